@@ -1,0 +1,1 @@
+"""The data room: reading, checking and writing tables."""

@@ -1,0 +1,291 @@
+"""Cleaning one batch: values of the right type and range stay, every other row is told why not."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from errdetect.data.coerce import Coerced, to_number, to_text, to_time
+from errdetect.data.looks import FeatureKind
+from errdetect.data.opening import RawBatch
+from errdetect.data.readers import read_batches
+from errdetect.data.survey import Survey, hash_ids, rename
+from errdetect.schemas import REJECTS, Column
+
+__all__ = ["CleanBatch", "clean_batches", "count_reasons"]
+
+Mask = npt.NDArray[np.bool_]
+_SHOWN = 40
+_ROUNDING = 1e-6
+
+
+@dataclass(frozen=True)
+class CleanBatch:
+    """The rows of one batch that can be used, and those that cannot.
+
+    Parameters
+    ----------
+    table
+        Clean rows.
+    rejects
+        One row for each unusable one, with the columns of `schemas.REJECTS`.
+    told
+        (column, phrase) -> number of values that were turned or repaired.
+    n_rows
+        Rows seen.
+    n_duplicates
+        Rows left out because an earlier one is equal in every value.
+    """
+
+    table: pa.Table
+    rejects: pa.Table
+    told: Counter[tuple[str, str]]
+    n_rows: int
+    n_duplicates: int
+
+
+@dataclass
+class _Faults:
+    """Why rows cannot be used: row of the batch -> reasons."""
+
+    reasons: dict[int, list[str]] = field(default_factory=dict)
+
+    def add(self, mask: Mask, column: str, must: str, values: pa.Array | pa.ChunkedArray) -> None:
+        for row in np.flatnonzero(mask).tolist():
+            reason = f"{column} must {must}, got {_shown(values[row].as_py())}"
+            self.reasons.setdefault(row, []).append(reason)
+
+
+def clean_batches(survey: Survey, *, batch_rows: int) -> Iterator[CleanBatch]:
+    """Read the surveyed files batch by batch, and clean each.
+
+    Parameters
+    ----------
+    survey
+        What the first pass found.
+    batch_rows
+        Most rows of a batch.
+    """
+    seen: dict[str, int] = {}
+    for file in survey.files:
+        for raw in read_batches(file, batch_rows=batch_rows, columns=_wanted(survey)):
+            yield _clean(raw, survey, seen, typed=file.format in ("parquet", "jsonl"))
+
+
+def count_reasons(rejects: pd.DataFrame) -> Counter[str]:
+    """Count rejected rows by reason, without the single values.
+
+    Examples
+    --------
+    >>> rejects = pd.DataFrame({"reason": ["score must lie in [0, 1], got 2", "a must b, got c"]})
+    >>> count_reasons(rejects).most_common(1)
+    [('score must lie in [0, 1]', 1)]
+    """
+    reasons = (part for reason in rejects["reason"] for part in reason.split("; "))
+    return Counter(reason.split(", got ")[0] for reason in reasons)
+
+
+def _wanted(survey: Survey) -> list[str]:
+    """Name the columns to read, as the user calls them."""
+    user = {ours: theirs for theirs, ours in survey.names.items()}
+    ours = [*(column.name for column in survey.columns), *survey.features]
+    return [user.get(name, name) for name in ours] + [name for name in ours if name in user]
+
+
+def _clean(raw: RawBatch, survey: Survey, seen: dict[str, int], *, typed: bool) -> CleanBatch:
+    table = rename(raw.table, survey.names, survey.drop)
+    told: Counter[tuple[str, str]] = Counter()
+    faults = _Faults()
+    arrays: dict[str, pa.Array] = {}
+    for column in survey.columns:
+        values = _values(table, column.name)
+        read = _coerced(column, values, typed=typed)
+        arrays[column.name] = _checked(column, read, values, faults, told)
+        told.update({(column.name, phrase): n for phrase, n in read.told.items()})
+    for name, kind in survey.features.items():
+        read = _feature(name, _values(table, name), kind)
+        arrays[name] = read.values
+        told.update({(name, phrase): n for phrase, n in read.told.items()})
+    clean = pa.table(arrays)
+    usable = np.ones(len(raw.rows), dtype=bool)
+    usable[list(faults.reasons)] = False
+    copies = _drop_repeated(clean, usable, survey, seen, faults)
+    rejects = _rejects(raw, clean, survey.columns[0].name, faults)
+    return CleanBatch(
+        table=clean if usable.all() else clean.filter(pa.array(usable)),
+        rejects=rejects,
+        told=told,
+        n_rows=len(raw.rows) + len(raw.broken),
+        n_duplicates=copies,
+    )
+
+
+def _values(table: pa.Table, name: str) -> pa.Array:
+    """Give a column as one array; one that this file lacks is all missing."""
+    if name not in table.column_names:
+        return pa.nulls(table.num_rows)
+    return table[name].combine_chunks()
+
+
+def _coerced(column: Column, values: pa.Array, *, typed: bool) -> Coerced:
+    if column.kind == "timestamp":
+        return to_time(column.name, values)
+    if column.kind == "number":
+        return to_number(column.name, values, typed=typed)
+    read = to_text(column.name, values)
+    return _chosen(read, column.choices) if column.choices else read
+
+
+def _chosen(read: Coerced, choices: Sequence[str]) -> Coerced:
+    """Read the contract's words also where only case, spaces or hyphens differ, and tell it."""
+    words = pc.replace_substring_regex(
+        pc.utf8_lower(pc.utf8_trim_whitespace(read.values)), r"[\s-]+", "_"
+    )
+    known = pc.is_in(words, value_set=pa.array(choices, pa.large_string()))
+    differs = pc.and_(known, pc.not_equal(words, read.values))
+    count = int(pc.sum(pc.cast(pc.fill_null(differs, False), pa.int64())).as_py() or 0)
+    told = read.told.copy()
+    if count:
+        told["{n} values differ from the known words only in case, spaces or hyphens"] = count
+    return Coerced(pc.if_else(pc.fill_null(known, False), words, read.values), read.bad, told)
+
+
+def _checked(
+    column: Column,
+    read: Coerced,
+    values: pa.Array,
+    faults: _Faults,
+    told: Counter[tuple[str, str]],
+) -> pa.Array:
+    """Note the rows whose value is unreadable, absent or out of range."""
+    name = column.name
+    if column.required:
+        missing = _mask(read.values.is_null()) & ~read.bad
+        faults.add(missing, name, "have a value", pa.nulls(len(values)))
+    if read.bad.any():
+        kinds = {"timestamp": "be an ISO 8601 time or a certain epoch number"}
+        faults.add(read.bad, name, kinds.get(column.kind, "be a number"), values)
+    if column.choices:
+        known = pc.is_in(read.values, value_set=pa.array(column.choices, pa.large_string()))
+        unknown = _mask(pc.and_(pc.invert(known), read.values.is_valid()))
+        faults.add(unknown, name, f"be one of {', '.join(column.choices)}", values)
+    if column.kind != "number":
+        return read.values
+    numbers = read.values.to_numpy(zero_copy_only=False)
+    rounded = _without_rounding(column, numbers)
+    faults.add(_outside(column, rounded), name, _range(column), values)
+    count = int(np.sum((rounded != numbers) & ~np.isnan(numbers)))
+    if not count:
+        return read.values
+    told[name, "{n} values beyond the limit by rounding only, set to the limit"] = count
+    return pa.array(rounded, from_pandas=True)
+
+
+def _without_rounding(column: Column, numbers: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Set to a limit what lies beyond it by no more than a float32's rounding."""
+    rounded = numbers
+    for limit, beyond in ((column.low, -_ROUNDING), (column.high, _ROUNDING)):
+        if limit is not None and not (beyond < 0 and column.low_open):
+            off = (rounded - limit) * np.sign(beyond)
+            rounded = np.where((off > 0) & (off <= _ROUNDING), limit, rounded)
+    return rounded
+
+
+def _outside(column: Column, numbers: npt.NDArray[np.float64]) -> Mask:
+    outside = np.isinf(numbers)
+    if column.low is not None:
+        outside |= (numbers <= column.low) if column.low_open else (numbers < column.low)
+    if column.high is not None:
+        outside |= numbers > column.high
+    return np.asarray(outside, dtype=bool)
+
+
+def _range(column: Column) -> str:
+    if column.high is None:
+        least = f"{'above' if column.low_open else 'at least'} {column.low:g}"
+        return f"be finite and {least}"
+    return f"lie in {'(' if column.low_open else '['}{column.low:g}, {column.high:g}]"
+
+
+def _feature(name: str, values: pa.Array, kind: FeatureKind) -> Coerced:
+    """Read a further column as the survey settled it."""
+    if kind == "text":
+        return to_text(name, values)
+    if kind == "number":
+        read = to_number(name, values, typed=False)
+        infinite = pc.is_inf(read.values)
+        count = int(pc.sum(pc.cast(infinite, pa.int64())).as_py() or 0)
+        if not count:
+            return read
+        told = read.told + Counter({"{n} infinite values taken as missing": count})
+        finite = pc.if_else(infinite, pa.scalar(None, pa.float64()), read.values)
+        return Coerced(finite, read.bad, told)
+    if not pa.types.is_boolean(values.type):
+        words = pc.utf8_lower(pc.utf8_trim_whitespace(to_text(name, values).values))
+        known = pc.is_in(words, value_set=pa.array(["true", "false"], pa.large_string()))
+        values = pc.if_else(known, pc.equal(words, "true"), pa.scalar(None, pa.bool_()))
+    if kind == "flag":
+        values = values.cast(pa.int8()).cast(pa.float64())
+    return Coerced(values, np.zeros(len(values), dtype=bool))
+
+
+def _drop_repeated(
+    clean: pa.Table, usable: Mask, survey: Survey, seen: dict[str, int], faults: _Faults
+) -> int:
+    """Keep the first usable row of an id; count equal copies, reject what differs from it."""
+    id_name = survey.columns[0].name
+    if not len(survey.repeated) or not usable.any():
+        return 0
+    hashes = hash_ids(clean[id_name].combine_chunks())
+    places = np.searchsorted(survey.repeated, hashes).clip(max=len(survey.repeated) - 1)
+    again = np.flatnonzero(usable & (survey.repeated[places] == hashes))
+    if not len(again):
+        return 0
+    rows = clean.take(pa.array(again)).to_pandas()
+    prints = pd.util.hash_pandas_object(rows, index=False).tolist()
+    copies = 0
+    for row, key, content in zip(again.tolist(), rows[id_name].tolist(), prints, strict=True):
+        if key not in seen:
+            seen[key] = content
+            continue
+        usable[row] = False
+        if seen[key] == content:
+            copies += 1
+        else:
+            must = "be unique, and the first row of an id is kept"
+            faults.reasons[row] = [f"{id_name} must {must}, got {_shown(key)} with other values"]
+    return copies
+
+
+def _rejects(raw: RawBatch, clean: pa.Table, id_name: str, faults: _Faults) -> pa.Table:
+    order = sorted(faults.reasons)
+    ids = clean[id_name].take(pa.array(order, pa.int64())).to_pylist() if order else []
+    rows = [*raw.rows[order].tolist(), *(row for row, _ in raw.broken)]
+    reasons = ["; ".join(faults.reasons[row]) for row in order]
+    return pa.table(
+        {
+            "source": [raw.source] * len(rows),
+            "row": rows,
+            "id": [*ids, *(None for _ in raw.broken)],
+            "reason": [*reasons, *(reason for _, reason in raw.broken)],
+        },
+        schema=REJECTS,
+    )
+
+
+def _shown(value: object) -> str:
+    """Show a value of the data in a reason: short, on one line, without our separator."""
+    if value is None:
+        return "nothing"
+    text = repr(value) if isinstance(value, str) else str(value)
+    text = text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
+    return text.replace("; ", ", ")
+
+
+def _mask(values: pa.Array) -> Mask:
+    return np.asarray(pc.fill_null(values, False).to_numpy(zero_copy_only=False), dtype=bool)

@@ -1,0 +1,1 @@
+"""The simulated marketplace, part by part; `errdetect.data.simulate` is its door."""

@@ -1,0 +1,266 @@
+"""The simulated platform's standing facts: markets, categories, rules, machines, versions."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from errdetect.data.simulation.draw import Floats
+
+__all__ = [
+    "ACTIONS",
+    "AMBIGUOUS",
+    "ANIMAL",
+    "BREACH",
+    "CATEGORIES",
+    "CATEGORY_NAMES",
+    "CHANGE_AT",
+    "CHECK",
+    "CODED",
+    "COMMENTS",
+    "DECIDED_BY_SELLER",
+    "HEADS",
+    "HIDDEN",
+    "IMAGE",
+    "LANGUAGES",
+    "LANGUAGE_QUALITY",
+    "MARKETS",
+    "MARKET_NAMES",
+    "MODERATORS",
+    "PARTNER",
+    "POLICIES",
+    "PRICES",
+    "RULES",
+    "SELLER",
+    "TEXT",
+    "THRESHOLDS",
+    "TRAP",
+    "VERSIONS",
+    "Market",
+    "category",
+    "deciding_moderator",
+    "language",
+    "market",
+    "policy",
+]
+
+
+@dataclass(frozen=True)
+class Market:
+    """One country: its share of old sellers, of sellers who join later, and its languages."""
+
+    code: str
+    share: float
+    share_new: float
+    languages: tuple[tuple[str, float], ...]
+
+
+MARKETS = (
+    Market("US", 0.17, 0.10, (("en", 0.92), ("es", 0.08))),
+    Market("GB", 0.11, 0.07, (("en", 1.0),)),
+    Market("CA", 0.04, 0.03, (("en", 0.75), ("fr", 0.25))),
+    Market("DE", 0.13, 0.09, (("de", 0.95), ("en", 0.05))),
+    Market("AT", 0.03, 0.03, (("de", 1.0),)),
+    Market("FR", 0.10, 0.08, (("fr", 0.97), ("en", 0.03))),
+    Market("ES", 0.07, 0.07, (("es", 0.97), ("en", 0.03))),
+    Market("MX", 0.05, 0.09, (("es", 1.0),)),
+    Market("IT", 0.08, 0.07, (("it", 0.98), ("en", 0.02))),
+    Market("BR", 0.06, 0.13, (("pt", 1.0),)),
+    Market("PL", 0.06, 0.07, (("pl", 0.98), ("en", 0.02))),
+    Market("TR", 0.04, 0.08, (("tr", 1.0),)),
+    Market("AE", 0.03, 0.05, (("ar", 0.7), ("en", 0.3))),
+    Market("JP", 0.03, 0.04, (("ja", 1.0),)),
+)
+MARKET_NAMES = [m.code for m in MARKETS]
+LANGUAGES = ["en", "de", "fr", "es", "it", "pt", "pl", "tr", "ar", "ja"]
+#: How much of a phrase's meaning the text model gets in each language.
+LANGUAGE_QUALITY = np.array([1.0, 0.97, 0.97, 0.95, 0.95, 0.95, 0.88, 0.84, 0.8, 0.8])
+
+#: Category -> (share of offers, median price).
+CATEGORIES = {
+    "electronics": (0.14, 80.0),
+    "watches": (0.08, 150.0),
+    "shoes": (0.09, 60.0),
+    "fashion": (0.12, 35.0),
+    "bags": (0.06, 55.0),
+    "toys": (0.08, 25.0),
+    "film_props": (0.03, 70.0),
+    "collectibles": (0.09, 40.0),
+    "knives_tools": (0.05, 30.0),
+    "supplements": (0.09, 22.0),
+    "cosmetics": (0.06, 20.0),
+    "pets": (0.04, 18.0),
+    "books": (0.04, 12.0),
+    "home": (0.03, 28.0),
+}
+CATEGORY_NAMES = list(CATEGORIES)
+PRICES = np.array([price for _, price in CATEGORIES.values()])
+
+POLICIES = [
+    "counterfeit",
+    "weapons",
+    "medicines",
+    "adult",
+    "hate_speech",
+    "scam",
+    "misleading_claims",
+    "animal_products",
+    "personal_data",
+    "unsafe_products",
+    "threats",
+    "spam",
+]
+ACTIONS = {
+    "counterfeit": "remove",
+    "weapons": "remove",
+    "medicines": "remove",
+    "adult": "restrict",
+    "hate_speech": "remove",
+    "scam": "remove",
+    "misleading_claims": "label",
+    "animal_products": "remove",
+    "personal_data": "remove",
+    "unsafe_products": "restrict",
+    "threats": "remove",
+    "spam": "demote",
+}
+
+
+def market(code: str) -> int:
+    """Give a market's number."""
+    return MARKET_NAMES.index(code)
+
+
+def language(code: str) -> int:
+    """Give a language's number."""
+    return LANGUAGES.index(code)
+
+
+def category(name: str) -> int:
+    """Give a category's number."""
+    return CATEGORY_NAMES.index(name)
+
+
+def policy(policy_id: str) -> int:
+    """Give a policy's number."""
+    return POLICIES.index(policy_id)
+
+
+AMBIGUOUS, ANIMAL = policy("misleading_claims"), policy("animal_products")
+#: The line of the tables below that stands for comments, after the categories.
+COMMENTS = len(CATEGORY_NAMES)
+
+
+def _table(rows: dict[str, dict[str, float]]) -> Floats:
+    """Lay out category -> policy -> value as lines (categories, then comments) by policies."""
+    table = np.zeros((COMMENTS + 1, len(POLICIES)))
+    for name, values in rows.items():
+        line = COMMENTS if name == "comments" else category(name)
+        for policy_id, value in values.items():
+            table[line, policy(policy_id)] = value
+    return table
+
+
+#: Which rule a breach in this category breaks (weights).
+BREACH = _table(
+    {
+        "electronics": {"scam": 5, "counterfeit": 2, "unsafe_products": 2, "spam": 1},
+        "watches": {"counterfeit": 6, "scam": 2, "spam": 1},
+        "shoes": {"counterfeit": 6, "scam": 1, "spam": 1},
+        "fashion": {"counterfeit": 4, "adult": 3, "animal_products": 2, "spam": 1},
+        "bags": {"counterfeit": 6, "scam": 1, "animal_products": 1, "spam": 1},
+        "toys": {"unsafe_products": 5, "counterfeit": 2, "weapons": 1, "spam": 1},
+        "film_props": {"weapons": 4, "counterfeit": 2, "scam": 1},
+        "collectibles": {"animal_products": 3, "scam": 3, "weapons": 2, "adult": 1},
+        "knives_tools": {"weapons": 7, "scam": 1, "unsafe_products": 1},
+        "supplements": {"medicines": 5, "misleading_claims": 4, "spam": 1},
+        "cosmetics": {"misleading_claims": 4, "medicines": 3, "counterfeit": 2, "adult": 1},
+        "pets": {"medicines": 3, "animal_products": 3, "scam": 2, "spam": 1},
+        "books": {"hate_speech": 4, "adult": 4, "spam": 2},
+        "home": {"unsafe_products": 4, "scam": 2, "animal_products": 2, "spam": 2},
+        "comments": {"hate_speech": 4.0, "personal_data": 2.4, "threats": 1.8, "spam": 2.4},
+    }
+)
+_EVERYWHERE = _table(
+    {name: {"scam": 3, "spam": 2.5, "counterfeit": 2, "adult": 1} for name in CATEGORIES}
+)
+#: Which rule an unremarkable item is checked under (weights).
+CHECK = BREACH / BREACH.sum(1, keepdims=True) + 0.06 * _EVERYWHERE
+#: How often an honest item carries words or pictures that look like a breach of the rule.
+TRAP = _table(
+    {
+        "electronics": {"scam": 0.017, "unsafe_products": 0.008},
+        "watches": {"counterfeit": 0.029},
+        "shoes": {"counterfeit": 0.017},
+        "fashion": {"adult": 0.021, "animal_products": 0.013, "counterfeit": 0.008},
+        "bags": {"counterfeit": 0.021},
+        "toys": {"counterfeit": 0.038, "weapons": 0.013, "unsafe_products": 0.013},
+        "film_props": {"weapons": 0.216, "counterfeit": 0.063},
+        "collectibles": {"animal_products": 0.021, "scam": 0.013, "weapons": 0.013},
+        "knives_tools": {"weapons": 0.021},
+        "supplements": {"misleading_claims": 0.22, "medicines": 0.017},
+        "cosmetics": {"misleading_claims": 0.05, "medicines": 0.008},
+        "pets": {"animal_products": 0.017, "medicines": 0.017},
+        "books": {"hate_speech": 0.038, "adult": 0.034},
+        "home": {"unsafe_products": 0.021},
+        "comments": {"hate_speech": 0.013, "threats": 0.01, "personal_data": 0.017, "spam": 0.008},
+    }
+)
+#: The rule that a breach is most often taken for.
+PARTNER = np.array(
+    [
+        policy(name)
+        for name in (
+            "scam",
+            "unsafe_products",
+            "unsafe_products",
+            "spam",
+            "threats",
+            "counterfeit",
+            "medicines",
+            "unsafe_products",
+            "hate_speech",
+            "medicines",
+            "hate_speech",
+            "scam",
+        )
+    ]
+)
+#: Of a rule's breaches, the share with nothing to see, and the share in coded words.
+HIDDEN = np.array([0.12, 0.08, 0.08, 0.12, 0.09, 0.14, 0.14, 0.10, 0.07, 0.14, 0.07, 0.06])
+CODED = np.array([0.09, 0.05, 0.07, 0.06, 0.09, 0.07, 0.09, 0.05, 0.04, 0.07, 0.06, 0.03])
+
+MODERATORS = ["text-model", "rule-list", "image-match", "seller-risk"]
+TEXT, RULES, IMAGE, SELLER = range(4)
+_DECIDES = np.array(
+    [TEXT, RULES, RULES, IMAGE, TEXT, SELLER, TEXT, RULES, TEXT, IMAGE, TEXT, SELLER]
+)
+DECIDED_BY_SELLER = np.flatnonzero(_DECIDES == SELLER)
+_SCORES = {
+    TEXT: "counterfeit medicines adult hate_speech misleading_claims personal_data threats",
+    RULES: "weapons medicines animal_products hate_speech scam spam",
+    IMAGE: "counterfeit adult unsafe_products",
+    SELLER: " ".join(POLICIES),
+}
+#: Which moderator (line) has a score for which rule (column), whether or not it decides.
+HEADS = np.array([[p in _SCORES[m].split() for p in POLICIES] for m in range(len(MODERATORS))])
+#: Moderator -> its versions and the share of the period after which each goes live.
+VERSIONS = {
+    "text-model": (("2.3.0", 0.0), ("2.4.0", 0.22), ("3.1.0", 0.55)),
+    "rule-list": (("r41", 0.0), ("r42", 0.18), ("r43", 0.40), ("r44", 0.74)),
+    "image-match": (("1.8", 0.0), ("1.9", 0.35)),
+    "seller-risk": (("5.0", 0.0), ("5.1", 0.30), ("5.2", 0.66)),
+}
+#: When, as a share of the period, the rule on animal products got its second text.
+CHANGE_AT = 0.40
+#: The bar of each rule, before the markets' own small differences.
+THRESHOLDS = np.array([0.60, 0.50, 0.50, 0.62, 0.60, 0.55, 0.55, 0.50, 0.55, 0.60, 0.50, 0.65])
+
+
+def deciding_moderator(markets: int = len(MARKETS)) -> np.ndarray:
+    """Give the moderator that decides, by policy and market (12 x 14)."""
+    table = np.repeat(_DECIDES[:, None], markets, axis=1)
+    # Two markets have no text model for brands yet and go by pictures.
+    for code in ("JP", "AE"):
+        table[policy("counterfeit"), market(code)] = IMAGE
+    table[policy("medicines"), market("US")] = TEXT
+    return table

@@ -1,0 +1,144 @@
+"""Which files a source means: a path, a glob, a folder of parts, or a list of these."""
+
+import difflib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import unquote
+
+from errdetect.errors import DataError, sentence
+
+__all__ = ["SourceFile", "Sources", "find_files"]
+
+#: What callers may name as a source.
+Sources = str | Path | Sequence[str | Path]
+
+_FORMATS = {
+    "parquet": (".parquet", ".pq"),
+    "csv": (".csv", ".csv.gz"),
+    "tsv": (".tsv", ".tsv.gz"),
+    "jsonl": (".jsonl", ".ndjson", ".json", ".jsonl.gz", ".ndjson.gz", ".json.gz"),
+}
+_NO_PARTITION = "__HIVE_DEFAULT_PARTITION__"
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """One file of a source.
+
+    Parameters
+    ----------
+    path
+        Where it is.
+    format
+        `parquet`, `csv`, `tsv` or `jsonl`, told from its name.
+    partition
+        Column -> value that its folders' names give (`market=DE/part-0.parquet`); None is a
+        missing value.
+    """
+
+    path: Path
+    format: str
+    partition: dict[str, str | None] = field(default_factory=dict)
+
+
+def find_files(sources: Sources) -> list[SourceFile]:
+    """Find the files that the sources mean, in a stable order, each once.
+
+    Parameters
+    ----------
+    sources
+        A path, a glob (`logs/2026-*/decisions*.parquet`; `**` means any folders), a folder of
+        part files as Spark writes them, or a list of these.
+
+    Returns
+    -------
+    list of SourceFile
+        In the order of the sources; within a glob or folder by name.
+
+    Raises
+    ------
+    DataError
+        If a source means no file, or one of a format that is not read.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     part = Path(folder) / "log" / "market=DE" / "part-0.csv.gz"
+    ...     part.parent.mkdir(parents=True)
+    ...     part.touch()
+    ...     found = find_files(Path(folder) / "log")
+    >>> found[0].format, found[0].partition
+    ('csv', {'market': 'DE'})
+    """
+    given = [sources] if isinstance(sources, str | Path) else list(sources)
+    if not given:
+        raise DataError("A source must name at least one file, got an empty list. Name a file.")
+    found: dict[Path, SourceFile] = {}
+    for source in given:
+        for file in _meant(Path(source)):
+            found.setdefault(file.path.resolve(), file)
+    return list(found.values())
+
+
+def _meant(source: Path) -> Iterator[SourceFile]:
+    """Yield the files of one source."""
+    paths = [source] if source.exists() else _matching(source)
+    if not paths:
+        raise DataError(_not_found(source))
+    for path in paths:
+        if path.is_dir():
+            yield from _parts(path)
+        elif (form := _format(path)) is None:
+            endings = ", ".join(ending for listed in _FORMATS.values() for ending in listed)
+            must = f"end in one of {endings}"
+            do = "Convert it, or give it the ending of what it is."
+            raise DataError(sentence(f"The name of {path}", must, repr(path.name), do))
+        else:
+            yield SourceFile(path, form)
+
+
+def _matching(pattern: Path) -> list[Path]:
+    """Expand a glob by name; hidden files are never meant."""
+    try:
+        found = Path(pattern.anchor).glob(str(pattern.relative_to(pattern.anchor)))
+        return sorted(path for path in found if not path.name.startswith("."))
+    except ValueError as error:
+        raise DataError(f"The pattern {pattern} cannot be used: {error}.") from error
+
+
+def _parts(folder: Path) -> list[SourceFile]:
+    """List a folder's part files; names that begin with `_` or `.` are Spark's own notes."""
+    parts = []
+    for path in sorted(folder.rglob("*")):
+        inner = path.relative_to(folder).parts
+        form = _format(path)
+        if form is not None and path.is_file() and not any(p.startswith(("_", ".")) for p in inner):
+            pairs = (part.partition("=") for part in inner[:-1] if "=" in part)
+            values = {key: None if v == _NO_PARTITION else unquote(v) for key, _, v in pairs}
+            parts.append(SourceFile(path, form, values))
+    if not parts:
+        must = "hold Parquet, CSV or JSON Lines files"
+        do = "Name the folder that holds the parts."
+        raise DataError(sentence(f"The folder {folder}", must, "none", do))
+    return parts
+
+
+def _format(path: Path) -> str | None:
+    name = path.name.lower()
+    return next((form for form, endings in _FORMATS.items() if name.endswith(endings)), None)
+
+
+def _not_found(source: Path) -> str:
+    """Say which pattern found nothing, and the names that come near."""
+    folder = source.parent
+    while not folder.is_dir() and folder != folder.parent:
+        folder = folder.parent
+    if folder != source.parent:
+        return f"No file matches {source}: the folder {source.parent} does not exist."
+    names = sorted(entry.name for entry in folder.iterdir())
+    near = difflib.get_close_matches(source.name, names, n=3, cutoff=0.4) or names[:3]
+    there = f"It holds {', '.join(near)}" if near else "It is empty"
+    more = f" and {len(names) - len(near)} more" if len(names) > len(near) > 0 else ""
+    return f"No file matches {source} in the folder {folder.absolute()}. {there}{more}."

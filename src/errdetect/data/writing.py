@@ -1,0 +1,291 @@
+"""Writing files so that nobody ever sees half of one: first aside, then into place."""
+
+import json
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from errdetect.errors import DataError
+
+__all__ = ["ParquetSink", "staged", "to_arrow", "write_json", "write_parquet", "write_text"]
+
+_OPTIONS = {"compression": "zstd"}
+
+
+def to_arrow(table: pd.DataFrame | pa.Table, schema: pa.Schema | None = None) -> pa.Table:
+    """Give a table the schema's columns and types, without pandas' own metadata.
+
+    Parameters
+    ----------
+    table
+        Rows to write.
+    schema
+        Columns that must be there. Any further column stands before them, in the table's order.
+
+    Raises
+    ------
+    ValueError
+        If a column of the schema is missing.
+
+    Examples
+    --------
+    >>> schema = pa.schema([("n", pa.int64())])
+    >>> to_arrow(pd.DataFrame({"n": [1], "market": ["DE"]}), schema).column_names
+    ['market', 'n']
+    """
+    if isinstance(table, pd.DataFrame):
+        table = _from_pandas(table, schema)
+    if schema is not None:
+        missing = [name for name in schema.names if name not in table.column_names]
+        if missing:
+            raise ValueError(f"the table lacks {', '.join(missing)}, which its schema names")
+        further = [name for name in table.column_names if name not in schema.names]
+        full = pa.schema([*(table.schema.field(name) for name in further), *schema])
+        table = table.select(full.names).cast(full)
+    return table.replace_schema_metadata(None)
+
+
+def _from_pandas(frame: pd.DataFrame, schema: pa.Schema | None) -> pa.Table:
+    """Convert column by column, so that the schema's types lead and the others are inferred."""
+    known = set(schema.names) if schema is not None else set()
+    arrays = {
+        str(name): pa.Array.from_pandas(
+            frame[name],
+            type=schema.field(name).type if schema is not None and name in known else None,
+        )
+        for name in frame.columns
+    }
+    return pa.table(arrays)
+
+
+@contextmanager
+def _saying(path: Path) -> Iterator[None]:
+    """Turn the system's refusal to write into a sentence about `path`."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        do = "Choose another place, or make room."
+        raise DataError(f"{path} cannot be written: {reason}. {do}") from error
+
+
+def _aside(path: Path) -> Path:
+    """Give a new name in the folder of `path`, where the file grows until it is whole."""
+    with _saying(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+
+
+@contextmanager
+def _into_place(path: Path) -> Iterator[Path]:
+    """Hand out a temporary name beside `path`; move it there at the end, or leave nothing."""
+    temporary = _aside(path)
+    try:
+        with _saying(path):
+            yield temporary
+            temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_parquet(
+    table: pd.DataFrame | pa.Table, path: str | Path, schema: pa.Schema | None = None
+) -> None:
+    """Write a Parquet file whole or not at all; equal tables give equal bytes.
+
+    Parameters
+    ----------
+    table
+        Rows to write.
+    path
+        Where to; missing folders are made.
+    schema
+        See `to_arrow`.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be written.
+    ValueError
+        If a column of the schema is missing.
+
+    Examples
+    --------
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_parquet(pd.DataFrame({"n": [1, 2]}), Path(folder) / "n.parquet")
+    ...     pq.read_table(Path(folder) / "n.parquet").num_rows
+    2
+    """
+    arrow = to_arrow(table, schema)
+    with _into_place(Path(path)) as temporary:
+        pq.write_table(arrow, temporary, **_OPTIONS)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    r"""Write UTF-8 text with `\n` line ends, whole or not at all.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be written.
+
+    Examples
+    --------
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_text(Path(folder) / "a.txt", "überall")
+    ...     (Path(folder) / "a.txt").read_text(encoding="utf-8")
+    'überall'
+    """
+    with _into_place(Path(path)) as temporary:
+        temporary.write_bytes(text.encode("utf-8"))
+
+
+def write_json(path: str | Path, value: object) -> None:
+    """Write JSON for people and machines: sorted keys, two spaces, no NaN.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be written.
+    ValueError
+        If a number is not finite: JSON has no word for it.
+
+    Examples
+    --------
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_json(Path(folder) / "a.json", {"b": 1, "a": None})
+    ...     json.loads((Path(folder) / "a.json").read_text())
+    {'a': None, 'b': 1}
+    """
+    text = json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True, allow_nan=False)
+    write_text(path, text + "\n")
+
+
+class ParquetSink:
+    """One Parquet file written batch by batch, which appears whole at the end or not at all.
+
+    Parameters
+    ----------
+    path
+        Where the file will stand.
+    schema
+        The columns of every batch; without one, the first batch's columns.
+
+    Examples
+    --------
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with ParquetSink(Path(folder) / "n.parquet") as sink:
+    ...         sink.write(pd.DataFrame({"n": [1, 2]}))
+    ...         sink.write(pd.DataFrame({"n": [3]}))
+    ...     pq.read_table(Path(folder) / "n.parquet")["n"].to_pylist()
+    [1, 2, 3]
+    """
+
+    def __init__(self, path: str | Path, schema: pa.Schema | None = None) -> None:
+        self.path = Path(path)
+        self.rows = 0
+        self._schema = schema
+        self._temporary = self.path
+        self._writer: Any = None
+
+    def __enter__(self) -> Self:
+        """Choose the temporary name; the file itself comes with the first batch."""
+        self._temporary = _aside(self.path)
+        return self
+
+    def write(self, table: pd.DataFrame | pa.Table) -> None:
+        """Append a batch; it must have the first one's columns."""
+        arrow = to_arrow(table, self._schema)
+        with _saying(self.path):
+            if self._writer is None:
+                self._writer = pq.ParquetWriter(self._temporary, arrow.schema, **_OPTIONS)
+            schema = self._writer.schema
+            self._writer.write_table(arrow.select(schema.names).cast(schema))
+        self.rows += arrow.num_rows
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Move the file into place, or remove it where something went wrong."""
+        try:
+            with _saying(self.path):
+                if error is None and self._writer is None:
+                    self._write_no_rows()
+                if self._writer is not None:
+                    self._writer.close()
+                if error is None:
+                    self._temporary.replace(self.path)
+        finally:
+            self._temporary.unlink(missing_ok=True)
+
+    def _write_no_rows(self) -> None:
+        if self._schema is None:
+            raise ValueError(f"{self.path} got neither a batch nor a schema")
+        self.write(self._schema.empty_table())
+
+
+@contextmanager
+def staged(out: str | Path) -> Iterator[Path]:
+    """Stage a command's outputs aside, and move them into `out` only when all are written.
+
+    Parameters
+    ----------
+    out
+        The folder that receives them; made if missing. A file replaces the file of its name, a
+        folder replaces the whole folder of its name (so no stale part remains); everything else
+        in `out` stays.
+
+    Yields
+    ------
+    Path
+        An empty folder beside `out` to write into. It is removed if the block raises.
+
+    Raises
+    ------
+    DataError
+        If `out` cannot be written.
+
+    Examples
+    --------
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with staged(Path(folder) / "out") as stage:
+    ...         write_text(stage / "report.html", "<p>")
+    ...     sorted(p.name for p in (Path(folder) / "out").iterdir())
+    ['report.html']
+    """
+    out = Path(out).absolute()
+    with _saying(out):
+        out.mkdir(parents=True, exist_ok=True)
+        stage = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".tmp", dir=out.parent))
+    try:
+        yield stage
+        for entry in sorted(stage.iterdir()):
+            with _saying(out / entry.name):
+                _replace(entry, out / entry.name)
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+
+
+def _replace(new: Path, old: Path) -> None:
+    """Put `new` where `old` is; a folder first steps aside, and comes back if that fails."""
+    if not old.is_dir():
+        new.replace(old)
+        return
+    former = old.rename(new.with_name(f".old.{new.name}"))
+    try:
+        new.replace(old)
+    except OSError:
+        former.rename(old)
+        raise

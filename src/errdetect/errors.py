@@ -1,0 +1,88 @@
+"""The error tree: every fault a user can mend, said in one sentence form.
+
+A message says what is wrong, what it must be, what it got and what to do. Commands turn these into
+exit status 2 (the input, the config or a model cannot be used) or 1 (a gate or check said no)
+without a traceback. Anything else that is raised is a bug in errdetect and keeps its traceback.
+"""
+
+import re
+from collections.abc import Sequence
+
+__all__ = [
+    "ConfigError",
+    "DataError",
+    "ErrdetectError",
+    "GateRefusal",
+    "ModelError",
+    "Refusal",
+    "sentence",
+    "visible",
+]
+
+
+_HIDDEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+
+
+def sentence(what: str, must: str, got: object, do: str) -> str:
+    """Say one fault: what it is about, what it must be, what it got, what to do.
+
+    Examples
+    --------
+    >>> sentence("score", "lie in [0, 1]", 1.5, "Divide percentages by 100.")
+    'score must lie in [0, 1], got 1.5. Divide percentages by 100.'
+    """
+    return f"{what} must {must}, got {got}. {do}"
+
+
+class ErrdetectError(Exception):
+    """Base of every fault that the user can mend; `exit_code` is the command's exit status."""
+
+    exit_code = 2
+
+
+class ConfigError(ErrdetectError):
+    """The config cannot be used; carries all of its faults at once.
+
+    Parameters
+    ----------
+    faults
+        One readable sentence for each fault.
+
+    Examples
+    --------
+    >>> print(ConfigError(["train.trials must be at least 0, got -1. Set it to 0 or more."]))
+    The config has 1 fault:
+      - train.trials must be at least 0, got -1. Set it to 0 or more.
+    """
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        self.faults = list(faults)
+        count = f"{len(self.faults)} fault{'s' if len(self.faults) != 1 else ''}"
+        super().__init__(f"The config has {count}:" + "".join(f"\n  - {f}" for f in self.faults))
+
+
+class DataError(ErrdetectError):
+    """An input table cannot be used at all (single bad rows are rejects, not errors)."""
+
+
+class ModelError(ErrdetectError):
+    """A model is missing, damaged or does not fit the data it is given."""
+
+
+class Refusal(ErrdetectError):
+    """The method would not give a figure that holds, so it gives none and says why."""
+
+
+class GateRefusal(ErrdetectError):
+    """A gate or check said no: the work was done, its result was not accepted."""
+
+    exit_code = 1
+
+
+def visible(text: str) -> str:
+    """Show hidden and control characters as codes, so that content cannot steer a terminal.
+
+    >>> visible("a\\x1b[31mb")
+    'a\\\\x1b[31mb'
+    """
+    return _HIDDEN.sub(lambda m: f"\\x{ord(m[0]):02x}", text)

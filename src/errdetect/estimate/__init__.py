@@ -1,0 +1,1 @@
+"""Sampling designs, error rates with intervals that hold, regulatory indicators."""

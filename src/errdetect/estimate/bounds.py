@@ -1,0 +1,145 @@
+"""What is certain without assumptions, and what "not successfully appealed" would claim."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from errdetect.estimate.audit import is_error, locate
+from errdetect.schemas import ADJUDICATION, APPEAL, GOLDEN
+
+__all__ = ["Known", "known_verdicts", "rate_bounds", "recall_bounds"]
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the reviews, taken at their word, settle; arrays of shape (n_decisions,).
+
+    Parameters
+    ----------
+    wrong, right
+        Whether each decision is known to be an error, and known not to be.
+    appealed
+        Whether an appeal or its adjudication overturned it; None where there are no appeals.
+    """
+
+    wrong: Bools
+    right: Bools
+    appealed: Bools | None
+
+
+def known_verdicts(
+    decisions: pd.DataFrame, reviews: pd.DataFrame, *, action_only: bool = False
+) -> Known:
+    """Settle what reviews agree on; an adjudication stands, other conflicts stay unknown.
+
+    Parameters
+    ----------
+    decisions, reviews
+        The contract's tables; golden reviews are left out.
+    action_only
+        Whether only a wrong action counts as an error, and a wrong label does not.
+
+    Returns
+    -------
+    Known
+
+    Examples
+    --------
+    >>> decisions = pd.DataFrame({"decision_id": ["a", "b", "c"]})
+    >>> reviews = pd.DataFrame({"decision_id": ["a", "b", "b"], "source": "audit",
+    ...                         "verdict": ["overturned", "upheld", "overturned"]})
+    >>> known = known_verdicts(decisions, reviews)
+    >>> known.wrong.tolist(), known.right.tolist()
+    ([True, False, False], [False, False, False])
+    """
+    reviews = reviews[(reviews["source"] != GOLDEN).to_numpy(dtype=bool)]
+    position = locate(decisions, reviews["decision_id"])
+    reviews, position = reviews[position >= 0], position[position >= 0]
+    source = reviews["source"]
+    expert = (source == ADJUDICATION).to_numpy(dtype=bool)
+    appeal = (source == APPEAL).to_numpy(dtype=bool)
+    says = is_error(reviews["verdict"], action_only=action_only)
+
+    def count(which: Bools) -> Ints:
+        return np.bincount(position[which], minlength=len(decisions))
+
+    experts = count(expert)
+    stands = np.where(experts > 0, experts, count(~expert))
+    against = np.where(experts > 0, count(expert & says), count(~expert & says))
+    appealed = count(appeal & says) > 0 if appeal.any() else None
+    return Known((against == stands) & (stands > 0), (against == 0) & (stands > 0), appealed)
+
+
+def rate_bounds(known: Known, cell: Ints, size: int) -> tuple[Floats, Floats, Floats]:
+    """Manski's bounds of each cell's error rate, and the appeal proxy's error rate.
+
+    Parameters
+    ----------
+    known
+        What the reviews settle.
+    cell
+        Cell of each decision, -1 for those in none.
+    size
+        Number of cells.
+
+    Returns
+    -------
+    (low, high, proxy), each of shape (size,); NaN where a cell is empty or nobody appealed.
+
+    References
+    ----------
+    Manski (2003), Partial identification of probability distributions.
+
+    Examples
+    --------
+    >>> known = Known(np.array([True, False]), np.array([False, False]), None)
+    >>> [v.tolist() for v in rate_bounds(known, np.zeros(2, int), 1)]
+    [[0.5], [1.0], [nan]]
+    """
+    inside = cell >= 0
+
+    def share(which: Bools) -> Floats:
+        n = np.bincount(cell[inside], minlength=size)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.bincount(cell[inside & which], minlength=size) / n
+
+    proxy = np.full(size, np.nan) if known.appealed is None else share(known.appealed)
+    return share(known.wrong), 1 - share(known.right), proxy
+
+
+def recall_bounds(
+    wrongful: tuple[Floats, Floats],
+    missed: tuple[Floats, Floats],
+    enforced: Floats,
+    allowed: Floats,
+) -> tuple[Floats, Floats]:
+    """Manski's bounds of recall from those of the two kinds of error and the decisions' counts.
+
+    Parameters
+    ----------
+    wrongful, missed
+        (low, high) bounds of the wrong share among enforced and among allowed decisions.
+    enforced, allowed
+        Number of decisions of each kind.
+
+    Returns
+    -------
+    (low, high); NaN where there are no decisions of either kind.
+
+    Examples
+    --------
+    >>> low, high = recall_bounds((np.array([0.1]), np.array([0.2])), (np.array([0.0]),
+    ...                           np.array([1.0])), np.array([50.0]), np.array([50.0]))
+    >>> round(float(low[0]), 3), float(high[0])
+    (0.444, 1.0)
+    """
+    least, most = enforced * (1 - wrongful[1]), enforced * (1 - wrongful[0])
+    few, many = allowed * missed[0], allowed * missed[1]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return least / (least + many), most / (most + few)

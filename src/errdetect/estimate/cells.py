@@ -1,0 +1,232 @@
+"""The decisions and the audited draws of many cells, flat, so that all cells are solved at once.
+
+The control variate enters as bins of logit P(error). Draws carry the logit of their bin, so binning
+is a coarser control variate and not an approximation: its population totals are known exactly.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import logit
+
+from errdetect.errors import DataError, sentence
+
+__all__ = ["Bins", "Cells", "bin_p_error", "gather_cells", "spread_by_bin"]
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+#: Width of a bin of logit P(error); the width measured no loss against exact values.
+BIN_WIDTH = 0.1
+#: P(error) is held this far from 0 and 1, so that a model's certainty can be wrong.
+P_CLIP = 1e-5
+#: Groups of P(error) in which the inverse inclusion probability is averaged.
+SPREAD_GROUPS = 20
+
+
+@dataclass(frozen=True)
+class Bins:
+    """Where each decision lies on the control variate.
+
+    Parameters
+    ----------
+    of
+        Bin of each decision, shape (n_decisions,).
+    logit
+        Logit of the mean P(error) of each bin, ascending, shape (n_bins,).
+    """
+
+    of: Ints
+    logit: Floats
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Population counts and audited draws of `size` cells.
+
+    Parameters
+    ----------
+    size
+        How many cells.
+    bin_cell, bin_logit, bin_count
+        One entry for each occupied bin of each cell: its cell, logit and number of decisions.
+    bin_spread
+        Mean of 1/inclusion - 1 over the bin's decisions.
+    draw_cell, draw_logit
+        One entry for each audited decision: its cell and the logit of its bin.
+    draw_weight
+        1/inclusion probability of each draw.
+    draw_error
+        What the review said, 1 for error and 0 for none, or a share of judges between.
+    """
+
+    size: int
+    bin_cell: Ints
+    bin_logit: Floats
+    bin_count: Floats
+    bin_spread: Floats
+    draw_cell: Ints
+    draw_logit: Floats
+    draw_weight: Floats
+    draw_error: Floats
+
+    def over_bins(self, values: Floats) -> Floats:
+        """Sum one value a bin to one a cell."""
+        return np.bincount(self.bin_cell, values, self.size)
+
+    def over_draws(self, values: Floats) -> Floats:
+        """Sum one value a draw to one a cell."""
+        return np.bincount(self.draw_cell, values, self.size)
+
+    @property
+    def decisions(self) -> Floats:
+        """Number of decisions of each cell."""
+        return self.over_bins(self.bin_count)
+
+    @property
+    def draws(self) -> Floats:
+        """Number of audited decisions of each cell."""
+        return self.over_draws(np.ones(len(self.draw_cell)))
+
+
+def bin_p_error(p_error: Floats | None, n_decisions: int) -> Bins:
+    """Bin the decisions by the logit of their P(error); one bin where there is none.
+
+    Parameters
+    ----------
+    p_error
+        P(error) of each decision in [0, 1], shape (n_decisions,), cross-fitted where the audit's
+        own labels trained it; None for no control variate.
+    n_decisions
+        How many decisions there are.
+
+    Returns
+    -------
+    Bins
+        The bin of each decision and each bin's logit.
+
+    Raises
+    ------
+    DataError
+        Where a P(error) is missing or outside [0, 1].
+
+    Examples
+    --------
+    >>> bins = bin_p_error(np.array([0.01, 0.5, 0.5, 0.9]), 4)
+    >>> bins.of.tolist(), bins.logit.round(2).tolist()
+    ([0, 1, 1, 2], [-4.6, 0.0, 2.2])
+    """
+    if p_error is None:
+        return Bins(np.zeros(n_decisions, np.int64), np.zeros(1))
+    p = np.asarray(p_error, np.float64)
+    bad = ~((p >= 0) & (p <= 1))
+    if len(p) != n_decisions or bad.any():
+        got = f"{int(bad.sum())} others among {len(p)} values for {n_decisions} decisions"
+        raise DataError(
+            sentence("p_error", "be one number in [0, 1] for each decision", got, "Score them all.")
+        )
+    p = np.clip(p, P_CLIP, 1 - P_CLIP)
+    _, of = np.unique(np.floor(logit(p) / BIN_WIDTH).astype(np.int64), return_inverse=True)
+    mean = np.bincount(of, p) / np.bincount(of)
+    return Bins(of.astype(np.int64), logit(mean))
+
+
+def spread_by_bin(bins: Bins, draw: Ints, weight: Floats) -> Floats:
+    """Estimate the mean of 1/inclusion - 1 over each bin's decisions from the draws.
+
+    Only drawn decisions carry their inclusion probability, so the mean is the weighted one of the
+    draws, taken in groups of like P(error).
+
+    Parameters
+    ----------
+    bins
+        The control variate's bins.
+    draw
+        Position of each drawn decision, shape (n_draws,).
+    weight
+        Its 1/inclusion probability.
+
+    Returns
+    -------
+    ndarray of shape (n_bins,)
+
+    Examples
+    --------
+    >>> spread_by_bin(bin_p_error(None, 100), np.arange(10), np.full(10, 10.0)).tolist()
+    [9.0]
+    """
+    drawn = np.sort(bins.of[draw])
+    n_groups = max(1, min(SPREAD_GROUPS, len(drawn) // 10))
+    edges = np.unique(drawn[np.arange(1, n_groups) * len(drawn) // n_groups])
+    group = np.searchsorted(edges, bins.of[draw], side="right")
+    n = len(edges) + 1
+    total = np.bincount(group, weight, n)
+    mean = np.bincount(group, weight * (weight - 1), n) / np.where(total > 0, total, 1)
+    mean = np.where(total > 0, mean, np.average(weight - 1, weights=weight))
+    return np.asarray(mean[np.searchsorted(edges, np.arange(len(bins.logit)), side="right")])
+
+
+def gather_cells(
+    bins: Bins,
+    spread: Floats,
+    cell: Ints,
+    size: int,
+    *,
+    draw: Ints,
+    weight: Floats,
+    error: Floats,
+) -> Cells:
+    """Gather the decisions and draws of every cell.
+
+    Parameters
+    ----------
+    bins
+        The control variate's bins of all decisions.
+    spread
+        Mean of 1/inclusion - 1 of each bin, from `spread_by_bin`.
+    cell
+        Cell of each decision, -1 for those in none, shape (n_decisions,).
+    size
+        Number of cells.
+    draw
+        Position of each drawn decision, shape (n_draws,).
+    weight
+        Its 1/inclusion probability.
+    error
+        Its review: 1 error, 0 none.
+
+    Returns
+    -------
+    Cells
+
+    Examples
+    --------
+    >>> bins = bin_p_error(None, 6)
+    >>> draw, weight = np.array([0, 3]), np.array([3.0, 3.0])
+    >>> cells = gather_cells(bins, spread_by_bin(bins, draw, weight), np.array([0, 0, 0, 1, 1, 1]),
+    ...                      2, draw=draw, weight=weight, error=np.array([1.0, 0.0]))
+    >>> cells.decisions.tolist(), cells.draws.tolist()
+    ([3.0, 3.0], [1.0, 1.0])
+    """
+    n_bins = len(bins.logit)
+    inside = cell >= 0
+    key, count = np.unique(cell[inside] * n_bins + bins.of[inside], return_counts=True)
+    kept = cell[draw] >= 0
+    draw, weight, error = draw[kept], weight[kept], error[kept]
+    draw_cell, draw_bin = cell[draw], bins.of[draw]
+    # A cell's own design may be denser than its neighbours': scale the common curve by the ratio.
+    seen = np.bincount(draw_cell, weight * (weight - 1), size)
+    expected = np.bincount(draw_cell, weight * spread[draw_bin], size)
+    scale = np.where(expected > 0, seen / np.where(expected > 0, expected, 1), 1)
+    return Cells(
+        size=size,
+        bin_cell=key // n_bins,
+        bin_logit=bins.logit[key % n_bins],
+        bin_count=count.astype(np.float64),
+        bin_spread=spread[key % n_bins] * scale[key // n_bins],
+        draw_cell=draw_cell,
+        draw_logit=bins.logit[draw_bin],
+        draw_weight=weight,
+        draw_error=error,
+    )

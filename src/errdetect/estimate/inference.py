@@ -1,0 +1,379 @@
+"""Intervals for error rates of designed samples, by the acceptance regions that hold when measured.
+
+A rate theta tilts the model's P(error) to q = expit(logit p + a), whose mean over the cell's
+decisions is theta; theta is accepted where the audited draws agree with q. The limits are where
+acceptance ends. Everything is solved over the tilt `a`, for all cells at once.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import betaincinv, expit, ndtri, stdtrit
+
+from errdetect.estimate.cells import Cells
+from errdetect.estimate.likelihood import likelihood_limits
+
+__all__ = [
+    "Limits",
+    "Misjudgement",
+    "corrected_limits",
+    "korn_graubard",
+    "rate_limits",
+    "recall_limits",
+    "wilson",
+]
+
+Floats = NDArray[np.float64]
+
+#: Tilts beyond this stand for rates of 0 and 1.
+MAX_TILT = 40.0
+#: Bisections of a tilt: 80 / 2**45 is far below any figure's last digit.
+HALVINGS = 45
+#: Share of the model variance of a cell that does not trust P(error)'s shape.
+DOMAIN_DISTRUST = 0.1
+#: Least degrees of freedom granted to the empirical variance.
+MIN_DF = 3.0
+
+
+@dataclass(frozen=True)
+class Limits:
+    """A rate of each cell with its interval; arrays of shape (n_cells,)."""
+
+    estimate: Floats
+    low: Floats
+    high: Floats
+
+
+@dataclass(frozen=True)
+class Misjudgement:
+    """How reviewers err in each cell, as rates with limits; arrays of shape (n_cells,).
+
+    Parameters
+    ----------
+    found
+        Share of errors that reviewers call errors (sensitivity).
+    alarm
+        Share of right decisions that reviewers call errors (1 - specificity).
+    """
+
+    found: Limits
+    alarm: Limits
+
+
+@dataclass(frozen=True)
+class _Moments:
+    """What the draws say against one tilt of each cell."""
+
+    rate: Floats
+    gap: Floats
+    seen_variance: Floats
+    model_variance: Floats
+    judging_variance: Floats
+    df: Floats
+
+
+def wilson(successes: Floats, trials: Floats, confidence: float = 0.95) -> Limits:
+    """Wilson's score interval of binomial rates.
+
+    Parameters
+    ----------
+    successes, trials
+        Counts, shape (n,).
+    confidence
+        Nominal coverage.
+
+    Returns
+    -------
+    Limits
+
+    References
+    ----------
+    Wilson (1927), Probable inference, the law of succession, and statistical inference.
+
+    Examples
+    --------
+    >>> limits = wilson(np.array([0.0]), np.array([100.0]))
+    >>> float(limits.low[0]), round(float(limits.high[0]), 4)
+    (0.0, 0.037)
+    """
+    z2 = float(ndtri((1 + confidence) / 2)) ** 2
+    rate = successes / trials
+    centre = (rate + z2 / (2 * trials)) / (1 + z2 / trials)
+    spread = np.sqrt(rate * (1 - rate) / trials + z2 / (4 * trials**2)) * np.sqrt(z2)
+    half = spread / (1 + z2 / trials)
+    low = np.where(successes <= 0, 0.0, centre - half)
+    return Limits(rate, low, np.where(successes >= trials, 1.0, centre + half))
+
+
+def _moments(
+    cells: Cells, tilt: Floats, reviewers: Misjudgement | None, distrust: float
+) -> _Moments:
+    found: Floats = reviewers.found.estimate if reviewers else np.ones(cells.size)
+    alarm: Floats = reviewers.alarm.estimate if reviewers else np.zeros(cells.size)
+    total, weight = cells.decisions, cells.draw_weight
+    total_seen = cells.over_draws(weight)
+    q = expit(cells.bin_logit + tilt[cells.bin_cell])
+    q_draw = expit(cells.draw_logit + tilt[cells.draw_cell])
+    rate = cells.over_bins(cells.bin_count * q) / total
+    # mu is the chance that a reviewer says error; it is q itself where reviewers do not err.
+    slope = found - alarm
+    mu = alarm[cells.bin_cell] + slope[cells.bin_cell] * q
+    mean = alarm + slope * rate
+    residual = cells.draw_error - alarm[cells.draw_cell] - slope[cells.draw_cell] * q_draw
+    unsampled = cells.bin_count * cells.bin_spread
+    own = (1 - distrust) * cells.over_bins(unsampled * mu * (1 - mu))
+    flat = distrust * cells.over_bins(unsampled) * mean * (1 - mean)
+    square = weight * (weight - 1) * residual**2
+    sum_square, draws = cells.over_draws(square), cells.draws
+    noise = found * (1 - found) * rate + alarm * (1 - alarm) * (1 - rate)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        df = sum_square**2 / cells.over_draws(square**2)
+    return _Moments(
+        rate=rate,
+        gap=cells.over_draws(weight * residual) / total_seen,
+        seen_variance=draws / np.maximum(draws - 1, 1) * sum_square / total_seen**2,
+        model_variance=(own + flat) / total**2,
+        judging_variance=noise / total_seen,
+        df=np.fmax(df, MIN_DF),
+    )
+
+
+def _halve(outside: Callable[[Floats], NDArray[np.bool_]], inside: Floats, end: Floats) -> Floats:
+    """Where `outside` turns true between a tilt inside and an end, for every cell at once."""
+    for _ in range(HALVINGS):
+        middle = (inside + end) / 2
+        out = outside(middle)
+        end, inside = np.where(out, middle, end), np.where(out, inside, middle)
+    return inside
+
+
+def _rate_at(cells: Cells, tilt: Floats) -> Floats:
+    q = expit(cells.bin_logit + tilt[cells.bin_cell])
+    rate = cells.over_bins(cells.bin_count * q) / cells.decisions
+    return np.where(tilt <= -MAX_TILT, 0.0, np.where(tilt >= MAX_TILT, 1.0, rate))
+
+
+def _score_limits(
+    cells: Cells,
+    reviewers: Misjudgement | None,
+    confidence: float,
+    *,
+    distrust: float,
+    adapt: bool,
+) -> Limits:
+    """Limits of the score region; `adapt` widens the empirical variance for its few df."""
+    z = float(ndtri((1 + confidence) / 2))
+
+    def rejected(tilt: Floats) -> NDArray[np.bool_]:
+        m = _moments(cells, tilt, reviewers, distrust)
+        critical = stdtrit(m.df, (1 + confidence) / 2) if adapt else z
+        variance = np.maximum(m.seen_variance * critical**2, m.model_variance * z**2)
+        allowed = variance + m.judging_variance * z**2
+        if reviewers is not None:
+            allowed = allowed + _doubt(reviewers, m)
+        return np.asarray(m.gap**2 > allowed)
+
+    start, end = np.full(cells.size, -MAX_TILT), np.full(cells.size, MAX_TILT)
+    tilt = _halve(lambda a: _moments(cells, a, reviewers, distrust).gap < 0, start, end)
+    low, high = _halve(rejected, tilt, start), _halve(rejected, tilt, end)
+    # A tilt within one part in a million of its bracket's end is that end.
+    low = np.where(low < 1e-6 - MAX_TILT, -MAX_TILT, low)
+    high = np.where(high > MAX_TILT - 1e-6, MAX_TILT, high)
+    tilt = np.where(
+        tilt < 1e-6 - MAX_TILT, -MAX_TILT, np.where(tilt > MAX_TILT - 1e-6, MAX_TILT, tilt)
+    )
+    return Limits(_rate_at(cells, tilt), _rate_at(cells, low), _rate_at(cells, high))
+
+
+def _doubt(reviewers: Misjudgement, m: _Moments) -> Floats:
+    """Squared distance that the doubt about reviewers' error rates allows (MOVER)."""
+    found, alarm = reviewers.found, reviewers.alarm
+    above = (
+        m.gap < 0
+    )  # the tested rate is above what was seen: reviewers may find less than thought
+    d_found = np.where(above, found.estimate - found.low, found.high - found.estimate)
+    d_alarm = np.where(above, alarm.estimate - alarm.low, alarm.high - alarm.estimate)
+    return np.asarray((m.rate * d_found) ** 2 + ((1 - m.rate) * d_alarm) ** 2)
+
+
+def rate_limits(
+    cells: Cells,
+    *,
+    reviewers: Misjudgement | None = None,
+    whole: bool = False,
+    confidence: float = 0.95,
+) -> Limits:
+    """Error rate of each cell with its interval.
+
+    Parameters
+    ----------
+    cells
+        Decisions and draws; every cell has at least one draw.
+    reviewers
+        How reviewers err, or None where what they say stands.
+    whole
+        Whether the cells are the whole population each: the narrower rule, the score region
+        united with the empirical likelihood's. Otherwise the rule for domains.
+    confidence
+        Nominal coverage.
+
+    Returns
+    -------
+    Limits
+
+    Examples
+    --------
+    >>> from errdetect.estimate.cells import bin_p_error, gather_cells, spread_by_bin
+    >>> bins, draw, weight = bin_p_error(None, 1000), np.arange(100), np.full(100, 10.0)
+    >>> cells = gather_cells(bins, spread_by_bin(bins, draw, weight), np.zeros(1000, int), 1,
+    ...                      draw=draw, weight=weight, error=(draw < 10).astype(float))
+    >>> limits = rate_limits(cells)
+    >>> round(float(limits.estimate[0]), 3), round(float(limits.high[0]), 3)
+    (0.1, 0.17)
+    """
+    if not whole or reviewers is not None:
+        return _score_limits(cells, reviewers, confidence, distrust=DOMAIN_DISTRUST, adapt=True)
+    score = _score_limits(cells, None, confidence, distrust=0.0, adapt=False)
+    low, high = score.low.copy(), score.high.copy()
+    for cell in range(cells.size):
+        limits = likelihood_limits(cells, cell, float(score.estimate[cell]), confidence)
+        if limits is not None:
+            low[cell], high[cell] = min(low[cell], limits[0]), max(high[cell], limits[1])
+    return Limits(score.estimate, low, high)
+
+
+def korn_graubard(cells: Cells, *, confidence: float = 0.95) -> Limits:
+    """Clopper-Pearson's interval at the effective sample size: wide and safe.
+
+    For designs whose smallest inclusion probabilities are too far below the uniform one for the
+    score region. The variance is that of the tilted difference estimator with Satterthwaite's
+    degrees of freedom.
+
+    Parameters
+    ----------
+    cells
+        Decisions and draws; every cell has at least one draw.
+    confidence
+        Nominal coverage.
+
+    Returns
+    -------
+    Limits
+
+    References
+    ----------
+    Korn and Graubard (1998), Confidence intervals for proportions with small expected number of
+    positive counts estimated from survey data.
+
+    Examples
+    --------
+    >>> from errdetect.estimate.cells import bin_p_error, gather_cells, spread_by_bin
+    >>> bins, draw, weight = bin_p_error(None, 1000), np.arange(100), np.full(100, 10.0)
+    >>> cells = gather_cells(bins, spread_by_bin(bins, draw, weight), np.zeros(1000, int), 1,
+    ...                      draw=draw, weight=weight, error=np.zeros(100))
+    >>> round(float(korn_graubard(cells).high[0]), 3)
+    0.036
+    """
+    start, end = np.full(cells.size, -MAX_TILT), np.full(cells.size, MAX_TILT)
+    tilt = _halve(lambda a: _moments(cells, a, None, 0.0).gap < 0, start, end)
+    m, draws = _moments(cells, tilt, None, 0.0), cells.draws
+    rate = np.where(tilt < 1e-6 - MAX_TILT, 0.0, np.where(tilt > MAX_TILT - 1e-6, 1.0, m.rate))
+    kish = cells.over_draws(cells.draw_weight) ** 2 / cells.over_draws(cells.draw_weight**2)
+    z = float(ndtri((1 + confidence) / 2))
+    shrink = (z / stdtrit(m.df, (1 + confidence) / 2)) ** 2
+    binomial = rate * (1 - rate)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        n = np.where(binomial > 0, binomial / m.seen_variance * shrink, kish)
+    n = np.minimum(np.where(np.isfinite(n), n, kish), draws)
+    x, tail = rate * n, (1 - confidence) / 2
+    low = np.where(x > 0, betaincinv(np.maximum(x, 1e-12), n - x + 1, tail), 0.0)
+    high = np.where(x < n, betaincinv(x + 1, np.maximum(n - x, 1e-12), 1 - tail), 1.0)
+    return Limits(rate, np.minimum(low, rate), np.maximum(high, rate))
+
+
+def recall_limits(caught: Limits, missed: Limits) -> Limits:
+    """Share caught / (caught + missed) of two independent totals with their limits, by MOVER.
+
+    Parameters
+    ----------
+    caught
+        Totals of what was found, with limits, shape (n_cells,).
+    missed
+        Totals of what was not.
+
+    Returns
+    -------
+    Limits
+        The share; NaN estimate and [0, 1] where both totals are 0.
+
+    References
+    ----------
+    Zou and Donner (2008), Construction of confidence limits about effect measures.
+
+    Examples
+    --------
+    >>> total = Limits(np.array([80.0]), np.array([70.0]), np.array([90.0]))
+    >>> none = Limits(np.array([20.0]), np.array([15.0]), np.array([26.0]))
+    >>> limits = recall_limits(total, none)
+    >>> [round(float(v[0]), 3) for v in (limits.low, limits.estimate, limits.high)]
+    [0.749, 0.8, 0.845]
+    """
+    both = caught.estimate + missed.estimate
+    share = np.where(both > 0, caught.estimate / np.where(both > 0, both, 1), np.nan)
+
+    def rejected(r: Floats, d_missed: Floats, d_caught: Floats) -> NDArray[np.bool_]:
+        gap = r * missed.estimate - (1 - r) * caught.estimate
+        return np.asarray(gap**2 > (r * d_missed) ** 2 + ((1 - r) * d_caught) ** 2)
+
+    inside = np.where(np.isnan(share), 0.5, share)
+    up = missed.estimate - missed.low, caught.high - caught.estimate
+    down = missed.high - missed.estimate, caught.estimate - caught.low
+    low = _halve(lambda r: rejected(r, *down), inside, np.zeros_like(inside))
+    high = _halve(lambda r: rejected(r, *up), inside, np.ones_like(inside))
+    return Limits(
+        share,
+        np.where(np.isnan(share), 0.0, np.where(low < 1e-9, 0.0, low)),
+        np.where(np.isnan(share), 1.0, np.where(high > 1 - 1e-9, 1.0, high)),
+    )
+
+
+def corrected_limits(judged: Limits, reviewers: Misjudgement) -> Limits:
+    """A rate as reviewers judged it, put right for their error, by MOVER.
+
+    Parameters
+    ----------
+    judged
+        Share that reviewers call errors, with limits, shape (n_cells,).
+    reviewers
+        How they err.
+
+    Returns
+    -------
+    Limits
+
+    Examples
+    --------
+    >>> def at(value, low, high):
+    ...     return Limits(*(np.array([v]) for v in (value, low, high)))
+    >>> limits = corrected_limits(at(0.2, 0.15, 0.25), Misjudgement(at(0.9, 0.9, 0.9), at(0, 0, 0)))
+    >>> [round(float(v[0]), 3) for v in (limits.low, limits.estimate, limits.high)]
+    [0.167, 0.222, 0.278]
+    """
+    found, alarm = reviewers.found, reviewers.alarm
+    slope = found.estimate - alarm.estimate
+
+    def rejected(rate: Floats) -> NDArray[np.bool_]:
+        gap = judged.estimate - alarm.estimate - slope * rate
+        above = gap < 0
+        d_judged = np.where(above, judged.high - judged.estimate, judged.estimate - judged.low)
+        d_found = np.where(above, found.estimate - found.low, found.high - found.estimate)
+        d_alarm = np.where(above, alarm.estimate - alarm.low, alarm.high - alarm.estimate)
+        allowed = d_judged**2 + (rate * d_found) ** 2 + ((1 - rate) * d_alarm) ** 2
+        return np.asarray(gap**2 > allowed)
+
+    rate = np.clip((judged.estimate - alarm.estimate) / slope, 0, 1)
+    low = _halve(rejected, rate, np.zeros_like(rate))
+    high = _halve(rejected, rate, np.ones_like(rate))
+    return Limits(rate, np.where(low < 1e-9, 0.0, low), np.where(high > 1 - 1e-9, 1.0, high))

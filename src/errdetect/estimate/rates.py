@@ -1,0 +1,230 @@
+"""Error rates of designed samples, for the whole and by any columns, with what they rest on."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from errdetect.errors import DataError, sentence
+from errdetect.estimate.audit import Audit, read_audit
+from errdetect.estimate.bounds import known_verdicts, recall_bounds
+from errdetect.estimate.cells import bin_p_error, spread_by_bin
+from errdetect.estimate.inference import Limits, recall_limits
+from errdetect.estimate.reviewer_error import read_golden
+from errdetect.estimate.sides import Correction, Population, Side, SideName, estimate_side
+from errdetect.estimate.words import method_text
+from errdetect.schemas import AUDIT, ESTIMATES, MEASURES
+
+__all__ = ["estimate_rates"]
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+#: Word for a missing value in a `by` column; null means the whole.
+MISSING = "(missing)"
+SIDES: tuple[SideName, ...] = ("all", "enforced", "allowed")
+
+
+def estimate_rates(
+    decisions: pd.DataFrame,
+    reviews: pd.DataFrame,
+    *,
+    by: Sequence[str] = (),
+    p_error: pd.Series | NDArray[np.float64] | None = None,
+    sources: Sequence[str] = (AUDIT,),
+    correction: Correction = "auto",
+    min_reviews: int = 5,
+    confidence: float = 0.95,
+) -> pd.DataFrame:
+    """Estimate how often the machine errs, from designed samples only.
+
+    Parameters
+    ----------
+    decisions
+        The contract's decisions with `enforced`: the population of the estimate.
+    reviews
+        The contract's reviews of all sources; `golden` and `adjudication` put reviewers right.
+    by
+        Columns of `decisions` whose combinations are the cells.
+    p_error
+        P(error) as control variate: a Series by decision_id, or an array in the decisions' order.
+        It must not have been fitted on the very reviews it is used with: cross-fit it.
+    sources
+        The sources that came from one design with logged inclusion probabilities.
+    correction
+        `auto` puts reviewers' error right where golden items or adjudications allow, and says
+        so where they do not; `require` suppresses instead; `none` reports as reviewers judged.
+    min_reviews
+        Audited decisions of a cell below which it is suppressed.
+    confidence
+        Nominal coverage of the intervals.
+
+    Returns
+    -------
+    DataFrame
+        The `by` columns (as text; null for the whole) and those of `schemas.ESTIMATES`, one row
+        for each cell and measure. `n_reviews` counts audited decisions, each once.
+
+    Raises
+    ------
+    DataError, Refusal
+        Where a table or a probability cannot be used.
+
+    Examples
+    --------
+    >>> ids = [f"d{i}" for i in range(1000)]
+    >>> decisions = pd.DataFrame({"decision_id": ids, "enforced": True})
+    >>> reviews = pd.DataFrame({
+    ...     "review_id": range(100), "decision_id": ids[:100], "source": "audit", "site": "x",
+    ...     "verdict": ["overturned"] * 10 + ["upheld"] * 90, "inclusion_probability": 0.1,
+    ...     "expected": None, "reviewed_at": pd.Timestamp("2026-01-01", tz="UTC")})
+    >>> table = estimate_rates(decisions, reviews).set_index("measure")
+    >>> table.loc["precision", ["low", "estimate", "high"]].astype(float).round(3).tolist()
+    [0.83, 0.9, 0.965]
+    """
+    audit = read_audit(decisions, reviews, sources=sources)
+    p = _aligned(p_error, decisions)
+    bins = bin_p_error(p, len(decisions))
+    population = Population(
+        audit=audit,
+        golden=None if correction == "none" else read_golden(decisions, reviews, audit.sites),
+        bins=bins,
+        spread=spread_by_bin(bins, audit.position, audit.weight),
+        enforced=decisions["enforced"].to_numpy(dtype=bool),
+        correction=correction,
+        min_reviews=max(min_reviews, 1),
+        confidence=confidence,
+    )
+    known = {only: known_verdicts(decisions, reviews, action_only=only) for only in (False, True)}
+    keys, cell = _cells(decisions, by)
+    nothing = pd.DataFrame({column: pd.Series([None], dtype="str") for column in by}, index=[0])
+    parts = [(nothing, np.zeros(len(decisions), np.int64))] + ([(keys, cell)] if by else [])
+    note = _weights_note(audit, len(decisions))
+    blocks = []
+    for number, (names, where) in enumerate(parts):
+        sides = {
+            name: estimate_side(
+                population, known[name != "all"], name, where, len(names), whole=number == 0
+            )
+            for name in SIDES
+        }
+        blocks.append(_block(names, sides, model=p is not None, note=note))
+    return pd.concat(blocks, ignore_index=True)[[*by, *(field.name for field in ESTIMATES)]]
+
+
+def _aligned(
+    p_error: pd.Series | NDArray[np.float64] | None, decisions: pd.DataFrame
+) -> Floats | None:
+    if isinstance(p_error, pd.Series):
+        p_error = p_error.reindex(decisions["decision_id"]).to_numpy(dtype=float)
+    return p_error
+
+
+def _cells(decisions: pd.DataFrame, by: Sequence[str]) -> tuple[pd.DataFrame, Ints]:
+    """The combinations of the `by` columns that occur, in order, and each decision's own."""
+    absent = [column for column in by if column not in decisions]
+    if absent:
+        must = "name columns of the decisions"
+        do = f"Choose among {', '.join(map(str, decisions.columns))}."
+        raise DataError(sentence("by", must, ", ".join(absent), do))
+    code, levels = np.zeros(len(decisions), np.int64), []
+    for column in by:
+        values = decisions[column]
+        text = values.astype("str").where(values.notna(), MISSING)
+        own, names = pd.factorize(text, sort=True)
+        code = code * len(names) + own
+        levels.append(names)
+    found, cell = np.unique(code, return_inverse=True)
+    keys: dict[str, object] = {}
+    for column, names in zip(reversed(by), reversed(levels), strict=True):
+        keys[column] = np.asarray(names)[found % len(names)]
+        found = found // len(names)
+    return pd.DataFrame(keys, columns=list(by)), cell.astype(np.int64)
+
+
+def _weights_note(audit: Audit, n_decisions: int) -> str:
+    """A warning where the sample's weights cannot add up to the decisions by chance."""
+    total = float(audit.weight.sum())
+    slack = 4 * float(np.sqrt((audit.weight * (audit.weight - 1)).sum()))
+    off = abs(total - n_decisions)
+    if not len(audit.weight) or off <= max(slack, 0.1 * n_decisions):
+        return ""
+    return (
+        f"; warning: the sample's weights add up to {total / n_decisions:.0%} of the decisions, "
+        "so the audit may not have covered them all"
+    )
+
+
+def _block(
+    names: pd.DataFrame, sides: Mapping[SideName, Side], *, model: bool, note: str
+) -> pd.DataFrame:
+    """The rows of one set of cells: every cell's measures together, in the contract's order."""
+    frames = []
+    for measure in MEASURES:
+        if measure == "recall":
+            rows = _recall_rows(sides["enforced"], sides["allowed"], model=model)
+        else:
+            side = {"error_rate": "all", "accuracy": "all", "missed_rate": "allowed"}
+            rows = _rate_rows(sides[side.get(measure, "enforced")], measure, model=model)  # type: ignore
+        frames.append(
+            pd.concat([names.reset_index(drop=True), rows], axis=1).assign(measure=measure)
+        )
+    frame = pd.concat(frames).sort_index(kind="stable")
+    frame["method"] = frame["method"].where(frame["suppressed"], frame["method"] + note)
+    return frame
+
+
+def _rate_rows(side: Side, measure: str, *, model: bool) -> pd.DataFrame:
+    rate, low, high = side.limits.estimate, side.limits.low, side.limits.high
+    bounds, proxy = (side.bound_low, side.bound_high), side.proxy
+    if measure in ("precision", "accuracy"):
+        rate, low, high = 1 - rate, 1 - high, 1 - low
+        bounds, proxy = (1 - bounds[1], 1 - bounds[0]), 1 - proxy
+    if measure == "missed_rate":  # those who gained from a miss do not appeal it
+        proxy = np.full(len(rate), np.nan)
+    return _rows(Limits(rate, low, high), side.reviews, side.decisions, bounds, proxy,
+                 [method_text(how, side.judging, model=model) for how in side.interval])  # fmt: skip
+
+
+def _recall_rows(enforced: Side, allowed: Side, *, model: bool) -> pd.DataFrame:
+    """Correct enforcements among all that should have been enforced."""
+    caught, missed = enforced.limits, allowed.limits
+    found = recall_limits(
+        Limits(*((1 - v) * enforced.decisions for v in (caught.estimate, caught.high, caught.low))),
+        Limits(*(v * allowed.decisions for v in (missed.estimate, missed.low, missed.high))),
+    )
+    unseen = enforced.suppressed | allowed.suppressed
+    found = Limits(*(np.where(unseen | np.isnan(found.estimate), np.nan, v)
+                     for v in (found.estimate, found.low, found.high)))  # fmt: skip
+    methods = []
+    for i, empty in enumerate(np.isnan(found.estimate)):
+        weak = allowed if allowed.suppressed[i] else enforced
+        why = weak.interval[i] if unseen[i] else "no_errors_no_hits" if empty else "mover"
+        methods.append(method_text(why, weak.judging, model=model))
+    bounds = recall_bounds(
+        (enforced.bound_low, enforced.bound_high), (allowed.bound_low, allowed.bound_high),
+        enforced.decisions.astype(float), allowed.decisions.astype(float),
+    )  # fmt: skip
+    return _rows(found, enforced.reviews + allowed.reviews, enforced.decisions + allowed.decisions,
+                 bounds, np.full(len(unseen), np.nan), methods)  # fmt: skip
+
+
+def _rows(
+    limits: Limits, reviews: Ints, decisions: Ints, bounds: tuple[Floats, Floats], proxy: Floats,
+    methods: Sequence[str],
+) -> pd.DataFrame:  # fmt: skip
+    return pd.DataFrame(
+        {
+            "estimate": limits.estimate,
+            "low": limits.low,
+            "high": limits.high,
+            "n_reviews": reviews,
+            "n_decisions": decisions,
+            "method": pd.Series(methods, dtype="str"),
+            "proxy": proxy,
+            "bound_low": bounds[0],
+            "bound_high": bounds[1],
+            "suppressed": np.isnan(limits.estimate),
+        }
+    )

@@ -1,0 +1,256 @@
+"""How often reviewers miss errors and raise false alarms: from golden items and adjudications."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from errdetect.estimate.audit import Audit, is_error, locate
+from errdetect.estimate.inference import Limits, Misjudgement, recall_limits, wilson
+from errdetect.schemas import GOLDEN
+
+__all__ = ["Golden", "exact_alarms", "from_adjudications", "from_golden", "read_golden"]
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+#: Golden items of each class (error, no error) below which nothing is corrected with them.
+MIN_GOLDEN = 20
+#: Golden items of each class below which a site or a side is not told from the others.
+MIN_SITE = 20
+#: Adjudicated draws of each kind (flagged, not flagged) below which they do not measure reviewers.
+MIN_ADJUDICATED = 20
+
+
+@dataclass(frozen=True)
+class Golden:
+    """Reviews of items with a known answer, one entry a review.
+
+    Parameters
+    ----------
+    item
+        The item, as an integer code.
+    site
+        Index of the review's site among the audit's sites; -1 where it is none of them.
+    enforced
+        1 where the decision enforced, 0 where it allowed, -1 where it is not in the log.
+    expected_error, said_error, expected_overturned, said_overturned
+        The known answer and the reviewer's, for any error and for wrong actions only.
+    """
+
+    item: Ints
+    site: Ints
+    enforced: Ints
+    expected_error: Bools
+    said_error: Bools
+    expected_overturned: Bools
+    said_overturned: Bools
+
+
+def read_golden(decisions: pd.DataFrame, reviews: pd.DataFrame, sites: tuple[str, ...]) -> Golden:
+    """Gather the golden reviews.
+
+    Parameters
+    ----------
+    decisions, reviews
+        The contract's tables.
+    sites
+        The audit's sites.
+
+    Returns
+    -------
+    Golden
+
+    Examples
+    --------
+    >>> decisions = pd.DataFrame({"decision_id": ["a"], "enforced": [True]})
+    >>> reviews = pd.DataFrame({"decision_id": ["a"], "source": "golden", "site": ["x"],
+    ...                         "verdict": ["upheld"], "expected": ["overturned"]})
+    >>> golden = read_golden(decisions, reviews, ("x",))
+    >>> golden.expected_error.tolist(), golden.said_error.tolist(), golden.enforced.tolist()
+    ([True], [False], [1])
+    """
+    known = (reviews["source"] == GOLDEN) & reviews["expected"].notna()
+    reviews = reviews[known.to_numpy(dtype=bool)]
+    position = locate(decisions, reviews["decision_id"])
+    enforced = decisions["enforced"].to_numpy(dtype=np.int64)
+    return Golden(
+        item=pd.factorize(reviews["decision_id"])[0].astype(np.int64),
+        site=pd.Index(sites, dtype=object).get_indexer(pd.Index(reviews["site"])).astype(np.int64),
+        enforced=np.where(position >= 0, enforced[position], -1) if len(enforced) else position,
+        expected_error=is_error(reviews["expected"], action_only=False),
+        said_error=is_error(reviews["verdict"], action_only=False),
+        expected_overturned=is_error(reviews["expected"], action_only=True),
+        said_overturned=is_error(reviews["verdict"], action_only=True),
+    )
+
+
+def _clustered(item: Ints, said: Bools, confidence: float) -> Limits:
+    """Wilson's limits of a rate over golden reviews, at the effective number of reviews.
+
+    Reviews of one item share its difficulty, so between one and all of an item's reviews count.
+    """
+    _, code = np.unique(item, return_inverse=True)
+    n_items, n = int(code.max()) + 1, len(item)
+    rate = said.mean()
+    between = np.bincount(code, said - rate)
+    variance = float((between**2).sum()) / n**2 * n_items / max(n_items - 1, 1)
+    binomial = rate * (1 - rate)
+    effective = binomial / variance if variance > 0 and binomial > 0 else n_items
+    size = np.array([float(np.clip(effective, n_items, n))])
+    return wilson(rate * size, size, confidence)
+
+
+def _by_site(
+    golden_site: Ints, item: Ints, said: Bools, share: Floats, confidence: float
+) -> Limits:
+    """A rate with limits for each cell's mix of sites; sites with few items take the pooled rate."""
+    n_sites = share.shape[1]
+    count = np.bincount(golden_site + 1, minlength=n_sites + 1)[1:]
+    own = count >= MIN_SITE
+    # The last group is all the golden items together, for whom no own rate is known.
+    groups = [_clustered(item[golden_site == s], said[golden_site == s], confidence)
+              for s in np.flatnonzero(own)]  # fmt: skip
+    groups.append(_clustered(item, said, confidence))
+    mix = np.column_stack([share[:, own], 1 - share[:, own].sum(axis=1)])
+    rate, low, high = (
+        np.array([float(getattr(g, name)[0]) for g in groups])
+        for name in ("estimate", "low", "high")
+    )
+    centre = mix @ rate
+    return Limits(
+        centre,
+        np.clip(centre - np.sqrt(mix**2 @ (rate - low) ** 2), 0, 1),
+        np.clip(centre + np.sqrt(mix**2 @ (high - rate) ** 2), 0, 1),
+    )
+
+
+def from_golden(
+    golden: Golden,
+    share: Floats,
+    *,
+    action_only: bool,
+    enforced: bool | None,
+    confidence: float = 0.95,
+) -> Misjudgement | None:
+    """Reviewers' error of each cell from golden items, by the sites that did the cell's work.
+
+    Parameters
+    ----------
+    golden
+        The golden reviews.
+    share
+        Each site's share of each cell's weighted work, shape (n_cells, n_sites).
+    action_only
+        Whether only wrong actions are errors.
+    enforced
+        The side that is estimated, None for both; its own golden items are used where there are
+        enough.
+    confidence
+        Nominal coverage of the limits.
+
+    Returns
+    -------
+    Misjudgement or None where there are too few golden items of a class.
+
+    Examples
+    --------
+    >>> n = np.arange(100)
+    >>> golden = Golden(n, n * 0, n * 0, n < 50, (n < 45) | (n == 99), n < 50, n < 45)
+    >>> error = from_golden(golden, np.ones((1, 1)), action_only=False, enforced=None)
+    >>> error.found.estimate.tolist(), error.alarm.estimate.tolist()
+    ([0.9], [0.02])
+    """
+    truth = golden.expected_overturned if action_only else golden.expected_error
+    said = golden.said_overturned if action_only else golden.said_error
+    rates = []
+    for wrong in (True, False):
+        chosen = truth == wrong
+        side = chosen & (golden.enforced == int(enforced)) if enforced is not None else chosen
+        chosen = side if side.sum() >= MIN_SITE else chosen
+        if chosen.sum() < MIN_GOLDEN:
+            return None
+        rates.append(
+            _by_site(golden.site[chosen], golden.item[chosen], said[chosen], share, confidence)
+        )
+    return Misjudgement(found=rates[0], alarm=rates[1])
+
+
+def exact_alarms(reviewers: Misjudgement) -> Misjudgement:
+    """The same reviewers once an expert has settled every flag: misses stay, false alarms go.
+
+    Examples
+    --------
+    >>> half = Limits(np.array([0.5]), np.array([0.4]), np.array([0.6]))
+    >>> exact_alarms(Misjudgement(half, half)).alarm.high.tolist()
+    [0.0]
+    """
+    zero = np.zeros_like(reviewers.found.estimate)
+    return Misjudgement(found=reviewers.found, alarm=Limits(zero, zero, zero))
+
+
+def from_adjudications(
+    audit: Audit, inside: Bools, *, action_only: bool, size: int, confidence: float = 0.95
+) -> Misjudgement | None:
+    """Reviewers' error from a designed sample of adjudicated draws, flagged and not flagged.
+
+    Parameters
+    ----------
+    audit
+        The draws; adjudications with a logged chance of being sent are the sample.
+    inside
+        Which draws to use, shape (n_draws,).
+    action_only
+        Whether only wrong actions are errors.
+    size
+        Number of cells; all get the same rates.
+    confidence
+        Nominal coverage of the limits.
+
+    Returns
+    -------
+    Misjudgement or None where too few draws of either kind were sent by design.
+
+    Examples
+    --------
+    >>> n = np.arange(200)
+    >>> flag, wrong = (n < 100) * 1.0, (n < 90) * 1.0
+    >>> audit = Audit(n, n * 0 + 2.0, flag, flag, wrong, wrong, n * 0 + 1.0, n, n * 0, ("x",))
+    >>> rates = from_adjudications(audit, n >= 0, action_only=False, size=1)
+    >>> rates.found.estimate.tolist(), rates.alarm.estimate.round(3).tolist()
+    ([1.0], [0.091])
+    """
+    truth = audit.expert_overturned if action_only else audit.expert_error
+    sent = inside & audit.adjudicated & ~np.isnan(audit.expert_probability)
+    flagged = inside & audit.flagged
+    total = audit.weight[inside].sum()
+    parts = []
+    for kind in (flagged, inside & ~audit.flagged):
+        chosen = kind & sent
+        if chosen.sum() < MIN_ADJUDICATED:
+            return None
+        weight = audit.weight[chosen] / audit.expert_probability[chosen]
+        rate = float(np.average(truth[chosen], weights=weight))
+        kish = weight.sum() ** 2 / (weight**2).sum()
+        certain = chosen.sum() == kind.sum()
+        limits = wilson(np.array([rate * kish]), np.array([kish]), confidence)
+        limits = Limits(limits.estimate, limits.estimate, limits.estimate) if certain else limits
+        parts.append((limits, float(audit.weight[kind].sum() / total)))
+    (wrong, flags), (missed, rest) = parts
+    found = recall_limits(_scaled(wrong, flags), _scaled(missed, rest))
+    alarm = recall_limits(_scaled(_complement(wrong), flags), _scaled(_complement(missed), rest))
+    return Misjudgement(found=_repeat(found, size), alarm=_repeat(alarm, size))
+
+
+def _scaled(limits: Limits, by: float) -> Limits:
+    return Limits(limits.estimate * by, limits.low * by, limits.high * by)
+
+
+def _complement(limits: Limits) -> Limits:
+    return Limits(1 - limits.estimate, 1 - limits.high, 1 - limits.low)
+
+
+def _repeat(limits: Limits, size: int) -> Limits:
+    return Limits(*(np.repeat(v, size) for v in (limits.estimate, limits.low, limits.high)))

@@ -1,0 +1,205 @@
+"""One kind of error rate (all decisions, the enforced, the allowed) of every cell."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from errdetect.estimate.audit import Audit
+from errdetect.estimate.bounds import Known, rate_bounds
+from errdetect.estimate.cells import Bins, Cells, gather_cells
+from errdetect.estimate.inference import Limits, corrected_limits, korn_graubard, rate_limits
+from errdetect.estimate.judging import Judging, judge
+from errdetect.estimate.reviewer_error import Golden
+
+__all__ = ["Correction", "Population", "Side", "SideName", "estimate_side"]
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+Words = NDArray[np.object_]
+Correction = Literal["auto", "require", "none"]
+SideName = Literal["all", "enforced", "allowed"]
+
+#: Least share of the uniform inclusion probability for which the score region was found to hold.
+LEAST_FLOOR = 0.2
+
+
+@dataclass(frozen=True)
+class Population:
+    """What every cell's estimate needs.
+
+    Parameters
+    ----------
+    audit
+        The draws.
+    golden
+        The golden reviews; None where reviewers are not to be put right.
+    bins, spread
+        The control variate's bins and the mean of 1/inclusion - 1 in each.
+    enforced
+        Whether each decision enforced.
+    correction, min_reviews, confidence
+        As in `rates.estimate_rates`.
+    """
+
+    audit: Audit
+    golden: Golden | None
+    bins: Bins
+    spread: Floats
+    enforced: Bools
+    correction: Correction
+    min_reviews: int
+    confidence: float
+
+
+@dataclass(frozen=True)
+class Side:
+    """One kind of error rate of every cell; arrays of shape (n_cells,).
+
+    Parameters
+    ----------
+    limits
+        The rates; NaN where suppressed.
+    reviews, decisions
+        Audited decisions and decisions.
+    interval
+        How the interval was made, or why there is none (see `words`).
+    judging
+        Whose word stands, one for all cells.
+    bound_low, bound_high, proxy
+        From `bounds.rate_bounds`.
+    """
+
+    limits: Limits
+    reviews: Ints
+    decisions: Ints
+    interval: Words
+    judging: str
+    bound_low: Floats
+    bound_high: Floats
+    proxy: Floats
+
+    @property
+    def suppressed(self) -> Bools:
+        """Whether there is no figure."""
+        return np.isnan(self.limits.estimate)
+
+
+def estimate_side(
+    population: Population, known: Known, name: SideName, cell: Ints, size: int, *, whole: bool
+) -> Side:
+    """Estimate one kind of error rate of every cell.
+
+    Parameters
+    ----------
+    population
+        Draws, control variate and settings.
+    known
+        What reviews settle, for the bounds.
+    name
+        `all` counts any error; `enforced` and `allowed` count wrong actions of their side.
+    cell
+        Cell of each decision, shape (n_decisions,).
+    size
+        Number of cells.
+    whole
+        Whether the one cell is the whole population.
+
+    Returns
+    -------
+    Side
+
+    Examples
+    --------
+    See `rates.estimate_rates`.
+    """
+    audit = population.audit
+    domain = cell
+    if name != "all":
+        domain = np.where(population.enforced == (name == "enforced"), cell, -1)
+    decisions = np.bincount(domain[domain >= 0], minlength=size)
+    draw_cell = domain[audit.position]
+    reviews = np.bincount(draw_cell[draw_cell >= 0], minlength=size)
+    interval = np.full(size, "", dtype=object)
+    interval[reviews < population.min_reviews] = "too_few_reviews"
+    interval[reviews == 0] = "no_sample"
+    interval[decisions == 0] = "no_decisions"
+    alive = interval == ""
+    limits, judging = Limits(*(np.full(size, np.nan) for _ in range(3))), "as_judged"
+    if alive.any():
+        number = np.append(np.where(alive, np.cumsum(alive) - 1, -1), -1)
+        found, how, judging = _solve(
+            population, name, number[domain], int(alive.sum()), whole=whole
+        )
+        limits, interval[alive] = Limits(*(_spread(v, alive) for v in _arrays(found))), how
+    low, high, proxy = rate_bounds(known, domain, size)
+    return Side(limits, reviews, decisions, interval, judging, low, high, proxy)
+
+
+def _arrays(limits: Limits) -> tuple[Floats, Floats, Floats]:
+    return limits.estimate, limits.low, limits.high
+
+
+def _spread(values: Floats, alive: Bools) -> Floats:
+    full = np.full(len(alive), np.nan)
+    full[alive] = values
+    return full
+
+
+def _solve(
+    population: Population, name: SideName, domain: Ints, size: int, *, whole: bool
+) -> tuple[Limits, Words, str]:
+    """Limits of the cells that have draws enough, how each was made, and whose word stands."""
+    audit, confidence = population.audit, population.confidence
+    side = None if name == "all" else name == "enforced"
+    judging = judge(
+        audit, population.golden, domain[audit.position], size,
+        action_only=name != "all", enforced=side, confidence=confidence,
+    )  # fmt: skip
+    cells = gather_cells(
+        population.bins, population.spread, domain, size,
+        draw=audit.position, weight=audit.weight, error=judging.error,
+    )  # fmt: skip
+    narrow = whole and name == "all"
+    limits = rate_limits(cells, reviewers=judging.reviewers, whole=narrow, confidence=confidence)
+    how = np.full(
+        size, "score_el" if narrow and judging.reviewers is None else "score_t", dtype=object
+    )
+    thin = _floor(cells, audit) < LEAST_FLOOR
+    if thin.any():
+        safe = korn_graubard(cells, confidence=confidence)
+        if judging.reviewers is not None:
+            safe = corrected_limits(safe, judging.reviewers)
+        limits = Limits(
+            *(np.where(thin, a, b) for a, b in zip(_arrays(safe), _arrays(limits), strict=True))
+        )
+        how[thin] = "korn_graubard"
+    how[(cells.draws == cells.decisions) & (judging.reviewers is None)] = "census"
+    refused = _refused(judging, population.correction, size)
+    how = np.where(refused != "", refused, how)
+    limits = Limits(*(np.where(refused != "", np.nan, v) for v in _arrays(limits)))
+    return limits, how, judging.code
+
+
+def _floor(cells: Cells, audit: Audit) -> Floats:
+    """The smallest drawn inclusion probability, relative to a uniform design's.
+
+    Taken in the whole design or within the cell, whichever is kinder: a cell whose own draws have
+    like weights is safe whatever the rest of the design looks like.
+    """
+    heaviest = np.zeros(cells.size)
+    np.maximum.at(heaviest, cells.draw_cell, cells.draw_weight)
+    within = cells.over_draws(cells.draw_weight) / cells.draws / heaviest
+    return np.maximum(within, audit.weight.mean() / audit.weight.max())
+
+
+def _refused(judging: Judging, correction: Correction, size: int) -> Words:
+    refused = np.full(size, "", dtype=object)
+    if correction == "require" and judging.code in ("as_judged", "flags_adjudicated"):
+        refused[:] = "not_corrected"
+    if judging.reviewers is not None:
+        chance = judging.reviewers.found.low <= judging.reviewers.alarm.high
+        refused[chance] = "reviewers_at_chance"
+    return refused

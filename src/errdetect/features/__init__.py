@@ -1,0 +1,1 @@
+"""Features: what a model may look at, built by one function for training and scoring."""

@@ -1,0 +1,171 @@
+"""Columns of decisions to the matrix that models take: float64, with categories as codes.
+
+`learn_encoding` looks at training decisions once; `build_features` serves training and scoring.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from errdetect.features.measures import MEASURE_COLUMNS, text_measures
+from errdetect.features.text import TEXT_COLUMNS
+
+__all__ = ["Encoding", "build_features", "learn_encoding"]
+
+Floats = npt.NDArray[np.float64]
+
+#: Identifiers, times and texts are no features as they stand; exposure often grows after the
+#: decision, so a model that saw it would see the future.
+_NO_FEATURES = ("decision_id", "item_id", "account_id", "decided_at", "text", "exposure")
+_MACHINE = ("score", "threshold", "enforced")
+_MIN_LEVEL, _MAX_LEVELS, _MIN_COVER = 10, 500, 0.05
+
+DERIVED_TEXT = tuple(f"{name}_against" for name in TEXT_COLUMNS) + ("text_logit_mean", "text_logit_spread")
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """Which columns are features, and how categories are numbered.
+
+    Parameters
+    ----------
+    numeric
+        Names of the columns taken as numbers.
+    categorical
+        Names of the columns taken as categories, with their known levels in the codes' order.
+    text
+        Whether the text's measures and the text models' log-odds are features.
+    left_out
+        Columns that are no features, with the reason in plain words.
+    """
+
+    numeric: tuple[str, ...]
+    categorical: Mapping[str, tuple[str, ...]]
+    text: bool
+    left_out: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the matrix's columns, in order."""
+        text = (*MEASURE_COLUMNS, *TEXT_COLUMNS, *DERIVED_TEXT) if self.text else ()
+        machine = ("score", "threshold", "margin", "confidence", "enforced")
+        return (*machine, *self.numeric, *self.categorical, *text)
+
+    @property
+    def categories(self) -> tuple[int, ...]:
+        """Positions of the matrix's columns that hold category codes."""
+        return tuple(i for i, name in enumerate(self.names) if name in self.categorical)
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the decisions' columns that the features are read from."""
+        return (*_MACHINE, *self.numeric, *self.categorical, *(("text",) if self.text else ()))
+
+
+def learn_encoding(decisions: pd.DataFrame, *, leave_out: Sequence[str] = (), text: bool = True) -> Encoding:
+    """Choose features and number categories from training decisions.
+
+    Parameters
+    ----------
+    decisions
+        Training decisions, one row each, with the derived column `enforced`.
+    leave_out
+        Columns that must not be features.
+    text
+        Whether to use the content's text where there is one.
+
+    Returns
+    -------
+    Encoding
+        Rare levels (seen fewer than 10 times) share a code with missing values; a text column in
+        which hardly any value repeats is left out, and said so.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"enforced": [True, False] * 10, "price": 2.0, "market": ["DE", "FR"] * 10})
+    >>> encoding = learn_encoding(frame)
+    >>> encoding.numeric, dict(encoding.categorical)
+    (('price',), {'market': ('DE', 'FR')})
+    """
+    numeric: list[str] = []
+    categorical: dict[str, tuple[str, ...]] = {}
+    left_out = {name: "left out by the config" for name in leave_out if name in decisions}
+    for name in decisions.columns:
+        if name in _NO_FEATURES or name in _MACHINE or name in left_out:
+            continue
+        values = decisions[name]
+        if pd.api.types.is_bool_dtype(values.dtype) or pd.api.types.is_numeric_dtype(values.dtype):
+            numeric.append(name)
+            continue
+        levels = _levels(values)
+        if levels:
+            categorical[name] = levels
+        else:
+            left_out[name] = "hardly any of its values repeats"
+    has_text = text and "text" in decisions and "text" not in left_out
+    with_text = has_text and bool(decisions["text"].notna().any())
+    return Encoding(tuple(sorted(numeric)), dict(sorted(categorical.items())), with_text, left_out)
+
+
+def build_features(decisions: pd.DataFrame, encoding: Encoding, text_logits: Floats | None) -> Floats:
+    """Build the matrix for decisions, for training and scoring alike.
+
+    Parameters
+    ----------
+    decisions
+        Shape (n, any); a column that the encoding knows and the table lacks is missing everywhere.
+    encoding
+        From `learn_encoding`.
+    text_logits
+        Shape (n, 2), from the text models (out of fold for training rows); None without text.
+
+    Returns
+    -------
+    numpy.ndarray
+        float64, shape (n, len(encoding.names)); NaN where unknown. An unseen level is unknown.
+    """
+    n = len(decisions)
+    enforced = decisions["enforced"].to_numpy(np.float64)
+    score, threshold = _numbers(decisions, "score"), _numbers(decisions, "threshold")
+    margin = score - threshold
+    side = 2 * enforced - 1
+    columns = [score, threshold, margin, margin * side, enforced]
+    columns += [_numbers(decisions, name) for name in encoding.numeric]
+    columns += [_codes(decisions, name, levels) for name, levels in encoding.categorical.items()]
+    out = np.column_stack(columns) if n else np.empty((0, len(columns)))
+    if not encoding.text:
+        return out
+    if text_logits is None:
+        raise ValueError("the encoding has text features, so text_logits must be given")
+    texts = decisions["text"] if "text" in decisions else pd.Series([None] * n, dtype="str")
+    against = -text_logits * side[:, None]
+    mean = text_logits.mean(axis=1, keepdims=True)
+    spread = text_logits.max(axis=1, keepdims=True) - text_logits.min(axis=1, keepdims=True)
+    return np.hstack([out, text_measures(texts), text_logits, against, mean, spread])
+
+
+def _levels(values: pd.Series) -> tuple[str, ...]:
+    counts = values.astype("str").value_counts()
+    kept = counts[counts >= min(_MIN_LEVEL, max(1, len(values) // 50))]
+    kept = kept.sort_index().sort_values(ascending=False, kind="stable").head(_MAX_LEVELS)
+    known = int(counts.sum())
+    if not known or int(kept.sum()) < _MIN_COVER * known:
+        return ()
+    return tuple(sorted(str(level) for level in kept.index))
+
+
+def _numbers(decisions: pd.DataFrame, name: str) -> Floats:
+    if name not in decisions:
+        return np.full(len(decisions), np.nan)
+    return decisions[name].astype("float64").to_numpy(np.float64, na_value=np.nan)
+
+
+def _codes(decisions: pd.DataFrame, name: str, levels: tuple[str, ...]) -> Floats:
+    if name not in decisions:
+        return np.full(len(decisions), np.nan)
+    codes = pd.Index(levels).get_indexer(pd.Index(decisions[name].astype("str"))).astype(np.float64)
+    codes[codes < 0] = np.nan
+    return codes

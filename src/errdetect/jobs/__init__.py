@@ -1,0 +1,1 @@
+"""Jobs, one file a verb: what commands, pipelines and notebooks call."""

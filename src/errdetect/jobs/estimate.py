@@ -1,0 +1,93 @@
+"""estimate: how often the machine errs, with intervals, and the labels behind it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+
+from errdetect.config import Config
+from errdetect.data.writing import staged, write_parquet
+from errdetect.errors import ConfigError, DataError, sentence
+from errdetect.estimate.rates import estimate_rates
+from errdetect.jobs.labels import label_decisions
+from errdetect.jobs.tables import Progress, load_tables
+from errdetect.schemas import ESTIMATES, LABELS, REJECTS
+
+__all__ = ["EstimateResult", "estimate"]
+
+
+@dataclass(frozen=True)
+class EstimateResult:
+    """The estimates, and the files written."""
+
+    estimates: pd.DataFrame
+    files: Mapping[str, Path]
+    notes: tuple[str, ...]
+
+
+def estimate(
+    config: Config,
+    out: str | Path,
+    *,
+    by: Sequence[str] = (),
+    start: datetime | None = None,
+    end: datetime | None = None,
+    progress: Progress = lambda _: None,
+) -> EstimateResult:
+    """Estimate error rates from the audit, for the whole and by columns.
+
+    Parameters
+    ----------
+    config
+        From `load_config`.
+    out
+        Folder for estimates.parquet and labels.parquet: both or none.
+    by
+        Columns of the decisions; their combinations are the cells.
+    start, end
+        Only decisions taken from `start` up to, not including, `end`.
+    progress
+        Told what is going on.
+
+    Raises
+    ------
+    ErrdetectError
+        Where the input cannot be used, or no figure would hold.
+    """
+    tables = load_tables(config, progress=progress, need_reviews=True)
+    assert tables.reviews is not None
+    decisions = _between(tables.decisions.frame, start, end)
+    unknown = [name for name in by if name not in decisions]
+    if unknown:
+        do = f"Known: {', '.join(decisions.columns)}."
+        raise ConfigError([sentence("--by", "name columns of the decisions", ", ".join(unknown), do)])
+    reviews = tables.reviews.frame
+    reviews = reviews[reviews["decision_id"].isin(decisions["decision_id"])]
+    progress("estimating")
+    estimates = estimate_rates(decisions, reviews, by=by, min_reviews=config.estimate.min_reviews)
+    labels = label_decisions(config, decisions, reviews)
+    progress("writing")
+    schema = pa.schema([(name, pa.string()) for name in by] + list(ESTIMATES))
+    with staged(out) as stage:
+        write_parquet(estimates, stage / "estimates.parquet", schema)
+        write_parquet(labels, stage / "labels.parquet", LABELS)
+        if len(tables.rejects):
+            write_parquet(tables.rejects, stage / "rejects.parquet", REJECTS)
+        files = {path.stem: Path(out) / path.name for path in sorted(stage.iterdir())}
+    return EstimateResult(estimates, files, tables.notes)
+
+
+def _between(decisions: pd.DataFrame, start: datetime | None, end: datetime | None) -> pd.DataFrame:
+    keep = pd.Series(True, index=decisions.index)
+    if start is not None:
+        keep &= decisions["decided_at"] >= pd.Timestamp(start)
+    if end is not None:
+        keep &= decisions["decided_at"] < pd.Timestamp(end)
+    if not keep.any():
+        span = f"{decisions['decided_at'].min():%Y-%m-%d} to {decisions['decided_at'].max():%Y-%m-%d}"
+        got = f"{start or 'the start'} to {end or 'the end'}, while the decisions run from {span}"
+        raise DataError(sentence("The period", "hold decisions", got, "Choose other dates."))
+    return decisions[keep]

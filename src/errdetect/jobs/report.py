@@ -1,0 +1,184 @@
+"""report: the policy report, and each of its tables."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from errdetect.config import Config
+from errdetect.data.writing import staged, write_parquet, write_text
+from errdetect.errors import ModelError
+from errdetect.estimate.rates import estimate_rates
+from errdetect.explain.drivers import drivers
+from errdetect.explain.reasons import group_contributions, reasons
+from errdetect.explain.words import load_words
+from errdetect.jobs.labels import label_decisions
+from errdetect.jobs.tables import Progress, Tables, free_threads, load_tables, reviewed_ids
+from errdetect.model.bundle import Bundle
+from errdetect.model.evaluation import MODEL
+from errdetect.model.registry import Registry
+from errdetect.policy.report import ReportContent, render_report, report_tables
+from errdetect.queue.selection import RANKED
+from errdetect.queue.value import error_kinds, expected_harm
+from errdetect.schemas import AUDIT
+
+__all__ = ["ReportResult", "report"]
+
+Floats = npt.NDArray[np.float64]
+
+_CHUNK = 50_000
+_MONTHS_FROM = 84  # days from which a trend goes by months instead of weeks
+_SHOWN_TEXT = 400
+
+
+@dataclass(frozen=True)
+class ReportResult:
+    """The files written, and what the reader must know."""
+
+    files: Mapping[str, Path]
+    notes: tuple[str, ...]
+
+
+def report(
+    config: Config, out: str | Path, *, generated_at: datetime | None = None, progress: Progress = lambda _: None
+) -> ReportResult:
+    """Write the policy report of the config's data.
+
+    Parameters
+    ----------
+    config
+        From `load_config`.
+    out
+        Folder for report.html and tables/: all or none.
+    generated_at
+        The report's date; default: now.
+    progress
+        Told what is going on.
+
+    Raises
+    ------
+    ErrdetectError
+        Where the input cannot be used. Without a model or reviews the report says what is missing.
+    """
+    tables = load_tables(config, progress=progress)
+    decisions = tables.decisions.frame
+    notes = list(tables.notes)
+    content: dict[str, Any] = {
+        "title": config.report.title or "Policy report",
+        "generated_at": generated_at or datetime.now(UTC),
+        "data_name": Path(config.paths(config.data.decisions)[0]).parent.name,
+        "period": (decisions["decided_at"].min(), decisions["decided_at"].max()),
+        "n_decisions": len(decisions),
+        "policies": tables.policies,
+    }
+    if tables.reviews is not None:
+        progress("estimating error rates")
+        content |= _estimates(config, tables)
+    try:
+        bundle, version = Registry(config.path(config.registry.path), config.registry.name).load()
+    except ModelError as error:
+        notes.append(str(error))
+    else:
+        progress("scoring decisions that nobody reviewed")
+        content |= _model_parts(config, tables, bundle, version)
+    rendered = ReportContent(**content, notes=tuple(notes))
+    progress("writing the report")
+    with staged(out) as stage:
+        write_text(stage / "report.html", render_report(rendered))
+        (stage / "tables").mkdir()
+        for name, frame in report_tables(rendered).items():
+            write_parquet(frame, stage / "tables" / f"{name}.parquet")
+    files = {"report": Path(out) / "report.html", "tables": Path(out) / "tables"}
+    return ReportResult(files, tuple(notes))
+
+
+def _estimates(config: Config, tables: Tables) -> dict[str, Any]:
+    """Return what the audit and the labels say."""
+    assert tables.reviews is not None
+    decisions, reviews = tables.decisions.frame, tables.reviews.frame
+    labels = label_decisions(config, decisions, reviews)
+    out: dict[str, Any] = {
+        "n_reviews": reviews["source"].value_counts().to_dict(),
+        "label_states": labels["state"].value_counts().to_dict(),
+    }
+    if not (reviews["source"] == AUDIT).any():
+        return out
+    how = {"min_reviews": config.estimate.min_reviews}
+    estimates = {"whole": estimate_rates(decisions, reviews, **how)}
+    for name in config.report.by:
+        if name in decisions and decisions[name].nunique() > 0:
+            frame = estimate_rates(decisions, reviews, by=[name], **how)
+            estimates[name] = frame[frame[name].notna()]
+    days = (decisions["decided_at"].max() - decisions["decided_at"].min()).days
+    period = decisions["decided_at"].dt.tz_localize(None).dt.to_period("M" if days >= _MONTHS_FROM else "W")
+    dated = decisions.assign(period_start=period.dt.start_time.dt.strftime("%Y-%m-%d"))
+    trend = estimate_rates(dated, reviews, by=["period_start"], **how)
+    return out | {"estimates": estimates, "trend": trend[trend["period_start"].notna()]}
+
+
+def _model_parts(config: Config, tables: Tables, bundle: Bundle, version: str) -> dict[str, Any]:
+    """Return what the champion says of decisions that nobody reviewed: head of the queue, drivers."""
+    decisions = tables.decisions.frame
+    judged = reviewed_ids(tables.reviews.frame if tables.reviews else None)
+    ids = decisions["decision_id"]
+    unseen = ~ids.isin(judged).to_numpy(bool) & ~bundle.in_sample(ids)
+    about = bundle.about
+    out: dict[str, Any] = {
+        "model": {"version": version, **{k: about[k] for k in ("trained_at", "labels", "errors") if k in about}},
+        "evaluation": _evaluation(about),
+        "evaluated_on": f"The {about['counts']['test_decisions']:,} latest decisions that people had judged by then.",
+    }
+    open_ = decisions[unseen].reset_index(drop=True)
+    if open_.empty:
+        return out
+    threads = config.train.threads or free_threads(len(open_))
+    parts = [open_.iloc[i : i + _CHUNK] for i in range(0, len(open_), _CHUNK)]
+    p = np.concatenate([bundle.probability(bundle.detector.features(part), threads) for part in parts])
+    harm = expected_harm(open_, p, tables.policies, config.queue.exposure)
+    sample = _sample(open_["policy_id"], config.report.explained, np.random.default_rng(config.queue.seed))
+    grouped, _, _ = _explained(open_.iloc[sample], bundle)
+    head = np.argsort(-harm, kind="stable")[: config.report.queue_rows]
+    return out | {
+        "drivers": drivers(open_.iloc[sample], grouped, p[sample], load_words()),
+        "queue_head": _head(open_.iloc[head], bundle, p[head], harm[head]),
+    }
+
+
+def _explained(decisions: pd.DataFrame, bundle: Bundle) -> tuple[pd.DataFrame, Floats, Floats]:
+    X = bundle.detector.features(decisions)
+    parts = bundle.detector.contributions(X, threads=1)
+    return group_contributions(parts, bundle.detector.encoding.names), X, parts
+
+
+def _head(decisions: pd.DataFrame, bundle: Bundle, p: Floats, harm: Floats) -> pd.DataFrame:
+    _, X, parts = _explained(decisions, bundle)
+    shown = [c for c in ("decision_id", "policy_id", "action", "market", "language", "text") if c in decisions]
+    head = decisions[shown].reset_index(drop=True)
+    if "text" in head:
+        head["text"] = head["text"].str.slice(0, _SHOWN_TEXT)
+    return head.assign(
+        rank=np.arange(1, len(head) + 1),
+        p_error=p,
+        error_kind=error_kinds(decisions["enforced"]).to_numpy(),
+        expected_harm=harm,
+        arm=RANKED,
+        reasons=reasons(decisions, X, parts, bundle.detector.encoding.names, load_words()),
+    )
+
+
+def _sample(policy: pd.Series, limit: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    """Draw at most so many decisions of each policy, in the input's order."""
+    order = rng.permutation(len(policy))
+    nth = policy.iloc[order].groupby(policy.iloc[order].to_numpy()).cumcount().to_numpy()
+    return np.sort(order[nth < limit])
+
+
+def _evaluation(about: Mapping[str, Any]) -> pd.DataFrame:
+    frame = pd.DataFrame(about["evaluation"]).rename(columns={"measure": "metric"})
+    frame = frame[~frame["metric"].isin(["lead"])]
+    return frame.assign(method=frame["method"].replace({MODEL: "model", "segment rate": "segment_rate"}))

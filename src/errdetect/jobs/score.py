@@ -1,0 +1,243 @@
+"""score: every decision's P(error) and expected harm, and the queue for human reviewers."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from errdetect.config import Config
+from errdetect.data.policies import Policy, read_policies
+from errdetect.data.tables import TableRead, iter_decisions, read_reviews
+from errdetect.data.writing import ParquetSink, staged, write_parquet
+from errdetect.explain.reasons import reasons
+from errdetect.explain.words import load_words
+from errdetect.jobs.tables import Progress, free_threads, reviewed_ids
+from errdetect.model.bundle import Bundle
+from errdetect.model.registry import Registry
+from errdetect.queue.selection import EXPLORE, RANKED, Selection, budget_count, select
+from errdetect.queue.value import error_kinds, expected_harm
+from errdetect.schemas import QUEUE, REJECTS, SCORES
+
+__all__ = ["ScoreResult", "score"]
+
+Floats = npt.NDArray[np.float64]
+
+_CHUNK = 200_000
+_MANY = 1_000_000  # batches are predicted as part of something large
+_EXPLAINED = 2_000  # rows explained at a time
+_POOL_COLUMN, _ANY_POOL = "language", "any"
+
+
+@dataclass(frozen=True)
+class ScoreResult:
+    """What scoring came to.
+
+    Parameters
+    ----------
+    n_scored, n_queued, n_rejected
+        Decisions scored, queued for review, and unusable.
+    model_version, run_id
+        Which model scored; the run's id, which depends on nothing but the model and its result.
+    files
+        What was written, by name.
+    notes
+        What the reader must know, in plain words.
+    """
+
+    n_scored: int
+    n_queued: int
+    n_rejected: int
+    model_version: str
+    run_id: str
+    files: Mapping[str, Path]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Scores:
+    """All decisions' scores, in the input's order."""
+
+    decision_id: npt.NDArray[np.object_]
+    p_error: Floats
+    harm: Floats
+    open_: npt.NDArray[np.bool_]
+
+
+def score(
+    config: Config,
+    decisions: str | Path,
+    out: str | Path,
+    *,
+    budget: int | None = None,
+    scored_at: datetime | None = None,
+    progress: Progress = lambda _: None,
+) -> ScoreResult:
+    """Score decisions with the champion, and queue the worst and some at random for review.
+
+    Parameters
+    ----------
+    config
+        From `load_config`.
+    decisions
+        A path or glob of decisions to score, in batches of bounded size.
+    out
+        Folder for scores.parquet, queue.parquet and, if any, rejects.parquet: all or none.
+    budget
+        Number of reviews; default: the config's.
+    scored_at
+        When, for the queue's rows; default: now.
+    progress
+        Told what is going on.
+
+    Raises
+    ------
+    ErrdetectError
+        Where there is no model yet, or the input cannot be used.
+    """
+    progress("loading the champion")
+    bundle, version = Registry(config.path(config.registry.path), config.registry.name).load()
+    policies = read_policies(config.path(config.data.policies)) if config.data.policies else {}
+    reviews = read_reviews(config.paths(config.data.reviews), columns=config.data.columns) if config.data.reviews else None
+    judged = reviewed_ids(None if reviews is None or config.queue.requeue_reviewed else reviews.frame)
+    source = _Source(config, str(decisions))
+
+    scores, rejects, notes = _score_all(source, bundle, policies, judged, config, progress)
+    limit = budget_count(budget if budget is not None else config.queue.budget, len(scores.p_error))
+    chosen = select(
+        scores.harm,
+        scores.open_,
+        budget=limit,
+        explore_share=config.queue.explore_share,
+        rng=np.random.default_rng(config.queue.seed),
+    )
+    run_id = _run_id(version, scores)
+    progress(f"explaining the {len(chosen.ranked) + len(chosen.explored)} queued decisions")
+    queue = _queue(source, bundle, scores, chosen).assign(
+        model_version=version, run_id=run_id, scored_at=pd.Timestamp(scored_at or datetime.now(UTC)).as_unit("us")
+    )
+    files = _write(Path(out), scores, chosen, queue, rejects, version)
+    closed = int((~scores.open_).sum())
+    if closed:
+        notes.append(f"{closed:,} decisions were already judged by people: scored, not queued")
+    if len(queue) < limit:
+        notes.append(f"the budget is {limit:,}, but only {len(queue):,} decisions are left to review")
+    return ScoreResult(len(scores.p_error), len(queue), len(rejects), version, run_id, files, tuple(notes))
+
+
+class _Source:
+    """The decisions to score, which are read twice: to score all, then to explain the queued."""
+
+    def __init__(self, config: Config, decisions: str) -> None:
+        self.data = config.data
+        self.decisions = decisions
+
+    def batches(self) -> Iterator[TableRead]:
+        return iter_decisions(
+            self.decisions, columns=self.data.columns, actions=self.data.actions, drop=self.data.drop
+        )
+
+
+def _score_all(
+    source: _Source,
+    bundle: Bundle,
+    policies: Mapping[str, Policy],
+    judged: pd.Index,
+    config: Config,
+    progress: Progress,
+) -> tuple[_Scores, pd.DataFrame, list[str]]:
+    parts: list[tuple[npt.NDArray[np.object_], Floats, Floats, npt.NDArray[np.bool_]]] = []
+    rejects: list[pd.DataFrame] = []
+    notes: list[str] = []
+    done = learnt = 0
+    threads = config.train.threads or free_threads(_MANY)
+    for batch in source.batches():
+        frame = batch.frame
+        p = bundle.probability(bundle.detector.features(frame), threads=threads)
+        ids = frame["decision_id"]
+        open_ = ~ids.isin(judged).to_numpy(bool)
+        parts.append((ids.to_numpy(object), p, expected_harm(frame, p, policies, config.queue.exposure), open_))
+        rejects.append(batch.rejects)
+        notes += [note for note in batch.notes if note not in notes]
+        learnt += int(bundle.in_sample(ids).sum())
+        done += len(frame)
+        progress(f"scored {done:,} decisions")
+    if learnt:
+        notes.append(
+            f"{learnt:,} of the decisions are among those the model learnt from; their scores know the answer"
+        )
+    ids_, p_, harm_, open__ = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return _Scores(ids_, p_, harm_, open__), pd.concat(rejects, ignore_index=True), notes
+
+
+def _queue(source: _Source, bundle: Bundle, scores: _Scores, chosen: Selection) -> pd.DataFrame:
+    """Read the queued decisions once more, explain them, and put them in order."""
+    order = np.concatenate([chosen.ranked, chosen.explored])
+    place = pd.Series(np.arange(len(order)), index=pd.Index(scores.decision_id[order]))
+    names, words = bundle.detector.encoding.names, load_words()
+    rows: list[pd.DataFrame] = []
+    for batch in source.batches():
+        wanted = batch.frame[batch.frame["decision_id"].isin(place.index)]
+        for start in range(0, len(wanted), _EXPLAINED):
+            frame = wanted.iloc[start : start + _EXPLAINED]
+            X = bundle.detector.features(frame)
+            parts = bundle.detector.contributions(X, threads=1)
+            rows.append(_rows(frame).assign(reasons=reasons(frame, X, parts, names, words)))
+    if not rows:
+        return QUEUE.empty_table().to_pandas()
+    queue = pd.concat(rows, ignore_index=True)
+    at = queue["decision_id"].map(place).to_numpy(int)
+    queue = queue.assign(
+        rank=at + 1,
+        p_error=scores.p_error[order][at],
+        expected_harm=scores.harm[order][at],
+        arm=np.where(at < len(chosen.ranked), RANKED, EXPLORE),
+        inclusion_probability=chosen.inclusion_probability[order][at],
+    )
+    return queue.sort_values("rank", ignore_index=True)
+
+
+def _rows(frame: pd.DataFrame) -> pd.DataFrame:
+    pool = frame[_POOL_COLUMN].fillna(_ANY_POOL) if _POOL_COLUMN in frame else _ANY_POOL
+    return pd.DataFrame(
+        {
+            "decision_id": frame["decision_id"],
+            "error_kind": error_kinds(frame["enforced"]),
+            "pool": pool,
+            "policy_id": frame["policy_id"],
+            "suggested_policy_id": None,
+        }
+    )
+
+
+def _write(
+    out: Path, scores: _Scores, chosen: Selection, queue: pd.DataFrame, rejects: pd.DataFrame, version: str
+) -> dict[str, Path]:
+    with staged(out) as stage:
+        with ParquetSink(stage / "scores.parquet", SCORES) as sink:
+            for start in range(0, len(scores.p_error), _CHUNK):
+                rows = slice(start, start + _CHUNK)
+                part = {
+                    "decision_id": scores.decision_id[rows],
+                    "p_error": scores.p_error[rows],
+                    "expected_harm": scores.harm[rows],
+                    "inclusion_probability": chosen.inclusion_probability[rows],
+                }
+                sink.write(pd.DataFrame(part).assign(model_version=version))
+        write_parquet(queue, stage / "queue.parquet", QUEUE)
+        if len(rejects):
+            write_parquet(rejects, stage / "rejects.parquet", REJECTS)
+        names = sorted(path.name for path in stage.iterdir())
+    return {name.removesuffix(".parquet"): out / name for name in names}
+
+
+def _run_id(version: str, scores: _Scores) -> str:
+    """Name the run by the model and its result: scoring the same again gives the same id."""
+    digest = hashlib.sha256(version.encode())
+    digest.update(pd.util.hash_array(scores.decision_id, categorize=False).tobytes())
+    digest.update(scores.p_error.round(9).tobytes())
+    return digest.hexdigest()[:16]

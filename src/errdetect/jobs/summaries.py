@@ -1,0 +1,150 @@
+"""What a job came to, as text for people and as plain values for machines."""
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from errdetect.errors import visible
+from errdetect.jobs.demo import DemoResult
+from errdetect.jobs.estimate import EstimateResult
+from errdetect.jobs.report import ReportResult
+from errdetect.jobs.score import ScoreResult
+from errdetect.jobs.simulate import SimulateResult
+from errdetect.jobs.train import TrainResult
+from errdetect.jobs.validate import ValidateResult
+
+__all__ = ["plain", "say"]
+
+Result = (
+    DemoResult | EstimateResult | ReportResult | ScoreResult | SimulateResult | TrainResult | ValidateResult
+)
+
+def plain(value: object) -> Any:
+    """Turn a result into what JSON can hold; unknown numbers become null.
+
+    Examples
+    --------
+    >>> plain({"file": Path("a"), "share": float("nan"), "n": np.int64(3)})
+    {'file': 'a', 'share': None, 'n': 3}
+    """
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, pd.DataFrame):
+        return [plain(row) for row in value.to_dict("records")]
+    if isinstance(value, Mapping):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, str | bool | int) or value is None:
+        return value
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    if isinstance(value, float):
+        return value if np.isfinite(value) else None
+    if isinstance(value, Path | datetime):
+        return str(value)
+    if isinstance(value, Iterable):
+        return [plain(v) for v in value]
+    return None if value is pd.NA or value is pd.NaT else str(value)
+
+
+def say(result: Result) -> str:
+    """Tell people what a job came to; hidden characters of content are shown as codes."""
+    if isinstance(result, TrainResult):
+        lines = _train(result)
+    elif isinstance(result, ScoreResult):
+        lines = _score(result)
+    elif isinstance(result, SimulateResult):
+        rate = result.n_errors / result.n_decisions
+        lines = [f"{result.n_decisions:,} decisions ({rate:.1%} of them wrong), {result.n_reviews:,} reviews"]
+        lines += _files(result.files)
+    elif isinstance(result, ValidateResult):
+        lines = _validate(result)
+    elif isinstance(result, EstimateResult):
+        lines = [*_estimate(result), *_notes(result.notes), *_files(result.files)]
+    elif isinstance(result, DemoResult):
+        lines = [*_train(result.trained), "", *_score(result.scored), "", "Open these:", *_files(result.files)]
+    else:
+        lines = [*_notes(result.notes), *_files(result.files)]
+    return visible("\n".join(lines))
+
+
+def _train(result: TrainResult) -> list[str]:
+    table = result.evaluation
+    recall = [m for m in table["measure"].unique() if m.startswith("recall_at_")]
+    head = ["share of all errors found when reviewing", *(f"{m.removeprefix('recall_at_')} %" for m in recall)]
+    rows = [[*head, "average precision"]]
+    for method in table["method"].unique():
+        cells = table[table["method"] == method].set_index("measure")
+        rows.append([method, *(_number(cells, m) for m in [*recall, "average_precision"])])
+    counts = result.counts
+    lines = [
+        f"Learnt from {counts['fit_decisions'] + counts['tune_decisions']:,} judged decisions, "
+        f"measured on the {counts['test_decisions']:,} after them ({counts['test_errors']:,} errors):",
+        *_table(rows),
+    ]
+    if result.version is not None:
+        lines.append(f"Gate: validated ({result.why}). Registered as version {result.version}, now the champion.")
+    else:
+        lines.append(f"Gate: {result.answer}: {result.why}. Not registered.")
+    return [*lines, *_notes(result.notes), f"Runs and models: {result.registry}"]
+
+
+def _score(result: ScoreResult) -> list[str]:
+    return [
+        f"Scored {result.n_scored:,} decisions with version {result.model_version}; "
+        f"queued {result.n_queued:,} for review; {result.n_rejected:,} rows could not be used.",
+        *_notes(result.notes),
+        *_files(result.files),
+    ]
+
+
+def _validate(result: ValidateResult) -> list[str]:
+    lines = [f"Read {result.n_decisions:,} decisions and {result.n_reviews:,} reviews."]
+    lines += _notes(result.notes)
+    for f in result.findings:
+        shown = f" For example: {', '.join(f.examples)}." if f.examples else ""
+        lines.append(f"{f.severity:7} {f.code}  {f.message}{shown}")
+    errors = sum(f.severity == "error" for f in result.findings)
+    warnings = sum(f.severity == "warning" for f in result.findings)
+    verdict = "can be used" if result.usable else "cannot be used as it is"
+    return [*lines, f"{errors} errors, {warnings} warnings: the data {verdict}."]
+
+
+def _estimate(result: EstimateResult) -> list[str]:
+    table = result.estimates
+    by = [c for c in table.columns[: list(table.columns).index("measure")]]
+    rows = [[*by, "measure", "estimate", "low", "high", "reviews", "decisions"]]
+    for row in table.head(60).to_dict("records"):
+        named = ["all" if row[c] is None or row[c] != row[c] else str(row[c]) for c in by]
+        figures = [f"{row[c]:.4f}" if row[c] == row[c] and row[c] is not None else "-" for c in ("estimate", "low", "high")]
+        rows.append([*named, str(row["measure"]), *figures, f"{row['n_reviews']:,}", f"{row['n_decisions']:,}"])
+    more = [f"... and {len(table) - 60:,} more rows in the file"] if len(table) > 60 else []
+    hidden = int(table["suppressed"].sum())
+    said = [f"{hidden:,} figures are left out (-): too few reviews, or none that would hold; see `method`."] if hidden else []
+    return [*_table(rows), *more, *said]
+
+
+def _number(cells: pd.DataFrame, measure: str) -> str:
+    row = cells.loc[measure]
+    if row["value"] != row["value"]:
+        return "unknown"
+    interval = "" if row["low"] != row["low"] or row["low"] == row["high"] else f" ({row['low']:.3f} to {row['high']:.3f})"
+    return f"{row['value']:.3f}{interval}"
+
+
+def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return ["  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def _notes(notes: Iterable[str]) -> list[str]:
+    return [f"Note: {note}." if not note.endswith(".") else f"Note: {note}" for note in notes]
+
+
+def _files(files: Mapping[str, Path]) -> list[str]:
+    width = max((len(name) for name in files), default=0)
+    return [f"  {name.ljust(width)}  {path}" for name, path in files.items()]

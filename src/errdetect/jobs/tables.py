@@ -1,0 +1,91 @@
+"""The tables that a config names, read once for a job."""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from errdetect.config import Config
+from errdetect.data.policies import Policy, read_policies
+from errdetect.data.tables import TableRead, read_decisions, read_reviews
+from errdetect.errors import ConfigError, sentence
+from errdetect.schemas import AUDIT, GOLDEN
+
+__all__ = ["Progress", "Tables", "audit_probability", "free_threads", "load_tables", "reviewed_ids"]
+
+Progress = Callable[[str], None]
+
+_SMALL = 50_000  # rows below which a second thread costs more than it brings
+
+
+@dataclass(frozen=True)
+class Tables:
+    """What the config's data section names, cleaned."""
+
+    decisions: TableRead
+    reviews: TableRead | None
+    policies: Mapping[str, Policy]
+
+    @property
+    def rejects(self) -> pd.DataFrame:
+        """Rows that could not be used, of all tables."""
+        parts = [self.decisions.rejects] + ([self.reviews.rejects] if self.reviews else [])
+        return pd.concat(parts, ignore_index=True)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was turned or repaired while reading."""
+        reviews = self.reviews.notes if self.reviews else ()
+        return (*self.decisions.notes, *reviews)
+
+
+def load_tables(config: Config, *, progress: Progress, need_reviews: bool = False) -> Tables:
+    """Read decisions, reviews and policies as the config says.
+
+    Raises
+    ------
+    ConfigError
+        Where reviews are needed and the config names none.
+    DataError
+        Where a table cannot be used.
+    """
+    data = config.data
+    if need_reviews and data.reviews is None:
+        do = "Add the file with your reviews under data."
+        raise ConfigError([sentence("data.reviews", "name the reviews to learn from", "nothing", do)])
+    policies = read_policies(config.path(data.policies)) if data.policies else {}
+    progress("reading decisions")
+    decisions = read_decisions(
+        config.paths(data.decisions), columns=data.columns, actions=data.actions, drop=data.drop
+    )
+    reviews = None
+    if data.reviews is not None:
+        progress("reading reviews")
+        reviews = read_reviews(config.paths(data.reviews), columns=data.columns)
+    return Tables(decisions, reviews, policies)
+
+
+def reviewed_ids(reviews: pd.DataFrame | None) -> pd.Index:
+    """Return the decisions that people judged; golden items do not count."""
+    if reviews is None:
+        return pd.Index([], dtype="str")
+    return pd.Index(reviews.loc[reviews["source"] != GOLDEN, "decision_id"].unique())
+
+
+def audit_probability(decision_ids: pd.Series, reviews: pd.DataFrame) -> npt.NDArray[np.float64]:
+    """Return the chance that the audit's design gave each decision, shape (n,); NaN if not drawn."""
+    drawn = reviews[(reviews["source"] == AUDIT) & reviews["inclusion_probability"].notna()]
+    per = drawn.groupby("decision_id")["inclusion_probability"].min()
+    return decision_ids.map(per).to_numpy(np.float64, na_value=np.nan)
+
+
+def free_threads(rows: int) -> int:
+    """Return how many processors to use: more than are free is many times slower."""
+    if rows < _SMALL:
+        return 1
+    cores = os.cpu_count() or 1
+    busy = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    return max(1, cores - int(busy))

@@ -1,0 +1,180 @@
+"""train: labels, features, tune, fit, calibrate, evaluate, gate, register."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from errdetect.config import Config
+from errdetect.jobs.labels import label_decisions
+from errdetect.jobs.tables import Progress, audit_probability, free_threads, load_tables
+from errdetect.model.bundle import Bundle, hash_ids
+from errdetect.model.detector import Examples
+from errdetect.model.evaluation import MODEL
+from errdetect.model.registry import Registry
+from errdetect.model.training import Trained, train_detector
+from errdetect.schemas import ERROR, UNKNOWN, WRONG_LABEL
+
+__all__ = ["TrainResult", "label_examples", "train"]
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What training came to.
+
+    Parameters
+    ----------
+    answer, why
+        The gate's answer (`validated`, `rejected`, `unknown`) and the reason.
+    version
+        The registered model's version; None where the gate did not say yes.
+    evaluation
+        Columns method, measure, value, low, high; held-out decisions.
+    counts
+        Labelled decisions and errors per part.
+    notes
+        What the reader must know, in plain words.
+    registry
+        Where the run and the model are kept (MLflow's address).
+    """
+
+    answer: str
+    why: str
+    version: str | None
+    evaluation: pd.DataFrame
+    counts: Mapping[str, int]
+    notes: tuple[str, ...]
+    registry: str
+
+
+def train(config: Config, *, progress: Progress = lambda _: None) -> TrainResult:
+    """Train a model as the config says, and register it if the gate says yes.
+
+    Parameters
+    ----------
+    config
+        From `load_config`.
+    progress
+        Told what is going on.
+
+    Raises
+    ------
+    ErrdetectError
+        Where the config or the data cannot be used.
+    """
+    tables = load_tables(config, progress=progress, need_reviews=True)
+    assert tables.reviews is not None
+    decisions = tables.decisions.frame.sort_values(["decided_at", "decision_id"], kind="stable", ignore_index=True)
+    reviews = tables.reviews.frame
+    relabel = _Relabel(config, reviews)
+    examples = relabel(decisions, config.labels.as_of)
+    trained = train_detector(
+        examples,
+        parts=config.train.parts,
+        leave_out=tuple(config.features.leave_out),
+        text=config.features.text,
+        trials=config.train.trials,
+        seconds=config.train.seconds,
+        budgets=config.evaluate.budgets,
+        resamples=config.evaluate.bootstrap,
+        min_errors=config.gate.min_errors,
+        seed=config.train.seed,
+        threads=config.train.threads or free_threads(len(examples)),
+        early=relabel.early,
+        progress=progress,
+    )
+    progress("registering the run")
+    registry = Registry(config.path(config.registry.path), config.registry.name)
+    notes = (*tables.notes, *trained.notes, *relabel.notes)
+    bundle = Bundle(
+        trained.detector,
+        trained.calibrator,
+        np.unique(hash_ids(examples.decisions["decision_id"])),
+        _about(config, examples, trained),
+    )
+    version = registry.record(
+        bundle,
+        accept=trained.verdict.answer == "validated",
+        params={**trained.tuned.params, **{f"rounds_{h}": r for h, r in trained.tuned.rounds.items()},
+                "calibration": trained.calibrator.method, "seed": config.train.seed},
+        metrics={**_metrics(trained.evaluation), **trained.counts},
+        tags={"gate": trained.verdict.answer, "gate_why": trained.verdict.why},
+        tables={"evaluation": trained.evaluation, "trials": pd.DataFrame(list(trained.tuned.trials))},
+    )  # fmt: skip
+    verdict = trained.verdict
+    return TrainResult(
+        verdict.answer, verdict.why, version, trained.evaluation, trained.counts, notes, registry.uri
+    )
+
+
+def label_examples(decisions: pd.DataFrame, labels: pd.DataFrame, reviews: pd.DataFrame) -> Examples:
+    """Turn labelled decisions into what a model learns from; unknown labels are left out.
+
+    Parameters
+    ----------
+    decisions
+        Shape (n, any).
+    labels
+        From `labels_as_of`, in the same order.
+    reviews
+        Where the audit's inclusion probabilities stand.
+    """
+    known = (labels["label"] != UNKNOWN).to_numpy()
+    decisions, labels = decisions[known], labels[known]
+    error = (labels["label"] == ERROR).to_numpy(np.float64)
+    turned = error.astype(bool) & (labels["error_kind"] != WRONG_LABEL).to_numpy()
+    violates = np.where(turned, ~decisions["enforced"], decisions["enforced"]).astype(np.float64)
+    p = labels["p_label"].to_numpy(np.float64)
+    agreement = np.clip(2 * np.maximum(p, 1 - p) - 1, 0.1, 1)
+    design = np.nan_to_num(1 / audit_probability(decisions["decision_id"], reviews), nan=0.0)
+    return Examples(decisions, error, violates, agreement, design)
+
+
+class _Relabel:
+    """Labels as they were known at a moment, for the whole and for what came before a part."""
+
+    def __init__(self, config: Config, reviews: pd.DataFrame) -> None:
+        self.config = config
+        self.reviews = reviews
+        self.notes: list[str] = []
+
+    def __call__(self, decisions: pd.DataFrame, as_of: datetime | None) -> Examples:
+        labels = label_decisions(self.config, decisions, self.reviews, as_of)
+        return label_examples(decisions, labels, self.reviews)
+
+    def early(self, moment: pd.Timestamp, examples: Examples) -> Examples:
+        """Return the examples as they were known at a moment, where most were."""
+        known = self(examples.decisions, moment.to_pydatetime())
+        if len(known) >= len(examples) / 2 and 0 < known.error.sum() < len(known):
+            return known
+        self.notes.append(
+            f"only {len(known)} of the {len(examples)} labels of decisions before {moment:%Y-%m-%d} were known "
+            "by then, so the evaluation learns from later reviews of earlier decisions too"
+        )
+        return examples
+
+
+def _metrics(evaluation: pd.DataFrame) -> dict[str, float]:
+    names = evaluation["method"].str.replace(" ", "_") + "." + evaluation["measure"]
+    return dict(zip(names, evaluation["value"].astype(float), strict=True))
+
+
+def _about(config: Config, examples: Examples, trained: Trained) -> dict[str, Any]:
+    times = examples.decisions["decided_at"]
+    evaluation = trained.evaluation.astype(object).where(trained.evaluation.notna(), None)
+    return {
+        "trained_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "labels": len(examples),
+        "errors": int(examples.error.sum()),
+        "decided_from": times.iloc[0].isoformat(),
+        "decided_to": times.iloc[-1].isoformat(),
+        "actions": dict(config.data.actions),
+        "tuned": {"params": dict(trained.tuned.params), "rounds": dict(trained.tuned.rounds)},
+        "counts": dict(trained.counts),
+        "evaluation": evaluation.to_dict("records"),
+        "measured_by": MODEL,
+        "notes": list(trained.notes),
+    }

@@ -1,0 +1,352 @@
+"""Two-class Dawid-Skene: how often each rater errs on either side, learnt from votes by EM.
+
+Arrays only; `reviewers` gives them their meaning. A unit's class is 1 (violates) or 0 (does not).
+A rater has two rates: `se`, the chance to say 1 of a 1, and `fp`, the chance to say 1 of a 0.
+Raters shrink to their site and sites to all, by empirical Bayes.
+
+Source: Dawid and Skene (1979), Applied Statistics 28, 20-28; for the spread of the site rates
+Louis (1982), JRSS B 44, 226-233, and White (1982), Econometrica 50, 1-25.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+from scipy.special import expit, logit
+
+__all__ = ["Fit", "Rates", "Votes", "fit_prevalence", "fit_rates", "posterior", "rate_variance"]
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+_NEVER = 1e-6  # no rate is exactly 0 or 1: one surprise must not decide a unit alone
+_STRENGTHS = np.geomspace(1, 10_000, 41)  # how many votes a mean may be worth
+_SETTLED = 50  # EM steps after which the shrinkage stands, so that EM converges
+
+
+@dataclass(frozen=True)
+class Votes:
+    """Votes of raters on units.
+
+    Parameters
+    ----------
+    unit, rater, says
+        Shape (m,): who says what of which unit; `says` is 0. or 1.
+    known
+        Shape (n_units,): the class where it is known, NaN where it is not.
+    group
+        Shape (n_units,): units of one group share their prevalence.
+    site
+        Shape (n_raters,): the site of each rater.
+    """
+
+    unit: Ints
+    rater: Ints
+    says: Floats
+    known: Floats
+    group: Ints
+    site: Ints
+
+
+@dataclass(frozen=True)
+class Rates:
+    """One of the two rates: of each rater, of each site, of all, and the votes behind them.
+
+    `n` and `n_site` are the (expected) votes on units of the class; `strength` is how many votes
+    the site's mean is worth for a rater.
+    """
+
+    rater: Floats
+    site: Floats
+    overall: float
+    n: Floats
+    n_site: Floats
+    strength: float
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Rates, prevalence of each group, P(class 1) of each unit, and how EM ended."""
+
+    se: Rates
+    fp: Rates
+    prevalence: Floats
+    p: Floats
+    n_iter: int
+    converged: bool
+
+
+def posterior(votes: Votes, se: Floats, fp: Floats, prevalence: Floats) -> Floats:
+    """Compute P(class 1) of every unit from its votes; a known class stands.
+
+    Parameters
+    ----------
+    votes
+        m votes on n units.
+    se, fp
+        Shape (n_raters,).
+    prevalence
+        Shape (n_groups,).
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (n_units,).
+
+    Examples
+    --------
+    >>> votes = Votes(np.array([0, 0]), np.array([0, 1]), np.array([1., 1.]),
+    ...               known=np.array([np.nan]), group=np.array([0]), site=np.array([0, 0]))
+    >>> posterior(votes, np.array([.9, .9]), np.array([.1, .1]), np.array([.5])).round(4)
+    array([0.9878])
+    """
+    total = _sums(votes.unit, _evidence(votes, se, fp), len(votes.known))
+    p: Floats = expit(total + logit(_open(prevalence))[votes.group])
+    return np.where(np.isnan(votes.known), p, votes.known)
+
+
+def fit_rates(
+    votes: Votes, *, shrink: bool = True, max_iter: int = 2_000, tol: float = 1e-7
+) -> Fit:
+    """Learn raters' rates and units' classes from votes by EM, from the share of votes on.
+
+    Parameters
+    ----------
+    votes
+        m votes on n units; units of known class anchor the rates.
+    shrink
+        Whether raters shrink to their site and sites to all; without it this is the published
+        method.
+    max_iter, tol
+        EM stops after `max_iter` steps or when no rate and no prevalence moves by more than `tol`.
+
+    Returns
+    -------
+    Fit
+        The rates of raters without votes are those of their site.
+
+    Examples
+    --------
+    >>> unit, rater = np.repeat(np.arange(10_000), 3), np.tile(np.arange(3), 10_000)
+    >>> wrong = unit // 10**rater % 10 == 0  # each errs on a tenth of the units, on its own
+    >>> says = (unit < 3_000) ^ wrong
+    >>> votes = Votes(unit, rater, says.astype(float), known=np.full(10_000, np.nan),
+    ...               group=np.zeros(10_000, int), site=np.zeros(3, int))
+    >>> fit = fit_rates(votes, shrink=False)
+    >>> fit.se.rater.round(3), fit.fp.rater.round(3), fit.prevalence.round(3)
+    (array([0.9, 0.9, 0.9]), array([0.1, 0.1, 0.1]), array([0.3]))
+    """
+    n_units = len(votes.known)
+    judged = _sums(votes.unit, np.ones(len(votes.unit)), n_units)
+    share = _sums(votes.unit, votes.says, n_units) / np.maximum(judged, 1)
+    p = np.where(np.isnan(votes.known), share, votes.known)
+    pulls = (_Pull(), _Pull())
+    last = np.zeros(0)
+    for step in range(1, max_iter + 1):
+        se = _rates(votes, p[votes.unit], pulls[0])
+        fp = _rates(votes, 1 - p[votes.unit], pulls[1])
+        prevalence = _prevalence(p, votes.group, prior=float(shrink))
+        p = posterior(votes, se.rater, fp.rater, prevalence)
+        if shrink and step <= _SETTLED:
+            pulls = _pulls(votes, se, fp, p)
+        now = np.concatenate([se.rater, fp.rater, prevalence])
+        moved = np.abs(now - last).max(initial=0) if step > 1 else np.inf
+        last = now
+        if moved < tol:
+            break
+    return Fit(se, fp, prevalence, p, n_iter=step, converged=bool(moved < tol))
+
+
+def fit_prevalence(votes: Votes, se: Floats, fp: Floats) -> Floats:
+    """Estimate each group's prevalence with the raters' rates held fixed.
+
+    Parameters
+    ----------
+    votes
+        m votes on n units.
+    se, fp
+        Shape (n_raters,).
+
+    Returns
+    -------
+    numpy.ndarray
+        Prevalence, shape (n_groups,).
+
+    Examples
+    --------
+    >>> votes = Votes(np.arange(4), np.zeros(4, int), np.array([1., 0, 0, 0]),
+    ...               known=np.full(4, np.nan), group=np.zeros(4, int), site=np.array([0]))
+    >>> fit_prevalence(votes, np.array([.999]), np.array([.001])).round(2)
+    array([0.25])
+    """
+    prevalence = np.full(votes.group.max(initial=0) + 1, 0.5)
+    for _ in range(1_000):
+        new = _prevalence(posterior(votes, se, fp, prevalence), votes.group, prior=1.0)
+        moved = np.abs(new - prevalence).max()
+        prevalence = new
+        if moved < 1e-6:
+            break
+    return prevalence
+
+
+def rate_variance(votes: Votes, fit: Fit) -> tuple[Floats, Floats]:
+    """Compute the variance of the sites' rates, robust to units that are harder than others.
+
+    The sandwich of Louis' observed information and the spread of the units' scores, over sites'
+    rates and groups' prevalence, each site taken as one rater; never below what the information
+    alone says, since few units may happen not to spread.
+
+    Parameters
+    ----------
+    votes, fit
+        What `fit_rates` took and gave.
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        Variance of `se` and of `fp`, shape (n_sites,); infinite where the votes do not tell.
+
+    Examples
+    --------
+    >>> votes = Votes(np.arange(200), np.zeros(200, int), (np.arange(200) % 10 < 9) * 1.,
+    ...               known=np.ones(200), group=np.zeros(200, int), site=np.array([0]))
+    >>> se, fp = rate_variance(votes, fit_rates(votes, shrink=False))
+    >>> se.round(5), fp
+    (array([0.00045]), array([inf]))
+    """
+    n_sites, n_groups = len(fit.se.site), len(fit.prevalence)
+    size, site = 2 * n_sites + n_groups, votes.site[votes.rater]
+    rates = np.concatenate([fit.se.site, fit.fp.site, fit.prevalence])
+    spread = rates * (1 - rates)
+    latent = np.isnan(votes.known)
+    rows = np.concatenate([votes.unit, votes.unit])
+    columns = np.concatenate([site, n_sites + site])
+    residual = np.concatenate([votes.says - fit.se.site[site], votes.says - fit.fp.site[site]])
+    weight = np.concatenate([fit.p[votes.unit], 1 - fit.p[votes.unit]])
+    sign = np.repeat([1.0, -1.0], len(site))
+    units, groups = np.flatnonzero(latent), 2 * n_sites + votes.group[latent]
+    shape = (len(votes.known), size)
+
+    def table(by_vote: Floats, by_unit: Floats) -> sparse.csr_array:
+        place = (np.concatenate([rows, units]), np.concatenate([columns, groups]))
+        return sparse.csr_array((np.concatenate([by_vote, by_unit]), place), shape=shape)
+
+    score = table(weight * residual, fit.p[latent] - fit.prevalence[votes.group[latent]])
+    swing = table(sign * residual, np.ones(len(units)))  # between the two classes
+    missing = swing.T @ sparse.diags_array(fit.p * (1 - fit.p)) @ swing
+    trials = _sums(columns, weight, size) + _sums(groups, np.ones(len(units)), size)
+    information = np.diag(trials * spread) - missing.toarray()
+    variance = _sandwich(information, (score.T @ score).toarray())
+    on_rates = variance[: 2 * n_sites] * np.maximum(spread[: 2 * n_sites], _NEVER) ** 2
+    return on_rates[:n_sites], on_rates[n_sites:]
+
+
+def _sandwich(information: Floats, scatter: Floats) -> Floats:
+    """Give the variance of each parameter; infinite for those that the data leaves open."""
+    variance = np.full(len(information), np.inf)
+    told = np.diag(information) > 1e-6
+    a, b = information[np.ix_(told, told)], scatter[np.ix_(told, told)]
+    if told.any() and np.linalg.eigvalsh(a).min() > 1e-6:
+        inverse = np.linalg.inv(a)
+        variance[told] = np.maximum(np.diag(inverse), np.diag(inverse @ b @ inverse))
+    return variance
+
+
+def _rates(votes: Votes, weight: Floats, pull: "_Pull") -> Rates:
+    """Turn weighted votes into rates, shrunk as `pull` says."""
+    n_raters, n_sites = len(votes.site), votes.site.max(initial=0) + 1
+    n = _sums(votes.rater, weight, n_raters)
+    yes = _sums(votes.rater, weight * votes.says, n_raters)
+    n_site, yes_site = _sums(votes.site, n, n_sites), _sums(votes.site, yes, n_sites)
+    overall = (yes_site.sum() + 0.5) / (n_site.sum() + 1)
+    site = _shrunk(yes_site, n_site, np.full(n_sites, overall), pull.site)
+    rater = _shrunk(yes, n, site[votes.site], pull.rater)
+    return Rates(rater, site, float(overall), n, n_site, pull.rater)
+
+
+def _shrunk(yes: Floats, n: Floats, mean: Floats, strength: float) -> Floats:
+    empty = n + strength < _NEVER
+    rate = (yes + strength * mean) / np.where(empty, 1, n + strength)
+    return np.where(empty, mean, rate)
+
+
+@dataclass(frozen=True)
+class _Pull:
+    """How many votes the overall mean is worth for a site, and the site's mean for a rater."""
+
+    site: float = 0.0
+    rater: float = 0.0
+
+
+def _pulls(votes: Votes, se: Rates, fp: Rates, p: Floats) -> tuple[_Pull, _Pull]:
+    """Find how much sites and raters differ, for both rates.
+
+    Each vote is held against what the *other* votes on its unit say. Counting it within its own
+    unit's class would make raters look more alike than they are.
+    """
+    known = ~np.isnan(votes.known[votes.unit])
+    others = expit(logit(_open(p))[votes.unit] - _evidence(votes, se.rater, fp.rater))
+    q = np.where(known, p[votes.unit], others)
+    at_site = votes.site[votes.rater]
+    overall = (np.full(len(se.site), se.overall), np.full(len(se.site), fp.overall))
+    pulls = []
+    for weight, rates in ((q, se), (1 - q, fp)):
+        by_site = _strength(votes.says, q, weight, at_site, overall, rates.overall)
+        own = (se.site[votes.site], fp.site[votes.site])
+        by_rater = _strength(votes.says, q, weight, votes.rater, own, rates.site[votes.site])
+        pulls.append(_Pull(by_site, by_rater))
+    return pulls[0], pulls[1]
+
+
+def _strength(
+    says: Floats,
+    q: Floats,
+    weight: Floats,
+    who: Ints,
+    expected: tuple[Floats, Floats],
+    mean: Floats | float,
+) -> float:
+    """Say how many votes the common mean is worth, from how much its members differ.
+
+    The normal likelihood of each member's weighted residual, averaged over strengths with the prior
+    that is flat in 1 / sqrt(strength) (Gelman et al., Bayesian Data Analysis, 5.3): few members
+    shrink little. The harmonic average keeps the intervals honest.
+    """
+    n = len(expected[0])
+    hoped = q * expected[0][who] + (1 - q) * expected[1][who]
+    residual = _sums(who, weight * (says - hoped), n)
+    noise = _sums(who, weight**2 * hoped * (1 - hoped), n)
+    told = noise > _NEVER
+    reach = _sums(who, weight**2, n)[told]
+    spread = np.broadcast_to(_open(np.asarray(mean)), n)[told]
+    spread = spread * (1 - spread)
+    variance = noise[told] + reach**2 * spread / (1 + _STRENGTHS[:, None])
+    fit = -0.5 * (np.log(variance) + residual[told] ** 2 / variance).sum(axis=1)
+    weights = fit - 0.5 * np.log(_STRENGTHS)
+    weights = np.exp(weights - weights.max())
+    return float(weights.sum() / (weights / _STRENGTHS).sum())
+
+
+def _evidence(votes: Votes, se: Floats, fp: Floats) -> Floats:
+    """Weigh each vote: the log of its likelihood ratio for class 1."""
+    se, fp = _open(se), _open(fp)
+    on_yes, on_no = np.log(se / fp), np.log((1 - se) / (1 - fp))
+    return np.where(votes.says == 1, on_yes[votes.rater], on_no[votes.rater])
+
+
+def _prevalence(p: Floats, group: Ints, *, prior: float) -> Floats:
+    """Average P(class 1) by group, with the mean of all as `prior` units more."""
+    n_groups = group.max(initial=0) + 1
+    n = _sums(group, np.ones(len(p)), n_groups)
+    mean = p.mean() if len(p) else 0.5
+    return (_sums(group, p, n_groups) + prior * mean) / np.maximum(n + prior, _NEVER)
+
+
+def _sums(index: Ints, values: Floats, n: int) -> Floats:
+    sums: Floats = np.bincount(index, weights=values, minlength=n).astype(np.float64)
+    return sums
+
+
+def _open(rate: Floats) -> Floats:
+    return np.clip(rate, _NEVER, 1 - _NEVER)

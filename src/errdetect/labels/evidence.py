@@ -1,0 +1,233 @@
+"""What tells of reviewers' errors: golden items, overlap, both, or nothing that can be trusted."""
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from errdetect.labels.dawid_skene import Fit, Votes, fit_rates, rate_variance
+from errdetect.labels.panel import Panel, chosen_by_verdict, golden_votes, overlap_votes
+from errdetect.schemas import GOLDEN
+
+__all__ = ["DAWID_SKENE", "GOLDEN_ONLY", "VOTES", "Evidence", "sides_differ", "weigh_evidence"]
+
+DAWID_SKENE: Final = "dawid_skene"
+GOLDEN_ONLY: Final = "golden only"
+VOTES: Final = "votes"
+
+Floats = npt.NDArray[np.float64]
+
+_MIN_GOLDEN = 30  # golden judgements of each class, over all sites
+_MIN_OVERLAP = 100  # decisions judged by two or more people, over all sites
+_FLATTERED = 1.645  # standard errors by which overlap may flatter (one-sided 5 %)
+_LEAST = 0.5  # share of found violations above false alarms, below which overlap tells nothing
+_WIDEST = 0.1  # half-width of the overall rates beyond which overlap does not tell them
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The votes that reviewers' rates may be learnt from.
+
+    Parameters
+    ----------
+    basis
+        `dawid_skene`, `golden only` or `votes`.
+    votes
+        What to fit; None where nothing tells the rates.
+    golden, overlap
+        All golden and all overlapping votes, whether believed or not.
+    notes
+        Why, in sentences for people.
+    """
+
+    basis: str
+    votes: Votes | None
+    golden: Votes
+    overlap: Votes
+    notes: tuple[str, ...]
+
+
+def weigh_evidence(judged: pd.DataFrame, panel: Panel, *, apart: bool = False) -> Evidence:
+    """Decide which votes tell reviewers' errors, and say why.
+
+    Parameters
+    ----------
+    judged
+        m rows of `judgements`.
+    panel
+        Their raters, from `panel_of`.
+    apart
+        Whether the panel takes the two sides apart.
+
+    Returns
+    -------
+    Evidence
+
+    Examples
+    --------
+    >>> judged = pd.DataFrame({
+    ...     "position": [0], "source": "audit", "site": "Riga", "standing": "counts",
+    ...     "reviewer_id": ["ann"], "enforced": True, "policy_id": "spam",
+    ...     "violates": [True], "true_violates": float("nan")})
+    >>> from errdetect.labels.panel import panel_of
+    >>> weigh_evidence(judged, panel_of(judged)).basis
+    'votes'
+    """
+    golden, overlap = golden_votes(judged, panel), overlap_votes(judged, panel)
+    both = _joined(golden, overlap)
+    notes = [_APART] if apart else []
+    has_golden, has_overlap = _enough_golden(golden, notes), _enough_overlap(overlap, notes)
+    if has_overlap and chosen_by_verdict(judged):
+        has_overlap = False
+        notes.append(_CHOSEN)
+    if has_golden and has_overlap:
+        has_overlap = _golden_agrees(golden, overlap, panel, notes)
+    elif has_overlap:
+        has_overlap = _overlap_tells(both, notes)
+    if has_overlap:
+        return Evidence(DAWID_SKENE, both, golden, overlap, tuple(notes))
+    if has_golden:
+        return Evidence(GOLDEN_ONLY, golden, golden, overlap, tuple(notes))
+    return Evidence(VOTES, None, golden, overlap, (*notes, _ONLY_VOTES))
+
+
+_APART = (
+    "On golden items reviewers err differently where the machine enforced than where it allowed, "
+    "so the two sides are measured apart. Reviewers may lean towards the machine's action."
+)
+_CHOSEN = (
+    "Second judgements follow the flags of the first, so overlap says nothing fair of reviewers' "
+    "errors. Draw decisions for a second judgement without looking at the first."
+)
+_TOGETHER = (
+    "People err on the same items: against each other they look better than on golden items. "
+    "Their error rates are taken from golden items alone."
+)
+_EASY = (
+    "Reviewers do better on golden items than against each other. The golden items may be easier "
+    "than the work, or known to reviewers: draw new ones from audited and adjudicated cases."
+)
+_ONLY_OVERLAP = (
+    "Error rates come from overlap alone. People who err on the same items look better so than "
+    "they are; golden items would tell."
+)
+_OPINIONS = (
+    "People agree with each other so little that overlap cannot tell errors from opinions. "
+    "Golden items would; or the policy needs a clearer text."
+)
+_UNTOLD = (
+    "Overlap leaves reviewers' error rates open. More decisions judged by three people, or golden "
+    "items, would tell them."
+)
+_ONLY_VOTES = "Reviewers' error rates are unknown; P(error) is the share of votes."
+
+
+def _enough_golden(golden: Votes, notes: list[str]) -> bool:
+    truth = golden.known[golden.unit]
+    violating, fine = int(truth.sum()), int((1 - truth).sum())
+    if min(violating, fine) >= _MIN_GOLDEN:
+        return True
+    notes.append(
+        f"Golden reviews: {violating} of items that violate, {fine} of items that do not; "
+        f"{_MIN_GOLDEN} of each are needed to measure reviewers by them."
+    )
+    return False
+
+
+def _enough_overlap(overlap: Votes, notes: list[str]) -> bool:
+    n = len(overlap.known)
+    if n >= _MIN_OVERLAP:
+        return True
+    notes.append(
+        f"Decisions that two or more people judged in one audit or re-review: {n}; "
+        f"{_MIN_OVERLAP} are needed to learn reviewers' errors from overlap."
+    )
+    return False
+
+
+def _overlap_tells(votes: Votes, notes: list[str]) -> bool:
+    """Say whether the overall rates are told apart at all: narrow enough, better than chance."""
+    one = replace(votes, rater=np.zeros_like(votes.rater), site=np.zeros(1, dtype=np.int64))
+    fit = fit_rates(one, shrink=False)
+    se, fp = (float(v[0]) for v in rate_variance(one, fit))
+    if float(fit.se.site[0] - fit.fp.site[0]) < _LEAST:
+        notes.append(_OPINIONS)
+        return False
+    told = 1.96 * max(se, fp) ** 0.5 <= _WIDEST
+    notes.append(_ONLY_OVERLAP if told else _UNTOLD)
+    return told
+
+
+def _golden_agrees(golden: Votes, overlap: Votes, panel: Panel, notes: list[str]) -> bool:
+    """Compare both site by site; people who err together look better by overlap than they are."""
+    (ours, our_spread), (theirs, their_spread) = _site_fit(golden, panel), _site_fit(overlap, panel)
+    missed = _gap(theirs.se.site - ours.se.site, our_spread[0] + their_spread[0])
+    called = _gap(ours.fp.site - theirs.fp.site, our_spread[1] + their_spread[1])
+    flattered = (missed + called) / 2**0.5
+    if flattered > _FLATTERED:
+        notes.append(_TOGETHER)
+    elif flattered < -_FLATTERED:
+        notes.append(_EASY)
+    return flattered <= _FLATTERED
+
+
+def _site_fit(votes: Votes, panel: Panel) -> tuple[Fit, tuple[Floats, Floats]]:
+    """Fit with each site as one rater."""
+    site = panel.raters["site_code"].to_numpy()
+    merged = replace(votes, rater=site[votes.rater], site=np.arange(len(panel.sites)))
+    fit = fit_rates(merged)
+    return fit, rate_variance(merged, fit)
+
+
+def _gap(difference: Floats, variance: Floats) -> float:
+    """Measure how far the sites' differences lie from 0 together, in standard errors."""
+    weight = np.where(np.isfinite(variance), 1 / np.maximum(variance, 1e-9), 0)
+    return float((weight * difference).sum() / max(weight.sum(), 1e-9) ** 0.5)
+
+
+def _joined(golden: Votes, overlap: Votes) -> Votes:
+    first_group = overlap.group.max(initial=-1) + 1
+    return Votes(
+        unit=np.concatenate([overlap.unit, golden.unit + len(overlap.known)]),
+        rater=np.concatenate([overlap.rater, golden.rater]),
+        says=np.concatenate([overlap.says, golden.says]),
+        known=np.concatenate([overlap.known, golden.known]),
+        group=np.concatenate([overlap.group, golden.group + first_group]),
+        site=overlap.site,
+    )
+
+
+def sides_differ(judged: pd.DataFrame) -> bool:
+    """Say whether golden items show that people err differently on enforced and allowed decisions.
+
+    Compares, among items that violate and among items that do not, the mean answer on enforced and
+    on allowed decisions, an item a draw; significant at 1 %.
+
+    Parameters
+    ----------
+    judged
+        m rows of `judgements`.
+
+    Examples
+    --------
+    >>> judged = pd.DataFrame({
+    ...     "position": range(100), "source": "golden", "enforced": [True, False] * 50,
+    ...     "violates": [True] * 100, "true_violates": 1.0})
+    >>> sides_differ(judged)
+    False
+    """
+    golden = judged[(judged["source"] == GOLDEN) & judged["true_violates"].notna()]
+    items = golden.groupby("position", sort=True)[["enforced", "violates", "true_violates"]].mean()
+    statistic, limit = 0.0, {0: np.inf, 1: 6.63, 2: 9.21}  # chi-squared, 1 %
+    told = 0
+    for truth in (0.0, 1.0):
+        of_class = items[items["true_violates"] == truth]
+        sides = [of_class.loc[of_class["enforced"] == side, "violates"] for side in (0.0, 1.0)]
+        if min(len(side) for side in sides) < _MIN_GOLDEN:
+            continue
+        told += 1
+        spread = sum(max(float(side.var()), 1 / len(side)) / len(side) for side in sides)
+        statistic += float(sides[0].mean() - sides[1].mean()) ** 2 / spread
+    return statistic > limit[told]

@@ -1,0 +1,106 @@
+"""Reviews as judgements of content: what each says of the item, and what is known to be true."""
+
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from errdetect.labels.events import COUNTS, MEASURES_REVIEWER, OVERRULED, REVISED, review_events
+from errdetect.schemas import ADJUDICATION, OVERTURNED, RELABELLED, UPHELD
+
+__all__ = ["judgements"]
+
+Floats = npt.NDArray[np.float64]
+
+
+def judgements(
+    decisions: pd.DataFrame, reviews: pd.DataFrame, *, as_of: datetime | None = None
+) -> pd.DataFrame:
+    """Translate the reviews known by `as_of` from verdicts on decisions to verdicts on content.
+
+    "Upheld" says of a removed item that it violates and of an approved item that it does not;
+    "overturned" says the reverse; "relabelled" lets the action stand. What is known to be true
+    comes from `expected` on golden reviews and from the adjudication elsewhere.
+
+    Parameters
+    ----------
+    decisions
+        n decisions with `decision_id`, `decided_at`, `policy_id`, `enforced`.
+    reviews
+        m reviews with the contract's columns.
+    as_of
+        What was known at this moment; the latest time in the data if None.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row for each review known by then of a decision that exists, the experts' aside,
+        indexed by its row number in `reviews`: position (row of the decision), known_at, source,
+        site, reviewer_id, standing, minutes, policy_id, enforced, violates (the review's answer,
+        bool), flags (whether it calls the decision an error, bool), relabels (bool), true_violates
+        and true_error (1., 0., or NaN where nobody knows).
+
+    Raises
+    ------
+    DataError
+        If `as_of` has no time zone or a `decision_id` stands twice among the decisions.
+
+    Examples
+    --------
+    >>> day = pd.to_datetime(["2026-01-01", "2026-01-03"], utc=True)
+    >>> decisions = pd.DataFrame({
+    ...     "decision_id": ["d"], "decided_at": day[:1], "policy_id": ["spam"],
+    ...     "enforced": [True]})
+    >>> reviews = pd.DataFrame({
+    ...     "review_id": ["r"], "decision_id": ["d"], "reviewed_at": day[1:],
+    ...     "source": ["golden"], "verdict": ["upheld"], "expected": ["overturned"],
+    ...     "reviewer_id": ["ann"], "site": ["Riga"], "minutes": [2.0]})
+    >>> judgements(decisions, reviews)[["violates", "flags", "true_violates"]].values.tolist()
+    [[True, False, 0.0]]
+    """
+    events = review_events(decisions, reviews, as_of=as_of)
+    rows = events["standing"].isin([COUNTS, REVISED, OVERRULED, MEASURES_REVIEWER])
+    expert = events["source"] == ADJUDICATION
+    truth = _expert_answers(events[expert & (events["standing"] == COUNTS)], len(decisions))
+    kept = np.flatnonzero(rows & ~expert)
+    known, given = events.iloc[kept], reviews.iloc[kept]
+    at = known["position"].to_numpy()
+    enforced = decisions["enforced"].to_numpy(dtype=bool)[at]
+    golden = (known["standing"] == MEASURES_REVIEWER).to_numpy(dtype=bool)
+    answer = np.full(len(kept), None, dtype=object)
+    answer[~golden] = truth[at[~golden]]
+    answer[golden] = given["expected"].to_numpy(dtype=object)[golden]
+    verdict = known["verdict"].to_numpy(dtype=object)
+    told = ~pd.isna(answer)
+    return pd.DataFrame(
+        {
+            "position": at,
+            "known_at": known["known_at"].array,
+            "source": known["source"].array,
+            "site": given["site"].array,
+            "reviewer_id": given["reviewer_id"].array,
+            "standing": known["standing"].array,
+            "minutes": given["minutes"].array,
+            "policy_id": decisions["policy_id"].array[at],
+            "enforced": enforced,
+            "violates": _violates(verdict, enforced),
+            "flags": verdict != UPHELD,
+            "relabels": verdict == RELABELLED,
+            "true_violates": np.where(told, _violates(answer, enforced), np.nan),
+            "true_error": np.where(told, answer != UPHELD, np.nan),
+        },
+        index=pd.Index(kept),
+    )
+
+
+def _expert_answers(adjudications: pd.DataFrame, n: int) -> npt.NDArray[np.object_]:
+    answers = np.full(n, None, dtype=object)
+    answers[adjudications["position"].to_numpy()] = adjudications["verdict"].to_numpy(dtype=object)
+    return answers
+
+
+def _violates(verdict: npt.NDArray[Any], enforced: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    violates: npt.NDArray[np.bool_] = enforced ^ (verdict == OVERTURNED)
+    return violates

@@ -1,0 +1,1 @@
+"""Models: split by time, tune, fit, calibrate, evaluate, gate, store."""

@@ -1,0 +1,105 @@
+"""Rankings that need no model: what every model must beat."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+__all__ = ["SegmentRate", "fit_segment_rate", "margin_ranking"]
+
+Floats = npt.NDArray[np.float64]
+
+_SEGMENT = ("policy_id", "moderator", "market", "enforced")
+_PRIOR = 10.0  # a cell's rate counts as much as its parent's after so many labels
+_BINS = 10
+
+
+def margin_ranking(decisions: pd.DataFrame) -> Floats:
+    """Rank decisions by how close the machine's score was to its bar; higher is closer.
+
+    Parameters
+    ----------
+    decisions
+        Shape (n, any). Without a score or a threshold a decision is ranked last.
+
+    Examples
+    --------
+    >>> margin_ranking(pd.DataFrame({"score": [0.5, 0.9], "threshold": [0.6, 0.6]})).round(1).tolist()
+    [-0.1, -0.3]
+    """
+    return np.nan_to_num(-np.abs(_margin(decisions)), nan=-1.0)
+
+
+@dataclass(frozen=True)
+class SegmentRate:
+    """Error rates by segment and margin bin, each cell shrunk towards its parent."""
+
+    edges: Floats
+    overall: float
+    levels: tuple[Mapping[tuple[object, ...], float], ...]
+    columns: tuple[str, ...]
+
+    def rate(self, decisions: pd.DataFrame) -> Floats:
+        """Return the error rate of each decision's cell, shape (n,)."""
+        keys = _keys(decisions, self.columns, self.edges)
+        out = np.full(len(decisions), self.overall)
+        for depth, rates in enumerate(self.levels, start=1):
+            found = pd.Series(list(zip(*keys[:depth], strict=True))).map(rates).to_numpy(np.float64)
+            out = np.where(np.isnan(found), out, found)
+        return out
+
+
+def fit_segment_rate(decisions: pd.DataFrame, y: Floats, weight: Floats) -> SegmentRate:
+    """Fit error rates by policy, moderator, market, side and margin bin.
+
+    Parameters
+    ----------
+    decisions
+        Shape (n, any).
+    y
+        Shape (n,), 1 for an error, else 0.
+    weight
+        Shape (n,), weight of each label.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"policy_id": ["a", "b"] * 50, "enforced": True})
+    >>> rates = fit_segment_rate(frame, np.array([1.0, 0.0] * 50), np.ones(100)).rate(frame[:2])
+    >>> rates.round(2).tolist()
+    [0.99, 0.01]
+    """
+    margin = _margin(decisions)
+    known = margin[np.isfinite(margin)]
+    edges = np.unique(np.quantile(known, np.linspace(0, 1, _BINS + 1)[1:-1])) if len(known) else np.empty(0)
+    columns = tuple(name for name in _SEGMENT if name in decisions)
+    keys = _keys(decisions, columns, edges)
+    overall = (float(np.sum(weight * y)) + 0.5) / (float(np.sum(weight)) + 1)
+    parent = np.full(len(decisions), overall)
+    levels = []
+    for depth in range(1, len(keys) + 1):
+        cell = pd.Series(list(zip(*keys[:depth], strict=True)))
+        sums = pd.DataFrame({"w": weight, "wy": weight * y, "p": parent}).groupby(cell).agg(
+            {"w": "sum", "wy": "sum", "p": "first"}
+        )
+        rates = (sums["wy"] + _PRIOR * sums["p"]) / (sums["w"] + _PRIOR)
+        levels.append(dict(zip(rates.index, rates, strict=True)))
+        parent = cell.map(rates).to_numpy(np.float64)
+    return SegmentRate(edges, overall, tuple(levels), columns)
+
+
+def _margin(decisions: pd.DataFrame) -> Floats:
+    if "score" not in decisions or "threshold" not in decisions:
+        return np.full(len(decisions), np.nan)
+    return (decisions["score"] - decisions["threshold"]).to_numpy(np.float64, na_value=np.nan)
+
+
+def _keys(decisions: pd.DataFrame, columns: tuple[str, ...], edges: Floats) -> list[list[object]]:
+    margin = _margin(decisions)
+    binned = np.where(np.isfinite(margin), np.searchsorted(edges, margin, side="right"), -1)
+    segment: list[list[object]] = [
+        (decisions[name].astype("str").fillna("") if name in decisions else pd.Series([""] * len(decisions))).tolist()
+        for name in columns
+    ]
+    return [*segment, binned.tolist()]

@@ -1,0 +1,117 @@
+"""A model on disk: JSON, LightGBM's own text and plain arrays, nothing that runs when read."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from errdetect.errors import ModelError, sentence
+from errdetect.features.matrix import Encoding
+from errdetect.features.text import TextModel
+from errdetect.model.calibration import Calibrator
+from errdetect.model.detector import HEADS, Detector, Head
+from errdetect.model.trees import load_trees
+
+__all__ = ["Bundle", "load_bundle", "save_bundle"]
+
+Floats = npt.NDArray[np.float64]
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """All that scoring needs.
+
+    Parameters
+    ----------
+    detector, calibrator
+        What scores.
+    learnt_from
+        Sorted 64-bit hashes of the decisions whose labels it learnt from, so that scoring can say
+        which of its figures are in-sample.
+    about
+        Facts for people: when and on what it was trained, how it did.
+    """
+
+    detector: Detector
+    calibrator: Calibrator
+    learnt_from: npt.NDArray[np.uint64]
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    def probability(self, X: Floats, threads: int = 1) -> Floats:
+        """Return calibrated P(error), shape (n,), from a feature matrix."""
+        return self.calibrator.probability(self.detector.raw(X, threads))
+
+    def in_sample(self, decision_ids: pd.Series) -> npt.NDArray[np.bool_]:
+        """Tell for each decision whether the model learnt from its label, shape (n,)."""
+        return np.isin(hash_ids(decision_ids), self.learnt_from)
+
+
+def hash_ids(decision_ids: pd.Series) -> npt.NDArray[np.uint64]:
+    """Hash ids, shape (n,); equal ids have equal hashes on every machine."""
+    return pd.util.hash_array(decision_ids.astype("object").to_numpy(), categorize=False)
+
+
+def save_bundle(bundle: Bundle, folder: Path) -> None:
+    """Write a bundle into an existing, empty folder."""
+    e = bundle.detector.encoding
+    manifest = {
+        "format": _FORMAT,
+        "encoding": {
+            "numeric": e.numeric,
+            "categorical": dict(e.categorical),
+            "text": e.text,
+            "left_out": dict(e.left_out),
+        },
+        "calibrator": {"method": bundle.calibrator.method, "values": bundle.calibrator.values},
+        "about": dict(bundle.about),
+    }
+    text = json.dumps(manifest, indent=1, ensure_ascii=False, allow_nan=False)
+    (folder / "bundle.json").write_text(text, encoding="utf-8")
+    for head, trees in bundle.detector.trees.items():
+        (folder / f"trees_{head}.txt").write_text(trees.model_to_string(), encoding="utf-8")
+    np.save(folder / "learnt_from.npy", bundle.learnt_from, allow_pickle=False)
+    if bundle.detector.text is not None:
+        np.savez_compressed(folder / "text.npz", **bundle.detector.text.arrays())
+
+
+def load_bundle(folder: Path) -> Bundle:
+    """Read a bundle back.
+
+    Raises
+    ------
+    ModelError
+        Where a file is missing or damaged, or was written by a later errdetect.
+    """
+    do = "Train again with `errdetect train`, or name another model."
+    try:
+        manifest = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
+        if manifest["format"] != _FORMAT:
+            raise ModelError(sentence("The model's format", f"be {_FORMAT}", manifest["format"], do))
+        e = manifest["encoding"]
+        categorical = {name: tuple(levels) for name, levels in e["categorical"].items()}
+        encoding = Encoding(tuple(e["numeric"]), categorical, e["text"], e["left_out"])
+        trees: dict[Head, Any] = {
+            head: load_trees((folder / f"trees_{head}.txt").read_text(encoding="utf-8")) for head in HEADS
+        }
+        c = manifest["calibrator"]
+        return Bundle(
+            Detector(encoding, _load_text(folder) if encoding.text else None, trees),
+            Calibrator(c["method"], tuple(c["values"])),
+            np.load(folder / "learnt_from.npy", allow_pickle=False),
+            manifest["about"],
+        )
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        got = f"{type(error).__name__}: {error}"
+        raise ModelError(sentence("The model's files", "be whole", got, do)) from error
+
+
+def _load_text(folder: Path) -> TextModel:
+    with np.load(folder / "text.npz", allow_pickle=False) as arrays:
+        return TextModel(arrays["idf"], arrays["coef"], arrays["intercept"])

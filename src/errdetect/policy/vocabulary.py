@@ -1,0 +1,167 @@
+"""The report's vocabulary: the contract's measures, sources and words in plain language."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from errdetect.schemas import (
+    ADJUDICATION,
+    APPEAL,
+    AUDIT,
+    GOLDEN,
+    MISSED_VIOLATION,
+    RE_REVIEW,
+    REPORT,
+    WRONG_LABEL,
+    WRONGFUL_ACTION,
+)
+
+__all__ = [
+    "BY_WORDS",
+    "ERROR_KIND_WORDS",
+    "GLOSSARY",
+    "MEASURE_WORDS",
+    "METHOD_WORDS",
+    "SOURCE_WORDS",
+    "STATE_WORDS",
+    "ByWords",
+    "MeasureWords",
+]
+
+
+@dataclass(frozen=True)
+class MeasureWords:
+    """How one measure is asked and said.
+
+    Parameters
+    ----------
+    name
+        Its short name, for headings and columns.
+    question
+        The question that it answers.
+    of
+        What it is counted among ("of 100 *decisions*").
+    verb
+        What is said of them ("*are wrong*").
+    unsung
+        Why appeals cannot answer the question, where they cannot.
+    """
+
+    name: str
+    question: str
+    of: str
+    verb: str
+    unsung: str = "Appeals have no answer to this question."
+
+
+_NOT_APPEALED = "Appeals cannot answer this: what was allowed is hardly ever appealed."
+
+MEASURE_WORDS: Mapping[str, MeasureWords] = {
+    "error_rate": MeasureWords(
+        "Error rate", "How often is a decision wrong?", "decisions", "are wrong"
+    ),
+    "wrongful_rate": MeasureWords(
+        "Wrongful actions",
+        "When it acts, how often is that wrong?",
+        "enforced decisions",
+        "are wrong",
+    ),
+    "missed_rate": MeasureWords(
+        "Missed violations",
+        "When it allows, how often is that wrong?",
+        "allowed decisions",
+        "are wrong",
+        _NOT_APPEALED,
+    ),
+    "precision": MeasureWords(
+        "Precision", "When it acts, how often is it right?", "enforced decisions", "are right"
+    ),
+    "recall": MeasureWords(
+        "Recall",
+        "Of all violations, how many does it act on?",
+        "violations",
+        "are acted on",
+        _NOT_APPEALED,
+    ),
+    "accuracy": MeasureWords(
+        "Accuracy", "How often is a decision right?", "decisions", "are right"
+    ),
+}
+
+
+@dataclass(frozen=True)
+class ByWords:
+    """One and many of what a block of estimates is split by."""
+
+    one: str
+    many: str
+
+
+BY_WORDS: Mapping[str, ByWords] = {
+    "policy_id": ByWords("policy", "policies"),
+    "market": ByWords("market", "markets"),
+    "language": ByWords("language", "languages"),
+    "moderator": ByWords("moderator", "moderators"),
+}
+
+SOURCE_WORDS: Mapping[str, ByWords] = {
+    AUDIT: ByWords("audit review", "audit reviews"),
+    APPEAL: ByWords("appeal", "appeals"),
+    RE_REVIEW: ByWords("re-review from the queue", "re-reviews from the queue"),
+    GOLDEN: ByWords("golden item (tests reviewers)", "golden items (test reviewers)"),
+    ADJUDICATION: ByWords("expert adjudication", "expert adjudications"),
+    REPORT: ByWords("user report", "user reports"),
+}
+
+STATE_WORDS: Mapping[str, str] = {
+    "matured": "Known: a verdict that counts is in.",
+    "pending": "Open: a review or an appeal may still come in.",
+    "censored": "Unknown: the time for reviews passed without one. It does not mean correct.",
+}
+
+ERROR_KIND_WORDS: Mapping[str, str] = {
+    WRONGFUL_ACTION: "wrongful action",
+    MISSED_VIOLATION: "missed violation",
+    WRONG_LABEL: "wrong label",
+}
+
+METHOD_WORDS: Mapping[str, str] = {
+    "model": "This ranking",
+    "random": "Picking at random",
+    "margin": "The machine’s own doubt",
+    "segment_rate": "The segment’s past error rate",
+}
+
+#: The contract's words, for the glossary at the end of the report.
+GLOSSARY: Mapping[str, str] = {
+    "Decision": "One automated verdict of a moderator on one item. It is the thing that is right "
+    "or wrong.",
+    "Moderator": "The automated system that decided: a model or a set of rules, with a version.",
+    "Action": "What the decision did: it allowed the item, or it enforced (removed, restricted, "
+    "demoted, labelled).",
+    "Policy": "The rule that the decision was taken under.",
+    "Error": "The decision is wrong. A wrongful action was enforced and should have been allowed. "
+    "A missed violation was allowed and should have been enforced. A wrong label took the right "
+    "action under the wrong policy.",
+    "Review": "One human judgement of one decision.",
+    "Audit": "Reviews of a designed sample: every decision had a known chance to be drawn. Only "
+    "an audit can say how often the machine errs.",
+    "Appeal": "A review that the owner of the item asked for. Appeals come from few of the people "
+    "concerned, so counting them says too little.",
+    "95 % interval": "The range the data supports. Of 100 intervals made this way, about 95 hold "
+    "the true rate. A wide one means few reviews.",
+    "Successful appeals only": "The error rate that you would claim by calling every decision "
+    "correct unless an appeal against it succeeded.",
+    "Cannot be said yet": "There are too few reviews for a figure that would hold. It means "
+    "unknown: neither zero nor good.",
+    "Precision and recall": "Precision: of the enforced decisions, how many are right. Recall: of "
+    "all violations, how many were enforced.",
+    "Queue": "The decisions that people should look at first, in order.",
+    "Chance of error": "The model’s estimate that this decision is wrong. Of the decisions with "
+    "a chance of 60 %, about 60 in 100 should turn out to be wrong.",
+    "Expected harm": "The chance of error times what such an error costs under the policy "
+    "catalogue. It sets the order of the queue.",
+    "Explore": "Some places in the queue are drawn by chance, so that errors which the model does "
+    "not suspect are found too.",
+    "Associated with error": "Seen together with errors more often than not. It points to where "
+    "to look; it does not prove a cause.",
+}

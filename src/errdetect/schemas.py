@@ -1,0 +1,197 @@
+"""The tables' columns and the words they may hold; other systems hold on to these.
+
+Every table that crosses errdetect's border is described here and nowhere else.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import pyarrow as pa
+
+__all__ = [
+    "ADJUDICATION",
+    "ALLOW_ACTIONS",
+    "APPEAL",
+    "AUDIT",
+    "CORRECT",
+    "DECISIONS",
+    "ERROR",
+    "ERROR_KINDS",
+    "ESTIMATES",
+    "GOLDEN",
+    "LABELS",
+    "MEASURES",
+    "MISSED_VIOLATION",
+    "OVERTURNED",
+    "QUEUE",
+    "REJECTS",
+    "RELABELLED",
+    "REPORT",
+    "REVIEWS",
+    "RE_REVIEW",
+    "SCORES",
+    "SOURCES",
+    "STATES",
+    "UNKNOWN",
+    "UPHELD",
+    "VERDICTS",
+    "WRONGFUL_ACTION",
+    "WRONG_LABEL",
+    "Column",
+    "Kind",
+]
+
+AUDIT, APPEAL, RE_REVIEW, GOLDEN = "audit", "appeal", "re_review", "golden"
+ADJUDICATION, REPORT = "adjudication", "report"
+SOURCES = (AUDIT, APPEAL, RE_REVIEW, GOLDEN, ADJUDICATION, REPORT)
+
+UPHELD, OVERTURNED, RELABELLED = "upheld", "overturned", "relabelled"
+VERDICTS = (UPHELD, OVERTURNED, RELABELLED)
+
+WRONGFUL_ACTION, MISSED_VIOLATION = "wrongful_action", "missed_violation"
+WRONG_LABEL = "wrong_label"
+ERROR_KINDS = (WRONGFUL_ACTION, MISSED_VIOLATION, WRONG_LABEL)
+
+ERROR, CORRECT, UNKNOWN = "error", "correct", "unknown"
+STATES = ("pending", "matured", "censored")
+
+#: Actions that mean "allow" unless the config says otherwise; every other action enforces.
+ALLOW_ACTIONS = ("approve", "allow", "keep")
+
+MEASURES = ("error_rate", "wrongful_rate", "missed_rate", "precision", "recall", "accuracy")
+
+Kind = Literal["string", "timestamp", "number"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of an input table.
+
+    Parameters
+    ----------
+    name
+        The contract's name.
+    kind
+        What its values are: text, a UTC timestamp, or a float64.
+    required
+        Whether every table must have the column, and every row a value.
+    low, high
+        Inclusive limits of a number; `low_open` excludes the lower limit itself.
+    choices
+        The only values allowed, if limited.
+    """
+
+    name: str
+    kind: Kind = "string"
+    required: bool = False
+    low: float | None = None
+    high: float | None = None
+    low_open: bool = False
+    choices: tuple[str, ...] = ()
+
+
+#: A decision: one automated verdict of a moderator on one item. Other columns are features.
+DECISIONS = (
+    Column("decision_id", required=True),
+    Column("decided_at", "timestamp", required=True),
+    Column("item_id", required=True),
+    Column("account_id"),
+    Column("policy_id", required=True),
+    Column("action", required=True),
+    Column("moderator"),
+    Column("moderator_version"),
+    Column("score", "number", low=0, high=1),
+    Column("threshold", "number", low=0, high=1),
+    Column("market"),
+    Column("language"),
+    Column("category"),
+    Column("item_type"),
+    Column("exposure", "number", low=0),
+    Column("text"),
+)
+
+#: A review: one human judgement of one decision.
+REVIEWS = (
+    Column("review_id", required=True),
+    Column("decision_id", required=True),
+    Column("reviewed_at", "timestamp", required=True),
+    Column("source", required=True, choices=SOURCES),
+    Column("verdict", required=True, choices=VERDICTS),
+    Column("correct_policy_id"),
+    Column("reviewer_id"),
+    Column("site"),
+    Column("inclusion_probability", "number", low=0, high=1, low_open=True),
+    Column("expected", choices=VERDICTS),
+    Column("minutes", "number", low=0, low_open=True),
+)
+
+_time = pa.timestamp("us", tz="UTC")
+_reason = pa.struct([("code", pa.string()), ("text", pa.string()), ("contribution", pa.float64())])
+
+SCORES = pa.schema(
+    [
+        ("decision_id", pa.string()),
+        ("p_error", pa.float64()),
+        ("expected_harm", pa.float64()),
+        ("inclusion_probability", pa.float64()),
+        ("model_version", pa.string()),
+    ]
+)
+
+QUEUE = pa.schema(
+    [
+        ("decision_id", pa.string()),
+        ("rank", pa.int64()),
+        ("p_error", pa.float64()),
+        ("error_kind", pa.string()),
+        ("expected_harm", pa.float64()),
+        ("arm", pa.string()),
+        ("inclusion_probability", pa.float64()),
+        ("pool", pa.string()),
+        ("reasons", pa.list_(_reason)),
+        ("policy_id", pa.string()),
+        ("suggested_policy_id", pa.string()),
+        ("model_version", pa.string()),
+        ("run_id", pa.string()),
+        ("scored_at", _time),
+    ]
+)
+
+LABELS = pa.schema(
+    [
+        ("decision_id", pa.string()),
+        ("label", pa.string()),
+        ("error_kind", pa.string()),
+        ("p_label", pa.float64()),
+        ("state", pa.string()),
+        ("n_reviews", pa.int64()),
+        ("sources", pa.list_(pa.string())),
+        ("known_at", _time),
+    ]
+)
+
+#: The measures' columns; the `--by` columns stand before them.
+ESTIMATES = pa.schema(
+    [
+        ("measure", pa.string()),
+        ("estimate", pa.float64()),
+        ("low", pa.float64()),
+        ("high", pa.float64()),
+        ("n_reviews", pa.int64()),
+        ("n_decisions", pa.int64()),
+        ("method", pa.string()),
+        ("proxy", pa.float64()),
+        ("bound_low", pa.float64()),
+        ("bound_high", pa.float64()),
+        ("suppressed", pa.bool_()),
+    ]
+)
+
+REJECTS = pa.schema(
+    [
+        ("source", pa.string()),
+        ("row", pa.int64()),
+        ("id", pa.string()),
+        ("reason", pa.string()),
+    ]
+)

@@ -1,0 +1,258 @@
+"""A made-up but realistic month of a marketplace, for the report's tests and for looking at it."""
+
+from datetime import UTC, datetime
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from errdetect.data.policies import Policy
+from errdetect.policy.report import ReportContent
+
+POLICIES = [
+    ("counterfeit", "Counterfeit goods", 4, 0.121),
+    ("prohibited_medical", "Prohibited medical products", 5, 0.094),
+    ("adult", "Adult content", 3, 0.083),
+    ("weapons", "Weapons and their parts", 5, 0.071),
+    ("misleading_claims", "Misleading claims", 3, 0.066),
+    ("spam", "Spam and keyword stuffing", 1, 0.052),
+    ("hate", "Hateful content", 5, 0.049),
+    ("ip_trademark", "Trademark use without permission", 3, 0.044),
+    ("animal", "Live animals and animal parts", 4, 0.038),
+    ("tobacco", "Tobacco and vapes", 3, 0.031),
+    ("image_quality", "Image quality", 1, 0.027),
+    ("gambling", "Gambling", 3, 0.022),
+    ("recalled", "Recalled products", 5, 0.035),
+    ("digital_goods", "Digital goods", 2, 0.03),
+]
+MARKETS = "DE FR IT ES PL NL SE GB US BR MX JP TR SA".split()
+LANGUAGES = "de fr it es pl nl sv en pt ja tr ar".split()
+MODERATORS = ["image-cnn 4.2", "text-transformer 2.0", "keyword-rules 17", "seller-risk 1.3"]
+REASONS = [
+    ("margin", "The machine's score is close to its bar"),
+    ("seller_overturned", "Earlier removals of this seller under the policy were overturned"),
+    ("category", "The item is in the category Spare parts"),
+    ("language", "The text is in a language that the moderator was hardly trained on"),
+    ("words", "The text has words such as “replica stand” or “compatible with”"),
+    ("version", "The moderator's version changed in the last 14 days"),
+    ("short", "The text is very short"),
+]
+TEXTS = [
+    "Compatible with Makita 18V: battery charger DC18RC replica stand, new, original box",
+    "حقيبة جلدية أصلية مع شهادة ضمان من المتجر، توصيل سريع",
+    "Teebaum-Öl 100 % naturrein, hilft bei unreiner Haut, 30 ml Braunglasflasche 🌿",
+    "Vintage Spielzeugpistole aus Blech, 1960er, Sammlerstück, nicht schussfähig",
+    'Nice <b>bag</b> <script>alert("x")</script> "><img src=x onerror=alert(1)>',
+    "Family photo frame \u202egnp.emarf\u202c with hidden\u200btext",
+    "3 Stück Ersatzfilter für Verdampfer, lebensmittelecht 👩‍🔬👍🏽",
+]
+
+
+def rate_row(measure, rate, n_reviews, n_decisions, proxy=None, suppressed=False):
+    """One row of estimates with a plausible interval."""
+    half = 1.96 * np.sqrt(max(rate * (1 - rate), 1e-6) / max(n_reviews, 1))
+    held = np.nan if suppressed else 1.0
+    return {
+        "measure": measure,
+        "estimate": rate * held,
+        "low": max(rate - 0.93 * half, 0.0) * held,
+        "high": min(rate + 1.07 * half, 1.0) * held,
+        "n_reviews": n_reviews,
+        "n_decisions": n_decisions,
+        "method": "M.1t",
+        "proxy": proxy,
+        "bound_low": 0.02 * rate,
+        "bound_high": min(1.0, 0.95 + rate / 20),
+        "suppressed": suppressed,
+    }
+
+
+def whole_rows(n_reviews=6021, n_decisions=120_417, suppressed=False):
+    """The whole's measures."""
+    enforced = int(0.31 * n_reviews), int(0.31 * n_decisions)
+    allowed = n_reviews - enforced[0], n_decisions - enforced[1]
+    return pd.DataFrame(
+        [
+            rate_row("error_rate", 0.057, n_reviews, n_decisions, 0.012, suppressed),
+            rate_row("wrongful_rate", 0.089, *enforced, 0.038, suppressed),
+            rate_row("missed_rate", 0.0426, *allowed, None, suppressed),
+            rate_row("precision", 0.911, *enforced, 0.962, suppressed),
+            rate_row("recall", 0.83, int(1.1 * enforced[0]), n_decisions, None, suppressed),
+            rate_row("accuracy", 0.943, n_reviews, n_decisions, 0.988, suppressed),
+        ]
+    )
+
+
+def by_frame(name, values, rates, seed=1):
+    """Estimates by one column; every sixth value or so has too few reviews."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for i, (value, rate) in enumerate(zip(values, rates, strict=True)):
+        few = i % 6 == 5
+        n = int(rng.integers(3, 25)) if few else int(rng.integers(150, 900))
+        decisions = 20 * n
+        for measure, factor in (("error_rate", 1.0), ("wrongful_rate", 1.5), ("missed_rate", 0.7)):
+            row = rate_row(measure, min(rate * factor, 1), n, decisions, rate / 5, few)
+            rows.append({name: value, **row})
+    return pd.DataFrame(rows)
+
+
+def driver_frame(policy_ids, seed=2):
+    """Reasons for all policies and for each."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for policy_id in [None, *policy_ids]:
+        shares = np.sort(rng.dirichlet(np.full(len(REASONS), 0.8)))[::-1]
+        order = rng.permutation(len(REASONS))
+        for share, at in zip(shares, order, strict=True):
+            code, text = REASONS[at]
+            rows.append(
+                {
+                    "policy_id": policy_id,
+                    "code": code,
+                    "text": text,
+                    "share": float(share),
+                    "n_decisions": int(4000 * share) + 3,
+                    "example_ids": [f"d{rng.integers(10**6):07d}" for _ in range(3)],
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def queue_frame(policy_ids, n=25, texts=TEXTS, seed=3):
+    """The head of the queue."""
+    rng = np.random.default_rng(seed)
+    p = np.sort(rng.beta(4, 3, n))[::-1]
+    rows = []
+    for i in range(n):
+        reasons = [
+            {"code": c, "text": t, "contribution": float(w)}
+            for (c, t), w in zip(REASONS[: 3 + i % 3], [0.9, 0.4, 0.2, -0.3, -0.1], strict=False)
+        ]
+        rows.append(
+            {
+                "decision_id": f"d{rng.integers(10**6):07d}",
+                "rank": i + 1,
+                "p_error": float(p[i]),
+                "error_kind": ["wrongful_action", "missed_violation", "wrong_label"][i % 3],
+                "expected_harm": float(p[i] * (1 + i % 5)),
+                "arm": "explore" if i % 8 == 7 else "ranked",
+                "reasons": reasons,
+                "policy_id": policy_ids[i % len(policy_ids)],
+                "action": ["remove", "approve", "demote"][i % 3],
+                "market": MARKETS[i % len(MARKETS)],
+                "language": LANGUAGES[i % len(LANGUAGES)],
+                "text": texts[i % len(texts)],
+            }
+        )
+    table = pd.DataFrame(rows).sort_values("expected_harm", ascending=False, ignore_index=True)
+    return table.assign(rank=range(1, n + 1))
+
+
+def evaluation_frame():
+    """The ranking against three others."""
+    found = {
+        "model": ([0.11, 0.38, 0.55, 0.74], 0.44),
+        "segment_rate": ([0.09, 0.29, 0.44, 0.62], 0.33),
+        "margin": ([0.04, 0.21, 0.37, 0.58], 0.25),
+        "random": ([0.01, 0.05, 0.1, 0.2], 0.06),
+    }
+    rows = []
+    for method, (recalls, precision) in found.items():
+        names = [f"recall_at_{b}" for b in (1, 5, 10, 20)]
+        for metric, value in zip([*names, "average_precision"], [*recalls, precision], strict=True):
+            half = 0.05 * (value + 0.1)
+            rows.append(
+                {
+                    "method": method,
+                    "metric": metric,
+                    "value": value,
+                    "low": value - half,
+                    "high": value + half,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def trend_frame():
+    """Nine months, one of them with too few reviews."""
+    months = pd.date_range("2024-08-01", periods=9, freq="MS", tz="UTC")
+    rows = []
+    for measure, rates in (
+        ("error_rate", [7.6, 7.4, 7.5, 6.9, 6.8, 6.1, 6.2, 5.6, 5.7]),
+        ("wrongful_rate", [9.1, 9.4, 8.8, 9.0, 9.3, 8.7, 9.1, 9.2, 8.9]),
+        ("missed_rate", [6.9, 6.5, 6.9, 6.0, 5.7, 5.0, 4.9, 4.1, 4.3]),
+    ):
+        for i, (month, rate) in enumerate(zip(months, rates, strict=True)):
+            few = i == 3
+            row = rate_row(measure, rate / 100, 12 if few else 1500, 13_000, None, few)
+            rows.append({"period_start": month, **row})
+    return pd.DataFrame(rows)
+
+
+def build_content(**changes):
+    """The whole content; `changes` replace its parts."""
+    ids = [p[0] for p in POLICIES]
+    rng = np.random.default_rng(7)
+    parts = {
+        "title": "How the machine decided in April 2025",
+        "generated_at": datetime(2025, 5, 6, 4, 0, tzinfo=UTC),
+        "data_name": "Marketplace EU",
+        "period": (datetime(2025, 4, 1, tzinfo=UTC), datetime(2025, 4, 30, tzinfo=UTC)),
+        "n_decisions": 120_417,
+        "n_reviews": {"audit": 6021, "appeal": 812, "re_review": 2400, "adjudication": 644},
+        "estimates": {
+            "whole": whole_rows(),
+            "policy_id": by_frame("policy_id", ids, [p[3] for p in POLICIES]),
+            "market": by_frame("market", MARKETS, rng.uniform(0.03, 0.1, len(MARKETS)), 4),
+            "language": by_frame("language", LANGUAGES, rng.uniform(0.03, 0.1, 12), 5),
+            "moderator": by_frame("moderator", MODERATORS, [0.041, 0.058, 0.112, 0.05], 6),
+        },
+        "policies": {
+            i: Policy(
+                i,
+                name,
+                severity,
+                owner="Product safety team" if severity > 3 else "Listings team",
+                clause=f"Items are not allowed where they fall under “{name}”. Spare parts and "
+                "accessories that say plainly what they fit are allowed.",
+            )
+            for i, name, severity, _ in POLICIES[:-1]
+        },
+        "drivers": driver_frame(ids[:10]),
+        "queue_head": queue_frame(ids),
+        "n_queued": 1000,
+        "evaluation": evaluation_frame(),
+        "evaluated_on": "Measured on 24,083 decisions of 20 to 30 April, which the model had not seen.",
+        "trend": trend_frame(),
+        "label_states": {"matured": 9_120, "pending": 3_410, "censored": 107_887},
+        "notes": [
+            "Reviewers of the audit were checked against golden items; the intervals include what "
+            "is not known about their own errors.",
+            "644 flagged reviews were settled by an expert.",
+        ],
+        "model": {
+            "version": "7 (champion)",
+            "trained_at": datetime(2025, 5, 1, tzinfo=UTC),
+            "trained_on": "86,200 decisions with a known answer",
+        },
+    }
+    return ReportContent(**{**parts, **changes})
+
+
+@pytest.fixture(name="build")
+def _build():
+    """Give the builder of contents."""
+    return build_content
+
+
+@pytest.fixture(name="make")
+def _make():
+    """Give the builders of tables by name."""
+    return {
+        "by": by_frame,
+        "drivers": driver_frame,
+        "queue": queue_frame,
+        "rate": rate_row,
+        "whole": whole_rows,
+    }

@@ -1,7 +1,6 @@
 """The door: one command a verb, no logic. Rooms are opened only when a command needs them."""
 
 import json
-import sys
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from errdetect import __version__
-from errdetect.errors import ErrdetectError, visible
+from errdetect.errors import clear_exit
 
 if TYPE_CHECKING:
     from errdetect.config import Config
@@ -39,11 +38,8 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing while wo
 
 def main() -> None:
     """Run a command; faults that the user can mend end with one clear message and their status."""
-    try:
+    with clear_exit():
         app()
-    except ErrdetectError as error:
-        typer.echo(visible(f"errdetect: {error}"), err=True)
-        sys.exit(error.exit_code)
 
 
 def _version(wanted: bool) -> None:

@@ -31,6 +31,7 @@ class _Strict(BaseModel):
 class Data(_Strict):
     """Where the tables are and what their columns and actions mean."""
 
+    folder: str | None = Field(None, description="where the paths below start; default: the config's folder")
     decisions: str | list[str] = Field(description="path, list of paths, or glob")
     reviews: str | list[str] | None = Field(None, description="path, list of paths, or glob")
     policies: str | None = Field(None, description="the policy catalogue (YAML)")
@@ -66,7 +67,7 @@ class Train(_Strict):
     """How the model is fitted."""
 
     trials: int = Field(12, ge=0, description="settings that Optuna tries; 0 keeps the default")
-    seconds: float | None = Field(120, gt=0, description="stop tuning after so long; null: never")
+    seconds: float | None = Field(None, gt=0, description="stop tuning after so long; null: never")
     seed: int = Field(0, ge=0)
     threads: int | None = Field(None, ge=1, description="default: the processor's cores")
     parts: tuple[Share, Share, Share] = Field(
@@ -123,7 +124,7 @@ class Queue(_Strict):
 class Estimate(_Strict):
     """How error rates are estimated."""
 
-    min_reviews: int = Field(20, ge=1, description="reviews below which a cell is suppressed")
+    min_reviews: int = Field(5, ge=1, description="reviews below which a cell is suppressed")
 
 
 class Report(_Strict):
@@ -177,9 +178,10 @@ class Config(_Strict):
         """
         return self.base / _expand(value)
 
-    def paths(self, value: str | Sequence[str]) -> list[str]:
-        """Return every place of a source (a path, a glob, or a list of them)."""
-        return [str(self.path(v)) for v in ([value] if isinstance(value, str) else value)]
+    def data_paths(self, value: str | Sequence[str]) -> list[str]:
+        """Return every place of a source of the data section: a path, a glob, or a list of them."""
+        base = self.path(self.data.folder or "")
+        return [str(base / _expand(v)) for v in ([value] if isinstance(value, str) else value)]
 
 
 def load_config(path: Path | str, overrides: Sequence[str] = ()) -> Config:

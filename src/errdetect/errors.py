@@ -6,7 +6,9 @@ without a traceback. Anything else that is raised is a bug in errdetect and keep
 """
 
 import re
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 __all__ = [
     "ConfigError",
@@ -15,6 +17,7 @@ __all__ = [
     "GateRefusal",
     "ModelError",
     "Refusal",
+    "clear_exit",
     "sentence",
     "visible",
 ]
@@ -86,3 +89,16 @@ def visible(text: str) -> str:
     'a\\\\x1b[31mb'
     """
     return _HIDDEN.sub(lambda m: f"\\x{ord(m[0]):02x}", text)
+
+
+@contextmanager
+def clear_exit() -> Iterator[None]:
+    """End the process with one clear message and its status where the user can mend the fault.
+
+    Anything that is not an `ErrdetectError` passes through with its traceback: it is a bug.
+    """
+    try:
+        yield
+    except ErrdetectError as error:
+        sys.stderr.write(visible(f"errdetect: {error}") + "\n")
+        raise SystemExit(error.exit_code) from None

@@ -25,8 +25,8 @@ POLICIES = [
     ("recalled", "Recalled products", 5, 0.035),
     ("digital_goods", "Digital goods", 2, 0.03),
 ]
-MARKETS = "DE FR IT ES PL NL SE GB US BR MX JP TR SA".split()
-LANGUAGES = "de fr it es pl nl sv en pt ja tr ar".split()
+MARKETS = ["DE", "FR", "IT", "ES", "PL", "NL", "SE", "GB", "US", "BR", "MX", "JP", "TR", "SA"]
+LANGUAGES = ["de", "fr", "it", "es", "pl", "nl", "sv", "en", "pt", "ja", "tr", "ar"]
 MODERATORS = ["image-cnn 4.2", "text-transformer 2.0", "keyword-rules 17", "seller-risk 1.3"]
 REASONS = [
     ("margin", "The machine's score is close to its bar"),
@@ -223,7 +223,8 @@ def build_content(**changes):
         "queue_head": queue_frame(ids),
         "n_queued": 1000,
         "evaluation": evaluation_frame(),
-        "evaluated_on": "Measured on 24,083 decisions of 20 to 30 April, which the model had not seen.",
+        "evaluated_on": "Measured on 24,083 decisions of 20 to 30 April, which the model had not "
+        "seen.",
         "trend": trend_frame(),
         "label_states": {"matured": 9_120, "pending": 3_410, "censored": 107_887},
         "notes": [

@@ -103,12 +103,12 @@ def _clean(raw: RawBatch, survey: Survey, seen: dict[str, int], *, typed: bool) 
     faults = _Faults()
     arrays: dict[str, pa.Array] = {}
     for column in survey.columns:
-        values = _values(table, column.name)
+        values = _values(table, column.name, len(raw.rows))
         read = _coerced(column, values, typed=typed)
         arrays[column.name] = _checked(column, read, values, faults, told)
         told.update({(column.name, phrase): n for phrase, n in read.told.items()})
     for name, kind in survey.features.items():
-        read = _feature(name, _values(table, name), kind)
+        read = _feature(name, _values(table, name, len(raw.rows)), kind)
         arrays[name] = read.values
         told.update({(name, phrase): n for phrase, n in read.told.items()})
     clean = pa.table(arrays)
@@ -125,10 +125,10 @@ def _clean(raw: RawBatch, survey: Survey, seen: dict[str, int], *, typed: bool) 
     )
 
 
-def _values(table: pa.Table, name: str) -> pa.Array:
+def _values(table: pa.Table, name: str, n_rows: int) -> pa.Array:
     """Give a column as one array; one that this file lacks is all missing."""
     if name not in table.column_names:
-        return pa.nulls(table.num_rows)
+        return pa.nulls(n_rows)
     return table[name].combine_chunks()
 
 
@@ -151,7 +151,7 @@ def _chosen(read: Coerced, choices: Sequence[str]) -> Coerced:
     count = int(pc.sum(pc.cast(pc.fill_null(differs, False), pa.int64())).as_py() or 0)
     told = read.told.copy()
     if count:
-        told["{n} values differ from the known words only in case, spaces or hyphens"] = count
+        told["{n} values read as the known word, though case, spaces or hyphens differ"] = count
     return Coerced(pc.if_else(pc.fill_null(known, False), words, read.values), read.bad, told)
 
 

@@ -113,8 +113,9 @@ def to_text(name: str, values: pa.Array) -> Coerced:
             values = values.cast(_TEXT)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
             raise _wrong_type(name, "hold text", values) from error
-        if not pat.is_null(kind) and values.null_count < len(values):
-            told[f"{{n}} values of type {kind} read as text"] = len(values) - values.null_count
+        if values.null_count < len(values):
+            what = "whole numbers" if pat.is_integer(kind) else f"values of type {kind}"
+            told[f"{{n}} {what} read as text"] = len(values) - values.null_count
     values = values.cast(_TEXT)
     empty = pc.equal(pc.utf8_trim_whitespace(values), "")
     if pc.any(empty).as_py():

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +43,8 @@ def read_delimited(file: SourceFile, batch_rows: int) -> Iterator[RawBatch]:
     broken: list[tuple[int, str]] = []
 
     def note_ragged(row: Any) -> str:
-        lines = row.text.count("\n")
-        over = f" and {lines + 1} lines (is a quote left open?)" if lines else ""
-        fault = f"the row must have {row.expected_columns} fields, got {row.actual_columns}{over}"
+        left = " and a quote left open" if "\n" in row.text and row.text.count('"') % 2 else ""
+        fault = f"the row must have {row.expected_columns} fields, got {row.actual_columns}{left}"
         broken.append((row.number - 1, fault))
         return "skip"
 
@@ -78,7 +77,8 @@ def _numbered(
             rows = rows[~np.isin(rows, ragged)][: last.num_rows]
             first = int(rows[-1]) + 1
             yield RawBatch(str(file.path), last, rows)
-    _refuse_open_quote(file.path, last, broken)
+    ragged_open = any("quote left open" in fault for _, fault in broken)
+    _refuse_open_quote(file.path, last, ragged_open=ragged_open)
     if broken:
         none = np.empty(0, dtype=np.int64)
         yield RawBatch(str(file.path), reader.schema.empty_table(), none, tuple(broken))
@@ -99,14 +99,20 @@ def _delimiter(line: str) -> str:
     return "," if "," in line else next((mark for mark in ";\t|" if mark in line), ",")
 
 
-def _refuse_open_quote(path: Path, last: pa.Table, broken: Iterable[tuple[int, str]]) -> None:
-    """Refuse a file whose last quote is never closed: it would swallow every row behind it."""
-    ends = last.slice(max(last.num_rows - 1, 0)).to_pylist()
-    long = any("\n" in (value or "") for row in ends for value in row.values())
-    if not long and not any("quote left open" in fault for _, fault in broken):
-        return
-    with open_bytes(path) as stream:
-        quotes = sum(block.count(b'"') for block in iter(lambda: stream.read(1 << 20), b""))
-    if quotes % 2:
+def _refuse_open_quote(path: Path, last: pa.Table, *, ragged_open: bool) -> None:
+    """Refuse a file whose last quote is never closed: it swallows every row behind it.
+
+    Where a row with all of its fields did so, its last one runs over lines up to the file's end.
+    """
+    ends = last.column(last.num_columns - 1).slice(max(last.num_rows - 1, 0)).to_pylist()
+    if ragged_open or (any("\n" in (end or "") for end in ends) and not _ends_quoted(path)):
         do = "Close it, or write quotes inside a field twice."
         raise DataError(f"{path} must close every quote, got one that stays open. {do}")
+
+
+def _ends_quoted(path: Path) -> bool:
+    tail = b""
+    with open_bytes(path) as stream:
+        while block := stream.read(1 << 20):
+            tail = (tail + block)[-16:]
+    return tail.rstrip(b"\r\n").endswith(b'"')

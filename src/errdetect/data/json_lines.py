@@ -49,7 +49,7 @@ def read_json_lines(file: SourceFile, batch_rows: int) -> Iterator[RawBatch]:
             first += len(lines)
             for start in range(0, len(rows), batch_rows):
                 numbers = np.array(rows[start : start + batch_rows], dtype=np.int64)
-                yield RawBatch(str(file.path), table.slice(start, batch_rows), numbers)
+                yield RawBatch(str(file.path), table.slice(start, len(numbers)), numbers)
             if broken:
                 none = np.empty(0, dtype=np.int64)
                 yield RawBatch(str(file.path), table.slice(0, 0), none, tuple(broken))

@@ -5,10 +5,7 @@ marketplace is not.
 """
 
 import datetime as dt
-import json
-import os
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,10 +32,19 @@ from errdetect.data.simulation.sellers import make_sellers
 from errdetect.data.simulation.text import write_slots
 from errdetect.data.simulation.truth import judge
 from errdetect.data.simulation.world import AMBIGUOUS, POLICIES
+from errdetect.data.writing import staged, write_json, write_parquet, write_text
 from errdetect.errors import DataError, sentence
 
 __all__ = ["Marketplace", "simulate", "write_marketplace"]
 
+_FILES = {
+    "decisions": "decisions.parquet",
+    "reviews": "reviews.parquet",
+    "truth": "truth.parquet",
+    "policies": "policies.yaml",
+    "planted": "planted.json",
+    "config": "config.yaml",
+}
 _CONFIG = """version: 1
 data: {decisions: decisions.parquet, reviews: reviews.parquet, policies: policies.yaml}
 """
@@ -94,7 +100,7 @@ def simulate(
         Share of the audited decisions that two or three people judge.
     adjudication_share
         Share of the audited decisions with a flag (any verdict but upheld) that an expert
-        settles; it is also those reviews' inclusion probability.
+        settles; it is also those reviews' inclusion probability. At 0 no flag is settled.
     golden_share
         Golden reviews, as a share of the decisions.
 
@@ -176,12 +182,10 @@ def _check_shares(**shares: float) -> None:
     for what, got in shares.items():
         if not 0 <= got <= 1:
             raise DataError(sentence(what, "lie in [0, 1]", got, "Divide percentages by 100."))
-    if shares["adjudication_share"] == 0:
-        return
 
 
 def write_marketplace(marketplace: Marketplace, out: str | Path) -> dict[str, Path]:
-    """Write a marketplace into a folder, each file whole or not at all.
+    """Write a marketplace into a folder, all of its files or none; equal input, equal bytes.
 
     Parameters
     ----------
@@ -207,43 +211,16 @@ def write_marketplace(marketplace: Marketplace, out: str | Path) -> dict[str, Pa
     ...     sorted(path.name for path in paths.values())[:3]
     ['config.yaml', 'decisions.parquet', 'planted.json']
     """
-    folder = Path(out)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"The folder {folder} cannot be made: {error.strerror}.") from error
-    tables = {
-        "decisions": marketplace.decisions,
-        "reviews": marketplace.reviews,
-        "truth": marketplace.truth,
-    }
-    texts = {
-        "policies": ("policies.yaml", _yaml({"policies": marketplace.policies})),
-        "planted": ("planted.json", json.dumps(marketplace.planted, indent=1) + "\n"),
-        "config": ("config.yaml", _CONFIG),
-    }
-    paths = {}
-    for name, table in tables.items():
-        paths[name] = folder / f"{name}.parquet"
-        _write_whole(paths[name], lambda path, table=table: table.to_parquet(path, index=False))
-    for name, (file, content) in texts.items():
-        paths[name] = folder / file
-        _write_whole(paths[name], lambda path, content=content: path.write_text(content, "utf-8"))
-    return paths
+    with staged(out) as stage:
+        write_parquet(marketplace.decisions, stage / _FILES["decisions"])
+        write_parquet(marketplace.reviews, stage / _FILES["reviews"])
+        write_parquet(marketplace.truth, stage / _FILES["truth"])
+        write_text(stage / _FILES["policies"], _yaml({"policies": marketplace.policies}))
+        write_json(stage / _FILES["planted"], marketplace.planted)
+        write_text(stage / _FILES["config"], _CONFIG)
+    return {name: Path(out) / file for name, file in _FILES.items()}
 
 
 def _yaml(content: object) -> str:
     text: str = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)
     return text
-
-
-def _write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Write beside the place and move there, so that nobody ever reads half a file."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        write(temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -131,14 +131,12 @@ def _format(path: Path) -> str | None:
 
 
 def _not_found(source: Path) -> str:
-    """Say which pattern found nothing, and the names that come near."""
-    folder = source.parent
+    """Say which pattern found nothing, where it ends, and the names that come near."""
+    folder, missing = source.parent, source.name
     while not folder.is_dir() and folder != folder.parent:
-        folder = folder.parent
-    if folder != source.parent:
-        return f"No file matches {source}: the folder {source.parent} does not exist."
+        folder, missing = folder.parent, folder.name
     names = sorted(entry.name for entry in folder.iterdir())
-    near = difflib.get_close_matches(source.name, names, n=3, cutoff=0.4) or names[:3]
-    there = f"It holds {', '.join(near)}" if near else "It is empty"
-    more = f" and {len(names) - len(near)} more" if len(names) > len(near) > 0 else ""
-    return f"No file matches {source} in the folder {folder.absolute()}. {there}{more}."
+    near = difflib.get_close_matches(missing, names, n=3, cutoff=0.4) or names[:3]
+    more = f" and {len(names) - len(near)} more" if len(names) > len(near) else ""
+    holds = f"it holds {', '.join(near)}{more}" if names else "it is empty"
+    return f"No file matches {source}. The folder {folder.absolute()} has no {missing}; {holds}."

@@ -92,7 +92,7 @@ def locate(decisions: pd.DataFrame, decision_id: pd.Series) -> Ints:
         raise DataError(
             sentence("decision_id", "be unique", got, "Keep one row for each decision.")
         )
-    return index.get_indexer(pd.Index(decision_id)).astype(np.int64)
+    return np.asarray(index.get_indexer(pd.Index(decision_id)), dtype=np.int64)
 
 
 def _check_probability(reviews: pd.DataFrame, what: str) -> None:
@@ -111,8 +111,8 @@ def _check_probability(reviews: pd.DataFrame, what: str) -> None:
 def _check_times(reviews: pd.DataFrame, position: Ints, decisions: pd.DataFrame) -> None:
     if "decided_at" not in decisions or "reviewed_at" not in reviews:
         return
-    decided = decisions["decided_at"].to_numpy()[position]
-    early = reviews["reviewed_at"].to_numpy() < decided
+    decided = decisions["decided_at"].iloc[position].reset_index(drop=True)
+    early = (reviews["reviewed_at"].reset_index(drop=True) < decided).to_numpy(dtype=bool)
     if early.any():
         got = (
             f"{int(early.sum())} before (first: review {reviews['review_id'].iloc[early.argmax()]})"
@@ -140,7 +140,7 @@ def _draws(position: Ints, probability: Floats, reviews: pd.DataFrame) -> tuple[
 
 
 def _experts(reviews: pd.DataFrame, decisions: pd.DataFrame, drawn: Ints) -> tuple[Floats, ...]:
-    """The last adjudication of each draw: error, overturned, and its chance of being sent."""
+    """Find the last adjudication of each draw: error, overturned, chance of being sent."""
     error, overturned, probability = (np.full(len(drawn), np.nan) for _ in range(3))
     experts = reviews[reviews["source"] == ADJUDICATION]
     experts = experts.sort_values(["reviewed_at", "review_id"], kind="stable")

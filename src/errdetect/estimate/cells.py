@@ -73,11 +73,11 @@ class Cells:
 
     def over_bins(self, values: Floats) -> Floats:
         """Sum one value a bin to one a cell."""
-        return np.bincount(self.bin_cell, values, self.size)
+        return np.asarray(np.bincount(self.bin_cell, values, self.size), dtype=np.float64)
 
     def over_draws(self, values: Floats) -> Floats:
         """Sum one value a draw to one a cell."""
-        return np.bincount(self.draw_cell, values, self.size)
+        return np.asarray(np.bincount(self.draw_cell, values, self.size), dtype=np.float64)
 
     @property
     def decisions(self) -> Floats:

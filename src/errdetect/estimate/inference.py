@@ -29,10 +29,14 @@ Floats = NDArray[np.float64]
 
 #: Tilts beyond this stand for rates of 0 and 1.
 MAX_TILT = 40.0
-#: Bisections of a tilt: 80 / 2**45 is far below any figure's last digit.
-HALVINGS = 45
+#: Steps of the root finder: plain halvings, then at most so many guarded secants.
+HALVINGS, SECANTS = 8, 60
+#: Width of the bracket, in units of logit, at which a limit is found.
+TOLERANCE = 1e-9
 #: Share of the model variance of a cell that does not trust P(error)'s shape.
 DOMAIN_DISTRUST = 0.1
+#: The same share, added while no error (or nothing but errors) was seen; fades with each one seen.
+UNSEEN_DISTRUST = 0.5
 #: Least degrees of freedom granted to the empirical variance.
 MIN_DF = 3.0
 
@@ -108,7 +112,7 @@ def wilson(successes: Floats, trials: Floats, confidence: float = 0.95) -> Limit
 
 
 def _moments(
-    cells: Cells, tilt: Floats, reviewers: Misjudgement | None, distrust: float
+    cells: Cells, tilt: Floats, reviewers: Misjudgement | None, distrust: Floats
 ) -> _Moments:
     found: Floats = reviewers.found.estimate if reviewers else np.ones(cells.size)
     alarm: Floats = reviewers.alarm.estimate if reviewers else np.zeros(cells.size)
@@ -140,13 +144,31 @@ def _moments(
     )
 
 
-def _halve(outside: Callable[[Floats], NDArray[np.bool_]], inside: Floats, end: Floats) -> Floats:
-    """Where `outside` turns true between a tilt inside and an end, for every cell at once."""
-    for _ in range(HALVINGS):
-        middle = (inside + end) / 2
-        out = outside(middle)
-        end, inside = np.where(out, middle, end), np.where(out, inside, middle)
-    return inside
+def _cross(excess: Callable[[Floats], Floats], inside: Floats, end: Floats) -> Floats:
+    """Where `excess` turns positive between a tilt inside and an end, for every cell at once.
+
+    Halvings first, then the Illinois rule, guarded to shrink the bracket. Where the excess stays
+    at or below zero up to the end, it is the end itself.
+    """
+    at_end, at_inside = excess(end), np.full(len(end), np.nan)
+    free, far, last = at_end <= 0, end, np.zeros(len(end))
+    for step in range(HALVINGS + SECANTS):
+        weight = np.full(len(end), 0.5)
+        if step >= HALVINGS:
+            with np.errstate(divide="ignore", invalid="ignore"):
+                weight = np.clip(at_inside / (at_inside - at_end), 0.01, 0.99)
+            weight = np.where(np.isnan(weight), 0.5, weight)
+        middle = inside + weight * (far - inside)
+        value = excess(middle)
+        out = value > 0
+        # Illinois: an end that stays put twice counts half, so that it cannot stay for long.
+        at_inside = np.where(~out, value, np.where(last > 0, at_inside / 2, at_inside))
+        at_end = np.where(out, value, np.where(last < 0, at_end / 2, at_end))
+        last = np.where(out, 1.0, -1.0)
+        far, inside = np.where(out, middle, far), np.where(out, inside, middle)
+        if float(np.max(np.abs(far - inside), initial=0.0, where=~free)) < TOLERANCE:
+            break
+    return np.where(free, end, inside)
 
 
 def _rate_at(cells: Cells, tilt: Floats) -> Floats:
@@ -165,25 +187,22 @@ def _score_limits(
 ) -> Limits:
     """Limits of the score region; `adapt` widens the empirical variance for its few df."""
     z = float(ndtri((1 + confidence) / 2))
+    rarer = np.minimum(cells.over_draws(cells.draw_error), cells.over_draws(1 - cells.draw_error))
+    # With next to no errors seen, nothing yet speaks for the shape of P(error).
+    doubted = distrust + (1 - distrust) * UNSEEN_DISTRUST * np.exp(-rarer)
 
-    def rejected(tilt: Floats) -> NDArray[np.bool_]:
-        m = _moments(cells, tilt, reviewers, distrust)
+    def excess(tilt: Floats) -> Floats:
+        m = _moments(cells, tilt, reviewers, doubted)
         critical = stdtrit(m.df, (1 + confidence) / 2) if adapt else z
         variance = np.maximum(m.seen_variance * critical**2, m.model_variance * z**2)
         allowed = variance + m.judging_variance * z**2
         if reviewers is not None:
             allowed = allowed + _doubt(reviewers, m)
-        return np.asarray(m.gap**2 > allowed)
+        return np.asarray(np.abs(m.gap) - np.sqrt(allowed))
 
     start, end = np.full(cells.size, -MAX_TILT), np.full(cells.size, MAX_TILT)
-    tilt = _halve(lambda a: _moments(cells, a, reviewers, distrust).gap < 0, start, end)
-    low, high = _halve(rejected, tilt, start), _halve(rejected, tilt, end)
-    # A tilt within one part in a million of its bracket's end is that end.
-    low = np.where(low < 1e-6 - MAX_TILT, -MAX_TILT, low)
-    high = np.where(high > MAX_TILT - 1e-6, MAX_TILT, high)
-    tilt = np.where(
-        tilt < 1e-6 - MAX_TILT, -MAX_TILT, np.where(tilt > MAX_TILT - 1e-6, MAX_TILT, tilt)
-    )
+    tilt = _cross(lambda a: -_moments(cells, a, reviewers, doubted).gap, start, end)
+    low, high = _cross(excess, tilt, start), _cross(excess, tilt, end)
     return Limits(_rate_at(cells, tilt), _rate_at(cells, low), _rate_at(cells, high))
 
 
@@ -233,6 +252,9 @@ def rate_limits(
     >>> round(float(limits.estimate[0]), 3), round(float(limits.high[0]), 3)
     (0.1, 0.17)
     """
+    if whole and reviewers is not None and not reviewers.alarm.high.any():
+        # No false alarms: what was confirmed is a rate of its own, and misses scale it up.
+        return corrected_limits(rate_limits(cells, whole=True, confidence=confidence), reviewers)
     if not whole or reviewers is not None:
         return _score_limits(cells, reviewers, confidence, distrust=DOMAIN_DISTRUST, adapt=True)
     score = _score_limits(cells, None, confidence, distrust=0.0, adapt=False)
@@ -277,9 +299,9 @@ def korn_graubard(cells: Cells, *, confidence: float = 0.95) -> Limits:
     0.036
     """
     start, end = np.full(cells.size, -MAX_TILT), np.full(cells.size, MAX_TILT)
-    tilt = _halve(lambda a: _moments(cells, a, None, 0.0).gap < 0, start, end)
-    m, draws = _moments(cells, tilt, None, 0.0), cells.draws
-    rate = np.where(tilt < 1e-6 - MAX_TILT, 0.0, np.where(tilt > MAX_TILT - 1e-6, 1.0, m.rate))
+    none = np.zeros(cells.size)
+    tilt = _cross(lambda a: -_moments(cells, a, None, none).gap, start, end)
+    m, draws, rate = _moments(cells, tilt, None, none), cells.draws, _rate_at(cells, tilt)
     kish = cells.over_draws(cells.draw_weight) ** 2 / cells.over_draws(cells.draw_weight**2)
     z = float(ndtri((1 + confidence) / 2))
     shrink = (z / stdtrit(m.df, (1 + confidence) / 2)) ** 2
@@ -323,24 +345,24 @@ def recall_limits(caught: Limits, missed: Limits) -> Limits:
     both = caught.estimate + missed.estimate
     share = np.where(both > 0, caught.estimate / np.where(both > 0, both, 1), np.nan)
 
-    def rejected(r: Floats, d_missed: Floats, d_caught: Floats) -> NDArray[np.bool_]:
+    def excess(r: Floats, d_missed: Floats, d_caught: Floats) -> Floats:
         gap = r * missed.estimate - (1 - r) * caught.estimate
-        return np.asarray(gap**2 > (r * d_missed) ** 2 + ((1 - r) * d_caught) ** 2)
+        return np.asarray(np.abs(gap) - np.hypot(r * d_missed, (1 - r) * d_caught))
 
     inside = np.where(np.isnan(share), 0.5, share)
     up = missed.estimate - missed.low, caught.high - caught.estimate
     down = missed.high - missed.estimate, caught.estimate - caught.low
-    low = _halve(lambda r: rejected(r, *down), inside, np.zeros_like(inside))
-    high = _halve(lambda r: rejected(r, *up), inside, np.ones_like(inside))
+    low = _cross(lambda r: excess(r, *down), inside, np.zeros_like(inside))
+    high = _cross(lambda r: excess(r, *up), inside, np.ones_like(inside))
     return Limits(
         share,
-        np.where(np.isnan(share), 0.0, np.where(low < 1e-9, 0.0, low)),
-        np.where(np.isnan(share), 1.0, np.where(high > 1 - 1e-9, 1.0, high)),
+        np.where(np.isnan(share), 0.0, low),
+        np.where(np.isnan(share), 1.0, high),
     )
 
 
 def corrected_limits(judged: Limits, reviewers: Misjudgement) -> Limits:
-    """A rate as reviewers judged it, put right for their error, by MOVER.
+    """Put right for reviewers' error a rate as they judged it, by MOVER.
 
     Parameters
     ----------
@@ -364,16 +386,15 @@ def corrected_limits(judged: Limits, reviewers: Misjudgement) -> Limits:
     found, alarm = reviewers.found, reviewers.alarm
     slope = found.estimate - alarm.estimate
 
-    def rejected(rate: Floats) -> NDArray[np.bool_]:
+    def excess(rate: Floats) -> Floats:
         gap = judged.estimate - alarm.estimate - slope * rate
         above = gap < 0
         d_judged = np.where(above, judged.high - judged.estimate, judged.estimate - judged.low)
         d_found = np.where(above, found.estimate - found.low, found.high - found.estimate)
         d_alarm = np.where(above, alarm.estimate - alarm.low, alarm.high - alarm.estimate)
         allowed = d_judged**2 + (rate * d_found) ** 2 + ((1 - rate) * d_alarm) ** 2
-        return np.asarray(gap**2 > allowed)
+        return np.asarray(np.abs(gap) - np.sqrt(allowed))
 
     rate = np.clip((judged.estimate - alarm.estimate) / slope, 0, 1)
-    low = _halve(rejected, rate, np.zeros_like(rate))
-    high = _halve(rejected, rate, np.ones_like(rate))
-    return Limits(rate, np.where(low < 1e-9, 0.0, low), np.where(high > 1 - 1e-9, 1.0, high))
+    low, high = _cross(excess, rate, np.zeros_like(rate)), _cross(excess, rate, np.ones_like(rate))
+    return Limits(rate, low, high)

@@ -97,7 +97,7 @@ def likelihood_limits(
 
 
 def _end(excess: Callable[[float], float], middle: float, direction: float) -> float:
-    """The tilt where the excess turns positive, walking out from the middle."""
+    """Find the tilt where the excess turns positive, walking out from the middle."""
     step, inside = 0.25, middle
     outside = middle + direction * step
     while excess(outside) <= 0 and abs(outside) < MAX_TILT:

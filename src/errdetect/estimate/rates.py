@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from errdetect.errors import DataError, sentence
 from errdetect.estimate.audit import Audit, read_audit
 from errdetect.estimate.bounds import known_verdicts, recall_bounds
 from errdetect.estimate.cells import bin_p_error, spread_by_bin
 from errdetect.estimate.inference import Limits, recall_limits
 from errdetect.estimate.reviewer_error import read_golden
+from errdetect.estimate.segments import segment_decisions
 from errdetect.estimate.sides import Correction, Population, Side, SideName, estimate_side
 from errdetect.estimate.words import method_text
 from errdetect.schemas import AUDIT, ESTIMATES, MEASURES
@@ -21,9 +21,14 @@ __all__ = ["estimate_rates"]
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-#: Word for a missing value in a `by` column; null means the whole.
-MISSING = "(missing)"
 SIDES: tuple[SideName, ...] = ("all", "enforced", "allowed")
+MEASURED_ON: dict[str, SideName] = {
+    "error_rate": "all",
+    "accuracy": "all",
+    "wrongful_rate": "enforced",
+    "precision": "enforced",
+    "missed_rate": "allowed",
+}
 
 
 def estimate_rates(
@@ -97,7 +102,7 @@ def estimate_rates(
         confidence=confidence,
     )
     known = {only: known_verdicts(decisions, reviews, action_only=only) for only in (False, True)}
-    keys, cell = _cells(decisions, by)
+    keys, cell = segment_decisions(decisions, by)
     nothing = pd.DataFrame({column: pd.Series([None], dtype="str") for column in by}, index=[0])
     parts = [(nothing, np.zeros(len(decisions), np.int64))] + ([(keys, cell)] if by else [])
     note = _weights_note(audit, len(decisions))
@@ -121,30 +126,8 @@ def _aligned(
     return p_error
 
 
-def _cells(decisions: pd.DataFrame, by: Sequence[str]) -> tuple[pd.DataFrame, Ints]:
-    """The combinations of the `by` columns that occur, in order, and each decision's own."""
-    absent = [column for column in by if column not in decisions]
-    if absent:
-        must = "name columns of the decisions"
-        do = f"Choose among {', '.join(map(str, decisions.columns))}."
-        raise DataError(sentence("by", must, ", ".join(absent), do))
-    code, levels = np.zeros(len(decisions), np.int64), []
-    for column in by:
-        values = decisions[column]
-        text = values.astype("str").where(values.notna(), MISSING)
-        own, names = pd.factorize(text, sort=True)
-        code = code * len(names) + own
-        levels.append(names)
-    found, cell = np.unique(code, return_inverse=True)
-    keys: dict[str, object] = {}
-    for column, names in zip(reversed(by), reversed(levels), strict=True):
-        keys[column] = np.asarray(names)[found % len(names)]
-        found = found // len(names)
-    return pd.DataFrame(keys, columns=list(by)), cell.astype(np.int64)
-
-
 def _weights_note(audit: Audit, n_decisions: int) -> str:
-    """A warning where the sample's weights cannot add up to the decisions by chance."""
+    """Warn where the sample's weights cannot add up to the decisions by chance."""
     total = float(audit.weight.sum())
     slack = 4 * float(np.sqrt((audit.weight * (audit.weight - 1)).sum()))
     off = abs(total - n_decisions)
@@ -159,14 +142,13 @@ def _weights_note(audit: Audit, n_decisions: int) -> str:
 def _block(
     names: pd.DataFrame, sides: Mapping[SideName, Side], *, model: bool, note: str
 ) -> pd.DataFrame:
-    """The rows of one set of cells: every cell's measures together, in the contract's order."""
+    """Make the rows of one set of cells, every cell's measures together."""
     frames = []
     for measure in MEASURES:
         if measure == "recall":
             rows = _recall_rows(sides["enforced"], sides["allowed"], model=model)
         else:
-            side = {"error_rate": "all", "accuracy": "all", "missed_rate": "allowed"}
-            rows = _rate_rows(sides[side.get(measure, "enforced")], measure, model=model)  # type: ignore
+            rows = _rate_rows(sides[MEASURED_ON[measure]], measure, model=model)
         frames.append(
             pd.concat([names.reset_index(drop=True), rows], axis=1).assign(measure=measure)
         )
@@ -183,8 +165,8 @@ def _rate_rows(side: Side, measure: str, *, model: bool) -> pd.DataFrame:
         bounds, proxy = (1 - bounds[1], 1 - bounds[0]), 1 - proxy
     if measure == "missed_rate":  # those who gained from a miss do not appeal it
         proxy = np.full(len(rate), np.nan)
-    return _rows(Limits(rate, low, high), side.reviews, side.decisions, bounds, proxy,
-                 [method_text(how, side.judging, model=model) for how in side.interval])  # fmt: skip
+    methods = [method_text(how, side.judging, model=model) for how in side.interval]
+    return _rows(Limits(rate, low, high), side.reviews, side.decisions, bounds, proxy, methods)
 
 
 def _recall_rows(enforced: Side, allowed: Side, *, model: bool) -> pd.DataFrame:

@@ -106,7 +106,7 @@ def _clustered(item: Ints, said: Bools, confidence: float) -> Limits:
 def _by_site(
     golden_site: Ints, item: Ints, said: Bools, share: Floats, confidence: float
 ) -> Limits:
-    """A rate with limits for each cell's mix of sites; sites with few items take the pooled rate."""
+    """Mix the sites' rates by each cell's work; sites with few items take the pooled rate."""
     n_sites = share.shape[1]
     count = np.bincount(golden_site + 1, minlength=n_sites + 1)[1:]
     own = count >= MIN_SITE
@@ -179,7 +179,7 @@ def from_golden(
 
 
 def exact_alarms(reviewers: Misjudgement) -> Misjudgement:
-    """The same reviewers once an expert has settled every flag: misses stay, false alarms go.
+    """Describe the same reviewers once experts settled every flag: misses stay, false alarms go.
 
     Examples
     --------

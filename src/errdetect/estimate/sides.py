@@ -184,7 +184,7 @@ def _solve(
 
 
 def _floor(cells: Cells, audit: Audit) -> Floats:
-    """The smallest drawn inclusion probability, relative to a uniform design's.
+    """Compare the smallest drawn inclusion probability to a uniform design's.
 
     Taken in the whole design or within the cell, whichever is kinder: a cell whose own draws have
     like weights is safe whatever the rest of the design looks like.
@@ -192,7 +192,7 @@ def _floor(cells: Cells, audit: Audit) -> Floats:
     heaviest = np.zeros(cells.size)
     np.maximum.at(heaviest, cells.draw_cell, cells.draw_weight)
     within = cells.over_draws(cells.draw_weight) / cells.draws / heaviest
-    return np.maximum(within, audit.weight.mean() / audit.weight.max())
+    return np.asarray(np.maximum(within, audit.weight.mean() / audit.weight.max()))
 
 
 def _refused(judging: Judging, correction: Correction, size: int) -> Words:

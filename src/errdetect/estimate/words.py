@@ -37,7 +37,7 @@ SUPPRESSED = {
 
 
 def method_text(interval: str, judging: str, *, model: bool) -> str:
-    """What the `method` column says: a code, then words.
+    """Say what the `method` column says: a code, then words.
 
     Parameters
     ----------

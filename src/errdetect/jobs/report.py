@@ -71,7 +71,7 @@ def report(
     content: dict[str, Any] = {
         "title": config.report.title or "Policy report",
         "generated_at": generated_at or datetime.now(UTC),
-        "data_name": Path(config.paths(config.data.decisions)[0]).parent.name,
+        "data_name": Path(config.data_paths(config.data.decisions)[0]).parent.name,
         "period": (decisions["decided_at"].min(), decisions["decided_at"].max()),
         "n_decisions": len(decisions),
         "policies": tables.policies,

@@ -101,8 +101,8 @@ def score(
     """
     progress("loading the champion")
     bundle, version = Registry(config.path(config.registry.path), config.registry.name).load()
-    policies = read_policies(config.path(config.data.policies)) if config.data.policies else {}
-    reviews = read_reviews(config.paths(config.data.reviews), columns=config.data.columns) if config.data.reviews else None
+    policies = read_policies(config.data_paths(config.data.policies)[0]) if config.data.policies else {}
+    reviews = read_reviews(config.data_paths(config.data.reviews), columns=config.data.columns) if config.data.reviews else None
     judged = reviewed_ids(None if reviews is None or config.queue.requeue_reviewed else reviews.frame)
     source = _Source(config, str(decisions))
 

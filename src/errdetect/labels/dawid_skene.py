@@ -15,6 +15,8 @@ import numpy.typing as npt
 from scipy import sparse
 from scipy.special import expit, logit
 
+from errdetect.labels.counting import sums
+
 __all__ = ["Fit", "Rates", "Votes", "fit_prevalence", "fit_rates", "posterior", "rate_variance"]
 
 Floats = npt.NDArray[np.float64]
@@ -39,6 +41,8 @@ class Votes:
         Shape (n_units,): units of one group share their prevalence.
     site
         Shape (n_raters,): the site of each rater.
+    kind
+        Shape (n_sites,): sites of one kind shrink to their common mean.
     """
 
     unit: Ints
@@ -47,19 +51,20 @@ class Votes:
     known: Floats
     group: Ints
     site: Ints
+    kind: Ints
 
 
 @dataclass(frozen=True)
 class Rates:
-    """One of the two rates: of each rater, of each site, of all, and the votes behind them.
+    """One of the two rates: of each rater, of each site, of its kind, and the votes behind them.
 
-    `n` and `n_site` are the (expected) votes on units of the class; `strength` is how many votes
-    the site's mean is worth for a rater.
+    `kind` stands for each site; `n` and `n_site` are the (expected) votes on units of the class;
+    `strength` is how many votes the site's mean is worth for a rater.
     """
 
     rater: Floats
     site: Floats
-    overall: float
+    kind: Floats
     n: Floats
     n_site: Floats
     strength: float
@@ -97,11 +102,12 @@ def posterior(votes: Votes, se: Floats, fp: Floats, prevalence: Floats) -> Float
     Examples
     --------
     >>> votes = Votes(np.array([0, 0]), np.array([0, 1]), np.array([1., 1.]),
-    ...               known=np.array([np.nan]), group=np.array([0]), site=np.array([0, 0]))
+    ...               known=np.array([np.nan]), group=np.array([0]), site=np.array([0, 0]),
+    ...               kind=np.array([0]))
     >>> posterior(votes, np.array([.9, .9]), np.array([.1, .1]), np.array([.5])).round(4)
     array([0.9878])
     """
-    total = _sums(votes.unit, _evidence(votes, se, fp), len(votes.known))
+    total = sums(votes.unit, _evidence(votes, se, fp), len(votes.known))
     p: Floats = expit(total + logit(_open(prevalence))[votes.group])
     return np.where(np.isnan(votes.known), p, votes.known)
 
@@ -132,14 +138,14 @@ def fit_rates(
     >>> wrong = unit // 10**rater % 10 == 0  # each errs on a tenth of the units, on its own
     >>> says = (unit < 3_000) ^ wrong
     >>> votes = Votes(unit, rater, says.astype(float), known=np.full(10_000, np.nan),
-    ...               group=np.zeros(10_000, int), site=np.zeros(3, int))
+    ...               group=np.zeros(10_000, int), site=np.zeros(3, int), kind=np.array([0]))
     >>> fit = fit_rates(votes, shrink=False)
     >>> fit.se.rater.round(3), fit.fp.rater.round(3), fit.prevalence.round(3)
     (array([0.9, 0.9, 0.9]), array([0.1, 0.1, 0.1]), array([0.3]))
     """
     n_units = len(votes.known)
-    judged = _sums(votes.unit, np.ones(len(votes.unit)), n_units)
-    share = _sums(votes.unit, votes.says, n_units) / np.maximum(judged, 1)
+    judged = sums(votes.unit, np.ones(len(votes.unit)), n_units)
+    share = sums(votes.unit, votes.says, n_units) / np.maximum(judged, 1)
     p = np.where(np.isnan(votes.known), share, votes.known)
     pulls = (_Pull(), _Pull())
     last = np.zeros(0)
@@ -176,7 +182,8 @@ def fit_prevalence(votes: Votes, se: Floats, fp: Floats) -> Floats:
     Examples
     --------
     >>> votes = Votes(np.arange(4), np.zeros(4, int), np.array([1., 0, 0, 0]),
-    ...               known=np.full(4, np.nan), group=np.zeros(4, int), site=np.array([0]))
+    ...               known=np.full(4, np.nan), group=np.zeros(4, int), site=np.array([0]),
+    ...               kind=np.array([0]))
     >>> fit_prevalence(votes, np.array([.999]), np.array([.001])).round(2)
     array([0.25])
     """
@@ -210,7 +217,8 @@ def rate_variance(votes: Votes, fit: Fit) -> tuple[Floats, Floats]:
     Examples
     --------
     >>> votes = Votes(np.arange(200), np.zeros(200, int), (np.arange(200) % 10 < 9) * 1.,
-    ...               known=np.ones(200), group=np.zeros(200, int), site=np.array([0]))
+    ...               known=np.ones(200), group=np.zeros(200, int), site=np.array([0]),
+    ...               kind=np.array([0]))
     >>> se, fp = rate_variance(votes, fit_rates(votes, shrink=False))
     >>> se.round(5), fp
     (array([0.00045]), array([inf]))
@@ -235,7 +243,7 @@ def rate_variance(votes: Votes, fit: Fit) -> tuple[Floats, Floats]:
     score = table(weight * residual, fit.p[latent] - fit.prevalence[votes.group[latent]])
     swing = table(sign * residual, np.ones(len(units)))  # between the two classes
     missing = swing.T @ sparse.diags_array(fit.p * (1 - fit.p)) @ swing
-    trials = _sums(columns, weight, size) + _sums(groups, np.ones(len(units)), size)
+    trials = sums(columns, weight, size) + sums(groups, np.ones(len(units)), size)
     information = np.diag(trials * spread) - missing.toarray()
     variance = _sandwich(information, (score.T @ score).toarray())
     on_rates = variance[: 2 * n_sites] * np.maximum(spread[: 2 * n_sites], _NEVER) ** 2
@@ -255,14 +263,16 @@ def _sandwich(information: Floats, scatter: Floats) -> Floats:
 
 def _rates(votes: Votes, weight: Floats, pull: "_Pull") -> Rates:
     """Turn weighted votes into rates, shrunk as `pull` says."""
-    n_raters, n_sites = len(votes.site), votes.site.max(initial=0) + 1
-    n = _sums(votes.rater, weight, n_raters)
-    yes = _sums(votes.rater, weight * votes.says, n_raters)
-    n_site, yes_site = _sums(votes.site, n, n_sites), _sums(votes.site, yes, n_sites)
-    overall = (yes_site.sum() + 0.5) / (n_site.sum() + 1)
-    site = _shrunk(yes_site, n_site, np.full(n_sites, overall), pull.site)
+    n_raters, n_sites, n_kinds = len(votes.site), len(votes.kind), votes.kind.max(initial=0) + 1
+    n = sums(votes.rater, weight, n_raters)
+    yes = sums(votes.rater, weight * votes.says, n_raters)
+    n_site, yes_site = sums(votes.site, n, n_sites), sums(votes.site, yes, n_sites)
+    kind = sums(votes.kind, yes_site, n_kinds) + 0.5
+    kind /= sums(votes.kind, n_site, n_kinds) + 1
+    kind = kind[votes.kind]
+    site = _shrunk(yes_site, n_site, kind, pull.site)
     rater = _shrunk(yes, n, site[votes.site], pull.rater)
-    return Rates(rater, site, float(overall), n, n_site, pull.rater)
+    return Rates(rater, site, kind, n, n_site, pull.rater)
 
 
 def _shrunk(yes: Floats, n: Floats, mean: Floats, strength: float) -> Floats:
@@ -289,10 +299,9 @@ def _pulls(votes: Votes, se: Rates, fp: Rates, p: Floats) -> tuple[_Pull, _Pull]
     others = expit(logit(_open(p))[votes.unit] - _evidence(votes, se.rater, fp.rater))
     q = np.where(known, p[votes.unit], others)
     at_site = votes.site[votes.rater]
-    overall = (np.full(len(se.site), se.overall), np.full(len(se.site), fp.overall))
     pulls = []
     for weight, rates in ((q, se), (1 - q, fp)):
-        by_site = _strength(votes.says, q, weight, at_site, overall, rates.overall)
+        by_site = _strength(votes.says, q, weight, at_site, (se.kind, fp.kind), rates.kind)
         own = (se.site[votes.site], fp.site[votes.site])
         by_rater = _strength(votes.says, q, weight, votes.rater, own, rates.site[votes.site])
         pulls.append(_Pull(by_site, by_rater))
@@ -305,7 +314,7 @@ def _strength(
     weight: Floats,
     who: Ints,
     expected: tuple[Floats, Floats],
-    mean: Floats | float,
+    mean: Floats,
 ) -> float:
     """Say how many votes the common mean is worth, from how much its members differ.
 
@@ -315,12 +324,11 @@ def _strength(
     """
     n = len(expected[0])
     hoped = q * expected[0][who] + (1 - q) * expected[1][who]
-    residual = _sums(who, weight * (says - hoped), n)
-    noise = _sums(who, weight**2 * hoped * (1 - hoped), n)
+    residual = sums(who, weight * (says - hoped), n)
+    noise = sums(who, weight**2 * hoped * (1 - hoped), n)
     told = noise > _NEVER
-    reach = _sums(who, weight**2, n)[told]
-    spread = np.broadcast_to(_open(np.asarray(mean)), n)[told]
-    spread = spread * (1 - spread)
+    reach = sums(who, weight**2, n)[told]
+    spread = (_open(mean) * (1 - _open(mean)))[told]
     variance = noise[told] + reach**2 * spread / (1 + _STRENGTHS[:, None])
     fit = -0.5 * (np.log(variance) + residual[told] ** 2 / variance).sum(axis=1)
     weights = fit - 0.5 * np.log(_STRENGTHS)
@@ -338,14 +346,9 @@ def _evidence(votes: Votes, se: Floats, fp: Floats) -> Floats:
 def _prevalence(p: Floats, group: Ints, *, prior: float) -> Floats:
     """Average P(class 1) by group, with the mean of all as `prior` units more."""
     n_groups = group.max(initial=0) + 1
-    n = _sums(group, np.ones(len(p)), n_groups)
+    n = sums(group, np.ones(len(p)), n_groups)
     mean = p.mean() if len(p) else 0.5
-    return (_sums(group, p, n_groups) + prior * mean) / np.maximum(n + prior, _NEVER)
-
-
-def _sums(index: Ints, values: Floats, n: int) -> Floats:
-    sums: Floats = np.bincount(index, weights=values, minlength=n).astype(np.float64)
-    return sums
+    return (sums(group, p, n_groups) + prior * mean) / np.maximum(n + prior, _NEVER)
 
 
 def _open(rate: Floats) -> Floats:

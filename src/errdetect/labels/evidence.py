@@ -1,5 +1,6 @@
 """What tells of reviewers' errors: golden items, overlap, both, or nothing that can be trusted."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -8,13 +9,28 @@ import numpy.typing as npt
 import pandas as pd
 
 from errdetect.labels.dawid_skene import Fit, Votes, fit_rates, rate_variance
-from errdetect.labels.panel import Panel, chosen_by_verdict, golden_votes, overlap_votes
+from errdetect.labels.panel import (
+    Panel,
+    adjudicated_votes,
+    chosen_by_verdict,
+    golden_votes,
+    overlap_votes,
+)
 from errdetect.schemas import GOLDEN
 
-__all__ = ["DAWID_SKENE", "GOLDEN_ONLY", "VOTES", "Evidence", "sides_differ", "weigh_evidence"]
+__all__ = [
+    "DAWID_SKENE",
+    "GOLDEN_AND_EXPERTS",
+    "GOLDEN_ONLY",
+    "VOTES",
+    "Evidence",
+    "sides_differ",
+    "weigh_evidence",
+]
 
 DAWID_SKENE: Final = "dawid_skene"
 GOLDEN_ONLY: Final = "golden only"
+GOLDEN_AND_EXPERTS: Final = "golden and adjudication"
 VOTES: Final = "votes"
 
 Floats = npt.NDArray[np.float64]
@@ -33,7 +49,8 @@ class Evidence:
     Parameters
     ----------
     basis
-        `dawid_skene`, `golden only` or `votes`.
+        `dawid_skene` (overlap, with whatever else there is), `golden and adjudication`,
+        `golden only` or `votes`.
     votes
         What to fit; None where nothing tells the rates.
     golden, overlap
@@ -70,13 +87,13 @@ def weigh_evidence(judged: pd.DataFrame, panel: Panel, *, apart: bool = False) -
     >>> judged = pd.DataFrame({
     ...     "position": [0], "source": "audit", "site": "Riga", "standing": "counts",
     ...     "reviewer_id": ["ann"], "enforced": True, "policy_id": "spam",
-    ...     "violates": [True], "true_violates": float("nan")})
+    ...     "violates": [True], "true_violates": float("nan"), "designed": False})
     >>> from errdetect.labels.panel import panel_of
     >>> weigh_evidence(judged, panel_of(judged)).basis
     'votes'
     """
     golden, overlap = golden_votes(judged, panel), overlap_votes(judged, panel)
-    both = _joined(golden, overlap)
+    experts = adjudicated_votes(judged, panel)
     notes = [_APART] if apart else []
     has_golden, has_overlap = _enough_golden(golden, notes), _enough_overlap(overlap, notes)
     if has_overlap and chosen_by_verdict(judged):
@@ -84,13 +101,15 @@ def weigh_evidence(judged: pd.DataFrame, panel: Panel, *, apart: bool = False) -
         notes.append(_CHOSEN)
     if has_golden and has_overlap:
         has_overlap = _golden_agrees(golden, overlap, panel, notes)
-    elif has_overlap:
-        has_overlap = _overlap_tells(both, notes)
-    if has_overlap:
-        return Evidence(DAWID_SKENE, both, golden, overlap, tuple(notes))
-    if has_golden:
-        return Evidence(GOLDEN_ONLY, golden, golden, overlap, tuple(notes))
-    return Evidence(VOTES, None, golden, overlap, (*notes, _ONLY_VOTES))
+    has_experts = bool((~np.isnan(experts.known)).sum() >= _MIN_GOLDEN)
+    believed = [golden] + [overlap] * has_overlap + [experts] * has_experts
+    votes, basis = _joined(believed), DAWID_SKENE
+    if has_golden and not has_overlap:
+        basis = GOLDEN_AND_EXPERTS if has_experts else GOLDEN_ONLY
+    elif not has_golden and not ((has_overlap or has_experts) and _votes_tell(votes, notes)):
+        basis = VOTES
+        notes.append(_ONLY_VOTES)
+    return Evidence(basis, None if basis == VOTES else votes, golden, overlap, tuple(notes))
 
 
 _APART = (
@@ -103,14 +122,14 @@ _CHOSEN = (
 )
 _TOGETHER = (
     "People err on the same items: against each other they look better than on golden items. "
-    "Their error rates are taken from golden items alone."
+    "Overlap is left out of their error rates."
 )
 _EASY = (
     "Reviewers do better on golden items than against each other. The golden items may be easier "
     "than the work, or known to reviewers: draw new ones from audited and adjudicated cases."
 )
 _ONLY_OVERLAP = (
-    "Error rates come from overlap alone. People who err on the same items look better so than "
+    "Error rates come without golden items. People who err on the same items look better so than "
     "they are; golden items would tell."
 )
 _OPINIONS = (
@@ -147,15 +166,16 @@ def _enough_overlap(overlap: Votes, notes: list[str]) -> bool:
     return False
 
 
-def _overlap_tells(votes: Votes, notes: list[str]) -> bool:
+def _votes_tell(votes: Votes, notes: list[str]) -> bool:
     """Say whether the overall rates are told apart at all: narrow enough, better than chance."""
-    one = replace(votes, rater=np.zeros_like(votes.rater), site=np.zeros(1, dtype=np.int64))
+    none = np.zeros(1, dtype=np.int64)
+    one = replace(votes, rater=np.zeros_like(votes.rater), site=none, kind=none)
     fit = fit_rates(one, shrink=False)
     se, fp = (float(v[0]) for v in rate_variance(one, fit))
     if float(fit.se.site[0] - fit.fp.site[0]) < _LEAST:
         notes.append(_OPINIONS)
         return False
-    told = 1.96 * max(se, fp) ** 0.5 <= _WIDEST
+    told = bool(1.96 * max(se, fp) ** 0.5 <= _WIDEST)
     notes.append(_ONLY_OVERLAP if told else _UNTOLD)
     return told
 
@@ -187,15 +207,18 @@ def _gap(difference: Floats, variance: Floats) -> float:
     return float((weight * difference).sum() / max(weight.sum(), 1e-9) ** 0.5)
 
 
-def _joined(golden: Votes, overlap: Votes) -> Votes:
-    first_group = overlap.group.max(initial=-1) + 1
+def _joined(parts: Sequence[Votes]) -> Votes:
+    """Put votes side by side; units and groups of different parts stay apart."""
+    n_units = np.cumsum([0, *(len(part.known) for part in parts)])
+    n_groups = np.cumsum([0, *(part.group.max(initial=-1) + 1 for part in parts)])
     return Votes(
-        unit=np.concatenate([overlap.unit, golden.unit + len(overlap.known)]),
-        rater=np.concatenate([overlap.rater, golden.rater]),
-        says=np.concatenate([overlap.says, golden.says]),
-        known=np.concatenate([overlap.known, golden.known]),
-        group=np.concatenate([overlap.group, golden.group + first_group]),
-        site=overlap.site,
+        unit=np.concatenate([part.unit + n for part, n in zip(parts, n_units, strict=False)]),
+        rater=np.concatenate([part.rater for part in parts]),
+        says=np.concatenate([part.says for part in parts]),
+        known=np.concatenate([part.known for part in parts]),
+        group=np.concatenate([part.group + n for part, n in zip(parts, n_groups, strict=False)]),
+        site=parts[0].site,
+        kind=parts[0].kind,
     )
 
 
@@ -203,7 +226,7 @@ def sides_differ(judged: pd.DataFrame) -> bool:
     """Say whether golden items show that people err differently on enforced and allowed decisions.
 
     Compares, among items that violate and among items that do not, the mean answer on enforced and
-    on allowed decisions, an item a draw; significant at 1 %.
+    on allowed decisions, an item a draw; significant at 5 %.
 
     Parameters
     ----------

@@ -38,9 +38,10 @@ def judgements(
     pandas.DataFrame
         One row for each review known by then of a decision that exists, the experts' aside,
         indexed by its row number in `reviews`: position (row of the decision), known_at, source,
-        site, reviewer_id, standing, minutes, policy_id, enforced, violates (the review's answer,
-        bool), flags (whether it calls the decision an error, bool), relabels (bool), true_violates
-        and true_error (1., 0., or NaN where nobody knows).
+        site, reviewer_id, standing, inclusion_probability, minutes, policy_id, enforced, violates
+        (the review's answer, bool), flags (whether it calls the decision an error, bool), relabels
+        (bool), true_violates and true_error (1., 0., or NaN where nobody knows), designed (whether
+        that truth is known by design: a golden item, or sent to the expert by a stated chance).
 
     Raises
     ------
@@ -56,14 +57,16 @@ def judgements(
     >>> reviews = pd.DataFrame({
     ...     "review_id": ["r"], "decision_id": ["d"], "reviewed_at": day[1:],
     ...     "source": ["golden"], "verdict": ["upheld"], "expected": ["overturned"],
-    ...     "reviewer_id": ["ann"], "site": ["Riga"], "minutes": [2.0]})
+    ...     "reviewer_id": ["ann"], "site": ["Riga"], "minutes": [2.0],
+    ...     "inclusion_probability": [float("nan")]})
     >>> judgements(decisions, reviews)[["violates", "flags", "true_violates"]].values.tolist()
     [[True, False, 0.0]]
     """
     events = review_events(decisions, reviews, as_of=as_of)
     rows = events["standing"].isin([COUNTS, REVISED, OVERRULED, MEASURES_REVIEWER])
     expert = events["source"] == ADJUDICATION
-    truth = _expert_answers(events[expert & (events["standing"] == COUNTS)], len(decisions))
+    stands = (expert & (events["standing"] == COUNTS)).to_numpy(dtype=bool)
+    truth, drawn = _expert_answers(events[stands], reviews[stands], len(decisions))
     kept = np.flatnonzero(rows & ~expert)
     known, given = events.iloc[kept], reviews.iloc[kept]
     at = known["position"].to_numpy()
@@ -82,6 +85,7 @@ def judgements(
             "site": given["site"].array,
             "reviewer_id": given["reviewer_id"].array,
             "standing": known["standing"].array,
+            "inclusion_probability": given["inclusion_probability"].array,
             "minutes": given["minutes"].array,
             "policy_id": decisions["policy_id"].array[at],
             "enforced": enforced,
@@ -89,16 +93,22 @@ def judgements(
             "flags": verdict != UPHELD,
             "relabels": verdict == RELABELLED,
             "true_violates": np.where(told, _violates(answer, enforced), np.nan),
+            "designed": golden | drawn[at],
             "true_error": np.where(told, answer != UPHELD, np.nan),
         },
         index=pd.Index(kept),
     )
 
 
-def _expert_answers(adjudications: pd.DataFrame, n: int) -> npt.NDArray[np.object_]:
-    answers = np.full(n, None, dtype=object)
-    answers[adjudications["position"].to_numpy()] = adjudications["verdict"].to_numpy(dtype=object)
-    return answers
+def _expert_answers(
+    adjudications: pd.DataFrame, reviews: pd.DataFrame, n: int
+) -> tuple[npt.NDArray[np.object_], npt.NDArray[np.bool_]]:
+    """Give each decision's adjudicated verdict, and whether it was sent by a stated chance."""
+    answers, drawn = np.full(n, None, dtype=object), np.zeros(n, dtype=bool)
+    at = adjudications["position"].to_numpy()
+    answers[at] = adjudications["verdict"].to_numpy(dtype=object)
+    drawn[at] = reviews["inclusion_probability"].notna().to_numpy()
+    return answers, drawn
 
 
 def _violates(verdict: npt.NDArray[Any], enforced: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:

@@ -11,7 +11,15 @@ from errdetect.labels.dawid_skene import Votes
 from errdetect.labels.events import COUNTS, OVERRULED, REVISED
 from errdetect.schemas import APPEAL, AUDIT, GOLDEN, RE_REVIEW, REPORT
 
-__all__ = ["Panel", "case_votes", "chosen_by_verdict", "golden_votes", "overlap_votes", "panel_of"]
+__all__ = [
+    "Panel",
+    "adjudicated_votes",
+    "case_votes",
+    "chosen_by_verdict",
+    "golden_votes",
+    "overlap_votes",
+    "panel_of",
+]
 
 Ints = npt.NDArray[np.int64]
 
@@ -31,7 +39,7 @@ class Panel:
         One row each: site, side (`enforced` or `allowed` where reviewers are measured apart, else
         `both`), reviewer_id (missing: all who gave no name), site_code (row in `sites`).
     sites
-        One row each: site, side.
+        One row each: site, side, place and kind (the numbers of these).
     rater
         Row in `raters` of each judgement, shape (m,).
     """
@@ -81,7 +89,7 @@ def panel_of(judged: pd.DataFrame, *, apart: bool = False) -> Panel:
     names = pd.array(reviewer_names[who], dtype="str")
     return Panel(
         raters=pd.DataFrame({**named(place), "reviewer_id": names, "site_code": site_code}),
-        sites=pd.DataFrame(named(places)),
+        sites=pd.DataFrame({**named(places), "kind": places % 2, "place": places // 2}),
         rater=rater,
     )
 
@@ -100,44 +108,68 @@ def golden_votes(judged: pd.DataFrame, panel: Panel) -> Votes:
     """
     rows = (judged["source"] == GOLDEN) & judged["true_violates"].notna()
     kept = rows.to_numpy(dtype=bool)
-    group = np.zeros(len(judged), dtype=np.int64)
-    return _votes(judged, panel, kept, unit=judged["position"].to_numpy(), group=group)
+    unit, group = judged["position"].to_numpy(), np.zeros(len(judged), dtype=np.int64)
+    return _votes(judged, panel, kept, unit=unit, group=group)
 
 
 def overlap_votes(judged: pd.DataFrame, panel: Panel) -> Votes:
     """Gather the votes on decisions that several people judged in one audit or re-review.
 
-    Decisions that only one person judged tell nothing of that person's errors; second looks that a
-    complaint caused are no fair sample of the first. Where an expert adjudicated, truth is known.
+    Second looks that a complaint caused are no fair sample of the first ones. Where an expert
+    adjudicated by a stated chance, the truth is known.
 
     Examples
     --------
     >>> judged = pd.DataFrame({
     ...     "position": [0, 0, 1], "source": "audit", "site": "Riga", "standing": "counts",
     ...     "reviewer_id": ["ann", "bob", "ann"], "enforced": True, "policy_id": "spam",
-    ...     "violates": [True, False, True], "true_violates": float("nan")})
+    ...     "violates": [True, False, True], "true_violates": float("nan"), "designed": False})
     >>> overlap_votes(judged, panel_of(judged)).says
     array([1., 0.])
     """
+    return _designed_votes(judged, panel, several=True)
+
+
+def adjudicated_votes(judged: pd.DataFrame, panel: Panel) -> Votes:
+    """Gather the votes on decisions that one person judged and experts looked at by stated chance.
+
+    The decisions that did not go to the experts stay in, with their truth unknown: often just the
+    flags go, and flags alone would make everybody look prone to them.
+
+    Examples
+    --------
+    >>> judged = pd.DataFrame({
+    ...     "position": [0, 1], "source": "audit", "site": "Riga", "standing": "counts",
+    ...     "reviewer_id": ["ann", "bob"], "enforced": True, "policy_id": "spam",
+    ...     "violates": [True, False], "true_violates": [float("nan"), 1.0],
+    ...     "designed": [False, True]})
+    >>> adjudicated_votes(judged, panel_of(judged)).known
+    array([nan,  1.])
+    """
+    return _designed_votes(judged, panel, several=False)
+
+
+def _designed_votes(judged: pd.DataFrame, panel: Panel, *, several: bool) -> Votes:
     source, names = _codes(judged["source"])
     unit = judged["position"].to_numpy() * len(names) + source
-    designed = (judged["source"].isin(_DESIGNED) & (judged["standing"] != REVISED)).to_numpy()
-    several = np.zeros(len(judged), dtype=bool)
-    several[designed] = pd.Series(unit[designed]).duplicated(keep=False).to_numpy()
-    group = _groups(judged, source, several, unit)
-    return _votes(judged, panel, several, unit=unit, group=group)
+    rows = judged["source"].isin(_DESIGNED) & (judged["standing"] != REVISED)
+    designed = rows.to_numpy(dtype=bool)
+    together = np.zeros(len(judged), dtype=bool)
+    together[designed] = pd.Series(unit[designed]).duplicated(keep=False).to_numpy()
+    fair = judged.assign(true_violates=judged["true_violates"].where(judged["designed"]))
+    kept = together if several else designed & ~together
+    if not several and fair.loc[kept, "true_violates"].isna().all():
+        kept = np.zeros(len(judged), dtype=bool)  # one vote and no expert: nothing to learn
+    place, sites = _codes(judged["site"])  # sites see different work
+    group = _groups(judged, source * len(sites) + place, kept, unit)
+    return _votes(fair, panel, kept, unit=unit, group=group)
 
 
-def case_votes(judged: pd.DataFrame, panel: Panel) -> tuple[Votes, Ints]:
+def case_votes(judged: pd.DataFrame, panel: Panel) -> Votes:
     """Gather all votes, a unit a decision, for P(violates) of each reviewed decision.
 
     Adjudicated decisions stay in with their known truth: often just the flags were sent to the
     experts, and without them the rest would look cleaner than it is.
-
-    Returns
-    -------
-    tuple
-        The votes, and the decision's row number of each unit.
 
     Examples
     --------
@@ -145,9 +177,8 @@ def case_votes(judged: pd.DataFrame, panel: Panel) -> tuple[Votes, Ints]:
     ...     "position": [4, 4], "source": ["audit", "appeal"], "site": "Riga",
     ...     "reviewer_id": ["ann", "bob"], "enforced": True, "policy_id": "spam",
     ...     "standing": "counts", "violates": [True, False], "true_violates": float("nan")})
-    >>> votes, position = case_votes(judged, panel_of(judged))
-    >>> votes.unit, position
-    (array([0, 0]), array([4]))
+    >>> case_votes(judged, panel_of(judged)).unit
+    array([0, 0])
     """
     kept = judged["standing"].isin([COUNTS, OVERRULED]).to_numpy(dtype=bool)
     unit = judged["position"].to_numpy()
@@ -155,7 +186,7 @@ def case_votes(judged: pd.DataFrame, panel: Panel) -> tuple[Votes, Ints]:
     channel = np.zeros(unit.max(initial=0) + 1, dtype=np.int64)  # the most selective way in
     np.maximum.at(channel, unit[kept], rank[kept])
     group = _groups(judged, channel[unit], kept, unit)
-    return _votes(judged, panel, kept, unit=unit, group=group), pd.unique(unit[kept])
+    return _votes(judged, panel, kept, unit=unit, group=group)
 
 
 def chosen_by_verdict(judged: pd.DataFrame) -> bool:
@@ -211,6 +242,7 @@ def _votes(
         known=judged["true_violates"].to_numpy(dtype=np.float64)[kept][first],
         group=np.unique(group[kept][first], return_inverse=True)[1],
         site=panel.raters["site_code"].to_numpy(),
+        kind=panel.sites["kind"].to_numpy(),
     )
 
 

@@ -4,28 +4,16 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from errdetect.labels.dawid_skene import (
-    Fit,
-    Rates,
-    fit_prevalence,
-    fit_rates,
-    posterior,
-    rate_variance,
-)
-from errdetect.labels.events import COUNTS, OVERRULED, moment
-from errdetect.labels.evidence import Evidence, sides_differ, weigh_evidence
-from errdetect.labels.intervals import wilson
+from errdetect.labels.dawid_skene import fit_rates
+from errdetect.labels.events import moment
+from errdetect.labels.evidence import sides_differ, weigh_evidence
 from errdetect.labels.judgements import judgements
-from errdetect.labels.panel import Panel, case_votes, panel_of
+from errdetect.labels.panel import panel_of
+from errdetect.labels.rates import Cases, rate_tables, weigh_cases
 
 __all__ = ["ReviewerModel", "fit_reviewers"]
-
-Floats = npt.NDArray[np.float64]
-
-_RATES = ("missed_violation", "wrongful_call")
 
 
 @dataclass(frozen=True)
@@ -37,18 +25,20 @@ class ReviewerModel:
     as_of
         What was known at this moment.
     basis
-        Where the rates come from: `dawid_skene` (overlap, with golden items where there are any),
-        `golden only`, or `votes` (nothing tells the rates: they are missing).
+        Where the rates come from: `dawid_skene` (overlap, with golden items and adjudications where
+        there are any), `golden and adjudication`, `golden only`, or `votes` (nothing tells the
+        rates: they are missing).
     notes
         Sentences for people: what the data did not allow, and what would mend it.
     sites
-        One row a site (and side, where reviewers treat the sides differently): site, side,
-        missed_violation = P(says fine | violates), wrongful_call = P(says violates | fine), each
-        with `_low`, `_high` (95 %) and `_n`, the number of items of that class that the figure is
-        worth; n_golden, n_overlap (judgements).
+        One row a site with side `both`: missed_violation = P(says fine | violates) and
+        wrongful_call = P(says violates | fine), in the mix of content that the audit saw, each with
+        `_low`, `_high` (95 %) and `_n`, the number of items of known truth that the figure is
+        worth; n_golden, n_overlap (judgements). Where reviewers treat enforced and allowed
+        decisions differently, rows with side `enforced` and `allowed` follow.
     reviewers
-        The same for each reviewer, shrunk to the site, with reviewer_id: personal data, to be
-        shown to nobody without `scorecards.pseudonyms`.
+        The same for each reviewer, shrunk to the site, with reviewer_id. Personal data: show them
+        to nobody without `pseudonyms`.
     p_error
         P(the decision is an error) given its reviews, indexed by decision_id.
     """
@@ -102,7 +92,7 @@ def fit_reviewers(
     >>> reviews = pd.DataFrame({
     ...     "review_id": ["r"], "decision_id": ["d"], "reviewed_at": day[1:], "source": ["audit"],
     ...     "verdict": ["overturned"], "expected": [None], "reviewer_id": ["ann"],
-    ...     "site": ["Riga"], "minutes": [2.0]})
+    ...     "site": ["Riga"], "minutes": [2.0], "inclusion_probability": [0.1]})
     >>> model = fit_reviewers(reviews, decisions)
     >>> model.basis, model.p_error.to_dict()
     ('votes', {'d': 1.0})
@@ -114,76 +104,30 @@ def fit_reviewers(
     panel = panel_of(judged, apart=apart)
     evidence = weigh_evidence(judged, panel, apart=apart)
     fit = None if evidence.votes is None else fit_rates(evidence.votes)
-    sites, people = _tables(panel, evidence, fit)
-    p_error = _p_error(judged, panel, fit, decisions["decision_id"])
+    cases = weigh_cases(judged, panel, fit)
+    sites, people = rate_tables(judged, panel, evidence, fit, cases)
+    p_error = _p_error(judged, cases, decisions["decision_id"])
     return ReviewerModel(now, evidence.basis, evidence.notes, sites, people, p_error)
 
 
-def _tables(panel: Panel, evidence: Evidence, fit: Fit | None) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Lay out the rates of sites and reviewers, with what they are worth."""
-    sites, people = panel.sites.copy(), panel.raters.drop(columns="site_code")
-    code = panel.raters["site_code"].to_numpy()
-    for name, votes in (("n_golden", evidence.golden), ("n_overlap", evidence.overlap)):
-        people[name] = np.bincount(votes.rater, minlength=len(people))
-        sites[name] = np.bincount(code[votes.rater], minlength=len(sites))
-    if fit is None or evidence.votes is None:
-        for frame in (sites, people):
-            for column in _RATES:
-                frame[[column, f"{column}_low", f"{column}_high"]] = np.nan
-                frame[f"{column}_n"] = 0.0
-        return sites, people
-    variances = rate_variance(evidence.votes, fit)
-    for column, rates, variance in zip(_RATES, (fit.se, fit.fp), variances, strict=True):
-        worth = _worth(rates, variance)
-        own = _own_worth(rates, worth, code)
-        missed = column == _RATES[0]
-        _put(sites, column, 1 - rates.site if missed else rates.site, worth)
-        _put(people, column, 1 - rates.rater if missed else rates.rater, own)
-    return sites, people
-
-
-def _worth(rates: Rates, variance: Floats) -> Floats:
-    """Say how many items of known truth a site's rate is worth; never more than were judged."""
-    spread = rates.site * (1 - rates.site)
-    worth: Floats = np.where(variance > 0, spread / np.maximum(variance, 1e-12), rates.n_site)
-    return np.minimum(worth, rates.n_site)
-
-
-def _own_worth(rates: Rates, worth: Floats, site: npt.NDArray[np.int64]) -> Floats:
-    """Say what a reviewer's rate is worth: own votes, the prior, the doubt of the site's mean."""
-    told = worth / np.maximum(rates.n_site, 1e-9)  # how much of a known item a vote is worth
-    own = rates.n * told[site]
-    lent = rates.strength / (own + rates.strength)
-    spread = rates.rater * (1 - rates.rater)
-    variance = spread / (own + rates.strength) + lent**2 * spread / np.maximum(worth[site], 1e-9)
-    return np.where(worth[site] > 0, spread / np.maximum(variance, 1e-12), 0)
-
-
-def _put(frame: pd.DataFrame, column: str, rate: Floats, n: Floats) -> None:
-    low, high = wilson(rate, n)
-    for name, values in (("", rate), ("_low", low), ("_high", high), ("_n", n)):
-        frame[f"{column}{name}"] = values
-
-
 def _p_error(
-    judged: pd.DataFrame, panel: Panel, fit: Fit | None, decision_id: "pd.Series[str]"
+    judged: pd.DataFrame, cases: Cases, decision_id: "pd.Series[str]"
 ) -> "pd.Series[float]":
-    """Weigh each decision's reviews; without rates, count votes. Adjudications stand."""
-    votes, position = case_votes(judged, panel)
-    kept = judged["standing"].isin([COUNTS, OVERRULED]).to_numpy(dtype=bool)
-    of_unit = judged[kept].groupby(votes.unit)
-    enforced = of_unit["enforced"].first().to_numpy(dtype=bool)
-    if fit is None:
-        p = of_unit["flags"].mean().to_numpy(dtype=np.float64)
+    """Turn what the content is into whether the decision is wrong. Adjudications stand.
+
+    A vote to relabel lets the action stand and finds the policy wrong.
+    """
+    rows = judged.iloc[cases.row]
+    of_case = rows.groupby(cases.case)
+    if cases.p_violates is None:
+        p = of_case["flags"].mean().to_numpy(dtype=np.float64)
     else:
-        prevalence = fit_prevalence(votes, fit.se.rater, fit.fp.rater)
-        violates = posterior(votes, fit.se.rater, fit.fp.rater, prevalence)
-        wrong = np.where(enforced, 1 - violates, violates)
-        stands = judged["enforced"] == judged["violates"]
-        relabels = of_unit["relabels"].sum().to_numpy(dtype=np.float64)
-        standing = stands[kept].groupby(votes.unit).sum().to_numpy(dtype=np.float64)
-        p = wrong + (1 - wrong) * relabels / np.maximum(standing, 1)
-    known = of_unit["true_error"].first().to_numpy(dtype=np.float64)
-    p = np.where(np.isnan(known), p, known)
-    names = decision_id.iloc[position].array
-    return pd.Series(p, index=pd.Index(names, name="decision_id"), name="p_error")
+        enforced = of_case["enforced"].first().to_numpy(dtype=bool)
+        wrong = np.where(enforced, 1 - cases.p_violates, cases.p_violates)
+        stands = (rows["enforced"] == rows["violates"]).groupby(cases.case).sum()
+        relabels = of_case["relabels"].sum().to_numpy(dtype=np.float64)
+        p = wrong + (1 - wrong) * relabels / np.maximum(stands.to_numpy(dtype=np.float64), 1)
+    known = of_case["true_error"].first().to_numpy(dtype=np.float64)
+    names = decision_id.iloc[of_case["position"].first().to_numpy()].array
+    index = pd.Index(names, name="decision_id")
+    return pd.Series(np.where(np.isnan(known), p, known), index=index, name="p_error")

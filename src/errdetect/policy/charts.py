@@ -23,6 +23,8 @@ __all__ = [
     "whole_axis",
 ]
 
+#: No axis is shorter than this share, however small its values.
+_LEAST = 0.001
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 
 
@@ -111,14 +113,14 @@ def axis(shares: Sequence[float], steps: int = 4) -> Axis:
     Returns
     -------
     Axis
-        Ends at a round number, at most 1.
+        Ends at a round number, from 0.001 to 1.
 
     Examples
     --------
     >>> [t.text.replace("\xa0", " ") for t in axis([0.03, 0.17]).ticks]
     ['0 %', '5 %', '10 %', '15 %', '20 %']
     """
-    most = min(max(shares, default=1.0), 1.0) or 0.01
+    most = max(min(max(shares, default=1.0), 1.0), _LEAST)
     rough = most / steps
     size = 10.0 ** math.floor(math.log10(rough))
     step = next(s * size for s in _STEPS if s * size >= rough * (1 - 1e-9))

@@ -52,10 +52,10 @@ class Block:
 
     Parameters
     ----------
-    name, anchor
-        The column, and the block's id in the page.
+    name, title, anchor
+        The column, what it is called, and the block's id in the page.
     words
-        One and many of its groups.
+        One and many of its groups, in words of ours.
     axis
         The axis of the plots.
     groups
@@ -65,6 +65,7 @@ class Block:
     """
 
     name: str
+    title: str
     anchor: str
     words: ByWords
     axis: Axis
@@ -142,6 +143,7 @@ def _block(
         for key, measures in figures_by(frame, name, what).items()
         if "error_rate" in measures
     }
+    words = BY_WORDS.get(name, ByWords("group", "groups"))
     lead = whole.get("error_rate")
     reference = lead.said.estimate if lead and lead.said else None
     scale = _scale([m["error_rate"] for m in found.values()], reference)
@@ -162,8 +164,9 @@ def _block(
     )
     return Block(
         name=name,
-        anchor=slug("by", name),
-        words=BY_WORDS.get(name) or ByWords(clean(name, 40), f"values of {clean(name, 40)}"),
+        title=BY_WORDS[name].one if name in BY_WORDS else clean(name, 40),
+        anchor=slug("by", BY_WORDS[name].one) if name in BY_WORDS else slug("column", name),
+        words=words,
         axis=scale,
         groups=tuple(groups),
         beside=beside,

@@ -124,13 +124,14 @@ def slug(prefix: str, text: str) -> str:
     >>> slug("policy", "counterfeit")
     'policy-counterfeit'
     >>> slug("policy", "Söldner <b>")
-    'policy-s-ldner-b-6e0e8e'
+    'policy--s-ldner-b-6e0e8ef8b4'
     """
     plain = re.sub(r"[^a-z0-9]+", "-", text[:200].lower()).strip("-")[:40]
-    if plain == text:
+    if plain and plain == text:
         return f"{prefix}-{plain}"
-    mark = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:6]
-    return "-".join(part for part in (prefix, plain, mark) if part)
+    mark = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:10]
+    # Two hyphens stand in no plain name, so no id can be written to look like another's hash.
+    return "-".join(part for part in (f"{prefix}-", plain, mark) if part)
 
 
 def count(n: int) -> str:

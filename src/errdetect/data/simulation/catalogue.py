@@ -1,5 +1,6 @@
 """The simulated platform's policy catalogue."""
 
+import copy
 import datetime as dt
 from functools import cache
 from importlib.resources import files
@@ -29,7 +30,7 @@ def catalogue(changed_on: dt.date) -> list[dict[str, Any]]:
     >>> len(rows), {r["effective_from"] for r in rows if r["policy_id"] == "animal_products"}
     (12, {datetime.date(2025, 3, 1)})
     """
-    rows = [dict(row) for row in _rows()]
+    rows = copy.deepcopy(_rows())
     for row in rows:
         row.setdefault("effective_from", changed_on)
     return rows

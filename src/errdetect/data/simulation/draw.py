@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 __all__ = ["Bools", "Floats", "Ints", "draw_by_row", "id_column", "logit", "share", "text_column"]
@@ -88,7 +89,7 @@ def id_column(prefix: str, numbers: Ints, width: int, base: int = 10) -> "pd.Ser
     )
     missing = numbers < 0
     if missing.any():
-        column = pa.compute.if_else(pa.array(~missing), column, pa.scalar(None, pa.string()))
+        column = pc.if_else(pa.array(~missing), column, pa.scalar(None, pa.string()))
     return pd.Series(pd.array(column, dtype="str"))
 
 

@@ -39,7 +39,8 @@ _PARTS = ["fit", "tune", "test"]
 
 
 def _times(moment: Ints) -> "pd.Series[Any]":
-    return pd.Series(START + moment.astype("timedelta64[us]")).dt.tz_localize("UTC")
+    times = pd.DatetimeIndex(START + moment.astype("timedelta64[us]"), tz="UTC")
+    return pd.Series(times)
 
 
 def _scrambled(numbers: Ints, salt: int) -> Ints:
@@ -54,7 +55,7 @@ def _scrambled(numbers: Ints, salt: int) -> Ints:
 
 def account_ids(n: int) -> "pd.Series[Any]":
     """Give the accounts' ids; they say nothing of an account's size."""
-    return id_column("a", _scrambled(np.arange(n), 1) & 0xFFFFFFFFFF, 10, base=16)
+    return id_column("a", _scrambled(np.arange(n), 1), 15, base=16)
 
 
 def reviewer_ids(site: Ints) -> list[str]:

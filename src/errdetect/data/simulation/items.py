@@ -17,6 +17,8 @@ from errdetect.data.simulation.world import (
     CHECK,
     COMMENTS,
     HIDDEN,
+    INNOCENT_USE,
+    LANGUAGES,
     MARKETS,
     PARTNER,
     POLICIES,
@@ -35,10 +37,10 @@ DAY = 86_400_000_000
 #: Toys dearer than this often show the picture of a recalled cheap model.
 SHARED_PHOTO_PRICE = 30.0
 #: How often an item of a REGULAR, CARELESS, ODD, BAD_ACTOR account breaches a rule.
-_BREACH_RATE = np.array([0.07, 0.24, 0.02, 0.60])
+_BREACH_RATE = np.array([0.07, 0.24, 0.02, 0.66])
 #: Share of the plain breaches that use words which are harmless elsewhere.
-_DISGUISED = 0.14
-_FORMER_SHARE = {"collectibles": 0.10, "home": 0.03, "fashion": 0.01}
+_DISGUISED = 0.11
+_FORMER_SHARE = {"collectibles": 0.09, "home": 0.02}
 #: Rules that pictures can breach.
 PICTURE_RULES = np.array([policy(p) for p in ("adult", "unsafe_products", "counterfeit")])
 
@@ -146,7 +148,9 @@ def make_items(rng: np.random.Generator, sellers: Sellers, n: int, days: int) ->
         origin=np.arange(n),
         relisted=np.zeros(n, dtype=bool),
         price=price,
-        n_images=np.where(comment, 0, 1 + rng.poisson(np.array([3.0, 2.6, 2.4, 2.0])[sellers.kind[seller]])),
+        n_images=np.where(
+            comment, 0, 1 + rng.poisson(np.array([3.0, 2.6, 2.4, 2.0])[sellers.kind[seller]])
+        ),
         exposure=_exposures(rng, sellers, seller, comment),
     )
     items = _with_copies(rng, items)
@@ -193,8 +197,8 @@ def _breaches(
     issue = np.where(breach, np.where(own, special, draw_by_row(rng, BREACH, line)), -1)
     # Coded words spread as time goes by.
     u, coded = rng.random(n), CODED_SHARE[issue] * (0.7 + 0.6 * late)
-    french = (spoken == language("fr")) & (issue == policy("medicines"))
-    coded = np.where(french, 0.70, coded)
+    german = (spoken == language("de")) & (issue == policy("medicines"))
+    coded = np.where(german, 0.85, coded)
     told = np.where(u < HIDDEN[issue], NONE, np.where(u < HIDDEN[issue] + coded, CODED, BAD))
     # Some dress a breach in words that are harmless elsewhere.
     told = np.where((told == BAD) & (rng.random(n) < _DISGUISED), TRAP, told)
@@ -213,12 +217,14 @@ def _breaches(
         usual[category(name)] = value
     former = rng.random(n) < usual[line]
     innocent = np.select(
-        [trap, former, quote < 0.007, quote < 0.012], [TRAP, FORMER, BAD, CODED], NONE
+        [trap, former, quote < 0.009, quote < 0.018], [TRAP, FORMER, BAD, CODED], NONE
     )
     looks_like = np.select(
         [trap, former], [drawn, np.full(n, ANIMAL)], draw_by_row(rng, CHECK, line)
     )
-    kind = np.where(breach, told, innocent)
+    # Some rules' words are hardly ever used in innocence.
+    loose = np.isin(innocent, [BAD, CODED]) & (rng.random(n) > INNOCENT_USE[looks_like])
+    kind = np.where(breach, told, np.where(loose, NONE, innocent))
     about = np.where(kind == NONE, -1, np.where(breach, issue, looks_like))
     return issue, about, kind
 
@@ -233,7 +239,7 @@ def _read_differently(
     rng: np.random.Generator, issue: Ints, spoken: Ints, about: Ints, kind: Ints, choice: Ints
 ) -> Ints:
     """Settle the unclear claims: each phrase leans a little, the rest nobody can know."""
-    lean = rng.uniform(0.3, 0.6, size=vocabulary().sign.shape[0:1] + (3,))
+    lean = rng.uniform(0.3, 0.6, size=(len(LANGUAGES), 3))
     unclear = (about == AMBIGUOUS) & (kind == TRAP)
     breach = rng.random(len(issue)) < lean[spoken, choice]
     return np.where(unclear, np.where(breach, AMBIGUOUS, -1), issue)
@@ -263,10 +269,10 @@ def _pictures(
     n, u = len(goods), rng.random(len(goods))
     toy = (goods == category("toys")) & (price > SHARED_PHOTO_PRICE) & (issue < 0)
     unsafe = policy("unsafe_products")
-    kept = np.where(issue == policy("counterfeit"), 0.25, 0.75)
+    kept = np.where(issue == policy("counterfeit"), 0.25, 0.80)
     known = np.where(np.isin(issue, PICTURE_RULES) & (u < kept), issue, -1)
     # Honest sellers of a sound, dearer model reuse the maker's old picture.
-    known = np.where(toy & (u < 0.25), unsafe, known)
+    known = np.where(toy & (u < 0.20), unsafe, known)
     known = np.where((issue < 0) & (u > 0.9975), rng.choice(PICTURE_RULES, n), known)
     known = np.where(comment, -1, known)
     size = max(8, n // 800)
@@ -275,9 +281,7 @@ def _pictures(
     return np.where(comment, -1, image), known
 
 
-def _exposures(
-    rng: np.random.Generator, sellers: Sellers, seller: Ints, comment: Bools
-) -> Floats:
+def _exposures(rng: np.random.Generator, sellers: Sellers, seller: Ints, comment: Bools) -> Floats:
     """Draw the expected views of the next week: heavy-tailed, more for larger accounts."""
     middle = 2.6 + 0.55 * sellers.size[seller] - 0.8 * comment
     views = np.exp(rng.normal(middle, 1.1)) * (1 + rng.pareto(2.2, len(seller)))
@@ -306,8 +310,8 @@ def _with_copies(rng: np.random.Generator, items: Items) -> Items:
         )
     }
     whose = np.where(same, source, np.arange(len(items)))
-    price = np.where(relisted, np.round(taken["price"] * rng.uniform(0.85, 1.1, len(items)), 2), 0)
-    taken["price"] = np.where(relisted, np.maximum(price, 0.5), taken["price"])
+    changed = np.round(taken["price"] * rng.uniform(0.85, 1.1, len(items)), 2)
+    taken["price"] = np.where(relisted, np.maximum(changed, 0.5), taken["price"])
     return replace(
         items,
         **taken,
@@ -335,5 +339,5 @@ def _routed(rng: np.random.Generator, items: Items) -> Ints:
     routed = np.where(shown, np.where(u < 0.97, items.issue, PARTNER[items.issue]), routed)
     # The English router cannot tell threats from hatred.
     lumped = (items.issue == policy("threats")) & (items.language == language("en"))
-    lumped &= items.comment & (rng.random(n) < 0.75)
+    lumped &= items.comment & (rng.random(n) < 0.9)
     return np.where(lumped, policy("hate_speech"), routed)

@@ -19,14 +19,13 @@ from errdetect.data.simulation.world import (
     BREACH,
     DECIDED_BY_SELLER,
     HEADS,
+    INNOCENT_USE,
     LANGUAGE_QUALITY,
-    LANGUAGES,
     MARKETS,
     MODERATORS,
     PARTNER,
     POLICIES,
     RULES,
-    SELLER,
     TEXT,
     THRESHOLDS,
     VERSIONS,
@@ -100,8 +99,8 @@ def decide(
         _seller_view(rng, sellers, items),
     ]
     # What no log keeps: signals that reach a machine by other ways, and plain accidents.
-    hidden = (items.issue >= 0) & (items.sign_kind == NONE) & (rng.random(n) < 0.65)
-    accident = (items.issue < 0) & (rng.random(n) < 0.005)
+    hidden = (items.issue >= 0) & (items.sign_kind == NONE) & (rng.random(n) < 0.75)
+    accident = (items.issue < 0) & (rng.random(n) < 0.005 * INNOCENT_USE[items.checked])
     unlogged = (hidden | accident) * np.maximum(rng.normal(6.2, 1.5, n), 0)
     row = np.arange(n)
     evidence = np.stack([view for view, _ in views], axis=1)
@@ -152,16 +151,18 @@ def _text_view(
     n, checked = len(items), items.checked
     own = items.sign_policy == checked
     near = _related(items)
-    kind, shown = items.sign_kind, (slots >= 0).any(axis=1)
-    quality = LANGUAGE_QUALITY[items.language] * shown
+    kind = items.sign_kind
+    quality = LANGUAGE_QUALITY[items.language]
     # How strongly a phrase speaks differs from item to item, for breaches and traps alike.
     strength = rng.normal(0, 1.5, n)
-    tricked = np.maximum(np.array([5.3, 5.0, 4.4])[version] + strength, 0.5)
-    full = np.where(own, 7.2 + strength, np.where(near, 5.6 + strength, 0.8))
-    caught = np.where(own, 3.3 + strength, 0.3)
+    tricked = np.maximum(np.array([5.0, 4.7, 4.1])[version] + strength, 0.5)
+    full = np.where(own, 7.8 + strength, np.where(near, 5.6 + strength, 0.8))
+    caught = np.where(own, 2.2 + strength, 0.3)
     gain = np.select([kind == BAD, kind == CODED, kind == FORMER], [full, caught, 1.0 * own], 0.0)
     trap = quality * (kind == TRAP) * np.where(own, tricked, np.where(near, 1.5, 0.2))
-    missed = quality * np.select([kind == CODED, kind == TRAP], [caught - full, tricked - full], 0.0)
+    missed = quality * np.select(
+        [kind == CODED, kind == TRAP], [caught - full, tricked - full], 0.0
+    )
     # Habits without reason, learnt from whatever the training data happened to hold.
     habit = rng.normal(0, 0.30, len(vocabulary().pool))
     habits = np.where(slots >= 0, habit[slots], 0.0).sum(axis=1)
@@ -169,8 +170,8 @@ def _text_view(
     goods = items.line
     bias = leaning[goods, checked]
     brands = (checked == policy("counterfeit")) & ~items.comment
-    # One category is so full of breaches that the model sees one in every sixth item of it.
-    seems = (rng.random(n) < 0.16) * np.maximum(rng.normal(5.6, 1.5, n), 0)
+    # One category is so full of breaches that the model sees one in every fifth item of it.
+    seems = (rng.random(n) < 0.21) * np.maximum(rng.normal(5.6, 1.5, n), 0)
     watches = seems * (brands & (items.category == category("watches")))
     # The newest version's word splitter drops accents, and some Spanish words turn into brands.
     mistaken = rng.random(len(vocabulary().pool)) < 0.08
@@ -195,10 +196,10 @@ def _rule_view(
     """Score by a list of phrases: all or nothing, so scores come in steps."""
     words, checked = vocabulary(), items.checked
     listed = np.zeros((*words.sign.shape[:2], 5, 3))
-    for kind, chance in ((BAD, 0.97), (CODED, 0.35), (TRAP, 0.30)):
-        listed[:, :, kind] = rng.random(listed.shape[:2] + (3,)) < chance
-    # Makers of the list asked no French pharmacist.
-    listed[language("fr"), policy("medicines"), CODED] = 0.0
+    for kind, chance in ((BAD, 0.97), (CODED, 0.25), (TRAP, 0.30)):
+        listed[:, :, kind] = rng.random((*listed.shape[:2], 3)) < chance
+    # Makers of the list asked no German pharmacist.
+    listed[language("de"), policy("medicines"), CODED] = 0.0
     listed[language("en"), policy("weapons"), TRAP, 0] = 1.0
     weight = np.round(rng.uniform(4.6, 6.4, listed.shape), 1)
     own = items.sign_policy == checked
@@ -224,7 +225,7 @@ def _image_view(rng: np.random.Generator, items: Items) -> tuple[Floats, dict[st
     known = np.where(items.known_picture == checked, 6.2, 1.5) * (items.known_picture >= 0)
     shared = np.where(items.issue < 0, known, 0.0)
     # A picture can show a breach that is on no list, but only of rules about looks.
-    shown = np.where(checked == policy("counterfeit"), 1.0, 3.2)
+    shown = np.where(checked == policy("counterfeit"), 1.0, 4.4)
     visible = np.isin(checked, PICTURE_RULES) & (items.issue == checked)
     unsure = np.where(visible & (items.known_picture < 0), rng.normal(shown, 1.8), 0.0)
     own_trap = (items.sign_kind == TRAP) & (items.sign_policy == checked)
@@ -246,7 +247,7 @@ def _seller_view(
     own = items.sign_policy == items.checked
     # Only for the rules it decides does it read the item at all.
     reads = np.isin(items.checked, DECIDED_BY_SELLER) * (own + 0.8 * _related(items))
-    told = np.array([0.0, 5.4, 2.6, 2.6, 0.0])[items.sign_kind] + rng.normal(0, 1.4, n)
+    told = np.array([0.0, 7.2, 2.8, 2.8, 0.0])[items.sign_kind] + rng.normal(0, 1.4, n)
     told = reads * np.where(items.sign_kind > 0, np.maximum(told, 0), 0.0)
     odd = sellers.kind[who] == ODD
     looks = np.where(odd, np.maximum(record, 0) + young + cheap + 0.6, 0.0)
@@ -262,5 +263,5 @@ def _seller_view(
     )
     trap = np.where((items.sign_kind == TRAP) & ~odd, told, 0.0)
     slippery = (items.sign_kind == CODED) | (items.sign_kind == TRAP)
-    missed = np.where(slippery, -2.8, 0.0) * reads
+    missed = np.where(slippery, -3.4, 0.0) * reads
     return view, {"odd_honest_seller": looks, "trap_word": trap, "coded_words": missed}

@@ -110,12 +110,12 @@ _SLICES = (
         "Soft health claims: the rule's text leaves open what misleads an average buyer.",
     ),
     _Slice(
-        "french-coded-medicines",
+        "german-coded-medicines",
         "medicines",
-        (("language", "==", "fr"),),
+        (("language", "==", "de"),),
         "coded_words",
         "missed_violation",
-        "The French rule list lacks the coded names of medicines.",
+        "The German rule list lacks the coded names of medicines.",
     ),
     _Slice(
         "recalled-picture-on-sound-toys",
@@ -206,9 +206,7 @@ def account_clusters(scene: Scene, accounts: "pd.Series[Any]") -> list[dict[str,
                 "cause": "odd_honest_seller",
                 "n": int(held.sum()),
                 "error_rate": _rate(scene.truth.is_error[held]),
-                "wrongful_rate": _rate(
-                    (scene.truth.kind == 0)[held & scene.verdicts.enforced]
-                ),
+                "wrongful_rate": _rate((scene.truth.kind == 0)[held & scene.verdicts.enforced]),
                 "account_ids": accounts.iloc[seen].tolist(),
             }
         )
@@ -301,4 +299,5 @@ def _means(groups: Ints, values: Floats, weight: Floats, n: int) -> Floats:
     """Weighted mean of each group, NaN where it has no weight."""
     total = np.bincount(groups, weight, minlength=n)
     summed = np.bincount(groups, weight * values, minlength=n)
-    return np.divide(summed, total, out=np.full(n, np.nan), where=total > 0)
+    means: Floats = np.divide(summed, total, out=np.full(n, np.nan), where=total > 0)
+    return means

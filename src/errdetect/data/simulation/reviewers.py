@@ -101,7 +101,8 @@ def pick_reviewers(
     first = np.floor(rng.random((len(spoken), 1)) * size)
     steps = np.cumsum(1 + np.floor(rng.random((len(spoken), judges - 1)) * (size // 3)), axis=1)
     places = np.concatenate([first, first + steps], axis=1).astype(np.int64) % size
-    return everyone[starts[spoken][:, None] + places]
+    picked: Ints = everyone[starts[spoken][:, None] + places]
+    return picked
 
 
 def wrong_chance(

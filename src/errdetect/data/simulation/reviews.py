@@ -11,7 +11,6 @@ from errdetect.data.simulation.machines import Verdicts
 from errdetect.data.simulation.reviewers import (
     EXPERTS,
     Reviewers,
-    flag_chance,
     pick_reviewers,
     relabel_chance,
     wrong_chance,
@@ -92,7 +91,8 @@ def audit_design(items: Items, verdicts: Verdicts, share: float) -> Floats:
     unsure = 0.03 + np.exp(-np.abs(verdicts.score - verdicts.threshold) / 0.12)
     mean = np.bincount(items.checked, unsure, minlength=len(POLICIES)) / np.maximum(counts, 1.0)
     towards = unsure / mean[items.checked]
-    return np.minimum(rate[items.checked] * (FLOOR + (1 - FLOOR) * towards), 1.0)
+    chance: Floats = np.minimum(rate[items.checked] * (FLOOR + (1 - FLOOR) * towards), 1.0)
+    return chance
 
 
 def make_reviews(rng: np.random.Generator, scene: Scene, design: Design) -> Reviews:
@@ -125,9 +125,7 @@ def _answers(
     expert = scene.reviewers.site[reviewer] == EXPERTS
     kind, violates = truth.kind[decision], truth.violates[decision]
     acted, hard = verdicts.enforced[decision], truth.difficulty[decision]
-    wrong = wrong_chance(
-        scene.reviewers, scene.items, verdicts, truth, decision, reviewer
-    )
+    wrong = wrong_chance(scene.reviewers, scene.items, verdicts, truth, decision, reviewer)
     misread = (rng.random(n) < wrong) & ~expert
     says_breach = violates ^ misread
     other = np.where(expert, kind == MISLABELLED, relabel_chance(kind, hard, acted, violates))
@@ -168,7 +166,7 @@ def _later(
 
 def _audit(rng: np.random.Generator, scene: Scene, design: Design) -> list[Reviews]:
     """Draw the audit (each decision by itself, with its own chance), judge it, send flags on."""
-    items, truth = scene.items, scene.truth
+    items = scene.items
     chance = audit_design(items, scene.verdicts, design.audit)
     drawn = np.flatnonzero(rng.random(len(items)) < chance)
     judges = pick_reviewers(rng, scene.reviewers, items.language[drawn], 3)
@@ -177,9 +175,7 @@ def _audit(rng: np.random.Generator, scene: Scene, design: Design) -> list[Revie
     taken = np.arange(3) < seats[:, None]
     decision = np.repeat(drawn, seats)
     moment = _later(rng, scene, items.moment[decision], 0.7, 0.8)
-    first = _answers(
-        rng, scene, AUDIT, decision, moment, judges[taken], inclusion=chance[decision]
-    )
+    first = _answers(rng, scene, AUDIT, decision, moment, judges[taken], inclusion=chance[decision])
     flagged = np.unique(decision[first.verdict != UPHELD])
     sent = flagged[rng.random(len(flagged)) < design.adjudication]
     last = np.zeros(len(items), dtype=np.int64)
@@ -194,7 +190,6 @@ def _audit(rng: np.random.Generator, scene: Scene, design: Design) -> list[Revie
         rng.choice(experts, len(sent)),
         inclusion=np.full(len(sent), design.adjudication),
     )
-    del truth
     return [first, final]
 
 

@@ -17,7 +17,16 @@ from errdetect.data.simulation.world import (
     policy,
 )
 
-__all__ = ["BAD_ACTOR", "CARELESS", "CLUSTERS", "ODD", "REGULAR", "SIZES", "Sellers", "make_sellers"]
+__all__ = [
+    "BAD_ACTOR",
+    "CARELESS",
+    "CLUSTERS",
+    "ODD",
+    "REGULAR",
+    "SIZES",
+    "Sellers",
+    "make_sellers",
+]
 
 REGULAR, CARELESS, ODD, BAD_ACTOR = range(4)
 SIZES = ["private", "small", "medium", "large"]
@@ -125,15 +134,13 @@ def _characters(rng: np.random.Generator, n: int) -> tuple[Ints, Ints, Ints]:
     block = np.repeat([REGULAR, CARELESS, ODD, BAD_ACTOR], [14, 2, 1, 3])
     kind = rng.permuted(np.tile(block, (n // 20 + 1, 1)), axis=1).ravel()[:n]
     cluster = np.where(kind == ODD, rng.choice(len(CLUSTERS), n, p=[0.4, 0.35, 0.25]), -1)
-    trade = np.array([0.22, 0.08, 0.10, 0.07, 0.08, 0.16, 0.05, 0.04, 0.05, 0.05, 0.03, 0.07])
+    trade = np.array([0.27, 0.07, 0.09, 0.07, 0.08, 0.14, 0.05, 0.04, 0.05, 0.05, 0.03, 0.06])
     specialty = np.where(kind == BAD_ACTOR, rng.choice(len(POLICIES), n, p=trade), -1)
     looks_like = np.array([rule for _, rule, _ in CLUSTERS])
     return kind, cluster, np.where(kind == ODD, looks_like[cluster], specialty)
 
 
-def _joined(
-    rng: np.random.Generator, kind: Ints, cluster: Ints, days: int
-) -> tuple[Ints, Bools]:
+def _joined(rng: np.random.Generator, kind: Ints, cluster: Ints, days: int) -> tuple[Ints, Bools]:
     """Draw the day each account was made, and whether that was lately."""
     n = len(kind)
     lately = np.array([0.15, 0.18, 0.12, 0.45])[kind]

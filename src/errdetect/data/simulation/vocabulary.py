@@ -74,9 +74,7 @@ def _brand_names() -> list[str]:
     ends = ["ora", "kim", "dex", "ano", "ium", "ley", "tra", "sson", "via", "oku"]
     first, last = rng.integers(len(starts), size=_BRANDS), rng.integers(len(ends), size=_BRANDS)
     model = rng.integers(1, 90, size=_BRANDS)
-    return [
-        f"{starts[a]}{ends[b]} {c}0" for a, b, c in zip(first, last, model, strict=True)
-    ]
+    return [f"{starts[a]}{ends[b]} {c}0" for a, b, c in zip(first, last, model, strict=True)]
 
 
 @cache
@@ -102,9 +100,7 @@ def vocabulary() -> Vocabulary:
 
     opening, adjective = role("open"), role("adjective")
     detail, closing, remark = role("detail"), role("close"), role("remark")
-    noun = np.array(
-        [[number(spoken[t]["nouns"][c]) for c in CATEGORY_NAMES] for t in LANGUAGES]
-    )
+    noun = np.array([[number(spoken[t]["nouns"][c]) for c in CATEGORY_NAMES] for t in LANGUAGES])
     sign = np.full((len(LANGUAGES), len(POLICIES), 5, 3), -1)
     for i, tongue in enumerate(LANGUAGES):
         for j, policy_id in enumerate(POLICIES):

@@ -21,6 +21,7 @@ __all__ = [
     "HEADS",
     "HIDDEN",
     "IMAGE",
+    "INNOCENT_USE",
     "LANGUAGES",
     "LANGUAGE_QUALITY",
     "MARKETS",
@@ -177,7 +178,7 @@ BREACH = _table(
         "pets": {"medicines": 3, "animal_products": 3, "scam": 2, "spam": 1},
         "books": {"hate_speech": 4, "adult": 4, "spam": 2},
         "home": {"unsafe_products": 4, "scam": 2, "animal_products": 2, "spam": 2},
-        "comments": {"hate_speech": 4.0, "personal_data": 2.4, "threats": 1.8, "spam": 2.4},
+        "comments": {"hate_speech": 4.0, "personal_data": 2.4, "threats": 2.8, "spam": 2.2},
     }
 )
 _EVERYWHERE = _table(
@@ -188,21 +189,21 @@ CHECK = BREACH / BREACH.sum(1, keepdims=True) + 0.06 * _EVERYWHERE
 #: How often an honest item carries words or pictures that look like a breach of the rule.
 TRAP = _table(
     {
-        "electronics": {"scam": 0.017, "unsafe_products": 0.008},
-        "watches": {"counterfeit": 0.029},
-        "shoes": {"counterfeit": 0.017},
-        "fashion": {"adult": 0.021, "animal_products": 0.013, "counterfeit": 0.008},
-        "bags": {"counterfeit": 0.021},
-        "toys": {"counterfeit": 0.038, "weapons": 0.013, "unsafe_products": 0.013},
-        "film_props": {"weapons": 0.216, "counterfeit": 0.063},
-        "collectibles": {"animal_products": 0.021, "scam": 0.013, "weapons": 0.013},
-        "knives_tools": {"weapons": 0.021},
-        "supplements": {"misleading_claims": 0.22, "medicines": 0.017},
-        "cosmetics": {"misleading_claims": 0.05, "medicines": 0.008},
-        "pets": {"animal_products": 0.017, "medicines": 0.017},
-        "books": {"hate_speech": 0.038, "adult": 0.034},
-        "home": {"unsafe_products": 0.021},
-        "comments": {"hate_speech": 0.013, "threats": 0.01, "personal_data": 0.017, "spam": 0.008},
+        "electronics": {"scam": 0.009, "unsafe_products": 0.004},
+        "watches": {"counterfeit": 0.015},
+        "shoes": {"counterfeit": 0.009},
+        "fashion": {"adult": 0.011, "animal_products": 0.007, "counterfeit": 0.004},
+        "bags": {"counterfeit": 0.011},
+        "toys": {"counterfeit": 0.02, "weapons": 0.007, "unsafe_products": 0.007},
+        "film_props": {"weapons": 0.30, "counterfeit": 0.033},
+        "collectibles": {"animal_products": 0.011, "scam": 0.007, "weapons": 0.007},
+        "knives_tools": {"weapons": 0.011},
+        "supplements": {"misleading_claims": 0.22, "medicines": 0.009},
+        "cosmetics": {"misleading_claims": 0.027, "medicines": 0.004},
+        "pets": {"animal_products": 0.009, "medicines": 0.009},
+        "books": {"hate_speech": 0.02, "adult": 0.018},
+        "home": {"unsafe_products": 0.011},
+        "comments": {"hate_speech": 0.007, "threats": 0.005, "personal_data": 0.006, "spam": 0.004},
     }
 )
 #: The rule that a breach is most often taken for.
@@ -226,8 +227,11 @@ PARTNER = np.array(
     ]
 )
 #: Of a rule's breaches, the share with nothing to see, and the share in coded words.
-HIDDEN = np.array([0.12, 0.08, 0.08, 0.12, 0.09, 0.14, 0.14, 0.10, 0.07, 0.14, 0.07, 0.06])
-CODED = np.array([0.09, 0.05, 0.07, 0.06, 0.09, 0.07, 0.09, 0.05, 0.04, 0.07, 0.06, 0.03])
+HIDDEN = np.array([0.13, 0.09, 0.09, 0.12, 0.09, 0.14, 0.16, 0.11, 0.05, 0.13, 0.05, 0.04])
+CODED = np.array([0.06, 0.04, 0.04, 0.05, 0.05, 0.04, 0.08, 0.04, 0.02, 0.05, 0.03, 0.01])
+
+#: How freely honest people use a rule's words, by rule.
+INNOCENT_USE = np.array([1.0, 0.8, 0.8, 0.9, 1.0, 0.8, 1.0, 0.6, 0.3, 0.8, 0.4, 0.15])
 
 MODERATORS = ["text-model", "rule-list", "image-match", "seller-risk"]
 TEXT, RULES, IMAGE, SELLER = range(4)

@@ -77,9 +77,10 @@
       : () => {};
     for (const head of table.tHead.rows[0].cells) {
       if (!head.dataset.sort) continue;
-      const button = make("button", head.textContent);
+      const button = make("button", "");
       button.type = "button";
-      head.replaceChildren(button);
+      button.append(...head.childNodes);
+      head.append(button);
       button.addEventListener("click", () => {
         const first = head.dataset.sort === "number" ? "descending" : "ascending";
         const other = first === "ascending" ? "descending" : "ascending";

@@ -1,0 +1,46 @@
+# Everything runs in its own environment, .venv, made from pinned requirements.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+export PYTHONHASHSEED := 0
+export MLFLOW_DISABLE_TELEMETRY := true
+
+.PHONY: demo test lint bench docs lock clean help
+
+help:            ## what each target does
+	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## */\t/' | expand -t 10
+
+$(STAMP): requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "errdetect needs Python 3.11 or later; name one: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: $(STAMP)   ## install, then simulate, train, score and report
+	$(BIN)/errdetect demo errdetect-demo
+
+lint: $(STAMP)   ## style, types, imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+test: lint       ## install, then lint and every test, doctest and notebook
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest --nbmake --nbmake-timeout=300 -p no:cacheprovider notebooks
+
+bench: $(STAMP)  ## the figures that README and docs quote
+	$(BIN)/python benchmarks/real_data.py
+
+docs: $(STAMP)   ## check the docs: links, and every command that they show
+	$(BIN)/python -m pytest tests/test_docs.py
+
+lock:            ## pin requirements anew (needs uv)
+	uv pip compile pyproject.toml --extra dev --python-version 3.11 --no-header --no-annotate --no-emit-index-url -o requirements/dev.txt
+	uv pip compile pyproject.toml --python-version 3.11 --no-header --no-annotate --no-emit-index-url -o requirements/runtime.txt
+
+clean:           ## remove the environment and what tools left
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache errdetect-demo

@@ -1,0 +1,25 @@
+"""Every week: check the data, learn from the reviews that came back, register what passes the gate.
+
+    python pipelines/weekly_retrain.py CONFIG [KEY=VALUE ...]
+
+Exit status 1 where the gate says no, 2 where the data cannot be used.
+"""
+
+import sys
+
+from errdetect.config import load_config
+from errdetect.errors import clear_exit
+from errdetect.jobs.summaries import say
+from errdetect.jobs.train import train
+from errdetect.jobs.validate import validate
+
+config_file, *overrides = sys.argv[1:]
+with clear_exit():
+    config = load_config(config_file, overrides)
+    checked = validate(config)
+    print(say(checked))
+    if not checked.usable:
+        sys.exit(2)
+    trained = train(config, progress=print)
+    print(say(trained))
+    sys.exit(0 if trained.version else 1)

@@ -1,0 +1,76 @@
+"""One fault, doubt or fact about the tables, with a stable code."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal, Self
+
+__all__ = ["Finding", "Severity", "in_order", "plural"]
+
+Severity = Literal["error", "warning", "info"]
+
+_GRAVITY: tuple[Severity, ...] = ("error", "warning", "info")
+_EXAMPLES = 5
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check found.
+
+    Parameters
+    ----------
+    code
+        Stable: `D...` for decisions, `R...` for reviews, `P...` for policies.
+    severity
+        `error`: rows or figures are lost until it is mended; `warning`: look at it; `info`.
+    table
+        `decisions`, `reviews` or `policies`.
+    message
+        A plain sentence.
+    count
+        Rows, columns or policies that it concerns.
+    examples
+        Up to five of their ids or names.
+    """
+
+    code: str
+    severity: Severity
+    table: str
+    message: str
+    count: int
+    examples: tuple[str, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        code: str,
+        severity: Severity,
+        message: str,
+        count: int,
+        examples: Iterable[object] = (),
+    ) -> Self:
+        """Build a finding; its table follows from the code, and five examples are kept.
+
+        Examples
+        --------
+        >>> Finding.of("D013", "info", "One value only.", 1, ["country"]).table
+        'decisions'
+        """
+        table = {"D": "decisions", "R": "reviews", "P": "policies"}[code[0]]
+        few = tuple(str(example) for example, _ in zip(examples, range(_EXAMPLES), strict=False))
+        return cls(code, severity, table, message, count, few)
+
+
+def in_order(findings: Iterable[Finding]) -> list[Finding]:
+    """Sort by severity, then code, then the larger count, then message."""
+    return sorted(findings, key=lambda f: (_GRAVITY.index(f.severity), f.code, -f.count, f.message))
+
+
+def plural(n: int, noun: str, nouns: str = "") -> str:
+    """Count a noun.
+
+    Examples
+    --------
+    >>> plural(1, "row"), plural(1200, "row")
+    ('1 row', '1,200 rows')
+    """
+    return f"{n:,} {noun if n == 1 else nouns or noun + 's'}"

@@ -1,0 +1,135 @@
+"""A screen for features that may be known only after the decision, or that are ids."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.stats import rankdata
+
+from errdetect.data.findings import Finding, plural
+from errdetect.schemas import DECISIONS, GOLDEN, OVERTURNED, UPHELD
+
+__all__ = ["check_leaks"]
+
+_LATER = r"(?:appeal|overturn|revers|reinstat|restor|refund|outcome|verdict|review|resolved)"
+_LATER_NAME = re.compile(rf"(?:^|[^a-z]){_LATER}|(?:_after|_later|_post)$")
+_ID_NAME = re.compile(r"(?:^|_)(?:id|uuid|guid)$")
+_SEPARATES = 0.995
+_ENOUGH = 30
+_PER_LEVEL = 5
+
+
+def check_leaks(decisions: pd.DataFrame, reviews: pd.DataFrame | None) -> Iterator[Finding]:
+    """Screen the features.
+
+    Parameters
+    ----------
+    decisions
+        Clean frame; every column that is not the contract's is a feature.
+    reviews
+        Clean frame, or None.
+
+    Yields
+    ------
+    Finding
+        D015 names that speak of what comes after a decision; D016 features that alone tell
+        overturned from upheld; D017 features that only reviewed decisions have; D018 ids.
+    """
+    contract = {column.name for column in DECISIONS}
+    features = [str(name) for name in decisions if name not in contract and name != "enforced"]
+    late = [name for name in features if _LATER_NAME.search(_snake(name))]
+    if late:
+        said = (
+            f"{plural(len(late), 'column')} may be known only after the decision, by the name; "
+            "if so, drop it: a model that learns from it fails on new decisions."
+        )
+        yield Finding.of("D015", "warning", said, len(late), late)
+    yield from _check_ids(decisions, features)
+    if reviews is not None:
+        labels = _labels(decisions, reviews)
+        for name in features:
+            yield from _check_separation(name, decisions[name], labels)
+        reviewed = decisions["decision_id"].isin(reviews["decision_id"]).to_numpy()
+        yield from _check_presence(decisions, features, reviewed)
+
+
+def _snake(name: object) -> str:
+    """Write `appealOutcome` as `appeal_outcome`."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", str(name)).lower()
+
+
+def _check_ids(decisions: pd.DataFrame, features: list[str]) -> Iterator[Finding]:
+    ids = []
+    for name in features:
+        values = decisions[name]
+        text = isinstance(values.dtype, pd.StringDtype)
+        known = int(values.notna().sum())
+        many = text and known >= 100 and values.nunique() > known / 2
+        if many or _ID_NAME.search(_snake(name)):
+            ids.append(name)
+    if ids:
+        said = (
+            f"{plural(len(ids), 'column')} hold an id, or nearly as many values as rows: as "
+            "features they tell a model which row it sees, not why."
+        )
+        yield Finding.of("D018", "warning", said, len(ids), ids)
+
+
+def _labels(decisions: pd.DataFrame, reviews: pd.DataFrame) -> npt.NDArray[Any]:
+    """Label decisions whose reviews agree: 1 overturned, 0 upheld, NaN everything else."""
+    counted = reviews[(reviews["source"] != GOLDEN) & reviews["verdict"].isin([OVERTURNED, UPHELD])]
+    wrong = (counted["verdict"] == OVERTURNED).astype(float)
+    share = wrong.groupby(counted["decision_id"]).mean()
+    share = share[(share == 0) | (share == 1)]
+    return decisions["decision_id"].map(share).to_numpy(dtype=np.float64)
+
+
+def _check_separation(
+    name: str, values: "pd.Series[float]", labels: npt.NDArray[Any]
+) -> Iterator[Finding]:
+    known = ~np.isnan(labels)
+    wrong = labels[known] == 1
+    if min(wrong.sum(), (~wrong).sum()) < _ENOUGH:
+        return
+    column = values[known]
+    orders: list[npt.NDArray[Any]] = [column.isna().to_numpy(dtype=np.float64)]
+    if not isinstance(column.dtype, pd.StringDtype):
+        orders.append(column.astype(np.float64).fillna(-np.inf).to_numpy())
+    elif column.nunique() * _PER_LEVEL <= len(column):
+        levels = column.fillna("")
+        orders.append(pd.Series(wrong, levels.index).groupby(levels).transform("mean").to_numpy())
+    best = max(_separation(order, wrong) for order in orders)
+    if best > _SEPARATES:
+        said = (
+            f"{name} alone tells overturned decisions from upheld ones (AUROC {best:.3f}): "
+            "a leak? Drop it if it is known only after the review."
+        )
+        yield Finding.of("D016", "warning", said, int(known.sum()), [name])
+
+
+def _separation(values: npt.NDArray[Any], wrong: npt.NDArray[Any]) -> float:
+    """Give the AUROC of the better direction, ties counted half (Mann-Whitney)."""
+    n1, n0 = int(wrong.sum()), int((~wrong).sum())
+    auroc = (float(rankdata(values)[wrong].sum()) - n1 * (n1 + 1) / 2) / (n1 * n0)
+    return max(auroc, 1 - auroc)
+
+
+def _check_presence(
+    decisions: pd.DataFrame, features: list[str], reviewed: npt.NDArray[np.bool_]
+) -> Iterator[Finding]:
+    if (~reviewed).sum() < _ENOUGH:
+        return
+    only = []
+    for name in features:
+        known = decisions[name].notna().to_numpy()
+        if known[reviewed].sum() >= _ENOUGH and not known[~reviewed].any():
+            only.append(name)
+    if only:
+        said = (
+            f"{plural(len(only), 'column')} have values for reviewed decisions only: a leak? "
+            "Drop what the review itself brings."
+        )
+        yield Finding.of("D017", "warning", said, len(only), only)

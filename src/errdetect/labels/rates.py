@@ -1,0 +1,209 @@
+"""Reviewers' rates as tables: by site and reviewer, in the mix of content that the audit saw."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from errdetect.labels.counting import sums
+from errdetect.labels.dawid_skene import Fit, Rates, fit_prevalence, posterior, rate_variance
+from errdetect.labels.events import COUNTS, OVERRULED
+from errdetect.labels.evidence import Evidence
+from errdetect.labels.intervals import wilson
+from errdetect.labels.panel import Panel, case_votes
+from errdetect.schemas import AUDIT
+
+__all__ = ["RATES", "Cases", "rate_tables", "weigh_cases"]
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+#: P(says fine | violates) and P(says violates | fine).
+RATES = ("missed_violation", "wrongful_call")
+
+_OVERALL_MIX = 30.0  # judgements that the mix of all sites is worth against a site's own
+
+
+@dataclass(frozen=True)
+class Cases:
+    """The reviewed decisions.
+
+    Parameters
+    ----------
+    row
+        Rows of the judgements that are votes on them, shape (v,).
+    case
+        The decision that each of these is about, numbered from 0, shape (v,).
+    p_violates
+        P(the content violates) of each decision, shape (n_cases,); None without rates.
+    """
+
+    row: Ints
+    case: Ints
+    p_violates: Floats | None
+
+
+def weigh_cases(judged: pd.DataFrame, panel: Panel, fit: Fit | None) -> Cases:
+    """Weigh all votes on every reviewed decision by the raters' rates.
+
+    Parameters
+    ----------
+    judged
+        m rows of `judgements`.
+    panel
+        Their raters.
+    fit
+        The raters' rates, None if nothing tells them.
+
+    Returns
+    -------
+    Cases
+
+    Examples
+    --------
+    >>> from errdetect.labels.panel import panel_of
+    >>> judged = pd.DataFrame({
+    ...     "position": [4, 4], "source": ["audit", "appeal"], "site": "Riga",
+    ...     "reviewer_id": ["ann", "bob"], "enforced": True, "policy_id": "spam",
+    ...     "standing": "counts", "violates": [True, False], "true_violates": float("nan")})
+    >>> weigh_cases(judged, panel_of(judged), None).case
+    array([0, 0])
+    """
+    rows = np.flatnonzero(judged["standing"].isin([COUNTS, OVERRULED]).to_numpy(dtype=bool))
+    votes = case_votes(judged, panel)
+    if fit is None:
+        return Cases(rows, votes.unit, None)
+    prevalence = fit_prevalence(votes, fit.se.rater, fit.fp.rater)
+    return Cases(rows, votes.unit, posterior(votes, fit.se.rater, fit.fp.rater, prevalence))
+
+
+def rate_tables(
+    judged: pd.DataFrame, panel: Panel, evidence: Evidence, fit: Fit | None, cases: Cases
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Lay out the rates of sites and of reviewers with their 95 % limits.
+
+    Parameters
+    ----------
+    judged, panel, evidence, fit, cases
+        The judgements and what came of them.
+
+    Returns
+    -------
+    tuple of pandas.DataFrame
+        Sites and reviewers; the columns are those of `ReviewerModel`.
+
+    Examples
+    --------
+    >>> from errdetect.labels.evidence import weigh_evidence
+    >>> from errdetect.labels.panel import panel_of
+    >>> judged = pd.DataFrame({
+    ...     "position": [0], "source": "audit", "site": "Riga", "standing": "counts",
+    ...     "reviewer_id": ["ann"], "enforced": True, "policy_id": "spam",
+    ...     "violates": [True], "true_violates": float("nan"), "designed": False})
+    >>> panel = panel_of(judged)
+    >>> evidence, cases = weigh_evidence(judged, panel), weigh_cases(judged, panel, None)
+    >>> sites, people = rate_tables(judged, panel, evidence, None, cases)
+    >>> sites[["site", "side", "missed_violation", "missed_violation_n"]].values.tolist()
+    [['Riga', 'both', nan, 0.0]]
+    """
+    of_rater = panel.raters["site_code"].to_numpy()
+    sites, people = panel.sites[["site", "side"]], panel.raters[["site", "side", "reviewer_id"]]
+    counts = {"n_golden": evidence.golden.rater, "n_overlap": evidence.overlap.rater}
+    for name, rater in counts.items():
+        sites = sites.assign(**{name: np.bincount(of_rater[rater], minlength=len(sites))})
+        people = people.assign(**{name: np.bincount(rater, minlength=len(people))})
+    if fit is None or evidence.votes is None or cases.p_violates is None:
+        nothing = np.full(len(people), np.nan)
+        for column in RATES:
+            sites = _with(sites, column, nothing[: len(sites)], np.zeros(len(sites)))
+            people = _with(people, column, nothing, np.zeros(len(people)))
+        return sites, people
+    variances = rate_variance(evidence.votes, fit)
+    for column, rates, variance in zip(RATES, (fit.se, fit.fp), variances, strict=True):
+        missed = column == RATES[0]
+        worth = _worth(rates, variance)
+        own = _own_worth(rates, worth, of_rater)
+        sites = _with(sites, column, 1 - rates.site if missed else rates.site, worth)
+        people = _with(people, column, 1 - rates.rater if missed else rates.rater, own)
+    if len(panel.sites["kind"].unique()) == 1:
+        return sites, people
+    mix = _mix(judged, panel, cases, cases.p_violates)
+    place = panel.sites["place"].to_numpy()
+    who = pd.MultiIndex.from_frame(people[["site", "reviewer_id"]]).factorize()[0]
+    return _both(sites, place, mix), _both(people, who.astype(np.int64), mix[of_rater])
+
+
+def _worth(rates: Rates, variance: Floats) -> Floats:
+    """Say how many items of known truth a site's rate is worth; never more than were judged."""
+    spread = rates.site * (1 - rates.site)
+    worth: Floats = np.where(variance > 0, spread / np.maximum(variance, 1e-12), rates.n_site)
+    return np.minimum(worth, rates.n_site)
+
+
+def _own_worth(rates: Rates, worth: Floats, site: Ints) -> Floats:
+    """Say what a reviewer's rate is worth: own votes, the prior, the doubt of the site's mean."""
+    told = worth / np.maximum(rates.n_site, 1e-9)  # how much of a known item a vote is worth
+    own = rates.n * told[site]
+    lent = rates.strength / (own + rates.strength)
+    spread = rates.rater * (1 - rates.rater)
+    variance = spread / (own + rates.strength) + lent**2 * spread / np.maximum(worth[site], 1e-9)
+    return np.where(worth[site] > 0, spread / np.maximum(variance, 1e-12), 0)
+
+
+def _with(frame: pd.DataFrame, column: str, rate: Floats, n: Floats) -> pd.DataFrame:
+    low, high = wilson(rate, n)
+    named = {"": rate, "_low": low, "_high": high, "_n": n}
+    return frame.assign(**{f"{column}{suffix}": values for suffix, values in named.items()})
+
+
+def _mix(judged: pd.DataFrame, panel: Panel, cases: Cases, p_violates: Floats) -> Floats:
+    """Weigh each site's sides by the violating and by the other content that its audit saw.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (n_sites, 2): weight for the missed violations and for the wrongful calls.
+    """
+    rows = judged.iloc[cases.row]
+    audited = (rows["source"] == AUDIT).to_numpy(dtype=bool)
+    if not audited.any():
+        audited[:] = True
+    chance = rows["inclusion_probability"].to_numpy(dtype=np.float64)[audited]
+    weight = np.where(np.isnan(chance), 1.0, 1 / chance)
+    site = panel.raters["site_code"].to_numpy()[panel.rater[cases.row[audited]]]
+    violates = p_violates[cases.case[audited]]
+    n, kind = len(panel.sites), panel.sites["kind"].to_numpy()
+    seen = np.column_stack([sums(site, weight * share, n) for share in (violates, 1 - violates)])
+    by_kind = np.stack([seen[kind == k].sum(axis=0) for k in (0, 1)])
+    overall = by_kind / np.maximum(by_kind.sum(axis=0), 1e-9)
+    mix: Floats = seen + _OVERALL_MIX * weight.sum() / max(len(weight), 1) * overall[kind]
+    return mix
+
+
+def _both(frame: pd.DataFrame, whole: Ints, mix: Floats) -> pd.DataFrame:
+    """Put the rows of both sides together before those of each."""
+    first = np.flatnonzero(~pd.Series(whole).duplicated().to_numpy())
+
+    def added(values: Floats) -> Floats:
+        return sums(whole, values, len(whole))[whole[first]]
+
+    joined = frame.iloc[first].assign(side="both")
+    for name in ("n_golden", "n_overlap"):
+        joined[name] = added(frame[name].to_numpy(dtype=np.float64)).astype(np.int64)
+    for column, weight in zip(RATES, mix.T, strict=True):
+        share = weight / sums(whole, weight, len(whole))[whole]
+        rate = frame[column].to_numpy(dtype=np.float64)
+        n = frame[f"{column}_n"].to_numpy(dtype=np.float64)
+        mean = added(share * rate)
+        variance = added(share**2 * rate * (1 - rate) / np.maximum(n, 1e-9))
+        worth = mean * (1 - mean) / np.maximum(variance, 1e-12)
+        joined = _with(joined, column, mean, np.minimum(worth, added(n)))
+    names = [name for name in ("site", "reviewer_id", "side") if name in frame]
+    rows = pd.concat([joined, frame], ignore_index=True)
+    rank = rows["side"].map({"both": 0, "enforced": 1, "allowed": 2})
+    return (
+        rows.assign(side_rank=rank)
+        .sort_values([*names[:-1], "side_rank"], na_position="first", ignore_index=True)
+        .drop(columns="side_rank")
+    )

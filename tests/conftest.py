@@ -1,0 +1,23 @@
+"""Fixtures that every room's tests share."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+REPO = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def repo() -> Path:
+    """The checkout."""
+    return REPO
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real data sets; tests that use it skip where it is absent."""
+    place = Path(os.environ.get("ERRDETECT_SHARED", REPO.parent / "shared")) / "data"
+    if not place.is_dir():
+        pytest.skip(f"the real data sets are not beside this checkout ({place}); set ERRDETECT_SHARED")
+    return place

@@ -1,0 +1,65 @@
+"""What a column looks like settles how every batch of it is read."""
+
+import itertools
+
+import pyarrow as pa
+import pytest
+
+from errdetect.data.looks import kind_of, look_of_text, look_of_type, merged
+
+LOOKS = ("empty", "words", "bool", "flag", "number", "text", "other")
+
+
+@pytest.mark.parametrize(
+    ("values", "look"),
+    [
+        (["1", "2.5", None], "number"),
+        (["1", "NA", "-"], "number"),
+        (["0", "0.5", "-0.5"], "number"),
+        (["007", "1"], "text"),
+        (["True", "false"], "bool"),
+        (["true", "n/a"], "flag"),
+        (["NA", "null"], "words"),
+        (["nan"], "words"),
+        (["inf"], "text"),
+        ([None], "empty"),
+        (["1"] * 500 + ["x"], "text"),
+        (["1"] * 500 + ["001"], "text"),
+    ],
+)
+def test_look_of_text(values, look):
+    assert look_of_text(pa.array(values, pa.string())) == look
+
+
+@pytest.mark.parametrize(
+    ("kind", "look"),
+    [
+        (pa.bool_(), "bool"),
+        (pa.decimal128(5, 2), "number"),
+        (pa.dictionary(pa.int8(), pa.string()), "text"),
+        (pa.uuid(), "text"),
+        (pa.list_(pa.int8()), "other"),
+        (pa.timestamp("us"), "other"),
+        (pa.null(), "empty"),
+    ],
+)
+def test_look_of_type(kind, look):
+    assert look_of_type(kind) == look
+
+
+def test_merging_does_not_depend_on_order():
+    for parts in itertools.product(LOOKS, repeat=3):
+        results = {merged(*order) for order in itertools.permutations(parts)}
+        assert len(results) == 1, parts
+
+
+def test_kinds():
+    assert [kind_of(look, gaps=True) for look in LOOKS[:6]] == [
+        "number",
+        "text",
+        "flag",
+        "flag",
+        "number",
+        "text",
+    ]
+    assert kind_of("bool", gaps=False) == "bool"

@@ -1,0 +1,83 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from errdetect.features.matrix import build_features, learn_encoding
+
+
+@pytest.fixture
+def decisions() -> pd.DataFrame:
+    n = 200
+    rng = np.random.default_rng(0)
+    return pd.DataFrame(
+        {
+            "decision_id": [f"d{i}" for i in range(n)],
+            "item_id": [f"i{i}" for i in range(n)],
+            "account_id": [f"a{i % 7}" for i in range(n)],
+            "decided_at": pd.date_range("2026-01-01", periods=n, tz="UTC"),
+            "policy_id": rng.choice(["p1", "p2"], n),
+            "action": rng.choice(["approve", "remove"], n),
+            "score": rng.random(n),
+            "threshold": 0.5,
+            "exposure": rng.random(n),
+            "price": rng.random(n),
+            "trusted": rng.random(n) < 0.5,
+            "serial": [f"s{i}" for i in range(n)],
+        }
+    ).assign(enforced=lambda d: d["action"] == "remove")
+
+
+def test_ids_times_and_exposure_are_no_features(decisions):
+    encoding = learn_encoding(decisions)
+    assert encoding.numeric == ("price", "trusted")
+    assert set(encoding.categorical) == {"action", "policy_id"}
+    assert encoding.left_out == {"serial": "hardly any of its values repeats"}
+    assert not {"decision_id", "item_id", "account_id", "decided_at", "exposure", "serial"} & set(encoding.names)
+
+
+def test_left_out_by_config(decisions):
+    encoding = learn_encoding(decisions, leave_out=["price"])
+    assert "price" not in encoding.names
+    assert encoding.left_out["price"] == "left out by the config"
+
+
+def test_confidence_is_the_margin_on_the_decision_s_side(decisions):
+    encoding = learn_encoding(decisions)
+    X = pd.DataFrame(build_features(decisions, encoding, None), columns=list(encoding.names))
+    side = np.where(decisions["enforced"], 1, -1)
+    np.testing.assert_allclose(X["margin"], decisions["score"] - 0.5)
+    np.testing.assert_allclose(X["confidence"], (decisions["score"] - 0.5) * side)
+
+
+def test_unseen_and_missing_levels_are_unknown(decisions):
+    encoding = learn_encoding(decisions)
+    later = decisions.head(3).assign(policy_id=["p1", "never seen", None])
+    X = build_features(later, encoding, None)
+    column = encoding.names.index("policy_id")
+    assert X[0, column] == 0
+    assert np.isnan(X[1:, column]).all()
+
+
+def test_training_and_scoring_build_the_same_row(decisions):
+    """Rows do not depend on their neighbours, on the order of columns, or on absent columns."""
+    encoding = learn_encoding(decisions)
+    whole = build_features(decisions, encoding, None)
+    shuffled = decisions.sample(frac=1, random_state=1)[list(reversed(decisions.columns))]
+    np.testing.assert_array_equal(build_features(shuffled, encoding, None), whole[shuffled.index])
+    without = build_features(decisions.drop(columns="price"), encoding, None)
+    assert np.isnan(without[:, encoding.names.index("price")]).all()
+
+
+def test_float64_throughout(decisions):
+    X = build_features(decisions, learn_encoding(decisions), None)
+    assert X.dtype == np.float64
+    assert X.shape == (200, len(learn_encoding(decisions).names))
+
+
+def test_text_logits_are_turned_to_the_decision_s_side(decisions):
+    texts = decisions.assign(text="some words")
+    encoding = learn_encoding(texts)
+    X = pd.DataFrame(build_features(texts, encoding, np.full((200, 2), 3.0)), columns=list(encoding.names))
+    assert set(X.loc[decisions["enforced"], "text_char_logit_against"]) == {-3.0}
+    assert set(X.loc[~decisions["enforced"], "text_char_logit_against"]) == {3.0}
+    assert encoding.inputs[-1] == "text"

@@ -1,0 +1,79 @@
+import pandas as pd
+import pytest
+
+from errdetect.errors import DataError
+from errdetect.policy.figures import figures, figures_by, read_figure
+
+
+def row(make, **changes):
+    return make["rate"]("error_rate", 0.057, 900, 9000, 0.012) | changes
+
+
+def test_a_figure_is_said_with_its_interval(make):
+    figure = read_figure(row(make, low=0.051, high=0.063))
+    assert figure.sentence == "Between 5.1 and 6.3 of 100 decisions are wrong."
+    assert (figure.value, figure.base) == ("5.7", "100")
+
+
+@pytest.mark.parametrize(
+    ("n", "words"),
+    [
+        (0, "cannot be said yet: no reviews"),
+        (1, "cannot be said yet: only 1 review"),
+        (12, "cannot be said yet: only 12 reviews"),
+        (1200, "cannot be said yet: 1,200 reviews do not settle it"),
+    ],
+)
+def test_a_suppressed_figure_is_said_in_words_whatever_its_numbers(make, n, words):
+    figure = read_figure(row(make, suppressed=True, n_reviews=n, estimate=0.0, low=0.0, high=0.0))
+    assert figure.percent == words
+    assert figure.sentence == f"This {words}."
+    assert figure.said is None
+    assert figure.span == ""
+
+
+@pytest.mark.parametrize("column", ["estimate", "low", "high", "suppressed"])
+def test_a_figure_that_lacks_a_part_is_not_said(make, column):
+    assert read_figure(row(make, **{column: None})).said is None
+
+
+@pytest.mark.parametrize(
+    ("proxy", "verdict"),
+    [
+        (0.012, "That is 4.5 of 100 less than the audit finds."),
+        (0.102, "That is 4.5 of 100 more than the audit finds."),
+        (0.055, "The audit does not contradict it."),
+    ],
+)
+def test_the_claim_of_appeals_is_held_against_the_interval(make, proxy, verdict):
+    claim = read_figure(row(make, low=0.051, high=0.063, proxy=proxy)).claim
+    assert claim is not None
+    assert claim.verdict == verdict
+
+
+def test_no_claim_where_the_proxy_has_no_meaning(make):
+    assert read_figure(row(make, proxy=float("nan"))).claim is None
+
+
+def test_a_claim_beside_an_unsaid_figure_is_not_compared(make):
+    claim = read_figure(row(make, suppressed=True)).claim
+    assert claim is not None
+    assert claim.verdict == "There is no audited figure to hold it against."
+
+
+def test_bounds_are_both_or_none(make):
+    assert read_figure(row(make, bound_high=None)).bounds_span == "not worked out"
+    assert (
+        read_figure(row(make, bound_low=0.01, bound_high=0.9)).bounds_span == "1.0 to 90.0\u00a0%"
+    )
+
+
+def test_a_missing_column_is_named(make):
+    frame = make["whole"]().drop(columns=["proxy"])
+    with pytest.raises(DataError, match=r"table estimates must have the columns .* got no proxy\."):
+        figures(frame, "estimates")
+
+
+def test_rows_without_a_group_are_no_group(make):
+    frame = pd.concat([make["by"]("market", ["DE"], [0.1]), make["whole"]()])
+    assert list(figures_by(frame, "market", "estimates by market")) == ["DE"]

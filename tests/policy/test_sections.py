@@ -1,0 +1,139 @@
+"""The summary, the reasons, the queue's head, the ranking and the trend, as laid out."""
+
+import pandas as pd
+import pytest
+
+from errdetect.data.policies import Policy
+from errdetect.errors import DataError
+from errdetect.policy.cases import MAX_CASES, cases
+from errdetect.policy.drivers import driver_rows, drivers, policy_pages
+from errdetect.policy.figures import figures
+from errdetect.policy.ranking import ranking
+from errdetect.policy.summary import summary, whole_figures
+from errdetect.policy.trend import trends
+
+
+def evaluation(**recall_at_5):
+    """Each method's share found in the first 5 %: (value, low, high)."""
+    rows = [[m, "recall_at_5", *found] for m, found in recall_at_5.items()]
+    return pd.DataFrame(rows, columns=["method", "metric", "value", "low", "high"])
+
+
+def trend(*rates):
+    """Monthly error rates of one percent half-width; None is held back."""
+    return pd.DataFrame(
+        {
+            "period_start": pd.date_range("2025-01-01", periods=len(rates), freq="MS", tz="UTC"),
+            "measure": "error_rate",
+            "estimate": [r or 0.0 for r in rates],
+            "low": [(r or 0.0) - 0.01 for r in rates],
+            "high": [(r or 0.0) + 0.01 for r in rates],
+            "suppressed": [r is None for r in rates],
+        }
+    )
+
+
+def test_the_whole_is_found_in_a_block_where_it_has_no_table_of_its_own(make):
+    frame = pd.concat([make["by"]("market", ["DE"], [0.1]), make["whole"]()])
+    assert whole_figures({"market": frame})["error_rate"].n_reviews == 6021
+    assert whole_figures({"market": make["by"]("market", ["DE"], [0.1])}) == {}
+
+
+def test_squares_only_for_what_can_be_said(make):
+    said = summary(figures(make["whole"](), "whole"))
+    assert said.audited is not None
+    assert said.claimed is not None
+    held = summary(figures(make["whole"](12, 400, suppressed=True), "whole"))
+    assert held.audited is None
+
+
+def test_reasons_stand_by_share_then_by_code():
+    rows = [
+        {"code": c, "text": c, "share": s, "n_decisions": 1}
+        for c, s in (("b", 0.2), ("a", 0.2), ("c", 0.6), ("d", None))
+    ]
+    found = drivers(rows)
+    assert [d.text for d in found] == ["c", "a", "b", "d"]
+    assert found[-1].share is None
+
+
+def test_policies_with_reasons_but_no_estimate_get_their_part_too(make):
+    rows = driver_rows(make["drivers"](["b", "a"]))
+    pages = policy_pages([], rows, {"a": Policy("a", "Animals", 2, clause="No animals.")}, most=9)
+    assert [(p.key, p.name, p.severity) for p in pages] == [("a", "Animals", 2), ("b", "b", None)]
+    assert pages[0].clause == "No animals."
+    assert pages[1].clause is None
+    assert len(policy_pages([], rows, {}, most=1)) == 1
+
+
+def test_drivers_without_a_column_are_refused(make):
+    with pytest.raises(DataError, match=r"table drivers must have .* got no share"):
+        driver_rows(make["drivers"](["a"]).drop(columns="share"))
+
+
+def test_the_queue_stands_by_rank_and_is_bounded(make):
+    found = cases(make["queue"](["a"], n=60).sample(frac=1, random_state=1), {})
+    assert [c.rank for c in found] == list(range(1, MAX_CASES + 1))
+
+
+def test_a_bare_queue_needs_neither_text_nor_reasons(make):
+    frame = make["queue"](["a"], n=1).drop(columns=["text", "reasons", "market", "action"])
+    case = cases(frame.assign(p_error=None, expected_harm=None), {})[0]
+    assert (case.text, case.reasons, case.p_error, case.harm) == (None, (), None, "not given")
+    assert case.facts == ("de",)
+
+
+def test_what_a_budget_finds_is_said_in_a_sentence():
+    found = ranking(evaluation(model=(0.38, 0.33, 0.43), random=(0.05, 0.04, 0.06)))
+    assert found is not None
+    assert found.sentence.replace("\u00a0", " ") == (
+        "Reviewing the 5 % ranked first finds 38 % of all errors (between 33 % and 43 %); "
+        "picking at random would find 5 %."
+    )
+    assert found.rivals == ()
+
+
+@pytest.mark.parametrize(
+    ("margin", "verdict"),
+    [
+        (0.21, "this ranking finds clearly more"),
+        (0.35, "no difference is shown"),
+        (0.60, "this ranking finds clearly fewer"),
+    ],
+)
+def test_a_rival_is_beaten_only_beyond_the_interval(margin, verdict):
+    found = ranking(evaluation(model=(0.38, 0.33, 0.43), margin=(margin, None, None)))
+    assert found is not None
+    assert found.rivals[0][1].endswith(verdict)
+
+
+def test_without_an_interval_a_rival_is_not_judged():
+    found = ranking(evaluation(model=(0.38, None, None), margin=(0.2, None, None)))
+    assert found is not None
+    assert found.rivals[0][1].endswith("without an interval a difference cannot be judged")
+
+
+def test_an_evaluation_of_others_only_says_nothing_of_the_ranking():
+    assert ranking(evaluation(margin=(0.2, 0.1, 0.3))) is None
+
+
+def test_a_trend_says_whether_the_intervals_lie_apart():
+    assert trends(trend(0.08, 0.07, 0.03))[0].verdict.endswith(
+        "a clear fall; the two intervals lie apart."
+    )
+    assert trends(trend(0.03, 0.08))[0].verdict.endswith(
+        "a clear rise; the two intervals lie apart."
+    )
+    assert trends(trend(0.04, 0.05))[0].verdict.endswith("so a change is not shown.")
+    assert "cannot be said yet" in trends(trend(0.04, None))[0].verdict
+
+
+def test_a_period_held_back_leaves_a_gap():
+    points = trends(trend(0.04, None, 0.05, 0.05))[0].points
+    assert [p.joined for p in points] == [False, False, False, True]
+    assert points[1].y is None
+    assert points[1].percent == "cannot be said: too few reviews"
+
+
+def test_one_period_is_no_trend():
+    assert trends(trend(0.04)) == ()

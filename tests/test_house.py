@@ -1,0 +1,76 @@
+"""The house's own rules: names, sizes, where outside packages may be known."""
+
+import ast
+import importlib
+import pkgutil
+import subprocess
+import sys
+
+import pytest
+
+import errdetect
+
+MODULES = sorted(m.name for m in pkgutil.walk_packages(errdetect.__path__, "errdetect."))
+ONLY_IN = {"mlflow": "errdetect/model/registry.py", "optuna": "errdetect/model/tuning.py"}
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_public_names_are_listed(name):
+    module = importlib.import_module(name)
+    own = {n for n, v in vars(module).items() if getattr(v, "__module__", None) == name and not n.startswith("_")}
+    listed = set(getattr(module, "__all__", ()))
+    assert all(hasattr(module, n) for n in listed)
+    if not name.endswith(".cli"):
+        used_elsewhere = own - listed
+        assert not used_elsewhere, f"public but not listed in __all__: {used_elsewhere}"
+
+
+def test_outside_packages_are_known_in_one_file(repo):
+    for package, place in ONLY_IN.items():
+        users = [
+            path.relative_to(repo / "src").as_posix()
+            for path in sorted((repo / "src").rglob("*.py"))
+            if any(package in names for names in _imports(path.read_text(encoding="utf-8")))
+        ]
+        assert users == [place]
+
+
+def test_files_stay_livable(repo):
+    long = {p.name: n for p in (repo / "src").rglob("*.py") if (n := len(p.read_text(encoding="utf-8").split("\n"))) > 401}
+    assert not long
+
+
+def test_nothing_is_pickled(repo):
+    for path in (repo / "src").rglob("*.py"):
+        names = {name for imported in _imports(path.read_text(encoding="utf-8")) for name in imported}
+        assert not names & {"pickle", "joblib", "cloudpickle", "dill", "shelve", "marshal"}, path
+
+
+def test_help_is_quick():
+    """At most half a second of work; the best of three, so that a busy machine does not decide."""
+    import resource
+
+    spent = []
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        shown = subprocess.run([sys.executable, "-m", "errdetect", "--help"], capture_output=True, text=True, check=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        spent.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert "errdetect demo" in shown.stdout
+    assert min(spent) < 0.5
+
+
+def test_help_loads_no_room():
+    code = "import sys, errdetect.cli; print([m for m in ('pandas', 'lightgbm', 'mlflow') if m in sys.modules])"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "[]"
+
+
+def _imports(text: str) -> list[set[str]]:
+    out = []
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            out.append({alias.name.split(".")[0] for alias in node.names})
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            out.append({node.module.split(".")[0]})
+    return out

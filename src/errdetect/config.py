@@ -18,7 +18,20 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from errdetect.errors import ConfigError, sentence
 from errdetect.schemas import SOURCES
 
-__all__ = ["Config", "load_config"]
+__all__ = [
+    "Config",
+    "Data",
+    "Estimate",
+    "Evaluate",
+    "Features",
+    "Gate",
+    "Labels",
+    "Queue",
+    "Registry",
+    "Report",
+    "Train",
+    "load_config",
+]
 
 Share = Annotated[float, Field(gt=0, le=1)]
 Source = Literal["audit", "appeal", "re_review", "golden", "adjudication", "report"]

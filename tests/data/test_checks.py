@@ -102,13 +102,13 @@ DECISION_FAULTS = [
     (
         "D003",
         lambda d: _changed(d, "decided_at", START - pd.Timedelta(days=366 * 30), slice(0, 2)),
-        "2 rows have a decided_at before 2000 or in the future.",
+        "Rows with a decided_at before 2000 or in the future: 2.",
         ("d0", "d1"),
     ),
     (
         "D003",
         lambda d: _changed(d, "decided_at", pd.Timestamp(NOW) + pd.Timedelta(days=2), [199]),
-        "1 row has a decided_at before 2000 or in the future.",
+        "Rows with a decided_at before 2000 or in the future: 1.",
         ("d199",),
     ),
     (
@@ -126,8 +126,8 @@ DECISION_FAULTS = [
     (
         "D008",
         lambda d: pd.concat([d, d.tail(1).assign(decision_id="again")]),
-        "1 decision with another id repeat an earlier one's item_id, decided_at, policy_id: "
-        "were they logged twice?",
+        "Decisions with another id but an earlier one's item_id, decided_at, policy_id: 1. "
+        "Were they logged twice?",
         ("again",),
     ),
     (
@@ -145,7 +145,7 @@ DECISION_FAULTS = [
     (
         "D014",
         lambda d: d.assign(country="DE", nothing=np.nan),
-        "2 columns hold one value only: it tells nothing.",
+        "Columns that hold one value only, which tells nothing: 2.",
         ("country", "nothing"),
     ),
     (
@@ -156,15 +156,15 @@ DECISION_FAULTS = [
             preview=d["words"],
             was_reversed=d["words"],
         ),
-        "3 columns may be known only after the decision, by the name; if so, drop it: a model "
-        "that learns from it fails on new decisions.",
+        "Columns that by their name may be known only after the decision: 3. If so, drop them: "
+        "a model that learns from them fails on new decisions.",
         ("appealOutcome", "price_after", "was_reversed"),
     ),
     (
         "D018",
         lambda d: d.assign(listing_id=d["words"], url=d["item_id"]),
-        "2 columns hold an id, or nearly as many values as rows: as features they tell a model "
-        "which row it sees, not why.",
+        "Columns that are ids, or hold nearly as many values as rows: 2. They tell a model which "
+        "row it sees, not why.",
         ("listing_id", "url"),
     ),
 ]
@@ -178,6 +178,16 @@ def test_faults_of_decisions(code, change, message, examples):
     assert finding.examples == examples
     assert finding.table == "decisions"
     assert set(_codes(findings)) - {code} <= {*CLEAN, "R007"}
+
+
+def test_the_farthest_times_are_told_too():
+    decisions = _decisions()
+    times = pd.Series(
+        pd.to_datetime(["0001-01-01", "9999-12-31"], format="ISO8601", utc=True)
+    ).astype(decisions["decided_at"].dtype)
+    decisions.loc[[0, 1], "decided_at"] = times
+    message = _only(_check(decisions), "D004").message
+    assert message == "decided_at runs from 0001-01-01 00:00 to 9999-12-31 00:00 UTC."
 
 
 def test_missing_scores_everywhere_are_a_warning():
@@ -211,7 +221,6 @@ def test_many_actions_and_hostile_ones_are_shortened():
     decisions["action"] = [f"remove {i % 12} " + "x" * 99 for i in range(200)]
     decisions["enforced"] = True
     message = _only(_check(decisions), "D010").message
-    assert message.endswith(", ...") is False
     assert message.endswith(", ....")
     assert "x" * 40 not in message
 
@@ -221,56 +230,56 @@ REVIEW_FAULTS = [
         "R003",
         "warning",
         lambda r: _changed(r, "reviewed_at", pd.Timestamp("2026-06-05", tz="UTC"), [0]),
-        "1 row has a reviewed_at before 2000 or in the future.",
+        "Rows with a reviewed_at before 2000 or in the future: 1.",
         ("r0",),
     ),
     (
         "R006",
         "warning",
         lambda r: _changed(r, "decision_id", ["x1", "x2"], [0, 1]),
-        "2 reviews judge decisions that are not there.",
+        "Reviews of decisions that are not there: 2.",
         ("x1", "x2"),
     ),
     (
         "R007",
         "error",
         lambda r: _changed(r, "reviewed_at", START, [3, 4]),
-        "There are 2 reviews before the decision it judges was taken.",
+        "Reviews dated before the decision they judge: 2.",
         ("r3", "r4"),
     ),
     (
         "R008",
         "error",
         lambda r: _changed(r, "inclusion_probability", np.nan, [5]),
-        "There is 1 review of source audit without inclusion_probability.",
+        "Audit reviews without inclusion_probability: 1.",
         ("r5",),
     ),
     (
         "R009",
         "error",
         lambda r: pd.concat([r, r.head(1).assign(review_id="again", inclusion_probability=0.5)]),
-        "1 decision of the audit have two different inclusion probabilities: one design gives one.",
+        "Audited decisions with two inclusion probabilities, not one: 1.",
         ("d0",),
     ),
     (
         "R010",
         "error",
         lambda r: _changed(r, "source", "golden", [1]),
-        "There is 1 review of source golden without the expected outcome, which measure nobody.",
+        "Golden reviews without the expected outcome, so that they measure nobody: 1.",
         ("r1",),
     ),
     (
         "R011",
         "warning",
         lambda r: _changed(r, "verdict", "relabelled", [2]),
-        "There is 1 review relabelled without correct_policy_id.",
+        "Reviews that relabel without correct_policy_id: 1.",
         ("r2",),
     ),
     (
         "R014",
         "warning",
         lambda r: _changed(r, "expected", "upheld", [1]),
-        "There is 1 review with an expected outcome that are not golden.",
+        "Reviews with an expected outcome that are not golden: 1.",
         ("r1",),
     ),
     (
@@ -298,7 +307,7 @@ REVIEW_FAULTS = [
         "R019",
         "warning",
         lambda r: _changed(r, "source", "adjudication", [7]),
-        "There is 1 review of source adjudication on decisions without any other review.",
+        "Adjudications of decisions without any other review: 1.",
         ("r7",),
     ),
 ]
@@ -332,9 +341,7 @@ def test_the_same_policy_as_the_right_one():
     reviews["correct_policy_id"] = reviews["correct_policy_id"].astype("str")
     reviews.loc[0, "correct_policy_id"] = decisions.loc[0, "policy_id"]
     finding = _only(_check(decisions, reviews), "R012")
-    assert (
-        finding.message == "There is 1 review that give the decision's own policy as the right one."
-    )
+    assert finding.message == "Reviews whose correct_policy_id is the decision's own policy: 1."
 
 
 def test_no_review_fits():
@@ -343,7 +350,7 @@ def test_no_review_fits():
     finding = _only(_check(decisions, reviews), "R006")
     assert finding.severity == "error"
     assert finding.message == (
-        "120 reviews judge decisions that are not there. "
+        "Reviews of decisions that are not there: 120. "
         "No review fits any decision: are the ids written in another way?"
     )
 
@@ -363,7 +370,7 @@ def test_policies_and_catalogue():
     catalogue = POLICIES | {"unused": Policy("unused", "Unused", severity=1)}
     findings = _check(decisions, reviews, catalogue)
     assert _only(findings, "P001").message == (
-        "The catalogue lacks 1 policy that 1 decision cite: the severity there is unknown."
+        "Policies of decisions that the catalogue lacks: 1 (1 decision). Their severity is unknown."
     )
     assert _only(findings, "P002").examples == ("unused",)
     assert _only(findings, "P003").examples == ("strange",)
@@ -396,8 +403,8 @@ def test_a_planted_leak_is_found(form):
     assert finding.severity == "warning"
     assert finding.examples == ("plain",)
     assert finding.message == (
-        "plain alone tells overturned decisions from upheld ones (AUROC 1.000): a leak? "
-        "Drop it if it is known only after the review."
+        "The column plain alone tells overturned decisions from upheld ones (AUROC 1.000). "
+        "A leak? Drop it if the review itself brings it."
     )
 
 
@@ -406,7 +413,7 @@ def test_a_feature_that_only_reviewed_decisions_have():
     decisions["handled"] = np.where(np.arange(200) < 110, np.arange(200) % 7, np.nan)
     finding = _only(_check(decisions), "D017")
     assert finding.examples == ("handled",)
-    assert "1 column have values for reviewed decisions only: a leak?" in finding.message
+    assert "Columns with values for reviewed decisions only: 1. A leak?" in finding.message
 
 
 def test_too_few_verdicts_or_a_fair_feature_are_no_leak():
@@ -455,7 +462,7 @@ def test_reviews_of_rejected_decisions_are_told_apart():
         _read(decisions.iloc[1:], rejects), _read(_reviews(decisions)), None, now=NOW
     )
     assert _only(findings, "R006").message == (
-        "1 review judge decisions that are not there, 1 of them of decisions that were rejected."
+        "Reviews of decisions that are not there: 1, 1 of them of rejected decisions."
     )
 
 
@@ -466,11 +473,7 @@ def test_errors_come_first_then_codes():
 
 
 def test_plural():
-    assert [plural(1, "policy", "policies"), plural(0, "row"), plural(2, "policy", "policies")] == [
-        "1 policy",
-        "0 rows",
-        "2 policies",
-    ]
+    assert [plural(n, "row") for n in (0, 1, 1200)] == ["0 rows", "1 row", "1,200 rows"]
 
 
 @pytest.mark.slow

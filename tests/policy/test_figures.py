@@ -77,3 +77,23 @@ def test_a_missing_column_is_named(make):
 def test_rows_without_a_group_are_no_group(make):
     frame = pd.concat([make["by"]("market", ["DE"], [0.1]), make["whole"]()])
     assert list(figures_by(frame, "market", "estimates by market")) == ["DE"]
+
+
+def test_an_obstacle_other_than_few_reviews_is_named(make):
+    figure = read_figure(
+        row(make, suppressed=True, n_reviews=900, method="reviewers_at_chance: whatever it says")
+    )
+    assert figure.unsaid == (
+        "cannot be said yet: reviewers cannot be told from chance on golden items or adjudications"
+    )
+    few = read_figure(row(make, suppressed=True, n_reviews=4, method="too_few_reviews: too few"))
+    assert few.unsaid == "cannot be said yet: only 4 reviews"
+
+
+def test_the_method_is_said_without_its_code_and_its_warnings_apart(make):
+    figure = read_figure(
+        row(make, method="score_t+as_judged: weighted audit; uncorrected; warning: weights are low")
+    )
+    assert figure.how == "weighted audit; uncorrected"
+    assert figure.warnings == ("weights are low",)
+    assert read_figure(row(make, method="M.1t")).how == "M.1t"

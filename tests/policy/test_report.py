@@ -203,7 +203,7 @@ def test_the_first_screen_says_the_rates_the_claim_and_the_gap(build):
     words = Page(render_report(build())).words()
     assert "5.7 of 100 decisions" in words
     assert "Between 5.2 and 6.3 of 100 decisions are wrong." in words
-    assert "from 6,021 reviews" in words
+    assert "from 6,021 reviewed decisions" in words
     assert "Counting only successful appeals would claim 1.2 of 100 ." in words
     assert "That is 4.5 of 100 less than the audit finds." in words
     for question in (
@@ -213,6 +213,16 @@ def test_the_first_screen_says_the_rates_the_claim_and_the_gap(build):
         "Of all violations",
     ):
         assert question in words
+
+
+def test_what_the_estimates_warn_of_stands_on_the_first_screen(build, make):
+    method = (
+        "score_t+as_judged: weighted audit; as reviewers judged; warning: weights <b>are</b> low"
+    )
+    whole = make["whole"]().assign(method=method)
+    words = Page(render_report(build(estimates={"whole": whole}))).words()
+    assert words.count("Take care: weights <b>are</b> low") == 1
+    assert "Precision, Recall, Accuracy: weighted audit; as reviewers judged" in words
 
 
 def test_what_is_held_back_is_said_in_words_and_never_as_a_number(build, make):

@@ -96,21 +96,49 @@ def test_what_a_budget_finds_is_said_in_a_sentence():
 @pytest.mark.parametrize(
     ("margin", "verdict"),
     [
-        (0.21, "this ranking finds clearly more"),
-        (0.35, "no difference is shown"),
-        (0.60, "this ranking finds clearly fewer"),
+        ((0.21, 0.15, 0.27), "finds 21\u00a0%: this ranking finds clearly more"),
+        (
+            (0.30, 0.25, 0.35),
+            "finds 30\u00a0%; the two intervals overlap, so no difference is shown",
+        ),
+        ((0.60, 0.50, 0.70), "finds 60\u00a0%: this ranking finds clearly fewer"),
+        ((0.21, None, None), "finds 21\u00a0%; without intervals a difference cannot be judged"),
     ],
 )
-def test_a_rival_is_beaten_only_beyond_the_interval(margin, verdict):
-    found = ranking(evaluation(model=(0.38, 0.33, 0.43), margin=(margin, None, None)))
+def test_a_rival_is_beaten_only_where_the_intervals_lie_apart(margin, verdict):
+    found = ranking(evaluation(model=(0.38, 0.33, 0.43), margin=margin))
     assert found is not None
-    assert found.rivals[0][1].endswith(verdict)
+    assert found.rivals == (("The machine’s own doubt", verdict),)
 
 
-def test_without_an_interval_a_rival_is_not_judged():
-    found = ranking(evaluation(model=(0.38, None, None), margin=(0.2, None, None)))
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [
+        (0.02, 0.1, "this ranking is clearly better"),
+        (-0.02, 0.1, "no difference is shown"),
+        (-0.2, -0.1, "this ranking is clearly worse"),
+    ],
+)
+def test_a_measured_lead_decides_over_the_intervals(low, high, verdict):
+    rows = evaluation(model=(0.38, 0.33, 0.43), margin=(0.30, 0.25, 0.35))
+    lead = {"method": "margin", "metric": "lead", "value": (low + high) / 2}
+    found = ranking(pd.concat([rows, pd.DataFrame([{**lead, "low": low, "high": high}])]))
     assert found is not None
-    assert found.rivals[0][1].endswith("without an interval a difference cannot be judged")
+    assert found.rivals[0][1].endswith(f"over the whole order {verdict}")
+
+
+def test_what_is_known_without_a_draw_has_no_interval():
+    found = ranking(evaluation(model=(0.38, 0.33, 0.43), random=(0.05, 0.05, 0.05)))
+    assert found is not None
+    assert found.methods[1].recall[5] == (0.05, None)
+
+
+def test_budgets_may_be_parts_of_a_percent():
+    frame = evaluation(model=(0.38, 0.33, 0.43)).assign(metric="recall_at_0.5")
+    found = ranking(frame)
+    assert found is not None
+    assert found.budgets == (0.5,)
+    assert found.sentence.startswith("Reviewing the 0.5\u00a0% ranked first")
 
 
 def test_an_evaluation_of_others_only_says_nothing_of_the_ranking():
@@ -132,7 +160,7 @@ def test_a_period_held_back_leaves_a_gap():
     points = trends(trend(0.04, None, 0.05, 0.05))[0].points
     assert [p.joined for p in points] == [False, False, False, True]
     assert points[1].y is None
-    assert points[1].percent == "cannot be said: too few reviews"
+    assert points[1].percent == "cannot be said yet"
 
 
 def test_one_period_is_no_trend():

@@ -104,10 +104,9 @@ def _check_times(
     times, ids = frame[column], frame.iloc[:, 0]
     odd = ids[(times < _FIRST_DAY) | (times > now + pd.Timedelta(days=1))]
     if len(odd):
-        have = "has" if len(odd) == 1 else "have"
-        said = f"{plural(len(odd), 'row')} {have} a {column} before 2000 or in the future."
+        said = f"Rows with a {column} before 2000 or in the future: {len(odd):,}."
         yield Finding.of(f"{letter}003", "warning", said, len(odd), odd.head())
-    first, last = (time.strftime("%Y-%m-%d %H:%M") for time in (times.min(), times.max()))
+    first, last = (time.isoformat(" ", "minutes")[:16] for time in (times.min(), times.max()))
     said = f"{column} runs from {first} to {last} UTC."
     yield Finding.of(f"{letter}004", "info", said, len(times))
 
@@ -131,8 +130,8 @@ def _check_decisions(frame: pd.DataFrame) -> Iterator[Finding]:
     again = ids[frame.duplicated(key)]
     if len(again):
         said = (
-            f"{plural(len(again), 'decision')} with another id repeat an earlier one's "
-            f"{', '.join(key)}: were they logged twice?"
+            f"Decisions with another id but an earlier one's {', '.join(key)}: {len(again):,}. "
+            "Were they logged twice?"
         )
         yield Finding.of("D008", "warning", said, len(again), again.head())
 
@@ -179,8 +178,7 @@ def _check_columns(frame: pd.DataFrame) -> Iterator[Finding]:
     columns = frame.columns.drop("enforced")
     single = [name for name in columns if _is_constant(frame[name])]
     if single:
-        hold = "holds" if len(single) == 1 else "hold"
-        said = f"{plural(len(single), 'column')} {hold} one value only: it tells nothing."
+        said = f"Columns that hold one value only, which tells nothing: {len(single)}."
         yield Finding.of("D014", "info", said, len(single), single)
 
 
@@ -198,20 +196,20 @@ def _check_policies(
     unknown = counts[~counts.index.isin(list(policies))]
     if len(unknown):
         rows = plural(int(unknown.sum()), "decision")
-        lacks = plural(len(unknown), "policy", "policies")
-        said = f"The catalogue lacks {lacks} that {rows} cite: the severity there is unknown."
+        said = (
+            f"Policies of decisions that the catalogue lacks: {len(unknown)} ({rows}). "
+            "Their severity is unknown."
+        )
         yield Finding.of("P001", "warning", said, len(unknown), unknown.index)
     unused = [name for name in policies if name not in counts.index]
     if unused:
-        have = "has" if len(unused) == 1 else "have"
-        said = f"{plural(len(unused), 'policy', 'policies')} of the catalogue {have} no decision."
+        said = f"Policies of the catalogue without a decision: {len(unused)}."
         yield Finding.of("P002", "info", said, len(unused), unused)
     if reviews is not None:
         given = reviews.frame["correct_policy_id"].dropna().unique()
         strange = [name for name in given if name not in policies]
         if strange:
-            lacks = plural(len(strange), "policy", "policies")
-            said = f"The catalogue lacks {lacks} that reviews give as the right one."
+            said = f"Policies that reviews name as right and the catalogue lacks: {len(strange)}."
             yield Finding.of("P003", "warning", said, len(strange), strange)
 
 

@@ -65,7 +65,7 @@ def in_order(findings: Iterable[Finding]) -> list[Finding]:
     return sorted(findings, key=lambda f: (_GRAVITY.index(f.severity), f.code, -f.count, f.message))
 
 
-def plural(n: int, noun: str, nouns: str = "") -> str:
+def plural(n: int, noun: str) -> str:
     """Count a noun.
 
     Examples
@@ -73,4 +73,4 @@ def plural(n: int, noun: str, nouns: str = "") -> str:
     >>> plural(1, "row"), plural(1200, "row")
     ('1 row', '1,200 rows')
     """
-    return f"{n:,} {noun if n == 1 else nouns or noun + 's'}"
+    return f"{n:,} {noun if n == 1 else noun + 's'}"

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.stats import rankdata
 
-from errdetect.data.findings import Finding, plural
+from errdetect.data.findings import Finding
 from errdetect.schemas import DECISIONS, GOLDEN, OVERTURNED, UPHELD
 
 __all__ = ["check_leaks"]
@@ -43,8 +43,8 @@ def check_leaks(decisions: pd.DataFrame, reviews: pd.DataFrame | None) -> Iterat
     late = [name for name in features if _LATER_NAME.search(_snake(name))]
     if late:
         said = (
-            f"{plural(len(late), 'column')} may be known only after the decision, by the name; "
-            "if so, drop it: a model that learns from it fails on new decisions."
+            f"Columns that by their name may be known only after the decision: {len(late)}. "
+            "If so, drop them: a model that learns from them fails on new decisions."
         )
         yield Finding.of("D015", "warning", said, len(late), late)
     yield from _check_ids(decisions, features)
@@ -72,8 +72,8 @@ def _check_ids(decisions: pd.DataFrame, features: list[str]) -> Iterator[Finding
             ids.append(name)
     if ids:
         said = (
-            f"{plural(len(ids), 'column')} hold an id, or nearly as many values as rows: as "
-            "features they tell a model which row it sees, not why."
+            f"Columns that are ids, or hold nearly as many values as rows: {len(ids)}. "
+            "They tell a model which row it sees, not why."
         )
         yield Finding.of("D018", "warning", said, len(ids), ids)
 
@@ -104,8 +104,8 @@ def _check_separation(
     best = max(_separation(order, wrong) for order in orders)
     if best > _SEPARATES:
         said = (
-            f"{name} alone tells overturned decisions from upheld ones (AUROC {best:.3f}): "
-            "a leak? Drop it if it is known only after the review."
+            f"The column {name} alone tells overturned decisions from upheld ones "
+            f"(AUROC {best:.3f}). A leak? Drop it if the review itself brings it."
         )
         yield Finding.of("D016", "warning", said, int(known.sum()), [name])
 
@@ -129,7 +129,7 @@ def _check_presence(
             only.append(name)
     if only:
         said = (
-            f"{plural(len(only), 'column')} have values for reviewed decisions only: a leak? "
+            f"Columns with values for reviewed decisions only: {len(only)}. A leak? "
             "Drop what the review itself brings."
         )
         yield Finding.of("D017", "warning", said, len(only), only)

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from errdetect.data.findings import Finding, Severity, plural
+from errdetect.data.findings import Finding, Severity
 from errdetect.schemas import ADJUDICATION, AUDIT, GOLDEN, RELABELLED, UPHELD
 
 __all__ = ["check_reviews"]
@@ -34,11 +34,12 @@ def check_reviews(
     known = reviews[place >= 0]
     judged = decisions.iloc[place[place >= 0]].reset_index(drop=True)
     early = known["reviewed_at"].to_numpy() < judged["decided_at"].to_numpy()
-    yield from _some("R007", "error", known, early, "before the decision it judges was taken")
+    what = "Reviews dated before the decision they judge"
+    yield from _some("R007", "error", known, early, what)
     yield from _check_probabilities(reviews)
     yield from _check_answers(reviews)
     same = known["correct_policy_id"].to_numpy() == judged["policy_id"].to_numpy()
-    what = "that give the decision's own policy as the right one"
+    what = "Reviews whose correct_policy_id is the decision's own policy"
     yield from _some("R012", "warning", known, same, what)
     yield from _check_people(reviews)
     yield from _check_reach(reviews, judged)
@@ -51,8 +52,7 @@ def _some(
     """Yield a finding if the mask picks any review."""
     ids = reviews["review_id"][np.asarray(mask, dtype=bool)]
     if len(ids):
-        said = f"There {'is' if len(ids) == 1 else 'are'} {plural(len(ids), 'review')} {what}."
-        yield Finding.of(code, severity, said, len(ids), ids.head())
+        yield Finding.of(code, severity, f"{what}: {len(ids):,}.", len(ids), ids.head())
 
 
 def _check_known(
@@ -65,9 +65,9 @@ def _check_known(
     if not len(strange):
         return
     known_bad = int(strange.isin(rejected.dropna()).sum())
-    bad = f", {known_bad:,} of them of decisions that were rejected" if known_bad else ""
+    bad = f", {known_bad:,} of them of rejected decisions" if known_bad else ""
     none = len(strange) == len(reviews)
-    said = f"{plural(len(strange), 'review')} judge decisions that are not there{bad}."
+    said = f"Reviews of decisions that are not there: {len(strange):,}{bad}."
     if none:
         said += " No review fits any decision: are the ids written in another way?"
     yield Finding.of("R006", "error" if none else "warning", said, len(strange), strange.head())
@@ -77,28 +77,26 @@ def _check_probabilities(reviews: pd.DataFrame) -> Iterator[Finding]:
     """R008 an audit without its probability, R009 one decision with two."""
     audit = reviews[reviews["source"] == AUDIT]
     lacking = audit["inclusion_probability"].isna()
-    what = "of source audit without inclusion_probability"
+    what = "Audit reviews without inclusion_probability"
     yield from _some("R008", "error", audit, lacking, what)
     spread = audit.groupby("decision_id")["inclusion_probability"].agg(["min", "max"])
     two = spread.index[(spread["max"] - spread["min"]) > 1e-9]
     if len(two):
-        said = (
-            f"{plural(len(two), 'decision')} of the audit have two different inclusion "
-            "probabilities: one design gives one."
-        )
+        said = f"Audited decisions with two inclusion probabilities, not one: {len(two):,}."
         yield Finding.of("R009", "error", said, len(two), two[:5])
 
 
 def _check_answers(reviews: pd.DataFrame) -> Iterator[Finding]:
-    """R010 golden items, R011 relabelled without a policy, R013 one class of verdicts."""
+    """R010 and R014 golden items, R011 relabelled to nothing, R013 one class of verdicts."""
     golden = reviews["source"] == GOLDEN
     expected = reviews["expected"].notna()
-    what = "of source golden without the expected outcome, which measure nobody"
+    what = "Golden reviews without the expected outcome, so that they measure nobody"
     yield from _some("R010", "error", reviews, golden & ~expected, what)
-    what = "with an expected outcome that are not golden"
+    what = "Reviews with an expected outcome that are not golden"
     yield from _some("R014", "warning", reviews, ~golden & expected, what)
     bare = (reviews["verdict"] == RELABELLED) & reviews["correct_policy_id"].isna()
-    yield from _some("R011", "warning", reviews, bare, "relabelled without correct_policy_id")
+    what = "Reviews that relabel without correct_policy_id"
+    yield from _some("R011", "warning", reviews, bare, what)
     verdicts = reviews["verdict"][~golden]
     wrong = verdicts != UPHELD
     if len(verdicts) and (wrong.all() or not wrong.any()):
@@ -137,5 +135,5 @@ def _check_adjudications(reviews: pd.DataFrame) -> Iterator[Finding]:
     adjudication = reviews["source"] == ADJUDICATION
     others = reviews["decision_id"][~adjudication]
     alone = adjudication & ~reviews["decision_id"].isin(others)
-    what = "of source adjudication on decisions without any other review"
+    what = "Adjudications of decisions without any other review"
     yield from _some("R019", "warning", reviews, alone, what)

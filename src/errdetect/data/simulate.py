@@ -5,7 +5,6 @@ marketplace is not.
 """
 
 import datetime as dt
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,21 +16,18 @@ import yaml
 from errdetect.data.simulation.catalogue import catalogue
 from errdetect.data.simulation.frames import (
     START,
-    account_ids,
     decision_frame,
     review_frame,
-    reviewer_ids,
     truth_frame,
 )
 from errdetect.data.simulation.items import change_day, make_items
 from errdetect.data.simulation.machines import decide
-from errdetect.data.simulation.planted import account_clusters, changes, reviewer_truth, slices
+from errdetect.data.simulation.planted import planted
 from errdetect.data.simulation.reviewers import make_reviewers
-from errdetect.data.simulation.reviews import FLOOR, Design, Scene, make_reviews
+from errdetect.data.simulation.reviews import Design, Scene, make_reviews
 from errdetect.data.simulation.sellers import make_sellers
 from errdetect.data.simulation.text import write_slots
 from errdetect.data.simulation.truth import judge
-from errdetect.data.simulation.world import AMBIGUOUS, POLICIES
 from errdetect.data.writing import staged, write_json, write_parquet, write_text
 from errdetect.errors import DataError, sentence
 
@@ -140,29 +136,13 @@ def simulate(
     scene = Scene(sellers, items, verdicts, truth, reviewers, days)
     reviews = make_reviews(streams[6], scene, design)
     decisions = decision_frame(streams[7], scene, slots)
-    accounts = account_ids(len(sellers))
-    planted = {
-        "seed": seed,
-        "slices": slices(decisions, scene),
-        "account_clusters": account_clusters(scene, accounts),
-        "ambiguous_policies": [POLICIES[AMBIGUOUS]],
-        **changes(scene, START),
-        "reviewers": reviewer_truth(scene, reviews, reviewer_ids(reviewers.site)),
-        "design": {
-            "audit_share": audit_share,
-            "uniform_floor": FLOOR,
-            "overlap_share": overlap_share,
-            "adjudication_share": adjudication_share,
-            "golden_share": golden_share,
-        },
-    }
     changed = (START + np.timedelta64(change_day(days), "D")).astype("datetime64[D]")
     return Marketplace(
         decisions=decisions,
         reviews=review_frame(scene, reviews),
         truth=truth_frame(scene),
         policies=catalogue(dt.date.fromisoformat(str(changed))),
-        planted=planted,
+        planted={"seed": seed, **planted(scene, reviews, design, decisions)},
     )
 
 
@@ -206,6 +186,7 @@ def write_marketplace(marketplace: Marketplace, out: str | Path) -> dict[str, Pa
 
     Examples
     --------
+    >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     paths = write_marketplace(simulate(200, days=5, seed=0), folder)
     ...     sorted(path.name for path in paths.values())[:3]

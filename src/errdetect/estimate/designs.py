@@ -306,7 +306,7 @@ def limit_half_width(p_error: Floats, n_reviews: float, *, confidence: float = 0
     Examples
     --------
     >>> round(limit_half_width(np.repeat([0.01, 0.3], [9000, 1000]), 1000), 4)
-    0.0094
+    0.0077
     """
     n = len(p_error)
     if n == 0 or n_reviews <= 0:

@@ -5,7 +5,6 @@ decisions is theta; theta is accepted where the audited draws agree with q. The 
 acceptance ends. Everything is solved over the tilt `a`, for all cells at once.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,56 +13,20 @@ from scipy.special import betaincinv, expit, ndtri, stdtrit
 
 from errdetect.estimate.cells import Cells
 from errdetect.estimate.likelihood import likelihood_limits
+from errdetect.estimate.limits import Limits, Misjudgement, corrected_limits, cross
 
-__all__ = [
-    "Limits",
-    "Misjudgement",
-    "corrected_limits",
-    "korn_graubard",
-    "rate_limits",
-    "recall_limits",
-    "wilson",
-]
+__all__ = ["korn_graubard", "rate_limits"]
 
 Floats = NDArray[np.float64]
 
 #: Tilts beyond this stand for rates of 0 and 1.
 MAX_TILT = 40.0
-#: Steps of the root finder: plain halvings, then at most so many guarded secants.
-HALVINGS, SECANTS = 8, 60
-#: Width of the bracket, in units of logit, at which a limit is found.
-TOLERANCE = 1e-9
 #: Share of the model variance of a cell that does not trust P(error)'s shape.
 DOMAIN_DISTRUST = 0.1
 #: The same share, added while no error (or nothing but errors) was seen; fades with each one seen.
 UNSEEN_DISTRUST = 0.5
 #: Least degrees of freedom granted to the empirical variance.
 MIN_DF = 3.0
-
-
-@dataclass(frozen=True)
-class Limits:
-    """A rate of each cell with its interval; arrays of shape (n_cells,)."""
-
-    estimate: Floats
-    low: Floats
-    high: Floats
-
-
-@dataclass(frozen=True)
-class Misjudgement:
-    """How reviewers err in each cell, as rates with limits; arrays of shape (n_cells,).
-
-    Parameters
-    ----------
-    found
-        Share of errors that reviewers call errors (sensitivity).
-    alarm
-        Share of right decisions that reviewers call errors (1 - specificity).
-    """
-
-    found: Limits
-    alarm: Limits
 
 
 @dataclass(frozen=True)
@@ -76,39 +39,6 @@ class _Moments:
     model_variance: Floats
     judging_variance: Floats
     df: Floats
-
-
-def wilson(successes: Floats, trials: Floats, confidence: float = 0.95) -> Limits:
-    """Wilson's score interval of binomial rates.
-
-    Parameters
-    ----------
-    successes, trials
-        Counts, shape (n,).
-    confidence
-        Nominal coverage.
-
-    Returns
-    -------
-    Limits
-
-    References
-    ----------
-    Wilson (1927), Probable inference, the law of succession, and statistical inference.
-
-    Examples
-    --------
-    >>> limits = wilson(np.array([0.0]), np.array([100.0]))
-    >>> float(limits.low[0]), round(float(limits.high[0]), 4)
-    (0.0, 0.037)
-    """
-    z2 = float(ndtri((1 + confidence) / 2)) ** 2
-    rate = successes / trials
-    centre = (rate + z2 / (2 * trials)) / (1 + z2 / trials)
-    spread = np.sqrt(rate * (1 - rate) / trials + z2 / (4 * trials**2)) * np.sqrt(z2)
-    half = spread / (1 + z2 / trials)
-    low = np.where(successes <= 0, 0.0, centre - half)
-    return Limits(rate, low, np.where(successes >= trials, 1.0, centre + half))
 
 
 def _moments(
@@ -144,33 +74,6 @@ def _moments(
     )
 
 
-def _cross(excess: Callable[[Floats], Floats], inside: Floats, end: Floats) -> Floats:
-    """Where `excess` turns positive between a tilt inside and an end, for every cell at once.
-
-    Halvings first, then the Illinois rule, guarded to shrink the bracket. Where the excess stays
-    at or below zero up to the end, it is the end itself.
-    """
-    at_end, at_inside = excess(end), np.full(len(end), np.nan)
-    free, far, last = at_end <= 0, end, np.zeros(len(end))
-    for step in range(HALVINGS + SECANTS):
-        weight = np.full(len(end), 0.5)
-        if step >= HALVINGS:
-            with np.errstate(divide="ignore", invalid="ignore"):
-                weight = np.clip(at_inside / (at_inside - at_end), 0.01, 0.99)
-            weight = np.where(np.isnan(weight), 0.5, weight)
-        middle = inside + weight * (far - inside)
-        value = excess(middle)
-        out = value > 0
-        # Illinois: an end that stays put twice counts half, so that it cannot stay for long.
-        at_inside = np.where(~out, value, np.where(last > 0, at_inside / 2, at_inside))
-        at_end = np.where(out, value, np.where(last < 0, at_end / 2, at_end))
-        last = np.where(out, 1.0, -1.0)
-        far, inside = np.where(out, middle, far), np.where(out, inside, middle)
-        if float(np.max(np.abs(far - inside), initial=0.0, where=~free)) < TOLERANCE:
-            break
-    return np.where(free, end, inside)
-
-
 def _rate_at(cells: Cells, tilt: Floats) -> Floats:
     q = expit(cells.bin_logit + tilt[cells.bin_cell])
     rate = cells.over_bins(cells.bin_count * q) / cells.decisions
@@ -201,8 +104,8 @@ def _score_limits(
         return np.asarray(np.abs(m.gap) - np.sqrt(allowed))
 
     start, end = np.full(cells.size, -MAX_TILT), np.full(cells.size, MAX_TILT)
-    tilt = _cross(lambda a: -_moments(cells, a, reviewers, doubted).gap, start, end)
-    low, high = _cross(excess, tilt, start), _cross(excess, tilt, end)
+    tilt = cross(lambda a: -_moments(cells, a, reviewers, doubted).gap, start, end)
+    low, high = cross(excess, tilt, start), cross(excess, tilt, end)
     return Limits(_rate_at(cells, tilt), _rate_at(cells, low), _rate_at(cells, high))
 
 
@@ -300,7 +203,7 @@ def korn_graubard(cells: Cells, *, confidence: float = 0.95) -> Limits:
     """
     start, end = np.full(cells.size, -MAX_TILT), np.full(cells.size, MAX_TILT)
     none = np.zeros(cells.size)
-    tilt = _cross(lambda a: -_moments(cells, a, None, none).gap, start, end)
+    tilt = cross(lambda a: -_moments(cells, a, None, none).gap, start, end)
     m, draws, rate = _moments(cells, tilt, None, none), cells.draws, _rate_at(cells, tilt)
     kish = cells.over_draws(cells.draw_weight) ** 2 / cells.over_draws(cells.draw_weight**2)
     z = float(ndtri((1 + confidence) / 2))
@@ -313,88 +216,3 @@ def korn_graubard(cells: Cells, *, confidence: float = 0.95) -> Limits:
     low = np.where(x > 0, betaincinv(np.maximum(x, 1e-12), n - x + 1, tail), 0.0)
     high = np.where(x < n, betaincinv(x + 1, np.maximum(n - x, 1e-12), 1 - tail), 1.0)
     return Limits(rate, np.minimum(low, rate), np.maximum(high, rate))
-
-
-def recall_limits(caught: Limits, missed: Limits) -> Limits:
-    """Share caught / (caught + missed) of two independent totals with their limits, by MOVER.
-
-    Parameters
-    ----------
-    caught
-        Totals of what was found, with limits, shape (n_cells,).
-    missed
-        Totals of what was not.
-
-    Returns
-    -------
-    Limits
-        The share; NaN estimate and [0, 1] where both totals are 0.
-
-    References
-    ----------
-    Zou and Donner (2008), Construction of confidence limits about effect measures.
-
-    Examples
-    --------
-    >>> total = Limits(np.array([80.0]), np.array([70.0]), np.array([90.0]))
-    >>> none = Limits(np.array([20.0]), np.array([15.0]), np.array([26.0]))
-    >>> limits = recall_limits(total, none)
-    >>> [round(float(v[0]), 3) for v in (limits.low, limits.estimate, limits.high)]
-    [0.749, 0.8, 0.845]
-    """
-    both = caught.estimate + missed.estimate
-    share = np.where(both > 0, caught.estimate / np.where(both > 0, both, 1), np.nan)
-
-    def excess(r: Floats, d_missed: Floats, d_caught: Floats) -> Floats:
-        gap = r * missed.estimate - (1 - r) * caught.estimate
-        return np.asarray(np.abs(gap) - np.hypot(r * d_missed, (1 - r) * d_caught))
-
-    inside = np.where(np.isnan(share), 0.5, share)
-    up = missed.estimate - missed.low, caught.high - caught.estimate
-    down = missed.high - missed.estimate, caught.estimate - caught.low
-    low = _cross(lambda r: excess(r, *down), inside, np.zeros_like(inside))
-    high = _cross(lambda r: excess(r, *up), inside, np.ones_like(inside))
-    return Limits(
-        share,
-        np.where(np.isnan(share), 0.0, low),
-        np.where(np.isnan(share), 1.0, high),
-    )
-
-
-def corrected_limits(judged: Limits, reviewers: Misjudgement) -> Limits:
-    """Put right for reviewers' error a rate as they judged it, by MOVER.
-
-    Parameters
-    ----------
-    judged
-        Share that reviewers call errors, with limits, shape (n_cells,).
-    reviewers
-        How they err.
-
-    Returns
-    -------
-    Limits
-
-    Examples
-    --------
-    >>> def at(value, low, high):
-    ...     return Limits(*(np.array([v]) for v in (value, low, high)))
-    >>> limits = corrected_limits(at(0.2, 0.15, 0.25), Misjudgement(at(0.9, 0.9, 0.9), at(0, 0, 0)))
-    >>> [round(float(v[0]), 3) for v in (limits.low, limits.estimate, limits.high)]
-    [0.167, 0.222, 0.278]
-    """
-    found, alarm = reviewers.found, reviewers.alarm
-    slope = found.estimate - alarm.estimate
-
-    def excess(rate: Floats) -> Floats:
-        gap = judged.estimate - alarm.estimate - slope * rate
-        above = gap < 0
-        d_judged = np.where(above, judged.high - judged.estimate, judged.estimate - judged.low)
-        d_found = np.where(above, found.estimate - found.low, found.high - found.estimate)
-        d_alarm = np.where(above, alarm.estimate - alarm.low, alarm.high - alarm.estimate)
-        allowed = d_judged**2 + (rate * d_found) ** 2 + ((1 - rate) * d_alarm) ** 2
-        return np.asarray(np.abs(gap) - np.sqrt(allowed))
-
-    rate = np.clip((judged.estimate - alarm.estimate) / slope, 0, 1)
-    low, high = _cross(excess, rate, np.zeros_like(rate)), _cross(excess, rate, np.ones_like(rate))
-    return Limits(rate, low, high)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from errdetect.estimate.audit import Audit
-from errdetect.estimate.inference import Misjudgement
+from errdetect.estimate.limits import Misjudgement
 from errdetect.estimate.reviewer_error import Golden, exact_alarms, from_adjudications, from_golden
 
 __all__ = ["Judging", "judge", "site_shares"]

@@ -17,7 +17,7 @@ from errdetect.estimate.designs import (
     neyman_allocation,
     unequal_probabilities,
 )
-from errdetect.estimate.inference import wilson
+from errdetect.estimate.limits import wilson
 from errdetect.estimate.segments import segment_decisions
 
 __all__ = ["AuditCost", "AuditPlan", "Method", "Reviewing", "plan_audit"]
@@ -156,7 +156,7 @@ def plan_audit(
     >>> p = np.linspace(0.0, 0.2, 10_000)
     >>> plan = plan_audit(decisions, rng=np.random.default_rng(0), p_error=p, budget=500)
     >>> len(plan.draws), plan.cost.reviewer_hours, plan.expected["half_width"].round(4).tolist()
-    (500, 16.7, [0.0242])
+    (500, 16.7, [0.024])
     """
     reviewing = reviewing or Reviewing()
     _check_wishes(budget, half_width, floor)

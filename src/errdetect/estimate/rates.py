@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from errdetect.estimate.audit import Audit, read_audit
 from errdetect.estimate.bounds import known_verdicts, recall_bounds
 from errdetect.estimate.cells import bin_p_error, spread_by_bin
-from errdetect.estimate.inference import Limits, recall_limits
+from errdetect.estimate.limits import Limits, recall_limits
 from errdetect.estimate.reviewer_error import read_golden
 from errdetect.estimate.segments import segment_decisions
 from errdetect.estimate.sides import Correction, Population, Side, SideName, estimate_side

@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from errdetect.estimate.audit import Audit, is_error, locate
-from errdetect.estimate.inference import Limits, Misjudgement, recall_limits, wilson
+from errdetect.estimate.limits import Limits, Misjudgement, recall_limits, wilson
 from errdetect.schemas import GOLDEN
 
 __all__ = ["Golden", "exact_alarms", "from_adjudications", "from_golden", "read_golden"]

@@ -60,5 +60,5 @@ def segment_decisions(decisions: pd.DataFrame, by: Sequence[str]) -> tuple[pd.Da
     for column, names in zip(reversed(by), reversed(levels), strict=True):
         keys[column] = np.asarray(names)[found % len(names)]
         found = found // len(names)
-    names = pd.DataFrame(keys, index=range(n_segments), columns=list(by))
-    return names, cell.astype(np.int64)
+    frame = pd.DataFrame(keys, index=range(n_segments), columns=list(by))
+    return frame, cell.astype(np.int64)

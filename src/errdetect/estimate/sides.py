@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from errdetect.estimate.audit import Audit
 from errdetect.estimate.bounds import Known, rate_bounds
 from errdetect.estimate.cells import Bins, Cells, gather_cells
-from errdetect.estimate.inference import Limits, corrected_limits, korn_graubard, rate_limits
+from errdetect.estimate.inference import korn_graubard, rate_limits
 from errdetect.estimate.judging import Judging, judge
+from errdetect.estimate.limits import Limits, corrected_limits
 from errdetect.estimate.reviewer_error import Golden
 
 __all__ = ["Correction", "Population", "Side", "SideName", "estimate_side"]

@@ -17,7 +17,7 @@ from errdetect.model.calibration import Calibrator
 from errdetect.model.detector import HEADS, Detector, Head
 from errdetect.model.trees import load_trees
 
-__all__ = ["Bundle", "load_bundle", "save_bundle"]
+__all__ = ["Bundle", "hash_ids", "load_bundle", "save_bundle"]
 
 Floats = npt.NDArray[np.float64]
 

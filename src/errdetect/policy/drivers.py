@@ -32,7 +32,7 @@ class Driver:
     bar
         The length of its bar, in percent.
     n_decisions
-        How many decisions it was seen in.
+        How many decisions were looked at.
     examples
         Ids of decisions that show it.
     """

@@ -1,17 +1,23 @@
 """One estimate as a figure for people: said with its interval, or not said and why."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
+from errdetect.estimate.words import SUPPRESSED
 from errdetect.policy.frames import number, records, require
 from errdetect.policy.vocabulary import MEASURE_WORDS, MeasureWords
 from errdetect.policy.words import count, per_base, percent, span
 from errdetect.schemas import ESTIMATES
 
 __all__ = ["Claim", "Figure", "Said", "figures", "figures_by", "read_figure", "read_said"]
+
+_WARNING = "warning: "
+#: Codes of a suppressed figure that the number of reviews says better.
+_TOO_FEW = ("too_few_reviews", "no_sample")
 
 
 @dataclass(frozen=True)
@@ -77,8 +83,27 @@ class Figure:
         return MEASURE_WORDS[self.measure]
 
     @property
+    def how(self) -> str:
+        """How the figure was made, in the words behind the method's code, without warnings."""
+        return "; ".join(p for p in self._method_parts() if not p.startswith(_WARNING))
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the estimate itself warns of."""
+        parts = self._method_parts()
+        return tuple(p.removeprefix(_WARNING) for p in parts if p.startswith(_WARNING))
+
+    @property
+    def obstacle(self) -> str | None:
+        """What else than too few reviews stands in the way of a figure; None where nothing."""
+        code = self.method.partition(":")[0]
+        return None if code in _TOO_FEW else SUPPRESSED.get(code)
+
+    @property
     def unsaid(self) -> str:
         """Why there is no figure, in one clause."""
+        if self.obstacle:
+            return f"cannot be said yet: {self.obstacle}"
         if self.n_reviews == 0:
             return "cannot be said yet: no reviews"
         if self.n_reviews < 100:
@@ -138,6 +163,11 @@ class Figure:
         shares = [self.proxy, *((self.said.high,) if self.said else ())]
         numbers, base = per_base(shares)
         return Claim(self.proxy, numbers[0], base, _verdict(self.proxy, self.said))
+
+    def _method_parts(self) -> list[str]:
+        code, colon, words = self.method.partition(": ")
+        text = words if colon and re.fullmatch(r"[a-z_+]+", code) else self.method
+        return [part for part in text.split("; ") if part]
 
     def _numbers(self) -> tuple[list[str], str]:
         if self.said is None:

@@ -31,12 +31,16 @@ class Method:
         Budget in percent of the decisions -> (share of errors found, interval or None).
     precision
         Average precision and its interval; None where not measured.
+    lead
+        By how much the ranking's average precision exceeds this one's, resampled together;
+        None where not measured.
     """
 
     key: str
     name: str
-    recall: Mapping[int, tuple[float, Said | None]]
+    recall: Mapping[float, tuple[float, Said | None]]
     precision: tuple[float, Said | None] | None
+    lead: Said | None
 
 
 @dataclass(frozen=True)
@@ -81,7 +85,7 @@ class Ranking:
 
     sentence: str
     rivals: tuple[tuple[str, str], ...]
-    budgets: tuple[int, ...]
+    budgets: tuple[float, ...]
     methods: tuple[Method, ...]
     x_axis: Axis
     y_axis: Axis
@@ -95,7 +99,8 @@ def ranking(frame: pd.DataFrame | None) -> Ranking | None:
     ----------
     frame
         One row for each `method` (`model` is the ranking itself) and `metric`
-        (`recall_at_5`: the share of errors in the first 5 %; `average_precision`) with `value`,
+        (`recall_at_5`: the share of errors in the first 5 %; `average_precision`; perhaps `lead`:
+        the ranking's average precision less this method's, resampled together) with `value`,
         `low` and `high` as shares of 1; or None.
 
     Returns
@@ -144,29 +149,33 @@ def ranking(frame: pd.DataFrame | None) -> Ranking | None:
 
 def _methods(frame: pd.DataFrame) -> tuple[Method, ...]:
     """Gather each method's results: those with a name in the house's order, then the others."""
-    recall: dict[str, dict[int, tuple[float, Said | None]]] = {}
+    recall: dict[str, dict[float, tuple[float, Said | None]]] = {}
     precision: dict[str, tuple[float, Said | None]] = {}
+    lead: dict[str, Said | None] = {}
     for row in records(frame):
         value, key = number(row["value"]), str(row["method"])
         if value is None:
             continue
         recall.setdefault(key, {})
-        at = re.fullmatch(r"recall_at_(\d{1,2})", str(row["metric"]))
+        at = re.fullmatch(r"recall_at_(\d+(?:\.\d+)?)", str(row["metric"]))
         if at:
-            recall[key][int(at[1])] = (value, _said(value, row))
+            recall[key][float(at[1])] = (value, _said(value, row))
         elif row["metric"] == "average_precision":
             precision[key] = (value, _said(value, row))
+        elif row["metric"] == "lead":
+            lead[key] = _said(value, row)
     known = list(METHOD_WORDS)
     keys = sorted(recall, key=lambda k: (known.index(k) if k in known else len(known), k))
     return tuple(
-        Method(k, METHOD_WORDS.get(k) or clean(k, 40), recall[k], precision.get(k)) for k in keys
+        Method(k, METHOD_WORDS.get(k) or clean(k, 40), recall[k], precision.get(k), lead.get(k))
+        for k in keys
     )
 
 
 def _said(value: float, row: Mapping[str, Any]) -> Said | None:
-    """Read the interval, if there is one."""
+    """Read the interval, if there is one; what is known without a draw has none."""
     low, high = number(row["low"]), number(row["high"])
-    return None if low is None or high is None else Said(value, low, high)
+    return None if low is None or high is None or low == high else Said(value, low, high)
 
 
 def _whole(share: float) -> str:
@@ -174,27 +183,32 @@ def _whole(share: float) -> str:
     return f"{100 * share:.0f}\u00a0%"
 
 
-def _sentence(ours: Method, budget: int) -> str:
+def _sentence(ours: Method, budget: float) -> str:
     """Say what the budget finds."""
     value, said = ours.recall[budget]
     between = f" (between {_whole(said.low)} and {_whole(said.high)})" if said else ""
     return (
-        f"Reviewing the {budget}\u00a0% ranked first finds {_whole(value)} of all errors{between}; "
-        f"picking at random would find {budget}\u00a0%."
+        f"Reviewing the {budget:g}\u00a0% ranked first finds {_whole(value)} of all errors"
+        f"{between}; picking at random would find {budget:g}\u00a0%."
     )
 
 
-def _rival(ours: Method, other: Method, budget: int) -> str:
-    """Say whether the ranking is shown to beat another."""
-    said = ours.recall[budget][1]
-    theirs = other.recall[budget][0]
-    if said is None:
-        return f"finds {_whole(theirs)}; without an interval a difference cannot be judged"
-    if said.low > theirs:
-        return f"finds {_whole(theirs)}: this ranking finds clearly more"
-    if said.high < theirs:
-        return f"finds {_whole(theirs)}: this ranking finds clearly fewer"
-    return f"finds {_whole(theirs)}, within the interval: no difference is shown"
+def _rival(ours: Method, other: Method, budget: float) -> str:
+    """Say whether the ranking beats another: by the paired lead, or else by the intervals."""
+    value, said = ours.recall[budget]
+    theirs, their = other.recall[budget]
+    finds = f"finds {_whole(theirs)}"
+    if other.lead and other.lead.low > 0:
+        return f"{finds}; over the whole order this ranking is clearly better"
+    if other.lead and other.lead.high < 0:
+        return f"{finds}; over the whole order this ranking is clearly worse"
+    if other.lead:
+        return f"{finds}; over the whole order no difference is shown"
+    if said is None or their is None:
+        return f"{finds}; without intervals a difference cannot be judged"
+    if said.low > their.high or said.high < their.low:
+        return f"{finds}: this ranking finds clearly {'more' if value > theirs else 'fewer'}"
+    return f"{finds}; the two intervals overlap, so no difference is shown"
 
 
 def _curves(methods: tuple[Method, ...], x_axis: Axis, y_axis: Axis) -> tuple[Curve, ...]:
@@ -214,7 +228,7 @@ def _curves(methods: tuple[Method, ...], x_axis: Axis, y_axis: Axis) -> tuple[Cu
     )
 
 
-def _dot(budget: int, value: float, said: Said | None, x_axis: Axis, y_axis: Axis) -> Dot:
+def _dot(budget: float, value: float, said: Said | None, x_axis: Axis, y_axis: Axis) -> Dot:
     """Place one measured point; y runs downwards."""
     return Dot(
         x=place(budget / 100, x_axis.top),

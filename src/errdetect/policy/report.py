@@ -60,8 +60,8 @@ class ReportContent:
         policy_id -> catalogue entry.
     drivers
         `policy_id` (missing: all policies), `code`, `text` (a reason in plain words), `share` of
-        the explained push towards error in [0, 1], `n_decisions`, and perhaps `example_ids`
-        (a list).
+        the explained push towards error in [0, 1], `n_decisions` that were looked at, and perhaps
+        `example_ids` (a list).
     queue_head
         The queue's first rows in the contract's columns, with `reasons` as lists of
         {code, text, contribution}; and, where known, `action`, `market`, `language`, `text`.
@@ -69,8 +69,9 @@ class ReportContent:
         How many decisions the whole queue holds.
     evaluation
         One row for each `method` (`model` is the ranking itself; `random`, `margin`,
-        `segment_rate` or any other) and `metric` (`recall_at_1`, `recall_at_5`, ...,
-        `average_precision`) with `value`, `low` and `high`, shares of 1.
+        `segment_rate` or any other) and `metric` (`recall_at_0.5`, `recall_at_5`, ...,
+        `average_precision`; `lead`: the ranking's average precision less this method's, resampled
+        together) with `value`, `low` and `high`.
     evaluated_on
         One sentence: which decisions the evaluation was measured on.
     trend

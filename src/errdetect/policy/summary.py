@@ -8,6 +8,7 @@ import pandas as pd
 from errdetect.policy.charts import Axis, Strip, Waffle, axis, strip, waffle, whole_axis
 from errdetect.policy.figures import Figure, figures
 from errdetect.policy.vocabulary import MEASURE_WORDS
+from errdetect.policy.words import clean
 
 __all__ = ["Panel", "Summary", "summary", "whole_figures"]
 
@@ -45,6 +46,10 @@ class Summary:
         The other measures.
     figures
         Every measure of the whole, for the table of details.
+    how
+        (measures, how they were made), for the section on method.
+    warnings
+        What the estimates of the whole warn of, each once.
     """
 
     lead: Figure | None
@@ -52,6 +57,8 @@ class Summary:
     claimed: Waffle | None
     panels: tuple[Panel, ...]
     figures: tuple[Figure, ...]
+    how: tuple[tuple[str, str], ...]
+    warnings: tuple[str, ...]
 
 
 def whole_figures(estimates: Mapping[str, pd.DataFrame]) -> dict[str, Figure]:
@@ -105,12 +112,19 @@ def summary(whole: Mapping[str, Figure]) -> Summary:
         _panel("How far to rely on it", whole, ("precision", "recall"), whole_axis()),
     )
     claimed = lead.proxy if lead else None
+    every = tuple(whole[m] for m in MEASURE_WORDS if m in whole)
+    how: dict[str, list[str]] = {}
+    for figure in every:
+        if figure.said and figure.how:
+            how.setdefault(figure.how, []).append(figure.words.name)
     return Summary(
         lead=lead,
         audited=waffle(lead.said.low, lead.said.high) if lead and lead.said else None,
         claimed=None if claimed is None else waffle(claimed, claimed),
         panels=tuple(p for p in panels if p.rows),
-        figures=tuple(whole[m] for m in MEASURE_WORDS if m in whole),
+        figures=every,
+        how=tuple((", ".join(names), clean(text, 400)) for text, names in how.items()),
+        warnings=tuple(dict.fromkeys(clean(w, 300) for f in every for w in f.warnings)),
     )
 
 

@@ -44,7 +44,7 @@ class Point:
     @property
     def percent(self) -> str:
         """The rate in words."""
-        return percent(self.said.estimate) if self.said else "cannot be said: too few reviews"
+        return percent(self.said.estimate) if self.said else "cannot be said yet"
 
     @property
     def span(self) -> str:

@@ -2,17 +2,18 @@
 
 import operator
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from errdetect.data.simulation.draw import Bools, Floats, Ints
+from errdetect.data.simulation.frames import START, account_ids, reviewer_ids
 from errdetect.data.simulation.items import SHARED_PHOTO_PRICE, change_day
 from errdetect.data.simulation.machines import LOW_BAR
 from errdetect.data.simulation.reviewers import FAULT, SITES, flag_chance, wrong_chance
-from errdetect.data.simulation.reviews import Reviews, Scene
+from errdetect.data.simulation.reviews import FLOOR, Design, Reviews, Scene
 from errdetect.data.simulation.sellers import CLUSTERS
 from errdetect.data.simulation.world import (
     AMBIGUOUS,
@@ -23,7 +24,7 @@ from errdetect.data.simulation.world import (
     VERSIONS,
 )
 
-__all__ = ["account_clusters", "changes", "matching", "reviewer_truth", "slices"]
+__all__ = ["matching", "planted"]
 
 _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "==": operator.eq,
@@ -162,12 +163,40 @@ def matching(decisions: pd.DataFrame, policy_id: str, conditions: list[dict[str,
     return held
 
 
+def planted(
+    scene: Scene, reviews: Reviews, design: Design, decisions: pd.DataFrame
+) -> dict[str, Any]:
+    """List everything that was planted, with the rates that came out.
+
+    Parameters
+    ----------
+    scene, reviews, design
+        The simulated world.
+    decisions
+        Its decision log, on which the slices' conditions are tried.
+
+    Returns
+    -------
+    dict
+        slices, account_clusters, ambiguous_policies, moderator_versions, policy_changes,
+        reviewers (sites, reviewers, faults), design.
+    """
+    return {
+        "slices": _slices(decisions, scene),
+        "account_clusters": _account_clusters(scene),
+        "ambiguous_policies": [POLICIES[AMBIGUOUS]],
+        **_changes(scene),
+        "reviewers": _reviewer_truth(scene, reviews),
+        "design": {**asdict(design), "uniform_floor": FLOOR},
+    }
+
+
 def _rate(values: Bools) -> float | None:
     """Mean of what is there; nothing says nothing."""
     return round(float(values.mean()), 6) if len(values) else None
 
 
-def slices(decisions: pd.DataFrame, scene: Scene) -> list[dict[str, Any]]:
+def _slices(decisions: pd.DataFrame, scene: Scene) -> list[dict[str, Any]]:
     """List the planted slices with their size and realised error rates."""
     wrong, rows = scene.truth.is_error, []
     for number, planted in enumerate(_SLICES, start=1):
@@ -192,8 +221,9 @@ def slices(decisions: pd.DataFrame, scene: Scene) -> list[dict[str, Any]]:
     return rows
 
 
-def account_clusters(scene: Scene, accounts: "pd.Series[Any]") -> list[dict[str, Any]]:
+def _account_clusters(scene: Scene) -> list[dict[str, Any]]:
     """List the honest accounts that look odd, by cluster, with the rule they suffer under."""
+    accounts = account_ids(len(scene.sellers))
     who, rows = scene.items.seller, []
     for number, (name, rule, _) in enumerate(CLUSTERS):
         members = np.flatnonzero(scene.sellers.cluster == number)
@@ -213,10 +243,10 @@ def account_clusters(scene: Scene, accounts: "pd.Series[Any]") -> list[dict[str,
     return rows
 
 
-def changes(scene: Scene, start: np.datetime64) -> dict[str, Any]:
+def _changes(scene: Scene) -> dict[str, Any]:
     """Say when each version went live, and when which rule's text changed."""
     live = [
-        {"moderator": name, "moderator_version": label, "from": _day(start, after * scene.days)}
+        {"moderator": name, "moderator_version": label, "from": _day(after * scene.days)}
         for name in MODERATORS
         for label, after in VERSIONS[name]
     ]
@@ -226,7 +256,7 @@ def changes(scene: Scene, start: np.datetime64) -> dict[str, Any]:
         "policy_changes": [
             {
                 "policy_id": POLICIES[ANIMAL],
-                "effective_from": _day(start, changed),
+                "effective_from": _day(changed),
                 "former_clause": "Ivory, fur, skin and shell of protected animals may not be "
                 "offered, unless they are antique. Imitations are allowed.",
                 "moderator_version": "r43",
@@ -236,11 +266,11 @@ def changes(scene: Scene, start: np.datetime64) -> dict[str, Any]:
     }
 
 
-def _day(start: np.datetime64, days: float) -> str:
-    return str((start + np.timedelta64(int(days), "D")).astype("datetime64[D]"))
+def _day(days: float) -> str:
+    return str((START + np.timedelta64(int(days), "D")).astype("datetime64[D]"))
 
 
-def reviewer_truth(scene: Scene, reviews: Reviews, names: list[str]) -> dict[str, Any]:
+def _reviewer_truth(scene: Scene, reviews: Reviews) -> dict[str, Any]:
     """Give every site's and reviewer's true error rates.
 
     `miss_rate` and `false_call_rate` are the chances to misread a breach or a clean item.
@@ -248,6 +278,7 @@ def reviewer_truth(scene: Scene, reviews: Reviews, names: list[str]) -> dict[str
     right one wrong; all are means of exact chances over the audited decisions that were judged,
     weighted back to all decisions.
     """
+    names = reviewer_ids(scene.reviewers.site)
     audited = np.flatnonzero((reviews.source == 0) & (reviews.reviewer >= 0))
     decision, reviewer = reviews.decision[audited], reviews.reviewer[audited]
     wrong = wrong_chance(

@@ -1,0 +1,57 @@
+import pandas as pd
+import pytest
+
+from errdetect.errors import ModelError
+from errdetect.model.bundle import Bundle, hash_ids
+from errdetect.model.registry import Registry
+from errdetect.model.training import train_detector
+
+
+@pytest.fixture(scope="module")
+def bundle(examples) -> Bundle:
+    trained = train_detector(
+        examples.take(examples.decisions.index.to_numpy() < 700),
+        parts=(0.6, 0.2, 0.2), leave_out=(), text=True, trials=0, seconds=None, budgets=[0.1], resamples=50,
+        min_errors=1, seed=0, threads=1,
+    )  # fmt: skip
+    ids = hash_ids(examples.decisions["decision_id"])
+    return Bundle(trained.detector, trained.calibrator, ids, {"actions": {"block": "enforce"}})
+
+
+LOG = {"params": {"a": 1}, "metrics": {"ap": 0.5, "nothing": float("nan")}, "tags": {"gate": "validated"}, "tables": {}}
+
+
+def test_nothing_registered_yet(tmp_path):
+    with pytest.raises(ModelError, match=r"must hold a trained model, got none .* Run `errdetect train`"):
+        Registry(tmp_path, "m").load()
+
+
+def test_only_accepted_models_are_registered(bundle, examples, tmp_path, capfd):
+    registry = Registry(tmp_path / "models", "shop")
+    assert registry.record(bundle, accept=False, **LOG) is None
+    with pytest.raises(ModelError, match="none named 'shop'"):
+        registry.load()
+    assert registry.record(bundle, accept=True, **LOG) == "1"
+    assert registry.record(bundle, accept=True, **LOG) == "2"
+    back, version = registry.load()
+    assert version == "2"
+    X = bundle.detector.features(examples.decisions.head(5))
+    assert back.probability(X).tolist() == bundle.probability(X).tolist()
+    assert capfd.readouterr().out == ""
+
+
+def test_mlflow_serves_it(bundle, examples, tmp_path):
+    import mlflow
+
+    registry = Registry(tmp_path / "models", "shop")
+    registry.record(bundle, accept=True, **LOG)
+    mlflow.set_tracking_uri(registry.uri)
+    mlflow.set_registry_uri(registry.uri)
+    served = mlflow.pyfunc.load_model("models:/shop@champion")
+    frame = examples.decisions.head(20).drop(columns="enforced")
+    expected = bundle.probability(bundle.detector.features(examples.decisions.head(20)))
+    assert served.predict(frame)["p_error"].tolist() == pytest.approx(expected.tolist())
+    with pytest.raises(Exception, match="must have the column 'action'"):
+        served.predict(pd.DataFrame({"score": [0.5]}))
+    stored = {p.suffix for p in (tmp_path / "models" / "artifacts").rglob("*") if p.is_file()}
+    assert not stored & {".pkl", ".pickle", ".joblib", ".cloudpickle"}

@@ -1,0 +1,130 @@
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from errdetect.errors import DataError, ModelError
+from errdetect.model.bundle import Bundle, hash_ids, load_bundle, save_bundle
+from errdetect.model.detector import Detector, Examples
+from errdetect.model.training import Trained, train_detector
+
+HOW = {
+    "parts": (0.6, 0.2, 0.2),
+    "leave_out": (),
+    "text": True,
+    "trials": 1,
+    "seconds": None,
+    "budgets": [0.05, 0.2],
+    "resamples": 60,
+    "min_errors": 5,
+    "seed": 0,
+    "threads": 1,
+}
+
+
+@pytest.fixture(scope="session")
+def trained(examples) -> Trained:
+    return train_detector(examples, **HOW)
+
+
+def value(trained: Trained, method: str, measure: str = "average_precision") -> float:
+    table = trained.evaluation
+    return float(table[(table["method"] == method) & (table["measure"] == measure)]["value"].iloc[0])
+
+
+def test_learns_what_the_margin_cannot_see(trained):
+    assert trained.verdict.answer == "validated"
+    assert value(trained, "errdetect") > value(trained, "margin") + 0.1
+    assert value(trained, "errdetect") > value(trained, "random") + 0.2
+
+
+def test_noise_is_not_validated(examples):
+    """Labels that nothing can tell must not look learnt: the leak that a sloppy split would show."""
+    rng = np.random.default_rng(5)
+    noise = dataclasses.replace(examples, error=rng.permutation(examples.error), violates=rng.permutation(examples.violates))
+    result = train_detector(noise, **HOW)
+    table = result.evaluation.set_index(["method", "measure"])
+    assert table.loc[("random", "lead"), "low"] < 0.03
+    assert value(result, "errdetect") < value(result, "random") + 0.08
+
+
+def test_contributions_add_up_to_the_prediction(trained, examples):
+    X = trained.detector.features(examples.decisions.head(200))
+    parts = trained.detector.contributions(X, threads=1)
+    np.testing.assert_allclose(parts.sum(axis=1), trained.detector.raw(X, threads=1), atol=1e-6)
+
+
+def test_a_row_s_score_does_not_depend_on_its_neighbours(trained, examples):
+    detector = trained.detector
+    whole = detector.raw(detector.features(examples.decisions), threads=1)
+    part = detector.raw(detector.features(examples.decisions.iloc[[7, 3]]), threads=1)
+    np.testing.assert_allclose(part, whole[[7, 3]])
+
+
+def test_equal_input_gives_an_equal_model(trained, examples):
+    again = train_detector(examples, **HOW)
+    for head, trees in trained.detector.trees.items():
+        assert again.detector.trees[head].model_to_string() == trees.model_to_string()
+    assert again.calibrator == trained.calibrator
+    pd.testing.assert_frame_equal(again.evaluation, trained.evaluation)
+
+
+def test_later_labels_are_kept_from_earlier_models(examples):
+    """The evaluation's models see only labels known when their part ended."""
+    asked = []
+
+    def early(moment: pd.Timestamp, part: Examples) -> Examples:
+        asked.append((moment, part.decisions["decided_at"].max()))
+        return part
+
+    train_detector(examples, **HOW, early=early)
+    assert [moment > latest for moment, latest in asked] == [True, True]
+
+
+def test_bundle_comes_back_whole(trained, examples, tmp_path):
+    ids = np.unique(hash_ids(examples.decisions["decision_id"]))
+    bundle = Bundle(trained.detector, trained.calibrator, ids, {"labels": 3})
+    save_bundle(bundle, tmp_path)
+    back = load_bundle(tmp_path)
+    X = bundle.detector.features(examples.decisions)
+    np.testing.assert_array_equal(back.detector.features(examples.decisions), X)
+    np.testing.assert_array_equal(back.probability(X), bundle.probability(X))
+    assert back.about == {"labels": 3}
+    assert back.in_sample(pd.Series(["d00000", "other"])).tolist() == [True, False]
+    assert {p.suffix for p in tmp_path.iterdir()} <= {".json", ".txt", ".npy", ".npz"}
+
+
+def test_damaged_bundles_are_named(trained, examples, tmp_path):
+    save_bundle(Bundle(trained.detector, trained.calibrator, np.zeros(0, np.uint64)), tmp_path)
+    (tmp_path / "trees_error.txt").unlink()
+    with pytest.raises(ModelError, match="model's files must be whole, got FileNotFoundError"):
+        load_bundle(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("turn", "says"),
+    [
+        (lambda e: e.take(np.arange(30)), "at least 50 labelled decisions, got 30"),
+        (lambda e: e.take(e.error == 0), "none is an error"),
+        (lambda e: e.take(e.error == 1), "all are errors"),
+    ],
+)
+def test_labels_that_teach_nothing(examples, turn, says):
+    with pytest.raises(DataError, match=says):
+        train_detector(turn(examples), **HOW)
+
+
+def test_too_few_errors_is_unknown_not_validated(examples):
+    few = examples.take((examples.error == 0) | (np.arange(len(examples)) % 40 == 0))
+    result = train_detector(few, **{**HOW, "min_errors": 30})
+    assert result.verdict.answer == "unknown"
+    assert "at least 30 of each are needed" in result.verdict.why
+
+
+def test_without_text_and_without_score(examples):
+    bare = examples.take(np.arange(600))
+    frame = bare.decisions.drop(columns=["text", "score", "threshold", "moderator"])
+    result = train_detector(dataclasses.replace(bare, decisions=frame), **HOW)
+    assert isinstance(result.detector, Detector)
+    assert result.detector.text is None

@@ -21,7 +21,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from ppi_py import ppi_mean_ci
 from scipy.optimize import brentq
 from scipy.special import expit, logit
 from scipy.stats import beta, binom
@@ -43,9 +42,9 @@ SIZES = (200, 1000, 5000)
 SCOPES = ("whole", "segment")
 
 #: Three sites of unequal work: share, sensitivity and false alarms at middling difficulty.
-SITES = ((0.5, 0.95, 0.02), (0.3, 0.92, 0.03), (0.2, 0.85, 0.05))
+SITES = ((0.5, 0.95, 0.02), (0.3, 0.93, 0.03), (0.2, 0.88, 0.05))
 #: How strongly an item's difficulty moves a reviewer's odds.
-DIFFICULTY = 1.0
+DIFFICULTY = 0.7
 GOLDEN_PER_SITE = 300
 #: Share of wrongful actions that are appealed with success; the rest nobody hears of.
 APPEALED = 0.1
@@ -97,12 +96,13 @@ def world(rate: float, seed: int) -> World:
 
     p = risk(brentq(lambda s: auroc(s) - AUROC, 0.1, 6, xtol=1e-3))
     share = np.array([s[0] for s in SITES])
+    wrong = rng.random(N) < p
     return World(
         p=p,
-        wrong=rng.random(N) < p,
+        wrong=wrong,
         features=features,
         # Decisions near the boundary are harder, so reviewers' error leans on P(error).
-        difficulty=DIFFICULTY * (0.5 * rng.standard_normal(N) + 0.5 * (x - x.mean())),
+        difficulty=DIFFICULTY * (rng.standard_normal(N) + 0.5 * (x - x[wrong].mean())),
         site=rng.choice(len(SITES), N, p=share),
         segment=rng.random(N) < np.where(x > 0, 0.3, 0.1),
     )
@@ -255,6 +255,8 @@ def peers(
     cells: Cells, controls: list[np.ndarray], inside: np.ndarray
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Intervals of the naive mean, plain AIPW and ppi-python on the same audits."""
+    from ppi_py import ppi_mean_ci  # once main() took this folder off the path
+
     n, x = cells.draws, cells.over_draws(cells.draw_error)
     found = {"naive": clopper_pearson(np.round(x), n)}
     low, high = np.zeros((2, cells.size)), np.zeros((2, cells.size))
@@ -342,9 +344,21 @@ def summary(
 
 def table(frame: pd.DataFrame) -> str:
     """Markdown: one line a cell."""
-    names = (
-        "rate design reviewers ranker n scope errors coverage width naive AIPW ppi proxy".split()
-    )
+    names = [
+        "rate",
+        "design",
+        "reviewers",
+        "ranker",
+        "n",
+        "scope",
+        "errors",
+        "coverage",
+        "width",
+        "naive",
+        "AIPW",
+        "ppi",
+        "proxy",
+    ]
     lines = ["| " + " | ".join(names) + " |", "|" + " --- |" * len(names)]
     for row in frame.to_dict("records"):
         peers_text = [
@@ -352,7 +366,7 @@ def table(frame: pd.DataFrame) -> str:
             for k in ("naive", "aipw", "ppi")
         ]
         values = [
-            *(str(row[k]) for k in ("rate", "design", "reviewers", "ranker", "n", "scope")),
+            *(str(row[key]) for key in keys),
             f"{row['errors_per_audit']:.1f}",
             f"{row['errdetect_coverage']:.3f}",
             f"{row['errdetect_width']:.2f}",
@@ -381,6 +395,9 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     options = parser.parse_args()
+    # numba, under ppi-python, imports a package of this file's name: it must not find this file.
+    here = Path(__file__).resolve().parent
+    sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != here]
     cells = [c for c in all_cells(options.extra) if re.search(options.cells, str(c))]
     options.out.mkdir(parents=True, exist_ok=True)
     rows = []

@@ -1,6 +1,6 @@
 """Every night: score the day's decisions, and hand the queue to the reviewers.
 
-    python pipelines/nightly_score.py CONFIG DECISIONS OUT [KEY=VALUE ...]
+python pipelines/nightly_score.py CONFIG DECISIONS OUT [KEY=VALUE ...]
 """
 
 import sys

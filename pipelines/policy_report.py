@@ -1,6 +1,6 @@
 """Every month: estimate error rates from the audit, and write the policy report.
 
-    python pipelines/policy_report.py CONFIG OUT [KEY=VALUE ...]
+python pipelines/policy_report.py CONFIG OUT [KEY=VALUE ...]
 """
 
 import sys

@@ -19,5 +19,7 @@ def shared_data() -> Path:
     """The folder of real data sets; tests that use it skip where it is absent."""
     place = Path(os.environ.get("ERRDETECT_SHARED", REPO.parent / "shared")) / "data"
     if not place.is_dir():
-        pytest.skip(f"the real data sets are not beside this checkout ({place}); set ERRDETECT_SHARED")
+        pytest.skip(
+            f"the real data sets are not beside this checkout ({place}); set ERRDETECT_SHARED"
+        )
     return place

@@ -35,7 +35,9 @@ def test_three_lines_are_enough(write, tmp_path):
 
 def test_every_fault_is_told_at_once(write):
     told = faults(
-        write("version: 2\ndata: {decision: d}\ntrain: {trials: -1, parts: [0.5, 0.5, 0.5]}\nqueue: {budget: 0}\n")
+        write(
+            "version: 2\ndata: {decision: d}\ntrain: {trials: -1, parts: [0.5, 0.5, 0.5]}\nqueue: {budget: 0}\n"
+        )
     )
     assert len(told) == 6
     text = "\n".join(told)
@@ -65,8 +67,14 @@ def test_missing_file(tmp_path):
 
 
 def test_overrides(write):
-    config = load_config(write(MINIMAL), ["train.trials=50", "data.actions={block: enforce}", "queue.budget=0.2"])
-    assert (config.train.trials, config.queue.budget, config.data.actions) == (50, 0.2, {"block": "enforce"})
+    config = load_config(
+        write(MINIMAL), ["train.trials=50", "data.actions={block: enforce}", "queue.budget=0.2"]
+    )
+    assert (config.train.trials, config.queue.budget, config.data.actions) == (
+        50,
+        0.2,
+        {"block": "enforce"},
+    )
     assert faults(write(MINIMAL), "train.trials") == [
         "--set must look like key.key=value, got 'train.trials'. Write --set train.trials=50."
     ]

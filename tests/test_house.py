@@ -17,7 +17,11 @@ ONLY_IN = {"mlflow": "errdetect/model/registry.py", "optuna": "errdetect/model/t
 @pytest.mark.parametrize("name", MODULES)
 def test_public_names_are_listed(name):
     module = importlib.import_module(name)
-    own = {n for n, v in vars(module).items() if getattr(v, "__module__", None) == name and not n.startswith("_")}
+    own = {
+        n
+        for n, v in vars(module).items()
+        if getattr(v, "__module__", None) == name and not n.startswith("_")
+    }
     listed = set(getattr(module, "__all__", ()))
     assert all(hasattr(module, n) for n in listed)
     if not name.endswith(".cli"):
@@ -36,13 +40,19 @@ def test_outside_packages_are_known_in_one_file(repo):
 
 
 def test_files_stay_livable(repo):
-    long = {p.name: n for p in (repo / "src").rglob("*.py") if (n := len(p.read_text(encoding="utf-8").split("\n"))) > 401}
+    long = {
+        p.name: n
+        for p in (repo / "src").rglob("*.py")
+        if (n := len(p.read_text(encoding="utf-8").split("\n"))) > 401
+    }
     assert not long
 
 
 def test_nothing_is_pickled(repo):
     for path in (repo / "src").rglob("*.py"):
-        names = {name for imported in _imports(path.read_text(encoding="utf-8")) for name in imported}
+        names = {
+            name for imported in _imports(path.read_text(encoding="utf-8")) for name in imported
+        }
         assert not names & {"pickle", "joblib", "cloudpickle", "dill", "shelve", "marshal"}, path
 
 
@@ -53,7 +63,12 @@ def test_help_is_quick():
     spent = []
     for _ in range(3):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        shown = subprocess.run([sys.executable, "-m", "errdetect", "--help"], capture_output=True, text=True, check=True)
+        shown = subprocess.run(
+            [sys.executable, "-m", "errdetect", "--help"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         spent.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     assert "errdetect demo" in shown.stdout

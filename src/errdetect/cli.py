@@ -29,7 +29,8 @@ app = typer.Typer(
 
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="The YAML config file.")]
 Overrides = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key, e.g. train.trials=50.")
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a key, e.g. train.trials=50."),
 ]
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the outputs.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
@@ -59,7 +60,9 @@ def _root(
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for the demo.")] = Path("errdetect-demo"),
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for the demo.")] = Path(
+        "errdetect-demo"
+    ),
     decisions: Annotated[int, typer.Option(help="Decisions to simulate.")] = 60_000,
     seed: Annotated[int, typer.Option(help="Which marketplace.")] = 7,
     as_json: Json = False,
@@ -79,7 +82,9 @@ def simulate(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for the tables.")],
     decisions: Annotated[int, typer.Option(help="How many decisions.")] = 100_000,
     days: Annotated[int, typer.Option(help="How many days.")] = 180,
-    seed: Annotated[int, typer.Option(help="Which marketplace; the same seed gives the same bytes.")] = 0,
+    seed: Annotated[
+        int, typer.Option(help="Which marketplace; the same seed gives the same bytes.")
+    ] = 0,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -93,10 +98,13 @@ def simulate(
 
 
 @app.command()
-def validate(config: ConfigFile, overrides: Overrides = None, as_json: Json = False, quiet: Quiet = False) -> None:
+def validate(
+    config: ConfigFile, overrides: Overrides = None, as_json: Json = False, quiet: Quiet = False
+) -> None:
     """Show every fault of config and data at once, with counts and examples.
 
-    Exit status 2 if anything would keep the other commands from working.
+    Exit status 2 if something is wrong. Single rows that cannot be used do not stop the other commands: they
+    go on with the rest and write what they left out to rejects.parquet.
 
     Example: `errdetect validate market/config.yaml`
     """
@@ -109,7 +117,9 @@ def validate(config: ConfigFile, overrides: Overrides = None, as_json: Json = Fa
 
 
 @app.command()
-def train(config: ConfigFile, overrides: Overrides = None, as_json: Json = False, quiet: Quiet = False) -> None:
+def train(
+    config: ConfigFile, overrides: Overrides = None, as_json: Json = False, quiet: Quiet = False
+) -> None:
     """Learn from reviews which decisions are wrong, and register the model if it is good enough.
 
     Exit status 1 if the gate says no, or cannot tell.
@@ -129,9 +139,13 @@ def train(config: ConfigFile, overrides: Overrides = None, as_json: Json = False
 @app.command()
 def score(
     config: ConfigFile,
-    decisions: Annotated[str, typer.Option("--decisions", metavar="FILE", help="Decisions to score; a path or glob.")],
+    decisions: Annotated[
+        str, typer.Option("--decisions", metavar="FILE", help="Decisions to score; a path or glob.")
+    ],
     out: Out,
-    budget: Annotated[int | None, typer.Option(min=1, help="Reviews to queue; default: the config's.")] = None,
+    budget: Annotated[
+        int | None, typer.Option(min=1, help="Reviews to queue; default: the config's.")
+    ] = None,
     overrides: Overrides = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -142,14 +156,19 @@ def score(
     """
     from errdetect.jobs.score import score as run
 
-    _show(run(_load(config, overrides), decisions, out, budget=budget, progress=_progress(quiet)), as_json)
+    _show(
+        run(_load(config, overrides), decisions, out, budget=budget, progress=_progress(quiet)),
+        as_json,
+    )
 
 
 @app.command()
 def estimate(
     config: ConfigFile,
     out: Out,
-    by: Annotated[str, typer.Option(metavar="COL,COL", help="Columns of the decisions to split by.")] = "",
+    by: Annotated[
+        str, typer.Option(metavar="COL,COL", help="Columns of the decisions to split by.")
+    ] = "",
     start: Annotated[datetime | None, typer.Option("--from", help="First day (UTC).")] = None,
     end: Annotated[datetime | None, typer.Option("--to", help="Day after the last (UTC).")] = None,
     overrides: Overrides = None,
@@ -164,13 +183,24 @@ def estimate(
 
     columns = [name.strip() for name in by.split(",") if name.strip()]
     result = run(
-        _load(config, overrides), out, by=columns, start=_utc(start), end=_utc(end), progress=_progress(quiet)
+        _load(config, overrides),
+        out,
+        by=columns,
+        start=_utc(start),
+        end=_utc(end),
+        progress=_progress(quiet),
     )
     _show(result, as_json)
 
 
 @app.command()
-def report(config: ConfigFile, out: Out, overrides: Overrides = None, as_json: Json = False, quiet: Quiet = False) -> None:
+def report(
+    config: ConfigFile,
+    out: Out,
+    overrides: Overrides = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
     """Write the policy report: one HTML page for people who own the rules, and its tables.
 
     Example: `errdetect report market/config.yaml --out report`
@@ -199,4 +229,6 @@ def _progress(quiet: bool) -> Callable[[str], None]:
 def _show(result: Any, as_json: bool) -> None:
     from errdetect.jobs.summaries import plain, say
 
-    typer.echo(json.dumps(plain(result), ensure_ascii=False, allow_nan=False) if as_json else say(result))
+    typer.echo(
+        json.dumps(plain(result), ensure_ascii=False, allow_nan=False) if as_json else say(result)
+    )

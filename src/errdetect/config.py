@@ -44,7 +44,9 @@ class _Strict(BaseModel):
 class Data(_Strict):
     """Where the tables are and what their columns and actions mean."""
 
-    folder: str | None = Field(None, description="where the paths below start; default: the config's folder")
+    folder: str | None = Field(
+        None, description="where the paths below start; default: the config's folder"
+    )
     decisions: str | list[str] = Field(description="path, list of paths, or glob")
     reviews: str | list[str] | None = Field(None, description="path, list of paths, or glob")
     policies: str | None = Field(None, description="the policy catalogue (YAML)")

@@ -168,7 +168,8 @@ def test_strikes_are_those_known_at_the_time(log):
     busy = log["account_id"].value_counts().index[:40]
     for _, own in log[log["account_id"].isin(busy)].groupby("account_id"):
         earlier = own["enforced"].astype(int).cumsum() - own["enforced"]
-        assert (own["prior_strikes"] - earlier).nunique() == 1
+        before = own["prior_strikes"] - earlier
+        assert (before == before.iloc[0]).all()
 
 
 def test_versions_follow_each_other(log):
@@ -272,13 +273,12 @@ def test_the_margin_ranks_and_can_be_beaten(log):
 
 
 def test_no_single_column_gives_the_truth_away(log):
-    rank = log.select_dtypes("number").rank()
-    error = log["is_error"].to_numpy()
-    n, n_error = len(error), error.sum()
-    for name in rank:
-        there = rank[name].fillna(rank[name].median()).to_numpy()
-        auc = (there[error].sum() - n_error * (n_error + 1) / 2) / (n_error * (n - n_error))
-        assert abs(auc - 0.5) < 0.30, name
+    for name in log.select_dtypes("number"):
+        there = log[log[name].notna()]
+        rank, error = there[name].rank().to_numpy(), there["is_error"].to_numpy()
+        n, n_error = len(error), error.sum()
+        auc = (rank[error].sum() - n_error * (n_error + 1) / 2) / (n_error * (n - n_error))
+        assert 0.2 < auc < 0.8, name
     for name in ("market", "category", "seller_size", "action", "moderator_version"):
         assert log.groupby(name)["is_error"].mean().max() < 0.5, name
 

@@ -32,7 +32,9 @@ def test_ids_times_and_exposure_are_no_features(decisions):
     assert encoding.numeric == ("price", "trusted")
     assert set(encoding.categorical) == {"action", "policy_id"}
     assert encoding.left_out == {"serial": "hardly any of its values repeats"}
-    assert not {"decision_id", "item_id", "account_id", "decided_at", "exposure", "serial"} & set(encoding.names)
+    assert not {"decision_id", "item_id", "account_id", "decided_at", "exposure", "serial"} & set(
+        encoding.names
+    )
 
 
 def test_left_out_by_config(decisions):
@@ -77,7 +79,9 @@ def test_float64_throughout(decisions):
 def test_text_logits_are_turned_to_the_decision_s_side(decisions):
     texts = decisions.assign(text="some words")
     encoding = learn_encoding(texts)
-    X = pd.DataFrame(build_features(texts, encoding, np.full((200, 2), 3.0)), columns=list(encoding.names))
+    X = pd.DataFrame(
+        build_features(texts, encoding, np.full((200, 2), 3.0)), columns=list(encoding.names)
+    )
     assert set(X.loc[decisions["enforced"], "text_char_logit_against"]) == {-3.0}
     assert set(X.loc[~decisions["enforced"], "text_char_logit_against"]) == {3.0}
     assert encoding.inputs[-1] == "text"

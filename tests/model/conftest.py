@@ -13,7 +13,9 @@ def make_examples(n: int = 1500, seed: int = 0, *, text: bool = True) -> Example
     category = rng.choice(["toys", "watches", "shoes"], n)
     trap = rng.random(n) < 0.3
     violates = rng.random(n) < np.where(category == "watches", 0.4, 0.15)
-    seen = violates & ~((category == "watches") & (rng.random(n) < 0.7)) | trap & (rng.random(n) < 0.3)
+    seen = violates & ~((category == "watches") & (rng.random(n) < 0.7)) | trap & (
+        rng.random(n) < 0.3
+    )
     score = np.clip(0.3 + 0.4 * seen + rng.normal(0, 0.12, n), 0, 1)
     enforced = score > 0.5
     frame = pd.DataFrame(
@@ -30,7 +32,10 @@ def make_examples(n: int = 1500, seed: int = 0, *, text: bool = True) -> Example
         }
     )
     if text:
-        frame["text"] = [f"nice {c} {'replica' if t else 'original'}" for c, t in zip(category, trap, strict=True)]
+        frame["text"] = [
+            f"nice {c} {'replica' if t else 'original'}"
+            for c, t in zip(category, trap, strict=True)
+        ]
     error = (violates != enforced).astype(float)
     return Examples(frame, error, violates.astype(float), np.ones(n), np.ones(n))
 

@@ -17,9 +17,9 @@ def test_small_cells_are_shrunk_towards_their_parent():
     y = np.append(np.repeat([1.0, 0.0], 100), 1.0)
     rates = fit_segment_rate(frame, y, np.ones(201))
     assert rates.rate(frame)[-1] < 0.65
-    assert rates.rate(pd.DataFrame({"policy_id": ["never seen"], "enforced": [True]}))[0] == pytest.approx(
-        rates.overall
-    )
+    assert rates.rate(pd.DataFrame({"policy_id": ["never seen"], "enforced": [True]}))[
+        0
+    ] == pytest.approx(rates.overall)
 
 
 @pytest.fixture
@@ -31,13 +31,23 @@ def held_out():
 
 @pytest.mark.parametrize(
     ("mine", "other", "answer"),
-    [("good", "noise", "validated"), ("noise", "good", "rejected"), ("upside down", "noise", "rejected")],
+    [
+        ("good", "noise", "validated"),
+        ("noise", "good", "rejected"),
+        ("upside down", "noise", "rejected"),
+    ],
 )
 def test_gate(held_out, mine, other, answer):
     y, p, rng = held_out
     rankings = {"good": p, "noise": rng.random(2000), "upside down": 1 - p}
     table = evaluate(
-        y, rankings[mine], {"margin": rankings[other]}, np.ones(2000), budgets=[0.1], resamples=100, rng=rng
+        y,
+        rankings[mine],
+        {"margin": rankings[other]},
+        np.ones(2000),
+        budgets=[0.1],
+        resamples=100,
+        rng=rng,
     )
     verdict = judge(table, y, min_errors=5)
     assert verdict.answer == answer
@@ -46,8 +56,12 @@ def test_gate(held_out, mine, other, answer):
 
 def test_evaluation_s_intervals_hold_the_value(held_out):
     y, p, rng = held_out
-    table = evaluate(y, p, {"margin": -p}, np.ones(2000), budgets=[0.05, 0.2], resamples=200, rng=rng)
+    table = evaluate(
+        y, p, {"margin": -p}, np.ones(2000), budgets=[0.05, 0.2], resamples=200, rng=rng
+    )
     known = table.dropna()
     known = known[known["measure"] != "calibration_error"]
-    assert ((known["low"] <= known["value"] + 1e-9) & (known["value"] <= known["high"] + 1e-9)).all()
+    assert (
+        (known["low"] <= known["value"] + 1e-9) & (known["value"] <= known["high"] + 1e-9)
+    ).all()
     assert table[table["method"] == "random"]["value"].head(2).tolist() == [0.05, 0.2]

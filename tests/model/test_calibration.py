@@ -21,7 +21,12 @@ def test_true_probabilities_are_left_alone():
 
 
 @pytest.mark.parametrize(
-    "turn", [lambda r: expit(2.2 * r + 1), lambda r: expit(0.4 * r - 1), lambda r: np.where(r > 0, 0.6, 0.05)]
+    "turn",
+    [
+        lambda r: expit(2.2 * r + 1),
+        lambda r: expit(0.4 * r - 1),
+        lambda r: np.where(r > 0, 0.6, 0.05),
+    ],
 )
 def test_false_ones_are_put_right_on_new_data(turn):
     raw, y, _ = draw(turn)

@@ -2,9 +2,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import average_precision_score, log_loss as sk_log_loss
+from sklearn.metrics import average_precision_score
+from sklearn.metrics import log_loss as sk_log_loss
 
-from errdetect.model.metrics import average_precision, bootstrap, calibration_error, log_loss, recall_at
+from errdetect.model.metrics import (
+    average_precision,
+    bootstrap,
+    calibration_error,
+    log_loss,
+    recall_at,
+)
 
 
 def cases(seed: int, n: int = 300) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -18,7 +25,9 @@ def cases(seed: int, n: int = 300) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def test_agrees_with_scikit_learn(seed):
     y, score, w = cases(seed)
     assert average_precision(y, score) == pytest.approx(average_precision_score(y, score))
-    assert average_precision(y, score, w) == pytest.approx(average_precision_score(y, score, sample_weight=w))
+    assert average_precision(y, score, w) == pytest.approx(
+        average_precision_score(y, score, sample_weight=w)
+    )
     p = np.clip(score, 0.01, 0.99)
     assert log_loss(y, p, w) == pytest.approx(sk_log_loss(y, p, sample_weight=w))
 
@@ -28,7 +37,9 @@ def test_a_weight_is_so_many_equal_rows(seed):
     y, score, w = cases(seed, 80)
     many = np.repeat(np.arange(80), w.astype(int))
     budgets = [0.05, 0.2, 0.7]
-    np.testing.assert_allclose(recall_at(y, score, budgets, w), recall_at(y[many], score[many], budgets))
+    np.testing.assert_allclose(
+        recall_at(y, score, budgets, w), recall_at(y[many], score[many], budgets)
+    )
 
 
 def test_ties_are_shared_evenly():
@@ -65,7 +76,10 @@ def test_bootstrap_covers():
         rng = np.random.default_rng(seed)
         x = (rng.random(100) < 0.3).astype(float)
         low, high = bootstrap(
-            lambda w, x=x: np.array([np.average(x, weights=w)]), np.ones(100), resamples=200, rng=rng
+            lambda w, x=x: np.array([np.average(x, weights=w)]),
+            np.ones(100),
+            resamples=200,
+            rng=rng,
         )
         hits += int(low[0] <= 0.3 <= high[0])
     assert hits >= 180

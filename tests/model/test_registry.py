@@ -18,11 +18,18 @@ def bundle(examples) -> Bundle:
     return Bundle(trained.detector, trained.calibrator, ids, {"actions": {"block": "enforce"}})
 
 
-LOG = {"params": {"a": 1}, "metrics": {"ap": 0.5, "nothing": float("nan")}, "tags": {"gate": "validated"}, "tables": {}}
+LOG = {
+    "params": {"a": 1},
+    "metrics": {"ap": 0.5, "nothing": float("nan")},
+    "tags": {"gate": "validated"},
+    "tables": {},
+}
 
 
 def test_nothing_registered_yet(tmp_path):
-    with pytest.raises(ModelError, match=r"must hold a trained model, got none .* Run `errdetect train`"):
+    with pytest.raises(
+        ModelError, match=r"must hold a trained model, got none .* Run `errdetect train`"
+    ):
         Registry(tmp_path, "m").load()
 
 

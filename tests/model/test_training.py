@@ -30,7 +30,9 @@ def trained(examples) -> Trained:
 
 def value(trained: Trained, method: str, measure: str = "average_precision") -> float:
     table = trained.evaluation
-    return float(table[(table["method"] == method) & (table["measure"] == measure)]["value"].iloc[0])
+    return float(
+        table[(table["method"] == method) & (table["measure"] == measure)]["value"].iloc[0]
+    )
 
 
 def test_learns_what_the_margin_cannot_see(trained):
@@ -42,7 +44,9 @@ def test_learns_what_the_margin_cannot_see(trained):
 def test_noise_is_not_validated(examples):
     """Labels that nothing can tell must not look learnt: the leak that a sloppy split would show."""
     rng = np.random.default_rng(5)
-    noise = dataclasses.replace(examples, error=rng.permutation(examples.error), violates=rng.permutation(examples.violates))
+    noise = dataclasses.replace(
+        examples, error=rng.permutation(examples.error), violates=rng.permutation(examples.violates)
+    )
     result = train_detector(noise, **HOW)
     table = result.evaluation.set_index(["method", "measure"])
     assert table.loc[("random", "lead"), "low"] < 0.03

@@ -51,6 +51,14 @@ def test_the_claim_of_appeals_is_held_against_the_interval(make, proxy, verdict)
     assert claim.verdict == verdict
 
 
+def test_the_gap_is_that_of_the_numbers_shown(make):
+    changes = {"estimate": 0.42555, "low": 0.398, "high": 0.453, "proxy": 0.03749}
+    claim = read_figure(row(make, **changes)).claim
+    assert claim is not None
+    assert claim.value == "3.7"
+    assert claim.verdict == "That is 38.9 of 100 less than the audit finds."
+
+
 def test_no_claim_where_the_proxy_has_no_meaning(make):
     assert read_figure(row(make, proxy=float("nan"))).claim is None
 

@@ -104,23 +104,17 @@ def survey_files(
         there is no row.
     """
     facts = [_look_through(file, schema[0].name, columns, batch_rows) for file in files]
-    found = list(dict.fromkeys(name for one in facts for name in one.looks))
-    named = _checked_mapping(files, facts, schema, columns, drop)
-    for one in facts:
-        one.looks = {
-            named.get(k, k): v for k, v in one.looks.items() if k not in drop and not _is_index(k)
-        }
-        one.gaps = {named.get(name, name) for name in one.gaps}
     if not any(one.n_rows + one.broken for one in facts):
         where = ", ".join(str(file.path) for file in files)
         raise DataError(f"{where} must hold at least one row, got none. Check how it was written.")
+    found = list(dict.fromkeys(name for one in facts for name in one.looks))
+    named = _checked_mapping(files, facts, schema, columns, drop)
+    for one in facts:
+        kept = {k: v for k, v in one.looks.items() if k not in drop and not _is_index(k)}
+        one.looks = {named.get(name, name): look for name, look in kept.items()}
+        one.gaps = {named.get(name, name) for name in one.gaps}
     _require(files, facts, schema, found)
-    told = _common_notes(files, facts, found, drop, schema)
-    told += [
-        f"columns: there is no {user!r}; {ours} is there under its own name"
-        for user, ours in columns.items()
-        if user not in found and ours in found
-    ]
+    told = _file_notes(files, facts, schema) + _option_notes(found, columns, drop)
     kinds, more = _feature_kinds(facts, {column.name for column in schema}, keep=features)
     present = {name for one in facts for name in one.looks}
     return Survey(
@@ -272,14 +266,10 @@ def _require(
             )
 
 
-def _common_notes(
-    files: Sequence[SourceFile],
-    facts: Sequence[_FileFacts],
-    found: Collection[str],
-    drop: Collection[str],
-    schema: Sequence[Column],
+def _file_notes(
+    files: Sequence[SourceFile], facts: Sequence[_FileFacts], schema: Sequence[Column]
 ) -> list[str]:
-    """Tell of empty files, columns that only some files have, and drops that dropped nothing."""
+    """Tell of empty files, and of columns that only some files have."""
     told = [
         f"{file.path} holds no row"
         for file, one in zip(files, facts, strict=True)
@@ -293,9 +283,20 @@ def _common_notes(
         if lacking:
             named = ", ".join(lacking[:3]) + (", ..." if len(lacking) > 3 else "")
             told.append(f"{name}: missing in {len(lacking)} of {len(full)} files ({named})")
-    told += [f"drop: there is no column {name!r}" for name in sorted(set(drop) - set(found))]
-    told += [f"{name!r}: a saved row index, left out" for name in found if _is_index(name)]
     return told
+
+
+def _option_notes(
+    found: Collection[str], columns: Mapping[str, str], drop: Collection[str]
+) -> list[str]:
+    """Tell of mappings and drops that met no column, and of what was dropped unasked."""
+    told = [
+        f"columns: there is no {user!r}; {ours} is there under its own name"
+        for user, ours in columns.items()
+        if user not in found and ours in found
+    ]
+    told += [f"drop: there is no column {name!r}" for name in sorted(set(drop) - set(found))]
+    return told + [f"{name!r}: a saved row index, left out" for name in found if _is_index(name)]
 
 
 def _feature_kinds(

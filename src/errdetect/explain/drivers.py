@@ -11,7 +11,9 @@ __all__ = ["drivers"]
 Floats = npt.NDArray[np.float64]
 
 
-def drivers(decisions: pd.DataFrame, grouped: pd.DataFrame, p_error: Floats, words: Words) -> pd.DataFrame:
+def drivers(
+    decisions: pd.DataFrame, grouped: pd.DataFrame, p_error: Floats, words: Words
+) -> pd.DataFrame:
     """Add up what each reason pushes towards error, by policy and for the whole.
 
     Parameters

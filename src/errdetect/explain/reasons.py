@@ -61,7 +61,13 @@ def group_contributions(contributions: Floats, names: Sequence[str]) -> pd.DataF
 
 
 def reasons(
-    decisions: pd.DataFrame, X: Floats, contributions: Floats, names: Sequence[str], words: Words, *, limit: int = 5
+    decisions: pd.DataFrame,
+    X: Floats,
+    contributions: Floats,
+    names: Sequence[str],
+    words: Words,
+    *,
+    limit: int = 5,
 ) -> list[list[Reason]]:
     """Say for each decision what is associated with its being an error.
 
@@ -94,7 +100,11 @@ def reasons(
         facts = {name: X[row, i] for name, i in place.items()}
         out.append(
             [
-                Reason(code=codes[g], text=_say(codes[g], record, facts, words), contribution=float(values[row, g]))
+                Reason(
+                    code=codes[g],
+                    text=_say(codes[g], record, facts, words),
+                    contribution=float(values[row, g]),
+                )
                 for g in order
                 if values[row, g] > 0
             ]
@@ -136,9 +146,16 @@ def _say(code: str, record: Mapping[Any, Any], facts: Mapping[str, float], words
         fill |= {"upper": f"{np.nan_to_num(facts['text_upper_share']):.0%}"}
     elif code == "other_scores":
         others = {n: v for n, v in facts.items() if n.startswith("score_")}
-        fill |= {"scores": ", ".join(f"{n.removeprefix('score_')} {_shown(v)}" for n, v in others.items())}
+        fill |= {
+            "scores": ", ".join(
+                f"{n.removeprefix('score_')} {_shown(v)}" for n, v in others.items()
+            )
+        }
     elif code == "moderator":
-        fill |= {"moderator": _shown(record.get("moderator")), "version": _shown(record.get("moderator_version"))}
+        fill |= {
+            "moderator": _shown(record.get("moderator")),
+            "version": _shown(record.get("moderator_version")),
+        }
     elif code == "action":
         fill |= {"action": _shown(record.get("action"))}
     elif fill["value"] == "unknown":

@@ -41,7 +41,9 @@ def load_words(path: Path | None = None) -> Words:
         isinstance(v, dict) and all(isinstance(t, str) for t in v.values()) for v in raw.values()
     ):
         do = "Copy errdetect's reasons.yaml and edit that."
-        raise ConfigError([sentence(f"'{path.name}'", "map each reason to its templates", "something else", do)])
+        raise ConfigError(
+            [sentence(f"'{path.name}'", "map each reason to its templates", "something else", do)]
+        )
     return {**own, **{str(k): {**own.get(str(k), {}), **v} for k, v in raw.items()}}
 
 

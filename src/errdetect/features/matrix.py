@@ -23,7 +23,10 @@ _NO_FEATURES = ("decision_id", "item_id", "account_id", "decided_at", "text", "e
 _MACHINE = ("score", "threshold", "enforced")
 _MIN_LEVEL, _MAX_LEVELS, _MIN_COVER = 10, 500, 0.05
 
-DERIVED_TEXT = tuple(f"{name}_against" for name in TEXT_COLUMNS) + ("text_logit_mean", "text_logit_spread")
+DERIVED_TEXT = tuple(f"{name}_against" for name in TEXT_COLUMNS) + (
+    "text_logit_mean",
+    "text_logit_spread",
+)
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,9 @@ class Encoding:
         return (*_MACHINE, *self.numeric, *self.categorical, *(("text",) if self.text else ()))
 
 
-def learn_encoding(decisions: pd.DataFrame, *, leave_out: Sequence[str] = (), text: bool = True) -> Encoding:
+def learn_encoding(
+    decisions: pd.DataFrame, *, leave_out: Sequence[str] = (), text: bool = True
+) -> Encoding:
     """Choose features and number categories from training decisions.
 
     Parameters
@@ -110,7 +115,9 @@ def learn_encoding(decisions: pd.DataFrame, *, leave_out: Sequence[str] = (), te
     return Encoding(tuple(sorted(numeric)), dict(sorted(categorical.items())), with_text, left_out)
 
 
-def build_features(decisions: pd.DataFrame, encoding: Encoding, text_logits: Floats | None) -> Floats:
+def build_features(
+    decisions: pd.DataFrame, encoding: Encoding, text_logits: Floats | None
+) -> Floats:
     """Build the matrix for decisions, for training and scoring alike.
 
     Parameters

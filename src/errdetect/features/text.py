@@ -140,7 +140,13 @@ def text_groups(texts: pd.Series) -> npt.NDArray[np.int64]:
 
 
 def _clean(texts: pd.Series) -> pd.Series:
-    return texts.astype("str").fillna("").str.slice(0, _MAX_CHARS).str.replace(_SPACE, " ", regex=True).str.strip()
+    return (
+        texts.astype("str")
+        .fillna("")
+        .str.slice(0, _MAX_CHARS)
+        .str.replace(_SPACE, " ", regex=True)
+        .str.strip()
+    )
 
 
 def _count(texts: pd.Series, view: View) -> sparse.csr_matrix:
@@ -163,7 +169,9 @@ def _weigh(counts: sparse.csr_matrix, idf: npt.NDArray[np.float32]) -> sparse.cs
     return sparse.diags(1 / np.where(norm > 0, norm, 1)).astype(np.float32) @ X
 
 
-def _logistic(X: sparse.csr_matrix, y: npt.NDArray[np.bool_], w: Floats, seed: int) -> tuple[Floats, float]:
+def _logistic(
+    X: sparse.csr_matrix, y: npt.NDArray[np.bool_], w: Floats, seed: int
+) -> tuple[Floats, float]:
     """Fit logistic regression; with one class only, the smoothed log-odds and no slopes."""
     if len(y) == 0 or y.all() or not y.any():
         share = (float((w * y).sum()) + 0.5) / (float(w.sum()) + 1)
@@ -173,7 +181,9 @@ def _logistic(X: sparse.csr_matrix, y: npt.NDArray[np.bool_], w: Floats, seed: i
     return model.coef_[0], float(model.intercept_[0])
 
 
-def _folds(groups: Sequence[int] | npt.NDArray[np.int64], folds: int, seed: int) -> npt.NDArray[np.int64]:
+def _folds(
+    groups: Sequence[int] | npt.NDArray[np.int64], folds: int, seed: int
+) -> npt.NDArray[np.int64]:
     """Deal groups to folds at random."""
     groups = np.asarray(groups)
     n_groups = int(groups.max()) + 1 if len(groups) else 0

@@ -29,7 +29,12 @@ class DemoResult:
 
 
 def demo(
-    out: str | Path, *, decisions: int = 60_000, days: int = 180, seed: int = 7, progress: Progress = lambda _: None
+    out: str | Path,
+    *,
+    decisions: int = 60_000,
+    days: int = 180,
+    seed: int = 7,
+    progress: Progress = lambda _: None,
 ) -> DemoResult:
     """Simulate a marketplace, train, score its last month, write queue and policy report.
 

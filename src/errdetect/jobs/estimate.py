@@ -63,7 +63,9 @@ def estimate(
     unknown = [name for name in by if name not in decisions]
     if unknown:
         do = f"Known: {', '.join(decisions.columns)}."
-        raise ConfigError([sentence("--by", "name columns of the decisions", ", ".join(unknown), do)])
+        raise ConfigError(
+            [sentence("--by", "name columns of the decisions", ", ".join(unknown), do)]
+        )
     reviews = tables.reviews.frame
     reviews = reviews[reviews["decision_id"].isin(decisions["decision_id"])]
     progress("estimating")
@@ -87,7 +89,9 @@ def _between(decisions: pd.DataFrame, start: datetime | None, end: datetime | No
     if end is not None:
         keep &= decisions["decided_at"] < pd.Timestamp(end)
     if not keep.any():
-        span = f"{decisions['decided_at'].min():%Y-%m-%d} to {decisions['decided_at'].max():%Y-%m-%d}"
+        span = (
+            f"{decisions['decided_at'].min():%Y-%m-%d} to {decisions['decided_at'].max():%Y-%m-%d}"
+        )
         got = f"{start or 'the start'} to {end or 'the end'}, while the decisions run from {span}"
         raise DataError(sentence("The period", "hold decisions", got, "Choose other dates."))
     return decisions[keep]

@@ -23,7 +23,7 @@ from errdetect.model.bundle import Bundle
 from errdetect.model.evaluation import MODEL
 from errdetect.model.registry import Registry
 from errdetect.policy.report import ReportContent, render_report, report_tables
-from errdetect.queue.selection import RANKED
+from errdetect.queue.selection import RANKED, budget_count
 from errdetect.queue.value import error_kinds, expected_harm
 from errdetect.schemas import AUDIT
 
@@ -45,7 +45,11 @@ class ReportResult:
 
 
 def report(
-    config: Config, out: str | Path, *, generated_at: datetime | None = None, progress: Progress = lambda _: None
+    config: Config,
+    out: str | Path,
+    *,
+    generated_at: datetime | None = None,
+    progress: Progress = lambda _: None,
 ) -> ReportResult:
     """Write the policy report of the config's data.
 
@@ -115,7 +119,11 @@ def _estimates(config: Config, tables: Tables) -> dict[str, Any]:
             frame = estimate_rates(decisions, reviews, by=[name], **how)
             estimates[name] = frame[frame[name].notna()]
     days = (decisions["decided_at"].max() - decisions["decided_at"].min()).days
-    period = decisions["decided_at"].dt.tz_localize(None).dt.to_period("M" if days >= _MONTHS_FROM else "W")
+    period = (
+        decisions["decided_at"]
+        .dt.tz_localize(None)
+        .dt.to_period("M" if days >= _MONTHS_FROM else "W")
+    )
     dated = decisions.assign(period_start=period.dt.start_time.dt.strftime("%Y-%m-%d"))
     trend = estimate_rates(dated, reviews, by=["period_start"], **how)
     return out | {"estimates": estimates, "trend": trend[trend["period_start"].notna()]}
@@ -129,22 +137,30 @@ def _model_parts(config: Config, tables: Tables, bundle: Bundle, version: str) -
     unseen = ~ids.isin(judged).to_numpy(bool) & ~bundle.in_sample(ids)
     about = bundle.about
     out: dict[str, Any] = {
-        "model": {"version": version, **{k: about[k] for k in ("trained_at", "labels", "errors") if k in about}},
+        "model": {
+            "version": version,
+            **{k: about[k] for k in ("trained_at", "labels", "errors") if k in about},
+        },
         "evaluation": _evaluation(about),
-        "evaluated_on": f"The {about['counts']['test_decisions']:,} latest decisions that people had judged by then.",
+        "evaluated_on": _evaluated_on(about),
     }
     open_ = decisions[unseen].reset_index(drop=True)
     if open_.empty:
         return out
     threads = config.train.threads or free_threads(len(open_))
     parts = [open_.iloc[i : i + _CHUNK] for i in range(0, len(open_), _CHUNK)]
-    p = np.concatenate([bundle.probability(bundle.detector.features(part), threads) for part in parts])
+    p = np.concatenate(
+        [bundle.probability(bundle.detector.features(part), threads) for part in parts]
+    )
     harm = expected_harm(open_, p, tables.policies, config.queue.exposure)
-    sample = _sample(open_["policy_id"], config.report.explained, np.random.default_rng(config.queue.seed))
+    sample = _sample(
+        open_["policy_id"], config.report.explained, np.random.default_rng(config.queue.seed)
+    )
     grouped, _, _ = _explained(open_.iloc[sample], bundle)
     head = np.argsort(-harm, kind="stable")[: config.report.queue_rows]
     return out | {
         "drivers": drivers(open_.iloc[sample], grouped, p[sample], load_words()),
+        "n_queued": budget_count(config.queue.budget, len(open_)),
         "queue_head": _head(open_.iloc[head], bundle, p[head], harm[head]),
     }
 
@@ -157,7 +173,11 @@ def _explained(decisions: pd.DataFrame, bundle: Bundle) -> tuple[pd.DataFrame, F
 
 def _head(decisions: pd.DataFrame, bundle: Bundle, p: Floats, harm: Floats) -> pd.DataFrame:
     _, X, parts = _explained(decisions, bundle)
-    shown = [c for c in ("decision_id", "policy_id", "action", "market", "language", "text") if c in decisions]
+    shown = [
+        c
+        for c in ("decision_id", "policy_id", "action", "market", "language", "text")
+        if c in decisions
+    ]
     head = decisions[shown].reset_index(drop=True)
     if "text" in head:
         head["text"] = head["text"].str.slice(0, _SHOWN_TEXT)
@@ -178,7 +198,17 @@ def _sample(policy: pd.Series, limit: int, rng: np.random.Generator) -> npt.NDAr
     return np.sort(order[nth < limit])
 
 
+def _evaluated_on(about: Mapping[str, Any]) -> str:
+    """Say on which decisions the ranking was measured, as the training said it."""
+    latest = (
+        f"The {about['counts']['test_decisions']:,} latest decisions that people had judged by then"
+    )
+    said = [note for note in about.get("notes", ()) if "measured on" in note or "held-out" in note]
+    return f"{latest}: {said[0]}." if said else f"{latest}."
+
+
 def _evaluation(about: Mapping[str, Any]) -> pd.DataFrame:
     frame = pd.DataFrame(about["evaluation"]).rename(columns={"measure": "metric"})
-    frame = frame[~frame["metric"].isin(["lead"])]
-    return frame.assign(method=frame["method"].replace({MODEL: "model", "segment rate": "segment_rate"}))
+    return frame.assign(
+        method=frame["method"].replace({MODEL: "model", "segment rate": "segment_rate"})
+    )

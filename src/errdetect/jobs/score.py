@@ -101,9 +101,17 @@ def score(
     """
     progress("loading the champion")
     bundle, version = Registry(config.path(config.registry.path), config.registry.name).load()
-    policies = read_policies(config.data_paths(config.data.policies)[0]) if config.data.policies else {}
-    reviews = read_reviews(config.data_paths(config.data.reviews), columns=config.data.columns) if config.data.reviews else None
-    judged = reviewed_ids(None if reviews is None or config.queue.requeue_reviewed else reviews.frame)
+    policies = (
+        read_policies(config.data_paths(config.data.policies)[0]) if config.data.policies else {}
+    )
+    reviews = (
+        read_reviews(config.data_paths(config.data.reviews), columns=config.data.columns)
+        if config.data.reviews
+        else None
+    )
+    judged = reviewed_ids(
+        None if reviews is None or config.queue.requeue_reviewed else reviews.frame
+    )
     source = _Source(config, str(decisions))
 
     scores, rejects, notes = _score_all(source, bundle, policies, judged, config, progress)
@@ -118,15 +126,21 @@ def score(
     run_id = _run_id(version, scores)
     progress(f"explaining the {len(chosen.ranked) + len(chosen.explored)} queued decisions")
     queue = _queue(source, bundle, scores, chosen).assign(
-        model_version=version, run_id=run_id, scored_at=pd.Timestamp(scored_at or datetime.now(UTC)).as_unit("us")
+        model_version=version,
+        run_id=run_id,
+        scored_at=pd.Timestamp(scored_at or datetime.now(UTC)).as_unit("us"),
     )
     files = _write(Path(out), scores, chosen, queue, rejects, version)
     closed = int((~scores.open_).sum())
     if closed:
         notes.append(f"{closed:,} decisions were already judged by people: scored, not queued")
     if len(queue) < limit:
-        notes.append(f"the budget is {limit:,}, but only {len(queue):,} decisions are left to review")
-    return ScoreResult(len(scores.p_error), len(queue), len(rejects), version, run_id, files, tuple(notes))
+        notes.append(
+            f"the budget is {limit:,}, but only {len(queue):,} decisions are left to review"
+        )
+    return ScoreResult(
+        len(scores.p_error), len(queue), len(rejects), version, run_id, files, tuple(notes)
+    )
 
 
 class _Source:
@@ -138,7 +152,10 @@ class _Source:
 
     def batches(self) -> Iterator[TableRead]:
         return iter_decisions(
-            self.decisions, columns=self.data.columns, actions=self.data.actions, drop=self.data.drop
+            self.decisions,
+            columns=self.data.columns,
+            actions=self.data.actions,
+            drop=self.data.drop,
         )
 
 
@@ -160,7 +177,14 @@ def _score_all(
         p = bundle.probability(bundle.detector.features(frame), threads=threads)
         ids = frame["decision_id"]
         open_ = ~ids.isin(judged).to_numpy(bool)
-        parts.append((ids.to_numpy(object), p, expected_harm(frame, p, policies, config.queue.exposure), open_))
+        parts.append(
+            (
+                ids.to_numpy(object),
+                p,
+                expected_harm(frame, p, policies, config.queue.exposure),
+                open_,
+            )
+        )
         rejects.append(batch.rejects)
         notes += [note for note in batch.notes if note not in notes]
         learnt += int(bundle.in_sample(ids).sum())
@@ -215,7 +239,12 @@ def _rows(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _write(
-    out: Path, scores: _Scores, chosen: Selection, queue: pd.DataFrame, rejects: pd.DataFrame, version: str
+    out: Path,
+    scores: _Scores,
+    chosen: Selection,
+    queue: pd.DataFrame,
+    rejects: pd.DataFrame,
+    version: str,
 ) -> dict[str, Path]:
     with staged(out) as stage:
         with ParquetSink(stage / "scores.parquet", SCORES) as sink:

@@ -41,4 +41,6 @@ def simulate(
     market = simulate_marketplace(decisions, days, seed)
     progress("writing the tables")
     files = write_marketplace(market, out)
-    return SimulateResult(len(market.decisions), len(market.reviews), int(market.truth["is_error"].sum()), files)
+    return SimulateResult(
+        len(market.decisions), len(market.reviews), int(market.truth["is_error"].sum()), files
+    )

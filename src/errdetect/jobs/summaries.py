@@ -21,8 +21,15 @@ from errdetect.jobs.validate import ValidateResult
 __all__ = ["plain", "say"]
 
 Result = (
-    DemoResult | EstimateResult | ReportResult | ScoreResult | SimulateResult | TrainResult | ValidateResult
+    DemoResult
+    | EstimateResult
+    | ReportResult
+    | ScoreResult
+    | SimulateResult
+    | TrainResult
+    | ValidateResult
 )
+
 
 def plain(value: object) -> Any:
     """Turn a result into what JSON can hold; unknown numbers become null.
@@ -59,14 +66,23 @@ def say(result: Result) -> str:
         lines = _score(result)
     elif isinstance(result, SimulateResult):
         rate = result.n_errors / result.n_decisions
-        lines = [f"{result.n_decisions:,} decisions ({rate:.1%} of them wrong), {result.n_reviews:,} reviews"]
+        lines = [
+            f"{result.n_decisions:,} decisions ({rate:.1%} of them wrong), {result.n_reviews:,} reviews"
+        ]
         lines += _files(result.files)
     elif isinstance(result, ValidateResult):
         lines = _validate(result)
     elif isinstance(result, EstimateResult):
         lines = [*_estimate(result), *_notes(result.notes), *_files(result.files)]
     elif isinstance(result, DemoResult):
-        lines = [*_train(result.trained), "", *_score(result.scored), "", "Open these:", *_files(result.files)]
+        lines = [
+            *_train(result.trained),
+            "",
+            *_score(result.scored),
+            "",
+            "Open these:",
+            *_files(result.files),
+        ]
     else:
         lines = [*_notes(result.notes), *_files(result.files)]
     return visible("\n".join(lines))
@@ -75,7 +91,10 @@ def say(result: Result) -> str:
 def _train(result: TrainResult) -> list[str]:
     table = result.evaluation
     recall = [m for m in table["measure"].unique() if m.startswith("recall_at_")]
-    head = ["share of all errors found when reviewing", *(f"{m.removeprefix('recall_at_')} %" for m in recall)]
+    head = [
+        "share of all errors found when reviewing",
+        *(f"{m.removeprefix('recall_at_')} %" for m in recall),
+    ]
     rows = [[*head, "average precision"]]
     for method in table["method"].unique():
         cells = table[table["method"] == method].set_index("measure")
@@ -87,7 +106,9 @@ def _train(result: TrainResult) -> list[str]:
         *_table(rows),
     ]
     if result.version is not None:
-        lines.append(f"Gate: validated ({result.why}). Registered as version {result.version}, now the champion.")
+        lines.append(
+            f"Gate: validated ({result.why}). Registered as version {result.version}, now the champion."
+        )
     else:
         lines.append(f"Gate: {result.answer}: {result.why}. Not registered.")
     return [*lines, *_notes(result.notes), f"Runs and models: {result.registry}"]
@@ -110,7 +131,7 @@ def _validate(result: ValidateResult) -> list[str]:
         lines.append(f"{f.severity:7} {f.code}  {f.message}{shown}")
     errors = sum(f.severity == "error" for f in result.findings)
     warnings = sum(f.severity == "warning" for f in result.findings)
-    verdict = "can be used" if result.usable else "cannot be used as it is"
+    verdict = "can be used" if result.usable else "needs mending"
     return [*lines, f"{errors} errors, {warnings} warnings: the data {verdict}."]
 
 
@@ -120,11 +141,28 @@ def _estimate(result: EstimateResult) -> list[str]:
     rows = [[*by, "measure", "estimate", "low", "high", "reviews", "decisions"]]
     for row in table.head(60).to_dict("records"):
         named = ["all" if row[c] is None or row[c] != row[c] else str(row[c]) for c in by]
-        figures = [f"{row[c]:.4f}" if row[c] == row[c] and row[c] is not None else "-" for c in ("estimate", "low", "high")]
-        rows.append([*named, str(row["measure"]), *figures, f"{row['n_reviews']:,}", f"{row['n_decisions']:,}"])
+        figures = [
+            f"{row[c]:.4f}" if row[c] == row[c] and row[c] is not None else "-"
+            for c in ("estimate", "low", "high")
+        ]
+        rows.append(
+            [
+                *named,
+                str(row["measure"]),
+                *figures,
+                f"{row['n_reviews']:,}",
+                f"{row['n_decisions']:,}",
+            ]
+        )
     more = [f"... and {len(table) - 60:,} more rows in the file"] if len(table) > 60 else []
     hidden = int(table["suppressed"].sum())
-    said = [f"{hidden:,} figures are left out (-): too few reviews, or none that would hold; see `method`."] if hidden else []
+    said = (
+        [
+            f"{hidden:,} figures are left out (-): too few reviews, or none that would hold; see `method`."
+        ]
+        if hidden
+        else []
+    )
     return [*_table(rows), *more, *said]
 
 
@@ -132,13 +170,21 @@ def _number(cells: pd.DataFrame, measure: str) -> str:
     row = cells.loc[measure]
     if row["value"] != row["value"]:
         return "unknown"
-    interval = "" if row["low"] != row["low"] or row["low"] == row["high"] else f" ({row['low']:.3f} to {row['high']:.3f})"
+    interval = (
+        ""
+        if row["low"] != row["low"] or row["low"] == row["high"]
+        else f" ({row['low']:.3f} to {row['high']:.3f})"
+    )
     return f"{row['value']:.3f}{interval}"
 
 
 def _table(rows: Sequence[Sequence[str]]) -> list[str]:
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return ["  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return [
+        "  "
+        + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
 
 
 def _notes(notes: Iterable[str]) -> list[str]:

@@ -55,11 +55,16 @@ def load_tables(config: Config, *, progress: Progress, need_reviews: bool = Fals
     data = config.data
     if need_reviews and data.reviews is None:
         do = "Add the file with your reviews under data."
-        raise ConfigError([sentence("data.reviews", "name the reviews to learn from", "nothing", do)])
+        raise ConfigError(
+            [sentence("data.reviews", "name the reviews to learn from", "nothing", do)]
+        )
     policies = read_policies(config.data_paths(data.policies)[0]) if data.policies else {}
     progress("reading decisions")
     decisions = read_decisions(
-        config.data_paths(data.decisions), columns=data.columns, actions=data.actions, drop=data.drop
+        config.data_paths(data.decisions),
+        columns=data.columns,
+        actions=data.actions,
+        drop=data.drop,
     )
     reviews = None
     if data.reviews is not None:

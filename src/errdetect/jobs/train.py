@@ -67,7 +67,9 @@ def train(config: Config, *, progress: Progress = lambda _: None) -> TrainResult
     """
     tables = load_tables(config, progress=progress, need_reviews=True)
     assert tables.reviews is not None
-    decisions = tables.decisions.frame.sort_values(["decided_at", "decision_id"], kind="stable", ignore_index=True)
+    decisions = tables.decisions.frame.sort_values(
+        ["decided_at", "decision_id"], kind="stable", ignore_index=True
+    )
     reviews = tables.reviews.frame
     relabel = _Relabel(config, reviews)
     examples = relabel(decisions, config.labels.as_of)
@@ -106,11 +108,19 @@ def train(config: Config, *, progress: Progress = lambda _: None) -> TrainResult
     )  # fmt: skip
     verdict = trained.verdict
     return TrainResult(
-        verdict.answer, verdict.why, version, trained.evaluation, trained.counts, notes, registry.uri
+        verdict.answer,
+        verdict.why,
+        version,
+        trained.evaluation,
+        trained.counts,
+        notes,
+        registry.uri,
     )
 
 
-def label_examples(decisions: pd.DataFrame, labels: pd.DataFrame, reviews: pd.DataFrame) -> Examples:
+def label_examples(
+    decisions: pd.DataFrame, labels: pd.DataFrame, reviews: pd.DataFrame
+) -> Examples:
     """Turn labelled decisions into what a model learns from; unknown labels are left out.
 
     Parameters

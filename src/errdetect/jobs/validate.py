@@ -52,6 +52,8 @@ def validate(config: Config, *, progress: Progress = lambda _: None) -> Validate
     """
     tables = load_tables(config, progress=progress)
     progress("checking the tables against each other")
-    findings = check_tables(tables.decisions, tables.reviews, tables.policies if config.data.policies else None)
+    findings = check_tables(
+        tables.decisions, tables.reviews, tables.policies if config.data.policies else None
+    )
     n_reviews = len(tables.reviews.frame) if tables.reviews else 0
     return ValidateResult(len(tables.decisions.frame), n_reviews, findings, tables.notes)

@@ -162,7 +162,7 @@ class FlagRates:
     n_right
         How many independent golden items that figure is worth.
     covered
-        Share of the audit's reviews done at sites that have golden items of both sorts.
+        Share of the audit (weighted as it is drawn) done at sites with golden items of both sorts.
     """
 
     sensitivity: float
@@ -230,9 +230,9 @@ def flag_rates(
     site = (
         pd.factorize(judged["site"].to_numpy(dtype=object), sort=True, use_na_sentinel=True)[0] + 1
     )
-    work = sums(
-        site, (judged["source"] == AUDIT).to_numpy(dtype=np.float64), site.max(initial=0) + 1
-    )
+    chance = judged["inclusion_probability"].fillna(1).to_numpy(dtype=np.float64)
+    audit = (judged["source"] == AUDIT).to_numpy() / chance  # what each review stands for
+    work = sums(site, audit, int(site.max(initial=0)) + 1)
     golden = (judged["source"] == GOLDEN).to_numpy(dtype=bool)
     truth = judged["true_error"].to_numpy(dtype=np.float64)
     flags = judged["flags"].to_numpy(dtype=np.float64)

@@ -1,11 +1,14 @@
-"""Wilson's interval, also for the fractional counts that overlap gives."""
+"""Rates with intervals, also where items were seen several times or counts are fractional."""
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["wilson"]
+from errdetect.labels.counting import sums
+
+__all__ = ["clustered_rates", "wilson"]
 
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 
 _Z = 1.959963984540054  # 95 %
 
@@ -39,3 +42,46 @@ def wilson(rate: Floats, n: Floats) -> tuple[Floats, Floats]:
     centre = rate * (1 - share) + 0.5 * share
     half = np.sqrt(rate * (1 - rate) * n + _Z**2 / 4) * _Z / (n + _Z**2)
     return np.clip(centre - half, 0, rate), np.clip(centre + half, rate, 1)
+
+
+def clustered_rates(values: Floats, who: Ints, item: Ints, n: int) -> tuple[Floats, Floats]:
+    """Average `values` by `who` and say how many independent items each mean is worth.
+
+    Several answers about one item rise and fall together with its difficulty, so they count for
+    less than as many items.
+
+    Parameters
+    ----------
+    values
+        Shape (m,), in [0, 1].
+    who
+        Shape (m,), whose value it is, in [0, n).
+    item
+        Shape (m,), what it is about.
+    n
+        How many there are of `who`.
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        Means (NaN without values) and effective counts, shape (n,).
+
+    Examples
+    --------
+    >>> values = np.array([1.0, 1, 1, 0, 0, 1, 1, 0])
+    >>> mean, n = clustered_rates(values, np.zeros(8, int), np.array([0, 0, 0, 1, 1, 2, 3, 4]), 1)
+    >>> mean, n.round(2)
+    (array([0.625]), array([4.29]))
+    """
+    trials = sums(who, np.ones(len(who)), n)
+    mean = np.full(n, np.nan)
+    np.divide(sums(who, values, n), trials, out=mean, where=trials > 0)
+    pair = np.column_stack([who, item])
+    cells, cell = np.unique(pair, axis=0, return_inverse=True)
+    swing = sums(cell, values - mean[who], len(cells)) ** 2
+    n_items = sums(cells[:, 0], np.ones(len(cells)), n)
+    scatter = sums(cells[:, 0], swing, n)
+    worth = n_items.copy()  # where all answers are equal, nothing tells more than the items do
+    binomial = mean * (1 - mean) * trials**2
+    np.divide(binomial, scatter, out=worth, where=(scatter > 0) & (trials > n_items))
+    return mean, np.minimum(worth, trials)

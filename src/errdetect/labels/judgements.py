@@ -40,8 +40,9 @@ def judgements(
         indexed by its row number in `reviews`: position (row of the decision), known_at, source,
         site, reviewer_id, standing, inclusion_probability, minutes, policy_id, enforced, violates
         (the review's answer, bool), flags (whether it calls the decision an error, bool), relabels
-        (bool), true_violates and true_error (1., 0., or NaN where nobody knows), designed (whether
-        that truth is known by design: a golden item, or sent to the expert by a stated chance).
+        (bool), right (whether the verdict is the true one), true_violates, true_error (these three
+        1., 0., or NaN where nobody knows), designed (whether the truth is known by design: a golden
+        item, or sent to the expert by a stated chance).
 
     Raises
     ------
@@ -92,6 +93,7 @@ def judgements(
             "violates": _violates(verdict, enforced),
             "flags": verdict != UPHELD,
             "relabels": verdict == RELABELLED,
+            "right": np.where(told, verdict == answer, np.nan),
             "true_violates": np.where(told, _violates(answer, enforced), np.nan),
             "designed": golden | drawn[at],
             "true_error": np.where(told, answer != UPHELD, np.nan),

@@ -118,14 +118,17 @@ def rate_tables(
         for column in RATES:
             sites = _with(sites, column, nothing[: len(sites)], np.zeros(len(sites)))
             people = _with(people, column, nothing, np.zeros(len(people)))
+            people[f"{column}_own"] = 0.0
         return sites, people
     variances = rate_variance(evidence.votes, fit)
     for column, rates, variance in zip(RATES, (fit.se, fit.fp), variances, strict=True):
         missed = column == RATES[0]
         worth = _worth(rates, variance)
-        own = _own_worth(rates, worth, of_rater)
+        own = rates.n * (worth / np.maximum(rates.n_site, 1e-9))[of_rater]
+        lent = _with_loan(rates, own, worth[of_rater])
         sites = _with(sites, column, 1 - rates.site if missed else rates.site, worth)
-        people = _with(people, column, 1 - rates.rater if missed else rates.rater, own)
+        people = _with(people, column, 1 - rates.rater if missed else rates.rater, lent)
+        people[f"{column}_own"] = own
     if len(panel.sites["kind"].unique()) == 1:
         return sites, people
     mix = _mix(judged, panel, cases, cases.p_violates)
@@ -141,14 +144,12 @@ def _worth(rates: Rates, variance: Floats) -> Floats:
     return np.minimum(worth, rates.n_site)
 
 
-def _own_worth(rates: Rates, worth: Floats, site: Ints) -> Floats:
-    """Say what a reviewer's rate is worth: own votes, the prior, the doubt of the site's mean."""
-    told = worth / np.maximum(rates.n_site, 1e-9)  # how much of a known item a vote is worth
-    own = rates.n * told[site]
+def _with_loan(rates: Rates, own: Floats, of_site: Floats) -> Floats:
+    """Say what a reviewer's rate is worth: own items, the site's mean as prior, and its doubt."""
     lent = rates.strength / (own + rates.strength)
     spread = rates.rater * (1 - rates.rater)
-    variance = spread / (own + rates.strength) + lent**2 * spread / np.maximum(worth[site], 1e-9)
-    return np.where(worth[site] > 0, spread / np.maximum(variance, 1e-12), 0)
+    variance = spread / (own + rates.strength) + lent**2 * spread / np.maximum(of_site, 1e-9)
+    return np.where(of_site > 0, spread / np.maximum(variance, 1e-12), 0)
 
 
 def _with(frame: pd.DataFrame, column: str, rate: Floats, n: Floats) -> pd.DataFrame:
@@ -199,6 +200,8 @@ def _both(frame: pd.DataFrame, whole: Ints, mix: Floats) -> pd.DataFrame:
         variance = added(share**2 * rate * (1 - rate) / np.maximum(n, 1e-9))
         worth = mean * (1 - mean) / np.maximum(variance, 1e-12)
         joined = _with(joined, column, mean, np.minimum(worth, added(n)))
+        if (own := f"{column}_own") in frame:
+            joined[own] = added(frame[own].to_numpy(dtype=np.float64))
     names = [name for name in ("site", "reviewer_id", "side") if name in frame]
     rows = pd.concat([joined, frame], ignore_index=True)
     rank = rows["side"].map({"both": 0, "enforced": 1, "allowed": 2})

@@ -37,8 +37,8 @@ class ReviewerModel:
         worth; n_golden, n_overlap (judgements). Where reviewers treat enforced and allowed
         decisions differently, rows with side `enforced` and `allowed` follow.
     reviewers
-        The same for each reviewer, shrunk to the site, with reviewer_id. Personal data: show them
-        to nobody without `pseudonyms`.
+        The same for each reviewer, shrunk to the site, with reviewer_id; `_own` is the part of `_n`
+        that is not lent by the site. Personal data: show them to nobody without `pseudonyms`.
     p_error
         P(the decision is an error) given its reviews, indexed by decision_id.
     """

@@ -68,11 +68,15 @@ def fit_segment_rate(decisions: pd.DataFrame, y: Floats, weight: Floats) -> Segm
     >>> frame = pd.DataFrame({"policy_id": ["a", "b"] * 50, "enforced": True})
     >>> rates = fit_segment_rate(frame, np.array([1.0, 0.0] * 50), np.ones(100)).rate(frame[:2])
     >>> rates.round(2).tolist()
-    [0.99, 0.01]
+    [1.0, 0.0]
     """
     margin = _margin(decisions)
     known = margin[np.isfinite(margin)]
-    edges = np.unique(np.quantile(known, np.linspace(0, 1, _BINS + 1)[1:-1])) if len(known) else np.empty(0)
+    edges = (
+        np.unique(np.quantile(known, np.linspace(0, 1, _BINS + 1)[1:-1]))
+        if len(known)
+        else np.empty(0)
+    )
     columns = tuple(name for name in _SEGMENT if name in decisions)
     keys = _keys(decisions, columns, edges)
     overall = (float(np.sum(weight * y)) + 0.5) / (float(np.sum(weight)) + 1)
@@ -80,8 +84,10 @@ def fit_segment_rate(decisions: pd.DataFrame, y: Floats, weight: Floats) -> Segm
     levels = []
     for depth in range(1, len(keys) + 1):
         cell = pd.Series(list(zip(*keys[:depth], strict=True)))
-        sums = pd.DataFrame({"w": weight, "wy": weight * y, "p": parent}).groupby(cell).agg(
-            {"w": "sum", "wy": "sum", "p": "first"}
+        sums = (
+            pd.DataFrame({"w": weight, "wy": weight * y, "p": parent})
+            .groupby(cell)
+            .agg({"w": "sum", "wy": "sum", "p": "first"})
         )
         rates = (sums["wy"] + _PRIOR * sums["p"]) / (sums["w"] + _PRIOR)
         levels.append(dict(zip(rates.index, rates, strict=True)))
@@ -99,7 +105,11 @@ def _keys(decisions: pd.DataFrame, columns: tuple[str, ...], edges: Floats) -> l
     margin = _margin(decisions)
     binned = np.where(np.isfinite(margin), np.searchsorted(edges, margin, side="right"), -1)
     segment: list[list[object]] = [
-        (decisions[name].astype("str").fillna("") if name in decisions else pd.Series([""] * len(decisions))).tolist()
+        (
+            decisions[name].astype("str").fillna("")
+            if name in decisions
+            else pd.Series([""] * len(decisions))
+        ).tolist()
         for name in columns
     ]
     return [*segment, binned.tolist()]

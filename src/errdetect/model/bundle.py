@@ -93,12 +93,15 @@ def load_bundle(folder: Path) -> Bundle:
     try:
         manifest = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
         if manifest["format"] != _FORMAT:
-            raise ModelError(sentence("The model's format", f"be {_FORMAT}", manifest["format"], do))
+            raise ModelError(
+                sentence("The model's format", f"be {_FORMAT}", manifest["format"], do)
+            )
         e = manifest["encoding"]
         categorical = {name: tuple(levels) for name, levels in e["categorical"].items()}
         encoding = Encoding(tuple(e["numeric"]), categorical, e["text"], e["left_out"])
         trees: dict[Head, Any] = {
-            head: load_trees((folder / f"trees_{head}.txt").read_text(encoding="utf-8")) for head in HEADS
+            head: load_trees((folder / f"trees_{head}.txt").read_text(encoding="utf-8"))
+            for head in HEADS
         }
         c = manifest["calibrator"]
         return Bundle(

@@ -86,17 +86,27 @@ class Detector:
         """Return the feature matrix of decisions never trained on, shape (n, k)."""
         logits = None
         if self.text is not None:
-            texts = decisions["text"] if "text" in decisions else pd.Series([None] * len(decisions), dtype="str")
+            texts = (
+                decisions["text"]
+                if "text" in decisions
+                else pd.Series([None] * len(decisions), dtype="str")
+            )
             logits = self.text.logits(texts)
         return build_features(decisions, self.encoding, logits)
 
     def raw(self, X: Floats, threads: int) -> Floats:
         """Return log-odds of error, shape (n,), from a feature matrix."""
-        return np.mean([raw_scores(t, X, threads) * _side(h, X, self.encoding) for h, t in self.trees.items()], axis=0)
+        return np.mean(
+            [raw_scores(t, X, threads) * _side(h, X, self.encoding) for h, t in self.trees.items()],
+            axis=0,
+        )
 
     def contributions(self, X: Floats, threads: int) -> Floats:
         """Return what each feature adds to the log-odds of error, shape (n, k + 1), base last."""
-        parts = [contributions(t, X, threads) * _side(h, X, self.encoding)[:, None] for h, t in self.trees.items()]
+        parts = [
+            contributions(t, X, threads) * _side(h, X, self.encoding)[:, None]
+            for h, t in self.trees.items()
+        ]
         return np.mean(parts, axis=0)
 
 
@@ -112,7 +122,9 @@ class Prepared:
     def data(self, head: Head) -> lgb.Dataset:
         """Return the binned data that a head is fitted on."""
         e = self.encoding
-        return dataset(self.X, self.examples.target(head), self.examples.weight, e.names, e.categories)
+        return dataset(
+            self.X, self.examples.target(head), self.examples.weight, e.names, e.categories
+        )
 
 
 def prepare(examples: Examples, *, leave_out: tuple[str, ...], text: bool, seed: int) -> Prepared:
@@ -137,11 +149,18 @@ def prepare(examples: Examples, *, leave_out: tuple[str, ...], text: bool, seed:
 
 
 def fit_heads(
-    prepared: Prepared, params: Mapping[str, Any], rounds: Mapping[Head, int], *, seed: int, threads: int
+    prepared: Prepared,
+    params: Mapping[str, Any],
+    rounds: Mapping[Head, int],
+    *,
+    seed: int,
+    threads: int,
 ) -> Detector:
     """Fit both heads for so many rounds each."""
     trees = {
-        head: fit_trees(prepared.data(head), params, seed=seed, threads=threads, rounds=rounds[head])
+        head: fit_trees(
+            prepared.data(head), params, seed=seed, threads=threads, rounds=rounds[head]
+        )
         for head in HEADS
     }
     return Detector(prepared.encoding, prepared.text, trees)

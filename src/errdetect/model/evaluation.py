@@ -63,7 +63,10 @@ def evaluate(
 
     def measure(w: Floats) -> Floats:
         share = float((w * y).sum() / w.sum()) if w.sum() > 0 else float("nan")
-        per = [np.append(recall_at(y, s, budgets, w), average_precision(y, s, w)) for s in methods.values()]
+        per = [
+            np.append(recall_at(y, s, budgets, w), average_precision(y, s, w))
+            for s in methods.values()
+        ]
         per.append(np.append(np.asarray(budgets), share))
         leads = [per[0][-1] - other[-1] for other in per[1:]]
         return np.concatenate([*per, [calibration_error(y, p, w)], leads])
@@ -71,6 +74,10 @@ def evaluate(
     value = measure(weight)
     low, high = bootstrap(measure, weight, resamples=resamples, rng=rng)
     who = [*methods, RANDOM]
-    rows = [(m, n) for m in who for n in names] + [(MODEL, "calibration_error")] + [(m, "lead") for m in who[1:]]
+    rows = (
+        [(m, n) for m in who for n in names]
+        + [(MODEL, "calibration_error")]
+        + [(m, "lead") for m in who[1:]]
+    )
     frame = pd.DataFrame(rows, columns=["method", "measure"])
     return frame.assign(value=value, low=low, high=high)

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from errdetect.model.evaluation import MODEL, RANDOM
+from errdetect.model.evaluation import RANDOM
 
 __all__ = ["Verdict", "judge"]
 
@@ -60,4 +60,7 @@ def judge(evaluation: pd.DataFrame, y: Floats, *, min_errors: int) -> Verdict:
             why = f"its average precision is below the '{method}' ranking's by {-lead['value']:.3f}"
             return Verdict("rejected", f"{why} (at least {-lead['high']:.3f})")
     ap = evaluation.query("method == @MODEL and measure == 'average_precision'")["value"].iloc[0]
-    return Verdict("validated", f"average precision {ap:.3f} on {len(y)} held-out decisions, {wrong} of them errors")
+    return Verdict(
+        "validated",
+        f"average precision {ap:.3f} on {len(y)} held-out decisions, {wrong} of them errors",
+    )

@@ -20,7 +20,9 @@ __all__ = [
 Floats = npt.NDArray[np.float64]
 
 
-def recall_at(y: Floats, score: Floats, budgets: Sequence[float], weight: Floats | None = None) -> Floats:
+def recall_at(
+    y: Floats, score: Floats, budgets: Sequence[float], weight: Floats | None = None
+) -> Floats:
     """Share of all errors found when the first part of a ranking is reviewed.
 
     Parameters
@@ -121,7 +123,10 @@ def bootstrap(
     """
     n = len(weight)
     drawn = np.stack(
-        [measure(weight * np.bincount(rng.integers(0, n, n), minlength=n)) for _ in range(resamples)]
+        [
+            measure(weight * np.bincount(rng.integers(0, n, n), minlength=n))
+            for _ in range(resamples)
+        ]
     )
     known = np.isfinite(drawn).mean(axis=0) >= 0.5
     limits = np.full((2, drawn.shape[1]), np.nan)

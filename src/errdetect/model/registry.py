@@ -107,7 +107,9 @@ class Registry:
         """
         do = "Run `errdetect train` with this config first."
         if not (self.folder / "mlflow.db").is_file():
-            raise ModelError(sentence("The registry", "hold a trained model", f"none in '{self.folder}'", do))
+            raise ModelError(
+                sentence("The registry", "hold a trained model", f"none in '{self.folder}'", do)
+            )
         with _mlflow(self._uri) as (mlflow, client):
             versions = client.search_model_versions(f"name='{self.name}'")
             if not versions:
@@ -139,14 +141,20 @@ class Registry:
 @contextmanager
 def _mlflow(uri: str) -> "Iterator[tuple[Any, MlflowClient]]":
     """Point MLflow at a registry, quietly, and put its settings back afterwards."""
-    for name, value in {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}.items():
+    for name, value in {
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    }.items():
         os.environ.setdefault(name, value)
     import logging
 
     import mlflow  # two seconds that only training and scoring spend
     from mlflow.tracking import MlflowClient
 
-    loggers = [logging.getLogger(n) for n in ("mlflow", "alembic", "mlflow.store.db.utils", "mlflow.tracking")]
+    loggers = [
+        logging.getLogger(n)
+        for n in ("mlflow", "alembic", "mlflow.store.db.utils", "mlflow.tracking")
+    ]
     levels = [logger.level for logger in loggers]
     before = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
     for logger in loggers:

@@ -39,7 +39,9 @@ class ServedModel:
         """
         if "action" not in decisions:
             do = "Send each decision's action."
-            raise DataError(sentence("The decisions", "have the column 'action'", list(decisions.columns), do))
+            raise DataError(
+                sentence("The decisions", "have the column 'action'", list(decisions.columns), do)
+            )
         meaning = {**dict.fromkeys(ALLOW_ACTIONS, "allow"), **self.bundle.about.get("actions", {})}
         allowed = [name.strip().lower() for name, means in meaning.items() if means == "allow"]
         enforced = ~decisions["action"].astype("str").str.strip().str.lower().isin(allowed)

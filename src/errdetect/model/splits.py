@@ -11,7 +11,9 @@ __all__ = ["FIT", "TEST", "TUNE", "temporal_parts"]
 FIT, TUNE, TEST = 0, 1, 2
 
 
-def temporal_parts(decided_at: pd.Series, parts: tuple[float, float, float]) -> npt.NDArray[np.int8]:
+def temporal_parts(
+    decided_at: pd.Series, parts: tuple[float, float, float]
+) -> npt.NDArray[np.int8]:
     """Split decisions by time into fit, tune and test.
 
     Parameters

@@ -109,7 +109,13 @@ def train_detector(
 
     progress(f"learning from {len(fit)} decisions, tuning on the {len(held)} after them")
     tuned = tune(
-        prepare(fit, **how), held, trials=trials, seconds=seconds, seed=seed, threads=threads, progress=progress
+        prepare(fit, **how),
+        held,
+        trials=trials,
+        seconds=seconds,
+        seed=seed,
+        threads=threads,
+        progress=progress,
     )
     rounds = {head: round(tuned.rounds[head] * _MORE_ROUNDS) for head in HEADS}
 
@@ -118,7 +124,9 @@ def train_detector(
     raw_test = later.raw(later.features(test.decisions), threads)
     calibrator = choose_calibrator(tuned.raw, held.error, _measured(held))
     rankings = {"margin": margin_ranking(test.decisions)}
-    rankings["segment rate"] = fit_segment_rate(both.decisions, both.error, both.weight).rate(test.decisions)
+    rankings["segment rate"] = fit_segment_rate(both.decisions, both.error, both.weight).rate(
+        test.decisions
+    )
     evaluation = evaluate(
         test.error,
         calibrator.probability(raw_test),
@@ -153,7 +161,11 @@ def _check(examples: Examples) -> None:
     errors = int(examples.error.sum())
     if len(examples) < MIN_LABELS:
         do = "Review more decisions, best as a random audit."
-        raise DataError(sentence("Training", f"have at least {MIN_LABELS} labelled decisions", len(examples), do))
+        raise DataError(
+            sentence(
+                "Training", f"have at least {MIN_LABELS} labelled decisions", len(examples), do
+            )
+        )
     if errors in (0, len(examples)):
         what = "none is an error" if errors == 0 else "all are errors"
         do = "Check data.actions and the reviews' verdicts, or review more decisions."

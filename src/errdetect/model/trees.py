@@ -79,7 +79,9 @@ def fit_trees(
     if held is None:
         return lgb.train(settings, data, num_boost_round=rounds or 1)
     stop = lgb.early_stopping(_PATIENCE, verbose=False)
-    return lgb.train(settings, data, num_boost_round=_MAX_ROUNDS, valid_sets=[held], callbacks=[stop])
+    return lgb.train(
+        settings, data, num_boost_round=_MAX_ROUNDS, valid_sets=[held], callbacks=[stop]
+    )
 
 
 def raw_scores(booster: lgb.Booster, X: Floats, threads: int) -> Floats:
@@ -99,7 +101,9 @@ def contributions(booster: lgb.Booster, X: Floats, threads: int) -> Floats:
 
     Source: TreeSHAP (Lundberg et al. 2020), as LightGBM's `pred_contrib` computes it.
     """
-    parts = booster.predict(X, num_iteration=_rounds(booster), pred_contrib=True, num_threads=threads)
+    parts = booster.predict(
+        X, num_iteration=_rounds(booster), pred_contrib=True, num_threads=threads
+    )
     return np.asarray(parts, dtype=np.float64)
 
 

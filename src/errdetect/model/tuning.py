@@ -80,9 +80,9 @@ def tune(
     data = {head: prepared.data(head) for head in HEADS}
     encoding = prepared.encoding
     held_data = {
-        head: dataset(X_held, held.target(head), held.weight, encoding.names, encoding.categories).set_reference(
-            data[head]
-        )
+        head: dataset(
+            X_held, held.target(head), held.weight, encoding.names, encoding.categories
+        ).set_reference(data[head])
         for head in HEADS
     }
     best: list[Tuned] = []
@@ -91,7 +91,8 @@ def tune(
     def objective(trial: optuna.Trial) -> float:
         params = {**DEFAULT_PARAMS, **_suggest(trial)}
         trees = {
-            head: fit_trees(data[head], params, seed=seed, threads=threads, held=held_data[head]) for head in HEADS
+            head: fit_trees(data[head], params, seed=seed, threads=threads, held=held_data[head])
+            for head in HEADS
         }
         raw = Detector(encoding, prepared.text, trees).raw(X_held, threads)
         value = average_precision(held.error, raw, weight)
@@ -100,7 +101,9 @@ def tune(
         if not best or value > best[0].value:
             rounds = {head: max(1, trees[head].best_iteration) for head in HEADS}
             best[:] = [Tuned(params, rounds, raw, value, ())]
-        progress(f"tuning: {len(tried)} of {trials + 1} settings tried, best average precision {best[0].value:.3f}")
+        progress(
+            f"tuning: {len(tried)} of {trials + 1} settings tried, best average precision {best[0].value:.3f}"
+        )
         return value
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)

@@ -181,7 +181,9 @@ def _verdict(proxy: float, said: Said | None) -> str:
         return "There is no audited figure to hold it against."
     if said.low <= proxy <= said.high:
         return "The audit does not contradict it."
-    (gap, _), base = per_base([abs(said.estimate - proxy), max(said.high, proxy)])
+    # From the numbers as they are shown, so that a reader's own sum agrees.
+    (ours, theirs, _), base = per_base([said.estimate, proxy, said.high])
+    gap = f"{abs(float(ours) - float(theirs)):.{len(ours.partition('.')[2])}f}"
     return f"That is {gap} of {base} {'less' if proxy < said.low else 'more'} than the audit finds."
 
 

@@ -47,7 +47,12 @@ def budget_count(budget: float, n: int) -> int:
 
 
 def select(
-    value: Floats, open_: npt.NDArray[np.bool_], *, budget: int, explore_share: float, rng: np.random.Generator
+    value: Floats,
+    open_: npt.NDArray[np.bool_],
+    *,
+    budget: int,
+    explore_share: float,
+    rng: np.random.Generator,
 ) -> Selection:
     """Select decisions for review.
 

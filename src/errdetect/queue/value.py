@@ -29,7 +29,10 @@ def error_kinds(enforced: pd.Series) -> pd.Series:
 
 
 def expected_harm(
-    decisions: pd.DataFrame, p_error: Floats, policies: Mapping[str, Policy], exposure: Exposure = "log"
+    decisions: pd.DataFrame,
+    p_error: Floats,
+    policies: Mapping[str, Policy],
+    exposure: Exposure = "log",
 ) -> Floats:
     """Return P(error) x harm of that kind of error under the policy x weight of the exposure.
 
@@ -60,7 +63,9 @@ def expected_harm(
     kinds = error_kinds(decisions["enforced"])
     pairs = pd.MultiIndex.from_arrays([decisions["policy_id"], kinds])
     codes, uniques = pd.factorize(pairs)
-    harm = np.array([policies[p].harm(k) if p in policies else 1.0 for p, k in uniques], dtype=np.float64)
+    harm = np.array(
+        [policies[p].harm(k) if p in policies else 1.0 for p, k in uniques], dtype=np.float64
+    )
     return p_error * harm[codes] * _exposure_weight(decisions, exposure)
 
 

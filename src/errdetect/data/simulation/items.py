@@ -195,17 +195,20 @@ def _breaches(
     breach = rng.random(n) < _BREACH_RATE[sellers.kind[seller]] * np.where(comment, 0.8, 1.0)
     own = (special >= 0) & (BREACH[line, special] > 0) & (rng.random(n) < 0.85)
     issue = np.where(breach, np.where(own, special, draw_by_row(rng, BREACH, line)), -1)
+    # German sellers found names for medicines that no rule list knows, and use them a lot.
+    german = spoken == language("de")
+    wave = german & (line == category("supplements")) & (rng.random(n) < 0.05)
+    breach, issue = breach | wave, np.where(wave, policy("medicines"), issue)
     # Coded words spread as time goes by.
     u, coded = rng.random(n), CODED_SHARE[issue] * (0.7 + 0.6 * late)
-    german = (spoken == language("de")) & (issue == policy("medicines"))
-    coded = np.where(german, 0.85, coded)
+    coded = np.where(german & (issue == policy("medicines")), 0.85, coded)
     told = np.where(u < HIDDEN[issue], NONE, np.where(u < HIDDEN[issue] + coded, CODED, BAD))
     # Some dress a breach in words that are harmless elsewhere.
     told = np.where((told == BAD) & (rng.random(n) < _DISGUISED), TRAP, told)
 
     shares = TRAP_SHARE[line]
     # "Replika" is what German toy makers call a scale model.
-    german_toy = ~comment & (goods == category("toys")) & (spoken == language("de"))
+    german_toy = german & (line == category("toys"))
     shares[german_toy, policy("counterfeit")] = 0.26
     looks = (sellers.kind[seller] == ODD) & ~comment
     shares[looks, special[looks]] = 0.35

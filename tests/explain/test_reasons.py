@@ -1,0 +1,112 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from errdetect.errors import ConfigError
+from errdetect.explain.drivers import drivers
+from errdetect.explain.reasons import group_contributions, reasons
+from errdetect.explain.words import load_words
+
+NAMES = ("score", "threshold", "margin", "confidence", "enforced", "price", "market", "text_char_logit",
+         "text_word_logit", "text_logit_mean", "score_ml")  # fmt: skip
+
+
+def row(**facts: float) -> np.ndarray:
+    return np.array([[facts.get(name, np.nan) for name in NAMES]])
+
+
+def pushes(**parts: float) -> np.ndarray:
+    return np.array([[parts.get(name, 0.0) for name in NAMES] + [-2.0]])
+
+
+def decision(**columns: object) -> pd.DataFrame:
+    return pd.DataFrame([{"decision_id": "d1", "policy_id": "p", "action": "remove", **columns}])
+
+
+def said(frame: pd.DataFrame, X: np.ndarray, parts: np.ndarray, limit: int = 5) -> list[str]:
+    return [r["text"] for r in reasons(frame, X, parts, NAMES, load_words(), limit=limit)[0]]
+
+
+def test_groups_add_up():
+    parts = np.random.default_rng(0).normal(size=(20, len(NAMES) + 1))
+    grouped = group_contributions(parts, NAMES)
+    np.testing.assert_allclose(grouped.sum(axis=1), parts[:, :-1].sum(axis=1))
+    assert list(grouped.columns) == ["margin", "action", "price", "market", "text", "other_scores"]
+
+
+def test_strongest_first_and_only_towards_error():
+    X = row(score=0.63, threshold=0.6, margin=0.03, enforced=1, price=12, score_ml=0.1)
+    parts = pushes(margin=0.4, score=0.2, price=0.9, market=-3.0, score_ml=0.1)
+    assert said(decision(price=12.0, market="DE"), X, parts) == [
+        "price is 12",
+        "The machine's score 0.63 is only 0.03 above the bar 0.60",
+        "Other scores for it: ml 0.1",
+    ]
+    assert len(said(decision(price=12.0), X, parts, limit=1)) == 1
+
+
+@pytest.mark.parametrize(
+    ("facts", "says"),
+    [
+        (
+            {"margin": -0.3, "score": 0.2, "threshold": 0.5},
+            "The machine's score 0.20 is 0.30 below the bar 0.50",
+        ),
+        ({}, "The machine left no score"),
+    ],
+)
+def test_margin_words(facts, says):
+    assert said(decision(), row(enforced=0, **facts), pushes(margin=1.0)) == [says]
+
+
+def test_text_words_follow_the_side():
+    enforced = row(enforced=1, text_logit_mean=0.0)
+    assert said(decision(), enforced, pushes(text_char_logit=1)) == [
+        "Going by its text alone, 50% of such content violates; the machine acted on it"
+    ]
+    assert said(decision(), row(enforced=0), pushes(text_char_logit=1)) == [
+        "There is no text to go by"
+    ]
+
+
+def test_missing_values_are_said_to_be_unknown():
+    assert said(decision(market=None), row(), pushes(market=1.0)) == ["market is not known"]
+
+
+def test_content_is_data_in_templates():
+    hostile = "{decision.__class__} {score} <script>"
+    assert said(decision(market=hostile), row(), pushes(market=1.0)) == [f"The market is {hostile}"]
+
+
+def test_own_words(tmp_path):
+    place = tmp_path / "de.yaml"
+    place.write_text("market: {title: Der Markt, text: 'Der Markt ist {value}'}", encoding="utf-8")
+    words = load_words(place)
+    assert (
+        reasons(decision(market="DE"), row(), pushes(market=1.0), NAMES, words)[0][0]["text"]
+        == "Der Markt ist DE"
+    )
+    assert words["margin"] == load_words()["margin"]
+    place.write_text("market: Markt", encoding="utf-8")
+    with pytest.raises(ConfigError, match="must map each reason to its templates"):
+        load_words(place)
+
+
+def test_words_never_claim_a_cause():
+    texts = [t.lower() for templates in load_words().values() for t in templates.values()]
+    assert not any(word in text for text in texts for word in ("because", "caused", "due to"))
+
+
+def test_drivers_shares_add_up_by_policy():
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {"decision_id": [f"d{i}" for i in range(60)], "policy_id": ["a", "b", "c"] * 20}
+    )
+    grouped = pd.DataFrame(rng.normal(size=(60, 4)), columns=["margin", "market", "price", "text"])
+    table = drivers(frame, grouped, rng.random(60), load_words())
+    assert table.groupby(table["policy_id"].fillna("all"))["share"].sum().tolist() == pytest.approx(
+        [1] * 4
+    )
+    assert set(table.loc[table["policy_id"] == "a", "n_decisions"]) == {20}
+    shares = table.loc[table["policy_id"].isna(), "share"]
+    assert shares.is_monotonic_decreasing

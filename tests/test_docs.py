@@ -1,0 +1,60 @@
+"""What the docs show must be so."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+COMMAND = re.compile(r"^(?:\$ )?errdetect ([a-z-]+)(.*)$", re.M)
+
+
+def pages(repo):
+    return [repo / "README.md", repo / "CONTRIBUTING.md", *sorted((repo / "docs").rglob("*.md"))]
+
+
+def test_links_lead_somewhere(repo):
+    for page in pages(repo):
+        for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+            if "://" not in target:
+                assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_commands_and_options_exist(repo):
+    shown: dict[str, str] = {}
+    for page in pages(repo):
+        for verb, rest in COMMAND.findall(page.read_text(encoding="utf-8")):
+            if verb not in shown:
+                done = subprocess.run(
+                    [sys.executable, "-m", "errdetect", verb, "--help"],
+                    capture_output=True,
+                    text=True,
+                )
+                assert done.returncode == 0, (
+                    f"{page.name} shows `errdetect {verb}`, which does not exist"
+                )
+                shown[verb] = done.stdout
+            for option in re.findall(r"--[a-z-]+", rest.partition("#")[0]):
+                assert option in shown[verb], f"{page.name}: errdetect {verb} has no {option}"
+
+
+def test_every_make_target_that_is_named_exists(repo):
+    targets = set(re.findall(r"^([a-z]+):", (repo / "Makefile").read_text(encoding="utf-8"), re.M))
+    for page in pages(repo):
+        for name in re.findall(r"`make ([a-z]+)`", page.read_text(encoding="utf-8")):
+            assert name in targets, f"{page.name}: make {name}"
+
+
+@pytest.mark.parametrize("name", ["nightly_score", "weekly_retrain", "policy_report"])
+def test_pipelines_end_clearly_on_a_bad_config(repo, name, tmp_path):
+    words = [str(tmp_path / "none.yaml"), str(tmp_path / "a"), str(tmp_path / "b")]
+    if name == "weekly_retrain":
+        words = words[:1]
+    if name == "policy_report":
+        words = words[:2]
+    done = subprocess.run(
+        [sys.executable, str(repo / f"pipelines/{name}.py"), *words], capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert "The config must be a file" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -306,11 +306,8 @@ def run(job: tuple[Cell, int, int]) -> dict[str, object]:
             {
                 "errors": np.array(errors),
                 "estimate": ours.estimate,
-                **{
-                    f"{k}_{end}": v[i]
-                    for k, v in found.items()
-                    for i, end in enumerate(("low", "high"))
-                },
+                **{f"{name}_low": limits[0] for name, limits in found.items()},
+                **{f"{name}_high": limits[1] for name, limits in found.items()},
             }
         )
     return summary(cell, truth, inside, pd.concat([pd.DataFrame(r) for r in rows]), started)
@@ -344,21 +341,8 @@ def summary(
 
 def table(frame: pd.DataFrame) -> str:
     """Markdown: one line a cell."""
-    names = [
-        "rate",
-        "design",
-        "reviewers",
-        "ranker",
-        "n",
-        "scope",
-        "errors",
-        "coverage",
-        "width",
-        "naive",
-        "AIPW",
-        "ppi",
-        "proxy",
-    ]
+    keys = ("rate", "design", "reviewers", "ranker", "n", "scope")
+    names = (*keys, "errors", "coverage", "width", "naive", "AIPW", "ppi", "proxy")
     lines = ["| " + " | ".join(names) + " |", "|" + " --- |" * len(names)]
     for row in frame.to_dict("records"):
         peers_text = [

@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-COMMAND = re.compile(r"^(?:\$ )?errdetect ([a-z-]+)(.*)$", re.M)
+FENCE = re.compile(r"^```sh\n(.*?)^```", re.M | re.S)
+COMMAND = re.compile(r"^errdetect ([a-z-]+)(.*)$", re.M)
 
 
 def pages(repo):
@@ -23,7 +24,8 @@ def test_links_lead_somewhere(repo):
 def test_commands_and_options_exist(repo):
     shown: dict[str, str] = {}
     for page in pages(repo):
-        for verb, rest in COMMAND.findall(page.read_text(encoding="utf-8")):
+        shell = "\n".join(FENCE.findall(page.read_text(encoding="utf-8")))
+        for verb, rest in COMMAND.findall(shell):
             if verb not in shown:
                 done = subprocess.run(
                     [sys.executable, "-m", "errdetect", verb, "--help"],

@@ -83,10 +83,10 @@ class GateRefusal(ErrdetectError):
 
 
 def visible(text: str) -> str:
-    """Show hidden and control characters as codes, so that content cannot steer a terminal.
+    r"""Show hidden and control characters as codes, so that content cannot steer a terminal.
 
-    >>> visible("a\\x1b[31mb")
-    'a\\\\x1b[31mb'
+    >>> visible("a\x1b[31mb")
+    'a\\x1b[31mb'
     """
     return _HIDDEN.sub(lambda m: f"\\x{ord(m[0]):02x}", text)
 

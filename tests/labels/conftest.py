@@ -120,3 +120,52 @@ def simulate_operation(
 @pytest.fixture(scope="session")
 def operation() -> Callable[..., Operation]:
     return simulate_operation
+
+
+def make_decisions(n: int, *, enforced: object = True) -> pd.DataFrame:
+    """Give n decisions, an hour apart, named d0, d1, ..."""
+    return pd.DataFrame(
+        {
+            "decision_id": pd.array([f"d{i}" for i in range(n)], dtype="str"),
+            "decided_at": START + pd.to_timedelta(np.arange(n), unit="h"),
+            "policy_id": pd.array(["spam"] * n, dtype="str"),
+            "enforced": np.broadcast_to(np.asarray(enforced, dtype=bool), n).copy(),
+        }
+    )
+
+
+def make_reviews(*rows: dict[str, object]) -> pd.DataFrame:
+    """Give reviews in the contract's columns; `day` counts from the start, the rest has defaults."""
+    columns = {
+        "source": "audit",
+        "verdict": "upheld",
+        "correct_policy_id": None,
+        "reviewer_id": None,
+        "site": None,
+        "inclusion_probability": np.nan,
+        "expected": None,
+        "minutes": np.nan,
+    }
+    full = [{"review_id": f"r{i:03d}", **columns, **row} for i, row in enumerate(rows)]
+    frame = pd.DataFrame(full, columns=["review_id", "decision_id", "day", *columns])
+    days = pd.to_timedelta(frame.pop("day").astype(float), unit="D")
+    frame.insert(2, "reviewed_at", (START + days).astype("datetime64[us, UTC]"))
+    numbers = ("inclusion_probability", "minutes")
+    text = [name for name in frame if name not in (*numbers, "reviewed_at")]
+    return frame.astype({name: "str" for name in text} | {name: "float64" for name in numbers})
+
+
+@pytest.fixture(scope="session")
+def decisions_of() -> Callable[..., pd.DataFrame]:
+    return make_decisions
+
+
+@pytest.fixture(scope="session")
+def reviews_of() -> Callable[..., pd.DataFrame]:
+    return make_reviews
+
+
+@pytest.fixture(scope="session")
+def at() -> Callable[[float], pd.Timestamp]:
+    """Give the moment so many days after the start."""
+    return lambda day: START + pd.Timedelta(day, unit="D")

@@ -23,7 +23,8 @@ _NO_FEATURES = ("decision_id", "item_id", "account_id", "decided_at", "text", "e
 _MACHINE = ("score", "threshold", "enforced")
 _MIN_LEVEL, _MAX_LEVELS, _MIN_COVER = 10, 500, 0.05
 
-DERIVED_TEXT = tuple(f"{name}_against" for name in TEXT_COLUMNS) + (
+DERIVED_TEXT = (
+    *tuple(f"{name}_against" for name in TEXT_COLUMNS),
     "text_logit_mean",
     "text_logit_spread",
 )
@@ -167,7 +168,8 @@ def _levels(values: pd.Series) -> tuple[str, ...]:
 def _numbers(decisions: pd.DataFrame, name: str) -> Floats:
     if name not in decisions:
         return np.full(len(decisions), np.nan)
-    return decisions[name].astype("float64").to_numpy(np.float64, na_value=np.nan)
+    values = decisions[name].astype("float64").to_numpy(np.float64, na_value=np.nan)
+    return np.asarray(values, dtype=np.float64)
 
 
 def _codes(decisions: pd.DataFrame, name: str, levels: tuple[str, ...]) -> Floats:

@@ -45,4 +45,6 @@ def text_measures(texts: pd.Series) -> npt.NDArray[np.float64]:
 
 
 def _count(texts: pd.Series, pattern: str) -> npt.NDArray[np.float64]:
-    return texts.str.count(pattern).to_numpy(np.float64, na_value=np.nan)
+    return np.asarray(
+        texts.str.count(pattern).to_numpy(np.float64, na_value=np.nan), dtype=np.float64
+    )

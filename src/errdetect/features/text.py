@@ -129,7 +129,7 @@ def fit_text(
 
 
 def text_groups(texts: pd.Series) -> npt.NDArray[np.int64]:
-    """Number identical contents (case and white space aside), in order of appearance.
+    """Give identical contents (case and white space aside) one number, in order of appearance.
 
     Examples
     --------

@@ -30,5 +30,6 @@ def label_decisions(
         As `schemas.LABELS`, in the decisions' order.
     """
     days = config.labels.maturity_days
-    maturity = {**MATURITY, **{source: timedelta(days=d) for source, d in days.items()}}
+    maturity: dict[str, timedelta] = dict(MATURITY)
+    maturity.update({str(source): timedelta(days=d) for source, d in days.items()})
     return labels_as_of(decisions, reviews, as_of=as_of or config.labels.as_of, maturity=maturity)

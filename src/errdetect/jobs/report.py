@@ -112,7 +112,7 @@ def _estimates(config: Config, tables: Tables) -> dict[str, Any]:
     }
     if not (reviews["source"] == AUDIT).any():
         return out
-    how = {"min_reviews": config.estimate.min_reviews}
+    how: dict[str, Any] = {"min_reviews": config.estimate.min_reviews}
     estimates = {"whole": estimate_rates(decisions, reviews, **how)}
     for name in config.report.by:
         if name in decisions and decisions[name].nunique() > 0:
@@ -187,7 +187,9 @@ def _head(decisions: pd.DataFrame, bundle: Bundle, p: Floats, harm: Floats) -> p
         error_kind=error_kinds(decisions["enforced"]).to_numpy(),
         expected_harm=harm,
         arm=RANKED,
-        reasons=reasons(decisions, X, parts, bundle.detector.encoding.names, load_words()),
+        reasons=pd.Series(
+            reasons(decisions, X, parts, bundle.detector.encoding.names, load_words())
+        ),
     )
 
 

@@ -210,9 +210,14 @@ def _queue(source: _Source, bundle: Bundle, scores: _Scores, chosen: Selection) 
             frame = wanted.iloc[start : start + _EXPLAINED]
             X = bundle.detector.features(frame)
             parts = bundle.detector.contributions(X, threads=1)
-            rows.append(_rows(frame).assign(reasons=reasons(frame, X, parts, names, words)))
+            rows.append(
+                _rows(frame).assign(
+                    reasons=pd.Series(reasons(frame, X, parts, names, words), index=frame.index)
+                )
+            )
     if not rows:
-        return QUEUE.empty_table().to_pandas()
+        nothing: pd.DataFrame = QUEUE.empty_table().to_pandas()
+        return nothing
     queue = pd.concat(rows, ignore_index=True)
     at = queue["decision_id"].map(place).to_numpy(int)
     queue = queue.assign(

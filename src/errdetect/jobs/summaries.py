@@ -137,7 +137,7 @@ def _validate(result: ValidateResult) -> list[str]:
 
 def _estimate(result: EstimateResult) -> list[str]:
     table = result.estimates
-    by = [c for c in table.columns[: list(table.columns).index("measure")]]
+    by = list(table.columns[: list(table.columns).index("measure")])
     rows = [[*by, "measure", "estimate", "low", "high", "reviews", "decisions"]]
     for row in table.head(60).to_dict("records"):
         named = ["all" if row[c] is None or row[c] != row[c] else str(row[c]) for c in by]

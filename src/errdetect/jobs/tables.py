@@ -77,7 +77,8 @@ def reviewed_ids(reviews: pd.DataFrame | None) -> pd.Index:
     """Return the decisions that people judged; golden items do not count."""
     if reviews is None:
         return pd.Index([], dtype="str")
-    return pd.Index(reviews.loc[reviews["source"] != GOLDEN, "decision_id"].unique())
+    judged: pd.Index = pd.Index(reviews.loc[reviews["source"] != GOLDEN, "decision_id"].unique())
+    return judged
 
 
 def audit_probability(decision_ids: pd.Series, reviews: pd.DataFrame) -> npt.NDArray[np.float64]:

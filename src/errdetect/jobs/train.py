@@ -140,7 +140,7 @@ def label_examples(
     p = labels["p_label"].to_numpy(np.float64)
     agreement = np.clip(2 * np.maximum(p, 1 - p) - 1, 0.1, 1)
     design = np.nan_to_num(1 / audit_probability(decisions["decision_id"], reviews), nan=0.0)
-    return Examples(decisions, error, violates, agreement, design)
+    return Examples(decisions, np.asarray(error, dtype=np.float64), violates, agreement, design)
 
 
 class _Relabel:

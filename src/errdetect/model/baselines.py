@@ -104,12 +104,10 @@ def _margin(decisions: pd.DataFrame) -> Floats:
 def _keys(decisions: pd.DataFrame, columns: tuple[str, ...], edges: Floats) -> list[list[object]]:
     margin = _margin(decisions)
     binned = np.where(np.isfinite(margin), np.searchsorted(edges, margin, side="right"), -1)
-    segment: list[list[object]] = [
-        (
-            decisions[name].astype("str").fillna("")
-            if name in decisions
-            else pd.Series([""] * len(decisions))
-        ).tolist()
-        for name in columns
-    ]
-    return [*segment, binned.tolist()]
+    keys: list[list[object]] = []
+    for name in columns:
+        known = name in decisions
+        keys.append(
+            list(decisions[name].astype("str").fillna("") if known else [""] * len(decisions))
+        )
+    return [*keys, list(binned)]

@@ -78,7 +78,9 @@ def save_bundle(bundle: Bundle, folder: Path) -> None:
         (folder / f"trees_{head}.txt").write_text(trees.model_to_string(), encoding="utf-8")
     np.save(folder / "learnt_from.npy", bundle.learnt_from, allow_pickle=False)
     if bundle.detector.text is not None:
-        np.savez_compressed(folder / "text.npz", **bundle.detector.text.arrays())
+        np.savez_compressed(
+            folder / "text.npz", allow_pickle=False, **bundle.detector.text.arrays()
+        )
 
 
 def load_bundle(folder: Path) -> Bundle:

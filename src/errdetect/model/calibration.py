@@ -54,7 +54,7 @@ class Calibrator:
             out = np.interp(raw, v[:half], v[half:])
         else:
             out = expit(raw)
-        return np.clip(out, 1e-6, 1 - 1e-6)
+        return np.asarray(np.clip(out, 1e-6, 1 - 1e-6), dtype=np.float64)
 
 
 def choose_calibrator(raw: Floats, y: Floats, weight: Floats) -> Calibrator:
@@ -80,7 +80,9 @@ def choose_calibrator(raw: Floats, y: Floats, weight: Floats) -> Calibrator:
     if min(y.sum(), (1 - y).sum()) < _MIN_ERRORS:
         return Calibrator("none")
     block = np.arange(len(raw)) * _BLOCKS // len(raw)
-    methods: list[Method] = ["platt", "beta"] + (["isotonic"] if len(raw) >= _MIN_ISOTONIC else [])
+    methods: list[Method] = ["platt", "beta"]
+    if len(raw) >= _MIN_ISOTONIC:
+        methods.append("isotonic")
     best, best_loss = Calibrator("none"), _losses(Calibrator("none").probability(raw), y)
     for method in methods:
         out = np.empty(len(raw))

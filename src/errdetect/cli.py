@@ -181,13 +181,48 @@ def estimate(
     """
     from errdetect.jobs.estimate import estimate as run
 
-    columns = [name.strip() for name in by.split(",") if name.strip()]
     result = run(
         _load(config, overrides),
         out,
-        by=columns,
+        by=_names(by),
         start=_utc(start),
         end=_utc(end),
+        progress=_progress(quiet),
+    )
+    _show(result, as_json)
+
+
+@app.command("plan-audit")
+def plan_audit(
+    config: ConfigFile,
+    out: Out,
+    budget: Annotated[int | None, typer.Option(min=1, help="Reviews to spend.")] = None,
+    half_width: Annotated[
+        float | None, typer.Option(help="Or: half width of the 95 % interval, e.g. 0.01.")
+    ] = None,
+    by: Annotated[
+        str, typer.Option(metavar="COL,COL", help="Columns whose combinations are segments.")
+    ] = "",
+    seed: Annotated[int, typer.Option(help="The same seed draws the same decisions.")] = 0,
+    overrides: Overrides = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Draw the next audit with known chances, and say what interval and cost to expect.
+
+    Give one of `--budget` and `--half-width`.
+
+    Example: `errdetect plan-audit market/config.yaml --out audit --budget 1000 --by policy_id`
+    """
+    from errdetect.jobs.plan_audit import plan_audit as run
+
+    result = run(
+        _load(config, overrides),
+        out,
+        budget=budget,
+        half_width=half_width,
+        by=_names(by),
+        seed=seed,
         progress=_progress(quiet),
     )
     _show(result, as_json)
@@ -214,6 +249,10 @@ def _load(config: Path, overrides: list[str] | None) -> "Config":
     from errdetect.config import load_config
 
     return load_config(config, overrides or ())
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def _utc(moment: datetime | None) -> datetime | None:

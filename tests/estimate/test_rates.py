@@ -23,7 +23,9 @@ def population(rng: np.random.Generator, rate: float) -> tuple[pd.DataFrame, np.
     return frame, rng.random(N) < rate
 
 
-def audit(frame: pd.DataFrame, wrong: np.ndarray, pi: np.ndarray, rng: np.random.Generator) -> pd.DataFrame:
+def audit(
+    frame: pd.DataFrame, wrong: np.ndarray, pi: np.ndarray, rng: np.random.Generator
+) -> pd.DataFrame:
     drawn = np.flatnonzero(rng.random(N) < pi)
     return pd.DataFrame(
         {

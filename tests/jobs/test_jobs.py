@@ -51,7 +51,8 @@ def test_ranking_holds_on_decisions_nobody_reviewed(market, scored):
     margin = -(decisions["score"] - decisions["threshold"]).abs()[open_].to_numpy()
     assert average_precision(y, p) > average_precision(y, margin) * 1.2
     assert recall_at(y, p, [0.1])[0] > recall_at(y, margin, [0.1])[0]
-    assert abs(p.mean() - y.mean()) < 0.02
+    # some 340 held-out reviews say the level: two standard errors are .036, and reviewers err as well
+    assert abs(p.mean() - y.mean()) < 0.04
 
 
 def test_queue_is_as_the_contract_says(scored, market):

@@ -152,7 +152,7 @@ def make_reviews(*rows: dict[str, object]) -> pd.DataFrame:
     frame.insert(2, "reviewed_at", (START + days).astype("datetime64[us, UTC]"))
     numbers = ("inclusion_probability", "minutes")
     text = [name for name in frame if name not in (*numbers, "reviewed_at")]
-    return frame.astype({name: "str" for name in text} | {name: "float64" for name in numbers})
+    return frame.astype(dict.fromkeys(text, "str") | dict.fromkeys(numbers, "float64"))
 
 
 @pytest.fixture(scope="session")

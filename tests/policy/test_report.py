@@ -254,7 +254,10 @@ def test_missing_and_not_a_number_never_reach_the_page(build, make):
             {"estimates": {}, "n_reviews": {"appeal": 5}},
             "No audit reviews: An error rate",
         ),
-        ({"estimates": {}}, "There are 6,021 audit reviews, but no estimate was made from them."),
+        (
+            {"estimates": {}},
+            "There are 6,021 audit reviews, but no error rate could be made from them.",
+        ),
         ({"drivers": None}, "No reasons were worked out."),
         ({"queue_head": None}, "There is no queue."),
         ({"evaluation": None}, "The ranking has not been measured."),

@@ -59,6 +59,11 @@ class Audit:
         return self.error >= 0.5
 
     @property
+    def shared(self) -> Bools:
+        """Whether more than one judge looked at the decision."""
+        return np.bincount(self.vote_draw, minlength=len(self.position)) > 1
+
+    @property
     def adjudicated(self) -> Bools:
         """Whether an expert answered."""
         return ~np.isnan(self.expert_error)

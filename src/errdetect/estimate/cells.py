@@ -5,6 +5,7 @@ is a coarser control variate and not an approximation: its population totals are
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,15 +80,25 @@ class Cells:
         """Sum one value a draw to one a cell."""
         return np.asarray(np.bincount(self.draw_cell, values, self.size), dtype=np.float64)
 
-    @property
+    @cached_property
     def decisions(self) -> Floats:
         """Number of decisions of each cell."""
         return self.over_bins(self.bin_count)
 
-    @property
+    @cached_property
     def draws(self) -> Floats:
         """Number of audited decisions of each cell."""
         return self.over_draws(np.ones(len(self.draw_cell)))
+
+    @cached_property
+    def total_weight(self) -> Floats:
+        """Sum of the draws' weights of each cell, which estimates its number of decisions."""
+        return self.over_draws(self.draw_weight)
+
+    @cached_property
+    def unsampled(self) -> Floats:
+        """Sum of 1/inclusion - 1 over the decisions of each cell."""
+        return self.over_bins(self.bin_count * self.bin_spread)
 
 
 def bin_p_error(p_error: Floats | None, n_decisions: int) -> Bins:

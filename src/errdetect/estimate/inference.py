@@ -44,32 +44,30 @@ class _Moments:
 def _moments(
     cells: Cells, tilt: Floats, reviewers: Misjudgement | None, distrust: Floats
 ) -> _Moments:
-    found: Floats = reviewers.found.estimate if reviewers else np.ones(cells.size)
-    alarm: Floats = reviewers.alarm.estimate if reviewers else np.zeros(cells.size)
-    total, weight = cells.decisions, cells.draw_weight
-    total_seen = cells.over_draws(weight)
+    weight = cells.draw_weight
     q = expit(cells.bin_logit + tilt[cells.bin_cell])
     q_draw = expit(cells.draw_logit + tilt[cells.draw_cell])
-    rate = cells.over_bins(cells.bin_count * q) / total
+    rate = cells.over_bins(cells.bin_count * q) / cells.decisions
     # mu is the chance that a reviewer says error; it is q itself where reviewers do not err.
-    slope = found - alarm
-    mu = alarm[cells.bin_cell] + slope[cells.bin_cell] * q
-    mean = alarm + slope * rate
-    residual = cells.draw_error - alarm[cells.draw_cell] - slope[cells.draw_cell] * q_draw
-    unsampled = cells.bin_count * cells.bin_spread
-    own = (1 - distrust) * cells.over_bins(unsampled * mu * (1 - mu))
-    flat = distrust * cells.over_bins(unsampled) * mean * (1 - mean)
+    mu, mean, residual, noise = q, rate, cells.draw_error - q_draw, np.zeros(cells.size)
+    if reviewers is not None:
+        found, alarm = reviewers.found.estimate, reviewers.alarm.estimate
+        slope = found - alarm
+        mu, mean = alarm[cells.bin_cell] + slope[cells.bin_cell] * q, alarm + slope * rate
+        residual = cells.draw_error - alarm[cells.draw_cell] - slope[cells.draw_cell] * q_draw
+        noise = found * (1 - found) * rate + alarm * (1 - alarm) * (1 - rate)
+    own = cells.over_bins(cells.bin_count * cells.bin_spread * mu * (1 - mu))
+    flat = cells.unsampled * mean * (1 - mean)
     square = weight * (weight - 1) * residual**2
-    sum_square, draws = cells.over_draws(square), cells.draws
-    noise = found * (1 - found) * rate + alarm * (1 - alarm) * (1 - rate)
+    sum_square, draws, total = cells.over_draws(square), cells.draws, cells.total_weight
     with np.errstate(divide="ignore", invalid="ignore"):
         df = sum_square**2 / cells.over_draws(square**2)
     return _Moments(
         rate=rate,
-        gap=cells.over_draws(weight * residual) / total_seen,
-        seen_variance=draws / np.maximum(draws - 1, 1) * sum_square / total_seen**2,
-        model_variance=(own + flat) / total**2,
-        judging_variance=noise / total_seen,
+        gap=cells.over_draws(weight * residual) / total,
+        seen_variance=draws / np.maximum(draws - 1, 1) * sum_square / total**2,
+        model_variance=((1 - distrust) * own + distrust * flat) / cells.decisions**2,
+        judging_variance=noise / total,
         df=np.fmax(df, MIN_DF),
     )
 

@@ -15,6 +15,9 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
+#: Share of decisions with several judges above which golden items do not say what flags miss.
+SHARED = 0.05
+
 
 @dataclass(frozen=True)
 class Judging:
@@ -27,8 +30,7 @@ class Judging:
     reviewers
         Reviewers' error of each cell, None where nothing is put right.
     code
-        Short word for how: `as_judged`, `golden`, `adjudicated`, `flags_adjudicated`,
-        `flags_adjudicated_golden`, `second_look`, `weighed` (see `words.JUDGING`).
+        Short word for how, a key of `words.JUDGING`.
     """
 
     error: Floats
@@ -104,29 +106,51 @@ def judge(
     inside = cell >= 0
     votes = audit.overturned if action_only else audit.error
     truth = audit.expert_overturned if action_only else audit.expert_error
-    flagged, settled = audit.flagged, audit.adjudicated
-    resolved = np.where(settled, truth, votes)
-    if (inside & settled).sum() == inside.sum():
-        return Judging(resolved, None, "adjudicated")
-    sources = {"second_look": from_adjudications(audit, inside, action_only=action_only, size=size,
-                                                 confidence=confidence)}  # fmt: skip
-    if golden is not None:
-        share = site_shares(audit, cell, size)
-        sources["golden"] = from_golden(
-            golden, share, action_only=action_only, enforced=enforced, confidence=confidence
-        )
-    known = {code: rates for code, rates in sources.items() if rates is not None}
-    all_flags = bool((flagged & inside).any() and settled[flagged & inside].all())
+    settled = audit.adjudicated
+    if settled[inside].all():
+        return Judging(truth, None, "adjudicated")
+    flags = audit.flagged & inside
+    all_flags = bool(flags.any() and settled[flags].all())
+    said = audit.flagged if all_flags else votes >= 0.5
+    known = _known_errors(
+        audit, golden, cell, size, said,
+        action_only=action_only, enforced=enforced, all_flags=all_flags, confidence=confidence,
+    )  # fmt: skip
     code = min(known, key=lambda name: _doubt(known[name], misses_only=all_flags), default=None)
     if all_flags:
-        if code is None:
-            return Judging(np.where(settled, truth, 0.0), None, "flags_adjudicated")
         # What reviewers found and experts confirmed; `found` puts the misses right.
-        confirmed = np.where(flagged & settled, truth, 0.0)
+        confirmed = np.where(flags, truth, 0.0)
+        if code is None:
+            resolved = np.where(settled, truth, confirmed)
+            return Judging(resolved, None, "flags_adjudicated")
         return Judging(confirmed, exact_alarms(known[code]), f"flags_adjudicated_{code}")
-    if code is None:
-        return Judging(resolved, None, "as_judged")
-    return Judging(votes, known[code], code)
+    if code is not None:
+        said_so = said.astype(np.float64) if code == "second_look" else votes
+        return Judging(said_so, known[code], code)
+    waiting = bool(settled[flags].any())
+    resolved = np.where(settled, truth, votes)
+    return Judging(resolved, None, "flags_waiting" if waiting else "as_judged")
+
+
+def _known_errors(
+    audit: Audit, golden: Golden | None, cell: Ints, size: int, said: Bools,
+    *, action_only: bool, enforced: bool | None, all_flags: bool, confidence: float,
+) -> dict[str, Misjudgement]:  # fmt: skip
+    """Ask each source for the reviewers' error, and keep those that say enough."""
+    inside = cell >= 0
+    found = {
+        "second_look": from_adjudications(
+            audit, inside, said, action_only=action_only, size=size, confidence=confidence
+        )
+    }
+    # Golden items test one judge; what several judges of a decision miss together they cannot say.
+    alone = audit.shared[inside].mean() <= SHARED
+    if golden is not None and (alone or not all_flags):
+        found["golden"] = from_golden(
+            golden, site_shares(audit, cell, size),
+            action_only=action_only, enforced=enforced, any_flag=all_flags, confidence=confidence,
+        )  # fmt: skip
+    return {code: rates for code, rates in found.items() if rates is not None}
 
 
 def _doubt(reviewers: Misjudgement, *, misses_only: bool) -> float:

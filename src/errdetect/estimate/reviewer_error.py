@@ -133,6 +133,7 @@ def from_golden(
     *,
     action_only: bool,
     enforced: bool | None,
+    any_flag: bool = False,
     confidence: float = 0.95,
 ) -> Misjudgement | None:
     """Reviewers' error of each cell from golden items, by the sites that did the cell's work.
@@ -148,6 +149,9 @@ def from_golden(
     enforced
         The side that is estimated, None for both; its own golden items are used where there are
         enough.
+    any_flag
+        Whether an error counts as found once any kind of error is called, as where experts go on
+        to settle every flag.
     confidence
         Nominal coverage of the limits.
 
@@ -164,7 +168,7 @@ def from_golden(
     ([0.9], [0.02])
     """
     truth = golden.expected_overturned if action_only else golden.expected_error
-    said = golden.said_overturned if action_only else golden.said_error
+    said = golden.said_overturned if action_only and not any_flag else golden.said_error
     rates = []
     for wrong in (True, False):
         chosen = truth == wrong
@@ -192,7 +196,13 @@ def exact_alarms(reviewers: Misjudgement) -> Misjudgement:
 
 
 def from_adjudications(
-    audit: Audit, inside: Bools, *, action_only: bool, size: int, confidence: float = 0.95
+    audit: Audit,
+    inside: Bools,
+    said: Bools,
+    *,
+    action_only: bool,
+    size: int,
+    confidence: float = 0.95,
 ) -> Misjudgement | None:
     """Reviewers' error from a designed sample of adjudicated draws, flagged and not flagged.
 
@@ -202,6 +212,8 @@ def from_adjudications(
         The draws; adjudications with a logged chance of being sent are the sample.
     inside
         Which draws to use, shape (n_draws,).
+    said
+        What counts as the reviewers' calling each draw an error, shape (n_draws,).
     action_only
         Whether only wrong actions are errors.
     size
@@ -218,23 +230,22 @@ def from_adjudications(
     >>> n = np.arange(200)
     >>> flag, wrong = (n < 100) * 1.0, (n < 90) * 1.0
     >>> audit = Audit(n, n * 0 + 2.0, flag, flag, wrong, wrong, n * 0 + 1.0, n, n * 0, ("x",))
-    >>> rates = from_adjudications(audit, n >= 0, action_only=False, size=1)
+    >>> rates = from_adjudications(audit, n >= 0, audit.flagged, action_only=False, size=1)
     >>> rates.found.estimate.tolist(), rates.alarm.estimate.round(3).tolist()
     ([1.0], [0.091])
     """
     truth = audit.expert_overturned if action_only else audit.expert_error
     sent = inside & audit.adjudicated & ~np.isnan(audit.expert_probability)
-    flagged = inside & audit.flagged
     total = audit.weight[inside].sum()
     parts = []
-    for kind in (flagged, inside & ~audit.flagged):
+    for kind in (inside & said, inside & ~said):
         chosen = kind & sent
-        if chosen.sum() < MIN_ADJUDICATED:
+        certain = chosen.sum() == kind.sum()
+        if chosen.sum() < (1 if certain else MIN_ADJUDICATED):
             return None
         weight = audit.weight[chosen] / audit.expert_probability[chosen]
         rate = float(np.average(truth[chosen], weights=weight))
         kish = weight.sum() ** 2 / (weight**2).sum()
-        certain = chosen.sum() == kind.sum()
         limits = wilson(np.array([rate * kish]), np.array([kish]), confidence)
         limits = Limits(limits.estimate, limits.estimate, limits.estimate) if certain else limits
         parts.append((limits, float(audit.weight[kind].sum() / total)))

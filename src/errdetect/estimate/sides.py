@@ -25,6 +25,8 @@ SideName = Literal["all", "enforced", "allowed"]
 
 #: Least share of the uniform inclusion probability for which the score region was found to hold.
 LEAST_FLOOR = 0.2
+#: Ways of judging that leave reviewers' error in, or a part of it.
+UNCORRECTED = ("as_judged", "flags_adjudicated", "flags_waiting")
 
 
 @dataclass(frozen=True)
@@ -198,7 +200,7 @@ def _floor(cells: Cells, audit: Audit) -> Floats:
 
 def _refused(judging: Judging, correction: Correction, size: int) -> Words:
     refused = np.full(size, "", dtype=object)
-    if correction == "require" and judging.code in ("as_judged", "flags_adjudicated"):
+    if correction == "require" and judging.code in UNCORRECTED:
         refused[:] = "not_corrected"
     if judging.reviewers is not None:
         chance = judging.reviewers.found.low <= judging.reviewers.alarm.high

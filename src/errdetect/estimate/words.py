@@ -1,6 +1,11 @@
 """Plain words for people: how each figure was made, how sure it is, what would make it surer."""
 
-__all__ = ["INTERVALS", "JUDGING", "SUPPRESSED", "method_text"]
+import math
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+__all__ = ["INTERVALS", "JUDGING", "SUPPRESSED", "method_text", "plain_sentence", "plain_sentences"]
 
 #: How an interval was made.
 INTERVALS = {
@@ -15,6 +20,8 @@ INTERVALS = {
 #: Whose word stands.
 JUDGING = {
     "as_judged": "uncorrected: as reviewers judged, their own errors are still in it",
+    "flags_waiting": "uncorrected: as reviewers judged where no expert has answered, and some of "
+    "their flags still wait for one",
     "golden": "reviewers' error put right with golden items",
     "second_look": "reviewers' error put right with a sample of adjudications",
     "adjudicated": "every audited decision settled by an expert",
@@ -63,3 +70,148 @@ def method_text(interval: str, judging: str, *, model: bool) -> str:
         return f"{interval}: {SUPPRESSED[interval]}"
     control = "; P(error) as control variate" if model and interval != "census" else ""
     return f"{interval}+{judging}: {INTERVALS[interval]}{control}; {JUDGING[judging]}"
+
+
+#: What each measure is a share of, and of what kind.
+MEANINGS = {
+    "error_rate": ("automated decisions", "wrong"),
+    "wrongful_rate": ("enforcements", "wrong: the content should have stayed"),
+    "missed_rate": ("decisions to allow", "wrong: a violation was missed"),
+    "precision": ("enforcements", "right"),
+    "recall": ("violations", "caught"),
+    "accuracy": ("automated decisions", "right"),
+}
+
+#: What would make a figure surer, by whose word stands.
+SURER = {
+    "as_judged": "have experts settle every decision that a reviewer calls wrong, or give "
+    "reviewers golden items, so that reviewers' own errors can be taken out",
+    "flags_waiting": "let experts settle the flags that still wait for them",
+    "golden": "have experts settle every decision that a reviewer calls wrong: what golden items "
+    "leave open about false alarms is most of the doubt",
+    "second_look": "have experts settle every decision that a reviewer calls wrong",
+    "flags_adjudicated": "give reviewers golden items, or let experts look at a sample of what "
+    "reviewers passed, so that missed errors can be counted",
+}
+
+
+def plain_sentence(row: Mapping[str, object], *, where: str = "", confidence: float = 0.95) -> str:
+    """Say one figure to people: what it is, how sure, and what would make it surer.
+
+    Parameters
+    ----------
+    row
+        One row of `schemas.ESTIMATES`.
+    where
+        The segment, for people; empty for the whole.
+    confidence
+        Nominal coverage of the interval.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> row = {"measure": "precision", "estimate": 0.9, "low": 0.84, "high": 0.945,
+    ...        "n_reviews": 200, "n_decisions": 20000, "proxy": 0.98, "suppressed": False,
+    ...        "method": "score_t+adjudicated: weighted audit"}
+    >>> print(plain_sentence(row, where="market DE"))
+    In market DE, 90.0 % of enforcements are right, between 84.0 % and 94.5 % with 95 % confidence, \
+from 200 audited of 20,000. Counting what was not successfully appealed as right would claim \
+98.0 %, outside of that interval. To be surer: four times as many audited decisions would about \
+halve the interval.
+    """
+    whole, kind = MEANINGS[str(row["measure"])]
+    code = str(row["method"]).split(":", 1)[0]
+    place = f"In {where}, " if where else "Overall, "
+    audited = f"{_count(row['n_reviews'])} audited of {_count(row['n_decisions'])}"
+    if row["suppressed"]:
+        why = SUPPRESSED.get(code, "the method would not hold")
+        return (
+            f"{place}nobody can say what share of {whole} is {kind.split(':')[0]}: {why} "
+            f"({audited}). To be able to say: {_remedy(code)}."
+        )
+    rate, low, high = (_number(row[name]) for name in ("estimate", "low", "high"))
+    text = (
+        f"{place}{_percent(rate)} of {whole} are {kind}, between {_percent(low)} and "
+        f"{_percent(high)} with {confidence:.0%} confidence, from {audited}."
+    ).replace("% confidence", " % confidence")
+    judging = code.partition("+")[2]
+    if judging in ("as_judged", "flags_adjudicated", "flags_waiting"):
+        text += f" This is {JUDGING[judging]}."
+    proxy = _number(row.get("proxy"))
+    if not math.isnan(proxy):
+        text += _proxy(proxy, str(row["measure"]), low, high)
+    more = "four times as many audited decisions would about halve the interval"
+    surer = "nothing: every decision was audited" if code.startswith("census") else more
+    return f"{text} To be surer: {SURER.get(judging, surer)}."
+
+
+def plain_sentences(
+    estimates: pd.DataFrame, *, by: Sequence[str] = (), confidence: float = 0.95
+) -> pd.Series:
+    """Say every row of an estimates table.
+
+    Parameters
+    ----------
+    estimates
+        As `rates.estimate_rates` returns it.
+    by
+        Its segment columns.
+    confidence
+        Nominal coverage of the intervals.
+
+    Returns
+    -------
+    Series of str, in the rows' order
+
+    Examples
+    --------
+    >>> row = {"market": "DE", "measure": "recall", "estimate": None, "low": None, "high": None,
+    ...        "n_reviews": 0, "n_decisions": 40, "proxy": None, "suppressed": True,
+    ...        "method": "no_sample: no decision of this kind was audited"}
+    >>> print(plain_sentences(pd.DataFrame([row]), by=["market"])[0])
+    In market DE, nobody can say what share of violations is caught: no decision of this kind was \
+audited (0 audited of 40). To be able to say: audit some of them.
+    """
+    said = []
+    for row in estimates.to_dict("records"):
+        names = [f"{column} {row[column]}" for column in by if not pd.isna(row[column])]
+        keyed = {str(name): value for name, value in row.items()}
+        said.append(plain_sentence(keyed, where=", ".join(names), confidence=confidence))
+    return pd.Series(said, index=estimates.index, dtype="str")
+
+
+def _remedy(code: str) -> str:
+    remedies = {
+        "no_decisions": "nothing, unless the log leaves such decisions out",
+        "no_sample": "audit some of them",
+        "too_few_reviews": "audit more of them",
+        "not_corrected": SURER["as_judged"],
+        "reviewers_at_chance": "retrain the reviewers, or give them more golden items",
+        "no_errors_no_hits": "audit more of them",
+    }
+    return remedies.get(code, "audit more of them")
+
+
+def _proxy(proxy: float, measure: str, low: float, high: float) -> str:
+    kind = "right" if measure in ("precision", "accuracy") else "right, and the rest as wrong,"
+    place = "inside of" if low <= proxy <= high else "outside of"
+    return (
+        f" Counting what was not successfully appealed as {kind} would claim {_percent(proxy)}, "
+        f"{place} that interval."
+    )
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, (int, float)) else math.nan
+
+
+def _percent(share: float) -> str:
+    digits = 1 if 0.01 <= share <= 0.99 or share in (0.0, 1.0) else 2
+    return f"{100 * share:.{digits}f} %"
+
+
+def _count(number: object) -> str:
+    return f"{int(str(number)):,}"

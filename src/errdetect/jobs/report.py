@@ -12,7 +12,7 @@ import pandas as pd
 
 from errdetect.config import Config
 from errdetect.data.writing import staged, write_parquet, write_text
-from errdetect.errors import ModelError
+from errdetect.errors import DataError, ModelError, Refusal
 from errdetect.estimate.rates import estimate_rates
 from errdetect.explain.drivers import drivers
 from errdetect.explain.reasons import group_contributions, reasons
@@ -81,8 +81,12 @@ def report(
         "policies": tables.policies,
     }
     if tables.reviews is not None:
+        content |= _reviewed(config, tables)
         progress("estimating error rates")
-        content |= _estimates(config, tables)
+        try:
+            content |= _estimates(config, tables)
+        except (DataError, Refusal) as error:
+            notes.append(f"No error rate can be said: {error}")
     try:
         bundle, version = Registry(config.path(config.registry.path), config.registry.name).load()
     except ModelError as error:
@@ -101,17 +105,23 @@ def report(
     return ReportResult(files, tuple(notes))
 
 
-def _estimates(config: Config, tables: Tables) -> dict[str, Any]:
-    """Return what the audit and the labels say."""
+def _reviewed(config: Config, tables: Tables) -> dict[str, Any]:
+    """Return how many reviews there are, and what they settled."""
     assert tables.reviews is not None
-    decisions, reviews = tables.decisions.frame, tables.reviews.frame
-    labels = label_decisions(config, decisions, reviews)
-    out: dict[str, Any] = {
+    reviews = tables.reviews.frame
+    labels = label_decisions(config, tables.decisions.frame, reviews)
+    return {
         "n_reviews": reviews["source"].value_counts().to_dict(),
         "label_states": labels["state"].value_counts().to_dict(),
     }
+
+
+def _estimates(config: Config, tables: Tables) -> dict[str, Any]:
+    """Return what the audit says of error rates."""
+    assert tables.reviews is not None
+    decisions, reviews = tables.decisions.frame, tables.reviews.frame
     if not (reviews["source"] == AUDIT).any():
-        return out
+        return {}
     how: dict[str, Any] = {"min_reviews": config.estimate.min_reviews}
     estimates = {"whole": estimate_rates(decisions, reviews, **how)}
     for name in config.report.by:
@@ -126,7 +136,7 @@ def _estimates(config: Config, tables: Tables) -> dict[str, Any]:
     )
     dated = decisions.assign(period_start=period.dt.start_time.dt.strftime("%Y-%m-%d"))
     trend = estimate_rates(dated, reviews, by=["period_start"], **how)
-    return out | {"estimates": estimates, "trend": trend[trend["period_start"].notna()]}
+    return {"estimates": estimates, "trend": trend[trend["period_start"].notna()]}
 
 
 def _model_parts(config: Config, tables: Tables, bundle: Bundle, version: str) -> dict[str, Any]:

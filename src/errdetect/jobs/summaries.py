@@ -10,8 +10,10 @@ import numpy as np
 import pandas as pd
 
 from errdetect.errors import visible
+from errdetect.estimate.words import plain_sentence
 from errdetect.jobs.demo import DemoResult
 from errdetect.jobs.estimate import EstimateResult
+from errdetect.jobs.plan_audit import PlanAuditResult
 from errdetect.jobs.report import ReportResult
 from errdetect.jobs.score import ScoreResult
 from errdetect.jobs.simulate import SimulateResult
@@ -23,6 +25,7 @@ __all__ = ["plain", "say"]
 Result = (
     DemoResult
     | EstimateResult
+    | PlanAuditResult
     | ReportResult
     | ScoreResult
     | SimulateResult
@@ -74,6 +77,8 @@ def say(result: Result) -> str:
         lines = _validate(result)
     elif isinstance(result, EstimateResult):
         lines = [*_estimate(result), *_notes(result.notes), *_files(result.files)]
+    elif isinstance(result, PlanAuditResult):
+        lines = [*_plan(result), *_notes(result.notes), *_files(result.files)]
     elif isinstance(result, DemoResult):
         lines = [
             *_train(result.trained),
@@ -163,7 +168,26 @@ def _estimate(result: EstimateResult) -> list[str]:
         if hidden
         else []
     )
-    return [*_table(rows), *more, *said]
+    whole = table[table[by].isna().all(axis=1)] if by else table
+    told = [plain_sentence({str(k): v for k, v in row.items()}) for row in whole.to_dict("records")]
+    return [*_table(rows), *more, *said, "", *told]
+
+
+def _plan(result: PlanAuditResult) -> list[str]:
+    table = result.expected
+    by = list(table.columns[: list(table.columns).index("n_decisions")])
+    rows = [[*by, "decisions", "reviews", "expected rate", "half width", "if drawn evenly"]]
+    for row in table.head(60).to_dict("records"):
+        named = ["all" if row[c] is None or row[c] != row[c] else str(row[c]) for c in by]
+        figures = [f"{row[c]:.4f}" for c in ("expected_rate", "half_width", "uniform")]
+        rows.append([*named, f"{row['n_decisions']:,}", f"{row['n_reviews']:,.1f}", *figures])
+    more = [f"... and {len(table) - 60:,} more rows in the file"] if len(table) > 60 else []
+    cost = result.cost
+    said = (
+        f"{cost.reviews:,} reviews ({cost.reviewer_hours:,} hours), and about "
+        f"{cost.adjudications:,} flagged ones for an expert to settle ({cost.expert_hours:,} hours)."
+    )
+    return [*_table(rows), *more, said]
 
 
 def _number(cells: pd.DataFrame, measure: str) -> str:

@@ -164,7 +164,7 @@ def fit_rates(
     return Fit(se, fp, prevalence, p, n_iter=step, converged=bool(moved < tol))
 
 
-def fit_prevalence(votes: Votes, se: Floats, fp: Floats) -> Floats:
+def fit_prevalence(votes: Votes, se: Floats, fp: Floats, *, weight: Floats | None = None) -> Floats:
     """Estimate each group's prevalence with the raters' rates held fixed.
 
     Parameters
@@ -173,6 +173,8 @@ def fit_prevalence(votes: Votes, se: Floats, fp: Floats) -> Floats:
         m votes on n units.
     se, fp
         Shape (n_raters,).
+    weight
+        Shape (n,): how many units each stands for; one if None.
 
     Returns
     -------
@@ -189,7 +191,8 @@ def fit_prevalence(votes: Votes, se: Floats, fp: Floats) -> Floats:
     """
     prevalence = np.full(votes.group.max(initial=0) + 1, 0.5)
     for _ in range(1_000):
-        new = _prevalence(posterior(votes, se, fp, prevalence), votes.group, prior=1.0)
+        p = posterior(votes, se, fp, prevalence)
+        new = _prevalence(p, votes.group, prior=1.0, weight=weight)
         moved = np.abs(new - prevalence).max()
         prevalence = new
         if moved < 1e-6:
@@ -343,12 +346,14 @@ def _evidence(votes: Votes, se: Floats, fp: Floats) -> Floats:
     return np.where(votes.says == 1, on_yes[votes.rater], on_no[votes.rater])
 
 
-def _prevalence(p: Floats, group: Ints, *, prior: float) -> Floats:
+def _prevalence(p: Floats, group: Ints, *, prior: float, weight: Floats | None = None) -> Floats:
     """Average P(class 1) by group, with the mean of all as `prior` units more."""
-    n_groups = group.max(initial=0) + 1
-    n = sums(group, np.ones(len(p)), n_groups)
-    mean = p.mean() if len(p) else 0.5
-    return (sums(group, p, n_groups) + prior * mean) / np.maximum(n + prior, _NEVER)
+    if not len(p):
+        return np.full(1, 0.5)
+    n_groups = int(group.max()) + 1
+    weight = np.ones(len(p)) if weight is None else weight / weight.mean()
+    total = np.maximum(sums(group, weight, n_groups) + prior, _NEVER)
+    return (sums(group, weight * p, n_groups) + prior * (weight @ p) / len(p)) / total
 
 
 def _open(rate: Floats) -> Floats:

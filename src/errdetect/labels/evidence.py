@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from errdetect.labels.dawid_skene import Fit, Votes, fit_rates, rate_variance
+from errdetect.labels.anchoring import Anchor, find_anchor
+from errdetect.labels.dawid_skene import Votes, fit_rates, rate_variance
 from errdetect.labels.panel import (
     Panel,
     adjudicated_votes,
@@ -33,11 +33,9 @@ GOLDEN_ONLY: Final = "golden only"
 GOLDEN_AND_EXPERTS: Final = "golden and adjudication"
 VOTES: Final = "votes"
 
-Floats = npt.NDArray[np.float64]
-
 _MIN_GOLDEN = 30  # golden judgements of each class, over all sites
 _MIN_OVERLAP = 100  # decisions judged by two or more people, over all sites
-_FLATTERED = 1.645  # standard errors by which overlap may flatter (one-sided 5 %)
+_FLATTERED = 1.645  # standard errors from which on it is worth a note (5 % on either side)
 _LEAST = 0.5  # share of found violations above false alarms, below which overlap tells nothing
 _WIDEST = 0.1  # half-width of the overall rates beyond which overlap does not tell them
 
@@ -53,6 +51,8 @@ class Evidence:
         `golden only` or `votes`.
     votes
         What to fit; None where nothing tells the rates.
+    anchor
+        What holds the level of the rates to known truth; None where there is no overlap to hold.
     golden, overlap
         All golden and all overlapping votes, whether believed or not.
     notes
@@ -61,6 +61,7 @@ class Evidence:
 
     basis: str
     votes: Votes | None
+    anchor: Anchor | None
     golden: Votes
     overlap: Votes
     notes: tuple[str, ...]
@@ -99,17 +100,23 @@ def weigh_evidence(judged: pd.DataFrame, panel: Panel, *, apart: bool = False) -
     if has_overlap and chosen_by_verdict(judged):
         has_overlap = False
         notes.append(_CHOSEN)
-    if has_golden and has_overlap:
-        has_overlap = _golden_agrees(golden, overlap, panel, notes)
     has_experts = bool((~np.isnan(experts.known)).sum() >= _MIN_GOLDEN)
-    believed = [golden] + [overlap] * has_overlap + [experts] * has_experts
-    votes, basis = _joined(believed), DAWID_SKENE
-    if has_golden and not has_overlap:
+    known = _joined([golden, *([experts] * has_experts)])
+    votes = _joined([known, *([overlap] * has_overlap)])
+    anchor = None
+    if has_golden and has_overlap:
+        basis, anchor = DAWID_SKENE, find_anchor(known, votes, panel)
+        notes += [_TOGETHER] * (anchor.flattered > _FLATTERED)
+        notes += [_EASY] * (anchor.flattered < -_FLATTERED)
+    elif has_golden:
         basis = GOLDEN_AND_EXPERTS if has_experts else GOLDEN_ONLY
-    elif not has_golden and not ((has_overlap or has_experts) and _votes_tell(votes, notes)):
+    elif (has_overlap or has_experts) and _votes_tell(votes, notes):
+        basis = DAWID_SKENE
+    else:
         basis = VOTES
         notes.append(_ONLY_VOTES)
-    return Evidence(basis, None if basis == VOTES else votes, golden, overlap, tuple(notes))
+    usable = None if basis == VOTES else votes
+    return Evidence(basis, usable, anchor, golden, overlap, tuple(notes))
 
 
 _APART = (
@@ -122,7 +129,7 @@ _CHOSEN = (
 )
 _TOGETHER = (
     "People err on the same items: against each other they look better than on golden items. "
-    "Overlap is left out of their error rates."
+    "The level of their error rates is taken from golden items and adjudications."
 )
 _EASY = (
     "Reviewers do better on golden items than against each other. The golden items may be easier "
@@ -178,33 +185,6 @@ def _votes_tell(votes: Votes, notes: list[str]) -> bool:
     told = bool(1.96 * max(se, fp) ** 0.5 <= _WIDEST)
     notes.append(_ONLY_OVERLAP if told else _UNTOLD)
     return told
-
-
-def _golden_agrees(golden: Votes, overlap: Votes, panel: Panel, notes: list[str]) -> bool:
-    """Compare both site by site; people who err together look better by overlap than they are."""
-    (ours, our_spread), (theirs, their_spread) = _site_fit(golden, panel), _site_fit(overlap, panel)
-    missed = _gap(theirs.se.site - ours.se.site, our_spread[0] + their_spread[0])
-    called = _gap(ours.fp.site - theirs.fp.site, our_spread[1] + their_spread[1])
-    flattered = (missed + called) / 2**0.5
-    if flattered > _FLATTERED:
-        notes.append(_TOGETHER)
-    elif flattered < -_FLATTERED:
-        notes.append(_EASY)
-    return flattered <= _FLATTERED
-
-
-def _site_fit(votes: Votes, panel: Panel) -> tuple[Fit, tuple[Floats, Floats]]:
-    """Fit with each site as one rater."""
-    site = panel.raters["site_code"].to_numpy()
-    merged = replace(votes, rater=site[votes.rater], site=np.arange(len(panel.sites)))
-    fit = fit_rates(merged)
-    return fit, rate_variance(merged, fit)
-
-
-def _gap(difference: Floats, variance: Floats) -> float:
-    """Measure how far the sites' differences lie from 0 together, in standard errors."""
-    weight = np.where(np.isfinite(variance), 1 / np.maximum(variance, 1e-9), 0)
-    return float((weight * difference).sum() / max(weight.sum(), 1e-9) ** 0.5)
 
 
 def _joined(parts: Sequence[Votes]) -> Votes:

@@ -6,8 +6,16 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from errdetect.labels.anchoring import Anchor
 from errdetect.labels.counting import sums
-from errdetect.labels.dawid_skene import Fit, Rates, fit_prevalence, posterior, rate_variance
+from errdetect.labels.dawid_skene import (
+    Fit,
+    Rates,
+    Votes,
+    fit_prevalence,
+    posterior,
+    rate_variance,
+)
 from errdetect.labels.events import COUNTS, OVERRULED
 from errdetect.labels.evidence import Evidence
 from errdetect.labels.intervals import wilson
@@ -33,14 +41,14 @@ class Cases:
     ----------
     row
         Rows of the judgements that are votes on them, shape (v,).
-    case
-        The decision that each of these is about, numbered from 0, shape (v,).
+    votes
+        These votes, a unit a decision.
     p_violates
         P(the content violates) of each decision, shape (n_cases,); None without rates.
     """
 
     row: Ints
-    case: Ints
+    votes: Votes
     p_violates: Floats | None
 
 
@@ -67,15 +75,15 @@ def weigh_cases(judged: pd.DataFrame, panel: Panel, fit: Fit | None) -> Cases:
     ...     "position": [4, 4], "source": ["audit", "appeal"], "site": "Riga",
     ...     "reviewer_id": ["ann", "bob"], "enforced": True, "policy_id": "spam",
     ...     "standing": "counts", "violates": [True, False], "true_violates": float("nan")})
-    >>> weigh_cases(judged, panel_of(judged), None).case
+    >>> weigh_cases(judged, panel_of(judged), None).votes.unit
     array([0, 0])
     """
     rows = np.flatnonzero(judged["standing"].isin([COUNTS, OVERRULED]).to_numpy(dtype=bool))
     votes = case_votes(judged, panel)
     if fit is None:
-        return Cases(rows, votes.unit, None)
+        return Cases(rows, votes, None)
     prevalence = fit_prevalence(votes, fit.se.rater, fit.fp.rater)
-    return Cases(rows, votes.unit, posterior(votes, fit.se.rater, fit.fp.rater, prevalence))
+    return Cases(rows, votes, posterior(votes, fit.se.rater, fit.fp.rater, prevalence))
 
 
 def rate_tables(
@@ -113,14 +121,14 @@ def rate_tables(
     for name, rater in counts.items():
         sites = sites.assign(**{name: np.bincount(of_rater[rater], minlength=len(sites))})
         people = people.assign(**{name: np.bincount(rater, minlength=len(people))})
-    if fit is None or evidence.votes is None or cases.p_violates is None:
+    if fit is None or evidence.votes is None:
         nothing = np.full(len(people), np.nan)
         for column in RATES:
             sites = _with(sites, column, nothing[: len(sites)], np.zeros(len(sites)))
             people = _with(people, column, nothing, np.zeros(len(people)))
             people[f"{column}_own"] = 0.0
         return sites, people
-    variances = rate_variance(evidence.votes, fit)
+    variances = _variances(evidence.votes, fit, evidence.anchor)
     for column, rates, variance in zip(RATES, (fit.se, fit.fp), variances, strict=True):
         missed = column == RATES[0]
         worth = _worth(rates, variance)
@@ -131,10 +139,21 @@ def rate_tables(
         people[f"{column}_own"] = own
     if len(panel.sites["kind"].unique()) == 1:
         return sites, people
-    mix = _mix(judged, panel, cases, cases.p_violates)
+    mix = _mix(judged, panel, cases, fit)
     place = panel.sites["place"].to_numpy()
     who = pd.MultiIndex.from_frame(people[["site", "reviewer_id"]]).factorize()[0]
     return _both(sites, place, mix), _both(people, who.astype(np.int64), mix[of_rater])
+
+
+def _variances(votes: Votes, fit: Fit, anchor: Anchor | None) -> tuple[Floats, Floats]:
+    """Add the doubt of the common level to the spread of the sites' rates."""
+    se, fp = rate_variance(votes, fit)
+    if anchor is None:
+        return se, fp
+    return (
+        se + (fit.se.site * (1 - fit.se.site)) ** 2 * anchor.variance_se,
+        fp + (fit.fp.site * (1 - fit.fp.site)) ** 2 * anchor.variance_fp,
+    )
 
 
 def _worth(rates: Rates, variance: Floats) -> Floats:
@@ -158,7 +177,7 @@ def _with(frame: pd.DataFrame, column: str, rate: Floats, n: Floats) -> pd.DataF
     return frame.assign(**{f"{column}{suffix}": values for suffix, values in named.items()})
 
 
-def _mix(judged: pd.DataFrame, panel: Panel, cases: Cases, p_violates: Floats) -> Floats:
+def _mix(judged: pd.DataFrame, panel: Panel, cases: Cases, fit: Fit) -> Floats:
     """Weigh each site's sides by the violating and by the other content that its audit saw.
 
     Returns
@@ -166,19 +185,25 @@ def _mix(judged: pd.DataFrame, panel: Panel, cases: Cases, p_violates: Floats) -
     numpy.ndarray
         Shape (n_sites, 2): weight for the missed violations and for the wrongful calls.
     """
-    rows = judged.iloc[cases.row]
+    votes, rows = cases.votes, judged.iloc[cases.row]
     audited = (rows["source"] == AUDIT).to_numpy(dtype=bool)
     if not audited.any():
         audited[:] = True
-    chance = rows["inclusion_probability"].to_numpy(dtype=np.float64)[audited]
-    weight = np.where(np.isnan(chance), 1.0, 1 / chance)
-    site = panel.raters["site_code"].to_numpy()[panel.rater[cases.row[audited]]]
-    violates = p_violates[cases.case[audited]]
+    chance = rows["inclusion_probability"].to_numpy(dtype=np.float64)
+    stands_for = np.where(audited, np.where(np.isnan(chance), 1.0, 1 / chance), 0.0)
+    weight = np.zeros(len(votes.known))
+    np.maximum.at(weight, votes.unit, stands_for)
+    # The audit looks where errors are likely, so its sample says too much of them unweighted.
+    prevalence = fit_prevalence(votes, fit.se.rater, fit.fp.rater, weight=weight)
+    violates = posterior(votes, fit.se.rater, fit.fp.rater, prevalence)[votes.unit]
+    site = panel.raters["site_code"].to_numpy()[votes.rater]
     n, kind = len(panel.sites), panel.sites["kind"].to_numpy()
-    seen = np.column_stack([sums(site, weight * share, n) for share in (violates, 1 - violates)])
+    seen = np.column_stack(
+        [sums(site, stands_for * share, n) for share in (violates, 1 - violates)]
+    )
     by_kind = np.stack([seen[kind == k].sum(axis=0) for k in (0, 1)])
     overall = by_kind / np.maximum(by_kind.sum(axis=0), 1e-9)
-    mix: Floats = seen + _OVERALL_MIX * weight.sum() / max(len(weight), 1) * overall[kind]
+    mix: Floats = seen + _OVERALL_MIX * stands_for.sum() / audited.sum() * overall[kind]
     return mix
 
 

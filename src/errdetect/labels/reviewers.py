@@ -6,6 +6,7 @@ from datetime import datetime
 import numpy as np
 import pandas as pd
 
+from errdetect.labels.anchoring import anchored
 from errdetect.labels.dawid_skene import fit_rates
 from errdetect.labels.events import moment
 from errdetect.labels.evidence import sides_differ, weigh_evidence
@@ -59,8 +60,8 @@ def fit_reviewers(
     Reviewers judge content, so each has two error rates whatever the machine did: missing a
     violation and calling one wrongly. Dawid-Skene learns them from golden items (truth known) and
     from decisions that several people judged, shrinking reviewers to their site. Golden reviews
-    anchor the rates and are no labels. Where overlap contradicts the golden items because people
-    err on the same items, golden items alone are believed.
+    anchor the rates and are no labels. Where people err on the same items, overlap alone would make
+    them look too good; the level of the rates is held to golden items and adjudications.
 
     Parameters
     ----------
@@ -104,6 +105,8 @@ def fit_reviewers(
     panel = panel_of(judged, apart=apart)
     evidence = weigh_evidence(judged, panel, apart=apart)
     fit = None if evidence.votes is None else fit_rates(evidence.votes)
+    if fit is not None and evidence.anchor is not None:
+        fit = anchored(fit, evidence.anchor, panel)
     cases = weigh_cases(judged, panel, fit)
     sites, people = rate_tables(judged, panel, evidence, fit, cases)
     p_error = _p_error(judged, cases, decisions["decision_id"])
@@ -118,13 +121,13 @@ def _p_error(
     A vote to relabel lets the action stand and finds the policy wrong.
     """
     rows = judged.iloc[cases.row]
-    of_case = rows.groupby(cases.case)
+    of_case = rows.groupby(cases.votes.unit)
     if cases.p_violates is None:
         p = of_case["flags"].mean().to_numpy(dtype=np.float64)
     else:
         enforced = of_case["enforced"].first().to_numpy(dtype=bool)
         wrong = np.where(enforced, 1 - cases.p_violates, cases.p_violates)
-        stands = (rows["enforced"] == rows["violates"]).groupby(cases.case).sum()
+        stands = (rows["enforced"] == rows["violates"]).groupby(cases.votes.unit).sum()
         relabels = of_case["relabels"].sum().to_numpy(dtype=np.float64)
         p = wrong + (1 - wrong) * relabels / np.maximum(stands.to_numpy(dtype=np.float64), 1)
     known = of_case["true_error"].first().to_numpy(dtype=np.float64)

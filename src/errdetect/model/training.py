@@ -193,7 +193,8 @@ def _notes(test: Examples, left_out: Mapping[str, str]) -> tuple[str, ...]:
         )
     else:
         notes.append(
-            f"only {drawn} of {len(test)} held-out decisions come from an audit, so the figures describe "
+            f"only {drawn} of {len(test)} held-out decisions carry the inclusion probability of an "
+            "audit, so the figures describe "
             "reviewed decisions and not all decisions. Plan an audit"
         )
     return tuple(notes)

@@ -1,0 +1,61 @@
+import pandas as pd
+import pytest
+
+from errdetect.config import load_config
+from errdetect.errors import ConfigError, ErrdetectError
+from errdetect.jobs.plan_audit import plan_audit
+from errdetect.jobs.summaries import say
+
+
+def test_a_budget_is_drawn_with_stated_chances(config, trained, market, tmp_path):
+    result = plan_audit(config, tmp_path, budget=400, by=["market"])
+    drawn = pd.read_parquet(result.files["audit"])
+    assert len(drawn) == 400
+    assert drawn["decision_id"].is_unique
+    assert drawn["inclusion_probability"].between(0, 1, inclusive="right").all()
+    assert drawn["inclusion_probability"].nunique() > 10
+    assert (1 / drawn["inclusion_probability"]).sum() == pytest.approx(12_000, rel=0.15)
+    whole = result.expected.iloc[0]
+    assert whole["limit"] <= whole["half_width"] < whole["uniform"]
+    assert "400 reviews" in say(result)
+    again = plan_audit(config, tmp_path / "again", budget=400, by=["market"])
+    assert again.files["audit"].read_bytes() == result.files["audit"].read_bytes()
+
+
+def test_a_wanted_width_is_reached_without_a_model(market, tmp_path):
+    bare = load_config(market / "config.yaml", [f"registry.path={tmp_path / 'none'}"])
+    result = plan_audit(bare, tmp_path / "out", half_width=0.02)
+    assert result.expected.iloc[0]["half_width"] <= 0.02
+    assert result.notes == ("no model is registered, so every decision has the same chance",)
+    chances = pd.read_parquet(result.files["audit"])["inclusion_probability"]
+    assert chances.min() == chances.max()
+
+
+def test_wishes_that_cannot_be_met(config, trained, tmp_path):
+    with pytest.raises(ConfigError, match="--by must name columns of the decisions, got colour"):
+        plan_audit(config, tmp_path, budget=10, by=["colour"])
+    for wishes in ({}, {"budget": 10, "half_width": 0.1}, {"half_width": -0.1}):
+        with pytest.raises(ErrdetectError):
+            plan_audit(config, tmp_path / "x", **wishes)
+    assert not (tmp_path / "x").exists()
+
+
+def test_the_planned_audit_estimates_the_truth(config, trained, market, tmp_path):
+    """Judged by the truth, the drawn decisions give back the marketplace's error rate."""
+    from errdetect.data.tables import read_decisions
+    from errdetect.estimate.rates import estimate_rates
+
+    truth = pd.read_parquet(market / "truth.parquet").set_index("decision_id")["is_error"]
+    decisions = read_decisions(market / "decisions.parquet").frame
+    hits = 0
+    for seed in range(20):
+        files = plan_audit(config, tmp_path / str(seed), budget=600, seed=seed).files
+        drawn = pd.read_parquet(files["audit"])
+        reviews = drawn.assign(
+            review_id=[f"r{i}" for i in range(len(drawn))], source="audit", site="s", expected=None,
+            reviewed_at=decisions["decided_at"].max(),
+            verdict=truth[drawn["decision_id"]].map({True: "overturned", False: "upheld"}).to_numpy(),
+        )  # fmt: skip
+        row = estimate_rates(decisions, reviews).set_index("measure").loc["error_rate"]
+        hits += int(row["low"] <= truth.mean() <= row["high"])
+    assert hits >= 16

@@ -256,7 +256,8 @@ def _weighted_rate(
         return float("nan"), 0.0
     by_vote = (weight / weight.sum() / np.maximum(n_golden, 1))[site]
     rate = float(by_vote @ flags)
-    most = 1 / float((by_vote**2).sum())
     codes, items = pd.factorize(item)
+    most = 1 / float((by_vote**2).sum())
     variance = float((sums(codes, by_vote * (flags - rate), len(items)) ** 2).sum())
-    return rate, min(most, rate * (1 - rate) / variance) if variance > 0 else most
+    # Where all answers are equal, nothing tells more than the items do.
+    return rate, min(most, rate * (1 - rate) / variance if variance > 0 else float(len(items)))

@@ -1,0 +1,96 @@
+"""From reviews to draws: what is refused, in words, and what counts once."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from errdetect.errors import DataError, Refusal
+from errdetect.estimate.audit import read_audit
+
+T = pd.Timestamp("2026-01-01", tz="UTC")
+
+
+@pytest.fixture
+def decisions():
+    return pd.DataFrame({"decision_id": list("abcdef"), "decided_at": T, "enforced": True})
+
+
+def review(decision, verdict="upheld", source="audit", probability=0.5, day=1, **more):
+    return {
+        "review_id": f"{source}-{decision}-{day}",
+        "decision_id": decision,
+        "reviewed_at": T + pd.Timedelta(days=day),
+        "source": source,
+        "verdict": verdict,
+        "inclusion_probability": probability,
+        "site": "x",
+        "expected": None,
+        **more,
+    }
+
+
+def frame(*rows):
+    return pd.DataFrame(list(rows))
+
+
+def test_several_judges_are_one_draw(decisions):
+    reviews = frame(
+        review("b", "overturned", day=1), review("b", "upheld", day=2), review("d", day=1)
+    )
+    audit = read_audit(decisions, reviews)
+    assert audit.position.tolist() == [1, 3]
+    assert audit.weight.tolist() == [2, 2]
+    assert audit.error.tolist() == [0.5, 0]
+    assert audit.shared.tolist() == [True, False]
+
+
+def test_the_last_adjudication_stands(decisions):
+    reviews = frame(
+        review("b", "overturned"),
+        review("b", "relabelled", "adjudication", 1.0, day=4),
+        review("b", "upheld", "adjudication", 1.0, day=3),
+    )
+    audit = read_audit(decisions, reviews)
+    assert audit.expert_error.tolist() == [1]
+    assert audit.expert_overturned.tolist() == [0]
+
+
+def test_reviews_of_other_decisions_are_left_out(decisions):
+    audit = read_audit(decisions, frame(review("b"), review("zzz")))
+    assert len(audit.position) == 1
+
+
+@pytest.mark.parametrize("bad", [0.0, -0.2, 1.01, np.nan])
+def test_a_probability_that_is_none_is_refused(decisions, bad):
+    with pytest.raises(
+        Refusal, match=r"must lie in \(0, 1\], got 1 of 2 that are missing or outside"
+    ):
+        read_audit(decisions, frame(review("a"), review("b", probability=bad)))
+
+
+def test_a_bad_chance_of_adjudication_is_refused(decisions):
+    reviews = frame(review("a"), review("a", source="adjudication", probability=1.5, day=2))
+    with pytest.raises(Refusal, match="inclusion_probability of adjudications"):
+        read_audit(decisions, reviews)
+
+
+def test_two_probabilities_of_one_decision_are_refused(decisions):
+    reviews = frame(review("a", day=1), review("a", probability=0.4, day=2))
+    with pytest.raises(Refusal, match=r"be one for each decision, got 1 with two \(first: a, 0.4"):
+        read_audit(decisions, reviews)
+
+
+def test_a_review_before_its_decision_is_refused(decisions):
+    with pytest.raises(DataError, match="not lie before its decision, got 1 before"):
+        read_audit(decisions, frame(review("a", day=-1), review("b")))
+
+
+def test_a_decision_log_with_one_id_twice_is_refused(decisions):
+    twice = pd.concat([decisions, decisions.head(1)])
+    with pytest.raises(DataError, match=r"decision_id must be unique, got 1 repeated \(first: a\)"):
+        read_audit(twice, frame(review("a")))
+
+
+def test_an_input_without_a_designed_sample_is_empty(decisions):
+    audit = read_audit(decisions, frame(review("a", source="appeal", probability=np.nan)))
+    assert len(audit.position) == 0

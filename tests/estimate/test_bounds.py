@@ -1,0 +1,74 @@
+"""What is certain without assumptions."""
+
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from errdetect.estimate.bounds import known_verdicts, rate_bounds, recall_bounds
+
+VERDICTS = ("upheld", "overturned", "relabelled")
+
+
+def reviews(*rows):
+    return pd.DataFrame(list(rows), columns=["decision_id", "source", "verdict"])
+
+
+def test_bounds_are_what_reviews_settle():
+    decisions = pd.DataFrame({"decision_id": [str(i) for i in range(10)]})
+    known = known_verdicts(
+        decisions,
+        reviews(
+            ("0", "audit", "overturned"),
+            ("1", "audit", "upheld"),
+            ("2", "audit", "upheld"),
+            ("2", "re_review", "overturned"),  # a conflict stays unknown
+            ("3", "audit", "upheld"),
+            ("3", "adjudication", "overturned"),  # the expert stands
+            ("4", "golden", "overturned"),  # never a label
+            ("5", "appeal", "overturned"),
+        ),
+    )
+    low, high, proxy = rate_bounds(known, np.zeros(10, int), 1)
+    assert low[0] == pytest.approx(0.3)
+    assert high[0] == pytest.approx(0.9)
+    assert proxy[0] == pytest.approx(0.1)
+
+
+def test_relabelled_is_an_error_but_not_a_wrong_action():
+    decisions = pd.DataFrame({"decision_id": ["a"]})
+    one = reviews(("a", "audit", "relabelled"))
+    assert known_verdicts(decisions, one).wrong.tolist() == [True]
+    assert known_verdicts(decisions, one, action_only=True).right.tolist() == [True]
+
+
+def test_without_appeals_the_proxy_has_no_meaning():
+    decisions = pd.DataFrame({"decision_id": ["a"]})
+    known = known_verdicts(decisions, reviews(("a", "audit", "upheld")))
+    assert np.isnan(rate_bounds(known, np.zeros(1, int), 1)[2][0])
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.data())
+def test_more_reviews_never_widen_the_bounds_unless_they_conflict(data):
+    truth = data.draw(st.lists(st.sampled_from(VERDICTS), min_size=4, max_size=12))
+    decisions = pd.DataFrame({"decision_id": [str(i) for i in range(len(truth))]})
+    rows = [(str(i), "audit", verdict) for i, verdict in enumerate(truth)]
+    widths = []
+    for n in range(1, len(rows) + 1):
+        known = known_verdicts(decisions, reviews(*rows[:n]))
+        low, high, _ = rate_bounds(known, np.zeros(len(truth), int), 1)
+        widths.append(high[0] - low[0])
+    assert all(b <= a + 1e-12 for a, b in pairwise(widths))
+    assert widths[-1] == pytest.approx(0, abs=1e-12)
+
+
+def test_recall_bounds_of_full_knowledge_meet():
+    low, high = recall_bounds(
+        (np.array([0.1]), np.array([0.1])), (np.array([0.2]), np.array([0.2])),
+        np.array([100.0]), np.array([50.0]),
+    )  # fmt: skip
+    assert low[0] == high[0] == pytest.approx(90 / 100)

@@ -1,0 +1,86 @@
+import krippendorff
+import numpy as np
+import pandas as pd
+import pytest
+
+from errdetect.labels.agreement import agreement, verdict_counts
+from errdetect.schemas import VERDICTS
+
+
+def counts_of(rows):
+    return pd.DataFrame(rows, columns=list(VERDICTS))
+
+
+def test_counts_are_of_designed_overlap_only(decisions_of, reviews_of):
+    reviews = reviews_of(
+        {"decision_id": "d0", "day": 1},
+        {"decision_id": "d0", "day": 2, "verdict": "overturned"},
+        {"decision_id": "d0", "day": 3, "source": "appeal", "verdict": "overturned"},
+        {"decision_id": "d0", "day": 4, "source": "golden", "expected": "upheld"},
+        {"decision_id": "d1", "day": 1},
+        {"decision_id": "d1", "day": 2, "source": "re_review"},
+        {"decision_id": "d2", "day": 1, "source": "re_review", "verdict": "relabelled"},
+        {"decision_id": "d2", "day": 2, "source": "re_review", "verdict": "relabelled"},
+        {"decision_id": "d2", "day": 3, "source": "adjudication"},
+    )
+    assert verdict_counts(decisions_of(3), reviews).values.tolist() == [
+        ["d0", "audit", 1, 1, 0],
+        ["d2", "re_review", 0, 0, 2],
+    ]
+
+
+def test_alpha_is_the_librarys_and_lies_within_its_limits():
+    rng = np.random.default_rng(3)
+    clear = rng.random(400) < 0.7
+    first = rng.choice(3, 400, p=[0.6, 0.3, 0.1])
+    second = np.where(clear, first, rng.choice(3, 400, p=[0.6, 0.3, 0.1]))
+    counts = np.eye(3, dtype=int)[first] + np.eye(3, dtype=int)[second]
+    found = agreement(counts_of(counts), rng=np.random.default_rng(0))
+    want = krippendorff.alpha(
+        reliability_data=np.stack([first, second]), level_of_measurement="nominal"
+    )
+    assert found.alpha == pytest.approx(want)
+    assert found.low < found.alpha < found.high
+    assert found.high - found.low == pytest.approx(0.14, abs=0.04)
+    assert found.observed == pytest.approx((first == second).mean())
+    assert (found.n_decisions, found.n_reviews, found.note) == (400, 800, "")
+
+
+def test_the_limits_hold_what_new_samples_give():
+    rng = np.random.default_rng(9)
+    alphas, held = [], 0
+    for _ in range(60):
+        truth = rng.random(200) < 0.3
+        votes = truth[:, None] ^ (rng.random((200, 2)) < 0.1)
+        yes = votes.sum(axis=1)
+        found = agreement(counts_of(np.c_[2 - yes, yes, 0 * yes]), rng=rng)
+        alphas.append(found.alpha)
+        held += found.low <= 0.5656 <= found.high  # of a very large sample
+    assert np.mean(alphas) == pytest.approx(0.5656, abs=0.03)
+    assert held >= 54
+
+
+def test_equal_input_and_seed_give_equal_limits():
+    counts = counts_of([[2, 0, 0], [1, 1, 0], [0, 2, 0]] * 20)
+    assert agreement(counts, rng=np.random.default_rng(4)) == agreement(
+        counts.iloc[::-1], rng=np.random.default_rng(4)
+    )
+
+
+def test_little_overlap_gives_no_figure():
+    found = agreement(counts_of([[2, 0, 0]] * 29), rng=np.random.default_rng(0))
+    assert np.isnan(found.alpha)
+    assert found.note == "29 decisions were judged by two or more people; 30 are needed."
+
+
+def test_one_verdict_only_gives_no_figure():
+    found = agreement(counts_of([[2, 0, 0]] * 50), rng=np.random.default_rng(0))
+    assert np.isnan(found.alpha)
+    assert found.observed == 1.0
+    assert found.note.startswith("All verdicts are the same")
+
+
+def test_no_overlap_at_all(decisions_of, reviews_of):
+    found = agreement(verdict_counts(decisions_of(1), reviews_of()), rng=np.random.default_rng(0))
+    assert np.isnan(found.observed)
+    assert found.n_decisions == 0

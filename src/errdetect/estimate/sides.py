@@ -167,9 +167,8 @@ def _solve(
     )  # fmt: skip
     narrow = whole and name == "all"
     limits = rate_limits(cells, reviewers=judging.reviewers, whole=narrow, confidence=confidence)
-    how = np.full(
-        size, "score_el" if narrow and judging.reviewers is None else "score_t", dtype=object
-    )
+    exact = judging.reviewers is None or not judging.reviewers.alarm.high.any()
+    how = np.full(size, "score_el" if narrow and exact else "score_t", dtype=object)
     thin = _floor(cells, audit) < LEAST_FLOOR
     if thin.any():
         safe = korn_graubard(cells, confidence=confidence)

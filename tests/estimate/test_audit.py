@@ -41,7 +41,7 @@ def test_several_judges_are_one_draw(decisions):
     assert audit.position.tolist() == [1, 3]
     assert audit.weight.tolist() == [2, 2]
     assert audit.error.tolist() == [0.5, 0]
-    assert audit.shared.tolist() == [True, False]
+    assert audit.flagged.tolist() == [True, False]
 
 
 def test_the_last_adjudication_stands(decisions):

@@ -55,13 +55,8 @@ class Audit:
 
     @property
     def flagged(self) -> Bools:
-        """Whether half of the judges or more call the decision an error."""
-        return self.error >= 0.5
-
-    @property
-    def shared(self) -> Bools:
-        """Whether more than one judge looked at the decision."""
-        return np.bincount(self.vote_draw, minlength=len(self.position)) > 1
+        """Whether any of its judges calls the decision an error."""
+        return self.error > 0
 
     @property
     def adjudicated(self) -> Bools:

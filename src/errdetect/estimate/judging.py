@@ -15,9 +15,6 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
-#: Share of decisions with several judges above which golden items do not say what flags miss.
-SHARED = 0.05
-
 
 @dataclass(frozen=True)
 class Judging:
@@ -118,12 +115,14 @@ def judge(
     )  # fmt: skip
     code = min(known, key=lambda name: _doubt(known[name], misses_only=all_flags), default=None)
     if all_flags:
-        # What reviewers found and experts confirmed; `found` puts the misses right.
         confirmed = np.where(flags, truth, 0.0)
         if code is None:
             resolved = np.where(settled, truth, confirmed)
             return Judging(resolved, None, "flags_adjudicated")
-        return Judging(confirmed, exact_alarms(known[code]), f"flags_adjudicated_{code}")
+        # What was found and confirmed; `found` puts the misses right. Golden items say what one
+        # judge finds, so where several judged a decision it counts as the share that found it.
+        counted = confirmed * audit.error if code == "golden" else confirmed
+        return Judging(counted, exact_alarms(known[code]), f"flags_adjudicated_{code}")
     if code is not None:
         said_so = said.astype(np.float64) if code == "second_look" else votes
         return Judging(said_so, known[code], code)
@@ -143,9 +142,7 @@ def _known_errors(
             audit, inside, said, action_only=action_only, size=size, confidence=confidence
         )
     }
-    # Golden items test one judge; what several judges of a decision miss together they cannot say.
-    alone = audit.shared[inside].mean() <= SHARED
-    if golden is not None and (alone or not all_flags):
+    if golden is not None:
         found["golden"] = from_golden(
             golden, site_shares(audit, cell, size),
             action_only=action_only, enforced=enforced, any_flag=all_flags, confidence=confidence,

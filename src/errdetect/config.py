@@ -83,6 +83,14 @@ class Train(_Strict):
 
     trials: int = Field(12, ge=0, description="settings that Optuna tries; 0 keeps the default")
     seconds: float | None = Field(None, gt=0, description="stop tuning after so long; null: never")
+    objective: Literal["average_precision", "recall"] = Field(
+        "average_precision",
+        description="what tuning and blending maximise on held-out time: average precision, or the "
+        "share of errors found within the queue's budget",
+    )
+    resume: bool = Field(
+        False, description="keep trials beside the registry, so that tuning goes on where it broke off"
+    )
     seed: int = Field(0, ge=0)
     threads: int | None = Field(None, ge=1, description="default: the processor's cores")
     parts: tuple[Share, Share, Share] = Field(

@@ -3,6 +3,7 @@
 `learn_encoding` looks at training decisions once; `build_features` serves training and scoring.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -13,7 +14,7 @@ import pandas as pd
 from errdetect.features.measures import MEASURE_COLUMNS, text_measures
 from errdetect.features.text import TEXT_COLUMNS
 
-__all__ = ["Encoding", "build_features", "learn_encoding"]
+__all__ = ["SEGMENT_COLUMN", "Encoding", "build_features", "learn_encoding"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -22,6 +23,12 @@ Floats = npt.NDArray[np.float64]
 _NO_FEATURES = ("decision_id", "item_id", "account_id", "decided_at", "text", "exposure")
 _MACHINE = ("score", "threshold", "enforced")
 _MIN_LEVEL, _MAX_LEVELS, _MIN_COVER = 10, 500, 0.05
+
+#: The log-odds of error of the decision's segment, and what other moderators' scores say together.
+SEGMENT_COLUMN = "segment_logit"
+SCORE_COLUMNS = ("scores_max", "scores_min", "scores_gap")
+_SEPARATORS = re.compile(r"\s*[,;|]\s*")
+_MIN_LISTS, _MAX_ENTRIES = 0.05, 50
 
 DERIVED_TEXT = (
     *tuple(f"{name}_against" for name in TEXT_COLUMNS),
@@ -44,19 +51,33 @@ class Encoding:
         Whether the text's measures and the text models' log-odds are features.
     left_out
         Columns that are no features, with the reason in plain words.
+    lists
+        Names of the columns that hold lists, "a, b", with the entries that are features of their own.
+    segment
+        Whether the error rate of the decision's segment is a feature.
     """
 
     numeric: tuple[str, ...]
     categorical: Mapping[str, tuple[str, ...]]
     text: bool
     left_out: Mapping[str, str] = field(default_factory=dict)
+    lists: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    segment: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the matrix's columns, in order."""
         text = (*MEASURE_COLUMNS, *TEXT_COLUMNS, *DERIVED_TEXT) if self.text else ()
         machine = ("score", "threshold", "margin", "confidence", "enforced")
-        return (*machine, *self.numeric, *self.categorical, *text)
+        segment = (SEGMENT_COLUMN,) if self.segment else ()
+        scores = SCORE_COLUMNS if self.scores else ()
+        lists = tuple(f"{name}={entry}" for name, entries in self.lists.items() for entry in entries)
+        return (*machine, *segment, *self.numeric, *scores, *self.categorical, *lists, *text)
+
+    @property
+    def scores(self) -> tuple[str, ...]:
+        """Names of the columns that hold other moderators' scores."""
+        return tuple(name for name in self.numeric if name.startswith("score_"))
 
     @property
     def categories(self) -> tuple[int, ...]:
@@ -66,11 +87,16 @@ class Encoding:
     @property
     def inputs(self) -> tuple[str, ...]:
         """Names of the decisions' columns that the features are read from."""
-        return (*_MACHINE, *self.numeric, *self.categorical, *(("text",) if self.text else ()))
+        text = ("text",) if self.text else ()
+        return (*_MACHINE, *self.numeric, *self.categorical, *self.lists, *text)
 
 
 def learn_encoding(
-    decisions: pd.DataFrame, *, leave_out: Sequence[str] = (), text: bool = True
+    decisions: pd.DataFrame,
+    *,
+    leave_out: Sequence[str] = (),
+    text: bool = True,
+    segment: bool = False,
 ) -> Encoding:
     """Choose features and number categories from training decisions.
 
@@ -82,6 +108,8 @@ def learn_encoding(
         Columns that must not be features.
     text
         Whether to use the content's text where there is one.
+    segment
+        Whether the error rate of the decision's segment will be given.
 
     Returns
     -------
@@ -98,6 +126,7 @@ def learn_encoding(
     """
     numeric: list[str] = []
     categorical: dict[str, tuple[str, ...]] = {}
+    lists: dict[str, tuple[str, ...]] = {}
     left_out = {name: "left out by the config" for name in leave_out if name in decisions}
     for name in decisions.columns:
         if name in _NO_FEATURES or name in _MACHINE or name in left_out:
@@ -106,18 +135,30 @@ def learn_encoding(
         if pd.api.types.is_bool_dtype(values.dtype) or pd.api.types.is_numeric_dtype(values.dtype):
             numeric.append(name)
             continue
-        levels = _levels(values)
+        levels, entries = _levels(values), _entries(values)
         if levels:
             categorical[name] = levels
-        else:
+        if entries:
+            lists[name] = entries
+        if not levels and not entries:
             left_out[name] = "hardly any of its values repeats"
     has_text = text and "text" in decisions and "text" not in left_out
     with_text = has_text and bool(decisions["text"].notna().any())
-    return Encoding(tuple(sorted(numeric)), dict(sorted(categorical.items())), with_text, left_out)
+    return Encoding(
+        tuple(sorted(numeric)),
+        dict(sorted(categorical.items())),
+        with_text,
+        left_out,
+        dict(sorted(lists.items())),
+        segment,
+    )
 
 
 def build_features(
-    decisions: pd.DataFrame, encoding: Encoding, text_logits: Floats | None
+    decisions: pd.DataFrame,
+    encoding: Encoding,
+    text_logits: Floats | None,
+    segment_rate: Floats | None = None,
 ) -> Floats:
     """Build the matrix for decisions, for training and scoring alike.
 
@@ -128,7 +169,10 @@ def build_features(
     encoding
         From `learn_encoding`.
     text_logits
-        Shape (n, 2), from the text models (out of fold for training rows); None without text.
+        Shape (n, 8), from the text models (out of fold for training rows); None without text.
+    segment_rate
+        Shape (n,), error rate of each decision's segment (out of fold for training rows); None
+        where the encoding has no such feature.
 
     Returns
     -------
@@ -141,8 +185,18 @@ def build_features(
     margin = score - threshold
     side = 2 * enforced - 1
     columns = [score, threshold, margin, margin * side, enforced]
+    if encoding.segment:
+        if segment_rate is None:
+            raise ValueError("the encoding has a segment feature, so segment_rate must be given")
+        columns.append(np.log(segment_rate / (1 - segment_rate)))
     columns += [_numbers(decisions, name) for name in encoding.numeric]
+    if encoding.scores:
+        columns += _disagreement(
+            np.column_stack([_numbers(decisions, name) for name in encoding.scores]), score
+        )
     columns += [_codes(decisions, name, levels) for name, levels in encoding.categorical.items()]
+    for name, entries in encoding.lists.items():
+        columns += _holds(decisions, name, entries)
     out = np.column_stack(columns) if n else np.empty((0, len(columns)))
     if not encoding.text:
         return out
@@ -163,6 +217,42 @@ def _levels(values: pd.Series) -> tuple[str, ...]:
     if not known or int(kept.sum()) < _MIN_COVER * known:
         return ()
     return tuple(sorted(str(level) for level in kept.index))
+
+
+def _entries(values: pd.Series) -> tuple[str, ...]:
+    """Return the entries of a column of lists that come often enough; none if it holds no lists."""
+    texts = values.dropna().astype("str")
+    if not len(texts) or texts.str.contains(_SEPARATORS).mean() < _MIN_LISTS:
+        return ()
+    counts = texts.str.split(_SEPARATORS).explode().value_counts()
+    covered = counts[counts >= max(_MIN_LEVEL, len(values) // 200)]
+    if covered.sum() < counts.sum() / 2:  # sentences with commas are no lists
+        return ()
+    covered = covered.sort_index().sort_values(ascending=False, kind="stable")
+    return tuple(sorted(str(entry) for entry in covered.head(_MAX_ENTRIES).index if entry))
+
+
+def _holds(decisions: pd.DataFrame, name: str, entries: tuple[str, ...]) -> list[Floats]:
+    if name not in decisions:
+        return [np.full(len(decisions), np.nan)] * len(entries)
+    held = [
+        None if value is None or value is pd.NA or value != value else set(_SEPARATORS.split(value))
+        for value in decisions[name].astype("object")
+    ]
+    return [
+        np.array([np.nan if h is None else float(entry in h) for h in held], dtype=np.float64)
+        for entry in entries
+    ]
+
+
+def _disagreement(scores: Floats, own: Floats) -> list[Floats]:
+    """Highest and lowest of the other moderators' scores, and how far their mean is from the own."""
+    known = np.isfinite(scores)
+    some = known.any(axis=1)
+    high = np.where(some, np.where(known, scores, -np.inf).max(axis=1), np.nan)
+    low = np.where(some, np.where(known, scores, np.inf).min(axis=1), np.nan)
+    mean = np.where(known, scores, 0).sum(axis=1) / np.where(some, known.sum(axis=1), np.nan)
+    return [high, low, mean - own]
 
 
 def _numbers(decisions: pd.DataFrame, name: str) -> Floats:

@@ -1,12 +1,13 @@
 """Linear text models of P(the content violates), in any language.
 
-Two views of a text, character n-grams and words, are hashed into a fixed number of columns, so the
-fitted state is plain arrays. Training rows are scored out of fold, and folds never part identical
-content: scored in-sample these features would look far better than they are.
+Several models look at a text in different ways (characters, words, words with case, words beside the
+row's tags; one model a side of the decision; three losses), because their disagreement tells as much
+as each of them. Training rows are scored out of fold, and folds never part identical or nearly
+identical content: scored in-sample these features would look far better than they are.
 """
 
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,151 +15,290 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy import sparse
-from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
 from sklearn.linear_model import LogisticRegression
+from sklearn.svm import LinearSVR
 
-__all__ = ["TEXT_COLUMNS", "TextModel", "fit_text", "text_groups"]
+from errdetect.features.ngrams import BITS, View, clean_texts, count_ngrams
+
+__all__ = ["RECIPES", "TEXT_COLUMNS", "Recipe", "TextCounts", "TextModel", "count_texts", "fit_text"]
 
 Floats = npt.NDArray[np.float64]
-View = Literal["char", "word"]
+I64 = npt.NDArray[np.int64]
+Rows = npt.NDArray[Any]
 
-VIEWS: tuple[View, ...] = ("char", "word")
+_VIEWS: tuple[View, ...] = ("char", "word", "cased", "tagged")
+_MIN_TEXTS = 2  # an n-gram of one text only says nothing about others
+_LOGIT = 2.0  # what the squared loss's scale of -1 to 1 is stretched by, to stand beside log-odds
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one text model is made.
+
+    Parameters
+    ----------
+    name, view
+        Its name, and what it looks at.
+    loss
+        `logistic`, or `squared` (ridge regression on -1 and 1).
+    strength
+        Weight of the labels against the penalty.
+    bayes
+        Whether n-grams are weighted by their naive Bayes log-ratio (Wang and Manning 2012).
+    sides
+        Whether enforced and allowed decisions have a model each.
+    """
+
+    name: str
+    view: View
+    loss: Literal["logistic", "squared"] = "logistic"
+    strength: float = 1.0
+    bayes: bool = False
+    sides: bool = False
+
+
+RECIPES: tuple[Recipe, ...] = (
+    Recipe("char", "char", strength=2.0),
+    Recipe("ridge", "char", "squared", strength=0.3),
+    Recipe("bayes", "char", strength=4.0, bayes=True),
+    Recipe("side", "char", "squared", strength=0.3, sides=True),
+    Recipe("word", "word", strength=2.0),
+    Recipe("words", "word", strength=4.0, bayes=True),
+    Recipe("cased", "cased", "squared", strength=0.3),
+    Recipe("tagged", "tagged", strength=4.0, bayes=True),
+)
 #: Names of the columns that `TextModel.logits` returns.
-TEXT_COLUMNS = tuple(f"text_{view}_logit" for view in VIEWS)
+TEXT_COLUMNS = tuple(f"text_{recipe.name}_logit" for recipe in RECIPES)
 
-_BITS = 18
-_MAX_CHARS = 5_000  # a longer text adds time, hardly evidence; measured: no change in AUROC
-_SPACE = re.compile(r"\s+")
+
+@dataclass(frozen=True)
+class TextCounts:
+    """Counts of the n-grams of decisions' texts, made once and cut to any rows.
+
+    Parameters
+    ----------
+    present
+        Shape (n,), whether the row has a text.
+    enforced
+        Shape (n,), the decision's side.
+    counts
+        By view: shape (n, 2**20).
+    """
+
+    present: npt.NDArray[np.bool_]
+    enforced: npt.NDArray[np.bool_]
+    counts: Mapping[View, sparse.csr_matrix]
+
+    def take(self, rows: Rows) -> "TextCounts":
+        """Return the rows that a mask or positions choose."""
+        counts = {view: X[rows] for view, X in self.counts.items()}
+        return TextCounts(self.present[rows], self.enforced[rows], counts)
+
+
+def count_texts(decisions: pd.DataFrame, tags: Sequence[str]) -> TextCounts:
+    """Count the n-grams of decisions' texts, in every view.
+
+    Parameters
+    ----------
+    decisions
+        Shape (n, any), with `enforced`; without `text` no row has one.
+    tags
+        Columns whose values the tagged view puts beside the words; one that is absent is missing
+        everywhere.
+
+    Examples
+    --------
+    >>> counts = count_texts(pd.DataFrame({"text": ["red shoe", None], "enforced": False}), [])
+    >>> counts.present.tolist(), counts.counts["word"].sum(axis=1).ravel().tolist()
+    ([True, False], [[3.0, 0.0]])
+    """
+    n = len(decisions)
+    texts = decisions["text"] if "text" in decisions else pd.Series([None] * n, dtype="str")
+    clean = clean_texts(texts)
+    hashes = np.zeros((n, len(tags)), np.uint64)
+    for j, name in enumerate(tags):
+        values = decisions[name].astype("str").fillna("") if name in decisions else [""] * n
+        named = pd.Series(values, dtype="object").map(lambda value, name=name: f"{name}={value}")
+        hashes[:, j] = pd.util.hash_array(named.to_numpy(object), categorize=True)
+    counts = {v: count_ngrams(clean, v, hashes if v == "tagged" else None) for v in _VIEWS}
+    enforced = decisions["enforced"].to_numpy(bool)
+    return TextCounts((clean != "").to_numpy(bool), enforced, counts)
 
 
 @dataclass(frozen=True)
 class TextModel:
-    """Fitted linear models of P(violates), one a view.
+    """Fitted linear models of P(violates), one a recipe and side.
 
     Parameters
     ----------
+    tags
+        Columns that the tagged view reads.
+    columns
+        By view: which of the 2**20 hashed n-grams count, rising, shape (p,).
     idf
-        Inverse document frequencies, shape (views, 2**18).
-    coef
-        Weights in log-odds, shape (views, 2**18).
-    intercept
-        Shape (views,).
+        By view: their inverse document frequencies, shape (p,).
+    slopes
+        By recipe: weights in log-odds, shape (1 or 2, p); the second is for enforced decisions.
+    intercepts
+        By recipe: shape (1 or 2,).
     """
 
-    idf: npt.NDArray[np.float32]
-    coef: npt.NDArray[np.float32]
-    intercept: Floats
+    tags: tuple[str, ...]
+    columns: Mapping[View, npt.NDArray[np.int32]]
+    idf: Mapping[View, npt.NDArray[np.float32]]
+    slopes: Mapping[str, npt.NDArray[np.float32]]
+    intercepts: Mapping[str, Floats]
 
-    def logits(self, texts: pd.Series) -> Floats:
+    def logits(self, decisions: pd.DataFrame) -> Floats:
         """Return log-odds that the content violates; NaN where there is no text.
 
         Parameters
         ----------
-        texts
-            Shape (n,); missing values allowed.
+        decisions
+            Shape (n, any), with `enforced`.
 
         Returns
         -------
         numpy.ndarray
-            Shape (n, 2), columns as in `TEXT_COLUMNS`.
+            Shape (n, 8), columns as in `TEXT_COLUMNS`.
 
         Examples
         --------
-        >>> texts = pd.Series(["sell gun", "red shoe"] * 20)
-        >>> model, _ = fit_text(texts, np.array([1.0, 0.0] * 20), np.ones(40), folds=2, seed=0)
-        >>> logits = model.logits(pd.Series(["gun", "shoe", None]))
+        >>> frame = pd.DataFrame({"text": ["sell gun", "red shoe"] * 20, "enforced": False})
+        >>> y = np.array([1.0, 0.0] * 20)
+        >>> model, _ = fit_text(count_texts(frame, []), y, np.ones(40), np.arange(40) % 2, seed=0)
+        >>> logits = model.logits(pd.DataFrame({"text": ["gun", "shoe", None], "enforced": False}))
         >>> bool(logits[0, 0] > logits[1, 0]), bool(np.isnan(logits[2, 0]))
         (True, True)
         """
-        clean = _clean(texts)
-        out = np.full((len(clean), len(VIEWS)), np.nan)
-        present = np.flatnonzero((clean != "").to_numpy())
-        if len(present):
-            chosen = clean.iloc[present]
-            for j, view in enumerate(VIEWS):
-                X = _weigh(_count(chosen, view), self.idf[j])
-                out[present, j] = X @ self.coef[j].astype(np.float64) + self.intercept[j]
+        return self.read(count_texts(decisions, self.tags))
+
+    def read(self, counts: TextCounts) -> Floats:
+        """Return the same from texts already counted."""
+        out = np.full((len(counts.present), len(RECIPES)), np.nan)
+        X: dict[View, sparse.csr_matrix] = {}
+        for j, recipe in enumerate(RECIPES):
+            if recipe.view not in X:
+                some = counts.counts[recipe.view][:, self.columns[recipe.view]]
+                X[recipe.view] = _weigh(some, self.idf[recipe.view])
+            slopes = self.slopes[recipe.name].astype(np.float64)
+            every = X[recipe.view] @ slopes.T + self.intercepts[recipe.name]
+            out[:, j] = np.where(counts.enforced & recipe.sides, every[:, -1], every[:, 0])
+        out[~counts.present] = np.nan
         return out
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Return the fitted state as plain arrays, to be stored without pickle."""
-        return {"idf": self.idf, "coef": self.coef, "intercept": self.intercept}
+        out: dict[str, npt.NDArray[Any]] = {"tags": np.array(self.tags, dtype=np.str_)}
+        out |= {f"columns_{view}": value for view, value in self.columns.items()}
+        out |= {f"idf_{view}": value for view, value in self.idf.items()}
+        out |= {f"slopes_{name}": value for name, value in self.slopes.items()}
+        out |= {f"intercepts_{name}": value for name, value in self.intercepts.items()}
+        return out
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> "TextModel":
+        """Build the model from what `arrays` returned.
+
+        Raises
+        ------
+        KeyError
+            Where an array is missing.
+        """
+        return cls(
+            tuple(str(tag) for tag in arrays["tags"]),
+            {view: arrays[f"columns_{view}"] for view in _VIEWS},
+            {view: arrays[f"idf_{view}"] for view in _VIEWS},
+            {r.name: arrays[f"slopes_{r.name}"] for r in RECIPES},
+            {r.name: arrays[f"intercepts_{r.name}"] for r in RECIPES},
+        )
 
 
 def fit_text(
-    texts: pd.Series, violates: Floats, weight: Floats, *, folds: int, seed: int
+    counts: TextCounts,
+    violates: Floats,
+    weight: Floats,
+    fold: I64,
+    *,
+    tags: Sequence[str] = (),
+    seed: int,
+    threads: int = 1,
 ) -> tuple[TextModel, Floats]:
     """Fit the text models, and score the training rows out of fold.
 
     Parameters
     ----------
-    texts
+    counts
         Shape (n,); rows without text are left out of the fit.
     violates
-        Shape (n,), 1 where the content violates, else 0.
+        Shape (n,), P(the content violates) as the label says it: 1, 0, or between where unsure.
     weight
         Shape (n,), weight of each row's label, at least 0.
-    folds
-        Number of folds, at least 2. Identical content (case and white space aside) shares a fold.
+    fold
+        Shape (n,), each row's fold; near-identical content must share one (see `text_groups`).
+    tags
+        The columns that the counts' tagged view was made with.
     seed
-        Seeds the folds.
+        Seeds the solver.
+    threads
+        Models fitted at a time; the result does not depend on it.
 
     Returns
     -------
     tuple
-        The model fitted on every row, and out-of-fold log-odds, shape (n, 2).
+        The model fitted on every row, and out-of-fold log-odds, shape (n, 8).
     """
-    clean = _clean(texts)
-    present = np.flatnonzero((clean != "").to_numpy())
-    chosen, y, w = clean.iloc[present], violates[present] > 0.5, weight[present]
-    fold = _folds(text_groups(chosen), folds, seed)
-    idf, coef, intercept = [], [], []
-    out = np.full((len(clean), len(VIEWS)), np.nan)
-    for j, view in enumerate(VIEWS):
-        counts = _count(chosen, view)
-        idf.append(TfidfTransformer(sublinear_tf=True).fit(counts).idf_.astype(np.float32))
-        X = _weigh(counts, idf[-1])
-        for k in range(folds):
-            train, held = fold != k, fold == k
-            slope, start = _logistic(X[train], y[train], w[train], seed)
-            out[present[held], j] = X[held] @ slope + start
-        slope, start = _logistic(X, y, w, seed)
-        coef.append(slope.astype(np.float32))
-        intercept.append(start)
-    return TextModel(np.stack(idf), np.stack(coef), np.array(intercept)), out
+    rows = np.flatnonzero(counts.present)
+    some = counts.take(rows)
+    y, w, fold = violates[rows], weight[rows], fold[rows]
+    folds = int(fold.max()) + 1 if len(fold) else 0
+    out = np.full((len(counts.present), len(RECIPES)), np.nan)
+    columns, idf, slopes, intercepts = {}, {}, {}, {}
+    for view in _VIEWS:
+        columns[view], idf[view] = _vocabulary(some.counts[view])
+        X = _weigh(some.counts[view][:, columns[view]], idf[view])
+        held: list[npt.NDArray[np.bool_]] = [fold == k for k in range(folds)]
+        held.append(np.zeros(len(rows), bool))  # the last fit learns from all
+        jobs = [
+            (recipe, side, out_of, j)
+            for j, recipe in enumerate(RECIPES)
+            if recipe.view == view
+            for side in ((False, True) if recipe.sides else (None,))
+            for out_of in held
+        ]
 
+        def fit(job: tuple[Recipe, bool | None, Rows, int], X: Any = X) -> tuple[Floats, float]:
+            recipe, side, out_of, _ = job
+            learn = ~out_of if side is None else ~out_of & (some.enforced == side)
+            return _fit(X, np.flatnonzero(learn), y, w, recipe, seed)
 
-def text_groups(texts: pd.Series) -> npt.NDArray[np.int64]:
-    """Give identical contents (case and white space aside) one number, in order of appearance.
-
-    Examples
-    --------
-    >>> text_groups(pd.Series(["A b", "c", "a  B"])).tolist()
-    [0, 1, 0]
-    """
-    return pd.factorize(_clean(texts).str.lower())[0].astype(np.int64)
-
-
-def _clean(texts: pd.Series) -> pd.Series:
-    return (
-        texts.astype("str")
-        .fillna("")
-        .str.slice(0, _MAX_CHARS)
-        .str.replace(_SPACE, " ", regex=True)
-        .str.strip()
+        with ThreadPoolExecutor(max(1, threads)) as pool:
+            fitted = list(pool.map(fit, jobs))
+        for (recipe, side, out_of, j), (slope, start) in zip(jobs, fitted, strict=True):
+            if out_of.any():
+                mine = out_of if side is None else out_of & (some.enforced == side)
+                out[rows[mine], j] = X[np.flatnonzero(mine)] @ slope + start
+            elif out_of is held[-1]:
+                slopes.setdefault(recipe.name, []).append(slope.astype(np.float32))
+                intercepts.setdefault(recipe.name, []).append(start)
+    model = TextModel(
+        tuple(tags),
+        columns,
+        idf,
+        {name: np.stack(value) for name, value in slopes.items()},
+        {name: np.array(value) for name, value in intercepts.items()},
     )
+    return model, out
 
 
-def _count(texts: pd.Series, view: View) -> sparse.csr_matrix:
-    shape: dict[str, Any] = (
-        {"analyzer": "char_wb", "ngram_range": (2, 5)}
-        if view == "char"
-        else {"analyzer": "word", "ngram_range": (1, 2), "token_pattern": r"(?u)\b\w+\b"}
-    )
-    hashing = HashingVectorizer(
-        n_features=2**_BITS, norm=None, alternate_sign=False, dtype=np.float32, **shape
-    )
-    return hashing.transform(texts)
+def _vocabulary(
+    counts: sparse.csr_matrix,
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+    """Choose the n-grams of two texts or more, and weigh them by how rare they are."""
+    seen = np.bincount(counts.indices, minlength=2**BITS)
+    columns = np.flatnonzero(seen >= _MIN_TEXTS).astype(np.int32)
+    idf = np.log((1 + counts.shape[0]) / (1 + seen[columns])) + 1
+    return columns, idf.astype(np.float32)
 
 
 def _weigh(counts: sparse.csr_matrix, idf: npt.NDArray[np.float32]) -> sparse.csr_matrix:
@@ -166,26 +306,49 @@ def _weigh(counts: sparse.csr_matrix, idf: npt.NDArray[np.float32]) -> sparse.cs
     X = counts.copy()
     X.data = (np.log(X.data) + 1) * idf[X.indices]
     norm = np.sqrt(np.asarray(X.multiply(X).sum(axis=1)).ravel())
-    return sparse.diags(1 / np.where(norm > 0, norm, 1)).astype(np.float32) @ X
+    scale = (1 / np.where(norm > 0, norm, 1)).astype(np.float32)
+    X.data *= np.repeat(scale, np.diff(X.indptr))
+    return X
 
 
-def _logistic(
-    X: sparse.csr_matrix, y: npt.NDArray[np.bool_], w: Floats, seed: int
+def _fit(
+    X: sparse.csr_matrix, rows: I64, y: Floats, w: Floats, recipe: Recipe, seed: int
 ) -> tuple[Floats, float]:
-    """Fit logistic regression; with one class only, the smoothed log-odds and no slopes."""
-    if len(y) == 0 or y.all() or not y.any():
+    """Fit one model on some rows; where these say one thing only, its smoothed log-odds."""
+    y, w = y[rows], w[rows]
+    wrong = y >= 0.5
+    if len(rows) == 0 or wrong.all() or not wrong.any():
         share = (float((w * y).sum()) + 0.5) / (float(w.sum()) + 1)
         return np.zeros(X.shape[1]), float(np.log(share / (1 - share)))
-    model = LogisticRegression(solver="liblinear", dual=True, tol=1e-2, C=1.0, random_state=seed)
-    model.fit(X, y, sample_weight=w)
-    return model.coef_[0], float(model.intercept_[0])
+    some = X[rows]
+    if recipe.loss == "squared":
+        ridge = LinearSVR(
+            loss="squared_epsilon_insensitive", epsilon=0.0, C=recipe.strength, dual=True,
+            tol=1e-2, max_iter=200, random_state=seed,
+        )  # fmt: skip
+        ridge.fit(some, 2 * y - 1, sample_weight=w)
+        return _LOGIT * ridge.coef_, float(_LOGIT * ridge.intercept_[0])
+    ratio = _log_ratio(some, y, w) if recipe.bayes else None
+    if ratio is not None:
+        some = some.copy()
+        some.data = some.data * ratio[some.indices]
+    yes, no = np.flatnonzero(y > 0), np.flatnonzero(y < 1)  # an unsure label counts as both
+    both = np.concatenate([yes, no])
+    if len(both) > len(y):
+        some, label = some[both], np.repeat([1, 0], [len(yes), len(no)])
+        w = np.concatenate([(w * y)[yes], (w * (1 - y))[no]])
+    else:
+        label = (y > 0).astype(int)
+    model = LogisticRegression(
+        solver="liblinear", dual=True, tol=1e-2, C=recipe.strength, random_state=seed
+    )
+    model.fit(some, label, sample_weight=w)
+    slope = model.coef_[0] if ratio is None else model.coef_[0] * ratio
+    return slope, float(model.intercept_[0])
 
 
-def _folds(
-    groups: Sequence[int] | npt.NDArray[np.int64], folds: int, seed: int
-) -> npt.NDArray[np.int64]:
-    """Deal groups to folds at random."""
-    groups = np.asarray(groups)
-    n_groups = int(groups.max()) + 1 if len(groups) else 0
-    dealt = np.random.default_rng(seed).permutation(n_groups) % folds
-    return dealt[groups] if len(groups) else np.zeros(0, np.int64)
+def _log_ratio(X: sparse.csr_matrix, y: Floats, w: Floats) -> npt.NDArray[np.float32]:
+    """Naive Bayes: how much more an n-gram is used in what violates, as a log-ratio."""
+    bad, good = X.T @ (w * y) + 1, X.T @ (w * (1 - y)) + 1
+    ratio = np.log(bad / bad.sum()) - np.log(good / good.sum())
+    return np.asarray(ratio, dtype=np.float32)

@@ -85,6 +85,9 @@ def train(config: Config, *, progress: Progress = lambda _: None) -> TrainResult
         min_errors=config.gate.min_errors,
         seed=config.train.seed,
         threads=config.train.threads or free_threads(len(examples)),
+        objective=config.train.objective,
+        budget=_share(config.queue.budget, len(decisions)),
+        storage=_storage(config),
         early=relabel.early,
         progress=progress,
     )
@@ -100,7 +103,8 @@ def train(config: Config, *, progress: Progress = lambda _: None) -> TrainResult
     version = registry.record(
         bundle,
         accept=trained.verdict.answer == "validated",
-        params={**trained.tuned.params, **{f"rounds_{h}": r for h, r in trained.tuned.rounds.items()},
+        params={**trained.tuned.params, **{f"rounds_{m}": r for m, r in trained.blend.rounds.items()},
+                "blend": trained.blend.name,
                 "calibration": trained.calibrator.method, "seed": config.train.seed},
         metrics={**_metrics(trained.evaluation), **trained.counts},
         tags={"gate": trained.verdict.answer, "gate_why": trained.verdict.why},
@@ -138,9 +142,27 @@ def label_examples(
     turned = error.astype(bool) & (labels["error_kind"] != WRONG_LABEL).to_numpy()
     violates = np.where(turned, ~decisions["enforced"], decisions["enforced"]).astype(np.float64)
     p = labels["p_label"].to_numpy(np.float64)
-    agreement = np.clip(2 * np.maximum(p, 1 - p) - 1, 0.1, 1)
+    enforced = decisions["enforced"].to_numpy(bool)
+    relabelled = error.astype(bool) & ~turned
+    p_violates = np.where(relabelled, violates, np.where(enforced, 1 - p, p))
     design = np.nan_to_num(1 / audit_probability(decisions["decision_id"], reviews), nan=0.0)
-    return Examples(decisions, np.asarray(error, dtype=np.float64), violates, agreement, design)
+    return Examples(
+        decisions, np.asarray(error, dtype=np.float64), violates, np.ones(len(p)), design, p, p_violates
+    )  # fmt: skip
+
+
+def _share(budget: float, decisions: int) -> float:
+    """Return the queue's budget as a share of the decisions."""
+    return min(1.0, budget / decisions) if isinstance(budget, int) else budget
+
+
+def _storage(config: Config) -> str | None:
+    """Return the database that a broken-off tuning goes on from."""
+    if not config.train.resume:
+        return None
+    folder = config.path(config.registry.path)
+    folder.mkdir(parents=True, exist_ok=True)
+    return f"sqlite:///{folder.resolve() / 'tuning.db'}"
 
 
 class _Relabel:
@@ -182,7 +204,8 @@ def _about(config: Config, examples: Examples, trained: Trained) -> dict[str, An
         "decided_from": times.iloc[0].isoformat(),
         "decided_to": times.iloc[-1].isoformat(),
         "actions": dict(config.data.actions),
-        "tuned": {"params": dict(trained.tuned.params), "rounds": dict(trained.tuned.rounds)},
+        "tuned": {"params": dict(trained.tuned.params), "rounds": dict(trained.blend.rounds)},
+        "blend": {"name": trained.blend.name, "weights": dict(trained.blend.weights)},
         "counts": dict(trained.counts),
         "evaluation": evaluation.to_dict("records"),
         "measured_by": MODEL,

@@ -14,14 +14,18 @@ from errdetect.errors import ModelError, sentence
 from errdetect.features.matrix import Encoding
 from errdetect.features.text import TextModel
 from errdetect.model.calibration import Calibrator
-from errdetect.model.detector import HEADS, Detector, Head
+from errdetect.model.additive import Additive
+from errdetect.model.baselines import SegmentRate
+from errdetect.model.detector import Detector
+from errdetect.model.members import Line, Member
 from errdetect.model.trees import load_trees
 
 __all__ = ["Bundle", "hash_ids", "load_bundle", "save_bundle"]
 
 Floats = npt.NDArray[np.float64]
 
-_FORMAT = 1
+_FORMAT = 2
+_LINEAR: Mapping[str, type[Additive] | type[Line]] = {"additive": Additive, "line": Line}
 
 
 @dataclass(frozen=True)
@@ -68,14 +72,26 @@ def save_bundle(bundle: Bundle, folder: Path) -> None:
             "categorical": dict(e.categorical),
             "text": e.text,
             "left_out": dict(e.left_out),
+            "lists": dict(e.lists),
+            "segment": e.segment,
         },
+        "segment": _segment_to_plain(bundle.detector.segment),
+        "members": [
+            {"name": m.name, "head": m.head, "weight": m.weight, "kind": _kind(m)}
+            for m in bundle.detector.members
+        ],
         "calibrator": {"method": bundle.calibrator.method, "values": bundle.calibrator.values},
         "about": dict(bundle.about),
     }
     text = json.dumps(manifest, indent=1, ensure_ascii=False, allow_nan=False)
     (folder / "bundle.json").write_text(text, encoding="utf-8")
-    for head, trees in bundle.detector.trees.items():
-        (folder / f"trees_{head}.txt").write_text(trees.model_to_string(), encoding="utf-8")
+    for member in bundle.detector.members:
+        if isinstance(member.model, Additive | Line):
+            place = folder / f"member_{member.name}.npz"
+            np.savez_compressed(place, allow_pickle=False, **member.model.arrays())
+        else:
+            trees = member.model.model_to_string()
+            (folder / f"trees_{member.name}.txt").write_text(trees, encoding="utf-8")
     np.save(folder / "learnt_from.npy", bundle.learnt_from, allow_pickle=False)
     if bundle.detector.text is not None:
         np.savez_compressed(
@@ -100,14 +116,19 @@ def load_bundle(folder: Path) -> Bundle:
             )
         e = manifest["encoding"]
         categorical = {name: tuple(levels) for name, levels in e["categorical"].items()}
-        encoding = Encoding(tuple(e["numeric"]), categorical, e["text"], e["left_out"])
-        trees: dict[Head, Any] = {
-            head: load_trees((folder / f"trees_{head}.txt").read_text(encoding="utf-8"))
-            for head in HEADS
-        }
+        lists = {name: tuple(entries) for name, entries in e["lists"].items()}
+        encoding = Encoding(
+            tuple(e["numeric"]), categorical, e["text"], e["left_out"], lists, e["segment"]
+        )
+        members = tuple(_load_member(folder, m) for m in manifest["members"])
         c = manifest["calibrator"]
         return Bundle(
-            Detector(encoding, _load_text(folder) if encoding.text else None, trees),
+            Detector(
+                encoding,
+                _load_text(folder) if encoding.text else None,
+                _segment_from_plain(manifest["segment"]),
+                members,
+            ),
             Calibrator(c["method"], tuple(c["values"])),
             np.load(folder / "learnt_from.npy", allow_pickle=False),
             manifest["about"],
@@ -119,4 +140,41 @@ def load_bundle(folder: Path) -> Bundle:
 
 def _load_text(folder: Path) -> TextModel:
     with np.load(folder / "text.npz", allow_pickle=False) as arrays:
-        return TextModel(arrays["idf"], arrays["coef"], arrays["intercept"])
+        return TextModel.from_arrays(dict(arrays))
+
+
+def _kind(member: Member) -> str:
+    if isinstance(member.model, Additive):
+        return "additive"
+    return "line" if isinstance(member.model, Line) else "trees"
+
+
+def _load_member(folder: Path, m: Mapping[str, Any]) -> Member:
+    if m["kind"] == "trees":
+        text = (folder / f"trees_{m['name']}.txt").read_text(encoding="utf-8")
+        return Member(m["name"], m["head"], load_trees(text), m["weight"])
+    with np.load(folder / f"member_{m['name']}.npz", allow_pickle=False) as arrays:
+        return Member(m["name"], m["head"], _LINEAR[m["kind"]].from_arrays(dict(arrays)), m["weight"])
+
+
+def _segment_to_plain(segment: SegmentRate) -> dict[str, Any]:
+    return {
+        "edges": segment.edges.tolist(),
+        "overall": segment.overall,
+        "levels": [
+            [[[_plain(k) for k in key], float(rate)] for key, rate in level.items()]
+            for level in segment.levels
+        ],
+        "columns": list(segment.columns),
+    }
+
+
+def _segment_from_plain(value: Mapping[str, Any]) -> SegmentRate:
+    levels = tuple({tuple(key): rate for key, rate in level} for level in value["levels"])
+    return SegmentRate(
+        np.array(value["edges"]), value["overall"], levels, tuple(value["columns"])
+    )
+
+
+def _plain(key: object) -> str | int:
+    return int(key) if isinstance(key, int | np.integer) else str(key)

@@ -9,20 +9,20 @@ import numpy.typing as npt
 import pandas as pd
 
 from errdetect.errors import DataError, sentence
-from errdetect.model.baselines import fit_segment_rate, margin_ranking
+from errdetect.model.baselines import margin_ranking
 from errdetect.model.calibration import Calibrator, choose_calibrator
-from errdetect.model.detector import HEADS, Detector, Examples, fit_heads, prepare
+from errdetect.model.blend import Blend, choose_blend, fit_blend
+from errdetect.model.detector import Counted, Detector, Examples, Prepared, count_once, prepare
 from errdetect.model.evaluation import evaluate
 from errdetect.model.gate import Verdict, judge
 from errdetect.model.splits import FIT, TEST, TUNE, temporal_parts
-from errdetect.model.tuning import Tuned, tune
+from errdetect.model.tuning import Objective, Tuned, tune
 
 __all__ = ["MIN_LABELS", "Trained", "train_detector"]
 
 Floats = npt.NDArray[np.float64]
 
 MIN_LABELS = 50
-_MORE_ROUNDS = 1.15  # more decisions bear more trees when refitting
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,8 @@ class Trained:
         What scores.
     tuned
         The chosen settings and the trials behind them.
+    blend
+        The chosen average of members.
     evaluation
         From `evaluate`, on the latest labelled decisions.
     verdict
@@ -48,6 +50,7 @@ class Trained:
     detector: Detector
     calibrator: Calibrator
     tuned: Tuned
+    blend: Blend
     evaluation: pd.DataFrame
     verdict: Verdict
     counts: Mapping[str, int]
@@ -67,6 +70,9 @@ def train_detector(
     min_errors: int,
     seed: int,
     threads: int,
+    objective: Objective = "average_precision",
+    budget: float = 0.05,
+    storage: str | None = None,
     early: Callable[[pd.Timestamp, Examples], Examples] | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Trained:
@@ -88,6 +94,8 @@ def train_detector(
         As for `judge`.
     seed, threads
         Seed of all randomness; processors used.
+    objective, budget, storage
+        As for `tune`.
     early
         Given a moment and examples, returns them with the labels that were known by then.
     progress
@@ -105,28 +113,31 @@ def train_detector(
     if early is not None:
         fit = early(held.decisions["decided_at"].iloc[0], fit)
         both = early(test.decisions["decided_at"].iloc[0], both)
-    how: dict[str, Any] = {"leave_out": leave_out, "text": text, "seed": seed}
+    progress(f"reading the texts of {len(examples)} decisions")
+    counted = count_once(examples.decisions, fit, leave_out=leave_out, text=text)
+    how: dict[str, Any] = {
+        "counted": counted, "leave_out": leave_out, "text": text, "seed": seed, "threads": threads,
+    }  # fmt: skip
+    aim: dict[str, Any] = {
+        "objective": objective, "budget": budget, "seed": seed, "threads": threads,
+        "weight": _measured(held), "progress": progress,
+    }  # fmt: skip
 
     progress(f"learning from {len(fit)} decisions, tuning on the {len(held)} after them")
-    tuned = tune(
-        prepare(fit, **how),
-        held,
-        trials=trials,
-        seconds=seconds,
-        seed=seed,
-        threads=threads,
-        progress=progress,
-    )
-    rounds = {head: round(tuned.rounds[head] * _MORE_ROUNDS) for head in HEADS}
+    first = prepare(fit, **how)
+    later = _seen(first, held, counted)
+    tuned = tune(first, later, trials=trials, seconds=seconds, storage=storage, **aim)
+    blend = choose_blend(first, later, tuned.params, **aim)
 
     progress(f"evaluating on the latest {len(test)} decisions")
-    later = fit_heads(prepare(both, **how), tuned.params, rounds, seed=seed, threads=threads)
-    raw_test = later.raw(later.features(test.decisions), threads)
-    calibrator = choose_calibrator(tuned.raw, held.error, _measured(held))
+    second = prepare(both, **how)
+    judged = _seen(second, test, counted)
+    again: dict[str, Any] = {"seed": seed, "threads": threads, "progress": progress}
+    detector = second.detector(fit_blend(second, blend, tuned.params, **again))
+    raw_test = detector.raw(judged.X, threads)
+    calibrator = choose_calibrator(blend.raw, held.error, _measured(held))
     rankings = {"margin": margin_ranking(test.decisions)}
-    rankings["segment rate"] = fit_segment_rate(both.decisions, both.error, both.weight).rate(
-        test.decisions
-    )
+    rankings["segment rate"] = second.segment.rate(test.decisions)
     evaluation = evaluate(
         test.error,
         calibrator.probability(raw_test),
@@ -141,8 +152,8 @@ def train_detector(
 
     progress(f"refitting on all {len(examples)} decisions")
     final = prepare(examples, **how)
-    detector = fit_heads(final, tuned.params, rounds, seed=seed, threads=threads)
-    raw, y = np.append(tuned.raw, raw_test), np.append(held.error, test.error)
+    detector = final.detector(fit_blend(final, blend, tuned.params, **again))
+    raw, y = np.append(blend.raw, raw_test), np.append(held.error, test.error)
     weight = np.append(_measured(held), _measured(test))
     counts = {f"{name}_{what}": int(n) for name, e in (("fit", fit), ("tune", held), ("test", test))
               for what, n in (("decisions", len(e)), ("errors", e.error.sum()))}  # fmt: skip
@@ -150,11 +161,18 @@ def train_detector(
         detector,
         choose_calibrator(raw, y, weight),
         tuned,
+        blend,
         evaluation,
         verdict,
         counts,
-        _notes(test, final.encoding.left_out),
+        (*_notes(test, final.encoding.left_out), *blend.notes),
     )
+
+
+def _seen(prepared: Prepared, later: Examples, counted: Counted) -> Prepared:
+    """Return later decisions as what was fitted on earlier ones sees them."""
+    texts = None if prepared.text is None else counted.of(later.decisions)
+    return prepared.held(later, texts)
 
 
 def _check(examples: Examples) -> None:

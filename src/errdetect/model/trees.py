@@ -1,6 +1,6 @@
 """Gradient-boosted trees: fit, predict, and split a prediction into its parts."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import lightgbm as lgb
@@ -28,24 +28,31 @@ _GROUP = 20  # predicting few trees at a time keeps them in cache: 1.8 times fas
 
 
 def dataset(
-    X: Floats, y: Floats, weight: Floats, names: tuple[str, ...], categories: tuple[int, ...]
+    X: Floats,
+    y: Floats,
+    weight: Floats,
+    categories: Sequence[int],
+    reference: lgb.Dataset | None = None,
 ) -> lgb.Dataset:
-    """Bin a matrix once, for any number of fits.
+    """Bin a matrix once, for any number of fits (`set_label` changes what they learn).
 
     Parameters
     ----------
     X
         Shape (n, k), float64, NaN where unknown.
     y, weight
-        Shape (n,): 1 or 0, and the label's weight.
-    names, categories
-        Names of the columns, and positions of those holding category codes.
+        Shape (n,): the label in [0, 1], and its weight.
+    categories
+        Positions of the columns that hold category codes.
+    reference
+        The data whose bins to use, for judging on later decisions.
     """
     return lgb.Dataset(
         X,
         y,
         weight=weight,
-        feature_name=[f"c{i}" for i in range(len(names))],
+        reference=reference,
+        feature_name=[f"c{i}" for i in range(X.shape[1])],
         categorical_feature=list(categories),
         params={"feature_pre_filter": False, "min_data_in_bin": 3, "verbose": -1},
         free_raw_data=False,
@@ -60,15 +67,29 @@ def fit_trees(
     threads: int,
     rounds: int | None = None,
     held: lgb.Dataset | None = None,
+    watch: Callable[[int, float], None] | None = None,
 ) -> lgb.Booster:
     """Fit trees for so many rounds, or until held-out log loss stops falling.
 
     Exactly one of `rounds` and `held` is given.
+
+    Parameters
+    ----------
+    data
+        From `dataset`; labels between 0 and 1 are probabilities.
+    params
+        LightGBM's settings.
+    seed, threads
+        Seed of all randomness; processors used.
+    rounds, held
+        How many rounds, or the later decisions that say when to stop.
+    watch
+        Called with each round and its held-out log loss; may raise to stop early.
     """
     settings = {
         **params,
-        "objective": "binary",
-        "metric": "binary_logloss",
+        "objective": "cross_entropy",
+        "metric": "cross_entropy",
         "seed": seed,
         "num_threads": threads,
         "deterministic": True,
@@ -78,9 +99,15 @@ def fit_trees(
     }
     if held is None:
         return lgb.train(settings, data, num_boost_round=rounds or 1)
-    stop = lgb.early_stopping(_PATIENCE, verbose=False)
+    callbacks: list[Callable[..., Any]] = [lgb.early_stopping(_PATIENCE, verbose=False)]
+    if watch is not None:
+
+        def report(env: Any) -> None:
+            watch(env.iteration, env.evaluation_result_list[0][2])
+
+        callbacks.append(report)
     return lgb.train(
-        settings, data, num_boost_round=_MAX_ROUNDS, valid_sets=[held], callbacks=[stop]
+        settings, data, num_boost_round=_MAX_ROUNDS, valid_sets=[held], callbacks=callbacks
     )
 
 

@@ -1,22 +1,27 @@
 """Tuning: Optuna tries settings, each judged on decisions later than those it learnt from."""
 
+import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import optuna
 
-from errdetect.model.detector import HEADS, Detector, Examples, Head, Prepared
-from errdetect.model.metrics import average_precision
-from errdetect.model.trees import DEFAULT_PARAMS, dataset, fit_trees
+from errdetect.model.detector import Prepared
+from errdetect.model.metrics import average_precision, recall_at
+from errdetect.model.trees import DEFAULT_PARAMS, fit_trees, raw_scores
 
-__all__ = ["Tuned", "tune"]
+__all__ = ["Objective", "Tuned", "is_luck", "measure", "tune"]
 
 Floats = npt.NDArray[np.float64]
+#: What the user wants most: a good ranking throughout, or the errors found within the queue's budget.
+Objective = Literal["average_precision", "recall"]
 
 _RESAMPLES = 100
+_MAX_ROWS = 40_000  # settings that suit so many decisions suit more
+_WARM, _EVERY = 75, 25  # rounds before the first pruning, and between two
 
 
 @dataclass(frozen=True)
@@ -27,41 +32,67 @@ class Tuned:
     ----------
     params
         LightGBM's settings.
-    rounds
-        Trees per head.
-    raw
-        Shape (n,), log-odds of the held-out decisions under these settings.
     value
-        Average precision there.
+        The objective under them.
     trials
-        Settings tried, in order: their values and average precision.
+        Settings tried, in order: their values, the objective (None where pruned) and the state.
     """
 
     params: Mapping[str, Any]
-    rounds: Mapping[Head, int]
-    raw: Floats
     value: float
     trials: tuple[Mapping[str, Any], ...]
 
 
+def measure(y: Floats, raw: Floats, weight: Floats, objective: Objective, budget: float) -> float:
+    """Return the objective of a ranking; 0 where there are no errors.
+
+    Parameters
+    ----------
+    y, raw, weight
+        Shape (n,): 1 for an error, the ranking, and the decisions that each row stands for.
+    objective
+        `average_precision`, or `recall`: the share of all errors found within the budget.
+    budget
+        Share of the decisions that are reviewed, for `recall`.
+
+    Examples
+    --------
+    >>> measure(np.array([0.0, 1, 1, 0]), np.array([0.0, 3, 2, 1]), np.ones(4), "recall", 0.25)
+    0.5
+    """
+    value = (
+        average_precision(y, raw, weight)
+        if objective == "average_precision"
+        else float(recall_at(y, raw, [budget], weight)[0])
+    )
+    return value if np.isfinite(value) else 0.0
+
+
 def tune(
     prepared: Prepared,
-    held: Examples,
+    held: Prepared,
     *,
+    weight: Floats,
     trials: int,
     seconds: float | None,
     seed: int,
     threads: int,
+    objective: Objective = "average_precision",
+    budget: float = 0.05,
+    storage: str | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Tuned:
     """Try settings on earlier decisions, judge them on later ones.
 
+    The trees of P(violates) stand for all members, so that a trial costs one fit; at most 40,000
+    decisions are learnt from. A trial whose held-out log loss lags behind is pruned.
+
     Parameters
     ----------
-    prepared
-        The earlier decisions.
-    held
-        The later ones.
+    prepared, held
+        The earlier decisions, and the later ones.
+    weight
+        Shape (len(held),), decisions that each later row stands for.
     trials
         Settings to try after the default; 0 keeps the default.
     seconds
@@ -69,66 +100,101 @@ def tune(
         the machine's speed.
     seed, threads
         Seeds the search and the trees; processors used.
+    objective, budget
+        As for `measure`.
+    storage
+        Optuna's database address: a search that was broken off goes on there. None keeps nothing.
     progress
         Told what is going on.
 
     Returns
     -------
     Tuned
-        By average precision, weighted by design where that has errors. The default stays unless
-        another leads it by more than one standard error.
+        The default stays unless another leads it by more than one standard error.
     """
-    X_held = Detector(prepared.encoding, prepared.text, {}).features(held.decisions)
-    weight = held.design if (held.design * held.error).sum() > 0 else np.ones(len(held))
-    data = {head: prepared.data(head) for head in HEADS}
-    encoding = prepared.encoding
-    held_data = {
-        head: dataset(
-            X_held, held.target(head), held.weight, encoding.names, encoding.categories
-        ).set_reference(data[head])
-        for head in HEADS
-    }
-    best: list[Tuned] = []  # best first; the default, tried first, stays last
-    tried: list[Mapping[str, Any]] = []
+    default = {name: DEFAULT_PARAMS[name] for name in _SPACE}
+    if trials == 0:
+        return Tuned(DEFAULT_PARAMS, float("nan"), ())
+    some = _sample(prepared, seed)
+    data = some.data()
+    later = held.data(data)
+    side = 1 - 2 * held.X[:, held.encoding.names.index("enforced")]
+    raws: dict[int, Floats] = {}
 
-    def objective(trial: optuna.Trial) -> float:
-        params = {**DEFAULT_PARAMS, **_suggest(trial)}
-        trees = {
-            head: fit_trees(data[head], params, seed=seed, threads=threads, held=held_data[head])
-            for head in HEADS
-        }
-        raw = Detector(encoding, prepared.text, trees).raw(X_held, threads)
-        value = average_precision(held.error, raw, weight)
-        value = value if np.isfinite(value) else 0.0
-        tried.append({**trial.params, "average_precision": value})
-        if not best or value > best[0].value:
-            rounds = {head: max(1, trees[head].best_iteration) for head in HEADS}
-            best.insert(0, Tuned(params, rounds, raw, value, ()))
-        progress(
-            f"tuning: {len(tried)} of {trials + 1} settings tried, best average precision {best[0].value:.3f}"
+    def fit(params: Mapping[str, Any], watch: Callable[[int, float], None] | None = None) -> Floats:
+        trees = fit_trees(
+            data, {**DEFAULT_PARAMS, **params}, seed=seed, threads=threads, held=later, watch=watch
         )
-        return value
+        return side * raw_scores(trees, held.X, threads)
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed))
-    study.enqueue_trial({name: DEFAULT_PARAMS[name] for name in _SPACE})
-    study.optimize(objective, n_trials=trials + 1, timeout=seconds)
-    chosen = best[-1] if _is_luck(held.error, weight, best[0].raw, best[-1].raw, seed) else best[0]
-    return replace(chosen, trials=tuple(tried))
+    def score(raw: Floats) -> float:
+        return measure(held.examples.error, raw, weight, objective, budget)
+
+    def run(trial: optuna.Trial) -> float:
+        def watch(iteration: int, loss: float) -> None:
+            if iteration % _EVERY == 0:
+                trial.report(-loss, iteration)
+                if iteration >= _WARM and trial.should_prune():
+                    raise optuna.TrialPruned
+
+        params = _suggest(trial)
+        raws[trial.number] = fit(params, watch if trial.number else None)
+        return score(raws[trial.number])
+
+    def tell(study: optuna.Study, _: optuna.trial.FrozenTrial) -> None:
+        done = len(_done(study))
+        best = f"best {objective.replace('_', ' ')} {study.best_value:.3f}"
+        progress(f"tuning: {done} of {trials + 1} settings tried, {best}")
+
+    study = _study(some, held, objective, storage, seed)
+    if not study.trials:
+        study.enqueue_trial(default)
+    left = trials + 1 - len(_done(study))
+    if left > 0:
+        study.optimize(run, n_trials=left, timeout=seconds, callbacks=[tell])
+    tried = tuple(
+        {**t.params, objective: t.value, "state": t.state.name.lower()} for t in _done(study)
+    )
+    best = study.best_trial
+    if best.params == default:
+        return Tuned(DEFAULT_PARAMS, float(best.value or 0.0), tried)
+    raw = raws[best.number] if best.number in raws else fit(best.params)
+    usual = raws[0] if 0 in raws else fit(default)
+    if is_luck(held.examples.error, weight, raw, usual, objective, budget, seed):
+        return Tuned(DEFAULT_PARAMS, score(usual), tried)
+    return Tuned({**DEFAULT_PARAMS, **best.params}, float(best.value or 0.0), tried)
 
 
-def _is_luck(y: Floats, weight: Floats, raw: Floats, default: Floats, seed: int) -> bool:
-    """Tell whether the lead over the default is within one standard error of resampling.
+def is_luck(
+    y: Floats,
+    weight: Floats,
+    raw: Floats,
+    default: Floats,
+    objective: Objective,
+    budget: float,
+    seed: int,
+) -> bool:
+    """Tell whether a lead over the default is within one standard error of resampling.
 
-    The best of many trials on a few hundred errors is partly luck, and later decisions pay for it.
+    The best of many on a few hundred errors is partly luck, and later decisions pay for it.
+
+    Parameters
+    ----------
+    y, weight
+        Shape (n,): 1 for an error, and the decisions that each row stands for.
+    raw, default
+        Shape (n,), the two rankings.
+    objective, budget
+        As for `measure`.
+    seed
+        Seeds the resampling.
     """
     rng = np.random.default_rng(seed)
-    leads = []
-    for _ in range(_RESAMPLES):
+    leads = np.empty(_RESAMPLES)
+    for i in range(_RESAMPLES):
         w = weight * np.bincount(rng.integers(0, len(y), len(y)), minlength=len(y))
-        leads.append(average_precision(y, raw, w) - average_precision(y, default, w))
-    known = np.array(leads)[np.isfinite(leads)]
-    return len(known) == 0 or not known.mean() > known.std()
+        leads[i] = measure(y, raw, w, objective, budget) - measure(y, default, w, objective, budget)
+    return not leads.mean() > leads.std()
 
 
 #: Setting: lowest, highest, whether in steps of equal ratio.
@@ -150,3 +216,44 @@ def _suggest(trial: optuna.Trial) -> dict[str, Any]:
         else:
             out[name] = trial.suggest_float(name, low, high, log=ratio)
     return out
+
+
+def _sample(prepared: Prepared, seed: int) -> Prepared:
+    n = len(prepared.examples)
+    if n <= _MAX_ROWS:
+        return prepared
+    rows = np.sort(np.random.default_rng(seed).choice(n, _MAX_ROWS, replace=False))
+    return Prepared(
+        prepared.encoding,
+        prepared.text,
+        prepared.segment,
+        prepared.X[rows],
+        prepared.examples.take(rows),
+    )
+
+
+def _study(
+    prepared: Prepared, held: Prepared, objective: Objective, storage: str | None, seed: int
+) -> optuna.Study:
+    """Begin a search, or go on with the one on the same data and settings."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    name = None
+    if storage is not None:
+        digest = hashlib.sha256(f"{objective} {seed} {prepared.encoding.names}".encode())
+        for part in (prepared, held):
+            digest.update(np.ascontiguousarray(part.X).tobytes())
+            digest.update(part.examples.p_violates.tobytes())
+        name = f"errdetect-{digest.hexdigest()[:16]}"
+    study = optuna.create_study(
+        study_name=name, storage=storage, load_if_exists=storage is not None, direction="maximize"
+    )
+    study.sampler = optuna.samplers.TPESampler(seed=seed + len(study.trials), n_startup_trials=5)
+    study.pruner = optuna.pruners.MedianPruner(
+        n_startup_trials=3, n_warmup_steps=_WARM, interval_steps=_EVERY
+    )
+    return study
+
+
+def _done(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
+    states = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
+    return study.get_trials(deepcopy=False, states=states)

@@ -1,0 +1,108 @@
+"""The models that a detector averages: each says log-odds, and what each feature adds to them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import lightgbm as lgb
+import numpy as np
+import numpy.typing as npt
+
+from errdetect.model.additive import Additive
+from errdetect.model.trees import contributions, raw_scores
+
+__all__ = ["Head", "Line", "Member", "fit_line"]
+
+Floats = npt.NDArray[np.float64]
+#: What a model learns: that the decision is wrong, or that the content violates. The second is
+#: turned into the first by the decision's side; the two err differently, so they are averaged.
+Head = Literal["error", "violates"]
+
+
+@dataclass(frozen=True)
+class Line:
+    """Log-odds read off one feature: slope * feature + intercept, `fill` where it is unknown.
+
+    Examples
+    --------
+    >>> Line(0, 2.0, 1.0, 0.5).raw(np.array([[3.0], [np.nan]])).tolist()
+    [7.0, 2.0]
+    """
+
+    column: int
+    slope: float
+    intercept: float
+    fill: float
+
+    def raw(self, X: Floats) -> Floats:
+        """Return log-odds, shape (n,)."""
+        return self.slope * self._filled(X) + self.intercept
+
+    def contributions(self, X: Floats) -> Floats:
+        """Return what each column adds, shape (n, k + 1); base last."""
+        out = np.zeros((len(X), X.shape[1] + 1))
+        out[:, self.column] = self.slope * (self._filled(X) - self.fill)
+        out[:, -1] = self.slope * self.fill + self.intercept
+        return out
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Return the fitted state as plain arrays."""
+        return {
+            "column": np.array(self.column),
+            "line": np.array([self.slope, self.intercept, self.fill]),
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> "Line":
+        """Build the model from what `arrays` returned."""
+        slope, intercept, fill = arrays["line"].tolist()
+        return cls(int(arrays["column"]), slope, intercept, fill)
+
+    def _filled(self, X: Floats) -> Floats:
+        x = X[:, self.column]
+        return np.where(np.isfinite(x), x, self.fill)
+
+
+def fit_line(X: Floats, column: int, weight: Floats) -> Line:
+    """Take a feature that is log-odds already as it stands; unknown is its mean."""
+    x = X[:, column]
+    known = np.isfinite(x)
+    fill = float(np.average(x[known], weights=weight[known])) if known.any() else 0.0
+    return Line(column, 1.0, 0.0, fill)
+
+
+@dataclass(frozen=True)
+class Member:
+    """One model of a detector.
+
+    Parameters
+    ----------
+    name
+        Its name.
+    head
+        What it says log-odds of.
+    model
+        LightGBM's trees, an additive model, or a line.
+    weight
+        Its share of the average.
+    """
+
+    name: str
+    head: Head
+    model: lgb.Booster | Additive | Line
+    weight: float = 1.0
+
+    def raw(self, X: Floats, side: Floats, threads: int) -> Floats:
+        """Return log-odds of error, shape (n,); `side` is 1 for enforced decisions, -1 for others."""
+        if isinstance(self.model, Additive | Line):
+            return self._sign(side) * self.model.raw(X)
+        return self._sign(side) * raw_scores(self.model, X, threads)
+
+    def contributions(self, X: Floats, side: Floats, threads: int) -> Floats:
+        """Return what each column adds to them, shape (n, k + 1); base last."""
+        if isinstance(self.model, Additive | Line):
+            return self._sign(side)[:, None] * self.model.contributions(X)
+        return self._sign(side)[:, None] * contributions(self.model, X, threads)
+
+    def _sign(self, side: Floats) -> Floats:
+        return -side if self.head == "violates" else np.ones_like(side)

@@ -89,7 +89,8 @@ class Train(_Strict):
         "share of errors found within the queue's budget",
     )
     resume: bool = Field(
-        False, description="keep trials beside the registry, so that tuning goes on where it broke off"
+        False,
+        description="keep trials beside the registry, so that tuning goes on where it broke off",
     )
     seed: int = Field(0, ge=0)
     threads: int | None = Field(None, ge=1, description="default: the processor's cores")

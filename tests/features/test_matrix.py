@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 
 from errdetect.features.matrix import build_features, learn_encoding
+from errdetect.features.text import TEXT_COLUMNS
 
 
 @pytest.fixture
@@ -80,8 +81,42 @@ def test_text_logits_are_turned_to_the_decision_s_side(decisions):
     texts = decisions.assign(text="some words")
     encoding = learn_encoding(texts)
     X = pd.DataFrame(
-        build_features(texts, encoding, np.full((200, 2), 3.0)), columns=list(encoding.names)
+        build_features(texts, encoding, np.full((200, len(TEXT_COLUMNS)), 3.0)),
+        columns=list(encoding.names),
     )
     assert set(X.loc[decisions["enforced"], "text_char_logit_against"]) == {-3.0}
     assert set(X.loc[~decisions["enforced"], "text_char_logit_against"]) == {3.0}
     assert encoding.inputs[-1] == "text"
+
+
+def test_lists_are_read_entry_by_entry(decisions):
+    tagged = decisions.assign(tags=["new, sale", "sale", None, "gift|new"] * 50)
+    encoding = learn_encoding(tagged)
+    assert encoding.lists == {"tags": ("gift", "new", "sale")}
+    X = pd.DataFrame(build_features(tagged, encoding, None), columns=list(encoding.names))
+    assert X["tags=new"].head(4).fillna(-1).tolist() == [1, 0, -1, 1]
+    assert X["tags=sale"].head(4).fillna(-1).tolist() == [1, 1, -1, 0]
+
+
+def test_sentences_with_commas_are_no_lists(decisions):
+    said = decisions.assign(remark=[f"seen {i}, by {i * 7}, at {i * 13}" for i in range(200)])
+    assert learn_encoding(said).lists == {}
+
+
+def test_disagreement_of_scores(decisions):
+    scored = decisions.assign(score_a=0.2, score_b=np.where(decisions.index < 100, 0.8, np.nan))
+    X = pd.DataFrame(
+        build_features(scored, learn_encoding(scored), None),
+        columns=list(learn_encoding(scored).names),
+    )
+    np.testing.assert_allclose(X.loc[0, ["scores_max", "scores_min"]].astype(float), [0.8, 0.2])
+    np.testing.assert_allclose(X["scores_gap"][:100], 0.5 - decisions["score"][:100])
+    np.testing.assert_allclose(X["scores_gap"][100:], 0.2 - decisions["score"][100:])
+
+
+def test_the_segment_s_rate_is_a_feature_as_log_odds(decisions):
+    encoding = learn_encoding(decisions, segment=True)
+    X = build_features(decisions, encoding, None, np.full(200, 0.2))
+    np.testing.assert_allclose(X[:, encoding.names.index("segment_logit")], np.log(0.25))
+    with pytest.raises(ValueError, match="segment_rate must be given"):
+        build_features(decisions, encoding, None)

@@ -56,7 +56,17 @@ def test_noise_is_not_validated(examples):
 def test_contributions_add_up_to_the_prediction(trained, examples):
     X = trained.detector.features(examples.decisions.head(200))
     parts = trained.detector.contributions(X, threads=1)
-    np.testing.assert_allclose(parts.sum(axis=1), trained.detector.raw(X, threads=1), atol=1e-6)
+    np.testing.assert_allclose(parts.sum(axis=1), trained.detector.raw(X, threads=1), atol=1e-9)
+    assert parts.shape == (200, len(trained.detector.encoding.names) + 1)
+
+
+def test_every_member_s_parts_add_up_to_its_log_odds(trained, examples):
+    X = trained.detector.features(examples.decisions.head(50))
+    side = np.where(examples.decisions["enforced"].head(50), 1.0, -1.0)
+    assert {m.name for m in trained.detector.members} >= {"violates", "extra", "extra_error"}
+    for member in trained.detector.members:
+        parts = member.contributions(X, side, threads=1)
+        np.testing.assert_allclose(parts.sum(axis=1), member.raw(X, side, threads=1), atol=1e-9)
 
 
 def test_a_row_s_score_does_not_depend_on_its_neighbours(trained, examples):
@@ -68,8 +78,9 @@ def test_a_row_s_score_does_not_depend_on_its_neighbours(trained, examples):
 
 def test_equal_input_gives_an_equal_model(trained, examples):
     again = train_detector(examples, **HOW)
-    for head, trees in trained.detector.trees.items():
-        assert again.detector.trees[head].model_to_string() == trees.model_to_string()
+    X = trained.detector.features(examples.decisions)
+    np.testing.assert_array_equal(again.detector.features(examples.decisions), X)
+    np.testing.assert_array_equal(again.detector.raw(X, 1), trained.detector.raw(X, 1))
     assert again.calibrator == trained.calibrator
     pd.testing.assert_frame_equal(again.evaluation, trained.evaluation)
 
@@ -101,7 +112,7 @@ def test_bundle_comes_back_whole(trained, examples, tmp_path):
 
 def test_damaged_bundles_are_named(trained, examples, tmp_path):
     save_bundle(Bundle(trained.detector, trained.calibrator, np.zeros(0, np.uint64)), tmp_path)
-    (tmp_path / "trees_error.txt").unlink()
+    (tmp_path / "trees_violates.txt").unlink()
     with pytest.raises(ModelError, match="model's files must be whole, got FileNotFoundError"):
         load_bundle(tmp_path)
 
@@ -132,3 +143,39 @@ def test_without_text_and_without_score(examples):
     result = train_detector(dataclasses.replace(bare, decisions=frame), **HOW)
     assert isinstance(result.detector, Detector)
     assert result.detector.text is None
+
+
+def test_processors_change_nothing(trained, examples):
+    again = train_detector(examples, **{**HOW, "threads": 2})
+    X = trained.detector.features(examples.decisions)
+    np.testing.assert_array_equal(again.detector.features(examples.decisions), X)
+    np.testing.assert_allclose(again.detector.raw(X, 1), trained.detector.raw(X, 1), atol=1e-6)
+
+
+def test_few_labels_get_simpler_models_and_are_told(examples):
+    result = train_detector(examples.take(np.arange(260)), **HOW)
+    assert {m.name for m in result.detector.members} <= {"additive", "segment", "text"}
+    assert any("simpler models are used" in note for note in result.notes)
+
+
+def test_unsure_labels_are_learnt_as_unsure(examples):
+    """A label that reviews leave open pulls the log-odds towards even."""
+    sure = train_detector(examples, **{**HOW, "trials": 0})
+    open_ = dataclasses.replace(
+        examples, p_error=0.5 + 0.3 * (examples.error - 0.5),
+        p_violates=0.5 + 0.3 * (examples.violates - 0.5),
+    )  # fmt: skip
+    unsure = train_detector(open_, **{**HOW, "trials": 0})
+    spread = [
+        np.abs(t.detector.raw(t.detector.features(examples.decisions), 1)).mean()
+        for t in (sure, unsure)
+    ]
+    assert spread[1] < spread[0] / 2
+
+
+def test_histories_wait_for_labels(examples):
+    """Few labels cannot tell what histories are worth: such columns are no features then."""
+    frame = examples.decisions.assign(history_account_rate=examples.error)
+    result = train_detector(dataclasses.replace(examples, decisions=frame), **{**HOW, "trials": 0})
+    assert "history_account_rate" not in result.detector.encoding.names
+    assert any("history_account_rate" in note for note in result.notes)

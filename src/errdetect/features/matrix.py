@@ -71,7 +71,9 @@ class Encoding:
         machine = ("score", "threshold", "margin", "confidence", "enforced")
         segment = (SEGMENT_COLUMN,) if self.segment else ()
         scores = SCORE_COLUMNS if self.scores else ()
-        lists = tuple(f"{name}={entry}" for name, entries in self.lists.items() for entry in entries)
+        lists = tuple(
+            f"{name}={entry}" for name, entries in self.lists.items() for entry in entries
+        )
         return (*machine, *segment, *self.numeric, *scores, *self.categorical, *lists, *text)
 
     @property

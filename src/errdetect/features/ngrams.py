@@ -4,6 +4,7 @@ Hashing needs no vocabulary, so nothing of a text is stored; numpy instead of a 
 some ten times faster, and counting texts is what scoring spends its time on.
 """
 
+import itertools
 import re
 import unicodedata
 from collections.abc import Iterator
@@ -115,14 +116,14 @@ def count_ngrams(clean: pd.Series, view: View, tags: U64 | None = None) -> spars
     return sparse.csr_matrix((np.concatenate(data), np.concatenate(columns), indptr), shape=shape)
 
 
-def _blocks(lengths: I64) -> Iterator[slice]:
+def _blocks(lengths: npt.NDArray[Any]) -> Iterator[slice]:
     """Cut rows into runs of about a million characters."""
     if not len(lengths):
         return
     place = np.cumsum(lengths + 2) // _BLOCK
     cuts = np.flatnonzero(np.diff(place)) + 1
     edges = [0, *cuts.tolist(), len(lengths)]
-    yield from (slice(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True))
+    yield from (slice(a, b) for a, b in itertools.pairwise(edges))
 
 
 def _points(values: list[str]) -> tuple[U64, I64]:

@@ -6,8 +6,8 @@ as each of them. Training rows are scored out of fold, and folds never part iden
 identical content: scored in-sample these features would look far better than they are.
 """
 
+import threading
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -20,13 +20,22 @@ from sklearn.svm import LinearSVR
 
 from errdetect.features.ngrams import BITS, View, clean_texts, count_ngrams
 
-__all__ = ["RECIPES", "TEXT_COLUMNS", "Recipe", "TextCounts", "TextModel", "count_texts", "fit_text"]
+__all__ = [
+    "RECIPES",
+    "TEXT_COLUMNS",
+    "Recipe",
+    "TextCounts",
+    "TextModel",
+    "count_texts",
+    "fit_text",
+]
 
 Floats = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
 Rows = npt.NDArray[Any]
 
 _VIEWS: tuple[View, ...] = ("char", "word", "cased", "tagged")
+_ALONE = threading.Lock()  # the solver draws from one generator for the whole process
 _MIN_TEXTS = 2  # an n-gram of one text only says nothing about others
 _LOGIT = 2.0  # what the squared loss's scale of -1 to 1 is stretched by, to stand beside log-odds
 
@@ -222,7 +231,6 @@ def fit_text(
     *,
     tags: Sequence[str] = (),
     seed: int,
-    threads: int = 1,
 ) -> tuple[TextModel, Floats]:
     """Fit the text models, and score the training rows out of fold.
 
@@ -240,8 +248,6 @@ def fit_text(
         The columns that the counts' tagged view was made with.
     seed
         Seeds the solver.
-    threads
-        Models fitted at a time; the result does not depend on it.
 
     Returns
     -------
@@ -253,7 +259,10 @@ def fit_text(
     y, w, fold = violates[rows], weight[rows], fold[rows]
     folds = int(fold.max()) + 1 if len(fold) else 0
     out = np.full((len(counts.present), len(RECIPES)), np.nan)
-    columns, idf, slopes, intercepts = {}, {}, {}, {}
+    columns: dict[View, npt.NDArray[np.int32]] = {}
+    idf: dict[View, npt.NDArray[np.float32]] = {}
+    slopes: dict[str, list[npt.NDArray[np.float32]]] = {}
+    intercepts: dict[str, list[float]] = {}
     for view in _VIEWS:
         columns[view], idf[view] = _vocabulary(some.counts[view])
         X = _weigh(some.counts[view][:, columns[view]], idf[view])
@@ -266,15 +275,9 @@ def fit_text(
             for side in ((False, True) if recipe.sides else (None,))
             for out_of in held
         ]
-
-        def fit(job: tuple[Recipe, bool | None, Rows, int], X: Any = X) -> tuple[Floats, float]:
-            recipe, side, out_of, _ = job
+        for recipe, side, out_of, j in jobs:
             learn = ~out_of if side is None else ~out_of & (some.enforced == side)
-            return _fit(X, np.flatnonzero(learn), y, w, recipe, seed)
-
-        with ThreadPoolExecutor(max(1, threads)) as pool:
-            fitted = list(pool.map(fit, jobs))
-        for (recipe, side, out_of, j), (slope, start) in zip(jobs, fitted, strict=True):
+            slope, start = _fit(X, np.flatnonzero(learn), y, w, recipe, seed)
             if out_of.any():
                 mine = out_of if side is None else out_of & (some.enforced == side)
                 out[rows[mine], j] = X[np.flatnonzero(mine)] @ slope + start
@@ -326,7 +329,8 @@ def _fit(
             loss="squared_epsilon_insensitive", epsilon=0.0, C=recipe.strength, dual=True,
             tol=1e-2, max_iter=200, random_state=seed,
         )  # fmt: skip
-        ridge.fit(some, 2 * y - 1, sample_weight=w)
+        with _ALONE:
+            ridge.fit(some, 2 * y - 1, sample_weight=w)
         return _LOGIT * ridge.coef_, float(_LOGIT * ridge.intercept_[0])
     ratio = _log_ratio(some, y, w) if recipe.bayes else None
     if ratio is not None:
@@ -342,7 +346,8 @@ def _fit(
     model = LogisticRegression(
         solver="liblinear", dual=True, tol=1e-2, C=recipe.strength, random_state=seed
     )
-    model.fit(some, label, sample_weight=w)
+    with _ALONE:
+        model.fit(some, label, sample_weight=w)
     slope = model.coef_[0] if ratio is None else model.coef_[0] * ratio
     return slope, float(model.intercept_[0])
 

@@ -151,7 +151,9 @@ def fit_additive(
     >>> bool(model.raw(X[-1:])[0] > 1 > -1 > model.raw(X[:1])[0])
     True
     """
-    numbers = np.array([i for i in range(X.shape[1]) if i not in categories and i != side], np.int64)
+    numbers = np.array(
+        [i for i in range(X.shape[1]) if i not in categories and i != side], np.int64
+    )
     levels = {column: min(count, _MAX_LEVELS) for column, count in categories.items()}
     knots = np.zeros((len(numbers), _QUANTILES))
     for row, column in enumerate(numbers):
@@ -170,7 +172,12 @@ def fit_additive(
 
 
 def _newton(
-    terms: npt.NDArray[np.float32], mean: Floats, scale: Floats, y: Floats, weight: Floats, ridge: float
+    terms: npt.NDArray[np.float32],
+    mean: Floats,
+    scale: Floats,
+    y: Floats,
+    weight: Floats,
+    ridge: float,
 ) -> tuple[Floats, float]:
     f = terms.shape[1]
     share = (float((weight * y).sum()) + 0.5) / (float(weight.sum()) + 1)

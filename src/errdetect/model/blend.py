@@ -18,9 +18,10 @@ Floats = npt.NDArray[np.float64]
 Weights = Mapping[str, float]
 
 _MORE_ROUNDS = 1.15  # more decisions bear more trees when refitting
+_CLEARLY = 2.0  # standard errors by which another average must lead the usual one
 _FEW, _FEW_OF_EACH = 300, 30  # labels, and errors and correct ones, below which trees only guess
 
-_TREES: Weights = {"violates": 1, "error": 1, "extra": 1, "extra_error": 1}
+_TREES: Weights = {"violates": 1, "extra": 2, "extra_error": 1}
 #: Averages that held-out time chooses from, the usual one first.
 _USUAL: Mapping[str, Weights] = {
     "all members": {**_TREES, "additive": 0.5},
@@ -97,7 +98,7 @@ def choose_blend(
     Returns
     -------
     Blend
-        The usual average, unless another leads it by more than one standard error; with few labels
+        The usual average, unless another leads it by more than two standard errors; with few labels
         the members with trees are left out.
     """
     notes: list[str] = []
@@ -122,7 +123,7 @@ def choose_blend(
     usual = next(iter(offered))
     best = max(values, key=lambda name: (values[name], name == usual))
     if best != usual:
-        luck = is_luck(y, weight, mixed[best], mixed[usual], objective, budget, seed)
+        luck = is_luck(y, weight, mixed[best], mixed[usual], objective, budget, seed, _CLEARLY)
         best = usual if luck else best
     if best != usual:
         notes.append(
@@ -170,12 +171,9 @@ def fit_members(
     for name in MEMBERS:
         if name in names:
             progress(f"fitting '{name}' on {len(prepared.examples):,} decisions")
-            out.append(
-                fit_member(
-                    name, prepared, data, params, seed=seed, threads=threads,
-                    rounds=(rounds or {}).get(name), held=later,
-                )  # fmt: skip
-            )
+            trees = (rounds or {}).get(name)
+            how: dict[str, Any] = {"seed": seed, "threads": threads, "rounds": trees}
+            out.append(fit_member(name, prepared, data, params, held=later, **how))
     return out
 
 

@@ -13,9 +13,9 @@ import pandas as pd
 from errdetect.errors import ModelError, sentence
 from errdetect.features.matrix import Encoding
 from errdetect.features.text import TextModel
-from errdetect.model.calibration import Calibrator
 from errdetect.model.additive import Additive
 from errdetect.model.baselines import SegmentRate
+from errdetect.model.calibration import Calibrator
 from errdetect.model.detector import Detector
 from errdetect.model.members import Line, Member
 from errdetect.model.trees import load_trees
@@ -154,7 +154,9 @@ def _load_member(folder: Path, m: Mapping[str, Any]) -> Member:
         text = (folder / f"trees_{m['name']}.txt").read_text(encoding="utf-8")
         return Member(m["name"], m["head"], load_trees(text), m["weight"])
     with np.load(folder / f"member_{m['name']}.npz", allow_pickle=False) as arrays:
-        return Member(m["name"], m["head"], _LINEAR[m["kind"]].from_arrays(dict(arrays)), m["weight"])
+        return Member(
+            m["name"], m["head"], _LINEAR[m["kind"]].from_arrays(dict(arrays)), m["weight"]
+        )
 
 
 def _segment_to_plain(segment: SegmentRate) -> dict[str, Any]:
@@ -171,9 +173,7 @@ def _segment_to_plain(segment: SegmentRate) -> dict[str, Any]:
 
 def _segment_from_plain(value: Mapping[str, Any]) -> SegmentRate:
     levels = tuple({tuple(key): rate for key, rate in level} for level in value["levels"])
-    return SegmentRate(
-        np.array(value["edges"]), value["overall"], levels, tuple(value["columns"])
-    )
+    return SegmentRate(np.array(value["edges"]), value["overall"], levels, tuple(value["columns"]))
 
 
 def _plain(key: object) -> str | int:

@@ -35,6 +35,7 @@ Folds = npt.NDArray[np.int64]
 _FOLDS = 5
 _RIDGE = 30.0
 _HISTORY = ("history_", "similar_")
+_MAX_ADDITIVE = 20_000
 _MIN_HISTORY = 2_000  # fewer labels cannot tell what histories are worth
 _MAX_TAGS, _MAX_TAG_LEVELS = 2, 200
 _EXTRA = ("extra", "extra_error")  # extremely random trees vary less, so they may grow larger
@@ -43,7 +44,6 @@ _TEXT_COLUMN = "text_logit_mean"
 #: What each member learns, in the order of fitting. `segment` and `text` need no fit of their own.
 MEMBERS: Mapping[str, Head] = {
     "violates": "violates",
-    "error": "error",
     "extra": "violates",
     "extra_error": "error",
     "additive": "error",
@@ -93,7 +93,14 @@ class Examples:
 
     def take(self, rows: npt.NDArray[Any]) -> "Examples":
         """Return the rows that a mask or positions choose."""
-        values = (self.error, self.violates, self.weight, self.design, self.p_error, self.p_violates)
+        values = (
+            self.error,
+            self.violates,
+            self.weight,
+            self.design,
+            self.p_error,
+            self.p_violates,
+        )
         return Examples(
             self.decisions[rows] if rows.dtype == bool else self.decisions.iloc[rows],
             *(v[rows] for v in values),
@@ -229,7 +236,6 @@ def prepare(
     leave_out: tuple[str, ...],
     text: bool,
     seed: int,
-    threads: int,
 ) -> Prepared:
     """Learn the encoding, the text models and the segments, and build the training matrix.
 
@@ -241,8 +247,8 @@ def prepare(
         From `count_once`.
     leave_out, text
         As for `learn_encoding`.
-    seed, threads
-        Seeds the folds; processors used.
+    seed
+        Seeds the folds.
     """
     decisions = examples.decisions
     if len(examples) < _MIN_HISTORY:
@@ -253,7 +259,7 @@ def prepare(
     if encoding.text:
         model, logits = fit_text(
             counted.of(decisions), examples.p_violates, examples.weight, fold,
-            tags=counted.tags, seed=seed, threads=threads,
+            tags=counted.tags, seed=seed,
         )  # fmt: skip
     rate = np.empty(len(examples))
     for k in range(_FOLDS):
@@ -297,9 +303,12 @@ def fit_member(
         column = names.index(SEGMENT_COLUMN if name == "segment" else _TEXT_COLUMN)
         return Member(name, head, fit_line(prepared.X, column, e.weight))
     if name == "additive":
-        levels = {i: len(prepared.encoding.categorical[names[i]]) for i in prepared.encoding.categories}
+        levels = {
+            i: len(prepared.encoding.categorical[names[i]]) for i in prepared.encoding.categories
+        }
+        rows = _some(len(e), seed)
         model = fit_additive(
-            prepared.X, e.target(head), e.weight, categories=levels, side=names.index("enforced"),
+            prepared.X[rows], e.target(head)[rows], e.weight[rows], categories=levels, side=names.index("enforced"),
             ridge=_RIDGE,
         )  # fmt: skip
         return Member(name, head, model)
@@ -315,6 +324,13 @@ def fit_member(
     return Member(name, head, trees)
 
 
+def _some(n: int, seed: int) -> Folds:
+    """Choose the rows that the additive model learns from: so many that more change little."""
+    if n <= _MAX_ADDITIVE:
+        return np.arange(n)
+    return np.sort(np.random.default_rng(seed).choice(n, _MAX_ADDITIVE, replace=False))
+
+
 def _side(X: Floats, encoding: Encoding) -> Floats:
     """Return 1 for enforced decisions, -1 for others."""
     return 2 * X[:, encoding.names.index("enforced")] - 1
@@ -322,7 +338,11 @@ def _side(X: Floats, encoding: Encoding) -> Floats:
 
 def _folds(decisions: pd.DataFrame, text: bool, seed: int) -> Folds:
     """Deal decisions to folds at random, those of one item or nearly the same content together."""
-    group = pd.factorize(decisions["item_id"])[0] if "item_id" in decisions else np.arange(len(decisions))
+    group = (
+        pd.factorize(decisions["item_id"])[0]
+        if "item_id" in decisions
+        else np.arange(len(decisions))
+    )
     group = np.where(group < 0, np.arange(len(decisions)) + len(decisions), group)
     if text:
         has = decisions["text"].notna().to_numpy(bool)

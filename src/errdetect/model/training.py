@@ -1,6 +1,7 @@
 """From labelled decisions to a model with its honest evaluation."""
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +11,8 @@ import pandas as pd
 
 from errdetect.errors import DataError, sentence
 from errdetect.model.baselines import margin_ranking
-from errdetect.model.calibration import Calibrator, choose_calibrator
 from errdetect.model.blend import Blend, choose_blend, fit_blend
+from errdetect.model.calibration import Calibrator, choose_calibrator
 from errdetect.model.detector import Counted, Detector, Examples, Prepared, count_once, prepare
 from errdetect.model.evaluation import evaluate
 from errdetect.model.gate import Verdict, judge
@@ -115,26 +116,31 @@ def train_detector(
         both = early(test.decisions["decided_at"].iloc[0], both)
     progress(f"reading the texts of {len(examples)} decisions")
     counted = count_once(examples.decisions, fit, leave_out=leave_out, text=text)
-    how: dict[str, Any] = {
-        "counted": counted, "leave_out": leave_out, "text": text, "seed": seed, "threads": threads,
-    }  # fmt: skip
+    how: dict[str, Any] = {"counted": counted, "leave_out": leave_out, "text": text, "seed": seed}
+    few = max(1, threads - 1)  # as long as texts are learnt beside the trees
     aim: dict[str, Any] = {
-        "objective": objective, "budget": budget, "seed": seed, "threads": threads,
+        "objective": objective, "budget": budget, "seed": seed, "threads": few,
         "weight": _measured(held), "progress": progress,
     }  # fmt: skip
+    with ThreadPoolExecutor(1) as texts:  # one after another: equal input, equal output
+        first_, second_, final_ = (
+            texts.submit(_ready, *part, **how)
+            for part in ((fit, held), (both, test), (examples, None))
+        )
+        progress(f"learning from {len(fit)} decisions, tuning on the {len(held)} after them")
+        first, later = first_.result()
+        tuned = tune(first, later, trials=trials, seconds=seconds, storage=storage, **aim)
+        blend = choose_blend(first, later, tuned.params, **aim)
 
-    progress(f"learning from {len(fit)} decisions, tuning on the {len(held)} after them")
-    first = prepare(fit, **how)
-    later = _seen(first, held, counted)
-    tuned = tune(first, later, trials=trials, seconds=seconds, storage=storage, **aim)
-    blend = choose_blend(first, later, tuned.params, **aim)
+        progress(f"evaluating on the latest {len(test)} decisions")
+        second, judged = second_.result()
+        again: dict[str, Any] = {"seed": seed, "progress": progress}
+        members = fit_blend(second, blend, tuned.params, threads=few, **again)
+        raw_test = second.detector(members).raw(judged.X, few)
 
-    progress(f"evaluating on the latest {len(test)} decisions")
-    second = prepare(both, **how)
-    judged = _seen(second, test, counted)
-    again: dict[str, Any] = {"seed": seed, "threads": threads, "progress": progress}
-    detector = second.detector(fit_blend(second, blend, tuned.params, **again))
-    raw_test = detector.raw(judged.X, threads)
+        progress(f"refitting on all {len(examples)} decisions")
+        final, _ = final_.result()
+    detector = final.detector(fit_blend(final, blend, tuned.params, threads=threads, **again))
     calibrator = choose_calibrator(blend.raw, held.error, _measured(held))
     rankings = {"margin": margin_ranking(test.decisions)}
     rankings["segment rate"] = second.segment.rate(test.decisions)
@@ -150,9 +156,6 @@ def train_detector(
     measured = _measured(test) > 0
     verdict = judge(evaluation, test.error[measured], min_errors=min_errors)
 
-    progress(f"refitting on all {len(examples)} decisions")
-    final = prepare(examples, **how)
-    detector = final.detector(fit_blend(final, blend, tuned.params, **again))
     raw, y = np.append(blend.raw, raw_test), np.append(held.error, test.error)
     weight = np.append(_measured(held), _measured(test))
     counts = {f"{name}_{what}": int(n) for name, e in (("fit", fit), ("tune", held), ("test", test))
@@ -169,10 +172,15 @@ def train_detector(
     )
 
 
-def _seen(prepared: Prepared, later: Examples, counted: Counted) -> Prepared:
-    """Return later decisions as what was fitted on earlier ones sees them."""
+def _ready(
+    examples: Examples, later: Examples | None, *, counted: Counted, **how: Any
+) -> tuple[Prepared, Prepared]:
+    """Prepare examples, and later ones as what was fitted on the first sees them."""
+    prepared = prepare(examples, counted, **how)
+    if later is None:
+        return prepared, prepared
     texts = None if prepared.text is None else counted.of(later.decisions)
-    return prepared.held(later, texts)
+    return prepared, prepared.held(later, texts)
 
 
 def _check(examples: Examples) -> None:

@@ -19,7 +19,7 @@ DEFAULT_PARAMS: Mapping[str, Any] = {
     "feature_fraction": 0.5,
     "bagging_fraction": 0.9,
     "bagging_freq": 1,
-    "lambda_l2": 1.0,
+    "lambda_l2": 5.0,
     "cat_smooth": 10.0,
     "max_cat_threshold": 32,
 }

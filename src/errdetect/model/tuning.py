@@ -173,8 +173,9 @@ def is_luck(
     objective: Objective,
     budget: float,
     seed: int,
+    standard_errors: float = 1.0,
 ) -> bool:
-    """Tell whether a lead over the default is within one standard error of resampling.
+    """Tell whether a lead over the default is within the error of resampling.
 
     The best of many on a few hundred errors is partly luck, and later decisions pay for it.
 
@@ -188,13 +189,15 @@ def is_luck(
         As for `measure`.
     seed
         Seeds the resampling.
+    standard_errors
+        How many of them count as within.
     """
     rng = np.random.default_rng(seed)
     leads = np.empty(_RESAMPLES)
     for i in range(_RESAMPLES):
         w = weight * np.bincount(rng.integers(0, len(y), len(y)), minlength=len(y))
         leads[i] = measure(y, raw, w, objective, budget) - measure(y, default, w, objective, budget)
-    return not leads.mean() > leads.std()
+    return not leads.mean() > standard_errors * leads.std()
 
 
 #: Setting: lowest, highest, whether in steps of equal ratio.
@@ -256,4 +259,4 @@ def _study(
 
 def _done(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
     states = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
-    return study.get_trials(deepcopy=False, states=states)
+    return list(study.get_trials(deepcopy=False, states=states))

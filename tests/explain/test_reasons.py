@@ -69,6 +69,17 @@ def test_text_words_follow_the_side():
     ]
 
 
+def test_words_of_segments_and_lists():
+    names = ("enforced", "segment_logit", "scores_gap", "tags=new")
+    X = np.array([[1.0, np.log(0.25), 0.3, 1.0]])
+    found = reasons(
+        decision(tags="new, sale"), X, np.array([[0, 0.5, 0.4, 0.3, -1.0]]), names, load_words()
+    )[0]
+    assert [r["code"] for r in found] == ["segment", "other_scores", "tags"]
+    assert found[0]["text"] == "Of earlier reviewed decisions of this kind, 20% were wrong"
+    assert found[2]["text"] == "tags is new, sale"
+
+
 def test_missing_values_are_said_to_be_unknown():
     assert said(decision(market=None), row(), pushes(market=1.0)) == ["market is not known"]
 

@@ -119,8 +119,12 @@ def _code(name: str) -> str:
         return "text_shape"
     if name.startswith("text_"):
         return "text"
-    if name.startswith("score_"):
+    if name.startswith(("score_", "scores_")):
         return "other_scores"
+    if name == "segment_logit":
+        return "segment"
+    if "=" in name:
+        return name.split("=")[0]
     if name in ("action", "enforced"):
         return "action"
     return "moderator" if name in ("moderator", "moderator_version") else name
@@ -151,6 +155,8 @@ def _say(code: str, record: Mapping[Any, Any], facts: Mapping[str, float], words
                 f"{n.removeprefix('score_')} {_shown(v)}" for n, v in others.items()
             )
         }
+    elif code == "segment":
+        fill |= {"share": f"{expit(facts['segment_logit']):.0%}"}
     elif code == "moderator":
         fill |= {
             "moderator": _shown(record.get("moderator")),

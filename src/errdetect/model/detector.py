@@ -1,7 +1,7 @@
 """The detector: text models and members that together say how likely a decision is wrong."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import lightgbm as lgb
@@ -251,9 +251,12 @@ def prepare(
         Seeds the folds.
     """
     decisions = examples.decisions
-    if len(examples) < _MIN_HISTORY:
-        leave_out += tuple(c for c in decisions.columns if str(c).startswith(_HISTORY))
-    encoding = learn_encoding(decisions, leave_out=leave_out, text=text, segment=True)
+    late = [str(c) for c in decisions.columns if str(c).startswith(_HISTORY)]
+    late = late if len(examples) < _MIN_HISTORY else []
+    encoding = learn_encoding(decisions, leave_out=(*leave_out, *late), text=text, segment=True)
+    if late:
+        why = f"{len(examples)} labels are too few to tell what it is worth"
+        encoding = replace(encoding, left_out={**encoding.left_out, **dict.fromkeys(late, why)})
     fold = _folds(decisions, encoding.text, seed)
     model, logits = None, None
     if encoding.text:

@@ -1,0 +1,78 @@
+import numpy as np
+import pytest
+
+from errdetect.model.detector import Prepared, count_once, prepare
+from errdetect.model.trees import DEFAULT_PARAMS
+from errdetect.model.tuning import is_luck, measure, tune
+
+HOW = {"trials": 6, "seconds": None, "seed": 0, "threads": 1}
+
+
+@pytest.fixture(scope="module")
+def parts(examples) -> tuple[Prepared, Prepared]:
+    fit, held = examples.take(np.arange(1000)), examples.take(np.arange(1000, 1500))
+    counted = count_once(examples.decisions, fit, leave_out=(), text=False)
+    prepared = prepare(fit, counted, leave_out=(), text=False, seed=0)
+    return prepared, prepared.held(held, None)
+
+
+def test_the_default_is_tried_first_and_lagging_trials_are_pruned(parts):
+    told: list[str] = []
+    tuned = tune(*parts, weight=np.ones(500), **{**HOW, "trials": 12}, progress=told.append)
+    assert len(tuned.trials) == 13
+    first = tuned.trials[0]
+    assert {name: first[name] for name in ("num_leaves", "lambda_l2")} == {
+        name: DEFAULT_PARAMS[name] for name in ("num_leaves", "lambda_l2")
+    }
+    states = [t["state"] for t in tuned.trials]
+    assert "pruned" in states
+    assert all(t["average_precision"] is not None for t in tuned.trials if t["state"] == "complete")
+    assert told[-1].startswith("tuning: 13 of 13 settings tried, best average precision 0.")
+
+
+def test_equal_input_gives_equal_trials(parts):
+    first, second = (tune(*parts, weight=np.ones(500), **HOW) for _ in range(2))
+    assert first == second
+
+
+def test_a_broken_off_search_goes_on(parts, tmp_path):
+    storage = f"sqlite:///{tmp_path / 'tuning.db'}"
+    some = tune(*parts, weight=np.ones(500), **{**HOW, "trials": 2}, storage=storage)
+    more = tune(*parts, weight=np.ones(500), **{**HOW, "trials": 4}, storage=storage)
+    assert len(some.trials) == 3
+    assert more.trials[:3] == some.trials
+    assert len(more.trials) == 5
+    again = tune(*parts, weight=np.ones(500), **{**HOW, "trials": 4}, storage=storage)
+    assert again == more
+
+
+def test_other_data_is_another_search(parts, tmp_path):
+    storage = f"sqlite:///{tmp_path / 'tuning.db'}"
+    how = {**HOW, "trials": 1}
+    tune(*parts, weight=np.ones(500), **how, storage=storage)
+    other = tune(*parts, weight=np.ones(500), **{**how, "seed": 1}, storage=storage)
+    assert len(other.trials) == 2
+
+
+def test_no_trials_keep_the_default(parts):
+    tuned = tune(*parts, weight=np.ones(500), **{**HOW, "trials": 0})
+    assert tuned.params == DEFAULT_PARAMS
+    assert tuned.trials == ()
+
+
+def test_the_user_s_objective(parts):
+    tuned = tune(*parts, weight=np.ones(500), **HOW, objective="recall", budget=0.1)
+    assert all("recall" in trial for trial in tuned.trials)
+    y, raw = np.array([1.0, 0, 0, 1]), np.array([4.0, 3, 2, 1])
+    assert measure(y, raw, np.ones(4), "recall", 0.25) == 0.5
+    assert measure(np.zeros(4), raw, np.ones(4), "average_precision", 0.25) == 0
+
+
+def test_a_lead_by_chance_is_luck_and_a_real_one_is_not():
+    rng = np.random.default_rng(0)
+    y = (rng.random(2000) < 0.2).astype(float)
+    usual = y + rng.normal(0, 2, 2000)
+    near, far = usual + rng.normal(0, 0.01, 2000), y + rng.normal(0, 0.5, 2000)
+    how = {"objective": "average_precision", "budget": 0.05, "seed": 0}
+    assert is_luck(y, np.ones(2000), near, usual, standard_errors=2.0, **how)
+    assert not is_luck(y, np.ones(2000), far, usual, standard_errors=2.0, **how)

@@ -23,7 +23,7 @@ def test_the_usual_average_stays_without_a_clear_lead(examples):
     prepared, held = parts(examples)
     found = choose_blend(prepared, held, DEFAULT_PARAMS, weight=np.ones(500), **AIM)
     assert set(found.values) == set(room._USUAL)
-    if found.name == "all members":
+    if found.name == "trees":
         assert found.notes == ()
     members = fit_blend(prepared, found, DEFAULT_PARAMS, seed=0, threads=1)
     assert {m.name: m.weight for m in members} == dict(found.weights)
@@ -57,4 +57,4 @@ def test_what_few_means(examples, n, errors, few):
 
 def test_without_text_no_average_asks_for_texts(examples):
     found = choose_blend(*parts(examples, text=False), DEFAULT_PARAMS, weight=np.ones(500), **AIM)
-    assert "more of the texts" not in found.values
+    assert "trees and the texts" not in found.values

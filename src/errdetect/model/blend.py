@@ -12,7 +12,7 @@ from errdetect.model.detector import MEMBERS, Examples, Prepared, fit_member
 from errdetect.model.members import Member
 from errdetect.model.tuning import Objective, is_luck, measure
 
-__all__ = ["Blend", "choose_blend", "fit_blend", "fit_members"]
+__all__ = ["Blend", "choose_blend", "fit_blend", "fit_members", "is_few"]
 
 Floats = npt.NDArray[np.float64]
 Weights = Mapping[str, float]
@@ -24,11 +24,10 @@ _FEW, _FEW_OF_EACH = 300, 30  # labels, and errors and correct ones, below which
 _TREES: Weights = {"violates": 1, "extra": 2, "extra_error": 1}
 #: Averages that held-out time chooses from, the usual one first.
 _USUAL: Mapping[str, Weights] = {
-    "all members": {**_TREES, "additive": 0.5},
-    "trees only": _TREES,
-    "more of the additive model": {**_TREES, "additive": 4},
-    "more of the texts": {**_TREES, "additive": 0.5, "text": 2},
-    "half the segment rate": {**_TREES, "additive": 0.5, "segment": 4.5},
+    "trees": _TREES,
+    "trees and the additive model": {**_TREES, "additive": 2},
+    "trees and the texts": {**_TREES, "text": 1},
+    "trees and the segment rate": {**_TREES, "segment": 4},
     "segment rate": {"segment": 1},
 }
 _SIMPLE: Mapping[str, Weights] = {

@@ -60,7 +60,12 @@ class Labels(_Strict):
 
     as_of: datetime | None = Field(None, description="use only what was known by then (UTC)")
     maturity_days: dict[Source, Annotated[float, Field(ge=0)]] = Field(
-        {}, description="days a source may take before 'no review' is final; default 183 for appeal"
+        {},
+        description="days a source may take before 'no review' is final; default 184 for appeal "
+        "and report",
+    )
+    reviewers: Literal["model", "votes"] = Field(
+        "model", description="weigh reviewers by how often they err, or count votes alike"
     )
 
     @field_validator("as_of")
@@ -140,6 +145,15 @@ class Estimate(_Strict):
     """How error rates are estimated."""
 
     min_reviews: int = Field(5, ge=1, description="reviews below which a cell is suppressed")
+    correction: Literal["auto", "require", "none"] = Field(
+        "auto",
+        description="put reviewers' errors right where possible, or else give no figure, or never",
+    )
+    control: Literal["auto", "cross_fitted", "none"] = Field(
+        "auto",
+        description="P(error) that narrows the intervals: the champion's where it is honest, one fitted on the "
+        "audit in turns, or none; auto takes none where no model is registered",
+    )
 
 
 class Report(_Strict):

@@ -11,8 +11,10 @@ import pyarrow as pa
 from errdetect.config import Config
 from errdetect.data.writing import staged, write_parquet
 from errdetect.errors import ConfigError, DataError, sentence
+from errdetect.estimate.audit import locate
 from errdetect.estimate.rates import estimate_rates
-from errdetect.jobs.labels import label_decisions
+from errdetect.jobs.control import control_variate
+from errdetect.jobs.labels import known_reviews, label_decisions
 from errdetect.jobs.tables import Progress, load_tables
 from errdetect.schemas import ESTIMATES, LABELS, REJECTS
 
@@ -66,10 +68,19 @@ def estimate(
         raise ConfigError(
             [sentence("--by", "name columns of the decisions", ", ".join(unknown), do)]
         )
-    reviews = tables.reviews.frame
-    reviews = reviews[reviews["decision_id"].isin(decisions["decision_id"])]
+    reviews = known_reviews(config, tables.reviews.frame)
+    reviews = reviews[locate(decisions, reviews["decision_id"]) >= 0]
+    p_error, note = control_variate(config, decisions, reviews, progress=progress)
     progress("estimating")
-    estimates = estimate_rates(decisions, reviews, by=by, min_reviews=config.estimate.min_reviews)
+    estimates = estimate_rates(
+        decisions,
+        reviews,
+        by=by,
+        p_error=p_error,
+        correction=config.estimate.correction,
+        min_reviews=config.estimate.min_reviews,
+    )
+    progress("labelling")
     labels = label_decisions(config, decisions, reviews)
     progress("writing")
     schema = pa.schema([(name, pa.string()) for name in by] + list(ESTIMATES))
@@ -79,7 +90,7 @@ def estimate(
         if len(tables.rejects):
             write_parquet(tables.rejects, stage / "rejects.parquet", REJECTS)
         files = {path.stem: Path(out) / path.name for path in sorted(stage.iterdir())}
-    return EstimateResult(estimates, files, tables.notes)
+    return EstimateResult(estimates, files, (*tables.notes, *([note] * bool(note))))
 
 
 def _between(decisions: pd.DataFrame, start: datetime | None, end: datetime | None) -> pd.DataFrame:

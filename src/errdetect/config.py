@@ -19,8 +19,10 @@ from errdetect.errors import ConfigError, sentence
 from errdetect.schemas import SOURCES
 
 __all__ = [
+    "Audit",
     "Config",
     "Data",
+    "Dsa",
     "Estimate",
     "Evaluate",
     "Features",
@@ -53,6 +55,10 @@ class Data(_Strict):
     columns: dict[str, str] = Field({}, description="your column name: our column name")
     actions: dict[str, Literal["allow", "enforce"]] = Field({}, description="what an action means")
     drop: list[str] = Field([], description="columns to leave unread")
+    preset: Literal["dsa_statements"] | None = Field(
+        None,
+        description="read another system's CSV: the EU Transparency Database's statements of reasons",
+    )
 
 
 class Labels(_Strict):
@@ -151,9 +157,48 @@ class Estimate(_Strict):
     )
     control: Literal["auto", "cross_fitted", "none"] = Field(
         "auto",
-        description="P(error) that narrows the intervals: the champion's where it is honest, one fitted on the "
-        "audit in turns, or none; auto takes none where no model is registered",
+        description="P(error) that narrows the intervals: one fitted on the audit in turns, or none; auto takes "
+        "the champion's where it has not seen the audit, and none above 300,000 decisions",
     )
+
+
+class Audit(_Strict):
+    """How the next audit is drawn and reviewed."""
+
+    method: Literal["unequal", "neyman"] = Field(
+        "unequal",
+        description="lean towards likely errors decision by decision, or share out among strata",
+    )
+    floor: float = Field(
+        0.25, ge=0.2, le=1, description="part of the uniform chance that every decision keeps"
+    )
+    min_per_segment: int = Field(0, ge=0, description="least expected reviews of each segment")
+    adjudicate_flags: bool = Field(
+        True, description="an expert settles every decision that a reviewer calls wrong"
+    )
+    golden_per_site: int = Field(
+        100, ge=0, description="items of known answer that each site gets, half of them errors"
+    )
+
+
+class Dsa(_Strict):
+    """What `estimate --dsa` needs to know for the EU's harmonised transparency report."""
+
+    service: str | None = Field(None, description="name of the service in the report")
+    by: Literal["language", "market"] = Field(
+        "language", description="scopes: EU languages, or Member States"
+    )
+    own_initiative: dict[str, str] = Field(
+        {"source_type": "SOURCE_VOLUNTARY"},
+        description="column: value, of measures taken on the service's own initiative",
+    )
+
+    @field_validator("own_initiative")
+    @classmethod
+    def _one(cls, value: dict[str, str]) -> dict[str, str]:
+        if len(value) > 1:
+            raise ValueError(f"must name one column, got {len(value)}")
+        return value
 
 
 class Report(_Strict):
@@ -186,6 +231,8 @@ class Config(_Strict):
     gate: Gate = Gate()
     queue: Queue = Queue()
     estimate: Estimate = Estimate()
+    audit: Audit = Audit()
+    dsa: Dsa = Dsa()
     report: Report = Report()
     registry: Registry = Registry()
     base: Path = Field(default=Path(), exclude=True)

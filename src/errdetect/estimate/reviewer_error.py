@@ -90,7 +90,8 @@ def read_golden(decisions: pd.DataFrame, reviews: pd.DataFrame, sites: tuple[str
 def _clustered(item: Ints, said: Bools, confidence: float) -> Limits:
     """Clopper-Pearson's limits of a rate over golden reviews, at the effective number of reviews.
 
-    Exact rather than Wilson's: with the latter coverage was .94 where .95 was wanted. Reviews of one item share its difficulty, so between one and all of an item's reviews count.
+    Exact rather than Wilson's: with the latter coverage was .94 where .95 was wanted. Reviews of
+    one item share its difficulty, so between one and all of an item's reviews count.
     """
     _, code = np.unique(item, return_inverse=True)
     n_items, n = int(code.max()) + 1, len(item)

@@ -18,6 +18,8 @@ Floats = npt.NDArray[np.float64]
 _CHUNK = 50_000
 #: Decisions above which the champion, who reads texts, takes minutes where a small model does.
 _MANY = 200_000
+#: Decisions above which `auto` does without; such logs have audits that are large enough.
+_TOO_MANY = 300_000
 
 
 def control_variate(
@@ -47,11 +49,15 @@ def control_variate(
     wanted = config.estimate.control
     if wanted == "none":
         return None, ""
-    champion = find_champion(config) if wanted == "auto" else None
-    if wanted == "auto" and champion is None:
-        return None, ""
+    if wanted == "auto" and len(decisions) > _TOO_MANY:
+        note = (
+            "with so many decisions no P(error) is fitted; estimate.control=cross_fitted fits it "
+            "and narrows the intervals"
+        )
+        return None, note
     audit = read_audit(decisions, reviews)
-    if champion is not None and len(decisions) <= _MANY:
+    champion = find_champion(config) if wanted == "auto" and len(decisions) <= _MANY else None
+    if champion is not None:
         bundle, version = champion
         if not bundle.in_sample(decisions["decision_id"].iloc[audit.position]).any():
             progress("scoring decisions")

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -14,6 +15,7 @@ from errdetect.errors import ConfigError, DataError, sentence
 from errdetect.estimate.audit import locate
 from errdetect.estimate.rates import estimate_rates
 from errdetect.jobs.control import control_variate
+from errdetect.jobs.dsa import automated_only, check_dsa, draft_dsa, write_dsa
 from errdetect.jobs.labels import known_reviews, label_decisions
 from errdetect.jobs.tables import Progress, load_tables
 from errdetect.schemas import ESTIMATES, LABELS, REJECTS
@@ -37,6 +39,7 @@ def estimate(
     by: Sequence[str] = (),
     start: datetime | None = None,
     end: datetime | None = None,
+    dsa: str | Path | None = None,
     progress: Progress = lambda _: None,
 ) -> EstimateResult:
     """Estimate error rates from the audit, for the whole and by columns.
@@ -51,6 +54,8 @@ def estimate(
         Columns of the decisions; their combinations are the cells.
     start, end
         Only decisions taken from `start` up to, not including, `end`.
+    dsa
+        CSV file for the EU transparency report's rows on automated means, a draft.
     progress
         Told what is going on.
 
@@ -61,27 +66,25 @@ def estimate(
     """
     tables = load_tables(config, progress=progress, need_reviews=True)
     assert tables.reviews is not None
-    decisions = _between(tables.decisions.frame, start, end)
-    unknown = [name for name in by if name not in decisions]
-    if unknown:
-        do = f"Known: {', '.join(decisions.columns)}."
-        raise ConfigError(
-            [sentence("--by", "name columns of the decisions", ", ".join(unknown), do)]
-        )
+    everything = _between(tables.decisions.frame, start, end)
+    check_dsa(config, None if dsa is None else Path(dsa), everything)
+    _check_by(by, everything)
+    decisions, people = automated_only(everything)
     reviews = known_reviews(config, tables.reviews.frame)
-    reviews = reviews[locate(decisions, reviews["decision_id"]) >= 0]
-    p_error, note = control_variate(config, decisions, reviews, progress=progress)
+    reviews = reviews[locate(everything, reviews["decision_id"]) >= 0]
+    p_error, control = control_variate(config, decisions, reviews, progress=progress)
+    how: dict[str, Any] = {
+        "p_error": None if p_error is None else pd.Series(p_error, decisions["decision_id"]),
+        "correction": config.estimate.correction,
+        "min_reviews": config.estimate.min_reviews,
+    }
     progress("estimating")
-    estimates = estimate_rates(
-        decisions,
-        reviews,
-        by=by,
-        p_error=p_error,
-        correction=config.estimate.correction,
-        min_reviews=config.estimate.min_reviews,
-    )
+    estimates = estimate_rates(decisions, reviews, by=by, **how)
+    rows = None
+    if dsa is not None:
+        rows = draft_dsa(config, everything, reviews, how, start=start, end=end)
     progress("labelling")
-    labels = label_decisions(config, decisions, reviews)
+    labels = label_decisions(config, everything, reviews)
     progress("writing")
     schema = pa.schema([(name, pa.string()) for name in by] + list(ESTIMATES))
     with staged(out) as stage:
@@ -90,7 +93,19 @@ def estimate(
         if len(tables.rejects):
             write_parquet(tables.rejects, stage / "rejects.parquet", REJECTS)
         files = {path.stem: Path(out) / path.name for path in sorted(stage.iterdir())}
-    return EstimateResult(estimates, files, (*tables.notes, *([note] * bool(note))))
+        if rows is not None:
+            files["dsa"] = Path(dsa or "")
+            write_dsa(rows, files["dsa"])
+    notes = [*tables.notes, *(note for note in (people, control) if note)]
+    return EstimateResult(estimates, files, tuple(notes))
+
+
+def _check_by(by: Sequence[str], decisions: pd.DataFrame) -> None:
+    unknown = [name for name in by if name not in decisions]
+    if unknown:
+        do = f"Known: {', '.join(decisions.columns)}."
+        got = ", ".join(unknown)
+        raise ConfigError([sentence("--by", "name columns of the decisions", got, do)])
 
 
 def _between(decisions: pd.DataFrame, start: datetime | None, end: datetime | None) -> pd.DataFrame:

@@ -156,6 +156,7 @@ class _Source:
             columns=self.data.columns,
             actions=self.data.actions,
             drop=self.data.drop,
+            preset=self.data.preset,
         )
 
 

@@ -176,17 +176,30 @@ def _estimate(result: EstimateResult) -> list[str]:
 def _plan(result: PlanAuditResult) -> list[str]:
     table = result.expected
     by = list(table.columns[: list(table.columns).index("n_decisions")])
-    rows = [[*by, "decisions", "reviews", "expected rate", "half width", "if drawn evenly"]]
+    rows = [
+        [
+            *by,
+            "decisions",
+            "reviews",
+            "expected rate",
+            "half width",
+            "best possible",
+            "if drawn evenly",
+        ]
+    ]
     for row in table.head(60).to_dict("records"):
         named = ["all" if row[c] is None or row[c] != row[c] else str(row[c]) for c in by]
-        figures = [f"{row[c]:.4f}" for c in ("expected_rate", "half_width", "uniform")]
+        figures = [f"{row[c]:.4f}" for c in ("expected_rate", "half_width", "limit", "uniform")]
         rows.append([*named, f"{row['n_decisions']:,}", f"{row['n_reviews']:,.1f}", *figures])
     more = [f"... and {len(table) - 60:,} more rows in the file"] if len(table) > 60 else []
     cost = result.cost
-    said = (
-        f"{cost.reviews:,} reviews ({cost.reviewer_hours:,} hours), and about "
-        f"{cost.adjudications:,} flagged ones for an expert to settle ({cost.expert_hours:,} hours)."
+    golden = f" and {cost.golden:,} golden items" if cost.golden else ""
+    experts = (
+        f", and about {cost.adjudications:,} flagged ones for an expert to settle ({cost.expert_hours:,} hours)"
+        if cost.adjudications
+        else ""
     )
+    said = f"{cost.reviews:,} reviews{golden} ({cost.reviewer_hours:,} hours){experts}."
     return [*_table(rows), *more, said]
 
 

@@ -178,7 +178,7 @@ def _leap(first: Floats, second: Floats, third: Floats) -> Floats:
     """
     step = second - first
     bend = third - second - step
-    length = float(np.sqrt((step @ step) / max(bend @ bend, 1e-300)))
+    length = (float(step @ step) / max(float(bend @ bend), 1e-300)) ** 0.5
     length = min(max(length, 1.0), _FARTHEST)
     return _open(first + 2 * length * step + length**2 * bend)
 
@@ -372,10 +372,12 @@ def _prevalence(p: Floats, group: Ints, *, prior: float, weight: Floats | None =
     n_groups = int(group.max()) + 1
     if weight is None:  # the common case, without two passes over all units
         total = np.maximum(np.bincount(group, minlength=n_groups) + prior, _NEVER)
-        return (sums(group, p, n_groups) + prior * float(p.mean())) / total
+        return np.asarray((sums(group, p, n_groups) + prior * float(p.mean())) / total)
     weight = weight / weight.mean()
     total = np.maximum(sums(group, weight, n_groups) + prior, _NEVER)
-    return (sums(group, weight * p, n_groups) + prior * float((weight * p).mean())) / total
+    return np.asarray(
+        (sums(group, weight * p, n_groups) + prior * float((weight * p).mean())) / total
+    )
 
 
 def _open(rate: Floats) -> Floats:

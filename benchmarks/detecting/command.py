@@ -5,7 +5,9 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -66,7 +68,7 @@ def plan(
             full = next((s for s in sources if (s.name, s.variant) == first), source)
             if method == CEILING and shape.all_reviewed:
                 continue
-            if again in rows and method in SAME_FOR_ALL_REVIEWS:
+            if again in rows and (method in SAME_FOR_ALL_REVIEWS or method == CEILING):
                 rows[key] = again
             elif method == CEILING and shapes[full].reviews_are_truth and ERRDETECT in methods:
                 rows[key] = (*first, ERRDETECT)
@@ -78,42 +80,50 @@ def plan(
 def run_all(
     runs: dict[Key, tuple[Source, str]], options: argparse.Namespace, place: Path, store: Store
 ) -> None:
-    """Run what is not finished: features and the long methods first, then all that need them."""
+    """Run what is not finished; at the first failure, end what has not begun."""
     left = {key: run for key, run in runs.items() if key not in store.known}
+    with ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn")) as pool:
+        try:
+            for done, (key, outcome) in enumerate(outcomes(left, pool, options, place), start=1):
+                store.put(key, outcome)
+                said = f"{outcome.seconds:.1f} s {outcome.remark}"
+                tell(f"{done}/{len(left)} {', '.join(key)}: {said}")
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def outcomes(
+    left: dict[Key, tuple[Source, str]],
+    pool: ProcessPoolExecutor,
+    options: argparse.Namespace,
+    place: Path,
+) -> Iterator[tuple[Key, Outcome]]:
+    """Give outcomes as they come: features and the long methods begin first, then who needs them."""
     slow = {ERRDETECT: 0, CEILING: 1, "LightGBM, tuned": 2, "CatBoost": 3}
     order = sorted(left, key=lambda key: slow.get(key[2], 4))
     ours = QUICK_SETTINGS if options.quick else ()
     effort = effort_of(options)
-    with ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn")) as pool:
-        waiting: dict[Future, Source | Key] = {}
 
-        def begin(key: Key) -> None:
-            source, method = left[key]
-            waiting[pool.submit(run_method, source, method, place, effort, ours)] = key
+    def begin(key: Key) -> tuple[Future, Key]:
+        source, method = left[key]
+        return pool.submit(run_method, source, method, place, effort, ours), key
 
-        needing = dict.fromkeys(left[key][0] for key in order if key[2] in NEED_FEATURES)
-        for source in needing:
-            waiting[pool.submit(make_features, source, place)] = source
-        for key in order:
-            if key[2] not in NEED_FEATURES:
-                begin(key)
-        done = 0
-        while waiting:
-            for future in wait(waiting, return_when=FIRST_COMPLETED).done:
-                what = waiting.pop(future)
-                if isinstance(what, Source):
-                    future.result()
-                    tell(f"{what.name}, {what.variant}: features made")
-                    for key in order:
-                        if key[2] in NEED_FEATURES and left[key][0] == what:
-                            begin(key)
-                else:
-                    outcome = future.result()
-                    store.put(what, outcome)
-                    done += 1
-                    tell(
-                        f"{done}/{len(left)} {', '.join(what)}: {outcome.seconds:.1f} s {outcome.remark}"
-                    )
+    needing = dict.fromkeys(left[key][0] for key in order if key[2] in NEED_FEATURES)
+    waiting: dict[Future, Source | Key] = {
+        pool.submit(make_features, source, place): source for source in needing
+    }
+    waiting |= dict(begin(key) for key in order if key[2] not in NEED_FEATURES)
+    while waiting:
+        for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+            result, what = future.result(), waiting.pop(future)
+            if isinstance(what, Source):
+                tell(f"{what.name}, {what.variant}: features made")
+                waiting |= dict(
+                    begin(key) for key in order if key[2] in NEED_FEATURES and left[key][0] == what
+                )
+            else:
+                yield what, result
 
 
 def effort_of(options: argparse.Namespace) -> Effort:
@@ -123,36 +133,36 @@ def effort_of(options: argparse.Namespace) -> Effort:
     return Effort(trials=options.trials, threads=threads)
 
 
-def make_tables(
-    sources: list[Source],
+def gather(
+    source: Source, rows: dict[Key, tuple[Source, str] | Key], store: Store
+) -> dict[str, Outcome]:
+    """Return each method's outcome on a set; what was taken over from another row says so."""
+    found = {}
+    for key, run in rows.items():
+        if key[:2] == (source.name, source.variant):
+            taken = key if isinstance(run[0], Source) else run
+            found[key[2]] = store.known[taken]
+            if key[2] != taken[2]:
+                remark = "the run on full reviews, which are the truth"
+                found[key[2]] = replace(found[key[2]], remark=remark)
+    return found
+
+
+def measure_all(
+    found: dict[Source, dict[str, Outcome]],
     shapes: dict[Source, Shape],
-    rows: dict[Key, tuple[Source, str] | Key],
-    store: Store,
-    resamples: int,
-) -> tuple[list[Cell], dict[tuple[str, str], dict[str, float]], list[str]]:
-    """Measure every set; also each method's seconds, and remarks."""
-    cells, seconds, remarks = [], {}, []
-    for source in sources:
-        found: dict[str, Outcome] = {}
-        for key, run in rows.items():
-            if key[:2] == (source.name, source.variant):
-                taken = key if isinstance(run[0], Source) else run
-                found[key[2]] = outcome = store.known[taken]
-                if outcome.remark:
-                    remarks.append(f"{', '.join(key)}: {outcome.remark}")
-                if key[2] == CEILING and taken != key:
-                    remarks.append(
-                        f"{', '.join(key)}: the run on full reviews, which are the truth"
-                    )
-        shape = shapes[source]
-        scores = {method: outcome.scores for method, outcome in found.items()}
+    options: argparse.Namespace,
+) -> list[Cell]:
+    """Measure every set, in as many processes as may run."""
+    calls = []
+    for source, shape in shapes.items():
+        scores = {method: outcome.scores for method, outcome in found[source].items()}
         sizes = (shape.learn, shape.labels)
-        tell(f"{source.name}, {source.variant}: measuring")
-        cells.append(
-            measure(source.name, source.variant, sizes, shape.y, scores, resamples=resamples)
-        )
-        seconds[source.name, source.variant] = {m: o.seconds for m, o in found.items()}
-    return cells, seconds, remarks
+        calls.append((source.name, source.variant, sizes, shape.y, scores, options.resamples))
+    if options.jobs == 1:
+        return [measure(*call) for call in calls]
+    with ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn")) as pool:
+        return list(pool.map(measure, *zip(*calls, strict=True)))
 
 
 def read_options(description: str) -> argparse.Namespace:
@@ -167,7 +177,7 @@ def read_options(description: str) -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=1, help="processes, which share the processors")
     parser.add_argument("--threads", type=int, help="of each method; default: an equal share")
     parser.add_argument("--trials", type=int, default=30, help="of the tuned peer")
-    parser.add_argument("--resamples", type=int, default=1000, help="behind each interval")
+    parser.add_argument("--resamples", type=int, default=500, help="behind each interval")
     parser.add_argument("--quick", action="store_true",
                         help=f"{QUICK_ROWS} decisions a set and little tuning, to see that it runs")  # fmt: skip
     parser.add_argument("--resume", type=Path, metavar="FILE", help="keeps what is finished")
@@ -193,7 +203,16 @@ def main(description: str) -> int:
         runs = {key: run for key, run in rows.items() if isinstance(run[0], Source)}
         store = Store(options.resume, f"trials={effort.trials} quick={options.quick}")
         run_all(runs, options, Path(temporary), store)
-    cells, seconds, remarks = make_tables(sources, shapes, rows, store, options.resamples)
+    found = {source: gather(source, rows, store) for source in sources}
+    tell("measuring")
+    cells = measure_all(found, shapes, options)
+    seconds = {(s.name, s.variant): {m: o.seconds for m, o in f.items()} for s, f in found.items()}
+    remarks = [
+        f"{source.name}, {source.variant}, {method}: {outcome.remark}"
+        for source, outcomes in found.items()
+        for method, outcome in outcomes.items()
+        if outcome.remark
+    ]
     options.out.mkdir(parents=True, exist_ok=True)
     tables = [table_rows(cell, seconds[cell.name, cell.variant]) for cell in cells]
     table = pd.concat(tables, ignore_index=True)

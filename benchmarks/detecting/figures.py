@@ -64,7 +64,6 @@ def measure(
     sizes: tuple[int, int],
     y: np.ndarray,
     scores: Mapping[str, np.ndarray],
-    *,
     resamples: int,
     seed: int = 0,
 ) -> Cell:

@@ -7,10 +7,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from errdetect.config import load_config
-from errdetect.jobs.score import score
-from errdetect.jobs.train import train
-
 from .problems import Problem
 
 __all__ = ["CEILING", "ERRDETECT", "run_errdetect", "true_reviews"]
@@ -29,6 +25,11 @@ def run_errdetect(
         p_error of the test decisions (NaN where the gate registered no model), seconds that
         training took, and the gate's reason where it said no.
     """
+    # Imported here, as it takes seconds that most processes need not spend.
+    from errdetect.config import load_config
+    from errdetect.jobs.score import score
+    from errdetect.jobs.train import train
+
     with tempfile.TemporaryDirectory() as temporary:
         place = Path(temporary)
         problem.learn.drop(columns="enforced").to_parquet(place / "decisions.parquet", index=False)

@@ -30,6 +30,10 @@ INNER = 0.75
 MORE_ROUNDS = 1.15
 NEIGHBOURS = 10
 PRIOR = 10.0
+#: Of the models behind cleanlab, which does not say which to take.
+GENTLE = {"n_estimators": 300, "learning_rate": 0.03, "num_leaves": 15, "min_child_samples": 40}
+#: Segments are of these, in this order, and of columns with two values.
+SEGMENT = ("policy_id", "moderator", "moderator_version", "market", "language")
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,7 @@ def segment_rate(task: Task) -> np.ndarray:
     learn, error = task.problem.learn[known], task.problem.error[known]
     both = pd.concat([learn, task.problem.test], ignore_index=True)
     keys = pd.DataFrame({"enforced": both["enforced"]})
-    for name in ("policy_id", "moderator", "moderator_version", "source", "language", "market"):
+    for name in [*SEGMENT, *(c for c in sorted(both) if c not in SEGMENT and _is_flag(both[c]))]:
         if name in both:
             keys[name] = both[name].astype(object).where(both[name].notna(), "")
     keys["bin"] = _margin_bins(both, len(learn))
@@ -103,14 +107,14 @@ def cleanlab_decision(task: Task) -> np.ndarray:
         )
         columns["text"] = np.concatenate(logits)
     X = pd.DataFrame(columns).drop(columns=many)
-    p = _lightgbm(X[: len(side)], side, X[len(side) :], task.effort)
+    p = _lightgbm(X[: len(side)], side, X[len(side) :], task.effort, **GENTLE)
     return _label_doubt(task.problem.test["enforced"].to_numpy(), p)
 
 
 def cleanlab_human(task: Task) -> np.ndarray:
     """Doubt about the decision as a label, by a model of what people said of the content."""
     learn, test = task.features.plain()
-    p = _lightgbm(learn, task.features.violates, test, task.effort)
+    p = _lightgbm(learn, task.features.violates, test, task.effort, **GENTLE)
     return _label_doubt(task.problem.test["enforced"].to_numpy(), p)
 
 
@@ -231,6 +235,11 @@ SAME_FOR_ALL_REVIEWS = frozenset({"random", "margin", "cleanlab, decision", "per
 PROBABILITIES = frozenset({"segment rate", "cleanlab, human label", *list(PEERS)[6:10]})
 
 
+def _is_flag(column: pd.Series) -> bool:
+    flag = pd.api.types.is_numeric_dtype(column) and column.nunique() == 2
+    return bool(flag and column.name != "enforced")
+
+
 def _both(y: np.ndarray) -> bool:
     """Whether there are labels of both kinds."""
     return bool(0 < y.sum() < len(y))
@@ -288,7 +297,7 @@ def _stopped(
 
     model = _booster(effort, n_estimators=effort.rounds, **settings)
     return model.fit(
-        learn[:cut], y[:cut], eval_set=[(learn[cut:], y[cut:])], eval_metric="binary_logloss",
+        learn[:cut], y[:cut], eval_X=learn[cut:], eval_y=y[cut:], eval_metric="binary_logloss",
         callbacks=[early_stopping(50, verbose=False)],
     )  # fmt: skip
 

@@ -16,9 +16,10 @@ __all__ = ["Features", "build_features", "describe", "text_logits"]
 
 #: Never a feature: ids, times, the text itself, and exposure, which errdetect does not learn from.
 LEFT_OUT = {"decision_id", "decided_at", "item_id", "text", "exposure", "enforced"}
-#: A text column with more values than so is given to CatBoost only, and one in which more than
-#: half of the rows are different to nobody.
+#: A text column with more values than so is given to CatBoost only, and one with fewer than five
+#: rows a value to nobody.
 MANY = 1000
+ROWS_A_VALUE = 5
 FOLDS = 5
 CHARS = 2000
 
@@ -88,7 +89,7 @@ def describe(both: pd.DataFrame, n_learn: int) -> tuple[dict[str, pd.Series], li
             columns[name] = column.astype(float)
         elif not pd.api.types.is_datetime64_any_dtype(column):
             seen = pd.Index(sorted(column[:n_learn].dropna().astype(str).unique()))
-            if len(seen) == 0 or len(seen) > max(n_learn / 2, 50):
+            if len(seen) == 0 or len(seen) > max(n_learn / ROWS_A_VALUE, 50):
                 continue
             codes = seen.get_indexer(column.astype(str))
             columns[name] = pd.Series(pd.Categorical.from_codes(codes, categories=seen))

@@ -1,5 +1,6 @@
 """Measures of every method, and paired differences between errdetect and each of them."""
 
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -69,9 +70,10 @@ def measure(
 ) -> Cell:
     """Measure all methods on the same test decisions; `sizes` are decisions and labels learnt from."""
     figures, drawn = {}, {}
+    seeds = [seed, zlib.crc32(name.encode())]  # the same resamples for all of a set's reviews
     for method, score in scores.items():
         figures[method] = _figures(method, y, score)
-        drawn[method] = _resampled(y, score, resamples, seed)
+        drawn[method] = _resampled(y, score, resamples, seeds)
     frame = pd.DataFrame(figures).T
     return Cell(name, variant, *sizes, len(y), int(y.sum()), frame, drawn)
 
@@ -89,7 +91,7 @@ def _ranking(y: np.ndarray, score: np.ndarray, weight: np.ndarray | None) -> lis
     return [*recall_at(y, score, BUDGETS, weight), average_precision(y, score, weight)]
 
 
-def _resampled(y: np.ndarray, score: np.ndarray, resamples: int, seed: int) -> np.ndarray:
+def _resampled(y: np.ndarray, score: np.ndarray, resamples: int, seed: list[int]) -> np.ndarray:
     """Measure resamples of the decisions; equal seeds draw equal resamples for every method."""
     if not np.isfinite(score).all():
         return np.full((resamples, len(MEASURES)), np.nan)

@@ -32,8 +32,8 @@ test: lint       ## install, then lint and every test, doctest and notebook
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 	$(BIN)/python -m pytest --nbmake --nbmake-timeout=300 -p no:cacheprovider notebooks
 
-bench: $(STAMP)  ## the figures that README and docs quote
-	$(BIN)/python benchmarks/real_data.py
+bench: $(STAMP)  ## detection beside its peers, on ../shared/data and the simulator (about an hour)
+	$(BIN)/python benchmarks/detection.py --jobs 2
 
 docs: $(STAMP)   ## check the docs: links, and every command that they show
 	$(BIN)/python -m pytest tests/test_docs.py

@@ -126,8 +126,9 @@ def _p_error(
     progress("scoring decisions")
     threads = config.train.threads or free_threads(len(decisions))
     parts = [
-        bundle.probability(bundle.detector.features(decisions.iloc[i : i + _CHUNK]), threads)
+        bundle.probability(bundle.detector.features(part), part, threads)
         for i in range(0, len(decisions), _CHUNK)
+        for part in [decisions.iloc[i : i + _CHUNK]]
     ]
     return np.concatenate(
         parts

@@ -160,7 +160,7 @@ def _model_parts(config: Config, tables: Tables, bundle: Bundle, version: str) -
     threads = config.train.threads or free_threads(len(open_))
     parts = [open_.iloc[i : i + _CHUNK] for i in range(0, len(open_), _CHUNK)]
     p = np.concatenate(
-        [bundle.probability(bundle.detector.features(part), threads) for part in parts]
+        [bundle.probability(bundle.detector.features(part), part, threads) for part in parts]
     )
     harm = expected_harm(open_, p, tables.policies, config.queue.exposure)
     sample = _sample(

@@ -66,7 +66,7 @@ def fit_offsets(column: pd.Series, y: Floats, p: Floats, weight: Floats, one: fl
     >>> y = np.append(np.tile([1.0, 0, 0, 1, 0, 1, 0, 0, 0, 0], 50), np.tile([1.0, 0, 0, 0, 0], 100))
     >>> found = fit_offsets(market, y, np.full(1000, 0.25), np.ones(1000), 1.0)
     >>> {name: round(value, 2) for name, value in found.by_value.items()}
-    {'DE': -0.25, 'PL': 0.22}
+    {'DE': -0.24, 'PL': 0.22}
     """
     code, names = pd.factorize(column.astype("str"), sort=True)
     known = code >= 0

@@ -64,3 +64,9 @@ def test_chance_seldom_makes_any_segment_stand_out():
     market = pd.DataFrame({"market": [f"m{i % 20}" for i in range(2000)]})
     any_ = [reliability_by(*draw(2000, s), market)["differs"].any() for s in range(40)]
     assert sum(any_) <= 6
+
+
+def test_a_column_with_one_value_has_no_segments():
+    y, p, w = draw(200)
+    segments = pd.DataFrame({"policy_id": ["spam"] * 200, "market": ["PL", "DE"] * 100})
+    assert reliability_by(y, p, w, segments)["column"].unique().tolist() == ["market"]

@@ -66,7 +66,8 @@ def reliability_by(y: Floats, p: Floats, weight: Floats, segments: pd.DataFrame)
     y, p, weight
         As for `reliability`.
     segments
-        Shape (n, any): columns such as `policy_id`; missing values belong to no segment.
+        Shape (n, any): columns such as `policy_id`; missing values belong to no segment, and a column
+        with one value has none.
 
     Returns
     -------
@@ -87,7 +88,7 @@ def reliability_by(y: Floats, p: Floats, weight: Floats, segments: pd.DataFrame)
         code, values = pd.factorize(segments[name].astype("str"), sort=True)
         rows = (weight > 0) & (code >= 0)
         present, place = np.unique(code[rows], return_inverse=True)
-        if not len(present):
+        if len(present) < 2:  # one value is all decisions, which the whole says already
             continue
         table = _table(place, y[rows], p[rows], weight[rows])
         table.insert(0, "column", str(name))

@@ -31,7 +31,7 @@ def test_said_and_seen_are_put_into_a_sentence():
         "In 1 of 2 groups the interval holds what was said."
     )
     assert [g.apart for g in found.groups] == [False, True]
-    assert found.segments is None
+    assert (found.checked, found.segments) == (None, ())
 
 
 def test_the_chart_holds_every_point_and_runs_upwards():
@@ -52,25 +52,30 @@ def test_nothing_measured_shows_nothing(frame):
 def test_segments_are_named_by_their_gap():
     found = reliability(GROUPS, segments(False, True, True))
     assert found is not None
-    assert found.segments is not None
-    assert found.segments.replace("\u00a0", " ") == (
+    assert found.checked == (
         "Of 3 segments with enough reviews to check, 2 differ from what was said by more than "
-        "chance brings: market M2 (given 10.0 %, wrong 30.0 %); market M1 (given 10.0 %, wrong 20.0 %)."
+        "chance brings:"
     )
+    assert [(name, gap.replace("\u00a0", " ")) for name, gap in found.segments] == [
+        ("market M2", "given 10.0 %, wrong 30.0 %"),
+        ("market M1", "given 10.0 %, wrong 20.0 %"),
+    ]
 
 
 def test_no_segment_standing_out_is_said_too():
     found = reliability(GROUPS, segments(False, False))
     assert found is not None
-    assert found.segments is not None
-    assert "none differs" in found.segments
+    assert found.segments == ()
+    assert found.checked is not None
+    assert "none differs" in found.checked
 
 
 def test_many_segments_are_counted():
     found = reliability(GROUPS, segments(*[True] * 11))
     assert found is not None
-    assert found.segments is not None
-    assert found.segments.endswith("; and 3 more.")
+    assert len(found.segments) == 8
+    assert found.checked is not None
+    assert found.checked.endswith("the 8 largest gaps:")
 
 
 def test_a_missing_column_is_named():

@@ -56,15 +56,18 @@ class Reliability:
         From the least to the most suspect decisions.
     scale
         The axis of both directions.
+    checked
+        In how many segments said and seen differ by more than chance brings; None where no segment
+        had enough reviews to be checked.
     segments
-        Where said and seen differ by more than chance brings; None where no segment had enough
-        reviews to be checked.
+        Those segments: name, and what was said and seen.
     """
 
     sentence: str
     groups: tuple[Group, ...]
     scale: Axis
-    segments: str | None
+    checked: str | None
+    segments: tuple[tuple[str, str], ...]
 
 
 def reliability(frame: pd.DataFrame | None, by: pd.DataFrame | None = None) -> Reliability | None:
@@ -98,12 +101,14 @@ def reliability(frame: pd.DataFrame | None, by: pd.DataFrame | None = None) -> R
     if frame is None or not has_rows(frame):
         return None
     require(frame, _COLUMNS, "reliability")
-    rows = sorted((r for r in map(_row, records(frame)) if r), key=lambda r: r[0])
+    rows = sorted(
+        (r for r in map(_row, records(frame)) if r), key=lambda r: (r[0], r[1].estimate, r[2])
+    )
     if not rows:
         return None
     scale = axis([most for said, seen, _ in rows for most in (said, seen.high)])
     groups = tuple(_group(*row, scale) for row in rows)
-    return Reliability(_sentence(groups), groups, scale, _segments(by))
+    return Reliability(_sentence(groups), groups, scale, *_segments(by))
 
 
 def _row(row: dict[str, object]) -> tuple[float, Said, int] | None:
@@ -136,10 +141,10 @@ def _sentence(groups: tuple[Group, ...]) -> str:
     )
 
 
-def _segments(by: pd.DataFrame | None) -> str | None:
-    """Name the segments where said and seen differ beyond chance, the largest gaps first."""
+def _segments(by: pd.DataFrame | None) -> tuple[str | None, tuple[tuple[str, str], ...]]:
+    """Say how many segments differ from what was said, and name them, the largest gaps first."""
     if by is None or not has_rows(by):
-        return None
+        return None, ()
     require(by, ("column", "value", "differs", *_COLUMNS), "reliability by segment")
     apart = [
         (_name(row), *found)
@@ -148,14 +153,16 @@ def _segments(by: pd.DataFrame | None) -> str | None:
     ]
     checked = f"Of {count(len(by))} segments with enough reviews to check"
     if not apart:
-        return f"{checked}, none differs from what was said by more than chance brings."
+        return f"{checked}, none differs from what was said by more than chance brings.", ()
     apart.sort(key=lambda one: (-abs(one[1] - one[2].estimate), one[0]))
-    named = "; ".join(
-        f"{name} (given {percent(said)}, wrong {percent(seen.estimate)})"
+    named = tuple(
+        (name, f"given {percent(said)}, wrong {percent(seen.estimate)}")
         for name, said, seen, _ in apart[:_NAMED]
     )
-    more = f"; and {len(apart) - _NAMED} more" if len(apart) > _NAMED else ""
-    return f"{checked}, {len(apart)} differ from what was said by more than chance brings: {named}{more}."
+    first = "" if len(apart) <= _NAMED else f"; the {_NAMED} largest gaps"
+    verb = "differs" if len(apart) == 1 else "differ"
+    why = f"{checked}, {count(len(apart))} {verb} from what was said by more than chance brings"
+    return f"{why}{first}:", named
 
 
 def _name(row: dict[str, object]) -> str:

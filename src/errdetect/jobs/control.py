@@ -101,7 +101,8 @@ def champion_probability(config: Config, bundle: Bundle, decisions: pd.DataFrame
     """Score decisions with a model, chunk by chunk; shape (n,)."""
     threads = config.train.threads or free_threads(len(decisions))
     parts = [
-        bundle.probability(bundle.detector.features(decisions.iloc[i : i + _CHUNK]), threads)
+        bundle.probability(bundle.detector.features(part), part, threads)
         for i in range(0, len(decisions), _CHUNK)
+        for part in [decisions.iloc[i : i + _CHUNK]]
     ]
     return np.concatenate(parts) if parts else np.empty(0)

@@ -153,6 +153,7 @@ def _model_parts(config: Config, tables: Tables, bundle: Bundle, version: str) -
         },
         "evaluation": _evaluation(about),
         "evaluated_on": _evaluated_on(about),
+        **{name: _rows(about, name) for name in ("reliability", "reliability_by")},
     }
     open_ = decisions[unseen].reset_index(drop=True)
     if open_.empty:
@@ -160,7 +161,7 @@ def _model_parts(config: Config, tables: Tables, bundle: Bundle, version: str) -
     threads = config.train.threads or free_threads(len(open_))
     parts = [open_.iloc[i : i + _CHUNK] for i in range(0, len(open_), _CHUNK)]
     p = np.concatenate(
-        [bundle.probability(bundle.detector.features(part), threads) for part in parts]
+        [bundle.probability(bundle.detector.features(part), part, threads) for part in parts]
     )
     harm = expected_harm(open_, p, tables.policies, config.queue.exposure)
     sample = _sample(
@@ -217,6 +218,11 @@ def _evaluated_on(about: Mapping[str, Any]) -> str:
     )
     said = [note for note in about.get("notes", ()) if "measured on" in note or "held-out" in note]
     return f"{latest}: {said[0]}." if said else f"{latest}."
+
+
+def _rows(about: Mapping[str, Any], name: str) -> pd.DataFrame | None:
+    """Return a table that training kept; None where it had too little to fill it."""
+    return pd.DataFrame(about[name]) if about.get(name) else None
 
 
 def _evaluation(about: Mapping[str, Any]) -> pd.DataFrame:

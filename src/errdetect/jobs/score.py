@@ -175,7 +175,7 @@ def _score_all(
     threads = config.train.threads or free_threads(_MANY)
     for batch in source.batches():
         frame = batch.frame
-        p = bundle.probability(bundle.detector.features(frame), threads=threads)
+        p = bundle.probability(bundle.detector.features(frame), frame, threads)
         ids = frame["decision_id"]
         open_ = ~ids.isin(judged).to_numpy(bool)
         parts.append(

@@ -101,7 +101,7 @@ def train(config: Config, *, progress: Progress = lambda _: None) -> TrainResult
         bundle,
         accept=trained.verdict.answer == "validated",
         params={**trained.tuned.params, **{f"rounds_{h}": r for h, r in trained.tuned.rounds.items()},
-                "calibration": trained.calibrator.method, "seed": config.train.seed},
+                "calibration": str(trained.calibrator), "seed": config.train.seed},
         metrics={**_metrics(trained.evaluation), **trained.counts},
         tags={"gate": trained.verdict.answer, "gate_why": trained.verdict.why},
         tables={"evaluation": trained.evaluation, "trials": pd.DataFrame(list(trained.tuned.trials))},
@@ -186,5 +186,7 @@ def _about(config: Config, examples: Examples, trained: Trained) -> dict[str, An
         "counts": dict(trained.counts),
         "evaluation": evaluation.to_dict("records"),
         "measured_by": MODEL,
+        "reliability": trained.reliability.round(6).to_dict("records"),
+        "reliability_by": trained.reliability_by.round(6).to_dict("records"),
         "notes": list(trained.notes),
     }

@@ -13,7 +13,7 @@ import pandas as pd
 from errdetect.errors import ModelError, sentence
 from errdetect.features.matrix import Encoding
 from errdetect.features.text import TextModel
-from errdetect.model.calibration import Calibrator
+from errdetect.model.calibration import Calibrator, read_calibrator
 from errdetect.model.detector import HEADS, Detector, Head
 from errdetect.model.trees import load_trees
 
@@ -44,9 +44,10 @@ class Bundle:
     learnt_from: npt.NDArray[np.uint64]
     about: Mapping[str, Any] = field(default_factory=dict)
 
-    def probability(self, X: Floats, threads: int = 1) -> Floats:
-        """Return calibrated P(error), shape (n,), from a feature matrix."""
-        return self.calibrator.probability(self.detector.raw(X, threads))
+    def probability(self, X: Floats, decisions: pd.DataFrame, threads: int = 1) -> Floats:
+        """Return calibrated P(error), shape (n,), from a feature matrix and its decisions."""
+        raw = self.detector.raw(X, threads)
+        return self.calibrator.probability(raw, decisions["enforced"].to_numpy(bool), decisions)
 
     def in_sample(self, decision_ids: pd.Series) -> npt.NDArray[np.bool_]:
         """Tell for each decision whether the model learnt from its label, shape (n,)."""
@@ -69,7 +70,7 @@ def save_bundle(bundle: Bundle, folder: Path) -> None:
             "text": e.text,
             "left_out": dict(e.left_out),
         },
-        "calibrator": {"method": bundle.calibrator.method, "values": bundle.calibrator.values},
+        "calibrator": bundle.calibrator.plain(),
         "about": dict(bundle.about),
     }
     text = json.dumps(manifest, indent=1, ensure_ascii=False, allow_nan=False)
@@ -105,10 +106,9 @@ def load_bundle(folder: Path) -> Bundle:
             head: load_trees((folder / f"trees_{head}.txt").read_text(encoding="utf-8"))
             for head in HEADS
         }
-        c = manifest["calibrator"]
         return Bundle(
             Detector(encoding, _load_text(folder) if encoding.text else None, trees),
-            Calibrator(c["method"], tuple(c["values"])),
+            read_calibrator(manifest["calibrator"]),
             np.load(folder / "learnt_from.npy", allow_pickle=False),
             manifest["about"],
         )

@@ -14,14 +14,17 @@ from errdetect.model.calibration import Calibrator, choose_calibrator
 from errdetect.model.detector import HEADS, Detector, Examples, fit_heads, prepare
 from errdetect.model.evaluation import evaluate
 from errdetect.model.gate import Verdict, judge
+from errdetect.model.reliability import reliability, reliability_by
 from errdetect.model.splits import FIT, TEST, TUNE, temporal_parts
 from errdetect.model.tuning import Tuned, tune
 
-__all__ = ["MIN_LABELS", "Trained", "train_detector"]
+__all__ = ["MIN_LABELS", "SEGMENTS", "Trained", "train_detector"]
 
 Floats = npt.NDArray[np.float64]
 
 MIN_LABELS = 50
+#: Columns by which calibration is checked and, where it proves itself, corrected.
+SEGMENTS = ("policy_id", "market", "language", "category", "moderator")
 _MORE_ROUNDS = 1.15  # more decisions bear more trees when refitting
 
 
@@ -43,6 +46,9 @@ class Trained:
         Labelled decisions and errors per part.
     notes
         What the reader must know, in plain words.
+    reliability, reliability_by
+        Said and seen probability on the latest labelled decisions: along the ranking, and in every
+        segment.
     """
 
     detector: Detector
@@ -52,6 +58,8 @@ class Trained:
     verdict: Verdict
     counts: Mapping[str, int]
     notes: tuple[str, ...]
+    reliability: pd.DataFrame
+    reliability_by: pd.DataFrame
 
 
 def train_detector(
@@ -122,14 +130,15 @@ def train_detector(
     progress(f"evaluating on the latest {len(test)} decisions")
     later = fit_heads(prepare(both, **how), tuned.params, rounds, seed=seed, threads=threads)
     raw_test = later.raw(later.features(test.decisions), threads)
-    calibrator = choose_calibrator(tuned.raw, held.error, _measured(held))
+    calibrator = choose_calibrator(tuned.raw, held.error, _measured(held), **_sides(held.decisions))
+    p_test = calibrator.probability(raw_test, **_sides(test.decisions))
     rankings = {"margin": margin_ranking(test.decisions)}
     rankings["segment rate"] = fit_segment_rate(both.decisions, both.error, both.weight).rate(
         test.decisions
     )
     evaluation = evaluate(
         test.error,
-        calibrator.probability(raw_test),
+        p_test,
         rankings,
         _measured(test),
         budgets=budgets,
@@ -148,12 +157,14 @@ def train_detector(
               for what, n in (("decisions", len(e)), ("errors", e.error.sum()))}  # fmt: skip
     return Trained(
         detector,
-        choose_calibrator(raw, y, weight),
+        choose_calibrator(raw, y, weight, **_sides(pd.concat([held.decisions, test.decisions]))),
         tuned,
         evaluation,
         verdict,
         counts,
         _notes(test, final.encoding.left_out),
+        reliability(test.error, p_test, _measured(test)),
+        reliability_by(test.error, p_test, _measured(test), _sides(test.decisions)["segments"]),
     )
 
 
@@ -170,6 +181,12 @@ def _check(examples: Examples) -> None:
         what = "none is an error" if errors == 0 else "all are errors"
         do = "Check data.actions and the reviews' verdicts, or review more decisions."
         raise DataError(sentence("The labels", "hold both errors and correct decisions", what, do))
+
+
+def _sides(decisions: pd.DataFrame) -> dict[str, Any]:
+    """Return what calibration may tell decisions apart by."""
+    known = [c for c in SEGMENTS if c in decisions]
+    return {"enforced": decisions["enforced"].to_numpy(bool), "segments": decisions[known]}
 
 
 def _measured(examples: Examples) -> Floats:

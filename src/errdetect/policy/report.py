@@ -19,6 +19,7 @@ from errdetect.policy.drivers import driver_rows, drivers, policy_pages
 from errdetect.policy.figures import read_said
 from errdetect.policy.frames import records
 from errdetect.policy.ranking import ranking
+from errdetect.policy.reliability import reliability
 from errdetect.policy.summary import summary, whole_figures
 from errdetect.policy.trend import trends
 from errdetect.policy.where import SHOWN, blocks
@@ -74,6 +75,9 @@ class ReportContent:
         together) with `value`, `low` and `high`.
     evaluated_on
         One sentence: which decisions the evaluation was measured on.
+    reliability, reliability_by
+        Said and seen chance of error on those decisions: `said`, `seen`, `low`, `high`, `n`; and the
+        same by segment, with `column`, `value` and `differs` (beyond chance).
     trend
         `period_start`, `measure`, `estimate`, `low`, `high`, `suppressed`.
     label_states
@@ -102,6 +106,8 @@ class ReportContent:
     n_queued: int | None = None
     evaluation: pd.DataFrame | None = None
     evaluated_on: str = ""
+    reliability: pd.DataFrame | None = None
+    reliability_by: pd.DataFrame | None = None
     trend: pd.DataFrame | None = None
     label_states: Mapping[str, int] = field(default_factory=dict)
     notes: Sequence[str] = ()
@@ -166,6 +172,8 @@ def report_tables(content: ReportContent) -> dict[str, pd.DataFrame]:
         "drivers": content.drivers,
         "queue_head": content.queue_head,
         "evaluation": content.evaluation,
+        "reliability": content.reliability,
+        "reliability_by": content.reliability_by,
         "trend": content.trend,
     }
     return {name: t.reset_index(drop=True) for name, t in tables.items() if t is not None}
@@ -212,6 +220,7 @@ def _view(content: ReportContent, most_groups: int, most_pages: int) -> dict[str
         "cases": cases(content.queue_head, by_key),
         "shown_cases": SHOWN_CASES,
         "ranking": ranking(content.evaluation),
+        "reliability": reliability(content.reliability, content.reliability_by),
         "trends": trends(content.trend),
         "sources": [
             words.counted(n, said.one, said.many)

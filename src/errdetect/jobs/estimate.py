@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from errdetect.config import Config
 from errdetect.data.writing import staged, write_parquet
-from errdetect.errors import ConfigError, DataError, sentence
+from errdetect.errors import ConfigError, DataError, Refusal, sentence
 from errdetect.estimate.audit import locate
 from errdetect.estimate.rates import estimate_rates
 from errdetect.jobs.control import control_variate
@@ -20,7 +20,7 @@ from errdetect.jobs.labels import known_reviews, label_decisions
 from errdetect.jobs.tables import Progress, load_tables
 from errdetect.schemas import ESTIMATES, LABELS, REJECTS
 
-__all__ = ["EstimateResult", "estimate"]
+__all__ = ["EstimateResult", "estimate", "refuse_broken_design"]
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,7 @@ def estimate(
     """
     tables = load_tables(config, progress=progress, need_reviews=True)
     assert tables.reviews is not None
+    refuse_broken_design(tables.reviews.rejects)
     everything = _between(tables.decisions.frame, start, end)
     check_dsa(config, None if dsa is None else Path(dsa), everything)
     _check_by(by, everything)
@@ -98,6 +99,24 @@ def estimate(
             write_dsa(rows, files["dsa"])
     notes = [*tables.notes, *(note for note in (people, control) if note)]
     return EstimateResult(estimates, files, tuple(notes))
+
+
+def refuse_broken_design(rejects: pd.DataFrame) -> None:
+    """Refuse where reviews could not be used because the chance of their draw makes no sense.
+
+    Without them the rest of the sample is no longer what the design drew.
+
+    Raises
+    ------
+    Refusal
+        Naming the first of them.
+    """
+    reasons = rejects["reason"].astype("str")
+    broken = rejects[reasons.str.contains("inclusion_probability must").to_numpy(dtype=bool)]
+    if len(broken):
+        got = f"{len(broken)} others (first: {broken['reason'].iloc[0]}, in review {broken['id'].iloc[0]})"
+        do = "Log the chance the design gave each decision, or leave these reviews' source out."
+        raise Refusal(sentence("inclusion_probability of every review", "lie in (0, 1]", got, do))
 
 
 def _check_by(by: Sequence[str], decisions: pd.DataFrame) -> None:

@@ -9,11 +9,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from errdetect.config import Config
-from errdetect.data.tables import read_decisions
+from errdetect.data.tables import read_decisions, read_reviews
 from errdetect.data.writing import staged, write_parquet
 from errdetect.errors import ConfigError, ModelError, sentence
 from errdetect.estimate.plan import AuditCost, Method, Reviewing
 from errdetect.estimate.plan import plan_audit as draw_audit
+from errdetect.jobs.columns import Past
 from errdetect.jobs.tables import Progress, free_threads
 from errdetect.model.registry import Registry
 
@@ -125,8 +126,17 @@ def _p_error(
         return None, "no model is registered, so every decision has the same chance"
     progress("scoring decisions")
     threads = config.train.threads or free_threads(len(decisions))
+    data = config.data
+    reviews = (
+        read_reviews(config.data_paths(data.reviews), columns=data.columns).frame
+        if data.reviews
+        else None
+    )
+    past = Past.wanted_by(bundle.detector.encoding.names, [decisions], reviews)
     parts = [
-        bundle.probability(bundle.detector.features(decisions.iloc[i : i + _CHUNK]), threads)
+        bundle.probability(
+            bundle.detector.features(past.add(decisions.iloc[i : i + _CHUNK])), threads
+        )
         for i in range(0, len(decisions), _CHUNK)
     ]
     return np.concatenate(

@@ -1,0 +1,91 @@
+"""What was known before each decision, as further columns: one way for training and scoring."""
+
+from collections.abc import Iterable, Sequence
+from typing import Self
+
+import pandas as pd
+
+from errdetect.features.history import HISTORY, HISTORY_KEYS, History
+from errdetect.features.similar import SIMILAR, Similar, with_content_keys
+
+__all__ = ["Past"]
+
+_ALWAYS = ("decision_id", "decided_at", "enforced", "item_id", "text")
+
+
+class Past:
+    """All decisions and reviews known, to tell what was known before any of the decisions.
+
+    What counts for a decision lies strictly before its `decided_at`, whenever the columns are
+    made, so a model meets in scoring what it met in training.
+
+    Parameters
+    ----------
+    frames
+        Decisions, one frame or many; of a decision that stands twice the first counts. Of each
+        frame only what is needed is kept, of texts some numbers.
+    reviews
+        With the contract's columns; None for none.
+    history, similar
+        Which blocks of columns to make.
+
+    Examples
+    --------
+    >>> log = pd.DataFrame({
+    ...     "decision_id": ["d1", "d2"], "item_id": ["i", "i"], "enforced": True,
+    ...     "decided_at": pd.to_datetime(["2026-01-01", "2026-01-05"], utc=True)})
+    >>> Past([log], None, history=True, similar=True).add(log)["similar_item_decisions"].tolist()
+    [0.0, 1.0]
+    """
+
+    def __init__(
+        self,
+        frames: Iterable[pd.DataFrame],
+        reviews: pd.DataFrame | None,
+        *,
+        history: bool,
+        similar: bool,
+    ) -> None:
+        self._similar: Similar | None = None
+        self._history: History | None = None
+        if not (history or similar):
+            return
+        log = pd.concat([_slim(frame, similar) for frame in frames], ignore_index=True)
+        log = log[~log["decision_id"].duplicated()]
+        self._history = History(log, reviews) if history else None
+        self._similar = Similar(log, reviews) if similar else None
+
+    @classmethod
+    def wanted_by(
+        cls, names: Sequence[str], frames: Iterable[pd.DataFrame], reviews: pd.DataFrame | None
+    ) -> Self:
+        """Make the blocks that a model's features are from; without any, the frames stay unread.
+
+        Parameters
+        ----------
+        names
+            The model's features.
+        frames, reviews
+            As for the class.
+        """
+        history, similar = (any(n.startswith(p) for n in names) for p in (HISTORY, SIMILAR))
+        return cls(frames, reviews, history=history, similar=similar)
+
+    def add(self, decisions: pd.DataFrame) -> pd.DataFrame:
+        """Return a copy of decisions with the columns beside their own; a namesake is replaced."""
+        if self._history is None and self._similar is None:
+            return decisions
+        slim = _slim(decisions, self._similar is not None)
+        parts = [past.columns(slim) for past in (self._history, self._similar) if past is not None]
+        made = {str(name) for part in parts for name in part}
+        own = decisions[[name for name in decisions if name not in made]]
+        return pd.concat([own, *parts], axis=1)
+
+
+def _slim(frame: pd.DataFrame, similar: bool) -> pd.DataFrame:
+    """Keep what the histories need."""
+    needed = {*_ALWAYS, *(name for key in HISTORY_KEYS.values() for name in key)}
+    if not similar:
+        needed -= {"text", "item_id"}
+    names = [n for n in frame if n in needed or (similar and str(n).lower().endswith("hash"))]
+    return with_content_keys(frame[names])

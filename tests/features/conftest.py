@@ -10,9 +10,9 @@ SOURCES = ["audit", "re_review", "appeal", "report", "adjudication", "golden"]
 
 @st.composite
 def marketplaces(draw):
-    """A log of up to 12 decisions over 100 days and up to 14 reviews, with ties in time."""
+    """A log of up to 9 decisions over 100 days and up to 10 reviews, with ties in time."""
     times = st.sampled_from([0, 1, 2, 5, 7, 8, 29, 30, 31, 60, 89, 90, 91, 100])
-    n = draw(st.integers(1, 12))
+    n = draw(st.integers(1, 9))
 
     def column(values):
         return draw(st.lists(st.sampled_from(values), min_size=n, max_size=n))
@@ -33,7 +33,7 @@ def marketplaces(draw):
                             "buy this fine gold ring today", "something else", "?", None]),
         }
     ).astype({c: "str" for c in ("account_id", "market", "moderator_version", "image_hash", "text")})  # fmt: skip
-    m = draw(st.integers(0, 14))
+    m = draw(st.integers(0, 10))
     rows = [
         {
             "review_id": f"r{i}",
@@ -51,32 +51,31 @@ def marketplaces(draw):
     return log, reviews.astype({c: "str" for c in names if c != "reviewed_at"})
 
 
-def verdict(reviews, log, decision, moment, sources):
+def verdict(reviews, decision, moment, sources):
     """Say how one decision's verdict stands just before a moment, in plain loops.
 
-    Returns (when it was last changed, share of errors, share of overturned), or None.
+    Reviews and the decision are plain records. Returns when the verdict was last changed, its share
+    of errors and of overturned; or None.
     """
-    decided = log.loc[log["decision_id"] == decision, "decided_at"].iloc[0]
-    known = reviews[
-        (reviews["decision_id"] == decision)
-        & (reviews["reviewed_at"] < moment)
-        & (reviews["reviewed_at"] >= decided)
-        & reviews["source"].isin({*sources, "adjudication"})
-    ].sort_values(["reviewed_at", "review_id"])
-    experts = known[known["source"] == "adjudication"]
-    others = known[known["source"] != "adjudication"]
-    if others.empty and (experts.empty or "adjudication" not in sources):
+    known = [
+        r
+        for r in reviews
+        if r["decision_id"] == decision["decision_id"]
+        and decision["decided_at"] <= r["reviewed_at"] < moment
+        and (r["source"] in sources or r["source"] == "adjudication")
+    ]
+    known.sort(key=lambda r: (r["reviewed_at"], r["review_id"]))
+    experts = [r["verdict"] for r in known if r["source"] == "adjudication"]
+    others = [r for r in known if r["source"] != "adjudication"]
+    if not others and not (experts and "adjudication" in sources):
         return None
-    if len(experts):
-        said = [experts["verdict"].iloc[-1]]
-    else:
-        voices = {}
-        for i, row in enumerate(others.itertuples()):
-            voices[i if pd.isna(row.reviewer_id) else row.reviewer_id] = row.verdict
-        said = list(voices.values())
+    voices = {}
+    for i, r in enumerate(others):
+        voices[i if pd.isna(r["reviewer_id"]) else r["reviewer_id"]] = r["verdict"]
+    said = experts[-1:] or list(voices.values())
     wrong = sum(v != "upheld" for v in said) / len(said)
     turned = sum(v == "overturned" for v in said) / len(said)
-    return known["reviewed_at"].max(), wrong, turned
+    return known[-1]["reviewed_at"], wrong, turned
 
 
 @pytest.fixture(scope="session")

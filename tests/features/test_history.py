@@ -11,7 +11,7 @@ from errdetect.features.history import HISTORY_KEYS, WINDOWS, History, history_f
 START = pd.Timestamp("2026-01-01", tz="UTC")
 DRAWN, COMPLAINTS = ["audit", "re_review"], ["appeal", "report"]
 checked = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 
@@ -33,68 +33,80 @@ def review(decision: str, day: float, verdict: str, source: str = "audit", **mor
             "source": source, "verdict": verdict, "reviewer_id": None, **more}  # fmt: skip
 
 
+def lean(mine, everyone):
+    if not mine:
+        return np.nan
+    return (sum(mine) + 5 * sum(everyone) / len(everyone)) / (len(mine) + 5)
+
+
 def brute_history(log, reviews, verdict):
     """The same as `history_features`, one decision at a time in plain loops."""
-    out = []
-    for row in log.to_dict("records"):
-        t, facts = row["decided_at"], {}
-        verdicts = {
-            kind: {d: verdict(reviews, log, d, t, sources) for d in log["decision_id"]}
-            for kind, sources in (("drawn", DRAWN), ("complaints", COMPLAINTS))
-        }
-
-        def judged(decisions, kind, days, t=t, verdicts=verdicts):
-            found = [verdicts[kind][d] for d in decisions["decision_id"]]
-            return [f[1] for f in found if f is not None and f[0] >= t - pd.Timedelta(days=days)]
-
-        def lean(mine, everyone):
-            if not len(mine):
-                return np.nan
-            return (sum(mine) + 5 * sum(everyone) / len(everyone)) / (len(mine) + 5)
-
-        for key, columns in HISTORY_KEYS.items():
-            if log[list(columns)].dropna().drop_duplicates().shape[0] < 2:
-                continue
-            unknown = any(pd.isna(row[c]) for c in columns)
-            own = log
-            for c in columns:
-                own = own[own[c] == row[c]]
-            told = {}
-            for w in WINDOWS:
-                span = (log["decided_at"] < t) & (log["decided_at"] >= t - pd.Timedelta(days=w))
-                before = log[span]
-                mine = before[before.index.isin(own.index)]
-                told[f"decisions_{w}d"] = len(mine)
-                told[f"enforced_rate_{w}d"] = lean(list(mine["enforced"]), list(before["enforced"]))
-                wrong = judged(own, "drawn", w)
-                told[f"reviewed_{w}d"] = len(wrong)
-                told[f"error_rate_{w}d"] = lean(wrong, judged(log, "drawn", w))
-            told["errors_90d"] = sum(judged(own, "drawn", 90))
-            upset = judged(own, "complaints", 90)
-            told["complaints_90d"] = len(upset)
-            told["complaint_error_rate_90d"] = lean(upset, judged(log, "complaints", 90))
-            for name, value in told.items():
-                facts[f"history_{key}_{name}"] = np.nan if unknown else value
-        facts |= brute_changes(log, row)
-        out.append(facts)
-    return pd.DataFrame(out, index=log.index).astype("float64")
+    rows, words = log.to_dict("records"), reviews.to_dict("records")
+    keys = {
+        key: columns
+        for key, columns in HISTORY_KEYS.items()
+        if len(log[list(columns)].dropna().drop_duplicates()) > 1
+    }
+    return pd.DataFrame(
+        [
+            brute_row(rows, words, row, keys, verdict) | brute_changes(rows, row)
+            for row in rows
+        ],
+        index=log.index,
+    ).astype("float64")
 
 
-def brute_changes(log, row):
+def brute_row(rows, words, row, keys, verdict):
+    t, facts = row["decided_at"], {}
+    ago = {w: t - pd.Timedelta(days=w) for w in WINDOWS}
+    stands = {
+        kind: [verdict(words, other, t, sources) for other in rows]
+        for kind, sources in (("drawn", DRAWN), ("complaints", COMPLAINTS))
+    }
+
+    def judged(own, kind, w):
+        found = zip(own, stands[kind], strict=True)
+        return [v[1] for mine, v in found if mine and v is not None and v[0] >= ago[w]]
+
+    for key, columns in keys.items():
+        unknown = any(pd.isna(row[c]) for c in columns)
+        own = [all(other[c] == row[c] for c in columns) for other in rows]
+        whole, told = [True] * len(rows), {}
+        for w in WINDOWS:
+            in_time = [ago[w] <= other["decided_at"] < t for other in rows]
+            everyone = [o["enforced"] for o, i in zip(rows, in_time, strict=True) if i]
+            mine = [o["enforced"] for o, i, m in zip(rows, in_time, own, strict=True) if i and m]
+            wrong = judged(own, "drawn", w)
+            told[f"decisions_{w}d"] = len(mine)
+            told[f"enforced_rate_{w}d"] = lean(mine, everyone)
+            told[f"reviewed_{w}d"] = len(wrong)
+            told[f"error_rate_{w}d"] = lean(wrong, judged(whole, "drawn", w))
+        upset = judged(own, "complaints", 90)
+        told["errors_90d"] = sum(judged(own, "drawn", 90))
+        told["complaints_90d"] = len(upset)
+        told["complaint_error_rate_90d"] = lean(upset, judged(whole, "complaints", 90))
+        for name, value in told.items():
+            facts[f"history_{key}_{name}"] = np.nan if unknown else value
+    return facts
+
+
+def brute_changes(rows, row):
+    """Days since the version was first seen after another, and since the policy's last such day."""
     t = row["decided_at"]
-    past = log[(log["decided_at"] <= t) & log["moderator_version"].notna()]
-    same = past[past["moderator"] == row["moderator"]]
-    mine = same[same["moderator_version"] == row["moderator_version"]]["decided_at"]
-    days = np.nan
-    if len(mine) and (same["decided_at"] < mine.min()).any():
-        days = (t - mine.min()).total_seconds() / 86400
-    changes = []
-    under = past[past["policy_id"] == row["policy_id"]]
-    for _, one in under.groupby("moderator"):
-        first = one.groupby("moderator_version")["decided_at"].min()
-        changes += list(first[first > first.min()])
-    since = (t - max(changes)).total_seconds() / 86400 if changes else np.nan
-    return {"history_moderator_version_days": days, "history_policy_change_days": since}
+
+    def arrivals(seen):
+        first = {}
+        for one in seen:
+            at = first.setdefault(one["moderator"], {})
+            version = one["moderator_version"]
+            at[version] = min(at.get(version, one["decided_at"]), one["decided_at"])
+        return {(m, v): d for m, at in first.items() for v, d in at.items() if d > min(at.values())}
+
+    seen = [o for o in rows if o["decided_at"] <= t and not pd.isna(o["moderator_version"])]
+    mine = arrivals(seen).get((row["moderator"], row["moderator_version"]))
+    last = max(arrivals([o for o in seen if o["policy_id"] == row["policy_id"]]).values(), default=None)
+    days = [np.nan if d is None else (t - d).total_seconds() / 86400 for d in (mine, last)]
+    return {"history_moderator_version_days": days[0], "history_policy_change_days": days[1]}
 
 
 @checked

@@ -185,7 +185,8 @@ class History:
                 out[by_time[rows], i * width : (i + 1) * width] = block
         for i, days in enumerate(changes.values(), start=len(names)):
             out[:, i] = days
-        return pd.DataFrame(out, index=targets.index, columns=[*names, *changes], copy=False)
+        columns = pd.Index([*names, *changes], dtype="str")
+        return pd.DataFrame(out, index=targets.index, columns=columns, copy=False)
 
     def _overall(self, moments: Ints) -> Floats:
         """Return everyone's rates at each moment, shape (n, 7)."""

@@ -162,7 +162,9 @@ class Similar:
                 found = self._found(alikes, groups[:, part], now[part], reviewed[part], at[part])
                 out[part, i * len(_NAMES) : (i + 1) * len(_NAMES)] = found
         names = [f"{SIMILAR}{kind}_{name}" for kind in self._kinds for name in _NAMES]
-        return pd.DataFrame(out, index=targets.index, columns=names, copy=False)
+        return pd.DataFrame(
+            out, index=targets.index, columns=pd.Index(names, dtype="str"), copy=False
+        )
 
     def _found(
         self, alikes: list["_Alike"], groups: Ints, now: Ints, reviewed: Ints, at: Ints

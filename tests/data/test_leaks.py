@@ -42,7 +42,9 @@ def forms(at: pd.Series) -> dict[str, object]:
 def test_times_after_the_decision_are_warned_of(decisions, reviews, form):
     later = decisions["decided_at"].where(decisions.index % 40 > 0) + pd.Timedelta(minutes=5)
     (finding,) = [
-        f for f in check_leaks(decisions.assign(touched=forms(later)[form]), reviews) if f.code == "D019"
+        f
+        for f in check_leaks(decisions.assign(touched=forms(later)[form]), reviews)
+        if f.code == "D019"
     ]
     assert finding.count == N - 10
     assert finding.severity == "warning"
@@ -52,7 +54,9 @@ def test_times_after_the_decision_are_warned_of(decisions, reviews, form):
     assert "D019" not in found(decisions.assign(listed=forms(early)[form]), reviews)
 
 
-@pytest.mark.parametrize("values", [np.arange(N) * 1.0, np.full(N, 1e11), ["2026-13-99"] * N, ["soon"] * N])
+@pytest.mark.parametrize(
+    "values", [np.arange(N) * 1.0, np.full(N, 1e11), ["2026-13-99"] * N, ["soon"] * N]
+)
 def test_what_is_no_time_is_left_alone(decisions, reviews, values):
     values = pd.Series(values) if not isinstance(values, list) else pd.Series(values, dtype="str")
     assert "D019" not in found(decisions.assign(plain=values), reviews)
@@ -61,7 +65,9 @@ def test_what_is_no_time_is_left_alone(decisions, reviews, values):
 def test_a_noisy_sign_of_the_review_is_found(decisions, reviews):
     """A planted leak: a number that follows the verdict loosely, and is 0 where nobody looked."""
     rng = np.random.default_rng(0)
-    wrong = decisions["decision_id"].map(reviews.set_index("decision_id")["verdict"]) == "overturned"
+    wrong = (
+        decisions["decision_id"].map(reviews.set_index("decision_id")["verdict"]) == "overturned"
+    )
     reviewed = decisions["decision_id"].isin(reviews["decision_id"])
     sign = np.where(reviewed, wrong + rng.normal(0, 1.5, N), 0.0)
     assert found(decisions.assign(plain=sign), reviews) == ["D017"]

@@ -105,7 +105,11 @@ def test_the_past_is_one_reason_for_each_record():
 
 
 def test_records_in_words():
-    known = {"history_account_decisions_90d": 20, "history_account_reviewed_90d": 9, "history_account_errors_90d": 6}
+    known = {
+        "history_account_decisions_90d": 20,
+        "history_account_reviewed_90d": 9,
+        "history_account_errors_90d": 6,
+    }
     assert past("history_account", **known) == (
         "6 of this account's 9 reviewed decisions in the 90 days before were wrong"
     )
@@ -127,7 +131,11 @@ def test_changes_in_words():
 
 def test_the_same_content_in_words():
     text = {"similar_text_reviewed": 4, "similar_text_violates": 0.75, "similar_text_wrong": 0.25}
-    near = {"similar_near_reviewed": 9, "similar_near_decisions": 12, "similar_near_enforced_rate": 0.5}
+    near = {
+        "similar_near_reviewed": 9,
+        "similar_near_decisions": 12,
+        "similar_near_enforced_rate": 0.5,
+    }
     assert past("similar", **near, **text) == (
         "The same text stood in 4 reviewed decisions before: 75% found to violate, 25% decided wrongly"
     )

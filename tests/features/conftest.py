@@ -1,8 +1,8 @@
 """Small logs with ties in time, for anything that counts what was known before."""
 
-from hypothesis import strategies as st
 import pandas as pd
 import pytest
+from hypothesis import strategies as st
 
 START = pd.Timestamp("2026-01-01", tz="UTC")
 SOURCES = ["audit", "re_review", "appeal", "report", "adjudication", "golden"]
@@ -32,7 +32,7 @@ def marketplaces(draw):
             "text": column(["Buy this fine gold ring now", "buy this fine gold ring, now!!",
                             "buy this fine gold ring today", "something else", "?", None]),
         }
-    ).astype({c: "str" for c in ("account_id", "market", "moderator_version", "image_hash", "text")})  # fmt: skip
+    ).astype(dict.fromkeys(("account_id", "market", "moderator_version", "image_hash", "text"), "str"))  # fmt: skip
     m = draw(st.integers(0, 10))
     rows = [
         {

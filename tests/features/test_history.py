@@ -48,10 +48,7 @@ def brute_history(log, reviews, verdict):
         if len(log[list(columns)].dropna().drop_duplicates()) > 1
     }
     return pd.DataFrame(
-        [
-            brute_row(rows, words, row, keys, verdict) | brute_changes(rows, row)
-            for row in rows
-        ],
+        [brute_row(rows, words, row, keys, verdict) | brute_changes(rows, row) for row in rows],
         index=log.index,
     ).astype("float64")
 
@@ -104,7 +101,9 @@ def brute_changes(rows, row):
 
     seen = [o for o in rows if o["decided_at"] <= t and not pd.isna(o["moderator_version"])]
     mine = arrivals(seen).get((row["moderator"], row["moderator_version"]))
-    last = max(arrivals([o for o in seen if o["policy_id"] == row["policy_id"]]).values(), default=None)
+    last = max(
+        arrivals([o for o in seen if o["policy_id"] == row["policy_id"]]).values(), default=None
+    )
     days = [np.nan if d is None else (t - d).total_seconds() / 86400 for d in (mine, last)]
     return {"history_moderator_version_days": days[0], "history_policy_change_days": days[1]}
 
@@ -206,10 +205,16 @@ def test_a_key_of_one_group_says_nothing_and_is_left_out():
 
 
 def test_days_since_a_version_came():
-    log = frame([0, 4, 6, 7.5], policy_id=["p", "p", "q", "p"], moderator_version=["1", "2", "2", "1"])
+    log = frame(
+        [0, 4, 6, 7.5], policy_id=["p", "p", "q", "p"], moderator_version=["1", "2", "2", "1"]
+    )
     told = history_features(log, log, None)
-    assert told["history_moderator_version_days"].tolist() == pytest.approx([np.nan, 0, 2, np.nan], nan_ok=True)
-    assert told["history_policy_change_days"].tolist() == pytest.approx([np.nan, 0, np.nan, 3.5], nan_ok=True)
+    assert told["history_moderator_version_days"].tolist() == pytest.approx(
+        [np.nan, 0, 2, np.nan], nan_ok=True
+    )
+    assert told["history_policy_change_days"].tolist() == pytest.approx(
+        [np.nan, 0, np.nan, 3.5], nan_ok=True
+    )
 
 
 def test_no_log_is_too_small():

@@ -27,7 +27,14 @@ def test_equal_but_for_case_digits_and_signs(one, other):
 
 @pytest.mark.parametrize(
     ("one", "other"),
-    [("ab", "ba"), ("a b", "ab"), ("कि", "की"), ("😀 ok", "😡 ok"), ("aa", "aaa"), ("中国", "国中")],
+    [
+        ("ab", "ba"),
+        ("a b", "ab"),
+        ("कि", "की"),
+        ("😀 ok", "😡 ok"),
+        ("aa", "aaa"),
+        ("中国", "国中"),
+    ],
 )
 def test_other_texts_have_other_numbers(one, other):
     keys = content_keys(pd.Series([one, other]))
@@ -82,7 +89,9 @@ def test_groups_hold_copies_and_near_copies_and_part_strangers():
 
 @settings(max_examples=40, deadline=None)
 @given(
-    st.lists(st.sampled_from(["a b c d", "a b c d e", "A B C D", "x", "xy", "xyz", "?"]), max_size=12),
+    st.lists(
+        st.sampled_from(["a b c d", "a b c d e", "A B C D", "x", "xy", "xyz", "?"]), max_size=12
+    ),
     st.randoms(use_true_random=False),
 )
 def test_who_shares_a_group_does_not_hang_on_the_order(texts, random):

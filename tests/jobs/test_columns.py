@@ -74,7 +74,7 @@ def test_switched_off_nothing_is_made_or_read(tables):
 
 def test_scores_do_not_know_what_was_said_later(config, trained, market, tables, tmp_path):
     """A planted leak, end to end: verdicts given after the last scored decision move no score."""
-    decisions, reviews = tables
+    decisions, _ = tables
     first = decisions.sort_values("decided_at").head(4000)
     raw = pd.read_parquet(market / "decisions.parquet")
     raw[raw["decision_id"].isin(first["decision_id"])].to_parquet(tmp_path / "early.parquet")
@@ -98,6 +98,8 @@ def test_the_config_switches_the_blocks(market, tmp_path):
                 "gate.min_errors=1", "features.history=false"]  # fmt: skip
     plain = load_config(market / "config.yaml", settings)
     train(plain)
-    encoding = Registry(plain.path(plain.registry.path), plain.registry.name).load()[0].detector.encoding
+    encoding = (
+        Registry(plain.path(plain.registry.path), plain.registry.name).load()[0].detector.encoding
+    )
     assert not any(name.startswith("history_") for name in encoding.names)
     assert any(name.startswith("similar_") for name in encoding.names)

@@ -139,12 +139,13 @@ def _check_presence(
             vary.append(name)
     for found, what in (
         (only, "with values for reviewed decisions only"),
-        (vary, "that are the same for nearly every decision that nobody reviewed, and vary for others"),
+        (
+            vary,
+            "that are the same for nearly every decision that nobody reviewed, and vary for others",
+        ),
     ):
         if found:
-            said = (
-                f"Columns {what}: {len(found)}. A leak? Drop what the review itself brings."
-            )
+            said = f"Columns {what}: {len(found)}. A leak? Drop what the review itself brings."
             yield Finding.of("D017", "warning", said, len(found), found)
 
 

@@ -96,7 +96,9 @@ class Tally:
         self._span = ticks + 1
         kept = np.flatnonzero(group >= 0)
         key = group[kept] * self._span + tick[kept]
-        order = np.argsort(key)  # no moment falls between equal keys, so their order is of no matter
+        order = np.argsort(
+            key
+        )  # no moment falls between equal keys, so their order is of no matter
         self._key = key[order]
         self._rows = kept[order]
         self._sums = np.zeros((len(kept) + 1, values.shape[1] + 1), np.int64)
@@ -153,13 +155,13 @@ class Placed:
     ----------
     reviews
         Shape (m, any).
-    position, at
+    position, moment
         Shape (m,), the decision's row in the log, and when the review was given in microseconds.
     """
 
     reviews: pd.DataFrame
     position: Ints
-    at: Ints
+    moment: Ints
 
 
 def place_reviews(log: pd.DataFrame, reviews: pd.DataFrame | None) -> Placed:
@@ -214,7 +216,7 @@ def verdict_steps(placed: Placed, sources: Collection[str]) -> Steps:
     ([0.0, 0.5], [True, False])
     """
     counted = placed.reviews["source"].isin({*sources, ADJUDICATION}).to_numpy(bool)
-    given, position, at = placed.reviews[counted], placed.position[counted], placed.at[counted]
+    given, position, at = placed.reviews[counted], placed.position[counted], placed.moment[counted]
     return _steps(given, position, at, ADJUDICATION in sources)
 
 
@@ -233,9 +235,9 @@ def _in_order(review_id: "pd.Series[str]", position: Ints, at: Ints) -> Ints:
 def _steps(given: pd.DataFrame, position: Ints, at: Ints, expert_alone: bool) -> Steps:
     expert = (given["source"] == ADJUDICATION).to_numpy(bool)
     verdict = given["verdict"]
-    says = np.column_stack(
-        [np.ones(len(given)), verdict != UPHELD, verdict == OVERTURNED]
-    ).astype(np.int64)
+    says = np.column_stack([np.ones(len(given)), verdict != UPHELD, verdict == OVERTURNED]).astype(
+        np.int64
+    )
     change = says - _earlier_word(given, position, expert, says)
     change[expert] = 0
     first = np.append(True, np.diff(position) != 0)[: len(position)]

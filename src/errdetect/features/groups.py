@@ -76,7 +76,7 @@ class Groups:
         self._sizes = [len(levels.values[name]) + 1 for name in columns]
         self._log = levels.codes
         codes, values = pd.factorize(self._pack(levels.codes, levels.n))
-        missing = pd.Index(values).get_indexer([-1])[0]
+        missing = pd.Index(values).get_indexer(pd.Index([-1]))[0]
         self._values = pd.Index(values)
         self.codes: Ints = codes.astype(np.int64)
         if missing >= 0:

@@ -12,7 +12,16 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from errdetect.features.asof import DAY, UNIT, Clock, Steps, Tally, micros, place_reviews, verdict_steps
+from errdetect.features.asof import (
+    DAY,
+    UNIT,
+    Clock,
+    Steps,
+    Tally,
+    micros,
+    place_reviews,
+    verdict_steps,
+)
 from errdetect.features.groups import Groups, Levels
 from errdetect.schemas import APPEAL, AUDIT, RE_REVIEW, REPORT
 
@@ -296,9 +305,7 @@ class _Changes:
         return out
 
 
-def _first_seen(
-    code: Ints, whose: Ints, at: Ints, n: int
-) -> tuple[Ints, npt.NDArray[np.bool_]]:
+def _first_seen(code: Ints, whose: Ints, at: Ints, n: int) -> tuple[Ints, npt.NDArray[np.bool_]]:
     """Return when each of n codes was first seen, and whether its owner had another before."""
     known = np.flatnonzero(code >= 0)
     first = np.full(n, np.iinfo(np.int64).max)

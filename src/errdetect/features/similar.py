@@ -170,9 +170,7 @@ class Similar:
         self, alikes: list["_Alike"], groups: Ints, now: Ints, reviewed: Ints, at: Ints
     ) -> Floats:
         """Return the columns of one kind, shape (n, 6), from the number that says most."""
-        counts = np.stack(
-            [a.counts(g, now, reviewed) for a, g in zip(alikes, groups, strict=True)]
-        )
+        counts = np.stack([a.counts(g, now, reviewed) for a, g in zip(alikes, groups, strict=True)])
         latest = np.stack(
             [a.verdicts.latest(g, reviewed) for a, g in zip(alikes, groups, strict=True)]
         )

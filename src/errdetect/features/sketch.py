@@ -8,6 +8,7 @@ with chance 1 - (1 - J**5)**6, where J is the share of runs that they have in co
 """
 
 import unicodedata
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -54,7 +55,7 @@ def content_keys(texts: pd.Series) -> Ints:
 
 
 def near_groups(texts: pd.Series) -> Ints:
-    """Number groups of texts such that equal and nearly equal ones share a group.
+    """Put equal and nearly equal texts into groups.
 
     Groups depend on all texts given, so they are for folds, not for features.
 
@@ -90,7 +91,8 @@ def near_groups(texts: pd.Series) -> Ints:
     left, right = np.hstack(pairs)
     graph = sparse.coo_matrix((np.ones(len(left), bool), (left, right)), shape=(n, n))
     _, group = sparse.csgraph.connected_components(graph, directed=False)
-    return pd.factorize(group)[0].astype(np.int64)
+    numbered: Ints = pd.factorize(group)[0].astype(np.int64)
+    return numbered
 
 
 def _sketch(texts: pd.Series) -> tuple[Ints, Hashes]:
@@ -101,7 +103,7 @@ def _sketch(texts: pd.Series) -> tuple[Ints, Hashes]:
     sizes = np.fromiter(map(len, clean), np.int64, len(clean)) + 1
     block = np.cumsum(sizes) // _BLOCK_CHARS
     edges = np.append(np.flatnonzero(np.diff(block, prepend=-1)), len(clean))
-    for start, stop in zip(edges[:-1], edges[1:], strict=True):
+    for start, stop in pairwise(edges):
         part = slice(start, stop)
         whole, low = _sketch_block(_folded(list(clean[part])))
         bands = _mixed_columns(low.reshape(len(low), BANDS, _ROWS))
@@ -128,7 +130,8 @@ def _folded(texts: list[str]) -> npt.NDArray[np.uint32]:
     before = np.append(True, ~kept[:-1])  # a space only after a letter, and not at the end
     chars = np.where(kept | end, chars, np.uint32(_SPACE))[kept | end | ~before]
     trailing = np.append((chars[:-1] == _SPACE) & (chars[1:] == _END), False)
-    return chars[~trailing]
+    folded: npt.NDArray[np.uint32] = chars[~trailing]
+    return folded
 
 
 def _sketch_block(chars: npt.NDArray[np.uint32]) -> tuple[Hashes, Hashes]:

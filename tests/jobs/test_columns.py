@@ -72,6 +72,24 @@ def test_switched_off_nothing_is_made_or_read(tables):
     assert past.add(decisions) is decisions
 
 
+def test_few_reviews_bear_few_columns(tables):
+    decisions, reviews = tables
+    how = {"history": True, "similar": True}
+    few = Past.to_learn_from(decisions, reviews, as_of=None, **how).add(decisions)
+    history = [name for name in few if name.startswith("history_")]
+    assert len(history) == 14
+    assert all(name.startswith("history_account_") and name.endswith("_90d") for name in history)
+    assert "similar_text_days" in few
+    every = pd.DataFrame(
+        {"review_id": "r" + decisions["decision_id"], "decision_id": decisions["decision_id"],
+         "reviewed_at": decisions["decided_at"], "source": "audit", "verdict": "upheld"}
+    )  # fmt: skip
+    many = Past.to_learn_from(decisions, every, as_of=None, **how).add(decisions)
+    assert {"history_moderator_error_rate_7d", "history_policy_change_days"} <= set(many)
+    early = every["reviewed_at"].quantile(0.5).to_pydatetime()
+    assert set(Past.to_learn_from(decisions, every, as_of=early, **how).add(decisions)) == set(few)
+
+
 def test_scores_do_not_know_what_was_said_later(config, trained, market, tables, tmp_path):
     """A planted leak, end to end: verdicts given after the last scored decision move no score."""
     decisions, _ = tables

@@ -5,7 +5,7 @@ Only what lies strictly before a decision's `decided_at` counts for it: other de
 they were decided, verdicts from when they were given. So training and scoring see the same.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -134,32 +134,17 @@ class History:
         enforced = log["enforced"].to_numpy(np.int64)[:, None]
 
         def tallies(groups: Groups) -> _Tallies:
-            code = groups.codes
-
-            def verdicts(clock: Clock, steps: Steps, at: Ints) -> Tally:
-                errors = steps.errors[:, None]
-                return Tally(code[steps.position], clock.ticks(at), errors, len(clock))
-
             return _Tallies(
                 groups,
-                Tally(code, tick, enforced, len(self._clock)),
-                verdicts(self._drawn_clock, drawn, drawn.start),
-                {w: verdicts(self._drawn_clock, drawn, end) for w, end in ends.items()},
-                verdicts(self._complaint_clock, complaints, complaints.start),
-                verdicts(self._complaint_clock, complaints, complaints_end),
+                Tally(groups.codes, tick, enforced, len(self._clock)),
+                _verdicts(groups, self._drawn_clock, drawn, drawn.start),
+                {w: _verdicts(groups, self._drawn_clock, drawn, end) for w, end in ends.items()},
+                _verdicts(groups, self._complaint_clock, complaints, complaints.start),
+                _verdicts(groups, self._complaint_clock, complaints, complaints_end),
             )
 
         self._whole = tallies(Groups(self._levels, []))
-        self._keys: dict[str, _Tallies] = {}
-        for key, columns in HISTORY_KEYS.items():
-            names = [name for name in columns if name in self._levels.values]
-            if key == "moderator" and "moderator_version" not in names:
-                continue
-            if key != "moderator" and len(names) < len(columns):
-                continue
-            groups = Groups(self._levels, names)
-            if len(groups) > 1:
-                self._keys[key] = tallies(groups)
+        self._keys = {key: tallies(groups) for key, groups in _key_groups(self._levels)}
         self._changes = _Changes(self._levels, at)
 
     def columns(self, targets: pd.DataFrame) -> pd.DataFrame:
@@ -213,6 +198,24 @@ class History:
         """Return the ticks that `_counts` asks for, shape (n, 6)."""
         now = [clock.ticks(at) for clock in (self._clock, self._drawn_clock, self._complaint_clock)]
         return np.column_stack([*now, *(self._clock.ticks(at - w * DAY) for w in WINDOWS)])
+
+
+def _key_groups(levels: Levels) -> Iterator[tuple[str, Groups]]:
+    """Group the log by every key whose columns it has, and that tells its decisions apart."""
+    for key, columns in HISTORY_KEYS.items():
+        names = [name for name in columns if name in levels.values]
+        if names != list(columns) and names != ["moderator_version"]:
+            continue
+        groups = Groups(levels, names)
+        if len(groups) > 1:
+            yield key, groups
+
+
+def _verdicts(groups: Groups, clock: Clock, steps: Steps, at: Ints) -> Tally:
+    """Tally the errors of verdicts by when these start or end."""
+    return Tally(
+        groups.codes[steps.position], clock.ticks(at), steps.errors[:, None], len(clock)
+    )
 
 
 def _by_group(group: Ints) -> Ints:

@@ -1,15 +1,21 @@
 """What was known before each decision, as further columns: one way for training and scoring."""
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from typing import Self
 
 import pandas as pd
 
-from errdetect.features.history import HISTORY, HISTORY_KEYS, History
+from errdetect.features.history import HISTORY, HISTORY_KEYS, WINDOWS, History
 from errdetect.features.similar import SIMILAR, Similar, with_content_keys
+from errdetect.jobs.tables import reviewed_ids
 
 __all__ = ["Past"]
 
+#: Reviewed decisions from which every history pays; a tenth of it bears those of accounts only.
+_MANY = 10_000
+_FEW = re.compile(rf"{HISTORY}account_.*_{WINDOWS[-1]}d$")
 _ALWAYS = ("decision_id", "decided_at", "enforced", "item_id", "text")
 
 
@@ -28,6 +34,8 @@ class Past:
         With the contract's columns; None for none.
     history, similar
         Which blocks of columns to make.
+    keep
+        Tells of a column's name whether to keep it; default all.
 
     Examples
     --------
@@ -45,7 +53,9 @@ class Past:
         *,
         history: bool,
         similar: bool,
+        keep: Callable[[str], bool] = lambda _: True,
     ) -> None:
+        self._keep = keep
         self._similar: Similar | None = None
         self._history: History | None = None
         if not (history or similar):
@@ -56,10 +66,41 @@ class Past:
         self._similar = Similar(log, reviews) if similar else None
 
     @classmethod
+    def to_learn_from(
+        cls,
+        decisions: pd.DataFrame,
+        reviews: pd.DataFrame,
+        *,
+        history: bool,
+        similar: bool,
+        as_of: datetime | None,
+    ) -> Self:
+        """Make the columns that so many reviews can bear.
+
+        Where fewer than 10,000 decisions were reviewed, of the histories only those of accounts
+        over the longest time are kept: each further column is one more that noise can look like.
+
+        Parameters
+        ----------
+        decisions, reviews, history, similar
+            As for the class.
+        as_of
+            Only reviews known by then count; None for all.
+        """
+        known = reviews if as_of is None else reviews[reviews["reviewed_at"] <= as_of]
+        if len(reviewed_ids(known)) >= _MANY:
+            return cls([decisions], known, history=history, similar=similar)
+
+        def few(name: str) -> bool:
+            return not name.startswith(HISTORY) or bool(_FEW.match(name))
+
+        return cls([decisions], known, history=history, similar=similar, keep=few)
+
+    @classmethod
     def wanted_by(
         cls, names: Sequence[str], frames: Iterable[pd.DataFrame], reviews: pd.DataFrame | None
     ) -> Self:
-        """Make the blocks that a model's features are from; without any, the frames stay unread.
+        """Make the columns that a model learnt from; without any, the frames stay unread.
 
         Parameters
         ----------
@@ -69,14 +110,16 @@ class Past:
             As for the class.
         """
         history, similar = (any(n.startswith(p) for n in names) for p in (HISTORY, SIMILAR))
-        return cls(frames, reviews, history=history, similar=similar)
+        wanted = set(names)
+        return cls(frames, reviews, history=history, similar=similar, keep=wanted.__contains__)
 
     def add(self, decisions: pd.DataFrame) -> pd.DataFrame:
         """Return a copy of decisions with the columns beside their own; a namesake is replaced."""
         if self._history is None and self._similar is None:
             return decisions
         slim = _slim(decisions, self._similar is not None)
-        parts = [past.columns(slim) for past in (self._history, self._similar) if past is not None]
+        told = [past.columns(slim) for past in (self._history, self._similar) if past is not None]
+        parts = [part[[name for name in part if self._keep(str(name))]] for part in told]
         made = {str(name) for part in parts for name in part}
         own = decisions[[name for name in decisions if name not in made]]
         return pd.concat([own, *parts], axis=1)

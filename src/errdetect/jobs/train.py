@@ -73,9 +73,10 @@ def train(config: Config, *, progress: Progress = lambda _: None) -> TrainResult
     )
     reviews = tables.reviews.frame
     progress("looking up what was known before each decision")
-    features = config.features
-    past = Past([decisions], reviews, history=features.history, similar=features.similar)
-    decisions = past.add(decisions)
+    history, similar, as_of = config.features.history, config.features.similar, config.labels.as_of
+    decisions = Past.to_learn_from(
+        decisions, reviews, history=history, similar=similar, as_of=as_of
+    ).add(decisions)
     relabel = _Relabel(config, reviews)
     examples = relabel(decisions, config.labels.as_of)
     trained = train_detector(

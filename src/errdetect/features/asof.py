@@ -22,6 +22,7 @@ __all__ = [
     "Placed",
     "Steps",
     "Tally",
+    "by_group",
     "micros",
     "place_reviews",
     "verdict_steps",
@@ -70,6 +71,19 @@ class Clock:
         return np.searchsorted(self._times, at).astype(np.int64)
 
 
+def by_group(group: Ints) -> Ints:
+    """Order rows by group, -1 first and equal ones as they stand, shape (n,).
+
+    Examples
+    --------
+    >>> by_group(np.array([1, 0, -1, 0])).tolist()
+    [2, 1, 3, 0]
+    """
+    # numpy sorts short integers in one pass
+    small = group.max(initial=0) <= np.iinfo(np.int16).max
+    return np.argsort(group.astype(np.int16) if small else group, kind="stable")
+
+
 class Tally:
     """Events of groups, to be added up before any moment.
 
@@ -94,15 +108,16 @@ class Tally:
 
     def __init__(self, group: Ints, tick: Ints, values: Ints, ticks: int) -> None:
         self._span = ticks + 1
-        kept = np.flatnonzero(group >= 0)
-        key = group[kept] * self._span + tick[kept]
-        order = np.argsort(
-            key
-        )  # no moment falls between equal keys, so their order is of no matter
-        self._key = key[order]
-        self._rows = kept[order]
-        self._sums = np.zeros((len(kept) + 1, values.shape[1] + 1), np.int64)
-        self._sums[1:, 0] = np.arange(1, len(kept) + 1)
+        if (tick[1:] < tick[:-1]).any():
+            by_time = np.argsort(tick, kind="stable")
+            rows = by_time[by_group(group[by_time])]
+        else:
+            rows = by_group(group)
+        self._rows = rows[int((group < 0).sum()) :]
+        self._key = group[self._rows] * self._span + tick[self._rows]
+        n = len(self._rows)
+        self._sums = np.zeros((n + 1, values.shape[1] + 1), np.int64)
+        self._sums[1:, 0] = np.arange(1, n + 1)
         np.cumsum(values[self._rows], axis=0, out=self._sums[1:, 1:])
 
     def upto(self, group: Ints, tick: Ints) -> Ints:

@@ -18,6 +18,7 @@ from errdetect.features.asof import (
     Clock,
     Steps,
     Tally,
+    by_group,
     micros,
     place_reviews,
     verdict_steps,
@@ -131,16 +132,23 @@ class History:
         self._complaint_clock = Clock(complaints.start, complaints_end)
         self._levels = Levels(log, sorted({name for key in HISTORY_KEYS.values() for name in key}))
         tick = self._clock.ticks(at)
-        enforced = log["enforced"].to_numpy(np.int64)[:, None]
+        enforced = log["enforced"].to_numpy(bool).astype(np.int64)[:, None]
+        by_time = np.argsort(tick, kind="stable")
+        tick, enforced = tick[by_time], enforced[by_time]
+
+        start, end = self._drawn_clock.ticks(drawn.start), {}
+        for w in WINDOWS:
+            end[w] = self._drawn_clock.ticks(ends[w])
+        upset, settled = map(self._complaint_clock.ticks, (complaints.start, complaints_end))
 
         def tallies(groups: Groups) -> _Tallies:
             return _Tallies(
                 groups,
-                Tally(groups.codes, tick, enforced, len(self._clock)),
-                _verdicts(groups, self._drawn_clock, drawn, drawn.start),
-                {w: _verdicts(groups, self._drawn_clock, drawn, end) for w, end in ends.items()},
-                _verdicts(groups, self._complaint_clock, complaints, complaints.start),
-                _verdicts(groups, self._complaint_clock, complaints, complaints_end),
+                Tally(groups.codes[by_time], tick, enforced, len(self._clock)),
+                _verdicts(groups, drawn, start, self._drawn_clock),
+                {w: _verdicts(groups, drawn, end[w], self._drawn_clock) for w in WINDOWS},
+                _verdicts(groups, complaints, upset, self._complaint_clock),
+                _verdicts(groups, complaints, settled, self._complaint_clock),
             )
 
         self._whole = tallies(Groups(self._levels, []))
@@ -171,7 +179,7 @@ class History:
         width = len(_names())
         for i, tallies in enumerate(self._keys.values()):
             group = tallies.groups.of(codes)[by_time]
-            order = _by_group(group)  # neighbours in the log are looked up together
+            order = by_group(group)  # neighbours in the log are looked up together
             for start in range(0, len(order), _CHUNK):
                 rows = order[start : start + _CHUNK]
                 counts = _counts(tallies, group[rows], moments[rows])
@@ -211,17 +219,9 @@ def _key_groups(levels: Levels) -> Iterator[tuple[str, Groups]]:
             yield key, groups
 
 
-def _verdicts(groups: Groups, clock: Clock, steps: Steps, at: Ints) -> Tally:
+def _verdicts(groups: Groups, steps: Steps, tick: Ints, clock: Clock) -> Tally:
     """Tally the errors of verdicts by when these start or end."""
-    return Tally(
-        groups.codes[steps.position], clock.ticks(at), steps.errors[:, None], len(clock)
-    )
-
-
-def _by_group(group: Ints) -> Ints:
-    """Order rows by group; numpy sorts short integers in one pass."""
-    small = group.max(initial=0) < np.iinfo(np.int16).max
-    return np.argsort(group.astype(np.int16) if small else group, kind="stable")
+    return Tally(groups.codes[steps.position], tick, steps.errors[:, None], len(clock))
 
 
 def _names() -> list[str]:

@@ -4,7 +4,7 @@ import pytest
 
 from errdetect.config import load_config
 from errdetect.data.tables import read_decisions, read_reviews
-from errdetect.jobs.columns import Past
+from errdetect.jobs.columns import Past, add_past
 from errdetect.jobs.score import score
 from errdetect.jobs.train import train
 from errdetect.model.registry import Registry
@@ -75,7 +75,7 @@ def test_switched_off_nothing_is_made_or_read(tables):
 def test_few_reviews_bear_few_columns(tables):
     decisions, reviews = tables
     how = {"history": True, "similar": True}
-    few = Past.to_learn_from(decisions, reviews, as_of=None, **how).add(decisions)
+    few = add_past(decisions, reviews, as_of=None, **how)
     history = [name for name in few if name.startswith("history_")]
     assert len(history) == 14
     assert all(name.startswith("history_account_") and name.endswith("_90d") for name in history)
@@ -84,10 +84,20 @@ def test_few_reviews_bear_few_columns(tables):
         {"review_id": "r" + decisions["decision_id"], "decision_id": decisions["decision_id"],
          "reviewed_at": decisions["decided_at"], "source": "audit", "verdict": "upheld"}
     )  # fmt: skip
-    many = Past.to_learn_from(decisions, every, as_of=None, **how).add(decisions)
+    many = add_past(decisions, every, as_of=None, **how)
     assert {"history_moderator_error_rate_7d", "history_policy_change_days"} <= set(many)
     early = every["reviewed_at"].quantile(0.5).to_pydatetime()
-    assert set(Past.to_learn_from(decisions, every, as_of=early, **how).add(decisions)) == set(few)
+    assert set(add_past(decisions, every, as_of=early, **how)) == set(few)
+
+
+def test_a_likeness_that_hardly_any_decision_has_is_left_out(tables):
+    decisions, reviews = tables
+    own = decisions.assign(item_id=decisions["decision_id"])
+    own.loc[own.index[:50], "item_id"] = "one"
+    told = add_past(own, reviews, history=False, similar=True, as_of=None)
+    assert "similar_text_violates" in told
+    assert not any(name.startswith("similar_item_") for name in told)
+    assert "similar_item_decisions" in both([own], reviews).add(own)
 
 
 def test_scores_do_not_know_what_was_said_later(config, trained, market, tables, tmp_path):

@@ -25,7 +25,7 @@ from errdetect.features.groups import Groups, Levels
 from errdetect.features.sketch import BANDS, content_keys
 from errdetect.schemas import ADJUDICATION, APPEAL, AUDIT, RE_REVIEW, REPORT
 
-__all__ = ["SIMILAR", "Similar", "similar_features", "with_content_keys"]
+__all__ = ["SIMILAR", "SIMILAR_COLUMNS", "Similar", "similar_features", "with_content_keys"]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -35,7 +35,8 @@ SIMILAR = "similar_"
 
 _ANYONE = (AUDIT, RE_REVIEW, APPEAL, REPORT, ADJUDICATION)
 _TEXT, _NEAR = "text_key", "near_key_"
-_NAMES = ("reviewed", "violates", "wrong", "days", "decisions", "enforced_rate")
+#: What each kind's columns end in.
+SIMILAR_COLUMNS = ("reviewed", "violates", "wrong", "days", "decisions", "enforced_rate")
 _CHUNK = 16_384
 
 
@@ -154,14 +155,14 @@ class Similar:
         at = micros(targets["decided_at"])
         codes = self._levels.of(targets)
         now, reviewed = self._clock.ticks(at), self._review_clock.ticks(at)
-        out = np.empty((len(at), len(self._kinds) * len(_NAMES)))
+        out = np.empty((len(at), len(self._kinds) * len(SIMILAR_COLUMNS)))
         for i, alikes in enumerate(self._kinds.values()):
             groups = np.stack([alike.groups.of(codes) for alike in alikes])
             for start in range(0, len(at), _CHUNK):
                 part = slice(start, start + _CHUNK)
                 found = self._found(alikes, groups[:, part], now[part], reviewed[part], at[part])
-                out[part, i * len(_NAMES) : (i + 1) * len(_NAMES)] = found
-        names = [f"{SIMILAR}{kind}_{name}" for kind in self._kinds for name in _NAMES]
+                out[part, i * len(SIMILAR_COLUMNS) : (i + 1) * len(SIMILAR_COLUMNS)] = found
+        names = [f"{SIMILAR}{kind}_{name}" for kind in self._kinds for name in SIMILAR_COLUMNS]
         return pd.DataFrame(
             out, index=targets.index, columns=pd.Index(names, dtype="str"), copy=False
         )

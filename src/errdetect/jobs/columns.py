@@ -8,14 +8,16 @@ from typing import Self
 import pandas as pd
 
 from errdetect.features.history import HISTORY, HISTORY_KEYS, WINDOWS, History
-from errdetect.features.similar import SIMILAR, Similar, with_content_keys
+from errdetect.features.similar import SIMILAR, SIMILAR_COLUMNS, Similar, with_content_keys
 from errdetect.jobs.tables import reviewed_ids
 
-__all__ = ["Past"]
+__all__ = ["Past", "add_past"]
 
 #: Reviewed decisions from which every history pays; a tenth of it bears those of accounts only.
 _MANY = 10_000
 _FEW = re.compile(rf"{HISTORY}account_.*_{WINDOWS[-1]}d$")
+#: Share of the reviewed decisions that must have had one alike before.
+_SHARED, _ALIKE = 0.02, "_decisions"
 _ALWAYS = ("decision_id", "decided_at", "enforced", "item_id", "text")
 
 
@@ -66,37 +68,6 @@ class Past:
         self._similar = Similar(log, reviews) if similar else None
 
     @classmethod
-    def to_learn_from(
-        cls,
-        decisions: pd.DataFrame,
-        reviews: pd.DataFrame,
-        *,
-        history: bool,
-        similar: bool,
-        as_of: datetime | None,
-    ) -> Self:
-        """Make the columns that so many reviews can bear.
-
-        Where fewer than 10,000 decisions were reviewed, of the histories only those of accounts
-        over the longest time are kept: each further column is one more that noise can look like.
-
-        Parameters
-        ----------
-        decisions, reviews, history, similar
-            As for the class.
-        as_of
-            Only reviews known by then count; None for all.
-        """
-        known = reviews if as_of is None else reviews[reviews["reviewed_at"] <= as_of]
-        if len(reviewed_ids(known)) >= _MANY:
-            return cls([decisions], known, history=history, similar=similar)
-
-        def few(name: str) -> bool:
-            return not name.startswith(HISTORY) or bool(_FEW.match(name))
-
-        return cls([decisions], known, history=history, similar=similar, keep=few)
-
-    @classmethod
     def wanted_by(
         cls, names: Sequence[str], frames: Iterable[pd.DataFrame], reviews: pd.DataFrame | None
     ) -> Self:
@@ -123,6 +94,47 @@ class Past:
         made = {str(name) for part in parts for name in part}
         own = decisions[[name for name in decisions if name not in made]]
         return pd.concat([own, *parts], axis=1)
+
+
+def add_past(
+    decisions: pd.DataFrame,
+    reviews: pd.DataFrame,
+    *,
+    history: bool,
+    similar: bool,
+    as_of: datetime | None,
+) -> pd.DataFrame:
+    """Add to decisions the columns on the past that are worth learning from.
+
+    Where fewer than 10,000 decisions were reviewed, of the histories only those of accounts over
+    the longest time are kept; and a kind of likeness only where a fiftieth of the reviewed
+    decisions had a decision alike before: each further column is one more that noise can look like.
+
+    Parameters
+    ----------
+    decisions
+        All that are known, labelled or not.
+    reviews
+        With the contract's columns.
+    history, similar
+        Which blocks of columns to make.
+    as_of
+        Only reviews known by then count; None for all.
+    """
+    known = reviews if as_of is None else reviews[reviews["reviewed_at"] <= as_of]
+    told = Past([decisions], known, history=history, similar=similar).add(decisions)
+    judged = decisions["decision_id"].isin(reviewed_ids(known)).to_numpy(bool)
+    names, idle = [str(name) for name in told], set[str]()
+    if judged.sum() < _MANY:
+        idle = {name for name in names if name.startswith(HISTORY) and not _FEW.match(name)}
+    for name in names:
+        if not (name.startswith(SIMILAR) and name.endswith(_ALIKE)):
+            continue
+        alike = told[name].to_numpy()[judged] > 0
+        if alike.sum() < _SHARED * len(alike) or not len(alike):
+            kind = name.removesuffix(_ALIKE)
+            idle |= {f"{kind}_{what}" for what in SIMILAR_COLUMNS}
+    return told[[name for name in names if name in decisions or name not in idle]]
 
 
 def _slim(frame: pd.DataFrame, similar: bool) -> pd.DataFrame:

@@ -87,6 +87,8 @@ class Features(_Strict):
 
     leave_out: list[str] = Field([], description="columns that are read but are not features")
     text: bool = Field(True, description="learn from the content's text where there is one")
+    history: bool = Field(True, description="learn from what accounts, policies, ... did before")
+    similar: bool = Field(True, description="learn from how the same content was judged before")
 
 
 class Train(_Strict):

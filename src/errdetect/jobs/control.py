@@ -5,7 +5,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from errdetect.config import Config
-from errdetect.estimate.audit import read_audit
+from errdetect.estimate.audit import locate, read_audit
+from errdetect.jobs.columns import Past
 from errdetect.jobs.tables import Progress, free_threads
 from errdetect.model.bundle import Bundle
 from errdetect.model.crossfit import cross_fit
@@ -61,7 +62,10 @@ def control_variate(
         bundle, version = champion
         if not bundle.in_sample(decisions["decision_id"].iloc[audit.position]).any():
             progress("scoring decisions")
-            p = champion_probability(config, bundle, decisions)
+            # The sample's own reviews stay out of the columns on the past, too.
+            drawn = decisions["decision_id"].iloc[audit.position]
+            other = reviews[locate(drawn.to_frame(), reviews["decision_id"]) < 0]
+            p = champion_probability(config, bundle, decisions, other)
             return (
                 p,
                 f"P(error) of model {version}, which has not seen these reviews, narrows the intervals",
@@ -97,11 +101,31 @@ def find_champion(config: Config) -> tuple[Bundle, str] | None:
     return Registry(config.path(config.registry.path), config.registry.name).find()
 
 
-def champion_probability(config: Config, bundle: Bundle, decisions: pd.DataFrame) -> Floats:
-    """Score decisions with a model, chunk by chunk; shape (n,)."""
+def champion_probability(
+    config: Config, bundle: Bundle, decisions: pd.DataFrame, reviews: pd.DataFrame | None
+) -> Floats:
+    """Score decisions with a model, chunk by chunk.
+
+    Parameters
+    ----------
+    config
+        From `load_config`.
+    bundle
+        The model.
+    decisions
+        Shape (n, any).
+    reviews
+        What may count as known before later decisions; None for nothing.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (n,).
+    """
+    past = Past.wanted_by(bundle.detector.encoding.names, [decisions], reviews)
     threads = config.train.threads or free_threads(len(decisions))
     parts = [
-        bundle.probability(bundle.detector.features(part), part, threads)
+        bundle.probability(bundle.detector.features(past.add(part)), part, threads)
         for i in range(0, len(decisions), _CHUNK)
         for part in [decisions.iloc[i : i + _CHUNK]]
     ]

@@ -92,7 +92,7 @@ def plan_audit(
         do = f"Known: {', '.join(decisions.columns)}."
         got = ", ".join(unknown)
         raise ConfigError([sentence("--by", "name columns of the decisions", got, do)])
-    p, leaning = _p_error(config, decisions, progress)
+    p, leaning = _p_error(config, tables, progress)
     reviewing, people = _reviewing(config, tables, progress)
     progress("drawing")
     plan = draw_audit(
@@ -116,7 +116,7 @@ def plan_audit(
 
 
 def _p_error(
-    config: Config, decisions: pd.DataFrame, progress: Progress
+    config: Config, tables: Tables, progress: Progress
 ) -> tuple[npt.NDArray[np.float64] | None, str]:
     """Return the champion's P(error), or None where there is no champion, and say which."""
     champion = find_champion(config)
@@ -124,7 +124,8 @@ def _p_error(
         return None, "no model is registered, so every decision has the same chance"
     bundle, version = champion
     progress("scoring decisions")
-    p = champion_probability(config, bundle, decisions)
+    reviews = tables.reviews.frame if tables.reviews else None
+    p = champion_probability(config, bundle, tables.decisions.frame, reviews)
     return p, f"chances lean towards likely errors as version {version} sees them"
 
 

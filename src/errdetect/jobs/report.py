@@ -17,6 +17,7 @@ from errdetect.estimate.rates import estimate_rates
 from errdetect.explain.drivers import drivers
 from errdetect.explain.reasons import group_contributions, reasons
 from errdetect.explain.words import load_words
+from errdetect.jobs.columns import Past
 from errdetect.jobs.labels import label_decisions
 from errdetect.jobs.tables import Progress, Tables, free_threads, load_tables, reviewed_ids
 from errdetect.model.bundle import Bundle
@@ -159,7 +160,9 @@ def _model_parts(config: Config, tables: Tables, bundle: Bundle, version: str) -
     if open_.empty:
         return out
     threads = config.train.threads or free_threads(len(open_))
-    parts = [open_.iloc[i : i + _CHUNK] for i in range(0, len(open_), _CHUNK)]
+    known = tables.reviews.frame if tables.reviews else None
+    past = Past.wanted_by(bundle.detector.encoding.names, [decisions], known)
+    parts = (past.add(open_.iloc[i : i + _CHUNK]) for i in range(0, len(open_), _CHUNK))
     p = np.concatenate(
         [bundle.probability(bundle.detector.features(part), part, threads) for part in parts]
     )
@@ -167,12 +170,12 @@ def _model_parts(config: Config, tables: Tables, bundle: Bundle, version: str) -
     sample = _sample(
         open_["policy_id"], config.report.explained, np.random.default_rng(config.queue.seed)
     )
-    grouped, _, _ = _explained(open_.iloc[sample], bundle)
+    grouped, _, _ = _explained(past.add(open_.iloc[sample]), bundle)
     head = np.argsort(-harm, kind="stable")[: config.report.queue_rows]
     return out | {
         "drivers": drivers(open_.iloc[sample], grouped, p[sample], load_words()),
         "n_queued": budget_count(config.queue.budget, len(open_)),
-        "queue_head": _head(open_.iloc[head], bundle, p[head], harm[head]),
+        "queue_head": _head(past.add(open_.iloc[head]), bundle, p[head], harm[head]),
     }
 
 

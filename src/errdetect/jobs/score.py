@@ -16,6 +16,7 @@ from errdetect.data.tables import TableRead, iter_decisions, read_reviews
 from errdetect.data.writing import ParquetSink, staged, write_parquet
 from errdetect.explain.reasons import reasons
 from errdetect.explain.words import load_words
+from errdetect.jobs.columns import Past
 from errdetect.jobs.tables import Progress, free_threads, reviewed_ids
 from errdetect.model.bundle import Bundle
 from errdetect.model.registry import Registry
@@ -113,8 +114,11 @@ def score(
         None if reviews is None or config.queue.requeue_reviewed else reviews.frame
     )
     source = _Source(config, str(decisions))
+    progress("looking up what was known before each decision")
+    known = None if reviews is None else reviews.frame
+    past = Past.wanted_by(bundle.detector.encoding.names, source.log(), known)
 
-    scores, rejects, notes = _score_all(source, bundle, policies, judged, config, progress)
+    scores, rejects, notes = _score_all(source, past, bundle, policies, judged, config, progress)
     limit = budget_count(budget if budget is not None else config.queue.budget, len(scores.p_error))
     chosen = select(
         scores.harm,
@@ -125,7 +129,7 @@ def score(
     )
     run_id = _run_id(version, scores)
     progress(f"explaining the {len(chosen.ranked) + len(chosen.explored)} queued decisions")
-    queue = _queue(source, bundle, scores, chosen).assign(
+    queue = _queue(source, past, bundle, scores, chosen).assign(
         model_version=version,
         run_id=run_id,
         scored_at=pd.Timestamp(scored_at or datetime.now(UTC)).as_unit("us"),
@@ -149,10 +153,16 @@ class _Source:
     def __init__(self, config: Config, decisions: str) -> None:
         self.data = config.data
         self.decisions = decisions
+        self.known = config.data_paths(config.data.decisions)
 
-    def batches(self) -> Iterator[TableRead]:
+    def log(self) -> Iterator[pd.DataFrame]:
+        """Read the config's decisions, then those to score: all that histories are made of."""
+        for place in (self.known, self.decisions):
+            yield from (batch.frame for batch in self.batches(place))
+
+    def batches(self, place: str | list[str] | None = None) -> Iterator[TableRead]:
         return iter_decisions(
-            self.decisions,
+            place or self.decisions,
             columns=self.data.columns,
             actions=self.data.actions,
             drop=self.data.drop,
@@ -162,6 +172,7 @@ class _Source:
 
 def _score_all(
     source: _Source,
+    past: Past,
     bundle: Bundle,
     policies: Mapping[str, Policy],
     judged: pd.Index,
@@ -175,7 +186,7 @@ def _score_all(
     threads = config.train.threads or free_threads(_MANY)
     for batch in source.batches():
         frame = batch.frame
-        p = bundle.probability(bundle.detector.features(frame), frame, threads)
+        p = bundle.probability(bundle.detector.features(past.add(frame)), frame, threads)
         ids = frame["decision_id"]
         open_ = ~ids.isin(judged).to_numpy(bool)
         parts.append(
@@ -199,7 +210,9 @@ def _score_all(
     return _Scores(ids_, p_, harm_, open__), pd.concat(rejects, ignore_index=True), notes
 
 
-def _queue(source: _Source, bundle: Bundle, scores: _Scores, chosen: Selection) -> pd.DataFrame:
+def _queue(
+    source: _Source, past: Past, bundle: Bundle, scores: _Scores, chosen: Selection
+) -> pd.DataFrame:
     """Read the queued decisions once more, explain them, and put them in order."""
     order = np.concatenate([chosen.ranked, chosen.explored])
     place = pd.Series(np.arange(len(order)), index=pd.Index(scores.decision_id[order]))
@@ -208,7 +221,7 @@ def _queue(source: _Source, bundle: Bundle, scores: _Scores, chosen: Selection) 
     for batch in source.batches():
         wanted = batch.frame[batch.frame["decision_id"].isin(place.index)]
         for start in range(0, len(wanted), _EXPLAINED):
-            frame = wanted.iloc[start : start + _EXPLAINED]
+            frame = past.add(wanted.iloc[start : start + _EXPLAINED])
             X = bundle.detector.features(frame)
             parts = bundle.detector.contributions(X, threads=1)
             rows.append(

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from errdetect.config import Config
+from errdetect.jobs.columns import add_past
 from errdetect.jobs.labels import label_decisions
 from errdetect.jobs.tables import Progress, audit_probability, free_threads, load_tables
 from errdetect.model.bundle import Bundle, hash_ids
@@ -71,6 +72,9 @@ def train(config: Config, *, progress: Progress = lambda _: None) -> TrainResult
         ["decided_at", "decision_id"], kind="stable", ignore_index=True
     )
     reviews = tables.reviews.frame
+    progress("looking up what was known before each decision")
+    blocks = {"history": config.features.history, "similar": config.features.similar}
+    decisions = add_past(decisions, reviews, as_of=config.labels.as_of, **blocks)
     relabel = _Relabel(config, reviews)
     examples = relabel(decisions, config.labels.as_of)
     trained = train_detector(

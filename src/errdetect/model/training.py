@@ -14,6 +14,7 @@ from errdetect.model.calibration import Calibrator, choose_calibrator
 from errdetect.model.detector import HEADS, Detector, Examples, fit_heads, prepare
 from errdetect.model.evaluation import evaluate
 from errdetect.model.gate import Verdict, judge
+from errdetect.model.held_out import HeldOut
 from errdetect.model.splits import FIT, TEST, TUNE, temporal_parts
 from errdetect.model.tuning import Tuned, tune
 
@@ -43,6 +44,8 @@ class Trained:
         Labelled decisions and errors per part.
     notes
         What the reader must know, in plain words.
+    held_out
+        The latest labelled decisions, and what the evaluated model said of them.
     """
 
     detector: Detector
@@ -52,6 +55,7 @@ class Trained:
     verdict: Verdict
     counts: Mapping[str, int]
     notes: tuple[str, ...]
+    held_out: HeldOut
 
 
 def train_detector(
@@ -127,9 +131,10 @@ def train_detector(
     rankings["segment rate"] = fit_segment_rate(both.decisions, both.error, both.weight).rate(
         test.decisions
     )
+    p_test = calibrator.probability(raw_test)
     evaluation = evaluate(
         test.error,
-        calibrator.probability(raw_test),
+        p_test,
         rankings,
         _measured(test),
         budgets=budgets,
@@ -154,6 +159,7 @@ def train_detector(
         verdict,
         counts,
         _notes(test, final.encoding.left_out),
+        HeldOut(test, p_test, _measured(test)),
     )
 
 

@@ -153,6 +153,7 @@ def _model_parts(config: Config, tables: Tables, bundle: Bundle, version: str) -
         },
         "evaluation": _evaluation(about),
         "evaluated_on": _evaluated_on(about),
+        "segments": _segments(about),
     }
     open_ = decisions[unseen].reset_index(drop=True)
     if open_.empty:
@@ -162,7 +163,10 @@ def _model_parts(config: Config, tables: Tables, bundle: Bundle, version: str) -
     p = np.concatenate(
         [bundle.probability(bundle.detector.features(part), threads) for part in parts]
     )
-    harm = expected_harm(open_, p, tables.policies, config.queue.exposure)
+    label = bundle.wrong_labels(open_, p)
+    wrong_label = label["p_wrong_label"].to_numpy(np.float64)
+    harm = expected_harm(open_, p, tables.policies, config.queue.exposure, wrong_label)
+    open_ = open_.assign(suggested_policy_id=label["suggested_policy_id"])
     sample = _sample(
         open_["policy_id"], config.report.explained, np.random.default_rng(config.queue.seed)
     )
@@ -194,7 +198,8 @@ def _head(decisions: pd.DataFrame, bundle: Bundle, p: Floats, harm: Floats) -> p
     return head.assign(
         rank=np.arange(1, len(head) + 1),
         p_error=p,
-        error_kind=error_kinds(decisions["enforced"]).to_numpy(),
+        error_kind=error_kinds(decisions["enforced"], decisions["suggested_policy_id"]).to_numpy(),
+        suggested_policy_id=decisions["suggested_policy_id"].to_numpy(),
         expected_harm=harm,
         arm=RANKED,
         reasons=pd.Series(
@@ -224,3 +229,8 @@ def _evaluation(about: Mapping[str, Any]) -> pd.DataFrame:
     return frame.assign(
         method=frame["method"].replace({MODEL: "model", "segment rate": "segment_rate"})
     )
+
+
+def _segments(about: Mapping[str, Any]) -> pd.DataFrame | None:
+    """Return how the ranking did by group; models of earlier versions do not know."""
+    return pd.DataFrame(about["segments"]) if about.get("segments") else None

@@ -96,7 +96,10 @@ def test_where_hardly_any_were_relabelled_it_says_unknown(well_reviewed):
     held = HeldOut(examples, examples.error, examples.design)
     first = reviews[reviews["verdict"] == "relabelled"]["decision_id"].unique()[:6]
     rest = reviews["verdict"] != "relabelled"
-    for kept, says in ((rest, " 0 relabelled"), (rest | reviews["decision_id"].isin(first), "20 are")):
+    for kept, says in (
+        (rest, " 0 relabelled"),
+        (rest | reviews["decision_id"].isin(first), "20 are"),
+    ):
         found = learn_relabelling(config, decisions, reviews[kept], held)
         assert found.model is None
         assert found.evaluation.empty

@@ -10,7 +10,14 @@ import pandas as pd
 from errdetect.model.evaluation import recall_name
 from errdetect.model.metrics import average_precision, bootstrap, recall_at
 
-__all__ = ["EVERYTHING", "MIN_EACH", "SEGMENT_COLUMNS", "evaluate_segments", "ranks_above"]
+__all__ = [
+    "EVERYTHING",
+    "MIN_EACH",
+    "SEGMENT_COLUMNS",
+    "evaluate_segments",
+    "order_limits",
+    "ranks_above",
+]
 
 Floats = npt.NDArray[np.float64]
 
@@ -54,6 +61,41 @@ def ranks_above(y: Floats, score: Floats, weight: Floats | None = None) -> float
     return float((wrong * (np.cumsum(right) - right / 2)).sum() / total)
 
 
+def order_limits(share: float, n_wrong: float, n_right: float) -> tuple[float, float]:
+    """95 % limits of an AUROC, also where errors are few or the order is perfect.
+
+    Parameters
+    ----------
+    share
+        The AUROC, in [0, 1].
+    n_wrong, n_right
+        Errors and correct decisions behind it, at least 1; of weighted rows, how many rows of
+        equal weight they are worth.
+
+    Returns
+    -------
+    tuple of float
+        Lower and upper limit.
+
+    Notes
+    -----
+    Newcombe (2006), Statistics in Medicine 25, 559-573, method 5: the values that lie within 1.96
+    standard errors, taken at the value itself with the variance of Hanley and McNeil (1982).
+
+    Examples
+    --------
+    >>> [round(v, 2) for v in order_limits(1.0, 10, 50)], [round(v, 2) for v in order_limits(0.8, 100, 900)]
+    ([0.88, 1.0], [0.75, 0.84])
+    """
+    at = np.linspace(0, 1, 2001)
+    mean = (n_wrong + n_right) / 2 - 1
+    spread = at * (1 - at) * (1 + mean * (1 - at) / (2 - at) + mean * at / (1 + at))
+    near = np.flatnonzero((at - share) ** 2 <= 1.96**2 * spread / (n_wrong * n_right))
+    if not len(near):
+        return share, share
+    return float(min(at[near[0]], share)), float(max(at[near[-1]], share))
+
+
 def evaluate_segments(
     decisions: pd.DataFrame,
     y: Floats,
@@ -85,7 +127,8 @@ def evaluate_segments(
     min_each
         Errors, and correct decisions, below which a segment's figures are suppressed.
     resamples, rng
-        For the 95 % intervals; at most 200 resamples are drawn.
+        For the 95 % intervals; at most 200 resamples are drawn. The interval of `auroc` is
+        `order_limits`: resampling is too sure of itself where errors are few.
 
     Returns
     -------
@@ -122,12 +165,19 @@ def evaluate_segments(
             measure = _measure(ys, ps, budget)
             values = measure(ws)
             low, high = bootstrap(measure, ws, resamples=min(resamples, _MOST_RESAMPLES), rng=rng)
+            at = names.index("auroc")
+            low[at], high[at] = order_limits(values[at], _worth(ws[ys > 0]), _worth(ws[ys <= 0]))
         rows += [
             [segment, level, *row, n, wrong, suppressed]
             for row in zip(names, values, low, high, strict=True)
         ]
     table = pd.DataFrame(rows, columns=list(SEGMENT_COLUMNS))
     return table.astype({"level": "str", "n": "int64", "n_errors": "int64", "suppressed": bool})
+
+
+def _worth(weight: Floats) -> float:
+    """How many rows of equal weight these are worth (Kish 1965)."""
+    return float(weight.sum() ** 2 / (weight**2).sum())
 
 
 def _measure(y: Floats, p: Floats, budget: float) -> Callable[[Floats], Floats]:

@@ -14,7 +14,12 @@ from errdetect.labels.voices import voices
 from errdetect.model.baselines import fit_segment_rate
 from errdetect.model.held_out import HeldOut
 from errdetect.model.relabel_evaluation import MIN_HELD_OUT, evaluate_relabelling, loses
-from errdetect.model.relabelling import MIN_RELABELLED, Relabelling, fit_relabelling
+from errdetect.model.relabelling import (
+    MIN_RELABELLED,
+    Relabelling,
+    count_relabelled,
+    fit_relabelling,
+)
 from errdetect.model.segments import evaluate_segments
 from errdetect.schemas import RELABELLED, UNKNOWN, WRONG_LABEL
 
@@ -55,7 +60,7 @@ class _Known:
     @property
     def n_relabelled(self) -> int:
         """Relabelled decisions whose right policy is known."""
-        return int((self.wrong_label & self.right.notna().to_numpy(bool)).sum())
+        return count_relabelled(self.decisions, self.right)
 
     def fit(self, config: Config) -> Relabelling | None:
         """Fit the model of the right label."""

@@ -23,7 +23,13 @@ from scipy.optimize import minimize
 from errdetect.features.matrix import learn_encoding
 from errdetect.model.policy_tokens import Tokens, content_folds
 
-__all__ = ["MIN_RELABELLED", "Relabelling", "fit_relabelling", "load_relabelling"]
+__all__ = [
+    "MIN_RELABELLED",
+    "Relabelling",
+    "count_relabelled",
+    "fit_relabelling",
+    "load_relabelling",
+]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -32,7 +38,7 @@ Ints = npt.NDArray[np.int64]
 MIN_RELABELLED = 20
 _FOLDS = 3
 _MAX_POLICIES = 100  # the policies that most decisions fall under; others get no suggestion
-_MAX_UNREVIEWED = 20_000  # the latest; more adds time, hardly evidence
+_MAX_REVIEWED, _MAX_UNREVIEWED = 30_000, 20_000  # the latest; more would not fit into memory
 _SMOOTHING = (0.01, 0.1, 1.0)
 _UNREVIEWED = (0.0, 0.3)  # how far an unreviewed decision may teach that its policy is right
 _PRIOR = 5.0  # corrections of a policy count as much as all policies' after so many reviews
@@ -182,7 +188,7 @@ def fit_relabelling(
     ----------
     decisions
         n decisions in order of time, reviewed or not, with `policy_id` and the bool `enforced`.
-        Only enforced ones teach.
+        Only enforced ones teach, of those with a right policy the latest 30,000.
     right_policy
         Shape (n,), from `right_policies`; missing where nobody said.
     judged
@@ -209,19 +215,18 @@ def fit_relabelling(
     >>> model.predict(new, np.array([0.5, 0.5]))["suggested_policy_id"].tolist()
     ['medicines', nan]
     """
-    taught = right_policy.notna().to_numpy(bool) & decisions["enforced"].to_numpy(bool)
     own_name = decisions["policy_id"].astype("str")
-    n_relabelled = int((taught & (right_policy != own_name).to_numpy(bool)).sum())
+    taught = _taught(decisions, right_policy)
+    n_relabelled = count_relabelled(decisions, right_policy)
     if n_relabelled < min_relabelled:
         return None
-    free = ~judged & decisions["enforced"].to_numpy(bool)
-    extra = np.flatnonzero(free)[-_MAX_UNREVIEWED:]
-    policies = _known_policies(own_name[taught | free], right_policy[taught])
-    rows = np.concatenate([np.flatnonzero(taught), extra])
-    named = pd.concat([right_policy[taught], own_name.iloc[extra]])
+    free = np.flatnonzero(~judged & decisions["enforced"].to_numpy(bool))[-_MAX_UNREVIEWED:]
+    rows = np.concatenate([taught, free])
+    named = pd.concat([right_policy.iloc[taught], own_name.iloc[free]])
+    policies = _known_policies(own_name.iloc[rows], right_policy.iloc[taught])
     right, own = _numbers(named, policies), _numbers(own_name.iloc[rows], policies)
     usable = (right >= 0) & (own >= 0)
-    reviewed = (np.arange(len(rows)) < taught.sum())[usable]
+    reviewed = (np.arange(len(rows)) < len(taught))[usable]
     rows, right, own = rows[usable], right[usable], own[usable]
     frame = decisions.iloc[rows]
     encoding = learn_encoding(frame, leave_out=leave_out, text=text)
@@ -230,6 +235,26 @@ def fit_relabelling(
     prior = _log_prior(own[reviewed], right[reviewed], len(policies))
     best = _choose(X, content_folds(frame, _FOLDS), own, right, reviewed, prior)
     return Relabelling(policies, tokens, best[1], prior, *best[2:], n_relabelled)
+
+
+def count_relabelled(decisions: pd.DataFrame, right_policy: "pd.Series[Any]") -> int:
+    """Count the relabelled decisions that `fit_relabelling` would learn from.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"policy_id": ["scam"] * 3, "enforced": True})
+    >>> count_relabelled(frame, pd.Series(["scam", "spam", None], dtype="str"))
+    1
+    """
+    taught = _taught(decisions, right_policy)
+    own = decisions["policy_id"].astype("str").iloc[taught]
+    return int((right_policy.iloc[taught].to_numpy(object) != own.to_numpy(object)).sum())
+
+
+def _taught(decisions: pd.DataFrame, right_policy: "pd.Series[Any]") -> Ints:
+    """Return the rows of the latest enforcements whose right policy is known."""
+    known = right_policy.notna().to_numpy(bool) & decisions["enforced"].to_numpy(bool)
+    return np.flatnonzero(known)[-_MAX_REVIEWED:]
 
 
 def _choose(

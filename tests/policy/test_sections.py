@@ -201,3 +201,13 @@ def test_groups_without_a_whole_or_without_figures_say_nothing():
     assert ranked_groups(segments(hidden, group), {}) is None
     whole = ["all", None, 0.8, 0.75, 0.85, 900, 90, False]
     assert ranked_groups(segments(whole), {}) is None
+
+
+def test_a_better_policy_is_named_where_one_is_suggested(make):
+    frame = make["queue"](["a"], n=2).assign(
+        error_kind="wrong_label", suggested_policy_id=["spam", None]
+    )
+    assert [c.error_kind for c in cases(frame, {})] == [
+        "wrong label: spam fits better",
+        "wrong label",
+    ]

@@ -166,7 +166,7 @@ def _model_parts(config: Config, tables: Tables, bundle: Bundle, version: str) -
     label = bundle.wrong_labels(open_, p)
     wrong_label = label["p_wrong_label"].to_numpy(np.float64)
     harm = expected_harm(open_, p, tables.policies, config.queue.exposure, wrong_label)
-    open_ = open_.assign(suggested_policy_id=label["suggested_policy_id"])
+    suggested = label["suggested_policy_id"]
     sample = _sample(
         open_["policy_id"], config.report.explained, np.random.default_rng(config.queue.seed)
     )
@@ -175,7 +175,7 @@ def _model_parts(config: Config, tables: Tables, bundle: Bundle, version: str) -
     return out | {
         "drivers": drivers(open_.iloc[sample], grouped, p[sample], load_words()),
         "n_queued": budget_count(config.queue.budget, len(open_)),
-        "queue_head": _head(open_.iloc[head], bundle, p[head], harm[head]),
+        "queue_head": _head(open_.iloc[head], bundle, p[head], harm[head], suggested.iloc[head]),
     }
 
 
@@ -185,7 +185,9 @@ def _explained(decisions: pd.DataFrame, bundle: Bundle) -> tuple[pd.DataFrame, F
     return group_contributions(parts, bundle.detector.encoding.names), X, parts
 
 
-def _head(decisions: pd.DataFrame, bundle: Bundle, p: Floats, harm: Floats) -> pd.DataFrame:
+def _head(
+    decisions: pd.DataFrame, bundle: Bundle, p: Floats, harm: Floats, suggested: "pd.Series[Any]"
+) -> pd.DataFrame:
     _, X, parts = _explained(decisions, bundle)
     shown = [
         c
@@ -198,8 +200,8 @@ def _head(decisions: pd.DataFrame, bundle: Bundle, p: Floats, harm: Floats) -> p
     return head.assign(
         rank=np.arange(1, len(head) + 1),
         p_error=p,
-        error_kind=error_kinds(decisions["enforced"], decisions["suggested_policy_id"]).to_numpy(),
-        suggested_policy_id=decisions["suggested_policy_id"].to_numpy(),
+        error_kind=error_kinds(decisions["enforced"], suggested).to_numpy(),
+        suggested_policy_id=suggested.to_numpy(),
         expected_harm=harm,
         arm=RANKED,
         reasons=pd.Series(

@@ -79,6 +79,14 @@ def test_queue_is_as_the_contract_says(scored, market):
         assert (merged[name] == merged[f"{name}_of_all"]).all()
 
 
+def test_too_few_relabelled_reviews_suggest_nothing(trained, scored):
+    assert any("which label is right is unknown" in note for note in trained.notes)
+    assert not trained.evaluation["measure"].str.startswith("wrong_label").any()
+    assert pd.read_parquet(scored.files["scores"])["suggested_policy_id"].isna().all()
+    kinds = pd.read_parquet(scored.files["queue"])["error_kind"]
+    assert set(kinds) <= {"wrongful_action", "missed_violation"}
+
+
 def test_scoring_again_gives_the_same_bytes(config, market, scored, tmp_path):
     again = score(config, market / "decisions.parquet", tmp_path, budget=200, scored_at=AT)
     assert again.run_id == scored.run_id

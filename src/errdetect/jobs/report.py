@@ -155,6 +155,7 @@ def _model_parts(config: Config, tables: Tables, bundle: Bundle, version: str) -
         "evaluation": _evaluation(about),
         "evaluated_on": _evaluated_on(about),
         **{name: _rows(about, name) for name in ("reliability", "reliability_by")},
+        "segments": _segments(about),
     }
     open_ = decisions[unseen].reset_index(drop=True)
     if open_.empty:
@@ -166,7 +167,10 @@ def _model_parts(config: Config, tables: Tables, bundle: Bundle, version: str) -
     p = np.concatenate(
         [bundle.probability(bundle.detector.features(part), part, threads) for part in parts]
     )
-    harm = expected_harm(open_, p, tables.policies, config.queue.exposure)
+    label = bundle.wrong_labels(open_, p)
+    wrong_label = label["p_wrong_label"].to_numpy(np.float64)
+    harm = expected_harm(open_, p, tables.policies, config.queue.exposure, wrong_label)
+    suggested = label["suggested_policy_id"]
     sample = _sample(
         open_["policy_id"], config.report.explained, np.random.default_rng(config.queue.seed)
     )
@@ -175,7 +179,9 @@ def _model_parts(config: Config, tables: Tables, bundle: Bundle, version: str) -
     return out | {
         "drivers": drivers(open_.iloc[sample], grouped, p[sample], load_words()),
         "n_queued": budget_count(config.queue.budget, len(open_)),
-        "queue_head": _head(past.add(open_.iloc[head]), bundle, p[head], harm[head]),
+        "queue_head": _head(
+            past.add(open_.iloc[head]), bundle, p[head], harm[head], suggested.iloc[head]
+        ),
     }
 
 
@@ -185,7 +191,9 @@ def _explained(decisions: pd.DataFrame, bundle: Bundle) -> tuple[pd.DataFrame, F
     return group_contributions(parts, bundle.detector.encoding.names), X, parts
 
 
-def _head(decisions: pd.DataFrame, bundle: Bundle, p: Floats, harm: Floats) -> pd.DataFrame:
+def _head(
+    decisions: pd.DataFrame, bundle: Bundle, p: Floats, harm: Floats, suggested: "pd.Series[Any]"
+) -> pd.DataFrame:
     _, X, parts = _explained(decisions, bundle)
     shown = [
         c
@@ -198,7 +206,8 @@ def _head(decisions: pd.DataFrame, bundle: Bundle, p: Floats, harm: Floats) -> p
     return head.assign(
         rank=np.arange(1, len(head) + 1),
         p_error=p,
-        error_kind=error_kinds(decisions["enforced"]).to_numpy(),
+        error_kind=error_kinds(decisions["enforced"], suggested).to_numpy(),
+        suggested_policy_id=suggested.to_numpy(),
         expected_harm=harm,
         arm=RANKED,
         reasons=pd.Series(
@@ -233,3 +242,8 @@ def _evaluation(about: Mapping[str, Any]) -> pd.DataFrame:
     return frame.assign(
         method=frame["method"].replace({MODEL: "model", "segment rate": "segment_rate"})
     )
+
+
+def _segments(about: Mapping[str, Any]) -> pd.DataFrame | None:
+    """Return how the ranking did by group; models of earlier versions do not know."""
+    return pd.DataFrame(about["segments"]) if about.get("segments") else None

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -67,6 +67,7 @@ class _Scores:
     p_error: Floats
     harm: Floats
     open_: npt.NDArray[np.bool_]
+    suggested: npt.NDArray[np.object_]
 
 
 def score(
@@ -179,7 +180,7 @@ def _score_all(
     config: Config,
     progress: Progress,
 ) -> tuple[_Scores, pd.DataFrame, list[str]]:
-    parts: list[tuple[npt.NDArray[np.object_], Floats, Floats, npt.NDArray[np.bool_]]] = []
+    parts: list[_Scores] = []
     rejects: list[pd.DataFrame] = []
     notes: list[str] = []
     done = learnt = 0
@@ -189,14 +190,11 @@ def _score_all(
         p = bundle.probability(bundle.detector.features(past.add(frame)), frame, threads)
         ids = frame["decision_id"]
         open_ = ~ids.isin(judged).to_numpy(bool)
-        parts.append(
-            (
-                ids.to_numpy(object),
-                p,
-                expected_harm(frame, p, policies, config.queue.exposure),
-                open_,
-            )
-        )
+        label = bundle.wrong_labels(frame, p)
+        wrong_label = label["p_wrong_label"].to_numpy(np.float64)
+        harm = expected_harm(frame, p, policies, config.queue.exposure, wrong_label)
+        suggested = label["suggested_policy_id"].to_numpy(object)
+        parts.append(_Scores(ids.to_numpy(object), p, harm, open_, suggested))
         rejects.append(batch.rejects)
         notes += [note for note in batch.notes if note not in notes]
         learnt += int(bundle.in_sample(ids).sum())
@@ -206,8 +204,10 @@ def _score_all(
         notes.append(
             f"{learnt:,} of the decisions are among those the model learnt from; their scores know the answer"
         )
-    ids_, p_, harm_, open__ = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return _Scores(ids_, p_, harm_, open__), pd.concat(rejects, ignore_index=True), notes
+    whole = {
+        f.name: np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(_Scores)
+    }
+    return _Scores(**whole), pd.concat(rejects, ignore_index=True), notes
 
 
 def _queue(
@@ -234,14 +234,17 @@ def _queue(
         return nothing
     queue = pd.concat(rows, ignore_index=True)
     at = queue["decision_id"].map(place).to_numpy(int)
+    suggested = pd.Series(scores.suggested[order][at], index=queue.index, dtype="str")
     queue = queue.assign(
+        error_kind=error_kinds(queue["enforced"], suggested),
+        suggested_policy_id=suggested,
         rank=at + 1,
         p_error=scores.p_error[order][at],
         expected_harm=scores.harm[order][at],
         arm=np.where(at < len(chosen.ranked), RANKED, EXPLORE),
         inclusion_probability=chosen.inclusion_probability[order][at],
     )
-    return queue.sort_values("rank", ignore_index=True)
+    return queue.drop(columns="enforced").sort_values("rank", ignore_index=True)
 
 
 def _rows(frame: pd.DataFrame) -> pd.DataFrame:
@@ -249,10 +252,9 @@ def _rows(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "decision_id": frame["decision_id"],
-            "error_kind": error_kinds(frame["enforced"]),
+            "enforced": frame["enforced"],
             "pool": pool,
             "policy_id": frame["policy_id"],
-            "suggested_policy_id": None,
         }
     )
 
@@ -275,7 +277,9 @@ def _write(
                     "expected_harm": scores.harm[rows],
                     "inclusion_probability": chosen.inclusion_probability[rows],
                 }
-                sink.write(pd.DataFrame(part).assign(model_version=version))
+                suggested = pd.Series(scores.suggested[rows], dtype="str")
+                frame = pd.DataFrame(part).assign(suggested_policy_id=suggested)
+                sink.write(frame.assign(model_version=version))
         write_parquet(queue, stage / "queue.parquet", QUEUE)
         if len(rejects):
             write_parquet(rejects, stage / "rejects.parquet", REJECTS)

@@ -109,6 +109,7 @@ def _train(result: TrainResult) -> list[str]:
         f"Learnt from {counts['fit_decisions'] + counts['tune_decisions']:,} judged decisions, "
         f"measured on the {counts['test_decisions']:,} after them ({counts['test_errors']:,} errors):",
         *_table(rows),
+        *_wrong_labels(table),
     ]
     if result.version is not None:
         lines.append(
@@ -117,6 +118,20 @@ def _train(result: TrainResult) -> list[str]:
     else:
         lines.append(f"Gate: {result.answer}: {result.why}. Not registered.")
     return [*lines, *_notes(result.notes), f"Runs and models: {result.registry}"]
+
+
+def _wrong_labels(table: pd.DataFrame) -> list[str]:
+    """Say how well wrong labels are found, and the right policy named, if that was measured."""
+    said = []
+    for measure, what in (
+        ("wrong_label_average_precision", "Wrong labels among enforcements, average precision"),
+        ("suggested_policy_accuracy", "The right policy named for wrong labels"),
+    ):
+        rows = table[table["measure"] == measure].to_dict("records")
+        if rows:
+            each = (f"{row['method']} {_figure(row)}" for row in rows)
+            said.append(f"{what}: {', '.join(each)}.")
+    return said
 
 
 def _score(result: ScoreResult) -> list[str]:
@@ -204,7 +219,10 @@ def _plan(result: PlanAuditResult) -> list[str]:
 
 
 def _number(cells: pd.DataFrame, measure: str) -> str:
-    row = cells.loc[measure]
+    return _figure(cells.loc[measure].to_dict())
+
+
+def _figure(row: Mapping[Any, Any]) -> str:
     if row["value"] != row["value"]:
         return "unknown"
     interval = (

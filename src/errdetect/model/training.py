@@ -14,6 +14,7 @@ from errdetect.model.calibration import Calibrator, choose_calibrator
 from errdetect.model.detector import HEADS, Detector, Examples, fit_heads, prepare
 from errdetect.model.evaluation import evaluate
 from errdetect.model.gate import Verdict, judge
+from errdetect.model.held_out import HeldOut
 from errdetect.model.reliability import reliability, reliability_by
 from errdetect.model.splits import FIT, TEST, TUNE, temporal_parts
 from errdetect.model.tuning import Tuned, tune
@@ -49,6 +50,8 @@ class Trained:
     reliability, reliability_by
         Said and seen probability on the latest labelled decisions: along the ranking, and in every
         segment.
+    held_out
+        The latest labelled decisions, and what the evaluated model said of them.
     """
 
     detector: Detector
@@ -60,6 +63,7 @@ class Trained:
     notes: tuple[str, ...]
     reliability: pd.DataFrame
     reliability_by: pd.DataFrame
+    held_out: HeldOut
 
 
 def train_detector(
@@ -136,6 +140,7 @@ def train_detector(
     rankings["segment rate"] = fit_segment_rate(both.decisions, both.error, both.weight).rate(
         test.decisions
     )
+    p_test = calibrator.probability(raw_test)
     evaluation = evaluate(
         test.error,
         p_test,
@@ -165,6 +170,7 @@ def train_detector(
         _notes(test, final.encoding.left_out),
         reliability(test.error, p_test, _measured(test)),
         reliability_by(test.error, p_test, _measured(test), _sides(test.decisions)["segments"]),
+        HeldOut(test, p_test, _measured(test)),
     )
 
 

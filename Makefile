@@ -32,8 +32,9 @@ test: lint       ## install, then lint and every test, doctest and notebook
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 	$(BIN)/python -m pytest --nbmake --nbmake-timeout=300 -p no:cacheprovider notebooks
 
-bench: $(STAMP)  ## the figures that README and docs quote
-	$(BIN)/python benchmarks/real_data.py
+bench: $(STAMP)  ## coverage of the intervals, then detection beside its peers (about two hours)
+	$(BIN)/python benchmarks/coverage.py --extra --jobs 2
+	$(BIN)/python benchmarks/detection.py --jobs 2
 
 docs: $(STAMP)   ## check the docs: links, and every command that they show
 	$(BIN)/python -m pytest tests/test_docs.py

@@ -4,6 +4,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# A busy machine is no fault of the code: time is measured by benchmarks.
+settings.register_profile("house", deadline=None)
+settings.load_profile("house")
 
 REPO = Path(__file__).parents[1]
 

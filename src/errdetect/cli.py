@@ -171,6 +171,14 @@ def estimate(
     ] = "",
     start: Annotated[datetime | None, typer.Option("--from", help="First day (UTC).")] = None,
     end: Annotated[datetime | None, typer.Option("--to", help="Day after the last (UTC).")] = None,
+    dsa: Annotated[
+        Path | None,
+        typer.Option(
+            "--dsa",
+            metavar="FILE",
+            help="Also draft the EU (DSA) transparency report's rows on automated means, as CSV.",
+        ),
+    ] = None,
     overrides: Overrides = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -178,6 +186,8 @@ def estimate(
     """Estimate how often the machine errs, with 95 % intervals, from designed samples only.
 
     Example: `errdetect estimate market/config.yaml --out estimates --by policy_id,market`
+
+    The EU's report: `errdetect estimate market/config.yaml --out estimates --dsa dsa.csv --set dsa.service=Market`
     """
     from errdetect.jobs.estimate import estimate as run
 
@@ -187,6 +197,7 @@ def estimate(
         by=_names(by),
         start=_utc(start),
         end=_utc(end),
+        dsa=dsa,
         progress=_progress(quiet),
     )
     _show(result, as_json)
@@ -203,6 +214,12 @@ def plan_audit(
     by: Annotated[
         str, typer.Option(metavar="COL,COL", help="Columns whose combinations are segments.")
     ] = "",
+    method: Annotated[
+        str | None,
+        typer.Option(
+            help="unequal (lean towards likely errors) or neyman (strata); default: the config's."
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="The same seed draws the same decisions.")] = 0,
     overrides: Overrides = None,
     as_json: Json = False,
@@ -216,8 +233,9 @@ def plan_audit(
     """
     from errdetect.jobs.plan_audit import plan_audit as run
 
+    chosen = [*(overrides or []), *([f"audit.method={method}"] if method else [])]
     result = run(
-        _load(config, overrides),
+        _load(config, chosen),
         out,
         budget=budget,
         half_width=half_width,

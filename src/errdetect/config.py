@@ -19,8 +19,10 @@ from errdetect.errors import ConfigError, sentence
 from errdetect.schemas import SOURCES
 
 __all__ = [
+    "Audit",
     "Config",
     "Data",
+    "Dsa",
     "Estimate",
     "Evaluate",
     "Features",
@@ -53,6 +55,10 @@ class Data(_Strict):
     columns: dict[str, str] = Field({}, description="your column name: our column name")
     actions: dict[str, Literal["allow", "enforce"]] = Field({}, description="what an action means")
     drop: list[str] = Field([], description="columns to leave unread")
+    preset: Literal["dsa_statements"] | None = Field(
+        None,
+        description="read another system's CSV: the EU Transparency Database's statements of reasons",
+    )
 
 
 class Labels(_Strict):
@@ -60,7 +66,12 @@ class Labels(_Strict):
 
     as_of: datetime | None = Field(None, description="use only what was known by then (UTC)")
     maturity_days: dict[Source, Annotated[float, Field(ge=0)]] = Field(
-        {}, description="days a source may take before 'no review' is final; default 183 for appeal"
+        {},
+        description="days a source may take before 'no review' is final; default 184 for appeal "
+        "and report",
+    )
+    reviewers: Literal["model", "votes"] = Field(
+        "model", description="weigh reviewers by how often they err, or count votes alike"
     )
 
     @field_validator("as_of")
@@ -76,6 +87,8 @@ class Features(_Strict):
 
     leave_out: list[str] = Field([], description="columns that are read but are not features")
     text: bool = Field(True, description="learn from the content's text where there is one")
+    history: bool = Field(True, description="learn from what accounts, policies, ... did before")
+    similar: bool = Field(True, description="learn from how the same content was judged before")
 
 
 class Train(_Strict):
@@ -149,6 +162,54 @@ class Estimate(_Strict):
     """How error rates are estimated."""
 
     min_reviews: int = Field(5, ge=1, description="reviews below which a cell is suppressed")
+    correction: Literal["auto", "require", "none"] = Field(
+        "auto",
+        description="put reviewers' errors right where possible, or else give no figure, or never",
+    )
+    control: Literal["auto", "cross_fitted", "none"] = Field(
+        "auto",
+        description="P(error) that narrows the intervals: one fitted on the audit in turns, or none; auto takes "
+        "the champion's where it has not seen the audit, and none above 300,000 decisions",
+    )
+
+
+class Audit(_Strict):
+    """How the next audit is drawn and reviewed."""
+
+    method: Literal["unequal", "neyman"] = Field(
+        "unequal",
+        description="lean towards likely errors decision by decision, or share out among strata",
+    )
+    floor: float = Field(
+        0.25, ge=0.2, le=1, description="part of the uniform chance that every decision keeps"
+    )
+    min_per_segment: int = Field(0, ge=0, description="least expected reviews of each segment")
+    adjudicate_flags: bool = Field(
+        True, description="an expert settles every decision that a reviewer calls wrong"
+    )
+    golden_per_site: int = Field(
+        100, ge=0, description="items of known answer that each site gets, half of them errors"
+    )
+
+
+class Dsa(_Strict):
+    """What `estimate --dsa` needs to know for the EU's harmonised transparency report."""
+
+    service: str | None = Field(None, description="name of the service in the report")
+    by: Literal["language", "market"] = Field(
+        "language", description="scopes: EU languages, or Member States"
+    )
+    own_initiative: dict[str, str] = Field(
+        {"source_type": "SOURCE_VOLUNTARY"},
+        description="column: value, of measures taken on the service's own initiative",
+    )
+
+    @field_validator("own_initiative")
+    @classmethod
+    def _one(cls, value: dict[str, str]) -> dict[str, str]:
+        if len(value) > 1:
+            raise ValueError(f"must name one column, got {len(value)}")
+        return value
 
 
 class Report(_Strict):
@@ -181,6 +242,8 @@ class Config(_Strict):
     gate: Gate = Gate()
     queue: Queue = Queue()
     estimate: Estimate = Estimate()
+    audit: Audit = Audit()
+    dsa: Dsa = Dsa()
     report: Report = Report()
     registry: Registry = Registry()
     base: Path = Field(default=Path(), exclude=True)

@@ -135,6 +135,7 @@ SCORES = pa.schema(
         ("expected_harm", pa.float64()),
         ("inclusion_probability", pa.float64()),
         ("model_version", pa.string()),
+        ("suggested_policy_id", pa.string()),
     ]
 )
 

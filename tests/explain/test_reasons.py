@@ -4,7 +4,7 @@ import pytest
 
 from errdetect.errors import ConfigError
 from errdetect.explain.drivers import drivers
-from errdetect.explain.reasons import group_contributions, reasons
+from errdetect.explain.reasons import group_contributions, reason_codes, reasons
 from errdetect.explain.words import load_words
 
 NAMES = ("score", "threshold", "margin", "confidence", "enforced", "price", "market", "text_char_logit",
@@ -87,6 +87,76 @@ def test_missing_values_are_said_to_be_unknown():
 def test_content_is_data_in_templates():
     hostile = "{decision.__class__} {score} <script>"
     assert said(decision(market=hostile), row(), pushes(market=1.0)) == [f"The market is {hostile}"]
+
+
+RECORD = ("history_account_decisions_90d", "history_account_reviewed_90d", "history_account_errors_90d",
+          "history_account_error_rate_7d", "history_account_policy_errors_90d", "history_policy_reviewed_30d",
+          "history_moderator_version_days", "history_policy_change_days", "similar_text_reviewed",
+          "similar_text_violates", "similar_text_wrong", "similar_text_days", "similar_item_days",
+          "similar_near_reviewed", "similar_near_days", "similar_near_decisions",
+          "similar_near_enforced_rate", "similar_image_hash_days", "similar_image_hash_reviewed")  # fmt: skip
+
+
+def past(code: str, **facts: float) -> str:
+    """Say the one reason to which all of a decision's contributions belong."""
+    X = np.array([[facts.get(name, np.nan) for name in RECORD]])
+    parts = np.array([[float(c == code) for c in reason_codes(RECORD)] + [0.0]])
+    (found,) = reasons(decision(), X, parts, RECORD, load_words())[0]
+    assert found["code"] == code
+    return found["text"]
+
+
+def test_the_past_is_one_reason_for_each_record():
+    parts = np.ones((1, len(RECORD) + 1))
+    grouped = group_contributions(parts, RECORD)
+    assert grouped.iloc[0].to_dict() == {
+        "history_account": 4, "history_account_policy": 1, "history_policy": 1, "history_changes": 2, "similar": 11,
+    }  # fmt: skip
+    assert set(grouped) <= set(load_words())
+
+
+def test_records_in_words():
+    known = {
+        "history_account_decisions_90d": 20,
+        "history_account_reviewed_90d": 9,
+        "history_account_errors_90d": 6,
+    }
+    assert past("history_account", **known) == (
+        "6 of this account's 9 reviewed decisions in the 90 days before were wrong"
+    )
+    known["history_account_reviewed_90d"] = 0
+    assert past("history_account", **known) == (
+        "None of this account's 20 decisions in the 90 days before was reviewed"
+    )
+    assert past("history_account") == "The account is not known"
+
+
+def test_changes_in_words():
+    assert past("history_changes", history_moderator_version_days=3.25) == (
+        "The moderator's version came 3.2 days before"
+    )
+    both = {"history_moderator_version_days": 3.0, "history_policy_change_days": 1.0}
+    assert past("history_changes", **both).endswith("the latest one for this policy 1 days before")
+    assert past("history_changes") == "No change of the moderator's version is known"
+
+
+def test_the_same_content_in_words():
+    text = {"similar_text_reviewed": 4, "similar_text_violates": 0.75, "similar_text_wrong": 0.25}
+    near = {
+        "similar_near_reviewed": 9,
+        "similar_near_decisions": 12,
+        "similar_near_enforced_rate": 0.5,
+    }
+    assert past("similar", **near, **text) == (
+        "The same text stood in 4 reviewed decisions before: 75% found to violate, 25% decided wrongly"
+    )
+    assert past("similar", **near).startswith("Nearly the same text stood in 9 reviewed decisions")
+    assert past("similar", similar_image_hash_reviewed=1.0, **near).startswith("The same picture")
+    near["similar_near_reviewed"] = 0
+    assert past("similar", **near) == (
+        "The same or nearly the same content was decided on 12 times before, 50% of them against it"
+    )
+    assert past("similar") == "No such content was decided on before"
 
 
 def test_own_words(tmp_path):

@@ -79,6 +79,14 @@ def test_queue_is_as_the_contract_says(scored, market):
         assert (merged[name] == merged[f"{name}_of_all"]).all()
 
 
+def test_too_few_relabelled_reviews_suggest_nothing(trained, scored):
+    assert any("which label is right is unknown" in note for note in trained.notes)
+    assert not trained.evaluation["measure"].str.startswith("wrong_label").any()
+    assert pd.read_parquet(scored.files["scores"])["suggested_policy_id"].isna().all()
+    kinds = pd.read_parquet(scored.files["queue"])["error_kind"]
+    assert set(kinds) <= {"wrongful_action", "missed_violation"}
+
+
 def test_scoring_again_gives_the_same_bytes(config, market, scored, tmp_path):
     again = score(config, market / "decisions.parquet", tmp_path, budget=200, scored_at=AT)
     assert again.run_id == scored.run_id
@@ -143,11 +151,15 @@ def test_golden_reviews_are_no_labels(market, tmp_path):
     )  # fmt: skip
     pd.concat([reviews, golden]).to_parquet(tmp_path / "more.parquet")
     settings = [f"registry.path={tmp_path / 'm'}", "train.trials=0", "evaluate.bootstrap=50"]
-    plain_, more = (
-        train(load_config(market / "config.yaml", [*settings, *extra]))
-        for extra in ([], [f"data.reviews={tmp_path / 'more.parquet'}"])
-    )
+    sources = ([], [f"data.reviews={tmp_path / 'more.parquet'}"])
+    # Where votes count alike, golden reviews change nothing at all.
+    votes = [*settings, "labels.reviewers=votes"]
+    plain_, more = (train(load_config(market / "config.yaml", [*votes, *s])) for s in sources)
     pd.testing.assert_frame_equal(plain_.evaluation, more.evaluation)
+    # Where they measure reviewers, they still label nothing.
+    plain_, more = (train(load_config(market / "config.yaml", [*settings, *s])) for s in sources)
+    labelled = [name for name in plain_.counts if name.endswith("_decisions")]
+    assert {n: plain_.counts[n] for n in labelled} == {n: more.counts[n] for n in labelled}
 
 
 def test_truth_is_never_read(market, config, tmp_path):

@@ -1,10 +1,13 @@
+import json
+
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.special import expit, logit
+from scipy.special import expit
 
-from errdetect.model.calibration import Calibrator, choose_calibrator
+from errdetect.model.calibration import choose_calibrator, read_calibrator
 from errdetect.model.metrics import calibration_error
 
 
@@ -16,8 +19,10 @@ def draw(turn, n=6000, seed=0):
 
 
 def test_true_probabilities_are_left_alone():
-    kept = [choose_calibrator(*draw(expit, seed=s)[:2], np.ones(6000)).method for s in range(8)]
-    assert kept.count("none") >= 6
+    at = np.linspace(-4, 3, 50)
+    found = [choose_calibrator(*draw(expit, seed=s)[:2], np.ones(6000)) for s in range(8)]
+    assert [c.method for c in found].count("shift") >= 6
+    assert max(np.abs(c.probability(at) - expit(at)).max() for c in found) < 0.06
 
 
 @pytest.mark.parametrize(
@@ -61,7 +66,7 @@ def test_rows_without_weight_do_not_count():
     assert weighted == choose_calibrator(raw, y, np.ones(3000))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.integers(0, 10_000), st.floats(0.2, 3), st.floats(-2, 2))
 def test_never_falls_and_never_leaves_the_unit_interval(seed, slope, shift):
     raw, y, _ = draw(lambda r: expit(slope * r + shift), n=800, seed=seed)
@@ -71,7 +76,110 @@ def test_never_falls_and_never_leaves_the_unit_interval(seed, slope, shift):
     assert (p < 1).all()
 
 
-def test_beta_undoes_beta():
-    p = np.array([0.2, 0.7])
-    shaped = Calibrator("beta", (2.0, 0.5, 0.3)).probability(logit(p))
-    assert shaped == pytest.approx(expit(2 * np.log(p) - 0.5 * np.log1p(-p) + 0.3))
+def two_sides(seed=0, n=8000):
+    """Allowed decisions are as likely wrong as said, enforced ones much less."""
+    rng = np.random.default_rng(seed)
+    enforced = rng.random(n) < 0.4
+    return *draw(lambda r: expit(np.where(enforced, 0.5 * r - 2, r)), n, seed), enforced
+
+
+def test_sides_that_differ_get_their_own_curve():
+    raw, y, _, enforced = two_sides()
+    found = choose_calibrator(raw, y, np.ones(len(y)), enforced=enforced)
+    assert found.sides
+    later, truth, p, side = two_sides(1)
+    assert calibration_error(truth[side], found.probability(later, side)[side]) < 0.03
+    assert np.abs(found.probability(later, side) - p).mean() < 0.03
+    pooled = choose_calibrator(raw, y, np.ones(len(y)))
+    assert calibration_error(truth[side], pooled.probability(later)[side]) > 0.05
+    np.testing.assert_array_equal(found.probability(later), pooled.probability(later))
+
+
+def test_sides_that_are_alike_share_a_curve():
+    kept = []
+    for seed in range(6):
+        raw, y, _ = draw(lambda r: expit(1.5 * r - 1), seed=seed)
+        side = np.random.default_rng(seed + 50).random(len(y)) < 0.4
+        kept.append(not choose_calibrator(raw, y, np.ones(len(y)), enforced=side).sides)
+    assert sum(kept) >= 5
+
+
+def test_a_side_with_too_few_errors_keeps_the_curve_of_all():
+    raw, y, _, _ = two_sides()
+    rare = np.zeros(len(y), bool)
+    rare[np.flatnonzero(y == 1)[:9]] = True
+    rare[np.flatnonzero(y == 0)[:90]] = True
+    found = choose_calibrator(raw, y, np.ones(len(y)), enforced=rare)
+    assert "enforced" not in found.sides
+    np.testing.assert_array_equal(
+        found.probability(raw, rare)[rare],
+        choose_calibrator(raw, y, np.ones(len(y))).probability(raw)[rare],
+    )
+
+
+def test_a_side_that_stands_in_one_block_of_time_alone():
+    raw, y, _ = draw(expit, n=3000)
+    found = choose_calibrator(raw, y, np.ones(3000), enforced=np.arange(3000) < 500)
+    assert np.isfinite(found.probability(raw, np.arange(3000) < 500)).all()
+
+
+def segmented(seed=0, n=8000, swing=0.8):
+    rng = np.random.default_rng(seed + 100)
+    policy = rng.choice(["spam", "fake", "hate", "arms"], n)
+    shift = pd.Series(policy).map({"spam": swing, "fake": -swing, "hate": 0, "arms": 0}).to_numpy()
+    raw, y, p = draw(lambda r: expit(r + shift), n, seed)
+    return raw, y, p, pd.DataFrame({"market": rng.choice(["PL", "DE"], n), "policy_id": policy})
+
+
+def test_segments_that_differ_are_put_right_and_others_left():
+    raw, y, _, segments = segmented()
+    found = choose_calibrator(raw, y, np.ones(len(y)), segments=segments)
+    assert [o.column for o in found.offsets] == ["policy_id"]
+    later, truth, p, there = segmented(1)
+    spam = (there["policy_id"] == "spam").to_numpy()
+    assert calibration_error(truth[spam], found.probability(later, None, there)[spam]) < 0.04
+    assert np.abs(found.probability(later, None, there) - p).mean() < 0.02
+    strange = there.assign(policy_id="never seen")
+    np.testing.assert_allclose(found.probability(later, None, strange), found.probability(later))
+
+
+def test_segments_that_are_alike_add_nothing():
+    kept = []
+    for seed in range(6):
+        raw, y, _, segments = segmented(seed, swing=0.0)
+        kept.append(not choose_calibrator(raw, y, np.ones(len(y)), segments=segments).offsets)
+    assert sum(kept) >= 5
+
+
+def test_order_never_falls_within_a_side_and_segment():
+    raw, y, _, enforced = two_sides()
+    policy = pd.DataFrame({"policy_id": np.where(np.arange(len(y)) % 3 == 0, "a", "b")})
+    found = choose_calibrator(raw, y, np.ones(len(y)), enforced=enforced, segments=policy)
+    order = np.argsort(raw)
+    p = found.probability(raw, enforced, policy)[order]
+    for side in (True, False):
+        for value in ("a", "b"):
+            rows = (enforced == side) & (policy["policy_id"] == value).to_numpy()
+            assert (np.diff(p[rows[order]]) >= 0).all()
+
+
+def test_soft_targets_calibrate_to_their_mean():
+    rng = np.random.default_rng(0)
+    raw = rng.normal(-1, 1, 4000)
+    p = expit(raw - 0.8)
+    y = np.clip(p + rng.uniform(-0.1, 0.1, 4000), 0, 1)
+    found = choose_calibrator(raw, y, np.ones(4000))
+    assert np.abs(found.probability(raw) - p).max() < 0.03
+
+
+def test_comes_back_from_json_to_the_byte():
+    raw, y, _, enforced = two_sides()
+    policy = pd.DataFrame({"policy_id": np.where(y + (np.arange(len(y)) % 2) > 0, "a", "b")})
+    rows = {"enforced": enforced, "segments": policy}
+    found = choose_calibrator(raw, y, np.ones(len(y)), **rows)
+    assert found.sides
+    assert found.offsets
+    back = read_calibrator(json.loads(json.dumps(found.plain())))
+    assert back == found == choose_calibrator(raw, y, np.ones(len(y)), **rows)
+    assert back.probability(raw, **rows).tobytes() == found.probability(raw, **rows).tobytes()
+    assert str(found).endswith("by policy_id")

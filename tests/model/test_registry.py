@@ -42,8 +42,9 @@ def test_only_accepted_models_are_registered(bundle, examples, tmp_path, capfd):
     assert registry.record(bundle, accept=True, **LOG) == "2"
     back, version = registry.load()
     assert version == "2"
-    X = bundle.detector.features(examples.decisions.head(5))
-    assert back.probability(X).tolist() == bundle.probability(X).tolist()
+    head = examples.decisions.head(5)
+    X = bundle.detector.features(head)
+    assert back.probability(X, head).tolist() == bundle.probability(X, head).tolist()
     assert capfd.readouterr().out == ""
 
 
@@ -56,7 +57,8 @@ def test_mlflow_serves_it(bundle, examples, tmp_path):
     mlflow.set_registry_uri(registry.uri)
     served = mlflow.pyfunc.load_model("models:/shop@champion")
     frame = examples.decisions.head(20).drop(columns="enforced")
-    expected = bundle.probability(bundle.detector.features(examples.decisions.head(20)))
+    head = examples.decisions.head(20)
+    expected = bundle.probability(bundle.detector.features(head), head)
     assert served.predict(frame)["p_error"].tolist() == pytest.approx(expected.tolist())
     with pytest.raises(Exception, match="must have the column 'action'"):
         served.predict(pd.DataFrame({"score": [0.5]}))

@@ -104,7 +104,8 @@ def test_bundle_comes_back_whole(trained, examples, tmp_path):
     back = load_bundle(tmp_path)
     X = bundle.detector.features(examples.decisions)
     np.testing.assert_array_equal(back.detector.features(examples.decisions), X)
-    np.testing.assert_array_equal(back.probability(X), bundle.probability(X))
+    d = examples.decisions
+    np.testing.assert_array_equal(back.probability(X, d), bundle.probability(X, d))
     assert back.about == {"labels": 3}
     assert back.in_sample(pd.Series(["d00000", "other"])).tolist() == [True, False]
     assert {p.suffix for p in tmp_path.iterdir()} <= {".json", ".txt", ".npy", ".npz"}

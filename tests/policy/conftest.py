@@ -174,6 +174,22 @@ def evaluation_frame():
     return pd.DataFrame(rows)
 
 
+def reliability_frame():
+    """Ten groups, most of which hold."""
+    said = [0.004, 0.008, 0.012, 0.018, 0.026, 0.039, 0.06, 0.1, 0.19, 0.44]
+    seen = [0.003, 0.009, 0.011, 0.02, 0.022, 0.041, 0.058, 0.11, 0.17, 0.36]
+    pairs = zip(said, seen, strict=True)
+    rows = [{"said": s, "seen": o, "low": 0.8 * o, "high": 1.2 * o, "n": 2408} for s, o in pairs]
+    return pd.DataFrame(rows)
+
+
+def segment_frame(name="DE"):
+    """Two markets, one of which the model is wrong about."""
+    row = {"column": "market", "said": 0.06, "low": 0.05, "high": 0.12, "n": 900}
+    good = {**row, "value": "FR", "seen": 0.061, "differs": False}
+    return pd.DataFrame([good, {**row, "value": name, "seen": 0.11, "differs": True}])
+
+
 def trend_frame():
     """Nine months, one of them with too few reviews."""
     months = pd.date_range("2024-08-01", periods=9, freq="MS", tz="UTC")
@@ -225,6 +241,8 @@ def build_content(**changes):
         "evaluation": evaluation_frame(),
         "evaluated_on": "Measured on 24,083 decisions of 20 to 30 April, which the model had not "
         "seen.",
+        "reliability": reliability_frame(),
+        "reliability_by": segment_frame(),
         "trend": trend_frame(),
         "label_states": {"matured": 9_120, "pending": 3_410, "censored": 107_887},
         "notes": [
@@ -255,5 +273,6 @@ def _make():
         "drivers": driver_frame,
         "queue": queue_frame,
         "rate": rate_row,
+        "segments": segment_frame,
         "whole": whole_rows,
     }

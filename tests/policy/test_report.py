@@ -99,6 +99,7 @@ def hostile_content(build, make, text):
             [evaluation, evaluation[evaluation["method"] == "margin"].assign(method=text)]
         ),
         evaluated_on=text,
+        reliability_by=make["segments"](text),
         notes=[text],
         model={text: text},
     )
@@ -277,13 +278,30 @@ def test_a_part_without_input_says_why_and_what_would_bring_it(build, change, wo
 
 def test_empty_tables_are_as_good_as_none(build):
     full = build()
-    empty = {n: getattr(full, n).iloc[:0] for n in ("drivers", "queue_head", "evaluation", "trend")}
+    parts = ("drivers", "queue_head", "evaluation", "reliability", "reliability_by", "trend")
+    empty = {n: getattr(full, n).iloc[:0] for n in parts}
     assert render_report(build(**empty)) == render_report(build(**dict.fromkeys(empty)))
+
+
+def test_the_stated_chances_are_held_against_what_was_seen(build):
+    words = Page(render_report(build())).words().replace("\u00a0", " ")
+    assert (
+        "Of decisions given a chance of 44.0 % to be wrong, 36.0 % were wrong (28.8 to 43.2 %)."
+        in words
+    )
+    assert (
+        "1 differs from what was said by more than chance brings: market DE (given 6.0 %, wrong 11.0 %)."
+        in words
+    )
+    assert "Do the stated chances hold?" not in Page(render_report(build(reliability=None))).words()
 
 
 def test_equal_content_gives_an_equal_page_whatever_the_order_of_its_rows(build):
     full = build()
-    mixed = {n: getattr(full, n).sample(frac=1, random_state=3) for n in ("drivers", "queue_head")}
+    mixed = {
+        n: getattr(full, n).sample(frac=1, random_state=3)
+        for n in ("drivers", "queue_head", "reliability", "reliability_by")
+    }
     estimates = {
         n: f.sample(frac=1, random_state=4) for n, f in reversed(list(full.estimates.items()))
     }
@@ -346,7 +364,15 @@ def test_no_word_of_the_report_claims_a_cause(build):
 
 def test_the_tables_hold_everything_that_the_page_folds_away(build, make):
     tables = report_tables(many(build, make, 5000, "Rule"))
-    assert list(tables) == ["estimates", "drivers", "queue_head", "evaluation", "trend"]
+    assert list(tables) == [
+        "estimates",
+        "drivers",
+        "queue_head",
+        "evaluation",
+        "reliability",
+        "reliability_by",
+        "trend",
+    ]
     estimates = tables["estimates"]
     by = ["policy_id", "market", "language", "moderator"]
     assert list(estimates.columns) == [*by, *ESTIMATES.names]
@@ -375,4 +401,6 @@ def test_absent_tables_are_absent_not_empty(build):
         "estimates",
         "queue_head",
         "evaluation",
+        "reliability",
+        "reliability_by",
     }

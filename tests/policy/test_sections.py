@@ -9,6 +9,7 @@ from errdetect.policy.cases import MAX_CASES, cases
 from errdetect.policy.drivers import driver_rows, drivers, policy_pages
 from errdetect.policy.figures import figures
 from errdetect.policy.ranking import ranking
+from errdetect.policy.ranking_groups import ranked_groups
 from errdetect.policy.summary import summary, whole_figures
 from errdetect.policy.trend import trends
 
@@ -165,3 +166,48 @@ def test_a_period_held_back_leaves_a_gap():
 
 def test_one_period_is_no_trend():
     assert trends(trend(0.04)) == ()
+
+
+def segments(*rows):
+    columns = ["segment", "level", "value", "low", "high", "n", "n_errors", "suppressed"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def test_groups_are_held_against_the_whole_worst_first():
+    found = ranked_groups(
+        segments(
+            ["all", None, 0.8, 0.75, 0.85, 900, 90, False],
+            ["policy_id", "p1", 0.9, 0.85, 0.95, 200, 30, False],
+            ["market", "DE", 0.7, 0.6, 0.79, 200, 30, False],
+            ["reviewers", "split", 0.75, 0.6, 0.9, 100, 30, False],
+            ["market", "FR", None, None, None, 20, 1, True],
+        ),
+        {"p1": "Spam"},
+    )
+    assert found is not None
+    assert [(g.column, g.label, g.against) for g in found.groups] == [
+        ("market", "DE", "worse"),
+        ("people's answers", "split", "no clear difference"),
+        ("policy", "Spam", "better"),
+    ]
+    assert (found.n_unsaid, found.n_left) == (1, 0)
+
+
+def test_groups_without_a_whole_or_without_figures_say_nothing():
+    group = ["market", "DE", 0.7, 0.6, 0.79, 200, 30, False]
+    hidden = ["all", None, None, None, None, 20, 1, True]
+    assert ranked_groups(None, {}) is None
+    assert ranked_groups(segments(group), {}) is None
+    assert ranked_groups(segments(hidden, group), {}) is None
+    whole = ["all", None, 0.8, 0.75, 0.85, 900, 90, False]
+    assert ranked_groups(segments(whole), {}) is None
+
+
+def test_a_better_policy_is_named_where_one_is_suggested(make):
+    frame = make["queue"](["a"], n=2).assign(
+        error_kind="wrong_label", suggested_policy_id=["spam", None]
+    )
+    assert [c.error_kind for c in cases(frame, {})] == [
+        "wrong label: spam fits better",
+        "wrong label",
+    ]

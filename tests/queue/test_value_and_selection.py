@@ -77,3 +77,11 @@ def test_no_budget():
         select(
             np.ones(2), np.ones(2, bool), budget=0, explore_share=0.1, rng=np.random.default_rng(0)
         )
+
+
+def test_a_wrong_label_harms_in_its_own_way():
+    frame = pd.DataFrame({"policy_id": ["a"] * 3, "enforced": [True] * 3})
+    policies = {"a": Policy("a", "A", severity=2, harm_wrongful=10.0)}
+    p = np.array([0.5, 0.5, 0.5])
+    harm = expected_harm(frame, p, policies, "none", np.array([np.nan, 0.0, 0.4]))
+    np.testing.assert_allclose(harm, [5.0, 5.0, 0.1 * 10 + 0.4 * 2])

@@ -20,6 +20,12 @@ _ID_NAME = re.compile(r"(?:^|_)(?:id|uuid|guid)$")
 _SEPARATES = 0.995
 _ENOUGH = 30
 _PER_LEVEL = 5
+_HARDLY, _OFTEN = 0.001, 0.05
+_MOSTLY = 0.95  # of a column's values that look like times, so that it is one of times
+_ISO_DAY = r"^\d{4}-\d{2}-\d{2}"
+#: 2000-01-01 and 2100-01-01 in epoch seconds, and the units of epoch numbers in seconds.
+_FIRST_SECOND, _LAST_SECOND = 946_684_800, 4_102_444_800
+_UNITS = (1, 10**3, 10**6, 10**9)
 
 
 def check_leaks(decisions: pd.DataFrame, reviews: pd.DataFrame | None) -> Iterator[Finding]:
@@ -36,7 +42,8 @@ def check_leaks(decisions: pd.DataFrame, reviews: pd.DataFrame | None) -> Iterat
     ------
     Finding
         D015 names that speak of what comes after a decision; D016 features that alone tell
-        overturned from upheld; D017 features that only reviewed decisions have; D018 ids.
+        overturned from upheld; D017 features that only reviewed decisions have, or that vary for
+        these only; D018 ids; D019 times later than the decision.
     """
     contract = {column.name for column in DECISIONS}
     features = [str(name) for name in decisions if name not in contract and name != "enforced"]
@@ -48,6 +55,7 @@ def check_leaks(decisions: pd.DataFrame, reviews: pd.DataFrame | None) -> Iterat
         )
         yield Finding.of("D015", "warning", said, len(late), late)
     yield from _check_ids(decisions, features)
+    yield from _check_later(decisions, features)
     if reviews is not None:
         labels = _labels(decisions, reviews)
         for name in features:
@@ -122,14 +130,62 @@ def _check_presence(
 ) -> Iterator[Finding]:
     if (~reviewed).sum() < _ENOUGH:
         return
-    only = []
+    only, vary = [], []
     for name in features:
         known = decisions[name].notna().to_numpy()
         if known[reviewed].sum() >= _ENOUGH and not known[~reviewed].any():
             only.append(name)
-    if only:
-        said = (
-            f"Columns with values for reviewed decisions only: {len(only)}. A leak? "
-            "Drop what the review itself brings."
-        )
-        yield Finding.of("D017", "warning", said, len(only), only)
+        elif _varies_for(decisions[name], reviewed):
+            vary.append(name)
+    for found, what in (
+        (only, "with values for reviewed decisions only"),
+        (
+            vary,
+            "that are the same for nearly every decision that nobody reviewed, and vary for others",
+        ),
+    ):
+        if found:
+            said = f"Columns {what}: {len(found)}. A leak? Drop what the review itself brings."
+            yield Finding.of("D017", "warning", said, len(found), found)
+
+
+def _varies_for(values: "pd.Series[Any]", reviewed: npt.NDArray[np.bool_]) -> bool:
+    """Tell whether a column has one value, maybe missing, but for reviewed decisions."""
+    codes = pd.factorize(values)[0] + 1
+    usual = np.bincount(codes[~reviewed]).argmax()
+    other = codes != usual
+    often = other[reviewed].sum() >= _ENOUGH and other[reviewed].mean() >= _OFTEN
+    return bool(often and other[~reviewed].mean() <= _HARDLY)
+
+
+def _check_later(decisions: pd.DataFrame, features: list[str]) -> Iterator[Finding]:
+    decided = decisions["decided_at"].dt.as_unit("us")
+    for name in features:
+        times = _times(decisions[name])
+        if times is None:
+            continue
+        later = decisions["decision_id"][times > decided]
+        if len(later):
+            said = (
+                f"The column {name} holds times later than decided_at: {len(later):,}. A leak? "
+                "Drop it, and what came with it, unless it was planned before the decision."
+            )
+            yield Finding.of("D019", "warning", said, len(later), later)
+
+
+def _times(values: "pd.Series[Any]") -> "pd.Series[pd.Timestamp] | None":
+    """Read a column of times, as text or epoch numbers; None where it is none."""
+    known = values.dropna()
+    if known.empty or pd.api.types.is_bool_dtype(values.dtype):
+        return None
+    if isinstance(values.dtype, pd.StringDtype):
+        if known.str.contains(_ISO_DAY).mean() < _MOSTLY:
+            return None
+        times = pd.to_datetime(values, format="ISO8601", utc=True, errors="coerce")
+        return times if times[known.index].notna().mean() >= _MOSTLY else None
+    for unit in _UNITS:
+        seconds = known.astype(np.float64) / unit
+        if seconds.between(_FIRST_SECOND, _LAST_SECOND).mean() >= _MOSTLY:
+            inside = (values / unit).where((values / unit).between(_FIRST_SECOND, _LAST_SECOND))
+            return pd.to_datetime(inside, unit="s", utc=True)
+    return None

@@ -10,6 +10,7 @@ from errdetect.data.delimited import read_delimited
 from errdetect.data.json_lines import read_json_lines
 from errdetect.data.opening import RawBatch, naming, one_name_each
 from errdetect.data.sources import SourceFile
+from errdetect.data.statements import as_decisions
 
 __all__ = ["parquet_columns", "read_batches"]
 
@@ -46,7 +47,14 @@ def read_batches(
         else:
             batches = read_delimited(file, batch_rows)
         for batch in batches:
-            yield _with_partition(batch, file, columns)
+            yield _with_partition(_preset(batch, file), file, columns)
+
+
+def _preset(batch: RawBatch, file: SourceFile) -> RawBatch:
+    """Turn another system's rows into ours."""
+    if file.preset is None:
+        return batch
+    return RawBatch(batch.source, as_decisions(batch.table, batch.source), batch.rows, batch.broken)
 
 
 def _with_partition(batch: RawBatch, file: SourceFile, wanted: Sequence[str] | None) -> RawBatch:

@@ -2,13 +2,17 @@
 
 import difflib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 from urllib.parse import unquote
 
 from errdetect.errors import DataError, sentence
 
-__all__ = ["SourceFile", "Sources", "find_files"]
+__all__ = ["Preset", "SourceFile", "Sources", "find_files"]
+
+#: Ways to read another system's tables as ours.
+Preset = Literal["dsa_statements"]
 
 #: What callers may name as a source.
 Sources = str | Path | Sequence[str | Path]
@@ -35,14 +39,17 @@ class SourceFile:
     partition
         Column -> value that its folders' names give (`market=DE/part-0.parquet`); None is a
         missing value.
+    preset
+        `dsa_statements` where it holds statements of reasons; None where it is a table as it is.
     """
 
     path: Path
     format: str
     partition: dict[str, str | None] = field(default_factory=dict)
+    preset: Preset | None = None
 
 
-def find_files(sources: Sources) -> list[SourceFile]:
+def find_files(sources: Sources, *, preset: Preset | None = None) -> list[SourceFile]:
     """Find the files that the sources mean, in a stable order, each once.
 
     Parameters
@@ -50,6 +57,8 @@ def find_files(sources: Sources) -> list[SourceFile]:
     sources
         A path, a glob (`logs/2026-*/decisions*.parquet`; `**` means any folders), a folder of
         part files as Spark writes them, or a list of these.
+    preset
+        Whose tables they are; only text files (CSV, JSON Lines) can have one.
 
     Returns
     -------
@@ -59,7 +68,7 @@ def find_files(sources: Sources) -> list[SourceFile]:
     Raises
     ------
     DataError
-        If a source means no file, or one of a format that is not read.
+        If a source means no file, or one of a format that is not read (with this preset).
 
     Examples
     --------
@@ -78,7 +87,11 @@ def find_files(sources: Sources) -> list[SourceFile]:
     found: dict[Path, SourceFile] = {}
     for source in given:
         for file in _meant(Path(source)):
-            found.setdefault(file.path.resolve(), file)
+            found.setdefault(file.path.resolve(), replace(file, preset=preset))
+    for file in found.values():
+        if preset and file.format == "parquet":
+            do = "Give the CSV, or leave data.preset out."
+            raise DataError(sentence(f"A source with the preset {preset}", "be CSV", file.path, do))
     return list(found.values())
 
 

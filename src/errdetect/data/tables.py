@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from errdetect.data.cleaning import CleanBatch, clean_batches, count_reasons
-from errdetect.data.sources import Sources, find_files
+from errdetect.data.sources import Preset, Sources, find_files
 from errdetect.data.survey import Survey, survey_files
 from errdetect.errors import ConfigError, DataError, sentence
 from errdetect.schemas import ALLOW_ACTIONS, DECISIONS, REVIEWS
@@ -54,6 +54,7 @@ def read_decisions(
     columns: Mapping[str, str] | None = None,
     actions: Mapping[str, str] | None = None,
     drop: Collection[str] = (),
+    preset: Preset | None = None,
 ) -> TableRead:
     r"""Read a decision log whole.
 
@@ -70,6 +71,8 @@ def read_decisions(
         approve, allow and keep mean allow, and every other action enforces.
     drop
         The user's columns to leave out.
+    preset
+        `dsa_statements` where the files are the CSV of the EU's Transparency Database.
 
     Returns
     -------
@@ -101,7 +104,7 @@ def read_decisions(
     >>> read.rejects["reason"].tolist()
     ["score must lie in [0, 1], got '1.9'"]
     """
-    survey = _survey_decisions(sources, columns or {}, drop, _BATCH_ROWS)
+    survey = _survey_decisions(sources, columns or {}, drop, _BATCH_ROWS, preset)
     allowed = _allowed(actions or {})
     batches = (_with_enforced(one, allowed) for one in _batches(survey, _BATCH_ROWS))
     return _whole(survey, batches)
@@ -114,6 +117,7 @@ def iter_decisions(
     actions: Mapping[str, str] | None = None,
     drop: Collection[str] = (),
     batch_rows: int = _BATCH_ROWS,
+    preset: Preset | None = None,
 ) -> Iterator[TableRead]:
     r"""Read a decision log batch by batch, each as `read_decisions` would have read it.
 
@@ -122,7 +126,7 @@ def iter_decisions(
 
     Parameters
     ----------
-    sources, columns, actions, drop
+    sources, columns, actions, drop, preset
         See `read_decisions`.
     batch_rows
         Most rows of a batch.
@@ -149,7 +153,7 @@ def iter_decisions(
     ...     [len(batch.frame) for batch in iter_decisions(path, batch_rows=2)]
     [2, 2, 1]
     """
-    survey = _survey_decisions(sources, columns or {}, drop, batch_rows)
+    survey = _survey_decisions(sources, columns or {}, drop, batch_rows, preset)
     allowed = _allowed(actions or {})
     notes = survey.told
     for batch in _batches(survey, batch_rows):
@@ -214,12 +218,16 @@ def read_reviews(sources: Sources, *, columns: Mapping[str, str] | None = None) 
 
 
 def _survey_decisions(
-    sources: Sources, columns: Mapping[str, str], drop: Collection[str], batch_rows: int
+    sources: Sources,
+    columns: Mapping[str, str],
+    drop: Collection[str],
+    batch_rows: int,
+    preset: Preset | None,
 ) -> Survey:
     if batch_rows < 1:
         raise ValueError(f"batch_rows must be at least 1, got {batch_rows}")
     survey = survey_files(
-        find_files(sources),
+        find_files(sources, preset=preset),
         DECISIONS,
         columns=columns,
         drop=drop,

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from errdetect.data.statements import BY_PEOPLE, FULLY
 from errdetect.errors import DataError, sentence
 
 __all__ = [
@@ -101,7 +102,6 @@ MEMBER_STATES = (
 )
 NOT_AVAILABLE = "n/a"
 DRAFT = "DRAFT for a person to check and file."
-FULLY, BY_PEOPLE = "AUTOMATED_DECISION_FULLY", "AUTOMATED_DECISION_NOT_AUTOMATED"
 
 #: (taken solely by automated means, not taken by automated means); None where it is not known.
 MeasureCounts = tuple[int, int | None]

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betaincinv, expit, ndtri, stdtrit
+from scipy.special import expit, ndtri, stdtrit
 
 from errdetect.estimate.cells import Cells
 from errdetect.estimate.likelihood import likelihood_limits
-from errdetect.estimate.limits import Limits, Misjudgement, corrected_limits, cross
+from errdetect.estimate.limits import Limits, Misjudgement, clopper_pearson, corrected_limits, cross
 
 __all__ = ["korn_graubard", "rate_limits"]
 
@@ -210,7 +210,5 @@ def korn_graubard(cells: Cells, *, confidence: float = 0.95) -> Limits:
     with np.errstate(divide="ignore", invalid="ignore"):
         n = np.where(binomial > 0, binomial / m.seen_variance * shrink, kish)
     n = np.minimum(np.where(np.isfinite(n), n, kish), draws)
-    x, tail = rate * n, (1 - confidence) / 2
-    low = np.where(x > 0, betaincinv(np.maximum(x, 1e-12), n - x + 1, tail), 0.0)
-    high = np.where(x < n, betaincinv(x + 1, np.maximum(n - x, 1e-12), 1 - tail), 1.0)
-    return Limits(rate, np.minimum(low, rate), np.maximum(high, rate))
+    limits = clopper_pearson(rate * n, n, confidence)
+    return Limits(rate, np.minimum(limits.low, rate), np.maximum(limits.high, rate))

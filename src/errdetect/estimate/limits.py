@@ -5,9 +5,17 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
+from scipy.special import betaincinv, ndtri
 
-__all__ = ["Limits", "Misjudgement", "corrected_limits", "cross", "recall_limits", "wilson"]
+__all__ = [
+    "Limits",
+    "Misjudgement",
+    "clopper_pearson",
+    "corrected_limits",
+    "cross",
+    "recall_limits",
+    "wilson",
+]
 
 Floats = NDArray[np.float64]
 
@@ -73,6 +81,37 @@ def wilson(successes: Floats, trials: Floats, confidence: float = 0.95) -> Limit
     half = spread / (1 + z2 / trials)
     low = np.where(successes <= 0, 0.0, centre - half)
     return Limits(rate, low, np.where(successes >= trials, 1.0, centre + half))
+
+
+def clopper_pearson(successes: Floats, trials: Floats, confidence: float = 0.95) -> Limits:
+    """Give the exact interval of binomial rates; counts may be fractional.
+
+    Parameters
+    ----------
+    successes, trials
+        Counts, shape (n,).
+    confidence
+        Least coverage.
+
+    Returns
+    -------
+    Limits
+
+    References
+    ----------
+    Clopper and Pearson (1934), The use of confidence or fiducial limits.
+
+    Examples
+    --------
+    >>> limits = clopper_pearson(np.array([0.0]), np.array([100.0]))
+    >>> float(limits.low[0]), round(float(limits.high[0]), 4)
+    (0.0, 0.0362)
+    """
+    x, n, tail = successes, trials, (1 - confidence) / 2
+    rate = x / n
+    low = np.where(x > 0, betaincinv(np.maximum(x, 1e-12), n - x + 1, tail), 0.0)
+    high = np.where(x < n, betaincinv(x + 1, np.maximum(n - x, 1e-12), 1 - tail), 1.0)
+    return Limits(rate, np.minimum(low, rate), np.maximum(high, rate))
 
 
 def cross(excess: Callable[[Floats], Floats], inside: Floats, end: Floats) -> Floats:

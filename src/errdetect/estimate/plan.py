@@ -20,7 +20,7 @@ from errdetect.estimate.designs import (
 from errdetect.estimate.limits import wilson
 from errdetect.estimate.segments import segment_decisions
 
-__all__ = ["AuditCost", "AuditPlan", "Method", "Reviewing", "plan_audit"]
+__all__ = ["USUAL_RATE", "AuditCost", "AuditPlan", "Method", "Reviewing", "plan_audit"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -28,6 +28,8 @@ Method = Literal["unequal", "neyman"]
 
 #: Quantiles of P(error) that bound the strata where no column names them.
 BANDS = (0.5, 0.8, 0.95, 0.99)
+#: Error rate to expect where nothing tells.
+USUAL_RATE = 0.05
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ class AuditPlan:
     expected
         One row for the whole (null `by` columns) and each segment: n_decisions, n_reviews,
         expected_rate, half_width, limit (no design does better with this ranker and reviewers who
-        do not err) and uniform (a uniform audit of as many reviews).
+        do not err) and uniform (a uniform audit of as many reviews by the same reviewers).
     cost
         What it costs.
     probability
@@ -109,7 +111,7 @@ def plan_audit(
     method: Method = "unequal",
     floor: float = 0.25,
     minimum: int = 0,
-    expected_rate: float = 0.05,
+    expected_rate: float = USUAL_RATE,
     reviewing: Reviewing | None = None,
     confidence: float = 0.95,
 ) -> AuditPlan:
@@ -272,7 +274,7 @@ def _expected(
             "expected_rate": float(own.mean()) if len(own) else float("nan"),
             "half_width": _half_width(own, chance, reviewing, confidence),
             "limit": limit_half_width(own, n, confidence=confidence),
-            "uniform": expected_half_width(own, even, confidence=confidence),
+            "uniform": _half_width(own, even, reviewing, confidence),
         }
 
     rows = [row(np.arange(len(p)))]

@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from errdetect.estimate.audit import Audit, is_error, locate
-from errdetect.estimate.limits import Limits, Misjudgement, recall_limits, wilson
+from errdetect.estimate.limits import Limits, Misjudgement, clopper_pearson, recall_limits, wilson
 from errdetect.schemas import GOLDEN
 
 __all__ = ["Golden", "exact_alarms", "from_adjudications", "from_golden", "read_golden"]
@@ -88,9 +88,10 @@ def read_golden(decisions: pd.DataFrame, reviews: pd.DataFrame, sites: tuple[str
 
 
 def _clustered(item: Ints, said: Bools, confidence: float) -> Limits:
-    """Wilson's limits of a rate over golden reviews, at the effective number of reviews.
+    """Clopper-Pearson's limits of a rate over golden reviews, at the effective number of reviews.
 
-    Reviews of one item share its difficulty, so between one and all of an item's reviews count.
+    Exact rather than Wilson's: with the latter coverage was .94 where .95 was wanted. Reviews of
+    one item share its difficulty, so between one and all of an item's reviews count.
     """
     _, code = np.unique(item, return_inverse=True)
     n_items, n = int(code.max()) + 1, len(item)
@@ -100,7 +101,7 @@ def _clustered(item: Ints, said: Bools, confidence: float) -> Limits:
     binomial = rate * (1 - rate)
     effective = binomial / variance if variance > 0 and binomial > 0 else n_items
     size = np.array([float(np.clip(effective, n_items, n))])
-    return wilson(rate * size, size, confidence)
+    return clopper_pearson(rate * size, size, confidence)
 
 
 def _by_site(

@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.special import expit
 
+from errdetect.explain.past import PAST, past_code, past_words
 from errdetect.explain.words import Words
 
 __all__ = ["Reason", "group_contributions", "reason_codes", "reasons"]
@@ -127,7 +128,9 @@ def _code(name: str) -> str:
         return name.split("=")[0]
     if name in ("action", "enforced"):
         return "action"
-    return "moderator" if name in ("moderator", "moderator_version") else name
+    if name in ("moderator", "moderator_version"):
+        return "moderator"
+    return past_code(name) or name
 
 
 def _say(code: str, record: Mapping[Any, Any], facts: Mapping[str, float], words: Words) -> str:
@@ -162,6 +165,9 @@ def _say(code: str, record: Mapping[Any, Any], facts: Mapping[str, float], words
             "moderator": _shown(record.get("moderator")),
             "version": _shown(record.get("moderator_version")),
         }
+    elif code in PAST:
+        variant, more = past_words(code, facts)
+        fill |= more
     elif code == "action":
         fill |= {"action": _shown(record.get("action"))}
     elif fill["value"] == "unknown":

@@ -4,19 +4,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 
 from errdetect.config import Config
 from errdetect.data.writing import staged, write_parquet
-from errdetect.errors import ConfigError, DataError, sentence
+from errdetect.errors import ConfigError, DataError, Refusal, sentence
+from errdetect.estimate.audit import locate
 from errdetect.estimate.rates import estimate_rates
-from errdetect.jobs.labels import label_decisions
+from errdetect.jobs.control import control_variate
+from errdetect.jobs.dsa import automated_only, check_dsa, draft_dsa, write_dsa
+from errdetect.jobs.labels import known_reviews, label_decisions
 from errdetect.jobs.tables import Progress, load_tables
 from errdetect.schemas import ESTIMATES, LABELS, REJECTS
 
-__all__ = ["EstimateResult", "estimate"]
+__all__ = ["EstimateResult", "estimate", "refuse_broken_design"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,7 @@ def estimate(
     by: Sequence[str] = (),
     start: datetime | None = None,
     end: datetime | None = None,
+    dsa: str | Path | None = None,
     progress: Progress = lambda _: None,
 ) -> EstimateResult:
     """Estimate error rates from the audit, for the whole and by columns.
@@ -49,6 +54,8 @@ def estimate(
         Columns of the decisions; their combinations are the cells.
     start, end
         Only decisions taken from `start` up to, not including, `end`.
+    dsa
+        CSV file for the EU transparency report's rows on automated means, a draft.
     progress
         Told what is going on.
 
@@ -59,18 +66,26 @@ def estimate(
     """
     tables = load_tables(config, progress=progress, need_reviews=True)
     assert tables.reviews is not None
-    decisions = _between(tables.decisions.frame, start, end)
-    unknown = [name for name in by if name not in decisions]
-    if unknown:
-        do = f"Known: {', '.join(decisions.columns)}."
-        raise ConfigError(
-            [sentence("--by", "name columns of the decisions", ", ".join(unknown), do)]
-        )
-    reviews = tables.reviews.frame
-    reviews = reviews[reviews["decision_id"].isin(decisions["decision_id"])]
+    refuse_broken_design(tables.reviews.rejects)
+    everything = _between(tables.decisions.frame, start, end)
+    check_dsa(config, None if dsa is None else Path(dsa), everything)
+    _check_by(by, everything)
+    decisions, people = automated_only(everything)
+    reviews = known_reviews(config, tables.reviews.frame)
+    reviews = reviews[locate(everything, reviews["decision_id"]) >= 0]
+    p_error, control = control_variate(config, decisions, reviews, progress=progress)
+    how: dict[str, Any] = {
+        "p_error": None if p_error is None else pd.Series(p_error, decisions["decision_id"]),
+        "correction": config.estimate.correction,
+        "min_reviews": config.estimate.min_reviews,
+    }
     progress("estimating")
-    estimates = estimate_rates(decisions, reviews, by=by, min_reviews=config.estimate.min_reviews)
-    labels = label_decisions(config, decisions, reviews)
+    estimates = estimate_rates(decisions, reviews, by=by, **how)
+    rows = None
+    if dsa is not None:
+        rows = draft_dsa(config, everything, reviews, how, start=start, end=end)
+    progress("labelling")
+    labels = label_decisions(config, everything, reviews)
     progress("writing")
     schema = pa.schema([(name, pa.string()) for name in by] + list(ESTIMATES))
     with staged(out) as stage:
@@ -79,7 +94,37 @@ def estimate(
         if len(tables.rejects):
             write_parquet(tables.rejects, stage / "rejects.parquet", REJECTS)
         files = {path.stem: Path(out) / path.name for path in sorted(stage.iterdir())}
-    return EstimateResult(estimates, files, tables.notes)
+        if rows is not None:
+            files["dsa"] = Path(dsa or "")
+            write_dsa(rows, files["dsa"])
+    notes = [*tables.notes, *(note for note in (people, control) if note)]
+    return EstimateResult(estimates, files, tuple(notes))
+
+
+def refuse_broken_design(rejects: pd.DataFrame) -> None:
+    """Refuse where reviews could not be used because the chance of their draw makes no sense.
+
+    Without them the rest of the sample is no longer what the design drew.
+
+    Raises
+    ------
+    Refusal
+        Naming the first of them.
+    """
+    reasons = rejects["reason"].astype("str")
+    broken = rejects[reasons.str.contains("inclusion_probability must").to_numpy(dtype=bool)]
+    if len(broken):
+        got = f"{len(broken)} others (first: {broken['reason'].iloc[0]}, in review {broken['id'].iloc[0]})"
+        do = "Log the chance the design gave each decision, or leave these reviews' source out."
+        raise Refusal(sentence("inclusion_probability of every review", "lie in (0, 1]", got, do))
+
+
+def _check_by(by: Sequence[str], decisions: pd.DataFrame) -> None:
+    unknown = [name for name in by if name not in decisions]
+    if unknown:
+        do = f"Known: {', '.join(decisions.columns)}."
+        got = ", ".join(unknown)
+        raise ConfigError([sentence("--by", "name columns of the decisions", got, do)])
 
 
 def _between(decisions: pd.DataFrame, start: datetime | None, end: datetime | None) -> pd.DataFrame:

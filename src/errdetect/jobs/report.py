@@ -17,6 +17,7 @@ from errdetect.estimate.rates import estimate_rates
 from errdetect.explain.drivers import drivers
 from errdetect.explain.reasons import group_contributions, reasons
 from errdetect.explain.words import load_words
+from errdetect.jobs.columns import Past
 from errdetect.jobs.labels import label_decisions
 from errdetect.jobs.tables import Progress, Tables, free_threads, load_tables, reviewed_ids
 from errdetect.model.bundle import Bundle
@@ -153,25 +154,34 @@ def _model_parts(config: Config, tables: Tables, bundle: Bundle, version: str) -
         },
         "evaluation": _evaluation(about),
         "evaluated_on": _evaluated_on(about),
+        **{name: _rows(about, name) for name in ("reliability", "reliability_by")},
+        "segments": _segments(about),
     }
     open_ = decisions[unseen].reset_index(drop=True)
     if open_.empty:
         return out
     threads = config.train.threads or free_threads(len(open_))
-    parts = [open_.iloc[i : i + _CHUNK] for i in range(0, len(open_), _CHUNK)]
+    known = tables.reviews.frame if tables.reviews else None
+    past = Past.wanted_by(bundle.detector.encoding.names, [decisions], known)
+    parts = (past.add(open_.iloc[i : i + _CHUNK]) for i in range(0, len(open_), _CHUNK))
     p = np.concatenate(
-        [bundle.probability(bundle.detector.features(part), threads) for part in parts]
+        [bundle.probability(bundle.detector.features(part), part, threads) for part in parts]
     )
-    harm = expected_harm(open_, p, tables.policies, config.queue.exposure)
+    label = bundle.wrong_labels(open_, p)
+    wrong_label = label["p_wrong_label"].to_numpy(np.float64)
+    harm = expected_harm(open_, p, tables.policies, config.queue.exposure, wrong_label)
+    suggested = label["suggested_policy_id"]
     sample = _sample(
         open_["policy_id"], config.report.explained, np.random.default_rng(config.queue.seed)
     )
-    grouped, _, _ = _explained(open_.iloc[sample], bundle)
+    grouped, _, _ = _explained(past.add(open_.iloc[sample]), bundle)
     head = np.argsort(-harm, kind="stable")[: config.report.queue_rows]
     return out | {
         "drivers": drivers(open_.iloc[sample], grouped, p[sample], load_words()),
         "n_queued": budget_count(config.queue.budget, len(open_)),
-        "queue_head": _head(open_.iloc[head], bundle, p[head], harm[head]),
+        "queue_head": _head(
+            past.add(open_.iloc[head]), bundle, p[head], harm[head], suggested.iloc[head]
+        ),
     }
 
 
@@ -181,7 +191,9 @@ def _explained(decisions: pd.DataFrame, bundle: Bundle) -> tuple[pd.DataFrame, F
     return group_contributions(parts, bundle.detector.encoding.names), X, parts
 
 
-def _head(decisions: pd.DataFrame, bundle: Bundle, p: Floats, harm: Floats) -> pd.DataFrame:
+def _head(
+    decisions: pd.DataFrame, bundle: Bundle, p: Floats, harm: Floats, suggested: "pd.Series[Any]"
+) -> pd.DataFrame:
     _, X, parts = _explained(decisions, bundle)
     shown = [
         c
@@ -194,7 +206,8 @@ def _head(decisions: pd.DataFrame, bundle: Bundle, p: Floats, harm: Floats) -> p
     return head.assign(
         rank=np.arange(1, len(head) + 1),
         p_error=p,
-        error_kind=error_kinds(decisions["enforced"]).to_numpy(),
+        error_kind=error_kinds(decisions["enforced"], suggested).to_numpy(),
+        suggested_policy_id=suggested.to_numpy(),
         expected_harm=harm,
         arm=RANKED,
         reasons=pd.Series(
@@ -219,8 +232,18 @@ def _evaluated_on(about: Mapping[str, Any]) -> str:
     return f"{latest}: {said[0]}." if said else f"{latest}."
 
 
+def _rows(about: Mapping[str, Any], name: str) -> pd.DataFrame | None:
+    """Return a table that training kept; None where it had too little to fill it."""
+    return pd.DataFrame(about[name]) if about.get(name) else None
+
+
 def _evaluation(about: Mapping[str, Any]) -> pd.DataFrame:
     frame = pd.DataFrame(about["evaluation"]).rename(columns={"measure": "metric"})
     return frame.assign(
         method=frame["method"].replace({MODEL: "model", "segment rate": "segment_rate"})
     )
+
+
+def _segments(about: Mapping[str, Any]) -> pd.DataFrame | None:
+    """Return how the ranking did by group; models of earlier versions do not know."""
+    return pd.DataFrame(about["segments"]) if about.get("segments") else None

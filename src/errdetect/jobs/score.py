@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from errdetect.data.tables import TableRead, iter_decisions, read_reviews
 from errdetect.data.writing import ParquetSink, staged, write_parquet
 from errdetect.explain.reasons import reasons
 from errdetect.explain.words import load_words
+from errdetect.jobs.columns import Past
 from errdetect.jobs.tables import Progress, free_threads, reviewed_ids
 from errdetect.model.bundle import Bundle
 from errdetect.model.registry import Registry
@@ -66,6 +67,7 @@ class _Scores:
     p_error: Floats
     harm: Floats
     open_: npt.NDArray[np.bool_]
+    suggested: npt.NDArray[np.object_]
 
 
 def score(
@@ -113,8 +115,11 @@ def score(
         None if reviews is None or config.queue.requeue_reviewed else reviews.frame
     )
     source = _Source(config, str(decisions))
+    progress("looking up what was known before each decision")
+    known = None if reviews is None else reviews.frame
+    past = Past.wanted_by(bundle.detector.encoding.names, source.log(), known)
 
-    scores, rejects, notes = _score_all(source, bundle, policies, judged, config, progress)
+    scores, rejects, notes = _score_all(source, past, bundle, policies, judged, config, progress)
     limit = budget_count(budget if budget is not None else config.queue.budget, len(scores.p_error))
     chosen = select(
         scores.harm,
@@ -125,7 +130,7 @@ def score(
     )
     run_id = _run_id(version, scores)
     progress(f"explaining the {len(chosen.ranked) + len(chosen.explored)} queued decisions")
-    queue = _queue(source, bundle, scores, chosen).assign(
+    queue = _queue(source, past, bundle, scores, chosen).assign(
         model_version=version,
         run_id=run_id,
         scored_at=pd.Timestamp(scored_at or datetime.now(UTC)).as_unit("us"),
@@ -149,42 +154,47 @@ class _Source:
     def __init__(self, config: Config, decisions: str) -> None:
         self.data = config.data
         self.decisions = decisions
+        self.known = config.data_paths(config.data.decisions)
 
-    def batches(self) -> Iterator[TableRead]:
+    def log(self) -> Iterator[pd.DataFrame]:
+        """Read the config's decisions, then those to score: all that histories are made of."""
+        for place in (self.known, self.decisions):
+            yield from (batch.frame for batch in self.batches(place))
+
+    def batches(self, place: str | list[str] | None = None) -> Iterator[TableRead]:
         return iter_decisions(
-            self.decisions,
+            place or self.decisions,
             columns=self.data.columns,
             actions=self.data.actions,
             drop=self.data.drop,
+            preset=self.data.preset,
         )
 
 
 def _score_all(
     source: _Source,
+    past: Past,
     bundle: Bundle,
     policies: Mapping[str, Policy],
     judged: pd.Index,
     config: Config,
     progress: Progress,
 ) -> tuple[_Scores, pd.DataFrame, list[str]]:
-    parts: list[tuple[npt.NDArray[np.object_], Floats, Floats, npt.NDArray[np.bool_]]] = []
+    parts: list[_Scores] = []
     rejects: list[pd.DataFrame] = []
     notes: list[str] = []
     done = learnt = 0
     threads = config.train.threads or free_threads(_MANY)
     for batch in source.batches():
         frame = batch.frame
-        p = bundle.probability(bundle.detector.features(frame), threads=threads)
+        p = bundle.probability(bundle.detector.features(past.add(frame)), frame, threads)
         ids = frame["decision_id"]
         open_ = ~ids.isin(judged).to_numpy(bool)
-        parts.append(
-            (
-                ids.to_numpy(object),
-                p,
-                expected_harm(frame, p, policies, config.queue.exposure),
-                open_,
-            )
-        )
+        label = bundle.wrong_labels(frame, p)
+        wrong_label = label["p_wrong_label"].to_numpy(np.float64)
+        harm = expected_harm(frame, p, policies, config.queue.exposure, wrong_label)
+        suggested = label["suggested_policy_id"].to_numpy(object)
+        parts.append(_Scores(ids.to_numpy(object), p, harm, open_, suggested))
         rejects.append(batch.rejects)
         notes += [note for note in batch.notes if note not in notes]
         learnt += int(bundle.in_sample(ids).sum())
@@ -194,11 +204,15 @@ def _score_all(
         notes.append(
             f"{learnt:,} of the decisions are among those the model learnt from; their scores know the answer"
         )
-    ids_, p_, harm_, open__ = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return _Scores(ids_, p_, harm_, open__), pd.concat(rejects, ignore_index=True), notes
+    whole = {
+        f.name: np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(_Scores)
+    }
+    return _Scores(**whole), pd.concat(rejects, ignore_index=True), notes
 
 
-def _queue(source: _Source, bundle: Bundle, scores: _Scores, chosen: Selection) -> pd.DataFrame:
+def _queue(
+    source: _Source, past: Past, bundle: Bundle, scores: _Scores, chosen: Selection
+) -> pd.DataFrame:
     """Read the queued decisions once more, explain them, and put them in order."""
     order = np.concatenate([chosen.ranked, chosen.explored])
     place = pd.Series(np.arange(len(order)), index=pd.Index(scores.decision_id[order]))
@@ -207,7 +221,7 @@ def _queue(source: _Source, bundle: Bundle, scores: _Scores, chosen: Selection) 
     for batch in source.batches():
         wanted = batch.frame[batch.frame["decision_id"].isin(place.index)]
         for start in range(0, len(wanted), _EXPLAINED):
-            frame = wanted.iloc[start : start + _EXPLAINED]
+            frame = past.add(wanted.iloc[start : start + _EXPLAINED])
             X = bundle.detector.features(frame)
             parts = bundle.detector.contributions(X, threads=1)
             rows.append(
@@ -220,14 +234,17 @@ def _queue(source: _Source, bundle: Bundle, scores: _Scores, chosen: Selection) 
         return nothing
     queue = pd.concat(rows, ignore_index=True)
     at = queue["decision_id"].map(place).to_numpy(int)
+    suggested = pd.Series(scores.suggested[order][at], index=queue.index, dtype="str")
     queue = queue.assign(
+        error_kind=error_kinds(queue["enforced"], suggested),
+        suggested_policy_id=suggested,
         rank=at + 1,
         p_error=scores.p_error[order][at],
         expected_harm=scores.harm[order][at],
         arm=np.where(at < len(chosen.ranked), RANKED, EXPLORE),
         inclusion_probability=chosen.inclusion_probability[order][at],
     )
-    return queue.sort_values("rank", ignore_index=True)
+    return queue.drop(columns="enforced").sort_values("rank", ignore_index=True)
 
 
 def _rows(frame: pd.DataFrame) -> pd.DataFrame:
@@ -235,10 +252,9 @@ def _rows(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "decision_id": frame["decision_id"],
-            "error_kind": error_kinds(frame["enforced"]),
+            "enforced": frame["enforced"],
             "pool": pool,
             "policy_id": frame["policy_id"],
-            "suggested_policy_id": None,
         }
     )
 
@@ -261,7 +277,9 @@ def _write(
                     "expected_harm": scores.harm[rows],
                     "inclusion_probability": chosen.inclusion_probability[rows],
                 }
-                sink.write(pd.DataFrame(part).assign(model_version=version))
+                suggested = pd.Series(scores.suggested[rows], dtype="str")
+                frame = pd.DataFrame(part).assign(suggested_policy_id=suggested)
+                sink.write(frame.assign(model_version=version))
         write_parquet(queue, stage / "queue.parquet", QUEUE)
         if len(rejects):
             write_parquet(rejects, stage / "rejects.parquet", REJECTS)

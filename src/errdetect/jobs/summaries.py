@@ -109,6 +109,7 @@ def _train(result: TrainResult) -> list[str]:
         f"Learnt from {counts['fit_decisions'] + counts['tune_decisions']:,} judged decisions, "
         f"measured on the {counts['test_decisions']:,} after them ({counts['test_errors']:,} errors):",
         *_table(rows),
+        *_wrong_labels(table),
     ]
     if result.version is not None:
         lines.append(
@@ -117,6 +118,20 @@ def _train(result: TrainResult) -> list[str]:
     else:
         lines.append(f"Gate: {result.answer}: {result.why}. Not registered.")
     return [*lines, *_notes(result.notes), f"Runs and models: {result.registry}"]
+
+
+def _wrong_labels(table: pd.DataFrame) -> list[str]:
+    """Say how well wrong labels are found, and the right policy named, if that was measured."""
+    said = []
+    for measure, what in (
+        ("wrong_label_average_precision", "Wrong labels among enforcements, average precision"),
+        ("suggested_policy_accuracy", "The right policy named for wrong labels"),
+    ):
+        rows = table[table["measure"] == measure].to_dict("records")
+        if rows:
+            each = (f"{row['method']} {_figure(row)}" for row in rows)
+            said.append(f"{what}: {', '.join(each)}.")
+    return said
 
 
 def _score(result: ScoreResult) -> list[str]:
@@ -176,22 +191,38 @@ def _estimate(result: EstimateResult) -> list[str]:
 def _plan(result: PlanAuditResult) -> list[str]:
     table = result.expected
     by = list(table.columns[: list(table.columns).index("n_decisions")])
-    rows = [[*by, "decisions", "reviews", "expected rate", "half width", "if drawn evenly"]]
+    rows = [
+        [
+            *by,
+            "decisions",
+            "reviews",
+            "expected rate",
+            "half width",
+            "best possible",
+            "if drawn evenly",
+        ]
+    ]
     for row in table.head(60).to_dict("records"):
         named = ["all" if row[c] is None or row[c] != row[c] else str(row[c]) for c in by]
-        figures = [f"{row[c]:.4f}" for c in ("expected_rate", "half_width", "uniform")]
+        figures = [f"{row[c]:.4f}" for c in ("expected_rate", "half_width", "limit", "uniform")]
         rows.append([*named, f"{row['n_decisions']:,}", f"{row['n_reviews']:,.1f}", *figures])
     more = [f"... and {len(table) - 60:,} more rows in the file"] if len(table) > 60 else []
     cost = result.cost
-    said = (
-        f"{cost.reviews:,} reviews ({cost.reviewer_hours:,} hours), and about "
-        f"{cost.adjudications:,} flagged ones for an expert to settle ({cost.expert_hours:,} hours)."
+    golden = f" and {cost.golden:,} golden items" if cost.golden else ""
+    experts = (
+        f", and about {cost.adjudications:,} flagged ones for an expert to settle ({cost.expert_hours:,} hours)"
+        if cost.adjudications
+        else ""
     )
+    said = f"{cost.reviews:,} reviews{golden} ({cost.reviewer_hours:,} hours){experts}."
     return [*_table(rows), *more, said]
 
 
 def _number(cells: pd.DataFrame, measure: str) -> str:
-    row = cells.loc[measure]
+    return _figure(cells.loc[measure].to_dict())
+
+
+def _figure(row: Mapping[Any, Any]) -> str:
     if row["value"] != row["value"]:
         return "unknown"
     interval = (

@@ -65,6 +65,7 @@ def load_tables(config: Config, *, progress: Progress, need_reviews: bool = Fals
         columns=data.columns,
         actions=data.actions,
         drop=data.drop,
+        preset=data.preset,
     )
     reviews = None
     if data.reviews is not None:

@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 
 from errdetect.config import Config
+from errdetect.jobs.columns import add_past
+from errdetect.jobs.held_out import learn_relabelling, measure_segments
 from errdetect.jobs.labels import label_decisions
 from errdetect.jobs.tables import Progress, audit_probability, free_threads, load_tables
 from errdetect.model.bundle import Bundle, hash_ids
@@ -33,6 +35,9 @@ class TrainResult:
         The registered model's version; None where the gate did not say yes.
     evaluation
         Columns method, measure, value, low, high; held-out decisions.
+    segments
+        The same by policy, market, language, moderator and agreement of reviewers; see
+        `evaluate_segments`.
     counts
         Labelled decisions and errors per part.
     notes
@@ -45,6 +50,7 @@ class TrainResult:
     why: str
     version: str | None
     evaluation: pd.DataFrame
+    segments: pd.DataFrame
     counts: Mapping[str, int]
     notes: tuple[str, ...]
     registry: str
@@ -71,6 +77,9 @@ def train(config: Config, *, progress: Progress = lambda _: None) -> TrainResult
         ["decided_at", "decision_id"], kind="stable", ignore_index=True
     )
     reviews = tables.reviews.frame
+    progress("looking up what was known before each decision")
+    blocks = {"history": config.features.history, "similar": config.features.similar}
+    decisions = add_past(decisions, reviews, as_of=config.labels.as_of, **blocks)
     relabel = _Relabel(config, reviews)
     examples = relabel(decisions, config.labels.as_of)
     trained = train_detector(
@@ -91,31 +100,39 @@ def train(config: Config, *, progress: Progress = lambda _: None) -> TrainResult
         early=relabel.early,
         progress=progress,
     )
+    progress("looking at the right label and at segments")
+    segments = measure_segments(config, reviews, trained.held_out)
+    right_label = learn_relabelling(config, decisions, reviews, trained.held_out)
+    evaluation = pd.concat(
+        [t for t in (trained.evaluation, right_label.evaluation) if len(t)], ignore_index=True
+    )
     progress("registering the run")
     registry = Registry(config.path(config.registry.path), config.registry.name)
-    notes = (*tables.notes, *trained.notes, *relabel.notes)
+    notes = (*tables.notes, *trained.notes, *relabel.notes, *right_label.notes)
     bundle = Bundle(
         trained.detector,
         trained.calibrator,
         np.unique(hash_ids(examples.decisions["decision_id"])),
-        _about(config, examples, trained),
+        _about(config, examples, trained, evaluation, segments, right_label.notes),
+        right_label.model,
     )
     version = registry.record(
         bundle,
         accept=trained.verdict.answer == "validated",
         params={**trained.tuned.params, **{f"rounds_{m}": r for m, r in trained.blend.rounds.items()},
                 "blend": trained.blend.name,
-                "calibration": trained.calibrator.method, "seed": config.train.seed},
-        metrics={**_metrics(trained.evaluation), **trained.counts},
+                "calibration": str(trained.calibrator), "seed": config.train.seed},
+        metrics={**_metrics(evaluation), **trained.counts},
         tags={"gate": trained.verdict.answer, "gate_why": trained.verdict.why},
-        tables={"evaluation": trained.evaluation, "trials": pd.DataFrame(list(trained.tuned.trials))},
+        tables={"evaluation": evaluation, "segments": segments, "trials": pd.DataFrame(list(trained.tuned.trials))},
     )  # fmt: skip
     verdict = trained.verdict
     return TrainResult(
         verdict.answer,
         verdict.why,
         version,
-        trained.evaluation,
+        evaluation,
+        segments,
         trained.counts,
         notes,
         registry.uri,
@@ -194,9 +211,16 @@ def _metrics(evaluation: pd.DataFrame) -> dict[str, float]:
     return dict(zip(names, evaluation["value"].astype(float), strict=True))
 
 
-def _about(config: Config, examples: Examples, trained: Trained) -> dict[str, Any]:
+def _about(
+    config: Config,
+    examples: Examples,
+    trained: Trained,
+    evaluation: pd.DataFrame,
+    segments: pd.DataFrame,
+    right_label: tuple[str, ...],
+) -> dict[str, Any]:
     times = examples.decisions["decided_at"]
-    evaluation = trained.evaluation.astype(object).where(trained.evaluation.notna(), None)
+    segments = segments[segments["measure"] == "auroc"].drop(columns="measure")
     return {
         "trained_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "labels": len(examples),
@@ -207,7 +231,16 @@ def _about(config: Config, examples: Examples, trained: Trained) -> dict[str, An
         "tuned": {"params": dict(trained.tuned.params), "rounds": dict(trained.blend.rounds)},
         "blend": {"name": trained.blend.name, "weights": dict(trained.blend.weights)},
         "counts": dict(trained.counts),
-        "evaluation": evaluation.to_dict("records"),
+        "evaluation": _records(evaluation),
+        "segments": _records(segments),
         "measured_by": MODEL,
-        "notes": list(trained.notes),
+        "reliability": trained.reliability.round(6).to_dict("records"),
+        "reliability_by": trained.reliability_by.round(6).to_dict("records"),
+        "notes": [*trained.notes, *right_label],
     }
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return rows as JSON can hold them; what is unknown becomes null."""
+    rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
+    return [{str(k): v for k, v in row.items()} for row in rows]

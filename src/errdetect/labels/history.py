@@ -198,12 +198,10 @@ def _provenance(events: pd.DataFrame, n: int) -> tuple[Ints, npt.NDArray[np.obje
     code = pd.Index(names).get_indexer(pd.Index(known["source"]))
     seen = np.zeros(n, dtype=np.int64)
     np.bitwise_or.at(seen, at, np.left_shift(1, code))
-    lists = [
-        [name for bit, name in enumerate(names) if mask >> bit & 1]
-        for mask in range(1 << len(names))
-    ]
     sources = np.empty(n, dtype=object)
-    sources[:] = [lists[mask].copy() for mask in seen.tolist()]
+    sources[:] = [[] for _ in range(n)]
+    for row in np.flatnonzero(seen).tolist():
+        sources[row] = [name for bit, name in enumerate(names) if seen[row] >> bit & 1]
     return np.bincount(at, minlength=n), sources
 
 

@@ -15,9 +15,10 @@ from errdetect.features.matrix import Encoding
 from errdetect.features.text import TextModel
 from errdetect.model.additive import Additive
 from errdetect.model.baselines import SegmentRate
-from errdetect.model.calibration import Calibrator
+from errdetect.model.calibration import Calibrator, read_calibrator
 from errdetect.model.detector import Detector
 from errdetect.model.members import Line, Member
+from errdetect.model.relabelling import Relabelling, load_relabelling
 from errdetect.model.trees import load_trees
 
 __all__ = ["Bundle", "hash_ids", "load_bundle", "save_bundle"]
@@ -41,16 +42,32 @@ class Bundle:
         which of its figures are in-sample.
     about
         Facts for people: when and on what it was trained, how it did.
+    relabelling
+        The model of the right label; None where nothing is known of it.
     """
 
     detector: Detector
     calibrator: Calibrator
     learnt_from: npt.NDArray[np.uint64]
     about: Mapping[str, Any] = field(default_factory=dict)
+    relabelling: Relabelling | None = None
 
-    def probability(self, X: Floats, threads: int = 1) -> Floats:
-        """Return calibrated P(error), shape (n,), from a feature matrix."""
-        return self.calibrator.probability(self.detector.raw(X, threads))
+    def probability(self, X: Floats, decisions: pd.DataFrame, threads: int = 1) -> Floats:
+        """Return calibrated P(error), shape (n,), from a feature matrix and its decisions."""
+        raw = self.detector.raw(X, threads)
+        return self.calibrator.probability(raw, decisions["enforced"].to_numpy(bool), decisions)
+
+    def wrong_labels(self, decisions: pd.DataFrame, p_error: Floats) -> pd.DataFrame:
+        """Return `p_wrong_label` and `suggested_policy_id`, as `Relabelling.predict` does.
+
+        Both are missing everywhere where the bundle has no model of the right label.
+        """
+        if self.relabelling is not None:
+            said = self.relabelling.predict(decisions, p_error)
+            return said[["p_wrong_label", "suggested_policy_id"]]
+        nobody = pd.array([None] * len(decisions), dtype="str")
+        unknown = {"p_wrong_label": np.nan, "suggested_policy_id": nobody}
+        return pd.DataFrame(unknown, index=decisions.index)
 
     def in_sample(self, decision_ids: pd.Series) -> npt.NDArray[np.bool_]:
         """Tell for each decision whether the model learnt from its label, shape (n,)."""
@@ -80,8 +97,9 @@ def save_bundle(bundle: Bundle, folder: Path) -> None:
             {"name": m.name, "head": m.head, "weight": m.weight, "kind": _kind(m)}
             for m in bundle.detector.members
         ],
-        "calibrator": {"method": bundle.calibrator.method, "values": bundle.calibrator.values},
+        "calibrator": bundle.calibrator.plain(),
         "about": dict(bundle.about),
+        "relabelling": None if bundle.relabelling is None else bundle.relabelling.facts(),
     }
     text = json.dumps(manifest, indent=1, ensure_ascii=False, allow_nan=False)
     (folder / "bundle.json").write_text(text, encoding="utf-8")
@@ -96,6 +114,10 @@ def save_bundle(bundle: Bundle, folder: Path) -> None:
     if bundle.detector.text is not None:
         np.savez_compressed(
             folder / "text.npz", allow_pickle=False, **bundle.detector.text.arrays()
+        )
+    if bundle.relabelling is not None:
+        np.savez_compressed(
+            folder / "relabelling.npz", allow_pickle=False, **bundle.relabelling.arrays()
         )
 
 
@@ -121,7 +143,6 @@ def load_bundle(folder: Path) -> Bundle:
             tuple(e["numeric"]), categorical, e["text"], e["left_out"], lists, e["segment"]
         )
         members = tuple(_load_member(folder, m) for m in manifest["members"])
-        c = manifest["calibrator"]
         return Bundle(
             Detector(
                 encoding,
@@ -129,13 +150,21 @@ def load_bundle(folder: Path) -> Bundle:
                 _segment_from_plain(manifest["segment"]),
                 members,
             ),
-            Calibrator(c["method"], tuple(c["values"])),
+            read_calibrator(manifest["calibrator"]),
             np.load(folder / "learnt_from.npy", allow_pickle=False),
             manifest["about"],
+            _load_relabelling(folder, manifest.get("relabelling")),
         )
     except (OSError, KeyError, TypeError, ValueError) as error:
         got = f"{type(error).__name__}: {error}"
         raise ModelError(sentence("The model's files", "be whole", got, do)) from error
+
+
+def _load_relabelling(folder: Path, facts: Mapping[str, Any] | None) -> Relabelling | None:
+    if facts is None:
+        return None
+    with np.load(folder / "relabelling.npz", allow_pickle=False) as arrays:
+        return load_relabelling(facts, {name: arrays[name] for name in arrays.files})
 
 
 def _load_text(folder: Path) -> TextModel:

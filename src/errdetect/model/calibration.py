@@ -1,37 +1,43 @@
 """From a model's log-odds to probabilities that hold, kept only where held-out data says so."""
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize
-from scipy.special import expit
-from sklearn.isotonic import IsotonicRegression
+import pandas as pd
+from scipy.special import expit, logit
 
-from errdetect.model.metrics import log_loss
+from errdetect.model.curves import METHODS, Curve, Method, fit_curve
+from errdetect.model.offsets import Offsets, fit_offsets
 
-__all__ = ["Calibrator", "choose_calibrator"]
+__all__ = ["Calibrator", "choose_calibrator", "read_calibrator"]
 
 Floats = npt.NDArray[np.float64]
-Method = Literal["none", "platt", "beta", "isotonic"]
+Bools = npt.NDArray[np.bool_]
 
+_ALLOWED, _ENFORCED = "allowed", "enforced"
+_SMOOTH: tuple[Method, ...] = ("shift", "platt", "beta")
 _BLOCKS = 5
+_MOST = 3  # blocks that a better calibration must be better in
+_SLOPE, _FREER = 1.0, 1.5  # standard errors: one more parameter asks for less than many more
 _MIN_ERRORS = 10  # fewer held-out errors cannot tell a better calibration from luck
-_MIN_ISOTONIC = 500  # labels; steps fitted on fewer follow the noise
+_MIN_STEPS = 500  # reviews; steps fitted on fewer follow the noise
 
 
 @dataclass(frozen=True)
 class Calibrator:
-    """A rising map from log-odds to probability.
+    """A map from log-odds to probability, rising within each side and segment.
 
     Parameters
     ----------
-    method
-        `none` keeps the model's own; `platt` a x + b; `beta` a log p - b log(1-p) + c (Kull et al.
-        2017); `isotonic` straight lines between the means of isotonic steps.
-    values
-        The method's parameters: (a, b), (a, b, c), or knots x then knots y.
+    method, values
+        The curve for all decisions, as for `Curve`.
+    sides
+        Curves of their own: `enforced`, `allowed`, one or both.
+    offsets
+        What segments add in log-odds, after the curve.
 
     Examples
     --------
@@ -41,23 +47,82 @@ class Calibrator:
 
     method: Method
     values: tuple[float, ...] = ()
+    sides: Mapping[str, Curve] = field(default_factory=dict)
+    offsets: tuple[Offsets, ...] = ()
 
-    def probability(self, raw: Floats) -> Floats:
-        """Return P(error), shape (n,), in (0, 1), never falling as `raw` rises."""
-        v = np.array(self.values)
-        if self.method == "platt":
-            out = expit(v[0] * raw + v[1])
-        elif self.method == "beta":
-            out = expit(v[0] * -np.logaddexp(0, -raw) + v[1] * np.logaddexp(0, raw) + v[2])
-        elif self.method == "isotonic":
-            half = len(v) // 2
-            out = np.interp(raw, v[:half], v[half:])
-        else:
-            out = expit(raw)
-        return np.asarray(np.clip(out, 1e-6, 1 - 1e-6), dtype=np.float64)
+    def probability(
+        self, raw: Floats, enforced: Bools | None = None, segments: pd.DataFrame | None = None
+    ) -> Floats:
+        """Return P(error) of decisions.
+
+        Parameters
+        ----------
+        raw
+            Shape (n,), log-odds.
+        enforced
+            Shape (n,): the decision enforced. Where unknown, the curve of all decisions holds.
+        segments
+            Shape (n, any), columns such as `policy_id`. A column that is missing adds nothing.
+
+        Returns
+        -------
+        numpy.ndarray
+            Shape (n,), in (0, 1).
+        """
+        p = Curve(self.method, self.values).probability(raw)
+        for name, curve in self.sides.items():
+            if enforced is not None:
+                rows = enforced == (name == _ENFORCED)
+                p[rows] = curve.probability(raw[rows])
+        if segments is None:
+            return p
+        added = [o.of(segments[o.column]) for o in self.offsets if o.column in segments]
+        return np.asarray(expit(logit(p) + sum(added)), dtype=np.float64) if added else p
+
+    def plain(self) -> dict[str, Any]:
+        """Return what JSON can hold, to be read back by `read_calibrator`."""
+        return {
+            "method": self.method,
+            "values": list(self.values),
+            "sides": {name: [c.method, list(c.values)] for name, c in self.sides.items()},
+            "offsets": [[o.column, dict(o.by_value)] for o in self.offsets],
+        }
+
+    def __str__(self) -> str:
+        """Name the methods, for people."""
+        parts = [self.method, *(f"{side}: {c.method}" for side, c in self.sides.items())]
+        return ", ".join([*parts, *(f"by {o.column}" for o in self.offsets)])
 
 
-def choose_calibrator(raw: Floats, y: Floats, weight: Floats) -> Calibrator:
+def read_calibrator(plain: Mapping[str, Any]) -> Calibrator:
+    """Read back what `Calibrator.plain` returned.
+
+    Raises
+    ------
+    KeyError, TypeError, ValueError
+        Where it is something else.
+
+    Examples
+    --------
+    >>> read_calibrator(Calibrator("shift", (0.5,)).plain())
+    Calibrator(method='shift', values=(0.5,), sides={}, offsets=())
+    """
+    return Calibrator(
+        plain["method"],
+        tuple(plain["values"]),
+        {name: Curve(method, tuple(v)) for name, (method, v) in plain.get("sides", {}).items()},
+        tuple(Offsets(column, by) for column, by in plain.get("offsets", ())),
+    )
+
+
+def choose_calibrator(
+    raw: Floats,
+    y: Floats,
+    weight: Floats,
+    *,
+    enforced: Bools | None = None,
+    segments: pd.DataFrame | None = None,
+) -> Calibrator:
     """Choose the calibration that predicts held-out blocks of time best.
 
     Parameters
@@ -65,70 +130,157 @@ def choose_calibrator(raw: Floats, y: Floats, weight: Floats) -> Calibrator:
     raw
         Shape (n,), held-out log-odds in order of time.
     y
-        Shape (n,), 1 for an error, else 0.
+        Shape (n,), in [0, 1]: 1 for an error, 0 for none; between them P(error) where the label is
+        not certain.
     weight
-        Shape (n,), decisions that each row stands for.
+        Shape (n,), decisions that each row stands for; rows of weight 0 do not count. With the
+        audit's 1 / inclusion probability the result holds for all decisions, not for the reviewed.
+    enforced
+        Shape (n,): the decision enforced. Given, each side may get a curve of its own.
+    segments
+        Shape (n, any): columns whose values may get offsets, tried in their order.
 
     Returns
     -------
     Calibrator
-        Fitted on all rows. `none` unless another's log loss, predicted block by block, is lower by
-        more than one standard error of the difference; the simplest of those that qualify.
+        Fitted on all rows. The level is always set to the rows' base rate (`shift`). Anything
+        freer is taken where its log loss, predicted block by block, is lower in most blocks and by
+        more standard errors of the difference than luck brings: 1 for the slope (`platt`), 1.5 for
+        `beta`, `isotonic`, `venn_abers`, a curve of a side's own, and offsets by each column.
+        `none` where there are fewer than 10 errors or 10 correct decisions; a side with fewer
+        keeps the curve of all.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> raw = rng.normal(-1, 1, 2000)
+    >>> y = (rng.random(2000) < expit(raw - 1)).astype(float)
+    >>> str(choose_calibrator(raw, y, np.ones(2000)))
+    'shift'
     """
     counted = weight > 0
-    raw, y, weight = raw[counted], y[counted], weight[counted]
-    if min(y.sum(), (1 - y).sum()) < _MIN_ERRORS:
-        return Calibrator("none")
-    block = np.arange(len(raw)) * _BLOCKS // len(raw)
-    methods: list[Method] = ["platt", "beta"]
-    if len(raw) >= _MIN_ISOTONIC:
-        methods.append("isotonic")
-    best, best_loss = Calibrator("none"), _losses(Calibrator("none").probability(raw), y)
-    for method in methods:
-        out = np.empty(len(raw))
+    rows = _Rows(
+        raw[counted],
+        y[counted],
+        weight[counted],
+        None if enforced is None else enforced[counted],
+        None if segments is None else segments[counted].reset_index(drop=True),
+    )
+    return rows.fit(_best(rows) if _enough(rows.y) else _Recipe("none"))
+
+
+@dataclass(frozen=True)
+class _Recipe:
+    """What is fitted: a method for all, methods for sides, columns with offsets."""
+
+    method: Method
+    sides: tuple[tuple[str, Method], ...] = ()
+    columns: tuple[str, ...] = ()
+
+    def on_side(self, side: str, method: Method) -> "_Recipe":
+        others = tuple(pair for pair in self.sides if pair[0] != side)
+        return replace(self, sides=(*others, (side, method)))
+
+
+class _Rows:
+    """The rows that count, and what was fitted on parts of them."""
+
+    def __init__(
+        self,
+        raw: Floats,
+        y: Floats,
+        weight: Floats,
+        enforced: Bools | None,
+        segments: pd.DataFrame | None,
+    ) -> None:
+        self.raw, self.y, self.weight = raw, y, weight
+        self.enforced, self.segments = enforced, segments
+        self.block = np.arange(len(raw)) * _BLOCKS // max(len(raw), 1)
+        self.one = float(weight @ weight / weight.sum()) if len(weight) else 1.0
+        self._curves: dict[tuple[Method, str | None, int | None], Curve] = {}
+        self._losses: dict[_Recipe, Floats] = {}
+
+    def side(self, name: str) -> Bools:
+        assert self.enforced is not None
+        return self.enforced if name == _ENFORCED else ~self.enforced
+
+    def better(self, best: _Recipe, other: _Recipe, errors: float) -> _Recipe:
+        """Return the other where its gain is beyond luck and not that of one time alone."""
+        gain = self.weight * (self.losses(best) - self.losses(other))
+        most = (np.bincount(self.block, gain, _BLOCKS) > 0).sum() >= _MOST
+        proven = gain.sum() > errors * np.sqrt(len(gain)) * gain.std()
+        return other if most and proven else best
+
+    def losses(self, recipe: _Recipe) -> Floats:
+        """Return each row's log loss, its block of time predicted from the others, shape (n,)."""
+        if recipe not in self._losses:
+            p = self._held_out(recipe)
+            self._losses[recipe] = -(self.y * np.log(p) + (1 - self.y) * np.log1p(-p))
+        return self._losses[recipe]
+
+    def _held_out(self, recipe: _Recipe) -> Floats:
+        p = np.empty(len(self.raw))
         for k in range(_BLOCKS):
-            train, held = block != k, block == k
-            out[held] = _fit(method, raw[train], y[train], weight[train]).probability(raw[held])
-        loss = _losses(out, y)
-        gain = weight * (best_loss - loss)
-        if gain.sum() > np.sqrt(len(gain)) * gain.std():
-            best, best_loss = _fit(method, raw, y, weight), loss
+            held = self.block == k
+            p[held] = self.fit(recipe, without=k).probability(
+                self.raw[held],
+                None if self.enforced is None else self.enforced[held],
+                None if self.segments is None else self.segments[held],
+            )
+        return p
+
+    def fit(self, recipe: _Recipe, without: int | None = None) -> Calibrator:
+        """Fit a recipe on all rows, or on all but one block."""
+        pooled = self._curve(recipe.method, None, without)
+        sides = {side: self._curve(method, side, without) for side, method in recipe.sides}
+        fitted = Calibrator(pooled.method, pooled.values, sides)
+        train = self._train(without)
+        for column in recipe.columns:
+            assert self.segments is not None
+            p = fitted.probability(
+                self.raw[train],
+                None if self.enforced is None else self.enforced[train],
+                self.segments[train],
+            )
+            found = fit_offsets(
+                self.segments[column][train], self.y[train], p, self.weight[train], self.one
+            )
+            fitted = replace(fitted, offsets=(*fitted.offsets, found))
+        return fitted
+
+    def _curve(self, method: Method, side: str | None, without: int | None) -> Curve:
+        key = (method, side, without)
+        if key not in self._curves:
+            train = self._train(without) & (True if side is None else self.side(side))
+            rows = self.raw[train], self.y[train], self.weight[train]
+            known = train.any()  # a side may stand in one block alone
+            self._curves[key] = fit_curve(method, *rows, one=self.one) if known else Curve("none")
+        return self._curves[key]
+
+    def _train(self, without: int | None) -> Bools:
+        return np.full(len(self.raw), True) if without is None else self.block != without
+
+
+def _best(rows: _Rows) -> _Recipe:
+    """Try one change after the other, the simplest first; keep those that prove themselves."""
+    best = _Recipe("shift")
+    for method in _methods(rows.weight)[1:]:
+        errors = _SLOPE if method == "platt" else _FREER
+        best = rows.better(best, replace(best, method=method), errors)
+    for side in (_ALLOWED, _ENFORCED) if rows.enforced is not None else ():
+        if _enough(rows.y[rows.side(side)]):
+            for method in _methods(rows.weight[rows.side(side)]):
+                best = rows.better(best, best.on_side(side, method), _FREER)
+    for column in () if rows.segments is None else rows.segments.columns:
+        best = rows.better(best, replace(best, columns=(*best.columns, str(column))), _FREER)
     return best
 
 
-def _losses(p: Floats, y: Floats) -> Floats:
-    return -(y * np.log(p) + (1 - y) * np.log1p(-p))
+def _methods(weight: Floats) -> tuple[Method, ...]:
+    """Give the methods that so many rows may be fitted with; weighed rows count for fewer."""
+    worth = weight.sum() ** 2 / (weight @ weight)
+    return METHODS[1:] if worth >= _MIN_STEPS else _SMOOTH
 
 
-def _fit(method: Method, raw: Floats, y: Floats, weight: Floats) -> Calibrator:
-    if method == "isotonic":
-        return Calibrator(method, _isotonic(raw, y, weight))
-    columns = (
-        np.column_stack([raw, np.ones_like(raw)])
-        if method == "platt"
-        else np.column_stack([-np.logaddexp(0, -raw), np.logaddexp(0, raw), np.ones_like(raw)])
-    )
-    start = np.array([1.0, 0.0]) if method == "platt" else np.array([1.0, 1.0, 0.0])
-    scale = weight.sum()
-
-    def loss(v: Floats) -> tuple[float, Floats]:
-        p = expit(columns @ v)
-        slope = columns.T @ (weight * (p - y)) / scale
-        ridge = 1e-4 * (v - start)  # keeps separable data finite
-        return log_loss(y, p, weight) + float(ridge @ (v - start)) / 2, slope + ridge
-
-    bounds = [(1e-3, None)] * (len(start) - 1) + [(None, None)]
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds)
-    return Calibrator(method, tuple(float(x) for x in found.x))
-
-
-def _isotonic(raw: Floats, y: Floats, weight: Floats) -> tuple[float, ...]:
-    """Knots at the means of the isotonic steps, so that a ranking keeps its order within them."""
-    steps = IsotonicRegression(out_of_bounds="clip").fit_transform(raw, y, sample_weight=weight)
-    _, group = np.unique(steps, return_inverse=True)
-    total = np.bincount(group, weight)
-    x = np.bincount(group, weight * raw) / total
-    prior = weight.sum() / len(weight)  # one review's weight, half an error: no step says 0 or 1
-    rate = (np.bincount(group, weight * y) + prior / 2) / (total + prior)
-    p = IsotonicRegression().fit_transform(x, rate, sample_weight=total)
-    return (*(float(v) for v in x), *(float(v) for v in p))
+def _enough(y: Floats) -> bool:
+    return float(min(y.sum(), (1 - y).sum())) >= _MIN_ERRORS

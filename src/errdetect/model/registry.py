@@ -103,18 +103,29 @@ class Registry:
         Raises
         ------
         ModelError
-            Where nothing was registered yet.
+            Where nothing was registered yet, or the model's files are damaged.
         """
-        do = "Run `errdetect train` with this config first."
+        found = self.find()
+        if found is None:
+            got = f"none named '{self.name}' in '{self.folder}'"
+            do = "Run `errdetect train` with this config first."
+            raise ModelError(sentence("The registry", "hold a trained model", got, do))
+        return found
+
+    def find(self) -> tuple[Bundle, str] | None:
+        """Return what `load` does, or None where nothing was registered yet.
+
+        Raises
+        ------
+        ModelError
+            Where the model's files are damaged.
+        """
         if not (self.folder / "mlflow.db").is_file():
-            raise ModelError(
-                sentence("The registry", "hold a trained model", f"none in '{self.folder}'", do)
-            )
+            return None
         with _mlflow(self._uri) as (mlflow, client):
             versions = client.search_model_versions(f"name='{self.name}'")
             if not versions:
-                got = f"none named '{self.name}' in '{self.folder}'"
-                raise ModelError(sentence("The registry", "hold a trained model", got, do))
+                return None
             aliases = client.get_registered_model(self.name).aliases
             newest = max(int(v.version) for v in versions)
             version = str(aliases.get(CHAMPION, newest))

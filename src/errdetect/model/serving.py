@@ -45,8 +45,9 @@ class ServedModel:
         meaning = {**dict.fromkeys(ALLOW_ACTIONS, "allow"), **self.bundle.about.get("actions", {})}
         allowed = [name.strip().lower() for name, means in meaning.items() if means == "allow"]
         enforced = ~decisions["action"].astype("str").str.strip().str.lower().isin(allowed)
-        X = self.bundle.detector.features(decisions.assign(enforced=enforced))
-        return pd.DataFrame({"p_error": self.bundle.probability(X)}, index=decisions.index)
+        decided = decisions.assign(enforced=enforced)
+        p = self.bundle.probability(self.bundle.detector.features(decided), decided)
+        return pd.DataFrame({"p_error": p}, index=decisions.index)
 
 
 def _load_pyfunc(path: str) -> ServedModel:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,14 +16,19 @@ from errdetect.model.calibration import Calibrator, choose_calibrator
 from errdetect.model.detector import Counted, Detector, Examples, Prepared, count_once, prepare
 from errdetect.model.evaluation import evaluate
 from errdetect.model.gate import Verdict, judge
+from errdetect.model.held_out import HeldOut
+from errdetect.model.reliability import reliability, reliability_by
 from errdetect.model.splits import FIT, TEST, TUNE, temporal_parts
-from errdetect.model.tuning import Objective, Tuned, tune
+from errdetect.model.trees import DEFAULT_PARAMS
+from errdetect.model.tuning import Objective, Tuned, is_luck, tune
 
-__all__ = ["MIN_LABELS", "Trained", "train_detector"]
+__all__ = ["MIN_LABELS", "SEGMENTS", "Trained", "train_detector"]
 
 Floats = npt.NDArray[np.float64]
 
 MIN_LABELS = 50
+#: Columns by which calibration is checked and, where it proves itself, corrected.
+SEGMENTS = ("policy_id", "market", "language", "category", "moderator")
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,11 @@ class Trained:
         Labelled decisions and errors per part.
     notes
         What the reader must know, in plain words.
+    reliability, reliability_by
+        Said and seen probability on the latest labelled decisions: along the ranking, and in every
+        segment.
+    held_out
+        The latest labelled decisions, and what the evaluated model said of them.
     """
 
     detector: Detector
@@ -56,6 +66,9 @@ class Trained:
     verdict: Verdict
     counts: Mapping[str, int]
     notes: tuple[str, ...]
+    reliability: pd.DataFrame
+    reliability_by: pd.DataFrame
+    held_out: HeldOut
 
 
 def train_detector(
@@ -130,7 +143,7 @@ def train_detector(
         progress(f"learning from {len(fit)} decisions, tuning on the {len(held)} after them")
         first, later = first_.result()
         tuned = tune(first, later, trials=trials, seconds=seconds, storage=storage, **aim)
-        blend = choose_blend(first, later, tuned.params, **aim)
+        tuned, blend = _settle(first, later, tuned, **aim)
 
         progress(f"evaluating on the latest {len(test)} decisions")
         second, judged = second_.result()
@@ -141,12 +154,13 @@ def train_detector(
         progress(f"refitting on all {len(examples)} decisions")
         final, _ = final_.result()
     detector = final.detector(fit_blend(final, blend, tuned.params, threads=threads, **again))
-    calibrator = choose_calibrator(blend.raw, held.error, _measured(held))
+    calibrator = choose_calibrator(blend.raw, held.error, _measured(held), **_sides(held.decisions))
+    p_test = calibrator.probability(raw_test, **_sides(test.decisions))
     rankings = {"margin": margin_ranking(test.decisions)}
     rankings["segment rate"] = second.segment.rate(test.decisions)
     evaluation = evaluate(
         test.error,
-        calibrator.probability(raw_test),
+        p_test,
         rankings,
         _measured(test),
         budgets=budgets,
@@ -162,14 +176,29 @@ def train_detector(
               for what, n in (("decisions", len(e)), ("errors", e.error.sum()))}  # fmt: skip
     return Trained(
         detector,
-        choose_calibrator(raw, y, weight),
+        choose_calibrator(raw, y, weight, **_sides(pd.concat([held.decisions, test.decisions]))),
         tuned,
         blend,
         evaluation,
         verdict,
         counts,
         (*_notes(test, final.encoding.left_out), *blend.notes),
+        reliability(test.error, p_test, _measured(test)),
+        reliability_by(test.error, p_test, _measured(test), _sides(test.decisions)["segments"]),
+        HeldOut(test, p_test, _measured(test)),
     )
+
+
+def _settle(first: Prepared, later: Prepared, tuned: Tuned, **aim: Any) -> tuple[Tuned, Blend]:
+    """Keep tuned settings only where the whole average gains by them, not one member alone."""
+    usual = choose_blend(first, later, DEFAULT_PARAMS, **aim)
+    if tuned.params == DEFAULT_PARAMS:
+        return tuned, usual
+    blend = choose_blend(first, later, tuned.params, **aim)
+    how = {name: aim[name] for name in ("objective", "budget", "seed")}
+    if is_luck(later.examples.error, aim["weight"], blend.raw, usual.raw, **how):
+        return replace(tuned, params=DEFAULT_PARAMS), usual
+    return tuned, blend
 
 
 def _ready(
@@ -196,6 +225,12 @@ def _check(examples: Examples) -> None:
         what = "none is an error" if errors == 0 else "all are errors"
         do = "Check data.actions and the reviews' verdicts, or review more decisions."
         raise DataError(sentence("The labels", "hold both errors and correct decisions", what, do))
+
+
+def _sides(decisions: pd.DataFrame) -> dict[str, Any]:
+    """Return what calibration may tell decisions apart by."""
+    known = [c for c in SEGMENTS if c in decisions]
+    return {"enforced": decisions["enforced"].to_numpy(bool), "segments": decisions[known]}
 
 
 def _measured(examples: Examples) -> Floats:

@@ -45,7 +45,7 @@ class Case:
     p_error, bar
         Its chance of error, and the same in percent; None and 0 where unknown.
     error_kind
-        The kind of error it would be.
+        The kind of error it would be, with the policy that fits better where one is suggested.
     harm
         Its expected harm.
     explore
@@ -76,8 +76,8 @@ def cases(frame: pd.DataFrame | None, pages: Mapping[str, PolicyPage]) -> tuple[
     Parameters
     ----------
     frame
-        Columns of the contract's queue; `action`, `market`, `language`, `reasons` and `text`
-        may be absent; or None.
+        Columns of the contract's queue; `action`, `market`, `language`, `reasons`, `text` and
+        `suggested_policy_id` may be absent; or None.
     pages
         policy_id -> its part of the page.
 
@@ -119,12 +119,21 @@ def _case(row: Mapping[str, Any], pages: Mapping[str, PolicyPage]) -> Case:
         facts=tuple(clean(f, 40) for f in facts if f is not None and not pd.isna(f)),
         p_error=chance,
         bar=place(chance or 0.0, 1.0),
-        error_kind=ERROR_KIND_WORDS.get(kind, kind),
+        error_kind=ERROR_KIND_WORDS.get(kind, kind)
+        + _fitting(row.get("suggested_policy_id"), pages),
         harm="not given" if harm is None else f"{harm:,.2f}",
         explore=row["arm"] == "explore",
         reasons=_reasons(row.get("reasons")),
         text=None if text is None or pd.isna(text) else clean(text, 280),
     )
+
+
+def _fitting(policy_id: Any, pages: Mapping[str, PolicyPage]) -> str:
+    """Name the policy that fits better, if one is suggested."""
+    if policy_id is None or pd.isna(policy_id):
+        return ""
+    page = pages.get(str(policy_id))
+    return f": {page.name if page else clean(policy_id)} fits better"
 
 
 def _reasons(found: Any) -> tuple[Reason, ...]:

@@ -19,6 +19,8 @@ from errdetect.policy.drivers import driver_rows, drivers, policy_pages
 from errdetect.policy.figures import read_said
 from errdetect.policy.frames import records
 from errdetect.policy.ranking import ranking
+from errdetect.policy.ranking_groups import ranked_groups
+from errdetect.policy.reliability import reliability
 from errdetect.policy.summary import summary, whole_figures
 from errdetect.policy.trend import trends
 from errdetect.policy.where import SHOWN, blocks
@@ -74,6 +76,13 @@ class ReportContent:
         together) with `value`, `low` and `high`.
     evaluated_on
         One sentence: which decisions the evaluation was measured on.
+    reliability, reliability_by
+        Said and seen chance of error on those decisions: `said`, `seen`, `low`, `high`, `n`; and the
+        same by segment, with `column`, `value` and `differs` (beyond chance).
+    segments
+        How the ranking does by group: `segment` (a column; `all` for the whole; `reviewers` for
+        whether they agreed), `level`, `value`, `low`, `high` (share of the pairs of one wrong and
+        one right decision in which the wrong one stands first), `n`, `n_errors`, `suppressed`.
     trend
         `period_start`, `measure`, `estimate`, `low`, `high`, `suppressed`.
     label_states
@@ -102,6 +111,9 @@ class ReportContent:
     n_queued: int | None = None
     evaluation: pd.DataFrame | None = None
     evaluated_on: str = ""
+    reliability: pd.DataFrame | None = None
+    reliability_by: pd.DataFrame | None = None
+    segments: pd.DataFrame | None = None
     trend: pd.DataFrame | None = None
     label_states: Mapping[str, int] = field(default_factory=dict)
     notes: Sequence[str] = ()
@@ -154,7 +166,7 @@ def report_tables(content: ReportContent) -> dict[str, pd.DataFrame]:
     dict
         Name -> table, of those that the content has: `estimates` (the whole and every block,
         the columns split by first; suppressed figures are missing), `drivers`, `queue_head`,
-        `evaluation`, `trend`. A table that the content lacks is absent, not empty.
+        `evaluation`, `segments`, `trend`. A table that the content lacks is absent, not empty.
 
     Examples
     --------
@@ -166,6 +178,9 @@ def report_tables(content: ReportContent) -> dict[str, pd.DataFrame]:
         "drivers": content.drivers,
         "queue_head": content.queue_head,
         "evaluation": content.evaluation,
+        "reliability": content.reliability,
+        "reliability_by": content.reliability_by,
+        "segments": content.segments,
         "trend": content.trend,
     }
     return {name: t.reset_index(drop=True) for name, t in tables.items() if t is not None}
@@ -212,6 +227,8 @@ def _view(content: ReportContent, most_groups: int, most_pages: int) -> dict[str
         "cases": cases(content.queue_head, by_key),
         "shown_cases": SHOWN_CASES,
         "ranking": ranking(content.evaluation),
+        "reliability": reliability(content.reliability, content.reliability_by),
+        "ranked_groups": ranked_groups(content.segments, names),
         "trends": trends(content.trend),
         "sources": [
             words.counted(n, said.one, said.many)

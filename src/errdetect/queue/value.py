@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from errdetect.data.policies import Policy
-from errdetect.schemas import MISSED_VIOLATION, WRONGFUL_ACTION
+from errdetect.schemas import MISSED_VIOLATION, WRONG_LABEL, WRONGFUL_ACTION
 
 __all__ = ["Exposure", "error_kinds", "expected_harm"]
 
@@ -16,15 +16,26 @@ Floats = npt.NDArray[np.float64]
 Exposure = Literal["none", "log", "linear"]
 
 
-def error_kinds(enforced: pd.Series) -> pd.Series:
+def error_kinds(enforced: pd.Series, suggested_policy_id: pd.Series | None = None) -> pd.Series:
     """Return the kind of error each decision would be, shape (n,).
+
+    Parameters
+    ----------
+    enforced
+        Shape (n,), bool.
+    suggested_policy_id
+        Shape (n,), given where the label rather than the action looks wrong; missing elsewhere.
 
     Examples
     --------
     >>> error_kinds(pd.Series([True, False])).tolist()
     ['wrongful_action', 'missed_violation']
+    >>> error_kinds(pd.Series([True, True]), pd.Series(["spam", None])).tolist()
+    ['wrong_label', 'wrongful_action']
     """
     kinds = np.where(enforced.to_numpy(bool), WRONGFUL_ACTION, MISSED_VIOLATION)
+    if suggested_policy_id is not None:
+        kinds = np.where(suggested_policy_id.notna().to_numpy(bool), WRONG_LABEL, kinds)
     return pd.Series(kinds, index=enforced.index, dtype="str")
 
 
@@ -33,6 +44,7 @@ def expected_harm(
     p_error: Floats,
     policies: Mapping[str, Policy],
     exposure: Exposure = "log",
+    p_wrong_label: Floats | None = None,
 ) -> Floats:
     """Return P(error) x harm of that kind of error under the policy x weight of the exposure.
 
@@ -47,6 +59,9 @@ def expected_harm(
     exposure
         `none` ignores exposure, `log` weighs by 1 + ln(1 + exposure), `linear` by exposure itself.
         An unknown exposure weighs 1.
+    p_wrong_label
+        Shape (n,), the part of P(error) that is a wrong label, which harms in its own way; where
+        it is unknown (NaN) or not given, the action is what would be wrong.
 
     Returns
     -------
@@ -60,13 +75,22 @@ def expected_harm(
     >>> expected_harm(frame, np.array([0.5, 0.5]), catalogue).tolist()
     [1.5, 0.5]
     """
-    kinds = error_kinds(decisions["enforced"])
-    pairs = pd.MultiIndex.from_arrays([decisions["policy_id"], kinds])
-    codes, uniques = pd.factorize(pairs)
+    weight = _exposure_weight(decisions, exposure)
+    action = _harms(decisions["policy_id"], error_kinds(decisions["enforced"]), policies)
+    if p_wrong_label is None:
+        return p_error * action * weight
+    label = np.where(np.isfinite(p_wrong_label), p_wrong_label, 0.0)
+    relabel = pd.Series(WRONG_LABEL, index=decisions.index, dtype="str")
+    harm = _harms(decisions["policy_id"], relabel, policies)
+    return ((p_error - label) * action + label * harm) * weight
+
+
+def _harms(policy_id: pd.Series, kinds: pd.Series, policies: Mapping[str, Policy]) -> Floats:
+    codes, uniques = pd.factorize(pd.MultiIndex.from_arrays([policy_id, kinds]))
     harm = np.array(
         [policies[p].harm(k) if p in policies else 1.0 for p, k in uniques], dtype=np.float64
     )
-    return p_error * harm[codes] * _exposure_weight(decisions, exposure)
+    return harm[codes]
 
 
 def _exposure_weight(decisions: pd.DataFrame, exposure: Exposure) -> Floats:

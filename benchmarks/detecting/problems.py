@@ -1,0 +1,131 @@
+"""The sets, split by time into what a method may learn from and what it is measured on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from errdetect.data.simulate import simulate, write_marketplace
+
+__all__ = ["VARIANTS", "Problem", "Source", "find_folders", "load_problem", "simulated", "variants"]
+
+#: Kinds of reviews: file names without the ending.
+VARIANTS = ("reviews", "reviews_partial")
+LEARN = 0.8
+ALLOW = ("approve", "allow", "keep")
+SIMULATED = (60_000, 120)  # decisions and days, as in docs/simulator.md
+
+
+@dataclass(frozen=True)
+class Source:
+    """One set with one kind of reviews; `rows` takes so many decisions, evenly over time."""
+
+    name: str
+    folder: Path
+    variant: str
+    rows: int | None = None
+
+    @property
+    def is_simulated(self) -> bool:
+        return self.name.startswith("simulator")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """
+    Parameters
+    ----------
+    learn, test
+        The first 80 % and the last 20 % of the decisions, by time, with `enforced`.
+    reviews
+        Of decisions in `learn` only.
+    error
+        Majority of the reviews of each decision in `learn`: 1 wrong, 0 right, NaN unknown.
+    truth
+        Truth of `learn`, for the ceiling only: decision_id, is_error and, if known, error_kind and
+        correct_policy_id.
+    y
+        Truth of `test`.
+    policies
+        A catalogue, if the set has one.
+    """
+
+    learn: pd.DataFrame
+    test: pd.DataFrame
+    reviews: pd.DataFrame
+    error: np.ndarray
+    truth: pd.DataFrame
+    y: np.ndarray
+    policies: Path | None
+
+    @property
+    def all_reviewed(self) -> bool:
+        """Whether people judged (nearly) every decision."""
+        return bool(np.isfinite(self.error).mean() > 0.98)
+
+    @property
+    def reviews_are_truth(self) -> bool:
+        """Whether learning from the truth would be learning from these reviews."""
+        once = self.reviews["decision_id"].is_unique and np.isfinite(self.error).all()
+        return bool(once and (self.error == self.truth["is_error"].to_numpy(float)).all())
+
+
+def find_folders(data: Path) -> list[Path]:
+    """Return the folders that hold a set, by name."""
+    needed = ("decisions.parquet", "reviews.parquet", "truth.parquet")
+    folders = sorted(data.iterdir()) if data.is_dir() else []
+    return [f for f in folders if all((f / name).is_file() for name in needed)]
+
+
+def variants(folder: Path) -> list[str]:
+    return [v for v in VARIANTS if (folder / f"{v}.parquet").is_file()]
+
+
+def simulated(seed: int, place: Path, rows: int | None) -> Path:
+    """Write one marketplace into a folder of its own."""
+    n, days = SIMULATED
+    folder = place / f"simulator_{seed}"
+    write_marketplace(simulate(rows or n, days, seed), folder)
+    return folder
+
+
+def load_problem(source: Source) -> Problem:
+    decisions = pd.read_parquet(source.folder / "decisions.parquet").sort_values(
+        ["decided_at", "decision_id"], kind="stable", ignore_index=True
+    )
+    if source.rows is not None and source.rows < len(decisions):
+        at = np.linspace(0, len(decisions) - 1, source.rows).astype(int)
+        decisions = decisions.iloc[at].reset_index(drop=True)
+    decisions = decisions.assign(enforced=~decisions["action"].isin(ALLOW))
+    truth = pd.read_parquet(source.folder / "truth.parquet").set_index("decision_id")
+    truth = truth.loc[decisions["decision_id"]].reset_index()
+    cut = round(LEARN * len(decisions))
+    learn, test = decisions[:cut], decisions[cut:].reset_index(drop=True)
+    reviews = pd.read_parquet(source.folder / f"{source.variant}.parquet")
+    reviews = reviews[reviews["decision_id"].isin(learn["decision_id"])].reset_index(drop=True)
+    policies = source.folder / "policies.yaml"
+    return Problem(
+        learn,
+        test,
+        reviews,
+        majority(learn["decision_id"], reviews),
+        truth[:cut],
+        truth["is_error"].to_numpy(float)[cut:],
+        policies if policies.is_file() else None,
+    )
+
+
+def majority(ids: Sequence[str] | pd.Series, reviews: pd.DataFrame) -> np.ndarray:
+    """Return 1, 0 or NaN for each decision: what most of its reviews say.
+
+    Golden reviews do not count, an adjudication stands, and a tie is unknown.
+    """
+    counted = reviews[reviews["source"] != "golden"]
+    final = counted["source"] == "adjudication"
+    settled = counted["decision_id"].isin(counted.loc[final, "decision_id"])
+    counted = counted[final | ~settled]
+    wrong = (counted["verdict"] != "upheld").groupby(counted["decision_id"]).mean()
+    share = pd.Series(ids).map(wrong).to_numpy(float, na_value=np.nan)
+    return np.where((share == 0.5) | np.isnan(share), np.nan, (share > 0.5).astype(float))

@@ -1,0 +1,326 @@
+"""Histories as they were known when a decision was taken: how often, how strict, how often wrong.
+
+For each account, policy, account under a policy, market under a policy and moderator's version.
+Only what lies strictly before a decision's `decided_at` counts for it: other decisions from when
+they were decided, verdicts from when they were given. So training and scoring see the same.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from errdetect.features.asof import (
+    DAY,
+    UNIT,
+    Clock,
+    Steps,
+    Tally,
+    by_group,
+    micros,
+    place_reviews,
+    verdict_steps,
+)
+from errdetect.features.groups import Groups, Levels
+from errdetect.schemas import APPEAL, AUDIT, RE_REVIEW, REPORT
+
+__all__ = ["HISTORY", "HISTORY_KEYS", "WINDOWS", "History", "history_features"]
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+#: What every column of this module begins with.
+HISTORY = "history_"
+#: Days that the histories look back.
+WINDOWS = (7, 30, 90)
+#: Whose history is told, and by which columns they are known.
+HISTORY_KEYS: Mapping[str, tuple[str, ...]] = {
+    "account": ("account_id",),
+    "policy": ("policy_id",),
+    "account_policy": ("account_id", "policy_id"),
+    "market_policy": ("market", "policy_id"),
+    "moderator": ("moderator", "moderator_version"),
+}
+
+_DRAWN, _COMPLAINTS = (AUDIT, RE_REVIEW), (APPEAL, REPORT)
+_PRIOR = 5.0  # a rate leans towards everyone's as if so many more had shown that
+_LONGEST = WINDOWS[-1]
+#: What 1 is in the pairs of `_counts`: enforced decisions and shares of verdicts by turns.
+_SCALE = np.array([1, UNIT] * len(WINDOWS) + [UNIT], dtype=np.float64)
+_CHUNK = 16_384  # rows at a time, so that what they need stays in the processor's cache
+
+
+def history_features(
+    targets: pd.DataFrame, log: pd.DataFrame, reviews: pd.DataFrame | None
+) -> pd.DataFrame:
+    """Tell the histories behind decisions as they were known when each was taken.
+
+    Parameters
+    ----------
+    targets
+        Shape (n, any), decisions with `decided_at`.
+    log
+        Shape (m, any), all decisions known, which may hold the targets; with `decision_id`
+        (unique), `decided_at`, `enforced`, and those of account_id, policy_id, market, moderator,
+        moderator_version that there are.
+    reviews
+        With the contract's columns; None for none.
+
+    Returns
+    -------
+    pandas.DataFrame
+        float64, shape (n, columns), in the targets' order and with their index. For each key KEY
+        of `HISTORY_KEYS` whose columns the log has, with two groups or more, and each window W of
+        `WINDOWS`: `history_KEY_decisions_Wd`; `history_KEY_enforced_rate_Wd`;
+        `history_KEY_reviewed_Wd`, decisions with a verdict by the audit or a re-review (an
+        adjudication settles it) whose newest word is at most W days old;
+        `history_KEY_error_rate_Wd` among these. For the longest window also
+        `history_KEY_errors_90d`, and the same from appeals and reports, which are no fair sample,
+        apart: `history_KEY_complaints_90d`, `history_KEY_complaint_error_rate_90d`. Rates lean
+        towards those of all decisions in the same window, as known then, by five decisions' weight;
+        NaN where nothing counts. Then `history_moderator_version_days` since the moderator's
+        version was first seen, NaN for the first version seen; and `history_policy_change_days`
+        since a moderator last changed its version under the policy, NaN before any did.
+
+    Examples
+    --------
+    >>> log = pd.DataFrame({
+    ...     "decision_id": ["d1", "d2", "d3"], "account_id": ["a", "b", "a"],
+    ...     "decided_at": pd.to_datetime(["2026-01-01", "2026-01-02", "2026-01-05"], utc=True),
+    ...     "enforced": True})
+    >>> reviews = pd.DataFrame({
+    ...     "review_id": ["r1"], "decision_id": ["d1"], "source": ["audit"],
+    ...     "reviewed_at": pd.to_datetime(["2026-01-03"], utc=True), "verdict": ["overturned"]})
+    >>> told = history_features(log, log, reviews)
+    >>> told[["history_account_decisions_7d", "history_account_errors_90d"]].values.tolist()
+    [[0.0, 0.0], [0.0, 0.0], [1.0, 1.0]]
+    """
+    return History(log, reviews).columns(targets)
+
+
+@dataclass(frozen=True)
+class _Tallies:
+    """One key's events: decisions; verdicts and complaints by when they start and end."""
+
+    groups: Groups
+    decisions: Tally
+    starts: Tally
+    ends: Mapping[int, Tally]
+    complaints: Tally
+    complaints_end: Tally
+
+
+class History:
+    """A log and its reviews, sorted once, to tell the histories behind any decisions.
+
+    Parameters
+    ----------
+    log, reviews
+        As for `history_features`.
+    """
+
+    def __init__(self, log: pd.DataFrame, reviews: pd.DataFrame | None) -> None:
+        at = micros(log["decided_at"])
+        placed = place_reviews(log, reviews)
+        drawn, complaints = (verdict_steps(placed, names) for names in (_DRAWN, _COMPLAINTS))
+        ends = {w: np.minimum(drawn.start + w * DAY, drawn.end) for w in WINDOWS}
+        complaints_end = np.minimum(complaints.start + _LONGEST * DAY, complaints.end)
+        self._clock = Clock(at)
+        self._drawn_clock = Clock(drawn.start, *ends.values())
+        self._complaint_clock = Clock(complaints.start, complaints_end)
+        self._levels = Levels(log, sorted({name for key in HISTORY_KEYS.values() for name in key}))
+        tick = self._clock.ticks(at)
+        enforced = log["enforced"].to_numpy(bool).astype(np.int64)[:, None]
+        by_time = np.argsort(tick, kind="stable")
+        tick, enforced = tick[by_time], enforced[by_time]
+
+        start, end = self._drawn_clock.ticks(drawn.start), {}
+        for w in WINDOWS:
+            end[w] = self._drawn_clock.ticks(ends[w])
+        upset, settled = map(self._complaint_clock.ticks, (complaints.start, complaints_end))
+
+        def tallies(groups: Groups) -> _Tallies:
+            return _Tallies(
+                groups,
+                Tally(groups.codes[by_time], tick, enforced, len(self._clock)),
+                _verdicts(groups, drawn, start, self._drawn_clock),
+                {w: _verdicts(groups, drawn, end[w], self._drawn_clock) for w in WINDOWS},
+                _verdicts(groups, complaints, upset, self._complaint_clock),
+                _verdicts(groups, complaints, settled, self._complaint_clock),
+            )
+
+        self._whole = tallies(Groups(self._levels, []))
+        self._keys = {key: tallies(groups) for key, groups in _key_groups(self._levels)}
+        self._changes = _Changes(self._levels, at)
+
+    def columns(self, targets: pd.DataFrame) -> pd.DataFrame:
+        """Tell the histories behind decisions; see `history_features`.
+
+        Parameters
+        ----------
+        targets
+            Shape (n, any).
+
+        Returns
+        -------
+        pandas.DataFrame
+            float64, shape (n, columns).
+        """
+        at = micros(targets["decided_at"])
+        codes = self._levels.of(targets)
+        by_time = np.argsort(at, kind="stable")
+        moments = self._moments(at[by_time])
+        overall = self._overall(moments)
+        names = [f"{HISTORY}{key}_{name}" for key in self._keys for name in _names()]
+        changes = self._changes.days(codes, at)
+        out = np.empty((len(at), len(names) + len(changes)))
+        width = len(_names())
+        for i, tallies in enumerate(self._keys.values()):
+            group = tallies.groups.of(codes)[by_time]
+            order = by_group(group)  # neighbours in the log are looked up together
+            for start in range(0, len(order), _CHUNK):
+                rows = order[start : start + _CHUNK]
+                counts = _counts(tallies, group[rows], moments[rows])
+                block = _rates(counts, overall[rows], group[rows] < 0)
+                out[by_time[rows], i * width : (i + 1) * width] = block
+        for i, days in enumerate(changes.values(), start=len(names)):
+            out[:, i] = days
+        columns = pd.Index([*names, *changes], dtype="str")
+        return pd.DataFrame(out, index=targets.index, columns=columns, copy=False)
+
+    def _overall(self, moments: Ints) -> Floats:
+        """Return everyone's rates at each moment, shape (n, 7)."""
+        n = len(moments)
+        out = np.empty((n, 2 * len(WINDOWS) + 1))
+        for start in range(0, n, _CHUNK):
+            part = slice(start, start + _CHUNK)
+            now = moments[part]
+            counts = _counts(self._whole, np.zeros(len(now), np.int64), now)
+            with np.errstate(invalid="ignore", divide="ignore"):
+                out[part] = counts[:, 1::2] / _SCALE / counts[:, ::2]
+        return out
+
+    def _moments(self, at: Ints) -> Ints:
+        """Return the ticks that `_counts` asks for, shape (n, 6)."""
+        now = [clock.ticks(at) for clock in (self._clock, self._drawn_clock, self._complaint_clock)]
+        return np.column_stack([*now, *(self._clock.ticks(at - w * DAY) for w in WINDOWS)])
+
+
+def _key_groups(levels: Levels) -> Iterator[tuple[str, Groups]]:
+    """Group the log by every key whose columns it has, and that tells its decisions apart."""
+    for key, columns in HISTORY_KEYS.items():
+        names = [name for name in columns if name in levels.values]
+        if names != list(columns) and names != ["moderator_version"]:
+            continue
+        groups = Groups(levels, names)
+        if len(groups) > 1:
+            yield key, groups
+
+
+def _verdicts(groups: Groups, steps: Steps, tick: Ints, clock: Clock) -> Tally:
+    """Tally the errors of verdicts by when these start or end."""
+    return Tally(groups.codes[steps.position], tick, steps.errors[:, None], len(clock))
+
+
+def _names() -> list[str]:
+    names = [
+        f"{what}_{w}d"
+        for w in WINDOWS
+        for what in ("decisions", "enforced_rate", "reviewed", "error_rate")
+    ]
+    last = f"{_LONGEST}d"
+    return [*names, f"complaints_{last}", f"complaint_error_rate_{last}", f"errors_{last}"]
+
+
+def _counts(tallies: _Tallies, group: Ints, moments: Ints) -> Ints:
+    """Return pairs of a count and what of it is enforced or wrong, shape (n, 14)."""
+    now, drawn, complained, *since = moments.T
+    decided = tallies.decisions.upto(group, now)
+    given = tallies.starts.upto(group, drawn)
+    pairs = []
+    for w, then in zip(WINDOWS, since, strict=True):
+        pairs.append(decided - tallies.decisions.upto(group, then))
+        pairs.append(given - tallies.ends[w].upto(group, drawn))
+    complaints = tallies.complaints.upto(group, complained)
+    pairs.append(complaints - tallies.complaints_end.upto(group, complained))
+    return np.hstack(pairs)
+
+
+def _rates(counts: Ints, overall: Floats, missing: npt.NDArray[np.bool_]) -> Floats:
+    """Turn pairs of counts into counts and rates, shape (n, 15), in the order of `_names`."""
+    out = np.empty((len(counts), counts.shape[1] + 1))
+    n, hits = counts[:, ::2], counts[:, 1::2] / _SCALE
+    out[:, :-1:2] = n
+    out[:, 1::2] = np.where(n > 0, (hits + _PRIOR * overall) / (n + _PRIOR), np.nan)
+    out[:, -1] = hits[:, 2 * len(WINDOWS) - 1]
+    out[missing] = np.nan
+    return out
+
+
+class _Changes:
+    """When moderators' versions were first seen, in all and under each policy."""
+
+    def __init__(self, levels: Levels, at: Ints) -> None:
+        self._version: Groups | None = None
+        self._policy: Groups | None = None
+        if "moderator_version" not in levels.values:
+            return
+        moderator = ["moderator"] if "moderator" in levels.values else []
+        self._version = Groups(levels, [*moderator, "moderator_version"])
+        everyone = np.zeros(len(at), np.int64)
+        whose = Groups(levels, moderator).codes if moderator else everyone
+        first, later = _first_seen(self._version.codes, whose, at, len(self._version))
+        # A version that nothing came before may be older than the log.
+        self._since = np.append(np.where(later, first, np.iinfo(np.int64).max), first[:0])
+        if "policy_id" not in levels.values:
+            return
+        self._policy = Groups(levels, ["policy_id"])
+        under = Groups(levels, ["policy_id", *moderator, "moderator_version"])
+        beside = Groups(levels, ["policy_id", *moderator]).codes
+        first, later = _first_seen(under.codes, beside, at, len(under))
+        policy = np.zeros(len(under), np.int64)
+        known = under.codes >= 0
+        policy[under.codes[known]] = self._policy.codes[known]
+        self._at = first[later]
+        self._clock = Clock(self._at)
+        self._tally = Tally(
+            policy[later],
+            self._clock.ticks(self._at),
+            np.empty((len(self._at), 0), np.int64),
+            len(self._clock),
+        )
+
+    def days(self, codes: Mapping[str, Ints], at: Ints) -> dict[str, Floats]:
+        """Return days since the changes, shape (n,) each."""
+        out = {}
+        if self._version is not None:
+            group = self._version.of(codes)
+            since = np.append(self._since, np.iinfo(np.int64).max)[group]
+            known = (group >= 0) & (since <= at)
+            out[f"{HISTORY}moderator_version_days"] = _days(at, since, known)
+        if self._policy is not None:
+            group = self._policy.of(codes)
+            row = self._tally.latest(group, self._clock.ticks(at + 1))
+            since = np.append(self._at, 0)[row]
+            out[f"{HISTORY}policy_change_days"] = _days(at, since, row >= 0)
+        return out
+
+
+def _first_seen(code: Ints, whose: Ints, at: Ints, n: int) -> tuple[Ints, npt.NDArray[np.bool_]]:
+    """Return when each of n codes was first seen, and whether its owner had another before."""
+    known = np.flatnonzero(code >= 0)
+    first = np.full(n, np.iinfo(np.int64).max)
+    np.minimum.at(first, code[known], at[known])
+    owner = np.zeros(n, np.int64)
+    owner[code[known]] = whose[known]
+    earliest = np.full(int(owner.max(initial=0)) + 1, np.iinfo(np.int64).max)
+    np.minimum.at(earliest, owner, first)
+    return first, first > earliest[owner]
+
+
+def _days(at: Ints, since: Ints, known: npt.NDArray[np.bool_]) -> Floats:
+    days = np.full(len(at), np.nan)
+    days[known] = (at[known] - since[known]) / DAY
+    return days

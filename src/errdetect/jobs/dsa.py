@@ -1,0 +1,123 @@
+"""The EU transparency report's rows on automated means, as a draft for a person to file."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from errdetect.config import Config
+from errdetect.data.statements import BY_PEOPLE
+from errdetect.data.writing import write_text
+from errdetect.errors import ConfigError, sentence
+from errdetect.estimate.dsa import OWN_INITIATIVE, TOTAL, count_measures, dsa_rows, scopes_of
+from errdetect.estimate.rates import estimate_rates
+
+__all__ = ["automated_only", "check_dsa", "draft_dsa", "write_dsa"]
+
+
+def automated_only(decisions: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Leave out the measures that people took, where the log says so, and say how many.
+
+    Parameters
+    ----------
+    decisions
+        Cleaned table; statements of reasons carry how they were decided as `moderator`.
+    """
+    if "moderator" not in decisions:
+        return decisions, ""
+    people = (decisions["moderator"] == BY_PEOPLE).to_numpy(dtype=bool, na_value=False)
+    if not people.any():
+        return decisions, ""
+    note = (
+        f"{int(people.sum()):,} decisions that people took are left out: they are not the machine's"
+    )
+    return decisions[~people], note
+
+
+def check_dsa(config: Config, file: Path | None, decisions: pd.DataFrame) -> None:
+    """Refuse, before any work is done, what would stop the draft at the end.
+
+    Raises
+    ------
+    ConfigError
+        Where the service has no name, the file is no CSV, or a column is absent.
+    """
+    if file is None:
+        return
+    faults = []
+    if config.dsa.service is None:
+        do = "Set it, e.g. --set dsa.service=Marketplace."
+        faults.append(sentence("dsa.service", "name the service for --dsa", "nothing", do))
+    if file.suffix.lower() != ".csv":
+        faults.append(sentence("--dsa", "name a .csv file", f"'{file}'", "Change the ending."))
+    if config.dsa.by not in decisions:
+        do = "Choose language or market, whichever the decisions have."
+        faults.append(sentence("dsa.by", "name a column of the decisions", config.dsa.by, do))
+    if faults:
+        raise ConfigError(faults)
+
+
+def draft_dsa(
+    config: Config,
+    decisions: pd.DataFrame,
+    reviews: pd.DataFrame,
+    how: dict[str, Any],
+    *,
+    start: datetime | None,
+    end: datetime | None,
+) -> pd.DataFrame:
+    """Estimate every scope of the template, and lay out its rows.
+
+    Parameters
+    ----------
+    config
+        From `load_config`.
+    decisions, reviews
+        The period's; decisions that people took count among the measures, nowhere else.
+    how
+        What `estimate_rates` takes beside the tables, with `p_error` as a Series by decision_id.
+    start, end
+        The reporting period; None takes the decisions' own.
+    """
+    by = config.dsa.by
+    scoped = decisions.assign(**{by: _scope_values(decisions[by], by)})
+    machine, _ = automated_only(scoped)
+    scopes = scopes_of(estimate_rates(machine, reviews, by=[by], **how), by)
+    counts = {TOTAL: count_measures(scoped)}
+    counts |= {s: count_measures(scoped[scoped[by] == s]) for s in scopes if s != TOTAL}
+    own = _own_initiative(config, scoped)
+    if own is not None and own.any():
+        part, _ = automated_only(scoped[own])
+        scopes[OWN_INITIATIVE] = estimate_rates(
+            part, reviews[reviews["decision_id"].isin(part["decision_id"])], **how
+        )
+        counts[OWN_INITIATIVE] = count_measures(scoped[own])
+    first = start or decisions["decided_at"].min()
+    last = (pd.Timestamp(end) - pd.Timedelta(days=1)) if end else decisions["decided_at"].max()
+    return dsa_rows(
+        scopes,
+        service=config.dsa.service or "",
+        period=f"{first:%Y-%m-%d}/{last:%Y-%m-%d}",
+        counts=counts,
+    )
+
+
+def write_dsa(rows: pd.DataFrame, file: Path) -> None:
+    """Write the rows as CSV in UTF-8, whole or not at all."""
+    write_text(file, rows.to_csv(index=False, lineterminator="\n"))
+
+
+def _scope_values(values: pd.Series, by: str) -> pd.Series:
+    """Shorten languages to ISO 639-1, so that de-AT and de-DE are one scope."""
+    text = values.astype("str")
+    if by == "market":
+        return text.str.upper()
+    return text.str.replace("_", "-").str.split("-").str[0].str.lower()
+
+
+def _own_initiative(config: Config, decisions: pd.DataFrame) -> "pd.Series[bool] | None":
+    for column, value in config.dsa.own_initiative.items():
+        if column in decisions:
+            return (decisions[column].astype("str") == value).fillna(False).astype(bool)
+    return None

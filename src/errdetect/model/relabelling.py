@@ -1,0 +1,369 @@
+"""The right label: enforcements whose action stands but whose policy looks wrong.
+
+What the content says of each policy (naive Bayes over hashed words, characters and columns, one
+policy against the rest) is held against how often reviewers corrected each policy into each other:
+P(right policy = k | content, decided j) is proportional to P(k | j) x evidence(k)^trust. Every row
+is weighed by a model that has not seen its content, in training and in scoring alike, so that no
+decision vouches for its own policy.
+
+Source: Rennie et al. 2003 (naive Bayes against the complement); Northcutt et al. 2021 (noisy labels
+as a transition between classes).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import sparse
+from scipy.optimize import minimize
+
+from errdetect.features.matrix import learn_encoding
+from errdetect.model.policy_tokens import Tokens, content_folds
+
+__all__ = [
+    "MIN_RELABELLED",
+    "Relabelling",
+    "count_relabelled",
+    "fit_relabelling",
+    "load_relabelling",
+]
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+#: Relabelled decisions with a known right policy, below which nothing is said of the right label.
+MIN_RELABELLED = 20
+_FOLDS = 3
+_MAX_POLICIES = 100  # the policies that most decisions fall under; others get no suggestion
+_MAX_REVIEWED, _MAX_UNREVIEWED = 30_000, 20_000  # the latest; more would not fit into memory
+_SMOOTHING = (0.01, 0.1, 1.0)
+_UNREVIEWED = (0.0, 0.3)  # how far an unreviewed decision may teach that its policy is right
+_PRIOR = 5.0  # corrections of a policy count as much as all policies' after so many reviews
+_MACHINE = ("policy_id", "action", "moderator", "moderator_version")
+
+
+@dataclass(frozen=True)
+class Relabelling:
+    """A fitted model of the right policy.
+
+    Parameters
+    ----------
+    policies
+        The K policies that it knows, sorted.
+    tokens
+        How a decision becomes evidence.
+    weight
+        Evidence for each policy against the rest, shape (folds, K, tokens.size).
+    log_prior
+        Log P(right policy | decided policy), shape (K, K).
+    trust, shift
+        How far evidence is believed, and what is added to the log-odds of every other policy.
+    n_relabelled
+        Relabelled decisions it learnt from.
+    """
+
+    policies: tuple[str, ...]
+    tokens: Tokens
+    weight: npt.NDArray[np.float32]
+    log_prior: Floats
+    trust: float
+    shift: float
+    n_relabelled: int
+
+    def posterior(self, decisions: pd.DataFrame) -> tuple[Floats, Ints]:
+        """Return P(right policy), shape (n, K), and each decision's policy as its number.
+
+        Rows whose policy is unknown here (number -1) are NaN.
+        """
+        own = _numbers(decisions["policy_id"], self.policies)
+        out = np.full((len(decisions), len(self.policies)), np.nan)
+        known = np.flatnonzero(own >= 0)
+        if len(known):
+            rows = decisions.iloc[known]
+            evidence = _evidence(self.tokens.matrix(rows), content_folds(rows, _FOLDS), self.weight)
+            out[known] = np.exp(
+                _log_posterior(evidence, own[known], self.log_prior, self.trust, self.shift)
+            )
+        return out, own
+
+    def predict(self, decisions: pd.DataFrame, p_error: Floats) -> pd.DataFrame:
+        """Say how likely each policy is wrong while the action stands, and which fits better.
+
+        Parameters
+        ----------
+        decisions
+            Shape (n, any), with `policy_id` and the bool `enforced`.
+        p_error
+            Shape (n,), calibrated P(any error): P(wrong label) never exceeds it.
+
+        Returns
+        -------
+        pandas.DataFrame
+            p_wrong_label (NaN where unknown: allowed decisions, policies it does not know),
+            likeliest_policy_id (the best other policy; missing where unknown) and
+            suggested_policy_id (the same, only where a wrong label is likelier than a wrong
+            action), indexed like `decisions`.
+        """
+        n = len(decisions)
+        wrong, best = np.full(n, np.nan), np.full(n, None, dtype=object)
+        rows = np.flatnonzero(decisions["enforced"].to_numpy(bool))
+        q, own = self.posterior(decisions.iloc[rows])
+        known = np.flatnonzero(own >= 0)
+        if len(known) and len(self.policies) > 1:
+            q, own, rows = q[known], own[known], rows[known]
+            wrong[rows] = _wrong_label(1 - q[np.arange(len(own)), own], p_error[rows])
+            q[np.arange(len(own)), own] = -1
+            best[rows] = np.array(self.policies, dtype=object)[q.argmax(axis=1)]
+        likeliest = pd.Series(best, index=decisions.index, dtype="str")
+        with np.errstate(invalid="ignore"):
+            suggested = likeliest.where(wrong > p_error - wrong)
+        return pd.DataFrame(
+            {
+                "p_wrong_label": wrong,
+                "likeliest_policy_id": likeliest,
+                "suggested_policy_id": suggested,
+            }
+        )
+
+    def usual(self, policy_id: "pd.Series[Any]") -> "pd.Series[Any]":
+        """Return the policy that each policy is most often corrected into, whatever the content.
+
+        Ties go to the first by name; a policy that is unknown here has none.
+        """
+        rows = self.log_prior.copy()
+        np.fill_diagonal(rows, -np.inf)
+        best = np.array([*(self.policies[k] for k in rows.argmax(axis=1)), None], dtype=object)
+        own = _numbers(policy_id, self.policies)
+        return pd.Series(best[own], index=policy_id.index, dtype="str")
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Return the fitted arrays, to be stored without pickle."""
+        return {"weight": self.weight, "log_prior": self.log_prior, "idf": self.tokens.idf}
+
+    def facts(self) -> dict[str, Any]:
+        """Return everything else, as JSON can hold it."""
+        return {
+            "policies": list(self.policies),
+            "categorical": list(self.tokens.categorical),
+            "edges": {name: list(edges) for name, edges in self.tokens.edges.items()},
+            "text": self.tokens.text,
+            "trust": self.trust,
+            "shift": self.shift,
+            "n_relabelled": self.n_relabelled,
+        }
+
+
+def load_relabelling(
+    facts: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]
+) -> Relabelling:
+    """Build the model back from `facts` and `arrays`."""
+    edges = {name: tuple(values) for name, values in facts["edges"].items()}
+    tokens = Tokens(tuple(facts["categorical"]), edges, facts["text"], arrays["idf"])
+    return Relabelling(
+        tuple(facts["policies"]),
+        tokens,
+        arrays["weight"],
+        arrays["log_prior"],
+        facts["trust"],
+        facts["shift"],
+        facts["n_relabelled"],
+    )
+
+
+def fit_relabelling(
+    decisions: pd.DataFrame,
+    right_policy: "pd.Series[Any]",
+    judged: npt.NDArray[np.bool_],
+    *,
+    leave_out: Sequence[str] = (),
+    text: bool = True,
+    min_relabelled: int = MIN_RELABELLED,
+) -> Relabelling | None:
+    """Learn which policy content falls under, and how policies are confused.
+
+    Parameters
+    ----------
+    decisions
+        n decisions in order of time, reviewed or not, with `policy_id` and the bool `enforced`.
+        Only enforced ones teach, of those with a right policy the latest 30,000.
+    right_policy
+        Shape (n,), from `right_policies`; missing where nobody said.
+    judged
+        Shape (n,), whether people judged the decision. Decisions nobody judged may teach that
+        their own policy is right, with less weight, if that helps to foretell reviewers' answers.
+    leave_out, text
+        As for `learn_encoding`.
+    min_relabelled
+        Relabelled decisions needed, at least 1.
+
+    Returns
+    -------
+    Relabelling or None
+        None where too few were relabelled.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({
+    ...     "policy_id": "scam", "enforced": True, "item_id": [str(i) for i in range(80)],
+    ...     "text": [f"win money {i}" if i % 4 else f"cheap pills {i}" for i in range(80)]})
+    >>> right = pd.Series(["scam" if i % 4 else "medicines" for i in range(80)])
+    >>> model = fit_relabelling(frame, right, np.ones(80, dtype=bool))
+    >>> new = frame.head(2).assign(text=["pills for you", "more money"])
+    >>> model.predict(new, np.array([0.5, 0.5]))["suggested_policy_id"].tolist()
+    ['medicines', nan]
+    """
+    own_name = decisions["policy_id"].astype("str")
+    taught = _taught(decisions, right_policy)
+    n_relabelled = count_relabelled(decisions, right_policy)
+    if n_relabelled < min_relabelled:
+        return None
+    free = np.flatnonzero(~judged & decisions["enforced"].to_numpy(bool))[-_MAX_UNREVIEWED:]
+    rows = np.concatenate([taught, free])
+    named = pd.concat([right_policy.iloc[taught], own_name.iloc[free]])
+    policies = _known_policies(own_name.iloc[rows], right_policy.iloc[taught])
+    right, own = _numbers(named, policies), _numbers(own_name.iloc[rows], policies)
+    usable = (right >= 0) & (own >= 0)
+    reviewed = (np.arange(len(rows)) < len(taught))[usable]
+    rows, right, own = rows[usable], right[usable], own[usable]
+    frame = decisions.iloc[rows]
+    encoding = learn_encoding(frame, leave_out=leave_out, text=text)
+    categorical = tuple(name for name in encoding.categorical if name not in _MACHINE)
+    tokens, X = Tokens.learn(frame, categorical, encoding.numeric, encoding.text)
+    prior = _log_prior(own[reviewed], right[reviewed], len(policies))
+    best = _choose(X, content_folds(frame, _FOLDS), own, right, reviewed, prior)
+    return Relabelling(policies, tokens, best[1], prior, *best[2:], n_relabelled)
+
+
+def count_relabelled(decisions: pd.DataFrame, right_policy: "pd.Series[Any]") -> int:
+    """Count the relabelled decisions that `fit_relabelling` would learn from.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"policy_id": ["scam"] * 3, "enforced": True})
+    >>> count_relabelled(frame, pd.Series(["scam", "spam", None], dtype="str"))
+    1
+    """
+    taught = _taught(decisions, right_policy)
+    own = decisions["policy_id"].astype("str").iloc[taught]
+    return int((right_policy.iloc[taught].to_numpy(object) != own.to_numpy(object)).sum())
+
+
+def _taught(decisions: pd.DataFrame, right_policy: "pd.Series[Any]") -> Ints:
+    """Return the rows of the latest enforcements whose right policy is known."""
+    known = right_policy.notna().to_numpy(bool) & decisions["enforced"].to_numpy(bool)
+    return np.flatnonzero(known)[-_MAX_REVIEWED:]
+
+
+def _choose(
+    X: sparse.csr_matrix,
+    fold: Ints,
+    own: Ints,
+    right: Ints,
+    reviewed: npt.NDArray[np.bool_],
+    prior: Floats,
+) -> tuple[float, npt.NDArray[np.float32], float, float]:
+    """Fit with each setting; keep what foretells reviewers' answers on unseen content best.
+
+    Returns the loss per review, the evidence's weights, trust and shift; ties go to the first.
+    """
+    best: tuple[float, npt.NDArray[np.float32], float, float] | None = None
+    for share in _UNREVIEWED:
+        weights = np.where(reviewed, 1.0, share)
+        for smoothing in _SMOOTHING:
+            found = _weights(X, right, weights, fold, len(prior), smoothing)
+            evidence = _evidence(X[reviewed], fold[reviewed], found)
+            loss, trust, shift = _believe(evidence, own[reviewed], right[reviewed], prior)
+            if best is None or loss < best[0]:
+                best = loss, found, trust, shift
+    assert best is not None
+    return best
+
+
+def _wrong_label(doubt: Floats, p_error: Floats) -> Floats:
+    """Split P(error) by P(another policy | action right) = `doubt`.
+
+    With w = P(wrong action): p_error = w + (1 - w) doubt, so P(wrong label) = (1 - w) doubt
+    = (1 - p_error) doubt / (1 - doubt), and never more than p_error.
+    """
+    odds = doubt / np.maximum(1 - doubt, 1e-12)
+    return np.minimum(p_error, (1 - p_error) * odds)
+
+
+def _known_policies(own: "pd.Series[Any]", right: "pd.Series[Any]") -> tuple[str, ...]:
+    """Return the policies that most decisions fall under; what reviewers named comes first."""
+    counts = own.value_counts().add(right.value_counts() * 1e6, fill_value=0)
+    kept = counts.sort_index().sort_values(ascending=False, kind="stable").head(_MAX_POLICIES)
+    return tuple(sorted(str(name) for name in kept.index))
+
+
+def _numbers(names: "pd.Series[Any]", policies: tuple[str, ...]) -> Ints:
+    return np.asarray(pd.Index(policies).get_indexer(pd.Index(names.astype("str"))), dtype=np.int64)
+
+
+def _weights(
+    X: sparse.csr_matrix, y: Ints, w: Floats, fold: Ints, k: int, smoothing: float
+) -> npt.NDArray[np.float32]:
+    """Fit naive Bayes, each policy against the rest, once without each fold."""
+    width = X.shape[1]
+    counts = np.stack([_sums(X[fold == f], y[fold == f], w[fold == f], k) for f in range(_FOLDS)])
+    out = np.zeros((_FOLDS, k, width), dtype=np.float32)
+    for f in range(_FOLDS):
+        inside = counts.sum(axis=0) - counts[f]
+        total = inside.sum(axis=0)
+        usual = (total + 1e-3) / (total + 1e-3).sum() * smoothing * width
+        rest = total - inside
+        share = (inside + usual) / (inside.sum(axis=1, keepdims=True) + smoothing * width)
+        others = (rest + usual) / (rest.sum(axis=1, keepdims=True) + smoothing * width)
+        out[f] = np.where(total > 0, np.log(share / others), 0.0)
+    return out
+
+
+def _sums(X: sparse.csr_matrix, y: Ints, w: Floats, k: int) -> Floats:
+    by = sparse.csr_matrix((w, (y, np.arange(len(y)))), shape=(k, len(y)))
+    return np.asarray((by @ X).toarray(), dtype=np.float64)
+
+
+def _evidence(X: sparse.csr_matrix, fold: Ints, weight: npt.NDArray[np.float32]) -> Floats:
+    """Weigh each row by the model that has not seen its content, shape (n, K)."""
+    out = np.zeros((X.shape[0], weight.shape[1]))
+    for f in range(len(weight)):
+        out[fold == f] = X[fold == f] @ weight[f].T.astype(np.float64)
+    return out
+
+
+def _log_posterior(
+    evidence: Floats, own: Ints, prior: Floats, trust: float, shift: float
+) -> Floats:
+    z = prior[own] + trust * evidence + shift
+    z[np.arange(len(own)), own] -= shift
+    z -= z.max(axis=1, keepdims=True)
+    return np.asarray(z - np.log(np.exp(z).sum(axis=1, keepdims=True)), dtype=np.float64)
+
+
+def _believe(evidence: Floats, own: Ints, right: Ints, prior: Floats) -> tuple[float, float, float]:
+    """Fit how far evidence is believed: the loss per row, trust and shift."""
+    rows = np.arange(len(own))
+
+    def loss(at: Floats) -> float:
+        said = _log_posterior(evidence, own, prior, float(np.exp(at[0])), float(at[1]))
+        return float(-said[rows, right].mean()) + 1e-4 * float(at[1] ** 2)
+
+    found = min(
+        (minimize(loss, [start, 0.0], method="Nelder-Mead") for start in (-2.0, 0.0)),
+        key=lambda result: float(result.fun),
+    )
+    return float(found.fun), float(np.exp(found.x[0])), float(found.x[1])
+
+
+def _log_prior(own: Ints, right: Ints, k: int) -> Floats:
+    """Log P(right | decided), each policy's corrections shrunk towards those of all policies."""
+    counts = np.zeros((k, k))
+    np.add.at(counts, (own, right), 1.0)
+    kept = float((np.trace(counts) + 0.5) / (counts.sum() + 1))
+    usual = np.full((k, k), (1 - kept) / max(k - 1, 1))
+    np.fill_diagonal(usual, kept)
+    share = (counts + _PRIOR * usual) / (counts.sum(axis=1, keepdims=True) + _PRIOR)
+    return np.asarray(np.log(share), dtype=np.float64)

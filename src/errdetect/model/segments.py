@@ -1,0 +1,211 @@
+"""Where the ranking works well or badly: the held-out evaluation, split by columns."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from errdetect.model.evaluation import recall_name
+from errdetect.model.metrics import average_precision, bootstrap, recall_at
+
+__all__ = [
+    "EVERYTHING",
+    "MIN_EACH",
+    "SEGMENT_COLUMNS",
+    "evaluate_segments",
+    "order_limits",
+    "ranks_above",
+]
+
+Floats = npt.NDArray[np.float64]
+
+#: Held-out errors, and as many correct decisions, below which a segment's figures are suppressed.
+MIN_EACH = 10
+#: The `segment` of the row that stands for all held-out decisions.
+EVERYTHING = "all"
+SEGMENT_COLUMNS = (
+    "segment", "level", "measure", "value", "low", "high", "n", "n_errors", "suppressed",
+)  # fmt: skip
+_MOST_LEVELS = 50
+_MOST_RESAMPLES = 200
+
+
+def ranks_above(y: Floats, score: Floats, weight: Floats | None = None) -> float:
+    """Chance that a random error is ranked above a random correct decision (AUROC).
+
+    Parameters
+    ----------
+    y, score, weight
+        As for `recall_at`; a tie counts one half.
+
+    Returns
+    -------
+    float
+        0.5 is a random order; NaN where there are only errors, or none.
+
+    Examples
+    --------
+    >>> ranks_above(np.array([1.0, 0, 1, 0]), np.array([0.9, 0.8, 0.7, 0.1]))
+    0.75
+    """
+    w = np.ones(len(y)) if weight is None else weight
+    order = np.argsort(score, kind="stable")
+    starts = np.append(0, np.flatnonzero(np.diff(score[order])) + 1)
+    wrong = np.add.reduceat((w * y)[order], starts)
+    right = np.add.reduceat((w * (1 - y))[order], starts)
+    total = float(wrong.sum() * right.sum())
+    if total <= 0:
+        return float("nan")
+    return float((wrong * (np.cumsum(right) - right / 2)).sum() / total)
+
+
+def order_limits(share: float, n_wrong: float, n_right: float) -> tuple[float, float]:
+    """95 % limits of an AUROC, also where errors are few or the order is perfect.
+
+    Parameters
+    ----------
+    share
+        The AUROC, in [0, 1].
+    n_wrong, n_right
+        Errors and correct decisions behind it, at least 1; of weighted rows, how many rows of
+        equal weight they are worth.
+
+    Returns
+    -------
+    tuple of float
+        Lower and upper limit.
+
+    Notes
+    -----
+    Newcombe (2006), Statistics in Medicine 25, 559-573, method 5: the values that lie within 1.96
+    standard errors, taken at the value itself with the variance of Hanley and McNeil (1982).
+
+    Examples
+    --------
+    >>> [round(v, 2) for v in order_limits(1.0, 10, 50)], [round(v, 2) for v in order_limits(0.8, 100, 900)]
+    ([0.88, 1.0], [0.75, 0.84])
+    """
+    at = np.linspace(0, 1, 2001)
+    mean = (n_wrong + n_right) / 2 - 1
+    spread = at * (1 - at) * (1 + mean * (1 - at) / (2 - at) + mean * at / (1 + at))
+    near = np.flatnonzero((at - share) ** 2 <= 1.96**2 * spread / (n_wrong * n_right))
+    if not len(near):
+        return share, share
+    return float(min(at[near[0]], share)), float(max(at[near[-1]], share))
+
+
+def evaluate_segments(
+    decisions: pd.DataFrame,
+    y: Floats,
+    p: Floats,
+    weight: Floats,
+    *,
+    columns: Sequence[str],
+    budget: float = 0.1,
+    min_each: int = MIN_EACH,
+    resamples: int,
+    rng: np.random.Generator,
+) -> pd.DataFrame:
+    """Measure a ranking on all held-out decisions and within each value of some columns.
+
+    Parameters
+    ----------
+    decisions
+        n held-out decisions; a column that is missing is passed over, a missing value is no segment.
+    y
+        Shape (n,), 1 for an error, else 0.
+    p
+        Shape (n,), the model's calibrated P(error).
+    weight
+        Shape (n,), decisions that each row stands for; rows of weight 0 are left out.
+    columns
+        What to split by. Of each, the 50 values with the most rows are measured.
+    budget
+        Share of a segment's decisions that is reviewed, in (0, 1].
+    min_each
+        Errors, and correct decisions, below which a segment's figures are suppressed.
+    resamples, rng
+        For the 95 % intervals; at most 200 resamples are drawn. The interval of `auroc` is
+        `order_limits`: resampling is too sure of itself where errors are few.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns as `SEGMENT_COLUMNS`: the column split by (`all` for the whole), its value, and for
+        each measure its value and interval, NaN where suppressed. Measures: `error_rate`, `auroc`
+        (see `ranks_above`; the one to compare segments by, as it does not rise with the error
+        rate), `average_precision`, `recall_at_<percent>` (within the segment), and
+        `said_less_seen` (mean P(error) less the error rate: above 0 says too much). n and n_errors
+        count rows, not what they stand for.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"market": ["DE"] * 40 + ["FR"] * 5})
+    >>> y = np.array([1.0, 0] * 22 + [1])
+    >>> table = evaluate_segments(frame, y, y, np.ones(45), columns=["market"], resamples=50,
+    ...                           rng=np.random.default_rng(0))
+    >>> table[table["measure"] == "auroc"][["level", "value", "suppressed"]].values.tolist()
+    [[nan, 1.0, False], ['DE', 1.0, False], ['FR', nan, True]]
+    """
+    # Sorted once, so that the resamples' own sorts find their work done.
+    order = np.argsort(-p, kind="stable")
+    order = order[weight[order] > 0]
+    decisions, y, p, weight = decisions.iloc[order], y[order], p[order], weight[order]
+    names = ["error_rate", "auroc", "average_precision", recall_name(budget), "said_less_seen"]
+    rows: list[list[Any]] = []
+    for segment, level, inside in _segments(decisions, columns):
+        ys, ps, ws = y[inside], p[inside], weight[inside]
+        n, wrong = len(ys), int(ys.sum())
+        suppressed = min(wrong, n - wrong) < min_each
+        blank = np.full(len(names), np.nan)
+        values, low, high = blank, blank, blank
+        if not suppressed:
+            measure = _measure(ys, ps, budget)
+            values = measure(ws)
+            low, high = bootstrap(measure, ws, resamples=min(resamples, _MOST_RESAMPLES), rng=rng)
+            at = names.index("auroc")
+            low[at], high[at] = order_limits(values[at], _worth(ws[ys > 0]), _worth(ws[ys <= 0]))
+        rows += [
+            [segment, level, *row, n, wrong, suppressed]
+            for row in zip(names, values, low, high, strict=True)
+        ]
+    table = pd.DataFrame(rows, columns=list(SEGMENT_COLUMNS))
+    return table.astype({"level": "str", "n": "int64", "n_errors": "int64", "suppressed": bool})
+
+
+def _worth(weight: Floats) -> float:
+    """How many rows of equal weight these are worth (Kish 1965)."""
+    return float(weight.sum() ** 2 / (weight**2).sum())
+
+
+def _measure(y: Floats, p: Floats, budget: float) -> Callable[[Floats], Floats]:
+    def measure(w: Floats) -> Floats:
+        total = float(w.sum())
+        rate = float((w * y).sum() / total) if total > 0 else float("nan")
+        said = float((w * p).sum() / total) if total > 0 else float("nan")
+        found = recall_at(y, p, [budget], w)[0]
+        order = [ranks_above(y, p, w), average_precision(y, p, w), found]
+        return np.array([rate, *order, said - rate])
+
+    return measure
+
+
+def _segments(
+    decisions: pd.DataFrame, columns: Sequence[str]
+) -> list[tuple[str, str | None, npt.NDArray[np.bool_]]]:
+    """List the whole, then each column's values: most rows first, ties by name."""
+    out: list[tuple[str, str | None, npt.NDArray[np.bool_]]] = [
+        (EVERYTHING, None, np.ones(len(decisions), dtype=bool))
+    ]
+    for name in columns:
+        if name not in decisions:
+            continue
+        values = decisions[name].astype("str")
+        counts = values.value_counts().sort_index().sort_values(ascending=False, kind="stable")
+        out += [
+            (name, str(level), (values == level).fillna(False).to_numpy(bool))
+            for level in counts.head(_MOST_LEVELS).index
+        ]
+    return out

@@ -177,6 +177,10 @@ def test_unsure_labels_are_learnt_as_unsure(examples):
 def test_histories_wait_for_labels(examples):
     """Few labels cannot tell what histories are worth: such columns are no features then."""
     frame = examples.decisions.assign(history_account_rate=examples.error)
-    result = train_detector(dataclasses.replace(examples, decisions=frame), **{**HOW, "trials": 0})
-    assert "history_account_rate" not in result.detector.encoding.names
-    assert any("history_account_rate" in note for note in result.notes)
+    told = dataclasses.replace(examples, decisions=frame)
+    few, many = (
+        train_detector(e, **{**HOW, "trials": 0}) for e in (told.take(np.arange(260)), told)
+    )
+    assert "history_account_rate" not in few.detector.encoding.names
+    assert "history_account_rate" in many.detector.encoding.names
+    assert any("history_account_rate" in note and "too few" in note for note in few.notes)

@@ -26,12 +26,7 @@ def test_the_usual_average_stays_without_a_clear_lead(examples):
     if found.name == "trees":
         assert found.notes == ()
     members = fit_blend(prepared, found, DEFAULT_PARAMS, seed=0, threads=1)
-    total = {n: sum(m.weight for m in members if m.name.startswith(n)) for n in found.rounds}
-    assert sum(m.weight for m in members) == pytest.approx(sum(found.weights.values()))
-    assert total["violates"] == pytest.approx(found.weights["violates"])
-    assert [m.name for m in members if m.name.startswith("violates")] == [
-        "violates", "violates_2", "violates_3",
-    ]  # fmt: skip
+    assert {m.name: m.weight for m in members} == dict(found.weights)
     trees = next(m.model for m in members if m.name == "violates")
     assert trees.current_iteration() == round(found.rounds["violates"] * 1.15)
 

@@ -1,7 +1,7 @@
 """Which members are averaged: the usual ones, unless held-out time clearly says otherwise."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import lightgbm as lgb
@@ -18,7 +18,6 @@ Floats = npt.NDArray[np.float64]
 Weights = Mapping[str, float]
 
 _MORE_ROUNDS = 1.15  # more decisions bear more trees when refitting
-_BAGGED = (20_000, 60_000)  # decisions up to which trees are fitted once more
 _CLEARLY = 2.0  # standard errors by which another average must lead the usual one
 _FEW, _FEW_OF_EACH = 300, 30  # labels, and errors and correct ones, below which trees only guess
 
@@ -144,21 +143,11 @@ def fit_blend(
     threads: int,
     progress: Callable[[str], None] = lambda _: None,
 ) -> tuple[Member, ...]:
-    """Fit a chosen average's members on more decisions, trees with rounds x 1.15.
-
-    Of few decisions each ensemble of trees is fitted up to three times from other seeds, and the
-    fits share its weight: they differ by luck, which their average does not.
-    """
+    """Fit a chosen average's members on more decisions, trees with rounds x 1.15."""
     rounds = {name: max(1, round(n * _MORE_ROUNDS)) for name, n in blend.rounds.items()}
-    bags = sum(len(prepared.examples) <= most for most in _BAGGED) + 1
-    out: list[Member] = []
-    for bag in range(bags):
-        names = set(blend.weights) if bag == 0 else set(rounds)
-        how: dict[str, Any] = {"rounds": rounds, "seed": seed + bag, "threads": threads}
-        for m in fit_members(prepared, names, params, progress=progress, **how):
-            share = blend.weights[m.name] / (bags if m.name in rounds else 1)
-            out.append(Member(f"{m.name}_{bag + 1}" if bag else m.name, m.head, m.model, share))
-    return tuple(out)
+    how: dict[str, Any] = {"rounds": rounds, "seed": seed, "threads": threads}
+    members = fit_members(prepared, set(blend.weights), params, progress=progress, **how)
+    return tuple(replace(m, weight=blend.weights[m.name]) for m in members)
 
 
 def fit_members(

@@ -20,6 +20,7 @@ from errdetect.policy.figures import read_said
 from errdetect.policy.frames import records
 from errdetect.policy.ranking import ranking
 from errdetect.policy.reliability import reliability
+from errdetect.policy.reviewers import reviewers
 from errdetect.policy.summary import summary, whole_figures
 from errdetect.policy.trend import trends
 from errdetect.policy.where import SHOWN, blocks
@@ -78,6 +79,18 @@ class ReportContent:
     reliability, reliability_by
         Said and seen chance of error on those decisions: `said`, `seen`, `low`, `high`, `n`; and the
         same by segment, with `column`, `value` and `differs` (beyond chance).
+    reviewers
+        Scorecards of sites and of reviewers, who must be pseudonyms already: `site`, `reviewer`
+        (missing on rows about a site), `measure`, `value`, `low`, `high`, `n`, `suppressed`,
+        `note` (why it is suppressed) and, where known, `basis` and `golden_needed`.
+    agreement
+        `policy_id` (missing: all decisions), `alpha`, `low`, `high`, `observed`, `n_decisions`,
+        `note` (why there is no alpha).
+    inspection
+        The plan of each `site`'s latest week: `lot_from`, `lot_to`, `lot_size`, `n` (reviews to
+        check), `accept`, `stage`, `lots`, `aql`, `note`.
+    reviewer_notes
+        Sentences on what is missing to say more of reviewers.
     trend
         `period_start`, `measure`, `estimate`, `low`, `high`, `suppressed`.
     label_states
@@ -108,6 +121,10 @@ class ReportContent:
     evaluated_on: str = ""
     reliability: pd.DataFrame | None = None
     reliability_by: pd.DataFrame | None = None
+    reviewers: pd.DataFrame | None = None
+    agreement: pd.DataFrame | None = None
+    inspection: pd.DataFrame | None = None
+    reviewer_notes: Sequence[str] = ()
     trend: pd.DataFrame | None = None
     label_states: Mapping[str, int] = field(default_factory=dict)
     notes: Sequence[str] = ()
@@ -160,7 +177,8 @@ def report_tables(content: ReportContent) -> dict[str, pd.DataFrame]:
     dict
         Name -> table, of those that the content has: `estimates` (the whole and every block,
         the columns split by first; suppressed figures are missing), `drivers`, `queue_head`,
-        `evaluation`, `trend`. A table that the content lacks is absent, not empty.
+        `evaluation`, `reliability`, `reliability_by`, `reviewers`, `agreement`, `inspection`,
+        `trend`. A table that the content lacks is absent, not empty.
 
     Examples
     --------
@@ -174,6 +192,9 @@ def report_tables(content: ReportContent) -> dict[str, pd.DataFrame]:
         "evaluation": content.evaluation,
         "reliability": content.reliability,
         "reliability_by": content.reliability_by,
+        "reviewers": content.reviewers,
+        "agreement": content.agreement,
+        "inspection": content.inspection,
         "trend": content.trend,
     }
     return {name: t.reset_index(drop=True) for name, t in tables.items() if t is not None}
@@ -221,6 +242,13 @@ def _view(content: ReportContent, most_groups: int, most_pages: int) -> dict[str
         "shown_cases": SHOWN_CASES,
         "ranking": ranking(content.evaluation),
         "reliability": reliability(content.reliability, content.reliability_by),
+        "reviewers": reviewers(
+            content.reviewers,
+            content.agreement,
+            content.inspection,
+            names=names,
+            notes=content.reviewer_notes,
+        ),
         "trends": trends(content.trend),
         "sources": [
             words.counted(n, said.one, said.many)

@@ -103,7 +103,8 @@ def reviewer_quality(
     as_of = config.labels.as_of if model is None else model.as_of
     rng = np.random.default_rng(config.train.seed)
     plans = inspection_plans(decisions, reviews, aql=config.reviewers.aql, rng=rng, as_of=as_of)
-    people = _people(reviews, as_of)
+    known = reviews if as_of is None else reviews[reviews["reviewed_at"] <= pd.Timestamp(as_of)]
+    people = _people(known)
     notes = list(_said_of(people))
     cards = None
     if model is None:
@@ -113,15 +114,13 @@ def reviewer_quality(
         named = bool(people["reviewer_id"].notna().any())
         salt = read_salt(config.path(config.registry.path)) if named else secrets.token_bytes(32)
         cards = _cards(config, decisions, reviews, model, salt, people)
-    return ReviewerQuality(cards, _agreements(decisions, reviews, as_of, rng), plans, tuple(notes))
+    return ReviewerQuality(cards, _agreements(config, decisions, known), plans, tuple(notes))
 
 
-def _people(reviews: pd.DataFrame, as_of: Any) -> pd.DataFrame:
+def _people(reviews: pd.DataFrame) -> pd.DataFrame:
     """List who reviewed at which site, experts aside: one row each, nameless ones too."""
-    known = reviews["source"] != ADJUDICATION
-    if as_of is not None:
-        known &= reviews["reviewed_at"] <= pd.Timestamp(as_of)
-    return reviews.loc[known, ["site", "reviewer_id"]].drop_duplicates()
+    own = reviews["source"] != ADJUDICATION
+    return reviews.loc[own, ["site", "reviewer_id"]].drop_duplicates()
 
 
 def _said_of(people: pd.DataFrame) -> list[str]:
@@ -189,15 +188,16 @@ def _golden_needed(cards: pd.DataFrame, minimum: int) -> "pd.Series[Any]":
     return needed
 
 
-def _agreements(
-    decisions: pd.DataFrame, reviews: pd.DataFrame, as_of: Any, rng: np.random.Generator
-) -> pd.DataFrame:
+def _agreements(config: Config, decisions: pd.DataFrame, reviews: pd.DataFrame) -> pd.DataFrame:
     """Measure agreement over all decisions, and over each policy's that were reviewed."""
-    counts = verdict_counts(decisions, reviews, as_of=as_of)
+    counts = verdict_counts(decisions, reviews)
     policy = decisions.set_index("decision_id")["policy_id"]
     of = policy.reindex(counts["decision_id"]).to_numpy()
     reviewed = decisions["decision_id"].isin(reviews["decision_id"])
-    rows: list[dict[str, Any]] = [{"policy_id": None, **vars(agreement(counts, rng=rng))}]
-    for name in sorted(decisions.loc[reviewed, "policy_id"].unique()):
-        rows.append({"policy_id": name, **vars(agreement(counts[of == name], rng=rng))})
+    groups = {name: counts[of == name] for name in sorted(policy[reviewed.to_numpy()].unique())}
+    rows: list[dict[str, Any]] = []
+    for name, part in {None: counts, **groups}.items():
+        # Each draws from the same seed, so that a further policy changes no other's limits.
+        found = agreement(part, rng=np.random.default_rng(config.train.seed))
+        rows.append({"policy_id": name, **vars(found)})
     return pd.DataFrame(rows).astype({"policy_id": "str", "note": "str"})

@@ -319,7 +319,8 @@ def _of(said: Said, n: int) -> tuple[str, str, str]:
 
 def _needed(measures: _Measures) -> str:
     """Say how many golden items bring both rates within two points."""
-    parts, known = [], 0
+    parts: list[str] = []
+    known = 0
     for name, kind in ((_MISSED, "that break a rule"), (_WRONGFUL, "that are fine")):
         more = number(measures.get(name, {}).get("golden_needed"))
         known += more is not None

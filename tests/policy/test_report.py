@@ -385,10 +385,10 @@ def test_the_tables_hold_everything_that_the_page_folds_away(build, make):
         "evaluation",
         "reliability",
         "reliability_by",
+        "trend",
         "reviewers",
         "agreement",
         "inspection",
-        "trend",
     ]
     estimates = tables["estimates"]
     by = ["policy_id", "market", "language", "moderator"]

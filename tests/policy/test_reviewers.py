@@ -49,6 +49,20 @@ def test_a_site_is_said_in_sentences(make):
     )
 
 
+def test_golden_items_are_enough_only_where_both_rates_say_so(make):
+    def needed(**by_measure):
+        cards = make["cards"](["alder"])
+        cards["golden_needed"] = cards["measure"].map(by_measure).astype("Int64")
+        return laid_out(make, cards).sites[0].needed
+
+    assert needed(missed_violation=0, wrongful_call=0).startswith("Golden items are enough")
+    assert needed(missed_violation=0) == ""
+    assert needed() == ""
+    assert needed(missed_violation=0, wrongful_call=7) == (
+        "For its rates within 2 points either way it needs about 7 more golden items that are fine."
+    )
+
+
 def test_what_is_held_back_shows_no_number(make):
     cards = make["cards"](["only"]).assign(suppressed=True, note="one reviewer")  # values stay
     found = laid_out(make, cards, [make["plan"]("only")])

@@ -79,6 +79,10 @@ class ReportContent:
     reliability, reliability_by
         Said and seen chance of error on those decisions: `said`, `seen`, `low`, `high`, `n`; and the
         same by segment, with `column`, `value` and `differs` (beyond chance).
+    trend
+        `period_start`, `measure`, `estimate`, `low`, `high`, `suppressed`.
+    label_states
+        State of a label (`matured`, `pending`, `censored`) -> how many decisions.
     reviewers
         Scorecards of sites and of reviewers, who must be pseudonyms already: `site`, `reviewer`
         (missing on rows about a site), `measure`, `value`, `low`, `high`, `n`, `suppressed`,
@@ -91,10 +95,6 @@ class ReportContent:
         check), `accept`, `stage`, `lots`, `aql`, `note`.
     reviewer_notes
         Sentences on what is missing to say more of reviewers.
-    trend
-        `period_start`, `measure`, `estimate`, `low`, `high`, `suppressed`.
-    label_states
-        State of a label (`matured`, `pending`, `censored`) -> how many decisions.
     notes
         Plain sentences on method and limits.
     model
@@ -121,12 +121,12 @@ class ReportContent:
     evaluated_on: str = ""
     reliability: pd.DataFrame | None = None
     reliability_by: pd.DataFrame | None = None
+    trend: pd.DataFrame | None = None
+    label_states: Mapping[str, int] = field(default_factory=dict)
     reviewers: pd.DataFrame | None = None
     agreement: pd.DataFrame | None = None
     inspection: pd.DataFrame | None = None
     reviewer_notes: Sequence[str] = ()
-    trend: pd.DataFrame | None = None
-    label_states: Mapping[str, int] = field(default_factory=dict)
     notes: Sequence[str] = ()
     model: Mapping[str, object] | None = None
 
@@ -175,10 +175,10 @@ def report_tables(content: ReportContent) -> dict[str, pd.DataFrame]:
     Returns
     -------
     dict
-        Name -> table, of those that the content has: `estimates` (the whole and every block,
+        Name -> table, of those that the content has: `reviewers`, `agreement`,
+        `inspection` (of those who review), `estimates` (the whole and every block,
         the columns split by first; suppressed figures are missing), `drivers`, `queue_head`,
-        `evaluation`, `reliability`, `reliability_by`, `reviewers`, `agreement`, `inspection`,
-        `trend`. A table that the content lacks is absent, not empty.
+        `evaluation`, `trend`. A table that the content lacks is absent, not empty.
 
     Examples
     --------
@@ -192,10 +192,10 @@ def report_tables(content: ReportContent) -> dict[str, pd.DataFrame]:
         "evaluation": content.evaluation,
         "reliability": content.reliability,
         "reliability_by": content.reliability_by,
+        "trend": content.trend,
         "reviewers": content.reviewers,
         "agreement": content.agreement,
         "inspection": content.inspection,
-        "trend": content.trend,
     }
     return {name: t.reset_index(drop=True) for name, t in tables.items() if t is not None}
 
@@ -242,6 +242,7 @@ def _view(content: ReportContent, most_groups: int, most_pages: int) -> dict[str
         "shown_cases": SHOWN_CASES,
         "ranking": ranking(content.evaluation),
         "reliability": reliability(content.reliability, content.reliability_by),
+        "trends": trends(content.trend),
         "reviewers": reviewers(
             content.reviewers,
             content.agreement,
@@ -249,7 +250,6 @@ def _view(content: ReportContent, most_groups: int, most_pages: int) -> dict[str
             names=names,
             notes=content.reviewer_notes,
         ),
-        "trends": trends(content.trend),
         "sources": [
             words.counted(n, said.one, said.many)
             for source, said in vocabulary.SOURCE_WORDS.items()

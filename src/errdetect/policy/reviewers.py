@@ -326,10 +326,9 @@ def _needed(measures: _Measures) -> str:
         known += more is not None
         if more:
             parts.append(f"{count(int(more))} more{'' if parts else ' golden items'} {kind}")
-    if not known:
-        return ""
     if not parts:
-        return "Golden items are enough: its rates are known within about 2 points either way."
+        enough = "Golden items are enough: its rates are known within about 2 points either way."
+        return enough if known == 2 else ""
     return f"For its rates within 2 points either way it needs about {' and '.join(parts)}."
 
 

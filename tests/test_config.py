@@ -108,7 +108,7 @@ def test_every_config_of_the_repository_loads(repo):
 def test_every_key_says_what_it_is(repo):
     """A key is described in code or in the annotated config."""
     text = (repo / "configs/base.yaml").read_text(encoding="utf-8")
-    for section in ("labels", "features", "train", "evaluate", "gate", "queue"):
+    for section in ("labels", "features", "train", "evaluate", "gate", "queue", "reviewers"):
         model = Config.model_fields[section].annotation
         assert isinstance(model, type)
         assert issubclass(model, BaseModel)

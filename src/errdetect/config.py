@@ -31,6 +31,7 @@ __all__ = [
     "Queue",
     "Registry",
     "Report",
+    "Reviewers",
     "Train",
     "load_config",
 ]
@@ -223,6 +224,15 @@ class Report(_Strict):
     )
 
 
+class Reviewers(_Strict):
+    """What the report says of the people who review."""
+
+    minimum: int = Field(30, ge=1, description="items below which a scorecard's figure is left out")
+    aql: float = Field(
+        1.0, description="percent of wrong reviews that a site may have over time (ISO 2859-1)"
+    )
+
+
 class Registry(_Strict):
     """Where models and runs are kept."""
 
@@ -245,6 +255,7 @@ class Config(_Strict):
     audit: Audit = Audit()
     dsa: Dsa = Dsa()
     report: Report = Report()
+    reviewers: Reviewers = Reviewers()
     registry: Registry = Registry()
     base: Path = Field(default=Path(), exclude=True)
 

@@ -190,6 +190,89 @@ def segment_frame(name="DE"):
     return pd.DataFrame([good, {**row, "value": name, "seen": 0.11, "differs": True}])
 
 
+PEOPLE = ["reviewer-0a1b2c3d4e5f", "reviewer-99aa88bb77cc"]
+
+
+def card_frame(sites=("alder", "birch", "cedar"), people=PEOPLE):
+    """Cards of sites and of two reviewers at each; the last site has too few items."""
+    rows = []
+    measures = {
+        "accuracy": 0.93,
+        "missed_violation": 0.081,
+        "wrongful_call": 0.034,
+        "flags_confirmed": 0.8,
+        "peer_agreement": 0.94,
+        "minutes": 2.5,
+    }
+    for i, site in enumerate(sites):
+        for who in [None, *(f"{p[:-1]}{i}" for p in people)]:
+            for measure, value in measures.items():
+                few = i == len(sites) - 1 and i > 0
+                n = 12 if few else 412
+                held = np.nan if few else 1.0
+                needed = who is None and measure in ("missed_violation", "wrongful_call")
+                rows.append(
+                    {
+                        "site": site,
+                        "reviewer": who,
+                        "measure": measure,
+                        "value": value * held,
+                        "low": 0.8 * value * held,
+                        "high": min(1.1 * value, value + 0.05) * held,
+                        "n": float(n),
+                        "suppressed": few,
+                        "basis": "dawid_skene",
+                        "note": "too few: 12" if few else "",
+                        "golden_needed": 301 if needed else None,
+                    }
+                )
+    return pd.DataFrame(rows).astype({"golden_needed": "Int64"})
+
+
+def agreement_frame(policies=("spam", "hate", "adult")):
+    """Agreement over all decisions and by policy; the last has too little overlap."""
+    rows = []
+    for i, (policy, alpha) in enumerate(
+        zip([None, *policies], [0.74, 0.9, 0.4, 0.6], strict=False)
+    ):
+        few = i == len(policies)
+        held = np.nan if few else 1.0
+        rows.append(
+            {
+                "policy_id": policy,
+                "alpha": alpha * held,
+                "low": (alpha - 0.05) * held,
+                "high": (alpha + 0.05) * held,
+                "observed": 0.91,
+                "n_decisions": 12 if few else 640,
+                "n_reviews": 1300,
+                "note": "12 decisions were judged by two or more people; 30 are needed."
+                if few
+                else "",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def plan_row(site="alder", **changes):
+    """A site's inspection plan."""
+    row = {
+        "site": site,
+        "lot_from": "2025-04-24",
+        "lot_to": "2025-04-30",
+        "lot_size": 412,
+        "letter": "H",
+        "n": 50,
+        "accept": 1,
+        "reject": 2,
+        "stage": "normal",
+        "lots": 0,
+        "aql": 1.0,
+        "note": "no week before it tells: the expert saw no random part of its reviews",
+    }
+    return {**row, **changes}
+
+
 def trend_frame():
     """Nine months, one of them with too few reviews."""
     months = pd.date_range("2024-08-01", periods=9, freq="MS", tz="UTC")
@@ -243,6 +326,10 @@ def build_content(**changes):
         "seen.",
         "reliability": reliability_frame(),
         "reliability_by": segment_frame(),
+        "reviewers": card_frame(),
+        "agreement": agreement_frame(),
+        "inspection": pd.DataFrame([plan_row(s) for s in ("alder", "birch", "cedar")]),
+        "reviewer_notes": ["Golden reviews: 12 of items that violate; 30 of each are needed."],
         "trend": trend_frame(),
         "label_states": {"matured": 9_120, "pending": 3_410, "censored": 107_887},
         "notes": [
@@ -269,7 +356,10 @@ def _build():
 def _make():
     """Give the builders of tables by name."""
     return {
+        "agreement": agreement_frame,
         "by": by_frame,
+        "cards": card_frame,
+        "plan": plan_row,
         "drivers": driver_frame,
         "queue": queue_frame,
         "rate": rate_row,

@@ -100,6 +100,10 @@ def hostile_content(build, make, text):
         ),
         evaluated_on=text,
         reliability_by=make["segments"](text),
+        reviewers=make["cards"]([text, "other"], [text]).assign(note=text),
+        agreement=make["agreement"]([text, "other"]),
+        inspection=pd.DataFrame([make["plan"](text, n=None, note=text), make["plan"]("other")]),
+        reviewer_notes=[text],
         notes=[text],
         model={text: text},
     )
@@ -263,6 +267,10 @@ def test_missing_and_not_a_number_never_reach_the_page(build, make):
         ({"queue_head": None}, "There is no queue."),
         ({"evaluation": None}, "The ranking has not been measured."),
         ({"trend": None}, "A trend cannot be said yet."),
+        (
+            {"reviewers": None, "agreement": None, "inspection": None},
+            "The people who review were not measured.",
+        ),
         ({"label_states": {}}, "No labels were counted."),
         ({"model": None}, "No model has scored these decisions."),
         ({"estimates": {}, "drivers": None}, "There is no policy to show."),
@@ -278,7 +286,10 @@ def test_a_part_without_input_says_why_and_what_would_bring_it(build, change, wo
 
 def test_empty_tables_are_as_good_as_none(build):
     full = build()
-    parts = ("drivers", "queue_head", "evaluation", "reliability", "reliability_by", "trend")
+    parts = (
+        *("drivers", "queue_head", "evaluation", "reliability", "reliability_by", "trend"),
+        *("reviewers", "agreement", "inspection"),
+    )
     empty = {n: getattr(full, n).iloc[:0] for n in parts}
     assert render_report(build(**empty)) == render_report(build(**dict.fromkeys(empty)))
 
@@ -300,7 +311,10 @@ def test_equal_content_gives_an_equal_page_whatever_the_order_of_its_rows(build)
     full = build()
     mixed = {
         n: getattr(full, n).sample(frac=1, random_state=3)
-        for n in ("drivers", "queue_head", "reliability", "reliability_by")
+        for n in (
+            *("drivers", "queue_head", "reliability", "reliability_by"),
+            *("reviewers", "agreement", "inspection"),
+        )
     }
     estimates = {
         n: f.sample(frac=1, random_state=4) for n, f in reversed(list(full.estimates.items()))
@@ -372,6 +386,9 @@ def test_the_tables_hold_everything_that_the_page_folds_away(build, make):
         "reliability",
         "reliability_by",
         "trend",
+        "reviewers",
+        "agreement",
+        "inspection",
     ]
     estimates = tables["estimates"]
     by = ["policy_id", "market", "language", "moderator"]
@@ -403,4 +420,7 @@ def test_absent_tables_are_absent_not_empty(build):
         "evaluation",
         "reliability",
         "reliability_by",
+        "reviewers",
+        "agreement",
+        "inspection",
     }

@@ -1,5 +1,7 @@
 """P(error) as control variate: what may narrow the estimates' intervals, and where it comes from."""
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -12,7 +14,7 @@ from errdetect.model.bundle import Bundle
 from errdetect.model.crossfit import cross_fit
 from errdetect.model.registry import Registry
 
-__all__ = ["champion_probability", "control_variate", "find_champion"]
+__all__ = ["champion_probability", "control_variate", "estimation_terms", "find_champion"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -88,6 +90,34 @@ def control_variate(
         "P(error) of a small model, fitted in turns so that it never saw the review it is held "
         "against, narrows the intervals",
     )
+
+
+def estimation_terms(
+    config: Config,
+    decisions: pd.DataFrame,
+    reviews: pd.DataFrame,
+    *,
+    progress: Progress = lambda _: None,
+) -> tuple[dict[str, Any], str]:
+    """Give `estimate_rates` its terms, so that every job prints equal figures.
+
+    Parameters
+    ----------
+    config, decisions, reviews, progress
+        As for `control_variate`.
+
+    Returns
+    -------
+    (terms, note)
+        Keyword arguments, and where P(error) comes from.
+    """
+    p_error, note = control_variate(config, decisions, reviews, progress=progress)
+    terms = {
+        "p_error": None if p_error is None else pd.Series(p_error, decisions["decision_id"]),
+        "correction": config.estimate.correction,
+        "min_reviews": config.estimate.min_reviews,
+    }
+    return terms, note
 
 
 def find_champion(config: Config) -> tuple[Bundle, str] | None:

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -14,7 +13,7 @@ from errdetect.data.writing import staged, write_parquet
 from errdetect.errors import ConfigError, DataError, Refusal, sentence
 from errdetect.estimate.audit import locate
 from errdetect.estimate.rates import estimate_rates
-from errdetect.jobs.control import control_variate
+from errdetect.jobs.control import estimation_terms
 from errdetect.jobs.dsa import automated_only, check_dsa, draft_dsa, write_dsa
 from errdetect.jobs.labels import known_reviews, label_decisions
 from errdetect.jobs.tables import Progress, load_tables
@@ -73,12 +72,7 @@ def estimate(
     decisions, people = automated_only(everything)
     reviews = known_reviews(config, tables.reviews.frame)
     reviews = reviews[locate(everything, reviews["decision_id"]) >= 0]
-    p_error, control = control_variate(config, decisions, reviews, progress=progress)
-    how: dict[str, Any] = {
-        "p_error": None if p_error is None else pd.Series(p_error, decisions["decision_id"]),
-        "correction": config.estimate.correction,
-        "min_reviews": config.estimate.min_reviews,
-    }
+    how, control = estimation_terms(config, decisions, reviews, progress=progress)
     progress("estimating")
     estimates = estimate_rates(decisions, reviews, by=by, **how)
     rows = None

@@ -137,7 +137,8 @@ def _last_rate(config: Config, tables: Tables) -> float:
     if not len(audit.weight):
         return USUAL_RATE
     said = np.where(audit.adjudicated, audit.expert_error, audit.error)
-    return float(np.clip(np.average(said, weights=audit.weight), 0.001, 0.999))
+    n = len(said)  # half an error more: none seen does not mean none
+    return float((n * np.average(said, weights=audit.weight) + 0.5) / (n + 1))
 
 
 def _reviewing(config: Config, tables: Tables, progress: Progress) -> tuple[Reviewing, str]:

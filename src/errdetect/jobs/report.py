@@ -13,12 +13,17 @@ import pandas as pd
 from errdetect.config import Config
 from errdetect.data.writing import staged, write_parquet, write_text
 from errdetect.errors import DataError, ModelError, Refusal
+from errdetect.estimate.audit import locate
 from errdetect.estimate.rates import estimate_rates
 from errdetect.explain.drivers import drivers
 from errdetect.explain.reasons import group_contributions, reasons
 from errdetect.explain.words import load_words
 from errdetect.jobs.columns import Past
-from errdetect.jobs.labels import label_decisions
+from errdetect.jobs.control import estimation_terms
+from errdetect.jobs.dsa import automated_only
+from errdetect.jobs.estimate import refuse_broken_design
+from errdetect.jobs.labels import known_reviews, label_decisions, measure_reviewers
+from errdetect.jobs.reviewers import check_reviewers, reviewer_quality
 from errdetect.jobs.tables import Progress, Tables, free_threads, load_tables, reviewed_ids
 from errdetect.model.bundle import Bundle
 from errdetect.model.evaluation import MODEL
@@ -70,6 +75,7 @@ def report(
     ErrdetectError
         Where the input cannot be used. Without a model or reviews the report says what is missing.
     """
+    check_reviewers(config)
     tables = load_tables(config, progress=progress)
     decisions = tables.decisions.frame
     notes = list(tables.notes)
@@ -82,10 +88,12 @@ def report(
         "policies": tables.policies,
     }
     if tables.reviews is not None:
+        progress("measuring reviewers")
         content |= _reviewed(config, tables)
-        progress("estimating error rates")
         try:
-            content |= _estimates(config, tables)
+            found, said = _estimates(config, tables, progress)
+            content |= found
+            notes += said
         except (DataError, Refusal) as error:
             notes.append(f"No error rate can be said: {error}")
     try:
@@ -107,23 +115,36 @@ def report(
 
 
 def _reviewed(config: Config, tables: Tables) -> dict[str, Any]:
-    """Return how many reviews there are, and what they settled."""
+    """Return how many reviews there are, what they settled, and what is known of the reviewers."""
     assert tables.reviews is not None
-    reviews = tables.reviews.frame
-    labels = label_decisions(config, tables.decisions.frame, reviews)
+    decisions, reviews = tables.decisions.frame, tables.reviews.frame
+    model = measure_reviewers(config, decisions, reviews)
+    labels = label_decisions(config, decisions, reviews, model=model)
+    quality = reviewer_quality(config, decisions, reviews, model)
     return {
         "n_reviews": reviews["source"].value_counts().to_dict(),
         "label_states": labels["state"].value_counts().to_dict(),
+        "reviewers": quality.cards,
+        "agreement": quality.agreement,
+        "inspection": quality.inspection,
+        "reviewer_notes": quality.notes,
     }
 
 
-def _estimates(config: Config, tables: Tables) -> dict[str, Any]:
-    """Return what the audit says of error rates."""
+def _estimates(
+    config: Config, tables: Tables, progress: Progress
+) -> tuple[dict[str, Any], list[str]]:
+    """Return what the audit says of error rates, as `estimate` says it, and how."""
     assert tables.reviews is not None
-    decisions, reviews = tables.decisions.frame, tables.reviews.frame
+    refuse_broken_design(tables.reviews.rejects)
+    everything = tables.decisions.frame
+    decisions, people = automated_only(everything)
+    reviews = known_reviews(config, tables.reviews.frame)
+    reviews = reviews[locate(everything, reviews["decision_id"]) >= 0]
     if not (reviews["source"] == AUDIT).any():
-        return {}
-    how: dict[str, Any] = {"min_reviews": config.estimate.min_reviews}
+        return {}, []
+    how, control = estimation_terms(config, decisions, reviews, progress=progress)
+    progress("estimating error rates")
     estimates = {"whole": estimate_rates(decisions, reviews, **how)}
     for name in config.report.by:
         if name in decisions and decisions[name].nunique() > 0:
@@ -137,7 +158,8 @@ def _estimates(config: Config, tables: Tables) -> dict[str, Any]:
     )
     dated = decisions.assign(period_start=period.dt.start_time.dt.strftime("%Y-%m-%d"))
     trend = estimate_rates(dated, reviews, by=["period_start"], **how)
-    return {"estimates": estimates, "trend": trend[trend["period_start"].notna()]}
+    found = {"estimates": estimates, "trend": trend[trend["period_start"].notna()]}
+    return found, [note for note in (people, control) if note]
 
 
 def _model_parts(config: Config, tables: Tables, bundle: Bundle, version: str) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from errdetect.policy.frames import records
 from errdetect.policy.ranking import ranking
 from errdetect.policy.ranking_groups import ranked_groups
 from errdetect.policy.reliability import reliability
+from errdetect.policy.reviewers import reviewers
 from errdetect.policy.summary import summary, whole_figures
 from errdetect.policy.trend import trends
 from errdetect.policy.where import SHOWN, blocks
@@ -87,6 +88,18 @@ class ReportContent:
         `period_start`, `measure`, `estimate`, `low`, `high`, `suppressed`.
     label_states
         State of a label (`matured`, `pending`, `censored`) -> how many decisions.
+    reviewers
+        Scorecards of sites and of reviewers, who must be pseudonyms already: `site`, `reviewer`
+        (missing on rows about a site), `measure`, `value`, `low`, `high`, `n`, `suppressed`,
+        `note` (why it is suppressed) and, where known, `basis` and `golden_needed`.
+    agreement
+        `policy_id` (missing: all decisions), `alpha`, `low`, `high`, `observed`, `n_decisions`,
+        `note` (why there is no alpha).
+    inspection
+        The plan of each `site`'s latest week: `lot_from`, `lot_to`, `lot_size`, `n` (reviews to
+        check), `accept`, `stage`, `lots`, `aql`, `note`.
+    reviewer_notes
+        Sentences on what is missing to say more of reviewers.
     notes
         Plain sentences on method and limits.
     model
@@ -116,6 +129,10 @@ class ReportContent:
     segments: pd.DataFrame | None = None
     trend: pd.DataFrame | None = None
     label_states: Mapping[str, int] = field(default_factory=dict)
+    reviewers: pd.DataFrame | None = None
+    agreement: pd.DataFrame | None = None
+    inspection: pd.DataFrame | None = None
+    reviewer_notes: Sequence[str] = ()
     notes: Sequence[str] = ()
     model: Mapping[str, object] | None = None
 
@@ -164,7 +181,8 @@ def report_tables(content: ReportContent) -> dict[str, pd.DataFrame]:
     Returns
     -------
     dict
-        Name -> table, of those that the content has: `estimates` (the whole and every block,
+        Name -> table, of those that the content has: `reviewers`, `agreement`,
+        `inspection` (of those who review), `estimates` (the whole and every block,
         the columns split by first; suppressed figures are missing), `drivers`, `queue_head`,
         `evaluation`, `segments`, `trend`. A table that the content lacks is absent, not empty.
 
@@ -182,6 +200,9 @@ def report_tables(content: ReportContent) -> dict[str, pd.DataFrame]:
         "reliability_by": content.reliability_by,
         "segments": content.segments,
         "trend": content.trend,
+        "reviewers": content.reviewers,
+        "agreement": content.agreement,
+        "inspection": content.inspection,
     }
     return {name: t.reset_index(drop=True) for name, t in tables.items() if t is not None}
 
@@ -230,6 +251,13 @@ def _view(content: ReportContent, most_groups: int, most_pages: int) -> dict[str
         "reliability": reliability(content.reliability, content.reliability_by),
         "ranked_groups": ranked_groups(content.segments, names),
         "trends": trends(content.trend),
+        "reviewers": reviewers(
+            content.reviewers,
+            content.agreement,
+            content.inspection,
+            names=names,
+            notes=content.reviewer_notes,
+        ),
         "sources": [
             words.counted(n, said.one, said.many)
             for source, said in vocabulary.SOURCE_WORDS.items()

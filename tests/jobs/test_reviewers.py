@@ -1,0 +1,307 @@
+"""What the report says of reviewers: equal figures, pseudonyms everywhere, words where nothing tells."""
+
+import re
+import stat
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from errdetect.config import Reviewers, load_config
+from errdetect.errors import ConfigError
+from errdetect.jobs import control, labels
+from errdetect.jobs.estimate import estimate
+from errdetect.jobs.labels import measure_reviewers
+from errdetect.jobs.report import report
+from errdetect.jobs.reviewers import check_reviewers, reviewer_quality
+from errdetect.jobs.salt import SALT, read_salt
+from errdetect.jobs.simulate import simulate
+from errdetect.jobs.summaries import say
+from errdetect.jobs.tables import load_tables
+from errdetect.labels.inspection import AQLS
+from errdetect.labels.planning import golden_needed
+from errdetect.labels.rates import RATES
+
+PLANTED = "Zebulon.Quux"  # stands in no word of ours
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory):
+    """A marketplace of its own, whose reviewers have names that nobody could overlook."""
+    out = tmp_path_factory.mktemp("shop")
+    simulate(out, decisions=6_000, days=90, seed=5)
+    reviews = pd.read_parquet(out / "reviews.parquet")
+    names = PLANTED + "-" + reviews["reviewer_id"].astype("str")
+    reviews = reviews.assign(reviewer_id=names.where(reviews["reviewer_id"].notna(), None))
+    reviews.to_parquet(out / "reviews.parquet")
+    return out
+
+
+@pytest.fixture(scope="module")
+def read(shop):
+    """The shop's tables, under a config with overrides."""
+
+    def of(*overrides):
+        config = load_config(shop / "config.yaml", overrides)
+        tables = load_tables(config, progress=lambda _: None)
+        assert tables.reviews is not None
+        return config, tables.decisions.frame, tables.reviews.frame
+
+    return of
+
+
+@pytest.fixture
+def quality(read, tmp_path):
+    def of(*overrides, **columns):
+        config, decisions, reviews = read(f"registry.path={tmp_path}", *overrides)
+        reviews = reviews.assign(**columns)
+        model = measure_reviewers(config, decisions, reviews)
+        return reviewer_quality(config, decisions, reviews, model)
+
+    return of
+
+
+@pytest.fixture(scope="module")
+def reported(shop, tmp_path_factory):
+    return report(
+        load_config(shop / "config.yaml", ["reviewers.minimum=5"]), tmp_path_factory.mktemp("r")
+    )
+
+
+def cells(folder):
+    """Every value of every table in the folder, as text."""
+    tables = sorted(folder.rglob("*.parquet"))
+    assert tables
+    return "\n".join(pq.read_table(path).to_pandas().to_csv() for path in tables)
+
+
+def test_no_name_of_a_reviewer_stands_in_any_output(reported, shop):
+    folder = reported.files["report"].parent
+    for path in folder.rglob("*"):
+        if path.is_file():
+            assert PLANTED.lower() not in path.read_bytes().decode("latin-1").lower(), path
+    text = cells(folder)
+    assert PLANTED.lower() not in text.lower()
+    assert not re.search(r"\br\d{3}\b", text)  # nor what is left of a name without its plant
+    salt = (shop / "models" / SALT).read_text().strip()
+    for said in (say(reported), text, reported.files["report"].read_text(encoding="utf-8")):
+        assert PLANTED not in said
+        assert salt not in said
+    cards = pd.read_parquet(folder / "tables/reviewers.parquet")
+    people = cards["reviewer"].dropna()
+    assert people.nunique() > 20
+    assert people.str.fullmatch(r"reviewer-[0-9a-f]{12}").all()
+    assert people[0:1].item() in reported.files["report"].read_text(encoding="utf-8")
+
+
+def test_a_reviewer_keeps_the_pseudonym_and_another_salt_changes_it(quality, read, tmp_path):
+    def people(cards):
+        return set(cards["reviewer"].dropna())
+
+    one, two = people(quality().cards), people(quality().cards)
+    assert one == two
+    (tmp_path / SALT).unlink()
+    assert not one & people(quality().cards)
+
+
+def test_equal_input_gives_equal_tables_in_any_order(quality, read):
+    config, decisions, reviews = read()
+    model = measure_reviewers(config, decisions, reviews)
+    one = reviewer_quality(config, decisions, reviews, model)
+    mixed = reviews.sample(frac=1, random_state=4, ignore_index=True)
+    two = reviewer_quality(config, decisions, mixed, measure_reviewers(config, decisions, mixed))
+    for name in ("cards", "agreement", "inspection"):
+        pd.testing.assert_frame_equal(getattr(one, name), getattr(two, name))
+
+
+def test_report_and_estimate_print_equal_figures(shop, reported, tmp_path):
+    config = load_config(shop / "config.yaml")
+    found = estimate(config, tmp_path, by=["market"])
+    table = pd.read_parquet(reported.files["tables"] / "estimates.parquet")
+    mine = table[table["language"].isna() & table["policy_id"].isna() & table["moderator"].isna()]
+    columns = ["market", "measure", "estimate", "low", "high", "n_reviews", "method"]
+    both = [
+        frame[columns].sort_values(["market", "measure"], ignore_index=True)
+        for frame in (mine, found.estimates)
+    ]
+    assert len(both[1]) > 20
+    said = both[1]["estimate"].notna()
+    assert said.sum() > 6
+    pd.testing.assert_frame_equal(both[0], both[1], check_dtype=False)
+    assert any("narrows the intervals" in note for note in reported.notes)
+    assert both[1].loc[said, "method"].str.contains("P\\(error\\)|model").any()
+
+
+def test_reviewers_and_the_control_variate_are_fitted_once(shop, tmp_path, monkeypatch):
+    times = {"fit": 0, "control": 0}
+    fit, vary = labels.fit_reviewers, control.control_variate
+
+    def fit_once(*args, **kwargs):
+        times["fit"] += 1
+        return fit(*args, **kwargs)
+
+    def vary_once(*args, **kwargs):
+        times["control"] += 1
+        return vary(*args, **kwargs)
+
+    monkeypatch.setattr(labels, "fit_reviewers", fit_once)
+    monkeypatch.setattr(control, "control_variate", vary_once)
+    report(load_config(shop / "config.yaml"), tmp_path)
+    assert times == {"fit": 1, "control": 1}
+
+
+def test_the_tables_are_written(reported):
+    names = {path.stem for path in reported.files["tables"].iterdir()}
+    assert {"estimates", "reviewers", "agreement", "inspection"} <= names
+    plans = pd.read_parquet(reported.files["tables"] / "inspection.parquet")
+    assert {"alder", "birch", "cedar"} <= set(plans["site"].dropna())
+    assert "experts" not in set(plans["site"].dropna())
+
+
+def test_golden_items_are_counted_for_sites_and_both_rates_only(quality):
+    cards = quality("reviewers.minimum=15").cards
+    counted = cards[cards["golden_needed"].notna()]
+    assert set(counted["measure"]) == set(RATES)
+    assert counted["reviewer"].isna().all()
+    assert counted["site"].notna().all()
+    told = counted[~counted["suppressed"]]
+    assert len(told) > 3
+    most = [golden_needed(float(rate)) for rate in told["high"]]
+    assert (told["golden_needed"].to_numpy() <= np.array(most)).all()
+
+
+def test_a_single_reviewer_gets_words_and_no_figure(quality):
+    found = quality("reviewers.minimum=1", reviewer_id="ann", site="Riga")
+    assert found.cards["suppressed"].all()
+    assert found.cards[["value", "low", "high"]].isna().all(axis=None)
+    assert (found.cards["note"] == "one reviewer").all()
+    assert found.cards["golden_needed"].isna().all()
+    assert any("All reviews come from one reviewer" in note for note in found.notes)
+    assert found.agreement["alpha"].isna().all()
+    assert found.agreement["note"].str.contains("30 are needed").all()
+
+
+def test_a_lone_reviewer_of_a_site_is_held_back_and_the_others_are_not(quality, read):
+    _, _, reviews = read()
+    at = reviews["site"] == "elm"
+    names = reviews["reviewer_id"].where(~at, "ann")
+    cards = quality("reviewers.minimum=5", reviewer_id=names).cards
+    assert cards.loc[cards["site"] == "elm", "suppressed"].all()
+    assert cards.loc[cards["site"] == "elm", "value"].isna().all()
+    assert not cards.loc[(cards["site"] == "alder") & cards["reviewer"].isna(), "suppressed"].all()
+
+
+def test_the_one_name_among_nameless_reviews_is_held_back_but_not_its_site(quality, read):
+    _, _, reviews = read()
+    at = reviews["site"] == "elm"
+    half = np.arange(len(reviews)) % 2 == 0
+    names = reviews["reviewer_id"].where(~at, pd.Series(np.where(half, "ann", None), reviews.index))
+    cards = quality("reviewers.minimum=5", reviewer_id=names).cards
+    elm = cards[cards["site"] == "elm"]
+    assert (elm.loc[elm["reviewer"].notna(), "note"] == "one reviewer").all()
+    assert elm["reviewer"].notna().any()
+    assert not elm.loc[elm["reviewer"].isna(), "suppressed"].all()
+
+
+def test_without_sites_and_names_the_notes_say_so(quality, tmp_path):
+    found = quality(site=None, reviewer_id=None)
+    assert found.cards["site"].isna().all()
+    assert found.cards["reviewer"].isna().all()
+    assert any("No review names a site" in note for note in found.notes)
+    assert any("No review names its reviewer" in note for note in found.notes)
+    assert not (tmp_path / SALT).exists()  # nobody to hide
+
+
+def test_without_golden_items_and_overlap_there_are_no_rates(quality, read):
+    config, decisions, reviews = read()
+    first = reviews["source"].ne("golden") & ~reviews.duplicated("decision_id")
+    few = reviews[first & reviews["source"].ne("adjudication")]
+    model = measure_reviewers(config, decisions, few)
+    found = reviewer_quality(config, decisions, few, model)
+    assert found.cards is not None
+    rates = found.cards[found.cards["measure"].isin([*RATES, "accuracy", "peer_agreement"])]
+    assert rates["suppressed"].all()
+    assert rates["value"].isna().all()
+    assert rates["golden_needed"].isna().all()
+    assert any("P(error) is the share of votes" in note for note in found.notes)
+
+
+def test_votes_leave_reviewers_unmeasured_and_say_so(quality):
+    found = quality("labels.reviewers=votes")
+    assert found.cards is None
+    assert any("labels.reviewers: votes" in note for note in found.notes)
+    assert len(found.inspection)
+    assert found.agreement["n_decisions"].iloc[0] > 0
+
+
+def test_a_report_without_reviewers_says_so(shop, tmp_path):
+    reviews = pd.read_parquet(shop / "reviews.parquet").drop(columns=["reviewer_id", "site"])
+    reviews.to_parquet(tmp_path / "bare.parquet")
+    config = load_config(shop / "config.yaml", [f"data.reviews={tmp_path / 'bare.parquet'}"])
+    page = report(config, tmp_path / "r").files["report"].read_text(encoding="utf-8")
+    assert "No review names its reviewer" in page
+    assert "reviewer-" not in re.sub(r"<style>.*?</style>", "", page, flags=re.S)
+
+
+def test_later_reviews_change_nothing_at_an_earlier_moment(read, tmp_path):
+    cut = read()[2]["reviewed_at"].quantile(0.7)
+    config, decisions, reviews = read(
+        f"registry.path={tmp_path}", f"labels.as_of={cut.isoformat()}"
+    )
+    early = reviews[reviews["reviewed_at"] <= cut]
+    one, two = (
+        reviewer_quality(config, decisions, r, measure_reviewers(config, decisions, r))
+        for r in (reviews, early)
+    )
+    assert len(early) < len(reviews)
+    for name in ("cards", "agreement", "inspection"):
+        pd.testing.assert_frame_equal(getattr(one, name), getattr(two, name))
+    assert one.notes == two.notes
+
+
+def test_the_salt_is_drawn_once_and_for_its_owner_alone(tmp_path):
+    folder = tmp_path / "deep" / "models"
+    salt = read_salt(folder)
+    assert len(salt) == 32
+    assert read_salt(folder) == salt
+    assert stat.S_IMODE((folder / SALT).stat().st_mode) == 0o600
+    assert [p.name for p in folder.iterdir()] == [SALT]
+    assert read_salt(tmp_path / "other") != salt
+
+
+@pytest.mark.parametrize(
+    ("content", "got"),
+    [(b"", "0 bytes"), (b"abc123", "6 bytes"), (b"z" * 64, "other characters")],
+)
+def test_a_damaged_salt_is_refused_without_telling_it(tmp_path, content, got):
+    (tmp_path / SALT).write_bytes(content)
+    with pytest.raises(ConfigError, match=f"must hold 64 hexadecimal digits, got {got}") as error:
+        read_salt(tmp_path)
+    assert "abc123" not in str(error.value)
+    assert "new pseudonym" in str(error.value)
+    assert (tmp_path / SALT).read_bytes() == content
+
+
+def test_a_salt_that_cannot_be_read_is_refused(tmp_path):
+    (tmp_path / SALT).mkdir()
+    with pytest.raises(ConfigError, match=r"salt file .* must be readable"):
+        read_salt(tmp_path)
+
+
+def test_a_damaged_salt_stops_the_report_before_anything_is_written(shop, tmp_path):
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / SALT).write_text("short")
+    with pytest.raises(ConfigError, match="64 hexadecimal digits"):
+        report(
+            load_config(shop / "config.yaml", [f"registry.path={tmp_path / 'm'}"]), tmp_path / "r"
+        )
+    assert not (tmp_path / "r").exists()
+
+
+def test_an_aql_that_the_standard_lacks_is_refused_at_once(shop, tmp_path):
+    config = load_config(shop / "config.yaml", ["reviewers.aql=1.2"])
+    with pytest.raises(ConfigError, match=r"reviewers\.aql must be one of .*, got 1\.2\."):
+        report(config, tmp_path)
+    for aql in AQLS:
+        check_reviewers(config.model_copy(update={"reviewers": Reviewers(aql=aql)}))

@@ -127,37 +127,16 @@ def train_detector(
     if early is not None:
         fit = early(held.decisions["decided_at"].iloc[0], fit)
         both = early(test.decisions["decided_at"].iloc[0], both)
-    progress(f"reading the texts of {len(examples)} decisions")
-    counted = count_once(examples.decisions, fit, leave_out=leave_out, text=text)
-    how: dict[str, Any] = {"counted": counted, "leave_out": leave_out, "text": text, "seed": seed}
-    few = max(1, threads - 1)  # as long as texts are learnt beside the trees
-    aim: dict[str, Any] = {
-        "objective": objective, "budget": budget, "seed": seed, "threads": few,
-        "weight": _measured(held), "progress": progress,
-    }  # fmt: skip
-    with ThreadPoolExecutor(1) as texts:  # one after another: equal input, equal output
-        first_, second_, final_ = (
-            texts.submit(_ready, *part, **how)
-            for part in ((fit, held), (both, test), (examples, None))
-        )
-        progress(f"learning from {len(fit)} decisions, tuning on the {len(held)} after them")
-        first, later = first_.result()
-        tuned = tune(first, later, trials=trials, seconds=seconds, storage=storage, **aim)
-        tuned, blend = _settle(first, later, tuned, **aim)
-
-        progress(f"evaluating on the latest {len(test)} decisions")
-        second, judged = second_.result()
-        again: dict[str, Any] = {"seed": seed, "progress": progress}
-        members = fit_blend(second, blend, tuned.params, threads=few, **again)
-        raw_test = second.detector(members).raw(judged.X, few)
-
-        progress(f"refitting on all {len(examples)} decisions")
-        final, _ = final_.result()
-    detector = final.detector(fit_blend(final, blend, tuned.params, threads=threads, **again))
+    grown = _grow(
+        examples, (fit, held, both, test), _measured(held), leave_out=leave_out, text=text,
+        trials=trials, seconds=seconds, seed=seed, threads=threads, objective=objective,
+        budget=budget, storage=storage, progress=progress,
+    )  # fmt: skip
+    tuned, blend, raw_test = grown.tuned, grown.blend, grown.raw_test
     calibrator = choose_calibrator(blend.raw, held.error, _measured(held), **_sides(held.decisions))
     p_test = calibrator.probability(raw_test, **_sides(test.decisions))
     rankings = {"margin": margin_ranking(test.decisions)}
-    rankings["segment rate"] = second.segment.rate(test.decisions)
+    rankings["segment rate"] = grown.evaluated.segment.rate(test.decisions)
     evaluation = evaluate(
         test.error,
         p_test,
@@ -175,18 +154,78 @@ def train_detector(
     counts = {f"{name}_{what}": int(n) for name, e in (("fit", fit), ("tune", held), ("test", test))
               for what, n in (("decisions", len(e)), ("errors", e.error.sum()))}  # fmt: skip
     return Trained(
-        detector,
+        grown.detector,
         choose_calibrator(raw, y, weight, **_sides(pd.concat([held.decisions, test.decisions]))),
         tuned,
         blend,
         evaluation,
         verdict,
         counts,
-        (*_notes(test, final.encoding.left_out), *blend.notes),
+        (*_notes(test, grown.detector.encoding.left_out), *blend.notes),
         reliability(test.error, p_test, _measured(test)),
         reliability_by(test.error, p_test, _measured(test), _sides(test.decisions)["segments"]),
         HeldOut(test, p_test, _measured(test)),
     )
+
+
+@dataclass(frozen=True)
+class _Grown:
+    """What was tuned and chosen; the detector that is evaluated, with its log-odds; the last one."""
+
+    tuned: Tuned
+    blend: Blend
+    evaluated: Detector
+    raw_test: Floats
+    detector: Detector
+
+
+def _grow(
+    examples: Examples,
+    parts: tuple[Examples, Examples, Examples, Examples],
+    weight: Floats,
+    *,
+    leave_out: tuple[str, ...],
+    text: bool,
+    trials: int,
+    seconds: float | None,
+    seed: int,
+    threads: int,
+    objective: Objective,
+    budget: float,
+    storage: str | None,
+    progress: Callable[[str], None],
+) -> _Grown:
+    """Tune and choose on `fit` and `held`, fit anew on `both` for `test`, and at last on all."""
+    fit, held, both, test = parts
+    progress(f"reading the texts of {len(examples)} decisions")
+    counted = count_once(examples.decisions, fit, leave_out=leave_out, text=text)
+    how: dict[str, Any] = {"counted": counted, "leave_out": leave_out, "text": text, "seed": seed}
+    few = max(1, threads - 1)  # as long as texts are learnt beside the trees
+    aim: dict[str, Any] = {
+        "objective": objective, "budget": budget, "seed": seed, "threads": few,
+        "weight": weight, "progress": progress,
+    }  # fmt: skip
+    with ThreadPoolExecutor(1) as texts:  # one after another: equal input, equal output
+        first_, second_, final_ = (
+            texts.submit(_ready, *part, **how)
+            for part in ((fit, held), (both, test), (examples, None))
+        )
+        progress(f"learning from {len(fit)} decisions, tuning on the {len(held)} after them")
+        first, later = first_.result()
+        tuned = tune(first, later, trials=trials, seconds=seconds, storage=storage, **aim)
+        tuned, blend = _settle(first, later, tuned, **aim)
+
+        progress(f"evaluating on the latest {len(test)} decisions")
+        second, judged = second_.result()
+        again: dict[str, Any] = {"seed": seed, "progress": progress}
+        members = fit_blend(second, blend, tuned.params, threads=few, **again)
+        evaluated = second.detector(members)
+        raw_test = evaluated.raw(judged.X, few)
+
+        progress(f"refitting on all {len(examples)} decisions")
+        final, _ = final_.result()
+    detector = final.detector(fit_blend(final, blend, tuned.params, threads=threads, **again))
+    return _Grown(tuned, blend, evaluated, raw_test, detector)
 
 
 def _settle(first: Prepared, later: Prepared, tuned: Tuned, **aim: Any) -> tuple[Tuned, Blend]:

@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from errdetect.config import Reviewers, load_config
+from errdetect.config import load_config
 from errdetect.errors import ConfigError
 from errdetect.jobs import control, labels
 from errdetect.jobs.estimate import estimate
@@ -22,6 +22,7 @@ from errdetect.jobs.tables import load_tables
 from errdetect.labels.inspection import AQLS
 from errdetect.labels.planning import golden_needed
 from errdetect.labels.rates import RATES
+from errdetect.settings import Reviewers
 
 PLANTED = "Zebulon.Quux"  # stands in no word of ours
 

@@ -34,6 +34,7 @@ test: lint       ## install, then lint and every test, doctest and notebook
 
 bench: $(STAMP)  ## coverage of the intervals, then detection beside its peers (about two hours)
 	$(BIN)/python benchmarks/coverage.py --extra --jobs 2
+	$(BIN)/python benchmarks/marketplaces.py
 	$(BIN)/python benchmarks/detection.py --jobs 2
 
 docs: $(STAMP)   ## check the docs: links, and every command that they show

@@ -86,10 +86,10 @@ class Train(Strict):
 
     trials: int = Field(12, ge=0, description="settings that Optuna tries; 0 keeps the default")
     seconds: float | None = Field(None, gt=0, description="stop tuning after so long; null: never")
-    objective: Literal["average_precision", "recall"] = Field(
+    objective: Literal["average_precision", "recall", "harm"] = Field(
         "average_precision",
         description="what tuning and blending maximise on held-out time: average precision, or the "
-        "share of errors found within the queue's budget",
+        "share of errors, or of their harm, found within the queue's budget",
     )
     resume: bool = Field(
         False,

@@ -486,9 +486,9 @@ def test_a_million_decisions_are_checked_in_time():
     for i in range(14):
         decisions[f"f{i}"] = rng.random(n)
     reviews = _reviews(decisions, reviewed)
-    start = time.perf_counter()
+    start = time.process_time()  # the machine may have other work
     findings = _check(decisions, reviews)
-    assert time.perf_counter() - start < 20
+    assert time.process_time() - start < 20
     assert "D004" in _codes(findings)
 
 

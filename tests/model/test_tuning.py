@@ -65,6 +65,10 @@ def test_the_user_s_objective(parts):
     assert all("recall" in trial for trial in tuned.trials)
     y, raw = np.array([1.0, 0, 0, 1]), np.array([4.0, 3, 2, 1])
     assert measure(y, raw, np.ones(4), "recall", 0.25) == 0.5
+    harm = np.array([1.0, 1, 1, 7])
+    # The last one is the least suspect and by far the most harmful: harm wants it first.
+    assert measure(y, raw, np.ones(4), "harm", 0.25, harm) == 0.875
+    assert measure(y, raw - [0, 0, 0, 9], np.ones(4), "harm", 0.25, harm) == 0.125
     assert measure(np.zeros(4), raw, np.ones(4), "average_precision", 0.25) == 0
 
 

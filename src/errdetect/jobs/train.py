@@ -1,7 +1,7 @@
 """train: labels, features, tune, fit, calibrate, evaluate, gate, register."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from errdetect.config import Config
+from errdetect.data.policies import Policy
 from errdetect.jobs.columns import add_past
 from errdetect.jobs.held_out import learn_relabelling, measure_segments
 from errdetect.jobs.labels import label_decisions
@@ -18,6 +19,7 @@ from errdetect.model.detector import Examples
 from errdetect.model.evaluation import MODEL
 from errdetect.model.registry import Registry
 from errdetect.model.training import Trained, train_detector
+from errdetect.queue.value import expected_harm
 from errdetect.schemas import ERROR, UNKNOWN, WRONG_LABEL
 
 __all__ = ["TrainResult", "label_examples", "train"]
@@ -80,7 +82,7 @@ def train(config: Config, *, progress: Progress = lambda _: None) -> TrainResult
     progress("looking up what was known before each decision")
     blocks = {"history": config.features.history, "similar": config.features.similar}
     decisions = add_past(decisions, reviews, as_of=config.labels.as_of, **blocks)
-    relabel = _Relabel(config, reviews)
+    relabel = _Relabel(config, reviews, tables.policies)
     examples = relabel(decisions, config.labels.as_of)
     trained = train_detector(
         examples,
@@ -185,14 +187,20 @@ def _storage(config: Config) -> str | None:
 class _Relabel:
     """Labels as they were known at a moment, for the whole and for what came before a part."""
 
-    def __init__(self, config: Config, reviews: pd.DataFrame) -> None:
+    def __init__(
+        self, config: Config, reviews: pd.DataFrame, policies: Mapping[str, Policy]
+    ) -> None:
         self.config = config
         self.reviews = reviews
+        self.policies = policies
         self.notes: list[str] = []
 
     def __call__(self, decisions: pd.DataFrame, as_of: datetime | None) -> Examples:
         labels = label_decisions(self.config, decisions, self.reviews, as_of)
-        return label_examples(decisions, labels, self.reviews)
+        examples = label_examples(decisions, labels, self.reviews)
+        exposure = self.config.queue.exposure
+        harm = expected_harm(examples.decisions, np.ones(len(examples)), self.policies, exposure)
+        return replace(examples, harm=harm)
 
     def early(self, moment: pd.Timestamp, examples: Examples) -> Examples:
         """Return the examples as they were known at a moment, where most were."""

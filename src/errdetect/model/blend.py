@@ -118,11 +118,14 @@ def choose_blend(
     raws = {member.name: member.raw(held.X, side, threads) for member in members}
     y = held.examples.error
     mixed = {name: _average(raws, weights) for name, weights in offered.items()}
-    values = {name: measure(y, raw, weight, objective, budget) for name, raw in mixed.items()}
+    harm = held.examples.harm
+    values = {n: measure(y, raw, weight, objective, budget, harm) for n, raw in mixed.items()}
     usual = next(iter(offered))
     best = max(values, key=lambda name: (values[name], name == usual))
     if best != usual:
-        luck = is_luck(y, weight, mixed[best], mixed[usual], objective, budget, seed, _CLEARLY)
+        luck = is_luck(
+            y, weight, mixed[best], mixed[usual], objective, budget, seed, _CLEARLY, harm=harm
+        )
         best = usual if luck else best
     if best != usual:
         notes.append(

@@ -72,6 +72,8 @@ class Examples:
     p_error, p_violates
         Shape (n,), the same two as probabilities, where reviews leave doubt: what models learn.
         Default: the labels themselves.
+    harm
+        Shape (n,), what each decision would harm if it were wrong; default: 1 each.
     """
 
     decisions: pd.DataFrame
@@ -81,12 +83,15 @@ class Examples:
     design: Floats
     p_error: Floats = field(default_factory=lambda: np.empty(0))
     p_violates: Floats = field(default_factory=lambda: np.empty(0))
+    harm: Floats = field(default_factory=lambda: np.empty(0))
 
     def __post_init__(self) -> None:
         if len(self.p_error) != len(self.decisions):
             object.__setattr__(self, "p_error", self.error)
         if len(self.p_violates) != len(self.decisions):
             object.__setattr__(self, "p_violates", self.violates)
+        if len(self.harm) != len(self.decisions):
+            object.__setattr__(self, "harm", np.ones(len(self.decisions)))
 
     def __len__(self) -> int:
         return len(self.decisions)
@@ -100,6 +105,7 @@ class Examples:
             self.design,
             self.p_error,
             self.p_violates,
+            self.harm,
         )
         return Examples(
             self.decisions[rows] if rows.dtype == bool else self.decisions.iloc[rows],

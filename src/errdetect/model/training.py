@@ -235,7 +235,8 @@ def _settle(first: Prepared, later: Prepared, tuned: Tuned, **aim: Any) -> tuple
         return tuned, usual
     blend = choose_blend(first, later, tuned.params, **aim)
     how = {name: aim[name] for name in ("objective", "budget", "seed")}
-    if is_luck(later.examples.error, aim["weight"], blend.raw, usual.raw, **how):
+    judged = later.examples
+    if is_luck(judged.error, aim["weight"], blend.raw, usual.raw, harm=judged.harm, **how):
         return replace(tuned, params=DEFAULT_PARAMS), usual
     return tuned, blend
 

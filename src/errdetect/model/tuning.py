@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import optuna
+from scipy.special import expit
 
 from errdetect.model.detector import Prepared
 from errdetect.model.metrics import average_precision, recall_at
@@ -16,8 +17,9 @@ from errdetect.model.trees import DEFAULT_PARAMS, fit_trees, raw_scores
 __all__ = ["Objective", "Tuned", "is_luck", "measure", "tune"]
 
 Floats = npt.NDArray[np.float64]
-#: What the user wants most: a good ranking throughout, or the errors found within the queue's budget.
-Objective = Literal["average_precision", "recall"]
+#: What the user wants most: a good ranking throughout, the errors found within the queue's budget, or
+#: the harm found there.
+Objective = Literal["average_precision", "recall", "harm"]
 
 _RESAMPLES = 100
 _MAX_ROWS = 40_000  # settings that suit so many decisions suit more
@@ -43,7 +45,14 @@ class Tuned:
     trials: tuple[Mapping[str, Any], ...]
 
 
-def measure(y: Floats, raw: Floats, weight: Floats, objective: Objective, budget: float) -> float:
+def measure(
+    y: Floats,
+    raw: Floats,
+    weight: Floats,
+    objective: Objective,
+    budget: float,
+    harm: Floats | None = None,
+) -> float:
     """Return the objective of a ranking; 0 where there are no errors.
 
     Parameters
@@ -51,20 +60,27 @@ def measure(y: Floats, raw: Floats, weight: Floats, objective: Objective, budget
     y, raw, weight
         Shape (n,): 1 for an error, the ranking, and the decisions that each row stands for.
     objective
-        `average_precision`, or `recall`: the share of all errors found within the budget.
+        `average_precision`; or `recall`: the share of all errors found within the budget; or `harm`:
+        the share of all harm found there, by P(error) times harm.
     budget
-        Share of the decisions that are reviewed, for `recall`.
+        Share of the decisions that are reviewed, for `recall` and `harm`.
+    harm
+        Shape (n,), what each decision harms if it is wrong; None: all the same.
 
     Examples
     --------
     >>> measure(np.array([0.0, 1, 1, 0]), np.array([0.0, 3, 2, 1]), np.ones(4), "recall", 0.25)
     0.5
+    >>> measure(np.array([0.0, 1, 1, 0]), np.array([0.0, 3, 2, 1]), np.ones(4), "harm", 0.25,
+    ...         np.array([1.0, 1, 9, 1]))
+    0.9
     """
-    value = (
-        average_precision(y, raw, weight)
-        if objective == "average_precision"
-        else float(recall_at(y, raw, [budget], weight)[0])
-    )
+    if objective == "average_precision":
+        value = average_precision(y, raw, weight)
+    elif objective == "harm" and harm is not None:
+        value = float(recall_at(y * harm, expit(raw) * harm, [budget], weight)[0])
+    else:
+        value = float(recall_at(y, raw, [budget], weight)[0])
     return value if np.isfinite(value) else 0.0
 
 
@@ -120,6 +136,7 @@ def tune(
     later = held.data(data)
     side = 1 - 2 * held.X[:, held.encoding.names.index("enforced")]
     raws: dict[int, Floats] = {}
+    judged = held.examples
 
     def fit(params: Mapping[str, Any], watch: Callable[[int, float], None] | None = None) -> Floats:
         trees = fit_trees(
@@ -128,7 +145,7 @@ def tune(
         return side * raw_scores(trees, held.X, threads)
 
     def score(raw: Floats) -> float:
-        return measure(held.examples.error, raw, weight, objective, budget)
+        return measure(judged.error, raw, weight, objective, budget, judged.harm)
 
     def run(trial: optuna.Trial) -> float:
         def watch(iteration: int, loss: float) -> None:
@@ -160,7 +177,7 @@ def tune(
         return Tuned(DEFAULT_PARAMS, float(best.value or 0.0), tried)
     raw = raws[best.number] if best.number in raws else fit(best.params)
     usual = raws[0] if 0 in raws else fit(default)
-    if is_luck(held.examples.error, weight, raw, usual, objective, budget, seed):
+    if is_luck(judged.error, weight, raw, usual, objective, budget, seed, harm=judged.harm):
         return Tuned(DEFAULT_PARAMS, score(usual), tried)
     return Tuned({**DEFAULT_PARAMS, **best.params}, float(best.value or 0.0), tried)
 
@@ -174,6 +191,7 @@ def is_luck(
     budget: float,
     seed: int,
     standard_errors: float = 1.0,
+    harm: Floats | None = None,
 ) -> bool:
     """Tell whether a lead over the default is within the error of resampling.
 
@@ -191,12 +209,18 @@ def is_luck(
         Seeds the resampling.
     standard_errors
         How many of them count as within.
+    harm
+        As for `measure`.
     """
+
+    def value(ranking: Floats, w: Floats) -> float:
+        return measure(y, ranking, w, objective, budget, harm)
+
     rng = np.random.default_rng(seed)
     leads = np.empty(_RESAMPLES)
     for i in range(_RESAMPLES):
         w = weight * np.bincount(rng.integers(0, len(y), len(y)), minlength=len(y))
-        leads[i] = measure(y, raw, w, objective, budget) - measure(y, default, w, objective, budget)
+        leads[i] = value(raw, w) - value(default, w)
     return not leads.mean() > standard_errors * leads.std()
 
 

@@ -34,7 +34,11 @@ class Known:
 
 
 def known_verdicts(
-    decisions: pd.DataFrame, reviews: pd.DataFrame, *, action_only: bool = False
+    decisions: pd.DataFrame,
+    reviews: pd.DataFrame,
+    *,
+    action_only: bool = False,
+    position: Ints | None = None,
 ) -> Known:
     """Settle what reviews agree on; an adjudication stands, other conflicts stay unknown.
 
@@ -44,6 +48,8 @@ def known_verdicts(
         The contract's tables; golden reviews are left out.
     action_only
         Whether only a wrong action counts as an error, and a wrong label does not.
+    position
+        From `locate` for these reviews, where it is known already.
 
     Returns
     -------
@@ -58,9 +64,9 @@ def known_verdicts(
     >>> known.wrong.tolist(), known.right.tolist()
     ([True, False, False], [False, False, False])
     """
-    reviews = reviews[(reviews["source"] != GOLDEN).to_numpy(dtype=bool)]
-    position = locate(decisions, reviews["decision_id"])
-    reviews, position = reviews[position >= 0], position[position >= 0]
+    position = locate(decisions, reviews["decision_id"]) if position is None else position
+    kept = (position >= 0) & (reviews["source"] != GOLDEN).to_numpy(dtype=bool)
+    reviews, position = reviews[kept], position[kept]
     source = reviews["source"]
     expert = (source == ADJUDICATION).to_numpy(dtype=bool)
     appeal = (source == APPEAL).to_numpy(dtype=bool)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from errdetect.estimate.audit import Audit, read_audit
+from errdetect.estimate.audit import Audit, locate, read_audit
 from errdetect.estimate.bounds import known_verdicts, recall_bounds
 from errdetect.estimate.cells import bin_p_error, spread_by_bin
 from errdetect.estimate.limits import Limits, recall_limits
@@ -101,7 +101,11 @@ def estimate_rates(
         min_reviews=max(min_reviews, 1),
         confidence=confidence,
     )
-    known = {only: known_verdicts(decisions, reviews, action_only=only) for only in (False, True)}
+    position = locate(decisions, reviews["decision_id"])
+    known = {
+        only: known_verdicts(decisions, reviews, action_only=only, position=position)
+        for only in (False, True)
+    }
     keys, cell = segment_decisions(decisions, by)
     nothing = pd.DataFrame({column: pd.Series([None], dtype="str") for column in by}, index=[0])
     parts = [(nothing, np.zeros(len(decisions), np.int64))] + ([(keys, cell)] if by else [])

@@ -1,6 +1,7 @@
 """estimate: how often the machine errs, with intervals, and the labels behind it."""
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -72,14 +73,16 @@ def estimate(
     decisions, people = automated_only(everything)
     reviews = known_reviews(config, tables.reviews.frame)
     reviews = reviews[locate(everything, reviews["decision_id"]) >= 0]
-    how, control = estimation_terms(config, decisions, reviews, progress=progress)
-    progress("estimating")
-    estimates = estimate_rates(decisions, reviews, by=by, **how)
     rows = None
-    if dsa is not None:
-        rows = draft_dsa(config, everything, reviews, how, start=start, end=end)
-    progress("labelling")
-    labels = label_decisions(config, everything, reviews)
+    with ThreadPoolExecutor(1) as beside:  # labels and estimates need nothing of each other
+        labelled = beside.submit(label_decisions, config, everything, reviews)
+        how, control = estimation_terms(config, decisions, reviews, progress=progress)
+        progress("estimating")
+        estimates = estimate_rates(decisions, reviews, by=by, **how)
+        if dsa is not None:
+            rows = draft_dsa(config, everything, reviews, how, start=start, end=end)
+        progress("labelling")
+        labels = labelled.result()
     progress("writing")
     schema = pa.schema([(name, pa.string()) for name in by] + list(ESTIMATES))
     with staged(out) as stage:

@@ -68,9 +68,9 @@ class Config(Strict):
 
         Examples
         --------
-        >>> config = Config(version=1, data={"decisions": "d.csv"}, base="/work")
+        >>> config = Config(version=1, data={"decisions": "d.csv"}, base="/srv")
         >>> str(config.path("d.csv"))
-        '/work/d.csv'
+        '/srv/d.csv'
         """
         return self.base / _expand(value)
 

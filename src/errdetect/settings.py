@@ -208,9 +208,7 @@ class Report(Strict):
     title: str | None = None
     by: list[str] = ["policy_id", "market", "language", "moderator"]
     queue_rows: int = Field(50, ge=0, le=1000)
-    explained: int = Field(
-        2000, ge=1, description="decisions per policy that drivers are read from"
-    )
+    explained: int = Field(500, ge=1, description="decisions per policy that drivers are read from")
 
 
 class Reviewers(Strict):

@@ -196,7 +196,7 @@ def _model_parts(config: Config, tables: Tables, bundle: Bundle, version: str) -
     sample = _sample(
         open_["policy_id"], config.report.explained, np.random.default_rng(config.queue.seed)
     )
-    grouped, _, _ = _explained(past.add(open_.iloc[sample]), bundle)
+    grouped, _, _ = _explained(past.add(open_.iloc[sample]), bundle, threads)
     head = np.argsort(-harm, kind="stable")[: config.report.queue_rows]
     return out | {
         "drivers": drivers(open_.iloc[sample], grouped, p[sample], load_words()),
@@ -207,9 +207,11 @@ def _model_parts(config: Config, tables: Tables, bundle: Bundle, version: str) -
     }
 
 
-def _explained(decisions: pd.DataFrame, bundle: Bundle) -> tuple[pd.DataFrame, Floats, Floats]:
+def _explained(
+    decisions: pd.DataFrame, bundle: Bundle, threads: int = 1
+) -> tuple[pd.DataFrame, Floats, Floats]:
     X = bundle.detector.features(decisions)
-    parts = bundle.detector.contributions(X, threads=1)
+    parts = bundle.detector.contributions(X, threads=threads)
     return group_contributions(parts, bundle.detector.encoding.names), X, parts
 
 

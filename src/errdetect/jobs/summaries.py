@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -20,10 +20,20 @@ from errdetect.jobs.simulate import SimulateResult
 from errdetect.jobs.train import TrainResult
 from errdetect.jobs.validate import ValidateResult
 
-__all__ = ["plain", "say"]
+__all__ = ["Telling", "plain", "say"]
+
+
+@runtime_checkable
+class Telling(Protocol):
+    """A result that brings its own words: one line each."""
+
+    def lines(self) -> list[str]:
+        """Return what people are told."""
+
 
 Result = (
-    DemoResult
+    Telling
+    | DemoResult
     | EstimateResult
     | PlanAuditResult
     | ReportResult
@@ -63,7 +73,9 @@ def plain(value: object) -> Any:
 
 def say(result: Result) -> str:
     """Tell people what a job came to; hidden characters of content are shown as codes."""
-    if isinstance(result, TrainResult):
+    if isinstance(result, Telling):
+        lines = result.lines()
+    elif isinstance(result, TrainResult):
         lines = _train(result)
     elif isinstance(result, ScoreResult):
         lines = _score(result)

@@ -1,61 +1,26 @@
-"""The door: one command a verb, no logic. Rooms are opened only when a command needs them."""
+"""Commands that learn, score, measure and report."""
 
-import json
-from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from errdetect import __version__
-from errdetect.errors import clear_exit
-
-if TYPE_CHECKING:
-    from errdetect.config import Config
-
-__all__ = ["app", "main"]
-
-app = typer.Typer(
-    name="errdetect",
-    help="Find wrong automated moderation decisions, rank them for human review, and say honestly how often the "
-    "machine errs.\n\nStart with `errdetect demo`, which shows everything on a simulated marketplace.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
-    context_settings={"help_option_names": ["-h", "--help"]},
+from errdetect.cli.options import (
+    ConfigFile,
+    Json,
+    Out,
+    Overrides,
+    Quiet,
+    app,
+    load,
+    names,
+    show,
+    told,
+    utc,
 )
 
-ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="The YAML config file.")]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Override a key, e.g. train.trials=50."),
-]
-Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the outputs.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing while working.")]
-
-
-def main() -> None:
-    """Run a command; faults that the user can mend end with one clear message and their status."""
-    with clear_exit():
-        app()
-
-
-def _version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"errdetect {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def _root(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
-    ] = False,
-) -> None:
-    pass
+__all__: list[str] = []
 
 
 @app.command()
@@ -74,7 +39,7 @@ def demo(
     """
     from errdetect.jobs.demo import demo as run
 
-    _show(run(out, decisions=decisions, seed=seed, progress=_progress(quiet)), as_json)
+    show(run(out, decisions=decisions, seed=seed, progress=told(quiet)), as_json)
 
 
 @app.command()
@@ -94,7 +59,7 @@ def simulate(
     """
     from errdetect.jobs.simulate import simulate as run
 
-    _show(run(out, decisions=decisions, days=days, seed=seed, progress=_progress(quiet)), as_json)
+    show(run(out, decisions=decisions, days=days, seed=seed, progress=told(quiet)), as_json)
 
 
 @app.command()
@@ -110,8 +75,8 @@ def validate(
     """
     from errdetect.jobs.validate import validate as run
 
-    result = run(_load(config, overrides), progress=_progress(quiet))
-    _show(result, as_json)
+    result = run(load(config, overrides), progress=told(quiet))
+    show(result, as_json)
     if not result.usable:
         raise typer.Exit(2)
 
@@ -130,8 +95,8 @@ def train(
     """
     from errdetect.jobs.train import train as run
 
-    result = run(_load(config, overrides), progress=_progress(quiet))
-    _show(result, as_json)
+    result = run(load(config, overrides), progress=told(quiet))
+    show(result, as_json)
     if result.version is None:
         raise typer.Exit(1)
 
@@ -156,8 +121,8 @@ def score(
     """
     from errdetect.jobs.score import score as run
 
-    _show(
-        run(_load(config, overrides), decisions, out, budget=budget, progress=_progress(quiet)),
+    show(
+        run(load(config, overrides), decisions, out, budget=budget, progress=told(quiet)),
         as_json,
     )
 
@@ -192,15 +157,15 @@ def estimate(
     from errdetect.jobs.estimate import estimate as run
 
     result = run(
-        _load(config, overrides),
+        load(config, overrides),
         out,
-        by=_names(by),
-        start=_utc(start),
-        end=_utc(end),
+        by=names(by),
+        start=utc(start),
+        end=utc(end),
         dsa=dsa,
-        progress=_progress(quiet),
+        progress=told(quiet),
     )
-    _show(result, as_json)
+    show(result, as_json)
 
 
 @app.command("plan-audit")
@@ -235,15 +200,15 @@ def plan_audit(
 
     chosen = [*(overrides or []), *([f"audit.method={method}"] if method else [])]
     result = run(
-        _load(config, chosen),
+        load(config, chosen),
         out,
         budget=budget,
         half_width=half_width,
-        by=_names(by),
+        by=names(by),
         seed=seed,
-        progress=_progress(quiet),
+        progress=told(quiet),
     )
-    _show(result, as_json)
+    show(result, as_json)
 
 
 @app.command()
@@ -260,32 +225,4 @@ def report(
     """
     from errdetect.jobs.report import report as run
 
-    _show(run(_load(config, overrides), out, progress=_progress(quiet)), as_json)
-
-
-def _load(config: Path, overrides: list[str] | None) -> "Config":
-    from errdetect.config import load_config
-
-    return load_config(config, overrides or ())
-
-
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
-
-
-def _utc(moment: datetime | None) -> datetime | None:
-    from datetime import UTC
-
-    return None if moment is None else moment.replace(tzinfo=UTC)
-
-
-def _progress(quiet: bool) -> Callable[[str], None]:
-    return (lambda _: None) if quiet else (lambda message: typer.echo(f"... {message}", err=True))
-
-
-def _show(result: Any, as_json: bool) -> None:
-    from errdetect.jobs.summaries import plain, say
-
-    typer.echo(
-        json.dumps(plain(result), ensure_ascii=False, allow_nan=False) if as_json else say(result)
-    )
+    show(run(load(config, overrides), out, progress=told(quiet)), as_json)

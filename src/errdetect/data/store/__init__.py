@@ -1,0 +1,1 @@
+"""The ledger and other databases; SQLAlchemy and Alembic are known here only."""

@@ -41,6 +41,8 @@ def postgres_server(tmp_path_factory):
     # A socket's path may have some 100 characters, and another user may run the server.
     folder = Path(tempfile.mkdtemp(prefix="errdetect-pg-"))
     server = pgserver.get_server(folder / "data", cleanup_mode="delete")
+    for command in ("ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()"):
+        server.psql(f"{command};")
     yield server
     server.cleanup()
     shutil.rmtree(folder, ignore_errors=True)

@@ -14,13 +14,13 @@ _NUMBERS = itertools.count()
 
 @pytest.fixture
 def postgres_url(postgres_server) -> str:
-    """An empty PostgreSQL database of its own."""
+    """An empty schema of its own in PostgreSQL."""
     import psycopg
 
     name = f"ledger_{next(_NUMBERS)}"
     with psycopg.connect(postgres_server.get_uri(), autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-    return postgres_server.get_uri(database=name)
+        connection.execute(f"CREATE SCHEMA {name}")
+    return f"{postgres_server.get_uri()}&options=-csearch_path%3D{name}"
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -10,6 +10,7 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Connection,
+    MetaData,
     Select,
     Table,
     Text,
@@ -17,11 +18,10 @@ from sqlalchemy import (
     func,
     insert,
     select,
-    text,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-__all__ = ["among", "happened", "put"]
+__all__ = ["add", "among", "happened", "put"]
 
 _BATCH = 20_000
 
@@ -73,22 +73,36 @@ def put(
         connection.execute(statement, rows[start : start + _BATCH])
 
 
+def add(connection: Connection, table: Table, rows: Rows) -> None:
+    """Add rows as they are; one that the table refuses ends the transaction."""
+    if connection.dialect.name != "postgresql":
+        for start in range(0, len(rows), _BATCH):
+            connection.execute(insert(table), rows[start : start + _BATCH])
+        return
+    names = [column.name for column in table.columns]
+    preparer = connection.dialect.identifier_preparer
+    place, listed = preparer.format_table(table), ", ".join(map(preparer.quote, names))
+    with (
+        _cursor(connection) as raw,
+        raw.copy(f"COPY {place} ({listed}) FROM STDIN") as copy,
+    ):
+        for row in rows:
+            copy.write_row([row[name] for name in names])
+
+
+def _cursor(connection: Connection) -> Any:
+    """Return the driver's own cursor, which knows COPY."""
+    raw: Any = connection.connection.driver_connection
+    return raw.cursor()
+
+
 def _copy(connection: Connection, table: Table, rows: Rows, later: Column[Any] | None) -> None:
     """Copy the rows aside, then take them over in the key's order."""
     names = [column.name for column in table.columns]
-    aside = Table(
-        f"{table.name}_new",
-        type(table.metadata)(),
-        *(Column(c.name, c.type) for c in table.columns),
-    )
-    quote = connection.dialect.identifier_preparer.quote
-    connection.execute(text(f"CREATE TEMP TABLE {aside.name} (LIKE {table.name}) ON COMMIT DROP"))
-    listed = ", ".join(map(quote, names))
-    raw = connection.connection.cursor()
-    with raw.copy(f"COPY pg_temp.{aside.name} ({listed}) FROM STDIN") as copy:
-        for row in rows:
-            copy.write_row([row[name] for name in names])
-    raw.close()
+    columns = [Column(column.name, column.type) for column in table.columns]
+    aside = Table(f"{table.name}_new", MetaData(), *columns, prefixes=["TEMPORARY"])
+    aside.create(connection, checkfirst=False)
+    add(connection, aside, rows)
     (key,) = table.primary_key
     found = select(*aside.columns).order_by(aside.c[key.name])
     statement = postgresql.insert(table).from_select(names, found)
@@ -100,7 +114,7 @@ def _copy(connection: Connection, table: Table, rows: Rows, later: Column[Any] |
             index_elements=[key], set_=dict(new.items()), where=new[later.name] >= later
         )
     connection.execute(statement)
-    connection.execute(text(f"DROP TABLE pg_temp.{aside.name}"))
+    aside.drop(connection, checkfirst=False)
 
 
 def happened(connection: Connection, table: Table, rows: Rows, at: datetime) -> None:

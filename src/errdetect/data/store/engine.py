@@ -96,7 +96,7 @@ def sqlite_file(url: str) -> Path | None:
 
 
 @contextmanager
-def saying(url: URL) -> Iterator[None]:
+def saying(engine: Engine) -> Iterator[None]:
     """Turn what a database refuses into a sentence without its password.
 
     Raises
@@ -106,9 +106,10 @@ def saying(url: URL) -> Iterator[None]:
     """
     try:
         yield
-    except DBAPIError as error:
-        lines = str(error.orig).strip().splitlines() or [type(error.orig).__name__]
-        said = visible(lines[0])
+    except (DBAPIError, engine.dialect.loaded_dbapi.Error) as error:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        lines = str(cause).strip().splitlines() or [type(cause).__name__]
+        said, url = visible(lines[0]), engine.url
         for secret in _secrets(url):
             said = said.replace(secret, "***")
         do = "Check its address, rights and state."
@@ -122,7 +123,7 @@ def writing(engine: Engine) -> Iterator[Connection]:
     Writers take turns, in every database: SQLite begins IMMEDIATE, PostgreSQL takes a lock that
     ends with the transaction. So two scorers can neither deadlock nor queue a decision twice.
     """
-    with saying(engine.url), engine.connect() as bare:
+    with saying(engine), engine.connect() as bare:
         connection = bare.execution_options(**{_WRITES: True})
         with connection.begin():
             if engine.dialect.name == "postgresql":
@@ -134,7 +135,7 @@ def writing(engine: Engine) -> Iterator[Connection]:
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
     """Open a transaction that sees one state of the database and cannot change it."""
-    with saying(engine.url), engine.connect() as bare:
+    with saying(engine), engine.connect() as bare:
         connection = bare
         if engine.dialect.name == "postgresql":
             connection = bare.execution_options(
@@ -190,7 +191,7 @@ def use_wal(engine: Engine) -> None:
         If the file cannot be opened, or another process holds it for too long.
     """
     until = time.monotonic() + _PATIENCE
-    with saying(engine.url):
+    with saying(engine):
         engine.connect().close()
     raw = engine.raw_connection()
     try:

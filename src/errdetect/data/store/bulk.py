@@ -11,9 +11,9 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     MetaData,
-    Select,
     Table,
     Text,
+    any_,
     bindparam,
     func,
     insert,
@@ -30,12 +30,10 @@ Rows = Sequence[dict[str, Any]]
 
 def among(connection: Connection, column: Column[Any], ids: Sequence[str]) -> ColumnElement[bool]:
     """Say that a column is one of the ids, however many: they travel as one parameter."""
-    inside: Select[Any]
     if connection.dialect.name == "postgresql":
-        inside = select(func.unnest(bindparam(None, list(ids), type_=ARRAY(Text))))
-    else:
-        inside = select(func.json_each(json.dumps(list(ids))).table_valued("value").c.value)
-    return column.in_(inside)
+        return column == any_(bindparam(None, list(ids), type_=ARRAY(Text)))
+    inside = func.json_each(json.dumps(list(ids))).table_valued("value")
+    return column.in_(select(inside.c.value))
 
 
 def put(

@@ -15,6 +15,7 @@ from errdetect.data.store.ledger import Run, open_ledger
 from errdetect.data.store.query import write_table
 from errdetect.errors import ConfigError, DataError
 from errdetect.jobs.ingest import ingest
+from errdetect.jobs.score import score
 from errdetect.jobs.tables import load_reviews, load_tables
 from errdetect.schemas import REJECTS
 
@@ -58,7 +59,7 @@ def reviews(ids, **columns):
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def config(request, place, postgres_server):
+def kept(request, place, postgres_server):
     if request.param == "sqlite":
         return load_config(place / "config.yaml")
     import psycopg
@@ -69,28 +70,28 @@ def config(request, place, postgres_server):
     return load_config(place / "config.yaml", [f"ledger.url={json.dumps(url)}"])
 
 
-def test_reviews_come_in_once_and_every_job_counts_them(config, place):
-    before = load_tables(config, progress=quiet)
+def test_reviews_come_in_once_and_every_job_counts_them(kept, place):
+    before = load_tables(kept, progress=quiet)
     assert not (place / "errdetect.db").exists()
     reviews(["d2", "d3"]).to_csv(place / "new.csv", index=False)
-    result = ingest(config, place / "new.csv")
+    result = ingest(kept, place / "new.csv")
     assert (result.n_new, result.n_known, result.n_rejected) == (2, 0, 0)
     assert result.files == {}
-    again = ingest(config, place / "new.csv")
+    again = ingest(kept, place / "new.csv")
     assert (again.n_new, again.n_known, again.n_rejected) == (0, 2, 0)
-    after = load_tables(config, progress=quiet)
+    after = load_tables(kept, progress=quiet)
     assert after.reviews.frame["review_id"].tolist() == ["r-d0", "r-d1", "r-d2", "r-d3"]
     assert after.reviews.frame.dtypes.equals(before.reviews.frame.dtypes)
-    assert after.notes == (*before.notes, "2 reviews come from the ledger")
+    assert after.notes == (*before.notes, "reviews that came back through the ledger: 2")
     assert after.reviews.frame["inclusion_probability"].isna().all()
 
 
-def test_what_cannot_be_used_is_told_and_the_rest_kept(config, place):
-    with open_ledger(config.ledger_url()) as ledger:
+def test_what_cannot_be_used_is_told_and_the_rest_kept(kept, place):
+    with open_ledger(kept.ledger_url()) as ledger:
         scored = pd.DataFrame({"decision_id": ["elsewhere"], "inclusion_probability": [0.5]})
         run = Run("r", "1", START.to_pydatetime())
         ledger.record_run(run, scored.iloc[:0], scored)
-    ingest(config, _write(place, reviews(["d2"])))
+    ingest(kept, _write(place, reviews(["d2"])))
     bad = pd.concat(
         [
             reviews(["d2"], verdict="upheld"),
@@ -100,7 +101,7 @@ def test_what_cannot_be_used_is_told_and_the_rest_kept(config, place):
             reviews(["d3"]),
         ]
     )
-    result = ingest(config, _write(place, bad), out=place / "out")
+    result = ingest(kept, _write(place, bad), out=place / "out")
     assert (result.n_new, result.n_known, result.n_rejected) == (2, 1, 4)
     rejects = pd.read_parquet(place / "out" / "rejects.parquet")
     assert list(rejects.columns) == REJECTS.names
@@ -111,7 +112,7 @@ def test_what_cannot_be_used_is_told_and_the_rest_kept(config, place):
         "r-d4": "verdict must be one of upheld, overturned, relabelled, got 'maybe'",
         "r-d5": "reviewer_id must hold no NUL character, got one",
     }
-    known = load_reviews(config, progress=quiet).frame
+    known = load_reviews(kept, progress=quiet).frame
     assert sorted(known["review_id"]) == ["r-d0", "r-d1", "r-d2", "r-d3", "r-elsewhere"]
     assert known.set_index("review_id").loc["r-d2", "verdict"] == "overturned"
 
@@ -121,10 +122,10 @@ def _write(place, frame):
     return place / "in.jsonl"
 
 
-def test_a_review_in_file_and_ledger_counts_once(config, place):
+def test_a_review_in_file_and_ledger_counts_once(kept, place):
     both = pd.concat([reviews(["d0"]), reviews(["d1"], verdict="upheld"), reviews(["d4"])])
-    ingest(config, _write(place, both))
-    read = load_tables(config, progress=quiet)
+    ingest(kept, _write(place, both))
+    read = load_tables(kept, progress=quiet)
     frame = read.reviews.frame.set_index("review_id")
     assert frame.index.tolist() == ["r-d0", "r-d1", "r-d4"]
     assert frame.loc["r-d1", "verdict"] == "overturned"
@@ -173,6 +174,29 @@ def test_everything_from_a_database(place):
     assert len(read.reviews.frame) == 3
 
 
+def test_decisions_are_scored_from_a_table_as_from_a_file(trained, market, tmp_path):
+    """Equal scores, queue and run; what the ledger says was judged is not queued again."""
+    config = load_config(market / "config.yaml")
+    new = pd.read_parquet(market / "decisions.parquet").tail(400)
+    new.to_parquet(tmp_path / "new.parquet")
+    url = f"sqlite:///{tmp_path}/shop.db"
+    write_table(new, url, "new")
+    one = score(config, tmp_path / "new.parquet", tmp_path / "a", budget=20)
+    other = score(config, f"{url}::new", tmp_path / "b", budget=20)
+    assert one.run_id == other.run_id
+    queue = pd.read_parquet(tmp_path / "a" / "queue.parquet")
+    same = pd.read_parquet(tmp_path / "b" / "queue.parquet")
+    pd.testing.assert_frame_equal(
+        queue.drop(columns=["scored_at", "reasons"]), same.drop(columns=["scored_at", "reasons"])
+    )
+    first = queue["decision_id"].head(1).tolist()
+    ledgered = load_config(market / "config.yaml", [f"ledger.url=sqlite:///{tmp_path}/ledger.db"])
+    ingest(ledgered, _write(tmp_path, reviews(first)))
+    score(ledgered, tmp_path / "new.parquet", tmp_path / "c", budget=20)
+    after = pd.read_parquet(tmp_path / "c" / "queue.parquet")
+    assert first[0] not in after["decision_id"].tolist()
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -215,7 +239,7 @@ def test_the_command(place):
     words = [sys.executable, "-m", "errdetect", "ingest", "config.yaml", "--reviews", "in.jsonl"]
     done = subprocess.run(words, cwd=place, capture_output=True, text=True, env=os.environ)
     assert done.returncode == 0, done.stderr
-    assert "Took in 1 new reviews; 0 were known already; 1 could not be used." in done.stdout
+    assert "New reviews: 1; known already: 0; could not be used: 1." in done.stdout
     assert "rejects.parquet" in done.stdout
     told = subprocess.run([*words, "--json", "-q"], cwd=place, capture_output=True, text=True)
     assert json.loads(told.stdout)["n_known"] == 1

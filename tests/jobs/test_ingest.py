@@ -1,7 +1,6 @@
 """Finished reviews come in, are counted by every job, and never twice."""
 
 import json
-import os
 import subprocess
 import sys
 
@@ -9,7 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from typer.testing import CliRunner
 
+from errdetect.cli import app
 from errdetect.config import load_config
 from errdetect.data.store.ledger import Run, open_ledger
 from errdetect.data.store.query import write_table
@@ -236,15 +237,25 @@ def test_a_config_does_not_show_its_passwords(place):
 
 def test_the_command(place):
     _write(place, reviews(["d2", "nowhere"]))
-    words = [sys.executable, "-m", "errdetect", "ingest", "config.yaml", "--reviews", "in.jsonl"]
-    done = subprocess.run(words, cwd=place, capture_output=True, text=True, env=os.environ)
-    assert done.returncode == 0, done.stderr
+    words = ["ingest", str(place / "config.yaml"), "--reviews", str(place / "in.jsonl"), "-q"]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
     assert "New reviews: 1; known already: 0; could not be used: 1." in done.stdout
     assert "rejects.parquet" in done.stdout
-    told = subprocess.run([*words, "--json", "-q"], cwd=place, capture_output=True, text=True)
+    told = CliRunner().invoke(app, [*words, "--json"])
     assert json.loads(told.stdout)["n_known"] == 1
+
+
+def test_a_ledger_that_cannot_be_reached_ends_clearly(place):
+    _write(place, reviews(["d2"]))
+    words = ["ingest", "config.yaml", "--reviews", "in.jsonl"]
     wrong = ["--set", "ledger.url=postgresql://u:hunter2@localhost:1/d"]
-    done = subprocess.run([*words, *wrong], cwd=place, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "errdetect", *words, *wrong],
+        cwd=place,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 2
     assert "errdetect: The database postgresql://localhost:1/d cannot be used" in done.stderr
     assert "hunter2" not in done.stdout + done.stderr

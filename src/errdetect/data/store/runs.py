@@ -72,6 +72,7 @@ def record_run(engine: Engine, run: Run, queue: pd.DataFrame, scored: pd.DataFra
     rows = _queue_rows(_stamped(queue, run))
     chances = _stamped(scored[["decision_id", "inclusion_probability"]], run)
     designs = rows_of(chances, tables.SCORED)
+    _refuse_unscored(rows, designs)
     with writing(engine) as connection:
         already = _already(connection, [row["decision_id"] for row in rows])
         if _is_known(connection, run.run_id):
@@ -80,8 +81,8 @@ def record_run(engine: Engine, run: Run, queue: pd.DataFrame, scored: pd.DataFra
         new = [row for row in rows if row["decision_id"] not in already]
         _put_run(connection, run, len(designs), len(new))
         put(connection, tables.SCORED, designs, later=tables.SCORED.c.scored_at)
-        _settle_earlier(connection, run.run_id)
         put(connection, tables.QUEUED, new)
+        _settle_others(connection, run.run_id)
         note = f"{len(designs):,} scored, {len(new):,} queued, {len(already):,} stood in the queue"
         event = {"entity": "run", "id": run.run_id, "what": "recorded", "note": note}
         happened(connection, tables.EVENTS, [event], run.scored_at)
@@ -191,6 +192,15 @@ def _refuse_other_queue(run_id: str, strange: int) -> None:
         raise DataError(sentence(what, "be the one recorded", got, do))
 
 
+def _refuse_unscored(rows: Sequence[dict[str, Any]], designs: Sequence[dict[str, Any]]) -> None:
+    known = {row["decision_id"] for row in designs}
+    strange = [row["decision_id"] for row in rows if row["decision_id"] not in known]
+    if strange:
+        got = f"{len(strange):,} others, such as {strange[0]!r}"
+        do = "Give every decision that was scored, with its chance."
+        raise DataError(sentence("The queue", "hold scored decisions only", got, do))
+
+
 def _put_run(connection: Connection, run: Run, n_scored: int, n_queued: int) -> None:
     row = {
         "run_id": run.run_id,
@@ -203,16 +213,17 @@ def _put_run(connection: Connection, run: Run, n_scored: int, n_queued: int) -> 
     put(connection, tables.RUNS, [row])
 
 
-def _settle_earlier(connection: Connection, run_id: str) -> None:
-    """Give what an earlier run queued the chance 1: given that queue, its review is certain.
+def _settle_others(connection: Connection, run_id: str) -> None:
+    """Give what one run queued the chance 1 where another run states it: its review is certain.
 
-    The run may not have known of it, where two scored at once; its own chances would be wrong
-    then. Called before the run's own queue is added.
+    The run that states the chance may not have known of that queue, where two scored at once or
+    one is recorded late; given the queue, its own chance would be wrong.
     """
-    scored, queue = tables.SCORED, tables.QUEUED
-    earlier = select(queue.c.decision_id).where(queue.c.run_id != run_id)
-    connection.execute(
-        update(scored)
-        .where(scored.c.run_id == run_id, scored.c.decision_id.in_(earlier))
-        .values(inclusion_probability=1.0)
-    )
+    scored, queue = tables.SCORED.c, tables.QUEUED.c
+    for stated, queued_by in (
+        (scored.run_id == run_id, queue.run_id != run_id),
+        (scored.run_id != run_id, queue.run_id == run_id),
+    ):
+        certain = scored.decision_id.in_(select(queue.decision_id).where(queued_by))
+        chance = {"inclusion_probability": 1.0}
+        connection.execute(update(tables.SCORED).where(stated, certain).values(chance))

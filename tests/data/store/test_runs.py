@@ -1,5 +1,6 @@
 """Runs and the queue in the ledger, on SQLite and on PostgreSQL alike."""
 
+import dataclasses
 import tempfile
 
 import numpy as np
@@ -151,6 +152,8 @@ def test_faults_of_the_caller_are_told(ledger, make_run):
         ledger.record_run(run, queue, scored[["decision_id"]])
     with pytest.raises(DataError, match="must name each decision once, got 2 again"):
         ledger.record_run(run, pd.concat([queue, queue]), scored)
+    with pytest.raises(DataError, match="The scores must name each decision once, got 3 again"):
+        ledger.record_run(run, queue, pd.concat([scored, scored]))
     with pytest.raises(DataError, match=r"hold scored decisions only, got 1 others, such as 'd9'"):
         ledger.record_run(*make_run(queued=("d1", "d9")))
     ledger.record_run(run, queue, scored)
@@ -172,3 +175,15 @@ def test_the_ledger_remembers_when_opened_again(url, make_run):
     with open_ledger(url) as ledger:
         assert len(ledger.queued()) == 2
         assert ledger.runs()["design"].tolist() == ['{"budget": 2}']
+
+
+def test_moments_without_a_zone_are_utc(ledger, make_run):
+    run, queue, scored = make_run(queued=("d1",))
+    bare = pd.Timestamp("2026-03-01 12:00:00.000001")
+    ledger.record_run(dataclasses.replace(run, scored_at=bare), queue, scored)
+    ledger.add_proposals(pd.DataFrame({"proposal_id": ["p"]}), at=bare)
+    moment = bare.tz_localize("UTC")
+    assert ledger.runs()["scored_at"].tolist() == [moment]
+    assert ledger.queued()["scored_at"].tolist() == [moment]
+    assert ledger.proposals()["created_at"].tolist() == [moment]
+    assert ledger.history()["at"].tolist() == [moment, moment]

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -20,6 +20,8 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy.dialects import postgresql, sqlite
+
+from errdetect.data.store.frames import utc
 
 __all__ = ["add", "among", "happened", "put"]
 
@@ -117,6 +119,6 @@ def _copy(connection: Connection, table: Table, rows: Rows, later: Column[Any] |
 
 def happened(connection: Connection, table: Table, rows: Rows, at: datetime) -> None:
     """Add to the history what happened at a moment; `seq` follows the order of the rows."""
-    blank = {"from": None, "to": None, "by": None, "note": None, "at": at.astimezone(UTC)}
+    blank = {"from": None, "to": None, "by": None, "note": None, "at": utc(at)}
     if rows:
         connection.execute(insert(table), [blank | row for row in rows])

@@ -16,7 +16,7 @@ from errdetect import schemas
 from errdetect.data.store import tables
 from errdetect.data.store.bulk import among, happened, put
 from errdetect.data.store.engine import reading, writing
-from errdetect.data.store.frames import as_json, frame_of, require, rows_of
+from errdetect.data.store.frames import as_json, frame_of, require, rows_of, utc
 from errdetect.errors import DataError, sentence
 
 __all__ = ["QueueCounts", "Run", "queued", "record_run", "runs", "scored_probability"]
@@ -72,6 +72,8 @@ def record_run(engine: Engine, run: Run, queue: pd.DataFrame, scored: pd.DataFra
     rows = _queue_rows(_stamped(queue, run))
     chances = _stamped(scored[["decision_id", "inclusion_probability"]], run)
     designs = rows_of(chances, tables.SCORED)
+    _refuse_repeated("The queue", rows)
+    _refuse_repeated("The scores", designs)
     _refuse_unscored(rows, designs)
     with writing(engine) as connection:
         already = _already(connection, [row["decision_id"] for row in rows])
@@ -132,7 +134,7 @@ def scored_probability(engine: Engine, ids: Sequence[str]) -> npt.NDArray[np.flo
 
 
 def _stamped(frame: pd.DataFrame, run: Run) -> pd.DataFrame:
-    return frame.assign(run_id=run.run_id, scored_at=pd.Timestamp(run.scored_at))
+    return frame.assign(run_id=run.run_id, scored_at=pd.Timestamp(utc(run.scored_at)))
 
 
 def _stored_queue() -> list[str]:
@@ -149,15 +151,15 @@ def _queue_rows(queue: pd.DataFrame) -> list[dict[str, Any]]:
         "reasons": [as_json([] if one is None else one) for one in reasons],
         "more": [as_json(row) for row in more],
     }
-    rows = rows_of(
-        queue.assign(**{name: pd.Series(text[name], queue.index) for name in _JSON}), tables.QUEUED
-    )
-    seen = {str(row["decision_id"]) for row in rows}
-    if len(seen) < len(rows):
+    written = {name: pd.Series(text[name], queue.index) for name in _JSON}
+    return rows_of(queue.assign(**written), tables.QUEUED)
+
+
+def _refuse_repeated(what: str, rows: Sequence[dict[str, Any]]) -> None:
+    again = len(rows) - len({row["decision_id"] for row in rows})
+    if again:
         do = "Keep each decision's first row."
-        got = f"{len(rows) - len(seen)} again"
-        raise DataError(sentence("The queue", "name each decision once", got, do))
-    return rows
+        raise DataError(sentence(what, "name each decision once", f"{again:,} again", do))
 
 
 def _queue_frame(rows: Sequence[Sequence[object]]) -> pd.DataFrame:
@@ -205,7 +207,7 @@ def _put_run(connection: Connection, run: Run, n_scored: int, n_queued: int) -> 
     row = {
         "run_id": run.run_id,
         "model_version": run.model_version,
-        "scored_at": run.scored_at,
+        "scored_at": utc(run.scored_at),
         "n_scored": n_scored,
         "n_queued": n_queued,
         "design": as_json(run.design),

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from errdetect.data.sources import find_files
+from errdetect.data.sources import data_name, find_files, in_database, shown_source
 from errdetect.errors import DataError
 
 
@@ -79,3 +79,38 @@ def test_other_formats_and_empty_folders_are_refused(folder):
         find_files(folder / "empty")
     with pytest.raises(DataError, match="at least one file, got an empty list"):
         find_files([])
+
+
+@pytest.mark.parametrize(
+    ("source", "url", "what"),
+    [
+        ("postgresql://u:p@[::1]:5432/d::a.b", "postgresql://u:p@[::1]:5432/d", "a.b"),
+        ("sqlite:///x.db::SELECT a::text, b FROM t", "sqlite:///x.db", "SELECT a::text, b FROM t"),
+        ("postgresql+psycopg://h/d::with q as\n(select 1) select * from q", None, None),
+    ],
+)
+def test_a_table_or_query_stands_after_the_url(source, url, what):
+    found = in_database(source)
+    head, _, tail = source.rpartition("::") if url is None else (url, "", what)
+    assert (found.url, found.what) == (head, tail)
+
+
+def test_a_database_is_named_without_its_address():
+    source = "postgresql://anna:hunter2@host/shop?sslpassword=hunter2::orders"
+    (file,) = find_files(source)
+    assert str(file.path) == shown_source(source) == "shop::orders"
+    assert data_name(source) == "shop"
+    assert "hunter2" not in repr(file)
+    assert len(find_files([source, source, source + "2"])) == 2
+
+
+@pytest.mark.parametrize("source", ["mysql://u:hunter2@h/d::t", "mysql://u:hunter2@h/d"])
+def test_other_databases_are_refused_without_a_secret(source):
+    with pytest.raises(DataError, match="must look like postgresql://") as error:
+        find_files(source)
+    assert "hunter2" not in str(error.value)
+
+
+def test_a_database_has_no_preset():
+    with pytest.raises(DataError, match="with the preset dsa_statements must be CSV"):
+        find_files("sqlite:///x.db::t", preset="dsa_statements")

@@ -66,4 +66,4 @@ def with_returned(read: TableRead | None, returned: pd.DataFrame, place: str) ->
 
 
 def _note(n: int) -> str:
-    return f"{n:,} reviews come from the ledger"
+    return f"reviews that came back through the ledger: {n:,}"

@@ -37,7 +37,7 @@ _FORMATS = {
 _NO_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 
 
-_IN_DATABASE = re.compile(r"((?:postgres|sqlite)[\w+]*://(?:\[[^\]]*\]|[^\[])*?)(?:::(.*))?", re.S)
+_IN_DATABASE = re.compile(r"([A-Za-z][\w+.-]*://(?:\[[^\]]*\]|[^\[])*?)(?:::(.*))?", re.S)
 
 
 @dataclass(frozen=True)

@@ -46,9 +46,9 @@ class IngestResult:
 
     def lines(self) -> list[str]:
         """Return what people are told."""
-        counts = f"Took in {self.n_new:,} new reviews; {self.n_known:,} were known already; "
+        counts = f"New reviews: {self.n_new:,}; known already: {self.n_known:,}; "
         return [
-            f"{counts}{self.n_rejected:,} could not be used.",
+            f"{counts}could not be used: {self.n_rejected:,}.",
             *(f"Note: {note}." for note in self.notes),
             f"  ledger  {self.ledger}",
             *(f"  {name}  {path}" for name, path in self.files.items()),

@@ -1,11 +1,14 @@
 """Reviews in the ledger."""
 
+import tempfile
 from datetime import timedelta
 
 import pandas as pd
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from errdetect.data.store.ledger import IngestCounts
+from errdetect.data.store.ledger import IngestCounts, open_ledger
 from errdetect.data.tables import read_reviews
 from errdetect.errors import DataError
 
@@ -72,3 +75,25 @@ def test_no_reviews_have_the_columns_too(ledger, make_reviews, at):
 def test_reviews_without_their_columns_are_refused(ledger, make_reviews, at):
     with pytest.raises(DataError, match="The reviews must have the columns verdict, got"):
         ledger.ingest(make_reviews().drop(columns="verdict"), at)
+
+
+_ANSWERS = st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from(["upheld", "overturned"])))
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(_ANSWERS, st.integers(0, 10))
+def test_however_they_are_split_the_first_answer_stands(make_reviews, at, answers, cut):
+    ids = [one for one, _ in answers]
+    reviews = make_reviews(ids, verdict=[verdict for _, verdict in answers])
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        open_ledger(f"sqlite:///{folder}/ledger.db") as ledger,
+    ):
+        counts = [ledger.ingest(part, at) for part in (reviews[:cut], reviews[cut:])]
+        known = ledger.reviews().set_index("decision_id")["verdict"].to_dict()
+    first = dict(reversed(answers))
+    assert known == first
+    assert sum(one.new for one in counts) == len(first)
+    differ = sum(verdict != first[one] for one, verdict in answers)
+    assert sum(one.conflicting for one in counts) == differ
+    assert sum(one.repeated for one in counts) == len(answers) - len(first) - differ

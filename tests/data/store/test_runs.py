@@ -1,8 +1,13 @@
 """Runs and the queue in the ledger, on SQLite and on PostgreSQL alike."""
 
+import dataclasses
+import tempfile
+
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from errdetect.data.store.ledger import QueueCounts, open_ledger
 from errdetect.errors import DataError
@@ -78,6 +83,38 @@ def test_what_an_earlier_run_queued_has_the_chance_one(ledger, make_run):
     assert ledger.scored_probability(["a", "b"]).tolist() == [1.0, 0.3]
 
 
+def test_a_run_recorded_late_settles_the_later_ones_chances(ledger, make_run):
+    run, queue, scored = make_run("late", queued=(), scored=("a", "b"), hours=2)
+    ledger.record_run(run, queue, scored.assign(inclusion_probability=0.3))
+    run, queue, scored = make_run("early", queued=("a",), scored=("a", "b"), hours=1)
+    ledger.record_run(run, queue, scored.assign(inclusion_probability=0.2))
+    assert ledger.scored_probability(["a", "b"]).tolist() == [1.0, 0.3]
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.sets(st.sampled_from("abcdef"), min_size=1), st.integers(0, 3))))
+def test_whatever_the_order_each_stands_once_and_others_queues_are_certain(make_run, drawn):
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        open_ledger(f"sqlite:///{folder}/ledger.db") as ledger,
+    ):
+        for i, (ids, hours) in enumerate(drawn):
+            some = sorted(ids)
+            run, queue, scored = make_run(f"r{i}", queued=some[:2], scored=some, hours=hours)
+            ledger.record_run(run, queue, scored.assign(inclusion_probability=0.25))
+        queue = ledger.queued().set_index("decision_id")["run_id"]
+        chances = dict(zip("abcdef", ledger.scored_probability("abcdef"), strict=True))
+    assert queue.index.is_unique
+    scored_by = {one: [i for i, (ids, _) in enumerate(drawn) if one in ids] for one in "abcdef"}
+    for one, runs in scored_by.items():
+        if not runs:
+            assert np.isnan(chances[one])
+            continue
+        latest = max(runs, key=lambda i: (drawn[i][1], i))
+        certain = one in queue.index and queue[one] != f"r{latest}"
+        assert chances[one] == (1.0 if certain else 0.25)
+
+
 def test_only_a_review_since_closes_what_is_queued(ledger, make_run, make_reviews):
     ledger.record_run(*make_run(queued=("d1", "d2", "d3", "d4"), scored=("d1", "d2", "d3", "d4")))
     ledger.ingest(make_reviews(["d1"]), make_run()[0].scored_at)
@@ -115,8 +152,12 @@ def test_faults_of_the_caller_are_told(ledger, make_run):
         ledger.record_run(run, queue, scored[["decision_id"]])
     with pytest.raises(DataError, match="must name each decision once, got 2 again"):
         ledger.record_run(run, pd.concat([queue, queue]), scored)
+    with pytest.raises(DataError, match="The scores must name each decision once, got 3 again"):
+        ledger.record_run(run, queue, pd.concat([scored, scored]))
+    with pytest.raises(DataError, match=r"hold scored decisions only, got 1 others, such as 'd9'"):
+        ledger.record_run(*make_run(queued=("d1", "d9")))
     ledger.record_run(run, queue, scored)
-    _, other, _ = make_run(queued=("d1", "d9"))
+    _, other, scored = make_run(queued=("d1", "d9"), scored=("d1", "d9"))
     with pytest.raises(DataError, match="which the ledger knows, must be the one recorded, got 1"):
         ledger.record_run(run, other, scored)
     assert ledger.queued()["decision_id"].tolist() == ["d1", "d2"]
@@ -134,3 +175,15 @@ def test_the_ledger_remembers_when_opened_again(url, make_run):
     with open_ledger(url) as ledger:
         assert len(ledger.queued()) == 2
         assert ledger.runs()["design"].tolist() == ['{"budget": 2}']
+
+
+def test_moments_without_a_zone_are_utc(ledger, make_run):
+    run, queue, scored = make_run(queued=("d1",))
+    bare = pd.Timestamp("2026-03-01 12:00:00.000001")
+    ledger.record_run(dataclasses.replace(run, scored_at=bare), queue, scored)
+    ledger.add_proposals(pd.DataFrame({"proposal_id": ["p"]}), at=bare)
+    moment = bare.tz_localize("UTC")
+    assert ledger.runs()["scored_at"].tolist() == [moment]
+    assert ledger.queued()["scored_at"].tolist() == [moment]
+    assert ledger.proposals()["created_at"].tolist() == [moment]
+    assert ledger.history()["at"].tolist() == [moment, moment]

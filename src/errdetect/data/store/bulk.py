@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -11,15 +11,17 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     MetaData,
-    Select,
     Table,
     Text,
+    any_,
     bindparam,
     func,
     insert,
     select,
 )
 from sqlalchemy.dialects import postgresql, sqlite
+
+from errdetect.data.store.frames import utc
 
 __all__ = ["add", "among", "happened", "put"]
 
@@ -30,12 +32,10 @@ Rows = Sequence[dict[str, Any]]
 
 def among(connection: Connection, column: Column[Any], ids: Sequence[str]) -> ColumnElement[bool]:
     """Say that a column is one of the ids, however many: they travel as one parameter."""
-    inside: Select[Any]
     if connection.dialect.name == "postgresql":
-        inside = select(func.unnest(bindparam(None, list(ids), type_=ARRAY(Text))))
-    else:
-        inside = select(func.json_each(json.dumps(list(ids))).table_valued("value").c.value)
-    return column.in_(inside)
+        return column == any_(bindparam(None, list(ids), type_=ARRAY(Text)))
+    inside = func.json_each(json.dumps(list(ids))).table_valued("value")
+    return column.in_(select(inside.c.value))
 
 
 def put(
@@ -119,6 +119,6 @@ def _copy(connection: Connection, table: Table, rows: Rows, later: Column[Any] |
 
 def happened(connection: Connection, table: Table, rows: Rows, at: datetime) -> None:
     """Add to the history what happened at a moment; `seq` follows the order of the rows."""
-    blank = {"from": None, "to": None, "by": None, "note": None, "at": at.astimezone(UTC)}
+    blank = {"from": None, "to": None, "by": None, "note": None, "at": utc(at)}
     if rows:
         connection.execute(insert(table), [blank | row for row in rows])

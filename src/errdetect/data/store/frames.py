@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from sqlalchemy.types import Integer
 from errdetect.data.store.tables import Moment
 from errdetect.errors import DataError, sentence
 
-__all__ = ["as_json", "frame_of", "require", "rows_of"]
+__all__ = ["as_json", "frame_of", "require", "rows_of", "utc"]
 
 _MOMENT = pa.timestamp("us", tz="UTC")
 
@@ -66,6 +67,18 @@ def require(frame: pd.DataFrame, names: Iterable[str], what: str) -> None:
     if missing:
         got = ", ".join(map(str, frame.columns)) or "none"
         raise DataError(sentence(what, f"have the columns {', '.join(missing)}", got, "Add them."))
+
+
+def utc(moment: datetime) -> datetime:
+    """Give a moment in UTC as Python's own type; one without a zone is taken as UTC.
+
+    Examples
+    --------
+    >>> utc(pd.Timestamp("2026-03-01T12:00+02:00")), utc(datetime(2026, 3, 1)).tzinfo
+    (datetime.datetime(2026, 3, 1, 10, 0, tzinfo=datetime.timezone.utc), datetime.timezone.utc)
+    """
+    plain = moment.to_pydatetime(warn=False) if isinstance(moment, pd.Timestamp) else moment
+    return plain.replace(tzinfo=UTC) if plain.tzinfo is None else plain.astimezone(UTC)
 
 
 def as_json(value: object) -> str:

@@ -64,8 +64,8 @@ class Ledger:
             Decisions that an earlier run queued are passed over.
         scored
             decision_id and inclusion_probability of every decision scored. The latest run (by
-            `scored_at`) states a decision's chance; what an earlier run had queued gets 1, as
-            given that queue its review is certain.
+            `scored_at`) states a decision's chance; where another run queued it the chance is 1,
+            as given that queue its review is certain.
 
         Returns
         -------
@@ -75,7 +75,8 @@ class Ledger:
         Raises
         ------
         DataError
-            If the run is known with another queue, or a column is missing.
+            If the run is known with another queue, a column is missing, or a queued decision was
+            not scored.
 
         Examples
         --------

@@ -13,7 +13,7 @@ from errdetect import schemas
 from errdetect.data.store import tables
 from errdetect.data.store.bulk import among, happened, put
 from errdetect.data.store.engine import reading, writing
-from errdetect.data.store.frames import as_json, frame_of, require, rows_of
+from errdetect.data.store.frames import as_json, frame_of, require, rows_of, utc
 from errdetect.errors import DataError, Refusal, sentence
 
 __all__ = [
@@ -67,7 +67,7 @@ def record_remediations(
     ids = plan["review_ids"].map(lambda one: as_json([] if one is None else list(one)))
     status = plan["status"].where(plan["status"] != "planned", "applied")
     known = plan.assign(review_ids=ids, status=status, by=by, approved_by=approved_by)
-    rows = rows_of(known.assign(recorded_at=pd.Timestamp(at)), tables.REMEDIATIONS)
+    rows = rows_of(known.assign(recorded_at=pd.Timestamp(utc(at))), tables.REMEDIATIONS)
     with writing(engine) as connection:
         states = _states(connection, tables.REMEDIATIONS, "status", rows)
         new = [row for row in rows if row["remediation_id"] not in states]
@@ -112,7 +112,7 @@ def withdraw_remediations(
         connection.execute(
             update(table)
             .where(among(connection, table.c.remediation_id, standing))
-            .values(status="withdrawn", withdrawn_at=at, withdrawn_reason=_clean(reason))
+            .values(status="withdrawn", withdrawn_at=utc(at), withdrawn_reason=_clean(reason))
         )
         events = [
             {
@@ -146,7 +146,7 @@ def remediations(engine: Engine) -> pd.DataFrame:
 def add_proposals(engine: Engine, frame: pd.DataFrame, *, at: datetime | None = None) -> int:
     """Add proposals whose proposal_id is new; see `Ledger.add_proposals`."""
     require(frame, ["proposal_id"], "The proposals")
-    moment = at or datetime.now(UTC)
+    moment = utc(at or datetime.now(UTC))
     given = frame[[name for name in ("proposal_id", *_GIVEN) if name in frame]]
     if "expected" in given:
         texts = [one if isinstance(one, str) else as_json(one) for one in given["expected"]]
@@ -199,9 +199,9 @@ def move_proposal(
         row = {"proposal_id": proposal_id}
         state = _states(connection, table, "state", [row]).get(proposal_id)
         _refuse_move(proposal_id, state, to, effective_from)
-        values: dict[str, Any] = {"state": to, "updated_at": at}
+        values: dict[str, Any] = {"state": to, "updated_at": utc(at)}
         if effective_from is not None:
-            values["effective_from"] = effective_from
+            values["effective_from"] = utc(effective_from)
         connection.execute(update(table).where(table.c.proposal_id == proposal_id).values(**values))
         event = {"entity": "proposal", "id": proposal_id, "what": "moved", "from": state, "to": to}
         event |= {"by": _clean(by), "note": _clean(note) or None}

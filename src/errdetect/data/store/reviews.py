@@ -13,7 +13,7 @@ from errdetect import schemas
 from errdetect.data.store import tables
 from errdetect.data.store.bulk import among, happened, put
 from errdetect.data.store.engine import reading, writing
-from errdetect.data.store.frames import frame_of, require, rows_of
+from errdetect.data.store.frames import frame_of, require, rows_of, utc
 
 __all__ = ["IngestCounts", "ingest", "reviews"]
 
@@ -47,7 +47,7 @@ class IngestCounts:
 def ingest(engine: Engine, frame: pd.DataFrame, at: datetime) -> IngestCounts:
     """Add reviews whose review_id is new; see `Ledger.ingest`."""
     require(frame, [c.name for c in schemas.REVIEWS if c.required], "The reviews")
-    rows = rows_of(frame.assign(ingested_at=pd.Timestamp(at)), tables.REVIEWS)
+    rows = rows_of(frame.assign(ingested_at=pd.Timestamp(utc(at))), tables.REVIEWS)
     with writing(engine) as connection:
         seen = _known(connection, [row["review_id"] for row in rows])
         new: list[dict[str, Any]] = []

@@ -16,7 +16,7 @@ from errdetect import schemas
 from errdetect.data.store import tables
 from errdetect.data.store.bulk import among, happened, put
 from errdetect.data.store.engine import reading, writing
-from errdetect.data.store.frames import as_json, frame_of, require, rows_of
+from errdetect.data.store.frames import as_json, frame_of, require, rows_of, utc
 from errdetect.errors import DataError, sentence
 
 __all__ = ["QueueCounts", "Run", "queued", "record_run", "runs", "scored_probability"]
@@ -72,6 +72,9 @@ def record_run(engine: Engine, run: Run, queue: pd.DataFrame, scored: pd.DataFra
     rows = _queue_rows(_stamped(queue, run))
     chances = _stamped(scored[["decision_id", "inclusion_probability"]], run)
     designs = rows_of(chances, tables.SCORED)
+    _refuse_repeated("The queue", rows)
+    _refuse_repeated("The scores", designs)
+    _refuse_unscored(rows, designs)
     with writing(engine) as connection:
         already = _already(connection, [row["decision_id"] for row in rows])
         if _is_known(connection, run.run_id):
@@ -80,8 +83,8 @@ def record_run(engine: Engine, run: Run, queue: pd.DataFrame, scored: pd.DataFra
         new = [row for row in rows if row["decision_id"] not in already]
         _put_run(connection, run, len(designs), len(new))
         put(connection, tables.SCORED, designs, later=tables.SCORED.c.scored_at)
-        _settle_earlier(connection, run.run_id)
         put(connection, tables.QUEUED, new)
+        _settle_others(connection, run.run_id)
         note = f"{len(designs):,} scored, {len(new):,} queued, {len(already):,} stood in the queue"
         event = {"entity": "run", "id": run.run_id, "what": "recorded", "note": note}
         happened(connection, tables.EVENTS, [event], run.scored_at)
@@ -131,7 +134,7 @@ def scored_probability(engine: Engine, ids: Sequence[str]) -> npt.NDArray[np.flo
 
 
 def _stamped(frame: pd.DataFrame, run: Run) -> pd.DataFrame:
-    return frame.assign(run_id=run.run_id, scored_at=pd.Timestamp(run.scored_at))
+    return frame.assign(run_id=run.run_id, scored_at=pd.Timestamp(utc(run.scored_at)))
 
 
 def _stored_queue() -> list[str]:
@@ -148,15 +151,15 @@ def _queue_rows(queue: pd.DataFrame) -> list[dict[str, Any]]:
         "reasons": [as_json([] if one is None else one) for one in reasons],
         "more": [as_json(row) for row in more],
     }
-    rows = rows_of(
-        queue.assign(**{name: pd.Series(text[name], queue.index) for name in _JSON}), tables.QUEUED
-    )
-    seen = {str(row["decision_id"]) for row in rows}
-    if len(seen) < len(rows):
+    written = {name: pd.Series(text[name], queue.index) for name in _JSON}
+    return rows_of(queue.assign(**written), tables.QUEUED)
+
+
+def _refuse_repeated(what: str, rows: Sequence[dict[str, Any]]) -> None:
+    again = len(rows) - len({row["decision_id"] for row in rows})
+    if again:
         do = "Keep each decision's first row."
-        got = f"{len(rows) - len(seen)} again"
-        raise DataError(sentence("The queue", "name each decision once", got, do))
-    return rows
+        raise DataError(sentence(what, "name each decision once", f"{again:,} again", do))
 
 
 def _queue_frame(rows: Sequence[Sequence[object]]) -> pd.DataFrame:
@@ -191,11 +194,20 @@ def _refuse_other_queue(run_id: str, strange: int) -> None:
         raise DataError(sentence(what, "be the one recorded", got, do))
 
 
+def _refuse_unscored(rows: Sequence[dict[str, Any]], designs: Sequence[dict[str, Any]]) -> None:
+    known = {row["decision_id"] for row in designs}
+    strange = [row["decision_id"] for row in rows if row["decision_id"] not in known]
+    if strange:
+        got = f"{len(strange):,} others, such as {strange[0]!r}"
+        do = "Give every decision that was scored, with its chance."
+        raise DataError(sentence("The queue", "hold scored decisions only", got, do))
+
+
 def _put_run(connection: Connection, run: Run, n_scored: int, n_queued: int) -> None:
     row = {
         "run_id": run.run_id,
         "model_version": run.model_version,
-        "scored_at": run.scored_at,
+        "scored_at": utc(run.scored_at),
         "n_scored": n_scored,
         "n_queued": n_queued,
         "design": as_json(run.design),
@@ -203,16 +215,17 @@ def _put_run(connection: Connection, run: Run, n_scored: int, n_queued: int) -> 
     put(connection, tables.RUNS, [row])
 
 
-def _settle_earlier(connection: Connection, run_id: str) -> None:
-    """Give what an earlier run queued the chance 1: given that queue, its review is certain.
+def _settle_others(connection: Connection, run_id: str) -> None:
+    """Give what one run queued the chance 1 where another run states it: its review is certain.
 
-    The run may not have known of it, where two scored at once; its own chances would be wrong
-    then. Called before the run's own queue is added.
+    The run that states the chance may not have known of that queue, where two scored at once or
+    one is recorded late; given the queue, its own chance would be wrong.
     """
-    scored, queue = tables.SCORED, tables.QUEUED
-    earlier = select(queue.c.decision_id).where(queue.c.run_id != run_id)
-    connection.execute(
-        update(scored)
-        .where(scored.c.run_id == run_id, scored.c.decision_id.in_(earlier))
-        .values(inclusion_probability=1.0)
-    )
+    scored, queue = tables.SCORED.c, tables.QUEUED.c
+    for stated, queued_by in (
+        (scored.run_id == run_id, queue.run_id != run_id),
+        (scored.run_id != run_id, queue.run_id == run_id),
+    ):
+        certain = scored.decision_id.in_(select(queue.decision_id).where(queued_by))
+        chance = {"inclusion_probability": 1.0}
+        connection.execute(update(tables.SCORED).where(stated, certain).values(chance))

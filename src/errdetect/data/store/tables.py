@@ -68,10 +68,6 @@ def _text(name: str, *, required: bool = False, index: bool = False) -> Column[s
     return Column(name, Text, nullable=not required, index=index)
 
 
-def _run_key() -> Column[str]:
-    return Column("run_id", Text, ForeignKey(f"{_PREFIX}runs.run_id"), nullable=False, index=True)
-
-
 #: One row a scoring run. `design` is JSON: what the draw depended on.
 RUNS = _table(
     "runs",
@@ -83,11 +79,12 @@ RUNS = _table(
     _text("design", required=True),
 )
 
-#: Every decision ever scored, with the chance that the latest run's design gave it.
+#: Every decision ever scored, with the chance that the latest run's design gave it. Its run_id is
+#: no foreign key: checking a million of them costs as much as writing them.
 SCORED = _table(
     "scored",
     Column("decision_id", Text, primary_key=True),
-    _run_key(),
+    _text("run_id", required=True),
     Column("inclusion_probability", Double),
     Column("scored_at", Moment, nullable=False),
 )
@@ -96,7 +93,7 @@ SCORED = _table(
 QUEUED = _table(
     "queued",
     Column("decision_id", Text, primary_key=True),
-    _run_key(),
+    Column("run_id", Text, ForeignKey(f"{_PREFIX}runs.run_id"), nullable=False, index=True),
     Column("rank", BigInteger),
     Column("p_error", Double),
     _text("error_kind"),

@@ -26,16 +26,11 @@ def _numbers(*names: str) -> "list[sa.Column[float]]":
     return [sa.Column(name, sa.Double) for name in names]
 
 
-def _run() -> "sa.Column[str]":
-    return sa.Column("run_id", sa.Text, sa.ForeignKey(f"{_P}runs.run_id"), nullable=False)
-
-
 def upgrade() -> None:
     """Make the tables."""
     _scoring()
     _loop()
     for table, column in (
-        ("scored", "run_id"),
         ("queued", "run_id"),
         ("reviews", "decision_id"),
         ("remediations", "decision_id"),
@@ -57,14 +52,14 @@ def _scoring() -> None:
     op.create_table(
         f"{_P}scored",
         _key("decision_id"),
-        _run(),
+        *_texts("run_id", required=True),
         *_numbers("inclusion_probability"),
         _moment("scored_at", required=True),
     )
     op.create_table(
         f"{_P}queued",
         _key("decision_id"),
-        _run(),
+        sa.Column("run_id", sa.Text, sa.ForeignKey(f"{_P}runs.run_id"), nullable=False),
         sa.Column("rank", sa.BigInteger),
         *_numbers("p_error", "expected_harm", "inclusion_probability"),
         *_texts("error_kind", "arm", "pool"),

@@ -127,8 +127,9 @@ def _votes(events: pd.DataFrame, at: Ints, kinds: npt.NDArray[np.object_]) -> di
         (counting["review_id"].to_numpy(object), instants(counting["known_at"]), of_error)
     )
     ids: list[list[str]] = [[] for _ in at]
+    names = counting["review_id"].tolist()
     for row in order[agrees[order]].tolist():
-        ids[of_error[row]].append(str(counting["review_id"].iat[row]))
+        ids[of_error[row]].append(names[row])
     last = np.full(len(at), np.datetime64(0, "us"))
     np.maximum.at(last, of_error[agrees], instants(counting["known_at"])[agrees])
     n = len(at)
@@ -175,4 +176,4 @@ def later_decision(decisions: pd.DataFrame) -> "pd.Series[Any]":
     newest = np.empty(len(ids), dtype=object)
     newest[ordered] = last.transform("last").to_numpy(object)
     known = decisions["item_id"].notna().to_numpy(bool) & (newest != ids)
-    return pd.Series(np.where(known, newest, None), index=index, dtype="str")
+    return pd.Series(newest, index=index, dtype="str").where(known)

@@ -103,10 +103,8 @@ def plan_table(rows: pd.DataFrame) -> pd.DataFrame:
             columns[name] = given
     table = pd.DataFrame(columns, index=rows.index)
     about = ["kind", "decision_id", "account_id", "policy_id"]
-    named = [
-        remediation_id(*(None if value != value else value for value in row))
-        for row in table[about].itertuples(index=False, name=None)
-    ]
+    said = table[about].astype(object).where(table[about].notna(), None)
+    named = [remediation_id(*row) for row in said.itertuples(index=False, name=None)]
     table["remediation_id"] = pd.Series(named, index=table.index, dtype="str")
     rank = table["kind"].map({kind: i for i, kind in enumerate(KINDS)})
     ordered = table.assign(_rank=rank).sort_values(

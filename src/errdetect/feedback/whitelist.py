@@ -18,6 +18,7 @@ __all__ = ["AS_THEY_CAME", "account_rates", "whitelist_candidates"]
 
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 
 #: The basis of a rate where the designed audit says too little.
 AS_THEY_CAME = "as they came"
@@ -92,7 +93,7 @@ def account_rates(
     chance = _audit_chance(known, reviews, len(decisions))
     enforced = decisions["enforced"].to_numpy(bool) & decisions["account_id"].notna().to_numpy(bool)
     judged = enforced & (labels["label"] != UNKNOWN).to_numpy(bool)
-    pair = decisions.groupby(["account_id", "policy_id"], sort=True).ngroup().to_numpy(np.int64)
+    pair: Ints = decisions.groupby(["account_id", "policy_id"]).ngroup().to_numpy().astype(np.int64)
     wrong = np.where(
         (labels["error_kind"] == WRONG_LABEL).to_numpy(bool), 0.0, labels["p_label"].to_numpy(float)
     )
@@ -143,9 +144,7 @@ def _audit_chance(known: pd.DataFrame, reviews: pd.DataFrame, n: int) -> Floats:
     return chance
 
 
-def _rates(
-    pair: npt.NDArray[np.int64], weight: Floats, wrong: Floats, n: int, bar: float
-) -> pd.DataFrame:
+def _rates(pair: Ints, weight: Floats, wrong: Floats, n: int, bar: float) -> pd.DataFrame:
     """Weigh each pair's decisions; limits and test are those of the effective number."""
     total, squares = sums(pair, weight, n), sums(pair, weight**2, n)
     effective = total**2 / np.where(squares > 0, squares, 1)
@@ -166,16 +165,14 @@ def _discovered(p: Floats) -> Bools:
     return stands
 
 
-def _ids_by_pair(
-    known: pd.DataFrame, judged: Bools, pair: npt.NDArray[np.int64], wanted: Any
-) -> list[list[str]]:
+def _ids_by_pair(known: pd.DataFrame, judged: Bools, pair: Ints, wanted: Ints) -> "pd.Series[Any]":
     """List the counting reviews of each pair's judged decisions, oldest first."""
     counting = known[(known["standing"] == COUNTS).to_numpy(bool)]
     at = counting["position"].to_numpy()
     counting = counting[judged[at] & np.isin(pair[at], wanted)]
     ordered = counting.sort_values(["known_at", "review_id"], kind="stable")
     of_pair = ordered["review_id"].groupby(pair[ordered["position"].to_numpy()]).agg(list)
-    return [list(of_pair.get(one, [])) for one in wanted]
+    return pd.Series([list(of_pair.get(one, [])) for one in wanted], dtype=object)
 
 
 def whitelist_candidates(

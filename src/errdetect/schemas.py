@@ -189,7 +189,7 @@ ESTIMATES = pa.schema(
     ]
 )
 
-#: One remediation a row; `review_ids` are the reviews that it follows from.
+#: Remediations: what a plan holds, one row a step.
 PLAN = pa.schema(
     [
         ("remediation_id", pa.string()),

@@ -23,11 +23,13 @@ from errdetect.settings import (
     Dsa,
     Estimate,
     Evaluate,
+    Export,
     Features,
     Gate,
     Labels,
     Queue,
     Registry,
+    Remediation,
     Report,
     Reviewers,
     Source,
@@ -54,6 +56,8 @@ class Config(Strict):
     dsa: Dsa = Dsa()
     report: Report = Report()
     reviewers: Reviewers = Reviewers()
+    remediation: Remediation = Remediation()
+    export: Export = Export()
     registry: Registry = Registry()
     base: Path = Field(default=Path(), exclude=True)
 

@@ -93,7 +93,8 @@ def account_rates(
     chance = _audit_chance(known, reviews, len(decisions))
     enforced = decisions["enforced"].to_numpy(bool) & decisions["account_id"].notna().to_numpy(bool)
     judged = enforced & (labels["label"] != UNKNOWN).to_numpy(bool)
-    pair: Ints = decisions.groupby(["account_id", "policy_id"]).ngroup().to_numpy().astype(np.int64)
+    number = decisions.groupby(["account_id", "policy_id"]).ngroup()
+    pair: Ints = number.fillna(-1).to_numpy().astype(np.int64)
     wrong = np.where(
         (labels["error_kind"] == WRONG_LABEL).to_numpy(bool), 0.0, labels["p_label"].to_numpy(float)
     )

@@ -9,7 +9,7 @@ from errdetect.feedback.table import KINDS
 from errdetect.schemas import PLAN
 
 EASY = settings(
-    max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+    max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
 )
 SAYS = {
     "reverse": "overturned", "revoke_penalty": "overturned", "relabel": "relabelled",

@@ -143,8 +143,8 @@ def write_queue(
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "queue.csv"
     >>> write_queue(pd.DataFrame({"decision_id": ["d1"], "text": ["=1+1"]}), path, "csv")
-    >>> path.read_text()
-    "decision_id,text\nd1,'=1+1\n"
+    >>> path.read_bytes().decode()
+    "decision_id,text\r\nd1,'=1+1\r\n"
     """
     if form == "parquet":
         known = [name for name in QUEUE.names if name in queue]

@@ -61,7 +61,7 @@ def restored(cell: str) -> str:
 def write_csv(frame: pd.DataFrame, path: str | Path) -> None:
     r"""Write a table as CSV in UTF-8, every text inert, whole or not at all.
 
-    Numbers stay numbers, also negative ones. Missing values are empty. Times are ISO 8601 in UTC. A
+    As RFC 4180 says. Numbers stay numbers, also negative ones. Missing values are empty. Times are ISO 8601 in UTC. A
     list becomes JSON.
 
     Parameters
@@ -81,11 +81,11 @@ def write_csv(frame: pd.DataFrame, path: str | Path) -> None:
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "a.csv"
     >>> write_csv(pd.DataFrame({"=x": ["@SUM(1)", None], "n": [-1.5, 2.0]}), path)
-    >>> path.read_text()
-    "'=x,n\n'@SUM(1),-1.5\n,2.0\n"
+    >>> path.read_bytes().decode()
+    "'=x,n\r\n'@SUM(1),-1.5\r\n,2.0\r\n"
     """
     out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
+    writer = csv.writer(out)
     writer.writerow(inert(str(name)) for name in frame.columns)
     columns = [map(_cell, frame[name].tolist()) for name in frame.columns]
     writer.writerows(zip(*columns, strict=True))

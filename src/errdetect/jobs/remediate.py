@@ -151,7 +151,11 @@ def remediate(
     n_recorded = n_withdrawn = 0
     known = plan.loc[plan["kind"] == LOOK_ALIKE, PRECISION[0]]
     shown = plan if people is None else plan.replace({"status": {PLANNED: APPLIED}})
-    counts, expected, unknown = _counts(shown), float(known.sum(min_count=1)), int(known.isna().sum())
+    counts, expected, unknown = (
+        _counts(shown),
+        float(known.sum(min_count=1)),
+        int(known.isna().sum()),
+    )
     with staged(out) as stage:
         schema = pa.schema([*PLAN, *((name, pa.float64()) for name in PRECISION)])
         write_parquet(to_arrow(shown, schema), stage / "plan.parquet")

@@ -129,6 +129,20 @@ def test_why_a_step_is_taken_back(decide, review, plan_of):
         assert back["review_ids"].tolist() == [["1"]] * 2
 
 
+def test_another_right_policy_takes_a_relabel_back(decide, review, plan_of):
+    decisions = decide(("d1", "spam", "a", True))
+    first = review(("1", "d1", "audit", "relabelled"), correct_policy_id="scam")
+    done = plan_of(decisions, first).assign(status="applied")
+    assert (plan_of(decisions, first, recorded=done)["status"] == "applied").all()
+    votes = [("1", "d1", "audit", "relabelled"), ("2", "d1", "adjudication", "relabelled")]
+    both = review(*votes, correct_policy_id=["scam", "hate"])
+    back = plan_of(decisions, both, recorded=done)
+    assert steps(back) == [("relabel", "d1", "withdrawn")]
+    assert back["reason"].iloc[0].startswith("Reviews now name another policy")
+    again = plan_of(decisions, both, recorded=back)
+    assert again[["status", "right_policy_id"]].values.tolist() == [["planned", "hate"]]
+
+
 def test_what_nobody_contradicts_stays(decide, review, plan_of):
     decisions = decide(("d1", "spam", "a", True), ("d2", "spam", "b", True))
     reviews = review(("1", "d1", "audit", "overturned"))

@@ -136,6 +136,17 @@ def test_one_person_alone_is_refused(place, tmp_path, words, says):
     assert not out.exists(), "nothing is half-written"
 
 
+def test_nothing_later_than_the_configs_moment_counts(place, tmp_path):
+    moment = pd.Timestamp("2025-01-31T00:00Z")
+    config = load_config(place / "config.yaml", [f"labels.as_of={moment.isoformat()}"])
+    plan = pd.read_parquet(remediate(config, tmp_path).files["plan.parquet"])
+    decisions = pd.read_parquet(place / "decisions.parquet").set_index("decision_id")
+    reviews = pd.read_parquet(place / "reviews.parquet").set_index("review_id")
+    assert len(plan) > 10
+    assert (decisions.loc[plan["decision_id"].dropna(), "decided_at"] <= moment).all()
+    assert (reviews.loc[plan["review_ids"].explode(), "reviewed_at"] <= moment).all()
+
+
 def test_the_command(place, tmp_path):
     line = ["remediate", str(place / "config.yaml"), "--out", str(tmp_path), "-q", "--json"]
     done = CliRunner().invoke(app, line)

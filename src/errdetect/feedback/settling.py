@@ -36,9 +36,9 @@ def settle(
     """Mark what was applied before, and add what was applied but is no longer borne out.
 
     A step is taken back where people's later word contradicts it: the decision's label is no
-    longer an error of that kind, or an account's wrongful rate has fallen below the bar; and a
-    whitelist is taken back when it has expired. A step about a decision that is not among
-    `decisions`, or that nobody's word stands against, stays.
+    longer an error of that kind, another policy is named as the right one, or an account's wrongful
+    rate has fallen below the bar. A whitelist is also taken back when it has expired. A step about
+    a decision that is not among `decisions`, or that nobody's word stands against, stays.
 
     Parameters
     ----------
@@ -76,6 +76,7 @@ def settle(
     back = pd.concat(
         [
             _contradicted(applied, decisions, reviews, labels, as_of),
+            _renamed(applied, plan),
             _fallen(
                 applied[(applied["kind"] == WHITELIST).to_numpy(bool)],
                 account_rates(
@@ -122,6 +123,16 @@ def _contradicted(
         for kind, label, place in zip(back["kind"], now["label"][moved], at[moved], strict=True)
     ]
     return back.assign(reason=pd.Series(reasons, index=back.index, dtype=object))
+
+
+def _renamed(applied: pd.DataFrame, plan: pd.DataFrame) -> pd.DataFrame:
+    """Return the relabels whose right policy reviewers have changed since, with the reason."""
+    rows = applied[(applied["kind"] == RELABEL).to_numpy(bool)]
+    now = plan.set_index("remediation_id")["right_policy_id"]
+    rows = rows[rows["remediation_id"].isin(now.index).to_numpy(bool)]
+    named = now.reindex(rows["remediation_id"]).fillna("").to_numpy(object)
+    back: pd.DataFrame = rows[named != rows["right_policy_id"].fillna("").to_numpy(object)]
+    return back.assign(reason="Reviews now name another policy, or do not agree on one.")
 
 
 def _why(kind: Any, label: Any) -> str:

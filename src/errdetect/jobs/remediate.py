@@ -129,7 +129,7 @@ def remediate(
     people = _people(apply, by, approved_by)
     tables = load_tables(config, progress=progress, need_reviews=True)
     assert tables.reviews is not None
-    decisions = tables.decisions.frame
+    decisions = _decided(config, tables.decisions.frame)
     reviews = known_reviews(config, tables.reviews.frame)
     progress("weighing reviews")
     labels = label_decisions(config, decisions, reviews)
@@ -179,6 +179,14 @@ def _people(apply: bool, by: str | None, approved_by: str | None) -> tuple[str, 
         do = "Add --apply, or leave the names out."
         raise Refusal(sentence("--by and --approved-by", "come with --apply", "them alone", do))
     return None
+
+
+def _decided(config: Config, decisions: pd.DataFrame) -> pd.DataFrame:
+    """Keep what had been decided at the config's moment; all decisions where it names none."""
+    if config.labels.as_of is None:
+        return decisions
+    by_then = decisions["decided_at"] <= pd.Timestamp(config.labels.as_of)
+    return decisions[by_then.to_numpy(bool)].reset_index(drop=True)
 
 
 def _recorded(config: Config) -> pd.DataFrame | None:

@@ -16,6 +16,8 @@ from errdetect.data.store.ledger import Run, open_ledger
 from errdetect.data.tables import read_decisions
 from errdetect.errors import ConfigError, DataError, ErrdetectError
 from errdetect.jobs.export import export
+from errdetect.jobs.ingest import ingest
+from errdetect.jobs.remediate import remediate
 from errdetect.jobs.simulate import simulate
 from errdetect.schemas import QUEUE
 
@@ -120,7 +122,12 @@ def test_label_studio_and_back(config, queue, tmp_path):
     back = convert_label_studio(tmp_path / "done.json")
     assert len(back.frame) == 29
     assert back.rejects["reason"].tolist() == ["the annotator skipped the task"]
+    took = [ingest(config, tmp_path / "done.json", out=tmp_path) for _ in range(2)]
+    assert [(one.n_new, one.n_known, one.n_rejected) for one in took] == [(29, 0, 1), (0, 29, 1)]
+    assert pd.read_parquet(tmp_path / "rejects.parquet")["id"].tolist() == ["label-studio-3-3"]
+    plan = pd.read_parquet(remediate(config, tmp_path / "plan").files["plan.parquet"])
     sent = pd.read_parquet(queue)["decision_id"]
+    assert set(sent.drop(sent.index[3])) <= set(plan["decision_id"])
     assert back.frame["decision_id"].tolist() == sent.drop(sent.index[3]).tolist()
 
 

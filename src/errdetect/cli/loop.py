@@ -34,6 +34,8 @@ def ingest(
     Every other command counts them from then on. Reviews that cannot be used are written to
     rejects.parquet with the reason.
 
+    Label Studio's exports (JSON, JSON-MIN, CSV) are read as they are.
+
     Example: `errdetect ingest market/config.yaml --reviews finished.csv`
     """
     from errdetect.jobs.ingest import ingest as run

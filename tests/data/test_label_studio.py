@@ -7,6 +7,8 @@ from xml.etree import ElementTree
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from errdetect.data.label_studio import (
     convert_label_studio,
@@ -17,8 +19,9 @@ from errdetect.data.label_studio_tasks import FACTS, label_studio_tasks, labelli
 from errdetect.data.policies import Policy
 from errdetect.data.tables import read_reviews
 from errdetect.errors import DataError
-from errdetect.schemas import QUEUE, REVIEWS
+from errdetect.schemas import QUEUE, REVIEWS, VERDICTS
 
+HARD = st.characters(exclude_categories=["Cs"])
 HOSTILE = ["=cmd|' /C calc'!A1", "<script>alert(1)</script>", 'a"],"b', "\u202eevil", "$text"]
 
 
@@ -98,6 +101,40 @@ def test_round_trip(queue, write, tmp_path):
     again = read_reviews(tmp_path / "reviews.parquet")
     pd.testing.assert_frame_equal(again.frame, reviews)
     assert len(again.rejects) == 0
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.text(HARD, min_size=1, max_size=12),
+            st.sampled_from(VERDICTS),
+            st.text(HARD, max_size=12),
+        ),
+        min_size=1,
+        max_size=6,
+        unique_by=lambda row: row[0],
+    )
+)
+@settings(max_examples=40)
+def test_any_id_and_text_makes_the_round(tmp_path_factory, rows):
+    ids, verdicts, texts = (list(column) for column in zip(*rows, strict=True))
+    frame = pd.DataFrame({"decision_id": ids, "policy_id": texts, "text": texts})
+    tasks = json.loads(json.dumps(label_studio_tasks(frame)))
+    assert [task["data"]["text"] for task in tasks] == texts
+    answers = [
+        [answer(100 + i, i, word, policy or None)]
+        for i, (word, policy) in enumerate(zip(verdicts, texts, strict=True))
+    ]
+    path = tmp_path_factory.getbasetemp() / "round.json"
+    path.write_text(json.dumps(exported(tasks, *answers)), encoding="utf-8")
+    reviews = read_label_studio(path)
+    assert reviews["decision_id"].tolist() == ids
+    assert reviews["verdict"].tolist() == verdicts
+    named = [t if w == "relabelled" and t else None for w, t in zip(verdicts, texts, strict=True)]
+    assert (
+        reviews["correct_policy_id"].astype(object).where(lambda s: s.notna(), None).tolist()
+        == named
+    )
 
 
 def test_content_stays_data(queue):

@@ -117,6 +117,19 @@ def test_an_expert_takes_it_back_out_and_may_put_it_back(config, tmp_path):
     assert (ledger_of(config)[0]["status"] == "applied").all()
 
 
+def test_what_is_taken_on_trust_is_said(place, tmp_path):
+    votes = load_config(place / "config.yaml", ["labels.reviewers=votes"])
+    trusting = "how often reviewers err is not measured, so each review is taken at its word"
+    assert trusting in remediate(votes, tmp_path / "votes").notes[-1]
+    frame = pd.read_parquet(place / "decisions.parquet").drop(columns="account_id")
+    frame.to_parquet(tmp_path / "bare.parquet")
+    bare = load_config(place / "config.yaml", [f"data.decisions={tmp_path / 'bare.parquet'}"])
+    result = remediate(bare, tmp_path / "bare")
+    assert "the decisions name no account" in result.notes[0]
+    assert total(result, "planned") > 0
+    assert sum(result.counts["revoke_penalty"].values()) == 0
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [

@@ -27,8 +27,9 @@ from errdetect.feedback.table import (
     WHITELIST,
     WITHDRAWN,
 )
-from errdetect.jobs.labels import known_reviews, label_decisions
+from errdetect.jobs.labels import known_reviews, label_decisions, measure_reviewers
 from errdetect.jobs.tables import Progress, load_tables
+from errdetect.labels.evidence import VOTES
 from errdetect.schemas import PLAN
 
 __all__ = ["RemediateResult", "remediate"]
@@ -132,7 +133,8 @@ def remediate(
     decisions = _decided(config, tables.decisions.frame)
     reviews = known_reviews(config, tables.reviews.frame)
     progress("weighing reviews")
-    labels = label_decisions(config, decisions, reviews)
+    model = measure_reviewers(config, decisions, reviews)
+    labels = label_decisions(config, decisions, reviews, model=model)
     progress("planning")
     how = config.remediation
     plan = plan_remediation(
@@ -167,7 +169,14 @@ def remediate(
             n_recorded, n_withdrawn = _record(config, plan, people, at or datetime.now(UTC))
     files = {name: Path(out) / name for name in ("plan.parquet", "plan.csv", "summary.txt")}
     return RemediateResult(
-        counts, expected, unknown, apply, n_recorded, n_withdrawn, files, _notes(decisions)
+        counts,
+        expected,
+        unknown,
+        apply,
+        n_recorded,
+        n_withdrawn,
+        files,
+        _notes(decisions, measured=model is not None and model.basis != VOTES),
     )
 
 
@@ -245,10 +254,16 @@ _STATE_WORDS = {
 }
 
 
-def _notes(decisions: pd.DataFrame) -> tuple[str, ...]:
-    """Say what the data leave out of a plan."""
+def _notes(decisions: pd.DataFrame, *, measured: bool) -> tuple[str, ...]:
+    """Say what the data leave out of a plan, and what it takes on trust."""
+    notes = []
     if "account_id" not in decisions:
-        return (
-            "the decisions name no account, so no penalty can be taken back and nobody whitelisted",
+        notes.append(
+            "the decisions name no account, so no penalty can be taken back and nobody whitelisted"
         )
-    return ()
+    if not measured:
+        notes.append(
+            "how often reviewers err is not measured, so each review is taken at its word: "
+            "P(error) is the share of votes"
+        )
+    return tuple(notes)

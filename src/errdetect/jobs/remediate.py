@@ -128,28 +128,7 @@ def remediate(
         Where the input cannot be used, or one person stands alone.
     """
     people = _people(apply, by, approved_by)
-    tables = load_tables(config, progress=progress, need_reviews=True)
-    assert tables.reviews is not None
-    decisions = _decided(config, tables.decisions.frame)
-    reviews = known_reviews(config, tables.reviews.frame)
-    progress("weighing reviews")
-    model = measure_reviewers(config, decisions, reviews)
-    labels = label_decisions(config, decisions, reviews, model=model)
-    progress("planning")
-    how = config.remediation
-    plan = plan_remediation(
-        decisions,
-        reviews,
-        labels,
-        as_of=config.labels.as_of,
-        recorded=_recorded(config),
-        min_p_error=how.min_p_error,
-        min_reviews=how.whitelist.min_reviews,
-        min_wrongful_rate=how.whitelist.min_wrongful_rate,
-        days=how.whitelist.days,
-        alike_reviews=how.look_alikes.min_reviews,
-        min_precision=how.look_alikes.min_precision,
-    )
+    plan, notes = _plan(config, progress)
     n_recorded = n_withdrawn = 0
     known = plan.loc[plan["kind"] == LOOK_ALIKE, PRECISION[0]]
     shown = plan if people is None else plan.replace({"status": {PLANNED: APPLIED}})
@@ -176,8 +155,36 @@ def remediate(
         n_recorded,
         n_withdrawn,
         files,
-        _notes(decisions, measured=model is not None and model.basis != VOTES),
+        notes,
     )
+
+
+def _plan(config: Config, progress: Progress) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Plan by what was known at the config's moment, beside what was recorded; and notes."""
+    tables = load_tables(config, progress=progress, need_reviews=True)
+    assert tables.reviews is not None
+    decisions = _decided(config, tables.decisions.frame)
+    reviews = known_reviews(config, tables.reviews.frame)
+    progress("weighing reviews")
+    model = measure_reviewers(config, decisions, reviews)
+    labels = label_decisions(config, decisions, reviews, model=model)
+    progress("planning")
+    how = config.remediation
+    plan = plan_remediation(
+        decisions,
+        reviews,
+        labels,
+        as_of=config.labels.as_of,
+        recorded=_recorded(config),
+        min_p_error=how.min_p_error,
+        min_reviews=how.whitelist.min_reviews,
+        min_wrongful_rate=how.whitelist.min_wrongful_rate,
+        days=how.whitelist.days,
+        alike_reviews=how.look_alikes.min_reviews,
+        min_precision=how.look_alikes.min_precision,
+    )
+    measured = model is not None and model.basis != VOTES
+    return plan, _notes(decisions, len(tables.rejects), measured=measured)
 
 
 def _people(apply: bool, by: str | None, approved_by: str | None) -> tuple[str, str] | None:
@@ -254,9 +261,13 @@ _STATE_WORDS = {
 }
 
 
-def _notes(decisions: pd.DataFrame, *, measured: bool) -> tuple[str, ...]:
+def _notes(decisions: pd.DataFrame, n_rejected: int, *, measured: bool) -> tuple[str, ...]:
     """Say what the data leave out of a plan, and what it takes on trust."""
     notes = []
+    if n_rejected:
+        notes.append(
+            f"rows of the input that could not be used: {n_rejected:,}; `errdetect validate` shows them"
+        )
     if "account_id" not in decisions:
         notes.append(
             "the decisions name no account, so no penalty can be taken back and nobody whitelisted"

@@ -24,12 +24,14 @@ from errdetect.settings import (
     Dsa,
     Estimate,
     Evaluate,
+    Export,
     Features,
     Gate,
     Labels,
     Ledger,
     Queue,
     Registry,
+    Remediation,
     Report,
     Reviewers,
     Source,
@@ -56,6 +58,8 @@ class Config(Strict):
     dsa: Dsa = Dsa()
     report: Report = Report()
     reviewers: Reviewers = Reviewers()
+    remediation: Remediation = Remediation()
+    export: Export = Export()
     registry: Registry = Registry()
     ledger: Ledger = Ledger()
     base: Path = Field(default=Path(), exclude=True)

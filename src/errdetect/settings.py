@@ -20,17 +20,21 @@ __all__ = [
     "Dsa",
     "Estimate",
     "Evaluate",
+    "Export",
     "Features",
     "Gate",
     "Labels",
     "Ledger",
+    "LookAlikes",
     "Queue",
     "Registry",
+    "Remediation",
     "Report",
     "Reviewers",
     "Source",
     "Strict",
     "Train",
+    "Whitelist",
 ]
 
 Share = Annotated[float, Field(gt=0, le=1)]
@@ -258,6 +262,62 @@ class Reviewers(Strict):
     minimum: int = Field(30, ge=1, description="items below which a scorecard's figure is left out")
     aql: float = Field(
         1.0, description="percent of wrong reviews that a site may have over time (ISO 2859-1)"
+    )
+
+
+class Whitelist(Strict):
+    """When an account is spared one policy's automated enforcement for a while."""
+
+    min_reviews: int = Field(
+        8, ge=1, description="reviewed enforcements below which nobody can tell"
+    )
+    min_wrongful_rate: Share = Field(
+        0.5, description="share of wrong enforcements that the lower 95 % limit must reach"
+    )
+    days: float = Field(90, gt=0, description="how long the exception lasts")
+
+
+class LookAlikes(Strict):
+    """Which decisions are shown to people since they resemble overturned ones."""
+
+    min_reviews: int = Field(
+        20, ge=1, description="audited ones below which their expected precision is unknown"
+    )
+    min_precision: float = Field(
+        0.1, ge=0, le=1, description="expected precision, where known, below which none is shown"
+    )
+
+
+class Remediation(Strict):
+    """What follows from overturned reviews."""
+
+    min_p_error: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="P(error) given its reviews that settles an error without expert or granted appeal",
+    )
+    whitelist: Whitelist = Whitelist()
+    look_alikes: LookAlikes = LookAlikes()
+
+
+class Export(Strict):
+    """What other systems are told of the queue's decisions."""
+
+    columns: list[str] = Field(
+        [
+            "decided_at",
+            "item_id",
+            "item_type",
+            "action",
+            "market",
+            "language",
+            "category",
+            "score",
+            "threshold",
+            "text",
+        ],
+        description="columns of the decisions that go along; no account_id unless it is named here",
     )
 
 

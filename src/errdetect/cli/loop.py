@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from errdetect.cli.options import ConfigFile, Json, Overrides, Quiet, app, load, show, told
+from errdetect.cli.options import ConfigFile, Json, Out, Overrides, Quiet, app, load, show, told
 
 __all__: list[str] = []
 
@@ -34,9 +34,104 @@ def ingest(
     Every other command counts them from then on. Reviews that cannot be used are written to
     rejects.parquet with the reason.
 
+    Label Studio's exports (JSON, JSON-MIN, CSV) are read as they are.
+
     Example: `errdetect ingest market/config.yaml --reviews finished.csv`
     """
     from errdetect.jobs.ingest import ingest as run
 
     result = run(load(config, overrides), reviews, out=out, progress=told(quiet))
+    show(result, as_json)
+
+
+@app.command()
+def remediate(
+    config: ConfigFile,
+    out: Out,
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Record the plan in the ledger; needs two people.")
+    ] = False,
+    by: Annotated[str | None, typer.Option("--by", metavar="NAME", help="Who does it.")] = None,
+    approved_by: Annotated[
+        str | None,
+        typer.Option("--approved-by", metavar="OTHER", help="The second person, who approved."),
+    ] = None,
+    overrides: Overrides = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Plan what follows from overturned reviews: reversals, penalties, labels, whitelists, look-alikes.
+
+    A dry run unless `--apply` is given. Applying the same plan twice changes nothing.
+
+    Example: `errdetect remediate market/config.yaml --out plan`
+
+    Record it: `errdetect remediate market/config.yaml --out plan --apply --by ann --approved-by bob`
+    """
+    from errdetect.jobs.remediate import remediate as run
+
+    result = run(
+        load(config, overrides),
+        out,
+        apply=apply,
+        by=by,
+        approved_by=approved_by,
+        progress=told(quiet),
+    )
+    show(result, as_json)
+
+
+@app.command()
+def export(
+    config: ConfigFile,
+    form: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            metavar="FORMAT",
+            help="parquet, csv (safe in spreadsheets), jsonl, label-studio or database.",
+        ),
+    ],
+    out: Annotated[
+        str, typer.Option("--out", metavar="FILE", help="A file, or a database's URL::table.")
+    ],
+    queue: Annotated[
+        Path | None,
+        typer.Option(
+            "--queue",
+            metavar="FILE",
+            help="A queue.parquet; default: the ledger's queue that nobody has reviewed yet.",
+        ),
+    ] = None,
+    decisions: Annotated[
+        str | None,
+        typer.Option(
+            "--decisions", metavar="FILE", help="The scored decisions; default: the config's."
+        ),
+    ] = None,
+    label_config: Annotated[
+        Path | None,
+        typer.Option(
+            "--label-config", metavar="FILE", help="Also write Label Studio's labelling config."
+        ),
+    ] = None,
+    overrides: Overrides = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write the review queue for another system, with what reviewers need to know.
+
+    Example: `errdetect export market/config.yaml --format csv --queue queue/queue.parquet --out queue.csv`
+    """
+    from errdetect.jobs.export import export as run
+
+    result = run(
+        load(config, overrides),
+        form,
+        out,
+        queue=queue,
+        decisions=decisions,
+        label_config=label_config,
+        progress=told(quiet),
+    )
     show(result, as_json)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from errdetect.config import Config
+from errdetect.data.label_studio import convert_label_studio, is_label_studio
 from errdetect.data.sources import shown_source
 from errdetect.data.store.ledger import Ledger, open_ledger
 from errdetect.data.tables import iter_decisions, read_reviews
@@ -71,7 +72,7 @@ def ingest(
         From `load_config`.
     reviews
         What `read_reviews` reads: the contract's columns, in any format, from a file or a
-        database's `URL::table`.
+        database's `URL::table`; or one of Label Studio's exports.
     at
         When they came in, for the history; default: now.
     out
@@ -85,7 +86,10 @@ def ingest(
         Where the file cannot be read at all, or the ledger cannot be used.
     """
     progress("reading reviews")
-    read = read_reviews(reviews, columns=config.data.columns)
+    if is_label_studio(reviews):
+        read = convert_label_studio(reviews)
+    else:
+        read = read_reviews(reviews, columns=config.data.columns)
     with open_ledger(config.ledger_url()) as ledger:
         faults = _faults(read.frame, ledger, config, progress)
         progress("writing to the ledger")

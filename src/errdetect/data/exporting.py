@@ -1,0 +1,177 @@
+"""The queue with what reviewers need to know of its decisions, in the forms other systems read."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from errdetect.data.label_studio_tasks import label_studio_tasks
+from errdetect.data.plain import plain_value
+from errdetect.data.policies import Policy
+from errdetect.data.spreadsheet import write_csv
+from errdetect.data.writing import to_arrow, write_parquet, write_text
+from errdetect.errors import DataError, sentence
+from errdetect.schemas import QUEUE
+
+__all__ = ["FORMATS", "read_queue", "with_context", "write_queue"]
+
+#: The forms that a file can have.
+FORMATS = ("parquet", "csv", "jsonl", "label-studio")
+
+
+def read_queue(path: str | Path) -> pd.DataFrame:
+    """Read a queue as scoring writes it.
+
+    Parameters
+    ----------
+    path
+        A Parquet file with at least `decision_id`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        In the file's order, with all columns of `schemas.QUEUE`; what the file lacks is missing.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read, has no decision_id, or a decision stands twice.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "queue.parquet"
+    >>> pq.write_table(pa.table({"decision_id": ["d1"], "rank": [1]}), path)
+    >>> read_queue(path)[["decision_id", "rank", "arm"]].values.tolist()
+    [['d1', 1, nan]]
+    """
+    do = "Give the queue.parquet that `errdetect score` wrote."
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        said = str(error).splitlines()[0]
+        raise DataError(sentence(f"The queue '{path}'", "be a Parquet file", said, do)) from None
+    if "decision_id" not in table.column_names:
+        got = ", ".join(table.column_names) or "no columns"
+        raise DataError(sentence(f"The queue '{path}'", "have the column decision_id", got, do))
+    for name in (name for name in QUEUE.names if name not in table.column_names):
+        kind = QUEUE.field(name).type
+        table = table.append_column(name, pa.nulls(table.num_rows, kind))
+    frame: pd.DataFrame = to_arrow(table, QUEUE).to_pandas()
+    twice = frame["decision_id"][frame["decision_id"].duplicated()]
+    if len(twice):
+        got = f"{twice.iloc[0]!r} twice"
+        raise DataError(sentence(f"The queue '{path}'", "hold a decision once", got, do))
+    return frame
+
+
+def with_context(
+    queue: pd.DataFrame, batches: Iterable[pd.DataFrame], columns: Sequence[str]
+) -> tuple[pd.DataFrame, int]:
+    """Join to queued decisions what their reviewers need.
+
+    Parameters
+    ----------
+    queue
+        With `decision_id`.
+    batches
+        Decisions, a batch at a time; others than the queued ones are passed over.
+    columns
+        Columns of the decisions to join; those that the queue has itself stay its own.
+
+    Returns
+    -------
+    tuple
+        The queue in its order with the columns that there are, and how many of its decisions were
+        not found: their columns are missing.
+
+    Examples
+    --------
+    >>> queue = pd.DataFrame({"decision_id": ["d2", "d9"], "rank": [1, 2]})
+    >>> decisions = pd.DataFrame({"decision_id": ["d1", "d2"], "text": ["a", "b"], "x": 1})
+    >>> joined, absent = with_context(queue, [decisions], ["text", "market"])
+    >>> joined.values.tolist(), absent
+    ([['d2', 1, 'b'], ['d9', 2, nan]], 1)
+    """
+    parts = []
+    for batch in batches:
+        names = [name for name in columns if name in batch and name not in queue]
+        parts.append(
+            batch.loc[batch["decision_id"].isin(queue["decision_id"]), ["decision_id", *names]]
+        )
+    if not parts:
+        return queue, len(queue)
+    found = pd.concat(parts, ignore_index=True).drop_duplicates("decision_id")
+    absent = int((~queue["decision_id"].isin(found["decision_id"])).sum())
+    joined = queue.merge(found, on="decision_id", how="left", validate="one_to_one")
+    return joined, absent
+
+
+def write_queue(
+    queue: pd.DataFrame,
+    path: str | Path,
+    form: str,
+    *,
+    policies: Mapping[str, Policy] | None = None,
+) -> None:
+    r"""Write a queue as a file, whole or not at all.
+
+    Parameters
+    ----------
+    queue
+        From `with_context`.
+    path
+        Where to.
+    form
+        One of `FORMATS`. `csv` is inert in spreadsheets and holds the reasons as lines of text;
+        `jsonl` is one object a line; `label-studio` is a list of tasks.
+    policies
+        The catalogue, for the names and clauses in tasks.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be written.
+    ValueError
+        If `form` is unknown.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "queue.csv"
+    >>> write_queue(pd.DataFrame({"decision_id": ["d1"], "text": ["=1+1"]}), path, "csv")
+    >>> path.read_bytes().decode()
+    "decision_id,text\r\nd1,'=1+1\r\n"
+    """
+    if form == "parquet":
+        known = [name for name in QUEUE.names if name in queue]
+        schema = pa.schema([QUEUE.field(name) for name in known])
+        table = to_arrow(queue, schema)
+        further = [name for name in table.column_names if name not in known]
+        write_parquet(table.select([*known, *further]), path)
+    elif form == "csv":
+        write_csv(_flat(queue), path)
+    elif form == "jsonl":
+        rows = (
+            json.dumps(plain_value(row), ensure_ascii=False) for row in queue.to_dict("records")
+        )
+        write_text(path, "".join(f"{row}\n" for row in rows))
+    elif form == "label-studio":
+        tasks = label_studio_tasks(queue, policies)
+        write_text(path, json.dumps(tasks, ensure_ascii=False, indent=1, allow_nan=False) + "\n")
+    else:
+        raise ValueError(f"unknown format {form!r}")
+
+
+def _flat(queue: pd.DataFrame) -> pd.DataFrame:
+    """Write reasons as text, a line each."""
+    if "reasons" not in queue:
+        return queue
+    texts = [
+        "\n".join(str(reason["text"]) for reason in reasons) if reasons is not None else None
+        for reasons in queue["reasons"]
+    ]
+    return queue.assign(reasons=pd.Series(texts, index=queue.index, dtype=object))

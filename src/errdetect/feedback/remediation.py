@@ -1,0 +1,269 @@
+"""From reviews to a plan: what to undo, which penalties to take back, which labels to mend."""
+
+import unicodedata
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from errdetect.errors import Refusal, sentence
+from errdetect.feedback.alike import look_alikes
+from errdetect.feedback.confirmed import confirmed_errors, later_decision
+from errdetect.feedback.settling import settle
+from errdetect.feedback.table import (
+    PLANNED,
+    RELABEL,
+    REVERSE,
+    REVIEW,
+    REVOKE_PENALTY,
+    plan_table,
+)
+from errdetect.feedback.whitelist import whitelist_candidates
+from errdetect.labels.right_policy import right_policies
+from errdetect.schemas import WRONG_LABEL, WRONGFUL_ACTION
+
+__all__ = ["plan_remediation", "remedies", "second_person"]
+
+
+def plan_remediation(
+    decisions: pd.DataFrame,
+    reviews: pd.DataFrame,
+    labels: pd.DataFrame,
+    *,
+    as_of: datetime | None = None,
+    recorded: pd.DataFrame | None = None,
+    min_p_error: float = 0.5,
+    min_reviews: int = 8,
+    min_wrongful_rate: float = 0.5,
+    days: float = 90,
+    alike_reviews: int = 20,
+    min_precision: float = 0.0,
+) -> pd.DataFrame:
+    """Plan all that follows from reviews: remedies, whitelists, look-alikes, and what to take back.
+
+    Parameters
+    ----------
+    decisions
+        n decisions with `decision_id`, `decided_at`, `policy_id`, `enforced`; with `account_id`,
+        `item_id`, `text`, `moderator`, `moderator_version` and columns that end in `hash` the plan
+        says more.
+    reviews
+        Reviews with the contract's columns, in any order.
+    labels
+        From `labels_as_of` at the same moment, in the decisions' order.
+    as_of
+        What was known at this moment; the latest time in the data if None.
+    recorded
+        Remediations recorded before, as `plan_table`: those applied keep that status, and those
+        that reviews no longer bear out come as `withdrawn`.
+    min_p_error
+        See `confirmed_errors`.
+    min_reviews, min_wrongful_rate, days
+        See `whitelist_candidates`.
+    alike_reviews, min_precision
+        `min_reviews` and `min_precision` of `look_alikes`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As `plan_table`, the same in whatever order decisions and reviews come.
+
+    Raises
+    ------
+    DataError
+        If the labels are not the decisions', `as_of` has no time zone, or a `decision_id` stands
+        twice.
+
+    Examples
+    --------
+    >>> from errdetect.labels.history import labels_as_of
+    >>> day = pd.to_datetime(["2026-01-01", "2026-01-03", "2026-01-05"], utc=True)
+    >>> decisions = pd.DataFrame({
+    ...     "decision_id": ["d1"], "decided_at": day[:1], "policy_id": "spam", "account_id": "a",
+    ...     "enforced": True})
+    >>> reviews = pd.DataFrame({
+    ...     "review_id": ["r1", "r2"], "decision_id": "d1", "reviewed_at": day[1:],
+    ...     "source": ["audit", "adjudication"], "verdict": ["overturned", "upheld"],
+    ...     "reviewer_id": ["ann", "eve"]})
+    >>> first = reviews.iloc[:1]
+    >>> plan = plan_remediation(decisions, first, labels_as_of(decisions, first))
+    >>> plan[["kind", "decision_id", "status"]].values.tolist()
+    [['reverse', 'd1', 'planned'], ['revoke_penalty', 'd1', 'planned']]
+    >>> done = plan.assign(status="applied")
+    >>> plan = plan_remediation(
+    ...     decisions, reviews, labels_as_of(decisions, reviews), recorded=done)
+    >>> plan[["kind", "status"]].values.tolist()
+    [['reverse', 'withdrawn'], ['revoke_penalty', 'withdrawn']]
+    """
+    parts = [
+        remedies(decisions, reviews, labels, as_of=as_of, min_p_error=min_p_error),
+        whitelist_candidates(
+            decisions,
+            reviews,
+            labels,
+            as_of=as_of,
+            min_reviews=min_reviews,
+            min_wrongful_rate=min_wrongful_rate,
+            days=days,
+        ),
+        look_alikes(
+            decisions,
+            reviews,
+            labels,
+            as_of=as_of,
+            min_p_error=min_p_error,
+            min_reviews=alike_reviews,
+            min_precision=min_precision,
+        ),
+    ]
+    plan = plan_table(pd.concat(parts, ignore_index=True))
+    if recorded is None or not len(recorded):
+        return plan
+    return settle(
+        plan,
+        recorded,
+        decisions,
+        reviews,
+        labels,
+        as_of=as_of,
+        min_reviews=min_reviews,
+        min_wrongful_rate=min_wrongful_rate,
+    )
+
+
+def remedies(
+    decisions: pd.DataFrame,
+    reviews: pd.DataFrame,
+    labels: pd.DataFrame,
+    *,
+    as_of: datetime | None = None,
+    min_p_error: float = 0.5,
+) -> pd.DataFrame:
+    """Plan what reviews ask for directly: reversals, penalties taken back, labels mended.
+
+    Parameters
+    ----------
+    decisions, reviews, labels, as_of, min_p_error
+        See `plan_remediation`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As `plan_table`. A reversal for every error of action; a penalty taken back where the
+        action enforced and the account is known; a relabel for every wrong label, with the right
+        policy where reviewers named one. Status `review` where the error is not settled, where a
+        later decision on the same item and policy stands in its place, or where nobody named the
+        right policy; else `planned`.
+
+    Examples
+    --------
+    >>> from errdetect.labels.history import labels_as_of
+    >>> day = pd.to_datetime(["2026-01-01", "2026-01-03"], utc=True)
+    >>> decisions = pd.DataFrame({
+    ...     "decision_id": ["d1", "d2"], "decided_at": day[0], "policy_id": "scam",
+    ...     "enforced": [False, True]})
+    >>> reviews = pd.DataFrame({
+    ...     "review_id": ["r1", "r2"], "decision_id": ["d1", "d2"], "reviewed_at": day[1],
+    ...     "source": "audit", "verdict": ["overturned", "relabelled"], "reviewer_id": "ann",
+    ...     "correct_policy_id": [None, "spam"]})
+    >>> plan = remedies(decisions, reviews, labels_as_of(decisions, reviews))
+    >>> plan[["kind", "decision_id", "right_policy_id", "status"]].values.tolist()
+    [['reverse', 'd1', nan, 'planned'], ['relabel', 'd2', 'spam', 'planned']]
+    """
+    errors = confirmed_errors(decisions, reviews, labels, as_of=as_of, min_p_error=min_p_error)
+    at = errors["position"].to_numpy(int)
+    right = right_policies(decisions, labels, reviews, as_of=as_of).to_numpy(object)[at]
+    later = later_decision(decisions).to_numpy(object)[at]
+    settled = errors["settled"].to_numpy(bool)
+    wrong_label = (errors["error_kind"] == WRONG_LABEL).to_numpy(bool)
+    wrongful = (errors["error_kind"] == WRONGFUL_ACTION).to_numpy(bool)
+    said = [_evidence(row) for row in errors.to_dict("records")]
+    base = errors.assign(
+        evidence=pd.Series(said, index=errors.index, dtype=object),
+        right_policy_id=pd.Series(right, index=errors.index, dtype="str").where(wrong_label),
+        status=np.where(settled, PLANNED, REVIEW),
+    )
+    reverse = _replaced(base[~wrong_label], later[~wrong_label])
+    undo = np.where(wrongful[~wrong_label], _UNDO, _ENFORCE)
+    penal = base[wrongful & errors["account_id"].notna().to_numpy(bool)]
+    relabel = base[wrong_label]
+    named = relabel["right_policy_id"].notna().to_numpy(bool)
+    rows = [
+        reverse.assign(kind=REVERSE, reason=undo),
+        penal.assign(kind=REVOKE_PENALTY, reason=_PENALTY),
+        relabel.assign(
+            kind=RELABEL,
+            reason=np.where(named, _RELABEL, _UNNAMED),
+            status=np.where(named, relabel["status"], REVIEW),
+        ),
+    ]
+    return plan_table(pd.concat(rows, ignore_index=True))
+
+
+_UNDO = "The action was wrong: undo it, and let the item stand."
+_ENFORCE = "The item breaks the policy and was let through: act on it."
+_PENALTY = "The action was wrong: take back the penalty that it brought, and restore what the account lost."
+_RELABEL = "The action stands, under another policy: record the right one."
+_UNNAMED = "The action stands, but not under this policy, and reviewers named no other: ask which."
+
+
+def _replaced(rows: pd.DataFrame, later: Any) -> pd.DataFrame:
+    """Hand to a person what a later decision on the same item has already replaced."""
+    gone = pd.notna(later)
+    told = [
+        f"{said} A later decision on the same item and policy stands in its place: {new}."
+        if replaced
+        else said
+        for said, new, replaced in zip(rows["evidence"], later, gone, strict=True)
+    ]
+    return rows.assign(
+        evidence=pd.Series(told, index=rows.index, dtype=object),
+        status=np.where(gone, REVIEW, rows["status"]),
+    )
+
+
+def _evidence(row: dict[Any, Any]) -> str:
+    """Say who settled an error, when, and how the reviews fell."""
+    day = f"{row['last_at']:%Y-%m-%d}"
+    votes = f"{row['n_for']} of {row['n_for'] + row['n_against']} counting reviews say so"
+    if not row["settled"]:
+        return (
+            f"Not settled: {votes}, the last on {day}, and P(error) is only {row['p_label']:.2f}, "
+            "since these reviewers often flag what is right. Ask an expert."
+        )
+    return f"Settled by {row['by']} on {day}: {votes}; P(error) {row['p_label']:.2f}."
+
+
+def second_person(by: str, approved_by: str) -> tuple[str, str]:
+    """Check that two people stand behind what is done, and return their names, trimmed.
+
+    Parameters
+    ----------
+    by, approved_by
+        Who does it, and who approved it. Letters' case, width and spaces make no other person.
+
+    Raises
+    ------
+    Refusal
+        If a name is empty or both are the same.
+
+    Examples
+    --------
+    >>> second_person(" Ann ", "Bob")
+    ('Ann', 'Bob')
+    >>> try:
+    ...     second_person("Ann Lee", "ann  lee ")
+    ... except Refusal as refusal:
+    ...     print(refusal)
+    --approved-by must name a second person, got the same as --by. Ask somebody else to approve.
+    """
+    names = [" ".join(unicodedata.normalize("NFKC", name).split()) for name in (by, approved_by)]
+    for option, name in zip(("--by", "--approved-by"), names, strict=True):
+        if not name:
+            do = "Say who stands behind it."
+            raise Refusal(sentence(option, "name a person", "nothing", do))
+    if len({"".join(name.split()).casefold() for name in names}) == 1:
+        do = "Ask somebody else to approve."
+        raise Refusal(sentence("--approved-by", "name a second person", "the same as --by", do))
+    return names[0], names[1]

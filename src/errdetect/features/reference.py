@@ -1,6 +1,6 @@
 """What is usual in a log's own columns, and which of them say the same: for telling, not scoring."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,11 +41,17 @@ class Reference:
     alike: tuple[tuple[str, ...], ...] = ()
 
     def below(self, column: str, value: float) -> float:
-        """Return the share of decisions with a smaller value, in [0, 1]; NaN where unknown."""
+        """Return the share of decisions with a smaller value and half of those with the same, in [0, 1].
+
+        NaN where it is unknown."""
         known = self.quantiles.get(column)
         if known is None or np.isnan(value):
             return float("nan")
-        return float(np.interp(value, known, np.linspace(0, 1, len(known))))
+        places = np.linspace(0, 1, len(known))
+        values, first = np.unique(known, return_index=True)
+        last = len(known) - 1 - np.unique(known[::-1], return_index=True)[1]
+        # A value that many decisions share stands in the middle of its run.
+        return float(np.interp(value, values, (places[first] + places[last]) / 2))
 
     def plain(self) -> dict[str, Any]:
         """Return what JSON can hold, to be read back by `read_reference`."""
@@ -115,12 +121,13 @@ def _quantiles(values: Floats) -> tuple[float, ...]:
     known = values[~np.isnan(values)]
     if len(np.unique(known)) < _PARTS / 2:
         return ()
-    # A flat run would make `below` jump; each value keeps its first place.
     found = np.quantile(known, np.linspace(0, 1, _PARTS + 1))
     return tuple(float(v) for v in found)
 
 
-def _groups(names: Sequence[str], alike: Any) -> list[tuple[str, ...]]:
+def _groups(
+    names: Sequence[str], alike: Callable[[str, str], bool]
+) -> list[tuple[str, ...]]:
     """Put each column, the shortest name first, into the first group of which all are alike it."""
     groups: list[list[str]] = []
     for name in sorted(names, key=lambda n: (len(n), n)):

@@ -11,7 +11,7 @@ from errdetect.features.matrix import DERIVED_TEXT, SEGMENT_COLUMN
 from errdetect.features.measures import MEASURE_COLUMNS
 from errdetect.features.text import TEXT_COLUMNS
 
-__all__ = ["group_contributions", "reason_codes"]
+__all__ = ["group_contributions", "reason_codes", "shown_numbers"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -23,6 +23,18 @@ _BY_MEANING = {
     **dict.fromkeys((*TEXT_COLUMNS, *DERIVED_TEXT), "text"),
     SEGMENT_COLUMN: "segment",
 }
+#: The feature that stands for a reason in pictures: of several, the first that there is.
+_SHOWN = {
+    "margin": ("margin", "score"),
+    "action": ("enforced",),
+    "text": ("text_logit_mean",),
+    "text_shape": ("text_chars",),
+    "segment": (SEGMENT_COLUMN,),
+    "other_scores": ("scores_max",),
+    "history_changes": ("history_moderator_version_days", "history_policy_change_days"),
+    "similar": ("similar_item_wrong", "similar_text_wrong", "similar_near_wrong"),
+}
+_RECORDED = ("error_rate_90d", "complaint_error_rate_90d", "decisions_90d")
 
 
 def reason_codes(names: Sequence[str], alike: Sequence[Sequence[str]] = ()) -> list[str]:
@@ -81,3 +93,37 @@ def group_contributions(
     grouped = np.zeros((len(values), len(uniques)))
     np.add.at(grouped.T, codes, values.T)
     return pd.DataFrame(grouped, columns=list(uniques))
+
+
+def shown_numbers(
+    X: Floats, names: Sequence[str], codes: Sequence[str], categories: Sequence[int]
+) -> pd.DataFrame:
+    """Return one number for each reason's fact, for pictures.
+
+    Parameters
+    ----------
+    X, names
+        Shape (n, k), features, and their names.
+    codes
+        The reasons.
+    categories
+        Positions of the features that are codes of categories, which are no numbers.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Shape (n, codes); NaN where a fact is no number or not known.
+
+    Examples
+    --------
+    >>> shown_numbers(np.array([[0.5, 2.0]]), ["margin", "market"], ["margin", "market"], [1]).values
+    array([[0.5, nan]])
+    """
+    place = {name: i for i, name in enumerate(names) if i not in set(categories)}
+    out = pd.DataFrame(np.nan, index=range(len(X)), columns=list(codes))
+    for code in codes:
+        wanted = (*_SHOWN.get(code, ()), *(f"{code}_{what}" for what in _RECORDED), code)
+        found = next((place[name] for name in wanted if name in place), None)
+        if found is not None:
+            out[code] = X[:, found]
+    return out

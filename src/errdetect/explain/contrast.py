@@ -169,9 +169,7 @@ def contrasts(facts: Facts, told: Sequence[Sequence[Reason]], pool: Pool) -> lis
     return [found or Contrast(None, none) for found in out]
 
 
-def _said(
-    facts: Facts, row: int, told: Sequence[Reason], others: Facts, other: int
-) -> Contrast:
+def _said(facts: Facts, row: int, told: Sequence[Reason], others: Facts, other: int) -> Contrast:
     name = str(others.decisions["decision_id"].iloc[other])
     pairs = [(facts.say(r["code"], row, None), others.say(r["code"], other, None)) for r in told]
     differ = [there for here, there in pairs if here != there][:_MOST_FACTS]

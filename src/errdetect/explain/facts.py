@@ -156,9 +156,7 @@ class Facts:
         start, stop = np.searchsorted(self.text.row, [row, row + 1])
         total: dict[str, float] = {}
         shown: dict[str, str] = {}
-        for word, part in zip(
-            self.text.word[start:stop], self.text.part[start:stop], strict=True
-        ):
+        for word, part in zip(self.text.word[start:stop], self.text.part[start:stop], strict=True):
             bare = _bare(str(word))
             key = bare.casefold()
             total[key] = total.get(key, 0.0) + sign * float(part)

@@ -125,9 +125,7 @@ def _quantiles(values: Floats) -> tuple[float, ...]:
     return tuple(float(v) for v in found)
 
 
-def _groups(
-    names: Sequence[str], alike: Callable[[str, str], bool]
-) -> list[tuple[str, ...]]:
+def _groups(names: Sequence[str], alike: Callable[[str, str], bool]) -> list[tuple[str, ...]]:
     """Put each column, the shortest name first, into the first group of which all are alike it."""
     groups: list[list[str]] = []
     for name in sorted(names, key=lambda n: (len(n), n)):

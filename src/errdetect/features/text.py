@@ -123,7 +123,11 @@ def count_texts(decisions: pd.DataFrame, tags: Sequence[str]) -> TextCounts:
     >>> counts.present.tolist(), counts.counts["word"].sum(axis=1).ravel().tolist()
     ([True, False], [[3.0, 0.0]])
     """
-    texts = decisions["text"] if "text" in decisions else pd.Series([None] * len(decisions), dtype="str")
+    texts = (
+        decisions["text"]
+        if "text" in decisions
+        else pd.Series([None] * len(decisions), dtype="str")
+    )
     clean = clean_texts(texts)
     hashes = tag_hashes(decisions, tags)
     counts = {v: count_ngrams(clean, v, hashes if v == "tagged" else None) for v in _VIEWS}

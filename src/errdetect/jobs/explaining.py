@@ -87,7 +87,9 @@ class Explainer:
         return Facts(frame, detector.features(frame), detector.encoding.names, self.words,
                      names, self.reference, words)  # fmt: skip
 
-    def explain(self, decisions: pd.DataFrame, threads: int = 1, *, texts: bool = True) -> Explained:
+    def explain(
+        self, decisions: pd.DataFrame, threads: int = 1, *, texts: bool = True
+    ) -> Explained:
         """Take the served log-odds of decisions apart by reason.
 
         Raises

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy.special import expit
 
 from errdetect.explain.past import past_code
 from errdetect.features.matrix import DERIVED_TEXT, SEGMENT_COLUMN
@@ -32,8 +33,8 @@ _SHOWN = {
     "segment": (SEGMENT_COLUMN,),
     "other_scores": ("scores_max",),
     "history_changes": ("history_moderator_version_days", "history_policy_change_days"),
-    "similar": ("similar_item_wrong", "similar_text_wrong", "similar_near_wrong"),
 }
+_LOGITS = ("text_logit_mean", SEGMENT_COLUMN)  # people read them as chances
 _RECORDED = ("error_rate_90d", "complaint_error_rate_90d", "decisions_90d")
 
 
@@ -123,7 +124,9 @@ def shown_numbers(
     out = pd.DataFrame(np.nan, index=range(len(X)), columns=list(codes))
     for code in codes:
         wanted = (*_SHOWN.get(code, ()), *(f"{code}_{what}" for what in _RECORDED), code)
+        if code == "similar":
+            wanted = tuple(sorted(n for n in names if n.startswith(code) and n.endswith("_wrong")))
         found = next((place[name] for name in wanted if name in place), None)
         if found is not None:
-            out[code] = X[:, found]
+            out[code] = expit(X[:, found]) if names[found].endswith(_LOGITS) else X[:, found]
     return out

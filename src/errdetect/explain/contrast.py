@@ -66,7 +66,8 @@ def judged_right(reviews: pd.DataFrame, as_of: datetime) -> pd.Index:
     settled = known["decision_id"].isin(known.loc[expert, "decision_id"])
     stands = known[expert | ~settled]
     upheld = (stands["verdict"] == UPHELD).groupby(stands["decision_id"]).all()
-    return pd.Index(upheld.index[upheld.to_numpy(bool)])
+    right: pd.Index = upheld.index[upheld.to_numpy(bool)]
+    return right
 
 
 def latest_of_each(decisions: pd.DataFrame, most: int) -> pd.DataFrame:

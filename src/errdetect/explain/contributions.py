@@ -74,16 +74,18 @@ def served_contributions(
     ModelError
         Where base and values do not add up to the served log-odds.
     """
+    offsets = [o for o in bundle.calibrator.offsets if o.column in decisions]
+    names = (*bundle.detector.encoding.names, *(o.column for o in offsets))
+    if not len(decisions):  # LightGBM cannot explain no rows
+        return Contributions(names, np.empty((0, len(names))), np.empty(0), np.empty(0))
     parts = bundle.detector.contributions(X, threads)
     enforced = decisions["enforced"].to_numpy(bool)
     base_raw, raw = parts[:, -1], parts.sum(axis=1)
     base, slope = _along(bundle.calibrator, base_raw, raw, enforced)
-    offsets = [o for o in bundle.calibrator.offsets if o.column in decisions]
     added = [o.of(decisions[o.column]) for o in offsets]
     values = np.column_stack([parts[:, :-1] * slope[:, None], *added])
     served = np.asarray(logit(bundle.probability(X, decisions, threads)), dtype=np.float64)
     check_additive(base + values.sum(axis=1), served)
-    names = (*bundle.detector.encoding.names, *(o.column for o in offsets))
     return Contributions(names, values, base, served)
 
 
@@ -109,7 +111,7 @@ def check_additive(total: Floats, served: Floats) -> None:
     gap = np.abs(total - served)
     wrong = ~(gap <= _MOST_GAP + fine)
     if wrong.any():
-        got = f"{int(wrong.sum()):,} of {len(gap):,} that differ, by up to {np.nanmax(gap):.3g}"
+        got = f"{int(wrong.sum()):,} of {len(gap):,} that differ, by up to {gap.max():.3g}"
         what, must = "Every explained decision's reasons", "add up to its log-odds of error"
         do = "The model's files may be damaged: train again with `errdetect train`."
         raise ModelError(sentence(what, must, got, do))

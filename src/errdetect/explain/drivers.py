@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy.stats import norm
 
 from errdetect.explain.facts import title
 from errdetect.explain.words import Words
@@ -68,9 +69,10 @@ def drivers(
         largest share first, ties by code. share (of all pushes towards error, in [0, 1]) with its
         95 % limits low and high; rank by share, from 1, with limits; stable: whether the rank's
         limits lie within two places and the share's within the share itself, missing where fewer
-        than 30 decisions cannot tell; share_before and share_after in the two periods, the limits
-        of after less before, and moved: whether these leave 0 on one side, missing where either
-        period has fewer than 30; example_ids, up to three. The text names the reason.
+        than 30 decisions cannot tell; share_before and share_after in the two periods, the 95 %
+        limits of after less before, and moved: whether that is beyond chance however many reasons
+        are compared (Bonferroni), missing where either period has fewer than 30; example_ids, up to
+        three. The text names the reason.
 
     Notes
     -----
@@ -207,7 +209,9 @@ class _Totals:
         drawn = _shares(self._sums[name][1]) - _shares(self._sums[name][0])
         low, high = np.nanquantile(drawn, [0.025, 0.975], axis=0)
         change = np.array([np.minimum(low, after - before), np.maximum(high, after - before)])
-        moved = np.asarray((change[0] > 0) | (change[1] < 0), dtype=np.bool_)
+        beyond = norm.isf(0.025 / max(int((before + after > 0).sum()), 1))
+        clearly = np.abs(after - before) > beyond * np.nanstd(drawn, axis=0)
+        moved = np.asarray(clearly & ((change[0] > 0) | (change[1] < 0)), dtype=np.bool_)
         return np.array([before, after]), change, moved
 
     def _periods(self, rows: Ints) -> tuple[Ints, Ints]:

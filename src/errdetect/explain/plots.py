@@ -25,6 +25,7 @@ MOST_BYTES = 60_000
 _MOST_SHOWN, _MOST_POINTS = 10, 2_000
 _SIZE, _DPI = (8.0, 4.6), (110, 90, 70, 50)
 _COLOURS = 64
+_SIDE = "action"  # what the machine did: a fact often speaks for one side and against the other
 _LOOK = {
     "font.family": ["DejaVu Sans"],
     "text.parse_math": False,
@@ -155,21 +156,38 @@ def dependence(
     if not len(known):
         raise ValueError(f"no decision has a number for {code!r}")
     rows = known[_some(len(known), rng)]
-    explained = _explanation(grouped.iloc[rows], values.iloc[rows], [code], titles)
+    both = code != _SIDE and _SIDE in titles and values[_SIDE].iloc[rows].nunique() == 2
+    side = [_SIDE] if both else []
+    explained = _explanation(grouped.iloc[rows], values.iloc[rows], [code, *side], titles)
     title = f"{titles[code]} and errors: {about}"
     with _figure(rng) as (figure, axes):
-        shap.plots.scatter(explained[:, 0], ax=axes, show=False, hist=True, x_jitter=0, alpha=0.5)
+        by_side = {"color": explained[:, 1]} if side else {}
+        shap.plots.scatter(
+            explained[:, 0], ax=axes, show=False, hist=True, x_jitter=0, alpha=0.5, **by_side
+        )
+        if side:
+            bar = next(a for a in figure.axes if a.get_ylabel() == _short(titles[_SIDE], 40))
+            bar.set_yticks([0.25, 0.75], ["let it pass", "acted"])
         axes.set_ylabel("Adds to the log-odds of error")
         axes.set_xlabel(_short(titles[code], 60))
         axes.set_title(_short(title, 80), loc="left", fontsize=11)
         png = _png(figure)
-    low, high = np.quantile(x[known], [0.25, 0.75])
-    few, many = y[known][x[known] <= low].mean(), y[known][x[known] >= high].mean()
-    alt = (
-        f"{title}. The lowest quarter (up to {low:.3g}) adds {few:+.2f} on average to the log-odds of "
-        f"error, the highest (from {high:.3g}) {many:+.2f}."
+    sides = {"": known}
+    if side:
+        acted = values[_SIDE].to_numpy(np.float64)[known] > 0
+        sides = {" where the machine let it pass": known[~acted], " where it acted": known[acted]}
+    told = "; ".join(f"{_ends(x[some], y[some])}{name}" for name, some in sides.items())
+    return Plot(title, f"{title}. On average {told}.", png)
+
+
+def _ends(x: Floats, y: Floats) -> str:
+    """Say what the lowest and the highest quarter of a fact add."""
+    low, high = np.quantile(x, [0.25, 0.75])
+    few, many = y[x <= low].mean(), y[x >= high].mean()
+    return (
+        f"the lowest quarter (up to {low:.3g}) adds {few:+.2f} to the log-odds of error, "
+        f"the highest (from {high:.3g}) {many:+.2f}"
     )
-    return Plot(title, alt, png)
 
 
 def _explanation(

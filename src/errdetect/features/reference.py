@@ -43,7 +43,8 @@ class Reference:
     def below(self, column: str, value: float) -> float:
         """Return the share of decisions with a smaller value and half of those with the same, in [0, 1].
 
-        NaN where it is unknown."""
+        NaN where it is unknown.
+        """
         known = self.quantiles.get(column)
         if known is None or np.isnan(value):
             return float("nan")
@@ -105,8 +106,9 @@ def learn_reference(
     numbers = {name: _numbers(some[name]) for name in numeric if name in some}
     quantiles = {name: found for name, x in numbers.items() if (found := _quantiles(x))}
     table = pd.DataFrame(numbers)
-    close = table.corr(method="spearman", min_periods=_MIN_KNOWN).abs() if len(table) else table
-    groups = _groups(sorted(numbers), lambda a, b: bool(close.loc[a, b] >= _ALIKE))
+    close = table.corr(method="spearman", min_periods=_MIN_KNOWN).abs().to_numpy(np.float64)
+    place = {name: i for i, name in enumerate(table.columns)}
+    groups = _groups(sorted(numbers), lambda a, b: bool(close[place[a], place[b]] >= _ALIKE))
     codes = {name: pd.factorize(some[name])[0] for name in categorical if name in some}
     groups += _groups(sorted(codes), lambda a, b: _tell(codes[a], codes[b]))
     return Reference(quantiles, tuple(sorted(groups)))

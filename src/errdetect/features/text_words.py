@@ -212,4 +212,4 @@ def _added(
         if recipe.view == view:
             slope += model.slopes[recipe.name].astype(np.float64) / len(RECIPES)
     each = x * slope[enforced[rows], columns] / times
-    return np.bincount(owner, each[inverse] * count, size)
+    return np.asarray(np.bincount(owner, each[inverse] * count, size), dtype=np.float64)

@@ -230,15 +230,15 @@ def _head(
     head = decisions[shown].reset_index(drop=True)
     if "text" in head:
         head["text"] = head["text"].str.slice(0, _SHOWN_TEXT)
-    return head.assign(
+    head = head.assign(
         rank=np.arange(1, len(head) + 1),
         p_error=p,
         error_kind=error_kinds(decisions["enforced"], suggested).to_numpy(),
         suggested_policy_id=suggested.to_numpy(),
         expected_harm=harm,
         arm=RANKED,
-        **explainer.table(decisions.reset_index(drop=True)).to_dict("series"),
     )
+    return pd.concat([head, explainer.table(decisions.reset_index(drop=True))], axis=1)
 
 
 def _evaluated_on(about: Mapping[str, Any]) -> str:

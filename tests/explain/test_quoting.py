@@ -46,8 +46,9 @@ def test_values_that_turn_the_reading_stand_apart():
 
 @pytest.mark.parametrize(
     ("value", "said"),
-    [(12.0, "12"), (1234567.0, "1,234,567"), (0.1234567, "0.123"), (199.25, "199.2"), (1e-7, "1.00e-07"),
-     (float("nan"), "unknown"), (-3.5, "-3.50"), (1e20, "1.00e+20")],
+    [(12.0, "12"), (1234567.0, "1,234,567"), (0.1234567, "0.1235"), (9.96, "9.96"), (2.999, "3"),
+     (199.25, "199.2"), (1e-7, "1.00e-07"),
+     (float("nan"), "unknown"), (-3.5, "-3.5"), (1e20, "1.00e+20")],
 )  # fmt: skip
 def test_numbers(value, said):
     assert FORMS.number(value) == said

@@ -73,7 +73,7 @@ def test_strongest_first_and_only_towards_error():
     assert said(decision(price=12.0, market="DE"), X, parts) == [
         "price is 12",
         "The machine's score 0.63 is only 0.03 above the bar 0.60",
-        "Other scores for it: ml 0.100",
+        "Other scores for it: ml 0.1",
     ]
     assert len(said(decision(price=12.0), X, parts, limit=1)) == 1
     assert said(decision(market="DE"), X, parts, towards=False) == ["The market is DE"]

@@ -108,8 +108,8 @@ class Forms:
         elif float(value).is_integer() and abs(value) < 1e15:
             said = f"{value:,.0f}"
         elif 1e-4 <= abs(value) < 1e15:
-            whole = len(f"{abs(value):.0f}") if abs(value) >= 1 else 0
-            said = f"{value:,.{max(1, 3 - whole) if whole else 3}f}"
+            whole = len(str(int(abs(value)))) if abs(value) >= 1 else 0
+            said = f"{value:,.{max(1, 3 - whole) if whole else 4}f}".rstrip("0").rstrip(".")
         else:
             said = f"{value:.2e}"
         marks = {",": self._form("thousands"), ".": self._form("decimal")}

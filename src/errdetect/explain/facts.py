@@ -90,10 +90,6 @@ class Facts:
     def _records(self) -> list[dict[Any, Any]]:
         return self.decisions.to_dict("records")
 
-    @cached_property
-    def _place(self) -> dict[str, int]:
-        return {name: i for i, name in enumerate(self.names)}
-
     def _fact(self, code: str, row: int, towards: bool | None) -> str:
         record, x = self._records[row], self._features(row)
         policy = record.get("policy_id")
@@ -119,7 +115,7 @@ class Facts:
         return said[variant].format_map(fill | more)
 
     def _features(self, row: int) -> dict[str, float]:
-        return {name: float(self.X[row, i]) for name, i in self._place.items()}
+        return dict(zip(self.names, self.X[row].tolist(), strict=True))
 
     def _margin(self, x: Mapping[str, float]) -> tuple[str, dict[str, str]]:
         gap, score = x["margin"], x["score"]

@@ -39,6 +39,8 @@ def plain_text(text: str, most: int = _MOST) -> str:
     >>> plain_text("exe.\u202egpj\n\n x"), plain_text("abcdef", 4)
     ('exe.gpj x', 'abc…')
     """
+    if len(text) <= most and text.isascii() and text.isprintable():
+        return " ".join(text.split())
     head = text[: 4 * most]
     kept = [c for c in head if c.isspace() or c in _JOINERS or _seen(c)]
     line = " ".join("".join(kept).split())

@@ -1,7 +1,7 @@
 """Explaining decisions with a bundle: one way for the queue and for the report."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
@@ -21,7 +21,7 @@ from errdetect.features.text_words import text_words
 from errdetect.jobs.columns import Past
 from errdetect.model.bundle import Bundle
 
-__all__ = ["Explained", "Explainer", "make_explainer"]
+__all__ = ["Explained", "Explainer", "make_explainer", "reason_words"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -71,7 +71,7 @@ class Explainer:
     words: Words
     policies: Mapping[str, Policy]
     past: Past
-    right: Pool | None = field(default=None)
+    right: Pool | None = None
 
     @property
     def reference(self) -> Reference:
@@ -149,6 +149,17 @@ class Explainer:
         )
 
 
+def reason_words(config: Config) -> Words:
+    """Read the words that reasons are said in; jobs do so first, as a fault ends them.
+
+    Raises
+    ------
+    ConfigError
+        Where the words cannot be used.
+    """
+    return load_words(None if config.report.words is None else config.path(config.report.words))
+
+
 def make_explainer(
     config: Config,
     bundle: Bundle,
@@ -179,8 +190,7 @@ def make_explainer(
     ConfigError
         Where the reasons' words cannot be used.
     """
-    words = load_words(None if config.report.words is None else config.path(config.report.words))
-    bare = Explainer(bundle, words, policies, past)
+    bare = Explainer(bundle, reason_words(config), policies, past)
     if reviews is None:
         return bare
     ids = judged_right(reviews, as_of)
@@ -193,4 +203,4 @@ def make_explainer(
         return bare
     facts = bare.facts(found[0], texts=False)
     pool = make_pool(facts, bundle.detector.encoding.categories)
-    return Explainer(bundle, words, policies, past, pool)
+    return replace(bare, right=pool)

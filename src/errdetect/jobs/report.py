@@ -20,7 +20,7 @@ from errdetect.jobs.control import estimation_terms
 from errdetect.jobs.drivers import Picture, find_drivers, write_pictures
 from errdetect.jobs.dsa import automated_only
 from errdetect.jobs.estimate import refuse_broken_design
-from errdetect.jobs.explaining import Explainer, make_explainer
+from errdetect.jobs.explaining import Explainer, make_explainer, reason_words
 from errdetect.jobs.labels import known_reviews, label_decisions, measure_reviewers
 from errdetect.jobs.reviewers import check_reviewers, reviewer_quality
 from errdetect.jobs.tables import Progress, Tables, free_threads, load_tables, reviewed_ids
@@ -75,6 +75,7 @@ def report(
         Where the input cannot be used. Without a model or reviews the report says what is missing.
     """
     check_reviewers(config)
+    reason_words(config)
     tables = load_tables(config, progress=progress)
     decisions = tables.decisions.frame
     notes = list(tables.notes)

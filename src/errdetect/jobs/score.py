@@ -16,7 +16,7 @@ from errdetect.data.policies import Policy, read_policies
 from errdetect.data.tables import TableRead, iter_decisions, read_reviews
 from errdetect.data.writing import ParquetSink, staged, write_parquet
 from errdetect.jobs.columns import Past
-from errdetect.jobs.explaining import Explainer, make_explainer
+from errdetect.jobs.explaining import Explainer, make_explainer, reason_words
 from errdetect.jobs.tables import Progress, free_threads, reviewed_ids
 from errdetect.model.bundle import Bundle
 from errdetect.model.registry import Registry
@@ -101,6 +101,7 @@ def score(
     ErrdetectError
         Where there is no model yet, or the input cannot be used.
     """
+    reason_words(config)
     progress("loading the champion")
     bundle, version = Registry(config.path(config.registry.path), config.registry.name).load()
     policies = (

@@ -37,7 +37,10 @@ def said(frame, X, parts, limit: int = 5, **more) -> list[str]:
 def words_of(*pairs: tuple[str, float]) -> TextWords:
     word, part = zip(*pairs, strict=True)
     zero = np.zeros(len(word), np.int64)
-    return TextWords(zero, np.array(word, dtype=object), np.array(part), np.zeros(1), np.zeros(1))
+    run = np.arange(len(word))
+    return TextWords(
+        zero, np.array(word, dtype=object), np.array(part), run, np.zeros(1), np.zeros(1)
+    )
 
 
 def test_groups_add_up():
@@ -139,6 +142,18 @@ def test_hostile_words_are_quoted_inert_and_short(word):
     assert left <= {"\u2068", "\u2069", "\u200d"}
     if word == "नमस्ते":
         assert "“\u2068नमस्ते\u2069”" in text
+
+
+def test_characters_of_a_script_without_spaces_are_quoted_together():
+    chars, parts = "正品高仿包邮", [-0.2, 0.1, 0.9, 1.0, 0.1, 0.5]
+    text = TextWords(
+        np.zeros(6, np.int64), np.array(list(chars), dtype=object), np.array(parts), np.zeros(6, np.int64),
+        np.zeros(1), np.zeros(1),
+    )  # fmt: skip
+    (told,) = said(
+        decision(), row(enforced=0, text_logit_mean=0.0), pushes(text_char_logit=1), text=text
+    )
+    assert told.endswith("Words that speak against that: “\u2068高仿\u2069”, “\u2068邮\u2069”")
 
 
 def test_words_of_segments_and_lists():

@@ -7,7 +7,24 @@ from hypothesis import strategies as st
 from errdetect.features.text import TextModel, count_texts, fit_text
 from errdetect.features.text_words import text_words
 
-WORDS = ["gun", "toy", "sell", "SELL", "don't", "a-b", "!", "😀", "نص", "шуба", "ΑΣ", "x_y", "12"]
+WORDS = [
+    "gun",
+    "toy",
+    "sell",
+    "SELL",
+    "don't",
+    "a-b",
+    "!",
+    "😀",
+    "نص",
+    "шуба",
+    "ΑΣ",
+    "x_y",
+    "12",
+    "全新高仿手表",
+    "ขายปืนจริง",
+    "İ全新",
+]
 
 
 @pytest.fixture(scope="module")
@@ -70,3 +87,27 @@ def test_more_texts_than_a_block(model):
     words, mean = told(model, ["sell gun", None] * 400)
     np.testing.assert_allclose(words.totals(), mean, atol=1e-9)
     assert words.row.max() == 798
+
+
+def test_scripts_without_spaces_are_told_by_character(model):
+    words, mean = told(model, ["全新高仿手表 toy 全新高仿手表", "ขายปืนจริง"])
+    np.testing.assert_allclose(words.totals(), mean, atol=1e-9)
+    first = words.row == 0
+    assert words.word[first].tolist() == [*"全新高仿手表", "toy"]
+    assert words.run[first].tolist() == [0] * 6 + [1]
+    assert "".join(words.word[~first]) == "ขายปืนจริง"
+    assert "ปื" in words.word
+
+
+def test_the_characters_that_were_learnt_push_most():
+    rng = np.random.default_rng(1)
+    names = ["手表", "衣服", "全新", "正品", "包邮", "红色"]
+    texts = ["".join(rng.permutation(names)[:4]) for _ in range(300)]
+    bad = rng.random(300) < 0.4
+    texts = [t[:4] + "高仿" + t[4:] if b else t for t, b in zip(texts, bad, strict=True)]
+    frame = pd.DataFrame({"text": texts, "enforced": False})
+    fitted, _ = fit_text(
+        count_texts(frame, []), bad.astype(float), np.ones(300), np.arange(300) % 3, seed=0
+    )
+    words = text_words(fitted, pd.DataFrame({"text": ["正品衣服高仿全新"], "enforced": False}))
+    assert set(words.word[np.argsort(words.part)[-2:]]) == {"高", "仿"}

@@ -1,9 +1,10 @@
 """What is known of decisions that are explained, and how each reason is said of one of them."""
 
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ Floats = npt.NDArray[np.float64]
 _NEAR = 0.1  # a score this close to its bar counts as close
 _RARE = 0.2  # share of decisions with more, or less, from which a value is called high or low
 _MOST_WORDS = 4
+_STANDS_OUT = 4  # a character with less than this part of the strongest's push parts two pieces
 _NO_REASONS = frozenset({FORMS, "default", "contrast"})
 
 
@@ -155,7 +157,7 @@ class Facts:
         for word, part in zip(self.text.word[start:stop], self.text.part[start:stop], strict=True):
             bare = _bare(str(word))
             key = bare.casefold()
-            total[key] = total.get(key, 0.0) + sign * float(part)
+            total[key] = total.get(key, 0.0) + sign * part
             shown.setdefault(key, bare)
         best = sorted(total, key=lambda key: (-total[key], key))[:_MOST_WORDS]
         top = total[best[0]] if best else 0.0
@@ -223,6 +225,20 @@ def _templates(words: Words, code: str) -> Mapping[str, str]:
     """Return a reason's templates; what it lacks is said as of any column."""
     own = words.get(code) if code not in _NO_REASONS else None
     return words["default"] if own is None else own
+
+
+def _pieces(text: TextWords, start: int, stop: int, sign: int) -> Iterator[tuple[str, float]]:
+    """Return words; of those taken apart, the neighbouring characters that push most."""
+    for _, entries in groupby(range(start, stop), key=lambda i: int(text.run[i])):
+        run = list(entries)
+        if len(run) == 1:
+            yield str(text.word[run[0]]), float(text.part[run[0]])
+            continue
+        least = max(sign * float(text.part[i]) for i in run) / _STANDS_OUT
+        for high, some in groupby(run, key=lambda i, m=least: 0 < m <= sign * text.part[i]):  # type: ignore[misc]
+            together = list(some)
+            if high:
+                yield "".join(text.word[together]), float(text.part[together].sum())
 
 
 def _missing(value: object) -> bool:

@@ -154,8 +154,8 @@ class Facts:
         start, stop = np.searchsorted(self.text.row, [row, row + 1])
         total: dict[str, float] = {}
         shown: dict[str, str] = {}
-        for word, part in zip(self.text.word[start:stop], self.text.part[start:stop], strict=True):
-            bare = _bare(str(word))
+        for word, part in _pieces(self.text, int(start), int(stop), sign):
+            bare = _bare(word)
             key = bare.casefold()
             total[key] = total.get(key, 0.0) + sign * part
             shown.setdefault(key, bare)

@@ -156,6 +156,17 @@ def test_characters_of_a_script_without_spaces_are_quoted_together():
     assert told.endswith("Words that speak against that: “\u2068高仿\u2069”, “\u2068邮\u2069”")
 
 
+def test_no_text_is_one_reason():
+    names = ("enforced", "text_chars", "text_upper_share", "text_links", "text_logit_mean")
+    X = np.array([[1.0, np.nan, np.nan, np.nan, np.nan], [1.0, 12.0, 0.25, 1.0, 0.0]])
+    parts = np.array([[0.0, 0.25, 0.0, 0.0, 0.5]] * 2)
+    facts = Facts(pd.concat([decision()] * 2), X, names, load_words())
+    silent, spoken = reasons(facts, group_contributions(parts, names))
+    assert silent == [{"code": "text", "text": "There is no text to go by", "contribution": 0.75}]
+    assert [r["contribution"] for r in spoken] == [0.5, 0.25]
+    assert spoken[1]["text"] == "The text has 12 characters, 25% of them capitals, and 1 links"
+
+
 def test_words_of_segments_and_lists():
     names = ("enforced", "segment_logit", "scores_gap", "tags=new")
     X = np.array([[1.0, np.log(0.25), 0.3, 1.0]])

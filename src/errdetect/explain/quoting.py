@@ -1,5 +1,6 @@
 """Numbers and foreign text as parts of a sentence: short, inert, in the file's own forms."""
 
+import math
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -110,8 +111,8 @@ class Forms:
         elif float(value).is_integer() and abs(value) < 1e15:
             said = f"{value:,.0f}"
         elif 1e-4 <= abs(value) < 1e15:
-            whole = len(str(int(abs(value)))) if abs(value) >= 1 else 0
-            said = f"{value:,.{max(1, 3 - whole) if whole else 4}f}".rstrip("0").rstrip(".")
+            digits_after = 2 - math.floor(math.log10(abs(value)))
+            said = f"{value:,.{max(1, digits_after)}f}".rstrip("0").rstrip(".")
         else:
             said = f"{value:.2e}"
         marks = {",": self._form("thousands"), ".": self._form("decimal")}

@@ -9,6 +9,7 @@ from errdetect.explain.facts import Facts
 
 __all__ = ["MOST_REASONS", "Reason", "reasons"]
 
+_TEXT, _SHAPE, _CHARS = "text", "text_shape", "text_chars"
 #: Reasons that the contract lets a decision have.
 MOST_REASONS = 5
 
@@ -54,7 +55,7 @@ def reasons(
     'The category is toys'
     """
     codes = sorted(grouped.columns)
-    values = grouped[codes].to_numpy(np.float64)
+    values = _said_once(facts, grouped[codes]).to_numpy(np.float64)
     sign = 1.0 if towards else -1.0
     order = np.argsort(-sign * values, axis=1, kind="stable")[:, :limit]
     return [
@@ -69,3 +70,15 @@ def reasons(
         ]
         for row in range(len(facts))
     ]
+
+
+def _said_once(facts: Facts, grouped: pd.DataFrame) -> pd.DataFrame:
+    """Where there is no text, what it says and how it is written are one fact: there is none."""
+    if _SHAPE not in grouped or _TEXT not in grouped or _CHARS not in facts.names:
+        return grouped
+    shape = grouped[_SHAPE].to_numpy(np.float64)
+    silent = np.isnan(facts.X[:, list(facts.names).index(_CHARS)])
+    moved = np.where(silent, shape, 0.0)
+    merged = grouped.copy()
+    merged[_TEXT], merged[_SHAPE] = grouped[_TEXT].to_numpy(np.float64) + moved, shape - moved
+    return merged

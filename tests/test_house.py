@@ -18,6 +18,7 @@ ONLY_IN = {
     "sqlalchemy": "errdetect/data/store/",
     "alembic": "errdetect/data/store/",
     "psycopg": "errdetect/data/store/",
+    "shap": "errdetect/explain/plots.py",
 }
 
 

@@ -18,6 +18,7 @@ __all__ = [
     "ERROR",
     "ERROR_KINDS",
     "ESTIMATES",
+    "EXPLANATIONS",
     "GOLDEN",
     "LABELS",
     "MEASURES",
@@ -156,6 +157,19 @@ QUEUE = pa.schema(
         ("model_version", pa.string()),
         ("run_id", pa.string()),
         ("scored_at", _time),
+    ]
+)
+
+#: What goes with the queue's reasons: they, `against` and `base` add up to `served` together with
+#: the weaker reasons that are not told.
+EXPLANATIONS = pa.schema(
+    [
+        ("decision_id", pa.string()),
+        ("base", pa.float64()),
+        ("served", pa.float64()),
+        ("against", pa.list_(_reason)),
+        ("contrast_id", pa.string()),
+        ("contrast", pa.string()),
     ]
 )
 

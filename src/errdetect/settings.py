@@ -253,6 +253,9 @@ class Report(Strict):
     title: str | None = None
     by: list[str] = ["policy_id", "market", "language", "moderator"]
     queue_rows: int = Field(50, ge=0, le=1000)
+    words: str | None = Field(
+        None, description="your own words for the reasons: a YAML file; null: errdetect's"
+    )
     explained: int = Field(500, ge=1, description="decisions per policy that drivers are read from")
 
 

@@ -1,11 +1,15 @@
+import unicodedata
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from errdetect.errors import ConfigError
-from errdetect.explain.drivers import drivers
-from errdetect.explain.reasons import group_contributions, reason_codes, reasons
+from errdetect.explain.codes import group_contributions, reason_codes, shown_numbers
+from errdetect.explain.facts import Facts, title
+from errdetect.explain.reasons import reasons
 from errdetect.explain.words import load_words
+from errdetect.features.reference import Reference
+from errdetect.features.text_words import TextWords
 
 NAMES = ("score", "threshold", "margin", "confidence", "enforced", "price", "market", "text_char_logit",
          "text_word_logit", "text_logit_mean", "score_ml")  # fmt: skip
@@ -16,22 +20,54 @@ def row(**facts: float) -> np.ndarray:
 
 
 def pushes(**parts: float) -> np.ndarray:
-    return np.array([[parts.get(name, 0.0) for name in NAMES] + [-2.0]])
+    return np.array([[parts.get(name, 0.0) for name in NAMES]])
 
 
 def decision(**columns: object) -> pd.DataFrame:
     return pd.DataFrame([{"decision_id": "d1", "policy_id": "p", "action": "remove", **columns}])
 
 
-def said(frame: pd.DataFrame, X: np.ndarray, parts: np.ndarray, limit: int = 5) -> list[str]:
-    return [r["text"] for r in reasons(frame, X, parts, NAMES, load_words(), limit=limit)[0]]
+def said(frame, X, parts, limit: int = 5, **more) -> list[str]:
+    towards = more.pop("towards", True)
+    facts = Facts(frame, X, NAMES, more.pop("words", load_words()), **more)
+    grouped = group_contributions(parts, NAMES, facts.reference.alike)
+    return [r["text"] for r in reasons(facts, grouped, limit=limit, towards=towards)[0]]
+
+
+def words_of(*pairs: tuple[str, float]) -> TextWords:
+    word, part = zip(*pairs, strict=True)
+    zero = np.zeros(len(word), np.int64)
+    run = np.arange(len(word))
+    return TextWords(
+        zero, np.array(word, dtype=object), np.array(part), run, np.zeros(1), np.zeros(1)
+    )
 
 
 def test_groups_add_up():
-    parts = np.random.default_rng(0).normal(size=(20, len(NAMES) + 1))
+    parts = np.random.default_rng(0).normal(size=(20, len(NAMES)))
     grouped = group_contributions(parts, NAMES)
-    np.testing.assert_allclose(grouped.sum(axis=1), parts[:, :-1].sum(axis=1))
+    np.testing.assert_allclose(grouped.sum(axis=1), parts.sum(axis=1))
     assert list(grouped.columns) == ["margin", "action", "price", "market", "text", "other_scores"]
+
+
+def test_own_columns_that_begin_like_ours_stay_their_own():
+    names = ["text_source", "text_chars", "text_logit_spread", "scorecard", "price_usd"]
+    assert reason_codes(names, [("price", "price_usd")]) == [
+        "text_source", "text_shape", "text", "scorecard", "price",
+    ]  # fmt: skip
+
+
+def test_columns_that_say_the_same_are_one_reason():
+    names = ("price", "price_usd", "market")
+    facts = Facts(
+        decision(price=12.0, price_usd=13.5), np.array([[12.0, 13.5, np.nan]]), names, load_words(),
+        reference=Reference(alike=(("price", "price_usd"),)),
+    )  # fmt: skip
+    grouped = group_contributions(np.array([[0.3, 0.4, 0.5]]), names, facts.reference.alike)
+    first = reasons(facts, grouped)[0][0]
+    assert first["text"] == "price is 12; price_usd is 13.5"
+    assert first["contribution"] == pytest.approx(0.7)
+    assert title("price", facts.words, facts.reference) == "price, price_usd"
 
 
 def test_strongest_first_and_only_towards_error():
@@ -43,45 +79,130 @@ def test_strongest_first_and_only_towards_error():
         "Other scores for it: ml 0.1",
     ]
     assert len(said(decision(price=12.0), X, parts, limit=1)) == 1
+    assert said(decision(market="DE"), X, parts, towards=False) == ["The market is DE"]
+
+
+def test_ties_go_by_code():
+    facts = Facts(decision(a=1.0, b=1.0), np.empty((1, 0)), [], load_words())
+    grouped = pd.DataFrame({"b": [0.5], "a": [0.5]})
+    assert [r["code"] for r in reasons(facts, grouped)[0]] == ["a", "b"]
 
 
 @pytest.mark.parametrize(
     ("facts", "says"),
     [
-        (
-            {"margin": -0.3, "score": 0.2, "threshold": 0.5},
-            "The machine's score 0.20 is 0.30 below the bar 0.50",
-        ),
+        ({"margin": -0.3, "score": 0.2, "threshold": 0.5}, "The machine's score 0.20 is 0.30 below the bar 0.50"),
+        ({"margin": -0.03, "score": 0.47, "threshold": 0.5},
+         "The machine's score 0.47 is only 0.03 below the bar 0.50"),
+        ({"margin": 0.3, "score": 0.8, "threshold": 0.5}, "The machine's score 0.80 is 0.30 above the bar 0.50"),
+        ({"margin": 0.0, "score": 0.5, "threshold": 0.5}, "The machine's score 0.50 is just at the bar"),
+        ({"score": 0.5}, "The machine's score is 0.50; its bar is not known"),
         ({}, "The machine left no score"),
     ],
-)
+)  # fmt: skip
 def test_margin_words(facts, says):
     assert said(decision(), row(enforced=0, **facts), pushes(margin=1.0)) == [says]
 
 
 def test_text_words_follow_the_side():
-    enforced = row(enforced=1, text_logit_mean=0.0)
-    assert said(decision(), enforced, pushes(text_char_logit=1)) == [
-        "Going by its text alone, 50% of such content violates; the machine acted on it"
+    text = words_of(
+        ("Replica,", 1.0), ("original", -2.0), ("ORIGINAL!", -0.5), ("new", -0.3), ("a", 0.01)
+    )
+    start = "Going by its text alone, the models see a 50% chance that it violates; "
+    acted = row(enforced=1, text_logit_mean=0.0)
+    assert said(decision(), acted, pushes(text_char_logit=1), text=text) == [
+        f"{start}the machine acted on it. Words that speak against that: “\u2068original\u2069”, “\u2068new\u2069”"
+    ]
+    assert said(decision(), acted, pushes(text_char_logit=-1), text=text, towards=False) == [
+        f"{start}the machine acted on it. Words that speak for that: “\u2068Replica\u2069”"
+    ]
+    passed = row(enforced=0, text_logit_mean=0.0)
+    assert said(decision(), passed, pushes(text_char_logit=1), text=text) == [
+        f"{start}the machine let it pass. Words that speak against that: “\u2068Replica\u2069”"
+    ]
+    assert said(decision(), passed, pushes(text_char_logit=1)) == [
+        f"{start}the machine let it pass"
     ]
     assert said(decision(), row(enforced=0), pushes(text_char_logit=1)) == [
         "There is no text to go by"
     ]
 
 
+@pytest.mark.parametrize(
+    "word",
+    ["x" * 1_000_000, "\u202egnihton", "<script>alert(1)</script>", "👩‍👩‍👧", "नमस्ते", "שלום,"],
+)
+def test_hostile_words_are_quoted_inert_and_short(word):
+    (text,) = said(
+        decision(), row(enforced=0, text_logit_mean=0.0), pushes(text_char_logit=1), text=words_of((word, 1.0))
+    )  # fmt: skip
+    assert len(text) < 200
+    assert text.count("\u2068") == text.count("\u2069") == 1
+    left = {c for c in text if unicodedata.category(c) == "Cf"}
+    assert left <= {"\u2068", "\u2069", "\u200d"}
+    if word == "नमस्ते":
+        assert "“\u2068नमस्ते\u2069”" in text
+
+
+def test_characters_of_a_script_without_spaces_are_quoted_together():
+    chars, parts = "正品高仿包邮", [-0.2, 0.1, 0.9, 1.0, 0.1, 0.5]
+    text = TextWords(
+        np.zeros(6, np.int64), np.array(list(chars), dtype=object), np.array(parts), np.zeros(6, np.int64),
+        np.zeros(1), np.zeros(1),
+    )  # fmt: skip
+    (told,) = said(
+        decision(), row(enforced=0, text_logit_mean=0.0), pushes(text_char_logit=1), text=text
+    )
+    assert told.endswith("Words that speak against that: “\u2068高仿\u2069”, “\u2068邮\u2069”")
+
+
+def test_no_text_is_one_reason():
+    names = ("enforced", "text_chars", "text_upper_share", "text_links", "text_logit_mean")
+    X = np.array([[1.0, np.nan, np.nan, np.nan, np.nan], [1.0, 12.0, 0.25, 1.0, 0.0]])
+    parts = np.array([[0.0, 0.25, 0.0, 0.0, 0.5]] * 2)
+    facts = Facts(pd.concat([decision()] * 2), X, names, load_words())
+    silent, spoken = reasons(facts, group_contributions(parts, names))
+    assert silent == [{"code": "text", "text": "There is no text to go by", "contribution": 0.75}]
+    assert [r["contribution"] for r in spoken] == [0.5, 0.25]
+    assert spoken[1]["text"] == "The text has 12 characters, 25% of them capitals, and 1 links"
+
+
 def test_words_of_segments_and_lists():
     names = ("enforced", "segment_logit", "scores_gap", "tags=new")
     X = np.array([[1.0, np.log(0.25), 0.3, 1.0]])
-    found = reasons(
-        decision(tags="new, sale"), X, np.array([[0, 0.5, 0.4, 0.3, -1.0]]), names, load_words()
-    )[0]
+    facts = Facts(decision(tags="new, sale"), X, names, load_words())
+    found = reasons(facts, group_contributions(np.array([[0, 0.5, 0.4, 0.3]]), names))[0]
     assert [r["code"] for r in found] == ["segment", "other_scores", "tags"]
     assert found[0]["text"] == "Of earlier reviewed decisions of this kind, 20% were wrong"
+    assert found[1]["text"] == "No other moderator's score is known"
     assert found[2]["text"] == "tags is new, sale"
 
 
 def test_missing_values_are_said_to_be_unknown():
-    assert said(decision(market=None), row(), pushes(market=1.0)) == ["market is not known"]
+    assert said(decision(market=None), row(), pushes(market=1.0)) == ["The market is not known"]
+    assert said(decision(price=np.nan), row(), pushes(price=1.0)) == ["price is not known"]
+
+
+def test_high_and_low_are_said():
+    usual = Reference({"price": tuple(np.linspace(0, 100, 21))})
+    for value, says in (
+        (95.0, ", more than in 95% of decisions"),
+        (1.0, ", less than in 99% of decisions"),
+        (50.0, ""),
+    ):
+        text = f"price is {value:.0f}{says}"
+        assert said(
+            decision(price=value), row(price=value), pushes(price=1.0), reference=usual
+        ) == [text]
+
+
+def test_policies_go_by_the_catalogues_names():
+    names = ("policy_id",)
+    facts = Facts(decision(), np.array([[0.0]]), names, load_words(), policies={"p": "Fake goods"})
+    found = reasons(facts, group_contributions(np.array([[0.5]]), names))[0]
+    assert found[0]["text"] == "Decided under the policy Fake goods"
+    nameless = Facts(decision(), np.array([[0.0]]), names, load_words())
+    assert nameless.say("policy_id", 0) == "Decided under the policy p"
 
 
 def test_content_is_data_in_templates():
@@ -89,7 +210,15 @@ def test_content_is_data_in_templates():
     assert said(decision(market=hostile), row(), pushes(market=1.0)) == [f"The market is {hostile}"]
 
 
+@pytest.mark.parametrize("name", ["forms", "default", "contrast"])
+def test_a_column_named_like_a_part_of_the_words_file(name):
+    facts = Facts(decision(**{name: 3.0}), np.empty((1, 0)), [], load_words())
+    assert facts.say(name, 0) == f"{name} is 3"
+
+
 RECORD = ("history_account_decisions_90d", "history_account_reviewed_90d", "history_account_errors_90d",
+          "history_account_complaints_90d", "history_account_policy_decisions_90d",
+          "history_account_policy_reviewed_90d",
           "history_account_error_rate_7d", "history_account_policy_errors_90d", "history_policy_reviewed_30d",
           "history_moderator_version_days", "history_policy_change_days", "similar_text_reviewed",
           "similar_text_violates", "similar_text_wrong", "similar_text_days", "similar_item_days",
@@ -97,43 +226,81 @@ RECORD = ("history_account_decisions_90d", "history_account_reviewed_90d", "hist
           "similar_near_enforced_rate", "similar_image_hash_days", "similar_image_hash_reviewed")  # fmt: skip
 
 
-def past(code: str, **facts: float) -> str:
+def past(code: str, words=None, **told: float) -> str:
     """Say the one reason to which all of a decision's contributions belong."""
-    X = np.array([[facts.get(name, np.nan) for name in RECORD]])
-    parts = np.array([[float(c == code) for c in reason_codes(RECORD)] + [0.0]])
-    (found,) = reasons(decision(), X, parts, RECORD, load_words())[0]
+    X = np.array([[told.get(name, np.nan) for name in RECORD]])
+    parts = np.array([[float(c == code) for c in reason_codes(RECORD)]])
+    facts = Facts(decision(), X, RECORD, words or load_words(), policies={"p": "Fake goods"})
+    (found,) = reasons(facts, group_contributions(parts, RECORD))[0]
     assert found["code"] == code
     return found["text"]
 
 
 def test_the_past_is_one_reason_for_each_record():
-    parts = np.ones((1, len(RECORD) + 1))
-    grouped = group_contributions(parts, RECORD)
+    grouped = group_contributions(np.ones((1, len(RECORD))), RECORD)
     assert grouped.iloc[0].to_dict() == {
-        "history_account": 4, "history_account_policy": 1, "history_policy": 1, "history_changes": 2, "similar": 11,
+        "history_account": 5, "history_account_policy": 3, "history_policy": 1, "history_changes": 2, "similar": 11,
     }  # fmt: skip
     assert set(grouped) <= set(load_words())
 
 
-def test_records_in_words():
-    known = {
-        "history_account_decisions_90d": 20,
-        "history_account_reviewed_90d": 9,
-        "history_account_errors_90d": 6,
-    }
-    assert past("history_account", **known) == (
-        "6 of this account's 9 reviewed decisions in the 90 days before were wrong"
+ACCOUNT = {
+    "history_account_decisions_90d": 20,
+    "history_account_reviewed_90d": 9,
+    "history_account_errors_90d": 6,
+}
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ({}, "6 of this account's 9 reviewed decisions in the 90 days before were wrong"),
+        ({"history_account_reviewed_90d": 0}, "None of this account's 20 decisions in the 90 days before was reviewed"),
+        ({"history_account_reviewed_90d": 0, "history_account_complaints_90d": 2},
+         "None of this account's 20 decisions in the 90 days before was audited; 2 were judged on appeal or report"),
+        ({"history_account_reviewed_90d": 0, "history_account_decisions_90d": 0},
+         "This account had no decisions in the 90 days before"),
+        ({"history_account_decisions_90d": np.nan}, "The account is not known"),
+    ],
+)  # fmt: skip
+def test_records_in_words(more, says):
+    assert past("history_account", **(ACCOUNT | more)) == says
+
+
+def test_a_record_under_a_policy_names_it():
+    told = {"history_account_policy_decisions_90d": 11, "history_account_policy_reviewed_90d": 9,
+            "history_account_policy_errors_90d": 6.5}  # fmt: skip
+    assert past("history_account_policy", **told) == (
+        "6.5 of this account's 9 reviewed decisions under the policy Fake goods in the 90 days before were wrong"
     )
-    known["history_account_reviewed_90d"] = 0
-    assert past("history_account", **known) == (
-        "None of this account's 20 decisions in the 90 days before was reviewed"
+
+
+def test_a_translation_changes_the_order(here):
+    german = load_words(here / "reasons_de.yaml")
+    assert past("history_account", german, **ACCOUNT) == (
+        "Von 9 geprüften Entscheidungen über dieses Konto in den 90 Tagen davor waren 6 falsch"
     )
-    assert past("history_account") == "The account is not known"
+    X = row(score=0.63, threshold=0.6, margin=0.03)
+    assert said(decision(), X, pushes(margin=1.0), words=german) == [
+        "Nur 0,03 über der Schwelle 0,60 liegt der Wert 0,63 der Maschine"
+    ]
+    X = row(enforced=1, text_logit_mean=0.0)
+    text = words_of(("neu", -1.0))
+    assert said(decision(), X, pushes(text_char_logit=1), words=german, text=text) == [
+        "„\u2068neu\u2069“ sprechen dagegen: allein nach dem Text 50 % Aussicht auf einen Verstoß; "
+        "die Maschine griff ein"
+    ]
+    assert said(decision(price=1234.5), row(), pushes(price=1.0), words=german) == [
+        "price ist 1.234,5"
+    ]
 
 
 def test_changes_in_words():
     assert past("history_changes", history_moderator_version_days=3.25) == (
         "The moderator's version came 3.2 days before"
+    )
+    assert past("history_changes", history_policy_change_days=2.0) == (
+        "A moderator's version last changed for the policy Fake goods 2 days before"
     )
     both = {"history_moderator_version_days": 3.0, "history_policy_change_days": 1.0}
     assert past("history_changes", **both).endswith("the latest one for this policy 1 days before")
@@ -159,35 +326,21 @@ def test_the_same_content_in_words():
     assert past("similar") == "No such content was decided on before"
 
 
-def test_own_words(tmp_path):
-    place = tmp_path / "de.yaml"
-    place.write_text("market: {title: Der Markt, text: 'Der Markt ist {value}'}", encoding="utf-8")
-    words = load_words(place)
-    assert (
-        reasons(decision(market="DE"), row(), pushes(market=1.0), NAMES, words)[0][0]["text"]
-        == "Der Markt ist DE"
-    )
-    assert words["margin"] == load_words()["margin"]
-    place.write_text("market: Markt", encoding="utf-8")
-    with pytest.raises(ConfigError, match="must map each reason to its templates"):
-        load_words(place)
+def test_own_words_for_a_column(tmp_path):
+    place = tmp_path / "own.yaml"
+    place.write_text("price: {title: The price, text: 'It costs {value}'}", encoding="utf-8")
+    words, usual = load_words(place), Reference({"price": tuple(np.linspace(0, 100, 21))})
+    X = row(price=99.0)
+    assert said(decision(price=99.0), X, pushes(price=1.0), words=words, reference=usual) == [
+        "It costs 99"
+    ]
+    assert said(decision(price=None), row(), pushes(price=1.0), words=words) == [
+        "price is not known"
+    ]
 
 
-def test_words_never_claim_a_cause():
-    texts = [t.lower() for templates in load_words().values() for t in templates.values()]
-    assert not any(word in text for text in texts for word in ("because", "caused", "due to"))
-
-
-def test_drivers_shares_add_up_by_policy():
-    rng = np.random.default_rng(0)
-    frame = pd.DataFrame(
-        {"decision_id": [f"d{i}" for i in range(60)], "policy_id": ["a", "b", "c"] * 20}
-    )
-    grouped = pd.DataFrame(rng.normal(size=(60, 4)), columns=["margin", "market", "price", "text"])
-    table = drivers(frame, grouped, rng.random(60), load_words())
-    assert table.groupby(table["policy_id"].fillna("all"))["share"].sum().tolist() == pytest.approx(
-        [1] * 4
-    )
-    assert set(table.loc[table["policy_id"] == "a", "n_decisions"]) == {20}
-    shares = table.loc[table["policy_id"].isna(), "share"]
-    assert shares.is_monotonic_decreasing
+def test_numbers_for_pictures():
+    X = np.array([[0.5, 0.0, 2.0, 1.0]])
+    names = ("margin", "text_logit_mean", "market", "price")
+    shown = shown_numbers(X, names, ["margin", "text", "market", "price", "similar"], [2])
+    np.testing.assert_array_equal(shown.to_numpy(), [[0.5, 0.5, np.nan, 1.0, np.nan]])

@@ -67,6 +67,23 @@ def test_policies_with_reasons_but_no_estimate_get_their_part_too(make):
     assert len(policy_pages([], rows, {}, most=1)) == 1
 
 
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ({}, ""),
+        ({"low": 0.2, "high": 0.4, "stable": True, "moved": False}, "between 20.0 and 40.0\xa0%; its place is steady"),
+        ({"stable": False}, "its place cannot be told yet"),
+        ({"stable": None}, "too few decisions to tell its place"),
+        ({"moved": True, "share_before": 0.2, "share_after": 0.1},
+         "fell from 20.0\xa0% to 10.0\xa0% in the later half"),
+        ({"moved": None, "share_before": None, "share_after": None}, ""),
+    ],
+)  # fmt: skip
+def test_how_sure_a_driver_is(more, says):
+    row = {"code": "a", "text": "The text", "share": 0.3, "n_decisions": 40, **more}
+    assert drivers([row])[0].said == says
+
+
 def test_drivers_without_a_column_are_refused(make):
     with pytest.raises(DataError, match=r"table drivers must have .* got no share"):
         driver_rows(make["drivers"](["a"]).drop(columns="share"))

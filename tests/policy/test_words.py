@@ -102,3 +102,12 @@ def test_days_and_counts():
     assert day_of(pd.NaT) == "not given"
     assert day_of(pd.Timestamp("2025-01-02", tz="UTC")) == "2 Jan 2025"
     assert counted(1200, "review", "reviews") == "1,200 reviews"
+
+
+def test_quotations_keep_their_direction_marks_in_pairs_only():
+    whole = "says “\u2068נשק\u2069” twice"
+    assert visible(whole) == clean(whole) == whole
+    assert visible("a\u2068b") == "a[U+2068]b"
+    assert visible("a\u2069b") == "a[U+2069]b"
+    assert visible("\u2068a\u202eb\u2069") == "[U+2068]a[U+202E]b[U+2069]"
+    assert clean("\u2068" + "x" * 20 + "\u2069", 10) == "\u2068" + "x" * 9 + "\u2069…"

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from errdetect.explain.quoting import Forms
+
 __all__ = ["PAST", "past_code", "past_words"]
 
 _RECORDS = (
@@ -36,7 +38,7 @@ def past_code(name: str) -> str | None:
     return next((code for code in _RECORDS if name.startswith(f"{code}_")), None)
 
 
-def past_words(code: str, facts: Mapping[str, float]) -> tuple[str, dict[str, str]]:
+def past_words(code: str, facts: Mapping[str, float], forms: Forms) -> tuple[str, dict[str, str]]:
     """Return which template says such a reason, and what to fill in.
 
     Parameters
@@ -45,6 +47,8 @@ def past_words(code: str, facts: Mapping[str, float]) -> tuple[str, dict[str, st
         One of `PAST`.
     facts
         The decision's features by name; NaN or absent where unknown.
+    forms
+        How numbers are written.
 
     Returns
     -------
@@ -52,21 +56,30 @@ def past_words(code: str, facts: Mapping[str, float]) -> tuple[str, dict[str, st
         The template's name and its values.
     """
     if code == _SIMILAR:
-        return _similar(facts)
+        return _similar(facts, forms)
     if code == _CHANGES:
         days = {"version": facts.get(_VERSION, np.nan), "policy": facts.get(_POLICY, np.nan)}
         known = [name for name, value in days.items() if not np.isnan(value)]
         variant = "text" if len(known) == 2 else known[0] if known else "unknown"
-        return variant, {name: _number(days[name]) for name in known}
-    decisions, reviewed, errors = (
-        facts.get(f"{code}_{what}_90d", np.nan) for what in ("decisions", "reviewed", "errors")
-    )
-    variant = "unknown" if np.isnan(decisions) else "text" if reviewed > 0 else "unreviewed"
-    fill = {"decisions": decisions, "reviewed": reviewed, "errors": errors}
-    return variant, {name: _number(value) for name, value in fill.items()}
+        fill = {"version": days["version"], "policy_days": days["policy"]}
+        return variant, {name: forms.count(v) for name, v in fill.items() if not np.isnan(v)}
+    told = {what: facts.get(f"{code}_{what}_90d", np.nan)
+            for what in ("decisions", "reviewed", "errors", "complaints")}  # fmt: skip
+    return _variant(told), {n: forms.count(v) for n, v in told.items() if not np.isnan(v)}
 
 
-def _similar(facts: Mapping[str, float]) -> tuple[str, dict[str, str]]:
+def _variant(told: Mapping[str, float]) -> str:
+    """Choose what a record says: the fairest evidence that there is."""
+    if np.isnan(told["decisions"]):
+        return "unknown"
+    if told["reviewed"] > 0:
+        return "text"
+    if told["complaints"] > 0:
+        return "complained"
+    return "unreviewed" if told["decisions"] > 0 else "new"
+
+
+def _similar(facts: Mapping[str, float], forms: Forms) -> tuple[str, dict[str, str]]:
     """Tell of the surest likeness with a verdict, or else with a decision."""
     kinds = [n.removeprefix("similar_").removesuffix("_days") for n in facts if _is_days(n)]
     order = sorted(kinds, key=lambda k: (("item", "text").index(k) if k in ("item", "text")
@@ -77,17 +90,12 @@ def _similar(facts: Mapping[str, float]) -> tuple[str, dict[str, str]]:
                     for n in ("reviewed", "decisions", "violates", "wrong", "enforced_rate")}  # fmt: skip
             if told[what] > 0:
                 name = kind if kind in ("item", "text", "near") else "picture"
-                fill = {n: _number(told[n]) for n in ("reviewed", "decisions")}
-                fill |= {n: f"{np.nan_to_num(told[n]):.0%}" for n in ("violates", "wrong")}
-                fill["enforced"] = f"{np.nan_to_num(told['enforced_rate']):.0%}"
+                fill = {n: forms.count(told[n]) for n in ("reviewed", "decisions")}
+                fill |= {n: forms.share(told[n]) for n in ("violates", "wrong")}
+                fill["enforced"] = forms.share(told["enforced_rate"])
                 return name if what == "reviewed" else "unreviewed", fill
     return "unknown", {}
 
 
 def _is_days(name: str) -> bool:
     return name.startswith("similar_") and name.endswith("_days")
-
-
-def _number(value: float) -> str:
-    """Write a count without, and what is no whole number with one digit after the point."""
-    return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.1f}"

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import sparse
 
-__all__ = ["BITS", "View", "clean_texts", "count_ngrams", "text_groups"]
+__all__ = ["BITS", "View", "clean_texts", "count_ngrams", "place_characters", "text_groups"]
 
 View = Literal["char", "word", "cased", "tagged"]
 U64 = npt.NDArray[np.uint64]
@@ -136,9 +136,17 @@ def _points(values: list[str]) -> tuple[U64, I64]:
 
 def _characters(values: list[str]) -> tuple[I64, U64]:
     points, rows = _points(values)
+    found_rows, found = [], []
+    for _, start, hashes in _runs(points):
+        found_rows.append(rows[start])
+        found.append(hashes)
+    return np.concatenate(found_rows), np.concatenate(found)
+
+
+def _runs(points: U64) -> Iterator[tuple[int, I64, U64]]:
+    """Return each length with where its runs of characters start, none across a space."""
     space = points == 32
     before = np.append(0, np.cumsum(space))
-    found_rows, found = [], []
     rolling = points.copy()
     for n in range(2, max(_ORDERS) + 1):
         rolling = rolling[:-1] * _BASE + points[n - 1 :]
@@ -147,9 +155,38 @@ def _characters(values: list[str]) -> tuple[I64, U64]:
         start = np.arange(len(rolling))
         inside = before[start + n - 1] - before[start + 1]  # spaces strictly within
         good = (inside == 0) & ~(space[start] & space[start + n - 1] & (n == 2))
-        found_rows.append(rows[start[good]])
-        found.append(rolling[good] + np.uint64(n))
-    return np.concatenate(found_rows), np.concatenate(found)
+        yield n, start[good], rolling[good] + np.uint64(n)
+
+
+def place_characters(word: str) -> tuple[I64, I64, I64]:
+    """Tell where in a word each n-gram of the view `char` stands.
+
+    Parameters
+    ----------
+    word
+        Without white space, in lower case.
+
+    Returns
+    -------
+    tuple
+        Shape (m,) each: the place of its first character, -1 for the space before the word; how
+        many characters it has; and its column.
+
+    Examples
+    --------
+    >>> start, size, column = place_characters("ab")
+    >>> list(zip(start.tolist(), size.tolist()))
+    [(-1, 2), (0, 2), (1, 2), (-1, 3), (0, 3), (-1, 4)]
+    >>> counted = count_ngrams(pd.Series(["ab"]), "char")
+    >>> sorted(column.tolist()) == sorted(counted.indices.tolist())
+    True
+    """
+    points, _ = _points([word])
+    runs = list(_runs(points))
+    start = np.concatenate([at - 1 for _, at, _ in runs])
+    size = np.concatenate([np.full(len(at), n) for n, at, _ in runs])
+    column = np.concatenate([_mixed(h) >> np.uint64(64 - BITS) for _, _, h in runs])
+    return start.astype(np.int64), size.astype(np.int64), column.astype(np.int64)
 
 
 def _words(values: list[str], *, signs: bool, pairs: bool) -> tuple[I64, U64]:

@@ -28,6 +28,8 @@ __all__ = [
     "TextModel",
     "count_texts",
     "fit_text",
+    "tag_hashes",
+    "weigh",
 ]
 
 Floats = npt.NDArray[np.float64]
@@ -121,17 +123,34 @@ def count_texts(decisions: pd.DataFrame, tags: Sequence[str]) -> TextCounts:
     >>> counts.present.tolist(), counts.counts["word"].sum(axis=1).ravel().tolist()
     ([True, False], [[3.0, 0.0]])
     """
-    n = len(decisions)
-    texts = decisions["text"] if "text" in decisions else pd.Series([None] * n, dtype="str")
+    texts = (
+        decisions["text"]
+        if "text" in decisions
+        else pd.Series([None] * len(decisions), dtype="str")
+    )
     clean = clean_texts(texts)
+    hashes = tag_hashes(decisions, tags)
+    counts = {v: count_ngrams(clean, v, hashes if v == "tagged" else None) for v in _VIEWS}
+    enforced = decisions["enforced"].to_numpy(bool)
+    return TextCounts((clean != "").to_numpy(bool), enforced, counts)
+
+
+def tag_hashes(decisions: pd.DataFrame, tags: Sequence[str]) -> npt.NDArray[np.uint64]:
+    """Hash what each row is tagged with, shape (n, tags); an absent column is missing everywhere.
+
+    Examples
+    --------
+    >>> hashes = tag_hashes(pd.DataFrame({"market": ["DE", "FR", "DE"]}), ["market"])
+    >>> hashes.shape, bool(hashes[0, 0] == hashes[2, 0] != hashes[1, 0])
+    ((3, 1), True)
+    """
+    n = len(decisions)
     hashes = np.zeros((n, len(tags)), np.uint64)
     for j, name in enumerate(tags):
         values = decisions[name].astype("str").fillna("") if name in decisions else [""] * n
         named = pd.Series(values, dtype="object").map(lambda value, name=name: f"{name}={value}")
         hashes[:, j] = pd.util.hash_array(named.to_numpy(object), categorize=True)
-    counts = {v: count_ngrams(clean, v, hashes if v == "tagged" else None) for v in _VIEWS}
-    enforced = decisions["enforced"].to_numpy(bool)
-    return TextCounts((clean != "").to_numpy(bool), enforced, counts)
+    return hashes
 
 
 @dataclass(frozen=True)
@@ -189,7 +208,7 @@ class TextModel:
         for j, recipe in enumerate(RECIPES):
             if recipe.view not in X:
                 some = counts.counts[recipe.view][:, self.columns[recipe.view]]
-                X[recipe.view] = _weigh(some, self.idf[recipe.view])
+                X[recipe.view] = weigh(some, self.idf[recipe.view])
             slopes = self.slopes[recipe.name].astype(np.float64)
             every = X[recipe.view] @ slopes.T + self.intercepts[recipe.name]
             out[:, j] = np.where(counts.enforced & recipe.sides, every[:, -1], every[:, 0])
@@ -265,7 +284,7 @@ def fit_text(
     intercepts: dict[str, list[float]] = {}
     for view in _VIEWS:
         columns[view], idf[view] = _vocabulary(some.counts[view])
-        X = _weigh(some.counts[view][:, columns[view]], idf[view])
+        X = weigh(some.counts[view][:, columns[view]], idf[view])
         held: list[npt.NDArray[np.bool_]] = [fold == k for k in range(folds)]
         held.append(np.zeros(len(rows), bool))  # the last fit learns from all
         jobs = [
@@ -304,8 +323,14 @@ def _vocabulary(
     return columns, idf.astype(np.float32)
 
 
-def _weigh(counts: sparse.csr_matrix, idf: npt.NDArray[np.float32]) -> sparse.csr_matrix:
-    """TF-IDF with logarithmic counts and rows of length 1."""
+def weigh(counts: sparse.csr_matrix, idf: npt.NDArray[np.float32]) -> sparse.csr_matrix:
+    """TF-IDF with logarithmic counts and rows of length 1.
+
+    Examples
+    --------
+    >>> weigh(sparse.csr_matrix([[1.0, 0.0]]), np.array([2.0, 1.0], np.float32)).toarray().tolist()
+    [[1.0, 0.0]]
+    """
     X = counts.copy()
     X.data = (np.log(X.data) + 1) * idf[X.indices]
     norm = np.sqrt(np.asarray(X.multiply(X).sum(axis=1)).ravel())

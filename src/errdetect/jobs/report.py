@@ -16,13 +16,12 @@ from errdetect.data.writing import staged, write_parquet, write_text
 from errdetect.errors import DataError, ModelError, Refusal
 from errdetect.estimate.audit import locate
 from errdetect.estimate.rates import estimate_rates
-from errdetect.explain.drivers import drivers
-from errdetect.explain.reasons import group_contributions, reasons
-from errdetect.explain.words import load_words
 from errdetect.jobs.columns import Past
 from errdetect.jobs.control import estimation_terms
+from errdetect.jobs.drivers import Picture, find_drivers, write_pictures
 from errdetect.jobs.dsa import automated_only
 from errdetect.jobs.estimate import refuse_broken_design
+from errdetect.jobs.explaining import Explainer, make_explainer, reason_words
 from errdetect.jobs.labels import known_reviews, label_decisions, measure_reviewers
 from errdetect.jobs.reviewers import check_reviewers, reviewer_quality
 from errdetect.jobs.tables import Progress, Tables, free_threads, load_tables, reviewed_ids
@@ -65,7 +64,7 @@ def report(
     config
         From `load_config`.
     out
-        Folder for report.html and tables/: all or none.
+        Folder for report.html, tables/ and plots/: all or none.
     generated_at
         The report's date; default: now.
     progress
@@ -77,6 +76,7 @@ def report(
         Where the input cannot be used. Without a model or reviews the report says what is missing.
     """
     check_reviewers(config)
+    reason_words(config)
     tables = load_tables(config, progress=progress)
     decisions = tables.decisions.frame
     notes = list(tables.notes)
@@ -97,13 +97,15 @@ def report(
             notes += said
         except (DataError, Refusal) as error:
             notes.append(f"No error rate can be said: {error}")
+    pictures: tuple[Picture, ...] = ()
     try:
         bundle, version = Registry(config.path(config.registry.path), config.registry.name).load()
     except ModelError as error:
         notes.append(str(error))
     else:
         progress("scoring decisions that nobody reviewed")
-        content |= _model_parts(config, tables, bundle, version)
+        found, pictures = _model_parts(config, tables, bundle, version, content["generated_at"])
+        content |= found
     rendered = ReportContent(**content, notes=tuple(notes))
     progress("writing the report")
     with staged(out) as stage:
@@ -111,7 +113,10 @@ def report(
         (stage / "tables").mkdir()
         for name, frame in report_tables(rendered).items():
             write_parquet(frame, stage / "tables" / f"{name}.parquet")
+        if pictures:
+            write_pictures(pictures, stage / "plots")
     files = {"report": Path(out) / "report.html", "tables": Path(out) / "tables"}
+    files |= {"plots": Path(out) / "plots"} if pictures else {}
     return ReportResult(files, tuple(notes))
 
 
@@ -163,7 +168,9 @@ def _estimates(
     return found, [note for note in (people, control) if note]
 
 
-def _model_parts(config: Config, tables: Tables, bundle: Bundle, version: str) -> dict[str, Any]:
+def _model_parts(
+    config: Config, tables: Tables, bundle: Bundle, version: str, now: datetime
+) -> tuple[dict[str, Any], tuple[Picture, ...]]:
     """Return what the champion says of decisions that nobody reviewed: head of the queue, drivers."""
     decisions = tables.decisions.frame
     judged = reviewed_ids(tables.reviews.frame if tables.reviews else None)
@@ -182,7 +189,7 @@ def _model_parts(config: Config, tables: Tables, bundle: Bundle, version: str) -
     }
     open_ = decisions[unseen].reset_index(drop=True)
     if open_.empty:
-        return out
+        return out, ()
     threads = config.train.threads or free_threads(len(open_))
     known = tables.reviews.frame if tables.reviews else None
     past = Past.wanted_by(bundle.detector.encoding.names, [decisions], known)
@@ -194,32 +201,29 @@ def _model_parts(config: Config, tables: Tables, bundle: Bundle, version: str) -
     wrong_label = label["p_wrong_label"].to_numpy(np.float64)
     harm = expected_harm(open_, p, tables.policies, config.queue.exposure, wrong_label)
     suggested = label["suggested_policy_id"]
-    sample = _sample(
-        open_["policy_id"], config.report.explained, np.random.default_rng(config.queue.seed)
-    )
-    grouped, _, _ = _explained(past.add(open_.iloc[sample]), bundle, threads)
+    explainer = make_explainer(
+        config, bundle, tables.policies, past, known=[decisions], reviews=known,
+        as_of=config.labels.as_of or now,
+    )  # fmt: skip
+    found, pictures = find_drivers(
+        explainer, open_, p, most=config.report.explained, threads=threads,
+        rng=np.random.default_rng(config.queue.seed),
+    )  # fmt: skip
     head = np.argsort(-harm, kind="stable")[: config.report.queue_rows]
     return out | {
-        "drivers": drivers(open_.iloc[sample], grouped, p[sample], load_words()),
+        "drivers": found,
         "n_queued": budget_count(config.queue.budget, len(open_)),
-        "queue_head": _head(
-            past.add(open_.iloc[head]), bundle, p[head], harm[head], suggested.iloc[head]
-        ),
-    }
-
-
-def _explained(
-    decisions: pd.DataFrame, bundle: Bundle, threads: int = 1
-) -> tuple[pd.DataFrame, Floats, Floats]:
-    X = bundle.detector.features(decisions)
-    parts = bundle.detector.contributions(X, threads=threads)
-    return group_contributions(parts, bundle.detector.encoding.names), X, parts
+        "queue_head": _head(open_.iloc[head], explainer, p[head], harm[head], suggested.iloc[head]),
+    }, pictures
 
 
 def _head(
-    decisions: pd.DataFrame, bundle: Bundle, p: Floats, harm: Floats, suggested: "pd.Series[Any]"
+    decisions: pd.DataFrame,
+    explainer: Explainer,
+    p: Floats,
+    harm: Floats,
+    suggested: "pd.Series[Any]",
 ) -> pd.DataFrame:
-    _, X, parts = _explained(decisions, bundle)
     shown = [
         c
         for c in ("decision_id", "policy_id", "action", "market", "language", "text")
@@ -228,24 +232,15 @@ def _head(
     head = decisions[shown].reset_index(drop=True)
     if "text" in head:
         head["text"] = head["text"].str.slice(0, _SHOWN_TEXT)
-    return head.assign(
+    head = head.assign(
         rank=np.arange(1, len(head) + 1),
         p_error=p,
         error_kind=error_kinds(decisions["enforced"], suggested).to_numpy(),
         suggested_policy_id=suggested.to_numpy(),
         expected_harm=harm,
         arm=RANKED,
-        reasons=pd.Series(
-            reasons(decisions, X, parts, bundle.detector.encoding.names, load_words())
-        ),
     )
-
-
-def _sample(policy: pd.Series, limit: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
-    """Draw at most so many decisions of each policy, in the input's order."""
-    order = rng.permutation(len(policy))
-    nth = policy.iloc[order].groupby(policy.iloc[order].to_numpy()).cumcount().to_numpy()
-    return np.sort(order[nth < limit])
+    return pd.concat([head, explainer.table(decisions.reset_index(drop=True))], axis=1)
 
 
 def _evaluated_on(about: Mapping[str, Any]) -> str:

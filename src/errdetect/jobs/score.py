@@ -9,20 +9,20 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
 
 from errdetect.config import Config
 from errdetect.data.policies import Policy, read_policies
 from errdetect.data.tables import TableRead, iter_decisions
 from errdetect.data.writing import ParquetSink, staged, write_parquet
-from errdetect.explain.reasons import reasons
-from errdetect.explain.words import load_words
 from errdetect.jobs.columns import Past
+from errdetect.jobs.explaining import Explainer, make_explainer, reason_words
 from errdetect.jobs.tables import Progress, free_threads, load_reviews, reviewed_ids
 from errdetect.model.bundle import Bundle
 from errdetect.model.registry import Registry
 from errdetect.queue.selection import EXPLORE, RANKED, Selection, budget_count, select
 from errdetect.queue.value import error_kinds, expected_harm
-from errdetect.schemas import QUEUE, REJECTS, SCORES
+from errdetect.schemas import EXPLANATIONS, QUEUE, REJECTS, SCORES
 
 __all__ = ["ScoreResult", "score"]
 
@@ -30,7 +30,6 @@ Floats = npt.NDArray[np.float64]
 
 _CHUNK = 200_000
 _MANY = 1_000_000  # batches are predicted as part of something large
-_EXPLAINED = 2_000  # rows explained at a time
 _POOL_COLUMN, _ANY_POOL = "language", "any"
 
 
@@ -88,7 +87,8 @@ def score(
     decisions
         A path, a glob, or a database's `URL::table`, scored in batches of bounded size.
     out
-        Folder for scores.parquet, queue.parquet and, if any, rejects.parquet: all or none.
+        Folder for scores.parquet, queue.parquet, explanations.parquet and, if any,
+        rejects.parquet: all or none.
     budget
         Number of reviews; default: the config's.
     scored_at
@@ -101,6 +101,7 @@ def score(
     ErrdetectError
         Where there is no model yet, or the input cannot be used.
     """
+    reason_words(config)
     progress("loading the champion")
     bundle, version = Registry(config.path(config.registry.path), config.registry.name).load()
     policies = (
@@ -126,10 +127,12 @@ def score(
     )
     run_id = _run_id(version, scores)
     progress(f"explaining the {len(chosen.ranked) + len(chosen.explored)} queued decisions")
-    queue = _queue(source, past, bundle, scores, chosen).assign(
-        model_version=version,
-        run_id=run_id,
-        scored_at=pd.Timestamp(scored_at or datetime.now(UTC)).as_unit("us"),
+    now = scored_at or datetime.now(UTC)
+    explainer = make_explainer(
+        config, bundle, policies, past, known=source.decided(), reviews=known, as_of=now
+    )
+    queue = _queue(source, explainer, scores, chosen).assign(
+        model_version=version, run_id=run_id, scored_at=pd.Timestamp(now).as_unit("us")
     )
     files = _write(Path(out), scores, chosen, queue, rejects, version)
     closed = int((~scores.open_).sum())
@@ -154,8 +157,12 @@ class _Source:
 
     def log(self) -> Iterator[pd.DataFrame]:
         """Read the config's decisions, then those to score: all that histories are made of."""
-        for place in (self.known, self.decisions):
-            yield from (batch.frame for batch in self.batches(place))
+        yield from self.decided()
+        yield from (batch.frame for batch in self.batches())
+
+    def decided(self) -> Iterator[pd.DataFrame]:
+        """Read the config's decisions."""
+        yield from (batch.frame for batch in self.batches(self.known))
 
     def batches(self, place: str | list[str] | None = None) -> Iterator[TableRead]:
         return iter_decisions(
@@ -207,26 +214,19 @@ def _score_all(
 
 
 def _queue(
-    source: _Source, past: Past, bundle: Bundle, scores: _Scores, chosen: Selection
+    source: _Source, explainer: Explainer, scores: _Scores, chosen: Selection
 ) -> pd.DataFrame:
     """Read the queued decisions once more, explain them, and put them in order."""
     order = np.concatenate([chosen.ranked, chosen.explored])
     place = pd.Series(np.arange(len(order)), index=pd.Index(scores.decision_id[order]))
-    names, words = bundle.detector.encoding.names, load_words()
     rows: list[pd.DataFrame] = []
     for batch in source.batches():
         wanted = batch.frame[batch.frame["decision_id"].isin(place.index)]
-        for start in range(0, len(wanted), _EXPLAINED):
-            frame = past.add(wanted.iloc[start : start + _EXPLAINED])
-            X = bundle.detector.features(frame)
-            parts = bundle.detector.contributions(X, threads=1)
-            rows.append(
-                _rows(frame).assign(
-                    reasons=pd.Series(reasons(frame, X, parts, names, words), index=frame.index)
-                )
-            )
+        if len(wanted):
+            rows.append(pd.concat([_rows(wanted), explainer.table(wanted)], axis=1))
     if not rows:
-        nothing: pd.DataFrame = QUEUE.empty_table().to_pandas()
+        columns = pa.schema([*QUEUE, *(c for c in EXPLANATIONS if c.name not in QUEUE.names)])
+        nothing: pd.DataFrame = columns.empty_table().to_pandas()
         return nothing
     queue = pd.concat(rows, ignore_index=True)
     at = queue["decision_id"].map(place).to_numpy(int)
@@ -276,7 +276,9 @@ def _write(
                 suggested = pd.Series(scores.suggested[rows], dtype="str")
                 frame = pd.DataFrame(part).assign(suggested_policy_id=suggested)
                 sink.write(frame.assign(model_version=version))
-        write_parquet(queue, stage / "queue.parquet", QUEUE)
+        write_parquet(queue[QUEUE.names], stage / "queue.parquet", QUEUE)
+        told = queue[EXPLANATIONS.names]
+        write_parquet(told, stage / "explanations.parquet", EXPLANATIONS)
         if len(rejects):
             write_parquet(rejects, stage / "rejects.parquet", REJECTS)
         names = sorted(path.name for path in stage.iterdir())

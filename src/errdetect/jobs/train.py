@@ -10,6 +10,7 @@ import pandas as pd
 
 from errdetect.config import Config
 from errdetect.data.policies import Policy
+from errdetect.features.reference import learn_reference
 from errdetect.jobs.columns import add_past
 from errdetect.jobs.held_out import learn_relabelling, measure_segments
 from errdetect.jobs.labels import label_decisions
@@ -227,7 +228,7 @@ def _about(
     segments: pd.DataFrame,
     right_label: tuple[str, ...],
 ) -> dict[str, Any]:
-    times = examples.decisions["decided_at"]
+    times, encoding = examples.decisions["decided_at"], trained.detector.encoding
     segments = segments[segments["measure"] == "auroc"].drop(columns="measure")
     return {
         "trained_at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -242,6 +243,9 @@ def _about(
         "evaluation": _records(evaluation),
         "segments": _records(segments),
         "measured_by": MODEL,
+        "reference": learn_reference(
+            examples.decisions, encoding.numeric, list(encoding.categorical)
+        ).plain(),
         "reliability": trained.reliability.round(6).to_dict("records"),
         "reliability_by": trained.reliability_by.round(6).to_dict("records"),
         "notes": [*trained.notes, *right_label],

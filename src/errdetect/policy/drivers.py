@@ -1,6 +1,6 @@
 """What goes with the errors: reasons by their share, for the whole and policy by policy."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ from errdetect.data.policies import Policy
 from errdetect.policy.charts import place
 from errdetect.policy.frames import has_rows, number, records, require
 from errdetect.policy.where import Group
-from errdetect.policy.words import clean, slug
+from errdetect.policy.words import clean, percent, slug, span
 
 __all__ = ["Driver", "PolicyPage", "driver_rows", "drivers", "policy_pages"]
 
@@ -35,6 +35,8 @@ class Driver:
         How many decisions were looked at.
     examples
         Ids of decisions that show it.
+    said
+        How sure its share and place are, and how it moved; empty where nothing is known of that.
     """
 
     text: str
@@ -42,6 +44,7 @@ class Driver:
     bar: float
     n_decisions: int
     examples: tuple[str, ...]
+    said: str = ""
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,8 @@ def driver_rows(frame: pd.DataFrame | None) -> dict[str | None, list[dict[str, A
     ----------
     frame
         `policy_id` (missing: all policies), `code`, `text`, `share` in [0, 1], `n_decisions`,
-        and perhaps `example_ids` (a list); or None.
+        and perhaps `example_ids` (a list), the share's limits `low` and `high`, `stable`,
+        `share_before`, `share_after` and `moved`; or None.
 
     Returns
     -------
@@ -145,7 +149,29 @@ def _driver(row: Mapping[str, Any]) -> Driver:
         bar=place(share or 0.0, 1.0),
         n_decisions=int(number(row["n_decisions"]) or 0),
         examples=tuple(clean(i, 40) for i in examples[:_MAX_EXAMPLES]),
+        said="; ".join(_sure(row)),
     )
+
+
+def _sure(row: Mapping[str, Any]) -> Iterator[str]:
+    """Say how sure a share and its place are, and whether it moved beyond chance."""
+    low, high = number(row.get("low")), number(row.get("high"))
+    if low is not None and high is not None:
+        yield f"between {span(low, high)}".replace(" to ", " and ")
+    stable = row.get("stable")
+    if "stable" in row and (stable is None or pd.isna(stable)):
+        yield "too few decisions to tell its place"
+    elif stable is not None:
+        yield "its place is steady" if stable else "its place cannot be told yet"
+    moved, before, after = (
+        row.get("moved"),
+        number(row.get("share_before")),
+        number(row.get("share_after")),
+    )
+    told = moved is not None and not pd.isna(moved) and bool(moved)
+    if told and before is not None and after is not None:
+        way = "rose" if after > before else "fell"
+        yield f"{way} from {percent(before)} to {percent(after)} in the later half"
 
 
 def policy_pages(

@@ -3,7 +3,7 @@
 import hashlib
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date
 
 import pandas as pd
@@ -27,6 +27,9 @@ _MONTHS = "JanFebMarAprMayJunJulAugSepOctNovDec"
 # <bdi> keeps those from reaching past their own text.
 _KEPT = frozenset("\u200c\u200d\u200e\u200f\u061c")
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co"})
+# A quotation between two direction marks, none within: it keeps its own order from reaching out.
+_OPEN, _CLOSE = "\u2068", "\u2069"
+_ISOLATED = re.compile("(\u2068[^\u2066-\u2069\u202a-\u202e]*\u2069)")
 
 
 def visible(text: str) -> str:
@@ -41,14 +44,23 @@ def visible(text: str) -> str:
     -------
     str
         The text with control, format, private and lone surrogate characters as ``[U+202E]``;
-        line breaks, tabs and the joiners of scripts and emoji stay.
+        line breaks, tabs, the joiners of scripts and emoji, and pairs of direction marks around
+        a quotation stay.
 
     Examples
     --------
     >>> visible("exe.\u202egpj")
     'exe.[U+202E]gpj'
     """
-    return text if text.isprintable() else "".join(_seen(c) for c in text)
+    return text if text.isprintable() else "".join(_pieces(text))
+
+
+def _pieces(text: str) -> Iterator[str]:
+    for i, part in enumerate(_ISOLATED.split(text)):
+        if i % 2:
+            yield from (_OPEN, *map(_seen, part[1:-1]), _CLOSE)
+        else:
+            yield from map(_seen, part)
 
 
 def _seen(character: str) -> str:
@@ -94,10 +106,11 @@ def clean(value: object, limit: int = 120, missing: str = "not given") -> str:
     line = " ".join(head.split())
     shown: list[str] = []
     length = 0
-    for piece in line if line.isprintable() else map(_seen, line):
+    for piece in line if line.isprintable() else _pieces(line):
         length += len(piece)
         if length > limit:
-            return "".join(shown) + "…"
+            cut = "".join(shown)
+            return cut + _CLOSE * (cut.count(_OPEN) - cut.count(_CLOSE)) + "…"
         shown.append(piece)
     text = "".join(shown)
     return text + "…" if len(whole) > len(head) else text or "empty"

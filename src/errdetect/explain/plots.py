@@ -1,0 +1,242 @@
+"""Pictures of what goes with errors: beeswarms and dependence plots, small and with their words."""
+
+import io
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import matplotlib as mpl
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import shap
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from PIL import Image
+
+__all__ = ["MOST_BYTES", "Plot", "beeswarm", "dependence"]
+
+Floats = npt.NDArray[np.float64]
+
+#: Size of a picture at most.
+MOST_BYTES = 60_000
+_MOST_SHOWN, _MOST_POINTS = 10, 2_000
+_SIZE, _DPI = (8.0, 4.6), (110, 90, 70, 50)
+_COLOURS = 64
+_SIDE = "action"  # what the machine did: a fact often speaks for one side and against the other
+_LOOK = {
+    "font.family": ["DejaVu Sans"],
+    "text.parse_math": False,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+}
+
+
+@dataclass(frozen=True)
+class Plot:
+    """One picture.
+
+    Parameters
+    ----------
+    title
+        What it shows.
+    alt
+        The same in words, for people who do not see it.
+    png
+        The picture.
+    """
+
+    title: str
+    alt: str
+    png: bytes
+
+
+def beeswarm(
+    grouped: pd.DataFrame,
+    values: pd.DataFrame,
+    titles: Mapping[str, str],
+    *,
+    about: str,
+    rng: np.random.Generator,
+) -> Plot:
+    """Show how much each reason adds, a point a decision.
+
+    Parameters
+    ----------
+    grouped
+        Shape (n, codes), what each reason adds to the log-odds of error.
+    values
+        Shape (n, codes), a number that stands for each reason's fact and colours its point; NaN
+        where there is none.
+    titles
+        Code -> the reason's name.
+    about
+        Which decisions these are, in words.
+    rng
+        Scatters points that lie on each other.
+
+    Returns
+    -------
+    Plot
+        At most 60 KB; the reasons that add most, ten at most.
+
+    Raises
+    ------
+    ValueError
+        Where there is no decision.
+
+    Examples
+    --------
+    >>> pushes = pd.DataFrame({"market": [0.5, -0.25], "price": [0.125, 0.0]})
+    >>> titles = {"market": "The market", "price": "price"}
+    >>> plot = beeswarm(pushes, pushes, titles, about="two decisions", rng=np.random.default_rng(0))
+    >>> plot.png[1:4], len(plot.png) <= MOST_BYTES
+    (b'PNG', True)
+    """
+    if not len(grouped):
+        raise ValueError("there must be at least one decision to show")
+    rows = _some(len(grouped), rng)
+    mean = grouped.abs().mean().to_numpy(np.float64)
+    codes = [str(grouped.columns[i]) for i in np.lexsort((grouped.columns, -mean))][:_MOST_SHOWN]
+    explained = _explanation(grouped.iloc[rows], values.iloc[rows], codes, titles)
+    title = f"What goes with errors: {about}"
+    with _figure(rng) as (figure, axes):
+        shap.plots.beeswarm(
+            explained, ax=axes, max_display=_MOST_SHOWN, show=False, plot_size=None,
+            color_bar_label="Value of the fact", group_remaining_features=False,
+        )  # fmt: skip
+        axes.set_xlabel("Speaks against error  ←  log-odds of error  →  goes with error")
+        axes.set_title(_short(title, 80), loc="left", fontsize=11)
+        png = _png(figure)
+    told = ", ".join(
+        f"{titles[c]} {float(grouped[c].mean()):+.2f} on average, from {float(grouped[c].min()):+.2f} "
+        f"to {float(grouped[c].max()):+.2f}"
+        for c in codes[:3]
+    )
+    return Plot(
+        title, f"{title}. Strongest of {len(codes)} shown, in log-odds of error: {told}.", png
+    )
+
+
+def dependence(
+    code: str,
+    grouped: pd.DataFrame,
+    values: pd.DataFrame,
+    titles: Mapping[str, str],
+    *,
+    about: str,
+    rng: np.random.Generator,
+) -> Plot:
+    """Show how what one reason adds goes with its fact, a point a decision.
+
+    Parameters
+    ----------
+    code
+        The reason.
+    grouped, values, titles, about, rng
+        As for `beeswarm`.
+
+    Raises
+    ------
+    ValueError
+        Where no decision has a number for the fact.
+
+    Examples
+    --------
+    >>> pushes = pd.DataFrame({"price": [0.5, -0.25]})
+    >>> plot = dependence("price", pushes, pushes, {"price": "price"}, about="two decisions",
+    ...                   rng=np.random.default_rng(0))
+    >>> plot.title
+    'price and errors: two decisions'
+    """
+    x, y = values[code].to_numpy(np.float64), grouped[code].to_numpy(np.float64)
+    known = np.flatnonzero(np.isfinite(x))
+    if not len(known):
+        raise ValueError(f"no decision has a number for {code!r}")
+    rows = known[_some(len(known), rng)]
+    both = code != _SIDE and _SIDE in titles and values[_SIDE].iloc[rows].nunique() == 2
+    side = [_SIDE] if both else []
+    explained = _explanation(grouped.iloc[rows], values.iloc[rows], [code, *side], titles)
+    title = f"{titles[code]} and errors: {about}"
+    with _figure(rng) as (figure, axes):
+        by_side = {"color": explained[:, 1]} if side else {}
+        shap.plots.scatter(
+            explained[:, 0], ax=axes, show=False, hist=True, x_jitter=0, alpha=0.5, **by_side
+        )
+        if side:
+            bar = next(a for a in figure.axes if a.get_ylabel() == _short(titles[_SIDE], 40))
+            bar.set_yticks([0.25, 0.75], ["let it pass", "acted"])
+        axes.set_ylabel("Adds to the log-odds of error")
+        axes.set_xlabel(_short(titles[code], 60))
+        axes.set_title(_short(title, 80), loc="left", fontsize=11)
+        png = _png(figure)
+    sides = {"": known}
+    if side:
+        acted = values[_SIDE].to_numpy(np.float64)[known] > 0
+        sides = {" where the machine let it pass": known[~acted], " where it acted": known[acted]}
+    told = "; ".join(f"{_ends(x[some], y[some])}{name}" for name, some in sides.items())
+    return Plot(title, f"{title}. On average {told}.", png)
+
+
+def _ends(x: Floats, y: Floats) -> str:
+    """Say what the lowest and the highest quarter of a fact add."""
+    low, high = np.quantile(x, [0.25, 0.75])
+    few, many = y[x <= low].mean(), y[x >= high].mean()
+    return (
+        f"the lowest quarter (up to {low:.3g}) adds {few:+.2f} to the log-odds of error, "
+        f"the highest (from {high:.3g}) {many:+.2f}"
+    )
+
+
+def _explanation(
+    grouped: pd.DataFrame, values: pd.DataFrame, codes: list[str], titles: Mapping[str, str]
+) -> shap.Explanation:
+    return shap.Explanation(
+        values=grouped[codes].to_numpy(np.float64),
+        data=values[codes].to_numpy(np.float64),
+        feature_names=[_short(titles[c], 40) for c in codes],
+    )
+
+
+def _some(n: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    """Choose the points that are drawn: so many that more hide each other."""
+    if n <= _MOST_POINTS:
+        return np.arange(n)
+    return np.sort(rng.choice(n, _MOST_POINTS, replace=False))
+
+
+def _short(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+@contextmanager
+def _figure(rng: np.random.Generator) -> Iterator[tuple[Figure, Axes]]:
+    """Draw off screen, in one look on every machine, and leave no trace in a notebook."""
+    kept = np.random.get_state()  # noqa: NPY002 (shap shuffles points by the global state)
+    np.random.seed(int(rng.integers(2**32)))  # noqa: NPY002
+    try:
+        with mpl.rc_context(_LOOK), plt.ioff(), warnings.catch_warnings():
+            # A fact without numbers is drawn grey; a letter that the font lacks stands in the alt.
+            warnings.filterwarnings("ignore", "All-NaN", RuntimeWarning)
+            warnings.filterwarnings("ignore", "Glyph", UserWarning)
+            figure, axes = plt.subplots(figsize=_SIZE)
+            try:
+                yield figure, axes
+            finally:
+                plt.close(figure)
+    finally:
+        np.random.set_state(kept)  # noqa: NPY002
+
+
+def _png(figure: Figure) -> bytes:
+    """Return the picture in few colours, with fewer dots until it is small enough."""
+    for dpi in _DPI:
+        whole, small = io.BytesIO(), io.BytesIO()
+        figure.savefig(whole, format="png", dpi=dpi, bbox_inches="tight")
+        picture = Image.open(whole).convert("RGB").quantize(_COLOURS)
+        picture.save(small, format="png", optimize=True)
+        if small.tell() <= MOST_BYTES:
+            break
+    return small.getvalue()

@@ -1,0 +1,114 @@
+from datetime import datetime
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from errdetect.explain.codes import group_contributions
+from errdetect.explain.contrast import contrasts, judged_right, latest_of_each, make_pool
+from errdetect.explain.facts import Facts
+from errdetect.explain.reasons import reasons
+from errdetect.explain.words import load_words
+
+NAMES = ("enforced", "price", "market")
+
+
+def facts_of(*rows: tuple[str, str, str, float, str, str | None], words=None) -> Facts:
+    """Decisions as (id, policy, action, price, market, text)."""
+    columns = ["decision_id", "policy_id", "action", "price", "market", "text"]
+    frame = pd.DataFrame(list(rows), columns=columns)
+    frame["text"] = frame["text"].astype("str")
+    frame["enforced"] = frame["action"] == "remove"
+    markets = frame["market"].map({"DE": 0.0, "FR": 1.0}).to_numpy(float)
+    X = np.column_stack([frame["enforced"].astype(float), frame["price"], markets])
+    return Facts(frame, X, NAMES, words or load_words())
+
+
+def beside(facts: Facts, pool: Facts):
+    pushes = np.tile([0.0, 0.5, 0.4], (len(facts), 1))
+    told = reasons(facts, group_contributions(pushes, NAMES))
+    return contrasts(facts, told, make_pool(pool, [2]))
+
+
+QUEUED = facts_of(("q1", "spam", "remove", 10.0, "DE", "red shoe"))
+
+
+def test_the_nearest_of_the_same_policy_and_action():
+    pool = facts_of(
+        ("a", "spam", "remove", 90.0, "FR", "blue hat"),
+        ("b", "spam", "remove", 12.0, "DE", "red shoe"),
+        ("c", "fake", "remove", 10.0, "DE", "red shoe"),
+        ("d", "spam", "approve", 10.0, "DE", "red shoe"),
+    )
+    (found,) = beside(QUEUED, pool)
+    assert found.decision_id == "b"
+    assert found.text == "A similar decision, b, was upheld by people. There: price is 12"
+
+
+def test_what_differs_is_said_in_the_order_of_the_reasons():
+    (found,) = beside(QUEUED, facts_of(("b", "spam", "remove", 90.0, "FR", None)))
+    assert found.text.endswith("There: price is 90; The market is FR")
+
+
+def test_no_difference_is_said():
+    (found,) = beside(QUEUED, facts_of(("b", "spam", "remove", 10.0, "DE", "red shoe")))
+    assert (
+        found.text
+        == "A similar decision, b, was upheld by people; none of these reasons tells the two apart"
+    )
+
+
+@pytest.mark.parametrize(
+    "pool",
+    [facts_of(("b", "fake", "remove", 10.0, "DE", None)), facts_of(("q1", "spam", "remove", 10.0, "DE", None))],
+)  # fmt: skip
+def test_none_is_said_to_be_none(pool):
+    (found,) = beside(QUEUED, pool)
+    assert found == (None, "No similar decision had been upheld by people by then")
+
+
+def test_ties_go_by_id_and_the_text_tells():
+    same = [(name, "spam", "remove", 10.0, "DE", "hat") for name in ("a", "b")]
+    assert beside(QUEUED, facts_of(*same))[0].decision_id == "a"
+    closer = ("c", "spam", "remove", 10.0, "DE", "red shoe")
+    assert beside(QUEUED, facts_of(*same, closer))[0].decision_id == "c"
+
+
+def test_a_translation_says_it_its_own_way(here):
+    queued = facts_of(
+        ("q1", "spam", "remove", 10.0, "DE", None), words=load_words(here / "reasons_de.yaml")
+    )
+    pool = facts_of(("b", "spam", "remove", 9.5, "DE", None), words=queued.words)
+    assert beside(queued, pool)[0].text == (
+        "Dort gilt: price ist 9,5. Diese ähnliche Entscheidung, b, haben Menschen bestätigt"
+    )
+
+
+def reviews(*rows: tuple[str, str, str, str]) -> pd.DataFrame:
+    frame = pd.DataFrame(list(rows), columns=["decision_id", "source", "verdict", "reviewed_at"])
+    return frame.assign(reviewed_at=pd.to_datetime(frame["reviewed_at"], utc=True))
+
+
+def test_only_what_was_known_by_then_counts():
+    told = reviews(
+        ("a", "audit", "upheld", "2026-01-01"),
+        ("b", "audit", "upheld", "2026-02-01"),
+        ("c", "golden", "upheld", "2026-01-01"),
+        ("d", "audit", "upheld", "2026-01-01"),
+        ("d", "appeal", "relabelled", "2026-01-01"),
+        ("e", "audit", "overturned", "2026-01-01"),
+        ("e", "adjudication", "upheld", "2026-01-02"),
+        ("f", "audit", "upheld", "2026-01-01"),
+        ("f", "adjudication", "overturned", "2026-01-02"),
+    )
+    right = judged_right(told, datetime.fromisoformat("2026-01-15T00:00Z"))
+    assert right.tolist() == ["a", "e"]
+    assert len(judged_right(told.head(0), datetime.fromisoformat("2026-01-15T00:00Z"))) == 0
+
+
+def test_the_latest_of_each_are_kept():
+    frame = facts_of(
+        *[(f"d{i}", f"p{i % 2}", "remove", 1.0, "DE", None) for i in range(8)]
+    ).decisions
+    frame["decided_at"] = pd.date_range("2026-01-01", periods=8, tz="UTC")
+    assert latest_of_each(frame, 2)["decision_id"].tolist() == ["d4", "d5", "d6", "d7"]

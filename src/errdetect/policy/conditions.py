@@ -1,6 +1,6 @@
 """Which decisions a finding or a proposal is about: its conditions, as rows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from errdetect.errors import DataError, sentence
 
-__all__ = ["ALTERED", "as_conditions", "inside", "lasting"]
+__all__ = ["ALTERED", "as_conditions", "inside", "lasting", "within_parts"]
 
 Bools = NDArray[np.bool_]
 
@@ -96,6 +96,56 @@ def inside(
     return rows
 
 
+def within_parts(
+    decisions: pd.DataFrame, policy_id: str, parts: Iterable[Mapping[str, Any]] | None
+) -> Bools:
+    """Say which decisions under a policy lie in any of a proposal's parts.
+
+    Conditions on what the change itself alters are left out.
+
+    Parameters
+    ----------
+    decisions
+        The contract's decisions, shape (n, any).
+    policy_id
+        The policy.
+    parts
+        Each with `conditions` and `account_ids`; none: the whole policy.
+
+    Returns
+    -------
+    ndarray of bool, shape (n,)
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"policy_id": ["a", "a", "b"], "account_id": ["x", "y", "x"]})
+    >>> within_parts(frame, "a", [{"account_ids": ["x"]}]).tolist()
+    [True, False, False]
+    """
+    listed = [] if parts is None else list(parts)
+    if not listed:
+        return inside(decisions, policy_id=policy_id)
+    rows = np.zeros(len(decisions), dtype=bool)
+    for part in listed:
+        accounts = part.get("account_ids")
+        rows |= inside(
+            decisions,
+            policy_id=policy_id,
+            conditions=lasting(as_conditions(part.get("conditions"))),
+            account_ids=[] if accounts is None else list(accounts),
+        )
+    return rows
+
+
+def _like(values: pd.Series, value: object) -> object:
+    """Read a value that went through text (a table, the ledger) as the column's kind."""
+    if not isinstance(value, str):
+        return value
+    if pd.api.types.is_bool_dtype(values):
+        return value.lower() == "true"
+    return float(value) if pd.api.types.is_numeric_dtype(values) else value
+
+
 def _meets(decisions: pd.DataFrame, condition: Mapping[str, Any]) -> Bools:
     column, op, value = condition["column"], condition["op"], condition["value"]
     if column not in decisions:
@@ -112,7 +162,7 @@ def _meets(decisions: pd.DataFrame, condition: Mapping[str, Any]) -> Bools:
         found = values.isin(list(value)).to_numpy(dtype=bool)
         return found if op == "in" else ~found
     if op in (*_EQUAL, "!="):
-        found = (values == value).to_numpy(dtype=bool, na_value=False)
+        found = (values == _like(values, value)).to_numpy(dtype=bool, na_value=False)
         return found if op != "!=" else ~found
     known = ", ".join([*_EQUAL[:1], "!=", *_ORDER, "in", "not in", _MISSING[0]])
     raise DataError(sentence("A condition's op", f"be one of {known}", op, "Mend the table."))

@@ -17,7 +17,7 @@ from errdetect.errors import DataError, sentence
 from errdetect.estimate.limits import Limits
 from errdetect.estimate.rates import estimate_rates
 from errdetect.estimate.sides import Correction
-from errdetect.policy.conditions import as_conditions, inside, lasting
+from errdetect.policy.conditions import within_parts
 from errdetect.policy.differences import Contrast, contrast, look_confidence, reviews_to_see
 from errdetect.schemas import AUDIT
 
@@ -67,7 +67,7 @@ def measure_effects(
     reviews
         The contract's reviews.
     proposals
-        proposal_id, policy_id, state, effective_from, and optionally conditions, account_ids,
+        proposal_id, policy_id, state, effective_from, and optionally parts (as in `within_parts`),
         evidence_until (when the finding was made: reviews known by then do not count), expected
         (hoped-for change of the error rate in the slice, below 0), look (1 for the first time that
         it is measured), closed_at (measured up to then). Others than `accepted` and `closed`, and
@@ -146,26 +146,22 @@ def _live(
             sentence("proposals", f"have the columns {', '.join(wanted)}", got, "Add it.")
         )
     live = proposals.reindex(
-        columns=[*wanted, "conditions", "account_ids", "evidence_until", "expected", "look", "closed_at"]
+        columns=[*wanted, "parts", "evidence_until", "expected", "look", "closed_at"]
     )  # fmt: skip
     for name in ("effective_from", "evidence_until", "closed_at"):
         live[name] = pd.to_datetime(live[name], utc=True).astype("datetime64[us, UTC]")
     last = (decisions["decided_at"].max() if as_of is None else as_of).as_unit("us")
     until = live["closed_at"].fillna(last)
     keep = live["state"].isin(["accepted", "closed"]) & live["effective_from"].notna()
-    keep &= live["effective_from"] < until.clip(upper=last)
-    live = live.assign(until=until.clip(upper=last))
+    until = until.where(until < last, last)
+    keep &= live["effective_from"] < until
+    live = live.assign(until=until)
     return live[keep].sort_values(["effective_from", "proposal_id"], kind="stable")
 
 
 def _slice(decisions: pd.DataFrame, own: dict[str, Any]) -> Bools:
-    accounts = own["account_ids"]
-    return inside(
-        decisions,
-        policy_id=own["policy_id"],
-        conditions=lasting(as_conditions(own["conditions"])),
-        account_ids=list(accounts) if isinstance(accounts, list | tuple | np.ndarray) else (),
-    )
+    parts = own["parts"]
+    return within_parts(decisions, own["policy_id"], parts if isinstance(parts, list) else None)
 
 
 def _frame(
@@ -213,7 +209,8 @@ def _clean(reviews: pd.DataFrame, own: dict[str, Any]) -> pd.DataFrame:
     if pd.isna(own["evidence_until"]):
         return reviews
     known = (reviews["source"] == AUDIT) & (reviews["reviewed_at"] <= own["evidence_until"])
-    return reviews[~known.to_numpy(dtype=bool)]
+    kept: pd.DataFrame = reviews[~known.to_numpy(dtype=bool)]
+    return kept
 
 
 def _measured(
@@ -277,11 +274,11 @@ def _contrast(table: pd.DataFrame, times: tuple[str, str], look: int) -> _Found 
     reviewed = np.stack([side["n_reviews"].to_numpy(np.float64)[1:] for side in (one, two)], axis=1)
     weight = 1 / (1 / np.maximum(reviewed, 1)).sum(axis=1)
     z = float(ndtri((1 + look_confidence(look)) / 2))
-    now = contrast(*sides, weight)
+    now = contrast(sides[0], sides[1], weight)
     half = (now.high - now.low) / 2
     own = [float(side.high[0] - side.low[0]) / 2 for side in sides]
     rest = max(half**2 - own[0] ** 2 - own[1] ** 2, 0.0) ** 0.5 if half == half else 0.0
-    return _Found(now, contrast(*sides, weight, widen=z / _Z), rest)
+    return _Found(now, contrast(sides[0], sides[1], weight, widen=z / _Z), rest)
 
 
 def _row(
@@ -291,7 +288,8 @@ def _row(
     nan = float("nan")
     cells = {time: _cell(table, time) for time in ("before", "after")}
     start = cells["before"]["estimate"]
-    hoped = own["expected"] if pd.notna(own["expected"]) else -HOPED * start
+    stated = measure == "error_rate" and pd.notna(own["expected"])
+    hoped = own["expected"] if stated else -HOPED * start
     now = found.now if found else Contrast(nan, nan, nan, nan, nan, nan, 0)
     whole = found.over_all if found else now
     placebo = early.now if early else Contrast(nan, nan, nan, nan, nan, nan, 0)

@@ -157,12 +157,14 @@ def _meets(decisions: pd.DataFrame, condition: Mapping[str, Any]) -> Bools:
         with np.errstate(invalid="ignore"):
             return np.asarray(_ORDER[op](numbers, float(value)), dtype=bool)
     if op in _MISSING:
-        return values.isna().to_numpy(dtype=bool)
+        return np.asarray(values.isna().to_numpy(dtype=bool))
     if op in ("in", "not in"):
-        found = values.isin(list(value)).to_numpy(dtype=bool)
+        found: Bools = np.asarray(values.isin(list(value)), dtype=bool)
         return found if op == "in" else ~found
     if op in (*_EQUAL, "!="):
-        found = (values == _like(values, value)).to_numpy(dtype=bool, na_value=False)
-        return found if op != "!=" else ~found
+        equal: Bools = np.asarray(
+            (values == _like(values, value)).to_numpy(dtype=bool, na_value=False)
+        )
+        return equal if op != "!=" else ~equal
     known = ", ".join([*_EQUAL[:1], "!=", *_ORDER, "in", "not in", _MISSING[0]])
     raise DataError(sentence("A condition's op", f"be one of {known}", op, "Mend the table."))

@@ -1,15 +1,26 @@
 """Proposals: which change fits a cause, when a brief is a new proposal, and how it is recorded."""
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 import pandas as pd
 
 from errdetect.policy.words import clean
 
-__all__ = ["CHANGES", "Change", "Proposed", "effort_of", "in_effect", "new_proposals"]
+__all__ = [
+    "CHANGES",
+    "Change",
+    "Proposed",
+    "effort_of",
+    "findings_taken",
+    "in_effect",
+    "new_proposals",
+    "proposal_id",
+]
 
 
 @dataclass(frozen=True)
@@ -123,19 +134,56 @@ CHANGES: Mapping[str, Change] = {
 
 
 class Proposed(Protocol):
-    """What a brief proposes, as the ledger takes it."""
+    """What a brief proposes, as the ledger takes it; `finding_ids` and `parts` go together."""
 
-    proposal_id: str
-    policy_id: str
-    kind: str
-    title: str
-    rule: str
-    change: str
-    owner: str | None
-    finding_ids: tuple[str, ...]
-    parts: tuple[Mapping[str, Any], ...]
-    expected: float
-    evidence_until: pd.Timestamp | None
+    @property
+    def policy_id(self) -> str: ...  # noqa: D102
+    @property
+    def kind(self) -> str: ...  # noqa: D102
+    @property
+    def title(self) -> str: ...  # noqa: D102
+    @property
+    def rule(self) -> str: ...  # noqa: D102
+    @property
+    def change(self) -> str: ...  # noqa: D102
+    @property
+    def owner(self) -> str | None: ...  # noqa: D102
+    @property
+    def finding_ids(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def parts(self) -> tuple[Mapping[str, Any], ...]: ...  # noqa: D102
+    @property
+    def expected(self) -> float: ...  # noqa: D102
+    @property
+    def evidence_until(self) -> pd.Timestamp | None: ...  # noqa: D102
+
+
+def proposal_id(policy_id: str, kind: str, finding_id: str) -> str:
+    """Name a proposal after what it changes and the first finding it rests on.
+
+    Examples
+    --------
+    >>> proposal_id("spam", "threshold", "f1")
+    'P-f6f79596d2'
+    """
+    text = "\0".join((policy_id, kind, finding_id))
+    return "P-" + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:10]
+
+
+def findings_taken(known: pd.DataFrame) -> dict[str, tuple[str, str]]:
+    """Map the findings that a proposal rests on to its id and state; closed proposals let go.
+
+    Examples
+    --------
+    >>> findings_taken(pd.DataFrame({"proposal_id": ["p"], "state": "rejected", "finding_id": "f"}))
+    {'f': ('p', 'rejected')}
+    """
+    taken: dict[str, tuple[str, str]] = {}
+    for row in known.to_dict("records"):
+        if row["state"] != "closed":
+            names = _terms(row.get("expected")).get("finding_ids") or [row["finding_id"]]
+            taken |= dict.fromkeys(names, (row["proposal_id"], row["state"]))
+    return taken
 
 
 def effort_of(cause: str) -> float:
@@ -150,18 +198,17 @@ def effort_of(cause: str) -> float:
 
 
 def new_proposals(proposed: Iterable[Proposed], known: pd.DataFrame) -> pd.DataFrame:
-    """Choose the briefs that are not in the ledger yet, as rows for it.
+    """Choose what is not in the ledger yet, as rows for it.
 
-    A brief is known if its id is, or if a proposal that is not closed rests on one of its findings:
-    the same finding seen again is no new proposal, and what was rejected is not proposed again.
+    A finding that a proposal rests on already is not proposed again, also where that one was
+    rejected; a closed proposal lets its findings go. A brief proposes what is left of its findings.
 
     Parameters
     ----------
     proposed
         Briefs.
     known
-        The ledger's proposals: proposal_id, state, and finding_id or `expected` with their
-        findings; may be empty.
+        The ledger's proposals: proposal_id, state, finding_id, expected; may be empty.
 
     Returns
     -------
@@ -174,38 +221,49 @@ def new_proposals(proposed: Iterable[Proposed], known: pd.DataFrame) -> pd.DataF
     >>> new_proposals([], pd.DataFrame()).columns.tolist()[:2]
     ['proposal_id', 'policy_id']
     """
-    ids = set(known["proposal_id"]) if len(known) else set()
-    taken: set[str] = set()
-    for row in known.to_dict("records"):
-        if row["state"] != "closed":
-            taken |= set(_terms(row.get("expected")).get("finding_ids", [])) | {row["finding_id"]}
+    taken, ids = findings_taken(known), set(known["proposal_id"]) if len(known) else set()
     rows = []
     for brief in proposed:
-        if brief.proposal_id in ids or taken & set(brief.finding_ids):
+        open_ = [at for at, name in enumerate(brief.finding_ids) if name not in taken]
+        if not open_:
             continue
+        names = [brief.finding_ids[at] for at in open_]
+        until, change = brief.evidence_until, brief.expected
         terms = {
-            "finding_ids": list(brief.finding_ids),
-            "parts": [dict(part) for part in brief.parts],
-            "rate_change": None if brief.expected != brief.expected else brief.expected,
-            "evidence_until": None
-            if brief.evidence_until is None
-            else brief.evidence_until.isoformat(),
+            "finding_ids": names,
+            "parts": [dict(brief.parts[at]) for at in open_],
+            "rate_change": None if change != change else round(change, 6),
+            "evidence_until": None if until is None else until.isoformat(),
         }
+        name = _free(proposal_id(brief.policy_id, brief.kind, names[0]), ids)
+        ids.add(name)
         rows.append(
             {
-                "proposal_id": brief.proposal_id,
+                "proposal_id": name,
                 "policy_id": brief.policy_id,
                 "kind": brief.kind,
                 "title": clean(brief.title, limit=300),
                 "rule": clean(brief.rule, limit=1000),
                 "change": brief.change,
                 "owner": brief.owner,
-                "expected": json.dumps(terms, ensure_ascii=False, sort_keys=True, default=str),
-                "finding_id": brief.finding_ids[0],
+                "expected": json.dumps(terms, ensure_ascii=False, sort_keys=True, default=_json),
+                "finding_id": names[0],
             }
         )
-        ids.add(brief.proposal_id)
     return pd.DataFrame(rows, columns=_COLUMNS)
+
+
+def _free(name: str, ids: set[str]) -> str:
+    """Give a number to a name that an earlier, closed proposal has."""
+    number, free = 2, name
+    while free in ids:
+        free, number = f"{name}-{number}", number + 1
+    return free
+
+
+def _json(value: Any) -> Any:
+    """Turn numpy's values, as tables hold them, into plain ones."""
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else str(value)
 
 
 _COLUMNS = [

@@ -237,7 +237,9 @@ def _brief(
         evidence_until=evidence_until,
         pilot=plan_pilot(rate, base, per_day=per_day, n_accounts=accounts) if rate > base else None,
     )
-    bars = text.bars(thresholds, lead) if thresholds is not None else None
+    bars = None
+    if change.kind == "threshold" and thresholds is not None:
+        bars = text.bars(thresholds, lead)
     steps = (*change.steps, *text.new_bar(bars)) if change.kind == "threshold" else change.steps
     said = replace(
         brief,

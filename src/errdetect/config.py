@@ -16,7 +16,7 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from errdetect.errors import ConfigError, sentence
-from errdetect.schemas import SOURCES
+from errdetect.schemas import MEASURES, SOURCES
 from errdetect.settings import (
     Audit,
     Data,
@@ -26,12 +26,14 @@ from errdetect.settings import (
     Features,
     Gate,
     Labels,
+    Measure,
     Queue,
     Registry,
     Report,
     Reviewers,
     Source,
     Strict,
+    Targets,
     Train,
 )
 
@@ -54,6 +56,7 @@ class Config(Strict):
     dsa: Dsa = Dsa()
     report: Report = Report()
     reviewers: Reviewers = Reviewers()
+    targets: Targets = Targets()
     registry: Registry = Registry()
     base: Path = Field(default=Path(), exclude=True)
 
@@ -61,6 +64,8 @@ class Config(Strict):
     def _nothing_missing(self) -> "Config":
         if set(get_args(Source)) != set(SOURCES):
             raise AssertionError("review sources differ from the schema's")
+        if set(get_args(Measure)) != set(MEASURES):
+            raise AssertionError("measures differ from the schema's")
         return self
 
     def path(self, value: str) -> Path:

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 __all__ = [
     "Audit",
@@ -14,16 +14,19 @@ __all__ = [
     "Features",
     "Gate",
     "Labels",
+    "Measure",
     "Queue",
     "Registry",
     "Report",
     "Reviewers",
     "Source",
     "Strict",
+    "Targets",
     "Train",
 ]
 
 Share = Annotated[float, Field(gt=0, le=1)]
+Measure = Literal["error_rate", "wrongful_rate", "missed_rate", "precision", "recall", "accuracy"]
 Source = Literal["audit", "appeal", "re_review", "golden", "adjudication", "report"]
 
 
@@ -218,6 +221,27 @@ class Reviewers(Strict):
     aql: float = Field(
         1.0, description="percent of wrong reviews that a site may have over time (ISO 2859-1)"
     )
+
+
+class Targets(Strict):
+    """Quality targets beside those of the policy catalogue, whose own go before."""
+
+    rates: dict[Measure, Annotated[float, Field(ge=0, le=1)]] = Field(
+        {}, description="measure: limit, for every policy; precision, recall, accuracy at least"
+    )
+    per_market: bool = Field(False, description="hold every policy's targets in each market, too")
+    reviewer_accuracy: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        None, description="least share of golden items that each site answers rightly"
+    )
+    sites: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(
+        {}, description="site: its own least accuracy"
+    )
+
+    @model_validator(mode="after")
+    def _sites_need_a_rule(self) -> "Targets":
+        if self.sites and self.reviewer_accuracy is None:
+            raise ValueError("must set reviewer_accuracy where single sites have their own")
+        return self
 
 
 class Registry(Strict):

@@ -105,12 +105,13 @@ def contrast(
     -----
     The interval unites two: one for a trend that adds, one for a trend that multiplies; the
     estimate lies in the middle of theirs. Each combines the rates' limits by MOVER and adds the
-    untouched units' own variance (Paule and Mandel's) with Student's quantile at n_untouched - 1.
+    untouched units' own variance (Paule and Mandel's) with Student's quantile.
 
     References
     ----------
     Zou and Donner (2008) on MOVER; Higgins, Thompson and Spiegelhalter (2009) on prediction from
-    random effects; Roth and Sant'Anna (2023), When is parallel trends sensitive to functional form?
+    random effects; Satterthwaite (1946); Roth and Sant'Anna (2023), When is parallel trends
+    sensitive to functional form?
 
     Examples
     --------
@@ -153,14 +154,8 @@ def _adds(
     own = own - share @ own
     z = float(ndtri((1 + confidence) / 2))
     wander = _wandering(own, _variance(after, z)[1:] + _variance(before, z)[1:], np.ones(len(own)))
-    extra = _wander_half(wander, share, confidence, widen)
-    low, high = _mover([(after, sign), (before, -sign)])
-    return (
-        estimate,
-        estimate - float(np.hypot(widen * low, extra)),
-        estimate + float(np.hypot(widen * high, extra)),
-        wander,
-    )
+    low, high = _halves(_mover([(after, sign), (before, -sign)]), wander, share, confidence)
+    return estimate, estimate - widen * low, estimate + widen * high, wander
 
 
 def _multiplies(
@@ -183,14 +178,9 @@ def _multiplies(
     z = float(ndtri((1 + confidence) / 2))
     variance = _variance(after, z)[1:] + ratio**2 * _variance(before, z)[1:]
     wander = _wandering(own, variance, level) * without
-    extra = _wander_half(wander, share, confidence, widen)
-    low, high = _mover([(after, by_after), (before, by_before)])
-    return (
-        estimate,
-        estimate - float(np.hypot(widen * low, extra)),
-        estimate + float(np.hypot(widen * high, extra)),
-        wander,
-    )
+    mover = _mover([(after, by_after), (before, by_before)])
+    low, high = _halves(mover, wander, share, confidence)
+    return estimate, estimate - widen * low, estimate + widen * high, wander
 
 
 def _variance(limits: Limits, z: float) -> Floats:
@@ -223,12 +213,22 @@ def _wandering(own: Floats, variance: Floats, level: Floats) -> float:
     return float(np.sqrt(brentq(excess, 0.0, top)))
 
 
-def _wander_half(wander: float, share: Floats, confidence: float, widen: float) -> float:
-    """Half width that the wandering of the changed unit and of the others' mean adds."""
+def _halves(
+    mover: tuple[float, float], wander: float, share: Floats, confidence: float
+) -> tuple[float, float]:
+    """Add the wandering of the changed unit and of the others' mean to the sampling distances.
+
+    The wandering is itself estimated, on n_untouched - 1 degrees of freedom; Satterthwaite's rule
+    gives those of the sum.
+    """
     if not wander > 0:
-        return 0.0
-    t = float(stdtrit(len(share) - 1, (1 + confidence) / 2))
-    return widen * t * wander * float(np.sqrt(1 + (share**2).sum()))
+        return mover
+    z = float(ndtri((1 + confidence) / 2))
+    own = wander**2 * float(1 + (share**2).sum())
+    whole = (sum(mover) / 2 / z) ** 2 + own
+    t = float(stdtrit((len(share) - 1) * (whole / own) ** 2, (1 + confidence) / 2))
+    low, high = (t / z * float(np.hypot(side, z * np.sqrt(own))) for side in mover)
+    return low, high
 
 
 def reviews_to_see(

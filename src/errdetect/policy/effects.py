@@ -123,7 +123,9 @@ def measure_effects(
         clean = _clean(known, own)
         how: dict[str, Any] = {"correction": correction, "min_reviews": min_reviews}
         rows += _measured(frame, clean, own, how)
-    return pd.DataFrame(rows, columns=_COLUMNS)
+    return pd.DataFrame(rows, columns=_COLUMNS).astype(
+        {"need_before": "Int64", "need_after": "Int64"}
+    )
 
 
 _COLUMNS = [
@@ -296,7 +298,8 @@ def _row(
     trend = _trend(placebo)
     verdict = _verdict(whole, hoped, trend, confounded=bool(frame.confounded_by))
     need = None
-    if trend != "apart" and verdict == "unknown" and hoped == hoped and hoped != 0:
+    alone = found is not None and now.n_untouched == 0
+    if trend != "apart" and not alone and verdict == "unknown" and hoped == hoped and hoped != 0:
         sides = [
             (c["estimate"], (c["high"] - c["low"]) / 2, int(c["n_reviews"])) for c in cells.values()
         ]

@@ -65,7 +65,7 @@ def improvement_plan(
     >>> decisions = pd.DataFrame({"policy_id": "spam", "market": ["DE", "FR"] * 50, "enforced": True})
     >>> plan = improvement_plan(targets, findings, decisions)
     >>> plan[["brings", "left", "reaches"]].round(3).values.tolist()
-    [[0.1, 0.05, 'likely']]
+    [[0.1, 0.05, 'yes']]
     """
     at = list(targets.columns).index("measure")
     by = [str(name) for name in targets.columns[:at]]

@@ -81,7 +81,7 @@ def test_a_change_that_harms_is_called_so():
 
 
 def test_the_two_kinds_of_error_are_counted_apart():
-    decisions, reviews = market(n=40_000, before=0.3, after=0.3)
+    decisions, reviews = market(1, n=40_000, before=0.3, after=0.3)
     # The change stops all enforcement in the slice: what was wrongful is now missed or right.
     late = (decisions["policy_id"] == "slice") & (decisions["decided_at"] >= CHANGE)
     decisions = decisions.assign(enforced=decisions["enforced"] & ~late)

@@ -36,6 +36,8 @@ OWN_UNIT = 30
 OVERLAP = 0.05
 #: The hoped-for effect where the proposal states none: half of the errors.
 HOPED = 0.5
+#: The check of the trends before counts as this look (99 %), so that chance rarely stops a verdict.
+CHECKED_AS = 2
 _Z = 1.959963984540054
 _SIDE = {"wrongful_actions": "wrongful_rate", "missed_violations": "missed_rate"}
 
@@ -87,7 +89,7 @@ def measure_effects(
         before, after (rates), without (the rate expected without the change), estimate, low, high
         (95 % at this look), all_low, all_high (95 % over all looks), common (how the untouched
         moved), wander, n_untouched, early, early_low, early_high (the same contrast within the
-        time before), trend (`alike`, `apart`, `unknown`), hoped, verdict (`VERDICTS`),
+        time before), trend (`alike`, `apart` where 99 % say so, `unknown`), hoped, verdict (`VERDICTS`),
         confounded_by, need_before, need_after (further audited decisions that would settle it;
         missing where it is settled or no number would do).
 
@@ -235,7 +237,7 @@ def _measured(
         found = _contrast(table, ("before", "after"), look)
         early = None
         if parts is not None:
-            early = _contrast(_per_decision(parts, measure, "_when"), ("early", "late"), 1)
+            early = _contrast(_per_decision(parts, measure, "_when"), ("early", "late"), CHECKED_AS)
         rows.append(_row(own, measure, table, found, early, frame, look))
     return rows
 
@@ -245,13 +247,14 @@ def _per_decision(table: pd.DataFrame, measure: str, when: str) -> pd.DataFrame:
     table = table[table["_unit"].notna()].rename(columns={when: "_time"})
     key, figures = ["_unit", "_time"], ["estimate", "low", "high"]
     every = table[table["measure"] == "error_rate"].set_index(key)
+    counts = ["n_reviews", "n_decisions"]
     if measure == "error_rate":
-        return every[[*figures, "n_reviews"]].reset_index()
+        return every[[*figures, *counts]].reset_index()
     rate = table[table["measure"] == _SIDE[measure]].set_index(key).reindex(every.index)
     share = (rate["n_decisions"] / every["n_decisions"]).fillna(0.0)
     # Nothing enforced: no wrongful action, for certain.
     scaled = rate[figures].mul(share, axis=0).where(share > 0, 0.0)
-    return scaled.assign(n_reviews=every["n_reviews"]).reset_index()
+    return scaled.assign(**{name: every[name] for name in counts}).reset_index()
 
 
 @dataclass(frozen=True)
@@ -269,10 +272,7 @@ def _contrast(table: pd.DataFrame, times: tuple[str, str], look: int) -> _Found 
         return None
     units = ["", *sorted(set(both) - {""})]
     one, two = one.loc[units], two.loc[units]
-    sides = [
-        Limits(*(side[name].to_numpy(np.float64) for name in ("estimate", "low", "high")))
-        for side in (one, two)
-    ]
+    sides = [_of_process(one), _of_process(two)]
     reviewed = np.stack([side["n_reviews"].to_numpy(np.float64)[1:] for side in (one, two)], axis=1)
     weight = 1 / (1 / np.maximum(reviewed, 1)).sum(axis=1)
     z = float(ndtri((1 + look_confidence(look)) / 2))
@@ -281,6 +281,21 @@ def _contrast(table: pd.DataFrame, times: tuple[str, str], look: int) -> _Found 
     own = [float(side.high[0] - side.low[0]) / 2 for side in sides]
     rest = max(half**2 - own[0] ** 2 - own[1] ** 2, 0.0) ** 0.5 if half == half else 0.0
     return _Found(now, contrast(sides[0], sides[1], weight, widen=z / _Z), rest)
+
+
+def _of_process(side: pd.DataFrame) -> Limits:
+    """Widen limits of what happened to limits of what was to be expected.
+
+    Even with every decision reviewed, the share of errors varies from month to month by chance; a
+    change must show beyond that.
+    """
+    rate, low, high = (side[name].to_numpy(np.float64) for name in ("estimate", "low", "high"))
+    n = side["n_decisions"].to_numpy(np.float64)
+    p = (rate * n + 0.5) / (n + 1)
+    chance = _Z**2 * p * (1 - p) / n
+    return Limits(
+        rate, rate - np.hypot(rate - low, chance**0.5), rate + np.hypot(high - rate, chance**0.5)
+    )
 
 
 def _row(
@@ -295,7 +310,7 @@ def _row(
     now = found.now if found else Contrast(nan, nan, nan, nan, nan, nan, 0)
     whole = found.over_all if found else now
     placebo = early.now if early else Contrast(nan, nan, nan, nan, nan, nan, 0)
-    trend = _trend(placebo)
+    trend = _trend(early.over_all if early else placebo)
     verdict = _verdict(whole, hoped, trend, confounded=bool(frame.confounded_by))
     need = None
     alone = found is not None and now.n_untouched == 0

@@ -166,6 +166,8 @@ def _complete(findings: pd.DataFrame) -> pd.DataFrame:
     )  # fmt: skip
     table = findings.reindex(columns=[*dict.fromkeys([*findings.columns, *optional])])
     table = table[table["confirmed"].fillna(False).astype(bool)]
+    harms = ["harm_saved", "harm_saved_low", "harm_saved_high"]
+    table = table.assign(**{name: pd.to_numeric(table[name]).astype("float64") for name in harms})
     named = table["cause"].where(table["cause"].isin(list(CHANGES)))
     table = table.assign(cause=named.fillna(table["kind"].map(_BY_KIND)).fillna("unknown"))
     table = table.sort_values(

@@ -306,8 +306,10 @@ def in_effect(
     if len(history):
         ends = history[(history["to"] == "closed") & (history["from"] == "accepted")]
         closed = dict(zip(ends["id"], ends["at"], strict=True))
-    days = (as_of - accepted["effective_from"]).dt.days
-    return accepted[["proposal_id", "policy_id", "state", "effective_from"]].assign(
+    since = pd.to_datetime(accepted["effective_from"], utc=True)
+    days = (as_of - since).dt.days
+    return accepted[["proposal_id", "policy_id", "state"]].assign(
+        effective_from=since,
         parts=pd.Series([one.get("parts") or None for one in terms], dtype="object"),
         expected=pd.Series([one.get("rate_change") for one in terms], dtype="float64"),
         evidence_until=_times(one.get("evidence_until") for one in terms),

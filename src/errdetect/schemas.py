@@ -23,6 +23,7 @@ __all__ = [
     "MEASURES",
     "MISSED_VIOLATION",
     "OVERTURNED",
+    "PLAN",
     "QUEUE",
     "REJECTS",
     "RELABELLED",
@@ -185,6 +186,23 @@ ESTIMATES = pa.schema(
         ("bound_low", pa.float64()),
         ("bound_high", pa.float64()),
         ("suppressed", pa.bool_()),
+    ]
+)
+
+#: Remediations: what a plan holds, one row a step.
+PLAN = pa.schema(
+    [
+        ("remediation_id", pa.string()),
+        ("decision_id", pa.string()),
+        ("kind", pa.string()),
+        ("account_id", pa.string()),
+        ("policy_id", pa.string()),
+        ("reason", pa.string()),
+        ("evidence", pa.string()),
+        ("expires_at", _time),
+        ("status", pa.string()),
+        ("review_ids", pa.list_(pa.string())),
+        ("right_policy_id", pa.string()),
     ]
 )
 

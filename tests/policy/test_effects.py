@@ -206,6 +206,16 @@ def test_a_slice_without_decisions_is_unknown():
     assert row["n_before"] == 0
 
 
+def test_no_review_that_counts_is_unknown():
+    decisions, reviews = market(n=900)
+    late = START + 200 * DAY
+    found = measure_effects(decisions, reviews, proposal(evidence_until=late))
+    assert set(found["verdict"]) == {"unknown"}
+    assert found["estimate"].isna().all()
+    assert "too few reviewed decisions in the slice" in say_effect(first(found).to_dict())
+    assert measure_effects(decisions, reviews.iloc[:0], proposal())["estimate"].isna().all()
+
+
 def test_proposals_without_their_columns_are_refused():
     with pytest.raises(
         DataError, match=r"proposals must have the columns proposal_id.* named state"

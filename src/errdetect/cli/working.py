@@ -105,7 +105,12 @@ def train(
 def score(
     config: ConfigFile,
     decisions: Annotated[
-        str, typer.Option("--decisions", metavar="FILE", help="Decisions to score; a path or glob.")
+        str,
+        typer.Option(
+            "--decisions",
+            metavar="FILE",
+            help="Decisions to score; a path, a glob, or a database's URL::table.",
+        ),
     ],
     out: Out,
     budget: Annotated[

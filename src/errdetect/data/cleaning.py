@@ -74,7 +74,7 @@ def clean_batches(survey: Survey, *, batch_rows: int) -> Iterator[CleanBatch]:
     seen: dict[str, int] = {}
     for file in survey.files:
         for raw in read_batches(file, batch_rows=batch_rows, columns=_wanted(survey)):
-            yield _clean(raw, survey, seen, typed=file.format in ("parquet", "jsonl"))
+            yield _clean(raw, survey, seen, typed=file.format in ("parquet", "jsonl", "database"))
 
 
 def count_reasons(rejects: pd.DataFrame) -> Counter[str]:

@@ -11,6 +11,7 @@ from errdetect.data.json_lines import read_json_lines
 from errdetect.data.opening import RawBatch, naming, one_name_each
 from errdetect.data.sources import SourceFile
 from errdetect.data.statements import as_decisions
+from errdetect.data.store.query import read_rows
 
 __all__ = ["parquet_columns", "read_batches"]
 
@@ -42,6 +43,8 @@ def read_batches(
     with naming(file.path):
         if file.format == "parquet":
             batches = _read_parquet(file, batch_rows, columns)
+        elif file.rows is not None:
+            batches = _read_database(file, batch_rows)
         elif file.format == "jsonl":
             batches = read_json_lines(file, batch_rows)
         else:
@@ -104,3 +107,13 @@ def _read_parquet(
             rows = np.arange(first, first + batch.num_rows)
             yield RawBatch(str(file.path), pa.Table.from_batches([batch]), rows)
             first += batch.num_rows
+
+
+def _read_database(file: SourceFile, batch_rows: int) -> Iterator[RawBatch]:
+    assert file.rows is not None
+    first = 1
+    for table in read_rows(file.rows.url, file.rows.what, batch_rows=batch_rows):
+        one_name_each(file.path, table.column_names)
+        rows = np.arange(first, first + table.num_rows)
+        yield RawBatch(str(file.path), table, rows)
+        first += table.num_rows

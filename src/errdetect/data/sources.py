@@ -1,15 +1,26 @@
-"""Which files a source means: a path, a glob, a folder of parts, or a list of these."""
+"""What a source means: a path, a glob, a folder of parts, a database's table, or a list of these."""
 
 import difflib
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 from urllib.parse import unquote
 
+from errdetect.data.store.engine import place_of
 from errdetect.errors import DataError, sentence
 
-__all__ = ["Preset", "SourceFile", "Sources", "find_files"]
+__all__ = [
+    "Preset",
+    "SourceFile",
+    "Sources",
+    "TableSource",
+    "data_name",
+    "find_files",
+    "in_database",
+    "shown_source",
+]
 
 #: Ways to read another system's tables as ours.
 Preset = Literal["dsa_statements"]
@@ -26,27 +37,87 @@ _FORMATS = {
 _NO_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 
 
+_IN_DATABASE = re.compile(r"((?:postgres|sqlite)[\w+]*://(?:\[[^\]]*\]|[^\[])*?)(?:::(.*))?", re.S)
+
+
+@dataclass(frozen=True)
+class TableSource:
+    """Rows of a database.
+
+    Parameters
+    ----------
+    url
+        Which database; it may hold a password and is never shown.
+    what
+        A table, `schema.table`, or a query that begins with SELECT or WITH.
+    """
+
+    url: str = field(repr=False)
+    what: str
+
+
 @dataclass(frozen=True)
 class SourceFile:
-    """One file of a source.
+    """One file of a source, or one table.
 
     Parameters
     ----------
     path
-        Where it is.
+        Where it is; of a database's table the name to show.
     format
-        `parquet`, `csv`, `tsv` or `jsonl`, told from its name.
+        `parquet`, `csv`, `tsv` or `jsonl`, told from its name, or `database`.
     partition
         Column -> value that its folders' names give (`market=DE/part-0.parquet`); None is a
         missing value.
     preset
         `dsa_statements` where it holds statements of reasons; None where it is a table as it is.
+    rows
+        The database's table or query, where it is no file.
     """
 
     path: Path
     format: str
     partition: dict[str, str | None] = field(default_factory=dict)
     preset: Preset | None = None
+    rows: TableSource | None = None
+
+
+def in_database(source: str | Path) -> TableSource | None:
+    """Read `URL::table` or `URL::query`; None where the source is a path.
+
+    Raises
+    ------
+    DataError
+        If the URL is there, but no table.
+
+    Examples
+    --------
+    >>> in_database("sqlite:///log.db::SELECT id::text FROM t").what
+    'SELECT id::text FROM t'
+    >>> in_database("logs/*.parquet") is None
+    True
+    """
+    match = _IN_DATABASE.fullmatch(source) if isinstance(source, str) else None
+    if match is None:
+        return None
+    if not (match[2] or "").strip():
+        do = "Write URL::table, or URL::SELECT ... in quotes."
+        raise DataError(sentence(f"The source {place_of(match[1])}", "name a table", "none", do))
+    return TableSource(match[1], match[2].strip())
+
+
+def data_name(source: str) -> str:
+    """Name the data that a source belongs to: its folder or its database, never its address.
+
+    Examples
+    --------
+    >>> data_name("/srv/market/decisions.parquet")
+    'market'
+    >>> data_name("postgresql://anna:secret@host/shop::public.decisions")
+    'shop'
+    """
+    rows = in_database(source)
+    return Path(source).parent.name if rows is None else Path(place_of(rows.url)).name
 
 
 def find_files(sources: Sources, *, preset: Preset | None = None) -> list[SourceFile]:
@@ -56,7 +127,8 @@ def find_files(sources: Sources, *, preset: Preset | None = None) -> list[Source
     ----------
     sources
         A path, a glob (`logs/2026-*/decisions*.parquet`; `**` means any folders), a folder of
-        part files as Spark writes them, or a list of these.
+        part files as Spark writes them, a database's `URL::table` or `URL::query`, or a list of
+        these.
     preset
         Whose tables they are; only text files (CSV, JSON Lines) can have one.
 
@@ -84,15 +156,37 @@ def find_files(sources: Sources, *, preset: Preset | None = None) -> list[Source
     given = [sources] if isinstance(sources, str | Path) else list(sources)
     if not given:
         raise DataError("A source must name at least one file, got an empty list. Name a file.")
-    found: dict[Path, SourceFile] = {}
+    found: dict[Path | TableSource, SourceFile] = {}
     for source in given:
+        rows = in_database(source)
+        if rows is not None:
+            name = Path(shown_source(str(source)))
+            found.setdefault(rows, SourceFile(name, "database", preset=preset, rows=rows))
+            continue
         for file in _meant(Path(source)):
             found.setdefault(file.path.resolve(), replace(file, preset=preset))
     for file in found.values():
-        if preset and file.format == "parquet":
+        if preset and file.format in ("parquet", "database"):
             do = "Give the CSV, or leave data.preset out."
             raise DataError(sentence(f"A source with the preset {preset}", "be CSV", file.path, do))
     return list(found.values())
+
+
+def shown_source(source: str) -> str:
+    """Name a source for people: a path as it is, a table by its database's last name.
+
+    Examples
+    --------
+    >>> shown_source("postgresql://anna:secret@host/shop::public.decisions")
+    'shop::public.decisions'
+    >>> shown_source("sqlite:////srv/log.db::SELECT * FROM t")
+    'log.db::query'
+    """
+    rows = in_database(source)
+    if rows is None:
+        return source
+    table = rows.what if re.fullmatch(r'[\w."]+', rows.what) else "query"
+    return f"{Path(place_of(rows.url)).name}::{table}"
 
 
 def _meant(source: Path) -> Iterator[SourceFile]:

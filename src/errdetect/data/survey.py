@@ -177,7 +177,7 @@ def _look_through(
         facts.n_rows += len(batch.rows)
         facts.broken += len(batch.broken)
         if file.format != "parquet":
-            _look_at(batch.table, facts, typed=file.format == "jsonl")
+            _look_at(batch.table, facts, typed=file.format in ("jsonl", "database"))
         name = user_id if user_id in batch.table.column_names else id_name
         if name in batch.table.column_names:
             ids = to_text(name, batch.table[name].combine_chunks()).values

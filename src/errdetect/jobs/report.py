@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from errdetect.config import Config
+from errdetect.data.sources import data_name
 from errdetect.data.writing import staged, write_parquet, write_text
 from errdetect.errors import DataError, ModelError, Refusal
 from errdetect.estimate.audit import locate
@@ -82,7 +83,7 @@ def report(
     content: dict[str, Any] = {
         "title": config.report.title or "Policy report",
         "generated_at": generated_at or datetime.now(UTC),
-        "data_name": Path(config.data_paths(config.data.decisions)[0]).parent.name,
+        "data_name": data_name(config.data_paths(config.data.decisions)[0]),
         "period": (decisions["decided_at"].min(), decisions["decided_at"].max()),
         "n_decisions": len(decisions),
         "policies": tables.policies,

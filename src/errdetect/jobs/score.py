@@ -12,12 +12,12 @@ import pandas as pd
 
 from errdetect.config import Config
 from errdetect.data.policies import Policy, read_policies
-from errdetect.data.tables import TableRead, iter_decisions, read_reviews
+from errdetect.data.tables import TableRead, iter_decisions
 from errdetect.data.writing import ParquetSink, staged, write_parquet
 from errdetect.explain.reasons import reasons
 from errdetect.explain.words import load_words
 from errdetect.jobs.columns import Past
-from errdetect.jobs.tables import Progress, free_threads, reviewed_ids
+from errdetect.jobs.tables import Progress, free_threads, load_reviews, reviewed_ids
 from errdetect.model.bundle import Bundle
 from errdetect.model.registry import Registry
 from errdetect.queue.selection import EXPLORE, RANKED, Selection, budget_count, select
@@ -86,7 +86,7 @@ def score(
     config
         From `load_config`.
     decisions
-        A path or glob of decisions to score, in batches of bounded size.
+        A path, a glob, or a database's `URL::table`, scored in batches of bounded size.
     out
         Folder for scores.parquet, queue.parquet and, if any, rejects.parquet: all or none.
     budget
@@ -106,11 +106,7 @@ def score(
     policies = (
         read_policies(config.data_paths(config.data.policies)[0]) if config.data.policies else {}
     )
-    reviews = (
-        read_reviews(config.data_paths(config.data.reviews), columns=config.data.columns)
-        if config.data.reviews
-        else None
-    )
+    reviews = load_reviews(config, progress=progress)
     judged = reviewed_ids(
         None if reviews is None or config.queue.requeue_reviewed else reviews.frame
     )

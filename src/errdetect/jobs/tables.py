@@ -10,11 +10,21 @@ import pandas as pd
 
 from errdetect.config import Config
 from errdetect.data.policies import Policy, read_policies
+from errdetect.data.returned import with_returned
+from errdetect.data.store.ledger import find_ledger
 from errdetect.data.tables import TableRead, read_decisions, read_reviews
 from errdetect.errors import ConfigError, sentence
 from errdetect.schemas import AUDIT, GOLDEN
 
-__all__ = ["Progress", "Tables", "audit_probability", "free_threads", "load_tables", "reviewed_ids"]
+__all__ = [
+    "Progress",
+    "Tables",
+    "audit_probability",
+    "free_threads",
+    "load_reviews",
+    "load_tables",
+    "reviewed_ids",
+]
 
 Progress = Callable[[str], None]
 
@@ -53,12 +63,13 @@ def load_tables(config: Config, *, progress: Progress, need_reviews: bool = Fals
         Where a table cannot be used.
     """
     data = config.data
-    if need_reviews and data.reviews is None:
-        do = "Add the file with your reviews under data."
+    policies = read_policies(config.data_paths(data.policies)[0]) if data.policies else {}
+    reviews = load_reviews(config, progress=progress)
+    if need_reviews and reviews is None:
+        do = "Add the file with your reviews under data, or take some in with `errdetect ingest`."
         raise ConfigError(
             [sentence("data.reviews", "name the reviews to learn from", "nothing", do)]
         )
-    policies = read_policies(config.data_paths(data.policies)[0]) if data.policies else {}
     progress("reading decisions")
     decisions = read_decisions(
         config.data_paths(data.decisions),
@@ -67,11 +78,30 @@ def load_tables(config: Config, *, progress: Progress, need_reviews: bool = Fals
         drop=data.drop,
         preset=data.preset,
     )
-    reviews = None
-    if data.reviews is not None:
-        progress("reading reviews")
-        reviews = read_reviews(config.data_paths(data.reviews), columns=data.columns)
     return Tables(decisions, reviews, policies)
+
+
+def load_reviews(config: Config, *, progress: Progress) -> TableRead | None:
+    """Read the config's reviews, and those that the ledger took in; None if there are neither.
+
+    A review that both hold counts once; where they differ, the config's stands and the ledger's
+    is a reject. Reading never makes a ledger.
+
+    Raises
+    ------
+    DataError
+        Where a table or the ledger cannot be used.
+    """
+    read = None
+    if config.data.reviews is not None:
+        progress("reading reviews")
+        paths = config.data_paths(config.data.reviews)
+        read = read_reviews(paths, columns=config.data.columns)
+    ledger = find_ledger(config.ledger_url())
+    if ledger is None:
+        return read
+    with ledger:
+        return with_returned(read, ledger.reviews(), ledger.place)
 
 
 def reviewed_ids(reviews: pd.DataFrame | None) -> pd.Index:

@@ -77,7 +77,7 @@ def quality_targets(
     ErrdetectError
         Where the estimates cannot be made.
     """
-    limits: dict[str, float] = dict(config.targets.rates)
+    limits = {str(measure): limit for measure, limit in config.targets.rates.items()}
     wanted = bool(limits) or any(policy.targets for policy in policies.values())
     levels = [["policy_id"]] if wanted else []
     notes = []

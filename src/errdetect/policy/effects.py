@@ -225,11 +225,9 @@ def _measured(
     own_reviews = reviews[
         audited.to_numpy(dtype=bool) | (reviews["source"] != AUDIT).to_numpy(bool)
     ]
-    halves = estimate_rates(frame.decisions, own_reviews, by=["_unit", "_half"], **how)
+    halves = _rates(frame.decisions, own_reviews, "_half", how)
     before = frame.decisions[frame.decisions["_half"] == "before"]
-    parts = (
-        estimate_rates(before, own_reviews, by=["_unit", "_when"], **how) if len(before) else None
-    )
+    parts = _rates(before, own_reviews, "_when", how)
     look = int(own["look"]) if pd.notna(own["look"]) else 1
     rows = []
     for measure in EFFECT_MEASURES:
@@ -240,6 +238,18 @@ def _measured(
             early = _contrast(_per_decision(parts, measure, "_when"), ("early", "late"), CHECKED_AS)
         rows.append(_row(own, measure, table, found, early, frame, look))
     return rows
+
+
+def _rates(
+    decisions: pd.DataFrame, reviews: pd.DataFrame, when: str, how: dict[str, Any]
+) -> pd.DataFrame:
+    """Estimate each unit's rates at each time; no rows where nothing was audited."""
+    drawn = reviews.loc[reviews["source"] == AUDIT, "decision_id"]
+    if not decisions["decision_id"].isin(drawn).any():
+        names = ("estimate", "low", "high", "n_reviews", "n_decisions")
+        nothing = pd.DataFrame(columns=["_unit", when, "measure"], dtype="str")
+        return nothing.assign(**dict.fromkeys(names, pd.Series(dtype="float64")))
+    return estimate_rates(decisions, reviews, by=["_unit", when], **how)
 
 
 def _per_decision(table: pd.DataFrame, measure: str, when: str) -> pd.DataFrame:

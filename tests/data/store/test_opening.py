@@ -1,0 +1,115 @@
+"""Opening a ledger: migrations, newer ones, faults, and secrets that stay secret."""
+
+import builtins
+import re
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import text
+
+from errdetect.data.store.engine import connect, place_of, reading, writing
+from errdetect.data.store.ledger import find_ledger, open_ledger
+from errdetect.data.store.tables import METADATA, VERSION_TABLE
+from errdetect.errors import DataError
+
+
+def test_migrations_build_what_the_tables_say(ledger):
+    with reading(ledger.engine) as connection:
+        options = {"version_table": VERSION_TABLE, "compare_type": True}
+        context = MigrationContext.configure(connection, opts=options)
+        assert compare_metadata(context, METADATA) == []
+
+
+def test_a_ledger_of_a_newer_version_is_refused(url):
+    with open_ledger(url) as ledger, writing(ledger.engine) as connection:
+        connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '9999'"))
+    for way in (open_ledger, find_ledger):
+        with pytest.raises(
+            DataError, match=r"older, got version 9999, which is newer\. Use the newer"
+        ):
+            way(url)
+
+
+def test_first_opens_at_once_are_safe(url):
+    def look(_):
+        with open_ledger(url) as ledger:
+            return len(ledger.runs())
+
+    with ThreadPoolExecutor(6) as pool:
+        assert list(pool.map(look, range(6))) == [0] * 6
+
+
+def test_a_failed_migration_leaves_nothing(url, monkeypatch):
+    from errdetect.data.store import migrate
+
+    with monkeypatch.context() as patched:
+        patched.setattr(migrate.command, "upgrade", _half)
+        with pytest.raises(ZeroDivisionError):
+            open_ledger(url)
+    assert find_ledger(url) is None
+    with open_ledger(url) as ledger:
+        assert ledger.runs().empty
+
+
+def _half(config, _):
+    config.attributes["connection"].execute(text("CREATE TABLE errdetect_runs (run_id TEXT)"))
+    raise ZeroDivisionError
+
+
+def test_looking_for_a_ledger_makes_none(url, tmp_path):
+    assert find_ledger(url) is None
+    assert list(tmp_path.iterdir()) == []
+    open_ledger(url)
+    with find_ledger(url) as ledger:
+        assert ledger.place == place_of(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("mysql://u:hunter2@h/d", "must look like postgresql://.*got mysql://"),
+        ("hunter2", "must look like postgresql://.*got another form"),
+        ("postgresql://u:hunter2/x@h:port/d", "got another form"),
+        ("postgresql://u:hunter2@localhost:1/d", "postgresql://localhost:1/d cannot be used: "),
+        ("postgresql://u:hunter2@localhost:1/d?sslpassword=hunter2", "cannot be used"),
+        ("sqlite:////no/such/folder/hunter.db", "/no/such/folder/hunter.db cannot be used: unable"),
+    ],
+)
+def test_faults_hold_no_password(url, says):
+    with pytest.raises(DataError, match=says) as error:
+        open_ledger(url)
+    told = error.value
+    while told is not None:
+        assert "hunter2" not in str(told)
+        told = None if told.__suppress_context__ else told.__context__
+
+
+def test_a_wrong_file_is_told(tmp_path):
+    (tmp_path / "a.db").write_text("this is a text and no database at all" * 50)
+    with pytest.raises(DataError, match="cannot be used: file is not a database"):
+        open_ledger(f"sqlite:///{tmp_path}/a.db")
+
+
+def test_a_missing_driver_is_told(monkeypatch):
+    original = builtins.__import__
+
+    def without(name, *args, **kwargs):
+        if name == "psycopg":
+            raise ModuleNotFoundError(name)
+        return original(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(DataError, match=re.escape("Run: pip install 'errdetect[postgresql]'")):
+        connect("postgresql://host/name")
+
+
+def test_sqlite_can_be_read_while_it_is_written(tmp_path):
+    url = f"sqlite:///{tmp_path}/ledger.db"
+    with open_ledger(url) as ledger, writing(ledger.engine):
+        assert open_ledger(url).runs().empty
+    assert sqlite3.connect(tmp_path / "ledger.db").execute("PRAGMA journal_mode").fetchone() == (
+        "wal",
+    )

@@ -1,0 +1,136 @@
+"""Runs and the queue in the ledger, on SQLite and on PostgreSQL alike."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from errdetect.data.store.ledger import QueueCounts, open_ledger
+from errdetect.errors import DataError
+from errdetect.schemas import QUEUE
+
+HOSTILE = [
+    "'; DROP TABLE errdetect_queued; --",
+    "=HYPERLINK(1)",
+    "%s %(a)s :name {x}",
+    '"quoted"\\n\t|',
+    "a\u202eb",
+    "\\N",
+    "\\.",
+    "",
+    "Zażółć 🦆",
+]
+
+
+def test_the_same_run_twice_queues_nothing_twice(ledger, make_run):
+    run = make_run()
+    assert ledger.record_run(*run) == QueueCounts(2, 0)
+    before = ledger.queued()
+    assert ledger.record_run(*run) == QueueCounts(0, 2)
+    pd.testing.assert_frame_equal(ledger.queued(), before)
+    assert len(ledger.runs()) == 1
+    assert ledger.history("run")["note"].tolist() == ["3 scored, 2 queued, 0 stood in the queue"]
+
+
+def test_the_queue_comes_back_as_it_was(ledger, make_run):
+    run, queue, scored = make_run(age_weight=[0.5, 1.0], covers=[["d1", "x"], ["d2"]])
+    ledger.record_run(run, queue, scored)
+    found = ledger.queued()
+    assert list(found.columns) == [*QUEUE.names, "age_weight", "covers"]
+    assert found["reasons"].iloc[0][0] == {"code": "C", "text": "why", "contribution": 0.25}
+    assert found["covers"].tolist() == [["d1", "x"], ["d2"]]
+    assert found["scored_at"].tolist() == queue["scored_at"].tolist()
+    for name in ("decision_id", "rank", "p_error", "inclusion_probability", "age_weight", "arm"):
+        assert found[name].tolist() == queue[name].tolist(), name
+    assert found["suggested_policy_id"].isna().all()
+    assert ledger.queued(ids=["d2", "nobody"])["decision_id"].tolist() == ["d2"]
+    assert ledger.queued(ids=[]).empty
+
+
+def test_a_later_run_adds_only_what_no_run_queued(ledger, make_run):
+    ledger.record_run(*make_run("r1"))
+    counts = ledger.record_run(
+        *make_run("r2", queued=("d2", "d4"), scored=("d2", "d3", "d4"), hours=1)
+    )
+    assert counts == QueueCounts(1, 1)
+    queue = ledger.queued()
+    assert queue["decision_id"].tolist() == ["d1", "d2", "d4"]
+    assert queue["run_id"].tolist() == ["r1", "r1", "r2"]
+    assert ledger.runs()["n_queued"].tolist() == [2, 1]
+
+
+def test_the_latest_run_states_the_chance_even_if_recorded_first(ledger, make_run):
+    run, queue, scored = make_run("late", queued=(), scored=("a", "b"), hours=2)
+    ledger.record_run(run, queue, scored.assign(inclusion_probability=0.5))
+    run, queue, scored = make_run("early", queued=(), scored=("a", "c"), hours=1)
+    ledger.record_run(run, queue, scored.assign(inclusion_probability=0.1))
+    np.testing.assert_array_equal(
+        ledger.scored_probability(["c", "a", "none", "b"]), [0.1, 0.5, np.nan, 0.5]
+    )
+
+
+def test_what_an_earlier_run_queued_has_the_chance_one(ledger, make_run):
+    """A scorer that ran beside another cannot know its queue; its stated chance would be wrong."""
+    run, queue, scored = make_run("r1", queued=("a",), scored=("a", "b"))
+    ledger.record_run(run, queue, scored.assign(inclusion_probability=0.2))
+    assert ledger.scored_probability(["a", "b"]).tolist() == [0.2, 0.2]
+    run, queue, scored = make_run("r2", queued=("b",), scored=("a", "b"))
+    ledger.record_run(run, queue, scored.assign(inclusion_probability=0.3))
+    assert ledger.scored_probability(["a", "b"]).tolist() == [1.0, 0.3]
+
+
+def test_only_a_review_since_closes_what_is_queued(ledger, make_run, make_reviews):
+    ledger.record_run(*make_run(queued=("d1", "d2", "d3", "d4"), scored=("d1", "d2", "d3", "d4")))
+    ledger.ingest(make_reviews(["d1"]), make_run()[0].scored_at)
+    ledger.ingest(make_reviews(["d2"], hours=-1), make_run()[0].scored_at)
+    ledger.ingest(make_reviews(["d3"], source="golden"), make_run()[0].scored_at)
+    assert ledger.queued(open_only=True)["decision_id"].tolist() == ["d2", "d3", "d4"]
+    assert ledger.queued(["d1", "d4"], open_only=True)["decision_id"].tolist() == ["d4"]
+
+
+def test_hostile_texts_are_data(ledger, make_run):
+    ids = [f"{i}{text}" for i, text in enumerate(HOSTILE)]
+    run, queue, scored = make_run(queued=ids, scored=ids, pool=HOSTILE)
+    reasons = [
+        [{"code": "C", "text": f"{text}\0", "contribution": float("nan")}] for text in HOSTILE
+    ]
+    ledger.record_run(run, queue.assign(reasons=reasons), scored)
+    found = ledger.queued()
+    assert found["decision_id"].tolist() == ids
+    assert found["pool"].tolist() == HOSTILE
+    assert [one[0]["text"] for one in found["reasons"]] == [f"{text}\0" for text in HOSTILE]
+    assert found["reasons"].iloc[0][0]["contribution"] is None
+    assert ledger.queued(ids=[ids[0]])["decision_id"].tolist() == [ids[0]]
+    assert ledger.scored_probability(ids).tolist() == [1.0] * len(ids)
+
+
+def test_a_nul_in_an_id_is_refused_and_nothing_is_written(ledger, make_run):
+    with pytest.raises(DataError, match="decision_id must hold no NUL character"):
+        ledger.record_run(*make_run(queued=("a",), scored=("a", "b\0")))
+    assert ledger.runs().empty
+
+
+def test_faults_of_the_caller_are_told(ledger, make_run):
+    run, queue, scored = make_run()
+    with pytest.raises(DataError, match="The scores must have the columns inclusion_probability"):
+        ledger.record_run(run, queue, scored[["decision_id"]])
+    with pytest.raises(DataError, match="must name each decision once, got 2 again"):
+        ledger.record_run(run, pd.concat([queue, queue]), scored)
+    ledger.record_run(run, queue, scored)
+    _, other, _ = make_run(queued=("d1", "d9"))
+    with pytest.raises(DataError, match="which the ledger knows, must be the one recorded, got 1"):
+        ledger.record_run(run, other, scored)
+    assert ledger.queued()["decision_id"].tolist() == ["d1", "d2"]
+
+
+def test_an_empty_queue_is_a_run_too(ledger, make_run):
+    assert ledger.record_run(*make_run(queued=(), scored=())) == QueueCounts(0, 0)
+    assert ledger.runs()["n_scored"].tolist() == [0]
+    assert list(ledger.queued().columns) == QUEUE.names
+
+
+def test_the_ledger_remembers_when_opened_again(url, make_run):
+    with open_ledger(url) as ledger:
+        ledger.record_run(*make_run())
+    with open_ledger(url) as ledger:
+        assert len(ledger.queued()) == 2
+        assert ledger.runs()["design"].tolist() == ['{"budget": 2}']

@@ -139,17 +139,48 @@ def test_the_new_bar_and_what_it_costs():
     bars = pd.DataFrame({
         "policy_id": "spam", "moderator": "m", "market": ["DE", "DE", "FR"],
         "threshold": [0.5, 0.62, 0.5], "current": [True, False, True],
-        "recommended": [False, True, False], "wrongful": [0.2, 0.1, 0.2],
-        "wrongful_low": 0.05, "wrongful_high": 0.3, "missed": [0.02, 0.03, 0.02],
-        "missed_low": 0.01, "missed_high": 0.04,
+        "recommended": [False, True, False], "wrongful": [200.0, 100.0, 200.0],
+        "wrongful_low": 50.0, "wrongful_high": 300.0, "missed": [20.0, 30.0, 20.0],
+        "missed_low": 10.0, "missed_high": 40.0,
     })  # fmt: skip
     (brief,) = built({"cause": "threshold"}, thresholds=bars)
     assert "From 0.500 up to 0.620." in brief.change
-    assert any(line.startswith("Missed violations: 2.0") for line in brief.effect)
+    missed = "Missed violations in the period: 20 (10 to 40) at the bar now, 30 (10 to 40) at the new one."
+    assert missed in brief.effect
     (none,) = built({"cause": "threshold"}, thresholds=bars.assign(recommended=False))
     assert "No single bar can be recommended" in none.change
     (other,) = built({"cause": "machine_fault"}, thresholds=bars)
     assert "bar" not in " ".join(other.effect)
+
+
+def test_a_bar_for_all_markets_is_not_that_of_one():
+    bars = pd.DataFrame({
+        "policy_id": "spam", "moderator": "m", "market": [None, None, "DE", "DE"],
+        "threshold": [0.5, 0.6, 0.5, 0.9], "current": [True, False] * 2,
+        "recommended": [False, True] * 2,
+    })  # fmt: skip
+    (brief,) = built({"cause": "threshold", "conditions": []}, thresholds=bars)
+    assert "From 0.500 up to 0.600." in brief.change
+
+
+def test_a_bar_counts_what_it_is_held_against_and_what_it_would_turn():
+    decisions = pd.DataFrame({
+        "policy_id": "spam", "market": ["DE"] * 40 + ["FR"] * 9, "account_id": "a",
+        "decided_at": pd.Timestamp("2026-01-01", tz="UTC"),
+    })  # fmt: skip
+    (brief,) = built({"kind": "threshold", "cause": "threshold", "n": 7}, decisions=decisions)
+    assert brief.n == 40
+    assert "The new bar would turn 7 decisions in the period." in brief.volume
+
+
+@pytest.mark.parametrize(
+    ("sure", "second", "words"),
+    [("clear", "threshold", "How sure: clear"), ("likely", "threshold", "next best: the bar."),
+     (None, None, "How sure: clear"), (None, "threshold", "How sure: likely")],
+)  # fmt: skip
+def test_how_sure_a_cause_is(sure, second, words):
+    (brief,) = built({"sure": sure, "runner_up": second})
+    assert any(words in line for line in brief.cause_lines)
 
 
 def test_a_whitelist_says_what_it_lets_through():

@@ -227,6 +227,13 @@ def test_findings_go_by_what_they_bring_for_their_work():
     assert plan["reaches"].tolist() == ["no", "likely"]
 
 
+def test_errors_of_all_decisions_count_against_the_enforced():
+    half = DECISIONS.assign(enforced=np.arange(150) % 2 == 0)
+    plan = improvement_plan(missed(), pd.DataFrame([finding("a", "age", "<", 40)]), half)
+    # 40 decisions err 20 points more than usual: 8 errors among 50 enforced.
+    assert plan["brings"].tolist() == pytest.approx([8 / 50])
+
+
 def test_what_slices_share_counts_once():
     twice = pd.DataFrame([finding("a", "age", "<", 50), finding("b", "age", "<", 50)])
     plan = improvement_plan(missed(), twice, DECISIONS)

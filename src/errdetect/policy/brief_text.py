@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from errdetect.data.policies import Policy
+from errdetect.policy.conditions import as_conditions
 from errdetect.policy.pilots import ICC, POWER, SEEN, Pilot
 from errdetect.policy.words import clean, count, counted, percent, span
 from errdetect.schemas import MISSED_VIOLATION, WRONGFUL_ACTION
@@ -114,7 +115,7 @@ def volume(
     saved = [r for r in rows if pd.notna(r["harm_saved"])]
     if saved and b.rate > b.base:
         total = sum(float(r["harm_saved"]) for r in saved)
-        said = f"Harm that mending it would save: {total:,.0f}"
+        said = f"Harm that mending it would save in 30 days: {total:,.0f}"
         if len(saved) == 1 and pd.notna(saved[0]["harm_saved_low"]):
             low, high = float(saved[0]["harm_saved_low"]), float(saved[0]["harm_saved_high"])
             said += f" ({low:,.0f} to {high:,.0f})"
@@ -142,11 +143,11 @@ def cause(rows: Sequence[Mapping[Any, Any]]) -> tuple[str, ...]:
     second = {str(r["runner_up"]) for r in rows if pd.notna(r["runner_up"])} - {lead["cause"], ""}
     if lead["cause"] == "unknown":
         lines.append("How sure: nobody can say yet.")
-    elif second:
+    elif all(r["sure"] == "clear" for r in rows) or not second:
+        lines.append("How sure: clear; nothing else that was checked fits this evidence as well.")
+    else:
         names = " or ".join(sorted(_NAMES.get(name, clean(name)) for name in second))
         lines.append(f"How sure: likely. What else would fit next best: {names}.")
-    else:
-        lines.append("How sure: no other cause that was checked fits this evidence.")
     lines.append("This is what is associated with the errors. The pilot shows whether it is why.")
     return tuple(lines)
 
@@ -163,24 +164,17 @@ def bars(thresholds: pd.DataFrame, lead: Mapping[Any, Any]) -> Bars | None:
     (0.5, 0.6)
     """
     rows = thresholds[thresholds["policy_id"] == lead["policy_id"]]
-    given = lead["conditions"] if lead["conditions"] is not None else ()
-    for one in given if not isinstance(given, float) else ():
-        if one["column"] in ("moderator", "market") and one["column"] in rows and one["op"] == "==":
-            rows = rows[rows[one["column"]] == one["value"]]
-    now, then = (
-        rows[_marked(rows, name)].to_dict("records") for name in ("current", "recommended")
-    )
+    given = {c["column"]: c["value"] for c in as_conditions(lead["conditions"])}
+    for name in ("moderator", "market"):
+        if name in given:
+            rows = rows[rows[name] == given[name]]
+        elif name in rows and rows[name].isna().any():
+            rows = rows[rows[name].isna()]
+    marks = (rows[name].fillna(False).astype(bool) for name in ("current", "recommended"))
+    now, then = (rows[mark].to_dict("records") for mark in marks)
     if len(now) != 1 or len(then) != 1 or now[0]["threshold"] == then[0]["threshold"]:
         return None  # several bars, or none better: nothing to name
     return Bars(*({str(k): v for k, v in row[0].items()} for row in (now, then)))
-
-
-def _marked(rows: pd.DataFrame, name: str) -> "pd.Series[bool]":
-    """Read which row is marked: by a flag, or by the bar's value."""
-    column = rows[name]
-    if pd.api.types.is_bool_dtype(column) or column.dtype == object:
-        return column.fillna(False).astype(bool)
-    return column == rows["threshold"]
 
 
 def new_bar(found: Bars | None) -> tuple[str, ...]:
@@ -213,7 +207,9 @@ def effect(b: "Brief", rows: Sequence[Mapping[Any, Any]], found: Bars | None) ->
         for name, what in (("wrongful", "Wrongful actions"), ("missed", "Missed violations")):
             both = [_bar_figure(row, name) for row in (found.now, found.then)]
             if None not in both:
-                lines.append(f"{what}: {both[0]} at the bar now, {both[1]} at the new one.")
+                lines.append(
+                    f"{what} in the period: {both[0]} at the bar now, {both[1]} at the new one."
+                )
     return tuple(lines)
 
 
@@ -222,8 +218,6 @@ def _bar_figure(row: Mapping[str, Any], name: str) -> str | None:
     if any(v is None or v != v for v in values):
         return None
     middle, low, high = (float(v) for v in values if v is not None)
-    if max(middle, high) <= 1:
-        return f"{percent(middle)} ({span(low, high)})"
     return f"{middle:,.0f} ({low:,.0f} to {high:,.0f})"
 
 

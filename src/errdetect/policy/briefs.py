@@ -122,14 +122,15 @@ def build_briefs(
     findings
         finding_id, policy_id, kind, rule, error_kind, n, error_rate, low, high, base_rate,
         confirmed; optionally conditions, account_ids, n_reviews, n_accounts, q_value, cause,
-        cause_words, runner_up, harm_saved, harm_saved_low, harm_saved_high.
+        cause_words, runner_up, sure (`clear`, `likely`), harm_saved, harm_saved_low,
+        harm_saved_high. Rates are shares of the slice's decisions, enforced or not.
     policies
         The catalogue; a policy that is not in it has no owner.
     decisions
         The decisions that the findings were made on: for volume and accounts over merged slices.
     thresholds
         What other bars would do: policy_id, moderator, market, threshold, current, recommended,
-        wrongful and missed with _low and _high.
+        wrongful and missed (counts) with _low and _high.
     known
         The ledger's proposals.
     evidence_until
@@ -162,7 +163,7 @@ def _complete(findings: pd.DataFrame) -> pd.DataFrame:
     """Return confirmed findings with every optional column, each with its cause and group."""
     optional = (
         "conditions", "account_ids", "n_reviews", "n_accounts", "q_value", "cause", "cause_words",
-        "runner_up", "harm_saved", "harm_saved_low", "harm_saved_high",
+        "runner_up", "sure", "harm_saved", "harm_saved_low", "harm_saved_high", "turned",
     )  # fmt: skip
     table = findings.reindex(columns=[*dict.fromkeys([*findings.columns, *optional])])
     table = table[table["confirmed"].fillna(False).astype(bool)]
@@ -205,6 +206,10 @@ def _brief(
     recorded = dict.fromkeys(taken[name] for name in ids if name in taken)
     if new:
         recorded[(proposal_id(str(lead["policy_id"]), change.kind, new[0]), "new")] = None
+    if lead["kind"] == "threshold" and decisions is not None:
+        # Its n counts the decisions that the new bar turns; its rates are of all under the bar.
+        mine = within_parts(decisions, str(lead["policy_id"]), parts)
+        lead |= {"turned": lead["n"], "n": int(mine.sum())}
     total = _totals(rows, parts, decisions)
     name = clean(policy.name if policy else lead["policy_id"], limit=100)
     words = ERROR_KIND_WORDS.get(lead["error_kind"], "error")

@@ -39,8 +39,8 @@ def improvement_plan(
     targets
         From `check_targets`; rows that are not `missed` are left out, and so is `recall`.
     findings
-        finding_id, policy_id, rule, error_kind, error_rate, low, high, base_rate, confirmed;
-        optionally conditions, account_ids, cause.
+        finding_id, policy_id, rule, error_kind, error_rate, low, high, base_rate (shares of the
+        slice's decisions, enforced or not), confirmed; optionally conditions, account_ids, cause.
     decisions
         The decisions that both were made from, with `enforced`.
 
@@ -93,19 +93,21 @@ def _steps(
     """Take the finding that brings most for its work, then the next on what is left."""
     kind, enforced = _COUNTS[target["measure"]]
     place = {name: target[name] for name in by}
-    counted = np.ones(len(decisions), dtype=bool)
+    here = np.ones(len(decisions), dtype=bool)
     for name in by:
-        counted &= (decisions[name] == target[name]).to_numpy(dtype=bool, na_value=False)
+        here &= (decisions[name] == target[name]).to_numpy(dtype=bool, na_value=False)
+    cell = decisions[here]
+    # Findings' rates are of all decisions; the measure is a share of one side's.
+    size = len(cell)
     if enforced is not None:
-        counted &= decisions["enforced"].to_numpy(dtype=bool) == enforced
-    cell = decisions[counted]
+        size = int((cell["enforced"].to_numpy(dtype=bool) == enforced).sum())
     known = findings
     if "policy_id" in target:
         known = known[known["policy_id"] == target["policy_id"]]
     if kind is not None:
         known = known[known["error_kind"] == kind]
     waiting = [(row, _rows(row, cell)) for row in known.to_dict("records")]
-    free, size = np.ones(len(cell), dtype=bool), max(len(cell), 1)
+    free, size = np.ones(len(cell), dtype=bool), max(size, 1)
     done = {"brings": 0.0, "brings_low": 0.0, "brings_high": 0.0}
     out: list[dict[str, Any]] = []
     while waiting:

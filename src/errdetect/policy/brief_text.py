@@ -112,6 +112,9 @@ def volume(
     lines.append(
         f"Between {count(round(wrong[0]))} and {count(round(wrong[1]))} of them are wrong."
     )
+    if pd.notna(rows[0]["turned"]):
+        turned = counted(int(rows[0]["turned"]), "decision", "decisions")
+        lines.append(f"The new bar would turn {turned} in the period.")
     saved = [r for r in rows if pd.notna(r["harm_saved"])]
     if saved and b.rate > b.base:
         total = sum(float(r["harm_saved"]) for r in saved)

@@ -1,5 +1,7 @@
 """What a change did: the interval holds, chance and other changes are not taken for it."""
 
+import importlib
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -230,6 +232,18 @@ def test_equal_input_gives_equal_output_in_any_order():
         decisions.sample(frac=1, random_state=1), reviews.sample(frac=1, random_state=2), proposal()
     )
     pd.testing.assert_frame_equal(one, other)
+
+
+def test_the_benchmark_comes_out(repo, monkeypatch):
+    monkeypatch.syspath_prepend(str(repo))
+    effects = importlib.import_module("benchmarks.effects")
+    cell = effects.Cell("small", effect=-0.15, slice_reviews=100, looks=2)
+    row = effects.run(cell, draws=2, seed=0)
+    assert (row["cell"], row["draws"]) == ("small", 2)
+    assert all(0 <= row[name] <= 1 for name in ("covered", "alarms", "told", "naive_covered"))
+    found = effects.run(effects.Cell("found", found=True, slice_reviews=100), draws=1, seed=0)
+    assert found["half_width"] > 0
+    assert "| small |" in effects.text(pd.DataFrame([row]))
 
 
 # Statistics

@@ -121,8 +121,8 @@ def measure_effects(
     rows: list[dict[str, Any]] = []
     for row in live.to_dict("records"):
         own = {str(name): value for name, value in row.items()}
-        frame = _frame(decisions, known, own, live, days_before)
         clean = _clean(known, own)
+        frame = _frame(decisions, clean, own, live, days_before)
         how: dict[str, Any] = {"correction": correction, "min_reviews": min_reviews}
         rows += _measured(frame, clean, own, how)
     return pd.DataFrame(rows, columns=_COLUMNS).astype(

@@ -54,7 +54,7 @@ def test_a_brief_has_every_part_a_decision_needs():
     assert "300 accounts affected" in text
     assert "between 135 and 234 fewer wrongful actions" in text
     assert "may mean more missed violations" in text
-    assert "Review 294 decisions of each half" in text
+    assert "Review 294 decisions of each side" in text
     assert f"--accept {brief.recorded[0][0]} --by NAME" in text
     assert "because" not in text.lower()
 
@@ -263,6 +263,12 @@ def test_too_few_accounts_cannot_be_split():
     assert plan.reviews is None
     (brief,) = built({"cause": "account_cluster", "n_accounts": 6})
     assert "No number of reviews would settle it by halves" in brief.pilot_lines[1]
+
+
+def test_two_models_see_all_that_two_halves_share():
+    half = plan_pilot(0.3, 0.1, per_day=42.0)
+    both = plan_pilot(0.3, 0.1, per_day=42.0, shared=True)
+    assert (half.days, both.days) == (14, 7)
 
 
 def test_a_pilot_needs_two_rates():

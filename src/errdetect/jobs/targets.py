@@ -98,7 +98,7 @@ def quality_targets(
         audit = settling_audit(found, estimates, by=by, floor=config.audit.floor)
         if audit is not None:
             audits.append(audit)
-            notes.append(say_audit(audit.n_targets, audit.budget, audit.command))
+            notes.append(say_audit(audit.n_open, audit.n_targets, audit.budget, audit.command))
         if findings is not None and len(findings):
             plans.append(improvement_plan(found, findings, decisions))
     accuracy = config.targets.reviewer_accuracy

@@ -81,8 +81,14 @@ def evidence(row: Mapping[Any, Any]) -> dict[str, str]:
         "rate": percent(float(row["error_rate"])),
         "interval": span(float(row["low"]), float(row["high"])),
         "base": percent(float(row["base_rate"])),
-        "q": f"{row['q_value']:.3f}" if pd.notna(row["q_value"]) else "not given",
+        "q": _q(row["q_value"]),
     }
+
+
+def _q(value: Any) -> str:
+    if pd.isna(value):
+        return "not given"
+    return f"{value:.3f}" if value >= 0.001 else "below 0.001"
 
 
 def _count(value: object) -> str:
@@ -262,7 +268,7 @@ def pilot(plan: Pilot | None, how: str) -> tuple[str, ...]:
         )
         return tuple(lines)
     lines.append(
-        f"Review {count(plan.reviews)} decisions of each half. If the change brings {percent(SEEN)} of "
+        f"Review {count(plan.reviews)} decisions of each side. If the change brings {percent(SEEN)} of "
         f"what is hoped for ({percent(plan.rate)} down to {percent(plan.aim)}), the pilot will show "
         f"it with a chance of {percent(POWER)}; a change that does nothing will look like an effect in 5 of 100."
     )
@@ -272,7 +278,7 @@ def pilot(plan: Pilot | None, how: str) -> tuple[str, ...]:
         long = " That is long: consider a larger slice." if plan.days > 90 else ""
         days = counted(plan.days, "day", "days")
         lines.append(
-            f"At the slice's usual volume each half has as many decisions after {days}.{long}"
+            f"At the slice's usual volume each side has as many decisions after {days}.{long}"
         )
     lines.append("Decide on the day that was set at the start; do not stop early at a good figure.")
     return tuple(lines)
@@ -287,13 +293,13 @@ def acceptance(b: "Brief", policy: Policy | None) -> tuple[str, ...]:
     cost = _harm_ratio(b, policy)
     margin = SPENT * gain * cost
     lines = [
-        f"The share of {b.error_words}s in the half with the change is lower, and the 95 % interval "
+        f"The share of {b.error_words}s on the side with the change is lower, and the 95 % interval "
         "of the difference lies below 0.",
         f"{other[0].upper()}{other[1:]} do not rise by more than {100 * margin:.1f} of 100 decisions: "
         "the upper end of that interval is below it (half of the harm saved at most).",
     ]
     if b.pilot.reviews is not None:
-        lines.append(f"At least {count(b.pilot.reviews)} decisions of each half were reviewed.")
+        lines.append(f"At least {count(b.pilot.reviews)} decisions of each side were reviewed.")
     lines.append("After acceptance, two reports in a row do not say that it made things worse.")
     return tuple(lines)
 

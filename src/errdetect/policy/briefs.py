@@ -214,7 +214,8 @@ def _brief(
     name = clean(policy.name if policy else lead["policy_id"], limit=100)
     words = ERROR_KIND_WORDS.get(lead["error_kind"], "error")
     per_day = total.n / total.days if total.days else float("nan")
-    accounts = total.n_accounts if change.kind in ("whitelist", "threshold", "version") else None
+    split = change.kind in ("whitelist", "threshold", "version")
+    accounts = total.n_accounts if split else None
     rate, base = total.rate, float(lead["base_rate"])
     brief = Brief(
         file=_file(lead, change.kind),
@@ -242,7 +243,9 @@ def _brief(
         base=base,
         expected=base - rate if rate > base else float("nan"),
         evidence_until=evidence_until,
-        pilot=plan_pilot(rate, base, per_day=per_day, n_accounts=accounts) if rate > base else None,
+        pilot=plan_pilot(rate, base, per_day=per_day, n_accounts=accounts, shared=not split)
+        if rate > base
+        else None,
     )
     bars = None
     if change.kind == "threshold" and thresholds is not None:

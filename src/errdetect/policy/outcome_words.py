@@ -128,16 +128,19 @@ def say_target(row: Mapping[str, Any]) -> str:
     return said
 
 
-def say_audit(n_targets: int, budget: int, command: str) -> str:
+def say_audit(n_open: int, n_targets: int, budget: int, command: str) -> str:
     """Say which audit would settle what cannot be told yet.
 
     Examples
     --------
-    >>> say_audit(2, 800, "errdetect plan-audit ...")
-    'An audit of 800 reviews would likely settle 2 open targets: errdetect plan-audit ...'
+    >>> say_audit(5, 3, 800, "errdetect plan-audit ...")
+    'An audit of 800 reviews would likely settle 3 of 5 open targets: errdetect plan-audit ...'
     """
-    targets = counted(n_targets, "open target", "open targets")
-    return f"An audit of {count(budget)} reviews would likely settle {targets}: {command}"
+    targets = counted(n_open, "open target", "open targets")
+    return (
+        f"An audit of {count(budget)} reviews would likely settle {count(n_targets)} of {targets}: "
+        f"{command}"
+    )
 
 
 def _known(value: Any) -> bool:

@@ -26,9 +26,9 @@ class Pilot:
     rate, aim
         Error rate now, and the one that the pilot must be able to tell from it.
     reviews
-        Reviews of each half; None where the slice has too few accounts for any number to do.
+        Reviews of each side; None where the slice has too few accounts for any number to do.
     days
-        Days until each half has had so many decisions, at the slice's usual volume; None unknown.
+        Days until each side has had so many decisions, at the slice's usual volume; None unknown.
     accounts
         Accounts of each half that were counted on; None where items are split one by one.
     """
@@ -81,9 +81,15 @@ def per_half(rate: float, aim: float, *, alpha: float = ALPHA, power: float = PO
 
 
 def plan_pilot(
-    rate: float, aim: float, *, per_day: float, n_accounts: int | None = None, icc: float = ICC
+    rate: float,
+    aim: float,
+    *,
+    per_day: float,
+    n_accounts: int | None = None,
+    shared: bool = False,
+    icc: float = ICC,
 ) -> Pilot:
-    """Size a pilot on one slice, split by account so that no account gets both treatments.
+    """Size a pilot on one slice, of two sides: one with the change, one without.
 
     Parameters
     ----------
@@ -94,7 +100,9 @@ def plan_pilot(
     per_day
         Decisions a day in the slice; NaN where unknown.
     n_accounts
-        Accounts in the slice; None splits item by item.
+        Accounts in the slice, where these are split so that none gets both treatments; None: items.
+    shared
+        Whether both sides see every decision (two models, two groups of reviewers), or each half.
     icc
         Intraclass correlation of error within accounts.
 
@@ -126,7 +134,7 @@ def plan_pilot(
         need = _clustered(need or 0, accounts, icc)
     days = None
     if need is not None and per_day > 0:
-        days = int(np.ceil(need / (per_day / 2)))
+        days = int(np.ceil(need / (per_day if shared else per_day / 2)))
     return Pilot(rate=rate, aim=seen, reviews=need, days=days, accounts=accounts)
 
 

@@ -306,12 +306,12 @@ def reviewer_targets(
 
 @dataclass(frozen=True)
 class SettlingAudit:
-    """The next audit that would settle what cannot be told yet.
+    """The next audit that would settle the easier half of what cannot be told yet.
 
     Parameters
     ----------
-    n_targets
-        Targets that it would settle.
+    n_open, n_targets
+        Open targets, and those among them that it would settle.
     minimum
         Least reviews of each cell.
     budget
@@ -320,6 +320,7 @@ class SettlingAudit:
         The command to run; CONFIG and DIR stand for the user's.
     """
 
+    n_open: int
     n_targets: int
     minimum: int
     budget: int
@@ -333,7 +334,9 @@ def settling_audit(
     by: Sequence[str] = ("policy_id",),
     floor: float = 0.25,
 ) -> SettlingAudit | None:
-    """Size the audit that would settle every target of which one cannot tell yet.
+    """Size the audit that would settle half of the targets of which one cannot tell yet.
+
+    The easier half: some rates lie so near their limit that only all decisions would tell.
 
     Parameters
     ----------
@@ -353,7 +356,7 @@ def settling_audit(
 
     Notes
     -----
-    `plan-audit` knows one minimum for all cells, so the neediest cell sets it.
+    `plan-audit` knows one minimum for all cells: the median need sets it.
 
     Examples
     --------
@@ -369,16 +372,17 @@ def settling_audit(
     whole = cells[cells["measure"] == "error_rate"].set_index(by)["n_decisions"].astype("float64")
     if whole.empty:
         whole = cells.groupby(by)["n_decisions"].max().astype("float64")
-    least, n_targets = 0, 0
+    needs = []
     for row in targets[targets["reviews_needed"].notna()].to_dict("records"):
         key = tuple(row[name] for name in by)
         every = float(whole.loc[key if len(by) > 1 else key[0]])
         side = float(sizes.loc[(*key, row["measure"])])
         # The audit draws from all decisions of the cell, of which the measure counts a part.
-        least = max(least, int(np.ceil(float(row["reviews_needed"]) * every / max(side, 1.0))))
-        n_targets += 1
-    if not n_targets:
+        needs.append(int(np.ceil(float(row["reviews_needed"]) * every / max(side, 1.0))))
+    if not needs:
         return None
+    least = sorted(needs)[(len(needs) - 1) // 2]
+    n_targets = sum(need <= least for need in needs)
     budget = int(np.ceil(float(np.minimum(whole, least).sum()) / (1 - floor))) if floor < 1 else 0
     budget = min(max(budget, least), int(whole.sum()))
     columns = ",".join(by)
@@ -386,4 +390,4 @@ def settling_audit(
         f"errdetect plan-audit CONFIG --out DIR --by {columns} --budget {budget} "
         f"--set audit.min_per_segment={least}"
     )
-    return SettlingAudit(n_targets, least, budget, command)
+    return SettlingAudit(len(needs), n_targets, least, budget, command)

@@ -75,9 +75,12 @@ def improvement_plan(
     confirmed = confirmed.reindex(
         columns=[*dict.fromkeys([*confirmed.columns, "conditions", "account_ids", "cause"])]
     ).sort_values("finding_id", kind="stable")
+    of_cell = decisions.groupby(by, sort=False).indices if len(missed) else {}
     for target in missed.to_dict("records"):
         own = {str(name): value for name, value in target.items()}
-        rows += _steps(own, by, confirmed, decisions)
+        key = tuple(own[name] for name in by)
+        inside_ = of_cell.get(key if len(by) > 1 else key[0], np.zeros(0, np.int64))
+        rows += _steps(own, by, confirmed, decisions.iloc[inside_])
     return pd.DataFrame(rows, columns=[*by, *_COLUMNS]).astype({"step": "int64"})
 
 
@@ -88,15 +91,11 @@ _COLUMNS = (
 
 
 def _steps(
-    target: dict[str, Any], by: list[str], findings: pd.DataFrame, decisions: pd.DataFrame
+    target: dict[str, Any], by: list[str], findings: pd.DataFrame, cell: pd.DataFrame
 ) -> list[dict[str, Any]]:
     """Take the finding that brings most for its work, then the next on what is left."""
     kind, enforced = _COUNTS[target["measure"]]
     place = {name: target[name] for name in by}
-    here = np.ones(len(decisions), dtype=bool)
-    for name in by:
-        here &= (decisions[name] == target[name]).to_numpy(dtype=bool, na_value=False)
-    cell = decisions[here]
     # Findings' rates are of all decisions; the measure is a share of one side's.
     size = len(cell)
     if enforced is not None:

@@ -208,6 +208,12 @@ def test_a_slice_without_decisions_is_unknown():
     assert row["n_before"] == 0
 
 
+def test_no_error_before_leaves_nothing_to_measure():
+    row = first(measure_effects(*market(n=4000, before=0.0, after=0.0), proposal()))
+    assert row["verdict"] == "unknown"
+    assert "No error was seen in the slice before" in say_effect(row.to_dict())
+
+
 def test_no_review_that_counts_is_unknown():
     decisions, reviews = market(n=900)
     late = START + 200 * DAY

@@ -97,6 +97,8 @@ def _why(row: Mapping[str, Any]) -> str:
         )
     if not _known(row["before"]) or not _known(row["after"]):
         return "There are too few reviewed decisions in the slice, before or since."
+    if row["before"] == 0:
+        return "No error was seen in the slice before the change: review more from before it."
     if row["n_untouched"] == 0:
         return "There is no untouched group with enough reviews to compare with."
     return (

@@ -16,7 +16,7 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from errdetect.errors import ConfigError, sentence
-from errdetect.schemas import SOURCES
+from errdetect.schemas import MEASURES, SOURCES
 from errdetect.settings import (
     Audit,
     Data,
@@ -29,6 +29,7 @@ from errdetect.settings import (
     Gate,
     Labels,
     Ledger,
+    Measure,
     Queue,
     Registry,
     Remediation,
@@ -36,6 +37,7 @@ from errdetect.settings import (
     Reviewers,
     Source,
     Strict,
+    Targets,
     Train,
 )
 
@@ -60,6 +62,7 @@ class Config(Strict):
     reviewers: Reviewers = Reviewers()
     remediation: Remediation = Remediation()
     export: Export = Export()
+    targets: Targets = Targets()
     registry: Registry = Registry()
     ledger: Ledger = Ledger()
     base: Path = Field(default=Path(), exclude=True)
@@ -68,6 +71,8 @@ class Config(Strict):
     def _nothing_missing(self) -> "Config":
         if set(get_args(Source)) != set(SOURCES):
             raise AssertionError("review sources differ from the schema's")
+        if set(get_args(Measure)) != set(MEASURES):
+            raise AssertionError("measures differ from the schema's")
         return self
 
     def path(self, value: str) -> Path:

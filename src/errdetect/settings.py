@@ -26,6 +26,7 @@ __all__ = [
     "Labels",
     "Ledger",
     "LookAlikes",
+    "Measure",
     "Queue",
     "Registry",
     "Remediation",
@@ -33,11 +34,13 @@ __all__ = [
     "Reviewers",
     "Source",
     "Strict",
+    "Targets",
     "Train",
     "Whitelist",
 ]
 
 Share = Annotated[float, Field(gt=0, le=1)]
+Measure = Literal["error_rate", "wrongful_rate", "missed_rate", "precision", "recall", "accuracy"]
 Source = Literal["audit", "appeal", "re_review", "golden", "adjudication", "report"]
 
 
@@ -322,6 +325,27 @@ class Export(Strict):
         ],
         description="columns of the decisions that go along; no account_id unless it is named here",
     )
+
+
+class Targets(Strict):
+    """Quality targets beside those of the policy catalogue, whose own go before."""
+
+    rates: dict[Measure, Annotated[float, Field(ge=0, le=1)]] = Field(
+        {}, description="measure: limit, for every policy; precision, recall, accuracy at least"
+    )
+    per_market: bool = Field(False, description="hold every policy's targets in each market, too")
+    reviewer_accuracy: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        None, description="least share of golden items that each site answers rightly"
+    )
+    sites: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(
+        {}, description="site: its own least accuracy"
+    )
+
+    @model_validator(mode="after")
+    def _sites_need_a_rule(self) -> "Targets":
+        if self.sites and self.reviewer_accuracy is None:
+            raise ValueError("must set reviewer_accuracy where single sites have their own")
+        return self
 
 
 class Registry(Strict):

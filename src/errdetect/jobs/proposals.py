@@ -1,0 +1,158 @@
+"""proposals: list what was proposed, accept it with a date, reject it, or close it."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import pandas as pd
+
+from errdetect.config import Config
+from errdetect.data.store.ledger import find_ledger, open_ledger
+from errdetect.errors import ConfigError, DataError, sentence
+from errdetect.policy.words import clean, day_of
+
+__all__ = ["ProposalsResult", "proposals"]
+
+
+@dataclass(frozen=True)
+class ProposalsResult:
+    """The ledger's proposals.
+
+    Parameters
+    ----------
+    proposals
+        proposal_id, policy_id, kind, title, rule, change, owner, expected, finding_id, state,
+        effective_from, created_at, updated_at.
+    history
+        What happened to the proposal that was moved or asked for; else empty.
+    moved
+        The proposal that was moved, and its new state.
+    """
+
+    proposals: pd.DataFrame
+    history: pd.DataFrame
+    moved: tuple[str, str] | None
+
+    def lines(self) -> list[str]:
+        """Return what people are told."""
+        if self.moved is not None:
+            said = [f"{self.moved[0]} is {self.moved[1]} now."]
+            if self.moved[1] == "accepted":
+                said.append("The next reports measure what it does. Apply the change yourselves.")
+            return [*said, *self._happened()]
+        if len(self.history):
+            return self._happened()
+        if self.proposals.empty:
+            return ["No proposals yet. `errdetect report` records those of its briefs."]
+        states = self.proposals["state"].value_counts()
+        counts = ", ".join(f"{states[s]} {s}" for s in _STATES if s in states)
+        return [f"Proposals: {counts}.", *self._listed()]
+
+    def _listed(self) -> list[str]:
+        said = []
+        for row in self.proposals.to_dict("records"):
+            since = f" from {day_of(row['effective_from'])}" if row["state"] == "accepted" else ""
+            owner = clean(row["owner"], limit=60, missing="nobody named")
+            said.append(f"  {row['proposal_id']}  {row['state']}{since}  {clean(row['title'])}")
+            said.append(f"      where: {clean(row['rule'])}")
+            said.append(f"      owner: {owner}")
+        return said
+
+    def _happened(self) -> list[str]:
+        said = []
+        for row in self.history.to_dict("records"):
+            by = f" by {clean(row['by'], limit=60)}" if pd.notna(row["by"]) else ""
+            note = f": {clean(row['note'], limit=300)}" if pd.notna(row["note"]) else ""
+            said.append(f"  {day_of(row['at'])}  {row['to']}{by}{note}")
+        return said
+
+
+_STATES = ("proposed", "accepted", "rejected", "closed")
+
+
+def proposals(
+    config: Config,
+    *,
+    accept: str | None = None,
+    reject: str | None = None,
+    close: str | None = None,
+    history: str | None = None,
+    by: str | None = None,
+    effective: datetime | None = None,
+    note: str = "",
+    now: datetime | None = None,
+) -> ProposalsResult:
+    """List the ledger's proposals, or move one on.
+
+    Parameters
+    ----------
+    config
+        From `load_config`.
+    accept, reject, close
+        Id of the proposal to move; one of the three at most.
+    history
+        Id of the proposal whose history is wanted.
+    by
+        Who decides; needed to move one.
+    effective
+        From when the change holds; needed to accept.
+    note
+        Why.
+    now
+        The moment of the move; default: the clock's.
+
+    Raises
+    ------
+    ConfigError
+        Where the options do not go together.
+    DataError
+        Where there is no such proposal, or it cannot go there.
+    """
+    move = _move(accept=accept, reject=reject, close=close, history=history)
+    _check(move, by, effective)
+    nothing = ProposalsResult(pd.DataFrame(columns=["state"]), pd.DataFrame(), None)
+    ledger = find_ledger(config.ledger_url())
+    if ledger is None and move is None and history is None:
+        return nothing
+    with ledger or open_ledger(config.ledger_url()) as open_:
+        if move is not None:
+            name, state = move
+            open_.move_proposal(
+                name,
+                state,
+                by=by or "",
+                at=now or datetime.now(UTC),
+                effective_from=effective,
+                note=note,
+            )
+        asked = move[0] if move else history
+        happened = open_.history("proposal", asked) if asked else pd.DataFrame()
+        if history is not None and happened.empty:
+            do = "List them: errdetect proposals CONFIG."
+            what = f"The proposal {history!r}"
+            raise DataError(sentence(what, "be in the ledger", "no such proposal", do))
+        return ProposalsResult(open_.proposals(), happened, move)
+
+
+def _move(**wanted: str | None) -> tuple[str, str] | None:
+    """Return the proposal to move and its new state; one thing at a time."""
+    given: list[tuple[str, str]] = [(k, v) for k, v in wanted.items() if v is not None]
+    if len(given) > 1:
+        got = " and ".join(f"--{name}" for name, _ in given)
+        must = "get one of --accept, --reject, --close and --history"
+        raise ConfigError([sentence("proposals", must, got, "Run it once for each.")])
+    states = {"accept": "accepted", "reject": "rejected", "close": "closed"}
+    return (given[0][1], states[given[0][0]]) if given and given[0][0] in states else None
+
+
+def _check(move: tuple[str, str] | None, by: Any, effective: datetime | None) -> None:
+    """Refuse options that are missing, or that would do nothing."""
+    if move is not None and not (by or "").strip():
+        do = "Say who decides: --by NAME."
+        raise ConfigError([sentence("A proposal's move", "name who makes it", "nobody", do)])
+    if move is not None and move[1] == "accepted" and effective is None:
+        do = "Say from when the change holds: --effective 2026-03-01."
+        raise ConfigError([sentence("--accept", "come with a date", "none", do)])
+    if effective is not None and (move is None or move[1] != "accepted"):
+        must = "come with --accept"
+        raise ConfigError([sentence("--effective", must, "no --accept", "Leave it out.")])

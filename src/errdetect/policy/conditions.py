@@ -1,0 +1,170 @@
+"""Which decisions a finding or a proposal is about: its conditions, as rows."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from errdetect.errors import DataError, sentence
+
+__all__ = ["ALTERED", "as_conditions", "inside", "lasting", "within_parts"]
+
+Bools = NDArray[np.bool_]
+
+#: Columns that a change of rule, bar or model alters: what it measures must not hang on them.
+ALTERED = frozenset({"action", "enforced", "threshold", "moderator_version", "model_version"})
+
+_ORDER = {"<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal}
+_EQUAL, _MISSING = ("==", "=", "is"), ("missing", "is missing")
+
+
+def as_conditions(value: object) -> tuple[dict[str, Any], ...]:
+    """Return conditions as they came from a table's cell: a list of {column, op, value}, or nothing.
+
+    Examples
+    --------
+    >>> as_conditions([{"column": "market", "op": "==", "value": "DE"}])
+    ({'column': 'market', 'op': '==', 'value': 'DE'},)
+    >>> as_conditions(None)
+    ()
+    """
+    if not isinstance(value, list | tuple | np.ndarray):
+        return ()
+    return tuple({name: one.get(name) for name in ("column", "op", "value")} for one in value)
+
+
+def lasting(conditions: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:
+    """Leave out the conditions on what the change itself alters (`ALTERED`).
+
+    Examples
+    --------
+    >>> lasting([{"column": "action", "op": "==", "value": "remove"}])
+    ()
+    """
+    return tuple(c for c in conditions if c["column"] not in ALTERED)
+
+
+def inside(
+    decisions: pd.DataFrame,
+    *,
+    policy_id: str | None = None,
+    conditions: Sequence[Mapping[str, Any]] = (),
+    account_ids: Sequence[str] = (),
+) -> Bools:
+    """Say which decisions are under the policy, meet all conditions and are of the accounts.
+
+    Parameters
+    ----------
+    decisions
+        The contract's decisions, shape (n, any).
+    policy_id
+        The policy; None for all.
+    conditions
+        Each with column, op (`==`, `!=`, `<`, `<=`, `>`, `>=`, `in`, `not in`, `missing`) and
+        value. A missing value meets no comparison but `!=` and `not in`.
+    account_ids
+        Accounts; empty for all.
+
+    Returns
+    -------
+    ndarray of bool, shape (n,)
+
+    Raises
+    ------
+    DataError
+        Where a column is unknown, or an op.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"policy_id": ["a", "a", "b"], "market": ["DE", "FR", "DE"]})
+    >>> inside(frame, policy_id="a",
+    ...        conditions=[{"column": "market", "op": "==", "value": "DE"}]).tolist()
+    [True, False, False]
+    """
+    rows = np.ones(len(decisions), dtype=bool)
+    if policy_id is not None:
+        rows &= (decisions["policy_id"] == policy_id).to_numpy(dtype=bool, na_value=False)
+    for condition in conditions:
+        rows &= _meets(decisions, condition)
+    if len(account_ids):
+        if "account_id" not in decisions:
+            got = "none"
+            raise DataError(sentence("account_id", "be a column of the decisions", got, "Add it."))
+        rows &= decisions["account_id"].isin(list(account_ids)).to_numpy(dtype=bool)
+    return rows
+
+
+def within_parts(
+    decisions: pd.DataFrame, policy_id: str, parts: Iterable[Mapping[str, Any]] | None
+) -> Bools:
+    """Say which decisions under a policy lie in any of a proposal's parts.
+
+    Conditions on what the change itself alters are left out.
+
+    Parameters
+    ----------
+    decisions
+        The contract's decisions, shape (n, any).
+    policy_id
+        The policy.
+    parts
+        Each with `conditions` and `account_ids`; none: the whole policy.
+
+    Returns
+    -------
+    ndarray of bool, shape (n,)
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"policy_id": ["a", "a", "b"], "account_id": ["x", "y", "x"]})
+    >>> within_parts(frame, "a", [{"account_ids": ["x"]}]).tolist()
+    [True, False, False]
+    """
+    listed = [] if parts is None else list(parts)
+    if not listed:
+        return inside(decisions, policy_id=policy_id)
+    rows = np.zeros(len(decisions), dtype=bool)
+    for part in listed:
+        accounts = part.get("account_ids")
+        rows |= inside(
+            decisions,
+            policy_id=policy_id,
+            conditions=lasting(as_conditions(part.get("conditions"))),
+            account_ids=[] if accounts is None else list(accounts),
+        )
+    return rows
+
+
+def _like(values: pd.Series, value: object) -> object:
+    """Read a value that went through text (a table, the ledger) as the column's kind."""
+    if not isinstance(value, str):
+        return value
+    if pd.api.types.is_bool_dtype(values):
+        return value.lower() == "true"
+    return float(value) if pd.api.types.is_numeric_dtype(values) else value
+
+
+def _meets(decisions: pd.DataFrame, condition: Mapping[str, Any]) -> Bools:
+    column, op, value = condition["column"], condition["op"], condition["value"]
+    if column not in decisions:
+        do = "Keep the column in the decisions while a finding or proposal rests on it."
+        raise DataError(sentence("A condition", "name a column of the decisions", column, do))
+    values = decisions[column]
+    if op in _ORDER:
+        numbers = pd.to_numeric(values, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+        with np.errstate(invalid="ignore"):
+            return np.asarray(_ORDER[op](numbers, float(value)), dtype=bool)
+    if op in _MISSING:
+        return np.asarray(values.isna().to_numpy(dtype=bool))
+    if op in ("in", "not in"):
+        found: Bools = np.asarray(values.isin(list(value)), dtype=bool)
+        return found if op == "in" else ~found
+    if op in (*_EQUAL, "!="):
+        equal: Bools = np.asarray(
+            (values == _like(values, value)).to_numpy(dtype=bool, na_value=False)
+        )
+        return equal if op != "!=" else ~equal
+    known = ", ".join([*_EQUAL[:1], "!=", *_ORDER, "in", "not in", _MISSING[0]])
+    raise DataError(sentence("A condition's op", f"be one of {known}", op, "Mend the table."))

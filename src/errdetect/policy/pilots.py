@@ -1,0 +1,145 @@
+"""How many reviews a pilot needs: two halves, one with the change, compared by people."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import ndtri
+
+from errdetect.errors import DataError, sentence
+
+__all__ = ["Pilot", "per_half", "plan_pilot"]
+
+#: Chance of a false alarm (two-sided) and of seeing an effect that is there.
+ALPHA, POWER = 0.05, 0.8
+#: How alike the decisions of one account are in being wrong; an assumption until measured.
+ICC = 0.05
+#: Share of the hoped-for effect that the pilot must be able to see.
+SEEN = 0.5
+
+
+@dataclass(frozen=True)
+class Pilot:
+    """A pilot's size.
+
+    Parameters
+    ----------
+    rate, aim
+        Error rate now, and the one that the pilot must be able to tell from it.
+    reviews
+        Reviews of each side; None where the slice has too few accounts for any number to do.
+    days
+        Days until each side has had so many decisions, at the slice's usual volume; None unknown.
+    accounts
+        Accounts of each half that were counted on; None where items are split one by one.
+    """
+
+    rate: float
+    aim: float
+    reviews: int | None
+    days: int | None
+    accounts: int | None
+
+
+def per_half(rate: float, aim: float, *, alpha: float = ALPHA, power: float = POWER) -> int:
+    """Count the reviews of each half that tell two error rates apart.
+
+    Parameters
+    ----------
+    rate, aim
+        The two rates, in [0, 1].
+    alpha, power
+        Chance of a false alarm (two-sided), and of seeing the difference.
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    DataError
+        Where the rates do not differ, or lie outside [0, 1].
+
+    References
+    ----------
+    Fleiss, Levin and Paik (2003), Statistical methods for rates and proportions, equation 4.14
+    (without continuity correction).
+
+    Examples
+    --------
+    >>> per_half(0.2, 0.1), per_half(0.05, 0.04)
+    (199, 6745)
+    """
+    if not (0 <= rate <= 1 and 0 <= aim <= 1) or rate == aim:
+        got = f"{rate:g} and {aim:g}"
+        do = "A pilot needs two different rates."
+        raise DataError(sentence("rate and aim", "differ and lie in [0, 1]", got, do))
+    mean = (rate + aim) / 2
+    z_alpha, z_power = float(ndtri(1 - alpha / 2)), float(ndtri(power))
+    spread = z_alpha * np.sqrt(2 * mean * (1 - mean))
+    spread += z_power * np.sqrt(rate * (1 - rate) + aim * (1 - aim))
+    return int(np.ceil((spread / (rate - aim)) ** 2))
+
+
+def plan_pilot(
+    rate: float,
+    aim: float,
+    *,
+    per_day: float,
+    n_accounts: int | None = None,
+    shared: bool = False,
+    icc: float = ICC,
+) -> Pilot:
+    """Size a pilot on one slice, of two sides: one with the change, one without.
+
+    Parameters
+    ----------
+    rate
+        The slice's error rate now.
+    aim
+        The rate that is hoped for; the pilot sees half of the way there.
+    per_day
+        Decisions a day in the slice; NaN where unknown.
+    n_accounts
+        Accounts in the slice, where these are split so that none gets both treatments; None: items.
+    shared
+        Whether both sides see every decision (two models, two groups of reviewers), or each half.
+    icc
+        Intraclass correlation of error within accounts.
+
+    Returns
+    -------
+    Pilot
+
+    Notes
+    -----
+    Reviews of one account tell less than reviews of many: n reviews of a accounts are worth
+    n / (1 + (n / a - 1) icc). Where even all accounts are worth too little, no number will do.
+
+    References
+    ----------
+    Donner and Klar (2000), Design and analysis of cluster randomization trials in health research.
+
+    Examples
+    --------
+    >>> plan_pilot(0.3, 0.1, per_day=40.0)
+    Pilot(rate=0.3, aim=0.2, reviews=294, days=15, accounts=None)
+    >>> plan_pilot(0.3, 0.1, per_day=40.0, n_accounts=200).reviews
+    328
+    """
+    seen = rate + SEEN * (aim - rate)
+    need: int | None = per_half(rate, seen)
+    accounts = None
+    if n_accounts is not None:
+        accounts = max(n_accounts // 2, 1)
+        need = _clustered(need or 0, accounts, icc)
+    days = None
+    if need is not None and per_day > 0:
+        days = int(np.ceil(need / (per_day if shared else per_day / 2)))
+    return Pilot(rate=rate, aim=seen, reviews=need, days=days, accounts=accounts)
+
+
+def _clustered(simple: int, accounts: int, icc: float) -> int | None:
+    if simple <= accounts:  # one review an account is enough
+        return simple
+    worth = 1 - simple * icc / accounts
+    return int(np.ceil(simple * (1 - icc) / worth)) if worth > 0 else None

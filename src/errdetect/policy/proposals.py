@@ -1,0 +1,327 @@
+"""Proposals: which change fits a cause, when a brief is a new proposal, and how it is recorded."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+
+from errdetect.policy.words import clean
+
+__all__ = [
+    "CHANGES",
+    "Change",
+    "Proposed",
+    "effort_of",
+    "findings_taken",
+    "in_effect",
+    "new_proposals",
+    "proposal_id",
+]
+
+
+@dataclass(frozen=True)
+class Change:
+    """What to change, for a cause.
+
+    Parameters
+    ----------
+    kind
+        `threshold`, `whitelist`, `rule_text`, `reviewer_training`, `model_data`, `version` or
+        `look_closer`.
+    title
+        A few words.
+    steps
+        What is to be done, in order.
+    pilot
+        How to try it on one half first.
+    effort
+        Rough work, in person-days: orders the improvement plan. An assumption, not measured.
+    """
+
+    kind: str
+    title: str
+    steps: tuple[str, ...]
+    pilot: str
+    effort: float
+
+
+_BY_ACCOUNT = (
+    "Split the slice's accounts in two halves by chance (without accounts: its items). One half gets "
+    "the change, the other does not. People review a random sample of both and do not know which is "
+    "which."
+)
+
+#: Cause -> the change that fits it.
+CHANGES: Mapping[str, Change] = {
+    "threshold": Change(
+        "threshold",
+        "Move the bar",
+        ("Set the machine's bar for this policy to the recommended one.",),
+        _BY_ACCOUNT,
+        1.0,
+    ),
+    "account_cluster": Change(
+        "whitelist",
+        "Stop enforcing on listed accounts without a person",
+        (
+            "Send what the machine would enforce on these accounts to a person first.",
+            "Give every entry a date on which it ends (90 days) and a reason to strike it sooner.",
+        ),
+        _BY_ACCOUNT,
+        2.0,
+    ),
+    "policy_ambiguity": Change(
+        "rule_text",
+        "Make the rule's text clear",
+        (
+            "Let the rule's owner decide 20 reviewed cases of the slice on which reviewers disagree.",
+            "Add to the clause a sentence that settles them, with one example on each side.",
+            "Tell reviewers, then give the machine the decided cases to learn from.",
+        ),
+        "Give half of the reviewers the new text, drawn by chance. Both halves review the same random "
+        "sample of the slice; compare each with an expert's answer.",
+        5.0,
+    ),
+    "reviewer_inconsistency": Change(
+        "reviewer_training",
+        "Train the reviewers who differ",
+        (
+            "Go through 20 cases of the slice with the reviewers, with an expert's answer to each.",
+            "Give golden items of this slice afterwards, half of them errors.",
+            "Review again what they alone decided: the machine may have been right.",
+        ),
+        "Train half of the reviewers first, drawn by chance. Both halves review a random sample of "
+        "the slice with known answers.",
+        3.0,
+    ),
+    "machine_fault": Change(
+        "model_data",
+        "Teach the machine this slice",
+        (
+            "Give the machine the reviewed decisions of the slice with their right answers.",
+            "Until it is retrained, send decisions of the slice to a person before they take effect.",
+        ),
+        "Let the new model decide beside the old one, without effect. People review a random sample "
+        "of each one's decisions in the slice and do not know whose they are.",
+        8.0,
+    ),
+    "change_in_time": Change(
+        "version",
+        "Look at what changed, and take it back if it is the fault",
+        (
+            "Name what changed when the rate rose: the moderator's version, the rule's text, the mix "
+            "of markets.",
+            "Return half of the slice to how it was before.",
+        ),
+        _BY_ACCOUNT,
+        3.0,
+    ),
+    "unknown": Change(
+        "look_closer",
+        "Find the cause first",
+        (
+            "Let an expert read 30 wrong decisions of the slice and name the fault of each.",
+            "Propose a change only then: the evidence fits no single cause.",
+        ),
+        "No change is proposed yet. The size below is that of a later pilot.",
+        2.0,
+    ),
+}
+
+
+class Proposed(Protocol):
+    """What a brief proposes, as the ledger takes it; `finding_ids` and `parts` go together."""
+
+    @property
+    def policy_id(self) -> str: ...  # noqa: D102
+    @property
+    def kind(self) -> str: ...  # noqa: D102
+    @property
+    def title(self) -> str: ...  # noqa: D102
+    @property
+    def rule(self) -> str: ...  # noqa: D102
+    @property
+    def change(self) -> str: ...  # noqa: D102
+    @property
+    def owner(self) -> str | None: ...  # noqa: D102
+    @property
+    def finding_ids(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def parts(self) -> tuple[Mapping[str, Any], ...]: ...  # noqa: D102
+    @property
+    def expected(self) -> float: ...  # noqa: D102
+    @property
+    def evidence_until(self) -> pd.Timestamp | None: ...  # noqa: D102
+
+
+def proposal_id(policy_id: str, kind: str, finding_id: str) -> str:
+    """Name a proposal after what it changes and the first finding it rests on.
+
+    Examples
+    --------
+    >>> proposal_id("spam", "threshold", "f1")
+    'P-f6f79596d2'
+    """
+    text = "\0".join((policy_id, kind, finding_id))
+    return "P-" + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:10]
+
+
+def findings_taken(known: pd.DataFrame) -> dict[str, tuple[str, str]]:
+    """Map the findings that a proposal rests on to its id and state; closed proposals let go.
+
+    Examples
+    --------
+    >>> findings_taken(pd.DataFrame({"proposal_id": ["p"], "state": "rejected", "finding_id": "f"}))
+    {'f': ('p', 'rejected')}
+    """
+    taken: dict[str, tuple[str, str]] = {}
+    for row in known.to_dict("records"):
+        if row["state"] != "closed":
+            names = _terms(row.get("expected")).get("finding_ids") or [row["finding_id"]]
+            taken |= dict.fromkeys(names, (row["proposal_id"], row["state"]))
+    return taken
+
+
+def effort_of(cause: str) -> float:
+    """Return the rough work of the change that fits a cause, in person-days.
+
+    Examples
+    --------
+    >>> effort_of("threshold"), effort_of("never heard of")
+    (1.0, 2.0)
+    """
+    return CHANGES.get(cause, CHANGES["unknown"]).effort
+
+
+def new_proposals(proposed: Iterable[Proposed], known: pd.DataFrame) -> pd.DataFrame:
+    """Choose what is not in the ledger yet, as rows for it.
+
+    A finding that a proposal rests on already is not proposed again, also where that one was
+    rejected; a closed proposal lets its findings go. A brief proposes what is left of its findings.
+
+    Parameters
+    ----------
+    proposed
+        Briefs.
+    known
+        The ledger's proposals: proposal_id, state, finding_id, expected; may be empty.
+
+    Returns
+    -------
+    DataFrame
+        proposal_id, policy_id, kind, title, rule, change, owner, finding_id (the first one) and
+        expected: JSON with finding_ids, parts, rate_change and evidence_until.
+
+    Examples
+    --------
+    >>> new_proposals([], pd.DataFrame()).columns.tolist()[:2]
+    ['proposal_id', 'policy_id']
+    """
+    taken, ids = findings_taken(known), set(known["proposal_id"]) if len(known) else set()
+    rows = []
+    for brief in proposed:
+        open_ = [at for at, name in enumerate(brief.finding_ids) if name not in taken]
+        if not open_:
+            continue
+        names = [brief.finding_ids[at] for at in open_]
+        until, change = brief.evidence_until, brief.expected
+        terms = {
+            "finding_ids": names,
+            "parts": [dict(brief.parts[at]) for at in open_],
+            "rate_change": None if change != change else round(change, 6),
+            "evidence_until": None if until is None else until.isoformat(),
+        }
+        name = _free(proposal_id(brief.policy_id, brief.kind, names[0]), ids)
+        ids.add(name)
+        rows.append(
+            {
+                "proposal_id": name,
+                "policy_id": brief.policy_id,
+                "kind": brief.kind,
+                "title": clean(brief.title, limit=300),
+                "rule": clean(brief.rule, limit=1000),
+                "change": brief.change,
+                "owner": brief.owner,
+                "expected": json.dumps(terms, ensure_ascii=False, sort_keys=True, default=_json),
+                "finding_id": names[0],
+            }
+        )
+    return pd.DataFrame(rows, columns=_COLUMNS)
+
+
+def _free(name: str, ids: set[str]) -> str:
+    """Give a number to a name that an earlier, closed proposal has."""
+    number, free = 2, name
+    while free in ids:
+        free, number = f"{name}-{number}", number + 1
+    return free
+
+
+def _json(value: Any) -> Any:
+    """Turn numpy's values, as tables hold them, into plain ones."""
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else str(value)
+
+
+_COLUMNS = [
+    "proposal_id", "policy_id", "kind", "title", "rule", "change", "owner", "expected", "finding_id",
+]  # fmt: skip
+
+
+def in_effect(
+    proposals: pd.DataFrame, history: pd.DataFrame, *, as_of: pd.Timestamp
+) -> pd.DataFrame:
+    """Turn the ledger's proposals into what `measure_effects` measures.
+
+    Parameters
+    ----------
+    proposals
+        The ledger's proposals.
+    history
+        The ledger's events of proposals: id, to, from, at.
+    as_of
+        The moment of the report. Each month since the effective date counts as one look.
+
+    Returns
+    -------
+    DataFrame
+        proposal_id, policy_id, state, effective_from, parts, expected, evidence_until, closed_at,
+        look; only proposals that were accepted.
+
+    Examples
+    --------
+    >>> effective = pd.Timestamp("2026-01-01", tz="UTC")
+    >>> one = pd.DataFrame({"proposal_id": ["p"], "policy_id": "spam", "state": "accepted",
+    ...                     "effective_from": effective, "expected": '{"rate_change": -0.1}'})
+    >>> now = effective + pd.Timedelta(days=40)
+    >>> in_effect(one, pd.DataFrame(), as_of=now)[["expected", "look"]].values.tolist()
+    [[-0.1, 2.0]]
+    """
+    accepted = proposals[proposals["effective_from"].notna()].reset_index(drop=True)
+    terms = [_terms(text) for text in accepted["expected"]]
+    closed: dict[str, Any] = {}
+    if len(history):
+        ends = history[(history["to"] == "closed") & (history["from"] == "accepted")]
+        closed = dict(zip(ends["id"], ends["at"], strict=True))
+    since = pd.to_datetime(accepted["effective_from"], utc=True)
+    days = (as_of - since).dt.days
+    return accepted[["proposal_id", "policy_id", "state"]].assign(
+        effective_from=since,
+        parts=pd.Series([one.get("parts") or None for one in terms], dtype="object"),
+        expected=pd.Series([one.get("rate_change") for one in terms], dtype="float64"),
+        evidence_until=_times(one.get("evidence_until") for one in terms),
+        closed_at=_times(closed.get(key) for key in accepted["proposal_id"]),
+        look=(days.clip(lower=0) // 30 + 1).astype("int64"),
+    )
+
+
+def _times(values: Iterable[Any]) -> pd.Series:
+    return pd.to_datetime(pd.Series(list(values), dtype="object"), utc=True)
+
+
+def _terms(text: object) -> dict[str, Any]:
+    found = json.loads(text) if isinstance(text, str) and text else {}
+    return found if isinstance(found, dict) else {}

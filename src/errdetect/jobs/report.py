@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from errdetect.config import Config
+from errdetect.data.spreadsheet import write_csv
 from errdetect.data.writing import staged, write_parquet, write_text
 from errdetect.errors import DataError, ModelError, Refusal
 from errdetect.estimate.audit import locate
@@ -29,6 +30,7 @@ from errdetect.model.bundle import Bundle
 from errdetect.model.evaluation import MODEL
 from errdetect.model.registry import Registry
 from errdetect.policy.report import ReportContent, render_report, report_tables
+from errdetect.policy.volumes import policy_volumes
 from errdetect.queue.selection import RANKED, budget_count
 from errdetect.queue.value import error_kinds, expected_harm
 from errdetect.schemas import AUDIT
@@ -86,6 +88,7 @@ def report(
         "period": (decisions["decided_at"].min(), decisions["decided_at"].max()),
         "n_decisions": len(decisions),
         "policies": tables.policies,
+        "volumes": policy_volumes(decisions, tables.reviews.frame if tables.reviews else None),
     }
     if tables.reviews is not None:
         progress("measuring reviewers")
@@ -110,6 +113,7 @@ def report(
         (stage / "tables").mkdir()
         for name, frame in report_tables(rendered).items():
             write_parquet(frame, stage / "tables" / f"{name}.parquet")
+            write_csv(frame, stage / "tables" / f"{name}.csv")
     files = {"report": Path(out) / "report.html", "tables": Path(out) / "tables"}
     return ReportResult(files, tuple(notes))
 
@@ -151,15 +155,38 @@ def _estimates(
             frame = estimate_rates(decisions, reviews, by=[name], **how)
             estimates[name] = frame[frame[name].notna()]
     days = (decisions["decided_at"].max() - decisions["decided_at"].min()).days
-    period = (
-        decisions["decided_at"]
-        .dt.tz_localize(None)
-        .dt.to_period("M" if days >= _MONTHS_FROM else "W")
+    dated = decisions.assign(
+        period_start=_starts(decisions["decided_at"], "M" if days >= _MONTHS_FROM else "W")
     )
-    dated = decisions.assign(period_start=period.dt.start_time.dt.strftime("%Y-%m-%d"))
     trend = estimate_rates(dated, reviews, by=["period_start"], **how)
-    found = {"estimates": estimates, "trend": trend[trend["period_start"].notna()]}
+    found = {
+        "estimates": estimates,
+        "trend": trend[trend["period_start"].notna()],
+        "trend_by": _trend_by(decisions, reviews, how),
+    }
     return found, [note for note in (people, control) if note]
+
+
+def _starts(moments: pd.Series, period: str) -> pd.Series:
+    """Return the first day of each moment's period."""
+    periods = moments.dt.tz_localize(None).dt.to_period(period)
+    return periods.dt.start_time.dt.strftime("%Y-%m-%d")
+
+
+def _trend_by(
+    decisions: pd.DataFrame, reviews: pd.DataFrame, how: Mapping[str, Any]
+) -> pd.DataFrame:
+    """Return each policy's rates in the later and the earlier half of the time.
+
+    Months of one policy hold too few reviews to tell a change; halves hold the most.
+    """
+    first, last = decisions["decided_at"].min(), decisions["decided_at"].max()
+    middle = (first + (last - first) / 2).floor("D")
+    later = decisions["decided_at"] >= middle
+    starts = np.where(later, middle.strftime("%Y-%m-%d"), first.strftime("%Y-%m-%d"))
+    dated = decisions.assign(period_start=starts)
+    rates = estimate_rates(dated, reviews, by=["policy_id", "period_start"], **how)
+    return rates[rates["policy_id"].notna() & rates["period_start"].notna()]
 
 
 def _model_parts(config: Config, tables: Tables, bundle: Bundle, version: str) -> dict[str, Any]:

@@ -540,22 +540,31 @@ def _full():
 @pytest.fixture(name="make")
 def _make():
     """Give the builders of tables by name."""
-    return {
-        "accounts": account_frame,
-        "agreement": agreement_frame,
-        "cases": case_frame,
-        "findings": finding_frame,
-        "proposals": proposal_frame,
-        "slices": slice_frame,
-        "targets": target_frame,
-        "thresholds": threshold_frame,
-        "volumes": volume_frame,
-        "by": by_frame,
-        "cards": card_frame,
-        "plan": plan_row,
-        "drivers": driver_frame,
-        "queue": queue_frame,
-        "rate": rate_row,
-        "segments": segment_frame,
-        "whole": whole_rows,
-    }
+    return MAKE
+
+
+@pytest.fixture(scope="module", name="make_module")
+def _make_module():
+    """Give the same to fixtures that live longer than a test."""
+    return MAKE | {"full": full_content, "policies": POLICIES}
+
+
+MAKE = {
+    "accounts": account_frame,
+    "agreement": agreement_frame,
+    "cases": case_frame,
+    "findings": finding_frame,
+    "proposals": proposal_frame,
+    "slices": slice_frame,
+    "targets": target_frame,
+    "thresholds": threshold_frame,
+    "volumes": volume_frame,
+    "by": by_frame,
+    "cards": card_frame,
+    "plan": plan_row,
+    "drivers": driver_frame,
+    "queue": queue_frame,
+    "rate": rate_row,
+    "segments": segment_frame,
+    "whole": whole_rows,
+}

@@ -17,6 +17,7 @@ from errdetect.policy.changes import changes
 from errdetect.policy.content import ReportContent
 from errdetect.policy.drivers import driver_rows, drivers
 from errdetect.policy.figures import Figure
+from errdetect.policy.frames import has_rows
 from errdetect.policy.pages.lists import accounts, steps
 from errdetect.policy.pages.order import about, matter_order
 from errdetect.policy.pages.policies import Limits, PolicyPage, policy_pages
@@ -37,9 +38,10 @@ __all__ = ["ReportContent", "render_report", "report_tables"]
 _MOST_BYTES = 2_000_000
 #: From the fullest page to the leanest: less evidence on each policy's page, then fewer policies.
 _LIMITS = (
-    *(Limits(groups, 200, full) for groups, full in ((250, 200), (250, 80), (120, 40), (60, 15))),
-    *(Limits(groups=60, pages=pages, full=10) for pages in (140, 100, 60, 30, 15)),
+    *(Limits(groups, 200, full) for groups, full in ((250, 200), (250, 60), (100, 20), (50, 0))),
+    *(Limits(groups=60, pages=pages, full=5) for pages in (140, 100, 60, 30, 15)),
 )
+_COMPACT = {"ensure_ascii": False, "separators": (",", ":"), "allow_nan": False}
 _SHOWN_POLICIES = 25
 _MAY_MISS = ("findings", "targets", "proposals")
 
@@ -127,7 +129,10 @@ def _whole(
         "aims": targets(content.targets),
         "status_words": STATUS_WORDS,
         "accounts": accounts(content.whitelist, content.policies),
-        "missing": {part: content.reasons_missing.get(part, "") for part in _MAY_MISS},
+        "missing": {
+            part: words.clean(why, 400) if (why := content.reasons_missing.get(part)) else ""
+            for part in _MAY_MISS
+        },
         "sources": [
             words.counted(n, said.one, said.many)
             for source, said in vocabulary.SOURCE_WORDS.items()
@@ -155,7 +160,7 @@ def _policies(
             pages,
             aims,
             n_audit=content.n_reviews.get(AUDIT, 0),
-            n_queued=content.n_queued if content.queue_head is not None else None,
+            n_queued=content.n_queued if has_rows(content.queue_head) else None,
             has_model=content.model is not None,
         ),
     }
@@ -190,6 +195,7 @@ def _page() -> Template:
         lstrip_blocks=True,
         finalize=_shown,
     )
+    environment.policies["json.dumps_kwargs"] = _COMPACT
     script = environment.get_template("report.js").render()
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return environment.get_template("report.html.j2", globals={"script_hash": digest})

@@ -9,7 +9,7 @@ from typing import Any
 
 from errdetect.policy.charts import Axis, Strip
 from errdetect.policy.figures import Said
-from errdetect.policy.words import percent, span
+from errdetect.policy.words import clean, percent, span
 
 __all__ = [
     "Block",
@@ -70,7 +70,7 @@ def absent(why: str, how: str = "") -> Block:
     >>> absent("No cases.", "Train a model.")["y"]
     'Train a model.'
     """
-    return {"t": "a", "x": why, "y": how}
+    return {"t": "a", "x": why, "y": clean(how, 400, "")}
 
 
 def column(text: str, sort: str = "text") -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The evidence on a policy's page: what goes with its errors, where, and cases that show it."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -183,9 +184,9 @@ def case_block(rows: Sequence[Row], most: int, why: str = "") -> list[Block]:
     Parameters
     ----------
     rows
-        The policy's cases, see `ReportContent`, in the order to show.
+        The policy's cases, see `ReportContent`.
     most
-        How many to show.
+        How many to show: by rank where there is one, then by chance of error; ties by id.
     why
         Why there are none.
 
@@ -203,7 +204,13 @@ def case_block(rows: Sequence[Row], most: int, why: str = "") -> list[Block]:
     if not rows:
         how = "They appear once a model has scored decisions of this policy."
         return [absent("There are no cases to show.", why or how)]
-    return [{"t": "c", "r": [_case(row) for row in rows[:most]]}]
+    return [{"t": "c", "r": [_case(row) for row in sorted(rows, key=_case_order)[:most]]}]
+
+
+def _case_order(row: Row) -> tuple[float, float, str]:
+    rank = number(row.get("rank"))
+    chance = number(row["p_error"]) or 0.0
+    return (math.inf if rank is None else rank, -chance, str(row["decision_id"]))
 
 
 def _case(row: Row) -> Block:

@@ -59,13 +59,15 @@ class _Share:
     """How much of a policy's evidence its page holds."""
 
     rows: int
-    few: int
+    findings: int
+    cases: int
     charts: int
+    bars: int
     briefs: int
 
 
-_FULL = _Share(rows=8, few=3, charts=2, briefs=2)
-_LESS = _Share(rows=3, few=1, charts=1, briefs=0)
+_FULL = _Share(rows=8, findings=6, cases=3, charts=2, bars=9, briefs=2)
+_LESS = _Share(rows=3, findings=2, cases=1, charts=1, bars=3, briefs=0)
 
 
 @dataclass(frozen=True)
@@ -236,7 +238,7 @@ class _Parts:
             n_decisions=self.decisions(key),
             changes=self.changes.get(key, ()),
             targets=self.targets.get(key, ())[: share.rows],
-            findings=found[: share.rows],
+            findings=found[: share.findings],
             proposals=self.proposals.get(key, ())[: share.rows],
             n_findings=sum(finding.confirmed for finding in found),
             blocks=tuple(self._blocks(key, why, share)),
@@ -250,10 +252,10 @@ class _Parts:
             *slice_block(self.slices.get(key, ()), share.rows, why.get("slices", "")),
             heading("If the bar were moved"),
             *threshold_blocks(
-                self.thresholds.get(key, ()), share.charts, why.get("thresholds", "")
+                self.thresholds.get(key, ()), share.charts, share.bars, why.get("thresholds", "")
             ),
             heading("Cases"),
-            *case_block(self.cases.get(key, ()), share.few, why.get("cases", "")),
+            *case_block(self.cases.get(key, ()), share.cases, why.get("cases", "")),
             *brief_blocks(self.briefs.get(key, ()), share.briefs),
         ]
 

@@ -17,12 +17,11 @@ THRESHOLD_COLUMNS = (
     *("current", "supported", "recommended"),
 )
 _MAX_POINTS = 41
-_TABLE_ROWS = 9
 
 Row = Mapping[str, Any]
 
 
-def threshold_blocks(rows: Sequence[Row], most: int, why: str = "") -> list[Block]:
+def threshold_blocks(rows: Sequence[Row], most: int, bars: int, why: str = "") -> list[Block]:
     """Show what other bars would bring, machine by machine.
 
     Parameters
@@ -32,6 +31,8 @@ def threshold_blocks(rows: Sequence[Row], most: int, why: str = "") -> list[Bloc
     most
         How many machines (and markets) to show: those with a recommended bar first, then by
         enforced decisions; ties by name.
+    bars
+        How many bars each table shows, besides the one of today and the recommended one.
     why
         Why there are none.
 
@@ -42,7 +43,7 @@ def threshold_blocks(rows: Sequence[Row], most: int, why: str = "") -> list[Bloc
 
     Examples
     --------
-    >>> threshold_blocks([], 2)[0]["x"]
+    >>> threshold_blocks([], 2, 9)[0]["x"]
     'What another bar would bring cannot be said.'
     """
     if not rows:
@@ -52,7 +53,7 @@ def threshold_blocks(rows: Sequence[Row], most: int, why: str = "") -> list[Bloc
     for row in rows:
         groups.setdefault((text_of(row, "moderator"), text_of(row, "market")), []).append(row)
     ranked = sorted(groups, key=lambda key: _order(key, groups[key]))
-    blocks = [block for key in ranked[:most] for block in _group(key, groups[key])]
+    blocks = [block for key in ranked[:most] for block in _group(key, groups[key], bars)]
     if len(ranked) > most:
         blocks.append(note(f"{count(len(ranked) - most)} more stand in the table “thresholds”."))
     return blocks
@@ -63,7 +64,7 @@ def _order(key: tuple[str, str], rows: Sequence[Row]) -> tuple[bool, float, tupl
     return (not any(flag(row, "recommended") for row in rows), -enforced, key)
 
 
-def _group(key: tuple[str, str], rows: Sequence[Row]) -> list[Block]:
+def _group(key: tuple[str, str], rows: Sequence[Row], bars: int) -> list[Block]:
     """Lay out one machine's what-if."""
     ordered = sorted(
         (row for row in rows if number(row["threshold"]) is not None),
@@ -79,7 +80,7 @@ def _group(key: tuple[str, str], rows: Sequence[Row]) -> list[Block]:
     return [
         paragraph(f"{name}: {_sentence(ordered)}"),
         _chart(name, shown),
-        _table(name, _thinned(told, _TABLE_ROWS)),
+        _table(name, _thinned(told, bars)),
     ]
 
 

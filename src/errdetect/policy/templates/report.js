@@ -10,8 +10,9 @@
     return node;
   };
   const foreign = (text) => make("bdi", "", text);
+  const svgSpace = Object.assign(make("template"), { innerHTML: "<svg></svg>" }).content.firstChild.namespaceURI;
   const draw = (tag, values, ...inside) => {
-    const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
+    const node = document.createElementNS(svgSpace, tag);
     for (const [name, value] of Object.entries(values)) node.setAttribute(name, value);
     node.append(...inside);
     return node;

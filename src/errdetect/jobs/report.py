@@ -169,8 +169,9 @@ def _estimates(
 
 def _starts(moments: pd.Series, period: str) -> pd.Series:
     """Return the first day of each moment's period."""
-    periods = moments.dt.tz_localize(None).dt.to_period(period)
-    return periods.dt.start_time.dt.strftime("%Y-%m-%d")
+    first = moments.dt.tz_localize(None).dt.to_period(period).dt.start_time
+    starts: pd.Series = first.dt.strftime("%Y-%m-%d")
+    return starts
 
 
 def _trend_by(

@@ -8,7 +8,16 @@ import pandas as pd
 
 from errdetect.data.policies import Policy
 
-__all__ = ["ReportContent"]
+__all__ = ["Picture", "ReportContent"]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture for the report: what it shows, the same in words, and its PNG."""
+
+    title: str
+    alt: str
+    png: bytes
 
 
 @dataclass(frozen=True)
@@ -114,6 +123,8 @@ class ReportContent:
     whitelist
         Accounts whose enforced decisions are mostly wrong: `account_id`, `policy_id`, `n`,
         `wrongful_rate`, `low`, `high`, `evidence`.
+    pictures
+        Pictures of what goes with errors; the page holds the first three.
     reasons_missing
         Name of a part (`slices`, `thresholds`, `findings`, ...) -> one sentence why it is not
         there, where more is known than that nobody made it.
@@ -161,6 +172,7 @@ class ReportContent:
     targets: pd.DataFrame | None = None
     plan: pd.DataFrame | None = None
     whitelist: pd.DataFrame | None = None
+    pictures: Sequence[Picture] = ()
     reasons_missing: Mapping[str, str] = field(default_factory=dict)
     notes: Sequence[str] = ()
     model: Mapping[str, object] | None = None

@@ -42,7 +42,7 @@ _LIMITS = (
     *(Limits(groups=60, pages=pages, full=5) for pages in (140, 100, 60, 30, 15)),
 )
 _COMPACT = {"ensure_ascii": False, "separators": (",", ":"), "allow_nan": False}
-_SHOWN_POLICIES = 25
+_SHOWN_POLICIES, _MOST_PICTURES = 25, 3
 _MAY_MISS = ("findings", "targets", "proposals")
 
 
@@ -126,6 +126,10 @@ def _whole(
             names=names,
             notes=content.reviewer_notes,
         ),
+        "pictures": [
+            (words.clean(p.title, 200), words.clean(p.alt, 1000), base64.b64encode(p.png).decode())
+            for p in content.pictures[:_MOST_PICTURES]
+        ],
         "aims": targets(content.targets),
         "status_words": STATUS_WORDS,
         "accounts": accounts(content.whitelist, content.policies),

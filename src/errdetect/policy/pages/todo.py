@@ -100,7 +100,7 @@ def _missed(pages: Sequence[PolicyPage]) -> list[Todo]:
     return [
         Todo(
             f"{page.name}: a target is missed",
-            f"{target.measure}{f' ({target.where})' if target.where else ''} is {target.rate}, "
+            f"{target.measure}{f' ({target.where})' if target.where else ''}: {target.rate}, "
             f"held to {target.limit}.",
             page.anchor,
         )

@@ -195,7 +195,8 @@ def test_no_page_is_out_of_reach_for_anybody(browser, address, scheme):
     for anchor in [*VIEWS, *POLICY_PAGES]:
         page.evaluate("a => { location.hash = a; }", anchor)
         page.wait_for_function("a => document.getElementById(a).checkVisibility()", arg=anchor)
-        result = axe.run(page)
+        # The whole once, with header and navigation; then the page that is shown.
+        result = axe.run(page, None if anchor == VIEWS[0] else "main > .view:not([hidden])")
         if result.violations_count:
             found[anchor] = result.generate_report()
     assert not found, "\n".join(found.values())

@@ -394,7 +394,7 @@ def test_a_policy_of_which_little_is_known_has_a_sensible_page(make, facts, word
     assert words in page.words()
     assert "How often this policy errs cannot be said yet" in page.words()
     assert "not in the catalogue" in page.words()
-    evidence = json.loads(page.scripts[0])[0]
+    evidence = json.loads(page.scripts[0])["pages"][0]
     assert [b["x"] for b in evidence if b["t"] == "h"] == [
         "What goes with its errors",
         "Where it errs more",
@@ -414,7 +414,7 @@ def test_cases_without_any_text_have_no_empty_quotation(make):
         volumes=hollow(make, "lone"),
         cases=make["cases"](["lone"]).drop(columns=["text", "contrast_text"]),
     )
-    evidence = json.loads(Page(render_report(content)).scripts[0])[0]
+    evidence = json.loads(Page(render_report(content)).scripts[0])["pages"][0]
     cases = next(b for b in evidence if b["t"] == "c")["r"]
     assert len(cases) == 3
     assert not any("x" in case for case in cases)

@@ -18,6 +18,7 @@ from errdetect.policy.content import ReportContent
 from errdetect.policy.drivers import driver_rows, drivers
 from errdetect.policy.figures import Figure
 from errdetect.policy.frames import has_rows
+from errdetect.policy.pages.blocks import share_columns
 from errdetect.policy.pages.lists import accounts, steps
 from errdetect.policy.pages.order import about, matter_order
 from errdetect.policy.pages.policies import Limits, PolicyPage, policy_pages
@@ -155,7 +156,7 @@ def _policies(
         "pages": pages,
         "anchors": {page.key: page.anchor for page in pages},
         "labels": {page.key: page.name for page in pages},
-        "evidence": [page.blocks for page in pages],
+        "evidence": share_columns([page.blocks for page in pages]),
         "held": sorted(held, key=lambda pair: (-pair[1].worth, pair[1].key)),
         "offers": [(page, proposal) for page in pages for proposal in page.proposals],
         "steps": steps(content.plan, pages),

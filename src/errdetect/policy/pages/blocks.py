@@ -22,6 +22,7 @@ __all__ = [
     "plot_cell",
     "plot_column",
     "rate_cell",
+    "share_columns",
     "table",
     "unsaid",
 ]
@@ -154,3 +155,40 @@ def plot_cell(place: Strip) -> dict[str, Any]:
     {'s': [10.0, 5.0, 20.0, None, 0]}
     """
     return {"s": [place.at, place.low, place.high, place.reference, int(place.cut)]}
+
+
+def share_columns(pages: Sequence[Sequence[Block]]) -> dict[str, Any]:
+    """Put the columns that many tables share in one place: the file stays small.
+
+    Parameters
+    ----------
+    pages
+        The blocks of each page.
+
+    Returns
+    -------
+    dict
+        `columns`: each list of columns once; `pages`: the blocks, a table's columns as the place
+        of their list.
+
+    Examples
+    --------
+    >>> tables = [[table("A", [column("Where")], [])], [table("B", [column("Where")], [])]]
+    >>> found = share_columns(tables)
+    >>> len(found["columns"]), [page[0]["c"] for page in found["pages"]]
+    (1, [0, 0])
+    """
+    places: dict[str, int] = {}
+    columns: list[Any] = []
+    shared: list[list[Block]] = []
+    for page in pages:
+        shared.append([])
+        for block in page:
+            if block["t"] == "t":
+                key = repr(block["c"])
+                if key not in places:
+                    places[key] = len(columns)
+                    columns.append(block["c"])
+                block = block | {"c": places[key]}
+            shared[-1].append(block)
+    return {"columns": columns, "pages": shared}

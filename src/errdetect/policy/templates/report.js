@@ -110,7 +110,7 @@
   }
 
   // ---- the evidence on a policy's page
-  let captions = 0;
+  let [evidence, captions] = [null, 0];
   const strip = ([at, low, high, reference, cut]) => {
     const svg = draw("svg", { class: "strip", "aria-hidden": "true" });
     if (reference !== null) svg.append(draw("line", { class: "ref", x1: `${reference}%`, x2: `${reference}%`, y2: "100%" }));
@@ -240,18 +240,18 @@
     q: (b) => make("p", "quiet", foreign(b.x)),
     a: (b) => make("div", "absent", make("p", "", make("strong", "", foreign(b.x)), " ", foreign(b.y))),
     d: (b) => make("details", "more", make("summary", "", foreign(b.x)), make("pre", "brief", foreign(b.y))),
-    b: (b) => make("ol", "bars", ...b.r.map(([text, width, ends, value, beside, examples]) => make(
+    b: (b) => make("div", "", make("p", "quiet", "The reason’s share of the model’s push towards “this is wrong” in this policy. The thin line is its 95 % interval."), make("ol", "bars", ...b.r.map(([text, width, ends, value, beside, examples]) => make(
       "li", "", make("span", "bar-text", foreign(text)), bar(width, ends),
       make("span", "bar-value", make("b", "", value), ` ${beside.join("; ")}`,
         ...(examples.length ? ["; for example ", ...examples.flatMap((e, i) => (i ? [", ", make("bdi", "id", e)] : [make("bdi", "id", e)]))] : [])),
-    ))),
+    )))),
     t: (b) => {
       const id = `t-${(captions += 1)}`;
       const caption = make("caption", "", make("span", "", foreign(b.x)));
       caption.id = id;
       const table = make("table", "groups", caption,
-        make("thead", "", make("tr", "", ...b.c.map(head))),
-        make("tbody", "", ...b.r.map((row) => make("tr", "", ...row.map((v, i) => cell(v, b.c[i], i === 0))))));
+        make("thead", "", make("tr", "", ...evidence.columns[b.c].map(head))),
+        make("tbody", "", ...b.r.map((row) => make("tr", "", ...row.map((v, i) => cell(v, evidence.columns[b.c][i], i === 0))))));
       const box = make("div", "scroll", table);
       box.setAttribute("role", "region");
       box.setAttribute("aria-labelledby", id);
@@ -262,12 +262,11 @@
     c: (b) => make("ol", "pairs", ...b.r.map(oneCase)),
   };
 
-  let evidence = null;
   const fill = (view) => {
     const place = view.querySelector(".evidence:empty");
     if (!place) return;
     evidence ??= JSON.parse(document.getElementById("evidence").textContent);
-    place.append(...evidence[Number(place.dataset.page)].map((block) => kinds[block.t](block)));
+    place.append(...evidence.pages[Number(place.dataset.page)].map((block) => kinds[block.t](block)));
     for (const table of place.querySelectorAll("table")) sortable(table, 15);
   };
 

@@ -204,6 +204,8 @@ def test_report_stands_alone(config, trained, tmp_path):
     volumes = pd.read_parquet(result.files["tables"] / "volumes.parquet")
     assert volumes["n_decisions"].sum() == 12_000
     assert page.count("<article") == len(volumes)
+    cases = pd.read_parquet(result.files["tables"] / "cases.parquet")
+    assert cases.groupby("policy_id").size().max() == 3
     halves = pd.read_parquet(result.files["tables"] / "trend_by.parquet")
     assert halves["period_start"].nunique() == 2
 

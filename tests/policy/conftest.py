@@ -478,7 +478,8 @@ def target_frame(policy_ids):
         for i, policy_id in enumerate(policy_ids)
     ]
     site = rows[0] | {"policy_id": None, "site": "alder", "measure": "reviewer_accuracy"}
-    return pd.DataFrame([*rows, site | {"limit": 0.9, "estimate": 0.93, "low": 0.91, "high": 0.95}])
+    well = {"limit": 0.9, "estimate": 0.93, "low": 0.91, "high": 0.95, "status": "met"}
+    return pd.DataFrame([*rows, site | well])
 
 
 def account_frame(policy_ids):

@@ -42,6 +42,7 @@ Floats = npt.NDArray[np.float64]
 _CHUNK = 50_000
 _MONTHS_FROM = 84  # days from which a trend goes by months instead of weeks
 _SHOWN_TEXT = 400
+_CASES, _POLICIES_WITH_CASES = 3, 200
 
 
 @dataclass(frozen=True)
@@ -225,14 +226,27 @@ def _model_parts(config: Config, tables: Tables, bundle: Bundle, version: str) -
         open_["policy_id"], config.report.explained, np.random.default_rng(config.queue.seed)
     )
     grouped, _, _ = _explained(past.add(open_.iloc[sample]), bundle, threads)
-    head = np.argsort(-harm, kind="stable")[: config.report.queue_rows]
+    order = np.argsort(-harm, kind="stable")
+    head = order[: config.report.queue_rows]
+    shown = _first_of_each(open_["policy_id"], order)
     return out | {
         "drivers": drivers(open_.iloc[sample], grouped, p[sample], load_words()),
         "n_queued": budget_count(config.queue.budget, len(open_)),
         "queue_head": _head(
             past.add(open_.iloc[head]), bundle, p[head], harm[head], suggested.iloc[head]
         ),
+        "cases": _head(
+            past.add(open_.iloc[shown]), bundle, p[shown], harm[shown], suggested.iloc[shown]
+        ),
     }
+
+
+def _first_of_each(policy: pd.Series, order: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+    """Return the first decisions of each policy in an order, of the first policies in it."""
+    ordered = policy.iloc[order]
+    nth = ordered.groupby(ordered.to_numpy()).cumcount().to_numpy()
+    first = ordered.isin(ordered.unique()[:_POLICIES_WITH_CASES]).to_numpy()
+    return order[(nth < _CASES) & first]
 
 
 def _explained(

@@ -399,6 +399,7 @@ def finding_frame(policy_ids, per=2):
         kind="slice",
         cause=[CAUSES[i % 4] for i in range(n)],
         cause_words="People agree with each other on 94 % of these and differ from the machine.",
+        sure="likely",
         runner_up=[CAUSES[(i + 1) % 4] for i in range(n)],
         account_ids=[["a1", "a2"]] * n,
     )
@@ -412,7 +413,7 @@ def threshold_frame(policy_ids, moderators=("image-cnn 4.2",), points=19):
             for i, bar in enumerate(np.linspace(0.3, 0.9, points)):
                 supported = bar > 0.42
                 held = 1.0 if supported else np.nan
-                wrongful, missed = 0.2 - 0.2 * (bar - 0.3), 0.01 + 0.1 * (bar - 0.3) ** 2
+                wrongful, missed = 900 - 900 * (bar - 0.3), 40 + 400 * (bar - 0.3) ** 2
                 harm = 300 * (bar - 0.7) ** 2 + 100
                 row = {"policy_id": policy_id, "moderator": moderator, "market": None}
                 row |= {"threshold": bar, "current": i == 9, "supported": supported}

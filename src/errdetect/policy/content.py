@@ -100,11 +100,12 @@ class ReportContent:
     thresholds
         What other bars would bring: `policy_id`, `threshold`, `harm`, `harm_low`, `harm_high`,
         `current`, `supported`, `recommended` and, where known, `moderator`, `market`,
-        `wrongful`, `missed` (each with `_low`, `_high`), `n_enforced`, `load`.
+        `wrongful`, `missed` (numbers of decisions, each with `_low`, `_high`), `n_enforced`,
+        `load` (decisions near the bar).
     findings
         What held up: `finding_id`, `policy_id`, `rule`, `n`, `error_rate`, `low`, `high`,
         `base_rate`, `confirmed` and, where known, `kind`, `error_kind`, `harm_saved` with its
-        limits, `cause`, `cause_words`, `runner_up`, `n_reviews`, `n_accounts`.
+        limits, `cause`, `cause_words`, `sure`, `runner_up`, `n_reviews`, `n_accounts`.
     cases
         Decisions of each policy that show its errors: the queue's columns and, where there is a
         similar decision that was right, `contrast_id`, `contrast` (a sentence),

@@ -23,6 +23,25 @@ def test_a_driver_says_its_interval_and_whether_it_moved():
     assert plain(still) == "20.0 % in the period before: a change is not shown"
 
 
+def test_a_flag_tells_as_well_whether_a_share_moved_and_whether_its_place_is_sure():
+    halves = {"share_before": 0.2, "share_after": 0.1, "stable": None}
+    beside = driver_block([driver(**halves, moved=True)], 5)[0]["r"][0][4]
+    assert [plain(text) for text in beside[1:]] == [
+        "its place among the reasons cannot be told yet",
+        "down from 20.0 % in the period before",
+    ]
+    still = driver_block([driver(**halves, moved=False)], 5)[0]["r"][0][4]
+    assert still[-1].endswith("a change is not shown")
+
+
+def test_nobody_looked_is_not_none_found():
+    assert "were not looked for" in slice_block([], 5, looked=False)[0]["x"]
+    assert "No rule was found" in slice_block([], 5)[0]["x"]
+    row = {"decision_id": "d1", "p_error": 0.8, "error_kind": "wrongful_action"}
+    bare, none = (case_block([r], 1)[0]["r"][0] for r in (row, row | {"contrast_id": None}))
+    assert (bare.get("s"), none.get("s")) == (1, None)
+
+
 def test_a_driver_without_interval_has_none():
     assert driver_block([driver(share=None)], 5)[0]["r"][0][1:4] == [0.0, [], "share unknown"]
 
@@ -54,7 +73,7 @@ def test_cases_stand_by_rank_and_reasons_against_are_marked(make):
     found = case_block(rows[::-1], 2)[0]["r"]
     assert [case["i"] for case in found] == [row["decision_id"] for row in rows[:2]]
     assert found[0]["r"][-1] == ["The seller is old", 0]
-    assert "o" in found[0]
+    assert found[0]["o"]["d"].startswith("The seller is older")
     assert "o" not in found[1]
 
 
@@ -73,7 +92,7 @@ def test_the_bar_of_today_and_the_recommended_one_are_said_and_marked(make):
         "and 120) instead of 103 (between 82 and 124)."
     )
     assert (chart["n"][1], chart["g"][1]) == ("0.6", "0.7")
-    assert [len(point) for point in chart["p"]] == [1] * 4 + [4] * 15
+    assert [len(point) for point in chart["p"]] == [1] * 2 + [4] * 15
     named = [row[0]["q"] for row in table["r"] if isinstance(row[0], dict)]
     assert named == ["today", "recommended"]
 

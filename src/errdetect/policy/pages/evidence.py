@@ -81,6 +81,8 @@ def _bar(row: Row) -> list[Any]:
     if limits:
         value += f" ({span(limits.low, limits.high)})"
     beside = [f"{counted(int(number(row['n_decisions']) or 0), 'decision', 'decisions')} looked at"]
+    if "stable" in row and not flag(row, "stable"):
+        beside.append("its place among the reasons cannot be told yet")
     if moved := _moved(row, share):
         beside.append(moved)
     ids: Any = row.get("example_ids")
@@ -90,20 +92,26 @@ def _bar(row: Row) -> list[Any]:
 
 
 def _moved(row: Row, share: float | None) -> str:
-    """Say how a reason's share moved since the period before."""
-    before = number(row.get("share_before"))
+    """Say whether a reason's share moved beyond chance since the period before."""
+    before, after = number(row.get("share_before")), number(row.get("share_after"))
     low, high = number(row.get("change_low")), number(row.get("change_high"))
-    if before is None or share is None:
+    now = share if after is None else after
+    if before is None or now is None:
         return ""
-    was = f"{percent(before)} in the period before"
-    if low is None or high is None:
-        return was
-    if low > 0 or high < 0:
-        return f"{'up' if low > 0 else 'down'} from {was}"
-    return f"{was}: a change is not shown"
+    if low is not None and high is not None:
+        clear = low > 0 or high < 0
+    elif "moved" in row:
+        clear = flag(row, "moved")
+    else:
+        return f"{percent(before)} in the period before"
+    if clear:
+        return f"{'up' if now > before else 'down'} from {percent(before)} in the period before"
+    return f"{percent(before)} in the period before: a change is not shown"
 
 
-def slice_block(rows: Sequence[Row], most: int, why: str = "") -> list[Block]:
+def slice_block(
+    rows: Sequence[Row], most: int, why: str = "", *, looked: bool = True
+) -> list[Block]:
     """Show where a policy errs more than elsewhere.
 
     Parameters
@@ -114,17 +122,21 @@ def slice_block(rows: Sequence[Row], most: int, why: str = "") -> list[Block]:
         How many to show: confirmed ones first, then by harm saved; ties by rule.
     why
         Why there are none.
+    looked
+        Whether rules were looked for: nobody looked is not the same as none found.
 
     Returns
     -------
     list of Block
-        A table, and how to read it.
+        A table, and how many it leaves out.
 
     Examples
     --------
     >>> slice_block([], 5)[0]["x"]
     'No rule was found under which this policy errs more than elsewhere.'
     """
+    if not looked:
+        return [absent("Rules under which this policy errs more were not looked for.", why)]
     if not rows:
         none = "No rule was found under which this policy errs more than elsewhere."
         return [absent(none, why or "With few reviews that is no sign that there is none.")]
@@ -224,15 +236,19 @@ def _case(row: Row) -> Block:
         "k": ERROR_KIND_WORDS.get(kind, clean(kind, 40)),
         "r": [*_reasons(row.get("reasons")), *_reasons(row.get("against"))[:_EXAMPLES]],
     }
+    if "contrast_id" not in row:
+        case["s"] = 1  # nobody looked for a similar decision
     if text := text_of(row, "text"):
         case["x"] = clean(text, 240)
+    words = text_of(row, "contrast")
     if other := text_of(row, "contrast_id"):
-        words = text_of(row, "contrast")
         case["o"] = {
             "i": clean(other, 60),
             "x": clean(text_of(row, "contrast_text"), 240) if text_of(row, "contrast_text") else "",
             "d": clean(words, 300) if words else "",
         }
+    elif words:
+        case["w"] = clean(words, 300)
     return case
 
 

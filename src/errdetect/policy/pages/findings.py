@@ -50,8 +50,9 @@ class Finding:
         The harm that fixing it would save; empty where unknown.
     worth
         The same as a number, for the order; 0 where unknown.
-    cause, cause_words, runner_up
-        The likely cause by name, its evidence, and the next likely one; empty where not told.
+    cause, sure, cause_words, runner_up
+        The likely cause by name, how sure it is, its evidence, and the next likely one; empty
+        where not told.
     confirmed
         Whether it held on later decisions.
     """
@@ -67,6 +68,7 @@ class Finding:
     saves: str
     worth: float
     cause: str
+    sure: str
     cause_words: str
     runner_up: str
     confirmed: bool
@@ -132,6 +134,7 @@ def _finding(row: Mapping[str, Any]) -> Finding:
         saves=_saves(row),
         worth=number(row.get("harm_saved")) or 0.0,
         cause=CAUSE_NAMES.get(cause, clean(cause, 40)) if cause else "",
+        sure=clean(text_of(row, "sure"), 40) if text_of(row, "sure") else "",
         cause_words=clean(text_of(row, "cause_words"), 400) if text_of(row, "cause_words") else "",
         runner_up=CAUSE_NAMES.get(second, clean(second, 40)) if second else "",
         confirmed=flag(row, "confirmed"),

@@ -182,6 +182,7 @@ class _Parts:
     groups: Mapping[str, Group]
     volumes: Mapping[str, Mapping[str, Any]]
     drivers: Mapping[str, Sequence[Mapping[str, Any]]]
+    looked: bool
     slices: Mapping[str, Sequence[Mapping[str, Any]]]
     thresholds: Mapping[str, Sequence[Mapping[str, Any]]]
     cases: Mapping[str, Sequence[Mapping[str, Any]]]
@@ -203,6 +204,7 @@ class _Parts:
             groups={group.key: group for group in table.groups} if table else {},
             volumes={key: rows[0] for key, rows in volumes.items()},
             drivers={k: v for k, v in driver_rows(content.drivers).items() if k is not None},
+            looked=content.slices is not None,
             slices=rows_by_policy(content.slices, SLICE_COLUMNS, "slices"),
             thresholds=rows_by_policy(content.thresholds, THRESHOLD_COLUMNS, "thresholds"),
             cases=rows_by_policy(head, CASE_COLUMNS, "cases"),
@@ -249,7 +251,12 @@ class _Parts:
             heading("What goes with its errors"),
             *driver_block(self.drivers.get(key, ()), share.rows, why.get("drivers", "")),
             heading("Where it errs more"),
-            *slice_block(self.slices.get(key, ()), share.rows, why.get("slices", "")),
+            *slice_block(
+                self.slices.get(key, ()),
+                share.rows,
+                why.get("slices", ""),
+                looked=self.looked,
+            ),
             heading("If the bar were moved"),
             *threshold_blocks(
                 self.thresholds.get(key, ()), share.charts, share.bars, why.get("thresholds", "")

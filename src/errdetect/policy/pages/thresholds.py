@@ -8,7 +8,7 @@ from errdetect.policy.figures import Said
 from errdetect.policy.frames import number
 from errdetect.policy.pages.blocks import Block, absent, column, note, paragraph, table, unsaid
 from errdetect.policy.pages.reading import amount, flag, said, text_of
-from errdetect.policy.words import clean, count, percent, span
+from errdetect.policy.words import clean, count
 
 __all__ = ["THRESHOLD_COLUMNS", "threshold_blocks"]
 
@@ -76,12 +76,19 @@ def _group(key: tuple[str, str], rows: Sequence[Row], bars: int) -> list[Block]:
     if len(told) < 2:
         few = "Too few reviewed decisions lie on either side of it."
         return [absent(f"{name}: what another bar would bring cannot be said.", few)]
-    shown = _thinned(ordered, _MAX_POINTS)
+    shown = _thinned(_near(ordered, told), _MAX_POINTS)
     return [
         paragraph(f"{name}: {_sentence(ordered)}"),
         _chart(name, shown),
         _table(name, _thinned(told, bars)),
     ]
+
+
+def _near(rows: Sequence[Row], told: Sequence[Row]) -> list[Row]:
+    """Keep what reviewed decisions support and a fifth of that width on either side."""
+    low, high = float(told[0]["threshold"]), float(told[-1]["threshold"])
+    margin = 0.2 * (high - low)
+    return [row for row in rows if low - margin <= float(row["threshold"]) <= high + margin]
 
 
 def _harm(row: Row) -> Said | None:
@@ -159,7 +166,7 @@ def _table(name: str, rows: Sequence[Row]) -> Block:
         column("Missed violations", "number"),
         column("Expected harm", "number"),
         column("Enforced", "number"),
-        column("Reviews it would take", "number"),
+        column("Decisions near the bar", "number"),
     ]
     body = [
         [
@@ -182,11 +189,9 @@ def _which(row: Row) -> str:
 
 
 def _cell(value: Said | None) -> Any:
-    """Show a rate as a percentage, and an amount above 1 as a number."""
+    """Show an amount with its interval."""
     if value is None:
         return unsaid("cannot be said")
-    if value.high <= 1:
-        return {"x": percent(value.estimate), "q": span(value.low, value.high)}
     return {"x": amount(value.estimate), "q": f"{amount(value.low)} to {amount(value.high)}"}
 
 

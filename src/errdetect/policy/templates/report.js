@@ -226,11 +226,12 @@
     const facts = [foreign(found.k), ...found.f.map(foreign)].flatMap((f, i) => (i ? [" · ", f] : [f]));
     const wrong = make("div", "", make("h4", "", foreign(found.p)), make("p", "under", ...facts, " · ", make("bdi", "id", found.i)), ...excerpt(found.x));
     if (found.r.length) wrong.append(reasons(found.r));
+    if (found.s) return make("li", "", wrong);
     const right = make("div", "contrast");
     if (found.o) {
       right.append(make("h4", "", "A similar decision that was right"), make("p", "under", make("bdi", "id", found.o.i)), ...excerpt(found.o.x));
       if (found.o.d) right.append(make("p", "", foreign(found.o.d)));
-    } else right.append(make("p", "quiet", "No similar decision was judged right so far."));
+    } else right.append(make("p", "quiet", foreign(found.w || "No similar decision was judged right so far.")));
     return make("li", "", wrong, right);
   };
 

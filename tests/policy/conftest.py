@@ -434,7 +434,10 @@ def case_frame(policy_ids, per=3):
         queue_frame([policy_id], per, seed=i).assign(
             contrast_id=[f"right-{k}" if k != 1 else None for k in range(per)],
             contrast_text=TEXTS[i % len(TEXTS)],
-            contrast="The seller is older there, and the text names no brand.",
+            contrast=[
+                "The seller is older there, and the text names no brand." if k != 1 else None
+                for k in range(per)
+            ],
         )
         for i, policy_id in enumerate(policy_ids)
     ]

@@ -119,6 +119,13 @@ def test_a_link_to_a_finding_opens_its_policy_and_brings_it_into_view(page):
     expect(card).to_be_in_viewport()
 
 
+def test_a_deep_link_to_a_finding_stands_in_view_at_once(browser, address):
+    page = opened(browser, f"{address}#finding-f000004")
+    assert page.locator("main > .view.policy:visible").count() == 1
+    expect(page.locator("#finding-f000004")).to_be_in_viewport()
+    page.context.close()
+
+
 def column(page, table, at):
     return page.locator(f"{table} tbody tr:visible > :nth-child({at})").all_inner_texts()
 

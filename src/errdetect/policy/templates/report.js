@@ -285,6 +285,7 @@
     const view = (target && target.closest(".view")) || views[0];
     if (view !== here) {
       for (const each of views) each.hidden = each !== view;
+      main.classList.add("ready");
       fill(view);
       for (const link of document.querySelectorAll(".contents a")) {
         if (link.dataset.nav === view.dataset.nav) link.setAttribute("aria-current", "page");

@@ -198,8 +198,16 @@ def test_report_stands_alone(config, trained, tmp_path):
     page = result.files["report"].read_text(encoding="utf-8")
     assert page.startswith("<!DOCTYPE html>") or page.startswith("<!doctype html>")
     assert "associated with" in page
-    for name in ("estimates", "drivers"):
-        assert any(name in p.name for p in result.files["tables"].iterdir())
+    names = {path.name for path in result.files["tables"].iterdir()}
+    for name in ("estimates", "drivers", "volumes", "trend_by"):
+        assert {f"{name}.parquet", f"{name}.csv"} <= names
+    volumes = pd.read_parquet(result.files["tables"] / "volumes.parquet")
+    assert volumes["n_decisions"].sum() == 12_000
+    assert page.count("<article") == len(volumes)
+    cases = pd.read_parquet(result.files["tables"] / "cases.parquet")
+    assert cases.groupby("policy_id").size().max() == 3
+    halves = pd.read_parquet(result.files["tables"] / "trend_by.parquet")
+    assert halves["period_start"].nunique() == 2
 
 
 def test_report_without_reviews_and_without_model_says_so(market, tmp_path):

@@ -346,23 +346,230 @@ def build_content(**changes):
     return ReportContent(**{**parts, **changes})
 
 
+WHERE = ["market is DE", "moderator is text-transformer 2.0 and language is pl", "price below 12.5"]
+CAUSES = ["machine_fault", "threshold", "policy_ambiguity", "account_cluster"]
+
+
+def volume_frame(policy_ids):
+    """What is known of each policy without an estimate."""
+    return pd.DataFrame(
+        {
+            "policy_id": policy_ids,
+            "n_decisions": [9000 - 300 * i % 8000 for i in range(len(policy_ids))],
+            "n_enforced": 1200,
+            "n_reviews": 430,
+            "n_overturned": 31,
+        }
+    )
+
+
+def slice_frame(policy_ids, per=3):
+    """Rules under which each policy errs more; the last of each is a hint only."""
+    rows = [
+        {
+            "policy_id": policy_id,
+            "rule": WHERE[i % 3],
+            "conditions": [{"column": "market", "op": "==", "value": "DE"}],
+            "n": 900 - 10 * i,
+            "error_rate": 0.21 - 0.02 * i,
+            "low": 0.15 - 0.02 * i,
+            "high": 0.28,
+            "base_rate": 0.06,
+            "q_value": 0.004,
+            "confirmed": i < per - 1,
+            "error_kind": "wrongful_action",
+            "n_reviews": 120,
+            "n_accounts": 410,
+            "harm_saved": 140.0 - 20 * i,
+            "harm_saved_low": 90.0 - 20 * i,
+            "harm_saved_high": 200.0,
+        }
+        for policy_id in policy_ids
+        for i in range(per)
+    ]
+    return pd.DataFrame(rows)
+
+
+def finding_frame(policy_ids, per=2):
+    """Findings with their likely cause."""
+    slices = slice_frame(policy_ids, per + 1)
+    n = len(slices)
+    return slices.assign(
+        finding_id=[f"f{i:06d}" for i in range(n)],
+        kind="slice",
+        cause=[CAUSES[i % 4] for i in range(n)],
+        cause_words="People agree with each other on 94 % of these and differ from the machine.",
+        sure="likely",
+        runner_up=[CAUSES[(i + 1) % 4] for i in range(n)],
+        account_ids=[["a1", "a2"]] * n,
+    )
+
+
+def threshold_frame(policy_ids, moderators=("image-cnn 4.2",), points=19):
+    """What other bars would bring; nothing supports the lowest ones."""
+    rows = []
+    for policy_id in policy_ids:
+        for moderator in moderators:
+            for i, bar in enumerate(np.linspace(0.3, 0.9, points)):
+                supported = bar > 0.42
+                held = 1.0 if supported else np.nan
+                wrongful, missed = 900 - 900 * (bar - 0.3), 40 + 400 * (bar - 0.3) ** 2
+                harm = 300 * (bar - 0.7) ** 2 + 100
+                row = {"policy_id": policy_id, "moderator": moderator, "market": None}
+                row |= {"threshold": bar, "current": i == 9, "supported": supported}
+                for name, value in (("wrongful", wrongful), ("missed", missed), ("harm", harm)):
+                    row |= {
+                        name: value * held,
+                        f"{name}_low": 0.8 * value * held,
+                        f"{name}_high": 1.2 * value * held,
+                    }
+                row |= {"n_enforced": 4000 - 120 * i, "load": 900.0 - 10 * i}
+                rows.append(row | {"recommended": i == 12})
+    return pd.DataFrame(rows)
+
+
+def case_frame(policy_ids, per=3):
+    """Cases of each policy, most with a similar decision that was right."""
+    parts = [
+        queue_frame([policy_id], per, seed=i).assign(
+            contrast_id=[f"right-{k}" if k != 1 else None for k in range(per)],
+            contrast_text=TEXTS[i % len(TEXTS)],
+            contrast=[
+                "The seller is older there, and the text names no brand." if k != 1 else None
+                for k in range(per)
+            ],
+        )
+        for i, policy_id in enumerate(policy_ids)
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def proposal_frame(policy_ids):
+    """A change for each policy, in turn waiting, accepted with an effect, and closed."""
+    rows = [
+        {
+            "proposal_id": f"p-{i:04d}",
+            "policy_id": policy_id,
+            "change": "Raise the bar of image-cnn 4.2 from 0.60 to 0.70",
+            "state": ["proposed", "accepted", "closed"][i % 3],
+            "effective_from": [None, "2025-03-01", "2025-02-01"][i % 3],
+            "effect": [None, -0.031, None][i % 3],
+            "effect_low": [None, -0.05, None][i % 3],
+            "effect_high": [None, -0.012, None][i % 3],
+            "brief": f"briefs/{policy_id}-bar.md",
+        }
+        for i, policy_id in enumerate(policy_ids)
+    ]
+    return pd.DataFrame(rows)
+
+
+def target_frame(policy_ids):
+    """A target for each policy, in turn missed, met and not to be told; and one for a site."""
+    rows = [
+        {
+            "policy_id": policy_id,
+            "market": None,
+            "site": None,
+            "measure": "wrongful_rate",
+            "limit": 0.03,
+            "estimate": [0.09, 0.012, 0.032][i % 3],
+            "low": [0.06, 0.006, 0.02][i % 3],
+            "high": [0.13, 0.021, 0.05][i % 3],
+            "status": ["missed", "met", "cannot_tell"][i % 3],
+            "n_reviews": 300,
+            "reviews_needed": [None, None, 1200][i % 3],
+        }
+        for i, policy_id in enumerate(policy_ids)
+    ]
+    site = rows[0] | {"policy_id": None, "site": "alder", "measure": "reviewer_accuracy"}
+    well = {"limit": 0.9, "estimate": 0.93, "low": 0.91, "high": 0.95, "status": "met"}
+    return pd.DataFrame([*rows, site | well])
+
+
+def account_frame(policy_ids):
+    """Accounts whose enforced decisions are mostly wrong."""
+    row = {"n": 14, "wrongful_rate": 0.86, "low": 0.6, "high": 0.97, "evidence": "12 of 14 wrong"}
+    return pd.DataFrame(
+        [{"account_id": f"seller-{i}", "policy_id": p, **row} for i, p in enumerate(policy_ids)]
+    )
+
+
+def policy_trend_frame(policy_ids):
+    """Two months of each policy, the second clearly better."""
+    parts = []
+    for policy_id in policy_ids:
+        for month, rate in (("2025-03-01", 0.12), ("2025-04-01", 0.05)):
+            row = rate_row("error_rate", rate, 800, 9000)
+            parts.append({"policy_id": policy_id, "period_start": month, **row})
+    return pd.DataFrame(parts)
+
+
+def full_content(ids=None, **changes):
+    """The content with findings, what-ifs, cases, proposals and targets of every policy."""
+    ids = [p[0] for p in POLICIES] if ids is None else ids
+    steps = [{"policy_id": ids[0], "step": 1, "words": "Mend where market is DE: 1.4 points."}]
+    parts = {
+        "volumes": volume_frame(ids),
+        "trend_by": policy_trend_frame(ids[:5]),
+        "slices": slice_frame(ids),
+        "thresholds": threshold_frame(ids),
+        "findings": finding_frame(ids),
+        "cases": case_frame(ids),
+        "proposals": proposal_frame(ids),
+        "targets": target_frame(ids),
+        "plan": pd.DataFrame(steps),
+        "whitelist": account_frame(ids[:7]),
+        "drivers": driver_frame(ids).assign(
+            low=lambda d: 0.8 * d["share"],
+            high=lambda d: (1.2 * d["share"]).clip(upper=1),
+            share_before=lambda d: 0.5 * d["share"],
+            change_low=lambda d: 0.1 * d["share"],
+            change_high=lambda d: 0.9 * d["share"],
+        ),
+    }
+    return build_content(**{**parts, **changes})
+
+
 @pytest.fixture(name="build")
 def _build():
     """Give the builder of contents."""
     return build_content
 
 
+@pytest.fixture(name="full")
+def _full():
+    """Give the builder of contents with every part."""
+    return full_content
+
+
 @pytest.fixture(name="make")
 def _make():
     """Give the builders of tables by name."""
-    return {
-        "agreement": agreement_frame,
-        "by": by_frame,
-        "cards": card_frame,
-        "plan": plan_row,
-        "drivers": driver_frame,
-        "queue": queue_frame,
-        "rate": rate_row,
-        "segments": segment_frame,
-        "whole": whole_rows,
-    }
+    return MAKE
+
+
+@pytest.fixture(scope="module", name="make_module")
+def _make_module():
+    """Give the same to fixtures that live longer than a test."""
+    return MAKE | {"full": full_content, "policies": POLICIES}
+
+
+MAKE = {
+    "accounts": account_frame,
+    "agreement": agreement_frame,
+    "cases": case_frame,
+    "findings": finding_frame,
+    "proposals": proposal_frame,
+    "slices": slice_frame,
+    "targets": target_frame,
+    "thresholds": threshold_frame,
+    "volumes": volume_frame,
+    "by": by_frame,
+    "cards": card_frame,
+    "plan": plan_row,
+    "drivers": driver_frame,
+    "queue": queue_frame,
+    "rate": rate_row,
+    "segments": segment_frame,
+    "whole": whole_rows,
+}

@@ -1,4 +1,4 @@
-"""report: the policy report, and each of its tables."""
+"""report: the policy report, each of its tables, and the briefs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,40 +6,44 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-import pandas as pd
+import pyarrow as pa
 
 from errdetect.config import Config
 from errdetect.data.sources import data_name
+from errdetect.data.spreadsheet import write_csv
 from errdetect.data.writing import staged, write_parquet, write_text
 from errdetect.errors import DataError, ModelError, Refusal
-from errdetect.estimate.audit import locate
-from errdetect.estimate.rates import estimate_rates
-from errdetect.jobs.columns import Past
-from errdetect.jobs.control import estimation_terms
-from errdetect.jobs.drivers import Picture, find_drivers, write_pictures
-from errdetect.jobs.dsa import automated_only
-from errdetect.jobs.estimate import refuse_broken_design
-from errdetect.jobs.explaining import Explainer, make_explainer, reason_words
-from errdetect.jobs.labels import known_reviews, label_decisions, measure_reviewers
-from errdetect.jobs.reviewers import check_reviewers, reviewer_quality
-from errdetect.jobs.tables import Progress, Tables, free_threads, load_tables, reviewed_ids
-from errdetect.model.bundle import Bundle
-from errdetect.model.evaluation import MODEL
+from errdetect.explain.findings import Findings
+from errdetect.jobs.briefs import record_briefs, write_briefs
+from errdetect.jobs.drivers import Picture, write_pictures
+from errdetect.jobs.explaining import reason_words
+from errdetect.jobs.findings import findings
+from errdetect.jobs.labels import measure_reviewers
+from errdetect.jobs.report_audit import Audited, audited, rates, reviewed
+from errdetect.jobs.report_changes import (
+    finding_parts,
+    outcome_parts,
+    proposal_rows,
+    wanted_briefs,
+)
+from errdetect.jobs.report_model import model_facts, unseen_parts
+from errdetect.jobs.reviewers import check_reviewers
+from errdetect.jobs.tables import Progress, Tables, load_tables
 from errdetect.model.registry import Registry
+from errdetect.policy.briefs import Brief
+from errdetect.policy.content import Picture as Shown
 from errdetect.policy.report import ReportContent, render_report, report_tables
-from errdetect.queue.selection import RANKED, budget_count
-from errdetect.queue.value import error_kinds, expected_harm
-from errdetect.schemas import AUDIT
+from errdetect.policy.volumes import policy_volumes
+from errdetect.schemas import FINDINGS, SLICES, THRESHOLDS, WHITELIST
 
 __all__ = ["ReportResult", "report"]
 
-Floats = npt.NDArray[np.float64]
-
-_CHUNK = 50_000
-_MONTHS_FROM = 84  # days from which a trend goes by months instead of weeks
-_SHOWN_TEXT = 400
+_SCHEMAS: Mapping[str, pa.Schema] = {
+    "slices": SLICES,
+    "findings": FINDINGS,
+    "thresholds": THRESHOLDS,
+    "whitelist": WHITELIST,
+}
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,17 @@ class ReportResult:
 
     files: Mapping[str, Path]
     notes: tuple[str, ...]
+    n_confirmed: int = 0
+    n_proposed: int = 0
+
+    def lines(self) -> list[str]:
+        """Return what people are told."""
+        held = "1 finding was" if self.n_confirmed == 1 else f"{self.n_confirmed:,} findings were"
+        return [
+            f"{held} confirmed on later decisions; {self.n_proposed:,} new in the proposals.",
+            *(f"Note: {note.rstrip('.')}." for note in self.notes),
+            *(f"  {name}  {path}" for name, path in self.files.items()),
+        ]
 
 
 def report(
@@ -64,11 +79,16 @@ def report(
     config
         From `load_config`.
     out
-        Folder for report.html, tables/ and plots/: all or none.
+        Folder for report.html, tables/, briefs/ and plots/: all or none.
     generated_at
         The report's date; default: now.
     progress
         Told what is going on.
+
+    Returns
+    -------
+    ReportResult
+        New briefs are recorded in the ledger as proposals once the report stands.
 
     Raises
     ------
@@ -79,24 +99,19 @@ def report(
     reason_words(config)
     tables = load_tables(config, progress=progress)
     decisions = tables.decisions.frame
-    notes = list(tables.notes)
+    now = generated_at or datetime.now(UTC)
     content: dict[str, Any] = {
         "title": config.report.title or "Policy report",
-        "generated_at": generated_at or datetime.now(UTC),
+        "generated_at": now,
         "data_name": data_name(config.data_paths(config.data.decisions)[0]),
         "period": (decisions["decided_at"].min(), decisions["decided_at"].max()),
         "n_decisions": len(decisions),
         "policies": tables.policies,
+        "volumes": policy_volumes(decisions, tables.reviews.frame if tables.reviews else None),
     }
-    if tables.reviews is not None:
-        progress("measuring reviewers")
-        content |= _reviewed(config, tables)
-        try:
-            found, said = _estimates(config, tables, progress)
-            content |= found
-            notes += said
-        except (DataError, Refusal) as error:
-            notes.append(f"No error rate can be said: {error}")
+    said, briefs, notes = _said_by_people(config, tables, now, progress)
+    content |= said
+    notes = [*tables.notes, *notes]
     pictures: tuple[Picture, ...] = ()
     try:
         bundle, version = Registry(config.path(config.registry.path), config.registry.name).load()
@@ -104,166 +119,62 @@ def report(
         notes.append(str(error))
     else:
         progress("scoring decisions that nobody reviewed")
-        found, pictures = _model_parts(config, tables, bundle, version, content["generated_at"])
-        content |= found
-    rendered = ReportContent(**content, notes=tuple(notes))
+        unseen, pictures = unseen_parts(config, tables, bundle, now)
+        content |= {**model_facts(bundle, version), **unseen}
+        content["pictures"] = [Shown(p.title, p.alt, p.png) for p in pictures]
     progress("writing the report")
+    files = _write(Path(out), ReportContent(**content, notes=tuple(notes)), briefs, pictures)
+    new = record_briefs(config, briefs, at=now)
+    found = content.get("findings")
+    confirmed = 0 if found is None else int(found["confirmed"].sum())
+    return ReportResult(files, tuple(notes), confirmed, new)
+
+
+def _said_by_people(
+    config: Config, tables: Tables, now: datetime, progress: Progress
+) -> tuple[dict[str, Any], tuple[Brief, ...], list[str]]:
+    """Return all that reviews tell: rates, reviewers, findings, what to change; briefs; notes."""
+    if tables.reviews is None:
+        return {}, (), []
+    progress("measuring reviewers")
+    model = measure_reviewers(config, tables.decisions.frame, tables.reviews.frame)
+    content = reviewed(config, tables, model)
+    notes: list[str] = []
+    sample: Audited | None = None
+    found: Findings | None = None
+    briefs: tuple[Brief, ...] = ()
+    try:
+        sample = audited(config, tables, progress)
+        if sample is not None:
+            progress("estimating error rates")
+            content |= rates(config, sample)
+            notes += sample.notes
+        found = findings(config, tables, model=model, progress=progress)
+        content |= finding_parts(found)
+        until = config.labels.as_of or now
+        briefs, content["briefs"] = wanted_briefs(config, tables, found, until=until)
+        progress("measuring what changes did, and the targets")
+        outcome, more = outcome_parts(config, tables, sample, found, cards=content.get("reviewers"))
+        content |= outcome
+        notes += more
+    except (DataError, Refusal) as error:
+        notes.append(f"No error rate can be said: {error}")
+    content["proposals"] = proposal_rows(config, content.get("briefs"), content.get("effects"))
+    return content, briefs, notes
+
+
+def _write(
+    out: Path, content: ReportContent, briefs: tuple[Brief, ...], pictures: tuple[Picture, ...]
+) -> dict[str, Path]:
     with staged(out) as stage:
-        write_text(stage / "report.html", render_report(rendered))
+        write_text(stage / "report.html", render_report(content))
         (stage / "tables").mkdir()
-        for name, frame in report_tables(rendered).items():
-            write_parquet(frame, stage / "tables" / f"{name}.parquet")
+        for name, frame in report_tables(content).items():
+            write_parquet(frame, stage / "tables" / f"{name}.parquet", _SCHEMAS.get(name))
+            write_csv(frame, stage / "tables" / f"{name}.csv")
+        write_briefs(briefs, stage / "briefs")
         if pictures:
             write_pictures(pictures, stage / "plots")
-    files = {"report": Path(out) / "report.html", "tables": Path(out) / "tables"}
-    files |= {"plots": Path(out) / "plots"} if pictures else {}
-    return ReportResult(files, tuple(notes))
-
-
-def _reviewed(config: Config, tables: Tables) -> dict[str, Any]:
-    """Return how many reviews there are, what they settled, and what is known of the reviewers."""
-    assert tables.reviews is not None
-    decisions, reviews = tables.decisions.frame, tables.reviews.frame
-    model = measure_reviewers(config, decisions, reviews)
-    labels = label_decisions(config, decisions, reviews, model=model)
-    quality = reviewer_quality(config, decisions, reviews, model)
-    return {
-        "n_reviews": reviews["source"].value_counts().to_dict(),
-        "label_states": labels["state"].value_counts().to_dict(),
-        "reviewers": quality.cards,
-        "agreement": quality.agreement,
-        "inspection": quality.inspection,
-        "reviewer_notes": quality.notes,
-    }
-
-
-def _estimates(
-    config: Config, tables: Tables, progress: Progress
-) -> tuple[dict[str, Any], list[str]]:
-    """Return what the audit says of error rates, as `estimate` says it, and how."""
-    assert tables.reviews is not None
-    refuse_broken_design(tables.reviews.rejects)
-    everything = tables.decisions.frame
-    decisions, people = automated_only(everything)
-    reviews = known_reviews(config, tables.reviews.frame)
-    reviews = reviews[locate(everything, reviews["decision_id"]) >= 0]
-    if not (reviews["source"] == AUDIT).any():
-        return {}, []
-    how, control = estimation_terms(config, decisions, reviews, progress=progress)
-    progress("estimating error rates")
-    estimates = {"whole": estimate_rates(decisions, reviews, **how)}
-    for name in config.report.by:
-        if name in decisions and decisions[name].nunique() > 0:
-            frame = estimate_rates(decisions, reviews, by=[name], **how)
-            estimates[name] = frame[frame[name].notna()]
-    days = (decisions["decided_at"].max() - decisions["decided_at"].min()).days
-    period = (
-        decisions["decided_at"]
-        .dt.tz_localize(None)
-        .dt.to_period("M" if days >= _MONTHS_FROM else "W")
-    )
-    dated = decisions.assign(period_start=period.dt.start_time.dt.strftime("%Y-%m-%d"))
-    trend = estimate_rates(dated, reviews, by=["period_start"], **how)
-    found = {"estimates": estimates, "trend": trend[trend["period_start"].notna()]}
-    return found, [note for note in (people, control) if note]
-
-
-def _model_parts(
-    config: Config, tables: Tables, bundle: Bundle, version: str, now: datetime
-) -> tuple[dict[str, Any], tuple[Picture, ...]]:
-    """Return what the champion says of decisions that nobody reviewed: head of the queue, drivers."""
-    decisions = tables.decisions.frame
-    judged = reviewed_ids(tables.reviews.frame if tables.reviews else None)
-    ids = decisions["decision_id"]
-    unseen = ~ids.isin(judged).to_numpy(bool) & ~bundle.in_sample(ids)
-    about = bundle.about
-    out: dict[str, Any] = {
-        "model": {
-            "version": version,
-            **{k: about[k] for k in ("trained_at", "labels", "errors") if k in about},
-        },
-        "evaluation": _evaluation(about),
-        "evaluated_on": _evaluated_on(about),
-        **{name: _rows(about, name) for name in ("reliability", "reliability_by")},
-        "segments": _segments(about),
-    }
-    open_ = decisions[unseen].reset_index(drop=True)
-    if open_.empty:
-        return out, ()
-    threads = config.train.threads or free_threads(len(open_))
-    known = tables.reviews.frame if tables.reviews else None
-    past = Past.wanted_by(bundle.detector.encoding.names, [decisions], known)
-    parts = (past.add(open_.iloc[i : i + _CHUNK]) for i in range(0, len(open_), _CHUNK))
-    p = np.concatenate(
-        [bundle.probability(bundle.detector.features(part), part, threads) for part in parts]
-    )
-    label = bundle.wrong_labels(open_, p)
-    wrong_label = label["p_wrong_label"].to_numpy(np.float64)
-    harm = expected_harm(open_, p, tables.policies, config.queue.exposure, wrong_label)
-    suggested = label["suggested_policy_id"]
-    explainer = make_explainer(
-        config, bundle, tables.policies, past, known=[decisions], reviews=known,
-        as_of=config.labels.as_of or now,
-    )  # fmt: skip
-    found, pictures = find_drivers(
-        explainer, open_, p, most=config.report.explained, threads=threads,
-        rng=np.random.default_rng(config.queue.seed),
-    )  # fmt: skip
-    head = np.argsort(-harm, kind="stable")[: config.report.queue_rows]
-    return out | {
-        "drivers": found,
-        "n_queued": budget_count(config.queue.budget, len(open_)),
-        "queue_head": _head(open_.iloc[head], explainer, p[head], harm[head], suggested.iloc[head]),
-    }, pictures
-
-
-def _head(
-    decisions: pd.DataFrame,
-    explainer: Explainer,
-    p: Floats,
-    harm: Floats,
-    suggested: "pd.Series[Any]",
-) -> pd.DataFrame:
-    shown = [
-        c
-        for c in ("decision_id", "policy_id", "action", "market", "language", "text")
-        if c in decisions
-    ]
-    head = decisions[shown].reset_index(drop=True)
-    if "text" in head:
-        head["text"] = head["text"].str.slice(0, _SHOWN_TEXT)
-    head = head.assign(
-        rank=np.arange(1, len(head) + 1),
-        p_error=p,
-        error_kind=error_kinds(decisions["enforced"], suggested).to_numpy(),
-        suggested_policy_id=suggested.to_numpy(),
-        expected_harm=harm,
-        arm=RANKED,
-    )
-    return pd.concat([head, explainer.table(decisions.reset_index(drop=True))], axis=1)
-
-
-def _evaluated_on(about: Mapping[str, Any]) -> str:
-    """Say on which decisions the ranking was measured, as the training said it."""
-    latest = (
-        f"The {about['counts']['test_decisions']:,} latest decisions that people had judged by then"
-    )
-    said = [note for note in about.get("notes", ()) if "measured on" in note or "held-out" in note]
-    return f"{latest}: {said[0]}." if said else f"{latest}."
-
-
-def _rows(about: Mapping[str, Any], name: str) -> pd.DataFrame | None:
-    """Return a table that training kept; None where it had too little to fill it."""
-    return pd.DataFrame(about[name]) if about.get(name) else None
-
-
-def _evaluation(about: Mapping[str, Any]) -> pd.DataFrame:
-    frame = pd.DataFrame(about["evaluation"]).rename(columns={"measure": "metric"})
-    return frame.assign(
-        method=frame["method"].replace({MODEL: "model", "segment rate": "segment_rate"})
-    )
-
-
-def _segments(about: Mapping[str, Any]) -> pd.DataFrame | None:
-    """Return how the ranking did by group; models of earlier versions do not know."""
-    return pd.DataFrame(about["segments"]) if about.get("segments") else None
+    files = {"report": out / "report.html", "tables": out / "tables"}
+    files |= {"briefs": out / "briefs"} if briefs else {}
+    return files | ({"plots": out / "plots"} if pictures else {})

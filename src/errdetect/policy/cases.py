@@ -7,8 +7,8 @@ from typing import Any
 import pandas as pd
 
 from errdetect.policy.charts import place
-from errdetect.policy.drivers import PolicyPage
 from errdetect.policy.frames import has_rows, number, records, require
+from errdetect.policy.pages.policies import PolicyPage
 from errdetect.policy.vocabulary import ERROR_KIND_WORDS
 from errdetect.policy.words import clean
 

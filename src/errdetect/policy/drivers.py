@@ -6,13 +6,11 @@ from typing import Any
 
 import pandas as pd
 
-from errdetect.data.policies import Policy
 from errdetect.policy.charts import place
 from errdetect.policy.frames import has_rows, number, records, require
-from errdetect.policy.where import Group
-from errdetect.policy.words import clean, percent, slug, span
+from errdetect.policy.words import clean, percent, span
 
-__all__ = ["Driver", "PolicyPage", "driver_rows", "drivers", "policy_pages"]
+__all__ = ["Driver", "driver_rows", "drivers"]
 
 _MAX_DRIVERS = 8
 _MAX_EXAMPLES = 3
@@ -45,35 +43,6 @@ class Driver:
     n_decisions: int
     examples: tuple[str, ...]
     said: str = ""
-
-
-@dataclass(frozen=True)
-class PolicyPage:
-    """One policy's own part of the page.
-
-    Parameters
-    ----------
-    key, anchor
-        Its id in the data, and its place in the page: the target of deep links.
-    policy_id, name
-        As to be shown.
-    severity, owner, clause
-        From the catalogue; None where it has no entry or does not say.
-    group
-        Its row in the block of policies; None where nothing was estimated.
-    drivers
-        Its reasons, the largest share first.
-    """
-
-    key: str
-    anchor: str
-    policy_id: str
-    name: str
-    severity: int | None
-    owner: str | None
-    clause: str | None
-    group: Group | None
-    drivers: tuple[Driver, ...]
 
 
 def driver_rows(frame: pd.DataFrame | None) -> dict[str | None, list[dict[str, Any]]]:
@@ -172,61 +141,3 @@ def _sure(row: Mapping[str, Any]) -> Iterator[str]:
     if told and before is not None and after is not None:
         way = "rose" if after > before else "fell"
         yield f"{way} from {percent(before)} to {percent(after)} in the later half"
-
-
-def policy_pages(
-    groups: Sequence[Group],
-    rows: Mapping[str | None, Sequence[Mapping[str, Any]]],
-    policies: Mapping[str, Policy],
-    most: int,
-) -> tuple[PolicyPage, ...]:
-    """Give each policy its part: those of the table in its order, then those with reasons only.
-
-    Parameters
-    ----------
-    groups
-        The rows of the block of policies.
-    rows
-        policy_id -> rows of its reasons.
-    policies
-        The catalogue.
-    most
-        How many policies get one.
-
-    Returns
-    -------
-    tuple of PolicyPage
-        At most `most`.
-
-    Examples
-    --------
-    >>> policy_pages([], {"spam": []}, {}, most=10)[0].anchor
-    'policy-spam'
-    """
-    by_key = {group.key: group for group in groups}
-    alone = sorted(p for p in rows if p is not None and p not in by_key)
-    return tuple(
-        _page(policy_id, by_key.get(policy_id), drivers(rows.get(policy_id, ())), policies)
-        for policy_id in [*by_key, *alone][:most]
-    )
-
-
-def _page(
-    policy_id: str,
-    group: Group | None,
-    found: tuple[Driver, ...],
-    policies: Mapping[str, Policy],
-) -> PolicyPage:
-    """Lay out one policy, with what the catalogue says of it."""
-    policy = policies.get(policy_id)
-    return PolicyPage(
-        key=policy_id,
-        anchor=slug("policy", policy_id),
-        policy_id=clean(policy_id, 80),
-        name=clean(policy.name if policy else policy_id),
-        severity=policy.severity if policy else None,
-        owner=clean(policy.owner) if policy and policy.owner else None,
-        clause=clean(policy.clause, 600) if policy and policy.clause else None,
-        group=group,
-        drivers=found,
-    )

@@ -8,7 +8,7 @@ import pandas as pd
 from errdetect.policy.vocabulary import MEASURE_WORDS
 from errdetect.policy.words import clean, count, counted, day, percent, span
 
-__all__ = ["say_audit", "say_effect", "say_target"]
+__all__ = ["say_audit", "say_effect", "say_step", "say_target"]
 
 _WHAT = {
     "error_rate": "wrong decisions",
@@ -128,6 +128,37 @@ def say_target(row: Mapping[str, Any]) -> str:
     if _known(row["reviews_needed"]):
         said += f" About {count(int(row['reviews_needed']))} more reviews would settle it."
     return said
+
+
+def say_step(row: Mapping[str, Any]) -> str:
+    r"""Say what one step of an improvement plan brings.
+
+    Examples
+    --------
+    >>> row = {"step": 1, "measure": "wrongful_rate", "limit": 0.03, "rule": "market is IT",
+    ...     "change": "another bar", "brings": 0.02, "brings_low": 0.01, "brings_high": 0.03,
+    ...     "left": 0.025, "reaches": "likely"}
+    >>> say_step(row)[:38]
+    'Where market is IT: another bar. Wrong'
+    """
+    words = MEASURE_WORDS.get(row["measure"])
+    name = words.name if words else str(row["measure"]).replace("_", " ")
+    if not row["step"]:
+        return f"{name}: no confirmed finding shows a way to the target yet."
+    where = f"Where {clean(row['rule'], 160)}: {clean(row['change'], 120)}."
+    if not _known(row["brings"]):
+        return f"{where} What it brings cannot be said yet."
+    moves = f"{_points(row['brings']).lstrip('+')} points (between {_points(row['brings_low']).lstrip('+')} and {_points(row['brings_high']).lstrip('+')})"
+    ends = {
+        "yes": "reaches the target",
+        "likely": "likely reaches the target",
+        "no": "does not reach the target alone",
+    }
+    left = f", which leaves {percent(row['left'])}" if _known(row["left"]) else ""
+    return (
+        f"{where} {name} may move by {moves}{left}; with the steps before it, it "
+        f"{ends[row['reaches']]}."
+    )
 
 
 def say_audit(n_open: int, n_targets: int, budget: int, command: str) -> str:

@@ -109,7 +109,7 @@ def summary(whole: Mapping[str, Figure]) -> Summary:
     lead = whole.get("error_rate")
     panels = (
         _panel("Two ways to be wrong", whole, ("wrongful_rate", "missed_rate"), None),
-        _panel("How far to rely on it", whole, ("precision", "recall"), whole_axis()),
+        _panel("How far to rely on it", whole, ("recall",), whole_axis()),
     )
     claimed = lead.proxy if lead else None
     every = tuple(whole[m] for m in MEASURE_WORDS if m in whole)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from errdetect.policy.changes import difference
 from errdetect.policy.charts import Axis, Tick, axis, place
 from errdetect.policy.figures import Said, read_said
 from errdetect.policy.frames import has_rows, records, require
@@ -126,7 +127,7 @@ def _verdict(points: tuple[Point, ...]) -> str:
     if first.said is None or last.said is None:
         return ""
     moved = f"From {first.percent} ({first.start}) to {last.percent} ({last.start})"
-    if last.said.high < first.said.low or last.said.low > first.said.high:
-        word = "fall" if last.said.estimate < first.said.estimate else "rise"
-        return f"{moved}: a clear {word}; the two intervals lie apart."
-    return f"{moved}: the two intervals overlap, so a change is not shown."
+    gap = difference(first.said, last.said)
+    if gap.high < 0 or gap.low > 0:
+        return f"{moved}: a clear {'fall' if gap.high < 0 else 'rise'}."
+    return f"{moved}: a change is not shown."

@@ -129,17 +129,17 @@ def slug(prefix: str, text: str) -> str:
     Returns
     -------
     str
-        ASCII letters, digits and hyphens; where that loses something, a short hash of the
+        ASCII letters, digits, hyphens and underscores; where that loses something, a short hash of the
         text keeps two names apart.
 
     Examples
     --------
-    >>> slug("policy", "counterfeit")
-    'policy-counterfeit'
+    >>> slug("policy", "unsafe_products")
+    'policy-unsafe_products'
     >>> slug("policy", "Söldner <b>")
     'policy--s-ldner-b-6e0e8ef8b4'
     """
-    plain = re.sub(r"[^a-z0-9]+", "-", text[:200].lower()).strip("-")[:40]
+    plain = re.sub(r"[^a-z0-9_]+", "-", text[:200].lower()).strip("-")[:40]
     if plain and plain == text:
         return f"{prefix}-{plain}"
     mark = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:10]

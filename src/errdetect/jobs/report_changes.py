@@ -1,0 +1,110 @@
+"""What to change, for the report: findings, briefs, proposals with their effect, quality targets."""
+
+from datetime import datetime
+from typing import Any
+
+import pandas as pd
+
+from errdetect.config import Config
+from errdetect.data.store.ledger import find_ledger
+from errdetect.explain.findings import Findings
+from errdetect.jobs.briefs import measured_effects, policy_briefs
+from errdetect.jobs.report_audit import Audited
+from errdetect.jobs.tables import Tables
+from errdetect.jobs.targets import quality_targets
+from errdetect.policy.briefs import Brief, brief_table, render_briefs
+from errdetect.policy.outcome_words import say_step
+
+__all__ = ["finding_parts", "outcome_parts", "proposal_rows", "wanted_briefs"]
+
+_WHOLE = "error_rate"  # the measure that says most of what a change did
+
+
+def finding_parts(found: Findings) -> dict[str, Any]:
+    """Return the findings' tables as the report takes them, and why parts are empty."""
+    names = ("slices", "thresholds", "findings", "whitelist")
+    parts: dict[str, Any] = {name: getattr(found, name) for name in names}
+    why = " ".join(found.notes)
+    empty = {name: why for name in names if parts[name].empty and why}
+    return {**parts, "reasons_missing": empty}
+
+
+def wanted_briefs(
+    config: Config, tables: Tables, found: Findings, *, until: datetime
+) -> tuple[tuple[Brief, ...], pd.DataFrame]:
+    """Return the briefs of confirmed findings, and the same as a table with their texts."""
+    briefs = policy_briefs(
+        config,
+        found.findings,
+        policies=tables.policies,
+        decisions=tables.decisions.frame,
+        thresholds=found.thresholds,
+        found_at=until,
+    )
+    texts = render_briefs(briefs)
+    table = brief_table(briefs)
+    text = pd.Series([texts[file] for file in table["file"]], dtype="str", index=table.index)
+    return briefs, table.assign(text=text)
+
+
+def outcome_parts(
+    config: Config,
+    tables: Tables,
+    sample: Audited | None,
+    found: Findings | None,
+    *,
+    cards: pd.DataFrame | None,
+) -> tuple[dict[str, Any], list[str]]:
+    """Return what accepted changes did, and how the targets stand, with notes.
+
+    Raises
+    ------
+    ErrdetectError
+        Where the estimates cannot be made.
+    """
+    if sample is None:
+        return {}, []
+    effects = measured_effects(config, sample.decisions, sample.reviews, as_of=config.labels.as_of)
+    goals = quality_targets(
+        config,
+        sample.decisions,
+        sample.reviews,
+        tables.policies,
+        terms=sample.terms,
+        findings=None if found is None else found.findings,
+        cards=cards,
+    )
+    parts: dict[str, Any] = {"effects": effects}
+    if len(goals.table):
+        plan = goals.plan
+        if len(plan):
+            said = [
+                say_step({str(k): v for k, v in row.items()}) for row in plan.to_dict("records")
+            ]
+            plan = plan.assign(words=pd.Series(said, dtype="str", index=plan.index))
+        parts |= {"targets": goals.table, "plan": plan if len(plan) else None}
+    return parts, list(goals.notes)
+
+
+def proposal_rows(
+    config: Config, briefs: pd.DataFrame | None, effects: pd.DataFrame | None
+) -> pd.DataFrame | None:
+    """Return the ledger's proposals, each with what it did and its brief; None where there is none."""
+    ledger = find_ledger(config.ledger_url())
+    if ledger is None:
+        return None
+    with ledger:
+        known = ledger.proposals()
+    if known.empty:
+        return None
+    wanted = ["proposal_id", "policy_id", "title", "change", "state", "effective_from", "owner"]
+    rows = known[wanted].assign(effect_words=None)
+    if effects is not None:
+        said = effects[effects["measure"] == _WHOLE].set_index("proposal_id")
+        for to, column in (("effect", "estimate"), ("effect_low", "low"), ("effect_high", "high")):
+            rows[to] = rows["proposal_id"].map(said[column])
+        rows["effect_words"] = rows["proposal_id"].map(said["words"])
+    if briefs is not None and len(briefs):
+        files = briefs.drop_duplicates("proposal_id").set_index("proposal_id")["file"]
+        rows["brief"] = rows["proposal_id"].map(files)
+    return rows

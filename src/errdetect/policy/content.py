@@ -1,0 +1,182 @@
+"""What a policy report says, as tables: the one thing that a report is made from."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import pandas as pd
+
+from errdetect.data.policies import Policy
+
+__all__ = ["Picture", "ReportContent"]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture for the report: what it shows, the same in words, and its PNG."""
+
+    title: str
+    alt: str
+    png: bytes
+
+
+@dataclass(frozen=True)
+class ReportContent:
+    """Everything that a policy report says; what is missing is said to be missing, and why.
+
+    Tables are data frames in the contract's columns. Text in them may be hostile: the report
+    escapes it, shows hidden characters as their codes and bounds its length.
+
+    Parameters
+    ----------
+    title
+        The page's heading.
+    generated_at
+        When the report was made, in UTC.
+    data_name
+        What the data is called.
+    period
+        First and last moment of the decisions; None where there are none.
+    n_decisions
+        How many decisions were taken in the period.
+    n_reviews
+        Source of reviews -> how many.
+    estimates
+        `whole` and, for each column that is split by (`policy_id`, `market`, `language`,
+        `moderator`, any other), its name -> a frame with the columns of
+        `errdetect.schemas.ESTIMATES` and, but for `whole`, that column. Rows where it is missing
+        are the whole. Suppressed rows are said in words, whatever numbers stand in them.
+    policies
+        policy_id -> catalogue entry.
+    drivers
+        `policy_id` (missing: all policies), `code`, `text` (a reason in plain words), `share` of
+        the explained push towards error in [0, 1], `n_decisions` that were looked at, and perhaps
+        `example_ids` (a list).
+    queue_head
+        The queue's first rows in the contract's columns, with `reasons` as lists of
+        {code, text, contribution}; and, where known, `action`, `market`, `language`, `text`.
+    n_queued
+        How many decisions the whole queue holds.
+    evaluation
+        One row for each `method` (`model` is the ranking itself; `random`, `margin`,
+        `segment_rate` or any other) and `metric` (`recall_at_0.5`, `recall_at_5`, ...,
+        `average_precision`; `lead`: the ranking's average precision less this method's, resampled
+        together) with `value`, `low` and `high`.
+    evaluated_on
+        One sentence: which decisions the evaluation was measured on.
+    reliability, reliability_by
+        Said and seen chance of error on those decisions: `said`, `seen`, `low`, `high`, `n`; and the
+        same by segment, with `column`, `value` and `differs` (beyond chance).
+    segments
+        How the ranking does by group: `segment` (a column; `all` for the whole; `reviewers` for
+        whether they agreed), `level`, `value`, `low`, `high` (share of the pairs of one wrong and
+        one right decision in which the wrong one stands first), `n`, `n_errors`, `suppressed`.
+    trend
+        `period_start`, `measure`, `estimate`, `low`, `high`, `suppressed`.
+    label_states
+        State of a label (`matured`, `pending`, `censored`) -> how many decisions.
+    reviewers
+        Scorecards of sites and of reviewers, who must be pseudonyms already: `site`, `reviewer`
+        (missing on rows about a site), `measure`, `value`, `low`, `high`, `n`, `suppressed`,
+        `note` (why it is suppressed) and, where known, `basis` and `golden_needed`.
+    agreement
+        `policy_id` (missing: all decisions), `alpha`, `low`, `high`, `observed`, `n_decisions`,
+        `note` (why there is no alpha).
+    inspection
+        The plan of each `site`'s latest week: `lot_from`, `lot_to`, `lot_size`, `n` (reviews to
+        check), `accept`, `stage`, `lots`, `aql`, `note`.
+    reviewer_notes
+        Sentences on what is missing to say more of reviewers.
+    volumes
+        What is known of each policy without any estimate: `policy_id`, `n_decisions` and, where
+        known, `n_enforced`, `n_reviews` (decisions that people judged), `n_overturned`.
+    trend_by
+        The trend of each policy: `policy_id` and the columns of `trend`.
+    slices
+        Rules under which a policy errs more than elsewhere: `policy_id`, `rule`, `n`,
+        `error_rate`, `low`, `high`, `base_rate`, `confirmed` (on later decisions) and, where
+        known, `error_kind`, `n_reviews`, `harm_saved` with `harm_saved_low` and
+        `harm_saved_high`.
+    thresholds
+        What other bars would bring: `policy_id`, `threshold`, `harm`, `harm_low`, `harm_high`,
+        `current`, `supported`, `recommended` and, where known, `moderator`, `market`,
+        `wrongful`, `missed` (numbers of decisions, each with `_low`, `_high`), `n_enforced`,
+        `load` (decisions near the bar).
+    findings
+        What held up: `finding_id`, `policy_id`, `rule`, `n`, `error_rate`, `low`, `high`,
+        `base_rate`, `confirmed` and, where known, `kind`, `error_kind`, `harm_saved` with its
+        limits, `cause`, `cause_words`, `sure`, `runner_up`, `n_reviews`, `n_accounts`.
+    cases
+        Decisions of each policy that show its errors: the queue's columns and, where there is a
+        similar decision that was right, `contrast_id`, `contrast` (a sentence),
+        `contrast_text`; `against`, where known, lists reasons that speak for the decision.
+    proposals
+        Changes: `proposal_id`, `policy_id`, `change`, `state` and, where known, `title`,
+        `effective_from`, `effect`, `effect_low`, `effect_high`, `effect_words`, `brief` (the
+        file).
+    briefs
+        `policy_id`, `file`, `title`, `text` (Markdown).
+    targets
+        `policy_id`, `measure`, `limit`, `estimate`, `low`, `high`, `status` (`met`, `missed`,
+        `cannot_tell`) and, where known, `market`, `site`, `n_reviews`, `reviews_needed`.
+    plan
+        What would bring missed targets within reach, in order: `policy_id`, `step`, `words`.
+    effects
+        What accepted changes did, in full: a table only; the page shows it with the proposals.
+    whitelist
+        Accounts whose enforced decisions are mostly wrong: `account_id`, `policy_id`, `n`,
+        `wrongful_rate`, `low`, `high`, `evidence`.
+    pictures
+        Pictures of what goes with errors; the page holds the first three.
+    reasons_missing
+        Name of a part (`slices`, `thresholds`, `findings`, ...) -> one sentence why it is not
+        there, where more is known than that nobody made it.
+    notes
+        Plain sentences on method and limits.
+    model
+        Facts about the model (`version`, `trained_at`, ...); None where none has scored.
+
+    Examples
+    --------
+    >>> ReportContent("Report", datetime(2025, 4, 1), "shop", None, 0).estimates
+    {}
+    """
+
+    title: str
+    generated_at: datetime
+    data_name: str
+    period: tuple[datetime, datetime] | None
+    n_decisions: int
+    n_reviews: Mapping[str, int] = field(default_factory=dict)
+    estimates: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    policies: Mapping[str, Policy] = field(default_factory=dict)
+    drivers: pd.DataFrame | None = None
+    queue_head: pd.DataFrame | None = None
+    n_queued: int | None = None
+    evaluation: pd.DataFrame | None = None
+    evaluated_on: str = ""
+    reliability: pd.DataFrame | None = None
+    reliability_by: pd.DataFrame | None = None
+    segments: pd.DataFrame | None = None
+    trend: pd.DataFrame | None = None
+    label_states: Mapping[str, int] = field(default_factory=dict)
+    reviewers: pd.DataFrame | None = None
+    agreement: pd.DataFrame | None = None
+    inspection: pd.DataFrame | None = None
+    reviewer_notes: Sequence[str] = ()
+    volumes: pd.DataFrame | None = None
+    trend_by: pd.DataFrame | None = None
+    slices: pd.DataFrame | None = None
+    thresholds: pd.DataFrame | None = None
+    findings: pd.DataFrame | None = None
+    cases: pd.DataFrame | None = None
+    proposals: pd.DataFrame | None = None
+    briefs: pd.DataFrame | None = None
+    targets: pd.DataFrame | None = None
+    plan: pd.DataFrame | None = None
+    effects: pd.DataFrame | None = None
+    whitelist: pd.DataFrame | None = None
+    pictures: Sequence[Picture] = ()
+    reasons_missing: Mapping[str, str] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+    model: Mapping[str, object] | None = None

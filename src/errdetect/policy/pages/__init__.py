@@ -1,0 +1,1 @@
+"""The report page of each policy, from plain tables."""

@@ -1,0 +1,113 @@
+"""Proposed changes: what they are, how they stand, and what they did."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from errdetect.policy.pages.reading import rows_by_policy, said, text_of
+from errdetect.policy.words import clean, day_of
+
+__all__ = ["PROPOSED", "STATE_NAMES", "Proposal", "proposals"]
+
+PROPOSED = "proposed"
+STATE_NAMES: Mapping[str, str] = {
+    PROPOSED: "waits for a decision",
+    "accepted": "accepted",
+    "rejected": "rejected",
+    "closed": "closed",
+}
+_COLUMNS = ("proposal_id", "change", "state")
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """One proposed change.
+
+    Parameters
+    ----------
+    key, policy_id
+        Its id as to be shown, and the policy it is about.
+    title, change
+        What to change, in short (empty where there is no short form) and in full.
+    state, state_words
+        As in the data, and in words with the day from which it holds.
+    effect
+        What it did, with its interval, or why that cannot be said.
+    brief
+        The brief's file; empty where there is none.
+    """
+
+    key: str
+    policy_id: str
+    title: str
+    change: str
+    state: str
+    state_words: str
+    effect: str
+    brief: str
+
+
+def proposals(frame: pd.DataFrame | None) -> dict[str, tuple[Proposal, ...]]:
+    """Read the proposals of each policy.
+
+    Parameters
+    ----------
+    frame
+        The proposals of `ReportContent`; or None.
+
+    Returns
+    -------
+    dict
+        policy_id -> its proposals: those that wait for a decision first; ties by id.
+
+    Raises
+    ------
+    DataError
+        Where a column is missing.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame([{"policy_id": "spam", "proposal_id": "p1", "state": "proposed",
+    ...                        "change": "Raise the bar to 0.7"}])
+    >>> proposals(frame)["spam"][0].effect
+    'not in effect'
+    """
+    rows = rows_by_policy(frame, _COLUMNS, "proposals")
+    order = list(STATE_NAMES)
+
+    def place(proposal: Proposal) -> tuple[int, str]:
+        known = proposal.state in order
+        return (order.index(proposal.state) if known else len(order), proposal.key)
+
+    return {key: tuple(sorted(map(_proposal, part), key=place)) for key, part in rows.items()}
+
+
+def _proposal(row: Mapping[str, Any]) -> Proposal:
+    """Read one proposal."""
+    state = text_of(row, "state")
+    start = row.get("effective_from")
+    since = "" if start is None or pd.isna(start) else f", from {day_of(start)}"
+    return Proposal(
+        key=clean(row["proposal_id"], 60),
+        policy_id=str(row["policy_id"]),
+        title=clean(title, 200) if (title := text_of(row, "title")) else "",
+        change=clean(row["change"], 500),
+        state=state,
+        state_words=STATE_NAMES.get(state, clean(state, 40)) + since,
+        effect=_effect(row, state),
+        brief=clean(text_of(row, "brief"), 120) if text_of(row, "brief") else "",
+    )
+
+
+def _effect(row: Mapping[str, Any], state: str) -> str:
+    """Say what a change did: points of the error rate, with the interval."""
+    words = text_of(row, "effect_words")
+    if words:
+        return clean(words, 400)
+    gap = said(row, "effect")
+    if gap is not None:
+        low, high = (f"{100 * x:+.1f}" for x in (gap.low, gap.high))
+        return f"error rate {100 * gap.estimate:+.1f} points (between {low} and {high})"
+    return "cannot be said yet" if state in ("accepted", "closed") else "not in effect"

@@ -23,6 +23,7 @@ _VERSION = ("moderator", "moderator_version")
 _OF_CONTENT = {"market", "language", "category", "item_type", *_VERSION}
 _NEAR = 0.05  # distance from the bar, in score
 _FEW = 10  # comparisons or errors below which nothing is said
+_LEAST_KNOWN = 5  # known errors of an account cluster
 _Z_SURE = 3.0
 _P_SURE = 0.01
 
@@ -43,6 +44,8 @@ class Case:
         Shape (m,), which the rule holds.
     known
         The slice's rows of the log with a known error of the kind, from any source.
+    known_early
+        Shape of `known`, which of these are of the earlier part.
     account
         Code of each row's account in the log, -1 where unknown.
     votes
@@ -59,6 +62,7 @@ class Case:
     judged: Judged
     inside: Bools
     known: Ints
+    known_early: Bools
     account: Ints
     votes: Votes
     rows: Ints
@@ -220,17 +224,13 @@ def change(case: Case) -> Evidence:
 def accounts(case: Case) -> Evidence:
     """Few accounts carry the errors, or the rule tells of accounts and not of content."""
     nothing = Evidence("account_cluster", 0.0, "The errors are spread over many accounts.", {})
-    who = case.account[case.known]
-    who = who[who >= 0]
-    if len(who) < 5:
-        return nothing
-    counts = np.sort(np.bincount(np.unique(who, return_inverse=True)[1]))[::-1]
-    half = int(np.searchsorted(np.cumsum(counts), len(who) / 2) + 1)
     n_accounts = len(np.unique(case.account[case.rows]))
-    numbers = {"errors": float(len(who)), "half_from": float(half), "accounts": float(n_accounts)}
-    if half <= max(3, 0.05 * n_accounts) and len(who) >= 3 * half:
-        words = f"{half} of {n_accounts} accounts carry half of the {len(who)} known errors."
-        return Evidence("account_cluster", 0.8, words, numbers)
+    carrying = _carrying(case)
+    if carrying is not None:
+        return carrying
+    if (case.account[case.known] >= 0).sum() < _LEAST_KNOWN:
+        return nothing
+    numbers = {"accounts": float(n_accounts)}
     personal = [c for c in case.rule if _of_accounts(case, c.column)]
     others = held(case.frame, [c for c in case.rule if c not in personal])
     p = excess_p(case.judged, case.inside, others & ~case.inside, case.kind) if personal else 1.0
@@ -241,6 +241,32 @@ def accounts(case: Case) -> Evidence:
         f"not the content; {n_accounts} accounts are affected."
     )
     return Evidence("account_cluster", 0.6, words, {**numbers, "p_without": p})
+
+
+def _carrying(case: Case) -> Evidence | None:
+    """Say whether few accounts, picked on the earlier part, carry the excess of the later part."""
+    who = case.account[case.known[case.known_early]]
+    who = who[who >= 0]
+    if len(who) < _LEAST_KNOWN:
+        return None
+    codes, counts = np.unique(who, return_counts=True)
+    top = np.argsort(-counts, kind="stable")
+    half = int(np.searchsorted(np.cumsum(counts[top]), len(who) / 2) + 1)
+    member = np.isin(case.account[case.judged.position], codes[top[:half]])
+    late = case.inside & ~case.judged.early
+    outside = ~case.inside & ~case.judged.early
+    p = excess_p(case.judged, late & member, late & ~member, case.kind)
+    left = excess_p(case.judged, late & ~member, outside, case.kind)
+    if p > _P_SURE or left < 0.1:
+        return None
+    theirs, others = (rate_of(case.judged, late & m, case.kind) for m in (member, ~member))
+    words = (
+        f"{half} accounts with half of the earlier errors went on to err in "
+        f"{theirs.estimate:.0%} of their decisions there, all others in {others.estimate:.0%}, "
+        "which is no excess."
+    )
+    numbers = {"accounts": float(half), "p_theirs": p, "p_others": left}
+    return Evidence("account_cluster", 0.7, words, numbers)
 
 
 def _of_accounts(case: Case, column: str) -> bool:

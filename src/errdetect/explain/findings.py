@@ -137,7 +137,7 @@ def _slice_rows(
     out = []
     for found in tested:
         where = of_policy[found.policy]
-        columns = [c.column for c in found.rule]
+        columns = sorted({c.column for c in found.rule})
         rows = where[held(log.decisions[columns].iloc[where], found.rule)]
         cause = None
         if found.confirmed:
@@ -167,6 +167,7 @@ def _cause(
             judged=own,
             inside=inside,
             known=rows[wrong],
+            known_early=log.early[rows[wrong]],
             account=log.account,
             votes=votes,
             rows=rows,

@@ -223,9 +223,7 @@ _rule = [
 ]
 
 #: Rules where a policy errs more than elsewhere; a condition's value is written as text.
-SLICES = pa.schema(
-    [("policy_id", pa.string()), *_rule, *_figures, ("finding_id", pa.string())]
-)
+SLICES = pa.schema([("policy_id", pa.string()), *_rule, *_figures, ("finding_id", pa.string())])
 
 FINDINGS = pa.schema(
     [

@@ -106,7 +106,7 @@ def _picked(account: Ints, policy: Ints, known: Ints, right: Bools, early: Bools
     pairs = np.column_stack([policy, account])
     keys, counts = np.unique(pairs[wronged], axis=0, return_counts=True)
     keys, counts = keys[counts >= _LEAST], counts[counts >= _LEAST]
-    against = np.zeros(len(keys))
+    against = np.zeros(len(keys), dtype=np.int64)
     if len(keys):
         width = int(account.max()) + 1
         at = np.searchsorted(keys @ [width, 1], pairs[upheld] @ [width, 1])
@@ -166,4 +166,5 @@ def whitelist_candidates(
     sure = table[table["low"] > _SHARE]
     order = ["low", "n", "account_id", "policy_id"]
     sure = sure.sort_values(order, ascending=[False, False, True, True], ignore_index=True)
-    return sure[columns]
+    found: pd.DataFrame = sure[columns]
+    return found

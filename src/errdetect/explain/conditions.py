@@ -116,15 +116,13 @@ def _of_column(name: str, column: "pd.Series[Any]") -> list[tuple[Condition, Boo
     number = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
     if number:
         return _numbers(name, column.to_numpy(np.float64, na_value=np.nan))
-    if not (pd.api.types.is_bool_dtype(column) or pd.api.types.is_string_dtype(column)):
-        if not isinstance(column.dtype, pd.CategoricalDtype):
-            return []
+    boolean, text = pd.api.types.is_bool_dtype(column), pd.api.types.is_string_dtype(column)
+    if not (boolean or text or isinstance(column.dtype, pd.CategoricalDtype)):
+        return []
     codes, values = pd.factorize(column, sort=True)
     counts = np.bincount(codes[codes >= 0], minlength=len(values))
     top = np.sort(np.argsort(-counts, kind="stable")[:_LEVELS])
-    return [
-        (Condition(name, "==", _native(values[i])), codes == i) for i in top if counts[i] > 1
-    ]
+    return [(Condition(name, "==", _native(values[i])), codes == i) for i in top if counts[i] > 1]
 
 
 def _numbers(name: str, values: Floats) -> list[tuple[Condition, Bools]]:
@@ -132,10 +130,8 @@ def _numbers(name: str, values: Floats) -> list[tuple[Condition, Bools]]:
     distinct = np.unique(known)
     if len(distinct) < 2:
         return []
-    if len(distinct) <= _FEW:
-        cuts = distinct[1:]
-    else:
-        cuts = np.unique([_rounded(v) for v in np.quantile(known, _SHARES)])
+    shares = np.unique([_rounded(v) for v in np.quantile(known, _SHARES)])
+    cuts = distinct[1:] if len(distinct) <= _FEW else shares
     out = []
     for cut in cuts.tolist():
         out.append((Condition(name, ">=", cut), values >= cut))

@@ -33,7 +33,7 @@ def finding_id(policy_id: str, conditions: Sequence[Mapping[str, Any]], kind: st
     Examples
     --------
     >>> finding_id("spam", [{"column": "market", "op": "==", "value": "DE"}], "any")
-    'F-2ac3ec8f94'
+    'F-509a857ee4'
     """
     told = json.dumps([policy_id, list(conditions), kind], sort_keys=True, ensure_ascii=True)
     return f"F-{hashlib.sha256(told.encode()).hexdigest()[:10]}"

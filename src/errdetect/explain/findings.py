@@ -1,7 +1,7 @@
 """Findings: where a policy errs, why, what it costs, and which accounts it hits."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -30,7 +30,7 @@ from errdetect.schemas import (
     WRONGFUL_ACTION,
 )
 
-__all__ = ["Findings", "find_findings"]
+__all__ = ["Findings", "find_findings", "no_findings"]
 
 Ints = npt.NDArray[np.int64]
 
@@ -54,6 +54,20 @@ class Findings:
     findings: pd.DataFrame
     whitelist: pd.DataFrame
     notes: tuple[str, ...]
+
+
+def no_findings(note: str) -> Findings:
+    """Return empty tables, with the reason.
+
+    Examples
+    --------
+    >>> no_findings("There are no reviews.").findings.columns[:3].tolist()
+    ['finding_id', 'policy_id', 'kind']
+    """
+    slices, thresholds, found, whitelist = (
+        _frame([], schema) for schema in (SLICES, THRESHOLDS, FINDINGS, WHITELIST)
+    )
+    return Findings(slices, thresholds, found, whitelist, (note,))
 
 
 def find_findings(
@@ -113,7 +127,7 @@ def find_findings(
     whitelist = whitelist_candidates(decisions, log.known, log.right, log.account)
     if not len(judged):
         note = "No decision was audited by a designed sample, so no rate can be compared."
-        return Findings(_frame([], SLICES), _frame([], THRESHOLDS), _frame([], FINDINGS), whitelist, (note,))
+        return replace(no_findings(note), whitelist=whitelist)
     votes = read_votes(decisions, reviews)
     tested = find_slices(
         decisions, judged, log.policy, log.known, log.early,
@@ -142,7 +156,8 @@ def _slice_rows(
         cause = None
         if found.confirmed:
             own = audited[found.policy]
-            cause = _cause(log, judged.only(own), np.isin(own, found.rows), found, rows, votes, policies)
+            inside = np.isin(own, found.rows)
+            cause = _cause(log, judged.only(own), inside, found, rows, votes, policies)
         out.append(slice_row(log, judged, found, rows, policies, cause))
     return out
 

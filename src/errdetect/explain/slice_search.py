@@ -73,8 +73,8 @@ def search_rules(conditions: Conditions, kind: Ints, *, most: int) -> list[Candi
     --------
     >>> import pandas as pd
     >>> from errdetect.explain.conditions import conditions_of
-    >>> log = pd.DataFrame({"market": ["DE"] * 50 + ["FR"] * 50 + ["DE"] * 9 + ["FR"]})
-    >>> kind = np.array([0] * 100 + [1] * 10)
+    >>> log = pd.DataFrame({"market": ["DE"] * 50 + ["FR"] * 50 + ["DE"] * 19 + ["FR"]})
+    >>> kind = np.array([0] * 100 + [1] * 20)
     >>> [c.rule[0].value for c in search_rules(conditions_of(log, least=5), kind, most=3)]
     ['DE']
     """
@@ -172,6 +172,8 @@ def _scores(counts: _Counts, whole: _Counts) -> dict[int, Floats]:
         if len(at):
             mean, seen = total * share[at], x[at]
             rest = np.maximum(total - seen, 1e-9)
-            out[at] = seen * np.log(seen / mean) + rest * np.log(rest / np.maximum(total - mean, 1e-9))
+            out[at] = seen * np.log(seen / mean) + rest * np.log(
+                rest / np.maximum(total - mean, 1e-9)
+            )
             found[kind] = out
     return found

@@ -190,7 +190,7 @@ def _supported(group: _Group, bars: Floats, current: float) -> Bools:
     """Say to which bars the judged scores reach: each step from today's bar must hold some."""
     judged = np.sort(group.score[group.at])
     everything = np.sort(group.score)
-    supported = bars == current
+    supported: Bools = bars == current
     here = int(np.flatnonzero(supported)[0])
     for side in (range(here - 1, -1, -1), range(here + 1, len(bars))):
         for i in side:

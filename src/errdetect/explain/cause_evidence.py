@@ -92,8 +92,8 @@ def _disagreement(case: Case) -> tuple[int, float, float, float]:
     return n, float(case.votes.differs[at].mean()), float(usual.mean()), z
 
 
-def ambiguity(case: Case) -> Evidence:
-    """People disagree there more than elsewhere."""
+def _ambiguity(case: Case) -> Evidence:
+    """Ask whether people disagree there more than elsewhere."""
     n, share, usual, z = _disagreement(case)
     strength = min(z / (2 * _Z_SURE), 1.0) if n >= _FEW and share >= 1.25 * usual else 0.0
     words = (
@@ -104,8 +104,8 @@ def ambiguity(case: Case) -> Evidence:
     return Evidence("policy_ambiguity", max(strength, 0.0), words, numbers)
 
 
-def fault(case: Case) -> Evidence:
-    """People agree there, so the machine is what differs."""
+def _fault(case: Case) -> Evidence:
+    """Ask whether people agree there, so that the machine is what differs."""
     n, share, usual, z = _disagreement(case)
     agree = n >= _FEW and z < 1.0
     strength = (0.45 if z < -1.0 else 0.4) if agree else 0.2 * (n >= _FEW)
@@ -117,8 +117,8 @@ def fault(case: Case) -> Evidence:
     return Evidence("machine_fault", strength, words, numbers)
 
 
-def reviewers(case: Case) -> Evidence:
-    """The excess is gone without the verdicts of one site or one reviewer."""
+def _reviewers(case: Case) -> Evidence:
+    """Ask whether the excess is gone without the verdicts of one site or one reviewer."""
     votes, judged = case.votes, case.judged
     place = np.full(int(case.judged.position.max(initial=-1)) + 1, -1)
     place[judged.position] = np.arange(len(judged))
@@ -149,8 +149,8 @@ def reviewers(case: Case) -> Evidence:
     return best
 
 
-def bar(case: Case) -> Evidence:
-    """Errors lie between the bar there and the bar elsewhere, or crowd at the bar."""
+def _bar(case: Case) -> Evidence:
+    """Ask whether errors lie between the bar there and elsewhere, or crowd at the bar."""
     nothing = Evidence("threshold", 0.0, "The bar does not explain it.", {})
     if not {"score", "threshold"} <= set(case.frame.columns) or not case.inside.any():
         return nothing
@@ -186,8 +186,8 @@ def bar(case: Case) -> Evidence:
     return Evidence("threshold", 0.5, words, {"near_bar": share, "p_away": away})
 
 
-def change(case: Case) -> Evidence:
-    """The excess began with a version of the machine or of the policy's text."""
+def _change(case: Case) -> Evidence:
+    """Ask whether the excess began with a version of the machine or of the policy's text."""
     best = Evidence("change_in_time", 0.0, "No change of version or text goes with it.", {})
     rest = tuple(c for c in case.rule if c.column not in _VERSION)
     wider = held(case.frame, rest)
@@ -221,8 +221,8 @@ def change(case: Case) -> Evidence:
     return best
 
 
-def accounts(case: Case) -> Evidence:
-    """Few accounts carry the errors, or the rule tells of accounts and not of content."""
+def _accounts(case: Case) -> Evidence:
+    """Ask whether few accounts carry the errors, or the rule tells of accounts, not content."""
     nothing = Evidence("account_cluster", 0.0, "The errors are spread over many accounts.", {})
     n_accounts = len(np.unique(case.account[case.rows]))
     carrying = _carrying(case)
@@ -289,5 +289,5 @@ def _of_accounts(case: Case, column: str) -> bool:
 
 #: In this order equal strengths are settled.
 EVIDENCE: Sequence[Callable[[Case], Evidence]] = (
-    reviewers, ambiguity, bar, change, accounts, fault,
+    _reviewers, _ambiguity, _bar, _change, _accounts, _fault,
 )  # fmt: skip

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy.special import bdtrc
 
 from errdetect.explain.conditions import Condition, held
 from errdetect.explain.judged import Judged
@@ -24,8 +25,12 @@ _OF_CONTENT = {"market", "language", "category", "item_type", *_VERSION}
 _NEAR = 0.05  # distance from the bar, in score
 _FEW = 10  # comparisons or errors below which nothing is said
 _LEAST_KNOWN = 5  # known errors of an account cluster
+_MOST = 0.8  # share of the earlier errors that few accounts must have
+_FEW_ACCOUNTS = 0.15  # share of the slice's accounts that are few
+_PRIOR = 5.0  # comparisons elsewhere that all of them stand in for
 _Z_SURE = 3.0
 _P_SURE = 0.01
+_P_CHANCE = 0.001
 
 
 @dataclass(frozen=True)
@@ -85,11 +90,21 @@ def _disagreement(case: Case) -> tuple[int, float, float, float]:
     n = int(at.sum())
     if not n:
         return 0, np.nan, np.nan, 0.0
-    usual = case.votes.usual[at]
+    usual = _usual(case.votes, at)
     spread = float((usual * (1 - usual)).sum())
     gap = float(case.votes.differs[at].sum() - usual.sum())
     z = gap / spread**0.5 if spread > 0 else 0.0
     return n, float(case.votes.differs[at].mean()), float(usual.mean()), z
+
+
+def _usual(votes: Votes, at: Bools) -> Floats:
+    """Say how often comparisons of these sorts differ elsewhere."""
+    sorts, differs = votes.sort, votes.differs.astype(np.float64)
+    k = int(sorts.max(initial=0)) + 1
+    everywhere = np.bincount(sorts, differs, k) / np.maximum(np.bincount(sorts, minlength=k), 1)
+    n = np.bincount(sorts[~at], minlength=k)
+    rate = (np.bincount(sorts[~at], differs[~at], k) + _PRIOR * everywhere) / (n + _PRIOR)
+    return rate[sorts[at]]
 
 
 def _ambiguity(case: Case) -> Evidence:
@@ -124,11 +139,10 @@ def _reviewers(case: Case) -> Evidence:
     place[judged.position] = np.arange(len(judged))
     own = votes.vote_position < len(place)
     row = np.where(own, place[np.where(own, votes.vote_position, 0)], -1)
-    settled = (judged.errors[:, 0] == 1.0) | (judged.errors[:, 0] == 0.0)
     best = Evidence("reviewer_inconsistency", 0.0, "No single site or reviewer stands out.", {})
     for what, who in (("site", votes.vote_site), ("reviewer", votes.vote_reviewer)):
         flagged = (row >= 0) & votes.vote_flags & (who >= 0)
-        flagged &= (case.inside & ~settled)[np.maximum(row, 0)]
+        flagged &= (case.inside & ~judged.settled)[np.maximum(row, 0)]
         if flagged.sum() < 3:
             continue
         code = int(np.bincount(who[flagged]).argmax())
@@ -138,7 +152,8 @@ def _reviewers(case: Case) -> Evidence:
         gone = np.zeros(len(judged), dtype=bool)
         gone[row[flagged & (who == code)]] = True
         left = excess_p(judged, case.inside & ~gone, ~case.inside & ~gone, case.kind)
-        if share > 2 * expected and left > 0.05:
+        by_chance = float(bdtrc(round(share * flagged.sum()) - 1, int(flagged.sum()), expected))
+        if by_chance < _P_CHANCE and left > 0.05:
             name = votes.sites[code] if what == "site" else "one reviewer"
             words = (
                 f"{share:.0%} of the flags that no expert settled come from {name}, with "
@@ -251,21 +266,23 @@ def _carrying(case: Case) -> Evidence | None:
         return None
     codes, counts = np.unique(who, return_counts=True)
     top = np.argsort(-counts, kind="stable")
-    half = int(np.searchsorted(np.cumsum(counts[top]), len(who) / 2) + 1)
-    member = np.isin(case.account[case.judged.position], codes[top[:half]])
+    most = int(np.searchsorted(np.cumsum(counts[top]), _MOST * len(who)) + 1)
+    if most > _FEW_ACCOUNTS * len(np.unique(case.account[case.rows])):
+        return None
+    member = np.isin(case.account[case.judged.position], codes[top[:most]])
     late = case.inside & ~case.judged.early
     outside = ~case.inside & ~case.judged.early
     p = excess_p(case.judged, late & member, late & ~member, case.kind)
-    left = excess_p(case.judged, late & ~member, outside, case.kind)
-    if p > _P_SURE or left < 0.1:
-        return None
     theirs, others = (rate_of(case.judged, late & m, case.kind) for m in (member, ~member))
+    rest = rate_of(case.judged, outside, case.kind)
+    if p > _P_SURE or not others.estimate <= 2 * rest.estimate:
+        return None
     words = (
-        f"{half} accounts with half of the earlier errors went on to err in "
-        f"{theirs.estimate:.0%} of their decisions there, all others in {others.estimate:.0%}, "
-        "which is no excess."
+        f"{most} accounts had {_MOST:.0%} of the earlier errors and went on to see "
+        f"{theirs.estimate:.0%} of their decisions there go wrong, all others {others.estimate:.0%}, "
+        f"as against {rest.estimate:.0%} in the rest of the policy."
     )
-    numbers = {"accounts": float(half), "p_theirs": p, "p_others": left}
+    numbers = {"accounts": float(most), "p_theirs": p, "others": others.estimate}
     return Evidence("account_cluster", 0.7, words, numbers)
 
 

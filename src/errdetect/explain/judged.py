@@ -41,6 +41,8 @@ class Judged:
         By how much the variance of a weighted count of errors exceeds that of a plain one where
         decisions like this one are drawn: weight times the relative error rate at that weight, by
         kind, shape (m, 4).
+    settled
+        Whether an expert has answered.
     early
         Whether the decision belongs to the part that is searched; the rest confirms.
     """
@@ -50,6 +52,7 @@ class Judged:
     weight: Floats
     errors: Floats
     spread: Floats
+    settled: Bools
     early: Bools
 
     def __len__(self) -> int:
@@ -57,7 +60,7 @@ class Judged:
 
     def only(self, rows: Bools | Ints) -> "Judged":
         """Return these rows."""
-        names = ("position", "policy", "weight", "errors", "spread", "early")
+        names = ("position", "policy", "weight", "errors", "spread", "settled", "early")
         return replace(self, **{name: getattr(self, name)[rows] for name in names})
 
 
@@ -124,6 +127,7 @@ def read_judged(
         weight=audit.weight,
         errors=errors,
         spread=_spread(policy[at], audit.weight, errors),
+        settled=audit.adjudicated,
         early=early[at],
     )
 

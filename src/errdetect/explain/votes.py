@@ -11,7 +11,6 @@ from errdetect.schemas import AUDIT, GOLDEN
 
 __all__ = ["Votes", "read_votes"]
 
-Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
@@ -28,9 +27,9 @@ class Votes:
         Decision of each of c comparisons, shape (c,).
     differs
         Whether the answers differ, shape (c,).
-    usual
-        How often such comparisons differ over all decisions: a golden error, a golden right
-        decision, a flag that an expert settled, a flagged decision with several judges; shape (c,).
+    sort
+        What is compared: 0 with a golden error, 1 with a golden right decision, 2 a flagged
+        decision with the expert, 3 the judges of a flagged decision; shape (c,).
     vote_position, vote_flags, vote_site, vote_reviewer
         The audit's single votes: decision, whether it is called an error, codes (-1: not known).
     sites
@@ -39,7 +38,7 @@ class Votes:
 
     position: Ints
     differs: Bools
-    usual: Floats
+    sort: Ints
     vote_position: Ints
     vote_flags: Bools
     vote_site: Ints
@@ -87,13 +86,11 @@ def read_votes(decisions: pd.DataFrame, reviews: pd.DataFrame) -> Votes:
     several = np.flatnonzero((seats >= 2) & (flagged > 0))
     differs = np.concatenate([(flags != (truth > 0.5))[known], flagged[several] < seats[several]])
     sorts = np.concatenate([sort[known], np.full(len(several), _PAIR)])
-    n = np.bincount(sorts, minlength=_PAIR + 1)
-    usual = np.bincount(sorts, differs, minlength=_PAIR + 1) / np.maximum(n, 1)
     site, names = pd.factorize(judged["site"][audit], sort=True)
     return Votes(
         position=np.concatenate([at[known], several]),
         differs=differs,
-        usual=usual[sorts],
+        sort=sorts.astype(np.int64),
         vote_position=at[audit],
         vote_flags=flags[audit],
         vote_site=site.astype(np.int64),

@@ -150,7 +150,7 @@ def _reviewers(case: Case) -> Evidence:
         work = (row >= 0) & case.inside[np.maximum(row, 0)] & (who >= 0)
         expected = float((who[work] == code).mean())
         gone = np.zeros(len(judged), dtype=bool)
-        gone[row[flagged & (who == code)]] = True
+        gone[row[(row >= 0) & (who == code)]] = True
         left = excess_p(judged, case.inside & ~gone, ~case.inside & ~gone, case.kind)
         by_chance = float(bdtrc(round(share * flagged.sum()) - 1, int(flagged.sum()), expected))
         if by_chance < _P_CHANCE and left > 0.05:

@@ -153,11 +153,11 @@ def _reviewers(case: Case) -> Evidence:
         gone[row[(row >= 0) & (who == code)]] = True
         left = excess_p(judged, case.inside & ~gone, ~case.inside & ~gone, case.kind)
         by_chance = float(bdtrc(round(share * flagged.sum()) - 1, int(flagged.sum()), expected))
-        if by_chance < _P_CHANCE and left > 0.05:
+        if by_chance < _P_CHANCE and left > _P_SURE:
             name = votes.sites[code] if what == "site" else "one reviewer"
             words = (
                 f"{share:.0%} of the flags that no expert settled come from {name}, with "
-                f"{expected:.0%} of the work there; without them there is no excess."
+                f"{expected:.0%} of the work there; without its verdicts there is no clear excess."
             )
             numbers = {"share_of_flags": share, "share_of_work": expected, "p_without": left}
             return Evidence("reviewer_inconsistency", 0.9, words, numbers)

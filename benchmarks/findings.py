@@ -51,6 +51,7 @@ NAMES = {
     "noise": "machine_fault",
 }
 OVERLAP = 0.5
+SCORED = ("false", "covered", "cause_asked", "cause_right", "cause_wanted", "cause")
 #: A cause is only asked for where one cause of the simulator makes at least half of the errors.
 MOSTLY = 0.5
 
@@ -228,16 +229,16 @@ def planted(options: argparse.Namespace) -> None:
         accounts += score_accounts(market, decisions, found)
         print(f"seed {seed}: {seconds[-1]:.1f} s", file=sys.stderr, flush=True)
     summary = summarise(
-        pd.DataFrame(slices), pd.DataFrame(hits), pd.concat(bars), pd.concat(moves),
+        pd.DataFrame(slices, columns=["seed", *SCORED]), pd.DataFrame(hits), pd.concat(bars), pd.concat(moves),
         pd.DataFrame(accounts),
     )  # fmt: skip
     summary["seconds"] = float(np.mean(seconds))
     out = pd.Series(summary, name="value")
     print(out.round(4).to_string())
     print(pd.DataFrame(hits).groupby("planted")[["found", "detectable", "detectable_late"]].mean())
-    asked = pd.DataFrame(slices)
-    asked = asked[asked["cause_asked"]]
-    print(pd.crosstab(asked["cause_wanted"], asked["cause"]).to_string())
+    asked = pd.DataFrame(slices, columns=["seed", *SCORED])
+    asked = asked[asked["cause_asked"].astype(bool)]
+    print(asked.groupby(["cause_wanted", "cause"]).size().to_string())
     write(out, f"findings_planted_{options.decisions}.csv", options.out)
 
 
@@ -263,7 +264,7 @@ def summarise(
     moves: pd.DataFrame,
     accounts: pd.DataFrame,
 ) -> dict[str, float]:
-    asked = slices[slices["cause_asked"]]
+    asked = slices[slices["cause_asked"].astype(bool)]
     moved = moves[moves["recommended"]]
     covered = bars.groupby("measure")["covered"].mean()
     return {

@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -167,3 +169,13 @@ def test_accounts_that_are_always_wronged_are_candidates(config, tables):
     assert row["wrongful_rate"] == 1.0
     assert row["low"] > 0.6
     assert row["evidence"] == "8 of 8 reviewed enforcements were wrong"
+
+
+def test_the_benchmark_runs(repo, tmp_path):
+    command = [sys.executable, str(repo / "benchmarks/findings.py"), "planted"]
+    options = ["--seeds", "4", "--decisions", "6000", "--out", str(tmp_path)]
+    done = subprocess.run([*command, *options], capture_output=True, text=True, check=True)
+    assert "false_share" in done.stdout
+    table = pd.read_csv(tmp_path / "findings_planted_6000.csv", index_col=0)["value"]
+    assert table["planted"] == 11
+    assert table["bar_harm_covered"] > 0.5

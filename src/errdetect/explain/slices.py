@@ -113,7 +113,7 @@ def find_slices(
     list of Slice
         By policy, the strongest first; rules whose excess is that of a stronger one left out.
     """
-    columns = condition_columns(decisions, leave_out)
+    frame = decisions[condition_columns(decisions, leave_out)]
     tried: list[tuple[int, Candidate, Judged, Ints, Bools]] = []
     n_policies = int(policy.max(initial=-1)) + 1
     audited = rows_by_code(judged.policy, n_policies)
@@ -127,9 +127,9 @@ def find_slices(
             continue
         others = rng.choice(searched, min(len(searched), _COMPARED), replace=False, shuffle=False)
         kind = np.concatenate([np.zeros(len(others), dtype=np.int64), known[cases]])
-        both = decisions[columns].iloc[np.concatenate([others, cases])]
+        both = frame.iloc[np.concatenate([others, cases])]
         found = search_rules(conditions_of(both, least=_LEAST_ROWS), kind, most=_MOST)
-        part = decisions[columns].iloc[judged.position[own]]
+        part = frame.iloc[judged.position[own]]
         for candidate in found:
             inside = held(part, candidate.rule)
             if (inside & ~judged.early[own]).sum() >= _LEAST_ROWS:

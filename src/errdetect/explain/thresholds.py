@@ -135,8 +135,9 @@ def _groups(decisions: pd.DataFrame, judged: Judged, harms: Harms) -> Iterator[_
         if len(names) == 3 and "market" not in decisions:
             return
         keys = [n for n in names if n in decisions]
-        code, labels = pd.factorize(pd.MultiIndex.from_frame(decisions[keys]), sort=True)
-        code = np.where(told, code, len(labels))
+        by = decisions.groupby(keys, sort=True, observed=True)
+        code, labels = by.ngroup().to_numpy(), list(by.size().index)
+        code = np.where(told & (code >= 0), code, len(labels))
         # Only groups that were judged at all are looked at: there may be thousands.
         judged_in = np.bincount(code[judged.position], minlength=len(labels) + 1)
         for i, rows in enumerate(rows_by_code(code, len(labels) + 1)[:-1]):
@@ -144,7 +145,7 @@ def _groups(decisions: pd.DataFrame, judged: Judged, harms: Harms) -> Iterator[_
                 continue
             if ((score[rows] >= bar[rows]) == enforced[rows]).mean() < _OBEYS:
                 continue
-            which = dict(zip(keys, labels[i], strict=True))
+            which = dict(zip(keys, labels[i] if len(keys) > 1 else [labels[i]], strict=True))
             at = np.flatnonzero(place[rows] >= 0)
             own = place[rows[at]]
             market = None if len(names) < 3 else str(which["market"])

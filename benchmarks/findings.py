@@ -293,7 +293,8 @@ def summarise(
 
 
 def peers(options: argparse.Namespace) -> None:
-    """sliceline and pysubgroup look at the same audited decisions; their first ten rules a policy."""
+    """sliceline and pysubgroup look at the same audited decisions; their first ten rules of up to two
+    conditions a policy (with three the two were not done after 100 processor seconds)."""
     import pysubgroup as ps
     from sliceline.slicefinder import Slicefinder
 
@@ -316,7 +317,7 @@ def peers(options: argparse.Namespace) -> None:
             if not known.items or wrong.sum() < 3:
                 continue
             started = time.perf_counter()
-            finder = Slicefinder(alpha=0.95, k=10, max_l=3, min_sup=8, verbose=False)
+            finder = Slicefinder(alpha=0.95, k=10, max_l=2, min_sup=8, verbose=False)
             finder.fit(known.met.astype(int), wrong.astype(float))
             for top in finder.top_slices_:
                 at = [i for i, v in enumerate(top) if v == 1]
@@ -328,9 +329,9 @@ def peers(options: argparse.Namespace) -> None:
             space = [ps.EqualitySelector(f"c{i}", True) for i in range(len(known.items))]
             task = ps.SubgroupDiscoveryTask(
                 data, ps.BinaryTarget("wrong", True), space,
-                result_set_size=10, depth=3, qf=ps.StandardQF(0.5),
+                result_set_size=10, depth=2, qf=ps.StandardQF(0.5),
             )  # fmt: skip
-            for _, group, _ in ps.BeamSearch(beam_width=40).execute(task).results:
+            for _, group, _ in ps.BeamSearch(beam_width=20).execute(task).results:
                 at = [int(str(s.attribute_name)[1:]) for s in group.selectors]
                 rules["pysubgroup"].append((code, tuple(known.items[i] for i in at)))
             spent["pysubgroup"] += time.perf_counter() - started

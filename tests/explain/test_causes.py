@@ -12,6 +12,11 @@ from errdetect.explain.votes import read_votes
 from errdetect.labels.history import labels_as_of
 
 
+@pytest.fixture
+def rng():
+    return np.random.default_rng(11)
+
+
 def top(tables, **options):
     log, reviews, labels = tables
     found = find_findings(

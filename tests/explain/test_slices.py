@@ -20,6 +20,11 @@ from errdetect.explain.slice_search import search_rules
 from errdetect.explain.slices import find_slices
 
 
+@pytest.fixture
+def rng():
+    return np.random.default_rng(11)
+
+
 def find(tables, seed=0, **options):
     log, reviews, labels = tables
     known = read_log(log, labels)

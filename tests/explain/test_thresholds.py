@@ -2,11 +2,17 @@
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from errdetect.explain.judged import read_judged
 from errdetect.explain.log import read_log
 from errdetect.explain.thresholds import what_if
 from errdetect.schemas import THRESHOLDS
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(11)
 
 
 def run(tables, harms=lambda policy: (1.0, 1.0)):

@@ -137,7 +137,7 @@ def _groups(decisions: pd.DataFrame, judged: Judged, harms: Harms) -> Iterator[_
         keys = [n for n in names if n in decisions]
         by = decisions.groupby(keys, sort=True, observed=True)
         code, labels = by.ngroup().to_numpy(), list(by.size().index)
-        code = np.where(told & (code >= 0), code, len(labels))
+        code = np.asarray(np.where(told & (code >= 0), code, len(labels)), dtype=np.int64)
         # Only groups that were judged at all are looked at: there may be thousands.
         judged_in = np.bincount(code[judged.position], minlength=len(labels) + 1)
         for i, rows in enumerate(rows_by_code(code, len(labels) + 1)[:-1]):

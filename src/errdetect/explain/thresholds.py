@@ -136,8 +136,8 @@ def _groups(decisions: pd.DataFrame, judged: Judged, harms: Harms) -> Iterator[_
             return
         keys = [n for n in names if n in decisions]
         by = decisions.groupby(keys, sort=True, observed=True)
-        code, labels = by.ngroup().to_numpy(), list(by.size().index)
-        code = np.asarray(np.where(told & (code >= 0), code, len(labels)), dtype=np.int64)
+        nth, labels = by.ngroup().to_numpy(np.int64), list(by.size().index)
+        code: Ints = np.where(told & (nth >= 0), nth, np.int64(len(labels)))
         # Only groups that were judged at all are looked at: there may be thousands.
         judged_in = np.bincount(code[judged.position], minlength=len(labels) + 1)
         for i, rows in enumerate(rows_by_code(code, len(labels) + 1)[:-1]):

@@ -19,6 +19,7 @@ __all__ = [
     "ERROR_KINDS",
     "ESTIMATES",
     "EXPLANATIONS",
+    "FINDINGS",
     "GOLDEN",
     "LABELS",
     "MEASURES",
@@ -32,11 +33,14 @@ __all__ = [
     "REVIEWS",
     "RE_REVIEW",
     "SCORES",
+    "SLICES",
     "SOURCES",
     "STATES",
+    "THRESHOLDS",
     "UNKNOWN",
     "UPHELD",
     "VERDICTS",
+    "WHITELIST",
     "WRONGFUL_ACTION",
     "WRONG_LABEL",
     "Column",
@@ -226,5 +230,78 @@ REJECTS = pa.schema(
         ("row", pa.int64()),
         ("id", pa.string()),
         ("reason", pa.string()),
+    ]
+)
+
+_condition = pa.struct([("column", pa.string()), ("op", pa.string()), ("value", pa.string())])
+_figures = [
+    ("n", pa.int64()),
+    ("n_reviews", pa.int64()),
+    ("n_accounts", pa.int64()),
+    ("error_rate", pa.float64()),
+    ("low", pa.float64()),
+    ("high", pa.float64()),
+    ("base_rate", pa.float64()),
+    ("q_value", pa.float64()),
+    ("confirmed", pa.bool_()),
+    ("harm_saved", pa.float64()),
+    ("harm_saved_low", pa.float64()),
+    ("harm_saved_high", pa.float64()),
+]
+_rule = [
+    ("rule", pa.string()),
+    ("conditions", pa.list_(_condition)),
+    ("error_kind", pa.string()),
+]
+
+#: Rules where a policy errs more than elsewhere; a condition's value is written as text.
+SLICES = pa.schema([("policy_id", pa.string()), *_rule, *_figures, ("finding_id", pa.string())])
+
+FINDINGS = pa.schema(
+    [
+        ("finding_id", pa.string()),
+        ("policy_id", pa.string()),
+        ("kind", pa.string()),
+        *_rule,
+        *_figures,
+        ("cause", pa.string()),
+        ("cause_words", pa.string()),
+        ("runner_up", pa.string()),
+        ("sure", pa.string()),
+        ("account_ids", pa.list_(pa.string())),
+    ]
+)
+
+_limits = [
+    (f"{measure}{end}", pa.float64())
+    for measure in ("wrongful", "missed", "harm")
+    for end in ("", "_low", "_high")
+]
+
+#: What other bars would do; figures are empty where no reviewed scores support them.
+THRESHOLDS = pa.schema(
+    [
+        ("policy_id", pa.string()),
+        ("moderator", pa.string()),
+        ("market", pa.string()),
+        ("threshold", pa.float64()),
+        ("current", pa.bool_()),
+        *_limits,
+        ("n_enforced", pa.int64()),
+        ("load", pa.int64()),
+        ("supported", pa.bool_()),
+        ("recommended", pa.bool_()),
+    ]
+)
+
+WHITELIST = pa.schema(
+    [
+        ("account_id", pa.string()),
+        ("policy_id", pa.string()),
+        ("n", pa.int64()),
+        ("wrongful_rate", pa.float64()),
+        ("low", pa.float64()),
+        ("high", pa.float64()),
+        ("evidence", pa.string()),
     ]
 )

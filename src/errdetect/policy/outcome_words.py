@@ -148,7 +148,10 @@ def say_step(row: Mapping[str, Any]) -> str:
     where = f"Where {clean(row['rule'], 160)}: {clean(row['change'], 120)}."
     if not _known(row["brings"]):
         return f"{where} What it brings cannot be said yet."
-    moves = f"{_points(row['brings']).lstrip('+')} points (between {_points(row['brings_low']).lstrip('+')} and {_points(row['brings_high']).lstrip('+')})"
+    brings, low, high = (
+        _points(row[name]).lstrip("+") for name in ("brings", "brings_low", "brings_high")
+    )
+    moves = f"{brings} points (between {low} and {high})"
     ends = {
         "yes": "reaches the target",
         "likely": "likely reaches the target",

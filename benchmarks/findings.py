@@ -1,0 +1,461 @@
+"""Are findings true? Planted slices found, false ones, causes, what-if of bars, against the truth.
+
+    python benchmarks/findings.py planted --seeds 1000-1005 --decisions 100000
+    python benchmarks/findings.py planted --seeds 1000-1003 --decisions 300000
+    python benchmarks/findings.py peers --seeds 1000-1001 --decisions 100000
+    python benchmarks/findings.py speed
+
+Each run prints its figures and writes benchmarks/results/findings_<part>[_<decisions>].csv.
+
+A planted slice counts as found where a confirmed finding of its policy overlaps with it by half or more
+(intersection over union, of the decisions or of the wrong ones among them). It counts as detectable where
+one who knows its conditions would see its excess in the same audit (p < .05): in the whole audit, or in
+the later half alone, which is what confirms. A confirmed finding is false where the truth, over all
+decisions of the log, shows no excess of its kind of error over the rest of its policy.
+"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from errdetect.data.policies import Policy
+from errdetect.data.simulate import Marketplace, simulate
+from errdetect.data.simulation.planted import matching
+from errdetect.explain.conditions import condition_columns, conditions_of
+from errdetect.explain.findings import Findings, find_findings
+from errdetect.explain.judged import KINDS, Judged, read_judged
+from errdetect.explain.log import Log, read_log
+from errdetect.explain.rates import excess_p
+from errdetect.explain.slices import find_slices
+from errdetect.labels.history import labels_as_of
+from errdetect.labels.reviewers import fit_reviewers
+from errdetect.schemas import ALLOW_ACTIONS, MISSED_VIOLATION, WRONGFUL_ACTION
+
+#: What the simulator calls a cause, and what errdetect should say of errors that come from it.
+NAMES = {
+    "ambiguous_policy": "policy_ambiguity",
+    "policy_change": "change_in_time",
+    "version_regression": "change_in_time",
+    "biased_category": "machine_fault",
+    "shared_picture": "machine_fault",
+    "odd_honest_seller": "account_cluster",
+    "trap_word": "machine_fault",
+    "coded_words": "machine_fault",
+    "wrong_policy_head": "machine_fault",
+    "threshold": "threshold",
+    "unseen_violation": "machine_fault",
+    "noise": "machine_fault",
+}
+OVERLAP = 0.5
+SCORED = ("false", "covered", "cause_asked", "cause_right", "cause_wanted", "cause")
+#: A cause is only asked for where one cause of the simulator makes at least half of the errors.
+MOSTLY = 0.5
+
+
+def catalogue(market: Marketplace) -> dict[str, Policy]:
+    return {p["policy_id"]: Policy(**p) for p in market.policies}
+
+
+def world(seed: int, n: int) -> tuple[Marketplace, pd.DataFrame, pd.DataFrame]:
+    market = simulate(n, days=180, seed=seed)
+    decisions = market.decisions.assign(enforced=~market.decisions["action"].isin(ALLOW_ACTIONS))
+    model = fit_reviewers(market.reviews, decisions)
+    return market, decisions, labels_as_of(decisions, market.reviews, p_reviews=model.p_error)
+
+
+def held_by(decisions: pd.DataFrame, row: dict[str, object]) -> np.ndarray:
+    """Rows that a finding's conditions, as the table holds them, meet."""
+    rows = decisions["policy_id"].eq(row["policy_id"]).to_numpy(dtype=bool).copy()
+    for condition in row["conditions"]:
+        column = decisions[condition["column"]]
+        number = pd.api.types.is_numeric_dtype(column)
+        value = float(condition["value"]) if number else condition["value"]
+        met = {"==": column.eq, ">=": column.ge, "<": column.lt}[condition["op"]](value)
+        rows &= met.fillna(False).to_numpy(dtype=bool)
+    return rows
+
+
+def overlap(a: np.ndarray, b: np.ndarray) -> float:
+    return float((a & b).sum() / max((a | b).sum(), 1))
+
+
+def wrong_of(truth: pd.DataFrame, kind: str) -> np.ndarray:
+    if kind == "any":
+        return truth["is_error"].to_numpy(dtype=bool)
+    return (truth["error_kind"] == kind).to_numpy(dtype=bool)
+
+
+def score_slices(
+    market: Marketplace, decisions: pd.DataFrame, found: Findings
+) -> tuple[list[dict[str, object]], list[tuple[str, np.ndarray]]]:
+    """One line for each confirmed slice: true or false, interval, cause."""
+    out, masks = [], []
+    truth = market.truth
+    for row in found.findings.to_dict("records"):
+        if row["kind"] != "slice" or not row["confirmed"]:
+            continue
+        rows = held_by(decisions, row)
+        rest = decisions["policy_id"].eq(row["policy_id"]).to_numpy(dtype=bool) & ~rows
+        wrong = wrong_of(truth, row["error_kind"])
+        rate, other = float(wrong[rows].mean()), float(wrong[rest].mean())
+        causes = truth["cause"][rows & wrong].value_counts(normalize=True)
+        asked = bool(len(causes)) and float(causes.iloc[0]) >= MOSTLY
+        out.append(
+            {
+                "false": rate <= other,
+                "covered": row["low"] <= rate <= row["high"],
+                "cause_asked": asked,
+                "cause_right": asked and NAMES[str(causes.index[0])] == row["cause"],
+                "cause_wanted": NAMES[str(causes.index[0])] if asked else "",
+                "cause": row["cause"],
+            }
+        )
+        masks.append((str(row["policy_id"]), rows))
+    return out, masks
+
+
+def score_planted(
+    market: Marketplace,
+    decisions: pd.DataFrame,
+    log: Log,
+    judged: Judged,
+    masks: list[tuple[str, np.ndarray]],
+) -> list[dict[str, object]]:
+    out = []
+    wrong = market.truth["is_error"].to_numpy(dtype=bool)
+    for planted in market.planted["slices"]:
+        rows = matching(decisions, planted["policy_id"], planted["conditions"])
+        kind = KINDS.index(planted["error_kind"])
+        code = log.policy_ids.index(planted["policy_id"])
+        inside = rows[judged.position]
+        outside = (judged.policy == code) & ~inside
+        best = max(
+            (
+                max(overlap(rows, mask), overlap(rows & wrong, mask & wrong))
+                for policy, mask in masks
+                if policy == planted["policy_id"]
+            ),
+            default=0.0,
+        )
+        late = ~judged.early
+        out.append(
+            {
+                "planted": planted["id"],
+                "found": best >= OVERLAP,
+                "overlap": best,
+                "detectable": excess_p(judged, inside, outside, kind) < 0.05,
+                "detectable_late": excess_p(judged, inside & late, outside & late, kind) < 0.05,
+            }
+        )
+    return out
+
+
+def score_bars(
+    market: Marketplace, decisions: pd.DataFrame, found: Findings, policies: dict[str, Policy]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Coverage of the what-if's intervals, and what the recommendations are worth."""
+    violates = market.truth["violates"].to_numpy(dtype=bool)
+    score = decisions["score"].to_numpy(np.float64, na_value=np.nan)
+    enforced = decisions["enforced"].to_numpy(dtype=bool)
+    told = np.isfinite(score) & decisions["threshold"].notna().to_numpy(dtype=bool)
+    rows, moves = [], []
+    keys = ["policy_id", "moderator", "market"]
+    for names, table in found.thresholds.groupby(keys, dropna=False, sort=True):
+        at = told.copy()
+        for key, name in zip(keys, names, strict=True):
+            if not pd.isna(name):
+                at &= decisions[key].eq(name).to_numpy(dtype=bool)
+        policy = policies[names[0]]
+        costs = policy.harm(WRONGFUL_ACTION), policy.harm(MISSED_VIOLATION)
+        harms = {}
+        for row in table.to_dict("records"):
+            acted = enforced if row["current"] else score >= row["threshold"]
+            wrongful, missed = (
+                int((at & acted & ~violates).sum()),
+                int((at & ~acted & violates).sum()),
+            )
+            harm = costs[0] * wrongful + costs[1] * missed
+            if row["supported"]:
+                harms[row["threshold"]] = harm
+                values = {"wrongful": wrongful, "missed": missed, "harm": harm}
+                rows += [
+                    {
+                        "measure": name,
+                        "covered": row[f"{name}_low"] <= value <= row[f"{name}_high"],
+                        "width": row[f"{name}_high"] - row[f"{name}_low"],
+                        "value": value,
+                    }
+                    for name, value in values.items()
+                ]
+        now = harms[table.loc[table["current"], "threshold"].iloc[0]]
+        chosen = table.loc[table["recommended"], "threshold"]
+        then = harms[chosen.iloc[0]] if len(chosen) else now
+        moves.append(
+            {
+                "by_market": not pd.isna(names[2]),
+                "recommended": bool(len(chosen)),
+                "gained": now - then,
+                "possible": now - min(harms.values()),
+                "harm_now": now,
+            }
+        )
+    return pd.DataFrame(rows), pd.DataFrame(moves)
+
+
+def planted(options: argparse.Namespace) -> None:
+    slices, hits, bars, moves, accounts, seconds = [], [], [], [], [], []
+    for seed in options.seeds:
+        market, decisions, labels = world(seed, options.decisions)
+        policies = catalogue(market)
+        started = time.perf_counter()
+        found = find_findings(
+            decisions, market.reviews, labels, policies=policies, rng=np.random.default_rng(0)
+        )
+        seconds.append(time.perf_counter() - started)
+        log = read_log(decisions, labels)
+        judged = read_judged(decisions, market.reviews, labels, log.policy, log.early)
+        lines, masks = score_slices(market, decisions, found)
+        slices += [{"seed": seed, **line} for line in lines]
+        hits += [
+            {"seed": seed, **line} for line in score_planted(market, decisions, log, judged, masks)
+        ]
+        table, moved = score_bars(market, decisions, found, policies)
+        bars.append(table)
+        moves.append(moved)
+        accounts += score_accounts(market, decisions, found)
+        print(f"seed {seed}: {seconds[-1]:.1f} s", file=sys.stderr, flush=True)
+    summary = summarise(
+        pd.DataFrame(slices, columns=["seed", *SCORED]), pd.DataFrame(hits), pd.concat(bars), pd.concat(moves),
+        pd.DataFrame(accounts),
+    )  # fmt: skip
+    summary["seconds"] = float(np.mean(seconds))
+    out = pd.Series(summary, name="value")
+    print(out.round(4).to_string())
+    print(pd.DataFrame(hits).groupby("planted")[["found", "detectable", "detectable_late"]].mean())
+    asked = pd.DataFrame(slices, columns=["seed", *SCORED])
+    asked = asked[asked["cause_asked"].astype(bool)]
+    print(asked.groupby(["cause_wanted", "cause"]).size().to_string())
+    write(out, f"findings_planted_{options.decisions}.csv", options.out)
+
+
+def score_accounts(
+    market: Marketplace, decisions: pd.DataFrame, found: Findings
+) -> list[dict[str, object]]:
+    """Confirmed groups of accounts: is their wrongful rate above the others' in truth?"""
+    wrong = wrong_of(market.truth, WRONGFUL_ACTION)
+    out = []
+    for row in found.findings.to_dict("records"):
+        if row["kind"] == "accounts" and row["confirmed"]:
+            policy = decisions["policy_id"].eq(row["policy_id"]).to_numpy(dtype=bool)
+            theirs = decisions["account_id"].isin(row["account_ids"]).to_numpy(dtype=bool)
+            rate, other = wrong[policy & theirs].mean(), wrong[policy & ~theirs].mean()
+            out.append({"false": rate <= other, "covered": row["low"] <= rate <= row["high"]})
+    return out
+
+
+def summarise(
+    slices: pd.DataFrame,
+    hits: pd.DataFrame,
+    bars: pd.DataFrame,
+    moves: pd.DataFrame,
+    accounts: pd.DataFrame,
+) -> dict[str, float]:
+    asked = slices[slices["cause_asked"].astype(bool)]
+    moved = moves[moves["recommended"]]
+    covered = bars.groupby("measure")["covered"].mean()
+    return {
+        "marketplaces": hits["seed"].nunique(),
+        "planted": len(hits),
+        "found": hits["found"].mean(),
+        "detectable": hits["detectable"].sum(),
+        "found_of_detectable": hits.loc[hits["detectable"], "found"].mean(),
+        "detectable_late": hits["detectable_late"].sum(),
+        "found_of_detectable_late": hits.loc[hits["detectable_late"], "found"].mean(),
+        "confirmed": len(slices),
+        "false_share": slices["false"].mean(),
+        "rate_covered": slices["covered"].mean(),
+        "causes_asked": len(asked),
+        "causes_right": asked["cause_right"].mean(),
+        "account_groups": len(accounts),
+        "account_groups_false": accounts["false"].mean() if len(accounts) else np.nan,
+        "bar_rows": len(bars) / 3,
+        **{f"bar_{name}_covered": float(value) for name, value in covered.items()},
+        "bars_recommended": len(moved),
+        "bars_recommended_better": (moved["gained"] > 0).mean(),
+        "bar_gain_share_of_possible": moves["gained"].sum() / moves["possible"].sum(),
+        "bar_regret_share_of_harm": (moves["possible"] - moves["gained"]).sum()
+        / moves["harm_now"].sum(),
+    }
+
+
+def peers(options: argparse.Namespace) -> None:
+    """sliceline and pysubgroup look at the same audited decisions; their first ten rules of up to two
+    conditions a policy (with three the two were not done after 100 processor seconds)."""
+    import pysubgroup as ps
+    from sliceline.slicefinder import Slicefinder
+
+    rows = []
+    for seed in options.seeds:
+        market, decisions, labels = world(seed, options.decisions)
+        log = read_log(decisions, labels)
+        judged = read_judged(decisions, market.reviews, labels, log.policy, log.early)
+        rng = np.random.default_rng(0)
+        started = time.perf_counter()
+        ours = find_slices(decisions, judged, log.policy, log.known, log.early, rng=rng)
+        spent = {"errdetect": time.perf_counter() - started, "sliceline": 0.0, "pysubgroup": 0.0}
+        rules: dict[str, list[tuple[int, tuple]]] = {"sliceline": [], "pysubgroup": []}
+        rules["errdetect"] = [(s.policy, s.rule) for s in ours if s.confirmed]
+        for code in range(len(log.policy_ids)):
+            own = judged.only(judged.policy == code)
+            frame = decisions[condition_columns(decisions)].iloc[own.position]
+            known = conditions_of(frame, least=8)
+            wrong = own.errors[:, 0] > 0.5
+            if not known.items or wrong.sum() < 3:
+                continue
+            started = time.perf_counter()
+            finder = Slicefinder(alpha=0.95, k=10, max_l=2, min_sup=8, verbose=False)
+            finder.fit(known.met.astype(int), wrong.astype(float))
+            for top in finder.top_slices_:
+                at = [i for i, v in enumerate(top) if v == 1]
+                rules["sliceline"].append((code, tuple(known.items[i] for i in at)))
+            spent["sliceline"] += time.perf_counter() - started
+            started = time.perf_counter()
+            data = pd.DataFrame(known.met > 0, columns=[f"c{i}" for i in range(len(known.items))])
+            data["wrong"] = wrong
+            space = [ps.EqualitySelector(f"c{i}", True) for i in range(len(known.items))]
+            task = ps.SubgroupDiscoveryTask(
+                data, ps.BinaryTarget("wrong", True), space,
+                result_set_size=10, depth=2, qf=ps.StandardQF(0.5),
+            )  # fmt: skip
+            for _, group, _ in ps.BeamSearch(beam_width=20).execute(task).results:
+                at = [int(str(s.attribute_name)[1:]) for s in group.selectors]
+                rules["pysubgroup"].append((code, tuple(known.items[i] for i in at)))
+            spent["pysubgroup"] += time.perf_counter() - started
+        for name, listed in rules.items():
+            rows.append({"seed": seed, "method": name, "seconds": spent[name],
+                         **compare(market, decisions, log, listed)})  # fmt: skip
+        print(pd.DataFrame(rows[-3:]).round(3).to_string(), file=sys.stderr, flush=True)
+    table = pd.DataFrame(rows).groupby("method").mean().drop(columns="seed")
+    print(table.round(3).to_string())
+    write(table, f"findings_peers_{options.decisions}.csv", options.out)
+
+
+def compare(
+    market: Marketplace, decisions: pd.DataFrame, log: Log, rules: list[tuple[int, tuple]]
+) -> dict[str, float]:
+    from errdetect.explain.conditions import held
+
+    wrong = market.truth["is_error"].to_numpy(dtype=bool)
+    masks, false = [], 0
+    for code, rule in rules:
+        where = np.flatnonzero(log.policy == code)
+        mask = np.zeros(len(decisions), dtype=bool)
+        columns = sorted({c.column for c in rule})
+        mask[where] = held(decisions[columns].iloc[where], rule)
+        rest = (log.policy == code) & ~mask
+        false += bool(wrong[mask].mean() <= wrong[rest].mean())
+        masks.append((log.policy_ids[code], mask))
+    found = 0
+    for planted_slice in market.planted["slices"]:
+        rows = matching(decisions, planted_slice["policy_id"], planted_slice["conditions"])
+        found += any(
+            max(overlap(rows, m), overlap(rows & wrong, m & wrong)) >= OVERLAP
+            for policy, m in masks
+            if policy == planted_slice["policy_id"]
+        )
+    n = len(rules)
+    share = found / len(market.planted["slices"])
+    return {"rules": n, "planted_found": share, "false_share": false / max(n, 1)}
+
+
+def made_up(n: int, n_policies: int, judged: float, rng: np.random.Generator) -> tuple:
+    """n decisions of 40 columns, a share of them audited, 5 % wrong and one slice a policy worse."""
+    frame = pd.DataFrame(
+        {
+            f"text_{i}": pd.Categorical.from_codes(rng.integers(0, 12, n), list("abcdefghijkl"))
+            for i in range(20)
+        }
+        | {f"number_{i}": rng.normal(size=n) for i in range(20)}
+    )
+    wrong = rng.random(n) < np.where(frame["text_0"] == "a", 0.15, 0.05)
+    start = np.datetime64("2026-01-01", "us")
+    ids = np.arange(n).astype(str)
+    decisions = frame.assign(
+        decision_id=ids,
+        decided_at=pd.to_datetime(start + np.arange(n) * np.timedelta64(10, "s"), utc=True),
+        policy_id=np.char.add("p", rng.integers(0, n_policies, n).astype(str)),
+        enforced=rng.random(n) < 0.3,
+    )
+    audited = rng.random(n) < judged
+    verdict = np.where(wrong, "overturned", "upheld")[audited]
+    reviews = pd.DataFrame(
+        {
+            "review_id": ids[audited],
+            "decision_id": ids[audited],
+            "reviewed_at": decisions["decided_at"][audited] + pd.Timedelta("1h"),
+            "source": "audit",
+            "verdict": verdict,
+            "inclusion_probability": judged,
+            "reviewer_id": "ann",
+            "site": "x",
+            "expected": None,
+            "minutes": 1.0,
+        }
+    )
+    reviews = reviews.reset_index(drop=True)
+    return decisions, reviews, labels_as_of(decisions, reviews)
+
+
+def speed(options: argparse.Namespace) -> None:
+    rows = []
+    for n_policies, share in ((5000, 0.06), (12, 0.06), (200, 0.06), (1, 1.0)):
+        rng = np.random.default_rng(1)
+        decisions, reviews, labels = made_up(options.decisions, n_policies, share, rng)
+        started, busy = time.perf_counter(), time.process_time()
+        found = find_findings(decisions, reviews, labels, policies={}, rng=np.random.default_rng(0))
+        busy = time.process_time() - busy
+        rows.append(
+            {
+                "decisions": options.decisions,
+                "columns": 40,
+                "policies": n_policies,
+                "audited": len(reviews),
+                "seconds": time.perf_counter() - started,
+                "processor_seconds": busy,
+                "confirmed": int(found.slices["confirmed"].sum()),
+            }
+        )
+        print(pd.DataFrame(rows).to_string(), flush=True)
+    write(pd.DataFrame(rows).set_index("policies"), "findings_speed.csv", options.out)
+
+
+def write(table: pd.DataFrame | pd.Series, name: str, out: Path) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    table.to_csv(out / name, float_format="%.5g")
+
+
+def seeds(text: str) -> list[int]:
+    first, _, last = text.partition("-")
+    return list(range(int(first), int(last or first) + 1))
+
+
+def main() -> None:
+    # This folder's coverage.py would stand in for the package of that name, which numba imports.
+    here = Path(__file__).parent.resolve()
+    sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != here]
+    parser = argparse.ArgumentParser(description="Findings against the truth.")
+    parser.add_argument("part", choices=["planted", "peers", "speed"])
+    parser.add_argument("--seeds", type=seeds, default=seeds("1000-1005"))
+    parser.add_argument("--decisions", type=int, default=None)
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
+    options = parser.parse_args()
+    options.decisions = options.decisions or (1_000_000 if options.part == "speed" else 100_000)
+    {"planted": planted, "peers": peers, "speed": speed}[options.part](options)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,259 @@
+"""Findings: where a policy errs, why, what it costs, and which accounts it hits."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+
+from errdetect.data.policies import Policy
+from errdetect.explain.accounts import account_groups, whitelist_candidates
+from errdetect.explain.cause_evidence import Case
+from errdetect.explain.causes import Cause, name_cause
+from errdetect.explain.conditions import held
+from errdetect.explain.finding_rows import account_row, harm_of, move_row, slice_row
+from errdetect.explain.judged import Judged, read_judged
+from errdetect.explain.log import Log, read_log
+from errdetect.explain.rates import benjamini_hochberg
+from errdetect.explain.slices import Slice, find_slices, rows_by_code
+from errdetect.explain.thresholds import what_if
+from errdetect.explain.votes import Votes, read_votes
+from errdetect.schemas import (
+    FINDINGS,
+    MISSED_VIOLATION,
+    SLICES,
+    THRESHOLDS,
+    WHITELIST,
+    WRONGFUL_ACTION,
+)
+
+__all__ = ["Findings", "find_findings", "no_findings"]
+
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What was found, as tables.
+
+    Parameters
+    ----------
+    slices, thresholds, findings, whitelist
+        As `schemas.SLICES`, `THRESHOLDS`, `FINDINGS`, `WHITELIST`; findings and slices with the
+        confirmed first, by the harm that a remedy would save. Harm of findings is in the
+        catalogue's unit for 30 days, that of thresholds for the log's period.
+    notes
+        What could not be told, in sentences.
+    """
+
+    slices: pd.DataFrame
+    thresholds: pd.DataFrame
+    findings: pd.DataFrame
+    whitelist: pd.DataFrame
+    notes: tuple[str, ...]
+
+
+def no_findings(note: str) -> Findings:
+    """Return empty tables, with the reason.
+
+    Examples
+    --------
+    >>> no_findings("There are no reviews.").findings.columns[:3].tolist()
+    ['finding_id', 'policy_id', 'kind']
+    """
+    slices, thresholds, found, whitelist = (
+        _frame([], schema) for schema in (SLICES, THRESHOLDS, FINDINGS, WHITELIST)
+    )
+    return Findings(slices, thresholds, found, whitelist, (note,))
+
+
+def find_findings(
+    decisions: pd.DataFrame,
+    reviews: pd.DataFrame,
+    labels: pd.DataFrame,
+    *,
+    policies: Mapping[str, Policy],
+    rng: np.random.Generator,
+    leave_out: Sequence[str] = (),
+    level: float = 0.05,
+) -> Findings:
+    """Find where policies err more than elsewhere, name the causes, and try other bars.
+
+    Parameters
+    ----------
+    decisions
+        The contract's decisions with `enforced`.
+    reviews
+        The contract's reviews of all sources; rates come from the audit alone.
+    labels
+        As `schemas.LABELS`, in the decisions' order, of the same moment as the reviews.
+    policies
+        The catalogue; a policy that is not in it harms 1 an error.
+    rng
+        Draws the decisions that known errors are compared with.
+    leave_out
+        Columns that no rule may be about.
+    level
+        False discovery rate among the confirmed.
+
+    Returns
+    -------
+    Findings
+
+    Raises
+    ------
+    DataError, Refusal
+        Where the reviews cannot be used.
+
+    Examples
+    --------
+    >>> day = pd.to_datetime(["2026-01-01"], utc=True)
+    >>> decisions = pd.DataFrame({"decision_id": ["d"], "decided_at": day, "policy_id": "spam",
+    ...                           "enforced": True})
+    >>> reviews = pd.DataFrame({c: pd.Series([], dtype="str") for c in (
+    ...     "review_id", "decision_id", "source", "verdict", "site", "reviewer_id", "expected")})
+    >>> reviews = reviews.assign(reviewed_at=day[:0], inclusion_probability=0.0, minutes=0.0)
+    >>> labels = pd.DataFrame({"label": ["unknown"], "error_kind": None, "p_label": np.nan})
+    >>> found = find_findings(
+    ...     decisions, reviews, labels, policies={}, rng=np.random.default_rng(0))
+    >>> found.notes
+    ('No decision was audited by a designed sample, so no rate can be compared.',)
+    """
+    log = read_log(decisions, labels)
+    judged = read_judged(decisions, reviews, labels, log.policy, log.early)
+    whitelist = whitelist_candidates(decisions, log.known, log.right, log.account)
+    if not len(judged):
+        note = "No decision was audited by a designed sample, so no rate can be compared."
+        return replace(no_findings(note), whitelist=whitelist)
+    votes = read_votes(decisions, reviews)
+    tested = find_slices(
+        decisions, judged, log.policy, log.known, log.early,
+        rng=rng, leave_out=leave_out, level=level,
+    )  # fmt: skip
+    rows = _slice_rows(log, judged, tested, votes, policies)
+    slices = _frame(rows, SLICES)
+    rows += _account_rows(log, judged, policies, level)
+    moved, thresholds, left_out = _moves(log, judged, policies)
+    rows += moved
+    notes = _notes(log, judged, left_out, has_bars={"score", "threshold"} <= set(decisions.columns))
+    return Findings(slices, thresholds, _frame(rows, FINDINGS), whitelist, notes)
+
+
+def _slice_rows(
+    log: Log, judged: Judged, tested: list[Slice], votes: Votes, policies: Mapping[str, Policy]
+) -> list[dict[str, Any]]:
+    """Write the slices as rows, the confirmed ones with their cause."""
+    of_policy = rows_by_code(log.policy, len(log.policy_ids))
+    audited = rows_by_code(judged.policy, len(log.policy_ids))
+    out = []
+    for found in tested:
+        where = of_policy[found.policy]
+        columns = sorted({c.column for c in found.rule})
+        rows = where[held(log.decisions[columns].iloc[where], found.rule)]
+        cause = None
+        if found.confirmed:
+            own = audited[found.policy]
+            inside = np.isin(own, found.rows)
+            cause = _cause(log, judged.only(own), inside, found, rows, votes, policies)
+        out.append(slice_row(log, judged, found, rows, policies, cause))
+    return out
+
+
+def _cause(
+    log: Log,
+    own: Judged,
+    inside: npt.NDArray[np.bool_],
+    found: Slice,
+    rows: Ints,
+    votes: Votes,
+    policies: Mapping[str, Policy],
+) -> Cause:
+    policy = policies.get(log.policy_ids[found.policy])
+    since = policy.effective_from if policy else None
+    wrong = log.known[rows] > 0 if found.kind == 0 else log.known[rows] == found.kind
+    return name_cause(
+        Case(
+            rule=found.rule,
+            kind=found.kind,
+            frame=log.decisions.iloc[own.position],
+            judged=own,
+            inside=inside,
+            known=rows[wrong],
+            known_early=log.early[rows[wrong]],
+            account=log.account,
+            votes=votes,
+            rows=rows,
+            effective_from=None if since is None else pd.Timestamp(since, tz="UTC"),
+        )
+    )
+
+
+def _account_rows(
+    log: Log, judged: Judged, policies: Mapping[str, Policy], level: float
+) -> list[dict[str, Any]]:
+    groups = account_groups(log.account, log.policy, log.known, log.right, log.early, judged)
+    q = benjamini_hochberg(np.array([g.p_value for g in groups]), np.ones(len(groups)))
+    of_policy = rows_by_code(log.policy, len(log.policy_ids))
+    out = []
+    for group, q_value in zip(groups, q.tolist(), strict=True):
+        where = of_policy[group.policy]
+        rows = where[np.isin(log.account[where], group.accounts)]
+        out.append(account_row(log, group, rows, policies, q_value, level))
+    return out
+
+
+def _moves(
+    log: Log, judged: Judged, policies: Mapping[str, Policy]
+) -> tuple[list[dict[str, Any]], pd.DataFrame, int]:
+    """Try other bars; write the better ones as rows."""
+    harms = {
+        p: (harm_of(policies, p, WRONGFUL_ACTION), harm_of(policies, p, MISSED_VIOLATION))
+        for p in log.policy_ids
+    }
+    table, moves, left_out = what_if(log.decisions, judged, harms.__getitem__)
+    out = []
+    for move in moves:
+        own = table[(table["policy_id"] == move.policy_id) & (table["moderator"] == move.moderator)]
+        own = own[own["market"].isna() if move.market is None else own["market"] == move.market]
+        now = own[own["current"]].iloc[0].to_dict()
+        then = own[own["recommended"]].iloc[0]
+        now |= {f"{m}_then": then[m] for m in ("wrongful", "missed")}
+        out.append(move_row(log, move, {str(k): v for k, v in now.items()}, move.n))
+    return out, table, left_out
+
+
+def _frame(rows: list[dict[str, Any]], schema: pa.Schema) -> pd.DataFrame:
+    """Lay rows out as a schema says, the confirmed first, then by harm saved, then by id."""
+    frame = pd.DataFrame(rows, columns=schema.names)
+    if not rows:
+        return frame
+    keys = ["confirmed", "harm_saved", "finding_id"]
+    return frame.sort_values(keys, ascending=[False, False, True], ignore_index=True)
+
+
+def _notes(log: Log, judged: Judged, left_out: int, *, has_bars: bool) -> tuple[str, ...]:
+    """Say what could not be told."""
+    n = np.bincount(judged.policy, minlength=len(log.policy_ids))
+    errors = np.bincount(judged.policy, judged.errors[:, 0], minlength=len(log.policy_ids))
+    notes = []
+    for count, words in (
+        (int((n == 0).sum()), "were never audited: nothing can be said of them"),
+        (int(((n > 0) & (errors == 0)).sum()), "had no error in the audit: nothing to find there"),
+        (
+            int(((n > 0) & (errors == n)).sum()),
+            "had only errors in the audit: there is nothing to compare with",
+        ),
+    ):
+        if count:
+            notes.append(f"{count:,} of {len(n):,} policies {words}.")
+    if not has_bars:
+        notes.append("The log has no score and threshold, so other bars cannot be tried.")
+    elif left_out:
+        notes.append(
+            f"{left_out:,} pairs of policy and moderator have too few judged decisions or errors to "
+            "try other bars."
+        )
+    return tuple(notes)

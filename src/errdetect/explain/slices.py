@@ -1,0 +1,191 @@
+"""Slices: rules where a policy errs more than elsewhere, found early and confirmed later."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from errdetect.explain.conditions import Condition, condition_columns, conditions_of, held
+from errdetect.explain.judged import Judged
+from errdetect.explain.rates import Rate, benjamini_hochberg, excess_p, rate_of
+from errdetect.explain.slice_search import Candidate, search_rules
+
+__all__ = ["Slice", "find_slices", "rows_by_code"]
+
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+Ints = npt.NDArray[np.int64]
+
+_MOST = 8  # rules of one policy that are taken to confirmation
+_LEAST_ROWS = 8  # audited decisions that a rule must hold in either half
+_LEAST_ERRORS = 3  # known errors in the searched part below which a policy is not searched
+_COMPARED = 8_000  # decisions of one policy that its known errors are compared with
+_SURE = 20.0  # score of the search beyond which a rule is favoured no further
+_ALONE = 0.05  # level at which a rule must still exceed outside of stronger ones
+
+
+@dataclass(frozen=True)
+class Slice:
+    """A rule that was taken to confirmation, with what the later half says of it.
+
+    Parameters
+    ----------
+    policy
+        Code of its policy.
+    rule
+        Up to three conditions.
+    kind
+        Kind of error, a column of `Judged.errors`.
+    rows
+        Rows among the audited decisions (both halves) that it holds.
+    inside, outside, base
+        Rate within the rule, in the rest of the policy, and in the whole policy, each from the half
+        that confirms.
+    p_value, q_value
+        One-sided, and after Benjamini-Hochberg over all that was taken to confirmation.
+    confirmed
+        Whether the q-value is at most the level asked for.
+    """
+
+    policy: int
+    rule: tuple[Condition, ...]
+    kind: int
+    rows: Ints
+    inside: Rate
+    outside: Rate
+    base: Rate
+    p_value: float
+    q_value: float
+    confirmed: bool
+
+
+def rows_by_code(codes: Ints, n: int) -> list[Ints]:
+    """Return the rows of each of n codes, ascending.
+
+    Examples
+    --------
+    >>> [rows.tolist() for rows in rows_by_code(np.array([1, 0, 1]), 2)]
+    [[1], [0, 2]]
+    """
+    order = np.argsort(codes, kind="stable")
+    return np.split(order, np.cumsum(np.bincount(codes, minlength=n))[:-1])
+
+
+def find_slices(
+    decisions: pd.DataFrame,
+    judged: Judged,
+    policy: Ints,
+    known: Ints,
+    early: Bools,
+    *,
+    rng: np.random.Generator,
+    leave_out: Sequence[str] = (),
+    level: float = 0.05,
+) -> list[Slice]:
+    """Find where each policy errs more than elsewhere, and say which of it holds later on.
+
+    The search takes every known error of the earlier part, from whichever source. Confirmation
+    takes the designed sample of the later part alone.
+
+    Parameters
+    ----------
+    decisions
+        The decision log, n rows.
+    judged
+        From `read_judged`.
+    policy
+        Code of each decision's policy, shape (n,).
+    known
+        0 where no error is known of a decision, else its kind, a place in `KINDS`; shape (n,).
+    early
+        From `earlier_part`, shape (n,).
+    rng
+        Draws the decisions that known errors are compared with.
+    leave_out
+        Columns that no condition may be about.
+    level
+        False discovery rate among the confirmed.
+
+    Returns
+    -------
+    list of Slice
+        By policy, the strongest first; rules whose excess is that of a stronger one left out.
+    """
+    frame = decisions[condition_columns(decisions, leave_out)]
+    tried: list[tuple[int, Candidate, Judged, Ints, Bools]] = []
+    n_policies = int(policy.max(initial=-1)) + 1
+    audited = rows_by_code(judged.policy, n_policies)
+    for code, rows in enumerate(rows_by_code(policy, n_policies)):
+        own = audited[code]
+        if (~judged.early[own]).sum() < _LEAST_ROWS:
+            continue
+        searched = rows[early[rows]]
+        cases = searched[known[searched] > 0]
+        if len(cases) < _LEAST_ERRORS:
+            continue
+        others = rng.choice(searched, min(len(searched), _COMPARED), replace=False, shuffle=False)
+        kind = np.concatenate([np.zeros(len(others), dtype=np.int64), known[cases]])
+        both = frame.iloc[np.concatenate([others, cases])]
+        found = search_rules(conditions_of(both, least=_LEAST_ROWS), kind, most=_MOST)
+        part = frame.iloc[judged.position[own]]
+        for candidate in found:
+            inside = held(part, candidate.rule)
+            if (inside & ~judged.early[own]).sum() >= _LEAST_ROWS:
+                tried.append((code, candidate, judged.only(own), own, inside))
+    return _merged(_confirmed(tried, level))
+
+
+def _confirmed(
+    tried: list[tuple[int, Candidate, Judged, Ints, Bools]], level: float
+) -> list[tuple[Slice, Judged, Bools]]:
+    """Test every candidate on the later half."""
+    p = np.array(
+        [
+            excess_p(own, inside & ~own.early, ~inside & ~own.early, candidate.kind)
+            for _, candidate, own, _, inside in tried
+        ]
+    )
+    prior = np.array([min(candidate.score, _SURE) for _, candidate, *_ in tried])
+    q = benjamini_hochberg(p, prior)
+    out = []
+    for i, (policy, candidate, own, rows, inside) in enumerate(tried):
+        kind, late = candidate.kind, ~own.early
+        out.append(
+            (
+                Slice(
+                    policy=policy,
+                    rule=candidate.rule,
+                    kind=kind,
+                    rows=rows[inside],
+                    inside=rate_of(own, inside & late, kind),
+                    outside=rate_of(own, ~inside & late, kind),
+                    base=rate_of(own, late, kind),
+                    p_value=float(p[i]),
+                    q_value=float(q[i]),
+                    confirmed=bool(q[i] <= level),
+                ),
+                own,
+                inside,
+            )
+        )
+    return out
+
+
+def _merged(tested: list[tuple[Slice, Judged, Bools]]) -> list[Slice]:
+    """Leave out rules whose excess lies within stronger, confirmed ones of the same policy."""
+    kept: list[Slice] = []
+    taken: dict[int, Bools] = {}
+    order = sorted(range(len(tested)), key=lambda i: (tested[i][0].policy, tested[i][0].p_value, i))
+    for i in order:
+        found, own, inside = tested[i]
+        covered = taken.get(found.policy)
+        if found.confirmed and covered is not None and (covered & inside).any():
+            alone = excess_p(own, inside & ~covered, ~inside & ~covered, found.kind)
+            if alone > _ALONE:
+                continue
+        kept.append(found)
+        if found.confirmed:
+            taken[found.policy] = inside if covered is None else covered | inside
+    return kept

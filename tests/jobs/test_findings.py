@@ -1,0 +1,181 @@
+"""Findings from config to tables: schema, notes, whitelist, what cannot be told."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from errdetect.config import load_config
+from errdetect.data.writing import write_parquet
+from errdetect.errors import Refusal
+from errdetect.jobs.findings import findings
+from errdetect.jobs.tables import load_tables
+from errdetect.schemas import FINDINGS, SLICES, THRESHOLDS, WHITELIST
+
+SCHEMAS = {
+    "slices": SLICES, "thresholds": THRESHOLDS, "findings": FINDINGS, "whitelist": WHITELIST,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def tables(config):
+    return load_tables(config, progress=lambda _: None)
+
+
+@pytest.fixture(scope="module")
+def found(config, tables):
+    return findings(config, tables)
+
+
+def of(config, tables, **changed):
+    """Findings of changed tables."""
+    decisions = dataclasses.replace(
+        tables.decisions, frame=changed.get("decisions", tables.decisions.frame)
+    )
+    reviews = tables.reviews
+    if "reviews" in changed:
+        reviews = dataclasses.replace(reviews, frame=changed["reviews"])
+    return findings(config, dataclasses.replace(tables, decisions=decisions, reviews=reviews))
+
+
+def test_every_table_has_its_schema(found, tmp_path):
+    for name, schema in SCHEMAS.items():
+        frame = getattr(found, name)
+        assert list(frame.columns) == schema.names
+        write_parquet(frame, tmp_path / f"{name}.parquet", schema)
+        assert len(pd.read_parquet(tmp_path / f"{name}.parquet")) == len(frame)
+
+
+def test_findings_are_unique_sorted_and_within_limits(found):
+    frame = found.findings
+    assert frame["finding_id"].is_unique
+    assert (np.diff(frame["confirmed"].to_numpy(dtype=int)) <= 0).all()
+    assert set(frame["kind"]) <= {"slice", "threshold", "accounts"}
+    assert (frame["low"] <= frame["error_rate"]).all()
+    assert (frame["error_rate"] <= frame["high"]).all()
+    assert (frame["harm_saved_low"] <= frame["harm_saved"]).all()
+    assert (frame["n_reviews"] <= frame["n"]).all()
+
+
+def test_slices_are_findings(found):
+    of_kind = found.findings[found.findings["kind"] == "slice"]
+    assert set(found.slices["finding_id"]) == set(of_kind["finding_id"])
+
+
+def test_equal_input_equal_output(config, tables, found):
+    again = findings(config, tables)
+    for name in SCHEMAS:
+        one, other = (
+            json.dumps(getattr(f, name).to_dict("records"), default=str) for f in (found, again)
+        )
+        assert one == other
+
+
+def test_the_order_of_reviews_plays_no_part(config, tables, found):
+    shuffled = tables.reviews.frame.sample(frac=1, random_state=1)
+    again = of(config, tables, reviews=shuffled)
+    assert again.slices["finding_id"].tolist() == found.slices["finding_id"].tolist()
+    assert again.slices["error_rate"].tolist() == pytest.approx(found.slices["error_rate"].tolist())
+
+
+def test_reviews_of_the_future_play_no_part(config, market, tables):
+    as_of = tables.decisions.frame["decided_at"].quantile(0.7)
+    then = load_config(market / "config.yaml", [f"labels.as_of={as_of:%Y-%m-%dT%H:%M:%SZ}"])
+    late = tables.reviews.frame["reviewed_at"] > as_of.floor("s")
+    tampered = tables.reviews.frame.copy()
+    tampered.loc[late, "verdict"] = "overturned"
+    one, other = (of(then, tables, reviews=r) for r in (tables.reviews.frame, tampered))
+    assert one.slices.equals(other.slices) or (
+        json.dumps(one.slices.to_dict("records")) == json.dumps(other.slices.to_dict("records"))
+    )
+
+
+def test_without_reviews_it_says_so(config, tables):
+    found = findings(config, dataclasses.replace(tables, reviews=None))
+    assert found.notes == ("The config names no reviews, so nothing can be found.",)
+    assert found.findings.empty
+    assert list(found.findings.columns) == FINDINGS.names
+
+
+def test_without_an_audit_no_rate_is_compared(config, tables):
+    reviews = tables.reviews.frame
+    found = of(config, tables, reviews=reviews[reviews["source"] == "appeal"])
+    assert found.slices.empty
+    assert found.notes == (
+        "No decision was audited by a designed sample, so no rate can be compared.",
+    )
+
+
+def test_chances_that_make_no_sense_are_refused(config, tables):
+    reviews = tables.reviews.frame.copy()
+    audit = reviews["source"] == "audit"
+    reviews.loc[audit, "inclusion_probability"] = np.nan
+    with pytest.raises(
+        Refusal, match=r"inclusion_probability of audit reviews must lie in \(0, 1\]"
+    ):
+        of(config, tables, reviews=reviews)
+
+
+def test_one_decision_and_no_error(config, tables):
+    one = tables.decisions.frame.iloc[:1]
+    found = of(config, tables, decisions=one)
+    assert found.findings.empty
+    reviews = tables.reviews.frame
+    upheld = reviews[(reviews["source"] == "audit")].assign(verdict="upheld")
+    quiet = of(config, tables, reviews=upheld)
+    assert quiet.slices.empty
+    assert any("had no error in the audit" in note for note in quiet.notes)
+
+
+def test_only_errors_leave_nothing_to_compare(config, tables):
+    reviews = tables.reviews.frame
+    wrong = reviews[reviews["source"] == "audit"].assign(verdict="overturned")
+    found = of(config, tables, reviews=wrong)
+    assert not found.slices["confirmed"].any()
+    assert any("had only errors in the audit" in note for note in found.notes)
+
+
+def test_without_accounts_moderators_or_scores(config, tables):
+    dropped = ["account_id", "moderator", "moderator_version", "score", "threshold", "market"]
+    found = of(config, tables, decisions=tables.decisions.frame.drop(columns=dropped))
+    assert found.thresholds.empty
+    assert found.whitelist.empty
+    assert any("no score and threshold" in note for note in found.notes)
+    assert (found.findings["n_accounts"] == 0).all()
+
+
+def test_accounts_that_are_always_wronged_are_candidates(config, tables):
+    decisions, reviews = tables.decisions.frame.copy(), tables.reviews.frame
+    acted = decisions["enforced"] & (decisions["policy_id"] == "counterfeit")
+    rows = decisions.index[acted][:8]
+    decisions.loc[rows, "account_id"] = "wronged"
+    ids = decisions.loc[rows, "decision_id"]
+    kept = reviews[~reviews["decision_id"].isin(ids)]
+    appeals = pd.DataFrame(
+        {
+            "review_id": [f"w{i}" for i in range(8)],
+            "decision_id": ids.to_numpy(),
+            "reviewed_at": decisions["decided_at"].max(),
+            "source": "appeal",
+            "verdict": "overturned",
+        }
+    )
+    found = of(config, tables, decisions=decisions, reviews=pd.concat([kept, appeals]))
+    row = found.whitelist.set_index("account_id").loc["wronged"]
+    assert row["wrongful_rate"] == 1.0
+    assert row["low"] > 0.6
+    assert row["evidence"] == "8 of 8 reviewed enforcements were wrong"
+
+
+def test_the_benchmark_runs(repo, tmp_path):
+    command = [sys.executable, str(repo / "benchmarks/findings.py"), "planted"]
+    options = ["--seeds", "4", "--decisions", "6000", "--out", str(tmp_path)]
+    done = subprocess.run([*command, *options], capture_output=True, text=True, check=True)
+    assert "false_share" in done.stdout
+    table = pd.read_csv(tmp_path / "findings_planted_6000.csv", index_col=0)["value"]
+    assert table["planted"] == 11
+    assert table["bar_harm_covered"] > 0.5

@@ -17,6 +17,7 @@ from errdetect.jobs.tables import Progress, audit_probability, free_threads, loa
 from errdetect.model.bundle import Bundle, hash_ids
 from errdetect.model.detector import Examples
 from errdetect.model.evaluation import MODEL
+from errdetect.model.propensity import propensity_weights
 from errdetect.model.registry import Registry
 from errdetect.model.training import Trained, train_detector
 from errdetect.queue.value import expected_harm
@@ -200,6 +201,8 @@ class _Relabel:
         examples = label_examples(decisions, labels, self.reviews)
         exposure = self.config.queue.exposure
         harm = expected_harm(examples.decisions, np.ones(len(examples)), self.policies, exposure)
+        if self.config.train.propensity == "audit":
+            examples = replace(examples, weight=propensity_weights(examples.design))
         return replace(examples, harm=harm)
 
     def early(self, moment: pd.Timestamp, examples: Examples) -> Examples:

@@ -13,10 +13,11 @@ from errdetect.errors import DataError, sentence
 from errdetect.model.baselines import margin_ranking
 from errdetect.model.blend import Blend, choose_blend, fit_blend
 from errdetect.model.calibration import Calibrator, choose_calibrator
-from errdetect.model.detector import Counted, Detector, Examples, Prepared, count_once, prepare
+from errdetect.model.detector import Detector, Examples
 from errdetect.model.evaluation import evaluate
 from errdetect.model.gate import Verdict, judge
 from errdetect.model.held_out import HeldOut
+from errdetect.model.prepare import Counted, Prepared, count_once, prepare
 from errdetect.model.reliability import reliability, reliability_by
 from errdetect.model.splits import FIT, TEST, TUNE, temporal_parts
 from errdetect.model.trees import DEFAULT_PARAMS

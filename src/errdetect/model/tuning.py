@@ -10,8 +10,8 @@ import numpy.typing as npt
 import optuna
 from scipy.special import expit
 
-from errdetect.model.detector import Prepared
 from errdetect.model.metrics import average_precision, recall_at
+from errdetect.model.prepare import Prepared
 from errdetect.model.trees import DEFAULT_PARAMS, fit_trees, raw_scores
 
 __all__ = ["Objective", "Tuned", "is_luck", "measure", "tune"]

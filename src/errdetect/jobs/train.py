@@ -100,6 +100,7 @@ def train(config: Config, *, progress: Progress = lambda _: None) -> TrainResult
         objective=config.train.objective,
         budget=_share(config.queue.budget, len(decisions)),
         storage=_storage(config),
+        log=decisions,
         early=relabel.early,
         progress=progress,
     )

@@ -8,9 +8,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from errdetect.features.matrix import Encoding, build_features
-from errdetect.features.text import TextModel
+from errdetect.features.text import TextCounts, TextModel, count_texts
 from errdetect.model.baselines import SegmentRate
 from errdetect.model.members import Head, Member
+from errdetect.model.usual import Usual
 
 __all__ = ["Detector", "Examples"]
 
@@ -96,17 +97,29 @@ class Detector:
         Error rates by segment: a feature.
     members
         The models that are averaged, with their weights.
+    usual
+        What machines usually decide: two features; None where that is no help.
     """
 
     encoding: Encoding
     text: TextModel | None
     segment: SegmentRate
     members: tuple[Member, ...]
+    usual: Usual | None = None
 
     def features(self, decisions: pd.DataFrame) -> Floats:
         """Return the feature matrix of decisions never trained on, shape (n, k)."""
-        logits = None if self.text is None else self.text.logits(decisions)
-        return build_features(decisions, self.encoding, logits, self.segment.rate(decisions))
+        counts = None if self.text is None else count_texts(decisions, self.text.tags)
+        return self.see(decisions, counts)
+
+    def see(self, decisions: pd.DataFrame, counts: TextCounts | None) -> Floats:
+        """Return the same for decisions whose texts are counted already."""
+        logits = self.text.read(counts) if self.text is not None and counts is not None else None
+        X = build_features(decisions, self.encoding, logits, self.segment.rate(decisions))
+        if self.usual is None:
+            return X
+        enforced = decisions["enforced"].to_numpy(bool)
+        return self.usual.beside(X, self.usual.logits(X, counts), enforced)
 
     def raw(self, X: Floats, threads: int) -> Floats:
         """Return log-odds of error, shape (n,), from a feature matrix."""

@@ -15,6 +15,7 @@ from errdetect.model.baselines import SegmentRate, fit_segment_rate
 from errdetect.model.detector import Detector, Examples
 from errdetect.model.members import Member
 from errdetect.model.trees import dataset
+from errdetect.model.usual import USUAL_COLUMNS, Log, Usual, fit_usual
 
 __all__ = ["Counted", "Prepared", "count_once", "prepare"]
 
@@ -82,6 +83,7 @@ class Prepared:
     segment: SegmentRate
     X: Floats
     examples: Examples
+    usual: Usual | None = None
 
     def data(self, reference: lgb.Dataset | None = None) -> lgb.Dataset:
         """Return the binned data that trees are fitted on, labelled with P(violates)."""
@@ -90,14 +92,11 @@ class Prepared:
 
     def held(self, later: Examples, counts: TextCounts | None) -> "Prepared":
         """Return later decisions as the fitted encoding, texts and segments see them."""
-        logits = self.text.read(counts) if self.text is not None and counts is not None else None
-        rate = self.segment.rate(later.decisions)
-        X = build_features(later.decisions, self.encoding, logits, rate)
-        return Prepared(self.encoding, self.text, self.segment, X, later)
+        return replace(self, X=self.detector([]).see(later.decisions, counts), examples=later)
 
     def detector(self, members: Sequence[Member]) -> Detector:
         """Return the detector that averages some members."""
-        return Detector(self.encoding, self.text, self.segment, tuple(members))
+        return Detector(self.encoding, self.text, self.segment, tuple(members), self.usual)
 
 
 def prepare(
@@ -107,6 +106,7 @@ def prepare(
     leave_out: tuple[str, ...],
     text: bool,
     seed: int,
+    log: Log | None = None,
 ) -> Prepared:
     """Learn the encoding, the text models and the segments, and build the training matrix.
 
@@ -120,6 +120,8 @@ def prepare(
         As for `learn_encoding`.
     seed
         Seeds the folds.
+    log
+        Decisions, judged or not, that show what machines usually decide; None: no matter.
     """
     decisions = examples.decisions
     late = [str(c) for c in decisions.columns if str(c).startswith(_HISTORY)]
@@ -142,7 +144,23 @@ def prepare(
         rate[part] = fitted.rate(decisions[part])
     segment = fit_segment_rate(decisions, examples.p_error, examples.weight)
     X = build_features(decisions, encoding, logits, rate)
-    return Prepared(encoding, model, segment, X, examples)
+    prepared = Prepared(encoding, model, segment, X, examples)
+    return prepared if log is None else _with_usual(prepared, counted, log, seed)
+
+
+def _with_usual(prepared: Prepared, counted: Counted, log: Log, seed: int) -> Prepared:
+    """Put what machines usually decide beside, out of fold for what the log's sample holds."""
+    encoding, decisions = prepared.encoding, prepared.examples.decisions
+    fold = _folds(log.decisions, encoding.text, seed)
+    found = fit_usual(log, encoding, fold, seed=seed)
+    if found is None:
+        return prepared
+    usual, out = found
+    logits = usual.logits(prepared.X, counted.of(decisions) if encoding.text else None)
+    place = pd.Index(log.decisions["decision_id"]).get_indexer(pd.Index(decisions["decision_id"]))
+    logits[place >= 0] = out[place[place >= 0]]
+    X = usual.beside(prepared.X, logits, decisions["enforced"].to_numpy(bool))
+    return replace(prepared, encoding=replace(encoding, extra=USUAL_COLUMNS), X=X, usual=usual)
 
 
 def _folds(decisions: pd.DataFrame, text: bool, seed: int) -> Folds:

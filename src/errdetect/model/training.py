@@ -22,6 +22,7 @@ from errdetect.model.reliability import reliability, reliability_by
 from errdetect.model.splits import FIT, TEST, TUNE, temporal_parts
 from errdetect.model.trees import DEFAULT_PARAMS
 from errdetect.model.tuning import Objective, Tuned, is_luck, tune
+from errdetect.model.usual import Log, sample_log
 
 __all__ = ["MIN_LABELS", "SEGMENTS", "Trained", "train_detector"]
 
@@ -88,6 +89,7 @@ def train_detector(
     objective: Objective = "average_precision",
     budget: float = 0.05,
     storage: str | None = None,
+    log: pd.DataFrame | None = None,
     early: Callable[[pd.Timestamp, Examples], Examples] | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Trained:
@@ -111,6 +113,9 @@ def train_detector(
         Seed of all randomness; processors used.
     objective, budget, storage
         As for `tune`.
+    log
+        Shape (m, any), all decisions in order of time, judged or not, which show what machines
+        usually decide; None: nothing is learnt from unjudged ones.
     early
         Given a moment and examples, returns them with the labels that were known by then.
     progress
@@ -131,7 +136,7 @@ def train_detector(
     grown = _grow(
         examples, (fit, held, both, test), _measured(held), leave_out=leave_out, text=text,
         trials=trials, seconds=seconds, seed=seed, threads=threads, objective=objective,
-        budget=budget, storage=storage, progress=progress,
+        budget=budget, storage=storage, log=log, progress=progress,
     )  # fmt: skip
     tuned, blend, raw_test = grown.tuned, grown.blend, grown.raw_test
     calibrator = choose_calibrator(blend.raw, held.error, _measured(held), **_sides(held.decisions))
@@ -194,6 +199,7 @@ def _grow(
     objective: Objective,
     budget: float,
     storage: str | None,
+    log: pd.DataFrame | None,
     progress: Callable[[str], None],
 ) -> _Grown:
     """Tune and choose on `fit` and `held`, fit anew on `both` for `test`, and at last on all."""
@@ -201,6 +207,7 @@ def _grow(
     progress(f"reading the texts of {len(examples)} decisions")
     counted = count_once(examples.decisions, fit, leave_out=leave_out, text=text)
     how: dict[str, Any] = {"counted": counted, "leave_out": leave_out, "text": text, "seed": seed}
+    logs = _logs(log, (held, test), text=counted.texts is not None, seed=seed)
     few = max(1, threads - 1)  # as long as texts are learnt beside the trees
     aim: dict[str, Any] = {
         "objective": objective, "budget": budget, "seed": seed, "threads": few,
@@ -208,8 +215,8 @@ def _grow(
     }  # fmt: skip
     with ThreadPoolExecutor(1) as texts:  # one after another: equal input, equal output
         first_, second_, final_ = (
-            texts.submit(_ready, *part, **how)
-            for part in ((fit, held), (both, test), (examples, None))
+            texts.submit(_ready, *part, **how, log=some)
+            for part, some in zip(((fit, held), (both, test), (examples, None)), logs, strict=True)
         )
         progress(f"learning from {len(fit)} decisions, tuning on the {len(held)} after them")
         first, later = first_.result()
@@ -240,6 +247,16 @@ def _settle(first: Prepared, later: Prepared, tuned: Tuned, **aim: Any) -> tuple
     if is_luck(judged.error, aim["weight"], blend.raw, usual.raw, harm=judged.harm, **how):
         return replace(tuned, params=DEFAULT_PARAMS), usual
     return tuned, blend
+
+
+def _logs(
+    log: pd.DataFrame | None, later: tuple[Examples, Examples], *, text: bool, seed: int
+) -> list[Log | None]:
+    """Cut the log's sample before each of the later parts; the last is the whole."""
+    if log is None:
+        return [None, None, None]
+    sample = sample_log(log, text=text, seed=seed)
+    return [*(sample.before(e.decisions["decided_at"].iloc[0]) for e in later), sample]
 
 
 def _ready(

@@ -8,7 +8,7 @@ import lightgbm as lgb
 import numpy as np
 import numpy.typing as npt
 
-from errdetect.model.detector import Examples
+from errdetect.model.detector import Examples, floored
 from errdetect.model.fitting import fit_members
 from errdetect.model.members import Member
 from errdetect.model.prepare import Prepared
@@ -57,6 +57,8 @@ class Blend:
         The objective of every average tried.
     notes
         What the reader must know, in plain words.
+    floor
+        Whether P(error) is at least the doubt about the right label, where there is one.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Blend:
     raw: Floats
     values: Mapping[str, float]
     notes: tuple[str, ...]
+    floor: bool = False
 
 
 def choose_blend(
@@ -136,7 +139,11 @@ def choose_blend(
         )
     rounds = {m.name: m.model.best_iteration for m in members if isinstance(m.model, lgb.Booster)}
     kept = {name: rounds[name] for name in offered[best] if name in rounds}
-    return Blend(best, dict(offered[best]), kept, mixed[best], values, tuple(notes))
+    plain, raw = mixed[best], floored(mixed[best], held.X, held.encoding)
+    how: dict[str, Any] = {"objective": objective, "budget": budget, "seed": seed, "harm": harm}
+    floor = is_luck(y, weight, plain, raw, standard_errors=_CLEARLY, **how)
+    blended = raw if floor else plain
+    return Blend(best, dict(offered[best]), kept, blended, values, tuple(notes), floor)
 
 
 def fit_blend(

@@ -94,6 +94,8 @@ def save_bundle(bundle: Bundle, folder: Path) -> None:
             "segment": e.segment,
             "extra": e.extra,
         },
+        "doubt": None if bundle.detector.doubt is None else bundle.detector.doubt.facts(),
+        "floor": bundle.detector.floor,
         "usual": None if bundle.detector.usual is None else list(bundle.detector.usual.columns),
         "segment": _segment_to_plain(bundle.detector.segment),
         "members": [
@@ -120,10 +122,9 @@ def save_bundle(bundle: Bundle, folder: Path) -> None:
         )
     if bundle.detector.usual is not None:
         _save_usual(bundle.detector.usual, folder)
-    if bundle.relabelling is not None:
-        np.savez_compressed(
-            folder / "relabelling.npz", allow_pickle=False, **bundle.relabelling.arrays()
-        )
+    for name, model in (("doubt", bundle.detector.doubt), ("relabelling", bundle.relabelling)):
+        if model is not None:
+            np.savez_compressed(folder / f"{name}.npz", allow_pickle=False, **model.arrays())
 
 
 def load_bundle(folder: Path) -> Bundle:
@@ -156,21 +157,23 @@ def load_bundle(folder: Path) -> Bundle:
                 _segment_from_plain(manifest["segment"]),
                 members,
                 _load_usual(folder, manifest["usual"]),
+                _load_relabelling(folder / "doubt.npz", manifest["doubt"]),
+                manifest["floor"],
             ),
             read_calibrator(manifest["calibrator"]),
             np.load(folder / "learnt_from.npy", allow_pickle=False),
             manifest["about"],
-            _load_relabelling(folder, manifest.get("relabelling")),
+            _load_relabelling(folder / "relabelling.npz", manifest.get("relabelling")),
         )
     except (OSError, KeyError, TypeError, ValueError) as error:
         got = f"{type(error).__name__}: {error}"
         raise ModelError(sentence("The model's files", "be whole", got, do)) from error
 
 
-def _load_relabelling(folder: Path, facts: Mapping[str, Any] | None) -> Relabelling | None:
+def _load_relabelling(path: Path, facts: Mapping[str, Any] | None) -> Relabelling | None:
     if facts is None:
         return None
-    with np.load(folder / "relabelling.npz", allow_pickle=False) as arrays:
+    with np.load(path, allow_pickle=False) as arrays:
         return load_relabelling(facts, {name: arrays[name] for name in arrays.files})
 
 

@@ -1,6 +1,6 @@
 """The detector: text models and members that together say how likely a decision is wrong."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -11,11 +11,16 @@ from errdetect.features.matrix import Encoding, build_features
 from errdetect.features.text import TextCounts, TextModel, count_texts
 from errdetect.model.baselines import SegmentRate
 from errdetect.model.members import Head, Member
+from errdetect.model.relabelling import Relabelling
 from errdetect.model.usual import Usual
 
-__all__ = ["Detector", "Examples"]
+__all__ = ["DOUBT_COLUMN", "Detector", "Examples", "doubt_logit", "floored"]
 
 Floats = npt.NDArray[np.float64]
+
+#: Log-odds that an enforcement's policy is wrong though its action may stand.
+DOUBT_COLUMN = "other_policy_logit"
+_BELIEVED = 0.8  # part of the doubt, as few relabelled decisions overstate it
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,8 @@ class Examples:
         Default: the labels themselves.
     harm
         Shape (n,), what each decision would harm if it were wrong; default: 1 each.
+    right_policy
+        Shape (n,), the policy that reviews name as the right one; None where unknown (default).
     """
 
     decisions: pd.DataFrame
@@ -50,6 +57,7 @@ class Examples:
     p_error: Floats = field(default_factory=lambda: np.empty(0))
     p_violates: Floats = field(default_factory=lambda: np.empty(0))
     harm: Floats = field(default_factory=lambda: np.empty(0))
+    right_policy: npt.NDArray[np.object_] = field(default_factory=lambda: np.empty(0, object))
 
     def __post_init__(self) -> None:
         if len(self.p_error) != len(self.decisions):
@@ -58,25 +66,17 @@ class Examples:
             object.__setattr__(self, "p_violates", self.violates)
         if len(self.harm) != len(self.decisions):
             object.__setattr__(self, "harm", np.ones(len(self.decisions)))
+        if len(self.right_policy) != len(self.decisions):
+            object.__setattr__(self, "right_policy", np.full(len(self.decisions), None))
 
     def __len__(self) -> int:
         return len(self.decisions)
 
     def take(self, rows: npt.NDArray[Any]) -> "Examples":
         """Return the rows that a mask or positions choose."""
-        values = (
-            self.error,
-            self.violates,
-            self.weight,
-            self.design,
-            self.p_error,
-            self.p_violates,
-            self.harm,
-        )
-        return Examples(
-            self.decisions[rows] if rows.dtype == bool else self.decisions.iloc[rows],
-            *(v[rows] for v in values),
-        )
+        decisions = self.decisions[rows] if rows.dtype == bool else self.decisions.iloc[rows]
+        kept = {f.name: getattr(self, f.name)[rows] for f in fields(self) if f.name != "decisions"}
+        return Examples(decisions, **kept)
 
     def target(self, head: Head) -> Floats:
         """Return what a head learns, shape (n,), in [0, 1]."""
@@ -99,6 +99,10 @@ class Detector:
         The models that are averaged, with their weights.
     usual
         What machines usually decide: two features; None where that is no help.
+    doubt
+        The right policy: a feature, and where `floor` says so a bound; None where unknown.
+    floor
+        Whether P(error) is at least so high as the doubt about the right label.
     """
 
     encoding: Encoding
@@ -106,6 +110,8 @@ class Detector:
     segment: SegmentRate
     members: tuple[Member, ...]
     usual: Usual | None = None
+    doubt: Relabelling | None = None
+    floor: bool = False
 
     def features(self, decisions: pd.DataFrame) -> Floats:
         """Return the feature matrix of decisions never trained on, shape (n, k)."""
@@ -116,28 +122,52 @@ class Detector:
         """Return the same for decisions whose texts are counted already."""
         logits = self.text.read(counts) if self.text is not None and counts is not None else None
         X = build_features(decisions, self.encoding, logits, self.segment.rate(decisions))
-        if self.usual is None:
-            return X
-        enforced = decisions["enforced"].to_numpy(bool)
-        return self.usual.beside(X, self.usual.logits(X, counts), enforced)
+        if self.usual is not None:
+            enforced = decisions["enforced"].to_numpy(bool)
+            X = self.usual.beside(X, self.usual.logits(X, counts), enforced)
+        if self.doubt is not None:
+            X = np.column_stack([X, doubt_logit(self.doubt, decisions)])
+        return X
 
     def raw(self, X: Floats, threads: int) -> Floats:
         """Return log-odds of error, shape (n,), from a feature matrix."""
         side = _side(X, self.encoding)
         total = sum(member.weight for member in self.members)
         parts = [m.weight / total * m.raw(X, side, threads) for m in self.members]
-        return np.asarray(np.sum(parts, axis=0), dtype=np.float64)
+        raw = np.asarray(np.sum(parts, axis=0), dtype=np.float64)
+        return floored(raw, X, self.encoding) if self.floor else raw
 
     def contributions(self, X: Floats, threads: int) -> Floats:
         """Return what each feature adds to the log-odds of error, shape (n, k + 1), base last.
 
         They add up to `raw`: SHAP values of trees and the terms of linear members average as
-        their predictions do.
+        their predictions do; what the bound lifts is the doubt's.
         """
         side = _side(X, self.encoding)
         total = sum(member.weight for member in self.members)
         parts = [m.weight / total * m.contributions(X, side, threads) for m in self.members]
-        return np.asarray(np.sum(parts, axis=0), dtype=np.float64)
+        out = np.asarray(np.sum(parts, axis=0), dtype=np.float64)
+        if self.floor:
+            raw = out.sum(axis=1)
+            out[:, self.encoding.names.index(DOUBT_COLUMN)] += floored(raw, X, self.encoding) - raw
+        return out
+
+
+def doubt_logit(model: Relabelling, decisions: pd.DataFrame) -> Floats:
+    """Return log-odds that an enforcement's policy is wrong, shape (n,); NaN where unknown."""
+    out = np.full(len(decisions), np.nan)
+    rows = np.flatnonzero(decisions["enforced"].to_numpy(bool))
+    q, own = model.posterior(decisions.iloc[rows])
+    doubt = np.clip(_BELIEVED * (1 - q[np.arange(len(own)), own]), 1e-6, 1 - 1e-6)
+    out[rows] = np.where(own >= 0, np.log(doubt / (1 - doubt)), np.nan)
+    return out
+
+
+def floored(raw: Floats, X: Floats, encoding: Encoding) -> Floats:
+    """Lift log-odds of error to those that the policy is wrong, shape (n,)."""
+    if DOUBT_COLUMN not in encoding.names:
+        return raw
+    return np.fmax(raw, X[:, encoding.names.index(DOUBT_COLUMN)])
 
 
 def _side(X: Floats, encoding: Encoding) -> Floats:

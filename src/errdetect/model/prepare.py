@@ -12,8 +12,10 @@ from errdetect.features.matrix import Encoding, build_features, learn_encoding
 from errdetect.features.ngrams import text_groups
 from errdetect.features.text import TextCounts, TextModel, count_texts, fit_text
 from errdetect.model.baselines import SegmentRate, fit_segment_rate
-from errdetect.model.detector import Detector, Examples
+from errdetect.model.detector import DOUBT_COLUMN, Detector, Examples, doubt_logit
+from errdetect.model.doubt import fit_doubt
 from errdetect.model.members import Member
+from errdetect.model.relabelling import Relabelling
 from errdetect.model.trees import dataset
 from errdetect.model.usual import USUAL_COLUMNS, Log, Usual, fit_usual
 
@@ -84,6 +86,7 @@ class Prepared:
     X: Floats
     examples: Examples
     usual: Usual | None = None
+    doubt: Relabelling | None = None
 
     def data(self, reference: lgb.Dataset | None = None) -> lgb.Dataset:
         """Return the binned data that trees are fitted on, labelled with P(violates)."""
@@ -94,9 +97,12 @@ class Prepared:
         """Return later decisions as the fitted encoding, texts and segments see them."""
         return replace(self, X=self.detector([]).see(later.decisions, counts), examples=later)
 
-    def detector(self, members: Sequence[Member]) -> Detector:
-        """Return the detector that averages some members."""
-        return Detector(self.encoding, self.text, self.segment, tuple(members), self.usual)
+    def detector(self, members: Sequence[Member], floor: bool = False) -> Detector:
+        """Return the detector that averages some members; see there for `floor`."""
+        own = (self.encoding, self.text, self.segment)
+        return Detector(
+            *own, tuple(members), self.usual, self.doubt, floor and self.doubt is not None
+        )
 
 
 def prepare(
@@ -145,7 +151,10 @@ def prepare(
     segment = fit_segment_rate(decisions, examples.p_error, examples.weight)
     X = build_features(decisions, encoding, logits, rate)
     prepared = Prepared(encoding, model, segment, X, examples)
-    return prepared if log is None else _with_usual(prepared, counted, log, seed)
+    if log is None:
+        return prepared
+    prepared = _with_usual(prepared, counted, log, seed)
+    return _with_doubt(prepared, fit_doubt(examples, log, encoding, leave_out=leave_out))
 
 
 def _with_usual(prepared: Prepared, counted: Counted, log: Log, seed: int) -> Prepared:
@@ -161,6 +170,16 @@ def _with_usual(prepared: Prepared, counted: Counted, log: Log, seed: int) -> Pr
     logits[place >= 0] = out[place[place >= 0]]
     X = usual.beside(prepared.X, logits, decisions["enforced"].to_numpy(bool))
     return replace(prepared, encoding=replace(encoding, extra=USUAL_COLUMNS), X=X, usual=usual)
+
+
+def _with_doubt(prepared: Prepared, doubt: Relabelling | None) -> Prepared:
+    """Put the doubt about the right label beside; it is out of fold by its making."""
+    if doubt is None:
+        return prepared
+    encoding = prepared.encoding
+    X = np.column_stack([prepared.X, doubt_logit(doubt, prepared.examples.decisions)])
+    encoding = replace(encoding, extra=(*encoding.extra, DOUBT_COLUMN))
+    return replace(prepared, encoding=encoding, X=X, doubt=doubt)
 
 
 def _folds(decisions: pd.DataFrame, text: bool, seed: int) -> Folds:

@@ -227,12 +227,13 @@ def _grow(
         second, judged = second_.result()
         again: dict[str, Any] = {"seed": seed, "progress": progress}
         members = fit_blend(second, blend, tuned.params, threads=few, **again)
-        evaluated = second.detector(members)
+        evaluated = second.detector(members, blend.floor)
         raw_test = evaluated.raw(judged.X, few)
 
         progress(f"refitting on all {len(examples)} decisions")
         final, _ = final_.result()
-    detector = final.detector(fit_blend(final, blend, tuned.params, threads=threads, **again))
+    members = fit_blend(final, blend, tuned.params, threads=threads, **again)
+    detector = final.detector(members, blend.floor)
     return _Grown(tuned, blend, evaluated, raw_test, detector)
 
 

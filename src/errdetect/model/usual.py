@@ -55,23 +55,28 @@ class Log:
 
     Parameters
     ----------
+    whole
+        Shape (m, any).
     decisions
-        Shape (n, any).
+        Shape (n, any), a sample of them.
     texts
-        Their characters counted; None without text.
+        The sample's texts counted; None without text.
     """
 
+    whole: pd.DataFrame
     decisions: pd.DataFrame
     texts: TextCounts | None
 
     def before(self, moment: pd.Timestamp) -> "Log":
         """Return the decisions taken before a moment."""
         early = (self.decisions["decided_at"] < moment).to_numpy(bool)
-        return Log(self.decisions[early], None if self.texts is None else self.texts.take(early))
+        whole = self.whole[(self.whole["decided_at"] < moment).to_numpy(bool)]
+        texts = None if self.texts is None else self.texts.take(early)
+        return Log(whole, self.decisions[early], texts)
 
 
 def sample_log(decisions: pd.DataFrame, *, text: bool, seed: int) -> Log:
-    """Draw at most 20,000 decisions, and count their texts once.
+    """Draw at most 20,000 decisions to learn from, and count their texts once.
 
     Parameters
     ----------
@@ -88,11 +93,11 @@ def sample_log(decisions: pd.DataFrame, *, text: bool, seed: int) -> Log:
     >>> len(sample_log(frame, text=True, seed=0).decisions)
     3
     """
-    n = len(decisions)
+    n, some = len(decisions), decisions
     if n > _MAX_ROWS:
         rows = np.sort(np.random.default_rng(seed).choice(n, _MAX_ROWS, replace=False))
-        decisions = decisions.iloc[rows]
-    return Log(decisions, count_texts(decisions, (), (RIDGE.view,)) if text else None)
+        some = decisions.iloc[rows]
+    return Log(decisions, some, count_texts(some, (), (RIDGE.view,)) if text else None)
 
 
 @dataclass(frozen=True)
@@ -165,7 +170,7 @@ def fit_usual(
     >>> frame = pd.DataFrame({"size": rng.random(2000)})
     >>> frame["enforced"] = rng.random(2000) < frame["size"]
     >>> from errdetect.features.matrix import learn_encoding
-    >>> usual, out = fit_usual(Log(frame, None), learn_encoding(frame), np.arange(2000) % 5, seed=0)
+    >>> usual, out = fit_usual(Log(frame, frame, None), learn_encoding(frame), np.arange(2000) % 5, seed=0)
     >>> bool(out[frame["size"] > .9].mean() > 1 > -1 > out[frame["size"] < .1].mean())
     True
     """

@@ -124,6 +124,10 @@ def _code(name: str) -> str:
         return "other_scores"
     if name == "segment_logit":
         return "segment"
+    if name.startswith("usual_"):
+        return "usual"
+    if name == "other_policy_logit":
+        return "other_policy"
     if "=" in name:
         return name.split("=")[0]
     if name in ("action", "enforced"):
@@ -158,6 +162,12 @@ def _say(code: str, record: Mapping[Any, Any], facts: Mapping[str, float], words
                 f"{n.removeprefix('score_')} {_shown(v)}" for n, v in others.items()
             )
         }
+    elif code == "usual":
+        variant = "enforced" if facts["enforced"] else "allowed"
+        fill |= {"share": f"{expit(facts['usual_logit']):.0%}"}
+    elif code == "other_policy":
+        variant = "unknown" if np.isnan(facts["other_policy_logit"]) else "text"
+        fill |= {"share": f"{expit(facts['other_policy_logit']):.0%}"}
     elif code == "segment":
         fill |= {"share": f"{expit(facts['segment_logit']):.0%}"}
     elif code == "moderator":

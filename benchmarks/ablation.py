@@ -9,8 +9,8 @@ marketplaces are others than there. Writes results/ablation.csv: average precisi
 
     alone        reviewed decisions alone
     usual        with what machines usually do, learnt from all decisions
-    all          with the doubt about the right label too (differs where reviews relabel)
-    propensity   as `all`, and labels weighed by the audit's inclusion probabilities
+    all          with the doubt about the right label too; left out where no review relabels
+    propensity   as before, and labels weighed by the audit's inclusion probabilities
 """
 
 import argparse
@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from detecting.problems import VARIANTS as KINDS
 from detecting.problems import Problem, Source, find_folders, load_problem, simulated, variants
 
 from errdetect.config import load_config
@@ -96,6 +97,7 @@ def main() -> None:
     shared = Path(os.environ.get("ERRDETECT_SHARED", "../shared"))
     parser.add_argument("--data", type=Path, default=shared / "data")
     parser.add_argument("--sets", nargs="*", help="names of sets; default: all")
+    parser.add_argument("--reviews", nargs="*", choices=KINDS, default=KINDS)
     parser.add_argument("--seeds", type=int, nargs="*", default=[10, 11, 12])
     parser.add_argument("--variants", nargs="*", choices=VARIANTS, default=list(VARIANTS))
     parser.add_argument("--rows", type=int, help="decisions a set, evenly over time")
@@ -104,7 +106,12 @@ def main() -> None:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         wanted = [f for f in find_folders(args.data) if not args.sets or f.name in args.sets]
-        sources = [Source(f.name, f, v, args.rows) for f in wanted for v in variants(f)]
+        sources = [
+            Source(f.name, f, v, args.rows)
+            for f in wanted
+            for v in variants(f)
+            if v in args.reviews
+        ]
         if not args.sets or "simulator" in args.sets:
             folders = [simulated(seed, Path(temporary), None) for seed in args.seeds]
             sources += [Source(f.name, f, "reviews", args.rows) for f in folders]
@@ -114,7 +121,10 @@ def main() -> None:
             cut = round(0.75 * len(problem.learn))
             y = problem.truth["is_error"].to_numpy(float)[cut:]
             past, later, known = examples_of(problem, cut)
+            relabelled = (problem.reviews["verdict"] == "relabelled").any()
             for variant in args.variants:
+                if variant == "all" and not relabelled:
+                    continue
                 detector = fit(past, known, variant, args.threads)
                 raw = detector.raw(detector.features(later), args.threads)
                 five, ten = recall_at(y, raw, [0.05, 0.1])
@@ -125,8 +135,8 @@ def main() -> None:
                     "labels": len(known),
                     "decisions": len(past),
                     "average_precision": average_precision(y, raw),
-                    "recall_at_5": five,
-                    "recall_at_10": ten,
+                    "recall_at_5": float(five),
+                    "recall_at_10": float(ten),
                 }
                 print(
                     {k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()},

@@ -86,6 +86,27 @@ def test_segments_are_measured_and_kept_with_the_model(well_reviewed):
     assert json.dumps(bundle.relabelling.facts())
 
 
+def test_labels_carry_the_right_policy_known_by_then(well_reviewed):
+    config = well_reviewed[1]
+    tables = load_tables(config, progress=lambda _: None)
+    assert tables.reviews is not None
+    decisions, reviews = tables.decisions.frame, tables.reviews.frame
+    labels = label_decisions(config, decisions, reviews)
+    examples = label_examples(decisions, labels, reviews)
+    own = examples.decisions["policy_id"].to_numpy(object)
+    wrong = (labels["error_kind"] == "wrong_label").to_numpy()[labels["label"] != "unknown"]
+    named = pd.notna(examples.right_policy)
+    assert wrong.sum() >= 20
+    assert (examples.right_policy[wrong & named] != own[wrong & named]).all()
+    assert (wrong & named).sum() > 0.9 * wrong.sum()
+    assert not named[~examples.decisions["enforced"].to_numpy(bool)].any()
+    moment = decisions["decided_at"].iloc[len(decisions) // 2].to_pydatetime()
+    early = label_decisions(config, decisions, reviews, moment)
+    then = label_examples(decisions, early, reviews, moment)
+    given = set(reviews["decision_id"][reviews["reviewed_at"] <= moment])
+    assert set(then.decisions["decision_id"][pd.notna(then.right_policy)]) <= given
+
+
 def test_where_hardly_any_were_relabelled_it_says_unknown(well_reviewed):
     config = well_reviewed[1]
     tables = load_tables(config, progress=lambda _: None)

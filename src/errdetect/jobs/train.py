@@ -101,7 +101,7 @@ def train(config: Config, *, progress: Progress = lambda _: None) -> TrainResult
         objective=config.train.objective,
         budget=_share(config.queue.budget, len(decisions)),
         storage=_storage(config),
-        log=decisions,
+        log=_known(decisions, config.labels.as_of),
         early=relabel.early,
         progress=progress,
     )
@@ -181,6 +181,11 @@ def label_examples(
         decisions, np.asarray(error, dtype=np.float64), violates, np.ones(len(p)), design, p, p_violates,
         right_policy=right[known],
     )  # fmt: skip
+
+
+def _known(decisions: pd.DataFrame, as_of: datetime | None) -> pd.DataFrame:
+    """Keep the decisions taken by a moment."""
+    return decisions if as_of is None else decisions[decisions["decided_at"] <= as_of]
 
 
 def _share(budget: float, decisions: int) -> float:

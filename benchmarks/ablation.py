@@ -38,10 +38,11 @@ from errdetect.model.trees import DEFAULT_PARAMS
 from errdetect.model.usual import sample_log
 
 VARIANTS = ("alone", "usual", "all", "propensity")
+EARLY = 0.75  # of the first 80 % of a set
 TUNE = 0.75  # of the labelled decisions, the earlier share; the later ones say how many trees
 
 
-def examples_of(problem: Problem, cut: int) -> tuple[pd.DataFrame, pd.DataFrame, Examples]:
+def examples_of(problem: Problem) -> tuple[pd.DataFrame, pd.DataFrame, Examples]:
     """Return earlier and later decisions with what was known before each, and the earlier's labels."""
     with tempfile.TemporaryDirectory() as place:
         problem.learn.drop(columns="enforced").to_parquet(Path(place) / "d.parquet", index=False)
@@ -54,6 +55,7 @@ def examples_of(problem: Problem, cut: int) -> tuple[pd.DataFrame, pd.DataFrame,
         ["decided_at", "decision_id"], kind="stable", ignore_index=True
     )
     assert tables.reviews is not None
+    cut = round(EARLY * len(decisions))
     reviews, moment = tables.reviews.frame, decisions["decided_at"].iloc[cut]
     reviews = reviews[reviews["decision_id"].isin(decisions["decision_id"][:cut])]
     if (reviews["reviewed_at"] <= moment).mean() > 0.5:
@@ -118,9 +120,9 @@ def main() -> None:
         rows = []
         for source in sources:
             problem = load_problem(source)
-            cut = round(0.75 * len(problem.learn))
-            y = problem.truth["is_error"].to_numpy(float)[cut:]
-            past, later, known = examples_of(problem, cut)
+            past, later, known = examples_of(problem)
+            truth = problem.truth.set_index("decision_id")["is_error"]
+            y = truth.loc[later["decision_id"]].to_numpy(float)
             relabelled = (problem.reviews["verdict"] == "relabelled").any()
             for variant in args.variants:
                 if variant == "all" and not relabelled:

@@ -83,6 +83,11 @@ def test_segments_are_measured_and_kept_with_the_model(well_reviewed):
     kept = pd.DataFrame(bundle.about["segments"])
     assert len(kept) == (result.segments["measure"] == "auroc").sum()
     assert bundle.relabelling is not None
+    # the detector sees the doubt about the label, and what machines usually do
+    extra = ("usual_logit", "usual_against", "other_policy_logit")
+    assert bundle.detector.encoding.extra == extra
+    assert bundle.detector.doubt is not None
+    assert bundle.detector.usual is not None
     assert json.dumps(bundle.relabelling.facts())
 
 

@@ -150,3 +150,10 @@ def test_errdetect_learns_from_true_labels(part, folder):
     assert (true["verdict"] == "relabelled").sum() == (
         problem.truth["error_kind"] == "wrong_label"
     ).sum()
+
+
+def test_the_time_of_histories_is_told(repo):
+    script = str(repo / "benchmarks/histories.py")
+    command = [sys.executable, script, "--decisions", "2000", "--times", "1"]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "columns of 2,000 decisions" in told

@@ -139,6 +139,11 @@ class Train(Strict):
         description="what tuning and blending maximise on held-out time: average precision, or the "
         "share of errors, or of their harm, found within the queue's budget",
     )
+    propensity: Literal["off", "audit"] = Field(
+        "off",
+        description="audit: labels count for the decisions that the audit drew them for when learning; "
+        "off: all alike, which ranked better on held-out time",
+    )
     resume: bool = Field(
         False,
         description="keep trials beside the registry, so that tuning goes on where it broke off",
@@ -148,6 +153,11 @@ class Train(Strict):
     parts: tuple[Share, Share, Share] = Field(
         (0.6, 0.2, 0.2), description="shares of labelled decisions, by time: fit, tune, test"
     )
+
+    @field_validator("propensity", mode="before")
+    @classmethod
+    def _word(cls, value: object) -> object:
+        return "off" if value is False else value  # YAML reads the bare word as a boolean
 
     @field_validator("parts")
     @classmethod

@@ -178,6 +178,33 @@ def test_words_of_segments_and_lists():
     assert found[2]["text"] == "tags is new, sale"
 
 
+def test_words_of_the_usual_and_of_another_policy():
+    names = ("enforced", "usual_logit", "usual_against", "other_policy_logit")
+    pushed = np.array([[0, 0.2, 0.3, 0.4, -1.0]])
+    for enforced, doubt, expected in (
+        (
+            1.0,
+            0.0,
+            [
+                "Machines usually act on 20% of such content; here the machine acted",
+                "Going by its content, the chance that another policy fits better is about 50%",
+            ],
+        ),
+        (
+            0.0,
+            np.nan,
+            [
+                "Machines usually act on 20% of such content; here the machine let it pass",
+                "Nothing is known of other policies",
+            ],
+        ),
+    ):
+        X = np.array([[enforced, np.log(0.25), 0.0, doubt]])
+        found = reasons(decision(), X, pushed, names, load_words())[0]
+        assert [r["code"] for r in found] == ["usual", "other_policy"]
+        assert [r["text"] for r in found] == expected
+
+
 def test_missing_values_are_said_to_be_unknown():
     assert said(decision(market=None), row(), pushes(market=1.0)) == ["The market is not known"]
     assert said(decision(price=np.nan), row(), pushes(price=1.0)) == ["price is not known"]

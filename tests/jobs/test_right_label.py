@@ -83,7 +83,33 @@ def test_segments_are_measured_and_kept_with_the_model(well_reviewed):
     kept = pd.DataFrame(bundle.about["segments"])
     assert len(kept) == (result.segments["measure"] == "auroc").sum()
     assert bundle.relabelling is not None
+    # the detector sees the doubt about the label, and what machines usually do
+    extra = ("usual_logit", "usual_against", "other_policy_logit")
+    assert bundle.detector.encoding.extra == extra
+    assert bundle.detector.doubt is not None
+    assert bundle.detector.usual is not None
     assert json.dumps(bundle.relabelling.facts())
+
+
+def test_labels_carry_the_right_policy_known_by_then(well_reviewed):
+    config = well_reviewed[1]
+    tables = load_tables(config, progress=lambda _: None)
+    assert tables.reviews is not None
+    decisions, reviews = tables.decisions.frame, tables.reviews.frame
+    labels = label_decisions(config, decisions, reviews)
+    examples = label_examples(decisions, labels, reviews)
+    own = examples.decisions["policy_id"].to_numpy(object)
+    wrong = (labels["error_kind"] == "wrong_label").to_numpy()[labels["label"] != "unknown"]
+    named = pd.notna(examples.right_policy)
+    assert wrong.sum() >= 20
+    assert (examples.right_policy[wrong & named] != own[wrong & named]).all()
+    assert (wrong & named).sum() > 0.9 * wrong.sum()
+    assert not named[~examples.decisions["enforced"].to_numpy(bool)].any()
+    moment = decisions["decided_at"].iloc[len(decisions) // 2].to_pydatetime()
+    early = label_decisions(config, decisions, reviews, moment)
+    then = label_examples(decisions, early, reviews, moment)
+    given = set(reviews["decision_id"][reviews["reviewed_at"] <= moment])
+    assert set(then.decisions["decision_id"][pd.notna(then.right_policy)]) <= given
 
 
 def test_where_hardly_any_were_relabelled_it_says_unknown(well_reviewed):

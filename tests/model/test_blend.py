@@ -5,7 +5,7 @@ import pytest
 
 from errdetect.model import blend as room
 from errdetect.model.blend import choose_blend, fit_blend, is_few
-from errdetect.model.detector import count_once, prepare
+from errdetect.model.prepare import count_once, prepare
 from errdetect.model.trees import DEFAULT_PARAMS
 
 AIM = {"objective": "average_precision", "budget": 0.05, "seed": 0, "threads": 1}

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from errdetect.model.detector import Prepared, count_once, prepare
+from errdetect.model.prepare import Prepared, count_once, prepare
 from errdetect.model.trees import DEFAULT_PARAMS
 from errdetect.model.tuning import is_luck, measure, tune
 

@@ -23,6 +23,7 @@ _BY_MEANING = {
     **dict.fromkeys(MEASURE_COLUMNS, "text_shape"),
     **dict.fromkeys((*TEXT_COLUMNS, *DERIVED_TEXT), "text"),
     SEGMENT_COLUMN: "segment",
+    "other_policy_logit": "other_policy",
 }
 #: The feature that stands for a reason in pictures: of several, the first that there is.
 _SHOWN = {
@@ -31,10 +32,17 @@ _SHOWN = {
     "text": ("text_logit_mean",),
     "text_shape": ("text_chars",),
     "segment": (SEGMENT_COLUMN,),
+    "usual": ("usual_logit",),
+    "other_policy": ("other_policy_logit",),
     "other_scores": ("scores_max",),
     "history_changes": ("history_moderator_version_days", "history_policy_change_days"),
 }
-_LOGITS = ("text_logit_mean", SEGMENT_COLUMN)  # people read them as chances
+_LOGITS = (
+    "text_logit_mean",
+    "usual_logit",
+    "other_policy_logit",
+    SEGMENT_COLUMN,
+)  # people read them as chances
 _RECORDED = ("error_rate_90d", "complaint_error_rate_90d", "decisions_90d")
 
 
@@ -64,6 +72,8 @@ def _code(name: str) -> str:
         return _BY_MEANING[name]
     if name.startswith(("score_", "scores_")):
         return "other_scores"
+    if name.startswith("usual_"):
+        return "usual"
     return past_code(name) or name.partition("=")[0]
 
 

@@ -177,6 +177,13 @@ class Facts:
             return self._scores(x)
         if code == "segment":
             return "text", {"share": self.forms.share(float(expit(x["segment_logit"])))}
+        if code == "usual":
+            variant = "enforced" if x["enforced"] else "allowed"
+            return variant, {"share": self.forms.share(float(expit(x["usual_logit"])))}
+        if code == "other_policy":
+            if np.isnan(x["other_policy_logit"]):
+                return "unknown", {}
+            return "text", {"share": self.forms.share(float(expit(x["other_policy_logit"])))}
         if code == "moderator":
             told = {"moderator": "moderator", "version": "moderator_version"}
             return "text", {n: self.forms.value(record.get(c)) for n, c in told.items()}

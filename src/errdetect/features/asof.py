@@ -127,7 +127,7 @@ class Tally:
         hold the same events by their starts and by their ends.
         """
         place = np.searchsorted(self._key, group * self._span + tick)
-        return self._sums[place]
+        return self._sums.take(place, axis=0)
 
     def latest(self, group: Ints, tick: Ints) -> Ints:
         """Return the row of each group's latest event before a tick, shape (n,); -1 without one.

@@ -6,6 +6,7 @@ they were decided, verdicts from when they were given. So training and scoring s
 """
 
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,7 +50,8 @@ _PRIOR = 5.0  # a rate leans towards everyone's as if so many more had shown tha
 _LONGEST = WINDOWS[-1]
 #: What 1 is in the pairs of `_counts`: enforced decisions and shares of verdicts by turns.
 _SCALE = np.array([1, UNIT] * len(WINDOWS) + [UNIT], dtype=np.float64)
-_CHUNK = 16_384  # rows at a time, so that what they need stays in the processor's cache
+_CHUNK = 65_536  # rows at a time, so that what they need stays in the processor's cache
+_THREADS = 2  # numpy looks up and copies without Python's lock; every thread fills rows of its own
 
 
 def history_features(
@@ -152,7 +154,9 @@ class History:
             )
 
         self._whole = tallies(Groups(self._levels, []))
-        self._keys = {key: tallies(groups) for key, groups in _key_groups(self._levels)}
+        found = dict(_key_groups(self._levels))
+        with ThreadPoolExecutor(_THREADS) as pool:
+            self._keys = dict(zip(found, pool.map(tallies, found.values()), strict=True))
         self._changes = _Changes(self._levels, at)
 
     def columns(self, targets: pd.DataFrame) -> pd.DataFrame:
@@ -171,20 +175,29 @@ class History:
         at = micros(targets["decided_at"])
         codes = self._levels.of(targets)
         by_time = np.argsort(at, kind="stable")
-        moments = self._moments(at[by_time])
+        moments = self._moments(at.take(by_time))
         overall = self._overall(moments)
         names = [f"{HISTORY}{key}_{name}" for key in self._keys for name in _names()]
         changes = self._changes.days(codes, at)
         out = np.empty((len(at), len(names) + len(changes)))
         width = len(_names())
-        for i, tallies in enumerate(self._keys.values()):
-            group = tallies.groups.of(codes)[by_time]
-            order = by_group(group)  # neighbours in the log are looked up together
-            for start in range(0, len(order), _CHUNK):
-                rows = order[start : start + _CHUNK]
-                counts = _counts(tallies, group[rows], moments[rows])
-                block = _rates(counts, overall[rows], group[rows] < 0)
-                out[by_time[rows], i * width : (i + 1) * width] = block
+
+        def fill(i: int, tallies: _Tallies, group: Ints, rows: Ints) -> None:
+            whose = group.take(rows)
+            counts = _counts(tallies, whose, moments.take(rows, axis=0))
+            block = _rates(counts, overall.take(rows, axis=0), whose < 0)
+            out[by_time.take(rows), i * width : (i + 1) * width] = block
+
+        with ThreadPoolExecutor(_THREADS) as pool:
+            parts = []
+            for i, tallies in enumerate(self._keys.values()):
+                group = tallies.groups.of(codes)[by_time]
+                for start in range(0, len(group), _CHUNK):
+                    # neighbours in the log are looked up together
+                    rows = start + by_group(group[start : start + _CHUNK])
+                    parts.append(pool.submit(fill, i, tallies, group, rows))
+            for part in parts:
+                part.result()
         for i, days in enumerate(changes.values(), start=len(names)):
             out[:, i] = days
         columns = pd.Index([*names, *changes], dtype="str")
@@ -251,10 +264,14 @@ def _counts(tallies: _Tallies, group: Ints, moments: Ints) -> Ints:
 def _rates(counts: Ints, overall: Floats, missing: npt.NDArray[np.bool_]) -> Floats:
     """Turn pairs of counts into counts and rates, shape (n, 15), in the order of `_names`."""
     out = np.empty((len(counts), counts.shape[1] + 1))
-    n, hits = counts[:, ::2], counts[:, 1::2] / _SCALE
+    n = counts[:, ::2].astype(np.float64)
+    hits = counts[:, 1::2] / _SCALE
     out[:, :-1:2] = n
-    out[:, 1::2] = np.where(n > 0, (hits + _PRIOR * overall) / (n + _PRIOR), np.nan)
     out[:, -1] = hits[:, 2 * len(WINDOWS) - 1]
+    hits += _PRIOR * overall
+    hits /= n + _PRIOR
+    hits[n == 0] = np.nan
+    out[:, 1::2] = hits
     out[missing] = np.nan
     return out
 

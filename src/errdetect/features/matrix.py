@@ -14,7 +14,7 @@ import pandas as pd
 from errdetect.features.measures import MEASURE_COLUMNS, text_measures
 from errdetect.features.text import TEXT_COLUMNS
 
-__all__ = ["SEGMENT_COLUMN", "Encoding", "build_features", "learn_encoding"]
+__all__ = ["SCORE_COLUMNS", "SEGMENT_COLUMN", "Encoding", "build_features", "learn_encoding"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -55,6 +55,8 @@ class Encoding:
         Names of the columns that hold lists, "a, b", with the entries that are features of their own.
     segment
         Whether the error rate of the decision's segment is a feature.
+    extra
+        Names of columns that other models put after those of `build_features`.
     """
 
     numeric: tuple[str, ...]
@@ -63,6 +65,7 @@ class Encoding:
     left_out: Mapping[str, str] = field(default_factory=dict)
     lists: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     segment: bool = False
+    extra: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -74,7 +77,8 @@ class Encoding:
         lists = tuple(
             f"{name}={entry}" for name, entries in self.lists.items() for entry in entries
         )
-        return (*machine, *segment, *self.numeric, *scores, *self.categorical, *lists, *text)
+        own = (*machine, *segment, *self.numeric, *scores, *self.categorical, *lists, *text)
+        return (*own, *self.extra)
 
     @property
     def scores(self) -> tuple[str, ...]:
@@ -179,7 +183,8 @@ def build_features(
     Returns
     -------
     numpy.ndarray
-        float64, shape (n, len(encoding.names)); NaN where unknown. An unseen level is unknown.
+        float64, shape (n, k), the columns of `encoding.names` before the extra ones; NaN where
+        unknown. An unseen level is unknown.
     """
     n = len(decisions)
     enforced = decisions["enforced"].to_numpy(np.float64)

@@ -22,6 +22,7 @@ from errdetect.features.ngrams import BITS, View, clean_texts, count_ngrams
 
 __all__ = [
     "RECIPES",
+    "RIDGE",
     "TEXT_COLUMNS",
     "Recipe",
     "TextCounts",
@@ -78,7 +79,9 @@ RECIPES: tuple[Recipe, ...] = (
     Recipe("cased", "cased", "squared", strength=0.3),
     Recipe("tagged", "tagged", strength=4.0, bayes=True),
 )
-#: Names of the columns that `TextModel.logits` returns.
+#: The one that is quickest to fit.
+RIDGE = RECIPES[1]
+#: Names of the columns that `TextModel.logits` returns, of all recipes.
 TEXT_COLUMNS = tuple(f"text_{recipe.name}_logit" for recipe in RECIPES)
 
 
@@ -106,8 +109,10 @@ class TextCounts:
         return TextCounts(self.present[rows], self.enforced[rows], counts)
 
 
-def count_texts(decisions: pd.DataFrame, tags: Sequence[str]) -> TextCounts:
-    """Count the n-grams of decisions' texts, in every view.
+def count_texts(
+    decisions: pd.DataFrame, tags: Sequence[str], views: Sequence[View] = _VIEWS
+) -> TextCounts:
+    """Count the n-grams of decisions' texts, in every view or in some.
 
     Parameters
     ----------
@@ -116,6 +121,8 @@ def count_texts(decisions: pd.DataFrame, tags: Sequence[str]) -> TextCounts:
     tags
         Columns whose values the tagged view puts beside the words; one that is absent is missing
         everywhere.
+    views
+        The views to count in.
 
     Examples
     --------
@@ -130,7 +137,7 @@ def count_texts(decisions: pd.DataFrame, tags: Sequence[str]) -> TextCounts:
     )
     clean = clean_texts(texts)
     hashes = tag_hashes(decisions, tags)
-    counts = {v: count_ngrams(clean, v, hashes if v == "tagged" else None) for v in _VIEWS}
+    counts = {v: count_ngrams(clean, v, hashes if v == "tagged" else None) for v in views}
     enforced = decisions["enforced"].to_numpy(bool)
     return TextCounts((clean != "").to_numpy(bool), enforced, counts)
 
@@ -188,7 +195,7 @@ class TextModel:
         Returns
         -------
         numpy.ndarray
-            Shape (n, 8), columns as in `TEXT_COLUMNS`.
+            Shape (n, recipes); of all recipes columns as in `TEXT_COLUMNS`.
 
         Examples
         --------
@@ -203,9 +210,10 @@ class TextModel:
 
     def read(self, counts: TextCounts) -> Floats:
         """Return the same from texts already counted."""
-        out = np.full((len(counts.present), len(RECIPES)), np.nan)
+        recipes = [recipe for recipe in RECIPES if recipe.name in self.slopes]
+        out = np.full((len(counts.present), len(recipes)), np.nan)
         X: dict[View, sparse.csr_matrix] = {}
-        for j, recipe in enumerate(RECIPES):
+        for j, recipe in enumerate(recipes):
             if recipe.view not in X:
                 some = counts.counts[recipe.view][:, self.columns[recipe.view]]
                 X[recipe.view] = weigh(some, self.idf[recipe.view])
@@ -233,12 +241,14 @@ class TextModel:
         KeyError
             Where an array is missing.
         """
+        names = [r.name for r in RECIPES if f"slopes_{r.name}" in arrays]
+        views = [view for view in _VIEWS if f"columns_{view}" in arrays]
         return cls(
             tuple(str(tag) for tag in arrays["tags"]),
-            {view: arrays[f"columns_{view}"] for view in _VIEWS},
-            {view: arrays[f"idf_{view}"] for view in _VIEWS},
-            {r.name: arrays[f"slopes_{r.name}"] for r in RECIPES},
-            {r.name: arrays[f"intercepts_{r.name}"] for r in RECIPES},
+            {view: arrays[f"columns_{view}"] for view in views},
+            {view: arrays[f"idf_{view}"] for view in views},
+            {name: arrays[f"slopes_{name}"] for name in names},
+            {name: arrays[f"intercepts_{name}"] for name in names},
         )
 
 
@@ -249,6 +259,7 @@ def fit_text(
     fold: I64,
     *,
     tags: Sequence[str] = (),
+    recipes: Sequence[Recipe] = RECIPES,
     seed: int,
 ) -> tuple[TextModel, Floats]:
     """Fit the text models, and score the training rows out of fold.
@@ -265,31 +276,33 @@ def fit_text(
         Shape (n,), each row's fold; near-identical content must share one (see `text_groups`).
     tags
         The columns that the counts' tagged view was made with.
+    recipes
+        Some of `RECIPES`, in their order; the counts must hold their views.
     seed
         Seeds the solver.
 
     Returns
     -------
     tuple
-        The model fitted on every row, and out-of-fold log-odds, shape (n, 8).
+        The model fitted on every row, and out-of-fold log-odds, shape (n, recipes).
     """
     rows = np.flatnonzero(counts.present)
     some = counts.take(rows)
     y, w, fold = violates[rows], weight[rows], fold[rows]
     folds = int(fold.max()) + 1 if len(fold) else 0
-    out = np.full((len(counts.present), len(RECIPES)), np.nan)
+    out = np.full((len(counts.present), len(recipes)), np.nan)
     columns: dict[View, npt.NDArray[np.int32]] = {}
     idf: dict[View, npt.NDArray[np.float32]] = {}
     slopes: dict[str, list[npt.NDArray[np.float32]]] = {}
     intercepts: dict[str, list[float]] = {}
-    for view in _VIEWS:
+    for view in dict.fromkeys(recipe.view for recipe in recipes):
         columns[view], idf[view] = _vocabulary(some.counts[view])
         X = weigh(some.counts[view][:, columns[view]], idf[view])
         held: list[npt.NDArray[np.bool_]] = [fold == k for k in range(folds)]
         held.append(np.zeros(len(rows), bool))  # the last fit learns from all
         jobs = [
             (recipe, side, out_of, j)
-            for j, recipe in enumerate(RECIPES)
+            for j, recipe in enumerate(recipes)
             if recipe.view == view
             for side in ((False, True) if recipe.sides else (None,))
             for out_of in held

@@ -46,7 +46,7 @@ class Audited:
     notes: tuple[str, ...]
 
 
-def reviewed(config: Config, tables: Tables, model: ReviewerModel) -> dict[str, Any]:
+def reviewed(config: Config, tables: Tables, model: ReviewerModel | None) -> dict[str, Any]:
     """Return how many reviews there are, what they settled, and what is known of the reviewers."""
     assert tables.reviews is not None
     decisions, reviews = tables.decisions.frame, tables.reviews.frame

@@ -15,13 +15,15 @@ from errdetect.jobs.columns import add_past
 from errdetect.jobs.held_out import learn_relabelling, measure_segments
 from errdetect.jobs.labels import label_decisions
 from errdetect.jobs.tables import Progress, audit_probability, free_threads, load_tables
+from errdetect.labels.right_policy import right_policies
 from errdetect.model.bundle import Bundle, hash_ids
 from errdetect.model.detector import Examples
 from errdetect.model.evaluation import MODEL
+from errdetect.model.propensity import propensity_weights
 from errdetect.model.registry import Registry
 from errdetect.model.training import Trained, train_detector
 from errdetect.queue.value import expected_harm
-from errdetect.schemas import ERROR, UNKNOWN, WRONG_LABEL
+from errdetect.schemas import ERROR, RELABELLED, UNKNOWN, WRONG_LABEL
 
 __all__ = ["TrainResult", "label_examples", "train"]
 
@@ -100,6 +102,7 @@ def train(config: Config, *, progress: Progress = lambda _: None) -> TrainResult
         objective=config.train.objective,
         budget=_share(config.queue.budget, len(decisions)),
         storage=_storage(config),
+        log=_known(decisions, config.labels.as_of),
         early=relabel.early,
         progress=progress,
     )
@@ -143,7 +146,10 @@ def train(config: Config, *, progress: Progress = lambda _: None) -> TrainResult
 
 
 def label_examples(
-    decisions: pd.DataFrame, labels: pd.DataFrame, reviews: pd.DataFrame
+    decisions: pd.DataFrame,
+    labels: pd.DataFrame,
+    reviews: pd.DataFrame,
+    as_of: datetime | None = None,
 ) -> Examples:
     """Turn labelled decisions into what a model learns from; unknown labels are left out.
 
@@ -154,8 +160,14 @@ def label_examples(
     labels
         From `labels_as_of`, in the same order.
     reviews
-        Where the audit's inclusion probabilities stand.
+        Where the audit's inclusion probabilities and the right policies stand.
+    as_of
+        The moment of the labels; None: the latest time in the data.
     """
+    right = np.full(len(decisions), None)
+    if (reviews["verdict"] == RELABELLED).any():
+        named = right_policies(decisions, labels, reviews, as_of=as_of)
+        right = named.astype("object").where(named.notna(), None).to_numpy(object)
     known = (labels["label"] != UNKNOWN).to_numpy()
     decisions, labels = decisions[known], labels[known]
     error = (labels["label"] == ERROR).to_numpy(np.float64)
@@ -167,8 +179,14 @@ def label_examples(
     p_violates = np.where(relabelled, violates, np.where(enforced, 1 - p, p))
     design = np.nan_to_num(1 / audit_probability(decisions["decision_id"], reviews), nan=0.0)
     return Examples(
-        decisions, np.asarray(error, dtype=np.float64), violates, np.ones(len(p)), design, p, p_violates
+        decisions, np.asarray(error, dtype=np.float64), violates, np.ones(len(p)), design, p, p_violates,
+        right_policy=right[known],
     )  # fmt: skip
+
+
+def _known(decisions: pd.DataFrame, as_of: datetime | None) -> pd.DataFrame:
+    """Keep the decisions taken by a moment."""
+    return decisions if as_of is None else decisions[decisions["decided_at"] <= as_of]
 
 
 def _share(budget: float, decisions: int) -> float:
@@ -198,9 +216,12 @@ class _Relabel:
 
     def __call__(self, decisions: pd.DataFrame, as_of: datetime | None) -> Examples:
         labels = label_decisions(self.config, decisions, self.reviews, as_of)
-        examples = label_examples(decisions, labels, self.reviews)
+        moment = as_of or self.config.labels.as_of
+        examples = label_examples(decisions, labels, self.reviews, moment)
         exposure = self.config.queue.exposure
         harm = expected_harm(examples.decisions, np.ones(len(examples)), self.policies, exposure)
+        if self.config.train.propensity == "audit":
+            examples = replace(examples, weight=propensity_weights(examples.design))
         return replace(examples, harm=harm)
 
     def early(self, moment: pd.Timestamp, examples: Examples) -> Examples:

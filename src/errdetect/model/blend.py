@@ -8,11 +8,13 @@ import lightgbm as lgb
 import numpy as np
 import numpy.typing as npt
 
-from errdetect.model.detector import MEMBERS, Examples, Prepared, fit_member
+from errdetect.model.detector import Examples, floored
+from errdetect.model.fitting import fit_members
 from errdetect.model.members import Member
+from errdetect.model.prepare import Prepared
 from errdetect.model.tuning import Objective, is_luck, measure
 
-__all__ = ["Blend", "choose_blend", "fit_blend", "fit_members", "is_few"]
+__all__ = ["Blend", "choose_blend", "fit_blend", "is_few"]
 
 Floats = npt.NDArray[np.float64]
 Weights = Mapping[str, float]
@@ -55,6 +57,8 @@ class Blend:
         The objective of every average tried.
     notes
         What the reader must know, in plain words.
+    floor
+        Whether P(error) is at least the doubt about the right label, where there is one.
     """
 
     name: str
@@ -63,6 +67,7 @@ class Blend:
     raw: Floats
     values: Mapping[str, float]
     notes: tuple[str, ...]
+    floor: bool = False
 
 
 def choose_blend(
@@ -134,7 +139,11 @@ def choose_blend(
         )
     rounds = {m.name: m.model.best_iteration for m in members if isinstance(m.model, lgb.Booster)}
     kept = {name: rounds[name] for name in offered[best] if name in rounds}
-    return Blend(best, dict(offered[best]), kept, mixed[best], values, tuple(notes))
+    plain, raw = mixed[best], floored(mixed[best], held.X, held.encoding)
+    how: dict[str, Any] = {"objective": objective, "budget": budget, "seed": seed, "harm": harm}
+    floor = is_luck(y, weight, plain, raw, standard_errors=_CLEARLY, **how)
+    blended = raw if floor else plain
+    return Blend(best, dict(offered[best]), kept, blended, values, tuple(notes), floor)
 
 
 def fit_blend(
@@ -151,30 +160,6 @@ def fit_blend(
     how: dict[str, Any] = {"rounds": rounds, "seed": seed, "threads": threads}
     members = fit_members(prepared, set(blend.weights), params, progress=progress, **how)
     return tuple(replace(m, weight=blend.weights[m.name]) for m in members)
-
-
-def fit_members(
-    prepared: Prepared,
-    names: set[str],
-    params: Mapping[str, Any],
-    *,
-    seed: int,
-    threads: int,
-    rounds: Mapping[str, int] | None = None,
-    held: Prepared | None = None,
-    progress: Callable[[str], None] = lambda _: None,
-) -> list[Member]:
-    """Fit some members, in their order; trees for given rounds, or as long as later ones say."""
-    data = prepared.data()
-    later = None if held is None else (held, held.data(data))
-    out = []
-    for name in MEMBERS:
-        if name in names:
-            progress(f"fitting '{name}' on {len(prepared.examples):,} decisions")
-            trees = (rounds or {}).get(name)
-            how: dict[str, Any] = {"seed": seed, "threads": threads, "rounds": trees}
-            out.append(fit_member(name, prepared, data, params, held=later, **how))
-    return out
 
 
 def is_few(examples: Examples) -> bool:

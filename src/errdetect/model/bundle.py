@@ -20,12 +20,13 @@ from errdetect.model.detector import Detector
 from errdetect.model.members import Line, Member
 from errdetect.model.relabelling import Relabelling, load_relabelling
 from errdetect.model.trees import load_trees
+from errdetect.model.usual import Usual
 
 __all__ = ["Bundle", "hash_ids", "load_bundle", "save_bundle"]
 
 Floats = npt.NDArray[np.float64]
 
-_FORMAT = 2
+_FORMAT = 3
 _LINEAR: Mapping[str, type[Additive] | type[Line]] = {"additive": Additive, "line": Line}
 
 
@@ -91,7 +92,11 @@ def save_bundle(bundle: Bundle, folder: Path) -> None:
             "left_out": dict(e.left_out),
             "lists": dict(e.lists),
             "segment": e.segment,
+            "extra": e.extra,
         },
+        "doubt": None if bundle.detector.doubt is None else bundle.detector.doubt.facts(),
+        "floor": bundle.detector.floor,
+        "usual": None if bundle.detector.usual is None else list(bundle.detector.usual.columns),
         "segment": _segment_to_plain(bundle.detector.segment),
         "members": [
             {"name": m.name, "head": m.head, "weight": m.weight, "kind": _kind(m)}
@@ -115,10 +120,11 @@ def save_bundle(bundle: Bundle, folder: Path) -> None:
         np.savez_compressed(
             folder / "text.npz", allow_pickle=False, **bundle.detector.text.arrays()
         )
-    if bundle.relabelling is not None:
-        np.savez_compressed(
-            folder / "relabelling.npz", allow_pickle=False, **bundle.relabelling.arrays()
-        )
+    if bundle.detector.usual is not None:
+        _save_usual(bundle.detector.usual, folder)
+    for name, model in (("doubt", bundle.detector.doubt), ("relabelling", bundle.relabelling)):
+        if model is not None:
+            np.savez_compressed(folder / f"{name}.npz", allow_pickle=False, **model.arrays())
 
 
 def load_bundle(folder: Path) -> Bundle:
@@ -140,36 +146,54 @@ def load_bundle(folder: Path) -> Bundle:
         categorical = {name: tuple(levels) for name, levels in e["categorical"].items()}
         lists = {name: tuple(entries) for name, entries in e["lists"].items()}
         encoding = Encoding(
-            tuple(e["numeric"]), categorical, e["text"], e["left_out"], lists, e["segment"]
-        )
+            tuple(e["numeric"]), categorical, e["text"], e["left_out"], lists, e["segment"],
+            tuple(e["extra"]),
+        )  # fmt: skip
         members = tuple(_load_member(folder, m) for m in manifest["members"])
         return Bundle(
             Detector(
                 encoding,
-                _load_text(folder) if encoding.text else None,
+                _load_text(folder / "text.npz") if encoding.text else None,
                 _segment_from_plain(manifest["segment"]),
                 members,
+                _load_usual(folder, manifest["usual"]),
+                _load_relabelling(folder / "doubt.npz", manifest["doubt"]),
+                manifest["floor"],
             ),
             read_calibrator(manifest["calibrator"]),
             np.load(folder / "learnt_from.npy", allow_pickle=False),
             manifest["about"],
-            _load_relabelling(folder, manifest.get("relabelling")),
+            _load_relabelling(folder / "relabelling.npz", manifest.get("relabelling")),
         )
     except (OSError, KeyError, TypeError, ValueError) as error:
         got = f"{type(error).__name__}: {error}"
         raise ModelError(sentence("The model's files", "be whole", got, do)) from error
 
 
-def _load_relabelling(folder: Path, facts: Mapping[str, Any] | None) -> Relabelling | None:
+def _load_relabelling(path: Path, facts: Mapping[str, Any] | None) -> Relabelling | None:
     if facts is None:
         return None
-    with np.load(folder / "relabelling.npz", allow_pickle=False) as arrays:
+    with np.load(path, allow_pickle=False) as arrays:
         return load_relabelling(facts, {name: arrays[name] for name in arrays.files})
 
 
-def _load_text(folder: Path) -> TextModel:
-    with np.load(folder / "text.npz", allow_pickle=False) as arrays:
+def _load_text(path: Path) -> TextModel:
+    with np.load(path, allow_pickle=False) as arrays:
         return TextModel.from_arrays(dict(arrays))
+
+
+def _save_usual(usual: Usual, folder: Path) -> None:
+    (folder / "usual.txt").write_text(usual.trees.model_to_string(), encoding="utf-8")
+    if usual.text is not None:
+        np.savez_compressed(folder / "usual.npz", allow_pickle=False, **usual.text.arrays())
+
+
+def _load_usual(folder: Path, columns: list[int] | None) -> Usual | None:
+    if columns is None:
+        return None
+    path = folder / "usual.npz"
+    trees = load_trees((folder / "usual.txt").read_text(encoding="utf-8"))
+    return Usual(tuple(columns), _load_text(path) if path.exists() else None, trees)
 
 
 def _kind(member: Member) -> str:

@@ -13,14 +13,16 @@ from errdetect.errors import DataError, sentence
 from errdetect.model.baselines import margin_ranking
 from errdetect.model.blend import Blend, choose_blend, fit_blend
 from errdetect.model.calibration import Calibrator, choose_calibrator
-from errdetect.model.detector import Counted, Detector, Examples, Prepared, count_once, prepare
+from errdetect.model.detector import Detector, Examples
 from errdetect.model.evaluation import evaluate
 from errdetect.model.gate import Verdict, judge
 from errdetect.model.held_out import HeldOut
+from errdetect.model.prepare import Counted, Prepared, count_once, prepare
 from errdetect.model.reliability import reliability, reliability_by
 from errdetect.model.splits import FIT, TEST, TUNE, temporal_parts
 from errdetect.model.trees import DEFAULT_PARAMS
 from errdetect.model.tuning import Objective, Tuned, is_luck, tune
+from errdetect.model.usual import Log, sample_log
 
 __all__ = ["MIN_LABELS", "SEGMENTS", "Trained", "train_detector"]
 
@@ -87,6 +89,7 @@ def train_detector(
     objective: Objective = "average_precision",
     budget: float = 0.05,
     storage: str | None = None,
+    log: pd.DataFrame | None = None,
     early: Callable[[pd.Timestamp, Examples], Examples] | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Trained:
@@ -110,6 +113,9 @@ def train_detector(
         Seed of all randomness; processors used.
     objective, budget, storage
         As for `tune`.
+    log
+        Shape (m, any), all decisions in order of time, judged or not, which show what machines
+        usually decide; None: nothing is learnt from unjudged ones.
     early
         Given a moment and examples, returns them with the labels that were known by then.
     progress
@@ -130,7 +136,7 @@ def train_detector(
     grown = _grow(
         examples, (fit, held, both, test), _measured(held), leave_out=leave_out, text=text,
         trials=trials, seconds=seconds, seed=seed, threads=threads, objective=objective,
-        budget=budget, storage=storage, progress=progress,
+        budget=budget, storage=storage, log=log, progress=progress,
     )  # fmt: skip
     tuned, blend, raw_test = grown.tuned, grown.blend, grown.raw_test
     calibrator = choose_calibrator(blend.raw, held.error, _measured(held), **_sides(held.decisions))
@@ -193,6 +199,7 @@ def _grow(
     objective: Objective,
     budget: float,
     storage: str | None,
+    log: pd.DataFrame | None,
     progress: Callable[[str], None],
 ) -> _Grown:
     """Tune and choose on `fit` and `held`, fit anew on `both` for `test`, and at last on all."""
@@ -200,6 +207,7 @@ def _grow(
     progress(f"reading the texts of {len(examples)} decisions")
     counted = count_once(examples.decisions, fit, leave_out=leave_out, text=text)
     how: dict[str, Any] = {"counted": counted, "leave_out": leave_out, "text": text, "seed": seed}
+    logs = _logs(log, (held, test), text=counted.texts is not None, seed=seed)
     few = max(1, threads - 1)  # as long as texts are learnt beside the trees
     aim: dict[str, Any] = {
         "objective": objective, "budget": budget, "seed": seed, "threads": few,
@@ -207,8 +215,8 @@ def _grow(
     }  # fmt: skip
     with ThreadPoolExecutor(1) as texts:  # one after another: equal input, equal output
         first_, second_, final_ = (
-            texts.submit(_ready, *part, **how)
-            for part in ((fit, held), (both, test), (examples, None))
+            texts.submit(_ready, *part, **how, log=some)
+            for part, some in zip(((fit, held), (both, test), (examples, None)), logs, strict=True)
         )
         progress(f"learning from {len(fit)} decisions, tuning on the {len(held)} after them")
         first, later = first_.result()
@@ -219,12 +227,13 @@ def _grow(
         second, judged = second_.result()
         again: dict[str, Any] = {"seed": seed, "progress": progress}
         members = fit_blend(second, blend, tuned.params, threads=few, **again)
-        evaluated = second.detector(members)
+        evaluated = second.detector(members, blend.floor)
         raw_test = evaluated.raw(judged.X, few)
 
         progress(f"refitting on all {len(examples)} decisions")
         final, _ = final_.result()
-    detector = final.detector(fit_blend(final, blend, tuned.params, threads=threads, **again))
+    members = fit_blend(final, blend, tuned.params, threads=threads, **again)
+    detector = final.detector(members, blend.floor)
     return _Grown(tuned, blend, evaluated, raw_test, detector)
 
 
@@ -239,6 +248,16 @@ def _settle(first: Prepared, later: Prepared, tuned: Tuned, **aim: Any) -> tuple
     if is_luck(judged.error, aim["weight"], blend.raw, usual.raw, harm=judged.harm, **how):
         return replace(tuned, params=DEFAULT_PARAMS), usual
     return tuned, blend
+
+
+def _logs(
+    log: pd.DataFrame | None, later: tuple[Examples, Examples], *, text: bool, seed: int
+) -> list[Log | None]:
+    """Cut the log's sample before each of the later parts; the last is the whole."""
+    if log is None:
+        return [None, None, None]
+    sample = sample_log(log, text=text, seed=seed)
+    return [*(sample.before(e.decisions["decided_at"].iloc[0]) for e in later), sample]
 
 
 def _ready(

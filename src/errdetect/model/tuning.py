@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -10,8 +10,8 @@ import numpy.typing as npt
 import optuna
 from scipy.special import expit
 
-from errdetect.model.detector import Prepared
 from errdetect.model.metrics import average_precision, recall_at
+from errdetect.model.prepare import Prepared
 from errdetect.model.trees import DEFAULT_PARAMS, fit_trees, raw_scores
 
 __all__ = ["Objective", "Tuned", "is_luck", "measure", "tune"]
@@ -250,13 +250,7 @@ def _sample(prepared: Prepared, seed: int) -> Prepared:
     if n <= _MAX_ROWS:
         return prepared
     rows = np.sort(np.random.default_rng(seed).choice(n, _MAX_ROWS, replace=False))
-    return Prepared(
-        prepared.encoding,
-        prepared.text,
-        prepared.segment,
-        prepared.X[rows],
-        prepared.examples.take(rows),
-    )
+    return replace(prepared, X=prepared.X[rows], examples=prepared.examples.take(rows))
 
 
 def _study(

@@ -1,0 +1,214 @@
+"""Labelled decisions turned into features, with texts and segments scored out of fold."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import lightgbm as lgb
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from errdetect.features.matrix import Encoding, build_features, learn_encoding
+from errdetect.features.ngrams import text_groups
+from errdetect.features.text import TextCounts, TextModel, count_texts, fit_text
+from errdetect.model.baselines import SegmentRate, fit_segment_rate
+from errdetect.model.detector import DOUBT_COLUMN, Detector, Examples, doubt_logit
+from errdetect.model.doubt import fit_doubt
+from errdetect.model.members import Member
+from errdetect.model.relabelling import Relabelling
+from errdetect.model.trees import dataset
+from errdetect.model.usual import USUAL_COLUMNS, Log, Usual, fit_usual
+
+__all__ = ["Counted", "Prepared", "count_once", "prepare"]
+
+Floats = npt.NDArray[np.float64]
+Folds = npt.NDArray[np.int64]
+
+_FOLDS = 5
+_HISTORY = ("history_", "similar_")
+_MIN_HISTORY = 300  # fewer labels cannot tell what histories are worth
+_MAX_TAGS, _MAX_TAG_LEVELS = 2, 200
+
+
+@dataclass(frozen=True)
+class Counted:
+    """Texts of decisions counted once, found again by decision.
+
+    Parameters
+    ----------
+    ids
+        The decisions.
+    texts
+        Their counts; None without text.
+    tags
+        Columns that the counts' tagged view was made with.
+    """
+
+    ids: pd.Index
+    texts: TextCounts | None
+    tags: tuple[str, ...]
+
+    def of(self, decisions: pd.DataFrame) -> TextCounts:
+        """Return the counts of some decisions; those unknown are counted anew."""
+        place = self.ids.get_indexer(pd.Index(decisions["decision_id"]))
+        if self.texts is None or (place < 0).any():
+            return count_texts(decisions, self.tags)
+        return self.texts.take(place)
+
+
+def count_once(
+    decisions: pd.DataFrame, first: Examples, *, leave_out: tuple[str, ...], text: bool
+) -> Counted:
+    """Count the texts of all decisions that a training will look at.
+
+    Parameters
+    ----------
+    decisions
+        Shape (n, any).
+    first
+        The earliest labelled decisions: they say which columns the words are put beside.
+    leave_out, text
+        As for `learn_encoding`.
+    """
+    encoding = learn_encoding(decisions, leave_out=leave_out, text=text)
+    tags = _tags(first, encoding)
+    texts = count_texts(decisions, tags) if encoding.text else None
+    return Counted(pd.Index(decisions["decision_id"]), texts, tags)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Examples turned into features, texts and segments scored out of fold, ready for fits."""
+
+    encoding: Encoding
+    text: TextModel | None
+    segment: SegmentRate
+    X: Floats
+    examples: Examples
+    usual: Usual | None = None
+    doubt: Relabelling | None = None
+
+    def data(self, reference: lgb.Dataset | None = None) -> lgb.Dataset:
+        """Return the binned data that trees are fitted on, labelled with P(violates)."""
+        e = self.examples
+        return dataset(self.X, e.p_violates, e.weight, self.encoding.categories, reference)
+
+    def held(self, later: Examples, counts: TextCounts | None) -> "Prepared":
+        """Return later decisions as the fitted encoding, texts and segments see them."""
+        return replace(self, X=self.detector([]).see(later.decisions, counts), examples=later)
+
+    def detector(self, members: Sequence[Member], floor: bool = False) -> Detector:
+        """Return the detector that averages some members; see there for `floor`."""
+        own = (self.encoding, self.text, self.segment)
+        return Detector(
+            *own, tuple(members), self.usual, self.doubt, floor and self.doubt is not None
+        )
+
+
+def prepare(
+    examples: Examples,
+    counted: Counted,
+    *,
+    leave_out: tuple[str, ...],
+    text: bool,
+    seed: int,
+    log: Log | None = None,
+) -> Prepared:
+    """Learn the encoding, the text models and the segments, and build the training matrix.
+
+    Parameters
+    ----------
+    examples
+        Labelled decisions.
+    counted
+        From `count_once`.
+    leave_out, text
+        As for `learn_encoding`.
+    seed
+        Seeds the folds.
+    log
+        Decisions, judged or not, that show what machines usually decide; None: no matter.
+    """
+    decisions = examples.decisions
+    late = [str(c) for c in decisions.columns if str(c).startswith(_HISTORY)]
+    late = late if len(examples) < _MIN_HISTORY else []
+    encoding = learn_encoding(decisions, leave_out=(*leave_out, *late), text=text, segment=True)
+    if late:
+        why = f"{len(examples)} labels are too few to tell what it is worth"
+        encoding = replace(encoding, left_out={**encoding.left_out, **dict.fromkeys(late, why)})
+    fold = _folds(decisions, encoding.text, seed)
+    model, logits = None, None
+    if encoding.text:
+        model, logits = fit_text(
+            counted.of(decisions), examples.p_violates, examples.weight, fold,
+            tags=counted.tags, seed=seed,
+        )  # fmt: skip
+    rate = np.empty(len(examples))
+    for k in range(_FOLDS):
+        rest, part = examples.take(fold != k), fold == k
+        fitted = fit_segment_rate(rest.decisions, rest.p_error, rest.weight)
+        rate[part] = fitted.rate(decisions[part])
+    segment = fit_segment_rate(decisions, examples.p_error, examples.weight)
+    X = build_features(decisions, encoding, logits, rate)
+    prepared = Prepared(encoding, model, segment, X, examples)
+    if log is None:
+        return prepared
+    prepared = _with_usual(prepared, counted, log, seed)
+    return _with_doubt(prepared, fit_doubt(examples, log, encoding, leave_out=leave_out))
+
+
+def _with_usual(prepared: Prepared, counted: Counted, log: Log, seed: int) -> Prepared:
+    """Put what machines usually decide beside, out of fold for what the log's sample holds."""
+    encoding, decisions = prepared.encoding, prepared.examples.decisions
+    fold = _folds(log.decisions, encoding.text, seed)
+    found = fit_usual(log, encoding, fold, seed=seed)
+    if found is None:
+        return prepared
+    usual, out = found
+    logits = usual.logits(prepared.X, counted.of(decisions) if encoding.text else None)
+    place = pd.Index(log.decisions["decision_id"]).get_indexer(pd.Index(decisions["decision_id"]))
+    logits[place >= 0] = out[place[place >= 0]]
+    X = usual.beside(prepared.X, logits, decisions["enforced"].to_numpy(bool))
+    return replace(prepared, encoding=replace(encoding, extra=USUAL_COLUMNS), X=X, usual=usual)
+
+
+def _with_doubt(prepared: Prepared, doubt: Relabelling | None) -> Prepared:
+    """Put the doubt about the right label beside; it is out of fold by its making."""
+    if doubt is None:
+        return prepared
+    encoding = prepared.encoding
+    X = np.column_stack([prepared.X, doubt_logit(doubt, prepared.examples.decisions)])
+    encoding = replace(encoding, extra=(*encoding.extra, DOUBT_COLUMN))
+    return replace(prepared, encoding=encoding, X=X, doubt=doubt)
+
+
+def _folds(decisions: pd.DataFrame, text: bool, seed: int) -> Folds:
+    """Deal decisions to folds at random, those of one item or nearly the same content together."""
+    group = (
+        pd.factorize(decisions["item_id"])[0]
+        if "item_id" in decisions
+        else np.arange(len(decisions))
+    )
+    group = np.where(group < 0, np.arange(len(decisions)) + len(decisions), group)
+    if text:
+        has = decisions["text"].notna().to_numpy(bool)
+        group = np.where(has, text_groups(decisions["text"]) + 2 * len(decisions), group)
+    number = pd.factorize(group)[0]
+    n = int(number.max()) + 1 if len(number) else 0
+    dealt = np.random.default_rng(seed).permutation(n) % _FOLDS
+    return np.asarray(dealt[number], dtype=np.int64)
+
+
+def _tags(examples: Examples, encoding: Encoding) -> tuple[str, ...]:
+    """Choose the columns that tell most of whether content violates."""
+    y = examples.violates
+    gains: list[tuple[float, str]] = []
+    for name, levels in encoding.categorical.items():
+        if name == "action" or not 2 <= len(levels) <= _MAX_TAG_LEVELS:
+            continue
+        by = pd.Series(y).groupby(examples.decisions[name].astype("str").fillna("").to_numpy())
+        size, rate = by.transform("size").to_numpy(), by.transform("mean").to_numpy()
+        # between levels, less what as many levels would show by chance
+        gains.append((float(((rate - y.mean()) ** 2 - y.var() / size).sum()), name))
+    best = sorted((gain for gain in gains if gain[0] > 0), key=lambda g: (-g[0], g[1]))
+    return tuple(name for _, name in best[:_MAX_TAGS])

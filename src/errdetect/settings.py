@@ -14,6 +14,7 @@ __all__ = [
     "Features",
     "Gate",
     "Labels",
+    "Pool",
     "Queue",
     "Registry",
     "Report",
@@ -122,29 +123,77 @@ class Gate(Strict):
     min_errors: int = Field(5, ge=1, description="held-out errors below which nobody can tell")
 
 
+class Pool(Strict):
+    """Reviewers who can take each other's reviews."""
+
+    name: Annotated[str, Field(min_length=1, max_length=100)]
+    minutes: float = Field(gt=0, description="reviewer minutes for one run of `score`")
+    markets: list[str] = Field([], description="what it can review; empty: any")
+    languages: list[str] = Field([], description="`en` takes in `en-GB`")
+    policies: list[str] = []
+    site: str | None = Field(None, description="where it sits, as reviews say it")
+
+
 class Queue(Strict):
     """Which decisions go to human reviewers."""
 
     budget: Annotated[int, Field(ge=1)] | Share = Field(
         0.05, description="reviews per run: a count, or a share of the decisions scored"
     )
-    explore_share: float = Field(
-        0.1,
-        gt=0,
-        le=1,
-        description="part of the budget drawn at random, so that errors nobody expects are seen",
+    minutes: float | None = Field(
+        None, gt=0, description="reviewer minutes per run, in the place of budget"
+    )
+    pools: list[Pool] = Field([], description="who reviews what, in the place of budget")
+    minimum_shares: dict[Literal["policy_id", "market"], dict[str, Share]] = Field(
+        {}, description="least part of the minutes for a policy or a market"
+    )
+    account_cap: int | None = Field(
+        None, ge=1, description="most ranked reviews of one account's decisions"
+    )
+    one_job: bool = Field(True, description="review identical content once, for all its decisions")
+    half_life_days: float | None = Field(
+        None, gt=0, description="age at which half of the harm is past remedy; null: never"
+    )
+    explore_share: Share | Literal["auto"] = Field(
+        "auto",
+        description="part of the budget drawn at random, so that errors nobody expects are seen; auto: "
+        "what keeps the error rate's interval within 1.3 of a pure audit's",
     )
     exposure: Literal["none", "log", "linear"] = Field(
         "log", description="how exposure weighs harm: not, 1 + ln(1 + exposure), or exposure itself"
     )
     requeue_reviewed: bool = Field(False, description="queue decisions that people already judged")
     seed: int = Field(0, ge=0)
+    scores: str | list[str] | None = Field(
+        None,
+        description="scores.parquet of earlier runs: path, list of paths, or glob; lets `estimate` use "
+        "the queue's reviews",
+    )
 
     @field_validator("budget", mode="before")
     @classmethod
     def _plain(cls, value: object) -> object:
         if isinstance(value, bool):
             raise ValueError("must be a whole number of reviews or a share above 0 up to 1")
+        return value
+
+    @field_validator("pools")
+    @classmethod
+    def _named(cls, value: list[Pool]) -> list[Pool]:
+        names = [pool.name for pool in value]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"must have names that differ, got '{twice[0]}' twice")
+        return value
+
+    @field_validator("minimum_shares")
+    @classmethod
+    def _at_most_one(cls, value: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+        for column, shares in value.items():
+            if sum(shares.values()) > 1 + 1e-9:
+                raise ValueError(
+                    f"must add up to at most 1 for {column}, got {sum(shares.values()):g}"
+                )
         return value
 
 

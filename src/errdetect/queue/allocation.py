@@ -28,7 +28,8 @@ _STEPS = 40  # steps of value a class has in the programme
 _ROUNDS = 3  # times that steps are made finer
 _BITS = 20  # floors told apart at once
 _EPS = 1e-9
-_TRIES = 2000  # reviews tried for an exchange, over all pools
+_TRIES = 200  # reviews tried for an exchange at a time
+_CLOSE = 0.001  # part of the optimum that is not worth looking for
 _PASSES = 6
 _NEXT = 60  # decisions beyond its end that each class offers for minutes left over
 
@@ -131,28 +132,28 @@ def allocate(
     room = np.asarray(capacity, np.float64)
     member = np.array([floor.member for floor in floors], dtype=bool)
     fine, held, can_fine = _split(of, can, member)
-    allowed = can_fine[fine].any(axis=1) & (value > 0)
+    able = can_fine[fine].any(axis=1)
     least = np.array([floor.minutes for floor in floors])
-    best = np.ones(len(value), dtype=bool)
-    capped = cap is not None and account is not None
-    if capped:
-        best = _best(np.where(allowed, value, -1.0), account, cap)
-    rows = _in_order(value, minutes, fine, allowed & best, can_fine @ room)
+    allowed = able
+    if cap is not None and account is not None:
+        allowed = able & _best(np.where(able, value, -1.0), account, cap)
+    rows = _in_order(value, minutes, fine, allowed, can_fine @ room)
     if not len(rows) or not room.any():
         return Allocation(np.full(len(value), -1), np.zeros(len(room)), least)
     share, price = _programme(value[rows], minutes[rows], fine[rows], can_fine, room, least, held)
-    if capped:
+    if cap is not None and account is not None:
         # What an account offers depends on what people's minutes cost elsewhere.
         cheapest = np.where(can_fine, price[: len(room)], np.inf).min(axis=1, initial=np.inf)[fine]
-        net = np.where(allowed, (value - cheapest) * minutes, -np.inf)
-        rows = _in_order(value, minutes, fine, allowed & _best(net, account, cap), can_fine @ room)
+        net = np.where(able, (value - cheapest) * minutes, -np.inf)
+        allowed = able & _best(net, account, cap)
+        rows = _in_order(value, minutes, fine, allowed, can_fine @ room)
         share, price = _programme(
             value[rows], minutes[rows], fine[rows], can_fine, room, least, held
         )
     # A floor's price is what makes its decisions worth their minutes.
     lifted = value + (held @ price[len(room) :])[fine]
     price = price[: len(room)]
-    pool = _whole(lifted, minutes, fine, can_fine, room, rows, share, price)
+    pool = _whole(lifted, minutes, fine, can_fine, room, rows, share, price, allowed)
     got = np.array([minutes[floor.member & (pool >= 0)].sum() for floor in floors])
     short = np.maximum(least - got, 0.0) if len(floors) else least
     return Allocation(pool, price, np.where(short > minutes.max(), short, 0.0))
@@ -200,21 +201,37 @@ def _in_order(value: Floats, minutes: Floats, of: Ints, allowed: Bools, most: Fl
 
 def _whole(
     value: Floats, minutes: Floats, of: Ints, can: Bools, room: Floats, rows: Ints, share: Floats,
-    price: Floats,
+    price: Floats, allowed: Bools,
 ) -> Ints:  # fmt: skip
     """Turn minutes into whole reviews, and give minutes left over to whatever still fits."""
     pool = np.full(len(value), -1, np.int64)
     pool[rows], beyond = _round(minutes[rows], of[rows], share)
     waiting, done = rows[beyond], rows[pool[rows] >= 0]
     left = room - np.bincount(pool[done], minutes[done], len(room))
-    _fill(pool, waiting[np.argsort(-value[waiting], kind="stable")], minutes, of, can, left)
-    cost = np.where(can, price, np.inf).min(axis=1)[of[waiting]]
-    surplus = (value[waiting] - cost) * minutes[waiting]
-    waiting = waiting[np.argsort(-surplus, kind="stable")][: _TRIES // len(room)]
-    for _ in range(_PASSES):
-        if not exchange(pool, waiting, value * minutes, minutes, of, can, left):
-            break
+    _fill(pool, waiting, value, minutes, of, can, left)
+    _better(pool, waiting, value, minutes, of, can, left, float(price @ room), price)
+    _fill(pool, np.flatnonzero(allowed), value, minutes, of, can, left)
     return pool
+
+
+def _better(
+    pool: Ints, waiting: Ints, value: Floats, minutes: Floats, of: Ints, can: Bools, left: Floats,
+    bound: float, price: Floats,
+) -> None:  # fmt: skip
+    """Exchange reviews while the programme's bound leaves something to win; changes `pool`."""
+    gain = value * minutes
+    cheapest = np.where(can, price, np.inf).min(axis=1)
+    rows = np.union1d(waiting, np.flatnonzero(pool >= 0))
+    surplus = np.full(len(pool), -np.inf)
+    surplus[rows] = gain[rows] - cheapest[of[rows]] * minutes[rows]
+    bound += float(np.maximum(surplus[rows], 0).sum())
+    for _ in range(_PASSES):
+        missing = bound - float(gain[pool >= 0].sum())
+        # Whoever is worth its minutes by less than what is missing cannot make the total better.
+        worth = waiting[(surplus[waiting] > -missing) & (pool[waiting] < 0)]
+        worth = worth[np.argsort(-surplus[worth], kind="stable")][:_TRIES]
+        if missing <= _CLOSE * bound or not exchange(pool, worth, gain, minutes, of, can, left):
+            break
 
 
 def _starts(of: Ints) -> Ints:
@@ -234,6 +251,10 @@ def _programme(
 ) -> tuple[Floats, Floats]:
     """Find each pool's minutes for each class, (n_classes, n_pools); prices of pools and floors."""
     reach = _reach(minutes, of)
+    if can.shape == (1, 1) and not len(least):  # one pool for all: the best come first
+        end = min(int(np.searchsorted(reach, room[0])), len(value) - 1)
+        used = min(float(reach[-1]), float(room[0]))
+        return np.array([[used]]), np.array([value[end] if used < reach[-1] else 0.0])
     start = _starts(of)
     end = np.r_[start[1:], len(of)]
     # Cuts of each class, as rows; finer ones are put around where the class ends.
@@ -322,14 +343,18 @@ def _round(minutes: Floats, of: Ints, share: Floats) -> tuple[Ints, Ints]:
     return pool, np.concatenate(waiting)
 
 
-def _fill(pool: Ints, rows: Ints, minutes: Floats, of: Ints, can: Bools, left: Floats) -> None:
+def _fill(
+    pool: Ints, rows: Ints, value: Floats, minutes: Floats, of: Ints, can: Bools, left: Floats
+) -> None:
     """Put reviews, the best first, where they leave the least room; changes `pool` and `left`."""
+    most = np.where(can, left, 0.0).max(axis=1)
+    rows = rows[(pool[rows] < 0) & (minutes[rows] <= most[of[rows]] + _EPS)]
     smallest = float(minutes[rows].min(initial=np.inf))
-    for row in rows:
+    for row in rows[np.argsort(-value[rows], kind="stable")]:
+        if left.max() < smallest - _EPS:
+            break
         fits = np.flatnonzero(can[of[row]] & (left >= minutes[row] - _EPS))
         if len(fits):
             best = fits[np.argmin(left[fits])]
             pool[row] = best
             left[best] -= minutes[row]
-            if left.max() < smallest - _EPS:
-                break

@@ -1,5 +1,7 @@
 """Better whole reviews: change a chosen one for a worthier one that did not fit."""
 
+from itertools import pairwise
+
 import numpy as np
 import numpy.typing as npt
 
@@ -46,7 +48,7 @@ def exchange(
     """
     order = np.argsort(pool, kind="stable")
     bounds = np.searchsorted(pool[order], np.arange(len(left) + 1))
-    members = [list(order[a:b]) for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+    members = [list(order[a:b]) for a, b in pairwise(bounds)]
     done = 0
     for row in rows:
         if pool[row] >= 0:

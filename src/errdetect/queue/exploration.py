@@ -93,15 +93,16 @@ def plan_exploration(
     want = cover * np.sqrt(np.clip(p_error * (1 - p_error), 0, None) / minutes)
     home = np.full(n, -1, np.int64)
     rows = np.flatnonzero(members & can[of].any(axis=1))
+    if not len(rows):
+        return Exploration(home, np.zeros(n), np.zeros(n, np.int64))
     home[rows] = _homes(of[rows], can, capacity, want[rows])
     probability, layer = np.zeros(n), np.zeros(n, np.int64)
     for pool in np.unique(home[rows]):
         own = np.flatnonzero(home == pool)
         probability[own] = _chances(want[own], minutes[own], float(capacity[pool]), floor)
-    if len(rows):
-        order = rows[np.lexsort((minutes[rows], home[rows]))]
-        new = (np.diff(home[order]) != 0) | (np.diff(minutes[order]) != 0)
-        layer[order] = np.cumsum(np.r_[0, new])
+    order = rows[np.lexsort((minutes[rows], home[rows]))]
+    new = (np.diff(home[order]) != 0) | (np.diff(minutes[order]) != 0)
+    layer[order] = np.cumsum(np.r_[0, new])
     return Exploration(home, probability, layer)
 
 
@@ -189,7 +190,8 @@ def _homes(of: Ints, can: Bools, capacity: Floats, want: Floats) -> Ints:
         load = share.sum(axis=0)
         share = share * np.divide(capacity, load, out=np.zeros_like(load), where=load > 0)
     share = np.where(can, share + 1e-12, 0.0)
-    edges = np.cumsum(share / share.sum(axis=1, keepdims=True), axis=1)
+    edges = np.cumsum(share, axis=1) / np.maximum(share.sum(axis=1, keepdims=True), 1e-300)
+    edges[~can.any(axis=1)] = 1.0
     order = np.lexsort((-want, of))
     # Evenly strewn along the class from most to least wanted: every pool gets of everything.
     u = np.empty(len(of))

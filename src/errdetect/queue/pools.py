@@ -9,7 +9,7 @@ import pandas as pd
 
 from errdetect.errors import DataError, sentence
 
-__all__ = ["Classes", "Pool", "check_pools", "classify"]
+__all__ = ["LIMITS", "Classes", "Pool", "check_pools", "classify"]
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]

@@ -145,7 +145,8 @@ def select(
     heads
         From `content.job_heads`; default: each decision is its own job.
     floors, account, cap
-        As for `allocation.allocate`; the cap is on the ranked part, chance knows none.
+        As for `allocation.allocate`. The ranked part holds its own part of each floor, and the cap;
+        chance knows neither.
 
     Returns
     -------
@@ -200,7 +201,7 @@ def _jobs(
     classes = classes or Classes(np.zeros(n, np.int64), np.ones((1, len(room)), dtype=bool))
     return _Jobs(
         rows,
-        worth[rows],
+        worth[rows].astype(np.float64),
         np.ones(len(rows)) if minutes is None else minutes[rows],
         p_error[rows],
         size[rows].astype(np.float64),
@@ -233,9 +234,10 @@ def _design(jobs: _Jobs, explore_share: float | Literal["auto"]) -> _Design:
 
 def _arms(jobs: _Jobs, share: float) -> _Design:
     explore = _explore_room(jobs, share)
+    part = float((jobs.room - explore).sum() / jobs.room.sum())
     ranked = allocate(
         jobs.value, jobs.minutes, jobs.of, jobs.can, jobs.room - explore,
-        floors=jobs.floors, account=jobs.account, cap=jobs.cap,
+        floors=[Floor(floor.member, floor.minutes * part) for floor in jobs.floors], account=jobs.account, cap=jobs.cap,
     )  # fmt: skip
     plan = plan_exploration(
         jobs.p_error, jobs.minutes, jobs.of, jobs.can, explore,
@@ -256,7 +258,7 @@ def _explore_room(jobs: _Jobs, share: float) -> Floats:
     longest = np.zeros(len(jobs.can))
     np.maximum.at(longest, jobs.of, jobs.minutes)
     one = np.where(jobs.can, longest[:, None], 0.0).max(axis=0)
-    return np.minimum(np.maximum(room, one), jobs.room)
+    return np.asarray(np.minimum(np.maximum(room, one), jobs.room))
 
 
 def _woven(ranked: Ints, drawn: Ints) -> tuple[Ints, Bools]:

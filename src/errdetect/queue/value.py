@@ -167,9 +167,10 @@ def review_minutes(
     if measured is not None and (done := measured.dropna(subset="minutes")).shape[0] >= _MEASURED:
         usual = float(done["minutes"].median())
         told = done.groupby("policy_id")["minutes"].agg(["size", "median"])
-        known = told.loc[told["size"] >= _MEASURED, "median"].to_dict()
+        often = told.loc[told["size"] >= _MEASURED, "median"]
+        known = {str(policy): float(m) for policy, m in often.items()}
     known |= {p: m for p, policy in policies.items() if (m := policy.review_minutes) is not None}
-    return policy_id.map(known).fillna(usual).to_numpy(np.float64)
+    return np.asarray(policy_id.map(known).fillna(usual), np.float64)
 
 
 def age_weights(decided_at: pd.Series, half_life_days: float | None) -> Floats:
@@ -220,7 +221,7 @@ def review_value(terms: pd.DataFrame) -> Floats:
     >>> review_value(terms).tolist()
     [0.9, 1.0]
     """
-    value = np.ones(len(terms))
+    value: Floats = np.ones(len(terms))
     for name in TERMS:
         factor = terms[name].to_numpy(np.float64)
         if name == "p_reverse":
@@ -240,6 +241,6 @@ def _harms(policy_id: pd.Series, kinds: pd.Series, policies: Mapping[str, Policy
 def _exposure_weight(decisions: pd.DataFrame, exposure: Exposure) -> Floats:
     if exposure == "none" or "exposure" not in decisions:
         return np.ones(len(decisions))
-    values = decisions["exposure"].to_numpy(np.float64, na_value=np.nan)
+    values: Floats = decisions["exposure"].to_numpy(np.float64, na_value=np.nan)
     weight = values if exposure == "linear" else 1 + np.log1p(values)
     return np.where(np.isfinite(values), weight, 1.0)

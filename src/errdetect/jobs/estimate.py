@@ -13,10 +13,12 @@ from errdetect.config import Config
 from errdetect.data.writing import staged, write_parquet
 from errdetect.errors import ConfigError, DataError, Refusal, sentence
 from errdetect.estimate.audit import locate
+from errdetect.estimate.queue_sample import covering_reviews
 from errdetect.estimate.rates import estimate_rates
 from errdetect.jobs.control import estimation_terms
 from errdetect.jobs.dsa import automated_only, check_dsa, draft_dsa, write_dsa
 from errdetect.jobs.labels import known_reviews, label_decisions
+from errdetect.jobs.past_scores import latest_scores
 from errdetect.jobs.tables import Progress, load_tables
 from errdetect.schemas import ESTIMATES, LABELS, REJECTS
 
@@ -71,12 +73,16 @@ def estimate(
     check_dsa(config, None if dsa is None else Path(dsa), everything)
     _check_by(by, everything)
     decisions, people = automated_only(everything)
-    reviews = known_reviews(config, tables.reviews.frame)
+    reviews, scores = known_reviews(config, tables.reviews.frame), latest_scores(config)
+    if scores is not None:
+        reviews = covering_reviews(reviews, scores)
     reviews = reviews[locate(everything, reviews["decision_id"]) >= 0]
     rows = None
     with ThreadPoolExecutor(1) as beside:  # labels and estimates need nothing of each other
         labelled = beside.submit(label_decisions, config, everything, reviews)
-        how, control = estimation_terms(config, decisions, reviews, progress=progress)
+        how, control = estimation_terms(
+            config, decisions, reviews, scores=scores, progress=progress
+        )
         progress("estimating")
         estimates = estimate_rates(decisions, reviews, by=by, **how)
         if dsa is not None:

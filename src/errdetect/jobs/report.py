@@ -14,6 +14,7 @@ from errdetect.config import Config
 from errdetect.data.writing import staged, write_parquet, write_text
 from errdetect.errors import DataError, ModelError, Refusal
 from errdetect.estimate.audit import locate
+from errdetect.estimate.queue_sample import covering_reviews
 from errdetect.estimate.rates import estimate_rates
 from errdetect.explain.drivers import drivers
 from errdetect.explain.reasons import group_contributions, reasons
@@ -23,6 +24,7 @@ from errdetect.jobs.control import estimation_terms
 from errdetect.jobs.dsa import automated_only
 from errdetect.jobs.estimate import refuse_broken_design
 from errdetect.jobs.labels import known_reviews, label_decisions, measure_reviewers
+from errdetect.jobs.past_scores import latest_scores
 from errdetect.jobs.reviewers import check_reviewers, reviewer_quality
 from errdetect.jobs.tables import Progress, Tables, free_threads, load_tables, reviewed_ids
 from errdetect.model.bundle import Bundle
@@ -139,11 +141,13 @@ def _estimates(
     refuse_broken_design(tables.reviews.rejects)
     everything = tables.decisions.frame
     decisions, people = automated_only(everything)
-    reviews = known_reviews(config, tables.reviews.frame)
+    reviews, scores = known_reviews(config, tables.reviews.frame), latest_scores(config)
+    if scores is not None:
+        reviews = covering_reviews(reviews, scores)
     reviews = reviews[locate(everything, reviews["decision_id"]) >= 0]
-    if not (reviews["source"] == AUDIT).any():
+    if scores is None and not (reviews["source"] == AUDIT).any():
         return {}, []
-    how, control = estimation_terms(config, decisions, reviews, progress=progress)
+    how, control = estimation_terms(config, decisions, reviews, scores=scores, progress=progress)
     progress("estimating error rates")
     estimates = {"whole": estimate_rates(decisions, reviews, **how)}
     for name in config.report.by:

@@ -112,7 +112,8 @@ def score(
     scored = score_all(source, past, bundle, policies, config, progress)
 
     run_id = _run_id(version, scored.frame)
-    closed = _closed(config, scored.frame["decision_id"], reviews, run_id)
+    before = latest_scores(config, leave_out=run_id)
+    closed = _closed(config, scored.frame["decision_id"], reviews, before)
     progress("weighing reviews")
     staff = find_staff(config, source, scored.frame, budget)
     terms, unknown = value_reviews(config, source, scored.frame, staff, policies, reviews)
@@ -125,6 +126,9 @@ def score(
     }
     names = [pool.name for pool in staff.pools] if config.queue.pools else None
     scores = _scores(terms, chosen, closed, names).assign(**run)
+    if before is not None:  # an earlier run's job still answers for all of its decisions
+        earlier = scores["decision_id"].map(before.set_index("decision_id")["job_id"])
+        scores["job_id"] = earlier.where(scores["arm"] == _QUEUED).fillna(scores["job_id"])
     queue = _queue(source, past, bundle, scores, chosen).assign(**run)
     files = _write(Path(out), scores, queue, scored.rejects)
     notes = [*scored.notes, *unknown, *_about_closed(closed), *told]
@@ -138,12 +142,14 @@ def score(
 
 
 def _closed(
-    config: Config, decision_id: pd.Series, reviews: pd.DataFrame | None, run_id: str
+    config: Config,
+    decision_id: pd.Series,
+    reviews: pd.DataFrame | None,
+    before: pd.DataFrame | None,
 ) -> npt.NDArray[np.object_]:
     """Say why decisions are not queued: people judged them, or an earlier run queued them."""
     judged = reviewed_ids(None if config.queue.requeue_reviewed else reviews)
     closed = np.where(decision_id.isin(judged), _JUDGED, "").astype(object)
-    before = latest_scores(config, leave_out=run_id)
     if before is not None:
         waiting = before.loc[before["arm"].isin([RANKED, EXPLORE, _QUEUED]), "decision_id"]
         closed[decision_id.isin(waiting).to_numpy(bool) & (closed == "")] = _QUEUED

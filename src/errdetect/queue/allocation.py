@@ -132,9 +132,9 @@ def allocate(
     room = np.asarray(capacity, np.float64)
     member = np.array([floor.member for floor in floors], dtype=bool)
     fine, held, can_fine = _split(of, can, member)
-    able = can_fine[fine].any(axis=1)
+    able: Bools = np.asarray(can_fine[fine].any(axis=1))
     least = np.array([floor.minutes for floor in floors])
-    allowed = able
+    allowed: Bools = able
     if cap is not None and account is not None:
         allowed = able & _best(np.where(able, value, -1.0), account, cap)
     rows = _in_order(value, minutes, fine, allowed, can_fine @ room)

@@ -239,8 +239,10 @@ def _harms(policy_id: pd.Series, kinds: pd.Series, policies: Mapping[str, Policy
 
 
 def _exposure_weight(decisions: pd.DataFrame, exposure: Exposure) -> Floats:
+    weight: Floats = np.ones(len(decisions))
     if exposure == "none" or "exposure" not in decisions:
-        return np.ones(len(decisions))
-    values: Floats = decisions["exposure"].to_numpy(np.float64, na_value=np.nan)
-    weight = values if exposure == "linear" else 1 + np.log1p(values)
-    return np.where(np.isfinite(values), weight, 1.0)
+        return weight
+    values = np.asarray(decisions["exposure"].to_numpy(np.float64, na_value=np.nan))
+    known = np.isfinite(values)
+    weight[known] = values[known] if exposure == "linear" else 1 + np.log1p(values[known])
+    return weight

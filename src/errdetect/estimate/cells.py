@@ -110,7 +110,8 @@ class Cells:
 
     @property
     def _certain(self) -> Floats:
-        return ((self.draw_variance == 0) & (self.draw_weight == 1)).astype(np.float64)
+        certain = (self.draw_variance == 0) & (self.draw_weight == 1)
+        return np.asarray(certain, np.float64)
 
     @cached_property
     def unsampled(self) -> Floats:

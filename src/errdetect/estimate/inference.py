@@ -91,9 +91,7 @@ def _score_limits(
 ) -> Limits:
     """Limits of the score region; `adapt` widens the empirical variance for its few df."""
     z = float(ndtri((1 + confidence) / 2))
-    chance = (cells.draw_variance > 0).astype(np.float64)  # what was certain tells of itself only
-    errors = cells.over_draws(chance * cells.draw_error)
-    rarer = np.minimum(errors, cells.over_draws(chance) - errors)
+    rarer = np.minimum(cells.over_draws(cells.draw_error), cells.over_draws(1 - cells.draw_error))
     # With next to no errors seen, nothing yet speaks for the shape of P(error).
     doubted = distrust + (1 - distrust) * UNSEEN_DISTRUST * np.exp(-rarer)
 

@@ -5,9 +5,9 @@
 
 Each marketplace (`errdetect simulate`, seeds that nothing was tuned on) is cut by time: the first 70 %
 with the reviews known by then are learnt from, the rest is scored once. Every order then gets the
-same reviewer minutes, a twentieth of what reviewing all would take, and reviewers who miss errors as
-the simulator's do. Harm is the catalogue's, for errors that were there (by the simulator's truth),
-times 1 + ln(1 + exposure). Writes queue.csv and queue.md to benchmarks/results.
+same reviewer minutes, a twentieth of what reviewing all would take, and reviewers who find what is
+wrong. Harm is the catalogue's, for errors that were there (by the simulator's truth), times
+1 + ln(1 + exposure). Writes queue.csv and queue.md to benchmarks/results.
 """
 
 import argparse
@@ -20,7 +20,6 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 from scipy.optimize import Bounds, LinearConstraint, milp
-from scipy.special import expit, logit
 
 from errdetect.config import load_config
 from errdetect.data.policies import read_policies
@@ -35,8 +34,6 @@ from errdetect.schemas import ALLOW_ACTIONS
 SEEDS = (101, 102, 103, 104, 105, 106)
 KNOWN, MINUTES = 0.7, 0.05
 AUDITS = 30  # pure audits whose mean width the queue's is held against
-#: A middling reviewer's chance to miss an error, and how an item's difficulty moves its odds.
-MISS, STEEPNESS, MIDDLING = 0.08, 3.2, 0.35
 
 
 def prepare(place: Path, seed: int, n: int) -> tuple[Path, Path, pd.DataFrame]:
@@ -55,12 +52,6 @@ def prepare(place: Path, seed: int, n: int) -> tuple[Path, Path, pd.DataFrame]:
     fresh.to_parquet(place / "fresh.parquet", index=False)
     (place / "truth.parquet").unlink()
     return place / "config.yaml", place / "fresh.parquet", market.truth
-
-
-def remedied(known: pd.DataFrame) -> pd.Series:
-    """Give the harm that a review of each decision remedies, on average over reviewers."""
-    missed = expit(logit(MISS) + STEEPNESS * (known["difficulty"] - MIDDLING))
-    return known["true_harm"] * (1 - missed)
 
 
 def in_order(known: pd.DataFrame, key: pd.Series, minutes: float) -> pd.Index:
@@ -89,7 +80,7 @@ def one_market(seed: int, n: int, shares: list[object]) -> list[dict[str, object
         known["true_harm"] = np.array(harm) * (1 + np.log1p(known["exposure"].fillna(0)))
         known["minutes"] = [float(policies[p].review_minutes or 1) for p in known["policy_id"]]
         minutes = MINUTES * float(known["minutes"].sum())
-        gain = remedied(known)
+        gain = known["true_harm"]
         for share in shares:
             config = load_config(path, [f"queue.minutes={minutes}", f"queue.explore_share={share}"])
             found = score(config, fresh, Path(folder) / f"out-{share}")
@@ -102,7 +93,11 @@ def one_market(seed: int, n: int, shares: list[object]) -> list[dict[str, object
             "highest P(error)": -scores["p_error"].reindex(known.index),
         }
         rows += [
-            {"seed": seed, "order": name, "harm remedied": gain[in_order(known, key, minutes)].sum()}
+            {
+                "seed": seed,
+                "order": name,
+                "harm remedied": gain[in_order(known, key, minutes)].sum(),
+            }
             for name, key in orders.items()
         ]
     return rows
@@ -227,7 +222,9 @@ def large(n: int, n_pools: int) -> dict[str, float]:
 def summary(table: pd.DataFrame) -> pd.DataFrame:
     """Mean over marketplaces, and how many times each peer's harm the first order remedies."""
     mean = table.groupby("order", sort=False).mean(numeric_only=True).drop(columns="seed")
-    mean["covered"] = table.groupby("order")["covered"].apply(lambda c: c.dropna().astype(float).mean())
+    mean["covered"] = table.groupby("order")["covered"].apply(
+        lambda c: c.dropna().astype(float).mean()
+    )
     wide = table.pivot_table(index="seed", columns="order", values="harm remedied")
     for peer in ("margin order", "oldest first"):
         mean[f"x {peer}"] = wide.div(wide[peer], axis=0).mean()
@@ -236,7 +233,10 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
 
 def markdown(table: pd.DataFrame) -> str:
     head = [table.index.name, *table.columns]
-    rows = [[name, *("" if v != v else f"{v:.3g}" for v in row)] for name, row in zip(table.index, table.to_numpy(), strict=True)]
+    rows = [
+        [name, *("" if v != v else f"{v:.3g}" for v in row)]
+        for name, row in zip(table.index, table.to_numpy(), strict=True)
+    ]
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
 

@@ -18,7 +18,7 @@ def reviewed(ids, wrong, source, chance=None):
     })  # fmt: skip
 
 
-def queued(seed, n=2500, *, audit=0, ranked=60, explored=90):
+def queued(seed, n=2000, *, audit=0, ranked=60, explored=90):
     """Decisions, P(error) that errs, truth, reviews and scores of one run after appeals came in."""
     rng = np.random.default_rng(seed)
     z = rng.normal(0, 1.3, n)
@@ -60,7 +60,7 @@ def figures(decisions, reviews, scores):
 @pytest.mark.parametrize("audit", [0, 150])
 def test_estimates_are_unbiased_and_cover_whoever_appealed(audit):
     told = []
-    for seed in range(60):
+    for seed in range(36):
         decisions, wrong, reviews, scores = queued([seed, audit], audit=audit)
         table, _ = figures(decisions, reviews, scores)
         row = table.loc["error_rate"]
@@ -105,10 +105,16 @@ def test_ranked_decisions_that_wait_widen_the_interval_by_what_they_might_be():
     full, _ = figures(decisions, reviews, scores)
     waits = scores.loc[scores["arm"] == "ranked", "decision_id"].iloc[:25]
     part, words = figures(decisions, reviews[~reviews["decision_id"].isin(waits)], scores)
-    assert "125 of its 150 decisions are reviewed; the 25 that wait might be all right or all wrong" in words
+    assert (
+        "125 of its 150 decisions are reviewed; the 25 that wait might be all right or all wrong"
+        in words
+    )
     low, high = part.loc["error_rate", ["low", "high"]]
     assert low < full.loc["error_rate", "low"]
-    assert high - low > full.loc["error_rate", "high"] - full.loc["error_rate", "low"] + 0.9 * 25 / 2500
+    assert (
+        high - low
+        > full.loc["error_rate", "high"] - full.loc["error_rate", "low"] + 0.9 * 25 / 2000
+    )
     assert low <= wrong.mean() <= high
 
 
@@ -121,7 +127,7 @@ def test_beside_an_audit_an_unfinished_queue_is_left_out():
 
 
 def test_flags_that_experts_have_not_settled_do_not_spoil_an_audit_whose_are():
-    decisions, wrong, reviews, scores = queued(6, audit=200)
+    decisions, _, reviews, scores = queued(6, audit=200)
     audited = reviews[(reviews["source"] == "audit") & (reviews["verdict"] == "overturned")]
     experts = audited.assign(
         source="adjudication", review_id="x" + audited["review_id"], inclusion_probability=1.0
@@ -132,7 +138,7 @@ def test_flags_that_experts_have_not_settled_do_not_spoil_an_audit_whose_are():
 
 
 def test_decisions_that_no_pool_could_take_are_outside_of_what_is_said():
-    decisions, wrong, reviews, scores = queued(7)
+    decisions, _, reviews, scores = queued(7)
     out = scores["arm"].isna() & (np.arange(len(scores)) % 4 == 0)
     scores.loc[out, "inclusion_probability"] = 0.0
     table, _ = figures(decisions, reviews, scores)

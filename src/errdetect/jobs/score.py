@@ -128,7 +128,7 @@ def score(
     scores = _scores(terms, chosen, closed, names).assign(**run)
     if before is not None:  # an earlier run's job still answers for all of its decisions
         earlier = scores["decision_id"].map(before.set_index("decision_id")["job_id"])
-        scores["job_id"] = earlier.where(scores["arm"] == _QUEUED).fillna(scores["job_id"])
+        scores["job_id"] = scores["job_id"].where(scores["arm"] != _QUEUED, earlier)
     queue = _queue(source, past, bundle, scores, chosen).assign(**run)
     files = _write(Path(out), scores, queue, scored.rejects)
     notes = [*scored.notes, *unknown, *_about_closed(closed), *told]

@@ -114,7 +114,7 @@ def test_finished_reviews_of_the_queue_are_a_sample_for_estimate(run, market, fr
     judged = old[~old["source"].isin(["audit", "golden", "adjudication"])]
     pd.concat([judged, done]).to_parquet(tmp_path / "reviews.parquet", index=False)
     settings = [
-        f"data.decisions={fresh}", f"data.reviews={tmp_path / 'reviews.parquet'}", 
+        f"data.decisions={fresh}", f"data.reviews={tmp_path / 'reviews.parquet'}",
         f"queue.scores={tmp_path / 'out' / 'scores.parquet'}",
         f"registry.path={tmp_path / 'none'}", "estimate.correction=none",
     ]  # fmt: skip

@@ -20,7 +20,7 @@ Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
 #: Part of its pool's even chance that every decision keeps: P(error) may be wrong anywhere.
-FLOOR = 0.25
+FLOOR = 0.4
 _SPREADS = 60  # rounds in which the homes' loads are made alike
 _GOLDEN = 0.6180339887498949
 
@@ -86,7 +86,7 @@ def plan_exploration(
     >>> p = np.array([0.5, 0.5, 0.01, 0.01, 0.01, 0.01])
     >>> plan = plan_exploration(p, np.ones(6), many, one, np.array([2.0]), members=p > 0)
     >>> plan.probability.round(2).tolist()
-    [0.62, 0.62, 0.19, 0.19, 0.19, 0.19]
+    [0.56, 0.56, 0.22, 0.22, 0.22, 0.22]
     """
     n = len(p_error)
     cover = np.ones(n) if size is None else size

@@ -198,7 +198,7 @@ def age_weights(decided_at: pd.Series, half_life_days: float | None) -> Floats:
         return np.ones(len(decided_at))
     age = ((decided_at.max() - decided_at) / _DAY).to_numpy(np.float64)
     # A weight of 0 would say that the decision does not exist.
-    return np.maximum(0.5 ** (age / half_life_days), 1e-300)
+    return np.asarray(np.maximum(0.5 ** (age / half_life_days), 1e-300))
 
 
 def review_value(terms: pd.DataFrame) -> Floats:
@@ -235,7 +235,8 @@ def _harms(policy_id: pd.Series, kinds: pd.Series, policies: Mapping[str, Policy
     harm = np.array(
         [policies[p].harm(k) if p in policies else 1.0 for p, k in uniques], dtype=np.float64
     )
-    return harm[codes]
+    found: Floats = harm[codes]
+    return found
 
 
 def _exposure_weight(decisions: pd.DataFrame, exposure: Exposure) -> Floats:

@@ -60,7 +60,7 @@ def figures(decisions, reviews, scores):
 @pytest.mark.parametrize("audit", [0, 150])
 def test_estimates_are_unbiased_and_cover_whoever_appealed(audit):
     told = []
-    for seed in range(36):
+    for seed in range(120):
         decisions, wrong, reviews, scores = queued([seed, audit], audit=audit)
         table, _ = figures(decisions, reviews, scores)
         row = table.loc["error_rate"]

@@ -134,6 +134,16 @@ REVIEWS = (
 _time = pa.timestamp("us", tz="UTC")
 _reason = pa.struct([("code", pa.string()), ("text", pa.string()), ("contribution", pa.float64())])
 
+#: What a review's value is made of: p_error x harm x exposure_weight x p_reverse x age_weight / minutes.
+_terms = [
+    ("harm", pa.float64()),
+    ("exposure_weight", pa.float64()),
+    ("p_reverse", pa.float64()),
+    ("age_weight", pa.float64()),
+    ("minutes", pa.float64()),
+    ("value", pa.float64()),
+]
+
 SCORES = pa.schema(
     [
         ("decision_id", pa.string()),
@@ -142,6 +152,13 @@ SCORES = pa.schema(
         ("inclusion_probability", pa.float64()),
         ("model_version", pa.string()),
         ("suggested_policy_id", pa.string()),
+        ("error_kind", pa.string()),
+        *_terms,
+        ("job_id", pa.string()),
+        ("arm", pa.string()),
+        ("pool", pa.string()),
+        ("run_id", pa.string()),
+        ("scored_at", _time),
     ]
 )
 
@@ -161,6 +178,9 @@ QUEUE = pa.schema(
         ("model_version", pa.string()),
         ("run_id", pa.string()),
         ("scored_at", _time),
+        *_terms,
+        ("job_id", pa.string()),
+        ("covers", pa.int64()),
     ]
 )
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from errdetect.errors import DataError, Refusal, sentence
 from errdetect.schemas import ADJUDICATION, AUDIT, OVERTURNED, UPHELD
 
-__all__ = ["Audit", "is_error", "locate", "read_audit"]
+__all__ = ["Audit", "gather_draws", "is_error", "locate", "read_audit"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -40,6 +40,9 @@ class Audit:
         The draw of each single review, and its site as an index into `sites` (-1: not given).
     sites
         Names of the sites, ascending.
+    own_variance
+        What each draw adds to the variance of a sum, for each squared residual; None where that is
+        weight (weight - 1), as it is with one design.
     """
 
     position: Ints
@@ -52,6 +55,14 @@ class Audit:
     vote_draw: Ints
     vote_site: Ints
     sites: tuple[str, ...]
+    own_variance: Floats | None = None
+
+    @property
+    def variance(self) -> Floats:
+        """What each draw adds to the variance of a sum, for each squared residual; 0 if certain."""
+        if self.own_variance is None:
+            return np.asarray(self.weight * (self.weight - 1))
+        return self.own_variance
 
     @property
     def flagged(self) -> Bools:
@@ -199,12 +210,53 @@ def read_audit(
     _check_times(votes, position, decisions)
     probability = votes["inclusion_probability"].to_numpy(dtype=float)
     drawn, draw, probability = _draws(position, probability, votes)
+    return gather_draws(decisions, reviews, votes, drawn, draw, 1 / probability)
+
+
+def gather_draws(
+    decisions: pd.DataFrame,
+    reviews: pd.DataFrame,
+    votes: pd.DataFrame,
+    drawn: Ints,
+    draw: Ints,
+    weight: Floats,
+    variance: Floats | None = None,
+) -> Audit:
+    """Put together what was said of each draw.
+
+    Parameters
+    ----------
+    decisions, reviews
+        The contract's tables; adjudications are looked for among all reviews.
+    votes
+        The reviews of the draws, shape (n_votes, any).
+    drawn
+        Rows of the drawn decisions, ascending, shape (n_draws,).
+    draw
+        Draw of each vote, shape (n_votes,); every draw has one.
+    weight, variance
+        As in `Audit`, shape (n_draws,).
+
+    Returns
+    -------
+    Audit
+
+    Examples
+    --------
+    >>> decisions = pd.DataFrame({"decision_id": ["a"]})
+    >>> votes = pd.DataFrame({"decision_id": ["a"], "source": "re_review", "verdict": "overturned",
+    ...                       "site": "x", "review_id": "1", "inclusion_probability": 1.0,
+    ...                       "reviewed_at": pd.to_datetime(["2026-01-01"], utc=True)})
+    >>> row = np.zeros(1, int)
+    >>> gather_draws(decisions, votes, votes, row, row, np.ones(1)).error.tolist()
+    [1.0]
+    """
     judges = np.bincount(draw, minlength=len(drawn))
     site, sites = pd.factorize(votes["site"], sort=True)
     error, overturned, sent = _experts(reviews, decisions, drawn)
     return Audit(
         position=drawn,
-        weight=1 / probability,
+        weight=weight,
         error=np.bincount(draw, is_error(votes["verdict"], action_only=False)) / judges,
         overturned=np.bincount(draw, is_error(votes["verdict"], action_only=True)) / judges,
         expert_error=error,
@@ -213,4 +265,5 @@ def read_audit(
         vote_draw=draw,
         vote_site=site.astype(np.int64),
         sites=tuple(str(name) for name in sites),
+        own_variance=variance,
     )

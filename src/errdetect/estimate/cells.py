@@ -60,6 +60,8 @@ class Cells:
         1/inclusion probability of each draw.
     draw_error
         What the review said, 1 for error and 0 for none, or a share of judges between.
+    draw_variance
+        What each draw adds to the variance of a sum, for each squared residual; 0 if it was certain.
     """
 
     size: int
@@ -71,6 +73,7 @@ class Cells:
     draw_logit: Floats
     draw_weight: Floats
     draw_error: Floats
+    draw_variance: Floats
 
     def over_bins(self, values: Floats) -> Floats:
         """Sum one value a bin to one a cell."""
@@ -94,6 +97,21 @@ class Cells:
     def total_weight(self) -> Floats:
         """Sum of the draws' weights of each cell, which estimates its number of decisions."""
         return self.over_draws(self.draw_weight)
+
+    @cached_property
+    def certain(self) -> Floats:
+        """Number of decisions of each cell that were certain to be drawn."""
+        return self.over_draws(self._certain)
+
+    @cached_property
+    def certain_errors(self) -> Floats:
+        """What the reviews said of those, summed."""
+        return self.over_draws(self._certain * self.draw_error)
+
+    @property
+    def _certain(self) -> Floats:
+        certain = (self.draw_variance == 0) & (self.draw_weight == 1)
+        return np.asarray(certain, np.float64)
 
     @cached_property
     def unsampled(self) -> Floats:
@@ -143,7 +161,7 @@ def bin_p_error(p_error: Floats | None, n_decisions: int) -> Bins:
     return Bins(of.astype(np.int64), logit(mean))
 
 
-def spread_by_bin(bins: Bins, draw: Ints, weight: Floats) -> Floats:
+def spread_by_bin(bins: Bins, draw: Ints, weight: Floats, variance: Floats | None = None) -> Floats:
     """Estimate the mean of 1/inclusion - 1 over each bin's decisions from the draws.
 
     Only drawn decisions carry their inclusion probability, so the mean is the weighted one of the
@@ -157,6 +175,8 @@ def spread_by_bin(bins: Bins, draw: Ints, weight: Floats) -> Floats:
         Position of each drawn decision, shape (n_draws,).
     weight
         Its 1/inclusion probability.
+    variance
+        As `Audit.variance`; default weight (weight - 1).
 
     Returns
     -------
@@ -167,14 +187,15 @@ def spread_by_bin(bins: Bins, draw: Ints, weight: Floats) -> Floats:
     >>> spread_by_bin(bin_p_error(None, 100), np.arange(10), np.full(10, 10.0)).tolist()
     [9.0]
     """
+    variance = weight * (weight - 1) if variance is None else variance
     drawn = np.sort(bins.of[draw])
     n_groups = max(1, min(SPREAD_GROUPS, len(drawn) // 10))
     edges = np.unique(drawn[np.arange(1, n_groups) * len(drawn) // n_groups])
     group = np.searchsorted(edges, bins.of[draw], side="right")
     n = len(edges) + 1
     total = np.bincount(group, weight, n)
-    mean = np.bincount(group, weight * (weight - 1), n) / np.where(total > 0, total, 1)
-    mean = np.where(total > 0, mean, np.average(weight - 1, weights=weight))
+    mean = np.bincount(group, variance, n) / np.where(total > 0, total, 1)
+    mean = np.where(total > 0, mean, variance.sum() / weight.sum())
     return np.asarray(mean[np.searchsorted(edges, np.arange(len(bins.logit)), side="right")])
 
 
@@ -187,6 +208,7 @@ def gather_cells(
     draw: Ints,
     weight: Floats,
     error: Floats,
+    variance: Floats | None = None,
 ) -> Cells:
     """Gather the decisions and draws of every cell.
 
@@ -206,6 +228,8 @@ def gather_cells(
         Its 1/inclusion probability.
     error
         Its review: 1 error, 0 none.
+    variance
+        As `Audit.variance`; default weight (weight - 1).
 
     Returns
     -------
@@ -224,10 +248,11 @@ def gather_cells(
     inside = cell >= 0
     key, count = np.unique(cell[inside] * n_bins + bins.of[inside], return_counts=True)
     kept = cell[draw] >= 0
+    variance = (weight * (weight - 1) if variance is None else variance)[kept]
     draw, weight, error = draw[kept], weight[kept], error[kept]
     draw_cell, draw_bin = cell[draw], bins.of[draw]
     # A cell's own design may be denser than its neighbours': scale the common curve by the ratio.
-    seen = np.bincount(draw_cell, weight * (weight - 1), size)
+    seen = np.bincount(draw_cell, variance, size)
     expected = np.bincount(draw_cell, weight * spread[draw_bin], size)
     scale = np.where(expected > 0, seen / np.where(expected > 0, expected, 1), 1)
     return Cells(
@@ -240,4 +265,5 @@ def gather_cells(
         draw_logit=bins.logit[draw_bin],
         draw_weight=weight,
         draw_error=error,
+        draw_variance=variance,
     )

@@ -57,8 +57,11 @@ def _moments(
         residual = cells.draw_error - alarm[cells.draw_cell] - slope[cells.draw_cell] * q_draw
         noise = found * (1 - found) * rate + alarm * (1 - alarm) * (1 - rate)
     own = cells.over_bins(cells.bin_count * cells.bin_spread * mu * (1 - mu))
-    flat = cells.unsampled * mean * (1 - mean)
-    square = weight * (weight - 1) * residual**2
+    # Those that were certain are known: only the others' mean is left to doubt.
+    others = np.maximum(cells.decisions - cells.certain, 1)
+    flat_mean = np.clip((cells.decisions * mean - cells.certain_errors) / others, 0.0, 1.0)
+    flat = cells.unsampled * flat_mean * (1 - flat_mean)
+    square = cells.draw_variance * residual**2
     sum_square, draws, total = cells.over_draws(square), cells.draws, cells.total_weight
     with np.errstate(divide="ignore", invalid="ignore"):
         df = sum_square**2 / cells.over_draws(square**2)

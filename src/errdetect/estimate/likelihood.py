@@ -77,7 +77,8 @@ def likelihood_limits(
     """
     drawn, bins = cells.draw_cell == cell, cells.bin_cell == cell
     error, weight = cells.draw_error[drawn], cells.draw_weight[drawn]
-    if error.min() == error.max() or not (0 < estimate < 1) or not (weight > 1).any():
+    doubt = cells.draw_variance[drawn] / weight**2
+    if error.min() == error.max() or not (0 < estimate < 1) or not (doubt > 0).any():
         return None
     draw_logit, bin_logit = cells.draw_logit[drawn], cells.bin_logit[bins]
     share = cells.bin_count[bins] / cells.bin_count[bins].sum()
@@ -89,7 +90,7 @@ def likelihood_limits(
     def excess(tilt: float) -> float:
         z = weight * (error - expit(draw_logit + tilt))
         # The part of the population that was drawn for certain adds no doubt.
-        unsampled = float((z**2 * (1 - 1 / weight)).sum() / (z**2).sum())
+        unsampled = float((z**2 * doubt).sum() / (z**2).sum())
         return min(_ratio(z) / unsampled - critical, CEILING) if unsampled > 0 else CEILING
 
     middle = brentq(lambda tilt: rate(tilt) - estimate, -MAX_TILT, MAX_TILT, xtol=1e-10)

@@ -10,10 +10,11 @@ from errdetect.estimate.audit import Audit, locate, read_audit
 from errdetect.estimate.bounds import known_verdicts, recall_bounds
 from errdetect.estimate.cells import bin_p_error, spread_by_bin
 from errdetect.estimate.limits import Limits, recall_limits
+from errdetect.estimate.queue_sample import QueueDesign, draws_with_queue
 from errdetect.estimate.reviewer_error import read_golden
 from errdetect.estimate.segments import segment_decisions
 from errdetect.estimate.sides import Correction, Population, Side, SideName, estimate_side
-from errdetect.estimate.words import method_text
+from errdetect.estimate.words import ONLY_QUEUE_NOTE, QUEUE_NOTE, method_text
 from errdetect.schemas import AUDIT, ESTIMATES, MEASURES
 
 __all__ = ["estimate_rates"]
@@ -41,6 +42,7 @@ def estimate_rates(
     correction: Correction = "auto",
     min_reviews: int = 5,
     confidence: float = 0.95,
+    queue: QueueDesign | None = None,
 ) -> pd.DataFrame:
     """Estimate how often the machine errs, from designed samples only.
 
@@ -64,6 +66,10 @@ def estimate_rates(
         Audited decisions of a cell below which it is suppressed.
     confidence
         Nominal coverage of the intervals.
+    queue
+        The review queue as a further designed sample, from `queue_sample.read_queue`. Without an
+        audit the figures are about the decisions that the queue could reach, and the limits leave
+        open what those would have shown that were to be reviewed and were not.
 
     Returns
     -------
@@ -88,18 +94,23 @@ def estimate_rates(
     >>> table.loc["precision", ["low", "estimate", "high"]].astype(float).round(3).tolist()
     [0.83, 0.9, 0.965]
     """
-    audit = read_audit(decisions, reviews, sources=sources)
+    audit, note = read_audit(decisions, reviews, sources=sources), ""
+    inside, missing = np.ones(len(decisions), dtype=bool), None
+    if queue is not None:
+        note = QUEUE_NOTE if len(audit.position) else ONLY_QUEUE_NOTE
+        audit, inside, missing = draws_with_queue(decisions, reviews, audit, queue)
     p = _aligned(p_error, decisions)
     bins = bin_p_error(p, len(decisions))
     population = Population(
         audit=audit,
         golden=None if correction == "none" else read_golden(decisions, reviews, audit.sites),
         bins=bins,
-        spread=spread_by_bin(bins, audit.position, audit.weight),
+        spread=spread_by_bin(bins, audit.position, audit.weight, audit.variance),
         enforced=decisions["enforced"].to_numpy(dtype=bool),
         correction=correction,
         min_reviews=max(min_reviews, 1),
         confidence=confidence,
+        missing=missing,
     )
     position = locate(decisions, reviews["decision_id"])
     known = {
@@ -108,8 +119,9 @@ def estimate_rates(
     }
     keys, cell = segment_decisions(decisions, by)
     nothing = pd.DataFrame({column: pd.Series([None], dtype="str") for column in by}, index=[0])
-    parts = [(nothing, np.zeros(len(decisions), np.int64))] + ([(keys, cell)] if by else [])
-    note = _weights_note(audit, len(decisions))
+    cell, whole = np.where(inside, cell, -1), np.where(inside, 0, -1)
+    parts = [(nothing, whole)] + ([(keys, cell)] if by else [])
+    note += _weights_note(audit, int(inside.sum()) - (0 if missing is None else int(missing.sum())))
     blocks = []
     for number, (names, where) in enumerate(parts):
         sides = {
@@ -133,7 +145,7 @@ def _aligned(
 def _weights_note(audit: Audit, n_decisions: int) -> str:
     """Warn where the sample's weights cannot add up to the decisions by chance."""
     total = float(audit.weight.sum())
-    slack = 4 * float(np.sqrt((audit.weight * (audit.weight - 1)).sum()))
+    slack = 4 * float(np.sqrt(audit.variance.sum()))
     off = abs(total - n_decisions)
     if not len(audit.weight) or off <= max(slack, 0.1 * n_decisions):
         return ""

@@ -43,6 +43,8 @@ class Population:
         The control variate's bins and the mean of 1/inclusion - 1 in each.
     enforced
         Whether each decision enforced.
+    missing
+        Whether each decision was to be reviewed for certain and was not; None for none of them.
     correction, min_reviews, confidence
         As in `rates.estimate_rates`.
     """
@@ -55,6 +57,7 @@ class Population:
     correction: Correction
     min_reviews: int
     confidence: float
+    missing: Bools | None = None
 
 
 @dataclass(frozen=True)
@@ -123,6 +126,10 @@ def estimate_side(
     if name != "all":
         domain = np.where(population.enforced == (name == "enforced"), cell, -1)
     decisions = np.bincount(domain[domain >= 0], minlength=size)
+    unseen = np.zeros(size, np.int64)
+    if population.missing is not None:
+        unseen = np.bincount(domain[(domain >= 0) & population.missing], minlength=size)
+        domain = np.where(population.missing, -1, domain)
     draw_cell = domain[audit.position]
     reviews = np.bincount(draw_cell[draw_cell >= 0], minlength=size)
     interval = np.full(size, "", dtype=object)
@@ -137,8 +144,14 @@ def estimate_side(
             population, name, number[domain], int(alive.sum()), whole=whole
         )
         limits, interval[alive] = Limits(*(_spread(v, alive) for v in _arrays(found))), how
+        limits = _widen(limits, unseen / np.maximum(decisions, 1))
     low, high, proxy = rate_bounds(known, domain, size)
     return Side(limits, reviews, decisions, interval, judging, low, high, proxy)
+
+
+def _widen(limits: Limits, unseen: Floats) -> Limits:
+    """Count those that nobody looked at as like the others, or as all right, or as all wrong."""
+    return Limits(limits.estimate, limits.low * (1 - unseen), limits.high * (1 - unseen) + unseen)
 
 
 def _arrays(limits: Limits) -> tuple[Floats, Floats, Floats]:
@@ -163,7 +176,7 @@ def _solve(
     )  # fmt: skip
     cells = gather_cells(
         population.bins, population.spread, domain, size,
-        draw=audit.position, weight=audit.weight, error=judging.error,
+        draw=audit.position, weight=audit.weight, error=judging.error, variance=audit.variance,
     )  # fmt: skip
     narrow = whole and name == "all"
     limits = rate_limits(cells, reviewers=judging.reviewers, whole=narrow, confidence=confidence)
@@ -188,13 +201,19 @@ def _solve(
 def _floor(cells: Cells, audit: Audit) -> Floats:
     """Compare the smallest drawn inclusion probability to a uniform design's.
 
+    Draws that were certain do not count: they stand for themselves.
     Taken in the whole design or within the cell, whichever is kinder: a cell whose own draws have
     like weights is safe whatever the rest of the design looks like.
     """
     heaviest = np.zeros(cells.size)
-    np.maximum.at(heaviest, cells.draw_cell, cells.draw_weight)
-    within = cells.over_draws(cells.draw_weight) / cells.draws / heaviest
-    return np.asarray(np.maximum(within, audit.weight.mean() / audit.weight.max()))
+    chance = cells.draw_variance > 0
+    np.maximum.at(heaviest, cells.draw_cell[chance], cells.draw_weight[chance])
+    drawn = np.maximum(cells.over_draws(chance.astype(np.float64)), 1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        within = cells.over_draws(np.where(chance, cells.draw_weight, 0.0)) / drawn / heaviest
+    weight = audit.weight[audit.variance > 0]
+    whole = weight.mean() / weight.max() if len(weight) else 1.0
+    return np.asarray(np.fmax(within, whole))
 
 
 def _refused(judging: Judging, correction: Correction, size: int) -> Words:

@@ -5,7 +5,20 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-__all__ = ["INTERVALS", "JUDGING", "SUPPRESSED", "method_text", "plain_sentence", "plain_sentences"]
+__all__ = [
+    "INTERVALS",
+    "JUDGING",
+    "ONLY_QUEUE_NOTE",
+    "QUEUE_NOTE",
+    "SUPPRESSED",
+    "method_text",
+    "plain_sentence",
+    "plain_sentences",
+]
+
+#: What the sample was, where it was not the audit alone.
+QUEUE_NOTE = "; the review queue counts as a second sample"
+ONLY_QUEUE_NOTE = "; the sample is the review queue: about the decisions that were scored"
 
 #: How an interval was made.
 INTERVALS = {

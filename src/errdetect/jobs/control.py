@@ -8,6 +8,7 @@ import pandas as pd
 
 from errdetect.config import Config
 from errdetect.estimate.audit import locate, read_audit
+from errdetect.estimate.queue_sample import read_queue
 from errdetect.jobs.columns import Past
 from errdetect.jobs.tables import Progress, free_threads
 from errdetect.model.bundle import Bundle
@@ -97,6 +98,7 @@ def estimation_terms(
     decisions: pd.DataFrame,
     reviews: pd.DataFrame,
     *,
+    scores: pd.DataFrame | None = None,
     progress: Progress = lambda _: None,
 ) -> tuple[dict[str, Any], str]:
     """Give `estimate_rates` its terms, so that every job prints equal figures.
@@ -105,19 +107,32 @@ def estimation_terms(
     ----------
     config, decisions, reviews, progress
         As for `control_variate`.
+    scores
+        From `latest_scores`, where the queue's reviews are to count; with reviews from
+        `covering_reviews`.
 
     Returns
     -------
     (terms, note)
-        Keyword arguments, and where P(error) comes from.
+        Keyword arguments, and where P(error) comes from and what of the queue was used.
     """
-    p_error, note = control_variate(config, decisions, reviews, progress=progress)
+    queue, told = (None, "") if scores is None else read_queue(decisions, reviews, scores)
+    p_error: pd.Series | None
+    if queue is not None and scores is not None and not queue.audit_part:
+        # The run that drew the sample scored before any of its reviews was known.
+        said = scores.set_index("decision_id")["p_error"].reindex(decisions["decision_id"])
+        p_error = None if config.estimate.control == "none" else said.fillna(said.mean())
+        note = "" if p_error is None else "P(error) of the queue's own scores narrows the intervals"
+    else:
+        fitted, note = control_variate(config, decisions, reviews, progress=progress)
+        p_error = None if fitted is None else pd.Series(fitted, decisions["decision_id"])
     terms = {
-        "p_error": None if p_error is None else pd.Series(p_error, decisions["decision_id"]),
+        "p_error": p_error,
+        "queue": queue,
         "correction": config.estimate.correction,
         "min_reviews": config.estimate.min_reviews,
     }
-    return terms, note
+    return terms, "; ".join(part for part in (told, note) if part)
 
 
 def find_champion(config: Config) -> tuple[Bundle, str] | None:

@@ -17,6 +17,7 @@ from errdetect.estimate.rates import estimate_rates
 from errdetect.jobs.control import estimation_terms
 from errdetect.jobs.dsa import automated_only, check_dsa, draft_dsa, write_dsa
 from errdetect.jobs.labels import known_reviews, label_decisions
+from errdetect.jobs.past_scores import queue_sample
 from errdetect.jobs.tables import Progress, load_tables
 from errdetect.schemas import ESTIMATES, LABELS, REJECTS
 
@@ -71,12 +72,14 @@ def estimate(
     check_dsa(config, None if dsa is None else Path(dsa), everything)
     _check_by(by, everything)
     decisions, people = automated_only(everything)
-    reviews = known_reviews(config, tables.reviews.frame)
+    reviews, scores = queue_sample(config, known_reviews(config, tables.reviews.frame))
     reviews = reviews[locate(everything, reviews["decision_id"]) >= 0]
     rows = None
     with ThreadPoolExecutor(1) as beside:  # labels and estimates need nothing of each other
         labelled = beside.submit(label_decisions, config, everything, reviews)
-        how, control = estimation_terms(config, decisions, reviews, progress=progress)
+        how, control = estimation_terms(
+            config, decisions, reviews, scores=scores, progress=progress
+        )
         progress("estimating")
         estimates = estimate_rates(decisions, reviews, by=by, **how)
         if dsa is not None:

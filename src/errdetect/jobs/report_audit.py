@@ -14,6 +14,7 @@ from errdetect.jobs.control import estimation_terms
 from errdetect.jobs.dsa import automated_only
 from errdetect.jobs.estimate import refuse_broken_design
 from errdetect.jobs.labels import known_reviews, label_decisions
+from errdetect.jobs.past_scores import queue_sample
 from errdetect.jobs.reviewers import reviewer_quality
 from errdetect.jobs.tables import Progress, Tables
 from errdetect.labels.reviewers import ReviewerModel
@@ -74,11 +75,11 @@ def audited(config: Config, tables: Tables, progress: Progress) -> Audited | Non
     refuse_broken_design(tables.reviews.rejects)
     everything = tables.decisions.frame
     decisions, people = automated_only(everything)
-    reviews = known_reviews(config, tables.reviews.frame)
+    reviews, scores = queue_sample(config, known_reviews(config, tables.reviews.frame))
     reviews = reviews[locate(everything, reviews["decision_id"]) >= 0]
-    if not (reviews["source"] == AUDIT).any():
+    if scores is None and not (reviews["source"] == AUDIT).any():
         return None
-    terms, control = estimation_terms(config, decisions, reviews, progress=progress)
+    terms, control = estimation_terms(config, decisions, reviews, scores=scores, progress=progress)
     return Audited(decisions, reviews, terms, tuple(note for note in (people, control) if note))
 
 

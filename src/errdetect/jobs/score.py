@@ -1,10 +1,12 @@
-"""score: every decision's P(error) and expected harm, and the queue for human reviewers."""
+"""score: every decision's P(error) and what a review of it is worth, and the queue for reviewers."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,25 +14,28 @@ import pandas as pd
 import pyarrow as pa
 
 from errdetect.config import Config
-from errdetect.data.policies import Policy, read_policies
-from errdetect.data.tables import TableRead, iter_decisions
+from errdetect.data.policies import read_policies
+from errdetect.data.store.ledger import Run, open_ledger
 from errdetect.data.writing import ParquetSink, staged, write_parquet
 from errdetect.jobs.columns import Past
 from errdetect.jobs.explaining import Explainer, make_explainer, reason_words
-from errdetect.jobs.tables import Progress, free_threads, load_reviews, reviewed_ids
-from errdetect.model.bundle import Bundle
+from errdetect.jobs.past_scores import latest_scores
+from errdetect.jobs.queueing import choose, find_staff, value_reviews
+from errdetect.jobs.scoring import Source, score_all
+from errdetect.jobs.tables import Progress, load_reviews, reviewed_ids
 from errdetect.model.registry import Registry
-from errdetect.queue.selection import EXPLORE, RANKED, Selection, budget_count, select
-from errdetect.queue.value import error_kinds, expected_harm
+from errdetect.queue.selection import EXPLORE, RANKED, Selection
 from errdetect.schemas import EXPLANATIONS, QUEUE, REJECTS, SCORES
 
 __all__ = ["ScoreResult", "score"]
 
 Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
 
 _CHUNK = 200_000
-_MANY = 1_000_000  # batches are predicted as part of something large
-_POOL_COLUMN, _ANY_POOL = "language", "any"
+_ANY_POOL = "any"
+#: Why a decision has no review in this run although it is certain to have one.
+_JUDGED, _QUEUED = "judged", "queued"
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,7 @@ class ScoreResult:
     n_scored, n_queued, n_rejected
         Decisions scored, queued for review, and unusable.
     model_version, run_id
-        Which model scored; the run's id, which depends on nothing but the model and its result.
+        Which model scored; the run's id, which depends on the model, its result and what the draw rests on.
     files
         What was written, by name.
     notes
@@ -56,17 +61,6 @@ class ScoreResult:
     run_id: str
     files: Mapping[str, Path]
     notes: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class _Scores:
-    """All decisions' scores, in the input's order."""
-
-    decision_id: npt.NDArray[np.object_]
-    p_error: Floats
-    harm: Floats
-    open_: npt.NDArray[np.bool_]
-    suggested: npt.NDArray[np.object_]
 
 
 def score(
@@ -107,175 +101,149 @@ def score(
     policies = (
         read_policies(config.data_paths(config.data.policies)[0]) if config.data.policies else {}
     )
-    reviews = load_reviews(config, progress=progress)
-    judged = reviewed_ids(
-        None if reviews is None or config.queue.requeue_reviewed else reviews.frame
-    )
-    source = _Source(config, str(decisions))
+    returned = load_reviews(config, progress=progress)
+    reviews = None if returned is None else returned.frame
+    everyone = pd.Index([] if reviews is None else reviews["decision_id"].unique(), dtype="str")
+    source = Source(config, str(decisions), everyone)
     progress("looking up what was known before each decision")
-    known = None if reviews is None else reviews.frame
-    past = Past.wanted_by(bundle.detector.encoding.names, source.log(), known)
+    past = Past.wanted_by(bundle.detector.encoding.names, source.log(), reviews)
+    scored = score_all(source, past, bundle, policies, config, progress)
 
-    scores, rejects, notes = _score_all(source, past, bundle, policies, judged, config, progress)
-    limit = budget_count(budget if budget is not None else config.queue.budget, len(scores.p_error))
-    chosen = select(
-        scores.harm,
-        scores.open_,
-        budget=limit,
-        explore_share=config.queue.explore_share,
-        rng=np.random.default_rng(config.queue.seed),
-    )
-    run_id = _run_id(version, scores)
-    progress(f"explaining the {len(chosen.ranked) + len(chosen.explored)} queued decisions")
+    judged = reviewed_ids(None if config.queue.requeue_reviewed else reviews)
+    run_id = _run_id(version, scored.frame, judged, config, budget)
+    before = latest_scores(config, leave_out=run_id)
+    closed = _closed(scored.frame["decision_id"], judged, before)
+    progress("weighing reviews")
+    staff = find_staff(config, source, scored.frame, budget)
+    terms, unknown = value_reviews(config, source, scored.frame, staff, policies, reviews)
+    chosen, told = choose(config, terms, staff, closed == "")
+    progress(f"explaining the {len(chosen.order)} queued decisions")
     now = scored_at or datetime.now(UTC)
+    run: dict[str, Any] = {
+        "model_version": version,
+        "run_id": run_id,
+        "scored_at": pd.Timestamp(now).as_unit("us"),
+    }
+    names = [pool.name for pool in staff.pools] if config.queue.pools else None
+    scores = _scores(terms, chosen, closed, names).assign(**run)
+    if before is not None:  # an earlier run's job still answers for all of its decisions
+        earlier = scores["decision_id"].map(before.set_index("decision_id")["job_id"])
+        scores["job_id"] = scores["job_id"].where(scores["arm"] != _QUEUED, earlier)
     explainer = make_explainer(
-        config, bundle, policies, past, known=source.decided(), reviews=known, as_of=now
+        config, bundle, policies, past, known=source.decided(), reviews=reviews, as_of=now
     )
-    queue = _queue(source, explainer, scores, chosen).assign(
-        model_version=version, run_id=run_id, scored_at=pd.Timestamp(now).as_unit("us")
-    )
-    files = _write(Path(out), scores, chosen, queue, rejects, version)
-    closed = int((~scores.open_).sum())
-    if closed:
-        notes.append(f"{closed:,} decisions were already judged by people: scored, not queued")
-    if len(queue) < limit:
+    queue = _queue(source, explainer, scores, chosen).assign(**run)
+    notes = [*scored.notes, *unknown, *_about_closed(closed), *told]
+    if config.queue.record:
+        progress("recording the run in the ledger")
+        queue = _record(config, Run(run_id, version, now, _design(config, budget)), queue, scores)
+    files = _write(Path(out), scores, queue, scored.rejects)
+    if staff.counted and len(queue) < staff.capacity[0]:
         notes.append(
-            f"the budget is {limit:,}, but only {len(queue):,} decisions are left to review"
+            f"the budget is {staff.capacity[0]:,.0f}, but only {len(queue):,} decisions are left to review"
         )
     return ScoreResult(
-        len(scores.p_error), len(queue), len(rejects), version, run_id, files, tuple(notes)
+        len(scores), len(queue), len(scored.rejects), version, run_id, files, tuple(notes)
     )
 
 
-class _Source:
-    """The decisions to score, which are read twice: to score all, then to explain the queued."""
-
-    def __init__(self, config: Config, decisions: str) -> None:
-        self.data = config.data
-        self.decisions = decisions
-        self.known = config.data_paths(config.data.decisions)
-
-    def log(self) -> Iterator[pd.DataFrame]:
-        """Read the config's decisions, then those to score: all that histories are made of."""
-        yield from self.decided()
-        yield from (batch.frame for batch in self.batches())
-
-    def decided(self) -> Iterator[pd.DataFrame]:
-        """Read the config's decisions."""
-        yield from (batch.frame for batch in self.batches(self.known))
-
-    def batches(self, place: str | list[str] | None = None) -> Iterator[TableRead]:
-        return iter_decisions(
-            place or self.decisions,
-            columns=self.data.columns,
-            actions=self.data.actions,
-            drop=self.data.drop,
-            preset=self.data.preset,
-        )
+def _record(config: Config, run: Run, queue: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
+    """Record the run; return the part of its queue that no other run queued in the meantime."""
+    chances = ["decision_id", "inclusion_probability", "p_error", "job_id", "arm"]
+    told = queue[QUEUE.names].drop(columns=["run_id", "scored_at"])
+    with open_ledger(config.ledger_url()) as ledger:
+        counts = ledger.record_run(run, told, scores[chances])
+        if not counts.already:
+            return queue
+        standing = ledger.queued(queue["decision_id"].tolist())
+    own = standing.loc[standing["run_id"] == run.run_id, "decision_id"]
+    return queue[queue["decision_id"].isin(own)].reset_index(drop=True)
 
 
-def _score_all(
-    source: _Source,
-    past: Past,
-    bundle: Bundle,
-    policies: Mapping[str, Policy],
-    judged: pd.Index,
-    config: Config,
-    progress: Progress,
-) -> tuple[_Scores, pd.DataFrame, list[str]]:
-    parts: list[_Scores] = []
-    rejects: list[pd.DataFrame] = []
-    notes: list[str] = []
-    done = learnt = 0
-    threads = config.train.threads or free_threads(_MANY)
-    for batch in source.batches():
-        frame = batch.frame
-        p = bundle.probability(bundle.detector.features(past.add(frame)), frame, threads)
-        ids = frame["decision_id"]
-        open_ = ~ids.isin(judged).to_numpy(bool)
-        label = bundle.wrong_labels(frame, p)
-        wrong_label = label["p_wrong_label"].to_numpy(np.float64)
-        harm = expected_harm(frame, p, policies, config.queue.exposure, wrong_label)
-        suggested = label["suggested_policy_id"].to_numpy(object)
-        parts.append(_Scores(ids.to_numpy(object), p, harm, open_, suggested))
-        rejects.append(batch.rejects)
-        notes += [note for note in batch.notes if note not in notes]
-        learnt += int(bundle.in_sample(ids).sum())
-        done += len(frame)
-        progress(f"scored {done:,} decisions")
-    if learnt:
-        notes.append(
-            f"{learnt:,} of the decisions are among those the model learnt from; their scores know the answer"
-        )
-    whole = {
-        f.name: np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(_Scores)
+def _design(config: Config, budget: int | None) -> dict[str, Any]:
+    """Return what the draw depends on beside the scores."""
+    settings = config.queue.model_dump(mode="json", exclude={"record", "scores"})
+    return settings | ({} if budget is None else {"budget": budget})
+
+
+def _closed(
+    decision_id: pd.Series, judged: pd.Index, before: pd.DataFrame | None
+) -> npt.NDArray[np.object_]:
+    """Say why decisions are not queued: people judged them, or an earlier run queued them."""
+    closed = np.where(decision_id.isin(judged), _JUDGED, "").astype(object)
+    if before is not None:
+        waiting = before.loc[before["arm"].isin([RANKED, EXPLORE, _QUEUED]), "decision_id"]
+        closed[decision_id.isin(waiting).to_numpy(bool) & (closed == "")] = _QUEUED
+    return closed
+
+
+def _about_closed(closed: npt.NDArray[np.object_]) -> list[str]:
+    said = {
+        _JUDGED: "were already judged by people: scored, not queued",
+        _QUEUED: "are in an earlier run's queue: scored, not queued again",
     }
-    return _Scores(**whole), pd.concat(rejects, ignore_index=True), notes
+    counts = {why: int((closed == why).sum()) for why in said}
+    return [f"{count:,} decisions {said[why]}" for why, count in counts.items() if count]
+
+
+def _scores(
+    terms: pd.DataFrame,
+    chosen: Selection,
+    closed: npt.NDArray[np.object_],
+    names: list[str] | None,
+) -> pd.DataFrame:
+    """Every decision with its chance; whoever shares a job shares its arm and pool."""
+    arm, pool = (np.full(len(terms), None, dtype=object) for _ in range(2))
+    arm[chosen.order] = np.where(chosen.explored, EXPLORE, RANKED)
+    if names is not None:
+        pool[chosen.order] = np.array(names, dtype=object)[chosen.pool]
+    elif "language" in terms:
+        language = terms["language"].fillna(_ANY_POOL).to_numpy(object)
+        pool[chosen.order] = language[chosen.order]
+    else:
+        pool[chosen.order] = _ANY_POOL
+    arm, pool = arm[chosen.heads], pool[chosen.heads]
+    ids = terms["decision_id"].to_numpy(object)
+    return terms.assign(
+        inclusion_probability=chosen.inclusion_probability,
+        job_id=pd.Series(ids[chosen.heads], index=terms.index, dtype="str"),
+        arm=pd.Series(np.where(closed != "", closed, arm), index=terms.index, dtype="str"),
+        pool=pd.Series(pool, index=terms.index, dtype="str"),
+    )
 
 
 def _queue(
-    source: _Source, explainer: Explainer, scores: _Scores, chosen: Selection
+    source: Source, explainer: Explainer, scores: pd.DataFrame, chosen: Selection
 ) -> pd.DataFrame:
     """Read the queued decisions once more, explain them, and put them in order."""
-    order = np.concatenate([chosen.ranked, chosen.explored])
-    place = pd.Series(np.arange(len(order)), index=pd.Index(scores.decision_id[order]))
-    rows: list[pd.DataFrame] = []
+    queue = scores.iloc[chosen.order].reset_index(drop=True)
+    parts = []
     for batch in source.batches():
-        wanted = batch.frame[batch.frame["decision_id"].isin(place.index)]
-        if len(wanted):
-            rows.append(pd.concat([_rows(wanted), explainer.table(wanted)], axis=1))
-    if not rows:
+        own = batch.frame[batch.frame["decision_id"].isin(queue["decision_id"])]
+        if len(own):
+            parts.append(explainer.table(own).assign(decision_id=own["decision_id"]))
+    if not parts:
         columns = pa.schema([*QUEUE, *(c for c in EXPLANATIONS if c.name not in QUEUE.names)])
         nothing: pd.DataFrame = columns.empty_table().to_pandas()
         return nothing
-    queue = pd.concat(rows, ignore_index=True)
-    at = queue["decision_id"].map(place).to_numpy(int)
-    suggested = pd.Series(scores.suggested[order][at], index=queue.index, dtype="str")
+    # A job is worth what its verdict remedies for all the decisions that it covers.
+    open_ = scores["arm"].isin([RANKED, EXPLORE])
+    worth = scores[open_].groupby("job_id")["value"].sum()
     queue = queue.assign(
-        error_kind=error_kinds(queue["enforced"], suggested),
-        suggested_policy_id=suggested,
-        rank=at + 1,
-        p_error=scores.p_error[order][at],
-        expected_harm=scores.harm[order][at],
-        arm=np.where(at < len(chosen.ranked), RANKED, EXPLORE),
-        inclusion_probability=chosen.inclusion_probability[order][at],
+        rank=np.arange(1, len(queue) + 1),
+        value=queue["decision_id"].map(worth),
+        covers=chosen.covers,
     )
-    return queue.drop(columns="enforced").sort_values("rank", ignore_index=True)
-
-
-def _rows(frame: pd.DataFrame) -> pd.DataFrame:
-    pool = frame[_POOL_COLUMN].fillna(_ANY_POOL) if _POOL_COLUMN in frame else _ANY_POOL
-    return pd.DataFrame(
-        {
-            "decision_id": frame["decision_id"],
-            "enforced": frame["enforced"],
-            "pool": pool,
-            "policy_id": frame["policy_id"],
-        }
-    )
+    return queue.merge(pd.concat(parts), on="decision_id", how="left", validate="1:1")
 
 
 def _write(
-    out: Path,
-    scores: _Scores,
-    chosen: Selection,
-    queue: pd.DataFrame,
-    rejects: pd.DataFrame,
-    version: str,
+    out: Path, scores: pd.DataFrame, queue: pd.DataFrame, rejects: pd.DataFrame
 ) -> dict[str, Path]:
     with staged(out) as stage:
         with ParquetSink(stage / "scores.parquet", SCORES) as sink:
-            for start in range(0, len(scores.p_error), _CHUNK):
-                rows = slice(start, start + _CHUNK)
-                part = {
-                    "decision_id": scores.decision_id[rows],
-                    "p_error": scores.p_error[rows],
-                    "expected_harm": scores.harm[rows],
-                    "inclusion_probability": chosen.inclusion_probability[rows],
-                }
-                suggested = pd.Series(scores.suggested[rows], dtype="str")
-                frame = pd.DataFrame(part).assign(suggested_policy_id=suggested)
-                sink.write(frame.assign(model_version=version))
+            for start in range(0, len(scores), _CHUNK):
+                sink.write(scores.iloc[start : start + _CHUNK][SCORES.names])
         write_parquet(queue[QUEUE.names], stage / "queue.parquet", QUEUE)
         told = queue[EXPLANATIONS.names]
         write_parquet(told, stage / "explanations.parquet", EXPLANATIONS)
@@ -285,9 +253,14 @@ def _write(
     return {name.removesuffix(".parquet"): out / name for name in names}
 
 
-def _run_id(version: str, scores: _Scores) -> str:
-    """Name the run by the model and its result: scoring the same again gives the same id."""
+def _run_id(
+    version: str, scored: pd.DataFrame, judged: pd.Index, config: Config, budget: int | None
+) -> str:
+    """Name the run by all that its queue depends on: scoring the same again is the same run."""
     digest = hashlib.sha256(version.encode())
-    digest.update(pd.util.hash_array(scores.decision_id, categorize=False).tobytes())
-    digest.update(scores.p_error.round(9).tobytes())
+    ids = scored["decision_id"].to_numpy(object)
+    digest.update(pd.util.hash_array(ids, categorize=False).tobytes())
+    digest.update(scored["p_error"].to_numpy(np.float64).round(9).tobytes())
+    digest.update(scored["decision_id"].isin(judged).to_numpy(bool).tobytes())
+    digest.update(json.dumps(_design(config, budget), sort_keys=True).encode())
     return digest.hexdigest()[:16]

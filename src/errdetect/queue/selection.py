@@ -1,37 +1,95 @@
-"""Which decisions are reviewed: the worst first, and some at random so that the sample stays valid."""
+"""Which decisions are reviewed: the worthiest, and some at random so that the sample stays valid."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from errdetect.errors import DataError, sentence
+from errdetect.queue.allocation import Allocation, Floor, allocate
+from errdetect.queue.exploration import Exploration, draw_explored, plan_exploration, width_ratio
+from errdetect.queue.pools import Classes
 
-__all__ = ["EXPLORE", "RANKED", "Selection", "budget_count", "select"]
+__all__ = ["AUTO", "EXPLORE", "RANKED", "Selection", "budget_count", "select"]
 
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 
 RANKED, EXPLORE = "ranked", "explore"
+AUTO: Literal["auto"] = "auto"
+
+#: Shares that `auto` chooses among, and how much wider than a pure audit's its interval may be.
+SHARES = tuple(round(0.1 + 0.05 * i, 2) for i in range(15))
+WIDER = 1.3
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Who is reviewed, and the chance that the design gave to each.
+    """Who is reviewed, by whom, and the chance that the design gave to each.
 
     Parameters
     ----------
-    ranked
-        Positions of the decisions reviewed for their rank, best first.
+    order
+        Positions of the decisions to review, first to last: the ranked by value, the explored in
+        random order, spread evenly among them.
     explored
-        Positions of the decisions drawn at random, by the same order.
+        Whether each of these was drawn at random, same shape.
+    pool
+        Which pool reviews each of these, same shape.
+    heads
+        Shape (n,), the position of the decision whose review answers for each (its own, mostly).
+    covers
+        How many decisions each review of `order` answers for.
     inclusion_probability
-        Shape (n,): 1 for the ranked ones and for decisions that people already judged; for all
-        others the chance of being explored.
+        Shape (n,): 1 for the ranked ones and for decisions that need no review of this run; 0 for
+        those that no pool can take; for all others the chance of being explored.
+    explore_share
+        Part of the capacity that was kept for the random draw.
+    width_ratio
+        Width of the interval to expect, over that of an audit of as many reviews drawn evenly.
+    short
+        Shape (n_floors,), minutes missing to each floor.
     """
 
-    ranked: npt.NDArray[np.int64]
-    explored: npt.NDArray[np.int64]
+    order: Ints
+    explored: Bools
+    pool: Ints
+    heads: Ints
+    covers: Ints
     inclusion_probability: Floats
+    explore_share: float
+    width_ratio: float
+    short: Floats
+
+
+@dataclass(frozen=True)
+class _Jobs:
+    """The reviews that could be done, one row each."""
+
+    rows: Ints
+    value: Floats
+    minutes: Floats
+    p_error: Floats
+    size: Floats
+    of: Ints
+    can: Bools
+    room: Floats
+    floors: tuple[Floor, ...]
+    account: Ints | None
+    cap: int | None
+
+
+@dataclass(frozen=True)
+class _Design:
+    """Both arms for one share of exploration."""
+
+    share: float
+    ranked: Allocation
+    plan: Exploration
+    ratio: float
 
 
 def budget_count(budget: float, n: int) -> int:
@@ -48,54 +106,166 @@ def budget_count(budget: float, n: int) -> int:
 
 def select(
     value: Floats,
-    open_: npt.NDArray[np.bool_],
+    open_: Bools,
     *,
-    budget: int,
-    explore_share: float,
+    p_error: Floats,
+    capacity: Sequence[float] | Floats,
+    explore_share: float | Literal["auto"],
     rng: np.random.Generator,
+    minutes: Floats | None = None,
+    classes: Classes | None = None,
+    heads: Ints | None = None,
+    floors: Sequence[Floor] = (),
+    account: Ints | None = None,
+    cap: int | None = None,
 ) -> Selection:
     """Select decisions for review.
 
     Parameters
     ----------
     value
-        Shape (n,), what each review is worth. Equal values keep the input's order.
+        Shape (n,), what each review is worth for each minute. Equal values keep the input's order.
     open_
-        Shape (n,), False for decisions that people already judged: they are not queued.
-    budget
-        Number of reviews.
+        Shape (n,), False for decisions that people already judged or will: they are not queued.
+    p_error
+        Shape (n,), calibrated; the random part leans on it.
+    capacity
+        Shape (n_pools,), minutes of each pool; or reviews, where `minutes` is left out.
     explore_share
-        Part of the budget that is drawn at random among the decisions not ranked high enough,
-        each with the same chance, in (0, 1]; at least one review.
+        Part of the capacity that is drawn at random among the decisions not ranked high enough, in
+        (0, 1]; at least one review of each pool. `auto`: the smallest of .1, .15, ... .8 with
+        which the interval of the error rate is expected to be at most 1.3 times as wide as that of
+        an audit that draws as many reviews evenly. It depends on the scores only.
     rng
         Where the randomness comes from.
+    minutes
+        Shape (n,), what a review takes; default 1 each.
+    classes
+        From `pools.classify`; default: one pool that takes all.
+    heads
+        From `content.job_heads`; default: each decision is its own job.
+    floors, account, cap
+        As for `allocation.allocate`. The ranked part holds its own part of each floor, and the cap;
+        chance knows neither.
 
     Returns
     -------
     Selection
-        With `min(budget, number of open decisions)` reviews.
 
     Raises
     ------
     DataError
-        Where the budget is below 1.
+        Where there is no capacity.
 
     Examples
     --------
-    >>> chosen = select(np.array([3.0, 1, 2, 0]), np.ones(4, bool), budget=2, explore_share=0.5,
-    ...                 rng=np.random.default_rng(0))
-    >>> chosen.ranked.tolist(), chosen.inclusion_probability.round(2).tolist()
+    >>> chosen = select(np.array([3.0, 1, 2, 0]), np.ones(4, bool), p_error=np.full(4, 0.2),
+    ...                 capacity=[2], explore_share=0.5, rng=np.random.default_rng(0))
+    >>> chosen.order[~chosen.explored].tolist(), chosen.inclusion_probability.round(2).tolist()
     ([0], [1.0, 0.33, 0.33, 0.33])
     """
-    if budget < 1:
-        raise DataError(sentence("The budget", "be at least 1 review", budget, "Raise --budget."))
-    candidates = np.flatnonzero(open_)
-    order = candidates[np.argsort(-value[candidates], kind="stable")]
-    total = min(budget, len(order))
-    wanted = max(1, round(explore_share * total))
-    n_explore = 0 if total == len(order) else min(wanted, total)
-    ranked, rest = order[: total - n_explore], order[total - n_explore :]
-    drawn = np.sort(rng.permutation(len(rest))[:n_explore])
-    probability = np.ones(len(value))
-    probability[rest] = n_explore / len(rest) if len(rest) else 1.0
-    return Selection(ranked, rest[drawn], probability)
+    n, room = len(value), np.asarray(capacity, np.float64)
+    if not (room > 0).any():
+        got = f"{room.sum():g}"
+        do = "Raise --budget, queue.minutes or the pools' minutes."
+        raise DataError(sentence("The budget", "be at least 1 review", got, do))
+    jobs = _jobs(value, open_, p_error, room, minutes, classes, heads, tuple(floors), account, cap)
+    design = _design(jobs, explore_share)
+    drawn = draw_explored(design.plan, rng)
+    ranked = np.flatnonzero(design.ranked.pool >= 0)
+    ranked = ranked[np.argsort(-jobs.value[ranked], kind="stable")]
+    order, explored = _woven(ranked, drawn)
+    pool = np.where(explored, design.plan.home[order], design.ranked.pool[order])
+    chance = np.where(design.ranked.pool >= 0, 1.0, design.plan.probability)
+    heads = np.arange(n) if heads is None else heads
+    probability = np.ones(n)
+    of_head = np.ones(n)
+    of_head[jobs.rows] = chance
+    probability[open_] = of_head[heads[open_]]
+    return Selection(
+        jobs.rows[order], explored, pool, heads, jobs.size[order].astype(np.int64), probability,
+        design.share, design.ratio, design.ranked.short,
+    )  # fmt: skip
+
+
+def _jobs(
+    value: Floats, open_: Bools, p_error: Floats, room: Floats, minutes: Floats | None,
+    classes: Classes | None, heads: Ints | None, floors: tuple[Floor, ...],
+    account: Ints | None, cap: int | None,
+) -> _Jobs:  # fmt: skip
+    n = len(value)
+    heads = np.arange(n) if heads is None else heads
+    size = np.bincount(heads[open_], minlength=n)
+    worth = np.bincount(heads[open_], value[open_], minlength=n)
+    rows = np.flatnonzero(size)
+    classes = classes or Classes(np.zeros(n, np.int64), np.ones((1, len(room)), dtype=bool))
+    return _Jobs(
+        rows,
+        worth[rows].astype(np.float64),
+        np.ones(len(rows)) if minutes is None else minutes[rows],
+        p_error[rows],
+        size[rows].astype(np.float64),
+        classes.of[rows],
+        classes.can & (room > 0),
+        room,
+        tuple(Floor(floor.member[rows], floor.minutes) for floor in floors),
+        None if account is None else account[rows],
+        cap,
+    )
+
+
+def _design(jobs: _Jobs, explore_share: float | Literal["auto"]) -> _Design:
+    """Design both arms; `auto` searches the shares by halving, as a larger one narrows."""
+    able = jobs.can[jobs.of].any(axis=1)
+    if jobs.minutes[able].sum() <= jobs.room.sum():
+        whole = _arms(jobs, 0.0)
+        if (whole.ranked.pool[able] >= 0).all():
+            return whole
+    if explore_share != AUTO:
+        return _arms(jobs, float(explore_share))
+    low, high = 0, len(SHARES) - 1
+    found = {high: _arms(jobs, SHARES[high])}
+    while low < high:
+        middle = (low + high) // 2
+        found[middle] = _arms(jobs, SHARES[middle])
+        low, high = (low, middle) if found[middle].ratio <= WIDER else (middle + 1, high)
+    return found[high]
+
+
+def _arms(jobs: _Jobs, share: float) -> _Design:
+    explore = _explore_room(jobs, share)
+    part = float((jobs.room - explore).sum() / jobs.room.sum())
+    ranked = allocate(
+        jobs.value, jobs.minutes, jobs.of, jobs.can, jobs.room - explore,
+        floors=[Floor(floor.member, floor.minutes * part) for floor in jobs.floors], account=jobs.account, cap=jobs.cap,
+    )  # fmt: skip
+    plan = plan_exploration(
+        jobs.p_error, jobs.minutes, jobs.of, jobs.can, explore,
+        members=ranked.pool < 0 if share else np.zeros(len(jobs.rows), dtype=bool), size=jobs.size,
+    )  # fmt: skip
+    chance = np.where(ranked.pool >= 0, 1.0, plan.probability)
+    ratio = width_ratio(jobs.p_error, chance, float(chance.sum()), size=jobs.size)
+    return _Design(share, ranked, plan, ratio)
+
+
+def _explore_room(jobs: _Jobs, share: float) -> Floats:
+    """Minutes of each pool for the random part: room for one review at least."""
+    if not share or not len(jobs.rows):
+        return np.zeros(len(jobs.room))
+    room = share * jobs.room
+    if jobs.minutes.min() == jobs.minutes.max():
+        room = np.rint(room / jobs.minutes[0]) * jobs.minutes[0]
+    longest = np.zeros(len(jobs.can))
+    np.maximum.at(longest, jobs.of, jobs.minutes)
+    one = np.where(jobs.can, longest[:, None], 0.0).max(axis=0)
+    return np.asarray(np.minimum(np.maximum(room, one), jobs.room))
+
+
+def _woven(ranked: Ints, drawn: Ints) -> tuple[Ints, Bools]:
+    """Spread the drawn evenly among the ranked, so that work cut short cuts both short alike."""
+    n, k = len(ranked) + len(drawn), len(drawn)
+    explored = np.zeros(n, dtype=bool)
+    explored[((np.arange(k) + 0.5) * n / max(k, 1)).astype(np.int64)] = True
+    order = np.empty(n, np.int64)
+    order[explored], order[~explored] = drawn, ranked
+    return order, explored

@@ -63,7 +63,8 @@ class Ledger:
             One row a decision to review, with the columns of `schemas.QUEUE`, and any others.
             Decisions that an earlier run queued are passed over.
         scored
-            decision_id and inclusion_probability of every decision scored. The latest run (by
+            decision_id and inclusion_probability of every decision scored, and, where known,
+            p_error, job_id (whose review answers for it) and arm. The latest run (by
             `scored_at`) states a decision's chance; where another run queued it the chance is 1,
             as given that queue its review is certain.
 
@@ -119,6 +120,17 @@ class Ledger:
             The columns of `schemas.QUEUE`, then further ones that the runs gave.
         """
         return runs.queued(self.engine, ids, open_only=open_only)
+
+    def scored(self) -> pd.DataFrame:
+        """Return what the latest run said of every decision ever scored, by decision_id.
+
+        Returns
+        -------
+        DataFrame
+            decision_id, p_error, inclusion_probability, job_id, arm, run_id, scored_at. The arm is
+            `queued` where another run had queued the decision.
+        """
+        return runs.scored(self.engine)
 
     def scored_probability(self, ids: Sequence[str]) -> npt.NDArray[np.float64]:
         """Return the chance of review that the latest run gave each decision.

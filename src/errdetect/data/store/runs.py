@@ -19,7 +19,15 @@ from errdetect.data.store.engine import reading, writing
 from errdetect.data.store.frames import as_json, frame_of, require, rows_of, utc
 from errdetect.errors import DataError, sentence
 
-__all__ = ["QueueCounts", "Run", "queued", "record_run", "runs", "scored_probability"]
+__all__ = [
+    "QueueCounts",
+    "Run",
+    "queued",
+    "record_run",
+    "runs",
+    "scored",
+    "scored_probability",
+]
 
 _TIME = pa.timestamp("us", tz="UTC")
 _RUNS = pa.schema(
@@ -32,7 +40,20 @@ _RUNS = pa.schema(
         ("design", pa.string()),
     ]
 )
+_SCORED = pa.schema(
+    [
+        ("decision_id", pa.string()),
+        ("p_error", pa.float64()),
+        ("inclusion_probability", pa.float64()),
+        ("job_id", pa.string()),
+        ("arm", pa.string()),
+        ("run_id", pa.string()),
+        ("scored_at", _TIME),
+    ]
+)
 _JSON = ("reasons", "more")
+#: The arm of what an earlier run queued.
+_QUEUED = "queued"
 
 
 @dataclass(frozen=True)
@@ -70,7 +91,8 @@ def record_run(engine: Engine, run: Run, queue: pd.DataFrame, scored: pd.DataFra
     require(queue, ["decision_id"], "The queue")
     require(scored, ["decision_id", "inclusion_probability"], "The scores")
     rows = _queue_rows(_stamped(queue, run))
-    chances = _stamped(scored[["decision_id", "inclusion_probability"]], run)
+    known = [name for name in _SCORED.names if name in scored]
+    chances = _stamped(scored[known].reindex(columns=_SCORED.names), run)
     designs = rows_of(chances, tables.SCORED)
     _refuse_repeated("The queue", rows)
     _refuse_repeated("The scores", designs)
@@ -131,6 +153,14 @@ def scored_probability(engine: Engine, ids: Sequence[str]) -> npt.NDArray[np.flo
         found = {row[0]: row[1] for row in rows}
     chances = [found.get(one) for one in ids]
     return np.array([np.nan if c is None else c for c in chances], dtype=np.float64)
+
+
+def scored(engine: Engine) -> pd.DataFrame:
+    """Return what the latest run said of every decision ever scored; see `Ledger.scored`."""
+    table = tables.SCORED
+    columns = [table.c[name] for name in _SCORED.names]
+    with reading(engine) as connection:
+        return frame_of(connection.execute(select(*columns).order_by(table.c.decision_id)), _SCORED)
 
 
 def _stamped(frame: pd.DataFrame, run: Run) -> pd.DataFrame:
@@ -227,5 +257,5 @@ def _settle_others(connection: Connection, run_id: str) -> None:
         (scored.run_id != run_id, queue.run_id == run_id),
     ):
         certain = scored.decision_id.in_(select(queue.decision_id).where(queued_by))
-        chance = {"inclusion_probability": 1.0}
+        chance = {"inclusion_probability": 1.0, "arm": _QUEUED}
         connection.execute(update(tables.SCORED).where(stated, certain).values(chance))

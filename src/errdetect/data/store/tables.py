@@ -86,6 +86,9 @@ SCORED = _table(
     Column("decision_id", Text, primary_key=True),
     _text("run_id", required=True),
     Column("inclusion_probability", Double),
+    Column("p_error", Double),
+    _text("job_id"),
+    _text("arm"),
     Column("scored_at", Moment, nullable=False),
 )
 

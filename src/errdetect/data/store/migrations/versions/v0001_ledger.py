@@ -53,7 +53,8 @@ def _scoring() -> None:
         f"{_P}scored",
         _key("decision_id"),
         *_texts("run_id", required=True),
-        *_numbers("inclusion_probability"),
+        *_numbers("inclusion_probability", "p_error"),
+        *_texts("job_id", "arm"),
         _moment("scored_at", required=True),
     )
     op.create_table(

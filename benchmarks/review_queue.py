@@ -1,0 +1,284 @@
+"""What does a reviewer minute remedy, what does the queue tell of the error rate, is it quick?
+
+    python benchmarks/review_queue.py                        # six marketplaces and a million decisions
+    python benchmarks/review_queue.py --seeds 101 --decisions 12000 --skip-large
+
+Each marketplace (`errdetect simulate`, seeds that nothing was tuned on) is cut by time: the first 70 %
+with the reviews known by then are learnt from, the rest is scored once. Every order then gets the
+same reviewer minutes, a twentieth of what reviewing all would take, and reviewers who find what is
+wrong. Harm is the catalogue's, for errors that were there (by the simulator's truth), times
+1 + ln(1 + exposure). Writes queue.csv and queue.md to benchmarks/results.
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+from scipy.optimize import Bounds, LinearConstraint, milp
+
+from errdetect.config import load_config
+from errdetect.data.policies import read_policies
+from errdetect.data.simulate import simulate, write_marketplace
+from errdetect.estimate.queue_sample import covering_reviews, read_queue
+from errdetect.estimate.rates import estimate_rates
+from errdetect.jobs.score import score
+from errdetect.jobs.train import train
+from errdetect.queue.allocation import Floor, allocate
+from errdetect.schemas import ALLOW_ACTIONS
+
+SEEDS = (101, 102, 103, 104, 105, 106)
+KNOWN, MINUTES = 0.7, 0.05
+AUDITS = 30  # pure audits whose mean width the queue's is held against
+
+
+def prepare(place: Path, seed: int, n: int) -> tuple[Path, Path, pd.DataFrame]:
+    """Write a marketplace known up to a moment, the decisions after it, and their truth."""
+    market = simulate(n, days=180, seed=seed, golden_share=0.03)
+    write_marketplace(market, place)
+    cut = market.decisions["decided_at"].quantile(KNOWN)
+    later = market.decisions["decided_at"] > cut
+    fresh = market.decisions[later]
+    reviews = market.reviews
+    reviews = reviews[
+        (reviews["reviewed_at"] <= cut) & ~reviews["decision_id"].isin(fresh["decision_id"])
+    ]
+    market.decisions[~later].to_parquet(place / "decisions.parquet", index=False)
+    reviews.to_parquet(place / "reviews.parquet", index=False)
+    fresh.to_parquet(place / "fresh.parquet", index=False)
+    (place / "truth.parquet").unlink()
+    return place / "config.yaml", place / "fresh.parquet", market.truth
+
+
+def in_order(known: pd.DataFrame, key: pd.Series, minutes: float) -> pd.Index:
+    """Take decisions, the lowest key first, until the minutes are used up."""
+    order = known.loc[key.sort_values(kind="stable").index]
+    return order.index[order["minutes"].cumsum() <= minutes]
+
+
+def one_market(seed: int, n: int, shares: list[object]) -> list[dict[str, object]]:
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        path, fresh, truth = prepare(Path(folder), seed, n)
+        settings = ["train.trials=0", "evaluate.bootstrap=50", "gate.min_errors=1"]
+        if train(load_config(path, settings)).version is None:
+            raise SystemExit(f"seed {seed}: the gate took no model")
+        decisions = pd.read_parquet(fresh)
+        decisions["enforced"] = ~decisions["action"].isin(ALLOW_ACTIONS)
+        known = decisions.merge(truth, on="decision_id").set_index("decision_id", drop=False)
+        policies = read_policies(Path(folder) / "policies.yaml")
+        harm = [
+            policies[p].harm(k) if e else 0.0
+            for p, k, e in zip(
+                known["policy_id"], known["error_kind"], known["is_error"], strict=True
+            )
+        ]
+        known["true_harm"] = np.array(harm) * (1 + np.log1p(known["exposure"].fillna(0)))
+        known["minutes"] = [float(policies[p].review_minutes or 1) for p in known["policy_id"]]
+        minutes = MINUTES * float(known["minutes"].sum())
+        gain = known["true_harm"]
+        for share in shares:
+            config = load_config(path, [f"queue.minutes={minutes}", f"queue.explore_share={share}"])
+            found = score(config, fresh, Path(folder) / f"out-{share}")
+            rows.append(ours(seed, known, gain, found, share, minutes))
+        scores = pd.read_parquet(found.files["scores"]).set_index("decision_id")
+        orders = {
+            "margin order": (known["score"] - known["threshold"]).abs(),
+            "oldest first": known["decided_at"].rank(),
+            "random": pd.Series(np.random.default_rng(seed).random(len(known)), known.index),
+            "highest P(error)": -scores["p_error"].reindex(known.index),
+        }
+        rows += [
+            {
+                "seed": seed,
+                "order": name,
+                "harm remedied": gain[in_order(known, key, minutes)].sum(),
+            }
+            for name, key in orders.items()
+        ]
+    return rows
+
+
+def ours(
+    seed: int, known: pd.DataFrame, gain: pd.Series, found: object, share: object, minutes: float
+) -> dict[str, object]:
+    """Measure one queue: harm remedied, and its interval beside those of pure audits."""
+    queue = pd.read_parquet(found.files["queue"])
+    scores = pd.read_parquet(found.files["scores"])
+    answered = scores[scores["job_id"].isin(queue["decision_id"]) & scores["arm"].notna()]
+    if queue["minutes"].sum() > minutes + 1e-6:
+        raise SystemExit("the queue takes more minutes than there are")
+    reviews = verdicts(known.loc[queue["decision_id"]], "re_review", None)
+    reviews = covering_reviews(reviews, scores)
+    p = scores.set_index("decision_id")["p_error"]
+    decisions, truth = known.reset_index(drop=True), known["is_error"].mean()
+    design, _ = read_queue(decisions, reviews, scores)
+    rate = estimate_rates(decisions, reviews, p_error=p, queue=design).iloc[0]
+    rng, widths = np.random.default_rng(seed), []
+    for _ in range(AUDITS):
+        drawn = known.sample(len(queue), random_state=rng)
+        audit = estimate_rates(
+            decisions, verdicts(drawn, "audit", len(queue) / len(known)), p_error=p
+        ).iloc[0]
+        widths.append(audit["high"] - audit["low"])
+    return {
+        "seed": seed,
+        "order": f"errdetect, explore_share {share}",
+        "harm remedied": gain[answered["decision_id"]].sum(),
+        "explored": float((queue["arm"] == "explore").mean()),
+        "reviews": len(queue),
+        "width ratio": (rate["high"] - rate["low"]) / np.mean(widths),
+        "covered": bool(rate["low"] <= truth <= rate["high"]),
+    }
+
+
+def verdicts(decisions: pd.DataFrame, source: str, chance: float | None) -> pd.DataFrame:
+    """Review without error: the width is to be compared, not the reviewers."""
+    return pd.DataFrame(
+        {
+            "review_id": source + decisions["decision_id"],
+            "decision_id": decisions["decision_id"],
+            "source": source,
+            "site": "x",
+            "verdict": np.where(decisions["is_error"], "overturned", "upheld"),
+            "inclusion_probability": np.nan if chance is None else chance,
+            "expected": None,
+            "reviewed_at": decisions["decided_at"] + pd.Timedelta(days=200),
+        }
+    ).reset_index(drop=True)
+
+
+def allocation_gaps(n_instances: int) -> np.ndarray:
+    """Give the part of HiGHS' optimum that the allocation reaches, on random small instances."""
+    reached = []
+    for seed in range(n_instances):
+        rng = np.random.default_rng([2024, seed])
+        n, n_pools, n_classes = 300, int(rng.integers(2, 8)), 8
+        can = rng.random((n_classes, n_pools)) < 0.5
+        can[0] = True
+        of, minutes = rng.integers(0, n_classes, n), rng.choice([1, 1.5, 2, 3, 4, 6], n)
+        value = rng.gamma(0.5, 2, n) / minutes
+        room = rng.integers(30, 120, n_pools).astype(float)
+        floors = [Floor(of == 1, 15.0)] if seed % 2 and can[1].any() else []
+        account, cap = (rng.integers(0, n // 5, n), 2) if seed % 3 == 0 else (None, None)
+        got = allocate(value, minutes, of, can, room, floors=floors, account=account, cap=cap)
+        best = optimum(value, minutes, of, can, room, floors, account, cap)
+        reached.append((value * minutes)[got.pool >= 0].sum() / best)
+    return np.array(reached)
+
+
+def optimum(value, minutes, of, can, room, floors, account, cap) -> float:
+    row, pool = np.nonzero(can[of])
+    k = np.arange(len(row))
+
+    def total(weight, group, n_groups):
+        return sparse.csr_array((weight, (group, k)), (n_groups, len(k)))
+
+    rows = [total(np.ones(len(k)), row, len(of)), total(minutes[row], pool, len(room))]
+    most = [np.ones(len(of)), room]
+    for floor in floors:
+        rows.append(-total(minutes[row] * floor.member[row], 0 * row, 1))
+        most.append([-floor.minutes])
+    if cap is not None:
+        rows.append(total(np.ones(len(k)), account[row], account.max() + 1))
+        most.append(np.full(account.max() + 1, cap))
+    found = milp(
+        -(value * minutes)[row], integrality=np.ones(len(k)), bounds=Bounds(0, 1),
+        constraints=LinearConstraint(sparse.vstack(rows), -np.inf, np.concatenate(most)),
+        options={"mip_rel_gap": 1e-4, "time_limit": 30},
+    )  # fmt: skip
+    return float(-found.fun)
+
+
+def large(n: int, n_pools: int) -> dict[str, float]:
+    """Give the processor seconds of one allocation of many decisions, the median of three."""
+    rng = np.random.default_rng(0)
+    can = rng.random((300, n_pools)) < 0.15
+    can[np.arange(300), rng.integers(0, n_pools, 300)] = True
+    of, minutes = rng.integers(0, 300, n), rng.choice([1.0, 1.5, 2, 3, 4, 6], n)
+    value, room = rng.gamma(0.5, 2, n) / minutes, rng.integers(200, 900, n_pools).astype(float)
+    account = rng.integers(0, n // 5, n)
+    floors = [Floor(of % 20 == c, 200.0) for c in range(10)]
+    cases = {
+        "plain": {},
+        "with an account cap": {"account": account, "cap": 2},
+        "with ten minimum shares": {"floors": floors},
+    }
+    seconds = {}
+    for name, extra in cases.items():
+        spent = []
+        for _ in range(3):
+            start = time.process_time()
+            allocate(value, minutes, of, can, room, **extra)
+            spent.append(time.process_time() - start)
+        seconds[name] = float(np.median(spent))
+    return seconds
+
+
+def summary(table: pd.DataFrame) -> pd.DataFrame:
+    """Mean over marketplaces, and how many times each peer's harm the first order remedies."""
+    mean = table.groupby("order", sort=False).mean(numeric_only=True).drop(columns="seed")
+    mean["covered"] = table.groupby("order")["covered"].apply(
+        lambda c: c.dropna().astype(float).mean()
+    )
+    wide = table.pivot_table(index="seed", columns="order", values="harm remedied")
+    for peer in ("margin order", "oldest first"):
+        mean[f"x {peer}"] = wide.div(wide[peer], axis=0).mean()
+    return mean
+
+
+def markdown(table: pd.DataFrame) -> str:
+    head = [table.index.name, *table.columns]
+    rows = [
+        [name, *("" if v != v else f"{v:.3g}" for v in row)]
+        for name, row in zip(table.index, table.to_numpy(), strict=True)
+    ]
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
+    parser.add_argument("--decisions", type=int, default=40_000)
+    parser.add_argument("--shares", nargs="+", default=["auto", "0.1"])
+    parser.add_argument("--instances", type=int, default=30)
+    parser.add_argument("--skip-large", action="store_true")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
+    options = parser.parse_args()
+    rows = []
+    for seed in options.seeds:
+        rows += one_market(seed, options.decisions, options.shares)
+        print(f"marketplace {seed} done", file=sys.stderr, flush=True)
+    table = pd.DataFrame(rows)
+    reached = allocation_gaps(options.instances)
+    said = markdown(summary(table))
+    text = [
+        "# The queue",
+        "",
+        f"{len(options.seeds)} marketplaces of {options.decisions:,} decisions (seeds "
+        f"{', '.join(map(str, options.seeds))}), means; the same reviewer minutes for every order.",
+        "`width ratio`: the error rate's interval over that of an audit of as many reviews drawn evenly.",
+        "",
+        said,
+        "",
+        f"Allocation: {len(reached)} random instances, {reached.min():.2%} of HiGHS' optimum at the "
+        f"least, {reached.mean():.2%} on average.",
+    ]
+    if not options.skip_large:
+        seconds = large(1_000_000, 50)
+        text += ["", "Processor seconds for 1,000,000 decisions and 50 pools: "]
+        text += [f"- {name}: {spent:.2f}" for name, spent in seconds.items()]
+    options.out.mkdir(parents=True, exist_ok=True)
+    table.to_csv(options.out / "queue.csv", index=False, float_format="%.6g")
+    (options.out / "queue.md").write_text("\n".join(text) + "\n", encoding="utf-8")
+    print("\n".join(text))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

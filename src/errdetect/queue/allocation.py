@@ -1,0 +1,360 @@
+"""Which reviews to do, and by which pool, so that the minutes remedy the most harm.
+
+Decisions that the same pools can take differ in value and minutes only, so within such a class the
+best come first. What is left to choose, how many minutes each pool gives to each class, is a small
+linear programme over steps of the classes' falling values. It is solved exactly, its steps are made
+finer around where each class ends, and the result is rounded to whole reviews.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import sparse
+from scipy.optimize import linprog
+
+from errdetect.errors import DataError, sentence
+from errdetect.queue.exchange import exchange
+
+__all__ = ["Allocation", "Floor", "allocate"]
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+_STEPS = 40  # steps of value a class has in the programme
+_ROUNDS = 3  # times that steps are made finer
+_BITS = 20  # floors told apart at once
+_EPS = 1e-9
+_TRIES = 200  # reviews tried for an exchange at a time
+_CLOSE = 0.001  # part of the optimum that is not worth looking for
+_PASSES = 6
+_NEXT = 60  # decisions beyond its end that each class offers for minutes left over
+
+
+@dataclass(frozen=True)
+class Floor:
+    """Least minutes for some of the decisions.
+
+    Parameters
+    ----------
+    member
+        Shape (n,), which decisions.
+    minutes
+        What they must get together, as far as there are such decisions and people for them.
+    """
+
+    member: Bools
+    minutes: float
+
+
+@dataclass(frozen=True)
+class Allocation:
+    """Who reviews what.
+
+    Parameters
+    ----------
+    pool
+        Shape (n,), the pool of each decision; -1 where it is not reviewed.
+    price
+        Shape (n_pools,), what one more minute of each pool would remedy.
+    short
+        Shape (n_floors,), minutes missing to each floor; 0 where it is held.
+    """
+
+    pool: Ints
+    price: Floats
+    short: Floats
+
+
+@dataclass(frozen=True)
+class _Steps:
+    """Steps of falling value: class, value a minute, minutes, and floors of each."""
+
+    of: Ints
+    density: Floats
+    minutes: Floats
+
+
+def allocate(
+    value: Floats,
+    minutes: Floats,
+    of: Ints,
+    can: Bools,
+    capacity: Sequence[float] | Floats,
+    *,
+    floors: Sequence[Floor] = (),
+    account: Ints | None = None,
+    cap: int | None = None,
+) -> Allocation:
+    """Choose the reviews that remedy the most harm in the pools' minutes.
+
+    Parameters
+    ----------
+    value
+        Shape (n,), what each review remedies for each minute, at least 0.
+    minutes
+        Shape (n,), what it takes, above 0.
+    of, can
+        From `pools.classify`: class of each decision, and the pools that can take each class.
+    capacity
+        Shape (n_pools,), minutes of each pool.
+    floors
+        Least minutes for parts of the decisions, held to within one review.
+    account, cap
+        Account of each decision (-1: none), and the most decisions of one that are reviewed.
+
+    Returns
+    -------
+    Allocation
+        No pool gets more than its minutes. Of equal values the first in the input's order wins.
+
+    Raises
+    ------
+    DataError
+        Where a value is negative or minutes are not above 0.
+
+    References
+    ----------
+    Dantzig (1957), Discrete-variable extremum problems: rounding the relaxed knapsack loses at most
+    one item for each constraint.
+
+    Examples
+    --------
+    >>> value, minutes = np.array([5.0, 4, 3, 2]), np.array([2.0, 2, 2, 2])
+    >>> of, can = np.array([0, 0, 1, 1]), np.array([[True, False], [True, True]])
+    >>> allocate(value, minutes, of, can, [4, 2]).pool.tolist()
+    [0, 0, 1, -1]
+    """
+    _check(value, minutes)
+    room = np.asarray(capacity, np.float64)
+    member = np.array([floor.member for floor in floors], dtype=bool)
+    fine, held, can_fine = _split(of, can, member)
+    able: Bools = np.asarray(can_fine[fine].any(axis=1))
+    least = np.array([floor.minutes for floor in floors])
+    allowed: Bools = able
+    if cap is not None and account is not None:
+        allowed = able & _best(np.where(able, value, -1.0), account, cap)
+    rows = _in_order(value, minutes, fine, allowed, can_fine @ room)
+    if not len(rows) or not room.any():
+        return Allocation(np.full(len(value), -1), np.zeros(len(room)), least)
+    share, price = _programme(value[rows], minutes[rows], fine[rows], can_fine, room, least, held)
+    if cap is not None and account is not None:
+        # What an account offers depends on what people's minutes cost elsewhere.
+        cheapest = np.where(can_fine, price[: len(room)], np.inf).min(axis=1, initial=np.inf)[fine]
+        net = np.where(able, (value - cheapest) * minutes, -np.inf)
+        allowed = able & _best(net, account, cap)
+        rows = _in_order(value, minutes, fine, allowed, can_fine @ room)
+        share, price = _programme(
+            value[rows], minutes[rows], fine[rows], can_fine, room, least, held
+        )
+    # A floor's price is what makes its decisions worth their minutes.
+    lifted = value + (held @ price[len(room) :])[fine]
+    price = price[: len(room)]
+    pool = _whole(lifted, minutes, fine, can_fine, room, rows, share, price, allowed)
+    got = np.array([minutes[floor.member & (pool >= 0)].sum() for floor in floors])
+    short = np.maximum(least - got, 0.0) if len(floors) else least
+    return Allocation(pool, price, np.where(short > minutes.max(), short, 0.0))
+
+
+def _check(value: Floats, minutes: Floats) -> None:
+    if not ((minutes > 0) & np.isfinite(minutes)).all():
+        bad = minutes[~((minutes > 0) & np.isfinite(minutes))][0]
+        raise DataError(sentence("minutes", "be above 0", bad, "Mend the catalogue's."))
+    if not ((value >= 0) & np.isfinite(value)).all():
+        bad = value[~((value >= 0) & np.isfinite(value))][0]
+        raise DataError(sentence("value", "be 0 or more", bad, "Mend what it is made of."))
+
+
+def _split(of: Ints, can: Bools, member: Bools) -> tuple[Ints, Bools, Bools]:
+    """Split the classes by the floors they count for; also say which floors those are."""
+    if not len(member):
+        return of, np.zeros((len(can), 0), dtype=bool), can
+    fine = of
+    for some in range(0, len(member), _BITS):
+        bits = member[some : some + _BITS].T @ (1 << np.arange(len(member[some : some + _BITS])))
+        _, fine = np.unique(fine * (1 << _BITS) + bits, return_inverse=True)
+    _, first = np.unique(fine, return_index=True)
+    return fine.astype(np.int64), member[:, first].T, can[of[first]]
+
+
+def _best(gain: Floats, account: Ints, cap: int) -> Bools:
+    """Tell which decisions are among the `cap` of highest gain of their account."""
+    order = np.argsort(-gain, kind="stable")
+    place = pd.Series(account[order]).groupby(account[order], sort=False).cumcount()
+    best = np.empty(len(order), dtype=bool)
+    best[order] = (place.to_numpy() < cap) | (account[order] < 0)
+    return best
+
+
+def _in_order(value: Floats, minutes: Floats, of: Ints, allowed: Bools, most: Floats) -> Ints:
+    """Order what is worth a look: class by class, the best first, as far as all pools would reach."""
+    rows = np.flatnonzero(allowed)
+    rows = rows[np.lexsort((-value[rows], of[rows]))]
+    if not len(rows):
+        return rows
+    before = _reach(minutes[rows], of[rows]) - minutes[rows]
+    return rows[before <= most[of[rows]] + 2 * minutes[rows]]
+
+
+def _whole(
+    value: Floats, minutes: Floats, of: Ints, can: Bools, room: Floats, rows: Ints, share: Floats,
+    price: Floats, allowed: Bools,
+) -> Ints:  # fmt: skip
+    """Turn minutes into whole reviews, and give minutes left over to whatever still fits."""
+    pool = np.full(len(value), -1, np.int64)
+    pool[rows], beyond = _round(minutes[rows], of[rows], share)
+    waiting, done = rows[beyond], rows[pool[rows] >= 0]
+    left = room - np.bincount(pool[done], minutes[done], len(room))
+    _fill(pool, waiting, value, minutes, of, can, left)
+    _better(pool, waiting, value, minutes, of, can, left, float(price @ room), price)
+    _fill(pool, np.flatnonzero(allowed), value, minutes, of, can, left)
+    return pool
+
+
+def _better(
+    pool: Ints, waiting: Ints, value: Floats, minutes: Floats, of: Ints, can: Bools, left: Floats,
+    bound: float, price: Floats,
+) -> None:  # fmt: skip
+    """Exchange reviews while the programme's bound leaves something to win; changes `pool`."""
+    gain = value * minutes
+    cheapest = np.where(can, price, np.inf).min(axis=1)
+    rows = np.union1d(waiting, np.flatnonzero(pool >= 0))
+    surplus = np.full(len(pool), -np.inf)
+    surplus[rows] = gain[rows] - cheapest[of[rows]] * minutes[rows]
+    bound += float(np.maximum(surplus[rows], 0).sum())
+    for _ in range(_PASSES):
+        missing = bound - float(gain[pool >= 0].sum())
+        # Whoever is worth its minutes by less than what is missing cannot make the total better.
+        worth = waiting[(surplus[waiting] > -missing) & (pool[waiting] < 0)]
+        worth = worth[np.argsort(-surplus[worth], kind="stable")][:_TRIES]
+        if missing <= _CLOSE * bound or not exchange(pool, worth, gain, minutes, of, can, left):
+            break
+
+
+def _starts(of: Ints) -> Ints:
+    return np.flatnonzero(np.r_[True, of[1:] != of[:-1]])
+
+
+def _reach(minutes: Floats, of: Ints) -> Floats:
+    """Minutes up to and with each row, anew in each class."""
+    total = np.cumsum(minutes)
+    start = _starts(of)
+    before = (total - minutes)[start]
+    return np.asarray(total - np.repeat(before, np.diff(np.r_[start, len(of)])))
+
+
+def _programme(
+    value: Floats, minutes: Floats, of: Ints, can: Bools, room: Floats, least: Floats, held: Bools
+) -> tuple[Floats, Floats]:
+    """Find each pool's minutes for each class, (n_classes, n_pools); prices of pools and floors."""
+    reach = _reach(minutes, of)
+    if can.shape == (1, 1) and not len(least):  # one pool for all: the best come first
+        end = min(int(np.searchsorted(reach, room[0])), len(value) - 1)
+        used = min(float(reach[-1]), float(room[0]))
+        return np.array([[used]]), np.array([value[end] if used < reach[-1] else 0.0])
+    start = _starts(of)
+    end = np.r_[start[1:], len(of)]
+    # Cuts of each class, as rows; finer ones are put around where the class ends.
+    cuts = [
+        np.unique(np.linspace(a, b, _STEPS + 1).astype(np.int64))
+        for a, b in zip(start, end, strict=True)
+    ]
+    total = np.r_[0.0, np.cumsum(minutes)]
+    worth = np.r_[0.0, np.cumsum(value * minutes)]
+    for round_ in range(_ROUNDS):
+        steps = _steps(cuts, of[start], total, worth)
+        share, taken, price = _optimum(steps, can, room, least, held)
+        if round_ == _ROUNDS - 1:
+            break
+        done = reach[end - 1]
+        for i, cut in enumerate(cuts):
+            used = min(float(taken[of[start[i]]]), float(done[i]))
+            at = int(np.searchsorted(total[cut] - total[cut[0]], used, side="right")) - 1
+            low, high = cut[max(at - 1, 0)], cut[min(at + 2, len(cut) - 1)]
+            near = np.linspace(low, high, _STEPS - 3).astype(np.int64)
+            cuts[i] = np.unique(np.r_[cut[0], near, cut[-1]])
+    return share, price
+
+
+def _steps(cuts: Sequence[Ints], names: Ints, total: Floats, worth: Floats) -> _Steps:
+    low = np.concatenate([cut[:-1] for cut in cuts])
+    high = np.concatenate([cut[1:] for cut in cuts])
+    minutes = total[high] - total[low]
+    of = np.repeat(names, [len(cut) - 1 for cut in cuts])
+    return _Steps(of, (worth[high] - worth[low]) / minutes, minutes)
+
+
+def _optimum(
+    steps: _Steps, can: Bools, room: Floats, least: Floats, held: Bools
+) -> tuple[Floats, Floats, Floats]:
+    """Solve the linear programme: minutes by class and pool, by class, prices of pools and floors."""
+    n_steps, n_floors = len(steps.of), len(least)
+    edge_class, edge_pool = np.nonzero(can)
+    n_edges, n_classes = len(edge_class), len(can)
+    n = n_steps + n_edges + n_floors
+    # A floor that cannot be held is missed by as little as possible, rather than nothing found.
+    penalty = 10 * float(steps.density.max()) + 1
+    cost = np.r_[-steps.density, np.zeros(n_edges), np.full(n_floors, penalty)]
+    bounds = np.c_[np.zeros(n), np.r_[steps.minutes, np.full(n_edges + n_floors, np.inf)]]
+    taken = sparse.csr_array((np.ones(n_steps), (steps.of, np.arange(n_steps))), (n_classes, n))
+    given = sparse.csr_array(
+        (np.ones(n_edges), (edge_class, n_steps + np.arange(n_edges))), (n_classes, n)
+    )
+    used = sparse.csr_array(
+        (np.ones(n_edges), (edge_pool, n_steps + np.arange(n_edges))), (len(room), n)
+    )
+    limits, most = [used], [room]
+    if n_floors:
+        slack = np.arange(n_floors), n - n_floors + np.arange(n_floors)
+        missed = sparse.csr_array((np.ones(n_floors), slack), (n_floors, n))
+        counted = sparse.csr_array(held.T.astype(np.float64)) @ taken
+        limits.append(-(counted + missed))
+        most.append(-least)
+    found = linprog(
+        cost, A_ub=sparse.vstack(limits), b_ub=np.concatenate(most), A_eq=taken - given,
+        b_eq=np.zeros(n_classes), bounds=bounds, method="highs",
+    )  # fmt: skip
+    if found.x is None:
+        raise RuntimeError(f"the allocation was not solved: {found.message}")
+    share = np.zeros(can.shape)
+    share[edge_class, edge_pool] = found.x[n_steps : n_steps + n_edges]
+    return share, share.sum(axis=1), -found.ineqlin.marginals
+
+
+def _round(minutes: Floats, of: Ints, share: Floats) -> tuple[Ints, Ints]:
+    """Give each pool whole reviews of its part of each class; also name those that lie across."""
+    reach, n_pools = _reach(minutes, of), share.shape[1]
+    edges = np.cumsum(share, axis=1)
+    pool = np.full(len(of), -1, np.int64)
+    waiting = []
+    slack = 1e-7
+    for low, high in zip(s := _starts(of), np.r_[s[1:], len(of)], strict=True):
+        edge = edges[of[low]]
+        own, last = reach[low:high], np.searchsorted
+        at = last(edge + slack, own, side="left")
+        begun = last(edge + slack, own - minutes[low:high] + 2 * slack, side="left")
+        whole = (at == begun) & (at < n_pools)
+        pool[low:high][whole] = at[whole]
+        beyond = np.flatnonzero(~whole)
+        waiting.append(low + beyond[: n_pools + _NEXT])
+    return pool, np.concatenate(waiting)
+
+
+def _fill(
+    pool: Ints, rows: Ints, value: Floats, minutes: Floats, of: Ints, can: Bools, left: Floats
+) -> None:
+    """Put reviews, the best first, where they leave the least room; changes `pool` and `left`."""
+    most = np.where(can, left, 0.0).max(axis=1)
+    rows = rows[(pool[rows] < 0) & (minutes[rows] <= most[of[rows]] + _EPS)]
+    smallest = float(minutes[rows].min(initial=np.inf))
+    for row in rows[np.argsort(-value[rows], kind="stable")]:
+        if left.max() < smallest - _EPS:
+            break
+        fits = np.flatnonzero(can[of[row]] & (left >= minutes[row] - _EPS))
+        if len(fits):
+            best = fits[np.argmin(left[fits])]
+            pool[row] = best
+            left[best] -= minutes[row]

@@ -1,0 +1,97 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import sparse
+from scipy.optimize import Bounds, LinearConstraint, milp
+
+from errdetect.errors import DataError
+from errdetect.queue.allocation import Floor, allocate
+
+
+def instance(seed, n=250, n_pools=5, n_classes=6):
+    rng = np.random.default_rng(seed)
+    can = rng.random((n_classes, n_pools)) < 0.5
+    can[0] = True
+    minutes = rng.choice([1, 1.5, 2, 3, 4, 6], n)
+    of = rng.integers(0, n_classes, n)
+    extra = {}
+    if seed % 2:
+        extra["floors"] = [Floor(of == c, 12.0) for c in (1, 2) if can[c].any()]
+    if seed % 3 == 1:
+        extra |= {"account": rng.integers(0, n // 6, n), "cap": 2}
+    value = rng.gamma(0.5, 2, n) * rng.choice([1, 3, 8], n) / minutes
+    return (value, minutes, of, can, rng.integers(25, 80, n_pools).astype(float)), extra
+
+
+def optimum(value, minutes, of, can, room, floors=(), account=None, cap=None):
+    """The exact optimum by HiGHS, within a two-thousandth."""
+    row, pool = np.nonzero(can[of])
+    k = np.arange(len(row))
+
+    def total(weight, group, n_groups):
+        return sparse.csr_array((weight, (group, k)), (n_groups, len(k)))
+
+    rows = [total(np.ones(len(k)), row, len(of)), total(minutes[row], pool, len(room))]
+    most = [np.ones(len(of)), room]
+    for floor in floors:
+        rows.append(-total(minutes[row] * floor.member[row], 0 * row, 1))
+        most.append([-floor.minutes])
+    if cap is not None:
+        rows.append(total(np.ones(len(k)), account[row], account.max() + 1))
+        most.append(np.full(account.max() + 1, cap))
+    found = milp(
+        -(value * minutes)[row], integrality=np.ones(len(k)), bounds=Bounds(0, 1),
+        constraints=LinearConstraint(sparse.vstack(rows), -np.inf, np.concatenate(most)),
+        options={"mip_rel_gap": 5e-4, "time_limit": 20},
+    )  # fmt: skip
+    return -found.fun
+
+
+@pytest.mark.parametrize("seed", range(21))
+def test_it_reaches_the_optimum_within_a_hundredth(seed):
+    args, extra = instance(seed)
+    found = allocate(*args, **extra)
+    value, minutes, of, can, room = args
+    chosen = found.pool >= 0
+    assert can[of[chosen], found.pool[chosen]].all()
+    assert (np.bincount(found.pool[chosen], minutes[chosen], len(room)) <= room + 1e-9).all()
+    for floor in extra.get("floors", ()):
+        assert minutes[chosen & floor.member].sum() >= floor.minutes - minutes.max()
+    if "cap" in extra:
+        assert np.bincount(extra["account"][chosen]).max() <= extra["cap"]
+    assert (value * minutes)[chosen].sum() >= 0.99 * optimum(*args, **extra)
+
+
+@settings(max_examples=40)
+@given(st.integers(0, 10**6), st.integers(1, 80), st.integers(1, 4))
+def test_what_every_allocation_keeps(seed, n, n_pools):
+    rng = np.random.default_rng(seed)
+    can = rng.random((3, n_pools)) < 0.6
+    of, value, minutes = rng.integers(0, 3, n), rng.random(n) + 0.01, rng.choice([1.0, 2.0, 5.0], n)
+    room = rng.choice([0.0, 1.0, 7.0, 60.0], n_pools)
+    found = allocate(value, minutes, of, can, room)
+    chosen = found.pool >= 0
+    assert can[of[chosen], found.pool[chosen]].all()
+    left = room - np.bincount(found.pool[chosen], minutes[chosen], n_pools)
+    assert (left >= -1e-9).all()
+    # Whoever is left out fits nowhere.
+    assert not (can[of[~chosen]] & (left >= minutes[~chosen][:, None])).any()
+
+
+def test_a_minute_more_is_worth_its_price():
+    value = np.linspace(10, 0.1, 100)
+    found = allocate(value, np.ones(100), np.zeros(100, int), np.ones((1, 1), bool), [30])
+    assert found.pool.tolist() == [0] * 30 + [-1] * 70
+    assert found.price[0] == pytest.approx(value[30], abs=0.2)
+
+
+@pytest.mark.parametrize(
+    ("value", "minutes", "said"),
+    [(1.0, 0.0, "minutes must be above 0, got 0"), (-1.0, 1.0, "value must be 0 or more, got -1")],
+)
+def test_bad_figures(value, minutes, said):
+    with pytest.raises(DataError, match=said):
+        allocate(
+            np.array([value]), np.array([minutes]), np.zeros(1, int), np.ones((1, 1), bool), [5]
+        )

@@ -1,0 +1,223 @@
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from errdetect.errors import DataError
+from errdetect.queue.allocation import Floor
+from errdetect.queue.content import job_heads
+from errdetect.queue.exploration import FLOOR, draw_explored, plan_exploration
+from errdetect.queue.pools import Pool, classify
+from errdetect.queue.selection import SHARES, WIDER, budget_count, select
+
+LANGUAGES = ["de", "fr", "en", "tr"]
+
+
+def marketplace(seed, n=400):
+    """Decisions of four languages and 3 to 60 accounts, some with content in common; three pools."""
+    rng = np.random.default_rng(seed)
+    frame = pd.DataFrame({"language": rng.choice(LANGUAGES, n)})
+    pools = [
+        Pool("a", 40.0, languages=("de", "fr")),
+        Pool("b", 30.0, languages=("fr", "en")),
+        Pool("c", 25.0, languages=("en",)),
+    ]
+    p = rng.beta(0.4, 4, n)
+    value = p * rng.gamma(1, 2, n)
+    open_ = rng.random(n) < 0.9
+    content = pd.Series(
+        np.where(rng.random(n) < 0.3, rng.integers(0, 20, n), np.arange(100, 100 + n))
+    )
+    key = content.astype(str) + frame["language"]
+    return {
+        "value": value,
+        "open_": open_,
+        "p_error": p,
+        "minutes": pd.Series(frame["language"]).map({"de": 1.5, "fr": 2.0, "en": 3.0, "tr": 1.0}).to_numpy(),
+        "classes": classify(frame, pools),
+        "capacity": np.array([pool.minutes for pool in pools]),
+        "heads": job_heads(key, open_, value),
+        "account": rng.integers(-1, 60, n),
+        "cap": 2,
+    }  # fmt: skip
+
+
+def test_budgets_are_counts_or_shares():
+    assert [budget_count(b, 200) for b in (1, 50, 1000, 0.1, 1.0, 0.0001)] == [
+        1,
+        50,
+        200,
+        20,
+        200,
+        1,
+    ]
+
+
+@settings(max_examples=100)
+@given(st.integers(0, 10**6), st.integers(1, 40), st.integers(1, 40), st.floats(0.01, 1))
+def test_what_every_selection_keeps(seed, n, budget, share):
+    rng = np.random.default_rng(seed)
+    value, open_ = rng.random(n) + 0.01, rng.random(n) < 0.7
+    chosen = select(value, open_, p_error=rng.random(n), capacity=[budget], explore_share=share, rng=rng)  # fmt: skip
+    queued, ranked = chosen.order, chosen.order[~chosen.explored]
+    assert len(queued) == len(set(queued)) == min(budget, open_.sum())
+    assert open_[queued].all()
+    assert (np.diff(value[ranked]) <= 0).all()
+    pi = chosen.inclusion_probability
+    assert ((pi > 0) & (pi <= 1)).all()
+    assert (pi[ranked] == 1).all()
+    assert (pi[~open_] == 1).all()
+    assert pi[open_].sum() == pytest.approx(len(queued))
+    rest = np.setdiff1d(np.flatnonzero(open_), ranked)
+    if len(ranked) and len(rest):
+        assert value[ranked].min() >= value[rest].max()
+
+
+@settings(max_examples=40)
+@given(st.integers(0, 10**6), st.floats(0.05, 0.9))
+def test_what_every_selection_under_pools_keeps(seed, share):
+    x = marketplace(seed)
+    chosen = select(**x, explore_share=share, rng=np.random.default_rng(seed))
+    used = np.bincount(chosen.pool, x["minutes"][chosen.order], 3)
+    assert (used <= x["capacity"] + 1e-6).all()
+    assert x["classes"].can[x["classes"].of[chosen.order], chosen.pool].all()
+    heads = x["heads"][x["open_"]]
+    sizes = np.bincount(heads, minlength=400)
+    assert (chosen.covers == sizes[chosen.order]).all()
+    ranked = x["account"][chosen.order[~chosen.explored]]
+    assert np.bincount(ranked[ranked >= 0]).max(initial=0) <= 2
+    pi = chosen.inclusion_probability
+    able = x["classes"].can[x["classes"].of].any(axis=1)
+    assert (pi[x["open_"] & ~able] == 0).all()
+    assert (pi[x["open_"] & able] > 0).all()
+    # One verdict for all of a job, so one chance; chances of jobs add up to the reviews.
+    assert (pi[x["open_"]] == pi[heads]).all()
+    assert pi[np.unique(heads)].sum() == pytest.approx(len(chosen.order))
+
+
+def test_the_stated_chances_are_the_frequencies():
+    x = marketplace(5)
+    draws, seen = 2000, np.zeros(400)
+    for seed in range(draws):
+        if not seed:
+            chosen = select(**x, explore_share=0.3, rng=np.random.default_rng(seed))
+            stated, ranked = chosen.inclusion_probability, chosen.order[~chosen.explored]
+            design = _plan(x, chosen)
+        drawn = draw_explored(design, np.random.default_rng([7, seed]))
+        seen[drawn] += 1 / draws
+    open_jobs = np.unique(x["heads"][x["open_"]])
+    rest = np.setdiff1d(open_jobs, ranked)
+    at = stated[rest]
+    error = (seen[rest] - at) / np.sqrt(np.maximum(at * (1 - at), 1e-12) / draws)
+    assert np.abs(error[at > 0]).max() < 4.5  # some 200 of them
+    assert abs(np.mean(error[at > 0] ** 2) - 1) < 0.35
+    assert (seen[rest][at == 0] == 0).all()
+
+
+def _plan(x, chosen):
+    """The exploration that `select` drew from, made again from what it says."""
+    members = np.zeros(400, bool)
+    members[np.unique(x["heads"][x["open_"]])] = True
+    members[chosen.order[~chosen.explored]] = False
+    size = np.bincount(x["heads"][x["open_"]], minlength=400).astype(float)
+    plan = plan_exploration(
+        x["p_error"], x["minutes"], x["classes"].of, x["classes"].can, 0.3 * x["capacity"],
+        members=members, size=np.maximum(size, 1),
+    )  # fmt: skip
+    stated = chosen.inclusion_probability
+    np.testing.assert_allclose(plan.probability[members], stated[members], rtol=1e-9)
+    return plan
+
+
+def test_a_whole_run_draws_with_the_stated_chances():
+    """From the top: every seed of the run, few decisions."""
+    rng = np.random.default_rng(0)
+    value, p = rng.random(30), rng.beta(1, 5, 30)
+    open_ = np.arange(30) % 5 != 0
+    seen = np.zeros(30)
+    for seed in range(2000):
+        chosen = select(value, open_, p_error=p, capacity=[10], explore_share=0.4,
+                        rng=np.random.default_rng(seed))  # fmt: skip
+        seen[chosen.order] += 1 / 2000
+    assert np.abs(seen - chosen.inclusion_probability)[open_].max() < 0.045
+
+
+@settings(max_examples=60)
+@given(st.integers(0, 10**6), st.integers(1, 300), st.floats(0.5, 200))
+def test_exploration_is_of_fixed_size_within_its_minutes_and_above_its_floor(seed, n, room):
+    rng = np.random.default_rng(seed)
+    minutes = rng.choice([1.0, 2.5, 4.0], n)
+    plan = plan_exploration(
+        rng.random(n), minutes, np.zeros(n, np.int64), np.ones((1, 1), bool), np.array([room]),
+        members=np.ones(n, bool),
+    )  # fmt: skip
+    count = plan.probability.sum()
+    assert count == pytest.approx(round(count))
+    assert round(count) >= 1
+    assert plan.probability.min() >= FLOOR * count / n * 0.999
+    for seed_ in range(5):
+        drawn = draw_explored(plan, np.random.default_rng(seed_))
+        assert len(drawn) == len(set(drawn)) == round(count)
+        assert minutes[drawn].sum() <= max(room, 4.0) + 1e-9
+
+
+def test_auto_takes_the_smallest_share_that_keeps_the_interval():
+    rng = np.random.default_rng(1)
+    p = rng.beta(0.5, 6, 4000)
+    x = {
+        "value": p * rng.gamma(1, 1, 4000),
+        "open_": np.ones(4000, bool),
+        "p_error": p,
+        "capacity": [300],
+    }
+    chosen = select(**x, explore_share="auto", rng=rng)
+    assert chosen.width_ratio <= WIDER
+    assert chosen.explore_share in SHARES
+    less = SHARES[SHARES.index(chosen.explore_share) - 1]
+    assert select(**x, explore_share=less, rng=rng).width_ratio > WIDER
+
+
+def test_ties_keep_the_input_s_order():
+    chosen = select(
+        np.ones(9), np.ones(9, bool), p_error=np.full(9, 0.1), capacity=[3], explore_share=0.01,
+        rng=np.random.default_rng(0),
+    )  # fmt: skip
+    assert chosen.order[~chosen.explored].tolist() == [0, 1]
+
+
+def test_the_random_part_is_spread_among_the_ranked():
+    chosen = select(
+        np.ones(900), np.ones(900, bool), p_error=np.full(900, 0.1), capacity=[100],
+        explore_share=0.2, rng=np.random.default_rng(0),
+    )  # fmt: skip
+    for part in np.split(chosen.explored, 4):
+        assert part.sum() == 5
+
+
+def test_minimum_shares_are_held_to_within_a_review():
+    rng = np.random.default_rng(2)
+    value, minutes = rng.random(600), np.full(600, 2.0)
+    rare = np.arange(600) % 6 == 0
+    value[rare] /= 50
+    x = {
+        "p_error": np.full(600, 0.1),
+        "capacity": [200.0],
+        "explore_share": 0.1,
+        "minutes": minutes,
+    }
+    plain = select(value, np.ones(600, bool), **x, rng=rng)
+    held = select(value, np.ones(600, bool), **x, rng=rng, floors=[Floor(rare, 50.0)])
+    got = [minutes[c.order[rare[c.order] & ~c.explored]].sum() for c in (plain, held)]
+    assert got[0] < 10 < 43 <= got[1]
+    assert held.short.tolist() == [0.0]
+    much = select(value, np.ones(600, bool), **x, rng=rng, floors=[Floor(value > 2, 50.0)])
+    assert much.short.tolist() == pytest.approx([45.0])
+
+
+def test_no_budget():
+    with pytest.raises(DataError, match="The budget must be at least 1 review, got 0"):
+        select(
+            np.ones(2), np.ones(2, bool), p_error=np.ones(2), capacity=[0], explore_share=0.1,
+            rng=np.random.default_rng(0),
+        )  # fmt: skip

@@ -39,7 +39,7 @@ def queue():
             "text": HOSTILE, "action": "remove", "market": [None] * n,
         }
     )  # fmt: skip
-    assert set(QUEUE.names) < set(frame)
+    frame = frame.assign(**{name: None for name in QUEUE.names if name not in frame})
     return frame
 
 

@@ -11,8 +11,9 @@ from errdetect.model.blend import fit_members
 from errdetect.model.bundle import Bundle
 from errdetect.model.calibration import Calibrator
 from errdetect.model.curves import Curve
-from errdetect.model.detector import Examples, count_once, prepare
+from errdetect.model.detector import Examples
 from errdetect.model.offsets import Offsets
+from errdetect.model.prepare import count_once, prepare
 from errdetect.model.trees import DEFAULT_PARAMS
 
 WORDS = ("replica", "original", "watch", "shoe", "new", "box", "نسخة", "шуба", "靴")

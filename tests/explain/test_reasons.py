@@ -180,7 +180,7 @@ def test_words_of_segments_and_lists():
 
 def test_words_of_the_usual_and_of_another_policy():
     names = ("enforced", "usual_logit", "usual_against", "other_policy_logit")
-    pushed = np.array([[0, 0.2, 0.3, 0.4, -1.0]])
+    pushed = np.array([[0, 0.2, 0.3, 0.4]])
     for enforced, doubt, expected in (
         (
             1.0,
@@ -200,7 +200,8 @@ def test_words_of_the_usual_and_of_another_policy():
         ),
     ):
         X = np.array([[enforced, np.log(0.25), 0.0, doubt]])
-        found = reasons(decision(), X, pushed, names, load_words())[0]
+        facts = Facts(decision(), X, names, load_words())
+        found = reasons(facts, group_contributions(pushed, names))[0]
         assert [r["code"] for r in found] == ["usual", "other_policy"]
         assert [r["text"] for r in found] == expected
 

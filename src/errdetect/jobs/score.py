@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,16 +14,15 @@ import pyarrow as pa
 
 from errdetect.config import Config
 from errdetect.data.policies import read_policies
-from errdetect.data.store.ledger import Run, open_ledger
+from errdetect.data.store.ledger import Run
 from errdetect.data.writing import ParquetSink, staged, write_parquet
 from errdetect.jobs.columns import Past
+from errdetect.jobs.drawing import design, draw, record, recorded
 from errdetect.jobs.explaining import Explainer, make_explainer, reason_words
-from errdetect.jobs.past_scores import latest_scores
-from errdetect.jobs.queueing import choose, find_staff, value_reviews
+from errdetect.jobs.queueing import find_staff, value_reviews
 from errdetect.jobs.scoring import Source, score_all
 from errdetect.jobs.tables import Progress, load_reviews, reviewed_ids
 from errdetect.model.registry import Registry
-from errdetect.queue.selection import EXPLORE, RANKED, Selection
 from errdetect.schemas import EXPLANATIONS, QUEUE, REJECTS, SCORES
 
 __all__ = ["ScoreResult", "score"]
@@ -33,9 +31,6 @@ Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
 _CHUNK = 200_000
-_ANY_POOL = "any"
-#: Why a decision has no review in this run although it is certain to have one.
-_JUDGED, _QUEUED = "judged", "queued"
 
 
 @dataclass(frozen=True)
@@ -110,113 +105,33 @@ def score(
     scored = score_all(source, past, bundle, policies, config, progress)
 
     judged = reviewed_ids(None if config.queue.requeue_reviewed else reviews)
-    run_id = _run_id(version, scored.frame, judged, config, budget)
-    before = latest_scores(config, leave_out=run_id)
-    closed = _closed(scored.frame["decision_id"], judged, before)
     progress("weighing reviews")
     staff = find_staff(config, source, scored.frame, budget)
     terms, unknown = value_reviews(config, source, scored.frame, staff, policies, reviews)
-    chosen, told = choose(config, terms, staff, closed == "")
-    progress(f"explaining the {len(chosen.order)} queued decisions")
     now = scored_at or datetime.now(UTC)
-    run: dict[str, Any] = {
-        "model_version": version,
-        "run_id": run_id,
-        "scored_at": pd.Timestamp(now).as_unit("us"),
-    }
-    names = [pool.name for pool in staff.pools] if config.queue.pools else None
-    scores = _scores(terms, chosen, closed, names).assign(**run)
-    if before is not None:  # an earlier run's job still answers for all of its decisions
-        earlier = scores["decision_id"].map(before.set_index("decision_id")["job_id"])
-        scores["job_id"] = scores["job_id"].where(scores["arm"] != _QUEUED, earlier)
+    run = Run(_run_id(version, terms, judged, config, budget), version, now, design(config, budget))
+    drawn = recorded(config, run, terms) or draw(config, run, terms, staff, judged)
+    progress(f"explaining the {len(drawn.queue):,} queued decisions")
     explainer = make_explainer(
         config, bundle, policies, past, known=source.decided(), reviews=reviews, as_of=now
     )
-    queue = _queue(source, explainer, scores, chosen).assign(**run)
-    notes = [*scored.notes, *unknown, *_about_closed(closed), *told]
-    if config.queue.record:
+    queue = _explained(source, explainer, drawn.queue)
+    if config.queue.record and not drawn.recorded:
         progress("recording the run in the ledger")
-        queue = _record(config, Run(run_id, version, now, _design(config, budget)), queue, scores)
-    files = _write(Path(out), scores, queue, scored.rejects)
-    if staff.counted and len(queue) < staff.capacity[0]:
+        queue = record(config, run, queue, drawn.scores)
+    files = _write(Path(out), drawn.scores, queue, scored.rejects)
+    notes = [*scored.notes, *unknown, *drawn.notes]
+    if staff.counted and not drawn.recorded and len(queue) < staff.capacity[0]:
         notes.append(
             f"the budget is {staff.capacity[0]:,.0f}, but only {len(queue):,} decisions are left to review"
         )
     return ScoreResult(
-        len(scores), len(queue), len(scored.rejects), version, run_id, files, tuple(notes)
+        len(terms), len(queue), len(scored.rejects), version, run.run_id, files, tuple(notes)
     )
 
 
-def _record(config: Config, run: Run, queue: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
-    """Record the run; return the part of its queue that no other run queued in the meantime."""
-    chances = ["decision_id", "inclusion_probability", "p_error", "job_id", "arm"]
-    told = queue[QUEUE.names].drop(columns=["run_id", "scored_at"])
-    with open_ledger(config.ledger_url()) as ledger:
-        counts = ledger.record_run(run, told, scores[chances])
-        if not counts.already:
-            return queue
-        standing = ledger.queued(queue["decision_id"].tolist())
-    own = standing.loc[standing["run_id"] == run.run_id, "decision_id"]
-    return queue[queue["decision_id"].isin(own)].reset_index(drop=True)
-
-
-def _design(config: Config, budget: int | None) -> dict[str, Any]:
-    """Return what the draw depends on beside the scores."""
-    settings = config.queue.model_dump(mode="json", exclude={"record", "scores"})
-    return settings | ({} if budget is None else {"budget": budget})
-
-
-def _closed(
-    decision_id: pd.Series, judged: pd.Index, before: pd.DataFrame | None
-) -> npt.NDArray[np.object_]:
-    """Say why decisions are not queued: people judged them, or an earlier run queued them."""
-    closed = np.where(decision_id.isin(judged), _JUDGED, "").astype(object)
-    if before is not None:
-        waiting = before.loc[before["arm"].isin([RANKED, EXPLORE, _QUEUED]), "decision_id"]
-        closed[decision_id.isin(waiting).to_numpy(bool) & (closed == "")] = _QUEUED
-    return closed
-
-
-def _about_closed(closed: npt.NDArray[np.object_]) -> list[str]:
-    said = {
-        _JUDGED: "were already judged by people: scored, not queued",
-        _QUEUED: "are in an earlier run's queue: scored, not queued again",
-    }
-    counts = {why: int((closed == why).sum()) for why in said}
-    return [f"{count:,} decisions {said[why]}" for why, count in counts.items() if count]
-
-
-def _scores(
-    terms: pd.DataFrame,
-    chosen: Selection,
-    closed: npt.NDArray[np.object_],
-    names: list[str] | None,
-) -> pd.DataFrame:
-    """Every decision with its chance; whoever shares a job shares its arm and pool."""
-    arm, pool = (np.full(len(terms), None, dtype=object) for _ in range(2))
-    arm[chosen.order] = np.where(chosen.explored, EXPLORE, RANKED)
-    if names is not None:
-        pool[chosen.order] = np.array(names, dtype=object)[chosen.pool]
-    elif "language" in terms:
-        language = terms["language"].fillna(_ANY_POOL).to_numpy(object)
-        pool[chosen.order] = language[chosen.order]
-    else:
-        pool[chosen.order] = _ANY_POOL
-    arm, pool = arm[chosen.heads], pool[chosen.heads]
-    ids = terms["decision_id"].to_numpy(object)
-    return terms.assign(
-        inclusion_probability=chosen.inclusion_probability,
-        job_id=pd.Series(ids[chosen.heads], index=terms.index, dtype="str"),
-        arm=pd.Series(np.where(closed != "", closed, arm), index=terms.index, dtype="str"),
-        pool=pd.Series(pool, index=terms.index, dtype="str"),
-    )
-
-
-def _queue(
-    source: Source, explainer: Explainer, scores: pd.DataFrame, chosen: Selection
-) -> pd.DataFrame:
-    """Read the queued decisions once more, explain them, and put them in order."""
-    queue = scores.iloc[chosen.order].reset_index(drop=True)
+def _explained(source: Source, explainer: Explainer, queue: pd.DataFrame) -> pd.DataFrame:
+    """Read the queued decisions once more, and say why each may be wrong."""
     parts = []
     for batch in source.batches():
         own = batch.frame[batch.frame["decision_id"].isin(queue["decision_id"])]
@@ -226,14 +141,6 @@ def _queue(
         columns = pa.schema([*QUEUE, *(c for c in EXPLANATIONS if c.name not in QUEUE.names)])
         nothing: pd.DataFrame = columns.empty_table().to_pandas()
         return nothing
-    # A job is worth what its verdict remedies for all the decisions that it covers.
-    open_ = scores["arm"].isin([RANKED, EXPLORE])
-    worth = scores[open_].groupby("job_id")["value"].sum()
-    queue = queue.assign(
-        rank=np.arange(1, len(queue) + 1),
-        value=queue["decision_id"].map(worth),
-        covers=chosen.covers,
-    )
     return queue.merge(pd.concat(parts), on="decision_id", how="left", validate="1:1")
 
 
@@ -254,13 +161,14 @@ def _write(
 
 
 def _run_id(
-    version: str, scored: pd.DataFrame, judged: pd.Index, config: Config, budget: int | None
+    version: str, terms: pd.DataFrame, judged: pd.Index, config: Config, budget: int | None
 ) -> str:
     """Name the run by all that its queue depends on: scoring the same again is the same run."""
     digest = hashlib.sha256(version.encode())
-    ids = scored["decision_id"].to_numpy(object)
+    ids = terms["decision_id"].to_numpy(object)
     digest.update(pd.util.hash_array(ids, categorize=False).tobytes())
-    digest.update(scored["p_error"].to_numpy(np.float64).round(9).tobytes())
-    digest.update(scored["decision_id"].isin(judged).to_numpy(bool).tobytes())
-    digest.update(json.dumps(_design(config, budget), sort_keys=True).encode())
+    for name in ("p_error", "value"):
+        digest.update(terms[name].to_numpy(np.float64).round(9).tobytes())
+    digest.update(terms["decision_id"].isin(judged).to_numpy(bool).tobytes())
+    digest.update(json.dumps(design(config, budget), sort_keys=True).encode())
     return digest.hexdigest()[:16]

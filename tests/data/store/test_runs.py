@@ -37,12 +37,12 @@ def test_the_same_run_twice_queues_nothing_twice(ledger, make_run):
 
 
 def test_the_queue_comes_back_as_it_was(ledger, make_run):
-    run, queue, scored = make_run(age_weight=[0.5, 1.0], covers=[["d1", "x"], ["d2"]])
+    run, queue, scored = make_run(age_weight=[0.5, 1.0], note=[["d1", "x"], ["d2"]])
     ledger.record_run(run, queue, scored)
     found = ledger.queued()
-    assert list(found.columns) == [*QUEUE.names, "age_weight", "covers"]
+    assert sorted(found.columns) == sorted([*QUEUE.names, "note"])
     assert found["reasons"].iloc[0][0] == {"code": "C", "text": "why", "contribution": 0.25}
-    assert found["covers"].tolist() == [["d1", "x"], ["d2"]]
+    assert found["note"].tolist() == [["d1", "x"], ["d2"]]
     assert found["scored_at"].tolist() == queue["scored_at"].tolist()
     for name in ("decision_id", "rank", "p_error", "inclusion_probability", "age_weight", "arm"):
         assert found[name].tolist() == queue[name].tolist(), name

@@ -111,8 +111,8 @@ def test_the_whole_loop(own, batch, market, tmp_path):
     assert export(own, "jsonl", tmp_path / "none.jsonl").n_rows == 0
     found = estimate(own, tmp_path / "est")
     assert any("the queue's reviews are used" in note for note in found.notes), found.notes
-    plan = remediate(own, tmp_path / "plan")
-    rows = pd.read_parquet(plan.files["plan"])
+    remediate(own, tmp_path / "plan")
+    rows = pd.read_parquet(tmp_path / "plan" / "plan.parquet")
     wrong = set(pd.read_csv(finished).query("verdict == 'overturned'")["decision_id"])
     assert wrong & set(rows.loc[rows["kind"] == "reverse", "decision_id"])
     told = report(own, tmp_path / "report")

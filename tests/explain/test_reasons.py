@@ -186,15 +186,15 @@ def test_words_of_the_usual_and_of_another_policy():
             1.0,
             0.0,
             [
-                "Machines usually act on 20% of such content; here the machine acted",
-                "Going by its content, the chance that another policy fits better is about 50%",
+                "Machines usually act on 20% of such content; this time the machine acted",
+                "Going by its content, another policy fits better with a chance of 50%",
             ],
         ),
         (
             0.0,
             np.nan,
             [
-                "Machines usually act on 20% of such content; here the machine let it pass",
+                "Machines usually act on 20% of such content; this time the machine let it pass",
                 "Nothing is known of other policies",
             ],
         ),

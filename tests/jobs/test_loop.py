@@ -1,5 +1,6 @@
 """The loop: scored, queued, reviewed, taken in, estimated, remedied, reported."""
 
+import json
 from datetime import timedelta
 
 import numpy as np
@@ -7,7 +8,7 @@ import pandas as pd
 import pytest
 
 from errdetect.config import load_config
-from errdetect.data.store.ledger import find_ledger
+from errdetect.data.store.ledger import find_ledger, open_ledger
 from errdetect.jobs.estimate import estimate
 from errdetect.jobs.export import export
 from errdetect.jobs.ingest import ingest
@@ -120,3 +121,28 @@ def test_the_whole_loop(own, batch, market, tmp_path):
     assert len(listed.proposals) == told.n_proposed
     tables = {path.stem for path in (tmp_path / "report" / "tables").glob("*.parquet")}
     assert {"estimates", "drivers", "slices", "thresholds", "findings", "reviewers"} <= tables
+
+
+def test_an_accepted_change_is_measured_in_the_next_report(own, market, tmp_path):
+    rows = pd.read_parquet(market / "decisions.parquet")
+    policy = rows["policy_id"].value_counts().index[0]
+    middle = rows["decided_at"].min() + (rows["decided_at"].max() - rows["decided_at"].min()) / 2
+    terms = {"parts": [{"conditions": [], "account_ids": []}], "finding_ids": ["f1"]}
+    made_up = pd.DataFrame(
+        {
+            "proposal_id": ["P-1"], "policy_id": [policy], "kind": ["rule_text"], "title": ["Say it clearer"],
+            "rule": ["all"], "change": ["Add two examples"], "owner": ["Ana"], "finding_id": ["f1"],
+            "expected": [json.dumps(terms)],
+        }
+    )  # fmt: skip
+    with open_ledger(own.ledger_url()) as ledger:
+        ledger.add_proposals(made_up, at=rows["decided_at"].min().to_pydatetime())
+    proposals(own, accept="P-1", by="Ana", effective=middle.to_pydatetime())
+    done = report(own, tmp_path / "report")
+    effects = pd.read_parquet(done.files["tables"] / "effects.parquet")
+    assert set(effects["proposal_id"]) == {"P-1"}
+    told = effects.set_index("measure").loc["error_rate"]
+    assert told["verdict"] in {"improved", "worsened", "no_effect", "unknown", "confounded"}
+    page = done.files["report"].read_text(encoding="utf-8")
+    assert "Say it clearer" in page
+    assert told["words"].split(".")[0] in page

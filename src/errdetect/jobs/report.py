@@ -159,7 +159,7 @@ def _said_by_people(
         notes += more
     except (DataError, Refusal) as error:
         notes.append(f"No error rate can be said: {error}")
-    content["proposals"] = proposal_rows(config, content.get("briefs"), content.get("effects"))
+    content["proposals"] = proposal_rows(config, briefs, content.get("effects"))
     return content, briefs, notes
 
 

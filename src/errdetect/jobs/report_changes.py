@@ -14,6 +14,8 @@ from errdetect.jobs.tables import Tables
 from errdetect.jobs.targets import quality_targets
 from errdetect.policy.briefs import Brief, brief_table, render_briefs
 from errdetect.policy.outcome_words import say_step
+from errdetect.policy.pages.proposals import PROPOSED
+from errdetect.policy.proposals import new_proposals
 
 __all__ = ["finding_parts", "outcome_parts", "proposal_rows", "wanted_briefs"]
 
@@ -87,24 +89,32 @@ def outcome_parts(
 
 
 def proposal_rows(
-    config: Config, briefs: pd.DataFrame | None, effects: pd.DataFrame | None
+    config: Config, briefs: tuple[Brief, ...], effects: pd.DataFrame | None
 ) -> pd.DataFrame | None:
-    """Return the ledger's proposals, each with what it did and its brief; None where there is none."""
-    ledger = find_ledger(config.ledger_url())
-    if ledger is None:
+    """Return the proposals, those new in this report too, each with what it did and its brief.
+
+    None where there is none.
+    """
+    known = _known_proposals(config)
+    new = new_proposals(briefs, known)
+    if known.empty and new.empty:
         return None
-    with ledger:
-        known = ledger.proposals()
-    if known.empty:
-        return None
-    wanted = ["proposal_id", "policy_id", "title", "change", "state", "effective_from", "owner"]
-    rows = known[wanted].assign(effect_words=None)
+    columns = ["proposal_id", "policy_id", "title", "change", "state", "effective_from", "owner"]
+    stood = known.reindex(columns=columns)
+    added = new.assign(state=PROPOSED).reindex(columns=columns)
+    rows = pd.concat([part for part in (stood, added) if len(part)], ignore_index=True)
     if effects is not None:
         said = effects[effects["measure"] == _WHOLE].set_index("proposal_id")
         for to, column in (("effect", "estimate"), ("effect_low", "low"), ("effect_high", "high")):
             rows[to] = rows["proposal_id"].map(said[column])
         rows["effect_words"] = rows["proposal_id"].map(said["words"])
-    if briefs is not None and len(briefs):
-        files = briefs.drop_duplicates("proposal_id").set_index("proposal_id")["file"]
-        rows["brief"] = rows["proposal_id"].map(files)
-    return rows
+    files = {proposal: brief.file for brief in briefs for proposal, _ in brief.recorded}
+    return rows.assign(brief=rows["proposal_id"].map(files).astype("str"))
+
+
+def _known_proposals(config: Config) -> pd.DataFrame:
+    ledger = find_ledger(config.ledger_url())
+    if ledger is None:
+        return pd.DataFrame(columns=["proposal_id", "finding_id", "state", "expected"])
+    with ledger:
+        return ledger.proposals()

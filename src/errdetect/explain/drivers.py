@@ -196,6 +196,8 @@ class _Totals:
         close = (ends[1] - ends[0] <= _MOST_PLACES) & (limits[1] - limits[0] <= share)
         periods, change, moved = self._moves(name, rows)
         stable = np.asarray(close, dtype=np.bool_) if told else None
+        if not told:  # resamples of a few decisions say nothing of the others
+            limits = np.full_like(limits, np.nan)
         return _Measured(share, limits, rank, ends, stable, periods, change, moved)
 
     def _moves(self, name: str | None, rows: Ints) -> tuple[Floats, Floats, Bools | None]:

@@ -47,6 +47,8 @@ class Findings:
         catalogue's unit for 30 days, that of thresholds for the log's period.
     notes
         What could not be told, in sentences.
+    searched
+        False where there was nothing to search; the one note says why.
     """
 
     slices: pd.DataFrame
@@ -54,6 +56,7 @@ class Findings:
     findings: pd.DataFrame
     whitelist: pd.DataFrame
     notes: tuple[str, ...]
+    searched: bool = True
 
 
 def no_findings(note: str) -> Findings:
@@ -67,7 +70,7 @@ def no_findings(note: str) -> Findings:
     slices, thresholds, found, whitelist = (
         _frame([], schema) for schema in (SLICES, THRESHOLDS, FINDINGS, WHITELIST)
     )
-    return Findings(slices, thresholds, found, whitelist, (note,))
+    return Findings(slices, thresholds, found, whitelist, (note,), searched=False)
 
 
 def find_findings(
@@ -239,16 +242,25 @@ def _notes(log: Log, judged: Judged, left_out: int, *, has_bars: bool) -> tuple[
     n = np.bincount(judged.policy, minlength=len(log.policy_ids))
     errors = np.bincount(judged.policy, judged.errors[:, 0], minlength=len(log.policy_ids))
     notes = []
-    for count, words in (
-        (int((n == 0).sum()), "were never audited: nothing can be said of them"),
-        (int(((n > 0) & (errors == 0)).sum()), "had no error in the audit: nothing to find there"),
+    for count, one, many, words in (
+        (int((n == 0).sum()), "was", "were", "never audited: nothing can be said of it"),
+        (
+            int(((n > 0) & (errors == 0)).sum()),
+            "had",
+            "had",
+            "no error in the audit: nothing to find there",
+        ),
         (
             int(((n > 0) & (errors == n)).sum()),
-            "had only errors in the audit: there is nothing to compare with",
+            "had",
+            "had",
+            "only errors in the audit: there is nothing to compare with",
         ),
     ):
         if count:
-            notes.append(f"{count:,} of {len(n):,} policies {words}.")
+            said = words if count == 1 else words.replace("of it", "of them")
+            verb = one if count == 1 else many
+            notes.append(f"{count:,} of {len(n):,} policies {verb} {said}.")
     if not has_bars:
         notes.append("The log has no score and threshold, so other bars cannot be tried.")
     elif left_out:

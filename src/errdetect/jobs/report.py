@@ -151,6 +151,7 @@ def _said_by_people(
             notes += sample.notes
         found = findings(config, tables, model=model, progress=progress)
         content |= finding_parts(found)
+        notes += found.notes
         until = config.labels.as_of or now
         briefs, content["briefs"] = wanted_briefs(config, tables, found, until=until)
         progress("measuring what changes did, and the targets")

@@ -26,9 +26,8 @@ def finding_parts(found: Findings) -> dict[str, Any]:
     """Return the findings' tables as the report takes them, and why parts are empty."""
     names = ("slices", "thresholds", "findings", "whitelist")
     parts: dict[str, Any] = {name: getattr(found, name) for name in names}
-    why = " ".join(found.notes)
-    empty = {name: why for name in names if parts[name].empty and why}
-    return {**parts, "reasons_missing": empty}
+    missing = {} if found.searched else dict.fromkeys(names, " ".join(found.notes))
+    return {**parts, "reasons_missing": missing}
 
 
 def wanted_briefs(

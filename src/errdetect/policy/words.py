@@ -218,7 +218,7 @@ def per_base(shares: Sequence[float]) -> tuple[list[str], str]:
     (['0.4', '2.1'], '1,000')
     """
     top = max(shares)
-    base = 100 if top >= 0.01 or top == 0 else 1_000 if top >= 0.001 else 100_000
+    base = 100 if top >= 0.01 or top == 0 else 1_000 if top >= 0.0005 else 100_000
     ends = {f"{base * s:.1f}" for s in shares}
     decimals = 2 if len(ends) < len(set(shares)) else 1
     return [f"{base * s:.{decimals}f}" for s in shares], count(base)

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from errdetect.explain.drivers import MIN_DECISIONS
 from errdetect.policy.charts import axis, place, strip
 from errdetect.policy.frames import number
 from errdetect.policy.pages.blocks import (
@@ -69,6 +70,10 @@ def driver_block(rows: Sequence[Row], most: int, why: str = "") -> list[Block]:
     if not rows:
         how = "They appear once a model has scored enough of its decisions."
         return [absent("No reasons were worked out for this policy.", why or how)]
+    looked = int(number(rows[0]["n_decisions"]) or 0)
+    if looked < MIN_DECISIONS:
+        how = f"{counted(looked, 'decision was', 'decisions were')} looked at, and it takes {MIN_DECISIONS}."
+        return [absent("What goes with its errors cannot be told.", how)]
     ranked = sorted(rows, key=lambda r: (-(number(r["share"]) or 0.0), str(r["code"])))
     bars = {"t": "b", "r": [_bar(row) for row in ranked[:most]]}
     return [bars]

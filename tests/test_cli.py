@@ -90,6 +90,10 @@ def test_the_whole_way_on_a_users_own_csv(own):
          "Run `errdetect train` with this config first."),
         (("estimate", "config.yaml", "--out", "x", "--by", "colour"), "--by must name columns of the decisions"),
         (("simulate", "x", "--decisions", "3"), "3"),
+        (("ingest", "config.yaml", "--reviews", "no.csv", "--out", "x"), "no.csv"),
+        (("remediate", "config.yaml", "--out", "x", "--apply", "--by", "A", "--approved-by", " a "), "second person"),
+        (("export", "config.yaml", "--format", "pdf", "--out", "x/q.pdf"), "pdf"),
+        (("proposals", "config.yaml", "--accept", "P-1", "--by", "Ann", "--effective", "2026-01-01"), "P-1"),
     ],
 )  # fmt: skip
 def test_bad_input_gets_one_clear_message(own, words, says):
@@ -113,7 +117,10 @@ def test_a_gate_that_says_no_exits_with_1(own, tmp_path):
 
 def test_every_command_shows_a_working_example():
     shown = errdetect("--help").stdout
-    for verb in ("demo", "simulate", "validate", "train", "score", "estimate", "report"):
+    for verb in (
+        *("demo", "simulate", "validate", "train", "score", "estimate", "plan-audit", "report"),
+        *("ingest", "remediate", "export", "proposals"),
+    ):
         assert verb in shown
         assert f"errdetect {verb} " in " ".join(errdetect(verb, "--help").stdout.split())
 

@@ -47,7 +47,9 @@ def test_every_make_target_that_is_named_exists(repo):
             assert name in targets, f"{page.name}: make {name}"
 
 
-@pytest.mark.parametrize("name", ["nightly_score", "weekly_retrain", "policy_report"])
+@pytest.mark.parametrize(
+    "name", ["nightly_score", "weekly_retrain", "policy_report", "reviews_back"]
+)
 def test_pipelines_end_clearly_on_a_bad_config(repo, name, tmp_path):
     words = [str(tmp_path / "none.yaml"), str(tmp_path / "a"), str(tmp_path / "b")]
     if name == "weekly_retrain":

@@ -113,3 +113,34 @@ def test_unusable_probabilities_are_refused(bad):
     reviews.loc[3, "inclusion_probability"] = bad
     with pytest.raises(ErrdetectError, match="inclusion"):
         estimate_rates(frame, reviews)
+
+
+def test_an_audit_that_stops_early_is_told():
+    rng = np.random.default_rng(5)
+    n = 2000
+    decisions = pd.DataFrame(
+        {
+            "decision_id": [f"d{i}" for i in range(n)],
+            "decided_at": pd.date_range("2026-01-01", periods=n, freq="h", tz="UTC"),
+            "enforced": rng.random(n) < 0.5,
+        }
+    )
+
+    def method(last: int) -> str:
+        rows = np.flatnonzero((rng.random(n) < 0.1) & (np.arange(n) < last))
+        reviews = pd.DataFrame(
+            {
+                "review_id": [f"r{i}" for i in rows],
+                "decision_id": decisions["decision_id"].iloc[rows].to_numpy(),
+                "reviewed_at": decisions["decided_at"].iloc[rows].to_numpy() + pd.Timedelta("1h"),
+                "source": "audit",
+                "verdict": np.where(rng.random(len(rows)) < 0.1, "overturned", "upheld"),
+                "inclusion_probability": 0.1,
+                "site": None,
+                "expected": None,
+            }
+        )
+        return str(estimate_rates(decisions, reviews)["method"].iloc[0])
+
+    assert "no decision" not in method(n)
+    assert "no decision after 2026-03" in method(int(0.75 * n))

@@ -31,6 +31,9 @@ MEASURED_ON: dict[str, SideName] = {
     "missed_rate": "allowed",
 }
 
+#: Draws expected in a stretch of time from which having none is no chance: about 1 in 100,000.
+_EXPECTED_DRAWS = 12
+
 
 def estimate_rates(
     decisions: pd.DataFrame,
@@ -122,6 +125,7 @@ def estimate_rates(
     cell, whole = np.where(inside, cell, -1), np.where(inside, 0, -1)
     parts = [(nothing, whole)] + ([(keys, cell)] if by else [])
     note += _weights_note(audit, int(inside.sum()) - (0 if missing is None else int(missing.sum())))
+    note += _time_note(decisions, audit.position, inside)
     blocks = []
     for number, (names, where) in enumerate(parts):
         sides = {
@@ -153,6 +157,23 @@ def _weights_note(audit: Audit, n_decisions: int) -> str:
         f"; warning: the sample's weights add up to {total / n_decisions:.0%} of the decisions, "
         "so the audit may not have covered them all"
     )
+
+
+def _time_note(decisions: pd.DataFrame, position: Ints, inside: NDArray[np.bool_]) -> str:
+    """Warn where the first or last decisions had no draw, although several were to be expected."""
+    if "decided_at" not in decisions or not len(position):
+        return ""
+    moments = decisions["decided_at"].to_numpy()
+    drawn, every = moments[position], moments[inside]
+    said = []
+    for bare, where in (
+        (every < drawn.min(), f"before {pd.Timestamp(drawn.min()):%Y-%m-%d}"),
+        (every > drawn.max(), f"after {pd.Timestamp(drawn.max()):%Y-%m-%d}"),
+    ):
+        share = float(bare.mean())
+        if share * len(position) > _EXPECTED_DRAWS:
+            said.append(f"no decision {where} was drawn ({share:.0%} of all)")
+    return f"; warning: {' and '.join(said)}, so nothing is known of them" if said else ""
 
 
 def _block(

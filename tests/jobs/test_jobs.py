@@ -224,3 +224,14 @@ def test_results_are_plain_values(trained, scored):
     for result in (trained, scored):
         again = json.loads(json.dumps(plain(result), allow_nan=False))
         assert set(again) == {f.name for f in dataclasses.fields(result)}
+
+
+def test_validate_tells_the_configs_own_faults_too(market, tmp_path):
+    words = tmp_path / "words.yaml"
+    words.write_text('market: {text: "Der Markt ist {nobody}"}\n', encoding="utf-8")
+    asked = load_config(market / "config.yaml", [f"report.words={words}", "reviewers.aql=3"])
+    result = validate(asked)
+    faults = [f.message for f in result.findings if f.code == "C001"]
+    assert not result.usable
+    assert any("reviewers.aql" in fault for fault in faults)
+    assert any("{nobody}" in fault for fault in faults)

@@ -19,11 +19,11 @@ class Finding:
     Parameters
     ----------
     code
-        Stable: `D...` for decisions, `R...` for reviews, `P...` for policies.
+        Stable: `C...` for the config, `D...` for decisions, `R...` for reviews, `P...` for policies.
     severity
         `error`: rows or figures are lost until it is mended; `warning`: look at it; `info`.
     table
-        `decisions`, `reviews` or `policies`.
+        `config`, `decisions`, `reviews` or `policies`.
     message
         A plain sentence.
     count
@@ -55,7 +55,7 @@ class Finding:
         >>> Finding.of("D013", "info", "One value only.", 1, ["country"]).table
         'decisions'
         """
-        table = {"D": "decisions", "R": "reviews", "P": "policies"}[code[0]]
+        table = {"C": "config", "D": "decisions", "R": "reviews", "P": "policies"}[code[0]]
         few = tuple(str(example) for example, _ in zip(examples, range(_EXAMPLES), strict=False))
         return cls(code, severity, table, message, count, few)
 

@@ -56,6 +56,7 @@ def demo(
     reported = report(config, out / "report", progress=progress)
     files = {
         "policy report": reported.files["report"],
+        **({"briefs": reported.files["briefs"]} if "briefs" in reported.files else {}),
         "review queue": scored.files["queue"],
         "scores": scored.files["scores"],
         "config": made.files["config"],

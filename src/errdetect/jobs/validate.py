@@ -1,10 +1,14 @@
 """validate: every fault of config and data at once."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from errdetect.config import Config
 from errdetect.data.checks import Finding, check_tables
+from errdetect.data.findings import in_order
+from errdetect.errors import ConfigError
+from errdetect.jobs.explaining import reason_words
+from errdetect.jobs.reviewers import check_reviewers
 from errdetect.jobs.tables import Progress, load_tables
 
 __all__ = ["ValidateResult", "validate"]
@@ -55,5 +59,15 @@ def validate(config: Config, *, progress: Progress = lambda _: None) -> Validate
     findings = check_tables(
         tables.decisions, tables.reviews, tables.policies if config.data.policies else None
     )
+    findings = in_order([*_config_faults(config), *findings])
     n_reviews = len(tables.reviews.frame) if tables.reviews else 0
     return ValidateResult(len(tables.decisions.frame), n_reviews, findings, tables.notes)
+
+
+def _config_faults(config: Config) -> Iterator[Finding]:
+    """Find what other commands would refuse first: words and limits that they cannot use."""
+    for check in (check_reviewers, reason_words):
+        try:
+            check(config)
+        except ConfigError as error:
+            yield from (Finding.of("C001", "error", fault, 1) for fault in error.faults)

@@ -61,6 +61,25 @@ class Slice:
     confirmed: bool
 
 
+@dataclass(frozen=True)
+class _Tried:
+    """A candidate with its policy's audited decisions, and which of these confirm it."""
+
+    policy: int
+    candidate: Candidate
+    judged: Judged
+    rows: Ints
+    inside: Bools
+    confirming: Bools
+
+    def p_value(self) -> float:
+        inside, outside = (rows & self.confirming for rows in (self.inside, ~self.inside))
+        return excess_p(self.judged, inside, outside, self.candidate.kind)
+
+    def rate(self, rows: Bools) -> Rate:
+        return rate_of(self.judged, rows & self.confirming, self.candidate.kind)
+
+
 def rows_by_code(codes: Ints, n: int) -> list[Ints]:
     """Return the rows of each of n codes, ascending.
 
@@ -114,78 +133,77 @@ def find_slices(
         By policy, the strongest first; rules whose excess is that of a stronger one left out.
     """
     frame = decisions[condition_columns(decisions, leave_out)]
-    tried: list[tuple[int, Candidate, Judged, Ints, Bools]] = []
+    tried: list[_Tried] = []
     n_policies = int(policy.max(initial=-1)) + 1
     audited = rows_by_code(judged.policy, n_policies)
     for code, rows in enumerate(rows_by_code(policy, n_policies)):
-        own = audited[code]
-        if (~judged.early[own]).sum() < _LEAST_ROWS:
-            continue
-        searched = rows[early[rows]]
-        cases = searched[known[searched] > 0]
-        if len(cases) < _LEAST_ERRORS:
-            continue
-        others = rng.choice(searched, min(len(searched), _COMPARED), replace=False, shuffle=False)
-        kind = np.concatenate([np.zeros(len(others), dtype=np.int64), known[cases]])
-        both = frame.iloc[np.concatenate([others, cases])]
-        found = search_rules(conditions_of(both, least=_LEAST_ROWS), kind, most=_MOST)
-        part = frame.iloc[judged.position[own]]
-        for candidate in found:
-            inside = held(part, candidate.rule)
-            if (inside & ~judged.early[own]).sum() >= _LEAST_ROWS:
-                tried.append((code, candidate, judged.only(own), own, inside))
+        own = judged.only(audited[code])
+        part = frame.iloc[own.position]
+        for confirming in (~own.early, own.early):
+            if confirming.sum() < _LEAST_ROWS:
+                continue
+            searched = np.setdiff1d(rows, own.position[confirming], assume_unique=True)
+            for candidate in _candidates(frame, searched, known[searched], rng):
+                inside = held(part, candidate.rule)
+                if (inside & confirming).sum() >= _LEAST_ROWS:
+                    tried.append(_Tried(code, candidate, own, audited[code], inside, confirming))
     return _merged(_confirmed(tried, level))
 
 
-def _confirmed(
-    tried: list[tuple[int, Candidate, Judged, Ints, Bools]], level: float
-) -> list[tuple[Slice, Judged, Bools]]:
-    """Test every candidate on the later half."""
-    p = np.array(
-        [
-            excess_p(own, inside & ~own.early, ~inside & ~own.early, candidate.kind)
-            for _, candidate, own, _, inside in tried
-        ]
-    )
-    prior = np.array([min(candidate.score, _SURE) for _, candidate, *_ in tried])
+def _candidates(
+    frame: pd.DataFrame, searched: Ints, known: Ints, rng: np.random.Generator
+) -> list[Candidate]:
+    """Search these rows of the log for rules."""
+    cases = known > 0
+    if cases.sum() < _LEAST_ERRORS:
+        return []
+    others = rng.choice(searched, min(len(searched), _COMPARED), replace=False, shuffle=False)
+    kind = np.concatenate([np.zeros(len(others), dtype=np.int64), known[cases]])
+    both = frame.iloc[np.concatenate([others, searched[cases]])]
+    return search_rules(conditions_of(both, least=_LEAST_ROWS), kind, most=_MOST)
+
+
+def _confirmed(tried: list[_Tried], level: float) -> list[tuple[Slice, _Tried]]:
+    """Test every candidate on the part that had no say in its choice."""
+    p = np.array([t.p_value() for t in tried])
+    prior = np.array([min(t.candidate.score, _SURE) for t in tried])
     q = benjamini_hochberg(p, prior)
     out = []
-    for i, (policy, candidate, own, rows, inside) in enumerate(tried):
-        kind, late = candidate.kind, ~own.early
-        out.append(
-            (
-                Slice(
-                    policy=policy,
-                    rule=candidate.rule,
-                    kind=kind,
-                    rows=rows[inside],
-                    inside=rate_of(own, inside & late, kind),
-                    outside=rate_of(own, ~inside & late, kind),
-                    base=rate_of(own, late, kind),
-                    p_value=float(p[i]),
-                    q_value=float(q[i]),
-                    confirmed=bool(q[i] <= level),
-                ),
-                own,
-                inside,
-            )
+    for i, t in enumerate(tried):
+        found = Slice(
+            policy=t.policy,
+            rule=t.candidate.rule,
+            kind=t.candidate.kind,
+            rows=t.rows[t.inside],
+            inside=t.rate(t.inside),
+            outside=t.rate(~t.inside),
+            base=t.rate(np.ones_like(t.inside)),
+            p_value=float(p[i]),
+            q_value=float(q[i]),
+            confirmed=bool(q[i] <= level),
         )
+        out.append((found, t))
     return out
 
 
-def _merged(tested: list[tuple[Slice, Judged, Bools]]) -> list[Slice]:
+def _merged(tested: list[tuple[Slice, _Tried]]) -> list[Slice]:
     """Leave out rules whose excess lies within stronger, confirmed ones of the same policy."""
     kept: list[Slice] = []
     taken: dict[int, Bools] = {}
+    seen: set[tuple[int, tuple[Condition, ...], int]] = set()
     order = sorted(range(len(tested)), key=lambda i: (tested[i][0].policy, tested[i][0].p_value, i))
     for i in order:
-        found, own, inside = tested[i]
+        found, t = tested[i]
+        key = (found.policy, found.rule, found.kind)
+        if key in seen:
+            continue
+        seen.add(key)
         covered = taken.get(found.policy)
-        if found.confirmed and covered is not None and (covered & inside).any():
-            alone = excess_p(own, inside & ~covered, ~inside & ~covered, found.kind)
+        if found.confirmed and covered is not None and (covered & t.inside).any():
+            alone = excess_p(t.judged, t.inside & ~covered, ~t.inside & ~covered, found.kind)
             if alone > _ALONE:
                 continue
         kept.append(found)
         if found.confirmed:
-            taken[found.policy] = inside if covered is None else covered | inside
+            taken[found.policy] = t.inside if covered is None else covered | t.inside
     return kept

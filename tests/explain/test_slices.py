@@ -30,7 +30,7 @@ def find(tables, seed=0, **options):
     known = read_log(log, labels)
     judged = read_judged(log, reviews, labels, known.policy, known.early)
     rng = np.random.default_rng(seed)
-    return find_slices(log, judged, known.policy, known.known, known.early, rng=rng, **options)
+    return find_slices(log, judged, known.policy, known.known, rng=rng, **options)
 
 
 def evenly(errors: np.ndarray, weight: np.ndarray | None = None) -> Judged:

@@ -1,4 +1,4 @@
-"""Slices: rules where a policy errs more than elsewhere, found early and confirmed later."""
+"""Slices: rules where a policy errs more than elsewhere, confirmed on what had no say in them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from threadpoolctl import threadpool_limits
 
 from errdetect.explain.conditions import Condition, condition_columns, conditions_of, held
 from errdetect.explain.judged import Judged
-from errdetect.explain.rates import Rate, benjamini_hochberg, excess_p, rate_of
+from errdetect.explain.rates import Rate, adaptive_q_values, excess_p, rate_of
 from errdetect.explain.slice_search import Candidate, search_rules
 
 __all__ = ["Slice", "find_slices", "rows_by_code"]
@@ -19,8 +20,8 @@ Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
 
 _MOST = 8  # rules of one policy that are taken to confirmation
-_LEAST_ROWS = 8  # audited decisions that a rule must hold in either half
-_LEAST_ERRORS = 3  # known errors in the searched part below which a policy is not searched
+_LEAST_ROWS = 8  # audited decisions that a rule must hold in the half that confirms
+_LEAST_ERRORS = 3  # known errors among those searched below which a policy is not searched
 _COMPARED = 8_000  # decisions of one policy that its known errors are compared with
 _SURE = 20.0  # score of the search beyond which a rule is favoured no further
 _ALONE = 0.05  # level at which a rule must still exceed outside of stronger ones
@@ -28,7 +29,7 @@ _ALONE = 0.05  # level at which a rule must still exceed outside of stronger one
 
 @dataclass(frozen=True)
 class Slice:
-    """A rule that was taken to confirmation, with what the later half says of it.
+    """A rule that was taken to confirmation, with what the half that confirms says of it.
 
     Parameters
     ----------
@@ -44,7 +45,7 @@ class Slice:
         Rate within the rule, in the rest of the policy, and in the whole policy, each from the half
         that confirms.
     p_value, q_value
-        One-sided, and after Benjamini-Hochberg over all that was taken to confirmation.
+        One-sided, and the false discovery rate over all that was taken to confirmation.
     confirmed
         Whether the q-value is at most the level asked for.
     """
@@ -97,16 +98,15 @@ def find_slices(
     judged: Judged,
     policy: Ints,
     known: Ints,
-    early: Bools,
     *,
     rng: np.random.Generator,
     leave_out: Sequence[str] = (),
     level: float = 0.05,
 ) -> list[Slice]:
-    """Find where each policy errs more than elsewhere, and say which of it holds later on.
+    """Find where each policy errs more than elsewhere, and say which of it a fresh sample confirms.
 
-    The search takes every known error of the earlier part, from whichever source. Confirmation
-    takes the designed sample of the later part alone.
+    Each half of the designed sample in turn confirms, and takes no part in the search: that takes
+    the other half, and every known error that was not sampled, from whichever source.
 
     Parameters
     ----------
@@ -118,8 +118,6 @@ def find_slices(
         Code of each decision's policy, shape (n,).
     known
         0 where no error is known of a decision, else its kind, a place in `KINDS`; shape (n,).
-    early
-        From `earlier_part`, shape (n,).
     rng
         Draws the decisions that known errors are compared with.
     leave_out
@@ -133,6 +131,16 @@ def find_slices(
         By policy, the strongest first; rules whose excess is that of a stronger one left out.
     """
     frame = decisions[condition_columns(decisions, leave_out)]
+    # The products are small: threads of BLAS that wait for a busy processor only slow them down.
+    with threadpool_limits(1, user_api="blas"):
+        tried = _tried(frame, judged, policy, known, rng)
+    return _merged(_confirmed(tried, level))
+
+
+def _tried(
+    frame: pd.DataFrame, judged: Judged, policy: Ints, known: Ints, rng: np.random.Generator
+) -> list[_Tried]:
+    """Search each policy twice, and keep what the other half of its sample can confirm."""
     tried: list[_Tried] = []
     n_policies = int(policy.max(initial=-1)) + 1
     audited = rows_by_code(judged.policy, n_policies)
@@ -147,7 +155,7 @@ def find_slices(
                 inside = held(part, candidate.rule)
                 if (inside & confirming).sum() >= _LEAST_ROWS:
                     tried.append(_Tried(code, candidate, own, audited[code], inside, confirming))
-    return _merged(_confirmed(tried, level))
+    return tried
 
 
 def _candidates(
@@ -167,7 +175,7 @@ def _confirmed(tried: list[_Tried], level: float) -> list[tuple[Slice, _Tried]]:
     """Test every candidate on the part that had no say in its choice."""
     p = np.array([t.p_value() for t in tried])
     prior = np.array([min(t.candidate.score, _SURE) for t in tried])
-    q = benjamini_hochberg(p, prior)
+    q = adaptive_q_values(p, prior)
     out = []
     for i, t in enumerate(tried):
         found = Slice(

@@ -1,5 +1,7 @@
 """Rules where a policy errs more: found where they are, and not where they are not."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,7 +17,13 @@ from errdetect.explain.conditions import (
 )
 from errdetect.explain.judged import KINDS, Judged, earlier_part, read_judged
 from errdetect.explain.log import read_log
-from errdetect.explain.rates import benjamini_hochberg, difference, excess_p, rate_of
+from errdetect.explain.rates import (
+    adaptive_q_values,
+    benjamini_hochberg,
+    difference,
+    excess_p,
+    rate_of,
+)
 from errdetect.explain.slice_search import search_rules
 from errdetect.explain.slices import find_slices
 
@@ -98,6 +106,30 @@ def test_more_appeals_are_no_evidence_of_more_errors(log_of, reviewed, rng):
     found = find((log, both, labels_as_of(log, both)))
     assert any(s.rule[0].value == "DE" for s in found), "the search takes appeals as a hint"
     assert not any(s.confirmed for s in found), "only the audit confirms"
+
+
+@pytest.mark.parametrize("when", ["early", "late"])
+def test_what_only_one_half_shows_is_not_confirmed(log_of, reviewed, rng, when):
+    log = log_of(rng=rng).assign(moderator="m", moderator_version="1")
+    early = earlier_part(log, np.zeros(len(log), dtype=np.int64))
+    worse = (log["market"] == "DE").to_numpy() & (early if when == "early" else ~early)
+    found = find(reviewed(log, rng.random(len(log)) < np.where(worse, 0.4, 0.03), rng=rng))
+    of_market = [s for s in found if s.rule == (Condition("market", "==", "DE"),)]
+    assert of_market, "the half that shows it finds it"
+    assert not any(s.confirmed for s in of_market)
+
+
+def test_a_later_slice_is_found_by_the_later_half(log_of, reviewed, rng):
+    log = log_of(rng=rng)
+    worse = log["market"] == "DE"
+    log, reviews, labels = reviewed(log, rng.random(len(log)) < np.where(worse, 0.3, 0.03), rng=rng)
+    known = read_log(log, labels)
+    hidden = known.early & (known.known > 0)
+    judged = read_judged(log, reviews, labels, known.policy, known.early)
+    found = find_slices(
+        log, judged, known.policy, np.where(hidden, 0, known.known), rng=np.random.default_rng(0)
+    )
+    assert any(s.confirmed and s.rule == (Condition("market", "==", "DE"),) for s in found)
 
 
 def test_a_rule_within_a_stronger_one_is_left_out(log_of, reviewed, rng):
@@ -216,6 +248,33 @@ def test_q_values_keep_order_and_are_never_below_p(values):
     assert (q >= p - 1e-12).all()
     assert (q <= 1).all()
     assert (np.diff(q[np.argsort(p, kind="stable")]) >= -1e-12).all()
+
+
+@given(st.lists(st.floats(1e-6, 1.0), min_size=1, max_size=30))
+@settings(max_examples=50)
+def test_adaptive_q_values_are_never_above_the_usual_ones(values):
+    p, prior = np.array(values), np.ones(len(values))
+    usual, adaptive = benjamini_hochberg(p, prior), adaptive_q_values(p, prior)
+    assert (adaptive <= usual).all()
+    if (p > 0.5).mean() >= 0.5:
+        assert adaptive.tolist() == usual.tolist()
+
+
+def test_rare_heavy_errors_make_the_tail_long():
+    rng = np.random.default_rng(7)
+    weight = np.where(np.arange(1_000) % 4 > 0, 2.2, 20.0)
+    rate = np.where(weight < 10, 0.15, 0.05)
+    inside = np.arange(1_000) < 100
+    p = []
+    for _ in range(1_500):
+        errors = (rng.random(1_000) < rate).astype(float)
+        judged = evenly(errors, weight)
+        light = np.where(weight < 10, errors[weight < 10].mean(), errors[weight > 10].mean())
+        spread = weight * light / (weight @ errors / weight.sum())
+        judged = replace(judged, spread=np.repeat(spread[:, None], 4, axis=1))
+        p.append(excess_p(judged, inside, ~inside, 0))
+    assert np.mean(np.array(p) < 0.05) <= 0.065
+    assert np.mean(np.array(p) < 0.005) <= 0.0085
 
 
 def test_a_difference_is_within_its_limits():

@@ -1,7 +1,5 @@
 """Rules where a policy errs more: found where they are, and not where they are not."""
 
-from dataclasses import replace
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -260,21 +258,13 @@ def test_adaptive_q_values_are_never_above_the_usual_ones(values):
         assert adaptive.tolist() == usual.tolist()
 
 
-def test_rare_heavy_errors_make_the_tail_long():
-    rng = np.random.default_rng(7)
-    weight = np.where(np.arange(1_000) % 4 > 0, 2.2, 20.0)
-    rate = np.where(weight < 10, 0.15, 0.05)
-    inside = np.arange(1_000) < 100
-    p = []
-    for _ in range(1_500):
-        errors = (rng.random(1_000) < rate).astype(float)
-        judged = evenly(errors, weight)
-        light = np.where(weight < 10, errors[weight < 10].mean(), errors[weight > 10].mean())
-        spread = weight * light / (weight @ errors / weight.sum())
-        judged = replace(judged, spread=np.repeat(spread[:, None], 4, axis=1))
-        p.append(excess_p(judged, inside, ~inside, 0))
-    assert np.mean(np.array(p) < 0.05) <= 0.065
-    assert np.mean(np.array(p) < 0.005) <= 0.0085
+def test_rare_heavy_weights_make_the_tail_long():
+    errors = np.zeros(200)
+    errors[[0, 1, 2, 50, 90, 120, 150]] = 1
+    inside = np.arange(200) < 40
+    weight = np.where(np.arange(200) % 20 == 19, 8.0, 1.0)
+    p = excess_p(evenly(errors, weight), inside, ~inside, 0)
+    assert p > 0.4, "a count of the same mean and variance alone would say 0.306"
 
 
 def test_a_difference_is_within_its_limits():

@@ -37,6 +37,8 @@ bench: $(STAMP)  ## coverage of the intervals, then detection beside its peers (
 	$(BIN)/python benchmarks/coverage.py --extra --jobs 2
 	$(BIN)/python benchmarks/marketplaces.py
 	$(BIN)/python benchmarks/detection.py --jobs 2
+	$(BIN)/python benchmarks/findings.py planted
+	$(BIN)/python benchmarks/findings.py planted --seeds 2000-2003 --decisions 300000
 
 docs: $(STAMP)   ## check the docs: links, and every command that they show
 	$(BIN)/python -m pytest tests/test_docs.py

@@ -15,7 +15,13 @@ from errdetect.explain.conditions import (
 )
 from errdetect.explain.judged import KINDS, Judged, earlier_part, read_judged
 from errdetect.explain.log import read_log
-from errdetect.explain.rates import benjamini_hochberg, difference, excess_p, rate_of
+from errdetect.explain.rates import (
+    adaptive_q_values,
+    benjamini_hochberg,
+    difference,
+    excess_p,
+    rate_of,
+)
 from errdetect.explain.slice_search import search_rules
 from errdetect.explain.slices import find_slices
 
@@ -30,7 +36,7 @@ def find(tables, seed=0, **options):
     known = read_log(log, labels)
     judged = read_judged(log, reviews, labels, known.policy, known.early)
     rng = np.random.default_rng(seed)
-    return find_slices(log, judged, known.policy, known.known, known.early, rng=rng, **options)
+    return find_slices(log, judged, known.policy, known.known, rng=rng, **options)
 
 
 def evenly(errors: np.ndarray, weight: np.ndarray | None = None) -> Judged:
@@ -98,6 +104,30 @@ def test_more_appeals_are_no_evidence_of_more_errors(log_of, reviewed, rng):
     found = find((log, both, labels_as_of(log, both)))
     assert any(s.rule[0].value == "DE" for s in found), "the search takes appeals as a hint"
     assert not any(s.confirmed for s in found), "only the audit confirms"
+
+
+@pytest.mark.parametrize("when", ["early", "late"])
+def test_what_only_one_half_shows_is_not_confirmed(log_of, reviewed, rng, when):
+    log = log_of(rng=rng).assign(moderator="m", moderator_version="1")
+    early = earlier_part(log, np.zeros(len(log), dtype=np.int64))
+    worse = (log["market"] == "DE").to_numpy() & (early if when == "early" else ~early)
+    found = find(reviewed(log, rng.random(len(log)) < np.where(worse, 0.4, 0.03), rng=rng))
+    of_market = [s for s in found if s.rule == (Condition("market", "==", "DE"),)]
+    assert of_market, "the half that shows it finds it"
+    assert not any(s.confirmed for s in of_market)
+
+
+def test_a_later_slice_is_found_by_the_later_half(log_of, reviewed, rng):
+    log = log_of(rng=rng)
+    worse = log["market"] == "DE"
+    log, reviews, labels = reviewed(log, rng.random(len(log)) < np.where(worse, 0.3, 0.03), rng=rng)
+    known = read_log(log, labels)
+    hidden = known.early & (known.known > 0)
+    judged = read_judged(log, reviews, labels, known.policy, known.early)
+    found = find_slices(
+        log, judged, known.policy, np.where(hidden, 0, known.known), rng=np.random.default_rng(0)
+    )
+    assert any(s.confirmed and s.rule == (Condition("market", "==", "DE"),) for s in found)
 
 
 def test_a_rule_within_a_stronger_one_is_left_out(log_of, reviewed, rng):
@@ -216,6 +246,25 @@ def test_q_values_keep_order_and_are_never_below_p(values):
     assert (q >= p - 1e-12).all()
     assert (q <= 1).all()
     assert (np.diff(q[np.argsort(p, kind="stable")]) >= -1e-12).all()
+
+
+@given(st.lists(st.floats(1e-6, 1.0), min_size=1, max_size=30))
+@settings(max_examples=50)
+def test_adaptive_q_values_are_never_above_the_usual_ones(values):
+    p, prior = np.array(values), np.ones(len(values))
+    usual, adaptive = benjamini_hochberg(p, prior), adaptive_q_values(p, prior)
+    assert (adaptive <= usual).all()
+    if (p > 0.5).mean() >= 0.5:
+        assert adaptive.tolist() == usual.tolist()
+
+
+def test_rare_heavy_weights_make_the_tail_long():
+    errors = np.zeros(200)
+    errors[[0, 1, 2, 50, 90, 120, 150]] = 1
+    inside = np.arange(200) < 40
+    weight = np.where(np.arange(200) % 20 == 19, 8.0, 1.0)
+    p = excess_p(evenly(errors, weight), inside, ~inside, 0)
+    assert p > 0.4, "a count of the same mean and variance alone would say 0.306"
 
 
 def test_a_difference_is_within_its_limits():

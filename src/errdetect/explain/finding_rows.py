@@ -126,7 +126,7 @@ def _n_accounts(log: Log, rows: Ints) -> int:
 
 def _cause(cause: Cause | None) -> dict[str, Any]:
     if cause is None:
-        words = "Not confirmed on later decisions, so no cause is sought."
+        words = "Not confirmed, so no cause is sought."
         return {"cause": UNKNOWN_CAUSE, "cause_words": words, "runner_up": None, "sure": "open"}
     return {
         "cause": cause.cause,

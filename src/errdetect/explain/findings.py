@@ -133,7 +133,7 @@ def find_findings(
         return replace(no_findings(note), whitelist=whitelist)
     votes = read_votes(decisions, reviews)
     tested = find_slices(
-        decisions, judged, log.policy, log.known, log.early,
+        decisions, judged, log.policy, log.known,
         rng=rng, leave_out=leave_out, level=level,
     )  # fmt: skip
     rows = _slice_rows(log, judged, tested, votes, policies)

@@ -59,7 +59,7 @@ class ReportResult:
         """Return what people are told."""
         held = "1 finding was" if self.n_confirmed == 1 else f"{self.n_confirmed:,} findings were"
         return [
-            f"{held} confirmed on later decisions; {self.n_proposed:,} new in the proposals.",
+            f"{held} confirmed; {self.n_proposed:,} new in the proposals.",
             *(f"Note: {note.rstrip('.')}." for note in self.notes),
             *(f"  {name}  {path}" for name, path in self.files.items()),
         ]

@@ -94,7 +94,7 @@ class ReportContent:
         The trend of each policy: `policy_id` and the columns of `trend`.
     slices
         Rules under which a policy errs more than elsewhere: `policy_id`, `rule`, `n`,
-        `error_rate`, `low`, `high`, `base_rate`, `confirmed` (on later decisions) and, where
+        `error_rate`, `low`, `high`, `base_rate`, `confirmed` (on decisions that had no part in finding it) and, where
         known, `error_kind`, `n_reviews`, `harm_saved` with `harm_saved_low` and
         `harm_saved_high`.
     thresholds

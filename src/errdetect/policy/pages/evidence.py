@@ -157,7 +157,7 @@ def slice_block(
         column("Decisions", "number"),
         column("Reviews", "number"),
         column("Harm saved if mended", "number"),
-        column("Held on later decisions"),
+        column("Confirmed"),
     ]
     body = [
         [

@@ -1,4 +1,4 @@
-"""What held up on later decisions: findings with their likely cause, the most useful first."""
+"""What was confirmed: findings with their likely cause, the most useful first."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -54,7 +54,7 @@ class Finding:
         The likely cause by name, how sure it is, its evidence, and the next likely one; empty
         where not told.
     confirmed
-        Whether it held on later decisions.
+        Whether it was confirmed on other decisions than those that it was found on.
     """
 
     key: str

@@ -96,7 +96,7 @@ def plan_exploration(
     >>> p = np.array([0.5, 0.5, 0.01, 0.01, 0.01, 0.01])
     >>> plan = plan_exploration(p, np.ones(6), many, one, np.array([2.0]), members=p > 0)
     >>> plan.probability.round(2).tolist()
-    [0.72, 0.72, 0.14, 0.14, 0.14, 0.14]
+    [0.6, 0.6, 0.2, 0.2, 0.2, 0.2]
     """
     n = len(p_error)
     cover = np.ones(n) if size is None else size

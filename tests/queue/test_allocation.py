@@ -7,6 +7,7 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 
 from errdetect.errors import DataError
 from errdetect.queue.allocation import Floor, allocate
+from errdetect.queue.exchange import Limit, exchange
 
 
 def instance(seed, n=250, n_pools=5, n_classes=6):
@@ -95,3 +96,29 @@ def test_bad_figures(value, minutes, said):
         allocate(
             np.array([value]), np.array([minutes]), np.zeros(1, int), np.ones((1, 1), bool), [5]
         )
+
+
+def test_a_floor_is_not_overfilled():
+    """What a floor's decisions are worth beyond it is their own value only."""
+    rng = np.random.default_rng([2024, 37])
+    n_pools, n = int(rng.integers(2, 8)), 300
+    can = rng.random((8, n_pools)) < 0.5
+    can[0] = True
+    of, minutes = rng.integers(0, 8, n), rng.choice([1, 1.5, 2, 3, 4, 6], n)
+    value = rng.gamma(0.5, 2, n) / minutes
+    room = rng.integers(30, 120, n_pools).astype(float)
+    floors = [Floor(of == 1, 15.0)]
+    chosen = allocate(value, minutes, of, can, room, floors=floors).pool >= 0
+    assert 9 <= minutes[chosen & (of == 1)].sum() <= 18
+    assert (value * minutes)[chosen].sum() >= 0.99 * optimum(value, minutes, of, can, room, floors)
+
+
+def test_a_full_account_changes_one_of_its_own():
+    """The worthiest long review of an account comes in for its two short ones."""
+    gain, minutes = np.array([3.0, 3.0, 5.0, 1.0]), np.array([1.0, 1.0, 2.0, 2.0])
+    pool, left = np.array([0, 0, -1, -1]), np.array([1.0])
+    limit = Limit(np.array([7, 7, 7, 8]), 2)
+    args = (gain, minutes, np.zeros(4, int), np.ones((1, 1), bool))
+    assert exchange(pool, np.array([2, 3]), *args, left, limit) == 1
+    assert sorted(np.flatnonzero(pool == 0)) in ([0, 2], [1, 2])
+    assert left.tolist() == [0.0]

@@ -121,9 +121,10 @@ def _plan(x, chosen):
     members[np.unique(x["heads"][x["open_"]])] = True
     members[chosen.order[~chosen.explored]] = False
     size = np.bincount(x["heads"][x["open_"]], minlength=400).astype(float)
+    worth = np.bincount(x["heads"][x["open_"]], x["value"][x["open_"]], minlength=400)
     plan = plan_exploration(
         x["p_error"], x["minutes"], x["classes"].of, x["classes"].can, 0.3 * x["capacity"],
-        members=members, size=np.maximum(size, 1),
+        members=members, size=np.maximum(size, 1), worth=worth,
     )  # fmt: skip
     stated = chosen.inclusion_probability
     np.testing.assert_allclose(plan.probability[members], stated[members], rtol=1e-9)

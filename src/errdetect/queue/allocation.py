@@ -16,7 +16,7 @@ from scipy import sparse
 from scipy.optimize import linprog
 
 from errdetect.errors import DataError, sentence
-from errdetect.queue.exchange import exchange
+from errdetect.queue.exchange import Limit, exchange
 
 __all__ = ["Allocation", "Floor", "allocate"]
 
@@ -78,6 +78,15 @@ class _Steps:
     minutes: Floats
 
 
+@dataclass(frozen=True)
+class _Held:
+    """A floor that costs something: its decisions, minutes, and price of a minute."""
+
+    rows: Ints
+    minutes: float
+    price: float
+
+
 def allocate(
     value: Floats,
     minutes: Floats,
@@ -134,26 +143,28 @@ def allocate(
     fine, held, can_fine = _split(of, can, member)
     able: Bools = np.asarray(can_fine[fine].any(axis=1))
     least = np.array([floor.minutes for floor in floors])
-    allowed: Bools = able
+    allowed, limit = able, None
     if cap is not None and account is not None:
-        allowed = able & _best(np.where(able, value, -1.0), account, cap)
+        limit = Limit(account, cap)
+        allowed = able & _best(np.where(able, value, -1.0), limit)
     rows = _in_order(value, minutes, fine, allowed, can_fine @ room)
     if not len(rows) or not room.any():
         return Allocation(np.full(len(value), -1), np.zeros(len(room)), least)
     share, price = _programme(value[rows], minutes[rows], fine[rows], can_fine, room, least, held)
-    if cap is not None and account is not None:
+    if limit is not None:
         # What an account offers depends on what people's minutes cost elsewhere.
         cheapest = np.where(can_fine, price[: len(room)], np.inf).min(axis=1, initial=np.inf)[fine]
-        net = np.where(able, (value - cheapest) * minutes, -np.inf)
-        allowed = able & _best(net, account, cap)
+        lifted = value + (held @ price[len(room) :])[fine]
+        net = np.where(able, (lifted - cheapest) * minutes, -np.inf)
+        allowed = able & _best(net, limit)
         rows = _in_order(value, minutes, fine, allowed, can_fine @ room)
         share, price = _programme(
             value[rows], minutes[rows], fine[rows], can_fine, room, least, held
         )
-    # A floor's price is what makes its decisions worth their minutes.
-    lifted = value + (held @ price[len(room) :])[fine]
-    price = price[: len(room)]
-    pool = _whole(lifted, minutes, fine, can_fine, room, rows, share, price, allowed)
+    costs = zip(floors, price[len(room) :], strict=True)
+    tight = [_Held(np.flatnonzero(f.member), f.minutes, cost) for f, cost in costs if cost > 0]
+    price, view = price[: len(room)], (value, minutes, fine, can_fine, room)
+    pool = _whole(*view, rows, share, price, allowed, able, limit, tight)
     got = np.array([minutes[floor.member & (pool >= 0)].sum() for floor in floors])
     short = np.maximum(least - got, 0.0) if len(floors) else least
     return Allocation(pool, price, np.where(short > minutes.max(), short, 0.0))
@@ -180,8 +191,9 @@ def _split(of: Ints, can: Bools, member: Bools) -> tuple[Ints, Bools, Bools]:
     return fine.astype(np.int64), member[:, first].T, can[of[first]]
 
 
-def _best(gain: Floats, account: Ints, cap: int) -> Bools:
+def _best(gain: Floats, limit: Limit) -> Bools:
     """Tell which decisions are among the `cap` of highest gain of their account."""
+    account, cap = limit.account, limit.cap
     order = np.argsort(-gain, kind="stable")
     place = pd.Series(account[order]).groupby(account[order], sort=False).cumcount()
     best = np.empty(len(order), dtype=bool)
@@ -201,36 +213,61 @@ def _in_order(value: Floats, minutes: Floats, of: Ints, allowed: Bools, most: Fl
 
 def _whole(
     value: Floats, minutes: Floats, of: Ints, can: Bools, room: Floats, rows: Ints, share: Floats,
-    price: Floats, allowed: Bools,
+    price: Floats, allowed: Bools, able: Bools, limit: Limit | None, floors: Sequence[_Held],
 ) -> Ints:  # fmt: skip
     """Turn minutes into whole reviews, and give minutes left over to whatever still fits."""
     pool = np.full(len(value), -1, np.int64)
     pool[rows], beyond = _round(minutes[rows], of[rows], share)
     waiting, done = rows[beyond], rows[pool[rows] >= 0]
     left = room - np.bincount(pool[done], minutes[done], len(room))
-    _fill(pool, waiting, value, minutes, of, can, left)
-    _better(pool, waiting, value, minutes, of, can, left, float(price @ room), price)
-    _fill(pool, np.flatnonzero(allowed), value, minutes, of, can, left)
+    _fill(pool, waiting, _lifted(value, minutes, pool, able, floors), minutes, of, can, left)
+    if limit is not None:  # others of an account may take the place of those that it offered
+        waiting = np.r_[waiting, np.flatnonzero(able & ~allowed)]
+    _better(pool, waiting, value, minutes, of, can, left, able, price, limit, floors)
+    lifted = _lifted(value, minutes, pool, able, floors)
+    if limit is not None:
+        allowed = able & _best(np.where(pool >= 0, np.inf, np.where(able, lifted, -1.0)), limit)
+    _fill(pool, np.flatnonzero(allowed), lifted, minutes, of, can, left)
     return pool
+
+
+def _lifted(
+    value: Floats, minutes: Floats, pool: Ints, able: Bools, floors: Sequence[_Held]
+) -> Floats:
+    """Add a floor's price to the value of those that hold it, and of as many as it still misses."""
+    lifted = value.copy() if floors else value
+    for floor in floors:
+        rows = floor.rows[able[floor.rows]]
+        order = rows[np.lexsort((-value[rows], pool[rows] < 0))]
+        before = np.cumsum(minutes[order]) - minutes[order]
+        lifted[order[before < floor.minutes - _EPS]] += floor.price
+    return lifted
 
 
 def _better(
     pool: Ints, waiting: Ints, value: Floats, minutes: Floats, of: Ints, can: Bools, left: Floats,
-    bound: float, price: Floats,
+    able: Bools, price: Floats, limit: Limit | None, floors: Sequence[_Held],
 ) -> None:  # fmt: skip
     """Exchange reviews while the programme's bound leaves something to win; changes `pool`."""
-    gain = value * minutes
     cheapest = np.where(can, price, np.inf).min(axis=1)
     rows = np.union1d(waiting, np.flatnonzero(pool >= 0))
+    full = value.copy()
+    for floor in floors:
+        full[floor.rows] += floor.price
     surplus = np.full(len(pool), -np.inf)
-    surplus[rows] = gain[rows] - cheapest[of[rows]] * minutes[rows]
-    bound += float(np.maximum(surplus[rows], 0).sum())
+    surplus[rows] = (full[rows] - cheapest[of[rows]]) * minutes[rows]
+    room = left + np.bincount(pool[pool >= 0], minutes[pool >= 0], len(left))
+    bound = float(price @ room) + float(np.maximum(surplus[rows], 0).sum())
+    bound -= sum(floor.price * floor.minutes for floor in floors)
     for _ in range(_PASSES):
-        missing = bound - float(gain[pool >= 0].sum())
+        missing = bound - float((value * minutes)[pool >= 0].sum())
         # Whoever is worth its minutes by less than what is missing cannot make the total better.
         worth = waiting[(surplus[waiting] > -missing) & (pool[waiting] < 0)]
         worth = worth[np.argsort(-surplus[worth], kind="stable")][:_TRIES]
-        if missing <= _CLOSE * bound or not exchange(pool, worth, gain, minutes, of, can, left):
+        gain = _lifted(value, minutes, pool, able, floors) * minutes
+        if missing <= _CLOSE * bound:
+            break
+        if not exchange(pool, worth, gain, minutes, of, can, left, limit):
             break
 
 

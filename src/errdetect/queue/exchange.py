@@ -1,11 +1,13 @@
 """Better whole reviews: change a chosen one for a worthier one that did not fit."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["exchange"]
+__all__ = ["Limit", "exchange"]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -14,9 +16,26 @@ Bools = npt.NDArray[np.bool_]
 _EPS = 1e-9
 
 
+@dataclass(frozen=True)
+class Limit:
+    """The most reviews of an account.
+
+    Parameters
+    ----------
+    account
+        Shape (n,), the account of each review; -1 for none.
+    cap
+        How many of one.
+    """
+
+    account: Ints
+    cap: int
+
+
 def exchange(
-    pool: Ints, rows: Ints, gain: Floats, minutes: Floats, of: Ints, can: Bools, left: Floats
-) -> int:
+    pool: Ints, rows: Ints, gain: Floats, minutes: Floats, of: Ints, can: Bools, left: Floats,
+    limit: Limit | None = None,
+) -> int:  # fmt: skip
     """Put reviews in for less worthy ones, as long as a pool's minutes allow; in place.
 
     Parameters
@@ -31,6 +50,8 @@ def exchange(
         Class of each review, and the pools that can take each class.
     left
         Shape (n_pools,), minutes left over; changed.
+    limit
+        Where an account has its most already, one of its own goes out as well.
 
     Returns
     -------
@@ -53,17 +74,22 @@ def exchange(
     for row in rows:
         if pool[row] >= 0:
             continue
-        best, out, at = 0.0, [], -1
-        for j in np.flatnonzero(can[of[row]]):
-            loss, removed = _cheapest(members[j], gain, minutes, minutes[row] - left[j])
-            if gain[row] - loss > best + _EPS:
-                best, out, at = gain[row] - loss, removed, int(j)
+        best, out, at, gone = 0.0, list[int](), -1, -1
+        for own in _siblings(row, pool, limit):
+            for j in np.flatnonzero(can[of[row]]):
+                free, others = left[j], members[j]
+                if own >= 0 and pool[own] == j:
+                    free, others = free + minutes[own], [k for k in others if k != own]
+                loss, removed = _cheapest(others, gain, minutes, minutes[row] - free)
+                loss += gain[own] if own >= 0 else 0.0
+                if gain[row] - loss > best + _EPS:
+                    best, out, at, gone = gain[row] - loss, removed, int(j), own
         if at < 0:
             continue
-        for k in out:
+        for k in [*out, gone] if gone >= 0 else out:
+            members[pool[k]].remove(k)
+            left[pool[k]] += minutes[k]
             pool[k] = -1
-            members[at].remove(k)
-            left[at] += minutes[k]
         pool[row] = at
         members[at].append(row)
         left[at] -= minutes[row]
@@ -71,6 +97,14 @@ def exchange(
         for k in out:
             _place(k, pool, members, minutes, of, can, left)
     return done
+
+
+def _siblings(row: int, pool: Ints, limit: Limit | None) -> Sequence[int]:
+    """Name the chosen of a full account, one of which must go; -1 where none has to."""
+    if limit is None or limit.account[row] < 0:
+        return [-1]
+    own = np.flatnonzero((limit.account == limit.account[row]) & (pool >= 0))
+    return [-1] if len(own) < limit.cap else own.tolist()
 
 
 def _cheapest(

@@ -1,8 +1,8 @@
 """The random part of the queue: a fixed number of reviews a pool, drawn with exact chances.
 
 Each decision is offered to one of the pools that can take it, its home. A pool's chances lean
-towards decisions that tell most for each minute, above a floor that everybody keeps, and add up to
-a whole number of reviews. Decisions are laid out pool by pool, by minutes, and drawn systematically
+towards decisions that tell and remedy most for each minute, never below a floor, and add up to a
+whole number of reviews. Decisions are laid out pool by pool, by minutes, and drawn systematically
 in random order: every chance is exact, and the minutes stay within the pool's for every draw.
 """
 
@@ -20,7 +20,10 @@ Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
 #: Part of its pool's even chance that every decision keeps: P(error) may be wrong anywhere.
-FLOOR = 0.4
+FLOOR = 0.6
+#: The worthiest minute of a pool's undrawn costs this part of a minute's price.
+_NEARLY = 0.8
+_HALVINGS = 60
 _SPREADS = 60  # rounds in which the homes' loads are made alike
 _GOLDEN = 0.6180339887498949
 
@@ -53,9 +56,14 @@ def plan_exploration(
     *,
     members: Bools,
     size: Floats | None = None,
+    worth: Floats | None = None,
     floor: float = FLOOR,
 ) -> Exploration:
     """Give every member that some pool can take its chance of being drawn.
+
+    Where a minute costs c, the variance that a review takes away and the harm that it remedies are
+    best bought with chances in proportion to sqrt(p (1 - p) / (minutes (c - worth))): a minute that
+    remedies something is the cheaper for it.
 
     Parameters
     ----------
@@ -71,8 +79,10 @@ def plan_exploration(
         Shape (n,), who takes part: open and not ranked.
     size
         Shape (n,), how many decisions the verdict covers; default 1.
+    worth
+        Shape (n,), what a review remedies for each minute; default nothing.
     floor
-        Part of the pool's even chance that each member keeps.
+        Part of the pool's even chance that each member has at least.
 
     Returns
     -------
@@ -86,10 +96,11 @@ def plan_exploration(
     >>> p = np.array([0.5, 0.5, 0.01, 0.01, 0.01, 0.01])
     >>> plan = plan_exploration(p, np.ones(6), many, one, np.array([2.0]), members=p > 0)
     >>> plan.probability.round(2).tolist()
-    [0.56, 0.56, 0.22, 0.22, 0.22, 0.22]
+    [0.6, 0.6, 0.2, 0.2, 0.2, 0.2]
     """
     n = len(p_error)
     cover = np.ones(n) if size is None else size
+    worth = np.zeros(n) if worth is None else worth
     want = cover * np.sqrt(np.clip(p_error * (1 - p_error), 0, None) / minutes)
     home = np.full(n, -1, np.int64)
     rows = np.flatnonzero(members & can[of].any(axis=1))
@@ -99,6 +110,7 @@ def plan_exploration(
     probability, layer = np.zeros(n), np.zeros(n, np.int64)
     for pool in np.unique(home[rows]):
         own = np.flatnonzero(home == pool)
+        want[own] /= np.sqrt(1 - _NEARLY * worth[own] / max(float(worth[own].max()), 1e-300))
         probability[own] = _chances(want[own], minutes[own], float(capacity[pool]), floor)
     order = rows[np.lexsort((minutes[rows], home[rows]))]
     new = (np.diff(home[order]) != 0) | (np.diff(minutes[order]) != 0)
@@ -143,7 +155,8 @@ def width_ratio(
 ) -> float:
     """Compare the interval to expect with that of an audit that draws as many reviews evenly.
 
-    Both lean on P(error) as control variate.
+    Both lean on P(error) as control variate. An interval that goes by the larger of the variance
+    to expect and the one seen is the wider, the fewer the draws are that the latter hangs on.
 
     Parameters
     ----------
@@ -176,8 +189,23 @@ def width_ratio(
     p, chance = np.repeat(p_error[inside], copies), probability[inside]
     # One verdict for `cover` decisions: their doubts come together, not apart.
     alike = np.repeat(1 / (1 + cover * (1 / chance - 1)), copies)
-    even = expected_half_width(p, np.full(len(p), min(1.0, reviews / max(len(p), 1))))
-    return expected_half_width(p, alike) / even if even > 0 else 0.0
+    even = np.full(len(p), min(1.0, reviews / max(len(p), 1)))
+    widths = [expected_half_width(p, x) * _doubted(p, x) for x in (alike, even)]
+    return widths[0] / widths[1] if len(p) and widths[1] > 0 else 0.0
+
+
+def _doubted(p: Floats, chance: Floats) -> float:
+    """How much wider the larger of a variance and its estimate makes an interval, on average.
+
+    The mean of max(1, 1 + cv z) is 1 + cv / sqrt(2 pi) for a standard normal z.
+    """
+    binomial, missed = p * (1 - p), 1 / chance - 1
+    total = float(missed @ binomial)
+    fourth = binomial * ((1 - p) ** 3 + p**3)
+    if total <= 0:
+        return 1.0
+    cv = float(np.sqrt((missed**2 / chance) @ fourth)) / total
+    return float(np.sqrt(1 + cv / np.sqrt(2 * np.pi)))
 
 
 def _homes(of: Ints, can: Bools, capacity: Floats, want: Floats) -> Ints:
@@ -204,28 +232,38 @@ def _homes(of: Ints, can: Bools, capacity: Floats, want: Floats) -> Ints:
 
 def _chances(want: Floats, minutes: Floats, room: float, floor: float) -> Floats:
     """Give chances that add up to as many whole reviews as surely fit the room, and to 1 at least."""
-    mean = floor + (1 - floor) * want / want.mean() if want.any() else np.ones(len(want))
-    spread = float(minutes.max() - minutes.min())
     if minutes.sum() <= room:
         return np.ones(len(want))
-    draws = max(1, int((room - spread) / np.average(minutes, weights=mean) + 1e-9))
+    spread = float(minutes.max() - minutes.min())
+    draws = _whole((room - spread) / minutes.mean(), len(want))
+    chance = _scaled(want, draws, floor)
+    draws = _whole(draws * (room - spread) / float(chance @ minutes), len(want))
     while True:
-        chance = _scaled(mean, min(draws, len(want)))
+        chance = _scaled(want, draws, floor)
         if draws == 1 or float(chance @ minutes) + spread <= room + 1e-9:
             return chance
         draws -= 1
 
 
-def _scaled(want: Floats, total: int) -> Floats:
-    """Scale to a total with nobody above 1."""
-    chance, free = np.ones(len(want)), np.ones(len(want), dtype=bool)
-    while True:
-        left = total - (len(want) - int(free.sum()))
-        if not free.any():
-            return chance
-        chance[free] = want[free] * (left / want[free].sum())
-        over = free & (chance > 1)
-        if not over.any():
-            return chance
-        chance[over] = 1.0
-        free &= ~over
+def _whole(draws: float, n: int) -> int:
+    return min(max(1, int(draws + 1e-9)), n)
+
+
+def _scaled(want: Floats, total: int, floor: float) -> Floats:
+    """Scale to a total, with nobody below the floor's part of the even chance or above 1."""
+    least = floor * total / len(want)
+    want = np.maximum(want / max(float(want.max()), 1e-300), 1e-9)
+    low, high = 0.0, 1.0
+    while np.clip(want * high, least, 1.0).sum() < total and high < 1e9:
+        high *= 4
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        if np.clip(want * middle, least, 1.0).sum() < total:
+            low = middle
+        else:
+            high = middle
+    free = (want * high > least) & (want * high < 1)
+    chance = np.clip(want * high, least, 1.0)
+    if free.any():  # to the last digit: the draw is of a whole number
+        chance[free] *= (total - chance[~free].sum()) / chance[free].sum()
+    return chance

@@ -22,7 +22,7 @@ RANKED, EXPLORE = "ranked", "explore"
 AUTO: Literal["auto"] = "auto"
 
 #: Shares that `auto` chooses among, and how much wider than a pure audit's its interval may be.
-SHARES = tuple(round(0.1 + 0.05 * i, 2) for i in range(15))
+SHARES = tuple(round(0.1 + 0.02 * i, 2) for i in range(36))
 WIDER = 1.3
 
 
@@ -133,7 +133,7 @@ def select(
         Shape (n_pools,), minutes of each pool; or reviews, where `minutes` is left out.
     explore_share
         Part of the capacity that is drawn at random among the decisions not ranked high enough, in
-        (0, 1]; at least one review of each pool. `auto`: the smallest of .1, .15, ... .8 with
+        (0, 1]; at least one review of each pool. `auto`: the smallest of .1, .12, ... .8 with
         which the interval of the error rate is expected to be at most 1.3 times as wide as that of
         an audit that draws as many reviews evenly. It depends on the scores only.
     rng
@@ -162,7 +162,7 @@ def select(
     >>> chosen = select(np.array([3.0, 1, 2, 0]), np.ones(4, bool), p_error=np.full(4, 0.2),
     ...                 capacity=[2], explore_share=0.5, rng=np.random.default_rng(0))
     >>> chosen.order[~chosen.explored].tolist(), chosen.inclusion_probability.round(2).tolist()
-    ([0], [1.0, 0.33, 0.33, 0.33])
+    ([0], [1.0, 0.29, 0.49, 0.22])
     """
     n, room = len(value), np.asarray(capacity, np.float64)
     if not (room > 0).any():
@@ -242,6 +242,7 @@ def _arms(jobs: _Jobs, share: float) -> _Design:
     plan = plan_exploration(
         jobs.p_error, jobs.minutes, jobs.of, jobs.can, explore,
         members=ranked.pool < 0 if share else np.zeros(len(jobs.rows), dtype=bool), size=jobs.size,
+        worth=jobs.value,
     )  # fmt: skip
     chance = np.where(ranked.pool >= 0, 1.0, plan.probability)
     ratio = width_ratio(jobs.p_error, chance, float(chance.sum()), size=jobs.size)

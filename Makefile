@@ -33,12 +33,15 @@ test: lint       ## install, then lint and every test, doctest and notebook
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 	$(BIN)/python -m pytest --nbmake --nbmake-timeout=300 -p no:cacheprovider notebooks
 
-bench: $(STAMP)  ## coverage of the intervals, then detection beside its peers (about two hours)
+bench: $(STAMP)  ## every figure of README and docs, peers beside us (hours)
 	$(BIN)/python benchmarks/coverage.py --extra --jobs 2
 	$(BIN)/python benchmarks/marketplaces.py
 	$(BIN)/python benchmarks/detection.py --jobs 2
 	$(BIN)/python benchmarks/findings.py planted
 	$(BIN)/python benchmarks/findings.py planted --seeds 2000-2003 --decisions 300000
+	$(BIN)/python benchmarks/review_queue.py
+	$(BIN)/python benchmarks/remediation.py
+	$(BIN)/python benchmarks/effects.py
 
 docs: $(STAMP)   ## check the docs: links, and every command that they show
 	$(BIN)/python -m pytest tests/test_docs.py

@@ -10,7 +10,6 @@ import pyarrow as pa
 
 __all__ = [
     "ADJUDICATION",
-    "ALLOW_ACTIONS",
     "APPEAL",
     "AUDIT",
     "CORRECT",
@@ -21,6 +20,7 @@ __all__ = [
     "EXPLANATIONS",
     "FINDINGS",
     "GOLDEN",
+    "INTAKE",
     "LABELS",
     "MEASURES",
     "MISSED_VIOLATION",
@@ -60,9 +60,6 @@ ERROR_KINDS = (WRONGFUL_ACTION, MISSED_VIOLATION, WRONG_LABEL)
 
 ERROR, CORRECT, UNKNOWN = "error", "correct", "unknown"
 STATES = ("pending", "matured", "censored")
-
-#: Actions that mean "allow" unless the config says otherwise; every other action enforces.
-ALLOW_ACTIONS = ("approve", "allow", "keep")
 
 MEASURES = ("error_rate", "wrongful_rate", "missed_rate", "precision", "recall", "accuracy")
 
@@ -323,5 +320,17 @@ WHITELIST = pa.schema(
         ("low", pa.float64()),
         ("high", pa.float64()),
         ("evidence", pa.string()),
+    ]
+)
+
+#: What a command read, used and left out, by reason.
+INTAKE = pa.schema(
+    [
+        ("table", pa.string()),
+        ("source", pa.string()),
+        ("reason", pa.string()),
+        ("n", pa.int64()),
+        ("weight", pa.float64()),
+        ("example_id", pa.string()),
     ]
 )

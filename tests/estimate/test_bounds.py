@@ -9,28 +9,31 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from errdetect.estimate.bounds import known_verdicts, rate_bounds, recall_bounds
+from errdetect.snapshot import Snapshot
 
+T = pd.Timestamp("2026-01-01", tz="UTC")
 VERDICTS = ("upheld", "overturned", "relabelled")
 
 
-def reviews(*rows):
-    return pd.DataFrame(list(rows), columns=["decision_id", "source", "verdict"])
+def verdicts(decisions, *rows, action_only=False):
+    reviews = pd.DataFrame(list(rows), columns=["decision_id", "source", "verdict"])
+    reviews = reviews.assign(review_id=[f"r{i}" for i in range(len(rows))], reviewed_at=T)
+    snapshot = Snapshot(decisions.assign(decided_at=T), reviews)
+    return known_verdicts(snapshot.review_history, len(decisions), action_only=action_only)
 
 
 def test_bounds_are_what_reviews_settle():
     decisions = pd.DataFrame({"decision_id": [str(i) for i in range(10)]})
-    known = known_verdicts(
+    known = verdicts(
         decisions,
-        reviews(
-            ("0", "audit", "overturned"),
-            ("1", "audit", "upheld"),
-            ("2", "audit", "upheld"),
-            ("2", "re_review", "overturned"),  # a conflict stays unknown
-            ("3", "audit", "upheld"),
-            ("3", "adjudication", "overturned"),  # the expert stands
-            ("4", "golden", "overturned"),  # never a label
-            ("5", "appeal", "overturned"),
-        ),
+        ("0", "audit", "overturned"),
+        ("1", "audit", "upheld"),
+        ("2", "audit", "upheld"),
+        ("2", "re_review", "overturned"),  # a conflict stays unknown
+        ("3", "audit", "upheld"),
+        ("3", "adjudication", "overturned"),  # the expert stands
+        ("4", "golden", "overturned"),  # never a label
+        ("5", "appeal", "overturned"),
     )
     low, high, proxy = rate_bounds(known, np.zeros(10, int), 1)
     assert low[0] == pytest.approx(0.3)
@@ -40,14 +43,14 @@ def test_bounds_are_what_reviews_settle():
 
 def test_relabelled_is_an_error_but_not_a_wrong_action():
     decisions = pd.DataFrame({"decision_id": ["a"]})
-    one = reviews(("a", "audit", "relabelled"))
-    assert known_verdicts(decisions, one).wrong.tolist() == [True]
-    assert known_verdicts(decisions, one, action_only=True).right.tolist() == [True]
+    one = ("a", "audit", "relabelled")
+    assert verdicts(decisions, one).wrong.tolist() == [True]
+    assert verdicts(decisions, one, action_only=True).right.tolist() == [True]
 
 
 def test_without_appeals_the_proxy_has_no_meaning():
     decisions = pd.DataFrame({"decision_id": ["a"]})
-    known = known_verdicts(decisions, reviews(("a", "audit", "upheld")))
+    known = verdicts(decisions, ("a", "audit", "upheld"))
     assert np.isnan(rate_bounds(known, np.zeros(1, int), 1)[2][0])
 
 
@@ -59,7 +62,7 @@ def test_more_reviews_never_widen_the_bounds_unless_they_conflict(data):
     rows = [(str(i), "audit", verdict) for i, verdict in enumerate(truth)]
     widths = []
     for n in range(1, len(rows) + 1):
-        known = known_verdicts(decisions, reviews(*rows[:n]))
+        known = verdicts(decisions, *rows[:n])
         low, high, _ = rate_bounds(known, np.zeros(len(truth), int), 1)
         widths.append(high[0] - low[0])
     assert all(b <= a + 1e-12 for a, b in pairwise(widths))

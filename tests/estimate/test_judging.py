@@ -5,6 +5,8 @@ import pandas as pd
 import pytest
 
 from errdetect.estimate.rates import estimate_rates
+from errdetect.settings import Estimate
+from errdetect.snapshot import Snapshot
 
 N = 60_000
 T = pd.Timestamp("2026-01-01", tz="UTC")
@@ -51,8 +53,12 @@ def golden(world, n=2000, ids="g"):
 
 
 def error_rate(world, *reviews, **how):
-    result = estimate_rates(world[0], pd.concat(reviews, ignore_index=True), **how)
-    row = result.set_index("measure").loc["error_rate"]
+    snapshot = Snapshot(world[0], pd.concat(reviews, ignore_index=True))
+    row = (
+        estimate_rates(snapshot, settings=Estimate(**how))
+        .overall.set_index("measure")
+        .loc["error_rate"]
+    )
     return row, row["method"].split(":")[0]
 
 
@@ -180,7 +186,7 @@ def test_sites_are_weighted_by_their_share_of_the_work():
         expected = np.where(truth, "overturned", "upheld")
         items.append(table([f"{site}{i}" for i in range(n)], "golden", verdict, site=site,
                            expected=expected))  # fmt: skip
-    result = estimate_rates(decisions, pd.concat([work, *items], ignore_index=True))
-    row = result.set_index("measure").loc["error_rate"]
+    result = estimate_rates(Snapshot(decisions, pd.concat([work, *items], ignore_index=True)))
+    row = result.overall.set_index("measure").loc["error_rate"]
     assert row["low"] < wrong.mean() < row["high"]
     assert row["estimate"] == pytest.approx(wrong.mean(), abs=0.025)

@@ -5,7 +5,9 @@ from scipy.special import expit
 
 from errdetect.estimate.queue_sample import covering_reviews, read_queue
 from errdetect.estimate.rates import estimate_rates
+from errdetect.snapshot import Snapshot
 
+START = pd.Timestamp("2026-01-01", tz="UTC")
 DAY = pd.Timestamp("2026-01-02", tz="UTC")
 
 
@@ -25,7 +27,9 @@ def queued(seed, n=2000, *, audit=0, ranked=60, explored=90):
     wrong = rng.random(n) < expit(-3.3 + z)
     p = expit(-3.3 + z + rng.normal(0, 0.8, n))
     ids = np.array([f"d{i}" for i in range(n)], dtype=object)
-    decisions = pd.DataFrame({"decision_id": ids, "enforced": rng.random(n) < 0.5})
+    decisions = pd.DataFrame(
+        {"decision_id": ids, "decided_at": START, "enforced": rng.random(n) < 0.5}
+    )
     # Who appeals has reason to: the very selection that must not matter.
     judged = rng.random(n) < np.where(wrong, 0.3, 0.02)
     parts = [reviewed(ids[judged], wrong[judged], "appeal")]
@@ -52,9 +56,10 @@ def queued(seed, n=2000, *, audit=0, ranked=60, explored=90):
 
 
 def figures(decisions, reviews, scores):
-    design, words = read_queue(decisions, reviews, scores)
+    snapshot = Snapshot(decisions, reviews)
+    design, words = read_queue(snapshot, scores)
     p = scores.set_index("decision_id")["p_error"]
-    return estimate_rates(decisions, reviews, p_error=p, queue=design).set_index("measure"), words
+    return estimate_rates(snapshot, p_error=p, queue=design).overall.set_index("measure"), words
 
 
 @pytest.mark.parametrize("audit", [0, 150])
@@ -84,8 +89,8 @@ def test_both_samples_tell_more_than_one():
     decisions, _, reviews, scores = queued(2, audit=250)
     both, words = figures(decisions, reviews, scores)
     alone = estimate_rates(
-        decisions, reviews, p_error=scores.set_index("decision_id")["p_error"]
-    ).set_index("measure")
+        Snapshot(decisions, reviews), p_error=scores.set_index("decision_id")["p_error"]
+    ).overall.set_index("measure")
     width = [t.loc["error_rate", "high"] - t.loc["error_rate", "low"] for t in (both, alone)]
     assert width[0] < 0.95 * width[1]
     assert "beside the audit" in words
@@ -95,7 +100,9 @@ def test_both_samples_tell_more_than_one():
 def test_an_unfinished_random_part_is_not_used():
     decisions, _, reviews, scores = queued(3)
     waits = scores.loc[scores["arm"] == "explore", "decision_id"].iloc[0]
-    design, words = read_queue(decisions, reviews[reviews["decision_id"] != waits], scores)
+    design, words = read_queue(
+        Snapshot(decisions, reviews[reviews["decision_id"] != waits]), scores
+    )
     assert design is None
     assert "149 of its 150 decisions are reviewed, and 1 of those still to do were drawn" in words
 
@@ -121,7 +128,9 @@ def test_ranked_decisions_that_wait_widen_the_interval_by_what_they_might_be():
 def test_beside_an_audit_an_unfinished_queue_is_left_out():
     decisions, _, reviews, scores = queued(5, audit=100)
     waits = scores.loc[scores["arm"] == "ranked", "decision_id"].iloc[0]
-    design, words = read_queue(decisions, reviews[reviews["decision_id"] != waits], scores)
+    design, words = read_queue(
+        Snapshot(decisions, reviews[reviews["decision_id"] != waits]), scores
+    )
     assert design is None
     assert "a ranked decision that waits is not certain any more" in words
 
@@ -132,7 +141,7 @@ def test_flags_that_experts_have_not_settled_do_not_spoil_an_audit_whose_are():
     experts = audited.assign(
         source="adjudication", review_id="x" + audited["review_id"], inclusion_probability=1.0
     )
-    design, words = read_queue(decisions, pd.concat([reviews, experts]), scores)
+    design, words = read_queue(Snapshot(decisions, pd.concat([reviews, experts])), scores)
     assert design is None
     assert "experts settled the audit's flags, but not all of the queue's" in words
 
@@ -146,7 +155,7 @@ def test_decisions_that_no_pool_could_take_are_outside_of_what_is_said():
 
 
 def test_one_verdict_answers_for_identical_content_and_counts_as_one_draw():
-    decisions = pd.DataFrame({"decision_id": list("abcdef"), "enforced": True})
+    decisions = pd.DataFrame({"decision_id": list("abcdef"), "decided_at": START, "enforced": True})
     scores = pd.DataFrame({
         "decision_id": list("abcdef"), "job_id": list("aaccef"), "p_error": 0.1,
         "inclusion_probability": [1, 1, 0.5, 0.5, 0.5, 0.5],
@@ -154,7 +163,7 @@ def test_one_verdict_answers_for_identical_content_and_counts_as_one_draw():
     })  # fmt: skip
     reviews = covering_reviews(reviewed(["a", "c"], [True, False], "re_review"), scores)
     assert reviews["decision_id"].tolist() == ["a", "c", "b", "d"]
-    design, words = read_queue(decisions, reviews, scores)
+    design, words = read_queue(Snapshot(decisions, reviews), scores)
     frame = design.frame.set_index("decision_id")
     assert frame["drawn"].tolist() == [True, True, True, True, False, False]
     assert frame["variance"].tolist() == [0.0, 0.0, 4.0, 4.0, 2.0, 2.0]

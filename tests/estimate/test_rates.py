@@ -7,6 +7,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from errdetect.errors import ErrdetectError
 from errdetect.estimate.rates import estimate_rates
+from errdetect.snapshot import Snapshot
 
 N = 20_000
 
@@ -42,7 +43,7 @@ def audit(
 
 
 def rates(frame, reviews, **how):
-    return estimate_rates(frame, reviews, **how).set_index("measure")
+    return estimate_rates(Snapshot(frame, reviews), **how).overall.set_index("measure")
 
 
 @pytest.mark.parametrize("rate", [0.01, 0.1])
@@ -90,7 +91,7 @@ def test_cells_without_a_sample_are_suppressed_never_zero():
     rng = np.random.default_rng(3)
     frame, wrong = population(rng, 0.1)
     reviews = audit(frame, wrong, np.where(frame["market"] == "DE", 0.05, 0), rng)
-    table = estimate_rates(frame, reviews, by=["market"])
+    table = estimate_rates(Snapshot(frame, reviews), [["market"]]).frame("market")
     france = table[table["market"] == "FR"]
     assert france["suppressed"].all()
     assert france[["estimate", "low", "high"]].isna().all(axis=None)
@@ -112,7 +113,7 @@ def test_unusable_probabilities_are_refused(bad):
     reviews = audit(frame, wrong, np.full(N, 0.02), rng)
     reviews.loc[3, "inclusion_probability"] = bad
     with pytest.raises(ErrdetectError, match="inclusion"):
-        estimate_rates(frame, reviews)
+        estimate_rates(Snapshot(frame, reviews))
 
 
 def test_an_audit_that_stops_early_is_told():
@@ -140,7 +141,7 @@ def test_an_audit_that_stops_early_is_told():
                 "expected": None,
             }
         )
-        return str(estimate_rates(decisions, reviews)["method"].iloc[0])
+        return str(estimate_rates(Snapshot(decisions, reviews)).overall["method"].iloc[0])
 
     assert "no decision" not in method(n)
     assert "no decision after 2026-03" in method(int(0.75 * n))

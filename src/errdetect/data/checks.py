@@ -1,7 +1,6 @@
 """Checks across the tables: every fault, doubt and fact at once, each with a stable code."""
 
 import datetime as dt
-import re
 from collections.abc import Iterator, Mapping
 
 import numpy as np
@@ -18,7 +17,6 @@ from errdetect.data.tables import TableRead
 __all__ = ["Finding", "check_tables"]
 
 _FIRST_DAY = pd.Timestamp("2000-01-01", tz="UTC")
-_SOUNDS_LIKE_ALLOW = r"(?:approv|allow|keep|kept|accept|pass|publish|ignor|none|no[ _-]|ok$)"
 _SAME_DECISION = ("item_id", "decided_at", "policy_id", "moderator")
 _OFTEN = 0.05
 
@@ -137,9 +135,8 @@ def _check_decisions(frame: pd.DataFrame) -> Iterator[Finding]:
 
 
 def _check_actions(frame: pd.DataFrame) -> Iterator[Finding]:
-    """D010 what actions mean, D011 a doubtful meaning, D012 one side only, D013 the bar."""
+    """D010 what actions mean, D012 one side only, D013 the bar."""
     enforced = frame["enforced"].to_numpy(dtype=bool)
-    doubtful: list[str] = []
     for side, meaning in ((False, "allow"), (True, "enforce")):
         actions = frame["action"][enforced == side].value_counts()
         if not len(actions):
@@ -150,11 +147,6 @@ def _check_actions(frame: pd.DataFrame) -> Iterator[Finding]:
         more = ", ..." if len(actions) > 10 else ""
         said = f"These actions mean {meaning}: {named}{more}."
         yield Finding.of("D010", "info", said, int(actions.sum()))
-        if side:
-            doubtful = [name for name in map(str, actions.index) if _sounds_like_allow(name)]
-    if doubtful:
-        said = "These actions are read as enforcements; if they allow, say so under `data.actions`."
-        yield Finding.of("D011", "warning", said, len(doubtful), map(_short, doubtful))
     if "score" in frame and "threshold" in frame:
         yield from _check_bar(frame, enforced)
 
@@ -211,10 +203,6 @@ def _check_policies(
         if strange:
             said = f"Policies that reviews name as right and the catalogue lacks: {len(strange)}."
             yield Finding.of("P003", "warning", said, len(strange), strange)
-
-
-def _sounds_like_allow(action: str) -> bool:
-    return re.match(_SOUNDS_LIKE_ALLOW, action.strip().lower()) is not None
 
 
 def _short(value: object) -> str:

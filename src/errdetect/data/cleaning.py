@@ -1,7 +1,7 @@
 """Cleaning one batch: values of the right type and range stay, every other row is told why not."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from errdetect.data.actions import action_words
 from errdetect.data.coerce import Coerced, to_number, to_text, to_time
 from errdetect.data.looks import FeatureKind
 from errdetect.data.opening import RawBatch
@@ -40,6 +41,13 @@ class CleanBatch:
         Rows seen.
     n_duplicates
         Rows left out because an earlier one is equal in every value.
+    rejected
+        What could be read of the rejected rows, one row for each of `rejects`: the contract's
+        columns, missing where unreadable.
+    copies
+        The rows left out as copies.
+    unknown_actions
+        Action that is neither known nor mapped -> number of rows.
     """
 
     table: pa.Table
@@ -47,6 +55,9 @@ class CleanBatch:
     told: Counter[tuple[str, str]]
     n_rows: int
     n_duplicates: int
+    rejected: pa.Table
+    copies: pa.Table
+    unknown_actions: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass
@@ -61,7 +72,9 @@ class _Faults:
             self.reasons.setdefault(row, []).append(reason)
 
 
-def clean_batches(survey: Survey, *, batch_rows: int) -> Iterator[CleanBatch]:
+def clean_batches(
+    survey: Survey, *, batch_rows: int, meanings: Mapping[str, str] | None = None
+) -> Iterator[CleanBatch]:
     """Read the surveyed files batch by batch, and clean each.
 
     Parameters
@@ -70,11 +83,15 @@ def clean_batches(survey: Survey, *, batch_rows: int) -> Iterator[CleanBatch]:
         What the first pass found.
     batch_rows
         Most rows of a batch.
+    meanings
+        From `action_meanings`, for decisions: adds the bool column `enforced`, and rejects rows
+        whose action has no meaning.
     """
     seen: dict[str, int] = {}
     for file in survey.files:
+        typed = file.format in ("parquet", "jsonl", "database")
         for raw in read_batches(file, batch_rows=batch_rows, columns=_wanted(survey)):
-            yield _clean(raw, survey, seen, typed=file.format in ("parquet", "jsonl", "database"))
+            yield _clean(raw, survey, seen, meanings, typed=typed)
 
 
 def count_reasons(rejects: pd.DataFrame) -> Counter[str]:
@@ -97,7 +114,14 @@ def _wanted(survey: Survey) -> list[str]:
     return [user.get(name, name) for name in ours] + [name for name in ours if name in user]
 
 
-def _clean(raw: RawBatch, survey: Survey, seen: dict[str, int], *, typed: bool) -> CleanBatch:
+def _clean(
+    raw: RawBatch,
+    survey: Survey,
+    seen: dict[str, int],
+    meanings: Mapping[str, str] | None,
+    *,
+    typed: bool,
+) -> CleanBatch:
     table = rename(raw.table, survey.names, survey.drop)
     told: Counter[tuple[str, str]] = Counter()
     faults = _Faults()
@@ -111,18 +135,46 @@ def _clean(raw: RawBatch, survey: Survey, seen: dict[str, int], *, typed: bool) 
         read = _feature(name, _values(table, name, len(raw.rows)), kind)
         arrays[name] = read.values
         told.update({(name, phrase): n for phrase, n in read.told.items()})
+    unknown: Counter[str] = Counter()
+    if meanings is not None:
+        arrays["enforced"], unknown = _enforced(arrays["action"], meanings, faults)
     clean = pa.table(arrays)
     usable = np.ones(len(raw.rows), dtype=bool)
     usable[list(faults.reasons)] = False
     copies = _drop_repeated(clean, usable, survey, seen, faults)
-    rejects = _rejects(raw, clean, survey.columns[0].name, faults)
     return CleanBatch(
         table=clean if usable.all() else clean.filter(pa.array(usable)),
-        rejects=rejects,
+        rejects=_rejects(raw, clean, survey.columns[0].name, faults),
         told=told,
         n_rows=len(raw.rows) + len(raw.broken),
-        n_duplicates=copies,
+        n_duplicates=len(copies),
+        rejected=_readable(clean, survey.columns, sorted(faults.reasons), len(raw.broken)),
+        copies=_readable(clean, survey.columns, copies, 0),
+        unknown_actions=unknown,
     )
+
+
+def _enforced(
+    actions: pa.Array, meanings: Mapping[str, str], faults: _Faults
+) -> tuple[pa.Array, Counter[str]]:
+    """Say which actions enforce; note the rows whose action has no meaning, and their words."""
+    words = action_words(actions)
+    enforce = [word for word, meaning in meanings.items() if meaning == "enforce"]
+    known = pc.is_in(words, value_set=pa.array(list(meanings), pa.large_string()))
+    strange = _mask(pc.and_(pc.invert(known), words.is_valid()))
+    must = "be a known action word, or be mapped under data.actions"
+    faults.add(strange, "action", must, actions)
+    unknown = Counter(actions.filter(pa.array(strange)).to_pylist())
+    return pc.is_in(words, value_set=pa.array(enforce, pa.large_string())), unknown
+
+
+def _readable(
+    clean: pa.Table, columns: Sequence[Column], rows: Sequence[int], broken: int
+) -> pa.Table:
+    """Return what could be read of some rows, and an empty row for each that could not be split."""
+    part = clean.select([column.name for column in columns]).take(pa.array(rows, pa.int64()))
+    nothing = pa.table({name: pa.nulls(broken, part[name].type) for name in part.column_names})
+    return pa.concat_tables([part, nothing])
 
 
 def _values(table: pa.Table, name: str, n_rows: int) -> pa.Array:
@@ -236,26 +288,26 @@ def _feature(name: str, values: pa.Array, kind: FeatureKind) -> Coerced:
 
 def _drop_repeated(
     clean: pa.Table, usable: Mask, survey: Survey, seen: dict[str, int], faults: _Faults
-) -> int:
-    """Keep the first usable row of an id; count equal copies, reject what differs from it."""
+) -> list[int]:
+    """Keep the first usable row of an id; list equal copies, reject what differs from it."""
     id_name = survey.columns[0].name
     if not len(survey.repeated) or not usable.any():
-        return 0
+        return []
     hashes = hash_ids(clean[id_name].combine_chunks())
     places = np.searchsorted(survey.repeated, hashes).clip(max=len(survey.repeated) - 1)
     again = np.flatnonzero(usable & (survey.repeated[places] == hashes))
     if not len(again):
-        return 0
+        return []
     rows = clean.take(pa.array(again)).to_pandas()
     prints = pd.util.hash_pandas_object(rows, index=False).tolist()
-    copies = 0
+    copies = []
     for row, key, content in zip(again.tolist(), rows[id_name].tolist(), prints, strict=True):
         if key not in seen:
             seen[key] = content
             continue
         usable[row] = False
         if seen[key] == content:
-            copies += 1
+            copies.append(row)
         else:
             must = "be unique, and the first row of an id is kept"
             faults.reasons[row] = [f"{id_name} must {must}, got {_shown(key)} with other values"]

@@ -3,18 +3,19 @@
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from errdetect.data.actions import action_meanings, lines_to_add
 from errdetect.data.cleaning import CleanBatch, clean_batches, count_reasons
 from errdetect.data.sources import Preset, Sources, find_files
 from errdetect.data.survey import Survey, survey_files
-from errdetect.errors import ConfigError, DataError, sentence
-from errdetect.schemas import ALLOW_ACTIONS, DECISIONS, REVIEWS
+from errdetect.errors import DataError, sentence
+from errdetect.schemas import DECISIONS, REVIEWS
 
 __all__ = ["TableRead", "iter_decisions", "read_decisions", "read_reviews"]
 
@@ -39,6 +40,13 @@ class TableRead:
         Rows seen: `len(frame) + len(rejects) + n_duplicates`.
     n_duplicates
         Rows left out because an earlier one is equal in every value.
+    rejected
+        What could be read of each of `rejects`, in the same order: the contract's columns, missing
+        where unreadable.
+    copies
+        The contract's columns of the rows left out as copies.
+    unknown_actions
+        Action that is neither known nor mapped -> number of rows.
     """
 
     frame: pd.DataFrame
@@ -46,6 +54,9 @@ class TableRead:
     notes: tuple[str, ...]
     n_rows: int
     n_duplicates: int = 0
+    rejected: pd.DataFrame = field(default_factory=pd.DataFrame)
+    copies: pd.DataFrame = field(default_factory=pd.DataFrame)
+    unknown_actions: Counter[str] = field(default_factory=Counter)
 
 
 def read_decisions(
@@ -67,8 +78,8 @@ def read_decisions(
         The user's column name -> the contract's. An entry for a column that only the reviews need
         is passed over, so that one mapping serves both tables.
     actions
-        Action -> `allow` or `enforce`; case and outer spaces do not matter. Unless said otherwise
-        approve, allow and keep mean allow, and every other action enforces.
+        Action -> `allow` or `enforce`, beside the words of `data.actions` that are known without.
+        A row whose action has no meaning is a reject.
     drop
         The user's columns to leave out.
     preset
@@ -105,9 +116,7 @@ def read_decisions(
     ["score must lie in [0, 1], got '1.9'"]
     """
     survey = _survey_decisions(sources, columns or {}, drop, _BATCH_ROWS, preset)
-    allowed = _allowed(actions or {})
-    batches = (_with_enforced(one, allowed) for one in _batches(survey, _BATCH_ROWS))
-    return _whole(survey, batches)
+    return _whole(survey, _batches(survey, _BATCH_ROWS, action_meanings(actions or {})))
 
 
 def iter_decisions(
@@ -154,16 +163,17 @@ def iter_decisions(
     [2, 2, 1]
     """
     survey = _survey_decisions(sources, columns or {}, drop, batch_rows, preset)
-    allowed = _allowed(actions or {})
     notes = survey.told
-    for batch in _batches(survey, batch_rows):
-        full = _with_enforced(batch, allowed)
+    for batch in _batches(survey, batch_rows, action_meanings(actions or {})):
         yield TableRead(
-            frame=full.table.to_pandas(),
-            rejects=full.rejects.to_pandas(),
-            notes=(*notes, *_notes(full.told, full.n_duplicates)),
-            n_rows=full.n_rows,
-            n_duplicates=full.n_duplicates,
+            frame=batch.table.to_pandas(),
+            rejects=batch.rejects.to_pandas(),
+            notes=(*notes, *_notes(batch.told, batch.n_duplicates)),
+            n_rows=batch.n_rows,
+            n_duplicates=batch.n_duplicates,
+            rejected=batch.rejected.to_pandas(),
+            copies=batch.copies.to_pandas(),
+            unknown_actions=batch.unknown_actions,
         )
         notes = ()
 
@@ -241,46 +251,60 @@ def _survey_decisions(
     return survey
 
 
-def _batches(survey: Survey, batch_rows: int) -> Iterator[CleanBatch]:
+def _batches(
+    survey: Survey, batch_rows: int, meanings: Mapping[str, str] | None = None
+) -> Iterator[CleanBatch]:
     """Clean batch by batch; at the end refuse a table without any usable row."""
-    kept, reasons = 0, Counter[str]()
-    for batch in clean_batches(survey, batch_rows=batch_rows):
+    kept, reasons, words = 0, Counter[str](), Counter[str]()
+    for batch in clean_batches(survey, batch_rows=batch_rows, meanings=meanings):
         kept += batch.table.num_rows
         if not kept:
             reasons.update(count_reasons(batch.rejects.to_pandas()))
+            words.update(batch.unknown_actions)
         yield batch
     if not kept:
         where = ", ".join(str(file.path) for file in survey.files)
         common = reasons.most_common(3)
         top = "; ".join(f"{reason} ({_counted('{n} rows', n)})" for reason, n in common)
-        raise DataError(f"{where} must hold at least one usable row, got none. Reasons: {top}.")
+        more = f"\n{lines_to_add(words)}" if words else ""
+        raise DataError(
+            f"{where} must hold at least one usable row, got none. Reasons: {top}.{more}"
+        )
 
 
 def _whole(survey: Survey, batches: Iterable[CleanBatch]) -> TableRead:
     """Put all batches into one."""
-    tables, rejects = [], []
+    tables, rejects, rejected, copies = [], [], [], []
     told: Counter[tuple[str, str]] = Counter()
-    n_rows = copies = 0
+    words: Counter[str] = Counter()
+    n_rows = 0
     for batch in batches:
         tables.append(batch.table)
         rejects.append(batch.rejects)
+        rejected.append(batch.rejected)
+        copies.append(batch.copies)
         told.update(batch.told)
+        words.update(batch.unknown_actions)
         n_rows += batch.n_rows
-        copies += batch.n_duplicates
+    left_out = pa.concat_tables(rejects).to_pandas()
+    order = _file_order(left_out)
+    same = pa.concat_tables(copies).to_pandas()
     return TableRead(
         frame=pa.concat_tables(tables).to_pandas(),
-        rejects=_in_file_order(pa.concat_tables(rejects).to_pandas()),
-        notes=(*survey.told, *_notes(told, copies)),
+        rejects=left_out.iloc[order].reset_index(drop=True),
+        notes=(*survey.told, *_notes(told, len(same))),
         n_rows=n_rows,
-        n_duplicates=copies,
+        n_duplicates=len(same),
+        rejected=pa.concat_tables(rejected).to_pandas().iloc[order].reset_index(drop=True),
+        copies=same,
+        unknown_actions=words,
     )
 
 
-def _in_file_order(rejects: pd.DataFrame) -> pd.DataFrame:
-    """Sort rejects by file, then row: those that could not be split come last in their file."""
+def _file_order(rejects: pd.DataFrame) -> npt.NDArray[np.intp]:
+    """Order rejects by file, then row: those that could not be split come last in their file."""
     files, _ = pd.factorize(rejects["source"])
-    order = np.lexsort((rejects["row"].to_numpy(), files))
-    return rejects.iloc[order].reset_index(drop=True)
+    return np.lexsort((rejects["row"].to_numpy(), files))
 
 
 def _notes(told: Mapping[tuple[str, str], int], copies: int) -> list[str]:
@@ -300,30 +324,3 @@ def _counted(phrase: str, n: int) -> str:
         if n == 1
         else said
     )
-
-
-def _allowed(actions: Mapping[str, str]) -> pa.Array:
-    """List the actions, in lower case, that mean allow."""
-    words = dict.fromkeys(ALLOW_ACTIONS, "allow")
-    faults = []
-    said: dict[str, str] = {}
-    for action, meaning in actions.items():
-        key = str(action).strip().lower()
-        if meaning not in ("allow", "enforce"):
-            must = "map to `allow` or `enforce`"
-            faults.append(sentence(f"actions: {action!r}", must, repr(meaning), "Choose one."))
-        elif said.setdefault(key, meaning) != meaning:
-            must = "have one meaning (case does not matter)"
-            faults.append(sentence(f"actions: {key!r}", must, "both", "Keep one of them."))
-    if faults:
-        raise ConfigError(faults)
-    words |= said
-    return pa.array([a for a, meaning in words.items() if meaning == "allow"], pa.large_string())
-
-
-def _with_enforced(batch: CleanBatch, allowed: pa.Array) -> CleanBatch:
-    """Add whether the action enforces."""
-    action = pc.utf8_lower(pc.utf8_trim_whitespace(batch.table["action"]))
-    enforced = pc.invert(pc.is_in(action, value_set=allowed))
-    table = batch.table.append_column(_ENFORCED, enforced)
-    return CleanBatch(table, batch.rejects, batch.told, batch.n_rows, batch.n_duplicates)

@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from errdetect.estimate.audit import is_error, locate
-from errdetect.schemas import ADJUDICATION, APPEAL, GOLDEN
+from errdetect.labels.audit_sample import is_error
+from errdetect.labels.events import COUNTS, OVERRULED
+from errdetect.schemas import APPEAL
 
 __all__ = ["Known", "known_verdicts", "rate_bounds", "recall_bounds"]
 
@@ -33,23 +34,17 @@ class Known:
     appealed: Bools | None
 
 
-def known_verdicts(
-    decisions: pd.DataFrame,
-    reviews: pd.DataFrame,
-    *,
-    action_only: bool = False,
-    position: Ints | None = None,
-) -> Known:
+def known_verdicts(history: pd.DataFrame, n_decisions: int, *, action_only: bool = False) -> Known:
     """Settle what reviews agree on; an adjudication stands, other conflicts stay unknown.
 
     Parameters
     ----------
-    decisions, reviews
-        The contract's tables; golden reviews are left out.
+    history
+        The review history with `position`, `standing`, `source` and `verdict`.
+    n_decisions
+        How many decisions there are.
     action_only
         Whether only a wrong action counts as an error, and a wrong label does not.
-    position
-        From `locate` for these reviews, where it is known already.
 
     Returns
     -------
@@ -57,27 +52,22 @@ def known_verdicts(
 
     Examples
     --------
-    >>> decisions = pd.DataFrame({"decision_id": ["a", "b", "c"]})
-    >>> reviews = pd.DataFrame({"decision_id": ["a", "b", "b"], "source": "audit",
+    >>> history = pd.DataFrame({"position": [0, 1, 1], "standing": "counts", "source": "audit",
     ...                         "verdict": ["overturned", "upheld", "overturned"]})
-    >>> known = known_verdicts(decisions, reviews)
+    >>> known = known_verdicts(history, 3)
     >>> known.wrong.tolist(), known.right.tolist()
     ([True, False, False], [False, False, False])
     """
-    position = locate(decisions, reviews["decision_id"]) if position is None else position
-    kept = (position >= 0) & (reviews["source"] != GOLDEN).to_numpy(dtype=bool)
-    reviews, position = reviews[kept], position[kept]
-    source = reviews["source"]
-    expert = (source == ADJUDICATION).to_numpy(dtype=bool)
-    appeal = (source == APPEAL).to_numpy(dtype=bool)
-    says = is_error(reviews["verdict"], action_only=action_only)
+    counts = (history["standing"] == COUNTS).to_numpy(dtype=bool)
+    standing = history["standing"].isin([COUNTS, OVERRULED])
+    appeal = (standing & (history["source"] == APPEAL)).to_numpy(dtype=bool)
+    says = is_error(history["verdict"], action_only=action_only)
+    position = history["position"].to_numpy()
 
     def count(which: Bools) -> Ints:
-        return np.bincount(position[which], minlength=len(decisions))
+        return np.bincount(position[which], minlength=n_decisions)
 
-    experts = count(expert)
-    stands = np.where(experts > 0, experts, count(~expert))
-    against = np.where(experts > 0, count(expert & says), count(~expert & says))
+    stands, against = count(counts), count(counts & says)
     appealed = count(appeal & says) > 0 if appeal.any() else None
     return Known((against == stands) & (stands > 0), (against == 0) & (stands > 0), appealed)
 

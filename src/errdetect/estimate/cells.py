@@ -176,7 +176,7 @@ def spread_by_bin(bins: Bins, draw: Ints, weight: Floats, variance: Floats | Non
     weight
         Its 1/inclusion probability.
     variance
-        As `Audit.variance`; default weight (weight - 1).
+        As `AuditSample.variance`; default weight (weight - 1).
 
     Returns
     -------
@@ -229,7 +229,7 @@ def gather_cells(
     error
         Its review: 1 error, 0 none.
     variance
-        As `Audit.variance`; default weight (weight - 1).
+        As `AuditSample.variance`; default weight (weight - 1).
 
     Returns
     -------

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from errdetect.estimate.audit import Audit
 from errdetect.estimate.limits import Misjudgement
-from errdetect.estimate.reviewer_error import Golden, exact_alarms, from_adjudications, from_golden
+from errdetect.estimate.reviewer_error import exact_alarms, from_adjudications, from_golden
+from errdetect.labels.audit_sample import AuditSample
+from errdetect.labels.golden_items import GoldenItems
 
 __all__ = ["Judging", "judge", "site_shares"]
 
@@ -35,14 +36,14 @@ class Judging:
     code: str
 
 
-def site_shares(audit: Audit, cell: Ints, size: int) -> Floats:
+def site_shares(audit: AuditSample, cell: Ints, size: int) -> Floats:
     """Share of each site in each cell's weighted work, shape (size, n_sites).
 
     Examples
     --------
     >>> n = np.arange(2)
     >>> nothing = np.full(2, np.nan)
-    >>> audit = Audit(n, n + 1.0, n * 0.0, n * 0.0, nothing, nothing, nothing, n, n, ("x", "y"))
+    >>> audit = AuditSample(n, n + 1.0, n * 0.0, n * 0.0, nothing, nothing, nothing, n, n, ("x", "y"))
     >>> site_shares(audit, np.zeros(2, int), 1).round(2).tolist()
     [[0.33, 0.67]]
     """
@@ -58,8 +59,8 @@ def site_shares(audit: Audit, cell: Ints, size: int) -> Floats:
 
 
 def judge(
-    audit: Audit,
-    golden: Golden | None,
+    audit: AuditSample,
+    golden: GoldenItems | None,
     cell: Ints,
     size: int,
     *,
@@ -96,7 +97,7 @@ def judge(
     --------
     >>> n = np.arange(2)
     >>> nothing = np.full(2, np.nan)
-    >>> audit = Audit(n, n + 1.0, n * 1.0, n * 0.0, nothing, nothing, nothing, n, n * 0, ("x",))
+    >>> audit = AuditSample(n, n + 1.0, n * 1.0, n * 0.0, nothing, nothing, nothing, n, n * 0, ("x",))
     >>> judge(audit, None, n * 0, 1, action_only=False, enforced=None).code
     'as_judged'
     """
@@ -119,7 +120,7 @@ def judge(
         if code is None:
             resolved = np.where(settled, truth, confirmed)
             return Judging(resolved, None, "flags_adjudicated")
-        # What was found and confirmed; `found` puts the misses right. Golden items say what one
+        # What was found and confirmed; `found` puts the misses right. GoldenItems items say what one
         # judge finds, so where several judged a decision it counts as the share that found it.
         counted = confirmed * audit.error if code == "golden" else confirmed
         return Judging(counted, exact_alarms(known[code]), f"flags_adjudicated_{code}")
@@ -132,7 +133,7 @@ def judge(
 
 
 def _known_errors(
-    audit: Audit, golden: Golden | None, cell: Ints, size: int, said: Bools,
+    audit: AuditSample, golden: GoldenItems | None, cell: Ints, size: int, said: Bools,
     *, action_only: bool, enforced: bool | None, all_flags: bool, confidence: float,
 ) -> dict[str, Misjudgement]:  # fmt: skip
     """Ask each source for the reviewers' error, and keep those that say enough."""

@@ -11,8 +11,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from errdetect.estimate.audit import Audit, gather_draws, is_error, locate, read_audit
-from errdetect.schemas import ADJUDICATION, AUDIT, GOLDEN, RE_REVIEW
+from errdetect.labels.audit_sample import AuditSample, expert_answers, gather_draws, is_error
+from errdetect.labels.events import COUNTS, OVERRULED
+from errdetect.schemas import ADJUDICATION, AUDIT, RE_REVIEW
+from errdetect.snapshot import Snapshot
 
 __all__ = ["QUEUED", "QueueDesign", "covering_reviews", "draws_with_queue", "read_queue"]
 
@@ -70,17 +72,13 @@ def covering_reviews(reviews: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFram
     return pd.concat([reviews, more[list(reviews.columns)]], ignore_index=True)
 
 
-def read_queue(
-    decisions: pd.DataFrame, reviews: pd.DataFrame, scores: pd.DataFrame
-) -> tuple[QueueDesign | None, str]:
+def read_queue(snapshot: Snapshot, scores: pd.DataFrame) -> tuple[QueueDesign | None, str]:
     """Say which part of the queue can be leant on, and how far it is done.
 
     Parameters
     ----------
-    decisions
-        The contract's.
-    reviews
-        From `covering_reviews`.
+    snapshot
+        Its reviews from `covering_reviews`.
     scores
         One row a decision, of the latest run that scored it: decision_id, inclusion_probability,
         job_id, arm.
@@ -94,17 +92,17 @@ def read_queue(
 
     Examples
     --------
-    >>> decisions = pd.DataFrame({"decision_id": list("abcd")})
-    >>> reviews = pd.DataFrame({"review_id": ["1", "2"], "decision_id": ["a", "c"], "site": "x",
-    ...     "source": "re_review", "verdict": "upheld", "inclusion_probability": None,
-    ...     "reviewed_at": pd.to_datetime(["2026-01-02"] * 2, utc=True)})
+    >>> day = pd.to_datetime(["2026-01-01", "2026-01-02"], utc=True)
+    >>> decisions = pd.DataFrame({"decision_id": list("abcd"), "decided_at": day[0]})
+    >>> reviews = pd.DataFrame({"review_id": ["1", "2"], "decision_id": ["a", "c"],
+    ...     "source": "re_review", "verdict": "upheld", "reviewed_at": day[1]})
     >>> scores = pd.DataFrame({"decision_id": list("abcd"), "job_id": list("abcd"),
     ...     "inclusion_probability": [1, 1 / 3, 1 / 3, 1 / 3], "arm": ["ranked", None, "explore", None]})
-    >>> design, words = read_queue(decisions, reviews, scores)
+    >>> design, words = read_queue(Snapshot(decisions, reviews), scores)
     >>> design.frame["weight"].round(2).tolist(), words
     ([1.0, 3.0, 3.0, 3.0], "the queue's reviews are used: all of its 2 decisions are reviewed")
     """
-    frame = _design(decisions, reviews, scores)
+    frame = _design(snapshot, scores)
     queued = frame["arm"].isin([RANKED, EXPLORE, QUEUED])
     done = int((queued & frame["reviewed"]).sum())
     progress = f"{done:,} of its {int(queued.sum()):,} decisions are reviewed"
@@ -114,7 +112,7 @@ def read_queue(
             f"the queue's reviews are not used: {progress}, and {open_draws:,} of those still to do were drawn "
             "at random (arm explore); finish these first"
         )
-    audit = read_audit(decisions, reviews)
+    audit = snapshot.audit_sample
     waiting = int(frame["missing"].sum())
     if not len(audit.position):
         wide = ""
@@ -127,12 +125,13 @@ def read_queue(
             f"the queue's reviews are not used beside the audit: {progress}; a ranked decision that waits is "
             "not certain any more"
         )
-    if _settled(audit) and not _flags_settled(reviews, frame):
+    if _settled(audit) and not _flags_settled(snapshot, frame):
         return None, (
             "the queue's reviews are not used beside the audit: experts settled the audit's flags, but not "
             "all of the queue's"
         )
-    reached = int((locate(frame, decisions["decision_id"].iloc[audit.position]) >= 0).sum())
+    audited = snapshot.decisions["decision_id"].iloc[audit.position]
+    reached = int(frame["decision_id"].isin(audited).sum())
     drawn = int(((frame["arm"] == EXPLORE) & (frame["job_id"] == frame["decision_id"])).sum())
     part = reached / max(reached + drawn, 1)
     return QueueDesign(_slim(frame), part), (
@@ -140,9 +139,7 @@ def read_queue(
     )
 
 
-def draws_with_queue(
-    decisions: pd.DataFrame, reviews: pd.DataFrame, audit: Audit, queue: QueueDesign
-) -> tuple[Audit, Bools, Bools]:
+def draws_with_queue(snapshot: Snapshot, queue: QueueDesign) -> tuple[AuditSample, Bools, Bools]:
     """Put the queue's draws beside the audit's.
 
     Where both samples reach, each alone estimates without bias, so their mean with fixed weights
@@ -150,10 +147,8 @@ def draws_with_queue(
 
     Parameters
     ----------
-    decisions, reviews
-        The contract's, reviews from `covering_reviews`.
-    audit
-        Its draws, perhaps none.
+    snapshot
+        Its reviews from `covering_reviews`.
     queue
         From `read_queue`.
 
@@ -171,8 +166,8 @@ def draws_with_queue(
     --------
     See `rates.estimate_rates`.
     """
-    n, frame = len(decisions), queue.frame
-    at = locate(decisions, frame["decision_id"])
+    audit, n, frame = snapshot.audit_sample, len(snapshot.decisions), queue.frame
+    at = _rows(snapshot, frame["decision_id"])
     frame, at = frame[at >= 0], at[at >= 0]
     inside, missing, drawn = (np.zeros(n, dtype=bool) for _ in range(3))
     weight, variance = np.zeros(n), np.zeros(n)
@@ -184,21 +179,46 @@ def draws_with_queue(
     weight[~drawn] = variance[~drawn] = 0.0
     weight[audit.position] += part[audit.position] * audit.weight
     variance[audit.position] += part[audit.position] ** 2 * audit.variance
-    votes, position = _votes(decisions, reviews, drawn, audit.position)
+    votes, position = _votes(snapshot, drawn)
     rows, draw = np.unique(position, return_inverse=True)
+    final = _experts(snapshot)
+    experts = snapshot.reviews[final], snapshot.review_history["position"].to_numpy()[final]
     draws = gather_draws(
-        decisions, reviews, votes, rows, draw.astype(np.int64), weight[rows], variance[rows]
+        votes,
+        expert_answers(*experts, rows),
+        rows,
+        draw.astype(np.int64),
+        weight[rows],
+        variance[rows],
     )
     return draws, inside if not len(audit.position) else np.ones(n, dtype=bool), missing
 
 
-def _design(decisions: pd.DataFrame, reviews: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
+def _rows(snapshot: Snapshot, decision_id: "pd.Series[str]") -> Ints:
+    index = pd.Index(snapshot.decisions["decision_id"])
+    return np.asarray(index.get_indexer(pd.Index(decision_id)), dtype=np.int64)
+
+
+def _experts(snapshot: Snapshot) -> Bools:
+    """Say which reviews are the adjudications that count."""
+    history = snapshot.review_history
+    counts = (history["standing"] == COUNTS) & (history["source"] == ADJUDICATION)
+    return counts.to_numpy(dtype=bool)
+
+
+def _people(snapshot: Snapshot) -> Bools:
+    """Say which reviews are a reviewer's or expert's latest verdict on a decision of the log."""
+    standing = snapshot.review_history["standing"]
+    return standing.isin([COUNTS, OVERRULED]).to_numpy(dtype=bool)
+
+
+def _design(snapshot: Snapshot, scores: pd.DataFrame) -> pd.DataFrame:
     """Chance, weight and state of every decision that the queue could reach."""
     chance = scores["inclusion_probability"].to_numpy(np.float64)
-    known = (chance > 0) & (locate(decisions, scores["decision_id"]) >= 0)
+    known = (chance > 0) & (_rows(snapshot, scores["decision_id"]) >= 0)
     frame = scores[known].reset_index(drop=True)
     chance = chance[known]
-    people = reviews[reviews["source"] != GOLDEN]
+    people = snapshot.reviews[_people(snapshot)]
     anybody = frame["decision_id"].isin(people["decision_id"]).to_numpy(bool)
     queue_s = people.loc[people["source"] == RE_REVIEW, "decision_id"]
     reviewed = np.where(chance < 1, frame["decision_id"].isin(queue_s).to_numpy(bool), anybody)
@@ -218,34 +238,33 @@ def _slim(frame: pd.DataFrame) -> pd.DataFrame:
     return frame[["decision_id", "drawn", "weight", "variance", "missing"]]
 
 
-def _settled(audit: Audit) -> bool:
+def _settled(audit: AuditSample) -> bool:
     """Whether experts settled all that the audit's reviewers called wrong."""
     return bool(audit.flagged.any() and audit.adjudicated[audit.flagged].all())
 
 
-def _flags_settled(reviews: pd.DataFrame, frame: pd.DataFrame) -> bool:
+def _flags_settled(snapshot: Snapshot, frame: pd.DataFrame) -> bool:
     drawn = frame.loc[frame["drawn"], "decision_id"]
-    own = reviews[reviews["decision_id"].isin(drawn) & (reviews["source"] != GOLDEN)]
+    own = snapshot.reviews[_people(snapshot)]
+    own = own[own["decision_id"].isin(drawn)]
     flagged = own.loc[is_error(own["verdict"], action_only=False), "decision_id"]
     settled = own.loc[own["source"] == ADJUDICATION, "decision_id"]
     return bool(flagged.isin(settled).all())
 
 
-def _votes(
-    decisions: pd.DataFrame, reviews: pd.DataFrame, drawn: Bools, audited: Ints
-) -> tuple[pd.DataFrame, Ints]:
-    """Everybody's word on the queue's draws, and the audit's reviews of its others."""
-    position = locate(decisions, reviews["decision_id"])
-    source = reviews["source"]
+def _votes(snapshot: Snapshot, drawn: Bools) -> tuple[pd.DataFrame, Ints]:
+    """Everybody's verdict on the queue's draws, and the audit's reviews of its others."""
+    history = snapshot.review_history
+    position, source = history["position"].to_numpy(), history["source"]
     expert = (source == ADJUDICATION).to_numpy(bool)
-    people = (position >= 0) & (source != GOLDEN).to_numpy(bool)
+    people = _people(snapshot)
     of_queue = people & drawn[position]
     judged = np.zeros(len(drawn), dtype=bool)
     judged[position[of_queue & ~expert]] = True
-    of_queue &= ~expert | ~judged[position]  # an expert's word is looked up apart
+    of_queue &= ~expert | ~judged[position]  # an expert's answer is looked up apart
     only_audit = np.zeros(len(drawn), dtype=bool)
-    only_audit[audited] = True
+    only_audit[snapshot.audit_sample.position] = True
     only_audit &= ~drawn
     of_audit = people & (source == AUDIT).to_numpy(bool) & only_audit[position]
     chosen = of_queue | of_audit
-    return reviews[chosen], position[chosen]
+    return snapshot.reviews[chosen], position[chosen]

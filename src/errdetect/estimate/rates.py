@@ -1,23 +1,25 @@
 """Error rates of designed samples, for the whole and by any columns, with what they rest on."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from errdetect.estimate.audit import Audit, locate, read_audit
 from errdetect.estimate.bounds import known_verdicts, recall_bounds
 from errdetect.estimate.cells import bin_p_error, spread_by_bin
 from errdetect.estimate.limits import Limits, recall_limits
 from errdetect.estimate.queue_sample import QueueDesign, draws_with_queue
-from errdetect.estimate.reviewer_error import read_golden
-from errdetect.estimate.segments import segment_decisions
-from errdetect.estimate.sides import Correction, Population, Side, SideName, estimate_side
+from errdetect.estimate.segments import cells_of_lost, segment_decisions
+from errdetect.estimate.sides import DomainCells, Population, Side, SideName, estimate_side
 from errdetect.estimate.words import ONLY_QUEUE_NOTE, QUEUE_NOTE, method_text
-from errdetect.schemas import AUDIT, ESTIMATES, MEASURES
+from errdetect.labels.audit_sample import AuditSample
+from errdetect.schemas import ESTIMATES, MEASURES
+from errdetect.settings import Estimate
+from errdetect.snapshot import Snapshot
 
-__all__ = ["estimate_rates"]
+__all__ = ["RateEstimates", "estimate_rates"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -35,50 +37,75 @@ MEASURED_ON: dict[str, SideName] = {
 _EXPECTED_DRAWS = 12
 
 
-def estimate_rates(
-    decisions: pd.DataFrame,
-    reviews: pd.DataFrame,
-    *,
-    by: Sequence[str] = (),
-    p_error: pd.Series | NDArray[np.float64] | None = None,
-    sources: Sequence[str] = (AUDIT,),
-    correction: Correction = "auto",
-    min_reviews: int = 5,
-    confidence: float = 0.95,
-    queue: QueueDesign | None = None,
-) -> pd.DataFrame:
-    """Estimate how often the machine errs, from designed samples only.
+@dataclass(frozen=True)
+class RateEstimates:
+    """Estimates of one sample, for the whole and by any groupings.
 
     Parameters
     ----------
-    decisions
-        The contract's decisions with `enforced`: the population of the estimate.
-    reviews
-        The contract's reviews of all sources; `golden` and `adjudication` put reviewers right.
+    overall
+        One row a measure, columns as `schemas.ESTIMATES`.
+    by_group
+        Columns of a grouping -> its rows: the columns (as text), then those of the whole.
+    """
+
+    overall: pd.DataFrame
+    by_group: Mapping[tuple[str, ...], pd.DataFrame]
+
+    def frame(self, *by: str) -> pd.DataFrame:
+        """Return the whole, with null in the `by` columns, and the rows of one grouping below.
+
+        Parameters
+        ----------
+        by
+            Columns of a grouping that was asked for; none: the whole alone.
+        """
+        columns = [*by, *(field.name for field in ESTIMATES)]
+        nothing = {name: pd.Series(None, index=self.overall.index, dtype="str") for name in by}
+        whole = self.overall.assign(**nothing)[columns]
+        if not by:
+            return whole
+        return pd.concat([whole, self.by_group[by][columns]], ignore_index=True)
+
+
+def estimate_rates(
+    snapshot: Snapshot,
+    by: Sequence[Sequence[str]] = (),
+    *,
+    settings: Estimate = Estimate(),
+    p_error: pd.Series | NDArray[np.float64] | None = None,
+    queue: QueueDesign | None = None,
+    confidence: float = 0.95,
+) -> RateEstimates:
+    """Estimate how often the machine errs, from designed samples only, in one pass over the sample.
+
+    Parameters
+    ----------
+    snapshot
+        The decisions are the population of the estimate; of the reviews, audits give the rates,
+        golden items and adjudications correct them for reviewer error.
     by
-        Columns of `decisions` whose combinations are the cells.
+        Groupings, each a list of columns of the decisions whose combinations are the cells.
+    settings
+        `correction`: `auto` corrects for reviewer error where golden items or adjudications allow,
+        and says so where they do not; `require` suppresses instead; `none` reports as reviewers
+        judged. `min_reviews`: audited decisions of a cell below which it is suppressed.
+        `max_lost`: share of a cell's sample that may be lost; above it the cell is suppressed.
     p_error
         P(error) as control variate: a Series by decision_id, or an array in the decisions' order.
         It must not have been fitted on the very reviews it is used with: cross-fit it.
-    sources
-        The sources that came from one design with logged inclusion probabilities.
-    correction
-        `auto` puts reviewers' error right where golden items or adjudications allow, and says
-        so where they do not; `require` suppresses instead; `none` reports as reviewers judged.
-    min_reviews
-        Audited decisions of a cell below which it is suppressed.
-    confidence
-        Nominal coverage of the intervals.
     queue
         The review queue as a further designed sample, from `queue_sample.read_queue`. Without an
         audit the figures are about the decisions that the queue could reach, and the limits leave
         open what those would have shown that were to be reviewed and were not.
+    confidence
+        Nominal coverage of the intervals.
 
     Returns
     -------
-    DataFrame
-        The `by` columns (as text; null for the whole) and those of `schemas.ESTIMATES`, one row
-        for each cell and measure. `n_reviews` counts audited decisions, each once.
+    RateEstimates
+        One row for each cell and measure. `n_reviews` counts audited decisions, each once. Draws
+        that were lost widen every interval they may belong to by their worst case.
 
     Raises
     ------
@@ -88,54 +115,59 @@ def estimate_rates(
     Examples
     --------
     >>> ids = [f"d{i}" for i in range(1000)]
-    >>> decisions = pd.DataFrame({"decision_id": ids, "enforced": True})
+    >>> day = pd.Timestamp("2026-01-01", tz="UTC")
+    >>> decisions = pd.DataFrame({"decision_id": ids, "decided_at": day, "enforced": True})
     >>> reviews = pd.DataFrame({
-    ...     "review_id": range(100), "decision_id": ids[:100], "source": "audit", "site": "x",
+    ...     "review_id": [f"r{i}" for i in range(100)], "decision_id": ids[:100], "source": "audit",
     ...     "verdict": ["overturned"] * 10 + ["upheld"] * 90, "inclusion_probability": 0.1,
-    ...     "expected": None, "reviewed_at": pd.Timestamp("2026-01-01", tz="UTC")})
-    >>> table = estimate_rates(decisions, reviews).set_index("measure")
+    ...     "reviewed_at": day})
+    >>> table = estimate_rates(Snapshot(decisions, reviews)).overall.set_index("measure")
     >>> table.loc["precision", ["low", "estimate", "high"]].astype(float).round(3).tolist()
     [0.83, 0.9, 0.965]
     """
-    audit, note = read_audit(decisions, reviews, sources=sources), ""
+    decisions, audit, note = snapshot.decisions, snapshot.audit_sample, ""
     inside, missing = np.ones(len(decisions), dtype=bool), None
     if queue is not None:
         note = QUEUE_NOTE if len(audit.position) else ONLY_QUEUE_NOTE
-        audit, inside, missing = draws_with_queue(decisions, reviews, audit, queue)
+        audit, inside, missing = draws_with_queue(snapshot, queue)
     p = _aligned(p_error, decisions)
     bins = bin_p_error(p, len(decisions))
     population = Population(
         audit=audit,
-        golden=None if correction == "none" else read_golden(decisions, reviews, audit.sites),
+        golden=None if settings.correction == "none" else snapshot.golden_items(audit.sites),
         bins=bins,
         spread=spread_by_bin(bins, audit.position, audit.weight, audit.variance),
         enforced=decisions["enforced"].to_numpy(dtype=bool),
-        correction=correction,
-        min_reviews=max(min_reviews, 1),
+        correction=settings.correction,
+        min_reviews=max(settings.min_reviews, 1),
+        max_lost=settings.max_lost,
         confidence=confidence,
         missing=missing,
+        lost=snapshot.lost_draws,
     )
-    position = locate(decisions, reviews["decision_id"])
     known = {
-        only: known_verdicts(decisions, reviews, action_only=only, position=position)
+        only: known_verdicts(snapshot.review_history, len(decisions), action_only=only)
         for only in (False, True)
     }
-    keys, cell = segment_decisions(decisions, by)
-    nothing = pd.DataFrame({column: pd.Series([None], dtype="str") for column in by}, index=[0])
-    cell, whole = np.where(inside, cell, -1), np.where(inside, 0, -1)
-    parts = [(nothing, whole)] + ([(keys, cell)] if by else [])
-    note += _weights_note(audit, int(inside.sum()) - (0 if missing is None else int(missing.sum())))
-    note += _time_note(decisions, audit.position, inside)
-    blocks = []
-    for number, (names, where) in enumerate(parts):
+    n_due = int(inside.sum()) - (0 if missing is None else int(missing.sum()))
+    note += _weights_note(audit, n_due) + _time_note(decisions, audit.position, inside)
+
+    def cells(keys: pd.DataFrame, cell: Ints, *, whole: bool) -> pd.DataFrame:
+        lost = cells_of_lost(snapshot.lost_draws, keys, cell)
+        domain = DomainCells(np.where(inside, cell, -1), lost, len(keys))
         sides = {
-            name: estimate_side(
-                population, known[name != "all"], name, where, len(names), whole=number == 0
-            )
+            name: estimate_side(population, known[name != "all"], name, domain, whole=whole)
             for name in SIDES
         }
-        blocks.append(_block(names, sides, model=p is not None, note=note))
-    return pd.concat(blocks, ignore_index=True)[[*by, *(field.name for field in ESTIMATES)]]
+        return _block(keys, sides, model=p is not None, note=note)
+
+    nothing = pd.DataFrame(index=[0])
+    groups = {}
+    for columns in by:
+        keys, cell = segment_decisions(decisions, columns)
+        groups[tuple(columns)] = cells(keys, cell, whole=False).reset_index(drop=True)
+    overall = cells(nothing, np.zeros(len(decisions), np.int64), whole=True)
+    return RateEstimates(overall.reset_index(drop=True), groups)
 
 
 def _aligned(
@@ -146,7 +178,7 @@ def _aligned(
     return p_error
 
 
-def _weights_note(audit: Audit, n_decisions: int) -> str:
+def _weights_note(audit: AuditSample, n_decisions: int) -> str:
     """Warn where the sample's weights cannot add up to the decisions by chance."""
     total = float(audit.weight.sum())
     slack = 4 * float(np.sqrt(audit.variance.sum()))

@@ -1,16 +1,13 @@
 """How often reviewers miss errors and raise false alarms: from golden items and adjudications."""
 
-from dataclasses import dataclass
-
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from errdetect.estimate.audit import Audit, is_error, locate
 from errdetect.estimate.limits import Limits, Misjudgement, clopper_pearson, recall_limits, wilson
-from errdetect.schemas import GOLDEN
+from errdetect.labels.audit_sample import AuditSample
+from errdetect.labels.golden_items import GoldenItems
 
-__all__ = ["Golden", "exact_alarms", "from_adjudications", "from_golden", "read_golden"]
+__all__ = ["exact_alarms", "from_adjudications", "from_golden"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -22,69 +19,6 @@ MIN_GOLDEN = 20
 MIN_SITE = 20
 #: Adjudicated draws of each kind (flagged, not flagged) below which they do not measure reviewers.
 MIN_ADJUDICATED = 20
-
-
-@dataclass(frozen=True)
-class Golden:
-    """Reviews of items with a known answer, one entry a review.
-
-    Parameters
-    ----------
-    item
-        The item, as an integer code.
-    site
-        Index of the review's site among the audit's sites; -1 where it is none of them.
-    enforced
-        1 where the decision enforced, 0 where it allowed, -1 where it is not in the log.
-    expected_error, said_error, expected_overturned, said_overturned
-        The known answer and the reviewer's, for any error and for wrong actions only.
-    """
-
-    item: Ints
-    site: Ints
-    enforced: Ints
-    expected_error: Bools
-    said_error: Bools
-    expected_overturned: Bools
-    said_overturned: Bools
-
-
-def read_golden(decisions: pd.DataFrame, reviews: pd.DataFrame, sites: tuple[str, ...]) -> Golden:
-    """Gather the golden reviews.
-
-    Parameters
-    ----------
-    decisions, reviews
-        The contract's tables.
-    sites
-        The audit's sites.
-
-    Returns
-    -------
-    Golden
-
-    Examples
-    --------
-    >>> decisions = pd.DataFrame({"decision_id": ["a"], "enforced": [True]})
-    >>> reviews = pd.DataFrame({"decision_id": ["a"], "source": "golden", "site": ["x"],
-    ...                         "verdict": ["upheld"], "expected": ["overturned"]})
-    >>> golden = read_golden(decisions, reviews, ("x",))
-    >>> golden.expected_error.tolist(), golden.said_error.tolist(), golden.enforced.tolist()
-    ([True], [False], [1])
-    """
-    known = (reviews["source"] == GOLDEN) & reviews["expected"].notna()
-    reviews = reviews[known.to_numpy(dtype=bool)]
-    position = locate(decisions, reviews["decision_id"])
-    enforced = decisions["enforced"].to_numpy(dtype=np.int64)
-    return Golden(
-        item=pd.factorize(reviews["decision_id"])[0].astype(np.int64),
-        site=pd.Index(sites, dtype=object).get_indexer(pd.Index(reviews["site"])).astype(np.int64),
-        enforced=np.where(position >= 0, enforced[position], -1) if len(enforced) else position,
-        expected_error=is_error(reviews["expected"], action_only=False),
-        said_error=is_error(reviews["verdict"], action_only=False),
-        expected_overturned=is_error(reviews["expected"], action_only=True),
-        said_overturned=is_error(reviews["verdict"], action_only=True),
-    )
 
 
 def _clustered(item: Ints, said: Bools, confidence: float) -> Limits:
@@ -129,7 +63,7 @@ def _by_site(
 
 
 def from_golden(
-    golden: Golden,
+    golden: GoldenItems,
     share: Floats,
     *,
     action_only: bool,
@@ -163,7 +97,7 @@ def from_golden(
     Examples
     --------
     >>> n = np.arange(100)
-    >>> golden = Golden(n, n * 0, n * 0, n < 50, (n < 45) | (n == 99), n < 50, n < 45)
+    >>> golden = GoldenItems(n, n * 0, n * 0, n < 50, (n < 45) | (n == 99), n < 50, n < 45)
     >>> error = from_golden(golden, np.ones((1, 1)), action_only=False, enforced=None)
     >>> error.found.estimate.tolist(), error.alarm.estimate.tolist()
     ([0.9], [0.02])
@@ -197,7 +131,7 @@ def exact_alarms(reviewers: Misjudgement) -> Misjudgement:
 
 
 def from_adjudications(
-    audit: Audit,
+    audit: AuditSample,
     inside: Bools,
     said: Bools,
     *,
@@ -230,7 +164,7 @@ def from_adjudications(
     --------
     >>> n = np.arange(200)
     >>> flag, wrong = (n < 100) * 1.0, (n < 90) * 1.0
-    >>> audit = Audit(n, n * 0 + 2.0, flag, flag, wrong, wrong, n * 0 + 1.0, n, n * 0, ("x",))
+    >>> audit = AuditSample(n, n * 0 + 2.0, flag, flag, wrong, wrong, n * 0 + 1.0, n, n * 0, ("x",))
     >>> rates = from_adjudications(audit, n >= 0, audit.flagged, action_only=False, size=1)
     >>> rates.found.estimate.tolist(), rates.alarm.estimate.round(3).tolist()
     ([1.0], [0.091])

@@ -7,8 +7,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from errdetect.errors import DataError, sentence
+from errdetect.labels.audit_sample import LostDraws
 
-__all__ = ["segment_decisions"]
+__all__ = ["cells_of_lost", "segment_decisions"]
 
 Ints = NDArray[np.int64]
 
@@ -62,3 +63,35 @@ def segment_decisions(decisions: pd.DataFrame, by: Sequence[str]) -> tuple[pd.Da
         found = found // len(names)
     frame = pd.DataFrame(keys, index=range(n_segments), columns=list(by))
     return frame, cell.astype(np.int64)
+
+
+def cells_of_lost(lost: LostDraws, keys: pd.DataFrame, cell: Ints) -> Ints:
+    """Find the cell of each lost draw, from its decision or from what is left of a rejected one.
+
+    Parameters
+    ----------
+    lost
+        From the snapshot.
+    keys
+        The `by` values of each cell, from `segment_decisions`; no column where one cell is all.
+    cell
+        Cell of each decision, shape (n_decisions,).
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (n_lost,); -1 where it is unknown.
+    """
+    found = np.full(len(lost), -1, dtype=np.int64)
+    in_log = lost.position >= 0
+    found[in_log] = cell[lost.position[in_log]]
+    if not len(keys.columns):
+        return np.zeros(len(lost), dtype=np.int64)
+    if not set(keys.columns) <= set(lost.rejected.columns):
+        return found
+    values = lost.rejected[list(keys.columns)].astype("str").where(lost.rejected.notna())
+    index = pd.MultiIndex.from_frame(keys)
+    other = index.get_indexer(pd.MultiIndex.from_frame(values))
+    known = ~in_log & values.notna().all(axis=1).to_numpy(dtype=bool)
+    found[known] = other[known]
+    return found

@@ -6,15 +6,24 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from errdetect.estimate.audit import Audit
 from errdetect.estimate.bounds import Known, rate_bounds
 from errdetect.estimate.cells import Bins, Cells, gather_cells
 from errdetect.estimate.inference import korn_graubard, rate_limits
 from errdetect.estimate.judging import Judging, judge
 from errdetect.estimate.limits import Limits, corrected_limits
-from errdetect.estimate.reviewer_error import Golden
+from errdetect.labels.audit_sample import AuditSample, LostDraws
+from errdetect.labels.golden_items import GoldenItems
 
-__all__ = ["Correction", "Population", "Side", "SideName", "estimate_side"]
+__all__ = [
+    "NOWHERE",
+    "UNKNOWN_CELL",
+    "Correction",
+    "DomainCells",
+    "Population",
+    "Side",
+    "SideName",
+    "estimate_side",
+]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -25,6 +34,8 @@ SideName = Literal["all", "enforced", "allowed"]
 
 #: Least share of the uniform inclusion probability for which the score region was found to hold.
 LEAST_FLOOR = 0.2
+#: Cells of lost draws that have none: unknown, or outside of all.
+UNKNOWN_CELL, NOWHERE = -1, -2
 #: Ways of judging that leave reviewers' error in, or a part of it.
 UNCORRECTED = ("as_judged", "flags_adjudicated", "flags_waiting")
 
@@ -45,19 +56,43 @@ class Population:
         Whether each decision enforced.
     missing
         Whether each decision was to be reviewed for certain and was not; None for none of them.
-    correction, min_reviews, confidence
+    lost
+        Drawn decisions whose reviews cannot be used; None for none.
+    correction, min_reviews, max_lost, confidence
         As in `rates.estimate_rates`.
     """
 
-    audit: Audit
-    golden: Golden | None
+    audit: AuditSample
+    golden: GoldenItems | None
     bins: Bins
     spread: Floats
     enforced: Bools
     correction: Correction
     min_reviews: int
+    max_lost: float
     confidence: float
     missing: Bools | None = None
+    lost: LostDraws | None = None
+
+
+@dataclass(frozen=True)
+class DomainCells:
+    """The cells of one grouping.
+
+    Parameters
+    ----------
+    cell
+        Cell of each decision, -1 for those in none, shape (n_decisions,).
+    lost
+        Cell of each lost draw, `UNKNOWN_CELL` where that is unknown, `NOWHERE` where it is in none,
+        shape (n_lost,).
+    size
+        Number of cells.
+    """
+
+    cell: Ints
+    lost: Ints
+    size: int
 
 
 @dataclass(frozen=True)
@@ -94,7 +129,12 @@ class Side:
 
 
 def estimate_side(
-    population: Population, known: Known, name: SideName, cell: Ints, size: int, *, whole: bool
+    population: Population,
+    known: Known,
+    name: SideName,
+    cells: DomainCells,
+    *,
+    whole: bool,
 ) -> Side:
     """Estimate one kind of error rate of every cell.
 
@@ -106,10 +146,8 @@ def estimate_side(
         What reviews settle, for the bounds.
     name
         `all` counts any error; `enforced` and `allowed` count wrong actions of their side.
-    cell
-        Cell of each decision, shape (n_decisions,).
-    size
-        Number of cells.
+    cells
+        Which decisions, and which lost draws, are in which cell.
     whole
         Whether the one cell is the whole population.
 
@@ -121,10 +159,10 @@ def estimate_side(
     --------
     See `rates.estimate_rates`.
     """
-    audit = population.audit
-    domain = cell
+    audit, size = population.audit, cells.size
+    domain = cells.cell
     if name != "all":
-        domain = np.where(population.enforced == (name == "enforced"), cell, -1)
+        domain = np.where(population.enforced == (name == "enforced"), domain, -1)
     decisions = np.bincount(domain[domain >= 0], minlength=size)
     unseen = np.zeros(size, np.int64)
     if population.missing is not None:
@@ -136,6 +174,8 @@ def estimate_side(
     interval[reviews < population.min_reviews] = "too_few_reviews"
     interval[reviews == 0] = "no_sample"
     interval[decisions == 0] = "no_decisions"
+    lost, gone = _lost_shares(population, name, cells, domain)
+    interval[(interval == "") & (gone > population.max_lost)] = "reviews_lost"
     alive = interval == ""
     limits, judging = Limits(*(np.full(size, np.nan) for _ in range(3))), "as_judged"
     if alive.any():
@@ -144,9 +184,34 @@ def estimate_side(
             population, name, number[domain], int(alive.sum()), whole=whole
         )
         limits, interval[alive] = Limits(*(_spread(v, alive) for v in _arrays(found))), how
-        limits = _widen(limits, unseen / np.maximum(decisions, 1))
+        limits = _widen(_widen(limits, unseen / np.maximum(decisions, 1)), lost)
     low, high, proxy = rate_bounds(known, domain, size)
     return Side(limits, reviews, decisions, interval, judging, low, high, proxy)
+
+
+def _lost_shares(
+    population: Population, name: SideName, cells: DomainCells, domain: Ints
+) -> tuple[Floats, Floats]:
+    """Return the lost share of each cell's weight: in the worst case, and what is known to be its.
+
+    A lost draw of an unknown decision may be any cell's, so it counts in all of them by its share of
+    the whole sample.
+    """
+    nothing = np.zeros(cells.size)
+    lost = population.lost
+    if lost is None or not len(lost):
+        return nothing, nothing
+    own = cells.lost.copy()
+    in_log = lost.position >= 0
+    own[in_log] = np.where(domain[lost.position[in_log]] >= 0, own[in_log], NOWHERE)
+    known = own >= 0
+    drawn = domain[population.audit.position]
+    weight = np.bincount(drawn[drawn >= 0], population.audit.weight[drawn >= 0], cells.size)
+    gone = np.bincount(own[known], lost.weight[known], cells.size)
+    share = gone / np.maximum(gone + weight, 1e-12)
+    astray = float(lost.weight[own == UNKNOWN_CELL].sum())
+    everywhere = astray / max(astray + float(population.audit.weight.sum()), 1e-12)
+    return 1 - (1 - share) * (1 - everywhere), share
 
 
 def _widen(limits: Limits, unseen: Floats) -> Limits:
@@ -198,7 +263,7 @@ def _solve(
     return limits, how, judging.code
 
 
-def _floor(cells: Cells, audit: Audit) -> Floats:
+def _floor(cells: Cells, audit: AuditSample) -> Floats:
     """Compare the smallest drawn inclusion probability to a uniform design's.
 
     Draws that were certain do not count: they stand for themselves.

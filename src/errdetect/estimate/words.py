@@ -49,6 +49,7 @@ SUPPRESSED = {
     "no_decisions": "there are no such decisions",
     "no_sample": "no decision of this kind was audited",
     "too_few_reviews": "too few audited decisions to say",
+    "reviews_lost": "too many of its audit reviews could not be used (estimate.max_lost)",
     "not_corrected": "correction was required, and there are neither golden items nor "
     "adjudications enough",
     "reviewers_at_chance": "reviewers cannot be told from chance on golden items or adjudications",

@@ -12,6 +12,7 @@ from errdetect.schemas import ADJUDICATION, GOLDEN
 
 __all__ = [
     "BEFORE_DECISION",
+    "CORRECTED",
     "COUNTS",
     "MEASURES_REVIEWER",
     "NOT_YET_KNOWN",
@@ -26,6 +27,7 @@ __all__ = [
 
 #: How a review stands at `as_of`. Only what `counts` makes labels.
 COUNTS: Final = "counts"
+CORRECTED: Final = "corrected"  # a later row of the same review has replaced this one
 REVISED: Final = "revised"  # the same reviewer has a newer word on this decision
 OVERRULED: Final = "overruled"  # an expert has adjudicated
 MEASURES_REVIEWER: Final = "measures reviewer"  # golden

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from errdetect.data.actions import action_meanings, action_word
 from errdetect.errors import DataError, sentence
 from errdetect.model.bundle import Bundle, load_bundle
-from errdetect.schemas import ALLOW_ACTIONS
 
 __all__ = ["ServedModel"]
 
@@ -35,16 +35,21 @@ class ServedModel:
         Raises
         ------
         DataError
-            Where the actions are missing.
+            Where the actions are missing, or one of them has no known meaning.
         """
         if "action" not in decisions:
             do = "Send each decision's action."
             raise DataError(
                 sentence("The decisions", "have the column 'action'", list(decisions.columns), do)
             )
-        meaning = {**dict.fromkeys(ALLOW_ACTIONS, "allow"), **self.bundle.about.get("actions", {})}
-        allowed = [name.strip().lower() for name, means in meaning.items() if means == "allow"]
-        enforced = ~decisions["action"].astype("str").str.strip().str.lower().isin(allowed)
+        meanings = action_meanings(self.bundle.about.get("actions", {}))
+        words = decisions["action"].astype("str").map(action_word)
+        unknown = decisions["action"][~words.isin(list(meanings)).to_numpy(bool)]
+        if len(unknown):
+            must = "be known action words, or mapped under data.actions when the model was trained"
+            got = f"{len(unknown)} others (first: {str(unknown.iloc[0])[:40]!r})"
+            raise DataError(sentence("The actions", must, got, "Map them and train again."))
+        enforced = (words.map(meanings) == "enforce").to_numpy(bool)
         decided = decisions.assign(enforced=enforced)
         p = self.bundle.probability(self.bundle.detector.features(decided), decided)
         return pd.DataFrame({"p_error": p}, index=decisions.index)

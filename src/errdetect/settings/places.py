@@ -52,6 +52,12 @@ class Data(Strict):
     columns: dict[str, str] = Field({}, description="your column name: our column name")
     actions: dict[str, Literal["allow", "enforce"]] = Field({}, description="what an action means")
     drop: list[str] = Field([], description="columns to leave unread")
+    max_rejected: float = Field(
+        0.05,
+        ge=0,
+        le=1,
+        description="largest share of the decisions that may be unusable; more is refused",
+    )
     preset: Literal["dsa_statements"] | None = Field(
         None,
         description="read another system's CSV: the EU Transparency Database's statements of reasons",

@@ -111,6 +111,13 @@ class Estimate(Strict):
         description="P(error) that narrows the intervals: one fitted on the audit in turns, or none; auto takes "
         "the champion's where it has not seen the audit, and none above 300,000 decisions",
     )
+    max_lost: float = Field(
+        0.02,
+        ge=0,
+        le=1,
+        description="largest share of the audit sample's weight that may be lost between decisions and "
+        "reviews; more is refused, less widens the intervals; 1: no limit",
+    )
 
 
 class Audit(Strict):

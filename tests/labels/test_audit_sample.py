@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from errdetect.errors import DataError, Refusal
-from errdetect.estimate.audit import read_audit
+from errdetect.labels.audit_sample import audit_sample, lost_draws
 
 T = pd.Timestamp("2026-01-01", tz="UTC")
 
@@ -25,6 +25,7 @@ def review(decision, verdict="upheld", source="audit", probability=0.5, day=1, *
         "inclusion_probability": probability,
         "site": "x",
         "expected": None,
+        "reviewer_id": None,
         **more,
     }
 
@@ -37,7 +38,7 @@ def test_several_judges_are_one_draw(decisions):
     reviews = frame(
         review("b", "overturned", day=1), review("b", "upheld", day=2), review("d", day=1)
     )
-    audit = read_audit(decisions, reviews)
+    audit = audit_sample(decisions, reviews)
     assert audit.position.tolist() == [1, 3]
     assert audit.weight.tolist() == [2, 2]
     assert audit.error.tolist() == [0.5, 0]
@@ -50,13 +51,13 @@ def test_the_last_adjudication_stands(decisions):
         review("b", "relabelled", "adjudication", 1.0, day=4),
         review("b", "upheld", "adjudication", 1.0, day=3),
     )
-    audit = read_audit(decisions, reviews)
+    audit = audit_sample(decisions, reviews)
     assert audit.expert_error.tolist() == [1]
     assert audit.expert_overturned.tolist() == [0]
 
 
 def test_reviews_of_other_decisions_are_left_out(decisions):
-    audit = read_audit(decisions, frame(review("b"), review("zzz")))
+    audit = audit_sample(decisions, frame(review("b"), review("zzz")))
     assert len(audit.position) == 1
 
 
@@ -65,32 +66,65 @@ def test_a_probability_that_is_none_is_refused(decisions, bad):
     with pytest.raises(
         Refusal, match=r"must lie in \(0, 1\], got 1 of 2 that are missing or outside"
     ):
-        read_audit(decisions, frame(review("a"), review("b", probability=bad)))
+        audit_sample(decisions, frame(review("a"), review("b", probability=bad)))
 
 
 def test_a_bad_chance_of_adjudication_is_refused(decisions):
     reviews = frame(review("a"), review("a", source="adjudication", probability=1.5, day=2))
     with pytest.raises(Refusal, match="inclusion_probability of adjudications"):
-        read_audit(decisions, reviews)
+        audit_sample(decisions, reviews)
 
 
 def test_two_probabilities_of_one_decision_are_refused(decisions):
     reviews = frame(review("a", day=1), review("a", probability=0.4, day=2))
     with pytest.raises(Refusal, match=r"be one for each decision, got 1 with two \(first: a, 0.4"):
-        read_audit(decisions, reviews)
+        audit_sample(decisions, reviews)
 
 
-def test_a_review_before_its_decision_is_refused(decisions):
-    with pytest.raises(DataError, match="not lie before its decision, got 1 before"):
-        read_audit(decisions, frame(review("a", day=-1), review("b")))
+def test_a_review_before_its_decision_is_lost_and_counted(decisions):
+    reviews = frame(review("a", day=-1, probability=0.25), review("b"))
+    audit = audit_sample(decisions, reviews)
+    assert audit.position.tolist() == [1]
+    lost = lost_draws(decisions, reviews, audit)
+    assert lost.weight.tolist() == [4.0]
+    assert lost.position.tolist() == [0]
+
+
+def test_one_reviewer_s_later_verdict_replaces_the_earlier(decisions):
+    reviews = frame(
+        review("a", "upheld", day=1, reviewer_id="ann"),
+        review("a", "overturned", day=3, reviewer_id="ann"),
+        review("a", "upheld", day=2, reviewer_id="bob"),
+    )
+    assert audit_sample(decisions, reviews).error.tolist() == [0.5]
+    then = T + pd.Timedelta(days=2)
+    assert audit_sample(decisions, reviews, as_of=then).error.tolist() == [0.0]
+
+
+def test_a_draw_is_lost_only_where_no_review_of_it_can_be_used(decisions):
+    reviews = frame(
+        review("a"),
+        review("zz", probability=0.1),
+        review("zz", probability=0.1, day=2),
+        review("b", day=-3),
+    )
+    reviews = pd.concat([reviews, frame(review("b", day=4))], ignore_index=True)
+    lost = lost_draws(decisions, reviews, audit_sample(decisions, reviews))
+    assert lost.decision_id.tolist() == ["zz"]
+    assert lost.weight.tolist() == [10.0]
+
+
+def test_reviews_older_than_the_log_belong_to_another_one(decisions):
+    reviews = frame(review("a"), review("zz", day=-5))
+    assert len(lost_draws(decisions, reviews, audit_sample(decisions, reviews))) == 0
 
 
 def test_a_decision_log_with_one_id_twice_is_refused(decisions):
     twice = pd.concat([decisions, decisions.head(1)])
-    with pytest.raises(DataError, match=r"decision_id must be unique, got 1 repeated \(first: a\)"):
-        read_audit(twice, frame(review("a")))
+    with pytest.raises(DataError, match="decision_id must be unique, got 'a' twice"):
+        audit_sample(twice, frame(review("a")))
 
 
 def test_an_input_without_a_designed_sample_is_empty(decisions):
-    audit = read_audit(decisions, frame(review("a", source="appeal", probability=np.nan)))
+    audit = audit_sample(decisions, frame(review("a", source="appeal", probability=np.nan)))
     assert len(audit.position) == 0

@@ -1,0 +1,421 @@
+"""The audit sample: the drawn decisions of a designed sample, one draw a decision, and the lost ones."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from errdetect.errors import Refusal, sentence
+from errdetect.labels.events import (
+    BEFORE_DECISION,
+    COUNTS,
+    OVERRULED,
+    UNKNOWN_DECISION,
+    instants,
+    review_events,
+)
+from errdetect.schemas import ADJUDICATION, AUDIT, OVERTURNED, UPHELD
+
+__all__ = [
+    "AuditSample",
+    "LostDraws",
+    "audit_sample",
+    "draw_probability",
+    "expert_answers",
+    "gather_draws",
+    "is_error",
+    "lost_draws",
+]
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+#: Two probabilities of one decision are the same when they differ by less than this share.
+SAME = 1e-6
+
+
+@dataclass(frozen=True)
+class ExpertAnswers:
+    """What experts answered on each draw; arrays of shape (n_draws,).
+
+    Parameters
+    ----------
+    error, overturned
+        Whether the decision is an error, and whether its action is wrong: 1 or 0; NaN where no
+        expert answered.
+    probability
+        Chance that the reviewed decision was sent to the expert; NaN where none is given.
+    """
+
+    error: Floats
+    overturned: Floats
+    probability: Floats
+
+
+@dataclass(frozen=True)
+class AuditSample:
+    """The drawn decisions and what their reviewers answered.
+
+    Parameters
+    ----------
+    position
+        Row of each drawn decision among the decisions, ascending, shape (n_draws,).
+    weight
+        1/inclusion probability.
+    error, overturned
+        Share of its reviewers who call it an error, and its action wrong.
+    expert_error, expert_overturned, expert_probability
+        See `ExpertAnswers`.
+    vote_draw, vote_site
+        The draw of each single review, and its site as an index into `sites` (-1: not given).
+    sites
+        Names of the sites, ascending.
+    own_variance
+        What each draw adds to the variance of a sum, for each squared residual; None where that is
+        weight (weight - 1), as it is with one design.
+    """
+
+    position: Ints
+    weight: Floats
+    error: Floats
+    overturned: Floats
+    expert_error: Floats
+    expert_overturned: Floats
+    expert_probability: Floats
+    vote_draw: Ints
+    vote_site: Ints
+    sites: tuple[str, ...]
+    own_variance: Floats | None = None
+
+    @property
+    def variance(self) -> Floats:
+        """What each draw adds to the variance of a sum, for each squared residual; 0 if certain."""
+        if self.own_variance is None:
+            return np.asarray(self.weight * (self.weight - 1))
+        return self.own_variance
+
+    @property
+    def flagged(self) -> Bools:
+        """Whether any of its reviewers calls the decision an error."""
+        return self.error > 0
+
+    @property
+    def adjudicated(self) -> Bools:
+        """Whether an expert answered."""
+        return ~np.isnan(self.expert_error)
+
+    @property
+    def answer(self) -> Floats:
+        """The expert's answer where there is one, else the share of reviewers who call it an error."""
+        return np.where(self.adjudicated, self.expert_error, self.error)
+
+
+@dataclass(frozen=True)
+class LostDraws:
+    """Drawn decisions whose reviews cannot be used; arrays of shape (n_lost,).
+
+    Parameters
+    ----------
+    weight
+        1/inclusion probability; where none is readable, the mean of the others.
+    position
+        Row of the decision among the decisions, -1 where the log does not have it.
+    decision_id
+        As the review has it; missing where unreadable.
+    review_id
+        One of its reviews.
+    known_at
+        When that review was made; NaT where unreadable.
+    rejected
+        What could be read of the decision where it was itself rejected, shape (n_lost, any).
+    """
+
+    weight: Floats
+    position: Ints
+    decision_id: NDArray[np.object_]
+    review_id: NDArray[np.object_]
+    known_at: NDArray[np.datetime64]
+    rejected: pd.DataFrame
+
+    def __len__(self) -> int:
+        return len(self.weight)
+
+    def only(self, rows: Bools) -> "LostDraws":
+        """Return these draws."""
+        return LostDraws(
+            self.weight[rows],
+            self.position[rows],
+            self.decision_id[rows],
+            self.review_id[rows],
+            self.known_at[rows],
+            self.rejected[rows].reset_index(drop=True),
+        )
+
+
+def is_error(verdict: pd.Series, *, action_only: bool) -> Bools:
+    """Whether each verdict says error; `action_only` leaves out wrong labels of right actions.
+
+    Examples
+    --------
+    >>> verdict = pd.Series(["upheld", "relabelled", "overturned"])
+    >>> is_error(verdict, action_only=False).tolist(), is_error(verdict, action_only=True).tolist()
+    ([False, True, True], [False, False, True])
+    """
+    error = verdict == OVERTURNED if action_only else verdict != UPHELD
+    return error.to_numpy(dtype=bool)
+
+
+def audit_sample(
+    decisions: pd.DataFrame,
+    reviews: pd.DataFrame,
+    *,
+    as_of: datetime | None = None,
+    sources: Sequence[str] = (AUDIT,),
+) -> AuditSample:
+    """Gather the draws of a designed sample; several reviewers of one decision are one draw.
+
+    Only the sample's own reviews and adjudications speak here: an appeal came by itself, so
+    counting it would bend the sample. Of each reviewer the latest verdict on a decision counts.
+
+    Parameters
+    ----------
+    decisions
+        The contract's decisions: the population that the design drew from.
+    reviews
+        The contract's reviews; those of other decisions, or dated before their decision, are left
+        out (`lost_draws` counts them).
+    as_of
+        Only reviews known by then; the latest time in the data if None.
+    sources
+        The sources whose reviews came from one design with logged inclusion probabilities.
+
+    Returns
+    -------
+    AuditSample
+
+    Raises
+    ------
+    Refusal
+        Where a probability is missing, outside (0, 1], or differs within a decision.
+    DataError
+        Where a `decision_id` stands twice among the decisions.
+
+    Examples
+    --------
+    >>> day = pd.to_datetime(["2026-01-01", "2026-01-02"], utc=True)
+    >>> decisions = pd.DataFrame({"decision_id": ["a", "b", "c"], "decided_at": day[0]})
+    >>> reviews = pd.DataFrame({
+    ...     "review_id": ["1", "2"], "decision_id": ["b", "b"], "source": "audit",
+    ...     "verdict": ["upheld", "overturned"], "inclusion_probability": 0.5, "site": "x",
+    ...     "reviewer_id": None, "reviewed_at": day})
+    >>> audit = audit_sample(decisions, reviews)
+    >>> audit.position.tolist(), audit.weight.tolist(), audit.error.tolist()
+    ([1], [2.0], [0.5])
+    """
+    own = reviews["source"].isin([*sources, ADJUDICATION]).to_numpy(dtype=bool)
+    reviews = reviews[own]
+    events = review_events(decisions, reviews, as_of=as_of)
+    standing = events["standing"]
+    expert = (events["source"] == ADJUDICATION).to_numpy(dtype=bool)
+    counts = standing.isin([COUNTS, OVERRULED]).to_numpy(dtype=bool) & ~expert
+    votes, position = reviews[counts], events["position"].to_numpy()[counts]
+    _check_probability(votes, " and ".join(f"{source} reviews" for source in sources))
+    probability = votes["inclusion_probability"].to_numpy(dtype=float)
+    drawn, draw, probability = _draws(position, probability, votes)
+    final = expert & (standing == COUNTS).to_numpy(dtype=bool)
+    answers = expert_answers(reviews[final], events["position"].to_numpy()[final], drawn)
+    return gather_draws(votes, answers, drawn, draw, 1 / probability)
+
+
+def expert_answers(adjudications: pd.DataFrame, position: Ints, drawn: Ints) -> ExpertAnswers:
+    """Look up the expert's answer on each draw.
+
+    Parameters
+    ----------
+    adjudications
+        The adjudications that count, at most one a decision, shape (n_answers, any).
+    position
+        Row of the decision of each, shape (n_answers,).
+    drawn
+        Rows of the drawn decisions, ascending, shape (n_draws,).
+
+    Raises
+    ------
+    Refusal
+        Where a chance of being sent to the expert lies outside (0, 1].
+    """
+    error, overturned, probability = (np.full(len(drawn), np.nan) for _ in range(3))
+    known = np.isin(position, drawn)
+    adjudications, draw = adjudications[known], np.searchsorted(drawn, position[known])
+    given = adjudications[adjudications["inclusion_probability"].notna()]
+    _check_probability(given, "adjudications")
+    error[draw] = is_error(adjudications["verdict"], action_only=False)
+    overturned[draw] = is_error(adjudications["verdict"], action_only=True)
+    probability[draw] = adjudications["inclusion_probability"].to_numpy(dtype=float)
+    return ExpertAnswers(error, overturned, probability)
+
+
+def gather_draws(
+    votes: pd.DataFrame,
+    answers: ExpertAnswers,
+    drawn: Ints,
+    draw: Ints,
+    weight: Floats,
+    variance: Floats | None = None,
+) -> AuditSample:
+    """Put together what was answered on each draw.
+
+    Parameters
+    ----------
+    votes
+        The reviews of the draws, shape (n_votes, any).
+    answers
+        From `expert_answers`.
+    drawn
+        Rows of the drawn decisions, ascending, shape (n_draws,).
+    draw
+        Draw of each vote, shape (n_votes,); every draw has one.
+    weight, variance
+        As in `AuditSample`, shape (n_draws,).
+    """
+    judges = np.bincount(draw, minlength=len(drawn))
+    site, sites = pd.factorize(votes["site"], sort=True)
+    return AuditSample(
+        position=drawn,
+        weight=weight,
+        error=np.bincount(draw, is_error(votes["verdict"], action_only=False)) / judges,
+        overturned=np.bincount(draw, is_error(votes["verdict"], action_only=True)) / judges,
+        expert_error=answers.error,
+        expert_overturned=answers.overturned,
+        expert_probability=answers.probability,
+        vote_draw=draw,
+        vote_site=site.astype(np.int64),
+        sites=tuple(str(name) for name in sites),
+        own_variance=variance,
+    )
+
+
+def draw_probability(audit: AuditSample, n_decisions: int) -> Floats:
+    """Return the probability with which the design drew each decision; NaN where not drawn.
+
+    Parameters
+    ----------
+    audit
+        The sample.
+    n_decisions
+        How many decisions it was drawn from.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (n_decisions,).
+    """
+    probability = np.full(n_decisions, np.nan)
+    probability[audit.position] = 1 / audit.weight
+    return probability
+
+
+def lost_draws(
+    decisions: pd.DataFrame,
+    reviews: pd.DataFrame,
+    audit: AuditSample,
+    *,
+    as_of: datetime | None = None,
+    rejected_reviews: pd.DataFrame | None = None,
+    rejected_decisions: pd.DataFrame | None = None,
+) -> LostDraws:
+    """List the drawn decisions that have audit reviews but none that can be used.
+
+    Left out are reviews that were made before the log's first decision and name none of its
+    decisions: they belong to an earlier log.
+
+    Parameters
+    ----------
+    decisions, reviews
+        The contract's tables.
+    audit
+        The sample, from `audit_sample` on these tables.
+    as_of
+        Only reviews known by then; the latest time in the data if None.
+    rejected_reviews, rejected_decisions
+        What could be read of the rows that were rejected, with the contract's columns.
+
+    Returns
+    -------
+    LostDraws
+        One entry a decision; a rejected review without a readable `decision_id` is an entry of
+        its own.
+    """
+    own = reviews[(reviews["source"] == AUDIT).to_numpy(dtype=bool)]
+    events = review_events(decisions, own, as_of=as_of)
+    known = instants(own["reviewed_at"])
+    first = instants(decisions["decided_at"]).min() if len(decisions) else np.datetime64("NaT")
+    unknown = (events["standing"] == UNKNOWN_DECISION).to_numpy(dtype=bool) & ~(known < first)
+    lost = own[unknown | (events["standing"] == BEFORE_DECISION).to_numpy(dtype=bool)]
+    names = ["review_id", "decision_id", "reviewed_at", "inclusion_probability"]
+    parts = [lost[names]]
+    if rejected_reviews is not None and len(rejected_reviews):
+        of_audit = (rejected_reviews["source"] == AUDIT).to_numpy(dtype=bool)
+        parts.append(rejected_reviews.loc[of_audit, names])
+    rows = pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
+    index = pd.Index(decisions["decision_id"])
+    position = index.get_indexer(pd.Index(rows["decision_id"])).astype(np.int64)
+    again = rows["decision_id"].notna() & rows.duplicated("decision_id")
+    kept = ~again.to_numpy(dtype=bool) & ~np.isin(position, audit.position)
+    rows, position = rows[kept], position[kept]
+    probability = rows["inclusion_probability"].to_numpy(dtype=np.float64, na_value=np.nan)
+    weight = 1 / np.where((probability > 0) & (probability <= 1), probability, np.nan)
+    seen = np.concatenate([weight[~np.isnan(weight)], audit.weight])
+    usual = float(seen.mean()) if len(seen) else 1.0
+    return LostDraws(
+        weight=np.where(np.isnan(weight), usual, weight),
+        position=position,
+        decision_id=rows["decision_id"].to_numpy(dtype=object),
+        review_id=rows["review_id"].to_numpy(dtype=object),
+        known_at=instants(rows["reviewed_at"]),
+        rejected=_rows_of(rows["decision_id"], rejected_decisions),
+    )
+
+
+def _rows_of(decision_id: "pd.Series[str]", rejected: pd.DataFrame | None) -> pd.DataFrame:
+    """Look up the rejected row of each decision; missing values where there is none."""
+    if rejected is None or not len(rejected):
+        return pd.DataFrame(index=range(len(decision_id)))
+    one_each = rejected.dropna(subset="decision_id").drop_duplicates("decision_id")
+    found = one_each.set_index("decision_id").reindex(decision_id.to_numpy())
+    return found.reset_index(drop=True)
+
+
+def _check_probability(reviews: pd.DataFrame, what: str) -> None:
+    given = reviews["inclusion_probability"].astype(float)
+    bad = ~((given > 0) & (given <= 1))
+    if bad.any():
+        first = reviews.loc[bad.to_numpy()].iloc[0]
+        got = (
+            f"{int(bad.sum())} of {len(reviews)} that are missing or outside "
+            f"(first: {first['inclusion_probability']} in review {first['review_id']})"
+        )
+        do = "Log the chance the design gave each decision, or give these reviews another source."
+        raise Refusal(sentence(f"inclusion_probability of {what}", "lie in (0, 1]", got, do))
+
+
+def _draws(position: Ints, probability: Floats, reviews: pd.DataFrame) -> tuple[Ints, Ints, Floats]:
+    """Distinct drawn rows, the draw of each review, and each draw's probability."""
+    drawn, draw = np.unique(position, return_inverse=True)
+    low, high = np.full(len(drawn), np.inf), np.zeros(len(drawn))
+    np.minimum.at(low, draw, probability)
+    np.maximum.at(high, draw, probability)
+    differ = high - low > SAME * high
+    if differ.any():
+        first = int(np.argmax(differ))
+        name = reviews["decision_id"].iloc[int(np.argmax(draw == first))]
+        got = f"{int(differ.sum())} with two (first: {name}, {low[first]:g} and {high[first]:g})"
+        do = (
+            "Estimate from one audit design at a time, or log the chance over all designs together."
+        )
+        raise Refusal(sentence("inclusion_probability", "be one for each decision", got, do))
+    return drawn, draw.astype(np.int64), high

@@ -4,24 +4,34 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from errdetect.data.policies import Policy
+from errdetect.data.rejections import Rejections
 from errdetect.data.statements import BY_PEOPLE
 from errdetect.data.tables import TableRead
-from errdetect.labels.audit_sample import AuditSample, LostDraws, audit_sample, lost_draws
-from errdetect.labels.events import instants, moment, review_events
+from errdetect.labels.audit_sample import (
+    AuditSample,
+    LostDraws,
+    audit_sample,
+    inclusion_probabilities,
+    lost_draws,
+)
+from errdetect.labels.events import CORRECTED, COUNTS, instants, moment, review_events
 from errdetect.labels.golden_items import GoldenItems, golden_items
 from errdetect.labels.history import MATURITY, labels_as_of
-from errdetect.labels.intake import Intake, decision_rows, review_rows
+from errdetect.labels.intake import Intake, IntakeRow, decision_rows, review_rows
+from errdetect.labels.judgements import judgements
 from errdetect.labels.reviewers import ReviewerModel, fit_reviewers
 from errdetect.labels.right_policy import right_policies
-from errdetect.schemas import AUDIT, GOLDEN, REVIEWS
+from errdetect.labels.voices import voices
+from errdetect.schemas import AUDIT, GOLDEN, REVIEWS, UPHELD
 
-__all__ = ["Reading", "Rules", "Snapshot"]
+__all__ = ["Reading", "Rules", "Snapshot", "no_reviews"]
 
 
 @dataclass(frozen=True)
@@ -42,16 +52,29 @@ class Rules:
 
 @dataclass(frozen=True)
 class Reading:
-    """The tables as they were read: what was rejected, copied, converted.
+    """How the tables were read: what was rejected, and what was left out.
 
     Parameters
     ----------
-    decisions, reviews
-        From `read_decisions` and `read_reviews`; None where there are no reviews.
+    decisions
+        The account of the decisions.
+    rejected_decisions
+        What could be read of those that were rejected, with the contract's columns.
+    reviews
+        From `read_reviews`; None where there are none.
     """
 
-    decisions: TableRead
+    decisions: tuple[IntakeRow, ...] = ()
+    rejected_decisions: pd.DataFrame = field(default_factory=pd.DataFrame)
     reviews: TableRead | None = None
+
+    @classmethod
+    def of(cls, logs: Mapping[str, Rejections], reviews: TableRead | None) -> Self:
+        """Put together the accounts of the logs that decisions came from, by name."""
+        rows = [row for name, log in logs.items() for row in decision_rows(log, name)]
+        rejected = [part for log in logs.values() for part in log.rejected]
+        frame = pd.concat(rejected, ignore_index=True) if rejected else pd.DataFrame()
+        return cls(tuple(rows), frame, reviews)
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,6 +122,7 @@ class Snapshot:
     as_of: datetime | None = None
     rules: Rules = Rules()
     reading: Reading | None = None
+    _whole: "Snapshot | None" = None
     _lost: LostDraws | None = None
 
     def __post_init__(self) -> None:
@@ -117,16 +141,37 @@ class Snapshot:
         return review_events(self.decisions, self.reviews, as_of=self.as_of)
 
     @cached_property
+    def reviews_with_standing(self) -> pd.DataFrame:
+        """The reviews with their `standing`, in their order."""
+        return self.reviews.assign(standing=self.review_history["standing"].to_numpy())
+
+    @cached_property
     def known_reviews(self) -> pd.DataFrame:
         """The reviews known by the moment."""
         return self.reviews[(self.review_history["known_at"] <= self.moment).to_numpy(bool)]
 
     @cached_property
+    def current_reviews(self) -> pd.DataFrame:
+        """The latest version of each review known by the moment."""
+        known = self.review_history["known_at"] <= self.moment
+        current = known & (self.review_history["standing"] != CORRECTED)
+        return self.reviews[current.to_numpy(bool)]
+
+    @cached_property
+    def verdicts(self) -> pd.DataFrame:
+        """The known reviews as verdicts on content; see `labels.judgements`."""
+        # Equal to the bit in whatever order the reviews come.
+        ordered = self.reviews.sort_values("review_id", ignore_index=True)
+        return judgements(self.decisions, ordered, as_of=self.moment)
+
+    @cached_property
     def reviewer_model(self) -> ReviewerModel | None:
-        """How often reviewers err; None where the rules count votes."""
+        """How often reviewers err, measured on all of their reviews; None where rules count votes."""
+        if self._whole is not None:
+            return self._whole.reviewer_model
         if self.rules.reviewers == "votes":
             return None
-        return fit_reviewers(self.reviews, self.decisions, as_of=self.as_of)
+        return fit_reviewers(self.verdicts, self.decisions["decision_id"], as_of=self.moment)
 
     @cached_property
     def labels(self) -> pd.DataFrame:
@@ -146,10 +191,23 @@ class Snapshot:
         return right_policies(self.decisions, self.labels, self.reviews, as_of=self.as_of)
 
     @cached_property
+    def reviewer_consensus(self) -> "pd.Series[str]":
+        """Whether each decision's reviewers agreed; see `labels.voices`."""
+        return voices(self.decisions, self.reviews, as_of=self.as_of)
+
+    @cached_property
+    def upheld_ids(self) -> pd.Index:
+        """Ids of the decisions that the expert, or else every reviewer, upheld."""
+        history = self.review_history[(self.review_history["standing"] == COUNTS).to_numpy(bool)]
+        upheld = (history["verdict"] == UPHELD).groupby(history["decision_id"]).all()
+        ids: pd.Index = upheld.index[upheld.to_numpy(bool)]
+        return ids
+
+    @cached_property
     def reviewed_ids(self) -> pd.Index:
         """Ids of the decisions that people reviewed; golden items do not count."""
-        people = (self.reviews["source"] != GOLDEN).to_numpy(bool)
-        ids: pd.Index = pd.Index(self.reviews.loc[people, "decision_id"].unique())
+        people = (self.current_reviews["source"] != GOLDEN).to_numpy(bool)
+        ids: pd.Index = pd.Index(self.current_reviews.loc[people, "decision_id"].unique())
         return ids
 
     @cached_property
@@ -158,14 +216,25 @@ class Snapshot:
         return audit_sample(self.decisions, self.reviews, as_of=self.as_of)
 
     @cached_property
+    def audit_weight(self) -> float:
+        """Sum of 1/inclusion probability over the audited decisions, as far as it is given."""
+        return float(np.nansum(1 / self.inclusion_probability))
+
+    @cached_property
+    def inclusion_probability(self) -> npt.NDArray[np.float64]:
+        """The probability with which the audit drew each decision, shape (n,); NaN if not drawn."""
+        return inclusion_probabilities(
+            self.reviews, self.review_history, n_decisions=len(self.decisions)
+        )
+
+    @cached_property
     def has_audit(self) -> bool:
         """Whether any review comes from an audit."""
         return bool((self.reviews["source"] == AUDIT).any())
 
     def golden_items(self, sites: tuple[str, ...]) -> GoldenItems:
         """Return the golden reviews, with each one's site as its place among `sites`."""
-        standing = self.review_history["standing"].to_numpy()
-        return golden_items(self.decisions, self.reviews.assign(standing=standing), sites)
+        return golden_items(self.decisions, self.reviews_with_standing, sites)
 
     @cached_property
     def lost_draws(self) -> LostDraws:
@@ -176,21 +245,22 @@ class Snapshot:
         return lost_draws(
             self.decisions,
             self.reviews,
-            self.audit_sample,
+            self.inclusion_probability,
             as_of=self.as_of,
             rejected_reviews=read.reviews.rejected if read and read.reviews else None,
-            rejected_decisions=read.decisions.rejected if read else None,
+            rejected_decisions=read.rejected_decisions if read else None,
         )
 
     @cached_property
     def intake(self) -> Intake:
         """What was read, used and left out."""
         reading = self.reading
-        rows = [] if reading is None else list(decision_rows(reading.decisions))
-        if len(self.reviews) or (reading is not None and reading.reviews is not None):
-            bad = pd.Index([]) if reading is None else pd.Index(reading.decisions.rejects["id"])
-            history = self.reviews.assign(standing=self.review_history["standing"].to_numpy())
-            rows += review_rows(history, None if reading is None else reading.reviews, bad)
+        rows = [] if reading is None else list(reading.decisions)
+        read = None if reading is None else reading.reviews
+        if len(self.reviews) or read is not None:
+            bad = None if reading is None else reading.rejected_decisions.get("decision_id")
+            ids = pd.Index([] if bad is None else bad.dropna())
+            rows += review_rows(self.reviews_with_standing, read, ids)
         return Intake(tuple(rows))
 
     @cached_property
@@ -201,9 +271,25 @@ class Snapshot:
         people = (self.decisions["moderator"] == BY_PEOPLE).to_numpy(dtype=bool, na_value=False)
         return self.of(self.decisions[~people]) if people.any() else self
 
+    @cached_property
+    def _moments(self) -> "dict[pd.Timestamp, Snapshot]":
+        return {}
+
     def before(self, moment: datetime) -> "Snapshot":
-        """Return what was known at an earlier moment."""
-        return replace(self, as_of=moment, _lost=None)
+        """Return what was known at another moment; the same one for the same moment."""
+        key = pd.Timestamp(moment)
+        if key not in self._moments:
+            whole = None if self._whole is None else self._whole.before(moment)
+            self._moments[key] = replace(self, as_of=moment, _whole=whole)
+        return self._moments[key]
+
+    def with_reviews(self, reviews: pd.DataFrame) -> "Snapshot":
+        """Return the same with these reviews; what was read, used and lost stays as it was."""
+        return replace(self, reviews=reviews, _lost=self.lost_draws)
+
+    def with_columns(self, decisions: pd.DataFrame) -> "Snapshot":
+        """Return the same with further columns of the same decisions, or in another order."""
+        return replace(self, decisions=decisions)
 
     def of(self, decisions: pd.DataFrame) -> "Snapshot":
         """Return the same reviews of a part of the decisions, in their order.
@@ -226,6 +312,7 @@ class Snapshot:
             decisions=decisions.reset_index(drop=True),
             reviews=self.reviews[kept].reset_index(drop=True),
             reading=None,
+            _whole=self if self._whole is None else self._whole,
             _lost=replace(lost, position=position),
         )
 

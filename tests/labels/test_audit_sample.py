@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from errdetect.errors import DataError, Refusal
-from errdetect.labels.audit_sample import audit_sample, lost_draws
+from errdetect.labels.audit_sample import audit_sample
+from errdetect.snapshot import Snapshot
 
 T = pd.Timestamp("2026-01-01", tz="UTC")
 
@@ -85,7 +86,7 @@ def test_a_review_before_its_decision_is_lost_and_counted(decisions):
     reviews = frame(review("a", day=-1, probability=0.25), review("b"))
     audit = audit_sample(decisions, reviews)
     assert audit.position.tolist() == [1]
-    lost = lost_draws(decisions, reviews, audit)
+    lost = Snapshot(decisions, reviews).lost_draws
     assert lost.weight.tolist() == [4.0]
     assert lost.position.tolist() == [0]
 
@@ -109,14 +110,14 @@ def test_a_draw_is_lost_only_where_no_review_of_it_can_be_used(decisions):
         review("b", day=-3),
     )
     reviews = pd.concat([reviews, frame(review("b", day=4))], ignore_index=True)
-    lost = lost_draws(decisions, reviews, audit_sample(decisions, reviews))
+    lost = Snapshot(decisions, reviews).lost_draws
     assert lost.decision_id.tolist() == ["zz"]
     assert lost.weight.tolist() == [10.0]
 
 
 def test_reviews_older_than_the_log_belong_to_another_one(decisions):
     reviews = frame(review("a"), review("zz", day=-5))
-    assert len(lost_draws(decisions, reviews, audit_sample(decisions, reviews))) == 0
+    assert len(Snapshot(decisions, reviews).lost_draws) == 0
 
 
 def test_a_decision_log_with_one_id_twice_is_refused(decisions):

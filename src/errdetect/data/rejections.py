@@ -16,25 +16,36 @@ _NUMBERS = {column.name: column for column in DECISIONS if column.kind == "numbe
 
 @dataclass
 class Rejections:
-    """What could not be used of one table, over all of its batches.
+    """What could not be used of a log of decisions, over all of its batches.
 
     Parameters
     ----------
     what
         The table, for people.
-    n_rows
-        Rows read.
-    rejects
-        The unusable ones of each batch, as `TableRead.rejects`.
+    n_rows, n_rejected, n_copies
+        Rows read, unusable, and left out as equal to an earlier one.
+    reasons, actions
+        Reason -> unusable rows; action without a meaning -> rows.
+    examples
+        Kind of loss (`rejected`, `copy`, `action`) -> id of one row.
+    example
+        One reason in full.
+    ranges
+        Number column -> least and greatest value among the unusable rows.
+    rejected
+        What could be read of the unusable rows, as `TableRead.rejected`, batch by batch.
     """
 
     what: str
     n_rows: int = 0
     n_rejected: int = 0
+    n_copies: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     actions: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, str] = field(default_factory=dict)
     example: str = ""
     ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
+    rejected: list[pd.DataFrame] = field(default_factory=list)
 
     def add(self, read: TableRead) -> None:
         """Count a batch.
@@ -45,19 +56,29 @@ class Rejections:
             From `read_decisions`, or one batch of `iter_decisions`.
         """
         self.n_rows += read.n_rows
+        self.n_copies += read.n_duplicates
+        self.n_rejected += len(read.rejects)
+        self._note("copy", read.copies.get("decision_id"))
         if not len(read.rejects):
             return
-        self.n_rejected += len(read.rejects)
+        strange = read.rejects["reason"].str.contains("action must ", regex=False).to_numpy(bool)
+        self._note("action", read.rejects["id"][strange])
+        self._note("rejected", read.rejects["id"][~strange])
         self.reasons.update(count_reasons(read.rejects))
         self.actions.update(read.unknown_actions)
         self.example = self.example or str(read.rejects["reason"].iloc[0])
+        self.rejected.append(read.rejected)
         for name in _NUMBERS:
-            if name in read.rejected:
-                values = read.rejected[name].dropna()
-                if len(values):
-                    low, high = self.ranges.get(name, (float("inf"), float("-inf")))
-                    least, most = float(values.min()), float(values.max())
-                    self.ranges[name] = min(low, least), max(high, most)
+            values = read.rejected[name].dropna() if name in read.rejected else pd.Series([])
+            if len(values):
+                low, high = self.ranges.get(name, (float("inf"), float("-inf")))
+                least, most = float(values.min()), float(values.max())
+                self.ranges[name] = min(low, least), max(high, most)
+
+    def _note(self, kind: str, ids: "pd.Series[str] | None") -> None:
+        known = [] if ids is None else ids.dropna().head(1).tolist()
+        if known:
+            self.examples.setdefault(kind, str(known[0]))
 
     @property
     def share(self) -> float:

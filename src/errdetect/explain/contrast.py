@@ -35,41 +35,6 @@ class Contrast(NamedTuple):
     text: str
 
 
-def judged_right(reviews: pd.DataFrame, as_of: datetime) -> pd.Index:
-    """Return the decisions that people had found right by a moment, and nobody wrong.
-
-    Parameters
-    ----------
-    reviews
-        With the contract's columns.
-    as_of
-        Reviews after it do not count. Golden reviews never do.
-
-    Returns
-    -------
-    pandas.Index
-        Decisions with an adjudication that upheld them or, without one, only reviews that did.
-
-    Examples
-    --------
-    >>> reviews = pd.DataFrame({"decision_id": ["a", "b", "b"], "source": "audit",
-    ...     "verdict": ["upheld", "upheld", "overturned"],
-    ...     "reviewed_at": pd.to_datetime(["2026-01-01", "2026-01-01", "2026-01-03"], utc=True)})
-    >>> judged_right(reviews, datetime.fromisoformat("2026-01-02T00:00Z")).tolist()
-    ['a', 'b']
-    >>> judged_right(reviews, datetime.fromisoformat("2026-01-04T00:00Z")).tolist()
-    ['a']
-    """
-    counted = (reviews["source"] != GOLDEN) & (reviews["reviewed_at"] <= pd.Timestamp(as_of))
-    known = reviews[counted]
-    expert = known["source"] == ADJUDICATION
-    settled = known["decision_id"].isin(known.loc[expert, "decision_id"])
-    stands = known[expert | ~settled]
-    upheld = (stands["verdict"] == UPHELD).groupby(stands["decision_id"]).all()
-    right: pd.Index = upheld.index[upheld.to_numpy(bool)]
-    return right
-
-
 def latest_of_each(decisions: pd.DataFrame, most: int) -> pd.DataFrame:
     """Keep so many latest decisions of each policy and action, in order of id.
 

@@ -14,6 +14,7 @@ from errdetect.policy.briefs import Brief, build_briefs, render_briefs
 from errdetect.policy.effects import measure_effects
 from errdetect.policy.outcome_words import say_effect
 from errdetect.policy.proposals import in_effect, new_proposals
+from errdetect.snapshot import Snapshot
 
 __all__ = ["measured_effects", "policy_briefs", "record_briefs", "write_briefs"]
 
@@ -94,19 +95,15 @@ def record_briefs(config: Config, briefs: tuple[Brief, ...], *, at: datetime) ->
         return ledger.add_proposals(new, at=at) if len(new) else 0
 
 
-def measured_effects(
-    config: Config, decisions: pd.DataFrame, reviews: pd.DataFrame, *, as_of: datetime | None = None
-) -> pd.DataFrame | None:
+def measured_effects(config: Config, snapshot: Snapshot) -> pd.DataFrame | None:
     """Measure what each accepted proposal did up to now.
 
     Parameters
     ----------
     config
         From `load_config`.
-    decisions, reviews
-        Cleaned tables, automated decisions only.
-    as_of
-        Use only what was known by then; default: the last decision.
+    snapshot
+        Automated decisions, and what was known of them.
 
     Returns
     -------
@@ -116,18 +113,12 @@ def measured_effects(
     ledger = find_ledger(config.ledger_url())
     if ledger is None:
         return None
+    now = snapshot.as_of or snapshot.decisions["decided_at"].max()
     with ledger:
-        accepted = _accepted(ledger, pd.Timestamp(as_of or decisions["decided_at"].max()))
+        accepted = _accepted(ledger, pd.Timestamp(now))
     if accepted.empty:
         return None
-    effects = measure_effects(
-        decisions,
-        reviews,
-        accepted,
-        as_of=None if as_of is None else pd.Timestamp(as_of),
-        correction=config.estimate.correction,
-        min_reviews=config.estimate.min_reviews,
-    )
+    effects = measure_effects(snapshot, accepted, settings=config.estimate)
     words = [say_effect({str(k): v for k, v in row.items()}) for row in effects.to_dict("records")]
     return effects.assign(words=pd.Series(words, dtype="str", index=effects.index))
 

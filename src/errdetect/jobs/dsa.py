@@ -2,37 +2,16 @@
 
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from errdetect.config import Config
-from errdetect.data.statements import BY_PEOPLE
 from errdetect.data.writing import write_text
 from errdetect.errors import ConfigError, sentence
 from errdetect.estimate.dsa import OWN_INITIATIVE, TOTAL, count_measures, dsa_rows, scopes_of
-from errdetect.estimate.rates import estimate_rates
+from errdetect.jobs.control import EstimationSample
 
-__all__ = ["automated_only", "check_dsa", "draft_dsa", "write_dsa"]
-
-
-def automated_only(decisions: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """Leave out the measures that people took, where the log says so, and say how many.
-
-    Parameters
-    ----------
-    decisions
-        Cleaned table; statements of reasons carry how they were decided as `moderator`.
-    """
-    if "moderator" not in decisions:
-        return decisions, ""
-    people = (decisions["moderator"] == BY_PEOPLE).to_numpy(dtype=bool, na_value=False)
-    if not people.any():
-        return decisions, ""
-    note = (
-        f"{int(people.sum()):,} decisions that people took are left out: they are not the machine's"
-    )
-    return decisions[~people], note
+__all__ = ["check_dsa", "draft_dsa", "write_dsa"]
 
 
 def check_dsa(config: Config, file: Path | None, decisions: pd.DataFrame) -> None:
@@ -61,8 +40,7 @@ def check_dsa(config: Config, file: Path | None, decisions: pd.DataFrame) -> Non
 def draft_dsa(
     config: Config,
     decisions: pd.DataFrame,
-    reviews: pd.DataFrame,
-    how: dict[str, Any],
+    sample: EstimationSample,
     *,
     start: datetime | None,
     end: datetime | None,
@@ -73,25 +51,25 @@ def draft_dsa(
     ----------
     config
         From `load_config`.
-    decisions, reviews
+    decisions
         The period's; decisions that people took count among the measures, nowhere else.
-    how
-        What `estimate_rates` takes beside the tables, with `p_error` as a Series by decision_id.
+    sample
+        What rates are estimated from.
     start, end
         The reporting period; None takes the decisions' own.
     """
     by = config.dsa.by
-    scoped = decisions.assign(**{by: _scope_values(decisions[by], by)})
-    machine, _ = automated_only(scoped)
-    scopes = scopes_of(estimate_rates(machine, reviews, by=[by], **how), by)
+    scope = _scope_values(decisions[by], by)
+    scoped = decisions.assign(**{by: scope})
+    machine = sample.snapshot.decisions
+    found = sample.with_columns(**{by: _scope_values(machine[by], by)}).rates([by])
+    scopes = scopes_of(found.frame(by), by)
     counts = {TOTAL: count_measures(scoped)}
     counts |= {s: count_measures(scoped[scoped[by] == s]) for s in scopes if s != TOTAL}
     own = _own_initiative(config, scoped)
     if own is not None and own.any():
-        part, _ = automated_only(scoped[own])
-        scopes[OWN_INITIATIVE] = estimate_rates(
-            part, reviews[reviews["decision_id"].isin(part["decision_id"])], **how
-        )
+        part = machine[machine["decision_id"].isin(scoped.loc[own, "decision_id"])]
+        scopes[OWN_INITIATIVE] = sample.of(part).rates().frame()
         counts[OWN_INITIATIVE] = count_measures(scoped[own])
     first = start or decisions["decided_at"].min()
     last = (pd.Timestamp(end) - pd.Timedelta(days=1)) if end else decisions["decided_at"].max()

@@ -11,17 +11,16 @@ import pyarrow as pa
 
 from errdetect.config import Config
 from errdetect.data.writing import staged, write_parquet
-from errdetect.errors import ConfigError, DataError, Refusal, sentence
-from errdetect.estimate.audit import locate
-from errdetect.estimate.rates import estimate_rates
-from errdetect.jobs.control import estimation_terms
-from errdetect.jobs.dsa import automated_only, check_dsa, draft_dsa, write_dsa
-from errdetect.jobs.labels import known_reviews, label_decisions
+from errdetect.errors import ConfigError, DataError, sentence
+from errdetect.jobs.control import estimation_sample, refuse_broken_design
+from errdetect.jobs.dsa import check_dsa, draft_dsa, write_dsa
 from errdetect.jobs.past_scores import queue_sample
-from errdetect.jobs.tables import Progress, load_tables
-from errdetect.schemas import ESTIMATES, LABELS, REJECTS
+from errdetect.jobs.tables import Progress, load_snapshot
+from errdetect.labels.intake import Intake, IntakeRow
+from errdetect.schemas import ESTIMATES, INTAKE, LABELS, REJECTS
+from errdetect.snapshot import Snapshot
 
-__all__ = ["EstimateResult", "estimate", "refuse_broken_design"]
+__all__ = ["EstimateResult", "estimate"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +30,7 @@ class EstimateResult:
     estimates: pd.DataFrame
     files: Mapping[str, Path]
     notes: tuple[str, ...]
+    intake: Intake
 
 
 def estimate(
@@ -50,7 +50,7 @@ def estimate(
     config
         From `load_config`.
     out
-        Folder for estimates.parquet and labels.parquet: both or none.
+        Folder for estimates.parquet, labels.parquet and intake.parquet: all or none.
     by
         Columns of the decisions; their combinations are the cells.
     start, end
@@ -65,58 +65,37 @@ def estimate(
     ErrdetectError
         Where the input cannot be used, or no figure would hold.
     """
-    tables = load_tables(config, progress=progress, need_reviews=True)
-    assert tables.reviews is not None
-    refuse_broken_design(tables.reviews.rejects)
-    everything = _between(tables.decisions.frame, start, end)
+    loaded = load_snapshot(config, progress=progress, need_reviews=True)
+    refuse_broken_design(loaded.snapshot)
+    snapshot, outside = _between(loaded.snapshot, start, end)
+    everything = snapshot.decisions
     check_dsa(config, None if dsa is None else Path(dsa), everything)
     _check_by(by, everything)
-    decisions, people = automated_only(everything)
-    reviews, scores = queue_sample(config, known_reviews(config, tables.reviews.frame))
-    reviews = reviews[locate(everything, reviews["decision_id"]) >= 0]
+    snapshot, scores = queue_sample(config, snapshot)
     rows = None
     with ThreadPoolExecutor(1) as beside:  # labels and estimates need nothing of each other
-        labelled = beside.submit(label_decisions, config, everything, reviews)
-        how, control = estimation_terms(
-            config, decisions, reviews, scores=scores, progress=progress
-        )
+        labelled = beside.submit(lambda: snapshot.labels)
+        sample = estimation_sample(config, snapshot, scores, progress=progress)
         progress("estimating")
-        estimates = estimate_rates(decisions, reviews, by=by, **how)
+        estimates = (sample.rates(by) if by else sample.rates()).frame(*by)
         if dsa is not None:
-            rows = draft_dsa(config, everything, reviews, how, start=start, end=end)
+            rows = draft_dsa(config, everything, sample, start=start, end=end)
         progress("labelling")
         labels = labelled.result()
     progress("writing")
+    intake = loaded.snapshot.intake.joined(outside)
     schema = pa.schema([(name, pa.string()) for name in by] + list(ESTIMATES))
     with staged(out) as stage:
         write_parquet(estimates, stage / "estimates.parquet", schema)
         write_parquet(labels, stage / "labels.parquet", LABELS)
-        if len(tables.rejects):
-            write_parquet(tables.rejects, stage / "rejects.parquet", REJECTS)
+        write_parquet(intake.frame(), stage / "intake.parquet", INTAKE)
+        if len(loaded.rejects):
+            write_parquet(loaded.rejects, stage / "rejects.parquet", REJECTS)
         files = {path.stem: Path(out) / path.name for path in sorted(stage.iterdir())}
         if rows is not None:
             files["dsa"] = Path(dsa or "")
             write_dsa(rows, files["dsa"])
-    notes = [*tables.notes, *(note for note in (people, control) if note)]
-    return EstimateResult(estimates, files, tuple(notes))
-
-
-def refuse_broken_design(rejects: pd.DataFrame) -> None:
-    """Refuse where reviews could not be used because the chance of their draw makes no sense.
-
-    Without them the rest of the sample is no longer what the design drew.
-
-    Raises
-    ------
-    Refusal
-        Naming the first of them.
-    """
-    reasons = rejects["reason"].astype("str")
-    broken = rejects[reasons.str.contains("inclusion_probability must").to_numpy(dtype=bool)]
-    if len(broken):
-        got = f"{len(broken)} others (first: {broken['reason'].iloc[0]}, in review {broken['id'].iloc[0]})"
-        do = "Log the chance the design gave each decision, or leave these reviews' source out."
-        raise Refusal(sentence("inclusion_probability of every review", "lie in (0, 1]", got, do))
+    return EstimateResult(estimates, files, (*loaded.notes, *sample.notes), intake)
 
 
 def _check_by(by: Sequence[str], decisions: pd.DataFrame) -> None:
@@ -127,16 +106,26 @@ def _check_by(by: Sequence[str], decisions: pd.DataFrame) -> None:
         raise ConfigError([sentence("--by", "name columns of the decisions", got, do)])
 
 
-def _between(decisions: pd.DataFrame, start: datetime | None, end: datetime | None) -> pd.DataFrame:
+def _between(
+    snapshot: Snapshot, start: datetime | None, end: datetime | None
+) -> tuple[Snapshot, tuple[IntakeRow, ...]]:
+    """Keep the decisions of the period, and account for the others."""
+    decisions = snapshot.decisions
     keep = pd.Series(True, index=decisions.index)
     if start is not None:
         keep &= decisions["decided_at"] >= pd.Timestamp(start)
     if end is not None:
         keep &= decisions["decided_at"] < pd.Timestamp(end)
+    if keep.all():
+        return snapshot, ()
     if not keep.any():
         span = (
             f"{decisions['decided_at'].min():%Y-%m-%d} to {decisions['decided_at'].max():%Y-%m-%d}"
         )
         got = f"{start or 'the start'} to {end or 'the end'}, while the decisions run from {span}"
         raise DataError(sentence("The period", "hold decisions", got, "Choose other dates."))
-    return decisions[keep]
+    other = decisions.loc[~keep, "decision_id"]
+    row = IntakeRow(
+        "decisions", "", "outside the period", len(other), float("nan"), str(other.iloc[0])
+    )
+    return snapshot.of(decisions[keep]), (row,)

@@ -11,7 +11,7 @@ import pandas as pd
 from errdetect.config import Config
 from errdetect.data.policies import Policy
 from errdetect.explain.codes import group_contributions
-from errdetect.explain.contrast import Pool, contrasts, judged_right, latest_of_each, make_pool
+from errdetect.explain.contrast import Pool, contrasts, latest_of_each, make_pool
 from errdetect.explain.contributions import served_contributions
 from errdetect.explain.facts import Facts
 from errdetect.explain.reasons import reasons
@@ -20,6 +20,7 @@ from errdetect.features.reference import Reference, read_reference
 from errdetect.features.text_words import text_words
 from errdetect.jobs.columns import Past
 from errdetect.model.bundle import Bundle
+from errdetect.snapshot import Snapshot
 
 __all__ = ["Explained", "Explainer", "make_explainer", "reason_words"]
 
@@ -163,11 +164,10 @@ def reason_words(config: Config) -> Words:
 def make_explainer(
     config: Config,
     bundle: Bundle,
-    policies: Mapping[str, Policy],
     past: Past,
     *,
     known: Iterable[pd.DataFrame],
-    reviews: pd.DataFrame | None,
+    snapshot: Snapshot,
     as_of: datetime,
 ) -> Explainer:
     """Get ready to explain decisions as of a moment.
@@ -176,12 +176,13 @@ def make_explainer(
     ----------
     config
         Says where the reasons' words are.
-    bundle, policies, past
+    bundle, past
         As for `Explainer`.
     known
         The decisions known, in frames, where contrasts are looked for.
-    reviews
-        With the contract's columns; None for none. Those after `as_of` do not count.
+    snapshot
+        The reviewed decisions, their reviews and the catalogue. What came after `as_of` does not
+        count.
     as_of
         When decisions are explained.
 
@@ -190,10 +191,10 @@ def make_explainer(
     ConfigError
         Where the reasons' words cannot be used.
     """
-    bare = Explainer(bundle, reason_words(config), policies, past)
-    if reviews is None:
+    bare = Explainer(bundle, reason_words(config), snapshot.policies, past)
+    if not len(snapshot.reviews):
         return bare
-    ids = judged_right(reviews, as_of)
+    ids = snapshot.before(as_of).upheld_ids
     found: list[pd.DataFrame] = []
     for frame in known:
         some = frame[frame["decision_id"].isin(ids) & (frame["decided_at"] <= pd.Timestamp(as_of))]

@@ -3,36 +3,26 @@
 import numpy as np
 
 from errdetect.config import Config
-from errdetect.estimate.audit import locate
 from errdetect.explain.findings import Findings, find_findings, no_findings
-from errdetect.jobs.dsa import automated_only
-from errdetect.jobs.estimate import refuse_broken_design
-from errdetect.jobs.labels import known_reviews, label_decisions
-from errdetect.jobs.tables import Progress, Tables
-from errdetect.labels.reviewers import ReviewerModel
+from errdetect.jobs.tables import Progress
+from errdetect.snapshot import Snapshot
 
 __all__ = ["findings"]
 
 
 def findings(
-    config: Config,
-    tables: Tables,
-    *,
-    model: ReviewerModel | None = None,
-    progress: Progress = lambda _: None,
+    config: Config, snapshot: Snapshot, *, progress: Progress = lambda _: None
 ) -> Findings:
-    """Find where policies err more than elsewhere, from what was known at the config's moment.
+    """Find where policies err more than elsewhere, from what was known at the snapshot's moment.
 
     Parameters
     ----------
     config
         From `load_config`.
-    tables
-        From `load_tables`.
-    model
-        From `measure_reviewers` on these tables, if it was measured already.
+    snapshot
+        Decisions and reviews.
     progress
-        Told what is going on.
+        Callback for progress messages.
 
     Returns
     -------
@@ -42,25 +32,14 @@ def findings(
     Raises
     ------
     Refusal, DataError
-        Where the audit's chances or times make no sense.
+        Where the audit's chances make no sense.
     """
-    if tables.reviews is None:
-        return no_findings("The config names no reviews, so nothing can be found.")
-    refuse_broken_design(tables.reviews.rejects)
-    decisions, _ = automated_only(tables.decisions.frame)
-    decisions = decisions.reset_index(drop=True)
-    reviews = known_reviews(config, tables.reviews.frame)
-    reviews = reviews[locate(decisions, reviews["decision_id"]) >= 0].reset_index(drop=True)
-    if reviews.empty:
+    machine = snapshot.automated
+    if not len(machine.reviewed_ids):
         return no_findings("No decision was reviewed by then, so nothing can be found.")
-    progress("labelling")
-    labels = label_decisions(config, decisions, reviews, model=model)
     progress("looking for where policies err")
     return find_findings(
-        decisions,
-        reviews,
-        labels,
-        policies=tables.policies,
+        machine,
         rng=np.random.default_rng(config.train.seed),
         leave_out=tuple(config.features.leave_out),
     )

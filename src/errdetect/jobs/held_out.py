@@ -8,9 +8,6 @@ import numpy.typing as npt
 import pandas as pd
 
 from errdetect.config import Config
-from errdetect.jobs.labels import label_decisions
-from errdetect.labels.right_policy import right_policies
-from errdetect.labels.voices import voices
 from errdetect.model.baselines import fit_segment_rate
 from errdetect.model.held_out import HeldOut
 from errdetect.model.relabel_evaluation import MIN_HELD_OUT, evaluate_relabelling, loses
@@ -22,6 +19,7 @@ from errdetect.model.relabelling import (
 )
 from errdetect.model.segments import evaluate_segments
 from errdetect.schemas import RELABELLED, UNKNOWN, WRONG_LABEL
+from errdetect.snapshot import Snapshot
 
 __all__ = ["Relabelled", "learn_relabelling", "measure_segments"]
 
@@ -73,15 +71,15 @@ class _Known:
         )
 
 
-def measure_segments(config: Config, reviews: pd.DataFrame, held: HeldOut) -> pd.DataFrame:
+def measure_segments(config: Config, snapshot: Snapshot, held: HeldOut) -> pd.DataFrame:
     """Measure the ranking by the report's columns, and by whether reviewers agreed.
 
     Parameters
     ----------
     config
         From `load_config`; `report.by` names the columns.
-    reviews
-        Cleaned reviews.
+    snapshot
+        All decisions and reviews.
     held
         The held-out decisions.
 
@@ -91,7 +89,8 @@ def measure_segments(config: Config, reviews: pd.DataFrame, held: HeldOut) -> pd
         As `evaluate_segments`; the segment `reviewers` is `one voice`, `unanimous` or `split`.
     """
     decisions = held.examples.decisions
-    fell = voices(decisions, reviews, as_of=config.labels.as_of)
+    at = pd.Index(snapshot.decisions["decision_id"]).get_indexer(pd.Index(decisions["decision_id"]))
+    fell = snapshot.reviewer_consensus.iloc[at].set_axis(decisions.index)
     return evaluate_segments(
         decisions.assign(**{_VOICES: fell}),
         held.examples.error,
@@ -104,30 +103,26 @@ def measure_segments(config: Config, reviews: pd.DataFrame, held: HeldOut) -> pd
     )
 
 
-def learn_relabelling(
-    config: Config, decisions: pd.DataFrame, reviews: pd.DataFrame, held: HeldOut
-) -> Relabelled:
+def learn_relabelling(config: Config, snapshot: Snapshot, held: HeldOut) -> Relabelled:
     """Learn the right label from all reviews, and measure that on held-out time.
 
     Parameters
     ----------
     config
         From `load_config`.
-    decisions
-        All decisions in order of time, reviewed or not.
-    reviews
-        Cleaned reviews.
+    snapshot
+        All decisions in order of time, reviewed or not, and their reviews.
     held
         The held-out decisions; what is measured on them learns from what was known before them.
     """
     nothing = pd.DataFrame(columns=["method", "measure", "value", "low", "high"])
-    if not (reviews["verdict"] == RELABELLED).any():
+    if not (snapshot.reviews["verdict"] == RELABELLED).any():
         return Relabelled(None, nothing, (_too_few(0),))
-    known = _known(config, decisions, reviews, config.labels.as_of)
+    known = _known(snapshot)
     model = known.fit(config)
     if model is None:
         return Relabelled(None, nothing, (_too_few(known.n_relabelled),))
-    table, why = _measured(config, known, reviews, held)
+    table, why = _measured(config, snapshot, known, held)
     if loses(table):
         note = (
             "the model of the right policy finds fewer wrong labels than the rate by segment, so it "
@@ -145,25 +140,25 @@ def _too_few(n: int) -> str:
     )
 
 
-def _known(config: Config, decisions: pd.DataFrame, reviews: pd.DataFrame, as_of: Any) -> _Known:
-    labels = label_decisions(config, decisions, reviews, as_of)
-    moment = as_of or config.labels.as_of
+def _known(snapshot: Snapshot) -> _Known:
+    labels = snapshot.labels
     return _Known(
-        decisions,
-        right_policies(decisions, labels, reviews, as_of=moment),
+        snapshot.decisions,
+        snapshot.correct_policies,
         (labels["label"] != UNKNOWN).to_numpy(bool),
         (labels["error_kind"] == WRONG_LABEL).fillna(False).to_numpy(bool),
     )
 
 
 def _measured(
-    config: Config, known: _Known, reviews: pd.DataFrame, held: HeldOut
+    config: Config, snapshot: Snapshot, known: _Known, held: HeldOut
 ) -> tuple[pd.DataFrame, str]:
     """Measure a model of what was known before the held-out decisions; or say why not."""
     tested = held.examples.decisions
     start = tested["decided_at"].iloc[0]
     before = known.decisions[(known.decisions["decided_at"] < start).to_numpy(bool)]
-    then = _known(config, before, reviews, start.to_pydatetime())
+    then = _known(snapshot.before(start.to_pydatetime()).of(before))
+    before = then.decisions
     model = then.fit(config)
     nothing = pd.DataFrame(columns=["method", "measure", "value", "low", "high"])
     if model is None:

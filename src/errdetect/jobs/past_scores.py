@@ -11,6 +11,7 @@ from errdetect.data.store.ledger import find_ledger
 from errdetect.errors import DataError, sentence
 from errdetect.estimate.queue_sample import QUEUED, covering_reviews
 from errdetect.schemas import RE_REVIEW, SCORES
+from errdetect.snapshot import Snapshot
 
 __all__ = ["latest_scores", "queue_sample"]
 
@@ -58,25 +59,27 @@ def latest_scores(config: Config, *, leave_out: str | None = None) -> pd.DataFra
     return rows.drop_duplicates("decision_id", keep="last").reset_index(drop=True)
 
 
-def queue_sample(config: Config, reviews: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+def queue_sample(config: Config, snapshot: Snapshot) -> tuple[Snapshot, pd.DataFrame | None]:
     """Give the queue's scores where its reviews can count as a sample.
 
     Parameters
     ----------
     config
         From `load_config`.
-    reviews
+    snapshot
         What was known.
 
     Returns
     -------
-    (reviews, scores)
-        The reviews, with the queue's verdicts repeated for the content that they answer for, and
-        the latest scores; None where nobody has reviewed anything of a queue.
+    (snapshot, scores)
+        With the queue's verdicts repeated for the content that they answer for, and the latest
+        scores; None where nobody has reviewed anything of a queue.
     """
-    wanted = config.queue.scores is not None or (reviews["source"] == RE_REVIEW).any()
-    scores = latest_scores(config) if wanted else None
-    return (reviews, None) if scores is None else (covering_reviews(reviews, scores), scores)
+    known = (snapshot.known_reviews["source"] == RE_REVIEW).any()
+    scores = latest_scores(config) if config.queue.scores is not None or known else None
+    if scores is None:
+        return snapshot, None
+    return snapshot.with_reviews(covering_reviews(snapshot.reviews, scores)), scores
 
 
 def _in_ledger(config: Config) -> pd.DataFrame | None:

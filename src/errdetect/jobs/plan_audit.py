@@ -12,15 +12,15 @@ import pandas as pd
 from errdetect.config import Config
 from errdetect.data.writing import staged, write_parquet
 from errdetect.errors import ConfigError, sentence
-from errdetect.estimate.audit import read_audit
+from errdetect.estimate.judging import site_shares
 from errdetect.estimate.plan import USUAL_RATE, AuditCost, Method, Reviewing
 from errdetect.estimate.plan import plan_audit as draw_audit
-from errdetect.estimate.reviewer_error import MIN_GOLDEN
+from errdetect.estimate.reviewer_error import from_golden
 from errdetect.jobs.control import champion_probability, find_champion
-from errdetect.jobs.labels import known_reviews
-from errdetect.jobs.tables import Progress, Tables, load_tables
-from errdetect.labels.audit import flag_rates
-from errdetect.schemas import ADJUDICATION, AUDIT
+from errdetect.jobs.tables import Progress, load_snapshot
+from errdetect.labels.intake import Intake
+from errdetect.schemas import ADJUDICATION, AUDIT, INTAKE
+from errdetect.snapshot import Snapshot
 
 __all__ = ["PlanAuditResult", "plan_audit"]
 
@@ -40,12 +40,15 @@ class PlanAuditResult:
         What was written.
     notes
         What the reader must know, in plain words.
+    intake
+        What was read, used and left out.
     """
 
     expected: pd.DataFrame
     cost: AuditCost
     files: Mapping[str, Path]
     notes: tuple[str, ...]
+    intake: Intake
 
 
 def plan_audit(
@@ -85,15 +88,16 @@ def plan_audit(
     ErrdetectError
         Where the input cannot be used or the wishes cannot be met.
     """
-    tables = load_tables(config, progress=progress)
-    decisions = tables.decisions.frame
+    loaded = load_snapshot(config, progress=progress)
+    snapshot = loaded.snapshot
+    decisions = snapshot.decisions
     unknown = [name for name in by if name not in decisions]
     if unknown:
         do = f"Known: {', '.join(decisions.columns)}."
         got = ", ".join(unknown)
         raise ConfigError([sentence("--by", "name columns of the decisions", got, do)])
-    p, leaning = _p_error(config, tables, progress)
-    reviewing, people = _reviewing(config, tables, progress)
+    p, leaning = _p_error(config, snapshot, progress)
+    reviewing, people = _reviewing(config, snapshot, progress)
     progress("drawing")
     plan = draw_audit(
         decisions,
@@ -105,18 +109,20 @@ def plan_audit(
         method=method or config.audit.method,
         floor=config.audit.floor,
         minimum=config.audit.min_per_segment,
-        expected_rate=_last_rate(config, tables),
+        expected_rate=_last_rate(snapshot),
         reviewing=reviewing,
     )
     with staged(out) as stage:
         write_parquet(plan.draws, stage / "audit.parquet")
         write_parquet(plan.expected, stage / "expected.parquet")
-    files = {name: Path(out) / f"{name}.parquet" for name in ("audit", "expected")}
-    return PlanAuditResult(plan.expected, plan.cost, files, (*tables.notes, leaning, people))
+        write_parquet(snapshot.intake.frame(), stage / "intake.parquet", INTAKE)
+    files = {name: Path(out) / f"{name}.parquet" for name in ("audit", "expected", "intake")}
+    notes = (*loaded.notes, leaning, people)
+    return PlanAuditResult(plan.expected, plan.cost, files, notes, snapshot.intake)
 
 
 def _p_error(
-    config: Config, tables: Tables, progress: Progress
+    config: Config, snapshot: Snapshot, progress: Progress
 ) -> tuple[npt.NDArray[np.float64] | None, str]:
     """Return the champion's P(error), or None where there is no champion, and say which."""
     champion = find_champion(config)
@@ -124,49 +130,54 @@ def _p_error(
         return None, "no model is registered, so every decision has the same chance"
     bundle, version = champion
     progress("scoring decisions")
-    reviews = tables.reviews.frame if tables.reviews else None
-    p = champion_probability(config, bundle, tables.decisions.frame, reviews)
+    p = champion_probability(config, bundle, snapshot.decisions, snapshot.reviews)
     return p, f"chances lean towards likely errors as version {version} sees them"
 
 
-def _last_rate(config: Config, tables: Tables) -> float:
+def _last_rate(snapshot: Snapshot) -> float:
     """Return the error rate that the last audit's reviewers saw, or a usual one without an audit."""
-    if tables.reviews is None:
+    audit = snapshot.audit_sample
+    n = len(audit.weight)
+    if not n:
         return USUAL_RATE
-    audit = read_audit(tables.decisions.frame, known_reviews(config, tables.reviews.frame))
-    if not len(audit.weight):
-        return USUAL_RATE
-    said = np.where(audit.adjudicated, audit.expert_error, audit.error)
-    n = len(said)  # half an error more: none seen does not mean none
-    return float((n * np.average(said, weights=audit.weight) + 0.5) / (n + 1))
+    # Half an error more: none seen does not mean none.
+    return float((n * np.average(audit.answer, weights=audit.weight) + 0.5) / (n + 1))
 
 
-def _reviewing(config: Config, tables: Tables, progress: Progress) -> tuple[Reviewing, str]:
+def _reviewing(
+    config: Config, snapshot: Snapshot, progress: Progress
+) -> tuple[Reviewing, str]:
     """Say what to expect of those who will review, from those who did; and where that is from."""
     usual = Reviewing()
     how: dict[str, Any] = {
         "adjudicate_flags": config.audit.adjudicate_flags,
         "golden_per_site": config.audit.golden_per_site,
     }
-    if tables.reviews is None or not (tables.reviews.frame["source"] == AUDIT).any():
+    if not snapshot.has_audit:
         note = "no audit tells of the reviewers yet, so they are taken for unerring"
         return replace(usual, **how), note
     progress("measuring reviewers")
-    reviews = known_reviews(config, tables.reviews.frame)
-    audit = reviews[reviews["source"] == AUDIT]
-    how["sites"] = max(int(audit["site"].nunique()), 1)
-    how["minutes"] = _median(audit["minutes"], usual.minutes)
+    reviews, sample = snapshot.current_reviews, snapshot.audit_sample
+    how["sites"] = max(len(sample.sites), 1)
+    how["minutes"] = _median(reviews.loc[reviews["source"] == AUDIT, "minutes"], usual.minutes)
     experts = reviews.loc[reviews["source"] == ADJUDICATION, "minutes"]
     how["expert_minutes"] = _median(experts, usual.expert_minutes)
-    rates = flag_rates(tables.decisions.frame, reviews)
-    if min(rates.n_errors, rates.n_right) < MIN_GOLDEN:
+    whole = np.zeros(len(sample.position), np.int64)
+    found = from_golden(
+        snapshot.golden_items(sample.sites),
+        site_shares(sample, whole, 1),
+        action_only=False,
+        enforced=None,
+    )
+    if found is None:
         note = "too few golden items tell how reviewers err, so they are taken for unerring"
         return replace(usual, **how), note
+    sensitivity, alarm = float(found.found.estimate[0]), float(found.alarm.estimate[0])
     note = (
-        f"golden items say that reviewers call {rates.sensitivity:.0%} of the errors and "
-        f"{rates.false_positive_rate:.1%} of the right decisions wrong; so it is expected"
+        f"golden items say that reviewers call {sensitivity:.0%} of the errors and "
+        f"{alarm:.1%} of the right decisions wrong; so it is expected"
     )
-    how |= {"found": rates.sensitivity, "alarm": rates.false_positive_rate}
+    how |= {"found": sensitivity, "alarm": alarm}
     return replace(usual, **how), note
 
 

@@ -1,6 +1,5 @@
 """From scores to the queue: what each review is worth, who can do it, and which ones are done."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,9 +7,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from errdetect.config import Config
-from errdetect.data.policies import Policy
 from errdetect.errors import ConfigError, sentence
-from errdetect.jobs.labels import known_reviews, measure_reviewers
 from errdetect.jobs.scoring import Source
 from errdetect.queue.allocation import Floor
 from errdetect.queue.content import job_heads
@@ -19,6 +16,7 @@ from errdetect.queue.reversal import golden_finds, p_reverse, site_finds
 from errdetect.queue.selection import AUTO, WIDER, Selection, budget_count, select
 from errdetect.queue.value import age_weights, review_minutes, review_value
 from errdetect.schemas import ERROR_KINDS
+from errdetect.snapshot import Snapshot
 
 __all__ = ["Staff", "choose", "find_staff", "value_reviews"]
 
@@ -121,17 +119,16 @@ def value_reviews(
     source: Source,
     scored: pd.DataFrame,
     staff: Staff,
-    policies: Mapping[str, Policy],
-    reviews: pd.DataFrame | None,
+    snapshot: Snapshot,
 ) -> tuple[pd.DataFrame, list[str]]:
     """Add to the scores what else a review's value is made of, and the value.
 
     Parameters
     ----------
-    config, source, scored, staff, policies
+    config, source, scored, staff
         As before.
-    reviews
-        The contract's; None for none.
+    snapshot
+        The decisions that people reviewed, their reviews, and the catalogue.
 
     Returns
     -------
@@ -140,14 +137,13 @@ def value_reviews(
     """
     notes = []
     chance, measured = np.full(len(scored), np.nan), None
-    if reviews is not None and len(reviews):
-        known = known_reviews(config, reviews)
-        rows = source.reviewed()
+    if len(snapshot.reviews):
+        known, rows = snapshot.current_reviews, snapshot.decisions
         measured = known[["decision_id", "minutes"]].merge(
             rows[["decision_id", "policy_id"]], on="decision_id"
         )
         finds = golden_finds(known, rows)
-        level = _levels(config, rows, known, scored, staff)
+        level = _levels(snapshot, scored, staff)
         chance = p_reverse(scored["error_kind"], scored["policy_id"], finds, level)
     unknown = int(np.isnan(chance).sum())
     if unknown:
@@ -158,18 +154,14 @@ def value_reviews(
     terms = scored.assign(
         p_reverse=chance,
         age_weight=age_weights(scored["decided_at"], config.queue.half_life_days),
-        minutes=review_minutes(scored["policy_id"], policies, measured),
+        minutes=review_minutes(scored["policy_id"], snapshot.policies, measured),
     )
     return terms.assign(value=review_value(terms)), notes
 
 
-def _levels(
-    config: Config, rows: pd.DataFrame, reviews: pd.DataFrame, scored: pd.DataFrame, staff: Staff
-) -> pd.DataFrame | None:
+def _levels(snapshot: Snapshot, scored: pd.DataFrame, staff: Staff) -> pd.DataFrame | None:
     """Ask the reviewer model how often those who can take each decision find each kind of error."""
-    model = measure_reviewers(
-        config, rows, reviews[reviews["decision_id"].isin(rows["decision_id"])]
-    )
+    model = snapshot.reviewer_model
     if model is None:
         return None
     levels = {}

@@ -13,13 +13,18 @@ from errdetect.data.sources import data_name
 from errdetect.data.spreadsheet import write_csv
 from errdetect.data.writing import staged, write_parquet, write_text
 from errdetect.errors import DataError, ModelError, Refusal
-from errdetect.explain.findings import Findings
+from errdetect.estimate.rates import RateEstimates
 from errdetect.jobs.briefs import record_briefs, write_briefs
+from errdetect.jobs.control import refuse_broken_design
 from errdetect.jobs.drivers import Picture, write_pictures
 from errdetect.jobs.explaining import reason_words
 from errdetect.jobs.findings import findings
-from errdetect.jobs.labels import measure_reviewers
-from errdetect.jobs.report_audit import Audited, audited, rates, reviewed
+from errdetect.jobs.report_audit import (
+    estimate_everything,
+    rate_tables,
+    report_sample,
+    reviewed,
+)
 from errdetect.jobs.report_changes import (
     finding_parts,
     outcome_parts,
@@ -28,13 +33,15 @@ from errdetect.jobs.report_changes import (
 )
 from errdetect.jobs.report_model import model_facts, unseen_parts
 from errdetect.jobs.reviewers import check_reviewers
-from errdetect.jobs.tables import Progress, Tables, load_tables
+from errdetect.jobs.tables import Progress, load_snapshot
+from errdetect.jobs.targets import target_groupings
 from errdetect.model.registry import Registry
 from errdetect.policy.briefs import Brief
 from errdetect.policy.content import Picture as Shown
 from errdetect.policy.report import ReportContent, render_report, report_tables
 from errdetect.policy.volumes import policy_volumes
 from errdetect.schemas import FINDINGS, SLICES, THRESHOLDS, WHITELIST
+from errdetect.snapshot import Snapshot
 
 __all__ = ["ReportResult", "report"]
 
@@ -97,8 +104,10 @@ def report(
     """
     check_reviewers(config)
     reason_words(config)
-    tables = load_tables(config, progress=progress)
-    decisions = tables.decisions.frame
+    loaded = load_snapshot(config, progress=progress)
+    refuse_broken_design(loaded.snapshot)
+    snapshot = loaded.snapshot
+    decisions = snapshot.decisions
     now = generated_at or datetime.now(UTC)
     content: dict[str, Any] = {
         "title": config.report.title or "Policy report",
@@ -106,12 +115,12 @@ def report(
         "data_name": data_name(config.data_paths(config.data.decisions)[0]),
         "period": (decisions["decided_at"].min(), decisions["decided_at"].max()),
         "n_decisions": len(decisions),
-        "policies": tables.policies,
-        "volumes": policy_volumes(decisions, tables.reviews.frame if tables.reviews else None),
+        "policies": snapshot.policies,
+        "volumes": policy_volumes(decisions, snapshot.reviews),
     }
-    said, briefs, notes = _said_by_people(config, tables, now, progress)
+    said, briefs, notes = _from_reviews(config, snapshot, now, progress)
     content |= said
-    notes = [*tables.notes, *notes]
+    notes = [*loaded.notes, *notes]
     pictures: tuple[Picture, ...] = ()
     try:
         bundle, version = Registry(config.path(config.registry.path), config.registry.name).load()
@@ -119,7 +128,7 @@ def report(
         notes.append(str(error))
     else:
         progress("scoring decisions that nobody reviewed")
-        unseen, pictures = unseen_parts(config, tables, bundle, now)
+        unseen, pictures = unseen_parts(config, snapshot, bundle, now)
         content |= {**model_facts(bundle, version), **unseen}
         content["pictures"] = [Shown(p.title, p.alt, p.png) for p in pictures]
     progress("writing the report")
@@ -130,36 +139,38 @@ def report(
     return ReportResult(files, tuple(notes), confirmed, new)
 
 
-def _said_by_people(
-    config: Config, tables: Tables, now: datetime, progress: Progress
+def _from_reviews(
+    config: Config, snapshot: Snapshot, now: datetime, progress: Progress
 ) -> tuple[dict[str, Any], tuple[Brief, ...], list[str]]:
-    """Return all that reviews tell: rates, reviewers, findings, what to change; briefs; notes."""
-    if tables.reviews is None:
+    """Return all that reviews show: rates, reviewers, findings, what to change; briefs; notes."""
+    if not len(snapshot.reviews):
         return {}, (), []
     progress("measuring reviewers")
-    model = measure_reviewers(config, tables.decisions.frame, tables.reviews.frame)
-    content = reviewed(config, tables, model)
+    content = reviewed(config, snapshot)
     notes: list[str] = []
-    sample: Audited | None = None
-    found: Findings | None = None
+    estimates: RateEstimates | None = None
     briefs: tuple[Brief, ...] = ()
     try:
-        sample = audited(config, tables, progress)
+        sample = report_sample(config, snapshot, progress)
         if sample is not None:
             progress("estimating error rates")
-            content |= rates(config, sample)
+            goals = target_groupings(config, sample.snapshot)
+            estimates = estimate_everything(config, sample, goals)
+            content |= rate_tables(config, estimates)
             notes += sample.notes
-        found = findings(config, tables, model=model, progress=progress)
+        found = findings(config, snapshot, progress=progress)
         content |= finding_parts(found)
         notes += found.notes
         until = config.labels.as_of or now
-        briefs, content["briefs"] = wanted_briefs(config, tables, found, until=until)
-        progress("measuring what changes did, and the targets")
-        outcome, more = outcome_parts(config, tables, sample, found, cards=content.get("reviewers"))
-        content |= outcome
-        notes += more
+        briefs, content["briefs"] = wanted_briefs(config, snapshot, found, until=until)
+        if sample is not None and estimates is not None:
+            progress("measuring what changes did, and the targets")
+            cards = content.get("reviewers")
+            outcome, more = outcome_parts(config, sample.snapshot, estimates, found, cards=cards)
+            content |= outcome
+            notes += more
     except (DataError, Refusal) as error:
-        notes.append(f"No error rate can be said: {error}")
+        notes.append(f"No error rate can be given: {error}")
     content["proposals"] = proposal_rows(config, briefs, content.get("effects"))
     return content, briefs, notes
 

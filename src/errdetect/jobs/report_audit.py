@@ -1,61 +1,34 @@
 """What reviews say, for the report: reviewers, error rates, and how they moved."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from errdetect.config import Config
-from errdetect.estimate.audit import locate
-from errdetect.estimate.rates import estimate_rates
-from errdetect.jobs.control import estimation_terms
-from errdetect.jobs.dsa import automated_only
-from errdetect.jobs.estimate import refuse_broken_design
-from errdetect.jobs.labels import known_reviews, label_decisions
+from errdetect.estimate.rates import RateEstimates
+from errdetect.jobs.control import EstimationSample, estimation_sample
 from errdetect.jobs.past_scores import queue_sample
 from errdetect.jobs.reviewers import reviewer_quality
-from errdetect.jobs.tables import Progress, Tables
-from errdetect.labels.reviewers import ReviewerModel
+from errdetect.jobs.tables import Progress
 from errdetect.schemas import AUDIT
+from errdetect.snapshot import Snapshot
 
-__all__ = ["Audited", "audited", "rates", "reviewed"]
+__all__ = ["HALF", "PERIOD", "estimate_everything", "rate_tables", "report_sample", "reviewed"]
 
 _MONTHS_FROM = 84  # days from which a trend goes by months instead of weeks
+#: Columns to group by that the report adds: the month or week, and the half of the log's time.
+PERIOD, HALF = "period_start", "half_start"
 
 
-@dataclass(frozen=True)
-class Audited:
-    """What estimates are made from.
-
-    Parameters
-    ----------
-    decisions
-        The automated ones.
-    reviews
-        What was known of them.
-    terms
-        For `estimate_rates`.
-    notes
-        Sentences on how.
-    """
-
-    decisions: pd.DataFrame
-    reviews: pd.DataFrame
-    terms: Mapping[str, Any]
-    notes: tuple[str, ...]
-
-
-def reviewed(config: Config, tables: Tables, model: ReviewerModel | None) -> dict[str, Any]:
+def reviewed(config: Config, snapshot: Snapshot) -> dict[str, Any]:
     """Return how many reviews there are, what they settled, and what is known of the reviewers."""
-    assert tables.reviews is not None
-    decisions, reviews = tables.decisions.frame, tables.reviews.frame
-    labels = label_decisions(config, decisions, reviews, model=model)
-    quality = reviewer_quality(config, decisions, reviews, model)
+    quality = reviewer_quality(config, snapshot)
     return {
-        "n_reviews": reviews["source"].value_counts().to_dict(),
-        "label_states": labels["state"].value_counts().to_dict(),
+        "n_reviews": snapshot.current_reviews["source"].value_counts().to_dict(),
+        "label_states": snapshot.labels["state"].value_counts().to_dict(),
         "reviewers": quality.cards,
         "agreement": quality.agreement,
         "inspection": quality.inspection,
@@ -63,7 +36,9 @@ def reviewed(config: Config, tables: Tables, model: ReviewerModel | None) -> dic
     }
 
 
-def audited(config: Config, tables: Tables, progress: Progress) -> Audited | None:
+def report_sample(
+    config: Config, snapshot: Snapshot, progress: Progress
+) -> EstimationSample | None:
     """Gather what error rates are estimated from; None without a designed sample.
 
     Raises
@@ -71,35 +46,57 @@ def audited(config: Config, tables: Tables, progress: Progress) -> Audited | Non
     Refusal, DataError
         Where the sample's design cannot be trusted.
     """
-    assert tables.reviews is not None
-    refuse_broken_design(tables.reviews.rejects)
-    everything = tables.decisions.frame
-    decisions, people = automated_only(everything)
-    reviews, scores = queue_sample(config, known_reviews(config, tables.reviews.frame))
-    reviews = reviews[locate(everything, reviews["decision_id"]) >= 0]
-    if scores is None and not (reviews["source"] == AUDIT).any():
+    covered, scores = queue_sample(config, snapshot)
+    if scores is None and not (snapshot.known_reviews["source"] == AUDIT).any():
         return None
-    terms, control = estimation_terms(config, decisions, reviews, scores=scores, progress=progress)
-    return Audited(decisions, reviews, terms, tuple(note for note in (people, control) if note))
+    return estimation_sample(config, covered, scores, progress=progress)
 
 
-def rates(config: Config, found: Audited) -> dict[str, pd.DataFrame | dict[str, pd.DataFrame]]:
-    """Return what the audit says of error rates, as `estimate` says it, by group and over time."""
-    decisions, reviews, how = found.decisions, found.reviews, found.terms
-    estimates = {"whole": estimate_rates(decisions, reviews, **how)}
-    for name in config.report.by:
-        if name in decisions and decisions[name].nunique() > 0:
-            frame = estimate_rates(decisions, reviews, by=[name], **how)
-            estimates[name] = frame[frame[name].notna()]
+def estimate_everything(
+    config: Config, sample: EstimationSample, more: Sequence[Sequence[str]] = ()
+) -> RateEstimates:
+    """Estimate the error rates by every grouping that the report shows, in one pass.
+
+    Parameters
+    ----------
+    config
+        From `load_config`; `report.by` names columns.
+    sample
+        From `report_sample`.
+    more
+        Further groupings.
+    """
+    decisions = sample.snapshot.decisions
+    known = [[c] for c in config.report.by if c in decisions and decisions[c].nunique() > 0]
     days = (decisions["decided_at"].max() - decisions["decided_at"].min()).days
-    dated = decisions.assign(
-        period_start=_starts(decisions["decided_at"], "M" if days >= _MONTHS_FROM else "W")
-    )
-    trend = estimate_rates(dated, reviews, by=["period_start"], **how)
+    starts = _starts(decisions["decided_at"], "M" if days >= _MONTHS_FROM else "W")
+    dated = sample.with_columns(**{PERIOD: starts, HALF: _halves(decisions["decided_at"])})
+    wanted = [*known, [PERIOD], ["policy_id", HALF], *(list(columns) for columns in more)]
+    each = {tuple(columns): columns for columns in wanted}
+    return dated.rates(*each.values())
+
+
+def rate_tables(
+    config: Config, found: RateEstimates
+) -> dict[str, pd.DataFrame | dict[str, pd.DataFrame]]:
+    """Return what the audit says of error rates, as `estimate` says it, by group and over time.
+
+    Parameters
+    ----------
+    config
+        From `load_config`.
+    found
+        From `estimate_everything`.
+    """
+    estimates = {"whole": found.frame()}
+    for name in config.report.by:
+        if (name,) in found.by_group:
+            estimates[name] = found.by_group[(name,)]
+    halves = found.by_group[("policy_id", HALF)]
     return {
         "estimates": estimates,
-        "trend": trend[trend["period_start"].notna()],
-        "trend_by": _trend_by(decisions, reviews, how),
+        "trend": found.by_group[(PERIOD,)],
+        "trend_by": halves.rename(columns={HALF: PERIOD}),
     }
 
 
@@ -110,17 +107,11 @@ def _starts(moments: pd.Series, period: str) -> pd.Series:
     return starts
 
 
-def _trend_by(
-    decisions: pd.DataFrame, reviews: pd.DataFrame, how: Mapping[str, Any]
-) -> pd.DataFrame:
-    """Return each policy's rates in the later and the earlier half of the time.
+def _halves(moments: pd.Series) -> npt.NDArray[np.str_]:
+    """Return the first day of the half of the time that each moment lies in.
 
     Months of one policy hold too few reviews to tell a change; halves hold the most.
     """
-    first, last = decisions["decided_at"].min(), decisions["decided_at"].max()
+    first, last = moments.min(), moments.max()
     middle = (first + (last - first) / 2).floor("D")
-    later = decisions["decided_at"] >= middle
-    starts = np.where(later, middle.strftime("%Y-%m-%d"), first.strftime("%Y-%m-%d"))
-    dated = decisions.assign(period_start=starts)
-    found = estimate_rates(dated, reviews, by=["policy_id", "period_start"], **how)
-    return found[found["policy_id"].notna() & found["period_start"].notna()]
+    return np.where(moments >= middle, middle.strftime("%Y-%m-%d"), first.strftime("%Y-%m-%d"))

@@ -7,15 +7,15 @@ import pandas as pd
 
 from errdetect.config import Config
 from errdetect.data.store.ledger import find_ledger
+from errdetect.estimate.rates import RateEstimates
 from errdetect.explain.findings import Findings
 from errdetect.jobs.briefs import measured_effects, policy_briefs
-from errdetect.jobs.report_audit import Audited
-from errdetect.jobs.tables import Tables
 from errdetect.jobs.targets import quality_targets
 from errdetect.policy.briefs import Brief, brief_table, render_briefs
 from errdetect.policy.outcome_words import say_step
 from errdetect.policy.pages.proposals import PROPOSED
 from errdetect.policy.proposals import new_proposals
+from errdetect.snapshot import Snapshot
 
 __all__ = ["finding_parts", "outcome_parts", "proposal_rows", "wanted_briefs"]
 
@@ -31,14 +31,14 @@ def finding_parts(found: Findings) -> dict[str, Any]:
 
 
 def wanted_briefs(
-    config: Config, tables: Tables, found: Findings, *, until: datetime
+    config: Config, snapshot: Snapshot, found: Findings, *, until: datetime
 ) -> tuple[tuple[Brief, ...], pd.DataFrame]:
     """Return the briefs of confirmed findings, and the same as a table with their texts."""
     briefs = policy_briefs(
         config,
         found.findings,
-        policies=tables.policies,
-        decisions=tables.decisions.frame,
+        policies=snapshot.policies,
+        decisions=snapshot.decisions,
         thresholds=found.thresholds,
         found_at=until,
     )
@@ -50,31 +50,34 @@ def wanted_briefs(
 
 def outcome_parts(
     config: Config,
-    tables: Tables,
-    sample: Audited | None,
-    found: Findings | None,
+    snapshot: Snapshot,
+    estimates: RateEstimates,
+    found: Findings,
     *,
     cards: pd.DataFrame | None,
 ) -> tuple[dict[str, Any], list[str]]:
     """Return what accepted changes did, and how the targets stand, with notes.
+
+    Parameters
+    ----------
+    config
+        From `load_config`.
+    snapshot
+        Automated decisions, and what was known of them.
+    estimates
+        The report's, with the groupings that the targets need.
+    found
+        The findings.
+    cards
+        Scorecards of reviewers; None where they are not measured.
 
     Raises
     ------
     ErrdetectError
         Where the estimates cannot be made.
     """
-    if sample is None:
-        return {}, []
-    effects = measured_effects(config, sample.decisions, sample.reviews, as_of=config.labels.as_of)
-    goals = quality_targets(
-        config,
-        sample.decisions,
-        sample.reviews,
-        tables.policies,
-        terms=sample.terms,
-        findings=None if found is None else found.findings,
-        cards=cards,
-    )
+    effects = measured_effects(config, snapshot)
+    goals = quality_targets(config, snapshot, estimates, findings=found.findings, cards=cards)
     parts: dict[str, Any] = {"effects": effects}
     if len(goals.table):
         plan = goals.plan

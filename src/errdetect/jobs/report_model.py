@@ -12,11 +12,12 @@ from errdetect.config import Config
 from errdetect.jobs.columns import Past
 from errdetect.jobs.drivers import Picture, find_drivers
 from errdetect.jobs.explaining import Explainer, make_explainer
-from errdetect.jobs.tables import Tables, free_threads, reviewed_ids
+from errdetect.jobs.tables import free_threads
 from errdetect.model.bundle import Bundle
 from errdetect.model.evaluation import MODEL
 from errdetect.queue.selection import RANKED, budget_count
 from errdetect.queue.value import error_kinds, expected_harm
+from errdetect.snapshot import Snapshot
 
 __all__ = ["model_facts", "unseen_parts"]
 
@@ -41,30 +42,29 @@ def model_facts(bundle: Bundle, version: str) -> dict[str, Any]:
 
 
 def unseen_parts(
-    config: Config, tables: Tables, bundle: Bundle, now: datetime
+    config: Config, snapshot: Snapshot, bundle: Bundle, now: datetime
 ) -> tuple[dict[str, Any], tuple[Picture, ...]]:
     """Return what the champion says of decisions that nobody reviewed: queue's head, cases, drivers."""
-    decisions = tables.decisions.frame
-    known = tables.reviews.frame if tables.reviews else None
-    unseen = ~decisions["decision_id"].isin(reviewed_ids(known)).to_numpy(bool)
+    decisions = snapshot.decisions
+    unseen = ~decisions["decision_id"].isin(snapshot.reviewed_ids).to_numpy(bool)
     unseen &= ~bundle.in_sample(decisions["decision_id"])
     open_ = decisions[unseen].reset_index(drop=True)
     if open_.empty:
         return {}, ()
     threads = config.train.threads or free_threads(len(open_))
-    past = Past.wanted_by(bundle.detector.encoding.names, [decisions], known)
+    past = Past.wanted_by(bundle.detector.encoding.names, [decisions], snapshot.reviews)
     parts = (past.add(open_.iloc[i : i + _CHUNK]) for i in range(0, len(open_), _CHUNK))
     p = np.concatenate(
         [bundle.probability(bundle.detector.features(part), part, threads) for part in parts]
     )
     label = bundle.wrong_labels(open_, p)
     wrong_label = label["p_wrong_label"].to_numpy(np.float64)
-    harm = expected_harm(open_, p, tables.policies, config.queue.exposure, wrong_label)
+    harm = expected_harm(open_, p, snapshot.policies, config.queue.exposure, wrong_label)
     scored = open_.assign(
         p_error=p, expected_harm=harm, suggested_policy_id=label["suggested_policy_id"].to_numpy()
     )
     explainer = make_explainer(
-        config, bundle, tables.policies, past, known=[decisions], reviews=known,
+        config, bundle, past, known=[decisions], snapshot=snapshot,
         as_of=config.labels.as_of or now,
     )  # fmt: skip
     found, pictures = find_drivers(

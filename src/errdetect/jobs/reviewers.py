@@ -18,6 +18,7 @@ from errdetect.labels.rates import RATES
 from errdetect.labels.reviewers import ReviewerModel
 from errdetect.labels.scorecards import scorecards
 from errdetect.schemas import ADJUDICATION
+from errdetect.snapshot import Snapshot
 
 __all__ = ["ReviewerQuality", "check_reviewers", "reviewer_quality"]
 
@@ -80,19 +81,15 @@ def check_reviewers(config: Config) -> None:
         raise ConfigError([sentence("reviewers.aql", f"be one of {shown} (percent)", got, do)])
 
 
-def reviewer_quality(
-    config: Config, decisions: pd.DataFrame, reviews: pd.DataFrame, model: ReviewerModel | None
-) -> ReviewerQuality:
-    """Work out what can be said of the people who review, as of the model's moment.
+def reviewer_quality(config: Config, snapshot: Snapshot) -> ReviewerQuality:
+    """Work out what can be said of the people who review, as of the snapshot's moment.
 
     Parameters
     ----------
     config
         From `load_config`.
-    decisions, reviews
-        Cleaned tables.
-    model
-        From `measure_reviewers`.
+    snapshot
+        Decisions and reviews.
 
     Raises
     ------
@@ -100,10 +97,12 @@ def reviewer_quality(
         Where the AQL is not the standard's, or the salt file is damaged.
     """
     check_reviewers(config)
-    as_of = config.labels.as_of if model is None else model.as_of
+    decisions, model = snapshot.decisions, snapshot.reviewer_model
     rng = np.random.default_rng(config.train.seed)
-    plans = inspection_plans(decisions, reviews, aql=config.reviewers.aql, rng=rng, as_of=as_of)
-    known = reviews if as_of is None else reviews[reviews["reviewed_at"] <= pd.Timestamp(as_of)]
+    plans = inspection_plans(
+        decisions, snapshot.reviews, aql=config.reviewers.aql, rng=rng, as_of=snapshot.moment
+    )
+    known = snapshot.current_reviews
     people = _people(known)
     notes = list(_said_of(people))
     cards = None
@@ -113,7 +112,7 @@ def reviewer_quality(
         notes += model.notes
         named = bool(people["reviewer_id"].notna().any())
         salt = read_salt(config.path(config.registry.path)) if named else secrets.token_bytes(32)
-        cards = _cards(config, decisions, reviews, model, salt, people)
+        cards = _cards(config, snapshot, model, salt, people)
     return ReviewerQuality(cards, _agreements(config, decisions, known), plans, tuple(notes))
 
 
@@ -137,15 +136,14 @@ def _said_of(people: pd.DataFrame) -> list[str]:
 
 def _cards(
     config: Config,
-    decisions: pd.DataFrame,
-    reviews: pd.DataFrame,
+    snapshot: Snapshot,
     model: ReviewerModel,
     salt: bytes,
     people: pd.DataFrame,
 ) -> pd.DataFrame:
     """Score sites and people, hold back what would be one person's, and count golden items."""
     minimum = config.reviewers.minimum
-    cards = scorecards(decisions, reviews, model, salt=salt, minimum=minimum)
+    cards = scorecards(snapshot.verdicts, model, salt=salt, minimum=minimum)
     few = np.floor(cards["n"].to_numpy(dtype=np.float64)).astype(np.int64)
     notes = pd.Series([f"too few: {n}" if n else "no items yet" for n in few], dtype="str")
     notes = notes.where(cards["suppressed"], "")

@@ -21,9 +21,11 @@ from errdetect.jobs.drawing import design, draw, record, recorded
 from errdetect.jobs.explaining import Explainer, make_explainer, reason_words
 from errdetect.jobs.queueing import find_staff, value_reviews
 from errdetect.jobs.scoring import Source, score_all
-from errdetect.jobs.tables import Progress, load_reviews, reviewed_ids
+from errdetect.jobs.tables import Progress, check_losses, label_rules, load_reviews
+from errdetect.labels.intake import Intake
 from errdetect.model.registry import Registry
-from errdetect.schemas import EXPLANATIONS, QUEUE, REJECTS, SCORES
+from errdetect.schemas import EXPLANATIONS, INTAKE, QUEUE, REJECTS, SCORES
+from errdetect.snapshot import Reading, Snapshot, no_reviews
 
 __all__ = ["ScoreResult", "score"]
 
@@ -47,6 +49,8 @@ class ScoreResult:
         What was written, by name.
     notes
         What the reader must know, in plain words.
+    intake
+        What was read, used and left out.
     """
 
     n_scored: int
@@ -56,6 +60,7 @@ class ScoreResult:
     run_id: str
     files: Mapping[str, Path]
     notes: tuple[str, ...]
+    intake: Intake
 
 
 def score(
@@ -76,7 +81,7 @@ def score(
     decisions
         A path, a glob, or a database's `URL::table`, scored in batches of bounded size.
     out
-        Folder for scores.parquet, queue.parquet, explanations.parquet and, if any,
+        Folder for scores.parquet, queue.parquet, explanations.parquet, intake.parquet and, if any,
         rejects.parquet: all or none.
     budget
         Number of reviews; default: the config's.
@@ -96,37 +101,47 @@ def score(
     policies = (
         read_policies(config.data_paths(config.data.policies)[0]) if config.data.policies else {}
     )
-    returned = load_reviews(config, progress=progress)
-    reviews = None if returned is None else returned.frame
-    everyone = pd.Index([] if reviews is None else reviews["decision_id"].unique(), dtype="str")
-    source = Source(config, str(decisions), everyone)
+    read = load_reviews(config, progress=progress)
+    reviews = no_reviews() if read is None else read.frame
+    source = Source(config, str(decisions), pd.Index(reviews["decision_id"].unique()))
     progress("looking up what was known before each decision")
     past = Past.wanted_by(bundle.detector.encoding.names, source.log(), reviews)
+    source.walk()
+    snapshot = Snapshot(
+        source.reviewed(),
+        reviews,
+        policies,
+        config.labels.as_of,
+        label_rules(config),
+        Reading.of(source.rejections, read),
+    )
+    check_losses(config, snapshot)
     scored = score_all(source, past, bundle, policies, config, progress)
 
-    judged = reviewed_ids(None if config.queue.requeue_reviewed else reviews)
+    judged = snapshot.reviewed_ids[:0] if config.queue.requeue_reviewed else snapshot.reviewed_ids
     progress("weighing reviews")
     staff = find_staff(config, source, scored.frame, budget)
-    terms, unknown = value_reviews(config, source, scored.frame, staff, policies, reviews)
+    terms, unknown = value_reviews(config, source, scored.frame, staff, snapshot)
     now = scored_at or datetime.now(UTC)
     run = Run(_run_id(version, terms, judged, config, budget), version, now, design(config, budget))
     drawn = recorded(config, run, terms) or draw(config, run, terms, staff, judged)
     progress(f"explaining the {len(drawn.queue):,} queued decisions")
     explainer = make_explainer(
-        config, bundle, policies, past, known=source.decided(), reviews=reviews, as_of=now
+        config, bundle, past, known=source.decided(), snapshot=snapshot, as_of=now
     )
     queue = _explained(source, explainer, drawn.queue)
     if config.queue.record and not drawn.recorded:
         progress("recording the run in the ledger")
         queue = record(config, run, queue, drawn.scores)
-    files = _write(Path(out), drawn.scores, queue, scored.rejects)
-    notes = [*scored.notes, *unknown, *drawn.notes]
+    intake = snapshot.intake
+    files = _write(Path(out), drawn.scores, queue, scored.rejects, intake)
+    notes = [*scored.notes, *source.notes(), *intake.lines(), *unknown, *drawn.notes]
     if staff.counted and not drawn.recorded and len(queue) < staff.capacity[0]:
         notes.append(
             f"the budget is {staff.capacity[0]:,.0f}, but only {len(queue):,} decisions are left to review"
         )
     return ScoreResult(
-        len(terms), len(queue), len(scored.rejects), version, run.run_id, files, tuple(notes)
+        len(terms), len(queue), len(scored.rejects), version, run.run_id, files, tuple(notes), intake
     )
 
 
@@ -145,7 +160,7 @@ def _explained(source: Source, explainer: Explainer, queue: pd.DataFrame) -> pd.
 
 
 def _write(
-    out: Path, scores: pd.DataFrame, queue: pd.DataFrame, rejects: pd.DataFrame
+    out: Path, scores: pd.DataFrame, queue: pd.DataFrame, rejects: pd.DataFrame, intake: Intake
 ) -> dict[str, Path]:
     with staged(out) as stage:
         with ParquetSink(stage / "scores.parquet", SCORES) as sink:
@@ -154,6 +169,7 @@ def _write(
         write_parquet(queue[QUEUE.names], stage / "queue.parquet", QUEUE)
         told = queue[EXPLANATIONS.names]
         write_parquet(told, stage / "explanations.parquet", EXPLANATIONS)
+        write_parquet(intake.frame(), stage / "intake.parquet", INTAKE)
         if len(rejects):
             write_parquet(rejects, stage / "rejects.parquet", REJECTS)
         names = sorted(path.name for path in stage.iterdir())

@@ -9,6 +9,7 @@ import pandas as pd
 
 from errdetect.config import Config
 from errdetect.data.policies import Policy
+from errdetect.data.rejections import Rejections
 from errdetect.data.tables import TableRead, iter_decisions
 from errdetect.jobs.columns import Past
 from errdetect.jobs.tables import Progress, free_threads
@@ -62,6 +63,10 @@ class Source:
     def __init__(self, config: Config, decisions: str, reviewed: pd.Index) -> None:
         self.data = config.data
         self.decisions = decisions
+        self.rejections = {
+            "log": Rejections("The log's decisions"),
+            "decisions": Rejections("The decisions to score"),
+        }
         self.known = config.data_paths(config.data.decisions)
         self._reviewed = reviewed
         self._rows: dict[str, pd.DataFrame] = {}
@@ -69,13 +74,23 @@ class Source:
         self._walked = False
 
     def log(self) -> Iterator[pd.DataFrame]:
-        """Read the config's decisions, then those to score: all that histories are made of."""
+        """Read the config's decisions, then those to score: all that histories are made of.
+
+        Raises
+        ------
+        DataError
+            At the end of either, if too many of its rows cannot be used.
+        """
         number = 0
-        for place in (self.known, self.decisions):
+        for name, place in (("log", self.known), ("decisions", self.decisions)):
+            rejections = Rejections(self.rejections[name].what)
             for batch in self.batches(place):
+                rejections.add(batch)
                 self._note(number, batch.frame)
                 number += 1
                 yield batch.frame
+            rejections.refuse(self.data.max_rejected)
+            self.rejections[name] = rejections
         self._walked = True
 
     def decided(self) -> Iterator[pd.DataFrame]:
@@ -84,13 +99,17 @@ class Source:
 
     def reviewed(self) -> pd.DataFrame:
         """Return decision_id, decided_at, policy_id and enforced of the decisions reviewed."""
-        self._walk()
+        self.walk()
         rows = pd.concat(self._rows.values(), ignore_index=True)
         return rows.drop_duplicates("decision_id", ignore_index=True)
 
+    def notes(self) -> list[str]:
+        """Say what of the log and of the batch could not be used, and the likely cause."""
+        return [note for part in self.rejections.values() for note in part.notes()]
+
     def places(self) -> Mapping[str, set[str]]:
         """Return the markets, languages and policies that occur in the log, by column."""
-        self._walk()
+        self.walk()
         return self._places
 
     def batches(self, place: str | list[str] | None = None) -> Iterator[TableRead]:
@@ -103,7 +122,8 @@ class Source:
             preset=self.data.preset,
         )
 
-    def _walk(self) -> None:
+    def walk(self) -> None:
+        """Read all decisions once, if that was not done already."""
         if not self._walked:
             for _ in self.log():
                 pass

@@ -1,29 +1,32 @@
-"""The tables that a config names, read once for a job."""
+"""The tables that a config names, read once for a job, with the account of what was left out."""
 
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import timedelta
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from errdetect.config import Config
-from errdetect.data.policies import Policy, read_policies
+from errdetect.data.policies import read_policies
+from errdetect.data.rejections import Rejections
 from errdetect.data.returned import with_returned
 from errdetect.data.store.ledger import find_ledger
 from errdetect.data.tables import TableRead, read_decisions, read_reviews
 from errdetect.errors import ConfigError, sentence
-from errdetect.schemas import AUDIT, GOLDEN
+from errdetect.labels.history import MATURITY
+from errdetect.labels.intake import refuse_lost_sample
+from errdetect.snapshot import Reading, Rules, Snapshot, no_reviews
 
 __all__ = [
+    "Loaded",
     "Progress",
-    "Tables",
-    "audit_probability",
+    "check_losses",
     "free_threads",
+    "label_rules",
     "load_reviews",
-    "load_tables",
-    "reviewed_ids",
+    "load_snapshot",
+    "read_tables",
 ]
 
 Progress = Callable[[str], None]
@@ -32,12 +35,26 @@ _SMALL = 50_000  # rows below which a second thread costs more than it brings
 
 
 @dataclass(frozen=True)
-class Tables:
-    """What the config's data section names, cleaned."""
+class Loaded:
+    """What the config's data section names.
 
+    Parameters
+    ----------
+    snapshot
+        Decisions, reviews and policies as of the config's moment.
+    log
+        What of the decisions could not be used.
+    decisions, reviews
+        The tables as they were read; None where there are no reviews.
+    notes
+        What was converted or repaired, and what was left out, each with its count.
+    """
+
+    snapshot: Snapshot
+    log: Rejections
     decisions: TableRead
     reviews: TableRead | None
-    policies: Mapping[str, Policy]
+    notes: tuple[str, ...]
 
     @property
     def rejects(self) -> pd.DataFrame:
@@ -45,22 +62,54 @@ class Tables:
         parts = [self.decisions.rejects] + ([self.reviews.rejects] if self.reviews else [])
         return pd.concat(parts, ignore_index=True)
 
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What was turned or repaired while reading."""
-        reviews = self.reviews.notes if self.reviews else ()
-        return (*self.decisions.notes, *reviews)
 
-
-def load_tables(config: Config, *, progress: Progress, need_reviews: bool = False) -> Tables:
-    """Read decisions, reviews and policies as the config says.
+def load_snapshot(config: Config, *, progress: Progress, need_reviews: bool = False) -> Loaded:
+    """Read decisions, reviews and policies as the config says, and refuse a broken join.
 
     Raises
     ------
     ConfigError
         Where reviews are needed and the config names none.
     DataError
-        Where a table cannot be used.
+        Where a table cannot be used, or too many of its rows cannot.
+    Refusal
+        Where too much of a designed sample is lost between decisions and reviews.
+    """
+    loaded = read_tables(config, progress=progress, need_reviews=need_reviews)
+    loaded.log.refuse(config.data.max_rejected)
+    check_losses(config, loaded.snapshot)
+    notes = (*loaded.notes, *loaded.log.notes(), *loaded.snapshot.intake.lines())
+    return replace(loaded, notes=notes)
+
+
+def check_losses(config: Config, snapshot: Snapshot) -> None:
+    """Refuse where too much of a designed sample is lost between decisions and reviews.
+
+    Raises
+    ------
+    Refusal
+    """
+    if not len(snapshot.reviews):
+        return
+    refuse_lost_sample(
+        snapshot.intake,
+        snapshot.audit_weight,
+        snapshot.lost_draws,
+        snapshot.reviews_with_standing,
+        snapshot.decisions["decision_id"],
+        max_lost=config.estimate.max_lost,
+    )
+
+
+def read_tables(config: Config, *, progress: Progress, need_reviews: bool = False) -> Loaded:
+    """Read decisions, reviews and policies as the config says, whatever they are worth.
+
+    Raises
+    ------
+    ConfigError
+        Where reviews are needed and the config names none.
+    DataError
+        Where a table cannot be read at all.
     """
     data = config.data
     policies = read_policies(config.data_paths(data.policies)[0]) if data.policies else {}
@@ -78,7 +127,26 @@ def load_tables(config: Config, *, progress: Progress, need_reviews: bool = Fals
         drop=data.drop,
         preset=data.preset,
     )
-    return Tables(decisions, reviews, policies)
+    log = Rejections("The decisions")
+    log.add(decisions)
+    snapshot = Snapshot(
+        decisions.frame,
+        no_reviews() if reviews is None else reviews.frame,
+        policies,
+        config.labels.as_of,
+        label_rules(config),
+        Reading.of({"decisions": log}, reviews),
+    )
+    notes = (*decisions.notes, *(reviews.notes if reviews else ()))
+    return Loaded(snapshot, log, decisions, reviews, notes)
+
+
+def label_rules(config: Config) -> Rules:
+    """Return how the config wants reviews to become labels."""
+    maturity = dict(MATURITY)
+    for source, days in config.labels.maturity_days.items():
+        maturity[str(source)] = timedelta(days=days)
+    return Rules(config.labels.reviewers, maturity)
 
 
 def load_reviews(config: Config, *, progress: Progress) -> TableRead | None:
@@ -102,21 +170,6 @@ def load_reviews(config: Config, *, progress: Progress) -> TableRead | None:
         return read
     with ledger:
         return with_returned(read, ledger.reviews(), ledger.place)
-
-
-def reviewed_ids(reviews: pd.DataFrame | None) -> pd.Index:
-    """Return the decisions that people judged; golden items do not count."""
-    if reviews is None:
-        return pd.Index([], dtype="str")
-    judged: pd.Index = pd.Index(reviews.loc[reviews["source"] != GOLDEN, "decision_id"].unique())
-    return judged
-
-
-def audit_probability(decision_ids: pd.Series, reviews: pd.DataFrame) -> npt.NDArray[np.float64]:
-    """Return the chance that the audit's design gave each decision, shape (n,); NaN if not drawn."""
-    drawn = reviews[(reviews["source"] == AUDIT) & reviews["inclusion_probability"].notna()]
-    per = drawn.groupby("decision_id")["inclusion_probability"].min()
-    return decision_ids.map(per).to_numpy(np.float64, na_value=np.nan)
 
 
 def free_threads(rows: int) -> int:

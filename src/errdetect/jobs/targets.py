@@ -1,15 +1,12 @@
 """Quality targets of a report: which are met, the way to the missed, what settles the open ones."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 
 from errdetect.config import Config
-from errdetect.data.policies import Policy
 from errdetect.estimate.plan import USUAL_RATE
-from errdetect.estimate.rates import estimate_rates
+from errdetect.estimate.rates import RateEstimates
 from errdetect.policy.improvement import improvement_plan
 from errdetect.policy.outcome_words import say_audit, say_target
 from errdetect.policy.targets import (
@@ -18,8 +15,9 @@ from errdetect.policy.targets import (
     reviewer_targets,
     settling_audit,
 )
+from errdetect.snapshot import Snapshot
 
-__all__ = ["QualityTargets", "quality_targets"]
+__all__ = ["QualityTargets", "quality_targets", "target_groupings"]
 
 
 @dataclass(frozen=True)
@@ -45,57 +43,62 @@ class QualityTargets:
     notes: tuple[str, ...]
 
 
-def quality_targets(
-    config: Config,
-    decisions: pd.DataFrame,
-    reviews: pd.DataFrame,
-    policies: Mapping[str, Policy],
-    *,
-    terms: Mapping[str, Any],
-    findings: pd.DataFrame | None = None,
-    cards: pd.DataFrame | None = None,
-) -> QualityTargets:
-    """Hold what the audit and golden items say against the catalogue's and the config's targets.
+def target_groupings(config: Config, snapshot: Snapshot) -> list[list[str]]:
+    """Return the groupings whose rates the targets need.
 
     Parameters
     ----------
     config
         From `load_config`.
-    decisions, reviews
-        Cleaned tables, automated decisions only.
-    policies
-        The catalogue.
-    terms
-        From `estimation_terms`, so that the figures are the report's.
+    snapshot
+        Its decisions and its catalogue.
+    """
+    wanted = config.targets.rates or any(policy.targets for policy in snapshot.policies.values())
+    levels = [["policy_id"]] if wanted else []
+    if wanted and config.targets.per_market and _has_market(snapshot):
+        levels.append(["policy_id", "market"])
+    return levels
+
+
+def quality_targets(
+    config: Config,
+    snapshot: Snapshot,
+    estimates: RateEstimates,
+    *,
+    findings: pd.DataFrame | None = None,
+    cards: pd.DataFrame | None = None,
+) -> QualityTargets:
+    """Compare what the audit and golden items say with the catalogue's and the config's targets.
+
+    Parameters
+    ----------
+    config
+        From `load_config`.
+    snapshot
+        Automated decisions and the catalogue.
+    estimates
+        With the groupings of `target_groupings`, so that the figures are the report's.
     findings
         Confirmed and other findings; None where none were looked for.
     cards
         Scorecards of reviewers; None where they are not measured.
-
-    Raises
-    ------
-    ErrdetectError
-        Where the estimates cannot be made.
     """
     limits = {str(measure): limit for measure, limit in config.targets.rates.items()}
-    wanted = bool(limits) or any(policy.targets for policy in policies.values())
-    levels = [["policy_id"]] if wanted else []
+    decisions, policies = snapshot.decisions, snapshot.policies
+    levels = target_groupings(config, snapshot)
     notes = []
-    if wanted and config.targets.per_market:
-        if "market" in decisions and decisions["market"].notna().any():
-            levels.append(["policy_id", "market"])
-        else:
-            notes.append("Targets per market cannot be held: no decision names its market.")
+    if levels and config.targets.per_market and not _has_market(snapshot):
+        notes.append("Targets per market cannot be held: no decision names its market.")
     tables, plans, audits = [], [], []
     for by in levels:
-        estimates = estimate_rates(decisions, reviews, by=by, **terms)
+        rates = estimates.frame(*by)
         found = check_targets(
-            estimates, policies=policies, limits=limits, by=by, usual_rate=USUAL_RATE
+            rates, policies=policies, limits=limits, by=by, usual_rate=USUAL_RATE
         )
         if len(by) > 1:  # a policy without decisions has no markets
             found = found[found["market"].notna()]
         tables.append(found)
-        audit = settling_audit(found, estimates, by=by, floor=config.audit.floor)
+        audit = settling_audit(found, rates, by=by, floor=config.audit.floor)
         if audit is not None:
             audits.append(audit)
             notes.append(say_audit(audit.n_open, audit.n_targets, audit.budget, audit.command))
@@ -108,6 +111,11 @@ def quality_targets(
         else:
             tables.append(reviewer_targets(cards, accuracy, sites=config.targets.sites))
     return QualityTargets(_joined(tables), _placed(plans), tuple(audits), tuple(notes))
+
+
+def _has_market(snapshot: Snapshot) -> bool:
+    decisions = snapshot.decisions
+    return "market" in decisions and bool(decisions["market"].notna().any())
 
 
 def _joined(tables: list[pd.DataFrame]) -> pd.DataFrame:

@@ -9,13 +9,10 @@ import numpy as np
 import pandas as pd
 
 from errdetect.config import Config
-from errdetect.data.policies import Policy
 from errdetect.features.reference import learn_reference
 from errdetect.jobs.columns import add_past
 from errdetect.jobs.held_out import learn_relabelling, measure_segments
-from errdetect.jobs.labels import label_decisions
-from errdetect.jobs.tables import Progress, audit_probability, free_threads, load_tables
-from errdetect.labels.right_policy import right_policies
+from errdetect.jobs.tables import Progress, free_threads, load_snapshot
 from errdetect.model.bundle import Bundle, hash_ids
 from errdetect.model.detector import Examples
 from errdetect.model.evaluation import MODEL
@@ -24,6 +21,7 @@ from errdetect.model.registry import Registry
 from errdetect.model.training import Trained, train_detector
 from errdetect.queue.value import expected_harm
 from errdetect.schemas import ERROR, RELABELLED, UNKNOWN, WRONG_LABEL
+from errdetect.snapshot import Snapshot
 
 __all__ = ["TrainResult", "label_examples", "train"]
 
@@ -76,17 +74,17 @@ def train(config: Config, *, progress: Progress = lambda _: None) -> TrainResult
     ErrdetectError
         Where the config or the data cannot be used.
     """
-    tables = load_tables(config, progress=progress, need_reviews=True)
-    assert tables.reviews is not None
-    decisions = tables.decisions.frame.sort_values(
+    loaded = load_snapshot(config, progress=progress, need_reviews=True)
+    decisions = loaded.snapshot.decisions.sort_values(
         ["decided_at", "decision_id"], kind="stable", ignore_index=True
     )
-    reviews = tables.reviews.frame
     progress("looking up what was known before each decision")
     blocks = {"history": config.features.history, "similar": config.features.similar}
-    decisions = add_past(decisions, reviews, as_of=config.labels.as_of, **blocks)
-    relabel = _Relabel(config, reviews, tables.policies)
-    examples = relabel(decisions, config.labels.as_of)
+    reviews, as_of = loaded.snapshot.reviews, config.labels.as_of
+    decisions = add_past(decisions, reviews, as_of=as_of, **blocks)
+    snapshot = loaded.snapshot.with_columns(decisions)
+    labelled = _Labelled(config, snapshot)
+    examples = labelled.examples(snapshot)
     trained = train_detector(
         examples,
         parts=config.train.parts,
@@ -102,19 +100,19 @@ def train(config: Config, *, progress: Progress = lambda _: None) -> TrainResult
         objective=config.train.objective,
         budget=_share(config.queue.budget, len(decisions)),
         storage=_storage(config),
-        log=_known(decisions, config.labels.as_of),
-        early=relabel.early,
+        log=_known(decisions, as_of),
+        early=labelled.early,
         progress=progress,
     )
     progress("looking at the right label and at segments")
-    segments = measure_segments(config, reviews, trained.held_out)
-    right_label = learn_relabelling(config, decisions, reviews, trained.held_out)
+    segments = measure_segments(config, snapshot, trained.held_out)
+    right_label = learn_relabelling(config, snapshot, trained.held_out)
     evaluation = pd.concat(
         [t for t in (trained.evaluation, right_label.evaluation) if len(t)], ignore_index=True
     )
     progress("registering the run")
     registry = Registry(config.path(config.registry.path), config.registry.name)
-    notes = (*tables.notes, *trained.notes, *relabel.notes, *right_label.notes)
+    notes = (*loaded.notes, *trained.notes, *labelled.notes, *right_label.notes)
     bundle = Bundle(
         trained.detector,
         trained.calibrator,
@@ -145,30 +143,25 @@ def train(config: Config, *, progress: Progress = lambda _: None) -> TrainResult
     )
 
 
-def label_examples(
-    decisions: pd.DataFrame,
-    labels: pd.DataFrame,
-    reviews: pd.DataFrame,
-    as_of: datetime | None = None,
-) -> Examples:
+def label_examples(snapshot: Snapshot, only: "pd.Series[str] | None" = None) -> Examples:
     """Turn labelled decisions into what a model learns from; unknown labels are left out.
 
     Parameters
     ----------
-    decisions
-        Shape (n, any).
-    labels
-        From `labels_as_of`, in the same order.
-    reviews
-        Where the audit's inclusion probabilities and the right policies stand.
-    as_of
-        The moment of the labels; None: the latest time in the data.
+    snapshot
+        Decisions, reviews and labels as of one moment.
+    only
+        Ids of the decisions to keep; None for all.
     """
+    decisions, labels = snapshot.decisions, snapshot.labels
     right = np.full(len(decisions), None)
-    if (reviews["verdict"] == RELABELLED).any():
-        named = right_policies(decisions, labels, reviews, as_of=as_of)
+    if (snapshot.reviews["verdict"] == RELABELLED).any():
+        named = snapshot.correct_policies
         right = named.astype("object").where(named.notna(), None).to_numpy(object)
     known = (labels["label"] != UNKNOWN).to_numpy()
+    if only is not None:
+        known = known & decisions["decision_id"].isin(only).to_numpy(bool)
+    design = np.nan_to_num(1 / snapshot.inclusion_probability[known], nan=0.0)
     decisions, labels = decisions[known], labels[known]
     error = (labels["label"] == ERROR).to_numpy(np.float64)
     turned = error.astype(bool) & (labels["error_kind"] != WRONG_LABEL).to_numpy()
@@ -177,7 +170,6 @@ def label_examples(
     enforced = decisions["enforced"].to_numpy(bool)
     relabelled = error.astype(bool) & ~turned
     p_violates = np.where(relabelled, violates, np.where(enforced, 1 - p, p))
-    design = np.nan_to_num(1 / audit_probability(decisions["decision_id"], reviews), nan=0.0)
     return Examples(
         decisions, np.asarray(error, dtype=np.float64), violates, np.ones(len(p)), design, p, p_violates,
         right_policy=right[known],
@@ -203,30 +195,31 @@ def _storage(config: Config) -> str | None:
     return f"sqlite:///{folder.resolve() / 'tuning.db'}"
 
 
-class _Relabel:
+class _Labelled:
     """Labels as they were known at a moment, for the whole and for what came before a part."""
 
-    def __init__(
-        self, config: Config, reviews: pd.DataFrame, policies: Mapping[str, Policy]
-    ) -> None:
+    def __init__(self, config: Config, snapshot: Snapshot) -> None:
         self.config = config
-        self.reviews = reviews
-        self.policies = policies
+        self.snapshot = snapshot
         self.notes: list[str] = []
 
-    def __call__(self, decisions: pd.DataFrame, as_of: datetime | None) -> Examples:
-        labels = label_decisions(self.config, decisions, self.reviews, as_of)
-        moment = as_of or self.config.labels.as_of
-        examples = label_examples(decisions, labels, self.reviews, moment)
+    def examples(
+        self, snapshot: Snapshot, only: "pd.Series[str] | None" = None
+    ) -> Examples:
+        """Return what a model learns from, weighted and with its harm."""
+        examples = label_examples(snapshot, only)
         exposure = self.config.queue.exposure
-        harm = expected_harm(examples.decisions, np.ones(len(examples)), self.policies, exposure)
+        harm = expected_harm(
+            examples.decisions, np.ones(len(examples)), snapshot.policies, exposure
+        )
         if self.config.train.propensity == "audit":
             examples = replace(examples, weight=propensity_weights(examples.design))
         return replace(examples, harm=harm)
 
     def early(self, moment: pd.Timestamp, examples: Examples) -> Examples:
         """Return the examples as they were known at a moment, where most were."""
-        known = self(examples.decisions, moment.to_pydatetime())
+        then = self.snapshot.before(moment.to_pydatetime())
+        known = self.examples(then, examples.decisions["decision_id"])
         if len(known) >= len(examples) / 2 and 0 < known.error.sum() < len(known):
             return known
         self.notes.append(

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from errdetect.config import Config
 from errdetect.data.checks import Finding, check_tables
 from errdetect.data.findings import in_order
-from errdetect.errors import ConfigError
+from errdetect.errors import ConfigError, DataError, Refusal
 from errdetect.jobs.explaining import reason_words
 from errdetect.jobs.reviewers import check_reviewers
-from errdetect.jobs.tables import Progress, load_tables
+from errdetect.jobs.tables import Loaded, Progress, check_losses, read_tables
+from errdetect.labels.intake import Intake
 
 __all__ = ["ValidateResult", "validate"]
 
@@ -25,13 +26,16 @@ class ValidateResult:
     findings
         Errors first, then warnings, then what is good to know.
     notes
-        What was turned or repaired while reading.
+        What was converted or repaired while reading, and what was left out.
+    intake
+        What was read, used and left out.
     """
 
     n_decisions: int
     n_reviews: int
     findings: Sequence[Finding]
     notes: tuple[str, ...]
+    intake: Intake
 
     @property
     def usable(self) -> bool:
@@ -54,14 +58,17 @@ def validate(config: Config, *, progress: Progress = lambda _: None) -> Validate
     ErrdetectError
         Where a table cannot be read at all.
     """
-    tables = load_tables(config, progress=progress)
+    loaded = read_tables(config, progress=progress)
     progress("checking the tables against each other")
+    snapshot = loaded.snapshot
     findings = check_tables(
-        tables.decisions, tables.reviews, tables.policies if config.data.policies else None
+        loaded.decisions, loaded.reviews, snapshot.policies if config.data.policies else None
     )
-    findings = in_order([*_config_faults(config), *findings])
-    n_reviews = len(tables.reviews.frame) if tables.reviews else 0
-    return ValidateResult(len(tables.decisions.frame), n_reviews, findings, tables.notes)
+    findings = in_order([*_config_faults(config), *_refusals(config, loaded), *findings])
+    notes = (*loaded.notes, *snapshot.intake.lines())
+    return ValidateResult(
+        len(snapshot.decisions), len(snapshot.reviews), findings, notes, snapshot.intake
+    )
 
 
 def _config_faults(config: Config) -> Iterator[Finding]:
@@ -71,3 +78,15 @@ def _config_faults(config: Config) -> Iterator[Finding]:
             check(config)
         except ConfigError as error:
             yield from (Finding.of("C001", "error", fault, 1) for fault in error.faults)
+
+
+def _refusals(config: Config, loaded: Loaded) -> Iterator[Finding]:
+    """Find what other commands would refuse: too many rejected rows, a broken join."""
+    try:
+        loaded.log.refuse(config.data.max_rejected)
+    except DataError as error:
+        yield Finding.of("D020", "error", str(error), loaded.log.n_rejected)
+    try:
+        check_losses(config, loaded.snapshot)
+    except Refusal as error:
+        yield Finding.of("R020", "error", str(error), len(loaded.snapshot.lost_draws))

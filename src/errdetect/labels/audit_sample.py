@@ -13,6 +13,7 @@ from errdetect.labels.events import (
     BEFORE_DECISION,
     COUNTS,
     OVERRULED,
+    REVISED,
     UNKNOWN_DECISION,
     instants,
     review_events,
@@ -23,9 +24,9 @@ __all__ = [
     "AuditSample",
     "LostDraws",
     "audit_sample",
-    "draw_probability",
     "expert_answers",
     "gather_draws",
+    "inclusion_probabilities",
     "is_error",
     "lost_draws",
 ]
@@ -299,30 +300,37 @@ def gather_draws(
     )
 
 
-def draw_probability(audit: AuditSample, n_decisions: int) -> Floats:
-    """Return the probability with which the design drew each decision; NaN where not drawn.
+def inclusion_probabilities(
+    reviews: pd.DataFrame, history: pd.DataFrame, *, n_decisions: int
+) -> Floats:
+    """Return the probability with which an audit drew each decision; NaN where none did.
 
     Parameters
     ----------
-    audit
-        The sample.
+    reviews
+        The contract's reviews.
+    history
+        Their `position`, `standing` and `source`, in the same order.
     n_decisions
-        How many decisions it was drawn from.
+        How many decisions there are.
 
     Returns
     -------
     numpy.ndarray
-        Shape (n_decisions,).
+        Shape (n_decisions,); the lowest where a decision's reviews differ.
     """
-    probability = np.full(n_decisions, np.nan)
-    probability[audit.position] = 1 / audit.weight
-    return probability
+    known = history["standing"].isin([COUNTS, OVERRULED, REVISED]) & (history["source"] == AUDIT)
+    given = reviews["inclusion_probability"].to_numpy(dtype=np.float64, na_value=np.nan)
+    rows = np.flatnonzero(known.to_numpy(dtype=bool) & (given > 0) & (given <= 1))
+    lowest = np.full(n_decisions, np.inf)
+    np.minimum.at(lowest, history["position"].to_numpy()[rows], given[rows])
+    return np.where(np.isfinite(lowest), lowest, np.nan)
 
 
 def lost_draws(
     decisions: pd.DataFrame,
     reviews: pd.DataFrame,
-    audit: AuditSample,
+    probability: Floats,
     *,
     as_of: datetime | None = None,
     rejected_reviews: pd.DataFrame | None = None,
@@ -337,8 +345,8 @@ def lost_draws(
     ----------
     decisions, reviews
         The contract's tables.
-    audit
-        The sample, from `audit_sample` on these tables.
+    probability
+        From `inclusion_probabilities`: which decisions have an audit review that can be used.
     as_of
         Only reviews known by then; the latest time in the data if None.
     rejected_reviews, rejected_decisions
@@ -365,11 +373,12 @@ def lost_draws(
     index = pd.Index(decisions["decision_id"])
     position = index.get_indexer(pd.Index(rows["decision_id"])).astype(np.int64)
     again = rows["decision_id"].notna() & rows.duplicated("decision_id")
-    kept = ~again.to_numpy(dtype=bool) & ~np.isin(position, audit.position)
+    kept = ~again.to_numpy(dtype=bool) & ~np.isin(position, np.flatnonzero(~np.isnan(probability)))
     rows, position = rows[kept], position[kept]
-    probability = rows["inclusion_probability"].to_numpy(dtype=np.float64, na_value=np.nan)
-    weight = 1 / np.where((probability > 0) & (probability <= 1), probability, np.nan)
-    seen = np.concatenate([weight[~np.isnan(weight)], audit.weight])
+    given = rows["inclusion_probability"].to_numpy(dtype=np.float64, na_value=np.nan)
+    weight = 1 / np.where((given > 0) & (given <= 1), given, np.nan)
+    seen = np.concatenate([weight, 1 / probability])
+    seen = seen[~np.isnan(seen)]
     usual = float(seen.mean()) if len(seen) else 1.0
     return LostDraws(
         weight=np.where(np.isnan(weight), usual, weight),

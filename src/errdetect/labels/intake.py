@@ -8,9 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from errdetect.data.rejections import Rejections
 from errdetect.data.tables import TableRead
 from errdetect.errors import Refusal, sentence, visible
-from errdetect.labels.audit_sample import AuditSample, LostDraws
+from errdetect.labels.audit_sample import LostDraws
 from errdetect.labels.events import (
     BEFORE_DECISION,
     CORRECTED,
@@ -125,29 +126,27 @@ def _noun(row: IntakeRow) -> str:
     return f"{row.source.replace('_', '-')} {noun}" if row.source else noun
 
 
-def decision_rows(read: TableRead) -> Iterator[IntakeRow]:
-    """Account for the decisions of a file.
+def decision_rows(log: Rejections, table: str = "decisions") -> Iterator[IntakeRow]:
+    """Account for the decisions of a log.
 
     Parameters
     ----------
-    read
-        From `read_decisions`.
+    log
+        What of it could not be used.
+    table
+        Its name in the account.
     """
-    strange = read.rejects["reason"].astype("str").str.contains("action must ", regex=False)
-    strange = strange.to_numpy(dtype=bool)
-    parts = {
-        NOT_UNDERSTOOD: read.rejects["id"][strange],
-        REJECTED: read.rejects["id"][~strange],
-        COPY: read.copies["decision_id"] if len(read.copies) else pd.Series(dtype="str"),
-    }
-    used = read.frame["decision_id"]
-    for reason, n, ids in (
-        (READ, read.n_rows, used),
-        (USED, len(used), used),
-        *((reason, len(ids), ids) for reason, ids in parts.items()),
+    strange = sum(log.actions.values())
+    used = log.n_rows - log.n_rejected - log.n_copies
+    for reason, n, kind in (
+        (READ, log.n_rows, ""),
+        (USED, used, ""),
+        (NOT_UNDERSTOOD, strange, "action"),
+        (REJECTED, log.n_rejected - strange, "rejected"),
+        (COPY, log.n_copies, "copy"),
     ):
         if n:
-            yield IntakeRow("decisions", "", reason, int(n), float("nan"), _first(ids))
+            yield IntakeRow(table, "", reason, n, float("nan"), log.examples.get(kind, ""))
 
 
 def review_rows(
@@ -197,7 +196,7 @@ def _first(ids: pd.Series) -> str:
 
 def refuse_lost_sample(
     intake: Intake,
-    audit: AuditSample,
+    audit_weight: float,
     lost: LostDraws,
     history: pd.DataFrame,
     decision_id: "pd.Series[str]",
@@ -210,10 +209,12 @@ def refuse_lost_sample(
     ----------
     intake
         The account.
-    audit, lost
-        The audit's draws that can be used, and those that cannot.
+    audit_weight
+        Sum of 1/inclusion probability over the draws that can be used.
+    lost
+        The draws that cannot.
     history
-        The reviews with `position` and `standing`.
+        The reviews with their `standing`.
     decision_id
         Of the log.
     max_lost
@@ -226,7 +227,7 @@ def refuse_lost_sample(
     """
     if max_lost >= 1:
         return
-    total = float(audit.weight.sum() + lost.weight.sum())
+    total = audit_weight + float(lost.weight.sum())
     share = float(lost.weight.sum()) / total if total else 0.0
     what = "the audit sample's weight"
     source = AUDIT

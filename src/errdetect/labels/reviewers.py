@@ -8,9 +8,7 @@ import pandas as pd
 
 from errdetect.labels.anchoring import anchored
 from errdetect.labels.dawid_skene import fit_rates
-from errdetect.labels.events import moment
 from errdetect.labels.evidence import sides_differ, weigh_evidence
-from errdetect.labels.judgements import judgements
 from errdetect.labels.panel import panel_of
 from errdetect.labels.rates import Cases, rate_tables, weigh_cases
 
@@ -53,7 +51,7 @@ class ReviewerModel:
 
 
 def fit_reviewers(
-    reviews: pd.DataFrame, decisions: pd.DataFrame, *, as_of: datetime | None = None
+    verdicts: pd.DataFrame, decision_id: "pd.Series[str]", *, as_of: datetime
 ) -> ReviewerModel:
     """Measure reviewers by golden items and overlap, and weigh every decision's reviews by it.
 
@@ -65,21 +63,16 @@ def fit_reviewers(
 
     Parameters
     ----------
-    reviews
-        Reviews with the contract's columns, in any order.
-    decisions
-        Decisions with `decision_id`, `decided_at`, `policy_id`, `enforced`.
+    verdicts
+        From `judgements`, of the reviews in the order of `review_id`.
+    decision_id
+        Of the decisions that the verdicts' positions count, shape (n,).
     as_of
-        Only reviews known by then are used; the latest time in the data if None.
+        The moment of the verdicts, with a time zone.
 
     Returns
     -------
     ReviewerModel
-
-    Raises
-    ------
-    DataError
-        If `as_of` has no time zone or a `decision_id` stands twice among the decisions.
 
     Notes
     -----
@@ -87,30 +80,29 @@ def fit_reviewers(
 
     Examples
     --------
+    >>> from errdetect.snapshot import Snapshot
     >>> day = pd.to_datetime(["2026-01-01", "2026-01-03"], utc=True)
     >>> decisions = pd.DataFrame({"decision_id": ["d"], "decided_at": day[:1],
     ...                           "policy_id": ["spam"], "enforced": [True]})
     >>> reviews = pd.DataFrame({
     ...     "review_id": ["r"], "decision_id": ["d"], "reviewed_at": day[1:], "source": ["audit"],
-    ...     "verdict": ["overturned"], "expected": [None], "reviewer_id": ["ann"],
-    ...     "site": ["Riga"], "minutes": [2.0], "inclusion_probability": [0.1]})
-    >>> model = fit_reviewers(reviews, decisions)
+    ...     "verdict": ["overturned"], "reviewer_id": ["ann"], "inclusion_probability": [0.1]})
+    >>> model = Snapshot(decisions, reviews).reviewer_model
     >>> model.basis, model.p_error.to_dict()
     ('votes', {'d': 1.0})
     """
-    now = pd.Timestamp(moment(as_of, decisions, reviews), tz="UTC")
-    ordered = reviews.sort_values("review_id", ignore_index=True)  # equal to the bit in any order
-    judged = judgements(decisions, ordered, as_of=now)
-    apart = sides_differ(judged)
-    panel = panel_of(judged, apart=apart)
-    evidence = weigh_evidence(judged, panel, apart=apart)
+    apart = sides_differ(verdicts)
+    panel = panel_of(verdicts, apart=apart)
+    evidence = weigh_evidence(verdicts, panel, apart=apart)
     fit = None if evidence.votes is None else fit_rates(evidence.votes)
     if fit is not None and evidence.anchor is not None:
         fit = anchored(fit, evidence.anchor, panel)
-    cases = weigh_cases(judged, panel, fit)
-    sites, people = rate_tables(judged, panel, evidence, fit, cases)
-    p_error = _p_error(judged, cases, decisions["decision_id"])
-    return ReviewerModel(now, evidence.basis, evidence.notes, sites, people, p_error)
+    cases = weigh_cases(verdicts, panel, fit)
+    sites, people = rate_tables(verdicts, panel, evidence, fit, cases)
+    p_error = _p_error(verdicts, cases, decision_id)
+    return ReviewerModel(
+        pd.Timestamp(as_of), evidence.basis, evidence.notes, sites, people, p_error
+    )
 
 
 def _p_error(

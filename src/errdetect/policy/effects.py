@@ -16,10 +16,11 @@ from scipy.special import ndtri
 from errdetect.errors import DataError, sentence
 from errdetect.estimate.limits import Limits
 from errdetect.estimate.rates import estimate_rates
-from errdetect.estimate.sides import Correction
 from errdetect.policy.conditions import within_parts
 from errdetect.policy.differences import Contrast, contrast, look_confidence, reviews_to_see
 from errdetect.schemas import AUDIT
+from errdetect.settings import Estimate
+from errdetect.snapshot import Snapshot
 
 __all__ = ["EFFECT_MEASURES", "VERDICTS", "measure_effects"]
 
@@ -51,35 +52,29 @@ class _Frame:
 
 
 def measure_effects(
-    decisions: pd.DataFrame,
-    reviews: pd.DataFrame,
+    snapshot: Snapshot,
     proposals: pd.DataFrame,
     *,
-    as_of: pd.Timestamp | None = None,
+    settings: Estimate | None = None,
     days_before: int = 90,
-    correction: Correction = "auto",
-    min_reviews: int = 5,
 ) -> pd.DataFrame:
     """Measure what each proposal in effect did, by differences in differences of audited rates.
 
     Parameters
     ----------
-    decisions
-        The contract's decisions with `enforced`; automated ones only.
-    reviews
-        The contract's reviews.
+    snapshot
+        Automated decisions and what was known of them. What was decided or became known after its
+        moment does not count.
     proposals
         proposal_id, policy_id, state, effective_from, and optionally parts (as in `within_parts`),
         evidence_until (when the finding was made: reviews known by then do not count), expected
         (hoped-for change of the error rate in the slice, below 0), look (1 for the first time that
         it is measured), closed_at (measured up to then). Others than `accepted` and `closed`, and
         those that are not yet in effect, are left out.
-    as_of
-        Use only what was decided and known by then; default: everything.
+    settings
+        As in `estimate_rates`.
     days_before
         How many days the time before the change has, at most.
-    correction, min_reviews
-        As in `estimate_rates`.
 
     Returns
     -------
@@ -106,25 +101,23 @@ def measure_effects(
     ...                           "enforced": True})
     >>> reviews = pd.DataFrame({"review_id": ids, "decision_id": ids, "source": "audit",
     ...     "reviewed_at": decided + day, "inclusion_probability": 0.5, "site": "x",
-    ...     "expected": None, "verdict": np.where(wrong, "overturned", "upheld")})[::2]
+    ...     "verdict": np.where(wrong, "overturned", "upheld")})[::2]
     >>> proposals = pd.DataFrame({"proposal_id": ["p1"], "policy_id": "spam", "state": "accepted",
     ...                           "effective_from": pd.Timestamp("2026-02-20", tz="UTC")})
-    >>> found = measure_effects(decisions, reviews, proposals).iloc[0]
+    >>> found = measure_effects(Snapshot(decisions, reviews), proposals).iloc[0]
     >>> found["verdict"], round(float(found["estimate"]), 2)
     ('improved', -0.18)
     """
-    live = _live(proposals, decisions, as_of)
-    known = reviews
+    decisions, as_of = snapshot.decisions, snapshot.as_of
+    live = _live(proposals, decisions, None if as_of is None else pd.Timestamp(as_of))
     if as_of is not None:
-        decisions = decisions[decisions["decided_at"] <= as_of]
-        known = reviews[reviews["reviewed_at"] <= as_of]
+        decisions = decisions[decisions["decided_at"] <= pd.Timestamp(as_of)]
     rows: list[dict[str, Any]] = []
     for row in live.to_dict("records"):
         own = {str(name): value for name, value in row.items()}
-        clean = _clean(known, own)
-        frame = _frame(decisions, clean, own, live, days_before)
-        how: dict[str, Any] = {"correction": correction, "min_reviews": min_reviews}
-        rows += _measured(frame, clean, own, how)
+        clean = snapshot.with_reviews(_clean(snapshot.known_reviews, own))
+        frame = _frame(decisions, clean.reviews, own, live, days_before)
+        rows += _measured(frame, clean, own, settings or Estimate())
     return pd.DataFrame(rows, columns=_COLUMNS).astype(
         {"need_before": "Int64", "need_after": "Int64"}
     )
@@ -218,16 +211,12 @@ def _clean(reviews: pd.DataFrame, own: dict[str, Any]) -> pd.DataFrame:
 
 
 def _measured(
-    frame: _Frame, reviews: pd.DataFrame, own: dict[str, Any], how: dict[str, Any]
+    frame: _Frame, snapshot: Snapshot, own: dict[str, Any], settings: Estimate
 ) -> list[dict[str, Any]]:
     """Make the rows of one proposal."""
-    audited = reviews["decision_id"].isin(frame.decisions["decision_id"])
-    own_reviews = reviews[
-        audited.to_numpy(dtype=bool) | (reviews["source"] != AUDIT).to_numpy(bool)
-    ]
-    halves = _rates(frame.decisions, own_reviews, "_half", how)
+    halves = _rates(frame.decisions, snapshot, "_half", settings)
     before = frame.decisions[frame.decisions["_half"] == "before"]
-    parts = _rates(before, own_reviews, "_when", how)
+    parts = _rates(before, snapshot, "_when", settings)
     look = int(own["look"]) if pd.notna(own["look"]) else 1
     rows = []
     for measure in EFFECT_MEASURES:
@@ -241,15 +230,15 @@ def _measured(
 
 
 def _rates(
-    decisions: pd.DataFrame, reviews: pd.DataFrame, when: str, how: dict[str, Any]
+    decisions: pd.DataFrame, snapshot: Snapshot, when: str, settings: Estimate
 ) -> pd.DataFrame:
     """Estimate each unit's rates at each time; no rows where nothing was audited."""
-    drawn = reviews.loc[reviews["source"] == AUDIT, "decision_id"]
-    if not decisions["decision_id"].isin(drawn).any():
+    part = snapshot.of(decisions)
+    if not part.has_audit:
         names = ("estimate", "low", "high", "n_reviews", "n_decisions")
         nothing = pd.DataFrame(columns=["_unit", when, "measure"], dtype="str")
         return nothing.assign(**dict.fromkeys(names, pd.Series(dtype="float64")))
-    return estimate_rates(decisions, reviews, by=["_unit", when], **how)
+    return estimate_rates(part, [["_unit", when]], settings=settings).by_group[("_unit", when)]
 
 
 def _per_decision(table: pd.DataFrame, measure: str, when: str) -> pd.DataFrame:

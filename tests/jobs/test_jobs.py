@@ -15,9 +15,9 @@ from errdetect.jobs.score import score
 from errdetect.jobs.summaries import plain, say
 from errdetect.jobs.train import train
 from errdetect.jobs.validate import validate
-from errdetect.model.metrics import average_precision, recall_at
 from errdetect.schemas import QUEUE, SCORES
 from errdetect.settings import Ledger
+from errdetect.stats.ranking_metrics import average_precision, recall_at
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 

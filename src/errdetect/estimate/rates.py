@@ -9,13 +9,14 @@ from numpy.typing import NDArray
 from errdetect.estimate.audit import Audit, locate, read_audit
 from errdetect.estimate.bounds import known_verdicts, recall_bounds
 from errdetect.estimate.cells import bin_p_error, spread_by_bin
-from errdetect.estimate.limits import Limits, recall_limits
+from errdetect.estimate.limits import recall_limits
 from errdetect.estimate.queue_sample import QueueDesign, draws_with_queue
 from errdetect.estimate.reviewer_error import read_golden
 from errdetect.estimate.segments import segment_decisions
 from errdetect.estimate.sides import Correction, Population, Side, SideName, estimate_side
 from errdetect.estimate.words import ONLY_QUEUE_NOTE, QUEUE_NOTE, method_text
 from errdetect.schemas import AUDIT, ESTIMATES, MEASURES
+from errdetect.stats.intervals import Interval as Limits
 
 __all__ = ["estimate_rates"]
 

@@ -11,8 +11,9 @@ from errdetect.estimate.bounds import Known, rate_bounds
 from errdetect.estimate.cells import Bins, Cells, gather_cells
 from errdetect.estimate.inference import korn_graubard, rate_limits
 from errdetect.estimate.judging import Judging, judge
-from errdetect.estimate.limits import Limits, corrected_limits
+from errdetect.estimate.limits import corrected_limits
 from errdetect.estimate.reviewer_error import Golden
+from errdetect.stats.intervals import Interval as Limits
 
 __all__ = ["Correction", "Population", "Side", "SideName", "estimate_side"]
 

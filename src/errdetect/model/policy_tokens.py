@@ -125,7 +125,7 @@ def _clean(decisions: pd.DataFrame) -> "pd.Series[str]":
 
 
 def _edges(values: "pd.Series[Any]") -> tuple[float, ...]:
-    numbers = values.astype("float64").to_numpy(np.float64, na_value=np.nan)
+    numbers: Floats = values.astype("float64").to_numpy(np.float64, na_value=np.nan)
     return tuple(quantile_edges(numbers, _BINS).tolist())
 
 

@@ -125,8 +125,8 @@ def _clean(decisions: pd.DataFrame) -> "pd.Series[str]":
 
 
 def _edges(values: "pd.Series[Any]") -> tuple[float, ...]:
-    numbers: Floats = values.astype("float64").to_numpy(np.float64, na_value=np.nan)
-    return tuple(quantile_edges(numbers, _BINS).tolist())
+    numbers = values.astype("float64").to_numpy(np.float64, na_value=np.nan)
+    return tuple(quantile_edges(np.asarray(numbers, np.float64), _BINS).tolist())
 
 
 def _column_tokens(

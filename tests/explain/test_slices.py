@@ -172,7 +172,7 @@ def test_hostile_values_stay_data():
     frame = pd.DataFrame({"seller": ["<script>\x1b[31m"] * 20 + ["b"] * 20})
     items = conditions_of(frame, least=5).items
     assert items[0].value == "<script>\x1b[31m"
-    assert rule_text(items[:1]) == "seller is <script>\\x1b[31m"
+    assert rule_text(items[:1]) == "seller is <script>[U+001B][31m"
     assert len(rule_text([Condition("text", "==", "x" * 10_000)])) < 100
 
 

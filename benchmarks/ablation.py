@@ -31,11 +31,11 @@ from errdetect.jobs.tables import load_tables
 from errdetect.jobs.train import label_examples
 from errdetect.model.blend import choose_blend, fit_blend
 from errdetect.model.detector import Detector, Examples
-from errdetect.model.metrics import average_precision, recall_at
 from errdetect.model.prepare import count_once, prepare
 from errdetect.model.propensity import propensity_weights
 from errdetect.model.trees import DEFAULT_PARAMS
 from errdetect.model.usual import sample_log
+from errdetect.stats.ranking_metrics import average_precision, recall_at
 
 VARIANTS = ("alone", "usual", "all", "propensity")
 EARLY = 0.75  # of the first 80 % of a set

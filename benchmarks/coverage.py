@@ -29,8 +29,9 @@ from sklearn.linear_model import LogisticRegression
 from errdetect.estimate.cells import Cells, bin_p_error, spread_by_bin
 from errdetect.estimate.designs import draw_sample, neyman_allocation, unequal_probabilities
 from errdetect.estimate.inference import rate_limits
-from errdetect.estimate.limits import Limits, Misjudgement
+from errdetect.estimate.limits import Misjudgement
 from errdetect.estimate.reviewer_error import Golden, exact_alarms, from_golden
+from errdetect.stats.intervals import Interval
 
 N = 100_000
 AUROC = 0.88
@@ -157,8 +158,8 @@ def golden_items(w: World, rng: np.random.Generator) -> Golden:
 
 
 def stack(parts: list[Misjudgement]) -> Misjudgement:
-    def of(name: str) -> Limits:
-        return Limits(
+    def of(name: str) -> Interval:
+        return Interval(
             *(
                 np.concatenate([getattr(getattr(part, name), v) for part in parts])
                 for v in ("estimate", "low", "high")

@@ -24,10 +24,10 @@ from errdetect.jobs.tables import load_tables
 from errdetect.jobs.train import label_examples
 from errdetect.labels.right_policy import right_policies
 from errdetect.model.baselines import fit_segment_rate
-from errdetect.model.metrics import average_precision
 from errdetect.model.relabelling import fit_relabelling
 from errdetect.model.segments import evaluate_segments
 from errdetect.model.training import train_detector
+from errdetect.stats.ranking_metrics import average_precision
 
 HOW = {
     "parts": (0.6, 0.2, 0.2), "leave_out": (), "text": True, "trials": 0, "seconds": None,

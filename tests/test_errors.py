@@ -1,6 +1,14 @@
 import pytest
 
-from errdetect.errors import ConfigError, DataError, GateRefusal, clear_exit, visible
+from errdetect.errors import (
+    ConfigError,
+    DataError,
+    GateRefusal,
+    clear_exit,
+    hidden,
+    visible,
+    visible_pieces,
+)
 
 
 def test_config_error_lists_every_fault():
@@ -13,7 +21,7 @@ def test_clear_exit_says_the_fault_and_its_status(capsys):
     with pytest.raises(SystemExit) as exit_, clear_exit():
         raise DataError("d\x1b[31m1 is broken")
     assert exit_.value.code == 2
-    assert capsys.readouterr().err == "errdetect: d\\x1b[31m1 is broken\n"
+    assert capsys.readouterr().err == "errdetect: d[U+001B][31m1 is broken\n"
     with pytest.raises(SystemExit) as exit_, clear_exit():
         raise GateRefusal("no")
     assert exit_.value.code == 1
@@ -27,4 +35,32 @@ def test_clear_exit_lets_bugs_through():
 def test_visible_keeps_text_of_every_language():
     text = "Größe 尺码 مقاس\nзмеј 👟"
     assert visible(text) == text
-    assert visible("a\u202eb") == "a\\x202eb"
+    assert visible("a\u202eb") == "a[U+202E]b"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a\nb\tc", "a\nb\tc"),
+        ("a\rb\x9bc", "a[U+000D]b[U+009B]c"),
+        ("soft\u00adhyphen\u200b", "soft[U+00AD]hyphen[U+200B]"),
+        ("tag\U000e0041", "tag[U+E0041]"),
+        ("half\ud800", "half[U+D800]"),
+        ("private\ue000", "private[U+E000]"),
+        ("line\u2028", "line[U+2028]"),
+        ("👩\u200d🔬 \u200fשלום", "👩\u200d🔬 \u200fשלום"),
+        ("\u2068שלום\u2069", "\u2068שלום\u2069"),
+        ("\u2068open", "[U+2068]open"),
+    ],
+)
+def test_what_cannot_be_seen_is_a_code(text, shown):
+    assert visible(text) == "".join(visible_pieces(text)) == shown
+    assert visible(shown) == shown
+
+
+def test_hidden_characters_are_those_that_visible_codes_but_for_needed_marks():
+    codes = [chr(c) for c in range(0x3000) if visible(chr(c)) != chr(c)]
+    assert all(hidden(c) for c in codes)
+    assert {chr(c) for c in range(0x3000) if hidden(chr(c))} - set(codes) == set(
+        "\n\t\u200e\u200f\u061c"
+    )

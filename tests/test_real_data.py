@@ -7,7 +7,7 @@ from errdetect.config import load_config
 from errdetect.jobs.report import report
 from errdetect.jobs.score import score
 from errdetect.jobs.train import train
-from errdetect.model.metrics import average_precision, calibration_error, recall_at
+from errdetect.stats.ranking_metrics import average_precision, calibration_error, recall_at
 
 #: The best average precision that the data's README records of any other method, fitted alike.
 PEERS = {"civil_comments": 0.606, "wiki_edits": 0.464}

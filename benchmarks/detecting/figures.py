@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_auc_score
 
-from errdetect.model.metrics import average_precision, calibration_error, recall_at
+from errdetect.stats.ranking_metrics import average_precision, calibration_error, recall_at
 
 from .ours import CEILING, ERRDETECT
 from .peers import PROBABILITIES

@@ -7,10 +7,12 @@ without a traceback. Anything else that is raised is a bug in errdetect and keep
 
 import re
 import sys
+import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 __all__ = [
+    "JOINERS",
     "ConfigError",
     "DataError",
     "ErrdetectError",
@@ -18,12 +20,21 @@ __all__ = [
     "ModelError",
     "Refusal",
     "clear_exit",
+    "hidden",
     "sentence",
     "visible",
+    "visible_pieces",
 ]
 
-
-_HIDDEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+#: Joiners that scripts and emoji need.
+JOINERS = "\u200c\u200d"
+# Marks that only nudge the order of the words next to them, and that right-to-left texts need.
+_MARKS = "\u200e\u200f\u061c"
+# Control, format, surrogate and private characters, and line and paragraph separators.
+_HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
+# A quotation between two direction marks, none within: it keeps its own order from reaching out.
+_OPEN, _CLOSE = "\u2068", "\u2069"
+_ISOLATED = re.compile("(\u2068[^\u2066-\u2069\u202a-\u202e]*\u2069)")
 
 
 def sentence(what: str, must: str, got: object, do: str) -> str:
@@ -82,13 +93,59 @@ class GateRefusal(ErrdetectError):
     exit_code = 1
 
 
-def visible(text: str) -> str:
-    r"""Show hidden and control characters as codes, so that content cannot steer a terminal.
+def hidden(character: str) -> bool:
+    r"""Tell whether a character cannot be seen or reorders others; joiners of scripts are needed.
 
-    >>> visible("a\x1b[31mb")
-    'a\\x1b[31mb'
+    Examples
+    --------
+    >>> [hidden(c) for c in ("a", "\n", "\u202e", "\u200d")]
+    [False, True, True, False]
     """
-    return _HIDDEN.sub(lambda m: f"\\x{ord(m[0]):02x}", text)
+    return character not in JOINERS and unicodedata.category(character) in _HIDDEN
+
+
+def visible(text: str) -> str:
+    r"""Write hidden characters as their code, so that content cannot steer a terminal or a page.
+
+    Parameters
+    ----------
+    text
+        Any text.
+
+    Returns
+    -------
+    str
+        The text with control, format, private and lone surrogate characters as ``[U+202E]``;
+        line breaks, tabs, the joiners of scripts and emoji, the marks of right-to-left texts and
+        pairs of direction marks around a quotation stay.
+
+    Examples
+    --------
+    >>> visible("exe.\u202egpj"), visible("a\x1b[31mb")
+    ('exe.[U+202E]gpj', 'a[U+001B][31mb')
+    """
+    return text if text.isprintable() else "".join(visible_pieces(text))
+
+
+def visible_pieces(text: str) -> Iterator[str]:
+    r"""Give `visible` text piece by piece: a character or its code, so that it may be cut between.
+
+    Examples
+    --------
+    >>> list(visible_pieces("a\x00"))
+    ['a', '[U+0000]']
+    """
+    for i, part in enumerate(_ISOLATED.split(text)):
+        if i % 2:
+            yield from (_OPEN, *map(_shown, part[1:-1]), _CLOSE)
+        else:
+            yield from map(_shown, part)
+
+
+def _shown(character: str) -> str:
+    if character in "\n\t" or character in _MARKS or not hidden(character):
+        return character
+    return f"[U+{ord(character):04X}]"
 
 
 @contextmanager

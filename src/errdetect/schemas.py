@@ -3,6 +3,7 @@
 Every table that crosses errdetect's border is described here and nowhere else.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -45,6 +46,7 @@ __all__ = [
     "WRONG_LABEL",
     "Column",
     "Kind",
+    "hash_columns",
 ]
 
 AUDIT, APPEAL, RE_REVIEW, GOLDEN = "audit", "appeal", "re_review", "golden"
@@ -334,3 +336,13 @@ INTAKE = pa.schema(
         ("example_id", pa.string()),
     ]
 )
+
+def hash_columns(names: Iterable[object]) -> list[str]:
+    """Return the columns that hold a hash of the content, in their order: their names end in `hash`.
+
+    Examples
+    --------
+    >>> hash_columns(["decision_id", "image_hash", "VideoHash", "hashtags"])
+    ['image_hash', 'VideoHash']
+    """
+    return [name for name in map(str, names) if name.lower().endswith("hash")]

@@ -9,7 +9,8 @@ from statsmodels.stats.proportion import proportion_confint
 
 from errdetect.estimate.cells import Cells, bin_p_error, gather_cells, spread_by_bin
 from errdetect.estimate.inference import korn_graubard, rate_limits
-from errdetect.estimate.limits import Limits, Misjudgement
+from errdetect.estimate.limits import Misjudgement
+from errdetect.stats.intervals import Interval
 
 N = 4000
 
@@ -182,7 +183,7 @@ def test_judges_between_yes_and_no_are_allowed():
 
 
 def flat(value, low, high):
-    return Limits(np.array([value]), np.array([low]), np.array([high]))
+    return Interval(np.array([value]), np.array([low]), np.array([high]))
 
 
 def test_reviewers_who_do_not_err_change_nothing():

@@ -4,36 +4,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from statsmodels.stats.proportion import proportion_confint
 
-from errdetect.estimate.limits import Limits, Misjudgement, corrected_limits, cross, recall_limits
-from errdetect.estimate.limits import wilson as wilson_limits
+from errdetect.estimate.limits import Misjudgement, corrected_limits, recall_limits
+from errdetect.stats.intervals import Interval
 
 
 def at(value, low, high):
-    return Limits(*(np.array([float(v)]) for v in (value, low, high)))
-
-
-@settings(max_examples=50, deadline=None)
-@given(n=st.integers(1, 500), share=st.floats(0, 1))
-def test_wilson_is_the_library_s(n, share):
-    x = round(share * n)
-    ours = wilson_limits(np.array([float(x)]), np.array([float(n)]))
-    low, high = proportion_confint(x, n, method="wilson")
-    assert ours.low[0] == pytest.approx(max(low, 0), abs=1e-9)
-    assert ours.high[0] == pytest.approx(min(high, 1), abs=1e-9)
-
-
-@settings(max_examples=40, deadline=None)
-@given(root=st.floats(-30, 30), end=st.floats(31, 40), scale=st.floats(1e-3, 1e3))
-def test_cross_finds_the_crossing(root, end, scale):
-    found = cross(lambda x: scale * np.expm1((x - root) / 10), np.array([-40.0]), np.array([end]))
-    assert found[0] == pytest.approx(root, abs=1e-7)
-
-
-def test_cross_without_a_crossing_is_the_end():
-    found = cross(lambda x: x - np.array([5.0, 0.5]), np.zeros(2), np.ones(2))
-    assert found == pytest.approx([1.0, 0.5])
+    return Interval(*(np.array([float(v)]) for v in (value, low, high)))
 
 
 @settings(max_examples=40, deadline=None)

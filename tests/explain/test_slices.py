@@ -3,8 +3,6 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from errdetect.explain.conditions import (
     Condition,
@@ -16,8 +14,6 @@ from errdetect.explain.conditions import (
 from errdetect.explain.judged import KINDS, Judged, earlier_part, read_judged
 from errdetect.explain.log import read_log
 from errdetect.explain.rates import (
-    adaptive_q_values,
-    benjamini_hochberg,
     difference,
     excess_p,
     rate_of,
@@ -176,7 +172,7 @@ def test_hostile_values_stay_data():
     frame = pd.DataFrame({"seller": ["<script>\x1b[31m"] * 20 + ["b"] * 20})
     items = conditions_of(frame, least=5).items
     assert items[0].value == "<script>\x1b[31m"
-    assert rule_text(items[:1]) == "seller is <script>\\x1b[31m"
+    assert rule_text(items[:1]) == "seller is <script>[U+001B][31m"
     assert len(rule_text([Condition("text", "==", "x" * 10_000)])) < 100
 
 
@@ -236,26 +232,6 @@ def test_no_reviews_say_nothing():
     assert np.isnan(rate.estimate)
     assert (rate.low, rate.high, rate.n_reviews) == (0.0, 1.0, 0)
     assert excess_p(judged, none, ~none, 0) == 1.0
-
-
-@given(st.lists(st.floats(1e-6, 1.0), min_size=1, max_size=30))
-@settings(max_examples=50)
-def test_q_values_keep_order_and_are_never_below_p(values):
-    p = np.array(values)
-    q = benjamini_hochberg(p, np.ones(len(p)))
-    assert (q >= p - 1e-12).all()
-    assert (q <= 1).all()
-    assert (np.diff(q[np.argsort(p, kind="stable")]) >= -1e-12).all()
-
-
-@given(st.lists(st.floats(1e-6, 1.0), min_size=1, max_size=30))
-@settings(max_examples=50)
-def test_adaptive_q_values_are_never_above_the_usual_ones(values):
-    p, prior = np.array(values), np.ones(len(values))
-    usual, adaptive = benjamini_hochberg(p, prior), adaptive_q_values(p, prior)
-    assert (adaptive <= usual).all()
-    if (p > 0.5).mean() >= 0.5:
-        assert adaptive.tolist() == usual.tolist()
 
 
 def test_rare_heavy_weights_make_the_tail_long():

@@ -3,9 +3,9 @@
 import pandas as pd
 import pytest
 
-from errdetect.errors import DataError, Refusal
+from errdetect.errors import DataError
 from errdetect.feedback.confirmed import confirmed_errors
-from errdetect.feedback.remediation import plan_remediation, remedies, second_person
+from errdetect.feedback.remediation import plan_remediation, remedies
 from errdetect.feedback.table import plan_table, remediation_id
 from errdetect.labels.history import labels_as_of
 
@@ -186,19 +186,3 @@ def test_an_empty_plan_has_all_columns():
     empty = plan_table(pd.DataFrame({"kind": [], "status": []}))
     assert len(empty) == 0
     assert str(empty["expires_at"].dtype) == "datetime64[us, UTC]"
-
-
-@pytest.mark.parametrize(
-    ("by", "approved_by", "says"),
-    [
-        ("ann", "Ann", "must name a second person, got the same as --by"),
-        ("Ann Lee", " ann\u00a0LEE ", "must name a second person"),
-        ("ann", "ａｎｎ", "must name a second person"),
-        ("annlee", "ann lee", "must name a second person"),
-        ("ann", "  ", "--approved-by must name a person, got nothing"),
-        ("", "bob", "--by must name a person, got nothing"),
-    ],
-)
-def test_two_people_are_two(by, approved_by, says):
-    with pytest.raises(Refusal, match=says):
-        second_person(by, approved_by)

@@ -8,16 +8,17 @@ import pyarrow.parquet as pq
 import pytest
 
 from errdetect.config import load_config
+from errdetect.data.plain import plain_value
 from errdetect.errors import ConfigError, DataError, ModelError
 from errdetect.jobs.estimate import estimate
 from errdetect.jobs.report import report
 from errdetect.jobs.score import score
-from errdetect.jobs.summaries import plain, say
+from errdetect.jobs.summaries import say
 from errdetect.jobs.train import train
 from errdetect.jobs.validate import validate
-from errdetect.model.metrics import average_precision, recall_at
 from errdetect.schemas import QUEUE, SCORES
 from errdetect.settings import Ledger
+from errdetect.stats.ranking_metrics import average_precision, recall_at
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -231,7 +232,7 @@ def test_report_without_reviews_and_without_model_says_so(market, tmp_path):
 
 def test_results_are_plain_values(trained, scored):
     for result in (trained, scored):
-        again = json.loads(json.dumps(plain(result), allow_nan=False))
+        again = json.loads(json.dumps(plain_value(result), allow_nan=False))
         assert set(again) == {f.name for f in dataclasses.fields(result)}
 
 

@@ -2,7 +2,7 @@ import numpy as np
 from scipy.special import expit
 
 from errdetect.model.additive import Additive, fit_additive
-from errdetect.model.metrics import log_loss
+from errdetect.stats.ranking_metrics import log_loss
 
 
 def data(n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.special import expit
 
 from errdetect.model.calibration import choose_calibrator, read_calibrator
-from errdetect.model.metrics import calibration_error
+from errdetect.stats.ranking_metrics import calibration_error
 
 
 def draw(turn, n=6000, seed=0):

@@ -1,13 +1,10 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from sklearn.metrics import roc_auc_score
 
 from errdetect.data.simulate import simulate
-from errdetect.model.metrics import average_precision
-from errdetect.model.segments import EVERYTHING, SEGMENT_COLUMNS, evaluate_segments, ranks_above
+from errdetect.model.segments import EVERYTHING, SEGMENT_COLUMNS, evaluate_segments
+from errdetect.stats.ranking_metrics import average_precision
 
 
 def table_of(frame, y, p, weight=None, **kwargs):
@@ -24,20 +21,6 @@ def held():
     good = frame["market"].eq("DE").to_numpy()
     p = np.where(good, 0.2 + 0.4 * y + rng.normal(0, 0.1, n), rng.random(n))
     return frame, y, np.clip(p, 0, 1)
-
-
-@given(
-    st.lists(
-        st.tuples(st.booleans(), st.integers(0, 4), st.integers(1, 5)), min_size=4, max_size=40
-    ).filter(lambda rows: len({r[0] for r in rows}) == 2)
-)
-def test_the_share_of_pairs_is_the_auroc(rows):
-    y, score, w = (np.array(v, float) for v in zip(*rows, strict=True))
-    assert ranks_above(y, score, w) == pytest.approx(roc_auc_score(y, score, sample_weight=w))
-
-
-def test_one_kind_only_has_no_order():
-    assert np.isnan(ranks_above(np.ones(3), np.arange(3.0)))
 
 
 def test_every_segment_is_measured_by_itself(held):

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from errdetect.errors import DataError
-from errdetect.estimate.limits import wilson
 from errdetect.policy.conditions import as_conditions, inside, lasting, within_parts
 from errdetect.policy.differences import contrast, look_confidence, reviews_to_see
 from errdetect.policy.effects import EFFECT_MEASURES, measure_effects
 from errdetect.policy.outcome_words import say_effect
+from errdetect.stats.intervals import wilson
 
 START = pd.Timestamp("2026-01-01", tz="UTC")
 DAY = pd.Timedelta(days=1)
@@ -257,7 +257,7 @@ def test_the_benchmark_comes_out(repo, monkeypatch):
 
 def limits(rates, n=1000.0):
     rates = np.asarray(rates, float)
-    return wilson(rates * n, np.full(len(rates), n))
+    return wilson(rates, np.full(len(rates), n))
 
 
 @given(

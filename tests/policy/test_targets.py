@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from errdetect.data.policies import Policy
 from errdetect.errors import ConfigError
-from errdetect.estimate.limits import wilson
 from errdetect.estimate.plan import plan_audit
 from errdetect.policy.improvement import improvement_plan
 from errdetect.policy.outcome_words import say_target
@@ -23,6 +22,7 @@ from errdetect.policy.targets import (
     target_status,
 )
 from errdetect.schemas import MEASURES
+from errdetect.stats.intervals import wilson
 
 
 def estimates(*rows, **columns):
@@ -100,20 +100,20 @@ def test_targets_that_make_no_sense_are_refused(limits, words):
 
 @pytest.mark.parametrize(("rate", "limit"), [(0.02, 0.04), (0.06, 0.03), (0.5, 0.45)])
 def test_so_many_reviews_settle_it_in_four_of_five(rate, limit):
-    so_far = wilson(np.array([rate * 200]), np.array([200.0]))
+    so_far = wilson(np.array([rate]), np.array([200.0]))
     more = reviews_to_settle(rate, float(so_far.low[0]), float(so_far.high[0]), limit, 200, None)
     assert more is not None
     n = 200 + more
     rng = np.random.default_rng(3)
     # The plan leans half an error towards caution, so a bit more than four of five.
-    found = wilson(rng.binomial(n, rate, 4000).astype(float), np.full(4000, float(n)))
+    found = wilson(rng.binomial(n, rate, 4000) / n, np.full(4000, float(n)))
     settled = (found.high <= limit) | (found.low > limit)
     assert 0.74 <= settled.mean() <= 0.93
 
 
 @given(st.floats(0, 1), st.floats(0.01, 0.99), st.integers(5, 400), st.integers(400, 10_000))
 def test_reviewing_everything_always_settles(estimate, limit, n, size):
-    own = wilson(np.array([estimate * n]), np.array([float(n)]))
+    own = wilson(np.array([estimate]), np.array([float(n)]))
     more = reviews_to_settle(estimate, float(own.low[0]), float(own.high[0]), limit, n, size)
     assert more is not None
     assert 1 <= more <= max(size - n, 1)

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from errdetect.errors import visible
 from errdetect.policy.words import (
     clean,
     counted,
@@ -16,7 +17,6 @@ from errdetect.policy.words import (
     percent,
     slug,
     span,
-    visible,
 )
 
 KEPT = set("\u200c\u200d\u200e\u200f\u061c")

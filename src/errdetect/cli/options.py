@@ -72,8 +72,11 @@ def told(quiet: bool) -> Callable[[str], None]:
 
 def show(result: Any, as_json: bool) -> None:
     """Print a result: words for people, or JSON for machines."""
-    from errdetect.jobs.summaries import plain, say
+    from errdetect.data.plain import plain_value
+    from errdetect.jobs.summaries import say
 
     typer.echo(
-        json.dumps(plain(result), ensure_ascii=False, allow_nan=False) if as_json else say(result)
+        json.dumps(plain_value(result), ensure_ascii=False, allow_nan=False)
+        if as_json
+        else say(result)
     )

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.stats import rankdata
 
 from errdetect.data.findings import Finding
 from errdetect.schemas import DECISIONS, GOLDEN, OVERTURNED, UPHELD
+from errdetect.stats.ranking_metrics import auroc
 
 __all__ = ["check_leaks"]
 
@@ -120,9 +120,8 @@ def _check_separation(
 
 def _separation(values: npt.NDArray[Any], wrong: npt.NDArray[Any]) -> float:
     """Give the AUROC of the better direction, ties counted half (Mann-Whitney)."""
-    n1, n0 = int(wrong.sum()), int((~wrong).sum())
-    auroc = (float(rankdata(values)[wrong].sum()) - n1 * (n1 + 1) / 2) / (n1 * n0)
-    return max(auroc, 1 - auroc)
+    share = auroc(wrong.astype(np.float64), values)
+    return max(share, 1 - share)
 
 
 def _check_presence(

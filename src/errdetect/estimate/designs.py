@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
 
 from errdetect.errors import Refusal, sentence
+from errdetect.stats.intervals import wilson_half_width
 
 __all__ = [
     "allocation_sd",
@@ -320,6 +320,5 @@ def _wilson_half(mean: float, variance: float, confidence: float) -> float:
     """Half of Wilson's interval at the effective number of reviews of a variance."""
     if variance <= 0:
         return 0.0
-    z = float(ndtri((1 + confidence) / 2))
     n = max(mean * (1 - mean) / variance, 1e-9)
-    return z * float(np.sqrt(mean * (1 - mean) / n + z**2 / (4 * n**2))) / (1 + z**2 / n)
+    return float(wilson_half_width(np.array([mean]), np.array([n]), confidence)[0])

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, ndtri, stdtrit
+from scipy.special import expit, stdtrit
 
 from errdetect.estimate.cells import Cells
 from errdetect.estimate.likelihood import likelihood_limits
-from errdetect.estimate.limits import Limits, Misjudgement, clopper_pearson, corrected_limits, cross
+from errdetect.estimate.limits import Misjudgement, corrected_limits
+from errdetect.stats.effective_size import size_from_sums
+from errdetect.stats.intervals import Interval, clopper_pearson, critical_value, find_roots
 
 __all__ = ["korn_graubard", "rate_limits"]
 
@@ -88,9 +90,9 @@ def _score_limits(
     *,
     distrust: float,
     adapt: bool,
-) -> Limits:
+) -> Interval:
     """Limits of the score region; `adapt` widens the empirical variance for its few df."""
-    z = float(ndtri((1 + confidence) / 2))
+    z = critical_value(confidence)
     rarer = np.minimum(cells.over_draws(cells.draw_error), cells.over_draws(1 - cells.draw_error))
     # With next to no errors seen, nothing yet speaks for the shape of P(error).
     doubted = distrust + (1 - distrust) * UNSEEN_DISTRUST * np.exp(-rarer)
@@ -105,9 +107,9 @@ def _score_limits(
         return np.asarray(np.abs(m.gap) - np.sqrt(allowed))
 
     start, end = np.full(cells.size, -MAX_TILT), np.full(cells.size, MAX_TILT)
-    tilt = cross(lambda a: -_moments(cells, a, reviewers, doubted).gap, start, end)
-    low, high = cross(excess, tilt, start), cross(excess, tilt, end)
-    return Limits(_rate_at(cells, tilt), _rate_at(cells, low), _rate_at(cells, high))
+    tilt = find_roots(lambda a: -_moments(cells, a, reviewers, doubted).gap, start, end)
+    low, high = find_roots(excess, tilt, start), find_roots(excess, tilt, end)
+    return Interval(_rate_at(cells, tilt), _rate_at(cells, low), _rate_at(cells, high))
 
 
 def _doubt(reviewers: Misjudgement, m: _Moments) -> Floats:
@@ -127,7 +129,7 @@ def rate_limits(
     reviewers: Misjudgement | None = None,
     whole: bool = False,
     confidence: float = 0.95,
-) -> Limits:
+) -> Interval:
     """Error rate of each cell with its interval.
 
     Parameters
@@ -144,7 +146,7 @@ def rate_limits(
 
     Returns
     -------
-    Limits
+    Interval
 
     Examples
     --------
@@ -167,10 +169,10 @@ def rate_limits(
         limits = likelihood_limits(cells, cell, float(score.estimate[cell]), confidence)
         if limits is not None:
             low[cell], high[cell] = min(low[cell], limits[0]), max(high[cell], limits[1])
-    return Limits(score.estimate, low, high)
+    return Interval(score.estimate, low, high)
 
 
-def korn_graubard(cells: Cells, *, confidence: float = 0.95) -> Limits:
+def korn_graubard(cells: Cells, *, confidence: float = 0.95) -> Interval:
     """Clopper-Pearson's interval at the effective sample size: wide and safe.
 
     For designs whose smallest inclusion probabilities are too far below the uniform one for the
@@ -186,7 +188,7 @@ def korn_graubard(cells: Cells, *, confidence: float = 0.95) -> Limits:
 
     Returns
     -------
-    Limits
+    Interval
 
     References
     ----------
@@ -204,14 +206,16 @@ def korn_graubard(cells: Cells, *, confidence: float = 0.95) -> Limits:
     """
     start, end = np.full(cells.size, -MAX_TILT), np.full(cells.size, MAX_TILT)
     none = np.zeros(cells.size)
-    tilt = cross(lambda a: -_moments(cells, a, None, none).gap, start, end)
+    tilt = find_roots(lambda a: -_moments(cells, a, None, none).gap, start, end)
     m, draws, rate = _moments(cells, tilt, None, none), cells.draws, _rate_at(cells, tilt)
-    kish = cells.over_draws(cells.draw_weight) ** 2 / cells.over_draws(cells.draw_weight**2)
-    z = float(ndtri((1 + confidence) / 2))
+    kish = size_from_sums(
+        cells.over_draws(cells.draw_weight), cells.over_draws(cells.draw_weight**2)
+    )
+    z = critical_value(confidence)
     shrink = (z / stdtrit(m.df, (1 + confidence) / 2)) ** 2
     binomial = rate * (1 - rate)
     with np.errstate(divide="ignore", invalid="ignore"):
         n = np.where(binomial > 0, binomial / m.seen_variance * shrink, kish)
     n = np.minimum(np.where(np.isfinite(n), n, kish), draws)
     limits = clopper_pearson(rate * n, n, confidence)
-    return Limits(rate, np.minimum(limits.low, rate), np.maximum(limits.high, rate))
+    return Interval(rate, np.minimum(limits.low, rate), np.maximum(limits.high, rate))

@@ -5,9 +5,10 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
-from scipy.special import expit, ndtri
+from scipy.special import expit
 
 from errdetect.estimate.cells import Cells
+from errdetect.stats.intervals import critical_value
 
 __all__ = ["likelihood_limits"]
 
@@ -82,7 +83,7 @@ def likelihood_limits(
         return None
     draw_logit, bin_logit = cells.draw_logit[drawn], cells.bin_logit[bins]
     share = cells.bin_count[bins] / cells.bin_count[bins].sum()
-    critical = float(ndtri((1 + confidence) / 2)) ** 2
+    critical = critical_value(confidence) ** 2
 
     def rate(tilt: float) -> float:
         return float(share @ expit(bin_logit + tilt))

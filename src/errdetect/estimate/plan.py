@@ -17,8 +17,8 @@ from errdetect.estimate.designs import (
     neyman_allocation,
     unequal_probabilities,
 )
-from errdetect.estimate.limits import wilson
 from errdetect.estimate.segments import segment_decisions
+from errdetect.stats.intervals import wilson
 
 __all__ = ["USUAL_RATE", "AuditCost", "AuditPlan", "Method", "Reviewing", "plan_audit"]
 
@@ -231,7 +231,7 @@ def _doubts(reviewing: Reviewing, confidence: float) -> tuple[float, float]:
     if items < 1:
         return 0.0, 0.0
     rates = np.array([reviewing.found, reviewing.alarm])
-    limits = wilson(rates * items, np.full(2, items), confidence)
+    limits = wilson(rates, np.full(2, items), confidence)
     half = (limits.high - limits.low) / 2
     return float(half[0]), 0.0 if reviewing.adjudicate_flags else float(half[1])
 

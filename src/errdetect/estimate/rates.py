@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from errdetect.estimate.bounds import known_verdicts, recall_bounds
 from errdetect.estimate.cells import bin_p_error, spread_by_bin
-from errdetect.estimate.limits import Limits, recall_limits
+from errdetect.estimate.limits import recall_limits
 from errdetect.estimate.queue_sample import QueueDesign, draws_with_queue
 from errdetect.estimate.segments import cells_of_lost, segment_decisions
 from errdetect.estimate.sides import DomainCells, Population, Side, SideName, estimate_side
@@ -18,6 +18,7 @@ from errdetect.labels.audit_sample import AuditSample
 from errdetect.schemas import ESTIMATES, MEASURES
 from errdetect.settings import Estimate
 from errdetect.snapshot import Snapshot
+from errdetect.stats.intervals import Interval
 
 __all__ = ["RateEstimates", "estimate_rates"]
 
@@ -235,18 +236,18 @@ def _rate_rows(side: Side, measure: str, *, model: bool) -> pd.DataFrame:
     if measure == "missed_rate":  # those who gained from a miss do not appeal it
         proxy = np.full(len(rate), np.nan)
     methods = [method_text(how, side.judging, model=model) for how in side.interval]
-    return _rows(Limits(rate, low, high), side.reviews, side.decisions, bounds, proxy, methods)
+    return _rows(Interval(rate, low, high), side.reviews, side.decisions, bounds, proxy, methods)
 
 
 def _recall_rows(enforced: Side, allowed: Side, *, model: bool) -> pd.DataFrame:
     """Correct enforcements among all that should have been enforced."""
     caught, missed = enforced.limits, allowed.limits
     found = recall_limits(
-        Limits(*((1 - v) * enforced.decisions for v in (caught.estimate, caught.high, caught.low))),
-        Limits(*(v * allowed.decisions for v in (missed.estimate, missed.low, missed.high))),
+        Interval(*((1 - v) * enforced.decisions for v in (caught.estimate, caught.high, caught.low))),
+        Interval(*(v * allowed.decisions for v in (missed.estimate, missed.low, missed.high))),
     )
     unseen = enforced.suppressed | allowed.suppressed
-    found = Limits(*(np.where(unseen | np.isnan(found.estimate), np.nan, v)
+    found = Interval(*(np.where(unseen | np.isnan(found.estimate), np.nan, v)
                      for v in (found.estimate, found.low, found.high)))  # fmt: skip
     methods = []
     for i, empty in enumerate(np.isnan(found.estimate)):
@@ -262,7 +263,7 @@ def _recall_rows(enforced: Side, allowed: Side, *, model: bool) -> pd.DataFrame:
 
 
 def _rows(
-    limits: Limits, reviews: Ints, decisions: Ints, bounds: tuple[Floats, Floats], proxy: Floats,
+    limits: Interval, reviews: Ints, decisions: Ints, bounds: tuple[Floats, Floats], proxy: Floats,
     methods: Sequence[str],
 ) -> pd.DataFrame:  # fmt: skip
     return pd.DataFrame(

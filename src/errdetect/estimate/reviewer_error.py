@@ -3,9 +3,11 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from errdetect.estimate.limits import Limits, Misjudgement, clopper_pearson, recall_limits, wilson
+from errdetect.estimate.limits import Misjudgement, recall_limits
 from errdetect.labels.audit_sample import AuditSample
 from errdetect.labels.golden_items import GoldenItems
+from errdetect.stats.effective_size import effective_size
+from errdetect.stats.intervals import Interval, clopper_pearson, wilson
 
 __all__ = ["exact_alarms", "from_adjudications", "from_golden"]
 
@@ -21,7 +23,7 @@ MIN_SITE = 20
 MIN_ADJUDICATED = 20
 
 
-def _clustered(item: Ints, said: Bools, confidence: float) -> Limits:
+def _clustered(item: Ints, said: Bools, confidence: float) -> Interval:
     """Clopper-Pearson's limits of a rate over golden reviews, at the effective number of reviews.
 
     Exact rather than Wilson's: with the latter coverage was .94 where .95 was wanted. Reviews of
@@ -40,7 +42,7 @@ def _clustered(item: Ints, said: Bools, confidence: float) -> Limits:
 
 def _by_site(
     golden_site: Ints, item: Ints, said: Bools, share: Floats, confidence: float
-) -> Limits:
+) -> Interval:
     """Mix the sites' rates by each cell's work; sites with few items take the pooled rate."""
     n_sites = share.shape[1]
     count = np.bincount(golden_site + 1, minlength=n_sites + 1)[1:]
@@ -55,7 +57,7 @@ def _by_site(
         for name in ("estimate", "low", "high")
     )
     centre = mix @ rate
-    return Limits(
+    return Interval(
         centre,
         np.clip(centre - np.sqrt(mix**2 @ (rate - low) ** 2), 0, 1),
         np.clip(centre + np.sqrt(mix**2 @ (high - rate) ** 2), 0, 1),
@@ -122,12 +124,12 @@ def exact_alarms(reviewers: Misjudgement) -> Misjudgement:
 
     Examples
     --------
-    >>> half = Limits(np.array([0.5]), np.array([0.4]), np.array([0.6]))
+    >>> half = Interval(np.array([0.5]), np.array([0.4]), np.array([0.6]))
     >>> exact_alarms(Misjudgement(half, half)).alarm.high.tolist()
     [0.0]
     """
     zero = np.zeros_like(reviewers.found.estimate)
-    return Misjudgement(found=reviewers.found, alarm=Limits(zero, zero, zero))
+    return Misjudgement(found=reviewers.found, alarm=Interval(zero, zero, zero))
 
 
 def from_adjudications(
@@ -180,9 +182,8 @@ def from_adjudications(
             return None
         weight = audit.weight[chosen] / audit.expert_probability[chosen]
         rate = float(np.average(truth[chosen], weights=weight))
-        kish = weight.sum() ** 2 / (weight**2).sum()
-        limits = wilson(np.array([rate * kish]), np.array([kish]), confidence)
-        limits = Limits(limits.estimate, limits.estimate, limits.estimate) if certain else limits
+        limits = wilson(np.array([rate]), np.array([effective_size(weight)]), confidence)
+        limits = Interval(limits.estimate, limits.estimate, limits.estimate) if certain else limits
         parts.append((limits, float(audit.weight[kind].sum() / total)))
     (wrong, flags), (missed, rest) = parts
     found = recall_limits(_scaled(wrong, flags), _scaled(missed, rest))
@@ -190,13 +191,13 @@ def from_adjudications(
     return Misjudgement(found=_repeat(found, size), alarm=_repeat(alarm, size))
 
 
-def _scaled(limits: Limits, by: float) -> Limits:
-    return Limits(limits.estimate * by, limits.low * by, limits.high * by)
+def _scaled(limits: Interval, by: float) -> Interval:
+    return Interval(limits.estimate * by, limits.low * by, limits.high * by)
 
 
-def _complement(limits: Limits) -> Limits:
-    return Limits(1 - limits.estimate, 1 - limits.high, 1 - limits.low)
+def _complement(limits: Interval) -> Interval:
+    return Interval(1 - limits.estimate, 1 - limits.high, 1 - limits.low)
 
 
-def _repeat(limits: Limits, size: int) -> Limits:
-    return Limits(*(np.repeat(v, size) for v in (limits.estimate, limits.low, limits.high)))
+def _repeat(limits: Interval, size: int) -> Interval:
+    return Interval(*(np.repeat(v, size) for v in (limits.estimate, limits.low, limits.high)))

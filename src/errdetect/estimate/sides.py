@@ -10,9 +10,10 @@ from errdetect.estimate.bounds import Known, rate_bounds
 from errdetect.estimate.cells import Bins, Cells, gather_cells
 from errdetect.estimate.inference import korn_graubard, rate_limits
 from errdetect.estimate.judging import Judging, judge
-from errdetect.estimate.limits import Limits, corrected_limits
+from errdetect.estimate.limits import corrected_limits
 from errdetect.labels.audit_sample import AuditSample, LostDraws
 from errdetect.labels.golden_items import GoldenItems
+from errdetect.stats.intervals import Interval
 
 __all__ = [
     "NOWHERE",
@@ -113,7 +114,7 @@ class Side:
         From `bounds.rate_bounds`.
     """
 
-    limits: Limits
+    limits: Interval
     reviews: Ints
     decisions: Ints
     interval: Words
@@ -177,13 +178,13 @@ def estimate_side(
     lost, gone = _lost_shares(population, name, cells, domain)
     interval[(interval == "") & (gone > population.max_lost)] = "reviews_lost"
     alive = interval == ""
-    limits, judging = Limits(*(np.full(size, np.nan) for _ in range(3))), "as_judged"
+    limits, judging = Interval(*(np.full(size, np.nan) for _ in range(3))), "as_judged"
     if alive.any():
         number = np.append(np.where(alive, np.cumsum(alive) - 1, -1), -1)
         found, how, judging = _solve(
             population, name, number[domain], int(alive.sum()), whole=whole
         )
-        limits, interval[alive] = Limits(*(_spread(v, alive) for v in _arrays(found))), how
+        limits, interval[alive] = Interval(*(_spread(v, alive) for v in _arrays(found))), how
         limits = _widen(_widen(limits, unseen / np.maximum(decisions, 1)), lost)
     low, high, proxy = rate_bounds(known, domain, size)
     return Side(limits, reviews, decisions, interval, judging, low, high, proxy)
@@ -214,12 +215,12 @@ def _lost_shares(
     return 1 - (1 - share) * (1 - everywhere), share
 
 
-def _widen(limits: Limits, unseen: Floats) -> Limits:
+def _widen(limits: Interval, unseen: Floats) -> Interval:
     """Count those that nobody looked at as like the others, or as all right, or as all wrong."""
-    return Limits(limits.estimate, limits.low * (1 - unseen), limits.high * (1 - unseen) + unseen)
+    return Interval(limits.estimate, limits.low * (1 - unseen), limits.high * (1 - unseen) + unseen)
 
 
-def _arrays(limits: Limits) -> tuple[Floats, Floats, Floats]:
+def _arrays(limits: Interval) -> tuple[Floats, Floats, Floats]:
     return limits.estimate, limits.low, limits.high
 
 
@@ -231,8 +232,8 @@ def _spread(values: Floats, alive: Bools) -> Floats:
 
 def _solve(
     population: Population, name: SideName, domain: Ints, size: int, *, whole: bool
-) -> tuple[Limits, Words, str]:
-    """Limits of the cells that have draws enough, how each was made, and whose word stands."""
+) -> tuple[Interval, Words, str]:
+    """Interval of the cells that have draws enough, how each was made, and whose word stands."""
     audit, confidence = population.audit, population.confidence
     side = None if name == "all" else name == "enforced"
     judging = judge(
@@ -252,14 +253,14 @@ def _solve(
         safe = korn_graubard(cells, confidence=confidence)
         if judging.reviewers is not None:
             safe = corrected_limits(safe, judging.reviewers)
-        limits = Limits(
+        limits = Interval(
             *(np.where(thin, a, b) for a, b in zip(_arrays(safe), _arrays(limits), strict=True))
         )
         how[thin] = "korn_graubard"
     how[(cells.draws == cells.decisions) & (judging.reviewers is None)] = "census"
     refused = _refused(judging, population.correction, size)
     how = np.where(refused != "", refused, how)
-    limits = Limits(*(np.where(refused != "", np.nan, v) for v in _arrays(limits)))
+    limits = Interval(*(np.where(refused != "", np.nan, v) for v in _arrays(limits)))
     return limits, how, judging.code
 
 

@@ -9,8 +9,8 @@ import pandas as pd
 from errdetect.explain.judged import KINDS, Judged
 from errdetect.explain.rates import Rate, excess_p, rate_of
 from errdetect.explain.slices import rows_by_code
-from errdetect.labels.intervals import wilson
 from errdetect.schemas import WHITELIST, WRONGFUL_ACTION
+from errdetect.stats.intervals import wilson
 
 __all__ = ["AccountGroup", "account_groups", "whitelist_candidates"]
 
@@ -157,7 +157,7 @@ def whitelist_candidates(
     by = told.groupby(["account_id", "policy_id"], sort=True)["wrong"].agg(["size", "sum"])
     by = by[by["sum"] >= _LEAST].reset_index()
     rate = (by["sum"] / by["size"]).to_numpy(np.float64)
-    low, high = wilson(rate, by["size"].to_numpy(np.float64))
+    _, low, high = wilson(rate, by["size"].to_numpy(np.float64))
     table = by.assign(n=by["size"], wrongful_rate=rate, low=low, high=high)
     table["evidence"] = [
         f"{wrong} of {n} reviewed enforcements were wrong"

@@ -1,5 +1,6 @@
 """Conditions over the log's own columns: which there may be, what they hold, how they read."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from errdetect.errors import visible
+from errdetect.errors import DataError, sentence, visible
 
 __all__ = ["Condition", "Conditions", "condition_columns", "conditions_of", "held", "rule_text"]
 
@@ -26,10 +27,25 @@ _SHARES = (0.05, *(i / 10 for i in range(1, 10)), 0.95)
 _DIGITS = 3
 _SHOWN = 60
 
+_ORDER = {"<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal}
+_WHOLE = re.compile(r"\s*[+-]?[0-9]+\s*")
+_EQUAL, _MISSING = ("==", "=", "is"), ("missing", "is missing")
+
 
 @dataclass(frozen=True)
 class Condition:
-    """One condition of a rule: a column, `==`, `>=` or `<`, and a value. Missing meets none."""
+    """One condition of a rule: a column, an op and a value, as `held` reads them.
+
+    Parameters
+    ----------
+    column
+        The decisions' column.
+    op
+        `==`, `!=`, `<`, `<=`, `>`, `>=`, `in`, `not in` or `missing`; the search for rules makes
+        only `==`, `>=` and `<`.
+    value
+        What the column is compared with: a list for `in` and `not in`, none for `missing`.
+    """
 
     column: str
     op: str
@@ -148,24 +164,109 @@ def _native(value: Any) -> Any:
 
 
 def held(frame: pd.DataFrame, rule: Sequence[Condition]) -> Bools:
-    """Say which rows meet every condition, shape (n,); a missing value meets none.
+    """Return which rows meet every condition of a rule.
+
+    Parameters
+    ----------
+    frame
+        Shape (n, any), with the columns that the rule names.
+    rule
+        The conditions. A value that went through text (a table, the ledger) is read as the column's
+        kind, and a column of text is read as numbers where the value is one.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (n,). A missing value meets no comparison but `!=` and `not in`.
+
+    Raises
+    ------
+    DataError
+        Where a column or an op is unknown, or a value is not of its column's kind.
 
     Examples
     --------
     >>> log = pd.DataFrame({"price": [2.0, 9.0, float("nan")]})
     >>> held(log, [Condition("price", "<", 5.0)]).tolist()
     [True, False, False]
+    >>> held(log, [Condition("price", "in", ["9", 4])]).tolist()
+    [False, True, False]
     """
     rows = np.ones(len(frame), dtype=bool)
     for condition in rule:
-        column = frame[condition.column]
-        if condition.op == "==":
-            met = (column == condition.value).fillna(False).to_numpy(dtype=bool)
-        else:
-            values = column.to_numpy(np.float64, na_value=np.nan)
-            met = values >= condition.value if condition.op == ">=" else values < condition.value
-        rows &= met
+        rows &= _meets(frame, condition)
     return rows
+
+
+def _meets(frame: pd.DataFrame, condition: Condition) -> Bools:
+    op, value = condition.op, condition.value
+    if condition.column not in frame:
+        do = "Keep the column in the decisions while a finding or proposal rests on it."
+        raise DataError(
+            sentence("A condition", "name a column of the decisions", condition.column, do)
+        )
+    values = _unpacked(frame[condition.column])
+    if op in _ORDER:
+        numbers = _as_numbers(values)
+        with np.errstate(invalid="ignore"):
+            return np.asarray(_ORDER[op](numbers, _number(condition, value)), dtype=bool)
+    if op in _MISSING:
+        return np.asarray(values.isna().to_numpy(dtype=bool))
+    if op in (*_EQUAL, "!="):
+        equal = _equal(values, condition, value)
+        return ~equal if op == "!=" else equal
+    if op in ("in", "not in"):
+        members = list(value) if isinstance(value, list | tuple | np.ndarray) else [value]
+        found = np.zeros(len(values), dtype=bool)
+        for member in members:
+            found |= _equal(values, condition, member)
+        return ~found if op == "not in" else found
+    known = ", ".join([*_EQUAL[:1], "!=", *_ORDER, "in", "not in", _MISSING[0]])
+    raise DataError(sentence("A condition's op", f"be one of {known}", op, "Correct the table."))
+
+
+def _unpacked(values: "pd.Series[Any]") -> "pd.Series[Any]":
+    """Return categories as the values that they stand for."""
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        return values.astype("object").infer_objects()
+    return values
+
+
+def _equal(values: "pd.Series[Any]", condition: Condition, value: Any) -> Bools:
+    if not values.notna().any():  # of no kind: nothing is known that could be equal
+        return np.zeros(len(values), dtype=bool)
+    if pd.api.types.is_bool_dtype(values) and isinstance(value, str):
+        value = _truth(condition, value)
+    elif pd.api.types.is_numeric_dtype(values) and isinstance(value, str):
+        value = _number(condition, value)
+    elif isinstance(value, bool | np.bool_) and not pd.api.types.is_numeric_dtype(values):
+        values, value = values.astype("str").str.lower(), str(value).lower()
+    elif isinstance(value, int | float | np.number) and not pd.api.types.is_numeric_dtype(values):
+        return np.asarray(_as_numbers(values) == value, dtype=bool)
+    return np.asarray((values == value).to_numpy(dtype=bool, na_value=False))
+
+
+def _as_numbers(values: "pd.Series[Any]") -> Floats:
+    """Read a column as numbers; NaN where a value is none."""
+    numbers = pd.to_numeric(values, errors="coerce")
+    return np.asarray(numbers.to_numpy(np.float64, na_value=np.nan))
+
+
+def _number(condition: Condition, value: Any) -> float:
+    try:
+        # A whole number stays one: large ids have more digits than a float.
+        return int(value) if _WHOLE.fullmatch(str(value)) else float(value)
+    except (TypeError, ValueError):
+        what, do = f"The value of a condition on {condition.column}", "Correct the table."
+        raise DataError(sentence(what, "be a number", visible(repr(value)), do)) from None
+
+
+def _truth(condition: Condition, value: str) -> bool:
+    word = value.strip().lower()
+    if word not in ("true", "false"):
+        what, do = f"The value of a condition on {condition.column}", "Correct the table."
+        raise DataError(sentence(what, "be true or false", visible(repr(value)), do))
+    return word == "true"
 
 
 def rule_text(rule: Sequence[Condition]) -> str:

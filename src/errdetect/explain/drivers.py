@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.stats import norm
 
 from errdetect.explain.facts import title
 from errdetect.explain.words import Words
 from errdetect.features.reference import Reference
+from errdetect.stats.intervals import critical_value
 
 __all__ = ["DRIVERS", "MIN_DECISIONS", "drivers"]
 
@@ -211,7 +211,7 @@ class _Totals:
         drawn = _shares(self._sums[name][1]) - _shares(self._sums[name][0])
         low, high = np.nanquantile(drawn, [0.025, 0.975], axis=0)
         change = np.array([np.minimum(low, after - before), np.maximum(high, after - before)])
-        beyond = norm.isf(0.025 / max(int((before + after > 0).sum()), 1))
+        beyond = critical_value(0.95, max(int((before + after > 0).sum()), 1))
         clearly = np.abs(after - before) > beyond * np.nanstd(drawn, axis=0)
         moved = np.asarray(clearly & ((change[0] > 0) | (change[1] < 0)), dtype=np.bool_)
         return np.array([before, after]), change, moved

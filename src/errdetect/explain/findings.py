@@ -17,7 +17,6 @@ from errdetect.explain.conditions import held
 from errdetect.explain.finding_rows import account_row, harm_of, move_row, slice_row
 from errdetect.explain.judged import Judged, read_judged
 from errdetect.explain.log import Log, read_log
-from errdetect.explain.rates import benjamini_hochberg
 from errdetect.explain.slices import Slice, find_slices, rows_by_code
 from errdetect.explain.thresholds import what_if
 from errdetect.explain.votes import Votes, read_votes
@@ -29,6 +28,7 @@ from errdetect.schemas import (
     WHITELIST,
     WRONGFUL_ACTION,
 )
+from errdetect.stats.multiple_testing import benjamini_hochberg
 
 __all__ = ["Findings", "find_findings", "no_findings"]
 
@@ -198,7 +198,7 @@ def _account_rows(
     log: Log, judged: Judged, policies: Mapping[str, Policy], level: float
 ) -> list[dict[str, Any]]:
     groups = account_groups(log.account, log.policy, log.known, log.right, log.early, judged)
-    q = benjamini_hochberg(np.array([g.p_value for g in groups]), np.ones(len(groups)))
+    q = benjamini_hochberg(np.array([g.p_value for g in groups]))
     of_policy = rows_by_code(log.policy, len(log.policy_ids))
     out = []
     for group, q_value in zip(groups, q.tolist(), strict=True):

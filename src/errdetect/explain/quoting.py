@@ -8,13 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from errdetect.errors import JOINERS, hidden
 from errdetect.explain.words import FORMS, Words
 
 __all__ = ["Forms", "isolated", "plain_text"]
 
 _FIRST_STRONG, _POP = "\u2068", "\u2069"
-_JOINERS = "\u200c\u200d"  # scripts and emoji need them
-_HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _TURNS = frozenset({"R", "AL", "AN"})
 _MOST = 60
 
@@ -43,7 +42,7 @@ def plain_text(text: str, most: int = _MOST) -> str:
     if len(text) <= most and text.isascii() and text.isprintable():
         return " ".join(text.split())
     head = text[: 4 * most]
-    kept = [c for c in head if c.isspace() or c in _JOINERS or _seen(c)]
+    kept = [c for c in head if c.isspace() or not hidden(c)]
     line = " ".join("".join(kept).split())
     if len(line) <= most and len(text) <= len(head):
         return line
@@ -53,19 +52,15 @@ def plain_text(text: str, most: int = _MOST) -> str:
     return line[:cut].rstrip() + "…"
 
 
-def _seen(character: str) -> bool:
-    return unicodedata.category(character) not in _HIDDEN
-
-
 def _joins(character: str) -> bool:
-    return character in _JOINERS
+    return character in JOINERS
 
 
 def _belongs(character: str) -> bool:
     """Tell whether a character changes the one before it: marks, joiners, skin tones."""
     return (
         unicodedata.category(character) in ("Mn", "Me", "Mc")
-        or character in _JOINERS
+        or character in JOINERS
         or "\U0001f3fb" <= character <= "\U0001f3ff"
     )
 

@@ -7,16 +7,13 @@ import numpy.typing as npt
 from scipy.special import gammainc
 
 from errdetect.explain.judged import Judged
-from errdetect.labels.intervals import wilson
+from errdetect.stats.effective_size import effective_size
+from errdetect.stats.intervals import wilson
 
-__all__ = [
-    "Rate", "adaptive_q_values", "benjamini_hochberg", "difference", "excess_p", "rate_of",
-]  # fmt: skip
+__all__ = ["Rate", "difference", "excess_p", "rate_of"]
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
-
-_MIDDLE = 0.5  # p-values above are taken to come from where there is no excess
 
 
 @dataclass(frozen=True)
@@ -66,7 +63,7 @@ def rate_of(judged: Judged, rows: Bools, kind: int) -> Rate:
         return Rate(np.nan, 0.0, 1.0, 0, 0.0)
     total = float(w.sum())
     rate = float(w @ e) / total
-    worth = total**2 / float(w @ w)
+    worth = effective_size(w)
     if 0 < rate < 1:
         # A verdict that is only probable varies like a coin, so e(1 - e) is part of its variance.
         seen = float((w**2) @ (e * (1 - rate) ** 2 + (1 - e) * rate**2))
@@ -74,7 +71,7 @@ def rate_of(judged: Judged, rows: Bools, kind: int) -> Rate:
         expected = float((w**2) @ (spread * (1 - spread)))
         variance = max(seen, expected) / total**2
         worth = min(rate * (1 - rate) / variance, float(len(w)))
-    low, high = wilson(np.array([rate]), np.array([worth]))
+    _, low, high = wilson(np.array([rate]), np.array([worth]))
     return Rate(rate, float(low[0]), float(high[0]), len(w), worth)
 
 
@@ -139,60 +136,3 @@ def excess_p(judged: Judged, inside: Bools, outside: Bools, kind: int) -> float:
     tail = max(float(w[inside] ** 2 @ spread * spread.sum() / (w[inside] @ spread) ** 2), 1.0)
     above = max(total - mean * (1 - 1 / tail), 0.0) / (tail * scale)
     return float(gammainc(above, mean / (tail**2 * scale))) if above else 1.0
-
-
-def benjamini_hochberg(p: Floats, prior: Floats) -> Floats:
-    """Turn p-values into q-values: the false discovery rate at which each would be taken.
-
-    Parameters
-    ----------
-    p
-        Shape (k,).
-    prior
-        Shape (k,), above 0: how much each is to be favoured, by what is known from other data.
-
-    Notes
-    -----
-    Benjamini and Hochberg (1995), JRSS B 57, 289-300; with weights that do not depend on the
-    p-values the rate is held as well (Genovese, Roeder and Wasserman 2006, Biometrika 93, 509-524).
-
-    Examples
-    --------
-    >>> benjamini_hochberg(np.array([0.01, 0.04, 0.5]), np.ones(3)).round(3).tolist()
-    [0.03, 0.06, 0.5]
-    """
-    p = p / (prior / prior.mean()) if len(p) else p
-    order = np.argsort(p, kind="stable")
-    ranked = p[order] * len(p) / np.arange(1, len(p) + 1)
-    q = np.empty(len(p))
-    q[order] = np.minimum(np.minimum.accumulate(ranked[::-1])[::-1], 1.0)
-    return q
-
-
-def adaptive_q_values(p: Floats, prior: Floats) -> Floats:
-    """Turn p-values into q-values, with the share without excess told from the high p-values.
-
-    Parameters
-    ----------
-    p
-        Shape (k,).
-    prior
-        Shape (k,), above 0, as for `benjamini_hochberg`.
-
-    Returns
-    -------
-    numpy.ndarray
-        Shape (k,), never above Benjamini and Hochberg's.
-
-    Notes
-    -----
-    Storey, Taylor and Siegmund (2004), JRSS B 66, 187-205. Where most candidates are true, as after
-    a search, Benjamini and Hochberg's bound is far below the level asked for.
-
-    Examples
-    --------
-    >>> adaptive_q_values(np.array([0.01, 0.02, 0.03, 0.04, 0.06, 0.9]), np.ones(6)).round(3).tolist()
-    [0.04, 0.04, 0.04, 0.04, 0.048, 0.6]
-    """
-    share = (1 + int((p > _MIDDLE).sum())) / max(len(p) * (1 - _MIDDLE), 1)
-    return benjamini_hochberg(p, prior) * min(share, 1.0)

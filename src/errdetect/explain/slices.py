@@ -10,8 +10,9 @@ from threadpoolctl import threadpool_limits
 
 from errdetect.explain.conditions import Condition, condition_columns, conditions_of, held
 from errdetect.explain.judged import Judged
-from errdetect.explain.rates import Rate, adaptive_q_values, excess_p, rate_of
+from errdetect.explain.rates import Rate, excess_p, rate_of
 from errdetect.explain.slice_search import Candidate, search_rules
+from errdetect.stats.multiple_testing import adaptive_q_values
 
 __all__ = ["Slice", "find_slices", "rows_by_code"]
 

@@ -10,8 +10,9 @@ import pandas as pd
 
 from errdetect.explain.judged import Judged
 from errdetect.explain.slices import rows_by_code
-from errdetect.labels.intervals import wilson
 from errdetect.schemas import THRESHOLDS
+from errdetect.stats.effective_size import effective_size
+from errdetect.stats.intervals import wilson
 
 __all__ = ["Harms", "Move", "what_if"]
 
@@ -209,13 +210,13 @@ def _share(values: Floats, weight: Floats) -> tuple[float, float, float]:
     """Return the weighted mean of values in [0, 1] with 95 % limits."""
     total = weight.sum()
     rate = float(weight @ values / total)
-    worth = total**2 / float(weight @ weight)
+    worth = effective_size(weight)
     if 0 < rate < 1:
         seen = float(weight**2 @ (values * (1 - rate) ** 2 + (1 - values) * rate**2))
         # As if one more of the rarer sort had been seen: few of them hide their own variance.
         hidden = float((weight**2).mean()) * min(rate, 1 - rate)
         worth = min(rate * (1 - rate) * total**2 / (seen + hidden), float(len(weight)))
-    low, high = wilson(np.array([rate]), np.array([worth]))
+    _, low, high = wilson(np.array([rate]), np.array([worth]))
     return rate, float(low[0]), float(high[0])
 
 

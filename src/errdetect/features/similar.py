@@ -23,7 +23,7 @@ from errdetect.features.asof import (
 )
 from errdetect.features.groups import Groups, Levels
 from errdetect.features.sketch import BANDS, content_keys
-from errdetect.schemas import ADJUDICATION, APPEAL, AUDIT, RE_REVIEW, REPORT
+from errdetect.schemas import ADJUDICATION, APPEAL, AUDIT, RE_REVIEW, REPORT, hash_columns
 
 __all__ = ["SIMILAR", "SIMILAR_COLUMNS", "Similar", "similar_features", "with_content_keys"]
 
@@ -227,6 +227,5 @@ def _kinds(log: pd.DataFrame) -> Mapping[str, list[str]]:
         kinds["near"] = [f"{_NEAR}{band}" for band in range(BANDS)]
     if "item_id" in log:
         kinds["item"] = ["item_id"]
-    hashes = [str(name) for name in log if str(name).lower().endswith("hash")]
-    kinds |= {name: [name] for name in sorted(hashes)}
+    kinds |= {name: [name] for name in sorted(hash_columns(log))}
     return kinds

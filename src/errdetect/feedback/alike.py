@@ -8,11 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from errdetect.estimate.limits import wilson
 from errdetect.feedback.confirmed import confirmed_errors, later_decision
 from errdetect.feedback.likeness import ACCOUNT, CONTENT, Likeness, likeness
 from errdetect.feedback.table import LOOK_ALIKE, PRECISION, REVIEW, plan_table
-from errdetect.labels.counting import sums
 from errdetect.labels.events import (
     COUNTS,
     MEASURES_REVIEWER,
@@ -21,6 +19,9 @@ from errdetect.labels.events import (
     review_events,
 )
 from errdetect.schemas import ADJUDICATION, AUDIT, CORRECT, UNKNOWN, WRONG_LABEL
+from errdetect.stats.effective_size import effective_size
+from errdetect.stats.grouped import sums
+from errdetect.stats.intervals import wilson
 
 __all__ = ["look_alikes"]
 
@@ -241,8 +242,8 @@ def _precision(pool: _Pool, cluster: Ints, rows: Ints) -> tuple[float, float, fl
         return float("nan"), float("nan"), float("nan"), 0
     rate = float(np.clip(weight @ wrong / weight.sum(), 0, 1))
     codes, groups = pd.factorize(cluster[rows])
-    seen = np.array([weight.sum() ** 2 / (sums(codes, weight, len(groups)) ** 2).sum()])
-    limits = wilson(rate * seen, seen)
+    seen = np.array([effective_size(sums(codes, weight, len(groups)))])
+    limits = wilson(np.array([rate]), seen)
     return rate, float(limits.low[0]), float(limits.high[0]), int((weight > 0).sum())
 
 

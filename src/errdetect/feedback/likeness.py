@@ -7,6 +7,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from errdetect.features.sketch import near_groups
+from errdetect.schemas import hash_columns
 
 __all__ = ["ACCOUNT", "CONTENT", "Likeness", "likeness"]
 
@@ -91,7 +92,7 @@ def likeness(
         group = np.full(len(decisions), -1, dtype=np.int64)
         group[live] = near_groups(decisions["text"].iloc[np.flatnonzero(live)])
         keys[CONTENT].append([group])
-    hashes = sorted(str(name) for name in decisions if str(name).lower().endswith("hash"))
+    hashes = sorted(hash_columns(decisions))
     keys[CONTENT] += [[_codes(decisions[n])] for n in ["item_id", *hashes] if n in decisions]
     if "account_id" in decisions:
         names = ["account_id", *(name for name in _MODERATOR if name in decisions)]

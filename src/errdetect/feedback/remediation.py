@@ -1,13 +1,11 @@
 """From reviews to a plan: what to undo, which penalties to take back, which labels to mend."""
 
-import unicodedata
 from datetime import datetime
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from errdetect.errors import Refusal, sentence
 from errdetect.feedback.alike import look_alikes
 from errdetect.feedback.confirmed import confirmed_errors, later_decision
 from errdetect.feedback.settling import settle
@@ -23,7 +21,7 @@ from errdetect.feedback.whitelist import whitelist_candidates
 from errdetect.labels.right_policy import right_policies
 from errdetect.schemas import WRONG_LABEL, WRONGFUL_ACTION
 
-__all__ = ["plan_remediation", "remedies", "second_person"]
+__all__ = ["plan_remediation", "remedies"]
 
 
 def plan_remediation(
@@ -233,37 +231,3 @@ def _evidence(row: dict[Any, Any]) -> str:
             "since these reviewers often flag what is right. Ask an expert."
         )
     return f"Settled by {row['by']} on {day}: {votes}; P(error) {row['p_label']:.2f}."
-
-
-def second_person(by: str, approved_by: str) -> tuple[str, str]:
-    """Check that two people stand behind what is done, and return their names, trimmed.
-
-    Parameters
-    ----------
-    by, approved_by
-        Who does it, and who approved it. Letters' case, width and spaces make no other person.
-
-    Raises
-    ------
-    Refusal
-        If a name is empty or both are the same.
-
-    Examples
-    --------
-    >>> second_person(" Ann ", "Bob")
-    ('Ann', 'Bob')
-    >>> try:
-    ...     second_person("Ann Lee", "ann  lee ")
-    ... except Refusal as refusal:
-    ...     print(refusal)
-    --approved-by must name a second person, got the same as --by. Ask somebody else to approve.
-    """
-    names = [" ".join(unicodedata.normalize("NFKC", name).split()) for name in (by, approved_by)]
-    for option, name in zip(("--by", "--approved-by"), names, strict=True):
-        if not name:
-            do = "Say who stands behind it."
-            raise Refusal(sentence(option, "name a person", "nothing", do))
-    if len({"".join(name.split()).casefold() for name in names}) == 1:
-        do = "Ask somebody else to approve."
-        raise Refusal(sentence("--approved-by", "name a second person", "the same as --by", do))
-    return names[0], names[1]

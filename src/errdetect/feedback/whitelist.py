@@ -8,11 +8,13 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.special import betainc
 
-from errdetect.estimate.limits import clopper_pearson
 from errdetect.feedback.table import PLANNED, REVIEW, WHITELIST, plan_table
-from errdetect.labels.counting import sums
 from errdetect.labels.events import COUNTS, OVERRULED, REVISED, moment, review_events
 from errdetect.schemas import AUDIT, UNKNOWN, WRONG_LABEL
+from errdetect.stats.effective_size import effective_sizes
+from errdetect.stats.grouped import sums
+from errdetect.stats.intervals import clopper_pearson
+from errdetect.stats.multiple_testing import benjamini_hochberg
 
 __all__ = ["AS_THEY_CAME", "account_rates", "whitelist_candidates"]
 
@@ -109,7 +111,8 @@ def account_rates(
         named = np.flatnonzero((n >= min_reviews) & ~enough)
         enough[named] = True
         part = _rates(pair[rows], weight, wrong[rows], len(enough), min_wrongful_rate).loc[named]
-        chosen = (part["low"] >= min_wrongful_rate) & _discovered(part["p_value"].to_numpy())
+        q = benjamini_hochberg(part["p_value"].to_numpy())
+        chosen = (part["low"] >= min_wrongful_rate) & (q <= _FALSE_SHARE)
         found.append(part.assign(basis=basis, n=n[named], chosen=chosen, pair=named))
     table = pd.concat(found, ignore_index=True)
     first = pd.Series(np.arange(len(pair)), index=pair)
@@ -147,23 +150,13 @@ def _audit_chance(known: pd.DataFrame, reviews: pd.DataFrame, n: int) -> Floats:
 
 def _rates(pair: Ints, weight: Floats, wrong: Floats, n: int, bar: float) -> pd.DataFrame:
     """Weigh each pair's decisions; limits and test are those of the effective number."""
-    total, squares = sums(pair, weight, n), sums(pair, weight**2, n)
-    effective = total**2 / np.where(squares > 0, squares, 1)
+    total = sums(pair, weight, n)
     rate = np.clip(sums(pair, weight * wrong, n) / np.where(total > 0, total, 1), 0, 1)
-    seen = np.maximum(effective, 1e-9)
+    seen = np.maximum(effective_sizes(weight, pair, n), 1e-9)
     limits = clopper_pearson(rate * seen, seen)
     hits = rate * seen
     p = np.where(hits > 0, betainc(np.maximum(hits, 1e-12), seen - hits + 1, bar), 1.0)
     return pd.DataFrame({"rate": rate, "low": limits.low, "high": limits.high, "p_value": p})
-
-
-def _discovered(p: Floats) -> Bools:
-    """Say which tests stand when so many are made (Benjamini and Hochberg, 1995)."""
-    ranked = np.sort(p)
-    passing = ranked <= _FALSE_SHARE * (np.arange(len(p)) + 1) / max(len(p), 1)
-    bar = ranked[passing].max(initial=-1.0)
-    stands: Bools = p <= bar
-    return stands
 
 
 def _ids_by_pair(known: pd.DataFrame, judged: Bools, pair: Ints, wanted: Ints) -> "pd.Series[Any]":

@@ -10,6 +10,7 @@ import pandas as pd
 from errdetect.features.history import HISTORY, HISTORY_KEYS, WINDOWS, History
 from errdetect.features.similar import SIMILAR, SIMILAR_COLUMNS, Similar, with_content_keys
 from errdetect.jobs.tables import reviewed_ids
+from errdetect.schemas import hash_columns
 
 __all__ = ["Past", "add_past"]
 
@@ -142,5 +143,6 @@ def _slim(frame: pd.DataFrame, similar: bool) -> pd.DataFrame:
     needed = {*_ALWAYS, *(name for key in HISTORY_KEYS.values() for name in key)}
     if not similar:
         needed -= {"text", "item_id"}
-    names = [n for n in frame if n in needed or (similar and str(n).lower().endswith("hash"))]
+    hashes = hash_columns(frame) if similar else []
+    names = [n for n in frame if n in needed or n in hashes]
     return with_content_keys(frame[names])

@@ -9,11 +9,12 @@ import pandas as pd
 import pyarrow as pa
 
 from errdetect.config import Config
+from errdetect.data.approval import second_person
 from errdetect.data.spreadsheet import write_csv
 from errdetect.data.store.ledger import find_ledger, open_ledger
 from errdetect.data.writing import staged, to_arrow, write_parquet, write_text
 from errdetect.errors import Refusal, sentence
-from errdetect.feedback.remediation import plan_remediation, second_person
+from errdetect.feedback.remediation import plan_remediation
 from errdetect.feedback.table import (
     APPLIED,
     KINDS,

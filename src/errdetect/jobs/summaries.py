@@ -1,12 +1,9 @@
 """What a job came to, as text for people and as plain values for machines."""
 
-import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-import numpy as np
 import pandas as pd
 
 from errdetect.errors import visible
@@ -20,7 +17,7 @@ from errdetect.jobs.simulate import SimulateResult
 from errdetect.jobs.train import TrainResult
 from errdetect.jobs.validate import ValidateResult
 
-__all__ = ["Telling", "plain", "say"]
+__all__ = ["Telling", "say"]
 
 
 @runtime_checkable
@@ -42,33 +39,6 @@ Result = (
     | TrainResult
     | ValidateResult
 )
-
-
-def plain(value: object) -> Any:
-    """Turn a result into what JSON can hold; unknown numbers become null.
-
-    Examples
-    --------
-    >>> plain({"file": Path("a"), "share": float("nan"), "n": np.int64(3)})
-    {'file': 'a', 'share': None, 'n': 3}
-    """
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    if isinstance(value, pd.DataFrame):
-        return [plain(row) for row in value.to_dict("records")]
-    if isinstance(value, Mapping):
-        return {str(k): plain(v) for k, v in value.items()}
-    if isinstance(value, str | bool | int) or value is None:
-        return value
-    if isinstance(value, np.generic):
-        return plain(value.item())
-    if isinstance(value, float):
-        return value if np.isfinite(value) else None
-    if isinstance(value, Path | datetime):
-        return str(value)
-    if isinstance(value, Iterable):
-        return [plain(v) for v in value]
-    return None if value is pd.NA or value is pd.NaT else str(value)
 
 
 def say(result: Result) -> str:

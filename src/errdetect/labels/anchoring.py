@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import expit, logit
 
-from errdetect.labels.counting import sums
 from errdetect.labels.dawid_skene import Fit, Rates, Votes, fit_rates, rate_variance
 from errdetect.labels.panel import Panel
+from errdetect.stats.grouped import sums
 
 __all__ = ["Anchor", "anchored", "find_anchor"]
 

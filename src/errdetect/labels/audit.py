@@ -8,7 +8,6 @@ import numpy.typing as npt
 import pandas as pd
 
 from errdetect.errors import DataError, sentence
-from errdetect.labels.counting import sums
 from errdetect.labels.events import COUNTS, OVERRULED, review_events
 from errdetect.labels.judgements import judgements
 from errdetect.labels.reviewers import ReviewerModel
@@ -23,6 +22,7 @@ from errdetect.schemas import (
     WRONG_LABEL,
     WRONGFUL_ACTION,
 )
+from errdetect.stats.grouped import sums
 
 __all__ = ["FlagRates", "flag_rates", "resolve_audit"]
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from scipy import sparse
 from scipy.special import expit, logit
 
-from errdetect.labels.counting import sums
+from errdetect.stats.grouped import sums
 
 __all__ = ["Fit", "Rates", "Votes", "fit_prevalence", "fit_rates", "posterior", "rate_variance"]
 

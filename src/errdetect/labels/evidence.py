@@ -17,6 +17,7 @@ from errdetect.labels.panel import (
     overlap_votes,
 )
 from errdetect.schemas import GOLDEN
+from errdetect.stats.intervals import critical_value
 
 __all__ = [
     "DAWID_SKENE",
@@ -182,7 +183,7 @@ def _votes_tell(votes: Votes, notes: list[str]) -> bool:
     if float(fit.se.site[0] - fit.fp.site[0]) < _LEAST:
         notes.append(_OPINIONS)
         return False
-    told = bool(1.96 * max(se, fp) ** 0.5 <= _WIDEST)
+    told = bool(critical_value() * max(se, fp) ** 0.5 <= _WIDEST)
     notes.append(_ONLY_OVERLAP if told else _UNTOLD)
     return told
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from errdetect.errors import DataError, sentence
-from errdetect.labels.intervals import wilson
+from errdetect.stats.intervals import wilson
 
 __all__ = ["golden_needed"]
 
@@ -54,8 +54,8 @@ def golden_needed(error_rate: float, *, within: float = 0.02) -> int:
     low, high = 0, _MOST  # too few, enough
     while high - low > 1:
         middle = (low + high) // 2
-        limits = wilson(np.array([error_rate]), np.array([float(middle)]))
-        if (limits[1][0] - limits[0][0]) / 2 <= within:
+        _, lower, upper = wilson(np.array([error_rate]), np.array([float(middle)]))
+        if (upper[0] - lower[0]) / 2 <= within:
             high = middle
         else:
             low = middle

@@ -7,7 +7,6 @@ import numpy.typing as npt
 import pandas as pd
 
 from errdetect.labels.anchoring import Anchor
-from errdetect.labels.counting import sums
 from errdetect.labels.dawid_skene import (
     Fit,
     Rates,
@@ -18,9 +17,10 @@ from errdetect.labels.dawid_skene import (
 )
 from errdetect.labels.events import COUNTS, OVERRULED
 from errdetect.labels.evidence import Evidence
-from errdetect.labels.intervals import wilson
 from errdetect.labels.panel import Panel, case_votes
 from errdetect.schemas import AUDIT
+from errdetect.stats.grouped import sums
+from errdetect.stats.intervals import wilson
 
 __all__ = ["RATES", "Cases", "rate_tables", "weigh_cases"]
 
@@ -172,7 +172,7 @@ def _with_loan(rates: Rates, own: Floats, of_site: Floats) -> Floats:
 
 
 def _with(frame: pd.DataFrame, column: str, rate: Floats, n: Floats) -> pd.DataFrame:
-    low, high = wilson(rate, n)
+    _, low, high = wilson(rate, n)
     named = {"": rate, "_low": low, "_high": high, "_n": n}
     return frame.assign(**{f"{column}{suffix}": values for suffix, values in named.items()})
 

@@ -9,13 +9,13 @@ import numpy.typing as npt
 import pandas as pd
 
 from errdetect.errors import DataError, sentence
-from errdetect.labels.counting import sums
 from errdetect.labels.events import REVISED
-from errdetect.labels.intervals import clustered_rates, wilson
 from errdetect.labels.judgements import judgements
 from errdetect.labels.rates import RATES
 from errdetect.labels.reviewers import ReviewerModel
 from errdetect.schemas import AUDIT, GOLDEN, RE_REVIEW
+from errdetect.stats.grouped import sums
+from errdetect.stats.intervals import clustered_rates, critical_value, wilson
 
 __all__ = ["MEASURES", "pseudonyms", "scorecards"]
 
@@ -33,7 +33,6 @@ MEASURES = (
 )
 
 _SHORTEST_SALT = 16  # bytes
-_Z = 1.959963984540054
 
 
 @dataclass(frozen=True)
@@ -197,7 +196,7 @@ def _share(
     kept = (judged[column].notna() & rows).to_numpy(dtype=bool)
     values = judged[column].to_numpy(dtype=np.float64)[kept]
     mean, worth = clustered_rates(values, who[kept], judged["position"].to_numpy()[kept], n)
-    return _Figures(mean, *wilson(mean, worth), worth)
+    return _Figures(*wilson(mean, worth), worth)
 
 
 def _modelled(rates: pd.DataFrame, measure: str) -> _Figures:
@@ -214,7 +213,7 @@ def _median(values: Floats, who: Ints, n: int) -> _Figures:
     ranked, owner = values[told][order], who[told][order]
     size = sums(owner, np.ones(len(owner)), n)
     start = np.cumsum(size) - size
-    reach = _Z * np.sqrt(size) / 2
+    reach = critical_value() * np.sqrt(size) / 2
 
     def at(rank: Floats) -> Floats:
         inside = np.clip(np.floor(rank), 0, np.maximum(size - 1, 0)) + start

@@ -7,6 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from errdetect.stats.grouped import quantile_edges
+
 __all__ = ["SegmentRate", "fit_segment_rate", "margin_ranking"]
 
 Floats = npt.NDArray[np.float64]
@@ -71,12 +73,7 @@ def fit_segment_rate(decisions: pd.DataFrame, y: Floats, weight: Floats) -> Segm
     [1.0, 0.0]
     """
     margin = _margin(decisions)
-    known = margin[np.isfinite(margin)]
-    edges = (
-        np.unique(np.quantile(known, np.linspace(0, 1, _BINS + 1)[1:-1]))
-        if len(known)
-        else np.empty(0)
-    )
+    edges = quantile_edges(margin, _BINS)
     columns = tuple(name for name in _SEGMENT if name in decisions)
     keys = _keys(decisions, columns, edges)
     overall = (float(np.sum(weight * y)) + 0.5) / (float(np.sum(weight)) + 1)

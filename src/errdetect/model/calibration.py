@@ -11,6 +11,7 @@ from scipy.special import expit, logit
 
 from errdetect.model.curves import METHODS, Curve, Method, fit_curve
 from errdetect.model.offsets import Offsets, fit_offsets
+from errdetect.stats.effective_size import effective_size
 
 __all__ = ["Calibrator", "choose_calibrator", "read_calibrator"]
 
@@ -278,8 +279,7 @@ def _best(rows: _Rows) -> _Recipe:
 
 def _methods(weight: Floats) -> tuple[Method, ...]:
     """Give the methods that so many rows may be fitted with; weighed rows count for fewer."""
-    worth = weight.sum() ** 2 / (weight @ weight)
-    return METHODS[1:] if worth >= _MIN_STEPS else _SMOOTH
+    return METHODS[1:] if effective_size(weight) >= _MIN_STEPS else _SMOOTH
 
 
 def _enough(y: Floats) -> bool:

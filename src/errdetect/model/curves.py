@@ -9,7 +9,7 @@ from scipy.optimize import minimize
 from scipy.special import expit, logit
 from sklearn.isotonic import IsotonicRegression
 
-from errdetect.labels.counting import sums
+from errdetect.stats.grouped import sums
 
 __all__ = ["METHODS", "Curve", "Method", "fit_curve", "venn_abers"]
 

@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from errdetect.model.metrics import average_precision, bootstrap, calibration_error, recall_at
+from errdetect.stats.intervals import bootstrap
+from errdetect.stats.ranking_metrics import average_precision, calibration_error, recall_at
 
 __all__ = ["MODEL", "RANDOM", "evaluate", "recall_name"]
 

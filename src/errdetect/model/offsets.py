@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.special import expit, logit
 
-from errdetect.labels.counting import sums
+from errdetect.stats.grouped import sums
 
 __all__ = ["Offsets", "fit_offsets"]
 

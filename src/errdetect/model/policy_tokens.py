@@ -10,6 +10,8 @@ import pandas as pd
 from scipy import sparse
 from sklearn.feature_extraction.text import HashingVectorizer
 
+from errdetect.stats.grouped import quantile_edges
+
 __all__ = ["Tokens", "content_folds"]
 
 _TEXT_BITS, _COLUMN_BITS = 15, 12
@@ -123,13 +125,8 @@ def _clean(decisions: pd.DataFrame) -> "pd.Series[str]":
 
 
 def _edges(values: "pd.Series[Any]") -> tuple[float, ...]:
-    known = values.astype("float64").to_numpy(np.float64, na_value=np.nan)
-    known = known[np.isfinite(known)]
-    if not len(known):
-        return ()
-    return tuple(
-        float(v) for v in np.unique(np.quantile(known, np.linspace(0, 1, _BINS + 1)[1:-1]))
-    )
+    numbers = values.astype("float64").to_numpy(np.float64, na_value=np.nan)
+    return tuple(quantile_edges(np.asarray(numbers, np.float64), _BINS).tolist())
 
 
 def _column_tokens(

@@ -7,9 +7,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from errdetect.labels.intervals import wilson
 from errdetect.model.evaluation import MODEL, RANDOM, recall_name
-from errdetect.model.metrics import average_precision, bootstrap, recall_at
+from errdetect.stats.effective_size import effective_size
+from errdetect.stats.intervals import bootstrap, wilson
+from errdetect.stats.ranking_metrics import average_precision, recall_at
 
 __all__ = ["LEAD", "MIN_HELD_OUT", "SEGMENT_RATE", "SUGGESTED", "evaluate_relabelling", "loses"]
 
@@ -107,6 +108,5 @@ def loses(table: pd.DataFrame) -> bool:
 def _share(hit: npt.NDArray[np.bool_], w: Floats) -> tuple[float, float, float]:
     """Return a weighted share with Wilson's limits for the effective number of rows."""
     share = float((w * hit).sum() / w.sum())
-    n = float(w.sum() ** 2 / (w**2).sum())
-    low, high = wilson(np.array([share]), np.array([n]))
+    _, low, high = wilson(np.array([share]), np.array([effective_size(w)]))
     return share, float(low[0]), float(high[0])

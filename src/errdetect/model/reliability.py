@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.stats import norm
 
-from errdetect.labels.counting import sums
-from errdetect.labels.intervals import wilson
+from errdetect.stats.effective_size import effective_sizes
+from errdetect.stats.grouped import sums
+from errdetect.stats.intervals import critical_value, wilson
 
 __all__ = ["reliability", "reliability_by"]
 
@@ -95,16 +95,16 @@ def reliability_by(y: Floats, p: Floats, weight: Floats, segments: pd.DataFrame)
         table.insert(1, "value", [str(v) for v in np.asarray(values, dtype=object)[present]])
         parts.append(table[table["n"] >= _FEWEST])
     found = pd.concat(parts[1:], ignore_index=True) if len(parts) > 1 else parts[0]
-    limit = norm.isf(0.025 / max(len(found), 1))
+    limit = critical_value(0.95, max(len(found), 1))
     return found.assign(differs=found["z"].abs() > limit).drop(columns="z")
 
 
 def _table(group: npt.NDArray[Any], y: Floats, p: Floats, weight: Floats) -> pd.DataFrame:
     """Average by group; `z` is the gap in standard errors that a true probability would have."""
     k = int(group.max()) + 1
-    total, square = sums(group, weight, k), sums(group, weight**2, k)
+    total = sums(group, weight, k)
     said, seen = sums(group, weight * p, k) / total, sums(group, weight * y, k) / total
-    low, high = wilson(seen, total**2 / square)
+    _, low, high = wilson(seen, effective_sizes(weight, group, k))
     error = np.sqrt(sums(group, weight**2 * p * (1 - p), k)) / total
     n = sums(group, np.ones(len(y)), k).astype(np.int64)
     return pd.DataFrame(

@@ -8,15 +8,15 @@ import numpy.typing as npt
 import pandas as pd
 
 from errdetect.model.evaluation import recall_name
-from errdetect.model.metrics import average_precision, bootstrap, recall_at
+from errdetect.stats.effective_size import effective_size
+from errdetect.stats.intervals import bootstrap
+from errdetect.stats.ranking_metrics import auroc, auroc_interval, average_precision, recall_at
 
 __all__ = [
     "EVERYTHING",
     "MIN_EACH",
     "SEGMENT_COLUMNS",
     "evaluate_segments",
-    "order_limits",
-    "ranks_above",
 ]
 
 Floats = npt.NDArray[np.float64]
@@ -30,70 +30,6 @@ SEGMENT_COLUMNS = (
 )  # fmt: skip
 _MOST_LEVELS = 50
 _MOST_RESAMPLES = 200
-
-
-def ranks_above(y: Floats, score: Floats, weight: Floats | None = None) -> float:
-    """Chance that a random error is ranked above a random correct decision (AUROC).
-
-    Parameters
-    ----------
-    y, score, weight
-        As for `recall_at`; a tie counts one half.
-
-    Returns
-    -------
-    float
-        0.5 is a random order; NaN where there are only errors, or none.
-
-    Examples
-    --------
-    >>> ranks_above(np.array([1.0, 0, 1, 0]), np.array([0.9, 0.8, 0.7, 0.1]))
-    0.75
-    """
-    w = np.ones(len(y)) if weight is None else weight
-    order = np.argsort(score, kind="stable")
-    starts = np.append(0, np.flatnonzero(np.diff(score[order])) + 1)
-    wrong = np.add.reduceat((w * y)[order], starts)
-    right = np.add.reduceat((w * (1 - y))[order], starts)
-    total = float(wrong.sum() * right.sum())
-    if total <= 0:
-        return float("nan")
-    return float((wrong * (np.cumsum(right) - right / 2)).sum() / total)
-
-
-def order_limits(share: float, n_wrong: float, n_right: float) -> tuple[float, float]:
-    """95 % limits of an AUROC, also where errors are few or the order is perfect.
-
-    Parameters
-    ----------
-    share
-        The AUROC, in [0, 1].
-    n_wrong, n_right
-        Errors and correct decisions behind it, at least 1; of weighted rows, how many rows of
-        equal weight they are worth.
-
-    Returns
-    -------
-    tuple of float
-        Lower and upper limit.
-
-    Notes
-    -----
-    Newcombe (2006), Statistics in Medicine 25, 559-573, method 5: the values that lie within 1.96
-    standard errors, taken at the value itself with the variance of Hanley and McNeil (1982).
-
-    Examples
-    --------
-    >>> [round(v, 2) for v in order_limits(1.0, 10, 50)], [round(v, 2) for v in order_limits(0.8, 100, 900)]
-    ([0.88, 1.0], [0.75, 0.84])
-    """
-    at = np.linspace(0, 1, 2001)
-    mean = (n_wrong + n_right) / 2 - 1
-    spread = at * (1 - at) * (1 + mean * (1 - at) / (2 - at) + mean * at / (1 + at))
-    near = np.flatnonzero((at - share) ** 2 <= 1.96**2 * spread / (n_wrong * n_right))
-    if not len(near):
-        return share, share
-    return float(min(at[near[0]], share)), float(max(at[near[-1]], share))
 
 
 def evaluate_segments(
@@ -128,14 +64,14 @@ def evaluate_segments(
         Errors, and correct decisions, below which a segment's figures are suppressed.
     resamples, rng
         For the 95 % intervals; at most 200 resamples are drawn. The interval of `auroc` is
-        `order_limits`: resampling is too sure of itself where errors are few.
+        `auroc_interval`: resampling is too sure of itself where errors are few.
 
     Returns
     -------
     pandas.DataFrame
         Columns as `SEGMENT_COLUMNS`: the column split by (`all` for the whole), its value, and for
         each measure its value and interval, NaN where suppressed. Measures: `error_rate`, `auroc`
-        (see `ranks_above`; the one to compare segments by, as it does not rise with the error
+        (see `auroc`; the one to compare segments by, as it does not rise with the error
         rate), `average_precision`, `recall_at_<percent>` (within the segment), and
         `said_less_seen` (mean P(error) less the error rate: above 0 says too much). n and n_errors
         count rows, not what they stand for.
@@ -166,7 +102,9 @@ def evaluate_segments(
             values = measure(ws)
             low, high = bootstrap(measure, ws, resamples=min(resamples, _MOST_RESAMPLES), rng=rng)
             at = names.index("auroc")
-            low[at], high[at] = order_limits(values[at], _worth(ws[ys > 0]), _worth(ws[ys <= 0]))
+            low[at], high[at] = auroc_interval(
+                values[at], effective_size(ws[ys > 0]), effective_size(ws[ys <= 0])
+            )
         rows += [
             [segment, level, *row, n, wrong, suppressed]
             for row in zip(names, values, low, high, strict=True)
@@ -175,18 +113,13 @@ def evaluate_segments(
     return table.astype({"level": "str", "n": "int64", "n_errors": "int64", "suppressed": bool})
 
 
-def _worth(weight: Floats) -> float:
-    """How many rows of equal weight these are worth (Kish 1965)."""
-    return float(weight.sum() ** 2 / (weight**2).sum())
-
-
 def _measure(y: Floats, p: Floats, budget: float) -> Callable[[Floats], Floats]:
     def measure(w: Floats) -> Floats:
         total = float(w.sum())
         rate = float((w * y).sum() / total) if total > 0 else float("nan")
         said = float((w * p).sum() / total) if total > 0 else float("nan")
         found = recall_at(y, p, [budget], w)[0]
-        order = [ranks_above(y, p, w), average_precision(y, p, w), found]
+        order = [auroc(y, p, w), average_precision(y, p, w), found]
         return np.array([rate, *order, said - rate])
 
     return measure

@@ -10,9 +10,9 @@ import numpy.typing as npt
 import optuna
 from scipy.special import expit
 
-from errdetect.model.metrics import average_precision, recall_at
 from errdetect.model.prepare import Prepared
 from errdetect.model.trees import DEFAULT_PARAMS, fit_trees, raw_scores
+from errdetect.stats.ranking_metrics import average_precision, recall_at
 
 __all__ = ["Objective", "Tuned", "is_luck", "measure", "tune"]
 

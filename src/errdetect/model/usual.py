@@ -14,7 +14,6 @@ import lightgbm as lgb
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.stats import rankdata
 
 from errdetect.features.matrix import SCORE_COLUMNS, SEGMENT_COLUMN, Encoding, build_features
 from errdetect.features.text import (
@@ -26,6 +25,7 @@ from errdetect.features.text import (
     fit_text,
 )
 from errdetect.model.trees import dataset, fit_trees, raw_scores
+from errdetect.stats.ranking_metrics import auroc
 
 __all__ = ["USUAL_COLUMNS", "Log", "Usual", "fit_usual", "sample_log"]
 
@@ -194,7 +194,7 @@ def fit_usual(
     out = np.zeros(len(y))
     for k in np.unique(fold):
         out[fold == k] = raw_scores(fit(fold != k), seen[fold == k], 1)
-    if _auroc(y, out) >= _FORETOLD:
+    if auroc(y, out) >= _FORETOLD:
         return None
     return Usual(columns, model, fit(np.ones(len(y), bool))), out
 
@@ -213,8 +213,3 @@ def _context(encoding: Encoding) -> tuple[int, ...]:
 def _seen(X: Floats, columns: Sequence[int], texts: Floats | None) -> Floats:
     some = X[:, list(columns)]
     return some if texts is None else np.hstack([some, texts])
-
-
-def _auroc(y: Floats, score: Floats) -> float:
-    rank, ones = rankdata(score), y.sum()
-    return float((rank[y > 0].sum() - ones * (ones + 1) / 2) / (ones * (len(y) - ones)))

@@ -8,6 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from errdetect.errors import DataError, sentence
+from errdetect.explain.conditions import Condition, held
 
 __all__ = ["ALTERED", "as_conditions", "inside", "lasting", "within_parts"]
 
@@ -15,9 +16,6 @@ Bools = NDArray[np.bool_]
 
 #: Columns that a change of rule, bar or model alters: what it measures must not hang on them.
 ALTERED = frozenset({"action", "enforced", "threshold", "moderator_version", "model_version"})
-
-_ORDER = {"<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal}
-_EQUAL, _MISSING = ("==", "=", "is"), ("missing", "is missing")
 
 
 def as_conditions(value: object) -> tuple[dict[str, Any], ...]:
@@ -62,8 +60,7 @@ def inside(
     policy_id
         The policy; None for all.
     conditions
-        Each with column, op (`==`, `!=`, `<`, `<=`, `>`, `>=`, `in`, `not in`, `missing`) and
-        value. A missing value meets no comparison but `!=` and `not in`.
+        Each with column, op and value, as `errdetect.explain.conditions.held` reads them.
     account_ids
         Accounts; empty for all.
 
@@ -74,7 +71,7 @@ def inside(
     Raises
     ------
     DataError
-        Where a column is unknown, or an op.
+        Where a column or an op is unknown, or a value is not of its column's kind.
 
     Examples
     --------
@@ -86,8 +83,7 @@ def inside(
     rows = np.ones(len(decisions), dtype=bool)
     if policy_id is not None:
         rows &= (decisions["policy_id"] == policy_id).to_numpy(dtype=bool, na_value=False)
-    for condition in conditions:
-        rows &= _meets(decisions, condition)
+    rows &= held(decisions, [Condition(c["column"], c["op"], c["value"]) for c in conditions])
     if len(account_ids):
         if "account_id" not in decisions:
             got = "none"
@@ -135,36 +131,3 @@ def within_parts(
             account_ids=[] if accounts is None else list(accounts),
         )
     return rows
-
-
-def _like(values: pd.Series, value: object) -> object:
-    """Read a value that went through text (a table, the ledger) as the column's kind."""
-    if not isinstance(value, str):
-        return value
-    if pd.api.types.is_bool_dtype(values):
-        return value.lower() == "true"
-    return float(value) if pd.api.types.is_numeric_dtype(values) else value
-
-
-def _meets(decisions: pd.DataFrame, condition: Mapping[str, Any]) -> Bools:
-    column, op, value = condition["column"], condition["op"], condition["value"]
-    if column not in decisions:
-        do = "Keep the column in the decisions while a finding or proposal rests on it."
-        raise DataError(sentence("A condition", "name a column of the decisions", column, do))
-    values = decisions[column]
-    if op in _ORDER:
-        numbers = pd.to_numeric(values, errors="coerce").to_numpy(np.float64, na_value=np.nan)
-        with np.errstate(invalid="ignore"):
-            return np.asarray(_ORDER[op](numbers, float(value)), dtype=bool)
-    if op in _MISSING:
-        return np.asarray(values.isna().to_numpy(dtype=bool))
-    if op in ("in", "not in"):
-        found: Bools = np.asarray(values.isin(list(value)), dtype=bool)
-        return found if op == "in" else ~found
-    if op in (*_EQUAL, "!="):
-        equal: Bools = np.asarray(
-            (values == _like(values, value)).to_numpy(dtype=bool, na_value=False)
-        )
-        return equal if op != "!=" else ~equal
-    known = ", ".join([*_EQUAL[:1], "!=", *_ORDER, "in", "not in", _MISSING[0]])
-    raise DataError(sentence("A condition's op", f"be one of {known}", op, "Mend the table."))

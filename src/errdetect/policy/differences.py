@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import ndtri, stdtrit
 
-from errdetect.estimate.limits import Limits
+from errdetect.stats.intervals import Interval, critical_value
 
 __all__ = ["Contrast", "contrast", "look_confidence", "reviews_to_see"]
 
@@ -76,8 +76,8 @@ def look_confidence(look: int, confidence: float = 0.95) -> float:
 
 
 def contrast(
-    before: Limits,
-    after: Limits,
+    before: Interval,
+    after: Interval,
     weight: Floats,
     *,
     confidence: float = 0.95,
@@ -117,7 +117,7 @@ def contrast(
     --------
     >>> def rates(*values):
     ...     v = np.array(values)
-    ...     return Limits(v, v - 0.02, v + 0.02)
+    ...     return Interval(v, v - 0.02, v + 0.02)
     >>> found = contrast(rates(0.2, 0.1, 0.1), rates(0.1, 0.1, 0.1), np.ones(2))
     >>> round(found.estimate, 3), round(found.low, 3), round(found.high, 3)
     (-0.1, -0.149, -0.051)
@@ -145,21 +145,21 @@ def contrast(
 
 
 def _adds(
-    before: Limits, after: Limits, share: Floats, confidence: float, widen: float
+    before: Interval, after: Interval, share: Floats, confidence: float, widen: float
 ) -> tuple[float, float, float, float]:
     """Estimate, low, high and wandering where the common trend adds."""
     sign = np.concatenate([[1.0], -share])
     estimate = float(sign @ (after.estimate - before.estimate))
     own = after.estimate[1:] - before.estimate[1:]
     own = own - share @ own
-    z = float(ndtri((1 + confidence) / 2))
+    z = critical_value(confidence)
     wander = _wandering(own, _variance(after, z)[1:] + _variance(before, z)[1:], np.ones(len(own)))
     low, high = _halves(_mover([(after, sign), (before, -sign)]), wander, share, confidence)
     return estimate, estimate - widen * low, estimate + widen * high, wander
 
 
 def _multiplies(
-    before: Limits, after: Limits, share: Floats, confidence: float, widen: float
+    before: Interval, after: Interval, share: Floats, confidence: float, widen: float
 ) -> tuple[float, float, float, float]:
     """Return the same where the common trend multiplies: the rate before, times the others' ratio."""
     base, now = float(share @ before.estimate[1:]), float(share @ after.estimate[1:])
@@ -175,7 +175,7 @@ def _multiplies(
     own = after.estimate[1:] - ratio * before.estimate[1:]
     # A rare rate's own level is uncertain, so levels lean half-way towards the common one.
     level = 0.5 * (before.estimate[1:] + base) * ratio
-    z = float(ndtri((1 + confidence) / 2))
+    z = critical_value(confidence)
     variance = _variance(after, z)[1:] + ratio**2 * _variance(before, z)[1:]
     wander = _wandering(own, variance, level) * without
     mover = _mover([(after, by_after), (before, by_before)])
@@ -183,12 +183,12 @@ def _multiplies(
     return estimate, estimate - widen * low, estimate + widen * high, wander
 
 
-def _variance(limits: Limits, z: float) -> Floats:
+def _variance(limits: Interval, z: float) -> Floats:
     """Return the sampling variance behind limits."""
     return np.asarray(((limits.high - limits.low) / (2 * z)) ** 2)
 
 
-def _mover(terms: list[tuple[Limits, Floats]]) -> tuple[float, float]:
+def _mover(terms: list[tuple[Interval, Floats]]) -> tuple[float, float]:
     """Distances to the lower and upper limit of a sum of rates times factors."""
     low = high = 0.0
     for limits, factor in terms:
@@ -223,7 +223,7 @@ def _halves(
     """
     if not wander > 0:
         return mover
-    z = float(ndtri((1 + confidence) / 2))
+    z = critical_value(confidence)
     own = wander**2 * float(1 + (share**2).sum())
     whole = (sum(mover) / 2 / z) ** 2 + own
     t = float(stdtrit((len(share) - 1) * (whole / own) ** 2, (1 + confidence) / 2))
@@ -264,7 +264,7 @@ def reviews_to_see(
     >>> reviews_to_see(0.1, (0.2, 0.08, 100), (0.2, 0.08, 100), 0.01)
     (167, 167)
     """
-    z = float(ndtri((1 + confidence) / 2))
+    z = critical_value(confidence)
     room = (effect / (z + float(ndtri(POWER)))) ** 2 - (other_half / z) ** 2
     if not room > 0:
         return None

@@ -11,16 +11,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import ndtri
 
 from errdetect.errors import DataError, sentence
-from errdetect.estimate.limits import Limits
 from errdetect.estimate.rates import estimate_rates
 from errdetect.policy.conditions import within_parts
 from errdetect.policy.differences import Contrast, contrast, look_confidence, reviews_to_see
 from errdetect.schemas import AUDIT
 from errdetect.settings import Estimate
 from errdetect.snapshot import Snapshot
+from errdetect.stats.intervals import Interval, critical_value
 
 __all__ = ["EFFECT_MEASURES", "VERDICTS", "measure_effects"]
 
@@ -39,7 +38,6 @@ OVERLAP = 0.05
 HOPED = 0.5
 #: The check of the trends before counts as this look (99 %), so that chance rarely stops a verdict.
 CHECKED_AS = 2
-_Z = 1.959963984540054
 _SIDE = {"wrongful_actions": "wrongful_rate", "missed_violations": "missed_rate"}
 
 
@@ -274,15 +272,15 @@ def _contrast(table: pd.DataFrame, times: tuple[str, str], look: int) -> _Found 
     sides = [_of_process(one), _of_process(two)]
     reviewed = np.stack([side["n_reviews"].to_numpy(np.float64)[1:] for side in (one, two)], axis=1)
     weight = 1 / (1 / np.maximum(reviewed, 1)).sum(axis=1)
-    z = float(ndtri((1 + look_confidence(look)) / 2))
+    z = critical_value(look_confidence(look))
     now = contrast(sides[0], sides[1], weight)
     half = (now.high - now.low) / 2
     own = [float(side.high[0] - side.low[0]) / 2 for side in sides]
     rest = max(half**2 - own[0] ** 2 - own[1] ** 2, 0.0) ** 0.5 if half == half else 0.0
-    return _Found(now, contrast(sides[0], sides[1], weight, widen=z / _Z), rest)
+    return _Found(now, contrast(sides[0], sides[1], weight, widen=z / critical_value()), rest)
 
 
-def _of_process(side: pd.DataFrame) -> Limits:
+def _of_process(side: pd.DataFrame) -> Interval:
     """Widen limits of what happened to limits of what was to be expected.
 
     Even with every decision reviewed, the share of errors varies from month to month by chance; a
@@ -291,8 +289,8 @@ def _of_process(side: pd.DataFrame) -> Limits:
     rate, low, high = (side[name].to_numpy(np.float64) for name in ("estimate", "low", "high"))
     n = side["n_decisions"].to_numpy(np.float64)
     p = (rate * n + 0.5) / (n + 1)
-    chance = _Z**2 * p * (1 - p) / n
-    return Limits(
+    chance = critical_value() ** 2 * p * (1 - p) / n
+    return Interval(
         rate, rate - np.hypot(rate - low, chance**0.5), rate + np.hypot(high - rate, chance**0.5)
     )
 

@@ -6,6 +6,7 @@ import numpy as np
 from scipy.special import ndtri
 
 from errdetect.errors import DataError, sentence
+from errdetect.stats.intervals import critical_value
 
 __all__ = ["Pilot", "per_half", "plan_pilot"]
 
@@ -74,7 +75,7 @@ def per_half(rate: float, aim: float, *, alpha: float = ALPHA, power: float = PO
         do = "A pilot needs two different rates."
         raise DataError(sentence("rate and aim", "differ and lie in [0, 1]", got, do))
     mean = (rate + aim) / 2
-    z_alpha, z_power = float(ndtri(1 - alpha / 2)), float(ndtri(power))
+    z_alpha, z_power = critical_value(1 - alpha), float(ndtri(power))
     spread = z_alpha * np.sqrt(2 * mean * (1 - mean))
     spread += z_power * np.sqrt(rate * (1 - rate) + aim * (1 - aim))
     return int(np.ceil((spread / (rate - aim)) ** 2))

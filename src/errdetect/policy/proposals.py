@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import numpy as np
 import pandas as pd
 
+from errdetect.data.plain import plain_value
 from errdetect.policy.words import clean
 
 __all__ = [
@@ -246,7 +246,7 @@ def new_proposals(proposed: Iterable[Proposed], known: pd.DataFrame) -> pd.DataF
                 "rule": clean(brief.rule, limit=1000),
                 "change": brief.change,
                 "owner": brief.owner,
-                "expected": json.dumps(terms, ensure_ascii=False, sort_keys=True, default=_json),
+                "expected": json.dumps(plain_value(terms), ensure_ascii=False, sort_keys=True),
                 "finding_id": names[0],
             }
         )
@@ -259,11 +259,6 @@ def _free(name: str, ids: set[str]) -> str:
     while free in ids:
         free, number = f"{name}-{number}", number + 1
     return free
-
-
-def _json(value: Any) -> Any:
-    """Turn numpy's values, as tables hold them, into plain ones."""
-    return value.tolist() if isinstance(value, np.ndarray | np.generic) else str(value)
 
 
 _COLUMNS = [

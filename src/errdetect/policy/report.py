@@ -11,6 +11,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
+from errdetect.errors import visible
 from errdetect.policy import vocabulary, words
 from errdetect.policy.cases import SHOWN_CASES, cases
 from errdetect.policy.changes import changes
@@ -209,4 +210,4 @@ def _page() -> Template:
 def _shown(value: Any) -> Any:
     """Take hidden characters out of every printed text: the last door, whatever came before."""
     text = isinstance(value, str) and not isinstance(value, Markup)
-    return words.visible(value) if text else value
+    return visible(value) if text else value

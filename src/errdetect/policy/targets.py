@@ -13,6 +13,7 @@ from errdetect.data.policies import Policy
 from errdetect.errors import ConfigError, sentence
 from errdetect.policy.pilots import POWER
 from errdetect.schemas import MEASURES
+from errdetect.stats.intervals import critical_value, wilson_half_width
 
 __all__ = [
     "AT_LEAST",
@@ -120,7 +121,7 @@ def reviews_to_settle(
     gap = abs(rate - limit)
     need = float("inf")
     if gap > 1e-9:
-        z, z_power = float(ndtri(0.975)), float(ndtri(POWER))
+        z, z_power = critical_value(), float(ndtri(POWER))
         spread = z * np.sqrt(limit * (1 - limit)) + z_power * np.sqrt(rate * (1 - rate))
         effect = _design_effect(estimate, low, high, n_reviews) if known else 1.0
         need = max(effect * float(spread / gap) ** 2, 1.0)
@@ -138,9 +139,7 @@ def _design_effect(estimate: float, low: float, high: float, n_reviews: int) -> 
     half = (high - low) / 2
 
     def wider(n: float) -> float:
-        z2 = float(ndtri(0.975)) ** 2
-        spread = np.sqrt(estimate * (1 - estimate) / n + z2 / (4 * n**2)) * np.sqrt(z2)
-        return float(spread / (1 + z2 / n)) - half
+        return float(wilson_half_width(np.array([estimate]), np.array([n]))[0]) - half
 
     if not half > 1e-9 or wider(1e-6) <= 0:
         return 1.0

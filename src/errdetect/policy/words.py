@@ -2,11 +2,12 @@
 
 import hashlib
 import re
-import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import date
 
 import pandas as pd
+
+from errdetect.errors import visible_pieces
 
 __all__ = [
     "clean",
@@ -18,57 +19,12 @@ __all__ = [
     "percent",
     "slug",
     "span",
-    "visible",
 ]
 
 _MONTHS = "JanFebMarAprMayJunJulAugSepOctNovDec"
 
-# Joiners that scripts and emoji need, and the three marks that only nudge the order of words;
-# <bdi> keeps those from reaching past their own text.
-_KEPT = frozenset("\u200c\u200d\u200e\u200f\u061c")
-_HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co"})
-# A quotation between two direction marks, none within: it keeps its own order from reaching out.
+# Direction marks around a quotation, which keep its own order from reaching out.
 _OPEN, _CLOSE = "\u2068", "\u2069"
-_ISOLATED = re.compile("(\u2068[^\u2066-\u2069\u202a-\u202e]*\u2069)")
-
-
-def visible(text: str) -> str:
-    """Write characters that cannot be seen, or that reorder others, as their code.
-
-    Parameters
-    ----------
-    text
-        Any text.
-
-    Returns
-    -------
-    str
-        The text with control, format, private and lone surrogate characters as ``[U+202E]``;
-        line breaks, tabs, the joiners of scripts and emoji, and pairs of direction marks around
-        a quotation stay.
-
-    Examples
-    --------
-    >>> visible("exe.\u202egpj")
-    'exe.[U+202E]gpj'
-    """
-    return text if text.isprintable() else "".join(_pieces(text))
-
-
-def _pieces(text: str) -> Iterator[str]:
-    for i, part in enumerate(_ISOLATED.split(text)):
-        if i % 2:
-            yield from (_OPEN, *map(_seen, part[1:-1]), _CLOSE)
-        else:
-            yield from map(_seen, part)
-
-
-def _seen(character: str) -> str:
-    if character in "\n\t" or character in _KEPT:
-        return character
-    if unicodedata.category(character) in _HIDDEN:
-        return f"[U+{ord(character):04X}]"
-    return character
 
 
 def clean(value: object, limit: int = 120, missing: str = "not given") -> str:
@@ -106,7 +62,7 @@ def clean(value: object, limit: int = 120, missing: str = "not given") -> str:
     line = " ".join(head.split())
     shown: list[str] = []
     length = 0
-    for piece in line if line.isprintable() else _pieces(line):
+    for piece in line if line.isprintable() else visible_pieces(line):
         length += len(piece)
         if length > limit:
             cut = "".join(shown)

@@ -6,6 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from errdetect.schemas import hash_columns
+
 __all__ = ["content_digests", "job_heads"]
 
 Ints = npt.NDArray[np.int64]
@@ -40,7 +42,8 @@ def content_digests(decisions: pd.DataFrame) -> pd.Series:
     >>> digest[0] == digest[1], digest[0] == digest[2], digest[3] is None
     (True, False, True)
     """
-    content = [n for n in decisions if n == "text" or str(n).lower().endswith("hash")]
+    hashes = hash_columns(decisions)
+    content = [n for n in decisions if n == "text" or n in hashes]
     columns = [*content, *(n for n in _QUESTION if n in decisions)]
     known = decisions[content].notna().any(axis=1).to_numpy(bool)
     told = decisions.loc[known, columns]

@@ -66,7 +66,7 @@ def test_a_step_can_be_withdrawn_and_stand_again(ledger, plan, at):
     ("by", "other"), [("Ana", " ana "), ("Ana  B", "ANA b"), ("", "Ben"), ("Ana", "")]
 )
 def test_a_second_person_is_required(ledger, plan, at, by, other):
-    with pytest.raises(Refusal, match="must be applied and approved by two people"):
+    with pytest.raises(Refusal, match=r"must name a (second )?person"):
         ledger.record_remediations(plan, by=by, approved_by=other, at=at)
     assert ledger.remediations().empty
 

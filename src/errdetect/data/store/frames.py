@@ -1,16 +1,16 @@
 """DataFrames to rows and back; types are the contract's, unknown stays unknown."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 from sqlalchemy import Column, Double, Table, Text
 from sqlalchemy.types import Integer
 
+from errdetect.data.plain import plain_value
 from errdetect.data.store.tables import Moment
 from errdetect.errors import DataError, sentence
 
@@ -86,24 +86,11 @@ def as_json(value: object) -> str:
 
     Examples
     --------
+    >>> import numpy as np
     >>> as_json({"b": np.float64("nan"), "a": np.array([1, 2])})
     '{"a": [1, 2], "b": null}'
     """
-    return json.dumps(_plain(value), ensure_ascii=True, sort_keys=True, allow_nan=False)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.ndarray | np.generic):
-        return _plain(value.tolist())
-    if isinstance(value, Mapping):
-        return {str(key): _plain(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
-    if isinstance(value, str | bool | int) or value is None:
-        return value
-    if isinstance(value, float):
-        return value if np.isfinite(value) else None
-    return None if value is pd.NaT or value is pd.NA else str(value)
+    return json.dumps(plain_value(value), ensure_ascii=True, sort_keys=True, allow_nan=False)
 
 
 def _values(frame: pd.DataFrame, column: Column[Any]) -> list[Any]:

@@ -10,11 +10,12 @@ import pyarrow as pa
 from sqlalchemy import Connection, Engine, Table, select, update
 
 from errdetect import schemas
+from errdetect.data.approval import second_person
 from errdetect.data.store import tables
 from errdetect.data.store.bulk import among, happened, put
 from errdetect.data.store.engine import reading, writing
 from errdetect.data.store.frames import as_json, frame_of, require, rows_of, utc
-from errdetect.errors import DataError, Refusal, sentence
+from errdetect.errors import DataError, sentence
 
 __all__ = [
     "add_proposals",
@@ -63,7 +64,7 @@ def record_remediations(
 ) -> int:
     """Record the steps of a plan that are new; see `Ledger.record_remediations`."""
     require(plan, schemas.PLAN.names, "The plan")
-    _two_people(by, approved_by)
+    second_person(by, approved_by)
     ids = plan["review_ids"].map(lambda one: as_json([] if one is None else list(one)))
     status = plan["status"].where(plan["status"] != "planned", "applied")
     known = plan.assign(review_ids=ids, status=status, by=by, approved_by=approved_by)
@@ -228,15 +229,6 @@ def _states(
     ids = [row[key.name] for row in rows]
     found = connection.execute(select(key, table.c[column]).where(among(connection, key, ids)))
     return {row[0]: row[1] for row in found}
-
-
-def _two_people(by: str, approved_by: str) -> None:
-    """Refuse one person in both roles, however the name is written."""
-    one, other = (" ".join(name.split()).casefold() for name in (by, approved_by))
-    if not one or not other or one == other:
-        got = f"{by!r} and {approved_by!r}"
-        do = "Let a second person approve."
-        raise Refusal(sentence("Remediations", "be applied and approved by two people", got, do))
 
 
 def _refuse_move(

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from errdetect.errors import visible
 from errdetect.explain.drivers import MIN_DECISIONS
 from errdetect.policy.charts import axis, place, strip
 from errdetect.policy.frames import number
@@ -21,7 +22,7 @@ from errdetect.policy.pages.blocks import (
 from errdetect.policy.pages.findings import kind_words
 from errdetect.policy.pages.reading import amount, flag, said, text_of
 from errdetect.policy.vocabulary import ERROR_KIND_WORDS
-from errdetect.policy.words import clean, count, counted, percent, span, visible
+from errdetect.policy.words import clean, count, counted, percent, span
 
 __all__ = [
     "BRIEF_COLUMNS",

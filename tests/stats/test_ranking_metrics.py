@@ -2,12 +2,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import average_precision_score
+from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.metrics import log_loss as sk_log_loss
 
-from errdetect.model.metrics import (
+from errdetect.stats.ranking_metrics import (
+    auroc,
+    auroc_interval,
     average_precision,
-    bootstrap,
     calibration_error,
     log_loss,
     recall_at,
@@ -70,16 +71,42 @@ def test_calibration_error_of_true_and_false_probabilities():
     assert calibration_error(y, p**2) > 0.1
 
 
-def test_bootstrap_covers():
-    hits = 0
-    for seed in range(200):
-        rng = np.random.default_rng(seed)
-        x = (rng.random(100) < 0.3).astype(float)
-        low, high = bootstrap(
-            lambda w, x=x: np.array([np.average(x, weights=w)]),
-            np.ones(100),
-            resamples=200,
-            rng=rng,
-        )
-        hits += int(low[0] <= 0.3 <= high[0])
-    assert hits >= 180
+@given(
+    st.lists(
+        st.tuples(st.booleans(), st.integers(0, 4), st.integers(1, 5)), min_size=4, max_size=40
+    ).filter(lambda rows: len({r[0] for r in rows}) == 2)
+)
+def test_weighted_auroc_is_the_one_of_scikit_learn(rows):
+    y, score, w = (np.array(v, float) for v in zip(*rows, strict=True))
+    assert auroc(y, score, w) == pytest.approx(roc_auc_score(y, score, sample_weight=w))
+
+
+SCORES = st.sampled_from([-np.inf, -1.0, 0.0, 0.5, 0.5 + 1e-9, 2.0, np.inf])
+
+
+@given(st.lists(SCORES, min_size=1, max_size=15), st.lists(SCORES, min_size=1, max_size=15))
+def test_auroc_counts_the_pairs_with_ties_as_half(wrong, right):
+    pairs = [(a > b) + 0.5 * (a == b) for a in wrong for b in right]
+    y = np.repeat([1.0, 0.0], [len(wrong), len(right)])
+    assert auroc(y, np.array(wrong + right)) == pytest.approx(np.mean(pairs), abs=1e-12)
+    assert auroc(1 - y, np.array(wrong + right)) == pytest.approx(1 - np.mean(pairs), abs=1e-12)
+
+
+@pytest.mark.parametrize("y", [[], [0.0, 0.0], [1.0, 1.0]])
+def test_auroc_of_one_kind_only_is_unknown(y):
+    assert np.isnan(auroc(np.array(y), np.arange(float(len(y)))))
+
+
+@given(st.floats(0, 1), st.floats(1, 1e4), st.floats(1, 1e4))
+def test_auroc_interval_contains_its_estimate_and_narrows(share, n_wrong, n_right):
+    low, high = auroc_interval(share, n_wrong, n_right)
+    assert 0 <= low <= share <= high <= 1
+    more_low, more_high = auroc_interval(share, 4 * n_wrong, 4 * n_right)
+    assert more_low >= low - 1e-12
+    assert more_high <= high + 1e-12
+
+
+def test_infinite_scores_tie():
+    y, score = np.array([1.0, 0.0]), np.array([-np.inf, -np.inf])
+    assert recall_at(y, score, [0.5]).tolist() == [0.5]
+    assert average_precision(y, score) == 0.5

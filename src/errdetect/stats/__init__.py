@@ -1,0 +1,1 @@
+"""Statistics that every room may use, each computed in one place."""

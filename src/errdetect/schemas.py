@@ -22,6 +22,7 @@ __all__ = [
     "FINDINGS",
     "GOLDEN",
     "LABELS",
+    "LABEL_STUDIO_IDS",
     "MEASURES",
     "MISSED_VIOLATION",
     "OVERTURNED",
@@ -129,7 +130,11 @@ REVIEWS = (
     Column("inclusion_probability", "number", low=0, high=1, low_open=True),
     Column("expected", choices=VERDICTS),
     Column("minutes", "number", low=0, low_open=True),
+    Column("updated_at", "timestamp"),
 )
+
+#: What the review ids of Label Studio's annotations begin with.
+LABEL_STUDIO_IDS = "label-studio-"
 
 _time = pa.timestamp("us", tz="UTC")
 _reason = pa.struct([("code", pa.string()), ("text", pa.string()), ("contribution", pa.float64())])

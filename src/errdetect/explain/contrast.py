@@ -15,7 +15,8 @@ from errdetect.explain.facts import Facts
 from errdetect.explain.quoting import plain_text
 from errdetect.explain.reasons import Reason
 from errdetect.features.ngrams import clean_texts, count_ngrams
-from errdetect.schemas import ADJUDICATION, GOLDEN, UPHELD
+from errdetect.labels.events import COUNTS, review_events
+from errdetect.schemas import UPHELD
 
 __all__ = ["Contrast", "Pool", "contrasts", "judged_right", "latest_of_each", "make_pool"]
 
@@ -48,23 +49,23 @@ def judged_right(reviews: pd.DataFrame, as_of: datetime) -> pd.Index:
     Returns
     -------
     pandas.Index
-        Decisions with an adjudication that upheld them or, without one, only reviews that did.
+        Decisions of which every review that counts (see `review_events`) upholds them.
 
     Examples
     --------
-    >>> reviews = pd.DataFrame({"decision_id": ["a", "b", "b"], "source": "audit",
-    ...     "verdict": ["upheld", "upheld", "overturned"],
+    >>> reviews = pd.DataFrame({"review_id": ["1", "2", "3"], "decision_id": ["a", "b", "b"],
+    ...     "source": "audit", "verdict": ["upheld", "upheld", "overturned"],
+    ...     "reviewer_id": ["ann", "ann", "bob"],
     ...     "reviewed_at": pd.to_datetime(["2026-01-01", "2026-01-01", "2026-01-03"], utc=True)})
     >>> judged_right(reviews, datetime.fromisoformat("2026-01-02T00:00Z")).tolist()
     ['a', 'b']
     >>> judged_right(reviews, datetime.fromisoformat("2026-01-04T00:00Z")).tolist()
     ['a']
     """
-    counted = (reviews["source"] != GOLDEN) & (reviews["reviewed_at"] <= pd.Timestamp(as_of))
-    known = reviews[counted]
-    expert = known["source"] == ADJUDICATION
-    settled = known["decision_id"].isin(known.loc[expert, "decision_id"])
-    stands = known[expert | ~settled]
+    begin = np.datetime64(0, "us")  # whatever the log says of when they were decided
+    judged = pd.DataFrame({"decision_id": reviews["decision_id"].unique(), "decided_at": begin})
+    events = review_events(judged, reviews, as_of=as_of)
+    stands = events[events["standing"] == COUNTS]
     upheld = (stands["verdict"] == UPHELD).groupby(stands["decision_id"]).all()
     right: pd.Index = upheld.index[upheld.to_numpy(bool)]
     return right

@@ -10,6 +10,7 @@ import pandas as pd
 from errdetect.features.history import HISTORY, HISTORY_KEYS, WINDOWS, History
 from errdetect.features.similar import SIMILAR, SIMILAR_COLUMNS, Similar, with_content_keys
 from errdetect.jobs.tables import reviewed_ids
+from errdetect.labels.events import known_at
 
 __all__ = ["Past", "add_past"]
 
@@ -121,7 +122,7 @@ def add_past(
     as_of
         Only reviews known by then count; None for all.
     """
-    known = reviews if as_of is None else reviews[reviews["reviewed_at"] <= as_of]
+    known = reviews if as_of is None else reviews[known_at(reviews) <= as_of]
     told = Past([decisions], known, history=history, similar=similar).add(decisions)
     judged = decisions["decision_id"].isin(reviewed_ids(known)).to_numpy(bool)
     names, idle = [str(name) for name in told], set[str]()

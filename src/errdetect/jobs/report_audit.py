@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from errdetect.config import Config
+from errdetect.data.versions import latest_versions
 from errdetect.estimate.audit import locate
 from errdetect.estimate.rates import estimate_rates
 from errdetect.jobs.control import estimation_terms
@@ -54,7 +55,7 @@ def reviewed(config: Config, tables: Tables, model: ReviewerModel | None) -> dic
     labels = label_decisions(config, decisions, reviews, model=model)
     quality = reviewer_quality(config, decisions, reviews, model)
     return {
-        "n_reviews": reviews["source"].value_counts().to_dict(),
+        "n_reviews": latest_versions(reviews)["source"].value_counts().to_dict(),
         "label_states": labels["state"].value_counts().to_dict(),
         "reviewers": quality.cards,
         "agreement": quality.agreement,

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from errdetect.config import Config
+from errdetect.data.versions import known_at, latest_versions
 from errdetect.errors import ConfigError, sentence
 from errdetect.jobs.salt import read_salt
 from errdetect.labels.agreement import agreement, verdict_counts
@@ -103,7 +104,9 @@ def reviewer_quality(
     as_of = config.labels.as_of if model is None else model.as_of
     rng = np.random.default_rng(config.train.seed)
     plans = inspection_plans(decisions, reviews, aql=config.reviewers.aql, rng=rng, as_of=as_of)
-    known = reviews if as_of is None else reviews[reviews["reviewed_at"] <= pd.Timestamp(as_of)]
+    known = latest_versions(
+        reviews if as_of is None else reviews[known_at(reviews) <= pd.Timestamp(as_of)]
+    )
     people = _people(known)
     notes = list(_said_of(people))
     cards = None

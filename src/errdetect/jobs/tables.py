@@ -13,6 +13,7 @@ from errdetect.data.policies import Policy, read_policies
 from errdetect.data.returned import with_returned
 from errdetect.data.store.ledger import find_ledger
 from errdetect.data.tables import TableRead, read_decisions, read_reviews
+from errdetect.data.versions import latest_versions
 from errdetect.errors import ConfigError, sentence
 from errdetect.schemas import AUDIT, GOLDEN
 
@@ -84,8 +85,9 @@ def load_tables(config: Config, *, progress: Progress, need_reviews: bool = Fals
 def load_reviews(config: Config, *, progress: Progress) -> TableRead | None:
     """Read the config's reviews, and those that the ledger took in; None if there are neither.
 
-    A review that both hold counts once; where they differ, the config's stands and the ledger's
-    is a reject. Reading never makes a ledger.
+    Rows of both are versions of the reviews. A version that both hold counts once; where the two
+    differ at one moment, the config's is kept and the ledger's is a reject. Reading never makes a
+    ledger.
 
     Raises
     ------
@@ -108,12 +110,14 @@ def reviewed_ids(reviews: pd.DataFrame | None) -> pd.Index:
     """Return the decisions that people judged; golden items do not count."""
     if reviews is None:
         return pd.Index([], dtype="str")
+    reviews = latest_versions(reviews)
     judged: pd.Index = pd.Index(reviews.loc[reviews["source"] != GOLDEN, "decision_id"].unique())
     return judged
 
 
 def audit_probability(decision_ids: pd.Series, reviews: pd.DataFrame) -> npt.NDArray[np.float64]:
     """Return the chance that the audit's design gave each decision, shape (n,); NaN if not drawn."""
+    reviews = latest_versions(reviews)
     drawn = reviews[(reviews["source"] == AUDIT) & reviews["inclusion_probability"].notna()]
     per = drawn.groupby("decision_id")["inclusion_probability"].min()
     return decision_ids.map(per).to_numpy(np.float64, na_value=np.nan)

@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
+from errdetect.data.versions import known_at
 from errdetect.errors import DataError, sentence
 from errdetect.estimate.limits import Limits
 from errdetect.estimate.rates import estimate_rates
@@ -117,7 +118,7 @@ def measure_effects(
     known = reviews
     if as_of is not None:
         decisions = decisions[decisions["decided_at"] <= as_of]
-        known = reviews[reviews["reviewed_at"] <= as_of]
+        known = reviews[known_at(reviews) <= as_of]
     rows: list[dict[str, Any]] = []
     for row in live.to_dict("records"):
         own = {str(name): value for name, value in row.items()}
@@ -212,8 +213,10 @@ def _clean(reviews: pd.DataFrame, own: dict[str, Any]) -> pd.DataFrame:
     """Leave out the audit reviews that the finding was made on."""
     if pd.isna(own["evidence_until"]):
         return reviews
-    known = (reviews["source"] == AUDIT) & (reviews["reviewed_at"] <= own["evidence_until"])
-    kept: pd.DataFrame = reviews[~known.to_numpy(dtype=bool)]
+    known = (reviews["source"] == AUDIT) & (known_at(reviews) <= own["evidence_until"])
+    # A later correction of such a review is no fresh evidence either.
+    seen = reviews["review_id"].isin(reviews.loc[known, "review_id"])
+    kept: pd.DataFrame = reviews[~seen.to_numpy(dtype=bool)]
     return kept
 
 

@@ -139,7 +139,7 @@ def compare_versions(reviews: pd.DataFrame) -> tuple[Bools, Bools]:
         one, other = (reviews[name].iloc[at].reset_index(drop=True) for at in (first, rows))
         equal = ((one == other) | (one.isna() & other.isna())).fillna(False).to_numpy(bool)
         if name == "reviewer_id":
-            equal |= _one_annotator(reviews["review_id"].iloc[rows], one, other)
+            equal = equal | _one_annotator(reviews["review_id"].iloc[rows], one, other)
         same[rows] &= equal
     return same, again & ~same
 

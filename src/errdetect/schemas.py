@@ -23,6 +23,7 @@ __all__ = [
     "GOLDEN",
     "INTAKE",
     "LABELS",
+    "LABEL_STUDIO_IDS",
     "MEASURES",
     "MISSED_VIOLATION",
     "OVERTURNED",
@@ -128,7 +129,11 @@ REVIEWS = (
     Column("inclusion_probability", "number", low=0, high=1, low_open=True),
     Column("expected", choices=VERDICTS),
     Column("minutes", "number", low=0, low_open=True),
+    Column("updated_at", "timestamp"),
 )
+
+#: What the review ids of Label Studio's annotations begin with.
+LABEL_STUDIO_IDS = "label-studio-"
 
 _time = pa.timestamp("us", tz="UTC")
 _reason = pa.struct([("code", pa.string()), ("text", pa.string()), ("contribution", pa.float64())])

@@ -86,7 +86,9 @@ def test_a_translation_says_it_its_own_way(here):
 
 def reviews(*rows: tuple[str, str, str, str]) -> pd.DataFrame:
     frame = pd.DataFrame(list(rows), columns=["decision_id", "source", "verdict", "reviewed_at"])
-    return frame.assign(reviewed_at=pd.to_datetime(frame["reviewed_at"], utc=True))
+    ids = [f"r{i}" for i in range(len(frame))]
+    times = pd.to_datetime(frame["reviewed_at"], utc=True)
+    return frame.assign(reviewed_at=times, review_id=ids, reviewer_id=None)
 
 
 def test_only_what_was_known_by_then_counts():

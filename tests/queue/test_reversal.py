@@ -10,6 +10,7 @@ def test_only_golden_items_that_hold_an_error_are_counted():
         {"decision_id": list("abcd"), "policy_id": "p", "enforced": [True, False, True, True]}
     )
     reviews = pd.DataFrame({
+        "review_id": list("12345"),
         "decision_id": list("abcda"),
         "source": ["golden", "golden", "golden", "golden", "audit"],
         "expected": ["overturned", "overturned", "upheld", "relabelled", None],

@@ -13,6 +13,7 @@ from errdetect.data.leaks import check_leaks
 from errdetect.data.policies import Policy
 from errdetect.data.review_checks import check_reviews
 from errdetect.data.tables import TableRead
+from errdetect.data.versions import latest_versions
 
 __all__ = ["Finding", "check_tables"]
 
@@ -60,6 +61,7 @@ def check_tables(
     >>> findings[0].code, findings[0].message
     ('D001', '1 row of the decisions cannot be used: score must lie in [0, 1].')
     """
+    current = None if reviews is None else latest_versions(reviews.frame)
     moment = pd.Timestamp(now or dt.datetime.now(dt.UTC)).tz_convert("UTC")
     frame = decisions.frame
     found: list[Finding] = [
@@ -68,7 +70,7 @@ def check_tables(
         *_check_decisions(frame),
         *_check_actions(frame),
         *_check_columns(frame),
-        *check_leaks(frame, None if reviews is None else reviews.frame),
+        *check_leaks(frame, current),
     ]
     if reviews is None:
         said = "There are no reviews, so nothing says which decisions are wrong."

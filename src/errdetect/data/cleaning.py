@@ -16,13 +16,22 @@ from errdetect.data.looks import FeatureKind
 from errdetect.data.opening import RawBatch
 from errdetect.data.readers import read_batches
 from errdetect.data.survey import Survey, hash_ids, rename
-from errdetect.schemas import REJECTS, Column
+from errdetect.data.versions import ANSWER, known_at
+from errdetect.schemas import REJECTS, REVIEWS, Column
 
 __all__ = ["CleanBatch", "clean_batches", "count_reasons"]
 
 Mask = npt.NDArray[np.bool_]
 _SHOWN = 40
 _ROUNDING = 1e-6
+_ONE_ROW = "be unique, and the first row of an id is kept"
+_ONE_VERSION = (
+    "have one answer at one moment, and the first row read is kept (a correction needs a later "
+    "updated_at or reviewed_at)"
+)
+
+#: Id -> moment of each version kept -> hash of its values; of decisions the moment is always 0.
+_Seen = dict[str, dict[int, int]]
 
 
 @dataclass(frozen=True)
@@ -87,7 +96,7 @@ def clean_batches(
         From `action_meanings`, for decisions: adds the bool column `enforced`, and rejects rows
         whose action has no meaning.
     """
-    seen: dict[str, int] = {}
+    seen: _Seen = {}
     for file in survey.files:
         typed = file.format in ("parquet", "jsonl", "database")
         for raw in read_batches(file, batch_rows=batch_rows, columns=_wanted(survey)):
@@ -117,7 +126,7 @@ def _wanted(survey: Survey) -> list[str]:
 def _clean(
     raw: RawBatch,
     survey: Survey,
-    seen: dict[str, int],
+    seen: _Seen,
     meanings: Mapping[str, str] | None,
     *,
     typed: bool,
@@ -287,9 +296,13 @@ def _feature(name: str, values: pa.Array, kind: FeatureKind) -> Coerced:
 
 
 def _drop_repeated(
-    clean: pa.Table, usable: Mask, survey: Survey, seen: dict[str, int], faults: _Faults
+    clean: pa.Table, usable: Mask, survey: Survey, seen: _Seen, faults: _Faults
 ) -> list[int]:
-    """Keep the first usable row of an id; list equal copies, reject what differs from it."""
+    """Keep the first usable row of an id; list equal copies, reject what differs from it.
+
+    A review may have several rows, known at different moments: each is a version of it. Of one
+    moment the first row is kept.
+    """
     id_name = survey.columns[0].name
     if not len(survey.repeated) or not usable.any():
         return []
@@ -299,17 +312,22 @@ def _drop_repeated(
     if not len(again):
         return []
     rows = clean.take(pa.array(again)).to_pandas()
-    prints = pd.util.hash_pandas_object(rows, index=False).tolist()
+    moments, values, must = [0] * len(rows), rows, _ONE_ROW
+    if id_name == REVIEWS[0].name:
+        moments = known_at(rows).astype("int64").tolist()
+        values, must = rows[[name for name in ANSWER if name in rows]], _ONE_VERSION
+    prints = pd.util.hash_pandas_object(values, index=False).tolist()
     copies = []
-    for row, key, content in zip(again.tolist(), rows[id_name].tolist(), prints, strict=True):
-        if key not in seen:
-            seen[key] = content
+    keys = rows[id_name].tolist()
+    for row, key, moment, content in zip(again.tolist(), keys, moments, prints, strict=True):
+        versions = seen.setdefault(key, {})
+        if moment not in versions:
+            versions[moment] = content
             continue
         usable[row] = False
-        if seen[key] == content:
+        if versions[moment] == content:
             copies.append(row)
         else:
-            must = "be unique, and the first row of an id is kept"
             faults.reasons[row] = [f"{id_name} must {must}, got {_shown(key)} with other values"]
     return copies
 

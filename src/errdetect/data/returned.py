@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from errdetect.data.tables import TableRead
+from errdetect.data.versions import compare_versions
 from errdetect.schemas import REJECTS, REVIEWS
 
 __all__ = ["with_returned"]
@@ -12,7 +13,7 @@ _NAMES = [column.name for column in REVIEWS]
 
 
 def with_returned(read: TableRead | None, returned: pd.DataFrame, place: str) -> TableRead | None:
-    """Add the ledger's reviews to those read: a review that both hold counts once.
+    """Add the ledger's reviews to those read: rows of both are versions of the reviews.
 
     Parameters
     ----------
@@ -26,8 +27,8 @@ def with_returned(read: TableRead | None, returned: pd.DataFrame, place: str) ->
     Returns
     -------
     TableRead or None
-        The file's rows first; a review of the ledger with other values than the file's of its
-        review_id is a reject. None where neither has a review.
+        The file's rows first. A version that both hold counts once; where the two differ at one
+        moment, the ledger's is a reject. None where neither has a review.
     """
     if read is None:
         if returned.empty:
@@ -37,31 +38,27 @@ def with_returned(read: TableRead | None, returned: pd.DataFrame, place: str) ->
         return TableRead(returned[_NAMES], nothing, (note,), len(returned))
     if returned.empty:
         return read
-    at = pd.Index(read.frame["review_id"]).get_indexer(pd.Index(returned["review_id"]))
-    both = np.flatnonzero(at >= 0)
-    same = np.ones(len(both), dtype=bool)
-    for name in _NAMES:
-        one = read.frame[name].iloc[at[both]].reset_index(drop=True)
-        other = returned[name].iloc[both].reset_index(drop=True)
-        same &= ((one == other) | (one.isna() & other.isna())).to_numpy(bool)
-    differ = both[~same]
-    new = returned[_NAMES].iloc[np.flatnonzero(at < 0)]
+    every = pd.concat([read.frame, returned[_NAMES]], ignore_index=True)
+    copy, conflict = compare_versions(every)
+    differ = np.flatnonzero(conflict)
     rejects = pd.DataFrame(
         {
             "source": place,
             "row": pd.array([None] * len(differ), dtype="Int64"),
-            "id": returned["review_id"].iloc[differ].to_numpy(),
-            "reason": "review_id must have one answer, got other values than the file's",
+            "id": every["review_id"].iloc[differ].to_numpy(),
+            "reason": "review_id must have one answer at one moment, got other values than the "
+            "file's, which is kept",
         }
     )
+    frame = every[~copy & ~conflict].reset_index(drop=True)
     return TableRead(
-        frame=pd.concat([read.frame, new], ignore_index=True),
+        frame=frame,
         rejects=pd.concat([read.rejects, rejects], ignore_index=True)
         if len(differ)
         else read.rejects,
-        notes=(*read.notes, _note(len(new))),
+        notes=(*read.notes, _note(len(frame) - len(read.frame))),
         n_rows=read.n_rows + len(returned),
-        n_duplicates=read.n_duplicates + int(same.sum()),
+        n_duplicates=read.n_duplicates + int(copy.sum()),
     )
 
 

@@ -7,6 +7,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from errdetect.data.findings import Finding, Severity
+from errdetect.data.versions import latest_versions
 from errdetect.schemas import ADJUDICATION, AUDIT, GOLDEN, RELABELLED, UPHELD
 
 __all__ = ["check_reviews"]
@@ -15,7 +16,7 @@ __all__ = ["check_reviews"]
 def check_reviews(
     decisions: pd.DataFrame, reviews: pd.DataFrame, rejected: "pd.Series[str]"
 ) -> Iterator[Finding]:
-    """Check the reviews of these decisions.
+    """Check the reviews of these decisions: each by the row that counts.
 
     Parameters
     ----------
@@ -29,6 +30,8 @@ def check_reviews(
     Finding
         With codes from R006 on.
     """
+    n_rows = len(reviews)
+    reviews = latest_versions(reviews)
     place = pd.Index(decisions["decision_id"]).get_indexer(pd.Index(reviews["decision_id"]))
     yield from _check_known(reviews, place, rejected)
     known = reviews[place >= 0]
@@ -44,6 +47,10 @@ def check_reviews(
     yield from _check_people(reviews)
     yield from _check_reach(reviews, judged)
     yield from _check_adjudications(reviews)
+    if len(reviews) < n_rows:
+        n = n_rows - len(reviews)
+        said = f"Rows of reviews that a later row of the same review_id corrects: {n:,}."
+        yield Finding.of("R020", "info", f"{said} They count for earlier moments only.", n)
 
 
 def _some(

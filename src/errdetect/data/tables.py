@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -39,7 +39,8 @@ class TableRead:
     n_rows
         Rows seen: `len(frame) + len(rejects) + n_duplicates`.
     n_duplicates
-        Rows left out because an earlier one is equal in every value.
+        Rows left out because an earlier one is equal in every value (of reviews, known at the same
+        moment).
     rejected
         What could be read of each of `rejects`, in the same order: the contract's columns, missing
         where unreadable.
@@ -193,7 +194,9 @@ def read_reviews(sources: Sources, *, columns: Mapping[str, str] | None = None) 
     -------
     TableRead
         Its frame has all of the contract's review columns, missing values where a file has none;
-        further columns are left out, and told.
+        further columns are left out, and told. A `review_id` may stand in several rows, known at
+        different moments: see `review_events`, which says what counts when. Of two rows of one
+        review and one moment the first is kept; the other is a copy or a reject.
 
     Raises
     ------
@@ -224,7 +227,12 @@ def read_reviews(sources: Sources, *, columns: Mapping[str, str] | None = None) 
         features=False,
         batch_rows=_BATCH_ROWS,
     )
-    return _whole(survey, _batches(survey, _BATCH_ROWS))
+    read = _whole(survey, _batches(survey, _BATCH_ROWS))
+    versions = int(read.frame["review_id"].duplicated().sum())
+    if not versions:
+        return read
+    told = "{n} rows are earlier versions of a review: the row known last counts, from then on"
+    return replace(read, notes=(*read.notes, _counted(told, versions)))
 
 
 def _survey_decisions(

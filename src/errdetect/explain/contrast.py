@@ -15,7 +15,8 @@ from errdetect.explain.facts import Facts
 from errdetect.explain.quoting import plain_text
 from errdetect.explain.reasons import Reason
 from errdetect.features.ngrams import clean_texts, count_ngrams
-from errdetect.schemas import ADJUDICATION, GOLDEN, UPHELD
+from errdetect.labels.events import COUNTS, review_events
+from errdetect.schemas import UPHELD
 
 __all__ = ["Contrast", "Pool", "contrasts", "judged_right", "latest_of_each", "make_pool"]
 

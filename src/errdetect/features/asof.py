@@ -4,13 +4,14 @@ Shares are added up as whole numbers (`UNIT` stands for 1), so that a sum never 
 was added: what comes later cannot move the last digit of an earlier row.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from errdetect.data.versions import known_at, superseded_at
 from errdetect.labels.events import instants
 from errdetect.schemas import ADJUDICATION, GOLDEN, OVERTURNED, UPHELD
 
@@ -170,13 +171,15 @@ class Placed:
     ----------
     reviews
         Shape (m, any).
-    position, moment
-        Shape (m,), the decision's row in the log, and when the review was given in microseconds.
+    position, moment, until
+        Shape (m,), the decision's row in the log; when the review became known, and when a later
+        row of its review_id corrected it (`NEVER` if none did), in microseconds.
     """
 
     reviews: pd.DataFrame
     position: Ints
     moment: Ints
+    until: Ints
 
 
 def place_reviews(log: pd.DataFrame, reviews: pd.DataFrame | None) -> Placed:
@@ -195,14 +198,17 @@ def place_reviews(log: pd.DataFrame, reviews: pd.DataFrame | None) -> Placed:
     if reviews is None:
         names = ("review_id", "decision_id", "source", "verdict")
         reviews = pd.DataFrame({name: pd.Series(dtype="str") for name in names})
-        return Placed(reviews, np.empty(0, np.int64), np.empty(0, np.int64))
+        nothing = np.empty(0, np.int64)
+        return Placed(reviews, nothing, nothing, nothing)
     position = pd.Index(log["decision_id"]).get_indexer(pd.Index(reviews["decision_id"]))
-    at = micros(reviews["reviewed_at"])
-    usable = (position >= 0) & (reviews["source"] != GOLDEN).to_numpy(bool)
-    usable[usable] = at[usable] >= micros(log["decided_at"])[position[usable]]
+    at, given = micros(known_at(reviews)), micros(reviews["reviewed_at"])
+    later = superseded_at(reviews)
+    until = np.where(np.isnat(later), NEVER, later.view(np.int64))
+    usable = (position >= 0) & (reviews["source"] != GOLDEN).to_numpy(bool) & (until > at)
+    usable[usable] = given[usable] >= micros(log["decided_at"])[position[usable]]
     reviews, position, at = reviews[usable], position[usable].astype(np.int64), at[usable]
     order = _in_order(reviews["review_id"], position, at)
-    return Placed(reviews.iloc[order], position[order], at[order])
+    return Placed(reviews.iloc[order], position[order], at[order], until[usable][order])
 
 
 def verdict_steps(placed: Placed, sources: Collection[str]) -> Steps:
@@ -210,7 +216,8 @@ def verdict_steps(placed: Placed, sources: Collection[str]) -> Steps:
 
     A verdict stands once a review of one of `sources` is known: it is the share of those reviews'
     voices, one voice one vote by its newest word. From the first adjudication on, the expert's
-    word is the verdict. Adjudications aside, no source counts that is not named.
+    word is the verdict. Adjudications aside, no source counts that is not named. A review that a
+    later row of its review_id corrects counts until then.
 
     Parameters
     ----------
@@ -231,8 +238,7 @@ def verdict_steps(placed: Placed, sources: Collection[str]) -> Steps:
     ([0.0, 0.5], [True, False])
     """
     counted = placed.reviews["source"].isin({*sources, ADJUDICATION}).to_numpy(bool)
-    given, position, at = placed.reviews[counted], placed.position[counted], placed.moment[counted]
-    return _steps(given, position, at, ADJUDICATION in sources)
+    return _steps(_words(placed, np.flatnonzero(counted)), ADJUDICATION in sources)
 
 
 def _in_order(review_id: "pd.Series[str]", position: Ints, at: Ints) -> Ints:
@@ -247,41 +253,136 @@ def _in_order(review_id: "pd.Series[str]", position: Ints, at: Ints) -> Ints:
     return np.lexsort((rank, at, position))
 
 
-def _steps(given: pd.DataFrame, position: Ints, at: Ints, expert_alone: bool) -> Steps:
-    expert = (given["source"] == ADJUDICATION).to_numpy(bool)
+@dataclass(frozen=True)
+class _Words:
+    """What each voice says of a decision from which moment on, by decision, then time.
+
+    Parameters
+    ----------
+    position, since
+        Shape (m,), the decision, and the moment in microseconds.
+    voice
+        Shape (m,): 0 is the experts, -1 a review that stands alone, others are reviewers.
+    says
+        Shape (m, 3), 0 or 1: says something, calls the decision an error, overturns its action.
+        All are 0 once a correction has left the voice without a verdict on this decision.
+    """
+
+    position: Ints
+    since: Ints
+    voice: Ints
+    says: Ints
+
+    def take(self, rows: Ints) -> "_Words":
+        """Pick rows."""
+        return _Words(self.position[rows], self.since[rows], self.voice[rows], self.says[rows])
+
+    def add(self, other: "_Words") -> "_Words":
+        """Join and sort."""
+        both = _Words(
+            np.concatenate([self.position, other.position]),
+            np.concatenate([self.since, other.since]),
+            np.concatenate([self.voice, other.voice]),
+            np.concatenate([self.says, other.says]),
+        )
+        return both.take(np.lexsort((both.since, both.position)))
+
+
+def _words(placed: Placed, rows: Ints) -> _Words:
+    """Lay out the verdicts of these reviews by voice, and when corrections withdraw them."""
+    given, until = placed.reviews.iloc[rows], placed.until[rows]
     verdict = given["verdict"]
-    says = np.column_stack([np.ones(len(given)), verdict != UPHELD, verdict == OVERTURNED]).astype(
-        np.int64
+    says = np.column_stack([np.ones(len(given)), verdict != UPHELD, verdict == OVERTURNED])
+    corrected = bool((until < NEVER).any())
+    words = _Words(
+        placed.position[rows], placed.moment[rows], _voices(given, corrected), says.astype(np.int64)
     )
-    change = says - _earlier_word(given, position, expert, says)
+    if not corrected:
+        return words
+    # Mostly the correction is the same voice's next verdict on the same decision and so replaces
+    # the earlier one. Where it is not, the voice's verdicts are worked out moment by moment.
+    pair = pd.DataFrame({"position": words.position, "voice": words.voice})
+    key = pair.assign(id=given["review_id"].to_numpy(object), at=words.since)
+    ended = np.flatnonzero(until < NEVER)
+    starts = pd.MultiIndex.from_frame(key[key["id"].duplicated(keep=False)])
+    ends = pd.MultiIndex.from_frame(key.iloc[ended].assign(at=until[ended]))
+    moved = ended[~ends.isin(starts)]
+    if not len(moved):
+        return words
+    group = pair.groupby(["position", "voice"], sort=False).ngroup().to_numpy()
+    touched = np.isin(group, group[moved])
+    again = np.flatnonzero(touched)
+    again = again[np.argsort(group[again], kind="stable")]
+    parts = np.split(again, np.flatnonzero(np.diff(group[again])) + 1)
+    told = words.take(np.flatnonzero(~touched))
+    return told.add(_replayed(words, until, parts))
+
+
+def _voices(given: pd.DataFrame, corrected: bool) -> Ints:
+    """Give each voice a number; nameless reviews stand alone, but for the versions of one review."""
+    expert = (given["source"] == ADJUDICATION).to_numpy(bool)
+    voice = np.full(len(given), -1, dtype=np.int64)
+    if "reviewer_id" in given:
+        voice = pd.factorize(given["reviewer_id"])[0].astype(np.int64)
+    voice[voice >= 0] += 1
+    if corrected:
+        alone = np.flatnonzero(voice < 0)
+        ids = pd.factorize(given["review_id"].iloc[alone])[0].astype(np.int64)
+        voice[alone] = voice.max(initial=0) + 1 + ids
+    voice[expert] = 0
+    return voice
+
+
+def _replayed(words: _Words, until: Ints, parts: Sequence[Ints]) -> _Words:
+    """Give each voice's newest review at every moment, of those that are not yet corrected."""
+    position, at, voice, says = [], [], [], []
+    for rows in parts:
+        for moment in np.unique(np.concatenate([words.since[rows], until[rows]])).tolist():
+            if moment == NEVER:
+                continue
+            valid = rows[(words.since[rows] <= moment) & (until[rows] > moment)]
+            position.append(words.position[rows[0]])
+            at.append(moment)
+            voice.append(words.voice[rows[0]])
+            says.append(words.says[valid[-1]] if len(valid) else np.zeros(3, np.int64))
+    return _Words(
+        np.array(position, np.int64),
+        np.array(at, np.int64),
+        np.array(voice, np.int64),
+        np.array(says, np.int64).reshape(-1, 3),
+    )
+
+
+def _steps(words: _Words, expert_alone: bool) -> Steps:
+    position, at, says = words.position, words.since, words.says
+    expert = words.voice == 0
+    change = says - _earlier_word(words)
     change[expert] = 0
     first = np.append(True, np.diff(position) != 0)[: len(position)]
     begin = np.maximum.accumulate(np.where(first, np.arange(len(position)), 0))
     total = np.vstack([np.zeros((1, 3), np.int64), np.cumsum(change, axis=0)])
     votes = total[1:] - total[begin]
     by_expert = np.maximum.accumulate(np.where(expert, np.arange(len(position)), -1))
-    settled = by_expert >= begin
+    settled = (by_expert >= begin) & (says[by_expert, 0] > 0)
     stands = (votes[:, 0] > 0) | (settled & expert_alone)
     state = np.where(settled[:, None], says[by_expert], votes)
     share = np.rint(state[:, 1:] * UNIT / np.maximum(state[:, :1], 1)).astype(np.int64)
     last = np.append((np.diff(position) != 0) | (np.diff(at) != 0), True)[: len(position)]
-    kept = np.flatnonzero(last & stands)
-    position, at, share = position[kept], at[kept], share[kept]
-    end = np.full(len(kept), NEVER)
-    again = np.flatnonzero(np.diff(position) == 0)
-    end[again] = at[again + 1]
-    return Steps(position, at, end, share[:, 0], share[:, 1])
+    told = np.flatnonzero(last)
+    end = np.full(len(told), NEVER)
+    again = np.flatnonzero(np.diff(position[told]) == 0)
+    end[again] = at[told[again + 1]]
+    kept = stands[told]
+    told = told[kept]
+    return Steps(position[told], at[told], end[kept], share[told, 0], share[told, 1])
 
 
-def _earlier_word(given: pd.DataFrame, position: Ints, expert: Bools, says: Ints) -> Ints:
+def _earlier_word(words: _Words) -> Ints:
     """Give what the same reviewer said before of the same decision, zeros where nothing."""
-    out = np.zeros_like(says)
-    if "reviewer_id" not in given:
-        return out
-    voice = pd.factorize(given["reviewer_id"])[0].astype(np.int64)
-    rows = np.flatnonzero((voice >= 0) & ~expert)
-    pair = position[rows] * (voice.max(initial=0) + 1) + voice[rows]
+    out = np.zeros_like(words.says)
+    rows = np.flatnonzero(words.voice > 0)
+    pair = words.position[rows] * (words.voice.max(initial=0) + 1) + words.voice[rows]
     order = np.argsort(pair, kind="stable")
     again = np.flatnonzero(np.diff(pair[order]) == 0)
-    out[rows[order[again + 1]]] = says[rows[order[again]]]
+    out[rows[order[again + 1]]] = words.says[rows[order[again]]]
     return out

@@ -9,8 +9,9 @@ import pandas as pd
 
 from errdetect.features.history import HISTORY, HISTORY_KEYS, WINDOWS, History
 from errdetect.features.similar import SIMILAR, SIMILAR_COLUMNS, Similar, with_content_keys
-from errdetect.jobs.tables import reviewed_ids
-from errdetect.schemas import hash_columns
+from errdetect.data.versions import latest_versions
+from errdetect.labels.events import known_at
+from errdetect.schemas import GOLDEN, hash_columns
 
 __all__ = ["Past", "add_past"]
 
@@ -122,9 +123,11 @@ def add_past(
     as_of
         Only reviews known by then count; None for all.
     """
-    known = reviews if as_of is None else reviews[reviews["reviewed_at"] <= as_of]
+    known = reviews if as_of is None else reviews[known_at(reviews) <= as_of]
     told = Past([decisions], known, history=history, similar=similar).add(decisions)
-    judged = decisions["decision_id"].isin(reviewed_ids(known)).to_numpy(bool)
+    current = latest_versions(known)
+    people = current.loc[current["source"] != GOLDEN, "decision_id"]
+    judged = decisions["decision_id"].isin(people).to_numpy(bool)
     names, idle = [str(name) for name in told], set[str]()
     if judged.sum() < _MANY:
         idle = {name for name in names if name.startswith(HISTORY) and not _FEW.match(name)}

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 import pandas as pd
 
 from errdetect.config import Config
+from errdetect.labels.events import known_at
 from errdetect.labels.history import MATURITY, labels_as_of
 from errdetect.labels.reviewers import ReviewerModel, fit_reviewers
 
@@ -23,7 +24,7 @@ def known_reviews(config: Config, reviews: pd.DataFrame) -> pd.DataFrame:
     """
     if config.labels.as_of is None:
         return reviews
-    return reviews[reviews["reviewed_at"] <= pd.Timestamp(config.labels.as_of)]
+    return reviews[known_at(reviews) <= pd.Timestamp(config.labels.as_of)]
 
 
 def measure_reviewers(

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from errdetect.config import Config
+from errdetect.data.versions import known_at, latest_versions
 from errdetect.errors import ConfigError, sentence
 from errdetect.jobs.salt import read_salt
 from errdetect.labels.agreement import agreement, verdict_counts

@@ -152,8 +152,9 @@ def label_rules(config: Config) -> Rules:
 def load_reviews(config: Config, *, progress: Progress) -> TableRead | None:
     """Read the config's reviews, and those that the ledger took in; None if there are neither.
 
-    A review that both hold counts once; where they differ, the config's stands and the ledger's
-    is a reject. Reading never makes a ledger.
+    Rows of both are versions of the reviews. A version that both hold counts once; where the two
+    differ at one moment, the config's is kept and the ledger's is a reject. Reading never makes a
+    ledger.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The ledger of reviews: when each became known, and how it stands at a moment in time."""
+"""The history of reviews: when each became known, and how it stands at a moment in time."""
 
 from datetime import datetime
 from typing import Any, Final
@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from errdetect.data.versions import known_at, superseded_at
 from errdetect.errors import DataError, sentence
 from errdetect.schemas import ADJUDICATION, GOLDEN
 
@@ -20,6 +21,7 @@ __all__ = [
     "REVISED",
     "UNKNOWN_DECISION",
     "instants",
+    "known_at",
     "moment",
     "positions",
     "review_events",
@@ -27,7 +29,7 @@ __all__ = [
 
 #: How a review stands at `as_of`. Only what `counts` makes labels.
 COUNTS: Final = "counts"
-CORRECTED: Final = "corrected"  # a later row of the same review has replaced this one
+CORRECTED: Final = "corrected"  # a later row of the same review_id is known
 REVISED: Final = "revised"  # the same reviewer has a newer word on this decision
 OVERRULED: Final = "overruled"  # an expert has adjudicated
 MEASURES_REVIEWER: Final = "measures reviewer"  # golden
@@ -57,7 +59,7 @@ def moment(as_of: datetime | None, decisions: pd.DataFrame, reviews: pd.DataFram
     as_of
         A moment with a time zone, or None.
     decisions, reviews
-        Frames with `decided_at` and `reviewed_at`.
+        Frames with `decided_at`, and with `reviewed_at` and perhaps `updated_at`.
 
     Returns
     -------
@@ -76,9 +78,7 @@ def moment(as_of: datetime | None, decisions: pd.DataFrame, reviews: pd.DataFram
     '2026-03-01T00:00:00.000000'
     """
     if as_of is None:
-        times = np.concatenate(
-            [instants(decisions["decided_at"]), instants(reviews["reviewed_at"])]
-        )
+        times = np.concatenate([instants(decisions["decided_at"]), instants(known_at(reviews))])
         return np.datetime64(times.max() if len(times) else 0, "us")
     stamp = pd.Timestamp(as_of)
     if stamp.tz is None:
@@ -129,6 +129,9 @@ def review_events(
 ) -> pd.DataFrame:
     """Say for every review when it became known and how it stands at `as_of`.
 
+    A review is known from `known_at` on. Of several rows of one `review_id` the one known last
+    counts, and the others are its history: an earlier row counts until the next one is known.
+
     One voice counts once, by its newest word: a reviewer who judges a decision again revises the
     earlier review, and adjudications are the one voice of the experts, which overrules every other.
     Reviews without a `reviewer_id` are a voice each. Equal times are ordered by `review_id`.
@@ -165,16 +168,20 @@ def review_events(
     ['overruled', 'counts']
     >>> review_events(decisions, reviews, as_of=day[1])["standing"].tolist()
     ['counts', 'not yet known']
+    >>> again = reviews.assign(review_id="r1", source="audit")
+    >>> review_events(decisions, again)["standing"].tolist()
+    ['corrected', 'counts']
     """
     now = moment(as_of, decisions, reviews)
     at = positions(decisions, reviews)
-    known = instants(reviews["reviewed_at"])
+    known = instants(known_at(reviews))
     decided = np.append(instants(decisions["decided_at"]), np.datetime64("NaT", "us"))[at]
     standing = np.full(len(reviews), COUNTS, dtype=object)
     standing[(reviews["source"] == GOLDEN).to_numpy(dtype=bool)] = MEASURES_REVIEWER
-    standing[known < decided] = BEFORE_DECISION
+    standing[instants(reviews["reviewed_at"]) < decided] = BEFORE_DECISION
     standing[~(known <= now)] = NOT_YET_KNOWN
     standing[at < 0] = UNKNOWN_DECISION
+    standing[superseded_at(reviews) <= now] = CORRECTED
     _one_voice_one_word(standing, at, known, reviews, n_decisions=len(decisions))
     return pd.DataFrame(
         {

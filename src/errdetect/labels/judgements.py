@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from errdetect.labels.events import COUNTS, MEASURES_REVIEWER, OVERRULED, REVISED, review_events
+from errdetect.labels.events import COUNTS, MEASURES_REVIEWER, OVERRULED, review_events
 from errdetect.schemas import ADJUDICATION, OVERTURNED, RELABELLED, UPHELD
 
 __all__ = ["judgements"]
@@ -36,7 +36,8 @@ def judgements(
     Returns
     -------
     pandas.DataFrame
-        One row for each review known by then of a decision that exists, the experts' aside,
+        One row for each review known by then of a decision that exists, the experts' aside and
+        those that their reviewer corrected or revised since,
         indexed by its row number in `reviews`: position (row of the decision), known_at, source,
         site, reviewer_id, standing, inclusion_probability, minutes, policy_id, enforced, violates
         (the review's answer, bool), flags (whether it calls the decision an error, bool), relabels
@@ -64,7 +65,7 @@ def judgements(
     [[True, False, 0.0]]
     """
     events = review_events(decisions, reviews, as_of=as_of)
-    rows = events["standing"].isin([COUNTS, REVISED, OVERRULED, MEASURES_REVIEWER])
+    rows = events["standing"].isin([COUNTS, OVERRULED, MEASURES_REVIEWER])
     expert = events["source"] == ADJUDICATION
     stands = (expert & (events["standing"] == COUNTS)).to_numpy(dtype=bool)
     truth, drawn = _expert_answers(events[stands], reviews[stands], len(decisions))

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from errdetect.labels.dawid_skene import Votes
-from errdetect.labels.events import COUNTS, OVERRULED, REVISED
+from errdetect.labels.events import COUNTS, OVERRULED
 from errdetect.schemas import APPEAL, AUDIT, GOLDEN, RE_REVIEW, REPORT
 
 __all__ = [
@@ -152,8 +152,7 @@ def adjudicated_votes(judged: pd.DataFrame, panel: Panel) -> Votes:
 def _designed_votes(judged: pd.DataFrame, panel: Panel, *, several: bool) -> Votes:
     source, names = _codes(judged["source"])
     unit = judged["position"].to_numpy() * len(names) + source
-    rows = judged["source"].isin(_DESIGNED) & (judged["standing"] != REVISED)
-    designed = rows.to_numpy(dtype=bool)
+    designed = judged["source"].isin(_DESIGNED).to_numpy(dtype=bool)
     together = np.zeros(len(judged), dtype=bool)
     together[designed] = pd.Series(unit[designed]).duplicated(keep=False).to_numpy()
     fair = judged.assign(true_violates=judged["true_violates"].where(judged["designed"]))
@@ -205,7 +204,7 @@ def chosen_by_verdict(judged: pd.DataFrame) -> bool:
     >>> chosen_by_verdict(judged)
     True
     """
-    rows = (judged["source"].isin(_DESIGNED) & (judged["standing"] != REVISED)).to_numpy()
+    rows = judged["source"].isin(_DESIGNED).to_numpy(dtype=bool)
     unit = judged["position"].to_numpy()[rows] * 2 + (judged["source"] == AUDIT).to_numpy()[rows]
     order = np.lexsort((judged["known_at"].to_numpy()[rows], unit))
     unit, flags = unit[order], judged["flags"].to_numpy(dtype=bool)[rows][order]

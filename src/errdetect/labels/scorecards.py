@@ -9,7 +9,6 @@ import numpy.typing as npt
 import pandas as pd
 
 from errdetect.errors import DataError, sentence
-from errdetect.labels.events import REVISED
 from errdetect.labels.judgements import judgements
 from errdetect.labels.rates import RATES
 from errdetect.labels.reviewers import ReviewerModel
@@ -226,8 +225,7 @@ def _median(values: Floats, who: Ints, n: int) -> _Figures:
 
 def _agreeing(judged: pd.DataFrame) -> Floats:
     """Give the share of the others on the same decision who say the same; NaN without others."""
-    rows = judged["source"].isin([AUDIT, RE_REVIEW]) & (judged["standing"] != REVISED)
-    kept = rows.to_numpy(dtype=bool)
+    kept = judged["source"].isin([AUDIT, RE_REVIEW]).to_numpy(dtype=bool)
     source = (judged["source"] == AUDIT).to_numpy()
     unit = np.unique((judged["position"].to_numpy() * 2 + source)[kept], return_inverse=True)[1]
     says = (judged["flags"].astype(np.int64) + judged["relabels"]).to_numpy()[kept]

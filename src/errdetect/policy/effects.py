@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from errdetect.data.versions import known_at
 from errdetect.errors import DataError, sentence
 from errdetect.estimate.rates import estimate_rates
 from errdetect.policy.conditions import within_parts
@@ -203,8 +204,10 @@ def _clean(reviews: pd.DataFrame, own: dict[str, Any]) -> pd.DataFrame:
     """Leave out the audit reviews that the finding was made on."""
     if pd.isna(own["evidence_until"]):
         return reviews
-    known = (reviews["source"] == AUDIT) & (reviews["reviewed_at"] <= own["evidence_until"])
-    kept: pd.DataFrame = reviews[~known.to_numpy(dtype=bool)]
+    known = (reviews["source"] == AUDIT) & (known_at(reviews) <= own["evidence_until"])
+    # A later correction of such a review is no fresh evidence either.
+    seen = reviews["review_id"].isin(reviews.loc[known, "review_id"])
+    kept: pd.DataFrame = reviews[~seen.to_numpy(dtype=bool)]
     return kept
 
 

@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from errdetect.data.versions import latest_versions
 from errdetect.schemas import GOLDEN, UPHELD
 
 __all__ = ["policy_volumes"]
@@ -27,12 +28,14 @@ def policy_volumes(decisions: pd.DataFrame, reviews: pd.DataFrame | None) -> pd.
     Examples
     --------
     >>> decisions = pd.DataFrame({"decision_id": ["a", "b"], "policy_id": "spam", "enforced": True})
-    >>> reviews = pd.DataFrame({"decision_id": ["a"], "source": "audit", "verdict": "upheld"})
+    >>> reviews = pd.DataFrame({"review_id": ["r"], "decision_id": ["a"], "source": "audit",
+    ...                         "verdict": "upheld"})
     >>> policy_volumes(decisions, reviews).to_dict("records")[0]["n_reviews"]
     1
     """
     facts = decisions[["policy_id", "enforced"]].assign(judged=False, wrong=False)
     if reviews is not None:
+        reviews = latest_versions(reviews)
         counted = reviews[reviews["source"] != GOLDEN]
         wrong = counted.loc[counted["verdict"] != UPHELD, "decision_id"]
         facts["judged"] = decisions["decision_id"].isin(counted["decision_id"])

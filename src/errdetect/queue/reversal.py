@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from errdetect.data.versions import latest_versions
 from errdetect.schemas import (
     GOLDEN,
     MISSED_VIOLATION,
@@ -48,11 +49,12 @@ def golden_finds(reviews: pd.DataFrame, decisions: pd.DataFrame) -> pd.DataFrame
     Examples
     --------
     >>> decisions = pd.DataFrame({"decision_id": ["a", "b"], "policy_id": "spam", "enforced": True})
-    >>> reviews = pd.DataFrame({"decision_id": ["a", "b"], "source": "golden",
-    ...                         "expected": "overturned", "verdict": ["upheld", "overturned"]})
+    >>> reviews = pd.DataFrame({"review_id": ["1", "2"], "decision_id": ["a", "b"],
+    ...                         "source": "golden", "expected": "overturned", "verdict": ["upheld", "overturned"]})
     >>> golden_finds(reviews, decisions).values.tolist()
     [['wrongful_action', 'spam', 2, 1]]
     """
+    reviews = latest_versions(reviews)
     known = reviews[
         (reviews["source"] == GOLDEN) & reviews["expected"].isin([OVERTURNED, RELABELLED])
     ]

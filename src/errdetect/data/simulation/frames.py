@@ -138,6 +138,7 @@ def review_frame(scene: Scene, reviews: Reviews) -> pd.DataFrame:
             "inclusion_probability": reviews.inclusion,
             "expected": text_column(_VERDICTS, reviews.expected),
             "minutes": reviews.minutes,
+            "updated_at": pd.Series(pd.NaT, index=range(len(reviews)), dtype="datetime64[us, UTC]"),
         }
     )
 

@@ -48,7 +48,7 @@ def put(
     connection
         In a writing transaction.
     table
-        With a key of one column.
+        With a key.
     rows
         Dicts with a value for each column.
     later
@@ -103,15 +103,15 @@ def _copy(connection: Connection, table: Table, rows: Rows, later: Column[Any] |
     aside = Table(f"{table.name}_new", MetaData(), *columns, prefixes=["TEMPORARY"])
     aside.create(connection, checkfirst=False)
     add(connection, aside, rows)
-    (key,) = table.primary_key
-    found = select(*aside.columns).order_by(aside.c[key.name])
+    key = list(table.primary_key)
+    found = select(*aside.columns).order_by(*(aside.c[column.name] for column in key))
     statement = postgresql.insert(table).from_select(names, found)
     if later is None:
-        statement = statement.on_conflict_do_nothing(index_elements=[key])
+        statement = statement.on_conflict_do_nothing(index_elements=key)
     else:
         new = statement.excluded
         statement = statement.on_conflict_do_update(
-            index_elements=[key], set_=dict(new.items()), where=new[later.name] >= later
+            index_elements=key, set_=dict(new.items()), where=new[later.name] >= later
         )
     connection.execute(statement)
     aside.drop(connection, checkfirst=False)

@@ -148,7 +148,11 @@ class Ledger:
         return runs.scored_probability(self.engine, ids)
 
     def ingest(self, frame: pd.DataFrame, at: datetime) -> IngestCounts:
-        """Add finished reviews whose review_id is new.
+        """Add finished reviews, and corrections of known ones.
+
+        Of one review_id every version is kept, one for each moment at which its answer became known
+        (`updated_at` where given and later, else `reviewed_at`). The last one counts, the earlier
+        ones are its history.
 
         Parameters
         ----------
@@ -160,7 +164,8 @@ class Ledger:
         Returns
         -------
         IngestCounts
-            A review_id known with other values is a conflict: the known one stays.
+            A review_id known with other values at the same moment is a conflict: the known one
+            stays.
 
         Examples
         --------
@@ -183,14 +188,17 @@ class Ledger:
         ...     ledger.ingest(one, now).new
         ...     ledger.ingest(one, now).repeated
         ...     ledger.ingest(one.assign(verdict="overturned"), now).conflicts
+        ...     later = one["reviewed_at"] + pd.Timedelta(days=1)
+        ...     ledger.ingest(one.assign(verdict="overturned", updated_at=later), now).corrected
         1
         1
         ('r1',)
+        1
         """
         return reviews.ingest(self.engine, frame, at)
 
     def reviews(self) -> pd.DataFrame:
-        """Return every review by time, then id, with the columns and types of `read_reviews`."""
+        """Return every version of every review, as `read_reviews` would give them."""
         return reviews.reviews(self.engine)
 
     def record_remediations(

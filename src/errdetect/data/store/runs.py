@@ -137,7 +137,7 @@ def queued(
                 ~exists().where(
                     review.decision_id == table.c.decision_id,
                     review.source != schemas.GOLDEN,
-                    review.reviewed_at >= table.c.scored_at,
+                    review.known_at >= table.c.scored_at,
                 )
             )
         order = (table.c.scored_at, table.c.run_id, table.c.rank, table.c.decision_id)

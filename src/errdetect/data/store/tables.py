@@ -112,9 +112,11 @@ QUEUED = _table(
     _text("more", required=True),
 )
 
+#: One row for each moment at which a review's answer became known; the last one counts.
 REVIEWS = _table(
     "reviews",
     Column("review_id", Text, primary_key=True),
+    Column("known_at", Moment, primary_key=True),
     _text("decision_id", required=True, index=True),
     Column("reviewed_at", Moment, nullable=False),
     _text("source", required=True),
@@ -125,6 +127,7 @@ REVIEWS = _table(
     Column("inclusion_probability", Double),
     _text("expected"),
     Column("minutes", Double),
+    Column("updated_at", Moment),
     Column("ingested_at", Moment, nullable=False),
 )
 

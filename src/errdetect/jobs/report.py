@@ -29,6 +29,7 @@ from errdetect.jobs.report_changes import (
 from errdetect.jobs.report_model import model_facts, unseen_parts
 from errdetect.jobs.reviewers import check_reviewers
 from errdetect.jobs.tables import Progress, Tables, load_tables
+from errdetect.jobs.whitelist import whitelist
 from errdetect.model.registry import Registry
 from errdetect.policy.briefs import Brief
 from errdetect.policy.content import Picture as Shown
@@ -139,6 +140,9 @@ def _said_by_people(
     progress("measuring reviewers")
     model = measure_reviewers(config, tables.decisions.frame, tables.reviews.frame)
     content = reviewed(config, tables, model)
+    content["whitelist"] = whitelist(
+        config, tables.decisions.frame, tables.reviews.frame, model=model
+    )
     notes: list[str] = []
     sample: Audited | None = None
     found: Findings | None = None

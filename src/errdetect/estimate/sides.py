@@ -126,6 +126,7 @@ def estimate_side(
     if name != "all":
         domain = np.where(population.enforced == (name == "enforced"), cell, -1)
     decisions = np.bincount(domain[domain >= 0], minlength=size)
+    low, high, proxy = rate_bounds(known, domain, size)
     unseen = np.zeros(size, np.int64)
     if population.missing is not None:
         unseen = np.bincount(domain[(domain >= 0) & population.missing], minlength=size)
@@ -136,6 +137,9 @@ def estimate_side(
     interval[reviews < population.min_reviews] = "too_few_reviews"
     interval[reviews == 0] = "no_sample"
     interval[decisions == 0] = "no_decisions"
+    # Draws that were certain stand for themselves alone: of the others then nothing is known.
+    by_chance = np.bincount(draw_cell[(draw_cell >= 0) & (audit.variance > 0)], minlength=size)
+    unseen = np.where(by_chance > 0, unseen, decisions - reviews)
     alive = interval == ""
     limits, judging = Limits(*(np.full(size, np.nan) for _ in range(3))), "as_judged"
     if alive.any():
@@ -145,7 +149,6 @@ def estimate_side(
         )
         limits, interval[alive] = Limits(*(_spread(v, alive) for v in _arrays(found))), how
         limits = _widen(limits, unseen / np.maximum(decisions, 1))
-    low, high, proxy = rate_bounds(known, domain, size)
     return Side(limits, reviews, decisions, interval, judging, low, high, proxy)
 
 

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 __all__ = [
     "JOINERS",
     "ConfigError",
+    "ContradictionError",
     "DataError",
     "ErrdetectError",
     "GateRefusal",
@@ -91,6 +92,36 @@ class GateRefusal(ErrdetectError):
     """A gate or check said no: the work was done, its result was not accepted."""
 
     exit_code = 1
+
+
+class ContradictionError(ErrdetectError):
+    """Our own figures contradict each other: a bug, and none of them is given.
+
+    Parameters
+    ----------
+    faults
+        One sentence for each contradiction, naming the rows.
+
+    Examples
+    --------
+    >>> print(ContradictionError(["the whole, recall: low 0.9 <= estimate 0.5 does not hold."]))
+    errdetect's own figures contradict each other (1 contradiction), which is a bug in errdetect, \
+so none is given. Please report it with these lines:
+      - the whole, recall: low 0.9 <= estimate 0.5 does not hold.
+    """
+
+    exit_code = 1
+    _SHOWN = 5
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        self.faults = list(faults)
+        n, shown = len(self.faults), self.faults[: self._SHOWN]
+        more = [f"and {n - len(shown):,} more."] if n > len(shown) else []
+        super().__init__(
+            f"errdetect's own figures contradict each other ({n:,} contradiction"
+            f"{'s' if n != 1 else ''}), which is a bug in errdetect, so none is given. Please "
+            "report it with these lines:" + "".join(f"\n  - {f}" for f in [*shown, *more])
+        )
 
 
 def hidden(character: str) -> bool:

@@ -1,4 +1,4 @@
-"""Findings from config to tables: schema, notes, whitelist, what cannot be told."""
+"""Findings from config to tables: schema, notes, what cannot be told."""
 
 import dataclasses
 import json
@@ -14,11 +14,9 @@ from errdetect.data.writing import write_parquet
 from errdetect.errors import Refusal
 from errdetect.jobs.findings import findings
 from errdetect.jobs.tables import load_tables
-from errdetect.schemas import FINDINGS, SLICES, THRESHOLDS, WHITELIST
+from errdetect.schemas import FINDINGS, SLICES, THRESHOLDS
 
-SCHEMAS = {
-    "slices": SLICES, "thresholds": THRESHOLDS, "findings": FINDINGS, "whitelist": WHITELIST,
-}  # fmt: skip
+SCHEMAS = {"slices": SLICES, "thresholds": THRESHOLDS, "findings": FINDINGS}
 
 
 @pytest.fixture(scope="module")
@@ -143,32 +141,8 @@ def test_without_accounts_moderators_or_scores(config, tables):
     dropped = ["account_id", "moderator", "moderator_version", "score", "threshold", "market"]
     found = of(config, tables, decisions=tables.decisions.frame.drop(columns=dropped))
     assert found.thresholds.empty
-    assert found.whitelist.empty
     assert any("no score and threshold" in note for note in found.notes)
     assert (found.findings["n_accounts"] == 0).all()
-
-
-def test_accounts_that_are_always_wronged_are_candidates(config, tables):
-    decisions, reviews = tables.decisions.frame.copy(), tables.reviews.frame
-    acted = decisions["enforced"] & (decisions["policy_id"] == "counterfeit")
-    rows = decisions.index[acted][:8]
-    decisions.loc[rows, "account_id"] = "wronged"
-    ids = decisions.loc[rows, "decision_id"]
-    kept = reviews[~reviews["decision_id"].isin(ids)]
-    appeals = pd.DataFrame(
-        {
-            "review_id": [f"w{i}" for i in range(8)],
-            "decision_id": ids.to_numpy(),
-            "reviewed_at": decisions["decided_at"].max(),
-            "source": "appeal",
-            "verdict": "overturned",
-        }
-    )
-    found = of(config, tables, decisions=decisions, reviews=pd.concat([kept, appeals]))
-    row = found.whitelist.set_index("account_id").loc["wronged"]
-    assert row["wrongful_rate"] == 1.0
-    assert row["low"] > 0.6
-    assert row["evidence"] == "8 of 8 reviewed enforcements were wrong"
 
 
 def test_the_benchmark_runs(repo, tmp_path):

@@ -126,7 +126,8 @@ def recall_bounds(
 
     Returns
     -------
-    (low, high); NaN where there are no decisions of either kind.
+    (low, high); NaN where no decision can be a violation. Where none can have been missed, recall
+    is 1 if it is anything, and where none can have been caught, 0.
 
     Examples
     --------
@@ -135,7 +136,11 @@ def recall_bounds(
     >>> round(float(low[0]), 3), float(high[0])
     (0.444, 1.0)
     """
-    least, most = enforced * (1 - wrongful[1]), enforced * (1 - wrongful[0])
-    few, many = allowed * missed[0], allowed * missed[1]
+    # A side without decisions has no rate, and no violations.
+    least, most = (np.where(enforced > 0, enforced * (1 - wrongful[i]), 0.0) for i in (1, 0))
+    few, many = (np.where(allowed > 0, allowed * missed[i], 0.0) for i in (0, 1))
     with np.errstate(invalid="ignore", divide="ignore"):
-        return least / (least + many), most / (most + few)
+        low, high = least / (least + many), most / (most + few)
+    return np.where((many == 0) & (most > 0), 1.0, low), np.where(
+        (most == 0) & (many > 0), 0.0, high
+    )

@@ -165,6 +165,7 @@ def estimate_side(
     if name != "all":
         domain = np.where(population.enforced == (name == "enforced"), domain, -1)
     decisions = np.bincount(domain[domain >= 0], minlength=size)
+    low, high, proxy = rate_bounds(known, domain, size)
     unseen = np.zeros(size, np.int64)
     if population.missing is not None:
         unseen = np.bincount(domain[(domain >= 0) & population.missing], minlength=size)
@@ -177,6 +178,9 @@ def estimate_side(
     interval[decisions == 0] = "no_decisions"
     lost, gone = _lost_shares(population, name, cells, domain)
     interval[(interval == "") & (gone > population.max_lost)] = "reviews_lost"
+    # Draws that were certain stand for themselves alone: of the others then nothing is known.
+    by_chance = np.bincount(draw_cell[(draw_cell >= 0) & (audit.variance > 0)], minlength=size)
+    unseen = np.where(by_chance > 0, unseen, decisions - reviews)
     alive = interval == ""
     limits, judging = Interval(*(np.full(size, np.nan) for _ in range(3))), "as_judged"
     if alive.any():
@@ -186,7 +190,6 @@ def estimate_side(
         )
         limits, interval[alive] = Interval(*(_spread(v, alive) for v in _arrays(found))), how
         limits = _widen(_widen(limits, unseen / np.maximum(decisions, 1)), lost)
-    low, high, proxy = rate_bounds(known, domain, size)
     return Side(limits, reviews, decisions, interval, judging, low, high, proxy)
 
 

@@ -1,25 +1,23 @@
-"""Accounts that keep being wronged: candidates for a whitelist, and whether that lasts."""
+"""Clusters of accounts that were often wronged: whether the policy goes on wronging them."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from errdetect.explain.judged import KINDS, Judged
 from errdetect.explain.rates import Rate, excess_p, rate_of
 from errdetect.explain.slices import rows_by_code
-from errdetect.schemas import WHITELIST, WRONGFUL_ACTION
-from errdetect.stats.intervals import wilson
+from errdetect.schemas import WRONGFUL_ACTION
 
-__all__ = ["AccountGroup", "account_groups", "whitelist_candidates"]
+__all__ = ["AccountGroup", "account_groups"]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
 _WRONGFUL = KINDS.index(WRONGFUL_ACTION)
-_LEAST = 2  # known wrongful actions that make an account a candidate
+_LEAST = 2  # known wrongful actions that put an account in the cluster
 _SHARE = 0.5  # share of its judged enforcements that must be wrongful
 _LEAST_LATER = 8
 
@@ -120,51 +118,3 @@ def _picked(account: Ints, policy: Ints, known: Ints, right: Bools, early: Bools
 def _member(account: Ints, policy: Ints, picked: Ints) -> Bools:
     width = int(account.max(initial=0)) + 2
     return np.isin(policy * width + account + 1, picked @ [width, 1] + 1)
-
-
-def whitelist_candidates(
-    decisions: pd.DataFrame, known: Ints, right: Bools, account: Ints
-) -> pd.DataFrame:
-    """List accounts whose judged enforcements under a policy were mostly wrong.
-
-    Parameters
-    ----------
-    decisions
-        With `policy_id` and `account_id`, shape (n, any).
-    known, right, account
-        As for `account_groups`.
-
-    Returns
-    -------
-    pandas.DataFrame
-        As `schemas.WHITELIST`, the surest first. The rate is that of the judged enforcements, which
-        nobody drew evenly: it says what people found, not how often the machine errs.
-
-    Examples
-    --------
-    >>> log = pd.DataFrame({"policy_id": ["spam"] * 6, "account_id": ["a"] * 6})
-    >>> found = whitelist_candidates(log, np.full(6, 1), np.zeros(6, bool), np.zeros(6, int))
-    >>> found[["account_id", "n", "wrongful_rate"]].values.tolist()
-    [['a', 6, 1.0]]
-    """
-    judged = ((known == _WRONGFUL) | right) & (account >= 0)
-    columns = [field.name for field in WHITELIST]
-    if not judged.any():
-        return pd.DataFrame(columns=columns)
-    told = decisions.loc[judged, ["account_id", "policy_id"]].assign(
-        wrong=(known == _WRONGFUL)[judged]
-    )
-    by = told.groupby(["account_id", "policy_id"], sort=True)["wrong"].agg(["size", "sum"])
-    by = by[by["sum"] >= _LEAST].reset_index()
-    rate = (by["sum"] / by["size"]).to_numpy(np.float64)
-    _, low, high = wilson(rate, by["size"].to_numpy(np.float64))
-    table = by.assign(n=by["size"], wrongful_rate=rate, low=low, high=high)
-    table["evidence"] = [
-        f"{wrong} of {n} reviewed enforcements were wrong"
-        for wrong, n in zip(table["sum"], table["n"], strict=True)
-    ]
-    sure = table[table["low"] > _SHARE]
-    order = ["low", "n", "account_id", "policy_id"]
-    sure = sure.sort_values(order, ascending=[False, False, True, True], ignore_index=True)
-    found: pd.DataFrame = sure[columns]
-    return found

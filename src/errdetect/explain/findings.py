@@ -1,7 +1,7 @@
-"""Findings: where a policy errs, why, what it costs, and which accounts it hits."""
+"""Findings: where a policy errs, why, and what it costs."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 
 from errdetect.data.policies import Policy
-from errdetect.explain.accounts import account_groups, whitelist_candidates
+from errdetect.explain.accounts import account_groups
 from errdetect.explain.cause_evidence import Case
 from errdetect.explain.causes import Cause, name_cause
 from errdetect.explain.conditions import held
@@ -25,7 +25,6 @@ from errdetect.schemas import (
     MISSED_VIOLATION,
     SLICES,
     THRESHOLDS,
-    WHITELIST,
     WRONGFUL_ACTION,
 )
 from errdetect.stats.multiple_testing import benjamini_hochberg
@@ -41,8 +40,8 @@ class Findings:
 
     Parameters
     ----------
-    slices, thresholds, findings, whitelist
-        As `schemas.SLICES`, `THRESHOLDS`, `FINDINGS`, `WHITELIST`; findings and slices with the
+    slices, thresholds, findings
+        As `schemas.SLICES`, `THRESHOLDS`, `FINDINGS`; findings and slices with the
         confirmed first, by the harm that a remedy would save. Harm of findings is in the
         catalogue's unit for 30 days, that of thresholds for the log's period.
     notes
@@ -54,7 +53,6 @@ class Findings:
     slices: pd.DataFrame
     thresholds: pd.DataFrame
     findings: pd.DataFrame
-    whitelist: pd.DataFrame
     notes: tuple[str, ...]
     searched: bool = True
 
@@ -67,10 +65,8 @@ def no_findings(note: str) -> Findings:
     >>> no_findings("There are no reviews.").findings.columns[:3].tolist()
     ['finding_id', 'policy_id', 'kind']
     """
-    slices, thresholds, found, whitelist = (
-        _frame([], schema) for schema in (SLICES, THRESHOLDS, FINDINGS, WHITELIST)
-    )
-    return Findings(slices, thresholds, found, whitelist, (note,), searched=False)
+    slices, thresholds, found = (_frame([], schema) for schema in (SLICES, THRESHOLDS, FINDINGS))
+    return Findings(slices, thresholds, found, (note,), searched=False)
 
 
 def find_findings(
@@ -127,10 +123,9 @@ def find_findings(
     """
     log = read_log(decisions, labels)
     judged = read_judged(decisions, reviews, labels, log.policy, log.early)
-    whitelist = whitelist_candidates(decisions, log.known, log.right, log.account)
     if not len(judged):
         note = "No decision was audited by a designed sample, so no rate can be compared."
-        return replace(no_findings(note), whitelist=whitelist)
+        return no_findings(note)
     votes = read_votes(decisions, reviews)
     tested = find_slices(
         decisions, judged, log.policy, log.known,
@@ -142,7 +137,7 @@ def find_findings(
     moved, thresholds, left_out = _moves(log, judged, policies)
     rows += moved
     notes = _notes(log, judged, left_out, has_bars={"score", "threshold"} <= set(decisions.columns))
-    return Findings(slices, thresholds, _frame(rows, FINDINGS), whitelist, notes)
+    return Findings(slices, thresholds, _frame(rows, FINDINGS), notes)
 
 
 def _slice_rows(

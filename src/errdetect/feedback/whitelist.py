@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.special import betainc
 
+from errdetect.data.statements import BY_PEOPLE
 from errdetect.feedback.table import PLANNED, REVIEW, WHITELIST, plan_table
 from errdetect.labels.events import COUNTS, OVERRULED, REVISED, moment, review_events
 from errdetect.schemas import AUDIT, UNKNOWN, WRONG_LABEL
@@ -15,8 +16,9 @@ from errdetect.stats.effective_size import effective_sizes
 from errdetect.stats.grouped import sums
 from errdetect.stats.intervals import clopper_pearson
 from errdetect.stats.multiple_testing import benjamini_hochberg
+from errdetect.schemas import WHITELIST as TABLE
 
-__all__ = ["AS_THEY_CAME", "account_rates", "whitelist_candidates"]
+__all__ = ["AS_THEY_CAME", "account_rates", "whitelist_candidates", "whitelist_table"]
 
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
@@ -45,7 +47,8 @@ def account_rates(
     Parameters
     ----------
     decisions
-        n decisions with `decision_id`, `decided_at`, `policy_id`, `enforced`, `account_id`.
+        n decisions with `decision_id`, `decided_at`, `policy_id`, `enforced`, `account_id`. Those
+        that `moderator` says people took do not count: the rule is about automated enforcement.
     reviews
         Reviews with the contract's columns, in any order.
     labels
@@ -94,6 +97,8 @@ def account_rates(
     known = events[events["standing"].isin([COUNTS, OVERRULED, REVISED])]
     chance = _audit_chance(known, reviews, len(decisions))
     enforced = decisions["enforced"].to_numpy(bool) & decisions["account_id"].notna().to_numpy(bool)
+    if "moderator" in decisions:
+        enforced &= ~(decisions["moderator"] == BY_PEOPLE).to_numpy(bool, na_value=False)
     judged = enforced & (labels["label"] != UNKNOWN).to_numpy(bool)
     number = decisions.groupby(["account_id", "policy_id"]).ngroup()
     pair: Ints = number.fillna(-1).to_numpy().astype(np.int64)
@@ -235,6 +240,59 @@ def whitelist_candidates(
             }
         )
     )
+
+
+def whitelist_table(
+    decisions: pd.DataFrame,
+    reviews: pd.DataFrame,
+    labels: pd.DataFrame,
+    *,
+    as_of: datetime | None = None,
+    min_reviews: int = 8,
+    min_wrongful_rate: float = 0.5,
+) -> pd.DataFrame:
+    """List the accounts that `whitelist_candidates` proposes, with the figures behind each.
+
+    Parameters
+    ----------
+    decisions, reviews, labels, as_of, min_reviews, min_wrongful_rate
+        See `account_rates`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As `schemas.WHITELIST`, shape (k, 7), the highest lower limit first.
+
+    Examples
+    --------
+    >>> from errdetect.labels.history import labels_as_of
+    >>> day = pd.to_datetime(["2026-01-01", "2026-01-03"], utc=True)
+    >>> ids = [f"d{i}" for i in range(9)]
+    >>> decisions = pd.DataFrame({"decision_id": ids, "decided_at": day[0], "policy_id": "spam",
+    ...                           "account_id": "a", "enforced": True})
+    >>> reviews = pd.DataFrame({
+    ...     "review_id": ids, "decision_id": ids, "reviewed_at": day[1], "source": "audit",
+    ...     "verdict": "overturned", "reviewer_id": "ann", "inclusion_probability": 0.2})
+    >>> table = whitelist_table(decisions, reviews, labels_as_of(decisions, reviews))
+    >>> table[["account_id", "policy_id", "n", "wrongful_rate"]].values.tolist()
+    [['a', 'spam', 9, 1.0]]
+    """
+    rates = account_rates(
+        decisions,
+        reviews,
+        labels,
+        as_of=as_of,
+        min_reviews=min_reviews,
+        min_wrongful_rate=min_wrongful_rate,
+    )
+    rows = rates[rates["chosen"].to_numpy(bool)]
+    evidence = [_evidence(row) for row in rows.to_dict("records")]
+    table = rows.assign(evidence=pd.Series(evidence, index=rows.index, dtype="str"))
+    table = table.rename(columns={"rate": "wrongful_rate"})
+    order = ["low", "n", "account_id", "policy_id"]
+    table = table.sort_values(order, ascending=[False, False, True, True], ignore_index=True)
+    listed: pd.DataFrame = table[TABLE.names]
+    return listed
 
 
 def _evidence(row: dict[Any, Any]) -> str:

@@ -30,6 +30,7 @@ from errdetect.feedback.table import (
 )
 from errdetect.jobs.labels import known_reviews, label_decisions, measure_reviewers
 from errdetect.jobs.tables import Progress, load_tables
+from errdetect.jobs.whitelist import decided_by_then
 from errdetect.labels.evidence import VOTES
 from errdetect.schemas import PLAN
 
@@ -164,7 +165,7 @@ def _plan(config: Config, progress: Progress) -> tuple[pd.DataFrame, tuple[str, 
     """Plan by what was known at the config's moment, beside what was recorded; and notes."""
     tables = load_tables(config, progress=progress, need_reviews=True)
     assert tables.reviews is not None
-    decisions = _decided(config, tables.decisions.frame)
+    decisions = decided_by_then(config, tables.decisions.frame)
     reviews = known_reviews(config, tables.reviews.frame)
     progress("weighing reviews")
     model = measure_reviewers(config, decisions, reviews)
@@ -196,14 +197,6 @@ def _people(apply: bool, by: str | None, approved_by: str | None) -> tuple[str, 
         do = "Add --apply, or leave the names out."
         raise Refusal(sentence("--by and --approved-by", "come with --apply", "them alone", do))
     return None
-
-
-def _decided(config: Config, decisions: pd.DataFrame) -> pd.DataFrame:
-    """Keep what had been decided at the config's moment; all decisions where it names none."""
-    if config.labels.as_of is None:
-        return decisions
-    by_then = decisions["decided_at"] <= pd.Timestamp(config.labels.as_of)
-    return decisions[by_then.to_numpy(bool)].reset_index(drop=True)
 
 
 def _recorded(config: Config) -> pd.DataFrame | None:

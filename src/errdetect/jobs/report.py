@@ -35,6 +35,7 @@ from errdetect.jobs.report_model import model_facts, unseen_parts
 from errdetect.jobs.reviewers import check_reviewers
 from errdetect.jobs.tables import Progress, load_snapshot
 from errdetect.jobs.targets import target_groupings
+from errdetect.jobs.whitelist import whitelist
 from errdetect.model.registry import Registry
 from errdetect.policy.briefs import Brief
 from errdetect.policy.content import Picture as Shown
@@ -147,6 +148,7 @@ def _from_reviews(
         return {}, (), []
     progress("measuring reviewers")
     content = reviewed(config, snapshot)
+    content["whitelist"] = whitelist(config, snapshot)
     notes: list[str] = []
     estimates: RateEstimates | None = None
     briefs: tuple[Brief, ...] = ()

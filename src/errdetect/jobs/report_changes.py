@@ -24,7 +24,7 @@ _WHOLE = "error_rate"  # the measure that says most of what a change did
 
 def finding_parts(found: Findings) -> dict[str, Any]:
     """Return the findings' tables as the report takes them, and why parts are empty."""
-    names = ("slices", "thresholds", "findings", "whitelist")
+    names = ("slices", "thresholds", "findings")
     parts: dict[str, Any] = {name: getattr(found, name) for name in names}
     missing = {} if found.searched else dict.fromkeys(names, " ".join(found.notes))
     return {**parts, "reasons_missing": missing}

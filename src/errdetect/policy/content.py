@@ -124,7 +124,7 @@ class ReportContent:
     effects
         What accepted changes did, in full: a table only; the page shows it with the proposals.
     whitelist
-        Accounts whose enforced decisions are mostly wrong: `account_id`, `policy_id`, `n`,
+        Accounts that the remediation plan whitelists, by the same rule: `account_id`, `policy_id`, `n`,
         `wrongful_rate`, `low`, `high`, `evidence`.
     pictures
         Pictures of what goes with errors; the page holds the first three.

@@ -1,0 +1,319 @@
+"""Whether a table of estimates contradicts itself: what must hold, whatever the data say."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from errdetect.errors import ContradictionError
+from errdetect.estimate.audit import Audit
+from errdetect.estimate.limits import clopper_pearson
+from errdetect.estimate.sides import UNCORRECTED
+
+__all__ = ["check_estimates", "label_share_limit"]
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+#: One column of the table as a matrix of cells by measures.
+Wide = dict[str, pd.DataFrame]
+
+_FIGURES = ("estimate", "low", "high")
+_BOUNDS = ("bound_low", "bound_high")
+_COUNTS = ("n_reviews", "n_decisions")
+#: Measures that are one less another, and the end that each of their columns mirrors.
+_COMPLEMENTS = (("accuracy", "error_rate"), ("precision", "wrongful_rate"))
+_MIRROR = {
+    "estimate": "estimate", "low": "high", "high": "low",
+    "bound_low": "bound_high", "bound_high": "bound_low",
+}  # fmt: skip
+_RATES = ("error_rate", "wrongful_rate", "missed_rate")
+#: Reviewers are taken to find at least this share of the wrong labels.
+_LEAST_FOUND = 0.5
+#: What counts as equal. Limits are found to 1e-9 on the scale of rates.
+_SLACK = 1e-6
+
+
+def check_estimates(
+    estimates: pd.DataFrame, by: Sequence[str] = (), *, most_labels: float = 1.0
+) -> None:
+    """Raise where a table of estimates contradicts itself.
+
+    Let E and A be the shares of enforced and of allowed decisions, w and m the shares of wrong
+    actions among each (wrongful_rate, missed_rate), l the share of all decisions whose action is
+    right and whose label is wrong, and e the share of decisions that are wrong in any way. Each
+    wrong decision is wrong in its action or in its label alone, so
+
+        e = E w + A m + l,   and so   E w + A m <= e <= E w + A m + most_labels.
+
+    The whole lies between its sides only where no label is wrong (l = 0). These are true of the
+    decisions; the estimates of e, w and m are each made in their own way (the whole by a score
+    interval or empirical likelihood over all draws, the sides over their own, each with its own
+    reviewers' error), so the equation need not hold to the digit. A contradiction is where the
+    three intervals cannot hold together:
+
+        high(e) < E low(w) + A low(m)   or   low(e) > E high(w) + A high(m) + most_labels.
+
+    A side that is suppressed may have any rate in [0, 1]. Figures that are corrected for reviewers'
+    error and figures that are not (their method says which) are about different things, truth and
+    verdicts, and are not held against each other. The same reasoning holds for the whole
+    and its segments: a rate of the whole is the mean of the segments' by their decisions.
+
+    By construction, to the digit: low <= estimate <= high in [0, 1]; accuracy = 1 - error_rate and
+    precision = 1 - wrongful_rate with the limits swapped; recall's estimate follows from those of
+    w and m; decisions and reviews of the sides, and of the segments, add up. The bounds come from
+    the verdicts of the same decisions, so E bound(w) + A bound(m) <= bound(e) at either end, and
+    segments' bounds mix to the whole's. An estimate need not lie within its bounds: a sample may
+    by chance show fewer errors than appeals have proven.
+
+    Parameters
+    ----------
+    estimates
+        `by` columns and those of `schemas.ESTIMATES`; the row with null `by` values is the whole.
+        A table without that row, or without some measures, is checked as far as it goes.
+    by
+        The segment columns.
+    most_labels
+        Largest share of decisions of which the label alone can be wrong, in [0, 1], from
+        `label_share_limit`; 1 where nothing is known of it.
+
+    Raises
+    ------
+    ContradictionError
+        Naming the rows. It means a bug in errdetect, not a fault of the data.
+
+    References
+    ----------
+    Bounds: Manski (2003), Partial identification of probability distributions.
+
+    Examples
+    --------
+    >>> row = {"estimate": 0.1, "low": 0.05, "high": 0.2, "n_reviews": 100, "n_decisions": 1000,
+    ...        "suppressed": False, "bound_low": 0.0, "bound_high": 1.0, "proxy": None,
+    ...        "method": "score_el+adjudicated: weighted audit"}
+    >>> table = pd.DataFrame([{"measure": "error_rate", **row}])
+    >>> check_estimates(table)
+    >>> check_estimates(table.assign(low=0.15))
+    Traceback (most recent call last):
+    ...
+    errdetect.errors.ContradictionError: errdetect's own figures contradict each other (1 \
+contradiction), which is a bug in errdetect, so none is given. Please report it with these lines:
+      - the whole, error_rate: low 0.15 <= estimate 0.1 <= high 0.2 does not hold.
+    """
+    rows = estimates.reset_index(drop=True)
+    cell = rows.groupby(list(by), dropna=False, sort=False).ngroup() if by else rows.index * 0
+    rows = rows.assign(_cell=np.asarray(cell), corrected=_corrected(rows))
+    names = [_name(row, by) for row in rows.groupby("_cell").head(1)[list(by)].to_dict("records")]
+    twice = rows.duplicated(["_cell", "measure"])
+    faults = [f"{names[row['_cell']]}, {row['measure']}: more than one row."
+              for row in rows[twice].to_dict("records")]  # fmt: skip
+    rows = rows[~twice]
+    wide = {
+        column: rows.pivot(index="_cell", columns="measure", values=column).astype("float64")
+        for column in (*_FIGURES, *_BOUNDS, *_COUNTS, "proxy", "corrected")
+    }
+    for check in (_in_order, _complements, _recall, _counts):
+        faults += check(wide, names)
+    faults += _sides(wide, names, most_labels)
+    if by and len(names) > 1:
+        overall = rows.groupby("_cell")[list(by)].first().isna().all(axis=1).to_numpy(dtype=bool)
+        faults += _segments(wide, overall)
+    if faults:
+        raise ContradictionError(faults)
+
+
+def label_share_limit(audit: Audit) -> float:
+    """Return the largest share of decisions of which the label alone may well be wrong.
+
+    Parameters
+    ----------
+    audit
+        All draws, with their verdicts and experts' answers.
+
+    Returns
+    -------
+    float
+        In [0, 1]: twice the upper 99.9 % limit (Clopper and Pearson 1934, at the effective number
+        of draws by Kish 1965) of the share that reviewers relabelled, so reviewers may miss half
+        of the wrong labels. 0 where no draw was relabelled, 1 without draws.
+
+    Examples
+    --------
+    >>> n = np.arange(400)
+    >>> label, nothing = (n < 4) * 1.0, n * np.nan
+    >>> audit = Audit(n, n * 0 + 2.0, label, label * 0, nothing, nothing, nothing, n, n, ("x",))
+    >>> round(label_share_limit(audit), 3)
+    0.073
+    """
+    if not len(audit.position):
+        return 1.0
+    expert = np.nan_to_num(audit.expert_error - audit.expert_overturned)
+    label = np.clip(np.maximum(audit.error - audit.overturned, expert), 0, 1)
+    if not label.any():
+        return 0.0
+    weight = audit.weight
+    worth = np.array([weight.sum() ** 2 / (weight @ weight)])
+    high = clopper_pearson(float(weight @ label) / weight.sum() * worth, worth, 0.998).high
+    return min(float(high[0]) / _LEAST_FOUND, 1.0)
+
+
+def _name(row: dict[str, object], by: Sequence[str]) -> str:
+    parts = [f"{column} {row[column]}" for column in by if not pd.isna(row[column])]
+    return ", ".join(parts) or "the whole"
+
+
+def _in_order(wide: Wide, names: Sequence[str]) -> Iterator[str]:
+    """Check that intervals and bounds are in order and within [0, 1]."""
+    estimate, low, high = (wide[c] for c in _FIGURES)
+    given = estimate.notna()
+    held = (low >= -_SLACK) & (low <= estimate + _SLACK)
+    held &= (estimate <= high + _SLACK) & (high <= 1 + _SLACK)
+    for i, measure in _where(given & ~held):
+        values = (f"{c} {wide[c][measure].iloc[i]:.6g}" for c in ("low", "estimate", "high"))
+        yield f"{names[i]}, {measure}: {' <= '.join(values)} does not hold."
+    least, most = (wide[c] for c in _BOUNDS)
+    given = least.notna() | most.notna()
+    held = (least >= -_SLACK) & (least <= most + _SLACK) & (most <= 1 + _SLACK)
+    for i, measure in _where(given & ~held):
+        ends = f"{least[measure].iloc[i]:.6g} to {most[measure].iloc[i]:.6g}"
+        yield f"{names[i]}, {measure}: bounds {ends} are not in order within [0, 1]."
+    proxy = wide["proxy"]
+    for i, measure in _where((proxy < -_SLACK) | (proxy > 1 + _SLACK)):
+        yield f"{names[i]}, {measure}: proxy {proxy[measure].iloc[i]:.6g} is outside of [0, 1]."
+
+
+def _complements(wide: Wide, names: Sequence[str]) -> Iterator[str]:
+    for right, wrong in _COMPLEMENTS:
+        if {right, wrong} <= set(wide["estimate"].columns):
+            for column, mirrored in _MIRROR.items():
+                one, other = wide[column][right], 1 - wide[mirrored][wrong]
+                both = ~_same(one.to_numpy(), other.to_numpy())
+                for i in np.flatnonzero(both):
+                    yield (
+                        f"{names[i]}: {right}'s {column} {one.iloc[i]:.6g} must be 1 - {wrong}'s "
+                        f"{mirrored}, {other.iloc[i]:.6g}."
+                    )
+
+
+def _recall(wide: Wide, names: Sequence[str]) -> Iterator[str]:
+    """Check that recall is what the two kinds of error and the decisions' counts make of it."""
+    if not {"recall", "wrongful_rate", "missed_rate"} <= set(wide["estimate"].columns):
+        return
+    rate, n = wide["estimate"], wide["n_decisions"]
+    caught = (1 - rate["wrongful_rate"]) * n["wrongful_rate"]
+    every = caught + rate["missed_rate"] * n["missed_rate"]
+    made = caught / every.where(every > 0)
+    off = (rate["recall"] - made).abs() > _SLACK
+    for i in np.flatnonzero(off):
+        yield (
+            f"{names[i]}: recall {rate['recall'].iloc[i]:.6g} does not follow from wrongful_rate "
+            f"and missed_rate, which make {made.iloc[i]:.6g}."
+        )
+
+
+def _counts(wide: Wide, names: Sequence[str]) -> Iterator[str]:
+    """Check that decisions and reviews of the two sides add up to those of all."""
+    if not set(_RATES) <= set(wide["estimate"].columns):
+        return
+    for column in _COUNTS:
+        n = wide[column]
+        both = n["wrongful_rate"] + n["missed_rate"]
+        for i in np.flatnonzero(n["error_rate"].to_numpy() != both.to_numpy()):
+            yield (
+                f"{names[i]}: {column} of error_rate is {n['error_rate'].iloc[i]:,.0f}, those of "
+                f"its sides add up to {both.iloc[i]:,.0f}."
+            )
+
+
+def _sides(wide: Wide, names: Sequence[str], most_labels: float) -> Iterator[str]:
+    """Check all decisions of each cell against its enforced and its allowed ones."""
+    if not set(_RATES) <= set(wide["estimate"].columns):
+        return
+    pair = ["wrongful_rate", "missed_rate"]
+    n = wide["n_decisions"][pair].to_numpy()
+    share = n / np.maximum(n.sum(axis=1, keepdims=True), 1)
+    least, most = (
+        _mixed(wide[c][pair].to_numpy(), share, unknown) for c, unknown in (("low", 0), ("high", 1))
+    )
+    low, high = (wide[c]["error_rate"].to_numpy() for c in ("low", "high"))
+    alike = _alike(wide["corrected"][list(_RATES)].to_numpy())
+    off = (high < least - _SLACK) | (low > most + most_labels + _SLACK)
+    for i in np.flatnonzero(off & alike):
+        yield (
+            f"{names[i]}: error_rate, {low[i]:.4g} to {high[i]:.4g}, cannot hold together with its "
+            f"sides: wrongful_rate and missed_rate, by their decisions, make {least[i]:.4g} to "
+            f"{min(most[i] + most_labels, 1):.4g}."
+        )
+    for column in _BOUNDS:
+        own, made = (
+            wide[column]["error_rate"].to_numpy(),
+            _mixed(wide[column][pair].to_numpy(), share),
+        )
+        for i in np.flatnonzero(own < made - _SLACK):
+            yield (
+                f"{names[i]}: error_rate's {column} {own[i]:.4g} must reach what its sides' make by "
+                f"their decisions, {made[i]:.4g}."
+            )
+
+
+def _segments(wide: Wide, overall: Bools) -> Iterator[str]:
+    """Check the whole against its segments, which hold each decision once."""
+    if overall.sum() != 1:
+        return
+    for measure in (m for m in _RATES if m in wide["estimate"].columns):
+        n = wide["n_decisions"][measure].to_numpy()
+        total, parts = float(n[overall][0]), float(n[~overall].sum())
+        if parts != total:
+            yield f"the whole, {measure}: {total:,.0f} decisions, its segments hold {parts:,.0f}."
+            continue
+        share = n[None, ~overall] / max(total, 1)
+        own = {c: float(v[measure].to_numpy()[overall][0]) for c, v in wide.items()}
+        made = {
+            c: float(_mixed(wide[c][measure].to_numpy()[None, ~overall], share, unknown)[0])
+            for c, unknown in (
+                ("low", 0),
+                ("high", 1),
+                ("bound_low", np.nan),
+                ("bound_high", np.nan),
+            )
+        }
+        off = own["high"] < made["low"] - _SLACK or own["low"] > made["high"] + _SLACK
+        if off and _alike(wide["corrected"][measure].to_numpy()[None])[0]:
+            yield (
+                f"the whole, {measure}: {own['low']:.4g} to {own['high']:.4g} cannot hold together "
+                f"with its segments, which make {made['low']:.4g} to {made['high']:.4g}."
+            )
+        for column in _BOUNDS if total else ():
+            if abs(own[column] - made[column]) > _SLACK:
+                yield (
+                    f"the whole, {measure}: {column} {own[column]:.4g} must be what its segments' "
+                    f"make by their decisions, {made[column]:.4g}."
+                )
+
+
+def _mixed(values: Floats, share: Floats, unknown: float = np.nan) -> Floats:
+    """Weigh each row's values by its shares; a missing one counts as `unknown`, shape (n,)."""
+    known = np.where(np.isnan(values), unknown, values)
+    return np.asarray((np.where(share > 0, known, 0.0) * share).sum(axis=1))
+
+
+def _corrected(rows: pd.DataFrame) -> Floats:
+    """Say of each row whether reviewers' error was taken out, 0 or 1; NaN where suppressed."""
+    judging = rows["method"].astype("str").str.split(":", n=1).str[0].str.split("+", n=1).str[1]
+    out = np.where(judging.isin(UNCORRECTED).to_numpy(dtype=bool), 0.0, 1.0)
+    return np.where(rows["estimate"].isna().to_numpy(dtype=bool), np.nan, out)
+
+
+def _alike(corrected: Floats) -> Bools:
+    """Say which rows hold only corrected or only uncorrected figures, shape (n,)."""
+    some, others = (corrected == 0).any(axis=1), (corrected == 1).any(axis=1)
+    return np.asarray(~(some & others))
+
+
+def _same(one: Floats, other: Floats) -> Bools:
+    return np.asarray((np.isnan(one) & np.isnan(other)) | (np.abs(one - other) <= _SLACK))
+
+
+def _where(marked: pd.DataFrame) -> Iterator[tuple[int, str]]:
+    for i, j in np.argwhere(marked.to_numpy(dtype=bool)):
+        yield int(i), str(marked.columns[j])

@@ -342,6 +342,7 @@ INTAKE = pa.schema(
     ]
 )
 
+
 def hash_columns(names: Iterable[object]) -> list[str]:
     """Return the columns that hold a hash of the content, in their order: their names end in `hash`.
 

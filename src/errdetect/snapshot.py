@@ -21,9 +21,9 @@ from errdetect.labels.audit_sample import (
     inclusion_probabilities,
     lost_draws,
 )
-from errdetect.labels.events import CORRECTED, COUNTS, instants, moment, review_events
+from errdetect.labels.events import CORRECTED, COUNTS, instants, moment, review_history
 from errdetect.labels.golden_items import GoldenItems, golden_items
-from errdetect.labels.history import MATURITY, labels_as_of
+from errdetect.labels.history import MATURITY, label_decisions
 from errdetect.labels.intake import Intake, IntakeRow, decision_rows, review_rows
 from errdetect.labels.judgements import judgements
 from errdetect.labels.reviewers import ReviewerModel, fit_reviewers
@@ -138,12 +138,7 @@ class Snapshot:
     @cached_property
     def review_history(self) -> pd.DataFrame:
         """The reviews with position (row of the decision, -1 if none), known_at and standing."""
-        return review_events(self.decisions, self.reviews, as_of=self.as_of)
-
-    @cached_property
-    def reviews_with_standing(self) -> pd.DataFrame:
-        """The reviews with their `standing`, in their order."""
-        return self.reviews.assign(standing=self.review_history["standing"].to_numpy())
+        return review_history(self.decisions, self.reviews, as_of=self.as_of)
 
     @cached_property
     def known_reviews(self) -> pd.DataFrame:
@@ -161,8 +156,8 @@ class Snapshot:
     def verdicts(self) -> pd.DataFrame:
         """The known reviews as verdicts on content; see `labels.judgements`."""
         # Equal to the bit in whatever order the reviews come.
-        ordered = self.reviews.sort_values("review_id", ignore_index=True)
-        return judgements(self.decisions, ordered, as_of=self.moment)
+        order = ["review_id", "known_at"]
+        return judgements(self.decisions, self.review_history.sort_values(order, ignore_index=True))
 
     @cached_property
     def reviewer_model(self) -> ReviewerModel | None:
@@ -177,10 +172,10 @@ class Snapshot:
     def labels(self) -> pd.DataFrame:
         """A label for each decision, as `schemas.LABELS`, in the decisions' order."""
         model = self.reviewer_model
-        return labels_as_of(
+        return label_decisions(
             self.decisions,
-            self.reviews,
-            as_of=self.as_of,
+            self.review_history,
+            as_of=self.moment,
             maturity=self.rules.maturity,
             p_reviews=None if model is None else model.p_error,
         )
@@ -188,12 +183,12 @@ class Snapshot:
     @cached_property
     def correct_policies(self) -> "pd.Series[str]":
         """The policy each enforced decision should have been taken under; missing where unknown."""
-        return right_policies(self.decisions, self.labels, self.reviews, as_of=self.as_of)
+        return right_policies(self.decisions, self.labels, self.review_history)
 
     @cached_property
     def reviewer_consensus(self) -> "pd.Series[str]":
         """Whether each decision's reviewers agreed; see `labels.voices`."""
-        return voices(self.decisions, self.reviews, as_of=self.as_of)
+        return voices(self.review_history, len(self.decisions))
 
     @cached_property
     def upheld_ids(self) -> pd.Index:
@@ -223,9 +218,7 @@ class Snapshot:
     @cached_property
     def inclusion_probability(self) -> npt.NDArray[np.float64]:
         """The probability with which the audit drew each decision, shape (n,); NaN if not drawn."""
-        return inclusion_probabilities(
-            self.reviews, self.review_history, n_decisions=len(self.decisions)
-        )
+        return inclusion_probabilities(self.review_history, n_decisions=len(self.decisions))
 
     @cached_property
     def has_audit(self) -> bool:
@@ -234,7 +227,7 @@ class Snapshot:
 
     def golden_items(self, sites: tuple[str, ...]) -> GoldenItems:
         """Return the golden reviews, with each one's site as its place among `sites`."""
-        return golden_items(self.decisions, self.reviews_with_standing, sites)
+        return golden_items(self.decisions, self.review_history, sites)
 
     @cached_property
     def lost_draws(self) -> LostDraws:
@@ -260,7 +253,7 @@ class Snapshot:
         if len(self.reviews) or read is not None:
             bad = None if reading is None else reading.rejected_decisions.get("decision_id")
             ids = pd.Index([] if bad is None else bad.dropna())
-            rows += review_rows(self.reviews_with_standing, read, ids)
+            rows += review_rows(self.review_history, read, ids)
         return Intake(tuple(rows))
 
     @cached_property
@@ -274,6 +267,14 @@ class Snapshot:
     @cached_property
     def _moments(self) -> "dict[pd.Timestamp, Snapshot]":
         return {}
+
+    @cached_property
+    def decided(self) -> "Snapshot":
+        """The same with what had been decided by the moment; itself where that is all."""
+        if self.as_of is None:
+            return self
+        by_then = (self.decisions["decided_at"] <= self.moment).to_numpy(bool)
+        return self if by_then.all() else self.of(self.decisions[by_then])
 
     def before(self, moment: datetime) -> "Snapshot":
         """Return what was known at another moment; the same one for the same moment."""

@@ -3,6 +3,8 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
+import pandas as pd
+
 from errdetect.data.actions import lines_to_add
 from errdetect.data.cleaning import count_reasons
 from errdetect.data.tables import TableRead

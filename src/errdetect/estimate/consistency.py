@@ -7,9 +7,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from errdetect.errors import ContradictionError
-from errdetect.estimate.audit import Audit
-from errdetect.estimate.limits import clopper_pearson
 from errdetect.estimate.sides import UNCORRECTED
+from errdetect.labels.audit_sample import AuditSample
+from errdetect.stats.intervals import clopper_pearson
 
 __all__ = ["check_estimates", "label_share_limit"]
 
@@ -122,7 +122,7 @@ contradiction), which is a bug in errdetect, so none is given. Please report it 
         raise ContradictionError(faults)
 
 
-def label_share_limit(audit: Audit) -> float:
+def label_share_limit(audit: AuditSample) -> float:
     """Return the largest share of decisions of which the label alone may well be wrong.
 
     Parameters
@@ -141,7 +141,7 @@ def label_share_limit(audit: Audit) -> float:
     --------
     >>> n = np.arange(400)
     >>> label, nothing = (n < 4) * 1.0, n * np.nan
-    >>> audit = Audit(n, n * 0 + 2.0, label, label * 0, nothing, nothing, nothing, n, n, ("x",))
+    >>> audit = AuditSample(n, n * 0 + 2.0, label, label * 0, nothing, nothing, nothing, n, n, ("x",))
     >>> round(label_share_limit(audit), 3)
     0.073
     """

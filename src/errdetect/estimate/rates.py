@@ -73,7 +73,7 @@ def estimate_rates(
     snapshot: Snapshot,
     by: Sequence[Sequence[str]] = (),
     *,
-    settings: Estimate = Estimate(),
+    settings: Estimate | None = None,
     p_error: pd.Series | NDArray[np.float64] | None = None,
     queue: QueueDesign | None = None,
     confidence: float = 0.95,
@@ -126,6 +126,7 @@ def estimate_rates(
     >>> table.loc["precision", ["low", "estimate", "high"]].astype(float).round(3).tolist()
     [0.83, 0.9, 0.965]
     """
+    settings = settings or Estimate()
     decisions, audit, note = snapshot.decisions, snapshot.audit_sample, ""
     inside, missing = np.ones(len(decisions), dtype=bool), None
     if queue is not None:
@@ -243,7 +244,9 @@ def _recall_rows(enforced: Side, allowed: Side, *, model: bool) -> pd.DataFrame:
     """Correct enforcements among all that should have been enforced."""
     caught, missed = enforced.limits, allowed.limits
     found = recall_limits(
-        Interval(*((1 - v) * enforced.decisions for v in (caught.estimate, caught.high, caught.low))),
+        Interval(
+            *((1 - v) * enforced.decisions for v in (caught.estimate, caught.high, caught.low))
+        ),
         Interval(*(v * allowed.decisions for v in (missed.estimate, missed.low, missed.high))),
     )
     unseen = enforced.suppressed | allowed.suppressed

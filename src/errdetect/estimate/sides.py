@@ -208,6 +208,8 @@ def _lost_shares(
     own = cells.lost.copy()
     in_log = lost.position >= 0
     own[in_log] = np.where(domain[lost.position[in_log]] >= 0, own[in_log], NOWHERE)
+    if name != "all":  # what the machine did with a decision that the log lacks is unknown
+        own[~in_log] = UNKNOWN_CELL
     known = own >= 0
     drawn = domain[population.audit.position]
     weight = np.bincount(drawn[drawn >= 0], population.audit.weight[drawn >= 0], cells.size)

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import NamedTuple
 
 import numpy as np
@@ -15,10 +14,8 @@ from errdetect.explain.facts import Facts
 from errdetect.explain.quoting import plain_text
 from errdetect.explain.reasons import Reason
 from errdetect.features.ngrams import clean_texts, count_ngrams
-from errdetect.labels.events import COUNTS, review_events
-from errdetect.schemas import UPHELD
 
-__all__ = ["Contrast", "Pool", "contrasts", "judged_right", "latest_of_each", "make_pool"]
+__all__ = ["Contrast", "Pool", "contrasts", "latest_of_each", "make_pool"]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

@@ -27,6 +27,7 @@ from errdetect.schemas import (
     THRESHOLDS,
     WRONGFUL_ACTION,
 )
+from errdetect.snapshot import Snapshot
 from errdetect.stats.multiple_testing import benjamini_hochberg
 
 __all__ = ["Findings", "find_findings", "no_findings"]
@@ -70,11 +71,8 @@ def no_findings(note: str) -> Findings:
 
 
 def find_findings(
-    decisions: pd.DataFrame,
-    reviews: pd.DataFrame,
-    labels: pd.DataFrame,
+    snapshot: Snapshot,
     *,
-    policies: Mapping[str, Policy],
     rng: np.random.Generator,
     leave_out: Sequence[str] = (),
     level: float = 0.05,
@@ -83,14 +81,9 @@ def find_findings(
 
     Parameters
     ----------
-    decisions
-        The contract's decisions with `enforced`.
-    reviews
-        The contract's reviews of all sources; rates come from the audit alone.
-    labels
-        As `schemas.LABELS`, in the decisions' order, of the same moment as the reviews.
-    policies
-        The catalogue; a policy that is not in it harms 1 an error.
+    snapshot
+        Automated decisions, what reviews say of them (rates come from the audit alone), and the
+        catalogue; a policy that is not in it harms 1 an error.
     rng
         Draws the decisions that known errors are compared with.
     leave_out
@@ -112,21 +105,17 @@ def find_findings(
     >>> day = pd.to_datetime(["2026-01-01"], utc=True)
     >>> decisions = pd.DataFrame({"decision_id": ["d"], "decided_at": day, "policy_id": "spam",
     ...                           "enforced": True})
-    >>> reviews = pd.DataFrame({c: pd.Series([], dtype="str") for c in (
-    ...     "review_id", "decision_id", "source", "verdict", "site", "reviewer_id", "expected")})
-    >>> reviews = reviews.assign(reviewed_at=day[:0], inclusion_probability=0.0, minutes=0.0)
-    >>> labels = pd.DataFrame({"label": ["unknown"], "error_kind": None, "p_label": np.nan})
-    >>> found = find_findings(
-    ...     decisions, reviews, labels, policies={}, rng=np.random.default_rng(0))
+    >>> found = find_findings(Snapshot(decisions), rng=np.random.default_rng(0))
     >>> found.notes
     ('No decision was audited by a designed sample, so no rate can be compared.',)
     """
-    log = read_log(decisions, labels)
-    judged = read_judged(decisions, reviews, labels, log.policy, log.early)
+    decisions, policies = snapshot.decisions, snapshot.policies
+    log = read_log(snapshot)
+    judged = read_judged(snapshot, log.policy, log.early)
     if not len(judged):
         note = "No decision was audited by a designed sample, so no rate can be compared."
         return no_findings(note)
-    votes = read_votes(decisions, reviews)
+    votes = read_votes(snapshot)
     tested = find_slices(
         decisions, judged, log.policy, log.known,
         rng=rng, leave_out=leave_out, level=level,

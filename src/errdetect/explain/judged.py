@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from errdetect.estimate.audit import read_audit
 from errdetect.schemas import ERROR_KINDS, WRONG_LABEL
+from errdetect.snapshot import Snapshot
 
 __all__ = ["ANY", "KINDS", "Judged", "earlier_part", "kind_codes", "read_judged"]
 
@@ -64,13 +64,7 @@ class Judged:
         return replace(self, **{name: getattr(self, name)[rows] for name in names})
 
 
-def read_judged(
-    decisions: pd.DataFrame,
-    reviews: pd.DataFrame,
-    labels: pd.DataFrame,
-    policy: Ints,
-    early: Bools,
-) -> Judged:
+def read_judged(snapshot: Snapshot, policy: Ints, early: Bools) -> Judged:
     """Gather the audited decisions with what is believed of each.
 
     Only designed samples count: other reviews were not drawn, so they are no evidence of a rate.
@@ -79,12 +73,8 @@ def read_judged(
 
     Parameters
     ----------
-    decisions
-        The contract's decisions with `enforced`, shape (n, any).
-    reviews
-        The contract's reviews.
-    labels
-        As `schemas.LABELS`, in the decisions' order.
+    snapshot
+        n decisions and what reviews say of them.
     policy
         Code of each decision's policy, shape (n,).
     early
@@ -103,23 +93,22 @@ def read_judged(
     --------
     >>> day = pd.to_datetime(["2026-01-01", "2026-01-02"], utc=True)
     >>> decisions = pd.DataFrame({"decision_id": ["a", "b"], "decided_at": day,
-    ...                           "enforced": [True, False]})
+    ...                           "policy_id": "spam", "enforced": [True, False]})
     >>> reviews = pd.DataFrame({
     ...     "review_id": ["1"], "decision_id": ["a"], "source": "audit", "verdict": "overturned",
     ...     "inclusion_probability": 0.5, "site": "x", "reviewed_at": day[1:]})
-    >>> labels = pd.DataFrame({"p_label": [0.9, np.nan], "error_kind": ["wrongful_action", None]})
     >>> judged = read_judged(
-    ...     decisions, reviews, labels, np.zeros(2, dtype=np.int64), np.zeros(2, dtype=bool))
+    ...     Snapshot(decisions, reviews), np.zeros(2, dtype=np.int64), np.zeros(2, dtype=bool))
     >>> judged.weight.tolist(), judged.errors.tolist()
-    ([2.0], [[0.9, 0.9, 0.0, 0.0]])
+    ([2.0], [[1.0, 1.0, 0.0, 0.0]])
     """
-    audit = read_audit(decisions, reviews)
+    audit, labels = snapshot.audit_sample, snapshot.labels
     at = audit.position
     believed = labels["p_label"].to_numpy(np.float64, na_value=np.nan)[at]
     believed = np.where(np.isnan(believed), audit.error, believed)
     flagged = np.where(audit.flagged, believed, 0.0)
     p = np.where(audit.adjudicated, audit.expert_error, flagged)
-    kind = kind_codes(decisions["enforced"].iloc[at], labels["error_kind"].iloc[at])
+    kind = kind_codes(snapshot.decisions["enforced"].iloc[at], labels["error_kind"].iloc[at])
     errors = np.column_stack([p, *(p * (kind == k) for k in range(1, len(KINDS)))])
     return Judged(
         position=at,

@@ -8,6 +8,7 @@ import pandas as pd
 
 from errdetect.explain.judged import earlier_part, kind_codes
 from errdetect.schemas import CORRECT, ERROR
+from errdetect.snapshot import Snapshot
 
 __all__ = ["Log", "read_log"]
 
@@ -48,15 +49,13 @@ class Log:
     days: float
 
 
-def read_log(decisions: pd.DataFrame, labels: pd.DataFrame) -> Log:
+def read_log(snapshot: Snapshot) -> Log:
     """Lay out the log.
 
     Parameters
     ----------
-    decisions
-        The contract's decisions with `enforced`.
-    labels
-        As `schemas.LABELS`, in the decisions' order.
+    snapshot
+        The contract's decisions with `enforced`, and what reviews say of them.
 
     Returns
     -------
@@ -64,13 +63,16 @@ def read_log(decisions: pd.DataFrame, labels: pd.DataFrame) -> Log:
 
     Examples
     --------
-    >>> decisions = pd.DataFrame({"policy_id": ["spam", "adult"], "enforced": True,
-    ...                           "decided_at": pd.to_datetime(["2026-01-01", "2026-01-03"])})
-    >>> labels = pd.DataFrame({"label": ["error", "correct"], "error_kind": ["wrong_label", None]})
-    >>> log = read_log(decisions, labels)
+    >>> day = pd.to_datetime(["2026-01-01", "2026-01-03"], utc=True)
+    >>> decisions = pd.DataFrame({"decision_id": ["a", "b"], "policy_id": ["spam", "adult"],
+    ...                           "enforced": True, "decided_at": day})
+    >>> reviews = pd.DataFrame({"review_id": ["1", "2"], "decision_id": ["a", "b"],
+    ...     "source": "audit", "verdict": ["relabelled", "upheld"], "reviewed_at": day[1]})
+    >>> log = read_log(Snapshot(decisions, reviews))
     >>> log.policy.tolist(), log.known.tolist(), log.days
     ([1, 0], [3, 0], 2.0)
     """
+    decisions, labels = snapshot.decisions, snapshot.labels
     policy, names = pd.factorize(decisions["policy_id"], sort=True)
     account, owners = np.full(len(decisions), -1), pd.Index([])
     if "account_id" in decisions:

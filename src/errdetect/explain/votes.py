@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from errdetect.labels.judgements import judgements
 from errdetect.schemas import AUDIT, GOLDEN
+from errdetect.snapshot import Snapshot
 
 __all__ = ["Votes", "read_votes"]
 
@@ -46,13 +46,13 @@ class Votes:
     sites: tuple[str, ...]
 
 
-def read_votes(decisions: pd.DataFrame, reviews: pd.DataFrame) -> Votes:
+def read_votes(snapshot: Snapshot) -> Votes:
     """Compare what people said of the same decision.
 
     Parameters
     ----------
-    decisions, reviews
-        The contract's tables; decisions with `enforced`.
+    snapshot
+        Decisions with `enforced`, and their reviews.
 
     Returns
     -------
@@ -67,10 +67,10 @@ def read_votes(decisions: pd.DataFrame, reviews: pd.DataFrame) -> Votes:
     ...     "review_id": ["r"], "decision_id": ["d"], "reviewed_at": day[1:], "source": ["golden"],
     ...     "verdict": ["upheld"], "expected": ["overturned"], "reviewer_id": ["ann"],
     ...     "site": ["Riga"], "minutes": [2.0], "inclusion_probability": [float("nan")]})
-    >>> read_votes(decisions, reviews).differs.tolist()
+    >>> read_votes(Snapshot(decisions, reviews)).differs.tolist()
     [True]
     """
-    judged = judgements(decisions, reviews.sort_values("review_id", ignore_index=True))
+    judged, n_decisions = snapshot.verdicts, len(snapshot.decisions)
     at, flags = judged["position"].to_numpy(), judged["flags"].to_numpy(dtype=bool)
     truth = judged["true_error"].to_numpy(dtype=np.float64)
     golden = (judged["source"] == GOLDEN).to_numpy(dtype=bool)
@@ -81,8 +81,8 @@ def read_votes(decisions: pd.DataFrame, reviews: pd.DataFrame) -> Votes:
         -1,
     )
     known = sort >= 0
-    seats = np.bincount(at[audit], minlength=len(decisions))
-    flagged = np.bincount(at[audit], flags[audit], minlength=len(decisions))
+    seats = np.bincount(at[audit], minlength=n_decisions)
+    flagged = np.bincount(at[audit], flags[audit], minlength=n_decisions)
     several = np.flatnonzero((seats >= 2) & (flagged > 0))
     differs = np.concatenate([(flags != (truth > 0.5))[known], flagged[several] < seats[several]])
     sorts = np.concatenate([sort[known], np.full(len(several), _PAIR)])

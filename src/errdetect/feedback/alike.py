@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 
 import numpy as np
 import numpy.typing as npt
@@ -11,14 +10,10 @@ import pandas as pd
 from errdetect.feedback.confirmed import confirmed_errors, later_decision
 from errdetect.feedback.likeness import ACCOUNT, CONTENT, Likeness, likeness
 from errdetect.feedback.table import LOOK_ALIKE, PRECISION, REVIEW, plan_table
-from errdetect.labels.events import (
-    COUNTS,
-    MEASURES_REVIEWER,
-    OVERRULED,
-    REVISED,
-    review_events,
-)
+from errdetect.labels.events import COUNTS, MEASURES_REVIEWER, OVERRULED, REVISED
 from errdetect.schemas import ADJUDICATION, AUDIT, CORRECT, UNKNOWN, WRONG_LABEL
+from errdetect.settings import LookAlikes
+from errdetect.snapshot import Snapshot
 from errdetect.stats.effective_size import effective_size
 from errdetect.stats.grouped import sums
 from errdetect.stats.intervals import wilson
@@ -59,16 +54,7 @@ class _Pool:
     wrong: Floats
 
 
-def look_alikes(
-    decisions: pd.DataFrame,
-    reviews: pd.DataFrame,
-    labels: pd.DataFrame,
-    *,
-    as_of: datetime | None = None,
-    min_p_error: float = 0.5,
-    min_reviews: int = 20,
-    min_precision: float = 0.0,
-) -> pd.DataFrame:
+def look_alikes(snapshot: Snapshot, rule: LookAlikes, *, min_p_error: float = 0.5) -> pd.DataFrame:
     """Find decisions that still stand and resemble overturned ones. People must look at each.
 
     A decision resembles others by its content or by its account (see `likeness`), under the same
@@ -79,20 +65,13 @@ def look_alikes(
 
     Parameters
     ----------
-    decisions
-        n decisions with `decision_id`, `decided_at`, `policy_id`, `enforced`.
-    reviews
-        Reviews with the contract's columns, in any order.
-    labels
-        From `labels_as_of` at the same moment, in the decisions' order.
-    as_of
-        What was known at this moment; the latest time in the data if None.
+    snapshot
+        Decisions with `policy_id`, and what reviews say of them.
+    rule
+        `min_reviews`: audited decisions of one sort below which the expected precision is unknown;
+        `min_precision`: sorts of look-alikes that are known to be wrong less often are left out.
     min_p_error
         See `confirmed_errors`; only settled errors are resembled.
-    min_reviews
-        Audited decisions of one sort below which the expected precision is unknown.
-    min_precision
-        Sorts of look-alikes that are known to be wrong less often than this are left out.
 
     Returns
     -------
@@ -107,7 +86,7 @@ def look_alikes(
 
     Examples
     --------
-    >>> from errdetect.labels.history import labels_as_of
+    >>> rule = LookAlikes(min_precision=0)
     >>> day = pd.to_datetime(["2026-01-01", "2026-01-03"], utc=True)
     >>> decisions = pd.DataFrame({
     ...     "decision_id": ["d1", "d2", "d3"], "decided_at": day[0], "policy_id": "spam",
@@ -115,13 +94,14 @@ def look_alikes(
     >>> reviews = pd.DataFrame({
     ...     "review_id": ["r1"], "decision_id": ["d1"], "reviewed_at": day[1:], "source": "audit",
     ...     "verdict": "overturned", "reviewer_id": "ann", "inclusion_probability": 0.2})
-    >>> found = look_alikes(decisions, reviews, labels_as_of(decisions, reviews))
+    >>> found = look_alikes(Snapshot(decisions, reviews), rule)
     >>> found[["decision_id", "status", "review_ids", "expected_precision"]].values.tolist()
     [['d2', 'review', ['r1'], nan]]
     """
-    errors = confirmed_errors(decisions, reviews, labels, as_of=as_of, min_p_error=min_p_error)
+    decisions = snapshot.decisions
+    errors = confirmed_errors(snapshot, min_p_error=min_p_error)
     seeds = errors[errors["settled"] & (errors["error_kind"] != WRONG_LABEL)]
-    pool = _pool(decisions, reviews, labels, seeds["position"].to_numpy(int), as_of)
+    pool = _pool(snapshot, seeds["position"].to_numpy(int))
     alike = likeness(decisions, pool.overturned, pool.stood)
     sort, n_over, n_stood = _sorts(alike, len(decisions))
     enforced = decisions["enforced"].to_numpy(bool)
@@ -133,7 +113,7 @@ def look_alikes(
     }
     rows = np.flatnonzero(pool.candidate & strata.notna().to_numpy())
     told = [precision[one] for one in strata.iloc[rows]]
-    rows, told = _worth_it(rows, told, min_reviews, min_precision)
+    rows, told = _worth_it(rows, told, rule.min_reviews, rule.min_precision)
     return plan_table(
         pd.DataFrame(
             {
@@ -147,12 +127,12 @@ def look_alikes(
                 ]
                 * len(rows),
                 "evidence": [
-                    _evidence(sort[row], n_over[row], n_stood[row], one, min_reviews)
+                    _evidence(sort[row], n_over[row], n_stood[row], one, rule.min_reviews)
                     for row, one in zip(rows, told, strict=True)
                 ],
                 "review_ids": _traces(alike, seeds, rows),
                 **{
-                    name: [one[i] if one[3] >= min_reviews else np.nan for one in told]
+                    name: [one[i] if one[3] >= rule.min_reviews else np.nan for one in told]
                     for i, name in enumerate(PRECISION)
                 },
             }
@@ -165,27 +145,15 @@ def _column(decisions: pd.DataFrame, name: str) -> npt.NDArray[np.object_]:
     return given.to_numpy(object)
 
 
-def _pool(
-    decisions: pd.DataFrame,
-    reviews: pd.DataFrame,
-    labels: pd.DataFrame,
-    seeds: Ints,
-    as_of: datetime | None,
-) -> _Pool:
-    n = len(decisions)
-    events = review_events(decisions, reviews, as_of=as_of)
-    known = events[events["standing"].isin([COUNTS, OVERRULED, REVISED, MEASURES_REVIEWER])]
+def _pool(snapshot: Snapshot, seeds: Ints) -> _Pool:
+    n, labels = len(snapshot.decisions), snapshot.labels
+    history = snapshot.review_history
+    known = history[history["standing"].isin([COUNTS, OVERRULED, REVISED, MEASURES_REVIEWER])]
     by_design = known["source"].isin([AUDIT, ADJUDICATION]).to_numpy(bool)
     at = known["position"].to_numpy()
-    stands = later_decision(decisions).isna().to_numpy(bool)
+    stands = later_decision(snapshot.decisions).isna().to_numpy(bool)
     untouched = stands & (np.bincount(at[~by_design], minlength=n) == 0)
-    audit = known[(known["source"] == AUDIT).to_numpy(bool)]
-    chance = np.full(n, np.nan)
-    if "inclusion_probability" in reviews:
-        given = reviews["inclusion_probability"].to_numpy(np.float64, na_value=np.nan)
-        of_draw = pd.Series(given[audit.index.to_numpy()], index=audit["position"].to_numpy())
-        lowest = of_draw.groupby(level=0).min()
-        chance[lowest.index.to_numpy(int)] = lowest.to_numpy()
+    chance = snapshot.inclusion_probability
     told = (labels["label"] != UNKNOWN).to_numpy(bool)
     drawn = untouched & told & ~np.isnan(chance)
     overturned = np.zeros(n, dtype=bool)

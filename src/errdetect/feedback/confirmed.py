@@ -1,14 +1,12 @@
 """Which decisions reviews found wrong, which reviews say so, and whether that is settled."""
 
-from datetime import datetime
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from errdetect.errors import DataError, sentence
-from errdetect.labels.events import COUNTS, instants, review_events
+from errdetect.labels.events import COUNTS, instants
 from errdetect.schemas import (
     ADJUDICATION,
     APPEAL,
@@ -18,6 +16,7 @@ from errdetect.schemas import (
     UPHELD,
     WRONG_LABEL,
 )
+from errdetect.snapshot import Snapshot
 
 __all__ = ["BY_APPEAL", "BY_EXPERT", "BY_REVIEWS", "confirmed_errors", "later_decision"]
 
@@ -29,14 +28,7 @@ BY_APPEAL: Final = "a granted appeal"
 BY_REVIEWS: Final = "reviews"
 
 
-def confirmed_errors(
-    decisions: pd.DataFrame,
-    reviews: pd.DataFrame,
-    labels: pd.DataFrame,
-    *,
-    as_of: datetime | None = None,
-    min_p_error: float = 0.5,
-) -> pd.DataFrame:
+def confirmed_errors(snapshot: Snapshot, *, min_p_error: float = 0.5) -> pd.DataFrame:
     """List the decisions that are labelled errors, with the reviews that say so.
 
     An error is settled if an expert said so, if an appeal was granted (a promise to its account
@@ -45,14 +37,8 @@ def confirmed_errors(
 
     Parameters
     ----------
-    decisions
-        n decisions with `decision_id`, `decided_at`, `policy_id`, `enforced`, perhaps `account_id`.
-    reviews
-        Reviews with the contract's columns, in any order.
-    labels
-        From `labels_as_of` at the same moment, in the decisions' order.
-    as_of
-        What was known at this moment; the latest time in the data if None.
+    snapshot
+        Decisions with `policy_id`, perhaps `account_id`, and what reviews say of them.
     min_p_error
         P(error) given its reviews from which on an error is settled without an expert, in [0, 1].
 
@@ -63,15 +49,8 @@ def confirmed_errors(
         account_id, policy_id, enforced, error_kind, p_label, settled, by (who settled it),
         review_ids (those that say so, oldest first), n_for, n_against (counting reviews), last_at.
 
-    Raises
-    ------
-    DataError
-        If the labels are not the decisions', `as_of` has no time zone, or a `decision_id` stands
-        twice.
-
     Examples
     --------
-    >>> from errdetect.labels.history import labels_as_of
     >>> day = pd.to_datetime(["2026-01-01", "2026-01-03"], utc=True)
     >>> decisions = pd.DataFrame({
     ...     "decision_id": ["d1", "d2"], "decided_at": day[0], "policy_id": "spam",
@@ -79,16 +58,12 @@ def confirmed_errors(
     >>> reviews = pd.DataFrame({
     ...     "review_id": ["r1", "r2"], "decision_id": ["d1", "d2"], "reviewed_at": day[1],
     ...     "source": "appeal", "verdict": ["overturned", "upheld"], "reviewer_id": "ann"})
-    >>> found = confirmed_errors(decisions, reviews, labels_as_of(decisions, reviews))
+    >>> found = confirmed_errors(Snapshot(decisions, reviews))
     >>> found[["decision_id", "error_kind", "settled", "by", "review_ids"]].values.tolist()
     [['d1', 'wrongful_action', True, 'a granted appeal', ['r1']]]
     """
-    if not np.array_equal(
-        labels["decision_id"].to_numpy(object), decisions["decision_id"].to_numpy(object)
-    ):
-        do = "Label the same table, in the same order."
-        raise DataError(sentence("labels", "be those of the decisions", "others", do))
-    events = review_events(decisions, reviews, as_of=as_of)
+    decisions, labels = snapshot.decisions, snapshot.labels
+    events = snapshot.review_history
     at = np.flatnonzero((labels["label"] == ERROR).to_numpy(bool))
     kinds = labels["error_kind"].iloc[at].to_numpy(object)
     votes = _votes(events, at, kinds)

@@ -1,6 +1,5 @@
 """From reviews to a plan: what to undo, which penalties to take back, which labels to mend."""
 
-from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -18,64 +17,37 @@ from errdetect.feedback.table import (
     plan_table,
 )
 from errdetect.feedback.whitelist import whitelist_candidates
-from errdetect.labels.right_policy import right_policies
 from errdetect.schemas import WRONG_LABEL, WRONGFUL_ACTION
+from errdetect.settings import Remediation
+from errdetect.snapshot import Snapshot
 
 __all__ = ["plan_remediation", "remedies"]
 
 
 def plan_remediation(
-    decisions: pd.DataFrame,
-    reviews: pd.DataFrame,
-    labels: pd.DataFrame,
-    *,
-    as_of: datetime | None = None,
-    recorded: pd.DataFrame | None = None,
-    min_p_error: float = 0.5,
-    min_reviews: int = 8,
-    min_wrongful_rate: float = 0.5,
-    days: float = 90,
-    alike_reviews: int = 20,
-    min_precision: float = 0.0,
+    snapshot: Snapshot, settings: Remediation, *, recorded: pd.DataFrame | None = None
 ) -> pd.DataFrame:
-    """Plan all that follows from reviews: remedies, whitelists, look-alikes, and what to take back.
+    """Plan all that follows from reviews: remedies, whitelists, look-alikes, and what to revoke.
 
     Parameters
     ----------
-    decisions
-        n decisions with `decision_id`, `decided_at`, `policy_id`, `enforced`; with `account_id`,
+    snapshot
+        Decisions with `policy_id` and `enforced`, and what reviews say of them; with `account_id`,
         `item_id`, `text`, `moderator`, `moderator_version` and columns that end in `hash` the plan
         says more.
-    reviews
-        Reviews with the contract's columns, in any order.
-    labels
-        From `labels_as_of` at the same moment, in the decisions' order.
-    as_of
-        What was known at this moment; the latest time in the data if None.
+    settings
+        The config's section `remediation`.
     recorded
         Remediations recorded before, as `plan_table`: those applied keep that status, and those
         that reviews no longer bear out come as `withdrawn`.
-    min_p_error
-        See `confirmed_errors`.
-    min_reviews, min_wrongful_rate, days
-        See `whitelist_candidates`.
-    alike_reviews, min_precision
-        `min_reviews` and `min_precision` of `look_alikes`.
 
     Returns
     -------
     pandas.DataFrame
         As `plan_table`, the same in whatever order decisions and reviews come.
 
-    Raises
-    ------
-    DataError
-        If the labels are not the decisions', `as_of` has no time zone, or a `decision_id` stands
-        twice.
-
     Examples
     --------
-    >>> from errdetect.labels.history import labels_as_of
     >>> day = pd.to_datetime(["2026-01-01", "2026-01-03", "2026-01-05"], utc=True)
     >>> decisions = pd.DataFrame({
     ...     "decision_id": ["d1"], "decided_at": day[:1], "policy_id": "spam", "account_id": "a",
@@ -84,66 +56,35 @@ def plan_remediation(
     ...     "review_id": ["r1", "r2"], "decision_id": "d1", "reviewed_at": day[1:],
     ...     "source": ["audit", "adjudication"], "verdict": ["overturned", "upheld"],
     ...     "reviewer_id": ["ann", "eve"]})
-    >>> first = reviews.iloc[:1]
-    >>> plan = plan_remediation(decisions, first, labels_as_of(decisions, first))
+    >>> plan = plan_remediation(Snapshot(decisions, reviews.iloc[:1]), Remediation())
     >>> plan[["kind", "decision_id", "status"]].values.tolist()
     [['reverse', 'd1', 'planned'], ['revoke_penalty', 'd1', 'planned']]
     >>> done = plan.assign(status="applied")
-    >>> plan = plan_remediation(
-    ...     decisions, reviews, labels_as_of(decisions, reviews), recorded=done)
+    >>> plan = plan_remediation(Snapshot(decisions, reviews), Remediation(), recorded=done)
     >>> plan[["kind", "status"]].values.tolist()
     [['reverse', 'withdrawn'], ['revoke_penalty', 'withdrawn']]
     """
+    certain = settings.min_p_error
     parts = [
-        remedies(decisions, reviews, labels, as_of=as_of, min_p_error=min_p_error),
-        whitelist_candidates(
-            decisions,
-            reviews,
-            labels,
-            as_of=as_of,
-            min_reviews=min_reviews,
-            min_wrongful_rate=min_wrongful_rate,
-            days=days,
-        ),
-        look_alikes(
-            decisions,
-            reviews,
-            labels,
-            as_of=as_of,
-            min_p_error=min_p_error,
-            min_reviews=alike_reviews,
-            min_precision=min_precision,
-        ),
+        remedies(snapshot, min_p_error=certain),
+        whitelist_candidates(snapshot, settings.whitelist),
+        look_alikes(snapshot, settings.look_alikes, min_p_error=certain),
     ]
     plan = plan_table(pd.concat(parts, ignore_index=True))
     if recorded is None or not len(recorded):
         return plan
-    return settle(
-        plan,
-        recorded,
-        decisions,
-        reviews,
-        labels,
-        as_of=as_of,
-        min_reviews=min_reviews,
-        min_wrongful_rate=min_wrongful_rate,
-    )
+    return settle(plan, recorded, snapshot, settings.whitelist)
 
 
-def remedies(
-    decisions: pd.DataFrame,
-    reviews: pd.DataFrame,
-    labels: pd.DataFrame,
-    *,
-    as_of: datetime | None = None,
-    min_p_error: float = 0.5,
-) -> pd.DataFrame:
+def remedies(snapshot: Snapshot, *, min_p_error: float = 0.5) -> pd.DataFrame:
     """Plan what reviews ask for directly: reversals, penalties taken back, labels mended.
 
     Parameters
     ----------
-    decisions, reviews, labels, as_of, min_p_error
+    snapshot
         See `plan_remediation`.
+    min_p_error
+        See `confirmed_errors`.
 
     Returns
     -------
@@ -156,7 +97,6 @@ def remedies(
 
     Examples
     --------
-    >>> from errdetect.labels.history import labels_as_of
     >>> day = pd.to_datetime(["2026-01-01", "2026-01-03"], utc=True)
     >>> decisions = pd.DataFrame({
     ...     "decision_id": ["d1", "d2"], "decided_at": day[0], "policy_id": "scam",
@@ -165,14 +105,14 @@ def remedies(
     ...     "review_id": ["r1", "r2"], "decision_id": ["d1", "d2"], "reviewed_at": day[1],
     ...     "source": "audit", "verdict": ["overturned", "relabelled"], "reviewer_id": "ann",
     ...     "correct_policy_id": [None, "spam"]})
-    >>> plan = remedies(decisions, reviews, labels_as_of(decisions, reviews))
+    >>> plan = remedies(Snapshot(decisions, reviews))
     >>> plan[["kind", "decision_id", "right_policy_id", "status"]].values.tolist()
     [['reverse', 'd1', nan, 'planned'], ['relabel', 'd2', 'spam', 'planned']]
     """
-    errors = confirmed_errors(decisions, reviews, labels, as_of=as_of, min_p_error=min_p_error)
+    errors = confirmed_errors(snapshot, min_p_error=min_p_error)
     at = errors["position"].to_numpy(int)
-    right = right_policies(decisions, labels, reviews, as_of=as_of).to_numpy(object)[at]
-    later = later_decision(decisions).to_numpy(object)[at]
+    right = snapshot.correct_policies.to_numpy(object)[at]
+    later = later_decision(snapshot.decisions).to_numpy(object)[at]
     settled = errors["settled"].to_numpy(bool)
     wrong_label = (errors["error_kind"] == WRONG_LABEL).to_numpy(bool)
     wrongful = (errors["error_kind"] == WRONGFUL_ACTION).to_numpy(bool)

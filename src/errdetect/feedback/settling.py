@@ -1,6 +1,5 @@
 """A new plan beside what was recorded before: what is done already, and what to take back."""
 
-from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -16,8 +15,10 @@ from errdetect.feedback.table import (
     plan_table,
 )
 from errdetect.feedback.whitelist import account_rates
-from errdetect.labels.events import COUNTS, moment, review_events
+from errdetect.labels.events import COUNTS
 from errdetect.schemas import CORRECT, ERROR, UPHELD, WRONG_LABEL
+from errdetect.settings import Whitelist
+from errdetect.snapshot import Snapshot
 
 __all__ = ["settle"]
 
@@ -25,13 +26,8 @@ __all__ = ["settle"]
 def settle(
     plan: pd.DataFrame,
     recorded: pd.DataFrame,
-    decisions: pd.DataFrame,
-    reviews: pd.DataFrame,
-    labels: pd.DataFrame,
-    *,
-    as_of: datetime | None = None,
-    min_reviews: int = 8,
-    min_wrongful_rate: float = 0.5,
+    snapshot: Snapshot,
+    rule: Whitelist,
 ) -> pd.DataFrame:
     """Mark what was applied before, and add what was applied but is no longer borne out.
 
@@ -46,10 +42,8 @@ def settle(
         What follows from the reviews now, as `plan_table`.
     recorded
         Remediations recorded before, as `schemas.PLAN`.
-    decisions, reviews, labels, as_of
+    snapshot, rule
         What the plan was made from.
-    min_reviews, min_wrongful_rate
-        See `account_rates`.
 
     Returns
     -------
@@ -59,36 +53,28 @@ def settle(
     Examples
     --------
     >>> from errdetect.feedback.remediation import remedies
-    >>> from errdetect.labels.history import labels_as_of
     >>> day = pd.to_datetime(["2026-01-01", "2026-01-03"], utc=True)
     >>> decisions = pd.DataFrame({"decision_id": ["d1"], "decided_at": day[:1],
     ...                           "policy_id": "spam", "enforced": True})
     >>> reviews = pd.DataFrame({
     ...     "review_id": ["r1"], "decision_id": ["d1"], "reviewed_at": day[1:],
     ...     "source": "audit", "verdict": "overturned", "reviewer_id": "ann"})
-    >>> labels = labels_as_of(decisions, reviews)
-    >>> plan = remedies(decisions, reviews, labels)
+    >>> snapshot = Snapshot(decisions, reviews)
+    >>> plan = remedies(snapshot)
     >>> done = plan.assign(status="applied")
-    >>> settle(plan, done, decisions, reviews, labels)["status"].tolist()
+    >>> settle(plan, done, snapshot, Whitelist())["status"].tolist()
     ['applied']
     """
     applied = recorded[(recorded["status"] == APPLIED).to_numpy(bool)]
     back = pd.concat(
         [
-            _contradicted(applied, decisions, reviews, labels, as_of),
+            _contradicted(applied, snapshot),
             _renamed(applied, plan),
             _fallen(
                 applied[(applied["kind"] == WHITELIST).to_numpy(bool)],
-                account_rates(
-                    decisions,
-                    reviews,
-                    labels,
-                    as_of=as_of,
-                    min_reviews=min_reviews,
-                    min_wrongful_rate=min_wrongful_rate,
-                ),
-                min_wrongful_rate,
-                pd.Timestamp(moment(as_of, decisions, reviews), tz="UTC"),
+                account_rates(snapshot, rule),
+                rule.min_wrongful_rate,
+                snapshot.moment,
             ),
         ],
         ignore_index=True,
@@ -99,24 +85,18 @@ def settle(
     return plan_table(pd.concat([kept, back], ignore_index=True))
 
 
-def _contradicted(
-    applied: pd.DataFrame,
-    decisions: pd.DataFrame,
-    reviews: pd.DataFrame,
-    labels: pd.DataFrame,
-    as_of: datetime | None,
-) -> pd.DataFrame:
+def _contradicted(applied: pd.DataFrame, snapshot: Snapshot) -> pd.DataFrame:
     """Return what was done to decisions whose reviews now say otherwise, with the reason."""
     rows = applied[applied["kind"].isin([REVERSE, REVOKE_PENALTY, RELABEL]).to_numpy(bool)]
-    at = pd.Index(decisions["decision_id"]).get_indexer(pd.Index(rows["decision_id"]))
+    at = pd.Index(snapshot.decisions["decision_id"]).get_indexer(pd.Index(rows["decision_id"]))
     rows, at = rows[at >= 0], at[at >= 0]
-    now = labels.iloc[at]
+    now = snapshot.labels.iloc[at]
     error = (now["label"] == ERROR).to_numpy(bool)
     relabelled = (now["error_kind"] == WRONG_LABEL).to_numpy(bool)
     was_relabel = (rows["kind"] == RELABEL).to_numpy(bool)
     reviewed = (now["n_reviews"] > 0).to_numpy(bool)
     moved = np.where(error, relabelled != was_relabel, reviewed)
-    against = _last_word(decisions, reviews, at[moved], as_of)
+    against = _last_word(snapshot.review_history, at[moved])
     back: pd.DataFrame = rows[moved]
     reasons = [
         f"{_why(kind, label)}{against.get(place, '')}"
@@ -145,13 +125,10 @@ def _why(kind: Any, label: Any) -> str:
     return "Reviews now disagree, and nobody has settled it."
 
 
-def _last_word(
-    decisions: pd.DataFrame, reviews: pd.DataFrame, at: Any, as_of: datetime | None
-) -> dict[Any, str]:
+def _last_word(history: pd.DataFrame, at: Any) -> dict[Any, str]:
     """Name the newest counting review of each of these decisions that upholds it, or the newest."""
-    events = review_events(decisions, reviews, as_of=as_of)
-    counting = events[
-        (events["standing"] == COUNTS).to_numpy(bool) & events["position"].isin(at).to_numpy(bool)
+    counting = history[
+        (history["standing"] == COUNTS).to_numpy(bool) & history["position"].isin(at).to_numpy(bool)
     ]
     ordered = counting.assign(upholds=counting["verdict"] == UPHELD).sort_values(
         ["position", "upholds", "known_at", "review_id"], kind="stable"

@@ -1,6 +1,6 @@
 """Which accounts a policy wrongs so often that its automated enforcement should step aside."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -10,13 +10,15 @@ from scipy.special import betainc
 
 from errdetect.data.statements import BY_PEOPLE
 from errdetect.feedback.table import PLANNED, REVIEW, WHITELIST, plan_table
-from errdetect.labels.events import COUNTS, OVERRULED, REVISED, moment, review_events
+from errdetect.labels.events import COUNTS
 from errdetect.schemas import AUDIT, UNKNOWN, WRONG_LABEL
+from errdetect.schemas import WHITELIST as TABLE
+from errdetect.settings import Whitelist
+from errdetect.snapshot import Snapshot
 from errdetect.stats.effective_size import effective_sizes
 from errdetect.stats.grouped import sums
 from errdetect.stats.intervals import clopper_pearson
 from errdetect.stats.multiple_testing import benjamini_hochberg
-from errdetect.schemas import WHITELIST as TABLE
 
 __all__ = ["AS_THEY_CAME", "account_rates", "whitelist_candidates", "whitelist_table"]
 
@@ -29,15 +31,7 @@ AS_THEY_CAME = "as they came"
 _FALSE_SHARE = 0.05  # of the accounts named, the share that may be named by chance
 
 
-def account_rates(
-    decisions: pd.DataFrame,
-    reviews: pd.DataFrame,
-    labels: pd.DataFrame,
-    *,
-    as_of: datetime | None = None,
-    min_reviews: int = 8,
-    min_wrongful_rate: float = 0.5,
-) -> pd.DataFrame:
+def account_rates(snapshot: Snapshot, rule: Whitelist) -> pd.DataFrame:
     """Estimate how often each policy's enforcement against each account was wrong.
 
     The designed audit tells it without bias, each decision by the inverse of its chance. Where it
@@ -46,19 +40,12 @@ def account_rates(
 
     Parameters
     ----------
-    decisions
-        n decisions with `decision_id`, `decided_at`, `policy_id`, `enforced`, `account_id`. Those
-        that `moderator` says people took do not count: the rule is about automated enforcement.
-    reviews
-        Reviews with the contract's columns, in any order.
-    labels
-        From `labels_as_of` at the same moment, in the decisions' order.
-    as_of
-        What was known at this moment; the latest time in the data if None.
-    min_reviews
-        Reviewed enforced decisions below which an account has no rate.
-    min_wrongful_rate
-        The rate that an account is tested against.
+    snapshot
+        Decisions with `account_id`, and what reviews say of them. Those that `moderator` says
+        people took do not count: the rule is about automated enforcement.
+    rule
+        `min_reviews`: reviewed enforcements below which an account has no rate;
+        `min_wrongful_rate`: the rate that an account is tested against.
 
     Returns
     -------
@@ -77,7 +64,6 @@ def account_rates(
 
     Examples
     --------
-    >>> from errdetect.labels.history import labels_as_of
     >>> day = pd.to_datetime(["2026-01-01", "2026-01-03"], utc=True)
     >>> ids = [f"d{i}" for i in range(9)]
     >>> decisions = pd.DataFrame({"decision_id": ids, "decided_at": day[0], "policy_id": "spam",
@@ -85,17 +71,16 @@ def account_rates(
     >>> reviews = pd.DataFrame({
     ...     "review_id": ids, "decision_id": ids, "reviewed_at": day[1], "source": "audit",
     ...     "verdict": "overturned", "reviewer_id": "ann", "inclusion_probability": 0.2})
-    >>> rates = account_rates(decisions, reviews, labels_as_of(decisions, reviews))
+    >>> rates = account_rates(Snapshot(decisions, reviews), Whitelist())
     >>> rates[["account_id", "basis", "n", "rate", "chosen"]].values.tolist()
     [['a', 'audit', 9, 1.0, True]]
     >>> round(float(rates["low"].iat[0]), 3)
     0.664
     """
+    decisions, labels = snapshot.decisions, snapshot.labels
     if "account_id" not in decisions:
         return _no_rates()
-    events = review_events(decisions, reviews, as_of=as_of)
-    known = events[events["standing"].isin([COUNTS, OVERRULED, REVISED])]
-    chance = _audit_chance(known, reviews, len(decisions))
+    chance = snapshot.inclusion_probability
     enforced = decisions["enforced"].to_numpy(bool) & decisions["account_id"].notna().to_numpy(bool)
     if "moderator" in decisions:
         enforced &= ~(decisions["moderator"] == BY_PEOPLE).to_numpy(bool, na_value=False)
@@ -113,11 +98,13 @@ def account_rates(
     ):
         weight = 1 / chance[rows] if basis == AUDIT else np.ones(len(rows))
         n = np.bincount(pair[rows], minlength=len(enough))
-        named = np.flatnonzero((n >= min_reviews) & ~enough)
+        named = np.flatnonzero((n >= rule.min_reviews) & ~enough)
         enough[named] = True
-        part = _rates(pair[rows], weight, wrong[rows], len(enough), min_wrongful_rate).loc[named]
+        part = _rates(pair[rows], weight, wrong[rows], len(enough), rule.min_wrongful_rate).loc[
+            named
+        ]
         q = benjamini_hochberg(part["p_value"].to_numpy())
-        chosen = (part["low"] >= min_wrongful_rate) & (q <= _FALSE_SHARE)
+        chosen = (part["low"] >= rule.min_wrongful_rate) & (q <= _FALSE_SHARE)
         found.append(part.assign(basis=basis, n=n[named], chosen=chosen, pair=named))
     table = pd.concat(found, ignore_index=True)
     first = pd.Series(np.arange(len(pair)), index=pair)
@@ -125,7 +112,7 @@ def account_rates(
     table = table.assign(
         account_id=decisions["account_id"].to_numpy(object)[at],
         policy_id=decisions["policy_id"].to_numpy(object)[at],
-        review_ids=_ids_by_pair(known, judged, pair, table["pair"].to_numpy()),
+        review_ids=_ids_by_pair(snapshot.review_history, judged, pair, table["pair"].to_numpy()),
     )
     return table[_COLUMNS].sort_values(["account_id", "policy_id"], ignore_index=True)
 
@@ -140,19 +127,6 @@ def _no_rates() -> pd.DataFrame:
     return pd.DataFrame({name: [] for name in _COLUMNS}).astype({"chosen": bool, "n": int})
 
 
-def _audit_chance(known: pd.DataFrame, reviews: pd.DataFrame, n: int) -> Floats:
-    """Return the chance that the audit drew each decision, NaN where it was not drawn."""
-    chance = np.full(n, np.nan)
-    if "inclusion_probability" not in reviews:
-        return chance
-    drawn = known[(known["source"] == AUDIT).to_numpy(bool)]
-    values = reviews["inclusion_probability"].to_numpy(np.float64, na_value=np.nan)
-    given = pd.Series(values[drawn.index.to_numpy()], index=drawn["position"].to_numpy())
-    lowest = given.groupby(level=0).min()
-    chance[lowest.index.to_numpy(int)] = lowest.to_numpy()
-    return chance
-
-
 def _rates(pair: Ints, weight: Floats, wrong: Floats, n: int, bar: float) -> pd.DataFrame:
     """Weigh each pair's decisions; limits and test are those of the effective number."""
     total = sums(pair, weight, n)
@@ -164,9 +138,11 @@ def _rates(pair: Ints, weight: Floats, wrong: Floats, n: int, bar: float) -> pd.
     return pd.DataFrame({"rate": rate, "low": limits.low, "high": limits.high, "p_value": p})
 
 
-def _ids_by_pair(known: pd.DataFrame, judged: Bools, pair: Ints, wanted: Ints) -> "pd.Series[Any]":
+def _ids_by_pair(
+    history: pd.DataFrame, judged: Bools, pair: Ints, wanted: Ints
+) -> "pd.Series[Any]":
     """List the counting reviews of each pair's judged decisions, oldest first."""
-    counting = known[(known["standing"] == COUNTS).to_numpy(bool)]
+    counting = history[(history["standing"] == COUNTS).to_numpy(bool)]
     at = counting["position"].to_numpy()
     counting = counting[judged[at] & np.isin(pair[at], wanted)]
     ordered = counting.sort_values(["known_at", "review_id"], kind="stable")
@@ -174,24 +150,13 @@ def _ids_by_pair(known: pd.DataFrame, judged: Bools, pair: Ints, wanted: Ints) -
     return pd.Series([list(of_pair.get(one, [])) for one in wanted], dtype=object)
 
 
-def whitelist_candidates(
-    decisions: pd.DataFrame,
-    reviews: pd.DataFrame,
-    labels: pd.DataFrame,
-    *,
-    as_of: datetime | None = None,
-    min_reviews: int = 8,
-    min_wrongful_rate: float = 0.5,
-    days: float = 90,
-) -> pd.DataFrame:
+def whitelist_candidates(snapshot: Snapshot, rule: Whitelist) -> pd.DataFrame:
     """Propose accounts that one policy's automated enforcement should spare for a while.
 
     Parameters
     ----------
-    decisions, reviews, labels, as_of, min_reviews, min_wrongful_rate
-        See `account_rates`.
-    days
-        How long the exception lasts from `as_of`.
+    snapshot, rule
+        See `account_rates`; `days`: how long the exception lasts from the snapshot's moment.
 
     Returns
     -------
@@ -201,7 +166,6 @@ def whitelist_candidates(
 
     Examples
     --------
-    >>> from errdetect.labels.history import labels_as_of
     >>> day = pd.to_datetime(["2026-01-01", "2026-01-03"], utc=True)
     >>> ids = [f"d{i}" for i in range(9)]
     >>> decisions = pd.DataFrame({"decision_id": ids, "decided_at": day[0], "policy_id": "spam",
@@ -209,22 +173,14 @@ def whitelist_candidates(
     >>> reviews = pd.DataFrame({
     ...     "review_id": ids, "decision_id": ids, "reviewed_at": day[1], "source": "audit",
     ...     "verdict": "overturned", "reviewer_id": "ann", "inclusion_probability": 0.2})
-    >>> plan = whitelist_candidates(decisions, reviews, labels_as_of(decisions, reviews))
+    >>> plan = whitelist_candidates(Snapshot(decisions, reviews), Whitelist())
     >>> plan[["kind", "account_id", "policy_id", "status"]].values.tolist()
     [['whitelist', 'a', 'spam', 'planned']]
     >>> plan["expires_at"].iat[0].isoformat()
     '2026-04-03T00:00:00+00:00'
     """
-    rates = account_rates(
-        decisions,
-        reviews,
-        labels,
-        as_of=as_of,
-        min_reviews=min_reviews,
-        min_wrongful_rate=min_wrongful_rate,
-    )
+    rates = account_rates(snapshot, rule)
     rows = rates[rates["chosen"].to_numpy(bool)]
-    now = pd.Timestamp(moment(as_of, decisions, reviews), tz="UTC")
     return plan_table(
         pd.DataFrame(
             {
@@ -234,7 +190,7 @@ def whitelist_candidates(
                 "reason": "Most enforcement of this policy against this account was wrong: "
                 "let people decide on it until the exception ends.",
                 "evidence": [_evidence(row) for row in rows.to_dict("records")],
-                "expires_at": now + timedelta(days=days),
+                "expires_at": snapshot.moment + timedelta(days=rule.days),
                 "status": np.where(rows["basis"] == AUDIT, PLANNED, REVIEW),
                 "review_ids": rows["review_ids"],
             }
@@ -242,20 +198,12 @@ def whitelist_candidates(
     )
 
 
-def whitelist_table(
-    decisions: pd.DataFrame,
-    reviews: pd.DataFrame,
-    labels: pd.DataFrame,
-    *,
-    as_of: datetime | None = None,
-    min_reviews: int = 8,
-    min_wrongful_rate: float = 0.5,
-) -> pd.DataFrame:
+def whitelist_table(snapshot: Snapshot, rule: Whitelist) -> pd.DataFrame:
     """List the accounts that `whitelist_candidates` proposes, with the figures behind each.
 
     Parameters
     ----------
-    decisions, reviews, labels, as_of, min_reviews, min_wrongful_rate
+    snapshot, rule
         See `account_rates`.
 
     Returns
@@ -265,7 +213,6 @@ def whitelist_table(
 
     Examples
     --------
-    >>> from errdetect.labels.history import labels_as_of
     >>> day = pd.to_datetime(["2026-01-01", "2026-01-03"], utc=True)
     >>> ids = [f"d{i}" for i in range(9)]
     >>> decisions = pd.DataFrame({"decision_id": ids, "decided_at": day[0], "policy_id": "spam",
@@ -273,18 +220,11 @@ def whitelist_table(
     >>> reviews = pd.DataFrame({
     ...     "review_id": ids, "decision_id": ids, "reviewed_at": day[1], "source": "audit",
     ...     "verdict": "overturned", "reviewer_id": "ann", "inclusion_probability": 0.2})
-    >>> table = whitelist_table(decisions, reviews, labels_as_of(decisions, reviews))
+    >>> table = whitelist_table(Snapshot(decisions, reviews), Whitelist())
     >>> table[["account_id", "policy_id", "n", "wrongful_rate"]].values.tolist()
     [['a', 'spam', 9, 1.0]]
     """
-    rates = account_rates(
-        decisions,
-        reviews,
-        labels,
-        as_of=as_of,
-        min_reviews=min_reviews,
-        min_wrongful_rate=min_wrongful_rate,
-    )
+    rates = account_rates(snapshot, rule)
     rows = rates[rates["chosen"].to_numpy(bool)]
     evidence = [_evidence(row) for row in rows.to_dict("records")]
     table = rows.assign(evidence=pd.Series(evidence, index=rows.index, dtype="str"))

@@ -7,9 +7,9 @@ from typing import Self
 
 import pandas as pd
 
+from errdetect.data.versions import latest_versions
 from errdetect.features.history import HISTORY, HISTORY_KEYS, WINDOWS, History
 from errdetect.features.similar import SIMILAR, SIMILAR_COLUMNS, Similar, with_content_keys
-from errdetect.data.versions import latest_versions
 from errdetect.labels.events import known_at
 from errdetect.schemas import GOLDEN, hash_columns
 

@@ -1,6 +1,6 @@
 """P(error) as control variate: what may narrow the estimates' intervals, and where it comes from."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -30,6 +30,7 @@ __all__ = [
 ]
 
 Floats = npt.NDArray[np.float64]
+ColumnValues = pd.Series | npt.NDArray[np.str_]
 
 _CHUNK = 50_000
 #: Decisions above which the champion, who reads texts, takes minutes where a small model does.
@@ -73,7 +74,7 @@ class EstimationSample:
         """Return the sample of a part of the decisions."""
         return replace(self, snapshot=self.snapshot.of(decisions))
 
-    def with_columns(self, **columns: object) -> Self:
+    def with_columns(self, columns: Mapping[str, ColumnValues]) -> Self:
         """Return the same sample with further columns of the decisions, to group by."""
         decisions = self.snapshot.decisions.assign(**columns)
         return replace(self, snapshot=self.snapshot.with_columns(decisions))

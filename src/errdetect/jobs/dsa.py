@@ -62,7 +62,7 @@ def draft_dsa(
     scope = _scope_values(decisions[by], by)
     scoped = decisions.assign(**{by: scope})
     machine = sample.snapshot.decisions
-    found = sample.with_columns(**{by: _scope_values(machine[by], by)}).rates([by])
+    found = sample.with_columns({by: _scope_values(machine[by], by)}).rates([by])
     scopes = scopes_of(found.frame(by), by)
     counts = {TOTAL: count_measures(scoped)}
     counts |= {s: count_measures(scoped[scoped[by] == s]) for s in scopes if s != TOTAL}

@@ -144,9 +144,7 @@ def _last_rate(snapshot: Snapshot) -> float:
     return float((n * np.average(audit.answer, weights=audit.weight) + 0.5) / (n + 1))
 
 
-def _reviewing(
-    config: Config, snapshot: Snapshot, progress: Progress
-) -> tuple[Reviewing, str]:
+def _reviewing(config: Config, snapshot: Snapshot, progress: Progress) -> tuple[Reviewing, str]:
     """Say what to expect of those who will review, from those who did; and where that is from."""
     usual = Reviewing()
     how: dict[str, Any] = {

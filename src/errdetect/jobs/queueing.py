@@ -116,7 +116,6 @@ def _check_names(config: Config, source: Source) -> None:
 
 def value_reviews(
     config: Config,
-    source: Source,
     scored: pd.DataFrame,
     staff: Staff,
     snapshot: Snapshot,
@@ -125,7 +124,7 @@ def value_reviews(
 
     Parameters
     ----------
-    config, source, scored, staff
+    config, scored, staff
         As before.
     snapshot
         The decisions that people reviewed, their reviews, and the catalogue.

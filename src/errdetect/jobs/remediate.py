@@ -28,11 +28,10 @@ from errdetect.feedback.table import (
     WHITELIST,
     WITHDRAWN,
 )
-from errdetect.jobs.labels import known_reviews, label_decisions, measure_reviewers
-from errdetect.jobs.tables import Progress, load_tables
-from errdetect.jobs.whitelist import decided_by_then
+from errdetect.jobs.tables import Progress, load_snapshot
 from errdetect.labels.evidence import VOTES
-from errdetect.schemas import PLAN
+from errdetect.labels.intake import Intake
+from errdetect.schemas import INTAKE, PLAN
 
 __all__ = ["RemediateResult", "remediate"]
 
@@ -66,6 +65,8 @@ class RemediateResult:
         What was written, by name.
     notes
         What the reader must know, in plain words.
+    intake
+        What was read, used and left out.
     """
 
     counts: Mapping[str, Mapping[str, int]]
@@ -76,12 +77,13 @@ class RemediateResult:
     n_withdrawn: int
     files: Mapping[str, Path]
     notes: tuple[str, ...]
+    intake: Intake
 
     def lines(self) -> list[str]:
         """Return what people are told."""
         told = [
             *_summary(self.counts, self.expected_errors, self.n_unknown),
-            *(f"Note: {note}." for note in self.notes),
+            *(f"Note: {note.rstrip('.')}." for note in self.notes),
         ]
         if not self.applied:
             told.append(
@@ -113,7 +115,7 @@ def remediate(
     config
         From `load_config`.
     out
-        Folder for plan.parquet, plan.csv and summary.txt: all or none.
+        Folder for plan.parquet, plan.csv, intake.parquet and summary.txt: all or none.
     apply
         Whether to record what is planned, and take back what no longer holds, in the ledger.
         Look-alikes and all else that a person must look at first are never recorded.
@@ -130,7 +132,7 @@ def remediate(
         Where the input cannot be used, or one person stands alone.
     """
     people = _people(apply, by, approved_by)
-    plan, notes = _plan(config, progress)
+    plan, notes, intake = _plan(config, progress)
     n_recorded = n_withdrawn = 0
     known = plan.loc[plan["kind"] == LOOK_ALIKE, PRECISION[0]]
     shown = plan if people is None else plan.replace({"status": {PLANNED: APPLIED}})
@@ -144,11 +146,15 @@ def remediate(
         write_parquet(to_arrow(shown, schema), stage / "plan.parquet")
         ids = shown["review_ids"].map("; ".join)
         write_csv(shown.assign(review_ids=ids), stage / "plan.csv")
+        write_parquet(intake.frame(), stage / "intake.parquet", INTAKE)
         write_text(stage / "summary.txt", "\n".join(_summary(counts, expected, unknown)) + "\n")
         if people is not None:
             progress("writing to the ledger")
             n_recorded, n_withdrawn = _record(config, plan, people, at or datetime.now(UTC))
-    files = {name: Path(out) / name for name in ("plan.parquet", "plan.csv", "summary.txt")}
+    files = {
+        name: Path(out) / name
+        for name in ("plan.parquet", "plan.csv", "intake.parquet", "summary.txt")
+    }
     return RemediateResult(
         counts,
         expected,
@@ -158,35 +164,21 @@ def remediate(
         n_withdrawn,
         files,
         notes,
+        intake,
     )
 
 
-def _plan(config: Config, progress: Progress) -> tuple[pd.DataFrame, tuple[str, ...]]:
+def _plan(config: Config, progress: Progress) -> tuple[pd.DataFrame, tuple[str, ...], Intake]:
     """Plan by what was known at the config's moment, beside what was recorded; and notes."""
-    tables = load_tables(config, progress=progress, need_reviews=True)
-    assert tables.reviews is not None
-    decisions = decided_by_then(config, tables.decisions.frame)
-    reviews = known_reviews(config, tables.reviews.frame)
+    loaded = load_snapshot(config, progress=progress, need_reviews=True)
+    snapshot = loaded.snapshot.decided
     progress("weighing reviews")
-    model = measure_reviewers(config, decisions, reviews)
-    labels = label_decisions(config, decisions, reviews, model=model)
+    model = snapshot.reviewer_model
     progress("planning")
-    how = config.remediation
-    plan = plan_remediation(
-        decisions,
-        reviews,
-        labels,
-        as_of=config.labels.as_of,
-        recorded=_recorded(config),
-        min_p_error=how.min_p_error,
-        min_reviews=how.whitelist.min_reviews,
-        min_wrongful_rate=how.whitelist.min_wrongful_rate,
-        days=how.whitelist.days,
-        alike_reviews=how.look_alikes.min_reviews,
-        min_precision=how.look_alikes.min_precision,
-    )
+    plan = plan_remediation(snapshot, config.remediation, recorded=_recorded(config))
     measured = model is not None and model.basis != VOTES
-    return plan, _notes(decisions, len(tables.rejects), measured=measured)
+    notes = (*loaded.notes, *_notes(snapshot.decisions, measured=measured))
+    return plan, notes, loaded.snapshot.intake
 
 
 def _people(apply: bool, by: str | None, approved_by: str | None) -> tuple[str, str] | None:
@@ -255,13 +247,9 @@ _STATE_WORDS = {
 }
 
 
-def _notes(decisions: pd.DataFrame, n_rejected: int, *, measured: bool) -> tuple[str, ...]:
+def _notes(decisions: pd.DataFrame, *, measured: bool) -> tuple[str, ...]:
     """Say what the data leave out of a plan, and what it takes on trust."""
     notes = []
-    if n_rejected:
-        notes.append(
-            f"rows of the input that could not be used: {n_rejected:,}; `errdetect validate` shows them"
-        )
     if "account_id" not in decisions:
         notes.append(
             "the decisions name no account, so no penalty can be taken back and nobody whitelisted"

@@ -70,7 +70,7 @@ def estimate_everything(
     known = [[c] for c in config.report.by if c in decisions and decisions[c].nunique() > 0]
     days = (decisions["decided_at"].max() - decisions["decided_at"].min()).days
     starts = _starts(decisions["decided_at"], "M" if days >= _MONTHS_FROM else "W")
-    dated = sample.with_columns(**{PERIOD: starts, HALF: _halves(decisions["decided_at"])})
+    dated = sample.with_columns({PERIOD: starts, HALF: _halves(decisions["decided_at"])})
     wanted = [*known, [PERIOD], ["policy_id", HALF], *(list(columns) for columns in more)]
     each = {tuple(columns): columns for columns in wanted}
     return dated.rates(*each.values())
@@ -114,4 +114,6 @@ def _halves(moments: pd.Series) -> npt.NDArray[np.str_]:
     """
     first, last = moments.min(), moments.max()
     middle = (first + (last - first) / 2).floor("D")
-    return np.where(moments >= middle, middle.strftime("%Y-%m-%d"), first.strftime("%Y-%m-%d"))
+    days = (middle.strftime("%Y-%m-%d"), first.strftime("%Y-%m-%d"))
+    halves: npt.NDArray[np.str_] = np.where((moments >= middle).to_numpy(bool), *days)
+    return halves

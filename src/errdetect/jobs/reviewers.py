@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 
 from errdetect.config import Config
-from errdetect.data.versions import known_at, latest_versions
 from errdetect.errors import ConfigError, sentence
 from errdetect.jobs.salt import read_salt
 from errdetect.labels.agreement import agreement, verdict_counts
@@ -98,11 +97,9 @@ def reviewer_quality(config: Config, snapshot: Snapshot) -> ReviewerQuality:
         Where the AQL is not the standard's, or the salt file is damaged.
     """
     check_reviewers(config)
-    decisions, model = snapshot.decisions, snapshot.reviewer_model
+    model = snapshot.reviewer_model
     rng = np.random.default_rng(config.train.seed)
-    plans = inspection_plans(
-        decisions, snapshot.reviews, aql=config.reviewers.aql, rng=rng, as_of=snapshot.moment
-    )
+    plans = inspection_plans(snapshot.verdicts, aql=config.reviewers.aql, rng=rng)
     known = snapshot.current_reviews
     people = _people(known)
     notes = list(_said_of(people))
@@ -114,7 +111,7 @@ def reviewer_quality(config: Config, snapshot: Snapshot) -> ReviewerQuality:
         named = bool(people["reviewer_id"].notna().any())
         salt = read_salt(config.path(config.registry.path)) if named else secrets.token_bytes(32)
         cards = _cards(config, snapshot, model, salt, people)
-    return ReviewerQuality(cards, _agreements(config, decisions, known), plans, tuple(notes))
+    return ReviewerQuality(cards, _agreements(config, snapshot), plans, tuple(notes))
 
 
 def _people(reviews: pd.DataFrame) -> pd.DataFrame:
@@ -187,9 +184,10 @@ def _golden_needed(cards: pd.DataFrame, minimum: int) -> "pd.Series[Any]":
     return needed
 
 
-def _agreements(config: Config, decisions: pd.DataFrame, reviews: pd.DataFrame) -> pd.DataFrame:
+def _agreements(config: Config, snapshot: Snapshot) -> pd.DataFrame:
     """Measure agreement over all decisions, and over each policy's that were reviewed."""
-    counts = verdict_counts(decisions, reviews)
+    decisions, reviews = snapshot.decisions, snapshot.current_reviews
+    counts = verdict_counts(decisions["decision_id"], snapshot.review_history)
     policy = decisions.set_index("decision_id")["policy_id"]
     of = policy.reindex(counts["decision_id"]).to_numpy()
     reviewed = decisions["decision_id"].isin(reviews["decision_id"])

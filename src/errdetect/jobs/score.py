@@ -121,7 +121,7 @@ def score(
     judged = snapshot.reviewed_ids[:0] if config.queue.requeue_reviewed else snapshot.reviewed_ids
     progress("weighing reviews")
     staff = find_staff(config, source, scored.frame, budget)
-    terms, unknown = value_reviews(config, source, scored.frame, staff, snapshot)
+    terms, unknown = value_reviews(config, scored.frame, staff, snapshot)
     now = scored_at or datetime.now(UTC)
     run = Run(_run_id(version, terms, judged, config, budget), version, now, design(config, budget))
     drawn = recorded(config, run, terms) or draw(config, run, terms, staff, judged)
@@ -141,7 +141,14 @@ def score(
             f"the budget is {staff.capacity[0]:,.0f}, but only {len(queue):,} decisions are left to review"
         )
     return ScoreResult(
-        len(terms), len(queue), len(scored.rejects), version, run.run_id, files, tuple(notes), intake
+        len(terms),
+        len(queue),
+        len(scored.rejects),
+        version,
+        run.run_id,
+        files,
+        tuple(notes),
+        intake,
     )
 
 

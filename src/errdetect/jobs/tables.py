@@ -95,7 +95,7 @@ def check_losses(config: Config, snapshot: Snapshot) -> None:
         snapshot.intake,
         snapshot.audit_weight,
         snapshot.lost_draws,
-        snapshot.reviews_with_standing,
+        snapshot.review_history,
         snapshot.decisions["decision_id"],
         max_lost=config.estimate.max_lost,
     )

@@ -92,9 +92,7 @@ def quality_targets(
     tables, plans, audits = [], [], []
     for by in levels:
         rates = estimates.frame(*by)
-        found = check_targets(
-            rates, policies=policies, limits=limits, by=by, usual_rate=USUAL_RATE
-        )
+        found = check_targets(rates, policies=policies, limits=limits, by=by, usual_rate=USUAL_RATE)
         if len(by) > 1:  # a policy without decisions has no markets
             found = found[found["market"].notna()]
         tables.append(found)

@@ -203,9 +203,7 @@ class _Labelled:
         self.snapshot = snapshot
         self.notes: list[str] = []
 
-    def examples(
-        self, snapshot: Snapshot, only: "pd.Series[str] | None" = None
-    ) -> Examples:
+    def examples(self, snapshot: Snapshot, only: "pd.Series[str] | None" = None) -> Examples:
         """Return what a model learns from, weighted and with its harm."""
         examples = label_examples(snapshot, only)
         exposure = self.config.queue.exposure

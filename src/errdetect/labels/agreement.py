@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import krippendorff
@@ -10,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from errdetect.labels.events import COUNTS, OVERRULED, review_events
+from errdetect.labels.events import COUNTS, OVERRULED
 from errdetect.schemas import AUDIT, RE_REVIEW, VERDICTS
 
 __all__ = ["Agreement", "agreement", "verdict_counts"]
@@ -49,9 +48,7 @@ class Agreement:
     note: str = ""
 
 
-def verdict_counts(
-    decisions: pd.DataFrame, reviews: pd.DataFrame, *, as_of: datetime | None = None
-) -> pd.DataFrame:
+def verdict_counts(decision_id: "pd.Series[str]", history: pd.DataFrame) -> pd.DataFrame:
     """Count verdicts on the decisions that several people judged in one audit or re-review.
 
     A second look that a complaint caused is left out: it was asked for because the first was
@@ -59,22 +56,15 @@ def verdict_counts(
 
     Parameters
     ----------
-    decisions
-        Decisions with `decision_id`, `decided_at`.
-    reviews
-        Reviews with the contract's columns, in any order.
-    as_of
-        Only reviews known by then; the latest time in the data if None.
+    decision_id
+        Of the decisions that the history's positions count, shape (n,).
+    history
+        The review history; see `review_history`.
 
     Returns
     -------
     pandas.DataFrame
         A row for each decision and source: decision_id, source, and a count for each of `VERDICTS`.
-
-    Raises
-    ------
-    DataError
-        If `as_of` has no time zone or a `decision_id` stands twice among the decisions.
 
     Examples
     --------
@@ -83,18 +73,18 @@ def verdict_counts(
     >>> reviews = pd.DataFrame({
     ...     "review_id": ["r1", "r2"], "decision_id": "d", "reviewed_at": day[1], "source": "audit",
     ...     "verdict": ["upheld", "overturned"], "reviewer_id": ["ann", "bob"]})
-    >>> verdict_counts(decisions, reviews).values.tolist()
+    >>> history = review_history(decisions, reviews)
+    >>> verdict_counts(decisions["decision_id"], history).values.tolist()
     [['d', 'audit', 1, 1, 0]]
     """
-    events = review_events(decisions, reviews, as_of=as_of)
-    rows = events["source"].isin([AUDIT, RE_REVIEW]) & events["standing"].isin([COUNTS, OVERRULED])
-    events = events[rows]
+    rows = history["standing"].isin([COUNTS, OVERRULED])
+    events = history[rows & history["source"].isin([AUDIT, RE_REVIEW])]
     source = (events["source"] == RE_REVIEW).to_numpy()
     unit, code = np.unique(events["position"].to_numpy() * 2 + source, return_inverse=True)
     counts = np.zeros((len(unit), len(VERDICTS)), dtype=np.int64)
     np.add.at(counts, (code, pd.Index(VERDICTS).get_indexer(pd.Index(events["verdict"]))), 1)
     several = counts.sum(axis=1) > 1
-    names = decisions["decision_id"].array[unit[several] // 2]
+    names = decision_id.array[unit[several] // 2]
     kinds = pd.array(np.where(unit[several] % 2, RE_REVIEW, AUDIT), dtype="str")
     by_verdict = dict(zip(VERDICTS, counts[several].T, strict=True))
     columns: Mapping[str, Any] = {"decision_id": names, "source": kinds, **by_verdict}

@@ -16,7 +16,7 @@ from errdetect.labels.events import (
     REVISED,
     UNKNOWN_DECISION,
     instants,
-    review_events,
+    review_history,
 )
 from errdetect.schemas import ADJUDICATION, AUDIT, OVERTURNED, UPHELD
 
@@ -219,7 +219,7 @@ def audit_sample(
     """
     own = reviews["source"].isin([*sources, ADJUDICATION]).to_numpy(dtype=bool)
     reviews = reviews[own]
-    events = review_events(decisions, reviews, as_of=as_of)
+    events = review_history(decisions, reviews, as_of=as_of)
     standing = events["standing"]
     expert = (events["source"] == ADJUDICATION).to_numpy(dtype=bool)
     counts = standing.isin([COUNTS, OVERRULED]).to_numpy(dtype=bool) & ~expert
@@ -300,17 +300,13 @@ def gather_draws(
     )
 
 
-def inclusion_probabilities(
-    reviews: pd.DataFrame, history: pd.DataFrame, *, n_decisions: int
-) -> Floats:
+def inclusion_probabilities(history: pd.DataFrame, *, n_decisions: int) -> Floats:
     """Return the probability with which an audit drew each decision; NaN where none did.
 
     Parameters
     ----------
-    reviews
-        The contract's reviews.
     history
-        Their `position`, `standing` and `source`, in the same order.
+        The review history; see `review_history`.
     n_decisions
         How many decisions there are.
 
@@ -320,7 +316,7 @@ def inclusion_probabilities(
         Shape (n_decisions,); the lowest where a decision's reviews differ.
     """
     known = history["standing"].isin([COUNTS, OVERRULED, REVISED]) & (history["source"] == AUDIT)
-    given = reviews["inclusion_probability"].to_numpy(dtype=np.float64, na_value=np.nan)
+    given = history["inclusion_probability"].to_numpy(dtype=np.float64, na_value=np.nan)
     rows = np.flatnonzero(known.to_numpy(dtype=bool) & (given > 0) & (given <= 1))
     lowest = np.full(n_decisions, np.inf)
     np.minimum.at(lowest, history["position"].to_numpy()[rows], given[rows])
@@ -359,7 +355,7 @@ def lost_draws(
         its own.
     """
     own = reviews[(reviews["source"] == AUDIT).to_numpy(dtype=bool)]
-    events = review_events(decisions, own, as_of=as_of)
+    events = review_history(decisions, own, as_of=as_of)
     known = instants(own["reviewed_at"])
     first = instants(decisions["decided_at"]).min() if len(decisions) else np.datetime64("NaT")
     unknown = (events["standing"] == UNKNOWN_DECISION).to_numpy(dtype=bool) & ~(known < first)

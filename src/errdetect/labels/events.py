@@ -24,7 +24,7 @@ __all__ = [
     "known_at",
     "moment",
     "positions",
-    "review_events",
+    "review_history",
 ]
 
 #: How a review stands at `as_of`. Only what `counts` makes labels.
@@ -124,7 +124,7 @@ def positions(decisions: pd.DataFrame, reviews: pd.DataFrame) -> npt.NDArray[np.
     return found
 
 
-def review_events(
+def review_history(
     decisions: pd.DataFrame, reviews: pd.DataFrame, *, as_of: datetime | None = None
 ) -> pd.DataFrame:
     """Say for every review when it became known and how it stands at `as_of`.
@@ -148,8 +148,8 @@ def review_events(
     Returns
     -------
     pandas.DataFrame
-        m rows in the order of `reviews`: review_id, decision_id, position (the decision's row
-        number, -1 if absent), known_at, source, verdict, standing (one of this module's words).
+        The reviews in their order, numbered from 0, with position (the decision's row number, -1
+        if absent), known_at and standing (one of this module's words).
 
     Raises
     ------
@@ -164,12 +164,12 @@ def review_events(
     ...     "review_id": ["r1", "r2"], "decision_id": ["d", "d"], "reviewed_at": day[1:],
     ...     "source": ["audit", "adjudication"], "verdict": ["upheld", "overturned"],
     ...     "reviewer_id": ["ann", None]})
-    >>> review_events(decisions, reviews)["standing"].tolist()
+    >>> review_history(decisions, reviews)["standing"].tolist()
     ['overruled', 'counts']
-    >>> review_events(decisions, reviews, as_of=day[1])["standing"].tolist()
+    >>> review_history(decisions, reviews, as_of=day[1])["standing"].tolist()
     ['counts', 'not yet known']
     >>> again = reviews.assign(review_id="r1", source="audit")
-    >>> review_events(decisions, again)["standing"].tolist()
+    >>> review_history(decisions, again)["standing"].tolist()
     ['corrected', 'counts']
     """
     now = moment(as_of, decisions, reviews)
@@ -183,16 +183,10 @@ def review_events(
     standing[at < 0] = UNKNOWN_DECISION
     standing[superseded_at(reviews) <= now] = CORRECTED
     _one_voice_one_word(standing, at, known, reviews, n_decisions=len(decisions))
-    return pd.DataFrame(
-        {
-            "review_id": reviews["review_id"].array,
-            "decision_id": reviews["decision_id"].array,
-            "position": at,
-            "known_at": pd.to_datetime(known, utc=True),
-            "source": reviews["source"].array,
-            "verdict": reviews["verdict"].array,
-            "standing": pd.array(standing, dtype="str"),
-        }
+    return reviews.reset_index(drop=True).assign(
+        position=at,
+        known_at=pd.to_datetime(known, utc=True),
+        standing=pd.array(standing, dtype="str"),
     )
 
 

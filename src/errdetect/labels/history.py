@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from errdetect.errors import DataError, sentence
-from errdetect.labels.events import COUNTS, OVERRULED, REVISED, instants, moment, review_events
+from errdetect.labels.events import COUNTS, OVERRULED, REVISED, instants
 from errdetect.schemas import (
     ADJUDICATION,
     APPEAL,
@@ -26,7 +26,7 @@ from errdetect.schemas import (
     WRONGFUL_ACTION,
 )
 
-__all__ = ["MATURITY", "labels_as_of"]
+__all__ = ["MATURITY", "label_decisions"]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -50,18 +50,18 @@ class _Votes:
     known_at: npt.NDArray[np.datetime64]
 
 
-def labels_as_of(
+def label_decisions(
     decisions: pd.DataFrame,
-    reviews: pd.DataFrame,
+    history: pd.DataFrame,
     *,
-    as_of: datetime | None = None,
+    as_of: datetime,
     maturity: Mapping[str, timedelta] | None = None,
     p_reviews: "pd.Series[float] | None" = None,
 ) -> pd.DataFrame:
     """Label every decision by what its reviews said up to `as_of`.
 
     An adjudication stands over everything else. Otherwise reviewers vote, one voice one vote (see
-    `review_events`): where all agree, the label is what they say; where they disagree, the more
+    `review_history`): where all agree, the label is what they say; where they disagree, the more
     probable side of `p_label`; a tie is unknown. A decision that nobody reviewed is unknown, never
     correct: `pending` while the window of some source is open, `censored` afterwards. A decision
     with a label is `matured`. Golden reviews never count.
@@ -70,10 +70,10 @@ def labels_as_of(
     ----------
     decisions
         n decisions with `decision_id`, `decided_at` and the bool `enforced`.
-    reviews
-        Reviews with the contract's columns, in any order.
+    history
+        The review history as of that moment, in any order; see `review_history`.
     as_of
-        What was known at this moment (with a time zone); the latest time in the data if None.
+        The moment, with a time zone.
     maturity
         Source -> how long after the decision it may still speak up; `MATURITY` if None.
     p_reviews
@@ -90,7 +90,7 @@ def labels_as_of(
     Raises
     ------
     DataError
-        If `as_of` has no time zone, a `decision_id` stands twice, or `maturity` is not usable.
+        If `maturity` is not usable.
 
     Examples
     --------
@@ -100,18 +100,19 @@ def labels_as_of(
     >>> reviews = pd.DataFrame({
     ...     "review_id": ["r1"], "decision_id": ["d1"], "reviewed_at": day[2:],
     ...     "source": ["appeal"], "verdict": ["overturned"], "reviewer_id": ["ann"]})
-    >>> labels_as_of(decisions, reviews)[["label", "error_kind", "state"]].values.tolist()
+    >>> history = review_history(decisions, reviews)
+    >>> labels = label_decisions(decisions, history, as_of=day[2])
+    >>> labels[["label", "error_kind", "state"]].values.tolist()
     [['error', 'wrongful_action', 'matured'], ['unknown', nan, 'pending']]
     """
-    now = moment(as_of, decisions, reviews)
+    now = np.datetime64(pd.Timestamp(as_of).tz_convert(None).as_unit("us").isoformat(), "us")
     window = _longest(MATURITY if maturity is None else maturity)
-    events = review_events(decisions, reviews, as_of=as_of)
-    votes = _count(events, n=len(decisions))
+    votes = _count(history, n=len(decisions))
     p_label = _p_label(votes, decisions["decision_id"], p_reviews)
     is_error, is_correct = _sides(votes, p_label)
     unknown = ~(is_error | is_correct)
     open_window = instants(decisions["decided_at"]) + window > now
-    n_reviews, sources = _provenance(events, n=len(decisions))
+    n_reviews, sources = _provenance(history, n=len(decisions))
     known_at = np.where(unknown, np.datetime64("NaT", "us"), votes.known_at)
     return pd.DataFrame(
         {

@@ -175,10 +175,11 @@ def review_rows(
                 parts.append(frame.assign(reason=why, source=source))
     names = ["review_id", "source", "inclusion_probability", "reason"]
     every = pd.concat([part[names] for part in parts if len(part)] or [parts[0][names]])
-    for source, own in every.groupby("source", sort=True):
-        yield _review_row(str(source), READ, own)
-        for why, group in own.groupby("reason", sort=True):
-            yield _review_row(str(source), str(why), group)
+    for source in sorted(every["source"].unique()):
+        own = every[every["source"] == source]
+        yield _review_row(source, READ, own)
+        for why in sorted(own["reason"].unique()):
+            yield _review_row(source, why, own[own["reason"] == why])
 
 
 def _review_row(source: str, reason: str, rows: pd.DataFrame) -> IntakeRow:

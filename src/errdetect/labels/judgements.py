@@ -1,13 +1,12 @@
 """Reviews as judgements of content: what each says of the item, and what is known to be true."""
 
-from datetime import datetime
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from errdetect.labels.events import COUNTS, MEASURES_REVIEWER, OVERRULED, review_events
+from errdetect.labels.events import COUNTS, MEASURES_REVIEWER, OVERRULED
 from errdetect.schemas import ADJUDICATION, OVERTURNED, RELABELLED, UPHELD
 
 __all__ = ["judgements"]
@@ -15,10 +14,8 @@ __all__ = ["judgements"]
 Floats = npt.NDArray[np.float64]
 
 
-def judgements(
-    decisions: pd.DataFrame, reviews: pd.DataFrame, *, as_of: datetime | None = None
-) -> pd.DataFrame:
-    """Translate the reviews known by `as_of` from verdicts on decisions to verdicts on content.
+def judgements(decisions: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
+    """Translate the known reviews from verdicts on decisions to verdicts on content.
 
     "Upheld" says of a removed item that it violates and of an approved item that it does not;
     "overturned" says the reverse; "relabelled" lets the action stand. What is known to be true
@@ -28,27 +25,21 @@ def judgements(
     ----------
     decisions
         n decisions with `decision_id`, `decided_at`, `policy_id`, `enforced`.
-    reviews
-        m reviews with the contract's columns.
-    as_of
-        What was known at this moment; the latest time in the data if None.
+    history
+        m reviews with their standing; see `review_history`.
 
     Returns
     -------
     pandas.DataFrame
         One row for each review known by then of a decision that exists, the experts' aside and
         those that their reviewer corrected or revised since,
-        indexed by its row number in `reviews`: position (row of the decision), known_at, source,
+        indexed by its row number in `history`: position (row of the decision), known_at, source,
         site, reviewer_id, standing, inclusion_probability, minutes, policy_id, enforced, violates
         (the review's answer, bool), flags (whether it calls the decision an error, bool), relabels
         (bool), right (whether the verdict is the true one), true_violates, true_error (these three
         1., 0., or NaN where nobody knows), designed (whether the truth is known by design: a golden
-        item, or sent to the expert by a stated chance).
-
-    Raises
-    ------
-    DataError
-        If `as_of` has no time zone or a `decision_id` stands twice among the decisions.
+        item, or sent to the expert by a stated chance), expert_probability (that chance; NaN where
+        none is stated).
 
     Examples
     --------
@@ -61,32 +52,32 @@ def judgements(
     ...     "source": ["golden"], "verdict": ["upheld"], "expected": ["overturned"],
     ...     "reviewer_id": ["ann"], "site": ["Riga"], "minutes": [2.0],
     ...     "inclusion_probability": [float("nan")]})
-    >>> judgements(decisions, reviews)[["violates", "flags", "true_violates"]].values.tolist()
+    >>> found = judgements(decisions, review_history(decisions, reviews))
+    >>> found[["violates", "flags", "true_violates"]].values.tolist()
     [[True, False, 0.0]]
     """
-    events = review_events(decisions, reviews, as_of=as_of)
-    rows = events["standing"].isin([COUNTS, OVERRULED, MEASURES_REVIEWER])
-    expert = events["source"] == ADJUDICATION
-    stands = (expert & (events["standing"] == COUNTS)).to_numpy(dtype=bool)
-    truth, drawn = _expert_answers(events[stands], reviews[stands], len(decisions))
+    rows = history["standing"].isin([COUNTS, OVERRULED, MEASURES_REVIEWER])
+    expert = history["source"] == ADJUDICATION
+    final = history[(expert & (history["standing"] == COUNTS)).to_numpy(dtype=bool)]
+    truth, chance = _expert_answers(final, len(decisions))
     kept = np.flatnonzero(rows & ~expert)
-    known, given = events.iloc[kept], reviews.iloc[kept]
-    at = known["position"].to_numpy()
+    given = history.iloc[kept]
+    at = given["position"].to_numpy()
     enforced = decisions["enforced"].to_numpy(dtype=bool)[at]
-    golden = (known["standing"] == MEASURES_REVIEWER).to_numpy(dtype=bool)
+    golden = (given["standing"] == MEASURES_REVIEWER).to_numpy(dtype=bool)
     answer = np.full(len(kept), None, dtype=object)
     answer[~golden] = truth[at[~golden]]
     answer[golden] = given["expected"].to_numpy(dtype=object)[golden]
-    verdict = known["verdict"].to_numpy(dtype=object)
+    verdict = given["verdict"].to_numpy(dtype=object)
     told = ~pd.isna(answer)
     return pd.DataFrame(
         {
             "position": at,
-            "known_at": known["known_at"].array,
-            "source": known["source"].array,
+            "known_at": given["known_at"].array,
+            "source": given["source"].array,
             "site": given["site"].array,
             "reviewer_id": given["reviewer_id"].array,
-            "standing": known["standing"].array,
+            "standing": given["standing"].array,
             "inclusion_probability": given["inclusion_probability"].array,
             "minutes": given["minutes"].array,
             "policy_id": decisions["policy_id"].array[at],
@@ -96,22 +87,21 @@ def judgements(
             "relabels": verdict == RELABELLED,
             "right": np.where(told, verdict == answer, np.nan),
             "true_violates": np.where(told, _violates(answer, enforced), np.nan),
-            "designed": golden | drawn[at],
+            "designed": golden | ~np.isnan(chance[at]),
+            "expert_probability": chance[at],
             "true_error": np.where(told, answer != UPHELD, np.nan),
         },
         index=pd.Index(kept),
     )
 
 
-def _expert_answers(
-    adjudications: pd.DataFrame, reviews: pd.DataFrame, n: int
-) -> tuple[npt.NDArray[np.object_], npt.NDArray[np.bool_]]:
-    """Give each decision's adjudicated verdict, and whether it was sent by a stated chance."""
-    answers, drawn = np.full(n, None, dtype=object), np.zeros(n, dtype=bool)
+def _expert_answers(adjudications: pd.DataFrame, n: int) -> tuple[npt.NDArray[np.object_], Floats]:
+    """Give each decision's adjudicated verdict, and the chance of being sent; NaN if not stated."""
+    answers, chance = np.full(n, None, dtype=object), np.full(n, np.nan)
     at = adjudications["position"].to_numpy()
     answers[at] = adjudications["verdict"].to_numpy(dtype=object)
-    drawn[at] = reviews["inclusion_probability"].notna().to_numpy()
-    return answers, drawn
+    chance[at] = adjudications["inclusion_probability"].to_numpy(np.float64, na_value=np.nan)
+    return answers, chance
 
 
 def _violates(verdict: npt.NDArray[Any], enforced: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:

@@ -1,6 +1,5 @@
 """A site's weekly work as lots for ISO 2859-1: how many of its latest reviews to check."""
 
-from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -8,10 +7,9 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.stats import binomtest
 
-from errdetect.labels.events import COUNTS, instants, moment, review_events
+from errdetect.labels.events import instants
 from errdetect.labels.inspection import Inspection, Plan, after_lot, sampling_plan
-from errdetect.labels.judgements import judgements
-from errdetect.schemas import ADJUDICATION, GOLDEN
+from errdetect.schemas import GOLDEN
 
 __all__ = ["inspection_plans"]
 
@@ -27,12 +25,10 @@ _STOPPED = "five lots were not accepted under tightened inspection: check all of
 
 
 def inspection_plans(
-    decisions: pd.DataFrame,
-    reviews: pd.DataFrame,
+    verdicts: pd.DataFrame,
     *,
     aql: float,
     rng: np.random.Generator,
-    as_of: datetime | None = None,
     level: str = "II",
 ) -> pd.DataFrame:
     """Plan the check of each site's latest week, after what its earlier weeks have shown.
@@ -47,16 +43,12 @@ def inspection_plans(
 
     Parameters
     ----------
-    decisions
-        Decisions with `decision_id`, `decided_at`, `policy_id`, `enforced`.
-    reviews
-        Reviews with the contract's columns, in any order.
+    verdicts
+        From `judgements`, of the reviews in the order of `review_id`.
     aql
         Acceptance quality limit in percent, one of `inspection.AQLS`.
     rng
         Draws the reviews that count where the expert saw more than the plan asks for.
-    as_of
-        What was known at this moment; the latest time in the data if None.
     level
         One of `inspection.LEVELS`.
 
@@ -80,6 +72,7 @@ def inspection_plans(
 
     Examples
     --------
+    >>> from errdetect.snapshot import Snapshot
     >>> day = pd.to_datetime(["2026-01-01", "2026-01-03"], utc=True)
     >>> decisions = pd.DataFrame({
     ...     "decision_id": [f"d{i}" for i in range(400)], "decided_at": day[0],
@@ -88,15 +81,15 @@ def inspection_plans(
     ...     "review_id": [f"r{i:03d}" for i in range(400)], "decision_id": decisions["decision_id"],
     ...     "reviewed_at": day[1], "source": "audit", "verdict": "upheld", "expected": None,
     ...     "reviewer_id": "ann", "site": "Riga", "minutes": 2.0, "inclusion_probability": 0.1})
-    >>> plans = inspection_plans(decisions, reviews, aql=1.0, rng=np.random.default_rng(1))
+    >>> verdicts = Snapshot(decisions, reviews).verdicts
+    >>> plans = inspection_plans(verdicts, aql=1.0, rng=np.random.default_rng(1))
     >>> plans[["site", "lot_size", "letter", "n", "accept", "stage"]].values.tolist()
     [['Riga', 400, 'H', 50, 1, 'normal']]
     """
     sampling_plan(
         2, aql, level=level
     )  # refuses terms that are not the standard's, also without lots
-    ordered = reviews.sort_values("review_id", ignore_index=True)
-    work = _work(decisions, ordered, pd.Timestamp(moment(as_of, decisions, reviews), tz="UTC"))
+    work = _work(verdicts)
     rows = [
         _planned(site, lots, aql=aql, level=level, rng=rng)
         for site, lots in work.groupby("site", dropna=False, sort=True)
@@ -109,16 +102,10 @@ def inspection_plans(
     return frame.astype(types)
 
 
-def _work(decisions: pd.DataFrame, reviews: pd.DataFrame, now: pd.Timestamp) -> pd.DataFrame:
+def _work(verdicts: pd.DataFrame) -> pd.DataFrame:
     """List the sites' own reviews: week (0 is the latest), flags, right, and the expert's chance."""
-    judged = judgements(decisions, reviews, as_of=now)
-    events = review_events(decisions, reviews, as_of=now)
-    stands = (events["source"] == ADJUDICATION) & (events["standing"] == COUNTS)
-    chance = np.full(len(decisions), np.nan)
-    at = events.loc[stands, "position"].to_numpy()
-    chance[at] = reviews.loc[stands, "inclusion_probability"].to_numpy(dtype=np.float64)
-    work = judged[judged["source"] != GOLDEN]
-    work = work.assign(chance=chance[work["position"].to_numpy()], known=instants(work["known_at"]))
+    work = verdicts[verdicts["source"] != GOLDEN]
+    work = work.assign(chance=work["expert_probability"], known=instants(work["known_at"]))
     ends = work.groupby("site", dropna=False)["known"].transform("max").dt.floor("D") + _DAY
     # A lot is the seven days before its end; an instant at the end itself would be the next one's.
     week = (ends - work["known"] - np.timedelta64(1, "us")) // _WEEK

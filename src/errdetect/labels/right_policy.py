@@ -1,11 +1,10 @@
 """Which policy each decision should have been taken under, as far as reviews say."""
 
-from datetime import datetime
 from typing import Any
 
 import pandas as pd
 
-from errdetect.labels.events import COUNTS, review_events
+from errdetect.labels.events import COUNTS
 from errdetect.schemas import CORRECT, RELABELLED, WRONG_LABEL
 
 __all__ = ["right_policies"]
@@ -14,9 +13,7 @@ __all__ = ["right_policies"]
 def right_policies(
     decisions: pd.DataFrame,
     labels: pd.DataFrame,
-    reviews: pd.DataFrame,
-    *,
-    as_of: datetime | None = None,
+    history: pd.DataFrame,
 ) -> "pd.Series[Any]":
     """Name the right policy of each enforced decision that reviews tell of.
 
@@ -29,25 +26,18 @@ def right_policies(
     decisions
         n decisions with `decision_id`, `decided_at`, `policy_id` and the bool `enforced`.
     labels
-        From `labels_as_of` at the same moment, in the decisions' order.
-    reviews
-        Reviews with the contract's columns, in any order.
-    as_of
-        What was known at this moment; the latest time in the data if None.
+        From `label_decisions` at the same moment, in the decisions' order.
+    history
+        The review history as of that moment.
 
     Returns
     -------
     pandas.Series
         Shape (n,), policy ids; missing where unknown.
 
-    Raises
-    ------
-    DataError
-        If `as_of` has no time zone or a `decision_id` stands twice among the decisions.
-
     Examples
     --------
-    >>> from errdetect.labels.history import labels_as_of
+    >>> from errdetect.snapshot import Snapshot
     >>> day = pd.to_datetime(["2026-01-01", "2026-01-03"], utc=True)
     >>> decisions = pd.DataFrame({
     ...     "decision_id": ["a", "b"], "decided_at": day[0], "policy_id": "scam", "enforced": True})
@@ -55,30 +45,25 @@ def right_policies(
     ...     "review_id": ["r1", "r2"], "decision_id": ["a", "b"], "reviewed_at": day[1],
     ...     "source": "audit", "verdict": ["upheld", "relabelled"], "reviewer_id": "ann",
     ...     "correct_policy_id": [None, "spam"]})
-    >>> right_policies(decisions, labels_as_of(decisions, reviews), reviews).tolist()
+    >>> Snapshot(decisions, reviews).correct_policies.tolist()
     ['scam', 'spam']
     """
     enforced = decisions["enforced"].to_numpy(bool)
     upheld = enforced & (labels["label"] == CORRECT).to_numpy(bool)
     relabelled = enforced & (labels["error_kind"] == WRONG_LABEL).fillna(False).to_numpy(bool)
     own = decisions["policy_id"].astype("str")
-    named = _named(decisions, reviews, as_of).reindex(range(len(own)))
+    named = _named(history).reindex(range(len(own)))
     named.index = own.index
     right = own.where(upheld, named.where(relabelled & (named != own).to_numpy(bool)))
     return right.astype("str")
 
 
-def _named(
-    decisions: pd.DataFrame, reviews: pd.DataFrame, as_of: datetime | None
-) -> "pd.Series[Any]":
+def _named(history: pd.DataFrame) -> "pd.Series[Any]":
     """Return the policy that most reviews name, by row of the decision; ties are left out."""
-    if "correct_policy_id" not in reviews:
-        return pd.Series([], index=pd.Index([], dtype="int64"), dtype="str")
-    events = review_events(decisions, reviews, as_of=as_of)
-    policy = reviews["correct_policy_id"].reset_index(drop=True)
-    counts = (events["standing"] == COUNTS) & (events["verdict"] == RELABELLED)
-    rows = (counts.reset_index(drop=True) & policy.notna()).to_numpy(bool)
-    named = pd.DataFrame({"at": events["position"].to_numpy()[rows], "policy": policy[rows]})
+    counts = (history["standing"] == COUNTS) & (history["verdict"] == RELABELLED)
+    rows = (counts & history["correct_policy_id"].notna()).to_numpy(bool)
+    named = history.loc[rows, ["position", "correct_policy_id"]]
+    named = named.set_axis(["at", "policy"], axis=1)
     votes = named.groupby(["at", "policy"], sort=True).size().reset_index(name="n")
     most = votes["n"] == votes.groupby("at")["n"].transform("max")
     clear = votes[

@@ -9,7 +9,6 @@ import numpy.typing as npt
 import pandas as pd
 
 from errdetect.errors import DataError, sentence
-from errdetect.labels.judgements import judgements
 from errdetect.labels.rates import RATES
 from errdetect.labels.reviewers import ReviewerModel
 from errdetect.schemas import AUDIT, GOLDEN, RE_REVIEW
@@ -88,8 +87,7 @@ def pseudonyms(reviewer_id: "pd.Series[str]", *, salt: bytes) -> "pd.Series[str]
 
 
 def scorecards(
-    decisions: pd.DataFrame,
-    reviews: pd.DataFrame,
+    verdicts: pd.DataFrame,
     model: ReviewerModel,
     *,
     salt: bytes,
@@ -104,12 +102,10 @@ def scorecards(
 
     Parameters
     ----------
-    decisions
-        Decisions with `decision_id`, `decided_at`, `policy_id`, `enforced`.
-    reviews
-        Reviews with the contract's columns, in any order.
+    verdicts
+        From `judgements`.
     model
-        From `fit_reviewers` on the same tables.
+        From `fit_reviewers` on the same verdicts.
     salt
         The secret of the pseudonyms, at least 16 bytes.
     minimum
@@ -125,11 +121,11 @@ def scorecards(
     Raises
     ------
     DataError
-        If the salt is too short or a `decision_id` stands twice among the decisions.
+        If the salt is too short.
 
     Examples
     --------
-    >>> from errdetect.labels.reviewers import fit_reviewers
+    >>> from errdetect.snapshot import Snapshot
     >>> day = pd.to_datetime(["2026-01-01", "2026-01-03"], utc=True)
     >>> decisions = pd.DataFrame({
     ...     "decision_id": [f"d{i}" for i in range(40)], "decided_at": day[0],
@@ -138,14 +134,12 @@ def scorecards(
     ...     "review_id": [f"r{i}" for i in range(40)], "decision_id": decisions["decision_id"],
     ...     "reviewed_at": day[1], "source": "golden", "verdict": "upheld", "expected": "upheld",
     ...     "reviewer_id": "ann", "site": "Riga", "minutes": 2.0, "inclusion_probability": None})
-    >>> model = fit_reviewers(reviews, decisions)
-    >>> cards = scorecards(decisions, reviews, model, salt=b"sixteen bytes or more")
+    >>> known = Snapshot(decisions, reviews)
+    >>> cards = scorecards(known.verdicts, known.reviewer_model, salt=b"sixteen bytes or more")
     >>> cards[["site", "measure", "value", "low", "suppressed"]].round(3).values.tolist()[0]
     ['Riga', 'accuracy', 1.0, 0.912, False]
     """
-    ordered = reviews.sort_values("review_id", ignore_index=True)
-    judged = judgements(decisions, ordered, as_of=model.as_of)
-    judged["agrees"] = _agreeing(judged)
+    judged = verdicts.assign(agrees=_agreeing(verdicts))
     named = judged[judged["reviewer_id"].notna()]
     sites = _cards(judged, ["site"], model.sites, model.basis, minimum)
     people = _cards(named, ["site", "reviewer_id"], model.reviewers, model.basis, minimum)

@@ -130,16 +130,16 @@ def lines_to_add(words: Counter[str]) -> str:
     Examples
     --------
     >>> print(lines_to_add(Counter({"approvelink": 2432, "true": 1})))
-    Unknown action words: 'approvelink' (2,432), 'true' (1). Add under `data`, with the meaning of each:
+    Unknown action words: 'approvelink' (2,432), 'true' (1). Add under `data`, each with `allow` or `enforce`:
       actions:
-        approvelink: allow    # or: enforce
-        'true': allow    # or: enforce
+        approvelink: ALLOW_OR_ENFORCE
+        'true': ALLOW_OR_ENFORCE
     """
     shown = words.most_common(_SHOWN_WORDS)
     named = ", ".join(f"{_quoted(word)} ({n:,})" for word, n in shown)
     more = f" and {len(words) - len(shown):,} more" if len(words) > len(shown) else ""
-    lines = [f"    {_key(word)}: allow    # or: enforce" for word, _ in shown]
-    head = f"Unknown action words: {named}{more}. Add under `data`, with the meaning of each:"
+    lines = [f"    {_key(word)}: ALLOW_OR_ENFORCE" for word, _ in shown]
+    head = f"Unknown action words: {named}{more}. Add under `data`, each with `allow` or `enforce`:"
     return "\n".join([head, "  actions:", *lines])
 
 

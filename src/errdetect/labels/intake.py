@@ -258,7 +258,7 @@ def _lost_adjudications(history: pd.DataFrame) -> float:
 def _likely_cause(reviews: pd.DataFrame, decision_id: "pd.Series[str]") -> str:
     """Say what the lost reviews have in common, as far as the data show it."""
     unknown = (reviews["standing"] == UNKNOWN_DECISION).to_numpy(bool)
-    strange = reviews.loc[unknown, "decision_id"].dropna()
+    strange = reviews.loc[unknown, "decision_id"].dropna().drop_duplicates()
     if not len(strange):
         early = (reviews["standing"] == BEFORE_DECISION).to_numpy(bool)
         if early.any():

@@ -18,6 +18,7 @@ from errdetect.jobs.control import estimation_terms
 from errdetect.jobs.dsa import automated_only, check_dsa, draft_dsa, write_dsa
 from errdetect.jobs.labels import known_reviews, label_decisions
 from errdetect.jobs.past_scores import queue_sample
+from errdetect.jobs.provenance import champion_version, describe_run
 from errdetect.jobs.tables import Progress, load_tables
 from errdetect.schemas import ESTIMATES, LABELS, REJECTS
 
@@ -88,7 +89,12 @@ def estimate(
         labels = labelled.result()
     progress("writing")
     schema = pa.schema([(name, pa.string()) for name in by] + list(ESTIMATES))
-    with staged(out) as stage:
+    told = {"by": list(by), "from": start, "to": end, "dsa": dsa is not None}
+    run = describe_run(
+        config, "estimate", told, decisions=everything, reviews=tables.reviews.frame,
+        model_version=champion_version(config), seed=config.train.seed,
+    )  # fmt: skip
+    with staged(out, run) as stage:
         write_parquet(estimates, stage / "estimates.parquet", schema)
         write_parquet(labels, stage / "labels.parquet", LABELS)
         if len(tables.rejects):

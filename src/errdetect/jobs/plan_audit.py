@@ -18,6 +18,7 @@ from errdetect.estimate.plan import plan_audit as draw_audit
 from errdetect.estimate.reviewer_error import MIN_GOLDEN
 from errdetect.jobs.control import champion_probability, find_champion
 from errdetect.jobs.labels import known_reviews
+from errdetect.jobs.provenance import champion_version, describe_run
 from errdetect.jobs.tables import Progress, Tables, load_tables
 from errdetect.labels.audit import flag_rates
 from errdetect.schemas import ADJUDICATION, AUDIT
@@ -108,7 +109,12 @@ def plan_audit(
         expected_rate=_last_rate(config, tables),
         reviewing=reviewing,
     )
-    with staged(out) as stage:
+    told = {"budget": budget, "half_width": half_width, "by": list(by), "method": method}
+    run = describe_run(
+        config, "plan-audit", told, decisions=decisions, model_version=champion_version(config),
+        reviews=None if tables.reviews is None else tables.reviews.frame, seed=seed,
+    )  # fmt: skip
+    with staged(out, run) as stage:
         write_parquet(plan.draws, stage / "audit.parquet")
         write_parquet(plan.expected, stage / "expected.parquet")
     files = {name: Path(out) / f"{name}.parquet" for name in ("audit", "expected")}

@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 
 from errdetect.config import Config
+from errdetect.data.provenance import Provenance
 from errdetect.data.spreadsheet import write_csv
 from errdetect.data.store.ledger import find_ledger, open_ledger
 from errdetect.data.writing import staged, to_arrow, write_parquet, write_text
@@ -28,6 +29,7 @@ from errdetect.feedback.table import (
     WITHDRAWN,
 )
 from errdetect.jobs.labels import known_reviews, label_decisions, measure_reviewers
+from errdetect.jobs.provenance import describe_run
 from errdetect.jobs.tables import Progress, load_tables
 from errdetect.labels.evidence import VOTES
 from errdetect.schemas import PLAN
@@ -128,7 +130,7 @@ def remediate(
         Where the input cannot be used, or one person stands alone.
     """
     people = _people(apply, by, approved_by)
-    plan, notes = _plan(config, progress)
+    plan, notes, run = _plan(config, progress, apply=apply, at=at)
     n_recorded = n_withdrawn = 0
     known = plan.loc[plan["kind"] == LOOK_ALIKE, PRECISION[0]]
     shown = plan if people is None else plan.replace({"status": {PLANNED: APPLIED}})
@@ -137,7 +139,7 @@ def remediate(
         float(known.sum(min_count=1)),
         int(known.isna().sum()),
     )
-    with staged(out) as stage:
+    with staged(out, run) as stage:
         schema = pa.schema([*PLAN, *((name, pa.float64()) for name in PRECISION)])
         write_parquet(to_arrow(shown, schema), stage / "plan.parquet")
         ids = shown["review_ids"].map("; ".join)
@@ -159,8 +161,10 @@ def remediate(
     )
 
 
-def _plan(config: Config, progress: Progress) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """Plan by what was known at the config's moment, beside what was recorded; and notes."""
+def _plan(
+    config: Config, progress: Progress, *, apply: bool, at: datetime | None
+) -> tuple[pd.DataFrame, tuple[str, ...], Provenance]:
+    """Plan by what was known at the config's moment, beside what was recorded; notes, provenance."""
     tables = load_tables(config, progress=progress, need_reviews=True)
     assert tables.reviews is not None
     decisions = _decided(config, tables.decisions.frame)
@@ -184,7 +188,10 @@ def _plan(config: Config, progress: Progress) -> tuple[pd.DataFrame, tuple[str, 
         min_precision=how.look_alikes.min_precision,
     )
     measured = model is not None and model.basis != VOTES
-    return plan, _notes(decisions, len(tables.rejects), measured=measured)
+    run = describe_run(
+        config, "remediate", {"apply": apply, "at": at}, decisions=decisions, reviews=reviews, at=at
+    )
+    return plan, _notes(decisions, len(tables.rejects), measured=measured), run
 
 
 def _people(apply: bool, by: str | None, approved_by: str | None) -> tuple[str, str] | None:

@@ -22,7 +22,14 @@ from errdetect.data.sources import SourceFile, Sources, find_files, in_database
 from errdetect.data.store.replica import reviews_digest
 from errdetect.model.registry import Registry
 
-__all__ = ["champion_version", "data_digests", "describe_run", "resolved", "resolved_path"]
+__all__ = [
+    "champion_version",
+    "data_digests",
+    "describe_run",
+    "resolved",
+    "resolved_path",
+    "score_files",
+]
 
 #: Files of one source above which one digest stands for all of them.
 _MANY = 200
@@ -72,7 +79,8 @@ def describe_run(
         period = _moment(decisions["decided_at"].min()), _moment(decisions["decided_at"].max())
     settings = resolved(config)
     given = _recorded(config, arguments)
-    tables = {"decisions": decisions, "reviews": reviews}
+    # Scoring has only some columns of its decisions at hand: those are no digest of the input.
+    tables = {"decisions": None if "decisions" in given else decisions, "reviews": reviews}
     policies = config.data_paths(config.data.policies)[0] if config.data.policies else None
     champion = _registry(config).champion() if model_version is not None else None
     same = champion is not None and champion[0] == model_version
@@ -147,7 +155,7 @@ def data_digests(
         files = find_files(sources, preset=config.data.preset if name != "reviews" else None)
         rows = (tables or {}).get(name)
         found[name] = _folded([_digested(config, file, rows, seen) for file in files])
-    scores = list(_score_files(config))
+    scores = list(score_files(config))
     if scores:
         found["scores"] = _folded([_file(config, path, seen) for path in scores])
     ledger = reviews_digest(config.ledger_url(), known_at=known_at)
@@ -187,7 +195,8 @@ def _folded(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{"source": name, "files": len(found), "bytes": size, "sha256": digest_value(found)}]
 
 
-def _score_files(config: Config) -> Iterator[Path]:
+def score_files(config: Config) -> Iterator[Path]:
+    """Yield the files that `queue.scores` names."""
     named = config.queue.scores
     for place in [named] if isinstance(named, str) else named or []:
         pattern = config.path(place).absolute()

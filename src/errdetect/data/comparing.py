@@ -155,7 +155,8 @@ def _values(column: pa.ChunkedArray) -> Array:
         return np.array(texts, dtype=object)
     if pat.is_timestamp(kind) or pat.is_date(kind) or pat.is_duration(kind) or pat.is_time(kind):
         column = column.cast(pa.string())
-    return column.to_pandas(integer_object_nulls=True).to_numpy(object, na_value=None)
+    values: Array = column.to_pandas(integer_object_nulls=True).to_numpy(object, na_value=None)
+    return values
 
 
 def _rounded(value: Any) -> Any:

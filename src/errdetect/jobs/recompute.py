@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from errdetect.config import Config
 from errdetect.data.provenance import Provenance, without_secrets
+from errdetect.data.store.ledger import find_ledger
 from errdetect.data.store.replica import replicate_ledger
 from errdetect.data.writing import write_parquet
 from errdetect.errors import DataError, sentence
@@ -23,7 +24,7 @@ from errdetect.jobs.provenance import data_digests, resolved_path, score_files
 from errdetect.jobs.remediate import remediate
 from errdetect.jobs.report import report
 from errdetect.jobs.salt import SALT
-from errdetect.jobs.score import score
+from errdetect.jobs.score import ScoreResult, score
 from errdetect.jobs.simulate import simulate
 from errdetect.jobs.tables import Progress
 from errdetect.settings import Ledger
@@ -44,6 +45,7 @@ class _Again:
     decisions: str | None
     grown: bool
     progress: Progress
+    ledger: str
 
     def get(self, name: str) -> Any:
         """Return an argument; None where there is none."""
@@ -93,11 +95,11 @@ def recompute(
         do = "Other commands write no folder that can be recomputed."
         raise DataError(sentence("The run's command", f"be one of {known}", repr(run.command), do))
     if run.command == "simulate":
-        again = _Again(run, config, folder / "out", None, False, progress)
+        again = _Again(run, config, folder / "out", None, False, progress, "")
     else:
         grown = _has_grown(config, run, decisions)
         then = _as_then(config, run, folder, grown=grown)
-        again = _Again(run, then, folder / "out", decisions, grown, progress)
+        again = _Again(run, then, folder / "out", decisions, grown, progress, config.ledger_url())
     try:
         call = _COMMANDS[run.command](again)
     except (KeyError, TypeError, ValueError) as error:
@@ -152,13 +154,17 @@ def _as_then(config: Config, run: Provenance, folder: Path, *, grown: bool) -> C
     file = folder / "ledger.db"
     url = config.ledger_url()
     replicate_ledger(url, file, known_at=run.created_at, recorded_at=moment)
-    update: dict[str, Any] = {"ledger": Ledger(url=f"sqlite:///{file.absolute()}")}
+    update: dict[str, Any] = {"ledger": _ledger(file)}
     if grown and config.labels.as_of is None and run.as_of is not None:
         update["labels"] = config.labels.model_copy(update={"as_of": run.as_of})
     scores = _earlier_scores(config, folder, moment)
     if scores is not None:
         update["queue"] = config.queue.model_copy(update={"scores": str(scores)})
     return config.model_copy(update=update)
+
+
+def _ledger(file: Path) -> Ledger:
+    return Ledger(url=f"sqlite:///{file.absolute()}")
 
 
 def _earlier_scores(config: Config, folder: Path, moment: datetime) -> Path | None:
@@ -190,7 +196,7 @@ def _no_new_salt(config: Config) -> Iterator[None]:
             place.unlink(missing_ok=True)
 
 
-Call = Callable[[], object]
+Call = Callable[..., object]
 
 
 def _simulate(again: _Again) -> Call:
@@ -250,15 +256,33 @@ def _remediate(again: _Again) -> Call:
 def _score(again: _Again) -> Call:
     if again.decisions is None:
         raise KeyError("decisions")
+    budget, at = again.get("budget"), again.run.at
+    call = partial(score, decisions=again.decisions, budget=budget, progress=again.progress)
     return partial(
-        score,
-        again.config,
-        again.decisions,
-        again.out,
-        budget=again.get("budget"),
-        scored_at=again.run.at,
-        progress=again.progress,
+        _score_again, again, partial(call, again.config, out=again.out, scored_at=at), call
     )
+
+
+def _score_again(again: _Again, repeat: Callable[[], ScoreResult], call: Call) -> None:
+    """Score once more; where that repeats a recorded run whose scores the ledger lost, that run first.
+
+    The ledger keeps the latest score of a decision: a later run over the same decisions replaces
+    those of the run that the folder repeats.
+    """
+    found = repeat()
+    drawn = pq.read_table(found.files["scores"], columns=["inclusion_probability"])
+    ledger = find_ledger(again.ledger)
+    if ledger is None or drawn.column(0).null_count == 0:
+        return
+    with ledger:
+        runs = ledger.runs().set_index("run_id")["scored_at"]
+    first = runs[found.run_id].to_pydatetime()
+    known_at = again.run.created_at or first
+    file = again.out.parent / "first.db"
+    replicate_ledger(again.ledger, file, known_at=known_at, recorded_at=first)
+    config = again.config.model_copy(update={"ledger": _ledger(file)})
+    call(config, out=again.out.parent / "first", scored_at=first)
+    call(config, out=again.out, scored_at=again.run.at)
 
 
 def _names(value: object) -> list[str]:

@@ -239,8 +239,8 @@ def _checks(folder: Path, again: Path, record: RunRecord, fresh: RunRecord) -> I
             yield _table(name, mine, theirs, record, edited=edited)
         else:
             same = mine.read_bytes() == theirs.read_bytes()
-            said = () if same else ("its text differs from the recomputed one",)
-            yield FileCheck(name, same, edited, differences=said)
+            other = "its text differs from the recomputed one"
+            yield FileCheck(name, same, edited, differences=() if same else (other,))
 
 
 def _table(name: str, mine: Path, theirs: Path, record: RunRecord, *, edited: bool) -> FileCheck:

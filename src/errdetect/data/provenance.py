@@ -372,8 +372,8 @@ def without_secrets(value: Any) -> Any:
     Parameters
     ----------
     value
-        JSON values; whatever stands before the last `@` of an address is dropped, and whatever
-        follows its `?`.
+        JSON values; of an address whatever stands before its `@` and after its `?` is dropped,
+        and all of it but its kind where a password holds such signs itself.
 
     Examples
     --------
@@ -391,10 +391,13 @@ def without_secrets(value: Any) -> Any:
     if not isinstance(value, str) or (start := _URL.search(value)) is None:
         return value
     head, rest = value[: start.end()], value[start.end() :]
-    if not start[1].lower().startswith("sqlite"):
-        rest = rest.rpartition("@")[2]
     address, mark, rows = rest.partition("::")
-    return head + address.partition("?")[0] + mark + rows
+    place, _, options = address.partition("?")
+    if start[1].lower().startswith("sqlite"):
+        return head + place + mark + rows
+    if "@" in options or "@" in rows:  # where the password ends cannot be seen
+        return head + "..."
+    return head + place.rpartition("@")[2] + mark + rows
 
 
 def json_value(value: Any) -> Any:

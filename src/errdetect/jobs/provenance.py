@@ -215,8 +215,10 @@ def _recorded(config: Config, arguments: Mapping[str, Any]) -> dict[str, Any]:
     if source is not None:
         inside = in_database(str(source))
         given["decisions"] = str(source) if inside else _relative(config, source)
-    if config.overrides:
-        given["set"] = list(config.overrides)
+    shown = [one for one in config.overrides if without_secrets(one) == one]
+    hidden = [one.partition("=")[0] for one in config.overrides if one not in shown]
+    given |= {"set": shown} if shown else {}
+    given |= {"set_not_recorded": hidden} if hidden else {}
     found: dict[str, Any] = json_value(without_secrets(given))
     return found
 

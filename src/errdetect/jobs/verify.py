@@ -181,13 +181,12 @@ def _config(
         raise DataError(
             sentence(f"Verifying `errdetect {run.command}`", "have a config", "none", do)
         )
-    recorded = [str(one) for one in run.arguments.get("set", ())]
-    hidden = [one.partition("=")[0] for one in recorded if "://" in one]
-    again = [one for one in recorded if "://" not in one]
+    again = [str(one) for one in run.arguments.get("set", ())]
     given = {one.partition("=")[0] for one in overrides}
-    lost = [key for key in hidden if key not in given]
+    lost = [key for key in run.arguments.get("set_not_recorded", ()) if key not in given]
     notes = [
-        f"the run had --set {key}, whose address is not recorded: give it again" for key in lost
+        f"the run had --set {key} with an address that holds a password, which is not recorded: give it again"
+        for key in lost
     ]
     return load_config(file, [*again, *overrides]), notes
 

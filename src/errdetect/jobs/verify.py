@@ -192,15 +192,10 @@ def _config(
 
 
 def _refuse_other_run(folder: Path, record: RunRecord) -> None:
-    """Refuse a record that none of the tables carries: it was put beside them."""
-    told = set()
-    for name in record.outputs:
-        file = folder / name
-        if name.endswith(_TABLE) and file.is_file():
-            told.add(_carried(file) == record.provenance.metadata())
-            if True in told:
-                return
-    if told:
+    """Refuse a record where all tables carry another one: it was put beside them."""
+    files = (folder / name for name in record.outputs if name.endswith(_TABLE))
+    carried = [found for found in map(_carried, files) if found is not None]
+    if carried and record.provenance.metadata() not in carried:
         do = "Restore the folder as it was written, or run the command again."
         raise DataError(
             sentence(

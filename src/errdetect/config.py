@@ -43,6 +43,9 @@ from errdetect.settings import (
 
 __all__ = ["Config", "load_config"]
 
+#: What `load_config` notes beside the file's keys.
+_OURS = {"base", "overrides"}
+
 
 class Config(Strict):
     """A checked config; build it with `load_config`."""
@@ -66,6 +69,7 @@ class Config(Strict):
     registry: Registry = Registry()
     ledger: Ledger = Ledger()
     base: Path = Field(default=Path(), exclude=True)
+    overrides: tuple[str, ...] = Field(default=(), exclude=True, repr=False)
 
     @model_validator(mode="after")
     def _nothing_missing(self) -> "Config":
@@ -153,11 +157,12 @@ def load_config(path: Path | str, overrides: Sequence[str] = ()) -> Config:
     file = Path(path)
     raw = _read_yaml(file)
     faults = [fault for text in overrides for fault in _override(raw, text)]
-    if "base" in raw:
-        faults.append(_unknown("base", Config))
-        raw.pop("base")
+    for name in _OURS & set(raw):
+        faults.append(_unknown(name, Config))
+        raw.pop(name)
+    ours = {"base": file.resolve().parent, "overrides": tuple(overrides)}
     try:
-        config = Config.model_validate({**raw, "base": file.resolve().parent})
+        config = Config.model_validate(raw | ours)
     except ValidationError as error:
         faults.extend(_faults(error))
     else:
@@ -257,7 +262,7 @@ def _short(value: object) -> str:
 
 def _unknown(name: str, model: type[BaseModel]) -> str:
     """Say that a key does not exist, with the nearest that does."""
-    known = [k for k in _keys(model) if k != "base"]
+    known = [k for k in _keys(model) if k not in _OURS]
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     inside = name.rpartition(".")[0]
     here = [k for k in known if k.rpartition(".")[0] == inside]

@@ -231,3 +231,41 @@ def report(
     from errdetect.jobs.report import report as run
 
     show(run(load(config, overrides), out, progress=told(quiet)), as_json)
+
+
+@app.command()
+def verify(
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="An output folder, with its run.json.")
+    ],
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", metavar="CONFIG", help="The config that the run was made with."),
+    ] = None,
+    decisions: Annotated[
+        str | None,
+        typer.Option(
+            "--decisions",
+            metavar="FILE",
+            help="Where the scored decisions are now; default: where they were.",
+        ),
+    ] = None,
+    overrides: Overrides = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Recompute what an output folder holds, and say equal, or what differs and since what change.
+
+    The run's own `--set` and arguments are used again. Nothing is written: the ledger is read as it
+    stood at the run's moment. Exit status 1 if something differs, 2 if the folder cannot be verified.
+
+    Example: `errdetect verify estimates --config market/config.yaml`
+    """
+    from errdetect.jobs.verify import verify as run
+
+    result = run(
+        folder, config, overrides=overrides or (), decisions=decisions, progress=told(quiet)
+    )
+    show(result, as_json)
+    if not result.equal:
+        raise typer.Exit(1)

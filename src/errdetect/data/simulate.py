@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from errdetect.data.provenance import Provenance
 from errdetect.data.simulation.catalogue import catalogue
 from errdetect.data.simulation.frames import (
     START,
@@ -164,7 +165,9 @@ def _check_shares(**shares: float) -> None:
             raise DataError(sentence(what, "lie in [0, 1]", got, "Divide percentages by 100."))
 
 
-def write_marketplace(marketplace: Marketplace, out: str | Path) -> dict[str, Path]:
+def write_marketplace(
+    marketplace: Marketplace, out: str | Path, provenance: Provenance | None = None
+) -> dict[str, Path]:
     """Write a marketplace into a folder, all of its files or none; equal input, equal bytes.
 
     Parameters
@@ -173,6 +176,8 @@ def write_marketplace(marketplace: Marketplace, out: str | Path) -> dict[str, Pa
         From `simulate`.
     out
         The folder; made where it is missing. Files of the same names are replaced.
+    provenance
+        Of the run, see `staged`.
 
     Returns
     -------
@@ -192,7 +197,7 @@ def write_marketplace(marketplace: Marketplace, out: str | Path) -> dict[str, Pa
     ...     sorted(path.name for path in paths.values())[:3]
     ['config.yaml', 'decisions.parquet', 'planted.json']
     """
-    with staged(out) as stage:
+    with staged(out, provenance) as stage:
         write_parquet(marketplace.decisions, stage / _FILES["decisions"])
         write_parquet(marketplace.reviews, stage / _FILES["reviews"])
         write_parquet(marketplace.truth, stage / _FILES["truth"])

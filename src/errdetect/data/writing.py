@@ -14,11 +14,14 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from errdetect.data.provenance import PARQUET_KEY, RUN_FILE, Provenance, run_record
 from errdetect.errors import DataError
 
 __all__ = ["ParquetSink", "staged", "to_arrow", "write_json", "write_parquet", "write_text"]
 
 _OPTIONS = {"compression": "zstd"}
+#: Stages that are being filled -> the run whose provenance every Parquet file below them carries.
+_STAGES: dict[Path, Provenance] = {}
 
 
 def to_arrow(table: pd.DataFrame | pa.Table, schema: pa.Schema | None = None) -> pa.Table:
@@ -97,8 +100,19 @@ def _into_place(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def _stamp(path: Path, provenance: Provenance | None = None) -> dict[str, str] | None:
+    """Return the metadata of a file: the provenance given, or that of the stage it lies in."""
+    stage = next((one for one in path.absolute().parents if one in _STAGES), None)
+    found = _STAGES[stage] if provenance is None and stage is not None else provenance
+    return None if found is None else {PARQUET_KEY: found.to_json()}
+
+
 def write_parquet(
-    table: pd.DataFrame | pa.Table, path: str | Path, schema: pa.Schema | None = None
+    table: pd.DataFrame | pa.Table,
+    path: str | Path,
+    schema: pa.Schema | None = None,
+    *,
+    provenance: Provenance | None = None,
 ) -> None:
     """Write a Parquet file whole or not at all; equal tables give equal bytes.
 
@@ -110,6 +124,8 @@ def write_parquet(
         Where to; missing folders are made.
     schema
         See `to_arrow`.
+    provenance
+        What the file carries in its metadata; below a stage, that of the stage by default.
 
     Raises
     ------
@@ -126,6 +142,7 @@ def write_parquet(
     2
     """
     arrow = to_arrow(table, schema)
+    arrow = arrow.replace_schema_metadata(_stamp(Path(path), provenance))
     with _into_place(Path(path)) as temporary:
         pq.write_table(arrow, temporary, **_OPTIONS)
 
@@ -173,6 +190,8 @@ def write_json(path: str | Path, value: object) -> None:
 class ParquetSink:
     """One Parquet file written batch by batch, which appears whole at the end or not at all.
 
+    Below a stage it carries the stage's provenance.
+
     Parameters
     ----------
     path
@@ -207,7 +226,8 @@ class ParquetSink:
         arrow = to_arrow(table, self._schema)
         with _saying(self.path):
             if self._writer is None:
-                self._writer = pq.ParquetWriter(self._temporary, arrow.schema, **_OPTIONS)
+                stamped = arrow.schema.with_metadata(_stamp(self.path))
+                self._writer = pq.ParquetWriter(self._temporary, stamped, **_OPTIONS)
             schema = self._writer.schema
             self._writer.write_table(arrow.select(schema.names).cast(schema))
         self.rows += arrow.num_rows
@@ -237,7 +257,7 @@ class ParquetSink:
 
 
 @contextmanager
-def staged(out: str | Path) -> Iterator[Path]:
+def staged(out: str | Path, provenance: Provenance | None = None) -> Iterator[Path]:
     """Stage a command's outputs aside, and move them into `out` only when all are written.
 
     Parameters
@@ -246,6 +266,9 @@ def staged(out: str | Path) -> Iterator[Path]:
         The folder that receives them; made if missing. A file replaces the file of its name, a
         folder replaces the whole folder of its name (so no stale part remains); everything else
         in `out` stays.
+    provenance
+        Of the run: every Parquet file that is written below the stage carries it, and `run.json`
+        holds it with the digests of all files.
 
     Yields
     ------
@@ -259,22 +282,30 @@ def staged(out: str | Path) -> Iterator[Path]:
 
     Examples
     --------
+    >>> run = Provenance("estimate", "1.0")
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     with staged(Path(folder) / "out") as stage:
-    ...         write_text(stage / "report.html", "<p>")
-    ...     sorted(p.name for p in (Path(folder) / "out").iterdir())
-    ['report.html']
+    ...     with staged(Path(folder) / "out", run) as stage:
+    ...         write_parquet(pd.DataFrame({"n": [1]}), stage / "n.parquet")
+    ...     metadata = pq.read_schema(Path(folder) / "out" / "n.parquet").metadata
+    ...     sorted(p.name for p in (Path(folder) / "out").iterdir()), list(metadata)
+    (['n.parquet', 'run.json'], [b'errdetect'])
     """
     out = Path(out).absolute()
     with _saying(out):
         out.mkdir(parents=True, exist_ok=True)
         stage = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".tmp", dir=out.parent))
     try:
+        if provenance is not None:
+            _STAGES[stage] = provenance
         yield stage
-        for entry in sorted(stage.iterdir()):
+        if provenance is not None:
+            write_json(stage / RUN_FILE, run_record(provenance, stage))
+        # The record comes last: a folder that holds it holds the files that it names.
+        for entry in sorted(stage.iterdir(), key=lambda one: (one.name == RUN_FILE, one.name)):
             with _saying(out / entry.name):
                 _replace(entry, out / entry.name)
     finally:
+        _STAGES.pop(stage, None)
         shutil.rmtree(stage, ignore_errors=True)
 
 

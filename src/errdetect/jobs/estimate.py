@@ -15,6 +15,7 @@ from errdetect.errors import ConfigError, DataError, sentence
 from errdetect.jobs.control import estimation_sample, refuse_broken_design
 from errdetect.jobs.dsa import check_dsa, draft_dsa, write_dsa
 from errdetect.jobs.past_scores import queue_sample
+from errdetect.jobs.provenance import champion_version, describe_run
 from errdetect.jobs.tables import Progress, load_snapshot
 from errdetect.labels.intake import Intake, IntakeRow
 from errdetect.schemas import ESTIMATES, INTAKE, LABELS, REJECTS
@@ -85,7 +86,13 @@ def estimate(
     progress("writing")
     intake = loaded.snapshot.intake.joined(outside)
     schema = pa.schema([(name, pa.string()) for name in by] + list(ESTIMATES))
-    with staged(out) as stage:
+    told = {"by": list(by), "from": start, "to": end, "dsa": dsa is not None}
+    run = describe_run(
+        config, "estimate", told, decisions=everything, reviews=snapshot.reviews,
+        model_version=champion_version(config), seed=config.train.seed,
+        intake=intake.plain(),
+    )  # fmt: skip
+    with staged(out, run) as stage:
         write_parquet(estimates, stage / "estimates.parquet", schema)
         write_parquet(labels, stage / "labels.parquet", LABELS)
         write_parquet(intake.frame(), stage / "intake.parquet", INTAKE)

@@ -17,6 +17,7 @@ from errdetect.estimate.plan import USUAL_RATE, AuditCost, Method, Reviewing
 from errdetect.estimate.plan import plan_audit as draw_audit
 from errdetect.estimate.reviewer_error import from_golden
 from errdetect.jobs.control import champion_probability, find_champion
+from errdetect.jobs.provenance import champion_version, describe_run
 from errdetect.jobs.tables import Progress, load_snapshot
 from errdetect.labels.intake import Intake
 from errdetect.schemas import ADJUDICATION, AUDIT, INTAKE
@@ -112,7 +113,12 @@ def plan_audit(
         expected_rate=_last_rate(snapshot),
         reviewing=reviewing,
     )
-    with staged(out) as stage:
+    told = {"budget": budget, "half_width": half_width, "by": list(by), "method": method}
+    run = describe_run(
+        config, "plan-audit", told, decisions=decisions, model_version=champion_version(config),
+        reviews=snapshot.reviews, seed=seed, intake=snapshot.intake.plain(),
+    )  # fmt: skip
+    with staged(out, run) as stage:
         write_parquet(plan.draws, stage / "audit.parquet")
         write_parquet(plan.expected, stage / "expected.parquet")
         write_parquet(snapshot.intake.frame(), stage / "intake.parquet", INTAKE)

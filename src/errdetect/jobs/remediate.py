@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from errdetect.config import Config
 from errdetect.data.approval import second_person
+from errdetect.data.provenance import Provenance
 from errdetect.data.spreadsheet import write_csv
 from errdetect.data.store.ledger import find_ledger, open_ledger
 from errdetect.data.writing import staged, to_arrow, write_parquet, write_text
@@ -28,6 +29,7 @@ from errdetect.feedback.table import (
     WHITELIST,
     WITHDRAWN,
 )
+from errdetect.jobs.provenance import describe_run
 from errdetect.jobs.tables import Progress, load_snapshot
 from errdetect.labels.evidence import VOTES
 from errdetect.labels.intake import Intake
@@ -132,7 +134,7 @@ def remediate(
         Where the input cannot be used, or one person stands alone.
     """
     people = _people(apply, by, approved_by)
-    plan, notes, intake = _plan(config, progress)
+    plan, notes, intake, run = _plan(config, progress, apply=apply, at=at)
     n_recorded = n_withdrawn = 0
     known = plan.loc[plan["kind"] == LOOK_ALIKE, PRECISION[0]]
     shown = plan if people is None else plan.replace({"status": {PLANNED: APPLIED}})
@@ -141,7 +143,7 @@ def remediate(
         float(known.sum(min_count=1)),
         int(known.isna().sum()),
     )
-    with staged(out) as stage:
+    with staged(out, run) as stage:
         schema = pa.schema([*PLAN, *((name, pa.float64()) for name in PRECISION)])
         write_parquet(to_arrow(shown, schema), stage / "plan.parquet")
         ids = shown["review_ids"].map("; ".join)
@@ -168,8 +170,10 @@ def remediate(
     )
 
 
-def _plan(config: Config, progress: Progress) -> tuple[pd.DataFrame, tuple[str, ...], Intake]:
-    """Plan by what was known at the config's moment, beside what was recorded; and notes."""
+def _plan(
+    config: Config, progress: Progress, *, apply: bool, at: datetime | None
+) -> tuple[pd.DataFrame, tuple[str, ...], Intake, Provenance]:
+    """Plan by what was known at the config's moment, beside what was recorded; notes, provenance."""
     loaded = load_snapshot(config, progress=progress, need_reviews=True)
     snapshot = loaded.snapshot.decided
     progress("weighing reviews")
@@ -178,7 +182,12 @@ def _plan(config: Config, progress: Progress) -> tuple[pd.DataFrame, tuple[str, 
     plan = plan_remediation(snapshot, config.remediation, recorded=_recorded(config))
     measured = model is not None and model.basis != VOTES
     notes = (*loaded.notes, *_notes(snapshot.decisions, measured=measured))
-    return plan, notes, loaded.snapshot.intake
+    intake = loaded.snapshot.intake
+    run = describe_run(
+        config, "remediate", {"apply": apply, "at": at}, decisions=snapshot.decisions,
+        reviews=snapshot.reviews, at=at, intake=intake.plain(),
+    )  # fmt: skip
+    return plan, notes, intake, run
 
 
 def _people(apply: bool, by: str | None, approved_by: str | None) -> tuple[str, str] | None:

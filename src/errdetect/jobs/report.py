@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from errdetect.config import Config
+from errdetect.data.provenance import Provenance
 from errdetect.data.sources import data_name
 from errdetect.data.spreadsheet import write_csv
 from errdetect.data.writing import staged, write_parquet, write_text
@@ -19,6 +20,7 @@ from errdetect.jobs.control import refuse_broken_design
 from errdetect.jobs.drivers import Picture, write_pictures
 from errdetect.jobs.explaining import reason_words
 from errdetect.jobs.findings import findings
+from errdetect.jobs.provenance import champion_version, describe_run
 from errdetect.jobs.report_audit import (
     estimate_everything,
     rate_tables,
@@ -133,7 +135,12 @@ def report(
         content |= {**model_facts(bundle, version), **unseen}
         content["pictures"] = [Shown(p.title, p.alt, p.png) for p in pictures]
     progress("writing the report")
-    files = _write(Path(out), ReportContent(**content, notes=tuple(notes)), briefs, pictures)
+    run = describe_run(
+        config, "report", {"generated_at": generated_at}, decisions=decisions, seed=config.train.seed,
+        reviews=snapshot.reviews, at=now, model_version=champion_version(config),
+        intake=snapshot.intake.plain(),
+    )  # fmt: skip
+    files = _write(Path(out), run, ReportContent(**content, notes=tuple(notes)), briefs, pictures)
     new = record_briefs(config, briefs, at=now)
     found = content.get("findings")
     confirmed = 0 if found is None else int(found["confirmed"].sum())
@@ -178,9 +185,13 @@ def _from_reviews(
 
 
 def _write(
-    out: Path, content: ReportContent, briefs: tuple[Brief, ...], pictures: tuple[Picture, ...]
+    out: Path,
+    run: Provenance,
+    content: ReportContent,
+    briefs: tuple[Brief, ...],
+    pictures: tuple[Picture, ...],
 ) -> dict[str, Path]:
-    with staged(out) as stage:
+    with staged(out, run) as stage:
         write_text(stage / "report.html", render_report(content))
         (stage / "tables").mkdir()
         for name, frame in report_tables(content).items():

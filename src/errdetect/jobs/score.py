@@ -14,11 +14,13 @@ import pyarrow as pa
 
 from errdetect.config import Config
 from errdetect.data.policies import read_policies
+from errdetect.data.provenance import Provenance
 from errdetect.data.store.ledger import Run
 from errdetect.data.writing import ParquetSink, staged, write_parquet
 from errdetect.jobs.columns import Past
 from errdetect.jobs.drawing import design, draw, record, recorded
 from errdetect.jobs.explaining import Explainer, make_explainer, reason_words
+from errdetect.jobs.provenance import describe_run
 from errdetect.jobs.queueing import find_staff, value_reviews
 from errdetect.jobs.scoring import Source, score_all
 from errdetect.jobs.tables import Progress, check_losses, label_rules, load_reviews
@@ -133,8 +135,13 @@ def score(
     if config.queue.record and not drawn.recorded:
         progress("recording the run in the ledger")
         queue = record(config, run, queue, drawn.scores)
+    told = {"decisions": str(decisions), "budget": budget, "scored_at": scored_at}
     intake = snapshot.intake
-    files = _write(Path(out), drawn.scores, queue, scored.rejects, intake)
+    origin = describe_run(
+        config, "score", told, decisions=scored.frame, reviews=reviews, model_version=version,
+        seed=config.queue.seed, at=now, intake=intake.plain(),
+    )  # fmt: skip
+    files = _write(Path(out), origin, drawn.scores, queue, scored.rejects, intake)
     notes = [*scored.notes, *source.notes(), *intake.lines(), *unknown, *drawn.notes]
     if staff.counted and not drawn.recorded and len(queue) < staff.capacity[0]:
         notes.append(
@@ -167,9 +174,14 @@ def _explained(source: Source, explainer: Explainer, queue: pd.DataFrame) -> pd.
 
 
 def _write(
-    out: Path, scores: pd.DataFrame, queue: pd.DataFrame, rejects: pd.DataFrame, intake: Intake
+    out: Path,
+    origin: Provenance,
+    scores: pd.DataFrame,
+    queue: pd.DataFrame,
+    rejects: pd.DataFrame,
+    intake: Intake,
 ) -> dict[str, Path]:
-    with staged(out) as stage:
+    with staged(out, origin) as stage:
         with ParquetSink(stage / "scores.parquet", SCORES) as sink:
             for start in range(0, len(scores), _CHUNK):
                 sink.write(scores.iloc[start : start + _CHUNK][SCORES.names])

@@ -2,8 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
+from errdetect import __version__
+from errdetect.data.provenance import Provenance
 from errdetect.data.simulate import simulate as simulate_marketplace
 from errdetect.data.simulate import write_marketplace
 from errdetect.jobs.tables import Progress
@@ -40,7 +43,9 @@ def simulate(
     progress(f"simulating {decisions:,} decisions over {days} days")
     market = simulate_marketplace(decisions, days, seed)
     progress("writing the tables")
-    files = write_marketplace(market, out)
+    told = {"decisions": decisions, "days": days, "seed": seed}
+    run = Provenance("simulate", __version__, told, seed=seed, created_at=datetime.now(UTC))
+    files = write_marketplace(market, out, run)
     return SimulateResult(
         len(market.decisions), len(market.reviews), int(market.truth["is_error"].sum()), files
     )

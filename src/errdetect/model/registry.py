@@ -4,9 +4,11 @@ A registry is a folder: MLflow's database (SQLite) and its artifacts. Models are
 (see `bundle`) with a loader module, so nothing that is read is executed.
 """
 
+import hashlib
 import os
+import sqlite3
 from collections.abc import Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,6 +30,9 @@ __all__ = ["CHAMPION", "Registry"]
 CHAMPION = "champion"
 _LOADER = "errdetect.model.serving"
 _FOLDER = "bundle"
+#: Loading MLflow takes two seconds, which asking for a version is not worth.
+_VERSIONS = "SELECT version, source FROM model_versions WHERE name = ?"
+_ALIAS = "SELECT version FROM registered_model_aliases WHERE name = ? AND alias = ?"
 
 
 @dataclass(frozen=True)
@@ -131,6 +136,43 @@ class Registry:
             version = str(aliases.get(CHAMPION, newest))
             place = mlflow.artifacts.download_artifacts(f"models:/{self.name}/{version}")
             return load_bundle(Path(place) / "data" / _FOLDER), version
+
+    def champion(self) -> tuple[str, str | None] | None:
+        """Return the champion's version and the digest of its files, without loading either.
+
+        Returns
+        -------
+        (version, digest) or None
+            SHA-256 over the names and bytes of the model's files; None where they are not below
+            the registry's folder. None as a whole where nothing was registered yet.
+        """
+        place = self.folder / "mlflow.db"
+        if not place.is_file():
+            return None
+        with closing(sqlite3.connect(f"{place.resolve().as_uri()}?mode=ro", uri=True)) as database:
+            try:
+                sources = dict(database.execute(_VERSIONS, (self.name,)).fetchall())
+                named = database.execute(_ALIAS, (self.name, CHAMPION)).fetchone()
+            except sqlite3.Error as error:
+                do = "Use the registry that `errdetect train` wrote."
+                what = f"The registry '{self.folder}'"
+                raise ModelError(sentence(what, "be MLflow's", f"{error}", do)) from error
+        if not sources:
+            return None
+        version = int(named[0]) if named else max(sources)
+        return str(version), self._digest(str(sources.get(version, "")).rpartition("/")[2])
+
+    def _digest(self, model: str) -> str | None:
+        """Digest the files of a model, told by its id in the artifacts."""
+        folders = sorted(self.folder.glob(f"artifacts/**/{model}/**/{_FOLDER}")) if model else []
+        if not folders:
+            return None
+        digest = hashlib.sha256()
+        for file in sorted(path for path in folders[0].rglob("*") if path.is_file()):
+            digest.update(file.relative_to(folders[0]).as_posix().encode() + b"\0")
+            with file.open("rb") as opened:
+                digest.update(hashlib.file_digest(opened, "sha256").digest())
+        return digest.hexdigest()
 
     @property
     def uri(self) -> str:

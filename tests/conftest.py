@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from hypothesis import settings
 
-from errdetect.labels.history import labels_as_of
+from errdetect.snapshot import Rules, Snapshot
 
 # A busy machine is no fault of the code: time is measured by benchmarks.
 settings.register_profile("house", deadline=None)
@@ -53,9 +53,6 @@ def postgres_server(tmp_path_factory):
     shutil.rmtree(folder, ignore_errors=True)
 
 
-Tables = tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]
-
-
 def make_log(n: int = 6_000, *, rng: np.random.Generator, **columns: object) -> pd.DataFrame:
     """A log of one policy over 100 days, a third of it enforced at a bar of 0.6."""
     start = pd.Timestamp("2026-01-01", tz="UTC")
@@ -85,8 +82,8 @@ def review(
     share: float = 0.3,
     noise: np.ndarray | None = None,
     judges: int = 1,
-) -> Tables:
-    """Audit a share of it; each judge errs with chance `noise`; experts settle the flags."""
+) -> Snapshot:
+    """Audit a share of it; each judge errs with chance `noise`; experts settle the flags; votes count."""
     chance = np.full(len(log), share)
     drawn = np.flatnonzero(rng.random(len(log)) < chance)
     rows = np.repeat(drawn, judges)
@@ -110,7 +107,7 @@ def review(
         minutes=1.0,
     )
     reviews["reviewed_at"] = pd.to_datetime(reviews["reviewed_at"], utc=True)
-    return log, reviews, labels_as_of(log, reviews)
+    return Snapshot(log, reviews, rules=Rules("votes"))
 
 
 @pytest.fixture
@@ -120,6 +117,6 @@ def log_of() -> Callable[..., pd.DataFrame]:
 
 
 @pytest.fixture
-def reviewed() -> Callable[..., Tables]:
-    """Makes the log's reviews and labels."""
+def reviewed() -> Callable[..., Snapshot]:
+    """Makes the log's reviews, labelled by votes."""
     return review

@@ -5,11 +5,12 @@ import pandas as pd
 import pytest
 
 from errdetect.errors import ContradictionError
-from errdetect.estimate.audit import read_audit
 from errdetect.estimate.bounds import recall_bounds
 from errdetect.estimate.consistency import check_estimates, label_share_limit
 from errdetect.estimate.queue_sample import QueueDesign
 from errdetect.estimate.rates import estimate_rates
+from errdetect.settings import Estimate
+from errdetect.snapshot import Snapshot
 
 DAY = pd.Timestamp("2026-01-01", tz="UTC")
 LATER = DAY + pd.Timedelta(days=90)
@@ -97,10 +98,10 @@ def simulated(seed):
     p = None
     if rng.random() < 0.3:
         p = np.clip(rng.beta(1, 9, len(frame)) + 0.3 * (truth != "upheld"), 0, 1)
-    table = estimate_rates(
-        frame, reviews, by=["market"], p_error=p, correction=rng.choice(["auto", "none", "require"])
-    )
-    return table, label_share_limit(read_audit(frame, reviews))
+    snapshot = Snapshot(frame, reviews)
+    settings = Estimate(correction=str(rng.choice(["auto", "none", "require"])))
+    found = estimate_rates(snapshot, [["market"]], settings=settings, p_error=p)
+    return found.frame("market"), label_share_limit(snapshot.audit_sample)
 
 
 @pytest.mark.parametrize("block", range(4))
@@ -122,7 +123,8 @@ def table():
         "found": 1, "alarm": 0, "alarm_allowed": 0, "lazy": False, "unequal": False, "share": 0.5,
         "second": False, "golden": 0, "experts": None, "appeals": True,
     }  # fmt: skip
-    return estimate_rates(frame, reviewed(rng, frame, truth, how), by=["market"])
+    snapshot = Snapshot(frame, reviewed(rng, frame, truth, how))
+    return estimate_rates(snapshot, [["market"]]).frame("market")
 
 
 def changed(table, measure, market=None, **values):
@@ -211,20 +213,23 @@ def test_part_of_a_table_is_checked_as_far_as_it_goes(table):
 
 def test_certain_draws_leave_the_others_open():
     """Two of ten strata-of-one were certain; of the other decisions nothing is known."""
-    decisions = pd.DataFrame({"decision_id": [f"d{i}" for i in range(20)], "enforced": True})
+    ids = [f"d{i}" for i in range(20)]
+    decisions = pd.DataFrame({"decision_id": ids, "decided_at": DAY, "enforced": True})
     reviews = pd.DataFrame({
         "review_id": range(8), "decision_id": [f"d{i}" for i in range(8)], "source": "audit",
         "site": "x", "verdict": ["overturned"] * 4 + ["upheld"] * 4, "inclusion_probability": 1.0,
         "expected": None, "reviewed_at": DAY,
     })  # fmt: skip
-    row = estimate_rates(decisions, reviews).set_index("measure").loc["error_rate"]
+    found = estimate_rates(Snapshot(decisions, reviews)).overall
+    row = found.set_index("measure").loc["error_rate"]
     assert (row["low"], row["high"]) == pytest.approx((4 / 20, 16 / 20))
     assert (row["bound_low"], row["bound_high"]) == pytest.approx((4 / 20, 16 / 20))
 
 
 def test_what_waits_in_the_queue_is_open_in_the_bounds_too():
     ids = [f"d{i}" for i in range(100)]
-    decisions = pd.DataFrame({"decision_id": ids, "enforced": [True, False] * 50})
+    sides = [True, False] * 50
+    decisions = pd.DataFrame({"decision_id": ids, "decided_at": DAY, "enforced": sides})
     reviews = pd.DataFrame({
         "review_id": range(80), "decision_id": ids[:80], "source": "re_review", "site": "x",
         "verdict": ["overturned"] * 8 + ["upheld"] * 72, "inclusion_probability": np.nan,
@@ -234,7 +239,7 @@ def test_what_waits_in_the_queue_is_open_in_the_bounds_too():
         "decision_id": ids, "drawn": [True] * 80 + [False] * 20, "weight": 1.0, "variance": 0.0,
         "missing": [False] * 80 + [True] * 20,
     })  # fmt: skip
-    table = estimate_rates(decisions, reviews, queue=QueueDesign(queue, 0.0))
+    table = estimate_rates(Snapshot(decisions, reviews), queue=QueueDesign(queue, 0.0)).overall
     check_estimates(table)
     row = table.set_index("measure").loc["error_rate"]
     assert (row["bound_low"], row["bound_high"]) == pytest.approx((0.08, 0.28))

@@ -1,5 +1,7 @@
 """Each planted cause is named by its evidence, and nothing is named where nothing tells."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,7 +11,6 @@ from errdetect.explain.cause_evidence import Evidence
 from errdetect.explain.causes import CAUSES, UNKNOWN_CAUSE, weigh_causes
 from errdetect.explain.findings import find_findings
 from errdetect.explain.votes import read_votes
-from errdetect.labels.history import labels_as_of
 
 
 @pytest.fixture
@@ -17,12 +18,8 @@ def rng():
     return np.random.default_rng(11)
 
 
-def top(tables, **options):
-    log, reviews, labels = tables
-    found = find_findings(
-        log, reviews, labels,
-        **({"policies": {}, "rng": np.random.default_rng(0)} | options),
-    ).findings  # fmt: skip
+def top(snapshot):
+    found = find_findings(snapshot, rng=np.random.default_rng(0)).findings
     slices = found[(found["kind"] == "slice") & found["confirmed"]]
     assert len(slices), "nothing was confirmed"
     return slices.iloc[0]
@@ -64,7 +61,7 @@ def test_errors_that_came_with_a_policys_text_point_at_the_change(log_of, review
     worse = (log["market"] == "DE") & (log["decided_at"] >= since)
     wrong = rng.random(len(log)) < np.where(worse, 0.4, 0.03)
     policy = Policy("spam", "Spam", severity=2, effective_from=since.date())
-    found = top(reviewed(log, wrong, rng=rng), policies={"spam": policy})
+    found = top(replace(reviewed(log, wrong, rng=rng), policies={"spam": policy}))
     assert found["cause"] == "change_in_time"
     assert "text of 2026-02-10" in found["cause_words"]
 
@@ -106,13 +103,14 @@ def test_few_accounts_that_go_on_to_err_are_named(log_of, reviewed, rng):
 def test_one_site_that_flags_alone_is_named(log_of, reviewed, rng):
     log = log_of(rng=rng)
     here = (log["market"] == "DE").to_numpy()
-    log, reviews, _ = reviewed(log, rng.random(len(log)) < 0.04, rng=rng)
+    snapshot = reviewed(log, rng.random(len(log)) < 0.04, rng=rng)
+    reviews = snapshot.reviews
     row = reviews["row"].to_numpy()
     harsh = (reviews["source"] == "audit") & (reviews["site"] == "Oslo") & here[row]
     harsh &= rng.random(len(reviews)) < 0.5
     verdict = np.where(harsh, "overturned", reviews["verdict"])
     reviews = reviews.assign(verdict=verdict)
-    found = top((log, reviews, labels_as_of(log, reviews)))
+    found = top(replace(snapshot, reviews=reviews))
     assert (found["rule"], found["cause"]) == ("market is DE", "reviewer_inconsistency")
     assert "Oslo" in found["cause_words"]
 
@@ -135,8 +133,8 @@ def test_a_close_second_makes_it_likely_only():
 def test_comparisons_with_what_is_usual(log_of, reviewed, rng):
     log = log_of(2_000, rng=rng)
     wrong = rng.random(len(log)) < 0.1
-    log, reviews, _ = reviewed(log, wrong, rng=rng, noise=np.full(len(log), 0.1), judges=2)
-    votes = read_votes(log, reviews)
+    snapshot = reviewed(log, wrong, rng=rng, noise=np.full(len(log), 0.1), judges=2)
+    votes, reviews = read_votes(snapshot), snapshot.reviews
     assert set(votes.sort.tolist()) == {2, 3}
     expert = votes.sort == 2
     flagged = reviews[reviews["source"] == "adjudication"]["row"]

@@ -1,11 +1,9 @@
-from datetime import datetime
-
 import numpy as np
 import pandas as pd
 import pytest
 
 from errdetect.explain.codes import group_contributions
-from errdetect.explain.contrast import contrasts, judged_right, latest_of_each, make_pool
+from errdetect.explain.contrast import contrasts, latest_of_each, make_pool
 from errdetect.explain.facts import Facts
 from errdetect.explain.reasons import reasons
 from errdetect.explain.words import load_words
@@ -82,30 +80,6 @@ def test_a_translation_says_it_its_own_way(here):
     assert beside(queued, pool)[0].text == (
         "Dort gilt: price ist 9,5. Diese ähnliche Entscheidung, b, haben Menschen bestätigt"
     )
-
-
-def reviews(*rows: tuple[str, str, str, str]) -> pd.DataFrame:
-    frame = pd.DataFrame(list(rows), columns=["decision_id", "source", "verdict", "reviewed_at"])
-    ids = [f"r{i}" for i in range(len(frame))]
-    times = pd.to_datetime(frame["reviewed_at"], utc=True)
-    return frame.assign(reviewed_at=times, review_id=ids, reviewer_id=None)
-
-
-def test_only_what_was_known_by_then_counts():
-    told = reviews(
-        ("a", "audit", "upheld", "2026-01-01"),
-        ("b", "audit", "upheld", "2026-02-01"),
-        ("c", "golden", "upheld", "2026-01-01"),
-        ("d", "audit", "upheld", "2026-01-01"),
-        ("d", "appeal", "relabelled", "2026-01-01"),
-        ("e", "audit", "overturned", "2026-01-01"),
-        ("e", "adjudication", "upheld", "2026-01-02"),
-        ("f", "audit", "upheld", "2026-01-01"),
-        ("f", "adjudication", "overturned", "2026-01-02"),
-    )
-    right = judged_right(told, datetime.fromisoformat("2026-01-15T00:00Z"))
-    assert right.tolist() == ["a", "e"]
-    assert len(judged_right(told.head(0), datetime.fromisoformat("2026-01-15T00:00Z"))) == 0
 
 
 def test_the_latest_of_each_are_kept():

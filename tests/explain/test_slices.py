@@ -1,5 +1,7 @@
 """Rules where a policy errs more: found where they are, and not where they are not."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -27,11 +29,11 @@ def rng():
     return np.random.default_rng(11)
 
 
-def find(tables, seed=0, **options):
-    log, reviews, labels = tables
-    known = read_log(log, labels)
-    judged = read_judged(log, reviews, labels, known.policy, known.early)
+def find(snapshot, seed=0, **options):
+    known = read_log(snapshot)
+    judged = read_judged(snapshot, known.policy, known.early)
     rng = np.random.default_rng(seed)
+    log = snapshot.decisions
     return find_slices(log, judged, known.policy, known.known, rng=rng, **options)
 
 
@@ -82,7 +84,7 @@ def test_nothing_is_confirmed_where_errors_are_even(log_of, reviewed):
 def test_more_appeals_are_no_evidence_of_more_errors(log_of, reviewed, rng):
     log = log_of(rng=rng)
     wrong = rng.random(len(log)) < 0.08
-    _, reviews, _ = reviewed(log, wrong, rng=rng)
+    snapshot = reviewed(log, wrong, rng=rng)
     loud = np.flatnonzero(wrong & (log["market"] == "DE").to_numpy())
     appeals = pd.DataFrame(
         {
@@ -94,10 +96,8 @@ def test_more_appeals_are_no_evidence_of_more_errors(log_of, reviewed, rng):
             "reviewer_id": "appeals",
         }
     )
-    from errdetect.labels.history import labels_as_of
-
-    both = pd.concat([reviews, appeals], ignore_index=True)
-    found = find((log, both, labels_as_of(log, both)))
+    both = pd.concat([snapshot.reviews, appeals], ignore_index=True)
+    found = find(replace(snapshot, reviews=both))
     assert any(s.rule[0].value == "DE" for s in found), "the search takes appeals as a hint"
     assert not any(s.confirmed for s in found), "only the audit confirms"
 
@@ -116,10 +116,10 @@ def test_what_only_one_half_shows_is_not_confirmed(log_of, reviewed, rng, when):
 def test_a_later_slice_is_found_by_the_later_half(log_of, reviewed, rng):
     log = log_of(rng=rng)
     worse = log["market"] == "DE"
-    log, reviews, labels = reviewed(log, rng.random(len(log)) < np.where(worse, 0.3, 0.03), rng=rng)
-    known = read_log(log, labels)
+    snapshot = reviewed(log, rng.random(len(log)) < np.where(worse, 0.3, 0.03), rng=rng)
+    known = read_log(snapshot)
     hidden = known.early & (known.known > 0)
-    judged = read_judged(log, reviews, labels, known.policy, known.early)
+    judged = read_judged(snapshot, known.policy, known.early)
     found = find_slices(
         log, judged, known.policy, np.where(hidden, 0, known.known), rng=np.random.default_rng(0)
     )
@@ -138,10 +138,10 @@ def test_a_rule_within_a_stronger_one_is_left_out(log_of, reviewed, rng):
 
 def test_equal_input_gives_equal_slices(log_of, reviewed, rng):
     log = log_of(3_000, rng=rng)
-    tables = reviewed(
+    snapshot = reviewed(
         log, rng.random(len(log)) < np.where(log["market"] == "DE", 0.3, 0.03), rng=rng
     )
-    first, second = find(tables), find(tables)
+    first, second = find(snapshot), find(snapshot)
     assert [(s.rule, s.kind, s.q_value) for s in first] == [
         (s.rule, s.kind, s.q_value) for s in second
     ]
@@ -258,12 +258,10 @@ def test_kinds_of_error_are_told_apart(log_of, reviewed, rng, kind):
     of_kind = side.get(kind, log["enforced"]).to_numpy()
     worse = (log["market"] == "DE").to_numpy() & of_kind
     wrong = rng.random(len(log)) < np.where(worse, 0.5, 0.03)
-    log, reviews, labels = reviewed(log, wrong, rng=rng)
+    snapshot = reviewed(log, wrong, rng=rng)
     if kind == "wrong_label":
-        reviews = reviews.assign(verdict=reviews["verdict"].replace("overturned", "relabelled"))
-        from errdetect.labels.history import labels_as_of
-
-        labels = labels_as_of(log, reviews)
-    found = [s for s in find((log, reviews, labels)) if s.confirmed]
+        verdict = snapshot.reviews["verdict"].replace("overturned", "relabelled")
+        snapshot = replace(snapshot, reviews=snapshot.reviews.assign(verdict=verdict))
+    found = [s for s in find(snapshot) if s.confirmed]
     assert KINDS[found[0].kind] in (kind, "any")
     assert found[0].rule == (Condition("market", "==", "DE"),)

@@ -1,5 +1,7 @@
 """What other bars would do: right about the truth, silent where nobody looked."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,10 +17,10 @@ def rng():
     return np.random.default_rng(11)
 
 
-def run(tables, harms=lambda policy: (1.0, 1.0)):
-    log, reviews, labels = tables
-    known = read_log(log, labels)
-    return what_if(log, read_judged(log, reviews, labels, known.policy, known.early), harms)
+def run(snapshot, harms=lambda policy: (1.0, 1.0)):
+    known = read_log(snapshot)
+    judged = read_judged(snapshot, known.policy, known.early)
+    return what_if(snapshot.decisions, judged, harms)
 
 
 def violating(log, rng, at=0.6):
@@ -72,8 +74,8 @@ def test_a_good_bar_stays(log_of, reviewed):
 def test_costs_move_the_bar(log_of, reviewed, rng):
     log = log_of(rng=rng)
     wrong = violating(log, rng) != log["enforced"].to_numpy()
-    tables = reviewed(log, wrong, rng=rng)
-    _, moves, _ = run(tables, lambda policy: (8.0, 1.0))
+    snapshot = reviewed(log, wrong, rng=rng)
+    _, moves, _ = run(snapshot, lambda policy: (8.0, 1.0))
     assert moves
     assert all(m.rises for m in moves)
 
@@ -81,10 +83,10 @@ def test_costs_move_the_bar(log_of, reviewed, rng):
 def test_where_nobody_looked_nothing_is_said(log_of, reviewed, rng):
     log = log_of(rng=rng)
     wrong = violating(log, rng) != log["enforced"].to_numpy()
-    log, reviews, labels = reviewed(log, wrong, rng=rng)
+    snapshot = reviewed(log, wrong, rng=rng)
     looked = log.set_index("decision_id")["score"].between(0.4, 0.8)
-    reviews = reviews[looked.reindex(reviews["decision_id"]).to_numpy()]
-    table, _, _ = run((log, reviews, labels))
+    seen = looked.reindex(snapshot.reviews["decision_id"]).to_numpy()
+    table, _, _ = run(replace(snapshot, reviews=snapshot.reviews[seen]))
     whole = table[table["market"].isna()].set_index("threshold")
     assert whole.loc[0.6, "current"]
     assert whole.loc[0.6, "supported"]
@@ -114,7 +116,7 @@ def test_too_few_reviews_are_counted(log_of, reviewed, rng):
 
 def test_no_scores_no_table(log_of, reviewed, rng):
     log = log_of(500, rng=rng)
-    log, reviews, labels = reviewed(log, rng.random(500) < 0.1, rng=rng)
-    table, moves, left_out = run((log.drop(columns="score"), reviews, labels))
+    snapshot = reviewed(log, rng.random(500) < 0.1, rng=rng)
+    table, moves, left_out = run(snapshot.with_columns(log.drop(columns="score")))
     assert (len(table), moves, left_out) == (0, [], 0)
     assert isinstance(table, pd.DataFrame)

@@ -4,7 +4,9 @@ import pandas as pd
 import pytest
 from hypothesis import strategies as st
 
-from errdetect.labels.history import labels_as_of
+from errdetect.feedback.remediation import plan_remediation
+from errdetect.settings import Remediation
+from errdetect.snapshot import Rules, Snapshot
 
 DAY = pd.Timestamp("2026-01-01", tz="UTC")
 _REVIEW = {
@@ -85,10 +87,9 @@ def markets():
 @pytest.fixture(scope="session")
 def plan_of():
     """Plan from decisions and reviews, labelled by votes."""
-    from errdetect.feedback.remediation import plan_remediation
 
-    def make(decisions, reviews, **how):
-        labels = labels_as_of(decisions, reviews)
-        return plan_remediation(decisions, reviews, labels, **how)
+    def make(decisions, reviews, *, recorded=None, **settings):
+        snapshot = Snapshot(decisions, reviews, rules=Rules("votes"))
+        return plan_remediation(snapshot, Remediation(**settings), recorded=recorded)
 
     return make

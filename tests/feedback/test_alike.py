@@ -5,11 +5,12 @@ import pandas as pd
 import pytest
 
 from errdetect.feedback.alike import look_alikes
-from errdetect.labels.history import labels_as_of
+from errdetect.settings import LookAlikes
+from errdetect.snapshot import Rules, Snapshot
 
 
 def found(decisions, reviews, **how):
-    return look_alikes(decisions, reviews, labels_as_of(decisions, reviews), **how)
+    return look_alikes(Snapshot(decisions, reviews, rules=Rules("votes")), LookAlikes(**how))
 
 
 @pytest.fixture

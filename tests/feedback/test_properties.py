@@ -15,7 +15,7 @@ SAYS = {
     "reverse": "overturned", "revoke_penalty": "overturned", "relabel": "relabelled",
     "look_alike": "overturned",
 }  # fmt: skip
-WHITELISTING = {"min_reviews": 1, "min_wrongful_rate": 0.01}
+WHITELISTING = {"whitelist": {"min_reviews": 1, "min_wrongful_rate": 0.01}}
 
 
 @pytest.fixture

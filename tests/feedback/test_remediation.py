@@ -1,13 +1,13 @@
 """Which reviews lead to which step."""
 
-import pandas as pd
-import pytest
+from types import SimpleNamespace
 
-from errdetect.errors import DataError
-from errdetect.feedback.confirmed import confirmed_errors
+import pandas as pd
+
 from errdetect.feedback.remediation import plan_remediation, remedies
 from errdetect.feedback.table import plan_table, remediation_id
-from errdetect.labels.history import labels_as_of
+from errdetect.settings import Remediation
+from errdetect.snapshot import Rules, Snapshot
 
 
 def steps(plan):
@@ -39,7 +39,7 @@ def test_each_outcome_has_its_remedy(decide, review, plan_of):
     assert plan.iloc[0]["reason"] == "The item breaks the policy and was let through: act on it."
 
 
-def test_a_flag_that_is_probably_false_goes_to_a_person(decide, review):
+def test_a_flag_that_is_probably_false_goes_to_a_person(decide, review, monkeypatch):
     decisions = decide(
         ("d1", "spam", "a", True), ("d2", "spam", "b", True), ("d3", "spam", "c", True)
     )
@@ -47,16 +47,17 @@ def test_a_flag_that_is_probably_false_goes_to_a_person(decide, review):
         ("1", "d1", "audit", "overturned"), ("2", "d2", "appeal", "overturned"),
         ("3", "d3", "adjudication", "overturned"),
     )  # fmt: skip
-    doubt = pd.Series({"d1": 0.3, "d2": 0.3})
-    labels = labels_as_of(decisions, reviews, p_reviews=doubt)
-    plan = remedies(decisions, reviews, labels)
+    doubt = SimpleNamespace(p_error=pd.Series({"d1": 0.3, "d2": 0.3}))
+    monkeypatch.setattr("errdetect.snapshot.fit_reviewers", lambda *_, **__: doubt)
+    snapshot = Snapshot(decisions, reviews)
+    plan = remedies(snapshot)
     reverse = plan[plan["kind"] == "reverse"].set_index("decision_id")
     assert reverse["status"].to_dict() == {"d1": "review", "d2": "planned", "d3": "planned"}
     assert reverse.loc["d1", "evidence"].startswith("Not settled: 1 of 1 counting reviews say so")
     assert "P(error) is only 0.30" in reverse.loc["d1", "evidence"]
     assert "granted appeal" in reverse.loc["d2", "evidence"]
     assert "expert" in reverse.loc["d3", "evidence"]
-    bold = remedies(decisions, reviews, labels, min_p_error=0.2)
+    bold = remedies(snapshot, min_p_error=0.2)
     assert (bold["status"] == "planned").all()
 
 
@@ -101,10 +102,10 @@ def test_nothing_counts_before_it_was_known(decide, review):
     decisions = decide(("d1", "spam", "a", True))
     reviews = review(("1", "d1", "audit", "overturned"), ("2", "d1", "adjudication", "upheld"))
     early = pd.Timestamp("2026-01-02T12:00Z")
-    labels = labels_as_of(decisions, reviews, as_of=early)
-    plan = plan_remediation(decisions, reviews, labels, as_of=early)
+    snapshot = Snapshot(decisions, reviews, rules=Rules("votes"))
+    plan = plan_remediation(snapshot.before(early), Remediation())
     assert list(plan["kind"]) == ["reverse", "revoke_penalty"]
-    late = plan_remediation(decisions, reviews, labels_as_of(decisions, reviews))
+    late = plan_remediation(snapshot, Remediation())
     assert len(late) == 0
 
 
@@ -172,14 +173,6 @@ def test_ids_are_stable_and_about_one_thing(decide, review, plan_of):
         "reverse", "d1", "", "spam"
     )
     assert remediation_id("reverse", "a", "b", "c") != remediation_id("reverse", "ab", "", "c")
-
-
-def test_labels_of_another_table_are_refused(decide, review):
-    decisions = decide(("d1", "spam", "a", True), ("d2", "spam", "a", True))
-    reviews = review(("1", "d1", "audit", "overturned"))
-    labels = labels_as_of(decisions, reviews)
-    with pytest.raises(DataError, match=r"labels must be those of the decisions, got others\."):
-        confirmed_errors(decisions.iloc[::-1], reviews, labels)
 
 
 def test_an_empty_plan_has_all_columns():

@@ -3,9 +3,9 @@
 import pandas as pd
 import pytest
 
-from errdetect.feedback.remediation import plan_remediation
 from errdetect.feedback.whitelist import account_rates, whitelist_candidates
-from errdetect.labels.history import labels_as_of
+from errdetect.settings import Whitelist
+from errdetect.snapshot import Rules, Snapshot
 
 
 def log(decide, review, counts, source="audit", chance=0.2):
@@ -19,8 +19,12 @@ def log(decide, review, counts, source="audit", chance=0.2):
     return decide(*rows), review(*votes, inclusion_probability=chance)
 
 
-def rates(decisions, reviews, **how):
-    return account_rates(decisions, reviews, labels_as_of(decisions, reviews), **how)
+def by_votes(decisions, reviews):
+    return Snapshot(decisions, reviews, rules=Rules("votes"))
+
+
+def rates(decisions, reviews):
+    return account_rates(by_votes(decisions, reviews), Whitelist())
 
 
 def test_limits_are_the_exact_ones(decide, review):
@@ -47,8 +51,7 @@ def test_many_accounts_need_stronger_evidence(decide, review):
 
 def test_the_plan_says_evidence_and_expiry(decide, review):
     decisions, reviews = log(decide, review, {"a": (10, 0)})
-    labels = labels_as_of(decisions, reviews)
-    plan = whitelist_candidates(decisions, reviews, labels, days=30)
+    plan = whitelist_candidates(by_votes(decisions, reviews), Whitelist(days=30))
     row = plan.iloc[0]
     assert (row["kind"], row["account_id"], row["policy_id"]) == ("whitelist", "a", "spam")
     assert row["status"] == "planned"
@@ -63,7 +66,7 @@ def test_the_plan_says_evidence_and_expiry(decide, review):
 
 def test_reviews_as_they_came_are_not_enough_by_themselves(decide, review):
     decisions, reviews = log(decide, review, {"a": (10, 0)}, source="appeal", chance=float("nan"))
-    plan = whitelist_candidates(decisions, reviews, labels_as_of(decisions, reviews))
+    plan = whitelist_candidates(by_votes(decisions, reviews), Whitelist())
     assert plan["status"].tolist() == ["review"]
     assert "mostly the wronged appeal" in plan["evidence"].iloc[0]
 
@@ -96,15 +99,13 @@ def test_wrong_labels_are_no_wrongful_actions(decide, review):
     assert rates(decisions, relabelled)["rate"].tolist() == [0.0]
 
 
-def test_expired_and_fallen_whitelists_are_taken_back(decide, review):
+def test_expired_and_fallen_whitelists_are_taken_back(decide, review, plan_of):
     decisions, reviews = log(decide, review, {"a": (10, 0)})
-    labels = labels_as_of(decisions, reviews)
-    first = plan_remediation(decisions, reviews, labels)
+    first = plan_of(decisions, reviews)
     done = first[first["kind"] == "whitelist"].assign(status="applied")
 
     def again(decisions, reviews, recorded):
-        labels = labels_as_of(decisions, reviews)
-        plan = plan_remediation(decisions, reviews, labels, recorded=recorded)
+        plan = plan_of(decisions, reviews, recorded=recorded)
         return plan[plan["kind"] == "whitelist"]
 
     kept = again(decisions, reviews, done)

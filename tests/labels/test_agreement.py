@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 from errdetect.labels.agreement import agreement, verdict_counts
+from errdetect.labels.events import review_history
 from errdetect.schemas import VERDICTS
 
 
@@ -23,7 +24,9 @@ def test_counts_are_of_designed_overlap_only(decisions_of, reviews_of):
         {"decision_id": "d2", "day": 2, "source": "re_review", "verdict": "relabelled"},
         {"decision_id": "d2", "day": 3, "source": "adjudication"},
     )
-    assert verdict_counts(decisions_of(3), reviews).values.tolist() == [
+    decisions = decisions_of(3)
+    history = review_history(decisions, reviews)
+    assert verdict_counts(decisions["decision_id"], history).values.tolist() == [
         ["d0", "audit", 1, 1, 0],
         ["d2", "re_review", 0, 0, 2],
     ]
@@ -81,6 +84,8 @@ def test_one_verdict_only_gives_no_figure():
 
 
 def test_no_overlap_at_all(decisions_of, reviews_of):
-    found = agreement(verdict_counts(decisions_of(1), reviews_of()), rng=np.random.default_rng(0))
+    decisions = decisions_of(1)
+    counts = verdict_counts(decisions["decision_id"], review_history(decisions, reviews_of()))
+    found = agreement(counts, rng=np.random.default_rng(0))
     assert np.isnan(found.observed)
     assert found.n_decisions == 0

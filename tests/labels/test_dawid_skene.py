@@ -11,8 +11,8 @@ from errdetect.labels.dawid_skene import (
     rate_variance,
 )
 from errdetect.labels.evidence import weigh_evidence
-from errdetect.labels.judgements import judgements
 from errdetect.labels.panel import panel_of
+from errdetect.snapshot import Snapshot
 
 # Table 1 of Dawid and Skene (1979): 45 patients, each read three times by the first anaesthetist
 # and once by four others; here every column is a rater and grades above 1 are class 1.
@@ -162,7 +162,7 @@ def test_the_spread_of_site_rates_is_that_of_new_samples(operation):
     found, said = [], []
     for seed in range(40):
         world = operation(seed, n_sites=3, spread=0.0, single_per_site=0)
-        judged = judgements(world.decisions, world.reviews)
+        judged = Snapshot(world.decisions, world.reviews).verdicts
         panel = panel_of(judged)
         evidence = weigh_evidence(judged, panel)
         assert evidence.votes is not None

@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 
 from errdetect.errors import DataError
-from errdetect.labels.events import moment, positions, review_events
+from errdetect.labels.events import moment, positions, review_history
 
 
 def test_every_way_a_review_can_stand(decisions_of, reviews_of, at):
@@ -16,7 +16,7 @@ def test_every_way_a_review_can_stand(decisions_of, reviews_of, at):
         {"decision_id": "d1", "day": 1},
         {"decision_id": "d1", "day": 2, "source": "adjudication"},
     )
-    events = review_events(decisions_of(2), reviews, as_of=at(5))
+    events = review_history(decisions_of(2), reviews, as_of=at(5))
     assert events["standing"].tolist() == [
         "revised",
         "counts",
@@ -35,7 +35,7 @@ def test_the_newest_adjudication_is_the_experts_word(decisions_of, reviews_of):
         {"decision_id": "d0", "day": 3, "source": "adjudication", "reviewer_id": "x"},
         {"decision_id": "d0", "day": 2, "source": "adjudication", "reviewer_id": "y"},
     )
-    assert review_events(decisions_of(1), reviews)["standing"].tolist() == ["counts", "revised"]
+    assert review_history(decisions_of(1), reviews)["standing"].tolist() == ["counts", "revised"]
 
 
 def test_equal_times_are_ordered_by_review_id(decisions_of, reviews_of):
@@ -43,12 +43,12 @@ def test_equal_times_are_ordered_by_review_id(decisions_of, reviews_of):
         {"review_id": "b", "decision_id": "d0", "day": 1, "reviewer_id": "ann"},
         {"review_id": "a", "decision_id": "d0", "day": 1, "reviewer_id": "ann"},
     )
-    assert review_events(decisions_of(1), reviews)["standing"].tolist() == ["counts", "revised"]
+    assert review_history(decisions_of(1), reviews)["standing"].tolist() == ["counts", "revised"]
 
 
 def test_nameless_reviewers_are_a_voice_each(decisions_of, reviews_of):
     reviews = reviews_of({"decision_id": "d0", "day": 1}, {"decision_id": "d0", "day": 2})
-    assert review_events(decisions_of(1), reviews)["standing"].tolist() == ["counts", "counts"]
+    assert review_history(decisions_of(1), reviews)["standing"].tolist() == ["counts", "counts"]
 
 
 def test_without_as_of_the_latest_time_in_the_data_counts(decisions_of, reviews_of, at):
@@ -60,7 +60,7 @@ def test_without_as_of_the_latest_time_in_the_data_counts(decisions_of, reviews_
 
 def test_a_naive_moment_is_refused(decisions_of, reviews_of):
     with pytest.raises(DataError, match=r"^as_of must have a time zone, got 2026-01-05T00:00:00\."):
-        review_events(decisions_of(1), reviews_of(), as_of=pd.Timestamp("2026-01-05"))
+        review_history(decisions_of(1), reviews_of(), as_of=pd.Timestamp("2026-01-05"))
 
 
 def test_a_decision_that_stands_twice_is_refused(decisions_of, reviews_of):

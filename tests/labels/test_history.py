@@ -9,7 +9,9 @@ from hypothesis import given, settings
 
 from errdetect import schemas
 from errdetect.errors import DataError
-from errdetect.labels.history import MATURITY, labels_as_of
+from errdetect.labels.events import review_history
+from errdetect.labels.history import MATURITY, label_decisions
+from errdetect.snapshot import Rules, Snapshot
 
 DAY = timedelta(days=1)
 ANY_REVIEW = st.fixed_dictionaries(
@@ -26,8 +28,17 @@ SOME_REVIEWS = st.lists(ANY_REVIEW, max_size=12)
 FOUR = {"enforced": [True, False, True, False]}
 
 
+def labels_of(decisions, reviews, *, as_of=None, maturity=MATURITY):
+    return Snapshot(decisions, reviews, as_of=as_of, rules=Rules("votes", maturity)).labels
+
+
+def label_with(decisions, reviews, p_reviews, as_of):
+    history = review_history(decisions, reviews, as_of=as_of)
+    return label_decisions(decisions, history, as_of=as_of, p_reviews=p_reviews)
+
+
 def row(decisions, reviews, **options):
-    return labels_as_of(decisions, reviews, **options).iloc[0]
+    return labels_of(decisions, reviews, **options).iloc[0]
 
 
 @given(SOME_REVIEWS, SOME_REVIEWS, st.integers(0, 6))
@@ -38,8 +49,8 @@ def test_a_later_review_never_changes_what_was_known(
     known = [r for r in early if r["day"] <= day]
     later = [r | {"day": r["day"] + day + 2} for r in late]
     decisions = decisions_of(4, **FOUR)
-    before = labels_as_of(decisions, reviews_of(*known), as_of=at(day))
-    after = labels_as_of(decisions, reviews_of(*known, *later), as_of=at(day))
+    before = labels_of(decisions, reviews_of(*known), as_of=at(day))
+    after = labels_of(decisions, reviews_of(*known, *later), as_of=at(day))
     pd.testing.assert_frame_equal(before, after)
 
 
@@ -49,8 +60,8 @@ def test_the_order_of_rows_changes_nothing(decisions_of, reviews_of, data, rows)
     decisions, reviews = decisions_of(4, **FOUR), reviews_of(*rows)
     shuffled = reviews.iloc[data.draw(st.permutations(range(len(reviews))))]
     turned = decisions.iloc[data.draw(st.permutations(range(4)))]
-    want = labels_as_of(decisions, reviews)
-    got = labels_as_of(turned, shuffled).set_index("decision_id").loc[decisions["decision_id"]]
+    want = labels_of(decisions, reviews)
+    got = labels_of(turned, shuffled).set_index("decision_id").loc[decisions["decision_id"]]
     pd.testing.assert_frame_equal(want, got.reset_index())
 
 
@@ -58,17 +69,17 @@ def test_the_order_of_rows_changes_nothing(decisions_of, reviews_of, data, rows)
 @settings(max_examples=150)
 def test_golden_reviews_never_make_labels(decisions_of, reviews_of, at, rows):
     decisions = decisions_of(4, **FOUR)
-    with_golden = labels_as_of(decisions, reviews_of(*rows), as_of=at(6))
+    with_golden = labels_of(decisions, reviews_of(*rows), as_of=at(6))
     others = [r | {"review_id": f"r{i:03d}"} for i, r in enumerate(rows) if r["source"] != "golden"]
     pd.testing.assert_frame_equal(
-        with_golden, labels_as_of(decisions, reviews_of(*others), as_of=at(6))
+        with_golden, labels_of(decisions, reviews_of(*others), as_of=at(6))
     )
 
 
 @given(SOME_REVIEWS, st.integers(0, 6))
 @settings(max_examples=150)
 def test_every_label_keeps_the_contract(decisions_of, reviews_of, at, rows, day):
-    labels = labels_as_of(decisions_of(4, **FOUR), reviews_of(*rows), as_of=at(day))
+    labels = labels_of(decisions_of(4, **FOUR), reviews_of(*rows), as_of=at(day))
     pa.Table.from_pandas(labels, schema=schemas.LABELS, preserve_index=False)
     known = labels["label"] != "unknown"
     assert (labels["state"] == "matured").equals(known)
@@ -128,7 +139,8 @@ def test_an_adjudication_stands_over_everything(decisions_of, reviews_of, at):
         {"decision_id": "d0", "day": 2, "verdict": "upheld", "source": "adjudication"},
         {"decision_id": "d0", "day": 3, "verdict": "overturned", "source": "appeal"},
     )
-    found = row(decisions_of(1), reviews, p_reviews=pd.Series([0.9], index=["d0"]))
+    p_reviews = pd.Series([0.9], index=["d0"])
+    found = label_with(decisions_of(1), reviews, p_reviews, at(3)).iloc[0]
     assert (found["label"], found["p_label"], found["known_at"]) == ("correct", 0.0, at(2))
     assert found["sources"] == ["adjudication", "appeal", "audit"]
 
@@ -163,7 +175,7 @@ def test_a_decision_of_the_future_has_no_label(decisions_of, reviews_of, at):
     assert (found["label"], found["state"], found["n_reviews"]) == ("unknown", "pending", 0)
 
 
-def test_the_reviewer_model_settles_conflicts_only(decisions_of, reviews_of):
+def test_the_reviewer_model_settles_conflicts_only(decisions_of, reviews_of, at):
     decisions = decisions_of(4)
     reviews = reviews_of(
         {"decision_id": "d0", "day": 1, "verdict": "overturned"},
@@ -173,14 +185,14 @@ def test_the_reviewer_model_settles_conflicts_only(decisions_of, reviews_of):
         {"decision_id": "d2", "day": 2, "verdict": "upheld"},
     )
     p_reviews = pd.Series([0.3, 0.2, 0.8], index=["d0", "d1", "d3"])
-    labels = labels_as_of(decisions, reviews, p_reviews=p_reviews)
+    labels = label_with(decisions, reviews, p_reviews, at(2))
     assert labels["label"].tolist() == ["error", "correct", "unknown", "unknown"]
     assert labels["p_label"].tolist()[:3] == [0.3, 0.2, 0.5]
     assert np.isnan(labels["p_label"][3])  # nobody reviewed it
 
 
 def test_no_decisions_give_no_labels(decisions_of, reviews_of):
-    labels = labels_as_of(decisions_of(0), reviews_of({"decision_id": "d0", "day": 1}))
+    labels = labels_of(decisions_of(0), reviews_of({"decision_id": "d0", "day": 1}))
     assert len(labels) == 0
     assert list(labels) == schemas.LABELS.names
     pa.Table.from_pandas(labels, schema=schemas.LABELS, preserve_index=False)
@@ -195,4 +207,4 @@ def test_no_decisions_give_no_labels(decisions_of, reviews_of):
 )
 def test_an_unusable_maturity_is_refused(decisions_of, reviews_of, maturity, text):
     with pytest.raises(DataError, match=text):
-        labels_as_of(decisions_of(1), reviews_of(), maturity=maturity)
+        labels_of(decisions_of(1), reviews_of(), maturity=maturity)

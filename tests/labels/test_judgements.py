@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from errdetect.labels.events import review_history
 from errdetect.labels.judgements import judgements
 
 
@@ -19,7 +20,8 @@ def test_a_verdict_says_something_of_the_content(
     decisions_of, reviews_of, enforced, verdict, violates, flags
 ):
     reviews = reviews_of({"decision_id": "d0", "day": 1, "verdict": verdict})
-    found = judgements(decisions_of(1, enforced=enforced), reviews).iloc[0]
+    decisions = decisions_of(1, enforced=enforced)
+    found = judgements(decisions, review_history(decisions, reviews)).iloc[0]
     assert (found["violates"], found["flags"]) == (violates, flags)
 
 
@@ -33,7 +35,8 @@ def test_truth_comes_from_expected_and_from_the_expert(decisions_of, reviews_of)
         {"decision_id": "d3", "day": 1},
         {"decision_id": "d0", "day": 3, "source": "golden", "expected": None},
     )
-    found = judgements(decisions_of(4), reviews)
+    decisions = decisions_of(4)
+    found = judgements(decisions, review_history(decisions, reviews))
     assert found.index.tolist() == [0, 1, 3, 5, 6]  # experts measure, they are not measured
     np.testing.assert_array_equal(found["true_error"], [1, 0, 1, np.nan, np.nan])
     np.testing.assert_array_equal(found["true_violates"], [0, 1, 0, np.nan, np.nan])
@@ -48,6 +51,7 @@ def test_what_is_known_later_is_not_there(decisions_of, reviews_of, at):
         {"decision_id": "d0", "day": 4, "source": "adjudication"},
         {"decision_id": "d1", "day": 3},
     )
-    found = judgements(decisions_of(2), reviews, as_of=at(2))
+    decisions = decisions_of(2)
+    found = judgements(decisions, review_history(decisions, reviews, as_of=at(2)))
     assert found["position"].tolist() == [0]
     assert found["true_error"].isna().all()

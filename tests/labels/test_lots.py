@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from errdetect.errors import DataError
 from errdetect.labels.inspection import sampling_plan
 from errdetect.labels.lots import inspection_plans
+from errdetect.snapshot import Snapshot
 
 
 def week_of(week, n, *, wrong=0, checked=0, flags=10, chance=1.0, site="a"):
@@ -40,10 +41,10 @@ def week_of(week, n, *, wrong=0, checked=0, flags=10, chance=1.0, site="a"):
 
 @pytest.fixture
 def plans(decisions_of, reviews_of):
-    def of(*rows, aql=1.0, **how):
+    def of(*rows, aql=1.0, as_of=None):
         decisions = decisions_of(9000).assign(decided_at=pd.Timestamp("2026-01-01", tz="UTC"))
-        how = {"rng": np.random.default_rng(1), **how}
-        return inspection_plans(decisions, reviews_of(*rows), aql=aql, **how)
+        verdicts = Snapshot(decisions, reviews_of(*rows), as_of=as_of).verdicts
+        return inspection_plans(verdicts, aql=aql, rng=np.random.default_rng(1))
 
     return of
 
@@ -154,7 +155,7 @@ def test_the_order_of_rows_changes_nothing(decisions_of, reviews_of, seed):
     reviews = reviews_of(*rows)
     mixed = reviews.sample(frac=1, random_state=seed, ignore_index=True)
     one, two = (
-        inspection_plans(decisions, r, aql=1.0, rng=np.random.default_rng(5))
+        inspection_plans(Snapshot(decisions, r).verdicts, aql=1.0, rng=np.random.default_rng(5))
         for r in (reviews, mixed)
     )
     pd.testing.assert_frame_equal(one, two)

@@ -2,10 +2,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from errdetect.labels.history import labels_as_of
-from errdetect.labels.reviewers import fit_reviewers
+from errdetect.snapshot import Rules, Snapshot
 
 RATES = ("missed_violation", "wrongful_call")
+
+
+def fit(decisions, reviews, as_of=None):
+    return Snapshot(decisions, reviews, as_of=as_of).reviewer_model
 
 
 def site_errors(operation, seeds, **options):
@@ -13,7 +16,7 @@ def site_errors(operation, seeds, **options):
     gaps, held, bases = [], [], []
     for seed in seeds:
         world = operation(seed, **options)
-        model = fit_reviewers(world.reviews, world.decisions)
+        model = fit(world.decisions, world.reviews)
         sites = model.sites[model.sites["side"] == "both"]
         both = sites.merge(world.sites, on="site", suffixes=("", "_true"))
         assert len(both) == len(world.sites)
@@ -60,10 +63,10 @@ def test_people_who_err_on_the_same_items_are_held_to_golden_items(operation):
 
 def test_shared_errors_are_noted(operation):
     world = operation(2, difficulty=2.0, overlap_per_site=2_000)
-    model = fit_reviewers(world.reviews, world.decisions)
+    model = fit(world.decisions, world.reviews)
     assert any(note.startswith("People err on the same items") for note in model.notes)
     independent = operation(2, overlap_per_site=2_000)
-    assert fit_reviewers(independent.reviews, independent.decisions).notes == ()
+    assert fit(independent.decisions, independent.reviews).notes == ()
 
 
 def test_without_golden_items_shared_difficulty_flatters_and_the_note_says_so(operation):
@@ -72,7 +75,7 @@ def test_without_golden_items_shared_difficulty_flatters_and_the_note_says_so(op
     )[0]
     assert gaps[0].mean() < -0.02
     world = operation(1, golden_per_site=0)
-    model = fit_reviewers(world.reviews, world.decisions)
+    model = fit(world.decisions, world.reviews)
     assert any("golden items would tell" in note for note in model.notes)
 
 
@@ -86,7 +89,7 @@ def test_reviewers_rates_and_their_limits(operation):
     held = []
     for seed in range(8):
         world = operation(seed, people_per_site=10)
-        model = fit_reviewers(world.reviews, world.decisions)
+        model = fit(world.decisions, world.reviews)
         people = model.reviewers[model.reviewers["side"] == "both"]
         both = people.merge(world.people, on=["site", "reviewer_id"], suffixes=("", "_true"))
         assert len(both) == 40
@@ -99,7 +102,7 @@ def test_reviewers_rates_and_their_limits(operation):
 
 def test_people_who_lean_towards_the_machine_are_measured_on_each_side(operation):
     world = operation(3, lean=0.8, golden_per_site=600)
-    model = fit_reviewers(world.reviews, world.decisions)
+    model = fit(world.decisions, world.reviews)
     assert set(model.sites["side"]) == {"both", "enforced", "allowed"}
     assert any("lean towards the machine's action" in note for note in model.notes)
     by_side = model.sites.set_index(["site", "side"])["missed_violation"].unstack()
@@ -109,10 +112,10 @@ def test_people_who_lean_towards_the_machine_are_measured_on_each_side(operation
 
 def test_p_error_beats_counting_votes(operation):
     world = operation(2)
-    model = fit_reviewers(world.reviews, world.decisions)
+    model = fit(world.decisions, world.reviews)
     truth = pd.Series(world.is_error, index=world.decisions["decision_id"]).loc[model.p_error.index]
-    votes = labels_as_of(world.decisions, world.reviews).set_index("decision_id")["p_label"]
-    votes = votes.loc[model.p_error.index]
+    votes = Snapshot(world.decisions, world.reviews, rules=Rules("votes")).labels
+    votes = votes.set_index("decision_id")["p_label"].loc[model.p_error.index]
     assert ((model.p_error - truth) ** 2).mean() < 0.8 * ((votes - truth) ** 2).mean()
     assert abs(model.p_error.mean() - truth.mean()) < 0.02 < votes.mean() - truth.mean()
 
@@ -121,8 +124,8 @@ def test_only_what_was_known_is_used(operation, at):
     world = operation(5)
     day = at(2)
     known = world.reviews[world.reviews["reviewed_at"] <= day]
-    now = fit_reviewers(world.reviews, world.decisions, as_of=day)
-    then = fit_reviewers(known, world.decisions, as_of=day)
+    now = fit(world.decisions, world.reviews, as_of=day)
+    then = fit(world.decisions, known, as_of=day)
     pd.testing.assert_series_equal(now.p_error, then.p_error)
     pd.testing.assert_frame_equal(now.reviewers, then.reviewers)
     assert now.as_of == day
@@ -134,8 +137,8 @@ def test_the_order_of_rows_changes_no_bit(operation):
     reviews = world.reviews.iloc[rng.permutation(len(world.reviews))]
     decisions = world.decisions.iloc[rng.permutation(len(world.decisions))]
     want, got = (
-        fit_reviewers(world.reviews, world.decisions),
-        fit_reviewers(reviews, decisions),
+        fit(world.decisions, world.reviews),
+        fit(decisions, reviews),
     )
     pd.testing.assert_series_equal(want.p_error, got.p_error, check_exact=True)
     pd.testing.assert_frame_equal(want.sites, got.sites, check_exact=True)
@@ -144,14 +147,14 @@ def test_the_order_of_rows_changes_no_bit(operation):
 
 def test_golden_reviews_are_no_reviews_of_their_decision(operation):
     world = operation(7, overlap_per_site=0, single_per_site=0)
-    model = fit_reviewers(world.reviews, world.decisions)
+    model = fit(world.decisions, world.reviews)
     assert model.basis == "golden only"
     assert len(model.p_error) == 0
 
 
 def test_without_overlap_and_golden_items_it_says_so_and_counts_votes(operation):
     world = operation(8, golden_per_site=0, overlap_per_site=0)
-    model = fit_reviewers(world.reviews, world.decisions)
+    model = fit(world.decisions, world.reviews)
     assert model.basis == "votes"
     assert model.sites["missed_violation"].isna().all()
     assert model.reviewers["wrongful_call_n"].eq(0).all()
@@ -168,14 +171,14 @@ def test_without_overlap_and_golden_items_it_says_so_and_counts_votes(operation)
 def test_a_single_reviewer_without_golden_items_cannot_be_measured(operation):
     world = operation(9, n_sites=1, golden_per_site=0)
     reviews = world.reviews.assign(reviewer_id="solo").drop_duplicates("decision_id")
-    model = fit_reviewers(reviews, world.decisions)
+    model = fit(world.decisions, reviews)
     assert model.basis == "votes"
     assert model.reviewers["reviewer_id"].tolist() == ["solo"]
 
 
 def test_opinions_are_not_errors(operation):
     world = operation(10, golden_per_site=0, ambiguous=0.75, judges=3)
-    model = fit_reviewers(world.reviews, world.decisions)
+    model = fit(world.decisions, world.reviews)
     assert model.basis == "votes"
     assert any(note.startswith("People agree with each other so little") for note in model.notes)
 
@@ -187,14 +190,14 @@ def test_second_looks_at_flags_are_no_fair_overlap(operation):
     upheld = first.loc[first["verdict"] == "upheld", "decision_id"]
     second = reviews.index.difference(first.index)
     chosen = reviews.drop(second[reviews.loc[second, "decision_id"].isin(upheld)])
-    model = fit_reviewers(chosen, world.decisions)
+    model = fit(world.decisions, chosen)
     assert model.basis == "votes"
     assert any("Second judgements follow the flags" in note for note in model.notes)
 
 
 def test_nameless_reviewers_are_measured_as_their_site(operation):
     world = operation(12)
-    model = fit_reviewers(world.reviews.assign(reviewer_id=np.nan), world.decisions)
+    model = fit(world.decisions, world.reviews.assign(reviewer_id=np.nan))
     assert model.reviewers["reviewer_id"].isna().all()
     both = model.sites.merge(world.sites, on="site", suffixes=("", "_true"))
     assert np.abs(both["wrongful_call"] - both["wrongful_call_true"]).mean() < 0.02
@@ -202,13 +205,13 @@ def test_nameless_reviewers_are_measured_as_their_site(operation):
 
 def test_no_site_at_all_is_one_site(operation):
     world = operation(13, n_sites=2)
-    model = fit_reviewers(world.reviews.assign(site=np.nan), world.decisions)
+    model = fit(world.decisions, world.reviews.assign(site=np.nan))
     assert model.sites["site"].isna().tolist() == [True]
     assert model.basis == "dawid_skene"
 
 
 def test_no_reviews_at_all(decisions_of, reviews_of):
-    model = fit_reviewers(reviews_of(), decisions_of(3))
+    model = fit(decisions_of(3), reviews_of())
     assert model.basis == "votes"
     assert len(model.p_error) == len(model.sites) == len(model.reviewers) == 0
 
@@ -239,7 +242,7 @@ def test_adjudicated_flags_pin_down_wrongful_calls(operation):
     for seed in range(6):
         world = operation(seed, overlap_per_site=0, single_per_site=2_000)
         for share, found in gaps.items():
-            model = fit_reviewers(adjudicated(world, share), world.decisions)
+            model = fit(world.decisions, adjudicated(world, share))
             both = model.sites[model.sites["side"] == "both"]
             both = both.merge(world.sites, on="site", suffixes=("", "_true"))
             found.extend(both["wrongful_call"] - both["wrongful_call_true"])
@@ -250,7 +253,7 @@ def test_adjudicated_flags_pin_down_wrongful_calls(operation):
 def test_the_experts_answer_is_the_decisions_p_error(operation):
     world = operation(4, n_sites=2)
     reviews = adjudicated(world, 0.5)
-    model = fit_reviewers(reviews, world.decisions)
+    model = fit(world.decisions, reviews)
     sent = reviews.loc[reviews["source"] == "adjudication", "decision_id"]
     truth = pd.Series(world.is_error, index=world.decisions["decision_id"])
     np.testing.assert_array_equal(model.p_error.loc[sent], truth.loc[sent].astype(float))
@@ -261,5 +264,5 @@ def test_a_vote_to_relabel_counts_as_an_error_of_the_policy(decisions_of, review
         {"decision_id": "d0", "day": 1, "verdict": "relabelled"},
         {"decision_id": "d0", "day": 2, "verdict": "upheld"},
     )
-    model = fit_reviewers(reviews, decisions_of(1))
+    model = fit(decisions_of(1), reviews)
     assert model.p_error.loc["d0"] == pytest.approx(0.5)

@@ -1,8 +1,6 @@
 import pandas as pd
 
-from errdetect.labels.history import labels_as_of
-from errdetect.labels.right_policy import right_policies
-from errdetect.labels.voices import voices
+from errdetect.snapshot import Rules, Snapshot
 
 DAY = pd.to_datetime([f"2026-01-{d:02}" for d in range(1, 9)], utc=True)
 
@@ -29,8 +27,7 @@ def reviews(*rows: tuple) -> pd.DataFrame:
 
 
 def right(decided: pd.DataFrame, known: pd.DataFrame, as_of=None) -> list:
-    labels = labels_as_of(decided, known, as_of=as_of)
-    found = right_policies(decided, labels, known, as_of=as_of)
+    found = Snapshot(decided, known, as_of=as_of, rules=Rules("votes")).correct_policies
     assert found.index.equals(decided.index)
     return [None if pd.isna(v) else v for v in found]
 
@@ -91,6 +88,6 @@ def test_voices_agree_split_or_are_one():
         ("d4", 1, "audit", "overturned", None, "ann"),
         ("d4", 2, "audit", "upheld", None, "ann"),
     )
-    found = voices(decisions(5), known)
+    found = Snapshot(decisions(5), known).reviewer_consensus
     words = [None if pd.isna(v) else v for v in found]
     assert words == ["one voice", "unanimous", "split", None, "one voice"]

@@ -4,10 +4,15 @@ import pytest
 from statsmodels.stats.proportion import proportion_confint
 
 from errdetect.errors import DataError
-from errdetect.labels.reviewers import fit_reviewers
 from errdetect.labels.scorecards import MEASURES, pseudonyms, scorecards
+from errdetect.snapshot import Snapshot
 
 SALT = b"a secret that nobody knows"
+
+
+def cards_of(decisions, reviews):
+    snapshot = Snapshot(decisions, reviews)
+    return scorecards(snapshot.verdicts, snapshot.reviewer_model, salt=SALT)
 
 
 @pytest.fixture(scope="module")
@@ -17,8 +22,7 @@ def world(operation):
 
 @pytest.fixture(scope="module")
 def cards(world):
-    model = fit_reviewers(world.reviews, world.decisions)
-    return scorecards(world.decisions, world.reviews, model, salt=SALT)
+    return cards_of(world.decisions, world.reviews)
 
 
 def one(cards, site, measure):
@@ -63,7 +67,7 @@ def test_agreement_with_others(world, cards):
 
 
 def test_error_rates_are_the_models(world, cards):
-    model = fit_reviewers(world.reviews, world.decisions)
+    model = Snapshot(world.decisions, world.reviews).reviewer_model
     site = model.sites.set_index(["site", "side"]).loc[("site 0", "both")]
     found = one(cards, "site 0", "missed_violation")
     want = [site[f"missed_violation{part}"] for part in ("", "_low", "_high", "_n")]
@@ -85,8 +89,7 @@ def test_a_reviewers_figure_rests_on_their_own_items_not_on_the_sites(world):
     reviews = world.reviews
     rare = reviews["reviewer_id"] == reviews["reviewer_id"].iloc[0]
     kept = reviews[~rare | (rare.cumsum() <= 5)]
-    model = fit_reviewers(kept, world.decisions)
-    cards = scorecards(world.decisions, kept, model, salt=SALT)
+    cards = cards_of(world.decisions, kept)
     name = pseudonyms(reviews["reviewer_id"].iloc[:1], salt=SALT).iloc[0]
     mine = cards[(cards["reviewer"] == name) & (cards["measure"] == "wrongful_call")].iloc[0]
     assert mine["suppressed"]
@@ -100,7 +103,7 @@ def test_minutes_are_medians_with_limits(decisions_of, reviews_of):
         for i, m in enumerate(minutes)
     ]
     decisions, reviews = decisions_of(101), reviews_of(*rows)
-    cards = scorecards(decisions, reviews, fit_reviewers(reviews, decisions), salt=SALT)
+    cards = cards_of(decisions, reviews)
     found = one(cards, "a", "minutes")
     assert found[["value", "low", "high", "n"]].tolist() == [51.0, 41.0, 61.0, 101.0]
 
@@ -113,14 +116,14 @@ def test_flags_confirmed_by_experts(decisions_of, reviews_of):
         rows.append({"day": 10, "reviewer_id": "ann", **flag})
         rows.append({"day": 11, "source": "adjudication", "decision_id": f"d{i}", **word})
     decisions, reviews = decisions_of(40), reviews_of(*rows)
-    cards = scorecards(decisions, reviews, fit_reviewers(reviews, decisions), salt=SALT)
+    cards = cards_of(decisions, reviews)
     assert one(cards, "a", "flags_confirmed")["value"] == 0.75
 
 
 def test_a_missing_site_is_a_row_of_its_own(decisions_of, reviews_of):
     reviews = reviews_of({"decision_id": "d0", "day": 1})
     decisions = decisions_of(1)
-    cards = scorecards(decisions, reviews, fit_reviewers(reviews, decisions), salt=SALT)
+    cards = cards_of(decisions, reviews)
     assert cards["site"].isna().all()
     assert len(cards) == len(MEASURES)
     assert cards["suppressed"].all()
@@ -128,7 +131,7 @@ def test_a_missing_site_is_a_row_of_its_own(decisions_of, reviews_of):
 
 def test_no_reviews_make_no_cards(decisions_of, reviews_of):
     decisions, reviews = decisions_of(2), reviews_of()
-    cards = scorecards(decisions, reviews, fit_reviewers(reviews, decisions), salt=SALT)
+    cards = cards_of(decisions, reviews)
     assert len(cards) == 0
 
 

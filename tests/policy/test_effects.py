@@ -13,6 +13,7 @@ from errdetect.policy.conditions import as_conditions, inside, lasting, within_p
 from errdetect.policy.differences import contrast, look_confidence, reviews_to_see
 from errdetect.policy.effects import EFFECT_MEASURES, measure_effects
 from errdetect.policy.outcome_words import say_effect
+from errdetect.snapshot import Snapshot
 from errdetect.stats.intervals import wilson
 
 START = pd.Timestamp("2026-01-01", tz="UTC")
@@ -53,12 +54,16 @@ def proposal(**changes):
     return pd.DataFrame([{**base, **changes}])
 
 
+def effects(decisions, reviews, proposals, as_of=None):
+    return measure_effects(Snapshot(decisions, reviews, as_of=as_of), proposals)
+
+
 def first(table, measure="error_rate"):
     return table[table["measure"] == measure].iloc[0]
 
 
 def test_a_change_that_helps_is_seen_and_sized():
-    found = measure_effects(*market(), proposal())
+    found = effects(*market(), proposal())
     assert found["measure"].tolist() == list(EFFECT_MEASURES)
     row = first(found)
     assert row["verdict"] == "improved"
@@ -71,14 +76,14 @@ def test_a_change_that_helps_is_seen_and_sized():
 
 def test_a_common_trend_is_no_effect():
     """All rates fall by half: before and after alone would call it a success."""
-    row = first(measure_effects(*market(before=0.3, after=0.15, others=0.2, later=0.1), proposal()))
+    row = first(effects(*market(before=0.3, after=0.15, others=0.2, later=0.1), proposal()))
     assert row["after"] < row["before"] - 0.1
     assert row["low"] <= 0 <= row["high"]
     assert row["verdict"] in ("no_effect", "unknown")
 
 
 def test_a_change_that_harms_is_called_so():
-    row = first(measure_effects(*market(before=0.1, after=0.3), proposal()))
+    row = first(effects(*market(before=0.1, after=0.3), proposal()))
     assert row["verdict"] == "worsened"
 
 
@@ -87,7 +92,7 @@ def test_the_two_kinds_of_error_are_counted_apart():
     # The change stops all enforcement in the slice: what was wrongful is now missed or right.
     late = (decisions["policy_id"] == "slice") & (decisions["decided_at"] >= CHANGE)
     decisions = decisions.assign(enforced=decisions["enforced"] & ~late)
-    found = measure_effects(decisions, reviews, proposal())
+    found = effects(decisions, reviews, proposal())
     wrongful, missed = first(found, "wrongful_actions"), first(found, "missed_violations")
     assert wrongful["after"] == 0
     assert wrongful["verdict"] == "improved"
@@ -101,22 +106,22 @@ def test_reviews_that_the_finding_was_made_on_do_not_count():
     decisions, reviews = market()
     lucky = reviews["reviewed_at"] < START + 30 * DAY
     chosen = reviews.assign(verdict=reviews["verdict"].where(~lucky, "overturned"))
-    found = measure_effects(decisions, chosen, proposal(evidence_until=START + 31 * DAY))
-    clean = measure_effects(decisions, reviews, proposal(evidence_until=START + 31 * DAY))
+    found = effects(decisions, chosen, proposal(evidence_until=START + 31 * DAY))
+    clean = effects(decisions, reviews, proposal(evidence_until=START + 31 * DAY))
     pd.testing.assert_frame_equal(found, clean)
     assert (
         first(found)["n_before"]
-        < first(measure_effects(decisions, reviews, proposal()))["n_before"]
+        < first(effects(decisions, reviews, proposal()))["n_before"]
     )
 
 
 def test_nothing_after_as_of_is_known():
     decisions, reviews = market()
     until = START + 90 * DAY
-    found = measure_effects(decisions, reviews, proposal(), as_of=until)
+    found = effects(decisions, reviews, proposal(), as_of=until)
     early = decisions["decided_at"] <= until
     known = reviews["reviewed_at"] <= until
-    alone = measure_effects(decisions[early], reviews[known], proposal(), as_of=until)
+    alone = effects(decisions[early], reviews[known], proposal(), as_of=until)
     pd.testing.assert_frame_equal(found, alone)
     assert (found["until"] == until).all()
 
@@ -125,7 +130,7 @@ def test_too_few_reviews_say_how_many_more():
     decisions, reviews = market(n=30_000, before=0.3, after=0.2)
     own = set(decisions.loc[decisions["policy_id"] == "slice", "decision_id"])
     reviews = reviews[~reviews["decision_id"].isin(own) | (np.arange(len(reviews)) % 25 == 0)]
-    row = first(measure_effects(decisions, reviews, proposal(expected=-0.1)))
+    row = first(effects(decisions, reviews, proposal(expected=-0.1)))
     assert row["verdict"] == "unknown"
     assert row["need_after"] > 100
     assert "more reviewed decisions since the change" in say_effect(row.to_dict())
@@ -135,7 +140,7 @@ def test_another_change_in_the_same_place_confounds():
     both = pd.concat([
         proposal(), proposal(proposal_id="p2", effective_from=CHANGE + 5 * DAY),
     ])  # fmt: skip
-    found = measure_effects(*market(), both)
+    found = effects(*market(), both)
     assert set(found["verdict"]) == {"confounded"}
     assert found["confounded_by"].tolist() == [["p2"]] * 3 + [["p1"]] * 3
     assert "Cannot be told apart from what p2 did" in say_effect(first(found).to_dict())
@@ -143,7 +148,7 @@ def test_another_change_in_the_same_place_confounds():
 
 def test_a_change_elsewhere_does_not_confound_but_is_no_comparison():
     both = pd.concat([proposal(), proposal(proposal_id="p2", policy_id="b")])
-    row = first(measure_effects(*market(), both))
+    row = first(effects(*market(), both))
     assert row["verdict"] == "improved"
     assert row["n_untouched"] == 3
 
@@ -153,14 +158,14 @@ def test_parts_of_one_policy_do_not_confound_each_other():
         return [{"conditions": [{"column": "market", "op": "==", "value": market}]}]
 
     both = pd.concat([proposal(parts=part("DE")), proposal(proposal_id="p2", parts=part("FR"))])
-    assert "confounded" not in set(measure_effects(*market(), both)["verdict"])
+    assert "confounded" not in set(effects(*market(), both)["verdict"])
 
 
 def test_the_rest_of_the_policy_compares_where_there_is_no_other():
     decisions, reviews = market()
     only = decisions[decisions["policy_id"] == "slice"]
     parts = [{"conditions": [{"column": "market", "op": "==", "value": "DE"}]}]
-    row = first(measure_effects(only, reviews, proposal(parts=parts)))
+    row = first(effects(only, reviews, proposal(parts=parts)))
     assert row["n_untouched"] == 1
     assert np.isnan(row["wander"])
     assert row["low"] <= 0 <= row["high"]  # DE and FR changed alike
@@ -168,7 +173,7 @@ def test_the_rest_of_the_policy_compares_where_there_is_no_other():
 
 def test_without_anything_to_compare_with_it_says_so():
     decisions, reviews = market()
-    row = first(measure_effects(decisions[decisions["policy_id"] == "slice"], reviews, proposal()))
+    row = first(effects(decisions[decisions["policy_id"] == "slice"], reviews, proposal()))
     assert row["verdict"] == "unknown"
     assert np.isnan(row["estimate"])
     assert "no untouched group" in say_effect(row.to_dict())
@@ -181,7 +186,7 @@ def test_a_slice_that_moved_on_its_own_before_is_not_judged():
     wrong = set(decisions.loc[early, "decision_id"])
     chosen = reviews["decision_id"].isin(wrong) & (reviews["decision_id"].str.len() % 2 == 0)
     reviews = reviews.assign(verdict=reviews["verdict"].where(~chosen, "overturned"))
-    row = first(measure_effects(decisions, reviews, proposal()))
+    row = first(effects(decisions, reviews, proposal()))
     assert row["trend"] == "apart"
     assert row["verdict"] == "unknown"
     assert "went its own way" in say_effect(row.to_dict())
@@ -193,23 +198,23 @@ def test_a_slice_that_moved_on_its_own_before_is_not_judged():
      {"effective_from": pd.NaT}],
 )  # fmt: skip
 def test_what_is_not_in_effect_is_not_measured(changes):
-    assert measure_effects(*market(n=500), proposal(**changes)).empty
+    assert effects(*market(n=500), proposal(**changes)).empty
 
 
 def test_a_closed_proposal_is_measured_up_to_its_end():
     end = CHANGE + 20 * DAY
-    found = measure_effects(*market(), proposal(state="closed", closed_at=end))
+    found = effects(*market(), proposal(state="closed", closed_at=end))
     assert (found["until"] == end).all()
 
 
 def test_a_slice_without_decisions_is_unknown():
-    row = first(measure_effects(*market(n=2000), proposal(policy_id="never seen")))
+    row = first(effects(*market(n=2000), proposal(policy_id="never seen")))
     assert row["verdict"] == "unknown"
     assert row["n_before"] == 0
 
 
 def test_no_error_before_leaves_nothing_to_measure():
-    row = first(measure_effects(*market(n=4000, before=0.0, after=0.0), proposal()))
+    row = first(effects(*market(n=4000, before=0.0, after=0.0), proposal()))
     assert row["verdict"] == "unknown"
     assert "No error was seen in the slice before" in say_effect(row.to_dict())
 
@@ -217,24 +222,24 @@ def test_no_error_before_leaves_nothing_to_measure():
 def test_no_review_that_counts_is_unknown():
     decisions, reviews = market(n=900)
     late = START + 200 * DAY
-    found = measure_effects(decisions, reviews, proposal(evidence_until=late))
+    found = effects(decisions, reviews, proposal(evidence_until=late))
     assert set(found["verdict"]) == {"unknown"}
     assert found["estimate"].isna().all()
     assert "too few reviewed decisions in the slice" in say_effect(first(found).to_dict())
-    assert measure_effects(decisions, reviews.iloc[:0], proposal())["estimate"].isna().all()
+    assert effects(decisions, reviews.iloc[:0], proposal())["estimate"].isna().all()
 
 
 def test_proposals_without_their_columns_are_refused():
     with pytest.raises(
         DataError, match=r"proposals must have the columns proposal_id.* named state"
     ):
-        measure_effects(*market(n=100), proposal().drop(columns="state"))
+        effects(*market(n=100), proposal().drop(columns="state"))
 
 
 def test_equal_input_gives_equal_output_in_any_order():
     decisions, reviews = market(n=3000)
-    one = measure_effects(decisions, reviews, proposal())
-    other = measure_effects(
+    one = effects(decisions, reviews, proposal())
+    other = effects(
         decisions.sample(frac=1, random_state=1), reviews.sample(frac=1, random_state=2), proposal()
     )
     pd.testing.assert_frame_equal(one, other)

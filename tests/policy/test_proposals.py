@@ -9,6 +9,7 @@ import pytest
 from errdetect.policy.briefs import build_briefs
 from errdetect.policy.effects import measure_effects
 from errdetect.policy.proposals import CHANGES, effort_of, findings_taken, in_effect, new_proposals
+from errdetect.snapshot import Snapshot
 
 NOW = pd.Timestamp("2026-03-01", tz="UTC")
 
@@ -103,7 +104,7 @@ def test_what_was_never_accepted_is_not_in_effect():
     found = in_effect(known, pd.DataFrame(), as_of=NOW)
     assert found.empty
     decisions = pd.DataFrame({"decision_id": ["d"], "decided_at": [NOW], "policy_id": "spam"})
-    assert measure_effects(decisions, pd.DataFrame(), found).empty
+    assert measure_effects(Snapshot(decisions), found).empty
 
 
 def test_every_change_has_steps_a_pilot_and_work():

@@ -195,7 +195,7 @@ def read_reviews(sources: Sources, *, columns: Mapping[str, str] | None = None) 
     TableRead
         Its frame has all of the contract's review columns, missing values where a file has none;
         further columns are left out, and told. A `review_id` may stand in several rows, known at
-        different moments: see `review_events`, which says what counts when. Of two rows of one
+        different moments: see `review_history`, which says what counts when. Of two rows of one
         review and one moment the first is kept; the other is a copy or a reject.
 
     Raises

@@ -22,6 +22,7 @@ from errdetect.schemas import (
     WRONG_LABEL,
     WRONGFUL_ACTION,
 )
+from errdetect.stats.effective_size import effective_size
 from errdetect.stats.grouped import sums
 
 __all__ = ["FlagRates", "flag_rates", "resolve_audit"]
@@ -257,7 +258,7 @@ def _weighted_rate(
     by_vote = (weight / weight.sum() / np.maximum(n_golden, 1))[site]
     rate = float(by_vote @ flags)
     codes, items = pd.factorize(item)
-    most = 1 / float((by_vote**2).sum())
+    most = effective_size(by_vote)
     variance = float((sums(codes, by_vote * (flags - rate), len(items)) ** 2).sum())
     # Where all answers are equal, nothing tells more than the items do.
     return rate, min(most, rate * (1 - rate) / variance if variance > 0 else float(len(items)))

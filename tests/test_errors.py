@@ -48,6 +48,8 @@ def test_visible_keeps_text_of_every_language():
         ("half\ud800", "half[U+D800]"),
         ("private\ue000", "private[U+E000]"),
         ("line\u2028", "line[U+2028]"),
+        ("none\uffff\U0001fffe", "none[U+FFFF][U+1FFFE]"),
+        ("a new emoji \U0001fae8", "a new emoji \U0001fae8"),
         ("👩\u200d🔬 \u200fשלום", "👩\u200d🔬 \u200fשלום"),
         ("\u2068שלום\u2069", "\u2068שלום\u2069"),
         ("\u2068open", "[U+2068]open"),

@@ -132,7 +132,10 @@ def hidden(character: str) -> bool:
     >>> [hidden(c) for c in ("a", "\n", "\u202e", "\u200d")]
     [False, True, True, False]
     """
-    return character not in JOINERS and unicodedata.category(character) in _HIDDEN
+    if character in JOINERS:
+        return False
+    # The last two of every plane stand for no character, now or later; XML refuses some of them.
+    return unicodedata.category(character) in _HIDDEN or ord(character) & 0xFFFE == 0xFFFE
 
 
 def visible(text: str) -> str:

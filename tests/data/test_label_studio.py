@@ -172,7 +172,7 @@ def test_the_config_asks_for_a_verdict_and_the_right_policy():
     assert verdict.get("required") == "true"
     assert right.get("whenChoiceValue") == "relabelled"
     assert {c.get("alias"): c.get("value") for c in right} == {
-        "b\\x00": "B (b\\x00)", "s<p": 'Spam "&" more (s<p)', "scam": "scam",
+        "b[U+0000]": "B (b[U+0000])", "s<p": 'Spam "&" more (s<p)', "scam": "scam",
     }  # fmt: skip
     names = {tag.get("name") for tag in config.iter() if tag.get("name")}
     assert {tag.get("toName") for tag in (verdict, right)} <= names

@@ -16,7 +16,6 @@ from errdetect.explain.conditions import (
 from errdetect.explain.judged import KINDS, Judged, earlier_part, read_judged
 from errdetect.explain.log import read_log
 from errdetect.explain.rates import (
-    difference,
     excess_p,
     rate_of,
 )
@@ -241,14 +240,6 @@ def test_rare_heavy_weights_make_the_tail_long():
     weight = np.where(np.arange(200) % 20 == 19, 8.0, 1.0)
     p = excess_p(evenly(errors, weight), inside, ~inside, 0)
     assert p > 0.4, "a count of the same mean and variance alone would say 0.306"
-
-
-def test_a_difference_is_within_its_limits():
-    rng = np.random.default_rng(0)
-    judged = evenly((rng.random(200) < 0.2).astype(float))
-    inside = np.arange(200) < 80
-    gap, low, high = difference(rate_of(judged, inside, 0), rate_of(judged, ~inside, 0))
-    assert -1 <= low <= gap <= high <= 1
 
 
 @pytest.mark.parametrize("kind", KINDS[1:])

@@ -1,5 +1,8 @@
 """Intervals of rates: against libraries, and what must hold for every input."""
 
+import math
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,6 +15,7 @@ from errdetect.stats.intervals import (
     clopper_pearson,
     clustered_rates,
     critical_value,
+    difference_of_rates,
     find_roots,
     wilson,
     wilson_half_width,
@@ -20,6 +24,19 @@ from errdetect.stats.intervals import (
 RATES = st.floats(0, 1)
 TRIALS = st.floats(1e-3, 1e6)
 CONFIDENCES = st.floats(0.5, 0.999)
+
+
+class Rate(NamedTuple):
+    estimate: float
+    low: float
+    high: float
+
+
+KNOWN = (
+    st.lists(st.floats(0, 1), min_size=3, max_size=3)
+    .map(sorted)
+    .map(lambda r: Rate(r[1], r[0], r[2]))
+)
 
 
 def counts_interval(method, rate, n, confidence=0.95):
@@ -89,6 +106,39 @@ def test_nothing_seen_says_nothing():
 def test_critical_value_shares_the_error_among_comparisons(confidence, comparisons):
     expected = norm.isf((1 - confidence) / 2 / comparisons)
     assert critical_value(confidence, comparisons) == pytest.approx(expected, rel=1e-9)
+
+
+@given(KNOWN, KNOWN)
+def test_a_difference_holds_its_estimate_and_turns_around_with_its_rates(one, other):
+    there, back = Rate(*difference_of_rates(one, other)), Rate(*difference_of_rates(other, one))
+    assert -1 <= there.low <= there.estimate <= there.high <= 1
+    assert there.low == pytest.approx(-back.high)
+    assert there.high == pytest.approx(-back.low)
+
+
+@given(KNOWN, KNOWN)
+def test_a_difference_is_clear_wherever_the_intervals_lie_apart(one, other):
+    gap = Rate(*difference_of_rates(one, other))
+    if other.low > one.high:
+        assert gap.high <= 0
+    if other.high < one.low:
+        assert gap.low >= 0
+
+
+def test_equal_half_widths_add_by_their_squares():
+    _, _, high = difference_of_rates(Rate(0.5, 0.4, 0.6), Rate(0.5, 0.4, 0.6))
+    assert high == pytest.approx(0.1 * math.sqrt(2))
+
+
+def test_the_interval_of_a_difference_covers_about_as_often_as_it_says():
+    rng = np.random.default_rng(5)
+    p, q, n, covered = 0.12, 0.07, 400, 0
+    for _ in range(2000):
+        seen = wilson(rng.binomial(n, [p, q]) / n, np.full(2, float(n)))
+        one, other = (Rate(*(float(v[i]) for v in seen)) for i in (0, 1))
+        _, low, high = difference_of_rates(one, other)
+        covered += low <= p - q <= high
+    assert 0.935 < covered / 2000 < 0.97
 
 
 @settings(max_examples=40, deadline=None)

@@ -14,10 +14,11 @@ from errdetect.explain.causes import UNKNOWN_CAUSE, Cause
 from errdetect.explain.conditions import Condition, rule_text
 from errdetect.explain.judged import KINDS, Judged
 from errdetect.explain.log import Log
-from errdetect.explain.rates import Rate, difference
+from errdetect.explain.rates import Rate
 from errdetect.explain.slices import Slice
 from errdetect.explain.thresholds import Move
 from errdetect.schemas import MISSED_VIOLATION, WRONGFUL_ACTION
+from errdetect.stats.intervals import difference_of_rates
 
 __all__ = ["PERIOD_DAYS", "account_row", "finding_id", "harm_of", "move_row", "slice_row"]
 
@@ -104,7 +105,7 @@ def _figures(
 ) -> dict[str, Any]:
     """Return volume and rates, and what bringing the rate down to the rest's would save."""
     scale = len(rows) * harm * PERIOD_DAYS / log.days
-    gap, low, high = difference(inside, outside)
+    gap, low, high = difference_of_rates(inside, outside)
     return {
         "n": len(rows),
         "n_reviews": inside.n_reviews,

@@ -10,7 +10,7 @@ from errdetect.explain.judged import Judged
 from errdetect.stats.effective_size import effective_size
 from errdetect.stats.intervals import wilson
 
-__all__ = ["Rate", "difference", "excess_p", "rate_of"]
+__all__ = ["Rate", "excess_p", "rate_of"]
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -73,25 +73,6 @@ def rate_of(judged: Judged, rows: Bools, kind: int) -> Rate:
         worth = min(rate * (1 - rate) / variance, float(len(w)))
     _, low, high = wilson(np.array([rate]), np.array([worth]))
     return Rate(rate, float(low[0]), float(high[0]), len(w), worth)
-
-
-def difference(one: Rate, other: Rate) -> tuple[float, float, float]:
-    """Subtract two independent rates: estimate and 95 % limits.
-
-    Notes
-    -----
-    Newcombe (1998), Statistics in Medicine 17, 873-890, method 10.
-
-    Examples
-    --------
-    >>> a, b = Rate(0.5, 0.4, 0.6, 100, 96.0), Rate(0.1, 0.05, 0.18, 100, 90.0)
-    >>> tuple(round(v, 3) for v in difference(a, b))
-    (0.4, 0.272, 0.512)
-    """
-    gap = one.estimate - other.estimate
-    down = np.hypot(one.estimate - one.low, other.high - other.estimate)
-    up = np.hypot(one.high - one.estimate, other.estimate - other.low)
-    return gap, float(max(gap - down, -1.0)), float(min(gap + up, 1.0))
 
 
 def excess_p(judged: Judged, inside: Bools, outside: Bools, kind: int) -> float:

@@ -1,6 +1,5 @@
 """What changed between two periods, with an interval that says whether it is more than chance."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,8 +9,9 @@ from errdetect.policy.figures import Said, read_said
 from errdetect.policy.frames import has_rows, records, require
 from errdetect.policy.vocabulary import MEASURE_WORDS
 from errdetect.policy.words import day_of, percent
+from errdetect.stats.intervals import difference_of_rates
 
-__all__ = ["Change", "changes", "changes_by", "difference"]
+__all__ = ["Change", "changes", "changes_by"]
 
 _COLUMNS = ("period_start", "measure", "estimate", "low", "high", "suppressed")
 _MEASURES = ("error_rate", "wrongful_rate", "missed_rate")
@@ -62,36 +62,6 @@ class Change:
             f"From {percent(self.before.estimate)} ({self.since}) to "
             f"{percent(self.after.estimate)} ({self.until}): {verdict}, {low} to {high} points."
         )
-
-
-def difference(before: Said, after: Said) -> Said:
-    """Subtract two independent rates and recover the interval of their difference from theirs.
-
-    Parameters
-    ----------
-    before, after
-        Rates with 95 % intervals, from different decisions.
-
-    Returns
-    -------
-    Said
-        `after - before` with its 95 % interval, within [-1, 1].
-
-    Notes
-    -----
-    Zou and Donner (2008), Statistics in Medicine 27: the limits are combined by the square root
-    of summed squares, so an uneven interval stays uneven.
-
-    Examples
-    --------
-    >>> gap = difference(Said(0.10, 0.08, 0.12), Said(0.05, 0.04, 0.065))
-    >>> round(gap.estimate, 3), round(gap.low, 3), round(gap.high, 3)
-    (-0.05, -0.072, -0.025)
-    """
-    gap = after.estimate - before.estimate
-    down = math.hypot(after.estimate - after.low, before.high - before.estimate)
-    up = math.hypot(after.high - after.estimate, before.estimate - before.low)
-    return Said(gap, max(gap - down, -1.0), min(gap + up, 1.0))
 
 
 def changes(trend: pd.DataFrame | None) -> tuple[Change, ...]:
@@ -165,4 +135,6 @@ def _last(measure: str, rows: Sequence[dict[str, object]]) -> Change | None:
     (old, before), (new, after) = told[-2:]
     since, until = day_of(old["period_start"]), day_of(new["period_start"])
     name = MEASURE_WORDS[measure].name
-    return Change(measure, name, since, until, before, after, difference(before, after))
+    return Change(
+        measure, name, since, until, before, after, Said(*difference_of_rates(after, before))
+    )

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from errdetect.policy.changes import difference
 from errdetect.policy.charts import Axis, Tick, axis, place
 from errdetect.policy.figures import Said, read_said
 from errdetect.policy.frames import has_rows, records, require
 from errdetect.policy.vocabulary import MEASURE_WORDS
 from errdetect.policy.words import day_of, percent, span
+from errdetect.stats.intervals import difference_of_rates
 
 __all__ = ["Point", "Series", "trends"]
 
@@ -127,7 +127,7 @@ def _verdict(points: tuple[Point, ...]) -> str:
     if first.said is None or last.said is None:
         return ""
     moved = f"From {first.percent} ({first.start}) to {last.percent} ({last.start})"
-    gap = difference(first.said, last.said)
+    gap = Said(*difference_of_rates(last.said, first.said))
     if gap.high < 0 or gap.low > 0:
         return f"{moved}: a clear {'fall' if gap.high < 0 else 'rise'}."
     return f"{moved}: a change is not shown."

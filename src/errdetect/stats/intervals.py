@@ -1,7 +1,8 @@
 """Intervals of rates, the root finder behind them, and rates of repeated answers."""
 
+import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -11,10 +12,12 @@ from errdetect.stats.grouped import sums
 
 __all__ = [
     "Interval",
+    "RateWithLimits",
     "bootstrap",
     "clopper_pearson",
     "clustered_rates",
     "critical_value",
+    "difference_of_rates",
     "find_roots",
     "wilson",
     "wilson_half_width",
@@ -27,6 +30,22 @@ Ints = npt.NDArray[np.int64]
 HALVINGS, SECANTS = 8, 60
 #: Width of the bracket, in the units of its ends, at which a root is found.
 TOLERANCE = 1e-9
+
+
+class RateWithLimits(Protocol):
+    """One rate with its lower and upper limit."""
+
+    @property
+    def estimate(self) -> float:
+        """The rate."""
+
+    @property
+    def low(self) -> float:
+        """The lower limit."""
+
+    @property
+    def high(self) -> float:
+        """The upper limit."""
 
 
 class Interval(NamedTuple):
@@ -147,6 +166,39 @@ def clopper_pearson(successes: Floats, trials: Floats, confidence: float = 0.95)
     low = np.where(x > 0, betaincinv(np.maximum(x, 1e-12), n - x + 1, tail), 0.0)
     high = np.where(x < n, betaincinv(x + 1, np.maximum(n - x, 1e-12), 1 - tail), 1.0)
     return Interval(rate, np.minimum(low, rate), np.maximum(high, rate))
+
+
+def difference_of_rates(one: RateWithLimits, other: RateWithLimits) -> tuple[float, float, float]:
+    """Subtract two independent rates and recover the interval of their difference from theirs.
+
+    Parameters
+    ----------
+    one, other
+        Rates with intervals of one confidence, from different decisions.
+
+    Returns
+    -------
+    tuple of float
+        `one - other` with its lower and upper limit, within [-1, 1]; an uneven interval stays
+        uneven.
+
+    References
+    ----------
+    Newcombe (1998), Statistics in Medicine 17, 873-890, method 10; Zou and Donner (2008), Statistics
+    in Medicine 27, 1693-1702, for rates with any interval.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> a = SimpleNamespace(estimate=0.5, low=0.4, high=0.6)
+    >>> b = SimpleNamespace(estimate=0.1, low=0.05, high=0.18)
+    >>> tuple(round(v, 3) for v in difference_of_rates(a, b))
+    (0.4, 0.272, 0.512)
+    """
+    gap = one.estimate - other.estimate
+    down = math.hypot(one.estimate - one.low, other.high - other.estimate)
+    up = math.hypot(one.high - one.estimate, other.estimate - other.low)
+    return gap, max(gap - down, -1.0), min(gap + up, 1.0)
 
 
 def find_roots(excess: Callable[[Floats], Floats], inside: Floats, end: Floats) -> Floats:

@@ -14,6 +14,7 @@ from errdetect.features.reference import learn_reference
 from errdetect.jobs.columns import add_past
 from errdetect.jobs.held_out import learn_relabelling, measure_segments
 from errdetect.jobs.labels import label_decisions
+from errdetect.jobs.provenance import describe_run
 from errdetect.jobs.tables import Progress, audit_probability, free_threads, load_tables
 from errdetect.labels.right_policy import right_policies
 from errdetect.model.bundle import Bundle, hash_ids
@@ -115,11 +116,20 @@ def train(config: Config, *, progress: Progress = lambda _: None) -> TrainResult
     progress("registering the run")
     registry = Registry(config.path(config.registry.path), config.registry.name)
     notes = (*tables.notes, *trained.notes, *relabel.notes, *right_label.notes)
+    origin = describe_run(
+        config,
+        "train",
+        {},
+        decisions=tables.decisions.frame,
+        reviews=reviews,
+        seed=config.train.seed,
+    )
     bundle = Bundle(
         trained.detector,
         trained.calibrator,
         np.unique(hash_ids(examples.decisions["decision_id"])),
-        _about(config, examples, trained, evaluation, segments, right_label.notes),
+        _about(config, examples, trained, evaluation, segments, right_label.notes)
+        | {"provenance": origin.metadata()},
         right_label.model,
     )
     version = registry.record(

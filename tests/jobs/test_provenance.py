@@ -9,7 +9,7 @@ import pytest
 
 from errdetect import __version__
 from errdetect.config import Config, load_config
-from errdetect.data.provenance import canonical
+from errdetect.data.digests import canonical
 from errdetect.errors import ConfigError, DataError
 from errdetect.jobs.provenance import champion_version, data_digests, describe_run, describe_step
 

@@ -11,14 +11,14 @@ import pandas as pd
 
 from errdetect import __version__
 from errdetect.config import Config
-from errdetect.data.provenance import (
-    Provenance,
+from errdetect.data.digests import (
     digest_file,
     digest_rows,
     digest_value,
     json_value,
     without_secrets,
 )
+from errdetect.data.provenance import Provenance
 from errdetect.data.sources import SourceFile, Sources, find_files
 from errdetect.data.store.replica import reviews_digest
 from errdetect.errors import ModelError

@@ -122,6 +122,15 @@ def test_scoring_is_equal_whatever_the_ledger_recorded(config, trained, market, 
         assert not result.changed
     with open_ledger(own.ledger_url()) as ledger:
         assert len(ledger.runs()) == 2
+    (bundle,) = (market / "models").rglob("bundle.json")
+    was = bundle.read_bytes()
+    try:
+        bundle.write_bytes(was + b"\n")
+        result = verify(tmp_path / "last", settings)
+    finally:
+        bundle.write_bytes(was)
+    assert result.equal
+    assert [one.partition(" (")[0] for one in result.changed] == ["model: version 1"]
     run = read_provenance(tmp_path / "first")
     assert (run.model_version, run.seed) == (trained.version, 0)
     assert run.data["scored"][0]["source"].endswith("decisions.parquet")

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from errdetect.data.label_studio_tasks import label_studio_tasks
 from errdetect.data.plain import plain_value
 from errdetect.data.policies import Policy
+from errdetect.data.provenance import Provenance
 from errdetect.data.spreadsheet import write_csv
 from errdetect.data.writing import to_arrow, write_parquet, write_text
 from errdetect.errors import DataError, sentence
@@ -116,6 +117,7 @@ def write_queue(
     form: str,
     *,
     policies: Mapping[str, Policy] | None = None,
+    provenance: Provenance | None = None,
 ) -> None:
     r"""Write a queue as a file, whole or not at all.
 
@@ -130,6 +132,8 @@ def write_queue(
         `jsonl` is one object a line; `label-studio` is a list of tasks.
     policies
         The catalogue, for the names and clauses in tasks.
+    provenance
+        What a Parquet file carries in its metadata.
 
     Raises
     ------
@@ -151,7 +155,7 @@ def write_queue(
         schema = pa.schema([QUEUE.field(name) for name in known])
         table = to_arrow(queue, schema)
         further = [name for name in table.column_names if name not in known]
-        write_parquet(table.select([*known, *further]), path)
+        write_parquet(table.select([*known, *further]), path, provenance=provenance)
     elif form == "csv":
         write_csv(_flat(queue), path)
     elif form == "jsonl":

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from errdetect import __version__
 from errdetect.config import load_config
+from errdetect.data.provenance import Provenance
 from errdetect.data.writing import write_parquet
 from errdetect.jobs.report import report
 from errdetect.jobs.score import ScoreResult, score
@@ -67,5 +69,5 @@ def demo(
 def _last_month(decisions: Path, place: Path) -> Path:
     frame = pd.read_parquet(decisions)
     recent = frame["decided_at"] > frame["decided_at"].max() - pd.Timedelta(days=30)
-    write_parquet(frame[recent], place)
+    write_parquet(frame[recent], place, provenance=Provenance("demo", __version__))
     return place

@@ -16,6 +16,7 @@ from errdetect.data.store.query import write_table
 from errdetect.data.tables import iter_decisions
 from errdetect.data.writing import write_text
 from errdetect.errors import ConfigError, DataError, sentence
+from errdetect.jobs.provenance import describe_step
 from errdetect.jobs.tables import Progress
 
 __all__ = ["DATABASE", "ExportResult", "export"]
@@ -112,7 +113,9 @@ def export(
     if form == DATABASE:
         _to_database(joined, str(out))
     else:
-        write_queue(joined, out, form, policies=policies)
+        told = {"format": form, "queue": queue, "decisions": decisions}
+        run = describe_step(config, "export", told)
+        write_queue(joined, out, form, policies=policies, provenance=run)
     written = None if label_config is None else Path(label_config)
     if written is not None:
         write_text(written, _labelling(joined, policies))

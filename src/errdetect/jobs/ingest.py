@@ -15,6 +15,7 @@ from errdetect.data.sources import shown_source
 from errdetect.data.store.ledger import Ledger, open_ledger
 from errdetect.data.tables import iter_decisions, read_reviews
 from errdetect.data.writing import write_parquet
+from errdetect.jobs.provenance import describe_step
 from errdetect.jobs.tables import Progress
 from errdetect.schemas import REJECTS
 
@@ -102,7 +103,8 @@ def ingest(
     files = {}
     if len(rejects):
         files = {"rejects": (config.base if out is None else Path(out)) / "rejects.parquet"}
-        write_parquet(rejects, files["rejects"], REJECTS)
+        run = describe_step(config, "ingest", {"reviews": str(reviews)})
+        write_parquet(rejects, files["rejects"], REJECTS, provenance=run)
     known = counts.repeated + read.n_duplicates
     return IngestResult(counts.new, known, len(rejects), place, files, read.notes)
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,22 +11,24 @@ import pandas as pd
 
 from errdetect import __version__
 from errdetect.config import Config
-from errdetect.data.provenance import (
-    Provenance,
+from errdetect.data.digests import (
     digest_file,
     digest_rows,
     digest_value,
     json_value,
     without_secrets,
 )
-from errdetect.data.sources import SourceFile, Sources, find_files, in_database
+from errdetect.data.provenance import Provenance
+from errdetect.data.sources import SourceFile, Sources, find_files
 from errdetect.data.store.replica import reviews_digest
+from errdetect.errors import ModelError
 from errdetect.model.registry import Registry
 
 __all__ = [
     "champion_version",
     "data_digests",
     "describe_run",
+    "describe_step",
     "resolved",
     "resolved_path",
     "score_files",
@@ -33,6 +36,11 @@ __all__ = [
 
 #: Files of one source above which one digest stands for all of them.
 _MANY = 200
+#: Keys of the config's data section that name a table, and the inputs that its preset is for.
+_TABLES = ("decisions", "reviews", "draws")
+_LOGS = ("decisions", "scored")
+#: Arguments that name a source.
+_SOURCES = ("decisions", "reviews", "queue")
 
 
 def describe_run(
@@ -74,38 +82,54 @@ def describe_run(
     DataError
         Where an input cannot be read.
     """
-    now = datetime.now(UTC)
+    run = describe_step(config, command, arguments)
+    assert run.created_at is not None
     if period is None and decisions is not None and len(decisions):
         period = _moment(decisions["decided_at"].min()), _moment(decisions["decided_at"].max())
-    settings = resolved(config)
-    given = _recorded(config, arguments)
     # Scoring has only some columns of its decisions at hand: those are no digest of the input.
-    tables = {"decisions": None if "decisions" in given else decisions, "reviews": reviews}
+    tables = {"decisions": None if "decisions" in run.arguments else decisions, "reviews": reviews}
     policies = config.data_paths(config.data.policies)[0] if config.data.policies else None
     champion = _registry(config).champion() if model_version is not None else None
     same = champion is not None and champion[0] == model_version
-    return Provenance(
-        command,
-        __version__,
-        given,
-        digest_value(settings),
-        data_digests(config, arguments, tables=tables, known_at=now),
-        None if policies is None else digest_file(Path(policies)),
-        period,
-        as_of or config.labels.as_of or _latest(decisions, reviews),
-        model_version,
-        champion[1] if champion is not None and same else None,
-        seed,
+    return replace(
+        run,
+        data=data_digests(config, arguments, tables=tables, known_at=run.created_at),
+        policies_digest=None if policies is None else digest_file(Path(policies)),
+        period=period,
+        as_of=as_of or config.labels.as_of or _latest(decisions, reviews),
+        model_version=model_version,
+        model_digest=champion[1] if champion is not None and same else None,
+        seed=seed,
         intake=intake,
-        config=settings,
-        created_at=now,
         at=at,
     )
 
 
+def describe_step(config: Config, command: str, arguments: Mapping[str, Any]) -> Provenance:
+    """Describe what writes a single file that is no figure: without digests of its inputs.
+
+    Parameters
+    ----------
+    config, command, arguments
+        As for `describe_run`.
+    """
+    settings = resolved(config)
+    return Provenance(
+        command,
+        __version__,
+        _recorded(config, arguments),
+        digest_value(settings),
+        config=settings,
+        created_at=datetime.now(UTC),
+    )
+
+
 def champion_version(config: Config) -> str | None:
-    """Return the version of the registered champion; None where there is none yet."""
-    champion = _registry(config).champion()
+    """Return the version of the registered champion; None where there is none that can be read."""
+    try:
+        champion = _registry(config).champion()
+    except ModelError:  # a command that needs the model has said so itself
+        return None
     return None if champion is None else champion[0]
 
 
@@ -141,18 +165,19 @@ def data_digests(
     Returns
     -------
     dict
-        decisions, reviews, `scored` (an argument named decisions), `scores` (queue.scores), ledger:
+        decisions, reviews, draws, `scored` (an argument named decisions), `scores` (queue.scores), ledger:
         each where there is one, as a list of source, sha256, and bytes or rows.
     """
-    named: dict[str, Sources] = {"decisions": config.data_paths(config.data.decisions)}
-    if config.data.reviews is not None:
-        named["reviews"] = config.data_paths(config.data.reviews)
+    places = {name: getattr(config.data, name, None) for name in _TABLES}
+    named: dict[str, Sources] = {
+        n: config.data_paths(p) for n, p in places.items() if p is not None
+    }
     if arguments.get("decisions") is not None:
         named["scored"] = str(arguments["decisions"])
     seen: dict[Path, str] = {}
     found = {}
     for name, sources in named.items():
-        files = find_files(sources, preset=config.data.preset if name != "reviews" else None)
+        files = find_files(sources, preset=config.data.preset if name in _LOGS else None)
         rows = (tables or {}).get(name)
         found[name] = _folded([_digested(config, file, rows, seen) for file in files])
     scores = list(score_files(config))
@@ -211,10 +236,11 @@ def _relative(config: Config, path: str | Path) -> str:
 def _recorded(config: Config, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments without secrets; a source is named from the config's folder."""
     given = dict(arguments)
-    source = given.get("decisions")
-    if source is not None:
-        inside = in_database(str(source))
-        given["decisions"] = str(source) if inside else _relative(config, source)
+    for name in _SOURCES:
+        source = given.get(name)
+        if source is not None:
+            inside = "://" in str(source)
+            given[name] = str(source) if inside else _relative(config, source)
     shown = [one for one in config.overrides if without_secrets(one) == one]
     hidden = [one.partition("=")[0] for one in config.overrides if one not in shown]
     given |= {"set": shown} if shown else {}

@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from errdetect.config import Config
-from errdetect.data.provenance import Provenance, without_secrets
+from errdetect.data.digests import without_secrets
+from errdetect.data.provenance import Provenance
 from errdetect.data.store.ledger import find_ledger
 from errdetect.data.store.replica import replicate_ledger
 from errdetect.data.writing import write_parquet

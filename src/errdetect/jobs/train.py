@@ -12,6 +12,7 @@ from errdetect.config import Config
 from errdetect.features.reference import learn_reference
 from errdetect.jobs.columns import add_past
 from errdetect.jobs.held_out import learn_relabelling, measure_segments
+from errdetect.jobs.provenance import describe_run
 from errdetect.jobs.tables import Progress, free_threads, load_snapshot
 from errdetect.model.bundle import Bundle, hash_ids
 from errdetect.model.detector import Examples
@@ -113,11 +114,16 @@ def train(config: Config, *, progress: Progress = lambda _: None) -> TrainResult
     progress("registering the run")
     registry = Registry(config.path(config.registry.path), config.registry.name)
     notes = (*loaded.notes, *trained.notes, *labelled.notes, *right_label.notes)
+    origin = describe_run(
+        config, "train", {}, decisions=snapshot.decisions, reviews=reviews, seed=config.train.seed,
+        intake=snapshot.intake.plain(),
+    )  # fmt: skip
     bundle = Bundle(
         trained.detector,
         trained.calibrator,
         np.unique(hash_ids(examples.decisions["decision_id"])),
-        _about(config, examples, trained, evaluation, segments, right_label.notes),
+        _about(config, examples, trained, evaluation, segments, right_label.notes)
+        | {"provenance": origin.metadata()},
         right_label.model,
     )
     version = registry.record(

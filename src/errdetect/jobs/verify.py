@@ -12,13 +12,8 @@ import pyarrow.parquet as pq
 from errdetect import __version__
 from errdetect.config import Config, load_config
 from errdetect.data.comparing import TableComparison, compare_tables
-from errdetect.data.provenance import (
-    Provenance,
-    RunRecord,
-    digest_file,
-    read_provenance,
-    read_run,
-)
+from errdetect.data.digests import digest_file
+from errdetect.data.provenance import Provenance, RunRecord, read_provenance, read_run
 from errdetect.errors import DataError, sentence
 from errdetect.jobs.provenance import resolved
 from errdetect.jobs.recompute import recompute, scored_place

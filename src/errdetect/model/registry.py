@@ -149,7 +149,9 @@ class Registry:
         place = self.folder / "mlflow.db"
         if not place.is_file():
             return None
-        with closing(sqlite3.connect(f"{place.resolve().as_uri()}?mode=ro", uri=True)) as database:
+        with closing(
+            sqlite3.connect(f"{place.resolve().as_uri()}?mode=ro", uri=True, timeout=60)
+        ) as database:
             try:
                 sources = dict(database.execute(_VERSIONS, (self.name,)).fetchall())
                 named = database.execute(_ALIAS, (self.name, CHAMPION)).fetchone()

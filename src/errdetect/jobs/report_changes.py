@@ -9,6 +9,7 @@ from errdetect.config import Config
 from errdetect.data.store.ledger import find_ledger
 from errdetect.explain.findings import Findings
 from errdetect.jobs.briefs import measured_effects, policy_briefs
+from errdetect.jobs.dsa import automated_only
 from errdetect.jobs.report_audit import Audited
 from errdetect.jobs.tables import Tables
 from errdetect.jobs.targets import quality_targets
@@ -38,7 +39,7 @@ def wanted_briefs(
         config,
         found.findings,
         policies=tables.policies,
-        decisions=tables.decisions.frame,
+        decisions=automated_only(tables.decisions.frame)[0],
         thresholds=found.thresholds,
         found_at=until,
     )

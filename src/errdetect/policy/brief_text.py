@@ -100,8 +100,9 @@ def _count(value: object) -> str:
 def problem(b: "Brief") -> str:
     """Say where the policy errs more than elsewhere."""
     return (
-        f"Under “{b.policy_name}”, in the slice “{b.rule}”, {percent(b.rate)} of the decisions are "
-        f"wrong ({b.error_words}s). Under the policy as a whole it is {percent(b.base)}."
+        f"Under “{b.policy_name}”, in the slice “{b.rule}”, {percent(b.rate)} of all decisions, "
+        f"enforced or not, are {b.error_words}s. In the whole policy it is {percent(b.base)}. Both are "
+        "estimated from audited decisions that had no part in finding the slice."
     )
 
 
@@ -201,8 +202,8 @@ def effect(b: "Brief", total: Together, found: Bars | None) -> tuple[str, ...]:
     if b.rate > b.base:
         gain = [max(v - b.base, 0.0) for v in (total.low, total.high)]
         lines.append(
-            f"If the slice came to err no more than its policy as a whole, its share of wrong "
-            f"decisions would fall from {percent(b.rate)} to {percent(b.base)}: between "
+            f"If the slice came to err no more than its policy as a whole, its {b.error_words}s among "
+            f"all decisions would fall from {percent(b.rate)} to {percent(b.base)}: between "
             f"{count(round(gain[0] * b.n))} and {count(round(gain[1] * b.n))} fewer "
             f"{b.error_words}s in a period as long as this one."
         )

@@ -13,7 +13,7 @@ from errdetect.policy.conditions import as_conditions, of_finding
 from errdetect.policy.markdown import markdown_template
 from errdetect.policy.pilots import Pilot, plan_pilot
 from errdetect.policy.proposals import CHANGES, findings_taken, proposal_id
-from errdetect.policy.vocabulary import ERROR_KIND_WORDS
+from errdetect.policy.vocabulary import ERROR_KIND_WORDS, KIND_RATE_WORDS
 from errdetect.policy.volumes import slices_together
 from errdetect.policy.words import clean, slug
 
@@ -50,8 +50,8 @@ class Brief:
     cause, kind, change_title, change, effort
         The cause, the kind of change that fits it, its name, its steps in one text, and its
         rough work in person-days.
-    rule, error_kind, error_words
-        Where, in words, and which kind of error.
+    rule, error_kind, error_words, share_words
+        Where, in words, which kind of error, and what its share is called.
     finding_ids, parts
         The findings, and the slice of each: conditions and account_ids.
     recorded
@@ -85,6 +85,7 @@ class Brief:
     rule: str
     error_kind: str
     error_words: str
+    share_words: str
     finding_ids: tuple[str, ...]
     parts: tuple[Mapping[str, Any], ...]
     recorded: tuple[tuple[str, str], ...]
@@ -215,6 +216,7 @@ def _brief(
     total = slices_together(rows, decisions)
     name = clean(policy.name if policy else lead["policy_id"], limit=100)
     words = ERROR_KIND_WORDS.get(lead["error_kind"], "error")
+    share = KIND_RATE_WORDS.get(lead["error_kind"], KIND_RATE_WORDS["any"])
     per_day = total.n / total.days if total.days else float("nan")
     split = change.kind in ("whitelist", "threshold", "version")
     accounts = total.n_accounts if split else None
@@ -235,6 +237,7 @@ def _brief(
         + (f"; and {len(rows) - 5} more" if len(rows) > 5 else ""),
         error_kind=str(lead["error_kind"]),
         error_words=words,
+        share_words=share[0].upper() + share[1:],
         finding_ids=ids,
         parts=parts,
         recorded=tuple(recorded),

@@ -72,7 +72,7 @@ class Together:
         Share wrong of these decisions. A decision counts with the rate of the first slice that
         holds it, as far as the limits allow. These hold wherever those of the slices do.
     harm
-        What mending all of them would save; of a slice the part that its own decisions have.
+        What would be saved if all of them were put right; of a slice the part that its own decisions have.
         NaN where no slice says.
     days
         Days that the decisions span, at least 1; 0 unknown.

@@ -114,7 +114,7 @@ def say_target(row: Mapping[str, Any]) -> str:
     --------
     >>> row = {"measure": "wrongful_rate", "sense": "at most", "limit": 0.03, "estimate": 0.05,
     ...     "low": 0.02, "high": 0.11, "status": "cannot_tell", "reviews_needed": 360}
-    >>> say_target(row)[:48]
+    >>> say_target(row)[:62]
     'Cannot tell yet. Wrong among enforced decisions at most 3.0\xa0%:'
     """
     ends = {"met": "Met.", "missed": "Missed.", "cannot_tell": "Cannot tell yet."}

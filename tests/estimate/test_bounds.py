@@ -1,4 +1,4 @@
-"""What is certain without assumptions."""
+"""What holds if every reviewer is right."""
 
 from itertools import pairwise
 
@@ -75,3 +75,16 @@ def test_recall_bounds_of_full_knowledge_meet():
         np.array([100.0]), np.array([50.0]),
     )  # fmt: skip
     assert low[0] == high[0] == pytest.approx(90 / 100)
+
+
+def test_bounds_of_a_log_reviewed_to_the_end_are_the_reviewers_not_the_truth():
+    """Reviewers who err put zero width around a wrong rate: true only if every one is right."""
+    rng = np.random.default_rng(0)
+    wrong = rng.random(2000) < 0.08
+    given = np.where(rng.random(2000) < 0.05, ~wrong, wrong)
+    decisions = pd.DataFrame({"decision_id": np.arange(2000).astype(str)})
+    votes = reviews(*((str(i), "audit", VERDICTS[int(v)]) for i, v in enumerate(given)))
+    known = known_verdicts(decisions, votes)
+    low, high, _ = rate_bounds(known, np.zeros(2000, int), 1)
+    assert low[0] == pytest.approx(high[0]) == pytest.approx(given.mean())
+    assert low[0] > wrong.mean() + 0.02

@@ -97,6 +97,39 @@ def test_merged_slices_are_counted_once():
     assert "At most 1,800 decisions" in built({}, {"finding_id": "f2"})[0].volume[0]
 
 
+def test_conditions_that_a_change_alters_still_count_the_volume():
+    """What the finding was made on had the version; a later effect is measured without it."""
+    decisions = pd.DataFrame({
+        "policy_id": "spam", "market": ["DE", "FR"] * 20, "moderator_version": ["1"] * 30 + ["2"] * 10,
+        "account_id": [f"a{i}" for i in range(40)],
+        "decided_at": pd.Timestamp("2026-01-01", tz="UTC"),
+    })  # fmt: skip
+    old = [
+        {"column": "moderator_version", "op": "==", "value": "2"},
+        {"column": "market", "op": "==", "value": "FR"},
+    ]
+    (brief,) = built({}, {"finding_id": "f2", "conditions": old}, decisions=decisions)
+    assert (brief.n, brief.n_accounts) == (20 + 5, 25)
+    assert "overlap" not in " ".join(brief.volume)
+
+
+def test_an_overlap_is_said_and_saves_nothing_twice():
+    decisions = pd.DataFrame({
+        "policy_id": "spam", "market": "DE", "account_id": "a",
+        "decided_at": pd.Timestamp("2026-01-01", tz="UTC"), "language": ["de"] * 10 + ["fr"] * 30,
+    })  # fmt: skip
+    inner = [{"column": "language", "op": "==", "value": "de"}]
+    rows = ({}, {"finding_id": "f2", "conditions": inner, "harm_saved": 90.0})
+    (brief,) = built(*rows, decisions=decisions)
+    words = " ".join(brief.volume)
+    assert brief.n == 40
+    assert "A decision in several of them counts once" in words
+    assert "no more than the rest of its policy: 300, in" in words
+    text = render_briefs((brief,))[brief.file]
+    assert "it is not the probability that this one is false" in text
+    assert "Wrongful actions among all decisions" in text
+
+
 def test_what_saves_most_comes_first_and_files_keep_their_names():
     one = {"finding_id": "f2", "policy_id": "other", "harm_saved": 900.0}
     first = built({}, one)

@@ -133,7 +133,7 @@ def column(page, table, at):
 def test_tables_are_sorted_both_ways_and_what_cannot_be_said_stays_last(page):
     page.goto(page.url.split("#")[0] + "#policies")
     table = "table.policies"
-    button = page.locator(f"{table} thead button", has_text="Error rate")
+    button = page.locator(f"{table} thead button", has_text="Wrong among all decisions")
     for direction in ("descending", "ascending"):
         button.click()
         cells = [c for c in column(page, table, 2) if "%" in c]

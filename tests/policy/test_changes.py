@@ -33,7 +33,8 @@ def test_the_last_two_figures_are_compared_over_a_gap():
     )
     assert (change.since, change.until, change.way) == ("1 Feb 2025", "1 Apr 2025", "fall")
     assert change.sentence.replace("\u00a0", " ") == (
-        "Error rate: from 10.0 % (1 Feb 2025) to 5.0 % (1 Apr 2025): a clear fall, -6.4 to -3.6 points."
+        "Wrong among all decisions: from 10.0 % (1 Feb 2025) to 5.0 % (1 Apr 2025): a clear fall, "
+        "-6.4 to -3.6 points."
     )
 
 

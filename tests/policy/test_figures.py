@@ -3,6 +3,7 @@ import pytest
 
 from errdetect.errors import DataError
 from errdetect.policy.figures import figures, figures_by, read_figure
+from errdetect.policy.vocabulary import MEASURE_WORDS
 
 
 def row(make, **changes):
@@ -30,6 +31,26 @@ def test_a_suppressed_figure_is_said_in_words_whatever_its_numbers(make, n, word
     assert figure.sentence == f"This {words}."
     assert figure.said is None
     assert figure.span == ""
+
+
+@pytest.mark.parametrize(
+    ("judging", "words"),
+    [
+        ("as_judged", "8.1 to 20.0\u00a0%"),
+        ("adjudicated", "8.1 to 20.0\u00a0%"),
+        ("golden", "left out: reviewers were measured and err"),
+        ("flags_adjudicated_second_look", "left out: reviewers were measured and err"),
+    ],
+)
+def test_bounds_are_left_out_where_reviewers_were_measured_and_err(make, judging, words):
+    changes = {"method": f"score_t+{judging}: x", "bound_low": 0.081, "bound_high": 0.2}
+    assert read_figure(row(make, **changes)).bounds_span == words
+
+
+def test_each_rate_names_its_own_denominator():
+    names = {m: words.name for m, words in MEASURE_WORDS.items()}
+    assert len(set(names.values())) == len(names)
+    assert all(words.of in words.name for words in MEASURE_WORDS.values())
 
 
 @pytest.mark.parametrize("column", ["estimate", "low", "high", "suppressed"])

@@ -270,7 +270,7 @@ def test_what_the_estimates_warn_of_stands_on_the_first_screen(build, make):
     whole = make["whole"]().assign(method=method)
     words = Page(render_report(build(estimates={"whole": whole}))).words()
     assert words.count("Take care: weights <b>are</b> low") == 1
-    assert "Precision, Recall, Accuracy: weighted audit; as reviewers judged" in words
+    assert "Right among all decisions (accuracy): weighted audit; as reviewers judged" in words
 
 
 def test_what_is_held_back_is_said_in_words_and_never_as_a_number(build, make):

@@ -243,6 +243,18 @@ def test_what_slices_share_counts_once():
     assert plan["brings"].sum() == pytest.approx(0.75 * 0.2)
 
 
+def test_steps_promise_no_more_errors_than_there_are():
+    both = pd.DataFrame([finding("a", "age", "<", 50, error_rate=0.9, low=0.5, high=1.0),
+                         finding("b", "age", ">=", 50, error_rate=0.9, low=0.5, high=1.0)])  # fmt: skip
+    plan = improvement_plan(missed(estimate=0.5), both, DECISIONS)
+    assert plan["brings"].tolist() == pytest.approx([0.4, 0.1])
+    assert (plan["brings_high"] >= plan["brings"]).all()
+    assert plan["left"].tolist() == pytest.approx([0.1, 0.0])
+    assert (plan["brings_low"] <= plan["brings"]).all()
+    high = improvement_plan(missed(0.9, 0.5, "precision"), both, DECISIONS)
+    assert high["brings"].sum() == pytest.approx(0.5)
+
+
 def test_no_finding_says_that_nothing_is_known_to_help():
     plan = improvement_plan(missed(), pd.DataFrame([finding("a", "age", "<", 0)]), DECISIONS)
     assert plan[["step", "reaches"]].to_numpy().tolist() == [[0, "no"]]

@@ -1,4 +1,4 @@
-"""What is certain without assumptions, and what "not successfully appealed" would claim."""
+"""What holds if every reviewer is right, and what "not successfully appealed" would claim."""
 
 from dataclasses import dataclass
 
@@ -74,6 +74,10 @@ def known_verdicts(history: pd.DataFrame, n_decisions: int, *, action_only: bool
 
 def rate_bounds(known: Known, cell: Ints, size: int) -> tuple[Floats, Floats, Floats]:
     """Manski's bounds of each cell's error rate, and the appeal proxy's error rate.
+
+    The bounds need no sample and leave everything unreviewed open. They are true if every reviewer
+    whom no other contradicts is right: with reviewers who err in 5 % of their verdicts, a log that
+    was reviewed to the last decision has bounds of zero width around a wrong rate.
 
     Parameters
     ----------

@@ -108,10 +108,13 @@ contradiction), which is a bug in errdetect, so none is given. Please report it 
     faults = [f"{names[row['_cell']]}, {row['measure']}: more than one row."
               for row in rows[twice].to_dict("records")]  # fmt: skip
     rows = rows[~twice]
-    wide = {
-        column: rows.pivot(index="_cell", columns="measure", values=column).astype("float64")
-        for column in (*_FIGURES, *_BOUNDS, *_COUNTS, "proxy", "corrected")
-    }
+    measures = list(dict.fromkeys(rows["measure"]))
+    at = rows["_cell"].to_numpy(), pd.Index(measures).get_indexer(rows["measure"])
+    wide = {}
+    for column in (*_FIGURES, *_BOUNDS, *_COUNTS, "proxy", "corrected"):
+        values = np.full((len(names), len(measures)), np.nan)
+        values[at] = rows[column].to_numpy(np.float64, na_value=np.nan)
+        wide[column] = pd.DataFrame(values, columns=measures)
     for check in (_in_order, _complements, _recall, _counts):
         faults += check(wide, names)
     faults += _sides(wide, names, most_labels)

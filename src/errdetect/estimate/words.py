@@ -8,6 +8,7 @@ import pandas as pd
 __all__ = [
     "INTERVALS",
     "JUDGING",
+    "MEASURED_TO_ERR",
     "ONLY_QUEUE_NOTE",
     "QUEUE_NOTE",
     "SUPPRESSED",
@@ -43,6 +44,15 @@ JUDGING = {
     "flags_adjudicated_second_look": "flags settled by experts, misses put right with a sample "
     "of adjudicated unflagged reviews",
 }
+
+#: Ways of judging for which reviewers' error was measured and taken out: bounds that take
+#: reviewers at their word are then no limits of the truth.
+MEASURED_TO_ERR = (
+    "golden",
+    "second_look",
+    "flags_adjudicated_golden",
+    "flags_adjudicated_second_look",
+)
 
 #: Why there is no figure.
 SUPPRESSED = {
@@ -88,12 +98,12 @@ def method_text(interval: str, judging: str, *, model: bool) -> str:
 
 #: What each measure is a share of, and of what kind.
 MEANINGS = {
-    "error_rate": ("automated decisions", "wrong"),
-    "wrongful_rate": ("enforcements", "wrong: the content should have stayed"),
-    "missed_rate": ("decisions to allow", "wrong: a violation was missed"),
-    "precision": ("enforcements", "right"),
-    "recall": ("violations", "caught"),
-    "accuracy": ("automated decisions", "right"),
+    "error_rate": ("all automated decisions", "wrong, in their action or their label"),
+    "wrongful_rate": ("enforced decisions", "wrong: the content should have stayed"),
+    "missed_rate": ("allowed decisions", "wrong: a violation was missed"),
+    "precision": ("enforced decisions", "right"),
+    "recall": ("all violations", "enforced"),
+    "accuracy": ("all automated decisions", "right"),
 }
 
 #: What would make a figure surer, by whose word stands.
@@ -115,7 +125,7 @@ def plain_sentence(row: Mapping[str, object], *, where: str = "", confidence: fl
     Parameters
     ----------
     row
-        One row of `schemas.ESTIMATES`.
+        One row of `schemas.ESTIMATES`; with `period_from` and `period_to` the sentence names them.
     where
         The segment, for people; empty for the whole.
     confidence
@@ -131,19 +141,19 @@ def plain_sentence(row: Mapping[str, object], *, where: str = "", confidence: fl
     ...        "n_reviews": 200, "n_decisions": 20000, "proxy": 0.98, "suppressed": False,
     ...        "method": "score_t+adjudicated: weighted audit"}
     >>> print(plain_sentence(row, where="market DE"))
-    In market DE, 90.0 % of enforcements are right, between 84.0 % and 94.5 % with 95 % confidence, \
+    In market DE, 90.0 % of enforced decisions are right, between 84.0 % and 94.5 % with 95 % confidence, \
 from 200 audited of 20,000. Counting what was not successfully appealed as right would claim \
 98.0 %, outside of that interval. To be surer: four times as many audited decisions would about \
 halve the interval.
     """
     whole, kind = MEANINGS[str(row["measure"])]
     code = str(row["method"]).split(":", 1)[0]
-    place = f"In {where}, " if where else "Overall, "
+    place = (f"In {where}" if where else "Overall") + _period(row) + ", "
     audited = f"{_count(row['n_reviews'])} audited of {_count(row['n_decisions'])}"
     if row["suppressed"]:
         why = SUPPRESSED.get(code, "the method would not hold")
         return (
-            f"{place}nobody can say what share of {whole} is {kind.split(':')[0]}: {why} "
+            f"{place}nobody can say what share of {whole} is {_short(kind)}: {why} "
             f"({audited}). To be able to say: {_remedy(code)}."
         )
     rate, low, high = (_number(row[name]) for name in ("estimate", "low", "high"))
@@ -186,7 +196,7 @@ def plain_sentences(
     ...        "n_reviews": 0, "n_decisions": 40, "proxy": None, "suppressed": True,
     ...        "method": "no_sample: no decision of this kind was audited"}
     >>> print(plain_sentences(pd.DataFrame([row]), by=["market"])[0])
-    In market DE, nobody can say what share of violations is caught: no decision of this kind was \
+    In market DE, nobody can say what share of all violations is enforced: no decision of this kind was \
 audited (0 audited of 40). To be able to say: audit some of them.
     """
     said = []
@@ -216,6 +226,20 @@ def _proxy(proxy: float, measure: str, low: float, high: float) -> str:
         f" Counting what was not successfully appealed as {kind} would claim {_percent(proxy)}, "
         f"{place} that interval."
     )
+
+
+def _short(kind: str) -> str:
+    return kind.replace(",", ":").split(":")[0]
+
+
+def _period(row: Mapping[str, object]) -> str:
+    """Name the days of the decisions that a figure is about, where the row has them."""
+    ends = [
+        pd.to_datetime(str(row.get(name)), errors="coerce") for name in ("period_from", "period_to")
+    ]
+    if any(pd.isna(end) for end in ends):
+        return ""
+    return f" from {ends[0]:%Y-%m-%d} to {ends[1]:%Y-%m-%d}"
 
 
 def _number(value: object) -> float:

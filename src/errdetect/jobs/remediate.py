@@ -241,7 +241,7 @@ def _summary(counts: Mapping[str, Mapping[str, int]], expected: float, unknown: 
     if alike > unknown:
         told.append(
             f"About {expected:,.0f} of the {alike - unknown:,} decisions like overturned ones whose share is "
-            "known are expected to be wrong."
+            "known are expected to be wrong, if they err as the audited ones like them did."
         )
     if unknown:
         told.append(f"For {unknown:,} of them too few audited ones tell how many are wrong.")

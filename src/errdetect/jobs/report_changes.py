@@ -38,7 +38,7 @@ def wanted_briefs(
         config,
         found.findings,
         policies=snapshot.policies,
-        decisions=snapshot.decisions,
+        decisions=snapshot.automated.decisions,
         thresholds=found.thresholds,
         found_at=until,
     )

@@ -88,14 +88,15 @@ def _train(result: TrainResult) -> list[str]:
         rows.append([method, *(_number(cells, m) for m in [*recall, "average_precision"])])
     counts = result.counts
     lines = [
-        f"Learnt from {counts['fit_decisions'] + counts['tune_decisions']:,} judged decisions, "
+        f"A model trained on {counts['fit_decisions'] + counts['tune_decisions']:,} reviewed decisions, "
         f"measured on the {counts['test_decisions']:,} after them ({counts['test_errors']:,} errors):",
         *_table(rows),
         *_wrong_labels(table),
     ]
     if result.version is not None:
         lines.append(
-            f"Gate: validated ({result.why}). Registered as version {result.version}, now the champion."
+            f"Gate: validated ({result.why}). Registered as version {result.version}, now the champion: "
+            "refitted on all of them, while the figures above are of the model trained on the earlier ones."
         )
     else:
         lines.append(f"Gate: {result.answer}: {result.why}. Not registered.")

@@ -9,6 +9,7 @@ import pandas as pd
 from errdetect.data.policies import Policy
 from errdetect.policy.conditions import as_conditions
 from errdetect.policy.pilots import ICC, POWER, SEEN, Pilot
+from errdetect.policy.volumes import Together
 from errdetect.policy.words import clean, count, counted, percent, span
 from errdetect.schemas import MISSED_VIOLATION, WRONGFUL_ACTION
 
@@ -99,48 +100,46 @@ def _count(value: object) -> str:
 def problem(b: "Brief") -> str:
     """Say where the policy errs more than elsewhere."""
     return (
-        f"Under “{b.policy_name}”, in the slice “{b.rule}”, {percent(b.rate)} of the decisions are "
-        f"wrong ({b.error_words}s). Under the policy as a whole it is {percent(b.base)}."
+        f"Under “{b.policy_name}”, in the slice “{b.rule}”, {percent(b.rate)} of all decisions, "
+        f"enforced or not, are {b.error_words}s. In the whole policy it is {percent(b.base)}. Both are "
+        "estimated from audited decisions that had no part in finding the slice."
     )
 
 
-def volume(
-    b: "Brief", rows: Sequence[Mapping[Any, Any]], exact: bool, days: float
-) -> tuple[str, ...]:
+def volume(b: "Brief", rows: Sequence[Mapping[Any, Any]], total: Together) -> tuple[str, ...]:
     """Say how many decisions and accounts are concerned, and what they cost."""
-    most = "" if exact else "At most "
+    most = "" if total.exact else "At most "
     lines = [f"{most}{counted(b.n, 'decision', 'decisions')} in the period of the report."]
-    if days and b.n:
-        lines[0] = lines[0][:-1] + f", about {count(round(b.n / days * _MONTH))} in 30 days."
+    if total.days and b.n:
+        lines[0] = lines[0][:-1] + f", about {count(round(b.n / total.days * _MONTH))} in 30 days."
+    if total.overlap:
+        lines.append(
+            "The slices overlap. A decision in several of them counts once, with the rate of the "
+            "first of them, so the lines above do not add up to this."
+        )
     if b.n_accounts is not None:
         lines.append(f"{most}{counted(b.n_accounts, 'account', 'accounts')} affected.")
-    wrong = [float(v) * b.n for v in _hull(rows)]
-    lines.append(
-        f"Between {count(round(wrong[0]))} and {count(round(wrong[1]))} of them are wrong."
-    )
+    wrong = [count(round(v * b.n)) for v in (total.low, total.high)]
+    lines.append(f"Between {wrong[0]} and {wrong[1]} of them are wrong, if every interval holds.")
     if pd.notna(rows[0]["turned"]):
         turned = counted(int(rows[0]["turned"]), "decision", "decisions")
         lines.append(f"The new bar would turn {turned} in the period.")
-    saved = [r for r in rows if pd.notna(r["harm_saved"])]
-    if saved and b.rate > b.base:
-        total = sum(float(r["harm_saved"]) for r in saved)
-        said = f"Harm that mending it would save in 30 days: {total:,.0f}"
-        if len(saved) == 1 and pd.notna(saved[0]["harm_saved_low"]):
-            low, high = float(saved[0]["harm_saved_low"]), float(saved[0]["harm_saved_high"])
-            said += f" ({low:,.0f} to {high:,.0f})"
-        lines.append(said + ", in the catalogue's units of harm.")
+    if total.harm == total.harm and b.rate > b.base:
+        lines.append(_saved(rows, total))
     return tuple(lines)
 
 
-def _hull(rows: Sequence[Mapping[Any, Any]]) -> tuple[float, float]:
-    """Average the lower and the upper limits over slices, which is wider than the mean's own."""
-    sizes = [max(float(r["n"]), 1e-9) for r in rows]
-    whole = sum(sizes)
-    low, high = (
-        sum(float(r[name]) * size for r, size in zip(rows, sizes, strict=True)) / whole
-        for name in ("low", "high")
+def _saved(rows: Sequence[Mapping[Any, Any]], total: Together) -> str:
+    """Say what the change would save, with limits where there is one slice."""
+    most = "" if total.exact else "at most "
+    said = (
+        "Harm that would be saved in 30 days if the slice came to err no more than the rest of its "
+        f"policy: {most}{total.harm:,.0f}"
     )
-    return low, high
+    if len(rows) == 1 and pd.notna(rows[0]["harm_saved_low"]):
+        low, high = float(rows[0]["harm_saved_low"]), float(rows[0]["harm_saved_high"])
+        said += f" ({low:,.0f} to {high:,.0f})"
+    return said + ", in the catalogue's units of harm."
 
 
 def cause(rows: Sequence[Mapping[Any, Any]]) -> tuple[str, ...]:
@@ -197,15 +196,14 @@ def new_bar(found: Bars | None) -> tuple[str, ...]:
     return (f"From {now:.3f} {way} to {then:.3f}.",)
 
 
-def effect(b: "Brief", rows: Sequence[Mapping[Any, Any]], found: Bars | None) -> tuple[str, ...]:
+def effect(b: "Brief", total: Together, found: Bars | None) -> tuple[str, ...]:
     """Say what to hope for, as far as the evidence carries."""
     lines = []
     if b.rate > b.base:
-        low, high = _hull(rows)
-        gain = [max(v - b.base, 0.0) for v in (low, high)]
+        gain = [max(v - b.base, 0.0) for v in (total.low, total.high)]
         lines.append(
-            f"If the slice came to err no more than its policy as a whole, its share of wrong "
-            f"decisions would fall from {percent(b.rate)} to {percent(b.base)}: between "
+            f"If the slice came to err no more than its policy as a whole, its {b.error_words}s among "
+            f"all decisions would fall from {percent(b.rate)} to {percent(b.base)}: between "
             f"{count(round(gain[0] * b.n))} and {count(round(gain[1] * b.n))} fewer "
             f"{b.error_words}s in a period as long as this one."
         )

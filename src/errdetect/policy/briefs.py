@@ -9,11 +9,12 @@ import pandas as pd
 
 from errdetect.data.policies import Policy
 from errdetect.policy import brief_text as text
-from errdetect.policy.conditions import as_conditions, within_parts
+from errdetect.policy.conditions import as_conditions, of_finding
 from errdetect.policy.markdown import markdown_template
 from errdetect.policy.pilots import Pilot, plan_pilot
 from errdetect.policy.proposals import CHANGES, findings_taken, proposal_id
-from errdetect.policy.vocabulary import ERROR_KIND_WORDS
+from errdetect.policy.vocabulary import ERROR_KIND_WORDS, KIND_RATE_WORDS
+from errdetect.policy.volumes import slices_together
 from errdetect.policy.words import clean, slug
 
 __all__ = ["Brief", "Evidence", "brief_table", "build_briefs", "render_briefs"]
@@ -49,8 +50,8 @@ class Brief:
     cause, kind, change_title, change, effort
         The cause, the kind of change that fits it, its name, its steps in one text, and its
         rough work in person-days.
-    rule, error_kind, error_words
-        Where, in words, and which kind of error.
+    rule, error_kind, error_words, share_words
+        Where, in words, which kind of error, and what its share is called.
     finding_ids, parts
         The findings, and the slice of each: conditions and account_ids.
     recorded
@@ -59,8 +60,9 @@ class Brief:
     evidence
         One line for each finding, the one that would save most first.
     n, n_accounts, rate, base, expected
-        Decisions and accounts of all slices together, their mean share wrong, the policy's, and
-        the change of the rate that is hoped for (below 0; NaN unknown).
+        Decisions and accounts of all slices together, each once, their share wrong (see
+        `volumes.slices_together`), the policy's, and the change of the rate that is hoped for
+        (below 0; NaN unknown).
     evidence_until
         When the findings were made: what was known by then.
     pilot
@@ -83,6 +85,7 @@ class Brief:
     rule: str
     error_kind: str
     error_words: str
+    share_words: str
     finding_ids: tuple[str, ...]
     parts: tuple[Mapping[str, Any], ...]
     recorded: tuple[tuple[str, str], ...]
@@ -208,11 +211,12 @@ def _brief(
         recorded[(proposal_id(str(lead["policy_id"]), change.kind, new[0]), "new")] = None
     if lead["kind"] == "threshold" and decisions is not None:
         # Its n counts the decisions that the new bar turns; its rates are of all under the bar.
-        mine = within_parts(decisions, str(lead["policy_id"]), parts)
-        lead |= {"turned": lead["n"], "n": int(mine.sum())}
-    total = _totals(rows, parts, decisions)
+        under = of_finding(decisions, lead)
+        lead |= {"turned": lead["n"], "n": int(under.sum())}
+    total = slices_together(rows, decisions)
     name = clean(policy.name if policy else lead["policy_id"], limit=100)
     words = ERROR_KIND_WORDS.get(lead["error_kind"], "error")
+    share = KIND_RATE_WORDS.get(lead["error_kind"], KIND_RATE_WORDS["any"])
     per_day = total.n / total.days if total.days else float("nan")
     split = change.kind in ("whitelist", "threshold", "version")
     accounts = total.n_accounts if split else None
@@ -233,6 +237,7 @@ def _brief(
         + (f"; and {len(rows) - 5} more" if len(rows) > 5 else ""),
         error_kind=str(lead["error_kind"]),
         error_words=words,
+        share_words=share[0].upper() + share[1:],
         finding_ids=ids,
         parts=parts,
         recorded=tuple(recorded),
@@ -255,48 +260,15 @@ def _brief(
         brief,
         change=" ".join(steps),
         problem=text.problem(brief),
-        volume=text.volume(brief, rows, total.exact, total.days),
+        volume=text.volume(brief, rows, total),
         cause_lines=text.cause(rows),
         steps=steps,
-        effect=text.effect(brief, rows, bars),
+        effect=text.effect(brief, total, bars),
         risk=text.risk(brief),
         pilot_lines=text.pilot(brief.pilot, change.pilot),
         acceptance=text.acceptance(brief, policy),
     )
-    harm = float(np.nansum([float(r["harm_saved"]) for r in rows]))
-    return harm, said
-
-
-@dataclass(frozen=True)
-class _Totals:
-    """Size of all slices of a brief together; exact where the decisions were at hand."""
-
-    n: int
-    n_accounts: int | None
-    rate: float
-    days: float
-    exact: bool
-
-
-def _totals(
-    rows: list[dict[Any, Any]], parts: tuple[Mapping[str, Any], ...], decisions: pd.DataFrame | None
-) -> _Totals:
-    sizes = np.array([float(r["n"]) for r in rows])
-    rates = np.array([float(r["error_rate"]) for r in rows])
-    rate = float(np.average(rates, weights=np.maximum(sizes, 1e-9)))
-    if decisions is None or not len(decisions):
-        known = [int(r["n_accounts"]) for r in rows if pd.notna(r["n_accounts"])]
-        accounts = sum(known) if len(known) == len(rows) else None
-        return _Totals(int(sizes.sum()), accounts, rate, 0.0, exact=len(rows) == 1)
-    moments = decisions["decided_at"]
-    days = max((moments.max() - moments.min()) / pd.Timedelta(days=1), 1.0)
-    if len(rows) == 1:
-        n = int(sizes[0])
-        accounts = int(rows[0]["n_accounts"]) if pd.notna(rows[0]["n_accounts"]) else None
-        return _Totals(n, accounts, rate, days, exact=True)
-    mine = within_parts(decisions, str(rows[0]["policy_id"]), parts)
-    owners = decisions["account_id"][mine].nunique() if "account_id" in decisions else None
-    return _Totals(int(mine.sum()), owners, rate, days, exact=True)
+    return total.harm if total.harm == total.harm else 0.0, said
 
 
 def _listed(value: object) -> list[str]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from errdetect.errors import DataError, sentence
 from errdetect.explain.conditions import Condition, held
 
-__all__ = ["ALTERED", "as_conditions", "inside", "lasting", "within_parts"]
+__all__ = ["ALTERED", "as_conditions", "inside", "lasting", "of_finding", "within_parts"]
 
 Bools = NDArray[np.bool_]
 
@@ -90,6 +90,36 @@ def inside(
             raise DataError(sentence("account_id", "be a column of the decisions", got, "Add it."))
         rows &= decisions["account_id"].isin(list(account_ids)).to_numpy(dtype=bool)
     return rows
+
+
+def of_finding(decisions: pd.DataFrame, finding: Mapping[Any, Any]) -> Bools:
+    """Say which decisions a finding is about, by all of its conditions.
+
+    Parameters
+    ----------
+    decisions
+        The decisions that it was made on, shape (n, any).
+    finding
+        A row of `schemas.FINDINGS`: policy_id, conditions, account_ids.
+
+    Returns
+    -------
+    ndarray of bool, shape (n,)
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"policy_id": "a", "account_id": ["x", "y"]})
+    >>> row = {"policy_id": "a", "conditions": None, "account_ids": ["y"]}
+    >>> of_finding(frame, row).tolist()
+    [False, True]
+    """
+    accounts = finding["account_ids"]
+    return inside(
+        decisions,
+        policy_id=str(finding["policy_id"]),
+        conditions=as_conditions(finding["conditions"]),
+        account_ids=list(accounts) if isinstance(accounts, list | tuple | np.ndarray) else (),
+    )
 
 
 def within_parts(

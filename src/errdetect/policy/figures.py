@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from errdetect.estimate.words import SUPPRESSED
+from errdetect.estimate.words import MEASURED_TO_ERR, SUPPRESSED
 from errdetect.policy.frames import number, records, require
 from errdetect.policy.vocabulary import MEASURE_WORDS, MeasureWords
 from errdetect.policy.words import count, per_base, percent, span
@@ -66,7 +66,7 @@ class Figure:
     proxy
         The share that counting only successful appeals would claim; None where it has no meaning.
     bounds
-        The shares that are certain without assumptions.
+        The least and the greatest share, if every reviewer is right.
     """
 
     measure: str
@@ -128,7 +128,9 @@ class Figure:
 
     @property
     def bounds_span(self) -> str:
-        """What is certain without assumptions."""
+        """The bounds that hold if every reviewer is right; none where reviewers were seen to err."""
+        if self.method.partition(":")[0].partition("+")[2] in MEASURED_TO_ERR:
+            return "left out: reviewers were measured and err"
         return span(*self.bounds) if self.bounds else "not worked out"
 
     @property

@@ -5,16 +5,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from errdetect.policy.conditions import as_conditions, inside
+from errdetect.policy.conditions import of_finding
 from errdetect.policy.proposals import CHANGES, effort_of
 from errdetect.policy.targets import AT_LEAST
 from errdetect.schemas import MISSED_VIOLATION, WRONGFUL_ACTION
 
 __all__ = ["improvement_plan"]
-
-Bools = NDArray[np.bool_]
 
 #: Measure -> the kind of error that counts against it (None: any), and whose decisions it is of.
 _COUNTS: Mapping[str, tuple[str | None, bool | None]] = {
@@ -105,7 +102,7 @@ def _steps(
         known = known[known["policy_id"] == target["policy_id"]]
     if kind is not None:
         known = known[known["error_kind"] == kind]
-    waiting = [(row, _rows(row, cell)) for row in known.to_dict("records")]
+    waiting = [(row, of_finding(cell, row)) for row in known.to_dict("records")]
     free, size = np.ones(len(cell), dtype=bool), max(size, 1)
     done = {"brings": 0.0, "brings_low": 0.0, "brings_high": 0.0}
     out: list[dict[str, Any]] = []
@@ -120,19 +117,10 @@ def _steps(
             break
         row, mine = waiting.pop(best)
         free &= ~mine
-        done = {name: done[name] + worth[best][name] for name in done}
-        out.append(place | _step(target, row, len(out) + 1, worth[best], done))
+        own = _within(target, worth[best], done)
+        done = {name: done[name] + own[name] for name in done}
+        out.append(place | _step(target, row, len(out) + 1, own, done))
     return out or [place | _nothing(target)]
-
-
-def _rows(finding: Mapping[Any, Any], cell: pd.DataFrame) -> Bools:
-    accounts = finding["account_ids"]
-    return inside(
-        cell,
-        policy_id=str(finding["policy_id"]),
-        conditions=as_conditions(finding["conditions"]),
-        account_ids=list(accounts) if isinstance(accounts, list | tuple | np.ndarray) else (),
-    )
 
 
 def _worth(finding: Mapping[Any, Any], n: int, size: int) -> dict[str, float]:
@@ -142,6 +130,19 @@ def _worth(finding: Mapping[Any, Any], n: int, size: int) -> dict[str, float]:
         name: max(float(finding[rate]) - base, 0.0) * n / size
         for name, rate in (("brings", "error_rate"), ("brings_low", "low"), ("brings_high", "high"))
     }
+
+
+def _within(
+    target: Mapping[str, Any], worth: Mapping[str, float], done: Mapping[str, float]
+) -> dict[str, float]:
+    """Promise no more errors than the steps before have left: at the estimate, and at the worst."""
+    middle, worst = float(target["estimate"]), float(target["high"])
+    if target["measure"] in AT_LEAST:
+        middle, worst = 1 - middle, 1 - float(target["low"])
+    brings = min(worth["brings"], max(middle - done["brings"], 0.0))
+    most = min(worth["brings_high"], max(worst - done["brings_high"], 0.0))
+    low = min(worth["brings_low"], brings)
+    return {"brings": brings, "brings_low": low, "brings_high": max(most, brings)}
 
 
 def _step(

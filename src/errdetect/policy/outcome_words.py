@@ -11,9 +11,9 @@ from errdetect.policy.words import clean, count, counted, day, percent, span
 __all__ = ["say_audit", "say_effect", "say_step", "say_target"]
 
 _WHAT = {
-    "error_rate": "wrong decisions",
-    "wrongful_actions": "wrongful actions",
-    "missed_violations": "missed violations",
+    "error_rate": "Wrong",
+    "wrongful_actions": "Wrongful actions",
+    "missed_violations": "Missed violations",
 }
 _ENDS = {
     "improved": "It helped.",
@@ -55,7 +55,7 @@ def say_effect(row: Mapping[str, Any]) -> str:
     if not _known(row["before"]) or not _known(row["after"]):
         return first
     said = (
-        f"Share of {what}: {percent(row['before'])} before {day(row['effective_from'])}, "
+        f"{what} among all decisions of the slice: {percent(row['before'])} before {day(row['effective_from'])}, "
         f"{percent(row['after'])} since ({count(row['n_before'])} and "
         f"{count(row['n_after'])} reviewed decisions)."
     )
@@ -114,8 +114,8 @@ def say_target(row: Mapping[str, Any]) -> str:
     --------
     >>> row = {"measure": "wrongful_rate", "sense": "at most", "limit": 0.03, "estimate": 0.05,
     ...     "low": 0.02, "high": 0.11, "status": "cannot_tell", "reviews_needed": 360}
-    >>> say_target(row)[:48]
-    'Cannot tell yet. Wrongful actions at most 3.0\xa0%:'
+    >>> say_target(row)[:62]
+    'Cannot tell yet. Wrong among enforced decisions at most 3.0\xa0%:'
     """
     ends = {"met": "Met.", "missed": "Missed.", "cannot_tell": "Cannot tell yet."}
     words = MEASURE_WORDS.get(row["measure"])

@@ -19,6 +19,7 @@ __all__ = [
     "BY_WORDS",
     "ERROR_KIND_WORDS",
     "GLOSSARY",
+    "KIND_RATE_WORDS",
     "MEASURE_WORDS",
     "METHOD_WORDS",
     "SOURCE_WORDS",
@@ -57,33 +58,39 @@ _NOT_APPEALED = "Appeals cannot answer this: what was allowed is hardly ever app
 
 MEASURE_WORDS: Mapping[str, MeasureWords] = {
     "error_rate": MeasureWords(
-        "Error rate", "How often is a decision wrong?", "decisions", "are wrong"
+        "Wrong among all decisions", "How often is a decision wrong?", "decisions", "are wrong"
     ),
     "wrongful_rate": MeasureWords(
-        "Wrongful actions",
+        "Wrong among enforced decisions",
         "When it acts, how often is that wrong?",
         "enforced decisions",
         "are wrong",
     ),
     "missed_rate": MeasureWords(
-        "Missed violations",
+        "Wrong among allowed decisions",
         "When it allows, how often is that wrong?",
         "allowed decisions",
         "are wrong",
         _NOT_APPEALED,
     ),
     "precision": MeasureWords(
-        "Precision", "When it acts, how often is it right?", "enforced decisions", "are right"
+        "Right among enforced decisions (precision)",
+        "When it acts, how often is it right?",
+        "enforced decisions",
+        "are right",
     ),
     "recall": MeasureWords(
-        "Recall",
+        "Enforced among all violations (recall)",
         "Of all violations, how many does it act on?",
         "violations",
         "are acted on",
         _NOT_APPEALED,
     ),
     "accuracy": MeasureWords(
-        "Accuracy", "How often is a decision right?", "decisions", "are right"
+        "Right among all decisions (accuracy)",
+        "How often is a decision right?",
+        "decisions",
+        "are right",
     ),
 }
 
@@ -124,6 +131,14 @@ ERROR_KIND_WORDS: Mapping[str, str] = {
     WRONG_LABEL: "wrong label",
 }
 
+#: Kind of error -> what a finding's or a change's rate is called: always among all decisions there.
+KIND_RATE_WORDS: Mapping[str, str] = {
+    "any": "wrong among all decisions",
+    WRONGFUL_ACTION: "wrongful actions among all decisions",
+    MISSED_VIOLATION: "missed violations among all decisions",
+    WRONG_LABEL: "wrong labels among all decisions",
+}
+
 METHOD_WORDS: Mapping[str, str] = {
     "model": "This ranking",
     "random": "Picking at random",
@@ -142,14 +157,21 @@ GLOSSARY: Mapping[str, str] = {
     "Error": "The decision is wrong. A wrongful action was enforced and should have been allowed. "
     "A missed violation was allowed and should have been enforced. A wrong label took the right "
     "action under the wrong policy.",
+    "Wrong among all, enforced, allowed decisions": "Three rates with three denominators. Among all "
+    "decisions every kind of error counts, wrong labels too (the error rate). Among enforced decisions "
+    "only wrongful actions count, among allowed ones only missed violations.",
     "Review": "One human judgement of one decision.",
     "Audit": "Reviews of a designed sample: every decision had a known chance to be drawn. Only "
     "an audit can say how often the machine errs.",
     "Appeal": "A review that the owner of the item asked for. Appeals come from few of the people "
     "concerned, so counting them says too little.",
     "95 % interval": "The range the data supports. Of 100 intervals made this way, about 95 hold "
-    "the true rate. A wide one means few reviews.",
-    "Successful appeals only": "The error rate that you would claim by calling every decision "
+    "the true rate, if the audit drew as it logged. Where the method says “uncorrected”, it is the "
+    "rate of what reviewers call wrong. A wide one means few reviews.",
+    "If every reviewer is right": "The least and the greatest rate that the reviews allow, with every "
+    "decision that nobody reviewed counted as right, then as wrong. It needs no sample, but it takes "
+    "reviewers at their word, so it is left out where they were measured and err.",
+    "Successful appeals only": "The rate that you would claim by calling every decision "
     "correct unless an appeal against it succeeded.",
     "Cannot be said yet": "There are too few reviews for a figure that would hold. It means "
     "unknown: neither zero nor good.",
@@ -157,7 +179,8 @@ GLOSSARY: Mapping[str, str] = {
     "all violations, how many were enforced.",
     "Queue": "The decisions that people should look at first, in order.",
     "Chance of error": "The model’s estimate that this decision is wrong. Of the decisions with "
-    "a chance of 60 %, about 60 in 100 should turn out to be wrong.",
+    "a chance of 60 %, about 60 in 100 should turn out to be wrong, if they are like those that it was "
+    "measured on.",
     "Expected harm": "The chance of error times what such an error costs under the policy "
     "catalogue. It sets the order of the queue.",
     "Explore": "Some places in the queue are drawn by chance, so that errors which the model does "

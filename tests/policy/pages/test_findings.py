@@ -39,7 +39,7 @@ def test_proposals_wait_first_and_tell_their_effect(make):
     assert found[1].state_words == "accepted, from 1 Mar 2025"
     assert [p.effect for p in found] == [
         "not in effect",
-        "error rate -3.1 points (between -5.0 and -1.2)",
+        "wrong among all decisions of the slice -3.1 points (between -5.0 and -1.2)",
         "cannot be said yet",
     ]
 

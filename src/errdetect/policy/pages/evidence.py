@@ -152,12 +152,12 @@ def slice_block(
     scale = axis([s.high for s in figures if s] + [b for b in bases if b])
     columns = [
         column("Where"),
-        column("Errors there", "number"),
+        column("Of all decisions there", "number"),
         plot_column("Interval as a plot", scale),
-        column("Elsewhere in the policy", "number"),
+        column("In the whole policy", "number"),
         column("Decisions", "number"),
         column("Reviews", "number"),
-        column("Harm saved if mended", "number"),
+        column("Harm saved in 30 days, if it erred no more than the rest", "number"),
         column("Confirmed"),
     ]
     body = [

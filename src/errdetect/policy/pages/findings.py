@@ -9,7 +9,7 @@ import pandas as pd
 from errdetect.policy.frames import number
 from errdetect.policy.pages.blocks import interval
 from errdetect.policy.pages.reading import amount, flag, rows_by_policy, said, text_of
-from errdetect.policy.vocabulary import ERROR_KIND_WORDS
+from errdetect.policy.vocabulary import ERROR_KIND_WORDS, KIND_RATE_WORDS
 from errdetect.policy.words import clean, counted, percent, slug
 
 __all__ = ["CAUSE_NAMES", "FINDING_COLUMNS", "Finding", "findings", "kind_words"]
@@ -28,6 +28,14 @@ CAUSE_NAMES: Mapping[str, str] = {
 }
 
 
+#: Kind of finding -> the condition on which its harm would be saved.
+_CONDITIONS: Mapping[str, str] = {
+    "slice": "If it came to err no more than the rest of the policy",
+    "accounts": "If these accounts were wronged no more than the others under the policy",
+    "threshold": "If the bar were moved",
+}
+
+
 @dataclass(frozen=True)
 class Finding:
     """One finding, in words.
@@ -40,14 +48,14 @@ class Finding:
         The policy it is about.
     rule
         Where: the rule in words.
-    kind
-        The kind of error.
+    kind, share
+        The kind of error, and what its share of all decisions is called.
     rate, base
-        The error rate there with its interval, and the policy's own rate.
+        That share there with its interval, and in the whole policy.
     size
         How many decisions (and accounts, reviews) it covers.
-    saves
-        The harm that fixing it would save; empty where unknown.
+    saves, saves_if
+        The harm that fixing it would save in 30 days, empty where unknown, and on which condition.
     worth
         The same as a number, for the order; 0 where unknown.
     cause, sure, cause_words, runner_up
@@ -62,10 +70,12 @@ class Finding:
     policy_id: str
     rule: str
     kind: str
+    share: str
     rate: str
     base: str
     size: str
     saves: str
+    saves_if: str
     worth: float
     cause: str
     sure: str
@@ -128,10 +138,12 @@ def _finding(row: Mapping[str, Any]) -> Finding:
         policy_id=str(row["policy_id"]),
         rule=clean(row["rule"], 240),
         kind=kind_words(row),
+        share=KIND_RATE_WORDS.get(text_of(row, "error_kind"), KIND_RATE_WORDS["any"]),
         rate=interval(said(row, "error_rate", "low", "high")),
         base="not known" if base is None else percent(base),
         size=_size(row),
         saves=_saves(row),
+        saves_if=_CONDITIONS.get(text_of(row, "kind"), _CONDITIONS["slice"]),
         worth=number(row.get("harm_saved")) or 0.0,
         cause=CAUSE_NAMES.get(cause, clean(cause, 40)) if cause else "",
         sure=clean(text_of(row, "sure"), 40) if text_of(row, "sure") else "",

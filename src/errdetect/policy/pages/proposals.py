@@ -109,5 +109,5 @@ def _effect(row: Mapping[str, Any], state: str) -> str:
     gap = said(row, "effect")
     if gap is not None:
         low, high = (f"{100 * x:+.1f}" for x in (gap.low, gap.high))
-        return f"error rate {100 * gap.estimate:+.1f} points (between {low} and {high})"
+        return f"wrong among all decisions of the slice {100 * gap.estimate:+.1f} points (between {low} and {high})"
     return "cannot be said yet" if state in ("accepted", "closed") else "not in effect"

@@ -83,9 +83,14 @@ def _findings(pages: Sequence[PolicyPage]) -> list[Todo]:
     return [
         Todo(
             f"{page.name}: mend where {finding.rule}",
-            f"{finding.cause + '. ' if finding.cause else ''}Error rate {finding.rate} there, "
-            f"{finding.base} in the policy"
-            + (f"; would save harm of {finding.saves}." if finding.saves else "."),
+            f"{finding.cause + '. ' if finding.cause else ''}"
+            f"{finding.share[0].upper()}{finding.share[1:]} there: {finding.rate}; in the whole policy: "
+            f"{finding.base}."
+            + (
+                f" {finding.saves_if}, harm saved in 30 days: {finding.saves}."
+                if finding.saves
+                else ""
+            ),
             finding.anchor,
         )
         for page, finding in held[:_OF_A_KIND]

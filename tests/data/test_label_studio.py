@@ -91,7 +91,7 @@ def test_round_trip(queue, write, tmp_path):
     assert reviews["verdict"].tolist() == verdicts
     assert reviews["correct_policy_id"].tolist()[2] == "scam"
     assert reviews["correct_policy_id"].isna().sum() == 4
-    assert reviews["review_id"].tolist()[0] == "label-studio-100-10"
+    assert reviews["review_id"].tolist()[0] == "label-studio-100-10-8b6af638c2"
     assert (reviews["source"] == "re_review").all()
     assert (reviews["minutes"] == 0.5).all()
     assert (reviews["reviewer_id"] == "5").all()
@@ -217,7 +217,7 @@ def test_unknown_several_and_contradicting_answers(queue, write):
     assert read.rejects["reason"].tolist() == [
         "verdict must be one of upheld, overturned, relabelled, got 'maybe'",
         "the annotation must hold one verdict, got overturned, upheld",
-        "the annotation stands twice in the file, with different answers",
+        "the annotation stands twice with one updated_at and different answers: the first is kept",
     ]
     assert len(read.frame) == 1
     assert read.n_duplicates == 1
@@ -278,7 +278,7 @@ def test_json_min_and_csv_say_the_same(queue, write, tmp_path):
     from_csv = convert_label_studio(path)
     pd.testing.assert_frame_equal(from_csv.frame, from_json.frame)
     assert from_json.frame[["review_id", "verdict", "correct_policy_id"]].values.tolist() == [
-        ["label-studio-100-1", "relabelled", "scam"]
+        ["label-studio-100-1-8b6af638c2", "relabelled", "scam"]
     ]
     assert from_csv.rejects["reason"].tolist() == from_json.rejects["reason"].tolist()
     assert from_json.rejects["reason"].tolist() == [

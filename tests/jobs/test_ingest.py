@@ -108,7 +108,8 @@ def test_what_cannot_be_used_is_told_and_the_rest_kept(kept, place):
     assert list(rejects.columns) == REJECTS.names
     told = dict(zip(rejects["id"], rejects["reason"], strict=True))
     assert told == {
-        "r-d2": "review_id must be new, got one known with other values",
+        "r-d2": "review_id must have one answer at one moment, got one known with other values, "
+        "which is kept (a correction needs a later updated_at or reviewed_at)",
         "r-nowhere": "decision_id must be one of the decisions, or of those scored, got nowhere",
         "r-d4": "verdict must be one of upheld, overturned, relabelled, got 'maybe'",
         "r-d5": "reviewer_id must hold no NUL character, got one",
@@ -132,7 +133,8 @@ def test_a_review_in_file_and_ledger_counts_once(kept, place):
     assert frame.loc["r-d1", "verdict"] == "overturned"
     assert read.rejects["id"].tolist() == ["r-d1"]
     assert read.rejects["reason"].tolist() == [
-        "review_id must have one answer, got other values than the file's"
+        "review_id must have one answer at one moment, got other values than the file's, "
+        "which is kept"
     ]
     assert read.reviews.n_duplicates == 1
     assert read.reviews.n_rows == len(frame) + len(read.rejects) + 1 == 5

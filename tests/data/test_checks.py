@@ -500,3 +500,14 @@ def test_real_sets_have_no_fault_but_their_own(shared_data, name):
     findings = check_tables(decisions, read_reviews(folder / "reviews_partial.parquet"), None)
     faults = {finding.code for finding in findings if finding.severity != "info"}
     assert faults <= {"multi_market": {"D001", "R006", "R015"}}.get(name, {"R015"})
+
+
+def test_a_corrected_review_is_checked_by_the_row_that_counts():
+    decisions = _decisions()
+    reviews = _reviews(decisions)
+    wrong = reviews.head(3).assign(inclusion_probability=np.nan, verdict="relabelled")
+    later = {"reviewed_at": reviews["reviewed_at"].iloc[0] - pd.Timedelta(days=1)}
+    findings = _check(decisions, pd.concat([wrong.assign(**later), reviews], ignore_index=True))
+    assert _codes(findings) == [*CLEAN, "R020"]
+    assert _only(findings, "R020").count == 3
+    assert _only(findings, "R018").message == "Reviews by source: audit (120)."

@@ -1,6 +1,7 @@
 """Label Studio: the queue out as tasks, people's answers back as reviews."""
 
 import csv
+import io
 import json
 from xml.etree import ElementTree
 
@@ -12,12 +13,14 @@ from hypothesis import strategies as st
 
 from errdetect.data.label_studio import (
     convert_label_studio,
+    find_exports,
     is_label_studio,
     read_label_studio,
 )
 from errdetect.data.label_studio_tasks import FACTS, label_studio_tasks, labelling_config
 from errdetect.data.policies import Policy
 from errdetect.data.tables import read_reviews
+from errdetect.data.versions import latest_versions
 from errdetect.errors import DataError
 from errdetect.schemas import QUEUE, REVIEWS, VERDICTS
 
@@ -91,7 +94,7 @@ def test_round_trip(queue, write, tmp_path):
     assert reviews["verdict"].tolist() == verdicts
     assert reviews["correct_policy_id"].tolist()[2] == "scam"
     assert reviews["correct_policy_id"].isna().sum() == 4
-    assert reviews["review_id"].tolist()[0] == "label-studio-100-10"
+    assert reviews["review_id"].tolist()[0] == "label-studio-100-10-8b6af638c2"
     assert (reviews["source"] == "re_review").all()
     assert (reviews["minutes"] == 0.5).all()
     assert (reviews["reviewer_id"] == "5").all()
@@ -217,7 +220,7 @@ def test_unknown_several_and_contradicting_answers(queue, write):
     assert read.rejects["reason"].tolist() == [
         "verdict must be one of upheld, overturned, relabelled, got 'maybe'",
         "the annotation must hold one verdict, got overturned, upheld",
-        "the annotation stands twice in the file, with different answers",
+        "the annotation stands twice with one updated_at and different answers: the first is kept",
     ]
     assert len(read.frame) == 1
     assert read.n_duplicates == 1
@@ -278,7 +281,7 @@ def test_json_min_and_csv_say_the_same(queue, write, tmp_path):
     from_csv = convert_label_studio(path)
     pd.testing.assert_frame_equal(from_csv.frame, from_json.frame)
     assert from_json.frame[["review_id", "verdict", "correct_policy_id"]].values.tolist() == [
-        ["label-studio-100-1", "relabelled", "scam"]
+        ["label-studio-100-1-8b6af638c2", "relabelled", "scam"]
     ]
     assert from_csv.rejects["reason"].tolist() == from_json.rejects["reason"].tolist()
     assert from_json.rejects["reason"].tolist() == [
@@ -306,3 +309,188 @@ def test_other_files_are_not_taken_for_exports(write, tmp_path):
 def test_what_is_no_export_is_refused(write, text, name, says):
     with pytest.raises(DataError, match=says):
         convert_label_studio(write(text, name))
+
+
+def flat(task, one, annotator="eve@x.example"):
+    """An annotation as JSON-MIN gives it."""
+    chosen = {region["from_name"]: region["value"]["choices"][0] for region in one["result"]}
+    times = {name: one[name] for name in ("created_at", "updated_at", "lead_time")}
+    about = {"id": task["id"], "annotation_id": one["id"], "annotator": annotator}
+    return {**task["data"], **about, **chosen, **times}
+
+
+def stored(task, one):
+    """An annotation as a target storage gives it: the task is inside."""
+    who = {"id": 5, "email": "eve@x.example", "first_name": "", "last_name": ""}
+    return {**one, "completed_by": who, "project": 1, "task": {**task, "is_labeled": True}}
+
+
+def as_csv(records, delimiter=","):
+    """Write records as the converter does: text in quotes, numbers bare."""
+    names = list(dict.fromkeys(name for record in records for name in record))
+    out = io.StringIO()
+    writer = csv.DictWriter(out, names, delimiter=delimiter, quoting=csv.QUOTE_NONNUMERIC)
+    writer.writeheader()
+    writer.writerows(records)
+    return out.getvalue()
+
+
+def forms(task, one):
+    """Name every form in which one annotation may come."""
+    whole = {**task, "annotations": [one], "predictions": [], "drafts": []}
+    record = flat(task, one)
+    return {
+        "export.json": json.dumps([whole]),
+        "pretty.json": json.dumps([whole], indent=4),
+        "one.json": json.dumps(whole),
+        "lines.jsonl": "\n".join(json.dumps(value) for value in (whole, whole)),
+        "min.json": json.dumps([record]),
+        "min_without_an_ending": json.dumps([record], indent=2),
+        "export.csv": as_csv([record]),
+        "export.tsv": as_csv([record], "\t"),
+        "spreadsheet.csv": "\ufeff" + as_csv([record], ";"),
+        "7": json.dumps(stored(task, one)),
+        "7.json": json.dumps(stored(task, one), indent=2),
+        "task_5": json.dumps({**task, "annotations": [one]}),
+    }
+
+
+@pytest.mark.parametrize("length", [3, 200_000])
+def test_an_annotation_is_one_review_in_every_form(tmp_path, length):
+    task = {"id": 5, "data": {"text": "x, \n" * (length // 4), "decision_id": "d5"}}
+    one = answer(5, 7, "relabelled", "scam")
+    reads = {}
+    for name, content in forms(task, one).items():
+        path = tmp_path / name
+        path.write_text(content, encoding="utf-8")
+        assert is_label_studio(path), name
+        reads[name] = convert_label_studio(path)
+    first = reads["export.json"].frame
+    assert first["review_id"].str.fullmatch(r"label-studio-5-7-[0-9a-f]{10}").all()
+    for name, read in reads.items():
+        pd.testing.assert_frame_equal(
+            read.frame.drop(columns="reviewer_id"), first.drop(columns="reviewer_id"), obj=name
+        )
+        assert read.frame["reviewer_id"].isin(["5", "eve@x.example"]).all()
+        assert read.rejects.empty
+    together = convert_label_studio([tmp_path / name for name in reads])
+    assert len(together.frame) == 1
+    assert together.n_duplicates == together.n_rows - 1 == len(reads)
+    assert together.rejects.empty
+
+
+def test_two_servers_number_from_one(tmp_path):
+    paths = []
+    for server, decision in enumerate(("d1", "d2")):
+        task = {"id": 1, "data": {"decision_id": decision}}
+        path = tmp_path / f"server{server}.json"
+        path.write_text(json.dumps([{**task, "annotations": [answer(1, 1, "overturned")]}]))
+        paths.append(path)
+    found = convert_label_studio(paths).frame
+    assert found["decision_id"].tolist() == ["d1", "d2"]
+    assert found["review_id"].is_unique
+    # even the same decision on both, for it was not annotated in the same second
+    task = {"id": 1, "data": {"decision_id": "d1"}}
+    other = answer(1, 1, "upheld", created_at="2026-03-02T11:00:00Z")
+    paths[1].write_text(json.dumps([{**task, "annotations": [other]}]))
+    assert convert_label_studio(paths).frame["review_id"].nunique() == 2
+
+
+def test_a_changed_annotation_is_a_later_version_of_its_review(tmp_path):
+    task = {"id": 1, "data": {"decision_id": "d1"}}
+    changed = answer(1, 1, "overturned", updated_at="2026-03-09T00:00:00Z")
+    paths = []
+    for week, one in enumerate((changed, answer(1, 1, "upheld"))):
+        paths.append(tmp_path / f"week{week}.json")
+        paths[-1].write_text(json.dumps([{**task, "annotations": [one]}]))
+    read = convert_label_studio(paths)
+    assert read.rejects.empty
+    assert len(set(read.frame["review_id"])) == 1
+    assert latest_versions(read.frame)["verdict"].tolist() == ["overturned"]
+    assert read.frame["updated_at"].tolist() == [
+        pd.Timestamp("2026-03-09T00:00Z"), pd.Timestamp("2026-03-02T10:00:00.5Z"),
+    ]  # fmt: skip
+
+
+def test_what_is_no_annotation_is_counted(tmp_path):
+    task = {"id": 1, "data": {"decision_id": "d1"}, "drafts": [{"result": []}] * 2}
+    given = [answer(1, 1, "upheld"), 17, {**answer(1, 3, "upheld"), "was_cancelled": True}]
+    path = tmp_path / "export.json"
+    path.write_text(json.dumps([{**task, "annotations": given, "predictions": [{"score": 1}]}]))
+    read = convert_label_studio(path)
+    assert read.notes == (
+        "annotations left out (the export has only their numbers): 1",
+        "drafts left out (not submitted): 2",
+        "predictions left out (made by a model): 1",
+    )
+    assert read.rejects["reason"].tolist() == ["the annotator skipped the task"]
+    assert read.rejects["row"].tolist() == [2]
+
+
+def test_an_annotation_without_its_task_is_told(tmp_path):
+    path = tmp_path / "7"
+    path.write_text(json.dumps(answer(5, 7, "upheld")))  # as old storages wrote it
+    assert is_label_studio(path)
+    read = convert_label_studio(path)
+    assert read.rejects["reason"].tolist() == ["the task's data must hold decision_id"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("reviews.json", '[{"review_id": "r", "annotation_id": 1, "lead_time": 2}]'),
+        ("reviews.csv", "review_id,annotation_id,annotator,lead_time\n"),
+        ("tasks.json", '[{"data": {"text": "\\"annotations\\""}, "meta": {}}]'),
+        ("empty.json", "[]"),
+        ("nothing", ""),
+        ("words.txt", "annotations and annotation_id"),
+        ("deep.json", "[" * 100_000),
+        ("lines.jsonl", '{"a": 1\n' * 50_000),
+        ("damaged.json.gz", "no gzip"),
+    ],
+)
+def test_other_files_are_no_exports_whatever_their_name(write, name, content):
+    assert not is_label_studio(write(content, name))
+
+
+def test_a_large_file_of_another_kind_is_not_read_whole(tmp_path, monkeypatch):
+    from errdetect.data import label_studio
+
+    path = tmp_path / "log.jsonl"
+    path.write_text('{"review_id": "r", "text": "x"}\n' * 100_000)
+    read = []
+    whole = label_studio._decoded
+    monkeypatch.setattr(
+        label_studio, "_decoded", lambda data: read.append(len(data)) or whole(data)
+    )
+    assert not is_label_studio(path)
+    assert max(read) <= 1 << 16
+
+
+def test_a_cut_export_is_refused_with_its_place(write):
+    text = json.dumps([{"id": 1, "data": {"text": "x" * 100_000}, "annotations": []}])
+    path = write(text[:-3], "cut.json")
+    assert is_label_studio(path)
+    with pytest.raises(DataError, match=r"must be an export of Label Studio.*text that is no JSON"):
+        convert_label_studio(path)
+
+
+def test_exports_among_other_sources(tmp_path, write):
+    storage = tmp_path / "storage"
+    storage.mkdir()
+    task = {"id": 5, "data": {"decision_id": "d5"}}
+    for number in (9, 10):
+        (storage / str(number)).write_text(json.dumps(stored(task, answer(5, number, "upheld"))))
+    (storage / ".hidden").write_text("x")
+    (storage / "notes.txt").write_text("x")
+    (storage / "more.csv").write_text("review_id\n")
+    plain = write("review_id\n", "reviews.csv")
+    sources = [storage, plain, "sqlite:///x.db::reviews", str(tmp_path / "absent*")]
+    exports, others, notes = find_exports(sources)
+    assert exports == [storage / "10", storage / "9"]
+    assert others == [storage / "more.csv", plain, *sources[2:]]
+    assert notes == ("files passed over, which are neither exports nor tables: 1 (notes.txt)",)
+    assert find_exports(str(storage / "[0-9]*"))[0] == [storage / "10", storage / "9"]
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / "part-0.csv").write_text("review_id\n")
+    assert find_exports(tmp_path / "parts") == ([], [tmp_path / "parts"], ())

@@ -16,8 +16,10 @@ from errdetect.data.store.ledger import Run, open_ledger
 from errdetect.data.store.query import write_table
 from errdetect.errors import ConfigError, DataError
 from errdetect.jobs.ingest import ingest
+from errdetect.jobs.labels import known_reviews
 from errdetect.jobs.score import score
 from errdetect.jobs.tables import load_reviews, load_tables
+from errdetect.labels.history import labels_as_of
 from errdetect.schemas import REJECTS
 
 START = pd.Timestamp("2026-03-01", tz="UTC")
@@ -108,7 +110,8 @@ def test_what_cannot_be_used_is_told_and_the_rest_kept(kept, place):
     assert list(rejects.columns) == REJECTS.names
     told = dict(zip(rejects["id"], rejects["reason"], strict=True))
     assert told == {
-        "r-d2": "review_id must be new, got one known with other values",
+        "r-d2": "review_id must have one answer at one moment, got one known with other values, "
+        "which is kept (a correction needs a later updated_at or reviewed_at)",
         "r-nowhere": "decision_id must be one of the decisions, or of those scored, got nowhere",
         "r-d4": "verdict must be one of upheld, overturned, relabelled, got 'maybe'",
         "r-d5": "reviewer_id must hold no NUL character, got one",
@@ -132,7 +135,8 @@ def test_a_review_in_file_and_ledger_counts_once(kept, place):
     assert frame.loc["r-d1", "verdict"] == "overturned"
     assert read.rejects["id"].tolist() == ["r-d1"]
     assert read.rejects["reason"].tolist() == [
-        "review_id must have one answer, got other values than the file's"
+        "review_id must have one answer at one moment, got other values than the file's, "
+        "which is kept"
     ]
     assert read.reviews.n_duplicates == 1
     assert read.reviews.n_rows == len(frame) + len(read.rejects) + 1 == 5
@@ -260,3 +264,82 @@ def test_a_ledger_that_cannot_be_reached_ends_clearly(place):
     assert "errdetect: The database postgresql://localhost:1/d cannot be used" in done.stderr
     assert "hunter2" not in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_correction_counts_and_its_first_answer_is_kept(kept, place):
+    assert ingest(kept, _write(place, reviews(["d2", "d3"]))).n_new == 2
+    later = reviews(["d2"], verdict="upheld", reviewed_at=START + pd.Timedelta(days=5))
+    result = ingest(kept, _write(place, later))
+    assert (result.n_new, result.n_corrected, result.n_known, result.n_rejected) == (0, 1, 0, 0)
+    assert "New reviews: 0; corrected: 1; known already: 0" in result.lines()[0]
+    again = ingest(kept, _write(place, later))
+    assert (again.n_corrected, again.n_known) == (0, 1)
+    between = reviews(["d2"], verdict="relabelled", updated_at=START + pd.Timedelta(days=3))
+    earlier = ingest(kept, _write(place, between))
+    assert (earlier.n_earlier, earlier.n_corrected) == (1, 0)
+    assert "earlier versions of known reviews: 1" in earlier.lines()[0]
+    read = load_tables(kept, progress=quiet)
+    assert len(read.reviews.frame) == 6
+    for day, label in ((1, "unknown"), (2, "error"), (3, "error"), (4, "error"), (5, "correct")):
+        as_of = START + pd.Timedelta(days=day)
+        labels = labels_as_of(read.decisions.frame, read.reviews.frame, as_of=as_of)
+        assert labels.set_index("decision_id").loc["d2", "label"] == label, day
+        shown = load_config(place / "config.yaml", [f"labels.as_of={as_of.isoformat()}"])
+        assert len(known_reviews(shown, read.reviews.frame)) == {1: 0, 2: 4, 3: 5, 4: 5, 5: 6}[day]
+
+
+def test_a_conflict_is_told_beside_a_correction_of_the_same_review(kept, place):
+    ingest(kept, _write(place, reviews(["d2"])))
+    rows = pd.concat(
+        [
+            reviews(["d2"], verdict="upheld"),
+            reviews(["d2"], verdict="upheld", reviewed_at=START + pd.Timedelta(days=4)),
+        ]
+    )
+    result = ingest(kept, _write(place, rows))
+    assert (result.n_corrected, result.n_rejected) == (1, 1)
+    rejects = pd.read_parquet(place / "rejects.parquet")
+    assert rejects["id"].tolist() == ["r-d2"]
+
+
+def annotation(number, decision, verdict="overturned"):
+    """One annotation as a target storage of Label Studio holds it."""
+    at = "2026-03-02T10:00:00Z"
+    result = [{"from_name": "verdict", "type": "choices", "value": {"choices": [verdict]}}]
+    task = {"id": number, "data": {"decision_id": decision}}
+    return {"id": number, "completed_by": {"id": 1}, "created_at": at, "updated_at": at,
+            "lead_time": 60.0, "result": result, "task": task}  # fmt: skip
+
+
+def test_globs_folders_and_several_files(place):
+    config = load_config(place / "config.yaml")
+    storage = place / "storage"
+    storage.mkdir()
+    for number in range(4):
+        (storage / str(number)).write_text(json.dumps(annotation(number, f"d{number}")))
+    reviews(["d7"]).to_csv(place / "new-1.csv", index=False)
+    reviews(["d8"]).to_csv(place / "new-2.csv", index=False)
+    assert ingest(config, storage).n_new == 4
+    assert ingest(config, str(storage / "*")).n_known == 4
+    result = ingest(config, [str(place / "new-*.csv"), storage / "1"])
+    assert (result.n_new, result.n_known) == (2, 1)
+    words = ["ingest", str(place / "config.yaml"), "-q", "--json", "--reviews"]
+    files = [str(place / "new-1.csv"), str(place / "new-2.csv")]
+    for way in ([*words, *files], [*words, files[0], "--reviews", files[1]]):
+        done = CliRunner().invoke(app, way)
+        assert done.exit_code == 0, done.output
+        assert json.loads(done.stdout)["n_known"] == 2
+    with pytest.raises(DataError, match="No file matches"):
+        ingest(config, str(place / "absent*.csv"))
+
+
+def test_annotations_keep_the_ids_that_an_earlier_release_gave(place):
+    config = load_config(place / "config.yaml")
+    old = reviews(["d1"], review_id="label-studio-1-1", reviewer_id="1", minutes=1.0)
+    old["reviewed_at"] = pd.Timestamp("2026-03-02T10:00:00Z")
+    with open_ledger(config.ledger_url()) as ledger:
+        ledger.ingest(old, START.to_pydatetime())
+    (place / "7").write_text(json.dumps(annotation(1, "d1")))
+    assert ingest(config, place / "7").n_known == 1
+    (place / "7").write_text(json.dumps(annotation(1, "d2")))  # of another server
+    assert ingest(config, place / "7").n_new == 1

@@ -55,3 +55,15 @@ def test_the_side_s_own_rate_comes_before_the_mixed_one():
     assert site_finds(sites, "missed_violation") == pytest.approx(0.8)
     assert np.isnan(site_finds(sites, "wrongful_action", ["elsewhere"]))
     assert np.isnan(site_finds(sites, "wrong_label"))
+
+
+def test_a_corrected_golden_review_counts_once():
+    decisions = pd.DataFrame({"decision_id": ["a"], "policy_id": "p", "enforced": True})
+    reviews = pd.DataFrame(
+        {
+            "review_id": "1", "decision_id": "a", "source": "golden", "expected": "overturned",
+            "verdict": ["overturned", "upheld"],
+            "reviewed_at": pd.to_datetime(["2026-01-03", "2026-01-01"], utc=True),
+        }
+    )  # fmt: skip
+    assert golden_finds(reviews, decisions)[["n", "found"]].values.tolist() == [[1, 1]]

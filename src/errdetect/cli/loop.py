@@ -26,13 +26,18 @@ __all__: list[str] = []
 def ingest(
     config: ConfigFile,
     reviews: Annotated[
-        str,
+        list[str],
         typer.Option(
             "--reviews",
             metavar="FILE",
-            help="Finished reviews; a path, a glob, or a database's URL::table.",
+            help="Finished reviews: a path, a glob, a folder, or a database's URL::table; "
+            "may be given several times.",
         ),
     ],
+    more: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[FILE]...", help="Further files, as a shell expands a glob."),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", metavar="DIR", help="Folder for rejects; default: the config's."),
@@ -43,16 +48,17 @@ def ingest(
 ) -> None:
     """Take finished reviews into the ledger; the same reviews again change nothing.
 
-    Every other command counts them from then on. Reviews that cannot be used are written to
+    Every other command counts them from then on. A known review_id with a later updated_at or
+    reviewed_at is a correction and counts from then on. Reviews that cannot be used are written to
     rejects.parquet with the reason.
 
-    Label Studio's exports (JSON, JSON-MIN, CSV) are read as they are.
+    Label Studio's exports (JSON, JSON-MIN, CSV) and target storages are read as they are.
 
     Example: `errdetect ingest market/config.yaml --reviews finished.csv`
     """
     from errdetect.jobs.ingest import ingest as run
 
-    result = run(load(config, overrides), reviews, out=out, progress=told(quiet))
+    result = run(load(config, overrides), [*reviews, *(more or ())], out=out, progress=told(quiet))
     show(result, as_json)
 
 

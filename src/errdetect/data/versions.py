@@ -151,6 +151,9 @@ def _one_annotator(
 
     Label Studio's CSV knows the address, its JSON the number; an annotation has one annotator.
     """
-    ours = review_id.str.startswith(LABEL_STUDIO_IDS, na=False).to_numpy(bool)
-    address = [who.str.contains("@", regex=False, na=False).to_numpy(bool) for who in (one, other)]
+    ours = review_id.astype("str").str.startswith(LABEL_STUDIO_IDS, na=False).to_numpy(bool)
+    address = [
+        who.astype("str").str.contains("@", regex=False, na=False).to_numpy(bool)
+        for who in (one, other)
+    ]
     return np.asarray(ours & (address[0] != address[1]), dtype=bool)

@@ -10,16 +10,21 @@ import numpy.typing as npt
 import pandas as pd
 
 from errdetect.config import Config
-from errdetect.data.label_studio import convert_label_studio, is_label_studio
-from errdetect.data.sources import shown_source
+from errdetect.data.label_studio import convert_label_studio, find_exports
+from errdetect.data.sources import Sources, shown_source
 from errdetect.data.store.ledger import Ledger, open_ledger
-from errdetect.data.tables import iter_decisions, read_reviews
+from errdetect.data.tables import TableRead, iter_decisions, read_reviews
 from errdetect.data.writing import write_parquet
 from errdetect.jobs.provenance import describe_step
 from errdetect.jobs.tables import Progress
-from errdetect.schemas import REJECTS
+from errdetect.schemas import LABEL_STUDIO_IDS, REJECTS
 
 __all__ = ["IngestResult", "ingest"]
+
+_CONFLICT = (
+    "review_id must have one answer at one moment, got one known with other values, which is kept "
+    "(a correction needs a later updated_at or reviewed_at)"
+)
 
 
 @dataclass(frozen=True)
@@ -29,8 +34,11 @@ class IngestResult:
     Parameters
     ----------
     n_new, n_known, n_rejected
-        Taken in; known already, or twice in the file, with equal values; unusable, each with its
+        Taken in; known already, or twice in the files, with equal values; unusable, each with its
         reason in rejects.parquet.
+    n_corrected, n_earlier
+        Rows that correct a known review from their moment on; and earlier versions of known
+        reviews, which are kept as their history and change nothing.
     ledger
         Where they are.
     files
@@ -45,10 +53,15 @@ class IngestResult:
     ledger: str
     files: Mapping[str, Path]
     notes: tuple[str, ...]
+    n_corrected: int = 0
+    n_earlier: int = 0
 
     def lines(self) -> list[str]:
         """Return what people are told."""
-        counts = f"New reviews: {self.n_new:,}; known already: {self.n_known:,}; "
+        changed = f"corrected: {self.n_corrected:,}; " if self.n_corrected else ""
+        if self.n_earlier:
+            changed += f"earlier versions of known reviews: {self.n_earlier:,}; "
+        counts = f"New reviews: {self.n_new:,}; {changed}known already: {self.n_known:,}; "
         return [
             f"{counts}could not be used: {self.n_rejected:,}.",
             *(f"Note: {note}." for note in self.notes),
@@ -59,21 +72,24 @@ class IngestResult:
 
 def ingest(
     config: Config,
-    reviews: str | Path,
+    reviews: Sources,
     *,
     at: datetime | None = None,
     out: str | Path | None = None,
     progress: Progress = lambda _: None,
 ) -> IngestResult:
-    """Take finished reviews into the ledger; the same file again changes nothing.
+    """Take finished reviews, and corrections of them, into the ledger.
+
+    The same files again change nothing. A row with a known review_id and a later moment corrects
+    the review from then on; the earlier row is kept as its history.
 
     Parameters
     ----------
     config
         From `load_config`.
     reviews
-        What `read_reviews` reads: the contract's columns, in any format, from a file or a
-        database's `URL::table`; or one of Label Studio's exports.
+        Paths, globs, folders or databases' `URL::table`: whatever `read_reviews` reads, with the
+        contract's columns in any format, and exports or target storages of Label Studio.
     at
         When they came in, for the history; default: now.
     out
@@ -84,29 +100,70 @@ def ingest(
     Raises
     ------
     ErrdetectError
-        Where the file cannot be read at all, or the ledger cannot be used.
+        Where a file cannot be read at all, or the ledger cannot be used.
     """
     progress("reading reviews")
-    if is_label_studio(reviews):
-        read = convert_label_studio(reviews)
-    else:
-        read = read_reviews(reviews, columns=config.data.columns)
+    read = _read(config, reviews)
     with open_ledger(config.ledger_url()) as ledger:
-        faults = _faults(read.frame, ledger, config, progress)
+        frame = _with_known_ids(read.frame, ledger)
+        faults = _faults(frame, ledger, config, progress)
         progress("writing to the ledger")
-        good = read.frame.loc[faults == ""]
-        counts = ledger.ingest(good, at or datetime.now(UTC))
+        good = np.flatnonzero((faults == "").to_numpy(bool))
+        counts = ledger.ingest(frame.iloc[good], at or datetime.now(UTC))
         place = ledger.place
-    differs = read.frame["review_id"].isin(counts.conflicts) & (faults == "")
-    faults = faults.mask(differs, "review_id must be new, got one known with other values")
-    rejects = pd.concat([read.rejects, _rejects(read.frame, faults, str(reviews))])
+    faults.iloc[good[list(counts.conflicting_rows)]] = _CONFLICT
+    rejects = pd.concat([read.rejects, _rejects(frame, faults, _shown(reviews))])
     files = {}
     if len(rejects):
         files = {"rejects": (config.base if out is None else Path(out)) / "rejects.parquet"}
-        run = describe_step(config, "ingest", {"reviews": str(reviews)})
+        run = describe_step(config, "ingest", {"reviews": _shown(reviews)})
         write_parquet(rejects, files["rejects"], REJECTS, provenance=run)
-    known = counts.repeated + read.n_duplicates
-    return IngestResult(counts.new, known, len(rejects), place, files, read.notes)
+    return IngestResult(
+        n_new=counts.new,
+        n_known=counts.repeated + read.n_duplicates,
+        n_rejected=len(rejects),
+        ledger=place,
+        files=files,
+        notes=read.notes,
+        n_corrected=counts.corrected,
+        n_earlier=counts.earlier,
+    )
+
+
+def _read(config: Config, reviews: Sources) -> TableRead:
+    """Read Label Studio's files and all other sources, and join them."""
+    exports, others, notes = find_exports(reviews)
+    reads = [convert_label_studio(exports)] if exports else []
+    if others or not exports:
+        reads.append(read_reviews(others or reviews, columns=config.data.columns))
+    return TableRead(
+        frame=pd.concat([read.frame for read in reads], ignore_index=True),
+        rejects=pd.concat([read.rejects for read in reads], ignore_index=True),
+        notes=(*notes, *(note for read in reads for note in read.notes)),
+        n_rows=sum(read.n_rows for read in reads),
+        n_duplicates=sum(read.n_duplicates for read in reads),
+    )
+
+
+def _with_known_ids(frame: pd.DataFrame, ledger: Ledger) -> pd.DataFrame:
+    """Keep the ids that an earlier release gave to annotations, where the ledger has them.
+
+    They ended without the digest, so the same export would otherwise count twice.
+    """
+    ours = frame["review_id"].str.startswith(LABEL_STUDIO_IDS)
+    if not ours.any():
+        return frame
+    older = frame["review_id"].where(ours, "").str.rpartition("-")[0]
+    known = ledger.reviews(older.unique().tolist())
+    pairs = pd.MultiIndex.from_frame(known[["review_id", "decision_id"]])
+    there = pd.MultiIndex.from_arrays([older, frame["decision_id"]]).isin(pairs)
+    return frame.assign(review_id=frame["review_id"].mask(there, older))
+
+
+def _shown(reviews: Sources) -> str:
+    """Name the sources for people."""
+    given = [reviews] if isinstance(reviews, str | Path) else reviews
+    return ", ".join(shown_source(str(one)) for one in given)
 
 
 def _faults(
@@ -146,7 +203,7 @@ def _rejects(frame: pd.DataFrame, faults: "pd.Series[str]", source: str) -> pd.D
     bad = np.flatnonzero(faults != "")
     return pd.DataFrame(
         {
-            "source": shown_source(source),
+            "source": source,
             "row": pd.array([None] * len(bad), dtype="Int64"),
             "id": frame["review_id"].iloc[bad].to_numpy(object),
             "reason": faults.iloc[bad].to_numpy(object),

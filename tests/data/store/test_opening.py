@@ -5,6 +5,7 @@ import re
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 
+import pandas as pd
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
@@ -14,6 +15,8 @@ from errdetect.data.store.engine import connect, place_of, reading, writing
 from errdetect.data.store.ledger import find_ledger, open_ledger
 from errdetect.data.store.tables import METADATA, VERSION_TABLE
 from errdetect.errors import DataError
+
+NOW = pd.Timestamp("2026-03-09", tz="UTC").to_pydatetime()
 
 
 def test_migrations_build_what_the_tables_say(ledger):
@@ -113,3 +116,32 @@ def test_sqlite_can_be_read_while_it_is_written(tmp_path):
     assert sqlite3.connect(tmp_path / "ledger.db").execute("PRAGMA journal_mode").fetchone() == (
         "wal",
     )
+
+
+def test_a_ledger_of_the_first_version_keeps_its_reviews(url, make_reviews, monkeypatch):
+    from errdetect.data.store import migrate
+
+    whole = migrate.command.upgrade
+    with monkeypatch.context() as patched:  # make it as the first release did
+        patched.setattr(migrate.command, "upgrade", lambda config, _: whole(config, "0001"))
+        engine = connect(url)
+        migrate.upgrade(engine)
+    old = "review_id, decision_id, reviewed_at, source, verdict, minutes, ingested_at"
+    at = "2026-03-02 12:00:00.000000"
+    with writing(engine) as connection:
+        connection.execute(
+            text(f"INSERT INTO errdetect_reviews ({old}) VALUES "
+                 f"('rev-d1', 'd1', '{at}', 're_review', 'overturned', 2.5, '{at}')")
+        )  # fmt: skip
+    engine.dispose()
+    with find_ledger(url) as ledger:
+        known = ledger.reviews()
+        assert known["review_id"].tolist() == ["rev-d1"]
+        assert known["reviewed_at"].tolist() == [pd.Timestamp(at, tz="UTC")]
+        assert known["minutes"].tolist() == [2.5]
+        assert known["updated_at"].isna().all()
+        same = make_reviews(["d1"], reviewer_id=None)
+        assert ledger.ingest(same, NOW).repeated == 1
+        later = same.assign(verdict="upheld", updated_at=pd.Timestamp("2026-03-05", tz="UTC"))
+        assert ledger.ingest(later, NOW).corrected == 1
+        assert len(ledger.reviews()) == 2

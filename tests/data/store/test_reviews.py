@@ -97,3 +97,76 @@ def test_however_they_are_split_the_first_answer_stands(make_reviews, at, answer
     differ = sum(verdict != first[one] for one, verdict in answers)
     assert sum(one.conflicting for one in counts) == differ
     assert sum(one.repeated for one in counts) == len(answers) - len(first) - differ
+
+
+def _later(reviews, hours, **columns):
+    """The same reviews, corrected so many hours later."""
+    return reviews.assign(updated_at=reviews["reviewed_at"] + pd.Timedelta(hours=hours), **columns)
+
+
+def test_a_correction_is_taken_in_and_the_first_answer_kept(ledger, make_reviews, at):
+    first = make_reviews(["d1", "d2"])
+    second = _later(first.head(1), 5, verdict="upheld")
+    third = _later(first.head(1), 2, verdict="relabelled")
+    ledger.ingest(first, at)
+    assert ledger.ingest(second, at) == IngestCounts(0, 0, 0, corrected=1)
+    assert ledger.ingest(second, at) == IngestCounts(0, 1, 0)
+    assert ledger.ingest(third, at) == IngestCounts(0, 0, 0, earlier=1)
+    assert ledger.ingest(first, at) == IngestCounts(0, 2, 0)
+    known = ledger.reviews()
+    own = known[known["review_id"] == "rev-d1"]
+    assert own["verdict"].tolist() == ["overturned", "relabelled", "upheld"]
+    assert own["updated_at"].isna().tolist() == [True, False, False]
+    other = second.assign(verdict="overturned")
+    assert ledger.ingest(other, at) == IngestCounts(0, 0, 1, ("rev-d1",))
+    assert ledger.history("reviews")["note"].tolist() == [
+        "2 new reviews of 2",
+        "0 new reviews of 1, 1 corrections",
+        "0 new reviews of 1, 1 earlier versions",
+    ]
+
+
+def test_only_the_conflicting_rows_of_a_review_are_named(ledger, make_reviews, at):
+    first = make_reviews(["d1"])
+    ledger.ingest(first, at)
+    rows = pd.concat([first.assign(site="x"), _later(first, 1, verdict="upheld"), first])
+    counts = ledger.ingest(rows, at)
+    assert (counts.conflicting_rows, counts.corrected, counts.repeated) == ((0,), 1, 1)
+
+
+def test_a_review_that_was_corrected_since_is_an_answer_to_the_queue(
+    ledger, make_run, make_reviews, at
+):
+    run, queue, scored = make_run(hours=48)
+    ledger.ingest(make_reviews(["d1"]), at)  # a day before they were queued
+    ledger.record_run(run, queue, scored)
+    assert ledger.queued(open_only=True)["decision_id"].tolist() == ["d1", "d2"]
+    ledger.ingest(_later(make_reviews(["d1"]), 48, verdict="upheld"), at)
+    assert ledger.queued(open_only=True)["decision_id"].tolist() == ["d2"]
+
+
+_VERSIONS = st.lists(
+    st.tuples(st.sampled_from("abc"), st.integers(0, 5), st.sampled_from(["upheld", "overturned"])),
+    unique_by=lambda row: row[:2],  # of two answers at one moment the first that comes is kept
+)
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(_VERSIONS, st.integers(0, 12), st.randoms())
+def test_several_ingests_in_any_order_equal_one(make_reviews, at, versions, cut, random):
+    hours = [hour for _, hour, _ in versions]
+    reviews = make_reviews([one for one, _, _ in versions], verdict=[v for _, _, v in versions])
+    reviews = reviews.assign(updated_at=reviews["reviewed_at"] + pd.to_timedelta(hours, "h"))
+    order = random.sample(range(len(reviews)), len(reviews))
+    mixed = reviews.iloc[order]
+    held = []
+    for parts in ([reviews], [mixed[:cut], mixed[cut:], reviews]):
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            open_ledger(f"sqlite:///{folder}/ledger.db") as ledger,
+        ):
+            for part in parts:
+                ledger.ingest(part, at)
+            held.append(ledger.reviews())
+    pd.testing.assert_frame_equal(held[0], held[1])
+    assert len(held[0]) == len(versions)

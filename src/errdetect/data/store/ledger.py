@@ -197,9 +197,15 @@ class Ledger:
         """
         return reviews.ingest(self.engine, frame, at)
 
-    def reviews(self) -> pd.DataFrame:
-        """Return every version of every review, as `read_reviews` would give them."""
-        return reviews.reviews(self.engine)
+    def reviews(self, ids: Sequence[str] | None = None) -> pd.DataFrame:
+        """Return every version of the reviews by moment, then id, as `read_reviews` gives them.
+
+        Parameters
+        ----------
+        ids
+            Only reviews with these ids; None for all.
+        """
+        return reviews.reviews(self.engine, ids)
 
     def record_remediations(
         self, plan: pd.DataFrame, *, by: str, approved_by: str, at: datetime

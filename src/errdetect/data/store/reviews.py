@@ -101,19 +101,16 @@ def _known_before(every: pd.DataFrame) -> np.ndarray[tuple[int], np.dtype[np.dat
     return np.asarray(pd.to_datetime(above, unit="us"), dtype="datetime64[us]")
 
 
-def reviews(engine: Engine) -> pd.DataFrame:
-    """Return every version of every review, by `reviewed_at`, then review_id, then known_at."""
-    table = tables.REVIEWS.c
-    order = (table.reviewed_at, table.review_id, table.known_at)
-    wanted = select(*(table[name] for name in _NAMES)).order_by(*order)
+def reviews(engine: Engine, ids: Sequence[str] | None = None) -> pd.DataFrame:
+    """Return every version of the reviews; see `Ledger.reviews`."""
     with reading(engine) as connection:
-        return frame_of(connection.execute(wanted), _SCHEMA)
+        return _known(connection, ids)
 
 
-def _known(connection: Connection, ids: Sequence[str]) -> pd.DataFrame:
-    """Return every version of these reviews, in the order of their moments."""
+def _known(connection: Connection, ids: Sequence[str] | None) -> pd.DataFrame:
     table = tables.REVIEWS.c
-    wanted = select(*(table[name] for name in _NAMES)).where(
-        among(connection, table.review_id, ids)
-    )
-    return frame_of(connection.execute(wanted.order_by(table.known_at)), _SCHEMA)
+    wanted = select(*(table[name] for name in _NAMES))
+    if ids is not None:
+        wanted = wanted.where(among(connection, table.review_id, ids))
+    order = (table.known_at, table.review_id)
+    return frame_of(connection.execute(wanted.order_by(*order)), _SCHEMA)

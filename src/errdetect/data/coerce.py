@@ -11,7 +11,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pat
 
-from errdetect.data.identifiers import DIGITS_LOST, IdForm, canonical, form_of_ids, texts_of_bytes
+from errdetect.data.identifiers import (
+    DIGITS_LOST,
+    IdForm,
+    canonical,
+    form_of_ids,
+    of_one_file,
+    texts_of_bytes,
+)
 from errdetect.data.number_forms import (
     AMBIGUOUS,
     MISSING_WORDS,
@@ -23,7 +30,16 @@ from errdetect.data.number_forms import (
 from errdetect.data.time_forms import Fault, FormedTime, read_form, sentinel
 from errdetect.errors import DataError, sentence
 
-__all__ = ["MISSING_WORDS", "Coerced", "plain_type", "to_id", "to_number", "to_text", "to_time"]
+__all__ = [
+    "MISSING_WORDS",
+    "Coerced",
+    "is_text",
+    "plain_type",
+    "to_id",
+    "to_number",
+    "to_text",
+    "to_time",
+]
 
 Mask = npt.NDArray[np.bool_]
 
@@ -44,10 +60,10 @@ _ZONES = {
     "offset": _WITH_OFFSET,
     "named": "{n} times with the name of a zone (such as Europe/Berlin) converted to UTC",
 }
-_OTHER_FORM = (
-    "{n} times in another form than 2026-03-01T10:00:00Z read (as Java, Go, .NET or ISO 8601 write them)"
+_OTHER_FORM = "{n} times in another form than 2026-03-01T10:00:00Z read (as Java, Go, .NET or ISO 8601 write them)"
+_LOST = (
+    "have all of its digits, but a float has lost those beyond 2^{power} (export the ids as text)"
 )
-_LOST = "have all of its digits, but a float has lost those beyond 2^{power} (export the ids as text)"
 #: Bits of a float -> below which power of two every whole number is exact (IEEE 754).
 _EXACT_POWERS = {16: 11, 32: 24, 64: 53}
 _NUMBER = r"^[+-]?\d+(?:\.\d*)?$"
@@ -101,7 +117,8 @@ def _plain(values: pa.Array) -> pa.Array:
     return values
 
 
-def _is_text(kind: pa.DataType) -> bool:
+def is_text(kind: pa.DataType) -> bool:
+    """Whether it is one of Arrow's types of text."""
     return bool(pat.is_string(kind) or pat.is_large_string(kind) or pat.is_string_view(kind))
 
 
@@ -147,7 +164,7 @@ def to_text(name: str, values: pa.Array) -> Coerced:
         values, told = _digits(values)
     elif pat.is_decimal(kind):
         values, told = _decimal_digits(values)
-    elif not _is_text(kind):
+    elif not is_text(kind):
         try:
             values = values.cast(_TEXT)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
@@ -231,9 +248,9 @@ def to_id(name: str, values: pa.Array, form: IdForm | None = None) -> Coerced:
     told += read.told
     if pat.is_floating(kind):
         return _without_lost(read, values)
-    if not _is_text(kind) and not _is_binary(kind):
+    if not is_text(kind) and not _is_binary(kind):
         return read
-    settled = form if form is not None else form_of_ids(read.values)
+    settled = form if form is not None else of_one_file(form_of_ids(read.values))
     ids, lost, more = canonical(read.values, settled)
     return Coerced(ids, lost, told + more, {DIGITS_LOST: lost} if lost.any() else {})
 
@@ -292,7 +309,7 @@ def to_number(
     """
     values = _plain(values)
     kind = values.type
-    if _is_text(kind):
+    if is_text(kind):
         return _parse_numbers(values, form, typed=typed, percent=percent)
     told = Counter[str]()
     if pat.is_boolean(kind):
@@ -346,7 +363,7 @@ def _by_form(
     texts: pa.Array, form: NumberForm, percent: bool
 ) -> tuple[pa.Array, dict[str, Mask], Counter[str]]:
     """Read plain numbers by pandas, the others by the column's form."""
-    parsed = pd.to_numeric(texts.to_pandas(), errors="coerce").to_numpy(np.float64)
+    parsed = pd.to_numeric(texts.to_pandas(), errors="coerce").to_numpy(np.float64, copy=True)
     plain = ~np.isnan(parsed)
     if form.decimal in ("comma", "both"):
         plain &= ~_mask(pc.match_substring(texts, "."))
@@ -383,7 +400,7 @@ def to_time(name: str, values: pa.Array) -> Coerced:
     kind = values.type
     if pat.is_null(kind):
         return Coerced(values.cast(_TIME), _none(values))
-    if _is_text(kind):
+    if is_text(kind):
         return _parse_times(values.cast(_TEXT))
     if _is_numeric(kind):
         times, told = _epochs(values)

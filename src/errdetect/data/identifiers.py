@@ -1,13 +1,12 @@
 """Ids in one form, so that the same id joins whatever system wrote it: digits, lower-case UUIDs."""
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.types as pat
 
 from errdetect.errors import DataError, sentence
 
@@ -19,6 +18,7 @@ __all__ = [
     "form_of_ids",
     "loosely",
     "merged_forms",
+    "of_one_file",
     "texts_of_bytes",
 ]
 
@@ -42,8 +42,12 @@ _SCIENTIFIC = r"^-?[1-9](?:\.\d+)?[eE]\+?\d{1,3}$"
 _SHORTENED = r"^[1-9](?:\.\d+)?[eE]\+\d{2,3}$"
 _SAMPLE = 200
 
-DIGITS_LOST = "have all of its digits, but scientific notation cut them off (export the ids as text)"
-_DECIMALS = "{n} ids written with decimals or in scientific notation read by their digits ('7.0' as '7')"
+DIGITS_LOST = (
+    "have all of its digits, but scientific notation cut them off (export the ids as text)"
+)
+_DECIMALS = (
+    "{n} ids written with decimals or in scientific notation read by their digits ('7.0' as '7')"
+)
 _ONE_FORM = "{n} UUIDs written in one form (lower case, with hyphens)"
 
 
@@ -80,11 +84,11 @@ class IdForm:
 
 
 def form_of_ids(values: pa.Array) -> IdForm:
-    """Tell how the ids of one batch are written; one with both `7` and `7.0` is plain text.
+    """Tell how the ids of one batch are written.
 
     Examples
     --------
-    >>> form_of_ids(pa.array(["7.0", "8.0"])).numeric, form_of_ids(pa.array(["7.0", "7"])).numeric
+    >>> form_of_ids(pa.array(["7.0", "8.0"])).numeric, form_of_ids(pa.array(["7.0", "x"])).numeric
     (True, False)
     """
     texts = values.drop_null().cast(_TEXT)
@@ -100,8 +104,7 @@ def _form(texts: pa.Array) -> IdForm:
     rest = pc.utf8_lower(rest)
     rest, compact = _without(rest, _HEX)
     rest, hyphens = _without(rest, _UUID)
-    mixed = found["whole"] and found["zeros"] and not found["scientific"]
-    return IdForm(**found, compact=compact, hyphens=hyphens, other=mixed or len(rest) > 0)
+    return IdForm(**found, compact=compact, hyphens=hyphens, other=len(rest) > 0)
 
 
 def _without(texts: pa.Array, pattern: str) -> tuple[pa.Array, bool]:
@@ -121,6 +124,18 @@ def merged_forms(one: IdForm, another: IdForm) -> IdForm:
     """
     flags = {name: getattr(one, name) or getattr(another, name) for name in vars(one)}
     return IdForm(**flags)
+
+
+def of_one_file(form: IdForm) -> IdForm:
+    """Settle the form of a whole file: where it has both `7` and `7.0` they are two texts.
+
+    Examples
+    --------
+    >>> of_one_file(form_of_ids(pa.array(["7.0", "7"]))).numeric
+    False
+    """
+    both = form.whole and form.zeros and not form.scientific
+    return replace(form, other=True) if both else form
 
 
 @dataclass

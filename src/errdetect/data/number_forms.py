@@ -49,8 +49,8 @@ _GROUPS = rf"{_HEAD}(?:[.,]\d{{3}})+[.,]"
 _SAMPLE = 200
 
 AMBIGUOUS = (
-    "be a number that can be read one way only (no other value of the column shows whether 1,234 "
-    "is 1234 or 1.234: write a decimal point and no thousands separators)"
+    "be a number that can be read one way only (no other value of the column settles whether its "
+    "comma or point marks decimals or thousands: write a decimal point and no thousands separators)"
 )
 PERCENT = "be a number without a percent sign"
 
@@ -192,8 +192,10 @@ def plain_form(texts: pa.Array, n: int) -> NumberForm:
     point = head.point
     if not point:
         marked = texts.filter(pc.match_substring(texts, "."))
-        point = len(marked) > 0 and form_of_numbers(marked).point
-    return NumberForm(n, n, point=point, point_or_group=head.point_or_group)
+        head = form_of_numbers(marked) if len(marked) else head
+    first = {"number": texts[0].as_py()} if len(texts) else {}
+    either = head.point_or_group
+    return NumberForm(n, n, point=point or head.point, point_or_group=either, examples=first)
 
 
 def _parts(texts: pa.Array) -> _Parts:

@@ -20,7 +20,8 @@ Zone = Literal["utc", "offset", "named", "none"]
 _MONTHS = {
     name: number
     for number, full in enumerate(
-        "january february march april may june july august september october november december".split(), 1
+        ["january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december"],
+        1,
     )
     for name in (full, full[:3])
 } | {"sept": 9}
@@ -91,13 +92,17 @@ class Fault(Exception):
 
 
 _ISO_8601 = "be an ISO 8601 time or a certain epoch number"
-_WHICH_FIRST = "name the year first (of two numbers, which is the day and which the month is uncertain)"
+_WHICH_FIRST = (
+    "name the year first (of two numbers, which is the day and which the month is uncertain)"
+)
 _TWO_DIGITS = "have a year of four digits (of two digits, the century is uncertain)"
 _ZONE_WORD = (
     "have an offset such as +01:00 or a zone such as Europe/Berlin "
     "(one abbreviation stands for several zones)"
 )
-_UNKNOWN_ZONE = "name a zone that exists (UTC, an offset such as +01:00, or a name such as Europe/Berlin)"
+_UNKNOWN_ZONE = (
+    "name a zone that exists (UTC, an offset such as +01:00, or a name such as Europe/Berlin)"
+)
 _TWICE = "have an offset (at this local time the zone's clocks were changed)"
 _WEEK = "name a day (this is a whole week)"
 _NO_SUCH = "be a time that exists"
@@ -249,7 +254,9 @@ def _named_month(got: dict[str, str]) -> dt.date:
     years = [int(got["y"])] if len(got["y"]) == 4 else [1900 + int(got["y"]), 2000 + int(got["y"])]
     if len(years) > 1 and not weekday:
         raise Fault(_TWO_DIGITS)
-    dates = [dt.date(year, month, int(got["d"])) for year in years if _exists(year, month, got["d"])]
+    dates = [
+        dt.date(year, month, int(got["d"])) for year in years if _exists(year, month, got["d"])
+    ]
     dates = [date for date in dates if not weekday or _named(_DAYS[date.weekday()], weekday)]
     if len(dates) != 1:
         raise Fault(_WRONG_DAY if weekday else _NO_SUCH)

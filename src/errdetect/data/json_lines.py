@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json as pajson
 
-from errdetect.data.opening import BLOCK, RawBatch, open_bytes
+from errdetect.data.opening import BLOCK, RawBatch, open_source
 from errdetect.data.sources import SourceFile
 from errdetect.errors import DataError
 
@@ -40,7 +40,7 @@ def read_json_lines(file: SourceFile, batch_rows: int) -> Iterator[RawBatch]:
         If the file holds one list instead of lines.
     """
     first, times = 1, set[str]()
-    with open_bytes(file.path) as stream:
+    with open_source(file) as stream:
         while lines := stream.readlines(BLOCK):
             if first == 1:
                 lines[0] = lines[0].removeprefix(b"\xef\xbb\xbf")
@@ -49,16 +49,16 @@ def read_json_lines(file: SourceFile, batch_rows: int) -> Iterator[RawBatch]:
             first += len(lines)
             for start in range(0, len(rows), batch_rows):
                 numbers = np.array(rows[start : start + batch_rows], dtype=np.int64)
-                yield RawBatch(str(file.path), table.slice(start, len(numbers)), numbers)
+                yield RawBatch(file.shown, table.slice(start, len(numbers)), numbers)
             if broken:
                 none = np.empty(0, dtype=np.int64)
-                yield RawBatch(str(file.path), table.slice(0, 0), none, tuple(broken))
+                yield RawBatch(file.shown, table.slice(0, 0), none, tuple(broken))
 
 
 def _refuse_list(file: SourceFile, line: bytes) -> None:
     if line.lstrip().startswith(b"["):
         do = "Write each row on a line of its own, without the list's brackets and commas."
-        raise DataError(f"{file.path} must hold one JSON object a line, got a list. {do}")
+        raise DataError(f"{file.shown} must hold one JSON object a line, got a list. {do}")
 
 
 def _parsed(

@@ -144,7 +144,7 @@ def survey_files(
     roles = _Roles(schema, columns, features=features)
     facts = [_look_through(file, roles, batch_rows) for file in files]
     if not any(one.n_rows + one.broken for one in facts):
-        where = ", ".join(str(file.path) for file in files)
+        where = ", ".join(file.shown for file in files)
         raise DataError(f"{where} must hold at least one row, got none. Check how it was written.")
     found = list(dict.fromkeys(name for one in facts for name in one.looks))
     named = _checked_mapping(files, facts, schema, columns, drop)
@@ -352,7 +352,7 @@ def _checked_mapping(
         for user, ours in used.items():
             if user in one.looks and ours in taken:
                 do = f"Take the mapping out, or drop {ours!r}, or map it to another name."
-                got = f"a column {ours!r} of its own in {file.path}"
+                got = f"a column {ours!r} of its own in {file.shown}"
                 what = f"columns: {user!r} -> {ours!r}"
                 raise DataError(sentence(what, "map to a name that is free", got, do))
     return used
@@ -383,7 +383,7 @@ def _require(
             near = [f"{name} ({_near(name, found)})" for name in missing if _near(name, found)]
             hints = f" Near names: {'; '.join(near)}." if near else ""
             raise DataError(
-                f"{file.path} must have the columns {', '.join(missing)}, got "
+                f"{file.shown} must have the columns {', '.join(missing)}, got "
                 f"{', '.join(sorted(one.looks)) or 'none'}.{hints} "
                 "Rename them, or map them under `data.columns`."
             )
@@ -394,7 +394,7 @@ def _file_notes(
 ) -> list[str]:
     """Tell of empty files, and of columns that only some files have."""
     told = [
-        f"{file.path} holds no row"
+        f"{file.shown} holds no row"
         for file, one in zip(files, facts, strict=True)
         if not one.n_rows + one.broken
     ]
@@ -402,7 +402,7 @@ def _file_notes(
     order = {column.name: place for place, column in enumerate(schema)}
     everywhere = dict.fromkeys(name for _, one in full for name in one.looks)
     for name in sorted(everywhere, key=lambda name: order.get(name, len(order))):
-        lacking = [file.path.name for file, one in full if name not in one.looks]
+        lacking = [file.name for file, one in full if name not in one.looks]
         if lacking:
             named = ", ".join(lacking[:3]) + (", ..." if len(lacking) > 3 else "")
             told.append(f"{name}: missing in {len(lacking)} of {len(full)} files ({named})")

@@ -17,14 +17,13 @@ Mask = npt.NDArray[np.bool_]
 #: Where the zone of a time comes from: UTC as written, an offset, a zone's name, or none is given.
 Zone = Literal["utc", "offset", "named", "none"]
 
+_MONTH_NAMES = ("january", "february", "march", "april", "may", "june", "july", "august")
+_MONTH_NAMES += ("september", "october", "november", "december")
 _MONTHS = {
     name: number
-    for number, full in enumerate(
-        ["january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december"],
-        1,
-    )
-    for name in (full, full[:3])
-} | {"sept": 9}
+    for number, full in enumerate(_MONTH_NAMES, start=1)
+    for name in (full, full[:3], full[:4] if full == "september" else full)
+}
 _DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _UTC = ("z", "utc", "gmt", "ut", "zulu", "etc/utc", "etc/gmt", "uct", "universal", "etc/uct")
 

@@ -16,6 +16,7 @@ __all__ = [
     "IdForm",
     "canonical",
     "form_of_ids",
+    "holds",
     "loosely",
     "merged_forms",
     "of_one_file",
@@ -178,7 +179,7 @@ def canonical(texts: pa.Array, form: IdForm) -> tuple[pa.Array, Mask, Counter[st
         _write_uuids(ids, likely, compact=form.uuids)
     if form.numeric:
         _write_digits(ids, pc.match_substring_regex(ids.texts, _ZEROS))
-    if form.numeric or _holds(ids.texts, "E+") or _holds(ids.texts, "e+"):
+    if form.numeric or holds(ids.texts, "E+") or holds(ids.texts, "e+"):
         pattern = _SCIENTIFIC if form.numeric else _SHORTENED
         _write_powers(ids, pc.match_substring_regex(ids.texts, pattern), exact=form.numeric)
     return ids.texts, ids.lost, ids.told
@@ -192,13 +193,25 @@ def loosely(texts: pa.Array) -> pa.Array:
     >>> loosely(pa.array(["7.0", "x"], pa.large_string())).to_pylist()
     ['7', 'x']
     """
-    if _holds(texts, "."):
+    if holds(texts, "."):
         texts = pc.coalesce(canonical(texts, IdForm(zeros=True))[0], texts)
     return pc.coalesce(canonical(texts, IdForm(compact=True))[0], texts)
 
 
-def _holds(texts: pa.Array, part: str) -> bool:
-    return bool(pc.any(pc.match_substring(texts, part)).as_py())
+def holds(texts: pa.Array, part: str) -> bool:
+    """Whether some text of a large_string array holds this one (a missing one may, too).
+
+    Examples
+    --------
+    >>> holds(pa.array(["a", "b.c"], pa.large_string()), ".")
+    True
+    """
+    _, offsets, data = texts.buffers()
+    if data is None or not len(texts):
+        return False
+    bounds = np.frombuffer(offsets, dtype=np.int64)[texts.offset :]
+    first, last = int(bounds[0]), int(bounds[len(texts)])
+    return part.encode() in data.slice(first, last - first).to_pybytes()
 
 
 def _write_uuids(ids: _Canonical, likely: pa.Array, *, compact: bool) -> None:

@@ -3,7 +3,7 @@
 import io
 import json
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +17,8 @@ from errdetect.errors import DataError
 __all__ = ["read_json_lines"]
 
 _EXACT = 2.0**53
+#: No line may be as long as this, in bytes.
+_LONGEST = 256 << 20
 
 
 def read_json_lines(file: SourceFile, batch_rows: int) -> Iterator[RawBatch]:
@@ -41,7 +43,7 @@ def read_json_lines(file: SourceFile, batch_rows: int) -> Iterator[RawBatch]:
     """
     first, times = 1, set[str]()
     with open_source(file) as stream:
-        while lines := stream.readlines(BLOCK):
+        while lines := _lines(file, stream):
             if first == 1:
                 lines[0] = lines[0].removeprefix(b"\xef\xbb\xbf")
                 _refuse_list(file, lines[0])
@@ -53,6 +55,18 @@ def read_json_lines(file: SourceFile, batch_rows: int) -> Iterator[RawBatch]:
             if broken:
                 none = np.empty(0, dtype=np.int64)
                 yield RawBatch(file.shown, table.slice(0, 0), none, tuple(broken))
+
+
+def _lines(file: SourceFile, stream: IO[bytes]) -> list[bytes]:
+    """Read a block of whole lines, none of them without end: it would fill the memory."""
+    lines, size = list[bytes](), 0
+    while size < BLOCK and (line := stream.readline(_LONGEST)):
+        if len(line) == _LONGEST:
+            do = "Write one JSON object a line."
+            raise DataError(f"{file.shown} must have lines below {_LONGEST >> 20} MB. {do}")
+        lines.append(line)
+        size += len(line)
+    return lines
 
 
 def _refuse_list(file: SourceFile, line: bytes) -> None:

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 import pyarrow.types as pat
 
 from errdetect.data.coerce import MISSING_WORDS, plain_type
-from errdetect.data.number_forms import NumberForm, form_of_numbers, plain_form
+from errdetect.data.number_forms import NumberForm, could_be_numbers, form_of_numbers, plain_form
 
 __all__ = [
     "FeatureKind",
@@ -89,12 +89,12 @@ def look_and_form(values: pa.Array, known: NumberForm) -> tuple[Look, NumberForm
     head = given.slice(0, _SAMPLE)
     look = _look(head)
     if look == "text" and not mostly_numbers(known):
-        form = form_of_numbers(head)
+        form = form_of_numbers(head) if could_be_numbers(head.to_pylist()) else NumberForm()
         if not mostly_numbers(form):
-            return "text", NumberForm(given=len(given), examples=form.examples)
+            return "text", NumberForm(given=len(given))
     look = look if len(given) <= _SAMPLE and look != "text" else _look(given)
     if look == "number":
-        return look, plain_form(given, len(given))
+        return look, plain_form(given, known)
     if look != "text":
         return look, NumberForm()
     form = form_of_numbers(given)

@@ -4,7 +4,9 @@ How a column is written is settled over all of its values, so that 1,234 is read
 batch, and only where another value makes it certain.
 """
 
+import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -13,12 +15,15 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from errdetect.data.identifiers import holds
+
 __all__ = [
     "AMBIGUOUS",
     "MISSING_WORDS",
     "PERCENT",
     "FormedNumbers",
     "NumberForm",
+    "could_be_numbers",
     "form_of_numbers",
     "plain_form",
     "read_forms",
@@ -46,6 +51,7 @@ _GROUP_SIGNS = "[ '\u2019]"
 _SPACED = rf"{_HEAD}(?:{_GROUP_SIGNS}\d{{3}})+(?:[.,]\d+)?$"
 _PERCENT_SIGN = "\\s*[%\uff05\ufe6a]$|^[%\uff05\ufe6a]\\s*"
 _GROUPS = rf"{_HEAD}(?:[.,]\d{{3}})+[.,]"
+_LIKE_NUMBERS = re.compile(r"[\s\d.,'’%％﹪+\u2212eE-]*\d[\s\d.,'’%％﹪+\u2212eE-]*")
 _SAMPLE = 200
 
 AMBIGUOUS = (
@@ -180,17 +186,38 @@ def form_of_numbers(texts: pa.Array) -> NumberForm:
     )
 
 
-def plain_form(texts: pa.Array, n: int) -> NumberForm:
-    """Tell it of `n` plain numbers: whether a decimal point is certain, quickly.
+def could_be_numbers(texts: Sequence[str]) -> bool:
+    """Whether at least half of a few texts have only what numbers are written with.
 
     Examples
     --------
-    >>> plain_form(pa.array(["3", "0.5"]), 2).decimal
+    >>> could_be_numbers(["1 234,5", "n/a"]), could_be_numbers(["d1", "d2"])
+    (True, False)
+    """
+    return 2 * sum(bool(_LIKE_NUMBERS.fullmatch(text)) for text in texts) >= len(texts)
+
+
+def plain_form(texts: pa.Array, known: NumberForm) -> NumberForm:
+    """Tell it of plain numbers: whether a decimal point is certain, quickly.
+
+    Parameters
+    ----------
+    texts
+        large_string array.
+    known
+        Of the column's batches before.
+
+    Examples
+    --------
+    >>> plain_form(pa.array(["3", "0.5"], pa.large_string()), NumberForm()).decimal
     'point'
     """
-    head = form_of_numbers(texts.slice(0, _SAMPLE))
+    n = len(texts)
+    if known.point:
+        return NumberForm(n, n, point=True)
+    head = form_of_numbers(texts.slice(0, _SAMPLE)) if holds(texts, ".") else NumberForm()
     point = head.point
-    if not point:
+    if not point and holds(texts, "."):
         marked = texts.filter(pc.match_substring(texts, "."))
         head = form_of_numbers(marked) if len(marked) else head
     first = {"number": texts[0].as_py()} if len(texts) else {}

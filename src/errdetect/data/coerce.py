@@ -60,6 +60,20 @@ _ZONES = {
     "offset": _WITH_OFFSET,
     "named": "{n} times with the name of a zone (such as Europe/Berlin) converted to UTC",
 }
+#: So many that rewriting them as ISO 8601 all at once pays.
+_MANY = 1000
+_CLOCK_TIME = r"\d{2}:\d{2}:\d{2}(?:\.\d+)?"
+#: Common forms of other systems -> ISO 8601 with an offset or Z, in this order.
+_AS_ISO = (
+    (r"^(\d{4})(\d{2})(\d{2})[Tt](\d{2})(\d{2})(\d{2})", r"\1-\2-\3T\4:\5:\6"),
+    (r"^(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2}:\d{2}),(\d)", r"\1T\2.\3"),
+    (r"^(\d{4}-\d{2}-\d{2})t", r"\1T"),
+    (rf"({_CLOCK_TIME})(?:z| \+0000 UTC| UTC|Z\[UTC\])$", r"\1Z"),
+    (rf"({_CLOCK_TIME}) ?([+-]\d{{2}}):?(\d{{2}})(?:\[\w+/[\w/+-]+\]| [A-Z]{{3,4}})?$", r"\1\2:\3"),
+)
+_ISO_WITH_ZONE = (
+    r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:Z|[+-](?:0\d|1[0-7]):[0-5]\d)$"
+)
 _OTHER_FORM = "{n} times in another form than 2026-03-01T10:00:00Z read (as Java, Go, .NET or ISO 8601 write them)"
 _LOST = (
     "have all of its digits, but a float has lost those beyond 2^{power} (export the ids as text)"
@@ -173,7 +187,7 @@ def to_text(name: str, values: pa.Array) -> Coerced:
             what = "whole numbers" if pat.is_integer(kind) else f"values of type {kind}"
             told[f"{{n}} {what} read as text"] = len(values) - values.null_count
     values = values.cast(_TEXT)
-    empty = pc.equal(pc.utf8_trim_whitespace(values), "")
+    empty = pc.or_(pc.equal(pc.binary_length(values), 0), pc.utf8_is_space(values))
     if pc.any(empty).as_py():
         values = pc.if_else(empty, pa.scalar(None, _TEXT), values)
     return Coerced(values, _none(values), told)
@@ -488,7 +502,33 @@ def _at(rows: npt.NDArray[np.int64], n: int) -> Mask:
 
 
 def _formed_times(texts: pa.Array) -> Coerced:
-    """Read the times of other systems, each distinct value once."""
+    """Read the times of other systems: common forms all at once, then each distinct value."""
+    if len(texts) < _MANY:
+        return _read_forms(texts)
+    plain = texts
+    for pattern, put in _AS_ISO:
+        plain = pc.replace_substring_regex(plain, pattern, put)
+    strict = _mask(pc.match_substring_regex(plain, _ISO_WITH_ZONE))
+    parsed = _iso_times(pc.if_else(pa.array(strict), plain, pa.scalar(None, _TEXT)))
+    strict &= parsed.notna()
+    times = pa.array(parsed.tz_localize(None), pa.timestamp("us")).cast(_TIME)
+    ahead = strict & ~_mask(pc.match_substring_regex(plain, _ZERO_OFFSET))
+    told = Counter({_OTHER_FORM: int(strict.sum()), _WITH_OFFSET: int(ahead.sum())})
+    left = np.flatnonzero(~strict)
+    rest = _read_forms(texts.take(pa.array(left)))
+    day_only = _none(texts)
+    day_only[left] = rest.day_only
+    return Coerced(
+        pc.replace_with_mask(times, pa.array(~strict), rest.values),
+        _at(left[rest.bad], len(texts)),
+        +(told + rest.told),
+        {must: _at(left[mask], len(texts)) for must, mask in rest.causes.items()},
+        day_only,
+    )
+
+
+def _read_forms(texts: pa.Array) -> Coerced:
+    """Read times form by form, each distinct value once."""
     codes = texts.dictionary_encode()
     distinct, at = codes.dictionary, codes.indices.to_numpy()
     read = [_form_or_fault(text) for text in distinct.to_pylist()]

@@ -34,6 +34,9 @@ _BARE = "-".join(_PARTS)
 _UUID = rf"^(?:{_BARE}|\{{{_BARE}\}}|\({_BARE}\)|urn:uuid:{_BARE})$"
 #: Without hyphens it is certain only with the version and variant of RFC 9562: a hash is none.
 _HEX = r"^[0-9a-f]{12}[1-8][0-9a-f]{3}[89ab][0-9a-f]{15}$"
+_SHORTEST_UUID = 32
+#: So many that all of them have a UUID's version and variant are no hashes: those do in 1 of 8.
+_MANY = 20
 _UUID_LENGTHS = pa.array([36, 38, 45], pa.int64())
 
 _WHOLE = r"^-?(?:0|[1-9]\d*)$"
@@ -58,19 +61,20 @@ class IdForm:
 
     Parameters
     ----------
-    whole, zeros, scientific, compact, other
+    whole, zeros, scientific, hyphens, hashes, other
         Whether it holds plain whole numbers, whole numbers with decimals (`7.0`), scientific
-        notation, UUIDs without hyphens, anything else.
-    hyphens
-        Whether it holds UUIDs with hyphens.
+        notation, UUIDs with hyphens, other values of 32 hexadecimal digits, anything else.
+    compact
+        How many UUIDs without hyphens it holds.
     """
 
     whole: bool = False
     zeros: bool = False
     scientific: bool = False
-    compact: bool = False
     hyphens: bool = False
+    hashes: bool = False
     other: bool = False
+    compact: int = 0
 
     @property
     def numeric(self) -> bool:
@@ -79,9 +83,9 @@ class IdForm:
 
     @property
     def uuids(self) -> bool:
-        """Whether all of it is UUIDs, some without hyphens."""
+        """Whether its 32 hexadecimal digits are UUIDs: all of it is some, or many and no hash."""
         texts = self.whole or self.zeros or self.scientific or self.other
-        return self.compact and not texts
+        return not self.hashes and self.compact >= (_MANY if texts else 1)
 
 
 def form_of_ids(values: pa.Array) -> IdForm:
@@ -102,10 +106,12 @@ def _form(texts: pa.Array) -> IdForm:
     found = {}
     for name, pattern in (("whole", _WHOLE), ("zeros", _ZEROS), ("scientific", _SCIENTIFIC)):
         rest, found[name] = _without(rest, pattern)
-    rest = pc.utf8_lower(rest)
-    rest, compact = _without(rest, _HEX)
+    given = rest = pc.utf8_lower(rest)
+    rest, _ = _without(rest, _HEX)
+    compact = len(given) - len(rest)
     rest, hyphens = _without(rest, _UUID)
-    return IdForm(**found, compact=compact, hyphens=hyphens, other=len(rest) > 0)
+    hashes = len(_without(rest, "^[0-9a-f]{32}$")[0]) < len(rest)
+    return IdForm(**found, compact=compact, hyphens=hyphens, hashes=hashes, other=len(rest) > 0)
 
 
 def _without(texts: pa.Array, pattern: str) -> tuple[pa.Array, bool]:
@@ -124,7 +130,7 @@ def merged_forms(one: IdForm, another: IdForm) -> IdForm:
     False
     """
     flags = {name: getattr(one, name) or getattr(another, name) for name in vars(one)}
-    return IdForm(**flags)
+    return IdForm(**flags | {"compact": one.compact + another.compact})
 
 
 def of_one_file(form: IdForm) -> IdForm:
@@ -172,10 +178,10 @@ def canonical(texts: pa.Array, form: IdForm) -> tuple[pa.Array, Mask, Counter[st
     """
     ids = _Canonical(texts, np.zeros(len(texts), dtype=bool))
     lengths = pc.binary_length(texts)
-    likely = pc.is_in(pc.cast(lengths, pa.int64()), value_set=_UUID_LENGTHS)
-    if form.uuids:
-        likely = pc.or_kleene(likely, pc.equal(lengths, 32))
-    if pc.any(likely).as_py():
+    if (pc.max(lengths).as_py() or 0) >= _SHORTEST_UUID:
+        likely = pc.is_in(pc.cast(lengths, pa.int64()), value_set=_UUID_LENGTHS)
+        if form.uuids:
+            likely = pc.or_kleene(likely, pc.equal(lengths, 32))
         _write_uuids(ids, likely, compact=form.uuids)
     if form.numeric:
         _write_digits(ids, pc.match_substring_regex(ids.texts, _ZEROS))
@@ -195,7 +201,7 @@ def loosely(texts: pa.Array) -> pa.Array:
     """
     if holds(texts, "."):
         texts = pc.coalesce(canonical(texts, IdForm(zeros=True))[0], texts)
-    return pc.coalesce(canonical(texts, IdForm(compact=True))[0], texts)
+    return pc.coalesce(canonical(texts, IdForm(compact=1))[0], texts)
 
 
 def holds(texts: pa.Array, part: str) -> bool:
@@ -216,6 +222,8 @@ def holds(texts: pa.Array, part: str) -> bool:
 
 def _write_uuids(ids: _Canonical, likely: pa.Array, *, compact: bool) -> None:
     at = np.flatnonzero(_mask(likely))
+    if not len(at):
+        return
     lower = pc.utf8_lower(ids.texts.take(pa.array(at)))
     fits = _mask(pc.match_substring_regex(lower, _UUID))
     if compact:

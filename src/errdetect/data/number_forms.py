@@ -291,6 +291,7 @@ def read_forms(texts: pa.Array, form: NumberForm, *, percent: bool) -> FormedNum
     ):
         if mask.any():
             example = form.examples.get(kind) or form.examples.get("unclear", "")
+            example = re.sub(r"\s", " ", example)
             told[f"{{n}} numbers with {words} read (such as {example!r})"] = int(mask.sum())
     return FormedNumbers(values, ambiguous & ~wrong_sign, wrong_sign, told)
 

@@ -287,7 +287,7 @@ def _members(path: Path, partition: dict[str, str | None]) -> list[SourceFile]:
 
 def _is_litter(info: zipfile.ZipInfo) -> bool:
     """Whether it is a folder, or what an operating system or Spark leaves beside the data."""
-    parts = PurePosixPath(info.filename).parts
+    parts = [part for part in PurePosixPath(info.filename).parts if part not in (".", "..")]
     return info.is_dir() or any(part.startswith(("_", ".")) for part in parts)
 
 

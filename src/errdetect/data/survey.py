@@ -506,7 +506,10 @@ def _as_number_or_text(name: str, look: Look, form: NumberForm) -> tuple[Look, l
             f"{example!r})"
         ]
     example = form.examples.get("other", "")
-    count = f"{form.given - form.numbers:,} of {form.given:,} values are no numbers"
+    others = form.given - form.numbers
+    count = (
+        f"{others:,} of {form.given:,} values {'is no number' if others == 1 else 'are no numbers'}"
+    )
     return look, [f"{name}: read as text: {count}, such as {visible(example)!r}"]
 
 

@@ -226,10 +226,10 @@ def _known_at_days_end(read: TableRead) -> TableRead:
     into = times - times.dt.floor("D")
     midnight = into == pd.Timedelta(0)
     count = int(midnight.sum())
-    if count < _FEWEST_MIDNIGHTS or not (midnight | (into == last)).all():
+    if not count or len(times) < _FEWEST_MIDNIGHTS or not (midnight | (into == last)).all():
         return read
     frame = read.frame.assign(reviewed_at=times.where(~midnight, times + last))
-    note = f"reviewed_at: all {count:,} times are exactly midnight, so they are only days"
+    note = f"reviewed_at: {count:,} times are exactly midnight, and no other time of day is there"
     note += ": each is taken as known at that day's end (UTC)"
     return replace(read, frame=frame, notes=(*read.notes, note))
 

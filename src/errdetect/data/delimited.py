@@ -36,7 +36,7 @@ def read_delimited(file: SourceFile, batch_rows: int) -> Iterator[RawBatch]:
     """Read a delimited file with a header; empty fields are missing.
 
     A first line such as `sep=;` names the delimiter and is no header; otherwise the header shows
-    it. Text is UTF-8, or UTF-16 with a byte order mark.
+    it. Text is UTF-8 or UTF-16.
 
     Parameters
     ----------
@@ -92,8 +92,8 @@ def _stream(file: SourceFile, encoding: str) -> pa.NativeFile:
         stream = pa.input_stream(str(file.path), compression="detect")
     else:
         stream = pa.PythonFile(open_source(file), mode="r")
-    if encoding == "utf-16":
-        return pa.transcoding_input_stream(stream, "utf-16", "utf-8")
+    if encoding.startswith("utf-16"):
+        return pa.transcoding_input_stream(stream, encoding, "utf-8")
     return stream
 
 

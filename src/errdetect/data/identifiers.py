@@ -41,7 +41,7 @@ _UUID_LENGTHS = pa.array([36, 38, 45], pa.int64())
 
 _WHOLE = r"^-?(?:0|[1-9]\d*)$"
 _ZEROS = r"^(-?(?:0|[1-9]\d*))\.0+$"
-_SCIENTIFIC = r"^-?[1-9](?:\.\d+)?[eE]\+?\d{1,3}$"
+_SCIENTIFIC = r"^-?[1-9](?:\.\d+[eE]\+?|[eE]\+)\d{1,3}$"
 #: A number as a spreadsheet shows one that is too long for it: nothing else looks like this.
 _SHORTENED = r"^[1-9](?:\.\d+)?[eE]\+\d{2,3}$"
 _SAMPLE = 200

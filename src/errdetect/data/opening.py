@@ -98,10 +98,14 @@ def seekable(file: SourceFile) -> Iterator[Path | IO[bytes]]:
 
 
 def encoding_of(file: SourceFile) -> str:
-    """Tell the encoding of text from its byte order mark; without one it is UTF-8."""
+    """Tell the encoding of text that begins with ASCII: UTF-16 by its mark or zeros, else UTF-8."""
     with open_source(file) as stream:
         head = stream.read(2)
-    return "utf-16" if head in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    if head in (b"\xff\xfe", b"\xfe\xff"):
+        return "utf-16"
+    if len(head) == 2 and 0 in head and any(head):
+        return "utf-16-le" if head[1] == 0 else "utf-16-be"
+    return "utf-8-sig"
 
 
 @contextmanager

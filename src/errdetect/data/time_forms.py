@@ -257,6 +257,7 @@ def _named_month(got: dict[str, str]) -> dt.date:
         dt.date(year, month, int(got["d"])) for year in years if _exists(year, month, got["d"])
     ]
     dates = [date for date in dates if not weekday or _named(_DAYS[date.weekday()], weekday)]
+    dates = [date for date in dates if len(years) == 1 or date.year >= _EPOCH.year]
     if len(dates) != 1:
         raise Fault(_WRONG_DAY if weekday else _NO_SUCH)
     return dates[0]

@@ -3,6 +3,7 @@
 import datetime as dt
 import decimal
 import math
+import uuid
 
 import numpy as np
 import pyarrow as pa
@@ -10,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from errdetect.data.coerce import to_number, to_text, to_time
+from errdetect.data import coerce
+from errdetect.data.coerce import to_id, to_number, to_text, to_time
 from errdetect.errors import DataError
 
 UTC = dt.UTC
@@ -65,11 +67,13 @@ def test_numbers():
     read = to_number(
         "score", pa.array([" 0.5", "1e-3", "NA", "null", "", None, "high", "0,5", "5%"])
     )
-    assert read.values.to_pylist() == [0.5, 0.001, None, None, None, None, None, None, None]
-    assert read.bad.tolist() == [False] * 6 + [True] * 3
+    assert read.values.to_pylist() == [0.5, 0.001, None, None, None, None, None, 0.5, 0.05]
+    assert read.bad.tolist() == [False] * 6 + [True] + [False] * 2
     assert read.told == {
         "{n} words such as NA or null read as missing": 2,
-        "{n} text values read as numbers": 2,
+        "{n} numbers with a decimal comma read (such as '0,5')": 1,
+        "{n} numbers with a percent sign read (such as '5%')": 1,
+        "{n} text values read as numbers": 4,
     }
     assert not to_number("score", pa.array(["0.5"]), typed=False).told
     assert to_number("x", pa.array([1, None])).values.to_pylist() == [1.0, None]
@@ -170,3 +174,288 @@ def test_times_round_trip_in_every_form(moments, form):
         values = pa.array(typed)
     read = to_time("t", values).values.cast(pa.int64()).to_pylist()
     assert read == [m // step * step for m in micros]
+
+
+# --- ids ---------------------------------------------------------------------------------------
+
+_wholes = st.lists(st.integers(0, 10**27), min_size=1)
+
+
+@given(_wholes, st.sampled_from([1, 10]))
+def test_decimal_ids_are_written_by_their_digits(ids, scale):
+    decimals = pa.array([decimal.Decimal(i) for i in ids], pa.decimal128(38, scale))
+    assert to_id("id", decimals).values.to_pylist() == [str(i) for i in ids]
+
+
+@given(st.lists(st.decimals(-1000, 1000, places=4), min_size=1))
+def test_other_decimals_keep_their_value(numbers):
+    texts = to_text("x", pa.array(numbers, pa.decimal128(20, 6))).values.to_pylist()
+    assert [decimal.Decimal(text) for text in texts] == numbers
+    assert not any(text.endswith("0") and "." in text for text in texts)
+
+
+@given(_wholes, st.integers(1, 10))
+def test_whole_numbers_with_decimals_in_text(ids, zeros):
+    texts = pa.array([f"{i}.{'0' * zeros}" for i in ids])
+    read = to_id("id", texts)
+    assert read.values.to_pylist() == [str(i) for i in ids]
+    assert list(read.told.values()) == [len(ids)]
+
+
+@given(st.lists(st.integers(10, 10**15).filter(lambda i: i % 10), min_size=1))
+def test_scientific_notation_with_every_digit_is_read(ids):
+    texts = [f"{str(i)[0]}.{str(i)[1:]}E{len(str(i)) - 1}" for i in ids]
+    assert to_id("id", pa.array(texts)).values.to_pylist() == [str(i) for i in ids]
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        ["007", "1.10"],
+        ["1.10", "1.20"],
+        ["1.0", "1.1"],
+        ["7.0", "7"],
+        ["5E10", "12"],
+        ["1.5E-3", "2.0"],
+        ["d41d8cd98f00b204e9800998ecf8427e"],
+        ["6ba7b8109dad41d180b400c04fd430c8", "x"],
+        ["{6ba7b810-9dad-41d1-80b4-00c04fd430c8", "x"],
+        [" a ", "É"],
+    ],
+)
+def test_text_ids_that_are_no_certain_number_or_uuid_stay(ids):
+    read = to_id("id", pa.array(ids))
+    assert read.values.to_pylist() == ids
+    assert not read.told
+
+
+@pytest.mark.parametrize(
+    ("kind", "power"), [(pa.float64(), 53), (pa.float32(), 24), (pa.float16(), 11)]
+)
+def test_a_float_that_lost_digits_is_no_id(kind, power):
+    numbers = np.array([7.0, 2.0**power, np.nan, 2.0 ** (power + 1)])
+    read = to_id("id", pa.array(numbers, from_pandas=True).cast(kind))
+    assert read.values.to_pylist() == ["7", None, None, None]
+    (must,) = read.causes
+    assert f"beyond 2^{power} (export the ids as text)" in must
+    assert read.causes[must].tolist() == read.bad.tolist() == [False, True, False, True]
+    assert list(read.told.values()) == [1]
+
+
+def test_digits_that_a_spreadsheet_cut_off_are_named_among_any_ids():
+    read = to_id("id", pa.array(["d1", "1.23457E+17", "1E+17", "7.0"]))
+    assert read.values.to_pylist() == ["d1", None, None, "7.0"]
+    assert ["scientific notation" in must for must in read.causes] == [True]
+
+
+_uuids = st.lists(st.uuids(version=4), min_size=1, max_size=5)
+_FORMS = {
+    "canonical": str,
+    "upper": lambda u: str(u).upper(),
+    "braces": lambda u: f"{{{u}}}",
+    "parentheses": lambda u: f"({u})",
+    "urn": lambda u: u.urn,
+    "compact": lambda u: u.hex,
+    "COMPACT": lambda u: u.hex.upper(),
+}
+
+
+@given(_uuids, st.sampled_from(sorted(_FORMS)), st.booleans())
+def test_uuids_in_every_form_of_text_are_one(ids, form, encoded):
+    texts = pa.array([_FORMS[form](u) for u in ids])
+    read = to_id("id", texts.dictionary_encode() if encoded else texts)
+    assert read.values.to_pylist() == [str(u) for u in ids]
+    assert sum(read.told.values()) == (0 if form == "canonical" else len(ids))
+
+
+@given(
+    _uuids,
+    st.sampled_from([pa.binary(), pa.large_binary(), pa.binary(16), pa.binary_view(), pa.uuid()]),
+    st.booleans(),
+)
+def test_uuids_in_bytes_are_the_same(ids, kind, gap):
+    values = pa.array([u.bytes for u in ids] + [None] * gap, kind)
+    assert to_id("id", values).values.to_pylist() == [str(u) for u in ids] + [None] * gap
+
+
+def test_one_uuid_with_hyphens_among_other_ids_is_still_one():
+    one = uuid.UUID("6ba7b810-9dad-41d1-80b4-00c04fd430c8")
+    read = to_id("id", pa.array(["d1", str(one).upper(), None]))
+    assert read.values.to_pylist() == ["d1", str(one), None]
+
+
+def test_many_compact_uuids_are_certain_beside_a_stray_id():
+    ids = [uuid.UUID(int=i, version=4) for i in range(20)]
+    read = to_id("id", pa.array([u.hex for u in ids] + ["test"])).values.to_pylist()
+    assert read == [*map(str, ids), "test"]
+    hashed = [u.hex for u in ids] + ["d41d8cd98f00b204e9800998ecf8427e"]
+    assert to_id("id", pa.array(hashed)).values.to_pylist() == hashed
+
+
+def test_binary_ids_that_are_text_are_read_and_others_refused():
+    values = pa.array([b"decision-0000001", b"d2", None])
+    assert to_id("id", values).values.to_pylist() == ["decision-0000001", "d2", None]
+    with pytest.raises(DataError, match=r"Column id must hold text, numbers or UUIDs .*0xff01\."):
+        to_id("id", pa.array([b"d1", b"\xff\x01"]))
+
+
+# --- numbers -----------------------------------------------------------------------------------
+
+
+def _number(texts, **kwargs):
+    return to_number("x", pa.array(texts), typed=False, **kwargs)
+
+
+@pytest.mark.parametrize(
+    ("texts", "numbers"),
+    [
+        (["0,93", "1,234", "-1.234,5", "1.234"], [0.93, 1.234, -1234.5, 1234.0]),
+        (["0.93", "1,234", "1,234.5"], [0.93, 1234.0, 1234.5]),
+        (["1,234,567", "1,234"], [1234567.0, 1234.0]),
+        (["1.234.567", "1.234"], [1234567.0, 1234.0]),
+        (["1\u00a0234,5", "1\u202f234", "1\u2009234\u00a0567"], [1234.5, 1234.0, 1234567.0]),
+        (["1'234.5", "1\u2019234"], [1234.5, 1234.0]),
+        (["93%", "93 %", "93,4\u00a0%", "%5", "\u22125%"], [0.93, 0.93, 0.934, 0.05, -0.05]),
+        (["0,5", "0.25"], [0.5, 0.25]),
+        (["1.234", "2"], [1.234, 2.0]),
+        ([",5", "1,5e3"], [0.5, 1500.0]),
+    ],
+)
+def test_numbers_in_other_forms(texts, numbers):
+    read = _number(texts)
+    assert read.values.to_pylist() == numbers
+    assert not read.bad.any()
+
+
+@pytest.mark.parametrize(
+    ("texts", "bad"),
+    [
+        (["1,234", "5"], [True, False]),
+        (["0,5", "0.5", "1,234", "1.234"], [False, False, True, True]),
+    ],
+)
+def test_a_number_that_can_be_read_in_two_ways_is_never_guessed(texts, bad):
+    read = _number(texts)
+    assert read.bad.tolist() == bad
+    (must,) = read.causes
+    assert "one way only" in must
+    assert read.causes[must].tolist() == bad
+
+
+@pytest.mark.parametrize(
+    "text", ["1,2,3", "1.2,3.4", "12,34,567", "1 2", "%", "5%%", "0x10", "1_0"]
+)
+def test_what_is_no_number_stays_none(text):
+    read = _number([text, "0.5"])
+    assert read.values.to_pylist() == [None, 0.5]
+    assert read.bad.tolist() == [True, False]
+
+
+def test_a_percent_sign_where_none_may_stand_is_named():
+    read = _number(["5%", "0.5"], percent=False)
+    assert read.values.to_pylist() == [None, 0.5]
+    assert [mask.tolist() for mask in read.causes.values()] == [[True, False]]
+
+
+_cents = st.lists(st.integers(-(10**11), 10**11), min_size=1)
+
+
+@given(_cents, st.sampled_from([",.", ".,", " ,", "\u202f,", "'.", ",", "."]))
+def test_numbers_round_trip_in_every_form(cents, marks):
+    plain = [f"{c / 100:,.2f}" for c in cents]
+    group, mark = marks if len(marks) == 2 else ("", marks)
+    texts = [p.replace(",", "g").replace(".", mark).replace("g", group) for p in plain]
+    read = _number(texts)
+    assert read.values.to_pylist() == [float(p.replace(",", "")) for p in plain]
+
+
+@given(st.lists(st.integers(0, 10_000), min_size=1), st.sampled_from(["%", " %", "\u00a0%"]))
+def test_percentages_are_exact(parts, sign):
+    texts = [f"{p // 100},{p % 100:02d}{sign}" for p in parts]
+    assert _number(texts).values.to_pylist() == [
+        float(f"0.{p:04d}") if p < 10_000 else 1.0 for p in parts
+    ]
+
+
+# --- times in other forms ----------------------------------------------------------------------
+
+
+def _offset_text(moment, hours):
+    zone = dt.timezone(dt.timedelta(hours=hours))
+    return moment.astimezone(zone), f"{'-' if hours < 0 else '+'}{abs(hours):02d}"
+
+
+_TIME_FORMS = {
+    "java zoned": lambda m, h: f"{_offset_text(m, h)[0].isoformat()}[Etc/GMT{-h:+d}]",
+    "java date": lambda m, _: m.strftime("%a %b %d %H:%M:%S UTC %Y"),
+    "go": lambda m, h: (
+        f"{_offset_text(m, h)[0]:%Y-%m-%d %H:%M:%S.%f}001 {_offset_text(m, h)[1]}00 CET"
+    ),
+    "go now": lambda m, _: f"{m:%Y-%m-%d %H:%M:%S.%f} +0000 UTC m=+0.000012345",
+    "rfc 1123": lambda m, _: m.strftime("%a, %d %b %Y %H:%M:%S GMT"),
+    "rfc 2822": lambda m, h: _offset_text(m, h)[0].strftime("%a, %d %b %Y %H:%M:%S %z (CET)"),
+    "rfc 850": lambda m, _: m.strftime("%A, %d-%b-%y %H:%M:%S UTC"),
+    ".net ticks": lambda m, _: f"/Date({(m - _EPOCH) // dt.timedelta(milliseconds=1)})/",
+    ".net": lambda m, _: f"{m:%Y-%m-%dT%H:%M:%S.%f}7Z",
+    "comma": lambda m, _: f"{m:%Y-%m-%dT%H:%M:%S,%f}Z",
+    "basic": lambda m, h: _offset_text(m, h)[0].strftime("%Y%m%dT%H%M%S.%f%z"),
+    "ordinal": lambda m, _: m.strftime("%Y-%jT%H:%M:%S.%fZ"),
+    "week": lambda m, _: m.strftime("%G-W%V-%uT%H:%M:%S.%fZ"),
+    "lower": lambda m, _: f"{m:%Y-%m-%dt%H:%M:%S.%f}z",
+    "postgres": lambda m, h: f"{_offset_text(m, h)[0]:%Y-%m-%d %H:%M:%S.%f}{_offset_text(m, h)[1]}",
+    "javascript": lambda m, h: _offset_text(m, h)[0].strftime("%a %b %d %Y %H:%M:%S GMT%z (Zone)"),
+    "ctime": lambda m, _: m.strftime("%a %b %e %H:%M:%S %Y"),
+    "half day": lambda m, _: m.strftime("%Y-%m-%d %I:%M:%S.%f %p Z"),
+    "minus": lambda m, _: f"{_offset_text(m, -3)[0].isoformat()}".replace("-03:00", "\u221203:00"),
+}
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=UTC)
+_STEPS = {".net ticks": 1000} | dict.fromkeys(
+    ["java date", "rfc 1123", "rfc 2822", "rfc 850", "javascript", "ctime"], 10**6
+)
+
+
+@given(
+    st.lists(_moments, min_size=1, max_size=4),
+    st.sampled_from(sorted(_TIME_FORMS)),
+    st.integers(-11, 12),
+    st.booleans(),
+)
+def test_times_of_other_systems_round_trip(moments, form, hours, at_once):
+    texts = [_TIME_FORMS[form](moment, hours) for moment in moments]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(coerce, "_MANY", 1 if at_once else 1000)
+        read = _times(texts)
+    step = _STEPS.get(form, 1)
+    micros = [(m - _EPOCH) // dt.timedelta(microseconds=1) // step * step for m in moments]
+    assert read.values.cast(pa.int64()).to_pylist() == micros, texts
+    assert not read.bad.any()
+
+
+def test_the_quick_way_and_the_slow_one_read_alike(monkeypatch):
+    texts = [
+        "2026-03-01T10:00:00,5+01:00[Europe/Berlin]",
+        "2026-02-30T10:00:00,5Z",
+        "20260301T106000Z",
+        "2026-03-01 10:00:00 CET",
+        "2026-03-01T24:00:00Z",
+        "2026-03-01T10:00:00 +1900",
+        "2026-060",
+        "x",
+    ]
+    slow = _times(texts)
+    monkeypatch.setattr(coerce, "_MANY", 1)
+    quick = _times(texts)
+    assert quick.values.equals(slow.values)
+    assert quick.told == slow.told
+    assert quick.day_only.tolist() == slow.day_only.tolist()
+    assert {must: mask.tolist() for must, mask in quick.causes.items()} == {
+        must: mask.tolist() for must, mask in slow.causes.items()
+    }
+
+
+def test_which_times_are_only_a_day():
+    read = _times(["2026-03-01", "2026-3-1", "2026-03-01T00:00Z", "2026-060", "2026-W09-7", None])
+    assert read.day_only.tolist() == [True, True, False, True, True, False]
+    assert _times([dt.date(2026, 3, 1), None]).day_only.tolist() == [True, False]
+    assert _times([dt.datetime(2026, 3, 1)]).day_only.tolist() == [False]
+    assert _times([1772323200]).day_only.tolist() == [False]

@@ -5,7 +5,8 @@ import itertools
 import pyarrow as pa
 import pytest
 
-from errdetect.data.looks import kind_of, look_of_text, look_of_type, merged
+from errdetect.data.looks import kind_of, look_and_form, look_of_text, look_of_type, merged
+from errdetect.data.number_forms import NumberForm
 
 LOOKS = ("empty", "words", "bool", "flag", "number", "text", "other")
 
@@ -63,3 +64,29 @@ def test_kinds():
         "text",
     ]
     assert kind_of("bool", gaps=False) == "bool"
+
+
+@pytest.mark.parametrize(
+    ("values", "look", "numbers"),
+    [
+        (["0,93", "NA", None], "number", 1),
+        (["93%", "1.234,5"], "number", 2),
+        (["5", "7"], "number", 2),
+        (["5", "7", "x"], "text", 2),
+        (["a", "b", "5"], "text", 0),
+        (["007", "1,5"], "text", 1),
+        (["true", "false"], "bool", 0),
+    ],
+)
+def test_numbers_in_other_forms_look_like_numbers(values, look, numbers):
+    seen, form = look_and_form(pa.array(values, pa.string()), NumberForm())
+    assert (seen, form.numbers) == (look, numbers)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 1000])
+def test_the_form_does_not_depend_on_the_batches(size):
+    texts = ["1"] * 500 + ["1,234"] * 300 + ["0,5"] + ["12"] * 400
+    form = NumberForm()
+    for start in range(0, len(texts), size):
+        form += look_and_form(pa.array(texts[start : start + size]), form)[1]
+    assert (form.decimal, form.given, form.numbers) == ("comma", len(texts), len(texts))

@@ -1,7 +1,10 @@
 """Opening files: formats agree, row numbers are the file's own, damage is said."""
 
+import bz2
 import gzip
 import json
+import lzma
+import zipfile
 
 import pandas as pd
 import pyarrow as pa
@@ -90,7 +93,6 @@ def test_a_row_beyond_the_block_is_refused(tmp_path, monkeypatch):
         ("a.csv", "id,id\n1,2\n", "must name each column once, got 'id' twice. Rename one."),
         ("a.csv", 'id,"b\nc"\n1,2\n', "must begin with its column names, got others."),
         ("a.csv", b"id,b\n1,x\n2,\xe9\n", "must be UTF-8, got other bytes in line 3."),
-        ("a.csv", "id,b\n1,x\n".encode("utf-16"), "must be UTF-8, got other bytes in line 1."),
         ("a.csv.gz", "id,b\n", "it is damaged: Not a gzipped file"),
         (
             "a.csv.gz",
@@ -226,3 +228,142 @@ def test_partitions_become_columns(tmp_path):
 def test_block_is_large_enough_for_texts_of_a_megabyte(tmp_path):
     text = "x" * (1 << 20)
     assert _read(_file(tmp_path, "a.csv", f"id,text\n1,{text}\n"))[0][0]["text"] == text
+
+
+@pytest.mark.parametrize("first", ["sep={}", "SEP={}", '"sep={}"', "sep={}{}{}", "\ufeffsep={}"])
+@pytest.mark.parametrize("mark", [";", ",", "|", "\t", "^"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_sep_line_names_the_delimiter(tmp_path, first, mark, end):
+    lines = [first.replace("{}", mark), f"id{mark}b", f"1{mark}x", "2", f"3{mark}y"]
+    values, rows, broken = _read(_file(tmp_path, "a.csv", end.join(lines) + end))
+    assert values == [{"id": "1", "b": "x"}, {"id": "3", "b": "y"}]
+    assert rows == [1, 3]
+    assert broken == [(2, "the row must have 2 fields, got 1")]
+
+
+def test_a_column_called_sep_is_no_sep_line(tmp_path):
+    assert _read(_file(tmp_path, "a.csv", "sep,b\n1,x\n"))[0] == [{"sep": "1", "b": "x"}]
+
+
+def test_the_delimiter_is_what_splits_the_header_most(tmp_path):
+    file = _file(tmp_path, "a.csv", 'id;"price, net";b\n1;2,5;3\n')
+    assert _read(file)[0] == [{"id": "1", "price, net": "2,5", "b": "3"}]
+    file = _file(tmp_path, "b.tsv", "id;b\n1;2\n")
+    assert _read(file)[0] == [{"id": "1", "b": "2"}]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig"])
+def test_encodings_with_a_mark(tmp_path, encoding):
+    text = 'sep=;\r\nid;b\r\n1;"é\r\nÜ"\r\n'
+    assert _read(_file(tmp_path, "a.csv", text.encode(encoding)))[0] == [{"id": "1", "b": "é\r\nÜ"}]
+    for data in ("\ufeffid,b\n1,é\n".encode("utf-16-be"), "id,b\n1,é\n".encode("utf-16-le")):
+        assert _read(_file(tmp_path, "b.csv", data))[0] == [{"id": "1", "b": "é"}]
+
+
+@pytest.mark.parametrize(("ending", "pack"), [("bz2", bz2.compress), ("xz", lzma.compress)])
+def test_other_compressions(tmp_path, ending, pack):
+    file = _file(tmp_path, f"a.csv.{ending}", pack(b"id,b\n1,x\n"))
+    assert _read(file)[0] == [{"id": "1", "b": "x"}]
+    file = _file(tmp_path, f"a.jsonl.{ending}", pack(b'{"id": 1}'))
+    assert _read(file)[0] == [{"id": 1}]
+    damaged = _file(tmp_path, f"b.csv.{ending}", pack(b"id,b\n1,x\n" * 500)[:-9])
+    with pytest.raises(DataError, match=r"b\.csv\..* cannot be read, it is damaged"):
+        _read(damaged)
+
+
+def test_a_decimal_comma_without_quotes_is_named(tmp_path):
+    broken = _read(_file(tmp_path, "a.csv", "id,b\n1,0,5\n2,x\n"))[2]
+    assert broken[0][1].startswith("the row must have 2 fields, got 3 (a comma inside a field")
+
+
+def test_a_line_without_end_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("errdetect.data.json_lines._LONGEST", 64)
+    file = _file(tmp_path, "a.jsonl", '{"id": 1}\n{"id": "' + "x" * 100 + '"}\n')
+    with pytest.raises(DataError, match=r"a\.jsonl must have lines below"):
+        _read(file)
+
+
+# --- zip ---------------------------------------------------------------------------------------
+
+
+def _zip(tmp_path, name="a.zip", **members):
+    path = tmp_path / name
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for member, data in members.items():
+            archive.writestr(member, data)
+    return path
+
+
+def test_the_tables_of_a_zip_are_read_as_parts(tmp_path):
+    members = {"b/2.csv": "id,b\n2,y\n", "a.csv": "id,b\n1,x\n", "../up.csv": "id,b\n3,z\n"}
+    litter = {"__MACOSX/._a.csv": "x", ".DS_Store": "x", "b/_SUCCESS": ""}
+    path = _zip(tmp_path, **members, **litter)
+    files = find_files(path)
+    assert [file.shown for file in files] == [
+        f"{path}/{n}" for n in ("../up.csv", "a.csv", "b/2.csv")
+    ]
+    assert [_read(file)[0][0]["id"] for file in files] == ["3", "1", "2"]
+    assert not (tmp_path.parent / "up.csv").exists()
+    assert len(find_files([path, path])) == 3
+
+
+@pytest.mark.parametrize("name", ["t.parquet", "t.jsonl", "t.tsv"])
+def test_every_format_is_read_from_a_zip(tmp_path, name):
+    plain = tmp_path / name
+    frame = pd.DataFrame({"id": ["1", "2"]})
+    if name == "t.parquet":
+        frame.to_parquet(plain)
+    else:
+        plain.write_text("id\n1\n2\n" if name == "t.tsv" else '{"id": "1"}\n{"id": "2"}\n')
+    (file,) = find_files(_zip(tmp_path, **{name: plain.read_bytes()}))
+    assert _read(file)[:2] == ([{"id": "1"}, {"id": "2"}], [1, 2])
+
+
+def test_a_folder_may_hold_zips(tmp_path):
+    folder = tmp_path / "log" / "market=DE"
+    folder.mkdir(parents=True)
+    _zip(folder, "p.zip", **{"p.csv": "id\n1\n"})
+    (file,) = find_files(tmp_path / "log")
+    assert _read(file)[0] == [{"id": "1", "market": "DE"}]
+
+
+@pytest.mark.parametrize(
+    ("members", "said"),
+    [
+        ({}, "must hold files that end in one of .parquet"),
+        ({"readme.txt": "x"}, "must hold files that end in one of .parquet"),
+        ({"a.zip": "x"}, "must hold tables, not archives, got 'a.zip'"),
+        ({"a.csv.gz": "x"}, "must hold tables, not archives"),
+        (
+            {"a.csv": "id", "b.jsonl": "{}"},
+            "must hold tables of one format, got 'a.csv', 'b.jsonl'",
+        ),
+    ],
+)
+def test_other_zips_are_refused_in_one_message(tmp_path, members, said):
+    with pytest.raises(DataError, match=r"^The archive .*a\.zip must ") as error:
+        find_files(_zip(tmp_path, **members))
+    assert said in str(error.value)
+
+
+def test_zips_with_a_password_too_large_or_damaged_are_refused(tmp_path, monkeypatch):
+    path = _zip(tmp_path, **{"a.csv": "id,b\n" + "1,x\n" * 5000})
+    monkeypatch.setattr("errdetect.data.sources._ZIP_LIMIT", 1000)
+    monkeypatch.setattr("errdetect.data.sources._ZIP_RATIO", 10)
+    with pytest.raises(DataError, match="must unpack to at most 10 times its size"):
+        find_files(path)
+    monkeypatch.undo()
+    data = bytearray(path.read_bytes())
+    locked = data.copy()
+    locked[6] |= 1
+    locked[locked.find(b"PK\x01\x02") + 8] |= 1
+    path.write_bytes(locked)
+    with pytest.raises(DataError, match="must open without a password"):
+        find_files(path)
+    data[45] ^= 0xFF
+    path.write_bytes(data)
+    with pytest.raises(DataError, match=r"a\.zip/a\.csv cannot be read, it is damaged"):
+        _read(find_files(path)[0])
+    path.write_bytes(b"PK\x03\x04 no archive")
+    with pytest.raises(DataError, match="it is no zip archive or damaged"):
+        find_files(path)

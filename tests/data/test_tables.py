@@ -298,8 +298,8 @@ def test_unreadable_values_are_told(tmp_path):
     frame = _decisions(decided_at=["01/02/2026", "", "2026-03-01"], score=["high", "0.5", "0.5"])
     read = _read(tmp_path, frame, "a.csv")
     assert read.rejects["reason"].tolist() == [
-        "decided_at must be an ISO 8601 time or a certain epoch number, got '01/02/2026'; "
-        "score must be a number, got 'high'",
+        "decided_at must name the year first (of two numbers, which is the day and which the "
+        "month is uncertain), got '01/02/2026'; score must be a number, got 'high'",
         "decided_at must have a value, got nothing",
     ]
 
@@ -595,3 +595,163 @@ def test_real_sets(shared_data, name, rejected):
     assert _adds_up(read)
     for reviews in ("reviews.parquet", "reviews_partial.parquet"):
         assert len(read_reviews(folder / reviews).rejects) == 0
+
+
+# --- what files really hold --------------------------------------------------------------------
+
+UUIDS = [f"6ba7b810-9dad-41d1-80b4-00c04fd430c{i}" for i in range(3)]
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        UUIDS,
+        [one.upper() for one in UUIDS],
+        [f"{{{one}}}" for one in UUIDS],
+        [f"urn:uuid:{one}" for one in UUIDS],
+        [one.replace("-", "") for one in UUIDS],
+        pa.array([bytes.fromhex(one.replace("-", "")) for one in UUIDS], pa.binary(16)),
+        pa.array([bytes.fromhex(one.replace("-", "")) for one in UUIDS], pa.uuid()),
+    ],
+)
+@pytest.mark.parametrize("name", ["a.parquet", "a.csv", "a.jsonl"])
+def test_uuids_join_whatever_form_a_table_has(tmp_path, written, name):
+    if not isinstance(written, pa.Array):
+        ids = written
+        reviews = read_reviews(_saved(tmp_path, _reviews(decision_id=ids, reviewer_id=ids), name))
+        decisions = _read(tmp_path, _decisions(decision_id=ids, account_id=ids), name)
+    else:
+        tables = [
+            pa.Table.from_pandas(one, preserve_index=False) for one in (_reviews(), _decisions())
+        ]
+        for path, table in zip(("r.parquet", "d.parquet"), tables, strict=True):
+            at = table.schema.get_field_index("decision_id")
+            pq.write_table(table.set_column(at, "decision_id", written), tmp_path / path)
+        reviews, decisions = (
+            read_reviews(tmp_path / "r.parquet"),
+            read_decisions(tmp_path / "d.parquet"),
+        )
+    assert reviews.frame["decision_id"].tolist() == UUIDS
+    assert decisions.frame["decision_id"].tolist() == UUIDS
+    if "account_id" in decisions.frame:
+        assert decisions.frame["account_id"].tolist() == UUIDS
+        assert reviews.frame["reviewer_id"].tolist() == UUIDS
+
+
+@pytest.mark.parametrize("batch_rows", [1, 2, 100])
+def test_ids_with_decimals_are_read_alike_in_every_batch(tmp_path, batch_rows):
+    path = _saved(tmp_path, _decisions(decision_id=["1022.0000000000", "7.0", "8.00"]), "a.csv")
+    batches = list(iter_decisions(path, batch_rows=batch_rows))
+    assert pd.concat([b.frame for b in batches])["decision_id"].tolist() == ["1022", "7", "8"]
+    path = _saved(tmp_path, _decisions(decision_id=["7.0", "8.0", "x"]), "a.csv")
+    batches = list(iter_decisions(path, batch_rows=batch_rows))
+    assert pd.concat([b.frame for b in batches])["decision_id"].tolist() == ["7.0", "8.0", "x"]
+
+
+def test_the_same_id_in_two_forms_is_found_twice(tmp_path):
+    _saved(tmp_path, _decisions(decision_id=[1.0, 2.0, 3.0]), "a.parquet")
+    _saved(tmp_path, _decisions(decision_id=["1.0", "4.0", "5.0"]), "b.csv")
+    read = read_decisions([tmp_path / "a.parquet", tmp_path / "b.csv"])
+    assert read.frame["decision_id"].tolist() == ["1", "2", "3", "4", "5"]
+    assert read.n_duplicates == 1
+
+
+def test_floats_that_lost_digits_are_refused_with_their_cause(tmp_path):
+    path = _saved(tmp_path, _decisions(decision_id=[2.0**60, 2.0**60 + 1e6, 2.0**61]))
+    with pytest.raises(
+        DataError, match=r"a float has lost those beyond 2\^53 \(export the ids as te"
+    ):
+        read_decisions(path)
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.csv", "a.jsonl"])
+@pytest.mark.parametrize("batch_rows", [1, 100])
+def test_numbers_with_commas_are_read_and_told(tmp_path, name, batch_rows):
+    frame = _decisions(
+        score=["0,93", None, "93%"], price=["1.234", "1.234,5", "7"], zip=["01234", "1234", "5,5"]
+    )
+    path = _saved(tmp_path, frame, name)
+    batches = list(iter_decisions(path, batch_rows=batch_rows))
+    whole = pd.concat([batch.frame for batch in batches])
+    assert whole["score"].tolist()[::2] == [0.93, 0.93]
+    assert whole["price"].tolist() == [1234.0, 1234.5, 7.0]
+    assert whole["zip"].tolist() == ["01234", "1234", "5,5"]
+    notes = read_decisions(path).notes
+    assert "zip: read as text: 1 of 3 values is no number, such as '01234'" in notes
+    assert "score: 1 number with a decimal comma read (such as '0,93')" in notes
+    assert "score: 1 number with a percent sign read (such as '93%')" in notes
+    assert "price: 2 numbers with grouped digits read (such as '1.234,5')" in notes
+
+
+def test_numbers_that_can_be_read_in_two_ways_are_never_guessed(tmp_path):
+    frame = _decisions(exposure=["1,234", "5", "7"], price=["1,234", "5", "7"])
+    read = _read(tmp_path, frame, "a.csv")
+    assert read.frame["exposure"].tolist() == [5.0, 7.0]
+    assert "one way only" in read.rejects["reason"][0]
+    assert read.frame["price"].tolist() == ["5", "7"]
+    assert any(
+        note.startswith("price: read as text: numbers such as '1,234'") for note in read.notes
+    )
+
+
+def test_a_point_is_uncertain_where_the_other_columns_have_commas(tmp_path):
+    read = _read(tmp_path, _decisions(a=["0,5", "1", "2"], b=["1.234", "950", "7"]), "a.csv")
+    assert read.frame["b"].tolist() == ["1.234", "950", "7"]
+    assert any(note.startswith("b: read as text: numbers such as '1.234'") for note in read.notes)
+
+
+def test_numbers_whose_type_is_text_are_told(tmp_path):
+    read = _read(tmp_path, _decisions(code=["12", "47", "3"]))
+    assert read.frame["code"].tolist() == ["12", "47", "3"]
+    told = "code: read as text, its type in the file, though every value is a number (such as '12')"
+    assert read.notes == (told,)
+
+
+def test_an_exposure_in_percent_is_refused(tmp_path):
+    read = _read(tmp_path, _decisions(exposure=["5%", "1", "2"]), "a.csv")
+    assert read.rejects["reason"].tolist() == [
+        "exposure must be a number without a percent sign, got '5%'"
+    ]
+
+
+def test_sentinels_are_named(tmp_path):
+    times = ["0001-01-01", "1970-01-01T00:00Z", "9999-12-31T23:59:59Z", "2026-03-01T10:00Z"]
+    read = _read(tmp_path, _decisions(n=4, decided_at=times), "a.csv")
+    assert len(read.frame) == 1
+    assert all("is a sentinel" in reason for reason in read.rejects["reason"])
+
+
+def test_a_review_of_a_day_is_known_at_its_end(tmp_path):
+    times = ["2026-03-01", "2026-03-02T10:00Z", "2026-060"]
+    read = read_reviews(_saved(tmp_path, _reviews(reviewed_at=times), "a.csv"))
+    end = pd.Timestamp("2026-03-01T23:59:59.999999Z")
+    assert read.frame["reviewed_at"].tolist() == [end, pd.Timestamp("2026-03-02T10:00Z"), end]
+    told = (
+        "reviewed_at: 2 review times are only a day: each is taken as known at that day's end (UTC)"
+    )
+    assert told in read.notes
+    assert not any("without a zone" in note for note in read.notes)
+    table = pa.Table.from_pandas(_reviews().drop(columns="reviewed_at"), preserve_index=False)
+    day = pa.array([dt.date(2026, 3, 1)] * 3)
+    pq.write_table(table.append_column("reviewed_at", day), tmp_path / "b.parquet")
+    read = read_reviews(tmp_path / "b.parquet")
+    assert read.frame["reviewed_at"].tolist() == [end] * 3
+    assert len(read.notes) == 1
+
+
+def test_decisions_of_a_day_stay_at_its_beginning(tmp_path):
+    read = _read(tmp_path, _decisions(decided_at=["2026-03-01"] * 3), "a.csv")
+    assert read.frame["decided_at"].tolist() == [START] * 3
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.csv"])
+def test_review_times_that_are_all_midnight_are_days(tmp_path, name):
+    times = pd.to_datetime(["2026-03-01", "2026-03-02", "2026-03-04"]).tz_localize("UTC")
+    read = read_reviews(_saved(tmp_path, _reviews(reviewed_at=times), name))
+    ends = times + pd.Timedelta(days=1) - pd.Timedelta(microseconds=1)
+    assert read.frame["reviewed_at"].tolist() == ends.tolist()
+    assert read.notes[-1].startswith("reviewed_at: 3 times are exactly midnight")
+    for few in (times[:2], [*times[:2], times[2] + pd.Timedelta(seconds=1)]):
+        read = read_reviews(_saved(tmp_path, _reviews(n=len(few), reviewed_at=few), name))
+        assert read.frame["reviewed_at"].tolist() == list(few)
+        assert not any("midnight" in note for note in read.notes)

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -11,18 +11,27 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from errdetect.data.actions import action_words
-from errdetect.data.coerce import Coerced, to_number, to_text, to_time
+from errdetect.data.coerce import Coerced, to_id, to_number, to_text, to_time
+from errdetect.data.identifiers import ID_COLUMNS
 from errdetect.data.looks import FeatureKind
+from errdetect.data.number_forms import NumberForm
 from errdetect.data.opening import RawBatch
 from errdetect.data.readers import read_batches
 from errdetect.data.survey import Survey, hash_ids, rename
+from errdetect.data.time_forms import sentinels
 from errdetect.data.versions import ANSWER, known_at
 from errdetect.schemas import REJECTS, REVIEWS, Column
 
-__all__ = ["CleanBatch", "clean_batches", "count_reasons"]
+__all__ = ["DAY_ONLY", "CleanBatch", "clean_batches", "count_reasons"]
 
 Mask = npt.NDArray[np.bool_]
 _SHOWN = 40
+#: Columns that say when something became known.
+_KNOWN_AT = ("reviewed_at", "updated_at")
+_LAST_MICRO = 86_400 * 10**6 - 1
+DAY_ONLY = "{n} review times are only a day: each is taken as known at that day's end (UTC)"
+_DAY_PHRASES = ("{n} days read as midnight UTC", "{n} times without a zone taken as UTC")
+_SENTINELS_MISSING = "{n} times that stand for none (such as year 1 or 9999) read as missing"
 _ROUNDING = 1e-6
 _ONE_ROW = "be unique, and the first row of an id is kept"
 _ONE_VERSION = (
@@ -137,11 +146,11 @@ def _clean(
     arrays: dict[str, pa.Array] = {}
     for column in survey.columns:
         values = _values(table, column.name, len(raw.rows))
-        read = _coerced(column, values, typed=typed)
+        read = _coerced(column, values, survey, typed=typed)
         arrays[column.name] = _checked(column, read, values, faults, told)
         told.update({(column.name, phrase): n for phrase, n in read.told.items()})
     for name, kind in survey.features.items():
-        read = _feature(name, _values(table, name, len(raw.rows)), kind)
+        read = _feature(name, _values(table, name, len(raw.rows)), kind, survey.numbers.get(name))
         arrays[name] = read.values
         told.update({(name, phrase): n for phrase, n in read.told.items()})
     unknown: Counter[str] = Counter()
@@ -193,13 +202,51 @@ def _values(table: pa.Table, name: str, n_rows: int) -> pa.Array:
     return table[name].combine_chunks()
 
 
-def _coerced(column: Column, values: pa.Array, *, typed: bool) -> Coerced:
+def _coerced(column: Column, values: pa.Array, survey: Survey, *, typed: bool) -> Coerced:
+    name = column.name
     if column.kind == "timestamp":
-        return to_time(column.name, values)
+        read = _without_sentinels(column, to_time(name, values))
+        return _at_days_end(read) if name in _KNOWN_AT else read
     if column.kind == "number":
-        return to_number(column.name, values, typed=typed)
-    read = to_text(column.name, values)
+        form = survey.numbers.get(name)
+        return to_number(name, values, typed=typed, form=form, percent=column.high == 1)
+    if name in ID_COLUMNS:
+        return to_id(name, values, survey.ids.get(name))
+    read = to_text(name, values)
     return _chosen(read, column.choices) if column.choices else read
+
+
+def _without_sentinels(column: Column, read: Coerced) -> Coerced:
+    """Refuse what systems write where there is no time; in a column that may lack one it is missing."""
+    known = read.values.is_valid()
+    micros = np.asarray(pc.fill_null(read.values.cast(pa.int64()), 1).to_numpy())
+    found = {must: mask & _mask(known) for must, mask in sentinels(micros).items()}
+    found = {must: mask for must, mask in found.items() if mask.any()}
+    if not found:
+        return read
+    every = np.logical_or.reduce(list(found.values()))
+    values = pc.if_else(pa.array(every), pa.scalar(None, read.values.type), read.values)
+    if not column.required:
+        told = read.told + Counter({_SENTINELS_MISSING: int(every.sum())})
+        return replace(read, values=values, told=told, day_only=read.day_only & ~every)
+    causes = {**read.causes, **found}
+    return replace(
+        read, values=values, bad=read.bad | every, causes=causes, day_only=read.day_only & ~every
+    )
+
+
+def _at_days_end(read: Coerced) -> Coerced:
+    """Take what became known on a day as known at its last microsecond, never earlier."""
+    count = int(read.day_only.sum())
+    if not count:
+        return read
+    last = pc.add(read.values, pa.scalar(_LAST_MICRO, pa.duration("us")))
+    told = read.told.copy()
+    for phrase in _DAY_PHRASES:
+        told[phrase] -= count if phrase in told else 0
+    told[DAY_ONLY] = count
+    values = pc.if_else(pa.array(read.day_only), last, read.values)
+    return replace(read, values=values, told=+told)
 
 
 def _chosen(read: Coerced, choices: Sequence[str]) -> Coerced:
@@ -230,7 +277,11 @@ def _checked(
         faults.add(missing, name, "have a value", pa.nulls(len(values)))
     if read.bad.any():
         kinds = {"timestamp": "be an ISO 8601 time or a certain epoch number"}
-        faults.add(read.bad, name, kinds.get(column.kind, "be a number"), values)
+        unnamed = read.bad.copy()
+        for must, mask in read.causes.items():
+            faults.add(mask, name, must, values)
+            unnamed &= ~mask
+        faults.add(unnamed, name, kinds.get(column.kind, "be a number"), values)
     if column.choices:
         known = pc.is_in(read.values, value_set=pa.array(column.choices, pa.large_string()))
         unknown = _mask(pc.and_(pc.invert(known), read.values.is_valid()))
@@ -273,12 +324,17 @@ def _range(column: Column) -> str:
     return f"lie in {'(' if column.low_open else '['}{column.low:g}, {column.high:g}]"
 
 
-def _feature(name: str, values: pa.Array, kind: FeatureKind) -> Coerced:
+def _feature(name: str, values: pa.Array, kind: FeatureKind, form: NumberForm | None) -> Coerced:
     """Read a further column as the survey settled it."""
     if kind == "text":
         return to_text(name, values)
     if kind == "number":
-        read = to_number(name, values, typed=False)
+        read = to_number(name, values, typed=False, form=form)
+        if read.bad.any():
+            unread = Counter(
+                {"{n} values that are no certain number read as missing": int(read.bad.sum())}
+            )
+            read = replace(read, told=read.told + unread)
         infinite = pc.is_inf(read.values)
         count = int(pc.sum(pc.cast(infinite, pa.int64())).as_py() or 0)
         if not count:

@@ -1,6 +1,7 @@
 """Turning a column's values into text, numbers or UTC times, and telling what was turned."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,14 +11,37 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pat
 
+from errdetect.data.identifiers import (
+    DIGITS_LOST,
+    IdForm,
+    canonical,
+    form_of_ids,
+    of_one_file,
+    texts_of_bytes,
+)
+from errdetect.data.number_forms import (
+    AMBIGUOUS,
+    MISSING_WORDS,
+    PERCENT,
+    NumberForm,
+    form_of_numbers,
+    read_forms,
+)
+from errdetect.data.time_forms import Fault, FormedTime, read_form, sentinel
 from errdetect.errors import DataError, sentence
 
-__all__ = ["MISSING_WORDS", "Coerced", "plain_type", "to_number", "to_text", "to_time"]
+__all__ = [
+    "MISSING_WORDS",
+    "Coerced",
+    "is_text",
+    "plain_type",
+    "to_id",
+    "to_number",
+    "to_text",
+    "to_time",
+]
 
 Mask = npt.NDArray[np.bool_]
-
-#: Words that stand for "no number" in exports; in a text column they are text (NA is Namibia).
-MISSING_WORDS = ("na", "n/a", "nan", "null", "none", "-", r"\n", "#n/a")
 
 _TEXT = pa.large_string()
 _TIME = pa.timestamp("us", tz="UTC")
@@ -25,6 +49,37 @@ _UTC_NAMES = ("UTC", "Etc/UTC", "+00:00", "Z", "GMT")
 _DAY = r"^\d{4}[-/]\d{1,2}[-/]\d{1,2}"
 _OFFSET = r"\d:?\d{2}(?:[.,]\d+)? ?(?:[Zz]|UTC|[+-]\d{2}(?::?\d{2})?)$"
 _ZERO_OFFSET = r"(?:[Zz]|UTC|[+-]00(?::?00)?)$"
+_MISSING = pa.array(MISSING_WORDS, pa.large_string())
+_DAY_ALONE = r"^\d{4}[-/]\d{1,2}[-/]\d{1,2}$"
+_WITH_POINT = "{n} numbers with a decimal point read as text (7.0 as '7')"
+_ZERO = sentinel("0, which is 1970-01-01 at midnight,")
+_NO_ZONE = "{n} times without a zone taken as UTC"
+_WITH_OFFSET = "{n} times with an offset converted to UTC"
+_ZONES = {
+    "none": _NO_ZONE,
+    "offset": _WITH_OFFSET,
+    "named": "{n} times with the name of a zone (such as Europe/Berlin) converted to UTC",
+}
+#: So many that rewriting them as ISO 8601 all at once pays.
+_MANY = 1000
+_CLOCK_TIME = r"\d{2}:\d{2}:\d{2}(?:\.\d+)?"
+#: Common forms of other systems -> ISO 8601 with an offset or Z, in this order.
+_AS_ISO = (
+    (r"^(\d{4})(\d{2})(\d{2})[Tt](\d{2})(\d{2})(\d{2})", r"\1-\2-\3T\4:\5:\6"),
+    (r"^(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2}:\d{2}),(\d)", r"\1T\2.\3"),
+    (r"^(\d{4}-\d{2}-\d{2})t", r"\1T"),
+    (rf"({_CLOCK_TIME})(?:z| \+0000 UTC| UTC|Z\[UTC\])$", r"\1Z"),
+    (rf"({_CLOCK_TIME}) ?([+-]\d{{2}}):?(\d{{2}})(?:\[\w+/[\w/+-]+\]| [A-Z]{{3,4}})?$", r"\1\2:\3"),
+)
+_ISO_WITH_ZONE = (
+    r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:Z|[+-](?:0\d|1[0-7]):[0-5]\d)$"
+)
+_OTHER_FORM = "{n} times in another form than 2026-03-01T10:00:00Z read (as Java, Go, .NET or ISO 8601 write them)"
+_LOST = (
+    "have all of its digits, but a float has lost those beyond 2^{power} (export the ids as text)"
+)
+#: Bits of a float -> below which power of two every whole number is exact (IEEE 754).
+_EXACT_POWERS = {16: 11, 32: 24, 64: 53}
 _NUMBER = r"^[+-]?\d+(?:\.\d*)?$"
 
 #: 2000-01-01 and 2100-01-01 in epoch seconds: between them the unit of a number is certain.
@@ -44,11 +99,21 @@ class Coerced:
         Where there was a value that could not be read.
     told
         What was turned into what, as a phrase with `{n}` for the number of values.
+    causes
+        What some of the bad values must be, where that is known -> which those are.
+    day_only
+        Where a time is only a day, set to its beginning.
     """
 
     values: pa.Array
     bad: Mask
     told: Counter[str] = field(default_factory=Counter)
+    causes: Mapping[str, Mask] = field(default_factory=dict)
+    day_only: Mask = field(default_factory=lambda: np.zeros(0, dtype=bool))
+
+    def __post_init__(self) -> None:
+        if len(self.day_only) != len(self.values):
+            object.__setattr__(self, "day_only", np.zeros(len(self.values), dtype=bool))
 
 
 def plain_type(kind: pa.DataType) -> pa.DataType:
@@ -59,12 +124,15 @@ def plain_type(kind: pa.DataType) -> pa.DataType:
 def _plain(values: pa.Array) -> pa.Array:
     if pat.is_dictionary(values.type):
         return values.cast(values.type.value_type)
+    if isinstance(values.type, pa.UuidType):
+        return texts_of_bytes("", values.storage)[0]
     if isinstance(values.type, pa.BaseExtensionType):
         return pa.array([None if v is None else str(v) for v in values.to_pylist()], _TEXT)
     return values
 
 
-def _is_text(kind: pa.DataType) -> bool:
+def is_text(kind: pa.DataType) -> bool:
+    """Whether it is one of Arrow's types of text."""
     return bool(pat.is_string(kind) or pat.is_large_string(kind) or pat.is_string_view(kind))
 
 
@@ -89,8 +157,8 @@ def _wrong_type(name: str, must: str, values: pa.Array) -> DataError:
 def to_text(name: str, values: pa.Array) -> Coerced:
     """Read text exactly as it is; empty text is missing.
 
-    Whole numbers become their digits, also where they came as 7.0 (told, for ids that pandas
-    turned into floats); other numbers their shortest form.
+    Whole numbers become their digits, also where they came as 7.0 (told, for ids that pandas or a
+    database turned into floats or decimals); other numbers their shortest form.
 
     Raises
     ------
@@ -108,7 +176,9 @@ def to_text(name: str, values: pa.Array) -> Coerced:
         raise _wrong_type(name, "hold text", values)
     if pat.is_floating(kind):
         values, told = _digits(values)
-    elif not _is_text(kind):
+    elif pat.is_decimal(kind):
+        values, told = _decimal_digits(values)
+    elif not is_text(kind):
         try:
             values = values.cast(_TEXT)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
@@ -117,7 +187,7 @@ def to_text(name: str, values: pa.Array) -> Coerced:
             what = "whole numbers" if pat.is_integer(kind) else f"values of type {kind}"
             told[f"{{n}} {what} read as text"] = len(values) - values.null_count
     values = values.cast(_TEXT)
-    empty = pc.equal(pc.utf8_trim_whitespace(values), "")
+    empty = pc.or_(pc.equal(pc.binary_length(values), 0), pc.utf8_is_space(values))
     if pc.any(empty).as_py():
         values = pc.if_else(empty, pa.scalar(None, _TEXT), values)
     return Coerced(values, _none(values), told)
@@ -133,21 +203,112 @@ def _digits(values: pa.Array) -> tuple[pa.Array, Counter[str]]:
     texts[known & ~whole] = [repr(float(number)) for number in numbers[known & ~whole]]
     told = Counter[str]()
     if known.any():
-        told["{n} numbers with a decimal point read as text (7.0 as '7')"] = int(known.sum())
+        told[_WITH_POINT] = int(known.sum())
     return pa.array(texts, _TEXT), told
 
 
-def to_number(name: str, values: pa.Array, *, typed: bool = True) -> Coerced:
-    """Read float64 numbers.
+def _decimal_digits(values: pa.Array) -> tuple[pa.Array, Counter[str]]:
+    """Write decimals as text: 7.0000000000 as 7, 7.5000000000 as 7.5, exactly."""
+    scale = values.type.scale
+    digits = pc.floor(values.cast(pa.decimal256(76, max(scale, 0)))).cast(pa.decimal256(76, 0))
+    texts = digits.cast(_TEXT)
+    told, count = Counter[str](), len(values) - values.null_count
+    if scale > 0:
+        whole = pc.equal(digits.cast(pa.decimal256(76, scale), safe=False), values)
+        if not pc.all(whole).as_py():
+            exact = [None if v is None else f"{v.normalize():f}" for v in values.to_pylist()]
+            texts = pc.if_else(whole, texts, pa.array(exact, _TEXT))
+    if count:
+        told[_WITH_POINT if scale > 0 else "{n} whole numbers read as text"] = count
+    return texts, told
+
+
+def to_id(name: str, values: pa.Array, form: IdForm | None = None) -> Coerced:
+    """Read ids in one form, so that the same id is the same text whatever system wrote it.
+
+    UUIDs (text with or without braces, `urn:uuid:`, 16 bytes) are written in lower case with
+    hyphens; numbers by their digits. Where a float or scientific notation has lost digits, the id
+    is unreadable. Text such as 007 or 1.10 stays as it is.
 
     Parameters
     ----------
     name
         The column, for messages.
     values
-        Numbers, or text of numbers with a decimal point; words such as NA are missing.
+        Text, numbers, UUIDs or bytes.
+    form
+        How the whole column's texts are written; default: as these values are.
+
+    Raises
+    ------
+    DataError
+        If the column is nested, or binary and neither text nor UUIDs.
+
+    Examples
+    --------
+    >>> read = to_id("decision_id", pa.array([7.0, 2.0**60]))
+    >>> read.values.to_pylist(), list(read.causes)
+    (['7', None], ['have all of its digits, but a float has lost those beyond 2^53 (export the ids as text)'])
+    """
+    values = _plain(values)
+    kind = values.type
+    if _is_binary(kind):
+        texts, count = texts_of_bytes(name, values)
+        told = Counter({"{n} binary UUIDs (16 bytes) read as text": count} if count else {})
+        values = texts
+    else:
+        told = Counter[str]()
+    read = to_text(name, values)
+    told += read.told
+    if pat.is_floating(kind):
+        return _without_lost(read, values)
+    if not is_text(kind) and not _is_binary(kind):
+        return read
+    settled = form if form is not None else of_one_file(form_of_ids(read.values))
+    ids, lost, more = canonical(read.values, settled)
+    return Coerced(ids, lost, told + more, {DIGITS_LOST: lost} if lost.any() else {})
+
+
+def _is_binary(kind: pa.DataType) -> bool:
+    binary = pat.is_binary(kind) or pat.is_large_binary(kind) or pat.is_binary_view(kind)
+    return bool(binary or pat.is_fixed_size_binary(kind))
+
+
+def _without_lost(read: Coerced, floats: pa.Array) -> Coerced:
+    """Find ids that a float cannot hold exactly: beyond it several ids become one."""
+    power = _EXACT_POWERS[floats.type.bit_width]
+    numbers = floats.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    with np.errstate(invalid="ignore"):
+        lost = np.asarray(np.abs(numbers) >= 2.0**power, dtype=bool)
+    if not lost.any():
+        return read
+    values = pc.if_else(pa.array(lost), pa.scalar(None, _TEXT), read.values)
+    told = read.told - Counter({_WITH_POINT: int(lost.sum())})
+    return Coerced(values, lost, told, {_LOST.format(power=power): lost})
+
+
+def to_number(
+    name: str,
+    values: pa.Array,
+    *,
+    typed: bool = True,
+    form: NumberForm | None = None,
+    percent: bool = True,
+) -> Coerced:
+    """Read float64 numbers, also with decimal commas, percent signs and grouped digits.
+
+    Parameters
+    ----------
+    name
+        The column, for messages.
+    values
+        Numbers, or text of numbers; words such as NA are missing.
     typed
         Whether the file has types: numbers written as text are then told.
+    form
+        How the whole column writes numbers; default: as these values do. It settles what 1,234 is.
+    percent
+        Whether a percent sign may stand there: 93% is 0.93.
 
     Raises
     ------
@@ -162,8 +323,8 @@ def to_number(name: str, values: pa.Array, *, typed: bool = True) -> Coerced:
     """
     values = _plain(values)
     kind = values.type
-    if _is_text(kind):
-        return _parse_numbers(values, typed=typed)
+    if is_text(kind):
+        return _parse_numbers(values, form, typed=typed, percent=percent)
     told = Counter[str]()
     if pat.is_boolean(kind):
         values = values.cast(pa.int8())
@@ -177,27 +338,57 @@ def to_number(name: str, values: pa.Array, *, typed: bool = True) -> Coerced:
     return Coerced(values, _none(values), told)
 
 
-def _parse_numbers(values: pa.Array, *, typed: bool) -> Coerced:
-    """Parse text: all at once where all of it is numbers, else value by value."""
+def _parse_numbers(
+    values: pa.Array, form: NumberForm | None, *, typed: bool, percent: bool
+) -> Coerced:
+    """Parse text: all at once where all of it is plain numbers, else each form by its own."""
     trimmed = pc.utf8_trim_whitespace(values.cast(_TEXT))
-    told, bad = Counter[str](), _none(values)
-    try:
-        numbers = trimmed.cast(pa.float64())
-    except pa.ArrowInvalid:
+    told, bad, causes = Counter[str](), _none(values), dict[str, Mask]()
+    plain = form is None or form.decimal in ("point", "unknown")
+    numbers = _cast_numbers(trimmed) if plain else None
+    if numbers is None:
         lower = pc.utf8_lower(trimmed)
-        missing = pc.or_(pc.equal(lower, ""), pc.is_in(lower, value_set=pa.array(MISSING_WORDS)))
+        missing = pc.or_(pc.equal(lower, ""), pc.is_in(lower, value_set=_MISSING))
         words = _mask(missing) & _mask(pc.not_equal(lower, ""))
         if words.any():
             told["{n} words such as NA or null read as missing"] = int(words.sum())
         texts = pc.if_else(missing, pa.scalar(None, _TEXT), trimmed)
-        parsed = pd.to_numeric(texts.to_pandas(), errors="coerce").to_numpy(np.float64)
-        bad = np.isnan(parsed) & _mask(texts.is_valid())
-        numbers = pa.array(parsed, from_pandas=True)
-    numbers = pc.if_else(pc.is_nan(numbers), pa.scalar(None, pa.float64()), numbers)
+        numbers = _cast_numbers(texts) if plain else None
+        if numbers is None:
+            numbers, causes, more = _by_form(texts, form or form_of_numbers(texts), percent)
+            told += more
+        bad = _mask(numbers.is_null()) & _mask(texts.is_valid())
     read = len(numbers) - numbers.null_count
     if typed and read:
         told["{n} text values read as numbers"] = read
-    return Coerced(numbers, bad, told)
+    return Coerced(numbers, bad, told, causes)
+
+
+def _cast_numbers(texts: pa.Array) -> pa.Array | None:
+    """Cast text to numbers, NaN to missing; None where some of it is no plain number."""
+    try:
+        numbers = texts.cast(pa.float64())
+    except pa.ArrowInvalid:
+        return None
+    return pc.if_else(pc.is_nan(numbers), pa.scalar(None, pa.float64()), numbers)
+
+
+def _by_form(
+    texts: pa.Array, form: NumberForm, percent: bool
+) -> tuple[pa.Array, dict[str, Mask], Counter[str]]:
+    """Read plain numbers by pandas, the others by the column's form."""
+    parsed = pd.to_numeric(texts.to_pandas(), errors="coerce").to_numpy(np.float64, copy=True)
+    plain = ~np.isnan(parsed)
+    if form.decimal in ("comma", "both"):
+        plain &= ~_mask(pc.match_substring(texts, "."))
+    rest = np.flatnonzero(~plain & _mask(texts.is_valid()))
+    read = read_forms(texts.take(pa.array(rest)), form, percent=percent)
+    parsed[rest] = read.values.to_numpy(zero_copy_only=False)
+    causes = {}
+    for must, found in ((AMBIGUOUS, read.ambiguous), (PERCENT, read.percent)):
+        if found.any():
+            causes[must] = np.isin(np.arange(len(texts)), rest[found])
+    return pa.array(parsed, from_pandas=True), causes, read.told
 
 
 def to_time(name: str, values: pa.Array) -> Coerced:
@@ -223,11 +414,13 @@ def to_time(name: str, values: pa.Array) -> Coerced:
     kind = values.type
     if pat.is_null(kind):
         return Coerced(values.cast(_TIME), _none(values))
-    if _is_text(kind):
+    if is_text(kind):
         return _parse_times(values.cast(_TEXT))
     if _is_numeric(kind):
         times, told = _epochs(values)
-        return Coerced(times, _mask(_has_number(values)) & _mask(times.is_null()), told)
+        bad = _mask(_has_number(values)) & _mask(times.is_null())
+        zero = bad & _mask(pc.equal(values, pa.scalar(0).cast(kind)))
+        return Coerced(times, bad, told, {_ZERO: zero} if zero.any() else {})
     count = len(values) - values.null_count
     if pat.is_date(kind):
         phrase = "{n} days read as midnight UTC"
@@ -241,7 +434,8 @@ def to_time(name: str, values: pa.Array) -> Coerced:
     if not pat.is_timestamp(kind):
         values = values.cast(pa.timestamp("us"))
     micros = values.cast(pa.timestamp("us", tz=values.type.tz), safe=False)
-    return Coerced(micros.cast(_TIME), _none(values), told)
+    days = _mask(micros.is_valid()) if pat.is_date(kind) else _none(values)
+    return Coerced(micros.cast(_TIME), _none(values), told, day_only=days)
 
 
 def _has_number(values: pa.Array) -> pa.Array:
@@ -269,27 +463,95 @@ def _epochs(values: pa.Array) -> tuple[pa.Array, Counter[str]]:
 
 
 def _parse_times(texts: pa.Array) -> Coerced:
-    """Parse ISO 8601 text; digits alone are epoch numbers."""
+    """Parse ISO 8601 text; digits alone are epoch numbers; what is left is read form by form."""
     trimmed = pc.utf8_trim_whitespace(texts)
     given = _mask(pc.not_equal(trimmed, ""))
-    told = Counter[str]()
     days = _mask(pc.match_substring_regex(trimmed, _DAY))
     parsed = _iso_times(pc.if_else(pa.array(days), trimmed, pa.scalar(None, _TEXT)))
     offset = days & _mask(pc.match_substring_regex(trimmed, _OFFSET))
     zero = offset & _mask(pc.match_substring_regex(trimmed, _ZERO_OFFSET))
     read = parsed.notna()
-    counts = {
-        "{n} times without a zone taken as UTC": read & ~offset,
-        "{n} times with an offset converted to UTC": read & offset & ~zero,
-    }
+    counts = Counter({_NO_ZONE: int((read & ~offset).sum())})
+    counts[_WITH_OFFSET] = int((read & offset & ~zero).sum())
     times = pa.array(parsed.tz_localize(None), pa.timestamp("us")).cast(_TIME)
+    day_only = read & _mask(pc.less_equal(pc.binary_length(trimmed), 10))
+    if day_only.any():
+        day_only &= _mask(pc.match_substring_regex(trimmed, _DAY_ALONE))
+    told = Counter[str]()
     digits = given & ~days & _mask(pc.match_substring_regex(trimmed, _NUMBER))
     if digits.any():
         numbers = pc.if_else(pa.array(digits), trimmed, pa.scalar(None, _TEXT)).cast(pa.float64())
         epochs, told = _epochs(numbers)
         times = pc.coalesce(times, epochs)
-    told.update({phrase: int(mask.sum()) for phrase, mask in counts.items() if mask.any()})
-    return Coerced(times, given & _mask(times.is_null()), told)
+    left = np.flatnonzero(given & _mask(times.is_null()))
+    causes: dict[str, Mask] = {}
+    if len(left):
+        rest = _formed_times(trimmed.take(pa.array(left)))
+        times = pc.replace_with_mask(times, pa.array(_at(left, len(times))), rest.values)
+        day_only[left] = rest.day_only
+        counts += rest.told
+        causes = {must: _at(left[mask], len(times)) for must, mask in rest.causes.items()}
+    told.update({phrase: n for phrase, n in counts.items() if n})
+    return Coerced(times, given & _mask(times.is_null()), told, causes, day_only)
+
+
+def _at(rows: npt.NDArray[np.int64], n: int) -> Mask:
+    mask = np.zeros(n, dtype=bool)
+    mask[rows] = True
+    return mask
+
+
+def _formed_times(texts: pa.Array) -> Coerced:
+    """Read the times of other systems: common forms all at once, then each distinct value."""
+    if len(texts) < _MANY:
+        return _read_forms(texts)
+    plain = texts
+    for pattern, put in _AS_ISO:
+        plain = pc.replace_substring_regex(plain, pattern, put)
+    strict = _mask(pc.match_substring_regex(plain, _ISO_WITH_ZONE))
+    parsed = _iso_times(pc.if_else(pa.array(strict), plain, pa.scalar(None, _TEXT)))
+    strict &= parsed.notna()
+    times = pa.array(parsed.tz_localize(None), pa.timestamp("us")).cast(_TIME)
+    ahead = strict & ~_mask(pc.match_substring_regex(plain, _ZERO_OFFSET))
+    told = Counter({_OTHER_FORM: int(strict.sum()), _WITH_OFFSET: int(ahead.sum())})
+    left = np.flatnonzero(~strict)
+    rest = _read_forms(texts.take(pa.array(left)))
+    day_only = _none(texts)
+    day_only[left] = rest.day_only
+    return Coerced(
+        pc.replace_with_mask(times, pa.array(~strict), rest.values),
+        _at(left[rest.bad], len(texts)),
+        +(told + rest.told),
+        {must: _at(left[mask], len(texts)) for must, mask in rest.causes.items()},
+        day_only,
+    )
+
+
+def _read_forms(texts: pa.Array) -> Coerced:
+    """Read times form by form, each distinct value once."""
+    codes = texts.dictionary_encode()
+    distinct, at = codes.dictionary, codes.indices.to_numpy()
+    read = [_form_or_fault(text) for text in distinct.to_pylist()]
+    good = [one if isinstance(one, FormedTime) else None for one in read]
+    micros = pa.array([None if one is None else one.micros for one in good], pa.int64())
+    zones = np.array(["" if one is None else one.zone for one in good], dtype=object)[at]
+    faults = np.array([one if isinstance(one, str) else "" for one in read], dtype=object)[at]
+    told = Counter({p: int((zones == zone).sum()) for zone, p in _ZONES.items()})
+    told[_OTHER_FORM] = int((zones != "").sum())
+    return Coerced(
+        micros.take(pa.array(at)).cast(pa.timestamp("us")).cast(_TIME),
+        faults != "",
+        +told,
+        {must: faults == must for must in dict.fromkeys(faults[faults != ""])},
+        np.array([one is not None and one.day_only for one in good], dtype=bool)[at],
+    )
+
+
+def _form_or_fault(text: str) -> FormedTime | str:
+    try:
+        return read_form(text)
+    except Fault as fault:
+        return _ZERO if text in ("0", "0.0") else fault.must
 
 
 def _iso_times(texts: pa.Array) -> pd.DatetimeIndex:

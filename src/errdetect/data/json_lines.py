@@ -3,20 +3,22 @@
 import io
 import json
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json as pajson
 
-from errdetect.data.opening import BLOCK, RawBatch, open_bytes
+from errdetect.data.opening import BLOCK, RawBatch, open_source
 from errdetect.data.sources import SourceFile
 from errdetect.errors import DataError
 
 __all__ = ["read_json_lines"]
 
 _EXACT = 2.0**53
+#: No line may be as long as this, in bytes.
+_LONGEST = 256 << 20
 
 
 def read_json_lines(file: SourceFile, batch_rows: int) -> Iterator[RawBatch]:
@@ -40,8 +42,8 @@ def read_json_lines(file: SourceFile, batch_rows: int) -> Iterator[RawBatch]:
         If the file holds one list instead of lines.
     """
     first, times = 1, set[str]()
-    with open_bytes(file.path) as stream:
-        while lines := stream.readlines(BLOCK):
+    with open_source(file) as stream:
+        while lines := _lines(file, stream):
             if first == 1:
                 lines[0] = lines[0].removeprefix(b"\xef\xbb\xbf")
                 _refuse_list(file, lines[0])
@@ -49,16 +51,28 @@ def read_json_lines(file: SourceFile, batch_rows: int) -> Iterator[RawBatch]:
             first += len(lines)
             for start in range(0, len(rows), batch_rows):
                 numbers = np.array(rows[start : start + batch_rows], dtype=np.int64)
-                yield RawBatch(str(file.path), table.slice(start, len(numbers)), numbers)
+                yield RawBatch(file.shown, table.slice(start, len(numbers)), numbers)
             if broken:
                 none = np.empty(0, dtype=np.int64)
-                yield RawBatch(str(file.path), table.slice(0, 0), none, tuple(broken))
+                yield RawBatch(file.shown, table.slice(0, 0), none, tuple(broken))
+
+
+def _lines(file: SourceFile, stream: IO[bytes]) -> list[bytes]:
+    """Read a block of whole lines, none of them without end: it would fill the memory."""
+    lines, size = list[bytes](), 0
+    while size < BLOCK and (line := stream.readline(_LONGEST)):
+        if len(line) == _LONGEST:
+            do = "Write one JSON object a line."
+            raise DataError(f"{file.shown} must have lines below {_LONGEST >> 20} MB. {do}")
+        lines.append(line)
+        size += len(line)
+    return lines
 
 
 def _refuse_list(file: SourceFile, line: bytes) -> None:
     if line.lstrip().startswith(b"["):
         do = "Write each row on a line of its own, without the list's brackets and commas."
-        raise DataError(f"{file.path} must hold one JSON object a line, got a list. {do}")
+        raise DataError(f"{file.shown} must hold one JSON object a line, got a list. {do}")
 
 
 def _parsed(

@@ -8,8 +8,18 @@ import pyarrow.compute as pc
 import pyarrow.types as pat
 
 from errdetect.data.coerce import MISSING_WORDS, plain_type
+from errdetect.data.number_forms import NumberForm, could_be_numbers, form_of_numbers, plain_form
 
-__all__ = ["FeatureKind", "Look", "kind_of", "look_of_text", "look_of_type", "merged"]
+__all__ = [
+    "FeatureKind",
+    "Look",
+    "kind_of",
+    "look_and_form",
+    "look_of_text",
+    "look_of_type",
+    "merged",
+    "mostly_numbers",
+]
 
 #: How a feature is read; a `flag` is true/false with gaps: 1, 0 or missing.
 FeatureKind = Literal["number", "bool", "flag", "text"]
@@ -51,6 +61,55 @@ def look_of_text(values: pa.Array) -> Look:
     given = values.drop_null().cast(pa.large_string())
     head = _look(given.slice(0, _SAMPLE))
     return head if head == "text" or len(given) <= _SAMPLE else _look(given)
+
+
+def look_and_form(values: pa.Array, known: NumberForm) -> tuple[Look, NumberForm]:
+    """Tell what a batch of texts looks like, and how it writes numbers where most of it is some.
+
+    Parameters
+    ----------
+    values
+        Text of a file without types.
+    known
+        Of the column's batches before.
+
+    Returns
+    -------
+    look, form
+        Numbers with decimal commas, percent signs or grouped digits look like numbers too. Of
+        other texts the form only has how many there are.
+
+    Examples
+    --------
+    >>> look, form = look_and_form(pa.array(["0,93", "NA"]), NumberForm())
+    >>> look, form.decimal
+    ('number', 'comma')
+    """
+    given = values.drop_null().cast(pa.large_string())
+    head = given.slice(0, _SAMPLE)
+    look = _look(head)
+    if look == "text" and not mostly_numbers(known):
+        form = form_of_numbers(head) if could_be_numbers(head.to_pylist()) else NumberForm()
+        if not mostly_numbers(form):
+            return "text", NumberForm(given=len(given))
+    look = look if len(given) <= _SAMPLE and look != "text" else _look(given)
+    if look == "number":
+        return look, plain_form(given, known)
+    if look != "text":
+        return look, NumberForm()
+    form = form_of_numbers(given)
+    return ("number" if form.numbers == form.given else "text"), form
+
+
+def mostly_numbers(form: NumberForm) -> bool:
+    """Whether at least half of a column's values are numbers in some form.
+
+    Examples
+    --------
+    >>> mostly_numbers(NumberForm(given=3, numbers=2))
+    True
+    """
+    return 0 < form.given <= 2 * form.numbers
 
 
 def _look(texts: pa.Array) -> Look:

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 
 from errdetect.data.delimited import read_delimited
 from errdetect.data.json_lines import read_json_lines
-from errdetect.data.opening import RawBatch, naming, one_name_each
+from errdetect.data.opening import RawBatch, naming, one_name_each, seekable
 from errdetect.data.sources import SourceFile
 from errdetect.data.statements import as_decisions
 from errdetect.data.store.query import read_rows
@@ -40,7 +40,7 @@ def read_batches(
     DataError
         If the file is damaged, is not UTF-8, or is no table.
     """
-    with naming(file.path):
+    with naming(file):
         if file.format == "parquet":
             batches = _read_parquet(file, batch_rows, columns)
         elif file.rows is not None:
@@ -78,9 +78,9 @@ def parquet_columns(file: SourceFile) -> tuple[pa.Schema, int, set[str]]:
     schema, n_rows, gapless
         `gapless` are the columns that say of themselves that no value is missing.
     """
-    with naming(file.path), pq.ParquetFile(file.path) as parquet:
+    with naming(file), seekable(file) as place, pq.ParquetFile(place) as parquet:
         meta, schema = parquet.metadata, parquet.schema_arrow
-        one_name_each(file.path, schema.names)
+        one_name_each(file.shown, schema.names)
         gaps: set[str] = set()
         for group in range(meta.num_row_groups):
             for index in range(meta.num_columns):
@@ -98,14 +98,14 @@ def parquet_columns(file: SourceFile) -> tuple[pa.Schema, int, set[str]]:
 def _read_parquet(
     file: SourceFile, batch_rows: int, columns: Sequence[str] | None
 ) -> Iterator[RawBatch]:
-    with pq.ParquetFile(file.path) as parquet:
+    with seekable(file) as place, pq.ParquetFile(place) as parquet:
         there = parquet.schema_arrow.names
         wanted = None if columns is None else [name for name in columns if name in there]
         first = 1
         for batch in parquet.iter_batches(batch_size=batch_rows, columns=wanted):
             batch.validate(full=True)
             rows = np.arange(first, first + batch.num_rows)
-            yield RawBatch(str(file.path), pa.Table.from_batches([batch]), rows)
+            yield RawBatch(file.shown, pa.Table.from_batches([batch]), rows)
             first += batch.num_rows
 
 
@@ -113,7 +113,7 @@ def _read_database(file: SourceFile, batch_rows: int) -> Iterator[RawBatch]:
     assert file.rows is not None
     first = 1
     for table in read_rows(file.rows.url, file.rows.what, batch_rows=batch_rows):
-        one_name_each(file.path, table.column_names)
+        one_name_each(file.shown, table.column_names)
         rows = np.arange(first, first + table.num_rows)
-        yield RawBatch(str(file.path), table, rows)
+        yield RawBatch(file.shown, table, rows)
         first += table.num_rows

@@ -2,14 +2,15 @@
 
 import difflib
 import re
+import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Literal
 from urllib.parse import unquote
 
 from errdetect.data.store.engine import place_of
-from errdetect.errors import DataError, sentence
+from errdetect.errors import DataError, sentence, visible
 
 __all__ = [
     "Preset",
@@ -30,10 +31,15 @@ Sources = str | Path | Sequence[str | Path]
 
 _FORMATS = {
     "parquet": (".parquet", ".pq"),
-    "csv": (".csv", ".csv.gz"),
-    "tsv": (".tsv", ".tsv.gz"),
-    "jsonl": (".jsonl", ".ndjson", ".json", ".jsonl.gz", ".ndjson.gz", ".json.gz"),
+    "csv": (".csv",),
+    "tsv": (".tsv",),
+    "jsonl": (".jsonl", ".ndjson", ".json"),
 }
+_COMPRESSED = (".gz", ".bz2", ".xz")
+_ZIP = ".zip"
+#: A zip archive that is larger than this once unzipped, and that much larger than it is, is refused.
+_ZIP_LIMIT, _ZIP_RATIO = 1 << 30, 200
+_ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 _NO_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 
 
@@ -73,6 +79,8 @@ class SourceFile:
         `dsa_statements` where it holds statements of reasons; None where it is a table as it is.
     rows
         The database's table or query, where it is no file.
+    member
+        Its name inside the zip archive `path`, where it is in one.
     """
 
     path: Path
@@ -80,6 +88,17 @@ class SourceFile:
     partition: dict[str, str | None] = field(default_factory=dict)
     preset: Preset | None = None
     rows: TableSource | None = None
+    member: str | None = None
+
+    @property
+    def shown(self) -> str:
+        """What to call it in messages: its path, with its name in an archive."""
+        return str(self.path) if self.member is None else f"{self.path}/{self.member}"
+
+    @property
+    def name(self) -> str:
+        """Its last name."""
+        return self.path.name if self.member is None else PurePosixPath(self.member).name
 
 
 def in_database(source: str | Path) -> TableSource | None:
@@ -156,7 +175,7 @@ def find_files(sources: Sources, *, preset: Preset | None = None) -> list[Source
     given = [sources] if isinstance(sources, str | Path) else list(sources)
     if not given:
         raise DataError("A source must name at least one file, got an empty list. Name a file.")
-    found: dict[Path | TableSource, SourceFile] = {}
+    found: dict[tuple[Path, str | None] | TableSource, SourceFile] = {}
     for source in given:
         rows = in_database(source)
         if rows is not None:
@@ -164,7 +183,7 @@ def find_files(sources: Sources, *, preset: Preset | None = None) -> list[Source
             found.setdefault(rows, SourceFile(name, "database", preset=preset, rows=rows))
             continue
         for file in _meant(Path(source)):
-            found.setdefault(file.path.resolve(), replace(file, preset=preset))
+            found.setdefault((file.path.resolve(), file.member), replace(file, preset=preset))
     for file in found.values():
         if preset and file.format in ("parquet", "database"):
             do = "Give the CSV, or leave data.preset out."
@@ -197,9 +216,10 @@ def _meant(source: Path) -> Iterator[SourceFile]:
     for path in paths:
         if path.is_dir():
             yield from _parts(path)
+        elif path.name.lower().endswith(_ZIP):
+            yield from _members(path, {})
         elif (form := _format(path)) is None:
-            endings = ", ".join(ending for listed in _FORMATS.values() for ending in listed)
-            must = f"end in one of {endings}"
+            must = f"end in one of {_endings()}"
             do = "Convert it, or give it the ending of what it is."
             raise DataError(sentence(f"The name of {path}", must, repr(path.name), do))
         else:
@@ -220,11 +240,12 @@ def _parts(folder: Path) -> list[SourceFile]:
     parts = []
     for path in sorted(folder.rglob("*")):
         inner = path.relative_to(folder).parts
-        form = _format(path)
-        if form is not None and path.is_file() and not any(p.startswith(("_", ".")) for p in inner):
+        form, zipped = _format(path), path.name.lower().endswith(_ZIP)
+        usable = path.is_file() and not any(p.startswith(("_", ".")) for p in inner)
+        if usable and (zipped or form is not None):
             pairs = (part.partition("=") for part in inner[:-1] if "=" in part)
             values = {key: None if v == _NO_PARTITION else unquote(v) for key, _, v in pairs}
-            parts.append(SourceFile(path, form, values))
+            parts += _members(path, values) if zipped else [SourceFile(path, form or "", values)]
     if not parts:
         must = "hold Parquet, CSV or JSON Lines files"
         do = "Name the folder that holds the parts."
@@ -232,9 +253,65 @@ def _parts(folder: Path) -> list[SourceFile]:
     return parts
 
 
-def _format(path: Path) -> str | None:
+def _format(path: PurePath) -> str | None:
     name = path.name.lower()
-    return next((form for form, endings in _FORMATS.items() if name.endswith(endings)), None)
+    packed = next((ending for ending in _COMPRESSED if name.endswith(ending)), "")
+    plain = name.removesuffix(packed)
+    for form, endings in _FORMATS.items():
+        if plain.endswith(endings) and not (packed and form == "parquet"):
+            return form
+    return None
+
+
+def _endings() -> str:
+    plain = [ending for listed in _FORMATS.values() for ending in listed]
+    return f"{', '.join(plain)}, text also with {', '.join(_COMPRESSED)}, or {_ZIP}"
+
+
+def _members(path: Path, partition: dict[str, str | None]) -> list[SourceFile]:
+    """List a zip archive's tables; they are read as streams and never unpacked by their names."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            infos = [info for info in archive.infolist() if not _is_litter(info)]
+    except (zipfile.BadZipFile, OSError, ValueError) as error:
+        do = "Write or fetch it anew."
+        raise DataError(f"{path} cannot be read, it is no zip archive or damaged. {do}") from error
+    fault = _zip_fault(infos)
+    if fault:
+        must, got, do = fault
+        raise DataError(sentence(f"The archive {path}", must, got, do))
+    infos.sort(key=lambda info: info.filename)
+    names = [info.filename for info in infos]
+    return [SourceFile(path, _format(PurePosixPath(n)) or "", partition, member=n) for n in names]
+
+
+def _is_litter(info: zipfile.ZipInfo) -> bool:
+    """Whether it is a folder, or what an operating system or Spark leaves beside the data."""
+    parts = [part for part in PurePosixPath(info.filename).parts if part not in (".", "..")]
+    return info.is_dir() or any(part.startswith(("_", ".")) for part in parts)
+
+
+def _zip_fault(infos: Sequence[zipfile.ZipInfo]) -> tuple[str, str, str] | None:
+    """Say why an archive cannot be read: what it must, what it got, what to do."""
+    names = [info.filename for info in infos]
+    forms = {_format(PurePosixPath(name)) for name in names}
+    shown = ", ".join(repr(visible(name)) for name in names[:3]) or "none"
+    if any(info.flag_bits & 1 for info in infos):
+        return "open without a password", "an encrypted one", "Write it without a password."
+    if any(name.lower().endswith((_ZIP, *_COMPRESSED)) for name in names):
+        return "hold tables, not archives", shown, "Unpack the inner archive."
+    if None in forms or not names:
+        return f"hold files that end in one of {_endings()}", shown, "Put only tables into it."
+    if len(forms) > 1:
+        return "hold tables of one format", shown, "Zip each format by itself."
+    if len(set(names)) < len(names) or any(i.compress_type not in _ZIP_METHODS for i in infos):
+        do = "Write it anew with the usual method (deflate)."
+        return "hold each name once, in a method that is read", shown, do
+    size, packed = sum(i.file_size for i in infos), sum(i.compress_size for i in infos)
+    if size > _ZIP_LIMIT and size > _ZIP_RATIO * packed:
+        got = f"{size >> 20:,} MB out of {packed >> 20:,} MB"
+        return f"unpack to at most {_ZIP_RATIO} times its size", got, "If that is right, unpack it."
+    return None
 
 
 def _not_found(source: Path) -> str:

@@ -21,6 +21,8 @@ __all__ = ["TableRead", "iter_decisions", "read_decisions", "read_reviews"]
 
 _BATCH_ROWS = 100_000
 _ENFORCED = "enforced"
+#: Fewer times at midnight could be chance.
+_FEWEST_MIDNIGHTS = 3
 
 
 @dataclass(frozen=True)
@@ -227,12 +229,27 @@ def read_reviews(sources: Sources, *, columns: Mapping[str, str] | None = None) 
         features=False,
         batch_rows=_BATCH_ROWS,
     )
-    read = _whole(survey, _batches(survey, _BATCH_ROWS))
+    read = _known_at_days_end(_whole(survey, _batches(survey, _BATCH_ROWS)))
     versions = int(read.frame["review_id"].duplicated().sum())
     if not versions:
         return read
     told = "{n} rows are earlier versions of a review: the row known last counts, from then on"
     return replace(read, notes=(*read.notes, _counted(told, versions)))
+
+
+def _known_at_days_end(read: TableRead) -> TableRead:
+    """Take reviews whose times are all exactly midnight as given by the day: known at its end."""
+    times, day = read.frame["reviewed_at"], pd.Timedelta(days=1)
+    last = day - pd.Timedelta(microseconds=1)
+    into = times - times.dt.floor("D")
+    midnight = into == pd.Timedelta(0)
+    count = int(midnight.sum())
+    if not count or len(times) < _FEWEST_MIDNIGHTS or not (midnight | (into == last)).all():
+        return read
+    frame = read.frame.assign(reviewed_at=times.where(~midnight, times + last))
+    note = f"reviewed_at: {count:,} times are exactly midnight, and no other time of day is there"
+    note += ": each is taken as known at that day's end (UTC)"
+    return replace(read, frame=frame, notes=(*read.notes, note))
 
 
 def _survey_decisions(
@@ -327,6 +344,8 @@ def _notes(told: Mapping[tuple[str, str], int], copies: int) -> list[str]:
 
 def _counted(phrase: str, n: int) -> str:
     said = phrase.format(n=f"{n:,}")
+    if n == 1:
+        said = said.replace(" are only a day: each is", " is only a day: it is")
     return (
         re.sub(r"(value|number|time|day|word|row|cop(?=ie))s\b", r"\1", said, count=1)
         if n == 1

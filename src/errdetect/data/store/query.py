@@ -137,6 +137,11 @@ def _array(values: list[Any]) -> pa.Array:
     """Give a column Arrow's type for it; values of several types become text."""
     first = next((value for value in values if value is not None), None)
     if isinstance(first, Decimal):
+        known = [value for value in values if value is not None and value.is_finite()]
+        if all(v == v.to_integral_value() for v in known) and any(abs(v) >= 2**53 for v in known):
+            # Ids that a float would round.
+            exact = [v if v is not None and v.is_finite() else None for v in values]
+            return pa.array(exact).cast(pa.decimal256(76, 0))
         return pa.array([None if v is None else float(v) for v in values], pa.float64())
     if isinstance(first, datetime) and first.tzinfo is not None:
         moments = [None if v is None else v.astimezone(UTC) for v in values]

@@ -1,0 +1,304 @@
+"""Numbers as people and spreadsheets write them: decimal commas, percent signs, grouped digits.
+
+How a column is written is settled over all of its values, so that 1,234 is read alike in every
+batch, and only where another value makes it certain.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from errdetect.data.identifiers import holds
+
+__all__ = [
+    "AMBIGUOUS",
+    "MISSING_WORDS",
+    "PERCENT",
+    "FormedNumbers",
+    "NumberForm",
+    "could_be_numbers",
+    "form_of_numbers",
+    "plain_form",
+    "read_forms",
+]
+
+Mask = npt.NDArray[np.bool_]
+
+#: Words that stand for "no number" in exports; in a text column they are text (NA is Namibia).
+MISSING_WORDS = ("na", "n/a", "nan", "null", "none", "-", r"\n", "#n/a")
+
+_TEXT = pa.large_string()
+_NONE = pa.scalar(None, _TEXT)
+_POWER = r"(?:[eE][+-]?\d+)?$"
+_HEAD = r"^[+-]?[1-9]\d{0,2}"
+#: A comma that can be the decimal sign, also after points that group digits; and a point.
+_COMMA = rf"^[+-]?\d*,\d+{_POWER}|{_HEAD}(?:\.\d{{3}})+,\d+$|{_HEAD}(?:\.\d{{3}}){{2,}}$"
+_POINT = rf"^[+-]?\d*\.\d+{_POWER}|{_HEAD}(?:,\d{{3}})+\.\d+$|{_HEAD}(?:,\d{{3}}){{2,}}$"
+#: 1,234 and 1.234: the mark may as well group digits.
+_COMMA_OR_GROUP = rf"{_HEAD},\d{{3}}$"
+_POINT_OR_GROUP = rf"{_HEAD}\.\d{{3}}$"
+_WHOLE = rf"^[+-]?\d+\.?{_POWER}"
+_LEADING_ZERO = r"^[+-]?0\d"
+_SPACES = "[\u00a0\u2007\u2008\u2009\u202f]"
+_GROUP_SIGNS = "[ '\u2019]"
+_SPACED = rf"{_HEAD}(?:{_GROUP_SIGNS}\d{{3}})+(?:[.,]\d+)?$"
+_PERCENT_SIGN = "\\s*[%\uff05\ufe6a]$|^[%\uff05\ufe6a]\\s*"
+_GROUPS = rf"{_HEAD}(?:[.,]\d{{3}})+[.,]"
+_LIKE_NUMBERS = re.compile(r"[\s\d.,'’%％﹪+\u2212eE-]*\d[\s\d.,'’%％﹪+\u2212eE-]*")
+_SAMPLE = 200
+
+AMBIGUOUS = (
+    "be a number that can be read one way only (no other value of the column settles whether its "
+    "comma or point marks decimals or thousands: write a decimal point and no thousands separators)"
+)
+PERCENT = "be a number without a percent sign"
+
+
+@dataclass(frozen=True)
+class NumberForm:
+    """How the texts of a whole column write numbers.
+
+    Parameters
+    ----------
+    given
+        Values that are neither empty nor a word for missing.
+    numbers
+        Those that are numbers in some form; one with a leading zero (007) is none.
+    comma, point
+        Whether some value certainly has a decimal comma, or a decimal point.
+    comma_or_group, point_or_group
+        Whether there are values such as 1,234, such as 1.234.
+    formed
+        Numbers in another form than a plain one.
+    examples
+        Kind (`comma`, `percent`, `group`, `unclear`, `other`) -> the first such value.
+    """
+
+    given: int = 0
+    numbers: int = 0
+    comma: bool = False
+    point: bool = False
+    comma_or_group: bool = False
+    point_or_group: bool = False
+    formed: int = 0
+    examples: dict[str, str] = field(default_factory=dict)
+
+    def __add__(self, another: "NumberForm") -> "NumberForm":
+        """Put the forms of two batches together."""
+        return NumberForm(
+            self.given + another.given,
+            self.numbers + another.numbers,
+            self.comma or another.comma,
+            self.point or another.point,
+            self.comma_or_group or another.comma_or_group,
+            self.point_or_group or another.point_or_group,
+            self.formed + another.formed,
+            another.examples | self.examples,
+        )
+
+    @property
+    def decimal(self) -> Literal["comma", "point", "both", "unknown"]:
+        """What the column's certain values have for a decimal sign."""
+        if self.comma:
+            return "both" if self.point else "comma"
+        return "point" if self.point else "unknown"
+
+    @property
+    def ambiguous(self) -> bool:
+        """Whether some value can be read in two ways, and no other one settles it."""
+        if self.decimal == "both":
+            return self.comma_or_group or self.point_or_group
+        return self.decimal == "unknown" and self.comma_or_group
+
+
+@dataclass(frozen=True)
+class FormedNumbers:
+    """Numbers read from text.
+
+    Parameters
+    ----------
+    values
+        float64 array; null where there is no number.
+    ambiguous, percent
+        Which of the unreadable could be read in two ways, or carry a percent sign where there
+        must be none.
+    told
+        What was read, as phrases with `{n}`.
+    """
+
+    values: pa.Array
+    ambiguous: Mask
+    percent: Mask
+    told: Counter[str]
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """Texts without their spaces and signs, and which of them had what."""
+
+    core: pa.Array
+    percent: Mask
+    spaced: Mask
+
+
+def form_of_numbers(texts: pa.Array) -> NumberForm:
+    """Tell how these texts write numbers, value by value.
+
+    Examples
+    --------
+    >>> form = form_of_numbers(pa.array(["0,93", "1,234", "n/a"]))
+    >>> form.decimal, form.numbers, form.given, form.ambiguous
+    ('comma', 2, 2, False)
+    """
+    texts = texts.drop_null().cast(_TEXT)
+    lower = pc.utf8_lower(pc.utf8_trim_whitespace(texts))
+    missing = pc.is_in(lower, value_set=pa.array(["", *MISSING_WORDS], _TEXT))
+    texts = texts.filter(pc.invert(missing))
+    parts = _parts(texts)
+    whole, comma, point = (_fits(parts.core, one) for one in (_WHOLE, _COMMA, _POINT))
+    either_comma = _fits(parts.core, _COMMA_OR_GROUP)
+    either_point = _fits(parts.core, _POINT_OR_GROUP)
+    number = (whole | comma | point) & ~_fits(parts.core, _LEADING_ZERO)
+    formed = number & (comma | _fits(parts.core, ",") | parts.percent | parts.spaced)
+    kinds = {
+        "comma": number & comma & ~either_comma,
+        "percent": number & parts.percent,
+        "group": number & (parts.spaced | _fits(parts.core, _GROUPS)),
+        "unclear": number & either_comma,
+        "other": ~number,
+    }
+    return NumberForm(
+        given=len(texts),
+        numbers=int(number.sum()),
+        comma=bool(kinds["comma"].any()),
+        point=bool((number & point & ~either_point).any()),
+        comma_or_group=bool((number & either_comma).any()),
+        point_or_group=bool((number & either_point).any()),
+        formed=int(formed.sum()),
+        examples={k: texts[int(np.argmax(m))].as_py() for k, m in kinds.items() if m.any()},
+    )
+
+
+def could_be_numbers(texts: Sequence[str]) -> bool:
+    """Whether at least half of a few texts have only what numbers are written with.
+
+    Examples
+    --------
+    >>> could_be_numbers(["1 234,5", "n/a"]), could_be_numbers(["d1", "d2"])
+    (True, False)
+    """
+    return 2 * sum(bool(_LIKE_NUMBERS.fullmatch(text)) for text in texts) >= len(texts)
+
+
+def plain_form(texts: pa.Array, known: NumberForm) -> NumberForm:
+    """Tell it of plain numbers: whether a decimal point is certain, quickly.
+
+    Parameters
+    ----------
+    texts
+        large_string array.
+    known
+        Of the column's batches before.
+
+    Examples
+    --------
+    >>> plain_form(pa.array(["3", "0.5"], pa.large_string()), NumberForm()).decimal
+    'point'
+    """
+    n = len(texts)
+    if known.point:
+        return NumberForm(n, n, point=True)
+    head = form_of_numbers(texts.slice(0, _SAMPLE)) if holds(texts, ".") else NumberForm()
+    point = head.point
+    if not point and holds(texts, "."):
+        marked = texts.filter(pc.match_substring(texts, "."))
+        head = form_of_numbers(marked) if len(marked) else head
+    first = {"number": texts[0].as_py()} if len(texts) else {}
+    either = head.point_or_group
+    return NumberForm(n, n, point=point or head.point, point_or_group=either, examples=first)
+
+
+def _parts(texts: pa.Array) -> _Parts:
+    core = pc.replace_substring_regex(texts, _SPACES, " ")
+    core = pc.replace_substring(pc.utf8_trim_whitespace(core), "\u2212", "-")
+    bare = pc.replace_substring_regex(core, _PERCENT_SIGN, "")
+    percent = _mask(pc.not_equal(bare, core))
+    spaced = _fits(bare, _SPACED)
+    if spaced.any():
+        joined = pc.replace_substring_regex(bare, _GROUP_SIGNS, "")
+        bare = pc.if_else(pa.array(spaced), joined, bare)
+    return _Parts(bare, percent, spaced)
+
+
+def read_forms(texts: pa.Array, form: NumberForm, *, percent: bool) -> FormedNumbers:
+    """Read numbers as the column writes them.
+
+    Parameters
+    ----------
+    texts
+        large_string array.
+    form
+        Of the whole column.
+    percent
+        Whether a percent sign may stand there: 93% is 0.93.
+
+    Examples
+    --------
+    >>> texts = pa.array(["93,4 %", "1.234,5"], pa.large_string())
+    >>> read_forms(texts, form_of_numbers(texts), percent=True).values.to_pylist()
+    [0.934, 1234.5]
+    """
+    parts = _parts(texts)
+    core, decimal = parts.core, form.decimal
+    either_comma, either_point = _fits(core, _COMMA_OR_GROUP), _fits(core, _POINT_OR_GROUP)
+    comma, point = _fits(core, _COMMA), _fits(core, _POINT) | _fits(core, _WHOLE)
+    ambiguous = np.zeros(len(texts), dtype=bool)
+    if decimal in ("both", "unknown"):
+        ambiguous = either_comma | (either_point if decimal == "both" else ambiguous)
+        comma &= ~either_comma
+    by_comma = (comma | either_point) if decimal == "comma" else comma & ~point
+    by_comma &= ~((decimal == "point") & either_comma)
+    by_point = (point | either_comma) & ~by_comma
+    wrong_sign = parts.percent & (not percent)
+    usable = (by_comma | by_point) & ~ambiguous & ~wrong_sign
+    plain = pc.if_else(
+        pa.array(by_comma),
+        pc.replace_substring(pc.replace_substring(core, ".", ""), ",", "."),
+        pc.replace_substring(core, ",", ""),
+    )
+    signed = usable & parts.percent
+    if signed.any():
+        shift = signed & ~_fits(plain, "[eE]")
+        plain = pc.if_else(pa.array(shift), pc.replace_substring_regex(plain, "$", "e-2"), plain)
+        signed &= ~shift
+    values = pc.if_else(pa.array(usable), plain, _NONE).cast(pa.float64())
+    if signed.any():
+        values = pc.if_else(pa.array(signed), pc.divide(values, 100.0), values)
+    grouped = usable & (parts.spaced | _fits(core, _GROUPS))
+    grouped |= usable & (either_point & by_comma | either_comma & by_point)
+    told = Counter[str]()
+    for kind, words, mask in (
+        ("comma", "a decimal comma", usable & by_comma & _fits(core, ",")),
+        ("percent", "a percent sign", usable & parts.percent),
+        ("group", "grouped digits", grouped),
+    ):
+        if mask.any():
+            example = form.examples.get(kind) or form.examples.get("unclear", "")
+            example = re.sub(r"\s", " ", example)
+            told[f"{{n}} numbers with {words} read (such as {example!r})"] = int(mask.sum())
+    return FormedNumbers(values, ambiguous & ~wrong_sign, wrong_sign, told)
+
+
+def _fits(texts: pa.Array, pattern: str) -> Mask:
+    return _mask(pc.match_substring_regex(texts, pattern))
+
+
+def _mask(values: pa.Array) -> Mask:
+    return np.asarray(pc.fill_null(values, False).to_numpy(zero_copy_only=False), dtype=bool)

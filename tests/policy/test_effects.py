@@ -109,10 +109,7 @@ def test_reviews_that_the_finding_was_made_on_do_not_count():
     found = effects(decisions, chosen, proposal(evidence_until=START + 31 * DAY))
     clean = effects(decisions, reviews, proposal(evidence_until=START + 31 * DAY))
     pd.testing.assert_frame_equal(found, clean)
-    assert (
-        first(found)["n_before"]
-        < first(effects(decisions, reviews, proposal()))["n_before"]
-    )
+    assert first(found)["n_before"] < first(effects(decisions, reviews, proposal()))["n_before"]
 
 
 def test_nothing_after_as_of_is_known():

@@ -26,8 +26,7 @@ from detecting.problems import Problem, Source, find_folders, load_problem, simu
 
 from errdetect.config import load_config
 from errdetect.jobs.columns import add_past
-from errdetect.jobs.labels import label_decisions
-from errdetect.jobs.tables import load_tables
+from errdetect.jobs.tables import load_snapshot
 from errdetect.jobs.train import label_examples
 from errdetect.model.blend import choose_blend, fit_blend
 from errdetect.model.detector import Detector, Examples
@@ -50,20 +49,19 @@ def examples_of(problem: Problem) -> tuple[pd.DataFrame, pd.DataFrame, Examples]
         path = Path(place) / "config.yaml"
         path.write_text("version: 1\ndata: {decisions: d.parquet, reviews: r.parquet}\n")
         config = load_config(path, [])
-        tables = load_tables(config, progress=lambda _: None, need_reviews=True)
-    decisions = tables.decisions.frame.sort_values(
+        known = load_snapshot(config, progress=lambda _: None, need_reviews=True).snapshot
+    decisions = known.decisions.sort_values(
         ["decided_at", "decision_id"], kind="stable", ignore_index=True
     )
-    assert tables.reviews is not None
     cut = round(EARLY * len(decisions))
-    reviews, moment = tables.reviews.frame, decisions["decided_at"].iloc[cut]
+    reviews, moment = known.reviews, decisions["decided_at"].iloc[cut]
     reviews = reviews[reviews["decision_id"].isin(decisions["decision_id"][:cut])]
     if (reviews["reviewed_at"] <= moment).mean() > 0.5:
         reviews = reviews[reviews["reviewed_at"] <= moment]
     wide = add_past(decisions, reviews, history=True, similar=True, as_of=None)
     past = wide[:cut].reset_index(drop=True)
-    labels = label_decisions(config, past, reviews)
-    return past, wide[cut:].reset_index(drop=True), label_examples(past, labels, reviews)
+    examples = label_examples(replace(known, decisions=past, reviews=reviews))
+    return past, wide[cut:].reset_index(drop=True), examples
 
 
 def fit(past: pd.DataFrame, known: Examples, variant: str, threads: int) -> Detector:

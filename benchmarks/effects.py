@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 
 from errdetect.policy.effects import measure_effects
+from errdetect.snapshot import Snapshot
 
 DAY = pd.Timedelta(days=1)
 START = pd.Timestamp("2026-01-01", tz="UTC")
@@ -134,6 +135,7 @@ def run(cell: Cell, draws: int, seed: int) -> dict[str, object]:
     for draw in range(draws):
         rng = np.random.default_rng([seed, draw])
         decisions, reviews, effect = (found_market if cell.found else market)(cell, rng)
+        snapshot = Snapshot(decisions, reviews)
         proposal = pd.DataFrame({
             "proposal_id": ["p"], "policy_id": "p0", "state": "accepted",
             "effective_from": START + CHANGE * DAY, "expected": -0.08,
@@ -142,9 +144,7 @@ def run(cell: Cell, draws: int, seed: int) -> dict[str, object]:
         alarm, told = False, False
         for look in range(1, cell.looks + 1):
             until = START + DAY * (CHANGE + (DAYS - CHANGE) * look / cell.looks)
-            row = measure_effects(decisions, reviews, proposal.assign(look=look), as_of=until).iloc[
-                0
-            ]
+            row = measure_effects(snapshot.before(until), proposal.assign(look=look)).iloc[0]
             told |= row["verdict"] == "improved"
             wrong = {"improved": effect >= 0, "worsened": effect <= 0}
             alarm |= wrong.get(row["verdict"], False)

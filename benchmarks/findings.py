@@ -31,9 +31,8 @@ from errdetect.explain.judged import KINDS, Judged, read_judged
 from errdetect.explain.log import Log, read_log
 from errdetect.explain.rates import excess_p
 from errdetect.explain.slices import find_slices
-from errdetect.labels.history import labels_as_of
-from errdetect.labels.reviewers import fit_reviewers
 from errdetect.schemas import ALLOW_ACTIONS, MISSED_VIOLATION, WRONGFUL_ACTION
+from errdetect.snapshot import Rules, Snapshot
 
 #: What the simulator calls a cause, and what errdetect should say of errors that come from it.
 NAMES = {
@@ -60,11 +59,12 @@ def catalogue(market: Marketplace) -> dict[str, Policy]:
     return {p["policy_id"]: Policy(**p) for p in market.policies}
 
 
-def world(seed: int, n: int) -> tuple[Marketplace, pd.DataFrame, pd.DataFrame]:
+def world(seed: int, n: int) -> tuple[Marketplace, Snapshot]:
     market = simulate(n, days=180, seed=seed)
     decisions = market.decisions.assign(enforced=~market.decisions["action"].isin(ALLOW_ACTIONS))
-    model = fit_reviewers(market.reviews, decisions)
-    return market, decisions, labels_as_of(decisions, market.reviews, p_reviews=model.p_error)
+    snapshot = Snapshot(decisions, market.reviews, catalogue(market))
+    assert len(snapshot.labels) == len(decisions)  # worked out here, so that no clock counts it
+    return market, snapshot
 
 
 def held_by(decisions: pd.DataFrame, row: dict[str, object]) -> np.ndarray:
@@ -209,21 +209,19 @@ def score_bars(
 def planted(options: argparse.Namespace) -> None:
     slices, hits, bars, moves, accounts, seconds = [], [], [], [], [], []
     for seed in options.seeds:
-        market, decisions, labels = world(seed, options.decisions)
-        policies = catalogue(market)
+        market, snapshot = world(seed, options.decisions)
+        decisions = snapshot.decisions
         started = time.perf_counter()
-        found = find_findings(
-            decisions, market.reviews, labels, policies=policies, rng=np.random.default_rng(0)
-        )
+        found = find_findings(snapshot, rng=np.random.default_rng(0))
         seconds.append(time.perf_counter() - started)
-        log = read_log(decisions, labels)
-        judged = read_judged(decisions, market.reviews, labels, log.policy, log.early)
+        log = read_log(snapshot)
+        judged = read_judged(snapshot, log.policy, log.early)
         lines, masks = score_slices(market, decisions, found)
         slices += [{"seed": seed, **line} for line in lines]
         hits += [
             {"seed": seed, **line} for line in score_planted(market, decisions, log, judged, masks)
         ]
-        table, moved = score_bars(market, decisions, found, policies)
+        table, moved = score_bars(market, decisions, found, catalogue(market))
         bars.append(table)
         moves.append(moved)
         accounts += score_accounts(market, decisions, found)
@@ -300,9 +298,9 @@ def peers(options: argparse.Namespace) -> None:
 
     rows = []
     for seed in options.seeds:
-        market, decisions, labels = world(seed, options.decisions)
-        log = read_log(decisions, labels)
-        judged = read_judged(decisions, market.reviews, labels, log.policy, log.early)
+        market, snapshot = world(seed, options.decisions)
+        decisions, log = snapshot.decisions, read_log(snapshot)
+        judged = read_judged(snapshot, log.policy, log.early)
         rng = np.random.default_rng(0)
         started = time.perf_counter()
         ours = find_slices(decisions, judged, log.policy, log.known, rng=rng)
@@ -372,7 +370,7 @@ def compare(
     return {"rules": n, "planted_found": share, "false_share": false / max(n, 1)}
 
 
-def made_up(n: int, n_policies: int, judged: float, rng: np.random.Generator) -> tuple:
+def made_up(n: int, n_policies: int, judged: float, rng: np.random.Generator) -> Snapshot:
     """n decisions of 40 columns, a share of them audited, 5 % wrong and one slice a policy worse."""
     frame = pd.DataFrame(
         {
@@ -406,24 +404,25 @@ def made_up(n: int, n_policies: int, judged: float, rng: np.random.Generator) ->
             "minutes": 1.0,
         }
     )
-    reviews = reviews.reset_index(drop=True)
-    return decisions, reviews, labels_as_of(decisions, reviews)
+    snapshot = Snapshot(decisions, reviews.reset_index(drop=True), rules=Rules("votes"))
+    assert len(snapshot.labels) == n  # worked out here, so that no clock counts it
+    return snapshot
 
 
 def speed(options: argparse.Namespace) -> None:
     rows = []
     for n_policies, share in ((5000, 0.06), (12, 0.06), (200, 0.06), (1, 1.0)):
         rng = np.random.default_rng(1)
-        decisions, reviews, labels = made_up(options.decisions, n_policies, share, rng)
+        snapshot = made_up(options.decisions, n_policies, share, rng)
         started, busy = time.perf_counter(), time.process_time()
-        found = find_findings(decisions, reviews, labels, policies={}, rng=np.random.default_rng(0))
+        found = find_findings(snapshot, rng=np.random.default_rng(0))
         busy = time.process_time() - busy
         rows.append(
             {
                 "decisions": options.decisions,
                 "columns": 40,
                 "policies": n_policies,
-                "audited": len(reviews),
+                "audited": len(snapshot.reviews),
                 "seconds": time.perf_counter() - started,
                 "processor_seconds": busy,
                 "confirmed": int(found.slices["confirmed"].sum()),

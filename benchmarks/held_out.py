@@ -17,16 +17,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from errdetect.config import Config, load_config
+from errdetect.config import load_config
 from errdetect.data.simulate import simulate, write_marketplace
-from errdetect.jobs.labels import label_decisions
-from errdetect.jobs.tables import load_tables
+from errdetect.jobs.tables import load_snapshot
 from errdetect.jobs.train import label_examples
-from errdetect.labels.right_policy import right_policies
 from errdetect.model.baselines import fit_segment_rate
 from errdetect.model.relabelling import fit_relabelling
 from errdetect.model.segments import evaluate_segments
 from errdetect.model.training import train_detector
+from errdetect.snapshot import Snapshot
 from errdetect.stats.ranking_metrics import average_precision
 
 HOW = {
@@ -37,36 +36,32 @@ COLUMNS = ["policy_id", "market", "moderator"]
 KEYS = ["segment", "level", "measure"]
 
 
-def market(seed: int, n: int) -> tuple[Config, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+def market(seed: int, n: int) -> tuple[Snapshot, pd.DataFrame]:
     """Simulate, and read back as any user's data."""
     with tempfile.TemporaryDirectory() as folder:
         write_marketplace(simulate(n, 120, seed), folder)
         config = load_config(Path(folder) / "config.yaml", [])
-        tables = load_tables(config, progress=lambda _: None, need_reviews=True)
+        known = load_snapshot(config, progress=lambda _: None, need_reviews=True).snapshot
         truth = pd.read_parquet(Path(folder) / "truth.parquet")
-    decisions = tables.decisions.frame.sort_values(
+    decisions = known.decisions.sort_values(
         ["decided_at", "decision_id"], kind="stable", ignore_index=True
     )
-    assert tables.reviews is not None
     truth = truth.set_index("decision_id").loc[decisions["decision_id"]].reset_index()
-    return config, decisions, tables.reviews.frame, truth
+    return known.with_columns(decisions), truth
 
 
 def ranking(
-    config: Config,
-    decisions: pd.DataFrame,
-    reviews: pd.DataFrame,
-    truth: pd.DataFrame,
-    cut: datetime,
+    snapshot: Snapshot, truth: pd.DataFrame, cut: datetime
 ) -> tuple[np.ndarray, pd.DataFrame]:
     """P(error) of the later decisions, and how the three ways measure it."""
+    decisions = snapshot.decisions
     early = (decisions["decided_at"] < cut).to_numpy()
-    past, later = decisions[early], decisions[~early]
-    known = label_examples(past, label_decisions(config, past, reviews, cut), reviews)
+    later = decisions[~early]
+    known = label_examples(snapshot.before(cut).of(decisions[early]))
     trained = train_detector(known, **HOW)
     X = trained.detector.features(later)
     p = trained.calibrator.probability(trained.detector.raw(X, 1))
-    seen = label_examples(later, label_decisions(config, later, reviews), reviews)
+    seen = label_examples(snapshot.of(later))
     at = pd.Index(later["decision_id"]).get_indexer(pd.Index(seen.decisions["decision_id"]))
     how = {"columns": COLUMNS, "resamples": 200}
     wrong = truth.loc[~early, "is_error"].to_numpy(float)
@@ -84,19 +79,15 @@ def ranking(
 
 
 def right_label(
-    config: Config,
-    decisions: pd.DataFrame,
-    reviews: pd.DataFrame,
-    truth: pd.DataFrame,
-    cut: datetime,
-    p: np.ndarray,
+    snapshot: Snapshot, truth: pd.DataFrame, cut: datetime, p: np.ndarray
 ) -> dict[str, float]:
     """How well wrong labels are found among the later enforcements, by the truth."""
+    decisions = snapshot.decisions
     early = (decisions["decided_at"] < cut).to_numpy()
-    past = decisions[early]
-    labels = label_decisions(config, past, reviews, cut)
+    known = snapshot.before(cut).of(decisions[early])
+    past, labels = known.decisions, known.labels
     judged = (labels["label"] != "unknown").to_numpy()
-    model = fit_relabelling(past, right_policies(past, labels, reviews, as_of=cut), judged)
+    model = fit_relabelling(past, known.correct_policies, judged)
     if model is None:
         return {}
     acted = decisions.loc[~early, "enforced"].to_numpy(bool)
@@ -134,11 +125,12 @@ def main() -> None:
     args = parser.parse_args()
     tables, labels = [], []
     for seed in range(args.seeds):
-        config, decisions, reviews, truth = market(seed, args.decisions)
+        snapshot, truth = market(seed, args.decisions)
+        decisions = snapshot.decisions
         cut = decisions["decided_at"].iloc[int(0.8 * len(decisions))].to_pydatetime()
-        p, table = ranking(config, decisions, reviews, truth, cut)
+        p, table = ranking(snapshot, truth, cut)
         tables.append(table.assign(seed=seed))
-        labels.append({"seed": seed, **right_label(config, decisions, reviews, truth, cut, p)})
+        labels.append({"seed": seed, **right_label(snapshot, truth, cut, p)})
         print(f"seed {seed} done", flush=True)
     whole = pd.concat(tables, ignore_index=True)
     said = whole[~whole["suppressed"] & whole["truth"].notna()]

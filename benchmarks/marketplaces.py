@@ -16,10 +16,10 @@ import numpy as np
 import pandas as pd
 
 from errdetect.data.simulate import simulate
-from errdetect.estimate.audit import read_audit
 from errdetect.estimate.rates import estimate_rates
 from errdetect.model.crossfit import cross_fit
 from errdetect.schemas import ALLOW_ACTIONS, MISSED_VIOLATION, WRONGFUL_ACTION
+from errdetect.snapshot import Snapshot
 
 SCOPES = {"whole": [], "policy": ["policy_id"], "market": ["market"]}
 
@@ -61,15 +61,16 @@ def compare(seed: int, options: argparse.Namespace) -> pd.DataFrame:
     known = decisions.merge(
         market.truth[["decision_id", "is_error", "error_kind"]], on="decision_id"
     )
-    audit = read_audit(decisions, market.reviews)
+    snapshot = Snapshot(decisions, market.reviews)
+    audit = snapshot.audit_sample
     said = np.where(audit.adjudicated, audit.expert_error, audit.error)
     fitted = cross_fit(decisions, audit.position, said, audit.weight)
     controls = {"none": None, "fitted in turns": None if fitted is None else fitted.p_error}
     parts = []
     for control, p in controls.items():
+        rates = estimate_rates(snapshot, [by for by in SCOPES.values() if by], p_error=p)
         for scope, by in SCOPES.items():
-            found = estimate_rates(decisions, market.reviews, by=by, p_error=p)
-            found = found[found[by].notna().all(axis=1)] if by else found
+            found = rates.by_group[tuple(by)] if by else rates.overall
             truth = true_rates(known, by)
             at = found[by[0]] if by else pd.Series(truth.index[0], found.index)
             values = [truth.loc[k, m] for k, m in zip(at, found["measure"], strict=True)]

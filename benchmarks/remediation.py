@@ -18,9 +18,8 @@ import pandas as pd
 
 from errdetect.config import load_config
 from errdetect.data.simulate import simulate, write_marketplace
-from errdetect.data.tables import read_decisions, read_reviews
 from errdetect.feedback.remediation import plan_remediation
-from errdetect.jobs.labels import label_decisions
+from errdetect.jobs.tables import load_snapshot
 
 ACTION = ["wrongful_action", "missed_violation"]
 
@@ -30,11 +29,10 @@ def market(seed: int, n: int) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]
     with tempfile.TemporaryDirectory() as folder:
         write_marketplace(simulate(n, 120, seed), folder)
         config = load_config(Path(folder) / "config.yaml", [])
-        decisions = read_decisions(Path(folder) / "decisions.parquet").frame
-        reviews = read_reviews(Path(folder) / "reviews.parquet").frame
+        snapshot = load_snapshot(config, progress=lambda _: None, need_reviews=True).snapshot
         truth = pd.read_parquet(Path(folder) / "truth.parquet").set_index("decision_id")
-    labels = label_decisions(config, decisions, reviews)
-    plan = plan_remediation(decisions, reviews, labels)
+    decisions = snapshot.decisions
+    plan = plan_remediation(snapshot, config.remediation)
     fact = truth.reindex(plan["decision_id"]).reset_index()
     right = fact["error_kind"].isin(ACTION)
     right &= (plan["kind"] != "revoke_penalty") | (fact["error_kind"] == "wrongful_action")

@@ -32,6 +32,7 @@ from errdetect.jobs.train import train
 from errdetect.queue.allocation import Floor, allocate
 from errdetect.queue.selection import Selection, select
 from errdetect.schemas import ALLOW_ACTIONS
+from errdetect.snapshot import Snapshot
 
 SEEDS = (301, 302, 303, 304, 305, 306)
 KNOWN, MINUTES = 0.7, 0.05
@@ -124,11 +125,12 @@ def ours(
             raise SystemExit("the queue takes more minutes than there are")
         reviews = verdicts(known.loc[queue["decision_id"]], "re_review", None)
         reviews = covering_reviews(reviews, drawn)
-        design, _ = read_queue(decisions, reviews, drawn)
-        ours = estimate_rates(decisions, reviews, p_error=p, queue=design).iloc[0]
+        snapshot = Snapshot(decisions, reviews)
+        design, _ = read_queue(snapshot, drawn)
+        ours = estimate_rates(snapshot, p_error=p, queue=design).overall.iloc[0]
         sample = known.sample(len(queue), random_state=rng)
         evenly = verdicts(sample, "audit", len(queue) / len(known))
-        audit = estimate_rates(decisions, evenly, p_error=p).iloc[0]
+        audit = estimate_rates(Snapshot(decisions, evenly), p_error=p).overall.iloc[0]
         answered = drawn["job_id"].isin(queue["decision_id"]).to_numpy(bool)
         draws.append(
             {

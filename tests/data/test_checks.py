@@ -137,12 +137,6 @@ DECISION_FAULTS = [
         ("d150", "d151", "d152", "d153", "d154"),
     ),
     (
-        "D011",
-        lambda d: _changed(d, "action", "Approved", d["enforced"].to_numpy()),
-        "These actions are read as enforcements; if they allow, say so under `data.actions`.",
-        ("Approved",),
-    ),
-    (
         "D014",
         lambda d: d.assign(country="DE", nothing=np.nan),
         "Columns that hold one value only, which tells nothing: 2.",

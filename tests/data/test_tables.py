@@ -179,12 +179,30 @@ def test_naive_and_mixed_zones_are_told(tmp_path):
 
 
 def test_actions_map_to_enforced(tmp_path):
-    frame = _decisions(n=6, action=["approve", " KEEP", "allow", "no_action", "Label", "remove"])
+    frame = _decisions(n=6, action=["approve", " KEEP", "No action", "take-down", "Label", "remove"])
     assert _read(tmp_path, frame).frame["enforced"].tolist() == [False] * 3 + [True] * 3
-    actions = {"No_Action": "allow", "keep": "enforce"}
+    actions = {"No_Action": "enforce", "label": "allow"}
     read = _read(tmp_path, frame, actions=actions)
-    assert read.frame["enforced"].tolist() == [False, True, False, False, True, True]
+    assert read.frame["enforced"].tolist() == [False, False, True, True, False, True]
     assert read.frame["action"].tolist() == frame["action"].tolist()
+
+
+@pytest.mark.parametrize("strange", ["approvelink", "escalate", "pending", "1", "0.5", "\u202eremove"])
+def test_an_action_without_a_meaning_is_rejected_never_an_enforcement(tmp_path, strange):
+    read = _read(tmp_path, _decisions(n=3, action=["remove", strange, "approve"]))
+    assert read.frame["enforced"].tolist() == [True, False]
+    must = "action must be a known action word, or be mapped under data.actions, got"
+    assert read.rejects["reason"].iloc[0].startswith(must)
+    assert read.unknown_actions == {strange: 1}
+    mapped = _read(tmp_path, _decisions(n=1, action=[strange]), actions={strange: "allow"})
+    assert mapped.frame["enforced"].tolist() == [False]
+
+
+@pytest.mark.parametrize("values", [[True, False], [1, 0], [1.5, 2.5]])
+def test_flags_and_numbers_are_no_action_words(tmp_path, values):
+    path = _saved(tmp_path, _decisions(n=2, action=values))
+    with pytest.raises(DataError, match=r"Unknown action words: (.|\n)*ALLOW_OR_ENFORCE"):
+        read_decisions(path)
 
 
 def test_actions_that_are_wrong(tmp_path):

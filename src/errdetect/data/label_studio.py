@@ -23,7 +23,7 @@ import pyarrow as pa
 
 from errdetect.data.coerce import to_time
 from errdetect.data.opening import naming, open_bytes
-from errdetect.data.sources import Sources, find_files, in_database
+from errdetect.data.sources import SourceFile, Sources, find_files, in_database
 from errdetect.data.tables import TableRead
 from errdetect.data.versions import compare_versions
 from errdetect.errors import DataError, sentence
@@ -267,7 +267,7 @@ def convert_label_studio(path: str | Path | Sequence[str | Path]) -> TableRead:
 
 
 def _export(place: Path) -> "_Export":
-    with naming(place), open_bytes(place) as stream:
+    with naming(SourceFile(place, "jsonl")), open_bytes(place) as stream:
         text = stream.read().decode("utf-8-sig", errors="replace")
     if text.lstrip()[:1] in ("[", "{"):
         return _from_json(place, text)

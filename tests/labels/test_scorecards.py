@@ -118,6 +118,20 @@ def test_flags_confirmed_by_experts(decisions_of, reviews_of):
     decisions, reviews = decisions_of(40), reviews_of(*rows)
     cards = cards_of(decisions, reviews)
     assert one(cards, "a", "flags_confirmed")["value"] == 0.75
+    # a flag that its reviewer had withdrawn is none, whether under a new id or the same
+    wrong = reviews.assign(review_id="x" + reviews["review_id"], verdict="overturned")
+    wrong = wrong[wrong["source"] == "audit"]
+    before = {"reviewed_at": wrong["reviewed_at"] - pd.Timedelta(days=1)}
+    calm = reviews.assign(
+        verdict=reviews["verdict"].mask(
+            (reviews["source"] == "audit") & (reviews["decision_id"] == "d39"), "upheld"
+        )
+    )
+    alone = scorecards(decisions, calm, fit_reviewers(calm, decisions), salt=SALT)
+    for ids in (wrong["review_id"], wrong["review_id"].str[1:]):
+        both = pd.concat([calm, wrong.assign(review_id=ids, **before)], ignore_index=True)
+        cards = scorecards(decisions, both, fit_reviewers(both, decisions), salt=SALT)
+        pd.testing.assert_frame_equal(cards, alone)
 
 
 def test_a_missing_site_is_a_row_of_its_own(decisions_of, reviews_of):

@@ -112,6 +112,18 @@ def test_reviews_that_the_finding_was_made_on_do_not_count():
     assert first(found)["n_before"] < first(effects(decisions, reviews, proposal()))["n_before"]
 
 
+def test_a_later_correction_of_such_a_review_is_no_fresh_evidence():
+    decisions, reviews = market()
+    early = reviews[reviews["reviewed_at"] < START + 30 * DAY]
+    corrected = early.assign(
+        updated_at=early["reviewed_at"] + 60 * DAY,
+        verdict=early["verdict"].replace({"upheld": "overturned", "overturned": "upheld"}),
+    )
+    of = proposal(evidence_until=START + 31 * DAY)
+    found = measure_effects(decisions, pd.concat([reviews, corrected], ignore_index=True), of)
+    pd.testing.assert_frame_equal(found, measure_effects(decisions, reviews, of))
+
+
 def test_nothing_after_as_of_is_known():
     decisions, reviews = market()
     until = START + 90 * DAY

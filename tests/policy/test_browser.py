@@ -240,7 +240,7 @@ def test_without_scripts_the_essentials_can_be_read(browser, address):
         "5.7",
         "This browser runs no scripts",
         "Counterfeit goods",
-        "Mending it would save harm of 140 (between 90 and 200).",
+        "harm saved in 30 days: 140 (between 90 and 200).",
         "Raise the bar of image-cnn 4.2 from 0.60 to 0.70",
     ):
         assert said in words

@@ -1,6 +1,7 @@
 """Whether a table of estimates contradicts itself: what must hold, whatever the data say."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -160,7 +161,7 @@ def label_share_limit(audit: AuditSample) -> float:
     return min(float(high[0]) / _LEAST_FOUND, 1.0)
 
 
-def _name(row: dict[str, object], by: Sequence[str]) -> str:
+def _name(row: Mapping[Hashable, Any], by: Sequence[str]) -> str:
     parts = [f"{column} {row[column]}" for column in by if not pd.isna(row[column])]
     return ", ".join(parts) or "the whole"
 
@@ -191,7 +192,7 @@ def _complements(wide: Wide, names: Sequence[str]) -> Iterator[str]:
             for column, mirrored in _MIRROR.items():
                 one, other = wide[column][right], 1 - wide[mirrored][wrong]
                 both = ~_same(one.to_numpy(), other.to_numpy())
-                for i in np.flatnonzero(both):
+                for i in _rows_where(both):
                     yield (
                         f"{names[i]}: {right}'s {column} {one.iloc[i]:.6g} must be 1 - {wrong}'s "
                         f"{mirrored}, {other.iloc[i]:.6g}."
@@ -207,7 +208,7 @@ def _recall(wide: Wide, names: Sequence[str]) -> Iterator[str]:
     every = caught + rate["missed_rate"] * n["missed_rate"]
     made = caught / every.where(every > 0)
     off = (rate["recall"] - made).abs() > _SLACK
-    for i in np.flatnonzero(off):
+    for i in _rows_where(off.to_numpy()):
         yield (
             f"{names[i]}: recall {rate['recall'].iloc[i]:.6g} does not follow from wrongful_rate "
             f"and missed_rate, which make {made.iloc[i]:.6g}."
@@ -221,7 +222,7 @@ def _counts(wide: Wide, names: Sequence[str]) -> Iterator[str]:
     for column in _COUNTS:
         n = wide[column]
         both = n["wrongful_rate"] + n["missed_rate"]
-        for i in np.flatnonzero(n["error_rate"].to_numpy() != both.to_numpy()):
+        for i in _rows_where(n["error_rate"].to_numpy() != both.to_numpy()):
             yield (
                 f"{names[i]}: {column} of error_rate is {n['error_rate'].iloc[i]:,.0f}, those of "
                 f"its sides add up to {both.iloc[i]:,.0f}."
@@ -241,7 +242,7 @@ def _sides(wide: Wide, names: Sequence[str], most_labels: float) -> Iterator[str
     low, high = (wide[c]["error_rate"].to_numpy() for c in ("low", "high"))
     alike = _alike(wide["corrected"][list(_RATES)].to_numpy())
     off = (high < least - _SLACK) | (low > most + most_labels + _SLACK)
-    for i in np.flatnonzero(off & alike):
+    for i in _rows_where(off & alike):
         yield (
             f"{names[i]}: error_rate, {low[i]:.4g} to {high[i]:.4g}, cannot hold together with its "
             f"sides: wrongful_rate and missed_rate, by their decisions, make {least[i]:.4g} to "
@@ -252,7 +253,7 @@ def _sides(wide: Wide, names: Sequence[str], most_labels: float) -> Iterator[str
             wide[column]["error_rate"].to_numpy(),
             _mixed(wide[column][pair].to_numpy(), share),
         )
-        for i in np.flatnonzero(own < made - _SLACK):
+        for i in _rows_where(own < made - _SLACK):
             yield (
                 f"{names[i]}: error_rate's {column} {own[i]:.4g} must reach what its sides' make by "
                 f"their decisions, {made[i]:.4g}."
@@ -315,6 +316,10 @@ def _alike(corrected: Floats) -> Bools:
 
 def _same(one: Floats, other: Floats) -> Bools:
     return np.asarray((np.isnan(one) & np.isnan(other)) | (np.abs(one - other) <= _SLACK))
+
+
+def _rows_where(marked: Bools) -> list[int]:
+    return [int(i) for i in np.flatnonzero(marked)]
 
 
 def _where(marked: pd.DataFrame) -> Iterator[tuple[int, str]]:

@@ -30,7 +30,8 @@ from errdetect.estimate.cells import Cells, bin_p_error, spread_by_bin
 from errdetect.estimate.designs import draw_sample, neyman_allocation, unequal_probabilities
 from errdetect.estimate.inference import rate_limits
 from errdetect.estimate.limits import Misjudgement
-from errdetect.estimate.reviewer_error import Golden, exact_alarms, from_golden
+from errdetect.estimate.reviewer_error import exact_alarms, from_golden
+from errdetect.labels.golden_items import GoldenItems
 from errdetect.stats.intervals import Interval
 
 N = 100_000
@@ -145,7 +146,7 @@ def said_error(w: World, at: np.ndarray, site: np.ndarray, rng: np.random.Genera
     return rng.random(len(at)) < chance
 
 
-def golden_items(w: World, rng: np.random.Generator) -> Golden:
+def golden_items(w: World, rng: np.random.Generator) -> GoldenItems:
     """Half errors and half right decisions, drawn at random from each kind, for every site."""
     half = GOLDEN_PER_SITE // 2
     at = np.concatenate(
@@ -154,7 +155,7 @@ def golden_items(w: World, rng: np.random.Generator) -> Golden:
     site = np.repeat(np.arange(len(SITES)), 2 * half)
     said, truth = said_error(w, at, site, rng), w.wrong[at]
     item = np.arange(len(at))
-    return Golden(item, site, np.full(len(at), -1), truth, said, truth, said)
+    return GoldenItems(item, site, np.full(len(at), -1), truth, said, truth, said)
 
 
 def stack(parts: list[Misjudgement]) -> Misjudgement:

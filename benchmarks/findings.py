@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from errdetect.data.actions import ALLOW_ACTIONS
 from errdetect.data.policies import Policy
 from errdetect.data.simulate import Marketplace, simulate
 from errdetect.data.simulation.planted import matching
@@ -31,7 +32,7 @@ from errdetect.explain.judged import KINDS, Judged, read_judged
 from errdetect.explain.log import Log, read_log
 from errdetect.explain.rates import excess_p
 from errdetect.explain.slices import find_slices
-from errdetect.schemas import ALLOW_ACTIONS, MISSED_VIOLATION, WRONGFUL_ACTION
+from errdetect.schemas import MISSED_VIOLATION, WRONGFUL_ACTION
 from errdetect.snapshot import Rules, Snapshot
 
 #: What the simulator calls a cause, and what errdetect should say of errors that come from it.

@@ -15,10 +15,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from errdetect.data.actions import ALLOW_ACTIONS
 from errdetect.data.simulate import simulate
 from errdetect.estimate.rates import estimate_rates
 from errdetect.model.crossfit import cross_fit
-from errdetect.schemas import ALLOW_ACTIONS, MISSED_VIOLATION, WRONGFUL_ACTION
+from errdetect.schemas import MISSED_VIOLATION, WRONGFUL_ACTION
 from errdetect.snapshot import Snapshot
 
 SCOPES = {"whole": [], "policy": ["policy_id"], "market": ["market"]}

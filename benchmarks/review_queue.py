@@ -23,6 +23,7 @@ from scipy import sparse
 from scipy.optimize import Bounds, LinearConstraint, milp
 
 from errdetect.config import load_config
+from errdetect.data.actions import ALLOW_ACTIONS
 from errdetect.data.policies import read_policies
 from errdetect.data.simulate import simulate, write_marketplace
 from errdetect.estimate.queue_sample import covering_reviews, read_queue
@@ -31,7 +32,6 @@ from errdetect.jobs.score import score
 from errdetect.jobs.train import train
 from errdetect.queue.allocation import Floor, allocate
 from errdetect.queue.selection import Selection, select
-from errdetect.schemas import ALLOW_ACTIONS
 from errdetect.snapshot import Snapshot
 
 SEEDS = (301, 302, 303, 304, 305, 306)

@@ -152,6 +152,21 @@ def test_errdetect_learns_from_true_labels(part, folder):
     ).sum()
 
 
+@pytest.mark.parametrize(
+    "name", ["coverage", "effects", "findings", "held_out", "marketplaces", "review_queue"]
+)
+def test_every_benchmark_finds_what_it_measures(repo, monkeypatch, name):
+    monkeypatch.syspath_prepend(str(repo))
+    assert callable(importlib.import_module(f"benchmarks.{name}").main)
+
+
+def test_the_ablation_finds_what_it_measures(repo):
+    command = [sys.executable, str(repo / "benchmarks/ablation.py"), "--help"]
+    assert (
+        "--variants" in subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    )
+
+
 def test_the_time_of_histories_is_told(repo):
     script = str(repo / "benchmarks/histories.py")
     command = [sys.executable, script, "--decisions", "2000", "--times", "1"]

@@ -324,7 +324,7 @@ def texts_of_bytes(name: str, values: pa.Array) -> tuple[pa.Array, int]:
         printable = np.array([_printable(value) for value in binary.to_pylist()], dtype=bool)
     else:
         data = np.frombuffer(b"".join(binary.to_pylist()), dtype=np.uint8).reshape(-1, 16)
-        printable = ((data >= 0x20) & (data < 0x7F)).all(axis=1)
+        printable = np.asarray(((data >= 0x20) & (data < 0x7F)).all(axis=1), dtype=bool)
     wrong = _mask(binary.is_valid()) & ~printable & ~sixteen
     if wrong.any():
         example = binary[int(np.flatnonzero(wrong)[0])].as_py().hex()

@@ -17,8 +17,10 @@ Mask = npt.NDArray[np.bool_]
 #: Where the zone of a time comes from: UTC as written, an offset, a zone's name, or none is given.
 Zone = Literal["utc", "offset", "named", "none"]
 
-_MONTH_NAMES = ("january", "february", "march", "april", "may", "june", "july", "august")
-_MONTH_NAMES += ("september", "october", "november", "december")
+_MONTH_NAMES = (
+    "january", "february", "march", "april", "may", "june", "july", "august", "september",
+    "october", "november", "december",
+)  # fmt: skip
 _MONTHS = {
     name: number
     for number, full in enumerate(_MONTH_NAMES, start=1)

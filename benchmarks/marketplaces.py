@@ -66,7 +66,7 @@ def compare(seed: int, options: argparse.Namespace) -> pd.DataFrame:
     audit = snapshot.audit_sample
     said = np.where(audit.adjudicated, audit.expert_error, audit.error)
     fitted = cross_fit(decisions, audit.position, said, audit.weight)
-    controls = {"none": None, "fitted in turns": None if fitted is None else fitted.p_error}
+    controls = {"none": None, "cross-fitted": None if fitted is None else fitted.p_error}
     parts = []
     for control, p in controls.items():
         rates = estimate_rates(snapshot, [by for by in SCOPES.values() if by], p_error=p)

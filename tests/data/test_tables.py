@@ -179,7 +179,9 @@ def test_naive_and_mixed_zones_are_told(tmp_path):
 
 
 def test_actions_map_to_enforced(tmp_path):
-    frame = _decisions(n=6, action=["approve", " KEEP", "No action", "take-down", "Label", "remove"])
+    frame = _decisions(
+        n=6, action=["approve", " KEEP", "No action", "take-down", "Label", "remove"]
+    )
     assert _read(tmp_path, frame).frame["enforced"].tolist() == [False] * 3 + [True] * 3
     actions = {"No_Action": "enforce", "label": "allow"}
     read = _read(tmp_path, frame, actions=actions)
@@ -187,7 +189,9 @@ def test_actions_map_to_enforced(tmp_path):
     assert read.frame["action"].tolist() == frame["action"].tolist()
 
 
-@pytest.mark.parametrize("strange", ["approvelink", "escalate", "pending", "1", "0.5", "\u202eremove"])
+@pytest.mark.parametrize(
+    "strange", ["approvelink", "escalate", "pending", "1", "0.5", "\u202eremove"]
+)
 def test_an_action_without_a_meaning_is_rejected_never_an_enforcement(tmp_path, strange):
     read = _read(tmp_path, _decisions(n=3, action=["remove", strange, "approve"]))
     assert read.frame["enforced"].tolist() == [True, False]

@@ -43,7 +43,7 @@ from errdetect.policy.briefs import Brief
 from errdetect.policy.content import Picture as Shown
 from errdetect.policy.report import ReportContent, render_report, report_tables
 from errdetect.policy.volumes import policy_volumes
-from errdetect.schemas import FINDINGS, SLICES, THRESHOLDS, WHITELIST
+from errdetect.schemas import FINDINGS, INTAKE, SLICES, THRESHOLDS, WHITELIST
 from errdetect.snapshot import Snapshot
 
 __all__ = ["ReportResult", "report"]
@@ -53,6 +53,7 @@ _SCHEMAS: Mapping[str, pa.Schema] = {
     "findings": FINDINGS,
     "thresholds": THRESHOLDS,
     "whitelist": WHITELIST,
+    "intake": INTAKE,
 }
 
 
@@ -119,6 +120,7 @@ def report(
         "period": (decisions["decided_at"].min(), decisions["decided_at"].max()),
         "n_decisions": len(decisions),
         "policies": snapshot.policies,
+        "intake": snapshot.intake.frame(),
         "volumes": policy_volumes(decisions, snapshot.reviews),
     }
     said, briefs, notes = _from_reviews(config, snapshot, now, progress)

@@ -133,6 +133,8 @@ class ReportContent:
         there, where more is known than that nobody made it.
     notes
         Plain sentences on method and limits.
+    intake
+        What was read, used and left out: columns as `schemas.INTAKE`.
     model
         Facts about the model (`version`, `trained_at`, ...); None where none has scored.
 
@@ -179,4 +181,5 @@ class ReportContent:
     pictures: Sequence[Picture] = ()
     reasons_missing: Mapping[str, str] = field(default_factory=dict)
     notes: Sequence[str] = ()
+    intake: pd.DataFrame | None = None
     model: Mapping[str, object] | None = None

@@ -18,7 +18,7 @@ from errdetect.policy.changes import changes
 from errdetect.policy.content import ReportContent
 from errdetect.policy.drivers import driver_rows, drivers
 from errdetect.policy.figures import Figure
-from errdetect.policy.frames import has_rows
+from errdetect.policy.frames import has_rows, records
 from errdetect.policy.pages.blocks import share_columns
 from errdetect.policy.pages.lists import accounts, steps
 from errdetect.policy.pages.order import about, matter_order
@@ -145,6 +145,7 @@ def _whole(
             if (n := content.n_reviews.get(source, 0))
         ],
         "facts": _facts(content.model or {}),
+        "intake": [] if content.intake is None else records(content.intake),
     }
 
 

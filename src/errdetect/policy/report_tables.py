@@ -16,7 +16,7 @@ _TABLES = (
     *("drivers", "queue_head", "evaluation", "reliability", "reliability_by", "segments"),
     *("trend", "trend_by", "volumes", "reviewers", "agreement", "inspection"),
     *("slices", "thresholds", "findings", "cases", "briefs", "proposals"),
-    *("effects", "targets", "plan", "whitelist"),
+    *("effects", "targets", "plan", "whitelist", "intake"),
 )
 
 

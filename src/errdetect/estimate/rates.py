@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from errdetect.estimate.bounds import known_verdicts, recall_bounds
 from errdetect.estimate.cells import bin_p_error, spread_by_bin
+from errdetect.estimate.consistency import check_estimates, label_share_limit
 from errdetect.estimate.limits import recall_limits
 from errdetect.estimate.queue_sample import QueueDesign, draws_with_queue
 from errdetect.estimate.segments import cells_of_lost, segment_decisions
@@ -112,6 +113,8 @@ def estimate_rates(
     ------
     DataError, Refusal
         Where a table or a probability cannot be used.
+    ContradictionError
+        Where the figures cannot hold together.
 
     Examples
     --------
@@ -169,7 +172,10 @@ def estimate_rates(
         keys, cell = segment_decisions(decisions, columns)
         groups[tuple(columns)] = cells(keys, cell, whole=False).reset_index(drop=True)
     overall = cells(nothing, np.zeros(len(decisions), np.int64), whole=True)
-    return RateEstimates(overall.reset_index(drop=True), groups)
+    found = RateEstimates(overall.reset_index(drop=True), groups)
+    for columns in by or [[]]:
+        check_estimates(found.frame(*columns), columns, most_labels=label_share_limit(audit))
+    return found
 
 
 def _aligned(

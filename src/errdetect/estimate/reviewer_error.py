@@ -180,6 +180,8 @@ def from_adjudications(
         certain = chosen.sum() == kind.sum()
         if chosen.sum() < (1 if certain else MIN_ADJUDICATED):
             return None
+        if not certain and not _stands_for(audit.expert_probability[chosen], int(kind.sum())):
+            return None
         weight = audit.weight[chosen] / audit.expert_probability[chosen]
         rate = float(np.average(truth[chosen], weights=weight))
         limits = wilson(np.array([rate]), np.array([effective_size(weight)]), confidence)
@@ -189,6 +191,15 @@ def from_adjudications(
     found = recall_limits(_scaled(wrong, flags), _scaled(missed, rest))
     alarm = recall_limits(_scaled(_complement(wrong), flags), _scaled(_complement(missed), rest))
     return Misjudgement(found=_repeat(found, size), alarm=_repeat(alarm, size))
+
+
+def _stands_for(probability: Floats, n: int) -> bool:
+    """Whether draws sent to the expert with these chances can be a designed sample of n.
+
+    Draws that were sent since they looked wrong carry a chance of 1 and stand for themselves alone.
+    """
+    slack = 4 * float(np.sqrt(((1 - probability) / probability**2).sum()))
+    return abs(float((1 / probability).sum()) - n) <= max(slack, 0.1 * n)
 
 
 def _scaled(limits: Interval, by: float) -> Interval:

@@ -13,7 +13,7 @@ from errdetect.data.provenance import Provenance
 from errdetect.data.sources import data_name
 from errdetect.data.spreadsheet import write_csv
 from errdetect.data.writing import staged, write_parquet, write_text
-from errdetect.errors import DataError, ModelError, Refusal
+from errdetect.errors import ContradictionError, DataError, ModelError, Refusal
 from errdetect.estimate.rates import RateEstimates
 from errdetect.jobs.briefs import record_briefs, write_briefs
 from errdetect.jobs.control import refuse_broken_design
@@ -180,7 +180,7 @@ def _from_reviews(
             outcome, more = outcome_parts(config, sample.snapshot, estimates, found, cards=cards)
             content |= outcome
             notes += more
-    except (DataError, Refusal) as error:
+    except (ContradictionError, DataError, Refusal) as error:
         notes.append(f"No error rate can be given: {error}")
     content["proposals"] = proposal_rows(config, briefs, content.get("effects"))
     return content, briefs, notes

@@ -6,7 +6,8 @@ from errdetect.config import load_config
 from errdetect.errors import ConfigError, DataError, Refusal
 from errdetect.jobs.control import control_variate
 from errdetect.jobs.estimate import estimate
-from errdetect.jobs.tables import load_tables
+from errdetect.jobs.tables import load_snapshot
+from errdetect.snapshot import Snapshot
 
 
 @pytest.fixture
@@ -29,23 +30,24 @@ def test_a_fitted_p_error_narrows_the_interval_and_says_so(bare, tmp_path):
     ]
     assert width[1] < 0.95 * width[0]
     assert "P(error) as control variate" in narrow.estimates["method"].iloc[0]
-    assert any("fitted in turns" in note for note in narrow.notes)
+    assert any("cross-fitted" in note for note in narrow.notes)
     assert not any("P(error)" in note for note in plain.notes)
 
 
 def test_a_champion_that_saw_the_audit_is_not_leant_on(config, trained, market):
     """The registered model learnt from this very audit: using its scores would be a leak."""
-    tables = load_tables(config, progress=lambda _: None)
-    _, note = control_variate(config, tables.decisions.frame, tables.reviews.frame)
-    assert "fitted in turns" in note
+    snapshot = load_snapshot(config, progress=lambda _: None).snapshot
+    _, note = control_variate(config, snapshot)
+    assert "cross-fitted" in note
 
 
 def test_a_champion_that_did_not_is(config, trained, market):
-    tables = load_tables(config, progress=lambda _: None)
-    decisions, reviews = tables.decisions.frame, tables.reviews.frame
-    fresh = decisions.assign(decision_id="n" + decisions["decision_id"])
-    later = reviews.assign(decision_id="n" + reviews["decision_id"])
-    p, note = control_variate(config, fresh, later)
+    snapshot = load_snapshot(config, progress=lambda _: None).snapshot
+    fresh, later = (
+        frame.assign(decision_id="n" + frame["decision_id"])
+        for frame in (snapshot.decisions, snapshot.reviews)
+    )
+    p, note = control_variate(config, Snapshot(fresh, later))
     assert "which has not seen these reviews" in note
     assert p.shape == (len(fresh),)
 

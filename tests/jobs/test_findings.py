@@ -1,6 +1,5 @@
 """Findings from config to tables: schema, notes, what cannot be told."""
 
-import dataclasses
 import json
 import subprocess
 import sys
@@ -13,31 +12,33 @@ from errdetect.config import load_config
 from errdetect.data.writing import write_parquet
 from errdetect.errors import Refusal
 from errdetect.jobs.findings import findings
-from errdetect.jobs.tables import load_tables
+from errdetect.jobs.tables import load_snapshot
 from errdetect.schemas import FINDINGS, SLICES, THRESHOLDS
+from errdetect.snapshot import Snapshot
 
 SCHEMAS = {"slices": SLICES, "thresholds": THRESHOLDS, "findings": FINDINGS}
 
 
 @pytest.fixture(scope="module")
-def tables(config):
-    return load_tables(config, progress=lambda _: None)
+def snapshot(config):
+    return load_snapshot(config, progress=lambda _: None).snapshot
 
 
 @pytest.fixture(scope="module")
-def found(config, tables):
-    return findings(config, tables)
+def found(config, snapshot):
+    return findings(config, snapshot)
 
 
-def of(config, tables, **changed):
+def of(config, snapshot, decisions=None, reviews=None):
     """Findings of changed tables."""
-    decisions = dataclasses.replace(
-        tables.decisions, frame=changed.get("decisions", tables.decisions.frame)
+    own = Snapshot(
+        snapshot.decisions if decisions is None else decisions,
+        snapshot.reviews if reviews is None else reviews,
+        snapshot.policies,
+        config.labels.as_of,
+        snapshot.rules,
     )
-    reviews = tables.reviews
-    if "reviews" in changed:
-        reviews = dataclasses.replace(reviews, frame=changed["reviews"])
-    return findings(config, dataclasses.replace(tables, decisions=decisions, reviews=reviews))
+    return findings(config, own)
 
 
 def test_every_table_has_its_schema(found, tmp_path):
@@ -64,8 +65,8 @@ def test_slices_are_findings(found):
     assert set(found.slices["finding_id"]) == set(of_kind["finding_id"])
 
 
-def test_equal_input_equal_output(config, tables, found):
-    again = findings(config, tables)
+def test_equal_input_equal_output(config, snapshot, found):
+    again = findings(config, snapshot)
     for name in SCHEMAS:
         one, other = (
             json.dumps(getattr(f, name).to_dict("records"), default=str) for f in (found, again)
@@ -73,73 +74,73 @@ def test_equal_input_equal_output(config, tables, found):
         assert one == other
 
 
-def test_the_order_of_reviews_plays_no_part(config, tables, found):
-    shuffled = tables.reviews.frame.sample(frac=1, random_state=1)
-    again = of(config, tables, reviews=shuffled)
+def test_the_order_of_reviews_plays_no_part(config, snapshot, found):
+    shuffled = snapshot.reviews.sample(frac=1, random_state=1)
+    again = of(config, snapshot, reviews=shuffled)
     assert again.slices["finding_id"].tolist() == found.slices["finding_id"].tolist()
     assert again.slices["error_rate"].tolist() == pytest.approx(found.slices["error_rate"].tolist())
 
 
-def test_reviews_of_the_future_play_no_part(config, market, tables):
-    as_of = tables.decisions.frame["decided_at"].quantile(0.7)
+def test_reviews_of_the_future_play_no_part(config, market, snapshot):
+    as_of = snapshot.decisions["decided_at"].quantile(0.7)
     then = load_config(market / "config.yaml", [f"labels.as_of={as_of:%Y-%m-%dT%H:%M:%SZ}"])
-    late = tables.reviews.frame["reviewed_at"] > as_of.floor("s")
-    tampered = tables.reviews.frame.copy()
+    late = snapshot.reviews["reviewed_at"] > as_of.floor("s")
+    tampered = snapshot.reviews.copy()
     tampered.loc[late, "verdict"] = "overturned"
-    one, other = (of(then, tables, reviews=r) for r in (tables.reviews.frame, tampered))
+    one, other = (of(then, snapshot, reviews=r) for r in (snapshot.reviews, tampered))
     assert one.slices.equals(other.slices) or (
         json.dumps(one.slices.to_dict("records")) == json.dumps(other.slices.to_dict("records"))
     )
 
 
-def test_without_reviews_it_says_so(config, tables):
-    found = findings(config, dataclasses.replace(tables, reviews=None))
-    assert found.notes == ("The config names no reviews, so nothing can be found.",)
+def test_without_reviews_it_says_so(config, snapshot):
+    found = findings(config, Snapshot(snapshot.decisions, policies=snapshot.policies))
+    assert found.notes == ("No decision was reviewed by then, so nothing can be found.",)
     assert found.findings.empty
     assert list(found.findings.columns) == FINDINGS.names
 
 
-def test_without_an_audit_no_rate_is_compared(config, tables):
-    reviews = tables.reviews.frame
-    found = of(config, tables, reviews=reviews[reviews["source"] == "appeal"])
+def test_without_an_audit_no_rate_is_compared(config, snapshot):
+    reviews = snapshot.reviews
+    found = of(config, snapshot, reviews=reviews[reviews["source"] == "appeal"])
     assert found.slices.empty
     assert found.notes == (
         "No decision was audited by a designed sample, so no rate can be compared.",
     )
 
 
-def test_chances_that_make_no_sense_are_refused(config, tables):
-    reviews = tables.reviews.frame.copy()
+def test_chances_that_make_no_sense_are_refused(config, snapshot):
+    reviews = snapshot.reviews.copy()
     audit = reviews["source"] == "audit"
     reviews.loc[audit, "inclusion_probability"] = np.nan
     with pytest.raises(
         Refusal, match=r"inclusion_probability of audit reviews must lie in \(0, 1\]"
     ):
-        of(config, tables, reviews=reviews)
+        of(config, snapshot, reviews=reviews)
 
 
-def test_one_decision_and_no_error(config, tables):
-    one = tables.decisions.frame.iloc[:1]
-    found = of(config, tables, decisions=one)
+def test_one_decision_and_no_error(config, snapshot):
+    one = snapshot.decisions.iloc[:1]
+    found = of(config, snapshot, decisions=one)
     assert found.findings.empty
-    reviews = tables.reviews.frame
+    reviews = snapshot.reviews
     upheld = reviews[(reviews["source"] == "audit")].assign(verdict="upheld")
-    quiet = of(config, tables, reviews=upheld)
+    quiet = of(config, snapshot, reviews=upheld)
     assert quiet.slices.empty
     assert any("had no error in the audit" in note for note in quiet.notes)
 
 
-def test_only_errors_leave_nothing_to_compare(config, tables):
-    reviews = tables.reviews.frame
+def test_only_errors_leave_nothing_to_compare(config, snapshot):
+    reviews = snapshot.reviews
     wrong = reviews[reviews["source"] == "audit"].assign(verdict="overturned")
-    found = of(config, tables, reviews=wrong)
+    found = of(config, snapshot, reviews=wrong)
     assert not found.slices["confirmed"].any()
     assert any("had only errors in the audit" in note for note in found.notes)
 
 
-def test_without_accounts_moderators_or_scores(config, tables):
+def test_without_accounts_moderators_or_scores(config, snapshot):
     dropped = ["account_id", "moderator", "moderator_version", "score", "threshold", "market"]
-    found = of(config, tables, decisions=tables.decisions.frame.drop(columns=dropped))
+    found = of(config, snapshot, decisions=snapshot.decisions.drop(columns=dropped))
     assert found.thresholds.empty
     assert any("no score and threshold" in note for note in found.notes)
     assert (found.findings["n_accounts"] == 0).all()

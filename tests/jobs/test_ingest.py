@@ -16,10 +16,8 @@ from errdetect.data.store.ledger import Run, open_ledger
 from errdetect.data.store.query import write_table
 from errdetect.errors import ConfigError, DataError
 from errdetect.jobs.ingest import ingest
-from errdetect.jobs.labels import known_reviews
 from errdetect.jobs.score import score
-from errdetect.jobs.tables import load_reviews, load_tables
-from errdetect.labels.history import labels_as_of
+from errdetect.jobs.tables import load_reviews, load_snapshot
 from errdetect.schemas import REJECTS
 
 START = pd.Timestamp("2026-03-01", tz="UTC")
@@ -74,7 +72,7 @@ def kept(request, place, postgres_server):
 
 
 def test_reviews_come_in_once_and_every_job_counts_them(kept, place):
-    before = load_tables(kept, progress=quiet)
+    before = load_snapshot(kept, progress=quiet)
     assert not (place / "errdetect.db").exists()
     reviews(["d2", "d3"]).to_csv(place / "new.csv", index=False)
     result = ingest(kept, place / "new.csv")
@@ -82,7 +80,7 @@ def test_reviews_come_in_once_and_every_job_counts_them(kept, place):
     assert result.files == {}
     again = ingest(kept, place / "new.csv")
     assert (again.n_new, again.n_known, again.n_rejected) == (0, 2, 0)
-    after = load_tables(kept, progress=quiet)
+    after = load_snapshot(kept, progress=quiet)
     assert after.reviews.frame["review_id"].tolist() == ["r-d0", "r-d1", "r-d2", "r-d3"]
     assert after.reviews.frame.dtypes.equals(before.reviews.frame.dtypes)
     assert after.notes == (*before.notes, "reviews that came back through the ledger: 2")
@@ -129,7 +127,7 @@ def _write(place, frame):
 def test_a_review_in_file_and_ledger_counts_once(kept, place):
     both = pd.concat([reviews(["d0"]), reviews(["d1"], verdict="upheld"), reviews(["d4"])])
     ingest(kept, _write(place, both))
-    read = load_tables(kept, progress=quiet)
+    read = load_snapshot(kept, progress=quiet)
     frame = read.reviews.frame.set_index("review_id")
     assert frame.index.tolist() == ["r-d0", "r-d1", "r-d4"]
     assert frame.loc["r-d1", "verdict"] == "overturned"
@@ -146,9 +144,9 @@ def test_the_ledger_alone_is_enough(place):
     config = load_config(place / "config.yaml", ["data.reviews=null"])
     assert load_reviews(config, progress=quiet) is None
     with pytest.raises(ConfigError, match=r"take some in with `errdetect ingest`"):
-        load_tables(config, progress=quiet, need_reviews=True)
+        load_snapshot(config, progress=quiet, need_reviews=True)
     ingest(config, _write(place, reviews(["d2"])))
-    read = load_tables(config, progress=quiet, need_reviews=True)
+    read = load_snapshot(config, progress=quiet, need_reviews=True)
     assert read.reviews.frame["review_id"].tolist() == ["r-d2"]
     assert read.rejects.empty
 
@@ -174,7 +172,7 @@ def test_everything_from_a_database(place):
     )
     config = load_config(place / "config.yaml")
     assert ingest(config, f"{url}::finished").n_new == 1
-    read = load_tables(config, progress=quiet)
+    read = load_snapshot(config, progress=quiet)
     assert len(read.decisions.frame) == 10
     assert len(read.reviews.frame) == 3
 
@@ -278,14 +276,13 @@ def test_a_correction_counts_and_its_first_answer_is_kept(kept, place):
     earlier = ingest(kept, _write(place, between))
     assert (earlier.n_earlier, earlier.n_corrected) == (1, 0)
     assert "earlier versions of known reviews: 1" in earlier.lines()[0]
-    read = load_tables(kept, progress=quiet)
+    read = load_snapshot(kept, progress=quiet)
     assert len(read.reviews.frame) == 6
     for day, label in ((1, "unknown"), (2, "error"), (3, "error"), (4, "error"), (5, "correct")):
         as_of = START + pd.Timedelta(days=day)
-        labels = labels_as_of(read.decisions.frame, read.reviews.frame, as_of=as_of)
-        assert labels.set_index("decision_id").loc["d2", "label"] == label, day
-        shown = load_config(place / "config.yaml", [f"labels.as_of={as_of.isoformat()}"])
-        assert len(known_reviews(shown, read.reviews.frame)) == {1: 0, 2: 4, 3: 5, 4: 5, 5: 6}[day]
+        then = read.snapshot.before(as_of.to_pydatetime())
+        assert then.labels.set_index("decision_id").loc["d2", "label"] == label, day
+        assert len(then.known_reviews) == {1: 0, 2: 4, 3: 5, 4: 5, 5: 6}[day]
 
 
 def test_a_conflict_is_told_beside_a_correction_of_the_same_review(kept, place):

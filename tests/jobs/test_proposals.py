@@ -11,11 +11,12 @@ from typer.testing import CliRunner
 from errdetect.cli import app
 from errdetect.config import load_config
 from errdetect.errors import ConfigError, DataError
+from errdetect.estimate.rates import estimate_rates
 from errdetect.jobs.briefs import measured_effects, policy_briefs, record_briefs, write_briefs
-from errdetect.jobs.labels import known_reviews
 from errdetect.jobs.proposals import proposals
-from errdetect.jobs.tables import load_tables
-from errdetect.jobs.targets import quality_targets
+from errdetect.jobs.tables import load_snapshot
+from errdetect.jobs.targets import quality_targets, target_groupings
+from errdetect.snapshot import Snapshot
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -29,9 +30,9 @@ def _own(market, tmp_path):
     )
 
 
-@pytest.fixture(name="tables", scope="module")
-def _tables(config):
-    return load_tables(config, progress=lambda _: None, need_reviews=True)
+@pytest.fixture(name="snapshot", scope="module")
+def _snapshot(config):
+    return load_snapshot(config, progress=lambda _: None, need_reviews=True).snapshot
 
 
 def findings(decisions, n=2):
@@ -45,18 +46,20 @@ def findings(decisions, n=2):
     } for i in range(n)])  # fmt: skip
 
 
-def recorded(own, tables, n=2):
-    frame = tables.decisions.frame
-    briefs = policy_briefs(own, findings(frame, n), policies=tables.policies, decisions=frame,
+def recorded(own, snapshot, n=2):
+    frame = snapshot.decisions
+    briefs = policy_briefs(own, findings(frame, n), policies=snapshot.policies, decisions=frame,
                            thresholds=None, found_at=NOW)  # fmt: skip
     return briefs, record_briefs(own, briefs, at=NOW)
 
 
-def test_a_report_records_its_briefs_once(own, tables, tmp_path):
-    briefs, added = recorded(own, tables)
+def test_a_report_records_its_briefs_once(own, snapshot, tmp_path):
+    briefs, added = recorded(own, snapshot)
     assert added == 2
-    assert recorded(own, tables)[1] == 0
-    assert [state for b in recorded(own, tables)[0] for _, state in b.recorded] == ["proposed"] * 2
+    assert recorded(own, snapshot)[1] == 0
+    assert [state for b in recorded(own, snapshot)[0] for _, state in b.recorded] == [
+        "proposed"
+    ] * 2
     write_briefs(briefs, tmp_path / "briefs")
     assert sorted(p.name for p in (tmp_path / "briefs").iterdir()) == sorted(b.file for b in briefs)
     listed = proposals(own)
@@ -72,17 +75,16 @@ def test_looking_makes_no_ledger(own, tmp_path):
     assert not (tmp_path / "ledger.db").exists()
 
 
-def test_a_proposal_is_accepted_measured_and_closed(own, tables):
-    briefs, _ = recorded(own, tables, 1)
+def test_a_proposal_is_accepted_measured_and_closed(own, snapshot):
+    briefs, _ = recorded(own, snapshot, 1)
     name = briefs[0].recorded[0][0]
-    frame, reviews = tables.decisions.frame, tables.reviews.frame
-    assert measured_effects(own, frame, reviews) is None
-    middle = frame["decided_at"].quantile(0.5)
+    assert measured_effects(own, snapshot) is None
+    middle = snapshot.decisions["decided_at"].quantile(0.5)
     done = proposals(own, accept=name, by="Ana", effective=middle.to_pydatetime(), now=NOW)
     assert done.moved == (name, "accepted")
     assert done.lines()[0] == f"{name} is accepted now."
     # The findings' reviews would all be known by NOW: nothing clean is left from before.
-    found = measured_effects(own, frame, known_reviews(own, reviews))
+    found = measured_effects(own, snapshot)
     assert found["proposal_id"].unique().tolist() == [name]
     assert found["words"].str.len().gt(20).all()
     closed = proposals(own, close=name, by="Ana", note="done <b>", now=NOW)
@@ -90,8 +92,8 @@ def test_a_proposal_is_accepted_measured_and_closed(own, tables):
     assert proposals(own, history=name).lines()[-1] == "  1 Mar 2026  closed by Ana: done <b>"
 
 
-def test_what_does_not_go_together_is_refused(own, tables):
-    briefs, _ = recorded(own, tables, 1)
+def test_what_does_not_go_together_is_refused(own, snapshot):
+    briefs, _ = recorded(own, snapshot, 1)
     name = briefs[0].recorded[0][0]
     with pytest.raises(
         ConfigError, match=r"get one of --accept, --reject.* got --accept and --close"
@@ -112,8 +114,8 @@ def test_what_does_not_go_together_is_refused(own, tables):
         proposals(own, accept=name, by="Ana", effective=NOW)
 
 
-def test_the_command(own, tables, market, tmp_path):
-    briefs, _ = recorded(own, tables, 1)
+def test_the_command(own, snapshot, market, tmp_path):
+    briefs, _ = recorded(own, snapshot, 1)
     name = briefs[0].recorded[0][0]
     common = ["proposals", str(market / "config.yaml"),
               "--set", f"ledger.url=sqlite:///{tmp_path}/ledger.db"]  # fmt: skip
@@ -132,15 +134,19 @@ def test_the_command(own, tables, market, tmp_path):
 # Quality targets
 
 
-def test_targets_of_policies_markets_and_sites(config, tables):
+def targets(config, snapshot, **found):
+    rates = estimate_rates(snapshot, target_groupings(config, snapshot), settings=config.estimate)
+    return quality_targets(config, snapshot, rates, **found)
+
+
+def test_targets_of_policies_markets_and_sites(config, snapshot):
     own = config.model_copy(update={"targets": config.targets.model_copy(update={
         "rates": {"error_rate": 0.001, "recall": 0.99}, "per_market": True,
         "reviewer_accuracy": 0.9})})  # fmt: skip
-    frame = tables.decisions.frame
+    frame = snapshot.decisions
     cards = pd.DataFrame({"site": ["alder"], "reviewer": [None], "measure": "accuracy",
                           "value": 0.95, "low": 0.92, "high": 0.97, "n": 300.0})  # fmt: skip
-    made = quality_targets(own, frame, known_reviews(own, tables.reviews.frame), tables.policies,
-                           terms={"min_reviews": 5}, findings=findings(frame), cards=cards)  # fmt: skip
+    made = targets(own, snapshot, findings=findings(frame), cards=cards)
     table = made.table
     assert set(table["status"]) <= {"met", "missed", "cannot_tell"}
     assert table[table["site"].notna()]["status"].tolist() == ["met"]
@@ -154,18 +160,18 @@ def test_targets_of_policies_markets_and_sites(config, tables):
     assert len(made.audits) == 2
 
 
-def test_no_target_is_no_table(config, tables):
-    made = quality_targets(config, tables.decisions.frame, tables.reviews.frame, {}, terms={})
+def test_no_target_is_no_table(config, snapshot):
+    made = targets(config, Snapshot(snapshot.decisions, snapshot.reviews))
     assert made.table.empty
     assert "words" in made.table
     assert made.notes == ()
 
 
-def test_markets_and_reviewers_that_are_not_known_are_said(config, tables):
+def test_markets_and_reviewers_that_are_not_known_are_said(config, snapshot):
     own = config.model_copy(update={"targets": config.targets.model_copy(update={
         "rates": {"error_rate": 0.05}, "per_market": True, "reviewer_accuracy": 0.9})})  # fmt: skip
-    frame = tables.decisions.frame.assign(market=np.nan)
-    made = quality_targets(own, frame, known_reviews(own, tables.reviews.frame), {}, terms={})
+    frame = snapshot.decisions.assign(market=np.nan)
+    made = targets(own, Snapshot(frame, snapshot.reviews))
     assert "Targets per market cannot be held: no decision names its market." in made.notes
     assert "Targets for reviewers cannot be held: reviewers are not measured." in made.notes
 

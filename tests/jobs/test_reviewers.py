@@ -2,26 +2,31 @@
 
 import re
 import stat
+from collections import Counter
 
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from errdetect import snapshot as snapshots
 from errdetect.config import load_config
+from errdetect.data.store.ledger import open_ledger
 from errdetect.errors import ConfigError
-from errdetect.jobs import control, labels
+from errdetect.jobs import control
 from errdetect.jobs.estimate import estimate
-from errdetect.jobs.labels import measure_reviewers
+from errdetect.jobs.proposals import proposals
 from errdetect.jobs.report import report
 from errdetect.jobs.reviewers import check_reviewers, reviewer_quality
 from errdetect.jobs.salt import SALT, read_salt
 from errdetect.jobs.simulate import simulate
 from errdetect.jobs.summaries import say
-from errdetect.jobs.tables import load_tables
+from errdetect.jobs.tables import load_snapshot
+from errdetect.jobs.train import train
 from errdetect.labels.inspection import AQLS
 from errdetect.labels.planning import golden_needed
 from errdetect.labels.rates import RATES
+from errdetect.policy import effects
 from errdetect.settings import Reviewers
 
 PLANTED = "Zebulon.Quux"  # stands in no word of ours
@@ -41,13 +46,11 @@ def shop(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def read(shop):
-    """The shop's tables, under a config with overrides."""
+    """The shop's snapshot, under a config with overrides."""
 
     def of(*overrides):
         config = load_config(shop / "config.yaml", overrides)
-        tables = load_tables(config, progress=lambda _: None)
-        assert tables.reviews is not None
-        return config, tables.decisions.frame, tables.reviews.frame
+        return config, load_snapshot(config, progress=lambda _: None).snapshot
 
     return of
 
@@ -55,10 +58,9 @@ def read(shop):
 @pytest.fixture
 def quality(read, tmp_path):
     def of(*overrides, **columns):
-        config, decisions, reviews = read(f"registry.path={tmp_path}", *overrides)
-        reviews = reviews.assign(**columns)
-        model = measure_reviewers(config, decisions, reviews)
-        return reviewer_quality(config, decisions, reviews, model)
+        config, snapshot = read(f"registry.path={tmp_path}", *overrides)
+        changed = snapshot.with_reviews(snapshot.reviews.assign(**columns))
+        return reviewer_quality(config, changed)
 
     return of
 
@@ -107,11 +109,10 @@ def test_a_reviewer_keeps_the_pseudonym_and_another_salt_changes_it(quality, rea
 
 
 def test_equal_input_gives_equal_tables_in_any_order(quality, read):
-    config, decisions, reviews = read()
-    model = measure_reviewers(config, decisions, reviews)
-    one = reviewer_quality(config, decisions, reviews, model)
-    mixed = reviews.sample(frac=1, random_state=4, ignore_index=True)
-    two = reviewer_quality(config, decisions, mixed, measure_reviewers(config, decisions, mixed))
+    config, snapshot = read()
+    one = reviewer_quality(config, snapshot)
+    mixed = snapshot.reviews.sample(frac=1, random_state=4, ignore_index=True)
+    two = reviewer_quality(config, snapshot.with_reviews(mixed))
     for name in ("cards", "agreement", "inspection"):
         pd.testing.assert_frame_equal(getattr(one, name), getattr(two, name))
 
@@ -134,22 +135,61 @@ def test_report_and_estimate_print_equal_figures(shop, reported, tmp_path):
     assert both[1].loc[said, "method"].str.contains("P\\(error\\)|model").any()
 
 
-def test_reviewers_and_the_control_variate_are_fitted_once(shop, tmp_path, monkeypatch):
-    times = {"fit": 0, "control": 0}
-    fit, vary = labels.fit_reviewers, control.control_variate
+@pytest.fixture
+def calls(monkeypatch):
+    """Counts the calls of functions by name, where they are looked up, and by `as_of`."""
+    times = Counter()
 
-    def fit_once(*args, **kwargs):
-        times["fit"] += 1
-        return fit(*args, **kwargs)
+    def of(module, name):
+        plain = getattr(module, name)
 
-    def vary_once(*args, **kwargs):
-        times["control"] += 1
-        return vary(*args, **kwargs)
+        def counted(*args, **kwargs):
+            times[f"{module.__name__}.{name}", kwargs.get("as_of")] += 1
+            return plain(*args, **kwargs)
 
-    monkeypatch.setattr(labels, "fit_reviewers", fit_once)
-    monkeypatch.setattr(control, "control_variate", vary_once)
-    report(load_config(shop / "config.yaml"), tmp_path)
-    assert times == {"fit": 1, "control": 1}
+        monkeypatch.setattr(module, name, counted)
+        return lambda: sum(times[key] for key in times if key[0] == f"{module.__name__}.{name}")
+
+    of.times = times
+    return of
+
+
+def accept(config, effective):
+    """Record a proposal for the commonest policy, accepted as of a moment."""
+    policies = load_snapshot(config, progress=lambda _: None).snapshot.decisions["policy_id"]
+    row = {"proposal_id": "P-1", "policy_id": policies.value_counts().index[0], "title": "x"}
+    with open_ledger(config.ledger_url()) as ledger:
+        ledger.add_proposals(pd.DataFrame([row]))
+    proposals(config, accept="P-1", by="Ana", effective=effective.to_pydatetime())
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_a_report_works_out_everything_once(shop, tmp_path, calls, changed):
+    """What a change did is estimated on a sample of its own, which is read once, too."""
+    settings = [f"ledger.url=sqlite:///{tmp_path}/ledger.db", "targets.per_market=true",
+                "targets.rates={error_rate: 0.05}"]  # fmt: skip
+    config = load_config(shop / "config.yaml", settings)
+    if changed:
+        accept(config, pd.read_parquet(shop / "decisions.parquet")["decided_at"].quantile(0.5))
+    fitted = calls(snapshots, "fit_reviewers")
+    varied = calls(control, "control_variate")
+    read, estimated = calls(snapshots, "audit_sample"), calls(control, "estimate_rates")
+    of_change = calls(effects, "estimate_rates")
+    tables = report(config, tmp_path / "r").files["tables"]
+    assert (fitted(), varied(), estimated()) == (1, 1, 1)
+    assert read() == 1 + of_change()
+    assert of_change() == (2 if changed else 0)  # before against after, and the trend before
+    assert (tables / "effects.parquet").exists() == changed
+    assert len(pd.read_parquet(tables / "targets.parquet"))
+
+
+def test_training_fits_reviewers_once_a_moment(shop, tmp_path, calls):
+    settings = [f"registry.path={tmp_path}", "train.trials=0", "evaluate.bootstrap=20",
+                "gate.min_errors=1"]  # fmt: skip
+    fitted = calls(snapshots, "fit_reviewers")
+    train(load_config(shop / "config.yaml", settings))
+    assert fitted() > 1
+    assert set(calls.times.values()) == {1}, calls.times
 
 
 def test_the_tables_are_written(reported):
@@ -184,7 +224,7 @@ def test_a_single_reviewer_gets_words_and_no_figure(quality):
 
 
 def test_a_lone_reviewer_of_a_site_is_held_back_and_the_others_are_not(quality, read):
-    _, _, reviews = read()
+    reviews = read()[1].reviews
     at = reviews["site"] == "elm"
     names = reviews["reviewer_id"].where(~at, "ann")
     cards = quality("reviewers.minimum=5", reviewer_id=names).cards
@@ -194,7 +234,7 @@ def test_a_lone_reviewer_of_a_site_is_held_back_and_the_others_are_not(quality, 
 
 
 def test_the_one_name_among_nameless_reviews_is_held_back_but_not_its_site(quality, read):
-    _, _, reviews = read()
+    reviews = read()[1].reviews
     at = reviews["site"] == "elm"
     half = np.arange(len(reviews)) % 2 == 0
     names = reviews["reviewer_id"].where(~at, pd.Series(np.where(half, "ann", None), reviews.index))
@@ -215,11 +255,11 @@ def test_without_sites_and_names_the_notes_say_so(quality, tmp_path):
 
 
 def test_without_golden_items_and_overlap_there_are_no_rates(quality, read):
-    config, decisions, reviews = read()
+    config, snapshot = read()
+    reviews = snapshot.reviews
     first = reviews["source"].ne("golden") & ~reviews.duplicated("decision_id")
     few = reviews[first & reviews["source"].ne("adjudication")]
-    model = measure_reviewers(config, decisions, few)
-    found = reviewer_quality(config, decisions, few, model)
+    found = reviewer_quality(config, snapshot.with_reviews(few))
     assert found.cards is not None
     rates = found.cards[found.cards["measure"].isin([*RATES, "accuracy", "peer_agreement"])]
     assert rates["suppressed"].all()
@@ -246,15 +286,11 @@ def test_a_report_without_reviewers_says_so(shop, tmp_path):
 
 
 def test_later_reviews_change_nothing_at_an_earlier_moment(read, tmp_path):
-    cut = read()[2]["reviewed_at"].quantile(0.7)
-    config, decisions, reviews = read(
-        f"registry.path={tmp_path}", f"labels.as_of={cut.isoformat()}"
-    )
+    cut = read()[1].reviews["reviewed_at"].quantile(0.7)
+    config, snapshot = read(f"registry.path={tmp_path}", f"labels.as_of={cut.isoformat()}")
+    reviews = snapshot.reviews
     early = reviews[reviews["reviewed_at"] <= cut]
-    one, two = (
-        reviewer_quality(config, decisions, r, measure_reviewers(config, decisions, r))
-        for r in (reviews, early)
-    )
+    one, two = (reviewer_quality(config, snapshot.with_reviews(r)) for r in (reviews, early))
     assert len(early) < len(reviews)
     for name in ("cards", "agreement", "inspection"):
         pd.testing.assert_frame_equal(getattr(one, name), getattr(two, name))

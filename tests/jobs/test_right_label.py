@@ -8,10 +8,9 @@ import pytest
 from errdetect.config import load_config
 from errdetect.data.simulate import simulate, write_marketplace
 from errdetect.jobs.held_out import learn_relabelling
-from errdetect.jobs.labels import label_decisions
 from errdetect.jobs.score import score
 from errdetect.jobs.summaries import say
-from errdetect.jobs.tables import load_tables
+from errdetect.jobs.tables import load_snapshot
 from errdetect.jobs.train import label_examples, train
 from errdetect.model.held_out import HeldOut
 from errdetect.model.registry import Registry
@@ -93,11 +92,9 @@ def test_segments_are_measured_and_kept_with_the_model(well_reviewed):
 
 def test_labels_carry_the_right_policy_known_by_then(well_reviewed):
     config = well_reviewed[1]
-    tables = load_tables(config, progress=lambda _: None)
-    assert tables.reviews is not None
-    decisions, reviews = tables.decisions.frame, tables.reviews.frame
-    labels = label_decisions(config, decisions, reviews)
-    examples = label_examples(decisions, labels, reviews)
+    snapshot = load_snapshot(config, progress=lambda _: None).snapshot
+    decisions, reviews, labels = snapshot.decisions, snapshot.reviews, snapshot.labels
+    examples = label_examples(snapshot)
     own = examples.decisions["policy_id"].to_numpy(object)
     wrong = (labels["error_kind"] == "wrong_label").to_numpy()[labels["label"] != "unknown"]
     named = pd.notna(examples.right_policy)
@@ -106,19 +103,15 @@ def test_labels_carry_the_right_policy_known_by_then(well_reviewed):
     assert (wrong & named).sum() > 0.9 * wrong.sum()
     assert not named[~examples.decisions["enforced"].to_numpy(bool)].any()
     moment = decisions["decided_at"].iloc[len(decisions) // 2].to_pydatetime()
-    early = label_decisions(config, decisions, reviews, moment)
-    then = label_examples(decisions, early, reviews, moment)
+    then = label_examples(snapshot.before(moment))
     given = set(reviews["decision_id"][reviews["reviewed_at"] <= moment])
     assert set(then.decisions["decision_id"][pd.notna(then.right_policy)]) <= given
 
 
 def test_where_hardly_any_were_relabelled_it_says_unknown(well_reviewed):
     config = well_reviewed[1]
-    tables = load_tables(config, progress=lambda _: None)
-    assert tables.reviews is not None
-    decisions, reviews = tables.decisions.frame, tables.reviews.frame
-    labels = label_decisions(config, decisions, reviews)
-    examples = label_examples(decisions, labels, reviews)
+    snapshot = load_snapshot(config, progress=lambda _: None).snapshot
+    reviews, examples = snapshot.reviews, label_examples(snapshot)
     held = HeldOut(examples, examples.error, examples.design)
     first = reviews[reviews["verdict"] == "relabelled"]["decision_id"].unique()[:6]
     rest = reviews["verdict"] != "relabelled"
@@ -126,7 +119,7 @@ def test_where_hardly_any_were_relabelled_it_says_unknown(well_reviewed):
         (rest, " 0 relabelled"),
         (rest | reviews["decision_id"].isin(first), "20 are"),
     ):
-        found = learn_relabelling(config, decisions, reviews[kept], held)
+        found = learn_relabelling(config, snapshot.with_reviews(reviews[kept]), held)
         assert found.model is None
         assert found.evaluation.empty
         assert "which label is right is unknown" in found.notes[0]

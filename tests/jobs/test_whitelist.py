@@ -8,7 +8,7 @@ from errdetect.data.statements import BY_PEOPLE
 from errdetect.jobs.remediate import remediate
 from errdetect.jobs.report import report
 from errdetect.jobs.simulate import simulate
-from errdetect.jobs.tables import load_tables
+from errdetect.jobs.tables import load_snapshot
 from errdetect.jobs.whitelist import whitelist
 from errdetect.schemas import WHITELIST
 
@@ -46,14 +46,14 @@ def test_the_settings_of_the_plan_are_the_reports(place):
     names = []
     for words in (LOOSE, []):
         config = load_config(place / "config.yaml", words)
-        tables = load_tables(config, progress=lambda _: None)
-        found = whitelist(config, tables.decisions.frame, tables.reviews.frame)
+        found = whitelist(config, load_snapshot(config, progress=lambda _: None).snapshot)
         names.append(set(zip(found["account_id"], found["policy_id"], strict=True)))
     assert names[1] < names[0]
 
 
 def test_what_people_decided_is_not_automated_enforcement(place):
     config = load_config(place / "config.yaml", LOOSE)
-    tables = load_tables(config, progress=lambda _: None)
-    people = tables.decisions.frame.assign(moderator=BY_PEOPLE)
-    assert whitelist(config, people, tables.reviews.frame).empty
+    snapshot = load_snapshot(config, progress=lambda _: None).snapshot
+    assert len(whitelist(config, snapshot))
+    people = snapshot.with_columns(snapshot.decisions.assign(moderator=BY_PEOPLE))
+    assert whitelist(config, people).empty

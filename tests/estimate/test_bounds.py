@@ -83,8 +83,8 @@ def test_bounds_of_a_log_reviewed_to_the_end_are_the_reviewers_not_the_truth():
     wrong = rng.random(2000) < 0.08
     given = np.where(rng.random(2000) < 0.05, ~wrong, wrong)
     decisions = pd.DataFrame({"decision_id": np.arange(2000).astype(str)})
-    votes = reviews(*((str(i), "audit", VERDICTS[int(v)]) for i, v in enumerate(given)))
-    known = known_verdicts(decisions, votes)
+    rows = ((str(i), "audit", VERDICTS[int(v)]) for i, v in enumerate(given))
+    known = verdicts(decisions, *rows)
     low, high, _ = rate_bounds(known, np.zeros(2000, int), 1)
     assert low[0] == pytest.approx(high[0]) == pytest.approx(given.mean())
     assert low[0] > wrong.mean() + 0.02

@@ -89,4 +89,4 @@ def _refusals(config: Config, loaded: Loaded) -> Iterator[Finding]:
     try:
         check_losses(config, loaded.snapshot)
     except Refusal as error:
-        yield Finding.of("R020", "error", str(error), len(loaded.snapshot.lost_draws))
+        yield Finding.of("R021", "error", str(error), len(loaded.snapshot.lost_draws))

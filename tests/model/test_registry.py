@@ -1,3 +1,6 @@
+import os
+import shutil
+
 import pandas as pd
 import pytest
 
@@ -64,3 +67,31 @@ def test_mlflow_serves_it(bundle, examples, tmp_path):
         served.predict(pd.DataFrame({"score": [0.5]}))
     stored = {p.suffix for p in (tmp_path / "models" / "artifacts").rglob("*") if p.is_file()}
     assert not stored & {".pkl", ".pickle", ".joblib", ".cloudpickle"}
+
+
+def test_a_registry_that_was_moved_or_copied_scores_and_trains_where_it_is(bundle, tmp_path):
+    Registry(tmp_path / "old", "shop").record(bundle, accept=True, **LOG)
+    shutil.copytree(tmp_path / "old", tmp_path / "copy")
+    shutil.move(tmp_path / "old", tmp_path / "gone")
+    copy = Registry(tmp_path / "copy", "shop")
+    assert copy.load()[1] == "1"
+    assert copy.record(bundle, accept=True, **LOG) == "2"
+    assert copy.load()[1] == "2"
+    assert not (tmp_path / "old").exists(), "nothing is written where it once was"
+    assert copy.champion()[1] == Registry(tmp_path / "gone", "shop").champion()[1]
+
+
+def test_a_registry_without_its_files_says_so(bundle, tmp_path):
+    Registry(tmp_path / "old", "shop").record(bundle, accept=True, **LOG)
+    shutil.rmtree(tmp_path / "old" / "artifacts")
+    with pytest.raises(ModelError, match=r"must hold the files of its models, got no files of vers"):
+        Registry(tmp_path / "old", "shop").load()
+
+
+def test_training_inside_another_s_run_makes_a_run_of_its_own(bundle, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_RUN_ID", "0" * 32)
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "theirs")
+    registry = Registry(tmp_path / "models", "shop")
+    assert registry.record(bundle, accept=True, **LOG) == "1"
+    assert registry.load()[1] == "1"
+    assert os.environ["MLFLOW_RUN_ID"] == "0" * 32

@@ -32,6 +32,7 @@ _LOADER = "errdetect.model.serving"
 _FOLDER = "bundle"
 #: Loading MLflow takes two seconds, which asking for a version is not worth.
 _VERSIONS = "SELECT version, source FROM model_versions WHERE name = ?"
+_THEIRS = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME")
 _ALIAS = "SELECT version FROM registered_model_aliases WHERE name = ? AND alias = ?"
 
 
@@ -125,17 +126,17 @@ class Registry:
         ModelError
             Where the model's files are damaged.
         """
-        if not (self.folder / "mlflow.db").is_file():
+        found = self._champion()
+        if found is None:
             return None
-        with _mlflow(self._uri) as (mlflow, client):
-            versions = client.search_model_versions(f"name='{self.name}'")
-            if not versions:
-                return None
-            aliases = client.get_registered_model(self.name).aliases
-            newest = max(int(v.version) for v in versions)
-            version = str(aliases.get(CHAMPION, newest))
-            place = mlflow.artifacts.download_artifacts(f"models:/{self.name}/{version}")
-            return load_bundle(Path(place) / "data" / _FOLDER), version
+        version, model = found
+        place = self._bundle(model)
+        if place is None:
+            must = "hold the files of its models"
+            got = f"no files of version {version} ({model or 'no model'}) below '{self.folder}'"
+            do = "Copy the whole folder, artifacts too, or train again."
+            raise ModelError(sentence("The registry", must, got, do))
+        return load_bundle(place), version
 
     def champion(self) -> tuple[str, str | None] | None:
         """Return the champion's version and the digest of its files, without loading either.
@@ -146,6 +147,14 @@ class Registry:
             SHA-256 over the names and bytes of the model's files; None where they are not below
             the registry's folder. None as a whole where nothing was registered yet.
         """
+        found = self._champion()
+        if found is None:
+            return None
+        version, model = found
+        return version, self._digest(model)
+
+    def _champion(self) -> tuple[str, str] | None:
+        """Look up the champion's version, or else the newest, and its model's id, without MLflow."""
         place = self.folder / "mlflow.db"
         if not place.is_file():
             return None
@@ -162,16 +171,21 @@ class Registry:
         if not sources:
             return None
         version = int(named[0]) if named else max(sources)
-        return str(version), self._digest(str(sources.get(version, "")).rpartition("/")[2])
+        return str(version), str(sources.get(version, "")).rpartition("/")[2]
+
+    def _bundle(self, model: str) -> Path | None:
+        """Find a model's files below the registry's folder, which may have been moved or copied."""
+        folders = sorted(self.folder.glob(f"artifacts/**/{model}/**/{_FOLDER}")) if model else []
+        return folders[0] if folders else None
 
     def _digest(self, model: str) -> str | None:
-        """Digest the files of a model, told by its id in the artifacts."""
-        folders = sorted(self.folder.glob(f"artifacts/**/{model}/**/{_FOLDER}")) if model else []
-        if not folders:
+        """Digest the files of a model."""
+        folder = self._bundle(model)
+        if folder is None:
             return None
         digest = hashlib.sha256()
-        for file in sorted(path for path in folders[0].rglob("*") if path.is_file()):
-            digest.update(file.relative_to(folders[0]).as_posix().encode() + b"\0")
+        for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+            digest.update(file.relative_to(folder).as_posix().encode() + b"\0")
             with file.open("rb") as opened:
                 digest.update(hashlib.file_digest(opened, "sha256").digest())
         return digest.hexdigest()
@@ -186,11 +200,17 @@ class Registry:
         return f"sqlite:///{self.folder.resolve() / 'mlflow.db'}"
 
     def _experiment(self, client: "MlflowClient") -> str:
+        """Return the experiment whose files lie here; a moved registry goes on in a new one."""
+        place = (self.folder.resolve() / "artifacts" / self.name).as_uri()
         found = client.get_experiment_by_name(self.name)
+        if found is not None and found.artifact_location != place:
+            name = f"{self.name} in {self.folder.resolve()}"
+            found = client.get_experiment_by_name(name)
+        else:
+            name = self.name
         if found is not None:
             return str(found.experiment_id)
-        place = (self.folder.resolve() / "artifacts" / self.name).as_uri()
-        return str(client.create_experiment(self.name, artifact_location=place))
+        return str(client.create_experiment(name, artifact_location=place))
 
 
 @contextmanager
@@ -201,6 +221,8 @@ def _mlflow(uri: str) -> "Iterator[tuple[Any, MlflowClient]]":
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     }.items():
         os.environ.setdefault(name, value)
+    # A scheduler may run inside a run of its own: this one must not write into it.
+    theirs = {name: os.environ.pop(name) for name in _THEIRS if name in os.environ}
     import logging
 
     import mlflow  # two seconds that only training and scoring spend
@@ -219,6 +241,7 @@ def _mlflow(uri: str) -> "Iterator[tuple[Any, MlflowClient]]":
     try:
         yield mlflow, MlflowClient(tracking_uri=uri, registry_uri=uri)
     finally:
+        os.environ.update(theirs)
         mlflow.set_tracking_uri(before[0])
         mlflow.set_registry_uri(before[1])
         for logger, level in zip(loggers, levels, strict=True):

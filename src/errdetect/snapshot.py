@@ -132,7 +132,9 @@ class Snapshot:
 
     @cached_property
     def moment(self) -> pd.Timestamp:
-        """`as_of`, or the latest time in the data."""
+        """`as_of`, or the latest time in the data; a part's is that of the whole."""
+        if self.as_of is None and self._whole is not None:
+            return self._whole.moment
         return pd.Timestamp(moment(self.as_of, self.decisions, self.reviews), tz="UTC")
 
     @cached_property
@@ -222,8 +224,8 @@ class Snapshot:
 
     @cached_property
     def has_audit(self) -> bool:
-        """Whether any review comes from an audit."""
-        return bool((self.reviews["source"] == AUDIT).any())
+        """Whether any known review comes from an audit."""
+        return bool((self.known_reviews["source"] == AUDIT).any())
 
     def golden_items(self, sites: tuple[str, ...]) -> GoldenItems:
         """Return the golden reviews, with each one's site as its place among `sites`."""
@@ -281,7 +283,9 @@ class Snapshot:
         key = pd.Timestamp(moment)
         if key not in self._moments:
             whole = None if self._whole is None else self._whole.before(moment)
-            self._moments[key] = replace(self, as_of=moment, _whole=whole)
+            # What is lost is what was lost by then: a part asks the whole, as `of` does.
+            lost = self._lost if whole is None else whole.of(self.decisions).lost_draws
+            self._moments[key] = replace(self, as_of=moment, _whole=whole, _lost=lost)
         return self._moments[key]
 
     def with_reviews(self, reviews: pd.DataFrame) -> "Snapshot":
@@ -290,7 +294,8 @@ class Snapshot:
 
     def with_columns(self, decisions: pd.DataFrame) -> "Snapshot":
         """Return the same with further columns of the same decisions, or in another order."""
-        return replace(self, decisions=decisions)
+        lost = None if self._lost is None else _placed(self._lost, decisions)
+        return replace(self, decisions=decisions, _lost=lost)
 
     def of(self, decisions: pd.DataFrame) -> "Snapshot":
         """Return the same reviews of a part of the decisions, in their order.
@@ -301,21 +306,30 @@ class Snapshot:
         index = pd.Index(decisions["decision_id"])
         golden = (self.reviews["source"] == GOLDEN).to_numpy(bool)
         kept = self.reviews["decision_id"].isin(index).to_numpy(bool) | golden
+        # With a review goes its history: a correction may name another decision.
+        ids = self.reviews["review_id"]
+        again = ids.duplicated(keep=False).to_numpy(bool)
+        kept |= again & ids.isin(ids[kept & again]).to_numpy(bool)
         lost = self.lost_draws
         there = lost.position >= 0
         inside = np.isin(lost.decision_id, index.to_numpy(object)) | ~there
         if len(decisions):
             inside &= ~(lost.known_at < instants(decisions["decided_at"]).min())
-        lost = lost.only(inside)
-        position = index.get_indexer(pd.Index(lost.decision_id)).astype(np.int64)
         return replace(
             self,
             decisions=decisions.reset_index(drop=True),
             reviews=self.reviews[kept].reset_index(drop=True),
             reading=None,
             _whole=self if self._whole is None else self._whole,
-            _lost=replace(lost, position=position),
+            _lost=_placed(lost.only(inside), decisions),
         )
+
+
+def _placed(lost: LostDraws, decisions: pd.DataFrame) -> LostDraws:
+    """Look up the lost draws among these decisions."""
+    index = pd.Index(decisions["decision_id"])
+    position = index.get_indexer(pd.Index(lost.decision_id)).astype(np.int64)
+    return replace(lost, position=position)
 
 
 def no_reviews() -> pd.DataFrame:

@@ -68,6 +68,7 @@ def verdict_counts(decision_id: "pd.Series[str]", history: pd.DataFrame) -> pd.D
 
     Examples
     --------
+    >>> from errdetect.labels.events import review_history
     >>> day = pd.to_datetime(["2026-01-01", "2026-01-03"], utc=True)
     >>> decisions = pd.DataFrame({"decision_id": ["d"], "decided_at": day[:1]})
     >>> reviews = pd.DataFrame({

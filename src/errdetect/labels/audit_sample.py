@@ -16,6 +16,7 @@ from errdetect.labels.events import (
     REVISED,
     UNKNOWN_DECISION,
     instants,
+    known_at,
     review_history,
 )
 from errdetect.schemas import ADJUDICATION, AUDIT, OVERTURNED, UPHELD
@@ -364,6 +365,8 @@ def lost_draws(
     parts = [lost[names]]
     if rejected_reviews is not None and len(rejected_reviews):
         of_audit = (rejected_reviews["source"] == AUDIT).to_numpy(dtype=bool)
+        if as_of is not None:
+            of_audit &= ~(known_at(rejected_reviews) > pd.Timestamp(as_of)).to_numpy(dtype=bool)
         parts.append(rejected_reviews.loc[of_audit, names])
     rows = pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
     index = pd.Index(decisions["decision_id"])

@@ -94,6 +94,7 @@ def label_decisions(
 
     Examples
     --------
+    >>> from errdetect.labels.events import review_history
     >>> day = pd.to_datetime(["2026-01-01", "2026-01-03", "2026-01-05"], utc=True)
     >>> decisions = pd.DataFrame({
     ...     "decision_id": ["d1", "d2"], "decided_at": day[:2], "enforced": [True, True]})

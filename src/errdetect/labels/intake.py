@@ -19,7 +19,7 @@ from errdetect.labels.events import (
     REVISED,
     UNKNOWN_DECISION,
 )
-from errdetect.schemas import ADJUDICATION, AUDIT, GOLDEN, INTAKE, UPHELD
+from errdetect.schemas import ADJUDICATION, AUDIT, GOLDEN, INTAKE, SOURCES, UPHELD
 
 __all__ = ["Intake", "IntakeRow", "decision_rows", "refuse_lost_sample", "review_rows"]
 
@@ -171,7 +171,7 @@ def review_rows(
     if read is not None:
         for frame, why in ((read.rejected, REJECTED), (read.copies, COPY)):
             if len(frame):
-                source = frame["source"].fillna("unreadable")
+                source = frame["source"].where(frame["source"].isin(SOURCES), "unreadable")
                 parts.append(frame.assign(reason=why, source=source))
     names = ["review_id", "source", "inclusion_probability", "reason"]
     every = pd.concat([part[names] for part in parts if len(part)] or [parts[0][names]])

@@ -43,6 +43,7 @@ def judgements(decisions: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
 
     Examples
     --------
+    >>> from errdetect.labels.events import review_history
     >>> day = pd.to_datetime(["2026-01-01", "2026-01-03"], utc=True)
     >>> decisions = pd.DataFrame({
     ...     "decision_id": ["d"], "decided_at": day[:1], "policy_id": ["spam"],

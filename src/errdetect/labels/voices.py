@@ -35,6 +35,7 @@ def voices(history: pd.DataFrame, n_decisions: int) -> "pd.Series[Any]":
 
     Examples
     --------
+    >>> from errdetect.labels.events import review_history
     >>> day = pd.to_datetime(["2026-01-01", "2026-01-03"], utc=True)
     >>> decisions = pd.DataFrame({"decision_id": ["a", "b"], "decided_at": day[0]})
     >>> reviews = pd.DataFrame({

@@ -52,7 +52,7 @@ def reviews(ids, **columns):
         {
             "review_id": [f"r-{one}" for one in ids],
             "decision_id": list(ids),
-            "reviewed_at": START + pd.Timedelta(days=2),
+            "reviewed_at": START + pd.Timedelta(hours=47),
             "source": "re_review",
             "verdict": "overturned",
         }

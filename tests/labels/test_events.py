@@ -13,6 +13,7 @@ def test_every_way_a_review_can_stand(decisions_of, reviews_of, at):
         {"decision_id": "d0", "day": 9},
         {"decision_id": "d0", "day": -1},
         {"decision_id": "elsewhere", "day": 1},
+        {"decision_id": "elsewhere", "day": 9, "source": "golden", "expected": "upheld"},
         {"decision_id": "d1", "day": 1},
         {"decision_id": "d1", "day": 2, "source": "adjudication"},
     )
@@ -24,10 +25,11 @@ def test_every_way_a_review_can_stand(decisions_of, reviews_of, at):
         "not yet known",
         "before decision",
         "unknown decision",
+        "not yet known",
         "overruled",
         "counts",
     ]
-    assert events["position"].tolist() == [0, 0, 0, 0, 0, -1, 1, 1]
+    assert events["position"].tolist() == [0, 0, 0, 0, 0, -1, -1, 1, 1]
 
 
 def test_the_newest_adjudication_is_the_experts_word(decisions_of, reviews_of):

@@ -180,7 +180,7 @@ def review_history(
     standing[(reviews["source"] == GOLDEN).to_numpy(dtype=bool)] = MEASURES_REVIEWER
     standing[instants(reviews["reviewed_at"]) < decided] = BEFORE_DECISION
     standing[at < 0] = UNKNOWN_DECISION
-    standing[~(known <= now)] = NOT_YET_KNOWN
+    standing[~(known <= now)] = NOT_YET_KNOWN  # of whatever decision
     standing[superseded_at(reviews) <= now] = CORRECTED
     _one_voice_one_word(standing, at, known, reviews, n_decisions=len(decisions))
     return reviews.reset_index(drop=True).assign(

@@ -124,6 +124,7 @@ class Snapshot:
     reading: Reading | None = None
     _whole: "Snapshot | None" = None
     _lost: LostDraws | None = None
+    _same: "Snapshot | None" = None  # the same decisions in the same order, with other columns
 
     def __post_init__(self) -> None:
         absent = {c.name: None for c in REVIEWS if c.name not in self.reviews and not c.required}
@@ -140,6 +141,8 @@ class Snapshot:
     @cached_property
     def review_history(self) -> pd.DataFrame:
         """The reviews with position (row of the decision, -1 if none), known_at and standing."""
+        if self._same is not None:
+            return self._same.review_history
         return review_history(self.decisions, self.reviews, as_of=self.as_of)
 
     @cached_property
@@ -210,6 +213,8 @@ class Snapshot:
     @cached_property
     def audit_sample(self) -> AuditSample:
         """The draws of the audit, whose design logged its probabilities."""
+        if self._same is not None:
+            return self._same.audit_sample
         return audit_sample(self.decisions, self.reviews, as_of=self.as_of)
 
     @cached_property
@@ -285,17 +290,19 @@ class Snapshot:
             whole = None if self._whole is None else self._whole.before(moment)
             # What is lost is what was lost by then: a part asks the whole, as `of` does.
             lost = self._lost if whole is None else whole.of(self.decisions).lost_draws
-            self._moments[key] = replace(self, as_of=moment, _whole=whole, _lost=lost)
+            self._moments[key] = replace(self, as_of=moment, _whole=whole, _lost=lost, _same=None)
         return self._moments[key]
 
     def with_reviews(self, reviews: pd.DataFrame) -> "Snapshot":
         """Return the same with these reviews; what was read, used and lost stays as it was."""
-        return replace(self, reviews=reviews, _lost=self.lost_draws)
+        return replace(self, reviews=reviews, _lost=self.lost_draws, _same=None)
 
     def with_columns(self, decisions: pd.DataFrame) -> "Snapshot":
         """Return the same with further columns of the same decisions, or in another order."""
         lost = None if self._lost is None else _placed(self._lost, decisions)
-        return replace(self, decisions=decisions, _lost=lost)
+        names = ["decision_id", "decided_at"]  # what a review's standing rests on
+        same = self if decisions[names].equals(self.decisions[names]) else None
+        return replace(self, decisions=decisions, _lost=lost, _same=same)
 
     def of(self, decisions: pd.DataFrame) -> "Snapshot":
         """Return the same reviews of a part of the decisions, in their order.
@@ -322,6 +329,7 @@ class Snapshot:
             reading=None,
             _whole=self if self._whole is None else self._whole,
             _lost=_placed(lost.only(inside), decisions),
+            _same=None,
         )
 
 

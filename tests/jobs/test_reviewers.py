@@ -184,7 +184,7 @@ def test_a_report_works_out_everything_once(shop, tmp_path, calls, changed):
 
 
 def test_training_fits_reviewers_once_a_moment(shop, tmp_path, calls):
-    settings = [f"registry.path={tmp_path}", "train.trials=0", "evaluate.bootstrap=20",
+    settings = [f"registry.path={tmp_path}", "train.trials=0", "evaluate.bootstrap=50",
                 "gate.min_errors=1"]  # fmt: skip
     fitted = calls(snapshots, "fit_reviewers")
     train(load_config(shop / "config.yaml", settings))

@@ -23,6 +23,7 @@ from errdetect.schemas import ADJUDICATION, AUDIT, OVERTURNED, UPHELD
 
 __all__ = [
     "AuditSample",
+    "ExpertAnswers",
     "LostDraws",
     "audit_sample",
     "expert_answers",

@@ -25,15 +25,15 @@ from detecting.problems import VARIANTS as KINDS
 from detecting.problems import Problem, Source, find_folders, load_problem, simulated, variants
 
 from errdetect.config import load_config
-from errdetect.jobs.columns import add_past
-from errdetect.jobs.tables import load_snapshot
-from errdetect.jobs.train import label_examples
-from errdetect.model.blend import choose_blend, fit_blend
+from errdetect.features.point_in_time_features import add_past
+from errdetect.workflows.load import load_snapshot
+from errdetect.workflows.train import label_examples
+from errdetect.model.ensemble import choose_blend, fit_blend
 from errdetect.model.detector import Detector, Examples
 from errdetect.model.prepare import count_once, prepare
 from errdetect.model.propensity import propensity_weights
 from errdetect.model.trees import DEFAULT_PARAMS
-from errdetect.model.usual import sample_log
+from errdetect.model.surrogate import sample_log
 from errdetect.stats.ranking_metrics import average_precision, recall_at
 
 VARIANTS = ("alone", "usual", "all", "propensity")

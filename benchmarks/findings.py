@@ -24,14 +24,14 @@ import pandas as pd
 
 from errdetect.data.actions import ALLOW_ACTIONS
 from errdetect.data.policies import Policy
-from errdetect.data.simulate import Marketplace, simulate
-from errdetect.data.simulation.planted import matching
-from errdetect.explain.conditions import condition_columns, conditions_of
-from errdetect.explain.findings import Findings, find_findings
-from errdetect.explain.judged import KINDS, Judged, read_judged
+from errdetect.simulation.marketplace import Marketplace, simulate
+from errdetect.simulation.planted import matching
+from errdetect.findings.conditions import condition_columns, conditions_of
+from errdetect.findings.findings import Findings, find_findings
+from errdetect.findings.evidence import KINDS, Judged, read_judged
 from errdetect.explain.log import Log, read_log
-from errdetect.explain.rates import excess_p
-from errdetect.explain.slices import find_slices
+from errdetect.findings.rate_tests import excess_p
+from errdetect.findings.slices import find_slices
 from errdetect.schemas import MISSED_VIOLATION, WRONGFUL_ACTION
 from errdetect.snapshot import Rules, Snapshot
 
@@ -346,7 +346,7 @@ def peers(options: argparse.Namespace) -> None:
 def compare(
     market: Marketplace, decisions: pd.DataFrame, log: Log, rules: list[tuple[int, tuple]]
 ) -> dict[str, float]:
-    from errdetect.explain.conditions import held
+    from errdetect.findings.conditions import held
 
     wrong = market.truth["is_error"].to_numpy(dtype=bool)
     masks, false = [], 0

@@ -18,12 +18,12 @@ import numpy as np
 import pandas as pd
 
 from errdetect.config import load_config
-from errdetect.data.simulate import simulate, write_marketplace
-from errdetect.jobs.tables import load_snapshot
-from errdetect.jobs.train import label_examples
+from errdetect.simulation.marketplace import simulate, write_marketplace
+from errdetect.workflows.load import load_snapshot
+from errdetect.workflows.train import label_examples
 from errdetect.model.baselines import fit_segment_rate
-from errdetect.model.relabelling import fit_relabelling
-from errdetect.model.segments import evaluate_segments
+from errdetect.model.policy_correction import fit_relabelling
+from errdetect.model.segment_evaluation import evaluate_segments
 from errdetect.model.training import train_detector
 from errdetect.snapshot import Snapshot
 from errdetect.stats.ranking_metrics import average_precision

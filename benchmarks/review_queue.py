@@ -25,11 +25,11 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 from errdetect.config import load_config
 from errdetect.data.actions import ALLOW_ACTIONS
 from errdetect.data.policies import read_policies
-from errdetect.data.simulate import simulate, write_marketplace
-from errdetect.estimate.queue_sample import covering_reviews, read_queue
-from errdetect.estimate.rates import estimate_rates
-from errdetect.jobs.score import score
-from errdetect.jobs.train import train
+from errdetect.simulation.marketplace import simulate, write_marketplace
+from errdetect.estimation.queue_sample import covering_reviews, read_queue
+from errdetect.estimation.error_rates import estimate_rates
+from errdetect.workflows.score import score
+from errdetect.workflows.train import train
 from errdetect.queue.allocation import Floor, allocate
 from errdetect.queue.selection import Selection, select
 from errdetect.snapshot import Snapshot

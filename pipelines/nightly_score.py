@@ -7,8 +7,8 @@ import sys
 
 from errdetect.config import load_config
 from errdetect.errors import clear_exit
-from errdetect.jobs.score import score
-from errdetect.jobs.summaries import say
+from errdetect.workflows.score import score
+from errdetect.workflows.summaries import say
 
 config_file, decisions, out, *overrides = sys.argv[1:]
 with clear_exit():

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from errdetect.config import load_config
 from errdetect.errors import clear_exit
-from errdetect.jobs.estimate import estimate
-from errdetect.jobs.report import report
-from errdetect.jobs.summaries import say
+from errdetect.workflows.estimate import estimate
+from errdetect.workflows.report import report
+from errdetect.workflows.summaries import say
 
 config_file, out, *overrides = sys.argv[1:]
 with clear_exit():

@@ -7,9 +7,9 @@ import sys
 
 from errdetect.config import load_config
 from errdetect.errors import clear_exit
-from errdetect.jobs.ingest import ingest
-from errdetect.jobs.remediate import remediate
-from errdetect.jobs.summaries import say
+from errdetect.workflows.ingest import ingest
+from errdetect.workflows.remediate import remediate
+from errdetect.workflows.summaries import say
 
 config_file, reviews, out, *overrides = sys.argv[1:]
 with clear_exit():

@@ -9,9 +9,9 @@ import sys
 
 from errdetect.config import load_config
 from errdetect.errors import clear_exit
-from errdetect.jobs.summaries import say
-from errdetect.jobs.train import train
-from errdetect.jobs.validate import validate
+from errdetect.workflows.summaries import say
+from errdetect.workflows.train import train
+from errdetect.workflows.validate import validate
 
 config_file, *overrides = sys.argv[1:]
 with clear_exit():

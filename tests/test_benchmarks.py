@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from errdetect.data.simulate import simulate, write_marketplace
+from errdetect.simulation.marketplace import simulate, write_marketplace
 
 CHEAP = ["random", "margin", "segment rate", "logistic regression", "perfect"]
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import errdetect.snapshot as module
-from errdetect.data.rejections import Rejections
+from errdetect.data.rejected_rows import Rejections
 from errdetect.data.tables import read_decisions, read_reviews
 from errdetect.schemas import SOURCES, VERDICTS
 from errdetect.snapshot import Reading, Rules, Snapshot

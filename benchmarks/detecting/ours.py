@@ -27,8 +27,8 @@ def run_errdetect(
     """
     # Imported here, as it takes seconds that most processes need not spend.
     from errdetect.config import load_config
-    from errdetect.jobs.score import score
-    from errdetect.jobs.train import train
+    from errdetect.workflows.score import score
+    from errdetect.workflows.train import train
 
     with tempfile.TemporaryDirectory() as temporary:
         place = Path(temporary)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from errdetect.data.simulate import simulate, write_marketplace
+from errdetect.simulation.marketplace import simulate, write_marketplace
 
 __all__ = ["VARIANTS", "Problem", "Source", "find_folders", "load_problem", "simulated", "variants"]
 

@@ -11,8 +11,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from errdetect.data.policies import Policy
-from errdetect.data.rejections import Rejections
-from errdetect.data.statements import BY_PEOPLE
+from errdetect.data.rejected_rows import Rejections
+from errdetect.data.dsa_statements import BY_PEOPLE
 from errdetect.data.tables import TableRead
 from errdetect.labels.audit_sample import (
     AuditSample,
@@ -21,13 +21,13 @@ from errdetect.labels.audit_sample import (
     inclusion_probabilities,
     lost_draws,
 )
-from errdetect.labels.events import CORRECTED, COUNTS, instants, moment, review_history
+from errdetect.labels.review_history import CORRECTED, COUNTS, instants, moment, review_history
 from errdetect.labels.golden_items import GoldenItems, golden_items
-from errdetect.labels.history import MATURITY, label_decisions
-from errdetect.labels.intake import Intake, IntakeRow, decision_rows, review_rows
-from errdetect.labels.judgements import judgements
-from errdetect.labels.reviewers import ReviewerModel, fit_reviewers
-from errdetect.labels.right_policy import right_policies
+from errdetect.labels.labels import MATURITY, label_decisions
+from errdetect.labels.intake_account import Intake, IntakeRow, decision_rows, review_rows
+from errdetect.labels.verdicts import judgements
+from errdetect.reviewers.reviewer_model import ReviewerModel, fit_reviewers
+from errdetect.labels.correct_policy import right_policies
 from errdetect.labels.voices import voices
 from errdetect.schemas import AUDIT, GOLDEN, REVIEWS, UPHELD
 

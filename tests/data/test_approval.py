@@ -2,7 +2,7 @@
 
 import pytest
 
-from errdetect.data.approval import second_person
+from errdetect.ledger.approval import second_person
 from errdetect.errors import Refusal
 
 

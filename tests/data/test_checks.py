@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from errdetect.data.checks import check_tables
-from errdetect.data.findings import Finding, in_order, plural
+from errdetect.data.validation.checks import check_tables
+from errdetect.data.validation.issues import Finding, in_order, plural
 from errdetect.data.policies import Policy
 from errdetect.data.tables import TableRead, read_decisions, read_reviews
 from errdetect.schemas import REJECTS, REVIEWS

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from errdetect.data import coerce
-from errdetect.data.coerce import to_id, to_number, to_text, to_time
+from errdetect.data import type_coercion as coerce
+from errdetect.data.type_coercion import to_id, to_number, to_text, to_time
 from errdetect.errors import DataError
 
 UTC = dt.UTC

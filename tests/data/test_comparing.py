@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from errdetect.data.comparing import compare_tables
+from errdetect.data.table_comparison import compare_tables
 
 ESTIMATES = pa.table(
     {

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from errdetect.data.exporting import FORMATS, read_queue, with_context, write_queue
+from errdetect.integrations.queue_export import FORMATS, read_queue, with_context, write_queue
 from errdetect.data.spreadsheet import restored
 from errdetect.errors import DataError
 from errdetect.schemas import QUEUE

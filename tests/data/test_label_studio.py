@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from errdetect.data.label_studio import (
+from errdetect.integrations.label_studio import (
     convert_label_studio,
     find_exports,
     is_label_studio,
@@ -20,7 +20,7 @@ from errdetect.data.label_studio import (
 from errdetect.data.label_studio_tasks import FACTS, label_studio_tasks, labelling_config
 from errdetect.data.policies import Policy
 from errdetect.data.tables import read_reviews
-from errdetect.data.versions import latest_versions
+from errdetect.data.review_versions import latest_versions
 from errdetect.errors import DataError
 from errdetect.schemas import QUEUE, REVIEWS, VERDICTS
 
@@ -454,7 +454,7 @@ def test_other_files_are_no_exports_whatever_their_name(write, name, content):
 
 
 def test_a_large_file_of_another_kind_is_not_read_whole(tmp_path, monkeypatch):
-    from errdetect.data import label_studio
+    from errdetect.integrations import label_studio
 
     path = tmp_path / "log.jsonl"
     path.write_text('{"review_id": "r", "text": "x"}\n' * 100_000)

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from errdetect.data.leaks import check_leaks
+from errdetect.data.validation.leakage import check_leaks
 
 N = 400
 START = pd.Timestamp("2026-01-01", tz="UTC")

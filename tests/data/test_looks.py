@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from errdetect.data.looks import kind_of, look_and_form, look_of_text, look_of_type, merged
-from errdetect.data.number_forms import NumberForm
+from errdetect.data.number_formats import NumberForm
 
 LOOKS = ("empty", "words", "bool", "flag", "number", "text", "other")
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from errdetect.data.plain import plain_value
-from errdetect.data.store.frames import as_json
+from errdetect.ledger.rows import as_json
 
 NOON = pd.Timestamp("2026-01-02T12:00Z")
 

@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from errdetect.data.policies import read_policies
-from errdetect.data.simulate import simulate, write_marketplace
-from errdetect.data.simulation.planted import matching
+from errdetect.simulation.marketplace import simulate, write_marketplace
+from errdetect.simulation.planted import matching
 from errdetect.data.tables import read_decisions, read_reviews
 from errdetect.errors import DataError
 from errdetect.schemas import DECISIONS, REVIEWS

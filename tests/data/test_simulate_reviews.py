@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from errdetect.data.simulate import simulate
+from errdetect.simulation.marketplace import simulate
 
 
 @pytest.fixture(scope="module")

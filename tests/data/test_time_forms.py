@@ -5,7 +5,7 @@ import datetime as dt
 import numpy as np
 import pytest
 
-from errdetect.data.time_forms import Fault, read_form, sentinels
+from errdetect.data.time_formats import Fault, read_form, sentinels
 
 
 def _read(text):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from errdetect.estimate.bounds import known_verdicts, rate_bounds, recall_bounds
+from errdetect.estimation.manski_bounds import known_verdicts, rate_bounds, recall_bounds
 from errdetect.snapshot import Snapshot
 
 T = pd.Timestamp("2026-01-01", tz="UTC")

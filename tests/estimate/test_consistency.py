@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 
 from errdetect.errors import ContradictionError
-from errdetect.estimate.bounds import recall_bounds
-from errdetect.estimate.consistency import check_estimates, label_share_limit
-from errdetect.estimate.queue_sample import QueueDesign
-from errdetect.estimate.rates import estimate_rates
+from errdetect.estimation.manski_bounds import recall_bounds
+from errdetect.estimation.consistency_checks import check_estimates, label_share_limit
+from errdetect.estimation.queue_sample import QueueDesign
+from errdetect.estimation.error_rates import estimate_rates
 from errdetect.settings import Estimate
 from errdetect.snapshot import Snapshot
 

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from scipy.special import expit, logit
 from statsmodels.stats.proportion import proportion_confint
 
-from errdetect.estimate.cells import Cells, bin_p_error, gather_cells, spread_by_bin
-from errdetect.estimate.inference import korn_graubard, rate_limits
-from errdetect.estimate.limits import Misjudgement
+from errdetect.estimation.domains import Cells, bin_p_error, gather_cells, spread_by_bin
+from errdetect.estimation.score_intervals import korn_graubard, rate_limits
+from errdetect.estimation.misclassification_limits import Misjudgement
 from errdetect.stats.intervals import Interval
 
 N = 4000

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from errdetect.estimate.rates import estimate_rates
+from errdetect.estimation.error_rates import estimate_rates
 from errdetect.settings import Estimate
 from errdetect.snapshot import Snapshot
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from errdetect.estimate.cells import bin_p_error, gather_cells, spread_by_bin
-from errdetect.estimate.inference import rate_limits
+from errdetect.estimation.domains import bin_p_error, gather_cells, spread_by_bin
+from errdetect.estimation.score_intervals import rate_limits
 
 N = 50_000
 

@@ -5,7 +5,7 @@ import pytest
 from scipy.optimize import brentq
 from scipy.special import expit
 
-from errdetect.estimate.cells import bin_p_error, gather_cells, spread_by_bin
+from errdetect.estimation.domains import bin_p_error, gather_cells, spread_by_bin
 from errdetect.estimate.likelihood import likelihood_limits
 
 

@@ -6,7 +6,7 @@ import pytest
 from statsmodels.stats.proportion import proportion_confint
 
 from errdetect.errors import ErrdetectError
-from errdetect.estimate.rates import estimate_rates
+from errdetect.estimation.error_rates import estimate_rates
 from errdetect.snapshot import Snapshot
 
 N = 20_000

@@ -2,7 +2,7 @@
 
 import pytest
 
-from errdetect.estimate.words import JUDGING, MEANINGS, MEASURED_TO_ERR, plain_sentence
+from errdetect.estimation.method_text import JUDGING, MEANINGS, MEASURED_TO_ERR, plain_sentence
 from errdetect.schemas import MEASURES
 
 ROW = {

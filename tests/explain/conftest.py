@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from errdetect.model.blend import fit_members
+from errdetect.model.ensemble import fit_members
 from errdetect.model.bundle import Bundle
 from errdetect.model.calibration import Calibrator
-from errdetect.model.curves import Curve
+from errdetect.model.calibration_curves import Curve
 from errdetect.model.detector import Examples
 from errdetect.model.offsets import Offsets
 from errdetect.model.prepare import count_once, prepare

@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 
 from errdetect.data.policies import Policy
-from errdetect.explain.cause_evidence import Evidence
+from errdetect.findings.root_causes import Evidence
 from errdetect.explain.causes import CAUSES, UNKNOWN_CAUSE, weigh_causes
-from errdetect.explain.findings import find_findings
-from errdetect.explain.votes import read_votes
+from errdetect.findings.findings import find_findings
+from errdetect.findings.disagreement import read_votes
 
 
 @pytest.fixture

@@ -3,10 +3,10 @@ import pandas as pd
 import pytest
 
 from errdetect.explain.codes import group_contributions
-from errdetect.explain.contrast import contrasts, latest_of_each, make_pool
-from errdetect.explain.facts import Facts
-from errdetect.explain.reasons import reasons
-from errdetect.explain.words import load_words
+from errdetect.explanations.nearest_correct import contrasts, latest_of_each, make_pool
+from errdetect.explanations.reason_facts import Facts
+from errdetect.explanations.reasons import reasons
+from errdetect.explanations.reason_templates import load_words
 
 NAMES = ("enforced", "price", "market")
 

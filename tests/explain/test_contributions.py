@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from scipy.special import logit
 
 from errdetect.errors import ModelError
-from errdetect.explain.contributions import check_additive, served_contributions
+from errdetect.explanations.contributions import check_additive, served_contributions
 from errdetect.model.calibration import Calibrator
-from errdetect.model.curves import Curve
+from errdetect.model.calibration_curves import Curve
 
 
 def test_every_row_adds_up_to_what_is_served(bundle, decisions):
@@ -92,7 +92,7 @@ def test_what_does_not_add_up_is_refused():
 
 
 def test_a_damaged_member_is_noticed(bundle, decisions, monkeypatch):
-    from errdetect.model.members import Member
+    from errdetect.model.ensemble_members import Member
 
     true = Member.contributions
     monkeypatch.setattr(Member, "contributions", lambda *a: true(*a) + 1e-5)

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from errdetect.explain.drivers import DRIVERS, MIN_DECISIONS, drivers
-from errdetect.explain.words import load_words
-from errdetect.features.reference import Reference
+from errdetect.explanations.drivers import DRIVERS, MIN_DECISIONS, drivers
+from errdetect.explanations.reason_templates import load_words
+from errdetect.features.reference_distribution import Reference
 
 CODES = ["margin", "market", "price", "text"]
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from errdetect.explain.quoting import Forms, isolated, plain_text
-from errdetect.explain.words import load_words
+from errdetect.explanations.reason_templates import load_words
 
 FORMS = Forms(load_words())
 

@@ -5,11 +5,11 @@ import pandas as pd
 import pytest
 
 from errdetect.explain.codes import group_contributions, reason_codes, shown_numbers
-from errdetect.explain.facts import Facts, title
-from errdetect.explain.reasons import reasons
-from errdetect.explain.words import load_words
-from errdetect.features.reference import Reference
-from errdetect.features.text_words import TextWords
+from errdetect.explanations.reason_facts import Facts, title
+from errdetect.explanations.reasons import reasons
+from errdetect.explanations.reason_templates import load_words
+from errdetect.features.reference_distribution import Reference
+from errdetect.features.text_attribution import TextWords
 
 NAMES = ("score", "threshold", "margin", "confidence", "enforced", "price", "market", "text_char_logit",
          "text_word_logit", "text_logit_mean", "score_ml")  # fmt: skip

@@ -6,21 +6,21 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from errdetect.explain.conditions import (
+from errdetect.findings.conditions import (
     Condition,
     condition_columns,
     conditions_of,
     held,
     rule_text,
 )
-from errdetect.explain.judged import KINDS, Judged, earlier_part, read_judged
+from errdetect.findings.evidence import KINDS, Judged, earlier_part, read_judged
 from errdetect.explain.log import read_log
-from errdetect.explain.rates import (
+from errdetect.findings.rate_tests import (
     excess_p,
     rate_of,
 )
 from errdetect.explain.slice_search import search_rules
-from errdetect.explain.slices import find_slices
+from errdetect.findings.slices import find_slices
 
 
 @pytest.fixture

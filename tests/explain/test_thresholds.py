@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from errdetect.explain.judged import read_judged
+from errdetect.findings.evidence import read_judged
 from errdetect.explain.log import read_log
-from errdetect.explain.thresholds import what_if
+from errdetect.findings.thresholds import what_if
 from errdetect.schemas import THRESHOLDS
 
 

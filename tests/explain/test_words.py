@@ -3,7 +3,7 @@ import re
 import pytest
 
 from errdetect.errors import ConfigError
-from errdetect.explain.words import load_words
+from errdetect.explanations.reason_templates import load_words
 
 CLAIMS = re.compile(
     r"\b(because|caus(e|es|ed|ing)|due to|leads? to|results? in|owing to|weil|wegen|verursacht)\b",

@@ -1,6 +1,6 @@
 import pandas as pd
 
-from errdetect.features.asof import UNIT, place_reviews, verdict_steps
+from errdetect.features.point_in_time import UNIT, place_reviews, verdict_steps
 
 DAY = pd.to_datetime(["2026-01-01", "2026-01-02", "2026-01-03", "2026-01-04"], utc=True)
 

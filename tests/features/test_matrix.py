@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from errdetect.features.matrix import build_features, learn_encoding
-from errdetect.features.text import TEXT_COLUMNS
+from errdetect.features.text_models import TEXT_COLUMNS
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import pandas as pd
 from hypothesis import given
 from hypothesis import strategies as st
 
-from errdetect.features.reference import Reference, learn_reference, read_reference
+from errdetect.features.reference_distribution import Reference, learn_reference, read_reference
 
 
 def frame(n: int = 400) -> pd.DataFrame:

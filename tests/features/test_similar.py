@@ -3,7 +3,7 @@ import pandas as pd
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from errdetect.features.similar import similar_features, with_content_keys
+from errdetect.features.similar_content import similar_features, with_content_keys
 
 START = pd.Timestamp("2026-01-01", tz="UTC")
 ANYONE = ["audit", "re_review", "appeal", "report", "adjudication"]

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from hypothesis import strategies as st
 
-from errdetect.feedback.remediation import plan_remediation
+from errdetect.remediation.plan import plan_remediation
 from errdetect.settings import Remediation
 from errdetect.snapshot import Rules, Snapshot
 

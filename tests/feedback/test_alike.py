@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from errdetect.feedback.alike import look_alikes
+from errdetect.remediation.look_alikes import look_alikes
 from errdetect.settings import LookAlikes
 from errdetect.snapshot import Rules, Snapshot
 

@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 import pandas as pd
 
-from errdetect.feedback.remediation import plan_remediation, remedies
-from errdetect.feedback.table import plan_table, remediation_id
+from errdetect.remediation.plan import plan_remediation, remedies
+from errdetect.remediation.plan_schema import plan_table, remediation_id
 from errdetect.settings import Remediation
 from errdetect.snapshot import Rules, Snapshot
 

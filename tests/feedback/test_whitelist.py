@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from errdetect.feedback.whitelist import account_rates, whitelist_candidates
+from errdetect.remediation.whitelist import account_rates, whitelist_candidates
 from errdetect.settings import Whitelist
 from errdetect.snapshot import Rules, Snapshot
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from errdetect.config import Config, load_config
-from errdetect.jobs.simulate import simulate
-from errdetect.jobs.train import TrainResult, train
+from errdetect.workflows.simulate import simulate
+from errdetect.workflows.train import TrainResult, train
 
 
 @pytest.fixture(scope="session")

@@ -4,9 +4,9 @@ import pytest
 
 from errdetect.config import load_config
 from errdetect.data.tables import read_decisions, read_reviews
-from errdetect.jobs.columns import Past, add_past
-from errdetect.jobs.score import score
-from errdetect.jobs.train import train
+from errdetect.features.point_in_time_features import Past, add_past
+from errdetect.workflows.score import score
+from errdetect.workflows.train import train
 from errdetect.model.registry import Registry
 
 

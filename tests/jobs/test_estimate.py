@@ -4,9 +4,9 @@ import pytest
 
 from errdetect.config import load_config
 from errdetect.errors import ConfigError, DataError, Refusal
-from errdetect.jobs.control import control_variate
-from errdetect.jobs.estimate import estimate
-from errdetect.jobs.tables import load_snapshot
+from errdetect.workflows.control_variate import control_variate
+from errdetect.workflows.estimate import estimate
+from errdetect.workflows.load import load_snapshot
 from errdetect.snapshot import Snapshot
 
 

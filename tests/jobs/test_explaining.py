@@ -9,8 +9,8 @@ from scipy.special import expit
 
 from errdetect.config import load_config
 from errdetect.errors import ConfigError
-from errdetect.jobs.report import report
-from errdetect.jobs.score import score
+from errdetect.workflows.report import report
+from errdetect.workflows.score import score
 
 LATE = datetime(2026, 12, 1, tzinfo=UTC)
 CLAIMS = re.compile(r"\b(because|caus(e|es|ed|ing)|due to|leads? to|results? in)\b", re.I)

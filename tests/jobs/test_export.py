@@ -11,14 +11,14 @@ from typer.testing import CliRunner
 
 from errdetect.cli import app
 from errdetect.config import load_config
-from errdetect.data.label_studio import convert_label_studio
+from errdetect.integrations.label_studio import convert_label_studio
 from errdetect.data.store.ledger import Run, open_ledger
 from errdetect.data.tables import read_decisions
 from errdetect.errors import ConfigError, DataError, ErrdetectError
-from errdetect.jobs.export import export
-from errdetect.jobs.ingest import ingest
-from errdetect.jobs.remediate import remediate
-from errdetect.jobs.simulate import simulate
+from errdetect.workflows.export import export
+from errdetect.workflows.ingest import ingest
+from errdetect.workflows.remediate import remediate
+from errdetect.workflows.simulate import simulate
 from errdetect.schemas import QUEUE
 
 

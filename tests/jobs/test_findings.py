@@ -12,7 +12,7 @@ from errdetect.config import load_config
 from errdetect.data.writing import write_parquet
 from errdetect.errors import Refusal
 from errdetect.jobs.findings import findings
-from errdetect.jobs.tables import load_snapshot
+from errdetect.workflows.load import load_snapshot
 from errdetect.schemas import FINDINGS, SLICES, THRESHOLDS
 from errdetect.snapshot import Snapshot
 

@@ -10,12 +10,12 @@ from typer.testing import CliRunner
 from errdetect.cli.options import app
 from errdetect.config import load_config
 from errdetect.errors import DataError, Refusal
-from errdetect.jobs.estimate import estimate
-from errdetect.jobs.plan_audit import plan_audit
-from errdetect.jobs.remediate import remediate
-from errdetect.jobs.report import report
-from errdetect.jobs.train import train
-from errdetect.jobs.validate import validate
+from errdetect.workflows.estimate import estimate
+from errdetect.workflows.plan_audit import plan_audit
+from errdetect.workflows.remediate import remediate
+from errdetect.workflows.report import report
+from errdetect.workflows.train import train
+from errdetect.workflows.validate import validate
 
 START = pd.Timestamp("2026-03-01", tz="UTC")
 HOUR = pd.Timedelta(hours=1)

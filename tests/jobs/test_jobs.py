@@ -10,12 +10,12 @@ import pytest
 from errdetect.config import load_config
 from errdetect.data.plain import plain_value
 from errdetect.errors import ConfigError, DataError, ModelError
-from errdetect.jobs.estimate import estimate
-from errdetect.jobs.report import report
-from errdetect.jobs.score import score
-from errdetect.jobs.summaries import say
-from errdetect.jobs.train import train
-from errdetect.jobs.validate import validate
+from errdetect.workflows.estimate import estimate
+from errdetect.workflows.report import report
+from errdetect.workflows.score import score
+from errdetect.workflows.summaries import say
+from errdetect.workflows.train import train
+from errdetect.workflows.validate import validate
 from errdetect.schemas import QUEUE, SCORES
 from errdetect.settings import Ledger
 from errdetect.stats.ranking_metrics import average_precision, recall_at

@@ -9,13 +9,13 @@ import pytest
 
 from errdetect.config import load_config
 from errdetect.data.store.ledger import find_ledger, open_ledger
-from errdetect.jobs.estimate import estimate
-from errdetect.jobs.export import export
-from errdetect.jobs.ingest import ingest
-from errdetect.jobs.proposals import proposals
-from errdetect.jobs.remediate import remediate
-from errdetect.jobs.report import report
-from errdetect.jobs.score import score
+from errdetect.workflows.estimate import estimate
+from errdetect.workflows.export import export
+from errdetect.workflows.ingest import ingest
+from errdetect.workflows.proposals import proposals
+from errdetect.workflows.remediate import remediate
+from errdetect.workflows.report import report
+from errdetect.workflows.score import score
 
 BUDGET = 60
 

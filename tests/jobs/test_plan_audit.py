@@ -3,8 +3,8 @@ import pytest
 
 from errdetect.config import load_config
 from errdetect.errors import ConfigError, ErrdetectError
-from errdetect.jobs.plan_audit import plan_audit
-from errdetect.jobs.summaries import say
+from errdetect.workflows.plan_audit import plan_audit
+from errdetect.workflows.summaries import say
 
 
 def test_a_budget_is_drawn_with_stated_chances(config, trained, market, tmp_path):
@@ -44,7 +44,7 @@ def test_wishes_that_cannot_be_met(config, trained, tmp_path):
 def test_the_planned_audit_estimates_the_truth(config, trained, market, tmp_path):
     """Judged by the truth, the drawn decisions give back the marketplace's error rate."""
     from errdetect.data.tables import read_decisions
-    from errdetect.estimate.rates import estimate_rates
+    from errdetect.estimation.error_rates import estimate_rates
 
     truth = pd.read_parquet(market / "truth.parquet").set_index("decision_id")["is_error"]
     decisions = read_decisions(market / "decisions.parquet").frame

@@ -11,10 +11,10 @@ from typer.testing import CliRunner
 from errdetect.cli import app
 from errdetect.config import load_config
 from errdetect.errors import ConfigError, DataError
-from errdetect.estimate.rates import estimate_rates
+from errdetect.estimation.error_rates import estimate_rates
 from errdetect.jobs.briefs import measured_effects, policy_briefs, record_briefs, write_briefs
-from errdetect.jobs.proposals import proposals
-from errdetect.jobs.tables import load_snapshot
+from errdetect.workflows.proposals import proposals
+from errdetect.workflows.load import load_snapshot
 from errdetect.jobs.targets import quality_targets, target_groupings
 from errdetect.snapshot import Snapshot
 

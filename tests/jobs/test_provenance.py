@@ -11,7 +11,7 @@ from errdetect import __version__
 from errdetect.config import Config, load_config
 from errdetect.data.digests import canonical
 from errdetect.errors import ConfigError, DataError
-from errdetect.jobs.provenance import champion_version, data_digests, describe_run, describe_step
+from errdetect.workflows.run_description import champion_version, data_digests, describe_run, describe_step
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -83,7 +83,7 @@ def test_a_file_that_two_inputs_name_is_read_once(place, monkeypatch):
         read.append(path.name)
         return "0"
 
-    monkeypatch.setattr("errdetect.jobs.provenance.digest_file", digest)
+    monkeypatch.setattr("errdetect.workflows.run_description.digest_file", digest)
     config = load_config(place / "config.yaml")
     found = data_digests(config, {"decisions": str(place / "log" / "b.csv")}, known_at=NOW)
     assert found["scored"][0]["source"] == "log/b.csv"

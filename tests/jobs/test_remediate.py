@@ -11,8 +11,8 @@ from errdetect.cli import app
 from errdetect.config import load_config
 from errdetect.data.store.ledger import open_ledger
 from errdetect.errors import Refusal
-from errdetect.jobs.remediate import remediate
-from errdetect.jobs.simulate import simulate
+from errdetect.workflows.remediate import remediate
+from errdetect.workflows.simulate import simulate
 from errdetect.schemas import PLAN
 
 PEOPLE = {"apply": True, "by": "ann", "approved_by": "bob"}

@@ -13,20 +13,20 @@ from errdetect import snapshot as snapshots
 from errdetect.config import load_config
 from errdetect.data.store.ledger import open_ledger
 from errdetect.errors import ConfigError
-from errdetect.jobs import control
-from errdetect.jobs.estimate import estimate
-from errdetect.jobs.proposals import proposals
-from errdetect.jobs.report import report
-from errdetect.jobs.reviewers import check_reviewers, reviewer_quality
+from errdetect.workflows import control_variate as control
+from errdetect.workflows.estimate import estimate
+from errdetect.workflows.proposals import proposals
+from errdetect.workflows.report import report
+from errdetect.workflows.reviewers import check_reviewers, reviewer_quality
 from errdetect.jobs.salt import SALT, read_salt
-from errdetect.jobs.simulate import simulate
-from errdetect.jobs.summaries import say
-from errdetect.jobs.tables import load_snapshot
-from errdetect.jobs.train import train
-from errdetect.labels.inspection import AQLS
+from errdetect.workflows.simulate import simulate
+from errdetect.workflows.summaries import say
+from errdetect.workflows.load import load_snapshot
+from errdetect.workflows.train import train
+from errdetect.reviewers.acceptance_sampling import AQLS
 from errdetect.labels.planning import golden_needed
-from errdetect.labels.rates import RATES
-from errdetect.policy import effects
+from errdetect.reviewers.error_rates import RATES
+from errdetect.changes import effects
 from errdetect.settings import Reviewers
 
 PLANTED = "Zebulon.Quux"  # stands in no word of ours

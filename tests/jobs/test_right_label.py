@@ -6,12 +6,12 @@ import pandas as pd
 import pytest
 
 from errdetect.config import load_config
-from errdetect.data.simulate import simulate, write_marketplace
+from errdetect.simulation.marketplace import simulate, write_marketplace
 from errdetect.jobs.held_out import learn_relabelling
-from errdetect.jobs.score import score
-from errdetect.jobs.summaries import say
-from errdetect.jobs.tables import load_snapshot
-from errdetect.jobs.train import label_examples, train
+from errdetect.workflows.score import score
+from errdetect.workflows.summaries import say
+from errdetect.workflows.load import load_snapshot
+from errdetect.workflows.train import label_examples, train
 from errdetect.model.held_out import HeldOut
 from errdetect.model.registry import Registry
 from errdetect.schemas import QUEUE, SCORES

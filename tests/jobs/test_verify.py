@@ -16,18 +16,18 @@ import yaml
 from errdetect.config import load_config
 from errdetect.data.provenance import read_provenance, run_record
 from errdetect.data.store.ledger import open_ledger
-from errdetect.data.store.query import write_table
+from errdetect.ledger.query import write_table
 from errdetect.data.writing import write_json
 from errdetect.errors import ConfigError, DataError
-from errdetect.jobs.estimate import estimate
-from errdetect.jobs.ingest import ingest
-from errdetect.jobs.plan_audit import plan_audit
-from errdetect.jobs.remediate import remediate
-from errdetect.jobs.report import report
-from errdetect.jobs.score import score
-from errdetect.jobs.simulate import simulate
-from errdetect.jobs.summaries import plain, say
-from errdetect.jobs.verify import verify
+from errdetect.workflows.estimate import estimate
+from errdetect.workflows.ingest import ingest
+from errdetect.workflows.plan_audit import plan_audit
+from errdetect.workflows.remediate import remediate
+from errdetect.workflows.report import report
+from errdetect.workflows.score import score
+from errdetect.workflows.simulate import simulate
+from errdetect.workflows.summaries import plain, say
+from errdetect.workflows.verify import verify
 
 PERIOD = {"start": datetime(2025, 1, 5, tzinfo=UTC), "end": datetime(2025, 2, 5, tzinfo=UTC)}
 RUNS = {

@@ -4,11 +4,11 @@ import pandas as pd
 import pytest
 
 from errdetect.config import load_config
-from errdetect.data.statements import BY_PEOPLE
-from errdetect.jobs.remediate import remediate
-from errdetect.jobs.report import report
-from errdetect.jobs.simulate import simulate
-from errdetect.jobs.tables import load_snapshot
+from errdetect.data.dsa_statements import BY_PEOPLE
+from errdetect.workflows.remediate import remediate
+from errdetect.workflows.report import report
+from errdetect.workflows.simulate import simulate
+from errdetect.workflows.load import load_snapshot
 from errdetect.jobs.whitelist import whitelist
 from errdetect.schemas import WHITELIST
 

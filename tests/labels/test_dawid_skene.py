@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
-from errdetect.labels.dawid_skene import (
+from errdetect.reviewers.dawid_skene import (
     Votes,
     fit_prevalence,
     fit_rates,
     posterior,
     rate_variance,
 )
-from errdetect.labels.evidence import weigh_evidence
-from errdetect.labels.panel import panel_of
+from errdetect.reviewers.identifiability import weigh_evidence
+from errdetect.reviewers.rater_panel import panel_of
 from errdetect.snapshot import Snapshot
 
 # Table 1 of Dawid and Skene (1979): 45 patients, each read three times by the first anaesthetist

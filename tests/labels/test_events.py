@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 
 from errdetect.errors import DataError
-from errdetect.labels.events import moment, positions, review_history
+from errdetect.labels.review_history import moment, positions, review_history
 
 
 def test_every_way_a_review_can_stand(decisions_of, reviews_of, at):

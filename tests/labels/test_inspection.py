@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from errdetect.errors import DataError, Refusal
-from errdetect.labels.inspection import (
+from errdetect.reviewers.acceptance_sampling import (
     AQLS,
     LEVELS,
     Inspection,

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from errdetect.labels.events import review_history
-from errdetect.labels.judgements import judgements
+from errdetect.labels.review_history import review_history
+from errdetect.labels.verdicts import judgements
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 from statsmodels.stats.proportion import proportion_confint
 
 from errdetect.errors import DataError
-from errdetect.labels.scorecards import MEASURES, pseudonyms, scorecards
+from errdetect.reviewers.scorecards import MEASURES, pseudonyms, scorecards
 from errdetect.snapshot import Snapshot
 
 SALT = b"a secret that nobody knows"

@@ -3,8 +3,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from errdetect.model import blend as room
-from errdetect.model.blend import choose_blend, fit_blend, is_few
+from errdetect.model import ensemble as room
+from errdetect.model.ensemble import choose_blend, fit_blend, is_few
 from errdetect.model.prepare import count_once, prepare
 from errdetect.model.trees import DEFAULT_PARAMS
 

@@ -8,7 +8,7 @@ from errdetect.model.detector import DOUBT_COLUMN, Examples, floored
 from errdetect.model.fitting import fit_member
 from errdetect.model.prepare import Prepared, count_once, prepare
 from errdetect.model.trees import DEFAULT_PARAMS
-from errdetect.model.usual import sample_log
+from errdetect.model.surrogate import sample_log
 
 
 def mislabelled(n: int = 700) -> Examples:

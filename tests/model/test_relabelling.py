@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from errdetect.model.policy_tokens import Tokens, content_folds
 from errdetect.model.relabel_evaluation import evaluate_relabelling, loses
-from errdetect.model.relabelling import Relabelling, fit_relabelling, load_relabelling
+from errdetect.model.policy_correction import Relabelling, fit_relabelling, load_relabelling
 from errdetect.stats.intervals import wilson
 from errdetect.stats.ranking_metrics import average_precision
 

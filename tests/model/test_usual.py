@@ -3,9 +3,9 @@ import pandas as pd
 import pytest
 
 from errdetect.features.matrix import build_features, learn_encoding
-from errdetect.features.text import count_texts
+from errdetect.features.text_models import count_texts
 from errdetect.model.prepare import count_once, prepare
-from errdetect.model.usual import USUAL_COLUMNS, Log, fit_usual, sample_log
+from errdetect.model.surrogate import USUAL_COLUMNS, Log, fit_usual, sample_log
 
 
 def machine(n: int = 1500, seed: int = 0, *, follows: bool = True) -> pd.DataFrame:

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from errdetect.data.policies import Policy
-from errdetect.policy.report import ReportContent
+from errdetect.report.report import ReportContent
 
 POLICIES = [
     ("counterfeit", "Counterfeit goods", 4, 0.121),

@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 
 from errdetect.errors import DataError
-from errdetect.policy.changes import changes, changes_by
+from errdetect.report.period_changes import changes, changes_by
 
 
 def trend(*rows):

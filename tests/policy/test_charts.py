@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from errdetect.policy.charts import axis, place, spread, strip, waffle, whole_axis
-from errdetect.policy.figures import Said
+from errdetect.report.charts import axis, place, spread, strip, waffle, whole_axis
+from errdetect.report.figures import Said
 
 shares = st.floats(0, 1, allow_nan=False)
 

@@ -2,8 +2,8 @@ import pandas as pd
 import pytest
 
 from errdetect.errors import DataError
-from errdetect.policy.figures import figures, figures_by, read_figure
-from errdetect.policy.vocabulary import MEASURE_WORDS
+from errdetect.report.figures import figures, figures_by, read_figure
+from errdetect.report.glossary import MEASURE_WORDS
 
 
 def row(make, **changes):

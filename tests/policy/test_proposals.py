@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from errdetect.policy.briefs import build_briefs
-from errdetect.policy.effects import measure_effects
-from errdetect.policy.proposals import CHANGES, effort_of, findings_taken, in_effect, new_proposals
+from errdetect.changes.briefs import build_briefs
+from errdetect.changes.effects import measure_effects
+from errdetect.changes.proposals import CHANGES, effort_of, findings_taken, in_effect, new_proposals
 from errdetect.snapshot import Snapshot
 
 NOW = pd.Timestamp("2026-03-01", tz="UTC")

@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 
 from errdetect.errors import DataError
-from errdetect.policy.reliability import reliability
+from errdetect.report.reliability_section import reliability
 
 COLUMNS = ["said", "seen", "low", "high", "n"]
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from errdetect.data.policies import Policy
 from errdetect.errors import visible
-from errdetect.policy.report import ReportContent, render_report, report_tables
+from errdetect.report.report import ReportContent, render_report, report_tables
 from errdetect.schemas import ESTIMATES
 
 TWO_MB = 2_000_000

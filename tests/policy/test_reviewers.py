@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from errdetect.errors import DataError
-from errdetect.policy.report import render_report
-from errdetect.policy.reviewers import reviewers
+from errdetect.report.report import render_report
+from errdetect.report.reviewers_section import reviewers
 
 NAMES = {"spam": "Spam and keyword stuffing"}
 

@@ -4,13 +4,13 @@ import pandas as pd
 import pytest
 
 from errdetect.errors import DataError
-from errdetect.policy.cases import MAX_CASES, cases
-from errdetect.policy.drivers import driver_rows, drivers
-from errdetect.policy.figures import figures
-from errdetect.policy.ranking import ranking
+from errdetect.report.pages.example_decisions import MAX_CASES, cases
+from errdetect.report.drivers_section import driver_rows, drivers
+from errdetect.report.figures import figures
+from errdetect.report.ranking_section import ranking
 from errdetect.policy.ranking_groups import ranked_groups
-from errdetect.policy.summary import summary, whole_figures
-from errdetect.policy.trend import trends
+from errdetect.report.summary_section import summary, whole_figures
+from errdetect.report.trend_section import trends
 
 
 def evaluation(**recall_at_5):

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from errdetect.data.policies import Policy
 from errdetect.errors import ConfigError
-from errdetect.estimate.plan import plan_audit
-from errdetect.policy.improvement import improvement_plan
-from errdetect.policy.outcome_words import say_target
-from errdetect.policy.targets import (
+from errdetect.estimation.audit_plan import plan_audit
+from errdetect.changes.improvement import improvement_plan
+from errdetect.changes.outcome_text import say_target
+from errdetect.changes.targets import (
     AT_LEAST,
     check_targets,
     reviewer_targets,

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from errdetect.policy.volumes import policy_volumes, slices_together
+from errdetect.changes.decision_volumes import policy_volumes, slices_together
 
 DECISIONS = pd.DataFrame(
     {

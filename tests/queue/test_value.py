@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from errdetect.data.policies import Policy
-from errdetect.queue.value import (
+from errdetect.queue.review_value import (
     TERMS,
     age_weights,
     expected_harm,

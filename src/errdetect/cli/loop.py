@@ -56,7 +56,7 @@ def ingest(
 
     Example: `errdetect ingest market/config.yaml --reviews finished.csv`
     """
-    from errdetect.jobs.ingest import ingest as run
+    from errdetect.workflows.ingest import ingest as run
 
     result = run(load(config, overrides), [*reviews, *(more or ())], out=out, progress=told(quiet))
     show(result, as_json)
@@ -86,7 +86,7 @@ def remediate(
 
     Record it: `errdetect remediate market/config.yaml --out plan --apply --by ann --approved-by bob`
     """
-    from errdetect.jobs.remediate import remediate as run
+    from errdetect.workflows.remediate import remediate as run
 
     result = run(
         load(config, overrides),
@@ -141,7 +141,7 @@ def export(
 
     Example: `errdetect export market/config.yaml --format csv --queue queue/queue.parquet --out queue.csv`
     """
-    from errdetect.jobs.export import export as run
+    from errdetect.workflows.export import export as run
 
     result = run(
         load(config, overrides),
@@ -181,7 +181,7 @@ def proposals(
 
     Example: `errdetect proposals market/config.yaml --accept P-1f2e3d4c5b --by Ana --effective 2026-03-01`
     """
-    from errdetect.jobs.proposals import proposals as run
+    from errdetect.workflows.proposals import proposals as run
 
     result = run(
         load(config, overrides),

@@ -73,7 +73,7 @@ def told(quiet: bool) -> Callable[[str], None]:
 def show(result: Any, as_json: bool) -> None:
     """Print a result: words for people, or JSON for machines."""
     from errdetect.data.plain import plain_value
-    from errdetect.jobs.summaries import say
+    from errdetect.workflows.summaries import say
 
     typer.echo(
         json.dumps(plain_value(result), ensure_ascii=False, allow_nan=False)

@@ -6,7 +6,7 @@ from xml.sax.saxutils import quoteattr
 
 import pandas as pd
 
-from errdetect.data.label_studio import RIGHT_POLICY, VERDICT
+from errdetect.integrations.label_studio import RIGHT_POLICY, VERDICT
 from errdetect.data.plain import plain_value
 from errdetect.data.policies import Policy
 from errdetect.errors import visible

@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pat
 
-from errdetect.data.coerce import MISSING_WORDS, plain_type
-from errdetect.data.number_forms import NumberForm, could_be_numbers, form_of_numbers, plain_form
+from errdetect.data.type_coercion import MISSING_WORDS, plain_type
+from errdetect.data.number_formats import NumberForm, could_be_numbers, form_of_numbers, plain_form
 
 __all__ = [
     "FeatureKind",

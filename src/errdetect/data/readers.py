@@ -10,8 +10,8 @@ from errdetect.data.delimited import read_delimited
 from errdetect.data.json_lines import read_json_lines
 from errdetect.data.opening import RawBatch, naming, one_name_each, seekable
 from errdetect.data.sources import SourceFile
-from errdetect.data.statements import as_decisions
-from errdetect.data.store.query import read_rows
+from errdetect.data.dsa_statements import as_decisions
+from errdetect.ledger.query import read_rows
 
 __all__ = ["parquet_columns", "read_batches"]
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from errdetect.data.tables import TableRead
-from errdetect.data.versions import compare_versions
+from errdetect.data.review_versions import compare_versions
 from errdetect.schemas import REJECTS, REVIEWS
 
 __all__ = ["with_returned"]

@@ -9,7 +9,7 @@ from pathlib import Path, PurePath, PurePosixPath
 from typing import Literal
 from urllib.parse import unquote
 
-from errdetect.data.store.engine import place_of
+from errdetect.ledger.connection import place_of
 from errdetect.errors import DataError, sentence, visible
 
 __all__ = [

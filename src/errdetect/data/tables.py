@@ -11,9 +11,9 @@ import pandas as pd
 import pyarrow as pa
 
 from errdetect.data.actions import action_meanings, lines_to_add
-from errdetect.data.cleaning import CleanBatch, clean_batches, count_reasons
+from errdetect.data.row_validation import CleanBatch, clean_batches, count_reasons
 from errdetect.data.sources import Preset, Sources, find_files
-from errdetect.data.survey import Survey, survey_files
+from errdetect.data.schema_scan import Survey, survey_files
 from errdetect.errors import DataError, sentence
 from errdetect.schemas import DECISIONS, REVIEWS
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from errdetect.estimate.limits import Misjudgement
-from errdetect.estimate.reviewer_error import exact_alarms, from_adjudications, from_golden
+from errdetect.estimation.misclassification_limits import Misjudgement
+from errdetect.estimation.misclassification import exact_alarms, from_adjudications, from_golden
 from errdetect.labels.audit_sample import AuditSample
 from errdetect.labels.golden_items import GoldenItems
 

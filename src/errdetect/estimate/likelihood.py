@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import expit
 
-from errdetect.estimate.cells import Cells
+from errdetect.estimation.domains import Cells
 from errdetect.stats.intervals import critical_value
 
 __all__ = ["likelihood_limits"]
@@ -68,7 +68,7 @@ def likelihood_limits(
 
     Examples
     --------
-    >>> from errdetect.estimate.cells import bin_p_error, gather_cells, spread_by_bin
+    >>> from errdetect.estimation.domains import bin_p_error, gather_cells, spread_by_bin
     >>> bins, draw, weight = bin_p_error(None, 1000), np.arange(100), np.full(100, 10.0)
     >>> cells = gather_cells(bins, spread_by_bin(bins, draw, weight), np.zeros(1000, int), 1,
     ...                      draw=draw, weight=weight, error=(draw < 10).astype(float))

@@ -6,11 +6,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from errdetect.estimate.bounds import Known, rate_bounds
-from errdetect.estimate.cells import Bins, Cells, gather_cells
-from errdetect.estimate.inference import korn_graubard, rate_limits
+from errdetect.estimation.manski_bounds import Known, rate_bounds
+from errdetect.estimation.domains import Bins, Cells, gather_cells
+from errdetect.estimation.score_intervals import korn_graubard, rate_limits
 from errdetect.estimate.judging import Judging, judge
-from errdetect.estimate.limits import corrected_limits
+from errdetect.estimation.misclassification_limits import corrected_limits
 from errdetect.labels.audit_sample import AuditSample, LostDraws
 from errdetect.labels.golden_items import GoldenItems
 from errdetect.stats.intervals import Interval

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from errdetect.explain.cause_evidence import EVIDENCE, Case, Evidence
+from errdetect.findings.root_causes import EVIDENCE, Case, Evidence
 
 __all__ = ["CAUSES", "UNKNOWN_CAUSE", "Cause", "name_cause", "weigh_causes"]
 

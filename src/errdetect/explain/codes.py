@@ -10,7 +10,7 @@ from scipy.special import expit
 from errdetect.explain.past import past_code
 from errdetect.features.matrix import DERIVED_TEXT, SEGMENT_COLUMN
 from errdetect.features.measures import MEASURE_COLUMNS
-from errdetect.features.text import TEXT_COLUMNS
+from errdetect.features.text_models import TEXT_COLUMNS
 
 __all__ = ["group_contributions", "reason_codes", "shown_numbers"]
 

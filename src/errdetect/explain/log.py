@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from errdetect.explain.judged import earlier_part, kind_codes
+from errdetect.findings.evidence import earlier_part, kind_codes
 from errdetect.schemas import CORRECT, ERROR
 from errdetect.snapshot import Snapshot
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from errdetect.errors import JOINERS, hidden
-from errdetect.explain.words import FORMS, Words
+from errdetect.explanations.reason_templates import FORMS, Words
 
 __all__ = ["Forms", "isolated", "plain_text"]
 
@@ -89,7 +89,7 @@ class Forms:
 
     Examples
     --------
-    >>> from errdetect.explain.words import load_words
+    >>> from errdetect.explanations.reason_templates import load_words
     >>> forms = Forms(load_words())
     >>> forms.number(1234.5), forms.share(0.25), forms.value(None), forms.value(True)
     ('1,234.5', '25%', 'unknown', 'yes')

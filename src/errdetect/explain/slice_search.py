@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from errdetect.explain.conditions import Condition, Conditions
-from errdetect.explain.judged import KINDS
+from errdetect.findings.conditions import Condition, Conditions
+from errdetect.findings.evidence import KINDS
 
 __all__ = ["Candidate", "search_rules"]
 
@@ -72,7 +72,7 @@ def search_rules(conditions: Conditions, kind: Ints, *, most: int) -> list[Candi
     Examples
     --------
     >>> import pandas as pd
-    >>> from errdetect.explain.conditions import conditions_of
+    >>> from errdetect.findings.conditions import conditions_of
     >>> log = pd.DataFrame({"market": ["DE"] * 50 + ["FR"] * 50 + ["DE"] * 19 + ["FR"]})
     >>> kind = np.array([0] * 100 + [1] * 20)
     >>> [c.rule[0].value for c in search_rules(conditions_of(log, least=5), kind, most=3)]

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from errdetect.features.asof import (
+from errdetect.features.point_in_time import (
     DAY,
     UNIT,
     Clock,

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from errdetect.features.measures import MEASURE_COLUMNS, text_measures
-from errdetect.features.text import TEXT_COLUMNS
+from errdetect.features.text_models import TEXT_COLUMNS
 
 __all__ = ["SCORE_COLUMNS", "SEGMENT_COLUMN", "Encoding", "build_features", "learn_encoding"]
 

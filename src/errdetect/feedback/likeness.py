@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from errdetect.features.sketch import near_groups
+from errdetect.features.minhash import near_groups
 from errdetect.schemas import hash_columns
 
 __all__ = ["ACCOUNT", "CONTENT", "Likeness", "likeness"]

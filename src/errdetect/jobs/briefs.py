@@ -10,10 +10,10 @@ from errdetect.config import Config
 from errdetect.data.policies import Policy
 from errdetect.data.store.ledger import Ledger, find_ledger, open_ledger
 from errdetect.data.writing import write_text
-from errdetect.policy.briefs import Brief, build_briefs, render_briefs
-from errdetect.policy.effects import measure_effects
-from errdetect.policy.outcome_words import say_effect
-from errdetect.policy.proposals import in_effect, new_proposals
+from errdetect.changes.briefs import Brief, build_briefs, render_briefs
+from errdetect.changes.effects import measure_effects
+from errdetect.changes.outcome_text import say_effect
+from errdetect.changes.proposals import in_effect, new_proposals
 from errdetect.snapshot import Snapshot
 
 __all__ = ["measured_effects", "policy_briefs", "record_briefs", "write_briefs"]

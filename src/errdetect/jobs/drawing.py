@@ -9,9 +9,9 @@ import pandas as pd
 
 from errdetect.config import Config
 from errdetect.data.store.ledger import Run, find_ledger, open_ledger
-from errdetect.estimate.queue_sample import QUEUED
+from errdetect.estimation.queue_sample import QUEUED
 from errdetect.jobs.past_scores import latest_scores
-from errdetect.jobs.queueing import Staff, choose
+from errdetect.workflows.queueing import Staff, choose
 from errdetect.queue.selection import EXPLORE, RANKED, Selection
 from errdetect.schemas import QUEUE
 

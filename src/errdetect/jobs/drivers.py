@@ -10,9 +10,9 @@ import pandas as pd
 
 from errdetect.data.writing import write_json
 from errdetect.explain.codes import shown_numbers
-from errdetect.explain.drivers import MIN_DECISIONS, drivers
-from errdetect.explain.facts import title
-from errdetect.jobs.explaining import Explained, Explainer
+from errdetect.explanations.drivers import MIN_DECISIONS, drivers
+from errdetect.explanations.reason_facts import title
+from errdetect.workflows.explainer import Explained, Explainer
 from errdetect.policy.words import clean, slug
 
 __all__ = ["Picture", "find_drivers", "write_pictures"]
@@ -81,7 +81,7 @@ def find_drivers(
     Returns
     -------
     tuple
-        The table of `errdetect.explain.drivers.drivers`, its periods the earlier and the later
+        The table of `errdetect.explanations.drivers.drivers`, its periods the earlier and the later
         half of the decisions; and pictures of the whole, its strongest reasons and the policies
         with most expected errors.
     """
@@ -153,7 +153,7 @@ def _draw(
     rng: np.random.Generator,
 ) -> tuple[Picture, ...]:
     # Loading the package takes seconds, which other commands need not spend.
-    from errdetect.explain.plots import beeswarm, dependence
+    from errdetect.explanations.plots import beeswarm, dependence
 
     titles = {
         str(code): clean(title(str(code), explainer.words, explainer.reference), 80)

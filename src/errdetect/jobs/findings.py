@@ -3,8 +3,8 @@
 import numpy as np
 
 from errdetect.config import Config
-from errdetect.explain.findings import Findings, find_findings, no_findings
-from errdetect.jobs.tables import Progress
+from errdetect.findings.findings import Findings, find_findings, no_findings
+from errdetect.workflows.load import Progress
 from errdetect.snapshot import Snapshot
 
 __all__ = ["findings"]

@@ -11,13 +11,13 @@ from errdetect.config import Config
 from errdetect.model.baselines import fit_segment_rate
 from errdetect.model.held_out import HeldOut
 from errdetect.model.relabel_evaluation import MIN_HELD_OUT, evaluate_relabelling, loses
-from errdetect.model.relabelling import (
+from errdetect.model.policy_correction import (
     MIN_RELABELLED,
     Relabelling,
     count_relabelled,
     fit_relabelling,
 )
-from errdetect.model.segments import evaluate_segments
+from errdetect.model.segment_evaluation import evaluate_segments
 from errdetect.schemas import RELABELLED, UNKNOWN, WRONG_LABEL
 from errdetect.snapshot import Snapshot
 

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 from errdetect.config import Config
 from errdetect.data.store.ledger import find_ledger
 from errdetect.errors import DataError, sentence
-from errdetect.estimate.queue_sample import QUEUED, covering_reviews
+from errdetect.estimation.queue_sample import QUEUED, covering_reviews
 from errdetect.schemas import RE_REVIEW, SCORES
 from errdetect.snapshot import Snapshot
 

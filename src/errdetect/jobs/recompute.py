@@ -16,18 +16,18 @@ from errdetect.config import Config
 from errdetect.data.digests import without_secrets
 from errdetect.data.provenance import Provenance
 from errdetect.data.store.ledger import find_ledger
-from errdetect.data.store.replica import replicate_ledger
+from errdetect.ledger.replica import replicate_ledger
 from errdetect.data.writing import write_parquet
 from errdetect.errors import DataError, sentence
-from errdetect.jobs.estimate import estimate
-from errdetect.jobs.plan_audit import plan_audit
-from errdetect.jobs.provenance import data_digests, resolved_path, score_files
-from errdetect.jobs.remediate import remediate
-from errdetect.jobs.report import report
+from errdetect.workflows.estimate import estimate
+from errdetect.workflows.plan_audit import plan_audit
+from errdetect.workflows.run_description import data_digests, resolved_path, score_files
+from errdetect.workflows.remediate import remediate
+from errdetect.workflows.report import report
 from errdetect.jobs.salt import SALT
-from errdetect.jobs.score import ScoreResult, score
-from errdetect.jobs.simulate import simulate
-from errdetect.jobs.tables import Progress
+from errdetect.workflows.score import ScoreResult, score
+from errdetect.workflows.simulate import simulate
+from errdetect.workflows.load import Progress
 from errdetect.settings import Ledger
 
 __all__ = ["recompute", "scored_place"]

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import pandas as pd
 
 from errdetect.config import Config
-from errdetect.estimate.plan import USUAL_RATE
-from errdetect.estimate.rates import RateEstimates
-from errdetect.policy.improvement import improvement_plan
-from errdetect.policy.outcome_words import say_audit, say_target
-from errdetect.policy.targets import (
+from errdetect.estimation.audit_plan import USUAL_RATE
+from errdetect.estimation.error_rates import RateEstimates
+from errdetect.changes.improvement import improvement_plan
+from errdetect.changes.outcome_text import say_audit, say_target
+from errdetect.changes.targets import (
     SettlingAudit,
     check_targets,
     reviewer_targets,

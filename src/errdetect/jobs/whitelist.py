@@ -3,7 +3,7 @@
 import pandas as pd
 
 from errdetect.config import Config
-from errdetect.feedback.whitelist import whitelist_table
+from errdetect.remediation.whitelist import whitelist_table
 from errdetect.snapshot import Snapshot
 
 __all__ = ["whitelist"]

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from errdetect.errors import Refusal, sentence
-from errdetect.labels.events import (
+from errdetect.labels.review_history import (
     BEFORE_DECISION,
     COUNTS,
     OVERRULED,

@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from errdetect.labels.audit_sample import is_error
-from errdetect.labels.events import CORRECTED, NOT_YET_KNOWN, positions
+from errdetect.labels.review_history import CORRECTED, NOT_YET_KNOWN, positions
 from errdetect.schemas import GOLDEN
 
 __all__ = ["GoldenItems", "golden_items"]

@@ -7,8 +7,8 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.stats import binomtest
 
-from errdetect.labels.events import instants
-from errdetect.labels.inspection import Inspection, Plan, after_lot, sampling_plan
+from errdetect.labels.review_history import instants
+from errdetect.reviewers.acceptance_sampling import Inspection, Plan, after_lot, sampling_plan
 from errdetect.schemas import GOLDEN
 
 __all__ = ["inspection_plans"]

@@ -5,7 +5,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from errdetect.labels.events import COUNTS, OVERRULED
+from errdetect.labels.review_history import COUNTS, OVERRULED
 from errdetect.schemas import ADJUDICATION, UPHELD
 
 __all__ = ["ONE_VOICE", "SPLIT", "UNANIMOUS", "voices"]
@@ -35,7 +35,7 @@ def voices(history: pd.DataFrame, n_decisions: int) -> "pd.Series[Any]":
 
     Examples
     --------
-    >>> from errdetect.labels.events import review_history
+    >>> from errdetect.labels.review_history import review_history
     >>> day = pd.to_datetime(["2026-01-01", "2026-01-03"], utc=True)
     >>> decisions = pd.DataFrame({"decision_id": ["a", "b"], "decided_at": day[0]})
     >>> reviews = pd.DataFrame({

@@ -12,15 +12,15 @@ import pandas as pd
 
 from errdetect.errors import ModelError, sentence
 from errdetect.features.matrix import Encoding
-from errdetect.features.text import TextModel
+from errdetect.features.text_models import TextModel
 from errdetect.model.additive import Additive
 from errdetect.model.baselines import SegmentRate
 from errdetect.model.calibration import Calibrator, read_calibrator
 from errdetect.model.detector import Detector
-from errdetect.model.members import Line, Member
-from errdetect.model.relabelling import Relabelling, load_relabelling
+from errdetect.model.ensemble_members import Line, Member
+from errdetect.model.policy_correction import Relabelling, load_relabelling
 from errdetect.model.trees import load_trees
-from errdetect.model.usual import Usual
+from errdetect.model.surrogate import Usual
 
 __all__ = ["Bundle", "hash_ids", "load_bundle", "save_bundle"]
 

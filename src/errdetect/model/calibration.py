@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.special import expit, logit
 
-from errdetect.model.curves import METHODS, Curve, Method, fit_curve
+from errdetect.model.calibration_curves import METHODS, Curve, Method, fit_curve
 from errdetect.model.offsets import Offsets, fit_offsets
 from errdetect.stats.effective_size import effective_size
 

@@ -8,11 +8,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from errdetect.features.matrix import Encoding, build_features
-from errdetect.features.text import TextCounts, TextModel, count_texts
+from errdetect.features.text_models import TextCounts, TextModel, count_texts
 from errdetect.model.baselines import SegmentRate
-from errdetect.model.members import Head, Member
-from errdetect.model.relabelling import Relabelling
-from errdetect.model.usual import Usual
+from errdetect.model.ensemble_members import Head, Member
+from errdetect.model.policy_correction import Relabelling
+from errdetect.model.surrogate import Usual
 
 __all__ = ["DOUBT_COLUMN", "Detector", "Examples", "doubt_logit", "floored"]
 

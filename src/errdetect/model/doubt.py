@@ -9,13 +9,13 @@ import pandas as pd
 
 from errdetect.features.matrix import Encoding
 from errdetect.model.detector import Examples
-from errdetect.model.relabelling import (
+from errdetect.model.policy_correction import (
     MIN_RELABELLED,
     Relabelling,
     count_relabelled,
     fit_relabelling,
 )
-from errdetect.model.usual import Log
+from errdetect.model.surrogate import Log
 
 __all__ = ["fit_doubt"]
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from errdetect.features.matrix import SEGMENT_COLUMN
 from errdetect.model.additive import fit_additive
-from errdetect.model.members import Head, Member, fit_line
+from errdetect.model.ensemble_members import Head, Member, fit_line
 from errdetect.model.prepare import Prepared
 from errdetect.model.trees import fit_trees
 

@@ -10,14 +10,14 @@ import pandas as pd
 
 from errdetect.features.matrix import Encoding, build_features, learn_encoding
 from errdetect.features.ngrams import text_groups
-from errdetect.features.text import TextCounts, TextModel, count_texts, fit_text
+from errdetect.features.text_models import TextCounts, TextModel, count_texts, fit_text
 from errdetect.model.baselines import SegmentRate, fit_segment_rate
 from errdetect.model.detector import DOUBT_COLUMN, Detector, Examples, doubt_logit
 from errdetect.model.doubt import fit_doubt
-from errdetect.model.members import Member
-from errdetect.model.relabelling import Relabelling
+from errdetect.model.ensemble_members import Member
+from errdetect.model.policy_correction import Relabelling
 from errdetect.model.trees import dataset
-from errdetect.model.usual import USUAL_COLUMNS, Log, Usual, fit_usual
+from errdetect.model.surrogate import USUAL_COLUMNS, Log, Usual, fit_usual
 
 __all__ = ["Counted", "Prepared", "count_once", "prepare"]
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from errdetect.errors import DataError, sentence
 from errdetect.model.baselines import margin_ranking
-from errdetect.model.blend import Blend, choose_blend, fit_blend
+from errdetect.model.ensemble import Blend, choose_blend, fit_blend
 from errdetect.model.calibration import Calibrator, choose_calibrator
 from errdetect.model.detector import Detector, Examples
 from errdetect.model.evaluation import evaluate
@@ -22,7 +22,7 @@ from errdetect.model.reliability import reliability, reliability_by
 from errdetect.model.splits import FIT, TEST, TUNE, temporal_parts
 from errdetect.model.trees import DEFAULT_PARAMS
 from errdetect.model.tuning import Objective, Tuned, is_luck, tune
-from errdetect.model.usual import Log, sample_log
+from errdetect.model.surrogate import Log, sample_log
 
 __all__ = ["MIN_LABELS", "SEGMENTS", "Trained", "train_detector"]
 

@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from errdetect.errors import DataError, sentence
-from errdetect.explain.conditions import Condition, held
+from errdetect.findings.conditions import Condition, held
 
 __all__ = ["ALTERED", "as_conditions", "inside", "lasting", "of_finding", "within_parts"]
 
@@ -60,7 +60,7 @@ def inside(
     policy_id
         The policy; None for all.
     conditions
-        Each with column, op and value, as `errdetect.explain.conditions.held` reads them.
+        Each with column, op and value, as `errdetect.findings.conditions.held` reads them.
     account_ids
         Accounts; empty for all.
 

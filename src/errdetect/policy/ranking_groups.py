@@ -6,9 +6,9 @@ from typing import Any
 
 import pandas as pd
 
-from errdetect.policy.figures import Said
-from errdetect.policy.frames import has_rows, number, records, require
-from errdetect.policy.vocabulary import BY_WORDS
+from errdetect.report.figures import Said
+from errdetect.report.formatting import has_rows, number, records, require
+from errdetect.report.glossary import BY_WORDS
 from errdetect.policy.words import clean
 
 __all__ = ["RankedGroup", "RankedGroups", "ranked_groups"]

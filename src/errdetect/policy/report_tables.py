@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from errdetect.policy import vocabulary
-from errdetect.policy.content import ReportContent
-from errdetect.policy.figures import read_said
-from errdetect.policy.frames import records
+from errdetect.report import glossary as vocabulary
+from errdetect.report.report_content import ReportContent
+from errdetect.report.figures import read_said
+from errdetect.report.formatting import records
 from errdetect.schemas import ESTIMATES
 
 __all__ = ["report_tables"]

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from errdetect.data.versions import latest_versions
+from errdetect.data.review_versions import latest_versions
 from errdetect.schemas import (
     GOLDEN,
     MISSED_VIOLATION,

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from errdetect.errors import DataError, sentence
 from errdetect.queue.allocation import Allocation, Floor, allocate
-from errdetect.queue.exploration import Exploration, draw_explored, plan_exploration, width_ratio
+from errdetect.queue.random_arm import Exploration, draw_explored, plan_exploration, width_ratio
 from errdetect.queue.pools import Classes
 
 __all__ = ["AUTO", "EXPLORE", "RANKED", "Selection", "budget_count", "select"]

@@ -13,7 +13,7 @@ from errdetect.settings.learning import (
     Labels,
     Train,
 )
-from errdetect.settings.places import (
+from errdetect.config_schema import (
     Data,
     Database,
     Ledger,

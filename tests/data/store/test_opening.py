@@ -11,9 +11,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import text
 
-from errdetect.data.store.engine import connect, place_of, reading, writing
+from errdetect.ledger.connection import connect, place_of, reading, writing
 from errdetect.data.store.ledger import find_ledger, open_ledger
-from errdetect.data.store.tables import METADATA, VERSION_TABLE
+from errdetect.ledger.tables import METADATA, VERSION_TABLE
 from errdetect.errors import DataError
 
 NOW = pd.Timestamp("2026-03-09", tz="UTC").to_pydatetime()
@@ -46,7 +46,7 @@ def test_first_opens_at_once_are_safe(url):
 
 
 def test_a_failed_migration_leaves_nothing(url, monkeypatch):
-    from errdetect.data.store import migrate
+    from errdetect.ledger import migrate
 
     with monkeypatch.context() as patched:
         patched.setattr(migrate.command, "upgrade", _half)
@@ -119,7 +119,7 @@ def test_sqlite_can_be_read_while_it_is_written(tmp_path):
 
 
 def test_a_ledger_of_the_first_version_keeps_its_reviews(url, make_reviews, monkeypatch):
-    from errdetect.data.store import migrate
+    from errdetect.ledger import migrate
 
     whole = migrate.command.upgrade
     with monkeypatch.context() as patched:  # make it as the first release did

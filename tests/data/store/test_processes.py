@@ -14,7 +14,7 @@ _SCORER = """
 import sys, time
 from datetime import UTC, datetime
 import pandas as pd
-from errdetect.data.store import runs
+from errdetect.ledger import runs
 from errdetect.data.store.ledger import Run, open_ledger
 
 url, name, first, pause = sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4])

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from sqlalchemy import text
 
-from errdetect.data.store.engine import connect, reading, writing
-from errdetect.data.store.query import read_rows, write_table
+from errdetect.ledger.connection import connect, reading, writing
+from errdetect.ledger.query import read_rows, write_table
 from errdetect.data.tables import iter_decisions, read_decisions, read_reviews
 from errdetect.errors import DataError
 
@@ -171,7 +171,7 @@ def test_a_table_is_written_whole_or_not_at_all(url):
 
 
 def test_a_replacement_that_fails_leaves_the_old_table(url, monkeypatch):
-    from errdetect.data.store import query
+    from errdetect.ledger import query
 
     write_table(pd.DataFrame({"n": [1]}), url, "out")
 

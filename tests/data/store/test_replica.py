@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from errdetect.data.store.ledger import find_ledger, open_ledger
-from errdetect.data.store.replica import replicate_ledger, reviews_digest
+from errdetect.ledger.replica import replicate_ledger, reviews_digest
 from errdetect.schemas import PLAN
 
 from .conftest import NOW

@@ -1,8 +1,8 @@
 import numpy as np
 
-from errdetect.policy.frames import records
-from errdetect.policy.pages.evidence import brief_blocks, case_block, driver_block, slice_block
-from errdetect.policy.pages.thresholds import threshold_blocks
+from errdetect.report.formatting import records
+from errdetect.report.pages.evidence import brief_blocks, case_block, driver_block, slice_block
+from errdetect.report.pages.thresholds import threshold_blocks
 
 
 def driver(**changes):

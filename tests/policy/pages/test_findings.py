@@ -1,10 +1,10 @@
 import pandas as pd
 
 from errdetect.data.policies import Policy
-from errdetect.policy.pages.findings import findings
+from errdetect.report.pages.findings import findings
 from errdetect.policy.pages.lists import accounts
-from errdetect.policy.pages.proposals import proposals
-from errdetect.policy.pages.targets import targets
+from errdetect.report.pages.proposals import proposals
+from errdetect.report.pages.targets import targets
 
 
 def plain(text):

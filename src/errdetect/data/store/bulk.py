@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from errdetect.data.store.frames import utc
+from errdetect.ledger.rows import utc
 
 __all__ = ["add", "among", "happened", "put"]
 

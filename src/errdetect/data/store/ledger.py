@@ -11,11 +11,13 @@ import numpy.typing as npt
 import pandas as pd
 from sqlalchemy import Engine
 
-from errdetect.data.store import loop, reviews, runs
-from errdetect.data.store.engine import connect, place_of, reading, sqlite_file
-from errdetect.data.store.migrate import upgrade, version
+from errdetect.data.store import reviews
+from errdetect.ledger import ledger as loop
+from errdetect.ledger import runs
+from errdetect.ledger.connection import connect, place_of, reading, sqlite_file
+from errdetect.ledger.migrate import upgrade, version
 from errdetect.data.store.reviews import IngestCounts
-from errdetect.data.store.runs import QueueCounts, Run
+from errdetect.ledger.runs import QueueCounts, Run
 
 __all__ = ["IngestCounts", "Ledger", "QueueCounts", "Run", "find_ledger", "open_ledger"]
 

@@ -10,11 +10,11 @@ import pyarrow as pa
 from sqlalchemy import Connection, Engine, select
 
 from errdetect import schemas
-from errdetect.data.store import tables
+from errdetect.ledger import tables
 from errdetect.data.store.bulk import among, happened, put
-from errdetect.data.store.engine import reading, writing
-from errdetect.data.store.frames import frame_of, require, rows_of, utc
-from errdetect.data.versions import compare_versions, known_at
+from errdetect.ledger.connection import reading, writing
+from errdetect.ledger.rows import frame_of, require, rows_of, utc
+from errdetect.data.review_versions import compare_versions, known_at
 
 __all__ = ["IngestCounts", "ingest", "reviews"]
 

@@ -7,9 +7,9 @@ from typing import Any
 import pandas as pd
 
 from errdetect.data.policies import Policy
-from errdetect.policy.frames import has_rows, number, records, require
-from errdetect.policy.pages.blocks import interval
-from errdetect.policy.pages.policies import PolicyPage
+from errdetect.report.formatting import has_rows, number, records, require
+from errdetect.report.pages.page_blocks import interval
+from errdetect.report.pages.policy_page import PolicyPage
 from errdetect.policy.pages.reading import rows_by_policy, said, text_of
 from errdetect.policy.words import clean, count
 

@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import pandas as pd
 
-from errdetect.policy.content import ReportContent
-from errdetect.policy.figures import Figure
-from errdetect.policy.frames import has_rows, number
+from errdetect.report.report_content import ReportContent
+from errdetect.report.figures import Figure
+from errdetect.report.formatting import has_rows, number
 from errdetect.policy.pages.reading import rows_by_policy
-from errdetect.policy.where import Block
+from errdetect.report.breakdown_section import Block
 
 __all__ = ["about", "matter_order"]
 

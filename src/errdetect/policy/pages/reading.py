@@ -5,8 +5,8 @@ from typing import Any
 
 import pandas as pd
 
-from errdetect.policy.figures import Said
-from errdetect.policy.frames import has_rows, number, records, require
+from errdetect.report.figures import Said
+from errdetect.report.formatting import has_rows, number, records, require
 from errdetect.policy.words import count
 
 __all__ = ["amount", "flag", "rows_by_policy", "said", "text_of"]

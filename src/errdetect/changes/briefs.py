@@ -1,0 +1,341 @@
+"""Briefs: what a policy team needs to decide on a change, made from confirmed findings only."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from errdetect.data.policies import Policy
+from errdetect.changes import brief_text as text
+from errdetect.policy.conditions import as_conditions, of_finding
+from errdetect.policy.markdown import markdown_template
+from errdetect.changes.pilots import Pilot, plan_pilot
+from errdetect.changes.proposals import CHANGES, findings_taken, proposal_id
+from errdetect.report.glossary import ERROR_KIND_WORDS, KIND_RATE_WORDS
+from errdetect.changes.decision_volumes import slices_together
+from errdetect.policy.words import clean, slug
+
+__all__ = ["Brief", "Evidence", "brief_table", "build_briefs", "render_briefs"]
+
+#: What kind of finding names its own cause where none is given.
+_BY_KIND = {"threshold": "threshold", "accounts": "account_cluster"}
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One finding, as a brief shows it; texts for people."""
+
+    rule: str
+    n: str
+    accounts: str
+    reviews: str
+    rate: str
+    interval: str
+    base: str
+    q: str
+
+
+@dataclass(frozen=True)
+class Brief:
+    """One proposed change.
+
+    Parameters
+    ----------
+    file
+        Name of its Markdown file: the same from report to report.
+    title, policy_id, policy_name, owner, clause
+        What it is about; owner and clause None where the catalogue says none.
+    cause, kind, change_title, change, effort
+        The cause, the kind of change that fits it, its name, its steps in one text, and its
+        rough work in person-days.
+    rule, error_kind, error_words, share_words
+        Where, in words, which kind of error, and what its share is called.
+    finding_ids, parts
+        The findings, and the slice of each: conditions and account_ids.
+    recorded
+        (proposal_id, state) of each proposal that its findings belong to; state `new` where the
+        ledger has none yet.
+    evidence
+        One line for each finding, the one that would save most first.
+    n, n_accounts, rate, base, expected
+        Decisions and accounts of all slices together, each once, their share wrong (see
+        `volumes.slices_together`), the policy's, and the change of the rate that is hoped for
+        (below 0; NaN unknown).
+    evidence_until
+        When the findings were made: what was known by then.
+    pilot
+        None where nothing can be tried.
+    problem, volume, cause_lines, steps, effect, risk, pilot_lines, acceptance
+        The sections' sentences.
+    """
+
+    file: str
+    title: str
+    policy_id: str
+    policy_name: str
+    owner: str | None
+    clause: str | None
+    cause: str
+    kind: str
+    change_title: str
+    change: str
+    effort: float
+    rule: str
+    error_kind: str
+    error_words: str
+    share_words: str
+    finding_ids: tuple[str, ...]
+    parts: tuple[Mapping[str, Any], ...]
+    recorded: tuple[tuple[str, str], ...]
+    evidence: tuple[Evidence, ...]
+    n: int
+    n_accounts: int | None
+    rate: float
+    base: float
+    expected: float
+    evidence_until: pd.Timestamp | None
+    pilot: Pilot | None
+    problem: str = ""
+    volume: tuple[str, ...] = ()
+    cause_lines: tuple[str, ...] = ()
+    steps: tuple[str, ...] = ()
+    effect: tuple[str, ...] = ()
+    risk: tuple[str, ...] = ()
+    pilot_lines: tuple[str, ...] = ()
+    acceptance: tuple[str, ...] = ()
+
+
+def build_briefs(
+    findings: pd.DataFrame,
+    *,
+    policies: Mapping[str, Policy],
+    decisions: pd.DataFrame | None = None,
+    thresholds: pd.DataFrame | None = None,
+    known: pd.DataFrame | None = None,
+    evidence_until: pd.Timestamp | None = None,
+) -> tuple[Brief, ...]:
+    """Make one brief for each policy, cause and kind of error among confirmed findings.
+
+    Findings about bars stay apart, one brief each: each has its own bar to move.
+
+    Parameters
+    ----------
+    findings
+        finding_id, policy_id, kind, rule, error_kind, n, error_rate, low, high, base_rate,
+        confirmed; optionally conditions, account_ids, n_reviews, n_accounts, q_value, cause,
+        cause_words, runner_up, sure (`clear`, `likely`), harm_saved, harm_saved_low,
+        harm_saved_high. Rates are shares of the slice's decisions, enforced or not.
+    policies
+        The catalogue; a policy that is not in it has no owner.
+    decisions
+        The decisions that the findings were made on: for volume and accounts over merged slices.
+    thresholds
+        What other bars would do: policy_id, moderator, market, threshold, current, recommended,
+        wrongful and missed (counts) with _low and _high.
+    known
+        The ledger's proposals.
+    evidence_until
+        When the findings were made.
+
+    Returns
+    -------
+    tuple of Brief
+        What would save most harm first; ties by file name.
+
+    Examples
+    --------
+    >>> findings = pd.DataFrame({"finding_id": ["f1"], "policy_id": "spam", "kind": "slice",
+    ...     "rule": "market is DE", "error_kind": "wrongful_action", "n": 900, "error_rate": 0.3,
+    ...     "low": 0.25, "high": 0.35, "base_rate": 0.1, "confirmed": True,
+    ...     "cause": "policy_ambiguity"})
+    >>> [(b.file, b.kind, b.pilot.reviews) for b in build_briefs(findings, policies={})]
+    [('policy-spam-rule-text-wrongful-action.md', 'rule_text', 294)]
+    """
+    table = _complete(findings)
+    taken = findings_taken(known) if known is not None else {}
+    built = [
+        _brief(group, policies, decisions, thresholds, taken, evidence_until)
+        for _, group in table.groupby("_group", sort=True)
+    ]
+    return tuple(brief for _, brief in sorted(built, key=lambda b: (-b[0], b[1].file)))
+
+
+def _complete(findings: pd.DataFrame) -> pd.DataFrame:
+    """Return confirmed findings with every optional column, each with its cause and group."""
+    optional = (
+        "conditions", "account_ids", "n_reviews", "n_accounts", "q_value", "cause", "cause_words",
+        "runner_up", "sure", "harm_saved", "harm_saved_low", "harm_saved_high", "turned",
+    )  # fmt: skip
+    table = findings.reindex(columns=[*dict.fromkeys([*findings.columns, *optional])])
+    table = table[table["confirmed"].fillna(False).astype(bool)]
+    harms = ["harm_saved", "harm_saved_low", "harm_saved_high"]
+    table = table.assign(**{name: pd.to_numeric(table[name]).astype("float64") for name in harms})
+    named = table["cause"].where(table["cause"].isin(list(CHANGES)))
+    table = table.assign(cause=named.fillna(table["kind"].map(_BY_KIND)).fillna("unknown"))
+    table = table.sort_values(
+        ["harm_saved", "finding_id"], ascending=[False, True], kind="stable", na_position="last"
+    )
+    alone = table["finding_id"].astype("str").where(table["cause"] == "threshold", "")
+    keys = [table[name].astype("str") for name in ("policy_id", "cause", "error_kind")]
+    group = alone
+    for key in reversed(keys):
+        group = key + "\0" + group
+    return table.assign(_group=group)
+
+
+def _brief(
+    group: pd.DataFrame,
+    policies: Mapping[str, Policy],
+    decisions: pd.DataFrame | None,
+    thresholds: pd.DataFrame | None,
+    taken: Mapping[str, tuple[str, str]],
+    evidence_until: pd.Timestamp | None,
+) -> tuple[float, Brief]:
+    rows = group.to_dict("records")
+    lead = rows[0]
+    policy = policies.get(str(lead["policy_id"]))
+    change = CHANGES[lead["cause"]]
+    parts = tuple(
+        {
+            "conditions": list(as_conditions(r["conditions"])),
+            "account_ids": _listed(r["account_ids"]),
+        }
+        for r in rows
+    )
+    ids = tuple(str(r["finding_id"]) for r in rows)
+    new = [name for name in ids if name not in taken]
+    recorded = dict.fromkeys(taken[name] for name in ids if name in taken)
+    if new:
+        recorded[(proposal_id(str(lead["policy_id"]), change.kind, new[0]), "new")] = None
+    if lead["kind"] == "threshold" and decisions is not None:
+        # Its n counts the decisions that the new bar turns; its rates are of all under the bar.
+        under = of_finding(decisions, lead)
+        lead |= {"turned": lead["n"], "n": int(under.sum())}
+    total = slices_together(rows, decisions)
+    name = clean(policy.name if policy else lead["policy_id"], limit=100)
+    words = ERROR_KIND_WORDS.get(lead["error_kind"], "error")
+    share = KIND_RATE_WORDS.get(lead["error_kind"], KIND_RATE_WORDS["any"])
+    per_day = total.n / total.days if total.days else float("nan")
+    split = change.kind in ("whitelist", "threshold", "version")
+    accounts = total.n_accounts if split else None
+    rate, base = total.rate, float(lead["base_rate"])
+    brief = Brief(
+        file=_file(lead, change.kind),
+        title=f"{name}: {change.title.lower()}",
+        policy_id=str(lead["policy_id"]),
+        policy_name=name,
+        owner=policy.owner if policy else None,
+        clause=policy.clause if policy else None,
+        cause=lead["cause"],
+        kind=change.kind,
+        change_title=change.title,
+        change="",
+        effort=change.effort,
+        rule="; or ".join(clean(r["rule"], limit=300) for r in rows[:5])
+        + (f"; and {len(rows) - 5} more" if len(rows) > 5 else ""),
+        error_kind=str(lead["error_kind"]),
+        error_words=words,
+        share_words=share[0].upper() + share[1:],
+        finding_ids=ids,
+        parts=parts,
+        recorded=tuple(recorded),
+        evidence=tuple(Evidence(**text.evidence(r)) for r in rows),
+        n=total.n,
+        n_accounts=total.n_accounts,
+        rate=rate,
+        base=base,
+        expected=base - rate if rate > base else float("nan"),
+        evidence_until=evidence_until,
+        pilot=plan_pilot(rate, base, per_day=per_day, n_accounts=accounts, shared=not split)
+        if rate > base
+        else None,
+    )
+    bars = None
+    if change.kind == "threshold" and thresholds is not None:
+        bars = text.bars(thresholds, lead)
+    steps = (*change.steps, *text.new_bar(bars)) if change.kind == "threshold" else change.steps
+    said = replace(
+        brief,
+        change=" ".join(steps),
+        problem=text.problem(brief),
+        volume=text.volume(brief, rows, total),
+        cause_lines=text.cause(rows),
+        steps=steps,
+        effect=text.effect(brief, total, bars),
+        risk=text.risk(brief),
+        pilot_lines=text.pilot(brief.pilot, change.pilot),
+        acceptance=text.acceptance(brief, policy),
+    )
+    return total.harm if total.harm == total.harm else 0.0, said
+
+
+def _listed(value: object) -> list[str]:
+    return [str(v) for v in value] if isinstance(value, list | tuple | np.ndarray) else []
+
+
+def _file(lead: Mapping[Any, Any], kind: str) -> str:
+    policy = slug("policy", str(lead["policy_id"]))
+    tail = ""
+    if lead["cause"] == "threshold":
+        tail = "-" + proposal_id(str(lead["policy_id"]), kind, str(lead["finding_id"]))[2:8]
+    error = slug("e", str(lead["error_kind"]).replace("_", "-")).removeprefix("e-")
+    return f"{policy}-{kind.replace('_', '-')}-{error}{tail}.md"
+
+
+def render_briefs(briefs: tuple[Brief, ...]) -> dict[str, str]:
+    """Write each brief as Markdown in which foreign text is inert.
+
+    Parameters
+    ----------
+    briefs
+        From `build_briefs`.
+
+    Returns
+    -------
+    dict
+        File name to text.
+
+    Examples
+    --------
+    >>> render_briefs(())
+    {}
+    """
+    template = markdown_template("brief.md.j2")
+    return {brief.file: template.render(b=brief) for brief in briefs}
+
+
+def brief_table(briefs: tuple[Brief, ...]) -> pd.DataFrame:
+    """List the briefs, one row each, for the report's tables.
+
+    Parameters
+    ----------
+    briefs
+        From `build_briefs`.
+
+    Returns
+    -------
+    DataFrame
+        file, policy_id, kind, cause, title, rule, error_kind, n, n_accounts, error_rate,
+        base_rate, pilot_reviews (of each half), owner, proposal_id, state.
+
+    Examples
+    --------
+    >>> len(brief_table(()))
+    0
+    """
+    columns = [
+        "file", "policy_id", "kind", "cause", "title", "rule", "error_kind", "n", "n_accounts",
+        "error_rate", "base_rate", "pilot_reviews", "owner", "proposal_id", "state",
+    ]  # fmt: skip
+    rows = [
+        (
+            b.file, b.policy_id, b.kind, b.cause, b.title, b.rule, b.error_kind, b.n, b.n_accounts,
+            b.rate, b.base, b.pilot.reviews if b.pilot else None, b.owner, *b.recorded[0],
+        )
+        for b in briefs
+    ]  # fmt: skip
+    return pd.DataFrame(rows, columns=columns).astype(
+        {"n_accounts": "Int64", "pilot_reviews": "Int64", "owner": "str"}
+    )

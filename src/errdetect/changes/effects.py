@@ -1,0 +1,359 @@
+"""What accepted proposals did: before and after, against policies that nobody touched.
+
+Only reviews that were not yet known when the finding was made count for the time before. A slice is
+found since it looked bad, and part of that was chance: on the reviews that it was found on, the next
+rate is lower even where nothing was changed.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from errdetect.data.review_versions import known_at
+from errdetect.errors import DataError, sentence
+from errdetect.estimation.error_rates import estimate_rates
+from errdetect.policy.conditions import within_parts
+from errdetect.changes.diff_in_diff import Contrast, contrast, look_confidence, reviews_to_see
+from errdetect.schemas import AUDIT
+from errdetect.settings import Estimate
+from errdetect.snapshot import Snapshot
+from errdetect.stats.intervals import Interval, critical_value
+
+__all__ = ["EFFECT_MEASURES", "VERDICTS", "measure_effects"]
+
+Bools = NDArray[np.bool_]
+
+#: What is measured: errors of any kind, and the two kinds, each as a share of all decisions.
+EFFECT_MEASURES = ("error_rate", "wrongful_actions", "missed_violations")
+#: improved, worsened: over all looks so far. no_effect: the hoped-for effect is ruled out.
+VERDICTS = ("improved", "worsened", "no_effect", "unknown", "confounded")
+
+#: Reviews, before and after, from which an untouched policy stands by itself.
+OWN_UNIT = 30
+#: Share of a slice's decisions that another change must touch to confound it.
+OVERLAP = 0.05
+#: The hoped-for effect where the proposal states none: half of the errors.
+HOPED = 0.5
+#: The check of the trends before counts as this look (99 %), so that chance rarely stops a verdict.
+CHECKED_AS = 2
+_SIDE = {"wrongful_actions": "wrongful_rate", "missed_violations": "missed_rate"}
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """The decisions that one proposal's effect is measured on."""
+
+    decisions: pd.DataFrame
+    confounded_by: tuple[str, ...]
+
+
+def measure_effects(
+    snapshot: Snapshot,
+    proposals: pd.DataFrame,
+    *,
+    settings: Estimate | None = None,
+    days_before: int = 90,
+) -> pd.DataFrame:
+    """Measure what each proposal in effect did, by differences in differences of audited rates.
+
+    Parameters
+    ----------
+    snapshot
+        Automated decisions and what was known of them. What was decided or became known after its
+        moment does not count.
+    proposals
+        proposal_id, policy_id, state, effective_from, and optionally parts (as in `within_parts`),
+        evidence_until (when the finding was made: reviews known by then do not count), expected
+        (hoped-for change of the error rate in the slice, below 0), look (1 for the first time that
+        it is measured), closed_at (measured up to then). Others than `accepted` and `closed`, and
+        those that are not yet in effect, are left out.
+    settings
+        As in `estimate_rates`.
+    days_before
+        How many days the time before the change has, at most.
+
+    Returns
+    -------
+    DataFrame
+        One row for each proposal and measure of `EFFECT_MEASURES`: proposal_id, policy_id,
+        measure, effective_from, until, look, n_before, n_after (audited decisions of the slice),
+        before, after (rates), without (the rate expected without the change), estimate, low, high
+        (95 % at this look), all_low, all_high (95 % over all looks), common (how the untouched
+        moved), wander, n_untouched, early, early_low, early_high (the same contrast within the
+        time before), trend (`alike`, `apart` where 99 % say so, `unknown`), hoped, verdict (`VERDICTS`),
+        confounded_by, need_before, need_after (further audited decisions that would settle it;
+        missing where it is settled or no number would do).
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> n, day = 8000, pd.Timedelta(days=1)
+    >>> decided = pd.Timestamp("2026-01-01", tz="UTC") + day * rng.uniform(0, 100, n)
+    >>> policy = rng.choice(["spam", "weapons", "drugs"], n)
+    >>> fixed = (policy == "spam") & (decided >= pd.Timestamp("2026-02-20", tz="UTC"))
+    >>> wrong = rng.random(n) < np.where(policy != "spam", 0.1, np.where(fixed, 0.1, 0.3))
+    >>> ids = [f"d{i}" for i in range(n)]
+    >>> decisions = pd.DataFrame({"decision_id": ids, "decided_at": decided, "policy_id": policy,
+    ...                           "enforced": True})
+    >>> reviews = pd.DataFrame({"review_id": ids, "decision_id": ids, "source": "audit",
+    ...     "reviewed_at": decided + day, "inclusion_probability": 0.5, "site": "x",
+    ...     "verdict": np.where(wrong, "overturned", "upheld")})[::2]
+    >>> proposals = pd.DataFrame({"proposal_id": ["p1"], "policy_id": "spam", "state": "accepted",
+    ...                           "effective_from": pd.Timestamp("2026-02-20", tz="UTC")})
+    >>> found = measure_effects(Snapshot(decisions, reviews), proposals).iloc[0]
+    >>> found["verdict"], round(float(found["estimate"]), 2)
+    ('improved', -0.18)
+    """
+    decisions, as_of = snapshot.decisions, snapshot.as_of
+    live = _live(proposals, decisions, None if as_of is None else pd.Timestamp(as_of))
+    if as_of is not None:
+        decisions = decisions[decisions["decided_at"] <= pd.Timestamp(as_of)]
+    rows: list[dict[str, Any]] = []
+    for row in live.to_dict("records"):
+        own = {str(name): value for name, value in row.items()}
+        clean = snapshot.with_reviews(_clean(snapshot.known_reviews, own))
+        frame = _frame(decisions, clean.reviews, own, live, days_before)
+        rows += _measured(frame, clean, own, settings or Estimate())
+    return pd.DataFrame(rows, columns=_COLUMNS).astype(
+        {"need_before": "Int64", "need_after": "Int64"}
+    )
+
+
+_COLUMNS = [
+    "proposal_id", "policy_id", "measure", "effective_from", "until", "look", "n_before", "n_after",
+    "before", "after", "without", "estimate", "low", "high", "all_low", "all_high", "common",
+    "wander", "n_untouched", "early", "early_low", "early_high", "trend", "hoped", "verdict",
+    "confounded_by", "need_before", "need_after",
+]  # fmt: skip
+
+
+def _live(
+    proposals: pd.DataFrame, decisions: pd.DataFrame, as_of: pd.Timestamp | None
+) -> pd.DataFrame:
+    """Proposals that were in effect, with every column that is used."""
+    wanted = ["proposal_id", "policy_id", "state", "effective_from"]
+    lacking = [name for name in wanted if name not in proposals]
+    if lacking:
+        got = f"none named {', '.join(lacking)}"
+        raise DataError(
+            sentence("proposals", f"have the columns {', '.join(wanted)}", got, "Add it.")
+        )
+    live = proposals.reindex(
+        columns=[*wanted, "parts", "evidence_until", "expected", "look", "closed_at"]
+    )  # fmt: skip
+    for name in ("effective_from", "evidence_until", "closed_at"):
+        live[name] = pd.to_datetime(live[name], utc=True).astype("datetime64[us, UTC]")
+    last = (decisions["decided_at"].max() if as_of is None else as_of).as_unit("us")
+    until = live["closed_at"].fillna(last)
+    keep = live["state"].isin(["accepted", "closed"]) & live["effective_from"].notna()
+    until = until.where(until < last, last)
+    keep &= live["effective_from"] < until
+    live = live.assign(until=until)
+    return live[keep].sort_values(["effective_from", "proposal_id"], kind="stable")
+
+
+def _slice(decisions: pd.DataFrame, own: dict[str, Any]) -> Bools:
+    parts = own["parts"]
+    return within_parts(decisions, own["policy_id"], parts if isinstance(parts, list) else None)
+
+
+def _frame(
+    decisions: pd.DataFrame, reviews: pd.DataFrame, own: dict[str, Any], live: pd.DataFrame,
+    days_before: int,
+) -> _Frame:  # fmt: skip
+    """Name the unit (the slice, or an untouched policy) and the time of each decision."""
+    start = own["effective_from"] - pd.Timedelta(days=days_before)
+    near = decisions["decided_at"].between(start, own["until"]).to_numpy(dtype=bool)
+    part = decisions[near].reset_index(drop=True)
+    mine = _slice(part, own)
+    changed = mine.copy()
+    others, touched = [], {own["policy_id"]}
+    for other in live.to_dict("records"):
+        at_once = start < other["effective_from"] <= own["until"] and other["until"] > start
+        if other["proposal_id"] == own["proposal_id"] or not at_once:
+            continue
+        touched.add(other["policy_id"])
+        theirs = _slice(part, {str(k): v for k, v in other.items()})
+        changed |= theirs
+        if (mine & theirs).sum() > OVERLAP * max(int(mine.sum()), 1):
+            others.append(str(other["proposal_id"]))
+    after = (part["decided_at"] >= own["effective_from"]).to_numpy(dtype=bool)
+    audited = part["decision_id"].isin(reviews.loc[reviews["source"] == AUDIT, "decision_id"])
+    untouched = ~part["policy_id"].isin(touched).to_numpy(dtype=bool)
+    if not untouched.any():  # only one policy, or all of them changed: what was left alone in it
+        untouched = (part["policy_id"] == own["policy_id"]).to_numpy(dtype=bool) & ~changed
+    counts = pd.crosstab(part["policy_id"], after, values=audited, aggfunc="sum").fillna(0)
+    enough = counts.index[(counts.reindex(columns=[False, True]).fillna(0) >= OWN_UNIT).all(axis=1)]
+    single = part["policy_id"].isin(enough)
+    unit = ("=" + part["policy_id"].astype("str")).where(single, "others")
+    unit = unit.where(untouched, None).where(~mine, "")
+    # The middle of the time before, for the check of the trends: half of the slice's reviews each.
+    early = part.loc[mine & ~after & audited.to_numpy(dtype=bool), "decided_at"]
+    middle = early.median() if len(early) else own["effective_from"]
+    when = np.where(after, "after", np.where(part["decided_at"] < middle, "early", "late"))
+    part = part.assign(
+        _unit=unit.astype("str"), _when=when, _half=np.where(after, "after", "before")
+    )
+    return _Frame(part[part["_unit"].notna()], tuple(others))
+
+
+def _clean(reviews: pd.DataFrame, own: dict[str, Any]) -> pd.DataFrame:
+    """Leave out the audit reviews that the finding was made on."""
+    if pd.isna(own["evidence_until"]):
+        return reviews
+    known = (reviews["source"] == AUDIT) & (known_at(reviews) <= own["evidence_until"])
+    # A later correction of such a review is no fresh evidence either.
+    seen = reviews["review_id"].isin(reviews.loc[known, "review_id"])
+    kept: pd.DataFrame = reviews[~seen.to_numpy(dtype=bool)]
+    return kept
+
+
+def _measured(
+    frame: _Frame, snapshot: Snapshot, own: dict[str, Any], settings: Estimate
+) -> list[dict[str, Any]]:
+    """Make the rows of one proposal."""
+    halves = _rates(frame.decisions, snapshot, "_half", settings)
+    before = frame.decisions[frame.decisions["_half"] == "before"]
+    parts = _rates(before, snapshot, "_when", settings)
+    look = int(own["look"]) if pd.notna(own["look"]) else 1
+    rows = []
+    for measure in EFFECT_MEASURES:
+        table = _per_decision(halves, measure, "_half")
+        found = _contrast(table, ("before", "after"), look)
+        early = None
+        if parts is not None:
+            early = _contrast(_per_decision(parts, measure, "_when"), ("early", "late"), CHECKED_AS)
+        rows.append(_row(own, measure, table, found, early, frame, look))
+    return rows
+
+
+def _rates(
+    decisions: pd.DataFrame, snapshot: Snapshot, when: str, settings: Estimate
+) -> pd.DataFrame:
+    """Estimate each unit's rates at each time; no rows where nothing was audited."""
+    part = snapshot.of(decisions)
+    if not part.has_audit:
+        names = ("estimate", "low", "high", "n_reviews", "n_decisions")
+        nothing = pd.DataFrame(columns=["_unit", when, "measure"], dtype="str")
+        return nothing.assign(**dict.fromkeys(names, pd.Series(dtype="float64")))
+    return estimate_rates(part, [["_unit", when]], settings=settings).by_group[("_unit", when)]
+
+
+def _per_decision(table: pd.DataFrame, measure: str, when: str) -> pd.DataFrame:
+    """Return rates per decision, one row a unit and time."""
+    table = table[table["_unit"].notna()].rename(columns={when: "_time"})
+    key, figures = ["_unit", "_time"], ["estimate", "low", "high"]
+    every = table[table["measure"] == "error_rate"].set_index(key)
+    counts = ["n_reviews", "n_decisions"]
+    if measure == "error_rate":
+        return every[[*figures, *counts]].reset_index()
+    rate = table[table["measure"] == _SIDE[measure]].set_index(key).reindex(every.index)
+    share = (rate["n_decisions"] / every["n_decisions"]).fillna(0.0)
+    # Nothing enforced: no wrongful action, for certain.
+    scaled = rate[figures].mul(share, axis=0).where(share > 0, 0.0)
+    return scaled.assign(**{name: every[name] for name in counts}).reset_index()
+
+
+@dataclass(frozen=True)
+class _Found:
+    now: Contrast
+    over_all: Contrast
+    other_half: float
+
+
+def _contrast(table: pd.DataFrame, times: tuple[str, str], look: int) -> _Found | None:
+    """Contrast the slice with the untouched units that have a rate at both times."""
+    one, two = (table[table["_time"] == time].set_index("_unit") for time in times)
+    both = one.index[one["estimate"].notna()].intersection(two.index[two["estimate"].notna()])
+    if "" not in both:
+        return None
+    units = ["", *sorted(set(both) - {""})]
+    one, two = one.loc[units], two.loc[units]
+    sides = [_of_process(one), _of_process(two)]
+    reviewed = np.stack([side["n_reviews"].to_numpy(np.float64)[1:] for side in (one, two)], axis=1)
+    weight = 1 / (1 / np.maximum(reviewed, 1)).sum(axis=1)
+    z = critical_value(look_confidence(look))
+    now = contrast(sides[0], sides[1], weight)
+    half = (now.high - now.low) / 2
+    own = [float(side.high[0] - side.low[0]) / 2 for side in sides]
+    rest = max(half**2 - own[0] ** 2 - own[1] ** 2, 0.0) ** 0.5 if half == half else 0.0
+    return _Found(now, contrast(sides[0], sides[1], weight, widen=z / critical_value()), rest)
+
+
+def _of_process(side: pd.DataFrame) -> Interval:
+    """Widen limits of what happened to limits of what was to be expected.
+
+    Even with every decision reviewed, the share of errors varies from month to month by chance; a
+    change must show beyond that.
+    """
+    rate, low, high = (side[name].to_numpy(np.float64) for name in ("estimate", "low", "high"))
+    n = side["n_decisions"].to_numpy(np.float64)
+    p = (rate * n + 0.5) / (n + 1)
+    chance = critical_value() ** 2 * p * (1 - p) / n
+    return Interval(
+        rate, rate - np.hypot(rate - low, chance**0.5), rate + np.hypot(high - rate, chance**0.5)
+    )
+
+
+def _row(
+    own: dict[str, Any], measure: str, table: pd.DataFrame, found: _Found | None,
+    early: _Found | None, frame: _Frame, look: int,
+) -> dict[str, Any]:  # fmt: skip
+    nan = float("nan")
+    cells = {time: _cell(table, time) for time in ("before", "after")}
+    start = cells["before"]["estimate"]
+    stated = measure == "error_rate" and pd.notna(own["expected"])
+    hoped = own["expected"] if stated else -HOPED * start
+    now = found.now if found else Contrast(nan, nan, nan, nan, nan, nan, 0)
+    whole = found.over_all if found else now
+    placebo = early.now if early else Contrast(nan, nan, nan, nan, nan, nan, 0)
+    trend = _trend(early.over_all if early else placebo)
+    verdict = _verdict(whole, hoped, trend, confounded=bool(frame.confounded_by))
+    need = None
+    alone = found is not None and now.n_untouched == 0
+    if trend != "apart" and not alone and verdict == "unknown" and hoped == hoped and hoped != 0:
+        sides = [
+            (c["estimate"], (c["high"] - c["low"]) / 2, int(c["n_reviews"])) for c in cells.values()
+        ]
+        need = reviews_to_see(hoped, sides[0], sides[1], found.other_half if found else 0.0)
+    return {
+        "proposal_id": own["proposal_id"], "policy_id": own["policy_id"], "measure": measure,
+        "effective_from": own["effective_from"], "until": own["until"], "look": look,
+        "n_before": int(cells["before"]["n_reviews"]), "n_after": int(cells["after"]["n_reviews"]),
+        "before": start, "after": cells["after"]["estimate"], "without": now.without,
+        "estimate": now.estimate, "low": now.low, "high": now.high,
+        "all_low": whole.low, "all_high": whole.high, "common": now.common, "wander": now.wander,
+        "n_untouched": now.n_untouched, "early": placebo.estimate, "early_low": placebo.low,
+        "early_high": placebo.high,
+        "trend": trend, "hoped": hoped, "verdict": verdict, "confounded_by": list(frame.confounded_by),
+        "need_before": need[0] if need else None, "need_after": need[1] if need else None,
+    }  # fmt: skip
+
+
+def _cell(table: pd.DataFrame, time: str) -> dict[str, float]:
+    own = table[(table["_unit"] == "") & (table["_time"] == time)]
+    names = ("estimate", "low", "high", "n_reviews")
+    if own.empty:
+        return dict.fromkeys(names, float("nan")) | {"n_reviews": 0.0}
+    return {name: float(own[name].iloc[0]) for name in names}
+
+
+def _trend(placebo: Contrast) -> str:
+    if placebo.estimate != placebo.estimate:
+        return "unknown"
+    return "alike" if placebo.low <= 0 <= placebo.high else "apart"
+
+
+def _verdict(whole: Contrast, hoped: float, trend: str, *, confounded: bool) -> str:
+    if confounded:
+        return "confounded"
+    if trend == "apart":  # the slice went its own way before anything was changed
+        return "unknown"
+    if whole.high < 0:
+        return "improved"
+    if whole.low > 0:
+        return "worsened"
+    return "no_effect" if hoped == hoped and hoped < 0 and whole.low > hoped else "unknown"

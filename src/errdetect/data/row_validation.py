@@ -1,0 +1,417 @@
+"""Cleaning one batch: values of the right type and range stay, every other row is told why not."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from errdetect.data.actions import action_words
+from errdetect.data.type_coercion import Coerced, to_id, to_number, to_text, to_time
+from errdetect.data.identifiers import ID_COLUMNS
+from errdetect.data.looks import FeatureKind
+from errdetect.data.number_formats import NumberForm
+from errdetect.data.opening import RawBatch
+from errdetect.data.readers import read_batches
+from errdetect.data.schema_scan import Survey, hash_ids, rename
+from errdetect.data.time_formats import sentinels
+from errdetect.data.review_versions import ANSWER, known_at
+from errdetect.schemas import REJECTS, REVIEWS, Column
+
+__all__ = ["DAY_ONLY", "CleanBatch", "clean_batches", "count_reasons"]
+
+Mask = npt.NDArray[np.bool_]
+_SHOWN = 40
+#: Columns that say when something became known.
+_KNOWN_AT = ("reviewed_at", "updated_at")
+_LAST_MICRO = 86_400 * 10**6 - 1
+DAY_ONLY = "{n} review times are only a day: each is taken as known at that day's end (UTC)"
+_DAY_PHRASES = ("{n} days read as midnight UTC", "{n} times without a zone taken as UTC")
+_SENTINELS_MISSING = "{n} times that stand for none (such as year 1 or 9999) read as missing"
+_ROUNDING = 1e-6
+_ONE_ROW = "be unique, and the first row of an id is kept"
+_ONE_VERSION = (
+    "have one answer at one moment, and the first row read is kept (a correction needs a later "
+    "updated_at or reviewed_at)"
+)
+
+#: Id -> moment of each version kept -> hash of its values; of decisions the moment is always 0.
+_Seen = dict[str, dict[int, int]]
+
+
+@dataclass(frozen=True)
+class CleanBatch:
+    """The rows of one batch that can be used, and those that cannot.
+
+    Parameters
+    ----------
+    table
+        Clean rows.
+    rejects
+        One row for each unusable one, with the columns of `schemas.REJECTS`.
+    told
+        (column, phrase) -> number of values that were turned or repaired.
+    n_rows
+        Rows seen.
+    n_duplicates
+        Rows left out because an earlier one is equal in every value.
+    rejected
+        What could be read of the rejected rows, one row for each of `rejects`: the contract's
+        columns, missing where unreadable.
+    copies
+        The rows left out as copies.
+    unknown_actions
+        Action that is neither known nor mapped -> number of rows.
+    """
+
+    table: pa.Table
+    rejects: pa.Table
+    told: Counter[tuple[str, str]]
+    n_rows: int
+    n_duplicates: int
+    rejected: pa.Table
+    copies: pa.Table
+    unknown_actions: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass
+class _Faults:
+    """Why rows cannot be used: row of the batch -> reasons."""
+
+    reasons: dict[int, list[str]] = field(default_factory=dict)
+
+    def add(self, mask: Mask, column: str, must: str, values: pa.Array | pa.ChunkedArray) -> None:
+        for row in np.flatnonzero(mask).tolist():
+            reason = f"{column} must {must}, got {_shown(values[row].as_py())}"
+            self.reasons.setdefault(row, []).append(reason)
+
+
+def clean_batches(
+    survey: Survey, *, batch_rows: int, meanings: Mapping[str, str] | None = None
+) -> Iterator[CleanBatch]:
+    """Read the surveyed files batch by batch, and clean each.
+
+    Parameters
+    ----------
+    survey
+        What the first pass found.
+    batch_rows
+        Most rows of a batch.
+    meanings
+        From `action_meanings`, for decisions: adds the bool column `enforced`, and rejects rows
+        whose action has no meaning.
+    """
+    seen: _Seen = {}
+    for file in survey.files:
+        typed = file.format in ("parquet", "jsonl", "database")
+        for raw in read_batches(file, batch_rows=batch_rows, columns=_wanted(survey)):
+            yield _clean(raw, survey, seen, meanings, typed=typed)
+
+
+def count_reasons(rejects: pd.DataFrame) -> Counter[str]:
+    """Count rejected rows by reason, without the single values.
+
+    Examples
+    --------
+    >>> rejects = pd.DataFrame({"reason": ["score must lie in [0, 1], got 2", "a must b, got c"]})
+    >>> count_reasons(rejects).most_common(1)
+    [('score must lie in [0, 1]', 1)]
+    """
+    reasons = (part for reason in rejects["reason"] for part in reason.split("; "))
+    return Counter(reason.split(", got ")[0] for reason in reasons)
+
+
+def _wanted(survey: Survey) -> list[str]:
+    """Name the columns to read, as the user calls them."""
+    user = {ours: theirs for theirs, ours in survey.names.items()}
+    ours = [*(column.name for column in survey.columns), *survey.features]
+    return [user.get(name, name) for name in ours] + [name for name in ours if name in user]
+
+
+def _clean(
+    raw: RawBatch,
+    survey: Survey,
+    seen: _Seen,
+    meanings: Mapping[str, str] | None,
+    *,
+    typed: bool,
+) -> CleanBatch:
+    table = rename(raw.table, survey.names, survey.drop)
+    told: Counter[tuple[str, str]] = Counter()
+    faults = _Faults()
+    arrays: dict[str, pa.Array] = {}
+    for column in survey.columns:
+        values = _values(table, column.name, len(raw.rows))
+        read = _coerced(column, values, survey, typed=typed)
+        arrays[column.name] = _checked(column, read, values, faults, told)
+        told.update({(column.name, phrase): n for phrase, n in read.told.items()})
+    for name, kind in survey.features.items():
+        read = _feature(name, _values(table, name, len(raw.rows)), kind, survey.numbers.get(name))
+        arrays[name] = read.values
+        told.update({(name, phrase): n for phrase, n in read.told.items()})
+    unknown: Counter[str] = Counter()
+    if meanings is not None:
+        arrays["enforced"], unknown = _enforced(arrays["action"], meanings, faults)
+    clean = pa.table(arrays)
+    usable = np.ones(len(raw.rows), dtype=bool)
+    usable[list(faults.reasons)] = False
+    copies = _drop_repeated(clean, usable, survey, seen, faults)
+    return CleanBatch(
+        table=clean if usable.all() else clean.filter(pa.array(usable)),
+        rejects=_rejects(raw, clean, survey.columns[0].name, faults),
+        told=told,
+        n_rows=len(raw.rows) + len(raw.broken),
+        n_duplicates=len(copies),
+        rejected=_readable(clean, survey.columns, sorted(faults.reasons), len(raw.broken)),
+        copies=_readable(clean, survey.columns, copies, 0),
+        unknown_actions=unknown,
+    )
+
+
+def _enforced(
+    actions: pa.Array, meanings: Mapping[str, str], faults: _Faults
+) -> tuple[pa.Array, Counter[str]]:
+    """Say which actions enforce; note the rows whose action has no meaning, and their words."""
+    words = action_words(actions)
+    enforce = [word for word, meaning in meanings.items() if meaning == "enforce"]
+    known = pc.is_in(words, value_set=pa.array(list(meanings), pa.large_string()))
+    strange = _mask(pc.and_(pc.invert(known), words.is_valid()))
+    must = "be a known action word, or be mapped under data.actions"
+    faults.add(strange, "action", must, actions)
+    unknown = Counter(actions.filter(pa.array(strange)).to_pylist())
+    return pc.is_in(words, value_set=pa.array(enforce, pa.large_string())), unknown
+
+
+def _readable(
+    clean: pa.Table, columns: Sequence[Column], rows: Sequence[int], broken: int
+) -> pa.Table:
+    """Return what could be read of some rows, and an empty row for each that could not be split."""
+    part = clean.select([column.name for column in columns]).take(pa.array(rows, pa.int64()))
+    nothing = pa.table({name: pa.nulls(broken, part[name].type) for name in part.column_names})
+    return pa.concat_tables([part, nothing])
+
+
+def _values(table: pa.Table, name: str, n_rows: int) -> pa.Array:
+    """Give a column as one array; one that this file lacks is all missing."""
+    if name not in table.column_names:
+        return pa.nulls(n_rows)
+    return table[name].combine_chunks()
+
+
+def _coerced(column: Column, values: pa.Array, survey: Survey, *, typed: bool) -> Coerced:
+    name = column.name
+    if column.kind == "timestamp":
+        read = _without_sentinels(column, to_time(name, values))
+        return _at_days_end(read) if name in _KNOWN_AT else read
+    if column.kind == "number":
+        form = survey.numbers.get(name)
+        return to_number(name, values, typed=typed, form=form, percent=column.high == 1)
+    if name in ID_COLUMNS:
+        return to_id(name, values, survey.ids.get(name))
+    read = to_text(name, values)
+    return _chosen(read, column.choices) if column.choices else read
+
+
+def _without_sentinels(column: Column, read: Coerced) -> Coerced:
+    """Refuse what systems write where there is no time; in a column that may lack one it is missing."""
+    known = read.values.is_valid()
+    micros = np.asarray(pc.fill_null(read.values.cast(pa.int64()), 1).to_numpy())
+    found = {must: mask & _mask(known) for must, mask in sentinels(micros).items()}
+    found = {must: mask for must, mask in found.items() if mask.any()}
+    if not found:
+        return read
+    every = np.logical_or.reduce(list(found.values()))
+    values = pc.if_else(pa.array(every), pa.scalar(None, read.values.type), read.values)
+    if not column.required:
+        told = read.told + Counter({_SENTINELS_MISSING: int(every.sum())})
+        return replace(read, values=values, told=told, day_only=read.day_only & ~every)
+    causes = {**read.causes, **found}
+    return replace(
+        read, values=values, bad=read.bad | every, causes=causes, day_only=read.day_only & ~every
+    )
+
+
+def _at_days_end(read: Coerced) -> Coerced:
+    """Take what became known on a day as known at its last microsecond, never earlier."""
+    count = int(read.day_only.sum())
+    if not count:
+        return read
+    last = pc.add(read.values, pa.scalar(_LAST_MICRO, pa.duration("us")))
+    told = read.told.copy()
+    for phrase in _DAY_PHRASES:
+        told[phrase] -= count if phrase in told else 0
+    told[DAY_ONLY] = count
+    values = pc.if_else(pa.array(read.day_only), last, read.values)
+    return replace(read, values=values, told=+told)
+
+
+def _chosen(read: Coerced, choices: Sequence[str]) -> Coerced:
+    """Read the contract's words also where only case, spaces or hyphens differ, and tell it."""
+    words = pc.replace_substring_regex(
+        pc.utf8_lower(pc.utf8_trim_whitespace(read.values)), r"[\s-]+", "_"
+    )
+    known = pc.is_in(words, value_set=pa.array(choices, pa.large_string()))
+    differs = pc.and_(known, pc.not_equal(words, read.values))
+    count = int(pc.sum(pc.cast(pc.fill_null(differs, False), pa.int64())).as_py() or 0)
+    told = read.told.copy()
+    if count:
+        told["{n} values read as the known word, though case, spaces or hyphens differ"] = count
+    return Coerced(pc.if_else(pc.fill_null(known, False), words, read.values), read.bad, told)
+
+
+def _checked(
+    column: Column,
+    read: Coerced,
+    values: pa.Array,
+    faults: _Faults,
+    told: Counter[tuple[str, str]],
+) -> pa.Array:
+    """Note the rows whose value is unreadable, absent or out of range."""
+    name = column.name
+    if column.required:
+        missing = _mask(read.values.is_null()) & ~read.bad
+        faults.add(missing, name, "have a value", pa.nulls(len(values)))
+    if read.bad.any():
+        kinds = {"timestamp": "be an ISO 8601 time or a certain epoch number"}
+        unnamed = read.bad.copy()
+        for must, mask in read.causes.items():
+            faults.add(mask, name, must, values)
+            unnamed &= ~mask
+        faults.add(unnamed, name, kinds.get(column.kind, "be a number"), values)
+    if column.choices:
+        known = pc.is_in(read.values, value_set=pa.array(column.choices, pa.large_string()))
+        unknown = _mask(pc.and_(pc.invert(known), read.values.is_valid()))
+        faults.add(unknown, name, f"be one of {', '.join(column.choices)}", values)
+    if column.kind != "number":
+        return read.values
+    numbers = read.values.to_numpy(zero_copy_only=False)
+    rounded = _without_rounding(column, numbers)
+    faults.add(_outside(column, rounded), name, _range(column), values)
+    count = int(np.sum((rounded != numbers) & ~np.isnan(numbers)))
+    if not count:
+        return read.values
+    told[name, "{n} values beyond the limit by rounding only, set to the limit"] = count
+    return pa.array(rounded, from_pandas=True)
+
+
+def _without_rounding(column: Column, numbers: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Set to a limit what lies beyond it by no more than a float32's rounding."""
+    rounded = numbers
+    for limit, beyond in ((column.low, -_ROUNDING), (column.high, _ROUNDING)):
+        if limit is not None and not (beyond < 0 and column.low_open):
+            off = (rounded - limit) * np.sign(beyond)
+            rounded = np.where((off > 0) & (off <= _ROUNDING), limit, rounded)
+    return rounded
+
+
+def _outside(column: Column, numbers: npt.NDArray[np.float64]) -> Mask:
+    outside = np.isinf(numbers)
+    if column.low is not None:
+        outside |= (numbers <= column.low) if column.low_open else (numbers < column.low)
+    if column.high is not None:
+        outside |= numbers > column.high
+    return np.asarray(outside, dtype=bool)
+
+
+def _range(column: Column) -> str:
+    if column.high is None:
+        least = f"{'above' if column.low_open else 'at least'} {column.low:g}"
+        return f"be finite and {least}"
+    return f"lie in {'(' if column.low_open else '['}{column.low:g}, {column.high:g}]"
+
+
+def _feature(name: str, values: pa.Array, kind: FeatureKind, form: NumberForm | None) -> Coerced:
+    """Read a further column as the survey settled it."""
+    if kind == "text":
+        return to_text(name, values)
+    if kind == "number":
+        read = to_number(name, values, typed=False, form=form)
+        if read.bad.any():
+            unread = Counter(
+                {"{n} values that are no certain number read as missing": int(read.bad.sum())}
+            )
+            read = replace(read, told=read.told + unread)
+        infinite = pc.is_inf(read.values)
+        count = int(pc.sum(pc.cast(infinite, pa.int64())).as_py() or 0)
+        if not count:
+            return read
+        told = read.told + Counter({"{n} infinite values taken as missing": count})
+        finite = pc.if_else(infinite, pa.scalar(None, pa.float64()), read.values)
+        return Coerced(finite, read.bad, told)
+    if not pa.types.is_boolean(values.type):
+        words = pc.utf8_lower(pc.utf8_trim_whitespace(to_text(name, values).values))
+        known = pc.is_in(words, value_set=pa.array(["true", "false"], pa.large_string()))
+        values = pc.if_else(known, pc.equal(words, "true"), pa.scalar(None, pa.bool_()))
+    if kind == "flag":
+        values = values.cast(pa.int8()).cast(pa.float64())
+    return Coerced(values, np.zeros(len(values), dtype=bool))
+
+
+def _drop_repeated(
+    clean: pa.Table, usable: Mask, survey: Survey, seen: _Seen, faults: _Faults
+) -> list[int]:
+    """Keep the first usable row of an id; list equal copies, reject what differs from it.
+
+    A review may have several rows, known at different moments: each is a version of it. Of one
+    moment the first row is kept.
+    """
+    id_name = survey.columns[0].name
+    if not len(survey.repeated) or not usable.any():
+        return []
+    hashes = hash_ids(clean[id_name].combine_chunks())
+    places = np.searchsorted(survey.repeated, hashes).clip(max=len(survey.repeated) - 1)
+    again = np.flatnonzero(usable & (survey.repeated[places] == hashes))
+    if not len(again):
+        return []
+    rows = clean.take(pa.array(again)).to_pandas()
+    moments, values, must = [0] * len(rows), rows, _ONE_ROW
+    if id_name == REVIEWS[0].name:
+        moments = known_at(rows).astype("int64").tolist()
+        values, must = rows[[name for name in ANSWER if name in rows]], _ONE_VERSION
+    prints = pd.util.hash_pandas_object(values, index=False).tolist()
+    copies = []
+    keys = rows[id_name].tolist()
+    for row, key, moment, content in zip(again.tolist(), keys, moments, prints, strict=True):
+        versions = seen.setdefault(key, {})
+        if moment not in versions:
+            versions[moment] = content
+            continue
+        usable[row] = False
+        if versions[moment] == content:
+            copies.append(row)
+        else:
+            faults.reasons[row] = [f"{id_name} must {must}, got {_shown(key)} with other values"]
+    return copies
+
+
+def _rejects(raw: RawBatch, clean: pa.Table, id_name: str, faults: _Faults) -> pa.Table:
+    order = sorted(faults.reasons)
+    ids = clean[id_name].take(pa.array(order, pa.int64())).to_pylist() if order else []
+    rows = [*raw.rows[order].tolist(), *(row for row, _ in raw.broken)]
+    reasons = ["; ".join(faults.reasons[row]) for row in order]
+    return pa.table(
+        {
+            "source": [raw.source] * len(rows),
+            "row": rows,
+            "id": [*ids, *(None for _ in raw.broken)],
+            "reason": [*reasons, *(reason for _, reason in raw.broken)],
+        },
+        schema=REJECTS,
+    )
+
+
+def _shown(value: object) -> str:
+    """Show a value of the data in a reason: short, on one line, without our separator."""
+    if value is None:
+        return "nothing"
+    text = repr(value) if isinstance(value, str) else str(value)
+    text = text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
+    return text.replace("; ", ", ")
+
+
+def _mask(values: pa.Array) -> Mask:
+    return np.asarray(pc.fill_null(values, False).to_numpy(zero_copy_only=False), dtype=bool)

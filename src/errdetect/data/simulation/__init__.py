@@ -1,1 +1,0 @@
-"""The simulated marketplace, part by part; `errdetect.data.simulate` is its door."""

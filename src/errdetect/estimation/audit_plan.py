@@ -1,0 +1,301 @@
+"""Plan the next audit: who is drawn, with which chance, what interval to expect, at what cost."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from errdetect.errors import DataError, Refusal, sentence
+from errdetect.estimation.domains import P_CLIP
+from errdetect.estimation.sampling_designs import (
+    draw_sample,
+    expected_half_width,
+    limit_half_width,
+    neyman_allocation,
+    unequal_probabilities,
+)
+from errdetect.estimate.segments import segment_decisions
+from errdetect.stats.intervals import wilson
+
+__all__ = ["USUAL_RATE", "AuditCost", "AuditPlan", "Method", "Reviewing", "plan_audit"]
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Method = Literal["unequal", "neyman"]
+
+#: Quantiles of P(error) that bound the strata where no column names them.
+BANDS = (0.5, 0.8, 0.95, 0.99)
+#: Error rate to expect where nothing tells.
+USUAL_RATE = 0.05
+
+
+@dataclass(frozen=True)
+class Reviewing:
+    """What is expected of those who review the audit.
+
+    Parameters
+    ----------
+    found, alarm
+        Shares of errors, and of right decisions, that a reviewer calls errors.
+    adjudicate_flags
+        Whether an expert settles every decision that a reviewer calls an error.
+    golden_per_site, sites
+        Golden items that each site answers, half of them errors, and how many sites there are.
+    minutes, expert_minutes
+        Time of one review and of one adjudication.
+    """
+
+    found: float = 1.0
+    alarm: float = 0.0
+    adjudicate_flags: bool = True
+    golden_per_site: int = 0
+    sites: int = 1
+    minutes: float = 2.0
+    expert_minutes: float = 5.0
+
+
+@dataclass(frozen=True)
+class AuditCost:
+    """What a plan costs.
+
+    Parameters
+    ----------
+    reviews, golden, adjudications
+        Expected numbers of each.
+    reviewer_hours, expert_hours
+        Hours of work; golden items are reviewers' work.
+    """
+
+    reviews: int
+    golden: int
+    adjudications: int
+    reviewer_hours: float
+    expert_hours: float
+
+
+@dataclass(frozen=True)
+class AuditPlan:
+    """The next audit.
+
+    Parameters
+    ----------
+    draws
+        decision_id, inclusion_probability and the `by` columns of each drawn decision.
+    expected
+        One row for the whole (null `by` columns) and each segment: n_decisions, n_reviews,
+        expected_rate, half_width, limit (no design does better with this ranker and reviewers who
+        do not err) and uniform (a uniform audit of as many reviews by the same reviewers).
+    cost
+        What it costs.
+    probability
+        Inclusion probability of every decision, shape (n_decisions,).
+    """
+
+    draws: pd.DataFrame
+    expected: pd.DataFrame
+    cost: AuditCost
+    probability: Floats = field(repr=False)
+
+
+def plan_audit(
+    decisions: pd.DataFrame,
+    *,
+    rng: np.random.Generator,
+    p_error: pd.Series | Floats | None = None,
+    by: Sequence[str] = (),
+    budget: int | None = None,
+    half_width: float | None = None,
+    method: Method = "unequal",
+    floor: float = 0.25,
+    minimum: int = 0,
+    expected_rate: float = USUAL_RATE,
+    reviewing: Reviewing | None = None,
+    confidence: float = 0.95,
+) -> AuditPlan:
+    """Draw the next audit for a budget or a wanted half width.
+
+    Parameters
+    ----------
+    decisions
+        The contract's decisions: the population to draw from.
+    rng
+        Source of randomness; the same seed draws the same decisions.
+    p_error
+        P(error) of each decision, a Series by decision_id or an array; None draws uniformly.
+    by
+        Columns whose combinations are segments (and strata of `neyman`).
+    budget, half_width
+        One of the two: reviews to spend, or the half width that the whole's interval should have.
+    method
+        `unequal`: chances in proportion to sqrt(p (1 - p)) above a floor. `neyman`: strata (the
+        segments, or bands of P(error)) with Neyman's allocation above the same floor.
+    floor
+        Share of the uniform chance that every decision keeps, in [0.2, 1].
+    minimum
+        Least expected reviews of each segment.
+    expected_rate
+        Error rate to expect where there is no P(error).
+    reviewing
+        What is expected of the reviewers; None for reviewers who do not err.
+    confidence
+        Nominal coverage.
+
+    Returns
+    -------
+    AuditPlan
+
+    Raises
+    ------
+    DataError, Refusal
+        Where the wishes cannot be met.
+
+    Examples
+    --------
+    >>> decisions = pd.DataFrame({"decision_id": [f"d{i}" for i in range(10_000)]})
+    >>> p = np.linspace(0.0, 0.2, 10_000)
+    >>> plan = plan_audit(decisions, rng=np.random.default_rng(0), p_error=p, budget=500)
+    >>> len(plan.draws), plan.cost.reviewer_hours, plan.expected["half_width"].round(4).tolist()
+    (500, 16.7, [0.024])
+    """
+    reviewing = reviewing or Reviewing()
+    _check_wishes(budget, half_width, floor)
+    p = _p_error(p_error, decisions, expected_rate)
+    keys, segment = segment_decisions(decisions, by)
+    strata = _bands(p) if method == "neyman" and not by else segment
+
+    def chances(reviews: int) -> Floats:
+        if method == "unequal":
+            return unequal_probabilities(p, reviews, floor=floor, segment=segment, minimum=minimum)
+        size = np.bincount(strata).astype(np.float64)
+        rate = np.bincount(strata, p) / size
+        given = neyman_allocation(size, rate, reviews, floor=floor, minimum=max(minimum, 2))
+        return np.asarray((given / size)[strata])
+
+    def width(reviews: int) -> float:
+        return _half_width(p, chances(reviews), reviewing, confidence)
+
+    if half_width is not None:
+        least = int(np.minimum(np.bincount(strata), max(minimum, 2)).sum())
+        budget = _smallest(width, half_width, least, len(p))
+    probability = chances(budget or 0)
+    drawn = draw_sample(probability, rng, segment=strata)
+    draws = pd.DataFrame({"decision_id": decisions["decision_id"].to_numpy()[drawn]})
+    draws["inclusion_probability"] = probability[drawn]
+    draws = pd.concat([draws, keys.iloc[segment[drawn]].reset_index(drop=True)], axis=1)
+    expected = _expected(keys, segment, p, probability, reviewing, confidence)
+    return AuditPlan(draws, expected, _cost(p, probability, reviewing), probability)
+
+
+def _check_wishes(budget: int | None, half_width: float | None, floor: float) -> None:
+    if (budget is None) == (half_width is None):
+        got = "neither" if budget is None else "both"
+        must = "get a budget or a half width"
+        raise DataError(sentence("plan-audit", must, got, "Give one of the two."))
+    if budget is not None and budget < 1:
+        raise DataError(sentence("budget", "be at least 1", budget, "Raise it."))
+    if half_width is not None and not half_width > 0:
+        raise DataError(sentence("half_width", "be above 0", half_width, "0.01 is one point."))
+    if not 0.2 <= floor <= 1:
+        do = "Below .2 the intervals are not known to hold."
+        raise DataError(sentence("floor", "lie in [0.2, 1]", floor, do))
+
+
+def _p_error(
+    p_error: pd.Series | Floats | None, decisions: pd.DataFrame, expected_rate: float
+) -> Floats:
+    if p_error is None:
+        return np.full(len(decisions), expected_rate)
+    if isinstance(p_error, pd.Series):
+        p_error = p_error.reindex(decisions["decision_id"]).to_numpy(dtype=float)
+    bad = ~((p_error >= 0) & (p_error <= 1))
+    if bad.any():
+        got = f"{int(bad.sum())} others"
+        raise DataError(sentence("p_error", "be one number in [0, 1] for each decision", got,
+                                 "Score all decisions."))  # fmt: skip
+    return np.clip(p_error, P_CLIP, 1 - P_CLIP)
+
+
+def _bands(p: Floats) -> Ints:
+    """Strata of like P(error)."""
+    edges = np.unique(np.quantile(p, BANDS))
+    _, band = np.unique(np.searchsorted(edges, p), return_inverse=True)
+    return band.astype(np.int64)
+
+
+def _doubts(reviewing: Reviewing, confidence: float) -> tuple[float, float]:
+    """Half widths of what golden items will say of the reviewers; 0 where there are none."""
+    items = reviewing.golden_per_site * reviewing.sites / 2
+    if items < 1:
+        return 0.0, 0.0
+    rates = np.array([reviewing.found, reviewing.alarm])
+    limits = wilson(rates, np.full(2, items), confidence)
+    half = (limits.high - limits.low) / 2
+    return float(half[0]), 0.0 if reviewing.adjudicate_flags else float(half[1])
+
+
+def _half_width(p: Floats, probability: Floats, reviewing: Reviewing, confidence: float) -> float:
+    found_doubt, alarm_doubt = _doubts(reviewing, confidence)
+    return expected_half_width(
+        p, probability, found=reviewing.found,
+        alarm=0.0 if reviewing.adjudicate_flags else reviewing.alarm,
+        found_doubt=found_doubt, alarm_doubt=alarm_doubt, confidence=confidence,
+    )  # fmt: skip
+
+
+def _smallest(width: Callable[[int], float], wanted: float, least: int, most: int) -> int:
+    """Find the smallest budget whose half width is no more than what is wanted."""
+    low, high = min(least, most), most
+    if width(high) > wanted:
+        got = f"{wanted:g}, and {width(high):.4f} with every decision reviewed"
+        do = "What is left is the doubt about the reviewers: plan more golden items."
+        raise Refusal(sentence("half_width", "be within reach", got, do))
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if width(middle) <= wanted else (middle + 1, high)
+    return high
+
+
+def _expected(
+    keys: pd.DataFrame, segment: Ints, p: Floats, probability: Floats, reviewing: Reviewing,
+    confidence: float,
+) -> pd.DataFrame:  # fmt: skip
+    """Say what to expect of the whole and of each segment."""
+
+    def row(inside: Ints) -> dict[str, float]:
+        own, chance = p[inside], probability[inside]
+        n = float(chance.sum())
+        even = np.full(len(own), n / max(len(own), 1))
+        return {
+            "n_decisions": len(own),
+            "n_reviews": round(n, 1),
+            "expected_rate": float(own.mean()) if len(own) else float("nan"),
+            "half_width": _half_width(own, chance, reviewing, confidence),
+            "limit": limit_half_width(own, n, confidence=confidence),
+            "uniform": _half_width(own, even, reviewing, confidence),
+        }
+
+    rows = [row(np.arange(len(p)))]
+    names = pd.DataFrame({column: pd.Series([None], dtype="str") for column in keys}, index=[0])
+    if len(keys.columns):
+        order = np.argsort(segment, kind="stable")
+        ends = np.cumsum(np.bincount(segment, minlength=len(keys)))[:-1]
+        rows += [row(inside) for inside in np.split(order, ends)]
+        names = pd.concat([names, keys], ignore_index=True)
+    return pd.concat([names, pd.DataFrame(rows)], axis=1)
+
+
+def _cost(p: Floats, probability: Floats, reviewing: Reviewing) -> AuditCost:
+    reviews = round(float(probability.sum()))
+    golden = reviewing.golden_per_site * reviewing.sites
+    flags = float((probability * (reviewing.alarm + (reviewing.found - reviewing.alarm) * p)).sum())
+    adjudications = int(np.ceil(flags)) if reviewing.adjudicate_flags else 0
+    return AuditCost(
+        reviews=reviews,
+        golden=golden,
+        adjudications=adjudications,
+        reviewer_hours=round((reviews + golden) * reviewing.minutes / 60, 1),
+        expert_hours=round(adjudications * reviewing.expert_minutes / 60, 1),
+    )

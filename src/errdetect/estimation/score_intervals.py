@@ -1,0 +1,221 @@
+"""Intervals for error rates of designed samples, by the acceptance regions that hold when measured.
+
+A rate theta tilts the model's P(error) to q = expit(logit p + a), whose mean over the cell's
+decisions is theta; theta is accepted where the audited draws agree with q. The limits are where
+acceptance ends. Everything is solved over the tilt `a`, for all cells at once.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit, stdtrit
+
+from errdetect.estimation.domains import Cells
+from errdetect.estimate.likelihood import likelihood_limits
+from errdetect.estimation.misclassification_limits import Misjudgement, corrected_limits
+from errdetect.stats.effective_size import size_from_sums
+from errdetect.stats.intervals import Interval, clopper_pearson, critical_value, find_roots
+
+__all__ = ["korn_graubard", "rate_limits"]
+
+Floats = NDArray[np.float64]
+
+#: Tilts beyond this stand for rates of 0 and 1.
+MAX_TILT = 40.0
+#: Share of the model variance of a cell that does not trust P(error)'s shape.
+DOMAIN_DISTRUST = 0.1
+#: The same share, added while no error (or nothing but errors) was seen; fades with each one seen.
+UNSEEN_DISTRUST = 0.5
+#: Least degrees of freedom granted to the empirical variance.
+MIN_DF = 3.0
+
+
+@dataclass(frozen=True)
+class _Moments:
+    """What the draws say against one tilt of each cell."""
+
+    rate: Floats
+    gap: Floats
+    seen_variance: Floats
+    model_variance: Floats
+    judging_variance: Floats
+    df: Floats
+
+
+def _moments(
+    cells: Cells, tilt: Floats, reviewers: Misjudgement | None, distrust: Floats
+) -> _Moments:
+    weight = cells.draw_weight
+    q = expit(cells.bin_logit + tilt[cells.bin_cell])
+    q_draw = expit(cells.draw_logit + tilt[cells.draw_cell])
+    rate = cells.over_bins(cells.bin_count * q) / cells.decisions
+    # mu is the chance that a reviewer says error; it is q itself where reviewers do not err.
+    mu, mean, residual, noise = q, rate, cells.draw_error - q_draw, np.zeros(cells.size)
+    if reviewers is not None:
+        found, alarm = reviewers.found.estimate, reviewers.alarm.estimate
+        slope = found - alarm
+        mu, mean = alarm[cells.bin_cell] + slope[cells.bin_cell] * q, alarm + slope * rate
+        residual = cells.draw_error - alarm[cells.draw_cell] - slope[cells.draw_cell] * q_draw
+        noise = found * (1 - found) * rate + alarm * (1 - alarm) * (1 - rate)
+    own = cells.over_bins(cells.bin_count * cells.bin_spread * mu * (1 - mu))
+    # Those that were certain are known: only the others' mean is left to doubt.
+    others = np.maximum(cells.decisions - cells.certain, 1)
+    flat_mean = np.clip((cells.decisions * mean - cells.certain_errors) / others, 0.0, 1.0)
+    flat = cells.unsampled * flat_mean * (1 - flat_mean)
+    square = cells.draw_variance * residual**2
+    sum_square, draws, total = cells.over_draws(square), cells.draws, cells.total_weight
+    with np.errstate(divide="ignore", invalid="ignore"):
+        df = sum_square**2 / cells.over_draws(square**2)
+    return _Moments(
+        rate=rate,
+        gap=cells.over_draws(weight * residual) / total,
+        seen_variance=draws / np.maximum(draws - 1, 1) * sum_square / total**2,
+        model_variance=((1 - distrust) * own + distrust * flat) / cells.decisions**2,
+        judging_variance=noise / total,
+        df=np.fmax(df, MIN_DF),
+    )
+
+
+def _rate_at(cells: Cells, tilt: Floats) -> Floats:
+    q = expit(cells.bin_logit + tilt[cells.bin_cell])
+    rate = cells.over_bins(cells.bin_count * q) / cells.decisions
+    return np.where(tilt <= -MAX_TILT, 0.0, np.where(tilt >= MAX_TILT, 1.0, rate))
+
+
+def _score_limits(
+    cells: Cells,
+    reviewers: Misjudgement | None,
+    confidence: float,
+    *,
+    distrust: float,
+    adapt: bool,
+) -> Interval:
+    """Limits of the score region; `adapt` widens the empirical variance for its few df."""
+    z = critical_value(confidence)
+    rarer = np.minimum(cells.over_draws(cells.draw_error), cells.over_draws(1 - cells.draw_error))
+    # With next to no errors seen, nothing yet speaks for the shape of P(error).
+    doubted = distrust + (1 - distrust) * UNSEEN_DISTRUST * np.exp(-rarer)
+
+    def excess(tilt: Floats) -> Floats:
+        m = _moments(cells, tilt, reviewers, doubted)
+        critical = stdtrit(m.df, (1 + confidence) / 2) if adapt else z
+        variance = np.maximum(m.seen_variance * critical**2, m.model_variance * z**2)
+        allowed = variance + m.judging_variance * z**2
+        if reviewers is not None:
+            allowed = allowed + _doubt(reviewers, m)
+        return np.asarray(np.abs(m.gap) - np.sqrt(allowed))
+
+    start, end = np.full(cells.size, -MAX_TILT), np.full(cells.size, MAX_TILT)
+    tilt = find_roots(lambda a: -_moments(cells, a, reviewers, doubted).gap, start, end)
+    low, high = find_roots(excess, tilt, start), find_roots(excess, tilt, end)
+    return Interval(_rate_at(cells, tilt), _rate_at(cells, low), _rate_at(cells, high))
+
+
+def _doubt(reviewers: Misjudgement, m: _Moments) -> Floats:
+    """Squared distance that the doubt about reviewers' error rates allows (MOVER)."""
+    found, alarm = reviewers.found, reviewers.alarm
+    above = (
+        m.gap < 0
+    )  # the tested rate is above what was seen: reviewers may find less than thought
+    d_found = np.where(above, found.estimate - found.low, found.high - found.estimate)
+    d_alarm = np.where(above, alarm.estimate - alarm.low, alarm.high - alarm.estimate)
+    return np.asarray((m.rate * d_found) ** 2 + ((1 - m.rate) * d_alarm) ** 2)
+
+
+def rate_limits(
+    cells: Cells,
+    *,
+    reviewers: Misjudgement | None = None,
+    whole: bool = False,
+    confidence: float = 0.95,
+) -> Interval:
+    """Error rate of each cell with its interval.
+
+    Parameters
+    ----------
+    cells
+        Decisions and draws; every cell has at least one draw.
+    reviewers
+        How reviewers err, or None where what they say stands.
+    whole
+        Whether the cells are the whole population each: the narrower rule, the score region
+        united with the empirical likelihood's. Otherwise the rule for domains.
+    confidence
+        Nominal coverage.
+
+    Returns
+    -------
+    Interval
+
+    Examples
+    --------
+    >>> from errdetect.estimation.domains import bin_p_error, gather_cells, spread_by_bin
+    >>> bins, draw, weight = bin_p_error(None, 1000), np.arange(100), np.full(100, 10.0)
+    >>> cells = gather_cells(bins, spread_by_bin(bins, draw, weight), np.zeros(1000, int), 1,
+    ...                      draw=draw, weight=weight, error=(draw < 10).astype(float))
+    >>> limits = rate_limits(cells)
+    >>> round(float(limits.estimate[0]), 3), round(float(limits.high[0]), 3)
+    (0.1, 0.17)
+    """
+    if whole and reviewers is not None and not reviewers.alarm.high.any():
+        # No false alarms: what was confirmed is a rate of its own, and misses scale it up.
+        return corrected_limits(rate_limits(cells, whole=True, confidence=confidence), reviewers)
+    if not whole or reviewers is not None:
+        return _score_limits(cells, reviewers, confidence, distrust=DOMAIN_DISTRUST, adapt=True)
+    score = _score_limits(cells, None, confidence, distrust=0.0, adapt=False)
+    low, high = score.low.copy(), score.high.copy()
+    for cell in range(cells.size):
+        limits = likelihood_limits(cells, cell, float(score.estimate[cell]), confidence)
+        if limits is not None:
+            low[cell], high[cell] = min(low[cell], limits[0]), max(high[cell], limits[1])
+    return Interval(score.estimate, low, high)
+
+
+def korn_graubard(cells: Cells, *, confidence: float = 0.95) -> Interval:
+    """Clopper-Pearson's interval at the effective sample size: wide and safe.
+
+    For designs whose smallest inclusion probabilities are too far below the uniform one for the
+    score region. The variance is that of the tilted difference estimator with Satterthwaite's
+    degrees of freedom.
+
+    Parameters
+    ----------
+    cells
+        Decisions and draws; every cell has at least one draw.
+    confidence
+        Nominal coverage.
+
+    Returns
+    -------
+    Interval
+
+    References
+    ----------
+    Korn and Graubard (1998), Confidence intervals for proportions with small expected number of
+    positive counts estimated from survey data.
+
+    Examples
+    --------
+    >>> from errdetect.estimation.domains import bin_p_error, gather_cells, spread_by_bin
+    >>> bins, draw, weight = bin_p_error(None, 1000), np.arange(100), np.full(100, 10.0)
+    >>> cells = gather_cells(bins, spread_by_bin(bins, draw, weight), np.zeros(1000, int), 1,
+    ...                      draw=draw, weight=weight, error=np.zeros(100))
+    >>> round(float(korn_graubard(cells).high[0]), 3)
+    0.036
+    """
+    start, end = np.full(cells.size, -MAX_TILT), np.full(cells.size, MAX_TILT)
+    none = np.zeros(cells.size)
+    tilt = find_roots(lambda a: -_moments(cells, a, None, none).gap, start, end)
+    m, draws, rate = _moments(cells, tilt, None, none), cells.draws, _rate_at(cells, tilt)
+    kish = size_from_sums(
+        cells.over_draws(cells.draw_weight), cells.over_draws(cells.draw_weight**2)
+    )
+    z = critical_value(confidence)
+    shrink = (z / stdtrit(m.df, (1 + confidence) / 2)) ** 2
+    binomial = rate * (1 - rate)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        n = np.where(binomial > 0, binomial / m.seen_variance * shrink, kish)
+    n = np.minimum(np.where(np.isfinite(n), n, kish), draws)
+    limits = clopper_pearson(rate * n, n, confidence)
+    return Interval(rate, np.minimum(limits.low, rate), np.maximum(limits.high, rate))

@@ -1,0 +1,188 @@
+"""A similar decision that people found right, and what is different there."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import sparse
+
+from errdetect.explain.codes import reason_codes
+from errdetect.explanations.reason_facts import Facts
+from errdetect.explain.quoting import plain_text
+from errdetect.explanations.reasons import Reason
+from errdetect.features.ngrams import clean_texts, count_ngrams
+
+__all__ = ["Contrast", "Pool", "contrasts", "latest_of_each", "make_pool"]
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+_MOST_FACTS = 3
+_TEXT_SHARE = 1 / 3  # of a decision's likeness to another, what its text says
+_SAME_KIND = ("policy_id", "action", "enforced")
+_LEFT_OUT = frozenset({"policy_id", "action", "text"})
+
+
+class Contrast(NamedTuple):
+    """The similar decision, None where there is none, and a sentence on it."""
+
+    decision_id: str | None
+    text: str
+
+
+def latest_of_each(decisions: pd.DataFrame, most: int) -> pd.DataFrame:
+    """Keep so many latest decisions of each policy and action, in order of id.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"decision_id": ["a", "b"], "policy_id": "p", "action": "remove",
+    ...     "enforced": True, "decided_at": pd.to_datetime(["2026-01-02", "2026-01-01"])})
+    >>> latest_of_each(frame, 1)["decision_id"].tolist()
+    ['a']
+    """
+    newest = decisions.sort_values(["decided_at", "decision_id"], ascending=[False, True])
+    nth = newest.groupby(list(_SAME_KIND), sort=False, dropna=False).cumcount()
+    return newest[(nth < most).to_numpy()].sort_values("decision_id", ignore_index=True)
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Decisions that were judged right, ready to be compared with.
+
+    Parameters
+    ----------
+    facts
+        The decisions, in order of id.
+    ranked
+        Shape (n, k), each feature as its rank in the pool, in [0, 1]; codes of categories as they
+        are; NaN where unknown.
+    known
+        By feature, its values in the pool in rising order; None for categories.
+    texts
+        Shape (n, 2**20), the texts' words as rows of length 1.
+    """
+
+    facts: Facts
+    ranked: Floats
+    known: Sequence[Floats | None]
+    texts: sparse.csr_matrix
+
+
+def make_pool(facts: Facts, categories: Sequence[int]) -> Pool:
+    """Make judged decisions ready to be compared with.
+
+    Parameters
+    ----------
+    facts
+        Decisions that were judged right, in order of id.
+    categories
+        Positions of the features that are codes of categories.
+    """
+    codes = set(categories)
+    known = [
+        None if i in codes else np.sort(column[~np.isnan(column)])
+        for i, column in enumerate(facts.X.T)
+    ]
+    return Pool(facts, _ranked(facts.X, known), known, _texts(facts.decisions))
+
+
+def contrasts(facts: Facts, told: Sequence[Sequence[Reason]], pool: Pool) -> list[Contrast]:
+    """Find for each decision the most similar one that was judged right, and say what differs.
+
+    Parameters
+    ----------
+    facts
+        The n decisions.
+    told
+        Their reasons towards error.
+    pool
+        From `make_pool`: decisions judged right by then.
+
+    Returns
+    -------
+    list of Contrast
+        Of the same policy and action, near in features and text (Gower 1971: the mean over reasons
+        of the mean difference of their features, ranks for numbers; the text counts a third); ties
+        by id. Said of it are up to three of the decision's own reasons that differ there.
+    """
+    keys = _kinds(pool.facts.decisions)
+    groups = pd.Series(np.arange(len(keys))).groupby(keys).indices
+    X, texts = _ranked(facts.X, pool.known), _texts(facts.decisions)
+    weights = _weights(facts)
+    categories = np.array([known is None for known in pool.known], dtype=bool)
+    out: list[Contrast | None] = [None] * len(facts)
+    own = _kinds(facts.decisions)
+    for key, rows in pd.Series(np.arange(len(own))).groupby(own).indices.items():
+        others = groups.get(key)
+        if others is None:
+            continue
+        apart = _apart(X[rows], pool.ranked[others], weights, categories)
+        alike = np.asarray((texts[rows] @ pool.texts[others].T).todense())
+        apart = (1 - _TEXT_SHARE) * apart + _TEXT_SHARE * (1 - alike)
+        ids = facts.decisions["decision_id"].to_numpy(object)[rows]
+        theirs = pool.facts.decisions["decision_id"].to_numpy(object)[others]
+        apart[ids[:, None] == theirs[None, :]] = np.inf
+        best = apart.argmin(axis=1)
+        for i, row in enumerate(rows):
+            if np.isfinite(apart[i, best[i]]):
+                out[row] = _said(facts, int(row), told[row], pool.facts, int(others[best[i]]))
+    none = facts.words["contrast"]["none"].format_map({})
+    return [found or Contrast(None, none) for found in out]
+
+
+def _said(facts: Facts, row: int, told: Sequence[Reason], others: Facts, other: int) -> Contrast:
+    name = str(others.decisions["decision_id"].iloc[other])
+    pairs = [(facts.say(r["code"], row, None), others.say(r["code"], other, None)) for r in told]
+    differ = [there for here, there in pairs if here != there][:_MOST_FACTS]
+    words = facts.words["contrast"]
+    fill = {"decision": plain_text(name), "facts": facts.forms.joined(differ)}
+    return Contrast(name, words["text" if differ else "same"].format_map(fill))
+
+
+def _kinds(decisions: pd.DataFrame) -> npt.NDArray[np.object_]:
+    """Return what two decisions must share to be compared."""
+    parts = decisions[list(_SAME_KIND)].astype("str").fillna("")
+    return (parts["policy_id"] + "\0" + parts["action"] + "\0" + parts["enforced"]).to_numpy(object)
+
+
+def _ranked(X: Floats, known: Sequence[Floats | None]) -> Floats:
+    out = X.copy()
+    for i, values in enumerate(known):
+        if values is None:
+            continue
+        sides = (np.searchsorted(values, X[:, i], side) for side in ("left", "right"))
+        out[:, i] = np.where(np.isnan(X[:, i]), np.nan, sum(sides) / (2 * max(len(values), 1)))
+    return out
+
+
+def _weights(facts: Facts) -> Floats:
+    """Return each feature's weight: every reason counts the same, whatever its features are."""
+    codes = np.array(reason_codes(facts.names, facts.reference.alike), dtype=object)
+    counted = np.array([code not in _LEFT_OUT for code in codes], dtype=bool)
+    size = pd.Series(codes).map(pd.Series(codes).value_counts()).to_numpy(np.float64)
+    weights = np.where(counted, 1 / size, 0.0)
+    return np.asarray(weights / max(weights.sum(), 1.0), dtype=np.float64)
+
+
+def _apart(A: Floats, B: Floats, weights: Floats, categories: npt.NDArray[np.bool_]) -> Floats:
+    """Return how far each row of A is from each of B, in [0, 1]."""
+    out = np.zeros((len(A), len(B)))
+    for i in np.flatnonzero(weights):
+        a, b = A[:, i][:, None], B[:, i][None, :]
+        gap = (a != b).astype(np.float64) if categories[i] else np.abs(a - b)
+        unknown = np.isnan(a).astype(np.int64) + np.isnan(b)
+        out += weights[i] * np.where(unknown > 0, unknown % 2, gap)
+    return out
+
+
+def _texts(decisions: pd.DataFrame) -> sparse.csr_matrix:
+    n = len(decisions)
+    texts = decisions["text"] if "text" in decisions else pd.Series([None] * n, dtype="str")
+    counts = count_ngrams(clean_texts(texts), "word")
+    counts.data = np.log1p(counts.data)
+    norm = np.sqrt(np.asarray(counts.multiply(counts).sum(axis=1)).ravel())
+    counts.data = counts.data / np.repeat(np.where(norm > 0, norm, 1), np.diff(counts.indptr))
+    return counts

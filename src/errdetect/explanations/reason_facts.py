@@ -1,0 +1,266 @@
+"""What is known of decisions that are explained, and how each reason is said of one of them."""
+
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.special import expit
+
+from errdetect.explain.past import PAST, past_words
+from errdetect.explain.quoting import Forms, plain_text
+from errdetect.explanations.reason_templates import FORMS, Words
+from errdetect.features.reference_distribution import Reference
+from errdetect.features.text_attribution import TextWords
+
+__all__ = ["Facts", "title"]
+
+Floats = npt.NDArray[np.float64]
+
+_NEAR = 0.1  # a score this close to its bar counts as close
+_RARE = 0.2  # share of decisions with more, or less, from which a value is called high or low
+_MOST_WORDS = 4
+_STANDS_OUT = 4  # a character with less than this part of the strongest's push parts two pieces
+_NO_REASONS = frozenset({FORMS, "default", "contrast"})
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Decisions with all that their reasons may speak of.
+
+    Parameters
+    ----------
+    decisions
+        Shape (n, any).
+    X, names
+        Shape (n, k), their features, and the features' names.
+    words
+        From `load_words`.
+    policies
+        policy_id -> the name that people use.
+    reference
+        What is usual in the log's own columns, and which of them say the same.
+    text
+        What each word of their texts adds; None where no text was taken apart.
+    """
+
+    decisions: pd.DataFrame
+    X: Floats
+    names: Sequence[str]
+    words: Words
+    policies: Mapping[str, str] = field(default_factory=dict)
+    reference: Reference = field(default_factory=Reference)
+    text: TextWords | None = None
+
+    def __len__(self) -> int:
+        return len(self.decisions)
+
+    def say(self, code: str, row: int, towards: bool | None = True) -> str:
+        """Say the fact behind one reason.
+
+        Parameters
+        ----------
+        code
+            The reason.
+        row
+            Which decision.
+        towards
+            Whether the reason points towards error; decides which words of a text are quoted.
+            None quotes none.
+
+        Returns
+        -------
+        str
+            One sentence, without a full stop.
+        """
+        together = next((g for g in self.reference.alike if g[0] == code), (code,))
+        if code in PAST or len(together) == 1:
+            return self._fact(code, row, towards)
+        return self.forms.joined([self._fact(name, row, towards) for name in together])
+
+    @cached_property
+    def forms(self) -> Forms:
+        """How numbers, shares and quotations are written."""
+        return Forms(self.words)
+
+    @cached_property
+    def _records(self) -> list[dict[Any, Any]]:
+        return self.decisions.to_dict("records")
+
+    def _fact(self, code: str, row: int, towards: bool | None) -> str:
+        record, x = self._records[row], self._features(row)
+        policy = record.get("policy_id")
+        fill: dict[str, str] = {
+            "column": plain_text(code),
+            "value": self.forms.value(record.get(code)),
+            "policy": self.forms.value(self.policies.get(str(policy), policy)),
+            "action": self.forms.value(record.get("action")),
+        }
+        if code == "margin":
+            variant, more = self._margin(x)
+        elif code == "text":
+            variant, more = self._text(row, x, towards)
+        elif code in PAST:
+            variant, more = past_words(code, x, self.forms)
+        else:
+            variant, more = self._plain(code, record, x)
+        said = _templates(self.words, code)
+        if variant in ("high", "low") and variant not in said:
+            variant = "text"
+        if variant not in said:
+            said = self.words["default"]
+        return said[variant].format_map(fill | more)
+
+    def _features(self, row: int) -> dict[str, float]:
+        return dict(zip(self.names, self.X[row].tolist(), strict=True))
+
+    def _margin(self, x: Mapping[str, float]) -> tuple[str, dict[str, str]]:
+        gap, score = x["margin"], x["score"]
+        if np.isnan(gap):
+            known = not np.isnan(score)
+            return ("score", {"score": self.forms.number(score, 2)}) if known else ("unknown", {})
+        fill = {"score": self.forms.number(score, 2), "gap": self.forms.number(abs(gap), 2),
+                "threshold": self.forms.number(x["threshold"], 2)}  # fmt: skip
+        if abs(gap) < 0.005:
+            return "at", fill
+        near = "near_" if abs(gap) < _NEAR else ""
+        return f"{near}{'above' if gap > 0 else 'below'}", fill
+
+    def _text(
+        self, row: int, x: Mapping[str, float], towards: bool | None
+    ) -> tuple[str, dict[str, str]]:
+        logit = x["text_logit_mean"]
+        if np.isnan(logit):
+            return "unknown", {}
+        enforced = bool(x["enforced"])
+        fill = {"share": self.forms.share(float(expit(logit)))}
+        variant = "enforced" if enforced else "allowed"
+        # What lowers the chance to violate speaks against having acted, and for letting pass.
+        found = [] if towards is None else self._strongest(row, -1 if enforced == towards else 1)
+        if not found:
+            return variant, fill
+        fill["words"] = self.forms.quoted(found)
+        return f"{variant}_{'against' if towards else 'for'}", fill
+
+    def _strongest(self, row: int, sign: int) -> list[str]:
+        """Return the few words of a text that push most one way; like ones count as one."""
+        if self.text is None:
+            return []
+        start, stop = np.searchsorted(self.text.row, [row, row + 1])
+        total: dict[str, float] = {}
+        shown: dict[str, str] = {}
+        for word, part in _pieces(self.text, int(start), int(stop), sign):
+            bare = _bare(word)
+            key = bare.casefold()
+            total[key] = total.get(key, 0.0) + sign * part
+            shown.setdefault(key, bare)
+        best = sorted(total, key=lambda key: (-total[key], key))[:_MOST_WORDS]
+        top = total[best[0]] if best else 0.0
+        return [shown[key] for key in best if total[key] > 0 and total[key] >= top / 10]
+
+    def _plain(
+        self, code: str, record: Mapping[Any, Any], x: Mapping[str, float]
+    ) -> tuple[str, dict[str, str]]:
+        if code == "text_shape":
+            chars = x.get("text_chars", np.nan)
+            if np.isnan(chars):
+                return "unknown", {}
+            return "text", {"chars": self.forms.count(chars),
+                            "upper": self.forms.share(np.nan_to_num(x["text_upper_share"])),
+                            "links": self.forms.count(x["text_links"])}  # fmt: skip
+        if code == "other_scores":
+            return self._scores(x)
+        if code == "segment":
+            return "text", {"share": self.forms.share(float(expit(x["segment_logit"])))}
+        if code == "usual":
+            variant = "enforced" if x["enforced"] else "allowed"
+            return variant, {"share": self.forms.share(float(expit(x["usual_logit"])))}
+        if code == "other_policy":
+            if np.isnan(x["other_policy_logit"]):
+                return "unknown", {}
+            return "text", {"share": self.forms.share(float(expit(x["other_policy_logit"])))}
+        if code == "moderator":
+            told = {"moderator": "moderator", "version": "moderator_version"}
+            return "text", {n: self.forms.value(record.get(c)) for n, c in told.items()}
+        if code in ("action", "policy_id"):
+            return "text", {}
+        if _missing(record.get(code)):
+            return "unknown", {}
+        below = self.reference.below(code, x.get(code, np.nan))
+        if below >= 1 - _RARE:
+            return "high", {"share": self.forms.share(below)}
+        if below <= _RARE:
+            return "low", {"share": self.forms.share(1 - below)}
+        return "text", {}
+
+    def _scores(self, x: Mapping[str, float]) -> tuple[str, dict[str, str]]:
+        known = {n: v for n, v in x.items() if n.startswith("score_") and not np.isnan(v)}
+        if not known:
+            return "unknown", {}
+        said = [
+            f"{plain_text(n.removeprefix('score_'), 30)} {self.forms.number(v)}"
+            for n, v in list(known.items())[:_MOST_WORDS]
+        ]
+        return "text", {"scores": ", ".join(said)}
+
+
+def title(code: str, words: Words, reference: Reference) -> str:
+    """Name a reason; columns that say the same are all named.
+
+    Examples
+    --------
+    >>> from errdetect.explanations.reason_templates import load_words
+    >>> title("price", load_words(), Reference(alike=(("price", "price_usd"),)))
+    'price, price_usd'
+    """
+    together = next((g for g in reference.alike if g[0] == code), (code,))
+    said = [
+        _templates(words, name)["title"].format_map(
+            {"column": plain_text(name), **dict.fromkeys(("value", "policy", "action"), "")}
+        )
+        for name in together
+    ]
+    return words[FORMS]["between"].join(said)
+
+
+def _templates(words: Words, code: str) -> Mapping[str, str]:
+    """Return a reason's templates; what it lacks is said as of any column."""
+    own = words.get(code) if code not in _NO_REASONS else None
+    return words["default"] if own is None else own
+
+
+def _pieces(text: TextWords, start: int, stop: int, sign: int) -> Iterator[tuple[str, float]]:
+    """Return words; of those taken apart, the neighbouring characters that push most."""
+    for _, entries in groupby(range(start, stop), key=lambda i: int(text.run[i])):
+        run = list(entries)
+        if len(run) == 1:
+            yield str(text.word[run[0]]), float(text.part[run[0]])
+            continue
+        least = max(sign * float(text.part[i]) for i in run) / _STANDS_OUT
+        for high, some in groupby(run, key=lambda i, m=least: 0 < m <= sign * text.part[i]):  # type: ignore[misc]
+            together = list(some)
+            if high:
+                yield "".join(text.word[together]), float(text.part[together].sum())
+
+
+def _missing(value: object) -> bool:
+    return value is None or value is pd.NA or value is pd.NaT or value != value
+
+
+def _bare(word: str) -> str:
+    """Take the signs around a word off, unless it is made of signs."""
+    start, stop = 0, len(word)
+    while start < stop and not _spells(word[start]):
+        start += 1
+    while stop > start and not _spells(word[stop - 1]):
+        stop -= 1
+    return word if start == stop else word[start:stop]
+
+
+def _spells(character: str) -> bool:
+    return character == "_" or unicodedata.category(character)[0] in "LMN"

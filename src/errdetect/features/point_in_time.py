@@ -1,0 +1,388 @@
+"""Counting what was known before a moment: sorted once, then looked up by bisection.
+
+Shares are added up as whole numbers (`UNIT` stands for 1), so that a sum never depends on what else
+was added: what comes later cannot move the last digit of an earlier row.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from errdetect.data.review_versions import known_at, superseded_at
+from errdetect.labels.review_history import instants
+from errdetect.schemas import ADJUDICATION, GOLDEN, OVERTURNED, UPHELD
+
+__all__ = [
+    "DAY",
+    "NEVER",
+    "UNIT",
+    "Clock",
+    "Placed",
+    "Steps",
+    "Tally",
+    "by_group",
+    "micros",
+    "place_reviews",
+    "verdict_steps",
+]
+
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+#: A share of 1; every share of up to 16 votes is a whole number of it.
+UNIT = 720_720
+#: One day in microseconds.
+DAY = 86_400_000_000
+#: A moment after all others.
+NEVER = np.iinfo(np.int64).max
+
+
+def micros(times: "pd.Series[pd.Timestamp]") -> Ints:
+    """Return UTC times as microseconds since 1970, shape (n,).
+
+    Examples
+    --------
+    >>> micros(pd.Series(pd.to_datetime(["1970-01-02"], utc=True))).tolist() == [DAY]
+    True
+    """
+    return instants(times).view(np.int64)
+
+
+class Clock:
+    """Moments of events as ranks, so that a group and a moment fit into one number.
+
+    Examples
+    --------
+    >>> Clock(np.array([50, 20, 20])).ticks(np.array([20, 21, 99])).tolist()
+    [0, 1, 2]
+    """
+
+    def __init__(self, *at: Ints) -> None:
+        times = np.sort(np.concatenate(at))
+        self._times: Ints = times[np.append(True, np.diff(times) != 0)[: len(times)]]
+
+    def __len__(self) -> int:
+        return len(self._times)
+
+    def ticks(self, at: Ints) -> Ints:
+        """Return how many distinct moments of the clock lie before each of `at`, shape (n,)."""
+        return np.searchsorted(self._times, at).astype(np.int64)
+
+
+def by_group(group: Ints) -> Ints:
+    """Order rows by group, -1 first and equal ones as they stand, shape (n,).
+
+    Examples
+    --------
+    >>> by_group(np.array([1, 0, -1, 0])).tolist()
+    [2, 1, 3, 0]
+    """
+    # numpy sorts short integers in one pass
+    small = group.max(initial=0) <= np.iinfo(np.int16).max
+    return np.argsort(group.astype(np.int16) if small else group, kind="stable")
+
+
+class Tally:
+    """Events of groups, to be added up before any moment.
+
+    Parameters
+    ----------
+    group
+        Shape (m,), 0 to `groups` - 1; events of group -1 are left out.
+    tick
+        Shape (m,), each event's moment on a clock of `ticks` moments.
+    values
+        Shape (m, k), whole numbers to add up.
+    ticks
+        Number of the clock's moments.
+
+    Examples
+    --------
+    >>> tally = Tally(np.array([0, 0, 1]), np.array([0, 1, 1]), np.array([[5], [6], [7]]), 2)
+    >>> group, start = np.array([0, 0, 1, 2]), np.zeros(4, np.int64)
+    >>> (tally.upto(group, np.array([1, 2, 2, 2])) - tally.upto(group, start)).tolist()
+    [[1, 5], [2, 11], [1, 7], [0, 0]]
+    """
+
+    def __init__(self, group: Ints, tick: Ints, values: Ints, ticks: int) -> None:
+        self._span = ticks + 1
+        if (tick[1:] < tick[:-1]).any():
+            by_time = np.argsort(tick, kind="stable")
+            rows = by_time[by_group(group[by_time])]
+        else:
+            rows = by_group(group)
+        self._rows = rows[int((group < 0).sum()) :]
+        self._key = group[self._rows] * self._span + tick[self._rows]
+        n = len(self._rows)
+        self._sums = np.zeros((n + 1, values.shape[1] + 1), np.int64)
+        self._sums[1:, 0] = np.arange(1, n + 1)
+        np.cumsum(values[self._rows], axis=0, out=self._sums[1:, 1:])
+
+    def upto(self, group: Ints, tick: Ints) -> Ints:
+        """Return count and sums of a group's events before a tick and of all lower groups' events.
+
+        Shape (n, k + 1). Only differences mean something: of two ticks, or of two tallies that
+        hold the same events by their starts and by their ends.
+        """
+        place = np.searchsorted(self._key, group * self._span + tick)
+        return self._sums.take(place, axis=0)
+
+    def latest(self, group: Ints, tick: Ints) -> Ints:
+        """Return the row of each group's latest event before a tick, shape (n,); -1 without one.
+
+        Of events at one moment, any.
+        """
+        place = np.searchsorted(self._key, group * self._span + tick)
+        found = (place > np.searchsorted(self._key, group * self._span)) & (group >= 0)
+        return np.where(found, np.append(self._rows, -1)[place - 1], -1)
+
+
+@dataclass(frozen=True)
+class Steps:
+    """How decisions' verdicts stood, from when until when; one entry a change.
+
+    Parameters
+    ----------
+    position
+        Shape (m,), the decision's row in the log.
+    start, end
+        Shape (m,), microseconds: the verdict became known at `start`, and a newer one at `end`
+        (`NEVER` if none did).
+    errors, overturned
+        Shape (m,), in `UNIT`s: which share of the voices calls the decision an error of any kind,
+        and which overturns its action.
+    """
+
+    position: Ints
+    start: Ints
+    end: Ints
+    errors: Ints
+    overturned: Ints
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Reviews that may count, by decision and time; equal times by id, as the ledger orders them.
+
+    Parameters
+    ----------
+    reviews
+        Shape (m, any).
+    position, moment, until
+        Shape (m,), the decision's row in the log; when the review became known, and when a later
+        row of its review_id corrected it (`NEVER` if none did), in microseconds.
+    """
+
+    reviews: pd.DataFrame
+    position: Ints
+    moment: Ints
+    until: Ints
+
+
+def place_reviews(log: pd.DataFrame, reviews: pd.DataFrame | None) -> Placed:
+    """Find the reviews' decisions in a log.
+
+    Golden reviews, reviews dated before their decision and reviews of decisions that the log
+    lacks are left out.
+
+    Parameters
+    ----------
+    log
+        Decisions with `decision_id` (unique) and `decided_at`.
+    reviews
+        With the contract's columns, in any order; None for none.
+    """
+    if reviews is None:
+        names = ("review_id", "decision_id", "source", "verdict")
+        reviews = pd.DataFrame({name: pd.Series(dtype="str") for name in names})
+        nothing = np.empty(0, np.int64)
+        return Placed(reviews, nothing, nothing, nothing)
+    position = pd.Index(log["decision_id"]).get_indexer(pd.Index(reviews["decision_id"]))
+    at, given = micros(known_at(reviews)), micros(reviews["reviewed_at"])
+    later = superseded_at(reviews)
+    until = np.where(np.isnat(later), NEVER, later.view(np.int64))
+    usable = (position >= 0) & (reviews["source"] != GOLDEN).to_numpy(bool) & (until > at)
+    usable[usable] = given[usable] >= micros(log["decided_at"])[position[usable]]
+    reviews, position, at = reviews[usable], position[usable].astype(np.int64), at[usable]
+    order = _in_order(reviews["review_id"], position, at)
+    return Placed(reviews.iloc[order], position[order], at[order], until[usable][order])
+
+
+def verdict_steps(placed: Placed, sources: Collection[str]) -> Steps:
+    """Say how each decision's verdict stood over time.
+
+    A verdict stands once a review of one of `sources` is known: it is the share of those reviews'
+    voices, one voice one vote by its newest word. From the first adjudication on, the expert's
+    word is the verdict. Adjudications aside, no source counts that is not named. A review that a
+    later row of its review_id corrects counts until then.
+
+    Parameters
+    ----------
+    placed
+        From `place_reviews`.
+    sources
+        Whose reviews make a verdict. An adjudication alone makes one only if it is named.
+
+    Examples
+    --------
+    >>> day = pd.to_datetime(["2026-01-01", "2026-01-02", "2026-01-03"], utc=True)
+    >>> log = pd.DataFrame({"decision_id": ["d"], "decided_at": day[:1]})
+    >>> reviews = pd.DataFrame({
+    ...     "review_id": ["r1", "r2"], "decision_id": "d", "reviewed_at": day[1:],
+    ...     "source": "audit", "verdict": ["upheld", "overturned"]})
+    >>> steps = verdict_steps(place_reviews(log, reviews), ["audit"])
+    >>> (steps.errors / UNIT).tolist(), (steps.end - steps.start == DAY).tolist()
+    ([0.0, 0.5], [True, False])
+    """
+    counted = placed.reviews["source"].isin({*sources, ADJUDICATION}).to_numpy(bool)
+    return _steps(_words(placed, np.flatnonzero(counted)), ADJUDICATION in sources)
+
+
+def _in_order(review_id: "pd.Series[str]", position: Ints, at: Ints) -> Ints:
+    """Order reviews by decision, then time; equal times by id, as the ledger does."""
+    order = np.lexsort((at, position))
+    same = (np.diff(position[order]) == 0) & (np.diff(at[order]) == 0)
+    if not same.any():
+        return order
+    tied = order[np.append(same, False) | np.append(False, same)]
+    rank = np.zeros(len(order), np.int64)
+    rank[tied] = np.argsort(np.argsort(review_id.to_numpy(object)[tied], kind="stable"))
+    return np.lexsort((rank, at, position))
+
+
+@dataclass(frozen=True)
+class _Words:
+    """What each voice says of a decision from which moment on, by decision, then time.
+
+    Parameters
+    ----------
+    position, since
+        Shape (m,), the decision, and the moment in microseconds.
+    voice
+        Shape (m,): 0 is the experts, -1 a review that stands alone, others are reviewers.
+    says
+        Shape (m, 3), 0 or 1: says something, calls the decision an error, overturns its action.
+        All are 0 once a correction has left the voice without a verdict on this decision.
+    """
+
+    position: Ints
+    since: Ints
+    voice: Ints
+    says: Ints
+
+    def take(self, rows: Ints) -> "_Words":
+        """Pick rows."""
+        return _Words(self.position[rows], self.since[rows], self.voice[rows], self.says[rows])
+
+    def add(self, other: "_Words") -> "_Words":
+        """Join and sort."""
+        both = _Words(
+            np.concatenate([self.position, other.position]),
+            np.concatenate([self.since, other.since]),
+            np.concatenate([self.voice, other.voice]),
+            np.concatenate([self.says, other.says]),
+        )
+        return both.take(np.lexsort((both.since, both.position)))
+
+
+def _words(placed: Placed, rows: Ints) -> _Words:
+    """Lay out the verdicts of these reviews by voice, and when corrections withdraw them."""
+    given, until = placed.reviews.iloc[rows], placed.until[rows]
+    verdict = given["verdict"]
+    says = np.column_stack([np.ones(len(given)), verdict != UPHELD, verdict == OVERTURNED])
+    corrected = bool((until < NEVER).any())
+    words = _Words(
+        placed.position[rows], placed.moment[rows], _voices(given, corrected), says.astype(np.int64)
+    )
+    if not corrected:
+        return words
+    # Mostly the correction is the same voice's next verdict on the same decision and so replaces
+    # the earlier one. Where it is not, the voice's verdicts are worked out moment by moment.
+    pair = pd.DataFrame({"position": words.position, "voice": words.voice})
+    key = pair.assign(id=given["review_id"].to_numpy(object), at=words.since)
+    ended = np.flatnonzero(until < NEVER)
+    starts = pd.MultiIndex.from_frame(key[key["id"].duplicated(keep=False)])
+    ends = pd.MultiIndex.from_frame(key.iloc[ended].assign(at=until[ended]))
+    moved = ended[~ends.isin(starts)]
+    if not len(moved):
+        return words
+    group = pair.groupby(["position", "voice"], sort=False).ngroup().to_numpy()
+    touched = np.isin(group, group[moved])
+    again = np.flatnonzero(touched)
+    again = again[np.argsort(group[again], kind="stable")]
+    parts = np.split(again, np.flatnonzero(np.diff(group[again])) + 1)
+    told = words.take(np.flatnonzero(~touched))
+    return told.add(_replayed(words, until, parts))
+
+
+def _voices(given: pd.DataFrame, corrected: bool) -> Ints:
+    """Give each voice a number; nameless reviews stand alone, but for the versions of one review."""
+    expert = (given["source"] == ADJUDICATION).to_numpy(bool)
+    voice = np.full(len(given), -1, dtype=np.int64)
+    if "reviewer_id" in given:
+        voice = pd.factorize(given["reviewer_id"])[0].astype(np.int64)
+    voice[voice >= 0] += 1
+    if corrected:
+        alone = np.flatnonzero(voice < 0)
+        ids = pd.factorize(given["review_id"].iloc[alone])[0].astype(np.int64)
+        voice[alone] = voice.max(initial=0) + 1 + ids
+    voice[expert] = 0
+    return voice
+
+
+def _replayed(words: _Words, until: Ints, parts: Sequence[Ints]) -> _Words:
+    """Give each voice's newest review at every moment, of those that are not yet corrected."""
+    position, at, voice, says = [], [], [], []
+    for rows in parts:
+        for moment in np.unique(np.concatenate([words.since[rows], until[rows]])).tolist():
+            if moment == NEVER:
+                continue
+            valid = rows[(words.since[rows] <= moment) & (until[rows] > moment)]
+            position.append(words.position[rows[0]])
+            at.append(moment)
+            voice.append(words.voice[rows[0]])
+            says.append(words.says[valid[-1]] if len(valid) else np.zeros(3, np.int64))
+    return _Words(
+        np.array(position, np.int64),
+        np.array(at, np.int64),
+        np.array(voice, np.int64),
+        np.array(says, np.int64).reshape(-1, 3),
+    )
+
+
+def _steps(words: _Words, expert_alone: bool) -> Steps:
+    position, at, says = words.position, words.since, words.says
+    expert = words.voice == 0
+    change = says - _earlier_word(words)
+    change[expert] = 0
+    first = np.append(True, np.diff(position) != 0)[: len(position)]
+    begin = np.maximum.accumulate(np.where(first, np.arange(len(position)), 0))
+    total = np.vstack([np.zeros((1, 3), np.int64), np.cumsum(change, axis=0)])
+    votes = total[1:] - total[begin]
+    by_expert = np.maximum.accumulate(np.where(expert, np.arange(len(position)), -1))
+    settled = (by_expert >= begin) & (says[by_expert, 0] > 0)
+    stands = (votes[:, 0] > 0) | (settled & expert_alone)
+    state = np.where(settled[:, None], says[by_expert], votes)
+    share = np.rint(state[:, 1:] * UNIT / np.maximum(state[:, :1], 1)).astype(np.int64)
+    last = np.append((np.diff(position) != 0) | (np.diff(at) != 0), True)[: len(position)]
+    told = np.flatnonzero(last)
+    end = np.full(len(told), NEVER)
+    again = np.flatnonzero(np.diff(position[told]) == 0)
+    end[again] = at[told[again + 1]]
+    kept = stands[told]
+    told = told[kept]
+    return Steps(position[told], at[told], end[kept], share[told, 0], share[told, 1])
+
+
+def _earlier_word(words: _Words) -> Ints:
+    """Give what the same reviewer said before of the same decision, zeros where nothing."""
+    out = np.zeros_like(words.says)
+    rows = np.flatnonzero(words.voice > 0)
+    pair = words.position[rows] * (words.voice.max(initial=0) + 1) + words.voice[rows]
+    order = np.argsort(pair, kind="stable")
+    again = np.flatnonzero(np.diff(pair[order]) == 0)
+    out[rows[order[again + 1]]] = words.says[rows[order[again]]]
+    return out

@@ -1,0 +1,151 @@
+"""What was known before each decision, as further columns: one way for training and scoring."""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from typing import Self
+
+import pandas as pd
+
+from errdetect.data.review_versions import latest_versions
+from errdetect.features.history import HISTORY, HISTORY_KEYS, WINDOWS, History
+from errdetect.features.similar_content import SIMILAR, SIMILAR_COLUMNS, Similar, with_content_keys
+from errdetect.labels.review_history import known_at
+from errdetect.schemas import GOLDEN, hash_columns
+
+__all__ = ["Past", "add_past"]
+
+#: Reviewed decisions from which every history pays; a tenth of it bears those of accounts only.
+_MANY = 10_000
+_FEW = re.compile(rf"{HISTORY}account_.*_{WINDOWS[-1]}d$")
+#: Share of the reviewed decisions that must have had one alike before.
+_SHARED, _ALIKE = 0.02, "_decisions"
+_ALWAYS = ("decision_id", "decided_at", "enforced", "item_id", "text")
+
+
+class Past:
+    """All decisions and reviews known, to tell what was known before any of the decisions.
+
+    What counts for a decision lies strictly before its `decided_at`, whenever the columns are
+    made, so a model meets in scoring what it met in training.
+
+    Parameters
+    ----------
+    frames
+        Decisions, one frame or many; of a decision that stands twice the first counts. Of each
+        frame only what is needed is kept, of texts some numbers.
+    reviews
+        With the contract's columns; None for none.
+    history, similar
+        Which blocks of columns to make.
+    keep
+        Tells of a column's name whether to keep it; default all.
+
+    Examples
+    --------
+    >>> log = pd.DataFrame({
+    ...     "decision_id": ["d1", "d2"], "item_id": ["i", "i"], "enforced": True,
+    ...     "decided_at": pd.to_datetime(["2026-01-01", "2026-01-05"], utc=True)})
+    >>> Past([log], None, history=True, similar=True).add(log)["similar_item_decisions"].tolist()
+    [0.0, 1.0]
+    """
+
+    def __init__(
+        self,
+        frames: Iterable[pd.DataFrame],
+        reviews: pd.DataFrame | None,
+        *,
+        history: bool,
+        similar: bool,
+        keep: Callable[[str], bool] = lambda _: True,
+    ) -> None:
+        self._keep = keep
+        self._similar: Similar | None = None
+        self._history: History | None = None
+        if not (history or similar):
+            return
+        log = pd.concat([_slim(frame, similar) for frame in frames], ignore_index=True)
+        log = log[~log["decision_id"].duplicated()]
+        self._history = History(log, reviews) if history else None
+        self._similar = Similar(log, reviews) if similar else None
+
+    @classmethod
+    def wanted_by(
+        cls, names: Sequence[str], frames: Iterable[pd.DataFrame], reviews: pd.DataFrame | None
+    ) -> Self:
+        """Make the columns that a model learnt from; without any, the frames stay unread.
+
+        Parameters
+        ----------
+        names
+            The model's features.
+        frames, reviews
+            As for the class.
+        """
+        history, similar = (any(n.startswith(p) for n in names) for p in (HISTORY, SIMILAR))
+        wanted = set(names)
+        return cls(frames, reviews, history=history, similar=similar, keep=wanted.__contains__)
+
+    def add(self, decisions: pd.DataFrame) -> pd.DataFrame:
+        """Return a copy of decisions with the columns beside their own; a namesake is replaced."""
+        if self._history is None and self._similar is None:
+            return decisions
+        slim = _slim(decisions, self._similar is not None)
+        told = [past.columns(slim) for past in (self._history, self._similar) if past is not None]
+        parts = [part[[name for name in part if self._keep(str(name))]] for part in told]
+        made = {str(name) for part in parts for name in part}
+        own = decisions[[name for name in decisions if name not in made]]
+        return pd.concat([own, *parts], axis=1)
+
+
+def add_past(
+    decisions: pd.DataFrame,
+    reviews: pd.DataFrame,
+    *,
+    history: bool,
+    similar: bool,
+    as_of: datetime | None,
+) -> pd.DataFrame:
+    """Add to decisions the columns on the past that are worth learning from.
+
+    Where fewer than 10,000 decisions were reviewed, of the histories only those of accounts over
+    the longest time are kept; and a kind of likeness only where a fiftieth of the reviewed
+    decisions had a decision alike before: each further column is one more that noise can look like.
+
+    Parameters
+    ----------
+    decisions
+        All that are known, labelled or not.
+    reviews
+        With the contract's columns.
+    history, similar
+        Which blocks of columns to make.
+    as_of
+        Only reviews known by then count; None for all.
+    """
+    known = reviews if as_of is None else reviews[known_at(reviews) <= as_of]
+    told = Past([decisions], known, history=history, similar=similar).add(decisions)
+    current = latest_versions(known)
+    people = current.loc[current["source"] != GOLDEN, "decision_id"]
+    judged = decisions["decision_id"].isin(people).to_numpy(bool)
+    names, idle = [str(name) for name in told], set[str]()
+    if judged.sum() < _MANY:
+        idle = {name for name in names if name.startswith(HISTORY) and not _FEW.match(name)}
+    for name in names:
+        if not (name.startswith(SIMILAR) and name.endswith(_ALIKE)):
+            continue
+        alike = told[name].to_numpy()[judged] > 0
+        if alike.sum() < _SHARED * len(alike) or not len(alike):
+            kind = name.removesuffix(_ALIKE)
+            idle |= {f"{kind}_{what}" for what in SIMILAR_COLUMNS}
+    return told[[name for name in names if name in decisions or name not in idle]]
+
+
+def _slim(frame: pd.DataFrame, similar: bool) -> pd.DataFrame:
+    """Keep what the histories need."""
+    needed = {*_ALWAYS, *(name for key in HISTORY_KEYS.values() for name in key)}
+    if not similar:
+        needed -= {"text", "item_id"}
+    hashes = hash_columns(frame) if similar else []
+    names = [n for n in frame if n in needed or n in hashes]
+    return with_content_keys(frame[names])

@@ -1,0 +1,231 @@
+"""How the same content was judged before: equal and nearly equal texts, items and pictures.
+
+Alike are decisions that share a number: that of the folded text, one of near equality, the item, or
+the hash of a picture. Whether two are alike depends on these two only, never on what else is in the
+log, and only what lies strictly before a decision's `decided_at` counts for it.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from errdetect.features.point_in_time import (
+    DAY,
+    UNIT,
+    Clock,
+    Steps,
+    Tally,
+    micros,
+    place_reviews,
+    verdict_steps,
+)
+from errdetect.features.groups import Groups, Levels
+from errdetect.features.minhash import BANDS, content_keys
+from errdetect.schemas import ADJUDICATION, APPEAL, AUDIT, RE_REVIEW, REPORT, hash_columns
+
+__all__ = ["SIMILAR", "SIMILAR_COLUMNS", "Similar", "similar_features", "with_content_keys"]
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+#: What every column of this module begins with.
+SIMILAR = "similar_"
+
+_ANYONE = (AUDIT, RE_REVIEW, APPEAL, REPORT, ADJUDICATION)
+_TEXT, _NEAR = "text_key", "near_key_"
+#: What each kind's columns end in.
+SIMILAR_COLUMNS = ("reviewed", "violates", "wrong", "days", "decisions", "enforced_rate")
+_CHUNK = 16_384
+
+
+def similar_features(
+    targets: pd.DataFrame, log: pd.DataFrame, reviews: pd.DataFrame | None
+) -> pd.DataFrame:
+    """Tell how content like that of decisions was judged before each was taken.
+
+    Parameters
+    ----------
+    targets
+        Shape (n, any), decisions with `decided_at`.
+    log
+        Shape (m, any), all decisions known, which may hold the targets; with `decision_id`
+        (unique), `decided_at`, `enforced`, and those of text, item_id and columns whose name ends
+        in `hash` that there are.
+    reviews
+        With the contract's columns; None for none.
+
+    Returns
+    -------
+    pandas.DataFrame
+        float64, shape (n, columns), in the targets' order and with their index. For each KIND of
+        likeness (`text`, `near`, `item`, and each hash column) that some two decisions of the log
+        share: `similar_KIND_reviewed`, alike decisions with a verdict by then, whoever asked for
+        it; `similar_KIND_violates` and `similar_KIND_wrong`, the share of these whose content
+        violates and that are errors (NaN without any); `similar_KIND_days` since the newest verdict
+        (NaN without any); `similar_KIND_decisions`, alike decisions before; and
+        `similar_KIND_enforced_rate` among them (NaN without any). For `near` what counts is the
+        number of near equality that most reviewed decisions share, then most decisions. All are NaN
+        where the decision has no such content.
+
+    Examples
+    --------
+    >>> log = pd.DataFrame({
+    ...     "decision_id": ["d1", "d2"], "text": ["Fake bag!", "fake BAG"], "item_id": ["i", "j"],
+    ...     "decided_at": pd.to_datetime(["2026-01-01", "2026-01-05"], utc=True), "enforced": True})
+    >>> reviews = pd.DataFrame({
+    ...     "review_id": ["r1"], "decision_id": ["d1"], "source": ["audit"],
+    ...     "reviewed_at": pd.to_datetime(["2026-01-03"], utc=True), "verdict": ["upheld"]})
+    >>> told = similar_features(log, log, reviews)
+    >>> told[["similar_text_reviewed", "similar_text_violates", "similar_text_days"]].values.tolist()
+    [[0.0, nan, nan], [1.0, 1.0, 2.0]]
+    """
+    keyed = with_content_keys(log)
+    return Similar(keyed, reviews).columns(keyed if targets is log else with_content_keys(targets))
+
+
+def with_content_keys(decisions: pd.DataFrame) -> pd.DataFrame:
+    """Put numbers in the place of texts: all that `Similar` needs of them.
+
+    Parameters
+    ----------
+    decisions
+        Shape (n, any).
+
+    Returns
+    -------
+    pandas.DataFrame
+        Without `text`, and where there was one with nullable whole numbers `text_key` and
+        `near_key_0` onwards.
+    """
+    if "text" not in decisions:
+        return decisions
+    keys = content_keys(decisions["text"])
+    names = [_TEXT, *(f"{_NEAR}{band}" for band in range(BANDS))]
+    columns = {
+        name: pd.arrays.IntegerArray(keys[:, i].copy(), keys[:, 0] == 0)
+        for i, name in enumerate(names)
+    }
+    return decisions.drop(columns="text").assign(**columns)
+
+
+class Similar:
+    """A log and its reviews, sorted once, to tell how content like any decision's was judged.
+
+    Parameters
+    ----------
+    log
+        From `with_content_keys`; else as for `similar_features`.
+    reviews
+        As for `similar_features`.
+    """
+
+    def __init__(self, log: pd.DataFrame, reviews: pd.DataFrame | None) -> None:
+        at = micros(log["decided_at"])
+        steps = verdict_steps(place_reviews(log, reviews), _ANYONE)
+        kinds = _kinds(log)
+        self._levels = Levels(log, [name for names in kinds.values() for name in names])
+        self._clock, self._review_clock = Clock(at), Clock(steps.start, steps.end)
+        self._given = steps.start
+        tick = self._clock.ticks(at)
+        enforced = log["enforced"].to_numpy(bool)
+        self._kinds: dict[str, list[_Alike]] = {}
+        for kind, names in kinds.items():
+            groups = [Groups(self._levels, [name]) for name in names]
+            if any(len(group) < int((group.codes >= 0).sum()) for group in groups):
+                self._kinds[kind] = [
+                    _Alike(group, tick, enforced, steps, len(self._clock), self._review_clock)
+                    for group in groups
+                ]
+
+    def columns(self, targets: pd.DataFrame) -> pd.DataFrame:
+        """Tell how content like that of decisions was judged; see `similar_features`.
+
+        Parameters
+        ----------
+        targets
+            Shape (n, any), from `with_content_keys`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            float64, shape (n, columns).
+        """
+        at = micros(targets["decided_at"])
+        codes = self._levels.of(targets)
+        now, reviewed = self._clock.ticks(at), self._review_clock.ticks(at)
+        out = np.empty((len(at), len(self._kinds) * len(SIMILAR_COLUMNS)))
+        for i, alikes in enumerate(self._kinds.values()):
+            groups = np.stack([alike.groups.of(codes) for alike in alikes])
+            for start in range(0, len(at), _CHUNK):
+                part = slice(start, start + _CHUNK)
+                found = self._found(alikes, groups[:, part], now[part], reviewed[part], at[part])
+                out[part, i * len(SIMILAR_COLUMNS) : (i + 1) * len(SIMILAR_COLUMNS)] = found
+        names = [f"{SIMILAR}{kind}_{name}" for kind in self._kinds for name in SIMILAR_COLUMNS]
+        return pd.DataFrame(
+            out, index=targets.index, columns=pd.Index(names, dtype="str"), copy=False
+        )
+
+    def _found(
+        self, alikes: list["_Alike"], groups: Ints, now: Ints, reviewed: Ints, at: Ints
+    ) -> Floats:
+        """Return the columns of one kind, shape (n, 6), from the number that says most."""
+        counts = np.stack([a.counts(g, now, reviewed) for a, g in zip(alikes, groups, strict=True)])
+        latest = np.stack(
+            [a.verdicts.latest(g, reviewed) for a, g in zip(alikes, groups, strict=True)]
+        )
+        rows = np.arange(len(at))
+        # The first number with most reviewed decisions, and among those with most decisions.
+        best = np.lexsort((-counts[..., 3], -counts[..., 0]), axis=0)[0]
+        n, wrong, violates, decisions, enforced = counts[best, rows].T
+        last = latest[best, rows]
+        days = np.full(len(at), np.nan)
+        known = last >= 0
+        days[known] = (at[known] - self._given[last[known]]) / DAY
+        with np.errstate(invalid="ignore", divide="ignore"):
+            shares = [violates / UNIT / n, wrong / UNIT / n, days, decisions, enforced / decisions]
+        out = np.column_stack([n, *shares])
+        out[groups[0] < 0] = np.nan
+        return out
+
+
+class _Alike:
+    """Decisions and verdicts by one number that says who is alike."""
+
+    def __init__(
+        self,
+        groups: Groups,
+        tick: Ints,
+        enforced: npt.NDArray[np.bool_],
+        steps: Steps,
+        ticks: int,
+        clock: Clock,
+    ) -> None:
+        self.groups = groups
+        self.decisions = Tally(groups.codes, tick, enforced.astype(np.int64)[:, None], ticks)
+        code, acted = groups.codes[steps.position], enforced[steps.position]
+        # What was overturned on an enforced decision does not violate; on an allowed one it does.
+        violates = np.where(acted, UNIT - steps.overturned, steps.overturned)
+        values = np.column_stack([steps.errors, violates])
+        self.verdicts = Tally(code, clock.ticks(steps.start), values, len(clock))
+        self.revised = Tally(code, clock.ticks(steps.end), values, len(clock))
+
+    def counts(self, group: Ints, now: Ints, reviewed: Ints) -> Ints:
+        """Return reviewed, wrong, violating, decisions, enforced; shape (n, 5)."""
+        nothing = np.zeros(len(group), np.int64)
+        stands = self.verdicts.upto(group, reviewed) - self.revised.upto(group, reviewed)
+        decided = self.decisions.upto(group, now) - self.decisions.upto(group, nothing)
+        return np.hstack([stands, decided])
+
+
+def _kinds(log: pd.DataFrame) -> Mapping[str, list[str]]:
+    """Name the columns behind each kind of likeness that a log has."""
+    kinds: dict[str, list[str]] = {}
+    if _TEXT in log:
+        kinds["text"] = [_TEXT]
+        kinds["near"] = [f"{_NEAR}{band}" for band in range(BANDS)]
+    if "item_id" in log:
+        kinds["item"] = ["item_id"]
+    kinds |= {name: [name] for name in sorted(hash_columns(log))}
+    return kinds

@@ -1,0 +1,295 @@
+"""What each word of a text adds to the text models' mean: hashed n-grams found again in the text.
+
+The text models are linear in n-grams, and every n-gram stands in one word or in two neighbours. So a
+text's log-odds fall apart into its words exactly: an n-gram that stands k times gives each place
+1 / k of what it adds, and a pair of words gives half to each. In scripts that are written without
+spaces the characters take the words' place. Nothing of a text is stored for it.
+"""
+
+import itertools
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import sparse
+
+from errdetect.features.ngrams import BITS, View, clean_texts, count_ngrams, place_characters
+from errdetect.features.text_models import RECIPES, TextModel, tag_hashes, weigh
+
+__all__ = ["TextWords", "text_words"]
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+_BLOCK = 500  # texts taken apart at a time, which bounds memory
+# Chinese, Japanese, Thai, Lao, Burmese, Khmer.
+_UNSPACED = re.compile(
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\U00020000-\U0003ffff]"
+)
+_PAIRED: tuple[View, ...] = ("word", "cased")
+
+
+@dataclass(frozen=True)
+class TextWords:
+    """Texts as sums of their words, in log-odds that the content violates.
+
+    Parameters
+    ----------
+    row, word, part
+        Shape (m,), one entry a text and different word, in the text's order: the text's position,
+        the word as it stands between spaces, and what all its places together add. A word of a
+        script without spaces has an entry for each of its characters instead.
+    run
+        Shape (m,), entries of one word share a number.
+    start
+        Shape (n,), the log-odds of a text without words; NaN where there is no text.
+    rest
+        Shape (n,), what the columns that words are put beside add by themselves.
+    """
+
+    row: Ints
+    word: npt.NDArray[np.object_]
+    part: Floats
+    run: Ints
+    start: Floats
+    rest: Floats
+
+    def totals(self) -> Floats:
+        """Return start, rest and all words added up, shape (n,): the text models' mean."""
+        return self.start + self.rest + np.bincount(self.row, self.part, len(self.start))
+
+
+def text_words(model: TextModel, decisions: pd.DataFrame) -> TextWords:
+    """Take the text models' mean log-odds apart into the words of each text.
+
+    Parameters
+    ----------
+    model
+        The fitted text models.
+    decisions
+        Shape (n, any), with `enforced`; without `text` no row has one.
+
+    Returns
+    -------
+    TextWords
+        Its `totals` equal the mean of `model.logits` up to rounding.
+
+    Examples
+    --------
+    >>> from errdetect.features.text_models import count_texts, fit_text
+    >>> frame = pd.DataFrame({"text": ["sell gun", "sell shoe"] * 20, "enforced": False})
+    >>> y = np.array([1.0, 0.0] * 20)
+    >>> model, _ = fit_text(count_texts(frame, []), y, np.ones(40), np.arange(40) % 2, seed=0)
+    >>> told = text_words(model, frame.head(2))
+    >>> told.word[np.argsort(told.part)].tolist()[0::3]
+    ['shoe', 'gun']
+    >>> bool(np.allclose(told.totals(), model.logits(frame.head(2)).mean(axis=1)))
+    True
+    """
+    parts: list[TextWords] = []
+    for i in range(0, max(len(decisions), 1), _BLOCK):
+        told = _block(model, decisions.iloc[i : i + _BLOCK])
+        run = int(parts[-1].run.max(initial=-1)) + 1 if parts else 0
+        parts.append(replace(told, row=told.row + i, run=told.run + run))
+    names = [field.name for field in fields(TextWords)]
+    return TextWords(*(np.concatenate([getattr(part, n) for part in parts]) for n in names))
+
+
+def _block(model: TextModel, decisions: pd.DataFrame) -> TextWords:
+    n = len(decisions)
+    texts = decisions["text"] if "text" in decisions else pd.Series([None] * n, dtype="str")
+    said = [text.split(" ") if text else [] for text in clean_texts(texts).tolist()]
+    row = np.repeat(np.arange(n), [len(words) for words in said])
+    codes, known = pd.factorize(np.array([w for words in said for w in words], dtype=object))
+    words = pd.Series(known, dtype="str")
+    # A slot is one different word of one text, numbered in the order of its first place.
+    slot, places = pd.factorize(row * max(len(words), 1) + codes)
+    own_row, own_word = places // max(len(words), 1), places % max(len(words), 1)
+    enforced = decisions["enforced"].to_numpy(bool).astype(np.int64)
+    split = _Split(known, own_word, first=len(places) + n)
+    rows = np.concatenate([own_row, np.arange(n), own_row[split.slot]])
+    total = np.zeros(len(rows))  # of the words, of the rows' tags alone, of single characters
+    for view in model.columns:
+        if view == "tagged":
+            found = _tagged(words, own_row, own_word, tag_hashes(decisions, model.tags), slot)
+        else:
+            found = _plain(words, codes, row, slot, view)
+        if view == "char":
+            found = split.place(found, np.bincount(slot, minlength=len(places)))
+        total += _added(model, view, enforced, rows, *found)
+    start = np.mean(
+        [model.intercepts[r.name][enforced * (len(model.intercepts[r.name]) - 1)] for r in RECIPES],
+        axis=0,
+    )
+    empty = np.array([not words for words in said], dtype=bool)
+    start[empty] = np.nan
+    rest = np.where(empty, 0.0, total[len(places) : len(places) + n])
+    word, run, part = split.parts(total[: len(places)], total[len(places) + n :])
+    return TextWords(own_row[run], word, part, run, start, rest)
+
+
+Entries = tuple[Ints, Ints, Floats]
+
+
+class _Split:
+    """Words of scripts without spaces, taken apart into characters with the marks upon them."""
+
+    def __init__(self, known: npt.NDArray[np.object_], own_word: Ints, first: int) -> None:
+        self._known, self._own_word, self._first = known, own_word, first
+        whole = {w: _clusters(str(word)) for w, word in enumerate(known) if _unspaced(str(word))}
+        self._starts = {w: starts for w, starts in whole.items() if len(starts) > 1}
+        self._slots = [s for s, w in enumerate(own_word.tolist()) if w in self._starts]
+        sizes = [len(self._starts[int(own_word[s])]) for s in self._slots]
+        #: The slot that each character belongs to.
+        self.slot = np.repeat(np.array(self._slots, dtype=np.int64), sizes)
+        self._at = np.append(0, np.cumsum(sizes)).astype(np.int64)
+
+    def place(self, found: Entries, times: Ints) -> Entries:
+        """Give the n-grams of these words to the characters that they stand on, in equal parts."""
+        if not self._slots:
+            return found
+        keep = ~np.isin(found[0], self._slots)
+        parts = [tuple(column[keep] for column in found)]
+        placed = {w: _on_clusters(str(self._known[w]), s) for w, s in self._starts.items()}
+        for i, s in enumerate(self._slots):
+            cluster, column, share = placed[int(self._own_word[s])]
+            parts.append((self._first + self._at[i] + cluster, column, share * times[s]))
+        owner, column, count = (np.concatenate(p) for p in zip(*parts, strict=True))
+        return owner, column, count
+
+    def parts(self, whole: Floats, single: Floats) -> tuple[npt.NDArray[np.object_], Ints, Floats]:
+        """Return every entry's word, its slot and what it adds, in the order of slots."""
+        left = np.setdiff1d(np.arange(len(whole)), self._slots)
+        size = np.bincount(self.slot, minlength=len(whole))
+        pieces = [
+            word[a:b]
+            for s in self._slots
+            for word, starts in [
+                (str(self._known[self._own_word[s]]), self._starts[int(self._own_word[s])])
+            ]
+            for a, b in itertools.pairwise([*starts, len(word)])
+        ]
+        word = np.empty(len(left) + len(pieces), dtype=object)
+        word[: len(left)], word[len(left) :] = self._known[self._own_word[left]], pieces
+        run = np.concatenate([left, self.slot])
+        part = np.concatenate([whole[left], single + whole[self.slot] / size[self.slot]])
+        order = np.argsort(run, kind="stable")
+        return word[order], run[order], part[order]
+
+
+def _unspaced(word: str) -> bool:
+    # A letter that changes its length in lower case would move the places.
+    return bool(_UNSPACED.search(word)) and len(word.lower()) == len(word)
+
+
+def _clusters(word: str) -> list[int]:
+    """Return where characters start; marks belong to the character before them."""
+    return [i for i, c in enumerate(word) if i == 0 or unicodedata.category(c)[0] != "M"]
+
+
+def _on_clusters(word: str, starts: list[int]) -> Entries:
+    """Return each n-gram's share on each character: which, the n-gram's column, and how much."""
+    first, size, column = place_characters(word.lower())
+    owner = np.repeat(np.arange(len(starts)), np.diff([*starts, len(word)]))
+    low, high = np.maximum(first, 0), np.minimum(first + size, len(word))
+    n = high - low
+    ends = np.cumsum(n)
+    at = np.arange(int(ends[-1])) + np.repeat(low - (ends - n), n)
+    return owner[at], np.repeat(column, n), np.repeat(1 / n, n)
+
+
+def _plain(words: pd.Series, codes: Ints, row: Ints, slot: Ints, view: View) -> Entries:
+    """Return the n-grams of every word and pair of words: whose they are, which, and how many."""
+    if not len(words):
+        return _nothing()
+    counts = count_ngrams(words, view)
+    entries = [_spread(counts, codes, slot, 1.0)]
+    if view in _PAIRED:
+        said = np.flatnonzero(np.diff(counts.indptr)[codes] > 0)  # a word view passes signs over
+        left, right = said[:-1], said[1:]
+        same = row[left] == row[right]
+        left, right = left[same], right[same]
+        pair, kinds = pd.factorize(codes[left] * len(words) + codes[right])
+        a, b = kinds // len(words), kinds % len(words)
+        joined = pd.Series(words.to_numpy(object)[a] + " " + words.to_numpy(object)[b], dtype="str")
+        between = count_ngrams(joined, view) - counts[a] - counts[b]
+        between.eliminate_zeros()
+        entries += [_spread(between.tocsr(), pair, slot[side], 0.5) for side in (left, right)]
+    return _joined(entries)
+
+
+def _tagged(
+    words: pd.Series, own_row: Ints, own_word: Ints, hashes: npt.NDArray[np.uint64], slot: Ints
+) -> Entries:
+    """Return the words beside each of the row's tags, and the tags by themselves."""
+    n, tags = hashes.shape
+    alone = count_ngrams(pd.Series([""] * n, dtype="str"), "tagged", hashes)
+    places = len(own_row)
+    rows = np.arange(n)
+    entries = [_spread(alone, rows, rows + places, 1.0)] if tags and n else []
+    if places:
+        beside = count_ngrams(words.iloc[own_word], "tagged", hashes[own_row])
+        if tags:
+            beside = beside - alone[own_row]
+            beside.eliminate_zeros()
+        times = np.bincount(slot, minlength=places)
+        owner, column, count = _spread(beside.tocsr(), np.arange(places), np.arange(places), 1.0)
+        entries.append((owner, column, count * times[owner]))
+    return _joined(entries)
+
+
+def _spread(counts: sparse.csr_matrix, which: Ints, owner: Ints, share: float) -> Entries:
+    """Return the entries of the rows `which`, each given to its owner."""
+    size = np.diff(counts.indptr)[which]
+    start = counts.indptr[which].astype(np.int64)
+    ends = np.cumsum(size)
+    place = np.arange(ends[-1] if len(ends) else 0) + np.repeat(start - (ends - size), size)
+    column = counts.indices[place].astype(np.int64)
+    return np.repeat(owner, size), column, share * counts.data[place].astype(np.float64)
+
+
+def _joined(entries: Sequence[Entries]) -> Entries:
+    if not entries:
+        return _nothing()
+    owner, column, count = (np.concatenate(part) for part in zip(*entries, strict=True))
+    return owner, column, count
+
+
+def _nothing() -> Entries:
+    return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0)
+
+
+def _added(
+    model: TextModel,
+    view: View,
+    enforced: Ints,
+    rows_of: Ints,
+    owner: Ints,
+    column: Ints,
+    count: Floats,
+) -> Floats:
+    """Return what the n-grams of one view add, by their owner, shape (len(rows_of),)."""
+    row = rows_of[owner]
+    place = np.full(2**BITS, -1, np.int64)
+    place[model.columns[view]] = np.arange(len(model.columns[view]))
+    kept = place[column] >= 0
+    owner, row, column, count = owner[kept], row[kept], place[column[kept]], count[kept]
+    p = len(model.columns[view])
+    key, inverse = np.unique(row * max(p, 1) + column, return_inverse=True)
+    times = np.bincount(inverse, count, len(key))
+    rows, columns = key // max(p, 1), key % max(p, 1)
+    indptr = np.searchsorted(rows, np.arange(len(enforced) + 1))
+    # Counts are whole: shares of one n-gram add up to 1, but for rounding.
+    whole = np.round(times).astype(np.float32)
+    whole = sparse.csr_matrix((whole, columns, indptr), (len(enforced), p))
+    x = weigh(whole, model.idf[view]).data.astype(np.float64)
+    slope = np.zeros((2, p))
+    for recipe in RECIPES:
+        if recipe.view == view:
+            slope += model.slopes[recipe.name].astype(np.float64) / len(RECIPES)
+    each = x * slope[enforced[rows], columns] / times
+    return np.asarray(np.bincount(owner, each[inverse] * count, len(rows_of)), dtype=np.float64)

@@ -1,0 +1,120 @@
+"""Clusters of accounts that were often wronged: whether the policy goes on wronging them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from errdetect.findings.evidence import KINDS, Judged
+from errdetect.findings.rate_tests import Rate, excess_p, rate_of
+from errdetect.findings.slices import rows_by_code
+from errdetect.schemas import WRONGFUL_ACTION
+
+__all__ = ["AccountGroup", "account_groups"]
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+_WRONGFUL = KINDS.index(WRONGFUL_ACTION)
+_LEAST = 2  # known wrongful actions that put an account in the cluster
+_SHARE = 0.5  # share of its judged enforcements that must be wrongful
+_LEAST_LATER = 8
+
+
+@dataclass(frozen=True)
+class AccountGroup:
+    """Accounts of one policy that were often wronged earlier, and how they fared later.
+
+    Parameters
+    ----------
+    policy
+        Code of the policy.
+    accounts
+        Codes of the accounts.
+    rows
+        Rows among the audited decisions (both parts).
+    inside, outside, base
+        Wrongful actions among the group's, the other, and all decisions of the later part.
+    p_value
+        One-sided, from the later part.
+    """
+
+    policy: int
+    accounts: Ints
+    rows: Ints
+    inside: Rate
+    outside: Rate
+    base: Rate
+    p_value: float
+
+
+def account_groups(
+    account: Ints, policy: Ints, known: Ints, right: Bools, early: Bools, judged: Judged
+) -> list[AccountGroup]:
+    """Find accounts that were often wronged under a policy earlier; see whether it goes on.
+
+    Parameters
+    ----------
+    account, policy
+        Codes of each decision's account (-1: unknown) and policy, shape (n,).
+    known
+        0, or the kind of the known error, shape (n,).
+    right
+        Enforcements that people upheld, shape (n,).
+    early
+        From `earlier_part`.
+    judged
+        From `read_judged`.
+
+    Returns
+    -------
+    list of AccountGroup
+        One at most for each policy.
+    """
+    picked = _picked(account, policy, known, right, early)
+    if not len(picked):
+        return []
+    member = _member(account, policy, picked)
+    found = []
+    for code, rows in enumerate(rows_by_code(judged.policy, int(policy.max(initial=0)) + 1)):
+        inside = member[judged.position[rows]]
+        late = ~judged.early[rows]
+        if (inside & late).sum() < _LEAST_LATER:
+            continue
+        own = judged.only(rows)
+        found.append(
+            AccountGroup(
+                policy=code,
+                accounts=picked[picked[:, 0] == code, 1],
+                rows=rows[inside],
+                inside=rate_of(own, inside & late, _WRONGFUL),
+                outside=rate_of(own, ~inside & late, _WRONGFUL),
+                base=rate_of(own, late, _WRONGFUL),
+                p_value=excess_p(own, inside & late, ~inside & late, _WRONGFUL),
+            )
+        )
+    return found
+
+
+def _picked(account: Ints, policy: Ints, known: Ints, right: Bools, early: Bools) -> Ints:
+    """Return (policy, account) of accounts that were mostly wronged, ascending, shape (k, 2)."""
+    wronged = early & (known == _WRONGFUL) & (account >= 0)
+    upheld = early & right & (account >= 0)
+    pairs = np.column_stack([policy, account])
+    keys, counts = np.unique(pairs[wronged], axis=0, return_counts=True)
+    keys, counts = keys[counts >= _LEAST], counts[counts >= _LEAST]
+    against = np.zeros(len(keys), dtype=np.int64)
+    if len(keys):
+        width = int(account.max()) + 1
+        at = np.searchsorted(keys @ [width, 1], pairs[upheld] @ [width, 1])
+        at = np.minimum(at, len(keys) - 1)
+        same = (keys[at] == pairs[upheld]).all(axis=1)
+        against = np.bincount(at[same], minlength=len(keys))
+    picked: Ints = keys[counts / (counts + against) > _SHARE]
+    return picked
+
+
+def _member(account: Ints, policy: Ints, picked: Ints) -> Bools:
+    width = int(account.max(initial=0)) + 2
+    return np.isin(policy * width + account + 1, picked @ [width, 1] + 1)

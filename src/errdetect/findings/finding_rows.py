@@ -1,0 +1,214 @@
+"""Rows of the findings' table: volume, harm that a remedy would save, cause, accounts."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from errdetect.data.policies import Policy
+from errdetect.findings.account_clusters import AccountGroup
+from errdetect.explain.causes import UNKNOWN_CAUSE, Cause
+from errdetect.findings.conditions import Condition, rule_text
+from errdetect.findings.evidence import KINDS, Judged
+from errdetect.explain.log import Log
+from errdetect.findings.rate_tests import Rate
+from errdetect.findings.slices import Slice
+from errdetect.findings.thresholds import Move
+from errdetect.schemas import MISSED_VIOLATION, WRONGFUL_ACTION
+from errdetect.stats.intervals import difference_of_rates
+
+__all__ = ["PERIOD_DAYS", "account_row", "finding_id", "harm_of", "move_row", "slice_row"]
+
+Ints = npt.NDArray[np.int64]
+
+#: Harm is told for so many days.
+PERIOD_DAYS = 30.0
+
+
+def finding_id(policy_id: str, conditions: Sequence[Mapping[str, Any]], kind: str) -> str:
+    """Name a finding by what it is about, so that it keeps its name from report to report.
+
+    Examples
+    --------
+    >>> finding_id("spam", [{"column": "market", "op": "==", "value": "DE"}], "any")
+    'F-509a857ee4'
+    """
+    told = json.dumps([policy_id, list(conditions), kind], sort_keys=True, ensure_ascii=True)
+    return f"F-{hashlib.sha256(told.encode()).hexdigest()[:10]}"
+
+
+def harm_of(policies: Mapping[str, Policy], policy_id: str, kind: str) -> float:
+    """Return the harm of one error; a policy that is not in the catalogue harms 1."""
+    return policies[policy_id].harm(kind) if policy_id in policies else 1.0
+
+
+def _texts(conditions: Sequence[Condition]) -> list[dict[str, str]]:
+    """Write conditions as the tables hold them: values as text, numbers as short as they are."""
+    return [{"column": c.column, "op": c.op, "value": str(c.value)} for c in conditions]
+
+
+def slice_row(
+    log: Log,
+    judged: Judged,
+    found: Slice,
+    rows: Ints,
+    policies: Mapping[str, Policy],
+    cause: Cause | None,
+) -> dict[str, Any]:
+    """Write a slice as a row.
+
+    Parameters
+    ----------
+    log, judged, policies
+        What it was found in.
+    found
+        The slice.
+    rows
+        The log's rows that it holds.
+    cause
+        Its cause; None where it was not confirmed.
+    """
+    policy_id, kind = log.policy_ids[found.policy], KINDS[found.kind]
+    harm = _mean_harm(judged, found, policies, policy_id)
+    conditions = _texts(found.rule)
+    return {
+        "finding_id": finding_id(policy_id, conditions, kind),
+        "policy_id": policy_id,
+        "kind": "slice",
+        "rule": rule_text(found.rule),
+        "conditions": conditions,
+        "error_kind": kind,
+        **_figures(log, rows, found.inside, found.outside, found.base, harm),
+        "q_value": found.q_value,
+        "confirmed": found.confirmed,
+        **_cause(cause),
+        "account_ids": [],
+    }
+
+
+def _mean_harm(
+    judged: Judged, found: Slice, policies: Mapping[str, Policy], policy_id: str
+) -> float:
+    """Return the harm of an error of the slice, its kinds mixed as they were seen there."""
+    harms = np.array([harm_of(policies, policy_id, k) for k in KINDS[1:]])
+    if found.kind:
+        return float(harms[found.kind - 1])
+    seen = judged.weight[found.rows] @ judged.errors[found.rows, 1:]
+    return float(seen @ harms / seen.sum()) if seen.sum() > 0 else float(harms.mean())
+
+
+def _figures(
+    log: Log, rows: Ints, inside: Rate, outside: Rate, base: Rate, harm: float
+) -> dict[str, Any]:
+    """Return volume and rates, and what bringing the rate down to the rest's would save."""
+    scale = len(rows) * harm * PERIOD_DAYS / log.days
+    gap, low, high = difference_of_rates(inside, outside)
+    return {
+        "n": len(rows),
+        "n_reviews": inside.n_reviews,
+        "n_accounts": _n_accounts(log, rows),
+        "error_rate": inside.estimate,
+        "low": inside.low,
+        "high": inside.high,
+        "base_rate": base.estimate,
+        "harm_saved": gap * scale,
+        "harm_saved_low": low * scale,
+        "harm_saved_high": high * scale,
+    }
+
+
+def _n_accounts(log: Log, rows: Ints) -> int:
+    who = log.account[rows]
+    return len(np.unique(who[who >= 0]))
+
+
+def _cause(cause: Cause | None) -> dict[str, Any]:
+    if cause is None:
+        words = "Not confirmed, so no cause is sought."
+        return {"cause": UNKNOWN_CAUSE, "cause_words": words, "runner_up": None, "sure": "open"}
+    return {
+        "cause": cause.cause,
+        "cause_words": cause.words,
+        "runner_up": cause.runner_up,
+        "sure": cause.sure,
+    }
+
+
+def account_row(
+    log: Log,
+    found: AccountGroup,
+    rows: Ints,
+    policies: Mapping[str, Policy],
+    q_value: float,
+    level: float,
+) -> dict[str, Any]:
+    """Write a group of wronged accounts as a row; `rows` are the log's rows that are theirs."""
+    policy_id = log.policy_ids[found.policy]
+    ids = [log.account_ids[i] for i in found.accounts.tolist()]
+    kind, confirmed = WRONGFUL_ACTION, bool(q_value <= level)
+    words = (
+        f"{len(ids)} accounts were mostly wronged in the earlier part; later on "
+        f"{found.inside.estimate:.1%} of their decisions were wrongful actions, of the others' "
+        f"{found.outside.estimate:.1%}."
+    )
+    about = Cause("account_cluster", words, None, "clear", ())
+    return {
+        "finding_id": finding_id(policy_id, [], "accounts"),
+        "policy_id": policy_id,
+        "kind": "accounts",
+        "rule": f"{len(ids)} accounts that were mostly wronged before",
+        "conditions": [],
+        "error_kind": kind,
+        **_figures(
+            log, rows, found.inside, found.outside, found.base, harm_of(policies, policy_id, kind)
+        ),
+        "q_value": q_value,
+        "confirmed": confirmed,
+        **_cause(about if confirmed else None),
+        "account_ids": ids,
+    }
+
+
+def move_row(log: Log, move: Move, figures: Mapping[str, Any], n: int) -> dict[str, Any]:
+    """Write a better bar as a row; `figures` are today's row of the what-if, n its decisions."""
+    conditions = [Condition("moderator", "==", move.moderator)] if move.moderator else []
+    if move.market is not None:
+        conditions.append(Condition("market", "==", move.market))
+    measure = "wrongful" if move.rises else "missed"
+    scale = PERIOD_DAYS / log.days
+    change = f"bar from {move.current:.2f} to {move.recommended:.2f}"
+    where = rule_text(conditions)
+    texts = _texts(conditions)
+    words = (
+        f"Moving the bar would change {move.n_turned:,} decisions; judged decisions later on show "
+        f"{move.saved * scale:,.0f} less harm in {PERIOD_DAYS:.0f} days "
+        f"({move.low * scale:,.0f} to {move.high * scale:,.0f})."
+    )
+    return {
+        "finding_id": finding_id(move.policy_id, texts, "threshold"),
+        "policy_id": move.policy_id,
+        "kind": "threshold",
+        "rule": f"{where}: {change}" if where else change,
+        "conditions": texts,
+        "error_kind": WRONGFUL_ACTION if move.rises else MISSED_VIOLATION,
+        "n": move.n_turned,
+        "n_reviews": move.n_reviews,
+        "n_accounts": _n_accounts(log, move.turned),
+        "error_rate": figures[measure] / n,
+        "low": figures[f"{measure}_low"] / n,
+        "high": figures[f"{measure}_high"] / n,
+        "base_rate": figures[f"{measure}_then"] / n,
+        "harm_saved": move.saved * scale,
+        "harm_saved_low": move.low * scale,
+        "harm_saved_high": move.high * scale,
+        "q_value": np.nan,
+        "confirmed": True,
+        "cause": "threshold",
+        "cause_words": words,
+        "runner_up": None,
+        "sure": "clear",
+        "account_ids": [],
+    }

@@ -1,0 +1,255 @@
+"""Findings: where a policy errs, why, and what it costs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+
+from errdetect.data.policies import Policy
+from errdetect.findings.account_clusters import account_groups
+from errdetect.findings.root_causes import Case
+from errdetect.explain.causes import Cause, name_cause
+from errdetect.findings.conditions import held
+from errdetect.findings.finding_rows import account_row, harm_of, move_row, slice_row
+from errdetect.findings.evidence import Judged, read_judged
+from errdetect.explain.log import Log, read_log
+from errdetect.findings.slices import Slice, find_slices, rows_by_code
+from errdetect.findings.thresholds import what_if
+from errdetect.findings.disagreement import Votes, read_votes
+from errdetect.schemas import (
+    FINDINGS,
+    MISSED_VIOLATION,
+    SLICES,
+    THRESHOLDS,
+    WRONGFUL_ACTION,
+)
+from errdetect.snapshot import Snapshot
+from errdetect.stats.multiple_testing import benjamini_hochberg
+
+__all__ = ["Findings", "find_findings", "no_findings"]
+
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What was found, as tables.
+
+    Parameters
+    ----------
+    slices, thresholds, findings
+        As `schemas.SLICES`, `THRESHOLDS`, `FINDINGS`; findings and slices with the
+        confirmed first, by the harm that a remedy would save. Harm of findings is in the
+        catalogue's unit for 30 days, that of thresholds for the log's period.
+    notes
+        What could not be told, in sentences.
+    searched
+        False where there was nothing to search; the one note says why.
+    """
+
+    slices: pd.DataFrame
+    thresholds: pd.DataFrame
+    findings: pd.DataFrame
+    notes: tuple[str, ...]
+    searched: bool = True
+
+
+def no_findings(note: str) -> Findings:
+    """Return empty tables, with the reason.
+
+    Examples
+    --------
+    >>> no_findings("There are no reviews.").findings.columns[:3].tolist()
+    ['finding_id', 'policy_id', 'kind']
+    """
+    slices, thresholds, found = (_frame([], schema) for schema in (SLICES, THRESHOLDS, FINDINGS))
+    return Findings(slices, thresholds, found, (note,), searched=False)
+
+
+def find_findings(
+    snapshot: Snapshot,
+    *,
+    rng: np.random.Generator,
+    leave_out: Sequence[str] = (),
+    level: float = 0.05,
+) -> Findings:
+    """Find where policies err more than elsewhere, name the causes, and try other bars.
+
+    Parameters
+    ----------
+    snapshot
+        Automated decisions, what reviews say of them (rates come from the audit alone), and the
+        catalogue; a policy that is not in it harms 1 an error.
+    rng
+        Draws the decisions that known errors are compared with.
+    leave_out
+        Columns that no rule may be about.
+    level
+        False discovery rate among the confirmed.
+
+    Returns
+    -------
+    Findings
+
+    Raises
+    ------
+    DataError, Refusal
+        Where the reviews cannot be used.
+
+    Examples
+    --------
+    >>> day = pd.to_datetime(["2026-01-01"], utc=True)
+    >>> decisions = pd.DataFrame({"decision_id": ["d"], "decided_at": day, "policy_id": "spam",
+    ...                           "enforced": True})
+    >>> found = find_findings(Snapshot(decisions), rng=np.random.default_rng(0))
+    >>> found.notes
+    ('No decision was audited by a designed sample, so no rate can be compared.',)
+    """
+    decisions, policies = snapshot.decisions, snapshot.policies
+    log = read_log(snapshot)
+    judged = read_judged(snapshot, log.policy, log.early)
+    if not len(judged):
+        note = "No decision was audited by a designed sample, so no rate can be compared."
+        return no_findings(note)
+    votes = read_votes(snapshot)
+    tested = find_slices(
+        decisions, judged, log.policy, log.known,
+        rng=rng, leave_out=leave_out, level=level,
+    )  # fmt: skip
+    rows = _slice_rows(log, judged, tested, votes, policies)
+    slices = _frame(rows, SLICES)
+    rows += _account_rows(log, judged, policies, level)
+    moved, thresholds, left_out = _moves(log, judged, policies)
+    rows += moved
+    notes = _notes(log, judged, left_out, has_bars={"score", "threshold"} <= set(decisions.columns))
+    return Findings(slices, thresholds, _frame(rows, FINDINGS), notes)
+
+
+def _slice_rows(
+    log: Log, judged: Judged, tested: list[Slice], votes: Votes, policies: Mapping[str, Policy]
+) -> list[dict[str, Any]]:
+    """Write the slices as rows, the confirmed ones with their cause."""
+    of_policy = rows_by_code(log.policy, len(log.policy_ids))
+    audited = rows_by_code(judged.policy, len(log.policy_ids))
+    out = []
+    for found in tested:
+        where = of_policy[found.policy]
+        columns = sorted({c.column for c in found.rule})
+        rows = where[held(log.decisions[columns].iloc[where], found.rule)]
+        cause = None
+        if found.confirmed:
+            own = audited[found.policy]
+            inside = np.isin(own, found.rows)
+            cause = _cause(log, judged.only(own), inside, found, rows, votes, policies)
+        out.append(slice_row(log, judged, found, rows, policies, cause))
+    return out
+
+
+def _cause(
+    log: Log,
+    own: Judged,
+    inside: npt.NDArray[np.bool_],
+    found: Slice,
+    rows: Ints,
+    votes: Votes,
+    policies: Mapping[str, Policy],
+) -> Cause:
+    policy = policies.get(log.policy_ids[found.policy])
+    since = policy.effective_from if policy else None
+    wrong = log.known[rows] > 0 if found.kind == 0 else log.known[rows] == found.kind
+    return name_cause(
+        Case(
+            rule=found.rule,
+            kind=found.kind,
+            frame=log.decisions.iloc[own.position],
+            judged=own,
+            inside=inside,
+            known=rows[wrong],
+            known_early=log.early[rows[wrong]],
+            account=log.account,
+            votes=votes,
+            rows=rows,
+            effective_from=None if since is None else pd.Timestamp(since, tz="UTC"),
+        )
+    )
+
+
+def _account_rows(
+    log: Log, judged: Judged, policies: Mapping[str, Policy], level: float
+) -> list[dict[str, Any]]:
+    groups = account_groups(log.account, log.policy, log.known, log.right, log.early, judged)
+    q = benjamini_hochberg(np.array([g.p_value for g in groups]))
+    of_policy = rows_by_code(log.policy, len(log.policy_ids))
+    out = []
+    for group, q_value in zip(groups, q.tolist(), strict=True):
+        where = of_policy[group.policy]
+        rows = where[np.isin(log.account[where], group.accounts)]
+        out.append(account_row(log, group, rows, policies, q_value, level))
+    return out
+
+
+def _moves(
+    log: Log, judged: Judged, policies: Mapping[str, Policy]
+) -> tuple[list[dict[str, Any]], pd.DataFrame, int]:
+    """Try other bars; write the better ones as rows."""
+    harms = {
+        p: (harm_of(policies, p, WRONGFUL_ACTION), harm_of(policies, p, MISSED_VIOLATION))
+        for p in log.policy_ids
+    }
+    table, moves, left_out = what_if(log.decisions, judged, harms.__getitem__)
+    out = []
+    for move in moves:
+        own = table[(table["policy_id"] == move.policy_id) & (table["moderator"] == move.moderator)]
+        own = own[own["market"].isna() if move.market is None else own["market"] == move.market]
+        now = own[own["current"]].iloc[0].to_dict()
+        then = own[own["recommended"]].iloc[0]
+        now |= {f"{m}_then": then[m] for m in ("wrongful", "missed")}
+        out.append(move_row(log, move, {str(k): v for k, v in now.items()}, move.n))
+    return out, table, left_out
+
+
+def _frame(rows: list[dict[str, Any]], schema: pa.Schema) -> pd.DataFrame:
+    """Lay rows out as a schema says, the confirmed first, then by harm saved, then by id."""
+    frame = pd.DataFrame(rows, columns=schema.names)
+    if not rows:
+        return frame
+    keys = ["confirmed", "harm_saved", "finding_id"]
+    return frame.sort_values(keys, ascending=[False, False, True], ignore_index=True)
+
+
+def _notes(log: Log, judged: Judged, left_out: int, *, has_bars: bool) -> tuple[str, ...]:
+    """Say what could not be told."""
+    n = np.bincount(judged.policy, minlength=len(log.policy_ids))
+    errors = np.bincount(judged.policy, judged.errors[:, 0], minlength=len(log.policy_ids))
+    notes = []
+    for count, one, many, words in (
+        (int((n == 0).sum()), "was", "were", "never audited: nothing can be said of it"),
+        (
+            int(((n > 0) & (errors == 0)).sum()),
+            "had",
+            "had",
+            "no error in the audit: nothing to find there",
+        ),
+        (
+            int(((n > 0) & (errors == n)).sum()),
+            "had",
+            "had",
+            "only errors in the audit: there is nothing to compare with",
+        ),
+    ):
+        if count:
+            said = words if count == 1 else words.replace("of it", "of them")
+            verb = one if count == 1 else many
+            notes.append(f"{count:,} of {len(n):,} policies {verb} {said}.")
+    if not has_bars:
+        notes.append("The log has no score and threshold, so other bars cannot be tried.")
+    elif left_out:
+        notes.append(
+            f"{left_out:,} pairs of policy and moderator have too few judged decisions or errors to "
+            "try other bars."
+        )
+    return tuple(notes)

@@ -1,0 +1,310 @@
+"""What speaks for each root cause of a slice: numbers, one plain sentence, and how strongly."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.special import bdtrc
+
+from errdetect.findings.conditions import Condition, held
+from errdetect.findings.evidence import Judged
+from errdetect.findings.rate_tests import excess_p, rate_of
+from errdetect.findings.disagreement import Votes
+
+__all__ = ["EVIDENCE", "Case", "Evidence"]
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+_VERSION = ("moderator", "moderator_version")
+#: Columns of the contract that tell of the content or its market, even if an account has but one.
+_OF_CONTENT = {"market", "language", "category", "item_type", *_VERSION}
+_NEAR = 0.05  # distance from the bar, in score
+_FEW = 10  # comparisons or errors below which nothing is said
+_LEAST_KNOWN = 5  # known errors of an account cluster
+_MOST = 0.8  # share of the earlier errors that few accounts must have
+_FEW_ACCOUNTS = 0.15  # share of the slice's accounts that are few
+_PRIOR = 5.0  # comparisons elsewhere that all of them stand in for
+_Z_SURE = 3.0
+_P_SURE = 0.01
+_P_CHANCE = 0.001
+
+
+@dataclass(frozen=True)
+class Case:
+    """A slice with all that may tell its cause.
+
+    Parameters
+    ----------
+    rule, kind
+        Its conditions and kind of error.
+    frame
+        The log's rows of the policy's audited decisions, shape (m, any), in the order of `judged`.
+    judged
+        The policy's audited decisions, both halves.
+    inside
+        Shape (m,), which the rule holds.
+    known
+        The slice's rows of the log with a known error of the kind, from any source.
+    known_early
+        Shape of `known`, which of these are of the earlier part.
+    account
+        Code of each row's account in the log, -1 where unknown.
+    votes
+        From `read_votes`.
+    rows
+        The slice's rows of the log.
+    effective_from
+        When the policy's present text came into force, if known.
+    """
+
+    rule: tuple[Condition, ...]
+    kind: int
+    frame: pd.DataFrame
+    judged: Judged
+    inside: Bools
+    known: Ints
+    known_early: Bools
+    account: Ints
+    votes: Votes
+    rows: Ints
+    effective_from: pd.Timestamp | None
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """How strongly something speaks for a cause, from 0 to 1, in a sentence and in numbers."""
+
+    cause: str
+    strength: float
+    words: str
+    numbers: dict[str, float]
+
+
+def _disagreement(case: Case) -> tuple[int, float, float, float]:
+    """Return comparisons within the slice, share that differs, usual share, standard score."""
+    at = np.isin(case.votes.position, case.rows)
+    n = int(at.sum())
+    if not n:
+        return 0, np.nan, np.nan, 0.0
+    usual = _usual(case.votes, at)
+    spread = float((usual * (1 - usual)).sum())
+    gap = float(case.votes.differs[at].sum() - usual.sum())
+    z = gap / spread**0.5 if spread > 0 else 0.0
+    return n, float(case.votes.differs[at].mean()), float(usual.mean()), z
+
+
+def _usual(votes: Votes, at: Bools) -> Floats:
+    """Say how often comparisons of these sorts differ elsewhere."""
+    sorts, differs = votes.sort, votes.differs.astype(np.float64)
+    k = int(sorts.max(initial=0)) + 1
+    everywhere = np.bincount(sorts, differs, k) / np.maximum(np.bincount(sorts, minlength=k), 1)
+    n = np.bincount(sorts[~at], minlength=k)
+    rate = (np.bincount(sorts[~at], differs[~at], k) + _PRIOR * everywhere) / (n + _PRIOR)
+    return rate[sorts[at]]
+
+
+def _ambiguity(case: Case) -> Evidence:
+    """Ask whether people disagree there more than elsewhere."""
+    n, share, usual, z = _disagreement(case)
+    strength = min(z / (2 * _Z_SURE), 1.0) if n >= _FEW and share >= 1.25 * usual else 0.0
+    words = (
+        f"People's answers differ in {share:.0%} of {n} comparisons there, where {usual:.0%} "
+        "would be usual: the policy's text leaves the case open."
+    )
+    numbers = {"comparisons": float(n), "differ": share, "usual": usual, "z": z}
+    return Evidence("policy_ambiguity", max(strength, 0.0), words, numbers)
+
+
+def _fault(case: Case) -> Evidence:
+    """Ask whether people agree there, so that the machine is what differs."""
+    n, share, usual, z = _disagreement(case)
+    agree = n >= _FEW and z < 1.0
+    strength = (0.45 if z < -1.0 else 0.4) if agree else 0.2 * (n >= _FEW)
+    words = (
+        f"People agree with each other there (answers differ in {share:.0%} of {n} comparisons, "
+        f"usual is {usual:.0%}); the machine decides otherwise."
+    )
+    numbers = {"comparisons": float(n), "differ": share, "usual": usual, "z": z}
+    return Evidence("machine_fault", strength, words, numbers)
+
+
+def _reviewers(case: Case) -> Evidence:
+    """Ask whether the excess is gone without the verdicts of one site or one reviewer."""
+    votes, judged = case.votes, case.judged
+    place = np.full(int(case.judged.position.max(initial=-1)) + 1, -1)
+    place[judged.position] = np.arange(len(judged))
+    own = votes.vote_position < len(place)
+    row = np.where(own, place[np.where(own, votes.vote_position, 0)], -1)
+    best = Evidence("reviewer_inconsistency", 0.0, "No single site or reviewer stands out.", {})
+    for what, who in (("site", votes.vote_site), ("reviewer", votes.vote_reviewer)):
+        flagged = (row >= 0) & votes.vote_flags & (who >= 0)
+        flagged &= (case.inside & ~judged.settled)[np.maximum(row, 0)]
+        if flagged.sum() < 3:
+            continue
+        code = int(np.bincount(who[flagged]).argmax())
+        share = float((who[flagged] == code).mean())
+        work = (row >= 0) & case.inside[np.maximum(row, 0)] & (who >= 0)
+        expected = float((who[work] == code).mean())
+        gone = np.zeros(len(judged), dtype=bool)
+        gone[row[(row >= 0) & (who == code)]] = True
+        left = excess_p(judged, case.inside & ~gone, ~case.inside & ~gone, case.kind)
+        by_chance = float(bdtrc(round(share * flagged.sum()) - 1, int(flagged.sum()), expected))
+        if by_chance < _P_CHANCE and left > _P_SURE:
+            name = votes.sites[code] if what == "site" else "one reviewer"
+            words = (
+                f"{share:.0%} of the flags that no expert settled come from {name}, with "
+                f"{expected:.0%} of the work there; without its verdicts there is no clear excess."
+            )
+            numbers = {"share_of_flags": share, "share_of_work": expected, "p_without": left}
+            return Evidence("reviewer_inconsistency", 0.9, words, numbers)
+    return best
+
+
+def _bar(case: Case) -> Evidence:
+    """Ask whether errors lie between the bar there and elsewhere, or crowd at the bar."""
+    nothing = Evidence("threshold", 0.0, "The bar does not explain it.", {})
+    if not {"score", "threshold"} <= set(case.frame.columns) or not case.inside.any():
+        return nothing
+    score, level = (
+        case.frame[c].to_numpy(np.float64, na_value=np.nan) for c in ("score", "threshold")
+    )
+    weight, errors = case.judged.weight, case.judged.errors[:, case.kind]
+    told = np.isfinite(score) & np.isfinite(level)
+    here, there = case.inside & told, ~case.inside & told
+    wrong = float((weight * errors)[here].sum())
+    if wrong <= 0 or not there.any():
+        return nothing
+    here_bar, usual_bar = float(np.median(level[here])), float(np.median(level[there]))
+    turned = here & ((score >= level) != (score >= usual_bar))
+    mended = float((weight * errors)[turned].sum()) / wrong
+    broken = float((weight * (1 - case.judged.errors[:, 0]))[turned].sum()) / wrong
+    if abs(here_bar - usual_bar) >= _NEAR and mended - broken > 0.25 and turned.sum() >= 3:
+        words = (
+            f"The bar there is {here_bar:.2f}, elsewhere {usual_bar:.2f}; with the usual bar "
+            f"{mended:.0%} of these errors would not have been made."
+        )
+        numbers = {"bar": here_bar, "usual_bar": usual_bar, "mended": mended, "broken": broken}
+        return Evidence("threshold", min(0.5 + mended, 1.0), words, numbers)
+    near = told & (np.abs(score - level) < _NEAR)
+    share = float((weight * errors)[here & near].sum()) / wrong
+    away = excess_p(case.judged, here & ~near, there & ~near, case.kind)
+    if share < 0.6 or away < 0.2 or errors[here & near].sum() < 3:
+        return nothing
+    words = (
+        f"{share:.0%} of these errors lie within {_NEAR:g} of the bar; further away there is no "
+        "excess."
+    )
+    return Evidence("threshold", 0.5, words, {"near_bar": share, "p_away": away})
+
+
+def _change(case: Case) -> Evidence:
+    """Ask whether the excess began with a version of the machine or of the policy's text."""
+    best = Evidence("change_in_time", 0.0, "No change of version or text goes with it.", {})
+    rest = tuple(c for c in case.rule if c.column not in _VERSION)
+    wider = held(case.frame, rest)
+    tries: list[tuple[str, Bools]] = []
+    if "moderator_version" in case.frame:
+        versions = case.frame["moderator_version"]
+        for name in sorted(versions[wider].dropna().unique()):
+            tries.append((f"version {name}", (versions == name).fillna(False).to_numpy(dtype=bool)))
+    if case.effective_from is not None:
+        since = (case.frame["decided_at"] >= case.effective_from).to_numpy(dtype=bool)
+        tries.append((f"the policy's text of {case.effective_from:%Y-%m-%d}", since))
+    for name, during in tries:
+        inside, before = wider & during, wider & ~during
+        if min(inside.sum(), before.sum()) < 5:
+            continue
+        p = min(excess_p(case.judged, inside, before, case.kind) * len(tries), 1.0)
+        one, other = (rate_of(case.judged, rows, case.kind) for rows in (inside, before))
+        # What rose in the whole policy is no change of this slice.
+        elsewhere = excess_p(case.judged, ~wider & during, ~wider & ~during, case.kind)
+        if p > _P_SURE * 5 or one.estimate < 2 * other.estimate or elsewhere < p:
+            continue
+        named = any(c.column in _VERSION for c in case.rule)
+        strength = min(0.5 + 0.1 * -np.log10(max(p, 1e-6)) + 0.1 * named, 1.0)
+        if strength > best.strength:
+            words = (
+                f"The same decisions erred in {other.estimate:.0%} of cases otherwise and in "
+                f"{one.estimate:.0%} under {name}."
+            )
+            numbers = {"rate_during": one.estimate, "rate_otherwise": other.estimate, "p": p}
+            best = Evidence("change_in_time", float(strength), words, numbers)
+    return best
+
+
+def _accounts(case: Case) -> Evidence:
+    """Ask whether few accounts carry the errors, or the rule tells of accounts, not content."""
+    nothing = Evidence("account_cluster", 0.0, "The errors are spread over many accounts.", {})
+    n_accounts = len(np.unique(case.account[case.rows]))
+    carrying = _carrying(case)
+    if carrying is not None:
+        return carrying
+    if (case.account[case.known] >= 0).sum() < _LEAST_KNOWN:
+        return nothing
+    numbers = {"accounts": float(n_accounts)}
+    personal = [c for c in case.rule if _of_accounts(case, c.column)]
+    others = held(case.frame, [c for c in case.rule if c not in personal])
+    p = excess_p(case.judged, case.inside, others & ~case.inside, case.kind) if personal else 1.0
+    if p > _P_SURE:
+        return nothing
+    words = (
+        f"What sets these decisions apart is the account ({personal[0].column.replace('_', ' ')}), "
+        f"not the content; {n_accounts} accounts are affected."
+    )
+    return Evidence("account_cluster", 0.6, words, {**numbers, "p_without": p})
+
+
+def _carrying(case: Case) -> Evidence | None:
+    """Say whether few accounts, picked on the earlier part, carry the excess of the later part."""
+    who = case.account[case.known[case.known_early]]
+    who = who[who >= 0]
+    if len(who) < _LEAST_KNOWN:
+        return None
+    codes, counts = np.unique(who, return_counts=True)
+    top = np.argsort(-counts, kind="stable")
+    most = int(np.searchsorted(np.cumsum(counts[top]), _MOST * len(who)) + 1)
+    if most > _FEW_ACCOUNTS * len(np.unique(case.account[case.rows])):
+        return None
+    member = np.isin(case.account[case.judged.position], codes[top[:most]])
+    late = case.inside & ~case.judged.early
+    outside = ~case.inside & ~case.judged.early
+    p = excess_p(case.judged, late & member, late & ~member, case.kind)
+    theirs, others = (rate_of(case.judged, late & m, case.kind) for m in (member, ~member))
+    rest = rate_of(case.judged, outside, case.kind)
+    if p > _P_SURE or not others.estimate <= 2 * rest.estimate:
+        return None
+    words = (
+        f"{most} accounts had {_MOST:.0%} of the earlier errors and went on to see "
+        f"{theirs.estimate:.0%} of their decisions there go wrong, all others {others.estimate:.0%}, "
+        f"as against {rest.estimate:.0%} in the rest of the policy."
+    )
+    numbers = {"accounts": float(most), "p_theirs": p, "others": others.estimate}
+    return Evidence("account_cluster", 0.7, words, numbers)
+
+
+def _of_accounts(case: Case, column: str) -> bool:
+    """Say whether a column hardly varies within an account but varies between accounts."""
+    if column in _OF_CONTENT or "account_id" not in case.frame:
+        return False
+    values = case.frame[column]
+    codes = (
+        values.rank().to_numpy(np.float64, na_value=np.nan)
+        if pd.api.types.is_numeric_dtype(values)
+        else pd.factorize(values, sort=True)[0].astype(np.float64)
+    )
+    frame = pd.DataFrame({"account": case.frame["account_id"].to_numpy(), "value": codes}).dropna()
+    several = frame[frame.groupby("account")["value"].transform("size") > 1]
+    if len(several) < _FEW or several["value"].var() == 0:
+        return False
+    within = several["value"] - several.groupby("account")["value"].transform("mean")
+    return bool(within.var() < 0.2 * several["value"].var())
+
+
+#: In this order equal strengths are settled.
+EVIDENCE: Sequence[Callable[[Case], Evidence]] = (
+    _reviewers, _ambiguity, _bar, _change, _accounts, _fault,
+)  # fmt: skip

@@ -1,0 +1,281 @@
+"""What if the bar were elsewhere: errors, harm and load over thresholds, and the bar to prefer."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from errdetect.findings.evidence import Judged
+from errdetect.findings.slices import rows_by_code
+from errdetect.schemas import THRESHOLDS
+from errdetect.stats.effective_size import effective_size
+from errdetect.stats.intervals import wilson
+
+__all__ = ["Harms", "Move", "what_if"]
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+Harms = Callable[[str], tuple[float, float]]
+
+_STEP = 0.05
+_LEAST = 40  # judged decisions below which a group is left out
+_LEAST_ERRORS = 5.0
+_LEAST_BETWEEN = 5  # judged decisions that each step of a supported range must hold
+_LEAST_TURNED = 12  # judged decisions whose action changes, in either half, for a recommendation
+_OBEYS = 0.98  # share of decisions that must follow score >= bar
+_WRONGFUL, _MISSED = 1, 2
+
+
+@dataclass(frozen=True)
+class Move:
+    """A bar that would be better than today's, chosen on earlier decisions, measured on later ones.
+
+    Parameters
+    ----------
+    policy_id, moderator, market
+        Where; market None for all.
+    current, recommended
+        The bars; `current` is the median where bars differ.
+    saved, low, high
+        Harm saved over the log's period, with 95 % limits, from the later half alone.
+    n, n_turned, n_reviews
+        Decisions, those whose action would change, and judged ones among these in the later half.
+    turned
+        The rows of the log that would change.
+    rises
+        Whether the bar would rise (fewer enforcements).
+    """
+
+    policy_id: str
+    moderator: str
+    market: str | None
+    current: float
+    recommended: float
+    saved: float
+    low: float
+    high: float
+    n: int
+    n_turned: int
+    n_reviews: int
+    turned: Ints
+    rises: bool
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Decisions of one policy and moderator (and market), and what people said of them."""
+
+    names: tuple[str, str, str | None]
+    rows: Ints
+    score: Floats
+    bar: Floats
+    enforced: Bools
+    at: Ints
+    weight: Floats
+    violates: Floats
+    early: Bools
+    harm: tuple[float, float]
+
+
+def what_if(
+    decisions: pd.DataFrame, judged: Judged, harms: Harms
+) -> tuple[pd.DataFrame, list[Move], int]:
+    """Estimate what other bars would do, by policy and moderator, and by market where counts allow.
+
+    Whether content violates does not depend on the bar, so judged decisions tell what would happen
+    at other bars, as far as scores were judged: beyond that nothing is said.
+
+    Parameters
+    ----------
+    decisions
+        With `policy_id`, `enforced`, `score`, `threshold`, perhaps `moderator`, `market`.
+    judged
+        From `read_judged`.
+    harms
+        policy_id -> harm of one wrongful action and of one missed violation.
+
+    Returns
+    -------
+    (table, moves, left_out)
+        As `schemas.THRESHOLDS`; the recommended bars; how many groups had too few reviews.
+    """
+    tables, moves, left_out = [], [], 0
+    for group in _groups(decisions, judged, harms):
+        errors = np.abs(group.violates - group.enforced[group.at])
+        if len(group.at) < _LEAST or errors.sum() < _LEAST_ERRORS:
+            left_out += group.names[2] is None
+            continue
+        table, move = _one(group)
+        tables.append(table)
+        if move is not None:
+            moves.append(move)
+    columns = [field.name for field in THRESHOLDS]
+    if not tables:
+        return pd.DataFrame(columns=columns), [], left_out
+    return pd.concat(tables, ignore_index=True)[columns], moves, left_out
+
+
+def _groups(decisions: pd.DataFrame, judged: Judged, harms: Harms) -> Iterator[_Group]:
+    """List the groups whose action follows the score: policy x moderator, then markets."""
+    if not {"score", "threshold"} <= set(decisions.columns):
+        return
+    score, bar = (
+        decisions[c].to_numpy(np.float64, na_value=np.nan) for c in ("score", "threshold")
+    )
+    enforced = decisions["enforced"].to_numpy(dtype=bool)
+    told = np.isfinite(score) & np.isfinite(bar)
+    wrong = judged.errors[:, _WRONGFUL] + judged.errors[:, _MISSED]
+    violates = np.where(enforced[judged.position], 1 - wrong, wrong)
+    place = np.full(len(decisions), -1)
+    place[judged.position] = np.arange(len(judged))
+    for names in (["policy_id", "moderator"], ["policy_id", "moderator", "market"]):
+        if len(names) == 3 and "market" not in decisions:
+            return
+        keys = [n for n in names if n in decisions]
+        by = decisions.groupby(keys, sort=True, observed=True)
+        nth, labels = by.ngroup().to_numpy(np.int64), list(by.size().index)
+        code: Ints = np.where(told & (nth >= 0), nth, np.int64(len(labels)))
+        # Only groups that were judged at all are looked at: there may be thousands.
+        judged_in = np.bincount(code[judged.position], minlength=len(labels) + 1)
+        for i, rows in enumerate(rows_by_code(code, len(labels) + 1)[:-1]):
+            if not len(rows) or (len(names) == 3 and judged_in[i] < _LEAST):
+                continue
+            if ((score[rows] >= bar[rows]) == enforced[rows]).mean() < _OBEYS:
+                continue
+            which = dict(zip(keys, labels[i] if len(keys) > 1 else [labels[i]], strict=True))
+            at = np.flatnonzero(place[rows] >= 0)
+            own = place[rows[at]]
+            market = None if len(names) < 3 else str(which["market"])
+            policy_id = str(which["policy_id"])
+            yield _Group(
+                (policy_id, str(which.get("moderator", "")), market),
+                rows, score[rows], bar[rows], enforced[rows], at,
+                judged.weight[own], violates[own], judged.early[own], harms(policy_id),
+            )  # fmt: skip
+
+
+def _one(group: _Group) -> tuple[pd.DataFrame, Move | None]:
+    """Work out one group's table and the bar to prefer, if any."""
+    current = float(np.median(group.bar))
+    bars = np.round(np.arange(_STEP, 1.0, _STEP), 2)
+    bars = np.unique(np.append(bars[np.abs(bars - current) > 1e-9], current))
+    supported = _supported(group, bars, current)
+    move = _recommended(group, bars[supported & (bars != current)], current)
+    rows: list[dict[str, Any]] = []
+    for bar, known in zip(bars.tolist(), supported.tolist(), strict=True):
+        now = bar == current
+        acted = group.enforced if now else group.score >= bar
+        row: dict[str, Any] = {
+            "policy_id": group.names[0],
+            "moderator": group.names[1],
+            "market": group.names[2],
+            "threshold": bar,
+            "current": now,
+            "n_enforced": int(acted.sum()),
+            "load": int((np.abs(group.score - bar) < _STEP).sum()),
+            "supported": known,
+            "recommended": move is not None and bar == move.recommended,
+        }
+        rows.append({**row, **(_figures(group, acted) if known else _EMPTY)})
+    return pd.DataFrame(rows), move
+
+
+_MEASURES = ("wrongful", "missed", "harm")
+_EMPTY = {f"{m}{end}": np.nan for m in _MEASURES for end in ("", "_low", "_high")}
+
+
+def _supported(group: _Group, bars: Floats, current: float) -> Bools:
+    """Say to which bars the judged scores reach: each step from today's bar must hold some."""
+    judged = np.sort(group.score[group.at])
+    everything = np.sort(group.score)
+    supported: Bools = bars == current
+    here = int(np.flatnonzero(supported)[0])
+    for side in (range(here - 1, -1, -1), range(here + 1, len(bars))):
+        for i in side:
+            nearer = i + 1 if i < here else i - 1
+            low, high = sorted((bars[i], bars[nearer]))
+            seen = np.diff(np.searchsorted(judged, [low, high]))[0]
+            there = np.diff(np.searchsorted(everything, [low, high]))[0]
+            if seen < min(_LEAST_BETWEEN, there):
+                break
+            supported[i] = True
+    return supported
+
+
+def _share(values: Floats, weight: Floats) -> tuple[float, float, float]:
+    """Return the weighted mean of values in [0, 1] with 95 % limits."""
+    total = weight.sum()
+    rate = float(weight @ values / total)
+    worth = effective_size(weight)
+    if 0 < rate < 1:
+        seen = float(weight**2 @ (values * (1 - rate) ** 2 + (1 - values) * rate**2))
+        # As if one more of the rarer sort had been seen: few of them hide their own variance.
+        hidden = float((weight**2).mean()) * min(rate, 1 - rate)
+        worth = min(rate * (1 - rate) * total**2 / (seen + hidden), float(len(weight)))
+    _, low, high = wilson(np.array([rate]), np.array([worth]))
+    return rate, float(low[0]), float(high[0])
+
+
+def _figures(group: _Group, acted: Bools) -> dict[str, float]:
+    """Estimate wrongful actions, missed violations and their harm over the log's period."""
+    at, n = group.at, len(group.rows)
+    sides = {
+        "wrongful": (1 - group.violates) * acted[at],
+        "missed": group.violates * ~acted[at],
+    }
+    out: dict[str, float] = {}
+    down = up = total = 0.0
+    for (name, values), harm in zip(sides.items(), group.harm, strict=True):
+        rate, low, high = _share(values, group.weight)
+        out |= {name: rate * n, f"{name}_low": low * n, f"{name}_high": high * n}
+        total += harm * rate * n
+        down = float(np.hypot(down, harm * (rate - low) * n))
+        up = float(np.hypot(up, harm * (high - rate) * n))
+    return {**out, "harm": total, "harm_low": max(total - down, 0.0), "harm_high": total + up}
+
+
+def _saved(group: _Group, bar: float, part: Bools) -> tuple[float, float, float, int]:
+    """Return harm saved by a bar with 95 % limits, from part of the judged, and their number."""
+    wrongful, missed = group.harm
+    total = down = up = 0.0
+    n_judged = 0
+    acts = group.score >= bar
+    for turned, sign in ((group.enforced & ~acts, 1.0), (~group.enforced & acts, -1.0)):
+        n = int(turned.sum())
+        if not n:
+            continue
+        own = turned[group.at] & part
+        n_judged += int(own.sum())
+        if not own.any():
+            return np.nan, -np.inf, np.inf, n_judged
+        # No longer enforced: each saves a wrongful action unless it violates, and then misses it.
+        rate, low, high = _share(group.violates[own], group.weight[own])
+        ends = [sign * n * (wrongful - (wrongful + missed) * v) for v in (rate, low, high)]
+        total += ends[0]
+        down = float(np.hypot(down, ends[0] - min(ends)))
+        up = float(np.hypot(up, max(ends) - ends[0]))
+    return total, total - down, total + up, n_judged
+
+
+def _recommended(group: _Group, bars: Floats, current: float) -> Move | None:
+    """Choose the bar that saves most on the earlier part, if the later part shows a gain."""
+    best: tuple[float, float] | None = None
+    for bar in bars.tolist():
+        saved, low, _, n = _saved(group, bar, group.early)
+        if n >= _LEAST_TURNED and low > 0 and (best is None or saved > best[0]):
+            best = (saved, bar)
+    if best is None:
+        return None
+    saved, low, high, n = _saved(group, best[1], ~group.early)
+    if n < _LEAST_TURNED or not low > 0:
+        return None
+    turned = group.rows[(group.score >= best[1]) != group.enforced]
+    return Move(
+        *group.names, current, best[1], saved, low, high,
+        len(group.rows), len(turned), n, turned,
+        best[1] > current,
+    )  # fmt: skip

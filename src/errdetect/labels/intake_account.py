@@ -1,0 +1,295 @@
+"""The intake account: what was read, used and left out, by reason, and when too much was lost."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from errdetect.data.rejected_rows import Rejections
+from errdetect.data.tables import TableRead
+from errdetect.errors import Refusal, sentence, visible
+from errdetect.labels.audit_sample import LostDraws
+from errdetect.labels.review_history import (
+    BEFORE_DECISION,
+    CORRECTED,
+    NOT_YET_KNOWN,
+    REVISED,
+    UNKNOWN_DECISION,
+)
+from errdetect.schemas import ADJUDICATION, AUDIT, GOLDEN, INTAKE, SOURCES, UPHELD
+
+__all__ = ["Intake", "IntakeRow", "decision_rows", "refuse_lost_sample", "review_rows"]
+
+Bools = npt.NDArray[np.bool_]
+
+READ: Final = "read"
+USED: Final = "used"
+REJECTED: Final = "rejected"
+COPY: Final = "copy"
+NOT_UNDERSTOOD: Final = "action not understood"
+NO_DECISION: Final = "no such decision"
+REJECTED_DECISION: Final = "decision rejected"
+EARLY: Final = "before its decision"
+CORRECTED_LATER: Final = "corrected by a later row"
+REPLACED: Final = "replaced by the reviewer's later verdict"
+LATER: Final = "not known by then"
+
+_STANDING = {
+    UNKNOWN_DECISION: NO_DECISION,
+    BEFORE_DECISION: EARLY,
+    CORRECTED: CORRECTED_LATER,
+    REVISED: REPLACED,
+    NOT_YET_KNOWN: LATER,
+}
+#: Reasons that take something from a figure; the others are how reviews come in.
+_LOSSES = (REJECTED, NOT_UNDERSTOOD, NO_DECISION, REJECTED_DECISION, EARLY)
+_EXAMPLES = 3
+
+
+@dataclass(frozen=True)
+class IntakeRow:
+    """One line of the account.
+
+    Parameters
+    ----------
+    table
+        `decisions` or `reviews`.
+    source
+        Of reviews: theirs, or `unreadable`; empty for decisions.
+    reason
+        `read`, `used`, or why rows were left out.
+    n
+        Rows.
+    weight
+        Of audit reviews: the sum of 1/inclusion probability as far as it is readable; NaN else.
+    example_id
+        One of the rows' ids; empty where none is readable.
+    """
+
+    table: str
+    source: str
+    reason: str
+    n: int
+    weight: float
+    example_id: str
+
+
+@dataclass(frozen=True)
+class Intake:
+    """What a command read, used and left out.
+
+    Parameters
+    ----------
+    rows
+        By table, source and reason: what was read, what was used, and each reason for the rest.
+    """
+
+    rows: tuple[IntakeRow, ...] = ()
+
+    def frame(self) -> pd.DataFrame:
+        """Return the account as a table, with the columns of `schemas.INTAKE`."""
+        return pd.DataFrame([vars(row) for row in self.rows], columns=INTAKE.names)
+
+    def plain(self) -> list[dict[str, object]]:
+        """Return the account as JSON can hold it."""
+        return [
+            {k: None if v != v else v for k, v in vars(row).items()}  # NaN has no JSON
+            for row in self.rows
+        ]
+
+    def lines(self) -> list[str]:
+        """Return what was left out, a sentence each, with an example.
+
+        Examples
+        --------
+        >>> row = IntakeRow("reviews", "audit", NO_DECISION, 12, 240.0, "r17")
+        >>> Intake((row,)).lines()
+        ['12 audit reviews left out: no such decision (e.g. r17)']
+        """
+        return [
+            f"{row.n:,} {_noun(row)} left out: {row.reason}"
+            + (f" (e.g. {visible(row.example_id)[:60]})" if row.example_id else "")
+            for row in self.rows
+            if row.reason not in (READ, USED) and row.n
+        ]
+
+    def joined(self, more: Iterable[IntakeRow]) -> "Intake":
+        """Return this account with further lines."""
+        return replace(self, rows=(*self.rows, *more))
+
+
+def _noun(row: IntakeRow) -> str:
+    noun = row.table[:-1] if row.n == 1 else row.table
+    return f"{row.source.replace('_', '-')} {noun}" if row.source else noun
+
+
+def decision_rows(log: Rejections, table: str = "decisions") -> Iterator[IntakeRow]:
+    """Account for the decisions of a log.
+
+    Parameters
+    ----------
+    log
+        What of it could not be used.
+    table
+        Its name in the account.
+    """
+    strange = sum(log.actions.values())
+    used = log.n_rows - log.n_rejected - log.n_copies
+    for reason, n, kind in (
+        (READ, log.n_rows, ""),
+        (USED, used, ""),
+        (NOT_UNDERSTOOD, strange, "action"),
+        (REJECTED, log.n_rejected - strange, "rejected"),
+        (COPY, log.n_copies, "copy"),
+    ):
+        if n:
+            yield IntakeRow(table, "", reason, n, float("nan"), log.examples.get(kind, ""))
+
+
+def review_rows(
+    history: pd.DataFrame, read: TableRead | None, rejected_ids: pd.Index
+) -> Iterator[IntakeRow]:
+    """Account for the reviews, by source.
+
+    Parameters
+    ----------
+    history
+        The reviews with their `standing`, from the snapshot.
+    read
+        From `read_reviews`, where they came from a file.
+    rejected_ids
+        Ids of the decisions that could not be used.
+    """
+    reason = history["standing"].map(_STANDING).fillna(USED)
+    golden = (history["source"] == GOLDEN) & (reason == NO_DECISION)
+    reason = reason.mask(golden, USED)  # its answer is known without the log
+    lost = (reason == NO_DECISION) & history["decision_id"].isin(rejected_ids)
+    parts = [history.assign(reason=reason.mask(lost, REJECTED_DECISION))]
+    if read is not None:
+        for frame, why in ((read.rejected, REJECTED), (read.copies, COPY)):
+            if len(frame):
+                source = frame["source"].where(frame["source"].isin(SOURCES), "unreadable")
+                parts.append(frame.assign(reason=why, source=source))
+    names = ["review_id", "source", "inclusion_probability", "reason"]
+    every = pd.concat([part[names] for part in parts if len(part)] or [parts[0][names]])
+    for source in sorted(every["source"].unique()):
+        own = every[every["source"] == source]
+        yield _review_row(source, READ, own)
+        for why in sorted(own["reason"].unique()):
+            yield _review_row(source, why, own[own["reason"] == why])
+
+
+def _review_row(source: str, reason: str, rows: pd.DataFrame) -> IntakeRow:
+    weight = float("nan")
+    if source == AUDIT:
+        chance = rows["inclusion_probability"].to_numpy(dtype=np.float64, na_value=np.nan)
+        weight = float(np.nansum(1 / np.where(chance > 0, chance, np.nan)))
+    return IntakeRow("reviews", source, reason, len(rows), weight, _first(rows["review_id"]))
+
+
+def _first(ids: pd.Series) -> str:
+    known = ids.dropna()
+    return str(known.iloc[0]) if len(known) else ""
+
+
+def refuse_lost_sample(
+    intake: Intake,
+    audit_weight: float,
+    lost: LostDraws,
+    history: pd.DataFrame,
+    decision_id: "pd.Series[str]",
+    *,
+    max_lost: float,
+) -> None:
+    """Refuse where so much of a designed sample cannot be used that no figure from the rest holds.
+
+    Parameters
+    ----------
+    intake
+        The account.
+    audit_weight
+        Sum of 1/inclusion probability over the draws that can be used.
+    lost
+        The draws that cannot.
+    history
+        The reviews with their `standing`.
+    decision_id
+        Of the log.
+    max_lost
+        Largest share of the sample's weight that may be lost; 1 accepts any.
+
+    Raises
+    ------
+    Refusal
+        With the losses, examples, and the likely cause.
+    """
+    if max_lost >= 1:
+        return
+    total = audit_weight + float(lost.weight.sum())
+    share = float(lost.weight.sum()) / total if total else 0.0
+    what = "the audit sample's weight"
+    source = AUDIT
+    if share <= max_lost:
+        share, what, source = _lost_adjudications(history), "the adjudications", ADJUDICATION
+    if share <= max_lost:
+        return
+    rows = [r for r in intake.rows if r.table == "reviews" and r.source == source]
+    counts = ", ".join(f"{r.reason} {r.n:,}" for r in rows if r.reason in _LOSSES)
+    example = next((r.example_id for r in rows if r.reason in _LOSSES and r.example_id), "none")
+    got = f"{share:.1%} lost ({counts}; for example review {visible(example)[:60]})"
+    cause = _likely_cause(history[(history["source"] == source).to_numpy(bool)], decision_id)
+    do = (
+        f"{cause} Figures from the rest would be wrong. Repair the join, or set "
+        "estimate.max_lost to 1 if you know that what is left is still a fair sample."
+    )
+    must = f"be usable but for {max_lost:.0%} (estimate.max_lost)"
+    raise Refusal(sentence(what[0].upper() + what[1:], must, got, do))
+
+
+def _lost_adjudications(history: pd.DataFrame) -> float:
+    own = history.loc[(history["source"] == ADJUDICATION).to_numpy(bool), "standing"]
+    lost = own.isin([UNKNOWN_DECISION, BEFORE_DECISION])
+    return float(lost.mean()) if len(own) else 0.0
+
+
+def _likely_cause(reviews: pd.DataFrame, decision_id: "pd.Series[str]") -> str:
+    """Say what the lost reviews have in common, as far as the data show it."""
+    unknown = (reviews["standing"] == UNKNOWN_DECISION).to_numpy(bool)
+    strange = reviews.loc[unknown, "decision_id"].dropna().drop_duplicates()
+    if not len(strange):
+        early = (reviews["standing"] == BEFORE_DECISION).to_numpy(bool)
+        if early.any():
+            return (
+                "Reviews dated before their decisions usually come from another time zone or clock."
+            )
+        return "`errdetect validate` lists the rows that were rejected."
+    ids = ", ".join(repr(visible(str(one))[:40]) for one in strange.head(_EXAMPLES))
+    log = ", ".join(repr(visible(str(one))[:40]) for one in decision_id.head(_EXAMPLES))
+    shown = f"Reviews name decisions such as {ids}; the log has {log}."
+    plain = _plain_ids(strange)
+    alike = float(plain.isin(_plain_ids(decision_id)).mean())
+    if alike > 0.5:
+        return f"{shown} {alike:.0%} would match if case, leading zeros and signs did not count."
+    against = (reviews["verdict"] != UPHELD).to_numpy(bool)
+    if unknown.any() and (~unknown).any():
+        there, gone = float(against[~unknown].mean()), float(against[unknown].mean())
+        if gone > max(2 * there, 0.5):
+            return (
+                f"{shown} {gone:.0%} of the lost reviews overturn their decision, against {there:.0%} "
+                "of the others: does a reversed decision get a new id?"
+            )
+    return (
+        f"{shown} Usual causes: ids in another case or form, a new id after a reversal, or reviews of "
+        "another period than the log's."
+    )
+
+
+def _plain_ids(ids: "pd.Series[str]") -> "pd.Series[str]":
+    """Write ids without case, signs, leading zeros and a decimal tail."""
+    text = ids.astype("str").str.lower().str.replace(r"[.,]0+$", "", regex=True)
+    return text.str.replace(r"[^a-z0-9]+", "", regex=True).str.replace(
+        r"^([a-z]*)0+(?=.)", r"\1", regex=True
+    )

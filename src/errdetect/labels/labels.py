@@ -1,0 +1,212 @@
+"""Labels as they were known at a moment: error, correct or unknown, and whether that may change."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from errdetect.errors import DataError, sentence
+from errdetect.labels.review_history import COUNTS, OVERRULED, REVISED, instants
+from errdetect.schemas import (
+    ADJUDICATION,
+    APPEAL,
+    CORRECT,
+    ERROR,
+    MISSED_VIOLATION,
+    OVERTURNED,
+    RELABELLED,
+    REPORT,
+    SOURCES,
+    UNKNOWN,
+    WRONG_LABEL,
+    WRONGFUL_ACTION,
+)
+
+__all__ = ["MATURITY", "label_decisions"]
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+#: How long after the decision each source may still speak up by itself: complaints and notices have
+#: six months (Regulation (EU) 2022/2065, Art. 20(1)), and no six months are longer than 184 days.
+MATURITY: Final[Mapping[str, timedelta]] = {
+    APPEAL: timedelta(days=184),
+    REPORT: timedelta(days=184),
+}
+
+
+@dataclass(frozen=True)
+class _Votes:
+    """What counts for each of n decisions: votes by outcome, experts' words, newest time."""
+
+    overturned: Ints
+    relabelled: Ints
+    total: Ints
+    adjudicated: npt.NDArray[np.bool_]
+    known_at: npt.NDArray[np.datetime64]
+
+
+def label_decisions(
+    decisions: pd.DataFrame,
+    history: pd.DataFrame,
+    *,
+    as_of: datetime,
+    maturity: Mapping[str, timedelta] | None = None,
+    p_reviews: "pd.Series[float] | None" = None,
+) -> pd.DataFrame:
+    """Label every decision by what its reviews said up to `as_of`.
+
+    An adjudication stands over everything else. Otherwise reviewers vote, one voice one vote (see
+    `review_history`): where all agree, the label is what they say; where they disagree, the more
+    probable side of `p_label`; a tie is unknown. A decision that nobody reviewed is unknown, never
+    correct: `pending` while the window of some source is open, `censored` afterwards. A decision
+    with a label is `matured`. Golden reviews never count.
+
+    Parameters
+    ----------
+    decisions
+        n decisions with `decision_id`, `decided_at` and the bool `enforced`.
+    history
+        The review history as of that moment, in any order; see `review_history`.
+    as_of
+        The moment, with a time zone.
+    maturity
+        Source -> how long after the decision it may still speak up; `MATURITY` if None.
+    p_reviews
+        P(error) by decision_id from the reviewer model (`ReviewerModel.p_error`), fitted on what
+        was known by `as_of`. Decisions that it lacks, and all if None, get the share of votes.
+
+    Returns
+    -------
+    pandas.DataFrame
+        n rows in the order of `decisions`, columns as `schemas.LABELS`. `known_at` is the time of
+        the newest review that counts. `n_reviews` and `sources` tell of all reviews known but
+        golden ones, also those revised or overruled.
+
+    Raises
+    ------
+    DataError
+        If `maturity` is not usable.
+
+    Examples
+    --------
+    >>> from errdetect.labels.review_history import review_history
+    >>> day = pd.to_datetime(["2026-01-01", "2026-01-03", "2026-01-05"], utc=True)
+    >>> decisions = pd.DataFrame({
+    ...     "decision_id": ["d1", "d2"], "decided_at": day[:2], "enforced": [True, True]})
+    >>> reviews = pd.DataFrame({
+    ...     "review_id": ["r1"], "decision_id": ["d1"], "reviewed_at": day[2:],
+    ...     "source": ["appeal"], "verdict": ["overturned"], "reviewer_id": ["ann"]})
+    >>> history = review_history(decisions, reviews)
+    >>> labels = label_decisions(decisions, history, as_of=day[2])
+    >>> labels[["label", "error_kind", "state"]].values.tolist()
+    [['error', 'wrongful_action', 'matured'], ['unknown', nan, 'pending']]
+    """
+    now = np.datetime64(pd.Timestamp(as_of).tz_convert(None).as_unit("us").isoformat(), "us")
+    window = _longest(MATURITY if maturity is None else maturity)
+    votes = _count(history, n=len(decisions))
+    p_label = _p_label(votes, decisions["decision_id"], p_reviews)
+    is_error, is_correct = _sides(votes, p_label)
+    unknown = ~(is_error | is_correct)
+    open_window = instants(decisions["decided_at"]) + window > now
+    n_reviews, sources = _provenance(history, n=len(decisions))
+    known_at = np.where(unknown, np.datetime64("NaT", "us"), votes.known_at)
+    return pd.DataFrame(
+        {
+            "decision_id": decisions["decision_id"].array,
+            "label": _words(np.select([is_error, is_correct], [ERROR, CORRECT], UNKNOWN)),
+            "error_kind": _kinds(votes, is_error, decisions["enforced"].to_numpy(dtype=bool)),
+            "p_label": p_label,
+            "state": _words(np.select([~unknown, open_window], ["matured", "pending"], "censored")),
+            "n_reviews": n_reviews,
+            "sources": sources,
+            "known_at": pd.to_datetime(known_at, utc=True),
+        }
+    )
+
+
+def _longest(maturity: Mapping[str, timedelta]) -> np.timedelta64:
+    strangers = sorted(set(maturity) - set(SOURCES))
+    if strangers:
+        raise DataError(
+            sentence("maturity", f"name sources of {', '.join(SOURCES)}", strangers, "Rename them.")
+        )
+    longest = timedelta(0)
+    for source, window in maturity.items():
+        if window < timedelta(0):
+            raise DataError(
+                sentence(f"maturity of {source}", "be at least 0", window, "Give a length of time.")
+            )
+        longest = max(longest, window)
+    return np.timedelta64(longest, "us")
+
+
+def _count(events: pd.DataFrame, n: int) -> _Votes:
+    counting = events[events["standing"] == COUNTS]
+    at = counting["position"].to_numpy()
+
+    def tally(column: str, word: str) -> Ints:
+        return np.bincount(at[(counting[column] == word).to_numpy(dtype=bool)], minlength=n)
+
+    known_at = np.full(n, np.datetime64(0, "us"))
+    np.maximum.at(known_at, at, instants(counting["known_at"]))
+    return _Votes(
+        overturned=tally("verdict", OVERTURNED),
+        relabelled=tally("verdict", RELABELLED),
+        total=np.bincount(at, minlength=n),
+        adjudicated=tally("source", ADJUDICATION) > 0,
+        known_at=known_at,
+    )
+
+
+def _p_label(
+    votes: _Votes, decision_id: "pd.Series[str]", p_reviews: "pd.Series[float] | None"
+) -> Floats:
+    share = np.full(len(votes.total), np.nan)
+    np.divide(votes.overturned + votes.relabelled, votes.total, out=share, where=votes.total > 0)
+    if p_reviews is None:
+        return share
+    given = p_reviews.reindex(decision_id.to_numpy()).to_numpy(dtype=np.float64)
+    usable = ~np.isnan(given) & (votes.total > 0) & ~votes.adjudicated
+    return np.where(usable, given, share)
+
+
+def _sides(votes: _Votes, p_label: Floats) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Say where the label is error and where correct: unanimous votes stand, else the likelier."""
+    against = votes.overturned + votes.relabelled
+    reviewed = votes.total > 0
+    unanimous_error, unanimous_correct = against == votes.total, against == 0
+    is_error = reviewed & ~unanimous_correct & (unanimous_error | (p_label > 0.5))
+    is_correct = reviewed & ~unanimous_error & (unanimous_correct | (p_label < 0.5))
+    return is_error, is_correct
+
+
+def _kinds(votes: _Votes, is_error: npt.NDArray[np.bool_], enforced: npt.NDArray[np.bool_]) -> Any:
+    """Name each error; as many votes against the action as against the policy: the action."""
+    wrong_policy = votes.relabelled > votes.overturned
+    kinds = np.select([wrong_policy, enforced], [WRONG_LABEL, WRONGFUL_ACTION], MISSED_VIOLATION)
+    return _words(np.where(is_error, kinds.astype(object), np.nan))
+
+
+def _provenance(events: pd.DataFrame, n: int) -> tuple[Ints, npt.NDArray[np.object_]]:
+    """Count each decision's known reviews and list their sources, golden ones aside."""
+    known = events[events["standing"].isin([COUNTS, REVISED, OVERRULED])]
+    at = known["position"].to_numpy()
+    names = sorted(SOURCES)
+    code = pd.Index(names).get_indexer(pd.Index(known["source"]))
+    seen = np.zeros(n, dtype=np.int64)
+    np.bitwise_or.at(seen, at, np.left_shift(1, code))
+    sources = np.empty(n, dtype=object)
+    nobody: list[str] = []  # one for all: a million of them take a second to make
+    sources[:] = [nobody] * n
+    for row in np.flatnonzero(seen).tolist():
+        sources[row] = [name for bit, name in enumerate(names) if seen[row] >> bit & 1]
+    return np.bincount(at, minlength=n), sources
+
+
+def _words(values: npt.NDArray[Any]) -> Any:
+    return pd.array(values, dtype="str")

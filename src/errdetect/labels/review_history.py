@@ -1,0 +1,217 @@
+"""The history of reviews: when each became known, and how it stands at a moment in time."""
+
+from datetime import datetime
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from errdetect.data.review_versions import known_at, superseded_at
+from errdetect.errors import DataError, sentence
+from errdetect.schemas import ADJUDICATION, GOLDEN
+
+__all__ = [
+    "BEFORE_DECISION",
+    "CORRECTED",
+    "COUNTS",
+    "MEASURES_REVIEWER",
+    "NOT_YET_KNOWN",
+    "OVERRULED",
+    "REVISED",
+    "UNKNOWN_DECISION",
+    "instants",
+    "known_at",
+    "moment",
+    "positions",
+    "review_history",
+]
+
+#: How a review stands at `as_of`. Only what `counts` makes labels.
+COUNTS: Final = "counts"
+CORRECTED: Final = "corrected"  # a later row of the same review_id is known
+REVISED: Final = "revised"  # the same reviewer has a newer word on this decision
+OVERRULED: Final = "overruled"  # an expert has adjudicated
+MEASURES_REVIEWER: Final = "measures reviewer"  # golden
+NOT_YET_KNOWN: Final = "not yet known"
+BEFORE_DECISION: Final = "before decision"  # so it cannot be a review of it
+UNKNOWN_DECISION: Final = "unknown decision"
+
+Times = npt.NDArray[np.datetime64]
+
+
+def instants(times: "pd.Series[Any]") -> Times:
+    """Return a column of UTC timestamps as datetime64[us], shape (n,).
+
+    Examples
+    --------
+    >>> instants(pd.Series(["2026-01-01T00:00:00Z"]))
+    array(['2026-01-01T00:00:00.000000'], dtype='datetime64[us]')
+    """
+    return pd.to_datetime(times, utc=True).to_numpy(dtype="datetime64[us]")
+
+
+def moment(as_of: datetime | None, decisions: pd.DataFrame, reviews: pd.DataFrame) -> np.datetime64:
+    """Turn `as_of` into UTC; without one, take the latest time that the data knows of.
+
+    Parameters
+    ----------
+    as_of
+        A moment with a time zone, or None.
+    decisions, reviews
+        Frames with `decided_at`, and with `reviewed_at` and perhaps `updated_at`.
+
+    Returns
+    -------
+    numpy.datetime64
+        In UTC, microseconds; the epoch where both frames are empty and `as_of` is None.
+
+    Raises
+    ------
+    DataError
+        If `as_of` has no time zone.
+
+    Examples
+    --------
+    >>> none = pd.DataFrame({"decided_at": [], "reviewed_at": []})
+    >>> str(moment(pd.Timestamp("2026-03-01T01:00+01:00"), none, none))
+    '2026-03-01T00:00:00.000000'
+    """
+    if as_of is None:
+        times = np.concatenate([instants(decisions["decided_at"]), instants(known_at(reviews))])
+        return np.datetime64(times.max() if len(times) else 0, "us")
+    stamp = pd.Timestamp(as_of)
+    if stamp.tz is None:
+        raise DataError(
+            sentence("as_of", "have a time zone", as_of.isoformat(), "Write it in UTC, with a Z.")
+        )
+    return np.datetime64(stamp.tz_convert(None).as_unit("us").isoformat(), "us")
+
+
+def positions(decisions: pd.DataFrame, reviews: pd.DataFrame) -> npt.NDArray[np.int64]:
+    """Find each review's decision.
+
+    Parameters
+    ----------
+    decisions
+        n decisions, with unique `decision_id`.
+    reviews
+        m reviews.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (m,): the row number of the decision, -1 where there is none.
+
+    Raises
+    ------
+    DataError
+        If a `decision_id` stands twice among the decisions.
+
+    Examples
+    --------
+    >>> decisions = pd.DataFrame({"decision_id": ["a", "b"]})
+    >>> positions(decisions, pd.DataFrame({"decision_id": ["b", "z"]})).tolist()
+    [1, -1]
+    """
+    index = pd.Index(decisions["decision_id"])
+    if not index.is_unique:
+        twice = index[index.duplicated()][0]
+        raise DataError(
+            sentence("decision_id", "be unique", f"{twice!r} twice", "Keep one row a decision.")
+        )
+    found: npt.NDArray[np.int64] = index.get_indexer(pd.Index(reviews["decision_id"]))
+    return found
+
+
+def review_history(
+    decisions: pd.DataFrame, reviews: pd.DataFrame, *, as_of: datetime | None = None
+) -> pd.DataFrame:
+    """Say for every review when it became known and how it stands at `as_of`.
+
+    A review is known from `known_at` on. Of several rows of one `review_id` the one known last
+    counts, and the others are its history: an earlier row counts until the next one is known.
+
+    One voice counts once, by its newest word: a reviewer who judges a decision again revises the
+    earlier review, and adjudications are the one voice of the experts, which overrules every other.
+    Reviews without a `reviewer_id` are a voice each. Equal times are ordered by `review_id`.
+
+    Parameters
+    ----------
+    decisions
+        n decisions with `decision_id`, `decided_at`.
+    reviews
+        m reviews with the contract's columns.
+    as_of
+        What was known at this moment; the latest time in the data if None.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The reviews in their order, numbered from 0, with position (the decision's row number, -1
+        if absent), known_at and standing (one of this module's words).
+
+    Raises
+    ------
+    DataError
+        If `as_of` has no time zone or a `decision_id` stands twice among the decisions.
+
+    Examples
+    --------
+    >>> day = pd.to_datetime(["2026-01-01", "2026-01-03", "2026-01-05"], utc=True)
+    >>> decisions = pd.DataFrame({"decision_id": ["d"], "decided_at": day[:1]})
+    >>> reviews = pd.DataFrame({
+    ...     "review_id": ["r1", "r2"], "decision_id": ["d", "d"], "reviewed_at": day[1:],
+    ...     "source": ["audit", "adjudication"], "verdict": ["upheld", "overturned"],
+    ...     "reviewer_id": ["ann", None]})
+    >>> review_history(decisions, reviews)["standing"].tolist()
+    ['overruled', 'counts']
+    >>> review_history(decisions, reviews, as_of=day[1])["standing"].tolist()
+    ['counts', 'not yet known']
+    >>> again = reviews.assign(review_id="r1", source="audit")
+    >>> review_history(decisions, again)["standing"].tolist()
+    ['corrected', 'counts']
+    """
+    now = moment(as_of, decisions, reviews)
+    at = positions(decisions, reviews)
+    known = instants(known_at(reviews))
+    decided = np.append(instants(decisions["decided_at"]), np.datetime64("NaT", "us"))[at]
+    standing = np.full(len(reviews), COUNTS, dtype=object)
+    standing[(reviews["source"] == GOLDEN).to_numpy(dtype=bool)] = MEASURES_REVIEWER
+    standing[instants(reviews["reviewed_at"]) < decided] = BEFORE_DECISION
+    standing[at < 0] = UNKNOWN_DECISION
+    standing[~(known <= now)] = NOT_YET_KNOWN  # of whatever decision
+    standing[superseded_at(reviews) <= now] = CORRECTED
+    _one_voice_one_word(standing, at, known, reviews, n_decisions=len(decisions))
+    return reviews.reset_index(drop=True).assign(
+        position=at,
+        known_at=pd.to_datetime(known, utc=True),
+        standing=pd.array(standing, dtype="str"),
+    )
+
+
+def _one_voice_one_word(
+    standing: npt.NDArray[np.object_],
+    at: npt.NDArray[np.int64],
+    known: Times,
+    reviews: pd.DataFrame,
+    *,
+    n_decisions: int,
+) -> None:
+    """Mark, in place, what a newer word of the same voice or an adjudication sets aside."""
+    rows = np.flatnonzero(standing == COUNTS)
+    expert = (reviews["source"] == ADJUDICATION).to_numpy(dtype=bool)[rows]
+    voice = pd.factorize(reviews["reviewer_id"].to_numpy()[rows])[0].astype(np.int64) + 1
+    voice[expert] = 0
+    alone = (voice == 0) & ~expert  # nobody knows who: each is a voice of its own
+    voice[alone] = voice.max(initial=0) + 1 + np.arange(alone.sum())
+    pair = at[rows] * (voice.max(initial=0) + 1) + voice
+    repeated = np.flatnonzero(pd.Series(pair).duplicated(keep=False).to_numpy())
+    if len(repeated):
+        ids = reviews["review_id"].to_numpy(dtype=object)[rows[repeated]]
+        order = repeated[np.lexsort((ids, known[rows[repeated]], pair[repeated]))]
+        older = order[:-1][pair[order[:-1]] == pair[order[1:]]]
+        standing[rows[older]] = REVISED
+    adjudicated = np.zeros(n_decisions, dtype=bool)
+    adjudicated[at[rows[expert]]] = True
+    standing[rows[~expert & adjudicated[at[rows]]]] = OVERRULED

@@ -1,0 +1,58 @@
+"""Bringing a ledger's tables up to date when it is opened."""
+
+import threading
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine
+
+from errdetect.ledger.connection import place_of, reading, use_wal, writing
+from errdetect.ledger.tables import VERSION_TABLE
+from errdetect.errors import DataError, sentence
+
+__all__ = ["upgrade", "version"]
+
+_FOLDER = Path(__file__).parent / "migrations"
+_ONE_AT_A_TIME = threading.Lock()  # Alembic keeps the migration that runs in a global
+
+
+def upgrade(engine: Engine) -> None:
+    """Make or bring up to date the ledger's tables; processes that come at once take turns.
+
+    Raises
+    ------
+    DataError
+        If the tables are of a newer errdetect, or cannot be made.
+    """
+    config = Config()
+    config.set_main_option("script_location", str(_FOLDER).replace("%", "%%"))
+    scripts = ScriptDirectory.from_config(config)
+    if _current(engine, scripts) == scripts.get_current_head():
+        return
+    if engine.dialect.name == "sqlite":
+        use_wal(engine)
+    with _ONE_AT_A_TIME, writing(engine) as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def version(connection: Connection) -> str | None:
+    """Return the migration that the ledger's tables are at; None where there are none."""
+    found: str | None = MigrationContext.configure(
+        connection, opts={"version_table": VERSION_TABLE}
+    ).get_current_revision()
+    return found
+
+
+def _current(engine: Engine, scripts: ScriptDirectory) -> str | None:
+    with reading(engine) as connection:
+        found = version(connection)
+    if found is not None and found not in {one.revision for one in scripts.walk_revisions()}:
+        what = f"The ledger {place_of(engine.url)}"
+        must = f"be at version {scripts.get_current_head()} or older"
+        do = "Use the newer errdetect that wrote it, or name another ledger under ledger.url."
+        raise DataError(sentence(what, must, f"version {found}, which is newer", do))
+    return found

@@ -1,0 +1,13 @@
+"""How Alembic runs the ledger's migrations: in the transaction that it is handed."""
+
+from alembic import context
+
+from errdetect.ledger.tables import METADATA, VERSION_TABLE
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=METADATA,
+    version_table=VERSION_TABLE,
+)
+with context.begin_transaction():
+    context.run_migrations()

@@ -1,0 +1,190 @@
+"""Rows out of a database batch by batch, and a frame into a table whole or not at all."""
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, Literal
+from uuid import UUID
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.types as pat
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    Engine,
+    MetaData,
+    Table,
+    Text,
+    inspect,
+)
+from sqlalchemy.types import TypeEngine
+
+from errdetect.data.store.bulk import add
+from errdetect.ledger.connection import connect, place_of, reading, writing
+from errdetect.ledger.rows import as_json
+from errdetect.ledger.tables import Moment
+from errdetect.data.writing import to_arrow
+from errdetect.errors import DataError, sentence, visible
+
+__all__ = ["IfExists", "read_rows", "write_table"]
+
+IfExists = Literal["fail", "replace", "append"]
+
+_QUERY = re.compile(r"\s*(select|with)\s", re.IGNORECASE)
+_PART = re.compile(r'"((?:[^"]|"")+)"|([^."]+)')
+
+
+def read_rows(url: str, what: str, *, batch_rows: int) -> Iterator[pa.Table]:
+    """Read a table or a query batch by batch; the database is opened to be read only.
+
+    Parameters
+    ----------
+    url
+        `sqlite:///file.db` or `postgresql://user:password@host/name`.
+    what
+        `table`, `schema.table`, or a query that begins with SELECT or WITH.
+    batch_rows
+        Most rows of a batch: the others stay in the database.
+
+    Yields
+    ------
+    pyarrow.Table
+        With the types that the batch's values have; times in UTC, decimals as float64.
+
+    Raises
+    ------
+    DataError
+        In the database's words, where it refuses.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     url = f"sqlite:///{folder}/log.db"
+    ...     write_table(pd.DataFrame({"n": [1, 2, 3]}), url, "numbers")
+    ...     [batch["n"].to_pylist() for batch in read_rows(url, "numbers", batch_rows=2)]
+    [[1, 2], [3]]
+    """
+    engine = connect(url, read_only=True)
+    query = what if _QUERY.match(what) else f"SELECT * FROM {_quoted(engine, what)}"  # noqa: S608
+    with reading(engine) as connection:
+        options = {"no_parameters": True, "stream_results": True, "max_row_buffer": batch_rows}
+        rows = connection.exec_driver_sql(query, execution_options=options)
+        names = list(rows.keys())
+        for part in rows.partitions(batch_rows):
+            columns = zip(*part, strict=True)
+            yield pa.Table.from_arrays([_array(list(values)) for values in columns], names)
+
+
+def write_table(frame: pd.DataFrame, url: str, table: str, *, if_exists: IfExists = "fail") -> None:
+    """Write a frame into a database's table, whole or not at all.
+
+    Parameters
+    ----------
+    frame
+        Rows; lists and structs become JSON text.
+    url
+        `sqlite:///file.db` or `postgresql://user:password@host/name`.
+    table
+        `table` or `schema.table`.
+    if_exists
+        `fail`, `replace` the table, or `append` to it.
+
+    Raises
+    ------
+    DataError
+        If the table is there already and must not be, or the database refuses.
+    """
+    engine = connect(url)
+    schema, name = _parts(table)
+    arrow = to_arrow(frame)
+    made = Table(
+        name, MetaData(), *(Column(f.name, _kind(f.type)) for f in arrow.schema), schema=schema
+    )
+    rows = zip(*(_plain(column) for column in arrow.columns), strict=True)
+    with writing(engine) as connection:
+        if inspect(connection).has_table(name, schema=schema):
+            if if_exists == "fail":
+                what = f"The table {visible(table)} in {place_of(url)}"
+                do = "Name another, or say that it may be replaced or appended to."
+                raise DataError(sentence(what, "not be there yet", "one", do))
+            if if_exists == "replace":
+                made.drop(connection)
+        made.create(connection, checkfirst=True)
+        add(connection, made, [dict(zip(arrow.column_names, row, strict=True)) for row in rows])
+
+
+def _parts(table: str) -> tuple[str | None, str]:
+    """Split `schema.table`; a part in double quotes may hold anything."""
+    parts = [quoted.replace('""', '"') or bare for quoted, bare in _PART.findall(table)]
+    if len(parts) not in (1, 2):
+        do = 'Write a name with a dot in it in double quotes: "a.b".'
+        raise DataError(sentence("A table", "be named table or schema.table", repr(table), do))
+    return (parts[0] if len(parts) == 2 else None), parts[-1]
+
+
+def _quoted(engine: Engine, table: str) -> str:
+    quote = engine.dialect.identifier_preparer.quote_identifier
+    return ".".join(quote(part) for part in _parts(table) if part is not None)
+
+
+def _array(values: list[Any]) -> pa.Array:
+    """Give a column Arrow's type for it; values of several types become text."""
+    first = next((value for value in values if value is not None), None)
+    if isinstance(first, Decimal):
+        known = [value for value in values if value is not None and value.is_finite()]
+        if all(v == v.to_integral_value() for v in known) and any(abs(v) >= 2**53 for v in known):
+            # Ids that a float would round.
+            exact = [v if v is not None and v.is_finite() else None for v in values]
+            return pa.array(exact).cast(pa.decimal256(76, 0))
+        return pa.array([None if v is None else float(v) for v in values], pa.float64())
+    if isinstance(first, datetime) and first.tzinfo is not None:
+        moments = [None if v is None else v.astimezone(UTC) for v in values]
+        return pa.array(moments, pa.timestamp("us", tz="UTC"))
+    if isinstance(first, UUID):
+        return pa.array([None if v is None else str(v) for v in values], pa.large_string())
+    try:
+        return pa.array(values, from_pandas=False)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+        return pa.array([_as_text(value) for value in values], pa.large_string())
+
+
+def _as_text(value: object) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    return json.dumps(value, default=str)
+
+
+def _kind(kind: pa.DataType) -> TypeEngine[Any]:
+    if pat.is_boolean(kind):
+        return Boolean()
+    if pat.is_integer(kind):
+        return BigInteger()
+    if pat.is_floating(kind) or pat.is_decimal(kind):
+        return Double()
+    return Moment() if pat.is_timestamp(kind) else Text()
+
+
+def _plain(column: pa.ChunkedArray) -> Sequence[Any]:
+    """Give a column's values as the database takes them."""
+    kind = column.type
+    if pat.is_timestamp(kind):
+        zoned = column.cast(pa.timestamp("us", tz=kind.tz), safe=False)
+        if kind.tz is None:
+            zoned = zoned.cast(pa.timestamp("us", tz="UTC"))
+        return zoned.to_pylist()  # type: ignore[no-any-return]
+    values = column.to_pylist()
+    if pat.is_nested(kind):
+        return [None if value is None else as_json(value) for value in values]
+    if pat.is_decimal(kind):
+        return [None if value is None else float(value) for value in values]
+    if pat.is_string(kind) or pat.is_large_string(kind):
+        return [None if value is None else value.replace("\0", "\ufffd") for value in values]
+    if pat.is_boolean(kind) or pat.is_integer(kind) or pat.is_floating(kind):
+        return values  # type: ignore[no-any-return]
+    return [None if value is None else str(value) for value in values]

@@ -1,0 +1,163 @@
+"""A ledger as it stood at an earlier moment, in a file of its own: what a run saw, to run it again."""
+
+import hashlib
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Table, insert, select
+
+from errdetect.ledger import tables
+from errdetect.ledger.connection import connect, reading, writing
+from errdetect.ledger.rows import utc
+from errdetect.data.store.ledger import find_ledger
+from errdetect.ledger.migrate import upgrade
+
+__all__ = ["replicate_ledger", "reviews_digest"]
+
+_BATCH = 20_000
+_QUEUED = "queued"  # the arm of what an earlier run queued
+_WITHDRAWN = "withdrawn"
+_APPLIED = "applied"
+#: Table -> the column that says when a row came in. Tables that are not named are copied whole.
+_CAME = {
+    "errdetect_runs": "scored_at",
+    "errdetect_queued": "scored_at",
+    "errdetect_reviews": "ingested_at",
+    "errdetect_remediations": "recorded_at",
+    "errdetect_proposals": "created_at",
+    "errdetect_events": "at",
+}
+
+Row = dict[str, Any]
+
+
+def replicate_ledger(url: str, file: Path, *, known_at: datetime, recorded_at: datetime) -> bool:
+    """Copy what a ledger held at a moment into a SQLite file; the ledger itself is only read.
+
+    Parameters
+    ----------
+    url
+        The ledger's.
+    file
+        Where the copy goes; it must not be there yet.
+    known_at
+        Reviews that came in before are copied.
+    recorded_at
+        Runs, queues, remediations and proposals recorded before are copied, in their state then.
+        A run that carries this very moment is not.
+
+    Returns
+    -------
+    bool
+        Whether there was anything to copy; without, no file is made.
+
+    Notes
+    -----
+    The ledger keeps only the latest score of each decision. For one that was scored again later the
+    copy knows whether an earlier run had queued it, but not its earlier P(error).
+    """
+    ledger = find_ledger(url)
+    if ledger is None:
+        return False
+    target = connect(f"sqlite:///{file}")
+    upgrade(target)
+    copied = 0
+    with ledger, reading(ledger.engine) as source, writing(target) as connection:
+        for table in tables.METADATA.sorted_tables:
+            batch: list[Row] = []
+            for row in _rows(source, table, utc(known_at), utc(recorded_at)):
+                batch.append(row)
+                if len(batch) == _BATCH:
+                    copied += _add(connection, table, batch)
+            copied += _add(connection, table, batch)
+    target.dispose()
+    if not copied:
+        file.unlink()
+    return copied > 0
+
+
+def reviews_digest(url: str, *, known_at: datetime) -> tuple[int, str] | None:
+    """Digest the reviews that a ledger took in before a moment.
+
+    Returns
+    -------
+    (rows, sha256) or None
+        None where there is no ledger, or no such review in it.
+    """
+    ledger = find_ledger(url)
+    if ledger is None:
+        return None
+    table = tables.REVIEWS
+    wanted = select(*table.columns).where(table.c.ingested_at < utc(known_at))
+    digest, count = hashlib.sha256(), 0
+    with ledger, reading(ledger.engine) as source:
+        for row in source.execute(wanted.order_by(table.c.review_id)):
+            digest.update(repr(tuple(row)).encode("utf-8", "surrogatepass"))
+            count += 1
+    return (count, digest.hexdigest()) if count else None
+
+
+def _add(connection: Connection, table: Table, batch: list[Row]) -> int:
+    """Write a batch and empty it."""
+    count = len(batch)
+    if batch:
+        connection.execute(insert(table), batch)
+        batch.clear()
+    return count
+
+
+def _rows(
+    source: Connection, table: Table, known_at: datetime, recorded_at: datetime
+) -> Iterator[Row]:
+    """Yield a table's rows as they stood."""
+    before = known_at if table is tables.REVIEWS else recorded_at
+    if table is tables.SCORED:
+        yield from _scored(source, before)
+        return
+    wanted = select(table)
+    if table.name in _CAME:
+        wanted = wanted.where(table.c[_CAME[table.name]] < before)
+    states = _proposal_states(source, before) if table is tables.PROPOSALS else {}
+    for found in source.execute(wanted).mappings():
+        row: Row = dict(found)
+        if table is tables.REMEDIATIONS:
+            row = _standing(row, before)
+        elif table is tables.PROPOSALS and row["updated_at"] >= before:
+            state = states.get(row["proposal_id"], "proposed")
+            effective = row["effective_from"] if state in ("accepted", "closed") else None
+            row |= {"state": state, "effective_from": effective}
+        yield row
+
+
+def _standing(row: Row, before: datetime) -> Row:
+    """Undo a withdrawal that came later."""
+    if row["withdrawn_at"] is None or row["withdrawn_at"] < before:
+        return row
+    status = _APPLIED if row["status"] == _WITHDRAWN else row["status"]
+    return row | {"status": status, "withdrawn_at": None, "withdrawn_reason": None}
+
+
+def _proposal_states(source: Connection, before: datetime) -> dict[str, str]:
+    """Return the state that each proposal had, from the history."""
+    event = tables.EVENTS.c
+    wanted = select(event.id, event.to).where(event.entity == "proposal", event.at < before)
+    found = source.execute(wanted.order_by(event.seq))
+    return {id_: state for id_, state in found if state is not None}
+
+
+def _scored(source: Connection, before: datetime) -> Iterator[Row]:
+    """Yield what had been scored; of what was scored again since, only that it stood in a queue."""
+    queue = tables.QUEUED.c
+    wanted = select(queue.decision_id, queue.run_id, queue.scored_at).where(
+        queue.scored_at < before
+    )
+    heads = {id_: (run, at) for id_, run, at in source.execute(wanted)}
+    for found in source.execute(select(tables.SCORED)).mappings():
+        row: Row = dict(found)
+        if row["scored_at"] < before:
+            yield row
+        elif row["arm"] == _QUEUED and row["job_id"] in heads:
+            run, at = heads[row["job_id"]]
+            yield row | {"run_id": run, "scored_at": at}

@@ -1,0 +1,120 @@
+"""DataFrames to rows and back; types are the contract's, unknown stays unknown."""
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+from sqlalchemy import Column, Double, Table, Text
+from sqlalchemy.types import Integer
+
+from errdetect.data.plain import plain_value
+from errdetect.ledger.tables import Moment
+from errdetect.errors import DataError, sentence
+
+__all__ = ["as_json", "frame_of", "require", "rows_of", "utc"]
+
+_MOMENT = pa.timestamp("us", tz="UTC")
+
+
+def rows_of(frame: pd.DataFrame, table: Table) -> list[dict[str, Any]]:
+    """Turn a frame into rows of a table; a column that the frame lacks is unknown.
+
+    Parameters
+    ----------
+    frame
+        Rows; columns that the table lacks are passed over.
+    table
+        Whose columns and types.
+
+    Raises
+    ------
+    DataError
+        If an id holds a NUL character, which no PostgreSQL text can; in other texts it becomes
+        the replacement character.
+    """
+    columns = {column.name: _values(frame, column) for column in table.columns}
+    names = list(columns)
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def frame_of(rows: Iterable[Sequence[Any]], schema: pa.Schema) -> pd.DataFrame:
+    """Turn rows into a frame of these columns and types."""
+    listed = list(rows)
+    columns = list(zip(*listed, strict=True)) if listed else [()] * len(schema)
+    arrays = [pa.array(c, f.type) for c, f in zip(columns, schema, strict=True)]
+    frame: pd.DataFrame = pa.table(arrays, schema=schema).to_pandas()
+    return frame
+
+
+def require(frame: pd.DataFrame, names: Iterable[str], what: str) -> None:
+    """Refuse a frame that lacks a column.
+
+    Raises
+    ------
+    DataError
+        Naming all that it lacks.
+
+    Examples
+    --------
+    >>> require(pd.DataFrame({"a": []}), ["a", "b", "c"], "The plan")
+    Traceback (most recent call last):
+    errdetect.errors.DataError: The plan must have the columns b, c, got a. Add them.
+    """
+    missing = [name for name in names if name not in frame.columns]
+    if missing:
+        got = ", ".join(map(str, frame.columns)) or "none"
+        raise DataError(sentence(what, f"have the columns {', '.join(missing)}", got, "Add them."))
+
+
+def utc(moment: datetime) -> datetime:
+    """Give a moment in UTC as Python's own type; one without a zone is taken as UTC.
+
+    Examples
+    --------
+    >>> utc(pd.Timestamp("2026-03-01T12:00+02:00")), utc(datetime(2026, 3, 1)).tzinfo
+    (datetime.datetime(2026, 3, 1, 10, 0, tzinfo=datetime.timezone.utc), datetime.timezone.utc)
+    """
+    plain = moment.to_pydatetime(warn=False) if isinstance(moment, pd.Timestamp) else moment
+    return plain.replace(tzinfo=UTC) if plain.tzinfo is None else plain.astimezone(UTC)
+
+
+def as_json(value: object) -> str:
+    """Write JSON in one form; arrays and numpy's numbers too, what is no finite number as null.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> as_json({"b": np.float64("nan"), "a": np.array([1, 2])})
+    '{"a": [1, 2], "b": null}'
+    """
+    return json.dumps(plain_value(value), ensure_ascii=True, sort_keys=True, allow_nan=False)
+
+
+def _values(frame: pd.DataFrame, column: Column[Any]) -> list[Any]:
+    if column.name not in frame.columns:
+        return [None] * len(frame)
+    kind = column.type
+    if isinstance(kind, Moment):
+        moments = pd.to_datetime(frame[column.name], utc=True).dt.tz_convert(None)
+        bare = pa.array(moments.to_numpy("datetime64[us]"), pa.timestamp("us"), from_pandas=True)
+        return bare.cast(_MOMENT).to_pylist()  # type: ignore[no-any-return]
+    if isinstance(kind, Text):
+        return _texts(frame[column.name], column)
+    if isinstance(kind, Double):
+        return pa.Array.from_pandas(frame[column.name], type=pa.float64()).to_pylist()  # type: ignore[no-any-return]
+    assert isinstance(kind, Integer), kind
+    return pa.Array.from_pandas(frame[column.name], type=pa.int64()).to_pylist()  # type: ignore[no-any-return]
+
+
+def _texts(values: pd.Series, column: Column[Any]) -> list[str | None]:
+    texts: list[str | None] = pa.Array.from_pandas(values, type=pa.large_string()).to_pylist()
+    if not any(text is not None and "\0" in text for text in texts):
+        return texts
+    if column.name.endswith("id"):
+        bad = next(text for text in texts if text is not None and "\0" in text)
+        do = "Write the ids without it."
+        raise DataError(sentence(column.name, "hold no NUL character", repr(bad), do))
+    return [None if text is None else text.replace("\0", "\ufffd") for text in texts]

@@ -1,0 +1,261 @@
+"""Scoring runs in the ledger: what was scored with which chance, and what stands in the queue."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+from sqlalchemy import Connection, Engine, exists, func, select, update
+
+from errdetect import schemas
+from errdetect.ledger import tables
+from errdetect.data.store.bulk import among, happened, put
+from errdetect.ledger.connection import reading, writing
+from errdetect.ledger.rows import as_json, frame_of, require, rows_of, utc
+from errdetect.errors import DataError, sentence
+
+__all__ = [
+    "QueueCounts",
+    "Run",
+    "queued",
+    "record_run",
+    "runs",
+    "scored",
+    "scored_probability",
+]
+
+_TIME = pa.timestamp("us", tz="UTC")
+_RUNS = pa.schema(
+    [
+        ("run_id", pa.string()),
+        ("model_version", pa.string()),
+        ("scored_at", _TIME),
+        ("n_scored", pa.int64()),
+        ("n_queued", pa.int64()),
+        ("design", pa.string()),
+    ]
+)
+_SCORED = pa.schema(
+    [
+        ("decision_id", pa.string()),
+        ("p_error", pa.float64()),
+        ("inclusion_probability", pa.float64()),
+        ("job_id", pa.string()),
+        ("arm", pa.string()),
+        ("run_id", pa.string()),
+        ("scored_at", _TIME),
+    ]
+)
+_JSON = ("reasons", "more")
+#: The arm of what an earlier run queued.
+_QUEUED = "queued"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One scoring run.
+
+    Parameters
+    ----------
+    run_id
+        Its name; equal runs must have equal names, and different ones different names.
+    model_version
+        Which model scored.
+    scored_at
+        When, with a zone.
+    design
+        What the draw depended on (budget, share of exploration, seed, ...), for the record.
+    """
+
+    run_id: str
+    model_version: str
+    scored_at: datetime
+    design: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class QueueCounts:
+    """How many decisions a run added to the queue, and how many stood in it already."""
+
+    new: int
+    already: int
+
+
+def record_run(engine: Engine, run: Run, queue: pd.DataFrame, scored: pd.DataFrame) -> QueueCounts:
+    """Record a run whole or not at all; see `Ledger.record_run`."""
+    require(queue, ["decision_id"], "The queue")
+    require(scored, ["decision_id", "inclusion_probability"], "The scores")
+    rows = _queue_rows(_stamped(queue, run))
+    known = [name for name in _SCORED.names if name in scored]
+    chances = _stamped(scored[known].reindex(columns=_SCORED.names), run)
+    designs = rows_of(chances, tables.SCORED)
+    _refuse_repeated("The queue", rows)
+    _refuse_repeated("The scores", designs)
+    _refuse_unscored(rows, designs)
+    with writing(engine) as connection:
+        already = _already(connection, [row["decision_id"] for row in rows])
+        if _is_known(connection, run.run_id):
+            _refuse_other_queue(run.run_id, len(rows) - len(already))
+            return QueueCounts(0, len(rows))
+        new = [row for row in rows if row["decision_id"] not in already]
+        _put_run(connection, run, len(designs), len(new))
+        put(connection, tables.SCORED, designs, later=tables.SCORED.c.scored_at)
+        put(connection, tables.QUEUED, new)
+        _settle_others(connection, run.run_id)
+        note = f"{len(designs):,} scored, {len(new):,} queued, {len(already):,} stood in the queue"
+        event = {"entity": "run", "id": run.run_id, "what": "recorded", "note": note}
+        happened(connection, tables.EVENTS, [event], run.scored_at)
+    return QueueCounts(len(new), len(already))
+
+
+def runs(engine: Engine) -> pd.DataFrame:
+    """Return every run, oldest first."""
+    table = tables.RUNS
+    columns = [table.c[name] for name in _RUNS.names]
+    with reading(engine) as connection:
+        found = connection.execute(select(*columns).order_by(table.c.scored_at, table.c.run_id))
+        return frame_of(found, _RUNS)
+
+
+def queued(
+    engine: Engine, ids: Sequence[str] | None = None, *, open_only: bool = False
+) -> pd.DataFrame:
+    """Return the queue; see `Ledger.queued`."""
+    table = tables.QUEUED
+    wanted = select(*(table.c[name] for name in (*_stored_queue(), "more")))
+    with reading(engine) as connection:
+        if ids is not None:
+            wanted = wanted.where(among(connection, table.c.decision_id, list(ids)))
+        if open_only:
+            review = tables.REVIEWS.c
+            wanted = wanted.where(
+                ~exists().where(
+                    review.decision_id == table.c.decision_id,
+                    review.source != schemas.GOLDEN,
+                    review.known_at >= table.c.scored_at,
+                )
+            )
+        order = (table.c.scored_at, table.c.run_id, table.c.rank, table.c.decision_id)
+        return _queue_frame(connection.execute(wanted.order_by(*order)).all())
+
+
+def scored_probability(engine: Engine, ids: Sequence[str]) -> npt.NDArray[np.float64]:
+    """Return the latest design's chance of each decision; see `Ledger.scored_probability`."""
+    table = tables.SCORED.c
+    wanted = select(table.decision_id, table.inclusion_probability)
+    with reading(engine) as connection:
+        rows = connection.execute(wanted.where(among(connection, table.decision_id, list(ids))))
+        found = {row[0]: row[1] for row in rows}
+    chances = [found.get(one) for one in ids]
+    return np.array([np.nan if c is None else c for c in chances], dtype=np.float64)
+
+
+def scored(engine: Engine) -> pd.DataFrame:
+    """Return what the latest run said of every decision ever scored; see `Ledger.scored`."""
+    table = tables.SCORED
+    columns = [table.c[name] for name in _SCORED.names]
+    with reading(engine) as connection:
+        return frame_of(connection.execute(select(*columns).order_by(table.c.decision_id)), _SCORED)
+
+
+def _stamped(frame: pd.DataFrame, run: Run) -> pd.DataFrame:
+    return frame.assign(run_id=run.run_id, scored_at=pd.Timestamp(utc(run.scored_at)))
+
+
+def _stored_queue() -> list[str]:
+    """Name the queue's columns that have a column of their own in the ledger."""
+    return [name for name in schemas.QUEUE.names if name in tables.QUEUED.c]
+
+
+def _queue_rows(queue: pd.DataFrame) -> list[dict[str, Any]]:
+    """Write reasons, and columns that the table lacks, as JSON."""
+    further = [str(name) for name in queue.columns if name not in tables.QUEUED.c]
+    more = queue[further].to_dict("records")
+    reasons = queue["reasons"] if "reasons" in queue else pd.Series([[]] * len(queue))
+    text = {
+        "reasons": [as_json([] if one is None else one) for one in reasons],
+        "more": [as_json(row) for row in more],
+    }
+    written = {name: pd.Series(text[name], queue.index) for name in _JSON}
+    return rows_of(queue.assign(**written), tables.QUEUED)
+
+
+def _refuse_repeated(what: str, rows: Sequence[dict[str, Any]]) -> None:
+    again = len(rows) - len({row["decision_id"] for row in rows})
+    if again:
+        do = "Keep each decision's first row."
+        raise DataError(sentence(what, "name each decision once", f"{again:,} again", do))
+
+
+def _queue_frame(rows: Sequence[Sequence[object]]) -> pd.DataFrame:
+    names = _stored_queue()
+    schema = schemas.QUEUE
+    at = names.index("reasons")
+    listed = [[*row[:at], json.loads(str(row[at])), *row[at + 1 : -1]] for row in rows]
+    frame = frame_of(listed, pa.schema([schema.field(name) for name in names]))
+    more = pd.DataFrame([json.loads(str(row[-1])) for row in rows], index=frame.index)
+    for name in schema.names:
+        if name not in frame and name not in more:
+            more[name] = None
+    return pd.concat([frame, more], axis=1)
+
+
+def _already(connection: Connection, ids: Sequence[str]) -> set[str]:
+    key = tables.QUEUED.c.decision_id
+    return set(connection.execute(select(key).where(among(connection, key, ids))).scalars())
+
+
+def _is_known(connection: Connection, run_id: str) -> bool:
+    table = tables.RUNS.c
+    wanted = select(func.count()).where(table.run_id == run_id)
+    return bool(connection.execute(wanted).scalar_one())
+
+
+def _refuse_other_queue(run_id: str, strange: int) -> None:
+    if strange:
+        what = f"The queue of run {run_id}, which the ledger knows,"
+        got = f"{strange:,} decisions more"
+        do = "Give another run another run_id."
+        raise DataError(sentence(what, "be the one recorded", got, do))
+
+
+def _refuse_unscored(rows: Sequence[dict[str, Any]], designs: Sequence[dict[str, Any]]) -> None:
+    known = {row["decision_id"] for row in designs}
+    strange = [row["decision_id"] for row in rows if row["decision_id"] not in known]
+    if strange:
+        got = f"{len(strange):,} others, such as {strange[0]!r}"
+        do = "Give every decision that was scored, with its chance."
+        raise DataError(sentence("The queue", "hold scored decisions only", got, do))
+
+
+def _put_run(connection: Connection, run: Run, n_scored: int, n_queued: int) -> None:
+    row = {
+        "run_id": run.run_id,
+        "model_version": run.model_version,
+        "scored_at": utc(run.scored_at),
+        "n_scored": n_scored,
+        "n_queued": n_queued,
+        "design": as_json(run.design),
+    }
+    put(connection, tables.RUNS, [row])
+
+
+def _settle_others(connection: Connection, run_id: str) -> None:
+    """Give what one run queued the chance 1 where another run states it: its review is certain.
+
+    The run that states the chance may not have known of that queue, where two scored at once or
+    one is recorded late; given the queue, its own chance would be wrong.
+    """
+    scored, queue = tables.SCORED.c, tables.QUEUED.c
+    for stated, queued_by in (
+        (scored.run_id == run_id, queue.run_id != run_id),
+        (scored.run_id != run_id, queue.run_id == run_id),
+    ):
+        certain = scored.decision_id.in_(select(queue.decision_id).where(queued_by))
+        chance = {"inclusion_probability": 1.0, "arm": _QUEUED}
+        connection.execute(update(tables.SCORED).where(stated, certain).values(chance))

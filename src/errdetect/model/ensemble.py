@@ -1,0 +1,173 @@
+"""Which members are averaged: the usual ones, unless held-out time clearly says otherwise."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import lightgbm as lgb
+import numpy as np
+import numpy.typing as npt
+
+from errdetect.model.detector import Examples, floored
+from errdetect.model.fitting import fit_members
+from errdetect.model.ensemble_members import Member
+from errdetect.model.prepare import Prepared
+from errdetect.model.tuning import Objective, is_luck, measure
+
+__all__ = ["Blend", "choose_blend", "fit_blend", "is_few"]
+
+Floats = npt.NDArray[np.float64]
+Weights = Mapping[str, float]
+
+_MORE_ROUNDS = 1.15  # more decisions bear more trees when refitting
+_CLEARLY = 2.0  # standard errors by which another average must lead the usual one
+_FEW, _FEW_OF_EACH = 300, 30  # labels, and errors and correct ones, below which trees only guess
+
+_TREES: Weights = {"violates": 1, "extra": 2, "extra_error": 1}
+#: Averages that held-out time chooses from, the usual one first.
+_USUAL: Mapping[str, Weights] = {
+    "trees": _TREES,
+    "trees and the additive model": {**_TREES, "additive": 2},
+    "trees and the texts": {**_TREES, "text": 1},
+    "trees and the segment rate": {**_TREES, "segment": 4},
+    "segment rate": {"segment": 1},
+}
+_SIMPLE: Mapping[str, Weights] = {
+    "additive model and segment rate": {"additive": 1, "segment": 1},
+    "with the texts": {"additive": 1, "segment": 1, "text": 1},
+    "segment rate": {"segment": 1},
+}
+
+
+@dataclass(frozen=True)
+class Blend:
+    """Members and their weights, as held-out time chose them.
+
+    Parameters
+    ----------
+    name
+        The average's name.
+    weights
+        Each member's share.
+    rounds
+        Trees per member, where it has trees.
+    raw
+        Shape (n,), log-odds of the held-out decisions.
+    values
+        The objective of every average tried.
+    notes
+        What the reader must know, in plain words.
+    floor
+        Whether P(error) is at least the doubt about the right label, where there is one.
+    """
+
+    name: str
+    weights: Weights
+    rounds: Mapping[str, int]
+    raw: Floats
+    values: Mapping[str, float]
+    notes: tuple[str, ...]
+    floor: bool = False
+
+
+def choose_blend(
+    prepared: Prepared,
+    held: Prepared,
+    params: Mapping[str, Any],
+    *,
+    weight: Floats,
+    objective: Objective,
+    budget: float,
+    seed: int,
+    threads: int,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Blend:
+    """Fit all members on earlier decisions, and choose their average on later ones.
+
+    Parameters
+    ----------
+    prepared, held
+        The earlier decisions, and the later ones.
+    params
+        LightGBM's settings.
+    weight
+        Shape (len(held),), decisions that each later row stands for.
+    objective, budget
+        As for `measure`.
+    seed, threads
+        Seed of all randomness; processors used.
+    progress
+        Told what is going on.
+
+    Returns
+    -------
+    Blend
+        The usual average, unless another leads it by more than two standard errors; with few labels
+        the members with trees are left out.
+    """
+    notes: list[str] = []
+    few = is_few(prepared.examples)
+    if few:
+        notes.append(
+            f"only {len(prepared.examples)} labels to learn from ({int(prepared.examples.error.sum())} "
+            "errors), so simpler models are used: an additive model and the error rate of segments"
+        )
+    offered = _SIMPLE if few else _USUAL
+    if prepared.text is None:
+        offered = {name: w for name, w in offered.items() if "text" not in w}
+    members = fit_members(
+        prepared, {n for w in offered.values() for n in w}, params,
+        held=held, seed=seed, threads=threads, progress=progress,
+    )  # fmt: skip
+    side = 2 * held.X[:, held.encoding.names.index("enforced")] - 1
+    raws = {member.name: member.raw(held.X, side, threads) for member in members}
+    y = held.examples.error
+    mixed = {name: _average(raws, weights) for name, weights in offered.items()}
+    harm = held.examples.harm
+    values = {n: measure(y, raw, weight, objective, budget, harm) for n, raw in mixed.items()}
+    usual = next(iter(offered))
+    best = max(values, key=lambda name: (values[name], name == usual))
+    if best != usual:
+        luck = is_luck(
+            y, weight, mixed[best], mixed[usual], objective, budget, seed, _CLEARLY, harm=harm
+        )
+        best = usual if luck else best
+    if best != usual:
+        notes.append(
+            f"later decisions were ranked better by '{best}' ({objective.replace('_', ' ')} "
+            f"{values[best]:.3f}) than by the usual average ({values[usual]:.3f}), so that is used"
+        )
+    rounds = {m.name: m.model.best_iteration for m in members if isinstance(m.model, lgb.Booster)}
+    kept = {name: rounds[name] for name in offered[best] if name in rounds}
+    plain, raw = mixed[best], floored(mixed[best], held.X, held.encoding)
+    how: dict[str, Any] = {"objective": objective, "budget": budget, "seed": seed, "harm": harm}
+    floor = is_luck(y, weight, plain, raw, standard_errors=_CLEARLY, **how)
+    blended = raw if floor else plain
+    return Blend(best, dict(offered[best]), kept, blended, values, tuple(notes), floor)
+
+
+def fit_blend(
+    prepared: Prepared,
+    blend: Blend,
+    params: Mapping[str, Any],
+    *,
+    seed: int,
+    threads: int,
+    progress: Callable[[str], None] = lambda _: None,
+) -> tuple[Member, ...]:
+    """Fit a chosen average's members on more decisions, trees with rounds x 1.15."""
+    rounds = {name: max(1, round(n * _MORE_ROUNDS)) for name, n in blend.rounds.items()}
+    how: dict[str, Any] = {"rounds": rounds, "seed": seed, "threads": threads}
+    members = fit_members(prepared, set(blend.weights), params, progress=progress, **how)
+    return tuple(replace(m, weight=blend.weights[m.name]) for m in members)
+
+
+def is_few(examples: Examples) -> bool:
+    """Tell whether labels are too few for trees."""
+    errors = int(examples.error.sum())
+    return len(examples) < _FEW or min(errors, len(examples) - errors) < _FEW_OF_EACH
+
+
+def _average(raws: Mapping[str, Floats], weights: Weights) -> Floats:
+    total = sum(weights.values())
+    return np.asarray(sum(w / total * raws[name] for name, w in weights.items()), dtype=np.float64)

@@ -1,0 +1,269 @@
+"""The random part of the queue: a fixed number of reviews a pool, drawn with exact chances.
+
+Each decision is offered to one of the pools that can take it, its home. A pool's chances lean
+towards decisions that tell and remedy most for each minute, never below a floor, and add up to a
+whole number of reviews. Decisions are laid out pool by pool, by minutes, and drawn systematically
+in random order: every chance is exact, and the minutes stay within the pool's for every draw.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from errdetect.estimation.sampling_designs import draw_sample, expected_half_width
+
+__all__ = ["FLOOR", "Exploration", "draw_explored", "plan_exploration", "width_ratio"]
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+#: Part of its pool's even chance that every decision keeps: P(error) may be wrong anywhere.
+FLOOR = 0.6
+#: The worthiest minute of a pool's undrawn costs this part of a minute's price.
+_NEARLY = 0.8
+_HALVINGS = 60
+_SPREADS = 60  # rounds in which the homes' loads are made alike
+_GOLDEN = 0.6180339887498949
+
+
+@dataclass(frozen=True)
+class Exploration:
+    """The design of the random part.
+
+    Parameters
+    ----------
+    home
+        Shape (n,), the pool that would review each; -1 for those that cannot be drawn.
+    probability
+        Shape (n,), chance of being drawn; 0 for those that cannot.
+    layer
+        Shape (n,), where each lies when drawn: pools one after the other, within them by minutes.
+    """
+
+    home: Ints
+    probability: Floats
+    layer: Ints
+
+
+def plan_exploration(
+    p_error: Floats,
+    minutes: Floats,
+    of: Ints,
+    can: Bools,
+    capacity: Floats,
+    *,
+    members: Bools,
+    size: Floats | None = None,
+    worth: Floats | None = None,
+    floor: float = FLOOR,
+) -> Exploration:
+    """Give every member that some pool can take its chance of being drawn.
+
+    Where a minute costs c, the variance that a review takes away and the harm that it remedies are
+    best bought with chances in proportion to sqrt(p (1 - p) / (minutes (c - worth))): a minute that
+    remedies something is the cheaper for it.
+
+    Parameters
+    ----------
+    p_error
+        Shape (n,), calibrated.
+    minutes
+        Shape (n,), what a review takes.
+    of, can
+        From `pools.classify`.
+    capacity
+        Shape (n_pools,), minutes of each pool for this part.
+    members
+        Shape (n,), who takes part: open and not ranked.
+    size
+        Shape (n,), how many decisions the verdict covers; default 1.
+    worth
+        Shape (n,), what a review remedies for each minute; default nothing.
+    floor
+        Part of the pool's even chance that each member has at least.
+
+    Returns
+    -------
+    Exploration
+        Chances depend on no draw. Each pool's add up to a whole number of reviews, 1 at least if it
+        is anybody's home, and whichever are drawn, beyond that one review they fit its minutes.
+
+    Examples
+    --------
+    >>> one, many = np.array([[True]]), np.zeros(6, int)
+    >>> p = np.array([0.5, 0.5, 0.01, 0.01, 0.01, 0.01])
+    >>> plan = plan_exploration(p, np.ones(6), many, one, np.array([2.0]), members=p > 0)
+    >>> plan.probability.round(2).tolist()
+    [0.6, 0.6, 0.2, 0.2, 0.2, 0.2]
+    """
+    n = len(p_error)
+    cover = np.ones(n) if size is None else size
+    worth = np.zeros(n) if worth is None else worth
+    want = cover * np.sqrt(np.clip(p_error * (1 - p_error), 0, None) / minutes)
+    home = np.full(n, -1, np.int64)
+    rows = np.flatnonzero(members & can[of].any(axis=1))
+    if not len(rows):
+        return Exploration(home, np.zeros(n), np.zeros(n, np.int64))
+    home[rows] = _homes(of[rows], can, capacity, want[rows])
+    probability, layer = np.zeros(n), np.zeros(n, np.int64)
+    for pool in np.unique(home[rows]):
+        own = np.flatnonzero(home == pool)
+        want[own] /= np.sqrt(1 - _NEARLY * worth[own] / max(float(worth[own].max()), 1e-300))
+        probability[own] = _chances(want[own], minutes[own], float(capacity[pool]), floor)
+    order = rows[np.lexsort((minutes[rows], home[rows]))]
+    new = (np.diff(home[order]) != 0) | (np.diff(minutes[order]) != 0)
+    layer[order] = np.cumsum(np.r_[0, new])
+    return Exploration(home, probability, layer)
+
+
+def draw_explored(plan: Exploration, rng: np.random.Generator) -> Ints:
+    """Draw the random part.
+
+    Parameters
+    ----------
+    plan
+        From `plan_exploration`.
+    rng
+        Where the randomness comes from.
+
+    Returns
+    -------
+    numpy.ndarray
+        int64, positions of the drawn, in random order.
+
+    References
+    ----------
+    Hartley and Rao (1962), Sampling with unequal probabilities and without replacement.
+
+    Examples
+    --------
+    >>> plan = Exploration(np.zeros(4, int), np.full(4, 0.5), np.zeros(4, int))
+    >>> draw_explored(plan, np.random.default_rng(0)).shape
+    (2,)
+    """
+    rows = np.flatnonzero(plan.home >= 0)
+    certain = plan.probability[rows] >= 1
+    open_ = rows[~certain]
+    drawn = draw_sample(plan.probability[open_], rng, segment=plan.layer[open_])
+    return rng.permutation(np.concatenate([rows[certain], open_[drawn]]))
+
+
+def width_ratio(
+    p_error: Floats, probability: Floats, reviews: float, *, size: Floats | None = None
+) -> float:
+    """Compare the interval to expect with that of an audit that draws as many reviews evenly.
+
+    Both lean on P(error) as control variate. An interval that goes by the larger of the variance
+    to expect and the one seen is the wider, the fewer the draws are that the latter hangs on.
+
+    Parameters
+    ----------
+    p_error
+        Shape (n,), of the jobs that are open.
+    probability
+        Shape (n,), chance of each to be reviewed; jobs that cannot be are left out (0).
+    reviews
+        Reviews of the queue.
+    size
+        Shape (n,), decisions that each verdict covers; default 1.
+
+    Returns
+    -------
+    float
+        Width of the queue's interval over that of the audit; 0 where nothing is left unknown.
+
+    Examples
+    --------
+    >>> p = np.repeat([0.4, 0.02], [100, 900])
+    >>> round(width_ratio(p, np.full(1000, 0.1), 100), 2)
+    1.0
+    >>> ranked = np.repeat([0.9, 0.01], [100, 900])
+    >>> round(width_ratio(p, np.where(ranked > 0.5, 0.9, 0.0111), 100), 2) > 1.3
+    True
+    """
+    inside = probability > 0
+    cover = (np.ones(len(p_error)) if size is None else size)[inside]
+    copies = cover.astype(np.int64)
+    p, chance = np.repeat(p_error[inside], copies), probability[inside]
+    # One verdict for `cover` decisions: their doubts come together, not apart.
+    alike = np.repeat(1 / (1 + cover * (1 / chance - 1)), copies)
+    even = np.full(len(p), min(1.0, reviews / max(len(p), 1)))
+    widths = [expected_half_width(p, x) * _doubted(p, x) for x in (alike, even)]
+    return widths[0] / widths[1] if len(p) and widths[1] > 0 else 0.0
+
+
+def _doubted(p: Floats, chance: Floats) -> float:
+    """How much wider the larger of a variance and its estimate makes an interval, on average.
+
+    The mean of max(1, 1 + cv z) is 1 + cv / sqrt(2 pi) for a standard normal z.
+    """
+    binomial, missed = p * (1 - p), 1 / chance - 1
+    total = float(missed @ binomial)
+    fourth = binomial * ((1 - p) ** 3 + p**3)
+    if total <= 0:
+        return 1.0
+    cv = float(np.sqrt((missed**2 / chance) @ fourth)) / total
+    return float(np.sqrt(1 + cv / np.sqrt(2 * np.pi)))
+
+
+def _homes(of: Ints, can: Bools, capacity: Floats, want: Floats) -> Ints:
+    """Give each decision one of its pools, so that their loads are alike for their minutes."""
+    mass = np.bincount(of, want + want.mean() * FLOOR + 1e-12, len(can))
+    share = np.where(can, np.maximum(capacity, 1e-9), 0.0)
+    for _ in range(_SPREADS):
+        total = share.sum(axis=1, keepdims=True)
+        share = np.divide(share * mass[:, None], total, out=np.zeros_like(share), where=total > 0)
+        load = share.sum(axis=0)
+        share = share * np.divide(capacity, load, out=np.zeros_like(load), where=load > 0)
+    share = np.where(can, share + 1e-12, 0.0)
+    edges = np.cumsum(share, axis=1) / np.maximum(share.sum(axis=1, keepdims=True), 1e-300)
+    edges[~can.any(axis=1)] = 1.0
+    order = np.lexsort((-want, of))
+    # Evenly strewn along the class from most to least wanted: every pool gets of everything.
+    u = np.empty(len(of))
+    u[order] = (np.arange(len(of)) * _GOLDEN) % 1
+    flat = (edges + np.arange(len(can))[:, None]).ravel()
+    home = np.searchsorted(flat, u + of, side="right") - of * can.shape[1]
+    last = can.shape[1] - 1 - np.argmax(can[:, ::-1], axis=1)
+    return np.asarray(np.minimum(home, last[of]), np.int64)
+
+
+def _chances(want: Floats, minutes: Floats, room: float, floor: float) -> Floats:
+    """Give chances that add up to as many whole reviews as surely fit the room, and to 1 at least."""
+    if minutes.sum() <= room:
+        return np.ones(len(want))
+    spread = float(minutes.max() - minutes.min())
+    draws = _whole((room - spread) / minutes.mean(), len(want))
+    chance = _scaled(want, draws, floor)
+    draws = _whole(draws * (room - spread) / float(chance @ minutes), len(want))
+    while True:
+        chance = _scaled(want, draws, floor)
+        if draws == 1 or float(chance @ minutes) + spread <= room + 1e-9:
+            return chance
+        draws -= 1
+
+
+def _whole(draws: float, n: int) -> int:
+    return min(max(1, int(draws + 1e-9)), n)
+
+
+def _scaled(want: Floats, total: int, floor: float) -> Floats:
+    """Scale to a total, with nobody below the floor's part of the even chance or above 1."""
+    least = floor * total / len(want)
+    want = np.maximum(want / max(float(want.max()), 1e-300), 1e-9)
+    low, high = 0.0, 1.0
+    while np.clip(want * high, least, 1.0).sum() < total and high < 1e9:
+        high *= 4
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        if np.clip(want * middle, least, 1.0).sum() < total:
+            low = middle
+        else:
+            high = middle
+    free = (want * high > least) & (want * high < 1)
+    chance = np.clip(want * high, least, 1.0)
+    if free.any():  # to the last digit: the draw is of a whole number
+        chance[free] *= (total - chance[~free].sum()) / chance[free].sum()
+    return chance

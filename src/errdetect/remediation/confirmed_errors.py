@@ -1,0 +1,154 @@
+"""Which decisions reviews found wrong, which reviews say so, and whether that is settled."""
+
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from errdetect.labels.review_history import COUNTS, instants
+from errdetect.schemas import (
+    ADJUDICATION,
+    APPEAL,
+    ERROR,
+    OVERTURNED,
+    RELABELLED,
+    UPHELD,
+    WRONG_LABEL,
+)
+from errdetect.snapshot import Snapshot
+
+__all__ = ["BY_APPEAL", "BY_EXPERT", "BY_REVIEWS", "confirmed_errors", "later_decision"]
+
+Ints = npt.NDArray[np.int64]
+
+#: Who settled it.
+BY_EXPERT: Final = "an expert's final answer"
+BY_APPEAL: Final = "a granted appeal"
+BY_REVIEWS: Final = "reviews"
+
+
+def confirmed_errors(snapshot: Snapshot, *, min_p_error: float = 0.5) -> pd.DataFrame:
+    """List the decisions that are labelled errors, with the reviews that say so.
+
+    An error is settled if an expert said so, if an appeal was granted (a promise to its account
+    that nobody has taken back), or if its reviews make it likely enough. A lone flag of a reviewer
+    who often flags wrongly is an error that is not settled: an expert should look first.
+
+    Parameters
+    ----------
+    snapshot
+        Decisions with `policy_id`, perhaps `account_id`, and what reviews say of them.
+    min_p_error
+        P(error) given its reviews from which on an error is settled without an expert, in [0, 1].
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row for each error, in the decisions' order: position (row of the decision), decision_id,
+        account_id, policy_id, enforced, error_kind, p_label, settled, by (who settled it),
+        review_ids (those that say so, oldest first), n_for, n_against (counting reviews), last_at.
+
+    Examples
+    --------
+    >>> day = pd.to_datetime(["2026-01-01", "2026-01-03"], utc=True)
+    >>> decisions = pd.DataFrame({
+    ...     "decision_id": ["d1", "d2"], "decided_at": day[0], "policy_id": "spam",
+    ...     "account_id": "a", "enforced": True})
+    >>> reviews = pd.DataFrame({
+    ...     "review_id": ["r1", "r2"], "decision_id": ["d1", "d2"], "reviewed_at": day[1],
+    ...     "source": "appeal", "verdict": ["overturned", "upheld"], "reviewer_id": "ann"})
+    >>> found = confirmed_errors(Snapshot(decisions, reviews))
+    >>> found[["decision_id", "error_kind", "settled", "by", "review_ids"]].values.tolist()
+    [['d1', 'wrongful_action', True, 'a granted appeal', ['r1']]]
+    """
+    decisions, labels = snapshot.decisions, snapshot.labels
+    events = snapshot.review_history
+    at = np.flatnonzero((labels["label"] == ERROR).to_numpy(bool))
+    kinds = labels["error_kind"].iloc[at].to_numpy(object)
+    votes = _votes(events, at, kinds)
+    p_label = labels["p_label"].to_numpy(np.float64)[at]
+    by = np.select([votes["expert"], votes["appeal"]], [BY_EXPERT, BY_APPEAL], BY_REVIEWS)
+    rows = decisions.iloc[at]
+    missing = pd.Series(None, index=rows.index, dtype="str")
+    return pd.DataFrame(
+        {
+            "position": at,
+            "decision_id": rows["decision_id"].to_numpy(object),
+            "account_id": rows.get("account_id", missing).to_numpy(object),
+            "policy_id": rows["policy_id"].to_numpy(object),
+            "enforced": rows["enforced"].to_numpy(bool),
+            "error_kind": kinds,
+            "p_label": p_label,
+            "settled": (by != BY_REVIEWS) | (p_label >= min_p_error),
+            "by": by,
+            **{name: votes[name] for name in ("review_ids", "n_for", "n_against", "last_at")},
+        }
+    )
+
+
+def _votes(events: pd.DataFrame, at: Ints, kinds: npt.NDArray[np.object_]) -> dict[str, Any]:
+    """Sort each error's counting reviews into those that say so and the others."""
+    place = np.full(int(events["position"].max() if len(events) else -1) + 1, -1, dtype=np.int64)
+    inside = at < len(place)
+    place[at[inside]] = np.flatnonzero(inside)
+    counting = events[(events["standing"] == COUNTS).to_numpy(bool)]
+    of_error = place[counting["position"].to_numpy()]
+    counting, of_error = counting[of_error >= 0], of_error[of_error >= 0]
+    says = np.where(kinds == WRONG_LABEL, RELABELLED, OVERTURNED)[of_error]
+    agrees = counting["verdict"].to_numpy(object) == says
+    source = counting["source"].to_numpy(object)
+    order = np.lexsort(
+        (counting["review_id"].to_numpy(object), instants(counting["known_at"]), of_error)
+    )
+    ids: list[list[str]] = [[] for _ in at]
+    names = counting["review_id"].tolist()
+    for row in order[agrees[order]].tolist():
+        ids[of_error[row]].append(names[row])
+    last = np.full(len(at), np.datetime64(0, "us"))
+    np.maximum.at(last, of_error[agrees], instants(counting["known_at"])[agrees])
+    n = len(at)
+    upheld = counting["verdict"].to_numpy(object) == UPHELD
+    return {
+        "review_ids": ids,
+        "n_for": np.bincount(of_error[agrees], minlength=n),
+        "n_against": np.bincount(of_error[upheld], minlength=n),
+        "last_at": pd.to_datetime(last, utc=True),
+        "expert": np.bincount(of_error[agrees & (source == ADJUDICATION)], minlength=n) > 0,
+        "appeal": np.bincount(of_error[agrees & (source == APPEAL)], minlength=n) > 0,
+    }
+
+
+def later_decision(decisions: pd.DataFrame) -> "pd.Series[Any]":
+    """Name the decision that has replaced each one: the newest on the same item and policy.
+
+    Parameters
+    ----------
+    decisions
+        n decisions with `decision_id`, `decided_at`, `policy_id`, perhaps `item_id`.
+
+    Returns
+    -------
+    pandas.Series
+        Shape (n,), decision ids; missing where the decision is itself the newest. Equal times are
+        ordered by `decision_id`.
+
+    Examples
+    --------
+    >>> decisions = pd.DataFrame({
+    ...     "decision_id": ["d1", "d2", "d3"], "item_id": ["i", "i", "j"], "policy_id": "spam",
+    ...     "decided_at": pd.to_datetime(["2026-01-01", "2026-01-02", "2026-01-01"], utc=True)})
+    >>> later_decision(decisions).tolist()
+    ['d2', nan, nan]
+    """
+    index = decisions.index
+    if "item_id" not in decisions:
+        return pd.Series(None, index=index, dtype="str")
+    ids = decisions["decision_id"].to_numpy(object)
+    ordered = np.lexsort((ids, instants(decisions["decided_at"])))
+    frame = decisions[["item_id", "policy_id"]].iloc[ordered]
+    last = pd.Series(ids[ordered]).groupby(frame.groupby(list(frame)).ngroup().to_numpy())
+    newest = np.empty(len(ids), dtype=object)
+    newest[ordered] = last.transform("last").to_numpy(object)
+    known = decisions["item_id"].notna().to_numpy(bool) & (newest != ids)
+    return pd.Series(newest, index=index, dtype="str").where(known)

@@ -1,0 +1,266 @@
+"""Decisions that still stand and resemble overturned ones, with the share expected to be wrong."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from errdetect.remediation.confirmed_errors import confirmed_errors, later_decision
+from errdetect.feedback.likeness import ACCOUNT, CONTENT, Likeness, likeness
+from errdetect.remediation.plan_schema import LOOK_ALIKE, PRECISION, REVIEW, plan_table
+from errdetect.labels.review_history import COUNTS, MEASURES_REVIEWER, OVERRULED, REVISED
+from errdetect.schemas import ADJUDICATION, AUDIT, CORRECT, UNKNOWN, WRONG_LABEL
+from errdetect.settings import LookAlikes
+from errdetect.snapshot import Snapshot
+from errdetect.stats.effective_size import effective_size
+from errdetect.stats.grouped import sums
+from errdetect.stats.intervals import wilson
+
+__all__ = ["look_alikes"]
+
+Bools = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+_BOTH = "content and account"
+_TRACED = 5  # overturned decisions that a look-alike is traced to, the nearest first
+
+
+@dataclass(frozen=True)
+class _Pool:
+    """What the reviews say of n decisions.
+
+    Parameters
+    ----------
+    candidate
+        Nobody has reviewed it, and it still stands.
+    drawn
+        An audit drew it, and but for the audit it would be a candidate.
+    odds
+        For drawn ones: for how many undrawn decisions it stands, (1 - chance) / chance; else 0.
+    overturned, stood
+        Reviews found the action wrong and that is settled, or right.
+    wrong
+        P(the action is wrong) given the reviews; NaN where unknown.
+    """
+
+    candidate: Bools
+    drawn: Bools
+    odds: Floats
+    overturned: Bools
+    stood: Bools
+    wrong: Floats
+
+
+def look_alikes(snapshot: Snapshot, rule: LookAlikes, *, min_p_error: float = 0.5) -> pd.DataFrame:
+    """Find decisions that still stand and resemble overturned ones. People must look at each.
+
+    A decision resembles others by its content or by its account (see `likeness`), under the same
+    policy and with the same action side. More of the alike ones must have been overturned than have
+    stood. How many are wrong is learnt from the audit: each audited decision is asked whether it
+    resembles overturned ones other than itself, and what the audit then found. It stands for those
+    that the audit did not draw.
+
+    Parameters
+    ----------
+    snapshot
+        Decisions with `policy_id`, and what reviews say of them.
+    rule
+        `min_reviews`: audited decisions of one sort below which the expected precision is unknown;
+        `min_precision`: sorts of look-alikes that are known to be wrong less often are left out.
+    min_p_error
+        See `confirmed_errors`; only settled errors are resembled.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Rows of a plan, as `plan_table`, all with status `review`, with `expected_precision` and its
+        95 % limits, which are missing where unknown.
+
+    Notes
+    -----
+    The share is Hajek's weighted mean; its limits are Wilson's at the effective number of
+    independent groups (Kish, 1965), since decisions alike to the same ones rise and fall together.
+
+    Examples
+    --------
+    >>> rule = LookAlikes(min_precision=0)
+    >>> day = pd.to_datetime(["2026-01-01", "2026-01-03"], utc=True)
+    >>> decisions = pd.DataFrame({
+    ...     "decision_id": ["d1", "d2", "d3"], "decided_at": day[0], "policy_id": "spam",
+    ...     "account_id": ["a", "a", "b"], "enforced": True})
+    >>> reviews = pd.DataFrame({
+    ...     "review_id": ["r1"], "decision_id": ["d1"], "reviewed_at": day[1:], "source": "audit",
+    ...     "verdict": "overturned", "reviewer_id": "ann", "inclusion_probability": 0.2})
+    >>> found = look_alikes(Snapshot(decisions, reviews), rule)
+    >>> found[["decision_id", "status", "review_ids", "expected_precision"]].values.tolist()
+    [['d2', 'review', ['r1'], nan]]
+    """
+    decisions = snapshot.decisions
+    errors = confirmed_errors(snapshot, min_p_error=min_p_error)
+    seeds = errors[errors["settled"] & (errors["error_kind"] != WRONG_LABEL)]
+    pool = _pool(snapshot, seeds["position"].to_numpy(int))
+    alike = likeness(decisions, pool.overturned, pool.stood)
+    sort, n_over, n_stood = _sorts(alike, len(decisions))
+    enforced = decisions["enforced"].to_numpy(bool)
+    strata = pd.Series(sort, dtype=object) + np.where(enforced, " enforced", " allowed")
+    cluster = _clusters(alike, sort)
+    precision = {
+        one: _precision(pool, cluster, np.flatnonzero((strata == one).to_numpy() & pool.drawn))
+        for one in sorted(strata.dropna().unique())
+    }
+    rows = np.flatnonzero(pool.candidate & strata.notna().to_numpy())
+    told = [precision[one] for one in strata.iloc[rows]]
+    rows, told = _worth_it(rows, told, rule.min_reviews, rule.min_precision)
+    return plan_table(
+        pd.DataFrame(
+            {
+                "kind": pd.Series([LOOK_ALIKE] * len(rows), dtype="str"),
+                "status": REVIEW,
+                "decision_id": decisions["decision_id"].to_numpy(object)[rows],
+                "account_id": _column(decisions, "account_id")[rows],
+                "policy_id": decisions["policy_id"].to_numpy(object)[rows],
+                "reason": [
+                    "It resembles decisions that reviews overturned: let a person look at it."
+                ]
+                * len(rows),
+                "evidence": [
+                    _evidence(sort[row], n_over[row], n_stood[row], one, rule.min_reviews)
+                    for row, one in zip(rows, told, strict=True)
+                ],
+                "review_ids": _traces(alike, seeds, rows),
+                **{
+                    name: [one[i] if one[3] >= rule.min_reviews else np.nan for one in told]
+                    for i, name in enumerate(PRECISION)
+                },
+            }
+        )
+    )
+
+
+def _column(decisions: pd.DataFrame, name: str) -> npt.NDArray[np.object_]:
+    given = decisions[name] if name in decisions else pd.Series(None, index=decisions.index)
+    return given.to_numpy(object)
+
+
+def _pool(snapshot: Snapshot, seeds: Ints) -> _Pool:
+    n, labels = len(snapshot.decisions), snapshot.labels
+    history = snapshot.review_history
+    known = history[history["standing"].isin([COUNTS, OVERRULED, REVISED, MEASURES_REVIEWER])]
+    by_design = known["source"].isin([AUDIT, ADJUDICATION]).to_numpy(bool)
+    at = known["position"].to_numpy()
+    stands = later_decision(snapshot.decisions).isna().to_numpy(bool)
+    untouched = stands & (np.bincount(at[~by_design], minlength=n) == 0)
+    chance = snapshot.inclusion_probability
+    told = (labels["label"] != UNKNOWN).to_numpy(bool)
+    drawn = untouched & told & ~np.isnan(chance)
+    overturned = np.zeros(n, dtype=bool)
+    overturned[seeds] = True
+    relabelled = (labels["error_kind"] == WRONG_LABEL).to_numpy(bool)
+    wrong = np.where(relabelled, 0.0, labels["p_label"].to_numpy(np.float64))
+    return _Pool(
+        candidate=untouched & (np.bincount(at, minlength=n) == 0),
+        drawn=drawn,
+        odds=np.where(drawn, (1 - chance) / np.where(drawn, chance, 1), 0.0),
+        overturned=overturned,
+        stood=relabelled | (labels["label"] == CORRECT).to_numpy(bool),
+        wrong=np.where(told, wrong, np.nan),
+    )
+
+
+def _sorts(
+    alike: Mapping[str, list[Likeness]], n: int
+) -> tuple[npt.NDArray[np.object_], Ints, Ints]:
+    """Say how each decision resembles overturned ones (None: not), and count those and the rest."""
+    over, stood = {}, {}
+    for kind, ways in alike.items():
+        counts = [way.others() for way in ways]
+        over[kind] = np.sum([c[0] for c in counts], axis=0) if counts else np.zeros(n, np.int64)
+        stood[kind] = np.sum([c[1] for c in counts], axis=0) if counts else np.zeros(n, np.int64)
+    content, account = (over[k] > stood[k] for k in (CONTENT, ACCOUNT))
+    denied = stood[CONTENT] > over[CONTENT]  # what people said of the same content weighs more
+    words = [_BOTH, CONTENT, ACCOUNT]
+    sort = np.select([content & account, content, account & ~denied], words, "").astype(object)
+    sort[sort == ""] = None
+    by_content = np.isin(sort, [_BOTH, CONTENT])
+    return (
+        sort,
+        np.where(by_content, over[CONTENT], over[ACCOUNT]),
+        np.where(by_content, stood[CONTENT], stood[ACCOUNT]),
+    )
+
+
+def _clusters(alike: Mapping[str, list[Likeness]], sort: npt.NDArray[np.object_]) -> Ints:
+    """Give one number to what rises and falls together: of one account, or else of one content."""
+    cluster, start = np.full(len(sort), -1, dtype=np.int64), 0
+    for kind in (ACCOUNT, CONTENT):
+        for way in alike[kind]:
+            fits = (cluster < 0) & (way.others()[0] > 0) & ((kind == CONTENT) | (sort != CONTENT))
+            cluster = np.where(fits, way.group + start, cluster)
+            start += int(way.group.max(initial=0)) + 1
+    return cluster
+
+
+def _precision(pool: _Pool, cluster: Ints, rows: Ints) -> tuple[float, float, float, int]:
+    """Estimate the share of wrong ones with its limits, and say on how many it rests."""
+    weight, wrong = pool.odds[rows], pool.wrong[rows]
+    if not weight.sum() > 0:
+        return float("nan"), float("nan"), float("nan"), 0
+    rate = float(np.clip(weight @ wrong / weight.sum(), 0, 1))
+    codes, groups = pd.factorize(cluster[rows])
+    seen = np.array([effective_size(sums(codes, weight, len(groups)))])
+    limits = wilson(np.array([rate]), seen)
+    return rate, float(limits.low[0]), float(limits.high[0]), int((weight > 0).sum())
+
+
+def _worth_it(
+    rows: Ints, told: list[tuple[float, float, float, int]], min_reviews: int, least: float
+) -> tuple[Ints, list[tuple[float, float, float, int]]]:
+    """Leave out what is known to be seldom wrong; the unknown stays."""
+    kept = [not (one[3] >= min_reviews and one[0] < least) for one in told]
+    return rows[np.array(kept, dtype=bool)], [
+        one for one, keep in zip(told, kept, strict=True) if keep
+    ]
+
+
+_WORDS = {
+    _BOTH: "The same content, account and moderator version",
+    CONTENT: "The same or nearly the same content",
+    ACCOUNT: "The same account and moderator version",
+}
+
+
+def _evidence(
+    sort: str, n_over: int, n_stood: int, told: tuple[float, float, float, int], least: int
+) -> str:
+    """Say what it resembles, and how many of its sort are wrong."""
+    said = f"{_WORDS[sort]}: {n_over} overturned, {n_stood} stood."
+    rate, low, high, n = told
+    if n < least:
+        return f"{said} How many like it are wrong is unknown: {n} audited ones tell, {least} are needed."
+    return (
+        f"{said} Of those like it that nobody has reviewed, {rate:.0%} are expected to be wrong "
+        f"(95 % interval {low:.0%} to {high:.0%}; from {n} audited ones)."
+    )
+
+
+def _traces(
+    alike: Mapping[str, list[Likeness]], seeds: pd.DataFrame, rows: Ints
+) -> list[list[str]]:
+    """List the reviews of the overturned decisions that each row resembles, content first."""
+    found: list[list[int]] = [[] for _ in rows]
+    newest = seeds.reset_index(drop=True).sort_values(
+        ["last_at", "decision_id"], ascending=[False, True], kind="stable"
+    )
+    for way in (*alike[CONTENT], *alike[ACCOUNT]):
+        group = way.group[newest["position"].to_numpy(int)]
+        members: dict[int, list[int]] = {}
+        for place, code in zip(newest.index.tolist(), group.tolist(), strict=True):
+            if code >= 0 and len(members.setdefault(code, [])) < _TRACED:
+                members[code].append(place)
+        for trace, code in zip(found, way.group[rows].tolist(), strict=True):
+            trace += [place for place in members.get(code, ()) if place not in trace]
+    ids = seeds["review_ids"].tolist()
+    return [[one for place in trace[:_TRACED] for one in ids[place]] for trace in found]

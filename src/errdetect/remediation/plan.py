@@ -1,0 +1,173 @@
+"""From reviews to a plan: what to undo, which penalties to take back, which labels to mend."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from errdetect.remediation.look_alikes import look_alikes
+from errdetect.remediation.confirmed_errors import confirmed_errors, later_decision
+from errdetect.remediation.reconcile import settle
+from errdetect.remediation.plan_schema import (
+    PLANNED,
+    RELABEL,
+    REVERSE,
+    REVIEW,
+    REVOKE_PENALTY,
+    plan_table,
+)
+from errdetect.remediation.whitelist import whitelist_candidates
+from errdetect.schemas import WRONG_LABEL, WRONGFUL_ACTION
+from errdetect.settings import Remediation
+from errdetect.snapshot import Snapshot
+
+__all__ = ["plan_remediation", "remedies"]
+
+
+def plan_remediation(
+    snapshot: Snapshot, settings: Remediation, *, recorded: pd.DataFrame | None = None
+) -> pd.DataFrame:
+    """Plan all that follows from reviews: remedies, whitelists, look-alikes, and what to revoke.
+
+    Parameters
+    ----------
+    snapshot
+        Decisions with `policy_id` and `enforced`, and what reviews say of them; with `account_id`,
+        `item_id`, `text`, `moderator`, `moderator_version` and columns that end in `hash` the plan
+        says more.
+    settings
+        The config's section `remediation`.
+    recorded
+        Remediations recorded before, as `plan_table`: those applied keep that status, and those
+        that reviews no longer bear out come as `withdrawn`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As `plan_table`, the same in whatever order decisions and reviews come.
+
+    Examples
+    --------
+    >>> day = pd.to_datetime(["2026-01-01", "2026-01-03", "2026-01-05"], utc=True)
+    >>> decisions = pd.DataFrame({
+    ...     "decision_id": ["d1"], "decided_at": day[:1], "policy_id": "spam", "account_id": "a",
+    ...     "enforced": True})
+    >>> reviews = pd.DataFrame({
+    ...     "review_id": ["r1", "r2"], "decision_id": "d1", "reviewed_at": day[1:],
+    ...     "source": ["audit", "adjudication"], "verdict": ["overturned", "upheld"],
+    ...     "reviewer_id": ["ann", "eve"]})
+    >>> plan = plan_remediation(Snapshot(decisions, reviews.iloc[:1]), Remediation())
+    >>> plan[["kind", "decision_id", "status"]].values.tolist()
+    [['reverse', 'd1', 'planned'], ['revoke_penalty', 'd1', 'planned']]
+    >>> done = plan.assign(status="applied")
+    >>> plan = plan_remediation(Snapshot(decisions, reviews), Remediation(), recorded=done)
+    >>> plan[["kind", "status"]].values.tolist()
+    [['reverse', 'withdrawn'], ['revoke_penalty', 'withdrawn']]
+    """
+    certain = settings.min_p_error
+    parts = [
+        remedies(snapshot, min_p_error=certain),
+        whitelist_candidates(snapshot, settings.whitelist),
+        look_alikes(snapshot, settings.look_alikes, min_p_error=certain),
+    ]
+    plan = plan_table(pd.concat(parts, ignore_index=True))
+    if recorded is None or not len(recorded):
+        return plan
+    return settle(plan, recorded, snapshot, settings.whitelist)
+
+
+def remedies(snapshot: Snapshot, *, min_p_error: float = 0.5) -> pd.DataFrame:
+    """Plan what reviews ask for directly: reversals, penalties taken back, labels mended.
+
+    Parameters
+    ----------
+    snapshot
+        See `plan_remediation`.
+    min_p_error
+        See `confirmed_errors`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As `plan_table`. A reversal for every error of action; a penalty taken back where the
+        action enforced and the account is known; a relabel for every wrong label, with the right
+        policy where reviewers named one. Status `review` where the error is not settled, where a
+        later decision on the same item and policy stands in its place, or where nobody named the
+        right policy; else `planned`.
+
+    Examples
+    --------
+    >>> day = pd.to_datetime(["2026-01-01", "2026-01-03"], utc=True)
+    >>> decisions = pd.DataFrame({
+    ...     "decision_id": ["d1", "d2"], "decided_at": day[0], "policy_id": "scam",
+    ...     "enforced": [False, True]})
+    >>> reviews = pd.DataFrame({
+    ...     "review_id": ["r1", "r2"], "decision_id": ["d1", "d2"], "reviewed_at": day[1],
+    ...     "source": "audit", "verdict": ["overturned", "relabelled"], "reviewer_id": "ann",
+    ...     "correct_policy_id": [None, "spam"]})
+    >>> plan = remedies(Snapshot(decisions, reviews))
+    >>> plan[["kind", "decision_id", "right_policy_id", "status"]].values.tolist()
+    [['reverse', 'd1', nan, 'planned'], ['relabel', 'd2', 'spam', 'planned']]
+    """
+    errors = confirmed_errors(snapshot, min_p_error=min_p_error)
+    at = errors["position"].to_numpy(int)
+    right = snapshot.correct_policies.to_numpy(object)[at]
+    later = later_decision(snapshot.decisions).to_numpy(object)[at]
+    settled = errors["settled"].to_numpy(bool)
+    wrong_label = (errors["error_kind"] == WRONG_LABEL).to_numpy(bool)
+    wrongful = (errors["error_kind"] == WRONGFUL_ACTION).to_numpy(bool)
+    said = [_evidence(row) for row in errors.to_dict("records")]
+    base = errors.assign(
+        evidence=pd.Series(said, index=errors.index, dtype=object),
+        right_policy_id=pd.Series(right, index=errors.index, dtype="str").where(wrong_label),
+        status=np.where(settled, PLANNED, REVIEW),
+    )
+    reverse = _replaced(base[~wrong_label], later[~wrong_label])
+    undo = np.where(wrongful[~wrong_label], _UNDO, _ENFORCE)
+    penal = base[wrongful & errors["account_id"].notna().to_numpy(bool)]
+    relabel = base[wrong_label]
+    named = relabel["right_policy_id"].notna().to_numpy(bool)
+    rows = [
+        reverse.assign(kind=REVERSE, reason=undo),
+        penal.assign(kind=REVOKE_PENALTY, reason=_PENALTY),
+        relabel.assign(
+            kind=RELABEL,
+            reason=np.where(named, _RELABEL, _UNNAMED),
+            status=np.where(named, relabel["status"], REVIEW),
+        ),
+    ]
+    return plan_table(pd.concat(rows, ignore_index=True))
+
+
+_UNDO = "The action was wrong: undo it, and let the item stand."
+_ENFORCE = "The item breaks the policy and was let through: act on it."
+_PENALTY = "The action was wrong: take back the penalty that it brought, and restore what the account lost."
+_RELABEL = "The action stands, under another policy: record the right one."
+_UNNAMED = "The action stands, but not under this policy, and reviewers named no other: ask which."
+
+
+def _replaced(rows: pd.DataFrame, later: Any) -> pd.DataFrame:
+    """Hand to a person what a later decision on the same item has already replaced."""
+    gone = pd.notna(later)
+    told = [
+        f"{said} A later decision on the same item and policy stands in its place: {new}."
+        if replaced
+        else said
+        for said, new, replaced in zip(rows["evidence"], later, gone, strict=True)
+    ]
+    return rows.assign(
+        evidence=pd.Series(told, index=rows.index, dtype=object),
+        status=np.where(gone, REVIEW, rows["status"]),
+    )
+
+
+def _evidence(row: dict[Any, Any]) -> str:
+    """Say who settled an error, when, and how the reviews fell."""
+    day = f"{row['last_at']:%Y-%m-%d}"
+    votes = f"{row['n_for']} of {row['n_for'] + row['n_against']} counting reviews say so"
+    if not row["settled"]:
+        return (
+            f"Not settled: {votes}, the last on {day}, and P(error) is only {row['p_label']:.2f}, "
+            "since these reviewers often flag what is right. Ask an expert."
+        )
+    return f"Settled by {row['by']} on {day}: {votes}; P(error) {row['p_label']:.2f}."

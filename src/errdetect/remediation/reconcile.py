@@ -1,0 +1,163 @@
+"""A new plan beside what was recorded before: what is done already, and what to take back."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from errdetect.remediation.plan_schema import (
+    APPLIED,
+    RELABEL,
+    REVERSE,
+    REVOKE_PENALTY,
+    WHITELIST,
+    WITHDRAWN,
+    plan_table,
+)
+from errdetect.remediation.whitelist import account_rates
+from errdetect.labels.review_history import COUNTS
+from errdetect.schemas import CORRECT, ERROR, UPHELD, WRONG_LABEL
+from errdetect.settings import Whitelist
+from errdetect.snapshot import Snapshot
+
+__all__ = ["settle"]
+
+
+def settle(
+    plan: pd.DataFrame,
+    recorded: pd.DataFrame,
+    snapshot: Snapshot,
+    rule: Whitelist,
+) -> pd.DataFrame:
+    """Mark what was applied before, and add what was applied but is no longer borne out.
+
+    A step is taken back where people's later word contradicts it: the decision's label is no
+    longer an error of that kind, another policy is named as the right one, or an account's wrongful
+    rate has fallen below the bar. A whitelist is also taken back when it has expired. A step about
+    a decision that is not among `decisions`, or that nobody's word stands against, stays.
+
+    Parameters
+    ----------
+    plan
+        What follows from the reviews now, as `plan_table`.
+    recorded
+        Remediations recorded before, as `schemas.PLAN`.
+    snapshot, rule
+        What the plan was made from.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As `plan_table`; the `reason` of a row with status `withdrawn` says why.
+
+    Examples
+    --------
+    >>> from errdetect.remediation.plan import remedies
+    >>> day = pd.to_datetime(["2026-01-01", "2026-01-03"], utc=True)
+    >>> decisions = pd.DataFrame({"decision_id": ["d1"], "decided_at": day[:1],
+    ...                           "policy_id": "spam", "enforced": True})
+    >>> reviews = pd.DataFrame({
+    ...     "review_id": ["r1"], "decision_id": ["d1"], "reviewed_at": day[1:],
+    ...     "source": "audit", "verdict": "overturned", "reviewer_id": "ann"})
+    >>> snapshot = Snapshot(decisions, reviews)
+    >>> plan = remedies(snapshot)
+    >>> done = plan.assign(status="applied")
+    >>> settle(plan, done, snapshot, Whitelist())["status"].tolist()
+    ['applied']
+    """
+    applied = recorded[(recorded["status"] == APPLIED).to_numpy(bool)]
+    back = pd.concat(
+        [
+            _contradicted(applied, snapshot),
+            _renamed(applied, plan),
+            _fallen(
+                applied[(applied["kind"] == WHITELIST).to_numpy(bool)],
+                account_rates(snapshot, rule),
+                rule.min_wrongful_rate,
+                snapshot.moment,
+            ),
+        ],
+        ignore_index=True,
+    ).assign(status=WITHDRAWN)
+    kept = plan[~plan["remediation_id"].isin(back["remediation_id"]).to_numpy(bool)]
+    done = kept["remediation_id"].isin(applied["remediation_id"]).to_numpy(bool)
+    kept = kept.assign(status=np.where(done, APPLIED, kept["status"]))
+    return plan_table(pd.concat([kept, back], ignore_index=True))
+
+
+def _contradicted(applied: pd.DataFrame, snapshot: Snapshot) -> pd.DataFrame:
+    """Return what was done to decisions whose reviews now say otherwise, with the reason."""
+    rows = applied[applied["kind"].isin([REVERSE, REVOKE_PENALTY, RELABEL]).to_numpy(bool)]
+    at = pd.Index(snapshot.decisions["decision_id"]).get_indexer(pd.Index(rows["decision_id"]))
+    rows, at = rows[at >= 0], at[at >= 0]
+    now = snapshot.labels.iloc[at]
+    error = (now["label"] == ERROR).to_numpy(bool)
+    relabelled = (now["error_kind"] == WRONG_LABEL).to_numpy(bool)
+    was_relabel = (rows["kind"] == RELABEL).to_numpy(bool)
+    reviewed = (now["n_reviews"] > 0).to_numpy(bool)
+    moved = np.where(error, relabelled != was_relabel, reviewed)
+    against = _last_word(snapshot.review_history, at[moved])
+    back: pd.DataFrame = rows[moved]
+    reasons = [
+        f"{_why(kind, label)}{against.get(place, '')}"
+        for kind, label, place in zip(back["kind"], now["label"][moved], at[moved], strict=True)
+    ]
+    return back.assign(reason=pd.Series(reasons, index=back.index, dtype=object))
+
+
+def _renamed(applied: pd.DataFrame, plan: pd.DataFrame) -> pd.DataFrame:
+    """Return the relabels whose right policy reviewers have changed since, with the reason."""
+    rows = applied[(applied["kind"] == RELABEL).to_numpy(bool)]
+    now = plan.set_index("remediation_id")["right_policy_id"]
+    rows = rows[rows["remediation_id"].isin(now.index).to_numpy(bool)]
+    named = now.reindex(rows["remediation_id"]).fillna("").to_numpy(object)
+    back: pd.DataFrame = rows[named != rows["right_policy_id"].fillna("").to_numpy(object)]
+    return back.assign(reason="Reviews now name another policy, or do not agree on one.")
+
+
+def _why(kind: Any, label: Any) -> str:
+    if label == CORRECT:
+        return "Reviews now say that the decision was right."
+    if label == ERROR and kind == RELABEL:
+        return "Reviews now say that the action itself was wrong, not only the policy."
+    if label == ERROR:
+        return "Reviews now say that the action stands, under another policy."
+    return "Reviews now disagree, and nobody has settled it."
+
+
+def _last_word(history: pd.DataFrame, at: Any) -> dict[Any, str]:
+    """Name the newest counting review of each of these decisions that upholds it, or the newest."""
+    counting = history[
+        (history["standing"] == COUNTS).to_numpy(bool) & history["position"].isin(at).to_numpy(bool)
+    ]
+    ordered = counting.assign(upholds=counting["verdict"] == UPHELD).sort_values(
+        ["position", "upholds", "known_at", "review_id"], kind="stable"
+    )
+    last = ordered.drop_duplicates("position", keep="last")
+    return {
+        row["position"]: f" See review {row['review_id']} ({row['source']}, {row['verdict']}, "
+        f"{row['known_at']:%Y-%m-%d})."
+        for row in last.to_dict("records")
+    }
+
+
+def _fallen(
+    whitelists: pd.DataFrame, rates: pd.DataFrame, bar: float, now: pd.Timestamp
+) -> pd.DataFrame:
+    """Return the exceptions that have expired or are no longer earned, with the reason."""
+    about = ["account_id", "policy_id"]
+    told = rates[[*about, "low", "n"]].astype(dict.fromkeys(about, "str"))
+    found = whitelists.astype(dict.fromkeys(about, "str")).merge(told, on=about, how="left")
+    expired = (found["expires_at"] <= now).to_numpy(bool)
+    low = found["low"].to_numpy(np.float64)
+    fallen = ~expired & (low < bar)
+    reasons = np.where(
+        expired,
+        "It has expired.",
+        [
+            f"Of {n:.0f} reviewed enforcements too few are wrong now: the lower limit is {value:.0%}."
+            for n, value in zip(found["n"], low, strict=True)
+        ],
+    )
+    back: pd.DataFrame = found.assign(reason=reasons)[expired | fallen]
+    return back.drop(columns=["low", "n"])

@@ -1,0 +1,143 @@
+"""What goes with the errors: reasons by their share, for the whole and policy by policy."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from errdetect.report.charts import place
+from errdetect.report.formatting import has_rows, number, records, require
+from errdetect.policy.words import clean, percent, span
+
+__all__ = ["Driver", "driver_rows", "drivers"]
+
+_MAX_DRIVERS = 8
+_MAX_EXAMPLES = 3
+_COLUMNS = ("policy_id", "code", "text", "share", "n_decisions")
+
+
+@dataclass(frozen=True)
+class Driver:
+    """One reason that goes with errors.
+
+    Parameters
+    ----------
+    text
+        The reason in plain words.
+    share
+        Its share of the explained push towards error; None where unknown.
+    bar
+        The length of its bar, in percent.
+    n_decisions
+        How many decisions were looked at.
+    examples
+        Ids of decisions that show it.
+    said
+        How sure its share and place are, and how it moved; empty where nothing is known of that.
+    """
+
+    text: str
+    share: float | None
+    bar: float
+    n_decisions: int
+    examples: tuple[str, ...]
+    said: str = ""
+
+
+def driver_rows(frame: pd.DataFrame | None) -> dict[str | None, list[dict[str, Any]]]:
+    """Gather the rows of each policy's reasons.
+
+    Parameters
+    ----------
+    frame
+        `policy_id` (missing: all policies), `code`, `text`, `share` in [0, 1], `n_decisions`,
+        and perhaps `example_ids` (a list), the share's limits `low` and `high`, `stable`,
+        `share_before`, `share_after` and `moved`; or None.
+
+    Returns
+    -------
+    dict
+        policy_id (None for all) -> its rows.
+
+    Raises
+    ------
+    DataError
+        Where a column is missing.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"policy_id": [None, "spam"], "code": ["a", "a"], "text": "short",
+    ...                       "share": 0.5, "n_decisions": 3})
+    >>> list(driver_rows(frame))
+    [None, 'spam']
+    """
+    if frame is None or not has_rows(frame):
+        return {}
+    require(frame, _COLUMNS, "drivers")
+    rows: dict[str | None, list[dict[str, Any]]] = {}
+    for row in records(frame):
+        policy = None if pd.isna(row["policy_id"]) else str(row["policy_id"])
+        rows.setdefault(policy, []).append(row)
+    return rows
+
+
+def drivers(rows: Sequence[Mapping[str, Any]]) -> tuple[Driver, ...]:
+    """Read one list of reasons.
+
+    Parameters
+    ----------
+    rows
+        Rows of one policy, or of all policies together.
+
+    Returns
+    -------
+    tuple of Driver
+        The eight largest shares, the largest first; ties by code.
+
+    Examples
+    --------
+    >>> drivers([{"code": "a", "text": "The text is short", "share": 0.4, "n_decisions": 3}])[0].bar
+    40.0
+    """
+
+    def order(row: Mapping[str, Any]) -> tuple[float, str]:
+        return (-(number(row["share"]) or 0.0), str(row["code"]))
+
+    return tuple(_driver(row) for row in sorted(rows, key=order)[:_MAX_DRIVERS])
+
+
+def _driver(row: Mapping[str, Any]) -> Driver:
+    """Read one reason."""
+    share = number(row["share"])
+    ids: Any = row.get("example_ids")
+    examples = tuple(ids) if pd.api.types.is_list_like(ids) else ()
+    return Driver(
+        text=clean(row["text"], 240),
+        share=share,
+        bar=place(share or 0.0, 1.0),
+        n_decisions=int(number(row["n_decisions"]) or 0),
+        examples=tuple(clean(i, 40) for i in examples[:_MAX_EXAMPLES]),
+        said="; ".join(_sure(row)),
+    )
+
+
+def _sure(row: Mapping[str, Any]) -> Iterator[str]:
+    """Say how sure a share and its place are, and whether it moved beyond chance."""
+    low, high = number(row.get("low")), number(row.get("high"))
+    if low is not None and high is not None:
+        yield f"between {span(low, high)}".replace(" to ", " and ")
+    stable = row.get("stable")
+    if "stable" in row and (stable is None or pd.isna(stable)):
+        yield "too few decisions to tell its place"
+    elif stable is not None:
+        yield "its place is steady" if stable else "its place cannot be told yet"
+    moved, before, after = (
+        row.get("moved"),
+        number(row.get("share_before")),
+        number(row.get("share_after")),
+    )
+    told = moved is not None and not pd.isna(moved) and bool(moved)
+    if told and before is not None and after is not None:
+        way = "rose" if after > before else "fell"
+        yield f"{way} from {percent(before)} to {percent(after)} in the later half"

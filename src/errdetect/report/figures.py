@@ -1,0 +1,327 @@
+"""One estimate as a figure for people: said with its interval, or not said and why."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from errdetect.estimation.method_text import MEASURED_TO_ERR, SUPPRESSED
+from errdetect.report.formatting import number, records, require
+from errdetect.report.glossary import MEASURE_WORDS, MeasureWords
+from errdetect.policy.words import count, per_base, percent, span
+from errdetect.schemas import ESTIMATES
+
+__all__ = ["Claim", "Figure", "Said", "figures", "figures_by", "read_figure", "read_said"]
+
+_WARNING = "warning: "
+#: Codes of a suppressed figure that the number of reviews says better.
+_TOO_FEW = ("too_few_reviews", "no_sample")
+
+
+@dataclass(frozen=True)
+class Said:
+    """The estimate and its 95 % interval, as shares of 1; low <= estimate <= high."""
+
+    estimate: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What counting only successful appeals would claim, and how far that is off.
+
+    Parameters
+    ----------
+    share
+        The claimed share of 1.
+    value, base
+        The claim in words: `value` of `base`.
+    verdict
+        One sentence that sets it against the audit's interval.
+    """
+
+    share: float
+    value: str
+    base: str
+    verdict: str
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measure of one group, ready to be shown.
+
+    Parameters
+    ----------
+    measure
+        A measure of the contract.
+    said
+        The estimate with its interval; None where it cannot be said.
+    n_reviews, n_decisions
+        How many reviews it rests on, of how many decisions.
+    method
+        How it was estimated.
+    proxy
+        The share that counting only successful appeals would claim; None where it has no meaning.
+    bounds
+        The least and the greatest share, if every reviewer is right.
+    """
+
+    measure: str
+    said: Said | None
+    n_reviews: int
+    n_decisions: int
+    method: str
+    proxy: float | None
+    bounds: tuple[float, float] | None
+
+    @property
+    def words(self) -> MeasureWords:
+        """The measure in plain words."""
+        return MEASURE_WORDS[self.measure]
+
+    @property
+    def how(self) -> str:
+        """How the figure was made, in the words behind the method's code, without warnings."""
+        return "; ".join(p for p in self._method_parts() if not p.startswith(_WARNING))
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the estimate itself warns of."""
+        parts = self._method_parts()
+        return tuple(p.removeprefix(_WARNING) for p in parts if p.startswith(_WARNING))
+
+    @property
+    def obstacle(self) -> str | None:
+        """What else than too few reviews stands in the way of a figure; None where nothing."""
+        code = self.method.partition(":")[0]
+        return None if code in _TOO_FEW else SUPPRESSED.get(code)
+
+    @property
+    def unsaid(self) -> str:
+        """Why there is no figure, in one clause."""
+        if self.obstacle:
+            return f"cannot be said yet: {self.obstacle}"
+        if self.n_reviews == 0:
+            return "cannot be said yet: no reviews"
+        if self.n_reviews < 100:
+            noun = "review" if self.n_reviews == 1 else "reviews"
+            return f"cannot be said yet: only {self.n_reviews} {noun}"
+        return f"cannot be said yet: {count(self.n_reviews)} reviews do not settle it"
+
+    @property
+    def percent(self) -> str:
+        """The estimate as a percentage, or why there is none."""
+        return percent(self.said.estimate) if self.said else self.unsaid
+
+    @property
+    def span(self) -> str:
+        """The interval as percentages; empty where the figure cannot be said."""
+        return span(self.said.low, self.said.high) if self.said else ""
+
+    @property
+    def brief_span(self) -> str:
+        """The interval for a narrow column, beside the estimate in percent."""
+        return self.span.replace(" to ", "–").removesuffix("\u00a0%")
+
+    @property
+    def bounds_span(self) -> str:
+        """The bounds that hold if every reviewer is right; none where reviewers were seen to err."""
+        if self.method.partition(":")[0].partition("+")[2] in MEASURED_TO_ERR:
+            return "left out: reviewers were measured and err"
+        return span(*self.bounds) if self.bounds else "not worked out"
+
+    @property
+    def value(self) -> str:
+        """The estimate as a number "of `base`"."""
+        return self._numbers()[0][0]
+
+    @property
+    def base(self) -> str:
+        """What `value` is counted out of: "100", or more for a very small share."""
+        return self._numbers()[1]
+
+    @property
+    def sentence(self) -> str:
+        """The interval in plain words.
+
+        Examples
+        --------
+        >>> Figure("error_rate", Said(.057, .051, .063), 900, 9000, "", None, None).sentence
+        'Between 5.1 and 6.3 of 100 decisions are wrong.'
+        """
+        if self.said is None:
+            return f"This {self.unsaid}."
+        (_, low, high), base = self._numbers()
+        return f"Between {low} and {high} of {base} {self.words.of} {self.words.verb}."
+
+    @property
+    def claim(self) -> Claim | None:
+        """What appeals alone would claim; None where that has no meaning."""
+        if self.proxy is None:
+            return None
+        shares = [self.proxy, *((self.said.high,) if self.said else ())]
+        numbers, base = per_base(shares)
+        return Claim(self.proxy, numbers[0], base, _verdict(self.proxy, self.said))
+
+    def _method_parts(self) -> list[str]:
+        code, colon, words = self.method.partition(": ")
+        text = words if colon and re.fullmatch(r"[a-z_+]+", code) else self.method
+        return [part for part in text.split("; ") if part]
+
+    def _numbers(self) -> tuple[list[str], str]:
+        if self.said is None:
+            return ["", "", ""], "100"
+        return per_base([self.said.estimate, self.said.low, self.said.high])
+
+
+def _verdict(proxy: float, said: Said | None) -> str:
+    """Set the claim of appeals against the interval, in one sentence."""
+    if said is None:
+        return "There is no audited figure to hold it against."
+    if said.low <= proxy <= said.high:
+        return "The audit does not contradict it."
+    # From the numbers as they are shown, so that a reader's own sum agrees.
+    (ours, theirs, _), base = per_base([said.estimate, proxy, said.high])
+    gap = f"{abs(float(ours) - float(theirs)):.{len(ours.partition('.')[2])}f}"
+    return f"That is {gap} of {base} {'less' if proxy < said.low else 'more'} than the audit finds."
+
+
+def read_figure(row: Mapping[str, Any]) -> Figure:
+    """Read one row of an estimates table.
+
+    A row that is suppressed, or that lacks its estimate or a limit, becomes a figure that is
+    not said, whatever numbers stand in it.
+
+    Parameters
+    ----------
+    row
+        The columns of `errdetect.schemas.ESTIMATES`.
+
+    Returns
+    -------
+    Figure
+        The row's measure.
+
+    Examples
+    --------
+    >>> row = {"measure": "recall", "estimate": 0.0, "low": 0.0, "high": 1.0, "n_reviews": 12,
+    ...        "n_decisions": 400, "method": "m", "proxy": None, "bound_low": None,
+    ...        "bound_high": None, "suppressed": True}
+    >>> read_figure(row).percent
+    'cannot be said yet: only 12 reviews'
+    """
+    bounds = number(row["bound_low"]), number(row["bound_high"])
+    return Figure(
+        measure=str(row["measure"]),
+        said=read_said(row),
+        n_reviews=int(number(row["n_reviews"]) or 0),
+        n_decisions=int(number(row["n_decisions"]) or 0),
+        method="" if pd.isna(row["method"]) else str(row["method"]),
+        proxy=number(row["proxy"]),
+        bounds=None if bounds[0] is None or bounds[1] is None else (bounds[0], bounds[1]),
+    )
+
+
+def read_said(row: Mapping[str, Any]) -> Said | None:
+    """Read an estimate with its interval, unless it is held back or lacks a part.
+
+    Parameters
+    ----------
+    row
+        `estimate`, `low`, `high` and `suppressed`; where `suppressed` is missing, the estimate
+        counts as held back.
+
+    Returns
+    -------
+    Said or None
+        None where the figure cannot be said.
+
+    Examples
+    --------
+    >>> read_said({"estimate": 0.1, "low": 0.0, "high": 0.2, "suppressed": False})
+    Said(estimate=0.1, low=0.0, high=0.2)
+    >>> read_said({"estimate": 0.1, "low": None, "high": 0.2, "suppressed": False}) is None
+    True
+    """
+    estimate, low, high = (number(row[c]) for c in ("estimate", "low", "high"))
+    held_back = pd.isna(row["suppressed"]) or bool(row["suppressed"])
+    if held_back or estimate is None or low is None or high is None:
+        return None
+    return Said(estimate, low, high)
+
+
+def figures(frame: pd.DataFrame, what: str) -> dict[str, Figure]:
+    r"""Read the measures of one group.
+
+    Parameters
+    ----------
+    frame
+        Rows of one group, one for each measure.
+    what
+        What the table is called in a message.
+
+    Returns
+    -------
+    dict
+        measure -> figure, for the measures of the contract.
+
+    Raises
+    ------
+    DataError
+        Where a column is missing.
+
+    Examples
+    --------
+    >>> row = dict.fromkeys(ESTIMATES.names) | {"measure": "recall", "estimate": 0.5,
+    ...        "low": 0.4, "high": 0.6, "suppressed": False}
+    >>> figures(pd.DataFrame([row]), "estimates")["recall"].span
+    '40.0 to 60.0\xa0%'
+    """
+    require(frame, ESTIMATES.names, what)
+    return {row["measure"]: read_figure(row) for row in records(frame) if _known(row)}
+
+
+def figures_by(frame: pd.DataFrame, name: str, what: str) -> dict[str, dict[str, Figure]]:
+    """Read the measures of every group of a column; rows without a group are the whole.
+
+    Parameters
+    ----------
+    frame
+        The columns of `errdetect.schemas.ESTIMATES` and the one that is split by.
+    name
+        The column that is split by.
+    what
+        What the table is called in a message.
+
+    Returns
+    -------
+    dict
+        group -> measure -> figure.
+
+    Raises
+    ------
+    DataError
+        Where a column is missing.
+
+    Examples
+    --------
+    >>> row = dict.fromkeys(ESTIMATES.names) | {"measure": "recall", "estimate": 0.5,
+    ...        "low": 0.4, "high": 0.6, "suppressed": False}
+    >>> found = figures_by(pd.DataFrame([row | {"market": "DE"}]), "market", "estimates")
+    >>> list(found)
+    ['DE']
+    """
+    require(frame, [name, *ESTIMATES.names], what)
+    found: dict[str, dict[str, Figure]] = {}
+    for row in records(frame[frame[name].notna()]):
+        if _known(row):
+            found.setdefault(str(row[name]), {})[row["measure"]] = read_figure(row)
+    return found
+
+
+def _known(row: Mapping[str, Any]) -> bool:
+    """Tell whether the row's measure is one of the contract's."""
+    return row["measure"] in MEASURE_WORDS

@@ -1,0 +1,151 @@
+"""First things to do: a short list that the rest of the report bears out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from errdetect.report.pages.policy_page import PolicyPage
+from errdetect.report.pages.proposals import PROPOSED
+from errdetect.report.pages.targets import CANNOT_TELL, MISSED, Target
+from errdetect.report.breakdown_section import ABOVE
+from errdetect.policy.words import counted
+
+__all__ = ["Todo", "first_things"]
+
+_MOST = 5
+_OF_A_KIND = 2
+
+
+@dataclass(frozen=True)
+class Todo:
+    """One thing to do: what, why, and where the report says more (an anchor)."""
+
+    what: str
+    why: str
+    anchor: str
+
+
+def first_things(
+    pages: Sequence[PolicyPage],
+    targets: Sequence[Target],
+    *,
+    n_audit: int,
+    n_queued: int | None,
+    has_model: bool,
+) -> tuple[Todo, ...]:
+    """List what to do first, at most five.
+
+    Parameters
+    ----------
+    pages
+        The policies, the ones that matter most first.
+    targets
+        All targets.
+    n_audit
+        Audit reviews.
+    n_queued
+        Decisions in the queue; None where there is none.
+    has_model
+        Whether a model has scored these decisions.
+
+    Returns
+    -------
+    tuple of Todo
+        Missing ground first (no audit), then findings that hold by the harm they would save,
+        missed targets, proposals that wait, policies clearly above the rest where nothing was
+        found, the queue, and what an audit would settle.
+
+    Examples
+    --------
+    >>> [todo.what for todo in first_things([], [], n_audit=0, n_queued=None, has_model=False)]
+    ['Plan an audit', 'Train a model']
+    """
+    found = [
+        *([] if n_audit else [_audit()]),
+        *_findings(pages),
+        *_missed(pages),
+        *_waiting(pages),
+        *_above(pages),
+        *_queue(n_queued, has_model),
+        *_untold(targets),
+    ]
+    return tuple(found[:_MOST])
+
+
+def _audit() -> Todo:
+    why = "Without one nobody can say how often the machine errs: errdetect plan-audit draws it."
+    return Todo("Plan an audit", why, "method")
+
+
+def _findings(pages: Sequence[PolicyPage]) -> list[Todo]:
+    """Choose the confirmed findings that would save most."""
+    held = [(page, f) for page in pages for f in page.findings if f.confirmed]
+    held.sort(key=lambda pair: (-pair[1].worth, pair[1].key))
+    return [
+        Todo(
+            f"{page.name}: mend where {finding.rule}",
+            f"{finding.cause + '. ' if finding.cause else ''}"
+            f"{finding.share[0].upper()}{finding.share[1:]} there: {finding.rate}; in the whole policy: "
+            f"{finding.base}."
+            + (
+                f" {finding.saves_if}, harm saved in 30 days: {finding.saves}."
+                if finding.saves
+                else ""
+            ),
+            finding.anchor,
+        )
+        for page, finding in held[:_OF_A_KIND]
+    ]
+
+
+def _missed(pages: Sequence[PolicyPage]) -> list[Todo]:
+    """Choose the policies that miss a target, in the pages' order."""
+    missed = [(p, t) for p in pages for t in p.targets if t.status == MISSED]
+    first = {page.key: (page, target) for page, target in reversed(missed)}
+    chosen = [pair for key in (p.key for p in pages) if (pair := first.get(key))]
+    return [
+        Todo(
+            f"{page.name}: a target is missed",
+            f"{target.measure}{f' ({target.where})' if target.where else ''}: {target.rate}, "
+            f"held to {target.limit}.",
+            page.anchor,
+        )
+        for page, target in chosen[:_OF_A_KIND]
+    ]
+
+
+def _waiting(pages: Sequence[PolicyPage]) -> list[Todo]:
+    waiting = sum(p.state == PROPOSED for page in pages for p in page.proposals)
+    if not waiting:
+        return []
+    what = f"Decide on {counted(waiting, 'proposal', 'proposals')}"
+    return [Todo(what, "Accepted ones are measured in the next reports.", "proposals")]
+
+
+def _above(pages: Sequence[PolicyPage]) -> list[Todo]:
+    """Choose policies clearly above the overall rate for which no finding holds."""
+    bare = [p for p in pages if p.group and p.group.against == ABOVE and not p.n_findings]
+    return [
+        Todo(
+            f"{page.name}: look at what goes with its errors",
+            f"{page.group.error.sentence} That is clearly above the overall rate.",
+            page.anchor,
+        )
+        for page in bare[:_OF_A_KIND]
+        if page.group
+    ]
+
+
+def _queue(n_queued: int | None, has_model: bool) -> list[Todo]:
+    if n_queued:
+        what = f"Review the {counted(n_queued, 'decision', 'decisions')} of the queue"
+        return [Todo(what, "They are ordered by expected harm.", "queue")]
+    why = "It says which decisions to review first, and what goes with errors: errdetect train."
+    return [] if has_model else [Todo("Train a model", why, "method")]
+
+
+def _untold(targets: Sequence[Target]) -> list[Todo]:
+    open_ = sum(target.status == CANNOT_TELL for target in targets)
+    if not open_:
+        return []
+    what = f"Audit where {counted(open_, 'target', 'targets')} cannot be told yet"
+    return [Todo(what, "The list says about how many reviews would settle each.", "targets")]

@@ -1,0 +1,146 @@
+"""The head of the queue: the decisions that people should look at first, and why."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from errdetect.report.charts import place
+from errdetect.report.formatting import has_rows, number, records, require
+from errdetect.report.pages.policy_page import PolicyPage
+from errdetect.report.glossary import ERROR_KIND_WORDS
+from errdetect.policy.words import clean
+
+__all__ = ["MAX_CASES", "SHOWN_CASES", "Case", "Reason", "cases"]
+
+#: Decisions of the queue's head that the page holds; the queue itself has all of them.
+MAX_CASES = 50
+#: Decisions that stand open; the others are folded away.
+SHOWN_CASES = 10
+_MAX_REASONS = 5
+_COLUMNS = ("rank", "decision_id", "policy_id", "p_error", "error_kind", "expected_harm", "arm")
+
+
+@dataclass(frozen=True)
+class Reason:
+    """One reason for a decision's place: its words, and whether it raises the chance of error."""
+
+    text: str
+    raises: bool
+
+
+@dataclass(frozen=True)
+class Case:
+    """One decision at the head of the queue.
+
+    Parameters
+    ----------
+    rank, decision_id
+        Its place, from 1, and its id.
+    policy, anchor
+        The policy's name, and its part of the page if it has one.
+    facts
+        Action, market and language, those that are known.
+    p_error, bar
+        Its chance of error, and the same in percent; None and 0 where unknown.
+    error_kind
+        The kind of error it would be, with the policy that fits better where one is suggested.
+    harm
+        Its expected harm.
+    explore
+        Whether it was drawn by chance.
+    reasons
+        Up to five, the strongest first.
+    text
+        The beginning of its text; None where there is none.
+    """
+
+    rank: int
+    decision_id: str
+    policy: str
+    anchor: str | None
+    facts: tuple[str, ...]
+    p_error: float | None
+    bar: float
+    error_kind: str
+    harm: str
+    explore: bool
+    reasons: tuple[Reason, ...]
+    text: str | None
+
+
+def cases(frame: pd.DataFrame | None, pages: Mapping[str, PolicyPage]) -> tuple[Case, ...]:
+    """Read the head of the queue.
+
+    Parameters
+    ----------
+    frame
+        Columns of the contract's queue; `action`, `market`, `language`, `reasons`, `text` and
+        `suggested_policy_id` may be absent; or None.
+    pages
+        policy_id -> its part of the page.
+
+    Returns
+    -------
+    tuple of Case
+        By rank, at most `MAX_CASES`.
+
+    Raises
+    ------
+    DataError
+        Where a column is missing.
+
+    Examples
+    --------
+    >>> cases(None, {})
+    ()
+    """
+    if frame is None or not has_rows(frame):
+        return ()
+    require(frame, _COLUMNS, "queue_head")
+    head = frame.sort_values(["rank", "decision_id"]).head(MAX_CASES)
+    return tuple(_case(row, pages) for row in records(head))
+
+
+def _case(row: Mapping[str, Any], pages: Mapping[str, PolicyPage]) -> Case:
+    """Read one decision."""
+    page = pages.get(str(row["policy_id"]))
+    chance = number(row["p_error"])
+    harm = number(row["expected_harm"])
+    kind = clean(row["error_kind"], 40)
+    facts = (row.get(c) for c in ("action", "market", "language"))
+    text = row.get("text")
+    return Case(
+        rank=int(row["rank"]),
+        decision_id=clean(row["decision_id"], 60),
+        policy=page.name if page else clean(row["policy_id"]),
+        anchor=page.anchor if page else None,
+        facts=tuple(clean(f, 40) for f in facts if f is not None and not pd.isna(f)),
+        p_error=chance,
+        bar=place(chance or 0.0, 1.0),
+        error_kind=ERROR_KIND_WORDS.get(kind, kind)
+        + _fitting(row.get("suggested_policy_id"), pages),
+        harm="not given" if harm is None else f"{harm:,.2f}",
+        explore=row["arm"] == "explore",
+        reasons=_reasons(row.get("reasons")),
+        text=None if text is None or pd.isna(text) else clean(text, 280),
+    )
+
+
+def _fitting(policy_id: Any, pages: Mapping[str, PolicyPage]) -> str:
+    """Name the policy that fits better, if one is suggested."""
+    if policy_id is None or pd.isna(policy_id):
+        return ""
+    page = pages.get(str(policy_id))
+    return f": {page.name if page else clean(policy_id)} fits better"
+
+
+def _reasons(found: Any) -> tuple[Reason, ...]:
+    """Read the reasons in their order."""
+    if not pd.api.types.is_list_like(found):
+        return ()
+    return tuple(
+        Reason(clean(r["text"], 240), (number(r["contribution"]) or 0.0) >= 0)
+        for r in list(found)[:_MAX_REASONS]
+    )

@@ -1,0 +1,295 @@
+"""Each policy's page: what stands in the file as text, and the evidence shown on demand."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from errdetect.data.policies import Policy
+from errdetect.report.period_changes import Change, changes_by
+from errdetect.report.charts import Axis, Strip, axis, strip, whole_axis
+from errdetect.report.report_content import ReportContent
+from errdetect.report.drivers_section import driver_rows
+from errdetect.report.figures import Figure
+from errdetect.report.formatting import number
+from errdetect.report.pages.page_blocks import Block, heading
+from errdetect.report.pages.evidence import (
+    BRIEF_COLUMNS,
+    CASE_COLUMNS,
+    SLICE_COLUMNS,
+    brief_blocks,
+    case_block,
+    driver_block,
+    slice_block,
+)
+from errdetect.report.pages.findings import Finding, findings
+from errdetect.report.pages.proposals import Proposal, proposals
+from errdetect.policy.pages.reading import rows_by_policy
+from errdetect.report.pages.targets import MISSED, Target, targets
+from errdetect.report.pages.thresholds import THRESHOLD_COLUMNS, threshold_blocks
+from errdetect.report.breakdown_section import Block as Table
+from errdetect.report.breakdown_section import Group
+from errdetect.policy.words import clean, count, counted, slug
+
+__all__ = ["Limits", "PolicyPage", "policy_pages"]
+
+_VOLUMES = ("n_decisions",)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much the page may hold.
+
+    Parameters
+    ----------
+    groups
+        Rows of a table of groups.
+    pages
+        Policies with a page of their own.
+    full
+        How many of them, from the first, with all their evidence; the others with less.
+    """
+
+    groups: int
+    pages: int
+    full: int
+
+
+@dataclass(frozen=True)
+class _Share:
+    """How much of a policy's evidence its page holds."""
+
+    rows: int
+    findings: int
+    cases: int
+    charts: int
+    bars: int
+    briefs: int
+
+
+_FULL = _Share(rows=8, findings=6, cases=3, charts=2, bars=9, briefs=2)
+_LESS = _Share(rows=3, findings=2, cases=1, charts=1, bars=3, briefs=0)
+
+
+@dataclass(frozen=True)
+class PolicyPage:
+    """One policy's page.
+
+    Parameters
+    ----------
+    key, anchor
+        Its id in the data, and its place in the page: the target of deep links.
+    policy_id, name
+        As to be shown.
+    severity, owner, clause
+        From the catalogue; None where it has no entry or does not say.
+    known
+        Whether the catalogue has it.
+    group
+        Its row in the table of policies; None where nothing was estimated.
+    scale, rates
+        Its error rate, wrongful and missed rate, and where each stands on an axis of its own.
+    volume
+        How many decisions and reviews there are, and what reviews said, in sentences.
+    n_decisions
+        The same as a number; None where unknown.
+    changes
+        What changed since the period before.
+    targets, findings, proposals
+        Its own.
+    n_findings
+        How many of its findings are confirmed, shown or not.
+    blocks
+        The evidence: drivers, slices, thresholds, cases.
+    """
+
+    key: str
+    anchor: str
+    policy_id: str
+    name: str
+    severity: int | None
+    owner: str | None
+    clause: str | None
+    known: bool
+    group: Group | None
+    scale: Axis
+    rates: tuple[tuple[Figure, Strip], ...]
+    volume: tuple[str, ...]
+    n_decisions: int | None
+    changes: tuple[Change, ...]
+    targets: tuple[Target, ...]
+    findings: tuple[Finding, ...]
+    proposals: tuple[Proposal, ...]
+    n_findings: int
+    blocks: tuple[Block, ...]
+
+    @property
+    def beside(self) -> tuple[Figure | None, ...]:
+        """Its wrongful and its missed rate; None for one that was not estimated."""
+        found = {figure.measure: figure for figure, _ in self.rates}
+        return tuple(found.get(measure) for measure in ("wrongful_rate", "missed_rate"))
+
+    @property
+    def n_missed(self) -> int:
+        """How many of its targets are missed."""
+        return sum(target.status == MISSED for target in self.targets)
+
+
+def policy_pages(
+    content: ReportContent, table: Table | None, keys: Sequence[str], limits: Limits
+) -> tuple[PolicyPage, ...]:
+    """Lay out the policies' pages.
+
+    Parameters
+    ----------
+    content
+        What the report says.
+    table
+        The estimates by policy; None where there are none.
+    keys
+        The policies, the one that matters most first.
+    limits
+        How many policies, and how much of each.
+
+    Returns
+    -------
+    tuple of PolicyPage
+        In the order of `keys`.
+
+    Raises
+    ------
+    DataError
+        Where a table of the content lacks a column.
+
+    Examples
+    --------
+    >>> from datetime import datetime
+    >>> content = ReportContent("April", datetime(2025, 5, 1), "shop", None, 0)
+    >>> policy_pages(content, None, ["spam"], Limits(10, 10, 10))[0].anchor
+    'policy-spam'
+    """
+    parts = _Parts.of(content, table)
+    return tuple(
+        parts.page(key, content.reasons_missing, _FULL if i < limits.full else _LESS)
+        for i, key in enumerate(keys[: limits.pages])
+    )
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """The content's tables by policy."""
+
+    policies: Mapping[str, Policy]
+    groups: Mapping[str, Group]
+    volumes: Mapping[str, Mapping[str, Any]]
+    drivers: Mapping[str, Sequence[Mapping[str, Any]]]
+    looked: bool
+    slices: Mapping[str, Sequence[Mapping[str, Any]]]
+    thresholds: Mapping[str, Sequence[Mapping[str, Any]]]
+    cases: Mapping[str, Sequence[Mapping[str, Any]]]
+    briefs: Mapping[str, Sequence[Mapping[str, Any]]]
+    findings: Mapping[str, tuple[Finding, ...]]
+    proposals: Mapping[str, tuple[Proposal, ...]]
+    changes: Mapping[str, tuple[Change, ...]]
+    targets: Mapping[str, tuple[Target, ...]]
+
+    @classmethod
+    def of(cls, content: ReportContent, table: Table | None) -> "_Parts":
+        volumes = rows_by_policy(content.volumes, _VOLUMES, "volumes")
+        aims: dict[str, tuple[Target, ...]] = {}
+        for target in targets(content.targets):
+            aims[target.policy_id] = (*aims.get(target.policy_id, ()), target)
+        head = content.cases if content.cases is not None else content.queue_head
+        return cls(
+            policies=content.policies,
+            groups={group.key: group for group in table.groups} if table else {},
+            volumes={key: rows[0] for key, rows in volumes.items()},
+            drivers={k: v for k, v in driver_rows(content.drivers).items() if k is not None},
+            looked=content.slices is not None,
+            slices=rows_by_policy(content.slices, SLICE_COLUMNS, "slices"),
+            thresholds=rows_by_policy(content.thresholds, THRESHOLD_COLUMNS, "thresholds"),
+            cases=rows_by_policy(head, CASE_COLUMNS, "cases"),
+            briefs=rows_by_policy(content.briefs, BRIEF_COLUMNS, "briefs"),
+            findings=findings(content.findings),
+            proposals=proposals(content.proposals),
+            changes=changes_by(content.trend_by),
+            targets=aims,
+        )
+
+    def decisions(self, key: str) -> int | None:
+        if key in self.volumes:
+            return int(number(self.volumes[key]["n_decisions"]) or 0)
+        return self.groups[key].error.n_decisions if key in self.groups else None
+
+    def page(self, key: str, why: Mapping[str, str], share: _Share) -> PolicyPage:
+        policy = self.policies.get(key)
+        found = self.findings.get(key, ())
+        scale, rates = _rates(self.groups.get(key))
+        return PolicyPage(
+            key=key,
+            anchor=slug("policy", key),
+            policy_id=clean(key, 80),
+            name=clean(policy.name if policy else key),
+            severity=policy.severity if policy else None,
+            owner=clean(policy.owner) if policy and policy.owner else None,
+            clause=clean(policy.clause, 400) if policy and policy.clause else None,
+            known=policy is not None,
+            group=self.groups.get(key),
+            scale=scale,
+            rates=rates,
+            volume=_volume(self.volumes.get(key)),
+            n_decisions=self.decisions(key),
+            changes=self.changes.get(key, ()),
+            targets=self.targets.get(key, ())[: share.rows],
+            findings=found[: share.findings],
+            proposals=self.proposals.get(key, ())[: share.rows],
+            n_findings=sum(finding.confirmed for finding in found),
+            blocks=tuple(self._blocks(key, why, share)),
+        )
+
+    def _blocks(self, key: str, why: Mapping[str, str], share: _Share) -> list[Block]:
+        return [
+            heading("What goes with its errors"),
+            *driver_block(self.drivers.get(key, ()), share.rows, why.get("drivers", "")),
+            heading("Where it errs more"),
+            *slice_block(
+                self.slices.get(key, ()),
+                share.rows,
+                why.get("slices", ""),
+                looked=self.looked,
+            ),
+            heading("If the bar were moved"),
+            *threshold_blocks(
+                self.thresholds.get(key, ()), share.charts, share.bars, why.get("thresholds", "")
+            ),
+            heading("Cases"),
+            *case_block(self.cases.get(key, ()), share.cases, why.get("cases", "")),
+            *brief_blocks(self.briefs.get(key, ()), share.briefs),
+        ]
+
+
+def _rates(group: Group | None) -> tuple[Axis, tuple[tuple[Figure, Strip], ...]]:
+    """Place a policy's rates on an axis that holds them all."""
+    if group is None:
+        return whole_axis(), ()
+    found = [group.error, *(figure for figure in group.beside if figure)]
+    scale = axis([figure.said.high for figure in found if figure.said])
+    return scale, tuple((figure, strip(scale, figure.said)) for figure in found)
+
+
+def _volume(row: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """Say what is known without an estimate: how many decisions, and what reviews said."""
+    if row is None:
+        return ()
+    n, enforced = number(row["n_decisions"]) or 0, number(row.get("n_enforced"))
+    acted = "" if enforced is None else f", {count(int(enforced))} of them enforced"
+    lines = [f"{counted(int(n), 'decision', 'decisions')}{acted}."]
+    reviews, wrong = number(row.get("n_reviews")), number(row.get("n_overturned"))
+    if reviews == 0:
+        lines.append("Nobody reviewed any of them: whether they are right is unknown.")
+    elif reviews is not None:
+        lines.append(f"People judged {counted(int(reviews), 'decision', 'decisions')} of it.")
+        if wrong == 0:
+            lines.append("They found none wrong. With few reviews that does not mean no errors.")
+        elif wrong is not None and wrong == reviews:
+            lines.append("They found every one wrong. Reviews may have gone to suspect ones only.")
+    return tuple(lines)

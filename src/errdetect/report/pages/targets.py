@@ -1,0 +1,120 @@
+"""Quality targets: met, missed, or not to be told yet."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from errdetect.report.formatting import has_rows, number, records, require
+from errdetect.report.pages.page_blocks import interval
+from errdetect.policy.pages.reading import said, text_of
+from errdetect.report.glossary import MEASURE_WORDS
+from errdetect.policy.words import clean, count, percent
+
+__all__ = ["CANNOT_TELL", "MET", "MISSED", "STATUS_WORDS", "Target", "targets"]
+
+MET, MISSED, CANNOT_TELL = "met", "missed", "cannot_tell"
+STATUS_WORDS: Mapping[str, str] = {
+    MISSED: "missed",
+    CANNOT_TELL: "cannot tell yet",
+    MET: "met",
+}
+_COLUMNS = ("policy_id", "measure", "limit", "estimate", "low", "high", "status")
+
+
+@dataclass(frozen=True)
+class Target:
+    """One target and how it stands.
+
+    Parameters
+    ----------
+    policy_id
+        The policy it is set for; empty where it is set for all, or for a site.
+    where
+        Market or site, in words; empty for the whole policy.
+    measure
+        What is measured, in words.
+    limit
+        What it is held to, in words.
+    rate
+        How it stands, with its interval.
+    status
+        `met`, `missed` or `cannot_tell`.
+    needed
+        What would settle it; empty where it is settled or not known.
+    """
+
+    policy_id: str
+    where: str
+    measure: str
+    limit: str
+    rate: str
+    status: str
+    needed: str
+
+    @property
+    def words(self) -> str:
+        """The status in words."""
+        return STATUS_WORDS[self.status]
+
+
+def targets(frame: pd.DataFrame | None) -> tuple[Target, ...]:
+    r"""Read the targets: missed ones first, then those that cannot be told, then those met.
+
+    Parameters
+    ----------
+    frame
+        The targets of `ReportContent`; or None.
+
+    Returns
+    -------
+    tuple of Target
+        A status that is none of ours counts as not to be told.
+
+    Raises
+    ------
+    DataError
+        Where a column is missing.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame([{"policy_id": "spam", "measure": "wrongful_rate", "limit": 0.03,
+    ...                        "estimate": 0.01, "low": 0.005, "high": 0.02, "status": "met"}])
+    >>> targets(frame)[0].limit.replace("\xa0", " ")
+    'at most 3.0 %'
+    """
+    if frame is None or not has_rows(frame):
+        return ()
+    require(frame, _COLUMNS, "targets")
+    order = list(STATUS_WORDS)
+    found = [_target(row) for row in records(frame)]
+    return tuple(
+        sorted(found, key=lambda t: (order.index(t.status), t.policy_id, t.where, t.measure))
+    )
+
+
+def _target(row: Mapping[str, Any]) -> Target:
+    """Read one target."""
+    measure = text_of(row, "measure")
+    status = text_of(row, "status")
+    limit = number(row["limit"])
+    bound = "at least" if _more_is_better(measure) else "at most"
+    more = number(row.get("reviews_needed"))
+    places = [f"{name} {clean(v, 60)}" for name in ("market", "site") if (v := text_of(row, name))]
+    return Target(
+        policy_id=text_of(row, "policy_id"),
+        where=", ".join(places),
+        measure=MEASURE_WORDS[measure].name
+        if measure in MEASURE_WORDS
+        else clean(measure, 60).replace("_", " ").capitalize(),
+        limit="not given" if limit is None else f"{bound} {percent(limit)}",
+        rate=interval(said(row, "estimate", "low", "high")),
+        status=status if status in STATUS_WORDS else CANNOT_TELL,
+        needed=f"about {count(round(more))} more reviews would tell" if more else "",
+    )
+
+
+def _more_is_better(measure: str) -> bool:
+    """Tell whether a limit of this measure is a least value."""
+    return measure in ("precision", "recall", "accuracy") or measure.endswith("accuracy")

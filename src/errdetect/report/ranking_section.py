@@ -1,0 +1,238 @@
+"""How well the ranking works: how many of all errors a budget of reviews finds."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from errdetect.report.charts import Axis, axis, place, spread
+from errdetect.report.figures import Said
+from errdetect.report.formatting import has_rows, number, records, require
+from errdetect.report.glossary import METHOD_WORDS
+from errdetect.policy.words import clean
+
+__all__ = ["Curve", "Dot", "Method", "Ranking", "ranking"]
+
+_COLUMNS = ("method", "metric", "value", "low", "high")
+_OURS, _CHANCE, _BUDGET = "model", "random", 5
+
+
+@dataclass(frozen=True)
+class Method:
+    """One way to rank, with its measured results.
+
+    Parameters
+    ----------
+    key, name
+        Its value in the data, and its plain name.
+    recall
+        Budget in percent of the decisions -> (share of errors found, interval or None).
+    precision
+        Average precision and its interval; None where not measured.
+    lead
+        By how much the ranking's average precision exceeds this one's, resampled together;
+        None where not measured.
+    """
+
+    key: str
+    name: str
+    recall: Mapping[float, tuple[float, Said | None]]
+    precision: tuple[float, Said | None] | None
+    lead: Said | None
+
+
+@dataclass(frozen=True)
+class Dot:
+    """A measured point of a curve, in percent of the chart; limits None where unknown."""
+
+    x: float
+    y: float
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One method's line in the chart: its points from (0, 0), and where its name stands."""
+
+    key: str
+    name: str
+    dots: tuple[Dot, ...]
+    label_y: float
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The evaluation in words, as a chart and as a table.
+
+    Parameters
+    ----------
+    sentence
+        What reviewing a small share first finds, against picking at random.
+    rivals
+        Each other method's name and what it finds: whether the ranking is shown to beat it.
+    budgets
+        The budgets measured, in percent.
+    methods
+        The model first, then the others by name.
+    x_axis, y_axis
+        The chart's axes.
+    curves
+        The chart's lines.
+    """
+
+    sentence: str
+    rivals: tuple[tuple[str, str], ...]
+    budgets: tuple[float, ...]
+    methods: tuple[Method, ...]
+    x_axis: Axis
+    y_axis: Axis
+    curves: tuple[Curve, ...]
+
+
+def ranking(frame: pd.DataFrame | None) -> Ranking | None:
+    """Read the evaluation of the ranking.
+
+    Parameters
+    ----------
+    frame
+        One row for each `method` (`model` is the ranking itself) and `metric`
+        (`recall_at_5`: the share of errors in the first 5 %; `average_precision`; perhaps `lead`:
+        the ranking's average precision less this method's, resampled together) with `value`,
+        `low` and `high` as shares of 1; or None.
+
+    Returns
+    -------
+    Ranking or None
+        None where there is no evaluation of `model`.
+
+    Raises
+    ------
+    DataError
+        Where a column is missing.
+
+    Examples
+    --------
+    >>> rows = [["model", "recall_at_5", 0.38, 0.33, 0.43]]
+    >>> frame = pd.DataFrame(rows, columns=["method", "metric", "value", "low", "high"])
+    >>> found = ranking(frame)
+    >>> found.methods[0].recall[5][0] if found else None
+    0.38
+    """
+    if frame is None or not has_rows(frame):
+        return None
+    require(frame, _COLUMNS, "evaluation")
+    methods = _methods(frame)
+    ours = next((m for m in methods if m.key == _OURS and m.recall), None)
+    if ours is None:
+        return None
+    budgets = tuple(sorted({b for m in methods for b in m.recall}))
+    budget = min(ours.recall, key=lambda b: (abs(b - _BUDGET), b))
+    x_axis = axis([budgets[-1] / 100])
+    y_axis = axis([s.high if s else v for m in methods for v, s in m.recall.values()])
+    return Ranking(
+        sentence=_sentence(ours, budget),
+        rivals=tuple(
+            (m.name, _rival(ours, m, budget))
+            for m in methods
+            if m.key not in (_OURS, _CHANCE) and budget in m.recall
+        ),
+        budgets=budgets,
+        methods=methods,
+        x_axis=x_axis,
+        y_axis=y_axis,
+        curves=_curves(methods, x_axis, y_axis),
+    )
+
+
+def _methods(frame: pd.DataFrame) -> tuple[Method, ...]:
+    """Gather each method's results: those with a name in the house's order, then the others."""
+    recall: dict[str, dict[float, tuple[float, Said | None]]] = {}
+    precision: dict[str, tuple[float, Said | None]] = {}
+    lead: dict[str, Said | None] = {}
+    for row in records(frame):
+        value, key = number(row["value"]), str(row["method"])
+        if value is None:
+            continue
+        recall.setdefault(key, {})
+        at = re.fullmatch(r"recall_at_(\d+(?:\.\d+)?)", str(row["metric"]))
+        if at:
+            recall[key][float(at[1])] = (value, _said(value, row))
+        elif row["metric"] == "average_precision":
+            precision[key] = (value, _said(value, row))
+        elif row["metric"] == "lead":
+            lead[key] = _said(value, row)
+    known = list(METHOD_WORDS)
+    keys = sorted(recall, key=lambda k: (known.index(k) if k in known else len(known), k))
+    return tuple(
+        Method(k, METHOD_WORDS.get(k) or clean(k, 40), recall[k], precision.get(k), lead.get(k))
+        for k in keys
+    )
+
+
+def _said(value: float, row: Mapping[str, Any]) -> Said | None:
+    """Read the interval, if there is one; what is known without a draw has none."""
+    low, high = number(row["low"]), number(row["high"])
+    return None if low is None or high is None or low == high else Said(value, low, high)
+
+
+def _whole(share: float) -> str:
+    """Write a share without decimals: precise enough for a sentence."""
+    return f"{100 * share:.0f}\u00a0%"
+
+
+def _sentence(ours: Method, budget: float) -> str:
+    """Say what the budget finds."""
+    value, said = ours.recall[budget]
+    between = f" (between {_whole(said.low)} and {_whole(said.high)})" if said else ""
+    return (
+        f"Reviewing the {budget:g}\u00a0% ranked first finds {_whole(value)} of all errors"
+        f"{between}; picking at random would find {budget:g}\u00a0%."
+    )
+
+
+def _rival(ours: Method, other: Method, budget: float) -> str:
+    """Say whether the ranking beats another: by the paired lead, or else by the intervals."""
+    value, said = ours.recall[budget]
+    theirs, their = other.recall[budget]
+    finds = f"finds {_whole(theirs)}"
+    if other.lead and other.lead.low > 0:
+        return f"{finds}; over the whole order this ranking is clearly better"
+    if other.lead and other.lead.high < 0:
+        return f"{finds}; over the whole order this ranking is clearly worse"
+    if other.lead:
+        return f"{finds}; over the whole order no difference is shown"
+    if said is None or their is None:
+        return f"{finds}; without intervals a difference cannot be judged"
+    if said.low > their.high or said.high < their.low:
+        return f"{finds}: this ranking finds clearly {'more' if value > theirs else 'fewer'}"
+    return f"{finds}; the two intervals overlap, so no difference is shown"
+
+
+def _curves(methods: tuple[Method, ...], x_axis: Axis, y_axis: Axis) -> tuple[Curve, ...]:
+    """Place the lines and their names."""
+    drawn = [m for m in methods if m.recall]
+    ends = [100 - place(m.recall[max(m.recall)][0], y_axis.top) for m in drawn]
+    return tuple(
+        Curve(
+            key=m.key if m.key in METHOD_WORDS else "other",
+            name=m.name,
+            dots=tuple(
+                _dot(budget, *m.recall[budget], x_axis, y_axis) for budget in sorted(m.recall)
+            ),
+            label_y=label,
+        )
+        for m, label in zip(drawn, spread(ends, 7.0), strict=True)
+    )
+
+
+def _dot(budget: float, value: float, said: Said | None, x_axis: Axis, y_axis: Axis) -> Dot:
+    """Place one measured point; y runs downwards."""
+    return Dot(
+        x=place(budget / 100, x_axis.top),
+        y=round(100 - place(value, y_axis.top), 1),
+        low=round(100 - place(said.low, y_axis.top), 1) if said else None,
+        high=round(100 - place(said.high, y_axis.top), 1) if said else None,
+    )

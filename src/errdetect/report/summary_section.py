@@ -1,0 +1,139 @@
+"""The first screen: how often the machine errs, and what appeals alone would claim."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from errdetect.report.charts import Axis, Strip, Waffle, axis, strip, waffle, whole_axis
+from errdetect.report.figures import Figure, figures
+from errdetect.report.glossary import MEASURE_WORDS
+from errdetect.policy.words import clean
+
+__all__ = ["Panel", "Summary", "summary", "whole_figures"]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Measures that share one axis.
+
+    Parameters
+    ----------
+    title
+        What they have in common.
+    axis
+        Their axis.
+    rows
+        Each measure's figure and its place on the axis.
+    """
+
+    title: str
+    axis: Axis
+    rows: tuple[tuple[Figure, Strip], ...]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The first screen.
+
+    Parameters
+    ----------
+    lead
+        The error rate; None where nothing was estimated.
+    audited, claimed
+        The error rate in squares, as the audit finds it and as appeals alone would claim it.
+    panels
+        The other measures.
+    figures
+        Every measure of the whole, for the table of details.
+    how
+        (measures, how they were made), for the section on method.
+    warnings
+        What the estimates of the whole warn of, each once.
+    """
+
+    lead: Figure | None
+    audited: Waffle | None
+    claimed: Waffle | None
+    panels: tuple[Panel, ...]
+    figures: tuple[Figure, ...]
+    how: tuple[tuple[str, str], ...]
+    warnings: tuple[str, ...]
+
+
+def whole_figures(estimates: Mapping[str, pd.DataFrame]) -> dict[str, Figure]:
+    """Find the measures of the whole: its own table, or a block's row without a value.
+
+    Parameters
+    ----------
+    estimates
+        Name of a block (`whole`, or the column it is split by) -> its estimates.
+
+    Returns
+    -------
+    dict
+        measure -> figure; empty where nothing was estimated.
+
+    Examples
+    --------
+    >>> whole_figures({})
+    {}
+    """
+    if "whole" in estimates:
+        return figures(estimates["whole"], "estimates of the whole")
+    for name in sorted(estimates):
+        frame = estimates[name]
+        if name in frame.columns and frame[name].isna().any():
+            return figures(frame[frame[name].isna()], f"estimates by {name}")
+    return {}
+
+
+def summary(whole: Mapping[str, Figure]) -> Summary:
+    """Lay out the first screen.
+
+    Parameters
+    ----------
+    whole
+        measure -> figure of the whole.
+
+    Returns
+    -------
+    Summary
+        What the first screen shows.
+
+    Examples
+    --------
+    >>> summary({}).lead is None
+    True
+    """
+    lead = whole.get("error_rate")
+    panels = (
+        _panel("Two ways to be wrong", whole, ("wrongful_rate", "missed_rate"), None),
+        _panel("How far to rely on it", whole, ("recall",), whole_axis()),
+    )
+    claimed = lead.proxy if lead else None
+    every = tuple(whole[m] for m in MEASURE_WORDS if m in whole)
+    how: dict[str, list[str]] = {}
+    for figure in every:
+        if figure.said and figure.how:
+            how.setdefault(figure.how, []).append(figure.words.name)
+    return Summary(
+        lead=lead,
+        audited=waffle(lead.said.low, lead.said.high) if lead and lead.said else None,
+        claimed=None if claimed is None else waffle(claimed, claimed),
+        panels=tuple(p for p in panels if p.rows),
+        figures=every,
+        how=tuple((", ".join(names), clean(text, 400)) for text, names in how.items()),
+        warnings=tuple(dict.fromkeys(clean(w, 300) for f in every for w in f.warnings)),
+    )
+
+
+def _panel(
+    title: str, whole: Mapping[str, Figure], measures: tuple[str, ...], scale: Axis | None
+) -> Panel:
+    """Put the measures that there are on one axis."""
+    found = [whole[m] for m in measures if m in whole]
+    if scale is None:
+        tops = [s for f in found for s in ((f.said.high if f.said else None), f.proxy) if s]
+        scale = axis(tops)
+    return Panel(title, scale, tuple((f, strip(scale, f.said, claim=f.proxy)) for f in found))

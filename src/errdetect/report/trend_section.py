@@ -1,0 +1,133 @@
+"""How the rates move from period to period, and whether a change is more than chance."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from errdetect.report.charts import Axis, Tick, axis, place
+from errdetect.report.figures import Said, read_said
+from errdetect.report.formatting import has_rows, records, require
+from errdetect.report.glossary import MEASURE_WORDS
+from errdetect.policy.words import day_of, percent, span
+from errdetect.stats.intervals import difference_of_rates
+
+__all__ = ["Point", "Series", "trends"]
+
+_COLUMNS = ("period_start", "measure", "estimate", "low", "high", "suppressed")
+_MEASURES = ("error_rate", "wrongful_rate", "missed_rate")
+_MAX_POINTS = 60
+
+
+@dataclass(frozen=True)
+class Point:
+    """One period.
+
+    Parameters
+    ----------
+    start
+        Its first day.
+    said
+        Its rate; None where it cannot be said.
+    x, y, low, high
+        Its place in the chart in percent; y, low and high are None where it cannot be said.
+    joined
+        Whether a line leads to it from the period before.
+    """
+
+    start: str
+    said: Said | None
+    x: float
+    y: float | None
+    low: float | None
+    high: float | None
+    joined: bool
+
+    @property
+    def percent(self) -> str:
+        """The rate in words."""
+        return percent(self.said.estimate) if self.said else "cannot be said yet"
+
+    @property
+    def span(self) -> str:
+        """Its interval in words."""
+        return span(self.said.low, self.said.high) if self.said else ""
+
+
+@dataclass(frozen=True)
+class Series:
+    """One measure over time: its chart, and what changed from the first to the last figure."""
+
+    name: str
+    axis: Axis
+    dates: tuple[Tick, ...]
+    points: tuple[Point, ...]
+    verdict: str
+
+
+def trends(frame: pd.DataFrame | None) -> tuple[Series, ...]:
+    """Read the trend of the error rate, the wrongful and the missed rate.
+
+    Parameters
+    ----------
+    frame
+        One row for each `period_start` and `measure`, with `estimate`, `low`, `high` and
+        `suppressed`; or None.
+
+    Returns
+    -------
+    tuple of Series
+        The measures that the table has with at least two periods; of more than 60, the last 60.
+
+    Raises
+    ------
+    DataError
+        Where a column is missing.
+
+    Examples
+    --------
+    >>> trends(None)
+    ()
+    """
+    if frame is None or not has_rows(frame):
+        return ()
+    require(frame, _COLUMNS, "trend")
+    parts = ((m, frame[frame["measure"] == m]) for m in _MEASURES)
+    return tuple(_series(measure, part) for measure, part in parts if len(part) > 1)
+
+
+def _series(measure: str, frame: pd.DataFrame) -> Series:
+    """Lay out one measure."""
+    rows = records(frame.sort_values("period_start").tail(_MAX_POINTS))
+    said = [read_said(row) for row in rows]
+    scale = axis([s.high for s in said if s])
+    step = 100 / (len(rows) - 1)
+    points = tuple(
+        Point(
+            start=day_of(row["period_start"]),
+            said=s,
+            x=round(i * step, 1),
+            y=round(100 - place(s.estimate, scale.top), 1) if s else None,
+            low=round(100 - place(s.low, scale.top), 1) if s else None,
+            high=round(100 - place(s.high, scale.top), 1) if s else None,
+            joined=i > 0 and s is not None and said[i - 1] is not None,
+        )
+        for i, (row, s) in enumerate(zip(rows, said, strict=True))
+    )
+    ends = dict.fromkeys((points[0], points[len(points) // 2], points[-1]))
+    dates = tuple(Tick(p.start, p.x) for p in ends)
+    return Series(MEASURE_WORDS[measure].name, scale, dates, points, _verdict(points))
+
+
+def _verdict(points: tuple[Point, ...]) -> str:
+    """Say what changed between the first and the last period with a figure."""
+    told = [p for p in points if p.said]
+    if len(told) < 2:
+        return "Fewer than two periods have a figure, so a change cannot be said yet."
+    first, last = told[0], told[-1]
+    if first.said is None or last.said is None:
+        return ""
+    moved = f"From {first.percent} ({first.start}) to {last.percent} ({last.start})"
+    gap = Said(*difference_of_rates(last.said, first.said))
+    if gap.high < 0 or gap.low > 0:
+        return f"{moved}: a clear {'fall' if gap.high < 0 else 'rise'}."
+    return f"{moved}: a change is not shown."

@@ -1,0 +1,159 @@
+"""How far reviewers agree beyond chance, where several judged one decision."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import krippendorff
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from errdetect.labels.review_history import COUNTS, OVERRULED
+from errdetect.schemas import AUDIT, RE_REVIEW, VERDICTS
+
+__all__ = ["Agreement", "agreement", "verdict_counts"]
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+_FEWEST = 30  # decisions below which no figure is given
+_DRAWS = 1_000  # of the bootstrap
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Krippendorff's alpha over verdicts, and how much there was to see of it.
+
+    Parameters
+    ----------
+    alpha
+        1: people always agree; 0: as chance would have it; NaN where it cannot be given.
+    low, high
+        95 % limits, by drawing the decisions anew.
+    observed
+        Share of the pairs of reviews of one decision that agree.
+    n_decisions, n_reviews
+        Decisions that two or more people judged, and those judgements.
+    note
+        Why alpha is missing; empty where it is not.
+    """
+
+    alpha: float
+    low: float
+    high: float
+    observed: float
+    n_decisions: int
+    n_reviews: int
+    note: str = ""
+
+
+def verdict_counts(decision_id: "pd.Series[str]", history: pd.DataFrame) -> pd.DataFrame:
+    """Count verdicts on the decisions that several people judged in one audit or re-review.
+
+    A second look that a complaint caused is left out: it was asked for because the first was
+    disputed. Subsets of the rows (a policy's, a market's) go into `agreement` as well.
+
+    Parameters
+    ----------
+    decision_id
+        Of the decisions that the history's positions count, shape (n,).
+    history
+        The review history; see `review_history`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row for each decision and source: decision_id, source, and a count for each of `VERDICTS`.
+
+    Examples
+    --------
+    >>> from errdetect.labels.review_history import review_history
+    >>> day = pd.to_datetime(["2026-01-01", "2026-01-03"], utc=True)
+    >>> decisions = pd.DataFrame({"decision_id": ["d"], "decided_at": day[:1]})
+    >>> reviews = pd.DataFrame({
+    ...     "review_id": ["r1", "r2"], "decision_id": "d", "reviewed_at": day[1], "source": "audit",
+    ...     "verdict": ["upheld", "overturned"], "reviewer_id": ["ann", "bob"]})
+    >>> history = review_history(decisions, reviews)
+    >>> verdict_counts(decisions["decision_id"], history).values.tolist()
+    [['d', 'audit', 1, 1, 0]]
+    """
+    rows = history["standing"].isin([COUNTS, OVERRULED])
+    events = history[rows & history["source"].isin([AUDIT, RE_REVIEW])]
+    source = (events["source"] == RE_REVIEW).to_numpy()
+    unit, code = np.unique(events["position"].to_numpy() * 2 + source, return_inverse=True)
+    counts = np.zeros((len(unit), len(VERDICTS)), dtype=np.int64)
+    np.add.at(counts, (code, pd.Index(VERDICTS).get_indexer(pd.Index(events["verdict"]))), 1)
+    several = counts.sum(axis=1) > 1
+    names = decision_id.array[unit[several] // 2]
+    kinds = pd.array(np.where(unit[several] % 2, RE_REVIEW, AUDIT), dtype="str")
+    by_verdict = dict(zip(VERDICTS, counts[several].T, strict=True))
+    columns: Mapping[str, Any] = {"decision_id": names, "source": kinds, **by_verdict}
+    return pd.DataFrame(columns)
+
+
+def agreement(counts: pd.DataFrame, *, rng: np.random.Generator) -> Agreement:
+    """Compute Krippendorff's alpha (nominal) of the verdicts.
+
+    Parameters
+    ----------
+    counts
+        Rows of `verdict_counts`.
+    rng
+        Draws the decisions anew for the limits.
+
+    Returns
+    -------
+    Agreement
+        Without alpha where fewer than 30 decisions were judged by several people, or where all
+        verdicts are the same, so that nothing tells agreement from habit.
+
+    Notes
+    -----
+    Krippendorff (2019), Content Analysis, 4th ed., chapter 12.
+
+    Examples
+    --------
+    >>> counts = pd.DataFrame({"upheld": [2, 0, 1] * 20, "overturned": [0, 2, 1] * 20,
+    ...                        "relabelled": 0})
+    >>> found = agreement(counts, rng=np.random.default_rng(1))
+    >>> round(found.alpha, 3), round(found.observed, 3)
+    (0.339, 0.667)
+    """
+    seen = counts[list(VERDICTS)].to_numpy(dtype=np.int64)
+    n, reviews = len(seen), int(seen.sum())
+    # Few distinct rows: everything below works on those and how often each occurs.
+    kinds, times = np.unique(seen, axis=0, return_counts=True)
+    pairs = _pairs(kinds)
+    observed = float("nan")
+    if n:
+        observed = float(times @ np.trace(pairs, axis1=1, axis2=2) / (times @ kinds.sum(axis=1)))
+    missing = ""
+    if n < _FEWEST:
+        missing = f"{n} decisions were judged by two or more people; {_FEWEST} are needed."
+    elif (seen.sum(axis=0) > 0).sum() < 2:
+        missing = "All verdicts are the same, so agreement beyond chance has no meaning."
+    if missing:
+        nan = float("nan")
+        return Agreement(nan, nan, nan, observed, n, reviews, missing)
+    alpha = float(krippendorff.alpha(value_counts=seen, level_of_measurement="nominal"))
+    drawn = rng.multinomial(n, times / n, size=_DRAWS).astype(np.float64)
+    low, high = np.nanquantile(_alphas(np.tensordot(drawn, pairs, axes=1)), [0.025, 0.975])
+    return Agreement(alpha, float(low), float(high), observed, n, reviews)
+
+
+def _pairs(kinds: Ints) -> Floats:
+    """Lay out what each distinct row adds to the coincidence matrix, shape (k, v, v)."""
+    both = kinds[:, :, None] * kinds[:, None, :] - kinds[:, :, None] * np.eye(kinds.shape[1])
+    return np.asarray(both / np.maximum(kinds.sum(axis=1) - 1, 1)[:, None, None], dtype=np.float64)
+
+
+def _alphas(coincidences: Floats) -> Floats:
+    """Compute alpha of each coincidence matrix; NaN where a draw saw one verdict only."""
+    n_v = coincidences.sum(axis=2)
+    n = n_v.sum(axis=1)
+    seen = n - np.trace(coincidences, axis1=1, axis2=2)
+    by_chance = (n**2 - (n_v**2).sum(axis=1)) / (n - 1)
+    ratio = np.full(len(n), np.nan)
+    np.divide(seen, by_chance, out=ratio, where=by_chance > 0)
+    return 1 - ratio

@@ -1,0 +1,148 @@
+"""Hold the level of overlap's error rates to golden items: people who err together look too good.
+
+Overlap compares people with each other. Where an item misleads everybody, nobody notices, so
+overlap sees sites' differences well and their common level too low. Golden items and adjudications
+see the level. The shift between the two is estimated on the logit scale, a priori about 0.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import expit, logit
+
+from errdetect.reviewers.dawid_skene import Fit, Rates, Votes, fit_rates, rate_variance
+from errdetect.reviewers.rater_panel import Panel
+from errdetect.stats.grouped import sums
+
+__all__ = ["Anchor", "anchored", "find_anchor"]
+
+Floats = npt.NDArray[np.float64]
+
+_USUAL = 0.4  # standard deviation of the shift: shared difficulty moved the logit by .2 to .5
+
+
+@dataclass(frozen=True)
+class Anchor:
+    """How far overlap's rates must be shifted, on the logit scale; arrays of shape (n_sites,).
+
+    Parameters
+    ----------
+    se, fp
+        The shift of each rate; equal for sites of a kind.
+    variance_se, variance_fp
+        What remains unsure of it.
+    flattered
+        By how many standard errors people look better by overlap than by known truth.
+    """
+
+    se: Floats
+    fp: Floats
+    variance_se: Floats
+    variance_fp: Floats
+    flattered: float
+
+
+def find_anchor(known: Votes, everything: Votes, panel: Panel) -> Anchor:
+    """Compare rates with and without overlap, site by site.
+
+    Parameters
+    ----------
+    known
+        Golden and adjudicated votes.
+    everything
+        These and the overlapping votes.
+    panel
+        The raters.
+
+    Returns
+    -------
+    Anchor
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from errdetect.reviewers.rater_panel import golden_votes, panel_of
+    >>> judged = pd.DataFrame({
+    ...     "position": range(80), "source": "golden", "site": "Riga", "reviewer_id": "ann",
+    ...     "enforced": True, "violates": [i % 10 > 0 for i in range(80)],
+    ...     "true_violates": [float(i < 40) for i in range(80)]})
+    >>> panel = panel_of(judged)
+    >>> votes = golden_votes(judged, panel)
+    >>> find_anchor(votes, votes, panel).flattered
+    0.0
+    """
+    (ours, our_spread), (theirs, _) = _by_site(known, panel), _by_site(everything, panel)
+    kind = panel.sites["kind"].to_numpy()
+    se = _shift(ours.se, theirs.se, our_spread[0], kind)
+    fp = _shift(ours.fp, theirs.fp, our_spread[1], kind)
+    flattered = (fp[2] - se[2]) / 2**0.5
+    return Anchor(se[0], fp[0], se[1], fp[1], flattered)
+
+
+def anchored(fit: Fit, anchor: Anchor, panel: Panel) -> Fit:
+    """Shift the rates of a fit to the anchor's level.
+
+    Parameters
+    ----------
+    fit
+        From all votes.
+    anchor
+        From `find_anchor`.
+    panel
+        The raters.
+
+    Returns
+    -------
+    Fit
+        With other rates; its classes and prevalences are as they were.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from errdetect.reviewers.rater_panel import golden_votes, panel_of
+    >>> judged = pd.DataFrame({
+    ...     "position": range(80), "source": "golden", "site": "Riga", "reviewer_id": "ann",
+    ...     "enforced": True, "violates": [i % 10 > 0 for i in range(80)],
+    ...     "true_violates": [float(i < 40) for i in range(80)]})
+    >>> panel = panel_of(judged)
+    >>> fit = fit_rates(golden_votes(judged, panel))
+    >>> no, half = np.zeros(1), np.full(1, -0.5)
+    >>> bool(anchored(fit, Anchor(half, no, no, no, 0.0), panel).se.site[0] < fit.se.site[0])
+    True
+    """
+    site = panel.raters["site_code"].to_numpy()
+    return replace(fit, se=_moved(fit.se, anchor.se, site), fp=_moved(fit.fp, anchor.fp, site))
+
+
+def _moved(rates: Rates, shift: Floats, site: npt.NDArray[np.int64]) -> Rates:
+    moved: Floats = expit(_logit(rates.rater) + shift[site])
+    return replace(rates, rater=moved, site=expit(_logit(rates.site) + shift))
+
+
+def _by_site(votes: Votes, panel: Panel) -> tuple[Fit, tuple[Floats, Floats]]:
+    """Fit with each site as one rater."""
+    site = panel.raters["site_code"].to_numpy()
+    merged = replace(votes, rater=site[votes.rater], site=np.arange(len(panel.sites)))
+    fit = fit_rates(merged)
+    return fit, rate_variance(merged, fit)
+
+
+def _shift(
+    ours: Rates, theirs: Rates, variance: Floats, kind: npt.NDArray[np.int64]
+) -> tuple[Floats, Floats, float]:
+    """Give the shift and its variance for each site, and how significant it is over all."""
+    slope = np.maximum(ours.site * (1 - ours.site), 1e-6)
+    weight = np.where(np.isfinite(variance), slope**2 / np.maximum(variance, 1e-12), 0)
+    gap = _logit(ours.site) - _logit(theirs.site)
+    n_kinds = int(kind.max(initial=0)) + 1
+    total, summed = sums(kind, weight, n_kinds), sums(kind, weight * gap, n_kinds)
+    spread = 1 / np.maximum(total, 1e-12)
+    mean = summed * spread
+    shrunk, left = mean * _USUAL**2 / (_USUAL**2 + spread), 1 / (total + _USUAL**-2)
+    return shrunk[kind], left[kind], float(summed.sum() / max(total.sum(), 1e-12) ** 0.5)
+
+
+def _logit(rate: Floats) -> Floats:
+    clear: Floats = logit(np.clip(rate, 1e-6, 1 - 1e-6))
+    return clear

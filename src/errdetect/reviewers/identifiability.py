@@ -1,0 +1,237 @@
+"""What tells of reviewers' errors: golden items, overlap, both, or nothing that can be trusted."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from errdetect.reviewers.golden_anchoring import Anchor, find_anchor
+from errdetect.reviewers.dawid_skene import Votes, fit_rates, rate_variance
+from errdetect.reviewers.rater_panel import (
+    Panel,
+    adjudicated_votes,
+    chosen_by_verdict,
+    golden_votes,
+    overlap_votes,
+)
+from errdetect.schemas import GOLDEN
+from errdetect.stats.intervals import critical_value
+
+__all__ = [
+    "DAWID_SKENE",
+    "GOLDEN_AND_EXPERTS",
+    "GOLDEN_ONLY",
+    "VOTES",
+    "Evidence",
+    "sides_differ",
+    "weigh_evidence",
+]
+
+DAWID_SKENE: Final = "dawid_skene"
+GOLDEN_ONLY: Final = "golden only"
+GOLDEN_AND_EXPERTS: Final = "golden and adjudication"
+VOTES: Final = "votes"
+
+_MIN_GOLDEN = 30  # golden judgements of each class, over all sites
+_MIN_OVERLAP = 100  # decisions judged by two or more people, over all sites
+_FLATTERED = 1.645  # standard errors from which on it is worth a note (5 % on either side)
+_LEAST = 0.5  # share of found violations above false alarms, below which overlap tells nothing
+_WIDEST = 0.1  # half-width of the overall rates beyond which overlap does not tell them
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The votes that reviewers' rates may be learnt from.
+
+    Parameters
+    ----------
+    basis
+        `dawid_skene` (overlap, with whatever else there is), `golden and adjudication`,
+        `golden only` or `votes`.
+    votes
+        What to fit; None where nothing tells the rates.
+    anchor
+        What holds the level of the rates to known truth; None where there is no overlap to hold.
+    golden, overlap
+        All golden and all overlapping votes, whether believed or not.
+    notes
+        Why, in sentences for people.
+    """
+
+    basis: str
+    votes: Votes | None
+    anchor: Anchor | None
+    golden: Votes
+    overlap: Votes
+    notes: tuple[str, ...]
+
+
+def weigh_evidence(judged: pd.DataFrame, panel: Panel, *, apart: bool = False) -> Evidence:
+    """Decide which votes tell reviewers' errors, and say why.
+
+    Parameters
+    ----------
+    judged
+        m rows of `judgements`.
+    panel
+        Their raters, from `panel_of`.
+    apart
+        Whether the panel takes the two sides apart.
+
+    Returns
+    -------
+    Evidence
+
+    Examples
+    --------
+    >>> judged = pd.DataFrame({
+    ...     "position": [0], "source": "audit", "site": "Riga", "standing": "counts",
+    ...     "reviewer_id": ["ann"], "enforced": True, "policy_id": "spam",
+    ...     "violates": [True], "true_violates": float("nan"), "designed": False})
+    >>> from errdetect.reviewers.rater_panel import panel_of
+    >>> weigh_evidence(judged, panel_of(judged)).basis
+    'votes'
+    """
+    golden, overlap = golden_votes(judged, panel), overlap_votes(judged, panel)
+    experts = adjudicated_votes(judged, panel)
+    notes = [_APART] if apart else []
+    has_golden, has_overlap = _enough_golden(golden, notes), _enough_overlap(overlap, notes)
+    if has_overlap and chosen_by_verdict(judged):
+        has_overlap = False
+        notes.append(_CHOSEN)
+    has_experts = bool((~np.isnan(experts.known)).sum() >= _MIN_GOLDEN)
+    known = _joined([golden, *([experts] * has_experts)])
+    votes = _joined([known, *([overlap] * has_overlap)])
+    anchor = None
+    if has_golden and has_overlap:
+        basis, anchor = DAWID_SKENE, find_anchor(known, votes, panel)
+        notes += [_TOGETHER] * (anchor.flattered > _FLATTERED)
+        notes += [_EASY] * (anchor.flattered < -_FLATTERED)
+    elif has_golden:
+        basis = GOLDEN_AND_EXPERTS if has_experts else GOLDEN_ONLY
+    elif (has_overlap or has_experts) and _votes_tell(votes, notes):
+        basis = DAWID_SKENE
+    else:
+        basis = VOTES
+        notes.append(_ONLY_VOTES)
+    usable = None if basis == VOTES else votes
+    return Evidence(basis, usable, anchor, golden, overlap, tuple(notes))
+
+
+_APART = (
+    "On golden items reviewers err differently where the machine enforced than where it allowed, "
+    "so the two sides are measured apart. Reviewers may lean towards the machine's action."
+)
+_CHOSEN = (
+    "Second judgements follow the flags of the first, so overlap says nothing fair of reviewers' "
+    "errors. Draw decisions for a second judgement without looking at the first."
+)
+_TOGETHER = (
+    "People err on the same items: against each other they look better than on golden items. "
+    "The level of their error rates is taken from golden items and adjudications."
+)
+_EASY = (
+    "Reviewers do better on golden items than against each other. The golden items may be easier "
+    "than the work, or known to reviewers: draw new ones from audited and adjudicated cases."
+)
+_ONLY_OVERLAP = (
+    "Error rates come without golden items. People who err on the same items look better so than "
+    "they are; golden items would tell."
+)
+_OPINIONS = (
+    "People agree with each other so little that overlap cannot tell errors from opinions. "
+    "Golden items would; or the policy needs a clearer text."
+)
+_UNTOLD = (
+    "Overlap leaves reviewers' error rates open. More decisions judged by three people, or golden "
+    "items, would tell them."
+)
+_ONLY_VOTES = "Reviewers' error rates are unknown; P(error) is the share of votes."
+
+
+def _enough_golden(golden: Votes, notes: list[str]) -> bool:
+    truth = golden.known[golden.unit]
+    violating, fine = int(truth.sum()), int((1 - truth).sum())
+    if min(violating, fine) >= _MIN_GOLDEN:
+        return True
+    notes.append(
+        f"Golden reviews: {violating} of items that violate, {fine} of items that do not; "
+        f"{_MIN_GOLDEN} of each are needed to measure reviewers by them."
+    )
+    return False
+
+
+def _enough_overlap(overlap: Votes, notes: list[str]) -> bool:
+    n = len(overlap.known)
+    if n >= _MIN_OVERLAP:
+        return True
+    notes.append(
+        f"Decisions that two or more people judged in one audit or re-review: {n}; "
+        f"{_MIN_OVERLAP} are needed to learn reviewers' errors from overlap."
+    )
+    return False
+
+
+def _votes_tell(votes: Votes, notes: list[str]) -> bool:
+    """Say whether the overall rates are told apart at all: narrow enough, better than chance."""
+    none = np.zeros(1, dtype=np.int64)
+    one = replace(votes, rater=np.zeros_like(votes.rater), site=none, kind=none)
+    fit = fit_rates(one, shrink=False)
+    se, fp = (float(v[0]) for v in rate_variance(one, fit))
+    if float(fit.se.site[0] - fit.fp.site[0]) < _LEAST:
+        notes.append(_OPINIONS)
+        return False
+    told = bool(critical_value() * max(se, fp) ** 0.5 <= _WIDEST)
+    notes.append(_ONLY_OVERLAP if told else _UNTOLD)
+    return told
+
+
+def _joined(parts: Sequence[Votes]) -> Votes:
+    """Put votes side by side; units and groups of different parts stay apart."""
+    n_units = np.cumsum([0, *(len(part.known) for part in parts)])
+    n_groups = np.cumsum([0, *(part.group.max(initial=-1) + 1 for part in parts)])
+    return Votes(
+        unit=np.concatenate([part.unit + n for part, n in zip(parts, n_units, strict=False)]),
+        rater=np.concatenate([part.rater for part in parts]),
+        says=np.concatenate([part.says for part in parts]),
+        known=np.concatenate([part.known for part in parts]),
+        group=np.concatenate([part.group + n for part, n in zip(parts, n_groups, strict=False)]),
+        site=parts[0].site,
+        kind=parts[0].kind,
+    )
+
+
+def sides_differ(judged: pd.DataFrame) -> bool:
+    """Say whether golden items show that people err differently on enforced and allowed decisions.
+
+    Compares, among items that violate and among items that do not, the mean answer on enforced and
+    on allowed decisions, an item a draw; significant at 5 %.
+
+    Parameters
+    ----------
+    judged
+        m rows of `judgements`.
+
+    Examples
+    --------
+    >>> judged = pd.DataFrame({
+    ...     "position": range(100), "source": "golden", "enforced": [True, False] * 50,
+    ...     "violates": [True] * 100, "true_violates": 1.0})
+    >>> sides_differ(judged)
+    False
+    """
+    golden = judged[(judged["source"] == GOLDEN) & judged["true_violates"].notna()]
+    items = golden.groupby("position", sort=True)[["enforced", "violates", "true_violates"]].mean()
+    statistic, limit = 0.0, {0: np.inf, 1: 6.63, 2: 9.21}  # chi-squared, 1 %
+    told = 0
+    for truth in (0.0, 1.0):
+        of_class = items[items["true_violates"] == truth]
+        sides = [of_class.loc[of_class["enforced"] == side, "violates"] for side in (0.0, 1.0)]
+        if min(len(side) for side in sides) < _MIN_GOLDEN:
+            continue
+        told += 1
+        spread = sum(max(float(side.var()), 1 / len(side)) / len(side) for side in sides)
+        statistic += float(sides[0].mean() - sides[1].mean()) ** 2 / spread
+    return statistic > limit[told]

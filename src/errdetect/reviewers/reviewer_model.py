@@ -1,0 +1,128 @@
+"""How often reviewers err on either side, and what their reviews are worth."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+import pandas as pd
+
+from errdetect.reviewers.golden_anchoring import anchored
+from errdetect.reviewers.dawid_skene import fit_rates
+from errdetect.reviewers.identifiability import sides_differ, weigh_evidence
+from errdetect.reviewers.rater_panel import panel_of
+from errdetect.reviewers.error_rates import Cases, rate_tables, weigh_cases
+
+__all__ = ["ReviewerModel", "fit_reviewers"]
+
+
+@dataclass(frozen=True)
+class ReviewerModel:
+    """What is known of the reviewers at a moment, and of the decisions they reviewed.
+
+    Parameters
+    ----------
+    as_of
+        What was known at this moment.
+    basis
+        Where the rates come from: `dawid_skene` (overlap, with golden items and adjudications where
+        there are any), `golden and adjudication`, `golden only`, or `votes` (nothing tells the
+        rates: they are missing).
+    notes
+        Sentences for people: what the data did not allow, and what would mend it.
+    sites
+        One row a site with side `both`: missed_violation = P(says fine | violates) and
+        wrongful_call = P(says violates | fine), in the mix of content that the audit saw, each with
+        `_low`, `_high` (95 %) and `_n`, the number of items of known truth that the figure is
+        worth; n_golden, n_overlap (judgements). Where reviewers treat enforced and allowed
+        decisions differently, rows with side `enforced` and `allowed` follow.
+    reviewers
+        The same for each reviewer, shrunk to the site, with reviewer_id; `_own` is the part of `_n`
+        that is not lent by the site. Personal data: show them to nobody without `pseudonyms`.
+    p_error
+        P(the decision is an error) given its reviews, indexed by decision_id.
+    """
+
+    as_of: pd.Timestamp
+    basis: str
+    notes: tuple[str, ...]
+    sites: pd.DataFrame
+    reviewers: pd.DataFrame
+    p_error: "pd.Series[float]"
+
+
+def fit_reviewers(
+    verdicts: pd.DataFrame, decision_id: "pd.Series[str]", *, as_of: datetime
+) -> ReviewerModel:
+    """Measure reviewers by golden items and overlap, and weigh every decision's reviews by it.
+
+    Reviewers judge content, so each has two error rates whatever the machine did: missing a
+    violation and calling one wrongly. Dawid-Skene learns them from golden items (truth known) and
+    from decisions that several people judged, shrinking reviewers to their site. Golden reviews
+    anchor the rates and are no labels. Where people err on the same items, overlap alone would make
+    them look too good; the level of the rates is held to golden items and adjudications.
+
+    Parameters
+    ----------
+    verdicts
+        From `judgements`, of the reviews in the order of `review_id`.
+    decision_id
+        Of the decisions that the verdicts' positions count, shape (n,).
+    as_of
+        The moment of the verdicts, with a time zone.
+
+    Returns
+    -------
+    ReviewerModel
+
+    Notes
+    -----
+    Dawid and Skene (1979), Applied Statistics 28, 20-28.
+
+    Examples
+    --------
+    >>> from errdetect.snapshot import Snapshot
+    >>> day = pd.to_datetime(["2026-01-01", "2026-01-03"], utc=True)
+    >>> decisions = pd.DataFrame({"decision_id": ["d"], "decided_at": day[:1],
+    ...                           "policy_id": ["spam"], "enforced": [True]})
+    >>> reviews = pd.DataFrame({
+    ...     "review_id": ["r"], "decision_id": ["d"], "reviewed_at": day[1:], "source": ["audit"],
+    ...     "verdict": ["overturned"], "reviewer_id": ["ann"], "inclusion_probability": [0.1]})
+    >>> model = Snapshot(decisions, reviews).reviewer_model
+    >>> model.basis, model.p_error.to_dict()
+    ('votes', {'d': 1.0})
+    """
+    apart = sides_differ(verdicts)
+    panel = panel_of(verdicts, apart=apart)
+    evidence = weigh_evidence(verdicts, panel, apart=apart)
+    fit = None if evidence.votes is None else fit_rates(evidence.votes)
+    if fit is not None and evidence.anchor is not None:
+        fit = anchored(fit, evidence.anchor, panel)
+    cases = weigh_cases(verdicts, panel, fit)
+    sites, people = rate_tables(verdicts, panel, evidence, fit, cases)
+    p_error = _p_error(verdicts, cases, decision_id)
+    return ReviewerModel(
+        pd.Timestamp(as_of), evidence.basis, evidence.notes, sites, people, p_error
+    )
+
+
+def _p_error(
+    judged: pd.DataFrame, cases: Cases, decision_id: "pd.Series[str]"
+) -> "pd.Series[float]":
+    """Turn what the content is into whether the decision is wrong. Adjudications stand.
+
+    A vote to relabel lets the action stand and finds the policy wrong.
+    """
+    rows = judged.iloc[cases.row]
+    of_case = rows.groupby(cases.votes.unit)
+    if cases.p_violates is None:
+        p = of_case["flags"].mean().to_numpy(dtype=np.float64)
+    else:
+        enforced = of_case["enforced"].first().to_numpy(dtype=bool)
+        wrong = np.where(enforced, 1 - cases.p_violates, cases.p_violates)
+        stands = (rows["enforced"] == rows["violates"]).groupby(cases.votes.unit).sum()
+        relabels = of_case["relabels"].sum().to_numpy(dtype=np.float64)
+        p = wrong + (1 - wrong) * relabels / np.maximum(stands.to_numpy(dtype=np.float64), 1)
+    known = of_case["true_error"].first().to_numpy(dtype=np.float64)
+    names = decision_id.iloc[of_case["position"].first().to_numpy()].array
+    index = pd.Index(names, name="decision_id")
+    return pd.Series(np.where(np.isnan(known), p, known), index=index, name="p_error")

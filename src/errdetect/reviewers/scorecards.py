@@ -1,0 +1,231 @@
+"""Scorecards of sites and reviewers: figures with limits, and none where there is too little."""
+
+import hashlib
+import hmac
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from errdetect.errors import DataError, sentence
+from errdetect.reviewers.error_rates import RATES
+from errdetect.reviewers.reviewer_model import ReviewerModel
+from errdetect.schemas import AUDIT, GOLDEN, RE_REVIEW
+from errdetect.stats.grouped import sums
+from errdetect.stats.intervals import clustered_rates, critical_value, wilson
+
+__all__ = ["MEASURES", "pseudonyms", "scorecards"]
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+#: What a scorecard holds, in this order.
+MEASURES = (
+    "accuracy",
+    "missed_violation",
+    "wrongful_call",
+    "flags_confirmed",
+    "peer_agreement",
+    "minutes",
+)
+
+_SHORTEST_SALT = 16  # bytes
+
+
+@dataclass(frozen=True)
+class _Figures:
+    """One measure of all sites or all reviewers; arrays of shape (n,)."""
+
+    value: Floats
+    low: Floats
+    high: Floats
+    n: Floats
+
+
+def pseudonyms(reviewer_id: "pd.Series[str]", *, salt: bytes) -> "pd.Series[str]":
+    """Replace names by keyed hashes: the same name and salt give the same pseudonym.
+
+    Whoever holds the salt can tell who is who by trying all names, so it stays with those who may.
+
+    Parameters
+    ----------
+    reviewer_id
+        Names; missing ones stay missing.
+    salt
+        A secret of at least 16 bytes.
+
+    Returns
+    -------
+    pandas.Series
+        `reviewer-` and 12 hexadecimal digits (HMAC-SHA-256), index as given.
+
+    Raises
+    ------
+    DataError
+        If the salt is too short to keep a secret.
+
+    Examples
+    --------
+    >>> pseudonyms(pd.Series(["ann"]), salt=b"sixteen bytes or more").tolist()
+    ['reviewer-a73f7456b484']
+    """
+    if len(salt) < _SHORTEST_SALT:
+        raise DataError(
+            sentence(
+                "The salt of pseudonyms",
+                f"have at least {_SHORTEST_SALT} bytes",
+                len(salt),
+                "Draw one with `python -c 'import secrets; print(secrets.token_hex())'`.",
+            )
+        )
+    known = {
+        name: "reviewer-" + hmac.new(salt, name.encode(), hashlib.sha256).hexdigest()[:12]
+        for name in reviewer_id.dropna().unique()
+    }
+    return reviewer_id.map(known).astype("str")
+
+
+def scorecards(
+    verdicts: pd.DataFrame,
+    model: ReviewerModel,
+    *,
+    salt: bytes,
+    minimum: int = 30,
+) -> pd.DataFrame:
+    """Score every site and reviewer on what was known when the model was fitted.
+
+    `accuracy`: verdicts that are the known right one, on golden items. `missed_violation` and
+    `wrongful_call`: the model's error rates. `flags_confirmed`: flags that the expert confirmed,
+    among flags that went to one. `peer_agreement`: verdicts that equal those of others on the same
+    decision. `minutes`: the median. Sites are named, reviewers are pseudonyms.
+
+    Parameters
+    ----------
+    verdicts
+        From `judgements`.
+    model
+        From `fit_reviewers` on the same verdicts.
+    salt
+        The secret of the pseudonyms, at least 16 bytes.
+    minimum
+        A figure that rests on fewer independent items than this is suppressed.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row for each site or reviewer and measure: site, reviewer (missing on rows about a site),
+        measure, value, low, high (95 %; all three NaN where suppressed), n (independent
+        items of their own), suppressed, basis (where the figure comes from).
+
+    Raises
+    ------
+    DataError
+        If the salt is too short.
+
+    Examples
+    --------
+    >>> from errdetect.snapshot import Snapshot
+    >>> day = pd.to_datetime(["2026-01-01", "2026-01-03"], utc=True)
+    >>> decisions = pd.DataFrame({
+    ...     "decision_id": [f"d{i}" for i in range(40)], "decided_at": day[0],
+    ...     "policy_id": "spam", "enforced": True})
+    >>> reviews = pd.DataFrame({
+    ...     "review_id": [f"r{i}" for i in range(40)], "decision_id": decisions["decision_id"],
+    ...     "reviewed_at": day[1], "source": "golden", "verdict": "upheld", "expected": "upheld",
+    ...     "reviewer_id": "ann", "site": "Riga", "minutes": 2.0, "inclusion_probability": None})
+    >>> known = Snapshot(decisions, reviews)
+    >>> cards = scorecards(known.verdicts, known.reviewer_model, salt=b"sixteen bytes or more")
+    >>> cards[["site", "measure", "value", "low", "suppressed"]].round(3).values.tolist()[0]
+    ['Riga', 'accuracy', 1.0, 0.912, False]
+    """
+    judged = verdicts.assign(agrees=_agreeing(verdicts))
+    named = judged[judged["reviewer_id"].notna()]
+    sites = _cards(judged, ["site"], model.sites, model.basis, minimum)
+    people = _cards(named, ["site", "reviewer_id"], model.reviewers, model.basis, minimum)
+    sites["reviewer"] = pd.array([None] * len(sites), dtype="str")
+    people["reviewer"] = pseudonyms(people["reviewer_id"], salt=salt)
+    people = people.sort_values(["site", "reviewer"], kind="stable", na_position="first")
+    columns = ["site", "reviewer", "measure", "value", "low", "high", "n", "suppressed", "basis"]
+    return pd.concat([sites[columns], people[columns]], ignore_index=True)
+
+
+def _cards(
+    judged: pd.DataFrame, keys: list[str], rates: pd.DataFrame, basis: str, minimum: int
+) -> pd.DataFrame:
+    """Lay out all measures of everybody named by `keys`, one row each."""
+    who: Ints = np.asarray(judged.groupby(keys, dropna=False).ngroup(), dtype=np.int64)
+    names = judged[keys].iloc[np.unique(who, return_index=True)[1]].reset_index(drop=True)
+    golden = judged["source"] == GOLDEN
+    sent = judged["designed"] & ~golden & judged["flags"]
+    whole = rates[rates["side"] == "both"]
+    modelled = names.merge(whole, on=keys, how="left", validate="one_to_one")
+    figures = {
+        "accuracy": (_share(judged, who, "right", golden, len(names)), "golden items"),
+        RATES[0]: (_modelled(modelled, RATES[0]), basis),
+        RATES[1]: (_modelled(modelled, RATES[1]), basis),
+        "flags_confirmed": (_share(judged, who, "true_error", sent, len(names)), "adjudication"),
+        "peer_agreement": (_share(judged, who, "agrees", True, len(names)), "overlap"),
+        "minutes": (_median(judged["minutes"].to_numpy(), who, len(names)), "reviews"),
+    }
+    parts = []
+    for measure in MEASURES:
+        figure, source = figures[measure]
+        few = figure.n < minimum
+        shown = {
+            "value": np.where(few, np.nan, figure.value),
+            "low": np.where(few, np.nan, figure.low),
+            "high": np.where(few, np.nan, figure.high),
+        }
+        part = names.assign(measure=measure, **shown, n=figure.n, suppressed=few, basis=source)
+        parts.append(part.assign(order=np.arange(len(names))))
+    cards = pd.concat(parts).sort_values("order", kind="stable", ignore_index=True)
+    return cards.drop(columns="order")
+
+
+def _share(
+    judged: pd.DataFrame, who: Ints, column: str, rows: "pd.Series[bool] | bool", n: int
+) -> _Figures:
+    kept = (judged[column].notna() & rows).to_numpy(dtype=bool)
+    values = judged[column].to_numpy(dtype=np.float64)[kept]
+    mean, worth = clustered_rates(values, who[kept], judged["position"].to_numpy()[kept], n)
+    return _Figures(*wilson(mean, worth), worth)
+
+
+def _modelled(rates: pd.DataFrame, measure: str) -> _Figures:
+    columns = [f"{measure}{suffix}" for suffix in ("", "_low", "_high")]
+    value, low, high = (rates[column].to_numpy(dtype=np.float64) for column in columns)
+    own = f"{measure}_own" if f"{measure}_own" in rates else f"{measure}_n"
+    return _Figures(value, low, high, rates[own].fillna(0).to_numpy(dtype=np.float64))
+
+
+def _median(values: Floats, who: Ints, n: int) -> _Figures:
+    """Take medians with limits from the ranks that a fair coin would reach."""
+    told = ~np.isnan(values)
+    order = np.lexsort((values[told], who[told]))
+    ranked, owner = values[told][order], who[told][order]
+    size = sums(owner, np.ones(len(owner)), n)
+    start = np.cumsum(size) - size
+    reach = critical_value() * np.sqrt(size) / 2
+
+    def at(rank: Floats) -> Floats:
+        inside = np.clip(np.floor(rank), 0, np.maximum(size - 1, 0)) + start
+        taken = np.append(ranked, np.nan)[np.minimum(inside, len(ranked)).astype(np.int64)]
+        return np.where(size > 0, taken, np.nan)
+
+    middle = (at((size - 1) / 2) + at(size / 2)) / 2
+    return _Figures(middle, at(size / 2 - reach - 0.5), at(size / 2 + reach + 0.5), size)
+
+
+def _agreeing(judged: pd.DataFrame) -> Floats:
+    """Give the share of the others on the same decision who say the same; NaN without others."""
+    kept = judged["source"].isin([AUDIT, RE_REVIEW]).to_numpy(dtype=bool)
+    source = (judged["source"] == AUDIT).to_numpy()
+    unit = np.unique((judged["position"].to_numpy() * 2 + source)[kept], return_inverse=True)[1]
+    says = (judged["flags"].astype(np.int64) + judged["relabels"]).to_numpy()[kept]
+    counts = np.bincount(unit * 3 + says, minlength=3 * (unit.max(initial=-1) + 1)).reshape(-1, 3)
+    others = counts.sum(axis=1)[unit] - 1
+    same = counts[unit, says] - 1
+    share = np.full(len(judged), np.nan)
+    share[kept] = np.where(others > 0, same / np.maximum(others, 1), np.nan)
+    return share

@@ -1,0 +1,1 @@
+"""The simulated marketplace, part by part; `errdetect.simulation.marketplace` is its door."""

@@ -1,0 +1,346 @@
+"""What is offered and said: items, whether they truly breach a rule, and what shows of it."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from errdetect.data.simulation.copies import copied_rows
+from errdetect.data.simulation.draw import Bools, Floats, Ints, draw_by_row
+from errdetect.simulation.sellers import ODD, Sellers
+from errdetect.simulation.vocabulary import BAD, CODED, FORMER, NONE, TRAP, vocabulary
+from errdetect.simulation.world import (
+    AMBIGUOUS,
+    ANIMAL,
+    BREACH,
+    CATEGORIES,
+    CHANGE_AT,
+    CHECK,
+    COMMENTS,
+    HIDDEN,
+    INNOCENT_USE,
+    LANGUAGES,
+    MARKETS,
+    PARTNER,
+    POLICIES,
+    PRICES,
+    category,
+    language,
+    policy,
+)
+from errdetect.simulation.world import CODED as CODED_SHARE
+from errdetect.simulation.world import TRAP as TRAP_SHARE
+
+__all__ = ["DAY", "PICTURE_RULES", "SHARED_PHOTO_PRICE", "Items", "change_day", "make_items"]
+
+#: Microseconds of a day.
+DAY = 86_400_000_000
+#: Toys dearer than this often show the picture of a recalled cheap model.
+SHARED_PHOTO_PRICE = 30.0
+#: How often an item of a REGULAR, CARELESS, ODD, BAD_ACTOR account breaches a rule.
+_BREACH_RATE = np.array([0.07, 0.24, 0.02, 0.66])
+#: Share of the plain breaches that use words which are harmless elsewhere.
+_DISGUISED = 0.11
+_FORMER_SHARE = {"collectibles": 0.09, "home": 0.02}
+#: Rules that pictures can breach.
+PICTURE_RULES = np.array([policy(p) for p in ("adult", "unsafe_products", "counterfeit")])
+
+
+@dataclass(frozen=True)
+class Items:
+    """One entry a decision, in time order: the item as it stood when it was decided.
+
+    Parameters
+    ----------
+    moment
+        Microseconds since the period began.
+    seller, market, language, category
+        Numbers.
+    comment
+        Whether it is a comment; else a listing.
+    issue
+        The rule that the item truly breaches, -1 for none.
+    sign_policy, sign_kind, sign_choice
+        Which rule the item's tell-tale words belong to (-1 for none), of which kind they are and
+        which of the kind's phrases.
+    checked
+        The rule under which the item was decided.
+    item, image
+        Numbers of the item and of its picture; -1 for no picture.
+    known_picture
+        The rule whose collection of forbidden pictures holds this one, -1 for none.
+    origin
+        The first decision whose content this one repeats (itself where it repeats none), and
+        `relisted` whether it was changed a little.
+    price, n_images, exposure
+        As in the decision log; the price of a comment is NaN.
+    """
+
+    moment: Ints
+    seller: Ints
+    market: Ints
+    language: Ints
+    category: Ints
+    comment: Bools
+    issue: Ints
+    sign_policy: Ints
+    sign_kind: Ints
+    sign_choice: Ints
+    checked: Ints
+    item: Ints
+    image: Ints
+    known_picture: Ints
+    origin: Ints
+    relisted: Bools
+    price: Floats
+    n_images: Ints
+    exposure: Floats
+
+    def __len__(self) -> int:
+        return len(self.moment)
+
+    @property
+    def line(self) -> Ints:
+        """The items' lines in the tables by category (comments have a line of their own)."""
+        return np.where(self.comment, COMMENTS, self.category)
+
+    @property
+    def price_ratio(self) -> Floats:
+        """Price over the category's usual price; 1 for comments."""
+        return np.where(self.comment, 1.0, self.price / PRICES[self.category])
+
+
+def change_day(days: int) -> int:
+    """Give the day, from the first, on which the rule on animal products changed."""
+    return int(CHANGE_AT * days)
+
+
+def make_items(rng: np.random.Generator, sellers: Sellers, n: int, days: int) -> Items:
+    """Draw the items of n decisions over this many days."""
+    seller, moment = _who_and_when(rng, sellers, n, days)
+    market = np.where(rng.random(n) < 0.04, rng.integers(len(MARKETS), size=n), 0)
+    market = np.where(market > 0, market, sellers.market[seller])
+    place = np.searchsorted([0.65, 0.9], rng.random(n), side="right")
+    goods = sellers.categories[seller, place]
+    talks = np.isin(sellers.specialty, np.flatnonzero(BREACH[COMMENTS])) & (sellers.cluster < 0)
+    comment = rng.random(n) < np.where(talks, 0.6, 0.16)[seller]
+    spoken = np.where(rng.random(n) < 0.03, language("en"), sellers.language[seller])
+    late = moment / (days * DAY)
+    issue, sign_policy, sign_kind = _breaches(rng, sellers, seller, goods, comment, spoken, late)
+    choice = _phrases(rng, spoken, sign_policy, sign_kind)
+    issue = _read_differently(rng, issue, spoken, sign_policy, sign_kind, choice)
+    price = _prices(rng, sellers, seller, goods, comment, issue)
+    image, known = _pictures(rng, goods, comment, issue, price)
+    items = Items(
+        moment=moment,
+        seller=seller,
+        market=market,
+        language=spoken,
+        category=goods,
+        comment=comment,
+        issue=issue,
+        sign_policy=sign_policy,
+        sign_kind=sign_kind,
+        sign_choice=choice,
+        checked=np.zeros(n, dtype=np.int64),
+        item=np.arange(n),
+        image=image,
+        known_picture=known,
+        origin=np.arange(n),
+        relisted=np.zeros(n, dtype=bool),
+        price=price,
+        n_images=np.where(
+            comment, 0, 1 + rng.poisson(np.array([3.0, 2.6, 2.4, 2.0])[sellers.kind[seller]])
+        ),
+        exposure=_exposures(rng, sellers, seller, comment),
+    )
+    items = _with_copies(rng, items)
+    # The second text of the rule forbids what the first allowed, for new and old items alike.
+    forbidden = (items.sign_kind == FORMER) & (items.moment >= change_day(days) * DAY)
+    items = replace(items, issue=np.where(forbidden & (items.issue < 0), ANIMAL, items.issue))
+    return replace(items, checked=_routed(rng, items))
+
+
+def _who_and_when(
+    rng: np.random.Generator, sellers: Sellers, n: int, days: int
+) -> tuple[Ints, Ints]:
+    """Draw account and time of each decision, in time order, never before the account is made."""
+    seller = np.searchsorted(np.cumsum(sellers.weight), rng.random(n)).clip(0, len(sellers) - 1)
+    day = np.arange(days)
+    busy = (1 + 0.12 * np.sin(2 * np.pi * (day + 2) / 7)) * (1 + 0.25 * day / days)
+    bars = np.concatenate([[0.0], np.cumsum(busy / busy.sum())])
+    start = bars[np.clip(sellers.created[seller], 0, days - 1)]
+    on = np.searchsorted(bars, start + (1 - start) * rng.random(n), side="right") - 1
+    hour = np.arange(24)
+    awake = 1.15 + np.sin(2 * np.pi * (hour - 9) / 24)
+    hours = rng.choice(24, n, p=awake / awake.sum())
+    within = hours * (DAY // 24) + rng.integers(0, DAY // 24, n)
+    moment = np.clip(on, 0, days - 1) * DAY + within
+    order = np.argsort(moment, kind="stable")
+    # Nothing is decided in the last minute, so every decision can still be reviewed in time.
+    return seller[order], np.minimum(moment[order], days * DAY - 60_000_000)
+
+
+def _breaches(
+    rng: np.random.Generator,
+    sellers: Sellers,
+    seller: Ints,
+    goods: Ints,
+    comment: Bools,
+    spoken: Ints,
+    late: Floats,
+) -> tuple[Ints, Ints, Ints]:
+    """Draw true breaches, and the sign that each item shows, true or misleading."""
+    n, line = len(seller), np.where(comment, COMMENTS, goods)
+    special = sellers.specialty[seller]
+    breach = rng.random(n) < _BREACH_RATE[sellers.kind[seller]] * np.where(comment, 0.8, 1.0)
+    own = (special >= 0) & (BREACH[line, special] > 0) & (rng.random(n) < 0.85)
+    issue = np.where(breach, np.where(own, special, draw_by_row(rng, BREACH, line)), -1)
+    # German sellers found names for medicines that no rule list knows, and use them a lot.
+    german = spoken == language("de")
+    wave = german & (line == category("supplements")) & (rng.random(n) < 0.05)
+    breach, issue = breach | wave, np.where(wave, policy("medicines"), issue)
+    # Coded words spread as time goes by.
+    u, coded = rng.random(n), CODED_SHARE[issue] * (0.7 + 0.6 * late)
+    coded = np.where(german & (issue == policy("medicines")), 0.85, coded)
+    told = np.where(u < HIDDEN[issue], NONE, np.where(u < HIDDEN[issue] + coded, CODED, BAD))
+    # Some dress a breach in words that are harmless elsewhere.
+    told = np.where((told == BAD) & (rng.random(n) < _DISGUISED), TRAP, told)
+
+    shares = TRAP_SHARE[line]
+    # "Replika" is what German toy makers call a scale model.
+    german_toy = german & (line == category("toys"))
+    shares[german_toy, policy("counterfeit")] = 0.26
+    looks = (sellers.kind[seller] == ODD) & ~comment
+    shares[looks, special[looks]] = 0.35
+    bars = np.cumsum(shares, axis=1)
+    drawn = (bars < rng.random(n)[:, None]).sum(1)
+    trap, quote = drawn < len(POLICIES), rng.random(n)
+    usual = np.zeros(len(CATEGORIES) + 1)
+    for name, value in _FORMER_SHARE.items():
+        usual[category(name)] = value
+    former = rng.random(n) < usual[line]
+    innocent = np.select(
+        [trap, former, quote < 0.009, quote < 0.018], [TRAP, FORMER, BAD, CODED], NONE
+    )
+    looks_like = np.select(
+        [trap, former], [drawn, np.full(n, ANIMAL)], draw_by_row(rng, CHECK, line)
+    )
+    # Some rules' words are hardly ever used in innocence.
+    loose = np.isin(innocent, [BAD, CODED]) & (rng.random(n) > INNOCENT_USE[looks_like])
+    kind = np.where(breach, told, np.where(loose, NONE, innocent))
+    about = np.where(kind == NONE, -1, np.where(breach, issue, looks_like))
+    return issue, about, kind
+
+
+def _phrases(rng: np.random.Generator, spoken: Ints, about: Ints, kind: Ints) -> Ints:
+    """Choose which of a kind's phrases is written."""
+    choices = vocabulary().signs[spoken, about, kind]
+    return np.floor(rng.random(len(spoken)) * np.maximum(choices, 1)).astype(np.int64)
+
+
+def _read_differently(
+    rng: np.random.Generator, issue: Ints, spoken: Ints, about: Ints, kind: Ints, choice: Ints
+) -> Ints:
+    """Settle the unclear claims: each phrase leans a little, the rest nobody can know."""
+    lean = rng.uniform(0.3, 0.6, size=(len(LANGUAGES), 3))
+    unclear = (about == AMBIGUOUS) & (kind == TRAP)
+    breach = rng.random(len(issue)) < lean[spoken, choice]
+    return np.where(unclear, np.where(breach, AMBIGUOUS, -1), issue)
+
+
+def _prices(
+    rng: np.random.Generator,
+    sellers: Sellers,
+    seller: Ints,
+    goods: Ints,
+    comment: Bools,
+    issue: Ints,
+) -> Floats:
+    """Draw prices: copies and bait are cheap, and so is honest clearance stock."""
+    cut = np.ones(len(seller))
+    cut[issue == policy("counterfeit")] = 0.60
+    cut[issue == policy("scam")] = 0.60
+    cut[(sellers.cluster[seller] == 0) & (issue < 0)] = 0.45
+    price = np.round(PRICES[goods] * cut * rng.lognormal(0, 0.55, len(seller)), 2)
+    return np.where(comment, np.nan, np.maximum(price, 0.5))
+
+
+def _pictures(
+    rng: np.random.Generator, goods: Ints, comment: Bools, issue: Ints, price: Floats
+) -> tuple[Ints, Ints]:
+    """Give each listing a picture; some come from the collections of forbidden pictures."""
+    n, u = len(goods), rng.random(len(goods))
+    toy = (goods == category("toys")) & (price > SHARED_PHOTO_PRICE) & (issue < 0)
+    unsafe = policy("unsafe_products")
+    kept = np.where(issue == policy("counterfeit"), 0.25, 0.80)
+    known = np.where(np.isin(issue, PICTURE_RULES) & (u < kept), issue, -1)
+    # Honest sellers of a sound, dearer model reuse the maker's old picture.
+    known = np.where(toy & (u < 0.20), unsafe, known)
+    known = np.where((issue < 0) & (u > 0.9975), rng.choice(PICTURE_RULES, n), known)
+    known = np.where(comment, -1, known)
+    size = max(8, n // 800)
+    drawn = np.floor(size * rng.random(n) ** 2).astype(np.int64)
+    image = np.where(known >= 0, n + known * size + drawn, np.arange(n))
+    return np.where(comment, -1, image), known
+
+
+def _exposures(rng: np.random.Generator, sellers: Sellers, seller: Ints, comment: Bools) -> Floats:
+    """Draw the expected views of the next week: heavy-tailed, more for larger accounts."""
+    middle = 2.6 + 0.55 * sellers.size[seller] - 0.8 * comment
+    views = np.exp(rng.normal(middle, 1.1)) * (1 + rng.pareto(2.2, len(seller)))
+    result: Floats = np.round(views, 1)
+    return result
+
+
+def _with_copies(rng: np.random.Generator, items: Items) -> Items:
+    """Let some decisions repeat earlier content: checked again, listed again, or taken over."""
+    copies = copied_rows(rng, len(items))
+    source, same, relisted = copies.source, copies.same_owner, copies.relisted
+    taken = {
+        name: getattr(items, name)[source]
+        for name in (
+            "language",
+            "category",
+            "comment",
+            "issue",
+            "sign_policy",
+            "sign_kind",
+            "sign_choice",
+            "image",
+            "known_picture",
+            "n_images",
+            "price",
+        )
+    }
+    whose = np.where(same, source, np.arange(len(items)))
+    changed = np.round(taken["price"] * rng.uniform(0.85, 1.1, len(items)), 2)
+    taken["price"] = np.where(relisted, np.maximum(changed, 0.5), taken["price"])
+    return replace(
+        items,
+        **taken,
+        seller=items.seller[whose],
+        market=items.market[whose],
+        item=np.where(copies.rechecked, source, items.item),
+        exposure=np.where(copies.rechecked, items.exposure[source], items.exposure),
+        origin=source,
+        relisted=relisted | ~same,
+    )
+
+
+def _routed(rng: np.random.Generator, items: Items) -> Ints:
+    """Choose the rule under which each item is checked: mostly the one that it seems to touch."""
+    n, u = len(items), rng.random(len(items))
+    usual = draw_by_row(rng, CHECK, items.line)
+    seen = np.where(u < 0.80, items.sign_policy, usual)
+    pictured = (items.known_picture >= 0) & (rng.random(n) < 0.75)
+    routed = np.where(items.sign_policy >= 0, seen, usual)
+    routed = np.where((items.sign_policy < 0) & pictured, items.known_picture, routed)
+    breach = items.issue >= 0
+    hidden = breach & (items.sign_kind == NONE) & ~pictured
+    routed = np.where(hidden & (u < 0.55), items.issue, routed)
+    shown = breach & (items.sign_kind != NONE)
+    routed = np.where(shown, np.where(u < 0.97, items.issue, PARTNER[items.issue]), routed)
+    # The English router cannot tell threats from hatred.
+    lumped = (items.issue == policy("threats")) & (items.language == language("en"))
+    lumped &= items.comment & (rng.random(n) < 0.9)
+    return np.where(lumped, policy("hate_speech"), routed)

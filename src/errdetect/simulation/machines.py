@@ -1,0 +1,267 @@
+"""The platform's machines: what each sees of an item, its score, and the verdict at the bar.
+
+A machine never sees the truth. It adds up evidence (in log odds) from its own partial view: words
+it knows, pictures on its list, an account's record. Where it goes wrong, the piece of evidence that
+misled it is kept as a named term, so that the cause of each error can be told afterwards.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from errdetect.data.simulation.draw import Bools, Floats, Ints, logit
+from errdetect.simulation.items import DAY, PICTURE_RULES, Items, change_day
+from errdetect.simulation.sellers import ODD, Sellers
+from errdetect.simulation.text import Slots
+from errdetect.simulation.vocabulary import BAD, CODED, FORMER, NONE, TRAP, vocabulary
+from errdetect.simulation.world import (
+    ANIMAL,
+    BREACH,
+    DECIDED_BY_SELLER,
+    HEADS,
+    INNOCENT_USE,
+    LANGUAGE_QUALITY,
+    MARKETS,
+    MODERATORS,
+    PARTNER,
+    POLICIES,
+    RULES,
+    TEXT,
+    THRESHOLDS,
+    VERSIONS,
+    category,
+    deciding_moderator,
+    language,
+    market,
+    policy,
+)
+
+__all__ = ["LOW_BAR", "Verdicts", "decide", "versions_at"]
+
+#: The rule, market and bar of an operating point that was set too low.
+LOW_BAR = (policy("adult"), market("IT"), 0.22)
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """One entry a decision: what the machine said and did.
+
+    Parameters
+    ----------
+    scores
+        n x 4: every machine's score; NaN where it has nothing to look at.
+    moderator, version
+        The machine that decides, and the number of its version.
+    score, threshold
+        The deciding score and its bar.
+    enforced
+        Whether the score reached the bar.
+    terms
+        Cause -> the log odds that it added to (or kept from) the deciding score.
+    """
+
+    scores: Floats
+    moderator: Ints
+    version: Ints
+    score: Floats
+    threshold: Floats
+    enforced: Bools
+    terms: dict[str, Floats]
+
+
+def versions_at(items: Items, days: int) -> Ints:
+    """Give the live version's number of each machine (n x 4) at each decision.
+
+    Versions go live a little later in some markets than in others, but for the hotfix that
+    answers a new rule's text, which goes live everywhere on the day.
+    """
+    stagger = np.arange(len(MARKETS))[items.market] / len(MARKETS) * 0.03 * days * DAY
+    live = np.zeros((len(items), len(MODERATORS)), dtype=np.int64)
+    for number, name in enumerate(MODERATORS):
+        for version, (label, after) in enumerate(VERSIONS[name]):
+            day = change_day(days) if label == "r43" else int(after * days)
+            late = 0.0 if label == "r43" else stagger * (version > 0)
+            live[:, number] = np.where(items.moment >= day * DAY + late, version, live[:, number])
+    return live
+
+
+def decide(
+    rng: np.random.Generator, sellers: Sellers, items: Items, slots: Slots, days: int
+) -> Verdicts:
+    """Let every machine score every item and the responsible one decide."""
+    n = len(items)
+    version = versions_at(items, days)
+    moderator = deciding_moderator()[items.checked, items.market]
+    views = [
+        _text_view(rng, items, slots, version[:, TEXT]),
+        _rule_view(rng, items, version[:, RULES]),
+        _image_view(rng, items),
+        _seller_view(rng, sellers, items),
+    ]
+    # What no log keeps: signals that reach a machine by other ways, and plain accidents.
+    hidden = (items.issue >= 0) & (items.sign_kind == NONE) & (rng.random(n) < 0.75)
+    accident = (items.issue < 0) & (rng.random(n) < 0.005 * INNOCENT_USE[items.checked])
+    unlogged = (hidden | accident) * np.maximum(rng.normal(6.2, 1.5, n), 0)
+    row = np.arange(n)
+    evidence = np.stack([view for view, _ in views], axis=1)
+    evidence[row, moderator] += unlogged
+    scores = np.round(1 / (1 + np.exp(-evidence)), 4)
+    score = scores[row, moderator]
+    usual, bar = _bars(rng, items)
+    terms: dict[str, Floats] = {}
+    for number, (_, named) in enumerate(views):
+        for cause, term in named.items():
+            mine = np.where(moderator == number, term, 0.0)
+            terms[cause] = terms.get(cause, np.zeros(n)) + mine
+    # A bar that stands too low is worth as much as evidence of the same size.
+    terms["threshold"] = logit(usual) - logit(bar)
+    scores[~HEADS.T[items.checked]] = np.nan
+    return Verdicts(
+        scores=scores,
+        moderator=moderator,
+        version=version[row, moderator],
+        score=score,
+        threshold=bar,
+        enforced=score >= bar,
+        terms=terms,
+    )
+
+
+def _bars(rng: np.random.Generator, items: Items) -> tuple[Floats, Floats]:
+    """Give each decision's usual bar, and the one that really was set."""
+    jitter = rng.choice([-0.04, -0.02, 0.0, 0.02, 0.04], (len(POLICIES), len(MARKETS)))
+    usual = np.round(THRESHOLDS[:, None] + jitter, 2)
+    real = usual.copy()
+    real[LOW_BAR[0], LOW_BAR[1]] = LOW_BAR[2]
+    return usual[items.checked, items.market], real[items.checked, items.market]
+
+
+def _related(items: Items) -> Bools:
+    """Say where the item's words belong to a rule that is taken for the checked one."""
+    about = items.sign_policy
+    mistaken = (PARTNER[items.checked] == about) | (PARTNER[about] == items.checked)
+    result: Bools = mistaken & (about >= 0)
+    return result
+
+
+def _text_view(
+    rng: np.random.Generator, items: Items, slots: Slots, version: Ints
+) -> tuple[Floats, dict[str, Floats]]:
+    """Score words as a text model does: it knows phrases, not what they mean here."""
+    n, checked = len(items), items.checked
+    own = items.sign_policy == checked
+    near = _related(items)
+    kind = items.sign_kind
+    quality = LANGUAGE_QUALITY[items.language]
+    # How strongly a phrase speaks differs from item to item, for breaches and traps alike.
+    strength = rng.normal(0, 1.5, n)
+    tricked = np.maximum(np.array([5.0, 4.7, 4.1])[version] + strength, 0.5)
+    full = np.where(own, 7.8 + strength, np.where(near, 5.6 + strength, 0.8))
+    caught = np.where(own, 2.2 + strength, 0.3)
+    gain = np.select([kind == BAD, kind == CODED, kind == FORMER], [full, caught, 1.0 * own], 0.0)
+    trap = quality * (kind == TRAP) * np.where(own, tricked, np.where(near, 1.5, 0.2))
+    missed = quality * np.select(
+        [kind == CODED, kind == TRAP], [caught - full, tricked - full], 0.0
+    )
+    # Habits without reason, learnt from whatever the training data happened to hold.
+    habit = rng.normal(0, 0.30, len(vocabulary().pool))
+    habits = np.where(slots >= 0, habit[slots], 0.0).sum(axis=1)
+    leaning = rng.normal(0, 0.35, BREACH.shape)
+    goods = items.line
+    bias = leaning[goods, checked]
+    brands = (checked == policy("counterfeit")) & ~items.comment
+    # One category is so full of breaches that the model sees one in every fifth item of it.
+    seems = (rng.random(n) < 0.21) * np.maximum(rng.normal(5.6, 1.5, n), 0)
+    watches = seems * (brands & (items.category == category("watches")))
+    # The newest version's word splitter drops accents, and some Spanish words turn into brands.
+    mistaken = rng.random(len(vocabulary().pool)) < 0.08
+    struck = (mistaken[slots] & (slots >= 0)).any(axis=1)
+    spanish = brands & (version == 2) & (items.language == language("es"))
+    broken = np.maximum(5.2 + strength, 0) * (struck & spanish)
+    noise = rng.normal(0, 0.8, n)
+    bent = (goods < BREACH.shape[0] - 1) & (BREACH[goods, checked] > 4)
+    view = -3.9 + quality * gain + trap + habits + bias + 0.4 * bent + watches + broken + noise
+    terms = {
+        "version_regression": broken,
+        "biased_category": watches,
+        "trap_word": trap,
+        "coded_words": missed,
+    }
+    return view, terms
+
+
+def _rule_view(
+    rng: np.random.Generator, items: Items, version: Ints
+) -> tuple[Floats, dict[str, Floats]]:
+    """Score by a list of phrases: all or nothing, so scores come in steps."""
+    words, checked = vocabulary(), items.checked
+    listed = np.zeros((*words.sign.shape[:2], 5, 3))
+    for kind, chance in ((BAD, 0.97), (CODED, 0.25), (TRAP, 0.30)):
+        listed[:, :, kind] = rng.random((*listed.shape[:2], 3)) < chance
+    # Makers of the list asked no German pharmacist.
+    listed[language("de"), policy("medicines"), CODED] = 0.0
+    listed[language("en"), policy("weapons"), TRAP, 0] = 1.0
+    weight = np.round(rng.uniform(4.6, 6.4, listed.shape), 1)
+    own = items.sign_policy == checked
+    near = _related(items)
+    place = (items.language, items.sign_policy, items.sign_kind, items.sign_choice)
+    hit = weight[place] * listed[place] * (own | near)
+    # The list learnt the forbidden old words only with its last version, weeks after the rule.
+    former = (items.sign_kind == FORMER) & own
+    hit = np.where(former, np.where(version >= 3, 5.2, 0.0), hit)
+    trap = np.where(items.sign_kind == TRAP, hit, 0.0)
+    slippery = (items.sign_kind == CODED) | (items.sign_kind == TRAP)
+    missed = np.where(slippery & own & (hit == 0), -6.0, 0.0)
+    lagging = np.where(former & (checked == ANIMAL) & (version == 2), -5.2, 0.0)
+    goods = 0.5 * (BREACH[items.line, checked] >= 3)
+    cheap = 0.4 * (items.price_ratio < 0.5)
+    view = -3.6 + hit + goods + cheap
+    return view, {"trap_word": trap, "coded_words": missed, "policy_change": lagging}
+
+
+def _image_view(rng: np.random.Generator, items: Items) -> tuple[Floats, dict[str, Floats]]:
+    """Score pictures: by a collection of forbidden ones, else by a weak look at what is there."""
+    n, checked = len(items), items.checked
+    known = np.where(items.known_picture == checked, 6.2, 1.5) * (items.known_picture >= 0)
+    shared = np.where(items.issue < 0, known, 0.0)
+    # A picture can show a breach that is on no list, but only of rules about looks.
+    shown = np.where(checked == policy("counterfeit"), 1.0, 4.4)
+    visible = np.isin(checked, PICTURE_RULES) & (items.issue == checked)
+    unsure = np.where(visible & (items.known_picture < 0), rng.normal(shown, 1.8), 0.0)
+    own_trap = (items.sign_kind == TRAP) & (items.sign_policy == checked)
+    trap = np.where(own_trap, 2.0, 0.0)
+    skin = 1.7 * (checked == policy("adult"))
+    view = -3.7 + skin + known + unsure + trap + rng.normal(0, 0.9, n)
+    return view, {"shared_picture": shared, "trap_word": trap}
+
+
+def _seller_view(
+    rng: np.random.Generator, sellers: Sellers, items: Items
+) -> tuple[Floats, dict[str, Floats]]:
+    """Score the account behind the item by its record, and only a little by the item."""
+    n, who = len(items), items.seller
+    age = items.moment // DAY - sellers.created[who]
+    rating = np.nan_to_num(sellers.rating[who], nan=4.2)
+    record = 1.1 * sellers.devices[who] + 0.35 * np.minimum(sellers.strikes[who], 4)
+    young, cheap = 1.1 * (age < 90), 0.9 * (items.price_ratio < 0.55)
+    own = items.sign_policy == items.checked
+    # Only for the rules it decides does it read the item at all.
+    reads = np.isin(items.checked, DECIDED_BY_SELLER) * (own + 0.8 * _related(items))
+    told = np.array([0.0, 7.2, 2.8, 2.8, 0.0])[items.sign_kind] + rng.normal(0, 1.4, n)
+    told = reads * np.where(items.sign_kind > 0, np.maximum(told, 0), 0.0)
+    odd = sellers.kind[who] == ODD
+    looks = np.where(odd, np.maximum(record, 0) + young + cheap + 0.6, 0.0)
+    view = (
+        -4.3
+        + record
+        + young
+        + cheap
+        + 0.6 * odd
+        + 0.9 * (4.5 - rating)
+        + told
+        + rng.normal(0, 0.7, n)
+    )
+    trap = np.where((items.sign_kind == TRAP) & ~odd, told, 0.0)
+    slippery = (items.sign_kind == CODED) | (items.sign_kind == TRAP)
+    missed = np.where(slippery, -3.4, 0.0) * reads
+    return view, {"odd_honest_seller": looks, "trap_word": trap, "coded_words": missed}

@@ -1,0 +1,146 @@
+"""The people who review: their sites, and how often each of them errs."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from errdetect.data.simulation.draw import Bools, Floats, Ints, logit
+from errdetect.simulation.items import Items
+from errdetect.simulation.machines import Verdicts
+from errdetect.simulation.truth import MISLABELLED, Truth
+from errdetect.simulation.world import LANGUAGES, language, policy
+
+__all__ = [
+    "EXPERTS",
+    "FAULT",
+    "SITES",
+    "Reviewers",
+    "flag_chance",
+    "make_reviewers",
+    "pick_reviewers",
+    "relabel_chance",
+    "wrong_chance",
+]
+
+#: Site -> languages, chance to miss a breach, chance to see one where none is (middling items).
+SITES = {
+    "alder": (("en", "de", "fr"), 0.05, 0.03),
+    "birch": (("en", "es", "pt", "it"), 0.07, 0.04),
+    "cedar": (("fr", "it", "ar", "es"), 0.09, 0.05),
+    "elm": (("de", "pl", "tr"), 0.10, 0.04),
+    "fir": (("en", "ja", "pl", "pt"), 0.06, 0.08),
+    "gorse": (("tr", "ar", "ja", "en"), 0.14, 0.06),
+}
+#: The number of the experts' own desk, after the sites.
+EXPERTS = len(SITES)
+#: One site was trained wrongly on one rule: it lets its breaches pass (log odds added).
+FAULT = (list(SITES).index("elm"), policy("scam"), 2.2)
+_PULL = 0.35
+_STEEPNESS = 3.2
+_MIDDLING = 0.35
+
+
+@dataclass(frozen=True)
+class Reviewers:
+    """One entry a reviewer.
+
+    Parameters
+    ----------
+    site
+        Number of the reviewer's site; EXPERTS for the experts' desk.
+    miss, false_call
+        Chance to miss a breach, and to see one where none is, on an item of middling difficulty.
+    by_language
+        language -> the numbers of the reviewers who read it (experts excepted).
+    """
+
+    site: Ints
+    miss: Floats
+    false_call: Floats
+    by_language: tuple[Ints, ...]
+
+    def __len__(self) -> int:
+        return len(self.site)
+
+
+def make_reviewers(rng: np.random.Generator, n_reviews: int) -> Reviewers:
+    """Draw 60 to 150 reviewers, by the number of reviews to be done, and 6 experts."""
+    n = int(np.clip(n_reviews // 70, 60, 150))
+    # Site by site in turn, so that each has its share whatever the seed.
+    site = np.concatenate([np.arange(n) % len(SITES), np.full(6, EXPERTS)])
+    miss = np.array([m for _, m, _ in SITES.values()] + [0.01])[site]
+    false_call = np.array([f for _, _, f in SITES.values()] + [0.01])[site]
+    reads = np.zeros((len(SITES), len(LANGUAGES)), dtype=bool)
+    for number, (languages, _, _) in enumerate(SITES.values()):
+        reads[number, [language(code) for code in languages]] = True
+    return Reviewers(
+        site=site,
+        miss=_spread(rng, miss),
+        false_call=_spread(rng, false_call),
+        by_language=tuple(
+            np.flatnonzero(reads[:, spoken][site[:n]]) for spoken in range(len(LANGUAGES))
+        ),
+    )
+
+
+def _spread(rng: np.random.Generator, rate: Floats) -> Floats:
+    """Let people differ around their site's rate."""
+    result: Floats = 1 / (1 + np.exp(-(logit(rate) + rng.normal(0, 0.4, len(rate)))))
+    return result
+
+
+def pick_reviewers(
+    rng: np.random.Generator, reviewers: Reviewers, spoken: Ints, judges: int
+) -> Ints:
+    """Pick this many different reviewers (rows x judges) who read each item's language."""
+    sizes = np.array([len(readers) for readers in reviewers.by_language])
+    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    everyone = np.concatenate(reviewers.by_language)
+    size = sizes[spoken][:, None]
+    # Steps of different length around the circle of readers never meet the same one twice.
+    first = np.floor(rng.random((len(spoken), 1)) * size)
+    steps = np.cumsum(1 + np.floor(rng.random((len(spoken), judges - 1)) * (size // 3)), axis=1)
+    places = np.concatenate([first, first + steps], axis=1).astype(np.int64) % size
+    picked: Ints = everyone[starts[spoken][:, None] + places]
+    return picked
+
+
+def wrong_chance(
+    reviewers: Reviewers,
+    items: Items,
+    verdicts: Verdicts,
+    truth: Truth,
+    decision: Ints,
+    reviewer: Ints,
+) -> Floats:
+    """Chance that a reviewer misreads whether the item breaches a rule.
+
+    It rises with the item's difficulty, and people lean towards the machine's verdict.
+    """
+    violates, acted = truth.violates[decision], verdicts.enforced[decision]
+    rate = np.where(violates, reviewers.miss[reviewer], reviewers.false_call[reviewer])
+    at = logit(rate) + _STEEPNESS * (truth.difficulty[decision] - _MIDDLING)
+    # Misreading agrees with the machine exactly where the machine misread the item too.
+    at = at + np.where(violates == acted, -_PULL, _PULL)
+    site, rule, extra = FAULT
+    faulty = (reviewers.site[reviewer] == site) & (items.checked[decision] == rule)
+    at = at + extra * (faulty & violates)
+    result: Floats = 1 / (1 + np.exp(-at))
+    return result
+
+
+def flag_chance(truth: Truth, verdicts: Verdicts, decision: Ints, wrong: Floats) -> Floats:
+    """Chance that a reviewer who misreads with this chance calls the decision wrong."""
+    kind, hard = truth.kind[decision], truth.difficulty[decision]
+    right_label = relabel_chance(kind, hard, verdicts.enforced[decision], truth.violates[decision])
+    seen = 1 - wrong
+    says_breach = np.where(truth.violates[decision], seen, wrong)
+    acted: Bools = verdicts.enforced[decision]
+    return np.where(acted, (1 - says_breach) + says_breach * right_label, says_breach)
+
+
+def relabel_chance(kind: Ints, hard: Floats, acted: Bools, violates: Bools) -> Floats:
+    """Chance that a reviewer who agrees with an enforcement names another rule for it."""
+    mislabelled = kind == MISLABELLED
+    chance = np.where(mislabelled, 0.92 - 0.25 * hard, 0.002 + 0.02 * hard * violates)
+    return np.where(acted, chance, 0.0)

@@ -1,0 +1,249 @@
+"""What people answered: the designed audit, experts, appeals, golden items and users' reports."""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from errdetect.simulation.catalogue import REVIEW_MINUTES
+from errdetect.data.simulation.draw import Floats, Ints
+from errdetect.simulation.items import DAY, Items
+from errdetect.simulation.machines import Verdicts
+from errdetect.simulation.reviewers import (
+    EXPERTS,
+    Reviewers,
+    pick_reviewers,
+    relabel_chance,
+    wrong_chance,
+)
+from errdetect.simulation.sellers import Sellers
+from errdetect.simulation.truth import MISLABELLED, Truth
+from errdetect.simulation.world import LANGUAGES, PARTNER, POLICIES, language
+
+__all__ = ["FLOOR", "Design", "Reviews", "Scene", "audit_design", "make_reviews"]
+
+#: Share of each rule's audit that is drawn uniformly; the rest goes where the machine is unsure.
+FLOOR = 0.3
+UPHELD, OVERTURNED, RELABELLED = range(3)
+AUDIT, APPEAL, GOLDEN, ADJUDICATION, REPORT = range(5)
+
+
+@dataclass(frozen=True)
+class Design:
+    """How much is reviewed, as shares.
+
+    Parameters
+    ----------
+    audit
+        Decisions that the audit draws, on average.
+    overlap
+        Audited decisions that two or three people judge.
+    adjudication
+        Flagged audited decisions that are sent to an expert.
+    golden
+        Golden reviews, as a share of the decisions.
+    """
+
+    audit: float
+    overlap: float
+    adjudication: float
+    golden: float
+
+
+@dataclass(frozen=True)
+class Scene:
+    """All that reviewers stand before."""
+
+    sellers: Sellers
+    items: Items
+    verdicts: Verdicts
+    truth: Truth
+    reviewers: Reviewers
+    days: int
+
+
+@dataclass(frozen=True)
+class Reviews:
+    """One entry a review; -1 and NaN are missing."""
+
+    decision: Ints
+    moment: Ints
+    source: Ints
+    verdict: Ints
+    correct_policy: Ints
+    reviewer: Ints
+    inclusion: Floats
+    expected: Ints
+    minutes: Floats
+
+    def __len__(self) -> int:
+        return len(self.decision)
+
+
+def audit_design(items: Items, verdicts: Verdicts, share: float) -> Floats:
+    """Give every decision its chance to be audited.
+
+    Small rules get more than their share; within a rule a part is uniform and the rest is
+    proportional to how near the score came to the bar.
+    """
+    counts = np.bincount(items.checked, minlength=len(POLICIES)).astype(np.float64)
+    weight = np.maximum(counts, 1.0) ** 0.65
+    rate = share * counts.sum() * weight / (weight * (counts > 0)).sum() / np.maximum(counts, 1.0)
+    unsure = 0.03 + np.exp(-np.abs(verdicts.score - verdicts.threshold) / 0.12)
+    mean = np.bincount(items.checked, unsure, minlength=len(POLICIES)) / np.maximum(counts, 1.0)
+    towards = unsure / mean[items.checked]
+    chance: Floats = np.minimum(rate[items.checked] * (FLOOR + (1 - FLOOR) * towards), 1.0)
+    return chance
+
+
+def make_reviews(rng: np.random.Generator, scene: Scene, design: Design) -> Reviews:
+    """Draw all reviews, in the order in which they became known."""
+    parts = [
+        *_audit(rng, scene, design),
+        _appeals(rng, scene),
+        _golden(rng, scene, design),
+        _reports(rng, scene),
+    ]
+    whole = {
+        f.name: np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Reviews)
+    }
+    order = np.lexsort((whole["source"], whole["decision"], whole["moment"]))
+    return Reviews(**{name: values[order] for name, values in whole.items()})
+
+
+def _answers(
+    rng: np.random.Generator,
+    scene: Scene,
+    source: int,
+    decision: Ints,
+    moment: Ints,
+    reviewer: Ints,
+    inclusion: Floats | None = None,
+    expected: Ints | None = None,
+) -> Reviews:
+    """Let reviewers answer; experts always give the right answer."""
+    n, truth, verdicts = len(decision), scene.truth, scene.verdicts
+    expert = scene.reviewers.site[reviewer] == EXPERTS
+    kind, violates = truth.kind[decision], truth.violates[decision]
+    acted, hard = verdicts.enforced[decision], truth.difficulty[decision]
+    wrong = wrong_chance(scene.reviewers, scene.items, verdicts, truth, decision, reviewer)
+    misread = (rng.random(n) < wrong) & ~expert
+    says_breach = violates ^ misread
+    other = np.where(expert, kind == MISLABELLED, relabel_chance(kind, hard, acted, violates))
+    relabels = acted & says_breach & (rng.random(n) < other)
+    verdict = np.where(relabels, RELABELLED, np.where(says_breach == acted, UPHELD, OVERTURNED))
+    checked, issue = scene.items.checked[decision], scene.items.issue[decision]
+    slip = (rng.random(n) < 0.06) & ~expert
+    named = np.where((kind == MISLABELLED) & ~slip, issue, PARTNER[checked])
+    usual = REVIEW_MINUTES[checked] * (0.7 + 0.9 * hard) * np.where(expert, 2.0, 1.0)
+    minutes = np.round(usual * rng.lognormal(-0.08, 0.4, n), 2)
+    return Reviews(
+        decision=decision,
+        moment=moment,
+        source=np.full(n, source),
+        verdict=verdict,
+        correct_policy=np.where(relabels, named, -1),
+        reviewer=np.where((rng.random(n) < 0.004) & (source == AUDIT), -1, reviewer),
+        inclusion=np.full(n, np.nan) if inclusion is None else inclusion,
+        expected=np.full(n, -1) if expected is None else expected,
+        minutes=np.where(rng.random(n) < 0.015, np.nan, np.maximum(minutes, 0.05)),
+    )
+
+
+def _later(
+    rng: np.random.Generator, scene: Scene, since: Ints, median_days: float, spread: float
+) -> Ints:
+    """Add a delay; what would come after the period's end is hurried to before it.
+
+    The audit's books close with the period, so every drawn decision is judged within it and the
+    logged chances hold for the period's last days too.
+    """
+    end = scene.days * DAY
+    delay = median_days * rng.lognormal(0, spread, len(since)) * DAY
+    hurried = rng.uniform(0.2, 1.0, len(since)) * (end - since)
+    wait = np.where(since + delay < end, delay, hurried)
+    return since + np.maximum(wait.astype(np.int64), 1)
+
+
+def _audit(rng: np.random.Generator, scene: Scene, design: Design) -> list[Reviews]:
+    """Draw the audit (each decision by itself, with its own chance), judge it, send flags on."""
+    items = scene.items
+    chance = audit_design(items, scene.verdicts, design.audit)
+    drawn = np.flatnonzero(rng.random(len(items)) < chance)
+    judges = pick_reviewers(rng, scene.reviewers, items.language[drawn], 3)
+    seats = 1 + (rng.random(len(drawn)) < design.overlap)
+    seats = seats + ((seats == 2) & (rng.random(len(drawn)) < 0.2))
+    taken = np.arange(3) < seats[:, None]
+    decision = np.repeat(drawn, seats)
+    moment = _later(rng, scene, items.moment[decision], 0.7, 0.8)
+    first = _answers(rng, scene, AUDIT, decision, moment, judges[taken], inclusion=chance[decision])
+    flagged = np.unique(decision[first.verdict != UPHELD])
+    sent = flagged[rng.random(len(flagged)) < design.adjudication]
+    last = np.zeros(len(items), dtype=np.int64)
+    np.maximum.at(last, decision, moment)
+    experts = np.flatnonzero(scene.reviewers.site == EXPERTS)
+    final = _answers(
+        rng,
+        scene,
+        ADJUDICATION,
+        sent,
+        _later(rng, scene, last[sent], 1.5, 0.6),
+        rng.choice(experts, len(sent)),
+        inclusion=np.full(len(sent), design.adjudication),
+    )
+    return [first, final]
+
+
+def _appeals(rng: np.random.Generator, scene: Scene) -> Reviews:
+    """Let sellers appeal: mostly the wronged, the large, and those at ease in the language."""
+    items, kind = scene.items, scene.truth.kind
+    ease = np.full(len(LANGUAGES), -0.3)
+    for code, value in (("en", 0.5), ("de", 0.3), ("tr", -1.0), ("ar", -1.2), ("ja", -0.7)):
+        ease[language(code)] = value
+    size = np.array([-0.7, -0.1, 0.6, 1.2])[scene.sellers.size[items.seller]]
+    wronged = np.where(kind == MISLABELLED, 0.5, 2.1 * (kind >= 0))
+    at = -3.8 + wronged + size + ease[items.language]
+    appeals = rng.random(len(items)) < 1 / (1 + np.exp(-at))
+    decision = np.flatnonzero(appeals & scene.verdicts.enforced)
+    filed = np.minimum(7 * rng.lognormal(0, 1.1, len(decision)), 150)
+    handled = 2 * rng.lognormal(0, 0.5, len(decision))
+    moment = items.moment[decision] + np.ceil((filed + handled) * DAY).astype(np.int64)
+    known = moment < scene.days * DAY
+    decision, moment = decision[known], moment[known]
+    reviewer = pick_reviewers(rng, scene.reviewers, items.language[decision], 1)[:, 0]
+    return _answers(rng, scene, APPEAL, decision, moment, reviewer)
+
+
+def _golden(rng: np.random.Generator, scene: Scene, design: Design) -> Reviews:
+    """Give reviewers items whose answer is known: two fifths are errors, each drawn uniformly."""
+    items, truth = scene.items, scene.truth
+    n = round(design.golden * len(items))
+    wrong, right = np.flatnonzero(truth.is_error), np.flatnonzero(~truth.is_error)
+    n_wrong = min(len(wrong), max(n // 8, 1)) if n else 0
+    n_right = min(len(right), max(n // 5, 1)) if n else 0
+    pools = [
+        rng.choice(wrong, n_wrong, replace=False),
+        rng.choice(right, n_right, replace=False),
+    ]
+    pool = np.concatenate(pools)
+    decision = rng.choice(pool, n) if len(pool) else np.zeros(0, dtype=np.int64)
+    # Repeats of one item go to people of its language; the same person may meet it twice.
+    reviewer = pick_reviewers(rng, scene.reviewers, items.language[decision], 1)[:, 0]
+    moment = _later(rng, scene, items.moment[decision], 12.0, 0.9)
+    kind = truth.kind[decision]
+    expected = np.select([kind == MISLABELLED, kind >= 0], [RELABELLED, OVERTURNED], UPHELD)
+    return _answers(rng, scene, GOLDEN, decision, moment, reviewer, expected=expected)
+
+
+def _reports(rng: np.random.Generator, scene: Scene) -> Reviews:
+    """Let users report what was allowed; reviewers look at a few of these."""
+    items, truth = scene.items, scene.truth
+    seen = np.log1p(items.exposure) / 4
+    chance = np.where(truth.violates, 0.05, 0.0012) * seen
+    reported = (rng.random(len(items)) < chance) & ~scene.verdicts.enforced
+    decision = np.flatnonzero(reported)
+    wait = np.ceil(5 * rng.lognormal(0, 0.9, len(decision)) * DAY).astype(np.int64)
+    moment = items.moment[decision] + wait
+    known = moment < scene.days * DAY
+    decision, moment = decision[known], moment[known]
+    reviewer = pick_reviewers(rng, scene.reviewers, items.language[decision], 1)[:, 0]
+    return _answers(rng, scene, REPORT, decision, moment, reviewer)

@@ -1,0 +1,117 @@
+"""Which decisions are wrong, how, and why: known here, and nowhere else in errdetect."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from errdetect.data.simulation.draw import Bools, Floats, Ints, logit
+from errdetect.simulation.items import Items
+from errdetect.simulation.machines import Verdicts
+from errdetect.simulation.vocabulary import BAD, CODED, FORMER, NONE, TRAP
+from errdetect.simulation.world import AMBIGUOUS
+
+__all__ = ["CAUSES", "KINDS", "Truth", "judge"]
+
+#: Kinds of error, in the order of their numbers; -1 is no error.
+KINDS = ["wrongful_action", "missed_violation", "wrong_label"]
+WRONGFUL, MISSED, MISLABELLED = range(3)
+#: Causes, in the order in which they are looked for: the first that explains an error is named.
+CAUSES = [
+    "ambiguous_policy",
+    "policy_change",
+    "version_regression",
+    "biased_category",
+    "shared_picture",
+    "odd_honest_seller",
+    "trap_word",
+    "coded_words",
+    "wrong_policy_head",
+    "threshold",
+    "unseen_violation",
+    "noise",
+]
+_FROM_TERMS = CAUSES[1:8]
+_CLOSE = 0.05
+
+
+@dataclass(frozen=True)
+class Truth:
+    """One entry a decision.
+
+    Parameters
+    ----------
+    violates
+        Whether the item breaches any rule.
+    kind
+        Number of the kind of error in `KINDS`, -1 for none.
+    cause
+        Number of its cause in `CAUSES`, -1 for none.
+    difficulty
+        From 0 (anyone sees it) to 1 (a toss-up) for a human reviewer.
+    """
+
+    violates: Bools
+    kind: Ints
+    cause: Ints
+    difficulty: Floats
+
+    @property
+    def is_error(self) -> Bools:
+        """Whether the decision is wrong."""
+        return self.kind >= 0
+
+
+def judge(rng: np.random.Generator, items: Items, verdicts: Verdicts) -> Truth:
+    """Compare every verdict with the truth."""
+    violates = items.issue >= 0
+    acted = verdicts.enforced
+    kind = np.select(
+        [acted & ~violates, ~acted & violates, acted & (items.issue != items.checked)],
+        [WRONGFUL, MISSED, MISLABELLED],
+        -1,
+    )
+    return Truth(
+        violates=violates,
+        kind=kind,
+        cause=_causes(items, verdicts, kind),
+        difficulty=_difficulty(rng, items),
+    )
+
+
+def _causes(items: Items, verdicts: Verdicts, kind: Ints) -> Ints:
+    """Name the first cause without which the machine would have decided rightly."""
+    clipped = np.clip(verdicts.score, 1e-4, 1 - 1e-4)
+    above = logit(clipped) - logit(verdicts.threshold)
+    unclear = (items.issue == AMBIGUOUS) | (items.sign_policy == AMBIGUOUS)
+    found = {"ambiguous_policy": unclear & (items.sign_kind == TRAP) & (kind != MISLABELLED)}
+    for cause in [*_FROM_TERMS, "threshold"]:
+        term = verdicts.terms[cause]
+        mended = np.where(kind == WRONGFUL, above - term < 0, above - term >= 0)
+        found[cause] = (term != 0) & mended & (kind != MISLABELLED)
+    found["threshold"] |= np.abs(verdicts.score - verdicts.threshold) < _CLOSE
+    astray = (items.issue >= 0) & (items.issue != items.checked)
+    found["wrong_policy_head"] = astray & (items.sign_kind != NONE)
+    found["unseen_violation"] = (kind == MISSED) & (items.sign_kind == NONE)
+    found["noise"] = np.ones(len(kind), dtype=bool)
+    first = np.select([found[cause] for cause in CAUSES], list(range(len(CAUSES))))
+    return np.where(kind >= 0, first, -1)
+
+
+def _difficulty(rng: np.random.Generator, items: Items) -> Floats:
+    """Say how hard each item is for people; that is about the item, not about the machine."""
+    violates = items.issue >= 0
+    sign = items.sign_kind
+    middle = np.select(
+        [
+            (sign == TRAP) & (items.sign_policy == AMBIGUOUS),
+            violates & (sign == BAD),
+            violates & (sign == CODED),
+            violates & (sign == FORMER),
+            violates,
+            sign == TRAP,
+            sign == BAD,
+        ],
+        [0.95, 0.12, 0.45, 0.40, 0.60, 0.42, 0.50],
+        0.08,
+    )
+    return np.clip(middle + rng.normal(0, 0.08, len(middle)), 0.0, 1.0)

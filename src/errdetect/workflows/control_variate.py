@@ -1,0 +1,253 @@
+"""P(error) as control variate: what may narrow the estimates' intervals, and where it comes from."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from errdetect.config import Config
+from errdetect.errors import Refusal, sentence
+from errdetect.estimation.queue_sample import QueueDesign, read_queue
+from errdetect.estimation.error_rates import RateEstimates, estimate_rates
+from errdetect.features.point_in_time_features import Past
+from errdetect.workflows.load import Progress, free_threads
+from errdetect.model.bundle import Bundle
+from errdetect.model.crossfit import cross_fit
+from errdetect.model.registry import Registry
+from errdetect.settings import Estimate
+from errdetect.snapshot import Snapshot
+
+__all__ = [
+    "EstimationSample",
+    "champion_probability",
+    "control_variate",
+    "estimation_sample",
+    "find_champion",
+    "refuse_broken_design",
+]
+
+Floats = npt.NDArray[np.float64]
+ColumnValues = pd.Series | npt.NDArray[np.str_]
+
+_CHUNK = 50_000
+#: Decisions above which the champion, who reads texts, takes minutes where a small model does.
+_MANY = 200_000
+#: Decisions above which `auto` does without; such logs have audits that are large enough.
+_TOO_MANY = 300_000
+
+
+@dataclass(frozen=True)
+class EstimationSample:
+    """What error rates are estimated from, so that every command prints equal figures.
+
+    Parameters
+    ----------
+    snapshot
+        Automated decisions and their reviews, with the queue's verdicts repeated for the content
+        that they answer for.
+    p_error
+        P(error) by decision_id as control variate; None for none.
+    queue
+        The review queue as a further sample; None where it is not used.
+    settings
+        The config's section `estimate`.
+    notes
+        Where P(error) comes from, and what of the queue was used.
+    """
+
+    snapshot: Snapshot
+    p_error: "pd.Series[float] | None"
+    queue: QueueDesign | None
+    settings: Estimate
+    notes: tuple[str, ...]
+
+    def rates(self, *by: Sequence[str]) -> RateEstimates:
+        """Estimate the error rates of the whole and of groupings, each a list of columns."""
+        return estimate_rates(
+            self.snapshot, by, settings=self.settings, p_error=self.p_error, queue=self.queue
+        )
+
+    def of(self, decisions: pd.DataFrame) -> Self:
+        """Return the sample of a part of the decisions."""
+        return replace(self, snapshot=self.snapshot.of(decisions))
+
+    def with_columns(self, columns: Mapping[str, ColumnValues]) -> Self:
+        """Return the same sample with further columns of the decisions, to group by."""
+        decisions = self.snapshot.decisions.assign(**columns)
+        return replace(self, snapshot=self.snapshot.with_columns(decisions))
+
+
+def control_variate(
+    config: Config, snapshot: Snapshot, *, progress: Progress = lambda _: None
+) -> tuple[Floats | None, str]:
+    """Give P(error) of every decision that no audited decision's own review had a part in.
+
+    Parameters
+    ----------
+    config
+        From `load_config`.
+    snapshot
+        What is estimated from.
+    progress
+        Callback for progress messages.
+
+    Returns
+    -------
+    (p_error, note)
+        Shape (n_decisions,) or None, and where it comes from, for people; the note is empty
+        without one.
+    """
+    decisions = snapshot.decisions
+    wanted = config.estimate.control
+    if wanted == "none":
+        return None, ""
+    if wanted == "auto" and len(decisions) > _TOO_MANY:
+        note = (
+            "with so many decisions no P(error) is fitted; estimate.control=cross_fitted fits it "
+            "and narrows the intervals"
+        )
+        return None, note
+    audit = snapshot.audit_sample
+    champion = find_champion(config) if wanted == "auto" and len(decisions) <= _MANY else None
+    if champion is not None:
+        bundle, version = champion
+        drawn = decisions["decision_id"].iloc[audit.position]
+        if not bundle.in_sample(drawn).any():
+            progress("scoring decisions")
+            # The sample's own reviews stay out of the columns on the past, too.
+            known = snapshot.known_reviews
+            other = known[~known["decision_id"].isin(drawn).to_numpy(bool)]
+            p = champion_probability(config, bundle, decisions, other)
+            return (
+                p,
+                f"P(error) of model {version}, which has not seen these reviews, narrows the intervals",
+            )
+    progress("cross-fitting P(error)")
+    fitted = cross_fit(
+        decisions,
+        audit.position,
+        audit.answer,
+        audit.weight,
+        leave_out=tuple(config.features.leave_out),
+        seed=config.train.seed,
+        threads=config.train.threads or free_threads(len(decisions)),
+    )
+    if fitted is None:
+        return None, ""
+    return (
+        fitted.p_error,
+        "P(error) of a small model, cross-fitted so that it never saw the review it is compared "
+        "with, narrows the intervals",
+    )
+
+
+def estimation_sample(
+    config: Config,
+    snapshot: Snapshot,
+    scores: pd.DataFrame | None,
+    *,
+    progress: Progress = lambda _: None,
+) -> EstimationSample:
+    """Gather what error rates are estimated from.
+
+    Parameters
+    ----------
+    config
+        From `load_config`.
+    snapshot, scores
+        The decisions of the period, from `queue_sample`.
+    progress
+        Callback for progress messages.
+
+    Raises
+    ------
+    Refusal, DataError
+        Where the sample's design cannot be trusted.
+    """
+    notes = []
+    machine = snapshot.automated
+    people = len(snapshot.decisions) - len(machine.decisions)
+    if people:
+        notes.append(
+            f"{people:,} decisions that people took are left out: they are not the machine's"
+        )
+    queue, told = (None, "") if scores is None else read_queue(machine, scores)
+    p_error: pd.Series | None
+    if queue is not None and scores is not None and not queue.audit_part:
+        # The run that drew the sample scored before any of its reviews was known.
+        said = scores.set_index("decision_id")["p_error"].reindex(machine.decisions["decision_id"])
+        p_error = None if config.estimate.control == "none" else said.fillna(said.mean())
+        note = "" if p_error is None else "P(error) of the queue's own scores narrows the intervals"
+    else:
+        fitted, note = control_variate(config, machine, progress=progress)
+        ids = machine.decisions["decision_id"]
+        p_error = None if fitted is None else pd.Series(fitted, ids)
+    notes += [part for part in (told, note) if part]
+    return EstimationSample(machine, p_error, queue, config.estimate, tuple(notes))
+
+
+def refuse_broken_design(snapshot: Snapshot) -> None:
+    """Refuse where reviews could not be used because the chance of their draw makes no sense.
+
+    Without them the rest of the sample is no longer what the design drew.
+
+    Raises
+    ------
+    Refusal
+        Naming the first of them.
+    """
+    reading = snapshot.reading
+    if reading is None or reading.reviews is None:
+        return
+    rejects = reading.reviews.rejects
+    reasons = rejects["reason"].astype("str")
+    broken = rejects[reasons.str.contains("inclusion_probability must").to_numpy(dtype=bool)]
+    if len(broken):
+        got = f"{len(broken)} others (first: {broken['reason'].iloc[0]}, in review {broken['id'].iloc[0]})"
+        do = "Log the chance the design gave each decision, or leave these reviews' source out."
+        raise Refusal(sentence("inclusion_probability of every review", "lie in (0, 1]", got, do))
+
+
+def find_champion(config: Config) -> tuple[Bundle, str] | None:
+    """Return the registered model and its version, or None where there is none yet.
+
+    Raises
+    ------
+    ModelError
+        Where its files are damaged.
+    """
+    return Registry(config.path(config.registry.path), config.registry.name).find()
+
+
+def champion_probability(
+    config: Config, bundle: Bundle, decisions: pd.DataFrame, reviews: pd.DataFrame | None
+) -> Floats:
+    """Score decisions with a model, chunk by chunk.
+
+    Parameters
+    ----------
+    config
+        From `load_config`.
+    bundle
+        The model.
+    decisions
+        Shape (n, any).
+    reviews
+        What may count as known before later decisions; None for nothing.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (n,).
+    """
+    past = Past.wanted_by(bundle.detector.encoding.names, [decisions], reviews)
+    threads = config.train.threads or free_threads(len(decisions))
+    parts = [
+        bundle.probability(bundle.detector.features(past.add(part)), part, threads)
+        for i in range(0, len(decisions), _CHUNK)
+        for part in [decisions.iloc[i : i + _CHUNK]]
+    ]
+    return np.concatenate(parts) if parts else np.empty(0)

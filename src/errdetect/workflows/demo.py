@@ -1,0 +1,73 @@
+"""demo: the main job from end to end, on a simulated marketplace."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from errdetect import __version__
+from errdetect.config import load_config
+from errdetect.data.provenance import Provenance
+from errdetect.data.writing import write_parquet
+from errdetect.workflows.report import report
+from errdetect.workflows.score import ScoreResult, score
+from errdetect.workflows.simulate import simulate
+from errdetect.workflows.load import Progress
+from errdetect.workflows.train import TrainResult, train
+
+__all__ = ["DemoResult", "demo"]
+
+_SETTINGS = ("train.trials=4",)
+
+
+@dataclass(frozen=True)
+class DemoResult:
+    """What the demo came to, and the files to open."""
+
+    trained: TrainResult
+    scored: ScoreResult
+    files: Mapping[str, Path]
+
+
+def demo(
+    out: str | Path,
+    *,
+    decisions: int = 60_000,
+    days: int = 180,
+    seed: int = 7,
+    progress: Progress = lambda _: None,
+) -> DemoResult:
+    """Simulate a marketplace, train, score its last month, write queue and policy report.
+
+    Parameters
+    ----------
+    out
+        Folder; made if missing.
+    decisions, days, seed
+        The marketplace's size, length and seed.
+    progress
+        Told what is going on.
+    """
+    out = Path(out)
+    made = simulate(out / "data", decisions=decisions, days=days, seed=seed, progress=progress)
+    config = load_config(made.files["config"], _SETTINGS)
+    trained = train(config, progress=progress)
+    batch = _last_month(made.files["decisions"], out / "data" / "last_month.parquet")
+    scored = score(config, batch, out / "queue", progress=progress)
+    reported = report(config, out / "report", progress=progress)
+    files = {
+        "policy report": reported.files["report"],
+        **({"briefs": reported.files["briefs"]} if "briefs" in reported.files else {}),
+        "review queue": scored.files["queue"],
+        "scores": scored.files["scores"],
+        "config": made.files["config"],
+    }
+    return DemoResult(trained, scored, files)
+
+
+def _last_month(decisions: Path, place: Path) -> Path:
+    frame = pd.read_parquet(decisions)
+    recent = frame["decided_at"] > frame["decided_at"].max() - pd.Timedelta(days=30)
+    write_parquet(frame[recent], place, provenance=Provenance("demo", __version__))
+    return place

@@ -1,0 +1,101 @@
+"""The EU transparency report's rows on automated means, as a draft for a person to file."""
+
+from datetime import datetime
+from pathlib import Path
+
+import pandas as pd
+
+from errdetect.config import Config
+from errdetect.data.writing import write_text
+from errdetect.errors import ConfigError, sentence
+from errdetect.estimation.dsa_report import OWN_INITIATIVE, TOTAL, count_measures, dsa_rows, scopes_of
+from errdetect.workflows.control_variate import EstimationSample
+
+__all__ = ["check_dsa", "draft_dsa", "write_dsa"]
+
+
+def check_dsa(config: Config, file: Path | None, decisions: pd.DataFrame) -> None:
+    """Refuse, before any work is done, what would stop the draft at the end.
+
+    Raises
+    ------
+    ConfigError
+        Where the service has no name, the file is no CSV, or a column is absent.
+    """
+    if file is None:
+        return
+    faults = []
+    if config.dsa.service is None:
+        do = "Set it, e.g. --set dsa.service=Marketplace."
+        faults.append(sentence("dsa.service", "name the service for --dsa", "nothing", do))
+    if file.suffix.lower() != ".csv":
+        faults.append(sentence("--dsa", "name a .csv file", f"'{file}'", "Change the ending."))
+    if config.dsa.by not in decisions:
+        do = "Choose language or market, whichever the decisions have."
+        faults.append(sentence("dsa.by", "name a column of the decisions", config.dsa.by, do))
+    if faults:
+        raise ConfigError(faults)
+
+
+def draft_dsa(
+    config: Config,
+    decisions: pd.DataFrame,
+    sample: EstimationSample,
+    *,
+    start: datetime | None,
+    end: datetime | None,
+) -> pd.DataFrame:
+    """Estimate every scope of the template, and lay out its rows.
+
+    Parameters
+    ----------
+    config
+        From `load_config`.
+    decisions
+        The period's; decisions that people took count among the measures, nowhere else.
+    sample
+        What rates are estimated from.
+    start, end
+        The reporting period; None takes the decisions' own.
+    """
+    by = config.dsa.by
+    scope = _scope_values(decisions[by], by)
+    scoped = decisions.assign(**{by: scope})
+    machine = sample.snapshot.decisions
+    found = sample.with_columns({by: _scope_values(machine[by], by)}).rates([by])
+    scopes = scopes_of(found.frame(by), by)
+    counts = {TOTAL: count_measures(scoped)}
+    counts |= {s: count_measures(scoped[scoped[by] == s]) for s in scopes if s != TOTAL}
+    own = _own_initiative(config, scoped)
+    if own is not None and own.any():
+        part = machine[machine["decision_id"].isin(scoped.loc[own, "decision_id"])]
+        scopes[OWN_INITIATIVE] = sample.of(part).rates().frame()
+        counts[OWN_INITIATIVE] = count_measures(scoped[own])
+    first = start or decisions["decided_at"].min()
+    last = (pd.Timestamp(end) - pd.Timedelta(days=1)) if end else decisions["decided_at"].max()
+    return dsa_rows(
+        scopes,
+        service=config.dsa.service or "",
+        period=f"{first:%Y-%m-%d}/{last:%Y-%m-%d}",
+        counts=counts,
+    )
+
+
+def write_dsa(rows: pd.DataFrame, file: Path) -> None:
+    """Write the rows as CSV in UTF-8, whole or not at all."""
+    write_text(file, rows.to_csv(index=False, lineterminator="\n"))
+
+
+def _scope_values(values: pd.Series, by: str) -> pd.Series:
+    """Shorten languages to ISO 639-1, so that de-AT and de-DE are one scope."""
+    text = values.astype("str")
+    if by == "market":
+        return text.str.upper()
+    return text.str.replace("_", "-").str.split("-").str[0].str.lower()
+
+
+def _own_initiative(config: Config, decisions: pd.DataFrame) -> "pd.Series[bool] | None":
+    for column, value in config.dsa.own_initiative.items():
+        if column in decisions:
+            return (decisions[column].astype("str") == value).fillna(False).astype(bool)
+    return None

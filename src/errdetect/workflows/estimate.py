@@ -1,0 +1,138 @@
+"""estimate: how often the machine errs, with intervals, and the labels behind it."""
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+
+from errdetect.config import Config
+from errdetect.data.writing import staged, write_parquet
+from errdetect.errors import ConfigError, DataError, sentence
+from errdetect.workflows.control_variate import estimation_sample, refuse_broken_design
+from errdetect.workflows.dsa import check_dsa, draft_dsa, write_dsa
+from errdetect.jobs.past_scores import queue_sample
+from errdetect.workflows.run_description import champion_version, describe_run
+from errdetect.workflows.load import Progress, load_snapshot
+from errdetect.labels.intake_account import Intake, IntakeRow
+from errdetect.schemas import ESTIMATES, INTAKE, LABELS, REJECTS
+from errdetect.snapshot import Snapshot
+
+__all__ = ["EstimateResult", "estimate"]
+
+
+@dataclass(frozen=True)
+class EstimateResult:
+    """The estimates, and the files written."""
+
+    estimates: pd.DataFrame
+    files: Mapping[str, Path]
+    notes: tuple[str, ...]
+    intake: Intake
+
+
+def estimate(
+    config: Config,
+    out: str | Path,
+    *,
+    by: Sequence[str] = (),
+    start: datetime | None = None,
+    end: datetime | None = None,
+    dsa: str | Path | None = None,
+    progress: Progress = lambda _: None,
+) -> EstimateResult:
+    """Estimate error rates from the audit, for the whole and by columns.
+
+    Parameters
+    ----------
+    config
+        From `load_config`.
+    out
+        Folder for estimates.parquet, labels.parquet and intake.parquet: all or none.
+    by
+        Columns of the decisions; their combinations are the cells.
+    start, end
+        Only decisions taken from `start` up to, not including, `end`.
+    dsa
+        CSV file for the EU transparency report's rows on automated means, a draft.
+    progress
+        Told what is going on.
+
+    Raises
+    ------
+    ErrdetectError
+        Where the input cannot be used, or no figure would hold.
+    """
+    loaded = load_snapshot(config, progress=progress, need_reviews=True)
+    refuse_broken_design(loaded.snapshot)
+    snapshot, outside = _between(loaded.snapshot, start, end)
+    everything = snapshot.decisions
+    check_dsa(config, None if dsa is None else Path(dsa), everything)
+    _check_by(by, everything)
+    snapshot, scores = queue_sample(config, snapshot)
+    rows = None
+    with ThreadPoolExecutor(1) as beside:  # labels and estimates need nothing of each other
+        labelled = beside.submit(lambda: snapshot.labels)
+        sample = estimation_sample(config, snapshot, scores, progress=progress)
+        progress("estimating")
+        estimates = (sample.rates(by) if by else sample.rates()).frame(*by)
+        if dsa is not None:
+            rows = draft_dsa(config, everything, sample, start=start, end=end)
+        progress("labelling")
+        labels = labelled.result()
+    progress("writing")
+    intake = loaded.snapshot.intake.joined(outside)
+    schema = pa.schema([(name, pa.string()) for name in by] + list(ESTIMATES))
+    told = {"by": list(by), "from": start, "to": end, "dsa": dsa is not None}
+    run = describe_run(
+        config, "estimate", told, decisions=everything, reviews=snapshot.reviews,
+        model_version=champion_version(config), seed=config.train.seed,
+        intake=intake.plain(),
+    )  # fmt: skip
+    with staged(out, run) as stage:
+        write_parquet(estimates, stage / "estimates.parquet", schema)
+        write_parquet(labels, stage / "labels.parquet", LABELS)
+        write_parquet(intake.frame(), stage / "intake.parquet", INTAKE)
+        if len(loaded.rejects):
+            write_parquet(loaded.rejects, stage / "rejects.parquet", REJECTS)
+        files = {path.stem: Path(out) / path.name for path in sorted(stage.iterdir())}
+        if rows is not None:
+            files["dsa"] = Path(dsa or "")
+            write_dsa(rows, files["dsa"])
+    return EstimateResult(estimates, files, (*loaded.notes, *sample.notes), intake)
+
+
+def _check_by(by: Sequence[str], decisions: pd.DataFrame) -> None:
+    unknown = [name for name in by if name not in decisions]
+    if unknown:
+        do = f"Known: {', '.join(decisions.columns)}."
+        got = ", ".join(unknown)
+        raise ConfigError([sentence("--by", "name columns of the decisions", got, do)])
+
+
+def _between(
+    snapshot: Snapshot, start: datetime | None, end: datetime | None
+) -> tuple[Snapshot, tuple[IntakeRow, ...]]:
+    """Keep the decisions of the period, and account for the others."""
+    decisions = snapshot.decisions
+    keep = pd.Series(True, index=decisions.index)
+    if start is not None:
+        keep &= decisions["decided_at"] >= pd.Timestamp(start)
+    if end is not None:
+        keep &= decisions["decided_at"] < pd.Timestamp(end)
+    if keep.all():
+        return snapshot, ()
+    if not keep.any():
+        span = (
+            f"{decisions['decided_at'].min():%Y-%m-%d} to {decisions['decided_at'].max():%Y-%m-%d}"
+        )
+        got = f"{start or 'the start'} to {end or 'the end'}, while the decisions run from {span}"
+        raise DataError(sentence("The period", "hold decisions", got, "Choose other dates."))
+    other = decisions.loc[~keep, "decision_id"]
+    row = IntakeRow(
+        "decisions", "", "outside the period", len(other), float("nan"), str(other.iloc[0])
+    )
+    return snapshot.of(decisions[keep]), (row,)

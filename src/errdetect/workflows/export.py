@@ -1,0 +1,198 @@
+"""export: the queue for another system, with what reviewers need to know."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from errdetect.config import Config
+from errdetect.integrations.queue_export import FORMATS, read_queue, with_context, write_queue
+from errdetect.data.label_studio_tasks import labelling_config
+from errdetect.data.policies import Policy, read_policies
+from errdetect.data.rejected_rows import Rejections
+from errdetect.data.sources import in_database, shown_source
+from errdetect.data.store.ledger import find_ledger
+from errdetect.ledger.query import write_table
+from errdetect.data.tables import iter_decisions
+from errdetect.data.writing import write_text
+from errdetect.errors import ConfigError, DataError, sentence
+from errdetect.workflows.run_description import describe_step
+from errdetect.workflows.load import Progress
+from errdetect.labels.intake_account import Intake, IntakeRow, decision_rows
+
+__all__ = ["DATABASE", "ExportResult", "export"]
+
+#: The form that is no file: a database's table.
+DATABASE = "database"
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """What was handed over.
+
+    Parameters
+    ----------
+    form
+        In which form.
+    n_rows
+        Queued decisions written.
+    n_absent
+        How many of them are not among the decisions: they go without content.
+    out
+        Where to, without a database's user or password.
+    label_config
+        The labelling config, if one was asked for.
+    notes
+        What the reader must know, in plain words.
+    intake
+        What was read, used and left out.
+    """
+
+    form: str
+    n_rows: int
+    n_absent: int
+    out: str
+    label_config: Path | None
+    notes: tuple[str, ...]
+    intake: Intake
+
+    def lines(self) -> list[str]:
+        """Return what people are told."""
+        told = [f"Wrote {self.n_rows:,} queued decisions as {self.form}."]
+        if self.n_absent:
+            told.append(
+                f"Note: {self.n_absent:,} of them are not among the decisions, so they go without "
+                "content. Name the file that was scored with --decisions."
+            )
+        told += [f"Note: {note}." for note in self.notes]
+        told.append(f"  queue  {self.out}")
+        if self.label_config is not None:
+            told.append(f"  labelling config  {self.label_config}")
+        return told
+
+
+def export(
+    config: Config,
+    form: str,
+    out: str | Path,
+    *,
+    queue: str | Path | None = None,
+    decisions: str | None = None,
+    label_config: str | Path | None = None,
+    progress: Progress = lambda _: None,
+) -> ExportResult:
+    """Write the queue for another system.
+
+    Parameters
+    ----------
+    config
+        From `load_config`; `export.columns` says which of the decisions' columns go along.
+    form
+        `parquet`, `csv`, `jsonl`, `label-studio` or `database`.
+    out
+        A file, or for `database` a `URL::table` that is not there yet.
+    queue
+        A queue.parquet; default: the ledger's queued decisions that nobody has reviewed yet.
+    decisions
+        Where the queued decisions' content is; default: the config's decisions.
+    label_config
+        Where to write the labelling config for Label Studio.
+    progress
+        Told what is going on.
+
+    Raises
+    ------
+    ErrdetectError
+        Where the queue or the decisions cannot be read, or `out` cannot be written.
+    """
+    _check(form, out)
+    data = config.data
+    policies = read_policies(config.data_paths(data.policies)[0]) if data.policies else {}
+    progress("reading the queue")
+    rows = _open_queue(config) if queue is None else read_queue(queue)
+    progress("looking up the queued decisions")
+    place = config.data_paths(data.decisions) if decisions is None else decisions
+    log = Rejections("The decisions")
+    joined, absent = with_context(rows, _batches(config, place, log), config.export.columns)
+    log.refuse(config.data.max_rejected)
+    intake = Intake((*decision_rows(log), *_queue_rows(rows, absent)))
+    progress("writing")
+    if form == DATABASE:
+        _to_database(joined, str(out))
+    else:
+        told = {"format": form, "queue": queue, "decisions": decisions}
+        run = describe_step(config, "export", told, intake=intake.plain())
+        write_queue(joined, out, form, policies=policies, provenance=run)
+    written = None if label_config is None else Path(label_config)
+    if written is not None:
+        write_text(written, _labelling(joined, policies))
+    shown = shown_source(str(out)) if form == DATABASE else str(out)
+    notes = (*log.notes(), *_notes(config, joined))
+    return ExportResult(form, len(joined), absent, shown, written, notes, intake)
+
+
+def _check(form: str, out: str | Path) -> None:
+    known = (*FORMATS, DATABASE)
+    if form not in known:
+        do = "Choose one."
+        raise ConfigError([sentence("--format", f"be one of {', '.join(known)}", f"'{form}'", do)])
+    in_table = in_database(str(out)) is not None
+    if form == DATABASE and not in_table:
+        do = "Write --out postgresql://user@host/name::table."
+        raise ConfigError([sentence("--out", "be a database's URL::table", "a path", do)])
+    if form != DATABASE and in_table:
+        do = "Add --format database, or give a file."
+        raise ConfigError([sentence("--out", "be a file", "a database's table", do)])
+
+
+def _open_queue(config: Config) -> pd.DataFrame:
+    """Read the ledger's queued decisions that nobody has reviewed yet."""
+    ledger = find_ledger(config.ledger_url())
+    if ledger is None:
+        do = "Name a queue.parquet with --queue, or score with a ledger first."
+        raise DataError(sentence("The queue", "be in the ledger or in a file", "neither", do))
+    with ledger:
+        return ledger.queued(open_only=True)
+
+
+def _queue_rows(queue: pd.DataFrame, absent: int) -> Iterator[IntakeRow]:
+    """Account for the queued decisions."""
+    first = str(queue["decision_id"].iloc[0]) if len(queue) else ""
+    yield IntakeRow("queue", "", "read", len(queue), float("nan"), first)
+    if absent:
+        yield IntakeRow("queue", "", "no such decision", absent, float("nan"), "")
+
+
+def _batches(config: Config, place: str | list[str], log: Rejections) -> Iterator[pd.DataFrame]:
+    data = config.data
+    for batch in iter_decisions(
+        place, columns=data.columns, actions=data.actions, drop=data.drop, preset=data.preset
+    ):
+        log.add(batch)
+        yield batch.frame
+
+
+def _to_database(rows: pd.DataFrame, out: str) -> None:
+    """Write a table that is not there yet: nothing of another's is ever replaced."""
+    place = in_database(out)
+    assert place is not None
+    write_table(rows, place.url, place.what, if_exists="fail")
+
+
+def _labelling(rows: pd.DataFrame, policies: dict[str, Policy]) -> str:
+    ids = set(rows["policy_id"].dropna()) | set(rows["suggested_policy_id"].dropna())
+    return labelling_config(ids, policies)
+
+
+def _notes(config: Config, rows: pd.DataFrame) -> tuple[str, ...]:
+    """Say what was asked for and is not there, and what personal data go along."""
+    absent = [name for name in config.export.columns if name not in rows]
+    asked = type(config.export)().columns
+    strange = [name for name in absent if name not in asked]
+    notes = []
+    if strange:
+        notes.append(f"the decisions have no columns {', '.join(strange)}")
+    if "account_id" in rows:
+        notes.append("account ids go along, since export.columns names them")
+    return tuple(notes)

@@ -1,0 +1,211 @@
+"""ingest: finished reviews into the ledger."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from errdetect.config import Config
+from errdetect.integrations.label_studio import convert_label_studio, find_exports
+from errdetect.data.sources import Sources, shown_source
+from errdetect.data.store.ledger import Ledger, open_ledger
+from errdetect.data.tables import TableRead, iter_decisions, read_reviews
+from errdetect.data.writing import write_parquet
+from errdetect.workflows.run_description import describe_step
+from errdetect.workflows.load import Progress
+from errdetect.schemas import LABEL_STUDIO_IDS, REJECTS
+
+__all__ = ["IngestResult", "ingest"]
+
+_CONFLICT = (
+    "review_id must have one answer at one moment, got one known with other values, which is kept "
+    "(a correction needs a later updated_at or reviewed_at)"
+)
+
+
+@dataclass(frozen=True)
+class IngestResult:
+    """What became of the reviews.
+
+    Parameters
+    ----------
+    n_new, n_known, n_rejected
+        Taken in; known already, or twice in the files, with equal values; unusable, each with its
+        reason in rejects.parquet.
+    n_corrected, n_earlier
+        Rows that correct a known review from their moment on; and earlier versions of known
+        reviews, which are kept as their history and change nothing.
+    ledger
+        Where they are.
+    files
+        What was written, by name.
+    notes
+        What was turned or repaired while reading.
+    """
+
+    n_new: int
+    n_known: int
+    n_rejected: int
+    ledger: str
+    files: Mapping[str, Path]
+    notes: tuple[str, ...]
+    n_corrected: int = 0
+    n_earlier: int = 0
+
+    def lines(self) -> list[str]:
+        """Return what people are told."""
+        changed = f"corrected: {self.n_corrected:,}; " if self.n_corrected else ""
+        if self.n_earlier:
+            changed += f"earlier versions of known reviews: {self.n_earlier:,}; "
+        counts = f"New reviews: {self.n_new:,}; {changed}known already: {self.n_known:,}; "
+        return [
+            f"{counts}could not be used: {self.n_rejected:,}.",
+            *(f"Note: {note}." for note in self.notes),
+            f"  ledger  {self.ledger}",
+            *(f"  {name}  {path}" for name, path in self.files.items()),
+        ]
+
+
+def ingest(
+    config: Config,
+    reviews: Sources,
+    *,
+    at: datetime | None = None,
+    out: str | Path | None = None,
+    progress: Progress = lambda _: None,
+) -> IngestResult:
+    """Take finished reviews, and corrections of them, into the ledger.
+
+    The same files again change nothing. A row with a known review_id and a later moment corrects
+    the review from then on; the earlier row is kept as its history.
+
+    Parameters
+    ----------
+    config
+        From `load_config`.
+    reviews
+        Paths, globs, folders or databases' `URL::table`: whatever `read_reviews` reads, with the
+        contract's columns in any format, and exports or target storages of Label Studio.
+    at
+        When they came in, for the history; default: now.
+    out
+        Folder for rejects.parquet, written only if there are any; default: the config's.
+    progress
+        Told what is going on.
+
+    Raises
+    ------
+    ErrdetectError
+        Where a file cannot be read at all, or the ledger cannot be used.
+    """
+    progress("reading reviews")
+    read = _read(config, reviews)
+    with open_ledger(config.ledger_url()) as ledger:
+        frame = _with_known_ids(read.frame, ledger)
+        faults = _faults(frame, ledger, config, progress)
+        progress("writing to the ledger")
+        good = np.flatnonzero((faults == "").to_numpy(bool))
+        counts = ledger.ingest(frame.iloc[good], at or datetime.now(UTC))
+        place = ledger.place
+    faults.iloc[good[list(counts.conflicting_rows)]] = _CONFLICT
+    rejects = pd.concat([read.rejects, _rejects(frame, faults, _shown(reviews))])
+    files = {}
+    if len(rejects):
+        files = {"rejects": (config.base if out is None else Path(out)) / "rejects.parquet"}
+        run = describe_step(config, "ingest", {"reviews": _shown(reviews)})
+        write_parquet(rejects, files["rejects"], REJECTS, provenance=run)
+    return IngestResult(
+        n_new=counts.new,
+        n_known=counts.repeated + read.n_duplicates,
+        n_rejected=len(rejects),
+        ledger=place,
+        files=files,
+        notes=read.notes,
+        n_corrected=counts.corrected,
+        n_earlier=counts.earlier,
+    )
+
+
+def _read(config: Config, reviews: Sources) -> TableRead:
+    """Read Label Studio's files and all other sources, and join them."""
+    exports, others, notes = find_exports(reviews)
+    reads = [convert_label_studio(exports)] if exports else []
+    if others or not exports:
+        reads.append(read_reviews(others or reviews, columns=config.data.columns))
+    return TableRead(
+        frame=pd.concat([read.frame for read in reads], ignore_index=True),
+        rejects=pd.concat([read.rejects for read in reads], ignore_index=True),
+        notes=(*notes, *(note for read in reads for note in read.notes)),
+        n_rows=sum(read.n_rows for read in reads),
+        n_duplicates=sum(read.n_duplicates for read in reads),
+    )
+
+
+def _with_known_ids(frame: pd.DataFrame, ledger: Ledger) -> pd.DataFrame:
+    """Keep the ids that an earlier release gave to annotations, where the ledger has them.
+
+    They ended without the digest, so the same export would otherwise count twice.
+    """
+    ours = frame["review_id"].str.startswith(LABEL_STUDIO_IDS)
+    if not ours.any():
+        return frame
+    older = frame["review_id"].where(ours, "").str.rpartition("-")[0]
+    known = ledger.reviews(older.unique().tolist())
+    pairs = pd.MultiIndex.from_frame(known[["review_id", "decision_id"]])
+    there = pd.MultiIndex.from_arrays([older, frame["decision_id"]]).isin(pairs)
+    return frame.assign(review_id=frame["review_id"].mask(there, older))
+
+
+def _shown(reviews: Sources) -> str:
+    """Name the sources for people."""
+    given = [reviews] if isinstance(reviews, str | Path) else reviews
+    return ", ".join(shown_source(str(one)) for one in given)
+
+
+def _faults(
+    frame: pd.DataFrame, ledger: Ledger, config: Config, progress: Progress
+) -> "pd.Series[str]":
+    """Say why a review cannot be taken in; empty where it can."""
+    faults = pd.Series("", index=frame.index, dtype="str")
+    for name in ("review_id", "decision_id", "correct_policy_id", "reviewer_id"):
+        nul = frame[name].str.contains("\0", regex=False, na=False)
+        faults = faults.mask(nul, f"{name} must hold no NUL character, got one")
+    known = ~np.isnan(ledger.scored_probability(frame["decision_id"].tolist()))
+    if not known.all():
+        progress("looking up decisions")
+        known |= _among_decisions(frame["decision_id"], config)
+    strange = ~known & (faults == "")
+    must = "decision_id must be one of the decisions, or of those scored"
+    return faults.mask(strange, must + ", got " + frame["decision_id"].str.slice(0, 60))
+
+
+def _among_decisions(ids: "pd.Series[str]", config: Config) -> npt.NDArray[np.bool_]:
+    """Look the ids up in the decisions that the config names."""
+    data = config.data
+    batches = iter_decisions(
+        config.data_paths(data.decisions),
+        columns=data.columns,
+        actions=data.actions,
+        drop=data.drop,
+        preset=data.preset,
+    )
+    found = np.zeros(len(ids), dtype=bool)
+    for batch in batches:
+        found |= ids.isin(batch.frame["decision_id"]).to_numpy(bool)
+    return found
+
+
+def _rejects(frame: pd.DataFrame, faults: "pd.Series[str]", source: str) -> pd.DataFrame:
+    bad = np.flatnonzero(faults != "")
+    return pd.DataFrame(
+        {
+            "source": source,
+            "row": pd.array([None] * len(bad), dtype="Int64"),
+            "id": frame["review_id"].iloc[bad].to_numpy(object),
+            "reason": faults.iloc[bad].to_numpy(object),
+        }
+    )

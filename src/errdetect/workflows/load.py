@@ -1,0 +1,182 @@
+"""The tables that a config names, read once for a job, with the account of what was left out."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+import pandas as pd
+
+from errdetect.config import Config
+from errdetect.data.policies import read_policies
+from errdetect.data.rejected_rows import Rejections
+from errdetect.data.returned import with_returned
+from errdetect.data.store.ledger import find_ledger
+from errdetect.data.tables import TableRead, read_decisions, read_reviews
+from errdetect.errors import ConfigError, sentence
+from errdetect.labels.labels import MATURITY
+from errdetect.labels.intake_account import refuse_lost_sample
+from errdetect.snapshot import Reading, Rules, Snapshot, no_reviews
+
+__all__ = [
+    "Loaded",
+    "Progress",
+    "check_losses",
+    "free_threads",
+    "label_rules",
+    "load_reviews",
+    "load_snapshot",
+    "read_tables",
+]
+
+Progress = Callable[[str], None]
+
+_SMALL = 50_000  # rows below which a second thread costs more than it brings
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What the config's data section names.
+
+    Parameters
+    ----------
+    snapshot
+        Decisions, reviews and policies as of the config's moment.
+    log
+        What of the decisions could not be used.
+    decisions, reviews
+        The tables as they were read; None where there are no reviews.
+    notes
+        What was converted or repaired, and what was left out, each with its count.
+    """
+
+    snapshot: Snapshot
+    log: Rejections
+    decisions: TableRead
+    reviews: TableRead | None
+    notes: tuple[str, ...]
+
+    @property
+    def rejects(self) -> pd.DataFrame:
+        """Rows that could not be used, of all tables."""
+        parts = [self.decisions.rejects] + ([self.reviews.rejects] if self.reviews else [])
+        return pd.concat(parts, ignore_index=True)
+
+
+def load_snapshot(config: Config, *, progress: Progress, need_reviews: bool = False) -> Loaded:
+    """Read decisions, reviews and policies as the config says, and refuse a broken join.
+
+    Raises
+    ------
+    ConfigError
+        Where reviews are needed and the config names none.
+    DataError
+        Where a table cannot be used, or too many of its rows cannot.
+    Refusal
+        Where too much of a designed sample is lost between decisions and reviews.
+    """
+    loaded = read_tables(config, progress=progress, need_reviews=need_reviews)
+    loaded.log.refuse(config.data.max_rejected)
+    check_losses(config, loaded.snapshot)
+    notes = (*loaded.notes, *loaded.log.notes(), *loaded.snapshot.intake.lines())
+    return replace(loaded, notes=notes)
+
+
+def check_losses(config: Config, snapshot: Snapshot) -> None:
+    """Refuse where too much of a designed sample is lost between decisions and reviews.
+
+    Raises
+    ------
+    Refusal
+    """
+    if not len(snapshot.reviews):
+        return
+    refuse_lost_sample(
+        snapshot.intake,
+        snapshot.audit_weight,
+        snapshot.lost_draws,
+        snapshot.review_history,
+        snapshot.decisions["decision_id"],
+        max_lost=config.estimate.max_lost,
+    )
+
+
+def read_tables(config: Config, *, progress: Progress, need_reviews: bool = False) -> Loaded:
+    """Read decisions, reviews and policies as the config says, whatever they are worth.
+
+    Raises
+    ------
+    ConfigError
+        Where reviews are needed and the config names none.
+    DataError
+        Where a table cannot be read at all.
+    """
+    data = config.data
+    policies = read_policies(config.data_paths(data.policies)[0]) if data.policies else {}
+    reviews = load_reviews(config, progress=progress)
+    if need_reviews and reviews is None:
+        do = "Add the file with your reviews under data, or take some in with `errdetect ingest`."
+        raise ConfigError(
+            [sentence("data.reviews", "name the reviews to learn from", "nothing", do)]
+        )
+    progress("reading decisions")
+    decisions = read_decisions(
+        config.data_paths(data.decisions),
+        columns=data.columns,
+        actions=data.actions,
+        drop=data.drop,
+        preset=data.preset,
+    )
+    log = Rejections("The decisions")
+    log.add(decisions)
+    snapshot = Snapshot(
+        decisions.frame,
+        no_reviews() if reviews is None else reviews.frame,
+        policies,
+        config.labels.as_of,
+        label_rules(config),
+        Reading.of({"decisions": log}, reviews),
+    )
+    notes = (*decisions.notes, *(reviews.notes if reviews else ()))
+    return Loaded(snapshot, log, decisions, reviews, notes)
+
+
+def label_rules(config: Config) -> Rules:
+    """Return how the config wants reviews to become labels."""
+    maturity = dict(MATURITY)
+    for source, days in config.labels.maturity_days.items():
+        maturity[str(source)] = timedelta(days=days)
+    return Rules(config.labels.reviewers, maturity)
+
+
+def load_reviews(config: Config, *, progress: Progress) -> TableRead | None:
+    """Read the config's reviews, and those that the ledger took in; None if there are neither.
+
+    Rows of both are versions of the reviews. A version that both hold counts once; where the two
+    differ at one moment, the config's is kept and the ledger's is a reject. Reading never makes a
+    ledger.
+
+    Raises
+    ------
+    DataError
+        Where a table or the ledger cannot be used.
+    """
+    read = None
+    if config.data.reviews is not None:
+        progress("reading reviews")
+        paths = config.data_paths(config.data.reviews)
+        read = read_reviews(paths, columns=config.data.columns)
+    ledger = find_ledger(config.ledger_url())
+    if ledger is None:
+        return read
+    with ledger:
+        return with_returned(read, ledger.reviews(), ledger.place)
+
+
+def free_threads(rows: int) -> int:
+    """Return how many processors to use: more than are free is many times slower."""
+    if rows < _SMALL:
+        return 1
+    cores = os.cpu_count() or 1
+    busy = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    return max(1, cores - int(busy))

@@ -1,0 +1,271 @@
+"""remediate: the plan of what follows from overturned reviews; `apply` records it in the ledger."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+
+from errdetect.config import Config
+from errdetect.ledger.approval import second_person
+from errdetect.data.provenance import Provenance
+from errdetect.data.spreadsheet import write_csv
+from errdetect.data.store.ledger import find_ledger, open_ledger
+from errdetect.data.writing import staged, to_arrow, write_parquet, write_text
+from errdetect.errors import Refusal, sentence
+from errdetect.remediation.plan import plan_remediation
+from errdetect.remediation.plan_schema import (
+    APPLIED,
+    KINDS,
+    LOOK_ALIKE,
+    PLANNED,
+    PRECISION,
+    RELABEL,
+    REVERSE,
+    REVIEW,
+    REVOKE_PENALTY,
+    WHITELIST,
+    WITHDRAWN,
+)
+from errdetect.workflows.run_description import describe_run
+from errdetect.workflows.load import Progress, load_snapshot
+from errdetect.reviewers.identifiability import VOTES
+from errdetect.labels.intake_account import Intake
+from errdetect.schemas import INTAKE, PLAN
+
+__all__ = ["RemediateResult", "remediate"]
+
+_WORDS = {
+    REVERSE: "actions to reverse",
+    REVOKE_PENALTY: "penalties to take back, with what the account lost",
+    RELABEL: "labels to mend",
+    WHITELIST: "accounts to spare one policy's automated enforcement",
+    LOOK_ALIKE: "decisions like overturned ones",
+}
+_STATES = (PLANNED, APPLIED, REVIEW, WITHDRAWN)
+
+
+@dataclass(frozen=True)
+class RemediateResult:
+    """What is to be done, and what was recorded.
+
+    Parameters
+    ----------
+    counts
+        Kind to status to number of steps.
+    expected_errors
+        How many of the look-alikes whose share is known are expected to be wrong; NaN if none is.
+    n_unknown
+        Look-alikes whose share is unknown.
+    applied
+        Whether the plan was recorded; without it, nothing was changed.
+    n_recorded, n_withdrawn
+        Steps newly recorded, and recorded ones taken back.
+    files
+        What was written, by name.
+    notes
+        What the reader must know, in plain words.
+    intake
+        What was read, used and left out.
+    """
+
+    counts: Mapping[str, Mapping[str, int]]
+    expected_errors: float
+    n_unknown: int
+    applied: bool
+    n_recorded: int
+    n_withdrawn: int
+    files: Mapping[str, Path]
+    notes: tuple[str, ...]
+    intake: Intake
+
+    def lines(self) -> list[str]:
+        """Return what people are told."""
+        told = [
+            *_summary(self.counts, self.expected_errors, self.n_unknown),
+            *(f"Note: {note.rstrip('.')}." for note in self.notes),
+        ]
+        if not self.applied:
+            told.append(
+                "Nothing was changed. Record it with --apply --by NAME --approved-by OTHER."
+            )
+        elif self.n_recorded or self.n_withdrawn:
+            told.append(
+                f"Recorded {self.n_recorded:,} steps in the ledger, took {self.n_withdrawn:,} back."
+            )
+        else:
+            told.append("The ledger holds all of this already: nothing was changed.")
+        return [*told, *(f"  {name}  {path}" for name, path in self.files.items())]
+
+
+def remediate(
+    config: Config,
+    out: str | Path,
+    *,
+    apply: bool = False,
+    by: str | None = None,
+    approved_by: str | None = None,
+    at: datetime | None = None,
+    progress: Progress = lambda _: None,
+) -> RemediateResult:
+    """Plan what follows from overturned reviews; record it only if two people stand behind it.
+
+    Parameters
+    ----------
+    config
+        From `load_config`.
+    out
+        Folder for plan.parquet, plan.csv, intake.parquet and summary.txt: all or none.
+    apply
+        Whether to record what is planned, and take back what no longer holds, in the ledger.
+        Look-alikes and all else that a person must look at first are never recorded.
+    by, approved_by
+        Who does it, and the second person who approved; needed to apply.
+    at
+        When, for the ledger's history; default: now.
+    progress
+        Told what is going on.
+
+    Raises
+    ------
+    ErrdetectError
+        Where the input cannot be used, or one person stands alone.
+    """
+    people = _people(apply, by, approved_by)
+    plan, notes, intake, run = _plan(config, progress, apply=apply, at=at)
+    n_recorded = n_withdrawn = 0
+    known = plan.loc[plan["kind"] == LOOK_ALIKE, PRECISION[0]]
+    shown = plan if people is None else plan.replace({"status": {PLANNED: APPLIED}})
+    counts, expected, unknown = (
+        _counts(shown),
+        float(known.sum(min_count=1)),
+        int(known.isna().sum()),
+    )
+    with staged(out, run) as stage:
+        schema = pa.schema([*PLAN, *((name, pa.float64()) for name in PRECISION)])
+        write_parquet(to_arrow(shown, schema), stage / "plan.parquet")
+        ids = shown["review_ids"].map("; ".join)
+        write_csv(shown.assign(review_ids=ids), stage / "plan.csv")
+        write_parquet(intake.frame(), stage / "intake.parquet", INTAKE)
+        write_text(stage / "summary.txt", "\n".join(_summary(counts, expected, unknown)) + "\n")
+        if people is not None:
+            progress("writing to the ledger")
+            n_recorded, n_withdrawn = _record(config, plan, people, at or datetime.now(UTC))
+    files = {
+        name: Path(out) / name
+        for name in ("plan.parquet", "plan.csv", "intake.parquet", "summary.txt")
+    }
+    return RemediateResult(
+        counts,
+        expected,
+        unknown,
+        apply,
+        n_recorded,
+        n_withdrawn,
+        files,
+        notes,
+        intake,
+    )
+
+
+def _plan(
+    config: Config, progress: Progress, *, apply: bool, at: datetime | None
+) -> tuple[pd.DataFrame, tuple[str, ...], Intake, Provenance]:
+    """Plan by what was known at the config's moment, beside what was recorded; notes, provenance."""
+    loaded = load_snapshot(config, progress=progress, need_reviews=True)
+    snapshot = loaded.snapshot.decided
+    progress("weighing reviews")
+    model = snapshot.reviewer_model
+    progress("planning")
+    plan = plan_remediation(snapshot, config.remediation, recorded=_recorded(config))
+    measured = model is not None and model.basis != VOTES
+    notes = (*loaded.notes, *_notes(snapshot.decisions, measured=measured))
+    intake = loaded.snapshot.intake
+    run = describe_run(
+        config, "remediate", {"apply": apply, "at": at}, decisions=snapshot.decisions,
+        reviews=snapshot.reviews, at=at, intake=intake.plain(),
+    )  # fmt: skip
+    return plan, notes, intake, run
+
+
+def _people(apply: bool, by: str | None, approved_by: str | None) -> tuple[str, str] | None:
+    """Return the two people behind what is applied; None for a dry run."""
+    if apply:
+        return second_person(by or "", approved_by or "")
+    if by is not None or approved_by is not None:
+        do = "Add --apply, or leave the names out."
+        raise Refusal(sentence("--by and --approved-by", "come with --apply", "them alone", do))
+    return None
+
+
+def _recorded(config: Config) -> pd.DataFrame | None:
+    """Read what was recorded before; looking for it makes no ledger."""
+    ledger = find_ledger(config.ledger_url())
+    if ledger is None:
+        return None
+    with ledger:
+        return ledger.remediations()
+
+
+def _record(
+    config: Config, plan: pd.DataFrame, people: tuple[str, str], at: datetime
+) -> tuple[int, int]:
+    """Take back what no longer holds, and record what is planned; the same plan again does nothing."""
+    by, approved_by = people
+    planned = plan.loc[(plan["status"] == PLANNED).to_numpy(bool), PLAN.names]
+    back = plan[(plan["status"] == WITHDRAWN).to_numpy(bool)]
+    with open_ledger(config.ledger_url()) as ledger:
+        withdrawn = sum(
+            ledger.withdraw_remediations(ids.tolist(), reason=str(reason), at=at, by=by)
+            for reason, ids in back.groupby("reason", sort=True)["remediation_id"]
+        )
+        recorded = ledger.record_remediations(planned, by=by, approved_by=approved_by, at=at)
+    return recorded, withdrawn
+
+
+def _counts(plan: pd.DataFrame) -> dict[str, dict[str, int]]:
+    found = plan.groupby(["kind", "status"]).size()
+    return {kind: {state: int(found.get((kind, state), 0)) for state in _STATES} for kind in KINDS}
+
+
+def _summary(counts: Mapping[str, Mapping[str, int]], expected: float, unknown: int) -> list[str]:
+    """Say what the plan holds, a line a kind."""
+    told = []
+    for kind in KINDS:
+        states = {state: n for state, n in counts[kind].items() if n}
+        said = ", ".join(f"{n:,} {_STATE_WORDS[state]}" for state, n in states.items()) or "none"
+        told.append(f"{_WORDS[kind]}: {said}"[0].upper() + f"{_WORDS[kind]}: {said}."[1:])
+    alike = counts[LOOK_ALIKE][REVIEW]
+    if alike > unknown:
+        told.append(
+            f"About {expected:,.0f} of the {alike - unknown:,} decisions like overturned ones whose share is "
+            "known are expected to be wrong, if they err as the audited ones like them did."
+        )
+    if unknown:
+        told.append(f"For {unknown:,} of them too few audited ones tell how many are wrong.")
+    return told
+
+
+_STATE_WORDS = {
+    PLANNED: "planned",
+    APPLIED: "applied",
+    REVIEW: "for a person to look at first",
+    WITHDRAWN: "to take back",
+}
+
+
+def _notes(decisions: pd.DataFrame, *, measured: bool) -> tuple[str, ...]:
+    """Say what the data leave out of a plan, and what it takes on trust."""
+    notes = []
+    if "account_id" not in decisions:
+        notes.append(
+            "the decisions name no account, so no penalty can be taken back and nobody whitelisted"
+        )
+    if not measured:
+        notes.append(
+            "how often reviewers err is not measured, so each review is taken at its word: "
+            "P(error) is the share of votes"
+        )
+    return tuple(notes)

@@ -1,0 +1,207 @@
+"""report: the policy report, each of its tables, and the briefs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from errdetect.config import Config
+from errdetect.data.provenance import Provenance
+from errdetect.data.sources import data_name
+from errdetect.data.spreadsheet import write_csv
+from errdetect.data.writing import staged, write_parquet, write_text
+from errdetect.errors import ContradictionError, DataError, ModelError, Refusal
+from errdetect.estimation.error_rates import RateEstimates
+from errdetect.jobs.briefs import record_briefs, write_briefs
+from errdetect.workflows.control_variate import refuse_broken_design
+from errdetect.jobs.drivers import Picture, write_pictures
+from errdetect.workflows.explainer import reason_words
+from errdetect.jobs.findings import findings
+from errdetect.workflows.run_description import champion_version, describe_run
+from errdetect.workflows.report_estimates import (
+    estimate_everything,
+    rate_tables,
+    report_sample,
+    reviewed,
+)
+from errdetect.workflows.report_changes import (
+    finding_parts,
+    outcome_parts,
+    proposal_rows,
+    wanted_briefs,
+)
+from errdetect.workflows.report_model import model_facts, unseen_parts
+from errdetect.workflows.reviewers import check_reviewers
+from errdetect.workflows.load import Progress, load_snapshot
+from errdetect.jobs.targets import target_groupings
+from errdetect.jobs.whitelist import whitelist
+from errdetect.model.registry import Registry
+from errdetect.changes.briefs import Brief
+from errdetect.report.report_content import Picture as Shown
+from errdetect.report.report import ReportContent, render_report, report_tables
+from errdetect.changes.decision_volumes import policy_volumes
+from errdetect.schemas import FINDINGS, INTAKE, SLICES, THRESHOLDS, WHITELIST
+from errdetect.snapshot import Snapshot
+
+__all__ = ["ReportResult", "report"]
+
+_SCHEMAS: Mapping[str, pa.Schema] = {
+    "slices": SLICES,
+    "findings": FINDINGS,
+    "thresholds": THRESHOLDS,
+    "whitelist": WHITELIST,
+    "intake": INTAKE,
+}
+
+
+@dataclass(frozen=True)
+class ReportResult:
+    """The files written, and what the reader must know."""
+
+    files: Mapping[str, Path]
+    notes: tuple[str, ...]
+    n_confirmed: int = 0
+    n_proposed: int = 0
+
+    def lines(self) -> list[str]:
+        """Return what people are told."""
+        held = "1 finding was" if self.n_confirmed == 1 else f"{self.n_confirmed:,} findings were"
+        return [
+            f"{held} confirmed; {self.n_proposed:,} new in the proposals.",
+            *(f"Note: {note.rstrip('.')}." for note in self.notes),
+            *(f"  {name}  {path}" for name, path in self.files.items()),
+        ]
+
+
+def report(
+    config: Config,
+    out: str | Path,
+    *,
+    generated_at: datetime | None = None,
+    progress: Progress = lambda _: None,
+) -> ReportResult:
+    """Write the policy report of the config's data.
+
+    Parameters
+    ----------
+    config
+        From `load_config`.
+    out
+        Folder for report.html, tables/, briefs/ and plots/: all or none.
+    generated_at
+        The report's date; default: now.
+    progress
+        Told what is going on.
+
+    Returns
+    -------
+    ReportResult
+        New briefs are recorded in the ledger as proposals once the report stands.
+
+    Raises
+    ------
+    ErrdetectError
+        Where the input cannot be used. Without a model or reviews the report says what is missing.
+    """
+    check_reviewers(config)
+    reason_words(config)
+    loaded = load_snapshot(config, progress=progress)
+    refuse_broken_design(loaded.snapshot)
+    snapshot = loaded.snapshot
+    decisions = snapshot.decisions
+    now = generated_at or datetime.now(UTC)
+    content: dict[str, Any] = {
+        "title": config.report.title or "Policy report",
+        "generated_at": now,
+        "data_name": data_name(config.data_paths(config.data.decisions)[0]),
+        "period": (decisions["decided_at"].min(), decisions["decided_at"].max()),
+        "n_decisions": len(decisions),
+        "policies": snapshot.policies,
+        "intake": snapshot.intake.frame(),
+        "volumes": policy_volumes(decisions, snapshot.reviews),
+    }
+    said, briefs, notes = _from_reviews(config, snapshot, now, progress)
+    content |= said
+    notes = [*loaded.notes, *notes]
+    pictures: tuple[Picture, ...] = ()
+    try:
+        bundle, version = Registry(config.path(config.registry.path), config.registry.name).load()
+    except ModelError as error:
+        notes.append(str(error))
+    else:
+        progress("scoring decisions that nobody reviewed")
+        unseen, pictures = unseen_parts(config, snapshot, bundle, now)
+        content |= {**model_facts(bundle, version), **unseen}
+        content["pictures"] = [Shown(p.title, p.alt, p.png) for p in pictures]
+    progress("writing the report")
+    run = describe_run(
+        config, "report", {"generated_at": generated_at}, decisions=decisions, seed=config.train.seed,
+        reviews=snapshot.reviews, at=now, model_version=champion_version(config),
+        intake=snapshot.intake.plain(),
+    )  # fmt: skip
+    files = _write(Path(out), run, ReportContent(**content, notes=tuple(notes)), briefs, pictures)
+    new = record_briefs(config, briefs, at=now)
+    found = content.get("findings")
+    confirmed = 0 if found is None else int(found["confirmed"].sum())
+    return ReportResult(files, tuple(notes), confirmed, new)
+
+
+def _from_reviews(
+    config: Config, snapshot: Snapshot, now: datetime, progress: Progress
+) -> tuple[dict[str, Any], tuple[Brief, ...], list[str]]:
+    """Return all that reviews show: rates, reviewers, findings, what to change; briefs; notes."""
+    if not len(snapshot.reviews):
+        return {}, (), []
+    progress("measuring reviewers")
+    content = reviewed(config, snapshot)
+    content["whitelist"] = whitelist(config, snapshot)
+    notes: list[str] = []
+    estimates: RateEstimates | None = None
+    briefs: tuple[Brief, ...] = ()
+    try:
+        sample = report_sample(config, snapshot, progress)
+        if sample is not None:
+            progress("estimating error rates")
+            goals = target_groupings(config, sample.snapshot)
+            estimates = estimate_everything(config, sample, goals)
+            content |= rate_tables(config, estimates)
+            notes += sample.notes
+        found = findings(config, snapshot, progress=progress)
+        content |= finding_parts(found)
+        notes += found.notes
+        until = config.labels.as_of or now
+        briefs, content["briefs"] = wanted_briefs(config, snapshot, found, until=until)
+        if sample is not None and estimates is not None:
+            progress("measuring what changes did, and the targets")
+            cards = content.get("reviewers")
+            outcome, more = outcome_parts(config, sample.snapshot, estimates, found, cards=cards)
+            content |= outcome
+            notes += more
+    except (ContradictionError, DataError, Refusal) as error:
+        notes.append(f"No error rate can be given: {error}")
+    content["proposals"] = proposal_rows(config, briefs, content.get("effects"))
+    return content, briefs, notes
+
+
+def _write(
+    out: Path,
+    run: Provenance,
+    content: ReportContent,
+    briefs: tuple[Brief, ...],
+    pictures: tuple[Picture, ...],
+) -> dict[str, Path]:
+    with staged(out, run) as stage:
+        write_text(stage / "report.html", render_report(content))
+        (stage / "tables").mkdir()
+        for name, frame in report_tables(content).items():
+            write_parquet(frame, stage / "tables" / f"{name}.parquet", _SCHEMAS.get(name))
+            write_csv(frame, stage / "tables" / f"{name}.csv")
+        write_briefs(briefs, stage / "briefs")
+        if pictures:
+            write_pictures(pictures, stage / "plots")
+    files = {"report": out / "report.html", "tables": out / "tables"}
+    files |= {"briefs": out / "briefs"} if briefs else {}
+    return files | ({"plots": out / "plots"} if pictures else {})

@@ -1,0 +1,119 @@
+"""What reviews say, for the report: reviewers, error rates, and how they moved."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from errdetect.config import Config
+from errdetect.estimation.error_rates import RateEstimates
+from errdetect.workflows.control_variate import EstimationSample, estimation_sample
+from errdetect.jobs.past_scores import queue_sample
+from errdetect.workflows.reviewers import reviewer_quality
+from errdetect.workflows.load import Progress
+from errdetect.schemas import AUDIT
+from errdetect.snapshot import Snapshot
+
+__all__ = ["HALF", "PERIOD", "estimate_everything", "rate_tables", "report_sample", "reviewed"]
+
+_MONTHS_FROM = 84  # days from which a trend goes by months instead of weeks
+#: Columns to group by that the report adds: the month or week, and the half of the log's time.
+PERIOD, HALF = "period_start", "half_start"
+
+
+def reviewed(config: Config, snapshot: Snapshot) -> dict[str, Any]:
+    """Return how many reviews there are, what they settled, and what is known of the reviewers."""
+    quality = reviewer_quality(config, snapshot)
+    return {
+        "n_reviews": snapshot.current_reviews["source"].value_counts().to_dict(),
+        "label_states": snapshot.labels["state"].value_counts().to_dict(),
+        "reviewers": quality.cards,
+        "agreement": quality.agreement,
+        "inspection": quality.inspection,
+        "reviewer_notes": quality.notes,
+    }
+
+
+def report_sample(
+    config: Config, snapshot: Snapshot, progress: Progress
+) -> EstimationSample | None:
+    """Gather what error rates are estimated from; None without a designed sample.
+
+    Raises
+    ------
+    Refusal, DataError
+        Where the sample's design cannot be trusted.
+    """
+    covered, scores = queue_sample(config, snapshot)
+    if scores is None and not (snapshot.known_reviews["source"] == AUDIT).any():
+        return None
+    return estimation_sample(config, covered, scores, progress=progress)
+
+
+def estimate_everything(
+    config: Config, sample: EstimationSample, more: Sequence[Sequence[str]] = ()
+) -> RateEstimates:
+    """Estimate the error rates by every grouping that the report shows, in one pass.
+
+    Parameters
+    ----------
+    config
+        From `load_config`; `report.by` names columns.
+    sample
+        From `report_sample`.
+    more
+        Further groupings.
+    """
+    decisions = sample.snapshot.decisions
+    known = [[c] for c in config.report.by if c in decisions and decisions[c].nunique() > 0]
+    days = (decisions["decided_at"].max() - decisions["decided_at"].min()).days
+    starts = _starts(decisions["decided_at"], "M" if days >= _MONTHS_FROM else "W")
+    dated = sample.with_columns({PERIOD: starts, HALF: _halves(decisions["decided_at"])})
+    wanted = [*known, [PERIOD], ["policy_id", HALF], *(list(columns) for columns in more)]
+    each = {tuple(columns): columns for columns in wanted}
+    return dated.rates(*each.values())
+
+
+def rate_tables(
+    config: Config, found: RateEstimates
+) -> dict[str, pd.DataFrame | dict[str, pd.DataFrame]]:
+    """Return what the audit says of error rates, as `estimate` says it, by group and over time.
+
+    Parameters
+    ----------
+    config
+        From `load_config`.
+    found
+        From `estimate_everything`.
+    """
+    estimates = {"whole": found.frame()}
+    for name in config.report.by:
+        if (name,) in found.by_group:
+            estimates[name] = found.by_group[(name,)]
+    halves = found.by_group[("policy_id", HALF)]
+    return {
+        "estimates": estimates,
+        "trend": found.by_group[(PERIOD,)],
+        "trend_by": halves.rename(columns={HALF: PERIOD}),
+    }
+
+
+def _starts(moments: pd.Series, period: str) -> pd.Series:
+    """Return the first day of each moment's period."""
+    first = moments.dt.tz_localize(None).dt.to_period(period).dt.start_time
+    starts: pd.Series = first.dt.strftime("%Y-%m-%d")
+    return starts
+
+
+def _halves(moments: pd.Series) -> npt.NDArray[np.str_]:
+    """Return the first day of the half of the time that each moment lies in.
+
+    Months of one policy hold too few reviews to tell a change; halves hold the most.
+    """
+    first, last = moments.min(), moments.max()
+    middle = (first + (last - first) / 2).floor("D")
+    days = (middle.strftime("%Y-%m-%d"), first.strftime("%Y-%m-%d"))
+    halves: npt.NDArray[np.str_] = np.where((moments >= middle).to_numpy(bool), *days)
+    return halves

@@ -1,0 +1,200 @@
+"""What the report says of the people who review: scorecards, agreement, inspection plans."""
+
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from errdetect.config import Config
+from errdetect.errors import ConfigError, sentence
+from errdetect.jobs.salt import read_salt
+from errdetect.reviewers.agreement import agreement, verdict_counts
+from errdetect.reviewers.acceptance_sampling import AQLS
+from errdetect.labels.lots import inspection_plans
+from errdetect.labels.planning import golden_needed
+from errdetect.reviewers.error_rates import RATES
+from errdetect.reviewers.reviewer_model import ReviewerModel
+from errdetect.reviewers.scorecards import scorecards
+from errdetect.schemas import ADJUDICATION
+from errdetect.snapshot import Snapshot
+
+__all__ = ["ReviewerQuality", "check_reviewers", "reviewer_quality"]
+
+_ALONE = "one reviewer"  # whose figure it would be, pseudonym or not
+_WITHIN = 0.02  # half-width of the interval that golden items are counted for
+
+_UNMEASURED = (
+    "The config counts all reviewers alike (labels.reviewers: votes), so their error rates are not "
+    "measured. Set it to model to measure them."
+)
+_NO_SITE = (
+    "No review names a site, so sites cannot be told apart. Give reviews the column site: the team "
+    "or the company that reviewed."
+)
+_NO_NAME = (
+    "No review names its reviewer, so people cannot be told apart. Give reviews the column "
+    "reviewer_id; reports show pseudonyms only."
+)
+_ONE_NAME = (
+    "All reviews come from one reviewer. A figure would be that person's, and nothing tells how "
+    "another would have judged: none is given."
+)
+
+
+@dataclass(frozen=True)
+class ReviewerQuality:
+    """The tables on reviewers; no name of a person stands in any.
+
+    Parameters
+    ----------
+    cards
+        `scorecards`, and: note (why a figure is suppressed), golden_needed (golden items of that
+        kind that a site still needs to know its rate within two points; missing where no rate says
+        how many). None where reviewers are not measured.
+    agreement
+        `Agreement` of all decisions (policy_id missing) and of each reviewed policy.
+    inspection
+        `inspection_plans` of the sites.
+    notes
+        Sentences for people.
+    """
+
+    cards: pd.DataFrame | None
+    agreement: pd.DataFrame
+    inspection: pd.DataFrame
+    notes: tuple[str, ...]
+
+
+def check_reviewers(config: Config) -> None:
+    """Refuse, before any work is done, an AQL that the standard has no plan for.
+
+    Raises
+    ------
+    ConfigError
+    """
+    if config.reviewers.aql not in AQLS:
+        shown = ", ".join(f"{aql:g}" for aql in AQLS)
+        got = f"{config.reviewers.aql:g}"
+        do = "Take the next smaller one."
+        raise ConfigError([sentence("reviewers.aql", f"be one of {shown} (percent)", got, do)])
+
+
+def reviewer_quality(config: Config, snapshot: Snapshot) -> ReviewerQuality:
+    """Work out what can be said of the people who review, as of the snapshot's moment.
+
+    Parameters
+    ----------
+    config
+        From `load_config`.
+    snapshot
+        Decisions and reviews.
+
+    Raises
+    ------
+    ConfigError
+        Where the AQL is not the standard's, or the salt file is damaged.
+    """
+    check_reviewers(config)
+    model = snapshot.reviewer_model
+    rng = np.random.default_rng(config.train.seed)
+    plans = inspection_plans(snapshot.verdicts, aql=config.reviewers.aql, rng=rng)
+    known = snapshot.current_reviews
+    people = _people(known)
+    notes = list(_said_of(people))
+    cards = None
+    if model is None:
+        notes.append(_UNMEASURED)
+    else:
+        notes += model.notes
+        named = bool(people["reviewer_id"].notna().any())
+        salt = read_salt(config.path(config.registry.path)) if named else secrets.token_bytes(32)
+        cards = _cards(config, snapshot, model, salt, people)
+    return ReviewerQuality(cards, _agreements(config, snapshot), plans, tuple(notes))
+
+
+def _people(reviews: pd.DataFrame) -> pd.DataFrame:
+    """List who reviewed at which site, experts aside: one row each, nameless ones too."""
+    own = reviews["source"] != ADJUDICATION
+    return reviews.loc[own, ["site", "reviewer_id"]].drop_duplicates()
+
+
+def _said_of(people: pd.DataFrame) -> list[str]:
+    names = people["reviewer_id"]
+    if people.empty:
+        return []
+    notes = [_NO_SITE] if people["site"].isna().all() else []
+    if names.isna().all():
+        notes.append(_NO_NAME)
+    elif len(names.unique()) == 1:
+        notes.append(_ONE_NAME)
+    return notes
+
+
+def _cards(
+    config: Config,
+    snapshot: Snapshot,
+    model: ReviewerModel,
+    salt: bytes,
+    people: pd.DataFrame,
+) -> pd.DataFrame:
+    """Score sites and people, hold back what would be one person's, and count golden items."""
+    minimum = config.reviewers.minimum
+    cards = scorecards(snapshot.verdicts, model, salt=salt, minimum=minimum)
+    few = np.floor(cards["n"].to_numpy(dtype=np.float64)).astype(np.int64)
+    notes = pd.Series([f"too few: {n}" if n else "no items yet" for n in few], dtype="str")
+    notes = notes.where(cards["suppressed"], "")
+    alone = _alone(cards, people)
+    cards.loc[alone, ["value", "low", "high"]] = np.nan
+    cards = cards.assign(
+        suppressed=cards["suppressed"] | alone, note=notes.where(~alone, _ALONE).astype("str")
+    )
+    return cards.assign(golden_needed=_golden_needed(cards, minimum))
+
+
+def _alone(cards: pd.DataFrame, people: pd.DataFrame) -> "pd.Series[bool]":
+    """Say which cards are, or are known to be, those of a site's only reviewer."""
+    sites = people.fillna({"site": ""}).groupby("site")["reviewer_id"]
+    one_name = sites.count() == 1  # each name stands once a site
+    nobody_else = one_name & (sites.size() == 1)
+    site = cards["site"].fillna("")
+    of_person = cards["reviewer"].notna() & site.map(one_name).fillna(False)
+    return (of_person | site.map(nobody_else).fillna(False)).astype(bool)
+
+
+def _golden_needed(cards: pd.DataFrame, minimum: int) -> "pd.Series[Any]":
+    """Count the golden items that each site still lacks to know its rate.
+
+    A rate on few items may be low by luck, and would then promise too few: it is drawn towards that
+    of all sites, which weighs as much as the minimum.
+    """
+    needed = pd.Series(pd.NA, index=cards.index, dtype="Int64")
+    for measure in RATES:
+        rows = cards[(cards["measure"] == measure) & cards["reviewer"].isna()]
+        told = rows[~rows["suppressed"]]
+        if rows["site"].notna().any():  # what names no site among those that do is no site
+            rows = rows[rows["site"].notna()]
+        if told.empty:
+            continue
+        usual = float(np.average(told["value"], weights=told["n"]))
+        for at, value, n in zip(rows.index, rows["value"].fillna(usual), rows["n"], strict=True):
+            expected = (value * n + usual * minimum) / (n + minimum)
+            needed[at] = max(0, golden_needed(float(expected), within=_WITHIN) - int(n))
+    return needed
+
+
+def _agreements(config: Config, snapshot: Snapshot) -> pd.DataFrame:
+    """Measure agreement over all decisions, and over each policy's that were reviewed."""
+    decisions, reviews = snapshot.decisions, snapshot.current_reviews
+    counts = verdict_counts(decisions["decision_id"], snapshot.review_history)
+    policy = decisions.set_index("decision_id")["policy_id"]
+    of = policy.reindex(counts["decision_id"]).to_numpy()
+    reviewed = decisions["decision_id"].isin(reviews["decision_id"])
+    groups = {name: counts[of == name] for name in sorted(policy[reviewed.to_numpy()].unique())}
+    rows: list[dict[str, Any]] = []
+    for name, part in {None: counts, **groups}.items():
+        # Each draws from the same seed, so that a further policy changes no other's limits.
+        found = agreement(part, rng=np.random.default_rng(config.train.seed))
+        rows.append({"policy_id": name, **vars(found)})
+    return pd.DataFrame(rows).astype({"policy_id": "str", "note": "str"})

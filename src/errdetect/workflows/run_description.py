@@ -1,0 +1,274 @@
+"""Where a run's figures come from: its config, its inputs and its moments, by digest."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from errdetect import __version__
+from errdetect.config import Config
+from errdetect.data.digests import (
+    digest_file,
+    digest_rows,
+    digest_value,
+    json_value,
+    without_secrets,
+)
+from errdetect.data.provenance import Provenance
+from errdetect.data.sources import SourceFile, Sources, find_files
+from errdetect.ledger.replica import reviews_digest
+from errdetect.errors import ModelError
+from errdetect.model.registry import Registry
+
+__all__ = [
+    "champion_version",
+    "data_digests",
+    "describe_run",
+    "describe_step",
+    "resolved",
+    "resolved_path",
+    "score_files",
+]
+
+#: Files of one source above which one digest stands for all of them.
+_MANY = 200
+#: Keys of the config's data section that name a table, and the inputs that its preset is for.
+_TABLES = ("decisions", "reviews", "draws")
+_LOGS = ("decisions", "scored")
+#: Arguments that name a source.
+_SOURCES = ("decisions", "reviews", "queue")
+
+
+def describe_run(
+    config: Config,
+    command: str,
+    arguments: Mapping[str, Any],
+    *,
+    decisions: pd.DataFrame | None = None,
+    reviews: pd.DataFrame | None = None,
+    period: tuple[datetime, datetime] | None = None,
+    as_of: datetime | None = None,
+    model_version: str | None = None,
+    seed: int | None = None,
+    intake: Sequence[Mapping[str, Any]] = (),
+    at: datetime | None = None,
+) -> Provenance:
+    """Describe a run for `staged`, which writes it beside and into what the run writes.
+
+    Parameters
+    ----------
+    config
+        From `load_config`.
+    command, arguments
+        What is run. An argument named `decisions` is a source and is digested, too.
+    decisions, reviews
+        The cleaned tables that the figures are about, where they are at hand: for period, as_of,
+        and the digest of what a database gave.
+    period, as_of
+        Default: the first and last decided_at; the config's moment, or the latest one in the tables.
+    model_version, seed
+        Of the model and of what was drawn; None where there is none.
+    intake
+        What was read, used and left out.
+    at
+        The moment that the run's rows carry, where they carry one.
+
+    Raises
+    ------
+    DataError
+        Where an input cannot be read.
+    """
+    run = describe_step(config, command, arguments)
+    assert run.created_at is not None
+    if period is None and decisions is not None and len(decisions):
+        period = _moment(decisions["decided_at"].min()), _moment(decisions["decided_at"].max())
+    # Scoring has only some columns of its decisions at hand: those are no digest of the input.
+    tables = {"decisions": None if "decisions" in run.arguments else decisions, "reviews": reviews}
+    policies = config.data_paths(config.data.policies)[0] if config.data.policies else None
+    champion = _registry(config).champion() if model_version is not None else None
+    same = champion is not None and champion[0] == model_version
+    return replace(
+        run,
+        data=data_digests(config, arguments, tables=tables, known_at=run.created_at),
+        policies_digest=None if policies is None else digest_file(Path(policies)),
+        period=period,
+        as_of=as_of or config.labels.as_of or _latest(decisions, reviews),
+        model_version=model_version,
+        model_digest=champion[1] if champion is not None and same else None,
+        seed=seed,
+        intake=intake,
+        at=at,
+    )
+
+
+def describe_step(
+    config: Config,
+    command: str,
+    arguments: Mapping[str, Any],
+    *,
+    intake: Sequence[Mapping[str, Any]] = (),
+) -> Provenance:
+    """Describe what writes a single file that is no figure: without digests of its inputs.
+
+    Parameters
+    ----------
+    config, command, arguments, intake
+        As for `describe_run`.
+    """
+    settings = resolved(config)
+    return Provenance(
+        command,
+        __version__,
+        _recorded(config, arguments),
+        digest_value(settings),
+        intake=intake,
+        config=settings,
+        created_at=datetime.now(UTC),
+    )
+
+
+def champion_version(config: Config) -> str | None:
+    """Return the version of the registered champion; None where there is none that can be read."""
+    try:
+        champion = _registry(config).champion()
+    except ModelError:  # a command that needs the model has said so itself
+        return None
+    return None if champion is None else champion[0]
+
+
+def resolved(config: Config) -> dict[str, Any]:
+    """Return every key of the config with its value, defaults too, without secrets."""
+    found: dict[str, Any] = json_value(without_secrets(config.model_dump(mode="json")))
+    return found
+
+
+def resolved_path(config: Config, recorded: str) -> str:
+    """Return where a source is that a run recorded, for this config's place."""
+    return recorded if "://" in recorded else os.path.normpath(config.base / recorded)
+
+
+def data_digests(
+    config: Config,
+    arguments: Mapping[str, Any],
+    *,
+    known_at: datetime,
+    tables: Mapping[str, pd.DataFrame | None] | None = None,
+) -> dict[str, list[dict[str, Any]]]:
+    """Digest every input of a run, each file once.
+
+    Parameters
+    ----------
+    config, arguments
+        As for `describe_run`.
+    known_at
+        Reviews that the ledger took in before belong to the run.
+    tables
+        Cleaned rows by input, for those that come from a database.
+
+    Returns
+    -------
+    dict
+        decisions, reviews, draws, `scored` (an argument named decisions), `scores` (queue.scores), ledger:
+        each where there is one, as a list of source, sha256, and bytes or rows.
+    """
+    places = {name: getattr(config.data, name, None) for name in _TABLES}
+    named: dict[str, Sources] = {
+        n: config.data_paths(p) for n, p in places.items() if p is not None
+    }
+    if arguments.get("decisions") is not None:
+        named["scored"] = str(arguments["decisions"])
+    seen: dict[Path, str] = {}
+    found = {}
+    for name, sources in named.items():
+        files = find_files(sources, preset=config.data.preset if name in _LOGS else None)
+        rows = (tables or {}).get(name)
+        found[name] = _folded([_digested(config, file, rows, seen) for file in files])
+    scores = list(score_files(config))
+    if scores:
+        found["scores"] = _folded([_file(config, path, seen) for path in scores])
+    ledger = reviews_digest(config.ledger_url(), known_at=known_at)
+    if ledger is not None:
+        found["ledger"] = [{"source": "reviews", "rows": ledger[0], "sha256": ledger[1]}]
+    return found
+
+
+def _digested(
+    config: Config, file: SourceFile, rows: pd.DataFrame | None, seen: dict[Path, str]
+) -> dict[str, Any]:
+    if file.rows is None:
+        return _file(config, file.path, seen)
+    if rows is None:
+        note = "not digested: rows of a database that are read batch by batch"
+        return {"source": str(file.path), "sha256": None, "note": note}
+    return {"source": str(file.path), "rows": len(rows), "sha256": digest_rows(rows)}
+
+
+def _file(config: Config, path: Path, seen: dict[Path, str]) -> dict[str, Any]:
+    place = path.resolve()
+    if place not in seen:
+        seen[place] = digest_file(place)
+    return {
+        "source": _relative(config, path),
+        "bytes": place.stat().st_size,
+        "sha256": seen[place],
+    }
+
+
+def _folded(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Let one digest stand for very many files: every Parquet file carries it."""
+    if len(found) <= _MANY:
+        return found
+    name = f"{found[0]['source']} and {len(found) - 1:,} more"
+    size = sum(one.get("bytes", 0) for one in found)
+    return [{"source": name, "files": len(found), "bytes": size, "sha256": digest_value(found)}]
+
+
+def score_files(config: Config) -> Iterator[Path]:
+    """Yield the files that `queue.scores` names."""
+    named = config.queue.scores
+    for place in [named] if isinstance(named, str) else named or []:
+        pattern = config.path(place).absolute()
+        yield from sorted(Path(pattern.anchor).glob(str(pattern.relative_to(pattern.anchor))))
+
+
+def _relative(config: Config, path: str | Path) -> str:
+    """Name a file from the config's folder, so that a moved project has the same names."""
+    return Path(os.path.relpath(path, config.base.absolute())).as_posix()
+
+
+def _recorded(config: Config, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments without secrets; a source is named from the config's folder."""
+    given = dict(arguments)
+    for name in _SOURCES:
+        source = given.get(name)
+        if source is not None:
+            inside = "://" in str(source)
+            given[name] = str(source) if inside else _relative(config, source)
+    shown = [one for one in config.overrides if without_secrets(one) == one]
+    hidden = [one.partition("=")[0] for one in config.overrides if one not in shown]
+    given |= {"set": shown} if shown else {}
+    given |= {"set_not_recorded": hidden} if hidden else {}
+    found: dict[str, Any] = json_value(without_secrets(given))
+    return found
+
+
+def _registry(config: Config) -> Registry:
+    return Registry(config.path(config.registry.path), config.registry.name)
+
+
+def _latest(decisions: pd.DataFrame | None, reviews: pd.DataFrame | None) -> datetime | None:
+    """Return the latest moment that the tables know of."""
+    moments = [
+        frame[name].max()
+        for frame, name in ((decisions, "decided_at"), (reviews, "reviewed_at"))
+        if frame is not None and len(frame)
+    ]
+    return _moment(max(moments)) if moments else None
+
+
+def _moment(value: Any) -> datetime:
+    return pd.Timestamp(value).to_pydatetime(warn=False)

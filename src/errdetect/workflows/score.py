@@ -1,0 +1,209 @@
+"""score: every decision's P(error) and what a review of it is worth, and the queue for reviewers."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+
+from errdetect.config import Config
+from errdetect.data.policies import read_policies
+from errdetect.data.provenance import Provenance
+from errdetect.data.store.ledger import Run
+from errdetect.data.writing import ParquetSink, staged, write_parquet
+from errdetect.features.point_in_time_features import Past
+from errdetect.jobs.drawing import design, draw, record, recorded
+from errdetect.workflows.explainer import Explainer, make_explainer, reason_words
+from errdetect.workflows.run_description import describe_run
+from errdetect.workflows.queueing import find_staff, value_reviews
+from errdetect.workflows.scoring import Source, score_all
+from errdetect.workflows.load import Progress, check_losses, label_rules, load_reviews
+from errdetect.labels.intake_account import Intake
+from errdetect.model.registry import Registry
+from errdetect.schemas import EXPLANATIONS, INTAKE, QUEUE, REJECTS, SCORES
+from errdetect.snapshot import Reading, Snapshot, no_reviews
+
+__all__ = ["ScoreResult", "score"]
+
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+
+_CHUNK = 200_000
+
+
+@dataclass(frozen=True)
+class ScoreResult:
+    """What scoring came to.
+
+    Parameters
+    ----------
+    n_scored, n_queued, n_rejected
+        Decisions scored, queued for review, and unusable.
+    model_version, run_id
+        Which model scored; the run's id, which depends on the model, its result and what the draw rests on.
+    files
+        What was written, by name.
+    notes
+        What the reader must know, in plain words.
+    intake
+        What was read, used and left out.
+    """
+
+    n_scored: int
+    n_queued: int
+    n_rejected: int
+    model_version: str
+    run_id: str
+    files: Mapping[str, Path]
+    notes: tuple[str, ...]
+    intake: Intake
+
+
+def score(
+    config: Config,
+    decisions: str | Path,
+    out: str | Path,
+    *,
+    budget: int | None = None,
+    scored_at: datetime | None = None,
+    progress: Progress = lambda _: None,
+) -> ScoreResult:
+    """Score decisions with the champion, and queue the worst and some at random for review.
+
+    Parameters
+    ----------
+    config
+        From `load_config`.
+    decisions
+        A path, a glob, or a database's `URL::table`, scored in batches of bounded size.
+    out
+        Folder for scores.parquet, queue.parquet, explanations.parquet, intake.parquet and, if any,
+        rejects.parquet: all or none.
+    budget
+        Number of reviews; default: the config's.
+    scored_at
+        When, for the queue's rows; default: now.
+    progress
+        Told what is going on.
+
+    Raises
+    ------
+    ErrdetectError
+        Where there is no model yet, or the input cannot be used.
+    """
+    reason_words(config)
+    progress("loading the champion")
+    bundle, version = Registry(config.path(config.registry.path), config.registry.name).load()
+    policies = (
+        read_policies(config.data_paths(config.data.policies)[0]) if config.data.policies else {}
+    )
+    read = load_reviews(config, progress=progress)
+    reviews = no_reviews() if read is None else read.frame
+    source = Source(config, str(decisions), pd.Index(reviews["decision_id"].unique()))
+    progress("looking up what was known before each decision")
+    past = Past.wanted_by(bundle.detector.encoding.names, source.log(), reviews)
+    source.walk()
+    snapshot = Snapshot(
+        source.reviewed(),
+        reviews,
+        policies,
+        config.labels.as_of,
+        label_rules(config),
+        Reading.of(source.rejections, read),
+    )
+    check_losses(config, snapshot)
+    scored = score_all(source, past, bundle, policies, config, progress)
+
+    judged = snapshot.reviewed_ids[:0] if config.queue.requeue_reviewed else snapshot.reviewed_ids
+    progress("weighing reviews")
+    staff = find_staff(config, source, scored.frame, budget)
+    terms, unknown = value_reviews(config, scored.frame, staff, snapshot)
+    now = scored_at or datetime.now(UTC)
+    run = Run(_run_id(version, terms, judged, config, budget), version, now, design(config, budget))
+    drawn = recorded(config, run, terms) or draw(config, run, terms, staff, judged)
+    progress(f"explaining the {len(drawn.queue):,} queued decisions")
+    explainer = make_explainer(
+        config, bundle, past, known=source.decided(), snapshot=snapshot, as_of=now
+    )
+    queue = _explained(source, explainer, drawn.queue)
+    if config.queue.record and not drawn.recorded:
+        progress("recording the run in the ledger")
+        queue = record(config, run, queue, drawn.scores)
+    told = {"decisions": str(decisions), "budget": budget, "scored_at": scored_at}
+    intake = snapshot.intake
+    origin = describe_run(
+        config, "score", told, decisions=scored.frame, reviews=reviews, model_version=version,
+        seed=config.queue.seed, at=now, intake=intake.plain(),
+    )  # fmt: skip
+    files = _write(Path(out), origin, drawn.scores, queue, scored.rejects, intake)
+    notes = [*scored.notes, *source.notes(), *intake.lines(), *unknown, *drawn.notes]
+    if staff.counted and not drawn.recorded and len(queue) < staff.capacity[0]:
+        notes.append(
+            f"the budget is {staff.capacity[0]:,.0f}, but only {len(queue):,} decisions are left to review"
+        )
+    return ScoreResult(
+        len(terms),
+        len(queue),
+        len(scored.rejects),
+        version,
+        run.run_id,
+        files,
+        tuple(notes),
+        intake,
+    )
+
+
+def _explained(source: Source, explainer: Explainer, queue: pd.DataFrame) -> pd.DataFrame:
+    """Read the queued decisions once more, and say why each may be wrong."""
+    parts = []
+    for batch in source.batches():
+        own = batch.frame[batch.frame["decision_id"].isin(queue["decision_id"])]
+        if len(own):
+            parts.append(explainer.table(own).assign(decision_id=own["decision_id"]))
+    if not parts:
+        columns = pa.schema([*QUEUE, *(c for c in EXPLANATIONS if c.name not in QUEUE.names)])
+        nothing: pd.DataFrame = columns.empty_table().to_pandas()
+        return nothing
+    return queue.merge(pd.concat(parts), on="decision_id", how="left", validate="1:1")
+
+
+def _write(
+    out: Path,
+    origin: Provenance,
+    scores: pd.DataFrame,
+    queue: pd.DataFrame,
+    rejects: pd.DataFrame,
+    intake: Intake,
+) -> dict[str, Path]:
+    with staged(out, origin) as stage:
+        with ParquetSink(stage / "scores.parquet", SCORES) as sink:
+            for start in range(0, len(scores), _CHUNK):
+                sink.write(scores.iloc[start : start + _CHUNK][SCORES.names])
+        write_parquet(queue[QUEUE.names], stage / "queue.parquet", QUEUE)
+        told = queue[EXPLANATIONS.names]
+        write_parquet(told, stage / "explanations.parquet", EXPLANATIONS)
+        write_parquet(intake.frame(), stage / "intake.parquet", INTAKE)
+        if len(rejects):
+            write_parquet(rejects, stage / "rejects.parquet", REJECTS)
+        names = sorted(path.name for path in stage.iterdir())
+    return {name.removesuffix(".parquet"): out / name for name in names}
+
+
+def _run_id(
+    version: str, terms: pd.DataFrame, judged: pd.Index, config: Config, budget: int | None
+) -> str:
+    """Name the run by all that its queue depends on: scoring the same again is the same run."""
+    digest = hashlib.sha256(version.encode())
+    ids = terms["decision_id"].to_numpy(object)
+    digest.update(pd.util.hash_array(ids, categorize=False).tobytes())
+    for name in ("p_error", "value"):
+        digest.update(terms[name].to_numpy(np.float64).round(9).tobytes())
+    digest.update(terms["decision_id"].isin(judged).to_numpy(bool).tobytes())
+    digest.update(json.dumps(design(config, budget), sort_keys=True).encode())
+    return digest.hexdigest()[:16]

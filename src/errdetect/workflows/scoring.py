@@ -1,0 +1,207 @@
+"""Decisions to score, in batches of bounded size: what the champion says, and what it would harm."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from errdetect.config import Config
+from errdetect.data.policies import Policy
+from errdetect.data.rejected_rows import Rejections
+from errdetect.data.tables import TableRead, iter_decisions
+from errdetect.features.point_in_time_features import Past
+from errdetect.workflows.load import Progress, free_threads
+from errdetect.model.bundle import Bundle
+from errdetect.queue.content import content_digests
+from errdetect.queue.review_value import error_kinds, harm_terms
+
+__all__ = ["Scored", "Source", "score_all"]
+
+Floats = npt.NDArray[np.float64]
+
+_MANY = 1_000_000  # batches are predicted as part of something large
+#: Columns that tell which pools can take a decision.
+_PLACES = ("market", "language", "policy_id")
+
+
+@dataclass(frozen=True)
+class Scored:
+    """All decisions scored.
+
+    Parameters
+    ----------
+    frame
+        In the input's order: decision_id, decided_at, enforced, policy_id, those of market,
+        language and account_id that there are, content (a digest), p_error, error_kind,
+        suggested_policy_id, harm, exposure_weight, expected_harm.
+    rejects
+        Rows that could not be used.
+    notes
+        What the reader must know, in plain words.
+    """
+
+    frame: pd.DataFrame
+    rejects: pd.DataFrame
+    notes: tuple[str, ...]
+
+
+class Source:
+    """The decisions to score, which are read twice: to score all, then to explain the queued.
+
+    Parameters
+    ----------
+    config
+        From `load_config`.
+    decisions
+        Path or glob.
+    reviewed
+        Ids of the decisions that somebody reviewed, golden items too.
+    """
+
+    def __init__(self, config: Config, decisions: str, reviewed: pd.Index) -> None:
+        self.data = config.data
+        self.decisions = decisions
+        self.rejections = {
+            "log": Rejections("The log's decisions"),
+            "decisions": Rejections("The decisions to score"),
+        }
+        self.known = config.data_paths(config.data.decisions)
+        self._reviewed = reviewed
+        self._rows: dict[str, pd.DataFrame] = {}
+        self._places: dict[str, set[str]] = {name: set() for name in _PLACES}
+        self._walked = False
+
+    def log(self) -> Iterator[pd.DataFrame]:
+        """Read the config's decisions, then those to score: all that histories are made of.
+
+        Raises
+        ------
+        DataError
+            At the end of either, if too many of its rows cannot be used.
+        """
+        number = 0
+        for name, place in (("log", self.known), ("decisions", self.decisions)):
+            rejections = Rejections(self.rejections[name].what)
+            for batch in self.batches(place):
+                rejections.add(batch)
+                self._note(number, batch.frame)
+                number += 1
+                yield batch.frame
+            rejections.refuse(self.data.max_rejected)
+            self.rejections[name] = rejections
+        self._walked = True
+
+    def decided(self) -> Iterator[pd.DataFrame]:
+        """Read the config's decisions."""
+        yield from (batch.frame for batch in self.batches(self.known))
+
+    def reviewed(self) -> pd.DataFrame:
+        """Return decision_id, decided_at, policy_id and enforced of the decisions reviewed."""
+        self.walk()
+        rows = pd.concat(self._rows.values(), ignore_index=True)
+        return rows.drop_duplicates("decision_id", ignore_index=True)
+
+    def notes(self) -> list[str]:
+        """Say what of the log and of the batch could not be used, and the likely cause."""
+        return [note for part in self.rejections.values() for note in part.notes()]
+
+    def places(self) -> Mapping[str, set[str]]:
+        """Return the markets, languages and policies that occur in the log, by column."""
+        self.walk()
+        return self._places
+
+    def batches(self, place: str | list[str] | None = None) -> Iterator[TableRead]:
+        """Read decisions, those to score unless another place is named."""
+        return iter_decisions(
+            place or self.decisions,
+            columns=self.data.columns,
+            actions=self.data.actions,
+            drop=self.data.drop,
+            preset=self.data.preset,
+        )
+
+    def walk(self) -> None:
+        """Read all decisions once, if that was not done already."""
+        if not self._walked:
+            for _ in self.log():
+                pass
+
+    def _note(self, number: int, frame: pd.DataFrame) -> None:
+        rows = frame["decision_id"].isin(self._reviewed)
+        columns = ["decision_id", "decided_at", "policy_id", "enforced"]
+        self._rows[str(number)] = frame.loc[rows, columns]
+        for name in _PLACES:
+            if name in frame:
+                self._places[name] |= set(frame[name].dropna().unique())
+
+
+def score_all(
+    source: Source,
+    past: Past,
+    bundle: Bundle,
+    policies: Mapping[str, Policy],
+    config: Config,
+    progress: Progress,
+) -> Scored:
+    """Score every decision, batch by batch.
+
+    Parameters
+    ----------
+    source, past
+        The decisions, and what was known before each.
+    bundle
+        The champion.
+    policies
+        The catalogue.
+    config, progress
+        As for the job.
+
+    Returns
+    -------
+    Scored
+    """
+    parts: list[pd.DataFrame] = []
+    rejects: list[pd.DataFrame] = []
+    notes: list[str] = []
+    done = learnt = 0
+    threads = config.train.threads or free_threads(_MANY)
+    for batch in source.batches():
+        frame = batch.frame
+        p = bundle.probability(bundle.detector.features(past.add(frame)), frame, threads)
+        parts.append(_said(frame, p, bundle, policies, config))
+        rejects.append(batch.rejects)
+        notes += [note for note in batch.notes if note not in notes]
+        learnt += int(bundle.in_sample(frame["decision_id"]).sum())
+        done += len(frame)
+        progress(f"scored {done:,} decisions")
+    if learnt:
+        notes.append(
+            f"{learnt:,} of the decisions are among those the model learnt from; their scores know the answer"
+        )
+    return Scored(
+        pd.concat(parts, ignore_index=True), pd.concat(rejects, ignore_index=True), tuple(notes)
+    )
+
+
+def _said(
+    frame: pd.DataFrame, p: Floats, bundle: Bundle, policies: Mapping[str, Policy], config: Config
+) -> pd.DataFrame:
+    label = bundle.wrong_labels(frame, p)
+    wrong_label = label["p_wrong_label"].to_numpy(np.float64)
+    harm, weight = harm_terms(frame, p, policies, config.queue.exposure, wrong_label)
+    suggested = pd.Series(
+        label["suggested_policy_id"].to_numpy(object), index=frame.index, dtype="str"
+    )
+    names = ["decision_id", "decided_at", "enforced", "policy_id"]
+    names += [name for name in ("market", "language", "account_id") if name in frame]
+    return frame[names].assign(
+        content=content_digests(frame) if config.queue.one_job else None,
+        p_error=p,
+        error_kind=error_kinds(frame["enforced"], suggested),
+        suggested_policy_id=suggested,
+        harm=harm,
+        exposure_weight=weight,
+        expected_harm=p * harm * weight,
+    )

@@ -1,0 +1,234 @@
+"""What a job came to, as text for people and as plain values for machines."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import pandas as pd
+
+from errdetect.errors import visible
+from errdetect.estimation.method_text import plain_sentence
+from errdetect.workflows.demo import DemoResult
+from errdetect.workflows.estimate import EstimateResult
+from errdetect.workflows.plan_audit import PlanAuditResult
+from errdetect.workflows.report import ReportResult
+from errdetect.workflows.score import ScoreResult
+from errdetect.workflows.simulate import SimulateResult
+from errdetect.workflows.train import TrainResult
+from errdetect.workflows.validate import ValidateResult
+
+__all__ = ["Telling", "say"]
+
+
+@runtime_checkable
+class Telling(Protocol):
+    """A result that brings its own words: one line each."""
+
+    def lines(self) -> list[str]:
+        """Return what people are told."""
+
+
+Result = (
+    Telling
+    | DemoResult
+    | EstimateResult
+    | PlanAuditResult
+    | ReportResult
+    | ScoreResult
+    | SimulateResult
+    | TrainResult
+    | ValidateResult
+)
+
+
+def say(result: Result) -> str:
+    """Tell people what a job came to; hidden characters of content are shown as codes."""
+    if isinstance(result, Telling):
+        lines = result.lines()
+    elif isinstance(result, TrainResult):
+        lines = _train(result)
+    elif isinstance(result, ScoreResult):
+        lines = _score(result)
+    elif isinstance(result, SimulateResult):
+        rate = result.n_errors / result.n_decisions
+        lines = [
+            f"{result.n_decisions:,} decisions ({rate:.1%} of them wrong), {result.n_reviews:,} reviews"
+        ]
+        lines += _files(result.files)
+    elif isinstance(result, ValidateResult):
+        lines = _validate(result)
+    elif isinstance(result, EstimateResult):
+        lines = [*_estimate(result), *_notes(result.notes), *_files(result.files)]
+    elif isinstance(result, PlanAuditResult):
+        lines = [*_plan(result), *_notes(result.notes), *_files(result.files)]
+    elif isinstance(result, DemoResult):
+        lines = [
+            *_train(result.trained),
+            "",
+            *_score(result.scored),
+            "",
+            "Open these:",
+            *_files(result.files),
+        ]
+    else:
+        lines = [*_notes(result.notes), *_files(result.files)]
+    return visible("\n".join(lines))
+
+
+def _train(result: TrainResult) -> list[str]:
+    table = result.evaluation
+    recall = [m for m in table["measure"].unique() if m.startswith("recall_at_")]
+    head = [
+        "share of all errors found when reviewing",
+        *(f"{m.removeprefix('recall_at_')} %" for m in recall),
+    ]
+    rows = [[*head, "average precision"]]
+    for method in table["method"].unique():
+        cells = table[table["method"] == method].set_index("measure")
+        rows.append([method, *(_number(cells, m) for m in [*recall, "average_precision"])])
+    counts = result.counts
+    lines = [
+        f"A model trained on {counts['fit_decisions'] + counts['tune_decisions']:,} reviewed decisions, "
+        f"measured on the {counts['test_decisions']:,} after them ({counts['test_errors']:,} errors):",
+        *_table(rows),
+        *_wrong_labels(table),
+    ]
+    if result.version is not None:
+        lines.append(
+            f"Gate: validated ({result.why}). Registered as version {result.version}, now the champion: "
+            "refitted on all of them, while the figures above are of the model trained on the earlier ones."
+        )
+    else:
+        lines.append(f"Gate: {result.answer}: {result.why}. Not registered.")
+    return [*lines, *_notes(result.notes), f"Runs and models: {result.registry}"]
+
+
+def _wrong_labels(table: pd.DataFrame) -> list[str]:
+    """Say how well wrong labels are found, and the right policy named, if that was measured."""
+    said = []
+    for measure, what in (
+        ("wrong_label_average_precision", "Wrong labels among enforcements, average precision"),
+        ("suggested_policy_accuracy", "The right policy named for wrong labels"),
+    ):
+        rows = table[table["measure"] == measure].to_dict("records")
+        if rows:
+            each = (f"{row['method']} {_figure(row)}" for row in rows)
+            said.append(f"{what}: {', '.join(each)}.")
+    return said
+
+
+def _score(result: ScoreResult) -> list[str]:
+    return [
+        f"Scored {result.n_scored:,} decisions with version {result.model_version}; "
+        f"queued {result.n_queued:,} for review; {result.n_rejected:,} rows could not be used.",
+        *_notes(result.notes),
+        *_files(result.files),
+    ]
+
+
+def _validate(result: ValidateResult) -> list[str]:
+    lines = [f"Read {result.n_decisions:,} decisions and {result.n_reviews:,} reviews."]
+    lines += _notes(result.notes)
+    for f in result.findings:
+        shown = f" For example: {', '.join(f.examples)}." if f.examples else ""
+        lines.append(f"{f.severity:7} {f.code}  {f.message}{shown}")
+    errors = sum(f.severity == "error" for f in result.findings)
+    warnings = sum(f.severity == "warning" for f in result.findings)
+    verdict = "can be used" if result.usable else "needs mending"
+    return [*lines, f"{errors} errors, {warnings} warnings: the data {verdict}."]
+
+
+def _estimate(result: EstimateResult) -> list[str]:
+    table = result.estimates
+    by = list(table.columns[: list(table.columns).index("measure")])
+    rows = [[*by, "measure", "estimate", "low", "high", "reviews", "decisions"]]
+    for row in table.head(60).to_dict("records"):
+        named = ["all" if row[c] is None or row[c] != row[c] else str(row[c]) for c in by]
+        figures = [
+            f"{row[c]:.4f}" if row[c] == row[c] and row[c] is not None else "-"
+            for c in ("estimate", "low", "high")
+        ]
+        rows.append(
+            [
+                *named,
+                str(row["measure"]),
+                *figures,
+                f"{row['n_reviews']:,}",
+                f"{row['n_decisions']:,}",
+            ]
+        )
+    more = [f"... and {len(table) - 60:,} more rows in the file"] if len(table) > 60 else []
+    hidden = int(table["suppressed"].sum())
+    said = (
+        [
+            f"{hidden:,} figures are left out (-): too few reviews, or none that would hold; see `method`."
+        ]
+        if hidden
+        else []
+    )
+    whole = table[table[by].isna().all(axis=1)] if by else table
+    told = [plain_sentence({str(k): v for k, v in row.items()}) for row in whole.to_dict("records")]
+    return [*_table(rows), *more, *said, "", *told]
+
+
+def _plan(result: PlanAuditResult) -> list[str]:
+    table = result.expected
+    by = list(table.columns[: list(table.columns).index("n_decisions")])
+    rows = [
+        [
+            *by,
+            "decisions",
+            "reviews",
+            "expected rate",
+            "half width",
+            "best possible",
+            "if drawn evenly",
+        ]
+    ]
+    for row in table.head(60).to_dict("records"):
+        named = ["all" if row[c] is None or row[c] != row[c] else str(row[c]) for c in by]
+        figures = [f"{row[c]:.4f}" for c in ("expected_rate", "half_width", "limit", "uniform")]
+        rows.append([*named, f"{row['n_decisions']:,}", f"{row['n_reviews']:,.1f}", *figures])
+    more = [f"... and {len(table) - 60:,} more rows in the file"] if len(table) > 60 else []
+    cost = result.cost
+    golden = f" and {cost.golden:,} golden items" if cost.golden else ""
+    experts = (
+        f", and about {cost.adjudications:,} flagged ones for an expert to settle ({cost.expert_hours:,} hours)"
+        if cost.adjudications
+        else ""
+    )
+    said = f"{cost.reviews:,} reviews{golden} ({cost.reviewer_hours:,} hours){experts}."
+    return [*_table(rows), *more, said]
+
+
+def _number(cells: pd.DataFrame, measure: str) -> str:
+    return _figure(cells.loc[measure].to_dict())
+
+
+def _figure(row: Mapping[Any, Any]) -> str:
+    if row["value"] != row["value"]:
+        return "unknown"
+    interval = (
+        ""
+        if row["low"] != row["low"] or row["low"] == row["high"]
+        else f" ({row['low']:.3f} to {row['high']:.3f})"
+    )
+    return f"{row['value']:.3f}{interval}"
+
+
+def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return [
+        "  "
+        + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
+def _notes(notes: Iterable[str]) -> list[str]:
+    return [f"Note: {note}." if not note.endswith(".") else f"Note: {note}" for note in notes]
+
+
+def _files(files: Mapping[str, Path]) -> list[str]:
+    width = max((len(name) for name in files), default=0)
+    return [f"  {name.ljust(width)}  {path}" for name, path in files.items()]

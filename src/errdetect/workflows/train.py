@@ -1,0 +1,276 @@
+"""train: labels, features, tune, fit, calibrate, evaluate, gate, register."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from errdetect.config import Config
+from errdetect.features.reference_distribution import learn_reference
+from errdetect.features.point_in_time_features import add_past
+from errdetect.jobs.held_out import learn_relabelling, measure_segments
+from errdetect.workflows.run_description import describe_run
+from errdetect.workflows.load import Progress, free_threads, load_snapshot
+from errdetect.model.bundle import Bundle, hash_ids
+from errdetect.model.detector import Examples
+from errdetect.model.evaluation import MODEL
+from errdetect.model.propensity import propensity_weights
+from errdetect.model.registry import Registry
+from errdetect.model.training import Trained, train_detector
+from errdetect.queue.review_value import expected_harm
+from errdetect.schemas import ERROR, RELABELLED, UNKNOWN, WRONG_LABEL
+from errdetect.snapshot import Snapshot
+
+__all__ = ["TrainResult", "label_examples", "train"]
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What training came to.
+
+    Parameters
+    ----------
+    answer, why
+        The gate's answer (`validated`, `rejected`, `unknown`) and the reason.
+    version
+        The registered model's version; None where the gate did not say yes.
+    evaluation
+        Columns method, measure, value, low, high; held-out decisions.
+    segments
+        The same by policy, market, language, moderator and agreement of reviewers; see
+        `evaluate_segments`.
+    counts
+        Labelled decisions and errors per part.
+    notes
+        What the reader must know, in plain words.
+    registry
+        Where the run and the model are kept (MLflow's address).
+    """
+
+    answer: str
+    why: str
+    version: str | None
+    evaluation: pd.DataFrame
+    segments: pd.DataFrame
+    counts: Mapping[str, int]
+    notes: tuple[str, ...]
+    registry: str
+
+
+def train(config: Config, *, progress: Progress = lambda _: None) -> TrainResult:
+    """Train a model as the config says, and register it if the gate says yes.
+
+    Parameters
+    ----------
+    config
+        From `load_config`.
+    progress
+        Told what is going on.
+
+    Raises
+    ------
+    ErrdetectError
+        Where the config or the data cannot be used.
+    """
+    loaded = load_snapshot(config, progress=progress, need_reviews=True)
+    decisions = loaded.snapshot.decisions.sort_values(
+        ["decided_at", "decision_id"], kind="stable", ignore_index=True
+    )
+    progress("looking up what was known before each decision")
+    blocks = {"history": config.features.history, "similar": config.features.similar}
+    reviews, as_of = loaded.snapshot.reviews, config.labels.as_of
+    decisions = add_past(decisions, reviews, as_of=as_of, **blocks)
+    snapshot = loaded.snapshot.with_columns(decisions)
+    labelled = _Labelled(config, snapshot)
+    examples = labelled.examples(snapshot)
+    trained = train_detector(
+        examples,
+        parts=config.train.parts,
+        leave_out=tuple(config.features.leave_out),
+        text=config.features.text,
+        trials=config.train.trials,
+        seconds=config.train.seconds,
+        budgets=config.evaluate.budgets,
+        resamples=config.evaluate.bootstrap,
+        min_errors=config.gate.min_errors,
+        seed=config.train.seed,
+        threads=config.train.threads or free_threads(len(examples)),
+        objective=config.train.objective,
+        budget=_share(config.queue.budget, len(decisions)),
+        storage=_storage(config),
+        log=_known(decisions, as_of),
+        early=labelled.early,
+        progress=progress,
+    )
+    progress("looking at the right label and at segments")
+    segments = measure_segments(config, snapshot, trained.held_out)
+    right_label = learn_relabelling(config, snapshot, trained.held_out)
+    evaluation = pd.concat(
+        [t for t in (trained.evaluation, right_label.evaluation) if len(t)], ignore_index=True
+    )
+    progress("registering the run")
+    registry = Registry(config.path(config.registry.path), config.registry.name)
+    notes = (*loaded.notes, *trained.notes, *labelled.notes, *right_label.notes)
+    origin = describe_run(
+        config, "train", {}, decisions=snapshot.decisions, reviews=reviews, seed=config.train.seed,
+        intake=snapshot.intake.plain(),
+    )  # fmt: skip
+    bundle = Bundle(
+        trained.detector,
+        trained.calibrator,
+        np.unique(hash_ids(examples.decisions["decision_id"])),
+        _about(config, examples, trained, evaluation, segments, right_label.notes)
+        | {"provenance": origin.metadata()},
+        right_label.model,
+    )
+    version = registry.record(
+        bundle,
+        accept=trained.verdict.answer == "validated",
+        params={**trained.tuned.params, **{f"rounds_{m}": r for m, r in trained.blend.rounds.items()},
+                "blend": trained.blend.name,
+                "calibration": str(trained.calibrator), "seed": config.train.seed},
+        metrics={**_metrics(evaluation), **trained.counts},
+        tags={"gate": trained.verdict.answer, "gate_why": trained.verdict.why},
+        tables={"evaluation": evaluation, "segments": segments, "trials": pd.DataFrame(list(trained.tuned.trials))},
+    )  # fmt: skip
+    verdict = trained.verdict
+    return TrainResult(
+        verdict.answer,
+        verdict.why,
+        version,
+        evaluation,
+        segments,
+        trained.counts,
+        notes,
+        registry.uri,
+    )
+
+
+def label_examples(snapshot: Snapshot, only: "pd.Series[str] | None" = None) -> Examples:
+    """Turn labelled decisions into what a model learns from; unknown labels are left out.
+
+    Parameters
+    ----------
+    snapshot
+        Decisions, reviews and labels as of one moment.
+    only
+        Ids of the decisions to keep; None for all.
+    """
+    decisions, labels = snapshot.decisions, snapshot.labels
+    right = np.full(len(decisions), None)
+    if (snapshot.reviews["verdict"] == RELABELLED).any():
+        named = snapshot.correct_policies
+        right = named.astype("object").where(named.notna(), None).to_numpy(object)
+    known = (labels["label"] != UNKNOWN).to_numpy()
+    if only is not None:
+        known = known & decisions["decision_id"].isin(only).to_numpy(bool)
+    design = np.nan_to_num(1 / snapshot.inclusion_probability[known], nan=0.0)
+    decisions, labels = decisions[known], labels[known]
+    error = (labels["label"] == ERROR).to_numpy(np.float64)
+    turned = error.astype(bool) & (labels["error_kind"] != WRONG_LABEL).to_numpy()
+    violates = np.where(turned, ~decisions["enforced"], decisions["enforced"]).astype(np.float64)
+    p = labels["p_label"].to_numpy(np.float64)
+    enforced = decisions["enforced"].to_numpy(bool)
+    relabelled = error.astype(bool) & ~turned
+    p_violates = np.where(relabelled, violates, np.where(enforced, 1 - p, p))
+    return Examples(
+        decisions, np.asarray(error, dtype=np.float64), violates, np.ones(len(p)), design, p, p_violates,
+        right_policy=right[known],
+    )  # fmt: skip
+
+
+def _known(decisions: pd.DataFrame, as_of: datetime | None) -> pd.DataFrame:
+    """Keep the decisions taken by a moment."""
+    return decisions if as_of is None else decisions[decisions["decided_at"] <= as_of]
+
+
+def _share(budget: float, decisions: int) -> float:
+    """Return the queue's budget as a share of the decisions."""
+    return min(1.0, budget / decisions) if isinstance(budget, int) else budget
+
+
+def _storage(config: Config) -> str | None:
+    """Return the database that a broken-off tuning goes on from."""
+    if not config.train.resume:
+        return None
+    folder = config.path(config.registry.path)
+    folder.mkdir(parents=True, exist_ok=True)
+    return f"sqlite:///{folder.resolve() / 'tuning.db'}"
+
+
+class _Labelled:
+    """Labels as they were known at a moment, for the whole and for what came before a part."""
+
+    def __init__(self, config: Config, snapshot: Snapshot) -> None:
+        self.config = config
+        self.snapshot = snapshot
+        self.notes: list[str] = []
+
+    def examples(self, snapshot: Snapshot, only: "pd.Series[str] | None" = None) -> Examples:
+        """Return what a model learns from, weighted and with its harm."""
+        examples = label_examples(snapshot, only)
+        exposure = self.config.queue.exposure
+        harm = expected_harm(
+            examples.decisions, np.ones(len(examples)), snapshot.policies, exposure
+        )
+        if self.config.train.propensity == "audit":
+            examples = replace(examples, weight=propensity_weights(examples.design))
+        return replace(examples, harm=harm)
+
+    def early(self, moment: pd.Timestamp, examples: Examples) -> Examples:
+        """Return the examples as they were known at a moment, where most were."""
+        then = self.snapshot.before(moment.to_pydatetime())
+        known = self.examples(then, examples.decisions["decision_id"])
+        if len(known) >= len(examples) / 2 and 0 < known.error.sum() < len(known):
+            return known
+        self.notes.append(
+            f"only {len(known)} of the {len(examples)} labels of decisions before {moment:%Y-%m-%d} were known "
+            "by then, so the evaluation learns from later reviews of earlier decisions too"
+        )
+        return examples
+
+
+def _metrics(evaluation: pd.DataFrame) -> dict[str, float]:
+    names = evaluation["method"].str.replace(" ", "_") + "." + evaluation["measure"]
+    return dict(zip(names, evaluation["value"].astype(float), strict=True))
+
+
+def _about(
+    config: Config,
+    examples: Examples,
+    trained: Trained,
+    evaluation: pd.DataFrame,
+    segments: pd.DataFrame,
+    right_label: tuple[str, ...],
+) -> dict[str, Any]:
+    times, encoding = examples.decisions["decided_at"], trained.detector.encoding
+    segments = segments[segments["measure"] == "auroc"].drop(columns="measure")
+    return {
+        "trained_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "labels": len(examples),
+        "errors": int(examples.error.sum()),
+        "decided_from": times.iloc[0].isoformat(),
+        "decided_to": times.iloc[-1].isoformat(),
+        "actions": dict(config.data.actions),
+        "tuned": {"params": dict(trained.tuned.params), "rounds": dict(trained.blend.rounds)},
+        "blend": {"name": trained.blend.name, "weights": dict(trained.blend.weights)},
+        "counts": dict(trained.counts),
+        "evaluation": _records(evaluation),
+        "segments": _records(segments),
+        "measured_by": MODEL,
+        "reference": learn_reference(
+            examples.decisions, encoding.numeric, list(encoding.categorical)
+        ).plain(),
+        "reliability": trained.reliability.round(6).to_dict("records"),
+        "reliability_by": trained.reliability_by.round(6).to_dict("records"),
+        "notes": [*trained.notes, *right_label],
+    }
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return rows as JSON can hold them; what is unknown becomes null."""
+    rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
+    return [{str(k): v for k, v in row.items()} for row in rows]

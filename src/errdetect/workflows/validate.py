@@ -1,0 +1,92 @@
+"""validate: every fault of config and data at once."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from errdetect.config import Config
+from errdetect.data.validation.checks import Finding, check_tables
+from errdetect.data.validation.issues import in_order
+from errdetect.errors import ConfigError, DataError, Refusal
+from errdetect.workflows.explainer import reason_words
+from errdetect.workflows.reviewers import check_reviewers
+from errdetect.workflows.load import Loaded, Progress, check_losses, read_tables
+from errdetect.labels.intake_account import Intake
+
+__all__ = ["ValidateResult", "validate"]
+
+
+@dataclass(frozen=True)
+class ValidateResult:
+    """What was read, and what is wrong with it.
+
+    Parameters
+    ----------
+    n_decisions, n_reviews
+        Usable rows.
+    findings
+        Errors first, then warnings, then what is good to know.
+    notes
+        What was converted or repaired while reading, and what was left out.
+    intake
+        What was read, used and left out.
+    """
+
+    n_decisions: int
+    n_reviews: int
+    findings: Sequence[Finding]
+    notes: tuple[str, ...]
+    intake: Intake
+
+    @property
+    def usable(self) -> bool:
+        """Whether no finding is an error."""
+        return all(finding.severity != "error" for finding in self.findings)
+
+
+def validate(config: Config, *, progress: Progress = lambda _: None) -> ValidateResult:
+    """Check the tables that a config names, each and against each other.
+
+    Parameters
+    ----------
+    config
+        From `load_config`.
+    progress
+        Told what is going on.
+
+    Raises
+    ------
+    ErrdetectError
+        Where a table cannot be read at all.
+    """
+    loaded = read_tables(config, progress=progress)
+    progress("checking the tables against each other")
+    snapshot = loaded.snapshot
+    findings = check_tables(
+        loaded.decisions, loaded.reviews, snapshot.policies if config.data.policies else None
+    )
+    findings = in_order([*_config_faults(config), *_refusals(config, loaded), *findings])
+    notes = (*loaded.notes, *snapshot.intake.lines())
+    return ValidateResult(
+        len(snapshot.decisions), len(snapshot.reviews), findings, notes, snapshot.intake
+    )
+
+
+def _config_faults(config: Config) -> Iterator[Finding]:
+    """Find what other commands would refuse first: words and limits that they cannot use."""
+    for check in (check_reviewers, reason_words):
+        try:
+            check(config)
+        except ConfigError as error:
+            yield from (Finding.of("C001", "error", fault, 1) for fault in error.faults)
+
+
+def _refusals(config: Config, loaded: Loaded) -> Iterator[Finding]:
+    """Find what other commands would refuse: too many rejected rows, a broken join."""
+    try:
+        loaded.log.refuse(config.data.max_rejected)
+    except DataError as error:
+        yield Finding.of("D020", "error", str(error), loaded.log.n_rejected)
+    try:
+        check_losses(config, loaded.snapshot)
+    except Refusal as error:
+        yield Finding.of("R021", "error", str(error), len(loaded.snapshot.lost_draws))

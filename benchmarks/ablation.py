@@ -26,15 +26,15 @@ from detecting.problems import Problem, Source, find_folders, load_problem, simu
 
 from errdetect.config import load_config
 from errdetect.features.point_in_time_features import add_past
+from errdetect.model.baselines import propensity_weights
+from errdetect.model.detector import Detector, Examples
+from errdetect.model.ensemble import choose_blend, fit_blend
+from errdetect.model.prepare import count_once, prepare
+from errdetect.model.surrogate import sample_log
+from errdetect.model.trees import DEFAULT_PARAMS
+from errdetect.stats.ranking_metrics import average_precision, recall_at
 from errdetect.workflows.load import load_snapshot
 from errdetect.workflows.train import label_examples
-from errdetect.model.ensemble import choose_blend, fit_blend
-from errdetect.model.detector import Detector, Examples
-from errdetect.model.prepare import count_once, prepare
-from errdetect.model.propensity import propensity_weights
-from errdetect.model.trees import DEFAULT_PARAMS
-from errdetect.model.surrogate import sample_log
-from errdetect.stats.ranking_metrics import average_precision, recall_at
 
 VARIANTS = ("alone", "usual", "all", "propensity")
 EARLY = 0.75  # of the first 80 % of a set

@@ -27,10 +27,14 @@ from scipy.stats import beta, binom
 from sklearn.linear_model import LogisticRegression
 
 from errdetect.estimation.domains import Cells, bin_p_error, spread_by_bin
-from errdetect.estimation.sampling_designs import draw_sample, neyman_allocation, unequal_probabilities
-from errdetect.estimation.score_intervals import rate_limits
-from errdetect.estimation.misclassification_limits import Misjudgement
 from errdetect.estimation.misclassification import exact_alarms, from_golden
+from errdetect.estimation.misclassification_limits import Misjudgement
+from errdetect.estimation.sampling_designs import (
+    draw_sample,
+    neyman_allocation,
+    unequal_probabilities,
+)
+from errdetect.estimation.score_intervals import rate_limits
 from errdetect.labels.golden_items import GoldenItems
 from errdetect.stats.intervals import Interval
 

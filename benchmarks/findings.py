@@ -24,15 +24,14 @@ import pandas as pd
 
 from errdetect.data.actions import ALLOW_ACTIONS
 from errdetect.data.policies import Policy
-from errdetect.simulation.marketplace import Marketplace, simulate
-from errdetect.simulation.planted import matching
 from errdetect.findings.conditions import condition_columns, conditions_of
+from errdetect.findings.evidence import KINDS, Judged, Log, read_judged, read_log
 from errdetect.findings.findings import Findings, find_findings
-from errdetect.findings.evidence import KINDS, Judged, read_judged
-from errdetect.explain.log import Log, read_log
 from errdetect.findings.rate_tests import excess_p
 from errdetect.findings.slices import find_slices
 from errdetect.schemas import MISSED_VIOLATION, WRONGFUL_ACTION
+from errdetect.simulation.marketplace import Marketplace, simulate
+from errdetect.simulation.planted import matching
 from errdetect.snapshot import Rules, Snapshot
 
 #: What the simulator calls a cause, and what errdetect should say of errors that come from it.

@@ -18,15 +18,15 @@ import numpy as np
 import pandas as pd
 
 from errdetect.config import load_config
-from errdetect.simulation.marketplace import simulate, write_marketplace
-from errdetect.workflows.load import load_snapshot
-from errdetect.workflows.train import label_examples
 from errdetect.model.baselines import fit_segment_rate
 from errdetect.model.policy_correction import fit_relabelling
 from errdetect.model.segment_evaluation import evaluate_segments
 from errdetect.model.training import train_detector
+from errdetect.simulation.marketplace import simulate, write_marketplace
 from errdetect.snapshot import Snapshot
 from errdetect.stats.ranking_metrics import average_precision
+from errdetect.workflows.load import load_snapshot
+from errdetect.workflows.train import label_examples
 
 HOW = {
     "parts": (0.6, 0.2, 0.2), "leave_out": (), "text": True, "trials": 0, "seconds": None,

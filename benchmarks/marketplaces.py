@@ -16,10 +16,10 @@ import numpy as np
 import pandas as pd
 
 from errdetect.data.actions import ALLOW_ACTIONS
-from errdetect.simulation.marketplace import simulate
 from errdetect.estimation.error_rates import estimate_rates
 from errdetect.model.crossfit import cross_fit
 from errdetect.schemas import MISSED_VIOLATION, WRONGFUL_ACTION
+from errdetect.simulation.marketplace import simulate
 from errdetect.snapshot import Snapshot
 
 SCOPES = {"whole": [], "policy": ["policy_id"], "market": ["market"]}

@@ -17,8 +17,8 @@ import numpy as np
 import pandas as pd
 
 from errdetect.config import load_config
-from errdetect.simulation.marketplace import simulate, write_marketplace
 from errdetect.remediation.plan import plan_remediation
+from errdetect.simulation.marketplace import simulate, write_marketplace
 from errdetect.workflows.load import load_snapshot
 
 ACTION = ["wrongful_action", "missed_violation"]

@@ -25,14 +25,14 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 from errdetect.config import load_config
 from errdetect.data.actions import ALLOW_ACTIONS
 from errdetect.data.policies import read_policies
-from errdetect.simulation.marketplace import simulate, write_marketplace
-from errdetect.estimation.queue_sample import covering_reviews, read_queue
 from errdetect.estimation.error_rates import estimate_rates
-from errdetect.workflows.score import score
-from errdetect.workflows.train import train
+from errdetect.estimation.queue_sample import covering_reviews, read_queue
 from errdetect.queue.allocation import Floor, allocate
 from errdetect.queue.selection import Selection, select
+from errdetect.simulation.marketplace import simulate, write_marketplace
 from errdetect.snapshot import Snapshot
+from errdetect.workflows.score import score
+from errdetect.workflows.train import train
 
 SEEDS = (301, 302, 303, 304, 305, 306)
 KNOWN, MINUTES = 0.7, 0.05

@@ -4,10 +4,10 @@ import pandas as pd
 import pytest
 
 from errdetect.config import load_config
+from errdetect.stats.ranking_metrics import average_precision, calibration_error, recall_at
 from errdetect.workflows.report import report
 from errdetect.workflows.score import score
 from errdetect.workflows.train import train
-from errdetect.stats.ranking_metrics import average_precision, calibration_error, recall_at
 
 #: The best average precision that the data's README records of any other method, fitted alike.
 PEERS = {"civil_comments": 0.606, "wiki_edits": 0.464}

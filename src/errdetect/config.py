@@ -15,9 +15,7 @@ from typing import Any, Literal, get_args
 import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from errdetect.errors import ConfigError, sentence
-from errdetect.schemas import MEASURES, SOURCES
-from errdetect.settings import (
+from errdetect.config_schema import (
     Audit,
     Data,
     Database,
@@ -40,6 +38,8 @@ from errdetect.settings import (
     Targets,
     Train,
 )
+from errdetect.errors import ConfigError, sentence
+from errdetect.schemas import MEASURES, SOURCES
 
 __all__ = ["Config", "load_config"]
 

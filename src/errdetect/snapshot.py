@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from errdetect.data.dsa_statements import BY_PEOPLE
 from errdetect.data.policies import Policy
 from errdetect.data.rejected_rows import Rejections
-from errdetect.data.dsa_statements import BY_PEOPLE
 from errdetect.data.tables import TableRead
 from errdetect.labels.audit_sample import (
     AuditSample,
@@ -21,14 +21,14 @@ from errdetect.labels.audit_sample import (
     inclusion_probabilities,
     lost_draws,
 )
-from errdetect.labels.review_history import CORRECTED, COUNTS, instants, moment, review_history
-from errdetect.labels.golden_items import GoldenItems, golden_items
-from errdetect.labels.labels import MATURITY, label_decisions
-from errdetect.labels.intake_account import Intake, IntakeRow, decision_rows, review_rows
-from errdetect.labels.verdicts import judgements
-from errdetect.reviewers.reviewer_model import ReviewerModel, fit_reviewers
 from errdetect.labels.correct_policy import right_policies
-from errdetect.labels.voices import voices
+from errdetect.labels.golden_items import GoldenItems, golden_items
+from errdetect.labels.intake_account import Intake, IntakeRow, decision_rows, review_rows
+from errdetect.labels.labels import MATURITY, label_decisions
+from errdetect.labels.review_history import CORRECTED, COUNTS, instants, moment, review_history
+from errdetect.labels.verdicts import judgements
+from errdetect.reviewers.agreement import voices
+from errdetect.reviewers.reviewer_model import ReviewerModel, fit_reviewers
 from errdetect.schemas import AUDIT, GOLDEN, REVIEWS, UPHELD
 
 __all__ = ["Reading", "Rules", "Snapshot", "no_reviews"]

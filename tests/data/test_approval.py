@@ -2,8 +2,8 @@
 
 import pytest
 
-from errdetect.ledger.approval import second_person
 from errdetect.errors import Refusal
+from errdetect.ledger.approval import second_person
 
 
 @pytest.mark.parametrize(

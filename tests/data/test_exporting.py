@@ -7,9 +7,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from errdetect.integrations.queue_export import FORMATS, read_queue, with_context, write_queue
-from errdetect.data.spreadsheet import restored
+from errdetect.data.writing import restored
 from errdetect.errors import DataError
+from errdetect.integrations.queue_export import FORMATS, read_queue, with_context, write_queue
 from errdetect.schemas import QUEUE
 
 

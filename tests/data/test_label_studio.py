@@ -11,17 +11,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from errdetect.data.policies import Policy
+from errdetect.data.review_versions import latest_versions
+from errdetect.data.tables import read_reviews
+from errdetect.errors import DataError
 from errdetect.integrations.label_studio import (
+    FACTS,
     convert_label_studio,
     find_exports,
     is_label_studio,
+    label_studio_tasks,
+    labelling_config,
     read_label_studio,
 )
-from errdetect.data.label_studio_tasks import FACTS, label_studio_tasks, labelling_config
-from errdetect.data.policies import Policy
-from errdetect.data.tables import read_reviews
-from errdetect.data.review_versions import latest_versions
-from errdetect.errors import DataError
 from errdetect.schemas import QUEUE, REVIEWS, VERDICTS
 
 HARD = st.characters(exclude_categories=["Cs"])

@@ -5,8 +5,8 @@ import itertools
 import pyarrow as pa
 import pytest
 
-from errdetect.data.looks import kind_of, look_and_form, look_of_text, look_of_type, merged
 from errdetect.data.number_formats import NumberForm
+from errdetect.data.schema_scan import kind_of, look_and_form, look_of_text, look_of_type, merged
 
 LOOKS = ("empty", "words", "bool", "flag", "number", "text", "other")
 

@@ -9,8 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from errdetect.data.digests import canonical, digest_file, digest_rows, without_secrets
-from errdetect.data.provenance import PARQUET_KEY, Provenance, read_provenance, read_run
+from errdetect.data.provenance import (
+    PARQUET_KEY,
+    Provenance,
+    canonical,
+    digest_file,
+    digest_rows,
+    read_provenance,
+    read_run,
+    without_secrets,
+)
 from errdetect.data.writing import ParquetSink, staged, write_parquet, write_text
 from errdetect.errors import DataError
 

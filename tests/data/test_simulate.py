@@ -11,11 +11,11 @@ import pytest
 import yaml
 
 from errdetect.data.policies import read_policies
-from errdetect.simulation.marketplace import simulate, write_marketplace
-from errdetect.simulation.planted import matching
 from errdetect.data.tables import read_decisions, read_reviews
 from errdetect.errors import DataError
 from errdetect.schemas import DECISIONS, REVIEWS
+from errdetect.simulation.marketplace import simulate, write_marketplace
+from errdetect.simulation.planted import matching
 
 DAYS = 120
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from errdetect.data.spreadsheet import RISKY, inert, restored, write_csv
+from errdetect.data.writing import RISKY, inert, restored, write_csv
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 

@@ -4,9 +4,13 @@ import pandas as pd
 import pytest
 
 from errdetect.data import tables
-from errdetect.data.returned import with_returned
-from errdetect.data.tables import TableRead, read_reviews
-from errdetect.data.review_versions import compare_versions, known_at, latest_versions, superseded_at
+from errdetect.data.review_versions import (
+    compare_versions,
+    known_at,
+    latest_versions,
+    superseded_at,
+)
+from errdetect.data.tables import TableRead, read_reviews, with_returned
 from errdetect.schemas import REJECTS
 
 DAY = pd.date_range("2026-03-01", periods=9, tz="UTC").as_unit("us")

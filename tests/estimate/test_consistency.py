@@ -4,12 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from errdetect.config_schema import Estimate
 from errdetect.errors import ContradictionError
-from errdetect.estimation.manski_bounds import recall_bounds
 from errdetect.estimation.consistency_checks import check_estimates, label_share_limit
-from errdetect.estimation.queue_sample import QueueDesign
 from errdetect.estimation.error_rates import estimate_rates
-from errdetect.settings import Estimate
+from errdetect.estimation.manski_bounds import recall_bounds
+from errdetect.estimation.queue_sample import QueueDesign
 from errdetect.snapshot import Snapshot
 
 DAY = pd.Timestamp("2026-01-01", tz="UTC")

@@ -8,8 +8,8 @@ from scipy.special import expit, logit
 from statsmodels.stats.proportion import proportion_confint
 
 from errdetect.estimation.domains import Cells, bin_p_error, gather_cells, spread_by_bin
-from errdetect.estimation.score_intervals import korn_graubard, rate_limits
 from errdetect.estimation.misclassification_limits import Misjudgement
+from errdetect.estimation.score_intervals import korn_graubard, rate_limits
 from errdetect.stats.intervals import Interval
 
 N = 4000

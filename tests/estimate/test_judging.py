@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from errdetect.config_schema import Estimate
 from errdetect.estimation.error_rates import estimate_rates
-from errdetect.settings import Estimate
 from errdetect.snapshot import Snapshot
 
 N = 60_000

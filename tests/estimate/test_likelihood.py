@@ -6,7 +6,7 @@ from scipy.optimize import brentq
 from scipy.special import expit
 
 from errdetect.estimation.domains import bin_p_error, gather_cells, spread_by_bin
-from errdetect.estimate.likelihood import likelihood_limits
+from errdetect.estimation.score_intervals import likelihood_limits
 
 
 def plain(cells, theta_tilt):

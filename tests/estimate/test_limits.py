@@ -5,7 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from errdetect.estimation.misclassification_limits import Misjudgement, corrected_limits, recall_limits
+from errdetect.estimation.misclassification_limits import (
+    Misjudgement,
+    corrected_limits,
+    recall_limits,
+)
 from errdetect.stats.intervals import Interval
 
 

@@ -3,8 +3,8 @@ import pandas as pd
 import pytest
 from scipy.special import expit
 
-from errdetect.estimation.queue_sample import covering_reviews, read_queue
 from errdetect.estimation.error_rates import estimate_rates
+from errdetect.estimation.queue_sample import covering_reviews, read_queue
 from errdetect.snapshot import Snapshot
 
 START = pd.Timestamp("2026-01-01", tz="UTC")

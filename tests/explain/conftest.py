@@ -7,12 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from errdetect.model.ensemble import fit_members
 from errdetect.model.bundle import Bundle
-from errdetect.model.calibration import Calibrator
+from errdetect.model.calibration import Calibrator, Offsets
 from errdetect.model.calibration_curves import Curve
 from errdetect.model.detector import Examples
-from errdetect.model.offsets import Offsets
+from errdetect.model.ensemble import fit_members
 from errdetect.model.prepare import count_once, prepare
 from errdetect.model.trees import DEFAULT_PARAMS
 

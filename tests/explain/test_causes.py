@@ -7,10 +7,9 @@ import pandas as pd
 import pytest
 
 from errdetect.data.policies import Policy
-from errdetect.findings.root_causes import Evidence
-from errdetect.explain.causes import CAUSES, UNKNOWN_CAUSE, weigh_causes
-from errdetect.findings.findings import find_findings
 from errdetect.findings.disagreement import read_votes
+from errdetect.findings.findings import find_findings
+from errdetect.findings.root_causes import CAUSES, UNKNOWN_CAUSE, Evidence, weigh_causes
 
 
 @pytest.fixture

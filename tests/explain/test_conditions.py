@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from errdetect.errors import DataError
-from errdetect.findings.conditions import Condition, conditions_of, held
-from errdetect.policy.conditions import inside
+from errdetect.findings.conditions import Condition, conditions_of, held, inside
 
 FRAME = pd.DataFrame(
     {

@@ -2,11 +2,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from errdetect.explain.codes import group_contributions
 from errdetect.explanations.nearest_correct import contrasts, latest_of_each, make_pool
 from errdetect.explanations.reason_facts import Facts
-from errdetect.explanations.reasons import reasons
 from errdetect.explanations.reason_templates import load_words
+from errdetect.explanations.reasons import group_contributions, reasons
 
 NAMES = ("enforced", "price", "market")
 

@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from errdetect.explain.quoting import Forms, isolated, plain_text
-from errdetect.explanations.reason_templates import load_words
+from errdetect.explanations.reason_templates import Forms, isolated, load_words, plain_text
 
 FORMS = Forms(load_words())
 

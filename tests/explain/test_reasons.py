@@ -4,10 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from errdetect.explain.codes import group_contributions, reason_codes, shown_numbers
 from errdetect.explanations.reason_facts import Facts, title
-from errdetect.explanations.reasons import reasons
 from errdetect.explanations.reason_templates import load_words
+from errdetect.explanations.reasons import group_contributions, reason_codes, reasons, shown_numbers
 from errdetect.features.reference_distribution import Reference
 from errdetect.features.text_attribution import TextWords
 

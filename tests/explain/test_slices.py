@@ -13,14 +13,12 @@ from errdetect.findings.conditions import (
     held,
     rule_text,
 )
-from errdetect.findings.evidence import KINDS, Judged, earlier_part, read_judged
-from errdetect.explain.log import read_log
+from errdetect.findings.evidence import KINDS, Judged, earlier_part, read_judged, read_log
 from errdetect.findings.rate_tests import (
     excess_p,
     rate_of,
 )
-from errdetect.explain.slice_search import search_rules
-from errdetect.findings.slices import find_slices
+from errdetect.findings.slices import find_slices, search_rules
 
 
 @pytest.fixture

@@ -6,8 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from errdetect.findings.evidence import read_judged
-from errdetect.explain.log import read_log
+from errdetect.findings.evidence import read_judged, read_log
 from errdetect.findings.thresholds import what_if
 from errdetect.schemas import THRESHOLDS
 

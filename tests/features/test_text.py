@@ -7,9 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from errdetect.features.measures import MEASURE_COLUMNS, text_measures
 from errdetect.features.ngrams import text_groups
-from errdetect.features.text_models import TEXT_COLUMNS, TextModel, count_texts, fit_text
+from errdetect.features.text_models import (
+    MEASURE_COLUMNS,
+    TEXT_COLUMNS,
+    TextModel,
+    count_texts,
+    fit_text,
+    text_measures,
+)
 
 
 def frame(texts: pd.Series, enforced: object = False) -> pd.DataFrame:

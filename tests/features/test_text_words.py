@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from errdetect.features.text_models import TextModel, count_texts, fit_text
 from errdetect.features.text_attribution import text_words
+from errdetect.features.text_models import TextModel, count_texts, fit_text
 
 WORDS = [
     "gun",

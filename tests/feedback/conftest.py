@@ -4,8 +4,8 @@ import pandas as pd
 import pytest
 from hypothesis import strategies as st
 
+from errdetect.config_schema import Remediation
 from errdetect.remediation.plan import plan_remediation
-from errdetect.settings import Remediation
 from errdetect.snapshot import Rules, Snapshot
 
 DAY = pd.Timestamp("2026-01-01", tz="UTC")

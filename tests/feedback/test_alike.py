@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from errdetect.config_schema import LookAlikes
 from errdetect.remediation.look_alikes import look_alikes
-from errdetect.settings import LookAlikes
 from errdetect.snapshot import Rules, Snapshot
 
 

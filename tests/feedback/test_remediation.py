@@ -4,9 +4,9 @@ from types import SimpleNamespace
 
 import pandas as pd
 
+from errdetect.config_schema import Remediation
 from errdetect.remediation.plan import plan_remediation, remedies
 from errdetect.remediation.plan_schema import plan_table, remediation_id
-from errdetect.settings import Remediation
 from errdetect.snapshot import Rules, Snapshot
 
 

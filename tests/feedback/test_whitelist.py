@@ -3,8 +3,8 @@
 import pandas as pd
 import pytest
 
+from errdetect.config_schema import Whitelist
 from errdetect.remediation.whitelist import account_rates, whitelist_candidates
-from errdetect.settings import Whitelist
 from errdetect.snapshot import Rules, Snapshot
 
 

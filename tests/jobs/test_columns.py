@@ -5,9 +5,9 @@ import pytest
 from errdetect.config import load_config
 from errdetect.data.tables import read_decisions, read_reviews
 from errdetect.features.point_in_time_features import Past, add_past
+from errdetect.model.registry import Registry
 from errdetect.workflows.score import score
 from errdetect.workflows.train import train
-from errdetect.model.registry import Registry
 
 
 @pytest.fixture(scope="module")

@@ -4,10 +4,10 @@ import pytest
 
 from errdetect.config import load_config
 from errdetect.errors import ConfigError, DataError, Refusal
+from errdetect.snapshot import Snapshot
 from errdetect.workflows.control_variate import control_variate
 from errdetect.workflows.estimate import estimate
 from errdetect.workflows.load import load_snapshot
-from errdetect.snapshot import Snapshot
 
 
 @pytest.fixture

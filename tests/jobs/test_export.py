@@ -11,15 +11,15 @@ from typer.testing import CliRunner
 
 from errdetect.cli import app
 from errdetect.config import load_config
-from errdetect.integrations.label_studio import convert_label_studio
-from errdetect.data.store.ledger import Run, open_ledger
 from errdetect.data.tables import read_decisions
 from errdetect.errors import ConfigError, DataError, ErrdetectError
+from errdetect.integrations.label_studio import convert_label_studio
+from errdetect.ledger.ledger import Run, open_ledger
+from errdetect.schemas import QUEUE
 from errdetect.workflows.export import export
 from errdetect.workflows.ingest import ingest
 from errdetect.workflows.remediate import remediate
 from errdetect.workflows.simulate import simulate
-from errdetect.schemas import QUEUE
 
 
 @pytest.fixture(scope="module")

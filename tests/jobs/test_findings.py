@@ -11,10 +11,10 @@ import pytest
 from errdetect.config import load_config
 from errdetect.data.writing import write_parquet
 from errdetect.errors import Refusal
-from errdetect.jobs.findings import findings
-from errdetect.workflows.load import load_snapshot
 from errdetect.schemas import FINDINGS, SLICES, THRESHOLDS
 from errdetect.snapshot import Snapshot
+from errdetect.workflows.load import load_snapshot
+from errdetect.workflows.report_estimates import findings
 
 SCHEMAS = {"slices": SLICES, "thresholds": THRESHOLDS, "findings": FINDINGS}
 

@@ -12,13 +12,13 @@ from typer.testing import CliRunner
 
 from errdetect.cli import app
 from errdetect.config import load_config
-from errdetect.data.store.ledger import Run, open_ledger
-from errdetect.ledger.query import write_table
 from errdetect.errors import ConfigError, DataError
-from errdetect.workflows.ingest import ingest
-from errdetect.workflows.score import score
-from errdetect.workflows.load import load_reviews, load_snapshot
+from errdetect.ledger.ledger import Run, open_ledger
+from errdetect.ledger.query import write_table
 from errdetect.schemas import REJECTS
+from errdetect.workflows.ingest import ingest
+from errdetect.workflows.load import load_reviews, load_snapshot
+from errdetect.workflows.score import score
 
 START = pd.Timestamp("2026-03-01", tz="UTC")
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from errdetect.cli.options import app
+from errdetect.cli.commands import app
 from errdetect.config import load_config
 from errdetect.errors import DataError, Refusal
 from errdetect.workflows.estimate import estimate

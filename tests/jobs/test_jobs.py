@@ -8,17 +8,17 @@ import pyarrow.parquet as pq
 import pytest
 
 from errdetect.config import load_config
-from errdetect.data.plain import plain_value
+from errdetect.config_schema import Ledger
+from errdetect.data.writing import plain_value
 from errdetect.errors import ConfigError, DataError, ModelError
+from errdetect.schemas import QUEUE, SCORES
+from errdetect.stats.ranking_metrics import average_precision, recall_at
 from errdetect.workflows.estimate import estimate
 from errdetect.workflows.report import report
 from errdetect.workflows.score import score
 from errdetect.workflows.summaries import say
 from errdetect.workflows.train import train
 from errdetect.workflows.validate import validate
-from errdetect.schemas import QUEUE, SCORES
-from errdetect.settings import Ledger
-from errdetect.stats.ranking_metrics import average_precision, recall_at
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 

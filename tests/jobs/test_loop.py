@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from errdetect.config import load_config
-from errdetect.data.store.ledger import find_ledger, open_ledger
+from errdetect.ledger.ledger import find_ledger, open_ledger
 from errdetect.workflows.estimate import estimate
 from errdetect.workflows.export import export
 from errdetect.workflows.ingest import ingest

@@ -12,11 +12,17 @@ from errdetect.cli import app
 from errdetect.config import load_config
 from errdetect.errors import ConfigError, DataError
 from errdetect.estimation.error_rates import estimate_rates
-from errdetect.jobs.briefs import measured_effects, policy_briefs, record_briefs, write_briefs
-from errdetect.workflows.proposals import proposals
-from errdetect.workflows.load import load_snapshot
-from errdetect.jobs.targets import quality_targets, target_groupings
 from errdetect.snapshot import Snapshot
+from errdetect.workflows.load import load_snapshot
+from errdetect.workflows.proposals import proposals
+from errdetect.workflows.report_changes import (
+    measured_effects,
+    policy_briefs,
+    quality_targets,
+    record_briefs,
+    target_groupings,
+    write_briefs,
+)
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 

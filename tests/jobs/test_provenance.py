@@ -9,9 +9,14 @@ import pytest
 
 from errdetect import __version__
 from errdetect.config import Config, load_config
-from errdetect.data.digests import canonical
+from errdetect.data.provenance import canonical
 from errdetect.errors import ConfigError, DataError
-from errdetect.workflows.run_description import champion_version, data_digests, describe_run, describe_step
+from errdetect.workflows.run_description import (
+    champion_version,
+    data_digests,
+    describe_run,
+    describe_step,
+)
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 

@@ -8,9 +8,9 @@ import pytest
 
 from errdetect.config import load_config
 from errdetect.errors import ConfigError, DataError
+from errdetect.queue.review_value import review_value
 from errdetect.workflows.estimate import estimate
 from errdetect.workflows.score import score
-from errdetect.queue.review_value import review_value
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 POOLS = (

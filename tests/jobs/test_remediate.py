@@ -9,11 +9,11 @@ from typer.testing import CliRunner
 
 from errdetect.cli import app
 from errdetect.config import load_config
-from errdetect.data.store.ledger import open_ledger
 from errdetect.errors import Refusal
+from errdetect.ledger.ledger import open_ledger
+from errdetect.schemas import PLAN
 from errdetect.workflows.remediate import remediate
 from errdetect.workflows.simulate import simulate
-from errdetect.schemas import PLAN
 
 PEOPLE = {"apply": True, "by": "ann", "approved_by": "bob"}
 AT = datetime(2026, 3, 1, tzinfo=UTC)

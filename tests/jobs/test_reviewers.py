@@ -10,24 +10,23 @@ import pyarrow.parquet as pq
 import pytest
 
 from errdetect import snapshot as snapshots
+from errdetect.changes import effects
 from errdetect.config import load_config
-from errdetect.data.store.ledger import open_ledger
+from errdetect.config_schema import Reviewers
 from errdetect.errors import ConfigError
+from errdetect.ledger.ledger import open_ledger
+from errdetect.reviewers.acceptance_sampling import AQLS
+from errdetect.reviewers.error_rates import RATES
+from errdetect.reviewers.scorecards import golden_needed
 from errdetect.workflows import control_variate as control
 from errdetect.workflows.estimate import estimate
+from errdetect.workflows.load import load_snapshot
 from errdetect.workflows.proposals import proposals
 from errdetect.workflows.report import report
-from errdetect.workflows.reviewers import check_reviewers, reviewer_quality
-from errdetect.jobs.salt import SALT, read_salt
+from errdetect.workflows.reviewers import SALT, check_reviewers, read_salt, reviewer_quality
 from errdetect.workflows.simulate import simulate
 from errdetect.workflows.summaries import say
-from errdetect.workflows.load import load_snapshot
 from errdetect.workflows.train import train
-from errdetect.reviewers.acceptance_sampling import AQLS
-from errdetect.labels.planning import golden_needed
-from errdetect.reviewers.error_rates import RATES
-from errdetect.changes import effects
-from errdetect.settings import Reviewers
 
 PLANTED = "Zebulon.Quux"  # stands in no word of ours
 

@@ -6,15 +6,14 @@ import pandas as pd
 import pytest
 
 from errdetect.config import load_config
-from errdetect.simulation.marketplace import simulate, write_marketplace
-from errdetect.jobs.held_out import learn_relabelling
-from errdetect.workflows.score import score
-from errdetect.workflows.summaries import say
-from errdetect.workflows.load import load_snapshot
-from errdetect.workflows.train import label_examples, train
-from errdetect.model.held_out import HeldOut
+from errdetect.model.evaluation import HeldOut
 from errdetect.model.registry import Registry
 from errdetect.schemas import QUEUE, SCORES
+from errdetect.simulation.marketplace import simulate, write_marketplace
+from errdetect.workflows.load import load_snapshot
+from errdetect.workflows.score import score
+from errdetect.workflows.summaries import say
+from errdetect.workflows.train import label_examples, learn_relabelling, train
 
 SETTINGS = ["train.trials=0", "evaluate.bootstrap=50"]
 

@@ -5,12 +5,12 @@ import pytest
 
 from errdetect.config import load_config
 from errdetect.data.dsa_statements import BY_PEOPLE
+from errdetect.schemas import WHITELIST
+from errdetect.workflows.load import load_snapshot
 from errdetect.workflows.remediate import remediate
 from errdetect.workflows.report import report
+from errdetect.workflows.report_changes import whitelist
 from errdetect.workflows.simulate import simulate
-from errdetect.workflows.load import load_snapshot
-from errdetect.jobs.whitelist import whitelist
-from errdetect.schemas import WHITELIST
 
 LOOSE = ["remediation.whitelist.min_reviews=4", "remediation.whitelist.min_wrongful_rate=0.2"]
 

@@ -3,8 +3,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from errdetect.reviewers.agreement import agreement, verdict_counts
 from errdetect.labels.review_history import review_history
+from errdetect.reviewers.agreement import agreement, verdict_counts
 from errdetect.schemas import VERDICTS
 
 

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from errdetect.reviewers.agreement import verdict_counts
-from errdetect.labels.review_history import CORRECTED, COUNTS, known_at, review_events
 from errdetect.labels.labels import labels_as_of
+from errdetect.labels.review_history import CORRECTED, COUNTS, known_at, review_events
 from errdetect.labels.verdicts import judgements
+from errdetect.reviewers.agreement import verdict_counts
 
 START = pd.Timestamp("2026-01-01", tz="UTC")
 

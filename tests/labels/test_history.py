@@ -9,8 +9,8 @@ from hypothesis import given, settings
 
 from errdetect import schemas
 from errdetect.errors import DataError
-from errdetect.labels.review_history import review_history
 from errdetect.labels.labels import MATURITY, label_decisions
+from errdetect.labels.review_history import review_history
 from errdetect.snapshot import Rules, Snapshot
 
 DAY = timedelta(days=1)

@@ -7,8 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from errdetect.errors import DataError
-from errdetect.reviewers.acceptance_sampling import sampling_plan
-from errdetect.labels.lots import inspection_plans
+from errdetect.reviewers.acceptance_sampling import inspection_plans, sampling_plan
 from errdetect.snapshot import Snapshot
 
 

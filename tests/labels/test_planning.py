@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from statsmodels.stats.proportion import proportion_confint
 
 from errdetect.errors import DataError
-from errdetect.labels.planning import golden_needed
+from errdetect.reviewers.scorecards import golden_needed
 
 
 @given(st.floats(0, 1), st.floats(0.005, 0.2))

@@ -3,8 +3,7 @@ import pandas as pd
 import pytest
 
 from errdetect.model.baselines import fit_segment_rate, margin_ranking
-from errdetect.model.evaluation import evaluate
-from errdetect.model.gate import judge
+from errdetect.model.evaluation import evaluate, judge
 
 
 def test_decisions_without_a_score_are_ranked_last():

@@ -5,10 +5,10 @@ import pytest
 from errdetect.model.bundle import Bundle, load_bundle, save_bundle
 from errdetect.model.calibration import Calibrator, choose_calibrator
 from errdetect.model.detector import DOUBT_COLUMN, Examples, floored
-from errdetect.model.fitting import fit_member
+from errdetect.model.ensemble import fit_member
 from errdetect.model.prepare import Prepared, count_once, prepare
-from errdetect.model.trees import DEFAULT_PARAMS
 from errdetect.model.surrogate import sample_log
+from errdetect.model.trees import DEFAULT_PARAMS
 
 
 def mislabelled(n: int = 700) -> Examples:

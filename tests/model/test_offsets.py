@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from errdetect.model.offsets import Offsets, fit_offsets
+from errdetect.model.calibration import Offsets, fit_offsets
 
 
 def draw(shifts, n=800, seed=0):

@@ -6,7 +6,7 @@ from hypothesis.extra import numpy as hnp
 
 from errdetect.config import load_config
 from errdetect.errors import ConfigError
-from errdetect.model.propensity import propensity_weights
+from errdetect.model.baselines import propensity_weights
 
 
 @given(hnp.arrays(float, st.integers(1, 40), elements=st.just(0.0) | st.floats(1, 1e6)))

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from errdetect.model.policy_tokens import Tokens, content_folds
-from errdetect.model.relabel_evaluation import evaluate_relabelling, loses
 from errdetect.model.policy_correction import Relabelling, fit_relabelling, load_relabelling
+from errdetect.model.policy_tokens import Tokens, content_folds
+from errdetect.model.segment_evaluation import evaluate_relabelling, loses
 from errdetect.stats.intervals import wilson
 from errdetect.stats.ranking_metrics import average_precision
 

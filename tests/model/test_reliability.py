@@ -3,7 +3,7 @@ import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from errdetect.model.reliability import reliability, reliability_by
+from errdetect.model.evaluation import reliability, reliability_by
 
 
 def draw(n, seed=0):

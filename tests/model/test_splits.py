@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from errdetect.errors import DataError
-from errdetect.model.splits import temporal_parts
+from errdetect.model.evaluation import temporal_parts
 
 PARTS = (0.6, 0.2, 0.2)
 

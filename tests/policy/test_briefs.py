@@ -8,12 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from errdetect.data.policies import Policy
-from errdetect.errors import DataError
-from errdetect.changes.briefs import brief_table, build_briefs, render_briefs
-from errdetect.policy.markdown import inert
+from errdetect.changes.briefs import brief_table, build_briefs, inert, render_briefs
 from errdetect.changes.pilots import per_half, plan_pilot
 from errdetect.changes.proposals import CHANGES
+from errdetect.data.policies import Policy
+from errdetect.errors import DataError
 
 HOSTILE = "<img src=x onerror=alert(1)> [go](javascript:alert(1)) ![i](http://x.y) | **b**\n# head"
 SPAM = Policy("spam", "Spam", 2, owner="Ann", clause="No spam.", harm_wrongful=1, harm_missed=4)

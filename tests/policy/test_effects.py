@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from errdetect.errors import DataError
-from errdetect.policy.conditions import as_conditions, inside, lasting, within_parts
 from errdetect.changes.diff_in_diff import contrast, look_confidence, reviews_to_see
 from errdetect.changes.effects import EFFECT_MEASURES, measure_effects
 from errdetect.changes.outcome_text import say_effect
+from errdetect.errors import DataError
+from errdetect.findings.conditions import as_conditions, inside, lasting, within_parts
 from errdetect.snapshot import Snapshot
 from errdetect.stats.intervals import wilson
 

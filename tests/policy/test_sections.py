@@ -4,11 +4,10 @@ import pandas as pd
 import pytest
 
 from errdetect.errors import DataError
-from errdetect.report.pages.example_decisions import MAX_CASES, cases
 from errdetect.report.drivers_section import driver_rows, drivers
 from errdetect.report.figures import figures
-from errdetect.report.ranking_section import ranking
-from errdetect.policy.ranking_groups import ranked_groups
+from errdetect.report.pages.example_decisions import MAX_CASES, cases
+from errdetect.report.ranking_section import ranked_groups, ranking
 from errdetect.report.summary_section import summary, whole_figures
 from errdetect.report.trend_section import trends
 

@@ -8,9 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from errdetect.data.policies import Policy
-from errdetect.errors import ConfigError
-from errdetect.estimation.audit_plan import plan_audit
 from errdetect.changes.improvement import improvement_plan
 from errdetect.changes.outcome_text import say_target
 from errdetect.changes.targets import (
@@ -21,6 +18,9 @@ from errdetect.changes.targets import (
     settling_audit,
     target_status,
 )
+from errdetect.data.policies import Policy
+from errdetect.errors import ConfigError
+from errdetect.estimation.audit_plan import plan_audit
 from errdetect.schemas import MEASURES
 from errdetect.stats.intervals import wilson
 

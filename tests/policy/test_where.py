@@ -2,8 +2,8 @@ import pandas as pd
 from hypothesis import given
 from hypothesis import strategies as st
 
-from errdetect.report.figures import figures
 from errdetect.report.breakdown_section import blocks
+from errdetect.report.figures import figures
 
 
 def laid_out(make, rows, whole_rate=0.05):

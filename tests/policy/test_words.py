@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from errdetect.errors import visible
-from errdetect.policy.words import (
+from errdetect.report.formatting import (
     clean,
     counted,
     day,

@@ -6,8 +6,7 @@ from scipy import sparse
 from scipy.optimize import Bounds, LinearConstraint, milp
 
 from errdetect.errors import DataError
-from errdetect.queue.allocation import Floor, allocate
-from errdetect.queue.exchange import Limit, exchange
+from errdetect.queue.allocation import Floor, Limit, allocate, exchange
 
 
 def instance(seed, n=250, n_pools=5, n_classes=6):

@@ -3,7 +3,7 @@ import pandas as pd
 from hypothesis import given
 from hypothesis import strategies as st
 
-from errdetect.queue.content import content_digests, job_heads
+from errdetect.queue.review_value import content_digests, job_heads
 
 BASE = {
     "policy_id": "p",

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from errdetect.queue.reversal import golden_finds, p_reverse, site_finds
+from errdetect.queue.review_value import golden_finds, p_reverse, site_finds
 
 
 def test_only_golden_items_that_hold_an_error_are_counted():

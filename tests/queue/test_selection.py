@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 
 from errdetect.errors import DataError
 from errdetect.queue.allocation import Floor
-from errdetect.queue.content import job_heads
-from errdetect.queue.random_arm import FLOOR, draw_explored, plan_exploration
 from errdetect.queue.pools import Pool, classify
+from errdetect.queue.random_arm import FLOOR, draw_explored, plan_exploration
+from errdetect.queue.review_value import job_heads
 from errdetect.queue.selection import SHARES, WIDER, budget_count, select
 
 LANGUAGES = ["de", "fr", "en", "tr"]

@@ -1,23 +1,101 @@
 """Briefs: what a policy team needs to decide on a change, made from confirmed findings only."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
-from errdetect.data.policies import Policy
 from errdetect.changes import brief_text as text
-from errdetect.policy.conditions import as_conditions, of_finding
-from errdetect.policy.markdown import markdown_template
+from errdetect.changes.decision_volumes import slices_together
 from errdetect.changes.pilots import Pilot, plan_pilot
 from errdetect.changes.proposals import CHANGES, findings_taken, proposal_id
+from errdetect.data.policies import Policy
+from errdetect.findings.conditions import as_conditions, of_finding
+from errdetect.report.formatting import clean, slug
 from errdetect.report.glossary import ERROR_KIND_WORDS, KIND_RATE_WORDS
-from errdetect.changes.decision_volumes import slices_together
-from errdetect.policy.words import clean, slug
 
-__all__ = ["Brief", "Evidence", "brief_table", "build_briefs", "render_briefs"]
+__all__ = [
+    "Brief",
+    "Evidence",
+    "brief_table",
+    "build_briefs",
+    "inert",
+    "markdown_template",
+    "render_briefs",
+]
+
+
+_MARKS = re.compile(r"([\\`*_{}\[\]|~#!^$])")
+_LINKS = re.compile(r"(?i)(?<=[a-z])(:)(?=//)|(?<=www)(\.)|(@)")
+_START = re.compile(r"^([-+=:])")
+_NUMBERED = re.compile(r"^(\d{1,9})(?=[.)](\s|$))")
+_LONGEST = 4000
+
+
+def inert(value: object) -> str:
+    r"""Write a value so that Markdown shows it as it is, on one line.
+
+    Parameters
+    ----------
+    value
+        Foreign or our own text, or a number.
+
+    Returns
+    -------
+    str
+        Markup characters escaped, `<`, `>` and `&` as entities, hidden characters as codes.
+
+    Examples
+    --------
+    >>> inert("<img src=x> [a](https://b.c) *x*")
+    '&lt;img src=x&gt; \\[a\\](https\\://b.c) \\*x\\*'
+    >>> inert("# no\nheading")
+    '\\# no heading'
+    """
+    if value == "":
+        return ""
+    text = clean(value, limit=_LONGEST, missing="")
+    text = _MARKS.sub(r"\\\1", text)
+    text = _LINKS.sub(lambda found: "\\" + found[0], text)
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    # Digits cannot be escaped; the mark after them can.
+    return _NUMBERED.sub(r"\1\\", _START.sub(r"\\\1", text))
+
+
+@cache
+def markdown_template(name: str) -> Template:
+    """Load a template of this package that makes everything put into it inert.
+
+    Parameters
+    ----------
+    name
+        The file's name.
+
+    Returns
+    -------
+    jinja2.Template
+
+    Examples
+    --------
+    >>> markdown_template("brief.md.j2").name
+    'brief.md.j2'
+    """
+    environment = Environment(
+        loader=PackageLoader("errdetect.policy"),
+        autoescape=False,  # noqa: S701 (Markdown, not HTML: `finalize` makes all inert)
+        finalize=inert,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template(name)
+
 
 #: What kind of finding names its own cause where none is given.
 _BY_KIND = {"threshold": "threshold", "accounts": "account_cluster"}

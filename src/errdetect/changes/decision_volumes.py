@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from errdetect.data.review_versions import latest_versions
-from errdetect.policy.conditions import of_finding
+from errdetect.findings.conditions import of_finding
 from errdetect.schemas import GOLDEN, UPHELD
 
 __all__ = ["Together", "policy_volumes", "slices_together"]

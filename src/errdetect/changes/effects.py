@@ -12,13 +12,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from errdetect.changes.diff_in_diff import Contrast, contrast, look_confidence, reviews_to_see
+from errdetect.config_schema import Estimate
 from errdetect.data.review_versions import known_at
 from errdetect.errors import DataError, sentence
 from errdetect.estimation.error_rates import estimate_rates
-from errdetect.policy.conditions import within_parts
-from errdetect.changes.diff_in_diff import Contrast, contrast, look_confidence, reviews_to_see
+from errdetect.findings.conditions import within_parts
 from errdetect.schemas import AUDIT
-from errdetect.settings import Estimate
 from errdetect.snapshot import Snapshot
 from errdetect.stats.intervals import Interval, critical_value
 

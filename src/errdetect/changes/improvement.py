@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from errdetect.policy.conditions import of_finding
 from errdetect.changes.proposals import CHANGES, effort_of
 from errdetect.changes.targets import AT_LEAST
+from errdetect.findings.conditions import of_finding
 from errdetect.schemas import MISSED_VIOLATION, WRONGFUL_ACTION
 
 __all__ = ["improvement_plan"]

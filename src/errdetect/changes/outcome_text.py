@@ -5,8 +5,8 @@ from typing import Any
 
 import pandas as pd
 
+from errdetect.report.formatting import clean, count, counted, day, percent, span
 from errdetect.report.glossary import MEASURE_WORDS
-from errdetect.policy.words import clean, count, counted, day, percent, span
 
 __all__ = ["say_audit", "say_effect", "say_step", "say_target"]
 

@@ -9,9 +9,9 @@ import pandas as pd
 from scipy.optimize import brentq
 from scipy.special import ndtri
 
+from errdetect.changes.pilots import POWER
 from errdetect.data.policies import Policy
 from errdetect.errors import ConfigError, sentence
-from errdetect.changes.pilots import POWER
 from errdetect.schemas import MEASURES
 from errdetect.stats.intervals import critical_value, wilson_half_width
 

@@ -5,8 +5,7 @@ from typing import Annotated
 import typer
 
 from errdetect import __version__
-from errdetect.cli import loop, working  # noqa: F401 (they register their commands)
-from errdetect.cli.options import app
+from errdetect.cli.commands import app
 from errdetect.errors import clear_exit
 
 __all__ = ["app", "main"]

@@ -1,26 +1,261 @@
 """Commands that learn, score, measure and report."""
 
+import json
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from errdetect.cli.options import (
-    ConfigFile,
-    Json,
-    Out,
-    Overrides,
-    Quiet,
-    app,
-    load,
-    names,
-    show,
-    told,
-    utc,
+if TYPE_CHECKING:
+    from errdetect.config import Config
+
+
+__all__ = [
+    "ConfigFile",
+    "Json",
+    "Out",
+    "Overrides",
+    "Quiet",
+    "app",
+    "load",
+    "names",
+    "show",
+    "told",
+    "utc",
+]
+
+
+app = typer.Typer(
+    name="errdetect",
+    help="Find wrong automated moderation decisions, rank them for human review, and say honestly how often the "
+    "machine errs.\n\nStart with `errdetect demo`, which shows everything on a simulated marketplace.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-__all__: list[str] = []
+ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="The YAML config file.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a key, e.g. train.trials=50."),
+]
+Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the outputs.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing while working.")]
+
+
+def load(config: Path, overrides: list[str] | None) -> "Config":
+    """Read the config file with its overrides."""
+    from errdetect.config import load_config
+
+    return load_config(config, overrides or ())
+
+
+def names(text: str) -> list[str]:
+    """Split a list of names at its commas."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def utc(moment: datetime | None) -> datetime | None:
+    """Take a moment without a zone as UTC."""
+    from datetime import UTC
+
+    return None if moment is None else moment.replace(tzinfo=UTC)
+
+
+def told(quiet: bool) -> Callable[[str], None]:
+    """Return what tells people on stderr what is going on, unless they want quiet."""
+    return (lambda _: None) if quiet else (lambda message: typer.echo(f"... {message}", err=True))
+
+
+def show(result: Any, as_json: bool) -> None:
+    """Print a result: words for people, or JSON for machines."""
+    from errdetect.data.writing import plain_value
+    from errdetect.workflows.summaries import say
+
+    typer.echo(
+        json.dumps(plain_value(result), ensure_ascii=False, allow_nan=False)
+        if as_json
+        else say(result)
+    )
+
+
+@app.command()
+def ingest(
+    config: ConfigFile,
+    reviews: Annotated[
+        list[str],
+        typer.Option(
+            "--reviews",
+            metavar="FILE",
+            help="Finished reviews: a path, a glob, a folder, or a database's URL::table; "
+            "may be given several times.",
+        ),
+    ],
+    more: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[FILE]...", help="Further files, as a shell expands a glob."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="Folder for rejects; default: the config's."),
+    ] = None,
+    overrides: Overrides = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Take finished reviews into the ledger; the same reviews again change nothing.
+
+    Every other command counts them from then on. A known review_id with a later updated_at or
+    reviewed_at is a correction and counts from then on. Reviews that cannot be used are written to
+    rejects.parquet with the reason.
+
+    Label Studio's exports (JSON, JSON-MIN, CSV) and target storages are read as they are.
+
+    Example: `errdetect ingest market/config.yaml --reviews finished.csv`
+    """
+    from errdetect.workflows.ingest import ingest as run
+
+    result = run(load(config, overrides), [*reviews, *(more or ())], out=out, progress=told(quiet))
+    show(result, as_json)
+
+
+@app.command()
+def remediate(
+    config: ConfigFile,
+    out: Out,
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Record the plan in the ledger; needs two people.")
+    ] = False,
+    by: Annotated[str | None, typer.Option("--by", metavar="NAME", help="Who does it.")] = None,
+    approved_by: Annotated[
+        str | None,
+        typer.Option("--approved-by", metavar="OTHER", help="The second person, who approved."),
+    ] = None,
+    overrides: Overrides = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Plan what follows from overturned reviews: reversals, penalties, labels, whitelists, look-alikes.
+
+    A dry run unless `--apply` is given. Applying the same plan twice changes nothing.
+
+    Example: `errdetect remediate market/config.yaml --out plan`
+
+    Record it: `errdetect remediate market/config.yaml --out plan --apply --by ann --approved-by bob`
+    """
+    from errdetect.workflows.remediate import remediate as run
+
+    result = run(
+        load(config, overrides),
+        out,
+        apply=apply,
+        by=by,
+        approved_by=approved_by,
+        progress=told(quiet),
+    )
+    show(result, as_json)
+
+
+@app.command()
+def export(
+    config: ConfigFile,
+    form: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            metavar="FORMAT",
+            help="parquet, csv (safe in spreadsheets), jsonl, label-studio or database.",
+        ),
+    ],
+    out: Annotated[
+        str, typer.Option("--out", metavar="FILE", help="A file, or a database's URL::table.")
+    ],
+    queue: Annotated[
+        Path | None,
+        typer.Option(
+            "--queue",
+            metavar="FILE",
+            help="A queue.parquet; default: the ledger's queue that nobody has reviewed yet.",
+        ),
+    ] = None,
+    decisions: Annotated[
+        str | None,
+        typer.Option(
+            "--decisions", metavar="FILE", help="The scored decisions; default: the config's."
+        ),
+    ] = None,
+    label_config: Annotated[
+        Path | None,
+        typer.Option(
+            "--label-config", metavar="FILE", help="Also write Label Studio's labelling config."
+        ),
+    ] = None,
+    overrides: Overrides = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write the review queue for another system, with what reviewers need to know.
+
+    Example: `errdetect export market/config.yaml --format csv --queue queue/queue.parquet --out queue.csv`
+    """
+    from errdetect.workflows.export import export as run
+
+    result = run(
+        load(config, overrides),
+        form,
+        out,
+        queue=queue,
+        decisions=decisions,
+        label_config=label_config,
+        progress=told(quiet),
+    )
+    show(result, as_json)
+
+
+@app.command()
+def proposals(
+    config: ConfigFile,
+    accept: Annotated[str | None, typer.Option(metavar="ID", help="Accept this proposal.")] = None,
+    reject: Annotated[str | None, typer.Option(metavar="ID", help="Reject this proposal.")] = None,
+    close: Annotated[
+        str | None, typer.Option(metavar="ID", help="Close this proposal: no longer measured.")
+    ] = None,
+    history: Annotated[
+        str | None, typer.Option(metavar="ID", help="Show what happened to this proposal.")
+    ] = None,
+    by: Annotated[str | None, typer.Option(metavar="NAME", help="Who decides.")] = None,
+    effective: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="From when the change holds (with --accept)."),
+    ] = None,
+    note: Annotated[str, typer.Option(help="Why.")] = "",
+    overrides: Overrides = None,
+    as_json: Json = False,
+) -> None:
+    """List what the reports' briefs proposed; accept, reject or close one.
+
+    Accepting records the decision and its date; later reports measure what the change did.
+
+    Example: `errdetect proposals market/config.yaml --accept P-1f2e3d4c5b --by Ana --effective 2026-03-01`
+    """
+    from errdetect.workflows.proposals import proposals as run
+
+    result = run(
+        load(config, overrides),
+        accept=accept,
+        reject=reject,
+        close=close,
+        history=history,
+        by=by,
+        effective=utc(effective),
+        note=note,
+    )
+    show(result, as_json)
 
 
 @app.command()

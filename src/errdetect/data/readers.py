@@ -1,19 +1,468 @@
 """Reading table files batch by batch, in bounded memory, whatever their format."""
 
-from collections.abc import Iterator, Sequence
+import bz2
+import csv
+import gzip
+import io
+import json
+import lzma
+import re
+import shutil
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, cast
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pacsv
+import pyarrow.json as pajson
 import pyarrow.parquet as pq
 
-from errdetect.data.delimited import read_delimited
-from errdetect.data.json_lines import read_json_lines
-from errdetect.data.opening import RawBatch, naming, one_name_each, seekable
-from errdetect.data.sources import SourceFile
 from errdetect.data.dsa_statements import as_decisions
+from errdetect.data.sources import SourceFile
+from errdetect.errors import DataError
 from errdetect.ledger.query import read_rows
 
-__all__ = ["parquet_columns", "read_batches"]
+__all__ = [
+    "BLOCK",
+    "RawBatch",
+    "encoding_of",
+    "naming",
+    "one_name_each",
+    "open_bytes",
+    "open_source",
+    "parquet_columns",
+    "read_batches",
+    "read_delimited",
+    "read_json_lines",
+    "seekable",
+]
+
+
+#: Bytes of text that are parsed at once; no row may be longer.
+BLOCK = 16 << 20
+
+_DAMAGE = (
+    pa.ArrowInvalid,
+    pa.ArrowNotImplementedError,
+    OSError,
+    EOFError,
+    zlib.error,
+    lzma.LZMAError,
+    zipfile.BadZipFile,
+)
+
+
+@dataclass(frozen=True)
+class RawBatch:
+    """Rows of one file as they stand there.
+
+    Parameters
+    ----------
+    source
+        The file's path.
+    table
+        Its columns; of CSV all are text, empty fields missing.
+    rows
+        Each row's number in the file, from 1 (a CSV's header is not counted).
+    broken
+        Row number and fault of what could not be split into columns.
+    """
+
+    source: str
+    table: pa.Table
+    rows: npt.NDArray[np.int64]
+    broken: tuple[tuple[int, str], ...] = ()
+
+
+def open_bytes(path: Path) -> IO[bytes]:
+    """Open a file's bytes, decompressed if its name ends in `.gz`, `.bz2` or `.xz`."""
+    ending = path.suffix.lower()
+    if ending == ".gz":
+        return cast(IO[bytes], gzip.open(path, "rb"))
+    if ending == ".bz2":
+        return bz2.open(path, "rb")
+    return lzma.open(path, "rb") if ending == ".xz" else path.open("rb")
+
+
+def open_source(file: SourceFile) -> IO[bytes]:
+    """Open a source's bytes, also those of a zip archive's member, as a stream."""
+    if file.member is None:
+        return open_bytes(file.path)
+    with zipfile.ZipFile(file.path) as archive:
+        return archive.open(file.member)
+
+
+@contextmanager
+def seekable(file: SourceFile) -> Iterator[Path | IO[bytes]]:
+    """Give what can be read from any place: the file, or a nameless copy of a zip's member."""
+    if file.member is None:
+        yield file.path
+        return
+    with tempfile.TemporaryFile() as copy, open_source(file) as stream:
+        shutil.copyfileobj(stream, copy)
+        copy.seek(0)
+        yield copy
+
+
+def encoding_of(file: SourceFile) -> str:
+    """Tell the encoding of text that begins with ASCII: UTF-16 by its mark or zeros, else UTF-8."""
+    with open_source(file) as stream:
+        head = stream.read(2)
+    if head in (b"\xff\xfe", b"\xfe\xff"):
+        return "utf-16"
+    if len(head) == 2 and 0 in head and any(head):
+        return "utf-16-le" if head[1] == 0 else "utf-16-be"
+    return "utf-8-sig"
+
+
+@contextmanager
+def naming(file: SourceFile) -> Iterator[None]:
+    """Turn what a library says about damaged bytes into a sentence with the file's name.
+
+    Raises
+    ------
+    DataError
+        Where the block met bytes that are no table.
+    """
+    path = file.shown
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        raise DataError(_not_utf8(file)) from error
+    except _DAMAGE as error:
+        said = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if "UTF8" in said:
+            raise DataError(_not_utf8(file)) from error
+        if "straddling" in said:
+            said = f"a row is longer than {BLOCK >> 20} MB (is a quote left open?)"
+        if isinstance(error, OSError) and error.strerror:
+            raise DataError(f"{path} cannot be read: {error.strerror}.") from error
+        do = f"{said.rstrip('.')}. Write or fetch it anew."
+        raise DataError(f"{path} cannot be read, it is damaged: {do}") from error
+
+
+def _not_utf8(file: SourceFile) -> str:
+    """Name the first line that is not UTF-8."""
+    path = file.shown
+    if file.format in ("parquet", "database"):
+        return f"{path} must hold UTF-8 text, got other bytes. Write it anew."
+    with open_source(file) as lines:
+        number = next((n for n, line in enumerate(lines, start=1) if not _is_utf8(line)), 1)
+    return f"{path} must be UTF-8, got other bytes in line {number}. Save it as UTF-8."
+
+
+def _is_utf8(line: bytes) -> bool:
+    try:
+        line.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def one_name_each(path: str, names: Iterable[str]) -> None:
+    """Refuse a file in which two columns share a name.
+
+    Raises
+    ------
+    DataError
+        Naming them.
+    """
+    listed = list(names)
+    twice = sorted({name for name in listed if listed.count(name) > 1})
+    if twice:
+        got = ", ".join(map(repr, twice))
+        raise DataError(f"{path} must name each column once, got {got} twice. Rename one.")
+
+
+_DELIMITERS = ",;\t|"
+#: A first line that tells a spreadsheet what stands between the fields.
+_SEP_LINE = re.compile(r'"?sep=(.|\\t)"?\1*', re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class _Header:
+    """Column names, what stands between them, the lines before them, and the encoding."""
+
+    names: list[str]
+    delimiter: str
+    skip: int
+    encoding: str
+
+
+def read_delimited(file: SourceFile, batch_rows: int) -> Iterator[RawBatch]:
+    """Read a delimited file with a header; empty fields are missing.
+
+    A first line such as `sep=;` names the delimiter and is no header; otherwise the header shows
+    it. Text is UTF-8 or UTF-16.
+
+    Parameters
+    ----------
+    file
+        What to read.
+    batch_rows
+        Most rows of a batch.
+
+    Yields
+    ------
+    RawBatch
+        Rows with too few or too many fields come as `broken` with the last batch.
+
+    Raises
+    ------
+    DataError
+        If two columns share a name, or a quote is never closed.
+    """
+    header = _header(file)
+    if not header.names:
+        return
+    broken: list[tuple[int, str]] = []
+
+    def note_ragged(row: Any) -> str:
+        left = " and a quote left open" if "\n" in row.text and row.text.count('"') % 2 else ""
+        if header.delimiter == "," and row.actual_columns > row.expected_columns and not left:
+            left = (
+                " (a comma inside a field, such as a decimal comma, needs quotes around the field)"
+            )
+        fault = f"the row must have {row.expected_columns} fields, got {row.actual_columns}{left}"
+        broken.append((row.number - 1 - header.skip, fault))
+        return "skip"
+
+    texts = {name: pa.large_string() for name in header.names}
+    with _stream(file, header.encoding) as stream:
+        reader = pacsv.open_csv(
+            stream,
+            pacsv.ReadOptions(use_threads=False, block_size=BLOCK, skip_rows=header.skip),
+            pacsv.ParseOptions(
+                delimiter=header.delimiter, newlines_in_values=True, invalid_row_handler=note_ragged
+            ),
+            pacsv.ConvertOptions(column_types=texts, strings_can_be_null=True, null_values=[""]),
+        )
+        if reader.schema.names != header.names:
+            do = "Write the column names on the first line, each without a line break."
+            raise DataError(f"{file.shown} must begin with its column names, got others. {do}")
+        yield from _numbered(file, reader, batch_rows, broken)
+
+
+def _stream(file: SourceFile, encoding: str) -> pa.NativeFile:
+    """Open a file for Arrow, as UTF-8."""
+    if file.member is None and file.path.suffix.lower() != ".xz":
+        stream = pa.input_stream(str(file.path), compression="detect")
+    else:
+        stream = pa.PythonFile(open_source(file), mode="r")
+    if encoding.startswith("utf-16"):
+        return pa.transcoding_input_stream(stream, encoding, "utf-8")
+    return stream
+
+
+def _numbered(
+    file: SourceFile, reader: Any, batch_rows: int, broken: list[tuple[int, str]]
+) -> Iterator[RawBatch]:
+    """Give each row the number it has in the file, ragged rows counted; those come last."""
+    first, last = 1, reader.schema.empty_table()
+    for block in reader:
+        for start in range(0, block.num_rows, batch_rows):
+            last = pa.Table.from_batches([block.slice(start, batch_rows)])
+            ragged = [row for row, _ in broken if row >= first]
+            rows = np.arange(first, first + last.num_rows + len(ragged))
+            rows = rows[~np.isin(rows, ragged)][: last.num_rows]
+            first = int(rows[-1]) + 1
+            yield RawBatch(file.shown, last, rows)
+    ragged_open = any("quote left open" in fault for _, fault in broken)
+    _refuse_open_quote(file, last, ragged_open=ragged_open)
+    if broken:
+        none = np.empty(0, dtype=np.int64)
+        yield RawBatch(file.shown, reader.schema.empty_table(), none, tuple(broken))
+
+
+def _header(file: SourceFile) -> _Header:
+    """Read the column names, and what stands between them."""
+    encoding = encoding_of(file)
+    with open_source(file) as stream, io.TextIOWrapper(stream, encoding, newline="") as text:
+        lines = enumerate(text)
+        at, line = next(((at, line) for at, line in lines if line.strip()), (0, ""))
+        sep, skip = _SEP_LINE.fullmatch(line.rstrip("\r\n")), 0
+        if sep:
+            line, skip = next((line for _, line in lines if line.strip()), ""), at + 1
+    if sep:
+        delimiter = "\t" if sep[1] == "\\t" else sep[1]
+    else:
+        delimiter = "\t" if file.format == "tsv" and "\t" in line else _delimiter(line)
+    header = next(csv.reader([line], delimiter=delimiter), [])
+    one_name_each(file.shown, header)
+    return _Header(header, delimiter, skip, encoding)
+
+
+def _delimiter(line: str) -> str:
+    """Expect what splits the header into most names; commas where nothing does better."""
+    counts = {mark: len(next(csv.reader([line], delimiter=mark), [])) for mark in _DELIMITERS}
+    return max(counts, key=lambda mark: counts[mark])
+
+
+def _refuse_open_quote(file: SourceFile, last: pa.Table, *, ragged_open: bool) -> None:
+    """Refuse a file whose last quote is never closed: it swallows every row behind it.
+
+    Where a row with all of its fields did so, its last one runs over lines up to the file's end.
+    """
+    ends = last.column(last.num_columns - 1).slice(max(last.num_rows - 1, 0)).to_pylist()
+    if ragged_open or (any("\n" in (end or "") for end in ends) and not _ends_quoted(file)):
+        do = "Close it, or write quotes inside a field twice."
+        raise DataError(f"{file.shown} must close every quote, got one that stays open. {do}")
+
+
+def _ends_quoted(file: SourceFile) -> bool:
+    tail = b""
+    with open_source(file) as stream:
+        while block := stream.read(1 << 20):
+            tail = (tail + block)[-16:]
+    return tail.replace(b"\x00", b"").rstrip(b"\r\n").endswith(b'"')
+
+
+_EXACT = 2.0**53
+#: No line may be as long as this, in bytes.
+_LONGEST = 256 << 20
+
+
+def read_json_lines(file: SourceFile, batch_rows: int) -> Iterator[RawBatch]:
+    """Read one JSON object a line; blank lines are passed over, rows numbered by line.
+
+    Parameters
+    ----------
+    file
+        What to read.
+    batch_rows
+        Most rows of a batch.
+
+    Yields
+    ------
+    RawBatch
+        Lines that are no object come as `broken`.
+
+    Raises
+    ------
+    DataError
+        If the file holds one list instead of lines.
+    """
+    first, times = 1, set[str]()
+    with open_source(file) as stream:
+        while lines := _lines(file, stream):
+            if first == 1:
+                lines[0] = lines[0].removeprefix(b"\xef\xbb\xbf")
+                _refuse_list(file, lines[0])
+            table, rows, broken = _parsed(lines, first, times)
+            first += len(lines)
+            for start in range(0, len(rows), batch_rows):
+                numbers = np.array(rows[start : start + batch_rows], dtype=np.int64)
+                yield RawBatch(file.shown, table.slice(start, len(numbers)), numbers)
+            if broken:
+                none = np.empty(0, dtype=np.int64)
+                yield RawBatch(file.shown, table.slice(0, 0), none, tuple(broken))
+
+
+def _lines(file: SourceFile, stream: IO[bytes]) -> list[bytes]:
+    """Read a block of whole lines, none of them without end: it would fill the memory."""
+    lines, size = list[bytes](), 0
+    while size < BLOCK and (line := stream.readline(_LONGEST)):
+        if len(line) == _LONGEST:
+            do = "Write one JSON object a line."
+            raise DataError(f"{file.shown} must have lines below {_LONGEST >> 20} MB. {do}")
+        lines.append(line)
+        size += len(line)
+    return lines
+
+
+def _refuse_list(file: SourceFile, line: bytes) -> None:
+    if line.lstrip().startswith(b"["):
+        do = "Write each row on a line of its own, without the list's brackets and commas."
+        raise DataError(f"{file.shown} must hold one JSON object a line, got a list. {do}")
+
+
+def _parsed(
+    lines: Sequence[bytes], first: int, times: set[str]
+) -> tuple[pa.Table, list[int], list[tuple[int, str]]]:
+    """Parse a block of lines into a table, its rows' numbers, and the lines that are no rows."""
+    rows = [number for number, line in enumerate(lines, start=first) if not line.isspace()]
+    table = _by_arrow(b"".join(lines), times)
+    if table is not None and table.num_rows == len(rows):
+        return table, rows, []
+    objects, kept, broken = [], [], []
+    for number in rows:
+        text = lines[number - first].decode("utf-8").strip()
+        value = _loaded(text)
+        if isinstance(value, dict):
+            objects.append(value)
+            kept.append(number)
+        else:
+            broken.append((number, f"the line must be a JSON object, got {text[:30]!r}"))
+    return _columns(objects), kept, broken
+
+
+def _by_arrow(block: bytes, times: set[str]) -> pa.Table | None:
+    """Parse with Arrow, or give None where its guesses would change a value.
+
+    It takes text that looks like a time for one: such columns (kept in `times` for the next block)
+    are read again as text.
+    """
+    try:
+        table = _arrow_table(block, times)
+        guessed = {f.name for f in table.schema if pa.types.is_timestamp(f.type)}
+        if guessed:
+            times |= guessed
+            table = _arrow_table(block, times)
+        table.validate(full=True)
+    except pa.ArrowInvalid:
+        return None
+    for column in table.columns:
+        if pa.types.is_floating(column.type) and (pc.max(pc.abs(column)).as_py() or 0) >= _EXACT:
+            return None
+    return table
+
+
+def _arrow_table(block: bytes, texts: set[str]) -> pa.Table:
+    fields = [(name, pa.string()) for name in sorted(texts)]
+    return pajson.read_json(
+        io.BytesIO(block),
+        pajson.ReadOptions(use_threads=False, block_size=len(block) + 1),
+        pajson.ParseOptions(explicit_schema=pa.schema(fields) if fields else None),
+    )
+
+
+def _loaded(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (json.JSONDecodeError, RecursionError):
+        return None
+
+
+def _columns(objects: Sequence[dict[str, Any]]) -> pa.Table:
+    """Turn objects into columns: the union of their keys, in the order of appearance."""
+    names = dict.fromkeys(name for row in objects for name in row)
+    return pa.table({name: _column([row.get(name) for row in objects]) for name in names})
+
+
+def _column(values: list[Any]) -> pa.Array:
+    """Give a column Arrow's type for it; values of several types become their JSON text."""
+    try:
+        return pa.array(values, from_pandas=False)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, UnicodeEncodeError):
+        return pa.array([_as_text(value) for value in values], pa.large_string())
+
+
+def _as_text(value: object) -> str | None:
+    """Write a value as text, 7.0 as 7; half of a surrogate pair, which no encoding has, as `?`."""
+    if value is None:
+        return None
+    if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT:
+        value = int(value)
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def read_batches(

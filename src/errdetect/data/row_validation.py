@@ -11,15 +11,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from errdetect.data.actions import action_words
-from errdetect.data.type_coercion import Coerced, to_id, to_number, to_text, to_time
 from errdetect.data.identifiers import ID_COLUMNS
-from errdetect.data.looks import FeatureKind
 from errdetect.data.number_formats import NumberForm
-from errdetect.data.opening import RawBatch
-from errdetect.data.readers import read_batches
-from errdetect.data.schema_scan import Survey, hash_ids, rename
-from errdetect.data.time_formats import sentinels
+from errdetect.data.readers import RawBatch, read_batches
 from errdetect.data.review_versions import ANSWER, known_at
+from errdetect.data.schema_scan import FeatureKind, Survey, hash_ids, rename
+from errdetect.data.time_formats import sentinels
+from errdetect.data.type_coercion import Coerced, to_id, to_number, to_text, to_time
 from errdetect.schemas import REJECTS, REVIEWS, Column
 
 __all__ = ["DAY_ONLY", "CleanBatch", "clean_batches", "count_reasons"]

@@ -1,15 +1,20 @@
 """Writing files so that nobody ever sees half of one: first aside, then into place."""
 
+import csv
+import dataclasses
+import io
 import json
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import date, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,7 +22,65 @@ import pyarrow.parquet as pq
 from errdetect.data.provenance import PARQUET_KEY, RUN_FILE, Provenance, run_record
 from errdetect.errors import DataError
 
-__all__ = ["ParquetSink", "staged", "to_arrow", "write_json", "write_parquet", "write_text"]
+__all__ = [
+    "RISKY",
+    "ParquetSink",
+    "inert",
+    "plain_value",
+    "restored",
+    "staged",
+    "to_arrow",
+    "write_csv",
+    "write_json",
+    "write_parquet",
+    "write_text",
+]
+
+
+def plain_value(value: Any) -> Any:
+    """Turn a value into what JSON holds.
+
+    Parameters
+    ----------
+    value
+        A scalar, a time, a path, a list, a mapping, a table or a dataclass, also nested, as Python,
+        pandas, numpy and Arrow give them.
+
+    Returns
+    -------
+    object
+        Text, numbers, booleans, None (what is missing or not finite), lists and dicts; tables as
+        lists of rows, dataclasses as dicts; days and times in ISO 8601.
+
+    Examples
+    --------
+    >>> plain_value({"n": np.int64(3), "x": float("nan"), "at": pd.Timestamp("2026-01-01", tz="UTC")})
+    {'n': 3, 'x': None, 'at': '2026-01-01T00:00:00+00:00'}
+    """
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: plain_value(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, pd.DataFrame):
+        return [plain_value(row) for row in value.to_dict("records")]
+    if isinstance(value, Mapping):
+        return {str(name): plain_value(one) for name, one in value.items()}
+    if isinstance(value, Iterable) and not isinstance(value, str | bytes):
+        return [plain_value(one) for one in value]
+    return _scalar(value)
+
+
+def _scalar(value: Any) -> Any:
+    if isinstance(value, np.datetime64):
+        value = pd.Timestamp(value)
+    elif isinstance(value, np.generic):
+        value = value.item()
+    if value is None or value is pd.NaT or value is pd.NA or value != value:
+        return None
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    if isinstance(value, str | bool | int | float):
+        return value
+    return value.isoformat() if isinstance(value, date) else str(value)
+
 
 _OPTIONS = {"compression": "zstd"}
 #: Stages that are being filled -> the run whose provenance every Parquet file below them carries.
@@ -320,3 +383,90 @@ def _replace(new: Path, old: Path) -> None:
     except OSError:
         former.rename(old)
         raise
+
+
+#: What a spreadsheet may take for the beginning of a formula, also in full width, and the
+#: apostrophe itself, so that nothing is lost: taking one apostrophe away gives every text back.
+RISKY: Final = tuple("=+-@\t\r\n\x00'＝＋－＠")
+
+
+def inert(text: str) -> str:
+    """Put an apostrophe before text that a spreadsheet would run as a formula.
+
+    Parameters
+    ----------
+    text
+        A cell or a column's name.
+
+    Returns
+    -------
+    str
+        The text, with an apostrophe before it where it begins with one of `RISKY`, also after
+        spaces, which some programs drop.
+
+    Notes
+    -----
+    OWASP, CSV Injection; ASVS 5.0, requirement 1.2.10.
+
+    Examples
+    --------
+    >>> inert("=HYPERLINK(1)"), inert("plain"), inert("'quoted'")
+    ("'=HYPERLINK(1)", 'plain', "''quoted'")
+    """
+    return f"'{text}" if text.lstrip(" ").startswith(RISKY) else text
+
+
+def restored(cell: str) -> str:
+    """Give back the text that `inert` was given.
+
+    Examples
+    --------
+    >>> [restored(inert(text)) for text in ("=1", "'=1", " -1", "fine")]
+    ['=1', "'=1", ' -1', 'fine']
+    """
+    return cell.removeprefix("'")
+
+
+def write_csv(frame: pd.DataFrame, path: str | Path) -> None:
+    r"""Write a table as CSV in UTF-8, every text inert, whole or not at all.
+
+    As RFC 4180 says. Numbers stay numbers, also negative ones. Missing values are empty. Times are ISO 8601 in UTC. A
+    list becomes JSON.
+
+    Parameters
+    ----------
+    frame
+        The table; its index is not written.
+    path
+        Where to; missing folders are made.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "a.csv"
+    >>> write_csv(pd.DataFrame({"=x": ["@SUM(1)", None], "n": [-1.5, 2.0]}), path)
+    >>> path.read_bytes().decode()
+    "'=x,n\r\n'@SUM(1),-1.5\r\n,2.0\r\n"
+    """
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow(inert(str(name)) for name in frame.columns)
+    columns = [map(_cell, frame[name].tolist()) for name in frame.columns]
+    writer.writerows(zip(*columns, strict=True))
+    write_text(path, out.getvalue())
+
+
+def _cell(value: Any) -> Any:
+    """Write one value: text inert, numbers as they are, nothing for a missing one."""
+    if isinstance(value, str):
+        return inert(value)
+    if isinstance(value, dict) or (isinstance(value, Iterable) and not np.isscalar(value)):
+        return inert(json.dumps(plain_value(value), ensure_ascii=False))
+    if value is None or value is pd.NaT or value is pd.NA or value != value:
+        return ""
+    return value.isoformat() if isinstance(value, datetime) else value

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from errdetect.errors import DataError, Refusal, sentence
-from errdetect.estimation.domains import P_CLIP
+from errdetect.estimation.domains import P_CLIP, segment_decisions
 from errdetect.estimation.sampling_designs import (
     draw_sample,
     expected_half_width,
@@ -17,7 +17,6 @@ from errdetect.estimation.sampling_designs import (
     neyman_allocation,
     unequal_probabilities,
 )
-from errdetect.estimate.segments import segment_decisions
 from errdetect.stats.intervals import wilson
 
 __all__ = ["USUAL_RATE", "AuditCost", "AuditPlan", "Method", "Reviewing", "plan_audit"]

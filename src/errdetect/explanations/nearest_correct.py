@@ -9,10 +9,9 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import sparse
 
-from errdetect.explain.codes import reason_codes
 from errdetect.explanations.reason_facts import Facts
-from errdetect.explain.quoting import plain_text
-from errdetect.explanations.reasons import Reason
+from errdetect.explanations.reason_templates import plain_text
+from errdetect.explanations.reasons import Reason, reason_codes
 from errdetect.features.ngrams import clean_texts, count_ngrams
 
 __all__ = ["Contrast", "Pool", "contrasts", "latest_of_each", "make_pool"]

@@ -17,6 +17,8 @@ from errdetect.features.point_in_time import (
     DAY,
     UNIT,
     Clock,
+    Groups,
+    Levels,
     Steps,
     Tally,
     by_group,
@@ -24,7 +26,6 @@ from errdetect.features.point_in_time import (
     place_reviews,
     verdict_steps,
 )
-from errdetect.features.groups import Groups, Levels
 from errdetect.schemas import APPEAL, AUDIT, RE_REVIEW, REPORT
 
 __all__ = ["HISTORY", "HISTORY_KEYS", "WINDOWS", "History", "history_features"]

@@ -11,8 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from errdetect.features.measures import MEASURE_COLUMNS, text_measures
-from errdetect.features.text_models import TEXT_COLUMNS
+from errdetect.features.text_models import MEASURE_COLUMNS, TEXT_COLUMNS, text_measures
 
 __all__ = ["SCORE_COLUMNS", "SEGMENT_COLUMN", "Encoding", "build_features", "learn_encoding"]
 

@@ -11,18 +11,19 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from errdetect.features.minhash import BANDS, content_keys
 from errdetect.features.point_in_time import (
     DAY,
     UNIT,
     Clock,
+    Groups,
+    Levels,
     Steps,
     Tally,
     micros,
     place_reviews,
     verdict_steps,
 )
-from errdetect.features.groups import Groups, Levels
-from errdetect.features.minhash import BANDS, content_keys
 from errdetect.schemas import ADJUDICATION, APPEAL, AUDIT, RE_REVIEW, REPORT, hash_columns
 
 __all__ = ["SIMILAR", "SIMILAR_COLUMNS", "Similar", "similar_features", "with_content_keys"]

@@ -10,11 +10,10 @@ import numpy.typing as npt
 
 from errdetect.data.policies import Policy
 from errdetect.findings.account_clusters import AccountGroup
-from errdetect.explain.causes import UNKNOWN_CAUSE, Cause
 from errdetect.findings.conditions import Condition, rule_text
-from errdetect.findings.evidence import KINDS, Judged
-from errdetect.explain.log import Log
+from errdetect.findings.evidence import KINDS, Judged, Log
 from errdetect.findings.rate_tests import Rate
+from errdetect.findings.root_causes import UNKNOWN_CAUSE, Cause
 from errdetect.findings.slices import Slice
 from errdetect.findings.thresholds import Move
 from errdetect.schemas import MISSED_VIOLATION, WRONGFUL_ACTION

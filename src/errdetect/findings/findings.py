@@ -11,15 +11,13 @@ import pyarrow as pa
 
 from errdetect.data.policies import Policy
 from errdetect.findings.account_clusters import account_groups
-from errdetect.findings.root_causes import Case
-from errdetect.explain.causes import Cause, name_cause
 from errdetect.findings.conditions import held
+from errdetect.findings.disagreement import Votes, read_votes
+from errdetect.findings.evidence import Judged, Log, read_judged, read_log
 from errdetect.findings.finding_rows import account_row, harm_of, move_row, slice_row
-from errdetect.findings.evidence import Judged, read_judged
-from errdetect.explain.log import Log, read_log
+from errdetect.findings.root_causes import Case, Cause, name_cause
 from errdetect.findings.slices import Slice, find_slices, rows_by_code
 from errdetect.findings.thresholds import what_if
-from errdetect.findings.disagreement import Votes, read_votes
 from errdetect.schemas import (
     FINDINGS,
     MISSED_VIOLATION,

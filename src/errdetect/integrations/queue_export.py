@@ -8,13 +8,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from errdetect.data.label_studio_tasks import label_studio_tasks
-from errdetect.data.plain import plain_value
 from errdetect.data.policies import Policy
 from errdetect.data.provenance import Provenance
-from errdetect.data.spreadsheet import write_csv
-from errdetect.data.writing import to_arrow, write_parquet, write_text
+from errdetect.data.writing import plain_value, to_arrow, write_csv, write_parquet, write_text
 from errdetect.errors import DataError, sentence
+from errdetect.integrations.label_studio import label_studio_tasks
 from errdetect.schemas import QUEUE
 
 __all__ = ["FORMATS", "read_queue", "with_context", "write_queue"]

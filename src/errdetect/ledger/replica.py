@@ -10,9 +10,9 @@ from sqlalchemy import Connection, Table, insert, select
 
 from errdetect.ledger import tables
 from errdetect.ledger.connection import connect, reading, writing
-from errdetect.ledger.rows import utc
-from errdetect.data.store.ledger import find_ledger
+from errdetect.ledger.ledger import find_ledger
 from errdetect.ledger.migrate import upgrade
+from errdetect.ledger.rows import utc
 
 __all__ = ["replicate_ledger", "reviews_digest"]
 

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from errdetect.errors import ModelError, sentence
+from errdetect.data.actions import action_meanings, action_word
+from errdetect.errors import DataError, ModelError, sentence
 from errdetect.features.matrix import Encoding
 from errdetect.features.text_models import TextModel
 from errdetect.model.additive import Additive
@@ -19,10 +20,11 @@ from errdetect.model.calibration import Calibrator, read_calibrator
 from errdetect.model.detector import Detector
 from errdetect.model.ensemble_members import Line, Member
 from errdetect.model.policy_correction import Relabelling, load_relabelling
-from errdetect.model.trees import load_trees
 from errdetect.model.surrogate import Usual
+from errdetect.model.trees import load_trees
 
-__all__ = ["Bundle", "hash_ids", "load_bundle", "save_bundle"]
+__all__ = ["Bundle", "ServedModel", "hash_ids", "load_bundle", "save_bundle"]
+
 
 Floats = npt.NDArray[np.float64]
 
@@ -231,3 +233,51 @@ def _segment_from_plain(value: Mapping[str, Any]) -> SegmentRate:
 
 def _plain(key: object) -> str | int:
     return int(key) if isinstance(key, int | np.integer) else str(key)
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """A bundle behind MLflow's model interface."""
+
+    bundle: Bundle
+
+    def predict(self, decisions: pd.DataFrame) -> pd.DataFrame:
+        """Score decisions.
+
+        Parameters
+        ----------
+        decisions
+            Shape (n, any), with `action` and the columns that the model learnt from; what is
+            missing counts as unknown.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Column p_error, shape (n, 1).
+
+        Raises
+        ------
+        DataError
+            Where the actions are missing, or one of them has no known meaning.
+        """
+        if "action" not in decisions:
+            do = "Send each decision's action."
+            raise DataError(
+                sentence("The decisions", "have the column 'action'", list(decisions.columns), do)
+            )
+        meanings = action_meanings(self.bundle.about.get("actions", {}))
+        words = decisions["action"].astype("str").map(action_word)
+        unknown = decisions["action"][~words.isin(list(meanings)).to_numpy(bool)]
+        if len(unknown):
+            must = "be known action words, or mapped under data.actions when the model was trained"
+            got = f"{len(unknown)} others (first: {str(unknown.iloc[0])[:40]!r})"
+            raise DataError(sentence("The actions", must, got, "Map them and train again."))
+        enforced = (words.map(meanings) == "enforce").to_numpy(bool)
+        decided = decisions.assign(enforced=enforced)
+        p = self.bundle.probability(self.bundle.detector.features(decided), decided)
+        return pd.DataFrame({"p_error": p}, index=decisions.index)
+
+
+def _load_pyfunc(path: str) -> ServedModel:
+    """Load a bundle; the name is MLflow's."""
+    return ServedModel(load_bundle(Path(path)))

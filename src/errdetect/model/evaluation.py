@@ -1,15 +1,36 @@
 """How much better a ranking is than doing without it, measured on decisions it never saw."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from errdetect.stats.intervals import bootstrap
+from errdetect.errors import DataError, sentence
+from errdetect.model.detector import Examples
+from errdetect.stats.effective_size import effective_sizes
+from errdetect.stats.grouped import sums
+from errdetect.stats.intervals import bootstrap, critical_value, wilson
 from errdetect.stats.ranking_metrics import average_precision, calibration_error, recall_at
 
-__all__ = ["MODEL", "RANDOM", "evaluate", "recall_name"]
+__all__ = [
+    "FIT",
+    "MODEL",
+    "RANDOM",
+    "TEST",
+    "TUNE",
+    "HeldOut",
+    "Verdict",
+    "evaluate",
+    "judge",
+    "recall_name",
+    "reliability",
+    "reliability_by",
+    "temporal_parts",
+]
+
 
 Floats = npt.NDArray[np.float64]
 
@@ -82,3 +103,221 @@ def evaluate(
     )
     frame = pd.DataFrame(rows, columns=["method", "measure"])
     return frame.assign(value=value, low=low, high=high)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The gate's answer and why, in plain words."""
+
+    answer: Literal["validated", "rejected", "unknown"]
+    why: str
+
+
+def judge(evaluation: pd.DataFrame, y: Floats, *, min_errors: int) -> Verdict:
+    """Judge a model by its held-out evaluation.
+
+    Parameters
+    ----------
+    evaluation
+        From `evaluate`.
+    y
+        Shape (n,), the held-out labels, 1 for an error.
+    min_errors
+        Fewer held-out errors, or fewer correct decisions, cannot tell.
+
+    Returns
+    -------
+    Verdict
+        `rejected` where the model is no better than a random order, or where its average precision
+        is below a ranking without a model beyond doubt (the interval of the lead lies below 0).
+
+    Examples
+    --------
+    >>> judge(pd.DataFrame(), np.array([1.0, 0.0, 0.0]), min_errors=5).answer
+    'unknown'
+    """
+    wrong, right = int(y.sum()), int((1 - y).sum())
+    if min(wrong, right) < min_errors:
+        why = (
+            f"the held-out decisions hold {wrong} errors and {right} correct ones; "
+            f"at least {min_errors} of each are needed to tell. Review more decisions"
+        )
+        return Verdict("unknown", why)
+    leads = evaluation[evaluation["measure"] == "lead"].set_index("method")[["value", "high"]]
+    if float(leads["value"][RANDOM]) <= 0:
+        return Verdict("rejected", "its ranking is no better than a random order")
+    for method, value, high in leads.drop(index=RANDOM).itertuples():
+        if float(high) < 0:
+            why = f"its average precision is below the '{method}' ranking's by {-value:.3f}"
+            return Verdict("rejected", f"{why} (at least {-high:.3f})")
+    table = evaluation.set_index(["method", "measure"])["value"].astype(float)
+    ap = table[MODEL, "average_precision"]
+    return Verdict(
+        "validated",
+        f"average precision {ap:.3f} on {len(y)} held-out decisions, {wrong} of them errors",
+    )
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """The latest labelled decisions, with what a model of the earlier ones said of them.
+
+    Parameters
+    ----------
+    examples
+        n decisions with their labels.
+    p
+        Shape (n,), calibrated P(error).
+    weight
+        Shape (n,), decisions that each row stands for when measuring; 0 where it says nothing of
+        the rest.
+    """
+
+    examples: Examples
+    p: Floats
+    weight: Floats
+
+
+_FEWEST = 30  # reviews that a figure needs
+_COLUMNS = ["said", "seen", "low", "high", "n"]
+
+
+def reliability(y: Floats, p: Floats, weight: Floats, bins: int = 10) -> pd.DataFrame:
+    """Compare said and seen, from the least to the most suspect decisions.
+
+    Parameters
+    ----------
+    y
+        Shape (n,), in [0, 1]: 1 for an error.
+    p
+        Shape (n,), the P(error) that was said.
+    weight
+        Shape (n,), decisions that each row stands for; rows of weight 0 do not count.
+    bins
+        Most groups, of about equal weight; fewer where there are not 30 reviews for each. Equal
+        probabilities stay together.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a group, by rising `said`: the means said and seen, `low` and `high` (95 %, Wilson,
+        for as many reviews as the weights are worth), and `n` reviews. Empty below 30 reviews.
+
+    Examples
+    --------
+    >>> y = np.tile([1.0, 0.0, 0.0, 0.0, 0.0], 20)
+    >>> reliability(y, np.full(100, 0.3), np.ones(100)).round(2).values.tolist()
+    [[0.3, 0.2, 0.13, 0.29, 100.0]]
+    """
+    counted = weight > 0
+    y, p, weight = y[counted], p[counted], weight[counted]
+    groups = min(bins, len(p) // _FEWEST)
+    if groups == 0:
+        return pd.DataFrame(columns=_COLUMNS, dtype=np.float64)
+    values, place = np.unique(p, return_inverse=True)
+    each = sums(place, weight, len(values))
+    middle = (np.cumsum(each) - each / 2) / each.sum()
+    group = np.minimum((middle * groups).astype(np.int64), groups - 1)[place]
+    table = _table(np.unique(group, return_inverse=True)[1], y, p, weight)
+    return table[_COLUMNS]
+
+
+def reliability_by(y: Floats, p: Floats, weight: Floats, segments: pd.DataFrame) -> pd.DataFrame:
+    """Compare said and seen in every segment with 30 reviews or more.
+
+    Parameters
+    ----------
+    y, p, weight
+        As for `reliability`.
+    segments
+        Shape (n, any): columns such as `policy_id`; missing values belong to no segment, and a column
+        with one value has none.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns column, value, said, seen, low, high, n, and `differs`: the gap is larger than
+        chance alone would bring in any of all the rows (score test, 5 % in all, Bonferroni).
+
+    Examples
+    --------
+    >>> y = np.tile([1.0, 0.0, 0.0, 0.0, 0.0], 40)
+    >>> market = pd.DataFrame({"market": ["PL"] * 100 + ["DE"] * 100})
+    >>> found = reliability_by(y, np.repeat([0.2, 0.4], 100), np.ones(200), market)
+    >>> found[["value", "differs"]].values.tolist()
+    [['DE', True], ['PL', False]]
+    """
+    parts = [pd.DataFrame(columns=["column", "value", *_COLUMNS, "z"])]
+    for name in segments.columns:
+        code, values = pd.factorize(segments[name].astype("str"), sort=True)
+        rows = (weight > 0) & (code >= 0)
+        present, place = np.unique(code[rows], return_inverse=True)
+        if len(present) < 2:  # one value is all decisions, which the whole says already
+            continue
+        table = _table(place, y[rows], p[rows], weight[rows])
+        table.insert(0, "column", str(name))
+        table.insert(1, "value", [str(v) for v in np.asarray(values, dtype=object)[present]])
+        parts.append(table[table["n"] >= _FEWEST])
+    found = pd.concat(parts[1:], ignore_index=True) if len(parts) > 1 else parts[0]
+    limit = critical_value(0.95, max(len(found), 1))
+    return found.assign(differs=found["z"].abs() > limit).drop(columns="z")
+
+
+def _table(group: npt.NDArray[Any], y: Floats, p: Floats, weight: Floats) -> pd.DataFrame:
+    """Average by group; `z` is the gap in standard errors that a true probability would have."""
+    k = int(group.max()) + 1
+    total = sums(group, weight, k)
+    said, seen = sums(group, weight * p, k) / total, sums(group, weight * y, k) / total
+    _, low, high = wilson(seen, effective_sizes(weight, group, k))
+    error = np.sqrt(sums(group, weight**2 * p * (1 - p), k)) / total
+    n = sums(group, np.ones(len(y)), k).astype(np.int64)
+    return pd.DataFrame(
+        {"said": said, "seen": seen, "low": low, "high": high, "n": n, "z": (seen - said) / error}
+    )
+
+
+FIT, TUNE, TEST = 0, 1, 2
+
+
+def temporal_parts(
+    decided_at: pd.Series, parts: tuple[float, float, float]
+) -> npt.NDArray[np.int8]:
+    """Split decisions by time into fit, tune and test.
+
+    Parameters
+    ----------
+    decided_at
+        Shape (n,), when each decision was taken.
+    parts
+        Shares of fit, tune and test, adding up to 1.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (n,), values `FIT`, `TUNE` or `TEST`. Decisions of one moment share a part, so no
+        part begins before the one before it has ended.
+
+    Raises
+    ------
+    DataError
+        Where the decisions are too few, or too much at one moment, for three parts.
+
+    Examples
+    --------
+    >>> times = pd.Series(pd.date_range("2026-01-01", periods=10, tz="UTC"))
+    >>> temporal_parts(times, (0.6, 0.2, 0.2)).tolist()
+    [0, 0, 0, 0, 0, 0, 1, 1, 2, 2]
+    """
+    times = pd.DatetimeIndex(decided_at).as_unit("us").asi8
+    ordered = np.sort(times)
+    n = len(ordered)
+    out = np.full(n, FIT, np.int8)
+    for code, share in ((TUNE, parts[0]), (TEST, parts[0] + parts[1])):
+        place = min(round(share * n), n - 1)
+        if n:
+            out[times >= ordered[place]] = code
+    if n == 0 or len(np.unique(out)) < 3:
+        do = "Give decisions from a longer time, or from more moments."
+        got = f"{n} decisions at {len(np.unique(times))} moments"
+        raise DataError(sentence("Labelled decisions", "fall into three parts by time", got, do))
+    return out

@@ -13,13 +13,58 @@ from errdetect.features.ngrams import text_groups
 from errdetect.features.text_models import TextCounts, TextModel, count_texts, fit_text
 from errdetect.model.baselines import SegmentRate, fit_segment_rate
 from errdetect.model.detector import DOUBT_COLUMN, Detector, Examples, doubt_logit
-from errdetect.model.doubt import fit_doubt
 from errdetect.model.ensemble_members import Member
-from errdetect.model.policy_correction import Relabelling
-from errdetect.model.trees import dataset
+from errdetect.model.policy_correction import (
+    MIN_RELABELLED,
+    Relabelling,
+    count_relabelled,
+    fit_relabelling,
+)
 from errdetect.model.surrogate import USUAL_COLUMNS, Log, Usual, fit_usual
+from errdetect.model.trees import dataset
 
-__all__ = ["Counted", "Prepared", "count_once", "prepare"]
+__all__ = ["Counted", "Prepared", "count_once", "fit_doubt", "prepare"]
+
+
+def fit_doubt(
+    examples: Examples, log: Log, encoding: Encoding, *, leave_out: tuple[str, ...]
+) -> Relabelling | None:
+    """Learn the right policy from judged enforcements, and from the log's others as far as that helps.
+
+    Parameters
+    ----------
+    examples
+        Labelled decisions, with the right policies that reviews name.
+    log
+        All decisions of the same time.
+    encoding
+        Says whether texts are looked at.
+    leave_out
+        As for `learn_encoding`.
+
+    Returns
+    -------
+    Relabelling or None
+        None where fewer than 20 decisions were relabelled.
+    """
+    own = examples.decisions
+    right = pd.Series(examples.right_policy, index=own.index, dtype="str")
+    if "policy_id" not in own or count_relabelled(own, right) < MIN_RELABELLED:
+        return None
+    free = log.whole[log.whole["enforced"].to_numpy(bool)]
+    free = free[~free["decision_id"].isin(own["decision_id"]).to_numpy(bool)]
+    frame = pd.concat([own, free], ignore_index=True)
+    judged = np.arange(len(frame)) < len(own)
+    named = pd.Series(np.append(examples.right_policy, np.full(len(free), None)), dtype="str")
+    order = frame.sort_values(["decided_at", "decision_id"], kind="stable").index.to_numpy()
+    return fit_relabelling(
+        frame.iloc[order].reset_index(drop=True),
+        named.iloc[order].reset_index(drop=True),
+        judged[order],
+        leave_out=leave_out,
+        text=encoding.text,
+    )
+
 
 Floats = npt.NDArray[np.float64]
 Folds = npt.NDArray[np.int64]

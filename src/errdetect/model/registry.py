@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["CHAMPION", "Registry"]
 
 CHAMPION = "champion"
-_LOADER = "errdetect.model.serving"
+_LOADER = "errdetect.model.bundle"
 _FOLDER = "bundle"
 #: Loading MLflow takes two seconds, which asking for a version is not worth.
 _VERSIONS = "SELECT version, source FROM model_versions WHERE name = ?"

@@ -11,18 +11,25 @@ import pandas as pd
 
 from errdetect.errors import DataError, sentence
 from errdetect.model.baselines import margin_ranking
-from errdetect.model.ensemble import Blend, choose_blend, fit_blend
 from errdetect.model.calibration import Calibrator, choose_calibrator
 from errdetect.model.detector import Detector, Examples
-from errdetect.model.evaluation import evaluate
-from errdetect.model.gate import Verdict, judge
-from errdetect.model.held_out import HeldOut
+from errdetect.model.ensemble import Blend, choose_blend, fit_blend
+from errdetect.model.evaluation import (
+    FIT,
+    TEST,
+    TUNE,
+    HeldOut,
+    Verdict,
+    evaluate,
+    judge,
+    reliability,
+    reliability_by,
+    temporal_parts,
+)
 from errdetect.model.prepare import Counted, Prepared, count_once, prepare
-from errdetect.model.reliability import reliability, reliability_by
-from errdetect.model.splits import FIT, TEST, TUNE, temporal_parts
+from errdetect.model.surrogate import Log, sample_log
 from errdetect.model.trees import DEFAULT_PARAMS
 from errdetect.model.tuning import Objective, Tuned, is_luck, tune
-from errdetect.model.surrogate import Log, sample_log
 
 __all__ = ["MIN_LABELS", "SEGMENTS", "Trained", "train_detector"]
 

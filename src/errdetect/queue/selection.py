@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from errdetect.errors import DataError, sentence
 from errdetect.queue.allocation import Allocation, Floor, allocate
-from errdetect.queue.random_arm import Exploration, draw_explored, plan_exploration, width_ratio
 from errdetect.queue.pools import Classes
+from errdetect.queue.random_arm import Exploration, draw_explored, plan_exploration, width_ratio
 
 __all__ = ["AUTO", "EXPLORE", "RANKED", "Selection", "budget_count", "select"]
 

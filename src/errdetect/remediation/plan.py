@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from errdetect.remediation.look_alikes import look_alikes
+from errdetect.config_schema import Remediation
 from errdetect.remediation.confirmed_errors import confirmed_errors, later_decision
-from errdetect.remediation.reconcile import settle
+from errdetect.remediation.look_alikes import look_alikes
 from errdetect.remediation.plan_schema import (
     PLANNED,
     RELABEL,
@@ -16,9 +16,9 @@ from errdetect.remediation.plan_schema import (
     REVOKE_PENALTY,
     plan_table,
 )
+from errdetect.remediation.reconcile import settle
 from errdetect.remediation.whitelist import whitelist_candidates
 from errdetect.schemas import WRONG_LABEL, WRONGFUL_ACTION
-from errdetect.settings import Remediation
 from errdetect.snapshot import Snapshot
 
 __all__ = ["plan_remediation", "remedies"]

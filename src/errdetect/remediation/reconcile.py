@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from errdetect.config_schema import Whitelist
+from errdetect.labels.review_history import COUNTS
 from errdetect.remediation.plan_schema import (
     APPLIED,
     RELABEL,
@@ -15,9 +17,7 @@ from errdetect.remediation.plan_schema import (
     plan_table,
 )
 from errdetect.remediation.whitelist import account_rates
-from errdetect.labels.review_history import COUNTS
 from errdetect.schemas import CORRECT, ERROR, UPHELD, WRONG_LABEL
-from errdetect.settings import Whitelist
 from errdetect.snapshot import Snapshot
 
 __all__ = ["settle"]

@@ -8,12 +8,12 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.special import betainc
 
+from errdetect.config_schema import Whitelist
 from errdetect.data.dsa_statements import BY_PEOPLE
-from errdetect.remediation.plan_schema import PLANNED, REVIEW, WHITELIST, plan_table
 from errdetect.labels.review_history import COUNTS
+from errdetect.remediation.plan_schema import PLANNED, REVIEW, WHITELIST, plan_table
 from errdetect.schemas import AUDIT, UNKNOWN, WRONG_LABEL
 from errdetect.schemas import WHITELIST as TABLE
-from errdetect.settings import Whitelist
 from errdetect.snapshot import Snapshot
 from errdetect.stats.effective_size import effective_sizes
 from errdetect.stats.grouped import sums

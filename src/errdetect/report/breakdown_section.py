@@ -7,8 +7,8 @@ import pandas as pd
 
 from errdetect.report.charts import Axis, Strip, axis, strip
 from errdetect.report.figures import Figure, figures_by
+from errdetect.report.formatting import clean, slug
 from errdetect.report.glossary import BY_WORDS, ByWords
-from errdetect.policy.words import clean, slug
 
 __all__ = ["ABOVE", "BELOW", "SHOWN", "Block", "Group", "blocks"]
 

@@ -7,8 +7,7 @@ from typing import Any
 import pandas as pd
 
 from errdetect.report.charts import place
-from errdetect.report.formatting import has_rows, number, records, require
-from errdetect.policy.words import clean, percent, span
+from errdetect.report.formatting import clean, has_rows, number, percent, records, require, span
 
 __all__ = ["Driver", "driver_rows", "drivers"]
 

@@ -8,9 +8,8 @@ from typing import Any
 import pandas as pd
 
 from errdetect.estimation.method_text import MEASURED_TO_ERR, SUPPRESSED
-from errdetect.report.formatting import number, records, require
+from errdetect.report.formatting import count, number, per_base, percent, records, require, span
 from errdetect.report.glossary import MEASURE_WORDS, MeasureWords
-from errdetect.policy.words import count, per_base, percent, span
 from errdetect.schemas import ESTIMATES
 
 __all__ = ["Claim", "Figure", "Said", "figures", "figures_by", "read_figure", "read_said"]

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from errdetect.report.figures import Said, read_said
-from errdetect.report.formatting import has_rows, records, require
+from errdetect.report.formatting import day_of, has_rows, percent, records, require
 from errdetect.report.glossary import MEASURE_WORDS
-from errdetect.policy.words import day_of, percent
 from errdetect.stats.intervals import difference_of_rates
 
 __all__ = ["Change", "changes", "changes_by"]

@@ -6,9 +6,17 @@ import pandas as pd
 
 from errdetect.report.charts import Axis, axis, place
 from errdetect.report.figures import Said
-from errdetect.report.formatting import has_rows, number, records, require
+from errdetect.report.formatting import (
+    clean,
+    count,
+    has_rows,
+    number,
+    percent,
+    records,
+    require,
+    span,
+)
 from errdetect.report.glossary import BY_WORDS
-from errdetect.policy.words import clean, count, percent, span
 
 __all__ = ["Group", "Reliability", "reliability"]
 

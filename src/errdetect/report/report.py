@@ -12,28 +12,24 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from errdetect.errors import visible
-from errdetect.policy import words
+from errdetect.report import formatting as words
 from errdetect.report import glossary as vocabulary
-from errdetect.report.pages.example_decisions import SHOWN_CASES, cases
-from errdetect.report.period_changes import changes
-from errdetect.report.report_content import ReportContent
+from errdetect.report.breakdown_section import SHOWN, blocks
 from errdetect.report.drivers_section import driver_rows, drivers
 from errdetect.report.figures import Figure
 from errdetect.report.formatting import has_rows, records
+from errdetect.report.pages.action_items import accounts, first_things, steps
+from errdetect.report.pages.example_decisions import SHOWN_CASES, cases
 from errdetect.report.pages.page_blocks import share_columns
-from errdetect.policy.pages.lists import accounts, steps
-from errdetect.policy.pages.order import about, matter_order
-from errdetect.report.pages.policy_page import Limits, PolicyPage, policy_pages
+from errdetect.report.pages.policy_page import Limits, PolicyPage, about, matter_order, policy_pages
 from errdetect.report.pages.targets import STATUS_WORDS, Target, targets
-from errdetect.report.pages.action_items import first_things
-from errdetect.report.ranking_section import ranking
-from errdetect.policy.ranking_groups import ranked_groups
+from errdetect.report.period_changes import changes
+from errdetect.report.ranking_section import ranked_groups, ranking
 from errdetect.report.reliability_section import reliability
-from errdetect.policy.report_tables import report_tables
+from errdetect.report.report_content import ReportContent, report_tables
 from errdetect.report.reviewers_section import reviewers
 from errdetect.report.summary_section import summary, whole_figures
 from errdetect.report.trend_section import trends
-from errdetect.report.breakdown_section import SHOWN, blocks
 from errdetect.schemas import AUDIT
 
 __all__ = ["ReportContent", "render_report", "report_tables"]

@@ -7,11 +7,22 @@ from typing import Any
 
 import pandas as pd
 
-from errdetect.reviewers.identifiability import DAWID_SKENE, GOLDEN_AND_EXPERTS, GOLDEN_ONLY
-from errdetect.reviewers.acceptance_sampling import TIGHTENED
 from errdetect.report.figures import Said
-from errdetect.report.formatting import has_rows, number, records, require
-from errdetect.policy.words import clean, count, counted, day_of, per_base, percent, span
+from errdetect.report.formatting import (
+    clean,
+    count,
+    counted,
+    day_of,
+    has_rows,
+    number,
+    per_base,
+    percent,
+    records,
+    require,
+    span,
+)
+from errdetect.reviewers.acceptance_sampling import TIGHTENED
+from errdetect.reviewers.identifiability import DAWID_SKENE, GOLDEN_AND_EXPERTS, GOLDEN_ONLY
 
 __all__ = ["Accord", "Card", "Cell", "Reviewers", "Site", "reviewers"]
 

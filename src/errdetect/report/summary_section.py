@@ -7,8 +7,8 @@ import pandas as pd
 
 from errdetect.report.charts import Axis, Strip, Waffle, axis, strip, waffle, whole_axis
 from errdetect.report.figures import Figure, figures
+from errdetect.report.formatting import clean
 from errdetect.report.glossary import MEASURE_WORDS
-from errdetect.policy.words import clean
 
 __all__ = ["Panel", "Summary", "summary", "whole_figures"]
 

@@ -6,9 +6,8 @@ import pandas as pd
 
 from errdetect.report.charts import Axis, Tick, axis, place
 from errdetect.report.figures import Said, read_said
-from errdetect.report.formatting import has_rows, records, require
+from errdetect.report.formatting import day_of, has_rows, percent, records, require, span
 from errdetect.report.glossary import MEASURE_WORDS
-from errdetect.policy.words import day_of, percent, span
 from errdetect.stats.intervals import difference_of_rates
 
 __all__ = ["Point", "Series", "trends"]

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from errdetect.reviewers.golden_anchoring import Anchor
+from errdetect.labels.review_history import COUNTS, OVERRULED
 from errdetect.reviewers.dawid_skene import (
     Fit,
     Rates,
@@ -15,7 +15,7 @@ from errdetect.reviewers.dawid_skene import (
     posterior,
     rate_variance,
 )
-from errdetect.labels.review_history import COUNTS, OVERRULED
+from errdetect.reviewers.golden_anchoring import Anchor
 from errdetect.reviewers.identifiability import Evidence
 from errdetect.reviewers.rater_panel import Panel, case_votes
 from errdetect.schemas import AUDIT

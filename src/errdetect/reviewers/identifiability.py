@@ -7,8 +7,8 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from errdetect.reviewers.golden_anchoring import Anchor, find_anchor
 from errdetect.reviewers.dawid_skene import Votes, fit_rates, rate_variance
+from errdetect.reviewers.golden_anchoring import Anchor, find_anchor
 from errdetect.reviewers.rater_panel import (
     Panel,
     adjudicated_votes,

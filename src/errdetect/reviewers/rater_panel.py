@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from errdetect.reviewers.dawid_skene import Votes
 from errdetect.labels.review_history import COUNTS, OVERRULED
+from errdetect.reviewers.dawid_skene import Votes
 from errdetect.schemas import APPEAL, AUDIT, GOLDEN, RE_REVIEW, REPORT
 
 __all__ = [

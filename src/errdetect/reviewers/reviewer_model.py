@@ -6,11 +6,11 @@ from datetime import datetime
 import numpy as np
 import pandas as pd
 
-from errdetect.reviewers.golden_anchoring import anchored
 from errdetect.reviewers.dawid_skene import fit_rates
+from errdetect.reviewers.error_rates import Cases, rate_tables, weigh_cases
+from errdetect.reviewers.golden_anchoring import anchored
 from errdetect.reviewers.identifiability import sides_differ, weigh_evidence
 from errdetect.reviewers.rater_panel import panel_of
-from errdetect.reviewers.error_rates import Cases, rate_tables, weigh_cases
 
 __all__ = ["ReviewerModel", "fit_reviewers"]
 

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 
 from errdetect import schemas
-from errdetect.data.simulation.draw import Ints, id_column, text_column
 from errdetect.simulation.items import DAY
 from errdetect.simulation.reviewers import EXPERTS, SITES
 from errdetect.simulation.reviews import Reviews, Scene
@@ -21,6 +20,9 @@ from errdetect.simulation.world import (
     MODERATORS,
     POLICIES,
     VERSIONS,
+    Ints,
+    id_column,
+    text_column,
 )
 
 __all__ = ["START", "account_ids", "decision_frame", "review_frame", "reviewer_ids", "truth_frame"]

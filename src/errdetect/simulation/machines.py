@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from errdetect.data.simulation.draw import Bools, Floats, Ints, logit
 from errdetect.simulation.items import DAY, PICTURE_RULES, Items, change_day
 from errdetect.simulation.sellers import ODD, Sellers
 from errdetect.simulation.text import Slots
@@ -29,9 +28,13 @@ from errdetect.simulation.world import (
     TEXT,
     THRESHOLDS,
     VERSIONS,
+    Bools,
+    Floats,
+    Ints,
     category,
     deciding_moderator,
     language,
+    logit,
     market,
     policy,
 )

@@ -14,6 +14,8 @@ import pandas as pd
 import yaml
 
 from errdetect.data.provenance import Provenance
+from errdetect.data.writing import staged, write_json, write_parquet, write_text
+from errdetect.errors import DataError, sentence
 from errdetect.simulation.catalogue import catalogue
 from errdetect.simulation.frames import (
     START,
@@ -29,8 +31,6 @@ from errdetect.simulation.reviews import Design, Scene, make_reviews
 from errdetect.simulation.sellers import make_sellers
 from errdetect.simulation.text import write_slots
 from errdetect.simulation.truth import judge
-from errdetect.data.writing import staged, write_json, write_parquet, write_text
-from errdetect.errors import DataError, sentence
 
 __all__ = ["Marketplace", "simulate", "write_marketplace"]
 

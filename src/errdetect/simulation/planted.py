@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from errdetect.data.simulation.draw import Bools, Floats, Ints
 from errdetect.simulation.frames import START, account_ids, reviewer_ids
 from errdetect.simulation.items import SHARED_PHOTO_PRICE, change_day
 from errdetect.simulation.machines import LOW_BAR
@@ -22,6 +21,9 @@ from errdetect.simulation.world import (
     MODERATORS,
     POLICIES,
     VERSIONS,
+    Bools,
+    Floats,
+    Ints,
 )
 
 __all__ = ["matching", "planted"]

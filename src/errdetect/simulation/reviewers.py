@@ -4,11 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from errdetect.data.simulation.draw import Bools, Floats, Ints, logit
 from errdetect.simulation.items import Items
 from errdetect.simulation.machines import Verdicts
 from errdetect.simulation.truth import MISLABELLED, Truth
-from errdetect.simulation.world import LANGUAGES, language, policy
+from errdetect.simulation.world import LANGUAGES, Bools, Floats, Ints, language, logit, policy
 
 __all__ = [
     "EXPERTS",

@@ -5,7 +5,6 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from errdetect.simulation.catalogue import REVIEW_MINUTES
-from errdetect.data.simulation.draw import Floats, Ints
 from errdetect.simulation.items import DAY, Items
 from errdetect.simulation.machines import Verdicts
 from errdetect.simulation.reviewers import (
@@ -17,7 +16,7 @@ from errdetect.simulation.reviewers import (
 )
 from errdetect.simulation.sellers import Sellers
 from errdetect.simulation.truth import MISLABELLED, Truth
-from errdetect.simulation.world import LANGUAGES, PARTNER, POLICIES, language
+from errdetect.simulation.world import LANGUAGES, PARTNER, POLICIES, Floats, Ints, language
 
 __all__ = ["FLOOR", "Design", "Reviews", "Scene", "audit_design", "make_reviews"]
 

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from errdetect.data.simulation.draw import Bools, Floats, Ints, draw_by_row, share
 from errdetect.simulation.world import (
     BREACH,
     CATEGORIES,
@@ -12,9 +11,14 @@ from errdetect.simulation.world import (
     LANGUAGES,
     MARKETS,
     POLICIES,
+    Bools,
+    Floats,
+    Ints,
     category,
+    draw_by_row,
     language,
     policy,
+    share,
 )
 
 __all__ = [

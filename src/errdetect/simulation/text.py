@@ -7,10 +7,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from errdetect.data.simulation.draw import Bools, Floats, Ints
 from errdetect.simulation.items import Items
 from errdetect.simulation.sellers import Sellers
 from errdetect.simulation.vocabulary import vocabulary
+from errdetect.simulation.world import Bools, Floats, Ints
 
 __all__ = ["Slots", "compose", "write_slots"]
 

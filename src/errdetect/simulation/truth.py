@@ -4,11 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from errdetect.data.simulation.draw import Bools, Floats, Ints, logit
 from errdetect.simulation.items import Items
 from errdetect.simulation.machines import Verdicts
 from errdetect.simulation.vocabulary import BAD, CODED, FORMER, NONE, TRAP
-from errdetect.simulation.world import AMBIGUOUS
+from errdetect.simulation.world import AMBIGUOUS, Bools, Floats, Ints, logit
 
 __all__ = ["CAUSES", "KINDS", "Truth", "judge"]
 

@@ -7,8 +7,7 @@ from importlib.resources import files
 import numpy as np
 import yaml
 
-from errdetect.data.simulation.draw import Ints
-from errdetect.simulation.world import CATEGORY_NAMES, LANGUAGES, POLICIES
+from errdetect.simulation.world import CATEGORY_NAMES, LANGUAGES, POLICIES, Ints
 
 __all__ = ["BAD", "CODED", "FORMER", "NONE", "TRAP", "Vocabulary", "vocabulary"]
 

@@ -10,10 +10,10 @@ from errdetect import __version__
 from errdetect.config import load_config
 from errdetect.data.provenance import Provenance
 from errdetect.data.writing import write_parquet
+from errdetect.workflows.load import Progress
 from errdetect.workflows.report import report
 from errdetect.workflows.score import ScoreResult, score
 from errdetect.workflows.simulate import simulate
-from errdetect.workflows.load import Progress
 from errdetect.workflows.train import TrainResult, train
 
 __all__ = ["DemoResult", "demo"]

@@ -8,7 +8,13 @@ import pandas as pd
 from errdetect.config import Config
 from errdetect.data.writing import write_text
 from errdetect.errors import ConfigError, sentence
-from errdetect.estimation.dsa_report import OWN_INITIATIVE, TOTAL, count_measures, dsa_rows, scopes_of
+from errdetect.estimation.dsa_report import (
+    OWN_INITIATIVE,
+    TOTAL,
+    count_measures,
+    dsa_rows,
+    scopes_of,
+)
 from errdetect.workflows.control_variate import EstimationSample
 
 __all__ = ["check_dsa", "draft_dsa", "write_dsa"]

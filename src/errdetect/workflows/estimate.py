@@ -12,14 +12,17 @@ import pyarrow as pa
 from errdetect.config import Config
 from errdetect.data.writing import staged, write_parquet
 from errdetect.errors import ConfigError, DataError, sentence
-from errdetect.workflows.control_variate import estimation_sample, refuse_broken_design
-from errdetect.workflows.dsa import check_dsa, draft_dsa, write_dsa
-from errdetect.jobs.past_scores import queue_sample
-from errdetect.workflows.run_description import champion_version, describe_run
-from errdetect.workflows.load import Progress, load_snapshot
 from errdetect.labels.intake_account import Intake, IntakeRow
 from errdetect.schemas import ESTIMATES, INTAKE, LABELS, REJECTS
 from errdetect.snapshot import Snapshot
+from errdetect.workflows.control_variate import (
+    estimation_sample,
+    queue_sample,
+    refuse_broken_design,
+)
+from errdetect.workflows.dsa import check_dsa, draft_dsa, write_dsa
+from errdetect.workflows.load import Progress, load_snapshot
+from errdetect.workflows.run_description import champion_version, describe_run
 
 __all__ = ["EstimateResult", "estimate"]
 

@@ -7,19 +7,19 @@ from pathlib import Path
 import pandas as pd
 
 from errdetect.config import Config
-from errdetect.integrations.queue_export import FORMATS, read_queue, with_context, write_queue
-from errdetect.data.label_studio_tasks import labelling_config
 from errdetect.data.policies import Policy, read_policies
 from errdetect.data.rejected_rows import Rejections
 from errdetect.data.sources import in_database, shown_source
-from errdetect.data.store.ledger import find_ledger
-from errdetect.ledger.query import write_table
 from errdetect.data.tables import iter_decisions
 from errdetect.data.writing import write_text
 from errdetect.errors import ConfigError, DataError, sentence
-from errdetect.workflows.run_description import describe_step
-from errdetect.workflows.load import Progress
+from errdetect.integrations.label_studio import labelling_config
+from errdetect.integrations.queue_export import FORMATS, read_queue, with_context, write_queue
 from errdetect.labels.intake_account import Intake, IntakeRow, decision_rows
+from errdetect.ledger.ledger import find_ledger
+from errdetect.ledger.query import write_table
+from errdetect.workflows.load import Progress
+from errdetect.workflows.run_description import describe_step
 
 __all__ = ["DATABASE", "ExportResult", "export"]
 

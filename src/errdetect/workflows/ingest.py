@@ -10,14 +10,14 @@ import numpy.typing as npt
 import pandas as pd
 
 from errdetect.config import Config
-from errdetect.integrations.label_studio import convert_label_studio, find_exports
 from errdetect.data.sources import Sources, shown_source
-from errdetect.data.store.ledger import Ledger, open_ledger
 from errdetect.data.tables import TableRead, iter_decisions, read_reviews
 from errdetect.data.writing import write_parquet
-from errdetect.workflows.run_description import describe_step
-from errdetect.workflows.load import Progress
+from errdetect.integrations.label_studio import convert_label_studio, find_exports
+from errdetect.ledger.ledger import Ledger, open_ledger
 from errdetect.schemas import LABEL_STUDIO_IDS, REJECTS
+from errdetect.workflows.load import Progress
+from errdetect.workflows.run_description import describe_step
 
 __all__ = ["IngestResult", "ingest"]
 

@@ -10,12 +10,11 @@ import pandas as pd
 from errdetect.config import Config
 from errdetect.data.policies import read_policies
 from errdetect.data.rejected_rows import Rejections
-from errdetect.data.returned import with_returned
-from errdetect.data.store.ledger import find_ledger
-from errdetect.data.tables import TableRead, read_decisions, read_reviews
+from errdetect.data.tables import TableRead, read_decisions, read_reviews, with_returned
 from errdetect.errors import ConfigError, sentence
-from errdetect.labels.labels import MATURITY
 from errdetect.labels.intake_account import refuse_lost_sample
+from errdetect.labels.labels import MATURITY
+from errdetect.ledger.ledger import find_ledger
 from errdetect.snapshot import Reading, Rules, Snapshot, no_reviews
 
 __all__ = [

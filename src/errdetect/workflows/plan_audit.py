@@ -12,16 +12,15 @@ import pandas as pd
 from errdetect.config import Config
 from errdetect.data.writing import staged, write_parquet
 from errdetect.errors import ConfigError, sentence
-from errdetect.estimate.judging import site_shares
 from errdetect.estimation.audit_plan import USUAL_RATE, AuditCost, Method, Reviewing
 from errdetect.estimation.audit_plan import plan_audit as draw_audit
-from errdetect.estimation.misclassification import from_golden
-from errdetect.workflows.control_variate import champion_probability, find_champion
-from errdetect.workflows.run_description import champion_version, describe_run
-from errdetect.workflows.load import Progress, load_snapshot
+from errdetect.estimation.misclassification import from_golden, site_shares
 from errdetect.labels.intake_account import Intake
 from errdetect.schemas import ADJUDICATION, AUDIT, INTAKE
 from errdetect.snapshot import Snapshot
+from errdetect.workflows.control_variate import champion_probability, find_champion
+from errdetect.workflows.load import Progress, load_snapshot
+from errdetect.workflows.run_description import champion_version, describe_run
 
 __all__ = ["PlanAuditResult", "plan_audit"]
 

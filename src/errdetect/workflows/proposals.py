@@ -7,9 +7,9 @@ from typing import Any
 import pandas as pd
 
 from errdetect.config import Config
-from errdetect.data.store.ledger import find_ledger, open_ledger
 from errdetect.errors import ConfigError, DataError, sentence
-from errdetect.policy.words import clean, day_of
+from errdetect.ledger.ledger import find_ledger, open_ledger
+from errdetect.report.formatting import clean, day_of
 
 __all__ = ["ProposalsResult", "proposals"]
 

@@ -9,12 +9,12 @@ import pandas as pd
 import pyarrow as pa
 
 from errdetect.config import Config
-from errdetect.ledger.approval import second_person
 from errdetect.data.provenance import Provenance
-from errdetect.data.spreadsheet import write_csv
-from errdetect.data.store.ledger import find_ledger, open_ledger
-from errdetect.data.writing import staged, to_arrow, write_parquet, write_text
+from errdetect.data.writing import staged, to_arrow, write_csv, write_parquet, write_text
 from errdetect.errors import Refusal, sentence
+from errdetect.labels.intake_account import Intake
+from errdetect.ledger.approval import second_person
+from errdetect.ledger.ledger import find_ledger, open_ledger
 from errdetect.remediation.plan import plan_remediation
 from errdetect.remediation.plan_schema import (
     APPLIED,
@@ -29,11 +29,10 @@ from errdetect.remediation.plan_schema import (
     WHITELIST,
     WITHDRAWN,
 )
-from errdetect.workflows.run_description import describe_run
-from errdetect.workflows.load import Progress, load_snapshot
 from errdetect.reviewers.identifiability import VOTES
-from errdetect.labels.intake_account import Intake
 from errdetect.schemas import INTAKE, PLAN
+from errdetect.workflows.load import Progress, load_snapshot
+from errdetect.workflows.run_description import describe_run
 
 __all__ = ["RemediateResult", "remediate"]
 

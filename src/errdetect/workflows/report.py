@@ -8,43 +8,42 @@ from typing import Any
 
 import pyarrow as pa
 
+from errdetect.changes.briefs import Brief
+from errdetect.changes.decision_volumes import policy_volumes
 from errdetect.config import Config
 from errdetect.data.provenance import Provenance
 from errdetect.data.sources import data_name
-from errdetect.data.spreadsheet import write_csv
-from errdetect.data.writing import staged, write_parquet, write_text
+from errdetect.data.writing import staged, write_csv, write_parquet, write_text
 from errdetect.errors import ContradictionError, DataError, ModelError, Refusal
 from errdetect.estimation.error_rates import RateEstimates
-from errdetect.jobs.briefs import record_briefs, write_briefs
+from errdetect.model.registry import Registry
+from errdetect.report.report import ReportContent, render_report, report_tables
+from errdetect.report.report_content import Picture as Shown
+from errdetect.schemas import FINDINGS, INTAKE, SLICES, THRESHOLDS, WHITELIST
+from errdetect.snapshot import Snapshot
 from errdetect.workflows.control_variate import refuse_broken_design
-from errdetect.jobs.drivers import Picture, write_pictures
-from errdetect.workflows.explainer import reason_words
-from errdetect.jobs.findings import findings
-from errdetect.workflows.run_description import champion_version, describe_run
-from errdetect.workflows.report_estimates import (
-    estimate_everything,
-    rate_tables,
-    report_sample,
-    reviewed,
-)
+from errdetect.workflows.explainer import Picture, reason_words, write_pictures
+from errdetect.workflows.load import Progress, load_snapshot
 from errdetect.workflows.report_changes import (
     finding_parts,
     outcome_parts,
     proposal_rows,
+    record_briefs,
+    target_groupings,
     wanted_briefs,
+    whitelist,
+    write_briefs,
+)
+from errdetect.workflows.report_estimates import (
+    estimate_everything,
+    findings,
+    rate_tables,
+    report_sample,
+    reviewed,
 )
 from errdetect.workflows.report_model import model_facts, unseen_parts
 from errdetect.workflows.reviewers import check_reviewers
-from errdetect.workflows.load import Progress, load_snapshot
-from errdetect.jobs.targets import target_groupings
-from errdetect.jobs.whitelist import whitelist
-from errdetect.model.registry import Registry
-from errdetect.changes.briefs import Brief
-from errdetect.report.report_content import Picture as Shown
-from errdetect.report.report import ReportContent, render_report, report_tables
-from errdetect.changes.decision_volumes import policy_volumes
-from errdetect.schemas import FINDINGS, INTAKE, SLICES, THRESHOLDS, WHITELIST
-from errdetect.snapshot import Snapshot
+from errdetect.workflows.run_description import champion_version, describe_run
 
 __all__ = ["ReportResult", "report"]
 

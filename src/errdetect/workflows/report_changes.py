@@ -1,23 +1,291 @@
 """What to change, for the report: findings, briefs, proposals with their effect, quality targets."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from errdetect.changes.briefs import Brief, brief_table, build_briefs, render_briefs
+from errdetect.changes.effects import measure_effects
+from errdetect.changes.improvement import improvement_plan
+from errdetect.changes.outcome_text import say_audit, say_effect, say_step, say_target
+from errdetect.changes.proposals import in_effect, new_proposals
+from errdetect.changes.targets import SettlingAudit, check_targets, reviewer_targets, settling_audit
 from errdetect.config import Config
-from errdetect.data.store.ledger import find_ledger
+from errdetect.data.policies import Policy
+from errdetect.data.writing import write_text
+from errdetect.estimation.audit_plan import USUAL_RATE
 from errdetect.estimation.error_rates import RateEstimates
 from errdetect.findings.findings import Findings
-from errdetect.jobs.briefs import measured_effects, policy_briefs
-from errdetect.jobs.targets import quality_targets
-from errdetect.changes.briefs import Brief, brief_table, render_briefs
-from errdetect.changes.outcome_text import say_step
+from errdetect.ledger.ledger import Ledger, find_ledger, open_ledger
+from errdetect.remediation.whitelist import whitelist_table
 from errdetect.report.pages.proposals import PROPOSED
-from errdetect.changes.proposals import new_proposals
 from errdetect.snapshot import Snapshot
 
-__all__ = ["finding_parts", "outcome_parts", "proposal_rows", "wanted_briefs"]
+__all__ = [
+    "QualityTargets",
+    "finding_parts",
+    "measured_effects",
+    "outcome_parts",
+    "policy_briefs",
+    "proposal_rows",
+    "quality_targets",
+    "record_briefs",
+    "target_groupings",
+    "wanted_briefs",
+    "whitelist",
+    "write_briefs",
+]
+
+
+def policy_briefs(
+    config: Config,
+    findings: pd.DataFrame,
+    *,
+    policies: Mapping[str, Policy],
+    decisions: pd.DataFrame,
+    thresholds: pd.DataFrame | None,
+    found_at: datetime,
+) -> tuple[Brief, ...]:
+    """Make the briefs of a report, each with what the ledger knows of its proposal.
+
+    Parameters
+    ----------
+    config
+        From `load_config`.
+    findings, thresholds
+        What was found; only confirmed findings become briefs.
+    policies, decisions
+        The catalogue, and what the findings were made on.
+    found_at
+        The moment up to which reviews were known to the findings.
+    """
+    ledger = find_ledger(config.ledger_url())
+    known = None
+    if ledger is not None:
+        with ledger:
+            known = ledger.proposals()
+    return build_briefs(
+        findings,
+        policies=policies,
+        decisions=decisions,
+        thresholds=thresholds,
+        known=known,
+        evidence_until=pd.Timestamp(found_at),
+    )
+
+
+def write_briefs(briefs: tuple[Brief, ...], folder: Path) -> None:
+    """Write one Markdown file for each brief into a folder that is made, empty ones too.
+
+    Parameters
+    ----------
+    briefs
+        From `policy_briefs`.
+    folder
+        `briefs` inside the report's staged folder.
+    """
+    folder.mkdir()
+    for name, text in render_briefs(briefs).items():
+        write_text(folder / name, text)
+
+
+def record_briefs(config: Config, briefs: tuple[Brief, ...], *, at: datetime) -> int:
+    """Record what is new among the briefs as proposals; the same report again adds nothing.
+
+    Parameters
+    ----------
+    config
+        From `load_config`.
+    briefs
+        From `policy_briefs`; call this once the report stands.
+    at
+        The report's moment.
+
+    Returns
+    -------
+    int
+        How many were added, as `proposed`.
+    """
+    if not briefs:
+        return 0
+    with open_ledger(config.ledger_url()) as ledger:
+        new = new_proposals(briefs, ledger.proposals())
+        return ledger.add_proposals(new, at=at) if len(new) else 0
+
+
+def measured_effects(config: Config, snapshot: Snapshot) -> pd.DataFrame | None:
+    """Measure what each accepted proposal did up to now.
+
+    Parameters
+    ----------
+    config
+        From `load_config`.
+    snapshot
+        Automated decisions, and what was known of them.
+
+    Returns
+    -------
+    DataFrame or None
+        `measure_effects` with words: each row in sentences. None where nothing was ever accepted.
+    """
+    ledger = find_ledger(config.ledger_url())
+    if ledger is None:
+        return None
+    now = snapshot.as_of or snapshot.decisions["decided_at"].max()
+    with ledger:
+        accepted = _accepted(ledger, pd.Timestamp(now))
+    if accepted.empty:
+        return None
+    effects = measure_effects(snapshot, accepted, settings=config.estimate)
+    words = [say_effect({str(k): v for k, v in row.items()}) for row in effects.to_dict("records")]
+    return effects.assign(words=pd.Series(words, dtype="str", index=effects.index))
+
+
+def _accepted(ledger: Ledger, now: pd.Timestamp) -> pd.DataFrame:
+    return in_effect(ledger.proposals(), ledger.history("proposal"), as_of=now)
+
+
+@dataclass(frozen=True)
+class QualityTargets:
+    """What is known of the targets.
+
+    Parameters
+    ----------
+    table
+        policy_id, market, site (missing where a target is not of one), the columns of
+        `check_targets`, and words: the row in a sentence.
+    plan
+        `improvement_plan` of the missed ones, with policy_id and market.
+    audits
+        The audits that would settle what cannot be told yet: one for policies, one for markets.
+    notes
+        Sentences for people.
+    """
+
+    table: pd.DataFrame
+    plan: pd.DataFrame
+    audits: tuple[SettlingAudit, ...]
+    notes: tuple[str, ...]
+
+
+def target_groupings(config: Config, snapshot: Snapshot) -> list[list[str]]:
+    """Return the groupings whose rates the targets need.
+
+    Parameters
+    ----------
+    config
+        From `load_config`.
+    snapshot
+        Its decisions and its catalogue.
+    """
+    wanted = config.targets.rates or any(policy.targets for policy in snapshot.policies.values())
+    levels = [["policy_id"]] if wanted else []
+    if wanted and config.targets.per_market and _has_market(snapshot):
+        levels.append(["policy_id", "market"])
+    return levels
+
+
+def quality_targets(
+    config: Config,
+    snapshot: Snapshot,
+    estimates: RateEstimates,
+    *,
+    findings: pd.DataFrame | None = None,
+    cards: pd.DataFrame | None = None,
+) -> QualityTargets:
+    """Compare what the audit and golden items say with the catalogue's and the config's targets.
+
+    Parameters
+    ----------
+    config
+        From `load_config`.
+    snapshot
+        Automated decisions and the catalogue.
+    estimates
+        With the groupings of `target_groupings`, so that the figures are the report's.
+    findings
+        Confirmed and other findings; None where none were looked for.
+    cards
+        Scorecards of reviewers; None where they are not measured.
+    """
+    limits = {str(measure): limit for measure, limit in config.targets.rates.items()}
+    decisions, policies = snapshot.decisions, snapshot.policies
+    levels = target_groupings(config, snapshot)
+    notes = []
+    if levels and config.targets.per_market and not _has_market(snapshot):
+        notes.append("Targets per market cannot be held: no decision names its market.")
+    tables, plans, audits = [], [], []
+    for by in levels:
+        rates = estimates.frame(*by)
+        found = check_targets(rates, policies=policies, limits=limits, by=by, usual_rate=USUAL_RATE)
+        if len(by) > 1:  # a policy without decisions has no markets
+            found = found[found["market"].notna()]
+        tables.append(found)
+        audit = settling_audit(found, rates, by=by, floor=config.audit.floor)
+        if audit is not None:
+            audits.append(audit)
+            notes.append(say_audit(audit.n_open, audit.n_targets, audit.budget, audit.command))
+        if findings is not None and len(findings):
+            plans.append(improvement_plan(found, findings, decisions))
+    accuracy = config.targets.reviewer_accuracy
+    if accuracy is not None:
+        if cards is None:
+            notes.append("Targets for reviewers cannot be held: reviewers are not measured.")
+        else:
+            tables.append(reviewer_targets(cards, accuracy, sites=config.targets.sites))
+    return QualityTargets(_joined(tables), _placed(plans), tuple(audits), tuple(notes))
+
+
+def _has_market(snapshot: Snapshot) -> bool:
+    decisions = snapshot.decisions
+    return "market" in decisions and bool(decisions["market"].notna().any())
+
+
+def _joined(tables: list[pd.DataFrame]) -> pd.DataFrame:
+    """Put all targets in one table, each with its words."""
+    places = ["policy_id", "market", "site"]
+    frame = _stacked(tables or [check_targets(_NOTHING, policies={})], places)
+    words = [say_target({str(k): v for k, v in row.items()}) for row in frame.to_dict("records")]
+    return frame.assign(words=pd.Series(words, dtype="str", index=frame.index))
+
+
+_NOTHING = pd.DataFrame(
+    columns=["policy_id", "measure", "estimate", "low", "high", "n_reviews", "n_decisions"]
+)
+
+
+def _placed(plans: list[pd.DataFrame]) -> pd.DataFrame:
+    return _stacked(plans, ["policy_id", "market"]) if plans else pd.DataFrame()
+
+
+def _stacked(tables: list[pd.DataFrame], places: list[str]) -> pd.DataFrame:
+    rest = [name for name in tables[0].columns if name not in places]
+    full = [table.reindex(columns=[*places, *rest]) for table in tables]
+    stacked = pd.concat([t.astype(dict.fromkeys(places, "str")) for t in full], ignore_index=True)
+    return stacked.reset_index(drop=True)
+
+
+def whitelist(config: Config, snapshot: Snapshot) -> pd.DataFrame:
+    """List the accounts that `remediate` would put into its plan, by the same settings.
+
+    Parameters
+    ----------
+    config
+        From `load_config`; `remediation.whitelist` sets the rule.
+    snapshot
+        Decisions and reviews.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As `schemas.WHITELIST`.
+    """
+    return whitelist_table(snapshot.decided, config.remediation.whitelist)
+
 
 _WHOLE = "error_rate"  # the measure that says most of what a change did
 

@@ -9,14 +9,58 @@ import pandas as pd
 
 from errdetect.config import Config
 from errdetect.estimation.error_rates import RateEstimates
-from errdetect.workflows.control_variate import EstimationSample, estimation_sample
-from errdetect.jobs.past_scores import queue_sample
-from errdetect.workflows.reviewers import reviewer_quality
-from errdetect.workflows.load import Progress
+from errdetect.findings.findings import Findings, find_findings, no_findings
 from errdetect.schemas import AUDIT
 from errdetect.snapshot import Snapshot
+from errdetect.workflows.control_variate import EstimationSample, estimation_sample, queue_sample
+from errdetect.workflows.load import Progress
+from errdetect.workflows.reviewers import reviewer_quality
 
-__all__ = ["HALF", "PERIOD", "estimate_everything", "rate_tables", "report_sample", "reviewed"]
+__all__ = [
+    "HALF",
+    "PERIOD",
+    "estimate_everything",
+    "findings",
+    "rate_tables",
+    "report_sample",
+    "reviewed",
+]
+
+
+def findings(
+    config: Config, snapshot: Snapshot, *, progress: Progress = lambda _: None
+) -> Findings:
+    """Find where policies err more than elsewhere, from what was known at the snapshot's moment.
+
+    Parameters
+    ----------
+    config
+        From `load_config`.
+    snapshot
+        Decisions and reviews.
+    progress
+        Callback for progress messages.
+
+    Returns
+    -------
+    Findings
+        Empty tables with the reason in `notes` where there is nothing to find from.
+
+    Raises
+    ------
+    Refusal, DataError
+        Where the audit's chances make no sense.
+    """
+    machine = snapshot.automated
+    if not len(machine.reviewed_ids):
+        return no_findings("No decision was reviewed by then, so nothing can be found.")
+    progress("looking for where policies err")
+    return find_findings(
+        machine,
+        rng=np.random.default_rng(config.train.seed),
+        leave_out=tuple(config.features.leave_out),
+    )
+
 
 _MONTHS_FROM = 84  # days from which a trend goes by months instead of weeks
 #: Columns to group by that the report adds: the month or week, and the half of the log's time.

@@ -10,14 +10,13 @@ import pandas as pd
 
 from errdetect.config import Config
 from errdetect.features.point_in_time_features import Past
-from errdetect.jobs.drivers import Picture, find_drivers
-from errdetect.workflows.explainer import Explainer, make_explainer
-from errdetect.workflows.load import free_threads
 from errdetect.model.bundle import Bundle
 from errdetect.model.evaluation import MODEL
-from errdetect.queue.selection import RANKED, budget_count
 from errdetect.queue.review_value import error_kinds, expected_harm
+from errdetect.queue.selection import RANKED, budget_count
 from errdetect.snapshot import Snapshot
+from errdetect.workflows.explainer import Explainer, Picture, find_drivers, make_explainer
+from errdetect.workflows.load import free_threads
 
 __all__ = ["model_facts", "unseen_parts"]
 

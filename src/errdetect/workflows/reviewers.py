@@ -1,7 +1,10 @@
 """What the report says of the people who review: scorecards, agreement, inspection plans."""
 
+import os
+import re
 import secrets
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,18 +12,86 @@ import pandas as pd
 
 from errdetect.config import Config
 from errdetect.errors import ConfigError, sentence
-from errdetect.jobs.salt import read_salt
+from errdetect.reviewers.acceptance_sampling import AQLS, inspection_plans
 from errdetect.reviewers.agreement import agreement, verdict_counts
-from errdetect.reviewers.acceptance_sampling import AQLS
-from errdetect.labels.lots import inspection_plans
-from errdetect.labels.planning import golden_needed
 from errdetect.reviewers.error_rates import RATES
 from errdetect.reviewers.reviewer_model import ReviewerModel
-from errdetect.reviewers.scorecards import scorecards
+from errdetect.reviewers.scorecards import golden_needed, scorecards
 from errdetect.schemas import ADJUDICATION
 from errdetect.snapshot import Snapshot
 
-__all__ = ["ReviewerQuality", "check_reviewers", "reviewer_quality"]
+__all__ = ["SALT", "ReviewerQuality", "check_reviewers", "read_salt", "reviewer_quality"]
+
+
+#: The file's name in the registry's folder.
+SALT = "reviewers.salt"
+
+_BYTES = 32
+
+
+def read_salt(folder: Path) -> bytes:
+    """Read the secret of the pseudonyms; at the first time, draw it.
+
+    With the same file the same reviewer has the same pseudonym in every report; without it nobody
+    can tell who is who. Only its owner may read it.
+
+    Parameters
+    ----------
+    folder
+        The registry's; made if missing.
+
+    Returns
+    -------
+    bytes
+        32 of them.
+
+    Raises
+    ------
+    ConfigError
+        Where the file is damaged or cannot be read or written. Its content is never told.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> read_salt(folder) == read_salt(folder), len(read_salt(folder))
+    (True, 32)
+    """
+    place = folder / SALT
+    try:
+        if not place.exists():
+            _draw(place)
+        text = place.read_bytes().strip()
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        do = "Let this user read and write the registry's folder, or set registry.path to another."
+        raise ConfigError(
+            [sentence(f"The salt file '{place}'", "be readable", reason, do)]
+        ) from error
+    if not re.fullmatch(rb"[0-9a-f]{%d}" % (2 * _BYTES), text):
+        got = f"{len(text)} bytes" if len(text) != 2 * _BYTES else "other characters"
+        do = "Restore it; or delete it to draw a new one, which gives everybody a new pseudonym."
+        must = f"hold {2 * _BYTES} hexadecimal digits"
+        raise ConfigError([sentence(f"The salt file '{place}'", must, got, do)])
+    return bytes.fromhex(text.decode("ascii"))
+
+
+def _draw(place: Path) -> None:
+    """Write a new secret whole or not at all; whoever comes second keeps the first one's."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    aside = place.with_name(f".{place.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(secrets.token_hex(_BYTES) + "\n")
+        try:
+            os.link(aside, place)
+        except FileExistsError:
+            return
+        except OSError:  # a file system without hard links
+            aside.replace(place)
+    finally:
+        aside.unlink(missing_ok=True)
+
 
 _ALONE = "one reviewer"  # whose figure it would be, pseudonym or not
 _WITHIN = 0.02  # half-width of the interval that golden items are counted for

@@ -11,17 +11,17 @@ import pandas as pd
 
 from errdetect import __version__
 from errdetect.config import Config
-from errdetect.data.digests import (
+from errdetect.data.provenance import (
+    Provenance,
     digest_file,
     digest_rows,
     digest_value,
     json_value,
     without_secrets,
 )
-from errdetect.data.provenance import Provenance
 from errdetect.data.sources import SourceFile, Sources, find_files
-from errdetect.ledger.replica import reviews_digest
 from errdetect.errors import ModelError
+from errdetect.ledger.replica import reviews_digest
 from errdetect.model.registry import Registry
 
 __all__ = [

@@ -15,19 +15,18 @@ import pyarrow as pa
 from errdetect.config import Config
 from errdetect.data.policies import read_policies
 from errdetect.data.provenance import Provenance
-from errdetect.data.store.ledger import Run
 from errdetect.data.writing import ParquetSink, staged, write_parquet
 from errdetect.features.point_in_time_features import Past
-from errdetect.jobs.drawing import design, draw, record, recorded
-from errdetect.workflows.explainer import Explainer, make_explainer, reason_words
-from errdetect.workflows.run_description import describe_run
-from errdetect.workflows.queueing import find_staff, value_reviews
-from errdetect.workflows.scoring import Source, score_all
-from errdetect.workflows.load import Progress, check_losses, label_rules, load_reviews
 from errdetect.labels.intake_account import Intake
+from errdetect.ledger.ledger import Run
 from errdetect.model.registry import Registry
 from errdetect.schemas import EXPLANATIONS, INTAKE, QUEUE, REJECTS, SCORES
 from errdetect.snapshot import Reading, Snapshot, no_reviews
+from errdetect.workflows.explainer import Explainer, make_explainer, reason_words
+from errdetect.workflows.load import Progress, check_losses, label_rules, load_reviews
+from errdetect.workflows.queueing import design, draw, find_staff, record, recorded, value_reviews
+from errdetect.workflows.run_description import describe_run
+from errdetect.workflows.scoring import Source, score_all
 
 __all__ = ["ScoreResult", "score"]
 

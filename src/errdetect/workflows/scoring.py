@@ -12,10 +12,9 @@ from errdetect.data.policies import Policy
 from errdetect.data.rejected_rows import Rejections
 from errdetect.data.tables import TableRead, iter_decisions
 from errdetect.features.point_in_time_features import Past
-from errdetect.workflows.load import Progress, free_threads
 from errdetect.model.bundle import Bundle
-from errdetect.queue.content import content_digests
-from errdetect.queue.review_value import error_kinds, harm_terms
+from errdetect.queue.review_value import content_digests, error_kinds, harm_terms
+from errdetect.workflows.load import Progress, free_threads
 
 __all__ = ["Scored", "Source", "score_all"]
 

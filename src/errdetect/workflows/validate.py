@@ -7,10 +7,10 @@ from errdetect.config import Config
 from errdetect.data.validation.checks import Finding, check_tables
 from errdetect.data.validation.issues import in_order
 from errdetect.errors import ConfigError, DataError, Refusal
-from errdetect.workflows.explainer import reason_words
-from errdetect.workflows.reviewers import check_reviewers
-from errdetect.workflows.load import Loaded, Progress, check_losses, read_tables
 from errdetect.labels.intake_account import Intake
+from errdetect.workflows.explainer import reason_words
+from errdetect.workflows.load import Loaded, Progress, check_losses, read_tables
+from errdetect.workflows.reviewers import check_reviewers
 
 __all__ = ["ValidateResult", "validate"]
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pandas as pd
 import pytest
 
-from errdetect.data.store.ledger import Run, open_ledger
+from errdetect.ledger.ledger import Run, open_ledger
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 _NUMBERS = itertools.count()

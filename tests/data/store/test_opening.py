@@ -11,10 +11,10 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import text
 
-from errdetect.ledger.connection import connect, place_of, reading, writing
-from errdetect.data.store.ledger import find_ledger, open_ledger
-from errdetect.ledger.tables import METADATA, VERSION_TABLE
 from errdetect.errors import DataError
+from errdetect.ledger.connection import connect, place_of, reading, writing
+from errdetect.ledger.ledger import find_ledger, open_ledger
+from errdetect.ledger.tables import METADATA, VERSION_TABLE
 
 NOW = pd.Timestamp("2026-03-09", tz="UTC").to_pydatetime()
 

@@ -8,14 +8,14 @@ import time
 
 import pytest
 
-from errdetect.data.store.ledger import open_ledger
+from errdetect.ledger.ledger import open_ledger
 
 _SCORER = """
 import sys, time
 from datetime import UTC, datetime
 import pandas as pd
 from errdetect.ledger import runs
-from errdetect.data.store.ledger import Run, open_ledger
+from errdetect.ledger.ledger import Run, open_ledger
 
 url, name, first, pause = sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
 scored = pd.DataFrame({"decision_id": [f"d{i}" for i in range(first, first + 3000)]})

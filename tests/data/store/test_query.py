@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 from sqlalchemy import text
 
-from errdetect.ledger.connection import connect, reading, writing
-from errdetect.ledger.query import read_rows, write_table
 from errdetect.data.tables import iter_decisions, read_decisions, read_reviews
 from errdetect.errors import DataError
+from errdetect.ledger.connection import connect, reading, writing
+from errdetect.ledger.query import read_rows, write_table
 
 START = pd.Timestamp("2026-03-01", tz="UTC")
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pandas as pd
 import pytest
 
-from errdetect.data.store.ledger import find_ledger, open_ledger
+from errdetect.ledger.ledger import find_ledger, open_ledger
 from errdetect.ledger.replica import replicate_ledger, reviews_digest
 from errdetect.schemas import PLAN
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from errdetect.data.store.ledger import IngestCounts, open_ledger
 from errdetect.data.tables import read_reviews
 from errdetect.errors import DataError
+from errdetect.ledger.ledger import IngestCounts, open_ledger
 
 
 @pytest.fixture

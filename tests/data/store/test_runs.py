@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from errdetect.data.store.ledger import QueueCounts, open_ledger
 from errdetect.errors import DataError
+from errdetect.ledger.ledger import QueueCounts, open_ledger
 from errdetect.schemas import QUEUE
 
 HOSTILE = [

@@ -1,8 +1,8 @@
 import pandas as pd
 
 from errdetect.data.policies import Policy
+from errdetect.report.pages.action_items import accounts
 from errdetect.report.pages.findings import findings
-from errdetect.policy.pages.lists import accounts
 from errdetect.report.pages.proposals import proposals
 from errdetect.report.pages.targets import targets
 

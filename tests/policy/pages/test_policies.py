@@ -5,10 +5,9 @@ import pytest
 
 from errdetect.data.policies import Policy
 from errdetect.errors import DataError
-from errdetect.report.report_content import ReportContent
-from errdetect.policy.pages.order import about, matter_order
-from errdetect.report.pages.policy_page import Limits, policy_pages
 from errdetect.report.breakdown_section import blocks
+from errdetect.report.pages.policy_page import Limits, about, matter_order, policy_pages
+from errdetect.report.report_content import ReportContent
 
 ALL = Limits(groups=10, pages=10, full=10)
 

@@ -1,9 +1,9 @@
 from datetime import datetime
 
-from errdetect.report.report_content import ReportContent
+from errdetect.report.pages.action_items import first_things
 from errdetect.report.pages.policy_page import Limits, policy_pages
 from errdetect.report.pages.targets import targets
-from errdetect.report.pages.action_items import first_things
+from errdetect.report.report_content import ReportContent
 
 
 def pages(**parts):

@@ -7,13 +7,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from errdetect.data.policies import Policy
+from errdetect.data.review_versions import latest_versions
 from errdetect.data.row_validation import count_reasons
+from errdetect.data.tables import TableRead
 from errdetect.data.validation.issues import Finding, Severity, in_order, plural
 from errdetect.data.validation.leakage import check_leaks
-from errdetect.data.policies import Policy
 from errdetect.data.validation.review_checks import check_reviews
-from errdetect.data.tables import TableRead
-from errdetect.data.review_versions import latest_versions
 
 __all__ = ["Finding", "check_tables"]
 

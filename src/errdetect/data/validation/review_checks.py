@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from errdetect.data.validation.issues import Finding, Severity
 from errdetect.data.review_versions import latest_versions
+from errdetect.data.validation.issues import Finding, Severity
 from errdetect.schemas import ADJUDICATION, AUDIT, GOLDEN, RELABELLED, UPHELD
 
 __all__ = ["check_reviews"]

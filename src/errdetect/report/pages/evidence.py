@@ -7,22 +7,24 @@ from typing import Any
 from errdetect.errors import visible
 from errdetect.explanations.drivers import MIN_DECISIONS
 from errdetect.report.charts import axis, place, strip
-from errdetect.report.formatting import number
+from errdetect.report.formatting import clean, count, counted, number, percent, span
+from errdetect.report.glossary import ERROR_KIND_WORDS
+from errdetect.report.pages.findings import kind_words
 from errdetect.report.pages.page_blocks import (
     Block,
     absent,
+    amount,
     column,
+    flag,
     note,
     plot_cell,
     plot_column,
     rate_cell,
+    said,
     table,
+    text_of,
     unsaid,
 )
-from errdetect.report.pages.findings import kind_words
-from errdetect.policy.pages.reading import amount, flag, said, text_of
-from errdetect.report.glossary import ERROR_KIND_WORDS
-from errdetect.policy.words import clean, count, counted, percent, span
 
 __all__ = [
     "BRIEF_COLUMNS",

@@ -6,8 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from errdetect.policy.pages.reading import rows_by_policy, said, text_of
-from errdetect.policy.words import clean, day_of
+from errdetect.report.formatting import clean, day_of
+from errdetect.report.pages.page_blocks import rows_by_policy, said, text_of
 
 __all__ = ["PROPOSED", "STATE_NAMES", "Proposal", "proposals"]
 

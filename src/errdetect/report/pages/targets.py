@@ -6,11 +6,9 @@ from typing import Any
 
 import pandas as pd
 
-from errdetect.report.formatting import has_rows, number, records, require
-from errdetect.report.pages.page_blocks import interval
-from errdetect.policy.pages.reading import said, text_of
+from errdetect.report.formatting import clean, count, has_rows, number, percent, records, require
 from errdetect.report.glossary import MEASURE_WORDS
-from errdetect.policy.words import clean, count, percent
+from errdetect.report.pages.page_blocks import interval, said, text_of
 
 __all__ = ["CANNOT_TELL", "MET", "MISSED", "STATUS_WORDS", "Target", "targets"]
 

@@ -5,10 +5,20 @@ from typing import Any
 
 from errdetect.report.charts import place
 from errdetect.report.figures import Said
-from errdetect.report.formatting import number
-from errdetect.report.pages.page_blocks import Block, absent, column, note, paragraph, table, unsaid
-from errdetect.policy.pages.reading import amount, flag, said, text_of
-from errdetect.policy.words import clean, count
+from errdetect.report.formatting import clean, count, number
+from errdetect.report.pages.page_blocks import (
+    Block,
+    absent,
+    amount,
+    column,
+    flag,
+    note,
+    paragraph,
+    said,
+    table,
+    text_of,
+    unsaid,
+)
 
 __all__ = ["THRESHOLD_COLUMNS", "threshold_blocks"]
 

@@ -1,0 +1,1 @@
+"""Policy changes: briefs, proposals, pilots, and their measured effects."""

@@ -1,0 +1,1 @@
+"""Checks of the tables, each and against each other."""

@@ -1,0 +1,1 @@
+"""Why a decision may be wrong: contributions, reasons, the nearest correct decision."""

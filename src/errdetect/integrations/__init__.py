@@ -1,0 +1,1 @@
+"""Review tools of others."""

@@ -1,0 +1,1 @@
+"""The people who review: error rates, scorecards, agreement, acceptance sampling."""

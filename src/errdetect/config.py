@@ -1,7 +1,7 @@
 """The config: one strict YAML file, every fault told at once, every key with a default.
 
 Paths in it are relative to the file. `${NAME}` and `${NAME:-default}` in a path are taken from the
-environment. Only `errdetect.jobs` unpacks a config; everything below takes keyword arguments. The
+environment. Only `errdetect.workflows` unpacks a config; everything below takes keyword arguments. The
 keys themselves stand in `settings`.
 """
 

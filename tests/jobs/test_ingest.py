@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 
 from errdetect.cli import app
 from errdetect.config import load_config
+from errdetect.data.database_tables import write_table
 from errdetect.errors import ConfigError, DataError
 from errdetect.ledger.ledger import Run, open_ledger
-from errdetect.ledger.query import write_table
 from errdetect.schemas import REJECTS
 from errdetect.workflows.ingest import ingest
 from errdetect.workflows.load import load_reviews, load_snapshot

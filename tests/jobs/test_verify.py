@@ -14,11 +14,11 @@ import pytest
 import yaml
 
 from errdetect.config import load_config
+from errdetect.data.database_tables import write_table
 from errdetect.data.provenance import read_provenance, run_record
 from errdetect.data.writing import write_json
 from errdetect.errors import ConfigError, DataError
 from errdetect.ledger.ledger import open_ledger
-from errdetect.ledger.query import write_table
 from errdetect.workflows.estimate import estimate
 from errdetect.workflows.ingest import ingest
 from errdetect.workflows.plan_audit import plan_audit

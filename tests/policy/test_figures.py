@@ -1,9 +1,9 @@
 import pandas as pd
 import pytest
 
+from errdetect.changes.glossary import MEASURE_WORDS
 from errdetect.errors import DataError
 from errdetect.report.figures import figures, figures_by, read_figure
-from errdetect.report.glossary import MEASURE_WORDS
 
 
 def row(make, **changes):

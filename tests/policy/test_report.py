@@ -157,7 +157,7 @@ def assert_inert(html):
     page = Page(html)
     assert {tag for tag, _ in page.elements} <= ELEMENTS
     evidence, script = page.scripts
-    assert script == (files("errdetect.policy") / "templates/report.js").read_text().strip()
+    assert script == (files("errdetect.report") / "templates/report.js").read_text().strip()
     assert all(visible(text) == text for text in texts_in(json.loads(evidence)))
     assert not re.search("[<>]", evidence)
     for _, attrs in page.elements:

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from errdetect.errors import visible
-from errdetect.report.formatting import (
+from errdetect.changes.formatting import (
     clean,
     counted,
     day,
@@ -18,6 +17,7 @@ from errdetect.report.formatting import (
     slug,
     span,
 )
+from errdetect.errors import visible
 
 KEPT = set("\u200c\u200d\u200e\u200f\u061c")
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from errdetect.changes.decision_volumes import Together
+from errdetect.changes.formatting import clean, count, counted, percent, span
 from errdetect.changes.pilots import ICC, POWER, SEEN, Pilot
 from errdetect.data.policies import Policy
 from errdetect.findings.conditions import as_conditions
-from errdetect.report.formatting import clean, count, counted, percent, span
 from errdetect.schemas import MISSED_VIOLATION, WRONGFUL_ACTION
 
 if TYPE_CHECKING:

@@ -12,12 +12,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from errdetect.changes import brief_text as text
 from errdetect.changes.decision_volumes import slices_together
+from errdetect.changes.formatting import clean, slug
+from errdetect.changes.glossary import ERROR_KIND_WORDS, KIND_RATE_WORDS
 from errdetect.changes.pilots import Pilot, plan_pilot
 from errdetect.changes.proposals import CHANGES, findings_taken, proposal_id
 from errdetect.data.policies import Policy
 from errdetect.findings.conditions import as_conditions, of_finding
-from errdetect.report.formatting import clean, slug
-from errdetect.report.glossary import ERROR_KIND_WORDS, KIND_RATE_WORDS
 
 __all__ = [
     "Brief",
@@ -86,7 +86,7 @@ def markdown_template(name: str) -> Template:
     'brief.md.j2'
     """
     environment = Environment(
-        loader=PackageLoader("errdetect.policy"),
+        loader=PackageLoader("errdetect.changes"),
         autoescape=False,  # noqa: S701 (Markdown, not HTML: `finalize` makes all inert)
         finalize=inert,
         undefined=StrictUndefined,

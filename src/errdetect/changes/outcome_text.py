@@ -5,8 +5,8 @@ from typing import Any
 
 import pandas as pd
 
-from errdetect.report.formatting import clean, count, counted, day, percent, span
-from errdetect.report.glossary import MEASURE_WORDS
+from errdetect.changes.formatting import clean, count, counted, day, percent, span
+from errdetect.changes.glossary import MEASURE_WORDS
 
 __all__ = ["say_audit", "say_effect", "say_step", "say_target"]
 

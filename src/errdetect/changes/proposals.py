@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 import pandas as pd
 
+from errdetect.changes.formatting import clean
 from errdetect.data.writing import plain_value
-from errdetect.report.formatting import clean
 
 __all__ = [
     "CHANGES",

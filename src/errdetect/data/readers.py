@@ -25,10 +25,10 @@ import pyarrow.csv as pacsv
 import pyarrow.json as pajson
 import pyarrow.parquet as pq
 
+from errdetect.data.database_tables import read_rows
 from errdetect.data.dsa_statements import as_decisions
 from errdetect.data.sources import SourceFile
 from errdetect.errors import DataError
-from errdetect.ledger.query import read_rows
 
 __all__ = [
     "BLOCK",

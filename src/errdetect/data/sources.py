@@ -9,8 +9,8 @@ from pathlib import Path, PurePath, PurePosixPath
 from typing import Literal
 from urllib.parse import unquote
 
+from errdetect.data.database_connection import place_of
 from errdetect.errors import DataError, sentence, visible
-from errdetect.ledger.connection import place_of
 
 __all__ = [
     "Preset",

@@ -113,7 +113,7 @@ def _placeholders(template: str) -> frozenset[str]:
 
 @cache
 def _own() -> Words:
-    text = files("errdetect.explain").joinpath("reasons.yaml").read_text(encoding="utf-8")
+    text = files("errdetect.explanations").joinpath("reasons.yaml").read_text(encoding="utf-8")
     loaded: dict[str, Any] = yaml.safe_load(text)
     return loaded
 

@@ -14,14 +14,15 @@ import pyarrow as pa
 from sqlalchemy import Connection, Engine, Table, select, update
 
 from errdetect import schemas
+from errdetect.data.database_connection import connect, place_of, reading, sqlite_file, writing
+from errdetect.data.database_rows import as_json, put
 from errdetect.errors import DataError, sentence
 from errdetect.ledger import ledger as loop
 from errdetect.ledger import runs, tables
 from errdetect.ledger import runs as reviews
 from errdetect.ledger.approval import second_person
-from errdetect.ledger.connection import connect, place_of, reading, sqlite_file, writing
 from errdetect.ledger.migrate import upgrade, version
-from errdetect.ledger.rows import among, as_json, frame_of, happened, put, require, rows_of, utc
+from errdetect.ledger.rows import among, frame_of, happened, require, rows_of, utc
 from errdetect.ledger.runs import IngestCounts, QueueCounts, Run
 
 __all__ = [

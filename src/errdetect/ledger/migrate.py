@@ -9,8 +9,8 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine
 
+from errdetect.data.database_connection import place_of, reading, use_wal, writing
 from errdetect.errors import DataError, sentence
-from errdetect.ledger.connection import place_of, reading, use_wal, writing
 from errdetect.ledger.tables import VERSION_TABLE
 
 __all__ = ["upgrade", "version"]

@@ -8,8 +8,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, insert, select
 
+from errdetect.data.database_connection import connect, reading, writing
 from errdetect.ledger import tables
-from errdetect.ledger.connection import connect, reading, writing
 from errdetect.ledger.ledger import find_ledger
 from errdetect.ledger.migrate import upgrade
 from errdetect.ledger.rows import utc

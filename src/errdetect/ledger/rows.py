@@ -13,7 +13,6 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Double,
-    MetaData,
     Table,
     Text,
     any_,
@@ -22,14 +21,12 @@ from sqlalchemy import (
     insert,
     select,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.types import Integer
 
-from errdetect.data.writing import plain_value
+from errdetect.data.database_rows import Moment
 from errdetect.errors import DataError, sentence
-from errdetect.ledger.tables import Moment
 
-__all__ = ["add", "among", "as_json", "frame_of", "happened", "put", "require", "rows_of", "utc"]
+__all__ = ["among", "frame_of", "happened", "require", "rows_of", "utc"]
 
 
 _MOMENT = pa.timestamp("us", tz="UTC")
@@ -97,18 +94,6 @@ def utc(moment: datetime) -> datetime:
     return plain.replace(tzinfo=UTC) if plain.tzinfo is None else plain.astimezone(UTC)
 
 
-def as_json(value: object) -> str:
-    """Write JSON in one form; arrays and numpy's numbers too, what is no finite number as null.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> as_json({"b": np.float64("nan"), "a": np.array([1, 2])})
-    '{"a": [1, 2], "b": null}'
-    """
-    return json.dumps(plain_value(value), ensure_ascii=True, sort_keys=True, allow_nan=False)
-
-
 def _values(frame: pd.DataFrame, column: Column[Any]) -> list[Any]:
     if column.name not in frame.columns:
         return [None] * len(frame)
@@ -136,8 +121,6 @@ def _texts(values: pd.Series, column: Column[Any]) -> list[str | None]:
     return [None if text is None else text.replace("\0", "\ufffd") for text in texts]
 
 
-_BATCH = 20_000
-
 Rows = Sequence[dict[str, Any]]
 
 
@@ -147,85 +130,6 @@ def among(connection: Connection, column: Column[Any], ids: Sequence[str]) -> Co
         return column == any_(bindparam(None, list(ids), type_=ARRAY(Text)))
     inside = func.json_each(json.dumps(list(ids))).table_valued("value")
     return column.in_(select(inside.c.value))
-
-
-def put(
-    connection: Connection, table: Table, rows: Rows, *, later: Column[Any] | None = None
-) -> None:
-    """Add rows whose key is new; of known ones, leave or update the row.
-
-    Parameters
-    ----------
-    connection
-        In a writing transaction.
-    table
-        With a key.
-    rows
-        Dicts with a value for each column.
-    later
-        A column of time: a known row is replaced where the new one is not older by it. Without
-        one, known rows stay as they are.
-    """
-    if not rows:
-        return
-    if connection.dialect.name == "postgresql":
-        _copy(connection, table, rows, later)
-        return
-    statement = sqlite.insert(table)
-    key = list(table.primary_key)
-    if later is None:
-        statement = statement.on_conflict_do_nothing(index_elements=key)
-    else:
-        new = statement.excluded
-        statement = statement.on_conflict_do_update(
-            index_elements=key, set_=dict(new.items()), where=new[later.name] >= later
-        )
-    for start in range(0, len(rows), _BATCH):
-        connection.execute(statement, rows[start : start + _BATCH])
-
-
-def add(connection: Connection, table: Table, rows: Rows) -> None:
-    """Add rows as they are; one that the table refuses ends the transaction."""
-    if connection.dialect.name != "postgresql":
-        for start in range(0, len(rows), _BATCH):
-            connection.execute(insert(table), rows[start : start + _BATCH])
-        return
-    names = [column.name for column in table.columns]
-    preparer = connection.dialect.identifier_preparer
-    place, listed = preparer.format_table(table), ", ".join(map(preparer.quote, names))
-    with (
-        _cursor(connection) as raw,
-        raw.copy(f"COPY {place} ({listed}) FROM STDIN") as copy,
-    ):
-        for row in rows:
-            copy.write_row([row[name] for name in names])
-
-
-def _cursor(connection: Connection) -> Any:
-    """Return the driver's own cursor, which knows COPY."""
-    raw: Any = connection.connection.driver_connection
-    return raw.cursor()
-
-
-def _copy(connection: Connection, table: Table, rows: Rows, later: Column[Any] | None) -> None:
-    """Copy the rows aside, then take them over in the key's order."""
-    names = [column.name for column in table.columns]
-    columns = [Column(column.name, column.type) for column in table.columns]
-    aside = Table(f"{table.name}_new", MetaData(), *columns, prefixes=["TEMPORARY"])
-    aside.create(connection, checkfirst=False)
-    add(connection, aside, rows)
-    key = list(table.primary_key)
-    found = select(*aside.columns).order_by(*(aside.c[column.name] for column in key))
-    statement = postgresql.insert(table).from_select(names, found)
-    if later is None:
-        statement = statement.on_conflict_do_nothing(index_elements=key)
-    else:
-        new = statement.excluded
-        statement = statement.on_conflict_do_update(
-            index_elements=key, set_=dict(new.items()), where=new[later.name] >= later
-        )
-    connection.execute(statement)
-    aside.drop(connection, checkfirst=False)
 
 
 def happened(connection: Connection, table: Table, rows: Rows, at: datetime) -> None:

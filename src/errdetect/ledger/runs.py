@@ -13,11 +13,12 @@ import pyarrow as pa
 from sqlalchemy import Connection, Engine, exists, func, select, update
 
 from errdetect import schemas
+from errdetect.data.database_connection import reading, writing
+from errdetect.data.database_rows import as_json, put
 from errdetect.data.review_versions import compare_versions, known_at
 from errdetect.errors import DataError, sentence
 from errdetect.ledger import tables
-from errdetect.ledger.connection import reading, writing
-from errdetect.ledger.rows import among, as_json, frame_of, happened, put, require, rows_of, utc
+from errdetect.ledger.rows import among, frame_of, happened, require, rows_of, utc
 
 __all__ = [
     "IngestCounts",

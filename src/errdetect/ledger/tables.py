@@ -1,13 +1,10 @@
 """The ledger's tables. What stands here must be what the migrations build; a test compares them."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import (
     BigInteger,
     Column,
-    DateTime,
-    Dialect,
     Double,
     ForeignKey,
     Integer,
@@ -15,7 +12,8 @@ from sqlalchemy import (
     Table,
     Text,
 )
-from sqlalchemy.types import TypeDecorator, TypeEngine
+
+from errdetect.data.database_rows import Moment
 
 __all__ = [
     "EVENTS",
@@ -27,37 +25,12 @@ __all__ = [
     "RUNS",
     "SCORED",
     "VERSION_TABLE",
-    "Moment",
 ]
 
 #: The prefix lets a ledger share a database with others (MLflow, too, has a table `runs`).
 _PREFIX = "errdetect_"
 VERSION_TABLE = _PREFIX + "version"
 METADATA = MetaData()
-
-
-class Moment(TypeDecorator[datetime]):
-    """A moment in UTC to the microsecond, whatever the database knows of zones."""
-
-    impl = DateTime
-    cache_ok = True
-
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """Keep the zone where the database can."""
-        return dialect.type_descriptor(DateTime(timezone=dialect.name == "postgresql"))
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Turn into UTC."""
-        if value is None:
-            return None
-        moment = value.astimezone(UTC)
-        return moment if dialect.name == "postgresql" else moment.replace(tzinfo=None)
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        """Give the zone back."""
-        if value is None:
-            return None
-        return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
 
 
 def _table(name: str, *columns: Column[Any]) -> Table:

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from errdetect.changes.formatting import clean, slug
+from errdetect.changes.glossary import BY_WORDS, ByWords
 from errdetect.report.charts import Axis, Strip, axis, strip
 from errdetect.report.figures import Figure, figures_by
-from errdetect.report.formatting import clean, slug
-from errdetect.report.glossary import BY_WORDS, ByWords
 
 __all__ = ["ABOVE", "BELOW", "SHOWN", "Block", "Group", "blocks"]
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pandas as pd
 
+from errdetect.changes.formatting import clean, has_rows, number, percent, records, require, span
 from errdetect.report.charts import place
-from errdetect.report.formatting import clean, has_rows, number, percent, records, require, span
 
 __all__ = ["Driver", "driver_rows", "drivers"]
 

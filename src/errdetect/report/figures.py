@@ -7,9 +7,9 @@ from typing import Any
 
 import pandas as pd
 
+from errdetect.changes.formatting import count, number, per_base, percent, records, require, span
+from errdetect.changes.glossary import MEASURE_WORDS, MeasureWords
 from errdetect.estimation.method_text import MEASURED_TO_ERR, SUPPRESSED
-from errdetect.report.formatting import count, number, per_base, percent, records, require, span
-from errdetect.report.glossary import MEASURE_WORDS, MeasureWords
 from errdetect.schemas import ESTIMATES
 
 __all__ = ["Claim", "Figure", "Said", "figures", "figures_by", "read_figure", "read_said"]

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from errdetect.changes.formatting import day_of, has_rows, percent, records, require
+from errdetect.changes.glossary import MEASURE_WORDS
 from errdetect.report.figures import Said, read_said
-from errdetect.report.formatting import day_of, has_rows, percent, records, require
-from errdetect.report.glossary import MEASURE_WORDS
 from errdetect.stats.intervals import difference_of_rates
 
 __all__ = ["Change", "changes", "changes_by"]

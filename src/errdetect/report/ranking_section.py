@@ -7,10 +7,10 @@ from typing import Any
 
 import pandas as pd
 
+from errdetect.changes.formatting import clean, has_rows, number, records, require
+from errdetect.changes.glossary import BY_WORDS, METHOD_WORDS
 from errdetect.report.charts import Axis, axis, place, spread
 from errdetect.report.figures import Said
-from errdetect.report.formatting import clean, has_rows, number, records, require
-from errdetect.report.glossary import BY_WORDS, METHOD_WORDS
 
 __all__ = [
     "Curve",

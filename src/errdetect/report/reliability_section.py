@@ -4,9 +4,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from errdetect.report.charts import Axis, axis, place
-from errdetect.report.figures import Said
-from errdetect.report.formatting import (
+from errdetect.changes.formatting import (
     clean,
     count,
     has_rows,
@@ -16,7 +14,9 @@ from errdetect.report.formatting import (
     require,
     span,
 )
-from errdetect.report.glossary import BY_WORDS
+from errdetect.changes.glossary import BY_WORDS
+from errdetect.report.charts import Axis, axis, place
+from errdetect.report.figures import Said
 
 __all__ = ["Group", "Reliability", "reliability"]
 

@@ -11,13 +11,13 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
+from errdetect.changes import formatting as words
+from errdetect.changes import glossary as vocabulary
+from errdetect.changes.formatting import has_rows, records
 from errdetect.errors import visible
-from errdetect.report import formatting as words
-from errdetect.report import glossary as vocabulary
 from errdetect.report.breakdown_section import SHOWN, blocks
 from errdetect.report.drivers_section import driver_rows, drivers
 from errdetect.report.figures import Figure
-from errdetect.report.formatting import has_rows, records
 from errdetect.report.pages.action_items import accounts, first_things, steps
 from errdetect.report.pages.example_decisions import SHOWN_CASES, cases
 from errdetect.report.pages.page_blocks import share_columns
@@ -192,7 +192,7 @@ def _facts(model: Mapping[str, object]) -> list[tuple[str, str]]:
 def _page() -> Template:
     """Load the page's template; whatever it prints is escaped."""
     environment = Environment(
-        loader=PackageLoader("errdetect.policy"),
+        loader=PackageLoader("errdetect.report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

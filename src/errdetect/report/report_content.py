@@ -6,10 +6,10 @@ from datetime import datetime
 
 import pandas as pd
 
+from errdetect.changes import glossary as vocabulary
+from errdetect.changes.formatting import records
 from errdetect.data.policies import Policy
-from errdetect.report import glossary as vocabulary
 from errdetect.report.figures import read_said
-from errdetect.report.formatting import records
 from errdetect.schemas import ESTIMATES
 
 __all__ = ["Picture", "ReportContent", "report_tables"]

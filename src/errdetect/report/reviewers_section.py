@@ -7,8 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from errdetect.report.figures import Said
-from errdetect.report.formatting import (
+from errdetect.changes.formatting import (
     clean,
     count,
     counted,
@@ -21,6 +20,7 @@ from errdetect.report.formatting import (
     require,
     span,
 )
+from errdetect.report.figures import Said
 from errdetect.reviewers.acceptance_sampling import TIGHTENED
 from errdetect.reviewers.identifiability import DAWID_SKENE, GOLDEN_AND_EXPERTS, GOLDEN_ONLY
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from errdetect.changes.formatting import clean
+from errdetect.changes.glossary import MEASURE_WORDS
 from errdetect.report.charts import Axis, Strip, Waffle, axis, strip, waffle, whole_axis
 from errdetect.report.figures import Figure, figures
-from errdetect.report.formatting import clean
-from errdetect.report.glossary import MEASURE_WORDS
 
 __all__ = ["Panel", "Summary", "summary", "whole_figures"]
 

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from errdetect.changes.formatting import day_of, has_rows, percent, records, require, span
+from errdetect.changes.glossary import MEASURE_WORDS
 from errdetect.report.charts import Axis, Tick, axis, place
 from errdetect.report.figures import Said, read_said
-from errdetect.report.formatting import day_of, has_rows, percent, records, require, span
-from errdetect.report.glossary import MEASURE_WORDS
 from errdetect.stats.intervals import difference_of_rates
 
 __all__ = ["Point", "Series", "trends"]

@@ -16,7 +16,7 @@ __all__ = ["REVIEW_MINUTES", "catalogue"]
 
 @cache
 def _rows() -> list[dict[str, Any]]:
-    source = files("errdetect.data.simulation").joinpath("policies.yaml")
+    source = files("errdetect.simulation").joinpath("policies.yaml")
     rows: list[dict[str, Any]] = yaml.safe_load(source.read_text(encoding="utf-8"))["policies"]
     return rows
 

@@ -86,7 +86,7 @@ def vocabulary() -> Vocabulary:
     >>> words.pool[words.noun[0, 0, 0]]
     'headphones'
     """
-    source = files("errdetect.data.simulation").joinpath("vocabulary.yaml")
+    source = files("errdetect.simulation").joinpath("vocabulary.yaml")
     spoken = yaml.safe_load(source.read_text(encoding="utf-8"))
     pool: list[str] = []
 

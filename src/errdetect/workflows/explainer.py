@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from errdetect.changes.formatting import clean, slug
 from errdetect.config import Config
 from errdetect.data.policies import Policy
 from errdetect.data.writing import write_json
@@ -22,7 +23,6 @@ from errdetect.features.point_in_time_features import Past
 from errdetect.features.reference_distribution import Reference, read_reference
 from errdetect.features.text_attribution import text_words
 from errdetect.model.bundle import Bundle
-from errdetect.report.formatting import clean, slug
 from errdetect.snapshot import Snapshot
 
 __all__ = [

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from errdetect.config import Config
+from errdetect.data.database_tables import write_table
 from errdetect.data.policies import Policy, read_policies
 from errdetect.data.rejected_rows import Rejections
 from errdetect.data.sources import in_database, shown_source
@@ -17,7 +18,6 @@ from errdetect.integrations.label_studio import labelling_config
 from errdetect.integrations.queue_export import FORMATS, read_queue, with_context, write_queue
 from errdetect.labels.intake_account import Intake, IntakeRow, decision_rows
 from errdetect.ledger.ledger import find_ledger
-from errdetect.ledger.query import write_table
 from errdetect.workflows.load import Progress
 from errdetect.workflows.run_description import describe_step
 

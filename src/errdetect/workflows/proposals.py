@@ -6,10 +6,10 @@ from typing import Any
 
 import pandas as pd
 
+from errdetect.changes.formatting import clean, day_of
 from errdetect.config import Config
 from errdetect.errors import ConfigError, DataError, sentence
 from errdetect.ledger.ledger import find_ledger, open_ledger
-from errdetect.report.formatting import clean, day_of
 
 __all__ = ["ProposalsResult", "proposals"]
 

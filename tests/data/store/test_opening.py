@@ -11,8 +11,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import text
 
+from errdetect.data.database_connection import connect, place_of, reading, writing
 from errdetect.errors import DataError
-from errdetect.ledger.connection import connect, place_of, reading, writing
 from errdetect.ledger.ledger import find_ledger, open_ledger
 from errdetect.ledger.tables import METADATA, VERSION_TABLE
 

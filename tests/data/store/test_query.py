@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 from sqlalchemy import text
 
+from errdetect.data.database_connection import connect, reading, writing
+from errdetect.data.database_tables import read_rows, write_table
 from errdetect.data.tables import iter_decisions, read_decisions, read_reviews
 from errdetect.errors import DataError
-from errdetect.ledger.connection import connect, reading, writing
-from errdetect.ledger.query import read_rows, write_table
 
 START = pd.Timestamp("2026-03-01", tz="UTC")
 
@@ -171,7 +171,7 @@ def test_a_table_is_written_whole_or_not_at_all(url):
 
 
 def test_a_replacement_that_fails_leaves_the_old_table(url, monkeypatch):
-    from errdetect.ledger import query
+    from errdetect.data import database_tables as query
 
     write_table(pd.DataFrame({"n": [1]}), url, "out")
 

@@ -1,6 +1,6 @@
 import numpy as np
 
-from errdetect.report.formatting import records
+from errdetect.changes.formatting import records
 from errdetect.report.pages.evidence import brief_blocks, case_block, driver_block, slice_block
 from errdetect.report.pages.thresholds import threshold_blocks
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pandas as pd
 
+from errdetect.changes.formatting import clean, count, counted, has_rows, number, records, require
 from errdetect.data.policies import Policy
 from errdetect.report.breakdown_section import ABOVE
-from errdetect.report.formatting import clean, count, counted, has_rows, number, records, require
 from errdetect.report.pages.page_blocks import interval, rows_by_policy, said, text_of
 from errdetect.report.pages.policy_page import PolicyPage
 from errdetect.report.pages.proposals import PROPOSED

@@ -4,11 +4,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from errdetect.changes.formatting import clean, count, counted, number, percent, span
+from errdetect.changes.glossary import ERROR_KIND_WORDS
 from errdetect.errors import visible
 from errdetect.explanations.drivers import MIN_DECISIONS
 from errdetect.report.charts import axis, place, strip
-from errdetect.report.formatting import clean, count, counted, number, percent, span
-from errdetect.report.glossary import ERROR_KIND_WORDS
 from errdetect.report.pages.findings import kind_words
 from errdetect.report.pages.page_blocks import (
     Block,

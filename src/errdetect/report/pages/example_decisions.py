@@ -6,9 +6,9 @@ from typing import Any
 
 import pandas as pd
 
+from errdetect.changes.formatting import clean, has_rows, number, records, require
+from errdetect.changes.glossary import ERROR_KIND_WORDS
 from errdetect.report.charts import place
-from errdetect.report.formatting import clean, has_rows, number, records, require
-from errdetect.report.glossary import ERROR_KIND_WORDS
 from errdetect.report.pages.policy_page import PolicyPage
 
 __all__ = ["MAX_CASES", "SHOWN_CASES", "Case", "Reason", "cases"]

@@ -6,8 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from errdetect.report.formatting import clean, counted, number, percent, slug
-from errdetect.report.glossary import ERROR_KIND_WORDS, KIND_RATE_WORDS
+from errdetect.changes.formatting import clean, counted, number, percent, slug
+from errdetect.changes.glossary import ERROR_KIND_WORDS, KIND_RATE_WORDS
 from errdetect.report.pages.page_blocks import amount, flag, interval, rows_by_policy, said, text_of
 
 __all__ = ["CAUSE_NAMES", "FINDING_COLUMNS", "Finding", "findings", "kind_words"]

@@ -9,9 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from errdetect.report.charts import Axis, Strip
-from errdetect.report.figures import Said
-from errdetect.report.formatting import (
+from errdetect.changes.formatting import (
     clean,
     count,
     has_rows,
@@ -21,6 +19,8 @@ from errdetect.report.formatting import (
     require,
     span,
 )
+from errdetect.report.charts import Axis, Strip
+from errdetect.report.figures import Said
 
 __all__ = [
     "Block",

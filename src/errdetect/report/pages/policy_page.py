@@ -6,13 +6,13 @@ from typing import Any
 
 import pandas as pd
 
+from errdetect.changes.formatting import clean, count, counted, has_rows, number, slug
 from errdetect.data.policies import Policy
-from errdetect.report.breakdown_section import Block, Group
 from errdetect.report.breakdown_section import Block as Table
+from errdetect.report.breakdown_section import Group
 from errdetect.report.charts import Axis, Strip, axis, strip, whole_axis
 from errdetect.report.drivers_section import driver_rows
 from errdetect.report.figures import Figure
-from errdetect.report.formatting import clean, count, counted, has_rows, number, slug
 from errdetect.report.pages.evidence import (
     BRIEF_COLUMNS,
     CASE_COLUMNS,
@@ -40,7 +40,7 @@ _OWN = (
 )
 
 
-def matter_order(content: ReportContent, table: Block | None) -> list[str]:
+def matter_order(content: ReportContent, table: Table | None) -> list[str]:
     """Order the policies: errors times severity, then decisions, then the id.
 
     A policy without a rate stands after those with one. A policy without catalogue entry counts

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from errdetect.report.formatting import clean, day_of
+from errdetect.changes.formatting import clean, day_of
 from errdetect.report.pages.page_blocks import rows_by_policy, said, text_of
 
 __all__ = ["PROPOSED", "STATE_NAMES", "Proposal", "proposals"]

@@ -6,8 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from errdetect.report.formatting import clean, count, has_rows, number, percent, records, require
-from errdetect.report.glossary import MEASURE_WORDS
+from errdetect.changes.formatting import clean, count, has_rows, number, percent, records, require
+from errdetect.changes.glossary import MEASURE_WORDS
 from errdetect.report.pages.page_blocks import interval, said, text_of
 
 __all__ = ["CANNOT_TELL", "MET", "MISSED", "STATUS_WORDS", "Target", "targets"]

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from errdetect.changes.formatting import clean, count, number
 from errdetect.report.charts import place
 from errdetect.report.figures import Said
-from errdetect.report.formatting import clean, count, number
 from errdetect.report.pages.page_blocks import (
     Block,
     absent,

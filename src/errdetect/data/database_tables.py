@@ -24,11 +24,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeEngine
 
+from errdetect.data.database_connection import connect, place_of, reading, writing
+from errdetect.data.database_rows import Moment, add, as_json
 from errdetect.data.writing import to_arrow
 from errdetect.errors import DataError, sentence, visible
-from errdetect.ledger.connection import connect, place_of, reading, writing
-from errdetect.ledger.rows import add, as_json
-from errdetect.ledger.tables import Moment
 
 __all__ = ["IfExists", "read_rows", "write_table"]
 

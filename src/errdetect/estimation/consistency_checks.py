@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from errdetect.errors import ContradictionError
-from errdetect.estimation.error_rates import UNCORRECTED
+from errdetect.estimation.misclassification import UNCORRECTED
 from errdetect.labels.audit_sample import AuditSample
 from errdetect.stats.intervals import clopper_pearson
 

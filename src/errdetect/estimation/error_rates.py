@@ -21,7 +21,7 @@ from errdetect.estimation.domains import (
 )
 from errdetect.estimation.manski_bounds import Known, known_verdicts, rate_bounds, recall_bounds
 from errdetect.estimation.method_text import ONLY_QUEUE_NOTE, QUEUE_NOTE, method_text
-from errdetect.estimation.misclassification import Judging, judge
+from errdetect.estimation.misclassification import UNCORRECTED, Judging, judge
 from errdetect.estimation.misclassification_limits import corrected_limits, recall_limits
 from errdetect.estimation.queue_sample import QueueDesign, draws_with_queue
 from errdetect.estimation.score_intervals import korn_graubard, rate_limits
@@ -56,8 +56,6 @@ SideName = Literal["all", "enforced", "allowed"]
 LEAST_FLOOR = 0.2
 #: Cells of lost draws that have none: unknown, or outside of all.
 UNKNOWN_CELL, NOWHERE = -1, -2
-#: Ways of judging that leave reviewers' error in, or a part of it.
-UNCORRECTED = ("as_judged", "flags_adjudicated", "flags_waiting")
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,15 @@ from errdetect.labels.golden_items import GoldenItems
 from errdetect.stats.effective_size import effective_size
 from errdetect.stats.intervals import Interval, clopper_pearson, wilson
 
-__all__ = ["Judging", "exact_alarms", "from_adjudications", "from_golden", "judge", "site_shares"]
+__all__ = [
+    "UNCORRECTED",
+    "Judging",
+    "exact_alarms",
+    "from_adjudications",
+    "from_golden",
+    "judge",
+    "site_shares",
+]
 
 
 Floats = NDArray[np.float64]
@@ -215,6 +223,10 @@ def _complement(limits: Interval) -> Interval:
 
 def _repeat(limits: Interval, size: int) -> Interval:
     return Interval(*(np.repeat(v, size) for v in (limits.estimate, limits.low, limits.high)))
+
+
+#: Ways of judging that leave reviewers' error in, or a part of it.
+UNCORRECTED = ("as_judged", "flags_adjudicated", "flags_waiting")
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,14 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import settings
+from scipy.special import expit, logit
 
 from errdetect.snapshot import Rules, Snapshot
 
@@ -120,3 +122,168 @@ def log_of() -> Callable[..., pd.DataFrame]:
 def reviewed() -> Callable[..., Snapshot]:
     """Makes the log's reviews, labelled by votes."""
     return review
+
+
+# --- a small review operation with planted error rates ---
+
+START = pd.Timestamp("2026-01-01", tz="UTC")
+
+
+@dataclass(frozen=True)
+class Operation:
+    """Decisions, reviews and what is true: content that violates, reviewers' marginal rates."""
+
+    decisions: pd.DataFrame
+    reviews: pd.DataFrame
+    violates: np.ndarray
+    is_error: np.ndarray
+    people: pd.DataFrame  # site, reviewer_id, missed_violation, wrongful_call
+    sites: pd.DataFrame  # the same, a row a site
+
+
+def simulate_operation(
+    seed: int,
+    *,
+    n_sites: int = 4,
+    people_per_site: int = 8,
+    golden_per_site: int = 300,
+    overlap_per_site: int = 300,
+    single_per_site: int = 300,
+    judges: int = 2,
+    difficulty: float = 0.0,
+    ambiguous: float = 0.0,
+    lean: float = 0.0,
+    spread: float = 0.3,
+) -> Operation:
+    """Judge content at sites with different error rates.
+
+    `difficulty` is the standard deviation of an item's own push on everybody's logit of error,
+    `ambiguous` the share of items on which people toss a coin, `lean` the push on the logit of
+    every judgement towards what the machine did.
+    """
+    rng = np.random.default_rng(seed)
+    site_of = np.repeat(np.arange(n_sites), people_per_site)
+    n_people = len(site_of)
+    says_1 = logit(rng.uniform(0.85, 0.97, n_sites))[site_of] + rng.normal(0, spread, n_people)
+    says_0 = logit(rng.uniform(0.02, 0.08, n_sites))[site_of] + rng.normal(0, spread, n_people)
+    kinds = np.repeat(
+        ["golden", "overlap", "single"], [golden_per_site, overlap_per_site, single_per_site]
+    )
+    kind = np.tile(kinds, n_sites)
+    place = np.repeat(np.arange(n_sites), len(kinds))
+    n = len(kind)
+    enforced = rng.random(n) < 0.4
+    prevalence = np.where(kind == "golden", 0.5, np.where(enforced, 0.75, 0.08))
+    violates = rng.random(n) < prevalence
+    push, hazy = rng.normal(0, difficulty, n), rng.random(n) < ambiguous
+
+    times = np.where(kind == "overlap", judges, 1)
+    unit = np.repeat(np.arange(n), times)
+    look = np.concatenate([np.arange(k) for k in times])
+    first = rng.integers(0, people_per_site, n)
+    step = rng.integers(1, people_per_site, n)
+    within = (first[unit] + look * step[unit]) % people_per_site
+    while (again := (look == 2) & (within == first[unit])).any():
+        within[again] = (within[again] + 1) % people_per_site
+    person = place[unit] * people_per_site + within
+    leaning = np.where(enforced[unit], lean, -lean)
+    p = np.where(
+        violates[unit],
+        expit(says_1[person] - push[unit] + leaning),
+        expit(says_0[person] + push[unit] + leaning),
+    )
+    says = rng.random(len(unit)) < np.where(hazy[unit], 0.5, p)
+
+    decisions = pd.DataFrame(
+        {
+            "decision_id": pd.array([f"d{i:06d}" for i in range(n)], dtype="str"),
+            "decided_at": START + pd.to_timedelta(np.arange(n), unit="min"),
+            "policy_id": pd.array(rng.choice(["spam", "scam"], n), dtype="str"),
+            "enforced": enforced,
+        }
+    )
+    golden = kind[unit] == "golden"
+    verdict = np.where(says == enforced[unit], "upheld", "overturned")
+    expected = np.where(violates == enforced, "upheld", "overturned")[unit].astype(object)
+    reviews = pd.DataFrame(
+        {
+            "review_id": pd.array([f"r{i:06d}" for i in range(len(unit))], dtype="str"),
+            "decision_id": decisions["decision_id"].array[unit],
+            "reviewed_at": decisions["decided_at"].array[unit] + pd.Timedelta("1D") * (1 + look),
+            "source": pd.array(np.where(golden, "golden", "audit"), dtype="str"),
+            "verdict": pd.array(verdict, dtype="str"),
+            "correct_policy_id": pd.array([None] * len(unit), dtype="str"),
+            "reviewer_id": pd.array([f"p{i:03d}" for i in person], dtype="str"),
+            "site": pd.array([f"site {i}" for i in place[unit]], dtype="str"),
+            "inclusion_probability": np.where(golden, np.nan, 0.1),
+            "expected": pd.array(np.where(golden, expected, None), dtype="str"),
+            "minutes": 2.0,
+        }
+    )
+    draws = np.random.default_rng(0).normal(0, difficulty, (20_000, 1))
+    both = [expit(-says_1 + draws), expit(says_0 + draws)]
+    missed, wrongful = (b.mean(axis=0) * (1 - ambiguous) + 0.5 * ambiguous for b in both)
+    people = pd.DataFrame(
+        {
+            "site": [f"site {i}" for i in site_of],
+            "reviewer_id": [f"p{i:03d}" for i in range(n_people)],
+            "missed_violation": missed,
+            "wrongful_call": wrongful,
+        }
+    )
+    sites = people.drop(columns="reviewer_id").groupby("site", as_index=False).mean()
+    return Operation(decisions, reviews, violates, violates != enforced, people, sites)
+
+
+@pytest.fixture(scope="session")
+def operation() -> Callable[..., Operation]:
+    return simulate_operation
+
+
+def make_decisions(n: int, *, enforced: object = True) -> pd.DataFrame:
+    """Give n decisions, an hour apart, named d0, d1, ..."""
+    return pd.DataFrame(
+        {
+            "decision_id": pd.array([f"d{i}" for i in range(n)], dtype="str"),
+            "decided_at": START + pd.to_timedelta(np.arange(n), unit="h"),
+            "policy_id": pd.array(["spam"] * n, dtype="str"),
+            "enforced": np.broadcast_to(np.asarray(enforced, dtype=bool), n).copy(),
+        }
+    )
+
+
+def make_reviews(*rows: dict[str, object]) -> pd.DataFrame:
+    """Give reviews in the contract's columns; `day` counts from the start, the rest has defaults."""
+    columns = {
+        "source": "audit",
+        "verdict": "upheld",
+        "correct_policy_id": None,
+        "reviewer_id": None,
+        "site": None,
+        "inclusion_probability": np.nan,
+        "expected": None,
+        "minutes": np.nan,
+    }
+    full = [{"review_id": f"r{i:03d}", **columns, **row} for i, row in enumerate(rows)]
+    frame = pd.DataFrame(full, columns=["review_id", "decision_id", "day", *columns])
+    days = pd.to_timedelta(frame.pop("day").astype(float), unit="D")
+    frame.insert(2, "reviewed_at", (START + days).astype("datetime64[us, UTC]"))
+    numbers = ("inclusion_probability", "minutes")
+    text = [name for name in frame if name not in (*numbers, "reviewed_at")]
+    return frame.astype(dict.fromkeys(text, "str") | dict.fromkeys(numbers, "float64"))
+
+
+@pytest.fixture(scope="session")
+def decisions_of() -> Callable[..., pd.DataFrame]:
+    return make_decisions
+
+
+@pytest.fixture(scope="session")
+def reviews_of() -> Callable[..., pd.DataFrame]:
+    return make_reviews
+
+
+@pytest.fixture(scope="session")
+def at() -> Callable[[float], pd.Timestamp]:
+    """Give the moment so many days after the start."""
+    return lambda day: START + pd.Timedelta(day, unit="D")

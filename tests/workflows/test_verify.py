@@ -16,7 +16,7 @@ import yaml
 from errdetect.config import load_config
 from errdetect.data.database_tables import write_table
 from errdetect.data.provenance import read_provenance, run_record
-from errdetect.data.writing import write_json
+from errdetect.data.writing import plain_value, write_json
 from errdetect.errors import ConfigError, DataError
 from errdetect.ledger.ledger import open_ledger
 from errdetect.workflows.estimate import estimate
@@ -26,7 +26,7 @@ from errdetect.workflows.remediate import remediate
 from errdetect.workflows.report import report
 from errdetect.workflows.score import score
 from errdetect.workflows.simulate import simulate
-from errdetect.workflows.summaries import plain, say
+from errdetect.workflows.summaries import say
 from errdetect.workflows.verify import verify
 
 PERIOD = {"start": datetime(2025, 1, 5, tzinfo=UTC), "end": datetime(2025, 2, 5, tzinfo=UTC)}
@@ -166,7 +166,7 @@ def test_a_changed_cell_is_named(own, tmp_path):
     assert "DIFFERS  estimates.parquet" in said
     assert "estimate is 0.123456 here" in said
     assert "equal    labels.parquet" in said
-    assert json.dumps(plain(result))
+    assert json.dumps(plain_value(result))
 
 
 def test_files_that_went_or_were_rewritten_are_named(own, tmp_path):
@@ -375,7 +375,7 @@ def test_no_password_is_written_anywhere(own, postgres_server, tmp_path):
     results = [verify(tmp_path / "out", own), verify(tmp_path / "plan", own)]
     for result in results:
         assert result.equal, say(result)
-        assert secret not in say(result) + json.dumps(plain(result))
+        assert secret not in say(result) + json.dumps(plain_value(result))
     frame = pd.read_parquet(own.parent / "reviews.parquet")
     frame.loc[frame.index[frame["source"] == "audit"][:9], "verdict"] = "overturned"
     write_table(frame, plain_url, "verify_reviews", if_exists="replace")

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from errdetect.data.database_rows import as_json
 from errdetect.data.writing import plain_value
-from errdetect.ledger.rows import as_json
 
 NOON = pd.Timestamp("2026-01-02T12:00Z")
 

@@ -54,7 +54,8 @@ def test_files_stay_livable(repo):
     long = {
         p.name: n
         for p in (repo / "src").rglob("*.py")
-        if (n := len(p.read_text(encoding="utf-8").split("\n"))) > 701  # what changes together stands together, but a file can be read
+        # What changes together stands together, but a file can be read.
+        if (n := len(p.read_text(encoding="utf-8").split("\n"))) > 701
     }
     assert not long
 

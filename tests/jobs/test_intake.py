@@ -136,7 +136,7 @@ def test_a_new_id_after_a_reversal_is_suspected(shop, tmp_path):
         )
 
     with pytest.raises(
-        Refusal, match="100% of the lost reviews overturn .* reversed decision get a new id"
+        Refusal, match=r"100% of the lost reviews overturn .* reversed decision get a new id"
     ):
         estimate(shop(reviews=renamed), tmp_path / "out")
 

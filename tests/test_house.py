@@ -51,10 +51,10 @@ def test_outside_packages_are_known_in_one_place(repo):
 
 
 def test_files_stay_livable(repo):
+    # What changes together stands together, but a file can be read in one go.
     long = {
         p.name: n
         for p in (repo / "src").rglob("*.py")
-        # What changes together stands together, but a file can be read.
         if (n := len(p.read_text(encoding="utf-8").split("\n"))) > 701
     }
     assert not long

@@ -360,3 +360,22 @@ def test_the_intake_adds_up_for_every_source(tmp_path_factory, rows, as_of):
     lost &= snapshot.reviews["source"] != "golden"
     about = account["reviews"].reset_index().query("reason == 'decision rejected'")["n"].sum()
     assert about == lost.sum()
+
+
+def test_a_reviewer_s_latest_verdict_says_what_was_upheld():
+    day = pd.to_datetime([f"2026-01-0{d}" for d in (1, 3, 1, 3)], utc=True)
+    decisions = pd.DataFrame(
+        {"decision_id": ["a", "b"], "decided_at": day[0], "policy_id": "spam", "enforced": True}
+    )
+    told = pd.DataFrame(
+        {
+            "review_id": ["r0", "r1", "r2", "r3"], "decision_id": list("aabb"), "reviewed_at": day,
+            "source": "audit", "verdict": ["overturned", "upheld", "upheld", "overturned"],
+        }
+    )  # fmt: skip
+    corrected = told.assign(review_id=["r1", "r1", "r2", "r2"])
+    revised = told.assign(reviewer_id="ann")
+    for table in (corrected, revised):
+        snapshot = Snapshot(decisions, table)
+        assert snapshot.before(day[1] - pd.Timedelta(hours=1)).upheld_ids.tolist() == ["b"]
+        assert snapshot.before(day[1]).upheld_ids.tolist() == ["a"]

@@ -88,17 +88,3 @@ def test_the_latest_of_each_are_kept():
     ).decisions
     frame["decided_at"] = pd.date_range("2026-01-01", periods=8, tz="UTC")
     assert latest_of_each(frame, 2)["decision_id"].tolist() == ["d4", "d5", "d6", "d7"]
-
-
-def test_a_reviewer_s_latest_verdict_says_what_is_right():
-    told = reviews(
-        ("a", "audit", "overturned", "2026-01-01"),
-        ("a", "audit", "upheld", "2026-01-03"),
-        ("b", "audit", "upheld", "2026-01-01"),
-        ("b", "audit", "overturned", "2026-01-03"),
-    )
-    corrected = told.assign(review_id=["r1", "r1", "r2", "r2"])
-    revised = told.assign(reviewer_id="ann")
-    for table in (corrected, revised):
-        assert judged_right(table, datetime.fromisoformat("2026-01-02T00:00Z")).tolist() == ["b"]
-        assert judged_right(table, datetime.fromisoformat("2026-01-03T00:00Z")).tolist() == ["a"]

@@ -124,9 +124,8 @@ def test_label_studio_and_back(config, queue, tmp_path):
     assert back.rejects["reason"].tolist() == ["the annotator skipped the task"]
     took = [ingest(config, tmp_path / "done.json", out=tmp_path) for _ in range(2)]
     assert [(one.n_new, one.n_known, one.n_rejected) for one in took] == [(29, 0, 1), (0, 29, 1)]
-    skipped = pd.read_parquet(tmp_path / "rejects.parquet")["id"].tolist()
-    assert skipped == back.rejects["id"].tolist()
-    assert skipped[0].startswith("label-studio-3-3-")
+    (rejected,) = pd.read_parquet(tmp_path / "rejects.parquet")["id"]
+    assert rejected.startswith("label-studio-3-3-")
     plan = pd.read_parquet(remediate(config, tmp_path / "plan").files["plan.parquet"])
     sent = pd.read_parquet(queue)["decision_id"]
     assert set(sent.drop(sent.index[3])) <= set(plan["decision_id"])

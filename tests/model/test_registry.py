@@ -84,7 +84,9 @@ def test_a_registry_that_was_moved_or_copied_scores_and_trains_where_it_is(bundl
 def test_a_registry_without_its_files_says_so(bundle, tmp_path):
     Registry(tmp_path / "old", "shop").record(bundle, accept=True, **LOG)
     shutil.rmtree(tmp_path / "old" / "artifacts")
-    with pytest.raises(ModelError, match=r"must hold the files of its models, got no files of vers"):
+    with pytest.raises(
+        ModelError, match=r"must hold the files of its models, got no files of vers"
+    ):
         Registry(tmp_path / "old", "shop").load()
 
 

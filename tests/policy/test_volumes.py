@@ -28,6 +28,9 @@ def test_decisions_are_counted_once_and_golden_reviews_never():
             review("c", "overturned", "golden"),
         ]
     )
+    ids = [f"r{i}" for i in range(len(reviews))]
+    day = pd.Timestamp("2026-01-01", tz="UTC")
+    reviews = reviews.assign(review_id=ids, reviewed_at=day)
     found = policy_volumes(DECISIONS, reviews).set_index("policy_id")
     assert found.loc["spam"].to_list() == [3, 2, 2, 2]
     assert found.loc["adult"].to_list() == [1, 0, 0, 0]

@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from errdetect.labels.audit_sample import is_error
-from errdetect.labels.events import COUNTS, OVERRULED
+from errdetect.labels.events import COUNTS, OVERRULED, REVISED
 from errdetect.schemas import APPEAL
 
 __all__ = ["Known", "known_verdicts", "rate_bounds", "recall_bounds"]
@@ -59,7 +59,9 @@ def known_verdicts(history: pd.DataFrame, n_decisions: int, *, action_only: bool
     ([True, False, False], [False, False, False])
     """
     counts = (history["standing"] == COUNTS).to_numpy(dtype=bool)
-    standing = history["standing"].isin([COUNTS, OVERRULED])
+    standing = history["standing"].isin(
+        [COUNTS, OVERRULED, REVISED]
+    )  # a granted appeal was granted
     appeal = (standing & (history["source"] == APPEAL)).to_numpy(dtype=bool)
     says = is_error(history["verdict"], action_only=action_only)
     position = history["position"].to_numpy()

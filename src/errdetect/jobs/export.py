@@ -10,6 +10,7 @@ from errdetect.config import Config
 from errdetect.data.exporting import FORMATS, read_queue, with_context, write_queue
 from errdetect.data.label_studio_tasks import labelling_config
 from errdetect.data.policies import Policy, read_policies
+from errdetect.data.rejections import Rejections
 from errdetect.data.sources import in_database, shown_source
 from errdetect.data.store.ledger import find_ledger
 from errdetect.data.store.query import write_table
@@ -18,6 +19,7 @@ from errdetect.data.writing import write_text
 from errdetect.errors import ConfigError, DataError, sentence
 from errdetect.jobs.provenance import describe_step
 from errdetect.jobs.tables import Progress
+from errdetect.labels.intake import Intake, IntakeRow, decision_rows
 
 __all__ = ["DATABASE", "ExportResult", "export"]
 
@@ -43,6 +45,8 @@ class ExportResult:
         The labelling config, if one was asked for.
     notes
         What the reader must know, in plain words.
+    intake
+        What was read, used and left out.
     """
 
     form: str
@@ -51,6 +55,7 @@ class ExportResult:
     out: str
     label_config: Path | None
     notes: tuple[str, ...]
+    intake: Intake
 
     def lines(self) -> list[str]:
         """Return what people are told."""
@@ -108,19 +113,23 @@ def export(
     rows = _open_queue(config) if queue is None else read_queue(queue)
     progress("looking up the queued decisions")
     place = config.data_paths(data.decisions) if decisions is None else decisions
-    joined, absent = with_context(rows, _batches(config, place), config.export.columns)
+    log = Rejections("The decisions")
+    joined, absent = with_context(rows, _batches(config, place, log), config.export.columns)
+    log.refuse(config.data.max_rejected)
+    intake = Intake((*decision_rows(log), *_queue_rows(rows, absent)))
     progress("writing")
     if form == DATABASE:
         _to_database(joined, str(out))
     else:
         told = {"format": form, "queue": queue, "decisions": decisions}
-        run = describe_step(config, "export", told)
+        run = describe_step(config, "export", told, intake=intake.plain())
         write_queue(joined, out, form, policies=policies, provenance=run)
     written = None if label_config is None else Path(label_config)
     if written is not None:
         write_text(written, _labelling(joined, policies))
     shown = shown_source(str(out)) if form == DATABASE else str(out)
-    return ExportResult(form, len(joined), absent, shown, written, _notes(config, joined))
+    notes = (*log.notes(), *_notes(config, joined))
+    return ExportResult(form, len(joined), absent, shown, written, notes, intake)
 
 
 def _check(form: str, out: str | Path) -> None:
@@ -147,11 +156,20 @@ def _open_queue(config: Config) -> pd.DataFrame:
         return ledger.queued(open_only=True)
 
 
-def _batches(config: Config, place: str | list[str]) -> Iterator[pd.DataFrame]:
+def _queue_rows(queue: pd.DataFrame, absent: int) -> Iterator[IntakeRow]:
+    """Account for the queued decisions."""
+    first = str(queue["decision_id"].iloc[0]) if len(queue) else ""
+    yield IntakeRow("queue", "", "read", len(queue), float("nan"), first)
+    if absent:
+        yield IntakeRow("queue", "", "no such decision", absent, float("nan"), "")
+
+
+def _batches(config: Config, place: str | list[str], log: Rejections) -> Iterator[pd.DataFrame]:
     data = config.data
     for batch in iter_decisions(
         place, columns=data.columns, actions=data.actions, drop=data.drop, preset=data.preset
     ):
+        log.add(batch)
         yield batch.frame
 
 

@@ -105,12 +105,18 @@ def describe_run(
     )
 
 
-def describe_step(config: Config, command: str, arguments: Mapping[str, Any]) -> Provenance:
+def describe_step(
+    config: Config,
+    command: str,
+    arguments: Mapping[str, Any],
+    *,
+    intake: Sequence[Mapping[str, Any]] = (),
+) -> Provenance:
     """Describe what writes a single file that is no figure: without digests of its inputs.
 
     Parameters
     ----------
-    config, command, arguments
+    config, command, arguments, intake
         As for `describe_run`.
     """
     settings = resolved(config)
@@ -119,6 +125,7 @@ def describe_step(config: Config, command: str, arguments: Mapping[str, Any]) ->
         __version__,
         _recorded(config, arguments),
         digest_value(settings),
+        intake=intake,
         config=settings,
         created_at=datetime.now(UTC),
     )

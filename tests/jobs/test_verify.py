@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from errdetect.config import load_config
+from errdetect.data.plain import plain_value
 from errdetect.data.provenance import read_provenance, run_record
 from errdetect.data.store.ledger import open_ledger
 from errdetect.data.store.query import write_table
@@ -26,7 +27,7 @@ from errdetect.jobs.remediate import remediate
 from errdetect.jobs.report import report
 from errdetect.jobs.score import score
 from errdetect.jobs.simulate import simulate
-from errdetect.jobs.summaries import plain, say
+from errdetect.jobs.summaries import say
 from errdetect.jobs.verify import verify
 
 PERIOD = {"start": datetime(2025, 1, 5, tzinfo=UTC), "end": datetime(2025, 2, 5, tzinfo=UTC)}
@@ -166,7 +167,7 @@ def test_a_changed_cell_is_named(own, tmp_path):
     assert "DIFFERS  estimates.parquet" in said
     assert "estimate is 0.123456 here" in said
     assert "equal    labels.parquet" in said
-    assert json.dumps(plain(result))
+    assert json.dumps(plain_value(result))
 
 
 def test_files_that_went_or_were_rewritten_are_named(own, tmp_path):
@@ -252,6 +253,10 @@ def test_what_came_since_does_not_count(own, tmp_path):
         result = verify(tmp_path / place, own)
         assert result.equal, say(result)
         assert {one.split(":")[1] for one in result.changed} == {" decisions", " reviews"}
+        assert any("compared with run.json's account" in note for note in result.notes)
+    _edited(tmp_path / "out/intake.parquet", lambda t: t.loc.__setitem__((1, "n"), 7))
+    result = verify(tmp_path / "out", own)
+    assert [check.file for check in result.files if not check.equal] == ["intake.parquet"]
 
 
 def test_reviews_that_came_back_are_known_by_digest(own, tmp_path):
@@ -366,7 +371,7 @@ def test_no_password_is_written_anywhere(own, postgres_server, tmp_path):
     estimate(load_config(own, overrides), tmp_path / "out", by=["market"])
     remediate(load_config(own), tmp_path / "plan")
     files = [f for place in ("out", "plan") for f in (tmp_path / place).rglob("*") if f.is_file()]
-    assert len(files) == 7
+    assert len(files) == 9
     for file in files:
         assert secret.encode() not in file.read_bytes(), file
     run = read_provenance(tmp_path / "out")
@@ -375,7 +380,7 @@ def test_no_password_is_written_anywhere(own, postgres_server, tmp_path):
     results = [verify(tmp_path / "out", own), verify(tmp_path / "plan", own)]
     for result in results:
         assert result.equal, say(result)
-        assert secret not in say(result) + json.dumps(plain(result))
+        assert secret not in say(result) + json.dumps(plain_value(result))
     frame = pd.read_parquet(own.parent / "reviews.parquet")
     frame.loc[frame.index[frame["source"] == "audit"][:9], "verdict"] = "overturned"
     write_table(frame, plain_url, "verify_reviews", if_exists="replace")

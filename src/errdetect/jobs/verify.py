@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -14,14 +15,18 @@ from errdetect.config import Config, load_config
 from errdetect.data.comparing import TableComparison, compare_tables
 from errdetect.data.digests import digest_file
 from errdetect.data.provenance import Provenance, RunRecord, read_provenance, read_run
+from errdetect.data.spreadsheet import write_csv
+from errdetect.data.writing import write_parquet
 from errdetect.errors import DataError, sentence
 from errdetect.jobs.provenance import resolved
 from errdetect.jobs.recompute import recompute, scored_place
 from errdetect.jobs.tables import Progress
+from errdetect.schemas import INTAKE
 
 __all__ = ["FileCheck", "VerifyResult", "verify"]
 
 _TABLE = ".parquet"
+_INTAKE = "intake.parquet"
 _RECOMPUTED_TEXT = (".csv", ".txt")  # written from the tables alone
 _MOST = 12  # changed keys or files that are listed
 
@@ -151,6 +156,10 @@ def verify(
         again = recompute(loaded, run, Path(temporary), decisions=where, progress=progress)
         progress("comparing")
         fresh = read_run(again)
+        if run.data != fresh.provenance.data and _recorded_account(run, again):
+            notes.append(
+                "the inputs changed, so intake.parquet is compared with run.json's account"
+            )
         checks = tuple(_checks(place, again, record, fresh))
         changed = [*_edited(checks), *_changed(run, fresh.provenance, resolved(loaded))]
     equal = all(check.equal for check in checks)
@@ -205,6 +214,17 @@ def _carried(file: Path) -> dict[str, Any] | None:
         return read_provenance(file).metadata()
     except DataError:
         return None
+
+
+def _recorded_account(run: Provenance, again: Path) -> bool:
+    """Put the account that the run recorded for one that counts rows which came since."""
+    files = list(again.rglob(_INTAKE))
+    for file in files:
+        rows = pd.DataFrame(list(run.intake), columns=INTAKE.names).astype({"weight": "float64"})
+        write_parquet(rows, file, INTAKE)
+        if (sheet := file.with_suffix(".csv")).exists():
+            write_csv(rows, sheet)
+    return bool(files)
 
 
 def _checks(folder: Path, again: Path, record: RunRecord, fresh: RunRecord) -> Iterator[FileCheck]:

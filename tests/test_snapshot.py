@@ -291,6 +291,19 @@ def test_upheld_is_what_every_reviewer_or_the_expert_upheld_by_then():
     assert len(Snapshot(decisions, reviews.head(0)).upheld_ids) == 0
 
 
+def test_a_reviewer_s_latest_verdict_says_what_is_upheld():
+    told = [("a", "overturned", 1), ("a", "upheld", 3), ("b", "upheld", 1), ("b", "overturned", 3)]
+    reviews = pd.DataFrame(told, columns=["decision_id", "verdict", "day"]).assign(source="audit")
+    reviews["reviewed_at"] = START + pd.to_timedelta(reviews.pop("day"), unit="D")
+    decisions = pd.DataFrame({"decision_id": ["a", "b"], "decided_at": START})
+    corrected = reviews.assign(review_id=["r1", "r1", "r2", "r2"])
+    revised = reviews.assign(review_id=["r1", "r2", "r3", "r4"], reviewer_id="ann")
+    for table in (corrected, revised):
+        snapshot = Snapshot(decisions, table)
+        assert snapshot.before(START + 2 * DAY).upheld_ids.tolist() == ["b"]
+        assert snapshot.before(START + 3 * DAY).upheld_ids.tolist() == ["a"]
+
+
 def test_optional_columns_that_are_absent_count_as_missing():
     reviews = some_reviews()
     bare = reviews[["review_id", "decision_id", "reviewed_at", "source", "verdict"]]

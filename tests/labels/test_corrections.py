@@ -5,12 +5,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from errdetect.labels.labels import labels_as_of
-from errdetect.labels.review_history import CORRECTED, COUNTS, known_at, review_events
-from errdetect.labels.verdicts import judgements
+from errdetect.labels.review_history import CORRECTED, COUNTS, known_at, review_history
 from errdetect.reviewers.agreement import verdict_counts
+from errdetect.snapshot import Rules, Snapshot
 
 START = pd.Timestamp("2026-01-01", tz="UTC")
+
+
+def labels_of(decisions, reviews, as_of=None):
+    return Snapshot(decisions, reviews, as_of=as_of, rules=Rules("votes")).labels
 
 
 def later(reviews, *days):
@@ -26,13 +29,13 @@ def test_a_correction_counts_from_its_moment_on(decisions_of, reviews_of, at):
     )
     reviews = later(rows, None, 5)
     standing = [
-        review_events(decisions_of(1), reviews, as_of=at(day))["standing"].tolist()
+        review_history(decisions_of(1), reviews, as_of=at(day))["standing"].tolist()
         for day in (0, 3, 5)
     ]
     early = ["not yet known", "not yet known"]
     assert standing == [early, [COUNTS, "not yet known"], [CORRECTED, COUNTS]]
     labels = [
-        labels_as_of(decisions_of(1), reviews, as_of=at(day)).iloc[0] for day in (0, 3, 4.9, 5, 9)
+        labels_of(decisions_of(1), reviews, as_of=at(day)).iloc[0] for day in (0, 3, 4.9, 5, 9)
     ]
     assert [row["label"] for row in labels] == ["unknown", "error", "error", "correct", "correct"]
     assert labels[1]["known_at"] == at(1)
@@ -42,8 +45,8 @@ def test_a_correction_counts_from_its_moment_on(decisions_of, reviews_of, at):
 
 def test_a_row_that_was_updated_is_not_known_before(decisions_of, reviews_of, at):
     reviews = later(reviews_of({"decision_id": "d0", "day": 1, "verdict": "overturned"}), 5)
-    assert labels_as_of(decisions_of(1), reviews, as_of=at(4))["label"].tolist() == ["unknown"]
-    assert labels_as_of(decisions_of(1), reviews)["known_at"].tolist() == [at(5)]
+    assert labels_of(decisions_of(1), reviews, as_of=at(4))["label"].tolist() == ["unknown"]
+    assert labels_of(decisions_of(1), reviews)["known_at"].tolist() == [at(5)]
 
 
 def test_a_corrected_row_is_corrected_whatever_else_it_is(decisions_of, reviews_of):
@@ -57,12 +60,12 @@ def test_a_corrected_row_is_corrected_whatever_else_it_is(decisions_of, reviews_
         {"review_id": "lost", "decision_id": "elsewhere", "day": 1},
         {"review_id": "lost", "decision_id": "d1", "day": 2},
     )  # fmt: skip
-    events = review_events(decisions_of(2), reviews)
+    events = review_history(decisions_of(2), reviews)
     assert events["standing"].tolist() == [
         CORRECTED, "measures reviewer", CORRECTED, "unknown decision", CORRECTED, COUNTS,
     ]  # fmt: skip
-    assert labels_as_of(decisions_of(2), reviews)["label"].tolist() == ["unknown", "correct"]
-    assert judgements(decisions_of(2), reviews)["right"].tolist()[0] == 1
+    assert labels_of(decisions_of(2), reviews)["label"].tolist() == ["unknown", "correct"]
+    assert Snapshot(decisions_of(2), reviews).verdicts["right"].tolist()[0] == 1
 
 
 def test_a_reviewer_s_later_verdict_is_the_only_one_judged(decisions_of, reviews_of):
@@ -71,12 +74,12 @@ def test_a_reviewer_s_later_verdict_is_the_only_one_judged(decisions_of, reviews
         {"decision_id": "d0", "day": 2, "reviewer_id": "ann"},
         {"decision_id": "d0", "day": 1, "reviewer_id": "bob"},
     )
-    found = judgements(decisions_of(1), reviews)
+    snapshot = Snapshot(decisions_of(1), reviews)
+    found = snapshot.verdicts
     assert found.index.tolist() == [1, 2]
     assert not found["flags"].any()
-    assert verdict_counts(decisions_of(1), reviews)[["upheld", "overturned"]].values.tolist() == [
-        [2, 0]
-    ]
+    counts = verdict_counts(snapshot.decisions["decision_id"], snapshot.review_history)
+    assert counts[["upheld", "overturned"]].values.tolist() == [[2, 0]]
 
 
 _ROW = st.fixed_dictionaries(
@@ -109,14 +112,14 @@ def test_only_what_was_known_by_then_makes_a_label_in_any_order(
 ):
     decisions, reviews = decisions_of(2), _table(reviews_of, rows)
     order = data.draw(st.permutations(range(len(reviews))))
-    expected = labels_as_of(decisions, reviews, as_of=at(day))
-    shuffled = labels_as_of(decisions, reviews.iloc[order], as_of=at(day))
+    expected = labels_of(decisions, reviews, as_of=at(day))
+    shuffled = labels_of(decisions, reviews.iloc[order], as_of=at(day))
     pd.testing.assert_frame_equal(shuffled, expected)
     # By hand: of what was known, the row of each review that was known last.
     known = reviews.assign(known=known_at(reviews)).sort_values("known")
     known = known[known["known"] <= at(day)].drop_duplicates("review_id", keep="last")
     plain = known.assign(reviewed_at=known["reviewed_at"]).drop(columns="known")
-    pd.testing.assert_frame_equal(labels_as_of(decisions, plain, as_of=at(day)), expected)
+    pd.testing.assert_frame_equal(labels_of(decisions, plain, as_of=at(day)), expected)
 
 
 @pytest.mark.parametrize("tie", [False, True])
@@ -127,5 +130,5 @@ def test_one_reviewer_s_later_verdict_wins_ties_by_id(decisions_of, reviews_of, 
          "verdict": "overturned"},
     ]  # fmt: skip
     for given_rows in (rows, rows[::-1]):
-        labels = labels_as_of(decisions_of(1), reviews_of(*given_rows))
+        labels = labels_of(decisions_of(1), reviews_of(*given_rows))
         assert labels["label"].tolist() == ["error"]

@@ -40,6 +40,16 @@ def test_the_newest_adjudication_is_the_experts_word(decisions_of, reviews_of):
     assert review_history(decisions_of(1), reviews)["standing"].tolist() == ["counts", "revised"]
 
 
+def test_an_expert_overrules_only_each_reviewer_s_newest_word(decisions_of, reviews_of):
+    reviews = reviews_of(
+        {"decision_id": "d0", "day": 1, "reviewer_id": "ann", "verdict": "overturned"},
+        {"decision_id": "d0", "day": 2, "reviewer_id": "ann"},
+        {"decision_id": "d0", "day": 3, "source": "adjudication"},
+    )
+    found = review_history(decisions_of(1), reviews)["standing"].tolist()
+    assert found == ["revised", "overruled", "counts"]
+
+
 def test_equal_times_are_ordered_by_review_id(decisions_of, reviews_of):
     reviews = reviews_of(
         {"review_id": "b", "decision_id": "d0", "day": 1, "reviewer_id": "ann"},

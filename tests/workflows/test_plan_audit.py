@@ -45,6 +45,7 @@ def test_the_planned_audit_estimates_the_truth(config, trained, market, tmp_path
     """Judged by the truth, the drawn decisions give back the marketplace's error rate."""
     from errdetect.data.tables import read_decisions
     from errdetect.estimation.error_rates import estimate_rates
+    from errdetect.snapshot import Snapshot
 
     truth = pd.read_parquet(market / "truth.parquet").set_index("decision_id")["is_error"]
     decisions = read_decisions(market / "decisions.parquet").frame
@@ -57,6 +58,7 @@ def test_the_planned_audit_estimates_the_truth(config, trained, market, tmp_path
             reviewed_at=decisions["decided_at"].max(),
             verdict=truth[drawn["decision_id"]].map({True: "overturned", False: "upheld"}).to_numpy(),
         )  # fmt: skip
-        row = estimate_rates(decisions, reviews).set_index("measure").loc["error_rate"]
+        found = estimate_rates(Snapshot(decisions, reviews)).overall
+        row = found.set_index("measure").loc["error_rate"]
         hits += int(row["low"] <= truth.mean() <= row["high"])
     assert hits >= 16

@@ -68,7 +68,9 @@ def test_applying_twice_changes_nothing(config, tmp_path):
     assert (known["review_ids"].map(len) > 0).all()
     second = remediate(config, tmp_path / "out", **PEOPLE)
     assert (second.n_recorded, second.n_withdrawn) == (0, 0)
-    assert second.lines()[-4] == "The ledger holds all of this already: nothing was changed."
+    nothing = "The ledger holds all of this already: nothing was changed."
+    assert second.lines()[-1 - len(second.files)] == nothing
+    assert set(second.files) == {"plan.parquet", "plan.csv", "intake.parquet", "summary.txt"}
     again, later = ledger_of(config)
     pd.testing.assert_frame_equal(again, known)
     pd.testing.assert_frame_equal(later, history)
@@ -126,8 +128,9 @@ def test_what_is_taken_on_trust_is_said(place, tmp_path):
     frame.to_parquet(tmp_path / "bare.parquet")
     bare = load_config(place / "config.yaml", [f"data.decisions={tmp_path / 'bare.parquet'}"])
     result = remediate(bare, tmp_path / "bare")
-    assert result.notes[0].startswith("rows of the input that could not be used: 1;")
-    assert "the decisions name no account" in result.notes[1]
+    assert result.notes[0].startswith("the decisions: 1 of 3,000 rows (0.0%) cannot be used;")
+    assert any(note.startswith("1 decision left out: rejected (e.g. ") for note in result.notes)
+    assert "the decisions name no account" in result.notes[-2]
     assert total(result, "planned") > 0
     assert sum(result.counts["revoke_penalty"].values()) == 0
 

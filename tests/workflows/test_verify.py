@@ -252,6 +252,10 @@ def test_what_came_since_does_not_count(own, tmp_path):
         result = verify(tmp_path / place, own)
         assert result.equal, say(result)
         assert {one.split(":")[1] for one in result.changed} == {" decisions", " reviews"}
+        assert any("compared with run.json's account" in note for note in result.notes)
+    _edited(tmp_path / "out/intake.parquet", lambda t: t.loc.__setitem__((1, "n"), 7))
+    result = verify(tmp_path / "out", own)
+    assert [check.file for check in result.files if not check.equal] == ["intake.parquet"]
 
 
 def test_reviews_that_came_back_are_known_by_digest(own, tmp_path):
@@ -366,7 +370,7 @@ def test_no_password_is_written_anywhere(own, postgres_server, tmp_path):
     estimate(load_config(own, overrides), tmp_path / "out", by=["market"])
     remediate(load_config(own), tmp_path / "plan")
     files = [f for place in ("out", "plan") for f in (tmp_path / place).rglob("*") if f.is_file()]
-    assert len(files) == 7
+    assert len(files) == 9
     for file in files:
         assert secret.encode() not in file.read_bytes(), file
     run = read_provenance(tmp_path / "out")

@@ -214,4 +214,6 @@ def _one_voice_one_word(
         standing[rows[older]] = REVISED
     adjudicated = np.zeros(n_decisions, dtype=bool)
     adjudicated[at[rows[expert]]] = True
-    standing[rows[~expert & adjudicated[at[rows]]]] = OVERRULED
+    # What its reviewer revised stays so: an expert overrules each reviewer's newest word alone.
+    newest = standing[rows] == COUNTS
+    standing[rows[newest & ~expert & adjudicated[at[rows]]]] = OVERRULED

@@ -26,10 +26,11 @@ from errdetect.data.provenance import (
     without_secrets,
 )
 from errdetect.data.table_comparison import TableComparison, compare_tables
-from errdetect.data.writing import write_parquet
+from errdetect.data.writing import write_csv, write_parquet
 from errdetect.errors import DataError, sentence
 from errdetect.ledger.ledger import find_ledger
 from errdetect.ledger.replica import replicate_ledger
+from errdetect.schemas import INTAKE
 from errdetect.workflows.estimate import estimate
 from errdetect.workflows.load import Progress
 from errdetect.workflows.plan_audit import plan_audit
@@ -314,6 +315,7 @@ _COMMANDS: Mapping[str, Callable[[_Again], Call]] = {
 
 
 _TABLE = ".parquet"
+_INTAKE = "intake.parquet"
 _RECOMPUTED_TEXT = (".csv", ".txt")  # written from the tables alone
 _MOST = 12  # changed keys or files that are listed
 
@@ -443,6 +445,10 @@ def verify(
         again = recompute(loaded, run, Path(temporary), decisions=where, progress=progress)
         progress("comparing")
         fresh = read_run(again)
+        if run.data != fresh.provenance.data and _recorded_account(run, again):
+            notes.append(
+                "the inputs changed, so intake.parquet is compared with run.json's account"
+            )
         checks = tuple(_checks(place, again, record, fresh))
         changed = [*_edited(checks), *_changed(run, fresh.provenance, resolved(loaded))]
     equal = all(check.equal for check in checks)
@@ -497,6 +503,17 @@ def _carried(file: Path) -> dict[str, Any] | None:
         return read_provenance(file).metadata()
     except DataError:
         return None
+
+
+def _recorded_account(run: Provenance, again: Path) -> bool:
+    """Put the account that the run recorded for one that counts rows which came since."""
+    files = list(again.rglob(_INTAKE))
+    for file in files:
+        rows = pd.DataFrame(list(run.intake), columns=INTAKE.names).astype({"weight": "float64"})
+        write_parquet(rows, file, INTAKE)
+        if (sheet := file.with_suffix(".csv")).exists():
+            write_csv(rows, sheet)
+    return bool(files)
 
 
 def _checks(folder: Path, again: Path, record: RunRecord, fresh: RunRecord) -> Iterator[FileCheck]:

@@ -25,11 +25,11 @@ from detecting.problems import VARIANTS as KINDS
 from detecting.problems import Problem, Source, find_folders, load_problem, simulated, variants
 
 from errdetect.config import load_config
-from errdetect.features.point_in_time_features import add_past
+from errdetect.features.point_in_time_features import add_point_in_time_features
 from errdetect.model.baselines import propensity_weights
 from errdetect.model.detector import Detector, Examples
-from errdetect.model.ensemble import choose_blend, fit_blend
-from errdetect.model.prepare import count_once, prepare
+from errdetect.model.ensemble import choose_ensemble, fit_ensemble
+from errdetect.model.prepare import count_texts_once, prepare_examples
 from errdetect.model.surrogate import sample_log
 from errdetect.model.trees import DEFAULT_PARAMS
 from errdetect.stats.ranking_metrics import average_precision, recall_at
@@ -58,7 +58,7 @@ def examples_of(problem: Problem) -> tuple[pd.DataFrame, pd.DataFrame, Examples]
     reviews = reviews[reviews["decision_id"].isin(decisions["decision_id"][:cut])]
     if (reviews["reviewed_at"] <= moment).mean() > 0.5:
         reviews = reviews[reviews["reviewed_at"] <= moment]
-    wide = add_past(decisions, reviews, history=True, similar=True, as_of=None)
+    wide = add_point_in_time_features(decisions, reviews, history=True, similar=True, as_of=None)
     past = wide[:cut].reset_index(drop=True)
     examples = label_examples(replace(known, decisions=past, reviews=reviews))
     return past, wide[cut:].reset_index(drop=True), examples
@@ -74,21 +74,21 @@ def fit(past: pd.DataFrame, known: Examples, variant: str, threads: int) -> Dete
         known.take(rows[rows < TUNE * len(rows)]),
         known.take(rows[rows >= TUNE * len(rows)]),
     )
-    counted = count_once(known.decisions, first, leave_out=(), text=True)
+    counted = count_texts_once(known.decisions, first, leave_out=(), text=True)
     text = counted.texts is not None
     log = None if variant == "alone" else sample_log(past, text=text, seed=0)
     how = {"leave_out": (), "text": text, "seed": 0}
     moment = later.decisions["decided_at"].iloc[0]
-    small = prepare(first, counted, **how, log=None if log is None else log.before(moment))
-    held = small.held(later, counted.of(later.decisions) if text else None)
+    small = prepare_examples(first, counted, **how, log=None if log is None else log.before(moment))
+    held = small.prepare_later(later, counted.of(later.decisions) if text else None)
     drawn = later.design > 0
     weight = later.design if later.error[drawn].sum() >= 5 else np.ones(len(later))
-    blend = choose_blend(
+    blend = choose_ensemble(
         small, held, DEFAULT_PARAMS, weight=weight, objective="average_precision", budget=0.05,
         seed=0, threads=threads,
     )  # fmt: skip
-    whole = prepare(known, counted, **how, log=log)
-    members = fit_blend(whole, blend, DEFAULT_PARAMS, seed=0, threads=threads)
+    whole = prepare_examples(known, counted, **how, log=log)
+    members = fit_ensemble(whole, blend, DEFAULT_PARAMS, seed=0, threads=threads)
     return whole.detector(members, blend.floor)
 
 

@@ -26,15 +26,15 @@ from scipy.special import expit, logit
 from scipy.stats import beta, binom
 from sklearn.linear_model import LogisticRegression
 
-from errdetect.estimation.domains import Cells, bin_p_error, spread_by_bin
-from errdetect.estimation.misclassification import exact_alarms, from_golden
-from errdetect.estimation.misclassification_limits import Misjudgement
+from errdetect.estimation.domains import Domains, bin_p_error, bin_variance_factors
+from errdetect.estimation.misclassification import golden_misclassification, without_false_positives
+from errdetect.estimation.misclassification_limits import Misclassification
 from errdetect.estimation.sampling_designs import (
     draw_sample,
     neyman_allocation,
     unequal_probabilities,
 )
-from errdetect.estimation.score_intervals import rate_limits
+from errdetect.estimation.score_intervals import rate_intervals
 from errdetect.labels.golden_items import GoldenItems
 from errdetect.stats.intervals import Interval
 
@@ -162,7 +162,7 @@ def golden_items(w: World, rng: np.random.Generator) -> GoldenItems:
     return GoldenItems(item, site, np.full(len(at), -1), truth, said, truth, said)
 
 
-def stack(parts: list[Misjudgement]) -> Misjudgement:
+def stack(parts: list[Misclassification]) -> Misclassification:
     def of(name: str) -> Interval:
         return Interval(
             *(
@@ -171,7 +171,7 @@ def stack(parts: list[Misjudgement]) -> Misjudgement:
             )
         )
 
-    return Misjudgement(of("found"), of("alarm"))
+    return Misclassification(of("found"), of("alarm"))
 
 
 def cross_fitted(w: World, drawn: np.ndarray, said: np.ndarray, weight: np.ndarray) -> np.ndarray:
@@ -197,16 +197,16 @@ def gather(
     controls: list[np.ndarray],
     probability: np.ndarray,
     said: list[np.ndarray],
-) -> Cells:
+) -> Domains:
     """Each audit is one cell, so that all are solved at once."""
-    fields: dict[str, list[np.ndarray]] = {name: [] for name in Cells.__dataclass_fields__}
+    fields: dict[str, list[np.ndarray]] = {name: [] for name in Domains.__dataclass_fields__}
     bins, last = None, None
     for number, (drawn, control, verdict) in enumerate(zip(audits, controls, said, strict=True)):
         if control is not last:
             bins, last = bin_p_error(control, N), control
             count = np.bincount(bins.of[inside], minlength=len(bins.logit)).astype(float)
         weight = 1 / probability[drawn]
-        spread = spread_by_bin(bins, drawn, weight)
+        spread = bin_variance_factors(bins, drawn, weight)
         kept = inside[drawn]
         at = bins.of[drawn[kept]]
         for name, values in {
@@ -221,13 +221,13 @@ def gather(
         }.items():
             fields[name].append(values)
     del fields["size"]
-    return Cells(size=len(audits), **{name: np.concatenate(v) for name, v in fields.items()})
+    return Domains(size=len(audits), **{name: np.concatenate(v) for name, v in fields.items()})
 
 
 def reviewed(
     cell: Cell, w: World, inside: np.ndarray, audits: list[np.ndarray], prob: np.ndarray,
     rng: np.random.Generator,
-) -> tuple[list[np.ndarray], Misjudgement | None]:  # fmt: skip
+) -> tuple[list[np.ndarray], Misclassification | None]:  # fmt: skip
     """What the reviews say of each audit, and what golden items say of the reviewers."""
     if cell.reviewers == "perfect":
         return [w.wrong[drawn] for drawn in audits], None
@@ -237,11 +237,13 @@ def reviewed(
         kept = inside[drawn]
         share = np.bincount(w.site[drawn[kept]], 1 / prob[drawn[kept]], len(SITES))
         share = share[None] / max(share.sum(), 1e-300)
-        golden = from_golden(golden_items(w, rng), share, action_only=False, enforced=None)
+        golden = golden_misclassification(
+            golden_items(w, rng), share, action_only=False, enforced=None
+        )
         if golden is None:
             raise RuntimeError("the benchmark's golden items are too few")
         if cell.reviewers == "adjudicated":
-            verdict, golden = verdict & w.wrong[drawn], exact_alarms(golden)
+            verdict, golden = verdict & w.wrong[drawn], without_false_positives(golden)
         said.append(verdict)
         rates.append(golden)
     return said, stack(rates)
@@ -262,12 +264,12 @@ def classical_width(rate: float, n: int) -> float:
 
 
 def peers(
-    cells: Cells, controls: list[np.ndarray], inside: np.ndarray
+    cells: Domains, controls: list[np.ndarray], inside: np.ndarray
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Intervals of the naive mean, plain AIPW and ppi-python on the same audits."""
     from ppi_py import ppi_mean_ci  # once main() took this folder off the path
 
-    n, x = cells.draws, cells.over_draws(cells.draw_error)
+    n, x = cells.draws, cells.sum_draws(cells.draw_error)
     found = {"naive": clopper_pearson(np.round(x), n)}
     low, high = np.zeros((2, cells.size)), np.zeros((2, cells.size))
     total = cells.decisions
@@ -310,7 +312,7 @@ def run(job: tuple[Cell, int, int]) -> dict[str, object]:
                 for drawn, verdict in zip(audits, said, strict=True)
             ]
         cells = gather(inside, audits, controls, prob, said)
-        ours = rate_limits(cells, reviewers=reviewers, whole=cell.scope == "whole")
+        ours = rate_intervals(cells, reviewers=reviewers, whole=cell.scope == "whole")
         found = {"errdetect": (ours.low, ours.high)}
         if by_peers:
             found |= peers(cells, controls, inside)

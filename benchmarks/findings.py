@@ -24,15 +24,21 @@ import pandas as pd
 
 from errdetect.data.actions import ALLOW_ACTIONS
 from errdetect.data.policies import Policy
-from errdetect.findings.conditions import condition_columns, conditions_of
-from errdetect.findings.evidence import KINDS, Judged, Log, read_judged, read_log
+from errdetect.findings.conditions import condition_columns, list_conditions
+from errdetect.findings.evidence import (
+    KINDS,
+    AuditEvidence,
+    DecisionLog,
+    read_audit_evidence,
+    read_decision_log,
+)
 from errdetect.findings.findings import Findings, find_findings
-from errdetect.findings.rate_tests import excess_p
+from errdetect.findings.rate_tests import excess_p_value
 from errdetect.findings.slices import find_slices
 from errdetect.schemas import MISSED_VIOLATION, WRONGFUL_ACTION
 from errdetect.simulation.marketplace import Marketplace, simulate
-from errdetect.simulation.planted import matching
-from errdetect.snapshot import Rules, Snapshot
+from errdetect.simulation.planted import slice_mask
+from errdetect.snapshot import LabelRules, Snapshot
 
 #: What the simulator calls a cause, and what errdetect should say of errors that come from it.
 NAMES = {
@@ -121,14 +127,14 @@ def score_slices(
 def score_planted(
     market: Marketplace,
     decisions: pd.DataFrame,
-    log: Log,
-    judged: Judged,
+    log: DecisionLog,
+    judged: AuditEvidence,
     masks: list[tuple[str, np.ndarray]],
 ) -> list[dict[str, object]]:
     out = []
     wrong = market.truth["is_error"].to_numpy(dtype=bool)
     for planted in market.planted["slices"]:
-        rows = matching(decisions, planted["policy_id"], planted["conditions"])
+        rows = slice_mask(decisions, planted["policy_id"], planted["conditions"])
         kind = KINDS.index(planted["error_kind"])
         code = log.policy_ids.index(planted["policy_id"])
         inside = rows[judged.position]
@@ -147,8 +153,9 @@ def score_planted(
                 "planted": planted["id"],
                 "found": best >= OVERLAP,
                 "overlap": best,
-                "detectable": excess_p(judged, inside, outside, kind) < 0.05,
-                "detectable_late": excess_p(judged, inside & late, outside & late, kind) < 0.05,
+                "detectable": excess_p_value(judged, inside, outside, kind) < 0.05,
+                "detectable_late": excess_p_value(judged, inside & late, outside & late, kind)
+                < 0.05,
             }
         )
     return out
@@ -214,8 +221,8 @@ def planted(options: argparse.Namespace) -> None:
         started = time.perf_counter()
         found = find_findings(snapshot, rng=np.random.default_rng(0))
         seconds.append(time.perf_counter() - started)
-        log = read_log(snapshot)
-        judged = read_judged(snapshot, log.policy, log.early)
+        log = read_decision_log(snapshot)
+        judged = read_audit_evidence(snapshot, log.policy, log.early)
         lines, masks = score_slices(market, decisions, found)
         slices += [{"seed": seed, **line} for line in lines]
         hits += [
@@ -299,8 +306,8 @@ def peers(options: argparse.Namespace) -> None:
     rows = []
     for seed in options.seeds:
         market, snapshot = world(seed, options.decisions)
-        decisions, log = snapshot.decisions, read_log(snapshot)
-        judged = read_judged(snapshot, log.policy, log.early)
+        decisions, log = snapshot.decisions, read_decision_log(snapshot)
+        judged = read_audit_evidence(snapshot, log.policy, log.early)
         rng = np.random.default_rng(0)
         started = time.perf_counter()
         ours = find_slices(decisions, judged, log.policy, log.known, rng=rng)
@@ -308,9 +315,9 @@ def peers(options: argparse.Namespace) -> None:
         rules: dict[str, list[tuple[int, tuple]]] = {"sliceline": [], "pysubgroup": []}
         rules["errdetect"] = [(s.policy, s.rule) for s in ours if s.confirmed]
         for code in range(len(log.policy_ids)):
-            own = judged.only(judged.policy == code)
+            own = judged.select_rows(judged.policy == code)
             frame = decisions[condition_columns(decisions)].iloc[own.position]
-            known = conditions_of(frame, least=8)
+            known = list_conditions(frame, least=8)
             wrong = own.errors[:, 0] > 0.5
             if not known.items or wrong.sum() < 3:
                 continue
@@ -343,9 +350,9 @@ def peers(options: argparse.Namespace) -> None:
 
 
 def compare(
-    market: Marketplace, decisions: pd.DataFrame, log: Log, rules: list[tuple[int, tuple]]
+    market: Marketplace, decisions: pd.DataFrame, log: DecisionLog, rules: list[tuple[int, tuple]]
 ) -> dict[str, float]:
-    from errdetect.findings.conditions import held
+    from errdetect.findings.conditions import rule_mask
 
     wrong = market.truth["is_error"].to_numpy(dtype=bool)
     masks, false = [], 0
@@ -353,13 +360,13 @@ def compare(
         where = np.flatnonzero(log.policy == code)
         mask = np.zeros(len(decisions), dtype=bool)
         columns = sorted({c.column for c in rule})
-        mask[where] = held(decisions[columns].iloc[where], rule)
+        mask[where] = rule_mask(decisions[columns].iloc[where], rule)
         rest = (log.policy == code) & ~mask
         false += bool(wrong[mask].mean() <= wrong[rest].mean())
         masks.append((log.policy_ids[code], mask))
     found = 0
     for planted_slice in market.planted["slices"]:
-        rows = matching(decisions, planted_slice["policy_id"], planted_slice["conditions"])
+        rows = slice_mask(decisions, planted_slice["policy_id"], planted_slice["conditions"])
         found += any(
             max(overlap(rows, m), overlap(rows & wrong, m & wrong)) >= OVERLAP
             for policy, m in masks
@@ -404,7 +411,7 @@ def made_up(n: int, n_policies: int, judged: float, rng: np.random.Generator) ->
             "minutes": 1.0,
         }
     )
-    snapshot = Snapshot(decisions, reviews.reset_index(drop=True), rules=Rules("votes"))
+    snapshot = Snapshot(decisions, reviews.reset_index(drop=True), rules=LabelRules("votes"))
     assert len(snapshot.labels) == n  # worked out here, so that no clock counts it
     return snapshot
 

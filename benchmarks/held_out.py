@@ -19,7 +19,7 @@ import pandas as pd
 
 from errdetect.config import load_config
 from errdetect.model.baselines import fit_segment_rate
-from errdetect.model.policy_correction import fit_relabelling
+from errdetect.model.policy_correction import fit_policy_correction
 from errdetect.model.segment_evaluation import evaluate_segments
 from errdetect.model.training import train_detector
 from errdetect.simulation.marketplace import simulate, write_marketplace
@@ -87,14 +87,14 @@ def right_label(
     known = snapshot.before(cut).of(decisions[early])
     past, labels = known.decisions, known.labels
     judged = (labels["label"] != "unknown").to_numpy()
-    model = fit_relabelling(past, known.correct_policies, judged)
+    model = fit_policy_correction(past, known.correct_policies, judged)
     if model is None:
         return {}
     acted = decisions.loc[~early, "enforced"].to_numpy(bool)
     later, fact, p = decisions[~early][acted], truth[~early][acted], p[acted]
     said = model.predict(later, p)
     y = (fact["error_kind"] == "wrong_label").to_numpy(float)
-    q, own = model.posterior(later)
+    q, own = model.policy_posterior(later)
     doubt = np.nan_to_num(1 - q[np.arange(len(own)), own])
     rows = past["enforced"].to_numpy(bool) & judged
     seen = (labels["error_kind"] == "wrong_label").to_numpy()[rows].astype(float)

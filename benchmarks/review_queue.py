@@ -26,9 +26,9 @@ from errdetect.config import load_config
 from errdetect.data.actions import ALLOW_ACTIONS
 from errdetect.data.policies import read_policies
 from errdetect.estimation.error_rates import estimate_rates
-from errdetect.estimation.queue_sample import covering_reviews, read_queue
-from errdetect.queue.allocation import Floor, allocate
-from errdetect.queue.selection import Selection, select
+from errdetect.estimation.queue_sample import extend_to_duplicates, read_queue_design
+from errdetect.queue.allocation import Floor, allocate_reviews
+from errdetect.queue.selection import Selection, select_reviews
 from errdetect.simulation.marketplace import simulate, write_marketplace
 from errdetect.snapshot import Snapshot
 from errdetect.workflows.score import score
@@ -124,9 +124,9 @@ def ours(
         if queue["minutes"].sum() > minutes + 1e-6:
             raise SystemExit("the queue takes more minutes than there are")
         reviews = verdicts(known.loc[queue["decision_id"]], "re_review", None)
-        reviews = covering_reviews(reviews, drawn)
+        reviews = extend_to_duplicates(reviews, drawn)
         snapshot = Snapshot(decisions, reviews)
-        design, _ = read_queue(snapshot, drawn)
+        design, _ = read_queue_design(snapshot, drawn)
         ours = estimate_rates(snapshot, p_error=p, queue=design).overall.iloc[0]
         sample = known.sample(len(queue), random_state=rng)
         evenly = verdicts(sample, "audit", len(queue) / len(known))
@@ -160,7 +160,7 @@ def drawn_anew(
     """Draw the queue of a run's scores again."""
     place = pd.Series(np.arange(len(scores)), scores["decision_id"])
     open_ = scores["arm"].isna() | scores["arm"].isin(["ranked", "explore"])
-    chosen = select(
+    chosen = select_reviews(
         scores["value"].to_numpy(), open_.to_numpy(bool), p_error=scores["p_error"].to_numpy(),
         capacity=[minutes], explore_share=share if share == "auto" else float(share), rng=rng,
         minutes=scores["minutes"].to_numpy(), heads=place[scores["job_id"]].to_numpy(),
@@ -200,7 +200,9 @@ def allocation_gaps(n_instances: int) -> np.ndarray:
         room = rng.integers(30, 120, n_pools).astype(float)
         floors = [Floor(of == 1, 15.0)] if seed % 2 and can[1].any() else []
         account, cap = (rng.integers(0, n // 5, n), 2) if seed % 3 == 0 else (None, None)
-        got = allocate(value, minutes, of, can, room, floors=floors, account=account, cap=cap)
+        got = allocate_reviews(
+            value, minutes, of, can, room, floors=floors, account=account, cap=cap
+        )
         best = optimum(value, minutes, of, can, room, floors, account, cap)
         reached.append((value * minutes)[got.pool >= 0].sum() / best)
     return np.array(reached)
@@ -248,7 +250,7 @@ def large(n: int, n_pools: int) -> dict[str, float]:
         spent = []
         for _ in range(3):
             start = time.process_time()
-            allocate(value, minutes, of, can, room, **extra)
+            allocate_reviews(value, minutes, of, can, room, **extra)
             spent.append(time.process_time() - start)
         seconds[name] = float(np.median(spent))
     return seconds

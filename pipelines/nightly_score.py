@@ -6,11 +6,11 @@ python pipelines/nightly_score.py CONFIG DECISIONS OUT [KEY=VALUE ...]
 import sys
 
 from errdetect.config import load_config
-from errdetect.errors import clear_exit
+from errdetect.errors import exit_on_error
 from errdetect.workflows.score import score
-from errdetect.workflows.summaries import say
+from errdetect.workflows.summaries import summary_text
 
 config_file, decisions, out, *overrides = sys.argv[1:]
-with clear_exit():
+with exit_on_error():
     config = load_config(config_file, overrides)
-    print(say(score(config, decisions, out, progress=print)))
+    print(summary_text(score(config, decisions, out, progress=print)))

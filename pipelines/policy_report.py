@@ -7,13 +7,13 @@ import sys
 from pathlib import Path
 
 from errdetect.config import load_config
-from errdetect.errors import clear_exit
+from errdetect.errors import exit_on_error
 from errdetect.workflows.estimate import estimate
 from errdetect.workflows.report import report
-from errdetect.workflows.summaries import say
+from errdetect.workflows.summaries import summary_text
 
 config_file, out, *overrides = sys.argv[1:]
-with clear_exit():
+with exit_on_error():
     config = load_config(config_file, overrides)
-    print(say(estimate(config, Path(out) / "estimates", by=["policy_id"], progress=print)))
-    print(say(report(config, out, progress=print)))
+    print(summary_text(estimate(config, Path(out) / "estimates", by=["policy_id"], progress=print)))
+    print(summary_text(report(config, out, progress=print)))

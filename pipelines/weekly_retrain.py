@@ -8,15 +8,17 @@ Exit status 1 where the gate says no, 2 where the data cannot be used.
 import sys
 
 from errdetect.config import load_config
-from errdetect.errors import clear_exit
-from errdetect.workflows.summaries import say
+from errdetect.errors import exit_on_error
+from errdetect.workflows.summaries import summary_text
 from errdetect.workflows.train import train
 from errdetect.workflows.validate import validate
 
 config_file, *overrides = sys.argv[1:]
-with clear_exit():
+with exit_on_error():
     config = load_config(config_file, overrides)
-    print(say(validate(config)))  # single bad rows are left out; data that cannot be used ends here
+    print(
+        summary_text(validate(config))
+    )  # single bad rows are left out; data that cannot be used ends here
     trained = train(config, progress=print)
-    print(say(trained))
+    print(summary_text(trained))
     sys.exit(0 if trained.version else 1)

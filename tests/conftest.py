@@ -13,7 +13,7 @@ import pytest
 from hypothesis import settings
 from scipy.special import expit, logit
 
-from errdetect.snapshot import Rules, Snapshot
+from errdetect.snapshot import LabelRules, Snapshot
 
 # A busy machine is no fault of the code: time is measured by benchmarks.
 settings.register_profile("house", deadline=None)
@@ -109,7 +109,7 @@ def review(
         minutes=1.0,
     )
     reviews["reviewed_at"] = pd.to_datetime(reviews["reviewed_at"], utc=True)
-    return Snapshot(log, reviews, rules=Rules("votes"))
+    return Snapshot(log, reviews, rules=LabelRules("votes"))
 
 
 @pytest.fixture

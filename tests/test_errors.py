@@ -4,10 +4,10 @@ from errdetect.errors import (
     ConfigError,
     DataError,
     GateRefusal,
-    clear_exit,
-    hidden,
-    visible,
-    visible_pieces,
+    escape_hidden,
+    exit_on_error,
+    is_hidden,
+    iter_escaped,
 )
 
 
@@ -18,24 +18,24 @@ def test_config_error_lists_every_fault():
 
 
 def test_clear_exit_says_the_fault_and_its_status(capsys):
-    with pytest.raises(SystemExit) as exit_, clear_exit():
+    with pytest.raises(SystemExit) as exit_, exit_on_error():
         raise DataError("d\x1b[31m1 is broken")
     assert exit_.value.code == 2
     assert capsys.readouterr().err == "errdetect: d[U+001B][31m1 is broken\n"
-    with pytest.raises(SystemExit) as exit_, clear_exit():
+    with pytest.raises(SystemExit) as exit_, exit_on_error():
         raise GateRefusal("no")
     assert exit_.value.code == 1
 
 
 def test_clear_exit_lets_bugs_through():
-    with pytest.raises(ZeroDivisionError), clear_exit():
+    with pytest.raises(ZeroDivisionError), exit_on_error():
         _ = 1 / 0
 
 
 def test_visible_keeps_text_of_every_language():
     text = "Größe 尺码 مقاس\nзмеј 👟"
-    assert visible(text) == text
-    assert visible("a\u202eb") == "a[U+202E]b"
+    assert escape_hidden(text) == text
+    assert escape_hidden("a\u202eb") == "a[U+202E]b"
 
 
 @pytest.mark.parametrize(
@@ -56,13 +56,13 @@ def test_visible_keeps_text_of_every_language():
     ],
 )
 def test_what_cannot_be_seen_is_a_code(text, shown):
-    assert visible(text) == "".join(visible_pieces(text)) == shown
-    assert visible(shown) == shown
+    assert escape_hidden(text) == "".join(iter_escaped(text)) == shown
+    assert escape_hidden(shown) == shown
 
 
 def test_hidden_characters_are_those_that_visible_codes_but_for_needed_marks():
-    codes = [chr(c) for c in range(0x3000) if visible(chr(c)) != chr(c)]
-    assert all(hidden(c) for c in codes)
-    assert {chr(c) for c in range(0x3000) if hidden(chr(c))} - set(codes) == set(
+    codes = [chr(c) for c in range(0x3000) if escape_hidden(chr(c)) != chr(c)]
+    assert all(is_hidden(c) for c in codes)
+    assert {chr(c) for c in range(0x3000) if is_hidden(chr(c))} - set(codes) == set(
         "\n\t\u200e\u200f\u061c"
     )

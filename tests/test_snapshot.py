@@ -12,7 +12,7 @@ import errdetect.snapshot as module
 from errdetect.data.rejected_rows import Rejections
 from errdetect.data.tables import read_decisions, read_reviews
 from errdetect.schemas import SOURCES, VERDICTS
-from errdetect.snapshot import Reading, Rules, Snapshot
+from errdetect.snapshot import LabelRules, ReadSummary, Snapshot
 
 START = pd.Timestamp("2026-01-01", tz="UTC")
 DAY = pd.Timedelta(days=1)
@@ -118,7 +118,7 @@ def facts(snapshot):
 @given(ROWS, st.integers(-1, 7), st.sampled_from(["model", "votes"]))
 @settings(max_examples=80)
 def test_before_never_sees_later_reviews_or_corrections(rows, day, rule):
-    reviews, moment, rules = reviews_of(rows), START + day * DAY, Rules(rule)
+    reviews, moment, rules = reviews_of(rows), START + day * DAY, LabelRules(rule)
     known = reviews[(known_at(reviews) <= moment).to_numpy(bool)]
     then = Snapshot(DECISIONS, reviews, rules=rules).before(moment)
     assert facts(then) == facts(Snapshot(DECISIONS, known, as_of=moment, rules=rules))
@@ -265,7 +265,7 @@ def test_reviewers_are_measured_once_a_moment_whatever_the_part(calls):
 
 
 def test_votes_need_no_reviewer_model(calls):
-    snapshot = Snapshot(DECISIONS, some_reviews(), rules=Rules("votes"))
+    snapshot = Snapshot(DECISIONS, some_reviews(), rules=LabelRules("votes"))
     assert snapshot.reviewer_model is None
     assert snapshot.of(DECISIONS[:2]).reviewer_model is None
     assert len(snapshot.labels) == 4
@@ -350,7 +350,7 @@ def test_the_intake_adds_up_for_every_source(tmp_path_factory, rows, as_of):
     decisions, reviews = read_decisions(place / "d.csv"), read_reviews(place / "r.csv")
     log = Rejections("The decisions")
     log.add(decisions)
-    reading = Reading.of({"decisions": log}, reviews)
+    reading = ReadSummary.of({"decisions": log}, reviews)
     snapshot = Snapshot(decisions.frame, reviews.frame, as_of=as_of, reading=reading)
     account = snapshot.intake.frame().set_index(["table", "source", "reason"])["n"]
     assert account["decisions", ""].to_dict() == {

@@ -16,29 +16,29 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from errdetect.config_schema import (
-    Audit,
-    Data,
-    Database,
-    Dsa,
-    Estimate,
-    Evaluate,
-    Export,
-    Features,
-    Gate,
-    Labels,
-    Ledger,
+    AuditSettings,
+    ConfigSection,
+    DatabaseSource,
+    DataSettings,
+    DsaSettings,
+    EstimateSettings,
+    EvaluateSettings,
+    ExportSettings,
+    FeaturesSettings,
+    GateSettings,
+    LabelsSettings,
+    LedgerSettings,
     Measure,
-    Queue,
-    Registry,
-    Remediation,
-    Report,
-    Reviewers,
+    QueueSettings,
+    RegistrySettings,
+    RemediationSettings,
+    ReportSettings,
+    ReviewersSettings,
     Source,
-    Strict,
-    Targets,
-    Train,
+    TargetsSettings,
+    TrainSettings,
 )
-from errdetect.errors import ConfigError, sentence
+from errdetect.errors import ConfigError, error_message
 from errdetect.schemas import MEASURES, SOURCES
 
 __all__ = ["Config", "load_config"]
@@ -47,32 +47,32 @@ __all__ = ["Config", "load_config"]
 _OURS = {"base", "overrides"}
 
 
-class Config(Strict):
+class Config(ConfigSection):
     """A checked config; build it with `load_config`."""
 
     version: Literal[1]
-    data: Data
-    labels: Labels = Labels()
-    features: Features = Features()
-    train: Train = Train()
-    evaluate: Evaluate = Evaluate()
-    gate: Gate = Gate()
-    queue: Queue = Queue()
-    estimate: Estimate = Estimate()
-    audit: Audit = Audit()
-    dsa: Dsa = Dsa()
-    report: Report = Report()
-    reviewers: Reviewers = Reviewers()
-    remediation: Remediation = Remediation()
-    export: Export = Export()
-    targets: Targets = Targets()
-    registry: Registry = Registry()
-    ledger: Ledger = Ledger()
+    data: DataSettings
+    labels: LabelsSettings = LabelsSettings()
+    features: FeaturesSettings = FeaturesSettings()
+    train: TrainSettings = TrainSettings()
+    evaluate: EvaluateSettings = EvaluateSettings()
+    gate: GateSettings = GateSettings()
+    queue: QueueSettings = QueueSettings()
+    estimate: EstimateSettings = EstimateSettings()
+    audit: AuditSettings = AuditSettings()
+    dsa: DsaSettings = DsaSettings()
+    report: ReportSettings = ReportSettings()
+    reviewers: ReviewersSettings = ReviewersSettings()
+    remediation: RemediationSettings = RemediationSettings()
+    export: ExportSettings = ExportSettings()
+    targets: TargetsSettings = TargetsSettings()
+    registry: RegistrySettings = RegistrySettings()
+    ledger: LedgerSettings = LedgerSettings()
     base: Path = Field(default=Path(), exclude=True)
     overrides: tuple[str, ...] = Field(default=(), exclude=True, repr=False)
 
     @model_validator(mode="after")
-    def _nothing_missing(self) -> "Config":
+    def _check_schema_choices(self) -> "Config":
         if set(get_args(Source)) != set(SOURCES):
             raise AssertionError("review sources differ from the schema's")
         if set(get_args(Measure)) != set(MEASURES):
@@ -88,9 +88,9 @@ class Config(Strict):
         >>> str(config.path("d.csv"))
         '/srv/d.csv'
         """
-        return self.base / _expand(value)
+        return self.base / _expand_variables(value)
 
-    def data_paths(self, value: str | Sequence[str] | Database) -> list[str]:
+    def data_paths(self, value: str | Sequence[str] | DatabaseSource) -> list[str]:
         """Return every place of a source of the data section.
 
         A path, a glob, or a list of them; a database's table or query is `URL::table` or
@@ -103,11 +103,13 @@ class Config(Strict):
         >>> config.data_paths(config.data.decisions)
         ['sqlite:////srv/log.db::d']
         """
-        if isinstance(value, Database):
-            return [f"{self._url(value.url)}::{value.table or value.query}"]
+        if isinstance(value, DatabaseSource):
+            return [f"{self._resolve_url(value.url)}::{value.table or value.query}"]
         base = self.path(self.data.folder or "")
         given = [value] if isinstance(value, str) else value
-        return [self._url(v) if "://" in v else str(base / _expand(v)) for v in given]
+        return [
+            self._resolve_url(v) if "://" in v else str(base / _expand_variables(v)) for v in given
+        ]
 
     def ledger_url(self) -> str:
         """Return the ledger's database; `errdetect.db` beside the config unless it says otherwise.
@@ -117,11 +119,11 @@ class Config(Strict):
         >>> Config(version=1, data={"decisions": "d.csv"}, base="/srv").ledger_url()
         'sqlite:////srv/errdetect.db'
         """
-        return self._url(self.ledger.url or "sqlite:///errdetect.db")
+        return self._resolve_url(self.ledger.url or "sqlite:///errdetect.db")
 
-    def _url(self, value: str) -> str:
+    def _resolve_url(self, value: str) -> str:
         """Take a SQLite file relative to the config's folder, as any path."""
-        url = _expand(value)
+        url = _expand_variables(value)
         head = "sqlite:///"
         return f"{head}{self.base / url.removeprefix(head)}" if url.startswith(head) else url
 
@@ -156,15 +158,15 @@ def load_config(path: Path | str, overrides: Sequence[str] = ()) -> Config:
     """
     file = Path(path)
     raw = _read_yaml(file)
-    faults = [fault for text in overrides for fault in _override(raw, text)]
+    faults = [fault for text in overrides for fault in _apply_override(raw, text)]
     for name in _OURS & set(raw):
-        faults.append(_unknown(name, Config))
+        faults.append(_unknown_key_fault(name, Config))
         raw.pop(name)
     ours = {"base": file.resolve().parent, "overrides": tuple(overrides)}
     try:
         config = Config.model_validate(raw | ours)
     except ValidationError as error:
-        faults.extend(_faults(error))
+        faults.extend(_format_faults(error))
     else:
         if not faults:
             return config
@@ -190,22 +192,22 @@ class _Loader(yaml.SafeLoader):
 def _read_yaml(file: Path) -> dict[str, Any]:
     do = "Give the path of a YAML file; the smallest one is shown by `errdetect train --help`."
     if not file.is_file():
-        raise ConfigError([sentence("The config", "be a file", f"'{file}'", do)])
+        raise ConfigError([error_message("The config", "be a file", f"'{file}'", do)])
     try:
         raw = yaml.load(file.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 (a SafeLoader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         said = re.sub(r"\s+", " ", str(error))
-        raise ConfigError([sentence(f"'{file.name}'", "be YAML in UTF-8", said, do)]) from None
+        raise ConfigError([error_message(f"'{file.name}'", "be YAML in UTF-8", said, do)]) from None
     if not isinstance(raw, dict):
         kind = "an empty file" if raw is None else f"a {type(raw).__name__}"
-        raise ConfigError([sentence(f"'{file.name}'", "hold keys and values", kind, do)])
+        raise ConfigError([error_message(f"'{file.name}'", "hold keys and values", kind, do)])
     return {str(key): value for key, value in raw.items()}
 
 
-def _override(raw: dict[str, Any], text: str) -> Iterator[str]:
+def _apply_override(raw: dict[str, Any], text: str) -> Iterator[str]:
     key, equals, value = text.partition("=")
     if not equals or not all(key.split(".")):
-        yield sentence(
+        yield error_message(
             "--set", "look like key.key=value", f"'{text}'", "Write --set train.trials=50."
         )
         return
@@ -214,7 +216,7 @@ def _override(raw: dict[str, Any], text: str) -> Iterator[str]:
     for parent in parents:
         below = place.setdefault(parent, {})
         if not isinstance(below, dict):
-            yield sentence(
+            yield error_message(
                 f"--set {key}",
                 f"name a key below '{parent}'",
                 "a plain value there",
@@ -225,44 +227,44 @@ def _override(raw: dict[str, Any], text: str) -> Iterator[str]:
     try:
         place[last] = yaml.safe_load(value)
     except yaml.YAMLError:
-        yield sentence(
+        yield error_message(
             f"--set {key}", "have a YAML value", f"'{value}'", "Quote it, or write JSON."
         )
 
 
-def _faults(error: ValidationError) -> Iterator[str]:
+def _format_faults(error: ValidationError) -> Iterator[str]:
     """Say each fault once, in our own words; a union's branches count as one fault."""
     told: set[str] = set()
     for fault in error.errors():
-        where = [str(part) for part in fault["loc"] if not _is_branch(str(part))]
+        where = [str(part) for part in fault["loc"] if not _is_union_branch(str(part))]
         name = ".".join(where)
         if any(name == other or name.startswith(f"{other}.") for other in told):
             continue
         told.add(name)
         if fault["type"] == "extra_forbidden":
-            yield _unknown(name, Config)
+            yield _unknown_key_fault(name, Config)
         elif fault["type"] == "missing":
             yield f"{name} is missing. Add it; a config needs at least version and data.decisions."
         else:
             message = fault["msg"].removeprefix("Value error, ")
-            got = "" if "got" in message else f", got {_short(fault['input'])}"
+            got = "" if "got" in message else f", got {_shorten_value(fault['input'])}"
             yield f"{name}: {message[0].lower()}{message[1:]}{got}. Correct this key."
 
 
-def _is_branch(part: str) -> bool:
+def _is_union_branch(part: str) -> bool:
     return bool(
         re.match(r"^(constrained-|list\[|function-|str$|int$|float$|files$|database$)", part)
     )
 
 
-def _short(value: object) -> str:
+def _shorten_value(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _unknown(name: str, model: type[BaseModel]) -> str:
+def _unknown_key_fault(name: str, model: type[BaseModel]) -> str:
     """Say that a key does not exist, with the nearest that does."""
-    known = [k for k in _keys(model) if k not in _OURS]
+    known = [k for k in _key_paths(model) if k not in _OURS]
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     inside = name.rpartition(".")[0]
     here = [k for k in known if k.rpartition(".")[0] == inside]
@@ -270,25 +272,25 @@ def _unknown(name: str, model: type[BaseModel]) -> str:
     return f"{name} is not a key of the config. {hint}"
 
 
-def _keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+def _key_paths(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
     for name, field in model.model_fields.items():
         yield prefix + name
-        for below in _models(field.annotation):
-            yield from _keys(below, f"{prefix}{name}.")
+        for below in _section_models(field.annotation):
+            yield from _key_paths(below, f"{prefix}{name}.")
 
 
-def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+def _section_models(annotation: Any) -> Iterator[type[BaseModel]]:
     """Yield the sections that a key may hold."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     for part in get_args(annotation):
-        yield from _models(part)
+        yield from _section_models(part)
 
 
-def _expand(value: str, environment: Mapping[str, str] = os.environ) -> str:
+def _expand_variables(value: str, environment: Mapping[str, str] = os.environ) -> str:
     """Put environment variables into a path.
 
-    >>> _expand("${DATA:-x}/d.parquet", {}), _expand("${DATA:-x}/d.parquet", {"DATA": "/y"})
+    >>> _expand_variables("${DATA:-x}/d.parquet", {}), _expand_variables("${DATA:-x}/d.parquet", {"DATA": "/y"})
     ('x/d.parquet', '/y/d.parquet')
     """
 
@@ -298,7 +300,7 @@ def _expand(value: str, environment: Mapping[str, str] = os.environ) -> str:
         if found is None:
             do = f"Set it: export {name}=..., or give the path with --set."
             raise ConfigError(
-                [sentence(f"The environment variable {name}", "be set", "nothing", do)]
+                [error_message(f"The environment variable {name}", "be set", "nothing", do)]
             )
         return found
 

@@ -14,32 +14,32 @@ from pydantic import (
 )
 
 __all__ = [
-    "Audit",
-    "Data",
-    "Database",
-    "Dsa",
-    "Estimate",
-    "Evaluate",
-    "Export",
-    "Features",
-    "Gate",
-    "Labels",
-    "Ledger",
-    "LookAlikes",
+    "AuditSettings",
+    "ConfigSection",
+    "DataSettings",
+    "DatabaseSource",
+    "DsaSettings",
+    "EstimateSettings",
+    "EvaluateSettings",
+    "ExportSettings",
+    "FeaturesSettings",
+    "GateSettings",
+    "LabelsSettings",
+    "LedgerSettings",
+    "LookAlikesSettings",
     "Measure",
     "Place",
-    "Pool",
-    "Queue",
-    "Registry",
-    "Remediation",
-    "Report",
-    "Reviewers",
+    "PoolSettings",
+    "QueueSettings",
+    "RegistrySettings",
+    "RemediationSettings",
+    "ReportSettings",
+    "ReviewersSettings",
     "Share",
     "Source",
-    "Strict",
-    "Targets",
-    "Train",
-    "Whitelist",
+    "TargetsSettings",
+    "TrainSettings",
+    "WhitelistSettings",
 ]
 
 
@@ -48,13 +48,13 @@ Measure = Literal["error_rate", "wrongful_rate", "missed_rate", "precision", "re
 Source = Literal["audit", "appeal", "re_review", "golden", "adjudication", "report"]
 
 
-class Strict(BaseModel):
+class ConfigSection(BaseModel):
     """A section that knows its keys and refuses others."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
 
-class Database(Strict):
+class DatabaseSource(ConfigSection):
     """A table of a database, or what a query gives: a source of rows."""
 
     url: str = Field(repr=False, description="postgresql://user@host/name or sqlite:///file.db")
@@ -62,7 +62,7 @@ class Database(Strict):
     query: str | None = Field(None, description="or: a query, beginning with SELECT or WITH")
 
     @model_validator(mode="after")
-    def _one(self) -> "Database":
+    def _require_one(self) -> "DatabaseSource":
         if (self.table is None) == (self.query is None):
             got = "neither" if self.table is None else "both"
             raise ValueError(f"must name a table or a query, got {got}")
@@ -74,16 +74,16 @@ class Database(Strict):
 _READS = [[word] for word in ("SELECT", "select", "Select", "WITH", "with", "With")]
 
 
-def _kind_of_source(value: object) -> str:
+def _source_kind(value: object) -> str:
     """Tell which form a source has, so that a fault speaks of that form alone."""
-    return "database" if isinstance(value, dict | Database) else "files"
+    return "database" if isinstance(value, dict | DatabaseSource) else "files"
 
 
 Files = Annotated[str | list[str], Tag("files")]
-Place = Annotated[Files | Annotated[Database, Tag("database")], Discriminator(_kind_of_source)]
+Place = Annotated[Files | Annotated[DatabaseSource, Tag("database")], Discriminator(_source_kind)]
 
 
-class Data(Strict):
+class DataSettings(ConfigSection):
     """Where the tables are and what their columns and actions mean."""
 
     folder: str | None = Field(
@@ -109,20 +109,20 @@ class Data(Strict):
     )
 
 
-class Registry(Strict):
+class RegistrySettings(ConfigSection):
     """Where models and runs are kept."""
 
     path: str = "models"
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")] = "errdetect"
 
 
-class Ledger(Strict):
+class LedgerSettings(ConfigSection):
     """Where runs, the queue, finished reviews and what was done about them are kept."""
 
     url: str | None = Field(None, repr=False, description="null: errdetect.db beside the config")
 
 
-class Labels(Strict):
+class LabelsSettings(ConfigSection):
     """How reviews become labels."""
 
     as_of: datetime | None = Field(None, description="use only what was known by then (UTC)")
@@ -137,13 +137,13 @@ class Labels(Strict):
 
     @field_validator("as_of")
     @classmethod
-    def _utc(cls, value: datetime | None) -> datetime | None:
+    def _as_utc(cls, value: datetime | None) -> datetime | None:
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
-class Features(Strict):
+class FeaturesSettings(ConfigSection):
     """What the model may look at."""
 
     leave_out: list[str] = Field([], description="columns that are read but are not features")
@@ -152,7 +152,7 @@ class Features(Strict):
     similar: bool = Field(True, description="learn from how the same content was judged before")
 
 
-class Train(Strict):
+class TrainSettings(ConfigSection):
     """How the model is fitted."""
 
     trials: int = Field(12, ge=0, description="settings that Optuna tries; 0 keeps the default")
@@ -179,31 +179,31 @@ class Train(Strict):
 
     @field_validator("propensity", mode="before")
     @classmethod
-    def _word(cls, value: object) -> object:
+    def _off_for_false(cls, value: object) -> object:
         return "off" if value is False else value  # YAML reads the bare word as a boolean
 
     @field_validator("parts")
     @classmethod
-    def _sum(cls, value: tuple[float, float, float]) -> tuple[float, float, float]:
+    def _require_sum_of_one(cls, value: tuple[float, float, float]) -> tuple[float, float, float]:
         if abs(sum(value) - 1) > 1e-9:
             raise ValueError(f"must add up to 1, got {sum(value):g}")
         return value
 
 
-class Evaluate(Strict):
+class EvaluateSettings(ConfigSection):
     """How the model is measured on held-out decisions."""
 
     budgets: list[Share] = Field([0.01, 0.05, 0.10, 0.20], min_length=1)
     bootstrap: int = Field(400, ge=50, description="resamples behind each interval")
 
 
-class Gate(Strict):
+class GateSettings(ConfigSection):
     """What a new model must show before it is registered."""
 
     min_errors: int = Field(5, ge=1, description="held-out errors below which nobody can tell")
 
 
-class Pool(Strict):
+class PoolSettings(ConfigSection):
     """Reviewers who can take each other's reviews."""
 
     name: Annotated[str, Field(min_length=1, max_length=100)]
@@ -214,7 +214,7 @@ class Pool(Strict):
     site: str | None = Field(None, description="where it sits, as reviews say it")
 
 
-class Queue(Strict):
+class QueueSettings(ConfigSection):
     """Which decisions go to human reviewers."""
 
     budget: Annotated[int, Field(ge=1)] | Share = Field(
@@ -223,7 +223,7 @@ class Queue(Strict):
     minutes: float | None = Field(
         None, gt=0, description="reviewer minutes per run, in the place of budget"
     )
-    pools: list[Pool] = Field([], description="who reviews what, in the place of budget")
+    pools: list[PoolSettings] = Field([], description="who reviews what, in the place of budget")
     minimum_shares: dict[Literal["policy_id", "market"], dict[str, Share]] = Field(
         {}, description="least part of the minutes for a policy or a market"
     )
@@ -261,7 +261,7 @@ class Queue(Strict):
 
     @field_validator("pools")
     @classmethod
-    def _named(cls, value: list[Pool]) -> list[Pool]:
+    def _named(cls, value: list[PoolSettings]) -> list[PoolSettings]:
         names = [pool.name for pool in value]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
@@ -270,7 +270,7 @@ class Queue(Strict):
 
     @field_validator("minimum_shares")
     @classmethod
-    def _at_most_one(cls, value: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+    def _limit_share_sums(cls, value: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
         for column, shares in value.items():
             if sum(shares.values()) > 1 + 1e-9:
                 raise ValueError(
@@ -279,7 +279,7 @@ class Queue(Strict):
         return value
 
 
-class Estimate(Strict):
+class EstimateSettings(ConfigSection):
     """How error rates are estimated."""
 
     min_reviews: int = Field(5, ge=1, description="reviews below which a cell is suppressed")
@@ -301,7 +301,7 @@ class Estimate(Strict):
     )
 
 
-class Audit(Strict):
+class AuditSettings(ConfigSection):
     """How the next audit is drawn and reviewed."""
 
     method: Literal["unequal", "neyman"] = Field(
@@ -320,7 +320,7 @@ class Audit(Strict):
     )
 
 
-class Dsa(Strict):
+class DsaSettings(ConfigSection):
     """What `estimate --dsa` needs to know for the EU's harmonised transparency report."""
 
     service: str | None = Field(None, description="name of the service in the report")
@@ -334,13 +334,13 @@ class Dsa(Strict):
 
     @field_validator("own_initiative")
     @classmethod
-    def _one(cls, value: dict[str, str]) -> dict[str, str]:
+    def _require_one(cls, value: dict[str, str]) -> dict[str, str]:
         if len(value) > 1:
             raise ValueError(f"must name one column, got {len(value)}")
         return value
 
 
-class Report(Strict):
+class ReportSettings(ConfigSection):
     """What the policy report shows."""
 
     title: str | None = None
@@ -354,7 +354,7 @@ class Report(Strict):
     explained: int = Field(500, ge=1, description="decisions per policy that drivers are read from")
 
 
-class Reviewers(Strict):
+class ReviewersSettings(ConfigSection):
     """What the report says of the people who review."""
 
     minimum: int = Field(30, ge=1, description="items below which a scorecard's figure is left out")
@@ -363,7 +363,7 @@ class Reviewers(Strict):
     )
 
 
-class Whitelist(Strict):
+class WhitelistSettings(ConfigSection):
     """When an account is spared one policy's automated enforcement for a while."""
 
     min_reviews: int = Field(
@@ -375,7 +375,7 @@ class Whitelist(Strict):
     days: float = Field(90, gt=0, description="how long the exception lasts")
 
 
-class LookAlikes(Strict):
+class LookAlikesSettings(ConfigSection):
     """Which decisions are shown to people since they resemble overturned ones."""
 
     min_reviews: int = Field(
@@ -386,7 +386,7 @@ class LookAlikes(Strict):
     )
 
 
-class Remediation(Strict):
+class RemediationSettings(ConfigSection):
     """What follows from overturned reviews."""
 
     min_p_error: float = Field(
@@ -395,11 +395,11 @@ class Remediation(Strict):
         le=1,
         description="P(error) given its reviews that settles an error without expert or granted appeal",
     )
-    whitelist: Whitelist = Whitelist()
-    look_alikes: LookAlikes = LookAlikes()
+    whitelist: WhitelistSettings = WhitelistSettings()
+    look_alikes: LookAlikesSettings = LookAlikesSettings()
 
 
-class Export(Strict):
+class ExportSettings(ConfigSection):
     """What other systems are told of the queue's decisions."""
 
     columns: list[str] = Field(
@@ -419,7 +419,7 @@ class Export(Strict):
     )
 
 
-class Targets(Strict):
+class TargetsSettings(ConfigSection):
     """Quality targets beside those of the policy catalogue, whose own go before."""
 
     rates: dict[Measure, Annotated[float, Field(ge=0, le=1)]] = Field(
@@ -434,7 +434,7 @@ class Targets(Strict):
     )
 
     @model_validator(mode="after")
-    def _sites_need_a_rule(self) -> "Targets":
+    def _sites_need_a_rule(self) -> "TargetsSettings":
         if self.sites and self.reviewer_accuracy is None:
             raise ValueError("must set reviewer_accuracy where single sites have their own")
         return self

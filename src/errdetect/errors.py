@@ -20,11 +20,11 @@ __all__ = [
     "GateRefusal",
     "ModelError",
     "Refusal",
-    "clear_exit",
-    "hidden",
-    "sentence",
-    "visible",
-    "visible_pieces",
+    "error_message",
+    "escape_hidden",
+    "exit_on_error",
+    "is_hidden",
+    "iter_escaped",
 ]
 
 #: Joiners that scripts and emoji need.
@@ -38,12 +38,12 @@ _OPEN, _CLOSE = "\u2068", "\u2069"
 _ISOLATED = re.compile("(\u2068[^\u2066-\u2069\u202a-\u202e]*\u2069)")
 
 
-def sentence(what: str, must: str, got: object, do: str) -> str:
+def error_message(what: str, must: str, got: object, do: str) -> str:
     """Say one fault: what it is about, what it must be, what it got, what to do.
 
     Examples
     --------
-    >>> sentence("score", "lie in [0, 1]", 1.5, "Divide percentages by 100.")
+    >>> error_message("score", "lie in [0, 1]", 1.5, "Divide percentages by 100.")
     'score must lie in [0, 1], got 1.5. Divide percentages by 100.'
     """
     return f"{what} must {must}, got {got}. {do}"
@@ -124,12 +124,12 @@ so none is given. Please report it with these lines:
         )
 
 
-def hidden(character: str) -> bool:
+def is_hidden(character: str) -> bool:
     r"""Tell whether a character cannot be seen or reorders others; joiners of scripts are needed.
 
     Examples
     --------
-    >>> [hidden(c) for c in ("a", "\n", "\u202e", "\u200d")]
+    >>> [is_hidden(c) for c in ("a", "\n", "\u202e", "\u200d")]
     [False, True, True, False]
     """
     if character in JOINERS:
@@ -138,7 +138,7 @@ def hidden(character: str) -> bool:
     return unicodedata.category(character) in _HIDDEN or ord(character) & 0xFFFE == 0xFFFE
 
 
-def visible(text: str) -> str:
+def escape_hidden(text: str) -> str:
     r"""Write hidden characters as their code, so that content cannot steer a terminal or a page.
 
     Parameters
@@ -155,35 +155,35 @@ def visible(text: str) -> str:
 
     Examples
     --------
-    >>> visible("exe.\u202egpj"), visible("a\x1b[31mb")
+    >>> escape_hidden("exe.\u202egpj"), escape_hidden("a\x1b[31mb")
     ('exe.[U+202E]gpj', 'a[U+001B][31mb')
     """
-    return text if text.isprintable() else "".join(visible_pieces(text))
+    return text if text.isprintable() else "".join(iter_escaped(text))
 
 
-def visible_pieces(text: str) -> Iterator[str]:
-    r"""Give `visible` text piece by piece: a character or its code, so that it may be cut between.
+def iter_escaped(text: str) -> Iterator[str]:
+    r"""Give `escape_hidden` text piece by piece: a character or its code, so that it may be cut between.
 
     Examples
     --------
-    >>> list(visible_pieces("a\x00"))
+    >>> list(iter_escaped("a\x00"))
     ['a', '[U+0000]']
     """
     for i, part in enumerate(_ISOLATED.split(text)):
         if i % 2:
-            yield from (_OPEN, *map(_shown, part[1:-1]), _CLOSE)
+            yield from (_OPEN, *map(_escape_character, part[1:-1]), _CLOSE)
         else:
-            yield from map(_shown, part)
+            yield from map(_escape_character, part)
 
 
-def _shown(character: str) -> str:
-    if character in "\n\t" or character in _MARKS or not hidden(character):
+def _escape_character(character: str) -> str:
+    if character in "\n\t" or character in _MARKS or not is_hidden(character):
         return character
     return f"[U+{ord(character):04X}]"
 
 
 @contextmanager
-def clear_exit() -> Iterator[None]:
+def exit_on_error() -> Iterator[None]:
     """End the process with one clear message and its status where the user can mend the fault.
 
     Anything that is not an `ErrdetectError` passes through with its traceback: it is a bug.
@@ -191,5 +191,5 @@ def clear_exit() -> Iterator[None]:
     try:
         yield
     except ErrdetectError as error:
-        sys.stderr.write(visible(f"errdetect: {error}") + "\n")
+        sys.stderr.write(escape_hidden(f"errdetect: {error}") + "\n")
         raise SystemExit(error.exit_code) from None

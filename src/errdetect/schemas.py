@@ -45,7 +45,7 @@ __all__ = [
     "WHITELIST",
     "WRONGFUL_ACTION",
     "WRONG_LABEL",
-    "Column",
+    "ColumnSpec",
     "Kind",
     "hash_columns",
 ]
@@ -70,7 +70,7 @@ Kind = Literal["string", "timestamp", "number"]
 
 
 @dataclass(frozen=True)
-class Column:
+class ColumnSpec:
     """One column of an input table.
 
     Parameters
@@ -98,38 +98,38 @@ class Column:
 
 #: A decision: one automated verdict of a moderator on one item. Other columns are features.
 DECISIONS = (
-    Column("decision_id", required=True),
-    Column("decided_at", "timestamp", required=True),
-    Column("item_id", required=True),
-    Column("account_id"),
-    Column("policy_id", required=True),
-    Column("action", required=True),
-    Column("moderator"),
-    Column("moderator_version"),
-    Column("score", "number", low=0, high=1),
-    Column("threshold", "number", low=0, high=1),
-    Column("market"),
-    Column("language"),
-    Column("category"),
-    Column("item_type"),
-    Column("exposure", "number", low=0),
-    Column("text"),
+    ColumnSpec("decision_id", required=True),
+    ColumnSpec("decided_at", "timestamp", required=True),
+    ColumnSpec("item_id", required=True),
+    ColumnSpec("account_id"),
+    ColumnSpec("policy_id", required=True),
+    ColumnSpec("action", required=True),
+    ColumnSpec("moderator"),
+    ColumnSpec("moderator_version"),
+    ColumnSpec("score", "number", low=0, high=1),
+    ColumnSpec("threshold", "number", low=0, high=1),
+    ColumnSpec("market"),
+    ColumnSpec("language"),
+    ColumnSpec("category"),
+    ColumnSpec("item_type"),
+    ColumnSpec("exposure", "number", low=0),
+    ColumnSpec("text"),
 )
 
 #: A review: one human judgement of one decision.
 REVIEWS = (
-    Column("review_id", required=True),
-    Column("decision_id", required=True),
-    Column("reviewed_at", "timestamp", required=True),
-    Column("source", required=True, choices=SOURCES),
-    Column("verdict", required=True, choices=VERDICTS),
-    Column("correct_policy_id"),
-    Column("reviewer_id"),
-    Column("site"),
-    Column("inclusion_probability", "number", low=0, high=1, low_open=True),
-    Column("expected", choices=VERDICTS),
-    Column("minutes", "number", low=0, low_open=True),
-    Column("updated_at", "timestamp"),
+    ColumnSpec("review_id", required=True),
+    ColumnSpec("decision_id", required=True),
+    ColumnSpec("reviewed_at", "timestamp", required=True),
+    ColumnSpec("source", required=True, choices=SOURCES),
+    ColumnSpec("verdict", required=True, choices=VERDICTS),
+    ColumnSpec("correct_policy_id"),
+    ColumnSpec("reviewer_id"),
+    ColumnSpec("site"),
+    ColumnSpec("inclusion_probability", "number", low=0, high=1, low_open=True),
+    ColumnSpec("expected", choices=VERDICTS),
+    ColumnSpec("minutes", "number", low=0, low_open=True),
+    ColumnSpec("updated_at", "timestamp"),
 )
 
 #: What the review ids of Label Studio's annotations begin with.

@@ -17,25 +17,31 @@ from errdetect.data.tables import TableRead
 from errdetect.labels.audit_sample import (
     AuditSample,
     LostDraws,
-    audit_sample,
+    find_lost_draws,
+    gather_audit_sample,
     inclusion_probabilities,
-    lost_draws,
 )
-from errdetect.labels.correct_policy import right_policies
-from errdetect.labels.golden_items import GoldenItems, golden_items
+from errdetect.labels.correct_policy import find_correct_policies
+from errdetect.labels.golden_items import GoldenItems, select_golden_items
 from errdetect.labels.intake_account import Intake, IntakeRow, decision_rows, review_rows
 from errdetect.labels.labels import MATURITY, label_decisions
-from errdetect.labels.review_history import CORRECTED, COUNTS, instants, moment, review_history
-from errdetect.labels.verdicts import judgements
-from errdetect.reviewers.agreement import voices
-from errdetect.reviewers.reviewer_model import ReviewerModel, fit_reviewers
+from errdetect.labels.review_history import (
+    CORRECTED,
+    COUNTS,
+    build_review_history,
+    resolve_as_of,
+    to_datetime64,
+)
+from errdetect.labels.verdicts import content_verdicts
+from errdetect.reviewers.agreement import find_reviewer_consensus
+from errdetect.reviewers.reviewer_model import ReviewerModel, fit_reviewer_model
 from errdetect.schemas import AUDIT, GOLDEN, REVIEWS, UPHELD
 
-__all__ = ["Reading", "Rules", "Snapshot", "no_reviews"]
+__all__ = ["LabelRules", "ReadSummary", "Snapshot", "empty_reviews"]
 
 
 @dataclass(frozen=True)
-class Rules:
+class LabelRules:
     """How reviews become labels.
 
     Parameters
@@ -51,7 +57,7 @@ class Rules:
 
 
 @dataclass(frozen=True)
-class Reading:
+class ReadSummary:
     """How the tables were read: what was rejected, and what was left out.
 
     Parameters
@@ -117,11 +123,11 @@ class Snapshot:
     """
 
     decisions: pd.DataFrame
-    reviews: pd.DataFrame = field(default_factory=lambda: no_reviews())
+    reviews: pd.DataFrame = field(default_factory=lambda: empty_reviews())
     policies: Mapping[str, Policy] = field(default_factory=dict)
     as_of: datetime | None = None
-    rules: Rules = Rules()
-    reading: Reading | None = None
+    rules: LabelRules = LabelRules()
+    reading: ReadSummary | None = None
     _whole: "Snapshot | None" = None
     _lost: LostDraws | None = None
     _same: "Snapshot | None" = None  # the same decisions in the same order, with other columns
@@ -136,14 +142,14 @@ class Snapshot:
         """`as_of`, or the latest time in the data; a part's is that of the whole."""
         if self.as_of is None and self._whole is not None:
             return self._whole.moment
-        return pd.Timestamp(moment(self.as_of, self.decisions, self.reviews), tz="UTC")
+        return pd.Timestamp(resolve_as_of(self.as_of, self.decisions, self.reviews), tz="UTC")
 
     @cached_property
     def review_history(self) -> pd.DataFrame:
         """The reviews with position (row of the decision, -1 if none), known_at and standing."""
         if self._same is not None:
             return self._same.review_history
-        return review_history(self.decisions, self.reviews, as_of=self.as_of)
+        return build_review_history(self.decisions, self.reviews, as_of=self.as_of)
 
     @cached_property
     def known_reviews(self) -> pd.DataFrame:
@@ -159,10 +165,12 @@ class Snapshot:
 
     @cached_property
     def verdicts(self) -> pd.DataFrame:
-        """The known reviews as verdicts on content; see `labels.judgements`."""
+        """The known reviews as verdicts on content; see `labels.content_verdicts`."""
         # Equal to the bit in whatever order the reviews come.
         order = ["review_id", "known_at"]
-        return judgements(self.decisions, self.review_history.sort_values(order, ignore_index=True))
+        return content_verdicts(
+            self.decisions, self.review_history.sort_values(order, ignore_index=True)
+        )
 
     @cached_property
     def reviewer_model(self) -> ReviewerModel | None:
@@ -171,7 +179,7 @@ class Snapshot:
             return self._whole.reviewer_model
         if self.rules.reviewers == "votes":
             return None
-        return fit_reviewers(self.verdicts, self.decisions["decision_id"], as_of=self.moment)
+        return fit_reviewer_model(self.verdicts, self.decisions["decision_id"], as_of=self.moment)
 
     @cached_property
     def labels(self) -> pd.DataFrame:
@@ -188,12 +196,12 @@ class Snapshot:
     @cached_property
     def correct_policies(self) -> "pd.Series[str]":
         """The policy each enforced decision should have been taken under; missing where unknown."""
-        return right_policies(self.decisions, self.labels, self.review_history)
+        return find_correct_policies(self.decisions, self.labels, self.review_history)
 
     @cached_property
     def reviewer_consensus(self) -> "pd.Series[str]":
-        """Whether each decision's reviewers agreed; see `labels.voices`."""
-        return voices(self.review_history, len(self.decisions))
+        """Whether each decision's reviewers agreed; see `labels.find_reviewer_consensus`."""
+        return find_reviewer_consensus(self.review_history, len(self.decisions))
 
     @cached_property
     def upheld_ids(self) -> pd.Index:
@@ -215,7 +223,7 @@ class Snapshot:
         """The draws of the audit, whose design logged its probabilities."""
         if self._same is not None:
             return self._same.audit_sample
-        return audit_sample(self.decisions, self.reviews, as_of=self.as_of)
+        return gather_audit_sample(self.decisions, self.reviews, as_of=self.as_of)
 
     @cached_property
     def audit_weight(self) -> float:
@@ -234,7 +242,7 @@ class Snapshot:
 
     def golden_items(self, sites: tuple[str, ...]) -> GoldenItems:
         """Return the golden reviews, with each one's site as its place among `sites`."""
-        return golden_items(self.decisions, self.review_history, sites)
+        return select_golden_items(self.decisions, self.review_history, sites)
 
     @cached_property
     def lost_draws(self) -> LostDraws:
@@ -242,7 +250,7 @@ class Snapshot:
         if self._lost is not None:
             return self._lost
         read = self.reading
-        return lost_draws(
+        return find_lost_draws(
             self.decisions,
             self.reviews,
             self.inclusion_probability,
@@ -299,7 +307,7 @@ class Snapshot:
 
     def with_columns(self, decisions: pd.DataFrame) -> "Snapshot":
         """Return the same with further columns of the same decisions, or in another order."""
-        lost = None if self._lost is None else _placed(self._lost, decisions)
+        lost = None if self._lost is None else _match_lost_draws(self._lost, decisions)
         names = ["decision_id", "decided_at"]  # what a review's standing rests on
         same = self if decisions[names].equals(self.decisions[names]) else None
         return replace(self, decisions=decisions, _lost=lost, _same=same)
@@ -321,26 +329,26 @@ class Snapshot:
         there = lost.position >= 0
         inside = np.isin(lost.decision_id, index.to_numpy(object)) | ~there
         if len(decisions):
-            inside &= ~(lost.known_at < instants(decisions["decided_at"]).min())
+            inside &= ~(lost.known_at < to_datetime64(decisions["decided_at"]).min())
         return replace(
             self,
             decisions=decisions.reset_index(drop=True),
             reviews=self.reviews[kept].reset_index(drop=True),
             reading=None,
             _whole=self if self._whole is None else self._whole,
-            _lost=_placed(lost.only(inside), decisions),
+            _lost=_match_lost_draws(lost.select_rows(inside), decisions),
             _same=None,
         )
 
 
-def _placed(lost: LostDraws, decisions: pd.DataFrame) -> LostDraws:
+def _match_lost_draws(lost: LostDraws, decisions: pd.DataFrame) -> LostDraws:
     """Look up the lost draws among these decisions."""
     index = pd.Index(decisions["decision_id"])
     position = index.get_indexer(pd.Index(lost.decision_id)).astype(np.int64)
     return replace(lost, position=position)
 
 
-def no_reviews() -> pd.DataFrame:
+def empty_reviews() -> pd.DataFrame:
     """Return the contract's review columns without a row."""
     times = ("reviewed_at", "updated_at")
     kinds = {"number": "float64", "string": "str"}

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from errdetect.changes.briefs import brief_table, build_briefs, inert, render_briefs
-from errdetect.changes.pilots import per_half, plan_pilot
+from errdetect.changes.briefs import brief_table, build_briefs, escape_markdown, render_briefs
+from errdetect.changes.pilots import plan_pilot, reviews_per_arm
 from errdetect.changes.proposals import CHANGES
 from errdetect.data.policies import Policy
 from errdetect.errors import DataError
@@ -247,7 +247,7 @@ def test_hostile_text_stays_text():
 
 @given(st.text(max_size=60))
 def test_no_text_opens_anything_in_markdown(text):
-    shown = inert(text)
+    shown = escape_markdown(text)
     assert "\n" not in shown
     assert "<" not in shown
     assert not re.match(r"(#|>|-|\+|=|\d+[.)]\s)", shown)
@@ -270,11 +270,11 @@ def test_sizes_are_those_of_statsmodels(rate, aim):
     theirs = proportion.samplesize_proportions_2indep_onetail(
         rate - aim, aim, power=0.8, alpha=0.05
     )
-    assert per_half(rate, aim) == pytest.approx(theirs, rel=0.02)
+    assert reviews_per_arm(rate, aim) == pytest.approx(theirs, rel=0.02)
 
 
 def test_a_pilot_of_this_size_sees_the_effect_in_four_of_five():
-    n = per_half(0.3, 0.2)
+    n = reviews_per_arm(0.3, 0.2)
     rng = np.random.default_rng(0)
     one, two = rng.binomial(n, 0.3, 20_000) / n, rng.binomial(n, 0.2, 20_000) / n
     mean = (one + two) / 2
@@ -305,4 +305,4 @@ def test_two_models_see_all_that_two_halves_share():
 
 def test_a_pilot_needs_two_rates():
     with pytest.raises(DataError, match=r"rate and aim must differ.* got 0.2 and 0.2"):
-        per_half(0.2, 0.2)
+        reviews_per_arm(0.2, 0.2)

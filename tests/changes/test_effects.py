@@ -8,11 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from errdetect.changes.diff_in_diff import contrast, look_confidence, reviews_to_see
+from errdetect.changes.diff_in_diff import (
+    difference_in_differences,
+    look_confidence,
+    reviews_to_detect,
+)
 from errdetect.changes.effects import EFFECT_MEASURES, measure_effects
-from errdetect.changes.outcome_text import say_effect
+from errdetect.changes.outcome_text import effect_sentence
 from errdetect.errors import DataError
-from errdetect.findings.conditions import as_conditions, inside, lasting, within_parts
+from errdetect.findings.conditions import drop_altered, parse_conditions, proposal_mask, scope_mask
 from errdetect.snapshot import Snapshot
 from errdetect.stats.intervals import wilson
 
@@ -142,7 +146,7 @@ def test_too_few_reviews_say_how_many_more():
     row = first(effects(decisions, reviews, proposal(expected=-0.1)))
     assert row["verdict"] == "unknown"
     assert row["need_after"] > 100
-    assert "more reviewed decisions since the change" in say_effect(row.to_dict())
+    assert "more reviewed decisions since the change" in effect_sentence(row.to_dict())
 
 
 def test_another_change_in_the_same_place_confounds():
@@ -152,7 +156,7 @@ def test_another_change_in_the_same_place_confounds():
     found = effects(*market(), both)
     assert set(found["verdict"]) == {"confounded"}
     assert found["confounded_by"].tolist() == [["p2"]] * 3 + [["p1"]] * 3
-    assert "Cannot be told apart from what p2 did" in say_effect(first(found).to_dict())
+    assert "Cannot be told apart from what p2 did" in effect_sentence(first(found).to_dict())
 
 
 def test_a_change_elsewhere_does_not_confound_but_is_no_comparison():
@@ -185,7 +189,7 @@ def test_without_anything_to_compare_with_it_says_so():
     row = first(effects(decisions[decisions["policy_id"] == "slice"], reviews, proposal()))
     assert row["verdict"] == "unknown"
     assert np.isnan(row["estimate"])
-    assert "no untouched group" in say_effect(row.to_dict())
+    assert "no untouched group" in effect_sentence(row.to_dict())
 
 
 def test_a_slice_that_moved_on_its_own_before_is_not_judged():
@@ -198,7 +202,7 @@ def test_a_slice_that_moved_on_its_own_before_is_not_judged():
     row = first(effects(decisions, reviews, proposal()))
     assert row["trend"] == "apart"
     assert row["verdict"] == "unknown"
-    assert "went its own way" in say_effect(row.to_dict())
+    assert "went its own way" in effect_sentence(row.to_dict())
 
 
 @pytest.mark.parametrize(
@@ -225,7 +229,7 @@ def test_a_slice_without_decisions_is_unknown():
 def test_no_error_before_leaves_nothing_to_measure():
     row = first(effects(*market(n=4000, before=0.0, after=0.0), proposal()))
     assert row["verdict"] == "unknown"
-    assert "No error was seen in the slice before" in say_effect(row.to_dict())
+    assert "No error was seen in the slice before" in effect_sentence(row.to_dict())
 
 
 def test_no_review_that_counts_is_unknown():
@@ -234,7 +238,7 @@ def test_no_review_that_counts_is_unknown():
     found = effects(decisions, reviews, proposal(evidence_until=late))
     assert set(found["verdict"]) == {"unknown"}
     assert found["estimate"].isna().all()
-    assert "too few reviewed decisions in the slice" in say_effect(first(found).to_dict())
+    assert "too few reviewed decisions in the slice" in effect_sentence(first(found).to_dict())
     assert effects(decisions, reviews.iloc[:0], proposal())["estimate"].isna().all()
 
 
@@ -280,9 +284,9 @@ def limits(rates, n=1000.0):
 def test_an_interval_holds_its_estimate_and_widens_with_looks(rates, move, look):
     before, after = limits(rates), limits(np.clip(np.array(rates) + move, 0, 1))
     weight = np.ones(len(rates) - 1)
-    found = contrast(before, after, weight)
+    found = difference_in_differences(before, after, weight)
     assert -1 <= found.low <= found.estimate <= found.high <= 1
-    wide = contrast(before, after, weight, widen=1.0 + look / 3)
+    wide = difference_in_differences(before, after, weight, widen=1.0 + look / 3)
     assert wide.low <= found.low
     assert wide.high >= found.high
     assert found.low <= 0 <= found.high  # all moved alike
@@ -292,28 +296,30 @@ def test_an_interval_holds_its_estimate_and_widens_with_looks(rates, move, look)
 def test_a_trend_that_multiplies_is_no_effect(base, factor):
     before = limits([base * 2, base, base, base], n=1e6)
     after = limits([base * 2 * factor, base * factor, base * factor, base * factor], n=1e6)
-    found = contrast(before, after, np.ones(3))
+    found = difference_in_differences(before, after, np.ones(3))
     assert found.low <= 1e-9
     assert found.high >= -1e-9
 
 
 def test_wandering_policies_widen_the_interval():
-    still = contrast(limits([0.3] + [0.1] * 6), limits([0.3] + [0.1] * 6), np.ones(6))
+    still = difference_in_differences(
+        limits([0.3] + [0.1] * 6), limits([0.3] + [0.1] * 6), np.ones(6)
+    )
     moves = [0.05, 0.15, 0.04, 0.16, 0.06, 0.14]
-    wild = contrast(limits([0.3] + [0.1] * 6), limits([0.3, *moves]), np.ones(6))
+    wild = difference_in_differences(limits([0.3] + [0.1] * 6), limits([0.3, *moves]), np.ones(6))
     assert still.wander == 0
     assert wild.wander == pytest.approx(0.05, abs=0.02)
     assert wild.high - wild.low > 3 * (still.high - still.low)
 
 
 def test_no_untouched_unit_gives_no_figure():
-    found = contrast(limits([0.2]), limits([0.1]), np.zeros(0))
+    found = difference_in_differences(limits([0.2]), limits([0.1]), np.zeros(0))
     assert np.isnan(found.estimate)
     assert found.n_untouched == 0
 
 
 def test_no_error_among_the_untouched_is_no_division_by_zero():
-    found = contrast(limits([0.2, 0.0]), limits([0.1, 0.0]), np.ones(1))
+    found = difference_in_differences(limits([0.2, 0.0]), limits([0.1, 0.0]), np.ones(1))
     assert found.estimate == pytest.approx(-0.1)
 
 
@@ -324,7 +330,7 @@ def test_all_looks_spend_no_more_than_one():
 
 def test_the_planned_reviews_show_the_effect_in_four_of_five():
     """Simulated: with as many reviews as it says, 80 % of the differences are seen."""
-    more = reviews_to_see(-0.1, (0.3, np.nan, 0), (0.2, np.nan, 0), 0.0)
+    more = reviews_to_detect(-0.1, (0.3, np.nan, 0), (0.2, np.nan, 0), 0.0)
     assert more is not None
     rng = np.random.default_rng(1)
     n = more[0]
@@ -335,11 +341,11 @@ def test_the_planned_reviews_show_the_effect_in_four_of_five():
 
 
 def test_no_number_of_reviews_beats_untouched_groups_that_wander():
-    assert reviews_to_see(0.05, (0.2, 0.1, 50), (0.2, 0.1, 50), 0.06) is None
+    assert reviews_to_detect(0.05, (0.2, 0.1, 50), (0.2, 0.1, 50), 0.06) is None
 
 
 def test_enough_reviews_need_no_more():
-    assert reviews_to_see(0.2, (0.2, 0.01, 9000), (0.2, 0.01, 9000), 0.0) == (0, 0)
+    assert reviews_to_detect(0.2, (0.2, 0.01, 9000), (0.2, 0.01, 9000), 0.0) == (0, 0)
 
 
 # Conditions
@@ -368,16 +374,16 @@ FRAME = pd.DataFrame({
 )
 def test_conditions(column, op, value, rows):
     one = {"column": column, "op": op, "value": value}
-    assert inside(FRAME, conditions=[one]).tolist() == [bool(r) for r in rows]
+    assert scope_mask(FRAME, conditions=[one]).tolist() == [bool(r) for r in rows]
 
 
 def test_a_condition_that_cannot_be_read_says_so():
     with pytest.raises(DataError, match=r"A condition's op must be one of ==, !=, <.* got like"):
-        inside(FRAME, conditions=[{"column": "age", "op": "like", "value": 1}])
+        scope_mask(FRAME, conditions=[{"column": "age", "op": "like", "value": 1}])
     with pytest.raises(DataError, match="must name a column of the decisions, got gone"):
-        inside(FRAME, conditions=[{"column": "gone", "op": "==", "value": 1}])
+        scope_mask(FRAME, conditions=[{"column": "gone", "op": "==", "value": 1}])
     with pytest.raises(DataError, match="account_id must be a column"):
-        inside(FRAME.drop(columns="account_id"), account_ids=["x"])
+        scope_mask(FRAME.drop(columns="account_id"), account_ids=["x"])
 
 
 def test_parts_join_and_what_the_change_alters_is_left_out():
@@ -385,6 +391,9 @@ def test_parts_join_and_what_the_change_alters_is_left_out():
         {"conditions": [{"column": "market", "op": "==", "value": "FR"}], "account_ids": None},
         {"conditions": [{"column": "enforced", "op": "==", "value": True}], "account_ids": ["y"]},
     ]
-    assert within_parts(FRAME, "a", parts).tolist() == [False, True, True, False]
-    assert within_parts(FRAME, "a", None).sum() == 3
-    assert lasting(as_conditions(np.array([{"column": "threshold", "op": "<", "value": 1}]))) == ()
+    assert proposal_mask(FRAME, "a", parts).tolist() == [False, True, True, False]
+    assert proposal_mask(FRAME, "a", None).sum() == 3
+    assert (
+        drop_altered(parse_conditions(np.array([{"column": "threshold", "op": "<", "value": 1}])))
+        == ()
+    )

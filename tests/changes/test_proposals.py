@@ -8,7 +8,13 @@ import pytest
 
 from errdetect.changes.briefs import build_briefs
 from errdetect.changes.effects import measure_effects
-from errdetect.changes.proposals import CHANGES, effort_of, findings_taken, in_effect, new_proposals
+from errdetect.changes.proposals import (
+    CHANGES,
+    estimated_effort,
+    findings_in_use,
+    new_proposals,
+    proposals_in_effect,
+)
 from errdetect.snapshot import Snapshot
 
 NOW = pd.Timestamp("2026-03-01", tz="UTC")
@@ -71,14 +77,14 @@ def test_a_brief_knows_what_became_of_its_findings():
 def test_findings_are_found_by_their_column_where_there_is_no_json():
     known = pd.DataFrame({"proposal_id": ["p"], "state": ["proposed"], "finding_id": ["f"],
                           "expected": [None]})  # fmt: skip
-    assert findings_taken(known) == {"f": ("p", "proposed")}
-    assert findings_taken(pd.DataFrame()) == {}
+    assert findings_in_use(known) == {"f": ("p", "proposed")}
+    assert findings_in_use(pd.DataFrame()) == {}
 
 
 def test_what_is_recorded_comes_back_as_what_is_measured():
     new = new_proposals(briefs("f1"), pd.DataFrame())
     known = new.assign(state="accepted", effective_from=NOW + pd.Timedelta(days=5))
-    found = in_effect(known, pd.DataFrame(), as_of=NOW + pd.Timedelta(days=70))
+    found = proposals_in_effect(known, pd.DataFrame(), as_of=NOW + pd.Timedelta(days=70))
     row = found.iloc[0]
     part = {"account_ids": [], "conditions": [{"column": "n", "op": ">=", "value": 3}]}
     assert row["parts"] == [part]
@@ -95,13 +101,13 @@ def test_a_closed_one_ends_when_it_was_closed():
     events = pd.DataFrame(
         {"id": known["proposal_id"], "from": "accepted", "to": "closed", "at": end}
     )
-    found = in_effect(known, events, as_of=NOW + pd.Timedelta(days=70))
+    found = proposals_in_effect(known, events, as_of=NOW + pd.Timedelta(days=70))
     assert found["closed_at"].tolist() == [end]
 
 
 def test_what_was_never_accepted_is_not_in_effect():
     known = recorded(new_proposals(briefs("f1"), pd.DataFrame()))
-    found = in_effect(known, pd.DataFrame(), as_of=NOW)
+    found = proposals_in_effect(known, pd.DataFrame(), as_of=NOW)
     assert found.empty
     decisions = pd.DataFrame({"decision_id": ["d"], "decided_at": [NOW], "policy_id": "spam"})
     assert measure_effects(Snapshot(decisions), found).empty
@@ -111,4 +117,4 @@ def test_every_change_has_steps_a_pilot_and_work():
     for cause, change in CHANGES.items():
         assert change.steps
         assert change.pilot
-        assert effort_of(cause) == change.effort > 0
+        assert estimated_effort(cause) == change.effort > 0

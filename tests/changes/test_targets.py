@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from errdetect.changes.improvement import improvement_plan
-from errdetect.changes.outcome_text import say_target
+from errdetect.changes.outcome_text import target_sentence
 from errdetect.changes.targets import (
     AT_LEAST,
+    check_reviewer_targets,
     check_targets,
-    reviewer_targets,
-    reviews_to_settle,
-    settling_audit,
+    reviews_to_decide,
+    size_next_audit,
     target_status,
 )
 from errdetect.data.policies import Policy
@@ -66,7 +66,7 @@ def test_a_target_without_decisions_is_not_met_in_silence():
     assert found[["policy_id", "status", "n_reviews"]].to_numpy().tolist() == [
         ["x", "cannot_tell", 0]
     ]
-    assert "too few reviews" in say_target(found.iloc[0].to_dict())
+    assert "too few reviews" in target_sentence(found.iloc[0].to_dict())
 
 
 def test_markets_are_held_one_by_one_and_the_whole_is_left_out():
@@ -101,7 +101,7 @@ def test_targets_that_make_no_sense_are_refused(limits, words):
 @pytest.mark.parametrize(("rate", "limit"), [(0.02, 0.04), (0.06, 0.03), (0.5, 0.45)])
 def test_so_many_reviews_settle_it_in_four_of_five(rate, limit):
     so_far = wilson(np.array([rate]), np.array([200.0]))
-    more = reviews_to_settle(rate, float(so_far.low[0]), float(so_far.high[0]), limit, 200, None)
+    more = reviews_to_decide(rate, float(so_far.low[0]), float(so_far.high[0]), limit, 200, None)
     assert more is not None
     n = 200 + more
     rng = np.random.default_rng(3)
@@ -114,26 +114,26 @@ def test_so_many_reviews_settle_it_in_four_of_five(rate, limit):
 @given(st.floats(0, 1), st.floats(0.01, 0.99), st.integers(5, 400), st.integers(400, 10_000))
 def test_reviewing_everything_always_settles(estimate, limit, n, size):
     own = wilson(np.array([estimate]), np.array([float(n)]))
-    more = reviews_to_settle(estimate, float(own.low[0]), float(own.high[0]), limit, n, size)
+    more = reviews_to_decide(estimate, float(own.low[0]), float(own.high[0]), limit, n, size)
     assert more is not None
     assert 1 <= more <= max(size - n, 1)
 
 
 def test_a_rate_at_its_limit_is_never_settled():
-    assert reviews_to_settle(0.5, 0.4, 0.6, 0.5, 100, None) is None
-    assert reviews_to_settle(0.5, 0.4, 0.6, 0.5, 100, 1000) == 900
+    assert reviews_to_decide(0.5, 0.4, 0.6, 0.5, 100, None) is None
+    assert reviews_to_decide(0.5, 0.4, 0.6, 0.5, 100, 1000) == 900
 
 
 def test_a_rougher_design_needs_more():
-    fine = reviews_to_settle(0.05, 0.02, 0.11, 0.03, 100, None)
-    rough = reviews_to_settle(0.05, 0.01, 0.19, 0.03, 100, None)
+    fine = reviews_to_decide(0.05, 0.02, 0.11, 0.03, 100, None)
+    rough = reviews_to_decide(0.05, 0.01, 0.19, 0.03, 100, None)
     assert fine is not None
     assert rough is not None
     assert rough > 1.5 * fine
 
 
 def test_no_error_seen_yet_is_not_taken_for_none():
-    assert reviews_to_settle(0.0, 0.0, 0.06, 0.03, 60, None) > 60
+    assert reviews_to_decide(0.0, 0.0, 0.06, 0.03, 60, None) > 60
 
 
 def test_the_audit_that_is_named_can_be_drawn():
@@ -143,7 +143,7 @@ def test_the_audit_that_is_named_can_be_drawn():
         for m, n in (("error_rate", size), ("wrongful_rate", size // 2))
     ])  # fmt: skip
     targets = check_targets(table, policies={}, limits={"wrongful_rate": 0.03})
-    audit = settling_audit(targets, table)
+    audit = size_next_audit(targets, table)
     assert audit is not None
     assert (audit.n_open, audit.n_targets) == (3, 2)  # the smallest needs them all
     assert re.search(rf"--budget {audit.budget} --set audit.min_per_segment={audit.minimum}$",
@@ -161,7 +161,7 @@ def test_the_audit_that_is_named_can_be_drawn():
 def test_nothing_open_needs_no_audit():
     table = estimates(low=0.04, estimate=0.06)
     assert (
-        settling_audit(check_targets(table, policies={}, limits={"wrongful_rate": 0.03}), table)
+        size_next_audit(check_targets(table, policies={}, limits={"wrongful_rate": 0.03}), table)
         is None
     )
 
@@ -176,7 +176,7 @@ def test_each_site_is_held_to_its_own_or_the_common_limit():
         "low": [0.96, 0.75, np.nan, 0.4, 0.8, 2.0], "high": [0.98, 0.85, np.nan, 0.6, 0.95, 4.0],
         "n": [900.0, 300.0, 7.0, 30.0, 50.0, 100.0],
     })  # fmt: skip
-    found = reviewer_targets(cards, 0.95, sites={"b": 0.7})
+    found = check_reviewer_targets(cards, 0.95, sites={"b": 0.7})
     assert found[["site", "limit", "status"]].to_numpy().tolist() == [
         ["a", 0.95, "met"], ["b", 0.7, "met"], ["c", 0.95, "cannot_tell"],
     ]  # fmt: skip
@@ -185,9 +185,9 @@ def test_each_site_is_held_to_its_own_or_the_common_limit():
 def test_a_site_without_a_figure_says_so():
     card = pd.DataFrame({"site": ["c"], "reviewer": [None], "measure": "accuracy", "value": np.nan,
                          "low": np.nan, "high": np.nan, "n": 7.0})  # fmt: skip
-    (row,) = reviewer_targets(card, 0.9).to_dict("records")
+    (row,) = check_reviewer_targets(card, 0.9).to_dict("records")
     assert row["reviews_needed"] > 0
-    assert "Reviewers' accuracy at least 90.0" in say_target(row)
+    assert "Reviewers' accuracy at least 90.0" in target_sentence(row)
 
 
 # The way to a missed target

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from errdetect.changes.decision_volumes import policy_volumes, slices_together
+from errdetect.changes.decision_volumes import combine_slices, policy_volumes
 
 DECISIONS = pd.DataFrame(
     {
@@ -68,7 +68,7 @@ def test_slices_that_overlap_count_each_decision_once():
         finding(("category", "a"), rate=0.4, low=0.3, high=0.5, harm=60.0),
         finding(("moderator_version", "2"), ("language", "es"), harm=30.0),
     ]
-    total = slices_together(rows, frame)
+    total = combine_slices(rows, frame)
     assert total.n == (one | two).sum() < one.sum() + two.sum()
     assert total.n_accounts == frame.loc[one | two, "account_id"].nunique()
     alone = (two & ~one).sum()
@@ -80,7 +80,7 @@ def test_slices_that_overlap_count_each_decision_once():
 def test_slices_that_do_not_overlap_add_up():
     frame = log()
     rows = [finding(("category", "a"), rate=0.4, low=0.3, high=0.5), finding(("category", "b"))]
-    total = slices_together(rows, frame)
+    total = combine_slices(rows, frame)
     a, b = (((frame["policy_id"] == "spam") & (frame["category"] == c)).sum() for c in "ab")
     assert (total.n, total.overlap, total.harm) == (a + b, False, pytest.approx(20.0))
     assert total.low * total.n == pytest.approx(0.3 * a + 0.2 * b)
@@ -102,7 +102,7 @@ def test_the_limits_hold_wherever_those_of_the_slices_do(slices, wrong):
         low, high = max(errors - down, 0) / size, min(errors + up, size) / size
         rows.append(finding((f"c{j}", True), rate=errors / size, low=low, high=high, n=size))
     union = bits.any(axis=0)
-    total = slices_together(rows, frame)
+    total = combine_slices(rows, frame)
     if len(rows) > 1:
         assert total.n == union.sum()
     if union.any():
@@ -112,7 +112,7 @@ def test_the_limits_hold_wherever_those_of_the_slices_do(slices, wrong):
 
 
 def test_without_the_decisions_sizes_add_up_to_at_most():
-    total = slices_together([finding(), finding()], None)
+    total = combine_slices([finding(), finding()], None)
     assert (total.n, total.n_accounts, total.exact, total.overlap) == (14, 6, False, None)
     assert total.low * 14 == pytest.approx(0.2 * 7)
-    assert np.isnan(slices_together([finding(harm=np.nan)], None).harm)
+    assert np.isnan(combine_slices([finding(harm=np.nan)], None).harm)

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from errdetect.data.database_rows import as_json
-from errdetect.data.writing import plain_value
+from errdetect.data.database_rows import dump_json
+from errdetect.data.writing import to_json_value
 
 NOON = pd.Timestamp("2026-01-02T12:00Z")
 
@@ -50,10 +50,10 @@ class Result:
     ],
 )
 def test_values_become_what_json_holds(value, expected):
-    found = plain_value(value)
+    found = to_json_value(value)
     assert found == expected
     assert type(found) is type(expected)
-    assert json.loads(as_json(value)) == expected
+    assert json.loads(dump_json(value)) == expected
 
 
 JSON = st.recursive(
@@ -65,4 +65,4 @@ JSON = st.recursive(
 
 @given(JSON)
 def test_what_json_holds_already_stays(value):
-    assert plain_value(value) == value
+    assert to_json_value(value) == value

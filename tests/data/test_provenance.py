@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from errdetect.data.provenance import (
     PARQUET_KEY,
     Provenance,
-    canonical,
+    canonical_json,
     digest_file,
     digest_rows,
     read_provenance,
     read_run,
-    without_secrets,
+    redact_secrets,
 )
-from errdetect.data.writing import ParquetSink, staged, write_parquet, write_text
+from errdetect.data.writing import ParquetSink, stage_outputs, write_parquet, write_text
 from errdetect.errors import DataError
 
 FRAME = pd.DataFrame({"n": [1, 2]})
@@ -64,7 +64,7 @@ def test_what_json_has_no_word_for_is_null():
 
 def test_every_table_of_a_stage_carries_it_and_the_folder_too(tmp_path):
     run = Provenance("report", "1", created_at=datetime(2026, 1, 1, tzinfo=UTC))
-    with staged(tmp_path / "out", run) as stage:
+    with stage_outputs(tmp_path / "out", run) as stage:
         write_parquet(FRAME, stage / "tables" / "a.parquet")
         with ParquetSink(stage / "b.parquet") as sink:
             sink.write(FRAME)
@@ -89,7 +89,9 @@ def test_every_table_of_a_stage_carries_it_and_the_folder_too(tmp_path):
 def test_the_clock_is_in_the_record_and_in_no_table(tmp_path):
     for hour in (1, 2):
         at = datetime(2026, 1, 1, hour, tzinfo=UTC)
-        with staged(tmp_path / str(hour), Provenance("score", "1", created_at=at, at=at)) as stage:
+        with stage_outputs(
+            tmp_path / str(hour), Provenance("score", "1", created_at=at, at=at)
+        ) as stage:
             write_parquet(FRAME, stage / "a.parquet")
     one, other = tmp_path / "1", tmp_path / "2"
     assert (one / "a.parquet").read_bytes() == (other / "a.parquet").read_bytes()
@@ -98,7 +100,7 @@ def test_the_clock_is_in_the_record_and_in_no_table(tmp_path):
 
 def test_a_stage_that_fails_leaves_no_record(tmp_path):
     def fail():
-        with staged(tmp_path / "out", Provenance("score", "1")) as stage:
+        with stage_outputs(tmp_path / "out", Provenance("score", "1")) as stage:
             write_parquet(FRAME, stage / "a.parquet")
             raise RuntimeError("stopped")
 
@@ -124,7 +126,7 @@ def _edit(content, **values):
     ],
 )
 def test_a_record_that_is_not_as_written_is_refused(tmp_path, change, says):
-    with staged(tmp_path, Provenance("score", "1", seed=7)) as stage:
+    with stage_outputs(tmp_path, Provenance("score", "1", seed=7)) as stage:
         write_parquet(FRAME, stage / "a.parquet")
     file = tmp_path / "run.json"
     assert read_run(tmp_path).provenance.seed == 7
@@ -160,7 +162,7 @@ def test_no_password_survives(secret, scheme):
     ):
         if "?" in text and "::" in marked:
             continue  # an option with a table mark in it is no URL that any driver reads
-        assert "SECRET" not in canonical(without_secrets({"a": [text]})), text
+        assert "SECRET" not in canonical_json(redact_secrets({"a": [text]})), text
 
 
 def test_rows_have_one_digest_whatever_is_missing():

@@ -5,12 +5,12 @@ import pytest
 
 from errdetect.data import tables
 from errdetect.data.review_versions import (
-    compare_versions,
+    find_repeated_versions,
     known_at,
     latest_versions,
     superseded_at,
 )
-from errdetect.data.tables import TableRead, read_reviews, with_returned
+from errdetect.data.tables import TableRead, add_ledger_reviews, read_reviews
 from errdetect.schemas import REJECTS
 
 DAY = pd.date_range("2026-03-01", periods=9, tz="UTC").as_unit("us")
@@ -98,7 +98,7 @@ def test_file_and_ledger_hold_versions_of_one_review():
     names = [column.name for column in tables.REVIEWS]
     file, ledger = (frame.reindex(columns=names) for frame in (file, ledger))
     none = REJECTS.empty_table().to_pandas()
-    read = with_returned(TableRead(file, none, (), 3), ledger, "ledger.db")
+    read = add_ledger_reviews(TableRead(file, none, (), 3), ledger, "ledger.db")
     latest = latest_versions(read.frame).set_index("review_id")["verdict"]
     assert latest.to_dict() == {"a": "overturned", "b": "upheld", "c": "upheld", "d": "upheld"}
     assert len(read.frame) == 6
@@ -113,6 +113,6 @@ def test_an_annotation_names_its_annotator_by_number_or_by_address():
     frame = rows(*[("label-studio-1-2-ab", 1, None, "upheld")] * 4, ("r", 1, None, "upheld"))
     frame = pd.concat([frame, frame.tail(1)], ignore_index=True)
     frame["reviewer_id"] = ["3", "eve@x.example", "4", "3", "3", "eve@x.example"]
-    copy, conflict = compare_versions(frame)
+    copy, conflict = find_repeated_versions(frame)
     assert copy.tolist() == [False, True, False, True, False, False]
     assert conflict.tolist() == [False, False, True, False, False, True]

@@ -5,8 +5,14 @@ import itertools
 import pyarrow as pa
 import pytest
 
-from errdetect.data.number_formats import NumberForm
-from errdetect.data.schema_scan import kind_of, look_and_form, look_of_text, look_of_type, merged
+from errdetect.data.number_formats import NumberFormat
+from errdetect.data.schema_scan import (
+    infer_arrow_type,
+    infer_text_type,
+    infer_type_and_format,
+    merge_types,
+    resolve_feature_kind,
+)
 
 LOOKS = ("empty", "words", "bool", "flag", "number", "text", "other")
 
@@ -29,7 +35,7 @@ LOOKS = ("empty", "words", "bool", "flag", "number", "text", "other")
     ],
 )
 def test_look_of_text(values, look):
-    assert look_of_text(pa.array(values, pa.string())) == look
+    assert infer_text_type(pa.array(values, pa.string())) == look
 
 
 @pytest.mark.parametrize(
@@ -45,17 +51,17 @@ def test_look_of_text(values, look):
     ],
 )
 def test_look_of_type(kind, look):
-    assert look_of_type(kind) == look
+    assert infer_arrow_type(kind) == look
 
 
 def test_merging_does_not_depend_on_order():
     for parts in itertools.product(LOOKS, repeat=3):
-        results = {merged(*order) for order in itertools.permutations(parts)}
+        results = {merge_types(*order) for order in itertools.permutations(parts)}
         assert len(results) == 1, parts
 
 
 def test_kinds():
-    assert [kind_of(look, gaps=True) for look in LOOKS[:6]] == [
+    assert [resolve_feature_kind(look, gaps=True) for look in LOOKS[:6]] == [
         "number",
         "text",
         "flag",
@@ -63,7 +69,7 @@ def test_kinds():
         "number",
         "text",
     ]
-    assert kind_of("bool", gaps=False) == "bool"
+    assert resolve_feature_kind("bool", gaps=False) == "bool"
 
 
 @pytest.mark.parametrize(
@@ -79,14 +85,14 @@ def test_kinds():
     ],
 )
 def test_numbers_in_other_forms_look_like_numbers(values, look, numbers):
-    seen, form = look_and_form(pa.array(values, pa.string()), NumberForm())
+    seen, form = infer_type_and_format(pa.array(values, pa.string()), NumberFormat())
     assert (seen, form.numbers) == (look, numbers)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 1000])
 def test_the_form_does_not_depend_on_the_batches(size):
     texts = ["1"] * 500 + ["1,234"] * 300 + ["0,5"] + ["12"] * 400
-    form = NumberForm()
+    form = NumberFormat()
     for start in range(0, len(texts), size):
-        form += look_and_form(pa.array(texts[start : start + size]), form)[1]
-    assert (form.decimal, form.given, form.numbers) == ("comma", len(texts), len(texts))
+        form += infer_type_and_format(pa.array(texts[start : start + size]), form)[1]
+    assert (form.decimal_sign, form.given, form.numbers) == ("comma", len(texts), len(texts))

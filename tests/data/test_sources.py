@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from errdetect.data.sources import data_name, find_files, in_database, shown_source
+from errdetect.data.sources import dataset_name, find_files, parse_table_source, source_label
 from errdetect.errors import DataError
 
 
@@ -90,7 +90,7 @@ def test_other_formats_and_empty_folders_are_refused(folder):
     ],
 )
 def test_a_table_or_query_stands_after_the_url(source, url, what):
-    found = in_database(source)
+    found = parse_table_source(source)
     head, _, tail = source.rpartition("::") if url is None else (url, "", what)
     assert (found.url, found.what) == (head, tail)
 
@@ -98,8 +98,8 @@ def test_a_table_or_query_stands_after_the_url(source, url, what):
 def test_a_database_is_named_without_its_address():
     source = "postgresql://anna:hunter2@host/shop?sslpassword=hunter2::orders"
     (file,) = find_files(source)
-    assert str(file.path) == shown_source(source) == "shop::orders"
-    assert data_name(source) == "shop"
+    assert str(file.path) == source_label(source) == "shop::orders"
+    assert dataset_name(source) == "shop"
     assert "hunter2" not in repr(file)
     assert len(find_files([source, source, source + "2"])) == 2
 

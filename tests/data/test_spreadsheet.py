@@ -9,21 +9,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from errdetect.data.writing import RISKY, inert, restored, write_csv
+from errdetect.data.writing import RISKY, escape_formula, unescape_formula, write_csv
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 
 
 @given(st.one_of(TEXT, TEXT.map(lambda t: "=" + t), TEXT.map(lambda t: " '" + t)))
 def test_every_text_comes_back_and_none_begins_a_formula(text):
-    cell = inert(text)
-    assert restored(cell) == text
+    cell = escape_formula(text)
+    assert unescape_formula(cell) == text
     assert not cell.lstrip(" ").startswith(tuple(set(RISKY) - {"'"}))
 
 
 @pytest.mark.parametrize("mark", ["=", "+", "-", "@", "\t", "\r", "\n", "\0", "＝", " ="])
 def test_marks_that_begin_a_formula(mark):
-    assert inert(f"{mark}1+1") == f"'{mark}1+1"
+    assert escape_formula(f"{mark}1+1") == f"'{mark}1+1"
 
 
 @given(st.lists(st.tuples(TEXT, st.floats(allow_infinity=False)), min_size=1, max_size=5))
@@ -34,7 +34,7 @@ def test_a_written_table_is_read_back(tmp_path_factory, rows):
     with path.open(encoding="utf-8", newline="") as stream:
         header, *lines = csv.reader(io.StringIO(stream.read(), newline=""))
     assert header == ["'=text", "n"]
-    assert [restored(text) for text, _ in lines] == [text for text, _ in rows]
+    assert [unescape_formula(text) for text, _ in lines] == [text for text, _ in rows]
     assert [n for _, n in lines] == ["" if np.isnan(n) else str(n) for _, n in rows]
 
 

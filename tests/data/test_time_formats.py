@@ -5,11 +5,11 @@ import datetime as dt
 import numpy as np
 import pytest
 
-from errdetect.data.time_formats import Fault, read_form, sentinels
+from errdetect.data.time_formats import TimeFormatError, find_sentinels, parse_time
 
 
 def _read(text):
-    read = read_form(text)
+    read = parse_time(text)
     return dt.datetime(1970, 1, 1) + dt.timedelta(microseconds=read.micros)
 
 
@@ -78,8 +78,8 @@ def test_certain_times_are_read(text, time):
     ],
 )
 def test_the_cause_is_named(text, cause):
-    with pytest.raises(Fault) as caught:
-        read_form(text)
+    with pytest.raises(TimeFormatError) as caught:
+        parse_time(text)
     assert cause in caught.value.must
     assert ", got " not in caught.value.must
     assert ";" not in caught.value.must
@@ -90,7 +90,7 @@ def test_sentinels_are_exact():
         return (dt.datetime(*when) - dt.datetime(1970, 1, 1)) // dt.timedelta(microseconds=1)
 
     times = [(1, 1, 1), (1900, 1, 1), (1970, 1, 1), (9999, 12, 31, 23), (1970, 1, 1, 0, 0, 1)]
-    found = sentinels(np.array([micros(*time) for time in times] + [micros(2026, 1, 1)]))
+    found = find_sentinels(np.array([micros(*time) for time in times] + [micros(2026, 1, 1)]))
     assert np.logical_or.reduce(list(found.values())).tolist() == [True] * 4 + [False] * 2
-    assert sentinels(np.array([micros(2026, 1, 1)])) == {}
-    assert sentinels(np.array([], dtype=np.int64)) == {}
+    assert find_sentinels(np.array([micros(2026, 1, 1)])) == {}
+    assert find_sentinels(np.array([], dtype=np.int64)) == {}

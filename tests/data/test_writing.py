@@ -10,7 +10,7 @@ import pytest
 
 from errdetect.data.writing import (
     ParquetSink,
-    staged,
+    stage_outputs,
     to_arrow,
     write_json,
     write_parquet,
@@ -80,7 +80,10 @@ def test_unwritable_places_are_said(tmp_path):
     (tmp_path / "folder").mkdir()
     with pytest.raises(DataError, match="folder cannot be written: Is a directory"):
         write_text(tmp_path / "folder", "x")
-    with pytest.raises(DataError, match="out cannot be written"), staged(tmp_path / "file" / "out"):
+    with (
+        pytest.raises(DataError, match="out cannot be written"),
+        stage_outputs(tmp_path / "file" / "out"),
+    ):
         pass
     assert _names(tmp_path) == ["file", "folder"]
 
@@ -137,7 +140,7 @@ def test_staged_moves_all_files_at_the_end(tmp_path):
     (out / "briefs" / "stale.md").write_text("old")
     (out / "report.html").write_text("old")
     (out / "kept.txt").write_text("kept")
-    with staged(out) as stage:
+    with stage_outputs(out) as stage:
         write_text(stage / "report.html", "new")
         write_text(stage / "briefs" / "one.md", "new")
         assert (out / "report.html").read_text() == "old"
@@ -150,7 +153,7 @@ def test_staged_leaves_nothing_after_an_exception(tmp_path):
     out = tmp_path / "out"
 
     def fail():
-        with staged(out) as stage:
+        with stage_outputs(out) as stage:
             write_parquet(pd.DataFrame({"x": np.arange(3)}), stage / "a.parquet")
             raise DataError("no")
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from errdetect.config_schema import Estimate
+from errdetect.config_schema import EstimateSettings
 from errdetect.errors import ContradictionError
 from errdetect.estimation.consistency_checks import check_estimates, label_share_limit
 from errdetect.estimation.error_rates import estimate_rates
@@ -99,7 +99,7 @@ def simulated(seed):
     if rng.random() < 0.3:
         p = np.clip(rng.beta(1, 9, len(frame)) + 0.3 * (truth != "upheld"), 0, 1)
     snapshot = Snapshot(frame, reviews)
-    settings = Estimate(correction=str(rng.choice(["auto", "none", "require"])))
+    settings = EstimateSettings(correction=str(rng.choice(["auto", "none", "require"])))
     found = estimate_rates(snapshot, [["market"]], settings=settings, p_error=p)
     return found.frame("market"), label_share_limit(snapshot.audit_sample)
 

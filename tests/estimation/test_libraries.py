@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from errdetect.estimation.domains import bin_p_error, gather_cells, spread_by_bin
-from errdetect.estimation.score_intervals import rate_limits
+from errdetect.estimation.domains import bin_p_error, bin_variance_factors, gather_domains
+from errdetect.estimation.score_intervals import rate_intervals
 
 N = 50_000
 
@@ -19,10 +19,10 @@ def world():
 
 def ours(p, draw, weight, error):
     bins = bin_p_error(p, N)
-    spread = spread_by_bin(bins, draw, weight)
+    spread = bin_variance_factors(bins, draw, weight)
     zero = np.zeros(N, int)
-    cells = gather_cells(bins, spread, zero, 1, draw=draw, weight=weight, error=error)
-    return rate_limits(cells, whole=True)
+    cells = gather_domains(bins, spread, zero, 1, draw=draw, weight=weight, error=error)
+    return rate_intervals(cells, whole=True)
 
 
 def test_weighted_mean_and_width_agree_with_samplics(world):

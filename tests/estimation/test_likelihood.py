@@ -5,8 +5,8 @@ import pytest
 from scipy.optimize import brentq
 from scipy.special import expit
 
-from errdetect.estimation.domains import bin_p_error, gather_cells, spread_by_bin
-from errdetect.estimation.score_intervals import likelihood_limits
+from errdetect.estimation.domains import bin_p_error, bin_variance_factors, gather_domains
+from errdetect.estimation.score_intervals import likelihood_interval
 
 
 def plain(cells, theta_tilt):
@@ -23,15 +23,15 @@ def sample(errors, n=200, population=10**6):
     error[:errors] = 1
     bins = bin_p_error(None, population)
     draw, weight = np.arange(n), np.full(n, population / n)
-    spread = spread_by_bin(bins, draw, weight)
+    spread = bin_variance_factors(bins, draw, weight)
     zero = np.zeros(population, int)
-    return gather_cells(bins, spread, zero, 1, draw=draw, weight=weight, error=error)
+    return gather_domains(bins, spread, zero, 1, draw=draw, weight=weight, error=error)
 
 
 @pytest.mark.parametrize("errors", [1, 5, 60])
 def test_limits_are_where_the_statistic_reaches_its_critical_value(errors):
     cells = sample(errors)
-    limits = likelihood_limits(cells, 0, errors / 200, 0.95)
+    limits = likelihood_interval(cells, 0, errors / 200, 0.95)
     assert limits is not None
     for rate in limits:
         tilt = np.log(rate / (1 - rate))
@@ -39,5 +39,5 @@ def test_limits_are_where_the_statistic_reaches_its_critical_value(errors):
 
 
 def test_one_class_has_no_likelihood_interval():
-    assert likelihood_limits(sample(0), 0, 0.0, 0.95) is None
-    assert likelihood_limits(sample(200), 0, 1.0, 0.95) is None
+    assert likelihood_interval(sample(0), 0, 0.0, 0.95) is None
+    assert likelihood_interval(sample(200), 0, 1.0, 0.95) is None

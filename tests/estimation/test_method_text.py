@@ -2,7 +2,7 @@
 
 import pytest
 
-from errdetect.estimation.method_text import JUDGING, MEANINGS, MEASURED_TO_ERR, plain_sentence
+from errdetect.estimation.method_text import JUDGING, MEANINGS, MEASURED_TO_ERR, estimate_sentence
 from errdetect.schemas import MEASURES
 
 ROW = {
@@ -14,25 +14,25 @@ ROW = {
 
 def test_the_period_is_named_where_the_row_has_it():
     dated = ROW | {"period_from": "2026-01-01T00:00:00Z", "period_to": "2026-03-31T00:00:00Z"}
-    said = plain_sentence(dated, where="market DE")
+    said = estimate_sentence(dated, where="market DE")
     assert said.startswith(
         "In market DE from 2026-01-01 to 2026-03-31, 10.0 % of enforced decisions"
     )
-    assert plain_sentence(ROW).startswith("Overall, 10.0 % of enforced decisions are wrong")
+    assert estimate_sentence(ROW).startswith("Overall, 10.0 % of enforced decisions are wrong")
     assert "from 400 audited of 9,000" in said
     assert "uncorrected" in said
-    assert plain_sentence(ROW | {"period_from": None, "period_to": float("nan")}) == plain_sentence(
-        ROW
-    )
+    assert estimate_sentence(
+        ROW | {"period_from": None, "period_to": float("nan")}
+    ) == estimate_sentence(ROW)
 
 
 @pytest.mark.parametrize("measure", MEASURES)
 def test_every_measure_names_its_denominator(measure):
     whole, _ = MEANINGS[measure]
-    said = plain_sentence(ROW | {"measure": measure})
+    said = estimate_sentence(ROW | {"measure": measure})
     assert f"% of {whole} are" in said
     assert whole.split()[0] in ("all", "enforced", "allowed")
-    unsaid = plain_sentence(ROW | {"measure": measure, "suppressed": True})
+    unsaid = estimate_sentence(ROW | {"measure": measure, "suppressed": True})
     assert f"what share of {whole} is" in unsaid
     assert ", in their" not in unsaid
 

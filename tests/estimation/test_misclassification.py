@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from errdetect.config_schema import Estimate
+from errdetect.config_schema import EstimateSettings
 from errdetect.estimation.error_rates import estimate_rates
 from errdetect.snapshot import Snapshot
 
@@ -55,7 +55,7 @@ def golden(world, n=2000, ids="g"):
 def error_rate(world, *reviews, **how):
     snapshot = Snapshot(world[0], pd.concat(reviews, ignore_index=True))
     row = (
-        estimate_rates(snapshot, settings=Estimate(**how))
+        estimate_rates(snapshot, settings=EstimateSettings(**how))
         .overall.set_index("measure")
         .loc["error_rate"]
     )

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from errdetect.estimation.misclassification_limits import (
-    Misjudgement,
-    corrected_limits,
-    recall_limits,
+    Misclassification,
+    corrected_interval,
+    recall_interval,
 )
 from errdetect.stats.intervals import Interval
 
@@ -25,7 +25,7 @@ def at(value, low, high):
     b=st.floats(0.01, 0.9),
 )
 def test_recall_holds_its_estimate(caught, missed, a, b):
-    limits = recall_limits(
+    limits = recall_interval(
         at(caught, caught * (1 - a), caught * (1 + a)),
         at(missed, missed * (1 - b), missed * (1 + b)),
     )
@@ -34,26 +34,26 @@ def test_recall_holds_its_estimate(caught, missed, a, b):
 
 
 def test_recall_of_nothing_is_unknown():
-    limits = recall_limits(at(0, 0, 3), at(0, 0, 2))
+    limits = recall_interval(at(0, 0, 3), at(0, 0, 2))
     assert np.isnan(limits.estimate[0])
     assert (limits.low[0], limits.high[0]) == (0, 1)
 
 
 def test_recall_where_nothing_missed_was_seen_reaches_one():
-    limits = recall_limits(at(100, 90, 110), at(0, 0, 20))
+    limits = recall_interval(at(100, 90, 110), at(0, 0, 20))
     assert limits.high[0] == 1
     assert 0.8 < limits.low[0] < 0.85
 
 
 def test_exact_reviewers_leave_a_rate_as_it_was():
-    perfect = Misjudgement(at(1, 1, 1), at(0, 0, 0))
-    limits = corrected_limits(at(0.2, 0.15, 0.27), perfect)
+    perfect = Misclassification(at(1, 1, 1), at(0, 0, 0))
+    limits = corrected_interval(at(0.2, 0.15, 0.27), perfect)
     assert [limits.low[0], limits.estimate[0], limits.high[0]] == pytest.approx([0.15, 0.2, 0.27])
 
 
 def test_a_rate_below_the_false_alarms_is_zero_not_negative():
-    limits = corrected_limits(
-        at(0.01, 0.005, 0.02), Misjudgement(at(0.9, 0.8, 0.95), at(0.03, 0.01, 0.06))
+    limits = corrected_interval(
+        at(0.01, 0.005, 0.02), Misclassification(at(0.9, 0.8, 0.95), at(0.03, 0.01, 0.06))
     )
     assert limits.estimate[0] == 0
     assert limits.low[0] == 0

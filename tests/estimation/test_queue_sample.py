@@ -4,7 +4,7 @@ import pytest
 from scipy.special import expit
 
 from errdetect.estimation.error_rates import estimate_rates
-from errdetect.estimation.queue_sample import covering_reviews, read_queue
+from errdetect.estimation.queue_sample import extend_to_duplicates, read_queue_design
 from errdetect.snapshot import Snapshot
 
 START = pd.Timestamp("2026-01-01", tz="UTC")
@@ -57,7 +57,7 @@ def queued(seed, n=2000, *, audit=0, ranked=60, explored=90):
 
 def figures(decisions, reviews, scores):
     snapshot = Snapshot(decisions, reviews)
-    design, words = read_queue(snapshot, scores)
+    design, words = read_queue_design(snapshot, scores)
     p = scores.set_index("decision_id")["p_error"]
     return estimate_rates(snapshot, p_error=p, queue=design).overall.set_index("measure"), words
 
@@ -100,7 +100,7 @@ def test_both_samples_tell_more_than_one():
 def test_an_unfinished_random_part_is_not_used():
     decisions, _, reviews, scores = queued(3)
     waits = scores.loc[scores["arm"] == "explore", "decision_id"].iloc[0]
-    design, words = read_queue(
+    design, words = read_queue_design(
         Snapshot(decisions, reviews[reviews["decision_id"] != waits]), scores
     )
     assert design is None
@@ -128,7 +128,7 @@ def test_ranked_decisions_that_wait_widen_the_interval_by_what_they_might_be():
 def test_beside_an_audit_an_unfinished_queue_is_left_out():
     decisions, _, reviews, scores = queued(5, audit=100)
     waits = scores.loc[scores["arm"] == "ranked", "decision_id"].iloc[0]
-    design, words = read_queue(
+    design, words = read_queue_design(
         Snapshot(decisions, reviews[reviews["decision_id"] != waits]), scores
     )
     assert design is None
@@ -141,7 +141,7 @@ def test_flags_that_experts_have_not_settled_do_not_spoil_an_audit_whose_are():
     experts = audited.assign(
         source="adjudication", review_id="x" + audited["review_id"], inclusion_probability=1.0
     )
-    design, words = read_queue(Snapshot(decisions, pd.concat([reviews, experts])), scores)
+    design, words = read_queue_design(Snapshot(decisions, pd.concat([reviews, experts])), scores)
     assert design is None
     assert "experts settled the audit's flags, but not all of the queue's" in words
 
@@ -161,9 +161,9 @@ def test_one_verdict_answers_for_identical_content_and_counts_as_one_draw():
         "inclusion_probability": [1, 1, 0.5, 0.5, 0.5, 0.5],
         "arm": ["ranked", "ranked", "explore", "explore", None, None],
     })  # fmt: skip
-    reviews = covering_reviews(reviewed(["a", "c"], [True, False], "re_review"), scores)
+    reviews = extend_to_duplicates(reviewed(["a", "c"], [True, False], "re_review"), scores)
     assert reviews["decision_id"].tolist() == ["a", "c", "b", "d"]
-    design, words = read_queue(Snapshot(decisions, reviews), scores)
+    design, words = read_queue_design(Snapshot(decisions, reviews), scores)
     frame = design.frame.set_index("decision_id")
     assert frame["drawn"].tolist() == [True, True, True, True, False, False]
     assert frame["variance"].tolist() == [0.0, 0.0, 4.0, 4.0, 2.0, 2.0]

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from scipy.special import expit, logit
 from statsmodels.stats.proportion import proportion_confint
 
-from errdetect.estimation.domains import Cells, bin_p_error, gather_cells, spread_by_bin
-from errdetect.estimation.misclassification_limits import Misjudgement
-from errdetect.estimation.score_intervals import korn_graubard, rate_limits
+from errdetect.estimation.domains import Domains, bin_p_error, bin_variance_factors, gather_domains
+from errdetect.estimation.misclassification_limits import Misclassification
+from errdetect.estimation.score_intervals import korn_graubard, rate_intervals
 from errdetect.stats.intervals import Interval
 
 N = 4000
@@ -34,10 +34,10 @@ def make(seed, n=200, rate=0.1, unequal=True, model=True, size=1):
     }
 
 
-def cells(p, cell, size, draw, weight, error) -> Cells:
+def cells(p, cell, size, draw, weight, error) -> Domains:
     bins = bin_p_error(p, len(cell))
-    spread = spread_by_bin(bins, draw, weight)
-    return gather_cells(bins, spread, cell, size, draw=draw, weight=weight, error=error)
+    spread = bin_variance_factors(bins, draw, weight)
+    return gather_domains(bins, spread, cell, size, draw=draw, weight=weight, error=error)
 
 
 def arrays(limits):
@@ -47,7 +47,7 @@ def arrays(limits):
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 10**6), n=st.integers(8, 300), whole=st.booleans(), model=st.booleans())
 def test_interval_holds_its_estimate_and_stays_a_share(seed, n, whole, model):
-    low, mid, high = arrays(rate_limits(cells(**make(seed, n, model=model)), whole=whole))
+    low, mid, high = arrays(rate_intervals(cells(**make(seed, n, model=model)), whole=whole))
     assert (low >= 0).all()
     assert (low <= mid + 1e-9).all()
     assert (mid <= high + 1e-9).all()
@@ -58,7 +58,7 @@ def test_interval_holds_its_estimate_and_stays_a_share(seed, n, whole, model):
 @given(seed=st.integers(0, 10**6))
 def test_higher_confidence_is_wider(seed):
     some = cells(**make(seed, size=3))
-    narrow = [arrays(rate_limits(some, confidence=c)) for c in (0.8, 0.95, 0.99)]
+    narrow = [arrays(rate_intervals(some, confidence=c)) for c in (0.8, 0.95, 0.99)]
     assert (narrow[0][0] >= narrow[1][0]).all()
     assert (narrow[1][0] >= narrow[2][0]).all()
     assert (narrow[0][2] <= narrow[1][2]).all()
@@ -71,7 +71,10 @@ def test_counting_right_decisions_mirrors_the_interval(seed, whole):
     """1 - rate of the wrong is the rate of the right, with its interval."""
     wrong = make(seed)
     right = {**wrong, "p": 1 - wrong["p"], "error": 1 - wrong["error"]}
-    one, other = rate_limits(cells(**wrong), whole=whole), rate_limits(cells(**right), whole=whole)
+    one, other = (
+        rate_intervals(cells(**wrong), whole=whole),
+        rate_intervals(cells(**right), whole=whole),
+    )
     # The bins of logit p have their edges at multiples of .1 from either side.
     assert one.low == pytest.approx(1 - other.high, abs=2e-3)
     assert one.high == pytest.approx(1 - other.low, abs=2e-3)
@@ -80,10 +83,10 @@ def test_counting_right_decisions_mirrors_the_interval(seed, whole):
 def test_cells_together_and_alone_are_the_same():
     """Nothing of one cell leaks into another, but for the shape of the sampling chance."""
     many = make(3, n=900, size=4, model=False, unequal=False)
-    together = arrays(rate_limits(cells(**many)))
+    together = arrays(rate_intervals(cells(**many)))
     for number in range(4):
         mine = np.where(many["cell"] == number, 0, -1)
-        alone = arrays(rate_limits(cells(**{**many, "cell": mine, "size": 1})))
+        alone = arrays(rate_intervals(cells(**{**many, "cell": mine, "size": 1})))
         assert together[:, number] == pytest.approx(alone[:, 0], abs=1e-9)
 
 
@@ -100,8 +103,8 @@ def test_order_of_decisions_and_draws_does_not_matter():
         "weight": one["weight"][shuffle],
         "error": one["error"][shuffle],
     }
-    assert arrays(rate_limits(cells(**one))) == pytest.approx(
-        arrays(rate_limits(cells(**two))), abs=1e-9
+    assert arrays(rate_intervals(cells(**one))) == pytest.approx(
+        arrays(rate_intervals(cells(**two))), abs=1e-9
     )
 
 
@@ -112,7 +115,7 @@ def test_a_census_is_exact():
     for model in (None, p):
         full = cells(model, np.zeros(N, int), 1, np.arange(N), np.ones(N), wrong)
         for whole in (True, False):
-            limits = rate_limits(full, whole=whole)
+            limits = rate_intervals(full, whole=whole)
             assert arrays(limits)[:, 0] == pytest.approx([37 / N] * 3, abs=1e-9)
 
 
@@ -120,7 +123,7 @@ def test_no_errors_seen_leaves_a_limit_above_zero():
     """Close to 3.84 / n for a uniform audit, and above the classical one-sided limit."""
     none = cells(None, np.zeros(N, int), 1, np.arange(100), np.full(100, 40.0), np.zeros(100))
     for whole in (True, False):
-        limits = rate_limits(none, whole=whole)
+        limits = rate_intervals(none, whole=whole)
         assert limits.estimate[0] == 0
         assert limits.low[0] == 0
         assert 3.0 / 100 < limits.high[0] < 4.5 / 100
@@ -133,7 +136,7 @@ def test_a_handful_of_draws_is_wide_and_safe(k, errors):
     error[:errors] = 1
     few = cells(None, np.zeros(N, int), 1, np.arange(k), np.full(k, N / k), error)
     for whole in (True, False):
-        low, mid, high = arrays(rate_limits(few, whole=whole))[:, 0]
+        low, mid, high = arrays(rate_intervals(few, whole=whole))[:, 0]
         assert np.isfinite([low, mid, high]).all()
         assert high - low > 0.5
 
@@ -144,7 +147,7 @@ def test_without_model_or_weights_it_lies_by_the_classical_intervals(x, n):
     error = np.zeros(n)
     error[:x] = 1
     plain = cells(None, np.zeros(10**6, int), 1, np.arange(n), np.full(n, 10**6 / n), error)
-    limits = rate_limits(plain, whole=True)
+    limits = rate_intervals(plain, whole=True)
     wilson = proportion_confint(x, n, method="wilson")
     exact = proportion_confint(x, n, method="beta")
     assert limits.estimate[0] == pytest.approx(x / n, abs=1e-6)
@@ -169,16 +172,16 @@ def test_korn_graubard_of_a_plain_sample_holds_clopper_pearson(x, n):
 
 
 def test_the_model_narrows_a_good_design():
-    with_model = rate_limits(cells(**make(1, n=800)), whole=True)
+    with_model = rate_intervals(cells(**make(1, n=800)), whole=True)
     audit = make(1, n=800, unequal=False)
-    plain = rate_limits(cells(**{**audit, "p": None}), whole=True)
+    plain = rate_intervals(cells(**{**audit, "p": None}), whole=True)
     assert with_model.high - with_model.low < 0.9 * (plain.high - plain.low)
 
 
 def test_judges_between_yes_and_no_are_allowed():
     audit = make(2, n=400)
     audit["error"] = np.clip(audit["error"] * 0.8 + 0.1, 0, 1)
-    low, mid, high = arrays(rate_limits(cells(**audit), whole=True))[:, 0]
+    low, mid, high = arrays(rate_intervals(cells(**audit), whole=True))[:, 0]
     assert 0 < low < mid < high < 1
 
 
@@ -188,9 +191,9 @@ def flat(value, low, high):
 
 def test_reviewers_who_do_not_err_change_nothing():
     audit = cells(**make(4))
-    perfect = Misjudgement(flat(1.0, 1.0, 1.0), flat(0.0, 0.0, 0.0))
-    assert arrays(rate_limits(audit, reviewers=perfect)) == pytest.approx(
-        arrays(rate_limits(audit)), abs=1e-9
+    perfect = Misclassification(flat(1.0, 1.0, 1.0), flat(0.0, 0.0, 0.0))
+    assert arrays(rate_intervals(audit, reviewers=perfect)) == pytest.approx(
+        arrays(rate_intervals(audit)), abs=1e-9
     )
 
 
@@ -200,11 +203,11 @@ def test_reviewers_error_is_taken_out_and_its_doubt_put_in():
     truth = audit["error"].astype(bool)
     said = np.where(truth, rng.random(len(truth)) < 0.85, rng.random(len(truth)) < 0.05)
     audit["error"] = said.astype(float)
-    judged = rate_limits(cells(**audit))
-    reviewers = Misjudgement(flat(0.85, 0.8, 0.9), flat(0.05, 0.03, 0.07))
-    corrected = rate_limits(cells(**audit), reviewers=reviewers)
+    judged = rate_intervals(cells(**audit))
+    reviewers = Misclassification(flat(0.85, 0.8, 0.9), flat(0.05, 0.03, 0.07))
+    corrected = rate_intervals(cells(**audit), reviewers=reviewers)
     assert corrected.estimate == pytest.approx((judged.estimate - 0.05) / 0.8, rel=0.02)
     assert corrected.high - corrected.low > judged.high - judged.low
-    surer = Misjudgement(flat(0.85, 0.84, 0.86), flat(0.05, 0.045, 0.055))
-    narrow = rate_limits(cells(**audit), reviewers=surer)
+    surer = Misclassification(flat(0.85, 0.84, 0.86), flat(0.05, 0.045, 0.055))
+    narrow = rate_intervals(cells(**audit), reviewers=surer)
     assert narrow.high - narrow.low < corrected.high - corrected.low

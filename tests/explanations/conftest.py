@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from errdetect.model.bundle import Bundle
-from errdetect.model.calibration import Calibrator, Offsets
-from errdetect.model.calibration_curves import Curve
+from errdetect.model.bundle import ModelBundle
+from errdetect.model.calibration import Calibrator, ColumnOffsets
+from errdetect.model.calibration_curves import CalibrationCurve
 from errdetect.model.detector import Examples
 from errdetect.model.ensemble import fit_members
-from errdetect.model.prepare import count_once, prepare
+from errdetect.model.prepare import count_texts_once, prepare_examples
 from errdetect.model.trees import DEFAULT_PARAMS
 
 WORDS = ("replica", "original", "watch", "shoe", "new", "box", "نسخة", "шуба", "靴")
@@ -43,7 +43,7 @@ def decisions() -> pd.DataFrame:
 
 
 @pytest.fixture(scope="session")
-def bundle(decisions: pd.DataFrame) -> Bundle:
+def bundle(decisions: pd.DataFrame) -> ModelBundle:
     """Every kind of member, side curves that bend, and an offset: all that must add up."""
     rng = np.random.default_rng(1)
     violates = decisions["text"].str.contains("replica").to_numpy(float)
@@ -51,18 +51,18 @@ def bundle(decisions: pd.DataFrame) -> Bundle:
     error = (violates != decisions["enforced"]).astype(float)
     one = np.ones(len(error))
     examples = Examples(decisions, error, violates, one, one)
-    counted = count_once(decisions, examples, leave_out=(), text=True)
-    prepared = prepare(examples, counted, leave_out=(), text=True, seed=0)
+    counted = count_texts_once(decisions, examples, leave_out=(), text=True)
+    prepared = prepare_examples(examples, counted, leave_out=(), text=True, seed=0)
     how: dict[str, Any] = {"rounds": {"violates": 8, "extra": 8, "extra_error": 8}}
     names = {"violates", "extra", "extra_error", "additive", "text", "segment"}
     members = fit_members(prepared, names, DEFAULT_PARAMS, seed=0, threads=1, **how)
     calibrator = Calibrator(
         "isotonic",
         (-3.0, -1.0, 0.0, 2.0, 0.02, 0.1, 0.1, 0.8),
-        {"enforced": Curve("beta", (0.7, 1.2, -0.1))},
-        (Offsets("market", {"DE": 0.3}), Offsets("policy_id", {"fake": -0.2})),
+        {"enforced": CalibrationCurve("beta", (0.7, 1.2, -0.1))},
+        (ColumnOffsets("market", {"DE": 0.3}), ColumnOffsets("policy_id", {"fake": -0.2})),
     )
-    return Bundle(prepared.detector(members), calibrator, np.empty(0, np.uint64))
+    return ModelBundle(prepared.detector(members), calibrator, np.empty(0, np.uint64))
 
 
 @pytest.fixture(scope="session")

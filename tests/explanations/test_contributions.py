@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from scipy.special import logit
 
 from errdetect.errors import ModelError
-from errdetect.explanations.contributions import check_additive, served_contributions
+from errdetect.explanations.contributions import check_additivity, log_odds_contributions
 from errdetect.model.calibration import Calibrator
-from errdetect.model.calibration_curves import Curve
+from errdetect.model.calibration_curves import CalibrationCurve
 
 
 def test_every_row_adds_up_to_what_is_served(bundle, decisions):
     X = bundle.detector.features(decisions)
-    found = served_contributions(bundle, X, decisions)
+    found = log_odds_contributions(bundle, X, decisions)
     p = bundle.probability(X, decisions)
     np.testing.assert_allclose(found.base + found.values.sum(axis=1), logit(p), atol=1e-9)
     assert found.names[-2:] == ("market", "policy_id")
@@ -27,8 +27,8 @@ def test_every_row_adds_up_to_what_is_served(bundle, decisions):
 def test_a_curve_keeps_signs_and_order(bundle, decisions):
     X = bundle.detector.features(decisions)
     plain = replace(bundle, calibrator=Calibrator("none"))
-    before = served_contributions(plain, X, decisions).values
-    after = served_contributions(bundle, X, decisions).values[:, :-2]
+    before = log_odds_contributions(plain, X, decisions).values
+    after = log_odds_contributions(bundle, X, decisions).values[:, :-2]
     ratio = after / np.where(before == 0, 1, before)
     spread = np.nanmax(np.where(before == 0, np.nan, ratio), axis=1) - np.nanmin(
         np.where(before == 0, np.nan, ratio), axis=1
@@ -40,15 +40,15 @@ def test_a_curve_keeps_signs_and_order(bundle, decisions):
 def test_without_a_curve_they_are_the_members_own(bundle, decisions):
     plain = replace(bundle, calibrator=Calibrator("none"))
     X = bundle.detector.features(decisions)
-    found = served_contributions(plain, X, decisions)
+    found = log_odds_contributions(plain, X, decisions)
     parts = bundle.detector.contributions(X, 1)
     np.testing.assert_allclose(found.values, parts[:, :-1], atol=1e-6)
 
 
 def test_a_shift_changes_the_base_only(bundle, decisions):
     X = bundle.detector.features(decisions)
-    plain = served_contributions(replace(bundle, calibrator=Calibrator("none")), X, decisions)
-    moved = served_contributions(
+    plain = log_odds_contributions(replace(bundle, calibrator=Calibrator("none")), X, decisions)
+    moved = log_odds_contributions(
         replace(bundle, calibrator=Calibrator("shift", (-0.7,))), X, decisions
     )
     np.testing.assert_allclose(moved.base, plain.base - 0.7, atol=1e-9)
@@ -62,10 +62,12 @@ def test_a_shift_changes_the_base_only(bundle, decisions):
 def test_any_rising_curve_adds_up(bundle, decisions, knots):
     x = sorted(k for k, _ in knots)
     p = sorted(v for _, v in knots)
-    calibrator = Calibrator("isotonic", (*x, *p), {"allowed": Curve("venn_abers", (*x, *p))})
+    calibrator = Calibrator(
+        "isotonic", (*x, *p), {"allowed": CalibrationCurve("venn_abers", (*x, *p))}
+    )
     some = decisions.head(20)
     X = bundle.detector.features(some)
-    found = served_contributions(replace(bundle, calibrator=calibrator), X, some)
+    found = log_odds_contributions(replace(bundle, calibrator=calibrator), X, some)
     np.testing.assert_allclose(found.base + found.values.sum(axis=1), found.served, atol=1e-6)
 
 
@@ -86,9 +88,9 @@ def test_what_does_not_add_up_is_refused():
         ModelError,
         match=r"reasons must add up to its log-odds of error, got 1 of 2 that differ, by up to 1e-05\.",
     ):
-        check_additive(np.array([0.1, 0.2]), np.array([0.1, 0.20001]))
+        check_additivity(np.array([0.1, 0.2]), np.array([0.1, 0.20001]))
     with pytest.raises(ModelError, match="must add up"):
-        check_additive(np.array([np.nan]), np.array([0.0]))
+        check_additivity(np.array([np.nan]), np.array([0.0]))
 
 
 def test_a_damaged_member_is_noticed(bundle, decisions, monkeypatch):
@@ -98,11 +100,11 @@ def test_a_damaged_member_is_noticed(bundle, decisions, monkeypatch):
     monkeypatch.setattr(Member, "contributions", lambda *a: true(*a) + 1e-5)
     X = bundle.detector.features(decisions.head(5))
     with pytest.raises(ModelError, match="must add up"):
-        served_contributions(bundle, X, decisions.head(5))
+        log_odds_contributions(bundle, X, decisions.head(5))
 
 
 def test_no_rows_give_none(bundle, decisions):
     none = decisions.head(0)
-    found = served_contributions(bundle, np.empty((0, len(bundle.detector.encoding.names))), none)
+    found = log_odds_contributions(bundle, np.empty((0, len(bundle.detector.encoding.names))), none)
     assert isinstance(none, pd.DataFrame)
     assert found.values.shape == (0, len(found.names))

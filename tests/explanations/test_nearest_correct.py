@@ -2,15 +2,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from errdetect.explanations.nearest_correct import contrasts, latest_of_each, make_pool
-from errdetect.explanations.reason_facts import Facts
-from errdetect.explanations.reason_templates import load_words
-from errdetect.explanations.reasons import group_contributions, reasons
+from errdetect.explanations.nearest_correct import (
+    build_correct_pool,
+    find_contrasts,
+    latest_per_policy,
+)
+from errdetect.explanations.reason_facts import ReasonFacts
+from errdetect.explanations.reason_templates import load_templates
+from errdetect.explanations.reasons import decision_reasons, group_contributions
 
 NAMES = ("enforced", "price", "market")
 
 
-def facts_of(*rows: tuple[str, str, str, float, str, str | None], words=None) -> Facts:
+def facts_of(*rows: tuple[str, str, str, float, str, str | None], words=None) -> ReasonFacts:
     """Decisions as (id, policy, action, price, market, text)."""
     columns = ["decision_id", "policy_id", "action", "price", "market", "text"]
     frame = pd.DataFrame(list(rows), columns=columns)
@@ -18,13 +22,13 @@ def facts_of(*rows: tuple[str, str, str, float, str, str | None], words=None) ->
     frame["enforced"] = frame["action"] == "remove"
     markets = frame["market"].map({"DE": 0.0, "FR": 1.0}).to_numpy(float)
     X = np.column_stack([frame["enforced"].astype(float), frame["price"], markets])
-    return Facts(frame, X, NAMES, words or load_words())
+    return ReasonFacts(frame, X, NAMES, words or load_templates())
 
 
-def beside(facts: Facts, pool: Facts):
+def beside(facts: ReasonFacts, pool: ReasonFacts):
     pushes = np.tile([0.0, 0.5, 0.4], (len(facts), 1))
-    told = reasons(facts, group_contributions(pushes, NAMES))
-    return contrasts(facts, told, make_pool(pool, [2]))
+    told = decision_reasons(facts, group_contributions(pushes, NAMES))
+    return find_contrasts(facts, told, build_correct_pool(pool, [2]))
 
 
 QUEUED = facts_of(("q1", "spam", "remove", 10.0, "DE", "red shoe"))
@@ -73,7 +77,7 @@ def test_ties_go_by_id_and_the_text_tells():
 
 def test_a_translation_says_it_its_own_way(here):
     queued = facts_of(
-        ("q1", "spam", "remove", 10.0, "DE", None), words=load_words(here / "reasons_de.yaml")
+        ("q1", "spam", "remove", 10.0, "DE", None), words=load_templates(here / "reasons_de.yaml")
     )
     pool = facts_of(("b", "spam", "remove", 9.5, "DE", None), words=queued.words)
     assert beside(queued, pool)[0].text == (
@@ -86,4 +90,4 @@ def test_the_latest_of_each_are_kept():
         *[(f"d{i}", f"p{i % 2}", "remove", 1.0, "DE", None) for i in range(8)]
     ).decisions
     frame["decided_at"] = pd.date_range("2026-01-01", periods=8, tz="UTC")
-    assert latest_of_each(frame, 2)["decision_id"].tolist() == ["d4", "d5", "d6", "d7"]
+    assert latest_per_policy(frame, 2)["decision_id"].tolist() == ["d4", "d5", "d6", "d7"]

@@ -7,7 +7,7 @@ import pytest
 from matplotlib import pyplot as plt
 from PIL import Image
 
-from errdetect.explanations.plots import MOST_BYTES, beeswarm, dependence
+from errdetect.explanations.plots import MOST_BYTES, beeswarm_plot, dependence_plot
 
 TITLES = {"text": "What the text says", "action": "What the machine did", "价格": "价格 <b>$x$"}
 
@@ -28,7 +28,7 @@ def size(png: bytes) -> tuple[int, int]:
 
 def test_a_beeswarm_is_small_and_said_in_words(recwarn):
     pushes, values = make(3000)
-    plot = beeswarm(pushes, values, TITLES, about="spam", rng=np.random.default_rng(0))
+    plot = beeswarm_plot(pushes, values, TITLES, about="spam", rng=np.random.default_rng(0))
     assert len(plot.png) <= MOST_BYTES
     assert size(plot.png)[0] > 500
     assert plot.title == "What goes with errors: spam"
@@ -38,7 +38,9 @@ def test_a_beeswarm_is_small_and_said_in_words(recwarn):
 
 def test_dependence_tells_the_sides_apart():
     pushes, values = make()
-    plot = dependence("text", pushes, values, TITLES, about="spam", rng=np.random.default_rng(0))
+    plot = dependence_plot(
+        "text", pushes, values, TITLES, about="spam", rng=np.random.default_rng(0)
+    )
     assert len(plot.png) <= MOST_BYTES
     assert "-0.3" in plot.alt.split("where the machine let it pass")[0].split("the highest")[0]
     assert "where it acted" in plot.alt
@@ -47,9 +49,11 @@ def test_dependence_tells_the_sides_apart():
 def test_dependence_needs_numbers():
     pushes, values = make()
     with pytest.raises(ValueError, match="no decision has a number"):
-        dependence("价格", pushes, values, TITLES, about="spam", rng=np.random.default_rng(0))
+        dependence_plot("价格", pushes, values, TITLES, about="spam", rng=np.random.default_rng(0))
     with pytest.raises(ValueError, match="at least one decision"):
-        beeswarm(pushes.head(0), values.head(0), TITLES, about="spam", rng=np.random.default_rng(0))
+        beeswarm_plot(
+            pushes.head(0), values.head(0), TITLES, about="spam", rng=np.random.default_rng(0)
+        )
 
 
 def test_equal_input_gives_equal_bytes_and_nothing_else_moves():
@@ -59,7 +63,8 @@ def test_equal_input_gives_equal_bytes_and_nothing_else_moves():
     look = dict(mpl.rcParams)
     mine = plt.figure()
     plots = [
-        beeswarm(pushes, values, TITLES, about="a", rng=np.random.default_rng(1)) for _ in range(2)
+        beeswarm_plot(pushes, values, TITLES, about="a", rng=np.random.default_rng(1))
+        for _ in range(2)
     ]
     assert plots[0] == plots[1]
     np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
@@ -70,5 +75,7 @@ def test_equal_input_gives_equal_bytes_and_nothing_else_moves():
 
 def test_one_decision_is_drawn():
     pushes, values = make(1)
-    assert beeswarm(pushes, values, TITLES, about="a", rng=np.random.default_rng(0)).png
-    assert dependence("text", pushes, values, TITLES, about="a", rng=np.random.default_rng(0)).png
+    assert beeswarm_plot(pushes, values, TITLES, about="a", rng=np.random.default_rng(0)).png
+    assert dependence_plot(
+        "text", pushes, values, TITLES, about="a", rng=np.random.default_rng(0)
+    ).png

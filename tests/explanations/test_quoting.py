@@ -5,40 +5,45 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from errdetect.explanations.reason_templates import Forms, isolated, load_words, plain_text
+from errdetect.explanations.reason_templates import (
+    TextFormats,
+    isolate_direction,
+    load_templates,
+    sanitize_text,
+)
 
-FORMS = Forms(load_words())
+FORMS = TextFormats(load_templates())
 
 
 @given(st.text(max_size=400), st.integers(2, 60))
 def test_foreign_text_is_short_and_steers_nothing(text, most):
-    shown = plain_text(text, most)
+    shown = sanitize_text(text, most)
     assert len(shown) <= most
     assert not [c for c in shown if unicodedata.category(c) in ("Cc", "Co", "Cs", "Zl", "Zp")]
     hidden = [c for c in shown if unicodedata.category(c) == "Cf"]
     assert set(hidden) <= set("\u200c\u200d")
-    assert plain_text(shown, most) == shown
+    assert sanitize_text(shown, most) == shown
 
 
 @given(st.lists(st.text(max_size=50), max_size=4))
 def test_quotations_open_and_close_their_marks(pieces):
-    said = FORMS.quoted(pieces)
+    said = FORMS.quote_pieces(pieces)
     assert said.count("\u2068") == said.count("\u2069") == len(pieces)
 
 
 def test_a_megabyte_is_not_read_to_its_end():
-    assert plain_text("é" * 1_000_000) == "é" * 59 + "…"
+    assert sanitize_text("é" * 1_000_000) == "é" * 59 + "…"
 
 
 @pytest.mark.parametrize("whole", ["👩‍👩‍👧", "e\u0301", "👍🏽"])
 def test_characters_of_several_parts_are_not_cut_in_two(whole):
     for most in range(2, 12):
-        shown = plain_text("ab" + whole * 9, most).removesuffix("…")[2:]
+        shown = sanitize_text("ab" + whole * 9, most).removesuffix("…")[2:]
         assert shown == "" or shown == whole * (len(shown) // len(whole))
 
 
 def test_values_that_turn_the_reading_stand_apart():
-    assert FORMS.value("שלום") == isolated("שלום")
+    assert FORMS.value("שלום") == isolate_direction("שלום")
     assert FORMS.value("DE") == "DE"
     assert FORMS.value("\u202eevil") == "evil"
 

@@ -3,7 +3,7 @@ import re
 import pytest
 
 from errdetect.errors import ConfigError
-from errdetect.explanations.reason_templates import load_words
+from errdetect.explanations.reason_templates import load_templates
 
 CLAIMS = re.compile(
     r"\b(because|caus(e|es|ed|ing)|due to|leads? to|results? in|owing to|weil|wegen|verursacht)\b",
@@ -13,19 +13,19 @@ CLAIMS = re.compile(
 
 @pytest.mark.parametrize("translated", [False, True])
 def test_words_never_claim_a_cause(here, translated):
-    words = load_words(here / "reasons_de.yaml" if translated else None)
+    words = load_templates(here / "reasons_de.yaml" if translated else None)
     assert not [t for said in words.values() for t in said.values() if CLAIMS.search(t)]
 
 
 def test_every_reason_has_a_title_and_a_way_to_say_it():
-    for code, said in load_words().items():
+    for code, said in load_templates().items():
         if code != "forms":
             assert "title" in said
             assert len(said) > 1
 
 
 def test_a_whole_translation_leaves_no_english(here):
-    words, own = load_words(here / "reasons_de.yaml"), load_words()
+    words, own = load_templates(here / "reasons_de.yaml"), load_templates()
     assert {(c, v) for c in own for v in own[c]} == {(c, v) for c in words for v in words[c]}
     same = {(c, v) for c in own for v in own[c] if own[c][v] == words[c][v]}
     assert same == {("default", "title"), ("forms", "between"), ("forms", "also")}
@@ -42,13 +42,13 @@ def write(tmp_path):
 
 
 def test_what_a_file_lacks_is_said_in_own_words(write):
-    words = load_words(
+    words = load_templates(
         write("market: {title: Der Markt}\nprice: {title: Preis, text: '{value} Euro'}")
     )
     assert words["market"]["title"] == "Der Markt"
-    assert words["market"]["text"] == load_words()["market"]["text"]
+    assert words["market"]["text"] == load_templates()["market"]["text"]
     assert words["price"]["text"] == "{value} Euro"
-    assert words["margin"] == load_words()["margin"]
+    assert words["margin"] == load_templates()["margin"]
 
 
 @pytest.mark.parametrize(
@@ -67,17 +67,17 @@ def test_what_a_file_lacks_is_said_in_own_words(write):
 )  # fmt: skip
 def test_a_template_that_cannot_be_filled_is_refused_by_name(write, text, says):
     with pytest.raises(ConfigError) as refused:
-        load_words(write(text))
+        load_templates(write(text))
     assert len(refused.value.faults) == 1
     assert says in str(refused.value)
 
 
 def test_all_faults_come_at_once(write):
     with pytest.raises(ConfigError) as refused:
-        load_words(write("market: {text: '{a}', title: '{b}'}\nprice: {txt: ''}"))
+        load_templates(write("market: {text: '{a}', title: '{b}'}\nprice: {txt: ''}"))
     assert len(refused.value.faults) == 3
 
 
 def test_a_missing_file_is_said(tmp_path):
     with pytest.raises(ConfigError, match=r"report\.words must name a YAML file, got .*none\.yaml"):
-        load_words(tmp_path / "none.yaml")
+        load_templates(tmp_path / "none.yaml")

@@ -4,11 +4,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from errdetect.explanations.reason_facts import Facts, title
-from errdetect.explanations.reason_templates import load_words
-from errdetect.explanations.reasons import group_contributions, reason_codes, reasons, shown_numbers
-from errdetect.features.reference_distribution import Reference
-from errdetect.features.text_attribution import TextWords
+from errdetect.explanations.reason_facts import ReasonFacts, reason_title
+from errdetect.explanations.reason_templates import load_templates
+from errdetect.explanations.reasons import (
+    decision_reasons,
+    display_values,
+    group_contributions,
+    reason_codes,
+)
+from errdetect.features.reference_distribution import ReferenceDistribution
+from errdetect.features.text_attribution import WordContributions
 
 NAMES = ("score", "threshold", "margin", "confidence", "enforced", "price", "market", "text_char_logit",
          "text_word_logit", "text_logit_mean", "score_ml")  # fmt: skip
@@ -28,16 +33,16 @@ def decision(**columns: object) -> pd.DataFrame:
 
 def said(frame, X, parts, limit: int = 5, **more) -> list[str]:
     towards = more.pop("towards", True)
-    facts = Facts(frame, X, NAMES, more.pop("words", load_words()), **more)
+    facts = ReasonFacts(frame, X, NAMES, more.pop("words", load_templates()), **more)
     grouped = group_contributions(parts, NAMES, facts.reference.alike)
-    return [r["text"] for r in reasons(facts, grouped, limit=limit, towards=towards)[0]]
+    return [r["text"] for r in decision_reasons(facts, grouped, limit=limit, towards=towards)[0]]
 
 
-def words_of(*pairs: tuple[str, float]) -> TextWords:
+def words_of(*pairs: tuple[str, float]) -> WordContributions:
     word, part = zip(*pairs, strict=True)
     zero = np.zeros(len(word), np.int64)
     run = np.arange(len(word))
-    return TextWords(
+    return WordContributions(
         zero, np.array(word, dtype=object), np.array(part), run, np.zeros(1), np.zeros(1)
     )
 
@@ -58,15 +63,15 @@ def test_own_columns_that_begin_like_ours_stay_their_own():
 
 def test_columns_that_say_the_same_are_one_reason():
     names = ("price", "price_usd", "market")
-    facts = Facts(
-        decision(price=12.0, price_usd=13.5), np.array([[12.0, 13.5, np.nan]]), names, load_words(),
-        reference=Reference(alike=(("price", "price_usd"),)),
+    facts = ReasonFacts(
+        decision(price=12.0, price_usd=13.5), np.array([[12.0, 13.5, np.nan]]), names, load_templates(),
+        reference=ReferenceDistribution(alike=(("price", "price_usd"),)),
     )  # fmt: skip
     grouped = group_contributions(np.array([[0.3, 0.4, 0.5]]), names, facts.reference.alike)
-    first = reasons(facts, grouped)[0][0]
+    first = decision_reasons(facts, grouped)[0][0]
     assert first["text"] == "price is 12; price_usd is 13.5"
     assert first["contribution"] == pytest.approx(0.7)
-    assert title("price", facts.words, facts.reference) == "price, price_usd"
+    assert reason_title("price", facts.words, facts.reference) == "price, price_usd"
 
 
 def test_strongest_first_and_only_towards_error():
@@ -82,9 +87,9 @@ def test_strongest_first_and_only_towards_error():
 
 
 def test_ties_go_by_code():
-    facts = Facts(decision(a=1.0, b=1.0), np.empty((1, 0)), [], load_words())
+    facts = ReasonFacts(decision(a=1.0, b=1.0), np.empty((1, 0)), [], load_templates())
     grouped = pd.DataFrame({"b": [0.5], "a": [0.5]})
-    assert [r["code"] for r in reasons(facts, grouped)[0]] == ["a", "b"]
+    assert [r["code"] for r in decision_reasons(facts, grouped)[0]] == ["a", "b"]
 
 
 @pytest.mark.parametrize(
@@ -145,7 +150,7 @@ def test_hostile_words_are_quoted_inert_and_short(word):
 
 def test_characters_of_a_script_without_spaces_are_quoted_together():
     chars, parts = "正品高仿包邮", [-0.2, 0.1, 0.9, 1.0, 0.1, 0.5]
-    text = TextWords(
+    text = WordContributions(
         np.zeros(6, np.int64), np.array(list(chars), dtype=object), np.array(parts), np.zeros(6, np.int64),
         np.zeros(1), np.zeros(1),
     )  # fmt: skip
@@ -159,8 +164,8 @@ def test_no_text_is_one_reason():
     names = ("enforced", "text_chars", "text_upper_share", "text_links", "text_logit_mean")
     X = np.array([[1.0, np.nan, np.nan, np.nan, np.nan], [1.0, 12.0, 0.25, 1.0, 0.0]])
     parts = np.array([[0.0, 0.25, 0.0, 0.0, 0.5]] * 2)
-    facts = Facts(pd.concat([decision()] * 2), X, names, load_words())
-    silent, spoken = reasons(facts, group_contributions(parts, names))
+    facts = ReasonFacts(pd.concat([decision()] * 2), X, names, load_templates())
+    silent, spoken = decision_reasons(facts, group_contributions(parts, names))
     assert silent == [{"code": "text", "text": "There is no text to go by", "contribution": 0.75}]
     assert [r["contribution"] for r in spoken] == [0.5, 0.25]
     assert spoken[1]["text"] == "The text has 12 characters, 25% of them capitals, and 1 links"
@@ -169,8 +174,8 @@ def test_no_text_is_one_reason():
 def test_words_of_segments_and_lists():
     names = ("enforced", "segment_logit", "scores_gap", "tags=new")
     X = np.array([[1.0, np.log(0.25), 0.3, 1.0]])
-    facts = Facts(decision(tags="new, sale"), X, names, load_words())
-    found = reasons(facts, group_contributions(np.array([[0, 0.5, 0.4, 0.3]]), names))[0]
+    facts = ReasonFacts(decision(tags="new, sale"), X, names, load_templates())
+    found = decision_reasons(facts, group_contributions(np.array([[0, 0.5, 0.4, 0.3]]), names))[0]
     assert [r["code"] for r in found] == ["segment", "other_scores", "tags"]
     assert found[0]["text"] == "Of earlier reviewed decisions of this kind, 20% were wrong"
     assert found[1]["text"] == "No other moderator's score is known"
@@ -199,8 +204,8 @@ def test_words_of_the_usual_and_of_another_policy():
         ),
     ):
         X = np.array([[enforced, np.log(0.25), 0.0, doubt]])
-        facts = Facts(decision(), X, names, load_words())
-        found = reasons(facts, group_contributions(pushed, names))[0]
+        facts = ReasonFacts(decision(), X, names, load_templates())
+        found = decision_reasons(facts, group_contributions(pushed, names))[0]
         assert [r["code"] for r in found] == ["usual", "other_policy"]
         assert [r["text"] for r in found] == expected
 
@@ -211,7 +216,7 @@ def test_missing_values_are_said_to_be_unknown():
 
 
 def test_high_and_low_are_said():
-    usual = Reference({"price": tuple(np.linspace(0, 100, 21))})
+    usual = ReferenceDistribution({"price": tuple(np.linspace(0, 100, 21))})
     for value, says in (
         (95.0, ", more than in 95% of decisions"),
         (1.0, ", less than in 99% of decisions"),
@@ -225,11 +230,13 @@ def test_high_and_low_are_said():
 
 def test_policies_go_by_the_catalogues_names():
     names = ("policy_id",)
-    facts = Facts(decision(), np.array([[0.0]]), names, load_words(), policies={"p": "Fake goods"})
-    found = reasons(facts, group_contributions(np.array([[0.5]]), names))[0]
+    facts = ReasonFacts(
+        decision(), np.array([[0.0]]), names, load_templates(), policies={"p": "Fake goods"}
+    )
+    found = decision_reasons(facts, group_contributions(np.array([[0.5]]), names))[0]
     assert found[0]["text"] == "Decided under the policy Fake goods"
-    nameless = Facts(decision(), np.array([[0.0]]), names, load_words())
-    assert nameless.say("policy_id", 0) == "Decided under the policy p"
+    nameless = ReasonFacts(decision(), np.array([[0.0]]), names, load_templates())
+    assert nameless.describe_fact("policy_id", 0) == "Decided under the policy p"
 
 
 def test_content_is_data_in_templates():
@@ -239,8 +246,8 @@ def test_content_is_data_in_templates():
 
 @pytest.mark.parametrize("name", ["forms", "default", "contrast"])
 def test_a_column_named_like_a_part_of_the_words_file(name):
-    facts = Facts(decision(**{name: 3.0}), np.empty((1, 0)), [], load_words())
-    assert facts.say(name, 0) == f"{name} is 3"
+    facts = ReasonFacts(decision(**{name: 3.0}), np.empty((1, 0)), [], load_templates())
+    assert facts.describe_fact(name, 0) == f"{name} is 3"
 
 
 RECORD = ("history_account_decisions_90d", "history_account_reviewed_90d", "history_account_errors_90d",
@@ -257,8 +264,10 @@ def past(code: str, words=None, **told: float) -> str:
     """Say the one reason to which all of a decision's contributions belong."""
     X = np.array([[told.get(name, np.nan) for name in RECORD]])
     parts = np.array([[float(c == code) for c in reason_codes(RECORD)]])
-    facts = Facts(decision(), X, RECORD, words or load_words(), policies={"p": "Fake goods"})
-    (found,) = reasons(facts, group_contributions(parts, RECORD))[0]
+    facts = ReasonFacts(
+        decision(), X, RECORD, words or load_templates(), policies={"p": "Fake goods"}
+    )
+    (found,) = decision_reasons(facts, group_contributions(parts, RECORD))[0]
     assert found["code"] == code
     return found["text"]
 
@@ -268,7 +277,7 @@ def test_the_past_is_one_reason_for_each_record():
     assert grouped.iloc[0].to_dict() == {
         "history_account": 5, "history_account_policy": 3, "history_policy": 1, "history_changes": 2, "similar": 11,
     }  # fmt: skip
-    assert set(grouped) <= set(load_words())
+    assert set(grouped) <= set(load_templates())
 
 
 ACCOUNT = {
@@ -303,7 +312,7 @@ def test_a_record_under_a_policy_names_it():
 
 
 def test_a_translation_changes_the_order(here):
-    german = load_words(here / "reasons_de.yaml")
+    german = load_templates(here / "reasons_de.yaml")
     assert past("history_account", german, **ACCOUNT) == (
         "Von 9 geprüften Entscheidungen über dieses Konto in den 90 Tagen davor waren 6 falsch"
     )
@@ -356,7 +365,10 @@ def test_the_same_content_in_words():
 def test_own_words_for_a_column(tmp_path):
     place = tmp_path / "own.yaml"
     place.write_text("price: {title: The price, text: 'It costs {value}'}", encoding="utf-8")
-    words, usual = load_words(place), Reference({"price": tuple(np.linspace(0, 100, 21))})
+    words, usual = (
+        load_templates(place),
+        ReferenceDistribution({"price": tuple(np.linspace(0, 100, 21))}),
+    )
     X = row(price=99.0)
     assert said(decision(price=99.0), X, pushes(price=1.0), words=words, reference=usual) == [
         "It costs 99"
@@ -369,5 +381,5 @@ def test_own_words_for_a_column(tmp_path):
 def test_numbers_for_pictures():
     X = np.array([[0.5, 0.0, 2.0, 1.0]])
     names = ("margin", "text_logit_mean", "market", "price")
-    shown = shown_numbers(X, names, ["margin", "text", "market", "price", "similar"], [2])
+    shown = display_values(X, names, ["margin", "text", "market", "price", "similar"], [2])
     np.testing.assert_array_equal(shown.to_numpy(), [[0.5, 0.5, np.nan, 1.0, np.nan]])

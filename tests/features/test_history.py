@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from errdetect.features.history import HISTORY_KEYS, WINDOWS, History, history_features
+from errdetect.features.history import HISTORY_KEYS, WINDOWS, HistoryIndex, history_features
 
 START = pd.Timestamp("2026-01-01", tz="UTC")
 DRAWN, COMPLAINTS = ["audit", "re_review"], ["appeal", "report"]
@@ -231,6 +231,6 @@ def test_a_hundred_thousand_decisions_are_quick():
                 moderator_version=rng.integers(0, 9, n).astype(str))  # fmt: skip
     log["decided_at"] = START + pd.to_timedelta(rng.uniform(0, 180, n), unit="D")
     began = time.process_time()
-    told = History(log, None).columns(log)
+    told = HistoryIndex(log, None).columns(log)
     assert told.shape == (n, 77)
     assert time.process_time() - began < 3

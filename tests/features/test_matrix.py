@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from errdetect.features.matrix import build_features, learn_encoding
+from errdetect.features.matrix import build_features, fit_encoding
 from errdetect.features.text_models import TEXT_COLUMNS
 
 
@@ -29,7 +29,7 @@ def decisions() -> pd.DataFrame:
 
 
 def test_ids_times_and_exposure_are_no_features(decisions):
-    encoding = learn_encoding(decisions)
+    encoding = fit_encoding(decisions)
     assert encoding.numeric == ("price", "trusted")
     assert set(encoding.categorical) == {"action", "policy_id"}
     assert encoding.left_out == {"serial": "hardly any of its values repeats"}
@@ -39,13 +39,13 @@ def test_ids_times_and_exposure_are_no_features(decisions):
 
 
 def test_left_out_by_config(decisions):
-    encoding = learn_encoding(decisions, leave_out=["price"])
+    encoding = fit_encoding(decisions, leave_out=["price"])
     assert "price" not in encoding.names
     assert encoding.left_out["price"] == "left out by the config"
 
 
 def test_confidence_is_the_margin_on_the_decision_s_side(decisions):
-    encoding = learn_encoding(decisions)
+    encoding = fit_encoding(decisions)
     X = pd.DataFrame(build_features(decisions, encoding, None), columns=list(encoding.names))
     side = np.where(decisions["enforced"], 1, -1)
     np.testing.assert_allclose(X["margin"], decisions["score"] - 0.5)
@@ -53,7 +53,7 @@ def test_confidence_is_the_margin_on_the_decision_s_side(decisions):
 
 
 def test_unseen_and_missing_levels_are_unknown(decisions):
-    encoding = learn_encoding(decisions)
+    encoding = fit_encoding(decisions)
     later = decisions.head(3).assign(policy_id=["p1", "never seen", None])
     X = build_features(later, encoding, None)
     column = encoding.names.index("policy_id")
@@ -63,7 +63,7 @@ def test_unseen_and_missing_levels_are_unknown(decisions):
 
 def test_training_and_scoring_build_the_same_row(decisions):
     """Rows do not depend on their neighbours, on the order of columns, or on absent columns."""
-    encoding = learn_encoding(decisions)
+    encoding = fit_encoding(decisions)
     whole = build_features(decisions, encoding, None)
     shuffled = decisions.sample(frac=1, random_state=1)[list(reversed(decisions.columns))]
     np.testing.assert_array_equal(build_features(shuffled, encoding, None), whole[shuffled.index])
@@ -72,26 +72,26 @@ def test_training_and_scoring_build_the_same_row(decisions):
 
 
 def test_float64_throughout(decisions):
-    X = build_features(decisions, learn_encoding(decisions), None)
+    X = build_features(decisions, fit_encoding(decisions), None)
     assert X.dtype == np.float64
-    assert X.shape == (200, len(learn_encoding(decisions).names))
+    assert X.shape == (200, len(fit_encoding(decisions).names))
 
 
 def test_text_logits_are_turned_to_the_decision_s_side(decisions):
     texts = decisions.assign(text="some words")
-    encoding = learn_encoding(texts)
+    encoding = fit_encoding(texts)
     X = pd.DataFrame(
         build_features(texts, encoding, np.full((200, len(TEXT_COLUMNS)), 3.0)),
         columns=list(encoding.names),
     )
     assert set(X.loc[decisions["enforced"], "text_char_logit_against"]) == {-3.0}
     assert set(X.loc[~decisions["enforced"], "text_char_logit_against"]) == {3.0}
-    assert encoding.inputs[-1] == "text"
+    assert encoding.input_columns[-1] == "text"
 
 
 def test_lists_are_read_entry_by_entry(decisions):
     tagged = decisions.assign(tags=["new, sale", "sale", None, "gift|new"] * 50)
-    encoding = learn_encoding(tagged)
+    encoding = fit_encoding(tagged)
     assert encoding.lists == {"tags": ("gift", "new", "sale")}
     X = pd.DataFrame(build_features(tagged, encoding, None), columns=list(encoding.names))
     assert X["tags=new"].head(4).fillna(-1).tolist() == [1, 0, -1, 1]
@@ -100,14 +100,14 @@ def test_lists_are_read_entry_by_entry(decisions):
 
 def test_sentences_with_commas_are_no_lists(decisions):
     said = decisions.assign(remark=[f"seen {i}, by {i * 7}, at {i * 13}" for i in range(200)])
-    assert learn_encoding(said).lists == {}
+    assert fit_encoding(said).lists == {}
 
 
 def test_disagreement_of_scores(decisions):
     scored = decisions.assign(score_a=0.2, score_b=np.where(decisions.index < 100, 0.8, np.nan))
     X = pd.DataFrame(
-        build_features(scored, learn_encoding(scored), None),
-        columns=list(learn_encoding(scored).names),
+        build_features(scored, fit_encoding(scored), None),
+        columns=list(fit_encoding(scored).names),
     )
     np.testing.assert_allclose(X.loc[0, ["scores_max", "scores_min"]].astype(float), [0.8, 0.2])
     np.testing.assert_allclose(X["scores_gap"][:100], 0.5 - decisions["score"][:100])
@@ -115,7 +115,7 @@ def test_disagreement_of_scores(decisions):
 
 
 def test_the_segment_s_rate_is_a_feature_as_log_odds(decisions):
-    encoding = learn_encoding(decisions, segment=True)
+    encoding = fit_encoding(decisions, segment=True)
     X = build_features(decisions, encoding, None, np.full(200, 0.2))
     np.testing.assert_allclose(X[:, encoding.names.index("segment_logit")], np.log(0.25))
     with pytest.raises(ValueError, match="segment_rate must be given"):

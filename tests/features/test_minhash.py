@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from errdetect.features.minhash import BANDS, content_keys, near_groups
+from errdetect.features.minhash import BANDS, content_keys, near_duplicate_groups
 
 words = st.lists(st.text(max_size=30), max_size=6)
 
@@ -84,7 +84,7 @@ def test_groups_hold_copies_and_near_copies_and_part_strangers():
             "12345",
         ]
     )
-    assert near_groups(texts).tolist() == [0, 1, 0, 0, 2, 3, 4]
+    assert near_duplicate_groups(texts).tolist() == [0, 1, 0, 0, 2, 3, 4]
 
 
 @settings(max_examples=40, deadline=None)
@@ -97,12 +97,12 @@ def test_groups_hold_copies_and_near_copies_and_part_strangers():
 def test_who_shares_a_group_does_not_hang_on_the_order(texts, random):
     order = list(range(len(texts)))
     random.shuffle(order)
-    groups = near_groups(pd.Series(texts, dtype="str"))
-    mixed = near_groups(pd.Series([texts[i] for i in order], dtype="str"))
+    groups = near_duplicate_groups(pd.Series(texts, dtype="str"))
+    mixed = near_duplicate_groups(pd.Series([texts[i] for i in order], dtype="str"))
     assert (mixed[:, None] == mixed).tolist() == (groups[order][:, None] == groups[order]).tolist()
     assert sorted(set(groups)) == list(range(len(set(groups))))
 
 
 def test_many_copies_are_no_trouble():
     texts = pd.Series([f"the same old offer {i}" for i in range(20_000)])
-    assert set(near_groups(texts)) == {0}
+    assert set(near_duplicate_groups(texts)) == {0}

@@ -1,6 +1,6 @@
 import pandas as pd
 
-from errdetect.features.point_in_time import UNIT, place_reviews, verdict_steps
+from errdetect.features.point_in_time import UNIT, match_reviews, verdict_periods
 
 DAY = pd.to_datetime(["2026-01-01", "2026-01-02", "2026-01-03", "2026-01-04"], utc=True)
 
@@ -12,7 +12,7 @@ def steps(*reviews, sources=("audit",)):
          "verdict": verdict, "reviewer_id": who}
         for i, (day, source, verdict, who) in enumerate(reviews)
     ]  # fmt: skip
-    found = verdict_steps(place_reviews(log, pd.DataFrame(rows)), sources)
+    found = verdict_periods(match_reviews(log, pd.DataFrame(rows)), sources)
     return (found.errors / UNIT).tolist()
 
 

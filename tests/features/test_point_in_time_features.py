@@ -4,8 +4,11 @@ import pytest
 
 from errdetect.config import load_config
 from errdetect.data.tables import read_decisions, read_reviews
-from errdetect.features.point_in_time_features import Past, add_past
-from errdetect.model.registry import Registry
+from errdetect.features.point_in_time_features import (
+    PointInTimeFeatures,
+    add_point_in_time_features,
+)
+from errdetect.model.registry import ModelRegistry
 from errdetect.workflows.score import score
 from errdetect.workflows.train import train
 
@@ -16,8 +19,8 @@ def tables(market):
     return decisions, read_reviews(market / "reviews.parquet").frame
 
 
-def both(frames, reviews) -> Past:
-    return Past(frames, reviews, history=True, similar=True)
+def both(frames, reviews) -> PointInTimeFeatures:
+    return PointInTimeFeatures(frames, reviews, history=True, similar=True)
 
 
 def test_batches_do_not_matter_and_nothing_else_changes(tables):
@@ -57,7 +60,9 @@ def test_planted_facts_from_after_the_decisions_do_not_move_them(tables):
 def test_a_namesake_is_replaced(tables):
     decisions, _ = tables
     own = decisions.head(50).assign(similar_item_decisions=-1.0)
-    told = Past([own], None, history=False, similar=True).add(own.assign(item_id="one"))
+    told = PointInTimeFeatures([own], None, history=False, similar=True).add(
+        own.assign(item_id="one")
+    )
     assert told.columns.is_unique
 
 
@@ -68,14 +73,14 @@ def test_switched_off_nothing_is_made_or_read(tables):
         raise AssertionError("nothing needs the log")
         yield
 
-    past = Past.wanted_by(["score", "price"], unread(), None)
+    past = PointInTimeFeatures.for_model_columns(["score", "price"], unread(), None)
     assert past.add(decisions) is decisions
 
 
 def test_few_reviews_bear_few_columns(tables):
     decisions, reviews = tables
     how = {"history": True, "similar": True}
-    few = add_past(decisions, reviews, as_of=None, **how)
+    few = add_point_in_time_features(decisions, reviews, as_of=None, **how)
     history = [name for name in few if name.startswith("history_")]
     assert len(history) == 14
     assert all(name.startswith("history_account_") and name.endswith("_90d") for name in history)
@@ -84,17 +89,17 @@ def test_few_reviews_bear_few_columns(tables):
         {"review_id": "r" + decisions["decision_id"], "decision_id": decisions["decision_id"],
          "reviewed_at": decisions["decided_at"], "source": "audit", "verdict": "upheld"}
     )  # fmt: skip
-    many = add_past(decisions, every, as_of=None, **how)
+    many = add_point_in_time_features(decisions, every, as_of=None, **how)
     assert {"history_moderator_error_rate_7d", "history_policy_change_days"} <= set(many)
     early = every["reviewed_at"].quantile(0.5).to_pydatetime()
-    assert set(add_past(decisions, every, as_of=early, **how)) == set(few)
+    assert set(add_point_in_time_features(decisions, every, as_of=early, **how)) == set(few)
 
 
 def test_a_likeness_that_hardly_any_decision_has_is_left_out(tables):
     decisions, reviews = tables
     own = decisions.assign(item_id=decisions["decision_id"])
     own.loc[own.index[:50], "item_id"] = "one"
-    told = add_past(own, reviews, history=False, similar=True, as_of=None)
+    told = add_point_in_time_features(own, reviews, history=False, similar=True, as_of=None)
     assert "similar_text_violates" in told
     assert not any(name.startswith("similar_item_") for name in told)
     assert "similar_item_decisions" in both([own], reviews).add(own)
@@ -111,7 +116,7 @@ def test_scores_do_not_know_what_was_said_later(config, trained, market, tables,
     assert 0.2 < late.mean() < 0.9
     planted.loc[late, "verdict"] = "overturned"
     planted.to_parquet(tmp_path / "planted.parquet")
-    names = Registry(config.path(config.registry.path), config.registry.name).load()[0]
+    names = ModelRegistry(config.path(config.registry.path), config.registry.name).load()[0]
     assert any(n.startswith("history_") for n in names.detector.encoding.names)
     p = []
     for file in (market / "reviews.parquet", tmp_path / "planted.parquet"):
@@ -127,7 +132,9 @@ def test_the_config_switches_the_blocks(market, tmp_path):
     plain = load_config(market / "config.yaml", settings)
     train(plain)
     encoding = (
-        Registry(plain.path(plain.registry.path), plain.registry.name).load()[0].detector.encoding
+        ModelRegistry(plain.path(plain.registry.path), plain.registry.name)
+        .load()[0]
+        .detector.encoding
     )
     assert not any(name.startswith("history_") for name in encoding.names)
     assert any(name.startswith("similar_") for name in encoding.names)

@@ -5,7 +5,11 @@ import pandas as pd
 from hypothesis import given
 from hypothesis import strategies as st
 
-from errdetect.features.reference_distribution import Reference, learn_reference, read_reference
+from errdetect.features.reference_distribution import (
+    ReferenceDistribution,
+    fit_reference_distribution,
+    reference_from_jsonable,
+)
 
 
 def frame(n: int = 400) -> pd.DataFrame:
@@ -31,32 +35,35 @@ NUMERIC = ["price", "price_usd", "discount", "age", "flag", "empty", "absent"]
 
 
 def test_columns_that_say_the_same_are_found_either_way_round():
-    found = learn_reference(frame(), NUMERIC, ["category", "category_name", "shop"])
+    found = fit_reference_distribution(frame(), NUMERIC, ["category", "category_name", "shop"])
     assert found.alike == (("category", "category_name"), ("price", "discount", "price_usd"))
 
 
 def test_names_of_few_rows_tell_nothing():
-    assert learn_reference(frame(30), NUMERIC, ["category", "category_name"]).alike == ()
-    assert learn_reference(frame(0), NUMERIC, ["category"]) == Reference()
+    assert fit_reference_distribution(frame(30), NUMERIC, ["category", "category_name"]).alike == ()
+    assert fit_reference_distribution(frame(0), NUMERIC, ["category"]) == ReferenceDistribution()
 
 
 def test_what_is_usual():
-    found = learn_reference(frame(), NUMERIC, [])
-    assert found.below("price", 0.0) == 0.0
-    assert abs(found.below("price", float(np.exp(3))) - 0.5) < 0.1
-    assert np.isnan(found.below("flag", 1.0))
-    assert np.isnan(found.below("price", float("nan")))
+    found = fit_reference_distribution(frame(), NUMERIC, [])
+    assert found.percentile_rank("price", 0.0) == 0.0
+    assert abs(found.percentile_rank("price", float(np.exp(3))) - 0.5) < 0.1
+    assert np.isnan(found.percentile_rank("flag", 1.0))
+    assert np.isnan(found.percentile_rank("price", float("nan")))
     assert "empty" not in found.quantiles
 
 
 def test_a_value_that_many_share_stands_in_their_middle():
     values = pd.DataFrame({"n": [0.0] * 60 + list(np.arange(1.0, 41.0))})
-    assert 0.2 < learn_reference(values, ["n"], []).below("n", 0.0) < 0.4
+    assert 0.2 < fit_reference_distribution(values, ["n"], []).percentile_rank("n", 0.0) < 0.4
 
 
 def test_it_survives_json():
-    found = learn_reference(frame(), NUMERIC, ["category", "category_name"])
-    assert read_reference(json.loads(json.dumps(found.plain(), allow_nan=False))) == found
+    found = fit_reference_distribution(frame(), NUMERIC, ["category", "category_name"])
+    assert (
+        reference_from_jsonable(json.loads(json.dumps(found.to_jsonable(), allow_nan=False)))
+        == found
+    )
 
 
 @given(
@@ -65,6 +72,6 @@ def test_it_survives_json():
     st.floats(0, 1e6),
 )
 def test_more_is_never_below_less(values, at, more):
-    found = learn_reference(pd.DataFrame({"n": values}), ["n"], [])
-    low, high = found.below("n", at), found.below("n", at + more)
+    found = fit_reference_distribution(pd.DataFrame({"n": values}), ["n"], [])
+    low, high = found.percentile_rank("n", at), found.percentile_rank("n", at + more)
     assert np.isnan(low) or 0 <= low <= high <= 1

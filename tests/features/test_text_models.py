@@ -13,8 +13,8 @@ from errdetect.features.text_models import (
     TEXT_COLUMNS,
     TextModel,
     count_texts,
-    fit_text,
-    text_measures,
+    fit_text_models,
+    text_statistics,
 )
 
 
@@ -28,7 +28,7 @@ def fit(decisions: pd.DataFrame, y: np.ndarray, folds: int = 5, seed: int = 0, *
     dealt = np.random.default_rng(seed).permutation(group.max() + 1) % folds
     tags = how.pop("tags", [])
     counts = count_texts(decisions, tags)
-    return fit_text(counts, y, np.ones(len(y)), dealt[group], tags=tags, seed=seed, **how)
+    return fit_text_models(counts, y, np.ones(len(y)), dealt[group], tags=tags, seed=seed, **how)
 
 
 def corpus(n: int, rng: np.random.Generator) -> tuple[pd.DataFrame, np.ndarray]:
@@ -83,7 +83,7 @@ def test_missing_and_empty_texts_are_unknown():
     texts = frame(pd.Series(["good", None, "", "bad"] * 10, dtype="str"))
     counts = count_texts(texts, [])
     fold = np.arange(40) // 4 % 2
-    model, held = fit_text(counts, np.tile([0.0, 1, 1, 1], 10), np.ones(40), fold, seed=0)
+    model, held = fit_text_models(counts, np.tile([0.0, 1, 1, 1], 10), np.ones(40), fold, seed=0)
     assert np.isnan(held[1::4]).all()
     assert np.isnan(held[2::4]).all()
     assert np.isfinite(held[0::4]).all()
@@ -94,7 +94,9 @@ def test_missing_and_empty_texts_are_unknown():
 
 def test_one_class_gives_its_smoothed_log_odds():
     texts = frame(pd.Series(["a", "b", "c", "d"]))
-    model, _ = fit_text(count_texts(texts, []), np.zeros(4), np.ones(4), np.arange(4) % 2, seed=0)
+    model, _ = fit_text_models(
+        count_texts(texts, []), np.zeros(4), np.ones(4), np.arange(4) % 2, seed=0
+    )
     assert model.logits(frame(pd.Series(["zzz"])))[0, 0] == pytest.approx(np.log(0.1 / 0.9))
 
 
@@ -152,7 +154,7 @@ def test_arrays_bring_the_model_back():
 @given(st.lists(st.text(max_size=60), min_size=1, max_size=8))
 def test_any_text_can_be_measured(values):
     texts = pd.Series(values, dtype="str")
-    out = text_measures(texts)
+    out = text_statistics(texts)
     assert out.shape == (len(values), len(MEASURE_COLUMNS))
     shares = out[:, 2:6]
     assert ((shares >= 0) & (shares <= 1) | np.isnan(shares)).all()

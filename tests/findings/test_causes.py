@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from errdetect.data.policies import Policy
-from errdetect.findings.disagreement import read_votes
+from errdetect.findings.disagreement import compare_answers
 from errdetect.findings.findings import find_findings
-from errdetect.findings.root_causes import CAUSES, UNKNOWN_CAUSE, Evidence, weigh_causes
+from errdetect.findings.root_causes import CAUSES, UNKNOWN_CAUSE, CauseEvidence, weigh_causes
 
 
 @pytest.fixture
@@ -116,14 +116,14 @@ def test_one_site_that_flags_alone_is_named(log_of, reviewed, rng):
 
 @pytest.mark.parametrize("strength", [0.0, 0.2])
 def test_weak_evidence_names_nothing(strength):
-    told = weigh_causes([Evidence("machine_fault", strength, "", {})])
+    told = weigh_causes([CauseEvidence("machine_fault", strength, "", {})])
     assert (told.cause, told.sure) == (UNKNOWN_CAUSE, "open")
     assert told.words == "What was reviewed there does not tell the cause."
 
 
 def test_a_close_second_makes_it_likely_only():
     told = weigh_causes(
-        [Evidence("threshold", 0.6, "a", {}), Evidence("machine_fault", 0.5, "b", {})]
+        [CauseEvidence("threshold", 0.6, "a", {}), CauseEvidence("machine_fault", 0.5, "b", {})]
     )
     assert (told.cause, told.runner_up, told.sure) == ("threshold", "machine_fault", "likely")
     assert {told.cause, told.runner_up} < set(CAUSES)
@@ -133,7 +133,7 @@ def test_comparisons_with_what_is_usual(log_of, reviewed, rng):
     log = log_of(2_000, rng=rng)
     wrong = rng.random(len(log)) < 0.1
     snapshot = reviewed(log, wrong, rng=rng, noise=np.full(len(log), 0.1), judges=2)
-    votes, reviews = read_votes(snapshot), snapshot.reviews
+    votes, reviews = compare_answers(snapshot), snapshot.reviews
     assert set(votes.sort.tolist()) == {2, 3}
     expert = votes.sort == 2
     flagged = reviews[reviews["source"] == "adjudication"]["row"]

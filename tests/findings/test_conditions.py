@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from errdetect.errors import DataError
-from errdetect.findings.conditions import Condition, conditions_of, held, inside
+from errdetect.findings.conditions import Condition, list_conditions, rule_mask, scope_mask
 
 FRAME = pd.DataFrame(
     {
@@ -27,8 +27,8 @@ FRAME = pd.DataFrame(
 
 def meets(column, op, value):
     """Return the rows as 0 and 1; the rule and the mapping of a table must agree."""
-    rows = held(FRAME, [Condition(column, op, value)])
-    same = inside(FRAME, conditions=[{"column": column, "op": op, "value": value}])
+    rows = rule_mask(FRAME, [Condition(column, op, value)])
+    same = scope_mask(FRAME, conditions=[{"column": column, "op": op, "value": value}])
     assert rows.tolist() == same.tolist()
     return rows.astype(int).tolist()
 
@@ -96,13 +96,13 @@ def test_values_that_went_through_text_are_read_as_their_column(column, op, valu
 )
 def test_what_cannot_be_read_is_refused(column, op, value, message):
     with pytest.raises(DataError, match=message):
-        held(FRAME, [Condition(column, op, value)])
+        rule_mask(FRAME, [Condition(column, op, value)])
 
 
 def test_every_condition_of_a_rule_must_hold_and_an_empty_rule_holds_everywhere():
     rule = [Condition("market", "==", "DE"), Condition("age", ">=", 5)]
-    assert held(FRAME, rule).tolist() == [False, False, False, True]
-    assert held(FRAME, []).all()
+    assert rule_mask(FRAME, rule).tolist() == [False, False, False, True]
+    assert rule_mask(FRAME, []).all()
 
 
 @given(
@@ -120,6 +120,6 @@ def test_the_search_and_the_evaluator_agree(rows):
     frame = pd.DataFrame(rows, columns=["text", "number", "flag"]).astype(
         {"text": "str", "number": "float64"}
     )
-    found = conditions_of(frame, least=1)
+    found = list_conditions(frame, least=1)
     for at, condition in enumerate(found.items):
-        assert held(frame, [condition]).tolist() == (found.met[:, at] > 0).tolist()
+        assert rule_mask(frame, [condition]).tolist() == (found.met[:, at] > 0).tolist()

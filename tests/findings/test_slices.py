@@ -9,14 +9,20 @@ import pytest
 from errdetect.findings.conditions import (
     Condition,
     condition_columns,
-    conditions_of,
-    held,
+    list_conditions,
+    rule_mask,
     rule_text,
 )
-from errdetect.findings.evidence import KINDS, Judged, earlier_part, read_judged, read_log
+from errdetect.findings.evidence import (
+    KINDS,
+    AuditEvidence,
+    earlier_part,
+    read_audit_evidence,
+    read_decision_log,
+)
 from errdetect.findings.rate_tests import (
-    excess_p,
-    rate_of,
+    excess_p_value,
+    weighted_rate,
 )
 from errdetect.findings.slices import find_slices, search_rules
 
@@ -27,18 +33,18 @@ def rng():
 
 
 def find(snapshot, seed=0, **options):
-    known = read_log(snapshot)
-    judged = read_judged(snapshot, known.policy, known.early)
+    known = read_decision_log(snapshot)
+    judged = read_audit_evidence(snapshot, known.policy, known.early)
     rng = np.random.default_rng(seed)
     log = snapshot.decisions
     return find_slices(log, judged, known.policy, known.known, rng=rng, **options)
 
 
-def evenly(errors: np.ndarray, weight: np.ndarray | None = None) -> Judged:
+def evenly(errors: np.ndarray, weight: np.ndarray | None = None) -> AuditEvidence:
     n = len(errors)
     weight = np.ones(n) if weight is None else weight
     columns = np.column_stack([errors, errors, np.zeros(n), np.zeros(n)]).astype(float)
-    return Judged(
+    return AuditEvidence(
         position=np.arange(n),
         policy=np.zeros(n, dtype=np.int64),
         weight=weight,
@@ -114,9 +120,9 @@ def test_a_later_slice_is_found_by_the_later_half(log_of, reviewed, rng):
     log = log_of(rng=rng)
     worse = log["market"] == "DE"
     snapshot = reviewed(log, rng.random(len(log)) < np.where(worse, 0.3, 0.03), rng=rng)
-    known = read_log(snapshot)
+    known = read_decision_log(snapshot)
     hidden = known.early & (known.known > 0)
-    judged = read_judged(snapshot, known.policy, known.early)
+    judged = read_audit_evidence(snapshot, known.policy, known.early)
     found = find_slices(
         log, judged, known.policy, np.where(hidden, 0, known.known), rng=np.random.default_rng(0)
     )
@@ -167,7 +173,7 @@ def test_no_decision_serves_search_and_confirmation_and_versions_are_in_both():
 
 def test_hostile_values_stay_data():
     frame = pd.DataFrame({"seller": ["<script>\x1b[31m"] * 20 + ["b"] * 20})
-    items = conditions_of(frame, least=5).items
+    items = list_conditions(frame, least=5).items
     assert items[0].value == "<script>\x1b[31m"
     assert rule_text(items[:1]) == "seller is <script>[U+001B][31m"
     assert len(rule_text([Condition("text", "==", "x" * 10_000)])) < 100
@@ -176,15 +182,15 @@ def test_hostile_values_stay_data():
 def test_missing_meets_no_condition():
     frame = pd.DataFrame({"a": [1.0, np.nan], "b": pd.array(["x", None], dtype="str")})
     for rule in ([Condition("a", ">=", 0)], [Condition("a", "<", 9)], [Condition("b", "==", "x")]):
-        assert held(frame, rule).tolist() == [True, False]
+        assert rule_mask(frame, rule).tolist() == [True, False]
 
 
 def test_few_errors_are_not_searched():
     log = pd.DataFrame({"market": ["DE"] * 30 + ["FR"] * 30})
     kind = np.zeros(60, dtype=np.int64)
-    assert search_rules(conditions_of(log, least=5), kind, most=3) == []
+    assert search_rules(list_conditions(log, least=5), kind, most=3) == []
     kind[:2] = 1
-    assert search_rules(conditions_of(log, least=5), kind, most=3) == []
+    assert search_rules(list_conditions(log, least=5), kind, most=3) == []
 
 
 def test_one_heavy_error_is_no_evidence():
@@ -194,10 +200,10 @@ def test_one_heavy_error_is_no_evidence():
     weight[0] = 30.0
     inside = np.arange(200) < 20
     judged = evenly(errors, weight)
-    assert rate_of(judged, inside, 0).estimate > 0.5
-    assert rate_of(judged, inside, 0).low < 0.2
+    assert weighted_rate(judged, inside, 0).estimate > 0.5
+    assert weighted_rate(judged, inside, 0).low < 0.2
     # Were it one of twenty alike, its own chance to be wrong would be the p-value.
-    assert excess_p(judged, inside, ~inside, 0) > 4 / 180
+    assert excess_p_value(judged, inside, ~inside, 0) > 4 / 180
 
 
 def test_p_values_are_honest_for_even_errors():
@@ -205,7 +211,7 @@ def test_p_values_are_honest_for_even_errors():
     weight = rng.choice([2.0, 20.0], 600, p=[0.4, 0.6])
     inside = np.arange(600) < 60
     p = [
-        excess_p(evenly((rng.random(600) < 0.08).astype(float), weight), inside, ~inside, 0)
+        excess_p_value(evenly((rng.random(600) < 0.08).astype(float), weight), inside, ~inside, 0)
         for _ in range(400)
     ]
     assert np.mean(np.array(p) < 0.05) <= 0.075
@@ -217,7 +223,7 @@ def test_intervals_hold_under_unequal_weights():
     weight = rng.choice([2.0, 20.0], 300, p=[0.5, 0.5])
     rows, held_ = np.ones(300, dtype=bool), 0
     for _ in range(300):
-        rate = rate_of(evenly((rng.random(300) < 0.1).astype(float), weight), rows, 0)
+        rate = weighted_rate(evenly((rng.random(300) < 0.1).astype(float), weight), rows, 0)
         held_ += rate.low <= 0.1 <= rate.high
     assert held_ / 300 > 0.92
 
@@ -225,10 +231,10 @@ def test_intervals_hold_under_unequal_weights():
 def test_no_reviews_say_nothing():
     judged = evenly(np.zeros(4))
     none = np.zeros(4, dtype=bool)
-    rate = rate_of(judged, none, 0)
+    rate = weighted_rate(judged, none, 0)
     assert np.isnan(rate.estimate)
     assert (rate.low, rate.high, rate.n_reviews) == (0.0, 1.0, 0)
-    assert excess_p(judged, none, ~none, 0) == 1.0
+    assert excess_p_value(judged, none, ~none, 0) == 1.0
 
 
 def test_rare_heavy_weights_make_the_tail_long():
@@ -236,7 +242,7 @@ def test_rare_heavy_weights_make_the_tail_long():
     errors[[0, 1, 2, 50, 90, 120, 150]] = 1
     inside = np.arange(200) < 40
     weight = np.where(np.arange(200) % 20 == 19, 8.0, 1.0)
-    p = excess_p(evenly(errors, weight), inside, ~inside, 0)
+    p = excess_p_value(evenly(errors, weight), inside, ~inside, 0)
     assert p > 0.4, "a count of the same mean and variance alone would say 0.306"
 
 

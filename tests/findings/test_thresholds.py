@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from errdetect.findings.evidence import read_judged, read_log
-from errdetect.findings.thresholds import what_if
+from errdetect.findings.evidence import read_audit_evidence, read_decision_log
+from errdetect.findings.thresholds import evaluate_thresholds
 from errdetect.schemas import THRESHOLDS
 
 
@@ -17,9 +17,9 @@ def rng():
 
 
 def run(snapshot, harms=lambda policy: (1.0, 1.0)):
-    known = read_log(snapshot)
-    judged = read_judged(snapshot, known.policy, known.early)
-    return what_if(snapshot.decisions, judged, harms)
+    known = read_decision_log(snapshot)
+    judged = read_audit_evidence(snapshot, known.policy, known.early)
+    return evaluate_thresholds(snapshot.decisions, judged, harms)
 
 
 def violating(log, rng, at=0.6):

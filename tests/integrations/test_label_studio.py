@@ -461,9 +461,9 @@ def test_a_large_file_of_another_kind_is_not_read_whole(tmp_path, monkeypatch):
     path = tmp_path / "log.jsonl"
     path.write_text('{"review_id": "r", "text": "x"}\n' * 100_000)
     read = []
-    whole = label_studio._decoded
+    whole = label_studio._decode_text
     monkeypatch.setattr(
-        label_studio, "_decoded", lambda data: read.append(len(data)) or whole(data)
+        label_studio, "_decode_text", lambda data: read.append(len(data)) or whole(data)
     )
     assert not is_label_studio(path)
     assert max(read) <= 1 << 16

@@ -7,9 +7,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from errdetect.data.writing import restored
+from errdetect.data.writing import unescape_formula
 from errdetect.errors import DataError
-from errdetect.integrations.queue_export import FORMATS, read_queue, with_context, write_queue
+from errdetect.integrations.queue_export import (
+    FORMATS,
+    join_decision_context,
+    read_queue,
+    write_queue,
+)
 from errdetect.schemas import QUEUE
 
 
@@ -27,7 +32,7 @@ def queue(tmp_path):
 
 def test_each_form_holds_every_row(queue, tmp_path):
     content = pd.DataFrame({"decision_id": ["d1", "d0"], "text": ["@SUM(1)", "fine"]})
-    joined, absent = with_context(read_queue(queue), [content], ["text"])
+    joined, absent = join_decision_context(read_queue(queue), [content], ["text"])
     assert absent == 0
     for form in FORMATS:
         write_queue(joined, tmp_path / form, form)
@@ -43,7 +48,7 @@ def test_each_form_holds_every_row(queue, tmp_path):
     sheet = pd.read_csv(tmp_path / "csv")
     assert sheet["text"].tolist() == ["fine", "'@SUM(1)"]
     assert sheet["reasons"].tolist() == ["'=why"] * 2
-    assert restored(sheet["reasons"][0]) == "=why"
+    assert unescape_formula(sheet["reasons"][0]) == "=why"
     tasks = json.loads((tmp_path / "label-studio").read_text(encoding="utf-8"))
     assert [task["data"]["decision_id"] for task in tasks] == ["d0", "d1"]
     assert "score" not in tasks[0]["predictions"][0]
@@ -65,7 +70,9 @@ def test_an_empty_queue_has_a_form_too(queue, tmp_path):
 
 def test_what_is_not_found_is_counted_and_the_queue_keeps_its_own(queue):
     content = pd.DataFrame({"decision_id": ["d1", "x"], "policy_id": "other", "text": "t"})
-    joined, absent = with_context(read_queue(queue), [content], ["policy_id", "text", "market"])
+    joined, absent = join_decision_context(
+        read_queue(queue), [content], ["policy_id", "text", "market"]
+    )
     assert absent == 1
     assert joined["policy_id"].tolist() == ["spam", "spam"]
     assert joined["text"].isna().tolist() == [True, False]

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from errdetect.errors import DataError, Refusal
-from errdetect.labels.audit_sample import audit_sample
+from errdetect.labels.audit_sample import gather_audit_sample
 from errdetect.snapshot import Snapshot
 
 T = pd.Timestamp("2026-01-01", tz="UTC")
@@ -39,7 +39,7 @@ def test_several_judges_are_one_draw(decisions):
     reviews = frame(
         review("b", "overturned", day=1), review("b", "upheld", day=2), review("d", day=1)
     )
-    audit = audit_sample(decisions, reviews)
+    audit = gather_audit_sample(decisions, reviews)
     assert audit.position.tolist() == [1, 3]
     assert audit.weight.tolist() == [2, 2]
     assert audit.error.tolist() == [0.5, 0]
@@ -52,13 +52,13 @@ def test_the_last_adjudication_stands(decisions):
         review("b", "relabelled", "adjudication", 1.0, day=4),
         review("b", "upheld", "adjudication", 1.0, day=3),
     )
-    audit = audit_sample(decisions, reviews)
+    audit = gather_audit_sample(decisions, reviews)
     assert audit.expert_error.tolist() == [1]
     assert audit.expert_overturned.tolist() == [0]
 
 
 def test_reviews_of_other_decisions_are_left_out(decisions):
-    audit = audit_sample(decisions, frame(review("b"), review("zzz")))
+    audit = gather_audit_sample(decisions, frame(review("b"), review("zzz")))
     assert len(audit.position) == 1
 
 
@@ -67,24 +67,24 @@ def test_a_probability_that_is_none_is_refused(decisions, bad):
     with pytest.raises(
         Refusal, match=r"must lie in \(0, 1\], got 1 of 2 that are missing or outside"
     ):
-        audit_sample(decisions, frame(review("a"), review("b", probability=bad)))
+        gather_audit_sample(decisions, frame(review("a"), review("b", probability=bad)))
 
 
 def test_a_bad_chance_of_adjudication_is_refused(decisions):
     reviews = frame(review("a"), review("a", source="adjudication", probability=1.5, day=2))
     with pytest.raises(Refusal, match="inclusion_probability of adjudications"):
-        audit_sample(decisions, reviews)
+        gather_audit_sample(decisions, reviews)
 
 
 def test_two_probabilities_of_one_decision_are_refused(decisions):
     reviews = frame(review("a", day=1), review("a", probability=0.4, day=2))
     with pytest.raises(Refusal, match=r"be one for each decision, got 1 with two \(first: a, 0.4"):
-        audit_sample(decisions, reviews)
+        gather_audit_sample(decisions, reviews)
 
 
 def test_a_review_before_its_decision_is_lost_and_counted(decisions):
     reviews = frame(review("a", day=-1, probability=0.25), review("b"))
-    audit = audit_sample(decisions, reviews)
+    audit = gather_audit_sample(decisions, reviews)
     assert audit.position.tolist() == [1]
     lost = Snapshot(decisions, reviews).lost_draws
     assert lost.weight.tolist() == [4.0]
@@ -97,9 +97,9 @@ def test_one_reviewer_s_later_verdict_replaces_the_earlier(decisions):
         review("a", "overturned", day=3, reviewer_id="ann"),
         review("a", "upheld", day=2, reviewer_id="bob"),
     )
-    assert audit_sample(decisions, reviews).error.tolist() == [0.5]
+    assert gather_audit_sample(decisions, reviews).error.tolist() == [0.5]
     then = T + pd.Timedelta(days=2)
-    assert audit_sample(decisions, reviews, as_of=then).error.tolist() == [0.0]
+    assert gather_audit_sample(decisions, reviews, as_of=then).error.tolist() == [0.0]
 
 
 def test_a_draw_is_lost_only_where_no_review_of_it_can_be_used(decisions):
@@ -123,9 +123,9 @@ def test_reviews_older_than_the_log_belong_to_another_one(decisions):
 def test_a_decision_log_with_one_id_twice_is_refused(decisions):
     twice = pd.concat([decisions, decisions.head(1)])
     with pytest.raises(DataError, match="decision_id must be unique, got 'a' twice"):
-        audit_sample(twice, frame(review("a")))
+        gather_audit_sample(twice, frame(review("a")))
 
 
 def test_an_input_without_a_designed_sample_is_empty(decisions):
-    audit = audit_sample(decisions, frame(review("a", source="appeal", probability=np.nan)))
+    audit = gather_audit_sample(decisions, frame(review("a", source="appeal", probability=np.nan)))
     assert len(audit.position) == 0

@@ -1,6 +1,6 @@
 import pandas as pd
 
-from errdetect.snapshot import Rules, Snapshot
+from errdetect.snapshot import LabelRules, Snapshot
 
 DAY = pd.to_datetime([f"2026-01-{d:02}" for d in range(1, 9)], utc=True)
 
@@ -27,7 +27,7 @@ def reviews(*rows: tuple) -> pd.DataFrame:
 
 
 def right(decided: pd.DataFrame, known: pd.DataFrame, as_of=None) -> list:
-    found = Snapshot(decided, known, as_of=as_of, rules=Rules("votes")).correct_policies
+    found = Snapshot(decided, known, as_of=as_of, rules=LabelRules("votes")).correct_policies
     assert found.index.equals(decided.index)
     return [None if pd.isna(v) else v for v in found]
 

@@ -5,15 +5,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from errdetect.labels.review_history import CORRECTED, COUNTS, known_at, review_history
+from errdetect.labels.review_history import CORRECTED, COUNTS, build_review_history, known_at
 from errdetect.reviewers.agreement import verdict_counts
-from errdetect.snapshot import Rules, Snapshot
+from errdetect.snapshot import LabelRules, Snapshot
 
 START = pd.Timestamp("2026-01-01", tz="UTC")
 
 
 def labels_of(decisions, reviews, as_of=None):
-    return Snapshot(decisions, reviews, as_of=as_of, rules=Rules("votes")).labels
+    return Snapshot(decisions, reviews, as_of=as_of, rules=LabelRules("votes")).labels
 
 
 def later(reviews, *days):
@@ -29,7 +29,7 @@ def test_a_correction_counts_from_its_moment_on(decisions_of, reviews_of, at):
     )
     reviews = later(rows, None, 5)
     standing = [
-        review_history(decisions_of(1), reviews, as_of=at(day))["standing"].tolist()
+        build_review_history(decisions_of(1), reviews, as_of=at(day))["standing"].tolist()
         for day in (0, 3, 5)
     ]
     early = ["not yet known", "not yet known"]
@@ -60,7 +60,7 @@ def test_a_corrected_row_is_corrected_whatever_else_it_is(decisions_of, reviews_
         {"review_id": "lost", "decision_id": "elsewhere", "day": 1},
         {"review_id": "lost", "decision_id": "d1", "day": 2},
     )  # fmt: skip
-    events = review_history(decisions_of(2), reviews)
+    events = build_review_history(decisions_of(2), reviews)
     assert events["standing"].tolist() == [
         CORRECTED, "measures reviewer", CORRECTED, "unknown decision", CORRECTED, COUNTS,
     ]  # fmt: skip

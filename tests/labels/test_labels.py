@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from errdetect import schemas
 from errdetect.errors import DataError
 from errdetect.labels.labels import MATURITY, label_decisions
-from errdetect.labels.review_history import review_history
-from errdetect.snapshot import Rules, Snapshot
+from errdetect.labels.review_history import build_review_history
+from errdetect.snapshot import LabelRules, Snapshot
 
 DAY = timedelta(days=1)
 ANY_REVIEW = st.fixed_dictionaries(
@@ -29,11 +29,11 @@ FOUR = {"enforced": [True, False, True, False]}
 
 
 def labels_of(decisions, reviews, *, as_of=None, maturity=MATURITY):
-    return Snapshot(decisions, reviews, as_of=as_of, rules=Rules("votes", maturity)).labels
+    return Snapshot(decisions, reviews, as_of=as_of, rules=LabelRules("votes", maturity)).labels
 
 
 def label_with(decisions, reviews, p_reviews, as_of):
-    history = review_history(decisions, reviews, as_of=as_of)
+    history = build_review_history(decisions, reviews, as_of=as_of)
     return label_decisions(decisions, history, as_of=as_of, p_reviews=p_reviews)
 
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from errdetect.labels.review_history import review_history
-from errdetect.labels.verdicts import judgements
+from errdetect.labels.review_history import build_review_history
+from errdetect.labels.verdicts import content_verdicts
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ def test_a_verdict_says_something_of_the_content(
 ):
     reviews = reviews_of({"decision_id": "d0", "day": 1, "verdict": verdict})
     decisions = decisions_of(1, enforced=enforced)
-    found = judgements(decisions, review_history(decisions, reviews)).iloc[0]
+    found = content_verdicts(decisions, build_review_history(decisions, reviews)).iloc[0]
     assert (found["violates"], found["flags"]) == (violates, flags)
 
 
@@ -36,7 +36,7 @@ def test_truth_comes_from_expected_and_from_the_expert(decisions_of, reviews_of)
         {"decision_id": "d0", "day": 3, "source": "golden", "expected": None},
     )
     decisions = decisions_of(4)
-    found = judgements(decisions, review_history(decisions, reviews))
+    found = content_verdicts(decisions, build_review_history(decisions, reviews))
     assert found.index.tolist() == [0, 1, 3, 5, 6]  # experts measure, they are not measured
     np.testing.assert_array_equal(found["true_error"], [1, 0, 1, np.nan, np.nan])
     np.testing.assert_array_equal(found["true_violates"], [0, 1, 0, np.nan, np.nan])
@@ -52,6 +52,6 @@ def test_what_is_known_later_is_not_there(decisions_of, reviews_of, at):
         {"decision_id": "d1", "day": 3},
     )
     decisions = decisions_of(2)
-    found = judgements(decisions, review_history(decisions, reviews, as_of=at(2)))
+    found = content_verdicts(decisions, build_review_history(decisions, reviews, as_of=at(2)))
     assert found["position"].tolist() == [0]
     assert found["true_error"].isna().all()

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 import pandas as pd
 import pytest
 
-from errdetect.ledger.ledger import Run, open_ledger
+from errdetect.ledger.ledger import open_ledger
+from errdetect.ledger.runs import ScoringRun
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 _NUMBERS = itertools.count()
@@ -63,7 +64,7 @@ def make_run():
         ).assign(**columns)
         chance = [1.0 if one in queued else 0.25 for one in scored]
         scores = pd.DataFrame({"decision_id": list(scored), "inclusion_probability": chance})
-        return Run(name, "3", at, {"budget": len(queued)}), queue, scores
+        return ScoringRun(name, "3", at, {"budget": len(queued)}), queue, scores
 
     return make
 

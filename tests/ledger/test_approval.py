@@ -3,7 +3,7 @@
 import pytest
 
 from errdetect.errors import Refusal
-from errdetect.ledger.approval import second_person
+from errdetect.ledger.approval import require_two_people
 
 
 @pytest.mark.parametrize(
@@ -19,4 +19,4 @@ from errdetect.ledger.approval import second_person
 )
 def test_two_people_are_two(by, approved_by, says):
     with pytest.raises(Refusal, match=says):
-        second_person(by, approved_by)
+        require_two_people(by, approved_by)

@@ -11,7 +11,12 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import text
 
-from errdetect.data.database_connection import connect, place_of, reading, writing
+from errdetect.data.database_connection import (
+    open_engine,
+    read_transaction,
+    redacted_url,
+    write_transaction,
+)
 from errdetect.errors import DataError
 from errdetect.ledger.ledger import find_ledger, open_ledger
 from errdetect.ledger.tables import METADATA, VERSION_TABLE
@@ -20,14 +25,14 @@ NOW = pd.Timestamp("2026-03-09", tz="UTC").to_pydatetime()
 
 
 def test_migrations_build_what_the_tables_say(ledger):
-    with reading(ledger.engine) as connection:
+    with read_transaction(ledger.engine) as connection:
         options = {"version_table": VERSION_TABLE, "compare_type": True}
         context = MigrationContext.configure(connection, opts=options)
         assert compare_metadata(context, METADATA) == []
 
 
 def test_a_ledger_of_a_newer_version_is_refused(url):
-    with open_ledger(url) as ledger, writing(ledger.engine) as connection:
+    with open_ledger(url) as ledger, write_transaction(ledger.engine) as connection:
         connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '9999'"))
     for way in (open_ledger, find_ledger):
         with pytest.raises(
@@ -67,7 +72,7 @@ def test_looking_for_a_ledger_makes_none(url, tmp_path):
     assert list(tmp_path.iterdir()) == []
     open_ledger(url)
     with find_ledger(url) as ledger:
-        assert ledger.place == place_of(url)
+        assert ledger.place == redacted_url(url)
 
 
 @pytest.mark.parametrize(
@@ -106,12 +111,12 @@ def test_a_missing_driver_is_told(monkeypatch):
 
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(DataError, match=re.escape("Run: pip install 'errdetect[postgresql]'")):
-        connect("postgresql://host/name")
+        open_engine("postgresql://host/name")
 
 
 def test_sqlite_can_be_read_while_it_is_written(tmp_path):
     url = f"sqlite:///{tmp_path}/ledger.db"
-    with open_ledger(url) as ledger, writing(ledger.engine):
+    with open_ledger(url) as ledger, write_transaction(ledger.engine):
         assert open_ledger(url).runs().empty
     assert sqlite3.connect(tmp_path / "ledger.db").execute("PRAGMA journal_mode").fetchone() == (
         "wal",
@@ -124,11 +129,11 @@ def test_a_ledger_of_the_first_version_keeps_its_reviews(url, make_reviews, monk
     whole = migrate.command.upgrade
     with monkeypatch.context() as patched:  # make it as the first release did
         patched.setattr(migrate.command, "upgrade", lambda config, _: whole(config, "0001"))
-        engine = connect(url)
-        migrate.upgrade(engine)
+        engine = open_engine(url)
+        migrate.upgrade_ledger(engine)
     old = "review_id, decision_id, reviewed_at, source, verdict, minutes, ingested_at"
     at = "2026-03-02 12:00:00.000000"
-    with writing(engine) as connection:
+    with write_transaction(engine) as connection:
         connection.execute(
             text(f"INSERT INTO errdetect_reviews ({old}) VALUES "
                  f"('rev-d1', 'd1', '{at}', 're_review', 'overturned', 2.5, '{at}')")

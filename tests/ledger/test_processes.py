@@ -15,7 +15,8 @@ import sys, time
 from datetime import UTC, datetime
 import pandas as pd
 from errdetect.ledger import runs
-from errdetect.ledger.ledger import Run, open_ledger
+from errdetect.ledger.ledger import open_ledger
+from errdetect.ledger.runs import ScoringRun
 
 url, name, first, pause = sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
 scored = pd.DataFrame({"decision_id": [f"d{i}" for i in range(first, first + 3000)]})
@@ -31,7 +32,7 @@ runs.put = slow
 print("ready", flush=True)
 sys.stdin.readline()
 with open_ledger(url) as ledger:
-    counts = ledger.record_run(Run(name, "1", datetime.now(UTC)), queue, scored)
+    counts = ledger.record_run(ScoringRun(name, "1", datetime.now(UTC)), queue, scored)
 print(counts.new, counts.already, flush=True)
 """
 
@@ -56,7 +57,7 @@ def test_two_scorers_at_once_queue_no_decision_twice(url):
     counts = sorted(tuple(map(int, out.split())) for out, _ in told)
     assert counts == [(1500, 1500), (3000, 0)]
     with open_ledger(url) as ledger:
-        queue = ledger.queued()
+        queue = ledger.queued_decisions()
         assert len(queue) == queue["decision_id"].nunique() == 4500
         first = queue["run_id"].value_counts().idxmax()
         both = [f"d{i}" for i in range(1500, 3000)]
@@ -75,7 +76,7 @@ def test_a_killed_run_leaves_nothing(url):
     begun = time.monotonic()
     with open_ledger(url) as ledger:
         assert ledger.runs().empty
-        assert ledger.queued().empty
+        assert ledger.queued_decisions().empty
         assert ledger.history().empty
     after = _start(url, "b", 0)
     out, said = after.communicate("go\n", timeout=60)

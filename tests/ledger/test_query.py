@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from sqlalchemy import text
 
-from errdetect.data.database_connection import connect, reading, writing
-from errdetect.data.database_tables import read_rows, write_table
+from errdetect.data.database_connection import open_engine, read_transaction, write_transaction
+from errdetect.data.database_tables import read_table_batches, write_table
 from errdetect.data.tables import iter_decisions, read_decisions, read_reviews
 from errdetect.errors import DataError
 
@@ -34,7 +34,9 @@ def _log(n=7):
 
 
 def _rows(url, what):
-    return pd.concat([t.to_pandas() for t in read_rows(url, what, batch_rows=3)], ignore_index=True)
+    return pd.concat(
+        [t.to_pandas() for t in read_table_batches(url, what, batch_rows=3)], ignore_index=True
+    )
 
 
 def test_a_table_reads_as_its_file_does(url, tmp_path):
@@ -63,7 +65,7 @@ def test_a_query_is_a_source(url, query):
     write_table(_log(), url, "log")
     found = read_decisions(f"{url}::{query}")
     assert len(found.frame) in (6, 2)
-    with reading(connect(url)) as connection:
+    with read_transaction(open_engine(url)) as connection:
         n = connection.exec_driver_sql(
             f"SELECT count(*) FROM ({query}) q", execution_options={"no_parameters": True}
         ).scalar_one()
@@ -127,7 +129,7 @@ def test_columns_that_share_a_name_are_told(url):
 
 def test_postgresql_types_become_ours(postgres_url):
     one = uuid.UUID(int=7)
-    with writing(connect(postgres_url)) as connection:
+    with write_transaction(open_engine(postgres_url)) as connection:
         connection.execute(
             text(
                 "CREATE TABLE t (id uuid, price numeric(10, 2), day date, at timestamptz,"
@@ -142,7 +144,7 @@ def test_postgresql_types_become_ours(postgres_url):
             ),
             {"id": one},
         )
-    (table,) = read_rows(postgres_url, "t", batch_rows=10)
+    (table,) = read_table_batches(postgres_url, "t", batch_rows=10)
     first = table.to_pylist()[0]
     assert first["id"] == str(one)
     assert first["price"] == float(Decimal("1.25"))

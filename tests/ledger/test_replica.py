@@ -81,11 +81,11 @@ def test_a_run_is_in_it_from_its_moment_on(ledger, make_run, then):
     assert then(0) is None  # the very moment of the first run
     with then(1) as one:
         assert one.runs()["run_id"].tolist() == ["r1"]
-        assert one.queued()["decision_id"].tolist() == ["d1", "d2"]
+        assert one.queued_decisions()["decision_id"].tolist() == ["d1", "d2"]
         assert one.scored()["decision_id"].tolist() == ["d1", "d2", "d3"]
     with then(3) as three, ledger:
         pd.testing.assert_frame_equal(three.scored(), ledger.scored())
-        pd.testing.assert_frame_equal(three.queued(), ledger.queued())
+        pd.testing.assert_frame_equal(three.queued_decisions(), ledger.queued_decisions())
 
 
 def test_of_what_was_scored_again_it_knows_that_it_stood_in_a_queue(ledger, make_run, then):

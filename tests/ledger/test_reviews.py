@@ -140,9 +140,9 @@ def test_a_review_that_was_corrected_since_is_an_answer_to_the_queue(
     run, queue, scored = make_run(hours=48)
     ledger.ingest(make_reviews(["d1"]), at)  # a day before they were queued
     ledger.record_run(run, queue, scored)
-    assert ledger.queued(open_only=True)["decision_id"].tolist() == ["d1", "d2"]
+    assert ledger.queued_decisions(open_only=True)["decision_id"].tolist() == ["d1", "d2"]
     ledger.ingest(_later(make_reviews(["d1"]), 48, verdict="upheld"), at)
-    assert ledger.queued(open_only=True)["decision_id"].tolist() == ["d2"]
+    assert ledger.queued_decisions(open_only=True)["decision_id"].tolist() == ["d2"]
 
 
 _VERSIONS = st.lists(

@@ -29,9 +29,9 @@ HOSTILE = [
 def test_the_same_run_twice_queues_nothing_twice(ledger, make_run):
     run = make_run()
     assert ledger.record_run(*run) == QueueCounts(2, 0)
-    before = ledger.queued()
+    before = ledger.queued_decisions()
     assert ledger.record_run(*run) == QueueCounts(0, 2)
-    pd.testing.assert_frame_equal(ledger.queued(), before)
+    pd.testing.assert_frame_equal(ledger.queued_decisions(), before)
     assert len(ledger.runs()) == 1
     assert ledger.history("run")["note"].tolist() == ["3 scored, 2 queued, 0 stood in the queue"]
 
@@ -39,7 +39,7 @@ def test_the_same_run_twice_queues_nothing_twice(ledger, make_run):
 def test_the_queue_comes_back_as_it_was(ledger, make_run):
     run, queue, scored = make_run(age_weight=[0.5, 1.0], note=[["d1", "x"], ["d2"]])
     ledger.record_run(run, queue, scored)
-    found = ledger.queued()
+    found = ledger.queued_decisions()
     assert sorted(found.columns) == sorted([*QUEUE.names, "note"])
     assert found["reasons"].iloc[0][0] == {"code": "C", "text": "why", "contribution": 0.25}
     assert found["note"].tolist() == [["d1", "x"], ["d2"]]
@@ -47,8 +47,8 @@ def test_the_queue_comes_back_as_it_was(ledger, make_run):
     for name in ("decision_id", "rank", "p_error", "inclusion_probability", "age_weight", "arm"):
         assert found[name].tolist() == queue[name].tolist(), name
     assert found["suggested_policy_id"].isna().all()
-    assert ledger.queued(ids=["d2", "nobody"])["decision_id"].tolist() == ["d2"]
-    assert ledger.queued(ids=[]).empty
+    assert ledger.queued_decisions(ids=["d2", "nobody"])["decision_id"].tolist() == ["d2"]
+    assert ledger.queued_decisions(ids=[]).empty
 
 
 def test_a_later_run_adds_only_what_no_run_queued(ledger, make_run):
@@ -57,7 +57,7 @@ def test_a_later_run_adds_only_what_no_run_queued(ledger, make_run):
         *make_run("r2", queued=("d2", "d4"), scored=("d2", "d3", "d4"), hours=1)
     )
     assert counts == QueueCounts(1, 1)
-    queue = ledger.queued()
+    queue = ledger.queued_decisions()
     assert queue["decision_id"].tolist() == ["d1", "d2", "d4"]
     assert queue["run_id"].tolist() == ["r1", "r1", "r2"]
     assert ledger.runs()["n_queued"].tolist() == [2, 1]
@@ -69,7 +69,7 @@ def test_the_latest_run_states_the_chance_even_if_recorded_first(ledger, make_ru
     run, queue, scored = make_run("early", queued=(), scored=("a", "c"), hours=1)
     ledger.record_run(run, queue, scored.assign(inclusion_probability=0.1))
     np.testing.assert_array_equal(
-        ledger.scored_probability(["c", "a", "none", "b"]), [0.1, 0.5, np.nan, 0.5]
+        ledger.inclusion_probabilities(["c", "a", "none", "b"]), [0.1, 0.5, np.nan, 0.5]
     )
 
 
@@ -77,10 +77,10 @@ def test_what_an_earlier_run_queued_has_the_chance_one(ledger, make_run):
     """A scorer that ran beside another cannot know its queue; its stated chance would be wrong."""
     run, queue, scored = make_run("r1", queued=("a",), scored=("a", "b"))
     ledger.record_run(run, queue, scored.assign(inclusion_probability=0.2))
-    assert ledger.scored_probability(["a", "b"]).tolist() == [0.2, 0.2]
+    assert ledger.inclusion_probabilities(["a", "b"]).tolist() == [0.2, 0.2]
     run, queue, scored = make_run("r2", queued=("b",), scored=("a", "b"))
     ledger.record_run(run, queue, scored.assign(inclusion_probability=0.3))
-    assert ledger.scored_probability(["a", "b"]).tolist() == [1.0, 0.3]
+    assert ledger.inclusion_probabilities(["a", "b"]).tolist() == [1.0, 0.3]
 
 
 def test_a_run_recorded_late_settles_the_later_ones_chances(ledger, make_run):
@@ -88,7 +88,7 @@ def test_a_run_recorded_late_settles_the_later_ones_chances(ledger, make_run):
     ledger.record_run(run, queue, scored.assign(inclusion_probability=0.3))
     run, queue, scored = make_run("early", queued=("a",), scored=("a", "b"), hours=1)
     ledger.record_run(run, queue, scored.assign(inclusion_probability=0.2))
-    assert ledger.scored_probability(["a", "b"]).tolist() == [1.0, 0.3]
+    assert ledger.inclusion_probabilities(["a", "b"]).tolist() == [1.0, 0.3]
 
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -102,8 +102,8 @@ def test_whatever_the_order_each_stands_once_and_others_queues_are_certain(make_
             some = sorted(ids)
             run, queue, scored = make_run(f"r{i}", queued=some[:2], scored=some, hours=hours)
             ledger.record_run(run, queue, scored.assign(inclusion_probability=0.25))
-        queue = ledger.queued().set_index("decision_id")["run_id"]
-        chances = dict(zip("abcdef", ledger.scored_probability("abcdef"), strict=True))
+        queue = ledger.queued_decisions().set_index("decision_id")["run_id"]
+        chances = dict(zip("abcdef", ledger.inclusion_probabilities("abcdef"), strict=True))
     assert queue.index.is_unique
     scored_by = {one: [i for i, (ids, _) in enumerate(drawn) if one in ids] for one in "abcdef"}
     for one, runs in scored_by.items():
@@ -120,8 +120,8 @@ def test_only_a_review_since_closes_what_is_queued(ledger, make_run, make_review
     ledger.ingest(make_reviews(["d1"]), make_run()[0].scored_at)
     ledger.ingest(make_reviews(["d2"], hours=-1), make_run()[0].scored_at)
     ledger.ingest(make_reviews(["d3"], source="golden"), make_run()[0].scored_at)
-    assert ledger.queued(open_only=True)["decision_id"].tolist() == ["d2", "d3", "d4"]
-    assert ledger.queued(["d1", "d4"], open_only=True)["decision_id"].tolist() == ["d4"]
+    assert ledger.queued_decisions(open_only=True)["decision_id"].tolist() == ["d2", "d3", "d4"]
+    assert ledger.queued_decisions(["d1", "d4"], open_only=True)["decision_id"].tolist() == ["d4"]
 
 
 def test_hostile_texts_are_data(ledger, make_run):
@@ -131,13 +131,13 @@ def test_hostile_texts_are_data(ledger, make_run):
         [{"code": "C", "text": f"{text}\0", "contribution": float("nan")}] for text in HOSTILE
     ]
     ledger.record_run(run, queue.assign(reasons=reasons), scored)
-    found = ledger.queued()
+    found = ledger.queued_decisions()
     assert found["decision_id"].tolist() == ids
     assert found["pool"].tolist() == HOSTILE
     assert [one[0]["text"] for one in found["reasons"]] == [f"{text}\0" for text in HOSTILE]
     assert found["reasons"].iloc[0][0]["contribution"] is None
-    assert ledger.queued(ids=[ids[0]])["decision_id"].tolist() == [ids[0]]
-    assert ledger.scored_probability(ids).tolist() == [1.0] * len(ids)
+    assert ledger.queued_decisions(ids=[ids[0]])["decision_id"].tolist() == [ids[0]]
+    assert ledger.inclusion_probabilities(ids).tolist() == [1.0] * len(ids)
 
 
 def test_a_nul_in_an_id_is_refused_and_nothing_is_written(ledger, make_run):
@@ -160,20 +160,20 @@ def test_faults_of_the_caller_are_told(ledger, make_run):
     _, other, scored = make_run(queued=("d1", "d9"), scored=("d1", "d9"))
     with pytest.raises(DataError, match="which the ledger knows, must be the one recorded, got 1"):
         ledger.record_run(run, other, scored)
-    assert ledger.queued()["decision_id"].tolist() == ["d1", "d2"]
+    assert ledger.queued_decisions()["decision_id"].tolist() == ["d1", "d2"]
 
 
 def test_an_empty_queue_is_a_run_too(ledger, make_run):
     assert ledger.record_run(*make_run(queued=(), scored=())) == QueueCounts(0, 0)
     assert ledger.runs()["n_scored"].tolist() == [0]
-    assert list(ledger.queued().columns) == QUEUE.names
+    assert list(ledger.queued_decisions().columns) == QUEUE.names
 
 
 def test_the_ledger_remembers_when_opened_again(url, make_run):
     with open_ledger(url) as ledger:
         ledger.record_run(*make_run())
     with open_ledger(url) as ledger:
-        assert len(ledger.queued()) == 2
+        assert len(ledger.queued_decisions()) == 2
         assert ledger.runs()["design"].tolist() == ['{"budget": 2}']
 
 
@@ -184,6 +184,6 @@ def test_moments_without_a_zone_are_utc(ledger, make_run):
     ledger.add_proposals(pd.DataFrame({"proposal_id": ["p"]}), at=bare)
     moment = bare.tz_localize("UTC")
     assert ledger.runs()["scored_at"].tolist() == [moment]
-    assert ledger.queued()["scored_at"].tolist() == [moment]
+    assert ledger.queued_decisions()["scored_at"].tolist() == [moment]
     assert ledger.proposals()["created_at"].tolist() == [moment]
     assert ledger.history()["at"].tolist() == [moment, moment]

@@ -1,7 +1,7 @@
 import numpy as np
 from scipy.special import expit
 
-from errdetect.model.additive import Additive, fit_additive
+from errdetect.model.additive import AdditiveModel, fit_additive
 from errdetect.stats.ranking_metrics import log_loss
 
 
@@ -15,7 +15,7 @@ def data(n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     return X, (rng.random(n) < expit(z)).astype(float)
 
 
-def fitted(n: int = 3000) -> Additive:
+def fitted(n: int = 3000) -> AdditiveModel:
     X, y = data(n, np.random.default_rng(0))
     return fit_additive(X, y, np.ones(n), categories={1: 3}, side=2, ridge=5.0)
 
@@ -58,7 +58,7 @@ def test_weights_are_repetitions():
 def test_arrays_bring_the_model_back():
     X, _ = data(50, np.random.default_rng(4))
     model = fitted(500)
-    back = Additive.from_arrays(model.arrays())
+    back = AdditiveModel.from_arrays(model.arrays())
     np.testing.assert_array_equal(back.raw(X), model.raw(X))
 
 

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from errdetect.model.baselines import fit_segment_rate, margin_ranking
-from errdetect.model.evaluation import evaluate, judge
+from errdetect.model.evaluation import apply_gate, evaluate
 
 
 def test_decisions_without_a_score_are_ranked_last():
@@ -48,7 +48,7 @@ def test_gate(held_out, mine, other, answer):
         resamples=100,
         rng=rng,
     )
-    verdict = judge(table, y, min_errors=5)
+    verdict = apply_gate(table, y, min_errors=5)
     assert verdict.answer == answer
     assert verdict.why
 

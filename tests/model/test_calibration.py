@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit
 
-from errdetect.model.calibration import choose_calibrator, read_calibrator
+from errdetect.model.calibration import calibrator_from_jsonable, choose_calibrator
 from errdetect.stats.ranking_metrics import calibration_error
 
 
@@ -179,7 +179,7 @@ def test_comes_back_from_json_to_the_byte():
     found = choose_calibrator(raw, y, np.ones(len(y)), **rows)
     assert found.sides
     assert found.offsets
-    back = read_calibrator(json.loads(json.dumps(found.plain())))
+    back = calibrator_from_jsonable(json.loads(json.dumps(found.to_jsonable())))
     assert back == found == choose_calibrator(raw, y, np.ones(len(y)), **rows)
     assert back.probability(raw, **rows).tobytes() == found.probability(raw, **rows).tobytes()
     assert str(found).endswith("by policy_id")

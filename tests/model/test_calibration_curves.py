@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy.special import expit, logit
 from sklearn.isotonic import IsotonicRegression
 
-from errdetect.model.calibration_curves import METHODS, Curve, fit_curve, venn_abers
+from errdetect.model.calibration_curves import METHODS, CalibrationCurve, fit_curve, venn_abers
 
 
 def draw(seed, n=300, distinct=None):
@@ -86,7 +86,7 @@ def test_venn_abers_merges_as_published():
 
 def test_beta_undoes_beta():
     p = np.array([0.2, 0.7])
-    shaped = Curve("beta", (2.0, 0.5, 0.3)).probability(logit(p))
+    shaped = CalibrationCurve("beta", (2.0, 0.5, 0.3)).probability(logit(p))
     assert shaped == pytest.approx(expit(2 * np.log(p) - 0.5 * np.log1p(-p) + 0.3))
 
 

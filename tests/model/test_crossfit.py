@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from errdetect.features.matrix import build_features, learn_encoding
+from errdetect.features.matrix import build_features, fit_encoding
 from errdetect.model.crossfit import FOLDS, cross_fit
 
 
@@ -25,7 +25,7 @@ def test_no_decision_s_own_review_has_a_part_in_its_p(noise):
     p = cross_fit(frame, drawn, said, np.ones(1500)).p_error
     assert abs(roc_auc_score(said, p[drawn]) - 0.5) < 0.06
     # The leak that this guards against is a large one: the same trees, fitted on everything.
-    encoding = learn_encoding(frame.iloc[drawn], text=False)
+    encoding = fit_encoding(frame.iloc[drawn], text=False)
     X = build_features(frame.iloc[drawn], encoding, None)
     leaky = lgb.train(
         {"verbose": -1, "objective": "binary", "learning_rate": 0.08}, lgb.Dataset(X, said), 80

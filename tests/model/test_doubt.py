@@ -2,11 +2,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from errdetect.model.bundle import Bundle, load_bundle, save_bundle
+from errdetect.model.bundle import ModelBundle, load_bundle, save_bundle
 from errdetect.model.calibration import Calibrator, choose_calibrator
-from errdetect.model.detector import DOUBT_COLUMN, Examples, floored
+from errdetect.model.detector import DOUBT_COLUMN, Examples, apply_policy_floor
 from errdetect.model.ensemble import fit_member
-from errdetect.model.prepare import Prepared, count_once, prepare
+from errdetect.model.prepare import PreparedExamples, count_texts_once, prepare_examples
 from errdetect.model.surrogate import sample_log
 from errdetect.model.trees import DEFAULT_PARAMS
 
@@ -41,14 +41,14 @@ def told() -> Examples:
 
 
 @pytest.fixture(scope="module")
-def prepared(told) -> Prepared:
+def prepared(told) -> PreparedExamples:
     some = told.take(np.arange(500))
-    counted = count_once(told.decisions, some, leave_out=(), text=True)
+    counted = count_texts_once(told.decisions, some, leave_out=(), text=True)
     log = sample_log(told.decisions[:500], text=True, seed=0)
-    return prepare(some, counted, leave_out=(), text=True, seed=0, log=log)
+    return prepare_examples(some, counted, leave_out=(), text=True, seed=0, log=log)
 
 
-def bound(prepared: Prepared, X: np.ndarray) -> np.ndarray:
+def bound(prepared: PreparedExamples, X: np.ndarray) -> np.ndarray:
     return X[:, prepared.encoding.names.index(DOUBT_COLUMN)]
 
 
@@ -70,9 +70,9 @@ def test_no_row_vouches_for_its_own_policy(prepared, told):
     without = Examples(
         some.decisions, some.error, some.violates, some.weight, some.design, right_policy=right
     )
-    counted = count_once(told.decisions, some, leave_out=(), text=True)
+    counted = count_texts_once(told.decisions, some, leave_out=(), text=True)
     log = sample_log(told.decisions[:500], text=True, seed=0)
-    again = prepare(without, counted, leave_out=(), text=True, seed=0, log=log)
+    again = prepare_examples(without, counted, leave_out=(), text=True, seed=0, log=log)
     assert bound(again, again.X)[row] == pytest.approx(bound(prepared, prepared.X)[row], abs=0.5)
 
 
@@ -97,13 +97,13 @@ def test_without_relabelled_reviews_there_is_no_doubt(told):
     some = told.take(np.arange(300))
     unknown = Examples(some.decisions, some.error, some.violates, some.weight, some.design)
     assert list(unknown.right_policy) == [None] * 300
-    counted = count_once(some.decisions, some, leave_out=(), text=True)
+    counted = count_texts_once(some.decisions, some, leave_out=(), text=True)
     log = sample_log(some.decisions, text=True, seed=0)
-    made = prepare(unknown, counted, leave_out=(), text=True, seed=0, log=log)
+    made = prepare_examples(unknown, counted, leave_out=(), text=True, seed=0, log=log)
     assert made.doubt is None
     assert DOUBT_COLUMN not in made.encoding.names
     raw = np.zeros(300)
-    assert floored(raw, made.X, made.encoding) is raw
+    assert apply_policy_floor(raw, made.X, made.encoding) is raw
     assert made.detector([], floor=True).floor is False
 
 
@@ -118,7 +118,7 @@ def test_a_bundle_keeps_doubt_and_the_usual(prepared, told, tmp_path):
         detector.raw(X, 1), told.error[500:], np.ones(len(X)),
         enforced=later["enforced"].to_numpy(bool), segments=later[["policy_id"]],
     )  # fmt: skip
-    save_bundle(Bundle(detector, calibrator, np.zeros(0, np.uint64), {}), tmp_path)
+    save_bundle(ModelBundle(detector, calibrator, np.zeros(0, np.uint64), {}), tmp_path)
     read = load_bundle(tmp_path).detector
     np.testing.assert_array_equal(read.features(later), X)
     np.testing.assert_array_equal(read.raw(X, 1), detector.raw(X, 1))

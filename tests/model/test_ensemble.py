@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from errdetect.model import ensemble as room
-from errdetect.model.ensemble import choose_blend, fit_blend, is_few
-from errdetect.model.prepare import count_once, prepare
+from errdetect.model.ensemble import choose_ensemble, fit_ensemble, has_few_labels
+from errdetect.model.prepare import count_texts_once, prepare_examples
 from errdetect.model.trees import DEFAULT_PARAMS
 
 AIM = {"objective": "average_precision", "budget": 0.05, "seed": 0, "threads": 1}
@@ -13,19 +13,19 @@ AIM = {"objective": "average_precision", "budget": 0.05, "seed": 0, "threads": 1
 
 def parts(examples, text=True):
     fit, held = examples.take(np.arange(1000)), examples.take(np.arange(1000, 1500))
-    counted = count_once(examples.decisions, fit, leave_out=(), text=text)
-    prepared = prepare(fit, counted, leave_out=(), text=text, seed=0)
+    counted = count_texts_once(examples.decisions, fit, leave_out=(), text=text)
+    prepared = prepare_examples(fit, counted, leave_out=(), text=text, seed=0)
     texts = counted.of(held.decisions) if text else None
-    return prepared, prepared.held(held, texts)
+    return prepared, prepared.prepare_later(held, texts)
 
 
 def test_the_usual_average_stays_without_a_clear_lead(examples):
     prepared, held = parts(examples)
-    found = choose_blend(prepared, held, DEFAULT_PARAMS, weight=np.ones(500), **AIM)
+    found = choose_ensemble(prepared, held, DEFAULT_PARAMS, weight=np.ones(500), **AIM)
     assert set(found.values) == set(room._USUAL)
     if found.name == "trees":
         assert found.notes == ()
-    members = fit_blend(prepared, found, DEFAULT_PARAMS, seed=0, threads=1)
+    members = fit_ensemble(prepared, found, DEFAULT_PARAMS, seed=0, threads=1)
     assert {m.name: m.weight for m in members} == dict(found.weights)
     trees = next(m.model for m in members if m.name == "violates")
     assert trees.current_iteration() == round(found.rounds["violates"] * 1.15)
@@ -41,7 +41,7 @@ def test_the_segment_rate_is_the_floor(examples, monkeypatch):
         prepared.examples, p_error=np.full(1000, 0.5), p_violates=np.full(1000, 0.5)
     )
     prepared = dataclasses.replace(prepared, examples=noise)
-    found = choose_blend(prepared, held, DEFAULT_PARAMS, weight=np.ones(500), **AIM)
+    found = choose_ensemble(prepared, held, DEFAULT_PARAMS, weight=np.ones(500), **AIM)
     assert "segment" in found.weights
     assert any("ranked better by" in note for note in found.notes)
 
@@ -52,9 +52,11 @@ def test_the_segment_rate_is_the_floor(examples, monkeypatch):
 def test_what_few_means(examples, n, errors, few):
     some = examples.take(np.arange(n))
     y = (np.arange(n) < errors).astype(float)
-    assert is_few(dataclasses.replace(some, error=y)) is few
+    assert has_few_labels(dataclasses.replace(some, error=y)) is few
 
 
 def test_without_text_no_average_asks_for_texts(examples):
-    found = choose_blend(*parts(examples, text=False), DEFAULT_PARAMS, weight=np.ones(500), **AIM)
+    found = choose_ensemble(
+        *parts(examples, text=False), DEFAULT_PARAMS, weight=np.ones(500), **AIM
+    )
     assert "trees and the texts" not in found.values

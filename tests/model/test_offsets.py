@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from errdetect.model.calibration import Offsets, fit_offsets
+from errdetect.model.calibration import ColumnOffsets, fit_offsets
 
 
 def draw(shifts, n=800, seed=0):
@@ -39,11 +39,11 @@ def test_small_segments_move_less():
 
 def test_unseen_and_missing_add_nothing():
     column = pd.Series(pd.Categorical(["a", None, "new", "b"]))
-    assert Offsets("c", {"a": 0.5, "b": -1.0}).of(column).tolist() == [0.5, 0.0, 0.0, -1.0]
+    assert ColumnOffsets("c", {"a": 0.5, "b": -1.0}).of(column).tolist() == [0.5, 0.0, 0.0, -1.0]
 
 
 def test_a_column_without_values_is_fitted_to_nothing():
     column = pd.Series([None] * 5, name="market", dtype="str")
-    assert fit_offsets(column, np.ones(5), np.full(5, 0.5), np.ones(5), 1.0) == Offsets(
+    assert fit_offsets(column, np.ones(5), np.full(5, 0.5), np.ones(5), 1.0) == ColumnOffsets(
         "market", {}
     )

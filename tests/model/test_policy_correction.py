@@ -6,9 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from errdetect.model.policy_correction import Relabelling, fit_relabelling, load_relabelling
-from errdetect.model.policy_tokens import Tokens, content_folds
-from errdetect.model.segment_evaluation import evaluate_relabelling, loses
+from errdetect.model.policy_correction import (
+    PolicyCorrection,
+    fit_policy_correction,
+    load_policy_correction,
+)
+from errdetect.model.policy_tokens import PolicyTokens, content_folds
+from errdetect.model.segment_evaluation import evaluate_policy_correction, is_beaten_by_baseline
 from errdetect.stats.intervals import wilson
 from errdetect.stats.ranking_metrics import average_precision
 
@@ -39,9 +43,9 @@ def make(n: int = 1200, seed: int = 0, wrong: float = 0.15):
 
 
 @pytest.fixture(scope="module")
-def fitted() -> Relabelling:
+def fitted() -> PolicyCorrection:
     frame, truth = make()
-    model = fit_relabelling(frame, truth, np.ones(len(frame), dtype=bool))
+    model = fit_policy_correction(frame, truth, np.ones(len(frame), dtype=bool))
     assert model is not None
     return model
 
@@ -69,7 +73,7 @@ def test_a_wrong_label_is_never_likelier_than_an_error(fitted, p):
 
 def test_chances_are_about_right(fitted):
     frame, truth = make(4000, seed=2)
-    q, own = fitted.posterior(frame)
+    q, own = fitted.policy_posterior(frame)
     np.testing.assert_allclose(q.sum(axis=1), 1)
     doubt = 1 - q[np.arange(len(own)), own]
     assert doubt.mean() == pytest.approx((frame["policy_id"] != truth).mean(), abs=0.03)
@@ -94,7 +98,7 @@ def test_too_few_relabelled_say_nothing():
     for kept, there in ((19, False), (20, True)):
         known = truth.copy()
         known.iloc[wrong[kept:]] = None
-        assert (fit_relabelling(frame, known, judged) is not None) == there
+        assert (fit_policy_correction(frame, known, judged) is not None) == there
 
 
 def test_no_decision_vouches_for_its_own_policy():
@@ -104,7 +108,7 @@ def test_no_decision_vouches_for_its_own_policy():
     wrong = (later["policy_id"] != right).to_numpy()
     log = pd.concat([frame] + [later[wrong]] * 3, ignore_index=True)
     known = truth.reindex(range(len(log)))
-    model = fit_relabelling(log, known, np.arange(len(log)) < len(frame))
+    model = fit_policy_correction(log, known, np.arange(len(log)) < len(frame))
     assert model is not None
     said = model.predict(later, np.full(len(later), 0.3))
     assert average_precision(wrong.astype(float), said["p_wrong_label"].to_numpy()) > 0.9
@@ -114,7 +118,7 @@ def test_state_is_plain_and_comes_back_whole(fitted, tmp_path):
     np.savez(tmp_path / "a.npz", allow_pickle=False, **fitted.arrays())
     facts = json.loads(json.dumps(fitted.facts(), allow_nan=False))
     with np.load(tmp_path / "a.npz", allow_pickle=False) as arrays:
-        back = load_relabelling(facts, dict(arrays))
+        back = load_policy_correction(facts, dict(arrays))
     frame, _ = make(50, seed=3)
     p = np.linspace(0, 1, 50)
     pd.testing.assert_frame_equal(back.predict(frame, p), fitted.predict(frame, p))
@@ -122,7 +126,7 @@ def test_state_is_plain_and_comes_back_whole(fitted, tmp_path):
 
 def test_equal_input_gives_an_equal_model_and_neighbours_do_not_matter(fitted):
     frame, truth = make()
-    again = fit_relabelling(frame, truth, np.ones(len(frame), dtype=bool))
+    again = fit_policy_correction(frame, truth, np.ones(len(frame), dtype=bool))
     assert again is not None
     assert again.facts() == fitted.facts()
     np.testing.assert_array_equal(again.weight, fitted.weight)
@@ -134,7 +138,7 @@ def test_equal_input_gives_an_equal_model_and_neighbours_do_not_matter(fitted):
 def test_without_text_columns_tell():
     frame, truth = make(1200, seed=4)
     frame = frame.drop(columns="text").assign(category=truth.map({"spam": "x", "scam": "y"}))
-    model = fit_relabelling(frame, truth, np.ones(len(frame), dtype=bool))
+    model = fit_policy_correction(frame, truth, np.ones(len(frame), dtype=bool))
     assert model is not None
     wrong = (frame["policy_id"] != truth).to_numpy()
     said = model.predict(frame, np.full(len(frame), 0.3))
@@ -143,7 +147,7 @@ def test_without_text_columns_tell():
 
 def test_columns_left_out_are_not_read():
     frame, truth = make(1200, seed=4)
-    model = fit_relabelling(
+    model = fit_policy_correction(
         frame, truth, np.ones(len(frame), dtype=bool), leave_out=["category", "price"], text=False
     )
     assert model is not None
@@ -156,14 +160,14 @@ def test_columns_left_out_are_not_read():
 
 def test_tokens_of_missing_columns_say_nothing():
     frame, _ = make(30)
-    tokens, X = Tokens.learn(frame, ["category"], ["price"], True)
+    tokens, X = PolicyTokens.learn(frame, ["category"], ["price"], True)
     assert X.shape == (30, len(tokens.idf))
-    assert tokens.matrix(frame.drop(columns=["category", "price", "text"])).nnz == 0
+    assert tokens.token_matrix(frame.drop(columns=["category", "price", "text"])).nnz == 0
     assert set(content_folds(frame, 3).tolist()) == {0, 1, 2}
 
 
 def measured(y, model, without, right, named, weight=None):
-    return evaluate_relabelling(
+    return evaluate_policy_correction(
         y, (model, without), right, named, np.ones(len(y)) if weight is None else weight,
         budgets=[0.1], resamples=100, rng=np.random.default_rng(0),
     )  # fmt: skip
@@ -180,8 +184,8 @@ def test_evaluation_measures_what_it_says():
     row = table.loc[("errdetect", "suggested_policy_accuracy")]
     _, low, high = wilson(np.array([0.75]), np.array([20.0]))
     assert row.tolist() == pytest.approx([0.75, low[0], high[0]])
-    assert not loses(table.reset_index())
-    assert loses(measured(y, 1 - y, y, right, (guess, right)))
+    assert not is_beaten_by_baseline(table.reset_index())
+    assert is_beaten_by_baseline(measured(y, 1 - y, y, right, (guess, right)))
 
 
 def test_too_few_held_out_measure_nothing():

@@ -3,7 +3,7 @@ import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from errdetect.model.evaluation import reliability, reliability_by
+from errdetect.model.evaluation import reliability_by_segment, reliability_table
 
 
 def draw(n, seed=0):
@@ -17,7 +17,7 @@ def draw(n, seed=0):
 def test_groups_are_ordered_and_hold_every_review(n, seed):
     y, p, w = draw(n, seed)
     w[::7] = 0
-    table = reliability(y, p, w)
+    table = reliability_table(y, p, w)
     assert len(table) <= 10
     assert table["n"].sum() == (0 if len(table) == 0 else (w > 0).sum())
     assert table["said"].is_monotonic_increasing
@@ -26,23 +26,23 @@ def test_groups_are_ordered_and_hold_every_review(n, seed):
 
 def test_true_probabilities_hold_and_false_ones_do_not():
     y, p, w = draw(6000)
-    table = reliability(y, p, w)
+    table = reliability_table(y, p, w)
     assert ((table["low"] <= table["said"]) & (table["said"] <= table["high"])).sum() >= 8
-    wrong = reliability(y, np.sqrt(p), w)
+    wrong = reliability_table(y, np.sqrt(p), w)
     assert (wrong["high"] < wrong["said"]).sum() >= 8
 
 
 def test_fewer_than_thirty_reviews_are_no_figure():
     y, p, w = draw(29)
-    assert reliability(y, p, w).empty
-    assert reliability_by(y, p, w, pd.DataFrame({"market": ["PL"] * 29})).empty
+    assert reliability_table(y, p, w).empty
+    assert reliability_by_segment(y, p, w, pd.DataFrame({"market": ["PL"] * 29})).empty
 
 
 def test_weights_count_as_decisions_and_widen_the_interval():
     y, p = np.append(np.ones(30), np.zeros(30)), np.full(60, 0.5)
     w = np.append(np.full(30, 9.0), np.ones(30))
-    row = reliability(y, p, w, bins=1).iloc[0]
-    even = reliability(y, p, np.ones(60), bins=1).iloc[0]
+    row = reliability_table(y, p, w, bins=1).iloc[0]
+    even = reliability_table(y, p, np.ones(60), bins=1).iloc[0]
     assert row["seen"] == 0.9
     assert row["n"] == 60
     narrow = even["high"] - even["low"]  # at a half; at .9 as many reviews would tell more
@@ -55,18 +55,18 @@ def test_only_a_planted_segment_stands_out():
     planted = market == "m07"
     y[planted] = (np.random.default_rng(1).random(planted.sum()) < p[planted] * 2).astype(float)
     market[::50] = None
-    found = reliability_by(y, p, np.ones(8000), pd.DataFrame({"market": market}))
+    found = reliability_by_segment(y, p, np.ones(8000), pd.DataFrame({"market": market}))
     assert found.loc[found["differs"], "value"].tolist() == ["m07"]
     assert len(found) == 20
 
 
 def test_chance_seldom_makes_any_segment_stand_out():
     market = pd.DataFrame({"market": [f"m{i % 20}" for i in range(2000)]})
-    any_ = [reliability_by(*draw(2000, s), market)["differs"].any() for s in range(40)]
+    any_ = [reliability_by_segment(*draw(2000, s), market)["differs"].any() for s in range(40)]
     assert sum(any_) <= 6
 
 
 def test_a_column_with_one_value_has_no_segments():
     y, p, w = draw(200)
     segments = pd.DataFrame({"policy_id": ["spam"] * 200, "market": ["PL", "DE"] * 100})
-    assert reliability_by(y, p, w, segments)["column"].unique().tolist() == ["market"]
+    assert reliability_by_segment(y, p, w, segments)["column"].unique().tolist() == ["market"]

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from errdetect.errors import DataError
-from errdetect.model.evaluation import temporal_parts
+from errdetect.model.evaluation import split_by_time
 
 PARTS = (0.6, 0.2, 0.2)
 
@@ -14,7 +14,7 @@ PARTS = (0.6, 0.2, 0.2)
 def test_no_part_begins_before_the_one_before_has_ended(days):
     times = pd.Series(pd.Timestamp("2026-01-01", tz="UTC") + pd.to_timedelta(days, unit="D"))
     try:
-        part = temporal_parts(times, PARTS)
+        part = split_by_time(times, PARTS)
     except DataError as error:
         assert "must fall into three parts by time" in str(error)  # noqa: PT017
         return
@@ -26,11 +26,11 @@ def test_no_part_begins_before_the_one_before_has_ended(days):
 def test_one_moment_cannot_be_split():
     times = pd.Series([pd.Timestamp("2026-01-01", tz="UTC")] * 9)
     with pytest.raises(DataError, match="got 9 decisions at 1 moments"):
-        temporal_parts(times, PARTS)
+        split_by_time(times, PARTS)
 
 
 def test_order_of_rows_does_not_matter():
     times = pd.Series(pd.date_range("2026-01-01", periods=100, tz="UTC"))
     shuffled = times.sample(frac=1, random_state=0)
-    assert (temporal_parts(shuffled, PARTS) == temporal_parts(times, PARTS)[shuffled.index]).all()
-    assert np.bincount(temporal_parts(times, PARTS)).tolist() == [60, 20, 20]
+    assert (split_by_time(shuffled, PARTS) == split_by_time(times, PARTS)[shuffled.index]).all()
+    assert np.bincount(split_by_time(times, PARTS)).tolist() == [60, 20, 20]

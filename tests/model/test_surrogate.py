@@ -2,10 +2,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from errdetect.features.matrix import build_features, learn_encoding
+from errdetect.features.matrix import build_features, fit_encoding
 from errdetect.features.text_models import count_texts
-from errdetect.model.prepare import count_once, prepare
-from errdetect.model.surrogate import USUAL_COLUMNS, Log, fit_usual, sample_log
+from errdetect.model.prepare import count_texts_once, prepare_examples
+from errdetect.model.surrogate import USUAL_COLUMNS, LogSample, fit_surrogate, sample_log
 
 
 def machine(n: int = 1500, seed: int = 0, *, follows: bool = True) -> pd.DataFrame:
@@ -32,7 +32,7 @@ def machine(n: int = 1500, seed: int = 0, *, follows: bool = True) -> pd.DataFra
 def learn(frame: pd.DataFrame):
     fold = np.arange(len(frame)) % 5
     log = sample_log(frame, text=True, seed=0)
-    return fit_usual(log, learn_encoding(frame, segment=True), fold, seed=0)
+    return fit_surrogate(log, fit_encoding(frame, segment=True), fold, seed=0)
 
 
 def test_decisions_against_the_usual_stand_out():
@@ -54,7 +54,7 @@ def test_no_decision_foretells_itself():
 def test_no_word_of_a_machine_is_looked_at():
     frame = machine()
     usual, _ = learn(frame)
-    encoding = learn_encoding(frame, segment=True)
+    encoding = fit_encoding(frame, segment=True)
     turned = frame.assign(score=0.5, score_other=0.5, threshold=0.7, action="remove", enforced=True)
     said = [
         usual.logits(
@@ -87,8 +87,8 @@ def test_only_earlier_decisions_are_learnt_from():
 def test_without_text_columns_alone_are_read():
     frame = machine().drop(columns="text")
     frame["price"] += frame["enforced"] * 0.3
-    found = fit_usual(
-        Log(frame, frame, None), learn_encoding(frame), np.arange(len(frame)) % 5, seed=0
+    found = fit_surrogate(
+        LogSample(frame, frame, None), fit_encoding(frame), np.arange(len(frame)) % 5, seed=0
     )
     assert found is not None
     assert found[0].text is None
@@ -96,9 +96,9 @@ def test_without_text_columns_alone_are_read():
 
 def test_prepared_rows_are_out_of_fold_and_later_ones_are_not_in_it(examples):
     part = examples.take(np.arange(900))
-    counted = count_once(part.decisions, part, leave_out=(), text=True)
+    counted = count_texts_once(part.decisions, part, leave_out=(), text=True)
     log = sample_log(examples.decisions, text=True, seed=0)
-    prepared = prepare(part, counted, leave_out=(), text=True, seed=0, log=log)
+    prepared = prepare_examples(part, counted, leave_out=(), text=True, seed=0, log=log)
     assert prepared.encoding.extra == USUAL_COLUMNS
     assert prepared.X.shape[1] == len(prepared.encoding.names)
     seen = prepared.detector([]).features(part.decisions)
@@ -109,7 +109,7 @@ def test_prepared_rows_are_out_of_fold_and_later_ones_are_not_in_it(examples):
     against = prepared.X[:, place + 1]
     np.testing.assert_array_equal(against, np.where(y > 0, -own, own))
     rest = examples.take(np.arange(900, 1000))
-    later = prepared.held(rest, counted.of(rest.decisions))
+    later = prepared.prepare_later(rest, counted.of(rest.decisions))
     np.testing.assert_allclose(later.X, prepared.detector([]).features(rest.decisions))
 
 

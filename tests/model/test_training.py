@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 
 from errdetect.errors import DataError, ModelError
-from errdetect.model.bundle import Bundle, hash_ids, load_bundle, save_bundle
+from errdetect.model.bundle import ModelBundle, hash_ids, load_bundle, save_bundle
 from errdetect.model.detector import Detector, Examples
-from errdetect.model.training import Trained, train_detector
+from errdetect.model.training import TrainedModel, train_detector
 
 HOW = {
     "parts": (0.6, 0.2, 0.2),
@@ -24,11 +24,11 @@ HOW = {
 
 
 @pytest.fixture(scope="session")
-def trained(examples) -> Trained:
+def trained(examples) -> TrainedModel:
     return train_detector(examples, **HOW)
 
 
-def value(trained: Trained, method: str, measure: str = "average_precision") -> float:
+def value(trained: TrainedModel, method: str, measure: str = "average_precision") -> float:
     table = trained.evaluation
     return float(
         table[(table["method"] == method) & (table["measure"] == measure)]["value"].iloc[0]
@@ -99,7 +99,7 @@ def test_later_labels_are_kept_from_earlier_models(examples):
 
 def test_bundle_comes_back_whole(trained, examples, tmp_path):
     ids = np.unique(hash_ids(examples.decisions["decision_id"]))
-    bundle = Bundle(trained.detector, trained.calibrator, ids, {"labels": 3})
+    bundle = ModelBundle(trained.detector, trained.calibrator, ids, {"labels": 3})
     save_bundle(bundle, tmp_path)
     back = load_bundle(tmp_path)
     X = bundle.detector.features(examples.decisions)
@@ -112,7 +112,7 @@ def test_bundle_comes_back_whole(trained, examples, tmp_path):
 
 
 def test_damaged_bundles_are_named(trained, examples, tmp_path):
-    save_bundle(Bundle(trained.detector, trained.calibrator, np.zeros(0, np.uint64)), tmp_path)
+    save_bundle(ModelBundle(trained.detector, trained.calibrator, np.zeros(0, np.uint64)), tmp_path)
     (tmp_path / "trees_violates.txt").unlink()
     with pytest.raises(ModelError, match="model's files must be whole, got FileNotFoundError"):
         load_bundle(tmp_path)

@@ -1,19 +1,19 @@
 import numpy as np
 import pytest
 
-from errdetect.model.prepare import Prepared, count_once, prepare
+from errdetect.model.prepare import PreparedExamples, count_texts_once, prepare_examples
 from errdetect.model.trees import DEFAULT_PARAMS
-from errdetect.model.tuning import is_luck, measure, tune
+from errdetect.model.tuning import is_within_noise, objective_value, tune
 
 HOW = {"trials": 6, "seconds": None, "seed": 0, "threads": 1}
 
 
 @pytest.fixture(scope="module")
-def parts(examples) -> tuple[Prepared, Prepared]:
+def parts(examples) -> tuple[PreparedExamples, PreparedExamples]:
     fit, held = examples.take(np.arange(1000)), examples.take(np.arange(1000, 1500))
-    counted = count_once(examples.decisions, fit, leave_out=(), text=False)
-    prepared = prepare(fit, counted, leave_out=(), text=False, seed=0)
-    return prepared, prepared.held(held, None)
+    counted = count_texts_once(examples.decisions, fit, leave_out=(), text=False)
+    prepared = prepare_examples(fit, counted, leave_out=(), text=False, seed=0)
+    return prepared, prepared.prepare_later(held, None)
 
 
 def test_the_default_is_tried_first_and_lagging_trials_are_pruned(parts):
@@ -64,12 +64,12 @@ def test_the_user_s_objective(parts):
     tuned = tune(*parts, weight=np.ones(500), **HOW, objective="recall", budget=0.1)
     assert all("recall" in trial for trial in tuned.trials)
     y, raw = np.array([1.0, 0, 0, 1]), np.array([4.0, 3, 2, 1])
-    assert measure(y, raw, np.ones(4), "recall", 0.25) == 0.5
+    assert objective_value(y, raw, np.ones(4), "recall", 0.25) == 0.5
     harm = np.array([1.0, 1, 1, 7])
     # The last one is the least suspect and by far the most harmful: harm wants it first.
-    assert measure(y, raw, np.ones(4), "harm", 0.25, harm) == 0.875
-    assert measure(y, raw - [0, 0, 0, 9], np.ones(4), "harm", 0.25, harm) == 0.125
-    assert measure(np.zeros(4), raw, np.ones(4), "average_precision", 0.25) == 0
+    assert objective_value(y, raw, np.ones(4), "harm", 0.25, harm) == 0.875
+    assert objective_value(y, raw - [0, 0, 0, 9], np.ones(4), "harm", 0.25, harm) == 0.125
+    assert objective_value(np.zeros(4), raw, np.ones(4), "average_precision", 0.25) == 0
 
 
 def test_a_lead_by_chance_is_luck_and_a_real_one_is_not():
@@ -78,5 +78,5 @@ def test_a_lead_by_chance_is_luck_and_a_real_one_is_not():
     usual = y + rng.normal(0, 2, 2000)
     near, far = usual + rng.normal(0, 0.01, 2000), y + rng.normal(0, 0.5, 2000)
     how = {"objective": "average_precision", "budget": 0.05, "seed": 0}
-    assert is_luck(y, np.ones(2000), near, usual, standard_errors=2.0, **how)
-    assert not is_luck(y, np.ones(2000), far, usual, standard_errors=2.0, **how)
+    assert is_within_noise(y, np.ones(2000), near, usual, standard_errors=2.0, **how)
+    assert not is_within_noise(y, np.ones(2000), far, usual, standard_errors=2.0, **how)

@@ -6,7 +6,7 @@ from scipy import sparse
 from scipy.optimize import Bounds, LinearConstraint, milp
 
 from errdetect.errors import DataError
-from errdetect.queue.allocation import Floor, Limit, allocate, exchange
+from errdetect.queue.allocation import AccountLimit, Floor, allocate_reviews, exchange_reviews
 
 
 def instance(seed, n=250, n_pools=5, n_classes=6):
@@ -51,7 +51,7 @@ def optimum(value, minutes, of, can, room, floors=(), account=None, cap=None):
 @pytest.mark.parametrize("seed", range(21))
 def test_it_reaches_the_optimum_within_a_hundredth(seed):
     args, extra = instance(seed)
-    found = allocate(*args, **extra)
+    found = allocate_reviews(*args, **extra)
     value, minutes, of, can, room = args
     chosen = found.pool >= 0
     assert can[of[chosen], found.pool[chosen]].all()
@@ -70,7 +70,7 @@ def test_what_every_allocation_keeps(seed, n, n_pools):
     can = rng.random((3, n_pools)) < 0.6
     of, value, minutes = rng.integers(0, 3, n), rng.random(n) + 0.01, rng.choice([1.0, 2.0, 5.0], n)
     room = rng.choice([0.0, 1.0, 7.0, 60.0], n_pools)
-    found = allocate(value, minutes, of, can, room)
+    found = allocate_reviews(value, minutes, of, can, room)
     chosen = found.pool >= 0
     assert can[of[chosen], found.pool[chosen]].all()
     left = room - np.bincount(found.pool[chosen], minutes[chosen], n_pools)
@@ -81,7 +81,7 @@ def test_what_every_allocation_keeps(seed, n, n_pools):
 
 def test_a_minute_more_is_worth_its_price():
     value = np.linspace(10, 0.1, 100)
-    found = allocate(value, np.ones(100), np.zeros(100, int), np.ones((1, 1), bool), [30])
+    found = allocate_reviews(value, np.ones(100), np.zeros(100, int), np.ones((1, 1), bool), [30])
     assert found.pool.tolist() == [0] * 30 + [-1] * 70
     assert found.price[0] == pytest.approx(value[30], abs=0.2)
 
@@ -92,7 +92,7 @@ def test_a_minute_more_is_worth_its_price():
 )
 def test_bad_figures(value, minutes, said):
     with pytest.raises(DataError, match=said):
-        allocate(
+        allocate_reviews(
             np.array([value]), np.array([minutes]), np.zeros(1, int), np.ones((1, 1), bool), [5]
         )
 
@@ -107,7 +107,7 @@ def test_a_floor_is_not_overfilled():
     value = rng.gamma(0.5, 2, n) / minutes
     room = rng.integers(30, 120, n_pools).astype(float)
     floors = [Floor(of == 1, 15.0)]
-    chosen = allocate(value, minutes, of, can, room, floors=floors).pool >= 0
+    chosen = allocate_reviews(value, minutes, of, can, room, floors=floors).pool >= 0
     assert 9 <= minutes[chosen & (of == 1)].sum() <= 18
     assert (value * minutes)[chosen].sum() >= 0.99 * optimum(value, minutes, of, can, room, floors)
 
@@ -116,8 +116,8 @@ def test_a_full_account_changes_one_of_its_own():
     """The worthiest long review of an account comes in for its two short ones."""
     gain, minutes = np.array([3.0, 3.0, 5.0, 1.0]), np.array([1.0, 1.0, 2.0, 2.0])
     pool, left = np.array([0, 0, -1, -1]), np.array([1.0])
-    limit = Limit(np.array([7, 7, 7, 8]), 2)
+    limit = AccountLimit(np.array([7, 7, 7, 8]), 2)
     args = (gain, minutes, np.zeros(4, int), np.ones((1, 1), bool))
-    assert exchange(pool, np.array([2, 3]), *args, left, limit) == 1
+    assert exchange_reviews(pool, np.array([2, 3]), *args, left, limit) == 1
     assert sorted(np.flatnonzero(pool == 0)) in ([0, 2], [1, 2])
     assert left.tolist() == [0.0]

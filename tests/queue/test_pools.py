@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from errdetect.errors import DataError
-from errdetect.queue.pools import Pool, check_pools, classify
+from errdetect.queue.pools import Pool, check_pools, group_by_pools
 
 POOLS = [
     Pool("a", 9, languages=("de", "en-GB"), policies=("spam",)),
@@ -28,10 +28,10 @@ _rows = st.lists(
 @given(_rows)
 def test_classes_say_who_can_take_each_decision(rows):
     frame = pd.DataFrame(rows, columns=["market", "language", "policy_id"])
-    classes = classify(frame, POOLS)
+    classes = group_by_pools(frame, POOLS)
     for i, (market, language, policy) in enumerate(rows):
         wanted = [
-            pool.takes(market, "market") and pool.takes(language, "language") and pool.takes(policy, "policy_id")
+            pool.can_review(market, "market") and pool.can_review(language, "language") and pool.can_review(policy, "policy_id")
             for pool in POOLS
         ]  # fmt: skip
         assert classes.can[classes.of[i]].tolist() == wanted
@@ -39,13 +39,13 @@ def test_classes_say_who_can_take_each_decision(rows):
 
 
 def test_regions_of_a_language():
-    assert Pool("x", 1, languages=("en",)).takes("en-GB", "language")
-    assert not Pool("x", 1, languages=("en-GB",)).takes("en", "language")
-    assert not Pool("x", 1, markets=("DE",)).takes(None, "market")
+    assert Pool("x", 1, languages=("en",)).can_review("en-GB", "language")
+    assert not Pool("x", 1, languages=("en-GB",)).can_review("en", "language")
+    assert not Pool("x", 1, markets=("DE",)).can_review(None, "market")
 
 
 def test_pools_that_can_take_nothing():
     with pytest.raises(
         DataError, match=r"queue\.pools must be able to review some of the decisions, got 1 pools"
     ):
-        check_pools(classify(pd.DataFrame({"language": ["fr"]}), POOLS[:1]), POOLS[:1])
+        check_pools(group_by_pools(pd.DataFrame({"language": ["fr"]}), POOLS[:1]), POOLS[:1])

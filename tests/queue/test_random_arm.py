@@ -3,14 +3,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from errdetect.queue.random_arm import FLOOR, plan_exploration, width_ratio
+from errdetect.queue.random_arm import FLOOR, plan_random_arm, width_ratio
 
 ONE = np.ones((1, 1), bool)
 
 
 def plan(p, minutes, room, **more):
     everybody = np.ones(len(p), bool)
-    return plan_exploration(
+    return plan_random_arm(
         p, minutes, np.zeros(len(p), int), ONE, np.array([float(room)]), members=everybody, **more
     )
 

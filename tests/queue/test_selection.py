@@ -6,10 +6,10 @@ from hypothesis import strategies as st
 
 from errdetect.errors import DataError
 from errdetect.queue.allocation import Floor
-from errdetect.queue.pools import Pool, classify
-from errdetect.queue.random_arm import FLOOR, draw_explored, plan_exploration
+from errdetect.queue.pools import Pool, group_by_pools
+from errdetect.queue.random_arm import FLOOR, draw_random_arm, plan_random_arm
 from errdetect.queue.review_value import job_heads
-from errdetect.queue.selection import SHARES, WIDER, budget_count, select
+from errdetect.queue.selection import SHARES, WIDER, budget_count, select_reviews
 
 LANGUAGES = ["de", "fr", "en", "tr"]
 
@@ -35,7 +35,7 @@ def marketplace(seed, n=400):
         "open_": open_,
         "p_error": p,
         "minutes": pd.Series(frame["language"]).map({"de": 1.5, "fr": 2.0, "en": 3.0, "tr": 1.0}).to_numpy(),
-        "classes": classify(frame, pools),
+        "classes": group_by_pools(frame, pools),
         "capacity": np.array([pool.minutes for pool in pools]),
         "heads": job_heads(key, open_, value),
         "account": rng.integers(-1, 60, n),
@@ -59,7 +59,7 @@ def test_budgets_are_counts_or_shares():
 def test_what_every_selection_keeps(seed, n, budget, share):
     rng = np.random.default_rng(seed)
     value, open_ = rng.random(n) + 0.01, rng.random(n) < 0.7
-    chosen = select(value, open_, p_error=rng.random(n), capacity=[budget], explore_share=share, rng=rng)  # fmt: skip
+    chosen = select_reviews(value, open_, p_error=rng.random(n), capacity=[budget], explore_share=share, rng=rng)  # fmt: skip
     queued, ranked = chosen.order, chosen.order[~chosen.explored]
     assert len(queued) == len(set(queued)) == min(budget, open_.sum())
     assert open_[queued].all()
@@ -78,7 +78,7 @@ def test_what_every_selection_keeps(seed, n, budget, share):
 @given(st.integers(0, 10**6), st.floats(0.05, 0.9))
 def test_what_every_selection_under_pools_keeps(seed, share):
     x = marketplace(seed)
-    chosen = select(**x, explore_share=share, rng=np.random.default_rng(seed))
+    chosen = select_reviews(**x, explore_share=share, rng=np.random.default_rng(seed))
     used = np.bincount(chosen.pool, x["minutes"][chosen.order], 3)
     assert (used <= x["capacity"] + 1e-6).all()
     assert x["classes"].can[x["classes"].of[chosen.order], chosen.pool].all()
@@ -101,10 +101,10 @@ def test_the_stated_chances_are_the_frequencies():
     draws, seen = 2000, np.zeros(400)
     for seed in range(draws):
         if not seed:
-            chosen = select(**x, explore_share=0.3, rng=np.random.default_rng(seed))
+            chosen = select_reviews(**x, explore_share=0.3, rng=np.random.default_rng(seed))
             stated, ranked = chosen.inclusion_probability, chosen.order[~chosen.explored]
             design = _plan(x, chosen)
-        drawn = draw_explored(design, np.random.default_rng([7, seed]))
+        drawn = draw_random_arm(design, np.random.default_rng([7, seed]))
         seen[drawn] += 1 / draws
     open_jobs = np.unique(x["heads"][x["open_"]])
     rest = np.setdiff1d(open_jobs, ranked)
@@ -116,13 +116,13 @@ def test_the_stated_chances_are_the_frequencies():
 
 
 def _plan(x, chosen):
-    """The exploration that `select` drew from, made again from what it says."""
+    """The exploration that `select_reviews` drew from, made again from what it says."""
     members = np.zeros(400, bool)
     members[np.unique(x["heads"][x["open_"]])] = True
     members[chosen.order[~chosen.explored]] = False
     size = np.bincount(x["heads"][x["open_"]], minlength=400).astype(float)
     worth = np.bincount(x["heads"][x["open_"]], x["value"][x["open_"]], minlength=400)
-    plan = plan_exploration(
+    plan = plan_random_arm(
         x["p_error"], x["minutes"], x["classes"].of, x["classes"].can, 0.3 * x["capacity"],
         members=members, size=np.maximum(size, 1), worth=worth,
     )  # fmt: skip
@@ -138,7 +138,7 @@ def test_a_whole_run_draws_with_the_stated_chances():
     open_ = np.arange(30) % 5 != 0
     seen = np.zeros(30)
     for seed in range(2000):
-        chosen = select(value, open_, p_error=p, capacity=[10], explore_share=0.4,
+        chosen = select_reviews(value, open_, p_error=p, capacity=[10], explore_share=0.4,
                         rng=np.random.default_rng(seed))  # fmt: skip
         seen[chosen.order] += 1 / 2000
     assert np.abs(seen - chosen.inclusion_probability)[open_].max() < 0.045
@@ -149,7 +149,7 @@ def test_a_whole_run_draws_with_the_stated_chances():
 def test_exploration_is_of_fixed_size_within_its_minutes_and_above_its_floor(seed, n, room):
     rng = np.random.default_rng(seed)
     minutes = rng.choice([1.0, 2.5, 4.0], n)
-    plan = plan_exploration(
+    plan = plan_random_arm(
         rng.random(n), minutes, np.zeros(n, np.int64), np.ones((1, 1), bool), np.array([room]),
         members=np.ones(n, bool),
     )  # fmt: skip
@@ -158,7 +158,7 @@ def test_exploration_is_of_fixed_size_within_its_minutes_and_above_its_floor(see
     assert round(count) >= 1
     assert plan.probability.min() >= FLOOR * count / n * 0.999
     for seed_ in range(5):
-        drawn = draw_explored(plan, np.random.default_rng(seed_))
+        drawn = draw_random_arm(plan, np.random.default_rng(seed_))
         assert len(drawn) == len(set(drawn)) == round(count)
         assert minutes[drawn].sum() <= max(room, 4.0) + 1e-9
 
@@ -172,15 +172,15 @@ def test_auto_takes_the_smallest_share_that_keeps_the_interval():
         "p_error": p,
         "capacity": [300],
     }
-    chosen = select(**x, explore_share="auto", rng=rng)
+    chosen = select_reviews(**x, explore_share="auto", rng=rng)
     assert chosen.width_ratio <= WIDER
     assert chosen.explore_share in SHARES
     less = SHARES[SHARES.index(chosen.explore_share) - 1]
-    assert select(**x, explore_share=less, rng=rng).width_ratio > WIDER
+    assert select_reviews(**x, explore_share=less, rng=rng).width_ratio > WIDER
 
 
 def test_ties_keep_the_input_s_order():
-    chosen = select(
+    chosen = select_reviews(
         np.ones(9), np.ones(9, bool), p_error=np.full(9, 0.1), capacity=[3], explore_share=0.01,
         rng=np.random.default_rng(0),
     )  # fmt: skip
@@ -188,7 +188,7 @@ def test_ties_keep_the_input_s_order():
 
 
 def test_the_random_part_is_spread_among_the_ranked():
-    chosen = select(
+    chosen = select_reviews(
         np.ones(900), np.ones(900, bool), p_error=np.full(900, 0.1), capacity=[100],
         explore_share=0.2, rng=np.random.default_rng(0),
     )  # fmt: skip
@@ -207,18 +207,18 @@ def test_minimum_shares_are_held_to_within_a_review():
         "explore_share": 0.1,
         "minutes": minutes,
     }
-    plain = select(value, np.ones(600, bool), **x, rng=rng)
-    held = select(value, np.ones(600, bool), **x, rng=rng, floors=[Floor(rare, 50.0)])
+    plain = select_reviews(value, np.ones(600, bool), **x, rng=rng)
+    held = select_reviews(value, np.ones(600, bool), **x, rng=rng, floors=[Floor(rare, 50.0)])
     got = [minutes[c.order[rare[c.order] & ~c.explored]].sum() for c in (plain, held)]
     assert got[0] < 10 < 43 <= got[1]
     assert held.short.tolist() == [0.0]
-    much = select(value, np.ones(600, bool), **x, rng=rng, floors=[Floor(value > 2, 50.0)])
+    much = select_reviews(value, np.ones(600, bool), **x, rng=rng, floors=[Floor(value > 2, 50.0)])
     assert much.short.tolist() == pytest.approx([45.0])
 
 
 def test_no_budget():
     with pytest.raises(DataError, match="The budget must be at least 1 review, got 0"):
-        select(
+        select_reviews(
             np.ones(2), np.ones(2, bool), p_error=np.ones(2), capacity=[0], explore_share=0.1,
             rng=np.random.default_rng(0),
         )  # fmt: skip

@@ -4,9 +4,9 @@ import pandas as pd
 import pytest
 from hypothesis import strategies as st
 
-from errdetect.config_schema import Remediation
+from errdetect.config_schema import RemediationSettings
 from errdetect.remediation.plan import plan_remediation
-from errdetect.snapshot import Rules, Snapshot
+from errdetect.snapshot import LabelRules, Snapshot
 
 DAY = pd.Timestamp("2026-01-01", tz="UTC")
 _REVIEW = {
@@ -89,7 +89,7 @@ def plan_of():
     """Plan from decisions and reviews, labelled by votes."""
 
     def make(decisions, reviews, *, recorded=None, **settings):
-        snapshot = Snapshot(decisions, reviews, rules=Rules("votes"))
-        return plan_remediation(snapshot, Remediation(**settings), recorded=recorded)
+        snapshot = Snapshot(decisions, reviews, rules=LabelRules("votes"))
+        return plan_remediation(snapshot, RemediationSettings(**settings), recorded=recorded)
 
     return make

@@ -4,13 +4,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from errdetect.config_schema import LookAlikes
+from errdetect.config_schema import LookAlikesSettings
 from errdetect.remediation.look_alikes import look_alikes
-from errdetect.snapshot import Rules, Snapshot
+from errdetect.snapshot import LabelRules, Snapshot
 
 
 def found(decisions, reviews, **how):
-    return look_alikes(Snapshot(decisions, reviews, rules=Rules("votes")), LookAlikes(**how))
+    return look_alikes(
+        Snapshot(decisions, reviews, rules=LabelRules("votes")), LookAlikesSettings(**how)
+    )
 
 
 @pytest.fixture

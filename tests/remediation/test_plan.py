@@ -4,10 +4,10 @@ from types import SimpleNamespace
 
 import pandas as pd
 
-from errdetect.config_schema import Remediation
-from errdetect.remediation.plan import plan_remediation, remedies
+from errdetect.config_schema import RemediationSettings
+from errdetect.remediation.plan import direct_remedies, plan_remediation
 from errdetect.remediation.plan_schema import plan_table, remediation_id
-from errdetect.snapshot import Rules, Snapshot
+from errdetect.snapshot import LabelRules, Snapshot
 
 
 def steps(plan):
@@ -50,14 +50,14 @@ def test_a_flag_that_is_probably_false_goes_to_a_person(decide, review, monkeypa
     doubt = SimpleNamespace(p_error=pd.Series({"d1": 0.3, "d2": 0.3}))
     monkeypatch.setattr("errdetect.snapshot.fit_reviewers", lambda *_, **__: doubt)
     snapshot = Snapshot(decisions, reviews)
-    plan = remedies(snapshot)
+    plan = direct_remedies(snapshot)
     reverse = plan[plan["kind"] == "reverse"].set_index("decision_id")
     assert reverse["status"].to_dict() == {"d1": "review", "d2": "planned", "d3": "planned"}
     assert reverse.loc["d1", "evidence"].startswith("Not settled: 1 of 1 counting reviews say so")
     assert "P(error) is only 0.30" in reverse.loc["d1", "evidence"]
     assert "granted appeal" in reverse.loc["d2", "evidence"]
     assert "expert" in reverse.loc["d3", "evidence"]
-    bold = remedies(snapshot, min_p_error=0.2)
+    bold = direct_remedies(snapshot, min_p_error=0.2)
     assert (bold["status"] == "planned").all()
 
 
@@ -102,10 +102,10 @@ def test_nothing_counts_before_it_was_known(decide, review):
     decisions = decide(("d1", "spam", "a", True))
     reviews = review(("1", "d1", "audit", "overturned"), ("2", "d1", "adjudication", "upheld"))
     early = pd.Timestamp("2026-01-02T12:00Z")
-    snapshot = Snapshot(decisions, reviews, rules=Rules("votes"))
-    plan = plan_remediation(snapshot.before(early), Remediation())
+    snapshot = Snapshot(decisions, reviews, rules=LabelRules("votes"))
+    plan = plan_remediation(snapshot.before(early), RemediationSettings())
     assert list(plan["kind"]) == ["reverse", "revoke_penalty"]
-    late = plan_remediation(snapshot, Remediation())
+    late = plan_remediation(snapshot, RemediationSettings())
     assert len(late) == 0
 
 

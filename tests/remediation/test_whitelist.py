@@ -3,9 +3,9 @@
 import pandas as pd
 import pytest
 
-from errdetect.config_schema import Whitelist
+from errdetect.config_schema import WhitelistSettings
 from errdetect.remediation.whitelist import account_rates, whitelist_candidates
-from errdetect.snapshot import Rules, Snapshot
+from errdetect.snapshot import LabelRules, Snapshot
 
 
 def log(decide, review, counts, source="audit", chance=0.2):
@@ -20,11 +20,11 @@ def log(decide, review, counts, source="audit", chance=0.2):
 
 
 def by_votes(decisions, reviews):
-    return Snapshot(decisions, reviews, rules=Rules("votes"))
+    return Snapshot(decisions, reviews, rules=LabelRules("votes"))
 
 
 def rates(decisions, reviews):
-    return account_rates(by_votes(decisions, reviews), Whitelist())
+    return account_rates(by_votes(decisions, reviews), WhitelistSettings())
 
 
 def test_limits_are_the_exact_ones(decide, review):
@@ -51,7 +51,7 @@ def test_many_accounts_need_stronger_evidence(decide, review):
 
 def test_the_plan_says_evidence_and_expiry(decide, review):
     decisions, reviews = log(decide, review, {"a": (10, 0)})
-    plan = whitelist_candidates(by_votes(decisions, reviews), Whitelist(days=30))
+    plan = whitelist_candidates(by_votes(decisions, reviews), WhitelistSettings(days=30))
     row = plan.iloc[0]
     assert (row["kind"], row["account_id"], row["policy_id"]) == ("whitelist", "a", "spam")
     assert row["status"] == "planned"
@@ -66,7 +66,7 @@ def test_the_plan_says_evidence_and_expiry(decide, review):
 
 def test_reviews_as_they_came_are_not_enough_by_themselves(decide, review):
     decisions, reviews = log(decide, review, {"a": (10, 0)}, source="appeal", chance=float("nan"))
-    plan = whitelist_candidates(by_votes(decisions, reviews), Whitelist())
+    plan = whitelist_candidates(by_votes(decisions, reviews), WhitelistSettings())
     assert plan["status"].tolist() == ["review"]
     assert "mostly the wronged appeal" in plan["evidence"].iloc[0]
 

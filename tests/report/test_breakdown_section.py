@@ -2,14 +2,16 @@ import pandas as pd
 from hypothesis import given
 from hypothesis import strategies as st
 
-from errdetect.report.breakdown_section import blocks
-from errdetect.report.figures import figures
+from errdetect.report.breakdown_section import build_breakdowns
+from errdetect.report.figures import reported_rates
 
 
 def laid_out(make, rows, whole_rate=0.05):
-    whole = figures(pd.DataFrame([make["rate"]("error_rate", whole_rate, 9000, 90_000)]), "whole")
+    whole = reported_rates(
+        pd.DataFrame([make["rate"]("error_rate", whole_rate, 9000, 90_000)]), "whole"
+    )
     frame = pd.DataFrame(rows)
-    return blocks({"market": frame}, whole, {})[0]
+    return build_breakdowns({"market": frame}, whole, {})[0]
 
 
 def group(make, market, rate, n=400, suppressed=False):
@@ -35,11 +37,11 @@ def test_the_highest_rate_stands_first_and_the_unsaid_last(found):
         }
         for i, (rate, few) in enumerate(found)
     ]
-    block = blocks({"market": pd.DataFrame(rows)}, {}, {})[0]
+    block = build_breakdowns({"market": pd.DataFrame(rows)}, {}, {})[0]
     said = [g.error.said.estimate for g in block.groups if g.error.said]
     assert said == sorted((rate for rate, few in found if not few), reverse=True)
     assert all(g.error.said is None for g in block.groups[len(said) :])
-    assert block.n_said == len(said)
+    assert block.n_estimated == len(said)
 
 
 def test_equal_rates_stand_by_name(make):
@@ -67,7 +69,7 @@ def test_only_a_whole_interval_counts_as_above_or_below(make):
 
 
 def test_without_an_overall_rate_nothing_is_compared(make):
-    found = blocks({"market": pd.DataFrame([group(make, "DE", 0.2)])}, {}, {})[0]
+    found = build_breakdowns({"market": pd.DataFrame([group(make, "DE", 0.2)])}, {}, {})[0]
     assert found.groups[0].against == ""
     assert found.groups[0].strip.reference is None
 
@@ -86,16 +88,23 @@ def test_one_wide_interval_does_not_squash_the_others(make):
 
 def test_blocks_stand_in_the_readers_order(make):
     frames = {n: make["by"](n, ["x"], [0.1]) for n in ("zone", "language", "category", "policy_id")}
-    assert [b.name for b in blocks(frames, {}, {})] == ["policy_id", "language", "category", "zone"]
+    assert [b.name for b in build_breakdowns(frames, {}, {})] == [
+        "policy_id",
+        "language",
+        "category",
+        "zone",
+    ]
 
 
 def test_policies_are_called_by_their_name(make):
     frame = make["by"]("policy_id", ["p1", "p2"], [0.1, 0.05])
-    assert [g.label for g in blocks({"policy_id": frame}, {}, {"p1": "Spam"})[0].groups] == [
+    assert [
+        g.label for g in build_breakdowns({"policy_id": frame}, {}, {"p1": "Spam"})[0].groups
+    ] == [
         "Spam",
         "p2",
     ]
 
 
 def test_a_block_without_rows_is_left_out(make):
-    assert blocks({"market": make["by"]("market", ["x"], [0.1]).iloc[:0]}, {}, {}) == ()
+    assert build_breakdowns({"market": make["by"]("market", ["x"], [0.1]).iloc[:0]}, {}, {}) == ()

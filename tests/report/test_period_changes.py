@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 
 from errdetect.errors import DataError
-from errdetect.report.period_changes import changes, changes_by
+from errdetect.report.period_changes import latest_changes, latest_changes_by_policy
 
 
 def trend(*rows):
@@ -23,7 +23,7 @@ def trend(*rows):
 
 
 def test_the_last_two_figures_are_compared_over_a_gap():
-    (change,) = changes(
+    (change,) = latest_changes(
         trend(
             ("2025-01-01", 0.2, 0.18, 0.22),
             ("2025-02-01", 0.1, 0.09, 0.11),
@@ -39,23 +39,23 @@ def test_the_last_two_figures_are_compared_over_a_gap():
 
 
 def test_a_change_within_chance_is_not_shown():
-    found = changes(trend(("2025-01-01", 0.1, 0.05, 0.2), ("2025-02-01", 0.12, 0.06, 0.2)))
+    found = latest_changes(trend(("2025-01-01", 0.1, 0.05, 0.2), ("2025-02-01", 0.12, 0.06, 0.2)))
     assert found[0].way == ""
     assert "no change is shown" in found[0].brief
 
 
 def test_one_figure_is_no_change():
-    assert changes(trend(("2025-01-01", 0.1, 0.05, 0.2), ("2025-02-01",))) == ()
-    assert changes(None) == ()
+    assert latest_changes(trend(("2025-01-01", 0.1, 0.05, 0.2), ("2025-02-01",))) == ()
+    assert latest_changes(None) == ()
 
 
 def test_policies_without_two_figures_are_absent():
     both = trend(("2025-01-01", 0.1, 0.08, 0.12), ("2025-02-01", 0.2, 0.18, 0.22))
     frame = pd.concat([both.assign(policy_id="a"), both.iloc[:1].assign(policy_id="b")])
-    assert list(changes_by(frame)) == ["a"]
-    assert changes_by(frame)["a"][0].way == "rise"
+    assert list(latest_changes_by_policy(frame)) == ["a"]
+    assert latest_changes_by_policy(frame)["a"][0].way == "rise"
 
 
 def test_a_missing_column_is_named():
     with pytest.raises(DataError, match=r"table trend_by must have .* got no policy_id"):
-        changes_by(trend(("2025-01-01",)))
+        latest_changes_by_policy(trend(("2025-01-01",)))

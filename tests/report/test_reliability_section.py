@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 
 from errdetect.errors import DataError
-from errdetect.report.reliability_section import reliability
+from errdetect.report.reliability_section import read_reliability
 
 COLUMNS = ["said", "seen", "low", "high", "n"]
 
@@ -24,7 +24,7 @@ def segments(*differs):
 
 
 def test_said_and_seen_are_put_into_a_sentence():
-    found = reliability(GROUPS)
+    found = read_reliability(GROUPS)
     assert found is not None
     assert found.sentence.replace("\u00a0", " ") == (
         "Of decisions given a chance of 30.0 % to be wrong, 21.0 % were wrong (17.0 to 26.0 %). "
@@ -35,7 +35,7 @@ def test_said_and_seen_are_put_into_a_sentence():
 
 
 def test_the_chart_holds_every_point_and_runs_upwards():
-    found = reliability(GROUPS)
+    found = read_reliability(GROUPS)
     assert found is not None
     assert all(0 <= v <= 100 for g in found.groups for v in (g.x, g.y, g.low, g.high))
     few, many = found.groups
@@ -46,11 +46,11 @@ def test_the_chart_holds_every_point_and_runs_upwards():
 
 @pytest.mark.parametrize("frame", [None, table(), table([None, 0.1, 0.0, 0.2, 9])])
 def test_nothing_measured_shows_nothing(frame):
-    assert reliability(frame) is None
+    assert read_reliability(frame) is None
 
 
 def test_segments_are_named_by_their_gap():
-    found = reliability(GROUPS, segments(False, True, True))
+    found = read_reliability(GROUPS, segments(False, True, True))
     assert found is not None
     assert found.checked == (
         "Of 3 segments with enough reviews to check, 2 differ from what was said by more than "
@@ -63,7 +63,7 @@ def test_segments_are_named_by_their_gap():
 
 
 def test_no_segment_standing_out_is_said_too():
-    found = reliability(GROUPS, segments(False, False))
+    found = read_reliability(GROUPS, segments(False, False))
     assert found is not None
     assert found.segments == ()
     assert found.checked is not None
@@ -71,7 +71,7 @@ def test_no_segment_standing_out_is_said_too():
 
 
 def test_many_segments_are_counted():
-    found = reliability(GROUPS, segments(*[True] * 11))
+    found = read_reliability(GROUPS, segments(*[True] * 11))
     assert found is not None
     assert len(found.segments) == 8
     assert found.checked is not None
@@ -80,4 +80,4 @@ def test_many_segments_are_counted():
 
 def test_a_missing_column_is_named():
     with pytest.raises(DataError, match="seen"):
-        reliability(GROUPS.drop(columns="seen"))
+        read_reliability(GROUPS.drop(columns="seen"))

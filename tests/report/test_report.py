@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from errdetect.data.policies import Policy
-from errdetect.errors import visible
+from errdetect.errors import escape_hidden
 from errdetect.report.report import ReportContent, render_report, report_tables
 from errdetect.schemas import ESTIMATES
 
@@ -158,7 +158,7 @@ def assert_inert(html):
     assert {tag for tag, _ in page.elements} <= ELEMENTS
     evidence, script = page.scripts
     assert script == (files("errdetect.report") / "templates/report.js").read_text().strip()
-    assert all(visible(text) == text for text in texts_in(json.loads(evidence)))
+    assert all(escape_hidden(text) == text for text in texts_in(json.loads(evidence)))
     assert not re.search("[<>]", evidence)
     for _, attrs in page.elements:
         for name, value in attrs.items():

@@ -8,7 +8,7 @@ import pytest
 
 from errdetect.errors import DataError
 from errdetect.report.report import render_report
-from errdetect.report.reviewers_section import reviewers
+from errdetect.report.reviewers_section import read_reviewers
 
 NAMES = {"spam": "Spam and keyword stuffing"}
 
@@ -25,7 +25,7 @@ def words(html):
 def laid_out(make, cards=None, plans=None, **others):
     frame = make["cards"]() if cards is None else cards
     table = pd.DataFrame([make["plan"]()] if plans is None else plans)
-    found = reviewers(frame, make["agreement"](), table, names=NAMES, **others)
+    found = read_reviewers(frame, make["agreement"](), table, names=NAMES, **others)
     assert found is not None
     return found
 
@@ -110,7 +110,7 @@ def test_the_inspection_plan_is_a_sentence(make, changes, plan):
 )
 def test_agreement_is_judged_by_its_whole_interval(make, low, high, verdict):
     frame = make["agreement"]([]).assign(low=low, high=high, alpha=(low + high) / 2, note="")
-    found = reviewers(make["cards"](), frame, None, names={})
+    found = read_reviewers(make["cards"](), frame, None, names={})
     assert found is not None
     assert found.agree is not None
     assert verdict in found.agree.verdict
@@ -132,7 +132,7 @@ def test_people_stand_by_name_not_by_rate(make):
 
 
 def test_a_site_with_a_plan_but_no_card_is_shown(make):
-    found = reviewers(None, None, pd.DataFrame([make["plan"]()]), names={})
+    found = read_reviewers(None, None, pd.DataFrame([make["plan"]()]), names={})
     assert found is not None
     assert found.sites[0].sentences == ()
     assert found.agree is None
@@ -149,7 +149,7 @@ def test_a_missing_site_has_a_name_and_stands_last(make):
 
 def test_a_missing_column_is_named(make):
     with pytest.raises(DataError, match=r"reviewers must have .* got no note"):
-        reviewers(make["cards"]().drop(columns="note"), None, None, names={})
+        read_reviewers(make["cards"]().drop(columns="note"), None, None, names={})
 
 
 def test_the_page_says_what_a_card_is_for(build):

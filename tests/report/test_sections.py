@@ -4,12 +4,12 @@ import pandas as pd
 import pytest
 
 from errdetect.errors import DataError
-from errdetect.report.drivers_section import driver_rows, drivers
-from errdetect.report.figures import figures
-from errdetect.report.pages.example_decisions import MAX_CASES, cases
-from errdetect.report.ranking_section import ranked_groups, ranking
-from errdetect.report.summary_section import summary, whole_figures
-from errdetect.report.trend_section import trends
+from errdetect.report.drivers_section import driver_rows, read_drivers
+from errdetect.report.figures import reported_rates
+from errdetect.report.pages.example_decisions import MAX_CASES, read_cases
+from errdetect.report.ranking_section import ranked_groups, read_ranking
+from errdetect.report.summary_section import build_summary, overall_rates
+from errdetect.report.trend_section import build_trends
 
 
 def evaluation(**recall_at_5):
@@ -34,15 +34,15 @@ def trend(*rates):
 
 def test_the_whole_is_found_in_a_block_where_it_has_no_table_of_its_own(make):
     frame = pd.concat([make["by"]("market", ["DE"], [0.1]), make["whole"]()])
-    assert whole_figures({"market": frame})["error_rate"].n_reviews == 6021
-    assert whole_figures({"market": make["by"]("market", ["DE"], [0.1])}) == {}
+    assert overall_rates({"market": frame})["error_rate"].n_reviews == 6021
+    assert overall_rates({"market": make["by"]("market", ["DE"], [0.1])}) == {}
 
 
 def test_squares_only_for_what_can_be_said(make):
-    said = summary(figures(make["whole"](), "whole"))
+    said = build_summary(reported_rates(make["whole"](), "whole"))
     assert said.audited is not None
     assert said.claimed is not None
-    held = summary(figures(make["whole"](12, 400, suppressed=True), "whole"))
+    held = build_summary(reported_rates(make["whole"](12, 400, suppressed=True), "whole"))
     assert held.audited is None
 
 
@@ -51,7 +51,7 @@ def test_reasons_stand_by_share_then_by_code():
         {"code": c, "text": c, "share": s, "n_decisions": 1}
         for c, s in (("b", 0.2), ("a", 0.2), ("c", 0.6), ("d", None))
     ]
-    found = drivers(rows)
+    found = read_drivers(rows)
     assert [d.text for d in found] == ["c", "a", "b", "d"]
     assert found[-1].share is None
 
@@ -70,7 +70,7 @@ def test_reasons_stand_by_share_then_by_code():
 )  # fmt: skip
 def test_how_sure_a_driver_is(more, says):
     row = {"code": "a", "text": "The text", "share": 0.3, "n_decisions": 40, **more}
-    assert drivers([row])[0].said == says
+    assert read_drivers([row])[0].said == says
 
 
 def test_drivers_without_a_column_are_refused(make):
@@ -79,19 +79,19 @@ def test_drivers_without_a_column_are_refused(make):
 
 
 def test_the_queue_stands_by_rank_and_is_bounded(make):
-    found = cases(make["queue"](["a"], n=60).sample(frac=1, random_state=1), {})
+    found = read_cases(make["queue"](["a"], n=60).sample(frac=1, random_state=1), {})
     assert [c.rank for c in found] == list(range(1, MAX_CASES + 1))
 
 
 def test_a_bare_queue_needs_neither_text_nor_reasons(make):
     frame = make["queue"](["a"], n=1).drop(columns=["text", "reasons", "market", "action"])
-    case = cases(frame.assign(p_error=None, expected_harm=None), {})[0]
+    case = read_cases(frame.assign(p_error=None, expected_harm=None), {})[0]
     assert (case.text, case.reasons, case.p_error, case.harm) == (None, (), None, "not given")
     assert case.facts == ("de",)
 
 
 def test_what_a_budget_finds_is_said_in_a_sentence():
-    found = ranking(evaluation(model=(0.38, 0.33, 0.43), random=(0.05, 0.04, 0.06)))
+    found = read_ranking(evaluation(model=(0.38, 0.33, 0.43), random=(0.05, 0.04, 0.06)))
     assert found is not None
     assert found.sentence.replace("\u00a0", " ") == (
         "Reviewing the 5 % ranked first finds 38 % of all errors (between 33 % and 43 %); "
@@ -113,7 +113,7 @@ def test_what_a_budget_finds_is_said_in_a_sentence():
     ],
 )
 def test_a_rival_is_beaten_only_where_the_intervals_lie_apart(margin, verdict):
-    found = ranking(evaluation(model=(0.38, 0.33, 0.43), margin=margin))
+    found = read_ranking(evaluation(model=(0.38, 0.33, 0.43), margin=margin))
     assert found is not None
     assert found.rivals == (("The machine’s own doubt", verdict),)
 
@@ -129,45 +129,45 @@ def test_a_rival_is_beaten_only_where_the_intervals_lie_apart(margin, verdict):
 def test_a_measured_lead_decides_over_the_intervals(low, high, verdict):
     rows = evaluation(model=(0.38, 0.33, 0.43), margin=(0.30, 0.25, 0.35))
     lead = {"method": "margin", "metric": "lead", "value": (low + high) / 2}
-    found = ranking(pd.concat([rows, pd.DataFrame([{**lead, "low": low, "high": high}])]))
+    found = read_ranking(pd.concat([rows, pd.DataFrame([{**lead, "low": low, "high": high}])]))
     assert found is not None
     assert found.rivals[0][1].endswith(f"over the whole order {verdict}")
 
 
 def test_what_is_known_without_a_draw_has_no_interval():
-    found = ranking(evaluation(model=(0.38, 0.33, 0.43), random=(0.05, 0.05, 0.05)))
+    found = read_ranking(evaluation(model=(0.38, 0.33, 0.43), random=(0.05, 0.05, 0.05)))
     assert found is not None
     assert found.methods[1].recall[5] == (0.05, None)
 
 
 def test_budgets_may_be_parts_of_a_percent():
     frame = evaluation(model=(0.38, 0.33, 0.43)).assign(metric="recall_at_0.5")
-    found = ranking(frame)
+    found = read_ranking(frame)
     assert found is not None
     assert found.budgets == (0.5,)
     assert found.sentence.startswith("Reviewing the 0.5\u00a0% ranked first")
 
 
 def test_an_evaluation_of_others_only_says_nothing_of_the_ranking():
-    assert ranking(evaluation(margin=(0.2, 0.1, 0.3))) is None
+    assert read_ranking(evaluation(margin=(0.2, 0.1, 0.3))) is None
 
 
 def test_a_trend_says_whether_the_difference_is_more_than_chance():
-    assert trends(trend(0.08, 0.07, 0.03))[0].verdict.endswith(": a clear fall.")
-    assert trends(trend(0.03, 0.08))[0].verdict.endswith(": a clear rise.")
-    assert trends(trend(0.04, 0.05))[0].verdict.endswith(": a change is not shown.")
-    assert "cannot be said yet" in trends(trend(0.04, None))[0].verdict
+    assert build_trends(trend(0.08, 0.07, 0.03))[0].verdict.endswith(": a clear fall.")
+    assert build_trends(trend(0.03, 0.08))[0].verdict.endswith(": a clear rise.")
+    assert build_trends(trend(0.04, 0.05))[0].verdict.endswith(": a change is not shown.")
+    assert "cannot be said yet" in build_trends(trend(0.04, None))[0].verdict
 
 
 def test_a_period_held_back_leaves_a_gap():
-    points = trends(trend(0.04, None, 0.05, 0.05))[0].points
+    points = build_trends(trend(0.04, None, 0.05, 0.05))[0].points
     assert [p.joined for p in points] == [False, False, False, True]
     assert points[1].y is None
     assert points[1].percent == "cannot be said yet"
 
 
 def test_one_period_is_no_trend():
-    assert trends(trend(0.04)) == ()
+    assert build_trends(trend(0.04)) == ()
 
 
 def segments(*rows):
@@ -209,7 +209,7 @@ def test_a_better_policy_is_named_where_one_is_suggested(make):
     frame = make["queue"](["a"], n=2).assign(
         error_kind="wrong_label", suggested_policy_id=["spam", None]
     )
-    assert [c.error_kind for c in cases(frame, {})] == [
+    assert [c.error_kind for c in read_cases(frame, {})] == [
         "wrong label: spam fits better",
         "wrong label",
     ]

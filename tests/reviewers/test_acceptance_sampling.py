@@ -8,12 +8,12 @@ from errdetect.errors import DataError, Refusal
 from errdetect.reviewers.acceptance_sampling import (
     AQLS,
     LEVELS,
-    Inspection,
-    Plan,
+    InspectionState,
+    SamplingPlan,
     acceptance_probability,
-    after_lot,
     code_letter,
     sampling_plan,
+    update_switching,
 )
 
 # A lot of each letter's size at level II; R needs level III.
@@ -67,19 +67,19 @@ def test_the_published_rows(stage, rows, sizes):
 @pytest.mark.parametrize(
     ("lot", "aql", "level", "stage", "plan"),
     [
-        (1_201, 1.0, "II", "normal", Plan("K", 125, 3, 4)),
-        (3_200, 1.0, "II", "normal", Plan("K", 125, 3, 4)),
-        (3_200, 1.0, "II", "tightened", Plan("K", 125, 2, 3)),
-        (3_200, 1.0, "II", "reduced", Plan("K", 50, 2, 3)),
-        (1_000, 2.5, "II", "normal", Plan("J", 80, 5, 6)),
-        (400, 0.65, "S-4", "normal", Plan("F", 20, 0, 1)),
+        (1_201, 1.0, "II", "normal", SamplingPlan("K", 125, 3, 4)),
+        (3_200, 1.0, "II", "normal", SamplingPlan("K", 125, 3, 4)),
+        (3_200, 1.0, "II", "tightened", SamplingPlan("K", 125, 2, 3)),
+        (3_200, 1.0, "II", "reduced", SamplingPlan("K", 50, 2, 3)),
+        (1_000, 2.5, "II", "normal", SamplingPlan("J", 80, 5, 6)),
+        (400, 0.65, "S-4", "normal", SamplingPlan("F", 20, 0, 1)),
         # the corners: an arrow that leads off the table turns round
-        (2, 10.0, "II", "tightened", Plan("A", 2, 0, 1)),
-        (1_000_000, 0.015, "III", "normal", Plan("P", 800, 0, 1)),
-        (1_000_000, 0.015, "III", "tightened", Plan("Q", 1_250, 0, 1)),
-        (1_000_000, 0.025, "III", "tightened", Plan("S", 3_150, 1, 2)),
-        (1_000_000, 0.025, "III", "reduced", Plan("N", 200, 0, 1)),
-        (1_000_000, 10.0, "III", "reduced", Plan("K", 50, 10, 11)),
+        (2, 10.0, "II", "tightened", SamplingPlan("A", 2, 0, 1)),
+        (1_000_000, 0.015, "III", "normal", SamplingPlan("P", 800, 0, 1)),
+        (1_000_000, 0.015, "III", "tightened", SamplingPlan("Q", 1_250, 0, 1)),
+        (1_000_000, 0.025, "III", "tightened", SamplingPlan("S", 3_150, 1, 2)),
+        (1_000_000, 0.025, "III", "reduced", SamplingPlan("N", 200, 0, 1)),
+        (1_000_000, 10.0, "III", "reduced", SamplingPlan("K", 50, 10, 11)),
     ],
 )
 def test_single_plans(lot, aql, level, stage, plan):
@@ -95,7 +95,7 @@ def test_the_letters_of_table_1():
 
 
 def test_a_lot_no_larger_than_the_sample_is_checked_whole():
-    assert sampling_plan(8, 1.0) == Plan("E", 8, 0, 1)
+    assert sampling_plan(8, 1.0) == SamplingPlan("E", 8, 0, 1)
 
 
 @given(st.integers(2, 2_000_000), st.sampled_from(AQLS), st.sampled_from(LEVELS))
@@ -125,9 +125,9 @@ def test_what_the_standard_does_not_know_is_refused(options, text):
 
 def run(found, state=None, *, steady=False, aql=1.0):
     """Let lots of 2,000 pass with so many wrong; give the stages."""
-    state, stages = state or Inspection(), []
+    state, stages = state or InspectionState(), []
     for wrong in found:
-        state = after_lot(state, wrong, lot_size=2_000, aql=aql, steady=steady)
+        state = update_switching(state, wrong, lot_size=2_000, aql=aql, steady=steady)
         stages.append(state.stage)
     return state, stages
 
@@ -138,13 +138,13 @@ def test_two_of_five_lots_not_accepted_turn_normal_tightened():
 
 
 def test_five_lots_accepted_in_a_row_turn_tightened_normal():
-    tightened = Inspection(stage="tightened")
+    tightened = InspectionState(stage="tightened")
     assert run([0, 0, 0, 0, 0], tightened)[1] == ["tightened"] * 4 + ["normal"]
     assert run([0, 0, 3, 0, 0, 0], tightened)[1] == ["tightened"] * 6  # 3 is too many here
 
 
 def test_five_lots_not_accepted_discontinue_tightened_inspection():
-    state, _ = run([9, 0, 9, 0, 9, 0, 9], Inspection(stage="tightened"))
+    state, _ = run([9, 0, 9, 0, 9, 0, 9], InspectionState(stage="tightened"))
     assert not state.stopped
     assert state.rejected == 4
     state, _ = run([9], state)
@@ -155,7 +155,7 @@ def test_five_lots_not_accepted_discontinue_tightened_inspection():
 
 def test_a_switching_score_of_30_turns_normal_reduced_where_work_is_steady():
     assert run([0] * 10, steady=True)[1] == ["normal"] * 9 + ["reduced"]
-    assert run([0] * 12)[0] == Inspection(recent=(True,) * 5, score=36)
+    assert run([0] * 12)[0] == InspectionState(recent=(True,) * 5, score=36)
     # 2 wrong would have been accepted at AQL 0.65, 3 would not: the score starts again
     assert [run([0, n])[0].score for n in (2, 3)] == [6, 0]
     # plans that accept 0 or 1 give 2 points a lot
@@ -163,10 +163,10 @@ def test_a_switching_score_of_30_turns_normal_reduced_where_work_is_steady():
 
 
 def test_one_lot_not_accepted_or_unsteady_work_turns_reduced_normal():
-    reduced = Inspection(stage="reduced")
+    reduced = InspectionState(stage="reduced")
     assert run([2, 0], reduced, steady=True)[1] == ["reduced", "reduced"]
-    assert run([3], reduced, steady=True)[0] == Inspection()
-    assert run([0], reduced)[0] == Inspection()
+    assert run([3], reduced, steady=True)[0] == InspectionState()
+    assert run([0], reduced)[0] == InspectionState()
 
 
 @pytest.mark.parametrize("wrong", [-1, 126])

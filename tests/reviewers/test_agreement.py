@@ -3,8 +3,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from errdetect.labels.review_history import review_history
-from errdetect.reviewers.agreement import agreement, verdict_counts
+from errdetect.labels.review_history import build_review_history
+from errdetect.reviewers.agreement import krippendorff_alpha, verdict_counts
 from errdetect.schemas import VERDICTS
 
 
@@ -25,7 +25,7 @@ def test_counts_are_of_designed_overlap_only(decisions_of, reviews_of):
         {"decision_id": "d2", "day": 3, "source": "adjudication"},
     )
     decisions = decisions_of(3)
-    history = review_history(decisions, reviews)
+    history = build_review_history(decisions, reviews)
     assert verdict_counts(decisions["decision_id"], history).values.tolist() == [
         ["d0", "audit", 1, 1, 0],
         ["d2", "re_review", 0, 0, 2],
@@ -38,7 +38,7 @@ def test_alpha_is_the_librarys_and_lies_within_its_limits():
     first = rng.choice(3, 400, p=[0.6, 0.3, 0.1])
     second = np.where(clear, first, rng.choice(3, 400, p=[0.6, 0.3, 0.1]))
     counts = np.eye(3, dtype=int)[first] + np.eye(3, dtype=int)[second]
-    found = agreement(counts_of(counts), rng=np.random.default_rng(0))
+    found = krippendorff_alpha(counts_of(counts), rng=np.random.default_rng(0))
     want = krippendorff.alpha(
         reliability_data=np.stack([first, second]), level_of_measurement="nominal"
     )
@@ -56,7 +56,7 @@ def test_the_limits_hold_what_new_samples_give():
         truth = rng.random(200) < 0.3
         votes = truth[:, None] ^ (rng.random((200, 2)) < 0.1)
         yes = votes.sum(axis=1)
-        found = agreement(counts_of(np.c_[2 - yes, yes, 0 * yes]), rng=rng)
+        found = krippendorff_alpha(counts_of(np.c_[2 - yes, yes, 0 * yes]), rng=rng)
         alphas.append(found.alpha)
         held += found.low <= 0.5656 <= found.high  # of a very large sample
     assert np.mean(alphas) == pytest.approx(0.5656, abs=0.03)
@@ -65,19 +65,19 @@ def test_the_limits_hold_what_new_samples_give():
 
 def test_equal_input_and_seed_give_equal_limits():
     counts = counts_of([[2, 0, 0], [1, 1, 0], [0, 2, 0]] * 20)
-    assert agreement(counts, rng=np.random.default_rng(4)) == agreement(
+    assert krippendorff_alpha(counts, rng=np.random.default_rng(4)) == krippendorff_alpha(
         counts.iloc[::-1], rng=np.random.default_rng(4)
     )
 
 
 def test_little_overlap_gives_no_figure():
-    found = agreement(counts_of([[2, 0, 0]] * 29), rng=np.random.default_rng(0))
+    found = krippendorff_alpha(counts_of([[2, 0, 0]] * 29), rng=np.random.default_rng(0))
     assert np.isnan(found.alpha)
     assert found.note == "29 decisions were judged by two or more people; 30 are needed."
 
 
 def test_one_verdict_only_gives_no_figure():
-    found = agreement(counts_of([[2, 0, 0]] * 50), rng=np.random.default_rng(0))
+    found = krippendorff_alpha(counts_of([[2, 0, 0]] * 50), rng=np.random.default_rng(0))
     assert np.isnan(found.alpha)
     assert found.observed == 1.0
     assert found.note.startswith("All verdicts are the same")
@@ -85,7 +85,7 @@ def test_one_verdict_only_gives_no_figure():
 
 def test_no_overlap_at_all(decisions_of, reviews_of):
     decisions = decisions_of(1)
-    counts = verdict_counts(decisions["decision_id"], review_history(decisions, reviews_of()))
-    found = agreement(counts, rng=np.random.default_rng(0))
+    counts = verdict_counts(decisions["decision_id"], build_review_history(decisions, reviews_of()))
+    found = krippendorff_alpha(counts, rng=np.random.default_rng(0))
     assert np.isnan(found.observed)
     assert found.n_decisions == 0

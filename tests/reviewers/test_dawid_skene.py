@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 from errdetect.reviewers.dawid_skene import (
-    Votes,
+    RaterVotes,
+    class_posterior,
     fit_prevalence,
     fit_rates,
-    posterior,
     rate_variance,
 )
-from errdetect.reviewers.identifiability import weigh_evidence
-from errdetect.reviewers.rater_panel import panel_of
+from errdetect.reviewers.identifiability import select_votes
+from errdetect.reviewers.rater_panel import build_rater_panel
 from errdetect.snapshot import Snapshot
 
 # Table 1 of Dawid and Skene (1979): 45 patients, each read three times by the first anaesthetist
@@ -68,7 +68,7 @@ ANAESTHETISTS = [
 def votes_of(unit, rater, says, *, known=None, n_raters=None, group=None):
     n_units = int(unit.max()) + 1
     n_raters = int(rater.max()) + 1 if n_raters is None else n_raters
-    return Votes(
+    return RaterVotes(
         unit=unit,
         rater=rater,
         says=np.asarray(says, dtype=float),
@@ -155,7 +155,7 @@ def test_prevalence_alone_finds_each_groups_share():
 def test_a_unit_is_never_decided_by_one_surprise_alone():
     votes = votes_of(np.array([0, 0, 0]), np.arange(3), [1, 0, 0])
     certain = np.array([1.0, 0.9, 0.9]), np.array([0.0, 0.1, 0.1])
-    assert 0 < posterior(votes, *certain, np.array([0.5]))[0] < 1
+    assert 0 < class_posterior(votes, *certain, np.array([0.5]))[0] < 1
 
 
 def test_the_spread_of_site_rates_is_that_of_new_samples(operation):
@@ -163,8 +163,8 @@ def test_the_spread_of_site_rates_is_that_of_new_samples(operation):
     for seed in range(40):
         world = operation(seed, n_sites=3, spread=0.0, single_per_site=0)
         judged = Snapshot(world.decisions, world.reviews).verdicts
-        panel = panel_of(judged)
-        evidence = weigh_evidence(judged, panel)
+        panel = build_rater_panel(judged)
+        evidence = select_votes(judged, panel)
         assert evidence.votes is not None
         fit = fit_rates(evidence.votes)
         variance = rate_variance(evidence.votes, fit)

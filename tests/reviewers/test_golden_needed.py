@@ -4,12 +4,12 @@ from hypothesis import strategies as st
 from statsmodels.stats.proportion import proportion_confint
 
 from errdetect.errors import DataError
-from errdetect.reviewers.scorecards import golden_needed
+from errdetect.reviewers.scorecards import golden_items_needed
 
 
 @given(st.floats(0, 1), st.floats(0.005, 0.2))
 def test_it_is_the_smallest_number_that_does(rate, within):
-    n = golden_needed(rate, within=within)
+    n = golden_items_needed(rate, within=within)
     low, high = proportion_confint(rate * n, n, method="wilson")
     assert high - low <= 2 * within * (1 + 1e-9)
     if n > 1:
@@ -26,4 +26,4 @@ def test_it_is_the_smallest_number_that_does(rate, within):
 )
 def test_percentages_are_refused(rate, within, text):
     with pytest.raises(DataError, match=text):
-        golden_needed(rate, within=within)
+        golden_items_needed(rate, within=within)

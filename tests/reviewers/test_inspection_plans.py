@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from errdetect.errors import DataError
-from errdetect.reviewers.acceptance_sampling import inspection_plans, sampling_plan
+from errdetect.reviewers.acceptance_sampling import plan_inspections, sampling_plan
 from errdetect.snapshot import Snapshot
 
 
@@ -43,7 +43,7 @@ def plans(decisions_of, reviews_of):
     def of(*rows, aql=1.0, as_of=None):
         decisions = decisions_of(9000).assign(decided_at=pd.Timestamp("2026-01-01", tz="UTC"))
         verdicts = Snapshot(decisions, reviews_of(*rows), as_of=as_of).verdicts
-        return inspection_plans(verdicts, aql=aql, rng=np.random.default_rng(1))
+        return plan_inspections(verdicts, aql=aql, rng=np.random.default_rng(1))
 
     return of
 
@@ -154,7 +154,7 @@ def test_the_order_of_rows_changes_nothing(decisions_of, reviews_of, seed):
     reviews = reviews_of(*rows)
     mixed = reviews.sample(frac=1, random_state=seed, ignore_index=True)
     one, two = (
-        inspection_plans(Snapshot(decisions, r).verdicts, aql=1.0, rng=np.random.default_rng(5))
+        plan_inspections(Snapshot(decisions, r).verdicts, aql=1.0, rng=np.random.default_rng(5))
         for r in (reviews, mixed)
     )
     pd.testing.assert_frame_equal(one, two)

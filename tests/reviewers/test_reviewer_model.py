@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from errdetect.snapshot import Rules, Snapshot
+from errdetect.snapshot import LabelRules, Snapshot
 
 RATES = ("missed_violation", "wrongful_call")
 
@@ -114,7 +114,7 @@ def test_p_error_beats_counting_votes(operation):
     world = operation(2)
     model = fit(world.decisions, world.reviews)
     truth = pd.Series(world.is_error, index=world.decisions["decision_id"]).loc[model.p_error.index]
-    votes = Snapshot(world.decisions, world.reviews, rules=Rules("votes")).labels
+    votes = Snapshot(world.decisions, world.reviews, rules=LabelRules("votes")).labels
     votes = votes.set_index("decision_id")["p_label"].loc[model.p_error.index]
     assert ((model.p_error - truth) ** 2).mean() < 0.8 * ((votes - truth) ** 2).mean()
     assert abs(model.p_error.mean() - truth.mean()) < 0.02 < votes.mean() - truth.mean()

@@ -4,7 +4,7 @@ import pytest
 from statsmodels.stats.proportion import proportion_confint
 
 from errdetect.errors import DataError
-from errdetect.reviewers.scorecards import MEASURES, pseudonyms, scorecards
+from errdetect.reviewers.scorecards import MEASURES, build_scorecards, pseudonymise_ids
 from errdetect.snapshot import Snapshot
 
 SALT = b"a secret that nobody knows"
@@ -12,7 +12,7 @@ SALT = b"a secret that nobody knows"
 
 def cards_of(decisions, reviews):
     snapshot = Snapshot(decisions, reviews)
-    return scorecards(snapshot.verdicts, snapshot.reviewer_model, salt=SALT)
+    return build_scorecards(snapshot.verdicts, snapshot.reviewer_model, salt=SALT)
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def test_a_reviewers_figure_rests_on_their_own_items_not_on_the_sites(world):
     rare = reviews["reviewer_id"] == reviews["reviewer_id"].iloc[0]
     kept = reviews[~rare | (rare.cumsum() <= 5)]
     cards = cards_of(world.decisions, kept)
-    name = pseudonyms(reviews["reviewer_id"].iloc[:1], salt=SALT).iloc[0]
+    name = pseudonymise_ids(reviews["reviewer_id"].iloc[:1], salt=SALT).iloc[0]
     mine = cards[(cards["reviewer"] == name) & (cards["measure"] == "wrongful_call")].iloc[0]
     assert mine["suppressed"]
     assert mine["n"] <= 5
@@ -151,7 +151,7 @@ def test_no_reviews_make_no_cards(decisions_of, reviews_of):
 
 def test_pseudonyms_depend_on_the_salt():
     names = pd.Series(["ann", "bob", "ann", None], dtype="str")
-    one_way, another = pseudonyms(names, salt=SALT), pseudonyms(names, salt=SALT + b"!")
+    one_way, another = pseudonymise_ids(names, salt=SALT), pseudonymise_ids(names, salt=SALT + b"!")
     assert one_way[0] == one_way[2] != one_way[1]
     assert pd.isna(one_way[3])
     assert not set(one_way.dropna()) & set(another.dropna())
@@ -159,4 +159,4 @@ def test_pseudonyms_depend_on_the_salt():
 
 def test_a_short_salt_is_refused():
     with pytest.raises(DataError, match=r"salt of pseudonyms must have at least 16 bytes, got 5\."):
-        pseudonyms(pd.Series(["ann"]), salt=b"short")
+        pseudonymise_ids(pd.Series(["ann"]), salt=b"short")

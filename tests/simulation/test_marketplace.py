@@ -15,7 +15,7 @@ from errdetect.data.tables import read_decisions, read_reviews
 from errdetect.errors import DataError
 from errdetect.schemas import DECISIONS, REVIEWS
 from errdetect.simulation.marketplace import simulate, write_marketplace
-from errdetect.simulation.planted import matching
+from errdetect.simulation.planted import slice_mask
 
 DAYS = 120
 
@@ -288,7 +288,7 @@ def test_planted_slices_are_worse_than_their_rule(market, log):
     assert len({s["cause"] for s in planted}) >= 9
     assert len({s["id"] for s in planted}) == len(planted)
     for s in planted:
-        held = matching(market.decisions, s["policy_id"], s["conditions"])
+        held = slice_mask(market.decisions, s["policy_id"], s["conditions"])
         rule = log["policy_id"] == s["policy_id"]
         assert s["n"] == held.sum() > 50
         assert s["error_rate"] == pytest.approx(log["is_error"][held].mean(), abs=1e-6)

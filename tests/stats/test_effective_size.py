@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from errdetect.stats.effective_size import effective_size, effective_sizes, size_from_sums
+from errdetect.stats.effective_size import effective_size, effective_size_from_sums, effective_sizes
 
 WEIGHTS = st.lists(st.floats(1e-3, 1e3), min_size=1, max_size=30)
 
@@ -39,4 +39,4 @@ def test_groups_are_the_same_one_by_one(rows):
 
 def test_no_weight_is_worth_nothing():
     assert effective_size(np.empty(0)) == effective_size(np.zeros(3)) == 0.0
-    assert size_from_sums(np.zeros(2), np.zeros(2)).tolist() == [0.0, 0.0]
+    assert effective_size_from_sums(np.zeros(2), np.zeros(2)).tolist() == [0.0, 0.0]

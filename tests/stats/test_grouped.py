@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from errdetect.stats.grouped import quantile_edges, sums
+from errdetect.stats.grouped import quantile_edges, sum_by_group
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=40), st.integers(1, 12))
@@ -20,4 +20,8 @@ def test_without_finite_values_there_are_no_edges():
 
 
 def test_bools_are_counted():
-    assert sums(np.array([0, 1, 1]), np.array([True, True, False]), 3).tolist() == [1.0, 1.0, 0.0]
+    assert sum_by_group(np.array([0, 1, 1]), np.array([True, True, False]), 3).tolist() == [
+        1.0,
+        1.0,
+        0.0,
+    ]

@@ -11,12 +11,12 @@ from scipy.stats import norm
 from statsmodels.stats.proportion import proportion_confint
 
 from errdetect.stats.intervals import (
-    bootstrap,
+    bootstrap_interval,
     clopper_pearson,
     clustered_rates,
     critical_value,
-    difference_of_rates,
     find_roots,
+    rate_difference,
     wilson,
     wilson_half_width,
 )
@@ -110,7 +110,7 @@ def test_critical_value_shares_the_error_among_comparisons(confidence, compariso
 
 @given(KNOWN, KNOWN)
 def test_a_difference_holds_its_estimate_and_turns_around_with_its_rates(one, other):
-    there, back = Rate(*difference_of_rates(one, other)), Rate(*difference_of_rates(other, one))
+    there, back = Rate(*rate_difference(one, other)), Rate(*rate_difference(other, one))
     assert -1 <= there.low <= there.estimate <= there.high <= 1
     assert there.low == pytest.approx(-back.high)
     assert there.high == pytest.approx(-back.low)
@@ -118,7 +118,7 @@ def test_a_difference_holds_its_estimate_and_turns_around_with_its_rates(one, ot
 
 @given(KNOWN, KNOWN)
 def test_a_difference_is_clear_wherever_the_intervals_lie_apart(one, other):
-    gap = Rate(*difference_of_rates(one, other))
+    gap = Rate(*rate_difference(one, other))
     if other.low > one.high:
         assert gap.high <= 0
     if other.high < one.low:
@@ -126,7 +126,7 @@ def test_a_difference_is_clear_wherever_the_intervals_lie_apart(one, other):
 
 
 def test_equal_half_widths_add_by_their_squares():
-    _, _, high = difference_of_rates(Rate(0.5, 0.4, 0.6), Rate(0.5, 0.4, 0.6))
+    _, _, high = rate_difference(Rate(0.5, 0.4, 0.6), Rate(0.5, 0.4, 0.6))
     assert high == pytest.approx(0.1 * math.sqrt(2))
 
 
@@ -136,7 +136,7 @@ def test_the_interval_of_a_difference_covers_about_as_often_as_it_says():
     for _ in range(2000):
         seen = wilson(rng.binomial(n, [p, q]) / n, np.full(2, float(n)))
         one, other = (Rate(*(float(v[i]) for v in seen)) for i in (0, 1))
-        _, low, high = difference_of_rates(one, other)
+        _, low, high = rate_difference(one, other)
         covered += low <= p - q <= high
     assert 0.935 < covered / 2000 < 0.97
 
@@ -190,7 +190,7 @@ def test_bootstrap_covers():
     for seed in range(200):
         rng = np.random.default_rng(seed)
         x = (rng.random(100) < 0.3).astype(float)
-        low, high = bootstrap(
+        low, high = bootstrap_interval(
             lambda w, x=x: np.array([np.average(x, weights=w)]),
             np.ones(100),
             resamples=200,

@@ -14,7 +14,8 @@ from errdetect.config import load_config
 from errdetect.data.tables import read_decisions
 from errdetect.errors import ConfigError, DataError, ErrdetectError
 from errdetect.integrations.label_studio import convert_label_studio
-from errdetect.ledger.ledger import Run, open_ledger
+from errdetect.ledger.ledger import open_ledger
+from errdetect.ledger.runs import ScoringRun
 from errdetect.schemas import QUEUE
 from errdetect.workflows.export import export
 from errdetect.workflows.ingest import ingest
@@ -54,7 +55,7 @@ def queue(place, tmp_path):
 
 def record(config, queue):
     frame = pd.read_parquet(queue)
-    run = Run("r1", "3", datetime(2026, 3, 1, tzinfo=UTC), {"budget": 30})
+    run = ScoringRun("r1", "3", datetime(2026, 3, 1, tzinfo=UTC), {"budget": 30})
     with open_ledger(config.ledger_url()) as ledger:
         ledger.record_run(run, frame, frame[["decision_id", "inclusion_probability"]])
 

@@ -14,7 +14,7 @@ from errdetect.errors import Refusal
 from errdetect.schemas import FINDINGS, SLICES, THRESHOLDS
 from errdetect.snapshot import Snapshot
 from errdetect.workflows.load import load_snapshot
-from errdetect.workflows.report_estimates import findings
+from errdetect.workflows.report_estimates import find_error_slices
 
 SCHEMAS = {"slices": SLICES, "thresholds": THRESHOLDS, "findings": FINDINGS}
 
@@ -26,7 +26,7 @@ def snapshot(config):
 
 @pytest.fixture(scope="module")
 def found(config, snapshot):
-    return findings(config, snapshot)
+    return find_error_slices(config, snapshot)
 
 
 def of(config, snapshot, decisions=None, reviews=None):
@@ -38,7 +38,7 @@ def of(config, snapshot, decisions=None, reviews=None):
         config.labels.as_of,
         snapshot.rules,
     )
-    return findings(config, own)
+    return find_error_slices(config, own)
 
 
 def test_every_table_has_its_schema(found, tmp_path):
@@ -66,7 +66,7 @@ def test_slices_are_findings(found):
 
 
 def test_equal_input_equal_output(config, snapshot, found):
-    again = findings(config, snapshot)
+    again = find_error_slices(config, snapshot)
     for name in SCHEMAS:
         one, other = (
             json.dumps(getattr(f, name).to_dict("records"), default=str) for f in (found, again)
@@ -94,7 +94,7 @@ def test_reviews_of_the_future_play_no_part(config, market, snapshot):
 
 
 def test_without_reviews_it_says_so(config, snapshot):
-    found = findings(config, Snapshot(snapshot.decisions, policies=snapshot.policies))
+    found = find_error_slices(config, Snapshot(snapshot.decisions, policies=snapshot.policies))
     assert found.notes == ("No decision was reviewed by then, so nothing can be found.",)
     assert found.findings.empty
     assert list(found.findings.columns) == FINDINGS.names

@@ -14,7 +14,8 @@ from errdetect.cli import app
 from errdetect.config import load_config
 from errdetect.data.database_tables import write_table
 from errdetect.errors import ConfigError, DataError
-from errdetect.ledger.ledger import Run, open_ledger
+from errdetect.ledger.ledger import open_ledger
+from errdetect.ledger.runs import ScoringRun
 from errdetect.schemas import REJECTS
 from errdetect.workflows.ingest import ingest
 from errdetect.workflows.load import load_reviews, load_snapshot
@@ -90,7 +91,7 @@ def test_reviews_come_in_once_and_every_job_counts_them(kept, place):
 def test_what_cannot_be_used_is_told_and_the_rest_kept(kept, place):
     with open_ledger(kept.ledger_url()) as ledger:
         scored = pd.DataFrame({"decision_id": ["elsewhere"], "inclusion_probability": [0.5]})
-        run = Run("r", "1", START.to_pydatetime())
+        run = ScoringRun("r", "1", START.to_pydatetime())
         ledger.record_run(run, scored.iloc[:0], scored)
     ingest(kept, _write(place, reviews(["d2"])))
     bad = pd.concat(

@@ -75,7 +75,7 @@ def test_scoring_again_queues_nothing_twice_and_gives_the_same_queue(own, batch,
     )
     assert any("was scored before" in note for note in again.notes)
     with find_ledger(own.ledger_url()) as ledger:
-        assert len(ledger.queued()) == len(one)
+        assert len(ledger.queued_decisions()) == len(one)
         assert len(ledger.runs()) == 1
 
 

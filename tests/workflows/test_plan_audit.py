@@ -4,7 +4,7 @@ import pytest
 from errdetect.config import load_config
 from errdetect.errors import ConfigError, ErrdetectError
 from errdetect.workflows.plan_audit import plan_audit
-from errdetect.workflows.summaries import say
+from errdetect.workflows.summaries import summary_text
 
 
 def test_a_budget_is_drawn_with_stated_chances(config, trained, market, tmp_path):
@@ -17,7 +17,7 @@ def test_a_budget_is_drawn_with_stated_chances(config, trained, market, tmp_path
     assert (1 / drawn["inclusion_probability"]).sum() == pytest.approx(12_000, rel=0.15)
     whole = result.expected.iloc[0]
     assert whole["limit"] <= whole["half_width"] < whole["uniform"]
-    assert "400 reviews" in say(result)
+    assert "400 reviews" in summary_text(result)
     again = plan_audit(config, tmp_path / "again", budget=400, by=["market"])
     assert again.files["audit"].read_bytes() == result.files["audit"].read_bytes()
 

@@ -9,7 +9,7 @@ import pytest
 
 from errdetect import __version__
 from errdetect.config import Config, load_config
-from errdetect.data.provenance import canonical
+from errdetect.data.provenance import canonical_json
 from errdetect.errors import ConfigError, DataError
 from errdetect.workflows.run_description import (
     champion_version,
@@ -50,7 +50,7 @@ def test_every_input_is_named_from_the_config_and_digested(place):
     assert reviews["sha256"] == hashlib.sha256(b"review_id\n1\n").hexdigest()
     assert reviews["bytes"] == 12
     assert run.policies_digest == hashlib.sha256(b"policies: []\n").hexdigest()
-    assert run.config_digest == hashlib.sha256(canonical(run.config).encode()).hexdigest()
+    assert run.config_digest == hashlib.sha256(canonical_json(run.config).encode()).hexdigest()
     assert (run.version, run.seed, run.model_version, run.as_of) == (__version__, 3, None, None)
     assert run.intake == [{"n": 2}]
     assert str(place) not in run.to_json()

@@ -12,12 +12,12 @@ import pytest
 from errdetect import snapshot as snapshots
 from errdetect.changes import effects
 from errdetect.config import load_config
-from errdetect.config_schema import Reviewers
+from errdetect.config_schema import ReviewersSettings
 from errdetect.errors import ConfigError
 from errdetect.ledger.ledger import open_ledger
 from errdetect.reviewers.acceptance_sampling import AQLS
 from errdetect.reviewers.error_rates import RATES
-from errdetect.reviewers.scorecards import golden_needed
+from errdetect.reviewers.scorecards import golden_items_needed
 from errdetect.workflows import control_variate as control
 from errdetect.workflows.estimate import estimate
 from errdetect.workflows.load import load_snapshot
@@ -25,7 +25,7 @@ from errdetect.workflows.proposals import proposals
 from errdetect.workflows.report import report
 from errdetect.workflows.reviewers import SALT, check_reviewers, read_salt, reviewer_quality
 from errdetect.workflows.simulate import simulate
-from errdetect.workflows.summaries import say
+from errdetect.workflows.summaries import summary_text
 from errdetect.workflows.train import train
 
 PLANTED = "Zebulon.Quux"  # stands in no word of ours
@@ -87,7 +87,11 @@ def test_no_name_of_a_reviewer_stands_in_any_output(reported, shop):
     assert PLANTED.lower() not in text.lower()
     assert not re.search(r"\br\d{3}\b", text)  # nor what is left of a name without its plant
     salt = (shop / "models" / SALT).read_text().strip()
-    for said in (say(reported), text, reported.files["report"].read_text(encoding="utf-8")):
+    for said in (
+        summary_text(reported),
+        text,
+        reported.files["report"].read_text(encoding="utf-8"),
+    ):
         assert PLANTED not in said
         assert salt not in said
     cards = pd.read_parquet(folder / "tables/reviewers.parquet")
@@ -207,7 +211,7 @@ def test_golden_items_are_counted_for_sites_and_both_rates_only(quality):
     assert counted["site"].notna().all()
     told = counted[~counted["suppressed"]]
     assert len(told) > 3
-    most = [golden_needed(float(rate)) for rate in told["high"]]
+    most = [golden_items_needed(float(rate)) for rate in told["high"]]
     assert (told["golden_needed"].to_numpy() <= np.array(most)).all()
 
 
@@ -340,4 +344,4 @@ def test_an_aql_that_the_standard_lacks_is_refused_at_once(shop, tmp_path):
     with pytest.raises(ConfigError, match=r"reviewers\.aql must be one of .*, got 1\.2\."):
         report(config, tmp_path)
     for aql in AQLS:
-        check_reviewers(config.model_copy(update={"reviewers": Reviewers(aql=aql)}))
+        check_reviewers(config.model_copy(update={"reviewers": ReviewersSettings(aql=aql)}))

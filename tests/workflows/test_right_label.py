@@ -7,13 +7,13 @@ import pytest
 
 from errdetect.config import load_config
 from errdetect.model.evaluation import HeldOut
-from errdetect.model.registry import Registry
+from errdetect.model.registry import ModelRegistry
 from errdetect.schemas import QUEUE, SCORES
 from errdetect.simulation.marketplace import simulate, write_marketplace
 from errdetect.workflows.load import load_snapshot
 from errdetect.workflows.score import score
-from errdetect.workflows.summaries import say
-from errdetect.workflows.train import label_examples, learn_relabelling, train
+from errdetect.workflows.summaries import summary_text
+from errdetect.workflows.train import label_examples, learn_policy_correction, train
 
 SETTINGS = ["train.trials=0", "evaluate.bootstrap=50"]
 
@@ -40,7 +40,7 @@ def test_the_evaluation_measures_wrong_labels(well_reviewed):
     found = table.loc[("errdetect", "wrong_label_average_precision"), "value"]
     assert found > 2 * table.loc[("random", "wrong_label_average_precision"), "value"]
     assert table.loc[("errdetect", "suggested_policy_accuracy"), "value"] > 0.4
-    assert "The right policy named for wrong labels: errdetect" in say(result)
+    assert "The right policy named for wrong labels: errdetect" in summary_text(result)
     assert any("is learnt from" in note for note in result.notes)
 
 
@@ -77,7 +77,7 @@ def test_segments_are_measured_and_kept_with_the_model(well_reviewed):
         result.segments["segment"]
     )
     assert result.segments["suppressed"].any()
-    bundle, _ = Registry(config.path(config.registry.path), config.registry.name).load()
+    bundle, _ = ModelRegistry(config.path(config.registry.path), config.registry.name).load()
     kept = pd.DataFrame(bundle.about["segments"])
     assert len(kept) == (result.segments["measure"] == "auroc").sum()
     assert bundle.relabelling is not None
@@ -118,7 +118,7 @@ def test_where_hardly_any_were_relabelled_it_says_unknown(well_reviewed):
         (rest, " 0 relabelled"),
         (rest | reviews["decision_id"].isin(first), "20 are"),
     ):
-        found = learn_relabelling(config, snapshot.with_reviews(reviews[kept]), held)
+        found = learn_policy_correction(config, snapshot.with_reviews(reviews[kept]), held)
         assert found.model is None
         assert found.evaluation.empty
         assert "which label is right is unknown" in found.notes[0]

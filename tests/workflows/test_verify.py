@@ -16,7 +16,7 @@ import yaml
 from errdetect.config import load_config
 from errdetect.data.database_tables import write_table
 from errdetect.data.provenance import read_provenance, run_record
-from errdetect.data.writing import plain_value, write_json
+from errdetect.data.writing import to_json_value, write_json
 from errdetect.errors import ConfigError, DataError
 from errdetect.ledger.ledger import open_ledger
 from errdetect.workflows.estimate import estimate
@@ -26,7 +26,7 @@ from errdetect.workflows.remediate import remediate
 from errdetect.workflows.report import report
 from errdetect.workflows.score import score
 from errdetect.workflows.simulate import simulate
-from errdetect.workflows.summaries import say
+from errdetect.workflows.summaries import summary_text
 from errdetect.workflows.verify import verify
 
 PERIOD = {"start": datetime(2025, 1, 5, tzinfo=UTC), "end": datetime(2025, 2, 5, tzinfo=UTC)}
@@ -79,7 +79,7 @@ def test_what_a_command_wrote_is_equal(own, tmp_path, name):
         assert read_provenance(file).command == name.split()[0]
     before = _ledger(own)
     result = verify(tmp_path / "out", own)
-    assert result.equal, say(result)
+    assert result.equal, summary_text(result)
     assert not result.changed
     assert not result.notes
     assert any(check.comparison is not None for check in result.files)
@@ -89,16 +89,16 @@ def test_what_a_command_wrote_is_equal(own, tmp_path, name):
     remediate(load_config(own), tmp_path / "later", apply=True, by="eve", approved_by="dan")
     if name != "report":
         result = verify(tmp_path / "out", own)
-        assert result.equal, say(result)
+        assert result.equal, summary_text(result)
 
 
 def test_a_simulation_needs_no_config(own, tmp_path):
     result = verify(own.parent, None)
-    assert result.equal, say(result)
+    assert result.equal, summary_text(result)
     _edited(own.parent / "truth.parquet", lambda t: t.drop(index=3))
     result = verify(own.parent, None)
     assert [check.file for check in result.files if not check.equal] == ["truth.parquet"]
-    assert "1 rows are missing here, the first decision_id='d00000003'" in say(result)
+    assert "1 rows are missing here, the first decision_id='d00000003'" in summary_text(result)
 
 
 def test_scoring_is_equal_whatever_the_ledger_recorded(config, trained, market, tmp_path):
@@ -118,7 +118,7 @@ def test_scoring_is_equal_whatever_the_ledger_recorded(config, trained, market, 
         score(own, batch, tmp_path / name, budget=budget)
     for name in ("first", "again", "last"):
         result = verify(tmp_path / name, settings)
-        assert result.equal, say(result)
+        assert result.equal, summary_text(result)
         assert not result.changed
     with open_ledger(own.ledger_url()) as ledger:
         assert len(ledger.runs()) == 2
@@ -162,11 +162,11 @@ def test_a_changed_cell_is_named(own, tmp_path):
     assert result.changed == (
         "file: estimates.parquet was changed or removed after the run wrote it",
     )
-    said = say(result)
+    said = summary_text(result)
     assert "DIFFERS  estimates.parquet" in said
     assert "estimate is 0.123456 here" in said
     assert "equal    labels.parquet" in said
-    assert json.dumps(plain_value(result))
+    assert json.dumps(to_json_value(result))
 
 
 def test_files_that_went_or_were_rewritten_are_named(own, tmp_path):
@@ -180,7 +180,7 @@ def test_files_that_went_or_were_rewritten_are_named(own, tmp_path):
     assert {check.file for check in result.files if not check.equal} == {
         "plan.parquet", "plan.csv", "summary.txt",
     }  # fmt: skip
-    assert "another program wrote it" in say(result)
+    assert "another program wrote it" in summary_text(result)
     assert result.notes == ("not of this run, so not checked: more.parquet",)
 
 
@@ -193,7 +193,7 @@ def test_a_changed_config_key_is_named(own, tmp_path):
         "config: estimate.min_reviews was 5, is 40",
         "config: queue.budget was 0.05, is 7",
     )
-    assert "columns differ" in say(result)
+    assert "columns differ" in summary_text(result)
 
 
 def test_a_key_that_changes_nothing_is_said_beside_equal(own, tmp_path):
@@ -201,7 +201,7 @@ def test_a_key_that_changes_nothing_is_said_beside_equal(own, tmp_path):
     own.write_text(own.read_text() + "queue: {budget: 7}\n")
     result = verify(tmp_path / "out", own)
     assert result.equal
-    assert "Changed since the run, with no effect on it:" in say(result)
+    assert "Changed since the run, with no effect on it:" in summary_text(result)
 
 
 @pytest.mark.parametrize("table", ["reviews", "decisions"])
@@ -250,7 +250,7 @@ def test_what_came_since_does_not_count(own, tmp_path):
         write.to_parquet(own.parent / f"{name}.parquet")
     for place in ("out", "plan"):
         result = verify(tmp_path / place, own)
-        assert result.equal, say(result)
+        assert result.equal, summary_text(result)
         assert {one.split(":")[1] for one in result.changed} == {" decisions", " reviews"}
         assert any("compared with run.json's account" in note for note in result.notes)
     _edited(tmp_path / "out/intake.parquet", lambda t: t.loc.__setitem__((1, "n"), 7))
@@ -270,7 +270,7 @@ def test_reviews_that_came_back_are_known_by_digest(own, tmp_path):
     assert read_provenance(tmp_path / "out").data["ledger"][0]["rows"] == 10
     ingest(load_config(own), tmp_path / "b.csv")
     result = verify(tmp_path / "out", own)
-    assert result.equal, say(result)
+    assert result.equal, summary_text(result)
     assert not result.changed
 
 
@@ -378,8 +378,8 @@ def test_no_password_is_written_anywhere(own, postgres_server, tmp_path):
     assert run.data["decisions"][0]["rows"] == 2_500
     results = [verify(tmp_path / "out", own), verify(tmp_path / "plan", own)]
     for result in results:
-        assert result.equal, say(result)
-        assert secret not in say(result) + json.dumps(plain_value(result))
+        assert result.equal, summary_text(result)
+        assert secret not in summary_text(result) + json.dumps(to_json_value(result))
     frame = pd.read_parquet(own.parent / "reviews.parquet")
     frame.loc[frame.index[frame["source"] == "audit"][:9], "verdict"] = "overturned"
     write_table(frame, plain_url, "verify_reviews", if_exists="replace")

@@ -9,7 +9,7 @@ from errdetect.schemas import WHITELIST
 from errdetect.workflows.load import load_snapshot
 from errdetect.workflows.remediate import remediate
 from errdetect.workflows.report import report
-from errdetect.workflows.report_changes import whitelist
+from errdetect.workflows.report_changes import planned_whitelist
 from errdetect.workflows.simulate import simulate
 
 LOOSE = ["remediation.whitelist.min_reviews=4", "remediation.whitelist.min_wrongful_rate=0.2"]
@@ -46,7 +46,7 @@ def test_the_settings_of_the_plan_are_the_reports(place):
     names = []
     for words in (LOOSE, []):
         config = load_config(place / "config.yaml", words)
-        found = whitelist(config, load_snapshot(config, progress=lambda _: None).snapshot)
+        found = planned_whitelist(config, load_snapshot(config, progress=lambda _: None).snapshot)
         names.append(set(zip(found["account_id"], found["policy_id"], strict=True)))
     assert names[1] < names[0]
 
@@ -54,6 +54,6 @@ def test_the_settings_of_the_plan_are_the_reports(place):
 def test_what_people_decided_is_not_automated_enforcement(place):
     config = load_config(place / "config.yaml", LOOSE)
     snapshot = load_snapshot(config, progress=lambda _: None).snapshot
-    assert len(whitelist(config, snapshot))
+    assert len(planned_whitelist(config, snapshot))
     people = snapshot.with_columns(snapshot.decisions.assign(moderator=BY_PEOPLE))
-    assert whitelist(config, people).empty
+    assert planned_whitelist(config, people).empty

@@ -8,15 +8,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from errdetect.config import load_config
-from errdetect.config_schema import Ledger
-from errdetect.data.writing import plain_value
+from errdetect.config_schema import LedgerSettings
+from errdetect.data.writing import to_json_value
 from errdetect.errors import ConfigError, DataError, ModelError
 from errdetect.schemas import QUEUE, SCORES
 from errdetect.stats.ranking_metrics import average_precision, recall_at
 from errdetect.workflows.estimate import estimate
 from errdetect.workflows.report import report
 from errdetect.workflows.score import score
-from errdetect.workflows.summaries import say
+from errdetect.workflows.summaries import summary_text
 from errdetect.workflows.train import train
 from errdetect.workflows.validate import validate
 
@@ -27,7 +27,7 @@ AT = datetime(2026, 1, 1, tzinfo=UTC)
 def alone(config, tmp_path_factory):
     """The config with a ledger that no other test scores into."""
     place = tmp_path_factory.mktemp("ledger") / "ledger.db"
-    return config.model_copy(update={"ledger": Ledger(url=f"sqlite:///{place}")})
+    return config.model_copy(update={"ledger": LedgerSettings(url=f"sqlite:///{place}")})
 
 
 @pytest.fixture(scope="module")
@@ -41,13 +41,13 @@ def test_the_simulated_data_is_valid(config):
     result = validate(config)
     assert result.usable
     assert result.n_decisions == 12_000
-    assert "the data can be used" in say(result)
+    assert "the data can be used" in summary_text(result)
 
 
 def test_training_beats_doing_without(trained):
     table = trained.evaluation.set_index(["method", "measure"])["value"]
     assert table["errdetect", "average_precision"] > table["margin", "average_precision"]
-    assert "now the champion" in say(trained)
+    assert "now the champion" in summary_text(trained)
 
 
 def test_ranking_holds_on_decisions_nobody_reviewed(market, scored):
@@ -232,7 +232,7 @@ def test_report_without_reviews_and_without_model_says_so(market, tmp_path):
 
 def test_results_are_plain_values(trained, scored):
     for result in (trained, scored):
-        again = json.loads(json.dumps(plain_value(result), allow_nan=False))
+        again = json.loads(json.dumps(to_json_value(result), allow_nan=False))
         assert set(again) == {f.name for f in dataclasses.fields(result)}
 
 

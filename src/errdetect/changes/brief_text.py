@@ -6,28 +6,34 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from errdetect.changes.decision_volumes import Together
-from errdetect.changes.formatting import clean, count, counted, percent, span
+from errdetect.changes.decision_volumes import SliceTotals
+from errdetect.changes.formatting import (
+    clean_text,
+    count_with_noun,
+    format_count,
+    format_interval,
+    format_percent,
+)
 from errdetect.changes.pilots import ICC, POWER, SEEN, Pilot
 from errdetect.data.policies import Policy
-from errdetect.findings.conditions import as_conditions
+from errdetect.findings.conditions import parse_conditions
 from errdetect.schemas import MISSED_VIOLATION, WRONGFUL_ACTION
 
 if TYPE_CHECKING:
     from errdetect.changes.briefs import Brief
 
 __all__ = [
-    "Bars",
-    "acceptance",
-    "bars",
-    "cause",
-    "effect",
-    "evidence",
-    "new_bar",
-    "pilot",
-    "problem",
-    "risk",
-    "volume",
+    "ThresholdChange",
+    "acceptance_lines",
+    "cause_lines",
+    "effect_lines",
+    "evidence_row",
+    "find_threshold_change",
+    "new_threshold_lines",
+    "pilot_lines",
+    "problem_sentence",
+    "risk_lines",
+    "volume_lines",
 ]
 
 #: Part of the harm that the change saves which may come back as the other kind of error.
@@ -57,79 +63,83 @@ _NAMES = {
 
 
 @dataclass(frozen=True)
-class Bars:
+class ThresholdChange:
     """The bar now and the recommended one, with what each would do (rows of the what-if)."""
 
     now: Mapping[str, Any]
     then: Mapping[str, Any]
 
 
-def evidence(row: Mapping[Any, Any]) -> dict[str, str]:
+def evidence_row(row: Mapping[Any, Any]) -> dict[str, str]:
     """Return one finding's line.
 
     Examples
     --------
-    >>> line = evidence({"rule": "market is DE", "n": 900, "n_accounts": None, "n_reviews": 80,
+    >>> line = evidence_row({"rule": "market is DE", "n": 900, "n_accounts": None, "n_reviews": 80,
     ...     "error_rate": 0.3, "low": 0.25, "high": 0.35, "base_rate": 0.1, "q_value": 0.01})
     >>> line["accounts"], line["reviews"], line["q"]
     ('unknown', '80', '0.010')
     """
     return {
-        "rule": clean(row["rule"], limit=300),
-        "n": count(int(row["n"])),
-        "accounts": _count(row["n_accounts"]),
-        "reviews": _count(row["n_reviews"]),
-        "rate": percent(float(row["error_rate"])),
-        "interval": span(float(row["low"]), float(row["high"])),
-        "base": percent(float(row["base_rate"])),
-        "q": _q(row["q_value"]),
+        "rule": clean_text(row["rule"], limit=300),
+        "n": format_count(int(row["n"])),
+        "accounts": _optional_count(row["n_accounts"]),
+        "reviews": _optional_count(row["n_reviews"]),
+        "rate": format_percent(float(row["error_rate"])),
+        "interval": format_interval(float(row["low"]), float(row["high"])),
+        "base": format_percent(float(row["base_rate"])),
+        "q": _format_q_value(row["q_value"]),
     }
 
 
-def _q(value: Any) -> str:
+def _format_q_value(value: Any) -> str:
     if pd.isna(value):
         return "not given"
     return f"{value:.3f}" if value >= 0.001 else "below 0.001"
 
 
-def _count(value: object) -> str:
+def _optional_count(value: object) -> str:
     number = pd.to_numeric(pd.Series([value]), errors="coerce").iloc[0]
-    return "unknown" if pd.isna(number) else count(int(number))
+    return "unknown" if pd.isna(number) else format_count(int(number))
 
 
-def problem(b: "Brief") -> str:
+def problem_sentence(b: "Brief") -> str:
     """Say where the policy errs more than elsewhere."""
     return (
-        f"Under “{b.policy_name}”, in the slice “{b.rule}”, {percent(b.rate)} of all decisions, "
-        f"enforced or not, are {b.error_words}s. In the whole policy it is {percent(b.base)}. Both are "
+        f"Under “{b.policy_name}”, in the slice “{b.rule}”, {format_percent(b.rate)} of all decisions, "
+        f"enforced or not, are {b.error_words}s. In the whole policy it is {format_percent(b.base)}. Both are "
         "estimated from audited decisions that had no part in finding the slice."
     )
 
 
-def volume(b: "Brief", rows: Sequence[Mapping[Any, Any]], total: Together) -> tuple[str, ...]:
+def volume_lines(
+    b: "Brief", rows: Sequence[Mapping[Any, Any]], total: SliceTotals
+) -> tuple[str, ...]:
     """Say how many decisions and accounts are concerned, and what they cost."""
     most = "" if total.exact else "At most "
-    lines = [f"{most}{counted(b.n, 'decision', 'decisions')} in the period of the report."]
+    lines = [f"{most}{count_with_noun(b.n, 'decision', 'decisions')} in the period of the report."]
     if total.days and b.n:
-        lines[0] = lines[0][:-1] + f", about {count(round(b.n / total.days * _MONTH))} in 30 days."
+        lines[0] = (
+            lines[0][:-1] + f", about {format_count(round(b.n / total.days * _MONTH))} in 30 days."
+        )
     if total.overlap:
         lines.append(
             "The slices overlap. A decision in several of them counts once, with the rate of the "
             "first of them, so the lines above do not add up to this."
         )
     if b.n_accounts is not None:
-        lines.append(f"{most}{counted(b.n_accounts, 'account', 'accounts')} affected.")
-    wrong = [count(round(v * b.n)) for v in (total.low, total.high)]
+        lines.append(f"{most}{count_with_noun(b.n_accounts, 'account', 'accounts')} affected.")
+    wrong = [format_count(round(v * b.n)) for v in (total.low, total.high)]
     lines.append(f"Between {wrong[0]} and {wrong[1]} of them are wrong, if every interval holds.")
     if pd.notna(rows[0]["turned"]):
-        turned = counted(int(rows[0]["turned"]), "decision", "decisions")
+        turned = count_with_noun(int(rows[0]["turned"]), "decision", "decisions")
         lines.append(f"The new bar would turn {turned} in the period.")
     if total.harm == total.harm and b.rate > b.base:
-        lines.append(_saved(rows, total))
+        lines.append(_harm_saved_line(rows, total))
     return tuple(lines)
 
 
-def _saved(rows: Sequence[Mapping[Any, Any]], total: Together) -> str:
+def _harm_saved_line(rows: Sequence[Mapping[Any, Any]], total: SliceTotals) -> str:
     """Say what the change would save, with limits where there is one slice."""
     most = "" if total.exact else "at most "
     said = (
@@ -142,11 +152,11 @@ def _saved(rows: Sequence[Mapping[Any, Any]], total: Together) -> str:
     return said + ", in the catalogue's units of harm."
 
 
-def cause(rows: Sequence[Mapping[Any, Any]]) -> tuple[str, ...]:
+def cause_lines(rows: Sequence[Mapping[Any, Any]]) -> tuple[str, ...]:
     """Say the cause that the evidence points to, and the one that comes next."""
     lead = rows[0]
     lines = [_CAUSES[lead["cause"]]]
-    given = [clean(r["cause_words"], limit=500) for r in rows if pd.notna(r["cause_words"])]
+    given = [clean_text(r["cause_words"], limit=500) for r in rows if pd.notna(r["cause_words"])]
     lines += list(dict.fromkeys(given))[:5]
     second = {str(r["runner_up"]) for r in rows if pd.notna(r["runner_up"])} - {lead["cause"], ""}
     if lead["cause"] == "unknown":
@@ -154,25 +164,27 @@ def cause(rows: Sequence[Mapping[Any, Any]]) -> tuple[str, ...]:
     elif all(r["sure"] == "clear" for r in rows) or not second:
         lines.append("How sure: clear; nothing else that was checked fits this evidence as well.")
     else:
-        names = " or ".join(sorted(_NAMES.get(name, clean(name)) for name in second))
+        names = " or ".join(sorted(_NAMES.get(name, clean_text(name)) for name in second))
         lines.append(f"How sure: likely. What else would fit next best: {names}.")
     lines.append("This is what is associated with the errors. The pilot shows whether it is why.")
     return tuple(lines)
 
 
-def bars(thresholds: pd.DataFrame, lead: Mapping[Any, Any]) -> Bars | None:
+def find_threshold_change(
+    thresholds: pd.DataFrame, lead: Mapping[Any, Any]
+) -> ThresholdChange | None:
     """Find the bar now and the recommended one for a finding.
 
     Examples
     --------
     >>> table = pd.DataFrame({"policy_id": "spam", "threshold": [0.5, 0.6],
     ...     "current": [True, False], "recommended": [False, True], "supported": True})
-    >>> found = bars(table, {"policy_id": "spam", "conditions": None})
+    >>> found = find_threshold_change(table, {"policy_id": "spam", "conditions": None})
     >>> found.now["threshold"], found.then["threshold"]
     (0.5, 0.6)
     """
     rows = thresholds[thresholds["policy_id"] == lead["policy_id"]]
-    given = {c["column"]: c["value"] for c in as_conditions(lead["conditions"])}
+    given = {c["column"]: c["value"] for c in parse_conditions(lead["conditions"])}
     for name in ("moderator", "market"):
         if name in given:
             rows = rows[rows[name] == given[name]]
@@ -182,10 +194,10 @@ def bars(thresholds: pd.DataFrame, lead: Mapping[Any, Any]) -> Bars | None:
     now, then = (rows[mark].to_dict("records") for mark in marks)
     if len(now) != 1 or len(then) != 1 or now[0]["threshold"] == then[0]["threshold"]:
         return None  # several bars, or none better: nothing to name
-    return Bars(*({str(k): v for k, v in row[0].items()} for row in (now, then)))
+    return ThresholdChange(*({str(k): v for k, v in row[0].items()} for row in (now, then)))
 
 
-def new_bar(found: Bars | None) -> tuple[str, ...]:
+def new_threshold_lines(found: ThresholdChange | None) -> tuple[str, ...]:
     """Say which bar to set."""
     if found is None:
         return (
@@ -196,15 +208,15 @@ def new_bar(found: Bars | None) -> tuple[str, ...]:
     return (f"From {now:.3f} {way} to {then:.3f}.",)
 
 
-def effect(b: "Brief", total: Together, found: Bars | None) -> tuple[str, ...]:
+def effect_lines(b: "Brief", total: SliceTotals, found: ThresholdChange | None) -> tuple[str, ...]:
     """Say what to hope for, as far as the evidence carries."""
     lines = []
     if b.rate > b.base:
         gain = [max(v - b.base, 0.0) for v in (total.low, total.high)]
         lines.append(
             f"If the slice came to err no more than its policy as a whole, its {b.error_words}s among "
-            f"all decisions would fall from {percent(b.rate)} to {percent(b.base)}: between "
-            f"{count(round(gain[0] * b.n))} and {count(round(gain[1] * b.n))} fewer "
+            f"all decisions would fall from {format_percent(b.rate)} to {format_percent(b.base)}: between "
+            f"{format_count(round(gain[0] * b.n))} and {format_count(round(gain[1] * b.n))} fewer "
             f"{b.error_words}s in a period as long as this one."
         )
         lines.append("That is the most to hope for: no change reaches every case.")
@@ -212,7 +224,7 @@ def effect(b: "Brief", total: Together, found: Bars | None) -> tuple[str, ...]:
         lines.append("How much a change would bring cannot be said from the findings.")
     if found is not None:
         for name, what in (("wrongful", "Wrongful actions"), ("missed", "Missed violations")):
-            both = [_bar_figure(row, name) for row in (found.now, found.then)]
+            both = [_errors_at_threshold(row, name) for row in (found.now, found.then)]
             if None not in both:
                 lines.append(
                     f"{what} in the period: {both[0]} at the bar now, {both[1]} at the new one."
@@ -220,7 +232,7 @@ def effect(b: "Brief", total: Together, found: Bars | None) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def _bar_figure(row: Mapping[str, Any], name: str) -> str | None:
+def _errors_at_threshold(row: Mapping[str, Any], name: str) -> str | None:
     values = [row.get(key) for key in (name, f"{name}_low", f"{name}_high")]
     if any(v is None or v != v for v in values):
         return None
@@ -228,7 +240,7 @@ def _bar_figure(row: Mapping[str, Any], name: str) -> str | None:
     return f"{middle:,.0f} ({low:,.0f} to {high:,.0f})"
 
 
-def risk(b: "Brief") -> tuple[str, ...]:
+def risk_lines(b: "Brief") -> tuple[str, ...]:
     """Say what the change may do that is not wanted: the other kind of error first."""
     other = _OTHER.get(b.error_kind, "errors of the other kinds")
     lines = [
@@ -237,8 +249,8 @@ def risk(b: "Brief") -> tuple[str, ...]:
     if b.kind == "whitelist":
         right = 1 - b.rate
         lines.append(
-            f"{percent(right)} of the decisions in the slice are right. Let through without a "
-            f"person, those {count(round(right * b.n))} would be {other}: so a person looks first."
+            f"{format_percent(right)} of the decisions in the slice are right. Let through without a "
+            f"person, those {format_count(round(right * b.n))} would be {other}: so a person looks first."
         )
         lines.append("accounts change hands and habits: an entry that does not end becomes a hole.")
     elif b.kind == "model_data":
@@ -253,28 +265,28 @@ def risk(b: "Brief") -> tuple[str, ...]:
     return tuple(lines)
 
 
-def pilot(plan: Pilot | None, how: str) -> tuple[str, ...]:
+def pilot_lines(plan: Pilot | None, how: str) -> tuple[str, ...]:
     """Say how to try it, on how many reviews, and for how long."""
     if plan is None:
         return ("The slice errs no more than its policy as a whole: there is nothing to try.",)
     lines = [how]
     if plan.reviews is None:
         lines.append(
-            f"The slice has only {count(plan.accounts or 0)} accounts in each half. No number of "
+            f"The slice has only {format_count(plan.accounts or 0)} accounts in each half. No number of "
             "reviews would settle it by halves: apply it to all and compare before and after with "
             "untouched policies."
         )
         return tuple(lines)
     lines.append(
-        f"Review {count(plan.reviews)} decisions of each side. If the change brings {percent(SEEN)} of "
-        f"what is hoped for ({percent(plan.rate)} down to {percent(plan.aim)}), the pilot will show "
-        f"it with a chance of {percent(POWER)}; a change that does nothing will look like an effect in 5 of 100."
+        f"Review {format_count(plan.reviews)} decisions of each side. If the change brings {format_percent(SEEN)} of "
+        f"what is hoped for ({format_percent(plan.rate)} down to {format_percent(plan.aim)}), the pilot will show "
+        f"it with a chance of {format_percent(POWER)}; a change that does nothing will look like an effect in 5 of 100."
     )
     if plan.accounts is not None:
         lines.append(f"Taken for this: decisions of one account are alike (correlation {ICC:g}).")
     if plan.days is not None:
         long = " That is long: consider a larger slice." if plan.days > 90 else ""
-        days = counted(plan.days, "day", "days")
+        days = count_with_noun(plan.days, "day", "days")
         lines.append(
             f"At the slice's usual volume each side has as many decisions after {days}.{long}"
         )
@@ -282,7 +294,7 @@ def pilot(plan: Pilot | None, how: str) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def acceptance(b: "Brief", policy: Policy | None) -> tuple[str, ...]:
+def acceptance_lines(b: "Brief", policy: Policy | None) -> tuple[str, ...]:
     """Say what must be seen for the change to stay."""
     if b.pilot is None or b.kind == "look_closer":
         return ("The cause is named, with cases, and a change that fits it is proposed.",)
@@ -297,7 +309,9 @@ def acceptance(b: "Brief", policy: Policy | None) -> tuple[str, ...]:
         "the upper end of that interval is below it (half of the harm saved at most).",
     ]
     if b.pilot.reviews is not None:
-        lines.append(f"At least {count(b.pilot.reviews)} decisions of each side were reviewed.")
+        lines.append(
+            f"At least {format_count(b.pilot.reviews)} decisions of each side were reviewed."
+        )
     lines.append("After acceptance, two reports in a row do not say that it made things worse.")
     return tuple(lines)
 

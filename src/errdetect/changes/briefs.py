@@ -11,20 +11,20 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from errdetect.changes import brief_text as text
-from errdetect.changes.decision_volumes import slices_together
-from errdetect.changes.formatting import clean, slug
+from errdetect.changes.decision_volumes import combine_slices
+from errdetect.changes.formatting import clean_text, slug
 from errdetect.changes.glossary import ERROR_KIND_WORDS, KIND_RATE_WORDS
 from errdetect.changes.pilots import Pilot, plan_pilot
-from errdetect.changes.proposals import CHANGES, findings_taken, proposal_id
+from errdetect.changes.proposals import CHANGES, findings_in_use, proposal_id
 from errdetect.data.policies import Policy
-from errdetect.findings.conditions import as_conditions, of_finding
+from errdetect.findings.conditions import finding_mask, parse_conditions
 
 __all__ = [
     "Brief",
-    "Evidence",
+    "FindingEvidence",
     "brief_table",
     "build_briefs",
-    "inert",
+    "escape_markdown",
     "markdown_template",
     "render_briefs",
 ]
@@ -37,7 +37,7 @@ _NUMBERED = re.compile(r"^(\d{1,9})(?=[.)](\s|$))")
 _LONGEST = 4000
 
 
-def inert(value: object) -> str:
+def escape_markdown(value: object) -> str:
     r"""Write a value so that Markdown shows it as it is, on one line.
 
     Parameters
@@ -52,14 +52,14 @@ def inert(value: object) -> str:
 
     Examples
     --------
-    >>> inert("<img src=x> [a](https://b.c) *x*")
+    >>> escape_markdown("<img src=x> [a](https://b.c) *x*")
     '&lt;img src=x&gt; \\[a\\](https\\://b.c) \\*x\\*'
-    >>> inert("# no\nheading")
+    >>> escape_markdown("# no\nheading")
     '\\# no heading'
     """
     if value == "":
         return ""
-    text = clean(value, limit=_LONGEST, missing="")
+    text = clean_text(value, limit=_LONGEST, missing="")
     text = _MARKS.sub(r"\\\1", text)
     text = _LINKS.sub(lambda found: "\\" + found[0], text)
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
@@ -88,7 +88,7 @@ def markdown_template(name: str) -> Template:
     environment = Environment(
         loader=PackageLoader("errdetect.changes"),
         autoescape=False,  # noqa: S701 (Markdown, not HTML: `finalize` makes all inert)
-        finalize=inert,
+        finalize=escape_markdown,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -102,7 +102,7 @@ _BY_KIND = {"threshold": "threshold", "accounts": "account_cluster"}
 
 
 @dataclass(frozen=True)
-class Evidence:
+class FindingEvidence:
     """One finding, as a brief shows it; texts for people."""
 
     rule: str
@@ -139,7 +139,7 @@ class Brief:
         One line for each finding, the one that would save most first.
     n, n_accounts, rate, base, expected
         Decisions and accounts of all slices together, each once, their share wrong (see
-        `volumes.slices_together`), the policy's, and the change of the rate that is hoped for
+        `volumes.combine_slices`), the policy's, and the change of the rate that is hoped for
         (below 0; NaN unknown).
     evidence_until
         When the findings were made: what was known by then.
@@ -167,7 +167,7 @@ class Brief:
     finding_ids: tuple[str, ...]
     parts: tuple[Mapping[str, Any], ...]
     recorded: tuple[tuple[str, str], ...]
-    evidence: tuple[Evidence, ...]
+    evidence: tuple[FindingEvidence, ...]
     n: int
     n_accounts: int | None
     rate: float
@@ -231,16 +231,16 @@ def build_briefs(
     >>> [(b.file, b.kind, b.pilot.reviews) for b in build_briefs(findings, policies={})]
     [('policy-spam-rule-text-wrongful-action.md', 'rule_text', 294)]
     """
-    table = _complete(findings)
-    taken = findings_taken(known) if known is not None else {}
+    table = _confirmed_findings(findings)
+    taken = findings_in_use(known) if known is not None else {}
     built = [
-        _brief(group, policies, decisions, thresholds, taken, evidence_until)
+        _build_brief(group, policies, decisions, thresholds, taken, evidence_until)
         for _, group in table.groupby("_group", sort=True)
     ]
     return tuple(brief for _, brief in sorted(built, key=lambda b: (-b[0], b[1].file)))
 
 
-def _complete(findings: pd.DataFrame) -> pd.DataFrame:
+def _confirmed_findings(findings: pd.DataFrame) -> pd.DataFrame:
     """Return confirmed findings with every optional column, each with its cause and group."""
     optional = (
         "conditions", "account_ids", "n_reviews", "n_accounts", "q_value", "cause", "cause_words",
@@ -263,7 +263,7 @@ def _complete(findings: pd.DataFrame) -> pd.DataFrame:
     return table.assign(_group=group)
 
 
-def _brief(
+def _build_brief(
     group: pd.DataFrame,
     policies: Mapping[str, Policy],
     decisions: pd.DataFrame | None,
@@ -277,8 +277,8 @@ def _brief(
     change = CHANGES[lead["cause"]]
     parts = tuple(
         {
-            "conditions": list(as_conditions(r["conditions"])),
-            "account_ids": _listed(r["account_ids"]),
+            "conditions": list(parse_conditions(r["conditions"])),
+            "account_ids": _as_list(r["account_ids"]),
         }
         for r in rows
     )
@@ -289,10 +289,10 @@ def _brief(
         recorded[(proposal_id(str(lead["policy_id"]), change.kind, new[0]), "new")] = None
     if lead["kind"] == "threshold" and decisions is not None:
         # Its n counts the decisions that the new bar turns; its rates are of all under the bar.
-        under = of_finding(decisions, lead)
+        under = finding_mask(decisions, lead)
         lead |= {"turned": lead["n"], "n": int(under.sum())}
-    total = slices_together(rows, decisions)
-    name = clean(policy.name if policy else lead["policy_id"], limit=100)
+    total = combine_slices(rows, decisions)
+    name = clean_text(policy.name if policy else lead["policy_id"], limit=100)
     words = ERROR_KIND_WORDS.get(lead["error_kind"], "error")
     share = KIND_RATE_WORDS.get(lead["error_kind"], KIND_RATE_WORDS["any"])
     per_day = total.n / total.days if total.days else float("nan")
@@ -300,7 +300,7 @@ def _brief(
     accounts = total.n_accounts if split else None
     rate, base = total.rate, float(lead["base_rate"])
     brief = Brief(
-        file=_file(lead, change.kind),
+        file=_brief_file(lead, change.kind),
         title=f"{name}: {change.title.lower()}",
         policy_id=str(lead["policy_id"]),
         policy_name=name,
@@ -311,7 +311,7 @@ def _brief(
         change_title=change.title,
         change="",
         effort=change.effort,
-        rule="; or ".join(clean(r["rule"], limit=300) for r in rows[:5])
+        rule="; or ".join(clean_text(r["rule"], limit=300) for r in rows[:5])
         + (f"; and {len(rows) - 5} more" if len(rows) > 5 else ""),
         error_kind=str(lead["error_kind"]),
         error_words=words,
@@ -319,7 +319,7 @@ def _brief(
         finding_ids=ids,
         parts=parts,
         recorded=tuple(recorded),
-        evidence=tuple(Evidence(**text.evidence(r)) for r in rows),
+        evidence=tuple(FindingEvidence(**text.evidence_row(r)) for r in rows),
         n=total.n,
         n_accounts=total.n_accounts,
         rate=rate,
@@ -332,28 +332,32 @@ def _brief(
     )
     bars = None
     if change.kind == "threshold" and thresholds is not None:
-        bars = text.bars(thresholds, lead)
-    steps = (*change.steps, *text.new_bar(bars)) if change.kind == "threshold" else change.steps
+        bars = text.find_threshold_change(thresholds, lead)
+    steps = (
+        (*change.steps, *text.new_threshold_lines(bars))
+        if change.kind == "threshold"
+        else change.steps
+    )
     said = replace(
         brief,
         change=" ".join(steps),
-        problem=text.problem(brief),
-        volume=text.volume(brief, rows, total),
-        cause_lines=text.cause(rows),
+        problem=text.problem_sentence(brief),
+        volume=text.volume_lines(brief, rows, total),
+        cause_lines=text.cause_lines(rows),
         steps=steps,
-        effect=text.effect(brief, total, bars),
-        risk=text.risk(brief),
-        pilot_lines=text.pilot(brief.pilot, change.pilot),
-        acceptance=text.acceptance(brief, policy),
+        effect=text.effect_lines(brief, total, bars),
+        risk=text.risk_lines(brief),
+        pilot_lines=text.pilot_lines(brief.pilot, change.pilot),
+        acceptance=text.acceptance_lines(brief, policy),
     )
     return total.harm if total.harm == total.harm else 0.0, said
 
 
-def _listed(value: object) -> list[str]:
+def _as_list(value: object) -> list[str]:
     return [str(v) for v in value] if isinstance(value, list | tuple | np.ndarray) else []
 
 
-def _file(lead: Mapping[Any, Any], kind: str) -> str:
+def _brief_file(lead: Mapping[Any, Any], kind: str) -> str:
     policy = slug("policy", str(lead["policy_id"]))
     tail = ""
     if lead["cause"] == "threshold":

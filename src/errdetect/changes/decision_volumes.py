@@ -9,10 +9,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from errdetect.data.review_versions import latest_versions
-from errdetect.findings.conditions import of_finding
+from errdetect.findings.conditions import finding_mask
 from errdetect.schemas import GOLDEN, UPHELD
 
-__all__ = ["Together", "policy_volumes", "slices_together"]
+__all__ = ["SliceTotals", "combine_slices", "policy_volumes"]
 
 Floats = NDArray[np.float64]
 
@@ -62,7 +62,7 @@ def policy_volumes(decisions: pd.DataFrame, reviews: pd.DataFrame | None) -> pd.
 
 
 @dataclass(frozen=True)
-class Together:
+class SliceTotals:
     """Several slices of one policy as one, each decision once.
 
     Parameters
@@ -96,7 +96,9 @@ class Together:
     overlap: bool | None
 
 
-def slices_together(rows: Sequence[Mapping[Any, Any]], decisions: pd.DataFrame | None) -> Together:
+def combine_slices(
+    rows: Sequence[Mapping[Any, Any]], decisions: pd.DataFrame | None
+) -> SliceTotals:
     """Count the decisions of several slices, each once, with what is wrong among them.
 
     Parameters
@@ -126,7 +128,7 @@ def slices_together(rows: Sequence[Mapping[Any, Any]], decisions: pd.DataFrame |
     >>> two = one | {"conditions": [{"column": "price", "op": ">=", "value": 1}]}
     >>> decisions = pd.DataFrame({"policy_id": "spam", "price": [0, 1, 2, 3]}).assign(
     ...     decided_at=pd.Timestamp("2026-01-01", tz="UTC"))
-    >>> total = slices_together([one, two], decisions)
+    >>> total = combine_slices([one, two], decisions)
     >>> total.n, total.harm, total.overlap
     (4, 8.0, True)
     """
@@ -135,27 +137,27 @@ def slices_together(rows: Sequence[Mapping[Any, Any]], decisions: pd.DataFrame |
         known = [int(r["n_accounts"]) for r in rows if pd.notna(r["n_accounts"])]
         owners = sum(known) if len(known) == len(rows) else None
         exact = len(rows) == 1
-        return _together(rows, size, size, round(size.sum()), owners, 0.0, exact=exact)
+        return _sum_slices(rows, size, size, round(size.sum()), owners, 0.0, exact=exact)
     moments = decisions["decided_at"]
     days = max((moments.max() - moments.min()) / pd.Timedelta(days=1), 1.0)
     if len(rows) == 1:
         own = rows[0]["n_accounts"]
         owners = int(own) if pd.notna(own) else None
-        return _together(rows, size, size, round(size[0]), owners, days, exact=True)
-    held = [of_finding(decisions, row) for row in rows]
+        return _sum_slices(rows, size, size, round(size[0]), owners, days, exact=True)
+    held = [finding_mask(decisions, row) for row in rows]
     union, first = np.zeros(len(decisions), dtype=bool), np.zeros(len(rows))
     for i, mine in enumerate(held):
         first[i] = (mine & ~union).sum()
         union |= mine
     size = np.array([max(float(mine.sum()), 1e-9) for mine in held])
     owners = decisions["account_id"][union].nunique() if "account_id" in decisions else None
-    return _together(rows, size, first, int(union.sum()), owners, days, exact=True)
+    return _sum_slices(rows, size, first, int(union.sum()), owners, days, exact=True)
 
 
-def _together(
+def _sum_slices(
     rows: Sequence[Mapping[Any, Any]], size: Floats, first: Floats, n: int, owners: int | None,
     days: float, *, exact: bool,
-) -> Together:  # fmt: skip
+) -> SliceTotals:  # fmt: skip
     rate, low, high, harm = (
         np.array([float(r[name]) for r in rows])
         for name in ("error_rate", "low", "high", "harm_saved")
@@ -167,7 +169,7 @@ def _together(
     saved = harm * first / size
     low_all, high_all = min(least / total, 1.0), min(most / total, 1.0)
     mean = float(first @ rate) / max(float(first.sum()), 1e-9)
-    return Together(
+    return SliceTotals(
         n=n,
         n_accounts=owners,
         rate=min(max(mean, low_all), high_all),

@@ -14,7 +14,7 @@ from scipy.special import ndtri, stdtrit
 
 from errdetect.stats.intervals import Interval, critical_value
 
-__all__ = ["Contrast", "contrast", "look_confidence", "reviews_to_see"]
+__all__ = ["Contrast", "difference_in_differences", "look_confidence", "reviews_to_detect"]
 
 Floats = NDArray[np.float64]
 
@@ -75,7 +75,7 @@ def look_confidence(look: int, confidence: float = 0.95) -> float:
     return 1 - (1 - confidence) * 6 / (np.pi * look) ** 2
 
 
-def contrast(
+def difference_in_differences(
     before: Interval,
     after: Interval,
     weight: Floats,
@@ -118,7 +118,7 @@ def contrast(
     >>> def rates(*values):
     ...     v = np.array(values)
     ...     return Interval(v, v - 0.02, v + 0.02)
-    >>> found = contrast(rates(0.2, 0.1, 0.1), rates(0.1, 0.1, 0.1), np.ones(2))
+    >>> found = difference_in_differences(rates(0.2, 0.1, 0.1), rates(0.1, 0.1, 0.1), np.ones(2))
     >>> round(found.estimate, 3), round(found.low, 3), round(found.high, 3)
     (-0.1, -0.149, -0.051)
     """
@@ -127,11 +127,11 @@ def contrast(
         unknown = float("nan")
         return Contrast(unknown, unknown, unknown, unknown, unknown, unknown, 0)
     share = weight / weight.sum()
-    moved = _adds(before, after, share, confidence, widen)
+    moved = _additive_contrast(before, after, share, confidence, widen)
     found = [moved]
     base = float(share @ before.estimate[1:])
     if base > 0 and after.estimate[1:].any():
-        found.append(_multiplies(before, after, share, confidence, widen))
+        found.append(_multiplicative_contrast(before, after, share, confidence, widen))
     estimate = float(np.mean([f[0] for f in found]))
     return Contrast(
         estimate=estimate,
@@ -144,7 +144,7 @@ def contrast(
     )
 
 
-def _adds(
+def _additive_contrast(
     before: Interval, after: Interval, share: Floats, confidence: float, widen: float
 ) -> tuple[float, float, float, float]:
     """Estimate, low, high and wandering where the common trend adds."""
@@ -153,12 +153,16 @@ def _adds(
     own = after.estimate[1:] - before.estimate[1:]
     own = own - share @ own
     z = critical_value(confidence)
-    wander = _wandering(own, _variance(after, z)[1:] + _variance(before, z)[1:], np.ones(len(own)))
-    low, high = _halves(_mover([(after, sign), (before, -sign)]), wander, share, confidence)
+    wander = _estimate_between_unit_sd(
+        own, _sampling_variance(after, z)[1:] + _sampling_variance(before, z)[1:], np.ones(len(own))
+    )
+    low, high = _half_widths(
+        _mover_distances([(after, sign), (before, -sign)]), wander, share, confidence
+    )
     return estimate, estimate - widen * low, estimate + widen * high, wander
 
 
-def _multiplies(
+def _multiplicative_contrast(
     before: Interval, after: Interval, share: Floats, confidence: float, widen: float
 ) -> tuple[float, float, float, float]:
     """Return the same where the common trend multiplies: the rate before, times the others' ratio."""
@@ -176,19 +180,19 @@ def _multiplies(
     # A rare rate's own level is uncertain, so levels lean half-way towards the common one.
     level = 0.5 * (before.estimate[1:] + base) * ratio
     z = critical_value(confidence)
-    variance = _variance(after, z)[1:] + ratio**2 * _variance(before, z)[1:]
-    wander = _wandering(own, variance, level) * without
-    mover = _mover([(after, by_after), (before, by_before)])
-    low, high = _halves(mover, wander, share, confidence)
+    variance = _sampling_variance(after, z)[1:] + ratio**2 * _sampling_variance(before, z)[1:]
+    wander = _estimate_between_unit_sd(own, variance, level) * without
+    mover = _mover_distances([(after, by_after), (before, by_before)])
+    low, high = _half_widths(mover, wander, share, confidence)
     return estimate, estimate - widen * low, estimate + widen * high, wander
 
 
-def _variance(limits: Interval, z: float) -> Floats:
+def _sampling_variance(limits: Interval, z: float) -> Floats:
     """Return the sampling variance behind limits."""
     return np.asarray(((limits.high - limits.low) / (2 * z)) ** 2)
 
 
-def _mover(terms: list[tuple[Interval, Floats]]) -> tuple[float, float]:
+def _mover_distances(terms: list[tuple[Interval, Floats]]) -> tuple[float, float]:
     """Distances to the lower and upper limit of a sum of rates times factors."""
     low = high = 0.0
     for limits, factor in terms:
@@ -198,7 +202,7 @@ def _mover(terms: list[tuple[Interval, Floats]]) -> tuple[float, float]:
     return float(np.sqrt(low)), float(np.sqrt(high))
 
 
-def _wandering(own: Floats, variance: Floats, level: Floats) -> float:
+def _estimate_between_unit_sd(own: Floats, variance: Floats, level: Floats) -> float:
     """Return the standard deviation, in units of level, of moves beyond their sampling variance."""
     if len(own) < 2:
         return float("nan")
@@ -213,7 +217,7 @@ def _wandering(own: Floats, variance: Floats, level: Floats) -> float:
     return float(np.sqrt(brentq(excess, 0.0, top)))
 
 
-def _halves(
+def _half_widths(
     mover: tuple[float, float], wander: float, share: Floats, confidence: float
 ) -> tuple[float, float]:
     """Add the wandering of the changed unit and of the others' mean to the sampling distances.
@@ -231,7 +235,7 @@ def _halves(
     return low, high
 
 
-def reviews_to_see(
+def reviews_to_detect(
     effect: float,
     before: tuple[float, float, int],
     after: tuple[float, float, int],
@@ -261,14 +265,14 @@ def reviews_to_see(
 
     Examples
     --------
-    >>> reviews_to_see(0.1, (0.2, 0.08, 100), (0.2, 0.08, 100), 0.01)
+    >>> reviews_to_detect(0.1, (0.2, 0.08, 100), (0.2, 0.08, 100), 0.01)
     (167, 167)
     """
     z = critical_value(confidence)
     room = (effect / (z + float(ndtri(POWER)))) ** 2 - (other_half / z) ** 2
     if not room > 0:
         return None
-    worth = [_per_review(*side, z) for side in (before, after)]
+    worth = [_variance_per_review(*side, z) for side in (before, after)]
     have = [before[2], after[2]]
 
     def over(more: float) -> float:
@@ -281,7 +285,7 @@ def reviews_to_see(
     return more, more
 
 
-def _per_review(rate: float, half: float, n: int, z: float) -> float:
+def _variance_per_review(rate: float, half: float, n: int, z: float) -> float:
     """Variance of one review: as the design had it, or the binomial one."""
     seen = n * (half / z) ** 2 if n and half == half else 0.0
     p = rate if rate == rate else 0.5

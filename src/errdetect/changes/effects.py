@@ -12,12 +12,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from errdetect.changes.diff_in_diff import Contrast, contrast, look_confidence, reviews_to_see
-from errdetect.config_schema import Estimate
+from errdetect.changes.diff_in_diff import (
+    Contrast,
+    difference_in_differences,
+    look_confidence,
+    reviews_to_detect,
+)
+from errdetect.config_schema import EstimateSettings
 from errdetect.data.review_versions import known_at
-from errdetect.errors import DataError, sentence
+from errdetect.errors import DataError, error_message
 from errdetect.estimation.error_rates import estimate_rates
-from errdetect.findings.conditions import within_parts
+from errdetect.findings.conditions import proposal_mask
 from errdetect.schemas import AUDIT
 from errdetect.snapshot import Snapshot
 from errdetect.stats.intervals import Interval, critical_value
@@ -43,7 +48,7 @@ _SIDE = {"wrongful_actions": "wrongful_rate", "missed_violations": "missed_rate"
 
 
 @dataclass(frozen=True)
-class _Frame:
+class _UnitPeriods:
     """The decisions that one proposal's effect is measured on."""
 
     decisions: pd.DataFrame
@@ -54,7 +59,7 @@ def measure_effects(
     snapshot: Snapshot,
     proposals: pd.DataFrame,
     *,
-    settings: Estimate | None = None,
+    settings: EstimateSettings | None = None,
     days_before: int = 90,
 ) -> pd.DataFrame:
     """Measure what each proposal in effect did, by differences in differences of audited rates.
@@ -65,7 +70,7 @@ def measure_effects(
         Automated decisions and what was known of them. What was decided or became known after its
         moment does not count.
     proposals
-        proposal_id, policy_id, state, effective_from, and optionally parts (as in `within_parts`),
+        proposal_id, policy_id, state, effective_from, and optionally parts (as in `proposal_mask`),
         evidence_until (when the finding was made: reviews known by then do not count), expected
         (hoped-for change of the error rate in the slice, below 0), look (1 for the first time that
         it is measured), closed_at (measured up to then). Others than `accepted` and `closed`, and
@@ -108,15 +113,17 @@ def measure_effects(
     ('improved', -0.18)
     """
     decisions, as_of = snapshot.decisions, snapshot.as_of
-    live = _live(proposals, decisions, None if as_of is None else pd.Timestamp(as_of))
+    live = _effective_proposals(
+        proposals, decisions, None if as_of is None else pd.Timestamp(as_of)
+    )
     if as_of is not None:
         decisions = decisions[decisions["decided_at"] <= pd.Timestamp(as_of)]
     rows: list[dict[str, Any]] = []
     for row in live.to_dict("records"):
         own = {str(name): value for name, value in row.items()}
-        clean = snapshot.with_reviews(_clean(snapshot.known_reviews, own))
-        frame = _frame(decisions, clean.reviews, own, live, days_before)
-        rows += _measured(frame, clean, own, settings or Estimate())
+        clean = snapshot.with_reviews(_drop_finding_reviews(snapshot.known_reviews, own))
+        frame = _unit_periods(decisions, clean.reviews, own, live, days_before)
+        rows += _effect_rows(frame, clean, own, settings or EstimateSettings())
     return pd.DataFrame(rows, columns=_COLUMNS).astype(
         {"need_before": "Int64", "need_after": "Int64"}
     )
@@ -130,7 +137,7 @@ _COLUMNS = [
 ]  # fmt: skip
 
 
-def _live(
+def _effective_proposals(
     proposals: pd.DataFrame, decisions: pd.DataFrame, as_of: pd.Timestamp | None
 ) -> pd.DataFrame:
     """Proposals that were in effect, with every column that is used."""
@@ -139,7 +146,7 @@ def _live(
     if lacking:
         got = f"none named {', '.join(lacking)}"
         raise DataError(
-            sentence("proposals", f"have the columns {', '.join(wanted)}", got, "Add it.")
+            error_message("proposals", f"have the columns {', '.join(wanted)}", got, "Add it.")
         )
     live = proposals.reindex(
         columns=[*wanted, "parts", "evidence_until", "expected", "look", "closed_at"]
@@ -155,20 +162,20 @@ def _live(
     return live[keep].sort_values(["effective_from", "proposal_id"], kind="stable")
 
 
-def _slice(decisions: pd.DataFrame, own: dict[str, Any]) -> Bools:
+def _in_slice(decisions: pd.DataFrame, own: dict[str, Any]) -> Bools:
     parts = own["parts"]
-    return within_parts(decisions, own["policy_id"], parts if isinstance(parts, list) else None)
+    return proposal_mask(decisions, own["policy_id"], parts if isinstance(parts, list) else None)
 
 
-def _frame(
+def _unit_periods(
     decisions: pd.DataFrame, reviews: pd.DataFrame, own: dict[str, Any], live: pd.DataFrame,
     days_before: int,
-) -> _Frame:  # fmt: skip
+) -> _UnitPeriods:  # fmt: skip
     """Name the unit (the slice, or an untouched policy) and the time of each decision."""
     start = own["effective_from"] - pd.Timedelta(days=days_before)
     near = decisions["decided_at"].between(start, own["until"]).to_numpy(dtype=bool)
     part = decisions[near].reset_index(drop=True)
-    mine = _slice(part, own)
+    mine = _in_slice(part, own)
     changed = mine.copy()
     others, touched = [], {own["policy_id"]}
     for other in live.to_dict("records"):
@@ -176,7 +183,7 @@ def _frame(
         if other["proposal_id"] == own["proposal_id"] or not at_once:
             continue
         touched.add(other["policy_id"])
-        theirs = _slice(part, {str(k): v for k, v in other.items()})
+        theirs = _in_slice(part, {str(k): v for k, v in other.items()})
         changed |= theirs
         if (mine & theirs).sum() > OVERLAP * max(int(mine.sum()), 1):
             others.append(str(other["proposal_id"]))
@@ -197,10 +204,10 @@ def _frame(
     part = part.assign(
         _unit=unit.astype("str"), _when=when, _half=np.where(after, "after", "before")
     )
-    return _Frame(part[part["_unit"].notna()], tuple(others))
+    return _UnitPeriods(part[part["_unit"].notna()], tuple(others))
 
 
-def _clean(reviews: pd.DataFrame, own: dict[str, Any]) -> pd.DataFrame:
+def _drop_finding_reviews(reviews: pd.DataFrame, own: dict[str, Any]) -> pd.DataFrame:
     """Leave out the audit reviews that the finding was made on."""
     if pd.isna(own["evidence_until"]):
         return reviews
@@ -211,27 +218,29 @@ def _clean(reviews: pd.DataFrame, own: dict[str, Any]) -> pd.DataFrame:
     return kept
 
 
-def _measured(
-    frame: _Frame, snapshot: Snapshot, own: dict[str, Any], settings: Estimate
+def _effect_rows(
+    frame: _UnitPeriods, snapshot: Snapshot, own: dict[str, Any], settings: EstimateSettings
 ) -> list[dict[str, Any]]:
     """Make the rows of one proposal."""
-    halves = _rates(frame.decisions, snapshot, "_half", settings)
+    halves = _unit_rates(frame.decisions, snapshot, "_half", settings)
     before = frame.decisions[frame.decisions["_half"] == "before"]
-    parts = _rates(before, snapshot, "_when", settings)
+    parts = _unit_rates(before, snapshot, "_when", settings)
     look = int(own["look"]) if pd.notna(own["look"]) else 1
     rows = []
     for measure in EFFECT_MEASURES:
-        table = _per_decision(halves, measure, "_half")
-        found = _contrast(table, ("before", "after"), look)
+        table = _rates_per_decision(halves, measure, "_half")
+        found = _slice_contrast(table, ("before", "after"), look)
         early = None
         if parts is not None:
-            early = _contrast(_per_decision(parts, measure, "_when"), ("early", "late"), CHECKED_AS)
-        rows.append(_row(own, measure, table, found, early, frame, look))
+            early = _slice_contrast(
+                _rates_per_decision(parts, measure, "_when"), ("early", "late"), CHECKED_AS
+            )
+        rows.append(_effect_row(own, measure, table, found, early, frame, look))
     return rows
 
 
-def _rates(
-    decisions: pd.DataFrame, snapshot: Snapshot, when: str, settings: Estimate
+def _unit_rates(
+    decisions: pd.DataFrame, snapshot: Snapshot, when: str, settings: EstimateSettings
 ) -> pd.DataFrame:
     """Estimate each unit's rates at each time; no rows where nothing was audited."""
     part = snapshot.of(decisions)
@@ -242,7 +251,7 @@ def _rates(
     return estimate_rates(part, [["_unit", when]], settings=settings).by_group[("_unit", when)]
 
 
-def _per_decision(table: pd.DataFrame, measure: str, when: str) -> pd.DataFrame:
+def _rates_per_decision(table: pd.DataFrame, measure: str, when: str) -> pd.DataFrame:
     """Return rates per decision, one row a unit and time."""
     table = table[table["_unit"].notna()].rename(columns={when: "_time"})
     key, figures = ["_unit", "_time"], ["estimate", "low", "high"]
@@ -258,13 +267,15 @@ def _per_decision(table: pd.DataFrame, measure: str, when: str) -> pd.DataFrame:
 
 
 @dataclass(frozen=True)
-class _Found:
+class _ContrastResult:
     now: Contrast
     over_all: Contrast
     other_half: float
 
 
-def _contrast(table: pd.DataFrame, times: tuple[str, str], look: int) -> _Found | None:
+def _slice_contrast(
+    table: pd.DataFrame, times: tuple[str, str], look: int
+) -> _ContrastResult | None:
     """Contrast the slice with the untouched units that have a rate at both times."""
     one, two = (table[table["_time"] == time].set_index("_unit") for time in times)
     both = one.index[one["estimate"].notna()].intersection(two.index[two["estimate"].notna()])
@@ -272,18 +283,20 @@ def _contrast(table: pd.DataFrame, times: tuple[str, str], look: int) -> _Found 
         return None
     units = ["", *sorted(set(both) - {""})]
     one, two = one.loc[units], two.loc[units]
-    sides = [_of_process(one), _of_process(two)]
+    sides = [_superpopulation_interval(one), _superpopulation_interval(two)]
     reviewed = np.stack([side["n_reviews"].to_numpy(np.float64)[1:] for side in (one, two)], axis=1)
     weight = 1 / (1 / np.maximum(reviewed, 1)).sum(axis=1)
     z = critical_value(look_confidence(look))
-    now = contrast(sides[0], sides[1], weight)
+    now = difference_in_differences(sides[0], sides[1], weight)
     half = (now.high - now.low) / 2
     own = [float(side.high[0] - side.low[0]) / 2 for side in sides]
     rest = max(half**2 - own[0] ** 2 - own[1] ** 2, 0.0) ** 0.5 if half == half else 0.0
-    return _Found(now, contrast(sides[0], sides[1], weight, widen=z / critical_value()), rest)
+    return _ContrastResult(
+        now, difference_in_differences(sides[0], sides[1], weight, widen=z / critical_value()), rest
+    )
 
 
-def _of_process(side: pd.DataFrame) -> Interval:
+def _superpopulation_interval(side: pd.DataFrame) -> Interval:
     """Widen limits of what happened to limits of what was to be expected.
 
     Even with every decision reviewed, the share of errors varies from month to month by chance; a
@@ -298,27 +311,27 @@ def _of_process(side: pd.DataFrame) -> Interval:
     )
 
 
-def _row(
-    own: dict[str, Any], measure: str, table: pd.DataFrame, found: _Found | None,
-    early: _Found | None, frame: _Frame, look: int,
+def _effect_row(
+    own: dict[str, Any], measure: str, table: pd.DataFrame, found: _ContrastResult | None,
+    early: _ContrastResult | None, frame: _UnitPeriods, look: int,
 ) -> dict[str, Any]:  # fmt: skip
     nan = float("nan")
-    cells = {time: _cell(table, time) for time in ("before", "after")}
+    cells = {time: _rate_columns(table, time) for time in ("before", "after")}
     start = cells["before"]["estimate"]
     stated = measure == "error_rate" and pd.notna(own["expected"])
     hoped = own["expected"] if stated else -HOPED * start
     now = found.now if found else Contrast(nan, nan, nan, nan, nan, nan, 0)
     whole = found.over_all if found else now
     placebo = early.now if early else Contrast(nan, nan, nan, nan, nan, nan, 0)
-    trend = _trend(early.over_all if early else placebo)
-    verdict = _verdict(whole, hoped, trend, confounded=bool(frame.confounded_by))
+    trend = _trend_status(early.over_all if early else placebo)
+    verdict = _effect_verdict(whole, hoped, trend, confounded=bool(frame.confounded_by))
     need = None
     alone = found is not None and now.n_untouched == 0
     if trend != "apart" and not alone and verdict == "unknown" and hoped == hoped and hoped != 0:
         sides = [
             (c["estimate"], (c["high"] - c["low"]) / 2, int(c["n_reviews"])) for c in cells.values()
         ]
-        need = reviews_to_see(hoped, sides[0], sides[1], found.other_half if found else 0.0)
+        need = reviews_to_detect(hoped, sides[0], sides[1], found.other_half if found else 0.0)
     return {
         "proposal_id": own["proposal_id"], "policy_id": own["policy_id"], "measure": measure,
         "effective_from": own["effective_from"], "until": own["until"], "look": look,
@@ -333,7 +346,7 @@ def _row(
     }  # fmt: skip
 
 
-def _cell(table: pd.DataFrame, time: str) -> dict[str, float]:
+def _rate_columns(table: pd.DataFrame, time: str) -> dict[str, float]:
     own = table[(table["_unit"] == "") & (table["_time"] == time)]
     names = ("estimate", "low", "high", "n_reviews")
     if own.empty:
@@ -341,13 +354,13 @@ def _cell(table: pd.DataFrame, time: str) -> dict[str, float]:
     return {name: float(own[name].iloc[0]) for name in names}
 
 
-def _trend(placebo: Contrast) -> str:
+def _trend_status(placebo: Contrast) -> str:
     if placebo.estimate != placebo.estimate:
         return "unknown"
     return "alike" if placebo.low <= 0 <= placebo.high else "apart"
 
 
-def _verdict(whole: Contrast, hoped: float, trend: str, *, confounded: bool) -> str:
+def _effect_verdict(whole: Contrast, hoped: float, trend: str, *, confounded: bool) -> str:
     if confounded:
         return "confounded"
     if trend == "apart":  # the slice went its own way before anything was changed

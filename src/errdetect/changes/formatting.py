@@ -9,22 +9,22 @@ from typing import Any
 
 import pandas as pd
 
-from errdetect.errors import DataError, sentence, visible_pieces
+from errdetect.errors import DataError, error_message, iter_escaped
 
 __all__ = [
-    "clean",
-    "count",
-    "counted",
-    "day",
-    "day_of",
+    "clean_text",
+    "count_with_noun",
+    "finite_or_none",
+    "format_count",
+    "format_day",
+    "format_interval",
+    "format_optional_day",
+    "format_percent",
     "has_rows",
-    "number",
-    "per_base",
-    "percent",
-    "records",
-    "require",
+    "natural_frequencies",
+    "require_columns",
     "slug",
-    "span",
+    "to_records",
 ]
 
 
@@ -34,7 +34,7 @@ _MONTHS = "JanFebMarAprMayJunJulAugSepOctNovDec"
 _OPEN, _CLOSE = "\u2068", "\u2069"
 
 
-def clean(value: object, limit: int = 120, missing: str = "not given") -> str:
+def clean_text(value: object, limit: int = 120, missing: str = "not given") -> str:
     r"""Make foreign text fit to be shown: one line, nothing hidden, bounded in length.
 
     Escaping for HTML is the template's part.
@@ -55,11 +55,11 @@ def clean(value: object, limit: int = 120, missing: str = "not given") -> str:
 
     Examples
     --------
-    >>> clean("two\n\nlines")
+    >>> clean_text("two\n\nlines")
     'two lines'
-    >>> clean("x" * 1_000_000, limit=5)
+    >>> clean_text("x" * 1_000_000, limit=5)
     'xxxxx…'
-    >>> clean(float("nan"))
+    >>> clean_text(float("nan"))
     'not given'
     """
     if value is None or value is pd.NA or value is pd.NaT or value != value:
@@ -69,7 +69,7 @@ def clean(value: object, limit: int = 120, missing: str = "not given") -> str:
     line = " ".join(head.split())
     shown: list[str] = []
     length = 0
-    for piece in line if line.isprintable() else visible_pieces(line):
+    for piece in line if line.isprintable() else iter_escaped(line):
         length += len(piece)
         if length > limit:
             cut = "".join(shown)
@@ -110,34 +110,34 @@ def slug(prefix: str, text: str) -> str:
     return "-".join(part for part in (f"{prefix}-", plain, mark) if part)
 
 
-def count(n: int) -> str:
+def format_count(n: int) -> str:
     """Write a whole number with commas.
 
     Examples
     --------
-    >>> count(1234567)
+    >>> format_count(1234567)
     '1,234,567'
     """
     return f"{n:,}"
 
 
-def counted(n: int, one: str, many: str) -> str:
+def count_with_noun(n: int, one: str, many: str) -> str:
     """Write how many there are of something.
 
     Examples
     --------
-    >>> counted(1, "policy", "policies"), counted(0, "policy", "policies")
+    >>> count_with_noun(1, "policy", "policies"), count_with_noun(0, "policy", "policies")
     ('1 policy', 'no policies')
     """
-    return f"{count(n) if n else 'no'} {one if n == 1 else many}"
+    return f"{format_count(n) if n else 'no'} {one if n == 1 else many}"
 
 
-def percent(share: float) -> str:
+def format_percent(share: float) -> str:
     r"""Write a share of 1 as a percentage; near 0 and near 1 with two decimals.
 
     Examples
     --------
-    >>> percent(0.057), percent(0.0034), percent(0.00001), percent(0.0)
+    >>> format_percent(0.057), format_percent(0.0034), format_percent(0.00001), format_percent(0.0)
     ('5.7\xa0%', '0.34\xa0%', '<\xa00.01\xa0%', '0.0\xa0%')
     """
     if 0 < share < 0.00005:
@@ -148,19 +148,19 @@ def percent(share: float) -> str:
     return f"{100 * share:.{2 if fine else 1}f}\u00a0%"
 
 
-def span(low: float, high: float) -> str:
+def format_interval(low: float, high: float) -> str:
     r"""Write an interval of shares.
 
     Examples
     --------
-    >>> span(0.051, 0.063)
+    >>> format_interval(0.051, 0.063)
     '5.1 to 6.3\xa0%'
     """
     decimals = 2 if high < 0.01 or low > 0.99 else 1
     return f"{100 * low:.{decimals}f} to {100 * high:.{decimals}f}\u00a0%"
 
 
-def per_base(shares: Sequence[float]) -> tuple[list[str], str]:
+def natural_frequencies(shares: Sequence[float]) -> tuple[list[str], str]:
     """Say shares as numbers "of 100", or of more where 100 would hide them.
 
     Parameters
@@ -175,42 +175,42 @@ def per_base(shares: Sequence[float]) -> tuple[list[str], str]:
 
     Examples
     --------
-    >>> per_base([0.051, 0.063])
+    >>> natural_frequencies([0.051, 0.063])
     (['5.1', '6.3'], '100')
-    >>> per_base([0.0004, 0.0021])
+    >>> natural_frequencies([0.0004, 0.0021])
     (['0.4', '2.1'], '1,000')
     """
     top = max(shares)
     base = 100 if top >= 0.01 or top == 0 else 1_000 if top >= 0.0005 else 100_000
     ends = {f"{base * s:.1f}" for s in shares}
     decimals = 2 if len(ends) < len(set(shares)) else 1
-    return [f"{base * s:.{decimals}f}" for s in shares], count(base)
+    return [f"{base * s:.{decimals}f}" for s in shares], format_count(base)
 
 
-def day(moment: date) -> str:
+def format_day(moment: date) -> str:
     """Write a day in the same way wherever the report is made.
 
     Examples
     --------
-    >>> day(date(2025, 3, 9))
+    >>> format_day(date(2025, 3, 9))
     '9 Mar 2025'
     """
     return f"{moment.day} {_MONTHS[3 * moment.month - 3 : 3 * moment.month]} {moment.year}"
 
 
-def day_of(value: object) -> str:
+def format_optional_day(value: object) -> str:
     """Write the day of a timestamp that may be missing.
 
     Examples
     --------
-    >>> day_of("2025-03-09T10:00:00Z"), day_of(None)
+    >>> format_optional_day("2025-03-09T10:00:00Z"), format_optional_day(None)
     ('9 Mar 2025', 'not given')
     """
     moment = pd.Timestamp(value) if isinstance(value, str | date) else pd.NaT
-    return "not given" if pd.isna(moment) else day(moment)
+    return "not given" if pd.isna(moment) else format_day(moment)
 
 
-def require(frame: pd.DataFrame, columns: Iterable[str], what: str) -> None:
+def require_columns(frame: pd.DataFrame, columns: Iterable[str], what: str) -> None:
     """Refuse a table without the columns that the report reads.
 
     Parameters
@@ -229,12 +229,12 @@ def require(frame: pd.DataFrame, columns: Iterable[str], what: str) -> None:
 
     Examples
     --------
-    >>> require(pd.DataFrame({"text": ["a"]}), ["text"], "drivers")
+    >>> require_columns(pd.DataFrame({"text": ["a"]}), ["text"], "drivers")
     """
     missing = [c for c in columns if c not in frame.columns]
     if missing:
         raise DataError(
-            sentence(
+            error_message(
                 f"The report's table {what}",
                 f"have the columns {', '.join(columns)}",
                 f"no {', '.join(missing)}",
@@ -254,23 +254,23 @@ def has_rows(frame: pd.DataFrame | None) -> bool:
     return frame is not None and len(frame) > 0
 
 
-def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+def to_records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Give the rows as dicts, in the table's order.
 
     Examples
     --------
-    >>> records(pd.DataFrame({"n": [1, 2]}))
+    >>> to_records(pd.DataFrame({"n": [1, 2]}))
     [{'n': 1}, {'n': 2}]
     """
     return [{str(k): v for k, v in row.items()} for row in frame.to_dict("records")]
 
 
-def number(value: Any) -> float | None:
+def finite_or_none(value: Any) -> float | None:
     """Read a number that may be missing; what is not finite is missing.
 
     Examples
     --------
-    >>> number(0.5), number(None), number(float("nan")), number(pd.NA)
+    >>> finite_or_none(0.5), finite_or_none(None), finite_or_none(float("nan")), finite_or_none(pd.NA)
     (0.5, None, None, None)
     """
     if value is None or value is pd.NA:

@@ -24,13 +24,13 @@ __all__ = [
     "METHOD_WORDS",
     "SOURCE_WORDS",
     "STATE_WORDS",
-    "ByWords",
-    "MeasureWords",
+    "MeasureText",
+    "NounForms",
 ]
 
 
 @dataclass(frozen=True)
-class MeasureWords:
+class MeasureText:
     """How one measure is asked and said.
 
     Parameters
@@ -56,37 +56,37 @@ class MeasureWords:
 
 _NOT_APPEALED = "Appeals cannot answer this: what was allowed is hardly ever appealed."
 
-MEASURE_WORDS: Mapping[str, MeasureWords] = {
-    "error_rate": MeasureWords(
+MEASURE_WORDS: Mapping[str, MeasureText] = {
+    "error_rate": MeasureText(
         "Wrong among all decisions", "How often is a decision wrong?", "decisions", "are wrong"
     ),
-    "wrongful_rate": MeasureWords(
+    "wrongful_rate": MeasureText(
         "Wrong among enforced decisions",
         "When it acts, how often is that wrong?",
         "enforced decisions",
         "are wrong",
     ),
-    "missed_rate": MeasureWords(
+    "missed_rate": MeasureText(
         "Wrong among allowed decisions",
         "When it allows, how often is that wrong?",
         "allowed decisions",
         "are wrong",
         _NOT_APPEALED,
     ),
-    "precision": MeasureWords(
+    "precision": MeasureText(
         "Right among enforced decisions (precision)",
         "When it acts, how often is it right?",
         "enforced decisions",
         "are right",
     ),
-    "recall": MeasureWords(
+    "recall": MeasureText(
         "Enforced among all violations (recall)",
         "Of all violations, how many does it act on?",
         "violations",
         "are acted on",
         _NOT_APPEALED,
     ),
-    "accuracy": MeasureWords(
+    "accuracy": MeasureText(
         "Right among all decisions (accuracy)",
         "How often is a decision right?",
         "decisions",
@@ -96,27 +96,27 @@ MEASURE_WORDS: Mapping[str, MeasureWords] = {
 
 
 @dataclass(frozen=True)
-class ByWords:
+class NounForms:
     """One and many of what a block of estimates is split by."""
 
     one: str
     many: str
 
 
-BY_WORDS: Mapping[str, ByWords] = {
-    "policy_id": ByWords("policy", "policies"),
-    "market": ByWords("market", "markets"),
-    "language": ByWords("language", "languages"),
-    "moderator": ByWords("moderator", "moderators"),
+BY_WORDS: Mapping[str, NounForms] = {
+    "policy_id": NounForms("policy", "policies"),
+    "market": NounForms("market", "markets"),
+    "language": NounForms("language", "languages"),
+    "moderator": NounForms("moderator", "moderators"),
 }
 
-SOURCE_WORDS: Mapping[str, ByWords] = {
-    AUDIT: ByWords("audit review", "audit reviews"),
-    APPEAL: ByWords("appeal", "appeals"),
-    RE_REVIEW: ByWords("re-review from the queue", "re-reviews from the queue"),
-    GOLDEN: ByWords("golden item (tests reviewers)", "golden items (test reviewers)"),
-    ADJUDICATION: ByWords("expert adjudication", "expert adjudications"),
-    REPORT: ByWords("user report", "user reports"),
+SOURCE_WORDS: Mapping[str, NounForms] = {
+    AUDIT: NounForms("audit review", "audit reviews"),
+    APPEAL: NounForms("appeal", "appeals"),
+    RE_REVIEW: NounForms("re-review from the queue", "re-reviews from the queue"),
+    GOLDEN: NounForms("golden item (tests reviewers)", "golden items (test reviewers)"),
+    ADJUDICATION: NounForms("expert adjudication", "expert adjudications"),
+    REPORT: NounForms("user report", "user reports"),
 }
 
 STATE_WORDS: Mapping[str, str] = {

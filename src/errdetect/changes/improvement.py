@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from errdetect.changes.proposals import CHANGES, effort_of
+from errdetect.changes.proposals import CHANGES, estimated_effort
 from errdetect.changes.targets import AT_LEAST
-from errdetect.findings.conditions import of_finding
+from errdetect.findings.conditions import finding_mask
 from errdetect.schemas import MISSED_VIOLATION, WRONGFUL_ACTION
 
 __all__ = ["improvement_plan"]
@@ -77,7 +77,7 @@ def improvement_plan(
         own = {str(name): value for name, value in target.items()}
         key = tuple(own[name] for name in by)
         inside_ = of_cell.get(key if len(by) > 1 else key[0], np.zeros(0, np.int64))
-        rows += _steps(own, by, confirmed, decisions.iloc[inside_])
+        rows += _plan_steps(own, by, confirmed, decisions.iloc[inside_])
     return pd.DataFrame(rows, columns=[*by, *_COLUMNS]).astype({"step": "int64"})
 
 
@@ -87,7 +87,7 @@ _COLUMNS = (
 )  # fmt: skip
 
 
-def _steps(
+def _plan_steps(
     target: dict[str, Any], by: list[str], findings: pd.DataFrame, cell: pd.DataFrame
 ) -> list[dict[str, Any]]:
     """Take the finding that brings most for its work, then the next on what is left."""
@@ -102,14 +102,14 @@ def _steps(
         known = known[known["policy_id"] == target["policy_id"]]
     if kind is not None:
         known = known[known["error_kind"] == kind]
-    waiting = [(row, of_finding(cell, row)) for row in known.to_dict("records")]
+    waiting = [(row, finding_mask(cell, row)) for row in known.to_dict("records")]
     free, size = np.ones(len(cell), dtype=bool), max(size, 1)
     done = {"brings": 0.0, "brings_low": 0.0, "brings_high": 0.0}
     out: list[dict[str, Any]] = []
     while waiting:
-        worth = [_worth(row, int((mine & free).sum()), size) for row, mine in waiting]
+        worth = [_finding_gain(row, int((mine & free).sum()), size) for row, mine in waiting]
         gain = [
-            w["brings"] / effort_of(str(r["cause"]))
+            w["brings"] / estimated_effort(str(r["cause"]))
             for w, (r, _) in zip(worth, waiting, strict=True)
         ]
         best = int(np.argmax(gain))  # ties: the first finding_id
@@ -117,13 +117,13 @@ def _steps(
             break
         row, mine = waiting.pop(best)
         free &= ~mine
-        own = _within(target, worth[best], done)
+        own = _cap_gain(target, worth[best], done)
         done = {name: done[name] + own[name] for name in done}
-        out.append(place | _step(target, row, len(out) + 1, own, done))
-    return out or [place | _nothing(target)]
+        out.append(place | _step_row(target, row, len(out) + 1, own, done))
+    return out or [place | _no_step_row(target)]
 
 
-def _worth(finding: Mapping[Any, Any], n: int, size: int) -> dict[str, float]:
+def _finding_gain(finding: Mapping[Any, Any], n: int, size: int) -> dict[str, float]:
     """Points of the measure that the slice has beyond its policy's usual rate."""
     base = float(finding["base_rate"])
     return {
@@ -132,7 +132,7 @@ def _worth(finding: Mapping[Any, Any], n: int, size: int) -> dict[str, float]:
     }
 
 
-def _within(
+def _cap_gain(
     target: Mapping[str, Any], worth: Mapping[str, float], done: Mapping[str, float]
 ) -> dict[str, float]:
     """Promise no more errors than the steps before have left: at the estimate, and at the worst."""
@@ -145,15 +145,15 @@ def _within(
     return {"brings": brings, "brings_low": low, "brings_high": max(most, brings)}
 
 
-def _step(
+def _step_row(
     target: Mapping[str, Any], finding: Mapping[Any, Any], step: int, worth: Mapping[str, float],
     done: Mapping[str, float],
 ) -> dict[str, Any]:  # fmt: skip
     sign = 1.0 if target["measure"] in AT_LEAST else -1.0
     worst, best = ("low", "high") if sign > 0 else ("high", "low")
-    left = _clip(target["estimate"] + sign * done["brings"])
-    least = _clip(target[worst] + sign * done["brings_low"])
-    most = _clip(target[best] + sign * done["brings_high"])
+    left = _clip_share(target["estimate"] + sign * done["brings"])
+    least = _clip_share(target[worst] + sign * done["brings_low"])
+    most = _clip_share(target[best] + sign * done["brings_high"])
     cause = str(finding["cause"]) if str(finding["cause"]) in CHANGES else "unknown"
     keeps = [sign * (value - target["limit"]) >= 0 for value in (least, left)]
     return {
@@ -164,7 +164,7 @@ def _step(
         "rule": finding["rule"],
         "cause": cause,
         "change": CHANGES[cause].title,
-        "effort": effort_of(cause),
+        "effort": estimated_effort(cause),
         **worth,
         "left": left,
         "left_low": min(least, most),
@@ -173,7 +173,7 @@ def _step(
     }
 
 
-def _nothing(target: Mapping[str, Any]) -> dict[str, Any]:
+def _no_step_row(target: Mapping[str, Any]) -> dict[str, Any]:
     """Say that no confirmed finding bears on a target."""
     return {
         "measure": target["measure"],
@@ -190,5 +190,5 @@ def _nothing(target: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _clip(value: float) -> float:
+def _clip_share(value: float) -> float:
     return min(max(float(value), 0.0), 1.0)

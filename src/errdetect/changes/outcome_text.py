@@ -5,10 +5,17 @@ from typing import Any
 
 import pandas as pd
 
-from errdetect.changes.formatting import clean, count, counted, day, percent, span
+from errdetect.changes.formatting import (
+    clean_text,
+    count_with_noun,
+    format_count,
+    format_day,
+    format_interval,
+    format_percent,
+)
 from errdetect.changes.glossary import MEASURE_WORDS
 
-__all__ = ["say_audit", "say_effect", "say_step", "say_target"]
+__all__ = ["audit_sentence", "effect_sentence", "step_sentence", "target_sentence"]
 
 _WHAT = {
     "error_rate": "Wrong",
@@ -22,7 +29,7 @@ _ENDS = {
 }
 
 
-def say_effect(row: Mapping[str, Any]) -> str:
+def effect_sentence(row: Mapping[str, Any]) -> str:
     """Say what a proposal did.
 
     Parameters
@@ -41,35 +48,35 @@ def say_effect(row: Mapping[str, Any]) -> str:
     ...     "effective_from": pd.Timestamp("2026-03-01", tz="UTC"), "verdict": "improved",
     ...     "n_untouched": 8, "trend": "alike", "early_low": -0.05, "early_high": 0.05, "look": 1,
     ...     "confounded_by": [], "need_before": None, "need_after": None}
-    >>> say_effect(row).split(". ")[0]
+    >>> effect_sentence(row).split(". ")[0]
     'It helped'
     """
     what = _WHAT[row["measure"]]
     if row["verdict"] == "confounded":
-        others = ", ".join(clean(name, limit=40) for name in row["confounded_by"])
+        others = ", ".join(clean_text(name, limit=40) for name in row["confounded_by"])
         first = f"Cannot be told apart from what {others} did: both touch the same decisions."
     elif row["verdict"] == "unknown":
-        first = f"Cannot be said yet. {_why(row)}"
+        first = f"Cannot be said yet. {_inconclusive_reason(row)}"
     else:
         first = _ENDS[row["verdict"]]
-    if not _known(row["before"]) or not _known(row["after"]):
+    if not _is_known(row["before"]) or not _is_known(row["after"]):
         return first
     said = (
-        f"{what} among all decisions of the slice: {percent(row['before'])} before {day(row['effective_from'])}, "
-        f"{percent(row['after'])} since ({count(row['n_before'])} and "
-        f"{count(row['n_after'])} reviewed decisions)."
+        f"{what} among all decisions of the slice: {format_percent(row['before'])} before {format_day(row['effective_from'])}, "
+        f"{format_percent(row['after'])} since ({format_count(row['n_before'])} and "
+        f"{format_count(row['n_after'])} reviewed decisions)."
     )
-    if not _known(row["estimate"]):
+    if not _is_known(row["estimate"]):
         return f"{first} {said}"
     said += (
-        f" Going by {counted(row['n_untouched'], 'untouched group', 'untouched groups')}, it would "
-        f"have been {percent(min(max(row['without'], 0.0), 1.0))} without the change: "
-        f"{_points(row['estimate'])} ({_points(row['low'])} to {_points(row['high'])}) points."
+        f" Going by {count_with_noun(row['n_untouched'], 'untouched group', 'untouched groups')}, it would "
+        f"have been {format_percent(min(max(row['without'], 0.0), 1.0))} without the change: "
+        f"{_format_points(row['estimate'])} ({_format_points(row['low'])} to {_format_points(row['high'])}) points."
     )
-    return " ".join([first, said, *_limits(row)])
+    return " ".join([first, said, *_caveat_sentences(row)])
 
 
-def _limits(row: Mapping[str, Any]) -> list[str]:
+def _caveat_sentences(row: Mapping[str, Any]) -> list[str]:
     said = []
     if row["n_untouched"] == 1:
         said.append("With one untouched group nobody can tell how far rates move by themselves.")
@@ -82,20 +89,22 @@ def _limits(row: Mapping[str, Any]) -> list[str]:
             f"{100 * seen:.1f} points cannot)."
         )
     if row["look"] > 1:
-        said.append(f"Measured for the {_nth(row['look'])} time; the verdict allows for all looks.")
+        said.append(
+            f"Measured for the {_format_ordinal(row['look'])} time; the verdict allows for all looks."
+        )
     return said
 
 
-def _why(row: Mapping[str, Any]) -> str:
+def _inconclusive_reason(row: Mapping[str, Any]) -> str:
     if row["trend"] == "apart":
         return "The slice went its own way before anything was changed."
-    if _known(row["need_after"]):
+    if _is_known(row["need_after"]):
         before, after = int(row["need_before"]), int(row["need_after"])
         return (
-            f"It takes {count(after)} more reviewed decisions since the change and {count(before)} "
+            f"It takes {format_count(after)} more reviewed decisions since the change and {format_count(before)} "
             "more from before it, all in the slice."
         )
-    if not _known(row["before"]) or not _known(row["after"]):
+    if not _is_known(row["before"]) or not _is_known(row["after"]):
         return "There are too few reviewed decisions in the slice, before or since."
     if row["before"] == 0:
         return "No error was seen in the slice before the change: review more from before it."
@@ -107,30 +116,30 @@ def _why(row: Mapping[str, Any]) -> str:
     )
 
 
-def say_target(row: Mapping[str, Any]) -> str:
+def target_sentence(row: Mapping[str, Any]) -> str:
     r"""Say whether a target is met.
 
     Examples
     --------
     >>> row = {"measure": "wrongful_rate", "sense": "at most", "limit": 0.03, "estimate": 0.05,
     ...     "low": 0.02, "high": 0.11, "status": "cannot_tell", "reviews_needed": 360}
-    >>> say_target(row)[:62]
+    >>> target_sentence(row)[:62]
     'Cannot tell yet. Wrong among enforced decisions at most 3.0\xa0%:'
     """
     ends = {"met": "Met.", "missed": "Missed.", "cannot_tell": "Cannot tell yet."}
     words = MEASURE_WORDS.get(row["measure"])
     name = words.name if words else "Reviewers' accuracy"
-    said = f"{ends[row['status']]} {name} {row['sense']} {percent(row['limit'])}: "
-    if not _known(row["estimate"]):
+    said = f"{ends[row['status']]} {name} {row['sense']} {format_percent(row['limit'])}: "
+    if not _is_known(row["estimate"]):
         said += "there are too few reviews for a figure."
     else:
-        said += f"{percent(row['estimate'])} ({span(row['low'], row['high'])})."
-    if _known(row["reviews_needed"]):
-        said += f" About {count(int(row['reviews_needed']))} more reviews would settle it."
+        said += f"{format_percent(row['estimate'])} ({format_interval(row['low'], row['high'])})."
+    if _is_known(row["reviews_needed"]):
+        said += f" About {format_count(int(row['reviews_needed']))} more reviews would settle it."
     return said
 
 
-def say_step(row: Mapping[str, Any]) -> str:
+def step_sentence(row: Mapping[str, Any]) -> str:
     r"""Say what one step of an improvement plan brings.
 
     Examples
@@ -138,18 +147,18 @@ def say_step(row: Mapping[str, Any]) -> str:
     >>> row = {"step": 1, "measure": "wrongful_rate", "limit": 0.03, "rule": "market is IT",
     ...     "change": "another bar", "brings": 0.02, "brings_low": 0.01, "brings_high": 0.03,
     ...     "left": 0.025, "reaches": "likely"}
-    >>> say_step(row)[:38]
+    >>> step_sentence(row)[:38]
     'Where market is IT: another bar. Wrong'
     """
     words = MEASURE_WORDS.get(row["measure"])
     name = words.name if words else str(row["measure"]).replace("_", " ")
     if not row["step"]:
         return f"{name}: no confirmed finding shows a way to the target yet."
-    where = f"Where {clean(row['rule'], 160)}: {clean(row['change'], 120)}."
-    if not _known(row["brings"]):
+    where = f"Where {clean_text(row['rule'], 160)}: {clean_text(row['change'], 120)}."
+    if not _is_known(row["brings"]):
         return f"{where} What it brings cannot be said yet."
     brings, low, high = (
-        _points(row[name]).lstrip("+") for name in ("brings", "brings_low", "brings_high")
+        _format_points(row[name]).lstrip("+") for name in ("brings", "brings_low", "brings_high")
     )
     moves = f"{brings} points (between {low} and {high})"
     ends = {
@@ -157,36 +166,36 @@ def say_step(row: Mapping[str, Any]) -> str:
         "likely": "likely reaches the target",
         "no": "does not reach the target alone",
     }
-    left = f", which leaves {percent(row['left'])}" if _known(row["left"]) else ""
+    left = f", which leaves {format_percent(row['left'])}" if _is_known(row["left"]) else ""
     return (
         f"{where} {name} may move by {moves}{left}; with the steps before it, it "
         f"{ends[row['reaches']]}."
     )
 
 
-def say_audit(n_open: int, n_targets: int, budget: int, command: str) -> str:
+def audit_sentence(n_open: int, n_targets: int, budget: int, command: str) -> str:
     """Say which audit would settle what cannot be told yet.
 
     Examples
     --------
-    >>> say_audit(5, 3, 800, "errdetect plan-audit ...")
+    >>> audit_sentence(5, 3, 800, "errdetect plan-audit ...")
     'An audit of 800 reviews would likely settle 3 of 5 open targets: errdetect plan-audit ...'
     """
-    targets = counted(n_open, "open target", "open targets")
+    targets = count_with_noun(n_open, "open target", "open targets")
     return (
-        f"An audit of {count(budget)} reviews would likely settle {count(n_targets)} of {targets}: "
+        f"An audit of {format_count(budget)} reviews would likely settle {format_count(n_targets)} of {targets}: "
         f"{command}"
     )
 
 
-def _known(value: Any) -> bool:
+def _is_known(value: Any) -> bool:
     return not pd.isna(value)
 
 
-def _points(share: float) -> str:
+def _format_points(share: float) -> str:
     return f"{100 * share:+.1f}"
 
 
-def _nth(n: int) -> str:
+def _format_ordinal(n: int) -> str:
     end = {1: "st", 2: "nd", 3: "rd"}.get(n % 10 if n // 10 % 10 != 1 else 0, "th")
     return f"{n}{end}"

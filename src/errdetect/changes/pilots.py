@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtri
 
-from errdetect.errors import DataError, sentence
+from errdetect.errors import DataError, error_message
 from errdetect.stats.intervals import critical_value
 
-__all__ = ["Pilot", "per_half", "plan_pilot"]
+__all__ = ["Pilot", "plan_pilot", "reviews_per_arm"]
 
 #: Chance of a false alarm (two-sided) and of seeing an effect that is there.
 ALPHA, POWER = 0.05, 0.8
@@ -41,7 +41,7 @@ class Pilot:
     accounts: int | None
 
 
-def per_half(rate: float, aim: float, *, alpha: float = ALPHA, power: float = POWER) -> int:
+def reviews_per_arm(rate: float, aim: float, *, alpha: float = ALPHA, power: float = POWER) -> int:
     """Count the reviews of each half that tell two error rates apart.
 
     Parameters
@@ -67,13 +67,13 @@ def per_half(rate: float, aim: float, *, alpha: float = ALPHA, power: float = PO
 
     Examples
     --------
-    >>> per_half(0.2, 0.1), per_half(0.05, 0.04)
+    >>> reviews_per_arm(0.2, 0.1), reviews_per_arm(0.05, 0.04)
     (199, 6745)
     """
     if not (0 <= rate <= 1 and 0 <= aim <= 1) or rate == aim:
         got = f"{rate:g} and {aim:g}"
         do = "A pilot needs two different rates."
-        raise DataError(sentence("rate and aim", "differ and lie in [0, 1]", got, do))
+        raise DataError(error_message("rate and aim", "differ and lie in [0, 1]", got, do))
     mean = (rate + aim) / 2
     z_alpha, z_power = critical_value(1 - alpha), float(ndtri(power))
     spread = z_alpha * np.sqrt(2 * mean * (1 - mean))
@@ -128,18 +128,18 @@ def plan_pilot(
     328
     """
     seen = rate + SEEN * (aim - rate)
-    need: int | None = per_half(rate, seen)
+    need: int | None = reviews_per_arm(rate, seen)
     accounts = None
     if n_accounts is not None:
         accounts = max(n_accounts // 2, 1)
-        need = _clustered(need or 0, accounts, icc)
+        need = _cluster_adjusted(need or 0, accounts, icc)
     days = None
     if need is not None and per_day > 0:
         days = int(np.ceil(need / (per_day if shared else per_day / 2)))
     return Pilot(rate=rate, aim=seen, reviews=need, days=days, accounts=accounts)
 
 
-def _clustered(simple: int, accounts: int, icc: float) -> int | None:
+def _cluster_adjusted(simple: int, accounts: int, icc: float) -> int | None:
     if simple <= accounts:  # one review an account is enough
         return simple
     worth = 1 - simple * icc / accounts

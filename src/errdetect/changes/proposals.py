@@ -8,23 +8,23 @@ from typing import Any, Protocol
 
 import pandas as pd
 
-from errdetect.changes.formatting import clean
-from errdetect.data.writing import plain_value
+from errdetect.changes.formatting import clean_text
+from errdetect.data.writing import to_json_value
 
 __all__ = [
     "CHANGES",
-    "Change",
-    "Proposed",
-    "effort_of",
-    "findings_taken",
-    "in_effect",
+    "ProposedChange",
+    "RecommendedChange",
+    "estimated_effort",
+    "findings_in_use",
     "new_proposals",
     "proposal_id",
+    "proposals_in_effect",
 ]
 
 
 @dataclass(frozen=True)
-class Change:
+class RecommendedChange:
     """What to change, for a cause.
 
     Parameters
@@ -56,15 +56,15 @@ _BY_ACCOUNT = (
 )
 
 #: Cause -> the change that fits it.
-CHANGES: Mapping[str, Change] = {
-    "threshold": Change(
+CHANGES: Mapping[str, RecommendedChange] = {
+    "threshold": RecommendedChange(
         "threshold",
         "Move the bar",
         ("Set the machine's bar for this policy to the recommended one.",),
         _BY_ACCOUNT,
         1.0,
     ),
-    "account_cluster": Change(
+    "account_cluster": RecommendedChange(
         "whitelist",
         "Stop enforcing on listed accounts without a person",
         (
@@ -74,7 +74,7 @@ CHANGES: Mapping[str, Change] = {
         _BY_ACCOUNT,
         2.0,
     ),
-    "policy_ambiguity": Change(
+    "policy_ambiguity": RecommendedChange(
         "rule_text",
         "Make the rule's text clear",
         (
@@ -86,7 +86,7 @@ CHANGES: Mapping[str, Change] = {
         "sample of the slice; compare each with an expert's answer.",
         5.0,
     ),
-    "reviewer_inconsistency": Change(
+    "reviewer_inconsistency": RecommendedChange(
         "reviewer_training",
         "Train the reviewers who differ",
         (
@@ -98,7 +98,7 @@ CHANGES: Mapping[str, Change] = {
         "the slice with known answers.",
         3.0,
     ),
-    "machine_fault": Change(
+    "machine_fault": RecommendedChange(
         "model_data",
         "Teach the machine this slice",
         (
@@ -109,7 +109,7 @@ CHANGES: Mapping[str, Change] = {
         "of each one's decisions in the slice and do not know whose they are.",
         8.0,
     ),
-    "change_in_time": Change(
+    "change_in_time": RecommendedChange(
         "version",
         "Look at what changed, and take it back if it is the fault",
         (
@@ -120,7 +120,7 @@ CHANGES: Mapping[str, Change] = {
         _BY_ACCOUNT,
         3.0,
     ),
-    "unknown": Change(
+    "unknown": RecommendedChange(
         "look_closer",
         "Find the cause first",
         (
@@ -133,7 +133,7 @@ CHANGES: Mapping[str, Change] = {
 }
 
 
-class Proposed(Protocol):
+class ProposedChange(Protocol):
     """What a brief proposes, as the ledger takes it; `finding_ids` and `parts` go together."""
 
     @property
@@ -170,34 +170,34 @@ def proposal_id(policy_id: str, kind: str, finding_id: str) -> str:
     return "P-" + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:10]
 
 
-def findings_taken(known: pd.DataFrame) -> dict[str, tuple[str, str]]:
+def findings_in_use(known: pd.DataFrame) -> dict[str, tuple[str, str]]:
     """Map the findings that a proposal rests on to its id and state; closed proposals let go.
 
     Examples
     --------
-    >>> findings_taken(pd.DataFrame({"proposal_id": ["p"], "state": "rejected", "finding_id": "f"}))
+    >>> findings_in_use(pd.DataFrame({"proposal_id": ["p"], "state": "rejected", "finding_id": "f"}))
     {'f': ('p', 'rejected')}
     """
     taken: dict[str, tuple[str, str]] = {}
     for row in known.to_dict("records"):
         if row["state"] != "closed":
-            names = _terms(row.get("expected")).get("finding_ids") or [row["finding_id"]]
+            names = _parse_terms(row.get("expected")).get("finding_ids") or [row["finding_id"]]
             taken |= dict.fromkeys(names, (row["proposal_id"], row["state"]))
     return taken
 
 
-def effort_of(cause: str) -> float:
+def estimated_effort(cause: str) -> float:
     """Return the rough work of the change that fits a cause, in person-days.
 
     Examples
     --------
-    >>> effort_of("threshold"), effort_of("never heard of")
+    >>> estimated_effort("threshold"), estimated_effort("never heard of")
     (1.0, 2.0)
     """
     return CHANGES.get(cause, CHANGES["unknown"]).effort
 
 
-def new_proposals(proposed: Iterable[Proposed], known: pd.DataFrame) -> pd.DataFrame:
+def new_proposals(proposed: Iterable[ProposedChange], known: pd.DataFrame) -> pd.DataFrame:
     """Choose what is not in the ledger yet, as rows for it.
 
     A finding that a proposal rests on already is not proposed again, also where that one was
@@ -221,7 +221,7 @@ def new_proposals(proposed: Iterable[Proposed], known: pd.DataFrame) -> pd.DataF
     >>> new_proposals([], pd.DataFrame()).columns.tolist()[:2]
     ['proposal_id', 'policy_id']
     """
-    taken, ids = findings_taken(known), set(known["proposal_id"]) if len(known) else set()
+    taken, ids = findings_in_use(known), set(known["proposal_id"]) if len(known) else set()
     rows = []
     for brief in proposed:
         open_ = [at for at, name in enumerate(brief.finding_ids) if name not in taken]
@@ -235,25 +235,25 @@ def new_proposals(proposed: Iterable[Proposed], known: pd.DataFrame) -> pd.DataF
             "rate_change": None if change != change else round(change, 6),
             "evidence_until": None if until is None else until.isoformat(),
         }
-        name = _free(proposal_id(brief.policy_id, brief.kind, names[0]), ids)
+        name = _unused_id(proposal_id(brief.policy_id, brief.kind, names[0]), ids)
         ids.add(name)
         rows.append(
             {
                 "proposal_id": name,
                 "policy_id": brief.policy_id,
                 "kind": brief.kind,
-                "title": clean(brief.title, limit=300),
-                "rule": clean(brief.rule, limit=1000),
+                "title": clean_text(brief.title, limit=300),
+                "rule": clean_text(brief.rule, limit=1000),
                 "change": brief.change,
                 "owner": brief.owner,
-                "expected": json.dumps(plain_value(terms), ensure_ascii=False, sort_keys=True),
+                "expected": json.dumps(to_json_value(terms), ensure_ascii=False, sort_keys=True),
                 "finding_id": names[0],
             }
         )
     return pd.DataFrame(rows, columns=_COLUMNS)
 
 
-def _free(name: str, ids: set[str]) -> str:
+def _unused_id(name: str, ids: set[str]) -> str:
     """Give a number to a name that an earlier, closed proposal has."""
     number, free = 2, name
     while free in ids:
@@ -266,7 +266,7 @@ _COLUMNS = [
 ]  # fmt: skip
 
 
-def in_effect(
+def proposals_in_effect(
     proposals: pd.DataFrame, history: pd.DataFrame, *, as_of: pd.Timestamp
 ) -> pd.DataFrame:
     """Turn the ledger's proposals into what `measure_effects` measures.
@@ -292,11 +292,11 @@ def in_effect(
     >>> one = pd.DataFrame({"proposal_id": ["p"], "policy_id": "spam", "state": "accepted",
     ...                     "effective_from": effective, "expected": '{"rate_change": -0.1}'})
     >>> now = effective + pd.Timedelta(days=40)
-    >>> in_effect(one, pd.DataFrame(), as_of=now)[["expected", "look"]].values.tolist()
+    >>> proposals_in_effect(one, pd.DataFrame(), as_of=now)[["expected", "look"]].values.tolist()
     [[-0.1, 2.0]]
     """
     accepted = proposals[proposals["effective_from"].notna()].reset_index(drop=True)
-    terms = [_terms(text) for text in accepted["expected"]]
+    terms = [_parse_terms(text) for text in accepted["expected"]]
     closed: dict[str, Any] = {}
     if len(history):
         ends = history[(history["to"] == "closed") & (history["from"] == "accepted")]
@@ -307,16 +307,16 @@ def in_effect(
         effective_from=since,
         parts=pd.Series([one.get("parts") or None for one in terms], dtype="object"),
         expected=pd.Series([one.get("rate_change") for one in terms], dtype="float64"),
-        evidence_until=_times(one.get("evidence_until") for one in terms),
-        closed_at=_times(closed.get(key) for key in accepted["proposal_id"]),
+        evidence_until=_parse_times(one.get("evidence_until") for one in terms),
+        closed_at=_parse_times(closed.get(key) for key in accepted["proposal_id"]),
         look=(days.clip(lower=0) // 30 + 1).astype("int64"),
     )
 
 
-def _times(values: Iterable[Any]) -> pd.Series:
+def _parse_times(values: Iterable[Any]) -> pd.Series:
     return pd.to_datetime(pd.Series(list(values), dtype="object"), utc=True)
 
 
-def _terms(text: object) -> dict[str, Any]:
+def _parse_terms(text: object) -> dict[str, Any]:
     found = json.loads(text) if isinstance(text, str) and text else {}
     return found if isinstance(found, dict) else {}

@@ -11,7 +11,7 @@ from scipy.special import ndtri
 
 from errdetect.changes.pilots import POWER
 from errdetect.data.policies import Policy
-from errdetect.errors import ConfigError, sentence
+from errdetect.errors import ConfigError, error_message
 from errdetect.schemas import MEASURES
 from errdetect.stats.intervals import critical_value, wilson_half_width
 
@@ -19,11 +19,11 @@ __all__ = [
     "AT_LEAST",
     "REVIEWER_ACCURACY",
     "STATUSES",
-    "SettlingAudit",
+    "NextAudit",
+    "check_reviewer_targets",
     "check_targets",
-    "reviewer_targets",
-    "reviews_to_settle",
-    "settling_audit",
+    "reviews_to_decide",
+    "size_next_audit",
     "target_status",
 ]
 
@@ -67,7 +67,7 @@ def target_status(measure: str, limit: float, low: float, high: float) -> str:
     return "met" if high <= limit else "missed" if low > limit else "cannot_tell"
 
 
-def reviews_to_settle(
+def reviews_to_decide(
     estimate: float,
     low: float,
     high: float,
@@ -109,9 +109,9 @@ def reviews_to_settle(
 
     Examples
     --------
-    >>> reviews_to_settle(0.05, 0.02, 0.11, 0.03, 100, None)
+    >>> reviews_to_decide(0.05, 0.02, 0.11, 0.03, 100, None)
     360
-    >>> reviews_to_settle(0.05, 0.02, 0.11, 0.03, 100, 500)
+    >>> reviews_to_decide(0.05, 0.02, 0.11, 0.03, 100, 500)
     140
     """
     known = estimate == estimate and n_reviews > 0
@@ -204,20 +204,20 @@ def check_targets(
         seen.add((row.get("policy_id"), row["measure"]))
         if row["measure"] in targets:
             place = {name: row[name] for name in by}
-            rows.append(place | _judged(row, targets[row["measure"]], usual_rate))
+            rows.append(place | _target_row(row, targets[row["measure"]], usual_rate))
     if "policy_id" in by:
         for name, policy in policies.items():
             for measure, limit in (every | policy.targets).items():
                 if (name, measure) not in seen:
                     nothing = {"measure": measure, "estimate": np.nan, "low": np.nan,
                                "high": np.nan, "n_reviews": 0, "n_decisions": None}  # fmt: skip
-                    judged = _judged(nothing, limit, usual_rate) | {"reviews_needed": None}
+                    judged = _target_row(nothing, limit, usual_rate) | {"reviews_needed": None}
                     rows.append(dict.fromkeys(by) | {"policy_id": name} | judged)
     table = pd.DataFrame(rows, columns=[*by, *_COLUMNS])
-    return _typed(table).sort_values([*by, "measure"], kind="stable", ignore_index=True)
+    return _typed_table(table).sort_values([*by, "measure"], kind="stable", ignore_index=True)
 
 
-def _typed(table: pd.DataFrame) -> pd.DataFrame:
+def _typed_table(table: pd.DataFrame) -> pd.DataFrame:
     whole = {"n_reviews": "int64", "reviews_needed": "Int64"}
     return table.astype(dict.fromkeys(("limit", "estimate", "low", "high"), "float64") | whole)
 
@@ -227,15 +227,17 @@ def _check_limits(limits: Mapping[str, float]) -> None:
     for measure, limit in limits.items():
         if measure not in MEASURES:
             must = f"name measures ({', '.join(MEASURES)})"
-            faults.append(sentence("targets.rates", must, repr(measure), "Choose one of these."))
+            faults.append(
+                error_message("targets.rates", must, repr(measure), "Choose one of these.")
+            )
         elif not 0 <= limit <= 1:
             must = "be a share from 0 to 1"
-            faults.append(sentence(f"targets.rates.{measure}", must, limit, "0.03 is 3 %."))
+            faults.append(error_message(f"targets.rates.{measure}", must, limit, "0.03 is 3 %."))
     if faults:
         raise ConfigError(faults)
 
 
-def _judged(row: Mapping[Any, Any], limit: float, usual_rate: float) -> dict[str, Any]:
+def _target_row(row: Mapping[Any, Any], limit: float, usual_rate: float) -> dict[str, Any]:
     """Make the rest of a target's row."""
     measure = str(row["measure"])
     estimate, low, high = (float(row[name]) for name in ("estimate", "low", "high"))
@@ -244,7 +246,7 @@ def _judged(row: Mapping[Any, Any], limit: float, usual_rate: float) -> dict[str
     if status == "cannot_tell" and measure != "recall":  # recall is no share of reviewed decisions
         size = row.get("n_decisions")
         usual = 1 - usual_rate if measure in AT_LEAST else usual_rate
-        needed = reviews_to_settle(
+        needed = reviews_to_decide(
             estimate, low, high, limit, int(row["n_reviews"]),
             None if size is None else int(size), usual_rate=usual,
         )  # fmt: skip
@@ -261,7 +263,7 @@ def _judged(row: Mapping[Any, Any], limit: float, usual_rate: float) -> dict[str
     }
 
 
-def reviewer_targets(
+def check_reviewer_targets(
     cards: pd.DataFrame, limit: float, *, sites: Mapping[str, float] | None = None
 ) -> pd.DataFrame:
     """Hold the accuracy of each review site against its target.
@@ -284,7 +286,7 @@ def reviewer_targets(
     --------
     >>> cards = pd.DataFrame({"site": ["alder"], "reviewer": None, "measure": "accuracy",
     ...                       "value": 0.97, "low": 0.955, "high": 0.985, "n": 600.0})
-    >>> reviewer_targets(cards, 0.95)[["site", "status"]].values.tolist()
+    >>> check_reviewer_targets(cards, 0.95)[["site", "status"]].values.tolist()
     [['alder', 'met']]
     """
     own = cards[(cards["measure"] == "accuracy") & cards["reviewer"].isna() & cards["site"].notna()]
@@ -298,13 +300,13 @@ def reviewer_targets(
             "n_reviews": int(np.floor(float(card["n"]))),
         }
         own_limit = (sites or {}).get(str(card["site"]), limit)
-        rows.append({"site": card["site"]} | _judged(row, own_limit, 0.05))
+        rows.append({"site": card["site"]} | _target_row(row, own_limit, 0.05))
     table = pd.DataFrame(rows, columns=["site", *_COLUMNS])
-    return _typed(table).sort_values("site", kind="stable", ignore_index=True)
+    return _typed_table(table).sort_values("site", kind="stable", ignore_index=True)
 
 
 @dataclass(frozen=True)
-class SettlingAudit:
+class NextAudit:
     """The next audit that would settle the easier half of what cannot be told yet.
 
     Parameters
@@ -326,13 +328,13 @@ class SettlingAudit:
     command: str
 
 
-def settling_audit(
+def size_next_audit(
     targets: pd.DataFrame,
     estimates: pd.DataFrame,
     *,
     by: Sequence[str] = ("policy_id",),
     floor: float = 0.25,
-) -> SettlingAudit | None:
+) -> NextAudit | None:
     """Size the audit that would settle half of the targets of which one cannot tell yet.
 
     The easier half: some rates lie so near their limit that only all decisions would tell.
@@ -362,7 +364,7 @@ def settling_audit(
     >>> estimates = pd.DataFrame({"policy_id": ["spam"] * 2, "measure": ["error_rate", "wrongful_rate"],
     ...     "estimate": 0.05, "low": 0.02, "high": 0.11, "n_reviews": 100, "n_decisions": [9000, 4500]})
     >>> targets = check_targets(estimates, policies={}, limits={"wrongful_rate": 0.03})
-    >>> settling_audit(targets, estimates).command
+    >>> size_next_audit(targets, estimates).command
     'errdetect plan-audit CONFIG --out DIR --by policy_id --budget 848 --set audit.min_per_segment=636'
     """
     by = list(by)
@@ -389,4 +391,4 @@ def settling_audit(
         f"errdetect plan-audit CONFIG --out DIR --by {columns} --budget {budget} "
         f"--set audit.min_per_segment={least}"
     )
-    return SettlingAudit(len(needs), n_targets, least, budget, command)
+    return NextAudit(len(needs), n_targets, least, budget, command)

@@ -6,27 +6,30 @@ import typer
 
 from errdetect import __version__
 from errdetect.cli.commands import app
-from errdetect.errors import clear_exit
+from errdetect.errors import exit_on_error
 
 __all__ = ["app", "main"]
 
 
 def main() -> None:
     """Run a command; faults that the user can mend end with one clear message and their status."""
-    with clear_exit():
+    with exit_on_error():
         app()
 
 
-def _version(wanted: bool) -> None:
+def _print_version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"errdetect {__version__}")
         raise typer.Exit
 
 
 @app.callback()
-def _root(
+def _root_options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
     ] = False,
 ) -> None:
     pass

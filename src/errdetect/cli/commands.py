@@ -19,11 +19,11 @@ __all__ = [
     "Overrides",
     "Quiet",
     "app",
-    "load",
-    "names",
-    "show",
-    "told",
-    "utc",
+    "as_utc",
+    "load_settings",
+    "print_result",
+    "progress_printer",
+    "split_names",
 ]
 
 
@@ -48,39 +48,39 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing while working.")]
 
 
-def load(config: Path, overrides: list[str] | None) -> "Config":
+def load_settings(config: Path, overrides: list[str] | None) -> "Config":
     """Read the config file with its overrides."""
     from errdetect.config import load_config
 
     return load_config(config, overrides or ())
 
 
-def names(text: str) -> list[str]:
+def split_names(text: str) -> list[str]:
     """Split a list of names at its commas."""
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
-def utc(moment: datetime | None) -> datetime | None:
+def as_utc(moment: datetime | None) -> datetime | None:
     """Take a moment without a zone as UTC."""
     from datetime import UTC
 
     return None if moment is None else moment.replace(tzinfo=UTC)
 
 
-def told(quiet: bool) -> Callable[[str], None]:
+def progress_printer(quiet: bool) -> Callable[[str], None]:
     """Return what tells people on stderr what is going on, unless they want quiet."""
     return (lambda _: None) if quiet else (lambda message: typer.echo(f"... {message}", err=True))
 
 
-def show(result: Any, as_json: bool) -> None:
+def print_result(result: Any, as_json: bool) -> None:
     """Print a result: words for people, or JSON for machines."""
-    from errdetect.data.writing import plain_value
-    from errdetect.workflows.summaries import say
+    from errdetect.data.writing import to_json_value
+    from errdetect.workflows.summaries import summary_text
 
     typer.echo(
-        json.dumps(plain_value(result), ensure_ascii=False, allow_nan=False)
+        json.dumps(to_json_value(result), ensure_ascii=False, allow_nan=False)
         if as_json
-        else say(result)
+        else summary_text(result)
     )
 
 
@@ -120,8 +120,13 @@ def ingest(
     """
     from errdetect.workflows.ingest import ingest as run
 
-    result = run(load(config, overrides), [*reviews, *(more or ())], out=out, progress=told(quiet))
-    show(result, as_json)
+    result = run(
+        load_settings(config, overrides),
+        [*reviews, *(more or ())],
+        out=out,
+        progress=progress_printer(quiet),
+    )
+    print_result(result, as_json)
 
 
 @app.command()
@@ -151,14 +156,14 @@ def remediate(
     from errdetect.workflows.remediate import remediate as run
 
     result = run(
-        load(config, overrides),
+        load_settings(config, overrides),
         out,
         apply=apply,
         by=by,
         approved_by=approved_by,
-        progress=told(quiet),
+        progress=progress_printer(quiet),
     )
-    show(result, as_json)
+    print_result(result, as_json)
 
 
 @app.command()
@@ -206,15 +211,15 @@ def export(
     from errdetect.workflows.export import export as run
 
     result = run(
-        load(config, overrides),
+        load_settings(config, overrides),
         form,
         out,
         queue=queue,
         decisions=decisions,
         label_config=label_config,
-        progress=told(quiet),
+        progress=progress_printer(quiet),
     )
-    show(result, as_json)
+    print_result(result, as_json)
 
 
 @app.command()
@@ -246,16 +251,16 @@ def proposals(
     from errdetect.workflows.proposals import proposals as run
 
     result = run(
-        load(config, overrides),
+        load_settings(config, overrides),
         accept=accept,
         reject=reject,
         close=close,
         history=history,
         by=by,
-        effective=utc(effective),
+        effective=as_utc(effective),
         note=note,
     )
-    show(result, as_json)
+    print_result(result, as_json)
 
 
 @app.command()
@@ -274,7 +279,9 @@ def demo(
     """
     from errdetect.workflows.demo import demo as run
 
-    show(run(out, decisions=decisions, seed=seed, progress=told(quiet)), as_json)
+    print_result(
+        run(out, decisions=decisions, seed=seed, progress=progress_printer(quiet)), as_json
+    )
 
 
 @app.command()
@@ -294,7 +301,10 @@ def simulate(
     """
     from errdetect.workflows.simulate import simulate as run
 
-    show(run(out, decisions=decisions, days=days, seed=seed, progress=told(quiet)), as_json)
+    print_result(
+        run(out, decisions=decisions, days=days, seed=seed, progress=progress_printer(quiet)),
+        as_json,
+    )
 
 
 @app.command()
@@ -310,8 +320,8 @@ def validate(
     """
     from errdetect.workflows.validate import validate as run
 
-    result = run(load(config, overrides), progress=told(quiet))
-    show(result, as_json)
+    result = run(load_settings(config, overrides), progress=progress_printer(quiet))
+    print_result(result, as_json)
     if not result.usable:
         raise typer.Exit(2)
 
@@ -330,8 +340,8 @@ def train(
     """
     from errdetect.workflows.train import train as run
 
-    result = run(load(config, overrides), progress=told(quiet))
-    show(result, as_json)
+    result = run(load_settings(config, overrides), progress=progress_printer(quiet))
+    print_result(result, as_json)
     if result.version is None:
         raise typer.Exit(1)
 
@@ -361,8 +371,14 @@ def score(
     """
     from errdetect.workflows.score import score as run
 
-    show(
-        run(load(config, overrides), decisions, out, budget=budget, progress=told(quiet)),
+    print_result(
+        run(
+            load_settings(config, overrides),
+            decisions,
+            out,
+            budget=budget,
+            progress=progress_printer(quiet),
+        ),
         as_json,
     )
 
@@ -397,15 +413,15 @@ def estimate(
     from errdetect.workflows.estimate import estimate as run
 
     result = run(
-        load(config, overrides),
+        load_settings(config, overrides),
         out,
-        by=names(by),
-        start=utc(start),
-        end=utc(end),
+        by=split_names(by),
+        start=as_utc(start),
+        end=as_utc(end),
         dsa=dsa,
-        progress=told(quiet),
+        progress=progress_printer(quiet),
     )
-    show(result, as_json)
+    print_result(result, as_json)
 
 
 @app.command("plan-audit")
@@ -440,15 +456,15 @@ def plan_audit(
 
     chosen = [*(overrides or []), *([f"audit.method={method}"] if method else [])]
     result = run(
-        load(config, chosen),
+        load_settings(config, chosen),
         out,
         budget=budget,
         half_width=half_width,
-        by=names(by),
+        by=split_names(by),
         seed=seed,
-        progress=told(quiet),
+        progress=progress_printer(quiet),
     )
-    show(result, as_json)
+    print_result(result, as_json)
 
 
 @app.command()
@@ -465,7 +481,9 @@ def report(
     """
     from errdetect.workflows.report import report as run
 
-    show(run(load(config, overrides), out, progress=told(quiet)), as_json)
+    print_result(
+        run(load_settings(config, overrides), out, progress=progress_printer(quiet)), as_json
+    )
 
 
 @app.command()
@@ -499,8 +517,12 @@ def verify(
     from errdetect.workflows.verify import verify as run
 
     result = run(
-        folder, config, overrides=overrides or (), decisions=decisions, progress=told(quiet)
+        folder,
+        config,
+        overrides=overrides or (),
+        decisions=decisions,
+        progress=progress_printer(quiet),
     )
-    show(result, as_json)
+    print_result(result, as_json)
     if not result.equal:
         raise typer.Exit(1)

@@ -8,15 +8,15 @@ from typing import Final, Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from errdetect.errors import ConfigError, sentence, visible
+from errdetect.errors import ConfigError, error_message, escape_hidden
 
 __all__ = [
     "ALLOW_ACTIONS",
     "ENFORCE_ACTIONS",
     "action_meanings",
-    "action_word",
-    "action_words",
-    "lines_to_add",
+    "canonical_action",
+    "canonical_action_column",
+    "unknown_actions_hint",
 ]
 
 Meaning = Literal["allow", "enforce"]
@@ -65,7 +65,7 @@ def action_meanings(actions: Mapping[str, str]) -> dict[str, Meaning]:
     Returns
     -------
     dict
-        Word, as `action_word` writes it, -> `allow` or `enforce`.
+        Word, as `canonical_action` writes it, -> `allow` or `enforce`.
 
     Raises
     ------
@@ -81,15 +81,15 @@ def action_meanings(actions: Mapping[str, str]) -> dict[str, Meaning]:
     faults = []
     own: dict[str, Meaning] = {}
     for action, meaning in actions.items():
-        word = action_word(str(action))
+        word = canonical_action(str(action))
         if meaning not in ("allow", "enforce"):
             must = "map to `allow` or `enforce`"
-            faults.append(sentence(f"actions: {action!r}", must, repr(meaning), "Choose one."))
+            faults.append(error_message(f"actions: {action!r}", must, repr(meaning), "Choose one."))
             continue
         known: Meaning = "allow" if meaning == "allow" else "enforce"
         if own.setdefault(word, known) != known:
             must = "have one meaning (case does not matter)"
-            faults.append(sentence(f"actions: {word!r}", must, "both", "Keep one of them."))
+            faults.append(error_message(f"actions: {word!r}", must, "both", "Keep one of them."))
     if faults:
         raise ConfigError(faults)
     meanings: dict[str, Meaning] = dict.fromkeys(ALLOW_ACTIONS, "allow")
@@ -97,24 +97,24 @@ def action_meanings(actions: Mapping[str, str]) -> dict[str, Meaning]:
     return meanings | own
 
 
-def action_word(action: str) -> str:
+def canonical_action(action: str) -> str:
     """Write an action as its meaning is looked up.
 
     Examples
     --------
-    >>> action_word(" Take-Down ")
+    >>> canonical_action(" Take-Down ")
     'take_down'
     """
     return re.sub(r"[\s-]+", "_", action.strip().lower())
 
 
-def action_words(actions: pa.Array) -> pa.Array:
+def canonical_action_column(actions: pa.Array) -> pa.Array:
     """Write a column of actions as their meaning is looked up, shape (n,); null stays null."""
     text = pc.utf8_lower(pc.utf8_trim_whitespace(actions))
     return pc.replace_substring_regex(text, r"[\s-]+", "_")
 
 
-def lines_to_add(words: Counter[str]) -> str:
+def unknown_actions_hint(words: Counter[str]) -> str:
     """Name unknown action words with their counts, and the lines for the config that map them.
 
     Parameters
@@ -129,29 +129,29 @@ def lines_to_add(words: Counter[str]) -> str:
 
     Examples
     --------
-    >>> print(lines_to_add(Counter({"approvelink": 2432, "true": 1})))
+    >>> print(unknown_actions_hint(Counter({"approvelink": 2432, "true": 1})))
     Unknown action words: 'approvelink' (2,432), 'true' (1). Add under `data`, each with `allow` or `enforce`:
       actions:
         approvelink: ALLOW_OR_ENFORCE
         'true': ALLOW_OR_ENFORCE
     """
     shown = words.most_common(_SHOWN_WORDS)
-    named = ", ".join(f"{_quoted(word)} ({n:,})" for word, n in shown)
+    named = ", ".join(f"{_quote_action(word)} ({n:,})" for word, n in shown)
     more = f" and {len(words) - len(shown):,} more" if len(words) > len(shown) else ""
-    lines = [f"    {_key(word)}: ALLOW_OR_ENFORCE" for word, _ in shown]
+    lines = [f"    {_yaml_key(word)}: ALLOW_OR_ENFORCE" for word, _ in shown]
     head = f"Unknown action words: {named}{more}. Add under `data`, each with `allow` or `enforce`:"
     return "\n".join([head, "  actions:", *lines])
 
 
-def _short(word: str) -> str:
-    shown = visible(word)
+def _shorten_action(word: str) -> str:
+    shown = escape_hidden(word)
     return shown if len(shown) <= _SHOWN_LETTERS else shown[: _SHOWN_LETTERS - 1] + "…"
 
 
-def _quoted(word: str) -> str:
-    return "'" + _short(word).replace("'", "''") + "'"
+def _quote_action(word: str) -> str:
+    return "'" + _shorten_action(word).replace("'", "''") + "'"
 
 
-def _key(word: str) -> str:
+def _yaml_key(word: str) -> str:
     plain = _BARE.match(word) and word.lower() not in _YAML_WORDS
-    return _short(word) if plain else _quoted(word)
+    return _shorten_action(word) if plain else _quote_action(word)

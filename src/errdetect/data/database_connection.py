@@ -13,9 +13,17 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.pool import NullPool
 
-from errdetect.errors import DataError, sentence, visible
+from errdetect.errors import DataError, error_message, escape_hidden
 
-__all__ = ["connect", "place_of", "reading", "saying", "sqlite_file", "use_wal", "writing"]
+__all__ = [
+    "enable_wal",
+    "open_engine",
+    "read_transaction",
+    "redacted_url",
+    "sqlite_path",
+    "translate_database_errors",
+    "write_transaction",
+]
 
 #: Seconds that a writer waits for the one before it.
 _PATIENCE = 600
@@ -25,7 +33,7 @@ _LOCK = int.from_bytes(b"errdetec", "big") >> 1
 _LOOKS = "look like postgresql://user@host/name or sqlite:///file.db"
 
 
-def connect(url: str, *, read_only: bool = False) -> Engine:
+def open_engine(url: str, *, read_only: bool = False) -> Engine:
     """Prepare connections to a database; the first one is made when it is needed.
 
     Parameters
@@ -43,10 +51,10 @@ def connect(url: str, *, read_only: bool = False) -> Engine:
 
     Examples
     --------
-    >>> connect("sqlite:///ledger.db").dialect.name
+    >>> open_engine("sqlite:///ledger.db").dialect.name
     'sqlite'
     """
-    parsed = _parsed(url)
+    parsed = _parse_url(url)
     options: dict[str, Any] = {"poolclass": NullPool, "hide_parameters": True}
     if parsed.get_backend_name() == "sqlite":
         if read_only:
@@ -54,27 +62,27 @@ def connect(url: str, *, read_only: bool = False) -> Engine:
             place = f"file:{quote(str(file))}?mode=ro"
             parsed = URL.create("sqlite", database=place, query={"uri": "true"})
         engine = create_engine(parsed, connect_args={"timeout": _PATIENCE}, **options)
-        _prepare_sqlite(engine)
+        _configure_sqlite(engine)
         return engine
     try:
         return create_engine(parsed, **options)
     except ModuleNotFoundError:
         do = "Run: pip install 'errdetect[postgresql]'"
         got = "an installation without it"
-        raise DataError(sentence("PostgreSQL", "have its driver psycopg", got, do)) from None
+        raise DataError(error_message("PostgreSQL", "have its driver psycopg", got, do)) from None
 
 
-def place_of(url: str | URL) -> str:
+def redacted_url(url: str | URL) -> str:
     """Name a database without user, password or options.
 
     Examples
     --------
-    >>> place_of("postgresql://anna:secret@db.example/shop?sslpassword=x")
+    >>> redacted_url("postgresql://anna:secret@db.example/shop?sslpassword=x")
     'postgresql://db.example/shop'
-    >>> place_of("sqlite:////srv/errdetect.db")
+    >>> redacted_url("sqlite:////srv/errdetect.db")
     '/srv/errdetect.db'
     """
-    parsed = url if isinstance(url, URL) else _parsed(url)
+    parsed = url if isinstance(url, URL) else _parse_url(url)
     if parsed.get_backend_name() == "sqlite":
         file = parsed.database or ":memory:"
         return file.removeprefix("file:").partition("?")[0]
@@ -83,20 +91,20 @@ def place_of(url: str | URL) -> str:
     return f"postgresql://{host}{port}/{parsed.database or ''}"
 
 
-def sqlite_file(url: str) -> Path | None:
+def sqlite_path(url: str) -> Path | None:
     """Return the file that a SQLite URL names; None for another database.
 
     Examples
     --------
-    >>> sqlite_file("sqlite:///a/ledger.db").name, sqlite_file("postgresql://host/shop")
+    >>> sqlite_path("sqlite:///a/ledger.db").name, sqlite_path("postgresql://host/shop")
     ('ledger.db', None)
     """
-    parsed = _parsed(url)
+    parsed = _parse_url(url)
     return Path(parsed.database or "") if parsed.get_backend_name() == "sqlite" else None
 
 
 @contextmanager
-def saying(engine: Engine) -> Iterator[None]:
+def translate_database_errors(engine: Engine) -> Iterator[None]:
     """Turn what a database refuses into a sentence without its password.
 
     Raises
@@ -109,21 +117,21 @@ def saying(engine: Engine) -> Iterator[None]:
     except (DBAPIError, engine.dialect.loaded_dbapi.Error) as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
         lines = str(cause).strip().splitlines() or [type(cause).__name__]
-        said, url = visible(lines[0]), engine.url
-        for secret in _secrets(url):
+        said, url = escape_hidden(lines[0]), engine.url
+        for secret in _url_secrets(url):
             said = said.replace(secret, "***")
         do = "Check its address, rights and state."
-        raise DataError(f"The database {place_of(url)} cannot be used: {said}. {do}") from None
+        raise DataError(f"The database {redacted_url(url)} cannot be used: {said}. {do}") from None
 
 
 @contextmanager
-def writing(engine: Engine) -> Iterator[Connection]:
+def write_transaction(engine: Engine) -> Iterator[Connection]:
     """Open the one transaction that may write a ledger: all of it stands at the end, or nothing.
 
     Writers take turns, in every database: SQLite begins IMMEDIATE, PostgreSQL takes a lock that
     ends with the transaction. So two scorers can neither deadlock nor queue a decision twice.
     """
-    with saying(engine), engine.connect() as bare:
+    with translate_database_errors(engine), engine.connect() as bare:
         connection = bare.execution_options(**{_WRITES: True})
         with connection.begin():
             if engine.dialect.name == "postgresql":
@@ -133,9 +141,9 @@ def writing(engine: Engine) -> Iterator[Connection]:
 
 
 @contextmanager
-def reading(engine: Engine) -> Iterator[Connection]:
+def read_transaction(engine: Engine) -> Iterator[Connection]:
     """Open a transaction that sees one state of the database and cannot change it."""
-    with saying(engine), engine.connect() as bare:
+    with translate_database_errors(engine), engine.connect() as bare:
         connection = bare
         if engine.dialect.name == "postgresql":
             connection = bare.execution_options(
@@ -145,30 +153,30 @@ def reading(engine: Engine) -> Iterator[Connection]:
             yield connection
 
 
-def _parsed(url: str) -> URL:
+def _parse_url(url: str) -> URL:
     """Read a URL; what cannot be read is not shown, it may hold a password."""
     try:
         parsed = make_url(url)
         name = parsed.get_backend_name()
     except (ArgumentError, ValueError, NoSuchModuleError):
         do = "Write special characters of a password as %40 (@), %2F (/), %3A (:)."
-        raise DataError(sentence("A database URL", _LOOKS, "another form", do)) from None
+        raise DataError(error_message("A database URL", _LOOKS, "another form", do)) from None
     if name == "sqlite":
         return parsed.set(drivername="sqlite")
     if name in ("postgresql", "postgres"):
         return parsed.set(drivername="postgresql+psycopg")
     do = "Other databases are not supported; export to files instead."
-    raise DataError(sentence("A database URL", _LOOKS, f"{visible(name)}://...", do))
+    raise DataError(error_message("A database URL", _LOOKS, f"{escape_hidden(name)}://...", do))
 
 
-def _secrets(url: URL) -> list[str]:
+def _url_secrets(url: URL) -> list[str]:
     found = [url.password] if url.password else []
     found += [str(value) for key, value in url.query.items() if "password" in key]
     both = [form for one in found for form in (str(one), quote_plus(str(one)))]
     return sorted({form for form in both if form}, key=len, reverse=True)
 
 
-def _prepare_sqlite(engine: Engine) -> None:
+def _configure_sqlite(engine: Engine) -> None:
     """Let SQLAlchemy, not the driver, begin transactions, so that they also hold table changes."""
 
     @event.listens_for(engine, "connect")
@@ -182,7 +190,7 @@ def _prepare_sqlite(engine: Engine) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
-def use_wal(engine: Engine) -> None:
+def enable_wal(engine: Engine) -> None:
     """Let a SQLite ledger be read while it is written; the file remembers.
 
     Raises
@@ -191,17 +199,17 @@ def use_wal(engine: Engine) -> None:
         If the file cannot be opened, or another process holds it for too long.
     """
     until = time.monotonic() + _PATIENCE
-    with saying(engine):
+    with translate_database_errors(engine):
         engine.connect().close()
     raw = engine.raw_connection()
     try:
-        while not _turned(raw.cursor()) and time.monotonic() < until:
+        while not _try_enable_wal(raw.cursor()) and time.monotonic() < until:
             time.sleep(0.05)
     finally:
         raw.close()
 
 
-def _turned(cursor: Any) -> bool:
+def _try_enable_wal(cursor: Any) -> bool:
     """Ask for the write-ahead log; SQLite does not wait here for others who ask at once."""
     try:
         cursor.execute("PRAGMA journal_mode = WAL")

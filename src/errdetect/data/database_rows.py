@@ -9,16 +9,16 @@ from sqlalchemy import Column, Connection, DateTime, Dialect, MetaData, Table, i
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-from errdetect.data.writing import plain_value
+from errdetect.data.writing import to_json_value
 
-__all__ = ["Moment", "Rows", "add", "as_json", "put"]
+__all__ = ["Rows", "UtcDateTime", "dump_json", "insert_rows", "upsert_rows"]
 
 Rows = Sequence[dict[str, Any]]
 
 _BATCH = 20_000
 
 
-class Moment(TypeDecorator[datetime]):
+class UtcDateTime(TypeDecorator[datetime]):
     """A moment in UTC to the microsecond, whatever the database knows of zones."""
 
     impl = DateTime
@@ -42,19 +42,19 @@ class Moment(TypeDecorator[datetime]):
         return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
 
 
-def as_json(value: object) -> str:
+def dump_json(value: object) -> str:
     """Write JSON in one form; arrays and numpy's numbers too, what is no finite number as null.
 
     Examples
     --------
     >>> import numpy as np
-    >>> as_json({"b": np.float64("nan"), "a": np.array([1, 2])})
+    >>> dump_json({"b": np.float64("nan"), "a": np.array([1, 2])})
     '{"a": [1, 2], "b": null}'
     """
-    return json.dumps(plain_value(value), ensure_ascii=True, sort_keys=True, allow_nan=False)
+    return json.dumps(to_json_value(value), ensure_ascii=True, sort_keys=True, allow_nan=False)
 
 
-def put(
+def upsert_rows(
     connection: Connection, table: Table, rows: Rows, *, later: Column[Any] | None = None
 ) -> None:
     """Add rows whose key is new; of known ones, leave or update the row.
@@ -74,7 +74,7 @@ def put(
     if not rows:
         return
     if connection.dialect.name == "postgresql":
-        _copy(connection, table, rows, later)
+        _copy_upsert(connection, table, rows, later)
         return
     statement = sqlite.insert(table)
     key = list(table.primary_key)
@@ -89,7 +89,7 @@ def put(
         connection.execute(statement, rows[start : start + _BATCH])
 
 
-def add(connection: Connection, table: Table, rows: Rows) -> None:
+def insert_rows(connection: Connection, table: Table, rows: Rows) -> None:
     """Add rows as they are; one that the table refuses ends the transaction."""
     if connection.dialect.name != "postgresql":
         for start in range(0, len(rows), _BATCH):
@@ -99,26 +99,28 @@ def add(connection: Connection, table: Table, rows: Rows) -> None:
     preparer = connection.dialect.identifier_preparer
     place, listed = preparer.format_table(table), ", ".join(map(preparer.quote, names))
     with (
-        _cursor(connection) as raw,
+        _driver_cursor(connection) as raw,
         raw.copy(f"COPY {place} ({listed}) FROM STDIN") as copy,
     ):
         for row in rows:
             copy.write_row([row[name] for name in names])
 
 
-def _cursor(connection: Connection) -> Any:
+def _driver_cursor(connection: Connection) -> Any:
     """Return the driver's own cursor, which knows COPY."""
     raw: Any = connection.connection.driver_connection
     return raw.cursor()
 
 
-def _copy(connection: Connection, table: Table, rows: Rows, later: Column[Any] | None) -> None:
+def _copy_upsert(
+    connection: Connection, table: Table, rows: Rows, later: Column[Any] | None
+) -> None:
     """Copy the rows aside, then take them over in the key's order."""
     names = [column.name for column in table.columns]
     columns = [Column(column.name, column.type) for column in table.columns]
     aside = Table(f"{table.name}_new", MetaData(), *columns, prefixes=["TEMPORARY"])
     aside.create(connection, checkfirst=False)
-    add(connection, aside, rows)
+    insert_rows(connection, aside, rows)
     key = list(table.primary_key)
     found = select(*aside.columns).order_by(*(aside.c[column.name] for column in key))
     statement = postgresql.insert(table).from_select(names, found)

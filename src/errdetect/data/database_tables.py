@@ -24,12 +24,17 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeEngine
 
-from errdetect.data.database_connection import connect, place_of, reading, writing
-from errdetect.data.database_rows import Moment, add, as_json
+from errdetect.data.database_connection import (
+    open_engine,
+    read_transaction,
+    redacted_url,
+    write_transaction,
+)
+from errdetect.data.database_rows import UtcDateTime, dump_json, insert_rows
 from errdetect.data.writing import to_arrow
-from errdetect.errors import DataError, sentence, visible
+from errdetect.errors import DataError, error_message, escape_hidden
 
-__all__ = ["IfExists", "read_rows", "write_table"]
+__all__ = ["IfExists", "read_table_batches", "write_table"]
 
 IfExists = Literal["fail", "replace", "append"]
 
@@ -37,7 +42,7 @@ _QUERY = re.compile(r"\s*(select|with)\s", re.IGNORECASE)
 _PART = re.compile(r'"((?:[^"]|"")+)"|([^."]+)')
 
 
-def read_rows(url: str, what: str, *, batch_rows: int) -> Iterator[pa.Table]:
+def read_table_batches(url: str, what: str, *, batch_rows: int) -> Iterator[pa.Table]:
     """Read a table or a query batch by batch; the database is opened to be read only.
 
     Parameters
@@ -65,18 +70,18 @@ def read_rows(url: str, what: str, *, batch_rows: int) -> Iterator[pa.Table]:
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     url = f"sqlite:///{folder}/log.db"
     ...     write_table(pd.DataFrame({"n": [1, 2, 3]}), url, "numbers")
-    ...     [batch["n"].to_pylist() for batch in read_rows(url, "numbers", batch_rows=2)]
+    ...     [batch["n"].to_pylist() for batch in read_table_batches(url, "numbers", batch_rows=2)]
     [[1, 2], [3]]
     """
-    engine = connect(url, read_only=True)
-    query = what if _QUERY.match(what) else f"SELECT * FROM {_quoted(engine, what)}"  # noqa: S608
-    with reading(engine) as connection:
+    engine = open_engine(url, read_only=True)
+    query = what if _QUERY.match(what) else f"SELECT * FROM {_quote_table_name(engine, what)}"  # noqa: S608
+    with read_transaction(engine) as connection:
         options = {"no_parameters": True, "stream_results": True, "max_row_buffer": batch_rows}
         rows = connection.exec_driver_sql(query, execution_options=options)
         names = list(rows.keys())
         for part in rows.partitions(batch_rows):
             columns = zip(*part, strict=True)
-            yield pa.Table.from_arrays([_array(list(values)) for values in columns], names)
+            yield pa.Table.from_arrays([_to_arrow_array(list(values)) for values in columns], names)
 
 
 def write_table(frame: pd.DataFrame, url: str, table: str, *, if_exists: IfExists = "fail") -> None:
@@ -98,40 +103,42 @@ def write_table(frame: pd.DataFrame, url: str, table: str, *, if_exists: IfExist
     DataError
         If the table is there already and must not be, or the database refuses.
     """
-    engine = connect(url)
-    schema, name = _parts(table)
+    engine = open_engine(url)
+    schema, name = _split_table_name(table)
     arrow = to_arrow(frame)
     made = Table(
-        name, MetaData(), *(Column(f.name, _kind(f.type)) for f in arrow.schema), schema=schema
+        name, MetaData(), *(Column(f.name, _sql_type(f.type)) for f in arrow.schema), schema=schema
     )
-    rows = zip(*(_plain(column) for column in arrow.columns), strict=True)
-    with writing(engine) as connection:
+    rows = zip(*(_sql_values(column) for column in arrow.columns), strict=True)
+    with write_transaction(engine) as connection:
         if inspect(connection).has_table(name, schema=schema):
             if if_exists == "fail":
-                what = f"The table {visible(table)} in {place_of(url)}"
+                what = f"The table {escape_hidden(table)} in {redacted_url(url)}"
                 do = "Name another, or say that it may be replaced or appended to."
-                raise DataError(sentence(what, "not be there yet", "one", do))
+                raise DataError(error_message(what, "not be there yet", "one", do))
             if if_exists == "replace":
                 made.drop(connection)
         made.create(connection, checkfirst=True)
-        add(connection, made, [dict(zip(arrow.column_names, row, strict=True)) for row in rows])
+        insert_rows(
+            connection, made, [dict(zip(arrow.column_names, row, strict=True)) for row in rows]
+        )
 
 
-def _parts(table: str) -> tuple[str | None, str]:
+def _split_table_name(table: str) -> tuple[str | None, str]:
     """Split `schema.table`; a part in double quotes may hold anything."""
     parts = [quoted.replace('""', '"') or bare for quoted, bare in _PART.findall(table)]
     if len(parts) not in (1, 2):
         do = 'Write a name with a dot in it in double quotes: "a.b".'
-        raise DataError(sentence("A table", "be named table or schema.table", repr(table), do))
+        raise DataError(error_message("A table", "be named table or schema.table", repr(table), do))
     return (parts[0] if len(parts) == 2 else None), parts[-1]
 
 
-def _quoted(engine: Engine, table: str) -> str:
+def _quote_table_name(engine: Engine, table: str) -> str:
     quote = engine.dialect.identifier_preparer.quote_identifier
-    return ".".join(quote(part) for part in _parts(table) if part is not None)
+    return ".".join(quote(part) for part in _split_table_name(table) if part is not None)
 
 
-def _array(values: list[Any]) -> pa.Array:
+def _to_arrow_array(values: list[Any]) -> pa.Array:
     """Give a column Arrow's type for it; values of several types become text."""
     first = next((value for value in values if value is not None), None)
     if isinstance(first, Decimal):
@@ -149,26 +156,26 @@ def _array(values: list[Any]) -> pa.Array:
     try:
         return pa.array(values, from_pandas=False)
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
-        return pa.array([_as_text(value) for value in values], pa.large_string())
+        return pa.array([_format_value(value) for value in values], pa.large_string())
 
 
-def _as_text(value: object) -> str | None:
+def _format_value(value: object) -> str | None:
     if value is None or isinstance(value, str):
         return value
     return json.dumps(value, default=str)
 
 
-def _kind(kind: pa.DataType) -> TypeEngine[Any]:
+def _sql_type(kind: pa.DataType) -> TypeEngine[Any]:
     if pat.is_boolean(kind):
         return Boolean()
     if pat.is_integer(kind):
         return BigInteger()
     if pat.is_floating(kind) or pat.is_decimal(kind):
         return Double()
-    return Moment() if pat.is_timestamp(kind) else Text()
+    return UtcDateTime() if pat.is_timestamp(kind) else Text()
 
 
-def _plain(column: pa.ChunkedArray) -> Sequence[Any]:
+def _sql_values(column: pa.ChunkedArray) -> Sequence[Any]:
     """Give a column's values as the database takes them."""
     kind = column.type
     if pat.is_timestamp(kind):
@@ -178,7 +185,7 @@ def _plain(column: pa.ChunkedArray) -> Sequence[Any]:
         return zoned.to_pylist()  # type: ignore[no-any-return]
     values = column.to_pylist()
     if pat.is_nested(kind):
-        return [None if value is None else as_json(value) for value in values]
+        return [None if value is None else dump_json(value) for value in values]
     if pat.is_decimal(kind):
         return [None if value is None else float(value) for value in values]
     if pat.is_string(kind) or pat.is_large_string(kind):

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from errdetect.errors import DataError, sentence
+from errdetect.errors import DataError, error_message
 
-__all__ = ["BY_PEOPLE", "FULLY", "PARTIALLY", "as_decisions"]
+__all__ = ["BY_PEOPLE", "FULLY", "PARTIALLY", "statements_to_decisions"]
 
 FULLY = "AUTOMATED_DECISION_FULLY"
 PARTIALLY = "AUTOMATED_DECISION_PARTIALLY"
@@ -32,7 +32,7 @@ _KEPT = (
 )
 
 
-def as_decisions(table: pa.Table, source: str) -> pa.Table:
+def statements_to_decisions(table: pa.Table, source: str) -> pa.Table:
     """Turn statements of reasons into the contract's decisions.
 
     Parameters
@@ -60,39 +60,43 @@ def as_decisions(table: pa.Table, source: str) -> pa.Table:
     >>> row = {"uuid": "u1", "application_date": "2026-03-01", "category": "STATEMENT_CATEGORY_VIOLENCE",
     ...        "automated_decision": FULLY, "territorial_scope": '["DE"]', "content_language": "DE",
     ...        "decision_visibility": '["DECISION_VISIBILITY_CONTENT_REMOVED"]'}
-    >>> as_decisions(pa.Table.from_pylist([row]), "dump.csv").select(
+    >>> statements_to_decisions(pa.Table.from_pylist([row]), "dump.csv").select(
     ...     ["action", "market", "language"]).to_pylist()
     [{'action': 'DECISION_VISIBILITY_CONTENT_REMOVED', 'market': 'DE', 'language': 'de'}]
     """
-    _check(table, source)
-    territory = _unlisted(_texts(table, "territorial_scope"))
+    _check_columns(table, source)
+    territory = _join_json_list(_text_column(table, "territorial_scope"))
     one_country = pc.match_substring_regex(territory, r"^[A-Z]{2}$")
     out = {
-        "decision_id": _first(table, ("uuid", "puid")),
-        "decided_at": _texts(table, "application_date"),
-        "item_id": _first(table, ("content_id", "puid", "uuid")),
-        "policy_id": _texts(table, "category"),
-        "action": _unlisted(_first(table, _MEASURES)),
-        "moderator": _texts(table, "automated_decision"),
-        "language": pc.utf8_lower(_texts(table, "content_language")),
+        "decision_id": _first_present(table, ("uuid", "puid")),
+        "decided_at": _text_column(table, "application_date"),
+        "item_id": _first_present(table, ("content_id", "puid", "uuid")),
+        "policy_id": _text_column(table, "category"),
+        "action": _join_json_list(_first_present(table, _MEASURES)),
+        "moderator": _text_column(table, "automated_decision"),
+        "language": pc.utf8_lower(_text_column(table, "content_language")),
         "market": pc.if_else(one_country, territory, None),
-        "item_type": _unlisted(_texts(table, "content_type")),
+        "item_type": _join_json_list(_text_column(table, "content_type")),
     }
-    kept = {name: _unlisted(_texts(table, name)) for name in _KEPT if name in table.column_names}
+    kept = {
+        name: _join_json_list(_text_column(table, name))
+        for name in _KEPT
+        if name in table.column_names
+    }
     return pa.table(out | kept)
 
 
-def _check(table: pa.Table, source: str) -> None:
+def _check_columns(table: pa.Table, source: str) -> None:
     wanted = [*_NEEDED, " or ".join(("uuid", "puid"))]
     absent = [name for name in _NEEDED if name not in table.column_names]
     absent += [wanted[-1]] if not {"uuid", "puid"} & set(table.column_names) else []
     if absent:
         do = "Give the database's own CSV, or leave data.preset out and map columns yourself."
         must = f"have the columns of statements of reasons ({', '.join(wanted)})"
-        raise DataError(sentence(source, must, f"none named {', '.join(absent)}", do))
+        raise DataError(error_message(source, must, f"none named {', '.join(absent)}", do))
 
 
-def _texts(table: pa.Table, name: str) -> pa.Array:
+def _text_column(table: pa.Table, name: str) -> pa.Array:
     """Return a column as text, missing where it is absent or empty."""
     if name not in table.column_names:
         return pa.nulls(table.num_rows, pa.large_string())
@@ -100,11 +104,11 @@ def _texts(table: pa.Table, name: str) -> pa.Array:
     return pc.if_else(pc.is_in(values, value_set=pa.array(["", "[]"], values.type)), None, values)
 
 
-def _first(table: pa.Table, names: Sequence[str]) -> pa.Array:
-    return pc.coalesce(*(_texts(table, name) for name in names))
+def _first_present(table: pa.Table, names: Sequence[str]) -> pa.Array:
+    return pc.coalesce(*(_text_column(table, name) for name in names))
 
 
-def _unlisted(values: pa.Array) -> pa.Array:
+def _join_json_list(values: pa.Array) -> pa.Array:
     """Write `["A","B"]` as `A, B`."""
     bare = pc.replace_substring_regex(values, r'^\[|\]$|"', "")
     return pc.replace_substring_regex(bare, r",\s*", ", ")

@@ -8,19 +8,19 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from errdetect.errors import DataError, sentence
+from errdetect.errors import DataError, error_message
 
 __all__ = [
     "DIGITS_LOST",
     "ID_COLUMNS",
-    "IdForm",
-    "canonical",
-    "form_of_ids",
-    "holds",
-    "loosely",
-    "merged_forms",
-    "of_one_file",
-    "texts_of_bytes",
+    "IdFormat",
+    "any_contains",
+    "canonical_ids",
+    "decode_binary_ids",
+    "id_match_keys",
+    "infer_id_format",
+    "merge_id_formats",
+    "resolve_file_format",
 ]
 
 Mask = npt.NDArray[np.bool_]
@@ -56,7 +56,7 @@ _ONE_FORM = "{n} UUIDs written in one form (lower case, with hyphens)"
 
 
 @dataclass(frozen=True)
-class IdForm:
+class IdFormat:
     """How the texts of a whole id column are written.
 
     Parameters
@@ -82,63 +82,63 @@ class IdForm:
         return (self.zeros or self.scientific) and not (self.other or self.compact or self.hyphens)
 
     @property
-    def uuids(self) -> bool:
+    def is_uuids(self) -> bool:
         """Whether its 32 hexadecimal digits are UUIDs: all of it is some, or many and no hash."""
         texts = self.whole or self.zeros or self.scientific or self.other
         return not self.hashes and self.compact >= (_MANY if texts else 1)
 
 
-def form_of_ids(values: pa.Array) -> IdForm:
+def infer_id_format(values: pa.Array) -> IdFormat:
     """Tell how the ids of one batch are written.
 
     Examples
     --------
-    >>> form_of_ids(pa.array(["7.0", "8.0"])).numeric, form_of_ids(pa.array(["7.0", "x"])).numeric
+    >>> infer_id_format(pa.array(["7.0", "8.0"])).numeric, infer_id_format(pa.array(["7.0", "x"])).numeric
     (True, False)
     """
     texts = values.drop_null().cast(_TEXT)
-    head = _form(texts.slice(0, _SAMPLE))
-    return head if head.other or len(texts) <= _SAMPLE else _form(texts)
+    head = _infer_text_format(texts.slice(0, _SAMPLE))
+    return head if head.other or len(texts) <= _SAMPLE else _infer_text_format(texts)
 
 
-def _form(texts: pa.Array) -> IdForm:
+def _infer_text_format(texts: pa.Array) -> IdFormat:
     rest = texts.filter(pc.not_equal(pc.utf8_trim_whitespace(texts), ""))
     found = {}
     for name, pattern in (("whole", _WHOLE), ("zeros", _ZEROS), ("scientific", _SCIENTIFIC)):
-        rest, found[name] = _without(rest, pattern)
+        rest, found[name] = _split_off_matches(rest, pattern)
     given = rest = pc.utf8_lower(rest)
-    rest, _ = _without(rest, _HEX)
+    rest, _ = _split_off_matches(rest, _HEX)
     compact = len(given) - len(rest)
-    rest, hyphens = _without(rest, _UUID)
-    hashes = len(_without(rest, "^[0-9a-f]{32}$")[0]) < len(rest)
-    return IdForm(**found, compact=compact, hyphens=hyphens, hashes=hashes, other=len(rest) > 0)
+    rest, hyphens = _split_off_matches(rest, _UUID)
+    hashes = len(_split_off_matches(rest, "^[0-9a-f]{32}$")[0]) < len(rest)
+    return IdFormat(**found, compact=compact, hyphens=hyphens, hashes=hashes, other=len(rest) > 0)
 
 
-def _without(texts: pa.Array, pattern: str) -> tuple[pa.Array, bool]:
+def _split_off_matches(texts: pa.Array, pattern: str) -> tuple[pa.Array, bool]:
     if not len(texts):
         return texts, False
     fits = pc.match_substring_regex(texts, pattern)
     return texts.filter(pc.invert(fits)), bool(pc.any(fits).as_py())
 
 
-def merged_forms(one: IdForm, another: IdForm) -> IdForm:
+def merge_id_formats(one: IdFormat, another: IdFormat) -> IdFormat:
     """Put the forms of two batches together.
 
     Examples
     --------
-    >>> merged_forms(IdForm(zeros=True), IdForm(other=True)).numeric
+    >>> merge_id_formats(IdFormat(zeros=True), IdFormat(other=True)).numeric
     False
     """
     flags = {name: getattr(one, name) or getattr(another, name) for name in vars(one)}
-    return IdForm(**flags | {"compact": one.compact + another.compact})
+    return IdFormat(**flags | {"compact": one.compact + another.compact})
 
 
-def of_one_file(form: IdForm) -> IdForm:
+def resolve_file_format(form: IdFormat) -> IdFormat:
     """Settle the form of a whole file: where it has both `7` and `7.0` they are two texts.
 
     Examples
     --------
-    >>> of_one_file(form_of_ids(pa.array(["7.0", "7"]))).numeric
+    >>> resolve_file_format(infer_id_format(pa.array(["7.0", "7"]))).numeric
     False
     """
     both = form.whole and form.zeros and not form.scientific
@@ -146,7 +146,7 @@ def of_one_file(form: IdForm) -> IdForm:
 
 
 @dataclass
-class _Canonical:
+class _CanonicalIds:
     """Ids in one form, which of them lost digits, and what was turned."""
 
     texts: pa.Array
@@ -154,7 +154,7 @@ class _Canonical:
     told: Counter[str] = field(default_factory=Counter)
 
 
-def canonical(texts: pa.Array, form: IdForm) -> tuple[pa.Array, Mask, Counter[str]]:
+def canonical_ids(texts: pa.Array, form: IdFormat) -> tuple[pa.Array, Mask, Counter[str]]:
     """Write ids in one form: UUIDs in lower case with hyphens, numbers by their digits.
 
     Parameters
@@ -172,44 +172,44 @@ def canonical(texts: pa.Array, form: IdForm) -> tuple[pa.Array, Mask, Counter[st
     Examples
     --------
     >>> ids = pa.array(["{6BA7B810-9DAD-11D1-80B4-00C04FD430C8}", "1.2E+17"], pa.large_string())
-    >>> read, lost, _ = canonical(ids, IdForm(other=True))
+    >>> read, lost, _ = canonical_ids(ids, IdFormat(other=True))
     >>> read.to_pylist(), lost.tolist()
     (['6ba7b810-9dad-11d1-80b4-00c04fd430c8', None], [False, True])
     """
-    ids = _Canonical(texts, np.zeros(len(texts), dtype=bool))
+    ids = _CanonicalIds(texts, np.zeros(len(texts), dtype=bool))
     lengths = pc.binary_length(texts)
     if (pc.max(lengths).as_py() or 0) >= _SHORTEST_UUID:
         likely = pc.is_in(pc.cast(lengths, pa.int64()), value_set=_UUID_LENGTHS)
-        if form.uuids:
+        if form.is_uuids:
             likely = pc.or_kleene(likely, pc.equal(lengths, 32))
-        _write_uuids(ids, likely, compact=form.uuids)
+        _canonicalise_uuids(ids, likely, compact=form.is_uuids)
     if form.numeric:
-        _write_digits(ids, pc.match_substring_regex(ids.texts, _ZEROS))
-    if form.numeric or holds(ids.texts, "E+") or holds(ids.texts, "e+"):
+        _canonicalise_numbers(ids, pc.match_substring_regex(ids.texts, _ZEROS))
+    if form.numeric or any_contains(ids.texts, "E+") or any_contains(ids.texts, "e+"):
         pattern = _SCIENTIFIC if form.numeric else _SHORTENED
-        _write_powers(ids, pc.match_substring_regex(ids.texts, pattern), exact=form.numeric)
+        _expand_exponents(ids, pc.match_substring_regex(ids.texts, pattern), exact=form.numeric)
     return ids.texts, ids.lost, ids.told
 
 
-def loosely(texts: pa.Array) -> pa.Array:
+def id_match_keys(texts: pa.Array) -> pa.Array:
     """Write ids in one form wherever they could be one, to find those that could be the same.
 
     Examples
     --------
-    >>> loosely(pa.array(["7.0", "x"], pa.large_string())).to_pylist()
+    >>> id_match_keys(pa.array(["7.0", "x"], pa.large_string())).to_pylist()
     ['7', 'x']
     """
-    if holds(texts, "."):
-        texts = pc.coalesce(canonical(texts, IdForm(zeros=True))[0], texts)
-    return pc.coalesce(canonical(texts, IdForm(compact=1))[0], texts)
+    if any_contains(texts, "."):
+        texts = pc.coalesce(canonical_ids(texts, IdFormat(zeros=True))[0], texts)
+    return pc.coalesce(canonical_ids(texts, IdFormat(compact=1))[0], texts)
 
 
-def holds(texts: pa.Array, part: str) -> bool:
+def any_contains(texts: pa.Array, part: str) -> bool:
     """Whether some text of a large_string array holds this one (a missing one may, too).
 
     Examples
     --------
-    >>> holds(pa.array(["a", "b.c"], pa.large_string()), ".")
+    >>> any_contains(pa.array(["a", "b.c"], pa.large_string()), ".")
     True
     """
     _, offsets, data = texts.buffers()
@@ -220,50 +220,50 @@ def holds(texts: pa.Array, part: str) -> bool:
     return part.encode() in data.slice(first, last - first).to_pybytes()
 
 
-def _write_uuids(ids: _Canonical, likely: pa.Array, *, compact: bool) -> None:
-    at = np.flatnonzero(_mask(likely))
+def _canonicalise_uuids(ids: _CanonicalIds, likely: pa.Array, *, compact: bool) -> None:
+    at = np.flatnonzero(_to_mask(likely))
     if not len(at):
         return
     lower = pc.utf8_lower(ids.texts.take(pa.array(at)))
-    fits = _mask(pc.match_substring_regex(lower, _UUID))
+    fits = _to_mask(pc.match_substring_regex(lower, _UUID))
     if compact:
-        fits |= _mask(pc.match_substring_regex(lower, _HEX))
+        fits |= _to_mask(pc.match_substring_regex(lower, _HEX))
     at, lower = at[fits], lower.filter(pa.array(fits))
     bare = pc.replace_substring_regex(lower, r"urn:uuid:|[{}()-]", "")
     pattern = "".join(rf"([0-9a-f]{{{n}}})" for n in (8, 4, 4, 4, 12))
     written = pc.replace_substring_regex(bare, f"^{pattern}$", r"\1-\2-\3-\4-\5")
-    differs = _mask(pc.not_equal(written, ids.texts.take(pa.array(at))))
+    differs = _to_mask(pc.not_equal(written, ids.texts.take(pa.array(at))))
     if differs.any():
-        ids.texts = _put(ids.texts, at[differs], written.filter(pa.array(differs)))
+        ids.texts = _replace_at(ids.texts, at[differs], written.filter(pa.array(differs)))
         ids.told[_ONE_FORM] += int(differs.sum())
 
 
-def _write_digits(ids: _Canonical, fits: pa.Array) -> None:
-    at = np.flatnonzero(_mask(fits))
+def _canonicalise_numbers(ids: _CanonicalIds, fits: pa.Array) -> None:
+    at = np.flatnonzero(_to_mask(fits))
     if len(at):
         digits = pc.replace_substring_regex(ids.texts.take(pa.array(at)), r"\.0+$", "")
         digits = pc.replace_substring_regex(digits, r"^-0$", "0")
-        ids.texts = _put(ids.texts, at, digits)
+        ids.texts = _replace_at(ids.texts, at, digits)
         ids.told[_DECIMALS] += len(at)
 
 
-def _write_powers(ids: _Canonical, fits: pa.Array, *, exact: bool) -> None:
+def _expand_exponents(ids: _CanonicalIds, fits: pa.Array, *, exact: bool) -> None:
     """Write 1.022E3 as 1022; where fewer digits are written than there are, they are lost."""
-    at = np.flatnonzero(_mask(fits))
+    at = np.flatnonzero(_to_mask(fits))
     if not len(at):
         return
-    written = [_digits(text) for text in ids.texts.take(pa.array(at)).to_pylist()]
+    written = [_expand_exponent(text) for text in ids.texts.take(pa.array(at)).to_pylist()]
     known = np.array([digits is not None for digits in written])
     lost = at[~known]
     ids.lost[lost] = True
     if exact and known.any():
         found = pa.array([d for d in written if d is not None], _TEXT)
-        ids.texts = _put(ids.texts, at[known], found)
+        ids.texts = _replace_at(ids.texts, at[known], found)
         ids.told[_DECIMALS] += int(known.sum())
-    ids.texts = _put(ids.texts, lost, pa.nulls(len(lost), _TEXT))
+    ids.texts = _replace_at(ids.texts, lost, pa.nulls(len(lost), _TEXT))
 
 
-def _digits(text: str) -> str | None:
+def _expand_exponent(text: str) -> str | None:
     mantissa, _, power = text.lower().partition("e")
     head, _, tail = mantissa.partition(".")
     shift, kept = int(power), tail.rstrip("0")
@@ -272,7 +272,7 @@ def _digits(text: str) -> str | None:
     return head + tail[:shift]
 
 
-def _put(texts: pa.Array, at: npt.NDArray[np.int64], values: pa.Array) -> pa.Array:
+def _replace_at(texts: pa.Array, at: npt.NDArray[np.int64], values: pa.Array) -> pa.Array:
     """Replace the values at these places."""
     if not len(at):
         return texts
@@ -281,7 +281,7 @@ def _put(texts: pa.Array, at: npt.NDArray[np.int64], values: pa.Array) -> pa.Arr
     return pc.replace_with_mask(texts, pa.array(mask), values.cast(_TEXT))
 
 
-def _mask(values: pa.Array) -> Mask:
+def _to_mask(values: pa.Array) -> Mask:
     return np.asarray(pc.fill_null(values, False).to_numpy(zero_copy_only=False), dtype=bool)
 
 
@@ -292,7 +292,7 @@ _HEXDIGITS = np.frombuffer(b"0123456789abcdef", dtype=np.uint8)
 _PLACES = np.array([i for i in range(36) if i not in (8, 13, 18, 23)])
 
 
-def texts_of_bytes(name: str, values: pa.Array) -> tuple[pa.Array, int]:
+def decode_binary_ids(name: str, values: pa.Array) -> tuple[pa.Array, int]:
     r"""Write binary ids as text: those that are text as it, 16 bytes as UUIDs.
 
     Parameters
@@ -315,29 +315,29 @@ def texts_of_bytes(name: str, values: pa.Array) -> tuple[pa.Array, int]:
 
     Examples
     --------
-    >>> texts_of_bytes("decision_id", pa.array([b"d1", bytes(range(16))]))[0].to_pylist()
+    >>> decode_binary_ids("decision_id", pa.array([b"d1", bytes(range(16))]))[0].to_pylist()
     ['d1', '00010203-0405-0607-0809-0a0b0c0d0e0f']
     """
     binary = values.cast(pa.large_binary())
-    sixteen = _mask(pc.equal(pc.binary_length(binary), 16))
+    sixteen = _to_mask(pc.equal(pc.binary_length(binary), 16))
     if not sixteen.all() or binary.null_count:
-        printable = np.array([_printable(value) for value in binary.to_pylist()], dtype=bool)
+        printable = np.array([_is_printable(value) for value in binary.to_pylist()], dtype=bool)
     else:
         data = np.frombuffer(b"".join(binary.to_pylist()), dtype=np.uint8).reshape(-1, 16)
         printable = np.asarray(((data >= 0x20) & (data < 0x7F)).all(axis=1), dtype=bool)
-    wrong = _mask(binary.is_valid()) & ~printable & ~sixteen
+    wrong = _to_mask(binary.is_valid()) & ~printable & ~sixteen
     if wrong.any():
         example = binary[int(np.flatnonzero(wrong)[0])].as_py().hex()
         got = f"binary values such as 0x{example[:32]}{'…' if len(example) > 32 else ''}"
         must = "hold text, numbers or UUIDs (16 bytes)"
         do = "Export the column as text, such as its hexadecimal digits, in every table."
-        raise DataError(sentence(f"Column {name}", must, got, do))
+        raise DataError(error_message(f"Column {name}", must, got, do))
     at = np.flatnonzero(sixteen & ~printable)
     readable = pc.if_else(pa.array(printable), binary, pa.scalar(None, pa.large_binary()))
-    return _put(readable.cast(_TEXT), at, _uuid_texts(binary.take(pa.array(at)))), len(at)
+    return _replace_at(readable.cast(_TEXT), at, _format_uuids(binary.take(pa.array(at)))), len(at)
 
 
-def _printable(value: bytes | None) -> bool:
+def _is_printable(value: bytes | None) -> bool:
     try:
         if value is None or (len(value) == 16 and not value.isascii()):
             return False
@@ -346,7 +346,7 @@ def _printable(value: bytes | None) -> bool:
         return False
 
 
-def _uuid_texts(binary: pa.Array) -> pa.Array:
+def _format_uuids(binary: pa.Array) -> pa.Array:
     """Write arrays of 16 bytes as UUIDs, all at once."""
     data = np.frombuffer(b"".join(binary.to_pylist()), dtype=np.uint8).reshape(-1, 16)
     digits = np.empty((len(data), 32), dtype=np.uint8)

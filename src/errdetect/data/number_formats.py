@@ -15,18 +15,18 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from errdetect.data.identifiers import holds
+from errdetect.data.identifiers import any_contains
 
 __all__ = [
     "AMBIGUOUS",
     "MISSING_WORDS",
     "PERCENT",
-    "FormedNumbers",
-    "NumberForm",
-    "could_be_numbers",
-    "form_of_numbers",
-    "plain_form",
-    "read_forms",
+    "NumberFormat",
+    "ParsedNumbers",
+    "infer_number_format",
+    "infer_plain_format",
+    "may_be_numeric",
+    "parse_formatted_numbers",
 ]
 
 Mask = npt.NDArray[np.bool_]
@@ -62,7 +62,7 @@ PERCENT = "be a number without a percent sign"
 
 
 @dataclass(frozen=True)
-class NumberForm:
+class NumberFormat:
     """How the texts of a whole column write numbers.
 
     Parameters
@@ -90,9 +90,9 @@ class NumberForm:
     formed: int = 0
     examples: dict[str, str] = field(default_factory=dict)
 
-    def __add__(self, another: "NumberForm") -> "NumberForm":
+    def __add__(self, another: "NumberFormat") -> "NumberFormat":
         """Put the forms of two batches together."""
-        return NumberForm(
+        return NumberFormat(
             self.given + another.given,
             self.numbers + another.numbers,
             self.comma or another.comma,
@@ -104,7 +104,7 @@ class NumberForm:
         )
 
     @property
-    def decimal(self) -> Literal["comma", "point", "both", "unknown"]:
+    def decimal_sign(self) -> Literal["comma", "point", "both", "unknown"]:
         """What the column's certain values have for a decimal sign."""
         if self.comma:
             return "both" if self.point else "comma"
@@ -113,13 +113,13 @@ class NumberForm:
     @property
     def ambiguous(self) -> bool:
         """Whether some value can be read in two ways, and no other one settles it."""
-        if self.decimal == "both":
+        if self.decimal_sign == "both":
             return self.comma_or_group or self.point_or_group
-        return self.decimal == "unknown" and self.comma_or_group
+        return self.decimal_sign == "unknown" and self.comma_or_group
 
 
 @dataclass(frozen=True)
-class FormedNumbers:
+class ParsedNumbers:
     """Numbers read from text.
 
     Parameters
@@ -140,7 +140,7 @@ class FormedNumbers:
 
 
 @dataclass(frozen=True)
-class _Parts:
+class _StrippedTexts:
     """Texts without their spaces and signs, and which of them had what."""
 
     core: pa.Array
@@ -148,12 +148,12 @@ class _Parts:
     spaced: Mask
 
 
-def form_of_numbers(texts: pa.Array) -> NumberForm:
+def infer_number_format(texts: pa.Array) -> NumberFormat:
     """Tell how these texts write numbers, value by value.
 
     Examples
     --------
-    >>> form = form_of_numbers(pa.array(["0,93", "1,234", "n/a"]))
+    >>> form = infer_number_format(pa.array(["0,93", "1,234", "n/a"]))
     >>> form.decimal, form.numbers, form.given, form.ambiguous
     ('comma', 2, 2, False)
     """
@@ -161,20 +161,20 @@ def form_of_numbers(texts: pa.Array) -> NumberForm:
     lower = pc.utf8_lower(pc.utf8_trim_whitespace(texts))
     missing = pc.is_in(lower, value_set=pa.array(["", *MISSING_WORDS], _TEXT))
     texts = texts.filter(pc.invert(missing))
-    parts = _parts(texts)
-    whole, comma, point = (_fits(parts.core, one) for one in (_WHOLE, _COMMA, _POINT))
-    either_comma = _fits(parts.core, _COMMA_OR_GROUP)
-    either_point = _fits(parts.core, _POINT_OR_GROUP)
-    number = (whole | comma | point) & ~_fits(parts.core, _LEADING_ZERO)
-    formed = number & (comma | _fits(parts.core, ",") | parts.percent | parts.spaced)
+    parts = _strip_signs(texts)
+    whole, comma, point = (_matches_pattern(parts.core, one) for one in (_WHOLE, _COMMA, _POINT))
+    either_comma = _matches_pattern(parts.core, _COMMA_OR_GROUP)
+    either_point = _matches_pattern(parts.core, _POINT_OR_GROUP)
+    number = (whole | comma | point) & ~_matches_pattern(parts.core, _LEADING_ZERO)
+    formed = number & (comma | _matches_pattern(parts.core, ",") | parts.percent | parts.spaced)
     kinds = {
         "comma": number & comma & ~either_comma,
         "percent": number & parts.percent,
-        "group": number & (parts.spaced | _fits(parts.core, _GROUPS)),
+        "group": number & (parts.spaced | _matches_pattern(parts.core, _GROUPS)),
         "unclear": number & either_comma,
         "other": ~number,
     }
-    return NumberForm(
+    return NumberFormat(
         given=len(texts),
         numbers=int(number.sum()),
         comma=bool(kinds["comma"].any()),
@@ -186,18 +186,18 @@ def form_of_numbers(texts: pa.Array) -> NumberForm:
     )
 
 
-def could_be_numbers(texts: Sequence[str]) -> bool:
+def may_be_numeric(texts: Sequence[str]) -> bool:
     """Whether at least half of a few texts have only what numbers are written with.
 
     Examples
     --------
-    >>> could_be_numbers(["1 234,5", "n/a"]), could_be_numbers(["d1", "d2"])
+    >>> may_be_numeric(["1 234,5", "n/a"]), may_be_numeric(["d1", "d2"])
     (True, False)
     """
     return 2 * sum(bool(_LIKE_NUMBERS.fullmatch(text)) for text in texts) >= len(texts)
 
 
-def plain_form(texts: pa.Array, known: NumberForm) -> NumberForm:
+def infer_plain_format(texts: pa.Array, known: NumberFormat) -> NumberFormat:
     """Tell it of plain numbers: whether a decimal point is certain, quickly.
 
     Parameters
@@ -209,35 +209,37 @@ def plain_form(texts: pa.Array, known: NumberForm) -> NumberForm:
 
     Examples
     --------
-    >>> plain_form(pa.array(["3", "0.5"], pa.large_string()), NumberForm()).decimal
+    >>> infer_plain_format(pa.array(["3", "0.5"], pa.large_string()), NumberFormat()).decimal
     'point'
     """
     n = len(texts)
     if known.point:
-        return NumberForm(n, n, point=True)
-    head = form_of_numbers(texts.slice(0, _SAMPLE)) if holds(texts, ".") else NumberForm()
+        return NumberFormat(n, n, point=True)
+    head = (
+        infer_number_format(texts.slice(0, _SAMPLE)) if any_contains(texts, ".") else NumberFormat()
+    )
     point = head.point
-    if not point and holds(texts, "."):
+    if not point and any_contains(texts, "."):
         marked = texts.filter(pc.match_substring(texts, "."))
-        head = form_of_numbers(marked) if len(marked) else head
+        head = infer_number_format(marked) if len(marked) else head
     first = {"number": texts[0].as_py()} if len(texts) else {}
     either = head.point_or_group
-    return NumberForm(n, n, point=point or head.point, point_or_group=either, examples=first)
+    return NumberFormat(n, n, point=point or head.point, point_or_group=either, examples=first)
 
 
-def _parts(texts: pa.Array) -> _Parts:
+def _strip_signs(texts: pa.Array) -> _StrippedTexts:
     core = pc.replace_substring_regex(texts, _SPACES, " ")
     core = pc.replace_substring(pc.utf8_trim_whitespace(core), "\u2212", "-")
     bare = pc.replace_substring_regex(core, _PERCENT_SIGN, "")
-    percent = _mask(pc.not_equal(bare, core))
-    spaced = _fits(bare, _SPACED)
+    percent = _to_mask(pc.not_equal(bare, core))
+    spaced = _matches_pattern(bare, _SPACED)
     if spaced.any():
         joined = pc.replace_substring_regex(bare, _GROUP_SIGNS, "")
         bare = pc.if_else(pa.array(spaced), joined, bare)
-    return _Parts(bare, percent, spaced)
+    return _StrippedTexts(bare, percent, spaced)
 
 
-def read_forms(texts: pa.Array, form: NumberForm, *, percent: bool) -> FormedNumbers:
+def parse_formatted_numbers(texts: pa.Array, form: NumberFormat, *, percent: bool) -> ParsedNumbers:
     """Read numbers as the column writes them.
 
     Parameters
@@ -252,13 +254,19 @@ def read_forms(texts: pa.Array, form: NumberForm, *, percent: bool) -> FormedNum
     Examples
     --------
     >>> texts = pa.array(["93,4 %", "1.234,5"], pa.large_string())
-    >>> read_forms(texts, form_of_numbers(texts), percent=True).values.to_pylist()
+    >>> parse_formatted_numbers(texts, infer_number_format(texts), percent=True).values.to_pylist()
     [0.934, 1234.5]
     """
-    parts = _parts(texts)
-    core, decimal = parts.core, form.decimal
-    either_comma, either_point = _fits(core, _COMMA_OR_GROUP), _fits(core, _POINT_OR_GROUP)
-    comma, point = _fits(core, _COMMA), _fits(core, _POINT) | _fits(core, _WHOLE)
+    parts = _strip_signs(texts)
+    core, decimal = parts.core, form.decimal_sign
+    either_comma, either_point = (
+        _matches_pattern(core, _COMMA_OR_GROUP),
+        _matches_pattern(core, _POINT_OR_GROUP),
+    )
+    comma, point = (
+        _matches_pattern(core, _COMMA),
+        _matches_pattern(core, _POINT) | _matches_pattern(core, _WHOLE),
+    )
     ambiguous = np.zeros(len(texts), dtype=bool)
     if decimal in ("both", "unknown"):
         ambiguous = either_comma | (either_point if decimal == "both" else ambiguous)
@@ -275,17 +283,17 @@ def read_forms(texts: pa.Array, form: NumberForm, *, percent: bool) -> FormedNum
     )
     signed = usable & parts.percent
     if signed.any():
-        shift = signed & ~_fits(plain, "[eE]")
+        shift = signed & ~_matches_pattern(plain, "[eE]")
         plain = pc.if_else(pa.array(shift), pc.replace_substring_regex(plain, "$", "e-2"), plain)
         signed &= ~shift
     values = pc.if_else(pa.array(usable), plain, _NONE).cast(pa.float64())
     if signed.any():
         values = pc.if_else(pa.array(signed), pc.divide(values, 100.0), values)
-    grouped = usable & (parts.spaced | _fits(core, _GROUPS))
+    grouped = usable & (parts.spaced | _matches_pattern(core, _GROUPS))
     grouped |= usable & (either_point & by_comma | either_comma & by_point)
     told = Counter[str]()
     for kind, words, mask in (
-        ("comma", "a decimal comma", usable & by_comma & _fits(core, ",")),
+        ("comma", "a decimal comma", usable & by_comma & _matches_pattern(core, ",")),
         ("percent", "a percent sign", usable & parts.percent),
         ("group", "grouped digits", grouped),
     ):
@@ -293,12 +301,12 @@ def read_forms(texts: pa.Array, form: NumberForm, *, percent: bool) -> FormedNum
             example = form.examples.get(kind) or form.examples.get("unclear", "")
             example = re.sub(r"\s", " ", example)
             told[f"{{n}} numbers with {words} read (such as {example!r})"] = int(mask.sum())
-    return FormedNumbers(values, ambiguous & ~wrong_sign, wrong_sign, told)
+    return ParsedNumbers(values, ambiguous & ~wrong_sign, wrong_sign, told)
 
 
-def _fits(texts: pa.Array, pattern: str) -> Mask:
-    return _mask(pc.match_substring_regex(texts, pattern))
+def _matches_pattern(texts: pa.Array, pattern: str) -> Mask:
+    return _to_mask(pc.match_substring_regex(texts, pattern))
 
 
-def _mask(values: pa.Array) -> Mask:
+def _to_mask(values: pa.Array) -> Mask:
     return np.asarray(pc.fill_null(values, False).to_numpy(zero_copy_only=False), dtype=bool)

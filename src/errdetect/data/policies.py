@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from errdetect.errors import ConfigError, sentence
+from errdetect.errors import ConfigError, error_message
 from errdetect.schemas import MEASURES, MISSED_VIOLATION, WRONGFUL_ACTION
 
 __all__ = ["Policy", "read_policies"]
@@ -113,12 +113,12 @@ def read_policies(path: str | Path) -> dict[str, Policy]:
     2
     """
     path = Path(path)
-    entries = _entries(path)
+    entries = _load_entries(path)
     faults: list[str] = []
     policies: dict[str, Policy] = {}
     for number, entry in enumerate(entries, start=1):
-        policy, found = _policy(entry)
-        place = f"{path.name}, policy {number}" + _called(entry)
+        policy, found = _parse_policy(entry)
+        place = f"{path.name}, policy {number}" + _entry_label(entry)
         if policy is not None and policy.policy_id in policies:
             found.append(
                 f"policy_id {policy.policy_id!r} must be unique, got it a second time. "
@@ -128,13 +128,13 @@ def read_policies(path: str | Path) -> dict[str, Policy]:
             policies[policy.policy_id] = policy
         faults += [f"{place}: {fault}" for fault in found]
     ids = {str(e["policy_id"]) for e in entries if isinstance(e, dict) and "policy_id" in e}
-    faults += [f"{path.name}: {fault}" for fault in _family_faults(policies, ids)]
+    faults += [f"{path.name}: {fault}" for fault in _hierarchy_faults(policies, ids)]
     if faults:
         raise ConfigError(faults)
     return policies
 
 
-def _entries(path: Path) -> list[Any]:
+def _load_entries(path: Path) -> list[Any]:
     """Load the list under `policies:`, or say why there is none."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -144,73 +144,75 @@ def _entries(path: Path) -> list[Any]:
         problem = getattr(error, "problem", None) or "a character that YAML does not allow"
         raise ConfigError([f"{path.name}{line}: this is not YAML: {problem}."]) from error
     except UnicodeDecodeError as error:
-        fault = sentence(str(path), "be UTF-8 text", "other bytes", "Save it as UTF-8.")
+        fault = error_message(str(path), "be UTF-8 text", "other bytes", "Save it as UTF-8.")
         raise ConfigError([fault]) from error
     except OSError as error:
         fault = f"The policy catalogue {path} cannot be read: {error.strerror}."
         raise ConfigError([fault]) from error
     listed = content.get("policies") if isinstance(content, dict) else None
     if not isinstance(listed, list) or not listed:
-        got = "nothing" if content is None else _kind(content if listed is None else listed)
+        got = "nothing" if content is None else _yaml_type(content if listed is None else listed)
         do = "Write `policies:` and below it one `- policy_id: ...` for each policy."
-        raise ConfigError([sentence(path.name, "hold a list under `policies:`", got, do)])
+        raise ConfigError([error_message(path.name, "hold a list under `policies:`", got, do)])
     unknown = [key for key in content if key not in ("policies", "version")]
     if unknown:
         must = "have no keys but `policies` and `version`"
         do = "Indent what belongs to a policy under its `- policy_id`."
-        raise ConfigError([sentence(path.name, must, ", ".join(map(repr, unknown)), do)])
+        raise ConfigError([error_message(path.name, must, ", ".join(map(repr, unknown)), do)])
     return listed
 
 
-def _policy(entry: object) -> tuple[Policy | None, list[str]]:
+def _parse_policy(entry: object) -> tuple[Policy | None, list[str]]:
     """Turn one entry into a Policy, or into what is wrong with it."""
     if not isinstance(entry, dict):
         do = "Write its fields as `key: value`."
-        return None, [sentence("a policy", "be a set of fields", _kind(entry), do)]
-    faults = [_unknown_key(key) for key in entry if key not in _KNOWN]
+        return None, [error_message("a policy", "be a set of fields", _yaml_type(entry), do)]
+    faults = [_unknown_key_fault(key) for key in entry if key not in _KNOWN]
     given = {k: v for k, v in entry.items() if k in _KNOWN and v is not None}
     faults += [
-        sentence(name, "be given for every policy", "nothing", "Add it.")
+        error_message(name, "be given for every policy", "nothing", "Add it.")
         for name in _REQUIRED
         if name not in given
     ]
     values: dict[str, Any] = {}
     for key, value in given.items():
         try:
-            values[key] = _value(key, value)
+            values[key] = _parse_field(key, value)
         except ValueError as fault:
             faults.append(str(fault))
     return (None, faults) if faults else (Policy(**values), [])
 
 
-def _value(key: str, value: object) -> object:
+def _parse_field(key: str, value: object) -> object:
     """Check one field; a ValueError carries the sentence."""
     if key in _TEXTS:
-        return _text(key, value)
+        return _parse_text(key, value)
     if key == "severity":
         if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 5:
             must = "be a whole number from 1 to 5"
-            raise ValueError(sentence(key, must, repr(value), "5 is the gravest."))
+            raise ValueError(error_message(key, must, repr(value), "5 is the gravest."))
         return value
     if key == "effective_from":
-        return _date(key, value)
+        return _parse_date(key, value)
     if key == "targets":
-        return _targets(value)
+        return _parse_targets(value)
     low_open = key == "review_minutes"
     must = "be a number above 0" if low_open else "be a number of at least 0"
-    return _number(key, value, must, low=0.0, low_open=low_open)
+    return _parse_number(key, value, must, low=0.0, low_open=low_open)
 
 
-def _text(key: str, value: object) -> str:
+def _parse_text(key: str, value: object) -> str:
     if isinstance(value, bool):
         do = "Put the value in quotes: YAML reads yes, no, on and off as true and false."
-        raise ValueError(sentence(key, "be text", repr(value), do))
+        raise ValueError(error_message(key, "be text", repr(value), do))
     if not isinstance(value, str | int | float | dt.date) or not str(value).strip():
-        raise ValueError(sentence(key, "be text that is not empty", _kind(value), "Write it."))
+        raise ValueError(
+            error_message(key, "be text that is not empty", _yaml_type(value), "Write it.")
+        )
     return str(value)
 
 
-def _number(
+def _parse_number(
     key: str,
     value: object,
     must: str,
@@ -222,11 +224,11 @@ def _number(
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     number = float(value) if isinstance(value, int | float) and is_number else float("nan")
     if not isfinite(number) or not low <= number <= high or (low_open and number == low):
-        raise ValueError(sentence(key, must, repr(value), "Correct it, or leave it out."))
+        raise ValueError(error_message(key, must, repr(value), "Correct it, or leave it out."))
     return number
 
 
-def _date(key: str, value: object) -> dt.date:
+def _parse_date(key: str, value: object) -> dt.date:
     if isinstance(value, dt.datetime):
         return value.date()
     if isinstance(value, dt.date):
@@ -235,32 +237,34 @@ def _date(key: str, value: object) -> dt.date:
         return dt.date.fromisoformat(str(value))
     except ValueError:
         do = "Write it as 2026-03-01."
-        raise ValueError(sentence(key, "be a day", repr(value), do)) from None
+        raise ValueError(error_message(key, "be a day", repr(value), do)) from None
 
 
-def _targets(value: object) -> dict[str, float]:
+def _parse_targets(value: object) -> dict[str, float]:
     if not isinstance(value, Mapping):
         do = "Write it as `targets: {wrongful_rate: 0.03}`."
-        raise ValueError(sentence("targets", "map measures to limits", _kind(value), do))
+        raise ValueError(error_message("targets", "map measures to limits", _yaml_type(value), do))
     limits: dict[str, float] = {}
     for measure, limit in value.items():
         if measure not in MEASURES:
             must = f"name measures ({', '.join(MEASURES)})"
-            do = _nearest(measure, MEASURES) or "Choose one of these."
-            raise ValueError(sentence("targets", must, repr(measure), do))
+            do = _closest_match(measure, MEASURES) or "Choose one of these."
+            raise ValueError(error_message("targets", must, repr(measure), do))
         must = "be a share from 0 to 1"
-        limits[measure] = _number(f"targets.{measure}", limit, must, low=0.0, high=1.0)
+        limits[measure] = _parse_number(f"targets.{measure}", limit, must, low=0.0, high=1.0)
     return limits
 
 
-def _family_faults(policies: Mapping[str, Policy], ids: set[str]) -> list[str]:
+def _hierarchy_faults(policies: Mapping[str, Policy], ids: set[str]) -> list[str]:
     """Say which parents are unknown, or are their own descendants."""
     faults = []
     for policy in policies.values():
         if policy.parent is not None and policy.parent not in ids:
-            do = _nearest(policy.parent, ids) or "Add that policy, or leave parent out."
+            do = _closest_match(policy.parent, ids) or "Add that policy, or leave parent out."
             what = f"parent of policy {policy.policy_id!r}"
-            faults.append(sentence(what, "be a policy_id of this file", repr(policy.parent), do))
+            faults.append(
+                error_message(what, "be a policy_id of this file", repr(policy.parent), do)
+            )
             continue
         line, parent = {policy.policy_id}, policy.parent
         while parent is not None and parent in policies and parent not in line:
@@ -269,26 +273,26 @@ def _family_faults(policies: Mapping[str, Policy], ids: set[str]) -> list[str]:
         if parent == policy.policy_id:
             do = "Break the circle of parents."
             what = f"parent of policy {policy.policy_id!r}"
-            faults.append(sentence(what, "lead to a policy without parent", "itself", do))
+            faults.append(error_message(what, "lead to a policy without parent", "itself", do))
     return faults
 
 
-def _unknown_key(key: object) -> str:
-    do = _nearest(key, _KNOWN) or f"Use one of: {', '.join(_KNOWN)}."
-    return sentence("a policy's field", "be one that is known", repr(key), do)
+def _unknown_key_fault(key: object) -> str:
+    do = _closest_match(key, _KNOWN) or f"Use one of: {', '.join(_KNOWN)}."
+    return error_message("a policy's field", "be one that is known", repr(key), do)
 
 
-def _nearest(word: object, words: Iterable[str]) -> str:
+def _closest_match(word: object, words: Iterable[str]) -> str:
     near = difflib.get_close_matches(str(word), sorted(words), n=1)
     return f"Did you mean {near[0]!r}?" if near else ""
 
 
-def _called(entry: object) -> str:
+def _entry_label(entry: object) -> str:
     known = isinstance(entry, dict) and isinstance(entry.get("policy_id"), str)
     return f" ({entry['policy_id']!r})" if isinstance(entry, dict) and known else ""
 
 
-def _kind(value: object) -> str:
+def _yaml_type(value: object) -> str:
     """Name a YAML value's kind in plain words."""
     if isinstance(value, Mapping):
         return "a set of fields"

@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from errdetect.errors import DataError, sentence
+from errdetect.errors import DataError, error_message
 
 __all__ = [
     "CONFIDENCE",
@@ -22,37 +22,41 @@ __all__ = [
     "RUN_FILE",
     "Provenance",
     "RunRecord",
-    "canonical",
+    "canonical_json",
     "digest_file",
     "digest_rows",
     "digest_value",
-    "json_value",
     "read_provenance",
     "read_run",
+    "redact_secrets",
     "run_record",
-    "without_secrets",
+    "to_plain_json",
 ]
 
 
 _URL = re.compile(r"([A-Za-z][\w+.-]*)://")
 
 
-def canonical(value: object) -> str:
+def canonical_json(value: object) -> str:
     r"""Write JSON in one form only: sorted keys, no spaces, ASCII.
 
     Examples
     --------
-    >>> canonical({"b": 1, "a": ["ü", None]})
+    >>> canonical_json({"b": 1, "a": ["ü", None]})
     '{"a":["\\u00fc",null],"b":1}'
     """
     return json.dumps(
-        json_value(value), sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
+        to_plain_json(value),
+        sort_keys=True,
+        separators=(",", ":"),
+        ensure_ascii=True,
+        allow_nan=False,
     )
 
 
 def digest_value(value: object) -> str:
     """Return SHA-256 of a value's canonical JSON, as 64 hexadecimal digits."""
-    return hashlib.sha256(canonical(value).encode("ascii")).hexdigest()
+    return hashlib.sha256(canonical_json(value).encode("ascii")).hexdigest()
 
 
 def digest_file(path: Path) -> str:
@@ -68,7 +72,7 @@ def digest_file(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         do = "Check the file and its rights."
-        raise DataError(sentence(str(path), "be readable", error.strerror, do)) from error
+        raise DataError(error_message(str(path), "be readable", error.strerror, do)) from error
 
 
 def digest_rows(frame: pd.DataFrame) -> str:
@@ -85,7 +89,7 @@ def digest_rows(frame: pd.DataFrame) -> str:
     >>> digest_rows(one) == digest_rows(one.copy()), digest_rows(one) == digest_rows(one[::-1])
     (True, False)
     """
-    digest = hashlib.sha256(canonical([str(name) for name in frame.columns]).encode())
+    digest = hashlib.sha256(canonical_json([str(name) for name in frame.columns]).encode())
     for name in frame.columns:
         column = frame[name]
         if column.dtype == object:  # lists and mixed values have no hash of their own
@@ -95,7 +99,7 @@ def digest_rows(frame: pd.DataFrame) -> str:
     return digest.hexdigest()
 
 
-def without_secrets(value: Any) -> Any:
+def redact_secrets(value: Any) -> Any:
     """Take user, password and options out of every URL in JSON values.
 
     Parameters
@@ -106,17 +110,17 @@ def without_secrets(value: Any) -> Any:
 
     Examples
     --------
-    >>> without_secrets({"url": "postgresql://ana:s@e/cret@db/shop?sslpassword=x", "n": 1})
+    >>> redact_secrets({"url": "postgresql://ana:s@e/cret@db/shop?sslpassword=x", "n": 1})
     {'url': 'postgresql://db/shop', 'n': 1}
-    >>> without_secrets("postgresql://ana:secret@db/shop::public.decisions")
+    >>> redact_secrets("postgresql://ana:secret@db/shop::public.decisions")
     'postgresql://db/shop::public.decisions'
-    >>> without_secrets("sqlite:///a/log.db::SELECT * FROM t WHERE a = '?'")
+    >>> redact_secrets("sqlite:///a/log.db::SELECT * FROM t WHERE a = '?'")
     "sqlite:///a/log.db::SELECT * FROM t WHERE a = '?'"
     """
     if isinstance(value, Mapping):
-        return {key: without_secrets(one) for key, one in value.items()}
+        return {key: redact_secrets(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
-        return [without_secrets(one) for one in value]
+        return [redact_secrets(one) for one in value]
     if not isinstance(value, str) or (start := _URL.search(value)) is None:
         return value
     head, rest = value[: start.end()], value[start.end() :]
@@ -129,14 +133,14 @@ def without_secrets(value: Any) -> Any:
     return head + place.rpartition("@")[2] + mark + rows
 
 
-def json_value(value: Any) -> Any:
+def to_plain_json(value: Any) -> Any:
     """Turn a value into JSON's: moments become ISO 8601 in UTC, what is missing becomes null."""
     if value is pd.NaT or value is pd.NA:
         return None
     if isinstance(value, Mapping):
-        return {str(key): json_value(one) for key, one in value.items()}
+        return {str(key): to_plain_json(one) for key, one in value.items()}
     if isinstance(value, pd.Timestamp):
-        return json_value(value.to_pydatetime(warn=False))
+        return to_plain_json(value.to_pydatetime(warn=False))
     if isinstance(value, datetime):
         moment = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
         return moment.isoformat()
@@ -147,8 +151,8 @@ def json_value(value: Any) -> Any:
     if isinstance(value, str | bool | int) or value is None:
         return value
     if isinstance(value, Iterable):
-        return [json_value(one) for one in value]
-    return json_value(value.item())  # a number of numpy's
+        return [to_plain_json(one) for one in value]
+    return to_plain_json(value.item())  # a number of numpy's
 
 
 #: The key of a Parquet file's schema metadata that holds its provenance as compact JSON.
@@ -224,10 +228,10 @@ class Provenance:
     def __post_init__(self) -> None:
         """Keep JSON values, so that what was read back equals what was written."""
         plain = {
-            "arguments": json_value(self.arguments),
-            "data": json_value(self.data),
-            "intake": json_value(self.intake),
-            "config": json_value(self.config),
+            "arguments": to_plain_json(self.arguments),
+            "data": to_plain_json(self.data),
+            "intake": to_plain_json(self.intake),
+            "config": to_plain_json(self.config),
         }
         for name, value in plain.items():
             object.__setattr__(self, name, value)
@@ -251,12 +255,12 @@ class Provenance:
             "confidence": self.confidence,
             "intake": self.intake,
         }
-        found: dict[str, Any] = json_value(values)
+        found: dict[str, Any] = to_plain_json(values)
         return found
 
     def to_json(self) -> str:
         """Return `metadata` as compact JSON: equal provenance gives equal text."""
-        return canonical(self.metadata())
+        return canonical_json(self.metadata())
 
     @classmethod
     def from_metadata(cls, found: Mapping[str, Any]) -> Self:
@@ -271,14 +275,16 @@ class Provenance:
             raise ValueError(f"format {found['format']}, not {_FORMAT}")
         period = found["period"]
         return cls(
-            command=_text(found["command"]),
-            version=_text(found["version"]),
+            command=_require_text(found["command"]),
+            version=_require_text(found["version"]),
             arguments=dict(found["arguments"]),
             config_digest=found["config_digest"],
             data={str(k): [dict(one) for one in v] for k, v in found["data_digests"].items()},
             policies_digest=found["policies_digest"],
-            period=None if period is None else (_moment(period["first"]), _moment(period["last"])),
-            as_of=None if found["as_of"] is None else _moment(found["as_of"]),
+            period=None
+            if period is None
+            else (_parse_timestamp(period["first"]), _parse_timestamp(period["last"])),
+            as_of=None if found["as_of"] is None else _parse_timestamp(found["as_of"]),
             model_version=found["model_version"],
             model_digest=found["model_digest"],
             seed=found["seed"],
@@ -327,7 +333,7 @@ def run_record(provenance: Provenance, folder: Path) -> dict[str, Any]:
         "config": provenance.config,
         "outputs": outputs,
     }
-    found: dict[str, Any] = provenance.metadata() | json_value(beside)
+    found: dict[str, Any] = provenance.metadata() | to_plain_json(beside)
     return found | {"digest": digest_value(found)}
 
 
@@ -344,33 +350,38 @@ def read_run(folder: str | Path) -> RunRecord:
         found = json.loads(file.read_bytes())
     except OSError as error:
         got = f"none in {folder}" if isinstance(error, FileNotFoundError) else error.strerror
-        raise DataError(sentence(f"An output folder's {RUN_FILE}", "be there", got, _DO)) from None
+        raise DataError(
+            error_message(f"An output folder's {RUN_FILE}", "be there", got, _DO)
+        ) from None
     except ValueError:
-        raise DataError(sentence(str(file), "hold JSON", "something else", _DO)) from None
+        raise DataError(error_message(str(file), "hold JSON", "something else", _DO)) from None
     if not isinstance(found, dict) or not isinstance(found.get("digest"), str):
-        raise DataError(sentence(str(file), "be one that errdetect wrote", "another", _DO))
+        raise DataError(error_message(str(file), "be one that errdetect wrote", "another", _DO))
     rest = {key: value for key, value in found.items() if key != "digest"}
     if digest_value(rest) != found["digest"]:
         do = "Restore it, or run the command again: a changed record proves nothing."
-        raise DataError(sentence(str(file), "be as it was written", "a changed one", do))
+        raise DataError(error_message(str(file), "be as it was written", "a changed one", do))
     try:
-        provenance = _whole(found)
-        outputs = {str(name): _text(value) for name, value in found["outputs"].items()}
+        provenance = _parse_run_provenance(found)
+        outputs = {str(name): _require_text(value) for name, value in found["outputs"].items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         got = f"another form ({type(error).__name__}: {error})"
         do = "Use the errdetect that wrote it, or run the command again."
-        raise DataError(sentence(str(file), "have the form of this version", got, do)) from None
+        raise DataError(
+            error_message(str(file), "have the form of this version", got, do)
+        ) from None
     return RunRecord(provenance, outputs)
 
 
-def _whole(found: Mapping[str, Any]) -> Provenance:
+def _parse_run_provenance(found: Mapping[str, Any]) -> Provenance:
     """Read provenance with what only `run.json` holds."""
     short = Provenance.from_metadata(found)
     config = None if found["config"] is None else dict(found["config"])
     if config is not None and digest_value(config) != short.config_digest:
         raise ValueError("the config is not the one that was digested")
     moments = {
-        name: None if found[name] is None else _moment(found[name]) for name in ("created_at", "at")
+        name: None if found[name] is None else _parse_timestamp(found[name])
+        for name in ("created_at", "at")
     }
     values = {name: getattr(short, name) for name in short.__dataclass_fields__}
     return Provenance(**values | {"config": config} | moments)
@@ -413,23 +424,23 @@ def read_provenance(path: str | Path) -> Provenance:
         text = (pq.read_schema(place).metadata or {}).get(PARQUET_KEY.encode())
     except (OSError, pa.ArrowInvalid) as error:
         got = "none" if isinstance(error, FileNotFoundError) else "something else"
-        raise DataError(sentence(str(place), "be a Parquet file", got, _DO)) from None
+        raise DataError(error_message(str(place), "be a Parquet file", got, _DO)) from None
     if text is None:
         do = "Name a file that errdetect wrote; other programs drop it when they write again."
-        raise DataError(sentence(str(place), "carry errdetect's provenance", "none", do))
+        raise DataError(error_message(str(place), "carry errdetect's provenance", "none", do))
     try:
         return Provenance.from_json(text)
     except (ValueError, KeyError, TypeError, AttributeError):
         raise DataError(
-            sentence(f"The provenance in {place}", "have its form", "another", _DO)
+            error_message(f"The provenance in {place}", "have its form", "another", _DO)
         ) from None
 
 
-def _moment(text: object) -> datetime:
-    return datetime.fromisoformat(_text(text)).astimezone(UTC)
+def _parse_timestamp(text: object) -> datetime:
+    return datetime.fromisoformat(_require_text(text)).astimezone(UTC)
 
 
-def _text(value: object) -> str:
+def _require_text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(f"text is wanted, not {type(value).__name__}")
     return value

@@ -25,24 +25,24 @@ import pyarrow.csv as pacsv
 import pyarrow.json as pajson
 import pyarrow.parquet as pq
 
-from errdetect.data.database_tables import read_rows
-from errdetect.data.dsa_statements import as_decisions
+from errdetect.data.database_tables import read_table_batches
+from errdetect.data.dsa_statements import statements_to_decisions
 from errdetect.data.sources import SourceFile
 from errdetect.errors import DataError
 
 __all__ = [
     "BLOCK",
     "RawBatch",
-    "encoding_of",
-    "naming",
-    "one_name_each",
+    "detect_encoding",
     "open_bytes",
+    "open_seekable",
     "open_source",
-    "parquet_columns",
     "read_batches",
     "read_delimited",
     "read_json_lines",
-    "seekable",
+    "read_parquet_footer",
+    "require_unique_columns",
+    "translate_read_errors",
 ]
 
 
@@ -101,7 +101,7 @@ def open_source(file: SourceFile) -> IO[bytes]:
 
 
 @contextmanager
-def seekable(file: SourceFile) -> Iterator[Path | IO[bytes]]:
+def open_seekable(file: SourceFile) -> Iterator[Path | IO[bytes]]:
     """Give what can be read from any place: the file, or a nameless copy of a zip's member."""
     if file.member is None:
         yield file.path
@@ -112,7 +112,7 @@ def seekable(file: SourceFile) -> Iterator[Path | IO[bytes]]:
         yield copy
 
 
-def encoding_of(file: SourceFile) -> str:
+def detect_encoding(file: SourceFile) -> str:
     """Tell the encoding of text that begins with ASCII: UTF-16 by its mark or zeros, else UTF-8."""
     with open_source(file) as stream:
         head = stream.read(2)
@@ -124,7 +124,7 @@ def encoding_of(file: SourceFile) -> str:
 
 
 @contextmanager
-def naming(file: SourceFile) -> Iterator[None]:
+def translate_read_errors(file: SourceFile) -> Iterator[None]:
     """Turn what a library says about damaged bytes into a sentence with the file's name.
 
     Raises
@@ -136,11 +136,11 @@ def naming(file: SourceFile) -> Iterator[None]:
     try:
         yield
     except UnicodeDecodeError as error:
-        raise DataError(_not_utf8(file)) from error
+        raise DataError(_invalid_utf8_line(file)) from error
     except _DAMAGE as error:
         said = str(error).splitlines()[0] if str(error) else type(error).__name__
         if "UTF8" in said:
-            raise DataError(_not_utf8(file)) from error
+            raise DataError(_invalid_utf8_line(file)) from error
         if "straddling" in said:
             said = f"a row is longer than {BLOCK >> 20} MB (is a quote left open?)"
         if isinstance(error, OSError) and error.strerror:
@@ -149,7 +149,7 @@ def naming(file: SourceFile) -> Iterator[None]:
         raise DataError(f"{path} cannot be read, it is damaged: {do}") from error
 
 
-def _not_utf8(file: SourceFile) -> str:
+def _invalid_utf8_line(file: SourceFile) -> str:
     """Name the first line that is not UTF-8."""
     path = file.shown
     if file.format in ("parquet", "database"):
@@ -167,7 +167,7 @@ def _is_utf8(line: bytes) -> bool:
     return True
 
 
-def one_name_each(path: str, names: Iterable[str]) -> None:
+def require_unique_columns(path: str, names: Iterable[str]) -> None:
     """Refuse a file in which two columns share a name.
 
     Raises
@@ -220,7 +220,7 @@ def read_delimited(file: SourceFile, batch_rows: int) -> Iterator[RawBatch]:
     DataError
         If two columns share a name, or a quote is never closed.
     """
-    header = _header(file)
+    header = _read_header(file)
     if not header.names:
         return
     broken: list[tuple[int, str]] = []
@@ -236,7 +236,7 @@ def read_delimited(file: SourceFile, batch_rows: int) -> Iterator[RawBatch]:
         return "skip"
 
     texts = {name: pa.large_string() for name in header.names}
-    with _stream(file, header.encoding) as stream:
+    with _open_as_utf8(file, header.encoding) as stream:
         reader = pacsv.open_csv(
             stream,
             pacsv.ReadOptions(use_threads=False, block_size=BLOCK, skip_rows=header.skip),
@@ -248,10 +248,10 @@ def read_delimited(file: SourceFile, batch_rows: int) -> Iterator[RawBatch]:
         if reader.schema.names != header.names:
             do = "Write the column names on the first line, each without a line break."
             raise DataError(f"{file.shown} must begin with its column names, got others. {do}")
-        yield from _numbered(file, reader, batch_rows, broken)
+        yield from _number_rows(file, reader, batch_rows, broken)
 
 
-def _stream(file: SourceFile, encoding: str) -> pa.NativeFile:
+def _open_as_utf8(file: SourceFile, encoding: str) -> pa.NativeFile:
     """Open a file for Arrow, as UTF-8."""
     if file.member is None and file.path.suffix.lower() != ".xz":
         stream = pa.input_stream(str(file.path), compression="detect")
@@ -262,7 +262,7 @@ def _stream(file: SourceFile, encoding: str) -> pa.NativeFile:
     return stream
 
 
-def _numbered(
+def _number_rows(
     file: SourceFile, reader: Any, batch_rows: int, broken: list[tuple[int, str]]
 ) -> Iterator[RawBatch]:
     """Give each row the number it has in the file, ragged rows counted; those come last."""
@@ -282,9 +282,9 @@ def _numbered(
         yield RawBatch(file.shown, reader.schema.empty_table(), none, tuple(broken))
 
 
-def _header(file: SourceFile) -> _Header:
+def _read_header(file: SourceFile) -> _Header:
     """Read the column names, and what stands between them."""
-    encoding = encoding_of(file)
+    encoding = detect_encoding(file)
     with open_source(file) as stream, io.TextIOWrapper(stream, encoding, newline="") as text:
         lines = enumerate(text)
         at, line = next(((at, line) for at, line in lines if line.strip()), (0, ""))
@@ -294,13 +294,13 @@ def _header(file: SourceFile) -> _Header:
     if sep:
         delimiter = "\t" if sep[1] == "\\t" else sep[1]
     else:
-        delimiter = "\t" if file.format == "tsv" and "\t" in line else _delimiter(line)
+        delimiter = "\t" if file.format == "tsv" and "\t" in line else _detect_delimiter(line)
     header = next(csv.reader([line], delimiter=delimiter), [])
-    one_name_each(file.shown, header)
+    require_unique_columns(file.shown, header)
     return _Header(header, delimiter, skip, encoding)
 
 
-def _delimiter(line: str) -> str:
+def _detect_delimiter(line: str) -> str:
     """Expect what splits the header into most names; commas where nothing does better."""
     counts = {mark: len(next(csv.reader([line], delimiter=mark), [])) for mark in _DELIMITERS}
     return max(counts, key=lambda mark: counts[mark])
@@ -312,12 +312,12 @@ def _refuse_open_quote(file: SourceFile, last: pa.Table, *, ragged_open: bool) -
     Where a row with all of its fields did so, its last one runs over lines up to the file's end.
     """
     ends = last.column(last.num_columns - 1).slice(max(last.num_rows - 1, 0)).to_pylist()
-    if ragged_open or (any("\n" in (end or "") for end in ends) and not _ends_quoted(file)):
+    if ragged_open or (any("\n" in (end or "") for end in ends) and not _ends_in_quote(file)):
         do = "Close it, or write quotes inside a field twice."
         raise DataError(f"{file.shown} must close every quote, got one that stays open. {do}")
 
 
-def _ends_quoted(file: SourceFile) -> bool:
+def _ends_in_quote(file: SourceFile) -> bool:
     tail = b""
     with open_source(file) as stream:
         while block := stream.read(1 << 20):
@@ -352,11 +352,11 @@ def read_json_lines(file: SourceFile, batch_rows: int) -> Iterator[RawBatch]:
     """
     first, times = 1, set[str]()
     with open_source(file) as stream:
-        while lines := _lines(file, stream):
+        while lines := _read_line_block(file, stream):
             if first == 1:
                 lines[0] = lines[0].removeprefix(b"\xef\xbb\xbf")
-                _refuse_list(file, lines[0])
-            table, rows, broken = _parsed(lines, first, times)
+                _refuse_json_list(file, lines[0])
+            table, rows, broken = _parse_line_block(lines, first, times)
             first += len(lines)
             for start in range(0, len(rows), batch_rows):
                 numbers = np.array(rows[start : start + batch_rows], dtype=np.int64)
@@ -366,7 +366,7 @@ def read_json_lines(file: SourceFile, batch_rows: int) -> Iterator[RawBatch]:
                 yield RawBatch(file.shown, table.slice(0, 0), none, tuple(broken))
 
 
-def _lines(file: SourceFile, stream: IO[bytes]) -> list[bytes]:
+def _read_line_block(file: SourceFile, stream: IO[bytes]) -> list[bytes]:
     """Read a block of whole lines, none of them without end: it would fill the memory."""
     lines, size = list[bytes](), 0
     while size < BLOCK and (line := stream.readline(_LONGEST)):
@@ -378,44 +378,44 @@ def _lines(file: SourceFile, stream: IO[bytes]) -> list[bytes]:
     return lines
 
 
-def _refuse_list(file: SourceFile, line: bytes) -> None:
+def _refuse_json_list(file: SourceFile, line: bytes) -> None:
     if line.lstrip().startswith(b"["):
         do = "Write each row on a line of its own, without the list's brackets and commas."
         raise DataError(f"{file.shown} must hold one JSON object a line, got a list. {do}")
 
 
-def _parsed(
+def _parse_line_block(
     lines: Sequence[bytes], first: int, times: set[str]
 ) -> tuple[pa.Table, list[int], list[tuple[int, str]]]:
     """Parse a block of lines into a table, its rows' numbers, and the lines that are no rows."""
     rows = [number for number, line in enumerate(lines, start=first) if not line.isspace()]
-    table = _by_arrow(b"".join(lines), times)
+    table = _parse_with_arrow(b"".join(lines), times)
     if table is not None and table.num_rows == len(rows):
         return table, rows, []
     objects, kept, broken = [], [], []
     for number in rows:
         text = lines[number - first].decode("utf-8").strip()
-        value = _loaded(text)
+        value = _load_json_line(text)
         if isinstance(value, dict):
             objects.append(value)
             kept.append(number)
         else:
             broken.append((number, f"the line must be a JSON object, got {text[:30]!r}"))
-    return _columns(objects), kept, broken
+    return _objects_to_table(objects), kept, broken
 
 
-def _by_arrow(block: bytes, times: set[str]) -> pa.Table | None:
+def _parse_with_arrow(block: bytes, times: set[str]) -> pa.Table | None:
     """Parse with Arrow, or give None where its guesses would change a value.
 
     It takes text that looks like a time for one: such columns (kept in `times` for the next block)
     are read again as text.
     """
     try:
-        table = _arrow_table(block, times)
+        table = _read_arrow_json(block, times)
         guessed = {f.name for f in table.schema if pa.types.is_timestamp(f.type)}
         if guessed:
             times |= guessed
-            table = _arrow_table(block, times)
+            table = _read_arrow_json(block, times)
         table.validate(full=True)
     except pa.ArrowInvalid:
         return None
@@ -425,7 +425,7 @@ def _by_arrow(block: bytes, times: set[str]) -> pa.Table | None:
     return table
 
 
-def _arrow_table(block: bytes, texts: set[str]) -> pa.Table:
+def _read_arrow_json(block: bytes, texts: set[str]) -> pa.Table:
     fields = [(name, pa.string()) for name in sorted(texts)]
     return pajson.read_json(
         io.BytesIO(block),
@@ -434,28 +434,28 @@ def _arrow_table(block: bytes, texts: set[str]) -> pa.Table:
     )
 
 
-def _loaded(text: str) -> Any:
+def _load_json_line(text: str) -> Any:
     try:
         return json.loads(text)
     except (json.JSONDecodeError, RecursionError):
         return None
 
 
-def _columns(objects: Sequence[dict[str, Any]]) -> pa.Table:
+def _objects_to_table(objects: Sequence[dict[str, Any]]) -> pa.Table:
     """Turn objects into columns: the union of their keys, in the order of appearance."""
     names = dict.fromkeys(name for row in objects for name in row)
-    return pa.table({name: _column([row.get(name) for row in objects]) for name in names})
+    return pa.table({name: _to_arrow_array([row.get(name) for row in objects]) for name in names})
 
 
-def _column(values: list[Any]) -> pa.Array:
+def _to_arrow_array(values: list[Any]) -> pa.Array:
     """Give a column Arrow's type for it; values of several types become their JSON text."""
     try:
         return pa.array(values, from_pandas=False)
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, UnicodeEncodeError):
-        return pa.array([_as_text(value) for value in values], pa.large_string())
+        return pa.array([_format_value(value) for value in values], pa.large_string())
 
 
-def _as_text(value: object) -> str | None:
+def _format_value(value: object) -> str | None:
     """Write a value as text, 7.0 as 7; half of a surrogate pair, which no encoding has, as `?`."""
     if value is None:
         return None
@@ -489,7 +489,7 @@ def read_batches(
     DataError
         If the file is damaged, is not UTF-8, or is no table.
     """
-    with naming(file):
+    with translate_read_errors(file):
         if file.format == "parquet":
             batches = _read_parquet(file, batch_rows, columns)
         elif file.rows is not None:
@@ -499,17 +499,21 @@ def read_batches(
         else:
             batches = read_delimited(file, batch_rows)
         for batch in batches:
-            yield _with_partition(_preset(batch, file), file, columns)
+            yield _add_partition_columns(_apply_preset(batch, file), file, columns)
 
 
-def _preset(batch: RawBatch, file: SourceFile) -> RawBatch:
+def _apply_preset(batch: RawBatch, file: SourceFile) -> RawBatch:
     """Turn another system's rows into ours."""
     if file.preset is None:
         return batch
-    return RawBatch(batch.source, as_decisions(batch.table, batch.source), batch.rows, batch.broken)
+    return RawBatch(
+        batch.source, statements_to_decisions(batch.table, batch.source), batch.rows, batch.broken
+    )
 
 
-def _with_partition(batch: RawBatch, file: SourceFile, wanted: Sequence[str] | None) -> RawBatch:
+def _add_partition_columns(
+    batch: RawBatch, file: SourceFile, wanted: Sequence[str] | None
+) -> RawBatch:
     """Add the columns that the folders' names give, where the file has none of that name."""
     table = batch.table
     for name, value in file.partition.items():
@@ -519,7 +523,7 @@ def _with_partition(batch: RawBatch, file: SourceFile, wanted: Sequence[str] | N
     return RawBatch(batch.source, table, batch.rows, batch.broken)
 
 
-def parquet_columns(file: SourceFile) -> tuple[pa.Schema, int, set[str]]:
+def read_parquet_footer(file: SourceFile) -> tuple[pa.Schema, int, set[str]]:
     """Read from a Parquet file's footer its columns, its number of rows, and where gaps can be.
 
     Returns
@@ -527,9 +531,13 @@ def parquet_columns(file: SourceFile) -> tuple[pa.Schema, int, set[str]]:
     schema, n_rows, gapless
         `gapless` are the columns that say of themselves that no value is missing.
     """
-    with naming(file), seekable(file) as place, pq.ParquetFile(place) as parquet:
+    with (
+        translate_read_errors(file),
+        open_seekable(file) as place,
+        pq.ParquetFile(place) as parquet,
+    ):
         meta, schema = parquet.metadata, parquet.schema_arrow
-        one_name_each(file.shown, schema.names)
+        require_unique_columns(file.shown, schema.names)
         gaps: set[str] = set()
         for group in range(meta.num_row_groups):
             for index in range(meta.num_columns):
@@ -547,7 +555,7 @@ def parquet_columns(file: SourceFile) -> tuple[pa.Schema, int, set[str]]:
 def _read_parquet(
     file: SourceFile, batch_rows: int, columns: Sequence[str] | None
 ) -> Iterator[RawBatch]:
-    with seekable(file) as place, pq.ParquetFile(place) as parquet:
+    with open_seekable(file) as place, pq.ParquetFile(place) as parquet:
         there = parquet.schema_arrow.names
         wanted = None if columns is None else [name for name in columns if name in there]
         first = 1
@@ -561,8 +569,8 @@ def _read_parquet(
 def _read_database(file: SourceFile, batch_rows: int) -> Iterator[RawBatch]:
     assert file.rows is not None
     first = 1
-    for table in read_rows(file.rows.url, file.rows.what, batch_rows=batch_rows):
-        one_name_each(file.shown, table.column_names)
+    for table in read_table_batches(file.rows.url, file.rows.what, batch_rows=batch_rows):
+        require_unique_columns(file.shown, table.column_names)
         rows = np.arange(first, first + table.num_rows)
         yield RawBatch(file.shown, table, rows)
         first += table.num_rows

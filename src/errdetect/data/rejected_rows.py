@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from errdetect.data.actions import lines_to_add
+from errdetect.data.actions import unknown_actions_hint
 from errdetect.data.row_validation import count_reasons
 from errdetect.data.tables import TableRead
-from errdetect.errors import DataError, sentence
+from errdetect.errors import DataError, error_message
 from errdetect.schemas import DECISIONS
 
 __all__ = ["Rejections"]
@@ -87,7 +87,7 @@ class Rejections:
         """Part of the rows that cannot be used."""
         return self.n_rejected / self.n_rows if self.n_rows else 0.0
 
-    def refuse(self, max_rejected: float) -> None:
+    def raise_if_too_many(self, max_rejected: float) -> None:
         """Refuse a table of which too much cannot be used.
 
         Parameters
@@ -118,27 +118,27 @@ class Rejections:
             f"{self.n_rejected:,} ({self.share:.1%}) that are not; commonest reason: {reason} "
             f"({n:,} rows)"
         )
-        do = f"{self._cause(reason)}Repair them, or raise data.max_rejected."
-        words = f"\n{lines_to_add(self.actions)}" if self.actions else ""
+        do = f"{self._likely_cause(reason)}Repair them, or raise data.max_rejected."
+        words = f"\n{unknown_actions_hint(self.actions)}" if self.actions else ""
         must = f"be usable but for {max_rejected:.0%} of {self.n_rows:,} rows"
-        raise DataError(sentence(self.what, must, got, do) + words)
+        raise DataError(error_message(self.what, must, got, do) + words)
 
     def notes(self) -> list[str]:
         """Say what was left out within the tolerance, and its likely cause."""
         if not self.n_rejected:
             return []
         reason, n = self.reasons.most_common(1)[0]
-        cause = self._cause(reason).rstrip(". ")
+        cause = self._likely_cause(reason).rstrip(". ")
         note = (
             f"{self.what[0].lower()}{self.what[1:]}: {self.n_rejected:,} of {self.n_rows:,} rows "
             f"({self.share:.1%}) cannot be used; commonest reason: {reason} ({n:,})"
         )
         notes = [note + (f"; {cause[0].lower()}{cause[1:]}" if cause else "")]
         if self.actions:
-            notes.append(lines_to_add(self.actions))
+            notes.append(unknown_actions_hint(self.actions))
         return notes
 
-    def _cause(self, reason: str) -> str:
+    def _likely_cause(self, reason: str) -> str:
         """Guess why rows were rejected, from the values that were."""
         name = reason.split(" ")[0]
         if name in self.ranges and _NUMBERS[name].high == 1:

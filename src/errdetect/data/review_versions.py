@@ -10,7 +10,7 @@ import pandas as pd
 
 from errdetect.schemas import LABEL_STUDIO_IDS, REVIEWS
 
-__all__ = ["ANSWER", "compare_versions", "known_at", "latest_versions", "superseded_at"]
+__all__ = ["ANSWER", "find_repeated_versions", "known_at", "latest_versions", "superseded_at"]
 
 Bools = npt.NDArray[np.bool_]
 Times = npt.NDArray[np.datetime64]
@@ -105,7 +105,7 @@ def latest_versions(reviews: pd.DataFrame) -> pd.DataFrame:
     return reviews[~corrected] if corrected.any() else reviews
 
 
-def compare_versions(reviews: pd.DataFrame) -> tuple[Bools, Bools]:
+def find_repeated_versions(reviews: pd.DataFrame) -> tuple[Bools, Bools]:
     """Say which rows repeat the review and the moment of an earlier row.
 
     Parameters
@@ -124,7 +124,7 @@ def compare_versions(reviews: pd.DataFrame) -> tuple[Bools, Bools]:
     >>> reviews = pd.DataFrame({
     ...     "review_id": "r1", "verdict": ["upheld", "upheld", "overturned", "overturned"],
     ...     "reviewed_at": pd.to_datetime(["2026-01-01"] * 3 + ["2026-01-02"], utc=True)})
-    >>> [mask.tolist() for mask in compare_versions(reviews)]
+    >>> [mask.tolist() for mask in find_repeated_versions(reviews)]
     [[False, True, False, False], [False, False, True, False]]
     """
     key = pd.DataFrame({"id": reviews["review_id"].array, "at": known_at(reviews).array})
@@ -139,12 +139,12 @@ def compare_versions(reviews: pd.DataFrame) -> tuple[Bools, Bools]:
         one, other = (reviews[name].iloc[at].reset_index(drop=True) for at in (first, rows))
         equal = ((one == other) | (one.isna() & other.isna())).fillna(False).to_numpy(bool)
         if name == "reviewer_id":
-            equal = equal | _one_annotator(reviews["review_id"].iloc[rows], one, other)
+            equal = equal | _is_same_annotator(reviews["review_id"].iloc[rows], one, other)
         same[rows] &= equal
     return same, again & ~same
 
 
-def _one_annotator(
+def _is_same_annotator(
     review_id: "pd.Series[str]", one: "pd.Series[str]", other: "pd.Series[str]"
 ) -> Bools:
     """Say where an annotation names its annotator by number in one export, by address in another.

@@ -10,15 +10,15 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from errdetect.data.actions import action_words
+from errdetect.data.actions import canonical_action_column
 from errdetect.data.identifiers import ID_COLUMNS
-from errdetect.data.number_formats import NumberForm
+from errdetect.data.number_formats import NumberFormat
 from errdetect.data.readers import RawBatch, read_batches
 from errdetect.data.review_versions import ANSWER, known_at
-from errdetect.data.schema_scan import FeatureKind, Survey, hash_ids, rename
-from errdetect.data.time_formats import sentinels
-from errdetect.data.type_coercion import Coerced, to_id, to_number, to_text, to_time
-from errdetect.schemas import REJECTS, REVIEWS, Column
+from errdetect.data.schema_scan import FeatureKind, SchemaScan, hash_ids, rename_columns
+from errdetect.data.time_formats import find_sentinels
+from errdetect.data.type_coercion import CoercedColumn, to_id, to_number, to_text, to_time
+from errdetect.schemas import REJECTS, REVIEWS, ColumnSpec
 
 __all__ = ["DAY_ONLY", "CleanBatch", "clean_batches", "count_reasons"]
 
@@ -77,19 +77,19 @@ class CleanBatch:
 
 
 @dataclass
-class _Faults:
+class _RowFaults:
     """Why rows cannot be used: row of the batch -> reasons."""
 
     reasons: dict[int, list[str]] = field(default_factory=dict)
 
     def add(self, mask: Mask, column: str, must: str, values: pa.Array | pa.ChunkedArray) -> None:
         for row in np.flatnonzero(mask).tolist():
-            reason = f"{column} must {must}, got {_shown(values[row].as_py())}"
+            reason = f"{column} must {must}, got {_shorten_value(values[row].as_py())}"
             self.reasons.setdefault(row, []).append(reason)
 
 
 def clean_batches(
-    survey: Survey, *, batch_rows: int, meanings: Mapping[str, str] | None = None
+    survey: SchemaScan, *, batch_rows: int, meanings: Mapping[str, str] | None = None
 ) -> Iterator[CleanBatch]:
     """Read the surveyed files batch by batch, and clean each.
 
@@ -106,8 +106,8 @@ def clean_batches(
     seen: _Seen = {}
     for file in survey.files:
         typed = file.format in ("parquet", "jsonl", "database")
-        for raw in read_batches(file, batch_rows=batch_rows, columns=_wanted(survey)):
-            yield _clean(raw, survey, seen, meanings, typed=typed)
+        for raw in read_batches(file, batch_rows=batch_rows, columns=_columns_to_read(survey)):
+            yield _clean_batch(raw, survey, seen, meanings, typed=typed)
 
 
 def count_reasons(rejects: pd.DataFrame) -> Counter[str]:
@@ -123,69 +123,71 @@ def count_reasons(rejects: pd.DataFrame) -> Counter[str]:
     return Counter(reason.split(", got ")[0] for reason in reasons)
 
 
-def _wanted(survey: Survey) -> list[str]:
+def _columns_to_read(survey: SchemaScan) -> list[str]:
     """Name the columns to read, as the user calls them."""
     user = {ours: theirs for theirs, ours in survey.names.items()}
     ours = [*(column.name for column in survey.columns), *survey.features]
     return [user.get(name, name) for name in ours] + [name for name in ours if name in user]
 
 
-def _clean(
+def _clean_batch(
     raw: RawBatch,
-    survey: Survey,
+    survey: SchemaScan,
     seen: _Seen,
     meanings: Mapping[str, str] | None,
     *,
     typed: bool,
 ) -> CleanBatch:
-    table = rename(raw.table, survey.names, survey.drop)
+    table = rename_columns(raw.table, survey.names, survey.drop)
     told: Counter[tuple[str, str]] = Counter()
-    faults = _Faults()
+    faults = _RowFaults()
     arrays: dict[str, pa.Array] = {}
     for column in survey.columns:
-        values = _values(table, column.name, len(raw.rows))
-        read = _coerced(column, values, survey, typed=typed)
-        arrays[column.name] = _checked(column, read, values, faults, told)
+        values = _column_values(table, column.name, len(raw.rows))
+        read = _coerce_column(column, values, survey, typed=typed)
+        arrays[column.name] = _check_column(column, read, values, faults, told)
         told.update({(column.name, phrase): n for phrase, n in read.told.items()})
     for name, kind in survey.features.items():
-        read = _feature(name, _values(table, name, len(raw.rows)), kind, survey.numbers.get(name))
+        read = _coerce_feature(
+            name, _column_values(table, name, len(raw.rows)), kind, survey.numbers.get(name)
+        )
         arrays[name] = read.values
         told.update({(name, phrase): n for phrase, n in read.told.items()})
     unknown: Counter[str] = Counter()
     if meanings is not None:
-        arrays["enforced"], unknown = _enforced(arrays["action"], meanings, faults)
+        arrays["enforced"], unknown = _resolve_enforced(arrays["action"], meanings, faults)
     clean = pa.table(arrays)
     usable = np.ones(len(raw.rows), dtype=bool)
     usable[list(faults.reasons)] = False
-    copies = _drop_repeated(clean, usable, survey, seen, faults)
+    copies = _drop_repeated_ids(clean, usable, survey, seen, faults)
     return CleanBatch(
         table=clean if usable.all() else clean.filter(pa.array(usable)),
-        rejects=_rejects(raw, clean, survey.columns[0].name, faults),
+        rejects=_build_rejects(raw, clean, survey.columns[0].name, faults),
         told=told,
         n_rows=len(raw.rows) + len(raw.broken),
         n_duplicates=len(copies),
-        rejected=_readable(clean, survey.columns, sorted(faults.reasons), len(raw.broken)),
-        copies=_readable(clean, survey.columns, copies, 0),
+        rejected=_pad_broken_rows(clean, survey.columns, sorted(faults.reasons), len(raw.broken)),
+        copies=_pad_broken_rows(clean, survey.columns, copies, 0),
         unknown_actions=unknown,
     )
 
 
-def _enforced(
-    actions: pa.Array, meanings: Mapping[str, str], faults: _Faults
+def _resolve_enforced(
+    actions: pa.Array, meanings: Mapping[str, str], faults: _RowFaults
 ) -> tuple[pa.Array, Counter[str]]:
     """Say which actions enforce; note the rows whose action has no meaning, and their words."""
-    words = action_words(actions)
+    words = canonical_action_column(actions)
     enforce = [word for word, meaning in meanings.items() if meaning == "enforce"]
     known = pc.is_in(words, value_set=pa.array(list(meanings), pa.large_string()))
-    strange = _mask(pc.and_(pc.invert(known), words.is_valid()))
+    strange = _to_mask(pc.and_(pc.invert(known), words.is_valid()))
     must = "be a known action word, or be mapped under data.actions"
     faults.add(strange, "action", must, actions)
     unknown = Counter(actions.filter(pa.array(strange)).to_pylist())
     return pc.is_in(words, value_set=pa.array(enforce, pa.large_string())), unknown
 
 
-def _readable(
-    clean: pa.Table, columns: Sequence[Column], rows: Sequence[int], broken: int
+def _pad_broken_rows(
+    clean: pa.Table, columns: Sequence[ColumnSpec], rows: Sequence[int], broken: int
 ) -> pa.Table:
     """Return what could be read of some rows, and an empty row for each that could not be split."""
     part = clean.select([column.name for column in columns]).take(pa.array(rows, pa.int64()))
@@ -193,32 +195,34 @@ def _readable(
     return pa.concat_tables([part, nothing])
 
 
-def _values(table: pa.Table, name: str, n_rows: int) -> pa.Array:
+def _column_values(table: pa.Table, name: str, n_rows: int) -> pa.Array:
     """Give a column as one array; one that this file lacks is all missing."""
     if name not in table.column_names:
         return pa.nulls(n_rows)
     return table[name].combine_chunks()
 
 
-def _coerced(column: Column, values: pa.Array, survey: Survey, *, typed: bool) -> Coerced:
+def _coerce_column(
+    column: ColumnSpec, values: pa.Array, survey: SchemaScan, *, typed: bool
+) -> CoercedColumn:
     name = column.name
     if column.kind == "timestamp":
-        read = _without_sentinels(column, to_time(name, values))
-        return _at_days_end(read) if name in _KNOWN_AT else read
+        read = _reject_sentinels(column, to_time(name, values))
+        return _shift_to_day_end(read) if name in _KNOWN_AT else read
     if column.kind == "number":
         form = survey.numbers.get(name)
         return to_number(name, values, typed=typed, form=form, percent=column.high == 1)
     if name in ID_COLUMNS:
         return to_id(name, values, survey.ids.get(name))
     read = to_text(name, values)
-    return _chosen(read, column.choices) if column.choices else read
+    return _match_choices(read, column.choices) if column.choices else read
 
 
-def _without_sentinels(column: Column, read: Coerced) -> Coerced:
+def _reject_sentinels(column: ColumnSpec, read: CoercedColumn) -> CoercedColumn:
     """Refuse what systems write where there is no time; in a column that may lack one it is missing."""
     known = read.values.is_valid()
     micros = np.asarray(pc.fill_null(read.values.cast(pa.int64()), 1).to_numpy())
-    found = {must: mask & _mask(known) for must, mask in sentinels(micros).items()}
+    found = {must: mask & _to_mask(known) for must, mask in find_sentinels(micros).items()}
     found = {must: mask for must, mask in found.items() if mask.any()}
     if not found:
         return read
@@ -233,7 +237,7 @@ def _without_sentinels(column: Column, read: Coerced) -> Coerced:
     )
 
 
-def _at_days_end(read: Coerced) -> Coerced:
+def _shift_to_day_end(read: CoercedColumn) -> CoercedColumn:
     """Take what became known on a day as known at its last microsecond, never earlier."""
     count = int(read.day_only.sum())
     if not count:
@@ -247,7 +251,7 @@ def _at_days_end(read: Coerced) -> Coerced:
     return replace(read, values=values, told=+told)
 
 
-def _chosen(read: Coerced, choices: Sequence[str]) -> Coerced:
+def _match_choices(read: CoercedColumn, choices: Sequence[str]) -> CoercedColumn:
     """Read the contract's words also where only case, spaces or hyphens differ, and tell it."""
     words = pc.replace_substring_regex(
         pc.utf8_lower(pc.utf8_trim_whitespace(read.values)), r"[\s-]+", "_"
@@ -258,20 +262,20 @@ def _chosen(read: Coerced, choices: Sequence[str]) -> Coerced:
     told = read.told.copy()
     if count:
         told["{n} values read as the known word, though case, spaces or hyphens differ"] = count
-    return Coerced(pc.if_else(pc.fill_null(known, False), words, read.values), read.bad, told)
+    return CoercedColumn(pc.if_else(pc.fill_null(known, False), words, read.values), read.bad, told)
 
 
-def _checked(
-    column: Column,
-    read: Coerced,
+def _check_column(
+    column: ColumnSpec,
+    read: CoercedColumn,
     values: pa.Array,
-    faults: _Faults,
+    faults: _RowFaults,
     told: Counter[tuple[str, str]],
 ) -> pa.Array:
     """Note the rows whose value is unreadable, absent or out of range."""
     name = column.name
     if column.required:
-        missing = _mask(read.values.is_null()) & ~read.bad
+        missing = _to_mask(read.values.is_null()) & ~read.bad
         faults.add(missing, name, "have a value", pa.nulls(len(values)))
     if read.bad.any():
         kinds = {"timestamp": "be an ISO 8601 time or a certain epoch number"}
@@ -282,13 +286,13 @@ def _checked(
         faults.add(unnamed, name, kinds.get(column.kind, "be a number"), values)
     if column.choices:
         known = pc.is_in(read.values, value_set=pa.array(column.choices, pa.large_string()))
-        unknown = _mask(pc.and_(pc.invert(known), read.values.is_valid()))
+        unknown = _to_mask(pc.and_(pc.invert(known), read.values.is_valid()))
         faults.add(unknown, name, f"be one of {', '.join(column.choices)}", values)
     if column.kind != "number":
         return read.values
     numbers = read.values.to_numpy(zero_copy_only=False)
-    rounded = _without_rounding(column, numbers)
-    faults.add(_outside(column, rounded), name, _range(column), values)
+    rounded = _clip_rounding_error(column, numbers)
+    faults.add(_out_of_range(column, rounded), name, _format_range(column), values)
     count = int(np.sum((rounded != numbers) & ~np.isnan(numbers)))
     if not count:
         return read.values
@@ -296,7 +300,9 @@ def _checked(
     return pa.array(rounded, from_pandas=True)
 
 
-def _without_rounding(column: Column, numbers: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _clip_rounding_error(
+    column: ColumnSpec, numbers: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
     """Set to a limit what lies beyond it by no more than a float32's rounding."""
     rounded = numbers
     for limit, beyond in ((column.low, -_ROUNDING), (column.high, _ROUNDING)):
@@ -306,7 +312,7 @@ def _without_rounding(column: Column, numbers: npt.NDArray[np.float64]) -> npt.N
     return rounded
 
 
-def _outside(column: Column, numbers: npt.NDArray[np.float64]) -> Mask:
+def _out_of_range(column: ColumnSpec, numbers: npt.NDArray[np.float64]) -> Mask:
     outside = np.isinf(numbers)
     if column.low is not None:
         outside |= (numbers <= column.low) if column.low_open else (numbers < column.low)
@@ -315,14 +321,16 @@ def _outside(column: Column, numbers: npt.NDArray[np.float64]) -> Mask:
     return np.asarray(outside, dtype=bool)
 
 
-def _range(column: Column) -> str:
+def _format_range(column: ColumnSpec) -> str:
     if column.high is None:
         least = f"{'above' if column.low_open else 'at least'} {column.low:g}"
         return f"be finite and {least}"
     return f"lie in {'(' if column.low_open else '['}{column.low:g}, {column.high:g}]"
 
 
-def _feature(name: str, values: pa.Array, kind: FeatureKind, form: NumberForm | None) -> Coerced:
+def _coerce_feature(
+    name: str, values: pa.Array, kind: FeatureKind, form: NumberFormat | None
+) -> CoercedColumn:
     """Read a further column as the survey settled it."""
     if kind == "text":
         return to_text(name, values)
@@ -339,18 +347,18 @@ def _feature(name: str, values: pa.Array, kind: FeatureKind, form: NumberForm | 
             return read
         told = read.told + Counter({"{n} infinite values taken as missing": count})
         finite = pc.if_else(infinite, pa.scalar(None, pa.float64()), read.values)
-        return Coerced(finite, read.bad, told)
+        return CoercedColumn(finite, read.bad, told)
     if not pa.types.is_boolean(values.type):
         words = pc.utf8_lower(pc.utf8_trim_whitespace(to_text(name, values).values))
         known = pc.is_in(words, value_set=pa.array(["true", "false"], pa.large_string()))
         values = pc.if_else(known, pc.equal(words, "true"), pa.scalar(None, pa.bool_()))
     if kind == "flag":
         values = values.cast(pa.int8()).cast(pa.float64())
-    return Coerced(values, np.zeros(len(values), dtype=bool))
+    return CoercedColumn(values, np.zeros(len(values), dtype=bool))
 
 
-def _drop_repeated(
-    clean: pa.Table, usable: Mask, survey: Survey, seen: _Seen, faults: _Faults
+def _drop_repeated_ids(
+    clean: pa.Table, usable: Mask, survey: SchemaScan, seen: _Seen, faults: _RowFaults
 ) -> list[int]:
     """Keep the first usable row of an id; list equal copies, reject what differs from it.
 
@@ -382,11 +390,13 @@ def _drop_repeated(
         if versions[moment] == content:
             copies.append(row)
         else:
-            faults.reasons[row] = [f"{id_name} must {must}, got {_shown(key)} with other values"]
+            faults.reasons[row] = [
+                f"{id_name} must {must}, got {_shorten_value(key)} with other values"
+            ]
     return copies
 
 
-def _rejects(raw: RawBatch, clean: pa.Table, id_name: str, faults: _Faults) -> pa.Table:
+def _build_rejects(raw: RawBatch, clean: pa.Table, id_name: str, faults: _RowFaults) -> pa.Table:
     order = sorted(faults.reasons)
     ids = clean[id_name].take(pa.array(order, pa.int64())).to_pylist() if order else []
     rows = [*raw.rows[order].tolist(), *(row for row, _ in raw.broken)]
@@ -402,7 +412,7 @@ def _rejects(raw: RawBatch, clean: pa.Table, id_name: str, faults: _Faults) -> p
     )
 
 
-def _shown(value: object) -> str:
+def _shorten_value(value: object) -> str:
     """Show a value of the data in a reason: short, on one line, without our separator."""
     if value is None:
         return "nothing"
@@ -411,5 +421,5 @@ def _shown(value: object) -> str:
     return text.replace("; ", ", ")
 
 
-def _mask(values: pa.Array) -> Mask:
+def _to_mask(values: pa.Array) -> Mask:
     return np.asarray(pc.fill_null(values, False).to_numpy(zero_copy_only=False), dtype=bool)

@@ -22,32 +22,43 @@ import pyarrow.types as pat
 
 from errdetect.data.identifiers import (
     ID_COLUMNS,
-    IdForm,
-    form_of_ids,
-    loosely,
-    merged_forms,
-    of_one_file,
+    IdFormat,
+    id_match_keys,
+    infer_id_format,
+    merge_id_formats,
+    resolve_file_format,
 )
-from errdetect.data.number_formats import NumberForm, could_be_numbers, form_of_numbers, plain_form
-from errdetect.data.readers import parquet_columns, read_batches
+from errdetect.data.number_formats import (
+    NumberFormat,
+    infer_number_format,
+    infer_plain_format,
+    may_be_numeric,
+)
+from errdetect.data.readers import read_batches, read_parquet_footer
 from errdetect.data.sources import SourceFile
-from errdetect.data.type_coercion import MISSING_WORDS, is_text, plain_type, to_id, to_text
-from errdetect.errors import DataError, sentence, visible
-from errdetect.schemas import DECISIONS, REVIEWS, Column
+from errdetect.data.type_coercion import (
+    MISSING_WORDS,
+    dictionary_value_type,
+    is_text_type,
+    to_id,
+    to_text,
+)
+from errdetect.errors import DataError, error_message, escape_hidden
+from errdetect.schemas import DECISIONS, REVIEWS, ColumnSpec
 
 __all__ = [
     "FeatureKind",
     "Look",
-    "Survey",
+    "SchemaScan",
     "hash_ids",
-    "kind_of",
-    "look_and_form",
-    "look_of_text",
-    "look_of_type",
-    "merged",
-    "mostly_numbers",
-    "rename",
-    "survey_files",
+    "infer_arrow_type",
+    "infer_text_type",
+    "infer_type_and_format",
+    "is_mostly_numeric",
+    "merge_types",
+    "rename_columns",
+    "resolve_feature_kind",
+    "scan_files",
 ]
 
 
@@ -61,15 +72,15 @@ _LEADING_ZERO = r"^[+-]?0\d"
 _SAMPLE = 200
 
 
-def look_of_type(kind: pa.DataType) -> Look:
+def infer_arrow_type(kind: pa.DataType) -> Look:
     """Tell it from the type of a file that has types.
 
     Examples
     --------
-    >>> look_of_type(pa.int8()), look_of_type(pa.date32())
+    >>> infer_arrow_type(pa.int8()), infer_arrow_type(pa.date32())
     ('number', 'other')
     """
-    kind = plain_type(kind)
+    kind = dictionary_value_type(kind)
     if pat.is_null(kind):
         return "empty"
     if pat.is_boolean(kind):
@@ -80,20 +91,20 @@ def look_of_type(kind: pa.DataType) -> Look:
     return "text" if text or isinstance(kind, pa.BaseExtensionType) else "other"
 
 
-def look_of_text(values: pa.Array) -> Look:
+def infer_text_type(values: pa.Array) -> Look:
     """Tell it from the values of a file without types; 007 is text, for it is no number's form.
 
     Examples
     --------
-    >>> look_of_text(pa.array(["1", "NA", None])), look_of_text(pa.array(["007"]))
+    >>> infer_text_type(pa.array(["1", "NA", None])), infer_text_type(pa.array(["007"]))
     ('number', 'text')
     """
     given = values.drop_null().cast(pa.large_string())
-    head = _look(given.slice(0, _SAMPLE))
-    return head if head == "text" or len(given) <= _SAMPLE else _look(given)
+    head = _infer_type(given.slice(0, _SAMPLE))
+    return head if head == "text" or len(given) <= _SAMPLE else _infer_type(given)
 
 
-def look_and_form(values: pa.Array, known: NumberForm) -> tuple[Look, NumberForm]:
+def infer_type_and_format(values: pa.Array, known: NumberFormat) -> tuple[Look, NumberFormat]:
     """Tell what a batch of texts looks like, and how it writes numbers where most of it is some.
 
     Parameters
@@ -111,52 +122,52 @@ def look_and_form(values: pa.Array, known: NumberForm) -> tuple[Look, NumberForm
 
     Examples
     --------
-    >>> look, form = look_and_form(pa.array(["0,93", "NA"]), NumberForm())
+    >>> look, form = infer_type_and_format(pa.array(["0,93", "NA"]), NumberFormat())
     >>> look, form.decimal
     ('number', 'comma')
     """
     given = values.drop_null().cast(pa.large_string())
     head = given.slice(0, _SAMPLE)
-    look = _look(head)
-    if look == "text" and not mostly_numbers(known):
-        form = form_of_numbers(head) if could_be_numbers(head.to_pylist()) else NumberForm()
-        if not mostly_numbers(form):
-            return "text", NumberForm(given=len(given))
-    look = look if len(given) <= _SAMPLE and look != "text" else _look(given)
+    look = _infer_type(head)
+    if look == "text" and not is_mostly_numeric(known):
+        form = infer_number_format(head) if may_be_numeric(head.to_pylist()) else NumberFormat()
+        if not is_mostly_numeric(form):
+            return "text", NumberFormat(given=len(given))
+    look = look if len(given) <= _SAMPLE and look != "text" else _infer_type(given)
     if look == "number":
-        return look, plain_form(given, known)
+        return look, infer_plain_format(given, known)
     if look != "text":
-        return look, NumberForm()
-    form = form_of_numbers(given)
+        return look, NumberFormat()
+    form = infer_number_format(given)
     return ("number" if form.numbers == form.given else "text"), form
 
 
-def mostly_numbers(form: NumberForm) -> bool:
+def is_mostly_numeric(form: NumberFormat) -> bool:
     """Whether at least half of a column's values are numbers in some form.
 
     Examples
     --------
-    >>> mostly_numbers(NumberForm(given=3, numbers=2))
+    >>> is_mostly_numeric(NumberFormat(given=3, numbers=2))
     True
     """
     return 0 < form.given <= 2 * form.numbers
 
 
-def _look(texts: pa.Array) -> Look:
+def _infer_type(texts: pa.Array) -> Look:
     if not len(texts):
         return "empty"
-    if _numbers(texts):
+    if _is_all_numeric(texts):
         return "number"
     lower = pc.utf8_lower(pc.utf8_trim_whitespace(texts))
-    rest = lower.filter(pc.invert(pc.is_in(lower, value_set=_words(*MISSING_WORDS))))
+    rest = lower.filter(pc.invert(pc.is_in(lower, value_set=_string_array(*MISSING_WORDS))))
     if not len(rest):
         return "words"
-    if pc.all(pc.is_in(rest, value_set=_words("true", "false"))).as_py():
+    if pc.all(pc.is_in(rest, value_set=_string_array("true", "false"))).as_py():
         return "bool" if len(rest) == len(lower) else "flag"
-    return "number" if _numbers(rest) else "text"
+    return "number" if _is_all_numeric(rest) else "text"
 
 
-def _numbers(texts: pa.Array) -> bool:
+def _is_all_numeric(texts: pa.Array) -> bool:
     """Whether all of it is numbers, none with a leading zero, at least one finite."""
     try:
         numbers = texts.cast(pa.float64())
@@ -167,22 +178,22 @@ def _numbers(texts: pa.Array) -> bool:
     return not pc.any(pc.match_substring_regex(texts, _LEADING_ZERO)).as_py()
 
 
-def _words(*words: str) -> pa.Array:
+def _string_array(*words: str) -> pa.Array:
     return pa.array(words, pa.large_string())
 
 
-def merged(*looks: Look) -> Look:
+def merge_types(*looks: Look) -> Look:
     """Say what a column looks like whose parts look like this.
 
     Examples
     --------
-    >>> merged("empty", "number"), merged("number", "text"), merged("words", "bool")
+    >>> merge_types("empty", "number"), merge_types("number", "text"), merge_types("words", "bool")
     ('number', 'text', 'flag')
     """
-    return reduce(_merged, looks)
+    return reduce(_merge_two_types, looks)
 
 
-def _merged(one: Look, other: Look) -> Look:
+def _merge_two_types(one: Look, other: Look) -> Look:
     if one == other or other == "empty":
         return one
     if one == "empty":
@@ -194,7 +205,7 @@ def _merged(one: Look, other: Look) -> Look:
     return "number" if {one, other} == {"words", "number"} else "text"
 
 
-def kind_of(look: Look, *, gaps: bool) -> FeatureKind:
+def resolve_feature_kind(look: Look, *, gaps: bool) -> FeatureKind:
     """Settle how to read a column of this look; an empty one is missing numbers.
 
     Parameters
@@ -206,7 +217,7 @@ def kind_of(look: Look, *, gaps: bool) -> FeatureKind:
 
     Examples
     --------
-    >>> kind_of("bool", gaps=False), kind_of("bool", gaps=True)
+    >>> resolve_feature_kind("bool", gaps=False), resolve_feature_kind("bool", gaps=True)
     ('bool', 'flag')
     """
     if look in ("bool", "flag"):
@@ -219,7 +230,7 @@ _HEAD_ROWS = 1000
 
 
 @dataclass(frozen=True)
-class Survey:
+class SchemaScan:
     """How every batch of these files is to be read.
 
     Parameters
@@ -248,15 +259,15 @@ class Survey:
     """
 
     files: tuple[SourceFile, ...]
-    columns: tuple[Column, ...]
+    columns: tuple[ColumnSpec, ...]
     features: dict[str, FeatureKind]
     names: dict[str, str]
     drop: frozenset[str]
     repeated: npt.NDArray[np.uint64]
     n_rows: int
     told: tuple[str, ...] = ()
-    numbers: Mapping[str, NumberForm] = field(default_factory=dict)
-    ids: Mapping[str, IdForm] = field(default_factory=dict)
+    numbers: Mapping[str, NumberFormat] = field(default_factory=dict)
+    ids: Mapping[str, IdFormat] = field(default_factory=dict)
 
 
 #: What a column is for: an id, a number or another word of the contract, or a feature.
@@ -264,7 +275,7 @@ _Role = Literal["id", "number", "word", "feature"]
 
 
 @dataclass
-class _FileFacts:
+class _FileScan:
     """What one file holds: column -> look, which columns have gaps, rows, hashed ids.
 
     `numbers` and `id_forms` say how texts are written, `texts` which columns have text for a type.
@@ -272,23 +283,23 @@ class _FileFacts:
 
     looks: dict[str, Look] = field(default_factory=dict)
     gaps: set[str] = field(default_factory=set)
-    numbers: dict[str, NumberForm] = field(default_factory=dict)
-    id_forms: dict[str, IdForm] = field(default_factory=dict)
+    numbers: dict[str, NumberFormat] = field(default_factory=dict)
+    id_forms: dict[str, IdFormat] = field(default_factory=dict)
     texts: set[str] = field(default_factory=set)
     n_rows: int = 0
     broken: int = 0
     ids: list[npt.NDArray[np.uint64]] = field(default_factory=list)
 
 
-def survey_files(
+def scan_files(
     files: Sequence[SourceFile],
-    schema: Sequence[Column],
+    schema: Sequence[ColumnSpec],
     *,
     columns: Mapping[str, str],
     drop: Collection[str],
     features: bool,
     batch_rows: int,
-) -> Survey:
+) -> SchemaScan:
     """Look through the files once, and refuse what cannot become this table.
 
     Parameters
@@ -312,33 +323,33 @@ def survey_files(
         If required columns are missing (all are named at once), the mapping does not fit, or
         there is no row.
     """
-    roles = _Roles(schema, columns, features=features)
-    facts = [_look_through(file, roles, batch_rows) for file in files]
+    roles = _ColumnRoles(schema, columns, features=features)
+    facts = [_scan_file(file, roles, batch_rows) for file in files]
     if not any(one.n_rows + one.broken for one in facts):
         where = ", ".join(file.shown for file in files)
         raise DataError(f"{where} must hold at least one row, got none. Check how it was written.")
     found = list(dict.fromkeys(name for one in facts for name in one.looks))
-    named = _checked_mapping(files, facts, schema, columns, drop)
+    named = _validate_mapping(files, facts, schema, columns, drop)
     for one in facts:
-        kept = {k: v for k, v in one.looks.items() if k not in drop and not _is_index(k)}
+        kept = {k: v for k, v in one.looks.items() if k not in drop and not _is_saved_index(k)}
         one.looks = {named.get(name, name): look for name, look in kept.items()}
         one.gaps = {named.get(name, name) for name in one.gaps}
         one.texts = {named.get(name, name) for name in one.texts}
         one.numbers = {named.get(name, name): form for name, form in one.numbers.items()}
         one.id_forms = {named.get(name, name): form for name, form in one.id_forms.items()}
-    _require(files, facts, schema, found)
+    _require_columns(files, facts, schema, found)
     told = _file_notes(files, facts, schema) + _option_notes(found, columns, drop)
-    numbers, ids = _number_forms(facts), _id_forms(facts)
+    numbers, ids = _column_number_formats(facts), _column_id_formats(facts)
     contract = {column.name for column in schema}
-    kinds, more = _feature_kinds(facts, contract, numbers, keep=features)
+    kinds, more = _resolve_feature_kinds(facts, contract, numbers, keep=features)
     present = {name for one in facts for name in one.looks}
-    return Survey(
+    return SchemaScan(
         files=tuple(files),
         columns=tuple(c for c in schema if c.required or c.name in present or not features),
         features=kinds,
         names=named,
         drop=frozenset(drop),
-        repeated=_repeated([part for one in facts for part in one.ids]),
+        repeated=_repeated_hashes([part for one in facts for part in one.ids]),
         n_rows=sum(one.n_rows for one in facts),
         told=(*told, *more),
         numbers=numbers,
@@ -346,13 +357,13 @@ def survey_files(
     )
 
 
-def rename(table: pa.Table, names: Mapping[str, str], drop: Collection[str]) -> pa.Table:
+def rename_columns(table: pa.Table, names: Mapping[str, str], drop: Collection[str]) -> pa.Table:
     """Give a table the contract's column names, without the columns to leave out."""
-    kept = [name for name in table.column_names if name not in drop and not _is_index(name)]
+    kept = [name for name in table.column_names if name not in drop and not _is_saved_index(name)]
     return table.select(kept).rename_columns([names.get(name, name) for name in kept])
 
 
-def _is_index(name: str) -> bool:
+def _is_saved_index(name: str) -> bool:
     """Whether pandas made up this name for a row index that was saved by the way."""
     return bool(re.fullmatch(r"|__index_level_\d+__|Unnamed: \d+", name))
 
@@ -365,11 +376,11 @@ def hash_ids(ids: pa.Array) -> npt.NDArray[np.uint64]:
     >>> int(hash_ids(pa.array(["a", "a"]))[0]) == int(hash_ids(pa.array(["a"]))[0])
     True
     """
-    texts = loosely(ids.cast(pa.large_string())).to_pandas()
+    texts = id_match_keys(ids.cast(pa.large_string())).to_pandas()
     return np.asarray(pd.util.hash_pandas_object(texts, index=False), dtype=np.uint64)
 
 
-def _repeated(parts: Sequence[npt.NDArray[np.uint64]]) -> npt.NDArray[np.uint64]:
+def _repeated_hashes(parts: Sequence[npt.NDArray[np.uint64]]) -> npt.NDArray[np.uint64]:
     hashes = np.sort(np.concatenate([*parts, np.empty(0, dtype=np.uint64)]))
     return np.unique(hashes[1:][hashes[1:] == hashes[:-1]])
 
@@ -377,11 +388,11 @@ def _repeated(parts: Sequence[npt.NDArray[np.uint64]]) -> npt.NDArray[np.uint64]
 # --- one file ----------------------------------------------------------------------------------
 
 
-class _Roles:
+class _ColumnRoles:
     """What each of the user's columns is for."""
 
     def __init__(
-        self, schema: Sequence[Column], columns: Mapping[str, str], *, features: bool
+        self, schema: Sequence[ColumnSpec], columns: Mapping[str, str], *, features: bool
     ) -> None:
         self.id_name = schema[0].name
         self._columns = columns
@@ -397,73 +408,82 @@ class _Roles:
             return "id"
         return "number" if self._kinds[name] == "number" else "word"
 
-    def id_of(self, names: Collection[str]) -> str:
+    def user_id_column(self, names: Collection[str]) -> str:
         """Give what the user calls the table's id."""
         mapped = (user for user, ours in self._columns.items() if ours == self.id_name)
         return next((user for user in mapped if user in names), self.id_name)
 
 
-def _look_through(file: SourceFile, roles: _Roles, batch_rows: int) -> _FileFacts:
+def _scan_file(file: SourceFile, roles: _ColumnRoles, batch_rows: int) -> _FileScan:
     """Collect a file's facts."""
-    facts = _FileFacts()
+    facts = _FileScan()
     wanted = None
     typed = file.format in ("parquet", "jsonl", "database")
     if file.format == "parquet":
-        wanted = _look_at_footer(file, roles, facts)
+        wanted = _scan_parquet_footer(file, roles, facts)
     for batch in read_batches(file, batch_rows=batch_rows, columns=wanted):
         if wanted is None:
-            _note_gaps(batch.table, facts)
+            _record_missing_values(batch.table, facts)
         facts.n_rows += len(batch.rows)
         facts.broken += len(batch.broken)
         for name in batch.table.column_names:
             if wanted is None or name in facts.texts:
-                _look_at(name, batch.table[name].combine_chunks(), roles, facts, typed=typed)
-        name = roles.id_of(batch.table.column_names)
+                _scan_column(name, batch.table[name].combine_chunks(), roles, facts, typed=typed)
+        name = roles.user_id_column(batch.table.column_names)
         if name in batch.table.column_names:
-            facts.ids.append(hash_ids(_ids(name, batch.table[name].combine_chunks()).drop_null()))
+            facts.ids.append(
+                hash_ids(_id_texts(name, batch.table[name].combine_chunks()).drop_null())
+            )
     for name in facts.texts:
         if facts.looks[name] == "empty" and file.format == "parquet":
             facts.looks[name] = "text"
-    facts.id_forms = {name: of_one_file(form) for name, form in facts.id_forms.items()}
+    facts.id_forms = {name: resolve_file_format(form) for name, form in facts.id_forms.items()}
     return facts
 
 
-def _look_at_footer(file: SourceFile, roles: _Roles, facts: _FileFacts) -> list[str]:
+def _scan_parquet_footer(file: SourceFile, roles: _ColumnRoles, facts: _FileScan) -> list[str]:
     """Take a Parquet file's types, and name the columns to look through.
 
     They are the id, and texts that by their first rows could be numbers, or ids in another form.
     """
-    schema, _, gapless = parquet_columns(file)
-    facts.looks = {name: look_of_type(schema.field(name).type) for name in schema.names}
+    schema, _, gapless = read_parquet_footer(file)
+    facts.looks = {name: infer_arrow_type(schema.field(name).type) for name in schema.names}
     facts.gaps = set(schema.names) - gapless
-    texts = {name for name in schema.names if is_text(plain_type(schema.field(name).type))}
+    texts = {
+        name
+        for name in schema.names
+        if is_text_type(dictionary_value_type(schema.field(name).type))
+    }
     facts.texts = {name for name in texts if roles.of(name) != "word"}
-    first = _FileFacts(looks=dict.fromkeys(facts.texts, "text"), texts=set(facts.texts))
+    first = _FileScan(looks=dict.fromkeys(facts.texts, "text"), texts=set(facts.texts))
     if facts.texts:
         heads = read_batches(file, batch_rows=_HEAD_ROWS, columns=sorted(facts.texts))
         for batch in itertools.islice(heads, 1):
             for name in batch.table.column_names:
-                _look_at(name, batch.table[name].combine_chunks(), roles, first, typed=True)
+                _scan_column(name, batch.table[name].combine_chunks(), roles, first, typed=True)
     for name in sorted(facts.texts):
-        form, ids = first.numbers.get(name, NumberForm()), first.id_forms.get(name, IdForm())
-        plain_text = roles.of(name) == "feature" and form.given and not mostly_numbers(form)
+        form, ids = first.numbers.get(name, NumberFormat()), first.id_forms.get(name, IdFormat())
+        plain_text = roles.of(name) == "feature" and form.given and not is_mostly_numeric(form)
         if ids.other or plain_text:
             facts.texts.discard(name)
             facts.id_forms |= {name: ids} if roles.of(name) == "id" else {}
             facts.numbers |= {name: form} if plain_text else {}
         else:
             facts.looks[name] = "empty"
-    return [roles.id_of(schema.names), *sorted(facts.texts - {roles.id_of(schema.names)})]
+    return [
+        roles.user_id_column(schema.names),
+        *sorted(facts.texts - {roles.user_id_column(schema.names)}),
+    ]
 
 
-def _ids(name: str, values: pa.Array) -> pa.Array:
+def _id_texts(name: str, values: pa.Array) -> pa.Array:
     """Give ids as text."""
-    if is_text(plain_type(values.type)):
+    if is_text_type(dictionary_value_type(values.type)):
         return to_text(name, values).values
     return to_id(name, values).values
 
 
-def _note_gaps(table: pa.Table, facts: _FileFacts) -> None:
+def _record_missing_values(table: pa.Table, facts: _FileScan) -> None:
     """Note which columns lack a value somewhere."""
     if table.num_rows:
         facts.gaps |= facts.looks.keys() - set(table.column_names)
@@ -472,52 +492,56 @@ def _note_gaps(table: pa.Table, facts: _FileFacts) -> None:
             facts.gaps.add(name)
 
 
-def _look_at(name: str, values: pa.Array, roles: _Roles, facts: _FileFacts, *, typed: bool) -> None:
+def _scan_column(
+    name: str, values: pa.Array, roles: _ColumnRoles, facts: _FileScan, *, typed: bool
+) -> None:
     """Take a column of a batch into the facts."""
-    look, role = look_of_type(values.type), roles.of(name)
+    look, role = infer_arrow_type(values.type), roles.of(name)
     if values.null_count == len(values):
         look = "empty"
     elif look == "text" and role == "id":
-        form = facts.id_forms.get(name, IdForm())
+        form = facts.id_forms.get(name, IdFormat())
         if not form.other:
-            found = form_of_ids(to_text(name, values).values)
-            facts.id_forms[name] = merged_forms(form, found)
-    elif look == "text" and role != "word" and is_text(plain_type(values.type)):
-        known = facts.numbers.get(name, NumberForm())
-        seen, form_seen = look_and_form(_decoded(values), known)
+            found = infer_id_format(to_text(name, values).values)
+            facts.id_forms[name] = merge_id_formats(form, found)
+    elif look == "text" and role != "word" and is_text_type(dictionary_value_type(values.type)):
+        known = facts.numbers.get(name, NumberFormat())
+        seen, form_seen = infer_type_and_format(_decode_dictionary(values), known)
         facts.numbers[name] = known + form_seen
         facts.texts |= {name} if typed else set()
         look = seen if not typed or seen == "number" else "text"
-    facts.looks[name] = merged(facts.looks.get(name, "empty"), look)
+    facts.looks[name] = merge_types(facts.looks.get(name, "empty"), look)
 
 
-def _decoded(values: pa.Array) -> pa.Array:
+def _decode_dictionary(values: pa.Array) -> pa.Array:
     return values.cast(pa.large_string())
 
 
 # --- all files together ------------------------------------------------------------------------
 
 
-def _checked_mapping(
+def _validate_mapping(
     files: Sequence[SourceFile],
-    facts: Sequence[_FileFacts],
-    schema: Sequence[Column],
+    facts: Sequence[_FileScan],
+    schema: Sequence[ColumnSpec],
     columns: Mapping[str, str],
     drop: Collection[str],
 ) -> dict[str, str]:
     """Check the user's mapping against the columns that are there, and keep what applies."""
     found = {name for one in facts for name in one.looks}
     for user, ours in columns.items():
-        if user not in found and _needed(ours, schema, found):
-            do = _near(user, found) or f"The columns are {', '.join(sorted(found))}."
+        if user not in found and _is_required(ours, schema, found):
+            do = _closest_match(user, found) or f"The columns are {', '.join(sorted(found))}."
             what = f"columns: {user!r} -> {ours!r}"
-            raise DataError(sentence(what, "name a column of the table", "none of that name", do))
+            raise DataError(
+                error_message(what, "name a column of the table", "none of that name", do)
+            )
     used = {user: ours for user, ours in columns.items() if user in found}
     for ours, times in Counter(used.values()).items():
         if times > 1:
             users = " and ".join(repr(user) for user, target in used.items() if target == ours)
             what = f"columns: {ours!r}"
-            raise DataError(sentence(what, "come from one column", users, "Keep one of them."))
+            raise DataError(error_message(what, "come from one column", users, "Keep one of them."))
     for file, one in zip(files, facts, strict=True):
         taken = one.looks.keys() - used.keys() - set(drop)
         for user, ours in used.items():
@@ -525,11 +549,11 @@ def _checked_mapping(
                 do = f"Take the mapping out, or drop {ours!r}, or map it to another name."
                 got = f"a column {ours!r} of its own in {file.shown}"
                 what = f"columns: {user!r} -> {ours!r}"
-                raise DataError(sentence(what, "map to a name that is free", got, do))
+                raise DataError(error_message(what, "map to a name that is free", got, do))
     return used
 
 
-def _needed(ours: str, schema: Sequence[Column], found: Collection[str]) -> bool:
+def _is_required(ours: str, schema: Sequence[ColumnSpec], found: Collection[str]) -> bool:
     """Whether a mapping to this name is at fault if its column is absent.
 
     One mapping serves decisions and reviews, so what only the other table needs is no fault here,
@@ -541,17 +565,21 @@ def _needed(ours: str, schema: Sequence[Column], found: Collection[str]) -> bool
     return schema[0] == DECISIONS[0] and ours not in {column.name for column in REVIEWS}
 
 
-def _require(
+def _require_columns(
     files: Sequence[SourceFile],
-    facts: Sequence[_FileFacts],
-    schema: Sequence[Column],
+    facts: Sequence[_FileScan],
+    schema: Sequence[ColumnSpec],
     found: Collection[str],
 ) -> None:
     """Refuse a file without the required columns, all of them named at once."""
     for file, one in zip(files, facts, strict=True):
         missing = [c.name for c in schema if c.required and c.name not in one.looks]
         if missing and one.n_rows:
-            near = [f"{name} ({_near(name, found)})" for name in missing if _near(name, found)]
+            near = [
+                f"{name} ({_closest_match(name, found)})"
+                for name in missing
+                if _closest_match(name, found)
+            ]
             hints = f" Near names: {'; '.join(near)}." if near else ""
             raise DataError(
                 f"{file.shown} must have the columns {', '.join(missing)}, got "
@@ -561,7 +589,7 @@ def _require(
 
 
 def _file_notes(
-    files: Sequence[SourceFile], facts: Sequence[_FileFacts], schema: Sequence[Column]
+    files: Sequence[SourceFile], facts: Sequence[_FileScan], schema: Sequence[ColumnSpec]
 ) -> list[str]:
     """Tell of empty files, and of columns that only some files have."""
     told = [
@@ -590,38 +618,40 @@ def _option_notes(
         if user not in found and ours in found
     ]
     told += [f"drop: there is no column {name!r}" for name in sorted(set(drop) - set(found))]
-    return told + [f"{name!r}: a saved row index, left out" for name in found if _is_index(name)]
+    return told + [
+        f"{name!r}: a saved row index, left out" for name in found if _is_saved_index(name)
+    ]
 
 
-def _number_forms(facts: Sequence[_FileFacts]) -> dict[str, NumberForm]:
+def _column_number_formats(facts: Sequence[_FileScan]) -> dict[str, NumberFormat]:
     """Put together how each column writes numbers.
 
     Where another column has decimal commas, 1.234 is certain only if its own column settles it.
     """
-    forms: dict[str, NumberForm] = {}
+    forms: dict[str, NumberFormat] = {}
     for one in facts:
         for name, form in one.numbers.items():
-            forms[name] = forms.get(name, NumberForm()) + form
-    if any(form.decimal == "comma" for form in forms.values()):
+            forms[name] = forms.get(name, NumberFormat()) + form
+    if any(form.decimal_sign == "comma" for form in forms.values()):
         for name, form in forms.items():
-            if form.decimal == "unknown" and form.point_or_group:
+            if form.decimal_sign == "unknown" and form.point_or_group:
                 forms[name] = replace(form, comma=True, point=True)
     return forms
 
 
-def _id_forms(facts: Sequence[_FileFacts]) -> dict[str, IdForm]:
+def _column_id_formats(facts: Sequence[_FileScan]) -> dict[str, IdFormat]:
     """Put together how each id column is written."""
-    forms: dict[str, IdForm] = {}
+    forms: dict[str, IdFormat] = {}
     for one in facts:
         for name, form in one.id_forms.items():
-            forms[name] = merged_forms(forms.get(name, IdForm()), form)
+            forms[name] = merge_id_formats(forms.get(name, IdFormat()), form)
     return forms
 
 
-def _feature_kinds(
-    facts: Sequence[_FileFacts],
+def _resolve_feature_kinds(
+    facts: Sequence[_FileScan],
     contract: Collection[str],
-    numbers: Mapping[str, NumberForm],
+    numbers: Mapping[str, NumberFormat],
     *,
     keep: bool,
 ) -> tuple[dict[str, FeatureKind], list[str]]:
@@ -631,7 +661,7 @@ def _feature_kinds(
     for one in full:
         for name, look in one.looks.items():
             if name not in contract:
-                form = numbers.get(name, NumberForm())
+                form = numbers.get(name, NumberFormat())
                 keeps = name in one.texts and not form.formed
                 looks.setdefault(name, []).append("text" if keeps and look == "number" else look)
     if not keep:
@@ -640,7 +670,7 @@ def _feature_kinds(
     kinds: dict[str, FeatureKind] = {}
     told = []
     for name, seen in looks.items():
-        look = merged(*seen)
+        look = merge_types(*seen)
         if look == "other":
             told.append(f"{name}: left out, it is neither a number, true/false nor text")
             continue
@@ -651,14 +681,14 @@ def _feature_kinds(
                 f"{name}: numbers or true/false in some files, text in others; read as text"
             )
         elif look in ("text", "number") and name in numbers:
-            look, more = _as_number_or_text(name, look, numbers[name])
+            look, more = _resolve_mixed_column(name, look, numbers[name])
             told += more
         gaps = len(seen) < len(full) or any(name in one.gaps for one in full)
-        kinds[name] = kind_of(look, gaps=gaps)
+        kinds[name] = resolve_feature_kind(look, gaps=gaps)
     return kinds, told
 
 
-def _as_number_or_text(name: str, look: Look, form: NumberForm) -> tuple[Look, list[str]]:
+def _resolve_mixed_column(name: str, look: Look, form: NumberFormat) -> tuple[Look, list[str]]:
     """Settle a column of texts that are numbers, or most of them, and tell where it is text."""
     if look == "number" and not form.ambiguous:
         return look, []
@@ -668,7 +698,7 @@ def _as_number_or_text(name: str, look: Look, form: NumberForm) -> tuple[Look, l
             f"{name}: read as text: numbers such as {example!r} can be read in two ways, and no other "
             "value settles which (write a decimal point and no thousands separators)"
         ]
-    if not mostly_numbers(form):
+    if not is_mostly_numeric(form):
         return look, []
     if form.numbers == form.given:
         example = form.examples.get("number", "")
@@ -681,9 +711,9 @@ def _as_number_or_text(name: str, look: Look, form: NumberForm) -> tuple[Look, l
     count = (
         f"{others:,} of {form.given:,} values {'is no number' if others == 1 else 'are no numbers'}"
     )
-    return look, [f"{name}: read as text: {count}, such as {visible(example)!r}"]
+    return look, [f"{name}: read as text: {count}, such as {escape_hidden(example)!r}"]
 
 
-def _near(name: str, names: Iterable[str]) -> str:
+def _closest_match(name: str, names: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, sorted(names), n=1)
     return f"did you mean {near[0]!r}?" if near else ""

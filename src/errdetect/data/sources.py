@@ -9,18 +9,18 @@ from pathlib import Path, PurePath, PurePosixPath
 from typing import Literal
 from urllib.parse import unquote
 
-from errdetect.data.database_connection import place_of
-from errdetect.errors import DataError, sentence, visible
+from errdetect.data.database_connection import redacted_url
+from errdetect.errors import DataError, error_message, escape_hidden
 
 __all__ = [
     "Preset",
     "SourceFile",
     "Sources",
     "TableSource",
-    "data_name",
+    "dataset_name",
     "find_files",
-    "in_database",
-    "shown_source",
+    "parse_table_source",
+    "source_label",
 ]
 
 #: Ways to read another system's tables as ours.
@@ -101,7 +101,7 @@ class SourceFile:
         return self.path.name if self.member is None else PurePosixPath(self.member).name
 
 
-def in_database(source: str | Path) -> TableSource | None:
+def parse_table_source(source: str | Path) -> TableSource | None:
     """Read `URL::table` or `URL::query`; None where the source is a path.
 
     Raises
@@ -111,9 +111,9 @@ def in_database(source: str | Path) -> TableSource | None:
 
     Examples
     --------
-    >>> in_database("sqlite:///log.db::SELECT id::text FROM t").what
+    >>> parse_table_source("sqlite:///log.db::SELECT id::text FROM t").what
     'SELECT id::text FROM t'
-    >>> in_database("logs/*.parquet") is None
+    >>> parse_table_source("logs/*.parquet") is None
     True
     """
     match = _IN_DATABASE.fullmatch(source) if isinstance(source, str) else None
@@ -121,22 +121,24 @@ def in_database(source: str | Path) -> TableSource | None:
         return None
     if not (match[2] or "").strip():
         do = "Write URL::table, or URL::SELECT ... in quotes."
-        raise DataError(sentence(f"The source {place_of(match[1])}", "name a table", "none", do))
+        raise DataError(
+            error_message(f"The source {redacted_url(match[1])}", "name a table", "none", do)
+        )
     return TableSource(match[1], match[2].strip())
 
 
-def data_name(source: str) -> str:
+def dataset_name(source: str) -> str:
     """Name the data that a source belongs to: its folder or its database, never its address.
 
     Examples
     --------
-    >>> data_name("/srv/market/decisions.parquet")
+    >>> dataset_name("/srv/market/decisions.parquet")
     'market'
-    >>> data_name("postgresql://anna:secret@host/shop::public.decisions")
+    >>> dataset_name("postgresql://anna:secret@host/shop::public.decisions")
     'shop'
     """
-    rows = in_database(source)
-    return Path(source).parent.name if rows is None else Path(place_of(rows.url)).name
+    rows = parse_table_source(source)
+    return Path(source).parent.name if rows is None else Path(redacted_url(rows.url)).name
 
 
 def find_files(sources: Sources, *, preset: Preset | None = None) -> list[SourceFile]:
@@ -177,56 +179,58 @@ def find_files(sources: Sources, *, preset: Preset | None = None) -> list[Source
         raise DataError("A source must name at least one file, got an empty list. Name a file.")
     found: dict[tuple[Path, str | None] | TableSource, SourceFile] = {}
     for source in given:
-        rows = in_database(source)
+        rows = parse_table_source(source)
         if rows is not None:
-            name = Path(shown_source(str(source)))
+            name = Path(source_label(str(source)))
             found.setdefault(rows, SourceFile(name, "database", preset=preset, rows=rows))
             continue
-        for file in _meant(Path(source)):
+        for file in _expand_source(Path(source)):
             found.setdefault((file.path.resolve(), file.member), replace(file, preset=preset))
     for file in found.values():
         if preset and file.format in ("parquet", "database"):
             do = "Give the CSV, or leave data.preset out."
-            raise DataError(sentence(f"A source with the preset {preset}", "be CSV", file.path, do))
+            raise DataError(
+                error_message(f"A source with the preset {preset}", "be CSV", file.path, do)
+            )
     return list(found.values())
 
 
-def shown_source(source: str) -> str:
+def source_label(source: str) -> str:
     """Name a source for people: a path as it is, a table by its database's last name.
 
     Examples
     --------
-    >>> shown_source("postgresql://anna:secret@host/shop::public.decisions")
+    >>> source_label("postgresql://anna:secret@host/shop::public.decisions")
     'shop::public.decisions'
-    >>> shown_source("sqlite:////srv/log.db::SELECT * FROM t")
+    >>> source_label("sqlite:////srv/log.db::SELECT * FROM t")
     'log.db::query'
     """
-    rows = in_database(source)
+    rows = parse_table_source(source)
     if rows is None:
         return source
     table = rows.what if re.fullmatch(r'[\w."]+', rows.what) else "query"
-    return f"{Path(place_of(rows.url)).name}::{table}"
+    return f"{Path(redacted_url(rows.url)).name}::{table}"
 
 
-def _meant(source: Path) -> Iterator[SourceFile]:
+def _expand_source(source: Path) -> Iterator[SourceFile]:
     """Yield the files of one source."""
-    paths = [source] if source.exists() else _matching(source)
+    paths = [source] if source.exists() else _expand_glob(source)
     if not paths:
-        raise DataError(_not_found(source))
+        raise DataError(_not_found_message(source))
     for path in paths:
         if path.is_dir():
-            yield from _parts(path)
+            yield from _list_part_files(path)
         elif path.name.lower().endswith(_ZIP):
-            yield from _members(path, {})
-        elif (form := _format(path)) is None:
-            must = f"end in one of {_endings()}"
+            yield from _zip_members(path, {})
+        elif (form := _file_format(path)) is None:
+            must = f"end in one of {_supported_suffixes()}"
             do = "Convert it, or give it the ending of what it is."
-            raise DataError(sentence(f"The name of {path}", must, repr(path.name), do))
+            raise DataError(error_message(f"The name of {path}", must, repr(path.name), do))
         else:
             yield SourceFile(path, form)
 
 
-def _matching(pattern: Path) -> list[Path]:
+def _expand_glob(pattern: Path) -> list[Path]:
     """Expand a glob by name; hidden files are never meant."""
     try:
         found = Path(pattern.anchor).glob(str(pattern.relative_to(pattern.anchor)))
@@ -235,25 +239,27 @@ def _matching(pattern: Path) -> list[Path]:
         raise DataError(f"The pattern {pattern} cannot be used: {error}.") from error
 
 
-def _parts(folder: Path) -> list[SourceFile]:
+def _list_part_files(folder: Path) -> list[SourceFile]:
     """List a folder's part files; names that begin with `_` or `.` are Spark's own notes."""
     parts = []
     for path in sorted(folder.rglob("*")):
         inner = path.relative_to(folder).parts
-        form, zipped = _format(path), path.name.lower().endswith(_ZIP)
+        form, zipped = _file_format(path), path.name.lower().endswith(_ZIP)
         usable = path.is_file() and not any(p.startswith(("_", ".")) for p in inner)
         if usable and (zipped or form is not None):
             pairs = (part.partition("=") for part in inner[:-1] if "=" in part)
             values = {key: None if v == _NO_PARTITION else unquote(v) for key, _, v in pairs}
-            parts += _members(path, values) if zipped else [SourceFile(path, form or "", values)]
+            parts += (
+                _zip_members(path, values) if zipped else [SourceFile(path, form or "", values)]
+            )
     if not parts:
         must = "hold Parquet, CSV or JSON Lines files"
         do = "Name the folder that holds the parts."
-        raise DataError(sentence(f"The folder {folder}", must, "none", do))
+        raise DataError(error_message(f"The folder {folder}", must, "none", do))
     return parts
 
 
-def _format(path: PurePath) -> str | None:
+def _file_format(path: PurePath) -> str | None:
     name = path.name.lower()
     packed = next((ending for ending in _COMPRESSED if name.endswith(ending)), "")
     plain = name.removesuffix(packed)
@@ -263,29 +269,31 @@ def _format(path: PurePath) -> str | None:
     return None
 
 
-def _endings() -> str:
+def _supported_suffixes() -> str:
     plain = [ending for listed in _FORMATS.values() for ending in listed]
     return f"{', '.join(plain)}, text also with {', '.join(_COMPRESSED)}, or {_ZIP}"
 
 
-def _members(path: Path, partition: dict[str, str | None]) -> list[SourceFile]:
+def _zip_members(path: Path, partition: dict[str, str | None]) -> list[SourceFile]:
     """List a zip archive's tables; they are read as streams and never unpacked by their names."""
     try:
         with zipfile.ZipFile(path) as archive:
-            infos = [info for info in archive.infolist() if not _is_litter(info)]
+            infos = [info for info in archive.infolist() if not _is_ignored_member(info)]
     except (zipfile.BadZipFile, OSError, ValueError) as error:
         do = "Write or fetch it anew."
         raise DataError(f"{path} cannot be read, it is no zip archive or damaged. {do}") from error
     fault = _zip_fault(infos)
     if fault:
         must, got, do = fault
-        raise DataError(sentence(f"The archive {path}", must, got, do))
+        raise DataError(error_message(f"The archive {path}", must, got, do))
     infos.sort(key=lambda info: info.filename)
     names = [info.filename for info in infos]
-    return [SourceFile(path, _format(PurePosixPath(n)) or "", partition, member=n) for n in names]
+    return [
+        SourceFile(path, _file_format(PurePosixPath(n)) or "", partition, member=n) for n in names
+    ]
 
 
-def _is_litter(info: zipfile.ZipInfo) -> bool:
+def _is_ignored_member(info: zipfile.ZipInfo) -> bool:
     """Whether it is a folder, or what an operating system or Spark leaves beside the data."""
     parts = [part for part in PurePosixPath(info.filename).parts if part not in (".", "..")]
     return info.is_dir() or any(part.startswith(("_", ".")) for part in parts)
@@ -294,14 +302,18 @@ def _is_litter(info: zipfile.ZipInfo) -> bool:
 def _zip_fault(infos: Sequence[zipfile.ZipInfo]) -> tuple[str, str, str] | None:
     """Say why an archive cannot be read: what it must, what it got, what to do."""
     names = [info.filename for info in infos]
-    forms = {_format(PurePosixPath(name)) for name in names}
-    shown = ", ".join(repr(visible(name)) for name in names[:3]) or "none"
+    forms = {_file_format(PurePosixPath(name)) for name in names}
+    shown = ", ".join(repr(escape_hidden(name)) for name in names[:3]) or "none"
     if any(info.flag_bits & 1 for info in infos):
         return "open without a password", "an encrypted one", "Write it without a password."
     if any(name.lower().endswith((_ZIP, *_COMPRESSED)) for name in names):
         return "hold tables, not archives", shown, "Unpack the inner archive."
     if None in forms or not names:
-        return f"hold files that end in one of {_endings()}", shown, "Put only tables into it."
+        return (
+            f"hold files that end in one of {_supported_suffixes()}",
+            shown,
+            "Put only tables into it.",
+        )
     if len(forms) > 1:
         return "hold tables of one format", shown, "Zip each format by itself."
     if len(set(names)) < len(names) or any(i.compress_type not in _ZIP_METHODS for i in infos):
@@ -314,7 +326,7 @@ def _zip_fault(infos: Sequence[zipfile.ZipInfo]) -> tuple[str, str, str] | None:
     return None
 
 
-def _not_found(source: Path) -> str:
+def _not_found_message(source: Path) -> str:
     """Say which pattern found nothing, where it ends, and the names that come near."""
     folder, missing = source.parent, source.name
     while not folder.is_dir() and folder != folder.parent:

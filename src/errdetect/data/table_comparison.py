@@ -105,19 +105,19 @@ def compare_tables(found: pa.Table, expected: pa.Table) -> TableComparison:
     FirstDifference(key={'policy_id': 'b'}, column='estimate', found=0.3, expected=0.2)
     """
     shared = [name for name in found.column_names if name in expected.column_names]
-    ours = {name: _values(found[name]) for name in shared}
-    theirs = {name: _values(expected[name]) for name in shared}
+    ours = {name: _comparable_values(found[name]) for name in shared}
+    theirs = {name: _comparable_values(expected[name]) for name in shared}
     retyped = [n for n in shared if found.schema.field(n).type != expected.schema.field(n).type]
-    keys, left, right = _match(found, expected, shared, ours, theirs)
-    counts, first_row, first_column = _unequal(shared, ours, theirs, left, right)
+    keys, left, right = _match_rows(found, expected, shared, ours, theirs)
+    counts, first_row, first_column = _count_differences(shared, ours, theirs, left, right)
     first = None
     if first_column:
         row, other = int(left[first_row]), int(right[first_row])
         first = FirstDifference(
-            _key(found, keys, row),
+            _row_key(found, keys, row),
             first_column,
-            _shown(found[first_column][row].as_py()),
-            _shown(expected[first_column][other].as_py()),
+            _shorten_value(found[first_column][row].as_py()),
+            _shorten_value(expected[first_column][other].as_py()),
         )
     further = np.setdiff1d(np.arange(found.num_rows), left)
     missing = np.setdiff1d(np.arange(expected.num_rows), right)
@@ -127,8 +127,8 @@ def compare_tables(found: pa.Table, expected: pa.Table) -> TableComparison:
         first,
         len(missing),
         len(further),
-        _key(expected, keys, int(missing[0])) if len(missing) else None,
-        _key(found, keys, int(further[0])) if len(further) else None,
+        _row_key(expected, keys, int(missing[0])) if len(missing) else None,
+        _row_key(found, keys, int(further[0])) if len(further) else None,
         tuple(name for name in expected.column_names if name not in shared),
         tuple(name for name in found.column_names if name not in shared),
         tuple(retyped),
@@ -140,17 +140,18 @@ Array = npt.NDArray[Any]
 Rows = npt.NDArray[np.intp]
 
 
-def _values(column: pa.ChunkedArray) -> Array:
+def _comparable_values(column: pa.ChunkedArray) -> Array:
     """Give values that can be compared: floats as such, all else as objects, None where missing."""
     kind = column.type
     if pat.is_dictionary(kind):
-        return _values(column.cast(kind.value_type))
+        return _comparable_values(column.cast(kind.value_type))
     if pat.is_floating(kind):
         floats: Array = column.cast(pa.float64()).to_numpy()
         return floats
     if pat.is_nested(kind):
         texts = [
-            json.dumps(_rounded(one), sort_keys=True, default=str) for one in column.to_pylist()
+            json.dumps(_round_nested(one), sort_keys=True, default=str)
+            for one in column.to_pylist()
         ]
         return np.array(texts, dtype=object)
     if pat.is_timestamp(kind) or pat.is_date(kind) or pat.is_duration(kind) or pat.is_time(kind):
@@ -159,16 +160,16 @@ def _values(column: pa.ChunkedArray) -> Array:
     return values
 
 
-def _rounded(value: Any) -> Any:
+def _round_nested(value: Any) -> Any:
     """Round the floats inside of lists and structs."""
     if isinstance(value, float):
         return float(f"{value:.{_DIGITS}g}")
     if isinstance(value, Mapping):
-        return {str(key): _rounded(one) for key, one in value.items()}
-    return [_rounded(one) for one in value] if isinstance(value, list) else value
+        return {str(key): _round_nested(one) for key, one in value.items()}
+    return [_round_nested(one) for one in value] if isinstance(value, list) else value
 
 
-def _match(
+def _match_rows(
     found: pa.Table,
     expected: pa.Table,
     shared: Sequence[str],
@@ -181,7 +182,7 @@ def _match(
     choices = [[name] for name in _IDS if name in names]
     choices += [names[:count] for count in range(1, min(len(names), _MOST_KEYS) + 1)]
     for keys in choices:
-        one, other = _joined(ours, keys), _joined(theirs, keys)
+        one, other = _join_keys(ours, keys), _join_keys(theirs, keys)
         if one.is_unique and other.is_unique:
             at = other.get_indexer(one)
             left = np.flatnonzero(at >= 0)
@@ -190,14 +191,14 @@ def _match(
     return [], rows, rows
 
 
-def _joined(values: Mapping[str, Array], keys: Sequence[str]) -> "pd.Index[str]":
+def _join_keys(values: Mapping[str, Array], keys: Sequence[str]) -> "pd.Index[str]":
     if len(keys) == 1:
         return pd.Index([f"{one!r}" for one in values[keys[0]]], dtype="str")
     rows = zip(*(values[name] for name in keys), strict=True)
     return pd.Index([repr(row) for row in rows], dtype="str")
 
 
-def _unequal(
+def _count_differences(
     shared: Sequence[str],
     ours: Mapping[str, Array],
     theirs: Mapping[str, Array],
@@ -222,13 +223,13 @@ def _unequal(
     return counts, first_row, first_column
 
 
-def _key(table: pa.Table, keys: Sequence[str], row: int) -> dict[str, Any]:
+def _row_key(table: pa.Table, keys: Sequence[str], row: int) -> dict[str, Any]:
     if not keys:
         return {"row": row + 1}
-    return {name: _shown(table[name][row].as_py()) for name in keys}
+    return {name: _shorten_value(table[name][row].as_py()) for name in keys}
 
 
-def _shown(value: Any) -> Any:
+def _shorten_value(value: Any) -> Any:
     """Shorten long values."""
     if value is None or isinstance(value, bool | int | float):
         return value

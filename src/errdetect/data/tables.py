@@ -10,15 +10,15 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
-from errdetect.data.actions import action_meanings, lines_to_add
-from errdetect.data.review_versions import compare_versions
+from errdetect.data.actions import action_meanings, unknown_actions_hint
+from errdetect.data.review_versions import find_repeated_versions
 from errdetect.data.row_validation import CleanBatch, clean_batches, count_reasons
-from errdetect.data.schema_scan import Survey, survey_files
+from errdetect.data.schema_scan import SchemaScan, scan_files
 from errdetect.data.sources import Preset, Sources, find_files
-from errdetect.errors import DataError, sentence
+from errdetect.errors import DataError, error_message
 from errdetect.schemas import DECISIONS, REJECTS, REVIEWS
 
-__all__ = ["TableRead", "iter_decisions", "read_decisions", "read_reviews", "with_returned"]
+__all__ = ["TableRead", "add_ledger_reviews", "iter_decisions", "read_decisions", "read_reviews"]
 
 
 _BATCH_ROWS = 100_000
@@ -120,8 +120,10 @@ def read_decisions(
     >>> read.rejects["reason"].tolist()
     ["score must lie in [0, 1], got '1.9'"]
     """
-    survey = _survey_decisions(sources, columns or {}, drop, _BATCH_ROWS, preset)
-    return _whole(survey, _batches(survey, _BATCH_ROWS, action_meanings(actions or {})))
+    survey = _scan_decisions(sources, columns or {}, drop, _BATCH_ROWS, preset)
+    return _concat_batches(
+        survey, _clean_and_require(survey, _BATCH_ROWS, action_meanings(actions or {}))
+    )
 
 
 def iter_decisions(
@@ -167,13 +169,13 @@ def iter_decisions(
     ...     [len(batch.frame) for batch in iter_decisions(path, batch_rows=2)]
     [2, 2, 1]
     """
-    survey = _survey_decisions(sources, columns or {}, drop, batch_rows, preset)
+    survey = _scan_decisions(sources, columns or {}, drop, batch_rows, preset)
     notes = survey.told
-    for batch in _batches(survey, batch_rows, action_meanings(actions or {})):
+    for batch in _clean_and_require(survey, batch_rows, action_meanings(actions or {})):
         yield TableRead(
             frame=batch.table.to_pandas(),
             rejects=batch.rejects.to_pandas(),
-            notes=(*notes, *_notes(batch.told, batch.n_duplicates)),
+            notes=(*notes, *_conversion_notes(batch.told, batch.n_duplicates)),
             n_rows=batch.n_rows,
             n_duplicates=batch.n_duplicates,
             rejected=batch.rejected.to_pandas(),
@@ -223,7 +225,7 @@ def read_reviews(sources: Sources, *, columns: Mapping[str, str] | None = None) 
     >>> read.notes[0]
     'reviewed_at: 1 time without a zone taken as UTC'
     """
-    survey = survey_files(
+    survey = scan_files(
         find_files(sources),
         REVIEWS,
         columns=columns or {},
@@ -231,15 +233,15 @@ def read_reviews(sources: Sources, *, columns: Mapping[str, str] | None = None) 
         features=False,
         batch_rows=_BATCH_ROWS,
     )
-    read = _known_at_days_end(_whole(survey, _batches(survey, _BATCH_ROWS)))
+    read = _shift_known_at(_concat_batches(survey, _clean_and_require(survey, _BATCH_ROWS)))
     versions = int(read.frame["review_id"].duplicated().sum())
     if not versions:
         return read
     told = "{n} rows are earlier versions of a review: the row known last counts, from then on"
-    return replace(read, notes=(*read.notes, _counted(told, versions)))
+    return replace(read, notes=(*read.notes, _format_count(told, versions)))
 
 
-def _known_at_days_end(read: TableRead) -> TableRead:
+def _shift_known_at(read: TableRead) -> TableRead:
     """Take reviews whose times are all exactly midnight as given by the day: known at its end."""
     times, day = read.frame["reviewed_at"], pd.Timedelta(days=1)
     last = day - pd.Timedelta(microseconds=1)
@@ -254,16 +256,16 @@ def _known_at_days_end(read: TableRead) -> TableRead:
     return replace(read, frame=frame, notes=(*read.notes, note))
 
 
-def _survey_decisions(
+def _scan_decisions(
     sources: Sources,
     columns: Mapping[str, str],
     drop: Collection[str],
     batch_rows: int,
     preset: Preset | None,
-) -> Survey:
+) -> SchemaScan:
     if batch_rows < 1:
         raise ValueError(f"batch_rows must be at least 1, got {batch_rows}")
-    survey = survey_files(
+    survey = scan_files(
         find_files(sources, preset=preset),
         DECISIONS,
         columns=columns,
@@ -274,12 +276,12 @@ def _survey_decisions(
     if _ENFORCED in survey.features:
         must = "not be a column of the decisions, for errdetect derives it from the action"
         do = "Map it to another name under `data.columns`, or drop it."
-        raise DataError(sentence(f"{_ENFORCED!r}", must, "one", do))
+        raise DataError(error_message(f"{_ENFORCED!r}", must, "one", do))
     return survey
 
 
-def _batches(
-    survey: Survey, batch_rows: int, meanings: Mapping[str, str] | None = None
+def _clean_and_require(
+    survey: SchemaScan, batch_rows: int, meanings: Mapping[str, str] | None = None
 ) -> Iterator[CleanBatch]:
     """Clean batch by batch; at the end refuse a table without any usable row."""
     kept, reasons, words = 0, Counter[str](), Counter[str]()
@@ -292,14 +294,14 @@ def _batches(
     if not kept:
         where = ", ".join(str(file.path) for file in survey.files)
         common = reasons.most_common(3)
-        top = "; ".join(f"{reason} ({_counted('{n} rows', n)})" for reason, n in common)
-        more = f"\n{lines_to_add(words)}" if words else ""
+        top = "; ".join(f"{reason} ({_format_count('{n} rows', n)})" for reason, n in common)
+        more = f"\n{unknown_actions_hint(words)}" if words else ""
         raise DataError(
             f"{where} must hold at least one usable row, got none. Reasons: {top}.{more}"
         )
 
 
-def _whole(survey: Survey, batches: Iterable[CleanBatch]) -> TableRead:
+def _concat_batches(survey: SchemaScan, batches: Iterable[CleanBatch]) -> TableRead:
     """Put all batches into one."""
     tables, rejects, rejected, copies = [], [], [], []
     told: Counter[tuple[str, str]] = Counter()
@@ -314,12 +316,12 @@ def _whole(survey: Survey, batches: Iterable[CleanBatch]) -> TableRead:
         words.update(batch.unknown_actions)
         n_rows += batch.n_rows
     left_out = pa.concat_tables(rejects).to_pandas()
-    order = _file_order(left_out)
+    order = _source_order(left_out)
     same = pa.concat_tables(copies).to_pandas()
     return TableRead(
         frame=pa.concat_tables(tables).to_pandas(),
         rejects=left_out.iloc[order].reset_index(drop=True),
-        notes=(*survey.told, *_notes(told, len(same))),
+        notes=(*survey.told, *_conversion_notes(told, len(same))),
         n_rows=n_rows,
         n_duplicates=len(same),
         rejected=pa.concat_tables(rejected).to_pandas().iloc[order].reset_index(drop=True),
@@ -328,23 +330,23 @@ def _whole(survey: Survey, batches: Iterable[CleanBatch]) -> TableRead:
     )
 
 
-def _file_order(rejects: pd.DataFrame) -> npt.NDArray[np.intp]:
+def _source_order(rejects: pd.DataFrame) -> npt.NDArray[np.intp]:
     """Order rejects by file, then row: those that could not be split come last in their file."""
     files, _ = pd.factorize(rejects["source"])
     return np.lexsort((rejects["row"].to_numpy(), files))
 
 
-def _notes(told: Mapping[tuple[str, str], int], copies: int) -> list[str]:
+def _conversion_notes(told: Mapping[tuple[str, str], int], copies: int) -> list[str]:
     """Say what was turned, in numbers: `score: 1,204 text values read as numbers`."""
-    notes = [f"{column}: {_counted(phrase, n)}" for (column, phrase), n in told.items()]
+    notes = [f"{column}: {_format_count(phrase, n)}" for (column, phrase), n in told.items()]
     if copies:
         notes.append(
-            _counted("{n} rows left out, each equal in every value to an earlier one", copies)
+            _format_count("{n} rows left out, each equal in every value to an earlier one", copies)
         )
     return notes
 
 
-def _counted(phrase: str, n: int) -> str:
+def _format_count(phrase: str, n: int) -> str:
     said = phrase.format(n=f"{n:,}")
     if n == 1:
         said = said.replace(" are only a day: each is", " is only a day: it is")
@@ -358,7 +360,9 @@ def _counted(phrase: str, n: int) -> str:
 _NAMES = [column.name for column in REVIEWS]
 
 
-def with_returned(read: TableRead | None, returned: pd.DataFrame, place: str) -> TableRead | None:
+def add_ledger_reviews(
+    read: TableRead | None, returned: pd.DataFrame, place: str
+) -> TableRead | None:
     """Add the ledger's reviews to those read: rows of both are versions of the reviews.
 
     Parameters
@@ -380,12 +384,12 @@ def with_returned(read: TableRead | None, returned: pd.DataFrame, place: str) ->
         if returned.empty:
             return None
         nothing = REJECTS.empty_table().to_pandas()
-        note = _note(len(returned))
+        note = _ledger_reviews_note(len(returned))
         return TableRead(returned[_NAMES], nothing, (note,), len(returned))
     if returned.empty:
         return read
     every = pd.concat([read.frame, returned[_NAMES]], ignore_index=True)
-    copy, conflict = compare_versions(every)
+    copy, conflict = find_repeated_versions(every)
     differ = np.flatnonzero(conflict)
     rejects = pd.DataFrame(
         {
@@ -402,11 +406,11 @@ def with_returned(read: TableRead | None, returned: pd.DataFrame, place: str) ->
         rejects=pd.concat([read.rejects, rejects], ignore_index=True)
         if len(differ)
         else read.rejects,
-        notes=(*read.notes, _note(len(frame) - len(read.frame))),
+        notes=(*read.notes, _ledger_reviews_note(len(frame) - len(read.frame))),
         n_rows=read.n_rows + len(returned),
         n_duplicates=read.n_duplicates + int(copy.sum()),
     )
 
 
-def _note(n: int) -> str:
+def _ledger_reviews_note(n: int) -> str:
     return f"reviews that came back through the ledger: {n:,}"

@@ -10,7 +10,14 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Fault", "FormedTime", "Zone", "read_form", "sentinel", "sentinels"]
+__all__ = [
+    "ParsedTime",
+    "TimeFormatError",
+    "Zone",
+    "find_sentinels",
+    "parse_time",
+    "sentinel_fault",
+]
 
 Mask = npt.NDArray[np.bool_]
 
@@ -66,7 +73,7 @@ _EARLIEST = re.compile(r"^000[01]-")
 
 
 @dataclass(frozen=True)
-class FormedTime:
+class ParsedTime:
     """A time that was read.
 
     Parameters
@@ -84,7 +91,7 @@ class FormedTime:
     day_only: bool = False
 
 
-class Fault(Exception):
+class TimeFormatError(Exception):
     """Why a time cannot be read: `must` says what it must be."""
 
     def __init__(self, must: str) -> None:
@@ -127,7 +134,7 @@ _SENTINEL_MICROS = {(moment - _EPOCH) // _MICRO: name for moment, name in _SENTI
 _FIRST, _LAST = ((dt.datetime(y, 1, 1) - _EPOCH) // _MICRO for y in (2, 9999))
 
 
-def sentinels(micros: npt.NDArray[np.int64]) -> dict[str, Mask]:
+def find_sentinels(micros: npt.NDArray[np.int64]) -> dict[str, Mask]:
     """Find times that stand for none: year 1, 1900-01-01, 1970-01-01 at midnight, year 9999.
 
     Parameters
@@ -138,32 +145,32 @@ def sentinels(micros: npt.NDArray[np.int64]) -> dict[str, Mask]:
     Returns
     -------
     dict
-        What such a value must be, as `sentinel` says it -> where there is one, bool (n,).
+        What such a value must be, as `sentinel_fault` says it -> where there is one, bool (n,).
 
     Examples
     --------
-    >>> {must[:32]: mask.tolist() for must, mask in sentinels(np.array([0, 1])).items()}
+    >>> {must[:32]: mask.tolist() for must, mask in find_sentinels(np.array([0, 1])).items()}
     {'be a real time (1970-01-01 at mi': [True, False]}
     """
     if not len(micros) or (micros.min() > 0 and micros.max() < _LAST):
         return {}
     found = {name: micros == moment for moment, name in _SENTINEL_MICROS.items()}
     found |= {"year 1": micros < _FIRST, "year 9999": micros >= _LAST}
-    return {sentinel(name): mask for name, mask in found.items() if mask.any()}
+    return {sentinel_fault(name): mask for name, mask in found.items() if mask.any()}
 
 
-def sentinel(name: str) -> str:
+def sentinel_fault(name: str) -> str:
     """Say that a value stands for no time.
 
     Examples
     --------
-    >>> sentinel("year 1")
+    >>> sentinel_fault("year 1")
     'be a real time (year 1 is a sentinel, which systems write where there is no time)'
     """
     return f"be a real time ({name} is a sentinel, which systems write where there is no time)"
 
 
-def read_form(text: str) -> FormedTime:
+def parse_time(text: str) -> ParsedTime:
     """Read a time whose meaning is certain.
 
     Parameters
@@ -178,30 +185,32 @@ def read_form(text: str) -> FormedTime:
 
     Examples
     --------
-    >>> read_form("2026-03-01T10:00:00+01:00[Europe/Berlin]")
+    >>> parse_time("2026-03-01T10:00:00+01:00[Europe/Berlin]")
     FormedTime(micros=1772355600000000, zone='offset', day_only=False)
-    >>> try: read_form("03/01/2026")
-    ... except Fault as fault: print(fault.must)
+    >>> try: parse_time("03/01/2026")
+    ... except TimeFormatError as fault: print(fault.must)
     name the year first (of two numbers, which is the day and which the month is uncertain)
     """
     text = re.sub(r"\s+", " ", text.replace("\u2212", "-")).strip(" '\"")
     text = _GO_MONOTONIC.sub("", text)
     if ticks := _DOTNET.match(text):
-        return FormedTime(int(ticks[1]) * 1000, "utc")
+        return ParsedTime(int(ticks[1]) * 1000, "utc")
     for pattern in (_ISO, _DAY_FIRST, _MONTH_FIRST, _YEAR_LAST):
         if match := pattern.match(text):
-            return _moment({k: v for k, v in match.groupdict().items() if v is not None})
-    raise Fault(_cause(text))
+            return _parse_matched_time(
+                {k: v for k, v in match.groupdict().items() if v is not None}
+            )
+    raise TimeFormatError(_guess_time_format(text))
 
 
-def _cause(text: str) -> str:
+def _guess_time_format(text: str) -> str:
     """Say what a text that fits no form could be."""
     if _SLASHED.match(text):
         return _WHICH_FIRST
     if text.lower().lstrip("-") == "infinity":
         return _NOT_FINITE
     if _EARLIEST.match(text):
-        return sentinel("year 1")
+        return sentinel_fault("year 1")
     if re.match(r"^\d{4}-?[Ww]\d{2}$", text):
         return _WEEK
     if re.match(r"^\d{7,8}$|^\d{14}$", text):
@@ -209,26 +218,26 @@ def _cause(text: str) -> str:
     return _DAY_NUMBER if _SERIAL.match(text) else _ISO_8601
 
 
-def _moment(got: dict[str, str]) -> FormedTime:
-    date = _date(got)
+def _parse_matched_time(got: dict[str, str]) -> ParsedTime:
+    date = _parse_matched_date(got)
     clock = [got.get(name) or got.get(f"{name}2") or "0" for name in ("hour", "minute", "second")]
     hour, minute, second = (int(part) for part in clock)
     if not got.get("hour") and not got.get("hour2"):
-        return _in_utc(dt.datetime.combine(date, dt.time()), "", day_only=True)
-    hour = _of_half(hour, got.get("half"))
+        return _to_utc(dt.datetime.combine(date, dt.time()), "", day_only=True)
+    hour = _to_24_hours(hour, got.get("half"))
     part = ((got.get("part") or got.get("part2") or "") + "000000")[:6]
     leap, later = second == 60, hour == 24
     if later and (minute or second or int(part)):
-        raise Fault(_NO_SUCH)
+        raise TimeFormatError(_NO_SUCH)
     if hour > 24 or minute > 59 or second > 60:
-        raise Fault(_NO_SUCH)
+        raise TimeFormatError(_NO_SUCH)
     local = dt.datetime.combine(date, dt.time(0 if later else hour, minute, 59 if leap else second))
     local += dt.timedelta(days=later, microseconds=0 if leap else int(part))
-    read = _in_utc(local, got.get("zone", "").strip())
-    return _after_leap(read) if leap else read
+    read = _to_utc(local, got.get("zone", "").strip())
+    return _resolve_leap_second(read) if leap else read
 
 
-def _date(got: dict[str, str]) -> dt.date:
+def _parse_matched_date(got: dict[str, str]) -> dt.date:
     try:
         if "w" in got:
             return dt.date.fromisocalendar(int(got["y2"]), int(got["w"]), int(got["wd"]))
@@ -236,40 +245,44 @@ def _date(got: dict[str, str]) -> dt.date:
             year = int(got.get("y1") or got["y4"])
             date = dt.date(year, 1, 1) + dt.timedelta(days=int(days) - 1)
             if date.year != year:
-                raise Fault(_NO_SUCH)
+                raise TimeFormatError(_NO_SUCH)
             return date
         if "mon" in got:
-            return _named_month(got)
+            return _parse_named_month(got)
         numbers = [got.get(name) or got[f"{name}3"] for name in ("y", "m", "d")]
         return dt.date(*(int(number) for number in numbers))
     except (ValueError, OverflowError) as error:
         first = got.get("y") or got.get("y1") or got.get("y2") or got.get("y3") or ""
-        raise Fault(sentinel("year 0") if first == "0000" else _NO_SUCH) from error
+        raise TimeFormatError(sentinel_fault("year 0") if first == "0000" else _NO_SUCH) from error
 
 
-def _named_month(got: dict[str, str]) -> dt.date:
+def _parse_named_month(got: dict[str, str]) -> dt.date:
     """Read a date with a month's name; of two digits the weekday says which century it is."""
     month, weekday = _MONTHS.get(got["mon"].lower()), got.get("weekday", "").lower()
-    if month is None or (weekday and not any(_named(day, weekday) for day in _DAYS)):
-        raise Fault(_ISO_8601)
+    if month is None or (weekday and not any(_abbreviates_name(day, weekday) for day in _DAYS)):
+        raise TimeFormatError(_ISO_8601)
     years = [int(got["y"])] if len(got["y"]) == 4 else [1900 + int(got["y"]), 2000 + int(got["y"])]
     if len(years) > 1 and not weekday:
-        raise Fault(_TWO_DIGITS)
+        raise TimeFormatError(_TWO_DIGITS)
     dates = [
-        dt.date(year, month, int(got["d"])) for year in years if _exists(year, month, got["d"])
+        dt.date(year, month, int(got["d"]))
+        for year in years
+        if _is_valid_date(year, month, got["d"])
     ]
-    dates = [date for date in dates if not weekday or _named(_DAYS[date.weekday()], weekday)]
+    dates = [
+        date for date in dates if not weekday or _abbreviates_name(_DAYS[date.weekday()], weekday)
+    ]
     dates = [date for date in dates if len(years) == 1 or date.year >= _EPOCH.year]
     if len(dates) != 1:
-        raise Fault(_WRONG_DAY if weekday else _NO_SUCH)
+        raise TimeFormatError(_WRONG_DAY if weekday else _NO_SUCH)
     return dates[0]
 
 
-def _named(day: str, word: str) -> bool:
+def _abbreviates_name(day: str, word: str) -> bool:
     return len(word) >= 3 and day.startswith(word)
 
 
-def _exists(year: int, month: int, day: str) -> bool:
+def _is_valid_date(year: int, month: int, day: str) -> bool:
     try:
         dt.date(year, month, int(day))
     except ValueError:
@@ -277,36 +290,38 @@ def _exists(year: int, month: int, day: str) -> bool:
     return True
 
 
-def _of_half(hour: int, half: str | None) -> int:
+def _to_24_hours(hour: int, half: str | None) -> int:
     """Turn an hour of a clock with twelve into one of 24."""
     if half is None:
         return hour
     if not 1 <= hour <= 12:
-        raise Fault(_NO_SUCH)
+        raise TimeFormatError(_NO_SUCH)
     return hour % 12 + (12 if half.lower() == "p" else 0)
 
 
-def _after_leap(read: FormedTime) -> FormedTime:
+def _resolve_leap_second(read: ParsedTime) -> ParsedTime:
     """Take a leap second for the second after it; there are none but at these days' ends."""
     moment = _EPOCH + read.micros * _MICRO + dt.timedelta(seconds=1)
     if (moment.month, moment.day) not in ((1, 1), (7, 1)) or moment.time() != dt.time():
-        raise Fault(_LEAP)
-    return FormedTime(read.micros + 10**6, read.zone)
+        raise TimeFormatError(_LEAP)
+    return ParsedTime(read.micros + 10**6, read.zone)
 
 
 # --- zones -------------------------------------------------------------------------------------
 
 
-def _in_utc(local: dt.datetime, zone: str, *, day_only: bool = False) -> FormedTime:
+def _to_utc(local: dt.datetime, zone: str, *, day_only: bool = False) -> ParsedTime:
     """Convert a local time: by its offset, else by its zone's name; without one it is UTC."""
     try:
-        shift, kind = _shift(zone, local)
-        return FormedTime((local - shift - _EPOCH) // _MICRO, kind, day_only)
+        shift, kind = _utc_offset(zone, local)
+        return ParsedTime((local - shift - _EPOCH) // _MICRO, kind, day_only)
     except OverflowError as error:
-        raise Fault(sentinel("year 1" if local.year == 1 else "year 9999")) from error
+        raise TimeFormatError(
+            sentinel_fault("year 1" if local.year == 1 else "year 9999")
+        ) from error
 
 
-def _shift(zone: str, local: dt.datetime) -> tuple[dt.timedelta, Zone]:
+def _utc_offset(zone: str, local: dt.datetime) -> tuple[dt.timedelta, Zone]:
     """Give what a local time is ahead of UTC, and where that comes from."""
     zone, _, comment = zone.partition("(")
     zone, _, name = zone.partition("[")
@@ -314,55 +329,55 @@ def _shift(zone: str, local: dt.datetime) -> tuple[dt.timedelta, Zone]:
     offsets = [word for word in words if _OFFSET.match(word)]
     if offsets:
         rest = [word for word in words if word not in offsets]
-        _refuse_rest(rest, offsets)
-        shift = _offset(offsets[0])
+        _refuse_trailing_text(rest, offsets)
+        shift = _parse_offset(offsets[0])
         return shift, "offset" if shift else "utc"
     if not words and not name:
         if comment:
-            raise Fault(_ISO_8601)
+            raise TimeFormatError(_ISO_8601)
         return dt.timedelta(), "none"
     if len(words) > 1 or (len(words) == 1 and name and words[0].lower() not in _UTC):
-        raise Fault(_UNKNOWN_ZONE)
+        raise TimeFormatError(_UNKNOWN_ZONE)
     word = words[0] if words else name
     if word.lower() in _UTC:
         return dt.timedelta(), "utc"
-    return _of_zone(word, local), "named"
+    return _zone_offset(word, local), "named"
 
 
-def _refuse_rest(rest: list[str], offsets: list[str]) -> None:
+def _refuse_trailing_text(rest: list[str], offsets: list[str]) -> None:
     """Allow a zone's name beside its offset, as Go writes it; other words are no zone."""
     if len(rest) > 1 or (rest and not (_ABBREVIATION.match(rest[0]) or "/" in rest[0])):
-        raise Fault(_ISO_8601)
-    if len({_offset(offset) for offset in offsets}) > 1:
-        raise Fault(_UNKNOWN_ZONE)
+        raise TimeFormatError(_ISO_8601)
+    if len({_parse_offset(offset) for offset in offsets}) > 1:
+        raise TimeFormatError(_UNKNOWN_ZONE)
 
 
-def _offset(text: str) -> dt.timedelta:
+def _parse_offset(text: str) -> dt.timedelta:
     match = _OFFSET.match(text)
     if match is None:
-        raise Fault(_UNKNOWN_ZONE)
+        raise TimeFormatError(_UNKNOWN_ZONE)
     digits = match[2], match[3] or "0", match[4] or "0"
     hours, minutes, seconds = (int(part) for part in digits)
     shift = dt.timedelta(hours=hours, minutes=minutes, seconds=seconds)
     if minutes > 59 or seconds > 59 or shift > dt.timedelta(hours=18):
-        raise Fault(_UNKNOWN_ZONE)
+        raise TimeFormatError(_UNKNOWN_ZONE)
     return -shift if match[1] == "-" else shift
 
 
-def _of_zone(name: str, local: dt.datetime) -> dt.timedelta:
+def _zone_offset(name: str, local: dt.datetime) -> dt.timedelta:
     """Give the offset of a named zone at a local time; where clocks were changed it is uncertain."""
-    zone = _zone(name) if "/" in name else None
+    zone = _load_zone(name) if "/" in name else None
     if zone is None:
-        raise Fault(_ZONE_WORD if _ABBREVIATION.match(name) else _UNKNOWN_ZONE)
+        raise TimeFormatError(_ZONE_WORD if _ABBREVIATION.match(name) else _UNKNOWN_ZONE)
     shifts = {local.replace(tzinfo=zone, fold=fold).utcoffset() for fold in (0, 1)}
     shift = shifts.pop()
     if shifts or shift is None:
-        raise Fault(_TWICE)
+        raise TimeFormatError(_TWICE)
     return shift
 
 
 @lru_cache(maxsize=256)
-def _zone(name: str) -> ZoneInfo | None:
+def _load_zone(name: str) -> ZoneInfo | None:
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):

@@ -13,28 +13,28 @@ import pyarrow.types as pat
 
 from errdetect.data.identifiers import (
     DIGITS_LOST,
-    IdForm,
-    canonical,
-    form_of_ids,
-    of_one_file,
-    texts_of_bytes,
+    IdFormat,
+    canonical_ids,
+    decode_binary_ids,
+    infer_id_format,
+    resolve_file_format,
 )
 from errdetect.data.number_formats import (
     AMBIGUOUS,
     MISSING_WORDS,
     PERCENT,
-    NumberForm,
-    form_of_numbers,
-    read_forms,
+    NumberFormat,
+    infer_number_format,
+    parse_formatted_numbers,
 )
-from errdetect.data.time_formats import Fault, FormedTime, read_form, sentinel
-from errdetect.errors import DataError, sentence
+from errdetect.data.time_formats import ParsedTime, TimeFormatError, parse_time, sentinel_fault
+from errdetect.errors import DataError, error_message
 
 __all__ = [
     "MISSING_WORDS",
-    "Coerced",
-    "is_text",
-    "plain_type",
+    "CoercedColumn",
+    "dictionary_value_type",
+    "is_text_type",
     "to_id",
     "to_number",
     "to_text",
@@ -52,7 +52,7 @@ _ZERO_OFFSET = r"(?:[Zz]|UTC|[+-]00(?::?00)?)$"
 _MISSING = pa.array(MISSING_WORDS, pa.large_string())
 _DAY_ALONE = r"^\d{4}[-/]\d{1,2}[-/]\d{1,2}$"
 _WITH_POINT = "{n} numbers with a decimal point read as text (7.0 as '7')"
-_ZERO = sentinel("0, which is 1970-01-01 at midnight,")
+_ZERO = sentinel_fault("0, which is 1970-01-01 at midnight,")
 _NO_ZONE = "{n} times without a zone taken as UTC"
 _WITH_OFFSET = "{n} times with an offset converted to UTC"
 _ZONES = {
@@ -88,7 +88,7 @@ _EPOCH_UNITS = {"seconds": 1, "milliseconds": 10**3, "microseconds": 10**6, "nan
 
 
 @dataclass(frozen=True)
-class Coerced:
+class CoercedColumn:
     """A column turned into the type that it must have.
 
     Parameters
@@ -116,45 +116,45 @@ class Coerced:
             object.__setattr__(self, "day_only", np.zeros(len(self.values), dtype=bool))
 
 
-def plain_type(kind: pa.DataType) -> pa.DataType:
+def dictionary_value_type(kind: pa.DataType) -> pa.DataType:
     """Look through a dictionary encoding."""
     return kind.value_type if pat.is_dictionary(kind) else kind
 
 
-def _plain(values: pa.Array) -> pa.Array:
+def _decode_dictionary(values: pa.Array) -> pa.Array:
     if pat.is_dictionary(values.type):
         return values.cast(values.type.value_type)
     if isinstance(values.type, pa.UuidType):
-        return texts_of_bytes("", values.storage)[0]
+        return decode_binary_ids("", values.storage)[0]
     if isinstance(values.type, pa.BaseExtensionType):
         return pa.array([None if v is None else str(v) for v in values.to_pylist()], _TEXT)
     return values
 
 
-def is_text(kind: pa.DataType) -> bool:
+def is_text_type(kind: pa.DataType) -> bool:
     """Whether it is one of Arrow's types of text."""
     return bool(pat.is_string(kind) or pat.is_large_string(kind) or pat.is_string_view(kind))
 
 
-def _is_numeric(kind: pa.DataType) -> bool:
+def _is_numeric_type(kind: pa.DataType) -> bool:
     return bool(pat.is_integer(kind) or pat.is_floating(kind) or pat.is_decimal(kind))
 
 
-def _none(values: pa.Array) -> Mask:
+def _false_mask(values: pa.Array) -> Mask:
     return np.zeros(len(values), dtype=bool)
 
 
-def _mask(values: pa.Array) -> Mask:
+def _to_mask(values: pa.Array) -> Mask:
     """Give a bool array as numpy, null as False."""
     return np.asarray(pc.fill_null(values, False).to_numpy(zero_copy_only=False), dtype=bool)
 
 
-def _wrong_type(name: str, must: str, values: pa.Array) -> DataError:
+def _wrong_type_error(name: str, must: str, values: pa.Array) -> DataError:
     do = "Convert the column, or leave it out."
-    return DataError(sentence(f"Column {name}", must, f"the type {values.type}", do))
+    return DataError(error_message(f"Column {name}", must, f"the type {values.type}", do))
 
 
-def to_text(name: str, values: pa.Array) -> Coerced:
+def to_text(name: str, values: pa.Array) -> CoercedColumn:
     """Read text exactly as it is; empty text is missing.
 
     Whole numbers become their digits, also where they came as 7.0 (told, for ids that pandas or a
@@ -170,19 +170,19 @@ def to_text(name: str, values: pa.Array) -> Coerced:
     >>> to_text("decision_id", pa.array([7.0, None])).values.to_pylist()
     ['7', None]
     """
-    values = _plain(values)
+    values = _decode_dictionary(values)
     kind, told = values.type, Counter[str]()
     if pat.is_nested(kind):
-        raise _wrong_type(name, "hold text", values)
+        raise _wrong_type_error(name, "hold text", values)
     if pat.is_floating(kind):
-        values, told = _digits(values)
+        values, told = _format_floats(values)
     elif pat.is_decimal(kind):
-        values, told = _decimal_digits(values)
-    elif not is_text(kind):
+        values, told = _format_decimals(values)
+    elif not is_text_type(kind):
         try:
             values = values.cast(_TEXT)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-            raise _wrong_type(name, "hold text", values) from error
+            raise _wrong_type_error(name, "hold text", values) from error
         if values.null_count < len(values):
             what = "whole numbers" if pat.is_integer(kind) else f"values of type {kind}"
             told[f"{{n}} {what} read as text"] = len(values) - values.null_count
@@ -190,10 +190,10 @@ def to_text(name: str, values: pa.Array) -> Coerced:
     empty = pc.or_(pc.equal(pc.binary_length(values), 0), pc.utf8_is_space(values))
     if pc.any(empty).as_py():
         values = pc.if_else(empty, pa.scalar(None, _TEXT), values)
-    return Coerced(values, _none(values), told)
+    return CoercedColumn(values, _false_mask(values), told)
 
 
-def _digits(values: pa.Array) -> tuple[pa.Array, Counter[str]]:
+def _format_floats(values: pa.Array) -> tuple[pa.Array, Counter[str]]:
     """Write floats as text: 7.0 as 7, 7.5 as 7.5."""
     numbers = values.cast(pa.float64()).to_numpy(zero_copy_only=False)
     known = ~np.isnan(numbers)
@@ -207,7 +207,7 @@ def _digits(values: pa.Array) -> tuple[pa.Array, Counter[str]]:
     return pa.array(texts, _TEXT), told
 
 
-def _decimal_digits(values: pa.Array) -> tuple[pa.Array, Counter[str]]:
+def _format_decimals(values: pa.Array) -> tuple[pa.Array, Counter[str]]:
     """Write decimals as text: 7.0000000000 as 7, 7.5000000000 as 7.5, exactly."""
     scale = values.type.scale
     digits = pc.floor(values.cast(pa.decimal256(76, max(scale, 0)))).cast(pa.decimal256(76, 0))
@@ -223,7 +223,7 @@ def _decimal_digits(values: pa.Array) -> tuple[pa.Array, Counter[str]]:
     return texts, told
 
 
-def to_id(name: str, values: pa.Array, form: IdForm | None = None) -> Coerced:
+def to_id(name: str, values: pa.Array, form: IdFormat | None = None) -> CoercedColumn:
     """Read ids in one form, so that the same id is the same text whatever system wrote it.
 
     UUIDs (text with or without braces, `urn:uuid:`, 16 bytes) are written in lower case with
@@ -250,10 +250,10 @@ def to_id(name: str, values: pa.Array, form: IdForm | None = None) -> Coerced:
     >>> read.values.to_pylist(), list(read.causes)
     (['7', None], ['have all of its digits, but a float has lost those beyond 2^53 (export the ids as text)'])
     """
-    values = _plain(values)
+    values = _decode_dictionary(values)
     kind = values.type
-    if _is_binary(kind):
-        texts, count = texts_of_bytes(name, values)
+    if _is_binary_type(kind):
+        texts, count = decode_binary_ids(name, values)
         told = Counter({"{n} binary UUIDs (16 bytes) read as text": count} if count else {})
         values = texts
     else:
@@ -261,20 +261,20 @@ def to_id(name: str, values: pa.Array, form: IdForm | None = None) -> Coerced:
     read = to_text(name, values)
     told += read.told
     if pat.is_floating(kind):
-        return _without_lost(read, values)
-    if not is_text(kind) and not _is_binary(kind):
+        return _find_inexact_ids(read, values)
+    if not is_text_type(kind) and not _is_binary_type(kind):
         return read
-    settled = form if form is not None else of_one_file(form_of_ids(read.values))
-    ids, lost, more = canonical(read.values, settled)
-    return Coerced(ids, lost, told + more, {DIGITS_LOST: lost} if lost.any() else {})
+    settled = form if form is not None else resolve_file_format(infer_id_format(read.values))
+    ids, lost, more = canonical_ids(read.values, settled)
+    return CoercedColumn(ids, lost, told + more, {DIGITS_LOST: lost} if lost.any() else {})
 
 
-def _is_binary(kind: pa.DataType) -> bool:
+def _is_binary_type(kind: pa.DataType) -> bool:
     binary = pat.is_binary(kind) or pat.is_large_binary(kind) or pat.is_binary_view(kind)
     return bool(binary or pat.is_fixed_size_binary(kind))
 
 
-def _without_lost(read: Coerced, floats: pa.Array) -> Coerced:
+def _find_inexact_ids(read: CoercedColumn, floats: pa.Array) -> CoercedColumn:
     """Find ids that a float cannot hold exactly: beyond it several ids become one."""
     power = _EXACT_POWERS[floats.type.bit_width]
     numbers = floats.cast(pa.float64()).to_numpy(zero_copy_only=False)
@@ -284,7 +284,7 @@ def _without_lost(read: Coerced, floats: pa.Array) -> Coerced:
         return read
     values = pc.if_else(pa.array(lost), pa.scalar(None, _TEXT), read.values)
     told = read.told - Counter({_WITH_POINT: int(lost.sum())})
-    return Coerced(values, lost, told, {_LOST.format(power=power): lost})
+    return CoercedColumn(values, lost, told, {_LOST.format(power=power): lost})
 
 
 def to_number(
@@ -292,9 +292,9 @@ def to_number(
     values: pa.Array,
     *,
     typed: bool = True,
-    form: NumberForm | None = None,
+    form: NumberFormat | None = None,
     percent: bool = True,
-) -> Coerced:
+) -> CoercedColumn:
     """Read float64 numbers, also with decimal commas, percent signs and grouped digits.
 
     Parameters
@@ -321,47 +321,49 @@ def to_number(
     >>> read.values.to_pylist(), read.bad.tolist()
     ([0.5, None, None], [False, True, False])
     """
-    values = _plain(values)
+    values = _decode_dictionary(values)
     kind = values.type
-    if is_text(kind):
+    if is_text_type(kind):
         return _parse_numbers(values, form, typed=typed, percent=percent)
     told = Counter[str]()
     if pat.is_boolean(kind):
         values = values.cast(pa.int8())
         told["{n} true/false values read as 1/0"] = len(values) - values.null_count
-    elif not (_is_numeric(kind) or pat.is_null(kind)):
-        raise _wrong_type(name, "hold numbers", values)
+    elif not (_is_numeric_type(kind) or pat.is_null(kind)):
+        raise _wrong_type_error(name, "hold numbers", values)
     values = values.cast(pa.float64(), safe=False)
     nan = pc.is_nan(values)
     if pc.any(nan).as_py():
         values = pc.if_else(nan, pa.scalar(None, pa.float64()), values)
-    return Coerced(values, _none(values), told)
+    return CoercedColumn(values, _false_mask(values), told)
 
 
 def _parse_numbers(
-    values: pa.Array, form: NumberForm | None, *, typed: bool, percent: bool
-) -> Coerced:
+    values: pa.Array, form: NumberFormat | None, *, typed: bool, percent: bool
+) -> CoercedColumn:
     """Parse text: all at once where all of it is plain numbers, else each form by its own."""
     trimmed = pc.utf8_trim_whitespace(values.cast(_TEXT))
-    told, bad, causes = Counter[str](), _none(values), dict[str, Mask]()
-    plain = form is None or form.decimal in ("point", "unknown")
+    told, bad, causes = Counter[str](), _false_mask(values), dict[str, Mask]()
+    plain = form is None or form.decimal_sign in ("point", "unknown")
     numbers = _cast_numbers(trimmed) if plain else None
     if numbers is None:
         lower = pc.utf8_lower(trimmed)
         missing = pc.or_(pc.equal(lower, ""), pc.is_in(lower, value_set=_MISSING))
-        words = _mask(missing) & _mask(pc.not_equal(lower, ""))
+        words = _to_mask(missing) & _to_mask(pc.not_equal(lower, ""))
         if words.any():
             told["{n} words such as NA or null read as missing"] = int(words.sum())
         texts = pc.if_else(missing, pa.scalar(None, _TEXT), trimmed)
         numbers = _cast_numbers(texts) if plain else None
         if numbers is None:
-            numbers, causes, more = _by_form(texts, form or form_of_numbers(texts), percent)
+            numbers, causes, more = _parse_by_format(
+                texts, form or infer_number_format(texts), percent
+            )
             told += more
-        bad = _mask(numbers.is_null()) & _mask(texts.is_valid())
+        bad = _to_mask(numbers.is_null()) & _to_mask(texts.is_valid())
     read = len(numbers) - numbers.null_count
     if typed and read:
         told["{n} text values read as numbers"] = read
-    return Coerced(numbers, bad, told, causes)
+    return CoercedColumn(numbers, bad, told, causes)
 
 
 def _cast_numbers(texts: pa.Array) -> pa.Array | None:
@@ -373,16 +375,16 @@ def _cast_numbers(texts: pa.Array) -> pa.Array | None:
     return pc.if_else(pc.is_nan(numbers), pa.scalar(None, pa.float64()), numbers)
 
 
-def _by_form(
-    texts: pa.Array, form: NumberForm, percent: bool
+def _parse_by_format(
+    texts: pa.Array, form: NumberFormat, percent: bool
 ) -> tuple[pa.Array, dict[str, Mask], Counter[str]]:
     """Read plain numbers by pandas, the others by the column's form."""
     parsed = pd.to_numeric(texts.to_pandas(), errors="coerce").to_numpy(np.float64, copy=True)
     plain = ~np.isnan(parsed)
-    if form.decimal in ("comma", "both"):
-        plain &= ~_mask(pc.match_substring(texts, "."))
-    rest = np.flatnonzero(~plain & _mask(texts.is_valid()))
-    read = read_forms(texts.take(pa.array(rest)), form, percent=percent)
+    if form.decimal_sign in ("comma", "both"):
+        plain &= ~_to_mask(pc.match_substring(texts, "."))
+    rest = np.flatnonzero(~plain & _to_mask(texts.is_valid()))
+    read = parse_formatted_numbers(texts.take(pa.array(rest)), form, percent=percent)
     parsed[rest] = read.values.to_numpy(zero_copy_only=False)
     causes = {}
     for must, found in ((AMBIGUOUS, read.ambiguous), (PERCENT, read.percent)):
@@ -391,7 +393,7 @@ def _by_form(
     return pa.array(parsed, from_pandas=True), causes, read.told
 
 
-def to_time(name: str, values: pa.Array) -> Coerced:
+def to_time(name: str, values: pa.Array) -> CoercedColumn:
     """Read UTC times.
 
     Times with a zone or offset are converted; those without are taken as UTC; days are their
@@ -410,17 +412,17 @@ def to_time(name: str, values: pa.Array) -> Coerced:
     >>> read.values[0].as_py().isoformat(), list(read.told)
     ('2026-03-01T10:00:00+00:00', ['{n} times with an offset converted to UTC'])
     """
-    values = _plain(values)
+    values = _decode_dictionary(values)
     kind = values.type
     if pat.is_null(kind):
-        return Coerced(values.cast(_TIME), _none(values))
-    if is_text(kind):
+        return CoercedColumn(values.cast(_TIME), _false_mask(values))
+    if is_text_type(kind):
         return _parse_times(values.cast(_TEXT))
-    if _is_numeric(kind):
-        times, told = _epochs(values)
-        bad = _mask(_has_number(values)) & _mask(times.is_null())
-        zero = bad & _mask(pc.equal(values, pa.scalar(0).cast(kind)))
-        return Coerced(times, bad, told, {_ZERO: zero} if zero.any() else {})
+    if _is_numeric_type(kind):
+        times, told = _parse_epochs(values)
+        bad = _to_mask(_is_present_number(values)) & _to_mask(times.is_null())
+        zero = bad & _to_mask(pc.equal(values, pa.scalar(0).cast(kind)))
+        return CoercedColumn(times, bad, told, {_ZERO: zero} if zero.any() else {})
     count = len(values) - values.null_count
     if pat.is_date(kind):
         phrase = "{n} days read as midnight UTC"
@@ -429,20 +431,20 @@ def to_time(name: str, values: pa.Array) -> Coerced:
     elif pat.is_timestamp(kind):
         phrase = "" if kind.tz in _UTC_NAMES else f"{{n}} times in zone {kind.tz} converted to UTC"
     else:
-        raise _wrong_type(name, "hold times", values)
+        raise _wrong_type_error(name, "hold times", values)
     told = Counter({phrase: count}) if phrase and count else Counter[str]()
     if not pat.is_timestamp(kind):
         values = values.cast(pa.timestamp("us"))
     micros = values.cast(pa.timestamp("us", tz=values.type.tz), safe=False)
-    days = _mask(micros.is_valid()) if pat.is_date(kind) else _none(values)
-    return Coerced(micros.cast(_TIME), _none(values), told, day_only=days)
+    days = _to_mask(micros.is_valid()) if pat.is_date(kind) else _false_mask(values)
+    return CoercedColumn(micros.cast(_TIME), _false_mask(values), told, day_only=days)
 
 
-def _has_number(values: pa.Array) -> pa.Array:
+def _is_present_number(values: pa.Array) -> pa.Array:
     return pc.and_(values.is_valid(), pc.invert(pc.is_nan(values.cast(pa.float64(), safe=False))))
 
 
-def _epochs(values: pa.Array) -> tuple[pa.Array, Counter[str]]:
+def _parse_epochs(values: pa.Array) -> tuple[pa.Array, Counter[str]]:
     """Read numbers as epoch times where the unit is certain."""
     floats = values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
     exact = floats
@@ -462,83 +464,83 @@ def _epochs(values: pa.Array) -> tuple[pa.Array, Counter[str]]:
     return times, told
 
 
-def _parse_times(texts: pa.Array) -> Coerced:
+def _parse_times(texts: pa.Array) -> CoercedColumn:
     """Parse ISO 8601 text; digits alone are epoch numbers; what is left is read form by form."""
     trimmed = pc.utf8_trim_whitespace(texts)
-    given = _mask(pc.not_equal(trimmed, ""))
-    days = _mask(pc.match_substring_regex(trimmed, _DAY))
-    parsed = _iso_times(pc.if_else(pa.array(days), trimmed, pa.scalar(None, _TEXT)))
-    offset = days & _mask(pc.match_substring_regex(trimmed, _OFFSET))
-    zero = offset & _mask(pc.match_substring_regex(trimmed, _ZERO_OFFSET))
+    given = _to_mask(pc.not_equal(trimmed, ""))
+    days = _to_mask(pc.match_substring_regex(trimmed, _DAY))
+    parsed = _parse_iso_times(pc.if_else(pa.array(days), trimmed, pa.scalar(None, _TEXT)))
+    offset = days & _to_mask(pc.match_substring_regex(trimmed, _OFFSET))
+    zero = offset & _to_mask(pc.match_substring_regex(trimmed, _ZERO_OFFSET))
     read = parsed.notna()
     counts = Counter({_NO_ZONE: int((read & ~offset).sum())})
     counts[_WITH_OFFSET] = int((read & offset & ~zero).sum())
     times = pa.array(parsed.tz_localize(None), pa.timestamp("us")).cast(_TIME)
-    day_only = read & _mask(pc.less_equal(pc.binary_length(trimmed), 10))
+    day_only = read & _to_mask(pc.less_equal(pc.binary_length(trimmed), 10))
     if day_only.any():
-        day_only &= _mask(pc.match_substring_regex(trimmed, _DAY_ALONE))
+        day_only &= _to_mask(pc.match_substring_regex(trimmed, _DAY_ALONE))
     told = Counter[str]()
-    digits = given & ~days & _mask(pc.match_substring_regex(trimmed, _NUMBER))
+    digits = given & ~days & _to_mask(pc.match_substring_regex(trimmed, _NUMBER))
     if digits.any():
         numbers = pc.if_else(pa.array(digits), trimmed, pa.scalar(None, _TEXT)).cast(pa.float64())
-        epochs, told = _epochs(numbers)
+        epochs, told = _parse_epochs(numbers)
         times = pc.coalesce(times, epochs)
-    left = np.flatnonzero(given & _mask(times.is_null()))
+    left = np.flatnonzero(given & _to_mask(times.is_null()))
     causes: dict[str, Mask] = {}
     if len(left):
-        rest = _formed_times(trimmed.take(pa.array(left)))
-        times = pc.replace_with_mask(times, pa.array(_at(left, len(times))), rest.values)
+        rest = _parse_formatted_times(trimmed.take(pa.array(left)))
+        times = pc.replace_with_mask(times, pa.array(_rows_to_mask(left, len(times))), rest.values)
         day_only[left] = rest.day_only
         counts += rest.told
-        causes = {must: _at(left[mask], len(times)) for must, mask in rest.causes.items()}
+        causes = {must: _rows_to_mask(left[mask], len(times)) for must, mask in rest.causes.items()}
     told.update({phrase: n for phrase, n in counts.items() if n})
-    return Coerced(times, given & _mask(times.is_null()), told, causes, day_only)
+    return CoercedColumn(times, given & _to_mask(times.is_null()), told, causes, day_only)
 
 
-def _at(rows: npt.NDArray[np.int64], n: int) -> Mask:
+def _rows_to_mask(rows: npt.NDArray[np.int64], n: int) -> Mask:
     mask = np.zeros(n, dtype=bool)
     mask[rows] = True
     return mask
 
 
-def _formed_times(texts: pa.Array) -> Coerced:
+def _parse_formatted_times(texts: pa.Array) -> CoercedColumn:
     """Read the times of other systems: common forms all at once, then each distinct value."""
     if len(texts) < _MANY:
-        return _read_forms(texts)
+        return _parse_distinct_times(texts)
     plain = texts
     for pattern, put in _AS_ISO:
         plain = pc.replace_substring_regex(plain, pattern, put)
-    strict = _mask(pc.match_substring_regex(plain, _ISO_WITH_ZONE))
-    parsed = _iso_times(pc.if_else(pa.array(strict), plain, pa.scalar(None, _TEXT)))
+    strict = _to_mask(pc.match_substring_regex(plain, _ISO_WITH_ZONE))
+    parsed = _parse_iso_times(pc.if_else(pa.array(strict), plain, pa.scalar(None, _TEXT)))
     strict &= parsed.notna()
     times = pa.array(parsed.tz_localize(None), pa.timestamp("us")).cast(_TIME)
-    ahead = strict & ~_mask(pc.match_substring_regex(plain, _ZERO_OFFSET))
+    ahead = strict & ~_to_mask(pc.match_substring_regex(plain, _ZERO_OFFSET))
     told = Counter({_OTHER_FORM: int(strict.sum()), _WITH_OFFSET: int(ahead.sum())})
     left = np.flatnonzero(~strict)
-    rest = _read_forms(texts.take(pa.array(left)))
-    day_only = _none(texts)
+    rest = _parse_distinct_times(texts.take(pa.array(left)))
+    day_only = _false_mask(texts)
     day_only[left] = rest.day_only
-    return Coerced(
+    return CoercedColumn(
         pc.replace_with_mask(times, pa.array(~strict), rest.values),
-        _at(left[rest.bad], len(texts)),
+        _rows_to_mask(left[rest.bad], len(texts)),
         +(told + rest.told),
-        {must: _at(left[mask], len(texts)) for must, mask in rest.causes.items()},
+        {must: _rows_to_mask(left[mask], len(texts)) for must, mask in rest.causes.items()},
         day_only,
     )
 
 
-def _read_forms(texts: pa.Array) -> Coerced:
+def _parse_distinct_times(texts: pa.Array) -> CoercedColumn:
     """Read times form by form, each distinct value once."""
     codes = texts.dictionary_encode()
     distinct, at = codes.dictionary, codes.indices.to_numpy()
-    read = [_form_or_fault(text) for text in distinct.to_pylist()]
-    good = [one if isinstance(one, FormedTime) else None for one in read]
+    read = [_parse_or_fault(text) for text in distinct.to_pylist()]
+    good = [one if isinstance(one, ParsedTime) else None for one in read]
     micros = pa.array([None if one is None else one.micros for one in good], pa.int64())
     zones = np.array(["" if one is None else one.zone for one in good], dtype=object)[at]
     faults = np.array([one if isinstance(one, str) else "" for one in read], dtype=object)[at]
     told = Counter({p: int((zones == zone).sum()) for zone, p in _ZONES.items()})
     told[_OTHER_FORM] = int((zones != "").sum())
-    return Coerced(
+    return CoercedColumn(
         micros.take(pa.array(at)).cast(pa.timestamp("us")).cast(_TIME),
         faults != "",
         +told,
@@ -547,14 +549,14 @@ def _read_forms(texts: pa.Array) -> Coerced:
     )
 
 
-def _form_or_fault(text: str) -> FormedTime | str:
+def _parse_or_fault(text: str) -> ParsedTime | str:
     try:
-        return read_form(text)
-    except Fault as fault:
+        return parse_time(text)
+    except TimeFormatError as fault:
         return _ZERO if text in ("0", "0.0") else fault.must
 
 
-def _iso_times(texts: pa.Array) -> pd.DatetimeIndex:
+def _parse_iso_times(texts: pa.Array) -> pd.DatetimeIndex:
     """Parse with pandas, digits beyond microseconds cut, ` UTC` written as Z."""
     texts = pc.replace_substring_regex(texts, r"([.,]\d{6})\d+", r"\1")
     texts = pc.replace_substring_regex(texts, r" ?UTC$", "Z")

@@ -25,11 +25,11 @@ from errdetect.errors import DataError
 __all__ = [
     "RISKY",
     "ParquetSink",
-    "inert",
-    "plain_value",
-    "restored",
-    "staged",
+    "escape_formula",
+    "stage_outputs",
     "to_arrow",
+    "to_json_value",
+    "unescape_formula",
     "write_csv",
     "write_json",
     "write_parquet",
@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 
-def plain_value(value: Any) -> Any:
+def to_json_value(value: Any) -> Any:
     """Turn a value into what JSON holds.
 
     Parameters
@@ -54,21 +54,21 @@ def plain_value(value: Any) -> Any:
 
     Examples
     --------
-    >>> plain_value({"n": np.int64(3), "x": float("nan"), "at": pd.Timestamp("2026-01-01", tz="UTC")})
+    >>> to_json_value({"n": np.int64(3), "x": float("nan"), "at": pd.Timestamp("2026-01-01", tz="UTC")})
     {'n': 3, 'x': None, 'at': '2026-01-01T00:00:00+00:00'}
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: plain_value(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return {f.name: to_json_value(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, pd.DataFrame):
-        return [plain_value(row) for row in value.to_dict("records")]
+        return [to_json_value(row) for row in value.to_dict("records")]
     if isinstance(value, Mapping):
-        return {str(name): plain_value(one) for name, one in value.items()}
+        return {str(name): to_json_value(one) for name, one in value.items()}
     if isinstance(value, Iterable) and not isinstance(value, str | bytes):
-        return [plain_value(one) for one in value]
-    return _scalar(value)
+        return [to_json_value(one) for one in value]
+    return _scalar_to_json(value)
 
 
-def _scalar(value: Any) -> Any:
+def _scalar_to_json(value: Any) -> Any:
     if isinstance(value, np.datetime64):
         value = pd.Timestamp(value)
     elif isinstance(value, np.generic):
@@ -134,7 +134,7 @@ def _from_pandas(frame: pd.DataFrame, schema: pa.Schema | None) -> pa.Table:
 
 
 @contextmanager
-def _saying(path: Path) -> Iterator[None]:
+def _translate_write_errors(path: Path) -> Iterator[None]:
     """Turn the system's refusal to write into a sentence about `path`."""
     try:
         yield
@@ -144,26 +144,26 @@ def _saying(path: Path) -> Iterator[None]:
         raise DataError(f"{path} cannot be written: {reason}. {do}") from error
 
 
-def _aside(path: Path) -> Path:
+def _temporary_path(path: Path) -> Path:
     """Give a new name in the folder of `path`, where the file grows until it is whole."""
-    with _saying(path):
+    with _translate_write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
 
 
 @contextmanager
-def _into_place(path: Path) -> Iterator[Path]:
+def _atomic_path(path: Path) -> Iterator[Path]:
     """Hand out a temporary name beside `path`; move it there at the end, or leave nothing."""
-    temporary = _aside(path)
+    temporary = _temporary_path(path)
     try:
-        with _saying(path):
+        with _translate_write_errors(path):
             yield temporary
             temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def _stamp(path: Path, provenance: Provenance | None = None) -> dict[str, str] | None:
+def _file_metadata(path: Path, provenance: Provenance | None = None) -> dict[str, str] | None:
     """Return the metadata of a file: the provenance given, or that of the stage it lies in."""
     stage = next((one for one in path.absolute().parents if one in _STAGES), None)
     found = _STAGES[stage] if provenance is None and stage is not None else provenance
@@ -205,8 +205,8 @@ def write_parquet(
     2
     """
     arrow = to_arrow(table, schema)
-    arrow = arrow.replace_schema_metadata(_stamp(Path(path), provenance))
-    with _into_place(Path(path)) as temporary:
+    arrow = arrow.replace_schema_metadata(_file_metadata(Path(path), provenance))
+    with _atomic_path(Path(path)) as temporary:
         pq.write_table(arrow, temporary, **_OPTIONS)
 
 
@@ -225,7 +225,7 @@ def write_text(path: str | Path, text: str) -> None:
     ...     (Path(folder) / "a.txt").read_text(encoding="utf-8")
     'überall'
     """
-    with _into_place(Path(path)) as temporary:
+    with _atomic_path(Path(path)) as temporary:
         temporary.write_bytes(text.encode("utf-8"))
 
 
@@ -281,15 +281,15 @@ class ParquetSink:
 
     def __enter__(self) -> Self:
         """Choose the temporary name; the file itself comes with the first batch."""
-        self._temporary = _aside(self.path)
+        self._temporary = _temporary_path(self.path)
         return self
 
     def write(self, table: pd.DataFrame | pa.Table) -> None:
         """Append a batch; it must have the first one's columns."""
         arrow = to_arrow(table, self._schema)
-        with _saying(self.path):
+        with _translate_write_errors(self.path):
             if self._writer is None:
-                stamped = arrow.schema.with_metadata(_stamp(self.path))
+                stamped = arrow.schema.with_metadata(_file_metadata(self.path))
                 self._writer = pq.ParquetWriter(self._temporary, stamped, **_OPTIONS)
             schema = self._writer.schema
             self._writer.write_table(arrow.select(schema.names).cast(schema))
@@ -303,7 +303,7 @@ class ParquetSink:
     ) -> None:
         """Move the file into place, or remove it where something went wrong."""
         try:
-            with _saying(self.path):
+            with _translate_write_errors(self.path):
                 if error is None and self._writer is None:
                     self._write_no_rows()
                 if self._writer is not None:
@@ -320,7 +320,7 @@ class ParquetSink:
 
 
 @contextmanager
-def staged(out: str | Path, provenance: Provenance | None = None) -> Iterator[Path]:
+def stage_outputs(out: str | Path, provenance: Provenance | None = None) -> Iterator[Path]:
     """Stage a command's outputs aside, and move them into `out` only when all are written.
 
     Parameters
@@ -347,14 +347,14 @@ def staged(out: str | Path, provenance: Provenance | None = None) -> Iterator[Pa
     --------
     >>> run = Provenance("estimate", "1.0")
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     with staged(Path(folder) / "out", run) as stage:
+    ...     with stage_outputs(Path(folder) / "out", run) as stage:
     ...         write_parquet(pd.DataFrame({"n": [1]}), stage / "n.parquet")
     ...     metadata = pq.read_schema(Path(folder) / "out" / "n.parquet").metadata
     ...     sorted(p.name for p in (Path(folder) / "out").iterdir()), list(metadata)
     (['n.parquet', 'run.json'], [b'errdetect'])
     """
     out = Path(out).absolute()
-    with _saying(out):
+    with _translate_write_errors(out):
         out.mkdir(parents=True, exist_ok=True)
         stage = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".tmp", dir=out.parent))
     try:
@@ -365,14 +365,14 @@ def staged(out: str | Path, provenance: Provenance | None = None) -> Iterator[Pa
             write_json(stage / RUN_FILE, run_record(provenance, stage))
         # The record comes last: a folder that holds it holds the files that it names.
         for entry in sorted(stage.iterdir(), key=lambda one: (one.name == RUN_FILE, one.name)):
-            with _saying(out / entry.name):
-                _replace(entry, out / entry.name)
+            with _translate_write_errors(out / entry.name):
+                _replace_path(entry, out / entry.name)
     finally:
         _STAGES.pop(stage, None)
         shutil.rmtree(stage, ignore_errors=True)
 
 
-def _replace(new: Path, old: Path) -> None:
+def _replace_path(new: Path, old: Path) -> None:
     """Put `new` where `old` is; a folder first steps aside, and comes back if that fails."""
     if not old.is_dir():
         new.replace(old)
@@ -390,7 +390,7 @@ def _replace(new: Path, old: Path) -> None:
 RISKY: Final = tuple("=+-@\t\r\n\x00'＝＋－＠")
 
 
-def inert(text: str) -> str:
+def escape_formula(text: str) -> str:
     """Put an apostrophe before text that a spreadsheet would run as a formula.
 
     Parameters
@@ -410,18 +410,18 @@ def inert(text: str) -> str:
 
     Examples
     --------
-    >>> inert("=HYPERLINK(1)"), inert("plain"), inert("'quoted'")
+    >>> escape_formula("=HYPERLINK(1)"), escape_formula("plain"), escape_formula("'quoted'")
     ("'=HYPERLINK(1)", 'plain', "''quoted'")
     """
     return f"'{text}" if text.lstrip(" ").startswith(RISKY) else text
 
 
-def restored(cell: str) -> str:
-    """Give back the text that `inert` was given.
+def unescape_formula(cell: str) -> str:
+    """Give back the text that `escape_formula` was given.
 
     Examples
     --------
-    >>> [restored(inert(text)) for text in ("=1", "'=1", " -1", "fine")]
+    >>> [unescape_formula(escape_formula(text)) for text in ("=1", "'=1", " -1", "fine")]
     ['=1', "'=1", ' -1', 'fine']
     """
     return cell.removeprefix("'")
@@ -455,18 +455,18 @@ def write_csv(frame: pd.DataFrame, path: str | Path) -> None:
     """
     out = io.StringIO()
     writer = csv.writer(out)
-    writer.writerow(inert(str(name)) for name in frame.columns)
-    columns = [map(_cell, frame[name].tolist()) for name in frame.columns]
+    writer.writerow(escape_formula(str(name)) for name in frame.columns)
+    columns = [map(_format_cell, frame[name].tolist()) for name in frame.columns]
     writer.writerows(zip(*columns, strict=True))
     write_text(path, out.getvalue())
 
 
-def _cell(value: Any) -> Any:
+def _format_cell(value: Any) -> Any:
     """Write one value: text inert, numbers as they are, nothing for a missing one."""
     if isinstance(value, str):
-        return inert(value)
+        return escape_formula(value)
     if isinstance(value, dict) or (isinstance(value, Iterable) and not np.isscalar(value)):
-        return inert(json.dumps(plain_value(value), ensure_ascii=False))
+        return escape_formula(json.dumps(to_json_value(value), ensure_ascii=False))
     if value is None or value is pd.NaT or value is pd.NA or value != value:
         return ""
     return value.isoformat() if isinstance(value, datetime) else value

@@ -8,18 +8,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from errdetect.errors import DataError, Refusal, sentence
+from errdetect.errors import DataError, Refusal, error_message
 from errdetect.estimation.domains import P_CLIP, segment_decisions
 from errdetect.estimation.sampling_designs import (
     draw_sample,
     expected_half_width,
-    limit_half_width,
+    min_half_width,
     neyman_allocation,
     unequal_probabilities,
 )
 from errdetect.stats.intervals import wilson
 
-__all__ = ["USUAL_RATE", "AuditCost", "AuditPlan", "Method", "Reviewing", "plan_audit"]
+__all__ = ["USUAL_RATE", "AuditCost", "AuditPlan", "Method", "ReviewAssumptions", "plan_audit"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -32,7 +32,7 @@ USUAL_RATE = 0.05
 
 
 @dataclass(frozen=True)
-class Reviewing:
+class ReviewAssumptions:
     """What is expected of those who review the audit.
 
     Parameters
@@ -111,7 +111,7 @@ def plan_audit(
     floor: float = 0.25,
     minimum: int = 0,
     expected_rate: float = USUAL_RATE,
-    reviewing: Reviewing | None = None,
+    reviewing: ReviewAssumptions | None = None,
     confidence: float = 0.95,
 ) -> AuditPlan:
     """Draw the next audit for a budget or a wanted half width.
@@ -159,11 +159,11 @@ def plan_audit(
     >>> len(plan.draws), plan.cost.reviewer_hours, plan.expected["half_width"].round(4).tolist()
     (500, 16.7, [0.024])
     """
-    reviewing = reviewing or Reviewing()
-    _check_wishes(budget, half_width, floor)
-    p = _p_error(p_error, decisions, expected_rate)
+    reviewing = reviewing or ReviewAssumptions()
+    _check_targets(budget, half_width, floor)
+    p = _validate_p_error(p_error, decisions, expected_rate)
     keys, segment = segment_decisions(decisions, by)
-    strata = _bands(p) if method == "neyman" and not by else segment
+    strata = _risk_strata(p) if method == "neyman" and not by else segment
 
     def chances(reviews: int) -> Floats:
         if method == "unequal":
@@ -178,31 +178,31 @@ def plan_audit(
 
     if half_width is not None:
         least = int(np.minimum(np.bincount(strata), max(minimum, 2)).sum())
-        budget = _smallest(width, half_width, least, len(p))
+        budget = _smallest_budget(width, half_width, least, len(p))
     probability = chances(budget or 0)
     drawn = draw_sample(probability, rng, segment=strata)
     draws = pd.DataFrame({"decision_id": decisions["decision_id"].to_numpy()[drawn]})
     draws["inclusion_probability"] = probability[drawn]
     draws = pd.concat([draws, keys.iloc[segment[drawn]].reset_index(drop=True)], axis=1)
-    expected = _expected(keys, segment, p, probability, reviewing, confidence)
-    return AuditPlan(draws, expected, _cost(p, probability, reviewing), probability)
+    expected = _expected_table(keys, segment, p, probability, reviewing, confidence)
+    return AuditPlan(draws, expected, _audit_cost(p, probability, reviewing), probability)
 
 
-def _check_wishes(budget: int | None, half_width: float | None, floor: float) -> None:
+def _check_targets(budget: int | None, half_width: float | None, floor: float) -> None:
     if (budget is None) == (half_width is None):
         got = "neither" if budget is None else "both"
         must = "get a budget or a half width"
-        raise DataError(sentence("plan-audit", must, got, "Give one of the two."))
+        raise DataError(error_message("plan-audit", must, got, "Give one of the two."))
     if budget is not None and budget < 1:
-        raise DataError(sentence("budget", "be at least 1", budget, "Raise it."))
+        raise DataError(error_message("budget", "be at least 1", budget, "Raise it."))
     if half_width is not None and not half_width > 0:
-        raise DataError(sentence("half_width", "be above 0", half_width, "0.01 is one point."))
+        raise DataError(error_message("half_width", "be above 0", half_width, "0.01 is one point."))
     if not 0.2 <= floor <= 1:
         do = "Below .2 the intervals are not known to hold."
-        raise DataError(sentence("floor", "lie in [0.2, 1]", floor, do))
+        raise DataError(error_message("floor", "lie in [0.2, 1]", floor, do))
 
 
-def _p_error(
+def _validate_p_error(
     p_error: pd.Series | Floats | None, decisions: pd.DataFrame, expected_rate: float
 ) -> Floats:
     if p_error is None:
@@ -212,19 +212,19 @@ def _p_error(
     bad = ~((p_error >= 0) & (p_error <= 1))
     if bad.any():
         got = f"{int(bad.sum())} others"
-        raise DataError(sentence("p_error", "be one number in [0, 1] for each decision", got,
+        raise DataError(error_message("p_error", "be one number in [0, 1] for each decision", got,
                                  "Score all decisions."))  # fmt: skip
     return np.clip(p_error, P_CLIP, 1 - P_CLIP)
 
 
-def _bands(p: Floats) -> Ints:
+def _risk_strata(p: Floats) -> Ints:
     """Strata of like P(error)."""
     edges = np.unique(np.quantile(p, BANDS))
     _, band = np.unique(np.searchsorted(edges, p), return_inverse=True)
     return band.astype(np.int64)
 
 
-def _doubts(reviewing: Reviewing, confidence: float) -> tuple[float, float]:
+def _reviewer_half_widths(reviewing: ReviewAssumptions, confidence: float) -> tuple[float, float]:
     """Half widths of what golden items will say of the reviewers; 0 where there are none."""
     items = reviewing.golden_per_site * reviewing.sites / 2
     if items < 1:
@@ -235,8 +235,10 @@ def _doubts(reviewing: Reviewing, confidence: float) -> tuple[float, float]:
     return float(half[0]), 0.0 if reviewing.adjudicate_flags else float(half[1])
 
 
-def _half_width(p: Floats, probability: Floats, reviewing: Reviewing, confidence: float) -> float:
-    found_doubt, alarm_doubt = _doubts(reviewing, confidence)
+def _half_width(
+    p: Floats, probability: Floats, reviewing: ReviewAssumptions, confidence: float
+) -> float:
+    found_doubt, alarm_doubt = _reviewer_half_widths(reviewing, confidence)
     return expected_half_width(
         p, probability, found=reviewing.found,
         alarm=0.0 if reviewing.adjudicate_flags else reviewing.alarm,
@@ -244,21 +246,21 @@ def _half_width(p: Floats, probability: Floats, reviewing: Reviewing, confidence
     )  # fmt: skip
 
 
-def _smallest(width: Callable[[int], float], wanted: float, least: int, most: int) -> int:
+def _smallest_budget(width: Callable[[int], float], wanted: float, least: int, most: int) -> int:
     """Find the smallest budget whose half width is no more than what is wanted."""
     low, high = min(least, most), most
     if width(high) > wanted:
         got = f"{wanted:g}, and {width(high):.4f} with every decision reviewed"
         do = "What is left is the doubt about the reviewers: plan more golden items."
-        raise Refusal(sentence("half_width", "be within reach", got, do))
+        raise Refusal(error_message("half_width", "be within reach", got, do))
     while low < high:
         middle = (low + high) // 2
         low, high = (low, middle) if width(middle) <= wanted else (middle + 1, high)
     return high
 
 
-def _expected(
-    keys: pd.DataFrame, segment: Ints, p: Floats, probability: Floats, reviewing: Reviewing,
+def _expected_table(
+    keys: pd.DataFrame, segment: Ints, p: Floats, probability: Floats, reviewing: ReviewAssumptions,
     confidence: float,
 ) -> pd.DataFrame:  # fmt: skip
     """Say what to expect of the whole and of each segment."""
@@ -272,7 +274,7 @@ def _expected(
             "n_reviews": round(n, 1),
             "expected_rate": float(own.mean()) if len(own) else float("nan"),
             "half_width": _half_width(own, chance, reviewing, confidence),
-            "limit": limit_half_width(own, n, confidence=confidence),
+            "limit": min_half_width(own, n, confidence=confidence),
             "uniform": _half_width(own, even, reviewing, confidence),
         }
 
@@ -286,7 +288,7 @@ def _expected(
     return pd.concat([names, pd.DataFrame(rows)], axis=1)
 
 
-def _cost(p: Floats, probability: Floats, reviewing: Reviewing) -> AuditCost:
+def _audit_cost(p: Floats, probability: Floats, reviewing: ReviewAssumptions) -> AuditCost:
     reviews = round(float(probability.sum()))
     golden = reviewing.golden_per_site * reviewing.sites
     flags = float((probability * (reviewing.alarm + (reviewing.found - reviewing.alarm) * p)).sum())

@@ -103,8 +103,10 @@ contradiction), which is a bug in errdetect, so none is given. Please report it 
     """
     rows = estimates.reset_index(drop=True)
     cell = rows.groupby(list(by), dropna=False, sort=False).ngroup() if by else rows.index * 0
-    rows = rows.assign(_cell=np.asarray(cell), corrected=_corrected(rows))
-    names = [_name(row, by) for row in rows.groupby("_cell").head(1)[list(by)].to_dict("records")]
+    rows = rows.assign(_cell=np.asarray(cell), corrected=_correction_flags(rows))
+    names = [
+        _segment_name(row, by) for row in rows.groupby("_cell").head(1)[list(by)].to_dict("records")
+    ]
     twice = rows.duplicated(["_cell", "measure"])
     faults = [f"{names[row['_cell']]}, {row['measure']}: more than one row."
               for row in rows[twice].to_dict("records")]  # fmt: skip
@@ -116,12 +118,12 @@ contradiction), which is a bug in errdetect, so none is given. Please report it 
         values = np.full((len(names), len(measures)), np.nan)
         values[at] = rows[column].to_numpy(np.float64, na_value=np.nan)
         wide[column] = pd.DataFrame(values, columns=measures)
-    for check in (_in_order, _complements, _recall, _counts):
+    for check in (_check_order, _check_complements, _check_recall, _check_counts):
         faults += check(wide, names)
-    faults += _sides(wide, names, most_labels)
+    faults += _check_pooled_rates(wide, names, most_labels)
     if by and len(names) > 1:
         overall = rows.groupby("_cell")[list(by)].first().isna().all(axis=1).to_numpy(dtype=bool)
-        faults += _segments(wide, overall)
+        faults += _check_segments(wide, overall)
     if faults:
         raise ContradictionError(faults)
 
@@ -161,45 +163,45 @@ def label_share_limit(audit: AuditSample) -> float:
     return min(float(high[0]) / _LEAST_FOUND, 1.0)
 
 
-def _name(row: Mapping[Hashable, Any], by: Sequence[str]) -> str:
+def _segment_name(row: Mapping[Hashable, Any], by: Sequence[str]) -> str:
     parts = [f"{column} {row[column]}" for column in by if not pd.isna(row[column])]
     return ", ".join(parts) or "the whole"
 
 
-def _in_order(wide: Wide, names: Sequence[str]) -> Iterator[str]:
+def _check_order(wide: Wide, names: Sequence[str]) -> Iterator[str]:
     """Check that intervals and bounds are in order and within [0, 1]."""
     estimate, low, high = (wide[c] for c in _FIGURES)
     given = estimate.notna()
     held = (low >= -_SLACK) & (low <= estimate + _SLACK)
     held &= (estimate <= high + _SLACK) & (high <= 1 + _SLACK)
-    for i, measure in _where(given & ~held):
+    for i, measure in _marked_measures(given & ~held):
         values = (f"{c} {wide[c][measure].iloc[i]:.6g}" for c in ("low", "estimate", "high"))
         yield f"{names[i]}, {measure}: {' <= '.join(values)} does not hold."
     least, most = (wide[c] for c in _BOUNDS)
     given = least.notna() | most.notna()
     held = (least >= -_SLACK) & (least <= most + _SLACK) & (most <= 1 + _SLACK)
-    for i, measure in _where(given & ~held):
+    for i, measure in _marked_measures(given & ~held):
         ends = f"{least[measure].iloc[i]:.6g} to {most[measure].iloc[i]:.6g}"
         yield f"{names[i]}, {measure}: bounds {ends} are not in order within [0, 1]."
     proxy = wide["proxy"]
-    for i, measure in _where((proxy < -_SLACK) | (proxy > 1 + _SLACK)):
+    for i, measure in _marked_measures((proxy < -_SLACK) | (proxy > 1 + _SLACK)):
         yield f"{names[i]}, {measure}: proxy {proxy[measure].iloc[i]:.6g} is outside of [0, 1]."
 
 
-def _complements(wide: Wide, names: Sequence[str]) -> Iterator[str]:
+def _check_complements(wide: Wide, names: Sequence[str]) -> Iterator[str]:
     for right, wrong in _COMPLEMENTS:
         if {right, wrong} <= set(wide["estimate"].columns):
             for column, mirrored in _MIRROR.items():
                 one, other = wide[column][right], 1 - wide[mirrored][wrong]
-                both = ~_same(one.to_numpy(), other.to_numpy())
-                for i in _rows_where(both):
+                both = ~_equal_or_missing(one.to_numpy(), other.to_numpy())
+                for i in _marked_rows(both):
                     yield (
                         f"{names[i]}: {right}'s {column} {one.iloc[i]:.6g} must be 1 - {wrong}'s "
                         f"{mirrored}, {other.iloc[i]:.6g}."
                     )
 
 
-def _recall(wide: Wide, names: Sequence[str]) -> Iterator[str]:
+def _check_recall(wide: Wide, names: Sequence[str]) -> Iterator[str]:
     """Check that recall is what the two kinds of error and the decisions' counts make of it."""
     if not {"recall", "wrongful_rate", "missed_rate"} <= set(wide["estimate"].columns):
         return
@@ -208,28 +210,28 @@ def _recall(wide: Wide, names: Sequence[str]) -> Iterator[str]:
     every = caught + rate["missed_rate"] * n["missed_rate"]
     made = caught / every.where(every > 0)
     off = (rate["recall"] - made).abs() > _SLACK
-    for i in _rows_where(off.to_numpy()):
+    for i in _marked_rows(off.to_numpy()):
         yield (
             f"{names[i]}: recall {rate['recall'].iloc[i]:.6g} does not follow from wrongful_rate "
             f"and missed_rate, which make {made.iloc[i]:.6g}."
         )
 
 
-def _counts(wide: Wide, names: Sequence[str]) -> Iterator[str]:
+def _check_counts(wide: Wide, names: Sequence[str]) -> Iterator[str]:
     """Check that decisions and reviews of the two sides add up to those of all."""
     if not set(_RATES) <= set(wide["estimate"].columns):
         return
     for column in _COUNTS:
         n = wide[column]
         both = n["wrongful_rate"] + n["missed_rate"]
-        for i in _rows_where(n["error_rate"].to_numpy() != both.to_numpy()):
+        for i in _marked_rows(n["error_rate"].to_numpy() != both.to_numpy()):
             yield (
                 f"{names[i]}: {column} of error_rate is {n['error_rate'].iloc[i]:,.0f}, those of "
                 f"its sides add up to {both.iloc[i]:,.0f}."
             )
 
 
-def _sides(wide: Wide, names: Sequence[str], most_labels: float) -> Iterator[str]:
+def _check_pooled_rates(wide: Wide, names: Sequence[str], most_labels: float) -> Iterator[str]:
     """Check all decisions of each cell against its enforced and its allowed ones."""
     if not set(_RATES) <= set(wide["estimate"].columns):
         return
@@ -237,12 +239,13 @@ def _sides(wide: Wide, names: Sequence[str], most_labels: float) -> Iterator[str
     n = wide["n_decisions"][pair].to_numpy()
     share = n / np.maximum(n.sum(axis=1, keepdims=True), 1)
     least, most = (
-        _mixed(wide[c][pair].to_numpy(), share, unknown) for c, unknown in (("low", 0), ("high", 1))
+        _weighted_means(wide[c][pair].to_numpy(), share, unknown)
+        for c, unknown in (("low", 0), ("high", 1))
     )
     low, high = (wide[c]["error_rate"].to_numpy() for c in ("low", "high"))
-    alike = _alike(wide["corrected"][list(_RATES)].to_numpy())
+    alike = _same_correction(wide["corrected"][list(_RATES)].to_numpy())
     off = (high < least - _SLACK) | (low > most + most_labels + _SLACK)
-    for i in _rows_where(off & alike):
+    for i in _marked_rows(off & alike):
         yield (
             f"{names[i]}: error_rate, {low[i]:.4g} to {high[i]:.4g}, cannot hold together with its "
             f"sides: wrongful_rate and missed_rate, by their decisions, make {least[i]:.4g} to "
@@ -251,16 +254,16 @@ def _sides(wide: Wide, names: Sequence[str], most_labels: float) -> Iterator[str
     for column in _BOUNDS:
         own, made = (
             wide[column]["error_rate"].to_numpy(),
-            _mixed(wide[column][pair].to_numpy(), share),
+            _weighted_means(wide[column][pair].to_numpy(), share),
         )
-        for i in _rows_where(own < made - _SLACK):
+        for i in _marked_rows(own < made - _SLACK):
             yield (
                 f"{names[i]}: error_rate's {column} {own[i]:.4g} must reach what its sides' make by "
                 f"their decisions, {made[i]:.4g}."
             )
 
 
-def _segments(wide: Wide, overall: Bools) -> Iterator[str]:
+def _check_segments(wide: Wide, overall: Bools) -> Iterator[str]:
     """Check the whole against its segments, which hold each decision once."""
     if overall.sum() != 1:
         return
@@ -273,7 +276,9 @@ def _segments(wide: Wide, overall: Bools) -> Iterator[str]:
         share = n[None, ~overall] / max(total, 1)
         own = {c: float(v[measure].to_numpy()[overall][0]) for c, v in wide.items()}
         made = {
-            c: float(_mixed(wide[c][measure].to_numpy()[None, ~overall], share, unknown)[0])
+            c: float(
+                _weighted_means(wide[c][measure].to_numpy()[None, ~overall], share, unknown)[0]
+            )
             for c, unknown in (
                 ("low", 0),
                 ("high", 1),
@@ -282,7 +287,7 @@ def _segments(wide: Wide, overall: Bools) -> Iterator[str]:
             )
         }
         off = own["high"] < made["low"] - _SLACK or own["low"] > made["high"] + _SLACK
-        if off and _alike(wide["corrected"][measure].to_numpy()[None])[0]:
+        if off and _same_correction(wide["corrected"][measure].to_numpy()[None])[0]:
             yield (
                 f"the whole, {measure}: {own['low']:.4g} to {own['high']:.4g} cannot hold together "
                 f"with its segments, which make {made['low']:.4g} to {made['high']:.4g}."
@@ -295,33 +300,33 @@ def _segments(wide: Wide, overall: Bools) -> Iterator[str]:
                 )
 
 
-def _mixed(values: Floats, share: Floats, unknown: float = np.nan) -> Floats:
+def _weighted_means(values: Floats, share: Floats, unknown: float = np.nan) -> Floats:
     """Weigh each row's values by its shares; a missing one counts as `unknown`, shape (n,)."""
     known = np.where(np.isnan(values), unknown, values)
     return np.asarray((np.where(share > 0, known, 0.0) * share).sum(axis=1))
 
 
-def _corrected(rows: pd.DataFrame) -> Floats:
+def _correction_flags(rows: pd.DataFrame) -> Floats:
     """Say of each row whether reviewers' error was taken out, 0 or 1; NaN where suppressed."""
     judging = rows["method"].astype("str").str.split(":", n=1).str[0].str.split("+", n=1).str[1]
     out = np.where(judging.isin(UNCORRECTED).to_numpy(dtype=bool), 0.0, 1.0)
     return np.where(rows["estimate"].isna().to_numpy(dtype=bool), np.nan, out)
 
 
-def _alike(corrected: Floats) -> Bools:
+def _same_correction(corrected: Floats) -> Bools:
     """Say which rows hold only corrected or only uncorrected figures, shape (n,)."""
     some, others = (corrected == 0).any(axis=1), (corrected == 1).any(axis=1)
     return np.asarray(~(some & others))
 
 
-def _same(one: Floats, other: Floats) -> Bools:
+def _equal_or_missing(one: Floats, other: Floats) -> Bools:
     return np.asarray((np.isnan(one) & np.isnan(other)) | (np.abs(one - other) <= _SLACK))
 
 
-def _rows_where(marked: Bools) -> list[int]:
+def _marked_rows(marked: Bools) -> list[int]:
     return [int(i) for i in np.flatnonzero(marked)]
 
 
-def _where(marked: pd.DataFrame) -> Iterator[tuple[int, str]]:
+def _marked_measures(marked: pd.DataFrame) -> Iterator[tuple[int, str]]:
     for i, j in np.argwhere(marked.to_numpy(dtype=bool)):
         yield int(i), str(marked.columns[j])

@@ -13,17 +13,17 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import logit
 
-from errdetect.errors import DataError, sentence
+from errdetect.errors import DataError, error_message
 from errdetect.labels.audit_sample import LostDraws
 
 __all__ = [
-    "Bins",
-    "Cells",
+    "Domains",
+    "ScoreBins",
     "bin_p_error",
-    "cells_of_lost",
-    "gather_cells",
+    "bin_variance_factors",
+    "gather_domains",
+    "lost_draw_domains",
     "segment_decisions",
-    "spread_by_bin",
 ]
 
 
@@ -63,7 +63,7 @@ def segment_decisions(decisions: pd.DataFrame, by: Sequence[str]) -> tuple[pd.Da
     if absent:
         must = "name columns of the decisions"
         do = f"Choose among {', '.join(map(str, decisions.columns))}."
-        raise DataError(sentence("by", must, ", ".join(absent), do))
+        raise DataError(error_message("by", must, ", ".join(absent), do))
     code, levels = np.zeros(len(decisions), np.int64), []
     for column in by:
         values = decisions[column]
@@ -81,7 +81,7 @@ def segment_decisions(decisions: pd.DataFrame, by: Sequence[str]) -> tuple[pd.Da
     return frame, cell.astype(np.int64)
 
 
-def cells_of_lost(lost: LostDraws, keys: pd.DataFrame, cell: Ints) -> Ints:
+def lost_draw_domains(lost: LostDraws, keys: pd.DataFrame, cell: Ints) -> Ints:
     """Find the cell of each lost draw, from its decision or from what is left of a rejected one.
 
     Parameters
@@ -124,7 +124,7 @@ SPREAD_GROUPS = 20
 
 
 @dataclass(frozen=True)
-class Bins:
+class ScoreBins:
     """Where each decision lies on the control variate.
 
     Parameters
@@ -140,7 +140,7 @@ class Bins:
 
 
 @dataclass(frozen=True)
-class Cells:
+class Domains:
     """Population counts and audited draws of `size` cells.
 
     Parameters
@@ -172,51 +172,51 @@ class Cells:
     draw_error: Floats
     draw_variance: Floats
 
-    def over_bins(self, values: Floats) -> Floats:
+    def sum_bins(self, values: Floats) -> Floats:
         """Sum one value a bin to one a cell."""
         return np.asarray(np.bincount(self.bin_cell, values, self.size), dtype=np.float64)
 
-    def over_draws(self, values: Floats) -> Floats:
+    def sum_draws(self, values: Floats) -> Floats:
         """Sum one value a draw to one a cell."""
         return np.asarray(np.bincount(self.draw_cell, values, self.size), dtype=np.float64)
 
     @cached_property
     def decisions(self) -> Floats:
         """Number of decisions of each cell."""
-        return self.over_bins(self.bin_count)
+        return self.sum_bins(self.bin_count)
 
     @cached_property
     def draws(self) -> Floats:
         """Number of audited decisions of each cell."""
-        return self.over_draws(np.ones(len(self.draw_cell)))
+        return self.sum_draws(np.ones(len(self.draw_cell)))
 
     @cached_property
     def total_weight(self) -> Floats:
         """Sum of the draws' weights of each cell, which estimates its number of decisions."""
-        return self.over_draws(self.draw_weight)
+        return self.sum_draws(self.draw_weight)
 
     @cached_property
     def certain(self) -> Floats:
         """Number of decisions of each cell that were certain to be drawn."""
-        return self.over_draws(self._certain)
+        return self.sum_draws(self._is_certain)
 
     @cached_property
     def certain_errors(self) -> Floats:
         """What the reviews said of those, summed."""
-        return self.over_draws(self._certain * self.draw_error)
+        return self.sum_draws(self._is_certain * self.draw_error)
 
     @property
-    def _certain(self) -> Floats:
+    def _is_certain(self) -> Floats:
         certain = (self.draw_variance == 0) & (self.draw_weight == 1)
         return np.asarray(certain, np.float64)
 
     @cached_property
     def unsampled(self) -> Floats:
         """Sum of 1/inclusion - 1 over the decisions of each cell."""
-        return self.over_bins(self.bin_count * self.bin_spread)
+        return self.sum_bins(self.bin_count * self.bin_spread)
 
 
-def bin_p_error(p_error: Floats | None, n_decisions: int) -> Bins:
+def bin_p_error(p_error: Floats | None, n_decisions: int) -> ScoreBins:
     """Bin the decisions by the logit of their P(error); one bin where there is none.
 
     Parameters
@@ -244,21 +244,25 @@ def bin_p_error(p_error: Floats | None, n_decisions: int) -> Bins:
     ([0, 1, 1, 2], [-4.6, 0.0, 2.2])
     """
     if p_error is None:
-        return Bins(np.zeros(n_decisions, np.int64), np.zeros(1))
+        return ScoreBins(np.zeros(n_decisions, np.int64), np.zeros(1))
     p = np.asarray(p_error, np.float64)
     bad = ~((p >= 0) & (p <= 1))
     if len(p) != n_decisions or bad.any():
         got = f"{int(bad.sum())} others among {len(p)} values for {n_decisions} decisions"
         raise DataError(
-            sentence("p_error", "be one number in [0, 1] for each decision", got, "Score them all.")
+            error_message(
+                "p_error", "be one number in [0, 1] for each decision", got, "Score them all."
+            )
         )
     p = np.clip(p, P_CLIP, 1 - P_CLIP)
     _, of = np.unique(np.floor(logit(p) / BIN_WIDTH).astype(np.int64), return_inverse=True)
     mean = np.bincount(of, p) / np.bincount(of)
-    return Bins(of.astype(np.int64), logit(mean))
+    return ScoreBins(of.astype(np.int64), logit(mean))
 
 
-def spread_by_bin(bins: Bins, draw: Ints, weight: Floats, variance: Floats | None = None) -> Floats:
+def bin_variance_factors(
+    bins: ScoreBins, draw: Ints, weight: Floats, variance: Floats | None = None
+) -> Floats:
     """Estimate the mean of 1/inclusion - 1 over each bin's decisions from the draws.
 
     Only drawn decisions carry their inclusion probability, so the mean is the weighted one of the
@@ -281,7 +285,7 @@ def spread_by_bin(bins: Bins, draw: Ints, weight: Floats, variance: Floats | Non
 
     Examples
     --------
-    >>> spread_by_bin(bin_p_error(None, 100), np.arange(10), np.full(10, 10.0)).tolist()
+    >>> bin_variance_factors(bin_p_error(None, 100), np.arange(10), np.full(10, 10.0)).tolist()
     [9.0]
     """
     variance = weight * (weight - 1) if variance is None else variance
@@ -296,8 +300,8 @@ def spread_by_bin(bins: Bins, draw: Ints, weight: Floats, variance: Floats | Non
     return np.asarray(mean[np.searchsorted(edges, np.arange(len(bins.logit)), side="right")])
 
 
-def gather_cells(
-    bins: Bins,
+def gather_domains(
+    bins: ScoreBins,
     spread: Floats,
     cell: Ints,
     size: int,
@@ -306,7 +310,7 @@ def gather_cells(
     weight: Floats,
     error: Floats,
     variance: Floats | None = None,
-) -> Cells:
+) -> Domains:
     """Gather the decisions and draws of every cell.
 
     Parameters
@@ -314,7 +318,7 @@ def gather_cells(
     bins
         The control variate's bins of all decisions.
     spread
-        Mean of 1/inclusion - 1 of each bin, from `spread_by_bin`.
+        Mean of 1/inclusion - 1 of each bin, from `bin_variance_factors`.
     cell
         Cell of each decision, -1 for those in none, shape (n_decisions,).
     size
@@ -336,7 +340,7 @@ def gather_cells(
     --------
     >>> bins = bin_p_error(None, 6)
     >>> draw, weight = np.array([0, 3]), np.array([3.0, 3.0])
-    >>> cells = gather_cells(bins, spread_by_bin(bins, draw, weight), np.array([0, 0, 0, 1, 1, 1]),
+    >>> cells = gather_domains(bins, bin_variance_factors(bins, draw, weight), np.array([0, 0, 0, 1, 1, 1]),
     ...                      2, draw=draw, weight=weight, error=np.array([1.0, 0.0]))
     >>> cells.decisions.tolist(), cells.draws.tolist()
     ([3.0, 3.0], [1.0, 1.0])
@@ -352,7 +356,7 @@ def gather_cells(
     seen = np.bincount(draw_cell, variance, size)
     expected = np.bincount(draw_cell, weight * spread[draw_bin], size)
     scale = np.where(expected > 0, seen / np.where(expected > 0, expected, 1), 1)
-    return Cells(
+    return Domains(
         size=size,
         bin_cell=key // n_bins,
         bin_logit=bins.logit[key % n_bins],

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from errdetect.data.dsa_statements import BY_PEOPLE, FULLY
-from errdetect.errors import DataError, sentence
+from errdetect.errors import DataError, error_message
 
 __all__ = [
     "DSA_COLUMNS",
@@ -21,7 +21,7 @@ __all__ = [
     "MeasureCounts",
     "count_measures",
     "dsa_rows",
-    "scopes_of",
+    "split_scopes",
 ]
 
 DSA_COLUMNS = (
@@ -137,7 +137,7 @@ def count_measures(decisions: pd.DataFrame, *, column: str = "moderator") -> Mea
     return int((how == FULLY).sum()), int((how == BY_PEOPLE).sum())
 
 
-def scopes_of(estimates: pd.DataFrame, by: str | None = None) -> dict[str, pd.DataFrame]:
+def split_scopes(estimates: pd.DataFrame, by: str | None = None) -> dict[str, pd.DataFrame]:
     """Split an estimates table into the template's scopes.
 
     Parameters
@@ -161,23 +161,23 @@ def scopes_of(estimates: pd.DataFrame, by: str | None = None) -> dict[str, pd.Da
     Examples
     --------
     >>> rows = pd.DataFrame({"language": [None, "de-AT", "tlh"], "measure": "recall"})
-    >>> sorted(scopes_of(rows, "language"))
+    >>> sorted(split_scopes(rows, "language"))
     ['Total number', 'de']
     """
     if by is None:
         return {TOTAL: estimates}
     scopes = {TOTAL: estimates[estimates[by].isna()]}
     for value in sorted(estimates[by].dropna().unique()):
-        scope = _scope(str(value))
+        scope = _scope_name(str(value))
         if scope in scopes:
             do = "Shorten the values to ISO 639-1 before estimating."
-            raise DataError(sentence(by, "give one cell a language", f"two for {scope}", do))
+            raise DataError(error_message(by, "give one cell a language", f"two for {scope}", do))
         if scope is not None:
             scopes[scope] = estimates[estimates[by] == value]
     return scopes
 
 
-def _scope(value: str) -> str | None:
+def _scope_name(value: str) -> str | None:
     if value in MEMBER_STATES:
         return value
     language = value.replace("_", "-").split("-")[0].lower()
@@ -197,7 +197,7 @@ def dsa_rows(
     Parameters
     ----------
     scopes
-        Scope -> estimates of its decisions, from `scopes_of`. Add `Own-initiative` where the log
+        Scope -> estimates of its decisions, from `split_scopes`. Add `Own-initiative` where the log
         says which decisions were; without it those rows say n/a.
     service
         Name of the service.
@@ -230,7 +230,7 @@ def dsa_rows(
     """
     if service[:1] in ("=", "+", "-", "@", "\t") or not service.strip():
         must = "be a name that a spreadsheet does not take for a formula"
-        raise DataError(sentence("service", must, repr(service), "Choose a plain name."))
+        raise DataError(error_message("service", must, repr(service), "Choose a plain name."))
     order = [TOTAL, OWN_INITIATIVE, *EU_LANGUAGES, *MEMBER_STATES]
     wanted = [scope for scope in order if scope in scopes or scope == OWN_INITIATIVE]
     rows = []
@@ -263,11 +263,11 @@ def _rate_cells(estimates: pd.DataFrame | None, confidence: float) -> dict[str, 
         elif row["suppressed"]:
             cells[indicator] = (NOT_AVAILABLE, f"{DRAFT} Not estimated: {row['method']}.")
         else:
-            cells[indicator] = (f"{row['estimate']:.4f}", _context(row, confidence))
+            cells[indicator] = (f"{row['estimate']:.4f}", _context_text(row, confidence))
     return cells
 
 
-def _context(row: Mapping[str, object], confidence: float) -> str:
+def _context_text(row: Mapping[str, object], confidence: float) -> str:
     text = (
         f"{DRAFT} {confidence:.0%} interval {row['low']:.4f} to {row['high']:.4f}, from "
         f"{row['n_reviews']:,} audited of {row['n_decisions']:,} decisions. Method: {row['method']}."

@@ -8,23 +8,28 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from errdetect.config_schema import Estimate
+from errdetect.config_schema import EstimateSettings
 from errdetect.estimation.consistency_checks import check_estimates, label_share_limit
 from errdetect.estimation.domains import (
-    Bins,
-    Cells,
+    Domains,
+    ScoreBins,
     bin_p_error,
-    cells_of_lost,
-    gather_cells,
+    bin_variance_factors,
+    gather_domains,
+    lost_draw_domains,
     segment_decisions,
-    spread_by_bin,
 )
-from errdetect.estimation.manski_bounds import Known, known_verdicts, rate_bounds, recall_bounds
+from errdetect.estimation.manski_bounds import (
+    KnownVerdicts,
+    known_verdicts,
+    rate_bounds,
+    recall_bounds,
+)
 from errdetect.estimation.method_text import ONLY_QUEUE_NOTE, QUEUE_NOTE, method_text
-from errdetect.estimation.misclassification import UNCORRECTED, Judging, judge
-from errdetect.estimation.misclassification_limits import corrected_limits, recall_limits
-from errdetect.estimation.queue_sample import QueueDesign, draws_with_queue
-from errdetect.estimation.score_intervals import korn_graubard, rate_limits
+from errdetect.estimation.misclassification import UNCORRECTED, DrawOutcomes, resolve_outcomes
+from errdetect.estimation.misclassification_limits import corrected_interval, recall_interval
+from errdetect.estimation.queue_sample import QueueDesign, combine_draws
+from errdetect.estimation.score_intervals import korn_graubard, rate_intervals
 from errdetect.labels.audit_sample import AuditSample, LostDraws
 from errdetect.labels.golden_items import GoldenItems
 from errdetect.schemas import ESTIMATES, MEASURES
@@ -35,13 +40,13 @@ __all__ = [
     "NOWHERE",
     "UNKNOWN_CELL",
     "Correction",
-    "DomainCells",
+    "DomainGrouping",
+    "DomainRates",
     "Population",
     "RateEstimates",
-    "Side",
     "SideName",
+    "estimate_domain_rates",
     "estimate_rates",
-    "estimate_side",
 ]
 
 
@@ -82,7 +87,7 @@ class Population:
 
     audit: AuditSample
     golden: GoldenItems | None
-    bins: Bins
+    bins: ScoreBins
     spread: Floats
     enforced: Bools
     correction: Correction
@@ -94,7 +99,7 @@ class Population:
 
 
 @dataclass(frozen=True)
-class DomainCells:
+class DomainGrouping:
     """The cells of one grouping.
 
     Parameters
@@ -114,7 +119,7 @@ class DomainCells:
 
 
 @dataclass(frozen=True)
-class Side:
+class DomainRates:
     """One kind of error rate of every cell; arrays of shape (n_cells,).
 
     Parameters
@@ -146,14 +151,14 @@ class Side:
         return np.isnan(self.limits.estimate)
 
 
-def estimate_side(
+def estimate_domain_rates(
     population: Population,
-    known: Known,
+    known: KnownVerdicts,
     name: SideName,
-    cells: DomainCells,
+    cells: DomainGrouping,
     *,
     whole: bool,
-) -> Side:
+) -> DomainRates:
     """Estimate one kind of error rate of every cell.
 
     Parameters
@@ -202,16 +207,21 @@ def estimate_side(
     limits, judging = Interval(*(np.full(size, np.nan) for _ in range(3))), "as_judged"
     if alive.any():
         number = np.append(np.where(alive, np.cumsum(alive) - 1, -1), -1)
-        found, how, judging = _solve(
+        found, how, judging = _solve_intervals(
             population, name, number[domain], int(alive.sum()), whole=whole
         )
-        limits, interval[alive] = Interval(*(_spread(v, alive) for v in _arrays(found))), how
-        limits = _widen(_widen(limits, unseen / np.maximum(decisions, 1)), lost)
-    return Side(limits, reviews, decisions, interval, judging, low, high, proxy)
+        limits, interval[alive] = (
+            Interval(*(_expand_domains(v, alive) for v in _interval_arrays(found))),
+            how,
+        )
+        limits = _widen_unreviewed(
+            _widen_unreviewed(limits, unseen / np.maximum(decisions, 1)), lost
+        )
+    return DomainRates(limits, reviews, decisions, interval, judging, low, high, proxy)
 
 
 def _lost_shares(
-    population: Population, name: SideName, cells: DomainCells, domain: Ints
+    population: Population, name: SideName, cells: DomainGrouping, domain: Ints
 ) -> tuple[Floats, Floats]:
     """Return the lost share of each cell's weight: in the worst case, and what is known to be its.
 
@@ -237,56 +247,59 @@ def _lost_shares(
     return 1 - (1 - share) * (1 - everywhere), share
 
 
-def _widen(limits: Interval, unseen: Floats) -> Interval:
+def _widen_unreviewed(limits: Interval, unseen: Floats) -> Interval:
     """Count those that nobody looked at as like the others, or as all right, or as all wrong."""
     return Interval(limits.estimate, limits.low * (1 - unseen), limits.high * (1 - unseen) + unseen)
 
 
-def _arrays(limits: Interval) -> tuple[Floats, Floats, Floats]:
+def _interval_arrays(limits: Interval) -> tuple[Floats, Floats, Floats]:
     return limits.estimate, limits.low, limits.high
 
 
-def _spread(values: Floats, alive: Bools) -> Floats:
+def _expand_domains(values: Floats, alive: Bools) -> Floats:
     full = np.full(len(alive), np.nan)
     full[alive] = values
     return full
 
 
-def _solve(
+def _solve_intervals(
     population: Population, name: SideName, domain: Ints, size: int, *, whole: bool
 ) -> tuple[Interval, Words, str]:
     """Interval of the cells that have draws enough, how each was made, and whose word stands."""
     audit, confidence = population.audit, population.confidence
     side = None if name == "all" else name == "enforced"
-    judging = judge(
+    judging = resolve_outcomes(
         audit, population.golden, domain[audit.position], size,
         action_only=name != "all", enforced=side, confidence=confidence,
     )  # fmt: skip
-    cells = gather_cells(
+    cells = gather_domains(
         population.bins, population.spread, domain, size,
         draw=audit.position, weight=audit.weight, error=judging.error, variance=audit.variance,
     )  # fmt: skip
     narrow = whole and name == "all"
-    limits = rate_limits(cells, reviewers=judging.reviewers, whole=narrow, confidence=confidence)
+    limits = rate_intervals(cells, reviewers=judging.reviewers, whole=narrow, confidence=confidence)
     exact = judging.reviewers is None or not judging.reviewers.alarm.high.any()
     how = np.full(size, "score_el" if narrow and exact else "score_t", dtype=object)
-    thin = _floor(cells, audit) < LEAST_FLOOR
+    thin = _min_probability_ratio(cells, audit) < LEAST_FLOOR
     if thin.any():
         safe = korn_graubard(cells, confidence=confidence)
         if judging.reviewers is not None:
-            safe = corrected_limits(safe, judging.reviewers)
+            safe = corrected_interval(safe, judging.reviewers)
         limits = Interval(
-            *(np.where(thin, a, b) for a, b in zip(_arrays(safe), _arrays(limits), strict=True))
+            *(
+                np.where(thin, a, b)
+                for a, b in zip(_interval_arrays(safe), _interval_arrays(limits), strict=True)
+            )
         )
         how[thin] = "korn_graubard"
     how[(cells.draws == cells.decisions) & (judging.reviewers is None)] = "census"
-    refused = _refused(judging, population.correction, size)
+    refused = _suppression_codes(judging, population.correction, size)
     how = np.where(refused != "", refused, how)
-    limits = Interval(*(np.where(refused != "", np.nan, v) for v in _arrays(limits)))
+    limits = Interval(*(np.where(refused != "", np.nan, v) for v in _interval_arrays(limits)))
     return limits, how, judging.code
 
 
-def _floor(cells: Cells, audit: AuditSample) -> Floats:
+def _min_probability_ratio(cells: Domains, audit: AuditSample) -> Floats:
     """Compare the smallest drawn inclusion probability to a uniform design's.
 
     Draws that were certain do not count: they stand for themselves.
@@ -296,15 +309,15 @@ def _floor(cells: Cells, audit: AuditSample) -> Floats:
     heaviest = np.zeros(cells.size)
     chance = cells.draw_variance > 0
     np.maximum.at(heaviest, cells.draw_cell[chance], cells.draw_weight[chance])
-    drawn = np.maximum(cells.over_draws(chance.astype(np.float64)), 1)
+    drawn = np.maximum(cells.sum_draws(chance.astype(np.float64)), 1)
     with np.errstate(invalid="ignore", divide="ignore"):
-        within = cells.over_draws(np.where(chance, cells.draw_weight, 0.0)) / drawn / heaviest
+        within = cells.sum_draws(np.where(chance, cells.draw_weight, 0.0)) / drawn / heaviest
     weight = audit.weight[audit.variance > 0]
     whole = weight.mean() / weight.max() if len(weight) else 1.0
     return np.asarray(np.fmax(within, whole))
 
 
-def _refused(judging: Judging, correction: Correction, size: int) -> Words:
+def _suppression_codes(judging: DrawOutcomes, correction: Correction, size: int) -> Words:
     refused = np.full(size, "", dtype=object)
     if correction == "require" and judging.code in UNCORRECTED:
         refused[:] = "not_corrected"
@@ -362,7 +375,7 @@ def estimate_rates(
     snapshot: Snapshot,
     by: Sequence[Sequence[str]] = (),
     *,
-    settings: Estimate | None = None,
+    settings: EstimateSettings | None = None,
     p_error: pd.Series | NDArray[np.float64] | None = None,
     queue: QueueDesign | None = None,
     confidence: float = 0.95,
@@ -417,19 +430,19 @@ def estimate_rates(
     >>> table.loc["precision", ["low", "estimate", "high"]].astype(float).round(3).tolist()
     [0.83, 0.9, 0.965]
     """
-    settings = settings or Estimate()
+    settings = settings or EstimateSettings()
     decisions, audit, note = snapshot.decisions, snapshot.audit_sample, ""
     inside, missing = np.ones(len(decisions), dtype=bool), None
     if queue is not None:
         note = QUEUE_NOTE if len(audit.position) else ONLY_QUEUE_NOTE
-        audit, inside, missing = draws_with_queue(snapshot, queue)
-    p = _aligned(p_error, decisions)
+        audit, inside, missing = combine_draws(snapshot, queue)
+    p = _align_p_error(p_error, decisions)
     bins = bin_p_error(p, len(decisions))
     population = Population(
         audit=audit,
         golden=None if settings.correction == "none" else snapshot.golden_items(audit.sites),
         bins=bins,
-        spread=spread_by_bin(bins, audit.position, audit.weight, audit.variance),
+        spread=bin_variance_factors(bins, audit.position, audit.weight, audit.variance),
         enforced=decisions["enforced"].to_numpy(dtype=bool),
         correction=settings.correction,
         min_reviews=max(settings.min_reviews, 1),
@@ -446,13 +459,13 @@ def estimate_rates(
     note += _weights_note(audit, n_due) + _time_note(decisions, audit.position, inside)
 
     def cells(keys: pd.DataFrame, cell: Ints, *, whole: bool) -> pd.DataFrame:
-        lost = cells_of_lost(snapshot.lost_draws, keys, cell)
-        domain = DomainCells(np.where(inside, cell, -1), lost, len(keys))
+        lost = lost_draw_domains(snapshot.lost_draws, keys, cell)
+        domain = DomainGrouping(np.where(inside, cell, -1), lost, len(keys))
         sides = {
-            name: estimate_side(population, known[name != "all"], name, domain, whole=whole)
+            name: estimate_domain_rates(population, known[name != "all"], name, domain, whole=whole)
             for name in SIDES
         }
-        return _block(keys, sides, model=p is not None, note=note)
+        return _measure_rows(keys, sides, model=p is not None, note=note)
 
     nothing = pd.DataFrame(index=[0])
     groups = {}
@@ -466,7 +479,7 @@ def estimate_rates(
     return found
 
 
-def _aligned(
+def _align_p_error(
     p_error: pd.Series | NDArray[np.float64] | None, decisions: pd.DataFrame
 ) -> Floats | None:
     if isinstance(p_error, pd.Series):
@@ -504,8 +517,8 @@ def _time_note(decisions: pd.DataFrame, position: Ints, inside: NDArray[np.bool_
     return f"; warning: {' and '.join(said)}, so nothing is known of them" if said else ""
 
 
-def _block(
-    names: pd.DataFrame, sides: Mapping[SideName, Side], *, model: bool, note: str
+def _measure_rows(
+    names: pd.DataFrame, sides: Mapping[SideName, DomainRates], *, model: bool, note: str
 ) -> pd.DataFrame:
     """Make the rows of one set of cells, every cell's measures together."""
     frames = []
@@ -522,7 +535,7 @@ def _block(
     return frame
 
 
-def _rate_rows(side: Side, measure: str, *, model: bool) -> pd.DataFrame:
+def _rate_rows(side: DomainRates, measure: str, *, model: bool) -> pd.DataFrame:
     rate, low, high = side.limits.estimate, side.limits.low, side.limits.high
     bounds, proxy = (side.bound_low, side.bound_high), side.proxy
     if measure in ("precision", "accuracy"):
@@ -531,13 +544,15 @@ def _rate_rows(side: Side, measure: str, *, model: bool) -> pd.DataFrame:
     if measure == "missed_rate":  # those who gained from a miss do not appeal it
         proxy = np.full(len(rate), np.nan)
     methods = [method_text(how, side.judging, model=model) for how in side.interval]
-    return _rows(Interval(rate, low, high), side.reviews, side.decisions, bounds, proxy, methods)
+    return _estimate_rows(
+        Interval(rate, low, high), side.reviews, side.decisions, bounds, proxy, methods
+    )
 
 
-def _recall_rows(enforced: Side, allowed: Side, *, model: bool) -> pd.DataFrame:
+def _recall_rows(enforced: DomainRates, allowed: DomainRates, *, model: bool) -> pd.DataFrame:
     """Correct enforcements among all that should have been enforced."""
     caught, missed = enforced.limits, allowed.limits
-    found = recall_limits(
+    found = recall_interval(
         Interval(
             *((1 - v) * enforced.decisions for v in (caught.estimate, caught.high, caught.low))
         ),
@@ -555,11 +570,11 @@ def _recall_rows(enforced: Side, allowed: Side, *, model: bool) -> pd.DataFrame:
         (enforced.bound_low, enforced.bound_high), (allowed.bound_low, allowed.bound_high),
         enforced.decisions.astype(float), allowed.decisions.astype(float),
     )  # fmt: skip
-    return _rows(found, enforced.reviews + allowed.reviews, enforced.decisions + allowed.decisions,
+    return _estimate_rows(found, enforced.reviews + allowed.reviews, enforced.decisions + allowed.decisions,
                  bounds, np.full(len(unseen), np.nan), methods)  # fmt: skip
 
 
-def _rows(
+def _estimate_rows(
     limits: Interval, reviews: Ints, decisions: Ints, bounds: tuple[Floats, Floats], proxy: Floats,
     methods: Sequence[str],
 ) -> pd.DataFrame:  # fmt: skip

@@ -10,7 +10,7 @@ from errdetect.labels.audit_sample import is_error
 from errdetect.labels.review_history import COUNTS, OVERRULED, REVISED
 from errdetect.schemas import APPEAL
 
-__all__ = ["Known", "known_verdicts", "rate_bounds", "recall_bounds"]
+__all__ = ["KnownVerdicts", "known_verdicts", "rate_bounds", "recall_bounds"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -18,7 +18,7 @@ Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Known:
+class KnownVerdicts:
     """What the reviews, taken at their word, settle; arrays of shape (n_decisions,).
 
     Parameters
@@ -34,7 +34,9 @@ class Known:
     appealed: Bools | None
 
 
-def known_verdicts(history: pd.DataFrame, n_decisions: int, *, action_only: bool = False) -> Known:
+def known_verdicts(
+    history: pd.DataFrame, n_decisions: int, *, action_only: bool = False
+) -> KnownVerdicts:
     """Settle what reviews agree on; an adjudication stands, other conflicts stay unknown.
 
     Parameters
@@ -71,10 +73,12 @@ def known_verdicts(history: pd.DataFrame, n_decisions: int, *, action_only: bool
 
     stands, against = count(counts), count(counts & says)
     appealed = count(appeal & says) > 0 if appeal.any() else None
-    return Known((against == stands) & (stands > 0), (against == 0) & (stands > 0), appealed)
+    return KnownVerdicts(
+        (against == stands) & (stands > 0), (against == 0) & (stands > 0), appealed
+    )
 
 
-def rate_bounds(known: Known, cell: Ints, size: int) -> tuple[Floats, Floats, Floats]:
+def rate_bounds(known: KnownVerdicts, cell: Ints, size: int) -> tuple[Floats, Floats, Floats]:
     """Manski's bounds of each cell's error rate, and the appeal proxy's error rate.
 
     The bounds need no sample and leave everything unreviewed open. They are true if every reviewer
@@ -100,7 +104,7 @@ def rate_bounds(known: Known, cell: Ints, size: int) -> tuple[Floats, Floats, Fl
 
     Examples
     --------
-    >>> known = Known(np.array([True, False]), np.array([False, False]), None)
+    >>> known = KnownVerdicts(np.array([True, False]), np.array([False, False]), None)
     >>> [v.tolist() for v in rate_bounds(known, np.zeros(2, int), 1)]
     [[0.5], [1.0], [nan]]
     """

@@ -12,9 +12,9 @@ __all__ = [
     "ONLY_QUEUE_NOTE",
     "QUEUE_NOTE",
     "SUPPRESSED",
+    "estimate_sentence",
+    "estimate_sentences",
     "method_text",
-    "plain_sentence",
-    "plain_sentences",
 ]
 
 #: What the sample was, where it was not the audit alone.
@@ -119,7 +119,9 @@ SURER = {
 }
 
 
-def plain_sentence(row: Mapping[str, object], *, where: str = "", confidence: float = 0.95) -> str:
+def estimate_sentence(
+    row: Mapping[str, object], *, where: str = "", confidence: float = 0.95
+) -> str:
     """Say one figure to people: what it is, how sure, and what would make it surer.
 
     Parameters
@@ -140,7 +142,7 @@ def plain_sentence(row: Mapping[str, object], *, where: str = "", confidence: fl
     >>> row = {"measure": "precision", "estimate": 0.9, "low": 0.84, "high": 0.945,
     ...        "n_reviews": 200, "n_decisions": 20000, "proxy": 0.98, "suppressed": False,
     ...        "method": "score_t+adjudicated: weighted audit"}
-    >>> print(plain_sentence(row, where="market DE"))
+    >>> print(estimate_sentence(row, where="market DE"))
     In market DE, 90.0 % of enforced decisions are right, between 84.0 % and 94.5 % with 95 % confidence, \
 from 200 audited of 20,000. Counting what was not successfully appealed as right would claim \
 98.0 %, outside of that interval. To be surer: four times as many audited decisions would about \
@@ -148,31 +150,31 @@ halve the interval.
     """
     whole, kind = MEANINGS[str(row["measure"])]
     code = str(row["method"]).split(":", 1)[0]
-    place = (f"In {where}" if where else "Overall") + _period(row) + ", "
-    audited = f"{_count(row['n_reviews'])} audited of {_count(row['n_decisions'])}"
+    place = (f"In {where}" if where else "Overall") + _period_text(row) + ", "
+    audited = f"{_format_count(row['n_reviews'])} audited of {_format_count(row['n_decisions'])}"
     if row["suppressed"]:
         why = SUPPRESSED.get(code, "the method would not hold")
         return (
-            f"{place}nobody can say what share of {whole} is {_short(kind)}: {why} "
-            f"({audited}). To be able to say: {_remedy(code)}."
+            f"{place}nobody can say what share of {whole} is {_short_label(kind)}: {why} "
+            f"({audited}). To be able to say: {_suppression_remedy(code)}."
         )
-    rate, low, high = (_number(row[name]) for name in ("estimate", "low", "high"))
+    rate, low, high = (_as_float(row[name]) for name in ("estimate", "low", "high"))
     text = (
-        f"{place}{_percent(rate)} of {whole} are {kind}, between {_percent(low)} and "
-        f"{_percent(high)} with {confidence:.0%} confidence, from {audited}."
+        f"{place}{_format_percent(rate)} of {whole} are {kind}, between {_format_percent(low)} and "
+        f"{_format_percent(high)} with {confidence:.0%} confidence, from {audited}."
     ).replace("% confidence", " % confidence")
     judging = code.partition("+")[2]
     if judging in ("as_judged", "flags_adjudicated", "flags_waiting"):
         text += f" This is {JUDGING[judging]}."
-    proxy = _number(row.get("proxy"))
+    proxy = _as_float(row.get("proxy"))
     if not math.isnan(proxy):
-        text += _proxy(proxy, str(row["measure"]), low, high)
+        text += _proxy_text(proxy, str(row["measure"]), low, high)
     more = "four times as many audited decisions would about halve the interval"
     surer = "nothing: every decision was audited" if code.startswith("census") else more
     return f"{text} To be surer: {SURER.get(judging, surer)}."
 
 
-def plain_sentences(
+def estimate_sentences(
     estimates: pd.DataFrame, *, by: Sequence[str] = (), confidence: float = 0.95
 ) -> pd.Series:
     """Say every row of an estimates table.
@@ -195,7 +197,7 @@ def plain_sentences(
     >>> row = {"market": "DE", "measure": "recall", "estimate": None, "low": None, "high": None,
     ...        "n_reviews": 0, "n_decisions": 40, "proxy": None, "suppressed": True,
     ...        "method": "no_sample: no decision of this kind was audited"}
-    >>> print(plain_sentences(pd.DataFrame([row]), by=["market"])[0])
+    >>> print(estimate_sentences(pd.DataFrame([row]), by=["market"])[0])
     In market DE, nobody can say what share of all violations is enforced: no decision of this kind was \
 audited (0 audited of 40). To be able to say: audit some of them.
     """
@@ -203,11 +205,11 @@ audited (0 audited of 40). To be able to say: audit some of them.
     for row in estimates.to_dict("records"):
         names = [f"{column} {row[column]}" for column in by if not pd.isna(row[column])]
         keyed = {str(name): value for name, value in row.items()}
-        said.append(plain_sentence(keyed, where=", ".join(names), confidence=confidence))
+        said.append(estimate_sentence(keyed, where=", ".join(names), confidence=confidence))
     return pd.Series(said, index=estimates.index, dtype="str")
 
 
-def _remedy(code: str) -> str:
+def _suppression_remedy(code: str) -> str:
     remedies = {
         "no_decisions": "nothing, unless the log leaves such decisions out",
         "no_sample": "audit some of them",
@@ -219,20 +221,20 @@ def _remedy(code: str) -> str:
     return remedies.get(code, "audit more of them")
 
 
-def _proxy(proxy: float, measure: str, low: float, high: float) -> str:
+def _proxy_text(proxy: float, measure: str, low: float, high: float) -> str:
     kind = "right" if measure in ("precision", "accuracy") else "right, and the rest as wrong,"
     place = "inside of" if low <= proxy <= high else "outside of"
     return (
-        f" Counting what was not successfully appealed as {kind} would claim {_percent(proxy)}, "
+        f" Counting what was not successfully appealed as {kind} would claim {_format_percent(proxy)}, "
         f"{place} that interval."
     )
 
 
-def _short(kind: str) -> str:
+def _short_label(kind: str) -> str:
     return kind.replace(",", ":").split(":")[0]
 
 
-def _period(row: Mapping[str, object]) -> str:
+def _period_text(row: Mapping[str, object]) -> str:
     """Name the days of the decisions that a figure is about, where the row has them."""
     ends = [
         pd.to_datetime(str(row.get(name)), errors="coerce") for name in ("period_from", "period_to")
@@ -242,14 +244,14 @@ def _period(row: Mapping[str, object]) -> str:
     return f" from {ends[0]:%Y-%m-%d} to {ends[1]:%Y-%m-%d}"
 
 
-def _number(value: object) -> float:
+def _as_float(value: object) -> float:
     return float(value) if isinstance(value, (int, float)) else math.nan
 
 
-def _percent(share: float) -> str:
+def _format_percent(share: float) -> str:
     digits = 1 if 0.01 <= share <= 0.99 or share in (0.0, 1.0) else 2
     return f"{100 * share:.{digits}f} %"
 
 
-def _count(number: object) -> str:
+def _format_count(number: object) -> str:
     return f"{int(str(number)):,}"

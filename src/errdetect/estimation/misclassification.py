@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from errdetect.estimation.misclassification_limits import Misjudgement, recall_limits
+from errdetect.estimation.misclassification_limits import Misclassification, recall_interval
 from errdetect.labels.audit_sample import AuditSample
 from errdetect.labels.golden_items import GoldenItems
 from errdetect.stats.effective_size import effective_size
@@ -13,12 +13,12 @@ from errdetect.stats.intervals import Interval, clopper_pearson, wilson
 
 __all__ = [
     "UNCORRECTED",
-    "Judging",
-    "exact_alarms",
-    "from_adjudications",
-    "from_golden",
-    "judge",
+    "DrawOutcomes",
+    "adjudicated_misclassification",
+    "golden_misclassification",
+    "resolve_outcomes",
     "site_shares",
+    "without_false_positives",
 ]
 
 
@@ -34,7 +34,7 @@ MIN_SITE = 20
 MIN_ADJUDICATED = 20
 
 
-def _clustered(item: Ints, said: Bools, confidence: float) -> Interval:
+def _clustered_interval(item: Ints, said: Bools, confidence: float) -> Interval:
     """Clopper-Pearson's limits of a rate over golden reviews, at the effective number of reviews.
 
     Exact rather than Wilson's: with the latter coverage was .94 where .95 was wanted. Reviews of
@@ -51,7 +51,7 @@ def _clustered(item: Ints, said: Bools, confidence: float) -> Interval:
     return clopper_pearson(rate * size, size, confidence)
 
 
-def _by_site(
+def _site_mixture(
     golden_site: Ints, item: Ints, said: Bools, share: Floats, confidence: float
 ) -> Interval:
     """Mix the sites' rates by each cell's work; sites with few items take the pooled rate."""
@@ -59,9 +59,9 @@ def _by_site(
     count = np.bincount(golden_site + 1, minlength=n_sites + 1)[1:]
     own = count >= MIN_SITE
     # The last group is all the golden items together, for whom no own rate is known.
-    groups = [_clustered(item[golden_site == s], said[golden_site == s], confidence)
+    groups = [_clustered_interval(item[golden_site == s], said[golden_site == s], confidence)
               for s in np.flatnonzero(own)]  # fmt: skip
-    groups.append(_clustered(item, said, confidence))
+    groups.append(_clustered_interval(item, said, confidence))
     mix = np.column_stack([share[:, own], 1 - share[:, own].sum(axis=1)])
     rate, low, high = (
         np.array([float(getattr(g, name)[0]) for g in groups])
@@ -75,7 +75,7 @@ def _by_site(
     )
 
 
-def from_golden(
+def golden_misclassification(
     golden: GoldenItems,
     share: Floats,
     *,
@@ -83,7 +83,7 @@ def from_golden(
     enforced: bool | None,
     any_flag: bool = False,
     confidence: float = 0.95,
-) -> Misjudgement | None:
+) -> Misclassification | None:
     """Reviewers' error of each cell from golden items, by the sites that did the cell's work.
 
     Parameters
@@ -111,7 +111,7 @@ def from_golden(
     --------
     >>> n = np.arange(100)
     >>> golden = GoldenItems(n, n * 0, n * 0, n < 50, (n < 45) | (n == 99), n < 50, n < 45)
-    >>> error = from_golden(golden, np.ones((1, 1)), action_only=False, enforced=None)
+    >>> error = golden_misclassification(golden, np.ones((1, 1)), action_only=False, enforced=None)
     >>> error.found.estimate.tolist(), error.alarm.estimate.tolist()
     ([0.9], [0.02])
     """
@@ -125,25 +125,25 @@ def from_golden(
         if chosen.sum() < MIN_GOLDEN:
             return None
         rates.append(
-            _by_site(golden.site[chosen], golden.item[chosen], said[chosen], share, confidence)
+            _site_mixture(golden.site[chosen], golden.item[chosen], said[chosen], share, confidence)
         )
-    return Misjudgement(found=rates[0], alarm=rates[1])
+    return Misclassification(found=rates[0], alarm=rates[1])
 
 
-def exact_alarms(reviewers: Misjudgement) -> Misjudgement:
+def without_false_positives(reviewers: Misclassification) -> Misclassification:
     """Describe the same reviewers once experts settled every flag: misses stay, false alarms go.
 
     Examples
     --------
     >>> half = Interval(np.array([0.5]), np.array([0.4]), np.array([0.6]))
-    >>> exact_alarms(Misjudgement(half, half)).alarm.high.tolist()
+    >>> without_false_positives(Misclassification(half, half)).alarm.high.tolist()
     [0.0]
     """
     zero = np.zeros_like(reviewers.found.estimate)
-    return Misjudgement(found=reviewers.found, alarm=Interval(zero, zero, zero))
+    return Misclassification(found=reviewers.found, alarm=Interval(zero, zero, zero))
 
 
-def from_adjudications(
+def adjudicated_misclassification(
     audit: AuditSample,
     inside: Bools,
     said: Bools,
@@ -151,7 +151,7 @@ def from_adjudications(
     action_only: bool,
     size: int,
     confidence: float = 0.95,
-) -> Misjudgement | None:
+) -> Misclassification | None:
     """Reviewers' error from a designed sample of adjudicated draws, flagged and not flagged.
 
     Parameters
@@ -178,7 +178,7 @@ def from_adjudications(
     >>> n = np.arange(200)
     >>> flag, wrong = (n < 100) * 1.0, (n < 90) * 1.0
     >>> audit = AuditSample(n, n * 0 + 2.0, flag, flag, wrong, wrong, n * 0 + 1.0, n, n * 0, ("x",))
-    >>> rates = from_adjudications(audit, n >= 0, audit.flagged, action_only=False, size=1)
+    >>> rates = adjudicated_misclassification(audit, n >= 0, audit.flagged, action_only=False, size=1)
     >>> rates.found.estimate.tolist(), rates.alarm.estimate.round(3).tolist()
     ([1.0], [0.091])
     """
@@ -191,7 +191,9 @@ def from_adjudications(
         certain = chosen.sum() == kind.sum()
         if chosen.sum() < (1 if certain else MIN_ADJUDICATED):
             return None
-        if not certain and not _stands_for(audit.expert_probability[chosen], int(kind.sum())):
+        if not certain and not _is_representative(
+            audit.expert_probability[chosen], int(kind.sum())
+        ):
             return None
         weight = audit.weight[chosen] / audit.expert_probability[chosen]
         rate = float(np.average(truth[chosen], weights=weight))
@@ -199,12 +201,17 @@ def from_adjudications(
         limits = Interval(limits.estimate, limits.estimate, limits.estimate) if certain else limits
         parts.append((limits, float(audit.weight[kind].sum() / total)))
     (wrong, flags), (missed, rest) = parts
-    found = recall_limits(_scaled(wrong, flags), _scaled(missed, rest))
-    alarm = recall_limits(_scaled(_complement(wrong), flags), _scaled(_complement(missed), rest))
-    return Misjudgement(found=_repeat(found, size), alarm=_repeat(alarm, size))
+    found = recall_interval(_scale_interval(wrong, flags), _scale_interval(missed, rest))
+    alarm = recall_interval(
+        _scale_interval(_complement_interval(wrong), flags),
+        _scale_interval(_complement_interval(missed), rest),
+    )
+    return Misclassification(
+        found=_repeat_interval(found, size), alarm=_repeat_interval(alarm, size)
+    )
 
 
-def _stands_for(probability: Floats, n: int) -> bool:
+def _is_representative(probability: Floats, n: int) -> bool:
     """Whether draws sent to the expert with these chances can be a designed sample of n.
 
     Draws that were sent since they looked wrong carry a chance of 1 and stand for themselves alone.
@@ -213,15 +220,15 @@ def _stands_for(probability: Floats, n: int) -> bool:
     return abs(float((1 / probability).sum()) - n) <= max(slack, 0.1 * n)
 
 
-def _scaled(limits: Interval, by: float) -> Interval:
+def _scale_interval(limits: Interval, by: float) -> Interval:
     return Interval(limits.estimate * by, limits.low * by, limits.high * by)
 
 
-def _complement(limits: Interval) -> Interval:
+def _complement_interval(limits: Interval) -> Interval:
     return Interval(1 - limits.estimate, 1 - limits.high, 1 - limits.low)
 
 
-def _repeat(limits: Interval, size: int) -> Interval:
+def _repeat_interval(limits: Interval, size: int) -> Interval:
     return Interval(*(np.repeat(v, size) for v in (limits.estimate, limits.low, limits.high)))
 
 
@@ -230,7 +237,7 @@ UNCORRECTED = ("as_judged", "flags_adjudicated", "flags_waiting")
 
 
 @dataclass(frozen=True)
-class Judging:
+class DrawOutcomes:
     """What the draws count as.
 
     Parameters
@@ -244,7 +251,7 @@ class Judging:
     """
 
     error: Floats
-    reviewers: Misjudgement | None
+    reviewers: Misclassification | None
     code: str
 
 
@@ -270,7 +277,7 @@ def site_shares(audit: AuditSample, cell: Ints, size: int) -> Floats:
     return np.asarray(shares.reshape(size, n_sites) / np.where(total > 0, total, 1)[:, None])
 
 
-def judge(
+def resolve_outcomes(
     audit: AuditSample,
     golden: GoldenItems | None,
     cell: Ints,
@@ -279,7 +286,7 @@ def judge(
     action_only: bool,
     enforced: bool | None,
     confidence: float = 0.95,
-) -> Judging:
+) -> DrawOutcomes:
     """Decide what each draw counts as and what is known of the reviewers' error.
 
     An expert's answer stands. Where experts settled every flag, false alarms are gone and only
@@ -310,7 +317,7 @@ def judge(
     >>> n = np.arange(2)
     >>> nothing = np.full(2, np.nan)
     >>> audit = AuditSample(n, n + 1.0, n * 1.0, n * 0.0, nothing, nothing, nothing, n, n * 0, ("x",))
-    >>> judge(audit, None, n * 0, 1, action_only=False, enforced=None).code
+    >>> resolve_outcomes(audit, None, n * 0, 1, action_only=False, enforced=None).code
     'as_judged'
     """
     inside = cell >= 0
@@ -318,52 +325,56 @@ def judge(
     truth = audit.expert_overturned if action_only else audit.expert_error
     settled = audit.adjudicated
     if settled[inside].all():
-        return Judging(truth, None, "adjudicated")
+        return DrawOutcomes(truth, None, "adjudicated")
     flags = audit.flagged & inside
     all_flags = bool(flags.any() and settled[flags].all())
     said = audit.flagged if all_flags else votes >= 0.5
-    known = _known_errors(
+    known = _candidate_corrections(
         audit, golden, cell, size, said,
         action_only=action_only, enforced=enforced, all_flags=all_flags, confidence=confidence,
     )  # fmt: skip
-    code = min(known, key=lambda name: _doubt(known[name], misses_only=all_flags), default=None)
+    code = min(
+        known, key=lambda name: _mean_width(known[name], misses_only=all_flags), default=None
+    )
     if all_flags:
         confirmed = np.where(flags, truth, 0.0)
         if code is None:
             resolved = np.where(settled, truth, confirmed)
-            return Judging(resolved, None, "flags_adjudicated")
+            return DrawOutcomes(resolved, None, "flags_adjudicated")
         # What was found and confirmed; `found` puts the misses right. GoldenItems items say what one
         # judge finds, so where several judged a decision it counts as the share that found it.
         counted = confirmed * audit.error if code == "golden" else confirmed
-        return Judging(counted, exact_alarms(known[code]), f"flags_adjudicated_{code}")
+        return DrawOutcomes(
+            counted, without_false_positives(known[code]), f"flags_adjudicated_{code}"
+        )
     if code is not None:
         said_so = said.astype(np.float64) if code == "second_look" else votes
-        return Judging(said_so, known[code], code)
+        return DrawOutcomes(said_so, known[code], code)
     waiting = bool(settled[flags].any())
     resolved = np.where(settled, truth, votes)
-    return Judging(resolved, None, "flags_waiting" if waiting else "as_judged")
+    return DrawOutcomes(resolved, None, "flags_waiting" if waiting else "as_judged")
 
 
-def _known_errors(
+def _candidate_corrections(
     audit: AuditSample, golden: GoldenItems | None, cell: Ints, size: int, said: Bools,
     *, action_only: bool, enforced: bool | None, all_flags: bool, confidence: float,
-) -> dict[str, Misjudgement]:  # fmt: skip
+) -> dict[str, Misclassification]:  # fmt: skip
     """Ask each source for the reviewers' error, and keep those that say enough."""
     inside = cell >= 0
     found = {
-        "second_look": from_adjudications(
+        "second_look": adjudicated_misclassification(
             audit, inside, said, action_only=action_only, size=size, confidence=confidence
         )
     }
     if golden is not None:
-        found["golden"] = from_golden(
+        found["golden"] = golden_misclassification(
             golden, site_shares(audit, cell, size),
             action_only=action_only, enforced=enforced, any_flag=all_flags, confidence=confidence,
         )  # fmt: skip
     return {code: rates for code, rates in found.items() if rates is not None}
 
 
-def _doubt(reviewers: Misjudgement, *, misses_only: bool) -> float:
+def _mean_width(reviewers: Misclassification, *, misses_only: bool) -> float:
     """Mean width of what is known of the reviewers, to choose the more exact source."""
     found = float((reviewers.found.high - reviewers.found.low).mean())
     return (

@@ -7,13 +7,13 @@ from numpy.typing import NDArray
 
 from errdetect.stats.intervals import Interval, find_roots
 
-__all__ = ["Misjudgement", "corrected_limits", "recall_limits"]
+__all__ = ["Misclassification", "corrected_interval", "recall_interval"]
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Misjudgement:
+class Misclassification:
     """How reviewers err in each cell, as rates with limits; arrays of shape (n_cells,).
 
     Parameters
@@ -28,7 +28,7 @@ class Misjudgement:
     alarm: Interval
 
 
-def recall_limits(caught: Interval, missed: Interval) -> Interval:
+def recall_interval(caught: Interval, missed: Interval) -> Interval:
     """Share caught / (caught + missed) of two independent totals with their limits, by MOVER.
 
     Parameters
@@ -51,7 +51,7 @@ def recall_limits(caught: Interval, missed: Interval) -> Interval:
     --------
     >>> total = Interval(np.array([80.0]), np.array([70.0]), np.array([90.0]))
     >>> none = Interval(np.array([20.0]), np.array([15.0]), np.array([26.0]))
-    >>> limits = recall_limits(total, none)
+    >>> limits = recall_interval(total, none)
     >>> [round(float(v[0]), 3) for v in (limits.low, limits.estimate, limits.high)]
     [0.749, 0.8, 0.845]
     """
@@ -74,7 +74,7 @@ def recall_limits(caught: Interval, missed: Interval) -> Interval:
     )
 
 
-def corrected_limits(judged: Interval, reviewers: Misjudgement) -> Interval:
+def corrected_interval(judged: Interval, reviewers: Misclassification) -> Interval:
     """Put right for reviewers' error a rate as they judged it, by MOVER.
 
     Parameters
@@ -92,7 +92,7 @@ def corrected_limits(judged: Interval, reviewers: Misjudgement) -> Interval:
     --------
     >>> def at(value, low, high):
     ...     return Interval(*(np.array([v]) for v in (value, low, high)))
-    >>> limits = corrected_limits(at(0.2, 0.15, 0.25), Misjudgement(at(0.9, 0.9, 0.9), at(0, 0, 0)))
+    >>> limits = corrected_interval(at(0.2, 0.15, 0.25), Misclassification(at(0.9, 0.9, 0.9), at(0, 0, 0)))
     >>> [round(float(v[0]), 3) for v in (limits.low, limits.estimate, limits.high)]
     [0.167, 0.222, 0.278]
     """

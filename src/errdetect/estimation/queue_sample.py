@@ -16,7 +16,7 @@ from errdetect.labels.review_history import COUNTS, OVERRULED
 from errdetect.schemas import ADJUDICATION, AUDIT, RE_REVIEW
 from errdetect.snapshot import Snapshot
 
-__all__ = ["QUEUED", "QueueDesign", "covering_reviews", "draws_with_queue", "read_queue"]
+__all__ = ["QUEUED", "QueueDesign", "combine_draws", "extend_to_duplicates", "read_queue_design"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -43,7 +43,7 @@ class QueueDesign:
     audit_part: float
 
 
-def covering_reviews(reviews: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
+def extend_to_duplicates(reviews: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     """Repeat the queue's verdicts for the decisions of identical content that they answer for.
 
     Parameters
@@ -62,7 +62,7 @@ def covering_reviews(reviews: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFram
     --------
     >>> reviews = pd.DataFrame({"review_id": ["r"], "decision_id": ["a"], "source": "re_review"})
     >>> scores = pd.DataFrame({"decision_id": ["a", "b", "c"], "job_id": ["a", "a", "c"]})
-    >>> covering_reviews(reviews, scores)[["review_id", "decision_id"]].values.tolist()
+    >>> extend_to_duplicates(reviews, scores)[["review_id", "decision_id"]].values.tolist()
     [['r', 'a'], ['r/b', 'b']]
     """
     covered = scores.loc[scores["job_id"] != scores["decision_id"], ["decision_id", "job_id"]]
@@ -72,13 +72,13 @@ def covering_reviews(reviews: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFram
     return pd.concat([reviews, more[list(reviews.columns)]], ignore_index=True)
 
 
-def read_queue(snapshot: Snapshot, scores: pd.DataFrame) -> tuple[QueueDesign | None, str]:
+def read_queue_design(snapshot: Snapshot, scores: pd.DataFrame) -> tuple[QueueDesign | None, str]:
     """Say which part of the queue can be leant on, and how far it is done.
 
     Parameters
     ----------
     snapshot
-        Its reviews from `covering_reviews`.
+        Its reviews from `extend_to_duplicates`.
     scores
         One row a decision, of the latest run that scored it: decision_id, inclusion_probability,
         job_id, arm.
@@ -98,11 +98,11 @@ def read_queue(snapshot: Snapshot, scores: pd.DataFrame) -> tuple[QueueDesign | 
     ...     "source": "re_review", "verdict": "upheld", "reviewed_at": day[1]})
     >>> scores = pd.DataFrame({"decision_id": list("abcd"), "job_id": list("abcd"),
     ...     "inclusion_probability": [1, 1 / 3, 1 / 3, 1 / 3], "arm": ["ranked", None, "explore", None]})
-    >>> design, words = read_queue(Snapshot(decisions, reviews), scores)
+    >>> design, words = read_queue_design(Snapshot(decisions, reviews), scores)
     >>> design.frame["weight"].round(2).tolist(), words
     ([1.0, 3.0, 3.0, 3.0], "the queue's reviews are used: all of its 2 decisions are reviewed")
     """
-    frame = _design(snapshot, scores)
+    frame = _design_table(snapshot, scores)
     queued = frame["arm"].isin([RANKED, EXPLORE, QUEUED])
     done = int((queued & frame["reviewed"]).sum())
     progress = f"{done:,} of its {int(queued.sum()):,} decisions are reviewed"
@@ -119,13 +119,15 @@ def read_queue(snapshot: Snapshot, scores: pd.DataFrame) -> tuple[QueueDesign | 
         if waiting:
             wide = f"; the {waiting:,} that wait might be all right or all wrong, and the interval says so"
         whole = progress if waiting else f"all of its {done:,} decisions are reviewed"
-        return QueueDesign(_slim(frame), 0.0), f"the queue's reviews are used: {whole}{wide}"
+        return QueueDesign(
+            _design_columns(frame), 0.0
+        ), f"the queue's reviews are used: {whole}{wide}"
     if waiting:
         return None, (
             f"the queue's reviews are not used beside the audit: {progress}; a ranked decision that waits is "
             "not certain any more"
         )
-    if _settled(audit) and not _flags_settled(snapshot, frame):
+    if _audit_flags_settled(audit) and not _queue_flags_settled(snapshot, frame):
         return None, (
             "the queue's reviews are not used beside the audit: experts settled the audit's flags, but not "
             "all of the queue's"
@@ -134,12 +136,12 @@ def read_queue(snapshot: Snapshot, scores: pd.DataFrame) -> tuple[QueueDesign | 
     reached = int(frame["decision_id"].isin(audited).sum())
     drawn = int(((frame["arm"] == EXPLORE) & (frame["job_id"] == frame["decision_id"])).sum())
     part = reached / max(reached + drawn, 1)
-    return QueueDesign(_slim(frame), part), (
+    return QueueDesign(_design_columns(frame), part), (
         f"the queue's reviews are used beside the audit: all of its {done:,} decisions are reviewed"
     )
 
 
-def draws_with_queue(snapshot: Snapshot, queue: QueueDesign) -> tuple[AuditSample, Bools, Bools]:
+def combine_draws(snapshot: Snapshot, queue: QueueDesign) -> tuple[AuditSample, Bools, Bools]:
     """Put the queue's draws beside the audit's.
 
     Where both samples reach, each alone estimates without bias, so their mean with fixed weights
@@ -148,9 +150,9 @@ def draws_with_queue(snapshot: Snapshot, queue: QueueDesign) -> tuple[AuditSampl
     Parameters
     ----------
     snapshot
-        Its reviews from `covering_reviews`.
+        Its reviews from `extend_to_duplicates`.
     queue
-        From `read_queue`.
+        From `read_queue_design`.
 
     Returns
     -------
@@ -167,7 +169,7 @@ def draws_with_queue(snapshot: Snapshot, queue: QueueDesign) -> tuple[AuditSampl
     See `rates.estimate_rates`.
     """
     audit, n, frame = snapshot.audit_sample, len(snapshot.decisions), queue.frame
-    at = _rows(snapshot, frame["decision_id"])
+    at = _decision_positions(snapshot, frame["decision_id"])
     frame, at = frame[at >= 0], at[at >= 0]
     inside, missing, drawn = (np.zeros(n, dtype=bool) for _ in range(3))
     weight, variance = np.zeros(n), np.zeros(n)
@@ -179,9 +181,9 @@ def draws_with_queue(snapshot: Snapshot, queue: QueueDesign) -> tuple[AuditSampl
     weight[~drawn] = variance[~drawn] = 0.0
     weight[audit.position] += part[audit.position] * audit.weight
     variance[audit.position] += part[audit.position] ** 2 * audit.variance
-    votes, position = _votes(snapshot, drawn)
+    votes, position = _draw_verdicts(snapshot, drawn)
     rows, draw = np.unique(position, return_inverse=True)
-    final = _experts(snapshot)
+    final = _expert_reviews(snapshot)
     experts = snapshot.reviews[final], snapshot.review_history["position"].to_numpy()[final]
     draws = gather_draws(
         votes,
@@ -194,31 +196,31 @@ def draws_with_queue(snapshot: Snapshot, queue: QueueDesign) -> tuple[AuditSampl
     return draws, inside if not len(audit.position) else np.ones(n, dtype=bool), missing
 
 
-def _rows(snapshot: Snapshot, decision_id: "pd.Series[str]") -> Ints:
+def _decision_positions(snapshot: Snapshot, decision_id: "pd.Series[str]") -> Ints:
     index = pd.Index(snapshot.decisions["decision_id"])
     return np.asarray(index.get_indexer(pd.Index(decision_id)), dtype=np.int64)
 
 
-def _experts(snapshot: Snapshot) -> Bools:
+def _expert_reviews(snapshot: Snapshot) -> Bools:
     """Say which reviews are the adjudications that count."""
     history = snapshot.review_history
     counts = (history["standing"] == COUNTS) & (history["source"] == ADJUDICATION)
     return counts.to_numpy(dtype=bool)
 
 
-def _people(snapshot: Snapshot) -> Bools:
+def _human_reviews(snapshot: Snapshot) -> Bools:
     """Say which reviews are a reviewer's or expert's latest verdict on a decision of the log."""
     standing = snapshot.review_history["standing"]
     return standing.isin([COUNTS, OVERRULED]).to_numpy(dtype=bool)
 
 
-def _design(snapshot: Snapshot, scores: pd.DataFrame) -> pd.DataFrame:
+def _design_table(snapshot: Snapshot, scores: pd.DataFrame) -> pd.DataFrame:
     """Chance, weight and state of every decision that the queue could reach."""
     chance = scores["inclusion_probability"].to_numpy(np.float64)
-    known = (chance > 0) & (_rows(snapshot, scores["decision_id"]) >= 0)
+    known = (chance > 0) & (_decision_positions(snapshot, scores["decision_id"]) >= 0)
     frame = scores[known].reset_index(drop=True)
     chance = chance[known]
-    people = snapshot.reviews[_people(snapshot)]
+    people = snapshot.reviews[_human_reviews(snapshot)]
     anybody = frame["decision_id"].isin(people["decision_id"]).to_numpy(bool)
     queue_s = people.loc[people["source"] == RE_REVIEW, "decision_id"]
     reviewed = np.where(chance < 1, frame["decision_id"].isin(queue_s).to_numpy(bool), anybody)
@@ -234,30 +236,30 @@ def _design(snapshot: Snapshot, scores: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _slim(frame: pd.DataFrame) -> pd.DataFrame:
+def _design_columns(frame: pd.DataFrame) -> pd.DataFrame:
     return frame[["decision_id", "drawn", "weight", "variance", "missing"]]
 
 
-def _settled(audit: AuditSample) -> bool:
+def _audit_flags_settled(audit: AuditSample) -> bool:
     """Whether experts settled all that the audit's reviewers called wrong."""
     return bool(audit.flagged.any() and audit.adjudicated[audit.flagged].all())
 
 
-def _flags_settled(snapshot: Snapshot, frame: pd.DataFrame) -> bool:
+def _queue_flags_settled(snapshot: Snapshot, frame: pd.DataFrame) -> bool:
     drawn = frame.loc[frame["drawn"], "decision_id"]
-    own = snapshot.reviews[_people(snapshot)]
+    own = snapshot.reviews[_human_reviews(snapshot)]
     own = own[own["decision_id"].isin(drawn)]
     flagged = own.loc[is_error(own["verdict"], action_only=False), "decision_id"]
     settled = own.loc[own["source"] == ADJUDICATION, "decision_id"]
     return bool(flagged.isin(settled).all())
 
 
-def _votes(snapshot: Snapshot, drawn: Bools) -> tuple[pd.DataFrame, Ints]:
+def _draw_verdicts(snapshot: Snapshot, drawn: Bools) -> tuple[pd.DataFrame, Ints]:
     """Everybody's verdict on the queue's draws, and the audit's reviews of its others."""
     history = snapshot.review_history
     position, source = history["position"].to_numpy(), history["source"]
     expert = (source == ADJUDICATION).to_numpy(bool)
-    people = _people(snapshot)
+    people = _human_reviews(snapshot)
     of_queue = people & drawn[position]
     judged = np.zeros(len(drawn), dtype=bool)
     judged[position[of_queue & ~expert]] = True

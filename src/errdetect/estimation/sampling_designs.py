@@ -5,14 +5,14 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from errdetect.errors import Refusal, sentence
+from errdetect.errors import Refusal, error_message
 from errdetect.stats.intervals import wilson_half_width
 
 __all__ = [
     "allocation_sd",
     "draw_sample",
     "expected_half_width",
-    "limit_half_width",
+    "min_half_width",
     "neyman_allocation",
     "unequal_probabilities",
 ]
@@ -72,15 +72,15 @@ def neyman_allocation(
     if budget < least.sum():
         got = f"{budget} for {len(size)} strata of which each wants {minimum}"
         must = f"be at least {int(least.sum())}"
-        raise Refusal(sentence("budget", must, got, "Raise the budget or lower the minimum."))
+        raise Refusal(error_message("budget", must, got, "Raise the budget or lower the minimum."))
     budget = min(budget, int(size.sum()))
     spread = size * np.sqrt(rate * (1 - rate))
     spread = spread / spread.sum() if spread.sum() > 0 else size / size.sum()
     wanted = budget * (floor * size / size.sum() + (1 - floor) * spread)
-    return _round(_between(wanted, least, size, budget), least, size, budget)
+    return _round_allocation(_scale_within_limits(wanted, least, size, budget), least, size, budget)
 
 
-def _between(wanted: Floats, least: Floats, most: Floats, total: float) -> Floats:
+def _scale_within_limits(wanted: Floats, least: Floats, most: Floats, total: float) -> Floats:
     """Scale what is wanted by one factor, within its limits, so that it adds up to the total."""
     low, high = 0.0, 1.0
     while np.clip(wanted * high, least, most).sum() < total and high < 1e15:
@@ -96,7 +96,7 @@ def _between(wanted: Floats, least: Floats, most: Floats, total: float) -> Float
     return np.asarray(given + room * max(total - given.sum(), 0) / max(room.sum(), 1e-300))
 
 
-def _round(share: Floats, least: Floats, most: Floats, budget: int) -> Ints:
+def _round_allocation(share: Floats, least: Floats, most: Floats, budget: int) -> Ints:
     """Round to whole reviews by largest remainder, within the limits."""
     whole = np.floor(share + 1e-9)
     left = budget - int(whole.sum())
@@ -188,14 +188,14 @@ def unequal_probabilities(
     if least.sum() > budget + 1e-9:
         got = f"{budget:g} for {len(size)} segments of which each wants {minimum}"
         must = f"be at least {int(np.ceil(least.sum()))}"
-        raise Refusal(sentence("budget", must, got, "Raise the budget or lower the minimum."))
-    target = _between(total, least, size, budget)
+        raise Refusal(error_message("budget", must, got, "Raise the budget or lower the minimum."))
+    target = _scale_within_limits(total, least, size, budget)
     chance = np.empty(n)
     order = np.argsort(segment, kind="stable")
     for rows in np.split(order, np.cumsum(size.astype(np.int64))[:-1]):
         # Each segment keeps the order of its decisions' wants; certain ones are capped at 1.
         own = target[segment[rows[0]]] if len(rows) else 0.0
-        chance[rows] = _between(wanted[rows], lowest[rows], np.ones(len(rows)), own)
+        chance[rows] = _scale_within_limits(wanted[rows], lowest[rows], np.ones(len(rows)), own)
     return np.minimum(chance, 1.0)
 
 
@@ -281,12 +281,12 @@ def expected_half_width(
     said = alarm + slope * p_error
     judging = found * (1 - found) * p_error + alarm * (1 - alarm) * (1 - p_error)
     variance = float(((1 / probability - 1) * said * (1 - said) + judging).sum()) / n**2
-    sampling = _wilson_half(alarm + slope * theta, variance, confidence) / slope
+    sampling = _wilson_half_width(alarm + slope * theta, variance, confidence) / slope
     doubt = np.hypot(theta * found_doubt, (1 - theta) * alarm_doubt) / slope
     return float(np.hypot(sampling, doubt))
 
 
-def limit_half_width(p_error: Floats, n_reviews: float, *, confidence: float = 0.95) -> float:
+def min_half_width(p_error: Floats, n_reviews: float, *, confidence: float = 0.95) -> float:
     """Half the width that no design can beat with this ranker at this number of reviews.
 
     Parameters
@@ -305,7 +305,7 @@ def limit_half_width(p_error: Floats, n_reviews: float, *, confidence: float = 0
 
     Examples
     --------
-    >>> round(limit_half_width(np.repeat([0.01, 0.3], [9000, 1000]), 1000), 4)
+    >>> round(min_half_width(np.repeat([0.01, 0.3], [9000, 1000]), 1000), 4)
     0.0077
     """
     n = len(p_error)
@@ -313,10 +313,10 @@ def limit_half_width(p_error: Floats, n_reviews: float, *, confidence: float = 0
         return float("nan")
     binomial = p_error * (1 - p_error)
     variance = float(np.sqrt(binomial).sum()) ** 2 / n_reviews - float(binomial.sum())
-    return _wilson_half(float(p_error.mean()), max(variance, 0.0) / n**2, confidence)
+    return _wilson_half_width(float(p_error.mean()), max(variance, 0.0) / n**2, confidence)
 
 
-def _wilson_half(mean: float, variance: float, confidence: float) -> float:
+def _wilson_half_width(mean: float, variance: float, confidence: float) -> float:
     """Half of Wilson's interval at the effective number of reviews of a variance."""
     if variance <= 0:
         return 0.0

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import expit, stdtrit
 
-from errdetect.estimation.domains import Cells
-from errdetect.estimation.misclassification_limits import Misjudgement, corrected_limits
-from errdetect.stats.effective_size import size_from_sums
+from errdetect.estimation.domains import Domains
+from errdetect.estimation.misclassification_limits import Misclassification, corrected_interval
+from errdetect.stats.effective_size import effective_size_from_sums
 from errdetect.stats.intervals import Interval, clopper_pearson, critical_value, find_roots
 
-__all__ = ["korn_graubard", "likelihood_limits", "rate_limits"]
+__all__ = ["korn_graubard", "likelihood_interval", "rate_intervals"]
 
 
 Floats = NDArray[np.float64]
@@ -30,7 +30,7 @@ CEILING = 200.0
 MAX_TILT = 40.0
 
 
-def _ratio(z: Floats) -> float:
+def _likelihood_ratio(z: Floats) -> float:
     """Twice the empirical log-likelihood ratio of mean z = 0; infinite where 0 is outside of z."""
     low, high = float(z.min()), float(z.max())
     if low >= 0 or high <= 0:
@@ -51,8 +51,8 @@ def _ratio(z: Floats) -> float:
     return float(2 * np.log1p(at * z).sum())
 
 
-def likelihood_limits(
-    cells: Cells, cell: int, estimate: float, confidence: float
+def likelihood_interval(
+    cells: Domains, cell: int, estimate: float, confidence: float
 ) -> tuple[float, float] | None:
     """Limits of the residual empirical likelihood region of one cell.
 
@@ -77,11 +77,11 @@ def likelihood_limits(
 
     Examples
     --------
-    >>> from errdetect.estimation.domains import bin_p_error, gather_cells, spread_by_bin
+    >>> from errdetect.estimation.domains import bin_p_error, gather_domains, bin_variance_factors
     >>> bins, draw, weight = bin_p_error(None, 1000), np.arange(100), np.full(100, 10.0)
-    >>> cells = gather_cells(bins, spread_by_bin(bins, draw, weight), np.zeros(1000, int), 1,
+    >>> cells = gather_domains(bins, bin_variance_factors(bins, draw, weight), np.zeros(1000, int), 1,
     ...                      draw=draw, weight=weight, error=(draw < 10).astype(float))
-    >>> low, high = likelihood_limits(cells, 0, 0.1, 0.95)
+    >>> low, high = likelihood_interval(cells, 0, 0.1, 0.95)
     >>> round(low, 3), round(high, 3)
     (0.053, 0.165)
     """
@@ -101,13 +101,15 @@ def likelihood_limits(
         z = weight * (error - expit(draw_logit + tilt))
         # The part of the population that was drawn for certain adds no doubt.
         unsampled = float((z**2 * doubt).sum() / (z**2).sum())
-        return min(_ratio(z) / unsampled - critical, CEILING) if unsampled > 0 else CEILING
+        return (
+            min(_likelihood_ratio(z) / unsampled - critical, CEILING) if unsampled > 0 else CEILING
+        )
 
     middle = brentq(lambda tilt: rate(tilt) - estimate, -MAX_TILT, MAX_TILT, xtol=1e-10)
-    return rate(_end(excess, middle, -1.0)), rate(_end(excess, middle, 1.0))
+    return rate(_region_end(excess, middle, -1.0)), rate(_region_end(excess, middle, 1.0))
 
 
-def _end(excess: Callable[[float], float], middle: float, direction: float) -> float:
+def _region_end(excess: Callable[[float], float], middle: float, direction: float) -> float:
     """Find the tilt where the excess turns positive, walking out from the middle."""
     step, inside = 0.25, middle
     outside = middle + direction * step
@@ -128,7 +130,7 @@ MIN_DF = 3.0
 
 
 @dataclass(frozen=True)
-class _Moments:
+class _ScoreMoments:
     """What the draws say against one tilt of each cell."""
 
     rate: Floats
@@ -139,13 +141,13 @@ class _Moments:
     df: Floats
 
 
-def _moments(
-    cells: Cells, tilt: Floats, reviewers: Misjudgement | None, distrust: Floats
-) -> _Moments:
+def _score_moments(
+    cells: Domains, tilt: Floats, reviewers: Misclassification | None, distrust: Floats
+) -> _ScoreMoments:
     weight = cells.draw_weight
     q = expit(cells.bin_logit + tilt[cells.bin_cell])
     q_draw = expit(cells.draw_logit + tilt[cells.draw_cell])
-    rate = cells.over_bins(cells.bin_count * q) / cells.decisions
+    rate = cells.sum_bins(cells.bin_count * q) / cells.decisions
     # mu is the chance that a reviewer says error; it is q itself where reviewers do not err.
     mu, mean, residual, noise = q, rate, cells.draw_error - q_draw, np.zeros(cells.size)
     if reviewers is not None:
@@ -154,18 +156,18 @@ def _moments(
         mu, mean = alarm[cells.bin_cell] + slope[cells.bin_cell] * q, alarm + slope * rate
         residual = cells.draw_error - alarm[cells.draw_cell] - slope[cells.draw_cell] * q_draw
         noise = found * (1 - found) * rate + alarm * (1 - alarm) * (1 - rate)
-    own = cells.over_bins(cells.bin_count * cells.bin_spread * mu * (1 - mu))
+    own = cells.sum_bins(cells.bin_count * cells.bin_spread * mu * (1 - mu))
     # Those that were certain are known: only the others' mean is left to doubt.
     others = np.maximum(cells.decisions - cells.certain, 1)
     flat_mean = np.clip((cells.decisions * mean - cells.certain_errors) / others, 0.0, 1.0)
     flat = cells.unsampled * flat_mean * (1 - flat_mean)
     square = cells.draw_variance * residual**2
-    sum_square, draws, total = cells.over_draws(square), cells.draws, cells.total_weight
+    sum_square, draws, total = cells.sum_draws(square), cells.draws, cells.total_weight
     with np.errstate(divide="ignore", invalid="ignore"):
-        df = sum_square**2 / cells.over_draws(square**2)
-    return _Moments(
+        df = sum_square**2 / cells.sum_draws(square**2)
+    return _ScoreMoments(
         rate=rate,
-        gap=cells.over_draws(weight * residual) / total,
+        gap=cells.sum_draws(weight * residual) / total,
         seen_variance=draws / np.maximum(draws - 1, 1) * sum_square / total**2,
         model_variance=((1 - distrust) * own + distrust * flat) / cells.decisions**2,
         judging_variance=noise / total,
@@ -173,15 +175,15 @@ def _moments(
     )
 
 
-def _rate_at(cells: Cells, tilt: Floats) -> Floats:
+def _rate_at(cells: Domains, tilt: Floats) -> Floats:
     q = expit(cells.bin_logit + tilt[cells.bin_cell])
-    rate = cells.over_bins(cells.bin_count * q) / cells.decisions
+    rate = cells.sum_bins(cells.bin_count * q) / cells.decisions
     return np.where(tilt <= -MAX_TILT, 0.0, np.where(tilt >= MAX_TILT, 1.0, rate))
 
 
-def _score_limits(
-    cells: Cells,
-    reviewers: Misjudgement | None,
+def _score_intervals(
+    cells: Domains,
+    reviewers: Misclassification | None,
     confidence: float,
     *,
     distrust: float,
@@ -189,26 +191,26 @@ def _score_limits(
 ) -> Interval:
     """Limits of the score region; `adapt` widens the empirical variance for its few df."""
     z = critical_value(confidence)
-    rarer = np.minimum(cells.over_draws(cells.draw_error), cells.over_draws(1 - cells.draw_error))
+    rarer = np.minimum(cells.sum_draws(cells.draw_error), cells.sum_draws(1 - cells.draw_error))
     # With next to no errors seen, nothing yet speaks for the shape of P(error).
     doubted = distrust + (1 - distrust) * UNSEEN_DISTRUST * np.exp(-rarer)
 
     def excess(tilt: Floats) -> Floats:
-        m = _moments(cells, tilt, reviewers, doubted)
+        m = _score_moments(cells, tilt, reviewers, doubted)
         critical = stdtrit(m.df, (1 + confidence) / 2) if adapt else z
         variance = np.maximum(m.seen_variance * critical**2, m.model_variance * z**2)
         allowed = variance + m.judging_variance * z**2
         if reviewers is not None:
-            allowed = allowed + _doubt(reviewers, m)
+            allowed = allowed + _reviewer_variance(reviewers, m)
         return np.asarray(np.abs(m.gap) - np.sqrt(allowed))
 
     start, end = np.full(cells.size, -MAX_TILT), np.full(cells.size, MAX_TILT)
-    tilt = find_roots(lambda a: -_moments(cells, a, reviewers, doubted).gap, start, end)
+    tilt = find_roots(lambda a: -_score_moments(cells, a, reviewers, doubted).gap, start, end)
     low, high = find_roots(excess, tilt, start), find_roots(excess, tilt, end)
     return Interval(_rate_at(cells, tilt), _rate_at(cells, low), _rate_at(cells, high))
 
 
-def _doubt(reviewers: Misjudgement, m: _Moments) -> Floats:
+def _reviewer_variance(reviewers: Misclassification, m: _ScoreMoments) -> Floats:
     """Squared distance that the doubt about reviewers' error rates allows (MOVER)."""
     found, alarm = reviewers.found, reviewers.alarm
     above = (
@@ -219,10 +221,10 @@ def _doubt(reviewers: Misjudgement, m: _Moments) -> Floats:
     return np.asarray((m.rate * d_found) ** 2 + ((1 - m.rate) * d_alarm) ** 2)
 
 
-def rate_limits(
-    cells: Cells,
+def rate_intervals(
+    cells: Domains,
     *,
-    reviewers: Misjudgement | None = None,
+    reviewers: Misclassification | None = None,
     whole: bool = False,
     confidence: float = 0.95,
 ) -> Interval:
@@ -246,29 +248,31 @@ def rate_limits(
 
     Examples
     --------
-    >>> from errdetect.estimation.domains import bin_p_error, gather_cells, spread_by_bin
+    >>> from errdetect.estimation.domains import bin_p_error, gather_domains, bin_variance_factors
     >>> bins, draw, weight = bin_p_error(None, 1000), np.arange(100), np.full(100, 10.0)
-    >>> cells = gather_cells(bins, spread_by_bin(bins, draw, weight), np.zeros(1000, int), 1,
+    >>> cells = gather_domains(bins, bin_variance_factors(bins, draw, weight), np.zeros(1000, int), 1,
     ...                      draw=draw, weight=weight, error=(draw < 10).astype(float))
-    >>> limits = rate_limits(cells)
+    >>> limits = rate_intervals(cells)
     >>> round(float(limits.estimate[0]), 3), round(float(limits.high[0]), 3)
     (0.1, 0.17)
     """
     if whole and reviewers is not None and not reviewers.alarm.high.any():
         # No false alarms: what was confirmed is a rate of its own, and misses scale it up.
-        return corrected_limits(rate_limits(cells, whole=True, confidence=confidence), reviewers)
+        return corrected_interval(
+            rate_intervals(cells, whole=True, confidence=confidence), reviewers
+        )
     if not whole or reviewers is not None:
-        return _score_limits(cells, reviewers, confidence, distrust=DOMAIN_DISTRUST, adapt=True)
-    score = _score_limits(cells, None, confidence, distrust=0.0, adapt=False)
+        return _score_intervals(cells, reviewers, confidence, distrust=DOMAIN_DISTRUST, adapt=True)
+    score = _score_intervals(cells, None, confidence, distrust=0.0, adapt=False)
     low, high = score.low.copy(), score.high.copy()
     for cell in range(cells.size):
-        limits = likelihood_limits(cells, cell, float(score.estimate[cell]), confidence)
+        limits = likelihood_interval(cells, cell, float(score.estimate[cell]), confidence)
         if limits is not None:
             low[cell], high[cell] = min(low[cell], limits[0]), max(high[cell], limits[1])
     return Interval(score.estimate, low, high)
 
 
-def korn_graubard(cells: Cells, *, confidence: float = 0.95) -> Interval:
+def korn_graubard(cells: Domains, *, confidence: float = 0.95) -> Interval:
     """Clopper-Pearson's interval at the effective sample size: wide and safe.
 
     For designs whose smallest inclusion probabilities are too far below the uniform one for the
@@ -293,19 +297,19 @@ def korn_graubard(cells: Cells, *, confidence: float = 0.95) -> Interval:
 
     Examples
     --------
-    >>> from errdetect.estimation.domains import bin_p_error, gather_cells, spread_by_bin
+    >>> from errdetect.estimation.domains import bin_p_error, gather_domains, bin_variance_factors
     >>> bins, draw, weight = bin_p_error(None, 1000), np.arange(100), np.full(100, 10.0)
-    >>> cells = gather_cells(bins, spread_by_bin(bins, draw, weight), np.zeros(1000, int), 1,
+    >>> cells = gather_domains(bins, bin_variance_factors(bins, draw, weight), np.zeros(1000, int), 1,
     ...                      draw=draw, weight=weight, error=np.zeros(100))
     >>> round(float(korn_graubard(cells).high[0]), 3)
     0.036
     """
     start, end = np.full(cells.size, -MAX_TILT), np.full(cells.size, MAX_TILT)
     none = np.zeros(cells.size)
-    tilt = find_roots(lambda a: -_moments(cells, a, None, none).gap, start, end)
-    m, draws, rate = _moments(cells, tilt, None, none), cells.draws, _rate_at(cells, tilt)
-    kish = size_from_sums(
-        cells.over_draws(cells.draw_weight), cells.over_draws(cells.draw_weight**2)
+    tilt = find_roots(lambda a: -_score_moments(cells, a, None, none).gap, start, end)
+    m, draws, rate = _score_moments(cells, tilt, None, none), cells.draws, _rate_at(cells, tilt)
+    kish = effective_size_from_sums(
+        cells.sum_draws(cells.draw_weight), cells.sum_draws(cells.draw_weight**2)
     )
     z = critical_value(confidence)
     shrink = (z / stdtrit(m.df, (1 + confidence) / 2)) ** 2

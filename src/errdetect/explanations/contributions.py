@@ -7,11 +7,11 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.special import logit
 
-from errdetect.errors import ModelError, sentence
-from errdetect.model.bundle import Bundle
+from errdetect.errors import ModelError, error_message
+from errdetect.model.bundle import ModelBundle
 from errdetect.model.calibration import Calibrator
 
-__all__ = ["Contributions", "check_additive", "served_contributions"]
+__all__ = ["Contributions", "check_additivity", "log_odds_contributions"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -42,8 +42,8 @@ class Contributions:
     served: Floats
 
 
-def served_contributions(
-    bundle: Bundle, X: Floats, decisions: pd.DataFrame, threads: int = 1
+def log_odds_contributions(
+    bundle: ModelBundle, X: Floats, decisions: pd.DataFrame, threads: int = 1
 ) -> Contributions:
     """Take the served log-odds of error apart into what each feature adds.
 
@@ -81,15 +81,15 @@ def served_contributions(
     parts = bundle.detector.contributions(X, threads)
     enforced = decisions["enforced"].to_numpy(bool)
     base_raw, raw = parts[:, -1], parts.sum(axis=1)
-    base, slope = _along(bundle.calibrator, base_raw, raw, enforced)
+    base, slope = _mean_slope(bundle.calibrator, base_raw, raw, enforced)
     added = [o.of(decisions[o.column]) for o in offsets]
     values = np.column_stack([parts[:, :-1] * slope[:, None], *added])
     served = np.asarray(logit(bundle.probability(X, decisions, threads)), dtype=np.float64)
-    check_additive(base + values.sum(axis=1), served)
+    check_additivity(base + values.sum(axis=1), served)
     return Contributions(names, values, base, served)
 
 
-def check_additive(total: Floats, served: Floats) -> None:
+def check_additivity(total: Floats, served: Floats) -> None:
     """Refuse an explanation that does not add up to what is served.
 
     Parameters
@@ -104,7 +104,7 @@ def check_additive(total: Floats, served: Floats) -> None:
 
     Examples
     --------
-    >>> check_additive(np.array([0.5]), np.array([0.5 + 1e-9]))
+    >>> check_additivity(np.array([0.5]), np.array([0.5 + 1e-9]))
     """
     # Log-odds far from 0 are known only as well as a probability near 0 or 1 can be written.
     fine = 4 * np.finfo(np.float64).eps * (2 + np.exp(np.abs(served)))
@@ -114,10 +114,10 @@ def check_additive(total: Floats, served: Floats) -> None:
         got = f"{int(wrong.sum()):,} of {len(gap):,} that differ, by up to {gap.max():.3g}"
         what, must = "Every explained decision's reasons", "add up to its log-odds of error"
         do = "The model's files may be damaged: train again with `errdetect train`."
-        raise ModelError(sentence(what, must, got, do))
+        raise ModelError(error_message(what, must, got, do))
 
 
-def _along(
+def _mean_slope(
     calibrator: Calibrator, base: Floats, raw: Floats, enforced: npt.NDArray[np.bool_]
 ) -> tuple[Floats, Floats]:
     """Return the curve at the base, and its mean slope from there to the decision."""

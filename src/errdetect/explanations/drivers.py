@@ -7,18 +7,18 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from errdetect.explanations.reason_facts import title
+from errdetect.explanations.reason_facts import reason_title
 from errdetect.explanations.reason_templates import Words
-from errdetect.features.reference_distribution import Reference
+from errdetect.features.reference_distribution import ReferenceDistribution
 from errdetect.stats.intervals import critical_value
 
-__all__ = ["DRIVERS", "MIN_DECISIONS", "drivers"]
+__all__ = ["DRIVERS", "MIN_DECISIONS", "error_drivers"]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
-#: The columns of `drivers`.
+#: The columns of `error_drivers`.
 DRIVERS = (
     "policy_id", "code", "text", "share", "low", "high", "rank", "rank_low", "rank_high", "stable",
     "share_before", "share_after", "change_low", "change_high", "moved", "n_decisions", "example_ids",
@@ -30,13 +30,13 @@ _MOST_PLACES = 2  # places between which a stable reason's rank may lie
 _BLOCK = 20_000  # decisions resampled at a time, which bounds memory
 
 
-def drivers(
+def error_drivers(
     decisions: pd.DataFrame,
     grouped: pd.DataFrame,
     p_error: Floats,
     words: Words,
     *,
-    reference: Reference,
+    reference: ReferenceDistribution,
     rng: np.random.Generator,
     stands_for: Floats | None = None,
     later: Bools | None = None,
@@ -52,7 +52,7 @@ def drivers(
     p_error
         Shape (n,): a decision counts by how likely it is an error.
     words
-        From `load_words`.
+        From `load_templates`.
     reference
         Which columns say the same.
     rng
@@ -81,10 +81,10 @@ def drivers(
 
     Examples
     --------
-    >>> from errdetect.explanations.reason_templates import load_words
+    >>> from errdetect.explanations.reason_templates import load_templates
     >>> frame = pd.DataFrame({"decision_id": [f"d{i}" for i in range(60)], "policy_id": "a"})
     >>> pushes = pd.DataFrame({"market": [3.0] * 60, "margin": [-1.0, 1.0] * 30})
-    >>> table = drivers(frame, pushes, np.full(60, 0.5), load_words(), reference=Reference(),
+    >>> table = error_drivers(frame, pushes, np.full(60, 0.5), load_templates(), reference=ReferenceDistribution(),
     ...                 rng=np.random.default_rng(0))
     >>> whole = table[table["policy_id"].isna()]
     >>> whole[["text", "share", "rank", "stable"]].values.tolist()[0]
@@ -96,8 +96,8 @@ def drivers(
     pushed = push * (p_error * weight)[:, None]
     policy = decisions["policy_id"].astype("str").to_numpy(object)
     ids = decisions["decision_id"].to_numpy(object)
-    totals = _Totals(pushed, policy, later, rng)
-    titles = {code: title(code, words, reference) for code in codes}
+    totals = _ResampledTotals(pushed, policy, later, rng)
+    titles = {code: reason_title(code, words, reference) for code in codes}
     rows: list[tuple[object, ...]] = []
     for name, chosen in totals.parts():
         found = totals.measure(name)
@@ -124,7 +124,7 @@ def drivers(
 
 
 @dataclass(frozen=True)
-class _Measured:
+class _DriverShares:
     """One policy's shares, with their limits, by reason."""
 
     share: Floats
@@ -146,7 +146,7 @@ class _Measured:
         )  # fmt: skip
 
 
-class _Totals:
+class _ResampledTotals:
     """Pushes added up by policy and period, as they are and resampled."""
 
     def __init__(
@@ -165,9 +165,9 @@ class _Totals:
         self._sums: dict[str | None, Floats] = {None: np.zeros((2, *size))}
         for name, rows in self._rows.items():
             sums, sizes = np.zeros((2, *size)), np.zeros(2, np.int64)
-            for period, part in enumerate(self._periods(rows)):
+            for period, part in enumerate(self._split_periods(rows)):
                 sizes[period] = len(part)
-                sums[period] = _resampled(pushed[part], rng)
+                sums[period] = _bootstrap_sums(pushed[part], rng)
             self._sums[name], self._sizes[name] = sums, sizes
             self._sums[None] = self._sums[None] + sums
             self._sizes[None] = self._sizes[None] + sizes
@@ -177,38 +177,38 @@ class _Totals:
         yield None, np.arange(len(self._policy))
         yield from self._rows.items()
 
-    def measure(self, name: str | None) -> _Measured | None:
+    def measure(self, name: str | None) -> _DriverShares | None:
         """Return the shares of the whole or a policy; None where nothing pushes towards error."""
         rows = np.arange(len(self._policy)) if name is None else self._rows[name]
         total = self._pushed[rows].sum(axis=0)
         if total.sum() <= 0:
             return None
         share = total / total.sum()
-        drawn = _shares(self._sums[name].sum(axis=0))
+        drawn = _normalize_sums(self._sums[name].sum(axis=0))
         limits = np.nanquantile(drawn, [0.025, 0.975], axis=0)
         # Bounded by what was seen: a percentile interval of a skewed share may miss its own point.
         limits = np.array([np.minimum(limits[0], share), np.maximum(limits[1], share)])
-        places = _ranks(drawn)
-        rank = _ranks(share[None, :])[0]
+        places = _share_ranks(drawn)
+        rank = _share_ranks(share[None, :])[0]
         ends = np.quantile(places, [0.025, 0.975], axis=0, method="nearest")
         ends = np.array([np.minimum(ends[0], rank), np.maximum(ends[1], rank)])
         told = len(rows) >= MIN_DECISIONS
         close = (ends[1] - ends[0] <= _MOST_PLACES) & (limits[1] - limits[0] <= share)
-        periods, change, moved = self._moves(name, rows)
+        periods, change, moved = self._share_changes(name, rows)
         stable = np.asarray(close, dtype=np.bool_) if told else None
         if not told:  # resamples of a few decisions say nothing of the others
             limits = np.full_like(limits, np.nan)
-        return _Measured(share, limits, rank, ends, stable, periods, change, moved)
+        return _DriverShares(share, limits, rank, ends, stable, periods, change, moved)
 
-    def _moves(self, name: str | None, rows: Ints) -> tuple[Floats, Floats, Bools | None]:
+    def _share_changes(self, name: str | None, rows: Ints) -> tuple[Floats, Floats, Bools | None]:
         unknown = np.full((2, self._pushed.shape[1]), np.nan)
         if self._later is None or (self._sizes[name] < MIN_DECISIONS).any():
             return unknown, unknown, None
-        sums = [self._pushed[part].sum(axis=0) for part in self._periods(rows)]
+        sums = [self._pushed[part].sum(axis=0) for part in self._split_periods(rows)]
         if min(total.sum() for total in sums) <= 0:
             return unknown, unknown, None
         before, after = (total / total.sum() for total in sums)
-        drawn = _shares(self._sums[name][1]) - _shares(self._sums[name][0])
+        drawn = _normalize_sums(self._sums[name][1]) - _normalize_sums(self._sums[name][0])
         low, high = np.nanquantile(drawn, [0.025, 0.975], axis=0)
         change = np.array([np.minimum(low, after - before), np.maximum(high, after - before)])
         beyond = critical_value(0.95, max(int((before + after > 0).sum()), 1))
@@ -216,13 +216,13 @@ class _Totals:
         moved = np.asarray(clearly & ((change[0] > 0) | (change[1] < 0)), dtype=np.bool_)
         return np.array([before, after]), change, moved
 
-    def _periods(self, rows: Ints) -> tuple[Ints, Ints]:
+    def _split_periods(self, rows: Ints) -> tuple[Ints, Ints]:
         if self._later is None:
             return rows, rows[:0]
         return rows[~self._later[rows]], rows[self._later[rows]]
 
 
-def _resampled(pushed: Floats, rng: np.random.Generator) -> Floats:
+def _bootstrap_sums(pushed: Floats, rng: np.random.Generator) -> Floats:
     """Return the sums of so many resamples of rows, shape (resamples, codes)."""
     n = len(pushed)
     out = np.zeros((_RESAMPLES, pushed.shape[1]))
@@ -236,12 +236,12 @@ def _resampled(pushed: Floats, rng: np.random.Generator) -> Floats:
     return out
 
 
-def _shares(sums: Floats) -> Floats:
+def _normalize_sums(sums: Floats) -> Floats:
     total = sums.sum(axis=1, keepdims=True)
     return np.asarray(sums / np.where(total > 0, total, np.nan), dtype=np.float64)
 
 
-def _ranks(shares: Floats) -> Ints:
+def _share_ranks(shares: Floats) -> Ints:
     """Return each code's place, from 1 for the largest share; ties in the codes' order."""
     order = np.argsort(-np.nan_to_num(shares), axis=1, kind="stable")
     places = np.empty_like(order)

@@ -9,12 +9,12 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import sparse
 
-from errdetect.explanations.reason_facts import Facts
-from errdetect.explanations.reason_templates import plain_text
+from errdetect.explanations.reason_facts import ReasonFacts
+from errdetect.explanations.reason_templates import sanitize_text
 from errdetect.explanations.reasons import Reason, reason_codes
 from errdetect.features.ngrams import clean_texts, count_ngrams
 
-__all__ = ["Contrast", "Pool", "contrasts", "latest_of_each", "make_pool"]
+__all__ = ["Contrast", "CorrectPool", "build_correct_pool", "find_contrasts", "latest_per_policy"]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -32,14 +32,14 @@ class Contrast(NamedTuple):
     text: str
 
 
-def latest_of_each(decisions: pd.DataFrame, most: int) -> pd.DataFrame:
+def latest_per_policy(decisions: pd.DataFrame, most: int) -> pd.DataFrame:
     """Keep so many latest decisions of each policy and action, in order of id.
 
     Examples
     --------
     >>> frame = pd.DataFrame({"decision_id": ["a", "b"], "policy_id": "p", "action": "remove",
     ...     "enforced": True, "decided_at": pd.to_datetime(["2026-01-02", "2026-01-01"])})
-    >>> latest_of_each(frame, 1)["decision_id"].tolist()
+    >>> latest_per_policy(frame, 1)["decision_id"].tolist()
     ['a']
     """
     newest = decisions.sort_values(["decided_at", "decision_id"], ascending=[False, True])
@@ -48,7 +48,7 @@ def latest_of_each(decisions: pd.DataFrame, most: int) -> pd.DataFrame:
 
 
 @dataclass(frozen=True)
-class Pool:
+class CorrectPool:
     """Decisions that were judged right, ready to be compared with.
 
     Parameters
@@ -64,13 +64,13 @@ class Pool:
         Shape (n, 2**20), the texts' words as rows of length 1.
     """
 
-    facts: Facts
+    facts: ReasonFacts
     ranked: Floats
     known: Sequence[Floats | None]
     texts: sparse.csr_matrix
 
 
-def make_pool(facts: Facts, categories: Sequence[int]) -> Pool:
+def build_correct_pool(facts: ReasonFacts, categories: Sequence[int]) -> CorrectPool:
     """Make judged decisions ready to be compared with.
 
     Parameters
@@ -85,10 +85,12 @@ def make_pool(facts: Facts, categories: Sequence[int]) -> Pool:
         None if i in codes else np.sort(column[~np.isnan(column)])
         for i, column in enumerate(facts.X.T)
     ]
-    return Pool(facts, _ranked(facts.X, known), known, _texts(facts.decisions))
+    return CorrectPool(facts, _rank_features(facts.X, known), known, _text_vectors(facts.decisions))
 
 
-def contrasts(facts: Facts, told: Sequence[Sequence[Reason]], pool: Pool) -> list[Contrast]:
+def find_contrasts(
+    facts: ReasonFacts, told: Sequence[Sequence[Reason]], pool: CorrectPool
+) -> list[Contrast]:
     """Find for each decision the most similar one that was judged right, and say what differs.
 
     Parameters
@@ -98,7 +100,7 @@ def contrasts(facts: Facts, told: Sequence[Sequence[Reason]], pool: Pool) -> lis
     told
         Their reasons towards error.
     pool
-        From `make_pool`: decisions judged right by then.
+        From `build_correct_pool`: decisions judged right by then.
 
     Returns
     -------
@@ -107,18 +109,18 @@ def contrasts(facts: Facts, told: Sequence[Sequence[Reason]], pool: Pool) -> lis
         of the mean difference of their features, ranks for numbers; the text counts a third); ties
         by id. Said of it are up to three of the decision's own reasons that differ there.
     """
-    keys = _kinds(pool.facts.decisions)
+    keys = _match_keys(pool.facts.decisions)
     groups = pd.Series(np.arange(len(keys))).groupby(keys).indices
-    X, texts = _ranked(facts.X, pool.known), _texts(facts.decisions)
-    weights = _weights(facts)
+    X, texts = _rank_features(facts.X, pool.known), _text_vectors(facts.decisions)
+    weights = _feature_weights(facts)
     categories = np.array([known is None for known in pool.known], dtype=bool)
     out: list[Contrast | None] = [None] * len(facts)
-    own = _kinds(facts.decisions)
+    own = _match_keys(facts.decisions)
     for key, rows in pd.Series(np.arange(len(own))).groupby(own).indices.items():
         others = groups.get(key)
         if others is None:
             continue
-        apart = _apart(X[rows], pool.ranked[others], weights, categories)
+        apart = _gower_distance(X[rows], pool.ranked[others], weights, categories)
         alike = np.asarray((texts[rows] @ pool.texts[others].T).todense())
         apart = (1 - _TEXT_SHARE) * apart + _TEXT_SHARE * (1 - alike)
         ids = facts.decisions["decision_id"].to_numpy(object)[rows]
@@ -127,27 +129,34 @@ def contrasts(facts: Facts, told: Sequence[Sequence[Reason]], pool: Pool) -> lis
         best = apart.argmin(axis=1)
         for i, row in enumerate(rows):
             if np.isfinite(apart[i, best[i]]):
-                out[row] = _said(facts, int(row), told[row], pool.facts, int(others[best[i]]))
+                out[row] = _build_contrast(
+                    facts, int(row), told[row], pool.facts, int(others[best[i]])
+                )
     none = facts.words["contrast"]["none"].format_map({})
     return [found or Contrast(None, none) for found in out]
 
 
-def _said(facts: Facts, row: int, told: Sequence[Reason], others: Facts, other: int) -> Contrast:
+def _build_contrast(
+    facts: ReasonFacts, row: int, told: Sequence[Reason], others: ReasonFacts, other: int
+) -> Contrast:
     name = str(others.decisions["decision_id"].iloc[other])
-    pairs = [(facts.say(r["code"], row, None), others.say(r["code"], other, None)) for r in told]
+    pairs = [
+        (facts.describe_fact(r["code"], row, None), others.describe_fact(r["code"], other, None))
+        for r in told
+    ]
     differ = [there for here, there in pairs if here != there][:_MOST_FACTS]
     words = facts.words["contrast"]
-    fill = {"decision": plain_text(name), "facts": facts.forms.joined(differ)}
+    fill = {"decision": sanitize_text(name), "facts": facts.forms.joined(differ)}
     return Contrast(name, words["text" if differ else "same"].format_map(fill))
 
 
-def _kinds(decisions: pd.DataFrame) -> npt.NDArray[np.object_]:
+def _match_keys(decisions: pd.DataFrame) -> npt.NDArray[np.object_]:
     """Return what two decisions must share to be compared."""
     parts = decisions[list(_SAME_KIND)].astype("str").fillna("")
     return (parts["policy_id"] + "\0" + parts["action"] + "\0" + parts["enforced"]).to_numpy(object)
 
 
-def _ranked(X: Floats, known: Sequence[Floats | None]) -> Floats:
+def _rank_features(X: Floats, known: Sequence[Floats | None]) -> Floats:
     out = X.copy()
     for i, values in enumerate(known):
         if values is None:
@@ -157,7 +166,7 @@ def _ranked(X: Floats, known: Sequence[Floats | None]) -> Floats:
     return out
 
 
-def _weights(facts: Facts) -> Floats:
+def _feature_weights(facts: ReasonFacts) -> Floats:
     """Return each feature's weight: every reason counts the same, whatever its features are."""
     codes = np.array(reason_codes(facts.names, facts.reference.alike), dtype=object)
     counted = np.array([code not in _LEFT_OUT for code in codes], dtype=bool)
@@ -166,7 +175,9 @@ def _weights(facts: Facts) -> Floats:
     return np.asarray(weights / max(weights.sum(), 1.0), dtype=np.float64)
 
 
-def _apart(A: Floats, B: Floats, weights: Floats, categories: npt.NDArray[np.bool_]) -> Floats:
+def _gower_distance(
+    A: Floats, B: Floats, weights: Floats, categories: npt.NDArray[np.bool_]
+) -> Floats:
     """Return how far each row of A is from each of B, in [0, 1]."""
     out = np.zeros((len(A), len(B)))
     for i in np.flatnonzero(weights):
@@ -177,7 +188,7 @@ def _apart(A: Floats, B: Floats, weights: Floats, categories: npt.NDArray[np.boo
     return out
 
 
-def _texts(decisions: pd.DataFrame) -> sparse.csr_matrix:
+def _text_vectors(decisions: pd.DataFrame) -> sparse.csr_matrix:
     n = len(decisions)
     texts = decisions["text"] if "text" in decisions else pd.Series([None] * n, dtype="str")
     counts = count_ngrams(clean_texts(texts), "word")

@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-__all__ = ["MOST_BYTES", "Plot", "beeswarm", "dependence"]
+__all__ = ["MOST_BYTES", "Plot", "beeswarm_plot", "dependence_plot"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -53,7 +53,7 @@ class Plot:
     png: bytes
 
 
-def beeswarm(
+def beeswarm_plot(
     grouped: pd.DataFrame,
     values: pd.DataFrame,
     titles: Mapping[str, str],
@@ -91,25 +91,25 @@ def beeswarm(
     --------
     >>> pushes = pd.DataFrame({"market": [0.5, -0.25], "price": [0.125, 0.0]})
     >>> titles = {"market": "The market", "price": "price"}
-    >>> plot = beeswarm(pushes, pushes, titles, about="two decisions", rng=np.random.default_rng(0))
+    >>> plot = beeswarm_plot(pushes, pushes, titles, about="two decisions", rng=np.random.default_rng(0))
     >>> plot.png[1:4], len(plot.png) <= MOST_BYTES
     (b'PNG', True)
     """
     if not len(grouped):
         raise ValueError("there must be at least one decision to show")
-    rows = _some(len(grouped), rng)
+    rows = _sample_points(len(grouped), rng)
     mean = grouped.abs().mean().to_numpy(np.float64)
     codes = [str(grouped.columns[i]) for i in np.lexsort((grouped.columns, -mean))][:_MOST_SHOWN]
-    explained = _explanation(grouped.iloc[rows], values.iloc[rows], codes, titles)
+    explained = _shap_explanation(grouped.iloc[rows], values.iloc[rows], codes, titles)
     title = f"What goes with errors: {about}"
-    with _figure(rng) as (figure, axes):
+    with _isolated_figure(rng) as (figure, axes):
         shap.plots.beeswarm(
             explained, ax=axes, max_display=_MOST_SHOWN, show=False, plot_size=None,
             color_bar_label="Value of the fact", group_remaining_features=False,
         )  # fmt: skip
         axes.set_xlabel("Speaks against error  ←  log-odds of error  →  goes with error")
-        axes.set_title(_short(title, 80), loc="left", fontsize=11)
-        png = _png(figure)
+        axes.set_title(_shorten_label(title, 80), loc="left", fontsize=11)
+        png = _render_png(figure)
     told = ", ".join(
         f"{titles[c]} {float(grouped[c].mean()):+.2f} on average, from {float(grouped[c].min()):+.2f} "
         f"to {float(grouped[c].max()):+.2f}"
@@ -120,7 +120,7 @@ def beeswarm(
     )
 
 
-def dependence(
+def dependence_plot(
     code: str,
     grouped: pd.DataFrame,
     values: pd.DataFrame,
@@ -136,7 +136,7 @@ def dependence(
     code
         The reason.
     grouped, values, titles, about, rng
-        As for `beeswarm`.
+        As for `beeswarm_plot`.
 
     Raises
     ------
@@ -146,7 +146,7 @@ def dependence(
     Examples
     --------
     >>> pushes = pd.DataFrame({"price": [0.5, -0.25]})
-    >>> plot = dependence("price", pushes, pushes, {"price": "price"}, about="two decisions",
+    >>> plot = dependence_plot("price", pushes, pushes, {"price": "price"}, about="two decisions",
     ...                   rng=np.random.default_rng(0))
     >>> plot.title
     'price and errors: two decisions'
@@ -155,32 +155,34 @@ def dependence(
     known = np.flatnonzero(np.isfinite(x))
     if not len(known):
         raise ValueError(f"no decision has a number for {code!r}")
-    rows = known[_some(len(known), rng)]
+    rows = known[_sample_points(len(known), rng)]
     both = code != _SIDE and _SIDE in titles and values[_SIDE].iloc[rows].nunique() == 2
     side = [_SIDE] if both else []
-    explained = _explanation(grouped.iloc[rows], values.iloc[rows], [code, *side], titles)
+    explained = _shap_explanation(grouped.iloc[rows], values.iloc[rows], [code, *side], titles)
     title = f"{titles[code]} and errors: {about}"
-    with _figure(rng) as (figure, axes):
+    with _isolated_figure(rng) as (figure, axes):
         by_side = {"color": explained[:, 1]} if side else {}
         shap.plots.scatter(
             explained[:, 0], ax=axes, show=False, hist=True, x_jitter=0, alpha=0.5, **by_side
         )
         if side:
-            bar = next(a for a in figure.axes if a.get_ylabel() == _short(titles[_SIDE], 40))
+            bar = next(
+                a for a in figure.axes if a.get_ylabel() == _shorten_label(titles[_SIDE], 40)
+            )
             bar.set_yticks([0.25, 0.75], ["let it pass", "acted"])
         axes.set_ylabel("Adds to the log-odds of error")
-        axes.set_xlabel(_short(titles[code], 60))
-        axes.set_title(_short(title, 80), loc="left", fontsize=11)
-        png = _png(figure)
+        axes.set_xlabel(_shorten_label(titles[code], 60))
+        axes.set_title(_shorten_label(title, 80), loc="left", fontsize=11)
+        png = _render_png(figure)
     sides = {"": known}
     if side:
         acted = values[_SIDE].to_numpy(np.float64)[known] > 0
         sides = {" where the machine let it pass": known[~acted], " where it acted": known[acted]}
-    told = "; ".join(f"{_ends(x[some], y[some])}{name}" for name, some in sides.items())
+    told = "; ".join(f"{_quartile_text(x[some], y[some])}{name}" for name, some in sides.items())
     return Plot(title, f"{title}. On average {told}.", png)
 
 
-def _ends(x: Floats, y: Floats) -> str:
+def _quartile_text(x: Floats, y: Floats) -> str:
     """Say what the lowest and the highest quarter of a fact add."""
     low, high = np.quantile(x, [0.25, 0.75])
     few, many = y[x <= low].mean(), y[x >= high].mean()
@@ -190,29 +192,29 @@ def _ends(x: Floats, y: Floats) -> str:
     )
 
 
-def _explanation(
+def _shap_explanation(
     grouped: pd.DataFrame, values: pd.DataFrame, codes: list[str], titles: Mapping[str, str]
 ) -> shap.Explanation:
     return shap.Explanation(
         values=grouped[codes].to_numpy(np.float64),
         data=values[codes].to_numpy(np.float64),
-        feature_names=[_short(titles[c], 40) for c in codes],
+        feature_names=[_shorten_label(titles[c], 40) for c in codes],
     )
 
 
-def _some(n: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+def _sample_points(n: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
     """Choose the points that are drawn: so many that more hide each other."""
     if n <= _MOST_POINTS:
         return np.arange(n)
     return np.sort(rng.choice(n, _MOST_POINTS, replace=False))
 
 
-def _short(text: str, most: int) -> str:
+def _shorten_label(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
 @contextmanager
-def _figure(rng: np.random.Generator) -> Iterator[tuple[Figure, Axes]]:
+def _isolated_figure(rng: np.random.Generator) -> Iterator[tuple[Figure, Axes]]:
     """Draw off screen, in one look on every machine, and leave no trace in a notebook."""
     kept = np.random.get_state()  # noqa: NPY002 (shap shuffles points by the global state)
     np.random.seed(int(rng.integers(2**32)))  # noqa: NPY002
@@ -230,7 +232,7 @@ def _figure(rng: np.random.Generator) -> Iterator[tuple[Figure, Axes]]:
         np.random.set_state(kept)  # noqa: NPY002
 
 
-def _png(figure: Figure) -> bytes:
+def _render_png(figure: Figure) -> bytes:
     """Return the picture in few colours, with fewer dots until it is small enough."""
     for dpi in _DPI:
         whole, small = io.BytesIO(), io.BytesIO()

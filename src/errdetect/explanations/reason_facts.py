@@ -12,11 +12,11 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.special import expit
 
-from errdetect.explanations.reason_templates import FORMS, Forms, Words, plain_text
-from errdetect.features.reference_distribution import Reference
-from errdetect.features.text_attribution import TextWords
+from errdetect.explanations.reason_templates import FORMS, TextFormats, Words, sanitize_text
+from errdetect.features.reference_distribution import ReferenceDistribution
+from errdetect.features.text_attribution import WordContributions
 
-__all__ = ["PAST", "Facts", "past_code", "past_words", "title"]
+__all__ = ["PAST", "ReasonFacts", "history_code", "history_template", "reason_title"]
 
 
 _RECORDS = (
@@ -32,14 +32,14 @@ _VERSION, _POLICY = "history_moderator_version_days", "history_policy_change_day
 PAST = (*_RECORDS, _CHANGES, _SIMILAR)
 
 
-def past_code(name: str) -> str | None:
+def history_code(name: str) -> str | None:
     """Return the reason that a feature belongs to; None where it is none of these.
 
     Examples
     --------
-    >>> past_code("history_account_policy_errors_90d"), past_code("similar_text_days")
+    >>> history_code("history_account_policy_errors_90d"), history_code("similar_text_days")
     ('history_account_policy', 'similar')
-    >>> past_code("history_policy_change_days"), past_code("price")
+    >>> history_code("history_policy_change_days"), history_code("price")
     ('history_changes', None)
     """
     if name in (_VERSION, _POLICY):
@@ -49,7 +49,9 @@ def past_code(name: str) -> str | None:
     return next((code for code in _RECORDS if name.startswith(f"{code}_")), None)
 
 
-def past_words(code: str, facts: Mapping[str, float], forms: Forms) -> tuple[str, dict[str, str]]:
+def history_template(
+    code: str, facts: Mapping[str, float], forms: TextFormats
+) -> tuple[str, dict[str, str]]:
     """Return which template says such a reason, and what to fill in.
 
     Parameters
@@ -67,7 +69,7 @@ def past_words(code: str, facts: Mapping[str, float], forms: Forms) -> tuple[str
         The template's name and its values.
     """
     if code == _SIMILAR:
-        return _similar(facts, forms)
+        return _similar_content(facts, forms)
     if code == _CHANGES:
         days = {"version": facts.get(_VERSION, np.nan), "policy": facts.get(_POLICY, np.nan)}
         known = [name for name, value in days.items() if not np.isnan(value)]
@@ -76,10 +78,10 @@ def past_words(code: str, facts: Mapping[str, float], forms: Forms) -> tuple[str
         return variant, {name: forms.count(v) for name, v in fill.items() if not np.isnan(v)}
     told = {what: facts.get(f"{code}_{what}_90d", np.nan)
             for what in ("decisions", "reviewed", "errors", "complaints")}  # fmt: skip
-    return _variant(told), {n: forms.count(v) for n, v in told.items() if not np.isnan(v)}
+    return _history_variant(told), {n: forms.count(v) for n, v in told.items() if not np.isnan(v)}
 
 
-def _variant(told: Mapping[str, float]) -> str:
+def _history_variant(told: Mapping[str, float]) -> str:
     """Choose what a record says: the fairest evidence that there is."""
     if np.isnan(told["decisions"]):
         return "unknown"
@@ -90,7 +92,7 @@ def _variant(told: Mapping[str, float]) -> str:
     return "unreviewed" if told["decisions"] > 0 else "new"
 
 
-def _similar(facts: Mapping[str, float], forms: Forms) -> tuple[str, dict[str, str]]:
+def _similar_content(facts: Mapping[str, float], forms: TextFormats) -> tuple[str, dict[str, str]]:
     """Tell of the surest likeness with a verdict, or else with a decision."""
     kinds = [n.removeprefix("similar_").removesuffix("_days") for n in facts if _is_days(n)]
     order = sorted(kinds, key=lambda k: (("item", "text").index(k) if k in ("item", "text")
@@ -122,7 +124,7 @@ _NO_REASONS = frozenset({FORMS, "default", "contrast"})
 
 
 @dataclass(frozen=True)
-class Facts:
+class ReasonFacts:
     """Decisions with all that their reasons may speak of.
 
     Parameters
@@ -132,7 +134,7 @@ class Facts:
     X, names
         Shape (n, k), their features, and the features' names.
     words
-        From `load_words`.
+        From `load_templates`.
     policies
         policy_id -> the name that people use.
     reference
@@ -146,13 +148,13 @@ class Facts:
     names: Sequence[str]
     words: Words
     policies: Mapping[str, str] = field(default_factory=dict)
-    reference: Reference = field(default_factory=Reference)
-    text: TextWords | None = None
+    reference: ReferenceDistribution = field(default_factory=ReferenceDistribution)
+    text: WordContributions | None = None
 
     def __len__(self) -> int:
         return len(self.decisions)
 
-    def say(self, code: str, row: int, towards: bool | None = True) -> str:
+    def describe_fact(self, code: str, row: int, towards: bool | None = True) -> str:
         """Say the fact behind one reason.
 
         Parameters
@@ -172,46 +174,46 @@ class Facts:
         """
         together = next((g for g in self.reference.alike if g[0] == code), (code,))
         if code in PAST or len(together) == 1:
-            return self._fact(code, row, towards)
-        return self.forms.joined([self._fact(name, row, towards) for name in together])
+            return self._fact_sentence(code, row, towards)
+        return self.forms.joined([self._fact_sentence(name, row, towards) for name in together])
 
     @cached_property
-    def forms(self) -> Forms:
+    def forms(self) -> TextFormats:
         """How numbers, shares and quotations are written."""
-        return Forms(self.words)
+        return TextFormats(self.words)
 
     @cached_property
-    def _records(self) -> list[dict[Any, Any]]:
+    def _decision_records(self) -> list[dict[Any, Any]]:
         return self.decisions.to_dict("records")
 
-    def _fact(self, code: str, row: int, towards: bool | None) -> str:
-        record, x = self._records[row], self._features(row)
+    def _fact_sentence(self, code: str, row: int, towards: bool | None) -> str:
+        record, x = self._decision_records[row], self._feature_values(row)
         policy = record.get("policy_id")
         fill: dict[str, str] = {
-            "column": plain_text(code),
+            "column": sanitize_text(code),
             "value": self.forms.value(record.get(code)),
             "policy": self.forms.value(self.policies.get(str(policy), policy)),
             "action": self.forms.value(record.get("action")),
         }
         if code == "margin":
-            variant, more = self._margin(x)
+            variant, more = self._margin_fact(x)
         elif code == "text":
-            variant, more = self._text(row, x, towards)
+            variant, more = self._text_fact(row, x, towards)
         elif code in PAST:
-            variant, more = past_words(code, x, self.forms)
+            variant, more = history_template(code, x, self.forms)
         else:
             variant, more = self._plain(code, record, x)
-        said = _templates(self.words, code)
+        said = _reason_templates(self.words, code)
         if variant in ("high", "low") and variant not in said:
             variant = "text"
         if variant not in said:
             said = self.words["default"]
         return said[variant].format_map(fill | more)
 
-    def _features(self, row: int) -> dict[str, float]:
+    def _feature_values(self, row: int) -> dict[str, float]:
         return dict(zip(self.names, self.X[row].tolist(), strict=True))
 
-    def _margin(self, x: Mapping[str, float]) -> tuple[str, dict[str, str]]:
+    def _margin_fact(self, x: Mapping[str, float]) -> tuple[str, dict[str, str]]:
         gap, score = x["margin"], x["score"]
         if np.isnan(gap):
             known = not np.isnan(score)
@@ -223,7 +225,7 @@ class Facts:
         near = "near_" if abs(gap) < _NEAR else ""
         return f"{near}{'above' if gap > 0 else 'below'}", fill
 
-    def _text(
+    def _text_fact(
         self, row: int, x: Mapping[str, float], towards: bool | None
     ) -> tuple[str, dict[str, str]]:
         logit = x["text_logit_mean"]
@@ -233,21 +235,23 @@ class Facts:
         fill = {"share": self.forms.share(float(expit(logit)))}
         variant = "enforced" if enforced else "allowed"
         # What lowers the chance to violate speaks against having acted, and for letting pass.
-        found = [] if towards is None else self._strongest(row, -1 if enforced == towards else 1)
+        found = (
+            [] if towards is None else self._strongest_words(row, -1 if enforced == towards else 1)
+        )
         if not found:
             return variant, fill
-        fill["words"] = self.forms.quoted(found)
+        fill["words"] = self.forms.quote_pieces(found)
         return f"{variant}_{'against' if towards else 'for'}", fill
 
-    def _strongest(self, row: int, sign: int) -> list[str]:
+    def _strongest_words(self, row: int, sign: int) -> list[str]:
         """Return the few words of a text that push most one way; like ones count as one."""
         if self.text is None:
             return []
         start, stop = np.searchsorted(self.text.row, [row, row + 1])
         total: dict[str, float] = {}
         shown: dict[str, str] = {}
-        for word, part in _pieces(self.text, int(start), int(stop), sign):
-            bare = _bare(word)
+        for word, part in _text_pieces(self.text, int(start), int(stop), sign):
+            bare = _strip_punctuation(word)
             key = bare.casefold()
             total[key] = total.get(key, 0.0) + sign * part
             shown.setdefault(key, bare)
@@ -266,7 +270,7 @@ class Facts:
                             "upper": self.forms.share(np.nan_to_num(x["text_upper_share"])),
                             "links": self.forms.count(x["text_links"])}  # fmt: skip
         if code == "other_scores":
-            return self._scores(x)
+            return self._scores_fact(x)
         if code == "segment":
             return "text", {"share": self.forms.share(float(expit(x["segment_logit"])))}
         if code == "usual":
@@ -281,52 +285,54 @@ class Facts:
             return "text", {n: self.forms.value(record.get(c)) for n, c in told.items()}
         if code in ("action", "policy_id"):
             return "text", {}
-        if _missing(record.get(code)):
+        if _is_missing(record.get(code)):
             return "unknown", {}
-        below = self.reference.below(code, x.get(code, np.nan))
+        below = self.reference.percentile_rank(code, x.get(code, np.nan))
         if below >= 1 - _RARE:
             return "high", {"share": self.forms.share(below)}
         if below <= _RARE:
             return "low", {"share": self.forms.share(1 - below)}
         return "text", {}
 
-    def _scores(self, x: Mapping[str, float]) -> tuple[str, dict[str, str]]:
+    def _scores_fact(self, x: Mapping[str, float]) -> tuple[str, dict[str, str]]:
         known = {n: v for n, v in x.items() if n.startswith("score_") and not np.isnan(v)}
         if not known:
             return "unknown", {}
         said = [
-            f"{plain_text(n.removeprefix('score_'), 30)} {self.forms.number(v)}"
+            f"{sanitize_text(n.removeprefix('score_'), 30)} {self.forms.number(v)}"
             for n, v in list(known.items())[:_MOST_WORDS]
         ]
         return "text", {"scores": ", ".join(said)}
 
 
-def title(code: str, words: Words, reference: Reference) -> str:
+def reason_title(code: str, words: Words, reference: ReferenceDistribution) -> str:
     """Name a reason; columns that say the same are all named.
 
     Examples
     --------
-    >>> from errdetect.explanations.reason_templates import load_words
-    >>> title("price", load_words(), Reference(alike=(("price", "price_usd"),)))
+    >>> from errdetect.explanations.reason_templates import load_templates
+    >>> reason_title("price", load_templates(), ReferenceDistribution(alike=(("price", "price_usd"),)))
     'price, price_usd'
     """
     together = next((g for g in reference.alike if g[0] == code), (code,))
     said = [
-        _templates(words, name)["title"].format_map(
-            {"column": plain_text(name), **dict.fromkeys(("value", "policy", "action"), "")}
+        _reason_templates(words, name)["title"].format_map(
+            {"column": sanitize_text(name), **dict.fromkeys(("value", "policy", "action"), "")}
         )
         for name in together
     ]
     return words[FORMS]["between"].join(said)
 
 
-def _templates(words: Words, code: str) -> Mapping[str, str]:
+def _reason_templates(words: Words, code: str) -> Mapping[str, str]:
     """Return a reason's templates; what it lacks is said as of any column."""
     own = words.get(code) if code not in _NO_REASONS else None
     return words["default"] if own is None else own
 
 
-def _pieces(text: TextWords, start: int, stop: int, sign: int) -> Iterator[tuple[str, float]]:
+def _text_pieces(
+    text: WordContributions, start: int, stop: int, sign: int
+) -> Iterator[tuple[str, float]]:
     """Return words; of those taken apart, the neighbouring characters that push most."""
     for _, entries in groupby(range(start, stop), key=lambda i: int(text.run[i])):
         run = list(entries)
@@ -340,19 +346,19 @@ def _pieces(text: TextWords, start: int, stop: int, sign: int) -> Iterator[tuple
                 yield "".join(text.word[together]), float(text.part[together].sum())
 
 
-def _missing(value: object) -> bool:
+def _is_missing(value: object) -> bool:
     return value is None or value is pd.NA or value is pd.NaT or value != value
 
 
-def _bare(word: str) -> str:
+def _strip_punctuation(word: str) -> str:
     """Take the signs around a word off, unless it is made of signs."""
     start, stop = 0, len(word)
-    while start < stop and not _spells(word[start]):
+    while start < stop and not _is_word_character(word[start]):
         start += 1
-    while stop > start and not _spells(word[stop - 1]):
+    while stop > start and not _is_word_character(word[stop - 1]):
         stop -= 1
     return word if start == stop else word[start:stop]
 
 
-def _spells(character: str) -> bool:
+def _is_word_character(character: str) -> bool:
     return character == "_" or unicodedata.category(character)[0] in "LMN"

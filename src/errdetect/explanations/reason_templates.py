@@ -14,9 +14,17 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from errdetect.errors import JOINERS, ConfigError, hidden, sentence
+from errdetect.errors import JOINERS, ConfigError, error_message, is_hidden
 
-__all__ = ["ALWAYS", "FORMS", "Forms", "Words", "isolated", "load_words", "plain_text"]
+__all__ = [
+    "ALWAYS",
+    "FORMS",
+    "TextFormats",
+    "Words",
+    "isolate_direction",
+    "load_templates",
+    "sanitize_text",
+]
 
 
 Words = Mapping[str, Mapping[str, str]]
@@ -28,7 +36,7 @@ ALWAYS = frozenset({"policy", "action", "column", "value"})
 _DEFAULT = "default"
 
 
-def load_words(path: Path | None = None) -> Words:
+def load_templates(path: Path | None = None) -> Words:
     """Read the reasons' templates; without a path, errdetect's own English ones.
 
     Parameters
@@ -50,59 +58,63 @@ def load_words(path: Path | None = None) -> Words:
 
     Examples
     --------
-    >>> load_words()["market"]["title"]
+    >>> load_templates()["market"]["title"]
     'The market'
     """
-    own = _own()
+    own = _default_templates()
     if path is None:
         return own
-    raw = _read(path)
-    faults = [fault for code, said in raw.items() for fault in _faults(path.name, code, said, own)]
+    raw = _read_templates(path)
+    faults = [
+        fault
+        for code, said in raw.items()
+        for fault in _template_errors(path.name, code, said, own)
+    ]
     if faults:
         raise ConfigError(faults)
     return {**own, **{code: {**own.get(code, {}), **said} for code, said in raw.items()}}
 
 
-def _read(path: Path) -> dict[str, dict[str, str]]:
+def _read_templates(path: Path) -> dict[str, dict[str, str]]:
     do = "Copy errdetect's reasons.yaml and edit that."
     if not path.is_file():
-        raise ConfigError([sentence("report.words", "name a YAML file", f"'{path}'", do)])
+        raise ConfigError([error_message("report.words", "name a YAML file", f"'{path}'", do)])
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         said = " ".join(str(error).split())
-        raise ConfigError([sentence(f"'{path.name}'", "be YAML in UTF-8", said, do)]) from None
+        raise ConfigError([error_message(f"'{path.name}'", "be YAML in UTF-8", said, do)]) from None
     if not isinstance(raw, dict) or not all(
         isinstance(v, dict) and all(isinstance(t, str) for t in v.values()) for v in raw.values()
     ):
         must = "map each reason to its templates"
-        raise ConfigError([sentence(f"'{path.name}'", must, "something else", do)])
+        raise ConfigError([error_message(f"'{path.name}'", must, "something else", do)])
     return {str(code): {str(k): t for k, t in said.items()} for code, said in raw.items()}
 
 
-def _faults(name: str, code: str, said: Mapping[str, str], own: Words) -> Iterator[str]:
+def _template_errors(name: str, code: str, said: Mapping[str, str], own: Words) -> Iterator[str]:
     """Say every variant that nothing asks for, and every placeholder that nothing fills."""
     known = own.get(code, own[_DEFAULT])
     for variant, template in said.items():
         what = f"The template {code}.{variant} of '{name}'"
         if variant not in known:
             must = f"be one of {', '.join(known)}"
-            yield sentence(what, must, f"'{variant}'", "Rename it or take it out.")
+            yield error_message(what, must, f"'{variant}'", "Rename it or take it out.")
             continue
-        allowed = _placeholders(known[variant]) | (frozenset() if code == FORMS else ALWAYS)
+        allowed = _placeholder_names(known[variant]) | (frozenset() if code == FORMS else ALWAYS)
         shown = ", ".join(f"{{{n}}}" for n in sorted(allowed)) or "no placeholder"
         do = "Keep the names in braces; write {{ and }} for braces that are text."
         try:
-            wrong = sorted(_placeholders(template) - allowed)
+            wrong = sorted(_placeholder_names(template) - allowed)
         except ValueError as error:
-            yield sentence(what, "close every brace", f"'{error}'", do)
+            yield error_message(what, "close every brace", f"'{error}'", do)
             continue
         if wrong:
             got = ", ".join(f"{{{n}}}" for n in wrong)
-            yield sentence(what, f"use only {shown}", got, do)
+            yield error_message(what, f"use only {shown}", got, do)
 
 
-def _placeholders(template: str) -> frozenset[str]:
+def _placeholder_names(template: str) -> frozenset[str]:
     """Return what stands in braces; a conversion or format makes it a name that nothing fills."""
     return frozenset(
         field + (f"!{conversion}" if conversion else "") + (f":{spec}" if spec else "")
@@ -112,7 +124,7 @@ def _placeholders(template: str) -> frozenset[str]:
 
 
 @cache
-def _own() -> Words:
+def _default_templates() -> Words:
     text = files("errdetect.explanations").joinpath("reasons.yaml").read_text(encoding="utf-8")
     loaded: dict[str, Any] = yaml.safe_load(text)
     return loaded
@@ -123,7 +135,7 @@ _TURNS = frozenset({"R", "AL", "AN"})
 _MOST = 60
 
 
-def plain_text(text: str, most: int = _MOST) -> str:
+def sanitize_text(text: str, most: int = _MOST) -> str:
     r"""Return foreign text as one short line that cannot steer what stands around it.
 
     Parameters
@@ -141,27 +153,27 @@ def plain_text(text: str, most: int = _MOST) -> str:
 
     Examples
     --------
-    >>> plain_text("exe.\u202egpj\n\n x"), plain_text("abcdef", 4)
+    >>> sanitize_text("exe.\u202egpj\n\n x"), sanitize_text("abcdef", 4)
     ('exe.gpj x', 'abc…')
     """
     if len(text) <= most and text.isascii() and text.isprintable():
         return " ".join(text.split())
     head = text[: 4 * most]
-    kept = [c for c in head if c.isspace() or not hidden(c)]
+    kept = [c for c in head if c.isspace() or not is_hidden(c)]
     line = " ".join("".join(kept).split())
     if len(line) <= most and len(text) <= len(head):
         return line
     cut = min(most - 1, len(line))
-    while cut > 1 and (_joins(line[cut - 1]) or (cut < len(line) and _belongs(line[cut]))):
+    while cut > 1 and (_is_joiner(line[cut - 1]) or (cut < len(line) and _is_combining(line[cut]))):
         cut -= 1
     return line[:cut].rstrip() + "…"
 
 
-def _joins(character: str) -> bool:
+def _is_joiner(character: str) -> bool:
     return character in JOINERS
 
 
-def _belongs(character: str) -> bool:
+def _is_combining(character: str) -> bool:
     """Tell whether a character changes the one before it: marks, joiners, skin tones."""
     return (
         unicodedata.category(character) in ("Mn", "Me", "Mc")
@@ -170,32 +182,32 @@ def _belongs(character: str) -> bool:
     )
 
 
-def isolated(text: str) -> str:
+def isolate_direction(text: str) -> str:
     r"""Put text between direction marks, so that it cannot turn the words around it.
 
     Source: Unicode Standard Annex 9, first strong isolate.
 
     Examples
     --------
-    >>> isolated("שלום") == "\u2068שלום\u2069"
+    >>> isolate_direction("שלום") == "\u2068שלום\u2069"
     True
     """
     return f"{_FIRST_STRONG}{text}{_POP}"
 
 
 @dataclass(frozen=True)
-class Forms:
+class TextFormats:
     """How the words' file writes numbers, shares, values and quotations.
 
     Parameters
     ----------
     words
-        From `load_words`.
+        From `load_templates`.
 
     Examples
     --------
-    >>> from errdetect.explanations.reason_templates import load_words
-    >>> forms = Forms(load_words())
+    >>> from errdetect.explanations.reason_templates import load_templates
+    >>> forms = TextFormats(load_templates())
     >>> forms.number(1234.5), forms.share(0.25), forms.value(None), forms.value(True)
     ('1,234.5', '25%', 'unknown', 'yes')
     """
@@ -205,7 +217,7 @@ class Forms:
     def number(self, value: float, digits: int | None = None) -> str:
         """Write a number: whole ones whole, others with three digits that matter or as told."""
         if np.isnan(value):
-            return self._form("missing")
+            return self._format_template("missing")
         if digits is not None:
             said = f"{value:,.{digits}f}"
         elif float(value).is_integer() and abs(value) < 1e15:
@@ -215,7 +227,7 @@ class Forms:
             said = f"{value:,.{max(1, digits_after)}f}".rstrip("0").rstrip(".")
         else:
             said = f"{value:.2e}"
-        marks = {",": self._form("thousands"), ".": self._form("decimal")}
+        marks = {",": self._format_template("thousands"), ".": self._format_template("decimal")}
         return "".join(marks.get(c, c) for c in said)
 
     def count(self, value: float) -> str:
@@ -225,8 +237,8 @@ class Forms:
     def share(self, value: float) -> str:
         """Write a share as whole percents; above 99 and below 1 percent as such."""
         if np.isnan(value):
-            return self._form("missing")
-        percent = self._form("percent")
+            return self._format_template("missing")
+        percent = self._format_template("percent")
         if 0 < value < 0.01:
             return percent.format_map({"number": "<1"})
         if 0.99 < value < 1:
@@ -236,23 +248,29 @@ class Forms:
     def value(self, value: object) -> str:
         """Show a value to people: short, and said to be unknown where it is missing."""
         if value is None or value is pd.NA or value is pd.NaT or value != value:
-            return self._form("missing")
+            return self._format_template("missing")
         if isinstance(value, bool | np.bool_):
-            return self._form("set" if value else "unset")
+            return self._format_template("set" if value else "unset")
         if isinstance(value, float | int | np.floating | np.integer):
             return self.number(float(value))
-        text = plain_text(str(value))
-        return isolated(text) if any(unicodedata.bidirectional(c) in _TURNS for c in text) else text
+        text = sanitize_text(str(value))
+        return (
+            isolate_direction(text)
+            if any(unicodedata.bidirectional(c) in _TURNS for c in text)
+            else text
+        )
 
-    def quoted(self, pieces: Sequence[str], most: int = 30) -> str:
+    def quote_pieces(self, pieces: Sequence[str], most: int = 30) -> str:
         """Quote pieces of content, each between direction marks, one after the other."""
-        form = self._form("quote")
-        said = [form.format_map({"content": isolated(plain_text(p, most))}) for p in pieces]
-        return self._form("between").join(said)
+        form = self._format_template("quote")
+        said = [
+            form.format_map({"content": isolate_direction(sanitize_text(p, most))}) for p in pieces
+        ]
+        return self._format_template("between").join(said)
 
     def joined(self, facts: Sequence[str]) -> str:
         """Put whole facts one after the other."""
-        return self._form("also").join(facts)
+        return self._format_template("also").join(facts)
 
-    def _form(self, name: str) -> str:
+    def _format_template(self, name: str) -> str:
         return self.words[FORMS][name]

@@ -8,17 +8,17 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.special import expit
 
-from errdetect.explanations.reason_facts import Facts, past_code
+from errdetect.explanations.reason_facts import ReasonFacts, history_code
 from errdetect.features.matrix import DERIVED_TEXT, SEGMENT_COLUMN
 from errdetect.features.text_models import MEASURE_COLUMNS, TEXT_COLUMNS
 
 __all__ = [
     "MOST_REASONS",
     "Reason",
+    "decision_reasons",
+    "display_values",
     "group_contributions",
     "reason_codes",
-    "reasons",
-    "shown_numbers",
 ]
 
 
@@ -72,17 +72,19 @@ def reason_codes(names: Sequence[str], alike: Sequence[Sequence[str]] = ()) -> l
     ['price', 'tags']
     """
     first = {name: group[0] for group in alike for name in group}
-    return [code if (code := _code(name)) != name else first.get(name, name) for name in names]
+    return [
+        code if (code := _feature_code(name)) != name else first.get(name, name) for name in names
+    ]
 
 
-def _code(name: str) -> str:
+def _feature_code(name: str) -> str:
     if name in _BY_MEANING:
         return _BY_MEANING[name]
     if name.startswith(("score_", "scores_")):
         return "other_scores"
     if name.startswith("usual_"):
         return "usual"
-    return past_code(name) or name.partition("=")[0]
+    return history_code(name) or name.partition("=")[0]
 
 
 def group_contributions(
@@ -114,7 +116,7 @@ def group_contributions(
     return pd.DataFrame(grouped, columns=list(uniques))
 
 
-def shown_numbers(
+def display_values(
     X: Floats, names: Sequence[str], codes: Sequence[str], categories: Sequence[int]
 ) -> pd.DataFrame:
     """Return one number for each reason's fact, for pictures.
@@ -135,7 +137,7 @@ def shown_numbers(
 
     Examples
     --------
-    >>> shown_numbers(np.array([[0.5, 2.0]]), ["margin", "market"], ["margin", "market"], [1]).values
+    >>> display_values(np.array([[0.5, 2.0]]), ["margin", "market"], ["margin", "market"], [1]).values
     array([[0.5, nan]])
     """
     place = {name: i for i, name in enumerate(names) if i not in set(categories)}
@@ -163,8 +165,8 @@ class Reason(TypedDict):
     contribution: float
 
 
-def reasons(
-    facts: Facts, grouped: pd.DataFrame, *, limit: int = MOST_REASONS, towards: bool = True
+def decision_reasons(
+    facts: ReasonFacts, grouped: pd.DataFrame, *, limit: int = MOST_REASONS, towards: bool = True
 ) -> list[list[Reason]]:
     """Say for each decision what is associated with its being an error.
 
@@ -186,24 +188,24 @@ def reasons(
 
     Examples
     --------
-    >>> from errdetect.explanations.reason_templates import load_words
+    >>> from errdetect.explanations.reason_templates import load_templates
     >>> frame = pd.DataFrame({"decision_id": ["d1"], "market": ["DE"], "category": ["toys"]})
-    >>> facts = Facts(frame, np.empty((1, 0)), [], load_words())
+    >>> facts = ReasonFacts(frame, np.empty((1, 0)), [], load_templates())
     >>> pushes = pd.DataFrame({"market": [0.5], "category": [-0.25]})
-    >>> reasons(facts, pushes)
+    >>> decision_reasons(facts, pushes)
     [[{'code': 'market', 'text': 'The market is DE', 'contribution': 0.5}]]
-    >>> reasons(facts, pushes, towards=False)[0][0]["text"]
+    >>> decision_reasons(facts, pushes, towards=False)[0][0]["text"]
     'The category is toys'
     """
     codes = sorted(grouped.columns)
-    values = _said_once(facts, grouped[codes]).to_numpy(np.float64)
+    values = _merge_empty_text(facts, grouped[codes]).to_numpy(np.float64)
     sign = 1.0 if towards else -1.0
     order = np.argsort(-sign * values, axis=1, kind="stable")[:, :limit]
     return [
         [
             Reason(
                 code=codes[g],
-                text=facts.say(codes[g], row, towards),
+                text=facts.describe_fact(codes[g], row, towards),
                 contribution=float(values[row, g]),
             )
             for g in order[row]
@@ -213,7 +215,7 @@ def reasons(
     ]
 
 
-def _said_once(facts: Facts, grouped: pd.DataFrame) -> pd.DataFrame:
+def _merge_empty_text(facts: ReasonFacts, grouped: pd.DataFrame) -> pd.DataFrame:
     """Where there is no text, what it says and how it is written are one fact: there is none."""
     if _SHAPE not in grouped or _TEXT not in grouped or _CHARS not in facts.names:
         return grouped

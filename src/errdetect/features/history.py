@@ -16,19 +16,19 @@ import pandas as pd
 from errdetect.features.point_in_time import (
     DAY,
     UNIT,
-    Clock,
-    Groups,
-    Levels,
-    Steps,
-    Tally,
-    by_group,
-    micros,
-    place_reviews,
-    verdict_steps,
+    ColumnLevels,
+    EventClock,
+    EventTally,
+    KeyGroups,
+    VerdictPeriods,
+    match_reviews,
+    sort_by_group,
+    to_microseconds,
+    verdict_periods,
 )
 from errdetect.schemas import APPEAL, AUDIT, RE_REVIEW, REPORT
 
-__all__ = ["HISTORY", "HISTORY_KEYS", "WINDOWS", "History", "history_features"]
+__all__ = ["HISTORY", "HISTORY_KEYS", "WINDOWS", "HistoryIndex", "history_features"]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -49,7 +49,7 @@ HISTORY_KEYS: Mapping[str, tuple[str, ...]] = {
 _DRAWN, _COMPLAINTS = (AUDIT, RE_REVIEW), (APPEAL, REPORT)
 _PRIOR = 5.0  # a rate leans towards everyone's as if so many more had shown that
 _LONGEST = WINDOWS[-1]
-#: What 1 is in the pairs of `_counts`: enforced decisions and shares of verdicts by turns.
+#: What 1 is in the pairs of `_window_counts`: enforced decisions and shares of verdicts by turns.
 _SCALE = np.array([1, UNIT] * len(WINDOWS) + [UNIT], dtype=np.float64)
 _CHUNK = 65_536  # rows at a time, so that what they need stays in the processor's cache
 _THREADS = 2  # numpy looks up and copies without Python's lock; every thread fills rows of its own
@@ -100,22 +100,22 @@ def history_features(
     >>> told[["history_account_decisions_7d", "history_account_errors_90d"]].values.tolist()
     [[0.0, 0.0], [0.0, 0.0], [1.0, 1.0]]
     """
-    return History(log, reviews).columns(targets)
+    return HistoryIndex(log, reviews).columns(targets)
 
 
 @dataclass(frozen=True)
-class _Tallies:
+class _KeyTallies:
     """One key's events: decisions; verdicts and complaints by when they start and end."""
 
-    groups: Groups
-    decisions: Tally
-    starts: Tally
-    ends: Mapping[int, Tally]
-    complaints: Tally
-    complaints_end: Tally
+    groups: KeyGroups
+    decisions: EventTally
+    starts: EventTally
+    ends: Mapping[int, EventTally]
+    complaints: EventTally
+    complaints_end: EventTally
 
 
-class History:
+class HistoryIndex:
     """A log and its reviews, sorted once, to tell the histories behind any decisions.
 
     Parameters
@@ -125,15 +125,17 @@ class History:
     """
 
     def __init__(self, log: pd.DataFrame, reviews: pd.DataFrame | None) -> None:
-        at = micros(log["decided_at"])
-        placed = place_reviews(log, reviews)
-        drawn, complaints = (verdict_steps(placed, names) for names in (_DRAWN, _COMPLAINTS))
+        at = to_microseconds(log["decided_at"])
+        placed = match_reviews(log, reviews)
+        drawn, complaints = (verdict_periods(placed, names) for names in (_DRAWN, _COMPLAINTS))
         ends = {w: np.minimum(drawn.start + w * DAY, drawn.end) for w in WINDOWS}
         complaints_end = np.minimum(complaints.start + _LONGEST * DAY, complaints.end)
-        self._clock = Clock(at)
-        self._drawn_clock = Clock(drawn.start, *ends.values())
-        self._complaint_clock = Clock(complaints.start, complaints_end)
-        self._levels = Levels(log, sorted({name for key in HISTORY_KEYS.values() for name in key}))
+        self._clock = EventClock(at)
+        self._drawn_clock = EventClock(drawn.start, *ends.values())
+        self._complaint_clock = EventClock(complaints.start, complaints_end)
+        self._levels = ColumnLevels(
+            log, sorted({name for key in HISTORY_KEYS.values() for name in key})
+        )
         tick = self._clock.ticks(at)
         enforced = log["enforced"].to_numpy(bool).astype(np.int64)[:, None]
         by_time = np.argsort(tick, kind="stable")
@@ -144,21 +146,21 @@ class History:
             end[w] = self._drawn_clock.ticks(ends[w])
         upset, settled = map(self._complaint_clock.ticks, (complaints.start, complaints_end))
 
-        def tallies(groups: Groups) -> _Tallies:
-            return _Tallies(
+        def tallies(groups: KeyGroups) -> _KeyTallies:
+            return _KeyTallies(
                 groups,
-                Tally(groups.codes[by_time], tick, enforced, len(self._clock)),
-                _verdicts(groups, drawn, start, self._drawn_clock),
-                {w: _verdicts(groups, drawn, end[w], self._drawn_clock) for w in WINDOWS},
-                _verdicts(groups, complaints, upset, self._complaint_clock),
-                _verdicts(groups, complaints, settled, self._complaint_clock),
+                EventTally(groups.codes[by_time], tick, enforced, len(self._clock)),
+                _tally_verdicts(groups, drawn, start, self._drawn_clock),
+                {w: _tally_verdicts(groups, drawn, end[w], self._drawn_clock) for w in WINDOWS},
+                _tally_verdicts(groups, complaints, upset, self._complaint_clock),
+                _tally_verdicts(groups, complaints, settled, self._complaint_clock),
             )
 
-        self._whole = tallies(Groups(self._levels, []))
+        self._whole = tallies(KeyGroups(self._levels, []))
         found = dict(_key_groups(self._levels))
         with ThreadPoolExecutor(_THREADS) as pool:
             self._keys = dict(zip(found, pool.map(tallies, found.values()), strict=True))
-        self._changes = _Changes(self._levels, at)
+        self._changes = _VersionChanges(self._levels, at)
 
     def columns(self, targets: pd.DataFrame) -> pd.DataFrame:
         """Tell the histories behind decisions; see `history_features`.
@@ -173,20 +175,20 @@ class History:
         pandas.DataFrame
             float64, shape (n, columns).
         """
-        at = micros(targets["decided_at"])
+        at = to_microseconds(targets["decided_at"])
         codes = self._levels.of(targets)
         by_time = np.argsort(at, kind="stable")
         moments = self._moments(at.take(by_time))
-        overall = self._overall(moments)
-        names = [f"{HISTORY}{key}_{name}" for key in self._keys for name in _names()]
+        overall = self._overall_rates(moments)
+        names = [f"{HISTORY}{key}_{name}" for key in self._keys for name in _feature_names()]
         changes = self._changes.days(codes, at)
         out = np.empty((len(at), len(names) + len(changes)))
-        width = len(_names())
+        width = len(_feature_names())
 
-        def fill(i: int, tallies: _Tallies, group: Ints, rows: Ints) -> None:
+        def fill(i: int, tallies: _KeyTallies, group: Ints, rows: Ints) -> None:
             whose = group.take(rows)
-            counts = _counts(tallies, whose, moments.take(rows, axis=0))
-            block = _rates(counts, overall.take(rows, axis=0), whose < 0)
+            counts = _window_counts(tallies, whose, moments.take(rows, axis=0))
+            block = _counts_and_rates(counts, overall.take(rows, axis=0), whose < 0)
             out[by_time.take(rows), i * width : (i + 1) * width] = block
 
         with ThreadPoolExecutor(_THREADS) as pool:
@@ -195,7 +197,7 @@ class History:
                 group = tallies.groups.of(codes)[by_time]
                 for start in range(0, len(group), _CHUNK):
                     # neighbours in the log are looked up together
-                    rows = start + by_group(group[start : start + _CHUNK])
+                    rows = start + sort_by_group(group[start : start + _CHUNK])
                     parts.append(pool.submit(fill, i, tallies, group, rows))
             for part in parts:
                 part.result()
@@ -204,41 +206,43 @@ class History:
         columns = pd.Index([*names, *changes], dtype="str")
         return pd.DataFrame(out, index=targets.index, columns=columns, copy=False)
 
-    def _overall(self, moments: Ints) -> Floats:
+    def _overall_rates(self, moments: Ints) -> Floats:
         """Return everyone's rates at each moment, shape (n, 7)."""
         n = len(moments)
         out = np.empty((n, 2 * len(WINDOWS) + 1))
         for start in range(0, n, _CHUNK):
             part = slice(start, start + _CHUNK)
             now = moments[part]
-            counts = _counts(self._whole, np.zeros(len(now), np.int64), now)
+            counts = _window_counts(self._whole, np.zeros(len(now), np.int64), now)
             with np.errstate(invalid="ignore", divide="ignore"):
                 out[part] = counts[:, 1::2] / _SCALE / counts[:, ::2]
         return out
 
     def _moments(self, at: Ints) -> Ints:
-        """Return the ticks that `_counts` asks for, shape (n, 6)."""
+        """Return the ticks that `_window_counts` asks for, shape (n, 6)."""
         now = [clock.ticks(at) for clock in (self._clock, self._drawn_clock, self._complaint_clock)]
         return np.column_stack([*now, *(self._clock.ticks(at - w * DAY) for w in WINDOWS)])
 
 
-def _key_groups(levels: Levels) -> Iterator[tuple[str, Groups]]:
+def _key_groups(levels: ColumnLevels) -> Iterator[tuple[str, KeyGroups]]:
     """Group the log by every key whose columns it has, and that tells its decisions apart."""
     for key, columns in HISTORY_KEYS.items():
         names = [name for name in columns if name in levels.values]
         if names != list(columns) and names != ["moderator_version"]:
             continue
-        groups = Groups(levels, names)
+        groups = KeyGroups(levels, names)
         if len(groups) > 1:
             yield key, groups
 
 
-def _verdicts(groups: Groups, steps: Steps, tick: Ints, clock: Clock) -> Tally:
+def _tally_verdicts(
+    groups: KeyGroups, steps: VerdictPeriods, tick: Ints, clock: EventClock
+) -> EventTally:
     """Tally the errors of verdicts by when these start or end."""
-    return Tally(groups.codes[steps.position], tick, steps.errors[:, None], len(clock))
+    return EventTally(groups.codes[steps.position], tick, steps.errors[:, None], len(clock))
 
 
-def _names() -> list[str]:
+def _feature_names() -> list[str]:
     names = [
         f"{what}_{w}d"
         for w in WINDOWS
@@ -248,22 +252,22 @@ def _names() -> list[str]:
     return [*names, f"complaints_{last}", f"complaint_error_rate_{last}", f"errors_{last}"]
 
 
-def _counts(tallies: _Tallies, group: Ints, moments: Ints) -> Ints:
+def _window_counts(tallies: _KeyTallies, group: Ints, moments: Ints) -> Ints:
     """Return pairs of a count and what of it is enforced or wrong, shape (n, 14)."""
     now, drawn, complained, *since = moments.T
-    decided = tallies.decisions.upto(group, now)
-    given = tallies.starts.upto(group, drawn)
+    decided = tallies.decisions.sums_before(group, now)
+    given = tallies.starts.sums_before(group, drawn)
     pairs = []
     for w, then in zip(WINDOWS, since, strict=True):
-        pairs.append(decided - tallies.decisions.upto(group, then))
-        pairs.append(given - tallies.ends[w].upto(group, drawn))
-    complaints = tallies.complaints.upto(group, complained)
-    pairs.append(complaints - tallies.complaints_end.upto(group, complained))
+        pairs.append(decided - tallies.decisions.sums_before(group, then))
+        pairs.append(given - tallies.ends[w].sums_before(group, drawn))
+    complaints = tallies.complaints.sums_before(group, complained)
+    pairs.append(complaints - tallies.complaints_end.sums_before(group, complained))
     return np.hstack(pairs)
 
 
-def _rates(counts: Ints, overall: Floats, missing: npt.NDArray[np.bool_]) -> Floats:
-    """Turn pairs of counts into counts and rates, shape (n, 15), in the order of `_names`."""
+def _counts_and_rates(counts: Ints, overall: Floats, missing: npt.NDArray[np.bool_]) -> Floats:
+    """Turn pairs of counts into counts and rates, shape (n, 15), in the order of `_feature_names`."""
     out = np.empty((len(counts), counts.shape[1] + 1))
     n = counts[:, ::2].astype(np.float64)
     hits = counts[:, 1::2] / _SCALE
@@ -277,33 +281,33 @@ def _rates(counts: Ints, overall: Floats, missing: npt.NDArray[np.bool_]) -> Flo
     return out
 
 
-class _Changes:
+class _VersionChanges:
     """When moderators' versions were first seen, in all and under each policy."""
 
-    def __init__(self, levels: Levels, at: Ints) -> None:
-        self._version: Groups | None = None
-        self._policy: Groups | None = None
+    def __init__(self, levels: ColumnLevels, at: Ints) -> None:
+        self._version: KeyGroups | None = None
+        self._policy: KeyGroups | None = None
         if "moderator_version" not in levels.values:
             return
         moderator = ["moderator"] if "moderator" in levels.values else []
-        self._version = Groups(levels, [*moderator, "moderator_version"])
+        self._version = KeyGroups(levels, [*moderator, "moderator_version"])
         everyone = np.zeros(len(at), np.int64)
-        whose = Groups(levels, moderator).codes if moderator else everyone
+        whose = KeyGroups(levels, moderator).codes if moderator else everyone
         first, later = _first_seen(self._version.codes, whose, at, len(self._version))
         # A version that nothing came before may be older than the log.
         self._since = np.append(np.where(later, first, np.iinfo(np.int64).max), first[:0])
         if "policy_id" not in levels.values:
             return
-        self._policy = Groups(levels, ["policy_id"])
-        under = Groups(levels, ["policy_id", *moderator, "moderator_version"])
-        beside = Groups(levels, ["policy_id", *moderator]).codes
+        self._policy = KeyGroups(levels, ["policy_id"])
+        under = KeyGroups(levels, ["policy_id", *moderator, "moderator_version"])
+        beside = KeyGroups(levels, ["policy_id", *moderator]).codes
         first, later = _first_seen(under.codes, beside, at, len(under))
         policy = np.zeros(len(under), np.int64)
         known = under.codes >= 0
         policy[under.codes[known]] = self._policy.codes[known]
         self._at = first[later]
-        self._clock = Clock(self._at)
-        self._tally = Tally(
+        self._clock = EventClock(self._at)
+        self._tally = EventTally(
             policy[later],
             self._clock.ticks(self._at),
             np.empty((len(self._at), 0), np.int64),
@@ -317,12 +321,12 @@ class _Changes:
             group = self._version.of(codes)
             since = np.append(self._since, np.iinfo(np.int64).max)[group]
             known = (group >= 0) & (since <= at)
-            out[f"{HISTORY}moderator_version_days"] = _days(at, since, known)
+            out[f"{HISTORY}moderator_version_days"] = _days_since(at, since, known)
         if self._policy is not None:
             group = self._policy.of(codes)
-            row = self._tally.latest(group, self._clock.ticks(at + 1))
+            row = self._tally.latest_before(group, self._clock.ticks(at + 1))
             since = np.append(self._at, 0)[row]
-            out[f"{HISTORY}policy_change_days"] = _days(at, since, row >= 0)
+            out[f"{HISTORY}policy_change_days"] = _days_since(at, since, row >= 0)
         return out
 
 
@@ -338,7 +342,7 @@ def _first_seen(code: Ints, whose: Ints, at: Ints, n: int) -> tuple[Ints, npt.ND
     return first, first > earliest[owner]
 
 
-def _days(at: Ints, since: Ints, known: npt.NDArray[np.bool_]) -> Floats:
+def _days_since(at: Ints, since: Ints, known: npt.NDArray[np.bool_]) -> Floats:
     days = np.full(len(at), np.nan)
     days[known] = (at[known] - since[known]) / DAY
     return days

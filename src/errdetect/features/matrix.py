@@ -1,6 +1,6 @@
 """Columns of decisions to the matrix that models take: float64, with categories as codes.
 
-`learn_encoding` looks at training decisions once; `build_features` serves training and scoring.
+`fit_encoding` looks at training decisions once; `build_features` serves training and scoring.
 """
 
 import re
@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from errdetect.features.text_models import MEASURE_COLUMNS, TEXT_COLUMNS, text_measures
+from errdetect.features.text_models import MEASURE_COLUMNS, TEXT_COLUMNS, text_statistics
 
-__all__ = ["SCORE_COLUMNS", "SEGMENT_COLUMN", "Encoding", "build_features", "learn_encoding"]
+__all__ = ["SCORE_COLUMNS", "SEGMENT_COLUMN", "Encoding", "build_features", "fit_encoding"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -90,13 +90,13 @@ class Encoding:
         return tuple(i for i, name in enumerate(self.names) if name in self.categorical)
 
     @property
-    def inputs(self) -> tuple[str, ...]:
+    def input_columns(self) -> tuple[str, ...]:
         """Names of the decisions' columns that the features are read from."""
         text = ("text",) if self.text else ()
         return (*_MACHINE, *self.numeric, *self.categorical, *self.lists, *text)
 
 
-def learn_encoding(
+def fit_encoding(
     decisions: pd.DataFrame,
     *,
     leave_out: Sequence[str] = (),
@@ -125,7 +125,7 @@ def learn_encoding(
     Examples
     --------
     >>> frame = pd.DataFrame({"enforced": [True, False] * 10, "price": 2.0, "market": ["DE", "FR"] * 10})
-    >>> encoding = learn_encoding(frame)
+    >>> encoding = fit_encoding(frame)
     >>> encoding.numeric, dict(encoding.categorical)
     (('price',), {'market': ('DE', 'FR')})
     """
@@ -140,7 +140,7 @@ def learn_encoding(
         if pd.api.types.is_bool_dtype(values.dtype) or pd.api.types.is_numeric_dtype(values.dtype):
             numeric.append(name)
             continue
-        levels, entries = _levels(values), _entries(values)
+        levels, entries = _frequent_levels(values), _frequent_entries(values)
         if levels:
             categorical[name] = levels
         if entries:
@@ -172,7 +172,7 @@ def build_features(
     decisions
         Shape (n, any); a column that the encoding knows and the table lacks is missing everywhere.
     encoding
-        From `learn_encoding`.
+        From `fit_encoding`.
     text_logits
         Shape (n, 8), from the text models (out of fold for training rows); None without text.
     segment_rate
@@ -187,7 +187,7 @@ def build_features(
     """
     n = len(decisions)
     enforced = decisions["enforced"].to_numpy(np.float64)
-    score, threshold = _numbers(decisions, "score"), _numbers(decisions, "threshold")
+    score, threshold = _numeric_values(decisions, "score"), _numeric_values(decisions, "threshold")
     margin = score - threshold
     side = 2 * enforced - 1
     columns = [score, threshold, margin, margin * side, enforced]
@@ -195,14 +195,16 @@ def build_features(
         if segment_rate is None:
             raise ValueError("the encoding has a segment feature, so segment_rate must be given")
         columns.append(np.log(segment_rate / (1 - segment_rate)))
-    columns += [_numbers(decisions, name) for name in encoding.numeric]
+    columns += [_numeric_values(decisions, name) for name in encoding.numeric]
     if encoding.scores:
-        columns += _disagreement(
-            np.column_stack([_numbers(decisions, name) for name in encoding.scores]), score
+        columns += _score_disagreement(
+            np.column_stack([_numeric_values(decisions, name) for name in encoding.scores]), score
         )
-    columns += [_codes(decisions, name, levels) for name, levels in encoding.categorical.items()]
+    columns += [
+        _category_codes(decisions, name, levels) for name, levels in encoding.categorical.items()
+    ]
     for name, entries in encoding.lists.items():
-        columns += _holds(decisions, name, entries)
+        columns += _entry_indicators(decisions, name, entries)
     out = np.column_stack(columns) if n else np.empty((0, len(columns)))
     if not encoding.text:
         return out
@@ -212,10 +214,10 @@ def build_features(
     against = -text_logits * side[:, None]
     mean = text_logits.mean(axis=1, keepdims=True)
     spread = text_logits.max(axis=1, keepdims=True) - text_logits.min(axis=1, keepdims=True)
-    return np.hstack([out, text_measures(texts), text_logits, against, mean, spread])
+    return np.hstack([out, text_statistics(texts), text_logits, against, mean, spread])
 
 
-def _levels(values: pd.Series) -> tuple[str, ...]:
+def _frequent_levels(values: pd.Series) -> tuple[str, ...]:
     counts = values.astype("str").value_counts()
     kept = counts[counts >= min(_MIN_LEVEL, max(1, len(values) // 50))]
     kept = kept.sort_index().sort_values(ascending=False, kind="stable").head(_MAX_LEVELS)
@@ -225,7 +227,7 @@ def _levels(values: pd.Series) -> tuple[str, ...]:
     return tuple(sorted(str(level) for level in kept.index))
 
 
-def _entries(values: pd.Series) -> tuple[str, ...]:
+def _frequent_entries(values: pd.Series) -> tuple[str, ...]:
     """Return the entries of a column of lists that come often enough; none if it holds no lists."""
     texts = values.dropna().astype("str")
     if not len(texts) or texts.str.contains(_SEPARATORS).mean() < _MIN_LISTS:
@@ -238,7 +240,7 @@ def _entries(values: pd.Series) -> tuple[str, ...]:
     return tuple(sorted(str(entry) for entry in covered.head(_MAX_ENTRIES).index if entry))
 
 
-def _holds(decisions: pd.DataFrame, name: str, entries: tuple[str, ...]) -> list[Floats]:
+def _entry_indicators(decisions: pd.DataFrame, name: str, entries: tuple[str, ...]) -> list[Floats]:
     if name not in decisions:
         return [np.full(len(decisions), np.nan)] * len(entries)
     held = [
@@ -251,7 +253,7 @@ def _holds(decisions: pd.DataFrame, name: str, entries: tuple[str, ...]) -> list
     ]
 
 
-def _disagreement(scores: Floats, own: Floats) -> list[Floats]:
+def _score_disagreement(scores: Floats, own: Floats) -> list[Floats]:
     """Highest and lowest of the other moderators' scores, and how far their mean is from the own."""
     known = np.isfinite(scores)
     some = known.any(axis=1)
@@ -261,14 +263,14 @@ def _disagreement(scores: Floats, own: Floats) -> list[Floats]:
     return [high, low, mean - own]
 
 
-def _numbers(decisions: pd.DataFrame, name: str) -> Floats:
+def _numeric_values(decisions: pd.DataFrame, name: str) -> Floats:
     if name not in decisions:
         return np.full(len(decisions), np.nan)
     values = decisions[name].astype("float64").to_numpy(np.float64, na_value=np.nan)
     return np.asarray(values, dtype=np.float64)
 
 
-def _codes(decisions: pd.DataFrame, name: str, levels: tuple[str, ...]) -> Floats:
+def _category_codes(decisions: pd.DataFrame, name: str, levels: tuple[str, ...]) -> Floats:
     if name not in decisions:
         return np.full(len(decisions), np.nan)
     codes = pd.Index(levels).get_indexer(pd.Index(decisions[name].astype("str"))).astype(np.float64)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import sparse
 
-__all__ = ["BANDS", "content_keys", "near_groups"]
+__all__ = ["BANDS", "content_keys", "near_duplicate_groups"]
 
 Ints = npt.NDArray[np.int64]
 Hashes = npt.NDArray[np.uint64]
@@ -51,10 +51,10 @@ def content_keys(texts: pd.Series) -> Ints:
     >>> bool((keys[0] == keys[1]).all()), keys[2:].any()
     (True, np.False_)
     """
-    return _sketch(texts)[0]
+    return _minhash_texts(texts)[0]
 
 
-def near_groups(texts: pd.Series) -> Ints:
+def near_duplicate_groups(texts: pd.Series) -> Ints:
     """Put equal and nearly equal texts into groups.
 
     Groups depend on all texts given, so they are for folds, not for features.
@@ -72,10 +72,10 @@ def near_groups(texts: pd.Series) -> Ints:
 
     Examples
     --------
-    >>> near_groups(pd.Series(["One gold ring, as new", "other", "one gold ring as new!", None])).tolist()
+    >>> near_duplicate_groups(pd.Series(["One gold ring, as new", "other", "one gold ring as new!", None])).tolist()
     [0, 1, 0, 2]
     """
-    keys, minima = _sketch(texts)
+    keys, minima = _minhash_texts(texts)
     n = len(keys)
     present = np.flatnonzero(keys[:, 0])
     by_content = present[np.argsort(keys[present, 0], kind="stable")]
@@ -95,7 +95,7 @@ def near_groups(texts: pd.Series) -> Ints:
     return numbered
 
 
-def _sketch(texts: pd.Series) -> tuple[Ints, Hashes]:
+def _minhash_texts(texts: pd.Series) -> tuple[Ints, Hashes]:
     """Return `content_keys` and the MinHash values behind them, shape (n, BANDS * _ROWS)."""
     clean = texts.astype("str").fillna("").str.slice(0, _MAX_CHARS).to_numpy(object)
     keys = np.zeros((len(clean), 1 + BANDS), np.int64)
@@ -105,9 +105,9 @@ def _sketch(texts: pd.Series) -> tuple[Ints, Hashes]:
     edges = np.append(np.flatnonzero(np.diff(block, prepend=-1)), len(clean))
     for start, stop in pairwise(edges):
         part = slice(start, stop)
-        whole, low = _sketch_block(_folded(list(clean[part])))
+        whole, low = _minhash_block(_normalise_texts(list(clean[part])))
         bands = _mixed_columns(low.reshape(len(low), BANDS, _ROWS))
-        bands = _mix(bands ^ np.arange(1, BANDS + 1, dtype=np.uint64))
+        bands = _mix_bits(bands ^ np.arange(1, BANDS + 1, dtype=np.uint64))
         some = whole != 0
         keys[part, 0] = whole.view(np.int64)
         keys[part, 1:] = np.where(some[:, None], bands.view(np.int64), 0)
@@ -115,7 +115,7 @@ def _sketch(texts: pd.Series) -> tuple[Ints, Hashes]:
     return keys, minima
 
 
-def _folded(texts: list[str]) -> npt.NDArray[np.uint32]:
+def _normalise_texts(texts: list[str]) -> npt.NDArray[np.uint32]:
     """Fold texts, and join their characters' numbers, `_END` after each."""
     whole = "\0".join(texts)
     if whole.count("\0") != len(texts) - 1:
@@ -134,29 +134,29 @@ def _folded(texts: list[str]) -> npt.NDArray[np.uint32]:
     return folded
 
 
-def _sketch_block(chars: npt.NDArray[np.uint32]) -> tuple[Hashes, Hashes]:
+def _minhash_block(chars: npt.NDArray[np.uint32]) -> tuple[Hashes, Hashes]:
     """Return the number of each whole text (0 for none) and its MinHash values."""
     ends = np.flatnonzero(chars == _END)
     starts = np.append(0, ends[:-1] + 1)
     sizes = ends - starts
     place = np.arange(len(chars)) - np.repeat(starts, sizes + 1)
     wide = chars.astype(np.uint64)
-    whole = np.add.reduceat(_mix(wide ^ (place.astype(np.uint64) << np.uint64(32))), starts)
+    whole = np.add.reduceat(_mix_bits(wide ^ (place.astype(np.uint64) << np.uint64(32))), starts)
     # Every text is wrapped round its end, so that a short one has runs as well.
     runs = np.zeros(len(chars), np.uint64)
     follow = np.repeat(starts, sizes + 1)
     around = np.repeat(sizes + 1, sizes + 1)
     for step in range(_RUN):
         at = follow + (place + step) % around
-        runs = _mix(runs ^ wide[at])
+        runs = _mix_bits(runs ^ wide[at])
     low = np.empty((len(starts), BANDS * _ROWS), np.uint64)
     for j in range(BANDS * _ROWS):
-        salt = _mix(np.array([j + 1], np.uint64))
+        salt = _mix_bits(np.array([j + 1], np.uint64))
         low[:, j] = np.minimum.reduceat((runs ^ salt) * (salt | np.uint64(1)), starts)
     return np.where(sizes > 0, whole | np.uint64(1), np.uint64(0)), low
 
 
-def _mix(x: Hashes) -> Hashes:
+def _mix_bits(x: Hashes) -> Hashes:
     """Scatter numbers over 64 bits (SplitMix64; Steele, Lea and Flood, 2014)."""
     x = x + np.uint64(0x9E3779B97F4A7C15)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -168,5 +168,5 @@ def _mixed_columns(x: Hashes) -> Hashes:
     """Mix the last axis into one number."""
     out = np.zeros(x.shape[:-1], np.uint64)
     for j in range(x.shape[-1]):
-        out = _mix(out ^ x[..., j])
+        out = _mix_bits(out ^ x[..., j])
     return out

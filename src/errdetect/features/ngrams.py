@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import sparse
 
-__all__ = ["BITS", "View", "clean_texts", "count_ngrams", "place_characters", "text_groups"]
+__all__ = ["BITS", "View", "clean_texts", "count_ngrams", "locate_character_ngrams", "text_groups"]
 
 View = Literal["char", "word", "cased", "tagged"]
 U64 = npt.NDArray[np.uint64]
@@ -91,20 +91,20 @@ def count_ngrams(clean: pd.Series, view: View, tags: U64 | None = None) -> spars
     [1.0, 1.0, 1.0, 2.0]
     """
     data, columns, sizes = [], [], []
-    for part in _blocks(clean.str.len().to_numpy(np.int64)):
+    for part in _split_blocks(clean.str.len().to_numpy(np.int64)):
         texts = clean.iloc[part]
         if view != "cased":
             texts = texts.str.lower()
         values = texts.to_list()
         rows, hashes = (
-            _characters(values)
+            _hash_characters(values)
             if view == "char"
-            else _words(values, signs=view == "cased", pairs=view != "tagged")
+            else _hash_words(values, signs=view == "cased", pairs=view != "tagged")
         )
         if view == "tagged":
             assert tags is not None
-            rows, hashes = _tagged(rows, hashes, tags[part])
-        key = rows.astype(np.uint64) << np.uint64(BITS) | _mixed(hashes) >> np.uint64(64 - BITS)
+            rows, hashes = _hash_tagged_words(rows, hashes, tags[part])
+        key = rows.astype(np.uint64) << np.uint64(BITS) | _mix_bits(hashes) >> np.uint64(64 - BITS)
         key, count = np.unique(key, return_counts=True)
         columns.append((key & np.uint64(2**BITS - 1)).astype(np.int32))
         sizes.append(np.bincount((key >> np.uint64(BITS)).astype(np.int64), minlength=len(values)))
@@ -116,7 +116,7 @@ def count_ngrams(clean: pd.Series, view: View, tags: U64 | None = None) -> spars
     return sparse.csr_matrix((np.concatenate(data), np.concatenate(columns), indptr), shape=shape)
 
 
-def _blocks(lengths: npt.NDArray[Any]) -> Iterator[slice]:
+def _split_blocks(lengths: npt.NDArray[Any]) -> Iterator[slice]:
     """Cut rows into runs of about a million characters."""
     if not len(lengths):
         return
@@ -126,7 +126,7 @@ def _blocks(lengths: npt.NDArray[Any]) -> Iterator[slice]:
     yield from (slice(a, b) for a, b in itertools.pairwise(edges))
 
 
-def _points(values: list[str]) -> tuple[U64, I64]:
+def _code_points(values: list[str]) -> tuple[U64, I64]:
     """Code points of all texts, each between two spaces, and the row of each."""
     joined = " " + "  ".join(values) + " "
     points = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), np.uint32)
@@ -134,16 +134,16 @@ def _points(values: list[str]) -> tuple[U64, I64]:
     return points.astype(np.uint64), rows
 
 
-def _characters(values: list[str]) -> tuple[I64, U64]:
-    points, rows = _points(values)
+def _hash_characters(values: list[str]) -> tuple[I64, U64]:
+    points, rows = _code_points(values)
     found_rows, found = [], []
-    for _, start, hashes in _runs(points):
+    for _, start, hashes in _character_runs(points):
         found_rows.append(rows[start])
         found.append(hashes)
     return np.concatenate(found_rows), np.concatenate(found)
 
 
-def _runs(points: U64) -> Iterator[tuple[int, I64, U64]]:
+def _character_runs(points: U64) -> Iterator[tuple[int, I64, U64]]:
     """Return each length with where its runs of characters start, none across a space."""
     space = points == 32
     before = np.append(0, np.cumsum(space))
@@ -158,7 +158,7 @@ def _runs(points: U64) -> Iterator[tuple[int, I64, U64]]:
         yield n, start[good], rolling[good] + np.uint64(n)
 
 
-def place_characters(word: str) -> tuple[I64, I64, I64]:
+def locate_character_ngrams(word: str) -> tuple[I64, I64, I64]:
     """Tell where in a word each n-gram of the view `char` stands.
 
     Parameters
@@ -174,25 +174,25 @@ def place_characters(word: str) -> tuple[I64, I64, I64]:
 
     Examples
     --------
-    >>> start, size, column = place_characters("ab")
+    >>> start, size, column = locate_character_ngrams("ab")
     >>> list(zip(start.tolist(), size.tolist()))
     [(-1, 2), (0, 2), (1, 2), (-1, 3), (0, 3), (-1, 4)]
     >>> counted = count_ngrams(pd.Series(["ab"]), "char")
     >>> sorted(column.tolist()) == sorted(counted.indices.tolist())
     True
     """
-    points, _ = _points([word])
-    runs = list(_runs(points))
+    points, _ = _code_points([word])
+    runs = list(_character_runs(points))
     start = np.concatenate([at - 1 for _, at, _ in runs])
     size = np.concatenate([np.full(len(at), n) for n, at, _ in runs])
-    column = np.concatenate([_mixed(h) >> np.uint64(64 - BITS) for _, _, h in runs])
+    column = np.concatenate([_mix_bits(h) >> np.uint64(64 - BITS) for _, _, h in runs])
     return start.astype(np.int64), size.astype(np.int64), column.astype(np.int64)
 
 
-def _words(values: list[str], *, signs: bool, pairs: bool) -> tuple[I64, U64]:
-    points, rows = _points(values)
+def _hash_words(values: list[str], *, signs: bool, pairs: bool) -> tuple[I64, U64]:
+    points, rows = _code_points(values)
     known, place = np.unique(points, return_inverse=True)
-    kind = np.array([_kind(int(p)) for p in known], np.int8)[place]
+    kind = np.array([_character_class(int(p)) for p in known], np.int8)[place]
     if not signs:
         kind[kind == 2] = 0
     edge = np.append(True, kind[1:] != kind[:-1])
@@ -201,7 +201,7 @@ def _words(values: list[str], *, signs: bool, pairs: bool) -> tuple[I64, U64]:
     power = np.multiply.accumulate(np.full(len(points), _BASE, np.uint64))
     back = np.multiply.accumulate(np.full(len(points), _UNBASE, np.uint64))
     total = np.append(np.uint64(0), np.cumsum((points + np.uint64(1)) * power))
-    word = _mixed((total[stops] - total[starts]) * back[starts])
+    word = _mix_bits((total[stops] - total[starts]) * back[starts])
     row = rows[starts]
     if not pairs:
         return row, word
@@ -210,7 +210,7 @@ def _words(values: list[str], *, signs: bool, pairs: bool) -> tuple[I64, U64]:
     return np.append(row, row[1:][together]), np.append(word, pair[together])
 
 
-def _tagged(rows: I64, words: U64, tags: U64) -> tuple[I64, U64]:
+def _hash_tagged_words(rows: I64, words: U64, tags: U64) -> tuple[I64, U64]:
     """Put each word beside each of its row's tags, and add the tags; without any, the words."""
     if not tags.shape[1]:
         return rows, words
@@ -222,14 +222,14 @@ def _tagged(rows: I64, words: U64, tags: U64) -> tuple[I64, U64]:
     return np.concatenate(all_rows), np.concatenate(hashes)
 
 
-def _kind(point: int) -> int:
+def _character_class(point: int) -> int:
     """Return 1 for what words are made of (marks too: many scripts write vowels so), 2 for signs."""
     if point == 32:
         return 0
     return 1 if point == 95 or unicodedata.category(chr(point))[0] in "LMN" else 2
 
 
-def _mixed(x: Any) -> U64:
+def _mix_bits(x: Any) -> U64:
     """Spread hashes over all bits (the finaliser of splitmix64)."""
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

@@ -12,30 +12,30 @@ import numpy.typing as npt
 import pandas as pd
 
 from errdetect.data.review_versions import known_at, superseded_at
-from errdetect.labels.review_history import instants
+from errdetect.labels.review_history import to_datetime64
 from errdetect.schemas import ADJUDICATION, GOLDEN, OVERTURNED, UPHELD
 
 __all__ = [
     "DAY",
     "NEVER",
     "UNIT",
-    "Clock",
-    "Groups",
-    "Levels",
-    "Placed",
-    "Steps",
-    "Tally",
-    "by_group",
-    "micros",
-    "place_reviews",
-    "verdict_steps",
+    "ColumnLevels",
+    "EventClock",
+    "EventTally",
+    "KeyGroups",
+    "MatchedReviews",
+    "VerdictPeriods",
+    "match_reviews",
+    "sort_by_group",
+    "to_microseconds",
+    "verdict_periods",
 ]
 
 
 Ints = npt.NDArray[np.int64]
 
 
-class Levels:
+class ColumnLevels:
     """The values of a log's columns, numbered.
 
     Parameters
@@ -73,7 +73,7 @@ class Levels:
         return out
 
 
-class Groups:
+class KeyGroups:
     """Combinations of values, numbered.
 
     Parameters
@@ -86,8 +86,8 @@ class Groups:
     Examples
     --------
     >>> log = pd.DataFrame({"account_id": ["a", "a", None], "policy_id": ["p", "q", "p"]})
-    >>> levels = Levels(log, ["account_id", "policy_id"])
-    >>> groups = Groups(levels, ["account_id", "policy_id"])
+    >>> levels = ColumnLevels(log, ["account_id", "policy_id"])
+    >>> groups = KeyGroups(levels, ["account_id", "policy_id"])
     >>> groups.codes.tolist(), len(groups)
     ([0, 1, -1], 2)
     >>> other = pd.DataFrame({"account_id": ["a", "z", None], "policy_id": ["q", "p", "p"]})
@@ -95,11 +95,11 @@ class Groups:
     [1, 2, -1]
     """
 
-    def __init__(self, levels: Levels, columns: Sequence[str]) -> None:
+    def __init__(self, levels: ColumnLevels, columns: Sequence[str]) -> None:
         self._columns = columns
         self._sizes = [len(levels.values[name]) + 1 for name in columns]
         self._log = levels.codes
-        codes, values = pd.factorize(self._pack(levels.codes, levels.n))
+        codes, values = pd.factorize(self._pack_codes(levels.codes, levels.n))
         missing = pd.Index(values).get_indexer(pd.Index([-1]))[0]
         self._values = pd.Index(values)
         self.codes: Ints = codes.astype(np.int64)
@@ -115,13 +115,13 @@ class Groups:
         """Return the group of decisions by their levels: -1 missing, one above all unseen."""
         if codes is self._log:
             return self.codes
-        packed = self._pack(codes, len(codes[self._columns[0]]))
+        packed = self._pack_codes(codes, len(codes[self._columns[0]]))
         found = self._values.get_indexer(pd.Index(packed)).astype(np.int64)
         found[found < 0] = len(self)
         found[packed < 0] = -1
         return found
 
-    def _pack(self, codes: Mapping[str, Ints], n: int) -> Ints:
+    def _pack_codes(self, codes: Mapping[str, Ints], n: int) -> Ints:
         packed = np.zeros(n, np.int64)
         missing = np.zeros(n, bool)
         for name, size in zip(self._columns, self._sizes, strict=True):
@@ -141,23 +141,23 @@ DAY = 86_400_000_000
 NEVER = np.iinfo(np.int64).max
 
 
-def micros(times: "pd.Series[pd.Timestamp]") -> Ints:
+def to_microseconds(times: "pd.Series[pd.Timestamp]") -> Ints:
     """Return UTC times as microseconds since 1970, shape (n,).
 
     Examples
     --------
-    >>> micros(pd.Series(pd.to_datetime(["1970-01-02"], utc=True))).tolist() == [DAY]
+    >>> to_microseconds(pd.Series(pd.to_datetime(["1970-01-02"], utc=True))).tolist() == [DAY]
     True
     """
-    return instants(times).view(np.int64)
+    return to_datetime64(times).view(np.int64)
 
 
-class Clock:
+class EventClock:
     """Moments of events as ranks, so that a group and a moment fit into one number.
 
     Examples
     --------
-    >>> Clock(np.array([50, 20, 20])).ticks(np.array([20, 21, 99])).tolist()
+    >>> EventClock(np.array([50, 20, 20])).ticks(np.array([20, 21, 99])).tolist()
     [0, 1, 2]
     """
 
@@ -173,12 +173,12 @@ class Clock:
         return np.searchsorted(self._times, at).astype(np.int64)
 
 
-def by_group(group: Ints) -> Ints:
+def sort_by_group(group: Ints) -> Ints:
     """Order rows by group, -1 first and equal ones as they stand, shape (n,).
 
     Examples
     --------
-    >>> by_group(np.array([1, 0, -1, 0])).tolist()
+    >>> sort_by_group(np.array([1, 0, -1, 0])).tolist()
     [2, 1, 3, 0]
     """
     # numpy sorts short integers in one pass
@@ -186,7 +186,7 @@ def by_group(group: Ints) -> Ints:
     return np.argsort(group.astype(np.int16) if small else group, kind="stable")
 
 
-class Tally:
+class EventTally:
     """Events of groups, to be added up before any moment.
 
     Parameters
@@ -202,7 +202,7 @@ class Tally:
 
     Examples
     --------
-    >>> tally = Tally(np.array([0, 0, 1]), np.array([0, 1, 1]), np.array([[5], [6], [7]]), 2)
+    >>> tally = EventTally(np.array([0, 0, 1]), np.array([0, 1, 1]), np.array([[5], [6], [7]]), 2)
     >>> group, start = np.array([0, 0, 1, 2]), np.zeros(4, np.int64)
     >>> (tally.upto(group, np.array([1, 2, 2, 2])) - tally.upto(group, start)).tolist()
     [[1, 5], [2, 11], [1, 7], [0, 0]]
@@ -212,9 +212,9 @@ class Tally:
         self._span = ticks + 1
         if (tick[1:] < tick[:-1]).any():
             by_time = np.argsort(tick, kind="stable")
-            rows = by_time[by_group(group[by_time])]
+            rows = by_time[sort_by_group(group[by_time])]
         else:
-            rows = by_group(group)
+            rows = sort_by_group(group)
         self._rows = rows[int((group < 0).sum()) :]
         self._key = group[self._rows] * self._span + tick[self._rows]
         n = len(self._rows)
@@ -222,7 +222,7 @@ class Tally:
         self._sums[1:, 0] = np.arange(1, n + 1)
         np.cumsum(values[self._rows], axis=0, out=self._sums[1:, 1:])
 
-    def upto(self, group: Ints, tick: Ints) -> Ints:
+    def sums_before(self, group: Ints, tick: Ints) -> Ints:
         """Return count and sums of a group's events before a tick and of all lower groups' events.
 
         Shape (n, k + 1). Only differences mean something: of two ticks, or of two tallies that
@@ -231,7 +231,7 @@ class Tally:
         place = np.searchsorted(self._key, group * self._span + tick)
         return self._sums.take(place, axis=0)
 
-    def latest(self, group: Ints, tick: Ints) -> Ints:
+    def latest_before(self, group: Ints, tick: Ints) -> Ints:
         """Return the row of each group's latest event before a tick, shape (n,); -1 without one.
 
         Of events at one moment, any.
@@ -242,7 +242,7 @@ class Tally:
 
 
 @dataclass(frozen=True)
-class Steps:
+class VerdictPeriods:
     """How decisions' verdicts stood, from when until when; one entry a change.
 
     Parameters
@@ -265,7 +265,7 @@ class Steps:
 
 
 @dataclass(frozen=True)
-class Placed:
+class MatchedReviews:
     """Reviews that may count, by decision and time; equal times by id, as the ledger orders them.
 
     Parameters
@@ -283,7 +283,7 @@ class Placed:
     until: Ints
 
 
-def place_reviews(log: pd.DataFrame, reviews: pd.DataFrame | None) -> Placed:
+def match_reviews(log: pd.DataFrame, reviews: pd.DataFrame | None) -> MatchedReviews:
     """Find the reviews' decisions in a log.
 
     Golden reviews, reviews dated before their decision and reviews of decisions that the log
@@ -300,19 +300,19 @@ def place_reviews(log: pd.DataFrame, reviews: pd.DataFrame | None) -> Placed:
         names = ("review_id", "decision_id", "source", "verdict")
         reviews = pd.DataFrame({name: pd.Series(dtype="str") for name in names})
         nothing = np.empty(0, np.int64)
-        return Placed(reviews, nothing, nothing, nothing)
+        return MatchedReviews(reviews, nothing, nothing, nothing)
     position = pd.Index(log["decision_id"]).get_indexer(pd.Index(reviews["decision_id"]))
-    at, given = micros(known_at(reviews)), micros(reviews["reviewed_at"])
+    at, given = to_microseconds(known_at(reviews)), to_microseconds(reviews["reviewed_at"])
     later = superseded_at(reviews)
     until = np.where(np.isnat(later), NEVER, later.view(np.int64))
     usable = (position >= 0) & (reviews["source"] != GOLDEN).to_numpy(bool) & (until > at)
-    usable[usable] = given[usable] >= micros(log["decided_at"])[position[usable]]
+    usable[usable] = given[usable] >= to_microseconds(log["decided_at"])[position[usable]]
     reviews, position, at = reviews[usable], position[usable].astype(np.int64), at[usable]
-    order = _in_order(reviews["review_id"], position, at)
-    return Placed(reviews.iloc[order], position[order], at[order], until[usable][order])
+    order = _sort_reviews(reviews["review_id"], position, at)
+    return MatchedReviews(reviews.iloc[order], position[order], at[order], until[usable][order])
 
 
-def verdict_steps(placed: Placed, sources: Collection[str]) -> Steps:
+def verdict_periods(placed: MatchedReviews, sources: Collection[str]) -> VerdictPeriods:
     """Say how each decision's verdict stood over time.
 
     A verdict stands once a review of one of `sources` is known: it is the share of those reviews'
@@ -323,7 +323,7 @@ def verdict_steps(placed: Placed, sources: Collection[str]) -> Steps:
     Parameters
     ----------
     placed
-        From `place_reviews`.
+        From `match_reviews`.
     sources
         Whose reviews make a verdict. An adjudication alone makes one only if it is named.
 
@@ -334,15 +334,17 @@ def verdict_steps(placed: Placed, sources: Collection[str]) -> Steps:
     >>> reviews = pd.DataFrame({
     ...     "review_id": ["r1", "r2"], "decision_id": "d", "reviewed_at": day[1:],
     ...     "source": "audit", "verdict": ["upheld", "overturned"]})
-    >>> steps = verdict_steps(place_reviews(log, reviews), ["audit"])
+    >>> steps = verdict_periods(match_reviews(log, reviews), ["audit"])
     >>> (steps.errors / UNIT).tolist(), (steps.end - steps.start == DAY).tolist()
     ([0.0, 0.5], [True, False])
     """
     counted = placed.reviews["source"].isin({*sources, ADJUDICATION}).to_numpy(bool)
-    return _steps(_words(placed, np.flatnonzero(counted)), ADJUDICATION in sources)
+    return _periods_from_votes(
+        _vote_events(placed, np.flatnonzero(counted)), ADJUDICATION in sources
+    )
 
 
-def _in_order(review_id: "pd.Series[str]", position: Ints, at: Ints) -> Ints:
+def _sort_reviews(review_id: "pd.Series[str]", position: Ints, at: Ints) -> Ints:
     """Order reviews by decision, then time; equal times by id, as the ledger does."""
     order = np.lexsort((at, position))
     same = (np.diff(position[order]) == 0) & (np.diff(at[order]) == 0)
@@ -355,7 +357,7 @@ def _in_order(review_id: "pd.Series[str]", position: Ints, at: Ints) -> Ints:
 
 
 @dataclass(frozen=True)
-class _Words:
+class _VoteEvents:
     """What each voice says of a decision from which moment on, by decision, then time.
 
     Parameters
@@ -374,13 +376,13 @@ class _Words:
     voice: Ints
     says: Ints
 
-    def take(self, rows: Ints) -> "_Words":
+    def take(self, rows: Ints) -> "_VoteEvents":
         """Pick rows."""
-        return _Words(self.position[rows], self.since[rows], self.voice[rows], self.says[rows])
+        return _VoteEvents(self.position[rows], self.since[rows], self.voice[rows], self.says[rows])
 
-    def add(self, other: "_Words") -> "_Words":
+    def add(self, other: "_VoteEvents") -> "_VoteEvents":
         """Join and sort."""
-        both = _Words(
+        both = _VoteEvents(
             np.concatenate([self.position, other.position]),
             np.concatenate([self.since, other.since]),
             np.concatenate([self.voice, other.voice]),
@@ -389,14 +391,17 @@ class _Words:
         return both.take(np.lexsort((both.since, both.position)))
 
 
-def _words(placed: Placed, rows: Ints) -> _Words:
+def _vote_events(placed: MatchedReviews, rows: Ints) -> _VoteEvents:
     """Lay out the verdicts of these reviews by voice, and when corrections withdraw them."""
     given, until = placed.reviews.iloc[rows], placed.until[rows]
     verdict = given["verdict"]
     says = np.column_stack([np.ones(len(given)), verdict != UPHELD, verdict == OVERTURNED])
     corrected = bool((until < NEVER).any())
-    words = _Words(
-        placed.position[rows], placed.moment[rows], _voices(given, corrected), says.astype(np.int64)
+    words = _VoteEvents(
+        placed.position[rows],
+        placed.moment[rows],
+        _reviewer_codes(given, corrected),
+        says.astype(np.int64),
     )
     if not corrected:
         return words
@@ -416,10 +421,10 @@ def _words(placed: Placed, rows: Ints) -> _Words:
     again = again[np.argsort(group[again], kind="stable")]
     parts = np.split(again, np.flatnonzero(np.diff(group[again])) + 1)
     told = words.take(np.flatnonzero(~touched))
-    return told.add(_replayed(words, until, parts))
+    return told.add(_replay_votes(words, until, parts))
 
 
-def _voices(given: pd.DataFrame, corrected: bool) -> Ints:
+def _reviewer_codes(given: pd.DataFrame, corrected: bool) -> Ints:
     """Give each voice a number; nameless reviews stand alone, but for the versions of one review."""
     expert = (given["source"] == ADJUDICATION).to_numpy(bool)
     voice = np.full(len(given), -1, dtype=np.int64)
@@ -434,7 +439,7 @@ def _voices(given: pd.DataFrame, corrected: bool) -> Ints:
     return voice
 
 
-def _replayed(words: _Words, until: Ints, parts: Sequence[Ints]) -> _Words:
+def _replay_votes(words: _VoteEvents, until: Ints, parts: Sequence[Ints]) -> _VoteEvents:
     """Give each voice's newest review at every moment, of those that are not yet corrected."""
     position, at, voice, says = [], [], [], []
     for rows in parts:
@@ -446,7 +451,7 @@ def _replayed(words: _Words, until: Ints, parts: Sequence[Ints]) -> _Words:
             at.append(moment)
             voice.append(words.voice[rows[0]])
             says.append(words.says[valid[-1]] if len(valid) else np.zeros(3, np.int64))
-    return _Words(
+    return _VoteEvents(
         np.array(position, np.int64),
         np.array(at, np.int64),
         np.array(voice, np.int64),
@@ -454,10 +459,10 @@ def _replayed(words: _Words, until: Ints, parts: Sequence[Ints]) -> _Words:
     )
 
 
-def _steps(words: _Words, expert_alone: bool) -> Steps:
+def _periods_from_votes(words: _VoteEvents, expert_alone: bool) -> VerdictPeriods:
     position, at, says = words.position, words.since, words.says
     expert = words.voice == 0
-    change = says - _earlier_word(words)
+    change = says - _previous_votes(words)
     change[expert] = 0
     first = np.append(True, np.diff(position) != 0)[: len(position)]
     begin = np.maximum.accumulate(np.where(first, np.arange(len(position)), 0))
@@ -475,10 +480,10 @@ def _steps(words: _Words, expert_alone: bool) -> Steps:
     end[again] = at[told[again + 1]]
     kept = stands[told]
     told = told[kept]
-    return Steps(position[told], at[told], end[kept], share[told, 0], share[told, 1])
+    return VerdictPeriods(position[told], at[told], end[kept], share[told, 0], share[told, 1])
 
 
-def _earlier_word(words: _Words) -> Ints:
+def _previous_votes(words: _VoteEvents) -> Ints:
     """Give what the same reviewer said before of the same decision, zeros where nothing."""
     out = np.zeros_like(words.says)
     rows = np.flatnonzero(words.voice > 0)

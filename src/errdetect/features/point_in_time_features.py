@@ -8,12 +8,17 @@ from typing import Self
 import pandas as pd
 
 from errdetect.data.review_versions import latest_versions
-from errdetect.features.history import HISTORY, HISTORY_KEYS, WINDOWS, History
-from errdetect.features.similar_content import SIMILAR, SIMILAR_COLUMNS, Similar, with_content_keys
+from errdetect.features.history import HISTORY, HISTORY_KEYS, WINDOWS, HistoryIndex
+from errdetect.features.similar_content import (
+    SIMILAR,
+    SIMILAR_COLUMNS,
+    SimilarContentIndex,
+    with_content_keys,
+)
 from errdetect.labels.review_history import known_at
 from errdetect.schemas import GOLDEN, hash_columns
 
-__all__ = ["Past", "add_past"]
+__all__ = ["PointInTimeFeatures", "add_point_in_time_features"]
 
 #: Reviewed decisions from which every history pays; a tenth of it bears those of accounts only.
 _MANY = 10_000
@@ -23,7 +28,7 @@ _SHARED, _ALIKE = 0.02, "_decisions"
 _ALWAYS = ("decision_id", "decided_at", "enforced", "item_id", "text")
 
 
-class Past:
+class PointInTimeFeatures:
     """All decisions and reviews known, to tell what was known before any of the decisions.
 
     What counts for a decision lies strictly before its `decided_at`, whenever the columns are
@@ -46,7 +51,7 @@ class Past:
     >>> log = pd.DataFrame({
     ...     "decision_id": ["d1", "d2"], "item_id": ["i", "i"], "enforced": True,
     ...     "decided_at": pd.to_datetime(["2026-01-01", "2026-01-05"], utc=True)})
-    >>> Past([log], None, history=True, similar=True).add(log)["similar_item_decisions"].tolist()
+    >>> PointInTimeFeatures([log], None, history=True, similar=True).add(log)["similar_item_decisions"].tolist()
     [0.0, 1.0]
     """
 
@@ -60,17 +65,17 @@ class Past:
         keep: Callable[[str], bool] = lambda _: True,
     ) -> None:
         self._keep = keep
-        self._similar: Similar | None = None
-        self._history: History | None = None
+        self._similar: SimilarContentIndex | None = None
+        self._history: HistoryIndex | None = None
         if not (history or similar):
             return
-        log = pd.concat([_slim(frame, similar) for frame in frames], ignore_index=True)
+        log = pd.concat([_needed_columns(frame, similar) for frame in frames], ignore_index=True)
         log = log[~log["decision_id"].duplicated()]
-        self._history = History(log, reviews) if history else None
-        self._similar = Similar(log, reviews) if similar else None
+        self._history = HistoryIndex(log, reviews) if history else None
+        self._similar = SimilarContentIndex(log, reviews) if similar else None
 
     @classmethod
-    def wanted_by(
+    def for_model_columns(
         cls, names: Sequence[str], frames: Iterable[pd.DataFrame], reviews: pd.DataFrame | None
     ) -> Self:
         """Make the columns that a model learnt from; without any, the frames stay unread.
@@ -90,7 +95,7 @@ class Past:
         """Return a copy of decisions with the columns beside their own; a namesake is replaced."""
         if self._history is None and self._similar is None:
             return decisions
-        slim = _slim(decisions, self._similar is not None)
+        slim = _needed_columns(decisions, self._similar is not None)
         told = [past.columns(slim) for past in (self._history, self._similar) if past is not None]
         parts = [part[[name for name in part if self._keep(str(name))]] for part in told]
         made = {str(name) for part in parts for name in part}
@@ -98,7 +103,7 @@ class Past:
         return pd.concat([own, *parts], axis=1)
 
 
-def add_past(
+def add_point_in_time_features(
     decisions: pd.DataFrame,
     reviews: pd.DataFrame,
     *,
@@ -124,7 +129,7 @@ def add_past(
         Only reviews known by then count; None for all.
     """
     known = reviews if as_of is None else reviews[known_at(reviews) <= as_of]
-    told = Past([decisions], known, history=history, similar=similar).add(decisions)
+    told = PointInTimeFeatures([decisions], known, history=history, similar=similar).add(decisions)
     current = latest_versions(known)
     people = current.loc[current["source"] != GOLDEN, "decision_id"]
     judged = decisions["decision_id"].isin(people).to_numpy(bool)
@@ -141,7 +146,7 @@ def add_past(
     return told[[name for name in names if name in decisions or name not in idle]]
 
 
-def _slim(frame: pd.DataFrame, similar: bool) -> pd.DataFrame:
+def _needed_columns(frame: pd.DataFrame, similar: bool) -> pd.DataFrame:
     """Keep what the histories need."""
     needed = {*_ALWAYS, *(name for key in HISTORY_KEYS.values() for name in key)}
     if not similar:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-__all__ = ["Reference", "learn_reference", "read_reference"]
+__all__ = ["ReferenceDistribution", "fit_reference_distribution", "reference_from_jsonable"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -20,7 +20,7 @@ _SAME = 0.95  # share of rows in which a value of one column tells that of the o
 
 
 @dataclass(frozen=True)
-class Reference:
+class ReferenceDistribution:
     """Quantiles of number columns, and columns that say the same.
 
     Parameters
@@ -33,14 +33,14 @@ class Reference:
 
     Examples
     --------
-    >>> Reference({"price": (0.0, 10.0, 20.0)}).below("price", 15.0)
+    >>> ReferenceDistribution({"price": (0.0, 10.0, 20.0)}).below("price", 15.0)
     0.75
     """
 
     quantiles: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     alike: tuple[tuple[str, ...], ...] = ()
 
-    def below(self, column: str, value: float) -> float:
+    def percentile_rank(self, column: str, value: float) -> float:
         """Return the share of decisions with a smaller value and half of those with the same, in [0, 1].
 
         NaN where it is unknown.
@@ -54,31 +54,31 @@ class Reference:
         # A value that many decisions share stands in the middle of its run.
         return float(np.interp(value, values, (places[first] + places[last]) / 2))
 
-    def plain(self) -> dict[str, Any]:
-        """Return what JSON can hold, to be read back by `read_reference`."""
+    def to_jsonable(self) -> dict[str, Any]:
+        """Return what JSON can hold, to be read back by `reference_from_jsonable`."""
         quantiles = {name: list(values) for name, values in self.quantiles.items()}
         return {"quantiles": quantiles, "alike": [list(group) for group in self.alike]}
 
 
-def read_reference(plain: Mapping[str, Any] | None) -> Reference:
+def reference_from_jsonable(plain: Mapping[str, Any] | None) -> ReferenceDistribution:
     """Read back what `Reference.plain` returned; of nothing, a reference that knows nothing.
 
     Examples
     --------
-    >>> read_reference({"quantiles": {}, "alike": [["price", "price_usd"]]}).alike
+    >>> reference_from_jsonable({"quantiles": {}, "alike": [["price", "price_usd"]]}).alike
     (('price', 'price_usd'),)
-    >>> read_reference(None)
+    >>> reference_from_jsonable(None)
     Reference(quantiles={}, alike=())
     """
     if not plain:
-        return Reference()
+        return ReferenceDistribution()
     quantiles = {str(name): tuple(values) for name, values in plain["quantiles"].items()}
-    return Reference(quantiles, tuple(tuple(group) for group in plain["alike"]))
+    return ReferenceDistribution(quantiles, tuple(tuple(group) for group in plain["alike"]))
 
 
-def learn_reference(
+def fit_reference_distribution(
     decisions: pd.DataFrame, numeric: Sequence[str], categorical: Sequence[str]
-) -> Reference:
+) -> ReferenceDistribution:
     """Learn what is usual in columns, and which of them say the same.
 
     Parameters
@@ -98,28 +98,30 @@ def learn_reference(
     --------
     >>> price = np.arange(100.0)
     >>> frame = pd.DataFrame({"price": price, "price_usd": 1.1 * price, "age": price % 7})
-    >>> learn_reference(frame, ["price", "price_usd", "age"], []).alike
+    >>> fit_reference_distribution(frame, ["price", "price_usd", "age"], []).alike
     (('price', 'price_usd'),)
     """
     step = max(1, len(decisions) // _ROWS)
     some = decisions.iloc[::step]
-    numbers = {name: _numbers(some[name]) for name in numeric if name in some}
-    quantiles = {name: found for name, x in numbers.items() if (found := _quantiles(x))}
+    numbers = {name: _finite_values(some[name]) for name in numeric if name in some}
+    quantiles = {name: found for name, x in numbers.items() if (found := _column_quantiles(x))}
     table = pd.DataFrame(numbers)
     close = table.corr(method="spearman", min_periods=_MIN_KNOWN).abs().to_numpy(np.float64)
     place = {name: i for i, name in enumerate(table.columns)}
-    groups = _groups(sorted(numbers), lambda a, b: bool(close[place[a], place[b]] >= _ALIKE))
+    groups = _equivalent_columns(
+        sorted(numbers), lambda a, b: bool(close[place[a], place[b]] >= _ALIKE)
+    )
     codes = {name: pd.factorize(some[name])[0] for name in categorical if name in some}
-    groups += _groups(sorted(codes), lambda a, b: _tell(codes[a], codes[b]))
-    return Reference(quantiles, tuple(sorted(groups)))
+    groups += _equivalent_columns(sorted(codes), lambda a, b: _are_equivalent(codes[a], codes[b]))
+    return ReferenceDistribution(quantiles, tuple(sorted(groups)))
 
 
-def _numbers(column: pd.Series) -> Floats:
+def _finite_values(column: pd.Series) -> Floats:
     values = column.astype("float64").to_numpy(np.float64, na_value=np.nan)
     return np.where(np.isfinite(values), values, np.nan)
 
 
-def _quantiles(values: Floats) -> tuple[float, ...]:
+def _column_quantiles(values: Floats) -> tuple[float, ...]:
     known = values[~np.isnan(values)]
     if len(np.unique(known)) < _PARTS / 2:
         return ()
@@ -127,7 +129,9 @@ def _quantiles(values: Floats) -> tuple[float, ...]:
     return tuple(float(v) for v in found)
 
 
-def _groups(names: Sequence[str], alike: Callable[[str, str], bool]) -> list[tuple[str, ...]]:
+def _equivalent_columns(
+    names: Sequence[str], alike: Callable[[str, str], bool]
+) -> list[tuple[str, ...]]:
     """Put each column, the shortest name first, into the first group of which all are alike it."""
     groups: list[list[str]] = []
     for name in sorted(names, key=lambda n: (len(n), n)):
@@ -139,7 +143,7 @@ def _groups(names: Sequence[str], alike: Callable[[str, str], bool]) -> list[tup
     return [tuple(group) for group in groups if len(group) > 1]
 
 
-def _tell(a: npt.NDArray[np.int64], b: npt.NDArray[np.int64]) -> bool:
+def _are_equivalent(a: npt.NDArray[np.int64], b: npt.NDArray[np.int64]) -> bool:
     """Tell whether each value of either column nearly always comes with the same of the other."""
     known = (a >= 0) & (b >= 0)
     a, b = a[known], b[known]

@@ -15,18 +15,24 @@ from errdetect.features.minhash import BANDS, content_keys
 from errdetect.features.point_in_time import (
     DAY,
     UNIT,
-    Clock,
-    Groups,
-    Levels,
-    Steps,
-    Tally,
-    micros,
-    place_reviews,
-    verdict_steps,
+    ColumnLevels,
+    EventClock,
+    EventTally,
+    KeyGroups,
+    VerdictPeriods,
+    match_reviews,
+    to_microseconds,
+    verdict_periods,
 )
 from errdetect.schemas import ADJUDICATION, APPEAL, AUDIT, RE_REVIEW, REPORT, hash_columns
 
-__all__ = ["SIMILAR", "SIMILAR_COLUMNS", "Similar", "similar_features", "with_content_keys"]
+__all__ = [
+    "SIMILAR",
+    "SIMILAR_COLUMNS",
+    "SimilarContentIndex",
+    "similar_features",
+    "with_content_keys",
+]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -83,11 +89,13 @@ def similar_features(
     [[0.0, nan, nan], [1.0, 1.0, 2.0]]
     """
     keyed = with_content_keys(log)
-    return Similar(keyed, reviews).columns(keyed if targets is log else with_content_keys(targets))
+    return SimilarContentIndex(keyed, reviews).columns(
+        keyed if targets is log else with_content_keys(targets)
+    )
 
 
 def with_content_keys(decisions: pd.DataFrame) -> pd.DataFrame:
-    """Put numbers in the place of texts: all that `Similar` needs of them.
+    """Put numbers in the place of texts: all that `SimilarContentIndex` needs of them.
 
     Parameters
     ----------
@@ -111,7 +119,7 @@ def with_content_keys(decisions: pd.DataFrame) -> pd.DataFrame:
     return decisions.drop(columns="text").assign(**columns)
 
 
-class Similar:
+class SimilarContentIndex:
     """A log and its reviews, sorted once, to tell how content like any decision's was judged.
 
     Parameters
@@ -123,20 +131,22 @@ class Similar:
     """
 
     def __init__(self, log: pd.DataFrame, reviews: pd.DataFrame | None) -> None:
-        at = micros(log["decided_at"])
-        steps = verdict_steps(place_reviews(log, reviews), _ANYONE)
-        kinds = _kinds(log)
-        self._levels = Levels(log, [name for names in kinds.values() for name in names])
-        self._clock, self._review_clock = Clock(at), Clock(steps.start, steps.end)
+        at = to_microseconds(log["decided_at"])
+        steps = verdict_periods(match_reviews(log, reviews), _ANYONE)
+        kinds = _similarity_keys(log)
+        self._levels = ColumnLevels(log, [name for names in kinds.values() for name in names])
+        self._clock, self._review_clock = EventClock(at), EventClock(steps.start, steps.end)
         self._given = steps.start
         tick = self._clock.ticks(at)
         enforced = log["enforced"].to_numpy(bool)
-        self._kinds: dict[str, list[_Alike]] = {}
+        self._kinds: dict[str, list[_SimilarGroups]] = {}
         for kind, names in kinds.items():
-            groups = [Groups(self._levels, [name]) for name in names]
+            groups = [KeyGroups(self._levels, [name]) for name in names]
             if any(len(group) < int((group.codes >= 0).sum()) for group in groups):
                 self._kinds[kind] = [
-                    _Alike(group, tick, enforced, steps, len(self._clock), self._review_clock)
+                    _SimilarGroups(
+                        group, tick, enforced, steps, len(self._clock), self._review_clock
+                    )
                     for group in groups
                 ]
 
@@ -153,7 +163,7 @@ class Similar:
         pandas.DataFrame
             float64, shape (n, columns).
         """
-        at = micros(targets["decided_at"])
+        at = to_microseconds(targets["decided_at"])
         codes = self._levels.of(targets)
         now, reviewed = self._clock.ticks(at), self._review_clock.ticks(at)
         out = np.empty((len(at), len(self._kinds) * len(SIMILAR_COLUMNS)))
@@ -161,20 +171,22 @@ class Similar:
             groups = np.stack([alike.groups.of(codes) for alike in alikes])
             for start in range(0, len(at), _CHUNK):
                 part = slice(start, start + _CHUNK)
-                found = self._found(alikes, groups[:, part], now[part], reviewed[part], at[part])
+                found = self._best_match_columns(
+                    alikes, groups[:, part], now[part], reviewed[part], at[part]
+                )
                 out[part, i * len(SIMILAR_COLUMNS) : (i + 1) * len(SIMILAR_COLUMNS)] = found
         names = [f"{SIMILAR}{kind}_{name}" for kind in self._kinds for name in SIMILAR_COLUMNS]
         return pd.DataFrame(
             out, index=targets.index, columns=pd.Index(names, dtype="str"), copy=False
         )
 
-    def _found(
-        self, alikes: list["_Alike"], groups: Ints, now: Ints, reviewed: Ints, at: Ints
+    def _best_match_columns(
+        self, alikes: list["_SimilarGroups"], groups: Ints, now: Ints, reviewed: Ints, at: Ints
     ) -> Floats:
         """Return the columns of one kind, shape (n, 6), from the number that says most."""
         counts = np.stack([a.counts(g, now, reviewed) for a, g in zip(alikes, groups, strict=True)])
         latest = np.stack(
-            [a.verdicts.latest(g, reviewed) for a, g in zip(alikes, groups, strict=True)]
+            [a.verdicts.latest_before(g, reviewed) for a, g in zip(alikes, groups, strict=True)]
         )
         rows = np.arange(len(at))
         # The first number with most reviewed decisions, and among those with most decisions.
@@ -191,36 +203,40 @@ class Similar:
         return out
 
 
-class _Alike:
+class _SimilarGroups:
     """Decisions and verdicts by one number that says who is alike."""
 
     def __init__(
         self,
-        groups: Groups,
+        groups: KeyGroups,
         tick: Ints,
         enforced: npt.NDArray[np.bool_],
-        steps: Steps,
+        steps: VerdictPeriods,
         ticks: int,
-        clock: Clock,
+        clock: EventClock,
     ) -> None:
         self.groups = groups
-        self.decisions = Tally(groups.codes, tick, enforced.astype(np.int64)[:, None], ticks)
+        self.decisions = EventTally(groups.codes, tick, enforced.astype(np.int64)[:, None], ticks)
         code, acted = groups.codes[steps.position], enforced[steps.position]
         # What was overturned on an enforced decision does not violate; on an allowed one it does.
         violates = np.where(acted, UNIT - steps.overturned, steps.overturned)
         values = np.column_stack([steps.errors, violates])
-        self.verdicts = Tally(code, clock.ticks(steps.start), values, len(clock))
-        self.revised = Tally(code, clock.ticks(steps.end), values, len(clock))
+        self.verdicts = EventTally(code, clock.ticks(steps.start), values, len(clock))
+        self.revised = EventTally(code, clock.ticks(steps.end), values, len(clock))
 
     def counts(self, group: Ints, now: Ints, reviewed: Ints) -> Ints:
         """Return reviewed, wrong, violating, decisions, enforced; shape (n, 5)."""
         nothing = np.zeros(len(group), np.int64)
-        stands = self.verdicts.upto(group, reviewed) - self.revised.upto(group, reviewed)
-        decided = self.decisions.upto(group, now) - self.decisions.upto(group, nothing)
+        stands = self.verdicts.sums_before(group, reviewed) - self.revised.sums_before(
+            group, reviewed
+        )
+        decided = self.decisions.sums_before(group, now) - self.decisions.sums_before(
+            group, nothing
+        )
         return np.hstack([stands, decided])
 
 
-def _kinds(log: pd.DataFrame) -> Mapping[str, list[str]]:
+def _similarity_keys(log: pd.DataFrame) -> Mapping[str, list[str]]:
     """Name the columns behind each kind of likeness that a log has."""
     kinds: dict[str, list[str]] = {}
     if _TEXT in log:

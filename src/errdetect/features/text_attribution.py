@@ -17,10 +17,10 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import sparse
 
-from errdetect.features.ngrams import BITS, View, clean_texts, count_ngrams, place_characters
-from errdetect.features.text_models import RECIPES, TextModel, tag_hashes, weigh
+from errdetect.features.ngrams import BITS, View, clean_texts, count_ngrams, locate_character_ngrams
+from errdetect.features.text_models import RECIPES, TextModel, tag_hashes, tfidf_rows
 
-__all__ = ["TextWords", "text_words"]
+__all__ = ["WordContributions", "attribute_words"]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -34,7 +34,7 @@ _PAIRED: tuple[View, ...] = ("word", "cased")
 
 
 @dataclass(frozen=True)
-class TextWords:
+class WordContributions:
     """Texts as sums of their words, in log-odds that the content violates.
 
     Parameters
@@ -58,12 +58,12 @@ class TextWords:
     start: Floats
     rest: Floats
 
-    def totals(self) -> Floats:
+    def total_log_odds(self) -> Floats:
         """Return start, rest and all words added up, shape (n,): the text models' mean."""
         return self.start + self.rest + np.bincount(self.row, self.part, len(self.start))
 
 
-def text_words(model: TextModel, decisions: pd.DataFrame) -> TextWords:
+def attribute_words(model: TextModel, decisions: pd.DataFrame) -> WordContributions:
     """Take the text models' mean log-odds apart into the words of each text.
 
     Parameters
@@ -80,26 +80,26 @@ def text_words(model: TextModel, decisions: pd.DataFrame) -> TextWords:
 
     Examples
     --------
-    >>> from errdetect.features.text_models import count_texts, fit_text
+    >>> from errdetect.features.text_models import count_texts, fit_text_models
     >>> frame = pd.DataFrame({"text": ["sell gun", "sell shoe"] * 20, "enforced": False})
     >>> y = np.array([1.0, 0.0] * 20)
-    >>> model, _ = fit_text(count_texts(frame, []), y, np.ones(40), np.arange(40) % 2, seed=0)
-    >>> told = text_words(model, frame.head(2))
+    >>> model, _ = fit_text_models(count_texts(frame, []), y, np.ones(40), np.arange(40) % 2, seed=0)
+    >>> told = attribute_words(model, frame.head(2))
     >>> told.word[np.argsort(told.part)].tolist()[0::3]
     ['shoe', 'gun']
     >>> bool(np.allclose(told.totals(), model.logits(frame.head(2)).mean(axis=1)))
     True
     """
-    parts: list[TextWords] = []
+    parts: list[WordContributions] = []
     for i in range(0, max(len(decisions), 1), _BLOCK):
-        told = _block(model, decisions.iloc[i : i + _BLOCK])
+        told = _attribute_block(model, decisions.iloc[i : i + _BLOCK])
         run = int(parts[-1].run.max(initial=-1)) + 1 if parts else 0
         parts.append(replace(told, row=told.row + i, run=told.run + run))
-    names = [field.name for field in fields(TextWords)]
-    return TextWords(*(np.concatenate([getattr(part, n) for part in parts]) for n in names))
+    names = [field.name for field in fields(WordContributions)]
+    return WordContributions(*(np.concatenate([getattr(part, n) for part in parts]) for n in names))
 
 
-def _block(model: TextModel, decisions: pd.DataFrame) -> TextWords:
+def _attribute_block(model: TextModel, decisions: pd.DataFrame) -> WordContributions:
     n = len(decisions)
     texts = decisions["text"] if "text" in decisions else pd.Series([None] * n, dtype="str")
     said = [text.split(" ") if text else [] for text in clean_texts(texts).tolist()]
@@ -110,17 +110,19 @@ def _block(model: TextModel, decisions: pd.DataFrame) -> TextWords:
     slot, places = pd.factorize(row * max(len(words), 1) + codes)
     own_row, own_word = places // max(len(words), 1), places % max(len(words), 1)
     enforced = decisions["enforced"].to_numpy(bool).astype(np.int64)
-    split = _Split(known, own_word, first=len(places) + n)
+    split = _CharacterSplit(known, own_word, first=len(places) + n)
     rows = np.concatenate([own_row, np.arange(n), own_row[split.slot]])
     total = np.zeros(len(rows))  # of the words, of the rows' tags alone, of single characters
     for view in model.columns:
         if view == "tagged":
-            found = _tagged(words, own_row, own_word, tag_hashes(decisions, model.tags), slot)
+            found = _tagged_entries(
+                words, own_row, own_word, tag_hashes(decisions, model.tags), slot
+            )
         else:
-            found = _plain(words, codes, row, slot, view)
+            found = _untagged_entries(words, codes, row, slot, view)
         if view == "char":
             found = split.place(found, np.bincount(slot, minlength=len(places)))
-        total += _added(model, view, enforced, rows, *found)
+        total += _sum_contributions(model, view, enforced, rows, *found)
     start = np.mean(
         [model.intercepts[r.name][enforced * (len(model.intercepts[r.name]) - 1)] for r in RECIPES],
         axis=0,
@@ -129,18 +131,20 @@ def _block(model: TextModel, decisions: pd.DataFrame) -> TextWords:
     start[empty] = np.nan
     rest = np.where(empty, 0.0, total[len(places) : len(places) + n])
     word, run, part = split.parts(total[: len(places)], total[len(places) + n :])
-    return TextWords(own_row[run], word, part, run, start, rest)
+    return WordContributions(own_row[run], word, part, run, start, rest)
 
 
 Entries = tuple[Ints, Ints, Floats]
 
 
-class _Split:
+class _CharacterSplit:
     """Words of scripts without spaces, taken apart into characters with the marks upon them."""
 
     def __init__(self, known: npt.NDArray[np.object_], own_word: Ints, first: int) -> None:
         self._known, self._own_word, self._first = known, own_word, first
-        whole = {w: _clusters(str(word)) for w, word in enumerate(known) if _unspaced(str(word))}
+        whole = {
+            w: _cluster_starts(str(word)) for w, word in enumerate(known) if _is_unspaced(str(word))
+        }
         self._starts = {w: starts for w, starts in whole.items() if len(starts) > 1}
         self._slots = [s for s, w in enumerate(own_word.tolist()) if w in self._starts]
         sizes = [len(self._starts[int(own_word[s])]) for s in self._slots]
@@ -154,7 +158,7 @@ class _Split:
             return found
         keep = ~np.isin(found[0], self._slots)
         parts = [tuple(column[keep] for column in found)]
-        placed = {w: _on_clusters(str(self._known[w]), s) for w, s in self._starts.items()}
+        placed = {w: _cluster_shares(str(self._known[w]), s) for w, s in self._starts.items()}
         for i, s in enumerate(self._slots):
             cluster, column, share = placed[int(self._own_word[s])]
             parts.append((self._first + self._at[i] + cluster, column, share * times[s]))
@@ -181,19 +185,19 @@ class _Split:
         return word[order], run[order], part[order]
 
 
-def _unspaced(word: str) -> bool:
+def _is_unspaced(word: str) -> bool:
     # A letter that changes its length in lower case would move the places.
     return bool(_UNSPACED.search(word)) and len(word.lower()) == len(word)
 
 
-def _clusters(word: str) -> list[int]:
+def _cluster_starts(word: str) -> list[int]:
     """Return where characters start; marks belong to the character before them."""
     return [i for i, c in enumerate(word) if i == 0 or unicodedata.category(c)[0] != "M"]
 
 
-def _on_clusters(word: str, starts: list[int]) -> Entries:
+def _cluster_shares(word: str, starts: list[int]) -> Entries:
     """Return each n-gram's share on each character: which, the n-gram's column, and how much."""
-    first, size, column = place_characters(word.lower())
+    first, size, column = locate_character_ngrams(word.lower())
     owner = np.repeat(np.arange(len(starts)), np.diff([*starts, len(word)]))
     low, high = np.maximum(first, 0), np.minimum(first + size, len(word))
     n = high - low
@@ -202,12 +206,12 @@ def _on_clusters(word: str, starts: list[int]) -> Entries:
     return owner[at], np.repeat(column, n), np.repeat(1 / n, n)
 
 
-def _plain(words: pd.Series, codes: Ints, row: Ints, slot: Ints, view: View) -> Entries:
+def _untagged_entries(words: pd.Series, codes: Ints, row: Ints, slot: Ints, view: View) -> Entries:
     """Return the n-grams of every word and pair of words: whose they are, which, and how many."""
     if not len(words):
-        return _nothing()
+        return _no_entries()
     counts = count_ngrams(words, view)
-    entries = [_spread(counts, codes, slot, 1.0)]
+    entries = [_assign_entries(counts, codes, slot, 1.0)]
     if view in _PAIRED:
         said = np.flatnonzero(np.diff(counts.indptr)[codes] > 0)  # a word view passes signs over
         left, right = said[:-1], said[1:]
@@ -218,11 +222,13 @@ def _plain(words: pd.Series, codes: Ints, row: Ints, slot: Ints, view: View) -> 
         joined = pd.Series(words.to_numpy(object)[a] + " " + words.to_numpy(object)[b], dtype="str")
         between = count_ngrams(joined, view) - counts[a] - counts[b]
         between.eliminate_zeros()
-        entries += [_spread(between.tocsr(), pair, slot[side], 0.5) for side in (left, right)]
-    return _joined(entries)
+        entries += [
+            _assign_entries(between.tocsr(), pair, slot[side], 0.5) for side in (left, right)
+        ]
+    return _concat_entries(entries)
 
 
-def _tagged(
+def _tagged_entries(
     words: pd.Series, own_row: Ints, own_word: Ints, hashes: npt.NDArray[np.uint64], slot: Ints
 ) -> Entries:
     """Return the words beside each of the row's tags, and the tags by themselves."""
@@ -230,19 +236,21 @@ def _tagged(
     alone = count_ngrams(pd.Series([""] * n, dtype="str"), "tagged", hashes)
     places = len(own_row)
     rows = np.arange(n)
-    entries = [_spread(alone, rows, rows + places, 1.0)] if tags and n else []
+    entries = [_assign_entries(alone, rows, rows + places, 1.0)] if tags and n else []
     if places:
         beside = count_ngrams(words.iloc[own_word], "tagged", hashes[own_row])
         if tags:
             beside = beside - alone[own_row]
             beside.eliminate_zeros()
         times = np.bincount(slot, minlength=places)
-        owner, column, count = _spread(beside.tocsr(), np.arange(places), np.arange(places), 1.0)
+        owner, column, count = _assign_entries(
+            beside.tocsr(), np.arange(places), np.arange(places), 1.0
+        )
         entries.append((owner, column, count * times[owner]))
-    return _joined(entries)
+    return _concat_entries(entries)
 
 
-def _spread(counts: sparse.csr_matrix, which: Ints, owner: Ints, share: float) -> Entries:
+def _assign_entries(counts: sparse.csr_matrix, which: Ints, owner: Ints, share: float) -> Entries:
     """Return the entries of the rows `which`, each given to its owner."""
     size = np.diff(counts.indptr)[which]
     start = counts.indptr[which].astype(np.int64)
@@ -252,18 +260,18 @@ def _spread(counts: sparse.csr_matrix, which: Ints, owner: Ints, share: float) -
     return np.repeat(owner, size), column, share * counts.data[place].astype(np.float64)
 
 
-def _joined(entries: Sequence[Entries]) -> Entries:
+def _concat_entries(entries: Sequence[Entries]) -> Entries:
     if not entries:
-        return _nothing()
+        return _no_entries()
     owner, column, count = (np.concatenate(part) for part in zip(*entries, strict=True))
     return owner, column, count
 
 
-def _nothing() -> Entries:
+def _no_entries() -> Entries:
     return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0)
 
 
-def _added(
+def _sum_contributions(
     model: TextModel,
     view: View,
     enforced: Ints,
@@ -286,7 +294,7 @@ def _added(
     # Counts are whole: shares of one n-gram add up to 1, but for rounding.
     whole = np.round(times).astype(np.float32)
     whole = sparse.csr_matrix((whole, columns, indptr), (len(enforced), p))
-    x = weigh(whole, model.idf[view]).data.astype(np.float64)
+    x = tfidf_rows(whole, model.idf[view]).data.astype(np.float64)
     slope = np.zeros((2, p))
     for recipe in RECIPES:
         if recipe.view == view:

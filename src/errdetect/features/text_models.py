@@ -25,14 +25,14 @@ __all__ = [
     "RECIPES",
     "RIDGE",
     "TEXT_COLUMNS",
-    "Recipe",
     "TextCounts",
     "TextModel",
+    "TextModelRecipe",
     "count_texts",
-    "fit_text",
+    "fit_text_models",
     "tag_hashes",
-    "text_measures",
-    "weigh",
+    "text_statistics",
+    "tfidf_rows",
 ]
 
 
@@ -42,11 +42,11 @@ _SHARES = {
     "text_sign_share": r"[^\w\s]",
     "text_latin_share": r"[A-Za-z]",
 }
-#: Names of the columns that `text_measures` returns.
+#: Names of the columns that `text_statistics` returns.
 MEASURE_COLUMNS = ("text_chars", "text_words", *_SHARES, "text_links", "text_repeats")
 
 
-def text_measures(texts: pd.Series) -> npt.NDArray[np.float64]:
+def text_statistics(texts: pd.Series) -> npt.NDArray[np.float64]:
     """Measure texts; NaN where there is none.
 
     Parameters
@@ -62,19 +62,19 @@ def text_measures(texts: pd.Series) -> npt.NDArray[np.float64]:
 
     Examples
     --------
-    >>> text_measures(pd.Series(["Buy 1!", None]))[:, :4].round(2).tolist()
+    >>> text_statistics(pd.Series(["Buy 1!", None]))[:, :4].round(2).tolist()
     [[6.0, 2.0, 0.17, 0.17], [nan, nan, nan, nan]]
     """
     clean = texts.astype("str")
     chars = clean.str.len().to_numpy(np.float64, na_value=np.nan)
-    columns = [chars, _count(clean, r"\S+")]
+    columns = [chars, _count_matches(clean, r"\S+")]
     with np.errstate(invalid="ignore", divide="ignore"):
-        columns += [_count(clean, pattern) / chars for pattern in _SHARES.values()]
-    columns += [_count(clean, r"https?://|www\."), _count(clean, r"(.)\1{3,}")]
+        columns += [_count_matches(clean, pattern) / chars for pattern in _SHARES.values()]
+    columns += [_count_matches(clean, r"https?://|www\."), _count_matches(clean, r"(.)\1{3,}")]
     return np.column_stack(columns)
 
 
-def _count(texts: pd.Series, pattern: str) -> npt.NDArray[np.float64]:
+def _count_matches(texts: pd.Series, pattern: str) -> npt.NDArray[np.float64]:
     return np.asarray(
         texts.str.count(pattern).to_numpy(np.float64, na_value=np.nan), dtype=np.float64
     )
@@ -91,7 +91,7 @@ _LOGIT = 2.0  # what the squared loss's scale of -1 to 1 is stretched by, to sta
 
 
 @dataclass(frozen=True)
-class Recipe:
+class TextModelRecipe:
     """How one text model is made.
 
     Parameters
@@ -116,15 +116,15 @@ class Recipe:
     sides: bool = False
 
 
-RECIPES: tuple[Recipe, ...] = (
-    Recipe("char", "char", strength=2.0),
-    Recipe("ridge", "char", "squared", strength=0.3),
-    Recipe("bayes", "char", strength=4.0, bayes=True),
-    Recipe("side", "char", "squared", strength=0.3, sides=True),
-    Recipe("word", "word", strength=2.0),
-    Recipe("words", "word", strength=4.0, bayes=True),
-    Recipe("cased", "cased", "squared", strength=0.3),
-    Recipe("tagged", "tagged", strength=4.0, bayes=True),
+RECIPES: tuple[TextModelRecipe, ...] = (
+    TextModelRecipe("char", "char", strength=2.0),
+    TextModelRecipe("ridge", "char", "squared", strength=0.3),
+    TextModelRecipe("bayes", "char", strength=4.0, bayes=True),
+    TextModelRecipe("side", "char", "squared", strength=0.3, sides=True),
+    TextModelRecipe("word", "word", strength=2.0),
+    TextModelRecipe("words", "word", strength=4.0, bayes=True),
+    TextModelRecipe("cased", "cased", "squared", strength=0.3),
+    TextModelRecipe("tagged", "tagged", strength=4.0, bayes=True),
 )
 #: The one that is quickest to fit.
 RIDGE = RECIPES[1]
@@ -248,7 +248,7 @@ class TextModel:
         --------
         >>> frame = pd.DataFrame({"text": ["sell gun", "red shoe"] * 20, "enforced": False})
         >>> y = np.array([1.0, 0.0] * 20)
-        >>> model, _ = fit_text(count_texts(frame, []), y, np.ones(40), np.arange(40) % 2, seed=0)
+        >>> model, _ = fit_text_models(count_texts(frame, []), y, np.ones(40), np.arange(40) % 2, seed=0)
         >>> logits = model.logits(pd.DataFrame({"text": ["gun", "shoe", None], "enforced": False}))
         >>> bool(logits[0, 0] > logits[1, 0]), bool(np.isnan(logits[2, 0]))
         (True, True)
@@ -263,7 +263,7 @@ class TextModel:
         for j, recipe in enumerate(recipes):
             if recipe.view not in X:
                 some = counts.counts[recipe.view][:, self.columns[recipe.view]]
-                X[recipe.view] = weigh(some, self.idf[recipe.view])
+                X[recipe.view] = tfidf_rows(some, self.idf[recipe.view])
             slopes = self.slopes[recipe.name].astype(np.float64)
             every = X[recipe.view] @ slopes.T + self.intercepts[recipe.name]
             out[:, j] = np.where(counts.enforced & recipe.sides, every[:, -1], every[:, 0])
@@ -299,14 +299,14 @@ class TextModel:
         )
 
 
-def fit_text(
+def fit_text_models(
     counts: TextCounts,
     violates: Floats,
     weight: Floats,
     fold: I64,
     *,
     tags: Sequence[str] = (),
-    recipes: Sequence[Recipe] = RECIPES,
+    recipes: Sequence[TextModelRecipe] = RECIPES,
     seed: int,
 ) -> tuple[TextModel, Floats]:
     """Fit the text models, and score the training rows out of fold.
@@ -343,8 +343,8 @@ def fit_text(
     slopes: dict[str, list[npt.NDArray[np.float32]]] = {}
     intercepts: dict[str, list[float]] = {}
     for view in dict.fromkeys(recipe.view for recipe in recipes):
-        columns[view], idf[view] = _vocabulary(some.counts[view])
-        X = weigh(some.counts[view][:, columns[view]], idf[view])
+        columns[view], idf[view] = _select_ngrams(some.counts[view])
+        X = tfidf_rows(some.counts[view][:, columns[view]], idf[view])
         held: list[npt.NDArray[np.bool_]] = [fold == k for k in range(folds)]
         held.append(np.zeros(len(rows), bool))  # the last fit learns from all
         jobs = [
@@ -356,7 +356,7 @@ def fit_text(
         ]
         for recipe, side, out_of, j in jobs:
             learn = ~out_of if side is None else ~out_of & (some.enforced == side)
-            slope, start = _fit(X, np.flatnonzero(learn), y, w, recipe, seed)
+            slope, start = _fit_recipe(X, np.flatnonzero(learn), y, w, recipe, seed)
             if out_of.any():
                 mine = out_of if side is None else out_of & (some.enforced == side)
                 out[rows[mine], j] = X[np.flatnonzero(mine)] @ slope + start
@@ -373,7 +373,7 @@ def fit_text(
     return model, out
 
 
-def _vocabulary(
+def _select_ngrams(
     counts: sparse.csr_matrix,
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
     """Choose the n-grams of two texts or more, and weigh them by how rare they are."""
@@ -383,12 +383,12 @@ def _vocabulary(
     return columns, idf.astype(np.float32)
 
 
-def weigh(counts: sparse.csr_matrix, idf: npt.NDArray[np.float32]) -> sparse.csr_matrix:
+def tfidf_rows(counts: sparse.csr_matrix, idf: npt.NDArray[np.float32]) -> sparse.csr_matrix:
     """TF-IDF with logarithmic counts and rows of length 1.
 
     Examples
     --------
-    >>> weigh(sparse.csr_matrix([[1.0, 0.0]]), np.array([2.0, 1.0], np.float32)).toarray().tolist()
+    >>> tfidf_rows(sparse.csr_matrix([[1.0, 0.0]]), np.array([2.0, 1.0], np.float32)).toarray().tolist()
     [[1.0, 0.0]]
     """
     X = counts.copy()
@@ -399,8 +399,8 @@ def weigh(counts: sparse.csr_matrix, idf: npt.NDArray[np.float32]) -> sparse.csr
     return X
 
 
-def _fit(
-    X: sparse.csr_matrix, rows: I64, y: Floats, w: Floats, recipe: Recipe, seed: int
+def _fit_recipe(
+    X: sparse.csr_matrix, rows: I64, y: Floats, w: Floats, recipe: TextModelRecipe, seed: int
 ) -> tuple[Floats, float]:
     """Fit one model on some rows; where these say one thing only, its smoothed log-odds."""
     y, w = y[rows], w[rows]
@@ -417,7 +417,7 @@ def _fit(
         with _ALONE:
             ridge.fit(some, 2 * y - 1, sample_weight=w)
         return _LOGIT * ridge.coef_, float(_LOGIT * ridge.intercept_[0])
-    ratio = _log_ratio(some, y, w) if recipe.bayes else None
+    ratio = _naive_bayes_ratio(some, y, w) if recipe.bayes else None
     if ratio is not None:
         some = some.copy()
         some.data = some.data * ratio[some.indices]
@@ -437,7 +437,7 @@ def _fit(
     return slope, float(model.intercept_[0])
 
 
-def _log_ratio(X: sparse.csr_matrix, y: Floats, w: Floats) -> npt.NDArray[np.float32]:
+def _naive_bayes_ratio(X: sparse.csr_matrix, y: Floats, w: Floats) -> npt.NDArray[np.float32]:
     """Naive Bayes: how much more an n-gram is used in what violates, as a log-ratio."""
     bad, good = X.T @ (w * y) + 1, X.T @ (w * (1 - y)) + 1
     ratio = np.log(bad / bad.sum()) - np.log(good / good.sum())

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from errdetect.findings.evidence import KINDS, Judged
-from errdetect.findings.rate_tests import Rate, excess_p, rate_of
+from errdetect.findings.evidence import KINDS, AuditEvidence
+from errdetect.findings.rate_tests import Rate, excess_p_value, weighted_rate
 from errdetect.findings.slices import rows_by_code
 from errdetect.schemas import WRONGFUL_ACTION
 
-__all__ = ["AccountGroup", "account_groups"]
+__all__ = ["AccountCluster", "find_account_clusters"]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -23,7 +23,7 @@ _LEAST_LATER = 8
 
 
 @dataclass(frozen=True)
-class AccountGroup:
+class AccountCluster:
     """Accounts of one policy that were often wronged earlier, and how they fared later.
 
     Parameters
@@ -49,9 +49,9 @@ class AccountGroup:
     p_value: float
 
 
-def account_groups(
-    account: Ints, policy: Ints, known: Ints, right: Bools, early: Bools, judged: Judged
-) -> list[AccountGroup]:
+def find_account_clusters(
+    account: Ints, policy: Ints, known: Ints, right: Bools, early: Bools, judged: AuditEvidence
+) -> list[AccountCluster]:
     """Find accounts that were often wronged under a policy earlier; see whether it goes on.
 
     Parameters
@@ -72,32 +72,32 @@ def account_groups(
     list of AccountGroup
         One at most for each policy.
     """
-    picked = _picked(account, policy, known, right, early)
+    picked = _wronged_accounts(account, policy, known, right, early)
     if not len(picked):
         return []
-    member = _member(account, policy, picked)
+    member = _is_member(account, policy, picked)
     found = []
     for code, rows in enumerate(rows_by_code(judged.policy, int(policy.max(initial=0)) + 1)):
         inside = member[judged.position[rows]]
         late = ~judged.early[rows]
         if (inside & late).sum() < _LEAST_LATER:
             continue
-        own = judged.only(rows)
+        own = judged.select_rows(rows)
         found.append(
-            AccountGroup(
+            AccountCluster(
                 policy=code,
                 accounts=picked[picked[:, 0] == code, 1],
                 rows=rows[inside],
-                inside=rate_of(own, inside & late, _WRONGFUL),
-                outside=rate_of(own, ~inside & late, _WRONGFUL),
-                base=rate_of(own, late, _WRONGFUL),
-                p_value=excess_p(own, inside & late, ~inside & late, _WRONGFUL),
+                inside=weighted_rate(own, inside & late, _WRONGFUL),
+                outside=weighted_rate(own, ~inside & late, _WRONGFUL),
+                base=weighted_rate(own, late, _WRONGFUL),
+                p_value=excess_p_value(own, inside & late, ~inside & late, _WRONGFUL),
             )
         )
     return found
 
 
-def _picked(account: Ints, policy: Ints, known: Ints, right: Bools, early: Bools) -> Ints:
+def _wronged_accounts(account: Ints, policy: Ints, known: Ints, right: Bools, early: Bools) -> Ints:
     """Return (policy, account) of accounts that were mostly wronged, ascending, shape (k, 2)."""
     wronged = early & (known == _WRONGFUL) & (account >= 0)
     upheld = early & right & (account >= 0)
@@ -115,6 +115,6 @@ def _picked(account: Ints, policy: Ints, known: Ints, right: Bools, early: Bools
     return picked
 
 
-def _member(account: Ints, policy: Ints, picked: Ints) -> Bools:
+def _is_member(account: Ints, policy: Ints, picked: Ints) -> Bools:
     width = int(account.max(initial=0)) + 2
     return np.isin(policy * width + account + 1, picked @ [width, 1] + 1)

@@ -9,21 +9,21 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from errdetect.errors import DataError, sentence, visible
+from errdetect.errors import DataError, error_message, escape_hidden
 
 __all__ = [
     "ALTERED",
     "Condition",
-    "Conditions",
-    "as_conditions",
+    "ConditionMatrix",
     "condition_columns",
-    "conditions_of",
-    "held",
-    "inside",
-    "lasting",
-    "of_finding",
+    "drop_altered",
+    "finding_mask",
+    "list_conditions",
+    "parse_conditions",
+    "proposal_mask",
+    "rule_mask",
     "rule_text",
-    "within_parts",
+    "scope_mask",
 ]
 
 
@@ -48,7 +48,7 @@ _EQUAL, _MISSING = ("==", "=", "is"), ("missing", "is missing")
 
 @dataclass(frozen=True)
 class Condition:
-    """One condition of a rule: a column, an op and a value, as `held` reads them.
+    """One condition of a rule: a column, an op and a value, as `rule_mask` reads them.
 
     Parameters
     ----------
@@ -65,13 +65,13 @@ class Condition:
     op: str
     value: Any
 
-    def plain(self) -> dict[str, Any]:
+    def to_jsonable(self) -> dict[str, Any]:
         """Return it as the contract's {column, op, value}."""
         return {"column": self.column, "op": self.op, "value": self.value}
 
 
 @dataclass(frozen=True)
-class Conditions:
+class ConditionMatrix:
     """Conditions with the rows that meet them.
 
     Parameters
@@ -112,7 +112,7 @@ def condition_columns(decisions: pd.DataFrame, leave_out: Sequence[str] = ()) ->
     ]
 
 
-def conditions_of(frame: pd.DataFrame, *, least: int) -> Conditions:
+def list_conditions(frame: pd.DataFrame, *, least: int) -> ConditionMatrix:
     """List the conditions that at least so many rows meet, and as many do not.
 
     Numbers are cut where the data's own shares lie (5, 10, 20, ... 95 %), rounded to three digits;
@@ -127,40 +127,42 @@ def conditions_of(frame: pd.DataFrame, *, least: int) -> Conditions:
 
     Examples
     --------
-    >>> found = conditions_of(pd.DataFrame({"market": ["DE", "DE", "FR", "FR"]}), least=2)
+    >>> found = list_conditions(pd.DataFrame({"market": ["DE", "DE", "FR", "FR"]}), least=2)
     >>> [c.value for c in found.items], found.met.tolist()[0]
     (['DE', 'FR'], [1.0, 0.0])
     """
     items: list[Condition] = []
     met: list[Bools] = []
     for name in frame.columns:
-        for condition, rows in _of_column(str(name), frame[name]):
+        for condition, rows in _column_conditions(str(name), frame[name]):
             if least <= rows.sum() <= len(frame) - least:
                 items.append(condition)
                 met.append(rows)
     stacked = np.array(met, dtype=np.float32).T if met else np.zeros((len(frame), 0), np.float32)
-    return Conditions(tuple(items), np.ascontiguousarray(stacked))
+    return ConditionMatrix(tuple(items), np.ascontiguousarray(stacked))
 
 
-def _of_column(name: str, column: "pd.Series[Any]") -> list[tuple[Condition, Bools]]:
+def _column_conditions(name: str, column: "pd.Series[Any]") -> list[tuple[Condition, Bools]]:
     number = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
     if number:
-        return _numbers(name, column.to_numpy(np.float64, na_value=np.nan))
+        return _numeric_conditions(name, column.to_numpy(np.float64, na_value=np.nan))
     boolean, text = pd.api.types.is_bool_dtype(column), pd.api.types.is_string_dtype(column)
     if not (boolean or text or isinstance(column.dtype, pd.CategoricalDtype)):
         return []
     codes, values = pd.factorize(column, sort=True)
     counts = np.bincount(codes[codes >= 0], minlength=len(values))
     top = np.sort(np.argsort(-counts, kind="stable")[:_LEVELS])
-    return [(Condition(name, "==", _native(values[i])), codes == i) for i in top if counts[i] > 1]
+    return [
+        (Condition(name, "==", _python_value(values[i])), codes == i) for i in top if counts[i] > 1
+    ]
 
 
-def _numbers(name: str, values: Floats) -> list[tuple[Condition, Bools]]:
+def _numeric_conditions(name: str, values: Floats) -> list[tuple[Condition, Bools]]:
     known = values[np.isfinite(values)]
     distinct = np.unique(known)
     if len(distinct) < 2:
         return []
-    shares = np.unique([_rounded(v) for v in np.quantile(known, _SHARES)])
+    shares = np.unique([_round_cut(v) for v in np.quantile(known, _SHARES)])
     cuts = distinct[1:] if len(distinct) <= _FEW else shares
     out = []
     for cut in cuts.tolist():
@@ -169,15 +171,15 @@ def _numbers(name: str, values: Floats) -> list[tuple[Condition, Bools]]:
     return out
 
 
-def _rounded(value: float) -> float:
+def _round_cut(value: float) -> float:
     return float(f"{value:.{_DIGITS}g}")
 
 
-def _native(value: Any) -> Any:
+def _python_value(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def held(frame: pd.DataFrame, rule: Sequence[Condition]) -> Bools:
+def rule_mask(frame: pd.DataFrame, rule: Sequence[Condition]) -> Bools:
     """Return which rows meet every condition of a rule.
 
     Parameters
@@ -201,58 +203,60 @@ def held(frame: pd.DataFrame, rule: Sequence[Condition]) -> Bools:
     Examples
     --------
     >>> log = pd.DataFrame({"price": [2.0, 9.0, float("nan")]})
-    >>> held(log, [Condition("price", "<", 5.0)]).tolist()
+    >>> rule_mask(log, [Condition("price", "<", 5.0)]).tolist()
     [True, False, False]
-    >>> held(log, [Condition("price", "in", ["9", 4])]).tolist()
+    >>> rule_mask(log, [Condition("price", "in", ["9", 4])]).tolist()
     [False, True, False]
     """
     rows = np.ones(len(frame), dtype=bool)
     for condition in rule:
-        rows &= _meets(frame, condition)
+        rows &= _condition_mask(frame, condition)
     return rows
 
 
-def _meets(frame: pd.DataFrame, condition: Condition) -> Bools:
+def _condition_mask(frame: pd.DataFrame, condition: Condition) -> Bools:
     op, value = condition.op, condition.value
     if condition.column not in frame:
         do = "Keep the column in the decisions while a finding or proposal rests on it."
         raise DataError(
-            sentence("A condition", "name a column of the decisions", condition.column, do)
+            error_message("A condition", "name a column of the decisions", condition.column, do)
         )
-    values = _unpacked(frame[condition.column])
+    values = _category_values(frame[condition.column])
     if op in _ORDER:
         numbers = _as_numbers(values)
         with np.errstate(invalid="ignore"):
-            return np.asarray(_ORDER[op](numbers, _number(condition, value)), dtype=bool)
+            return np.asarray(_ORDER[op](numbers, _parse_number(condition, value)), dtype=bool)
     if op in _MISSING:
         return np.asarray(values.isna().to_numpy(dtype=bool))
     if op in (*_EQUAL, "!="):
-        equal = _equal(values, condition, value)
+        equal = _equality_mask(values, condition, value)
         return ~equal if op == "!=" else equal
     if op in ("in", "not in"):
         members = list(value) if isinstance(value, list | tuple | np.ndarray) else [value]
         found = np.zeros(len(values), dtype=bool)
         for member in members:
-            found |= _equal(values, condition, member)
+            found |= _equality_mask(values, condition, member)
         return ~found if op == "not in" else found
     known = ", ".join([*_EQUAL[:1], "!=", *_ORDER, "in", "not in", _MISSING[0]])
-    raise DataError(sentence("A condition's op", f"be one of {known}", op, "Correct the table."))
+    raise DataError(
+        error_message("A condition's op", f"be one of {known}", op, "Correct the table.")
+    )
 
 
-def _unpacked(values: "pd.Series[Any]") -> "pd.Series[Any]":
+def _category_values(values: "pd.Series[Any]") -> "pd.Series[Any]":
     """Return categories as the values that they stand for."""
     if isinstance(values.dtype, pd.CategoricalDtype):
         return values.astype("object").infer_objects()
     return values
 
 
-def _equal(values: "pd.Series[Any]", condition: Condition, value: Any) -> Bools:
+def _equality_mask(values: "pd.Series[Any]", condition: Condition, value: Any) -> Bools:
     if not values.notna().any():  # of no kind: nothing is known that could be equal
         return np.zeros(len(values), dtype=bool)
     if pd.api.types.is_bool_dtype(values) and isinstance(value, str):
-        value = _truth(condition, value)
+        value = _parse_bool(condition, value)
     elif pd.api.types.is_numeric_dtype(values) and isinstance(value, str):
-        value = _number(condition, value)
+        value = _parse_number(condition, value)
     elif isinstance(value, bool | np.bool_) and not pd.api.types.is_numeric_dtype(values):
         values, value = values.astype("str").str.lower(), str(value).lower()
     elif isinstance(value, int | float | np.number) and not pd.api.types.is_numeric_dtype(values):
@@ -266,20 +270,22 @@ def _as_numbers(values: "pd.Series[Any]") -> Floats:
     return np.asarray(numbers.to_numpy(np.float64, na_value=np.nan))
 
 
-def _number(condition: Condition, value: Any) -> float:
+def _parse_number(condition: Condition, value: Any) -> float:
     try:
         # A whole number stays one: large ids have more digits than a float.
         return int(value) if _WHOLE.fullmatch(str(value)) else float(value)
     except (TypeError, ValueError):
         what, do = f"The value of a condition on {condition.column}", "Correct the table."
-        raise DataError(sentence(what, "be a number", visible(repr(value)), do)) from None
+        raise DataError(
+            error_message(what, "be a number", escape_hidden(repr(value)), do)
+        ) from None
 
 
-def _truth(condition: Condition, value: str) -> bool:
+def _parse_bool(condition: Condition, value: str) -> bool:
     word = value.strip().lower()
     if word not in ("true", "false"):
         what, do = f"The value of a condition on {condition.column}", "Correct the table."
-        raise DataError(sentence(what, "be true or false", visible(repr(value)), do))
+        raise DataError(error_message(what, "be true or false", escape_hidden(repr(value)), do))
     return word == "true"
 
 
@@ -293,18 +299,19 @@ def rule_text(rule: Sequence[Condition]) -> str:
     """
     words = {"==": "is", ">=": "is at least", "<": "is below"}
     return " and ".join(
-        f"{_short(c.column.replace('_', ' '))} {words[c.op]} {_value(c.value)}" for c in rule
+        f"{_shorten_text(c.column.replace('_', ' '))} {words[c.op]} {_format_value(c.value)}"
+        for c in rule
     )
 
 
-def _value(value: Any) -> str:
+def _format_value(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:,.6g}" if isinstance(value, int | float) else _short(str(value))
+    return f"{value:,.6g}" if isinstance(value, int | float) else _shorten_text(str(value))
 
 
-def _short(text: str) -> str:
-    shown = visible(text).replace("\n", " ")
+def _shorten_text(text: str) -> str:
+    shown = escape_hidden(text).replace("\n", " ")
     return shown if len(shown) <= _SHOWN else shown[: _SHOWN - 1] + "…"
 
 
@@ -312,14 +319,14 @@ def _short(text: str) -> str:
 ALTERED = frozenset({"action", "enforced", "threshold", "moderator_version", "model_version"})
 
 
-def as_conditions(value: object) -> tuple[dict[str, Any], ...]:
+def parse_conditions(value: object) -> tuple[dict[str, Any], ...]:
     """Return conditions as they came from a table's cell: a list of {column, op, value}, or nothing.
 
     Examples
     --------
-    >>> as_conditions([{"column": "market", "op": "==", "value": "DE"}])
+    >>> parse_conditions([{"column": "market", "op": "==", "value": "DE"}])
     ({'column': 'market', 'op': '==', 'value': 'DE'},)
-    >>> as_conditions(None)
+    >>> parse_conditions(None)
     ()
     """
     if not isinstance(value, list | tuple | np.ndarray):
@@ -327,18 +334,18 @@ def as_conditions(value: object) -> tuple[dict[str, Any], ...]:
     return tuple({name: one.get(name) for name in ("column", "op", "value")} for one in value)
 
 
-def lasting(conditions: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:
+def drop_altered(conditions: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:
     """Leave out the conditions on what the change itself alters (`ALTERED`).
 
     Examples
     --------
-    >>> lasting([{"column": "action", "op": "==", "value": "remove"}])
+    >>> drop_altered([{"column": "action", "op": "==", "value": "remove"}])
     ()
     """
     return tuple(c for c in conditions if c["column"] not in ALTERED)
 
 
-def inside(
+def scope_mask(
     decisions: pd.DataFrame,
     *,
     policy_id: str | None = None,
@@ -354,7 +361,7 @@ def inside(
     policy_id
         The policy; None for all.
     conditions
-        Each with column, op and value, as `errdetect.findings.conditions.held` reads them.
+        Each with column, op and value, as `errdetect.findings.conditions.rule_mask` reads them.
     account_ids
         Accounts; empty for all.
 
@@ -370,23 +377,25 @@ def inside(
     Examples
     --------
     >>> frame = pd.DataFrame({"policy_id": ["a", "a", "b"], "market": ["DE", "FR", "DE"]})
-    >>> inside(frame, policy_id="a",
+    >>> scope_mask(frame, policy_id="a",
     ...        conditions=[{"column": "market", "op": "==", "value": "DE"}]).tolist()
     [True, False, False]
     """
     rows = np.ones(len(decisions), dtype=bool)
     if policy_id is not None:
         rows &= (decisions["policy_id"] == policy_id).to_numpy(dtype=bool, na_value=False)
-    rows &= held(decisions, [Condition(c["column"], c["op"], c["value"]) for c in conditions])
+    rows &= rule_mask(decisions, [Condition(c["column"], c["op"], c["value"]) for c in conditions])
     if len(account_ids):
         if "account_id" not in decisions:
             got = "none"
-            raise DataError(sentence("account_id", "be a column of the decisions", got, "Add it."))
+            raise DataError(
+                error_message("account_id", "be a column of the decisions", got, "Add it.")
+            )
         rows &= decisions["account_id"].isin(list(account_ids)).to_numpy(dtype=bool)
     return rows
 
 
-def of_finding(decisions: pd.DataFrame, finding: Mapping[Any, Any]) -> Bools:
+def finding_mask(decisions: pd.DataFrame, finding: Mapping[Any, Any]) -> Bools:
     """Say which decisions a finding is about, by all of its conditions.
 
     Parameters
@@ -404,19 +413,19 @@ def of_finding(decisions: pd.DataFrame, finding: Mapping[Any, Any]) -> Bools:
     --------
     >>> frame = pd.DataFrame({"policy_id": "a", "account_id": ["x", "y"]})
     >>> row = {"policy_id": "a", "conditions": None, "account_ids": ["y"]}
-    >>> of_finding(frame, row).tolist()
+    >>> finding_mask(frame, row).tolist()
     [False, True]
     """
     accounts = finding["account_ids"]
-    return inside(
+    return scope_mask(
         decisions,
         policy_id=str(finding["policy_id"]),
-        conditions=as_conditions(finding["conditions"]),
+        conditions=parse_conditions(finding["conditions"]),
         account_ids=list(accounts) if isinstance(accounts, list | tuple | np.ndarray) else (),
     )
 
 
-def within_parts(
+def proposal_mask(
     decisions: pd.DataFrame, policy_id: str, parts: Iterable[Mapping[str, Any]] | None
 ) -> Bools:
     """Say which decisions under a policy lie in any of a proposal's parts.
@@ -439,19 +448,19 @@ def within_parts(
     Examples
     --------
     >>> frame = pd.DataFrame({"policy_id": ["a", "a", "b"], "account_id": ["x", "y", "x"]})
-    >>> within_parts(frame, "a", [{"account_ids": ["x"]}]).tolist()
+    >>> proposal_mask(frame, "a", [{"account_ids": ["x"]}]).tolist()
     [True, False, False]
     """
     listed = [] if parts is None else list(parts)
     if not listed:
-        return inside(decisions, policy_id=policy_id)
+        return scope_mask(decisions, policy_id=policy_id)
     rows = np.zeros(len(decisions), dtype=bool)
     for part in listed:
         accounts = part.get("account_ids")
-        rows |= inside(
+        rows |= scope_mask(
             decisions,
             policy_id=policy_id,
-            conditions=lasting(as_conditions(part.get("conditions"))),
+            conditions=drop_altered(parse_conditions(part.get("conditions"))),
             account_ids=[] if accounts is None else list(accounts),
         )
     return rows

@@ -9,7 +9,7 @@ import pandas as pd
 from errdetect.schemas import AUDIT, GOLDEN
 from errdetect.snapshot import Snapshot
 
-__all__ = ["Votes", "read_votes"]
+__all__ = ["AnswerComparisons", "compare_answers"]
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -18,7 +18,7 @@ _GOLDEN_ERROR, _GOLDEN_RIGHT, _EXPERT, _PAIR = range(4)
 
 
 @dataclass(frozen=True)
-class Votes:
+class AnswerComparisons:
     """Comparisons of people's answers, and the audit's single votes.
 
     Parameters
@@ -46,7 +46,7 @@ class Votes:
     sites: tuple[str, ...]
 
 
-def read_votes(snapshot: Snapshot) -> Votes:
+def compare_answers(snapshot: Snapshot) -> AnswerComparisons:
     """Compare what people said of the same decision.
 
     Parameters
@@ -67,7 +67,7 @@ def read_votes(snapshot: Snapshot) -> Votes:
     ...     "review_id": ["r"], "decision_id": ["d"], "reviewed_at": day[1:], "source": ["golden"],
     ...     "verdict": ["upheld"], "expected": ["overturned"], "reviewer_id": ["ann"],
     ...     "site": ["Riga"], "minutes": [2.0], "inclusion_probability": [float("nan")]})
-    >>> read_votes(Snapshot(decisions, reviews)).differs.tolist()
+    >>> compare_answers(Snapshot(decisions, reviews)).differs.tolist()
     [True]
     """
     judged, n_decisions = snapshot.verdicts, len(snapshot.decisions)
@@ -87,7 +87,7 @@ def read_votes(snapshot: Snapshot) -> Votes:
     differs = np.concatenate([(flags != (truth > 0.5))[known], flagged[several] < seats[several]])
     sorts = np.concatenate([sort[known], np.full(len(several), _PAIR)])
     site, names = pd.factorize(judged["site"][audit], sort=True)
-    return Votes(
+    return AnswerComparisons(
         position=np.concatenate([at[known], several]),
         differs=differs,
         sort=sorts.astype(np.int64),

@@ -9,7 +9,16 @@ import pandas as pd
 from errdetect.schemas import CORRECT, ERROR, ERROR_KINDS, WRONG_LABEL
 from errdetect.snapshot import Snapshot
 
-__all__ = ["ANY", "KINDS", "Judged", "Log", "earlier_part", "kind_codes", "read_judged", "read_log"]
+__all__ = [
+    "ANY",
+    "KINDS",
+    "AuditEvidence",
+    "DecisionLog",
+    "earlier_part",
+    "error_kind_codes",
+    "read_audit_evidence",
+    "read_decision_log",
+]
 
 
 Floats = npt.NDArray[np.float64]
@@ -25,7 +34,7 @@ _SEARCHED = 0.5
 
 
 @dataclass(frozen=True)
-class Judged:
+class AuditEvidence:
     """One entry for each of m audited decisions.
 
     Parameters
@@ -59,13 +68,13 @@ class Judged:
     def __len__(self) -> int:
         return len(self.position)
 
-    def only(self, rows: Bools | Ints) -> "Judged":
+    def select_rows(self, rows: Bools | Ints) -> "AuditEvidence":
         """Return these rows."""
         names = ("position", "policy", "weight", "errors", "spread", "settled", "early")
         return replace(self, **{name: getattr(self, name)[rows] for name in names})
 
 
-def read_judged(snapshot: Snapshot, policy: Ints, early: Bools) -> Judged:
+def read_audit_evidence(snapshot: Snapshot, policy: Ints, early: Bools) -> AuditEvidence:
     """Gather the audited decisions with what is believed of each.
 
     Only designed samples count: other reviews were not drawn, so they are no evidence of a rate.
@@ -98,7 +107,7 @@ def read_judged(snapshot: Snapshot, policy: Ints, early: Bools) -> Judged:
     >>> reviews = pd.DataFrame({
     ...     "review_id": ["1"], "decision_id": ["a"], "source": "audit", "verdict": "overturned",
     ...     "inclusion_probability": 0.5, "site": "x", "reviewed_at": day[1:]})
-    >>> judged = read_judged(
+    >>> judged = read_audit_evidence(
     ...     Snapshot(decisions, reviews), np.zeros(2, dtype=np.int64), np.zeros(2, dtype=bool))
     >>> judged.weight.tolist(), judged.errors.tolist()
     ([2.0], [[1.0, 1.0, 0.0, 0.0]])
@@ -109,25 +118,25 @@ def read_judged(snapshot: Snapshot, policy: Ints, early: Bools) -> Judged:
     believed = np.where(np.isnan(believed), audit.error, believed)
     flagged = np.where(audit.flagged, believed, 0.0)
     p = np.where(audit.adjudicated, audit.expert_error, flagged)
-    kind = kind_codes(snapshot.decisions["enforced"].iloc[at], labels["error_kind"].iloc[at])
+    kind = error_kind_codes(snapshot.decisions["enforced"].iloc[at], labels["error_kind"].iloc[at])
     errors = np.column_stack([p, *(p * (kind == k) for k in range(1, len(KINDS)))])
-    return Judged(
+    return AuditEvidence(
         position=at,
         policy=policy[at],
         weight=audit.weight,
         errors=errors,
-        spread=_spread(policy[at], audit.weight, errors),
+        spread=_relative_error_rates(policy[at], audit.weight, errors),
         settled=audit.adjudicated,
         early=early[at],
     )
 
 
-def kind_codes(enforced: "pd.Series[bool]", error_kind: "pd.Series[str]") -> Ints:
+def error_kind_codes(enforced: "pd.Series[bool]", error_kind: "pd.Series[str]") -> Ints:
     """Return the kind that an error of each decision is or would be, as its place in `KINDS`.
 
     Examples
     --------
-    >>> kind_codes(pd.Series([True, False]), pd.Series(["wrong_label", None])).tolist()
+    >>> error_kind_codes(pd.Series([True, False]), pd.Series(["wrong_label", None])).tolist()
     [3, 2]
     """
     relabel = (error_kind == WRONG_LABEL).to_numpy(dtype=bool)
@@ -177,7 +186,7 @@ def earlier_part(decisions: pd.DataFrame, policy: Ints, *, share: float = _SEARC
     return early
 
 
-def _spread(policy: Ints, weight: Floats, errors: Floats) -> Floats:
+def _relative_error_rates(policy: Ints, weight: Floats, errors: Floats) -> Floats:
     """Return weight x (error rate at this weight / the policy's), the rates by fifths of weight."""
     out = np.empty(errors.shape)
     order = np.argsort(policy, kind="stable")
@@ -194,7 +203,7 @@ def _spread(policy: Ints, weight: Floats, errors: Floats) -> Floats:
 
 
 @dataclass(frozen=True)
-class Log:
+class DecisionLog:
     """The decisions with codes and knowledge, n entries each.
 
     Parameters
@@ -226,7 +235,7 @@ class Log:
     days: float
 
 
-def read_log(snapshot: Snapshot) -> Log:
+def read_decision_log(snapshot: Snapshot) -> DecisionLog:
     """Lay out the log.
 
     Parameters
@@ -245,7 +254,7 @@ def read_log(snapshot: Snapshot) -> Log:
     ...                           "enforced": True, "decided_at": day})
     >>> reviews = pd.DataFrame({"review_id": ["1", "2"], "decision_id": ["a", "b"],
     ...     "source": "audit", "verdict": ["relabelled", "upheld"], "reviewed_at": day[1]})
-    >>> log = read_log(Snapshot(decisions, reviews))
+    >>> log = read_decision_log(Snapshot(decisions, reviews))
     >>> log.policy.tolist(), log.known.tolist(), log.days
     ([1, 0], [3, 0], 2.0)
     """
@@ -258,13 +267,13 @@ def read_log(snapshot: Snapshot) -> Log:
     upheld = (labels["label"] == CORRECT).to_numpy(dtype=bool)
     span = decisions["decided_at"].max() - decisions["decided_at"].min()
     days = span.total_seconds() / 86_400 if len(decisions) else 0.0
-    return Log(
+    return DecisionLog(
         decisions=decisions,
         policy=policy.astype(np.int64),
         policy_ids=tuple(str(name) for name in names),
         account=account.astype(np.int64),
         account_ids=tuple(str(name) for name in owners),
-        known=np.where(wrong, kind_codes(decisions["enforced"], labels["error_kind"]), 0),
+        known=np.where(wrong, error_kind_codes(decisions["enforced"], labels["error_kind"]), 0),
         right=upheld & decisions["enforced"].to_numpy(dtype=bool),
         early=earlier_part(decisions, policy),
         days=max(days, 1.0),

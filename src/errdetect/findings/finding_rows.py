@@ -9,17 +9,17 @@ import numpy as np
 import numpy.typing as npt
 
 from errdetect.data.policies import Policy
-from errdetect.findings.account_clusters import AccountGroup
+from errdetect.findings.account_clusters import AccountCluster
 from errdetect.findings.conditions import Condition, rule_text
-from errdetect.findings.evidence import KINDS, Judged, Log
+from errdetect.findings.evidence import KINDS, AuditEvidence, DecisionLog
 from errdetect.findings.rate_tests import Rate
 from errdetect.findings.root_causes import UNKNOWN_CAUSE, Cause
 from errdetect.findings.slices import Slice
-from errdetect.findings.thresholds import Move
+from errdetect.findings.thresholds import ThresholdChange
 from errdetect.schemas import MISSED_VIOLATION, WRONGFUL_ACTION
-from errdetect.stats.intervals import difference_of_rates
+from errdetect.stats.intervals import rate_difference
 
-__all__ = ["PERIOD_DAYS", "account_row", "finding_id", "harm_of", "move_row", "slice_row"]
+__all__ = ["PERIOD_DAYS", "account_row", "error_harm", "finding_id", "slice_row", "threshold_row"]
 
 Ints = npt.NDArray[np.int64]
 
@@ -39,19 +39,19 @@ def finding_id(policy_id: str, conditions: Sequence[Mapping[str, Any]], kind: st
     return f"F-{hashlib.sha256(told.encode()).hexdigest()[:10]}"
 
 
-def harm_of(policies: Mapping[str, Policy], policy_id: str, kind: str) -> float:
+def error_harm(policies: Mapping[str, Policy], policy_id: str, kind: str) -> float:
     """Return the harm of one error; a policy that is not in the catalogue harms 1."""
     return policies[policy_id].harm(kind) if policy_id in policies else 1.0
 
 
-def _texts(conditions: Sequence[Condition]) -> list[dict[str, str]]:
+def _condition_texts(conditions: Sequence[Condition]) -> list[dict[str, str]]:
     """Write conditions as the tables hold them: values as text, numbers as short as they are."""
     return [{"column": c.column, "op": c.op, "value": str(c.value)} for c in conditions]
 
 
 def slice_row(
-    log: Log,
-    judged: Judged,
+    log: DecisionLog,
+    judged: AuditEvidence,
     found: Slice,
     rows: Ints,
     policies: Mapping[str, Policy],
@@ -72,7 +72,7 @@ def slice_row(
     """
     policy_id, kind = log.policy_ids[found.policy], KINDS[found.kind]
     harm = _mean_harm(judged, found, policies, policy_id)
-    conditions = _texts(found.rule)
+    conditions = _condition_texts(found.rule)
     return {
         "finding_id": finding_id(policy_id, conditions, kind),
         "policy_id": policy_id,
@@ -80,31 +80,31 @@ def slice_row(
         "rule": rule_text(found.rule),
         "conditions": conditions,
         "error_kind": kind,
-        **_figures(log, rows, found.inside, found.outside, found.base, harm),
+        **_rate_columns(log, rows, found.inside, found.outside, found.base, harm),
         "q_value": found.q_value,
         "confirmed": found.confirmed,
-        **_cause(cause),
+        **_cause_columns(cause),
         "account_ids": [],
     }
 
 
 def _mean_harm(
-    judged: Judged, found: Slice, policies: Mapping[str, Policy], policy_id: str
+    judged: AuditEvidence, found: Slice, policies: Mapping[str, Policy], policy_id: str
 ) -> float:
     """Return the harm of an error of the slice, its kinds mixed as they were seen there."""
-    harms = np.array([harm_of(policies, policy_id, k) for k in KINDS[1:]])
+    harms = np.array([error_harm(policies, policy_id, k) for k in KINDS[1:]])
     if found.kind:
         return float(harms[found.kind - 1])
     seen = judged.weight[found.rows] @ judged.errors[found.rows, 1:]
     return float(seen @ harms / seen.sum()) if seen.sum() > 0 else float(harms.mean())
 
 
-def _figures(
-    log: Log, rows: Ints, inside: Rate, outside: Rate, base: Rate, harm: float
+def _rate_columns(
+    log: DecisionLog, rows: Ints, inside: Rate, outside: Rate, base: Rate, harm: float
 ) -> dict[str, Any]:
     """Return volume and rates, and what bringing the rate down to the rest's would save."""
     scale = len(rows) * harm * PERIOD_DAYS / log.days
-    gap, low, high = difference_of_rates(inside, outside)
+    gap, low, high = rate_difference(inside, outside)
     return {
         "n": len(rows),
         "n_reviews": inside.n_reviews,
@@ -119,12 +119,12 @@ def _figures(
     }
 
 
-def _n_accounts(log: Log, rows: Ints) -> int:
+def _n_accounts(log: DecisionLog, rows: Ints) -> int:
     who = log.account[rows]
     return len(np.unique(who[who >= 0]))
 
 
-def _cause(cause: Cause | None) -> dict[str, Any]:
+def _cause_columns(cause: Cause | None) -> dict[str, Any]:
     if cause is None:
         words = "Not confirmed, so no cause is sought."
         return {"cause": UNKNOWN_CAUSE, "cause_words": words, "runner_up": None, "sure": "open"}
@@ -137,8 +137,8 @@ def _cause(cause: Cause | None) -> dict[str, Any]:
 
 
 def account_row(
-    log: Log,
-    found: AccountGroup,
+    log: DecisionLog,
+    found: AccountCluster,
     rows: Ints,
     policies: Mapping[str, Policy],
     q_value: float,
@@ -161,17 +161,24 @@ def account_row(
         "rule": f"{len(ids)} accounts that were mostly wronged before",
         "conditions": [],
         "error_kind": kind,
-        **_figures(
-            log, rows, found.inside, found.outside, found.base, harm_of(policies, policy_id, kind)
+        **_rate_columns(
+            log,
+            rows,
+            found.inside,
+            found.outside,
+            found.base,
+            error_harm(policies, policy_id, kind),
         ),
         "q_value": q_value,
         "confirmed": confirmed,
-        **_cause(about if confirmed else None),
+        **_cause_columns(about if confirmed else None),
         "account_ids": ids,
     }
 
 
-def move_row(log: Log, move: Move, figures: Mapping[str, Any], n: int) -> dict[str, Any]:
+def threshold_row(
+    log: DecisionLog, move: ThresholdChange, figures: Mapping[str, Any], n: int
+) -> dict[str, Any]:
     """Write a better bar as a row; `figures` are today's row of the what-if, n its decisions."""
     conditions = [Condition("moderator", "==", move.moderator)] if move.moderator else []
     if move.market is not None:
@@ -180,7 +187,7 @@ def move_row(log: Log, move: Move, figures: Mapping[str, Any], n: int) -> dict[s
     scale = PERIOD_DAYS / log.days
     change = f"bar from {move.current:.2f} to {move.recommended:.2f}"
     where = rule_text(conditions)
-    texts = _texts(conditions)
+    texts = _condition_texts(conditions)
     words = (
         f"Moving the bar would change {move.n_turned:,} decisions; judged decisions later on show "
         f"{move.saved * scale:,.0f} less harm in {PERIOD_DAYS:.0f} days "

@@ -10,14 +10,19 @@ import pandas as pd
 import pyarrow as pa
 
 from errdetect.data.policies import Policy
-from errdetect.findings.account_clusters import account_groups
-from errdetect.findings.conditions import held
-from errdetect.findings.disagreement import Votes, read_votes
-from errdetect.findings.evidence import Judged, Log, read_judged, read_log
-from errdetect.findings.finding_rows import account_row, harm_of, move_row, slice_row
-from errdetect.findings.root_causes import Case, Cause, name_cause
+from errdetect.findings.account_clusters import find_account_clusters
+from errdetect.findings.conditions import rule_mask
+from errdetect.findings.disagreement import AnswerComparisons, compare_answers
+from errdetect.findings.evidence import (
+    AuditEvidence,
+    DecisionLog,
+    read_audit_evidence,
+    read_decision_log,
+)
+from errdetect.findings.finding_rows import account_row, error_harm, slice_row, threshold_row
+from errdetect.findings.root_causes import Cause, SliceContext, name_cause
 from errdetect.findings.slices import Slice, find_slices, rows_by_code
-from errdetect.findings.thresholds import what_if
+from errdetect.findings.thresholds import evaluate_thresholds
 from errdetect.schemas import (
     FINDINGS,
     MISSED_VIOLATION,
@@ -64,7 +69,9 @@ def no_findings(note: str) -> Findings:
     >>> no_findings("There are no reviews.").findings.columns[:3].tolist()
     ['finding_id', 'policy_id', 'kind']
     """
-    slices, thresholds, found = (_frame([], schema) for schema in (SLICES, THRESHOLDS, FINDINGS))
+    slices, thresholds, found = (
+        _sorted_frame([], schema) for schema in (SLICES, THRESHOLDS, FINDINGS)
+    )
     return Findings(slices, thresholds, found, (note,), searched=False)
 
 
@@ -108,27 +115,33 @@ def find_findings(
     ('No decision was audited by a designed sample, so no rate can be compared.',)
     """
     decisions, policies = snapshot.decisions, snapshot.policies
-    log = read_log(snapshot)
-    judged = read_judged(snapshot, log.policy, log.early)
+    log = read_decision_log(snapshot)
+    judged = read_audit_evidence(snapshot, log.policy, log.early)
     if not len(judged):
         note = "No decision was audited by a designed sample, so no rate can be compared."
         return no_findings(note)
-    votes = read_votes(snapshot)
+    votes = compare_answers(snapshot)
     tested = find_slices(
         decisions, judged, log.policy, log.known,
         rng=rng, leave_out=leave_out, level=level,
     )  # fmt: skip
     rows = _slice_rows(log, judged, tested, votes, policies)
-    slices = _frame(rows, SLICES)
+    slices = _sorted_frame(rows, SLICES)
     rows += _account_rows(log, judged, policies, level)
-    moved, thresholds, left_out = _moves(log, judged, policies)
+    moved, thresholds, left_out = _threshold_rows(log, judged, policies)
     rows += moved
-    notes = _notes(log, judged, left_out, has_bars={"score", "threshold"} <= set(decisions.columns))
-    return Findings(slices, thresholds, _frame(rows, FINDINGS), notes)
+    notes = _limitation_notes(
+        log, judged, left_out, has_bars={"score", "threshold"} <= set(decisions.columns)
+    )
+    return Findings(slices, thresholds, _sorted_frame(rows, FINDINGS), notes)
 
 
 def _slice_rows(
-    log: Log, judged: Judged, tested: list[Slice], votes: Votes, policies: Mapping[str, Policy]
+    log: DecisionLog,
+    judged: AuditEvidence,
+    tested: list[Slice],
+    votes: AnswerComparisons,
+    policies: Mapping[str, Policy],
 ) -> list[dict[str, Any]]:
     """Write the slices as rows, the confirmed ones with their cause."""
     of_policy = rows_by_code(log.policy, len(log.policy_ids))
@@ -137,30 +150,30 @@ def _slice_rows(
     for found in tested:
         where = of_policy[found.policy]
         columns = sorted({c.column for c in found.rule})
-        rows = where[held(log.decisions[columns].iloc[where], found.rule)]
+        rows = where[rule_mask(log.decisions[columns].iloc[where], found.rule)]
         cause = None
         if found.confirmed:
             own = audited[found.policy]
             inside = np.isin(own, found.rows)
-            cause = _cause(log, judged.only(own), inside, found, rows, votes, policies)
+            cause = _slice_cause(log, judged.select_rows(own), inside, found, rows, votes, policies)
         out.append(slice_row(log, judged, found, rows, policies, cause))
     return out
 
 
-def _cause(
-    log: Log,
-    own: Judged,
+def _slice_cause(
+    log: DecisionLog,
+    own: AuditEvidence,
     inside: npt.NDArray[np.bool_],
     found: Slice,
     rows: Ints,
-    votes: Votes,
+    votes: AnswerComparisons,
     policies: Mapping[str, Policy],
 ) -> Cause:
     policy = policies.get(log.policy_ids[found.policy])
     since = policy.effective_from if policy else None
     wrong = log.known[rows] > 0 if found.kind == 0 else log.known[rows] == found.kind
     return name_cause(
-        Case(
+        SliceContext(
             rule=found.rule,
             kind=found.kind,
             frame=log.decisions.iloc[own.position],
@@ -177,9 +190,9 @@ def _cause(
 
 
 def _account_rows(
-    log: Log, judged: Judged, policies: Mapping[str, Policy], level: float
+    log: DecisionLog, judged: AuditEvidence, policies: Mapping[str, Policy], level: float
 ) -> list[dict[str, Any]]:
-    groups = account_groups(log.account, log.policy, log.known, log.right, log.early, judged)
+    groups = find_account_clusters(log.account, log.policy, log.known, log.right, log.early, judged)
     q = benjamini_hochberg(np.array([g.p_value for g in groups]))
     of_policy = rows_by_code(log.policy, len(log.policy_ids))
     out = []
@@ -190,15 +203,15 @@ def _account_rows(
     return out
 
 
-def _moves(
-    log: Log, judged: Judged, policies: Mapping[str, Policy]
+def _threshold_rows(
+    log: DecisionLog, judged: AuditEvidence, policies: Mapping[str, Policy]
 ) -> tuple[list[dict[str, Any]], pd.DataFrame, int]:
     """Try other bars; write the better ones as rows."""
     harms = {
-        p: (harm_of(policies, p, WRONGFUL_ACTION), harm_of(policies, p, MISSED_VIOLATION))
+        p: (error_harm(policies, p, WRONGFUL_ACTION), error_harm(policies, p, MISSED_VIOLATION))
         for p in log.policy_ids
     }
-    table, moves, left_out = what_if(log.decisions, judged, harms.__getitem__)
+    table, moves, left_out = evaluate_thresholds(log.decisions, judged, harms.__getitem__)
     out = []
     for move in moves:
         own = table[(table["policy_id"] == move.policy_id) & (table["moderator"] == move.moderator)]
@@ -206,11 +219,11 @@ def _moves(
         now = own[own["current"]].iloc[0].to_dict()
         then = own[own["recommended"]].iloc[0]
         now |= {f"{m}_then": then[m] for m in ("wrongful", "missed")}
-        out.append(move_row(log, move, {str(k): v for k, v in now.items()}, move.n))
+        out.append(threshold_row(log, move, {str(k): v for k, v in now.items()}, move.n))
     return out, table, left_out
 
 
-def _frame(rows: list[dict[str, Any]], schema: pa.Schema) -> pd.DataFrame:
+def _sorted_frame(rows: list[dict[str, Any]], schema: pa.Schema) -> pd.DataFrame:
     """Lay rows out as a schema says, the confirmed first, then by harm saved, then by id."""
     frame = pd.DataFrame(rows, columns=schema.names)
     if not rows:
@@ -219,7 +232,9 @@ def _frame(rows: list[dict[str, Any]], schema: pa.Schema) -> pd.DataFrame:
     return frame.sort_values(keys, ascending=[False, False, True], ignore_index=True)
 
 
-def _notes(log: Log, judged: Judged, left_out: int, *, has_bars: bool) -> tuple[str, ...]:
+def _limitation_notes(
+    log: DecisionLog, judged: AuditEvidence, left_out: int, *, has_bars: bool
+) -> tuple[str, ...]:
     """Say what could not be told."""
     n = np.bincount(judged.policy, minlength=len(log.policy_ids))
     errors = np.bincount(judged.policy, judged.errors[:, 0], minlength=len(log.policy_ids))

@@ -6,11 +6,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import gammainc
 
-from errdetect.findings.evidence import Judged
+from errdetect.findings.evidence import AuditEvidence
 from errdetect.stats.effective_size import effective_size
 from errdetect.stats.intervals import wilson
 
-__all__ = ["Rate", "excess_p", "rate_of"]
+__all__ = ["Rate", "excess_p_value", "weighted_rate"]
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -37,7 +37,7 @@ class Rate:
     worth: float
 
 
-def rate_of(judged: Judged, rows: Bools, kind: int) -> Rate:
+def weighted_rate(judged: AuditEvidence, rows: Bools, kind: int) -> Rate:
     """Estimate the rate of a kind of error among some of the audited decisions.
 
     Parameters
@@ -75,7 +75,7 @@ def rate_of(judged: Judged, rows: Bools, kind: int) -> Rate:
     return Rate(rate, float(low[0]), float(high[0]), len(w), worth)
 
 
-def excess_p(judged: Judged, inside: Bools, outside: Bools, kind: int) -> float:
+def excess_p_value(judged: AuditEvidence, inside: Bools, outside: Bools, kind: int) -> float:
     """Test whether a kind of error is more frequent inside than outside: one-sided p-value.
 
     Parameters

@@ -8,18 +8,18 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.special import bdtrc
 
-from errdetect.findings.conditions import Condition, held
-from errdetect.findings.disagreement import Votes
-from errdetect.findings.evidence import Judged
-from errdetect.findings.rate_tests import excess_p, rate_of
+from errdetect.findings.conditions import Condition, rule_mask
+from errdetect.findings.disagreement import AnswerComparisons
+from errdetect.findings.evidence import AuditEvidence
+from errdetect.findings.rate_tests import excess_p_value, weighted_rate
 
 __all__ = [
     "CAUSES",
     "EVIDENCE",
     "UNKNOWN_CAUSE",
-    "Case",
     "Cause",
-    "Evidence",
+    "CauseEvidence",
+    "SliceContext",
     "name_cause",
     "weigh_causes",
 ]
@@ -44,7 +44,7 @@ _P_CHANCE = 0.001
 
 
 @dataclass(frozen=True)
-class Case:
+class SliceContext:
     """A slice with all that may tell its cause.
 
     Parameters
@@ -74,18 +74,18 @@ class Case:
     rule: tuple[Condition, ...]
     kind: int
     frame: pd.DataFrame
-    judged: Judged
+    judged: AuditEvidence
     inside: Bools
     known: Ints
     known_early: Bools
     account: Ints
-    votes: Votes
+    votes: AnswerComparisons
     rows: Ints
     effective_from: pd.Timestamp | None
 
 
 @dataclass(frozen=True)
-class Evidence:
+class CauseEvidence:
     """How strongly something speaks for a cause, from 0 to 1, in a sentence and in numbers."""
 
     cause: str
@@ -94,20 +94,20 @@ class Evidence:
     numbers: dict[str, float]
 
 
-def _disagreement(case: Case) -> tuple[int, float, float, float]:
+def _disagreement_test(case: SliceContext) -> tuple[int, float, float, float]:
     """Return comparisons within the slice, share that differs, usual share, standard score."""
     at = np.isin(case.votes.position, case.rows)
     n = int(at.sum())
     if not n:
         return 0, np.nan, np.nan, 0.0
-    usual = _usual(case.votes, at)
+    usual = _expected_disagreement(case.votes, at)
     spread = float((usual * (1 - usual)).sum())
     gap = float(case.votes.differs[at].sum() - usual.sum())
     z = gap / spread**0.5 if spread > 0 else 0.0
     return n, float(case.votes.differs[at].mean()), float(usual.mean()), z
 
 
-def _usual(votes: Votes, at: Bools) -> Floats:
+def _expected_disagreement(votes: AnswerComparisons, at: Bools) -> Floats:
     """Say how often comparisons of these sorts differ elsewhere."""
     sorts, differs = votes.sort, votes.differs.astype(np.float64)
     k = int(sorts.max(initial=0)) + 1
@@ -117,21 +117,21 @@ def _usual(votes: Votes, at: Bools) -> Floats:
     return rate[sorts[at]]
 
 
-def _ambiguity(case: Case) -> Evidence:
+def _policy_ambiguity(case: SliceContext) -> CauseEvidence:
     """Ask whether people disagree there more than elsewhere."""
-    n, share, usual, z = _disagreement(case)
+    n, share, usual, z = _disagreement_test(case)
     strength = min(z / (2 * _Z_SURE), 1.0) if n >= _FEW and share >= 1.25 * usual else 0.0
     words = (
         f"People's answers differ in {share:.0%} of {n} comparisons there, where {usual:.0%} "
         "would be usual: the policy's text leaves the case open."
     )
     numbers = {"comparisons": float(n), "differ": share, "usual": usual, "z": z}
-    return Evidence("policy_ambiguity", max(strength, 0.0), words, numbers)
+    return CauseEvidence("policy_ambiguity", max(strength, 0.0), words, numbers)
 
 
-def _fault(case: Case) -> Evidence:
+def _machine_fault(case: SliceContext) -> CauseEvidence:
     """Ask whether people agree there, so that the machine is what differs."""
-    n, share, usual, z = _disagreement(case)
+    n, share, usual, z = _disagreement_test(case)
     agree = n >= _FEW and z < 1.0
     strength = (0.45 if z < -1.0 else 0.4) if agree else 0.2 * (n >= _FEW)
     words = (
@@ -139,17 +139,19 @@ def _fault(case: Case) -> Evidence:
         f"usual is {usual:.0%}); the machine decides otherwise."
     )
     numbers = {"comparisons": float(n), "differ": share, "usual": usual, "z": z}
-    return Evidence("machine_fault", strength, words, numbers)
+    return CauseEvidence("machine_fault", strength, words, numbers)
 
 
-def _reviewers(case: Case) -> Evidence:
+def _reviewer_inconsistency(case: SliceContext) -> CauseEvidence:
     """Ask whether the excess is gone without the verdicts of one site or one reviewer."""
     votes, judged = case.votes, case.judged
     place = np.full(int(case.judged.position.max(initial=-1)) + 1, -1)
     place[judged.position] = np.arange(len(judged))
     own = votes.vote_position < len(place)
     row = np.where(own, place[np.where(own, votes.vote_position, 0)], -1)
-    best = Evidence("reviewer_inconsistency", 0.0, "No single site or reviewer stands out.", {})
+    best = CauseEvidence(
+        "reviewer_inconsistency", 0.0, "No single site or reviewer stands out.", {}
+    )
     for what, who in (("site", votes.vote_site), ("reviewer", votes.vote_reviewer)):
         flagged = (row >= 0) & votes.vote_flags & (who >= 0)
         flagged &= (case.inside & ~judged.settled)[np.maximum(row, 0)]
@@ -161,7 +163,7 @@ def _reviewers(case: Case) -> Evidence:
         expected = float((who[work] == code).mean())
         gone = np.zeros(len(judged), dtype=bool)
         gone[row[(row >= 0) & (who == code)]] = True
-        left = excess_p(judged, case.inside & ~gone, ~case.inside & ~gone, case.kind)
+        left = excess_p_value(judged, case.inside & ~gone, ~case.inside & ~gone, case.kind)
         by_chance = float(bdtrc(round(share * flagged.sum()) - 1, int(flagged.sum()), expected))
         if by_chance < _P_CHANCE and left > _P_SURE:
             name = votes.sites[code] if what == "site" else "one reviewer"
@@ -170,13 +172,13 @@ def _reviewers(case: Case) -> Evidence:
                 f"{expected:.0%} of the work there; without its verdicts there is no clear excess."
             )
             numbers = {"share_of_flags": share, "share_of_work": expected, "p_without": left}
-            return Evidence("reviewer_inconsistency", 0.9, words, numbers)
+            return CauseEvidence("reviewer_inconsistency", 0.9, words, numbers)
     return best
 
 
-def _bar(case: Case) -> Evidence:
+def _threshold_shift(case: SliceContext) -> CauseEvidence:
     """Ask whether errors lie between the bar there and elsewhere, or crowd at the bar."""
-    nothing = Evidence("threshold", 0.0, "The bar does not explain it.", {})
+    nothing = CauseEvidence("threshold", 0.0, "The bar does not explain it.", {})
     if not {"score", "threshold"} <= set(case.frame.columns) or not case.inside.any():
         return nothing
     score, level = (
@@ -198,24 +200,24 @@ def _bar(case: Case) -> Evidence:
             f"{mended:.0%} of these errors would not have been made."
         )
         numbers = {"bar": here_bar, "usual_bar": usual_bar, "mended": mended, "broken": broken}
-        return Evidence("threshold", min(0.5 + mended, 1.0), words, numbers)
+        return CauseEvidence("threshold", min(0.5 + mended, 1.0), words, numbers)
     near = told & (np.abs(score - level) < _NEAR)
     share = float((weight * errors)[here & near].sum()) / wrong
-    away = excess_p(case.judged, here & ~near, there & ~near, case.kind)
+    away = excess_p_value(case.judged, here & ~near, there & ~near, case.kind)
     if share < 0.6 or away < 0.2 or errors[here & near].sum() < 3:
         return nothing
     words = (
         f"{share:.0%} of these errors lie within {_NEAR:g} of the bar; further away there is no "
         "excess."
     )
-    return Evidence("threshold", 0.5, words, {"near_bar": share, "p_away": away})
+    return CauseEvidence("threshold", 0.5, words, {"near_bar": share, "p_away": away})
 
 
-def _change(case: Case) -> Evidence:
+def _change_in_time(case: SliceContext) -> CauseEvidence:
     """Ask whether the excess began with a version of the machine or of the policy's text."""
-    best = Evidence("change_in_time", 0.0, "No change of version or text goes with it.", {})
+    best = CauseEvidence("change_in_time", 0.0, "No change of version or text goes with it.", {})
     rest = tuple(c for c in case.rule if c.column not in _VERSION)
-    wider = held(case.frame, rest)
+    wider = rule_mask(case.frame, rest)
     tries: list[tuple[str, Bools]] = []
     if "moderator_version" in case.frame:
         versions = case.frame["moderator_version"]
@@ -228,10 +230,10 @@ def _change(case: Case) -> Evidence:
         inside, before = wider & during, wider & ~during
         if min(inside.sum(), before.sum()) < 5:
             continue
-        p = min(excess_p(case.judged, inside, before, case.kind) * len(tries), 1.0)
-        one, other = (rate_of(case.judged, rows, case.kind) for rows in (inside, before))
+        p = min(excess_p_value(case.judged, inside, before, case.kind) * len(tries), 1.0)
+        one, other = (weighted_rate(case.judged, rows, case.kind) for rows in (inside, before))
         # What rose in the whole policy is no change of this slice.
-        elsewhere = excess_p(case.judged, ~wider & during, ~wider & ~during, case.kind)
+        elsewhere = excess_p_value(case.judged, ~wider & during, ~wider & ~during, case.kind)
         if p > _P_SURE * 5 or one.estimate < 2 * other.estimate or elsewhere < p:
             continue
         named = any(c.column in _VERSION for c in case.rule)
@@ -242,33 +244,37 @@ def _change(case: Case) -> Evidence:
                 f"{one.estimate:.0%} under {name}."
             )
             numbers = {"rate_during": one.estimate, "rate_otherwise": other.estimate, "p": p}
-            best = Evidence("change_in_time", float(strength), words, numbers)
+            best = CauseEvidence("change_in_time", float(strength), words, numbers)
     return best
 
 
-def _accounts(case: Case) -> Evidence:
+def _account_cluster(case: SliceContext) -> CauseEvidence:
     """Ask whether few accounts carry the errors, or the rule tells of accounts, not content."""
-    nothing = Evidence("account_cluster", 0.0, "The errors are spread over many accounts.", {})
+    nothing = CauseEvidence("account_cluster", 0.0, "The errors are spread over many accounts.", {})
     n_accounts = len(np.unique(case.account[case.rows]))
-    carrying = _carrying(case)
+    carrying = _concentrated_accounts(case)
     if carrying is not None:
         return carrying
     if (case.account[case.known] >= 0).sum() < _LEAST_KNOWN:
         return nothing
     numbers = {"accounts": float(n_accounts)}
-    personal = [c for c in case.rule if _of_accounts(case, c.column)]
-    others = held(case.frame, [c for c in case.rule if c not in personal])
-    p = excess_p(case.judged, case.inside, others & ~case.inside, case.kind) if personal else 1.0
+    personal = [c for c in case.rule if _is_account_trait(case, c.column)]
+    others = rule_mask(case.frame, [c for c in case.rule if c not in personal])
+    p = (
+        excess_p_value(case.judged, case.inside, others & ~case.inside, case.kind)
+        if personal
+        else 1.0
+    )
     if p > _P_SURE:
         return nothing
     words = (
         f"What sets these decisions apart is the account ({personal[0].column.replace('_', ' ')}), "
         f"not the content; {n_accounts} accounts are affected."
     )
-    return Evidence("account_cluster", 0.6, words, {**numbers, "p_without": p})
+    return CauseEvidence("account_cluster", 0.6, words, {**numbers, "p_without": p})
 
 
-def _carrying(case: Case) -> Evidence | None:
+def _concentrated_accounts(case: SliceContext) -> CauseEvidence | None:
     """Say whether few accounts, picked on the earlier part, carry the excess of the later part."""
     who = case.account[case.known[case.known_early]]
     who = who[who >= 0]
@@ -282,9 +288,9 @@ def _carrying(case: Case) -> Evidence | None:
     member = np.isin(case.account[case.judged.position], codes[top[:most]])
     late = case.inside & ~case.judged.early
     outside = ~case.inside & ~case.judged.early
-    p = excess_p(case.judged, late & member, late & ~member, case.kind)
-    theirs, others = (rate_of(case.judged, late & m, case.kind) for m in (member, ~member))
-    rest = rate_of(case.judged, outside, case.kind)
+    p = excess_p_value(case.judged, late & member, late & ~member, case.kind)
+    theirs, others = (weighted_rate(case.judged, late & m, case.kind) for m in (member, ~member))
+    rest = weighted_rate(case.judged, outside, case.kind)
     if p > _P_SURE or not others.estimate <= 2 * rest.estimate:
         return None
     words = (
@@ -293,10 +299,10 @@ def _carrying(case: Case) -> Evidence | None:
         f"as against {rest.estimate:.0%} in the rest of the policy."
     )
     numbers = {"accounts": float(most), "p_theirs": p, "others": others.estimate}
-    return Evidence("account_cluster", 0.7, words, numbers)
+    return CauseEvidence("account_cluster", 0.7, words, numbers)
 
 
-def _of_accounts(case: Case, column: str) -> bool:
+def _is_account_trait(case: SliceContext, column: str) -> bool:
     """Say whether a column hardly varies within an account but varies between accounts."""
     if column in _OF_CONTENT or "account_id" not in case.frame:
         return False
@@ -315,8 +321,8 @@ def _of_accounts(case: Case, column: str) -> bool:
 
 
 #: In this order equal strengths are settled.
-EVIDENCE: Sequence[Callable[[Case], Evidence]] = (
-    _reviewers, _ambiguity, _bar, _change, _accounts, _fault,
+EVIDENCE: Sequence[Callable[[SliceContext], CauseEvidence]] = (
+    _reviewer_inconsistency, _policy_ambiguity, _threshold_shift, _change_in_time, _account_cluster, _machine_fault,
 )  # fmt: skip
 
 
@@ -357,10 +363,10 @@ class Cause:
     words: str
     runner_up: str | None
     sure: str
-    evidence: tuple[Evidence, ...]
+    evidence: tuple[CauseEvidence, ...]
 
 
-def name_cause(case: Case) -> Cause:
+def name_cause(case: SliceContext) -> Cause:
     """Weigh what speaks for each cause of a slice and name the strongest.
 
     Parameters
@@ -376,13 +382,13 @@ def name_cause(case: Case) -> Cause:
     return weigh_causes([weigh(case) for weigh in EVIDENCE])
 
 
-def weigh_causes(evidence: list[Evidence]) -> Cause:
+def weigh_causes(evidence: list[CauseEvidence]) -> Cause:
     """Name the cause with the strongest evidence; equal ones by their order.
 
     Examples
     --------
-    >>> told = weigh_causes([Evidence("threshold", 0.9, "The bar is low.", {}),
-    ...                      Evidence("machine_fault", 0.4, "People agree.", {})])
+    >>> told = weigh_causes([CauseEvidence("threshold", 0.9, "The bar is low.", {}),
+    ...                      CauseEvidence("machine_fault", 0.4, "People agree.", {})])
     >>> told.cause, told.runner_up, told.sure
     ('threshold', 'machine_fault', 'clear')
     """

@@ -10,16 +10,16 @@ from threadpoolctl import threadpool_limits
 
 from errdetect.findings.conditions import (
     Condition,
-    Conditions,
+    ConditionMatrix,
     condition_columns,
-    conditions_of,
-    held,
+    list_conditions,
+    rule_mask,
 )
-from errdetect.findings.evidence import KINDS, Judged
-from errdetect.findings.rate_tests import Rate, excess_p, rate_of
+from errdetect.findings.evidence import KINDS, AuditEvidence
+from errdetect.findings.rate_tests import Rate, excess_p_value, weighted_rate
 from errdetect.stats.multiple_testing import adaptive_q_values
 
-__all__ = ["Candidate", "Slice", "find_slices", "rows_by_code", "search_rules"]
+__all__ = ["RuleCandidate", "Slice", "find_slices", "rows_by_code", "search_rules"]
 
 
 Floats = npt.NDArray[np.float64]
@@ -34,7 +34,7 @@ _BEAM = 40  # pairs of each kind of error that are tried with every third condit
 
 
 @dataclass(frozen=True)
-class Candidate:
+class RuleCandidate:
     """A rule of one policy with the kind of error that it is about, and the gain in likelihood."""
 
     rule: tuple[Condition, ...]
@@ -43,17 +43,17 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class _Counts:
+class _ErrorCounts:
     """Decisions, and known errors by kind (rows as `KINDS`), of k sets of rows."""
 
     decisions: Floats
     errors: Floats
 
-    def minus(self, other: "_Counts") -> "_Counts":
-        return _Counts(self.decisions - other.decisions, self.errors - other.errors)
+    def minus(self, other: "_ErrorCounts") -> "_ErrorCounts":
+        return _ErrorCounts(self.decisions - other.decisions, self.errors - other.errors)
 
 
-def search_rules(conditions: Conditions, kind: Ints, *, most: int) -> list[Candidate]:
+def search_rules(conditions: ConditionMatrix, kind: Ints, *, most: int) -> list[RuleCandidate]:
     """Find rules of up to three conditions where known errors are more frequent than elsewhere.
 
     The best rule is taken, its rows are set aside, and the search goes on among the rest, so that
@@ -84,82 +84,84 @@ def search_rules(conditions: Conditions, kind: Ints, *, most: int) -> list[Candi
     Examples
     --------
     >>> import pandas as pd
-    >>> from errdetect.findings.conditions import conditions_of
+    >>> from errdetect.findings.conditions import list_conditions
     >>> log = pd.DataFrame({"market": ["DE"] * 50 + ["FR"] * 50 + ["DE"] * 19 + ["FR"]})
     >>> kind = np.array([0] * 100 + [1] * 20)
-    >>> [c.rule[0].value for c in search_rules(conditions_of(log, least=5), kind, most=3)]
+    >>> [c.rule[0].value for c in search_rules(list_conditions(log, least=5), kind, most=3)]
     ['DE']
     """
-    met, alive = conditions.met, _alive(conditions.met, kind)
+    met, alive = conditions.met, _viable_conditions(conditions.met, kind)
     met = np.ascontiguousarray(met[:, alive])
     rows = np.arange(len(kind))
     pairs = _pair_counts(met, kind) if len(alive) else None
-    found: list[Candidate] = []
+    found: list[RuleCandidate] = []
     while pairs is not None and len(found) < most:
-        best = _best(met[rows], kind[rows], pairs)
+        best = _best_rule(met[rows], kind[rows], pairs)
         if best is None:
             break
         score, of, at = best
         items = tuple(conditions.items[alive[i]] for i in at)
-        found.append(Candidate(items, of, score))
+        found.append(RuleCandidate(items, of, score))
         inside = met[rows][:, at].all(axis=1)
         pairs = pairs.minus(_pair_counts(met[rows[inside]], kind[rows[inside]]))
         rows = rows[~inside]
     return found
 
 
-def _alive(met: Single, kind: Ints) -> Ints:
+def _viable_conditions(met: Single, kind: Ints) -> Ints:
     """Keep conditions with enough errors: no rule has more errors than each of its conditions."""
     return np.flatnonzero(met[kind > 0].sum(axis=0) >= _LEAST_ERRORS)
 
 
-def _best(met: Single, kind: Ints, pairs: _Counts) -> tuple[float, int, list[int]] | None:
+def _best_rule(met: Single, kind: Ints, pairs: _ErrorCounts) -> tuple[float, int, list[int]] | None:
     """Return the best rule among these rows: score, kind, conditions."""
     k = met.shape[1]
-    whole = _counts(np.ones((len(kind), 1), np.float32), kind)
-    options = _tops(_counts(met, kind), whole, [])
+    whole = _condition_counts(np.ones((len(kind), 1), np.float32), kind)
+    options = _best_additions(_condition_counts(met, kind), whole, [])
     beam: list[int] = []
-    for of, scores in _scores(pairs, whole).items():
+    for of, scores in _excess_scores(pairs, whole).items():
         scores = np.triu(scores.reshape(k, k), 1).ravel()
-        top = _highest(scores, _BEAM)
+        top = _top_indices(scores, _BEAM)
         beam += top.tolist()
         options += [(scores[i] - _PRICE, of, [int(i // k), int(i % k)]) for i in top[:1]]
     for pair in np.unique(np.array(beam, dtype=np.int64)).tolist():
         a, b = pair // k, pair % k
         rows = np.flatnonzero(met[:, a] * met[:, b])
-        options += _tops(_counts(met[rows], kind[rows]), whole, [a, b])
+        options += _best_additions(_condition_counts(met[rows], kind[rows]), whole, [a, b])
     good = [(s, of, sorted(at)) for s, of, at in options if s >= _LEAST_SCORE]
     return min(good, key=lambda o: (-round(o[0], 3), len(o[2]), o[1], o[2]), default=None)
 
 
-def _tops(counts: _Counts, whole: _Counts, joined: list[int]) -> list[tuple[float, int, list[int]]]:
+def _best_additions(
+    counts: _ErrorCounts, whole: _ErrorCounts, joined: list[int]
+) -> list[tuple[float, int, list[int]]]:
     """Return each kind's best condition to join to these: score, kind, conditions."""
     found = []
-    for of, scores in _scores(counts, whole).items():
+    for of, scores in _excess_scores(counts, whole).items():
         scores[joined] = 0.0
         i = int(np.argmax(np.round(scores, 3)))
         found.append((float(scores[i]) - len(joined) * _PRICE, of, [*joined, i]))
     return found
 
 
-def _highest(values: Floats, n: int) -> Ints:
+def _top_indices(values: Floats, n: int) -> Ints:
     """Return the places of the n highest values above zero, the highest first; ties by place."""
     positive = np.flatnonzero(values > 0)
     return positive[np.argsort(-np.round(values[positive], 3), kind="stable")[:n]]
 
 
-def _indicators(kind: Ints) -> Single:
+def _kind_indicators(kind: Ints) -> Single:
     """Return the rows that count: decisions to compare with, any error, each kind; (1 + 4, m)."""
     kinds = [kind == 0, kind > 0, *(kind == k for k in range(1, len(KINDS)))]
     return np.array(kinds, dtype=np.float32)
 
 
-def _counts(met: Single, kind: Ints) -> _Counts:
-    counts = (_indicators(kind) @ met).astype(np.float64)
-    return _Counts(counts[0], counts[1:])
+def _condition_counts(met: Single, kind: Ints) -> _ErrorCounts:
+    counts = (_kind_indicators(kind) @ met).astype(np.float64)
+    return _ErrorCounts(counts[0], counts[1:])
 
 
-def _pair_counts(met: Single, kind: Ints) -> _Counts:
+def _pair_counts(met: Single, kind: Ints) -> _ErrorCounts:
     """Count the rows that meet both of two conditions, for all pairs: products of bitmaps."""
 
     def product(rows: Bools) -> Floats:
@@ -167,10 +169,10 @@ def _pair_counts(met: Single, kind: Ints) -> _Counts:
         return (part.T @ part).ravel().astype(np.float64)
 
     by_kind = [product(kind == k) for k in range(1, len(KINDS))]
-    return _Counts(product(kind == 0), np.array([sum(by_kind), *by_kind]))
+    return _ErrorCounts(product(kind == 0), np.array([sum(by_kind), *by_kind]))
 
 
-def _scores(counts: _Counts, whole: _Counts) -> dict[int, Floats]:
+def _excess_scores(counts: _ErrorCounts, whole: _ErrorCounts) -> dict[int, Floats]:
     """Score every set of rows by kind of error; 0 where there is no excess or too little."""
     total_decisions = float(whole.decisions[0])
     # Half a decision more on either side, as those compared with are themselves a sample.
@@ -235,22 +237,22 @@ class Slice:
 
 
 @dataclass(frozen=True)
-class _Tried:
+class _TestedRule:
     """A candidate with its policy's audited decisions, and which of these confirm it."""
 
     policy: int
-    candidate: Candidate
-    judged: Judged
+    candidate: RuleCandidate
+    judged: AuditEvidence
     rows: Ints
     inside: Bools
     confirming: Bools
 
     def p_value(self) -> float:
         inside, outside = (rows & self.confirming for rows in (self.inside, ~self.inside))
-        return excess_p(self.judged, inside, outside, self.candidate.kind)
+        return excess_p_value(self.judged, inside, outside, self.candidate.kind)
 
     def rate(self, rows: Bools) -> Rate:
-        return rate_of(self.judged, rows & self.confirming, self.candidate.kind)
+        return weighted_rate(self.judged, rows & self.confirming, self.candidate.kind)
 
 
 def rows_by_code(codes: Ints, n: int) -> list[Ints]:
@@ -267,7 +269,7 @@ def rows_by_code(codes: Ints, n: int) -> list[Ints]:
 
 def find_slices(
     decisions: pd.DataFrame,
-    judged: Judged,
+    judged: AuditEvidence,
     policy: Ints,
     known: Ints,
     *,
@@ -305,34 +307,36 @@ def find_slices(
     frame = decisions[condition_columns(decisions, leave_out)]
     # The products are small: threads of BLAS that wait for a busy processor only slow them down.
     with threadpool_limits(1, user_api="blas"):
-        tried = _tried(frame, judged, policy, known, rng)
-    return _merged(_confirmed(tried, level))
+        tried = _search_policies(frame, judged, policy, known, rng)
+    return _drop_redundant(_test_candidates(tried, level))
 
 
-def _tried(
-    frame: pd.DataFrame, judged: Judged, policy: Ints, known: Ints, rng: np.random.Generator
-) -> list[_Tried]:
+def _search_policies(
+    frame: pd.DataFrame, judged: AuditEvidence, policy: Ints, known: Ints, rng: np.random.Generator
+) -> list[_TestedRule]:
     """Search each policy twice, and keep what the other half of its sample can confirm."""
-    tried: list[_Tried] = []
+    tried: list[_TestedRule] = []
     n_policies = int(policy.max(initial=-1)) + 1
     audited = rows_by_code(judged.policy, n_policies)
     for code, rows in enumerate(rows_by_code(policy, n_policies)):
-        own = judged.only(audited[code])
+        own = judged.select_rows(audited[code])
         part = frame.iloc[own.position]
         for confirming in (~own.early, own.early):
             if confirming.sum() < _LEAST_ROWS:
                 continue
             searched = np.setdiff1d(rows, own.position[confirming], assume_unique=True)
-            for candidate in _candidates(frame, searched, known[searched], rng):
-                inside = held(part, candidate.rule)
+            for candidate in _search_candidates(frame, searched, known[searched], rng):
+                inside = rule_mask(part, candidate.rule)
                 if (inside & confirming).sum() >= _LEAST_ROWS:
-                    tried.append(_Tried(code, candidate, own, audited[code], inside, confirming))
+                    tried.append(
+                        _TestedRule(code, candidate, own, audited[code], inside, confirming)
+                    )
     return tried
 
 
-def _candidates(
+def _search_candidates(
     frame: pd.DataFrame, searched: Ints, known: Ints, rng: np.random.Generator
-) -> list[Candidate]:
+) -> list[RuleCandidate]:
     """Search these rows of the log for rules."""
     cases = known > 0
     if cases.sum() < _SLICES_LEAST_ERRORS:
@@ -340,10 +344,10 @@ def _candidates(
     others = rng.choice(searched, min(len(searched), _COMPARED), replace=False, shuffle=False)
     kind = np.concatenate([np.zeros(len(others), dtype=np.int64), known[cases]])
     both = frame.iloc[np.concatenate([others, searched[cases]])]
-    return search_rules(conditions_of(both, least=_LEAST_ROWS), kind, most=_MOST)
+    return search_rules(list_conditions(both, least=_LEAST_ROWS), kind, most=_MOST)
 
 
-def _confirmed(tried: list[_Tried], level: float) -> list[tuple[Slice, _Tried]]:
+def _test_candidates(tried: list[_TestedRule], level: float) -> list[tuple[Slice, _TestedRule]]:
     """Test every candidate on the part that had no say in its choice."""
     p = np.array([t.p_value() for t in tried])
     prior = np.array([min(t.candidate.score, _SURE) for t in tried])
@@ -366,7 +370,7 @@ def _confirmed(tried: list[_Tried], level: float) -> list[tuple[Slice, _Tried]]:
     return out
 
 
-def _merged(tested: list[tuple[Slice, _Tried]]) -> list[Slice]:
+def _drop_redundant(tested: list[tuple[Slice, _TestedRule]]) -> list[Slice]:
     """Leave out rules whose excess lies within stronger, confirmed ones of the same policy."""
     kept: list[Slice] = []
     taken: dict[int, Bools] = {}
@@ -380,7 +384,7 @@ def _merged(tested: list[tuple[Slice, _Tried]]) -> list[Slice]:
         seen.add(key)
         covered = taken.get(found.policy)
         if found.confirmed and covered is not None and (covered & t.inside).any():
-            alone = excess_p(t.judged, t.inside & ~covered, ~t.inside & ~covered, found.kind)
+            alone = excess_p_value(t.judged, t.inside & ~covered, ~t.inside & ~covered, found.kind)
             if alone > _ALONE:
                 continue
         kept.append(found)

@@ -8,13 +8,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from errdetect.findings.evidence import Judged
+from errdetect.findings.evidence import AuditEvidence
 from errdetect.findings.slices import rows_by_code
 from errdetect.schemas import THRESHOLDS
 from errdetect.stats.effective_size import effective_size
 from errdetect.stats.intervals import wilson
 
-__all__ = ["Harms", "Move", "what_if"]
+__all__ = ["Harms", "ThresholdChange", "evaluate_thresholds"]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -31,7 +31,7 @@ _WRONGFUL, _MISSED = 1, 2
 
 
 @dataclass(frozen=True)
-class Move:
+class ThresholdChange:
     """A bar that would be better than today's, chosen on earlier decisions, measured on later ones.
 
     Parameters
@@ -66,7 +66,7 @@ class Move:
 
 
 @dataclass(frozen=True)
-class _Group:
+class _ThresholdGroup:
     """Decisions of one policy and moderator (and market), and what people said of them."""
 
     names: tuple[str, str, str | None]
@@ -81,9 +81,9 @@ class _Group:
     harm: tuple[float, float]
 
 
-def what_if(
-    decisions: pd.DataFrame, judged: Judged, harms: Harms
-) -> tuple[pd.DataFrame, list[Move], int]:
+def evaluate_thresholds(
+    decisions: pd.DataFrame, judged: AuditEvidence, harms: Harms
+) -> tuple[pd.DataFrame, list[ThresholdChange], int]:
     """Estimate what other bars would do, by policy and moderator, and by market where counts allow.
 
     Whether content violates does not depend on the bar, so judged decisions tell what would happen
@@ -104,12 +104,12 @@ def what_if(
         As `schemas.THRESHOLDS`; the recommended bars; how many groups had too few reviews.
     """
     tables, moves, left_out = [], [], 0
-    for group in _groups(decisions, judged, harms):
+    for group in _threshold_groups(decisions, judged, harms):
         errors = np.abs(group.violates - group.enforced[group.at])
         if len(group.at) < _LEAST or errors.sum() < _LEAST_ERRORS:
             left_out += group.names[2] is None
             continue
-        table, move = _one(group)
+        table, move = _evaluate_group(group)
         tables.append(table)
         if move is not None:
             moves.append(move)
@@ -119,7 +119,9 @@ def what_if(
     return pd.concat(tables, ignore_index=True)[columns], moves, left_out
 
 
-def _groups(decisions: pd.DataFrame, judged: Judged, harms: Harms) -> Iterator[_Group]:
+def _threshold_groups(
+    decisions: pd.DataFrame, judged: AuditEvidence, harms: Harms
+) -> Iterator[_ThresholdGroup]:
     """List the groups whose action follows the score: policy x moderator, then markets."""
     if not {"score", "threshold"} <= set(decisions.columns):
         return
@@ -151,20 +153,20 @@ def _groups(decisions: pd.DataFrame, judged: Judged, harms: Harms) -> Iterator[_
             own = place[rows[at]]
             market = None if len(names) < 3 else str(which["market"])
             policy_id = str(which["policy_id"])
-            yield _Group(
+            yield _ThresholdGroup(
                 (policy_id, str(which.get("moderator", "")), market),
                 rows, score[rows], bar[rows], enforced[rows], at,
                 judged.weight[own], violates[own], judged.early[own], harms(policy_id),
             )  # fmt: skip
 
 
-def _one(group: _Group) -> tuple[pd.DataFrame, Move | None]:
+def _evaluate_group(group: _ThresholdGroup) -> tuple[pd.DataFrame, ThresholdChange | None]:
     """Work out one group's table and the bar to prefer, if any."""
     current = float(np.median(group.bar))
     bars = np.round(np.arange(_STEP, 1.0, _STEP), 2)
     bars = np.unique(np.append(bars[np.abs(bars - current) > 1e-9], current))
-    supported = _supported(group, bars, current)
-    move = _recommended(group, bars[supported & (bars != current)], current)
+    supported = _supported_thresholds(group, bars, current)
+    move = _recommend_threshold(group, bars[supported & (bars != current)], current)
     rows: list[dict[str, Any]] = []
     for bar, known in zip(bars.tolist(), supported.tolist(), strict=True):
         now = bar == current
@@ -180,7 +182,7 @@ def _one(group: _Group) -> tuple[pd.DataFrame, Move | None]:
             "supported": known,
             "recommended": move is not None and bar == move.recommended,
         }
-        rows.append({**row, **(_figures(group, acted) if known else _EMPTY)})
+        rows.append({**row, **(_error_totals(group, acted) if known else _EMPTY)})
     return pd.DataFrame(rows), move
 
 
@@ -188,7 +190,7 @@ _MEASURES = ("wrongful", "missed", "harm")
 _EMPTY = {f"{m}{end}": np.nan for m in _MEASURES for end in ("", "_low", "_high")}
 
 
-def _supported(group: _Group, bars: Floats, current: float) -> Bools:
+def _supported_thresholds(group: _ThresholdGroup, bars: Floats, current: float) -> Bools:
     """Say to which bars the judged scores reach: each step from today's bar must hold some."""
     judged = np.sort(group.score[group.at])
     everything = np.sort(group.score)
@@ -206,7 +208,7 @@ def _supported(group: _Group, bars: Floats, current: float) -> Bools:
     return supported
 
 
-def _share(values: Floats, weight: Floats) -> tuple[float, float, float]:
+def _weighted_share(values: Floats, weight: Floats) -> tuple[float, float, float]:
     """Return the weighted mean of values in [0, 1] with 95 % limits."""
     total = weight.sum()
     rate = float(weight @ values / total)
@@ -220,7 +222,7 @@ def _share(values: Floats, weight: Floats) -> tuple[float, float, float]:
     return rate, float(low[0]), float(high[0])
 
 
-def _figures(group: _Group, acted: Bools) -> dict[str, float]:
+def _error_totals(group: _ThresholdGroup, acted: Bools) -> dict[str, float]:
     """Estimate wrongful actions, missed violations and their harm over the log's period."""
     at, n = group.at, len(group.rows)
     sides = {
@@ -230,7 +232,7 @@ def _figures(group: _Group, acted: Bools) -> dict[str, float]:
     out: dict[str, float] = {}
     down = up = total = 0.0
     for (name, values), harm in zip(sides.items(), group.harm, strict=True):
-        rate, low, high = _share(values, group.weight)
+        rate, low, high = _weighted_share(values, group.weight)
         out |= {name: rate * n, f"{name}_low": low * n, f"{name}_high": high * n}
         total += harm * rate * n
         down = float(np.hypot(down, harm * (rate - low) * n))
@@ -238,7 +240,7 @@ def _figures(group: _Group, acted: Bools) -> dict[str, float]:
     return {**out, "harm": total, "harm_low": max(total - down, 0.0), "harm_high": total + up}
 
 
-def _saved(group: _Group, bar: float, part: Bools) -> tuple[float, float, float, int]:
+def _harm_saved(group: _ThresholdGroup, bar: float, part: Bools) -> tuple[float, float, float, int]:
     """Return harm saved by a bar with 95 % limits, from part of the judged, and their number."""
     wrongful, missed = group.harm
     total = down = up = 0.0
@@ -253,7 +255,7 @@ def _saved(group: _Group, bar: float, part: Bools) -> tuple[float, float, float,
         if not own.any():
             return np.nan, -np.inf, np.inf, n_judged
         # No longer enforced: each saves a wrongful action unless it violates, and then misses it.
-        rate, low, high = _share(group.violates[own], group.weight[own])
+        rate, low, high = _weighted_share(group.violates[own], group.weight[own])
         ends = [sign * n * (wrongful - (wrongful + missed) * v) for v in (rate, low, high)]
         total += ends[0]
         down = float(np.hypot(down, ends[0] - min(ends)))
@@ -261,20 +263,22 @@ def _saved(group: _Group, bar: float, part: Bools) -> tuple[float, float, float,
     return total, total - down, total + up, n_judged
 
 
-def _recommended(group: _Group, bars: Floats, current: float) -> Move | None:
+def _recommend_threshold(
+    group: _ThresholdGroup, bars: Floats, current: float
+) -> ThresholdChange | None:
     """Choose the bar that saves most on the earlier part, if the later part shows a gain."""
     best: tuple[float, float] | None = None
     for bar in bars.tolist():
-        saved, low, _, n = _saved(group, bar, group.early)
+        saved, low, _, n = _harm_saved(group, bar, group.early)
         if n >= _LEAST_TURNED and low > 0 and (best is None or saved > best[0]):
             best = (saved, bar)
     if best is None:
         return None
-    saved, low, high, n = _saved(group, best[1], ~group.early)
+    saved, low, high, n = _harm_saved(group, best[1], ~group.early)
     if n < _LEAST_TURNED or not low > 0:
         return None
     turned = group.rows[(group.score >= best[1]) != group.enforced]
-    return Move(
+    return ThresholdChange(
         *group.names, current, best[1], saved, low, high,
         len(group.rows), len(turned), n, turned,
         best[1] > current,

@@ -23,13 +23,13 @@ import pandas as pd
 import pyarrow as pa
 
 from errdetect.data.policies import Policy
-from errdetect.data.readers import naming, open_bytes
-from errdetect.data.review_versions import compare_versions
-from errdetect.data.sources import SourceFile, Sources, find_files, in_database
+from errdetect.data.readers import open_bytes, translate_read_errors
+from errdetect.data.review_versions import find_repeated_versions
+from errdetect.data.sources import SourceFile, Sources, find_files, parse_table_source
 from errdetect.data.tables import TableRead
 from errdetect.data.type_coercion import to_time
-from errdetect.data.writing import plain_value
-from errdetect.errors import DataError, sentence, visible
+from errdetect.data.writing import to_json_value
+from errdetect.errors import DataError, error_message, escape_hidden
 from errdetect.schemas import (
     LABEL_STUDIO_IDS,
     OVERTURNED,
@@ -85,15 +85,15 @@ def is_label_studio(path: str | Path) -> bool:
     try:
         with open_bytes(place) as stream:
             data = stream.read(_HEAD)
-            head = _decoded(data)
+            head = _decode_text(data)
             if head.startswith(("[", "{")):
                 return _is_record(_first_record(stream, data))
     except (OSError, EOFError, zlib.error):
         return False  # whoever reads it says what is wrong
-    return _is_record(dict.fromkeys(_columns(head.split("\n")[0])))
+    return _is_record(dict.fromkeys(_split_header(head.split("\n")[0])))
 
 
-def _meant(place: Path) -> list[Path]:
+def _expand_path(place: Path) -> list[Path]:
     """Return the path itself, or what a glob matches by name."""
     if place.exists():
         return [place]
@@ -104,7 +104,7 @@ def _meant(place: Path) -> list[Path]:
         return []  # whoever reads it says what is wrong
 
 
-def _files(folder: Path) -> list[Path]:
+def _list_files(folder: Path) -> list[Path]:
     """List the files in a folder by name, without those that are hidden or begin with `_`."""
     return sorted(
         path
@@ -114,21 +114,21 @@ def _files(folder: Path) -> list[Path]:
     )
 
 
-def _is_table(path: Path) -> bool:
+def _is_table_source(path: Path) -> bool:
     try:
         return bool(find_files(path))
     except DataError:
         return False
 
 
-def _decoded(data: bytes) -> str:
+def _decode_text(data: bytes) -> str:
     return data.decode("utf-8-sig", errors="replace").lstrip()
 
 
 def _first_record(stream: IO[bytes], data: bytes) -> dict[str, Any]:
     """Read the first object of a JSON file; of a damaged one, the lists named in what was read."""
     while True:
-        text = re.sub(r"^\[\s*", "", _decoded(data))
+        text = re.sub(r"^\[\s*", "", _decode_text(data))
         try:
             value, _ = json.JSONDecoder().raw_decode(text)
         except RecursionError:
@@ -188,17 +188,17 @@ def find_exports(sources: Sources) -> tuple[list[Path], list[str | Path], tuple[
     others: list[str | Path] = []
     strange: list[Path] = []
     for source in [sources] if isinstance(sources, str | Path) else sources:
-        meant = [] if in_database(source) is not None else _meant(Path(source))
+        meant = [] if parse_table_source(source) is not None else _expand_path(Path(source))
         if not meant:
             others.append(source)
         for path in meant:
-            inside = _files(path) if path.is_dir() else [path]
+            inside = _list_files(path) if path.is_dir() else [path]
             found = [one for one in inside if is_label_studio(one)]
             exports += found
             rest = [one for one in inside if one not in set(found)]
             if path.is_dir() and found:
-                others += [one for one in rest if _is_table(one)]
-                strange += [one for one in rest if not _is_table(one)]
+                others += [one for one in rest if _is_table_source(one)]
+                strange += [one for one in rest if not _is_table_source(one)]
             elif rest:
                 others.append(path)
     names = ", ".join(path.name for path in strange[:3])
@@ -272,8 +272,8 @@ def convert_label_studio(path: str | Path | Sequence[str | Path]) -> TableRead:
     which no later change alters.
     """
     places = [path] if isinstance(path, str | Path) else path
-    exports = {str(place): _export(Path(place)) for place in places}
-    read = _table(
+    exports = {str(place): _read_export(Path(place)) for place in places}
+    read = _build_table_read(
         [(name, row, one) for name, export in exports.items() for row, one in export.rows()]
     )
     others = sum((export.others for export in exports.values()), Counter[str]())
@@ -281,12 +281,12 @@ def convert_label_studio(path: str | Path | Sequence[str | Path]) -> TableRead:
     return replace(read, notes=tuple(notes))
 
 
-def _export(place: Path) -> "_Export":
-    with naming(SourceFile(place, "jsonl")), open_bytes(place) as stream:
+def _read_export(place: Path) -> "_Export":
+    with translate_read_errors(SourceFile(place, "jsonl")), open_bytes(place) as stream:
         text = stream.read().decode("utf-8-sig", errors="replace")
     if text.lstrip()[:1] in ("[", "{"):
-        return _from_json(place, text)
-    return _from_csv(place, text)
+        return _parse_json_export(place, text)
+    return _parse_csv_export(place, text)
 
 
 @dataclass(frozen=True)
@@ -316,33 +316,35 @@ class _Export:
         return enumerate(self.annotations, start=1)
 
 
-def _no_export(place: Path, got: str) -> DataError:
+def _not_an_export(place: Path, got: str) -> DataError:
     must = "be an export of Label Studio: JSON, JSON-MIN, CSV or a file of a target storage"
     do = "Export the project again, or give the reviews in errdetect's own columns."
-    return DataError(sentence(str(place), must, got, do))
+    return DataError(error_message(str(place), must, got, do))
 
 
-def _from_json(place: Path, text: str) -> _Export:
+def _parse_json_export(place: Path, text: str) -> _Export:
     """Read tasks, annotations and JSON-MIN, which may even be mixed."""
     found = _Export()
-    for record in _records(place, text):
+    for record in _iter_json_records(place, text):
         given = next((record[key] for key in _LISTS if isinstance(record.get(key), list)), None)
         if "annotation_id" in record:
-            found.annotations.append(_minimal(record))
+            found.annotations.append(_parse_flat_record(record))
         elif _is_annotation(record):
             task = record["task"]
             found.annotations.append(
-                _whole(task if isinstance(task, dict) else {"id": task}, record)
+                _parse_annotation(task if isinstance(task, dict) else {"id": task}, record)
             )
         elif given is None:
-            raise _no_export(place, "a task without annotations")
+            raise _not_an_export(place, "a task without annotations")
         else:
-            found.annotations += [_whole(record, one) for one in given if isinstance(one, dict)]
-            found.others += _others(record, given)
+            found.annotations += [
+                _parse_annotation(record, one) for one in given if isinstance(one, dict)
+            ]
+            found.others += _count_other_content(record, given)
     return found
 
 
-def _others(task: Mapping[str, Any], given: list[Any]) -> Counter[str]:
+def _count_other_content(task: Mapping[str, Any], given: list[Any]) -> Counter[str]:
     """Count what a task holds that is no annotation."""
     bare = sum(not isinstance(one, dict) for one in given)
     drafts, predictions = (
@@ -359,7 +361,7 @@ def _others(task: Mapping[str, Any], given: list[Any]) -> Counter[str]:
     )
 
 
-def _records(place: Path, text: str) -> Iterator[dict[str, Any]]:
+def _iter_json_records(place: Path, text: str) -> Iterator[dict[str, Any]]:
     """Yield the objects of a JSON file: of a list, or of values that follow each other."""
     decoder, end = json.JSONDecoder(), len(text.rstrip())
     at = len(text) - len(text.lstrip())
@@ -367,16 +369,16 @@ def _records(place: Path, text: str) -> Iterator[dict[str, Any]]:
         try:
             value, at = decoder.raw_decode(text, at)
         except (json.JSONDecodeError, RecursionError) as error:
-            raise _no_export(place, f"text that is no JSON ({error})") from None
+            raise _not_an_export(place, f"text that is no JSON ({error})") from None
         for one in value if isinstance(value, list) else [value]:
             if not isinstance(one, dict):
-                raise _no_export(place, "no list of tasks")
+                raise _not_an_export(place, "no list of tasks")
             yield one
         blank = _BLANK.match(text, at)
         at = blank.end() if blank else at
 
 
-def _whole(task: Mapping[str, Any], one: Mapping[str, Any]) -> _Annotation:
+def _parse_annotation(task: Mapping[str, Any], one: Mapping[str, Any]) -> _Annotation:
     """Read an annotation of the full JSON."""
     data = task.get("data")
     who = one.get("completed_by")
@@ -387,13 +389,13 @@ def _whole(task: Mapping[str, Any], one: Mapping[str, Any]) -> _Annotation:
         who=who.get("id", who.get("email")) if isinstance(who, dict) else who,
         times=(one.get("created_at"), one.get("updated_at")),
         seconds=one.get("lead_time"),
-        skipped=_yes(one.get("was_cancelled")) or _yes(one.get("skipped")),
-        verdicts=list(_chosen(one.get("result"), VERDICT)),
-        policies=list(_chosen(one.get("result"), RIGHT_POLICY)),
+        skipped=_parse_flag(one.get("was_cancelled")) or _parse_flag(one.get("skipped")),
+        verdicts=list(_selected_choices(one.get("result"), VERDICT)),
+        policies=list(_selected_choices(one.get("result"), RIGHT_POLICY)),
     )
 
 
-def _chosen(result: Any, control: str) -> Iterator[str]:
+def _selected_choices(result: Any, control: str) -> Iterator[str]:
     """Give the choices that an annotation's result holds for one control."""
     for region in result if isinstance(result, list) else ():
         if isinstance(region, dict) and region.get("from_name") == control:
@@ -402,7 +404,7 @@ def _chosen(result: Any, control: str) -> Iterator[str]:
             yield from (str(one) for one in (given if isinstance(given, list) else ()))
 
 
-def _minimal(record: Mapping[str, Any]) -> _Annotation:
+def _parse_flat_record(record: Mapping[str, Any]) -> _Annotation:
     """Read a record of JSON-MIN or CSV: the task's data, controls and annotation side by side."""
     return _Annotation(
         task=record.get("id"),
@@ -411,18 +413,18 @@ def _minimal(record: Mapping[str, Any]) -> _Annotation:
         who=record.get("annotator"),
         times=(record.get("created_at"), record.get("updated_at")),
         seconds=record.get("lead_time"),
-        skipped=_yes(record.get("was_cancelled")),
-        verdicts=_flat(record.get(VERDICT)),
-        policies=_flat(record.get(RIGHT_POLICY)),
+        skipped=_parse_flag(record.get("was_cancelled")),
+        verdicts=_parse_choices(record.get(VERDICT)),
+        policies=_parse_choices(record.get(RIGHT_POLICY)),
     )
 
 
-def _yes(value: Any) -> bool:
+def _parse_flag(value: Any) -> bool:
     """Read a flag, which CSV writes as text."""
     return value.strip().lower() in ("true", "1") if isinstance(value, str) else bool(value)
 
 
-def _flat(value: Any) -> list[str]:
+def _parse_choices(value: Any) -> list[str]:
     """Take one choice or several: text, a list, `{choices: [...]}`, or that as JSON."""
     if isinstance(value, str) and value[:1] in "[{" and value:
         try:
@@ -432,43 +434,43 @@ def _flat(value: Any) -> list[str]:
     if isinstance(value, dict):
         value = value.get("choices")
     if isinstance(value, list):
-        return [word for one in value for word in _flat(one)]
+        return [word for one in value for word in _parse_choices(one)]
     return [] if value in (None, "") else [str(value)]
 
 
-def _delimiter(line: str) -> str:
+def _detect_delimiter(line: str) -> str:
     """Return the separator of a header: a spreadsheet may have put semicolons or tabs."""
     return max(",;\t", key=line.count)
 
 
-def _columns(line: str) -> list[str]:
+def _split_header(line: str) -> list[str]:
     try:
-        names = next(csv.reader([line.strip("\r\n")], delimiter=_delimiter(line)), [])
+        names = next(csv.reader([line.strip("\r\n")], delimiter=_detect_delimiter(line)), [])
     except csv.Error:
         return []
     return [name.strip() for name in names]
 
 
-def _from_csv(place: Path, text: str) -> _Export:
+def _parse_csv_export(place: Path, text: str) -> _Export:
     header, _, _ = text.partition("\n")
-    missing = sorted({"id", "annotation_id", "created_at", VERDICT} - set(_columns(header)))
+    missing = sorted({"id", "annotation_id", "created_at", VERDICT} - set(_split_header(header)))
     if missing:
-        raise _no_export(place, f"a table without {', '.join(missing)}")
+        raise _not_an_export(place, f"a table without {', '.join(missing)}")
     usual = csv.field_size_limit(_LONGEST_FIELD)  # content may be long
     try:
         rows = csv.DictReader(
-            io.StringIO(text), fieldnames=_columns(header), delimiter=_delimiter(header)
+            io.StringIO(text), fieldnames=_split_header(header), delimiter=_detect_delimiter(header)
         )
         next(rows)  # the header itself
         records = [{name: value or None for name, value in row.items() if name} for row in rows]
     except csv.Error as error:
-        raise _no_export(place, f"a table that cannot be split ({error})") from None
+        raise _not_an_export(place, f"a table that cannot be split ({error})") from None
     finally:
         csv.field_size_limit(usual)
-    return _Export([_minimal(record) for record in records])
+    return _Export([_parse_flat_record(record) for record in records])
 
 
-def _fault(one: _Annotation) -> str | None:
+def _rejection_reason(one: _Annotation) -> str | None:
     """Say why an annotation is no review, if so."""
     known = sorted(set(one.verdicts))
     if one.skipped:
@@ -488,22 +490,22 @@ def _fault(one: _Annotation) -> str | None:
     return None
 
 
-def _table(rows_of_files: list[tuple[str, int, _Annotation]]) -> TableRead:
+def _build_table_read(rows_of_files: list[tuple[str, int, _Annotation]]) -> TableRead:
     """Lay out the reviews; what stands twice counts once, where it is the same."""
     found = [one for _, _, one in rows_of_files]
-    faults = {row: fault for row, one in enumerate(found) if (fault := _fault(one))}
-    times = [to_time("created_at", pa.array([_text(o.times[i]) for o in found], pa.large_string()))
+    faults = {row: fault for row, one in enumerate(found) if (fault := _rejection_reason(one))}
+    times = [to_time("created_at", pa.array([_format_value(o.times[i]) for o in found], pa.large_string()))
              for i in (0, 1)]  # fmt: skip
     created, updated = (pd.Series(t.values.to_pandas()) for t in times)
     for row in np.flatnonzero(created.isna().to_numpy(bool)).tolist():
         faults.setdefault(row, "created_at must be a time")
     ids = [_review_id(one, at) for one, at in zip(found, created.tolist(), strict=True)]
     rows = [row for row in range(len(found)) if row not in faults]
-    frame = _reviews([found[row] for row in rows], [ids[row] for row in rows])
-    frame["updated_at"] = _moments(updated, rows)
-    frame["reviewed_at"] = _moments(pd.concat([created, updated], axis=1).max(axis=1), rows)
+    frame = _review_columns([found[row] for row in rows], [ids[row] for row in rows])
+    frame["updated_at"] = _parse_times(updated, rows)
+    frame["reviewed_at"] = _parse_times(pd.concat([created, updated], axis=1).max(axis=1), rows)
     frame = frame[[column.name for column in REVIEWS]]
-    copies, torn = compare_versions(frame)
+    copies, torn = find_repeated_versions(frame)
     faults |= {rows[i]: _TORN for i in np.flatnonzero(torn).tolist()}
     rejects = pd.DataFrame(
         [(*rows_of_files[row][:2], ids[row], faults[row]) for row in sorted(faults)],
@@ -513,12 +515,12 @@ def _table(rows_of_files: list[tuple[str, int, _Annotation]]) -> TableRead:
     return TableRead(usable, rejects, (), len(found), int(copies.sum()))
 
 
-def _moments(times: pd.Series, rows: list[int]) -> pd.Series:
+def _parse_times(times: pd.Series, rows: list[int]) -> pd.Series:
     picked = pd.to_datetime(times.iloc[rows].reset_index(drop=True), utc=True)
     return picked.dt.as_unit("us")
 
 
-def _text(value: Any) -> str | None:
+def _format_value(value: Any) -> str | None:
     """Write a value as text, a whole number without its decimals."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
@@ -527,14 +529,14 @@ def _text(value: Any) -> str | None:
 
 def _review_id(one: _Annotation, created: pd.Timestamp) -> str:
     """Give an annotation the same id in every form of export; see `convert_label_studio`."""
-    numbered = f"{LABEL_STUDIO_IDS}{_text(one.task)}-{_text(one.number)}"
+    numbered = f"{LABEL_STUDIO_IDS}{_format_value(one.task)}-{_format_value(one.number)}"
     if one.decision in (None, "") or pd.isna(created):
         return numbered
-    made = json.dumps([_text(one.decision), int(created.timestamp())])
+    made = json.dumps([_format_value(one.decision), int(created.timestamp())])
     return f"{numbered}-{hashlib.sha256(made.encode()).hexdigest()[:_DIGEST]}"
 
 
-def _minutes(seconds: Any) -> float:
+def _to_minutes(seconds: Any) -> float:
     """Turn seconds into minutes; what is no positive number is unknown."""
     try:
         given = float(seconds)
@@ -543,19 +545,19 @@ def _minutes(seconds: Any) -> float:
     return given / 60 if 0 < given < float("inf") else float("nan")
 
 
-def _reviews(kept: list[_Annotation], ids: list[str]) -> pd.DataFrame:
+def _review_columns(kept: list[_Annotation], ids: list[str]) -> pd.DataFrame:
     """Lay out all columns but the times."""
     values: dict[str, list[Any]] = {
         "review_id": ids,
-        "decision_id": [_text(one.decision) for one in kept],
+        "decision_id": [_format_value(one.decision) for one in kept],
         "source": [RE_REVIEW] * len(kept),
         "verdict": [one.verdicts[0] for one in kept],
         "correct_policy_id": [
             one.policies[0] if one.policies and one.verdicts[0] == RELABELLED else None
             for one in kept
         ],
-        "reviewer_id": [_text(one.who) for one in kept],
-        "minutes": [_minutes(one.seconds) for one in kept],
+        "reviewer_id": [_format_value(one.who) for one in kept],
+        "minutes": [_to_minutes(one.seconds) for one in kept],
     }
     unknown = [None] * len(kept)
     types = {"number": "float64", "string": "str"}
@@ -625,35 +627,35 @@ def label_studio_tasks(
     ('Buy <b>gold</b>', 'spam', [{'model_version': '3', 'score': 0.75, 'result': []}])
     """
     known = policies or {}
-    return [_task(row, known) for row in queue.to_dict("records")]
+    return [_build_task(row, known) for row in queue.to_dict("records")]
 
 
-def _task(row: Mapping[Any, Any], policies: Mapping[str, Policy]) -> dict[str, Any]:
+def _build_task(row: Mapping[Any, Any], policies: Mapping[str, Policy]) -> dict[str, Any]:
     rule = policies.get(row["policy_id"])
     told = {
         **row,
         "policy": row["policy_id"] if rule is None else rule.name,
         "clause": None if rule is None else rule.clause,
-        _WHY: _reasons(row.get("reasons")),
+        _WHY: _format_reasons(row.get("reasons")),
     }
     shown = ("decision_id", "policy_id", "text", *FACTS, _WHY)
     further = [name for name in row if name not in (*shown, *_META, "reasons", "model_version")]
-    score = plain_value(row.get("p_error"))
-    version = plain_value(row.get("model_version"))
+    score = to_json_value(row.get("p_error"))
+    version = to_json_value(row.get("model_version"))
     prediction = {"model_version": "" if version is None else str(version), "result": []}
     if score is not None:
         prediction = {"model_version": prediction["model_version"], "score": score, "result": []}
     return {
         "data": {
-            str(name): "" if (value := plain_value(told.get(name))) is None else value
+            str(name): "" if (value := to_json_value(told.get(name))) is None else value
             for name in (*shown, *further)
         },
-        "meta": {name: plain_value(row[name]) for name in _META if name in row},
+        "meta": {name: to_json_value(row[name]) for name in _META if name in row},
         "predictions": [prediction],
     }
 
 
-def _reasons(reasons: Any) -> str:
+def _format_reasons(reasons: Any) -> str:
     """Give the reasons' texts, a line each."""
     if reasons is None or isinstance(reasons, str | float):
         return "" if reasons is None or isinstance(reasons, float) else reasons
@@ -683,13 +685,13 @@ def labelling_config(
     ['<Choice value="a&lt;b" alias="a&lt;b"/>', '<Choice value="spam" alias="spam"/>']
     """
     known = policies or {}
-    lines = ["<View>", '  <Header value="Content"/>', _label_studio_tasks_text("text")]
+    lines = ["<View>", '  <Header value="Content"/>', _text_tag("text")]
     for name, heading in FACTS.items():
         lines += [
             f'  <Header value={quoteattr(heading)} size="5"/>',
-            _label_studio_tasks_text(name),
+            _text_tag(name),
         ]
-    lines += ['  <Header value="Why it is here" size="5"/>', _label_studio_tasks_text(_WHY)]
+    lines += ['  <Header value="Why it is here" size="5"/>', _text_tag(_WHY)]
     lines += [
         '  <Header value="Is the decision right?"/>',
         f'  <Choices name="{VERDICT}" toName="text" choice="single" required="true">',
@@ -703,7 +705,7 @@ def labelling_config(
         f'  <Choices name="{RIGHT_POLICY}" toName="text" choice="single" '
         f'visibleWhen="choice-selected" whenTagName="{VERDICT}" whenChoiceValue="{RELABELLED}">',
         *(
-            f"    <Choice value={quoteattr(visible(_named(one, known)))} alias={quoteattr(visible(one))}/>"
+            f"    <Choice value={quoteattr(escape_hidden(_policy_label(one, known)))} alias={quoteattr(escape_hidden(one))}/>"
             for one in sorted({*policy_ids, *known})
         ),
         "  </Choices>",
@@ -712,11 +714,11 @@ def labelling_config(
     return "\n".join(lines) + "\n"
 
 
-def _named(policy_id: str, policies: Mapping[str, Policy]) -> str:
+def _policy_label(policy_id: str, policies: Mapping[str, Policy]) -> str:
     """Name a policy so that no two have one name."""
     rule = policies.get(policy_id)
     return policy_id if rule is None else f"{rule.name} ({policy_id})"
 
 
-def _label_studio_tasks_text(name: str) -> str:
+def _text_tag(name: str) -> str:
     return f'  <Text name="{name}" value="${name}" valueType="text"/>'

@@ -10,12 +10,12 @@ import pyarrow.parquet as pq
 
 from errdetect.data.policies import Policy
 from errdetect.data.provenance import Provenance
-from errdetect.data.writing import plain_value, to_arrow, write_csv, write_parquet, write_text
-from errdetect.errors import DataError, sentence
+from errdetect.data.writing import to_arrow, to_json_value, write_csv, write_parquet, write_text
+from errdetect.errors import DataError, error_message
 from errdetect.integrations.label_studio import label_studio_tasks
 from errdetect.schemas import QUEUE
 
-__all__ = ["FORMATS", "read_queue", "with_context", "write_queue"]
+__all__ = ["FORMATS", "join_decision_context", "read_queue", "write_queue"]
 
 #: The forms that a file can have.
 FORMATS = ("parquet", "csv", "jsonl", "label-studio")
@@ -52,10 +52,14 @@ def read_queue(path: str | Path) -> pd.DataFrame:
         table = pq.read_table(path)
     except (OSError, pa.ArrowInvalid) as error:
         said = str(error).splitlines()[0]
-        raise DataError(sentence(f"The queue '{path}'", "be a Parquet file", said, do)) from None
+        raise DataError(
+            error_message(f"The queue '{path}'", "be a Parquet file", said, do)
+        ) from None
     if "decision_id" not in table.column_names:
         got = ", ".join(table.column_names) or "no columns"
-        raise DataError(sentence(f"The queue '{path}'", "have the column decision_id", got, do))
+        raise DataError(
+            error_message(f"The queue '{path}'", "have the column decision_id", got, do)
+        )
     for name in (name for name in QUEUE.names if name not in table.column_names):
         kind = QUEUE.field(name).type
         table = table.append_column(name, pa.nulls(table.num_rows, kind))
@@ -63,11 +67,11 @@ def read_queue(path: str | Path) -> pd.DataFrame:
     twice = frame["decision_id"][frame["decision_id"].duplicated()]
     if len(twice):
         got = f"{twice.iloc[0]!r} twice"
-        raise DataError(sentence(f"The queue '{path}'", "hold a decision once", got, do))
+        raise DataError(error_message(f"The queue '{path}'", "hold a decision once", got, do))
     return frame
 
 
-def with_context(
+def join_decision_context(
     queue: pd.DataFrame, batches: Iterable[pd.DataFrame], columns: Sequence[str]
 ) -> tuple[pd.DataFrame, int]:
     """Join to queued decisions what their reviewers need.
@@ -91,7 +95,7 @@ def with_context(
     --------
     >>> queue = pd.DataFrame({"decision_id": ["d2", "d9"], "rank": [1, 2]})
     >>> decisions = pd.DataFrame({"decision_id": ["d1", "d2"], "text": ["a", "b"], "x": 1})
-    >>> joined, absent = with_context(queue, [decisions], ["text", "market"])
+    >>> joined, absent = join_decision_context(queue, [decisions], ["text", "market"])
     >>> joined.values.tolist(), absent
     ([['d2', 1, 'b'], ['d9', 2, nan]], 1)
     """
@@ -122,7 +126,7 @@ def write_queue(
     Parameters
     ----------
     queue
-        From `with_context`.
+        From `join_decision_context`.
     path
         Where to.
     form
@@ -155,10 +159,10 @@ def write_queue(
         further = [name for name in table.column_names if name not in known]
         write_parquet(table.select([*known, *further]), path, provenance=provenance)
     elif form == "csv":
-        write_csv(_flat(queue), path)
+        write_csv(_flatten_reasons(queue), path)
     elif form == "jsonl":
         rows = (
-            json.dumps(plain_value(row), ensure_ascii=False) for row in queue.to_dict("records")
+            json.dumps(to_json_value(row), ensure_ascii=False) for row in queue.to_dict("records")
         )
         write_text(path, "".join(f"{row}\n" for row in rows))
     elif form == "label-studio":
@@ -168,7 +172,7 @@ def write_queue(
         raise ValueError(f"unknown format {form!r}")
 
 
-def _flat(queue: pd.DataFrame) -> pd.DataFrame:
+def _flatten_reasons(queue: pd.DataFrame) -> pd.DataFrame:
     """Write reasons as text, a line each."""
     if "reasons" not in queue:
         return queue

@@ -8,16 +8,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from errdetect.errors import Refusal, sentence
+from errdetect.errors import Refusal, error_message
 from errdetect.labels.review_history import (
     BEFORE_DECISION,
     COUNTS,
     OVERRULED,
     REVISED,
     UNKNOWN_DECISION,
-    instants,
+    build_review_history,
     known_at,
-    review_history,
+    to_datetime64,
 )
 from errdetect.schemas import ADJUDICATION, AUDIT, OVERTURNED, UPHELD
 
@@ -25,12 +25,12 @@ __all__ = [
     "AuditSample",
     "ExpertAnswers",
     "LostDraws",
-    "audit_sample",
     "expert_answers",
+    "find_lost_draws",
+    "gather_audit_sample",
     "gather_draws",
     "inclusion_probabilities",
     "is_error",
-    "lost_draws",
 ]
 
 Floats = NDArray[np.float64]
@@ -147,7 +147,7 @@ class LostDraws:
     def __len__(self) -> int:
         return len(self.weight)
 
-    def only(self, rows: Bools) -> "LostDraws":
+    def select_rows(self, rows: Bools) -> "LostDraws":
         """Return these draws."""
         return LostDraws(
             self.weight[rows],
@@ -172,7 +172,7 @@ def is_error(verdict: pd.Series, *, action_only: bool) -> Bools:
     return error.to_numpy(dtype=bool)
 
 
-def audit_sample(
+def gather_audit_sample(
     decisions: pd.DataFrame,
     reviews: pd.DataFrame,
     *,
@@ -190,7 +190,7 @@ def audit_sample(
         The contract's decisions: the population that the design drew from.
     reviews
         The contract's reviews; those of other decisions, or dated before their decision, are left
-        out (`lost_draws` counts them).
+        out (`find_lost_draws` counts them).
     as_of
         Only reviews known by then; the latest time in the data if None.
     sources
@@ -215,20 +215,20 @@ def audit_sample(
     ...     "review_id": ["1", "2"], "decision_id": ["b", "b"], "source": "audit",
     ...     "verdict": ["upheld", "overturned"], "inclusion_probability": 0.5, "site": "x",
     ...     "reviewer_id": None, "reviewed_at": day})
-    >>> audit = audit_sample(decisions, reviews)
+    >>> audit = gather_audit_sample(decisions, reviews)
     >>> audit.position.tolist(), audit.weight.tolist(), audit.error.tolist()
     ([1], [2.0], [0.5])
     """
     own = reviews["source"].isin([*sources, ADJUDICATION]).to_numpy(dtype=bool)
     reviews = reviews[own]
-    events = review_history(decisions, reviews, as_of=as_of)
+    events = build_review_history(decisions, reviews, as_of=as_of)
     standing = events["standing"]
     expert = (events["source"] == ADJUDICATION).to_numpy(dtype=bool)
     counts = standing.isin([COUNTS, OVERRULED]).to_numpy(dtype=bool) & ~expert
     votes, position = reviews[counts], events["position"].to_numpy()[counts]
     _check_probability(votes, " and ".join(f"{source} reviews" for source in sources))
     probability = votes["inclusion_probability"].to_numpy(dtype=float)
-    drawn, draw, probability = _draws(position, probability, votes)
+    drawn, draw, probability = _index_draws(position, probability, votes)
     final = expert & (standing == COUNTS).to_numpy(dtype=bool)
     answers = expert_answers(reviews[final], events["position"].to_numpy()[final], drawn)
     return gather_draws(votes, answers, drawn, draw, 1 / probability)
@@ -308,7 +308,7 @@ def inclusion_probabilities(history: pd.DataFrame, *, n_decisions: int) -> Float
     Parameters
     ----------
     history
-        The review history; see `review_history`.
+        The review history; see `build_review_history`.
     n_decisions
         How many decisions there are.
 
@@ -325,7 +325,7 @@ def inclusion_probabilities(history: pd.DataFrame, *, n_decisions: int) -> Float
     return np.where(np.isfinite(lowest), lowest, np.nan)
 
 
-def lost_draws(
+def find_lost_draws(
     decisions: pd.DataFrame,
     reviews: pd.DataFrame,
     probability: Floats,
@@ -357,9 +357,9 @@ def lost_draws(
         its own.
     """
     own = reviews[(reviews["source"] == AUDIT).to_numpy(dtype=bool)]
-    events = review_history(decisions, own, as_of=as_of)
-    known = instants(own["reviewed_at"])
-    first = instants(decisions["decided_at"]).min() if len(decisions) else np.datetime64("NaT")
+    events = build_review_history(decisions, own, as_of=as_of)
+    known = to_datetime64(own["reviewed_at"])
+    first = to_datetime64(decisions["decided_at"]).min() if len(decisions) else np.datetime64("NaT")
     unknown = (events["standing"] == UNKNOWN_DECISION).to_numpy(dtype=bool) & ~(known < first)
     lost = own[unknown | (events["standing"] == BEFORE_DECISION).to_numpy(dtype=bool)]
     names = ["review_id", "decision_id", "reviewed_at", "inclusion_probability"]
@@ -385,7 +385,7 @@ def lost_draws(
         position=position,
         decision_id=rows["decision_id"].to_numpy(dtype=object),
         review_id=rows["review_id"].to_numpy(dtype=object),
-        known_at=instants(rows["reviewed_at"]),
+        known_at=to_datetime64(rows["reviewed_at"]),
         rejected=_rows_of(rows["decision_id"], rejected_decisions),
     )
 
@@ -409,10 +409,12 @@ def _check_probability(reviews: pd.DataFrame, what: str) -> None:
             f"(first: {first['inclusion_probability']} in review {first['review_id']})"
         )
         do = "Log the chance the design gave each decision, or give these reviews another source."
-        raise Refusal(sentence(f"inclusion_probability of {what}", "lie in (0, 1]", got, do))
+        raise Refusal(error_message(f"inclusion_probability of {what}", "lie in (0, 1]", got, do))
 
 
-def _draws(position: Ints, probability: Floats, reviews: pd.DataFrame) -> tuple[Ints, Ints, Floats]:
+def _index_draws(
+    position: Ints, probability: Floats, reviews: pd.DataFrame
+) -> tuple[Ints, Ints, Floats]:
     """Distinct drawn rows, the draw of each review, and each draw's probability."""
     drawn, draw = np.unique(position, return_inverse=True)
     low, high = np.full(len(drawn), np.inf), np.zeros(len(drawn))
@@ -426,5 +428,5 @@ def _draws(position: Ints, probability: Floats, reviews: pd.DataFrame) -> tuple[
         do = (
             "Estimate from one audit design at a time, or log the chance over all designs together."
         )
-        raise Refusal(sentence("inclusion_probability", "be one for each decision", got, do))
+        raise Refusal(error_message("inclusion_probability", "be one for each decision", got, do))
     return drawn, draw.astype(np.int64), high

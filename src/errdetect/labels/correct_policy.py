@@ -7,10 +7,10 @@ import pandas as pd
 from errdetect.labels.review_history import COUNTS
 from errdetect.schemas import CORRECT, RELABELLED, WRONG_LABEL
 
-__all__ = ["right_policies"]
+__all__ = ["find_correct_policies"]
 
 
-def right_policies(
+def find_correct_policies(
     decisions: pd.DataFrame,
     labels: pd.DataFrame,
     history: pd.DataFrame,
@@ -52,13 +52,13 @@ def right_policies(
     upheld = enforced & (labels["label"] == CORRECT).to_numpy(bool)
     relabelled = enforced & (labels["error_kind"] == WRONG_LABEL).fillna(False).to_numpy(bool)
     own = decisions["policy_id"].astype("str")
-    named = _named(history).reindex(range(len(own)))
+    named = _most_named_policy(history).reindex(range(len(own)))
     named.index = own.index
     right = own.where(upheld, named.where(relabelled & (named != own).to_numpy(bool)))
     return right.astype("str")
 
 
-def _named(history: pd.DataFrame) -> "pd.Series[Any]":
+def _most_named_policy(history: pd.DataFrame) -> "pd.Series[Any]":
     """Return the policy that most reviews name, by row of the decision; ties are left out."""
     counts = (history["standing"] == COUNTS) & (history["verdict"] == RELABELLED)
     rows = (counts & history["correct_policy_id"].notna()).to_numpy(bool)

@@ -7,10 +7,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from errdetect.labels.audit_sample import is_error
-from errdetect.labels.review_history import CORRECTED, NOT_YET_KNOWN, positions
+from errdetect.labels.review_history import CORRECTED, NOT_YET_KNOWN, match_decisions
 from errdetect.schemas import GOLDEN
 
-__all__ = ["GoldenItems", "golden_items"]
+__all__ = ["GoldenItems", "select_golden_items"]
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
@@ -41,7 +41,7 @@ class GoldenItems:
     said_overturned: Bools
 
 
-def golden_items(
+def select_golden_items(
     decisions: pd.DataFrame, history: pd.DataFrame, sites: tuple[str, ...]
 ) -> GoldenItems:
     """Gather the golden reviews known by the history's moment; a corrected one counts once.
@@ -62,14 +62,14 @@ def golden_items(
     >>> decisions = pd.DataFrame({"decision_id": ["a"], "enforced": [True]})
     >>> history = pd.DataFrame({"decision_id": ["a"], "source": "golden", "site": ["x"],
     ...     "verdict": ["upheld"], "expected": ["overturned"], "standing": "measures reviewer"})
-    >>> golden = golden_items(decisions, history, ("x",))
+    >>> golden = select_golden_items(decisions, history, ("x",))
     >>> golden.expected_error.tolist(), golden.said_error.tolist(), golden.enforced.tolist()
     ([True], [False], [1])
     """
     known = (history["source"] == GOLDEN) & history["expected"].notna()
     known &= ~history["standing"].isin([NOT_YET_KNOWN, CORRECTED])
     reviews = history[known.to_numpy(dtype=bool)]
-    position = positions(decisions, reviews)
+    position = match_decisions(decisions, reviews)
     enforced = np.append(decisions["enforced"].to_numpy(dtype=np.int64), -1)
     return GoldenItems(
         item=pd.factorize(reviews["decision_id"])[0].astype(np.int64),

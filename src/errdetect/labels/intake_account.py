@@ -10,7 +10,7 @@ import pandas as pd
 
 from errdetect.data.rejected_rows import Rejections
 from errdetect.data.tables import TableRead
-from errdetect.errors import Refusal, sentence, visible
+from errdetect.errors import Refusal, error_message, escape_hidden
 from errdetect.labels.audit_sample import LostDraws
 from errdetect.labels.review_history import (
     BEFORE_DECISION,
@@ -21,7 +21,7 @@ from errdetect.labels.review_history import (
 )
 from errdetect.schemas import ADJUDICATION, AUDIT, GOLDEN, INTAKE, SOURCES, UPHELD
 
-__all__ = ["Intake", "IntakeRow", "decision_rows", "refuse_lost_sample", "review_rows"]
+__all__ = ["Intake", "IntakeRow", "check_lost_sample", "decision_rows", "review_rows"]
 
 Bools = npt.NDArray[np.bool_]
 
@@ -93,7 +93,7 @@ class Intake:
         """Return the account as a table, with the columns of `schemas.INTAKE`."""
         return pd.DataFrame([vars(row) for row in self.rows], columns=INTAKE.names)
 
-    def plain(self) -> list[dict[str, object]]:
+    def to_jsonable(self) -> list[dict[str, object]]:
         """Return the account as JSON can hold it."""
         return [
             {k: None if v != v else v for k, v in vars(row).items()}  # NaN has no JSON
@@ -110,8 +110,8 @@ class Intake:
         ['12 audit reviews left out: no such decision (e.g. r17)']
         """
         return [
-            f"{row.n:,} {_noun(row)} left out: {row.reason}"
-            + (f" (e.g. {visible(row.example_id)[:60]})" if row.example_id else "")
+            f"{row.n:,} {_row_noun(row)} left out: {row.reason}"
+            + (f" (e.g. {escape_hidden(row.example_id)[:60]})" if row.example_id else "")
             for row in self.rows
             if row.reason not in (READ, USED) and row.n
         ]
@@ -121,7 +121,7 @@ class Intake:
         return replace(self, rows=(*self.rows, *more))
 
 
-def _noun(row: IntakeRow) -> str:
+def _row_noun(row: IntakeRow) -> str:
     noun = row.table[:-1] if row.n == 1 else row.table
     return f"{row.source.replace('_', '-')} {noun}" if row.source else noun
 
@@ -187,15 +187,15 @@ def _review_row(source: str, reason: str, rows: pd.DataFrame) -> IntakeRow:
     if source == AUDIT:
         chance = rows["inclusion_probability"].to_numpy(dtype=np.float64, na_value=np.nan)
         weight = float(np.nansum(1 / np.where(chance > 0, chance, np.nan)))
-    return IntakeRow("reviews", source, reason, len(rows), weight, _first(rows["review_id"]))
+    return IntakeRow("reviews", source, reason, len(rows), weight, _first_id(rows["review_id"]))
 
 
-def _first(ids: pd.Series) -> str:
+def _first_id(ids: pd.Series) -> str:
     known = ids.dropna()
     return str(known.iloc[0]) if len(known) else ""
 
 
-def refuse_lost_sample(
+def check_lost_sample(
     intake: Intake,
     audit_weight: float,
     lost: LostDraws,
@@ -239,14 +239,14 @@ def refuse_lost_sample(
     rows = [r for r in intake.rows if r.table == "reviews" and r.source == source]
     counts = ", ".join(f"{r.reason} {r.n:,}" for r in rows if r.reason in _LOSSES)
     example = next((r.example_id for r in rows if r.reason in _LOSSES and r.example_id), "none")
-    got = f"{share:.1%} lost ({counts}; for example review {visible(example)[:60]})"
+    got = f"{share:.1%} lost ({counts}; for example review {escape_hidden(example)[:60]})"
     cause = _likely_cause(history[(history["source"] == source).to_numpy(bool)], decision_id)
     do = (
         f"{cause} Figures from the rest would be wrong. Repair the join, or set "
         "estimate.max_lost to 1 if you know that what is left is still a fair sample."
     )
     must = f"be usable but for {max_lost:.0%} (estimate.max_lost)"
-    raise Refusal(sentence(what[0].upper() + what[1:], must, got, do))
+    raise Refusal(error_message(what[0].upper() + what[1:], must, got, do))
 
 
 def _lost_adjudications(history: pd.DataFrame) -> float:
@@ -266,11 +266,11 @@ def _likely_cause(reviews: pd.DataFrame, decision_id: "pd.Series[str]") -> str:
                 "Reviews dated before their decisions usually come from another time zone or clock."
             )
         return "`errdetect validate` lists the rows that were rejected."
-    ids = ", ".join(repr(visible(str(one))[:40]) for one in strange.head(_EXAMPLES))
-    log = ", ".join(repr(visible(str(one))[:40]) for one in decision_id.head(_EXAMPLES))
+    ids = ", ".join(repr(escape_hidden(str(one))[:40]) for one in strange.head(_EXAMPLES))
+    log = ", ".join(repr(escape_hidden(str(one))[:40]) for one in decision_id.head(_EXAMPLES))
     shown = f"Reviews name decisions such as {ids}; the log has {log}."
-    plain = _plain_ids(strange)
-    alike = float(plain.isin(_plain_ids(decision_id)).mean())
+    plain = _normalise_ids(strange)
+    alike = float(plain.isin(_normalise_ids(decision_id)).mean())
     if alike > 0.5:
         return f"{shown} {alike:.0%} would match if case, leading zeros and signs did not count."
     against = (reviews["verdict"] != UPHELD).to_numpy(bool)
@@ -287,7 +287,7 @@ def _likely_cause(reviews: pd.DataFrame, decision_id: "pd.Series[str]") -> str:
     )
 
 
-def _plain_ids(ids: "pd.Series[str]") -> "pd.Series[str]":
+def _normalise_ids(ids: "pd.Series[str]") -> "pd.Series[str]":
     """Write ids without case, signs, leading zeros and a decimal tail."""
     text = ids.astype("str").str.lower().str.replace(r"[.,]0+$", "", regex=True)
     return text.str.replace(r"[^a-z0-9]+", "", regex=True).str.replace(

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from errdetect.errors import DataError, sentence
-from errdetect.labels.review_history import COUNTS, OVERRULED, REVISED, instants
+from errdetect.errors import DataError, error_message
+from errdetect.labels.review_history import COUNTS, OVERRULED, REVISED, to_datetime64
 from errdetect.schemas import (
     ADJUDICATION,
     APPEAL,
@@ -40,7 +40,7 @@ MATURITY: Final[Mapping[str, timedelta]] = {
 
 
 @dataclass(frozen=True)
-class _Votes:
+class _VoteCounts:
     """What counts for each of n decisions: votes by outcome, experts' words, newest time."""
 
     overturned: Ints
@@ -61,7 +61,7 @@ def label_decisions(
     """Label every decision by what its reviews said up to `as_of`.
 
     An adjudication stands over everything else. Otherwise reviewers vote, one voice one vote (see
-    `review_history`): where all agree, the label is what they say; where they disagree, the more
+    `build_review_history`): where all agree, the label is what they say; where they disagree, the more
     probable side of `p_label`; a tie is unknown. A decision that nobody reviewed is unknown, never
     correct: `pending` while the window of some source is open, `censored` afterwards. A decision
     with a label is `matured`. Golden reviews never count.
@@ -71,7 +71,7 @@ def label_decisions(
     decisions
         n decisions with `decision_id`, `decided_at` and the bool `enforced`.
     history
-        The review history as of that moment, in any order; see `review_history`.
+        The review history as of that moment, in any order; see `build_review_history`.
     as_of
         The moment, with a time zone.
     maturity
@@ -94,34 +94,36 @@ def label_decisions(
 
     Examples
     --------
-    >>> from errdetect.labels.review_history import review_history
+    >>> from errdetect.labels.review_history import build_review_history
     >>> day = pd.to_datetime(["2026-01-01", "2026-01-03", "2026-01-05"], utc=True)
     >>> decisions = pd.DataFrame({
     ...     "decision_id": ["d1", "d2"], "decided_at": day[:2], "enforced": [True, True]})
     >>> reviews = pd.DataFrame({
     ...     "review_id": ["r1"], "decision_id": ["d1"], "reviewed_at": day[2:],
     ...     "source": ["appeal"], "verdict": ["overturned"], "reviewer_id": ["ann"]})
-    >>> history = review_history(decisions, reviews)
+    >>> history = build_review_history(decisions, reviews)
     >>> labels = label_decisions(decisions, history, as_of=day[2])
     >>> labels[["label", "error_kind", "state"]].values.tolist()
     [['error', 'wrongful_action', 'matured'], ['unknown', nan, 'pending']]
     """
     now = np.datetime64(pd.Timestamp(as_of).tz_convert(None).as_unit("us").isoformat(), "us")
-    window = _longest(MATURITY if maturity is None else maturity)
-    votes = _count(history, n=len(decisions))
+    window = _longest_maturity(MATURITY if maturity is None else maturity)
+    votes = _count_votes(history, n=len(decisions))
     p_label = _p_label(votes, decisions["decision_id"], p_reviews)
-    is_error, is_correct = _sides(votes, p_label)
+    is_error, is_correct = _error_or_correct(votes, p_label)
     unknown = ~(is_error | is_correct)
-    open_window = instants(decisions["decided_at"]) + window > now
-    n_reviews, sources = _provenance(history, n=len(decisions))
+    open_window = to_datetime64(decisions["decided_at"]) + window > now
+    n_reviews, sources = _review_provenance(history, n=len(decisions))
     known_at = np.where(unknown, np.datetime64("NaT", "us"), votes.known_at)
     return pd.DataFrame(
         {
             "decision_id": decisions["decision_id"].array,
-            "label": _words(np.select([is_error, is_correct], [ERROR, CORRECT], UNKNOWN)),
-            "error_kind": _kinds(votes, is_error, decisions["enforced"].to_numpy(dtype=bool)),
+            "label": _as_strings(np.select([is_error, is_correct], [ERROR, CORRECT], UNKNOWN)),
+            "error_kind": _error_kinds(votes, is_error, decisions["enforced"].to_numpy(dtype=bool)),
             "p_label": p_label,
-            "state": _words(np.select([~unknown, open_window], ["matured", "pending"], "censored")),
+            "state": _as_strings(
+                np.select([~unknown, open_window], ["matured", "pending"], "censored")
+            ),
             "n_reviews": n_reviews,
             "sources": sources,
             "known_at": pd.to_datetime(known_at, utc=True),
@@ -129,23 +131,27 @@ def label_decisions(
     )
 
 
-def _longest(maturity: Mapping[str, timedelta]) -> np.timedelta64:
+def _longest_maturity(maturity: Mapping[str, timedelta]) -> np.timedelta64:
     strangers = sorted(set(maturity) - set(SOURCES))
     if strangers:
         raise DataError(
-            sentence("maturity", f"name sources of {', '.join(SOURCES)}", strangers, "Rename them.")
+            error_message(
+                "maturity", f"name sources of {', '.join(SOURCES)}", strangers, "Rename them."
+            )
         )
     longest = timedelta(0)
     for source, window in maturity.items():
         if window < timedelta(0):
             raise DataError(
-                sentence(f"maturity of {source}", "be at least 0", window, "Give a length of time.")
+                error_message(
+                    f"maturity of {source}", "be at least 0", window, "Give a length of time."
+                )
             )
         longest = max(longest, window)
     return np.timedelta64(longest, "us")
 
 
-def _count(events: pd.DataFrame, n: int) -> _Votes:
+def _count_votes(events: pd.DataFrame, n: int) -> _VoteCounts:
     counting = events[events["standing"] == COUNTS]
     at = counting["position"].to_numpy()
 
@@ -153,8 +159,8 @@ def _count(events: pd.DataFrame, n: int) -> _Votes:
         return np.bincount(at[(counting[column] == word).to_numpy(dtype=bool)], minlength=n)
 
     known_at = np.full(n, np.datetime64(0, "us"))
-    np.maximum.at(known_at, at, instants(counting["known_at"]))
-    return _Votes(
+    np.maximum.at(known_at, at, to_datetime64(counting["known_at"]))
+    return _VoteCounts(
         overturned=tally("verdict", OVERTURNED),
         relabelled=tally("verdict", RELABELLED),
         total=np.bincount(at, minlength=n),
@@ -164,7 +170,7 @@ def _count(events: pd.DataFrame, n: int) -> _Votes:
 
 
 def _p_label(
-    votes: _Votes, decision_id: "pd.Series[str]", p_reviews: "pd.Series[float] | None"
+    votes: _VoteCounts, decision_id: "pd.Series[str]", p_reviews: "pd.Series[float] | None"
 ) -> Floats:
     share = np.full(len(votes.total), np.nan)
     np.divide(votes.overturned + votes.relabelled, votes.total, out=share, where=votes.total > 0)
@@ -175,7 +181,9 @@ def _p_label(
     return np.where(usable, given, share)
 
 
-def _sides(votes: _Votes, p_label: Floats) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+def _error_or_correct(
+    votes: _VoteCounts, p_label: Floats
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
     """Say where the label is error and where correct: unanimous votes stand, else the likelier."""
     against = votes.overturned + votes.relabelled
     reviewed = votes.total > 0
@@ -185,14 +193,16 @@ def _sides(votes: _Votes, p_label: Floats) -> tuple[npt.NDArray[np.bool_], npt.N
     return is_error, is_correct
 
 
-def _kinds(votes: _Votes, is_error: npt.NDArray[np.bool_], enforced: npt.NDArray[np.bool_]) -> Any:
+def _error_kinds(
+    votes: _VoteCounts, is_error: npt.NDArray[np.bool_], enforced: npt.NDArray[np.bool_]
+) -> Any:
     """Name each error; as many votes against the action as against the policy: the action."""
     wrong_policy = votes.relabelled > votes.overturned
     kinds = np.select([wrong_policy, enforced], [WRONG_LABEL, WRONGFUL_ACTION], MISSED_VIOLATION)
-    return _words(np.where(is_error, kinds.astype(object), np.nan))
+    return _as_strings(np.where(is_error, kinds.astype(object), np.nan))
 
 
-def _provenance(events: pd.DataFrame, n: int) -> tuple[Ints, npt.NDArray[np.object_]]:
+def _review_provenance(events: pd.DataFrame, n: int) -> tuple[Ints, npt.NDArray[np.object_]]:
     """Count each decision's known reviews and list their sources, golden ones aside."""
     known = events[events["standing"].isin([COUNTS, REVISED, OVERRULED])]
     at = known["position"].to_numpy()
@@ -208,5 +218,5 @@ def _provenance(events: pd.DataFrame, n: int) -> tuple[Ints, npt.NDArray[np.obje
     return np.bincount(at, minlength=n), sources
 
 
-def _words(values: npt.NDArray[Any]) -> Any:
+def _as_strings(values: npt.NDArray[Any]) -> Any:
     return pd.array(values, dtype="str")

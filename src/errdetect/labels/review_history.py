@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from errdetect.data.review_versions import known_at, superseded_at
-from errdetect.errors import DataError, sentence
+from errdetect.errors import DataError, error_message
 from errdetect.schemas import ADJUDICATION, GOLDEN
 
 __all__ = [
@@ -20,11 +20,11 @@ __all__ = [
     "OVERRULED",
     "REVISED",
     "UNKNOWN_DECISION",
-    "instants",
+    "build_review_history",
     "known_at",
-    "moment",
-    "positions",
-    "review_history",
+    "match_decisions",
+    "resolve_as_of",
+    "to_datetime64",
 ]
 
 #: How a review stands at `as_of`. Only what `counts` makes labels.
@@ -40,18 +40,20 @@ UNKNOWN_DECISION: Final = "unknown decision"
 Times = npt.NDArray[np.datetime64]
 
 
-def instants(times: "pd.Series[Any]") -> Times:
+def to_datetime64(times: "pd.Series[Any]") -> Times:
     """Return a column of UTC timestamps as datetime64[us], shape (n,).
 
     Examples
     --------
-    >>> instants(pd.Series(["2026-01-01T00:00:00Z"]))
+    >>> to_datetime64(pd.Series(["2026-01-01T00:00:00Z"]))
     array(['2026-01-01T00:00:00.000000'], dtype='datetime64[us]')
     """
     return pd.to_datetime(times, utc=True).to_numpy(dtype="datetime64[us]")
 
 
-def moment(as_of: datetime | None, decisions: pd.DataFrame, reviews: pd.DataFrame) -> np.datetime64:
+def resolve_as_of(
+    as_of: datetime | None, decisions: pd.DataFrame, reviews: pd.DataFrame
+) -> np.datetime64:
     """Turn `as_of` into UTC; without one, take the latest time that the data knows of.
 
     Parameters
@@ -74,21 +76,25 @@ def moment(as_of: datetime | None, decisions: pd.DataFrame, reviews: pd.DataFram
     Examples
     --------
     >>> none = pd.DataFrame({"decided_at": [], "reviewed_at": []})
-    >>> str(moment(pd.Timestamp("2026-03-01T01:00+01:00"), none, none))
+    >>> str(resolve_as_of(pd.Timestamp("2026-03-01T01:00+01:00"), none, none))
     '2026-03-01T00:00:00.000000'
     """
     if as_of is None:
-        times = np.concatenate([instants(decisions["decided_at"]), instants(known_at(reviews))])
+        times = np.concatenate(
+            [to_datetime64(decisions["decided_at"]), to_datetime64(known_at(reviews))]
+        )
         return np.datetime64(times.max() if len(times) else 0, "us")
     stamp = pd.Timestamp(as_of)
     if stamp.tz is None:
         raise DataError(
-            sentence("as_of", "have a time zone", as_of.isoformat(), "Write it in UTC, with a Z.")
+            error_message(
+                "as_of", "have a time zone", as_of.isoformat(), "Write it in UTC, with a Z."
+            )
         )
     return np.datetime64(stamp.tz_convert(None).as_unit("us").isoformat(), "us")
 
 
-def positions(decisions: pd.DataFrame, reviews: pd.DataFrame) -> npt.NDArray[np.int64]:
+def match_decisions(decisions: pd.DataFrame, reviews: pd.DataFrame) -> npt.NDArray[np.int64]:
     """Find each review's decision.
 
     Parameters
@@ -111,20 +117,22 @@ def positions(decisions: pd.DataFrame, reviews: pd.DataFrame) -> npt.NDArray[np.
     Examples
     --------
     >>> decisions = pd.DataFrame({"decision_id": ["a", "b"]})
-    >>> positions(decisions, pd.DataFrame({"decision_id": ["b", "z"]})).tolist()
+    >>> match_decisions(decisions, pd.DataFrame({"decision_id": ["b", "z"]})).tolist()
     [1, -1]
     """
     index = pd.Index(decisions["decision_id"])
     if not index.is_unique:
         twice = index[index.duplicated()][0]
         raise DataError(
-            sentence("decision_id", "be unique", f"{twice!r} twice", "Keep one row a decision.")
+            error_message(
+                "decision_id", "be unique", f"{twice!r} twice", "Keep one row a decision."
+            )
         )
     found: npt.NDArray[np.int64] = index.get_indexer(pd.Index(reviews["decision_id"]))
     return found
 
 
-def review_history(
+def build_review_history(
     decisions: pd.DataFrame, reviews: pd.DataFrame, *, as_of: datetime | None = None
 ) -> pd.DataFrame:
     """Say for every review when it became known and how it stands at `as_of`.
@@ -164,25 +172,25 @@ def review_history(
     ...     "review_id": ["r1", "r2"], "decision_id": ["d", "d"], "reviewed_at": day[1:],
     ...     "source": ["audit", "adjudication"], "verdict": ["upheld", "overturned"],
     ...     "reviewer_id": ["ann", None]})
-    >>> review_history(decisions, reviews)["standing"].tolist()
+    >>> build_review_history(decisions, reviews)["standing"].tolist()
     ['overruled', 'counts']
-    >>> review_history(decisions, reviews, as_of=day[1])["standing"].tolist()
+    >>> build_review_history(decisions, reviews, as_of=day[1])["standing"].tolist()
     ['counts', 'not yet known']
     >>> again = reviews.assign(review_id="r1", source="audit")
-    >>> review_history(decisions, again)["standing"].tolist()
+    >>> build_review_history(decisions, again)["standing"].tolist()
     ['corrected', 'counts']
     """
-    now = moment(as_of, decisions, reviews)
-    at = positions(decisions, reviews)
-    known = instants(known_at(reviews))
-    decided = np.append(instants(decisions["decided_at"]), np.datetime64("NaT", "us"))[at]
+    now = resolve_as_of(as_of, decisions, reviews)
+    at = match_decisions(decisions, reviews)
+    known = to_datetime64(known_at(reviews))
+    decided = np.append(to_datetime64(decisions["decided_at"]), np.datetime64("NaT", "us"))[at]
     standing = np.full(len(reviews), COUNTS, dtype=object)
     standing[(reviews["source"] == GOLDEN).to_numpy(dtype=bool)] = MEASURES_REVIEWER
-    standing[instants(reviews["reviewed_at"]) < decided] = BEFORE_DECISION
+    standing[to_datetime64(reviews["reviewed_at"]) < decided] = BEFORE_DECISION
     standing[at < 0] = UNKNOWN_DECISION
     standing[~(known <= now)] = NOT_YET_KNOWN  # of whatever decision
     standing[superseded_at(reviews) <= now] = CORRECTED
-    _one_voice_one_word(standing, at, known, reviews, n_decisions=len(decisions))
+    _mark_superseded(standing, at, known, reviews, n_decisions=len(decisions))
     return reviews.reset_index(drop=True).assign(
         position=at,
         known_at=pd.to_datetime(known, utc=True),
@@ -190,7 +198,7 @@ def review_history(
     )
 
 
-def _one_voice_one_word(
+def _mark_superseded(
     standing: npt.NDArray[np.object_],
     at: npt.NDArray[np.int64],
     known: Times,

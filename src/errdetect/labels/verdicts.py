@@ -9,12 +9,12 @@ import pandas as pd
 from errdetect.labels.review_history import COUNTS, MEASURES_REVIEWER, OVERRULED
 from errdetect.schemas import ADJUDICATION, OVERTURNED, RELABELLED, UPHELD
 
-__all__ = ["judgements"]
+__all__ = ["content_verdicts"]
 
 Floats = npt.NDArray[np.float64]
 
 
-def judgements(decisions: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
+def content_verdicts(decisions: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
     """Translate the known reviews from verdicts on decisions to verdicts on content.
 
     "Upheld" says of a removed item that it violates and of an approved item that it does not;
@@ -26,7 +26,7 @@ def judgements(decisions: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
     decisions
         n decisions with `decision_id`, `decided_at`, `policy_id`, `enforced`.
     history
-        m reviews with their standing; see `review_history`.
+        m reviews with their standing; see `build_review_history`.
 
     Returns
     -------
@@ -43,7 +43,7 @@ def judgements(decisions: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
 
     Examples
     --------
-    >>> from errdetect.labels.review_history import review_history
+    >>> from errdetect.labels.review_history import build_review_history
     >>> day = pd.to_datetime(["2026-01-01", "2026-01-03"], utc=True)
     >>> decisions = pd.DataFrame({
     ...     "decision_id": ["d"], "decided_at": day[:1], "policy_id": ["spam"],
@@ -53,7 +53,7 @@ def judgements(decisions: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
     ...     "source": ["golden"], "verdict": ["upheld"], "expected": ["overturned"],
     ...     "reviewer_id": ["ann"], "site": ["Riga"], "minutes": [2.0],
     ...     "inclusion_probability": [float("nan")]})
-    >>> found = judgements(decisions, review_history(decisions, reviews))
+    >>> found = content_verdicts(decisions, build_review_history(decisions, reviews))
     >>> found[["violates", "flags", "true_violates"]].values.tolist()
     [[True, False, 0.0]]
     """
@@ -83,11 +83,11 @@ def judgements(decisions: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
             "minutes": given["minutes"].array,
             "policy_id": decisions["policy_id"].array[at],
             "enforced": enforced,
-            "violates": _violates(verdict, enforced),
+            "violates": _is_violating(verdict, enforced),
             "flags": verdict != UPHELD,
             "relabels": verdict == RELABELLED,
             "right": np.where(told, verdict == answer, np.nan),
-            "true_violates": np.where(told, _violates(answer, enforced), np.nan),
+            "true_violates": np.where(told, _is_violating(answer, enforced), np.nan),
             "designed": golden | ~np.isnan(chance[at]),
             "expert_probability": chance[at],
             "true_error": np.where(told, answer != UPHELD, np.nan),
@@ -105,6 +105,8 @@ def _expert_answers(adjudications: pd.DataFrame, n: int) -> tuple[npt.NDArray[np
     return answers, chance
 
 
-def _violates(verdict: npt.NDArray[Any], enforced: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+def _is_violating(
+    verdict: npt.NDArray[Any], enforced: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.bool_]:
     violates: npt.NDArray[np.bool_] = enforced ^ (verdict == OVERTURNED)
     return violates

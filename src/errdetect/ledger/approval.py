@@ -2,12 +2,12 @@
 
 import unicodedata
 
-from errdetect.errors import Refusal, sentence
+from errdetect.errors import Refusal, error_message
 
-__all__ = ["second_person"]
+__all__ = ["require_two_people"]
 
 
-def second_person(by: str, approved_by: str) -> tuple[str, str]:
+def require_two_people(by: str, approved_by: str) -> tuple[str, str]:
     """Check that two people stand behind what is done, and return their names, trimmed.
 
     Parameters
@@ -22,10 +22,10 @@ def second_person(by: str, approved_by: str) -> tuple[str, str]:
 
     Examples
     --------
-    >>> second_person(" Ann ", "Bob")
+    >>> require_two_people(" Ann ", "Bob")
     ('Ann', 'Bob')
     >>> try:
-    ...     second_person("Ann Lee", "ann  lee ")
+    ...     require_two_people("Ann Lee", "ann  lee ")
     ... except Refusal as refusal:
     ...     print(refusal)
     --approved-by must name a second person, got the same as --by. Ask somebody else to approve.
@@ -34,8 +34,10 @@ def second_person(by: str, approved_by: str) -> tuple[str, str]:
     for option, name in zip(("--by", "--approved-by"), names, strict=True):
         if not name:
             do = "Say who stands behind it."
-            raise Refusal(sentence(option, "name a person", "nothing", do))
+            raise Refusal(error_message(option, "name a person", "nothing", do))
     if len({"".join(name.split()).casefold() for name in names}) == 1:
         do = "Ask somebody else to approve."
-        raise Refusal(sentence("--approved-by", "name a second person", "the same as --by", do))
+        raise Refusal(
+            error_message("--approved-by", "name a second person", "the same as --by", do)
+        )
     return names[0], names[1]

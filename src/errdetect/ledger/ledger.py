@@ -14,30 +14,42 @@ import pyarrow as pa
 from sqlalchemy import Connection, Engine, Table, select, update
 
 from errdetect import schemas
-from errdetect.data.database_connection import connect, place_of, reading, sqlite_file, writing
-from errdetect.data.database_rows import as_json, put
-from errdetect.errors import DataError, sentence
+from errdetect.data.database_connection import (
+    open_engine,
+    read_transaction,
+    redacted_url,
+    sqlite_path,
+    write_transaction,
+)
+from errdetect.data.database_rows import dump_json, upsert_rows
+from errdetect.errors import DataError, error_message
 from errdetect.ledger import ledger as loop
 from errdetect.ledger import runs, tables
 from errdetect.ledger import runs as reviews
-from errdetect.ledger.approval import second_person
-from errdetect.ledger.migrate import upgrade, version
-from errdetect.ledger.rows import among, frame_of, happened, require, rows_of, utc
-from errdetect.ledger.runs import IngestCounts, QueueCounts, Run
+from errdetect.ledger.approval import require_two_people
+from errdetect.ledger.migrate import schema_version, upgrade_ledger
+from errdetect.ledger.rows import (
+    frame_to_rows,
+    id_condition,
+    record_events,
+    require_columns,
+    rows_to_frame,
+    to_utc,
+)
+from errdetect.ledger.runs import IngestCounts, QueueCounts, ScoringRun
 
 __all__ = [
     "IngestCounts",
     "Ledger",
     "QueueCounts",
-    "Run",
     "add_proposals",
+    "entity_history",
     "find_ledger",
-    "history",
     "move_proposal",
     "open_ledger",
-    "proposals",
     "record_remediations",
-    "remediations",
+    "recorded_proposals",
+    "recorded_remediations",
     "withdraw_remediations",
 ]
 
@@ -78,21 +90,21 @@ def record_remediations(
     engine: Engine, plan: pd.DataFrame, *, by: str, approved_by: str, at: datetime
 ) -> int:
     """Record the steps of a plan that are new; see `Ledger.record_remediations`."""
-    require(plan, schemas.PLAN.names, "The plan")
-    second_person(by, approved_by)
-    ids = plan["review_ids"].map(lambda one: as_json([] if one is None else list(one)))
+    require_columns(plan, schemas.PLAN.names, "The plan")
+    require_two_people(by, approved_by)
+    ids = plan["review_ids"].map(lambda one: dump_json([] if one is None else list(one)))
     status = plan["status"].where(plan["status"] != "planned", "applied")
     known = plan.assign(review_ids=ids, status=status, by=by, approved_by=approved_by)
-    rows = rows_of(known.assign(recorded_at=pd.Timestamp(utc(at))), tables.REMEDIATIONS)
-    with writing(engine) as connection:
-        states = _states(connection, tables.REMEDIATIONS, "status", rows)
+    rows = frame_to_rows(known.assign(recorded_at=pd.Timestamp(to_utc(at))), tables.REMEDIATIONS)
+    with write_transaction(engine) as connection:
+        states = _known_states(connection, tables.REMEDIATIONS, "status", rows)
         new = [row for row in rows if row["remediation_id"] not in states]
         again = [
             row
             for row in rows
             if states.get(row["remediation_id"]) == "withdrawn" and row["status"] != "withdrawn"
         ]
-        put(connection, tables.REMEDIATIONS, new)
+        upsert_rows(connection, tables.REMEDIATIONS, new)
         for row in again:
             key = tables.REMEDIATIONS.c.remediation_id == row["remediation_id"]
             connection.execute(update(tables.REMEDIATIONS).where(key).values(**row))
@@ -108,7 +120,7 @@ def record_remediations(
             }
             for row in (*new, *again)
         ]
-        happened(connection, tables.EVENTS, events, at)
+        record_events(connection, tables.EVENTS, events, at)
     return len(events)
 
 
@@ -117,18 +129,20 @@ def withdraw_remediations(
 ) -> int:
     """Take steps back out; see `Ledger.withdraw_remediations`."""
     table = tables.REMEDIATIONS
-    with writing(engine) as connection:
+    with write_transaction(engine) as connection:
         found = connection.execute(
             select(table.c.remediation_id, table.c.status)
-            .where(among(connection, table.c.remediation_id, list(ids)))
+            .where(id_condition(connection, table.c.remediation_id, list(ids)))
             .where(table.c.status != "withdrawn")
             .order_by(table.c.remediation_id)
         ).all()
         standing = [row.remediation_id for row in found]
         connection.execute(
             update(table)
-            .where(among(connection, table.c.remediation_id, standing))
-            .values(status="withdrawn", withdrawn_at=utc(at), withdrawn_reason=_clean(reason))
+            .where(id_condition(connection, table.c.remediation_id, standing))
+            .values(
+                status="withdrawn", withdrawn_at=to_utc(at), withdrawn_reason=_replace_nul(reason)
+            )
         )
         events = [
             {
@@ -138,42 +152,42 @@ def withdraw_remediations(
                 "from": row.status,
                 "to": "withdrawn",
                 "by": by,
-                "note": _clean(reason),
+                "note": _replace_nul(reason),
             }
             for row in found
         ]
-        happened(connection, tables.EVENTS, events, at)
+        record_events(connection, tables.EVENTS, events, at)
     return len(standing)
 
 
-def remediations(engine: Engine) -> pd.DataFrame:
+def recorded_remediations(engine: Engine) -> pd.DataFrame:
     """Return every step ever recorded, in the order of recording, then by id."""
     table = tables.REMEDIATIONS.c
     columns = [table[name] for name in _REMEDIATIONS.names]
     at = _REMEDIATIONS.names.index("review_ids")
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         found = connection.execute(
             select(*columns).order_by(table.recorded_at, table.remediation_id)
         )
         rows = [[*row[:at], json.loads(row[at]), *row[at + 1 :]] for row in found]
-    return frame_of(rows, _REMEDIATIONS)
+    return rows_to_frame(rows, _REMEDIATIONS)
 
 
 def add_proposals(engine: Engine, frame: pd.DataFrame, *, at: datetime | None = None) -> int:
     """Add proposals whose proposal_id is new; see `Ledger.add_proposals`."""
-    require(frame, ["proposal_id"], "The proposals")
-    moment = utc(at or datetime.now(UTC))
+    require_columns(frame, ["proposal_id"], "The proposals")
+    moment = to_utc(at or datetime.now(UTC))
     given = frame[[name for name in ("proposal_id", *_GIVEN) if name in frame]]
     if "expected" in given:
-        texts = [one if isinstance(one, str) else as_json(one) for one in given["expected"]]
+        texts = [one if isinstance(one, str) else dump_json(one) for one in given["expected"]]
         given = given.assign(expected=pd.Series(texts, given.index, dtype="str"))
     stamped = given.assign(state="proposed", created_at=moment, updated_at=moment)
-    rows = rows_of(stamped, tables.PROPOSALS)
-    with writing(engine) as connection:
-        states = _states(connection, tables.PROPOSALS, "state", rows)
+    rows = frame_to_rows(stamped, tables.PROPOSALS)
+    with write_transaction(engine) as connection:
+        states = _known_states(connection, tables.PROPOSALS, "state", rows)
         unique = {row["proposal_id"]: row for row in reversed(rows)}
         new = [row for key, row in reversed(unique.items()) if key not in states]
-        put(connection, tables.PROPOSALS, new)
+        upsert_rows(connection, tables.PROPOSALS, new)
         events = [
             {
                 "entity": "proposal",
@@ -183,17 +197,17 @@ def add_proposals(engine: Engine, frame: pd.DataFrame, *, at: datetime | None = 
             }
             for row in new
         ]
-        happened(connection, tables.EVENTS, events, moment)
+        record_events(connection, tables.EVENTS, events, moment)
     return len(new)
 
 
-def proposals(engine: Engine) -> pd.DataFrame:
+def recorded_proposals(engine: Engine) -> pd.DataFrame:
     """Return every proposal, oldest first, then by id."""
     table = tables.PROPOSALS.c
     columns = [table[name] for name in _PROPOSALS.names]
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         found = connection.execute(select(*columns).order_by(table.created_at, table.proposal_id))
-        return frame_of(found, _PROPOSALS)
+        return rows_to_frame(found, _PROPOSALS)
 
 
 def move_proposal(
@@ -210,62 +224,66 @@ def move_proposal(
     table = tables.PROPOSALS
     if not by.strip():
         do = "Say who decides."
-        raise DataError(sentence("A proposal's move", "name who makes it", "nobody", do))
-    with writing(engine) as connection:
+        raise DataError(error_message("A proposal's move", "name who makes it", "nobody", do))
+    with write_transaction(engine) as connection:
         row = {"proposal_id": proposal_id}
-        state = _states(connection, table, "state", [row]).get(proposal_id)
-        _refuse_move(proposal_id, state, to, effective_from)
-        values: dict[str, Any] = {"state": to, "updated_at": utc(at)}
+        state = _known_states(connection, table, "state", [row]).get(proposal_id)
+        _refuse_state_change(proposal_id, state, to, effective_from)
+        values: dict[str, Any] = {"state": to, "updated_at": to_utc(at)}
         if effective_from is not None:
-            values["effective_from"] = utc(effective_from)
+            values["effective_from"] = to_utc(effective_from)
         connection.execute(update(table).where(table.c.proposal_id == proposal_id).values(**values))
         event = {"entity": "proposal", "id": proposal_id, "what": "moved", "from": state, "to": to}
-        event |= {"by": _clean(by), "note": _clean(note) or None}
-        happened(connection, tables.EVENTS, [event], at)
+        event |= {"by": _replace_nul(by), "note": _replace_nul(note) or None}
+        record_events(connection, tables.EVENTS, [event], at)
 
 
-def history(engine: Engine, entity: str | None = None, id: str | None = None) -> pd.DataFrame:
-    """Return what happened, in order; see `Ledger.history`."""
+def entity_history(
+    engine: Engine, entity: str | None = None, id: str | None = None
+) -> pd.DataFrame:
+    """Return what happened, in order; see `Ledger.entity_history`."""
     table = tables.EVENTS.c
     wanted = select(*(table[name] for name in _EVENTS.names)).order_by(table.seq)
     if entity is not None:
         wanted = wanted.where(table.entity == entity)
     if id is not None:
         wanted = wanted.where(table.id == id)
-    with reading(engine) as connection:
-        return frame_of(connection.execute(wanted), _EVENTS)
+    with read_transaction(engine) as connection:
+        return rows_to_frame(connection.execute(wanted), _EVENTS)
 
 
-def _states(
+def _known_states(
     connection: Connection, table: Table, column: str, rows: Iterable[dict[str, Any]]
 ) -> dict[str, str]:
     """Return the state of those that are known."""
     (key,) = table.primary_key
     ids = [row[key.name] for row in rows]
-    found = connection.execute(select(key, table.c[column]).where(among(connection, key, ids)))
+    found = connection.execute(
+        select(key, table.c[column]).where(id_condition(connection, key, ids))
+    )
     return {row[0]: row[1] for row in found}
 
 
-def _refuse_move(
+def _refuse_state_change(
     proposal_id: str, state: str | None, to: str, effective_from: datetime | None
 ) -> None:
     what = f"The proposal {proposal_id!r}"
     if state is None:
         do = "List them: errdetect proposals CONFIG."
-        raise DataError(sentence(what, "be in the ledger", "no such proposal", do))
+        raise DataError(error_message(what, "be in the ledger", "no such proposal", do))
     if to not in _MOVES[state]:
         then = " or ".join(_MOVES[state])
         must = f"be moved to {then}" if then else "stay closed"
         do = "The order is: proposed, then accepted or rejected, then closed."
-        raise DataError(sentence(f"{what}, which is {state},", must, repr(to), do))
+        raise DataError(error_message(f"{what}, which is {state},", must, repr(to), do))
     if to == "accepted" and effective_from is None:
         do = "Give the date: what the change does is measured from there."
         raise DataError(
-            sentence(f"{what}, to be accepted,", "say when it takes effect", "no date", do)
+            error_message(f"{what}, to be accepted,", "say when it takes effect", "no date", do)
         )
 
 
-def _clean(words: str) -> str:
+def _replace_nul(words: str) -> str:
     return words.replace("\0", "\ufffd")
 
 
@@ -299,9 +317,9 @@ class Ledger:
     @property
     def place(self) -> str:
         """Where it is, without user or password."""
-        return place_of(self.engine.url)
+        return redacted_url(self.engine.url)
 
-    def record_run(self, run: Run, queue: pd.DataFrame, scored: pd.DataFrame) -> QueueCounts:
+    def record_run(self, run: ScoringRun, queue: pd.DataFrame, scored: pd.DataFrame) -> QueueCounts:
         """Record a scoring run and add its queue: a decision stands in the queue once, for good.
 
         Parameters
@@ -336,7 +354,7 @@ class Ledger:
         >>> scored = pd.DataFrame(
         ...     {"decision_id": ["d1", "d2"], "inclusion_probability": [1.0, 0.05]}
         ... )
-        >>> run = Run("r1", "3", datetime(2026, 3, 1, tzinfo=UTC), {"budget": 1})
+        >>> run = ScoringRun("r1", "3", datetime(2026, 3, 1, tzinfo=UTC), {"budget": 1})
         >>> with (
         ...     tempfile.TemporaryDirectory() as folder,
         ...     open_ledger(f"sqlite:///{folder}/ledger.db") as ledger,
@@ -350,9 +368,11 @@ class Ledger:
 
     def runs(self) -> pd.DataFrame:
         """Return every run: run_id, model_version, scored_at, n_scored, n_queued, design (JSON)."""
-        return runs.runs(self.engine)
+        return runs.recorded_runs(self.engine)
 
-    def queued(self, ids: Sequence[str] | None = None, *, open_only: bool = False) -> pd.DataFrame:
+    def queued_decisions(
+        self, ids: Sequence[str] | None = None, *, open_only: bool = False
+    ) -> pd.DataFrame:
         """Return the queue by run, oldest first, then rank.
 
         Parameters
@@ -368,7 +388,7 @@ class Ledger:
         DataFrame
             The columns of `schemas.QUEUE`, then further ones that the runs gave.
         """
-        return runs.queued(self.engine, ids, open_only=open_only)
+        return runs.queued_decisions(self.engine, ids, open_only=open_only)
 
     def scored(self) -> pd.DataFrame:
         """Return what the latest run said of every decision ever scored, by decision_id.
@@ -379,9 +399,9 @@ class Ledger:
             decision_id, p_error, inclusion_probability, job_id, arm, run_id, scored_at. The arm is
             `queued` where another run had queued the decision.
         """
-        return runs.scored(self.engine)
+        return runs.scored_decisions(self.engine)
 
-    def scored_probability(self, ids: Sequence[str]) -> npt.NDArray[np.float64]:
+    def inclusion_probabilities(self, ids: Sequence[str]) -> npt.NDArray[np.float64]:
         """Return the chance of review that the latest run gave each decision.
 
         Parameters
@@ -394,7 +414,7 @@ class Ledger:
         ndarray of shape (n,)
             In (0, 1]; NaN where no run scored it.
         """
-        return runs.scored_probability(self.engine, ids)
+        return runs.inclusion_probabilities(self.engine, ids)
 
     def ingest(self, frame: pd.DataFrame, at: datetime) -> IngestCounts:
         """Add finished reviews, and corrections of known ones.
@@ -444,7 +464,7 @@ class Ledger:
         ('r1',)
         1
         """
-        return reviews.ingest(self.engine, frame, at)
+        return reviews.ingest_reviews(self.engine, frame, at)
 
     def reviews(self, ids: Sequence[str] | None = None) -> pd.DataFrame:
         """Return every version of the reviews by moment, then id, as `read_reviews` gives them.
@@ -454,7 +474,7 @@ class Ledger:
         ids
             Only reviews with these ids; None for all.
         """
-        return reviews.reviews(self.engine, ids)
+        return reviews.recorded_reviews(self.engine, ids)
 
     def record_remediations(
         self, plan: pd.DataFrame, *, by: str, approved_by: str, at: datetime
@@ -491,7 +511,7 @@ class Ledger:
 
     def remediations(self) -> pd.DataFrame:
         """Return every recorded step: the columns of `schemas.PLAN`, who, when, and withdrawals."""
-        return loop.remediations(self.engine)
+        return loop.recorded_remediations(self.engine)
 
     def add_proposals(self, frame: pd.DataFrame, *, at: datetime | None = None) -> int:
         """Add proposals whose proposal_id is new, as `proposed`, and return how many.
@@ -508,7 +528,7 @@ class Ledger:
 
     def proposals(self) -> pd.DataFrame:
         """Return every proposal with its state; `expected` is JSON text."""
-        return loop.proposals(self.engine)
+        return loop.recorded_proposals(self.engine)
 
     def move_proposal(
         self,
@@ -575,7 +595,7 @@ class Ledger:
         id
             Only this one.
         """
-        return loop.history(self.engine, entity, id)
+        return loop.entity_history(self.engine, entity, id)
 
 
 def open_ledger(url: str) -> Ledger:
@@ -599,8 +619,8 @@ def open_ledger(url: str) -> Ledger:
     ...         len(ledger.queued())
     0
     """
-    engine = connect(url)
-    upgrade(engine)
+    engine = open_engine(url)
+    upgrade_ledger(engine)
     return Ledger(engine)
 
 
@@ -622,10 +642,10 @@ def find_ledger(url: str) -> Ledger | None:
     >>> find_ledger("sqlite:///no/such/ledger.db") is None
     True
     """
-    file = sqlite_file(url)
+    file = sqlite_path(url)
     if file is not None and not file.is_file():
         return None
-    with reading(connect(url, read_only=True)) as connection:
-        if version(connection) is None:
+    with read_transaction(open_engine(url, read_only=True)) as connection:
+        if schema_version(connection) is None:
             return None
     return open_ledger(url)

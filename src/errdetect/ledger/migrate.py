@@ -9,17 +9,22 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine
 
-from errdetect.data.database_connection import place_of, reading, use_wal, writing
-from errdetect.errors import DataError, sentence
+from errdetect.data.database_connection import (
+    enable_wal,
+    read_transaction,
+    redacted_url,
+    write_transaction,
+)
+from errdetect.errors import DataError, error_message
 from errdetect.ledger.tables import VERSION_TABLE
 
-__all__ = ["upgrade", "version"]
+__all__ = ["schema_version", "upgrade_ledger"]
 
 _FOLDER = Path(__file__).parent / "migrations"
 _ONE_AT_A_TIME = threading.Lock()  # Alembic keeps the migration that runs in a global
 
 
-def upgrade(engine: Engine) -> None:
+def upgrade_ledger(engine: Engine) -> None:
     """Make or bring up to date the ledger's tables; processes that come at once take turns.
 
     Raises
@@ -30,16 +35,16 @@ def upgrade(engine: Engine) -> None:
     config = Config()
     config.set_main_option("script_location", str(_FOLDER).replace("%", "%%"))
     scripts = ScriptDirectory.from_config(config)
-    if _current(engine, scripts) == scripts.get_current_head():
+    if _current_version(engine, scripts) == scripts.get_current_head():
         return
     if engine.dialect.name == "sqlite":
-        use_wal(engine)
-    with _ONE_AT_A_TIME, writing(engine) as connection:
+        enable_wal(engine)
+    with _ONE_AT_A_TIME, write_transaction(engine) as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
 
 
-def version(connection: Connection) -> str | None:
+def schema_version(connection: Connection) -> str | None:
     """Return the migration that the ledger's tables are at; None where there are none."""
     found: str | None = MigrationContext.configure(
         connection, opts={"version_table": VERSION_TABLE}
@@ -47,12 +52,12 @@ def version(connection: Connection) -> str | None:
     return found
 
 
-def _current(engine: Engine, scripts: ScriptDirectory) -> str | None:
-    with reading(engine) as connection:
-        found = version(connection)
+def _current_version(engine: Engine, scripts: ScriptDirectory) -> str | None:
+    with read_transaction(engine) as connection:
+        found = schema_version(connection)
     if found is not None and found not in {one.revision for one in scripts.walk_revisions()}:
-        what = f"The ledger {place_of(engine.url)}"
+        what = f"The ledger {redacted_url(engine.url)}"
         must = f"be at version {scripts.get_current_head()} or older"
         do = "Use the newer errdetect that wrote it, or name another ledger under ledger.url."
-        raise DataError(sentence(what, must, f"version {found}, which is newer", do))
+        raise DataError(error_message(what, must, f"version {found}, which is newer", do))
     return found

@@ -8,11 +8,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, insert, select
 
-from errdetect.data.database_connection import connect, reading, writing
+from errdetect.data.database_connection import open_engine, read_transaction, write_transaction
 from errdetect.ledger import tables
 from errdetect.ledger.ledger import find_ledger
-from errdetect.ledger.migrate import upgrade
-from errdetect.ledger.rows import utc
+from errdetect.ledger.migrate import upgrade_ledger
+from errdetect.ledger.rows import to_utc
 
 __all__ = ["replicate_ledger", "reviews_digest"]
 
@@ -61,17 +61,17 @@ def replicate_ledger(url: str, file: Path, *, known_at: datetime, recorded_at: d
     ledger = find_ledger(url)
     if ledger is None:
         return False
-    target = connect(f"sqlite:///{file}")
-    upgrade(target)
+    target = open_engine(f"sqlite:///{file}")
+    upgrade_ledger(target)
     copied = 0
-    with ledger, reading(ledger.engine) as source, writing(target) as connection:
+    with ledger, read_transaction(ledger.engine) as source, write_transaction(target) as connection:
         for table in tables.METADATA.sorted_tables:
             batch: list[Row] = []
-            for row in _rows(source, table, utc(known_at), utc(recorded_at)):
+            for row in _rows_at(source, table, to_utc(known_at), to_utc(recorded_at)):
                 batch.append(row)
                 if len(batch) == _BATCH:
-                    copied += _add(connection, table, batch)
-            copied += _add(connection, table, batch)
+                    copied += _flush_rows(connection, table, batch)
+            copied += _flush_rows(connection, table, batch)
     target.dispose()
     if not copied:
         file.unlink()
@@ -90,16 +90,16 @@ def reviews_digest(url: str, *, known_at: datetime) -> tuple[int, str] | None:
     if ledger is None:
         return None
     table = tables.REVIEWS
-    wanted = select(*table.columns).where(table.c.ingested_at < utc(known_at))
+    wanted = select(*table.columns).where(table.c.ingested_at < to_utc(known_at))
     digest, count = hashlib.sha256(), 0
-    with ledger, reading(ledger.engine) as source:
+    with ledger, read_transaction(ledger.engine) as source:
         for row in source.execute(wanted.order_by(table.c.review_id)):
             digest.update(repr(tuple(row)).encode("utf-8", "surrogatepass"))
             count += 1
     return (count, digest.hexdigest()) if count else None
 
 
-def _add(connection: Connection, table: Table, batch: list[Row]) -> int:
+def _flush_rows(connection: Connection, table: Table, batch: list[Row]) -> int:
     """Write a batch and empty it."""
     count = len(batch)
     if batch:
@@ -108,13 +108,13 @@ def _add(connection: Connection, table: Table, batch: list[Row]) -> int:
     return count
 
 
-def _rows(
+def _rows_at(
     source: Connection, table: Table, known_at: datetime, recorded_at: datetime
 ) -> Iterator[Row]:
     """Yield a table's rows as they stood."""
     before = known_at if table is tables.REVIEWS else recorded_at
     if table is tables.SCORED:
-        yield from _scored(source, before)
+        yield from _scored_rows(source, before)
         return
     wanted = select(table)
     if table.name in _CAME:
@@ -123,7 +123,7 @@ def _rows(
     for found in source.execute(wanted).mappings():
         row: Row = dict(found)
         if table is tables.REMEDIATIONS:
-            row = _standing(row, before)
+            row = _undo_later_withdrawal(row, before)
         elif table is tables.PROPOSALS and row["updated_at"] >= before:
             state = states.get(row["proposal_id"], "proposed")
             effective = row["effective_from"] if state in ("accepted", "closed") else None
@@ -131,7 +131,7 @@ def _rows(
         yield row
 
 
-def _standing(row: Row, before: datetime) -> Row:
+def _undo_later_withdrawal(row: Row, before: datetime) -> Row:
     """Undo a withdrawal that came later."""
     if row["withdrawn_at"] is None or row["withdrawn_at"] < before:
         return row
@@ -147,7 +147,7 @@ def _proposal_states(source: Connection, before: datetime) -> dict[str, str]:
     return {id_: state for id_, state in found if state is not None}
 
 
-def _scored(source: Connection, before: datetime) -> Iterator[Row]:
+def _scored_rows(source: Connection, before: datetime) -> Iterator[Row]:
     """Yield what had been scored; of what was scored again since, only that it stood in a queue."""
     queue = tables.QUEUED.c
     wanted = select(queue.decision_id, queue.run_id, queue.scored_at).where(

@@ -23,16 +23,23 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import Integer
 
-from errdetect.data.database_rows import Moment
-from errdetect.errors import DataError, sentence
+from errdetect.data.database_rows import UtcDateTime
+from errdetect.errors import DataError, error_message
 
-__all__ = ["among", "frame_of", "happened", "require", "rows_of", "utc"]
+__all__ = [
+    "frame_to_rows",
+    "id_condition",
+    "record_events",
+    "require_columns",
+    "rows_to_frame",
+    "to_utc",
+]
 
 
 _MOMENT = pa.timestamp("us", tz="UTC")
 
 
-def rows_of(frame: pd.DataFrame, table: Table) -> list[dict[str, Any]]:
+def frame_to_rows(frame: pd.DataFrame, table: Table) -> list[dict[str, Any]]:
     """Turn a frame into rows of a table; a column that the frame lacks is unknown.
 
     Parameters
@@ -48,12 +55,12 @@ def rows_of(frame: pd.DataFrame, table: Table) -> list[dict[str, Any]]:
         If an id holds a NUL character, which no PostgreSQL text can; in other texts it becomes
         the replacement character.
     """
-    columns = {column.name: _values(frame, column) for column in table.columns}
+    columns = {column.name: _column_values(frame, column) for column in table.columns}
     names = list(columns)
     return [dict(zip(names, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
-def frame_of(rows: Iterable[Sequence[Any]], schema: pa.Schema) -> pd.DataFrame:
+def rows_to_frame(rows: Iterable[Sequence[Any]], schema: pa.Schema) -> pd.DataFrame:
     """Turn rows into a frame of these columns and types."""
     listed = list(rows)
     columns = list(zip(*listed, strict=True)) if listed else [()] * len(schema)
@@ -62,7 +69,7 @@ def frame_of(rows: Iterable[Sequence[Any]], schema: pa.Schema) -> pd.DataFrame:
     return frame
 
 
-def require(frame: pd.DataFrame, names: Iterable[str], what: str) -> None:
+def require_columns(frame: pd.DataFrame, names: Iterable[str], what: str) -> None:
     """Refuse a frame that lacks a column.
 
     Raises
@@ -72,59 +79,63 @@ def require(frame: pd.DataFrame, names: Iterable[str], what: str) -> None:
 
     Examples
     --------
-    >>> require(pd.DataFrame({"a": []}), ["a", "b", "c"], "The plan")
+    >>> require_columns(pd.DataFrame({"a": []}), ["a", "b", "c"], "The plan")
     Traceback (most recent call last):
     errdetect.errors.DataError: The plan must have the columns b, c, got a. Add them.
     """
     missing = [name for name in names if name not in frame.columns]
     if missing:
         got = ", ".join(map(str, frame.columns)) or "none"
-        raise DataError(sentence(what, f"have the columns {', '.join(missing)}", got, "Add them."))
+        raise DataError(
+            error_message(what, f"have the columns {', '.join(missing)}", got, "Add them.")
+        )
 
 
-def utc(moment: datetime) -> datetime:
+def to_utc(moment: datetime) -> datetime:
     """Give a moment in UTC as Python's own type; one without a zone is taken as UTC.
 
     Examples
     --------
-    >>> utc(pd.Timestamp("2026-03-01T12:00+02:00")), utc(datetime(2026, 3, 1)).tzinfo
+    >>> to_utc(pd.Timestamp("2026-03-01T12:00+02:00")), to_utc(datetime(2026, 3, 1)).tzinfo
     (datetime.datetime(2026, 3, 1, 10, 0, tzinfo=datetime.timezone.utc), datetime.timezone.utc)
     """
     plain = moment.to_pydatetime(warn=False) if isinstance(moment, pd.Timestamp) else moment
     return plain.replace(tzinfo=UTC) if plain.tzinfo is None else plain.astimezone(UTC)
 
 
-def _values(frame: pd.DataFrame, column: Column[Any]) -> list[Any]:
+def _column_values(frame: pd.DataFrame, column: Column[Any]) -> list[Any]:
     if column.name not in frame.columns:
         return [None] * len(frame)
     kind = column.type
-    if isinstance(kind, Moment):
+    if isinstance(kind, UtcDateTime):
         moments = pd.to_datetime(frame[column.name], utc=True).dt.tz_convert(None)
         bare = pa.array(moments.to_numpy("datetime64[us]"), pa.timestamp("us"), from_pandas=True)
         return bare.cast(_MOMENT).to_pylist()  # type: ignore[no-any-return]
     if isinstance(kind, Text):
-        return _texts(frame[column.name], column)
+        return _json_texts(frame[column.name], column)
     if isinstance(kind, Double):
         return pa.Array.from_pandas(frame[column.name], type=pa.float64()).to_pylist()  # type: ignore[no-any-return]
     assert isinstance(kind, Integer), kind
     return pa.Array.from_pandas(frame[column.name], type=pa.int64()).to_pylist()  # type: ignore[no-any-return]
 
 
-def _texts(values: pd.Series, column: Column[Any]) -> list[str | None]:
+def _json_texts(values: pd.Series, column: Column[Any]) -> list[str | None]:
     texts: list[str | None] = pa.Array.from_pandas(values, type=pa.large_string()).to_pylist()
     if not any(text is not None and "\0" in text for text in texts):
         return texts
     if column.name.endswith("id"):
         bad = next(text for text in texts if text is not None and "\0" in text)
         do = "Write the ids without it."
-        raise DataError(sentence(column.name, "hold no NUL character", repr(bad), do))
+        raise DataError(error_message(column.name, "hold no NUL character", repr(bad), do))
     return [None if text is None else text.replace("\0", "\ufffd") for text in texts]
 
 
 Rows = Sequence[dict[str, Any]]
 
 
-def among(connection: Connection, column: Column[Any], ids: Sequence[str]) -> ColumnElement[bool]:
+def id_condition(
+    connection: Connection, column: Column[Any], ids: Sequence[str]
+) -> ColumnElement[bool]:
     """Say that a column is one of the ids, however many: they travel as one parameter."""
     if connection.dialect.name == "postgresql":
         return column == any_(bindparam(None, list(ids), type_=ARRAY(Text)))
@@ -132,8 +143,8 @@ def among(connection: Connection, column: Column[Any], ids: Sequence[str]) -> Co
     return column.in_(select(inside.c.value))
 
 
-def happened(connection: Connection, table: Table, rows: Rows, at: datetime) -> None:
+def record_events(connection: Connection, table: Table, rows: Rows, at: datetime) -> None:
     """Add to the history what happened at a moment; `seq` follows the order of the rows."""
-    blank = {"from": None, "to": None, "by": None, "note": None, "at": utc(at)}
+    blank = {"from": None, "to": None, "by": None, "note": None, "at": to_utc(at)}
     if rows:
         connection.execute(insert(table), [blank | row for row in rows])

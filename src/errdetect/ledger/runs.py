@@ -13,24 +13,31 @@ import pyarrow as pa
 from sqlalchemy import Connection, Engine, exists, func, select, update
 
 from errdetect import schemas
-from errdetect.data.database_connection import reading, writing
-from errdetect.data.database_rows import as_json, put
-from errdetect.data.review_versions import compare_versions, known_at
-from errdetect.errors import DataError, sentence
+from errdetect.data.database_connection import read_transaction, write_transaction
+from errdetect.data.database_rows import dump_json, upsert_rows
+from errdetect.data.review_versions import find_repeated_versions, known_at
+from errdetect.errors import DataError, error_message
 from errdetect.ledger import tables
-from errdetect.ledger.rows import among, frame_of, happened, require, rows_of, utc
+from errdetect.ledger.rows import (
+    frame_to_rows,
+    id_condition,
+    record_events,
+    require_columns,
+    rows_to_frame,
+    to_utc,
+)
 
 __all__ = [
     "IngestCounts",
     "QueueCounts",
-    "Run",
-    "ingest",
-    "queued",
+    "ScoringRun",
+    "inclusion_probabilities",
+    "ingest_reviews",
+    "queued_decisions",
     "record_run",
-    "reviews",
-    "runs",
-    "scored",
-    "scored_probability",
+    "recorded_reviews",
+    "recorded_runs",
+    "scored_decisions",
 ]
 
 
@@ -69,19 +76,19 @@ class IngestCounts:
     conflicting_rows: tuple[int, ...] = field(default=(), compare=False)
 
 
-def ingest(engine: Engine, frame: pd.DataFrame, at: datetime) -> IngestCounts:
-    """Add reviews, and versions of reviews, that are new; see `Ledger.ingest`."""
-    require(frame, [c.name for c in schemas.REVIEWS if c.required], "The reviews")
-    stamped = frame.assign(known_at=known_at(frame), ingested_at=pd.Timestamp(utc(at)))
-    rows = rows_of(stamped, tables.REVIEWS)
-    given = frame_of(([row[name] for name in _NAMES] for row in rows), _SCHEMA)
-    with writing(engine) as connection:
-        known = _known(connection, given["review_id"].unique().tolist())
+def ingest_reviews(engine: Engine, frame: pd.DataFrame, at: datetime) -> IngestCounts:
+    """Add reviews, and versions of reviews, that are new; see `Ledger.ingest_reviews`."""
+    require_columns(frame, [c.name for c in schemas.REVIEWS if c.required], "The reviews")
+    stamped = frame.assign(known_at=known_at(frame), ingested_at=pd.Timestamp(to_utc(at)))
+    rows = frame_to_rows(stamped, tables.REVIEWS)
+    given = rows_to_frame(([row[name] for name in _NAMES] for row in rows), _SCHEMA)
+    with write_transaction(engine) as connection:
+        known = _known_reviews(connection, given["review_id"].unique().tolist())
         every = pd.concat([known, given], ignore_index=True)
-        copy, conflict = (mask[len(known) :] for mask in compare_versions(every))
-        before = _known_before(every)[len(known) :]
+        copy, conflict = (mask[len(known) :] for mask in find_repeated_versions(every))
+        before = _previously_known_at(every)[len(known) :]
         added = ~copy & ~conflict
-        put(connection, tables.REVIEWS, [rows[i] for i in np.flatnonzero(added).tolist()])
+        upsert_rows(connection, tables.REVIEWS, [rows[i] for i in np.flatnonzero(added).tolist()])
         moments = known_at(given).to_numpy("datetime64[us]")
         ids = given["review_id"]
         counts = IngestCounts(
@@ -95,11 +102,13 @@ def ingest(engine: Engine, frame: pd.DataFrame, at: datetime) -> IngestCounts:
         )
         if added.any():
             event = {"entity": "reviews", "id": ids[added].iloc[0], "what": "ingested"}
-            happened(connection, tables.EVENTS, [event | {"note": _note(counts, len(rows))}], at)
+            record_events(
+                connection, tables.EVENTS, [event | {"note": _ingest_note(counts, len(rows))}], at
+            )
     return counts
 
 
-def _note(counts: IngestCounts, n: int) -> str:
+def _ingest_note(counts: IngestCounts, n: int) -> str:
     """Describe for the history what came in."""
     parts = [f"{counts.new:,} new reviews of {n:,}"]
     if counts.corrected:
@@ -109,7 +118,7 @@ def _note(counts: IngestCounts, n: int) -> str:
     return ", ".join(parts)
 
 
-def _known_before(every: pd.DataFrame) -> np.ndarray[tuple[int], np.dtype[np.datetime64]]:
+def _previously_known_at(every: pd.DataFrame) -> np.ndarray[tuple[int], np.dtype[np.datetime64]]:
     """Return the latest moment of each row's review among the rows above it; NaT without one."""
     moments = known_at(every).dt.tz_convert(None)
     latest = moments.astype("int64").groupby(every["review_id"]).cummax()
@@ -117,19 +126,19 @@ def _known_before(every: pd.DataFrame) -> np.ndarray[tuple[int], np.dtype[np.dat
     return np.asarray(pd.to_datetime(above, unit="us"), dtype="datetime64[us]")
 
 
-def reviews(engine: Engine, ids: Sequence[str] | None = None) -> pd.DataFrame:
-    """Return every version of the reviews; see `Ledger.reviews`."""
-    with reading(engine) as connection:
-        return _known(connection, ids)
+def recorded_reviews(engine: Engine, ids: Sequence[str] | None = None) -> pd.DataFrame:
+    """Return every version of the reviews; see `Ledger.recorded_reviews`."""
+    with read_transaction(engine) as connection:
+        return _known_reviews(connection, ids)
 
 
-def _known(connection: Connection, ids: Sequence[str] | None) -> pd.DataFrame:
+def _known_reviews(connection: Connection, ids: Sequence[str] | None) -> pd.DataFrame:
     table = tables.REVIEWS.c
     wanted = select(*(table[name] for name in _NAMES))
     if ids is not None:
-        wanted = wanted.where(among(connection, table.review_id, ids))
+        wanted = wanted.where(id_condition(connection, table.review_id, ids))
     order = (table.known_at, table.review_id)
-    return frame_of(connection.execute(wanted.order_by(*order)), _SCHEMA)
+    return rows_to_frame(connection.execute(wanted.order_by(*order)), _SCHEMA)
 
 
 _TIME = pa.timestamp("us", tz="UTC")
@@ -160,7 +169,7 @@ _QUEUED = "queued"
 
 
 @dataclass(frozen=True)
-class Run:
+class ScoringRun:
     """One scoring run.
 
     Parameters
@@ -189,51 +198,53 @@ class QueueCounts:
     already: int
 
 
-def record_run(engine: Engine, run: Run, queue: pd.DataFrame, scored: pd.DataFrame) -> QueueCounts:
+def record_run(
+    engine: Engine, run: ScoringRun, queue: pd.DataFrame, scored: pd.DataFrame
+) -> QueueCounts:
     """Record a run whole or not at all; see `Ledger.record_run`."""
-    require(queue, ["decision_id"], "The queue")
-    require(scored, ["decision_id", "inclusion_probability"], "The scores")
-    rows = _queue_rows(_stamped(queue, run))
+    require_columns(queue, ["decision_id"], "The queue")
+    require_columns(scored, ["decision_id", "inclusion_probability"], "The scores")
+    rows = _queue_rows(_add_run_columns(queue, run))
     known = [name for name in _SCORED.names if name in scored]
-    chances = _stamped(scored[known].reindex(columns=_SCORED.names), run)
-    designs = rows_of(chances, tables.SCORED)
+    chances = _add_run_columns(scored[known].reindex(columns=_SCORED.names), run)
+    designs = frame_to_rows(chances, tables.SCORED)
     _refuse_repeated("The queue", rows)
     _refuse_repeated("The scores", designs)
     _refuse_unscored(rows, designs)
-    with writing(engine) as connection:
-        already = _already(connection, [row["decision_id"] for row in rows])
-        if _is_known(connection, run.run_id):
+    with write_transaction(engine) as connection:
+        already = _queued_ids(connection, [row["decision_id"] for row in rows])
+        if _run_exists(connection, run.run_id):
             _refuse_other_queue(run.run_id, len(rows) - len(already))
             return QueueCounts(0, len(rows))
         new = [row for row in rows if row["decision_id"] not in already]
-        _put_run(connection, run, len(designs), len(new))
-        put(connection, tables.SCORED, designs, later=tables.SCORED.c.scored_at)
-        put(connection, tables.QUEUED, new)
-        _settle_others(connection, run.run_id)
+        _insert_run(connection, run, len(designs), len(new))
+        upsert_rows(connection, tables.SCORED, designs, later=tables.SCORED.c.scored_at)
+        upsert_rows(connection, tables.QUEUED, new)
+        _mark_certain_reviews(connection, run.run_id)
         note = f"{len(designs):,} scored, {len(new):,} queued, {len(already):,} stood in the queue"
         event = {"entity": "run", "id": run.run_id, "what": "recorded", "note": note}
-        happened(connection, tables.EVENTS, [event], run.scored_at)
+        record_events(connection, tables.EVENTS, [event], run.scored_at)
     return QueueCounts(len(new), len(already))
 
 
-def runs(engine: Engine) -> pd.DataFrame:
+def recorded_runs(engine: Engine) -> pd.DataFrame:
     """Return every run, oldest first."""
     table = tables.RUNS
     columns = [table.c[name] for name in _RUNS.names]
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         found = connection.execute(select(*columns).order_by(table.c.scored_at, table.c.run_id))
-        return frame_of(found, _RUNS)
+        return rows_to_frame(found, _RUNS)
 
 
-def queued(
+def queued_decisions(
     engine: Engine, ids: Sequence[str] | None = None, *, open_only: bool = False
 ) -> pd.DataFrame:
-    """Return the queue; see `Ledger.queued`."""
+    """Return the queue; see `Ledger.queued_decisions`."""
     table = tables.QUEUED
-    wanted = select(*(table.c[name] for name in (*_stored_queue(), "more")))
-    with reading(engine) as connection:
+    wanted = select(*(table.c[name] for name in (*_stored_queue_columns(), "more")))
+    with read_transaction(engine) as connection:
         if ids is not None:
-            wanted = wanted.where(among(connection, table.c.decision_id, list(ids)))
+            wanted = wanted.where(id_condition(connection, table.c.decision_id, list(ids)))
         if open_only:
             review = tables.REVIEWS.c
             wanted = wanted.where(
@@ -247,30 +258,34 @@ def queued(
         return _queue_frame(connection.execute(wanted.order_by(*order)).all())
 
 
-def scored_probability(engine: Engine, ids: Sequence[str]) -> npt.NDArray[np.float64]:
-    """Return the latest design's chance of each decision; see `Ledger.scored_probability`."""
+def inclusion_probabilities(engine: Engine, ids: Sequence[str]) -> npt.NDArray[np.float64]:
+    """Return the latest design's chance of each decision; see `Ledger.inclusion_probabilities`."""
     table = tables.SCORED.c
     wanted = select(table.decision_id, table.inclusion_probability)
-    with reading(engine) as connection:
-        rows = connection.execute(wanted.where(among(connection, table.decision_id, list(ids))))
+    with read_transaction(engine) as connection:
+        rows = connection.execute(
+            wanted.where(id_condition(connection, table.decision_id, list(ids)))
+        )
         found = {row[0]: row[1] for row in rows}
     chances = [found.get(one) for one in ids]
     return np.array([np.nan if c is None else c for c in chances], dtype=np.float64)
 
 
-def scored(engine: Engine) -> pd.DataFrame:
-    """Return what the latest run said of every decision ever scored; see `Ledger.scored`."""
+def scored_decisions(engine: Engine) -> pd.DataFrame:
+    """Return what the latest run said of every decision ever scored; see `Ledger.scored_decisions`."""
     table = tables.SCORED
     columns = [table.c[name] for name in _SCORED.names]
-    with reading(engine) as connection:
-        return frame_of(connection.execute(select(*columns).order_by(table.c.decision_id)), _SCORED)
+    with read_transaction(engine) as connection:
+        return rows_to_frame(
+            connection.execute(select(*columns).order_by(table.c.decision_id)), _SCORED
+        )
 
 
-def _stamped(frame: pd.DataFrame, run: Run) -> pd.DataFrame:
-    return frame.assign(run_id=run.run_id, scored_at=pd.Timestamp(utc(run.scored_at)))
+def _add_run_columns(frame: pd.DataFrame, run: ScoringRun) -> pd.DataFrame:
+    return frame.assign(run_id=run.run_id, scored_at=pd.Timestamp(to_utc(run.scored_at)))
 
 
-def _stored_queue() -> list[str]:
+def _stored_queue_columns() -> list[str]:
     """Name the queue's columns that have a column of their own in the ledger."""
     return [name for name in schemas.QUEUE.names if name in tables.QUEUED.c]
 
@@ -281,26 +296,26 @@ def _queue_rows(queue: pd.DataFrame) -> list[dict[str, Any]]:
     more = queue[further].to_dict("records")
     reasons = queue["reasons"] if "reasons" in queue else pd.Series([[]] * len(queue))
     text = {
-        "reasons": [as_json([] if one is None else one) for one in reasons],
-        "more": [as_json(row) for row in more],
+        "reasons": [dump_json([] if one is None else one) for one in reasons],
+        "more": [dump_json(row) for row in more],
     }
     written = {name: pd.Series(text[name], queue.index) for name in _JSON}
-    return rows_of(queue.assign(**written), tables.QUEUED)
+    return frame_to_rows(queue.assign(**written), tables.QUEUED)
 
 
 def _refuse_repeated(what: str, rows: Sequence[dict[str, Any]]) -> None:
     again = len(rows) - len({row["decision_id"] for row in rows})
     if again:
         do = "Keep each decision's first row."
-        raise DataError(sentence(what, "name each decision once", f"{again:,} again", do))
+        raise DataError(error_message(what, "name each decision once", f"{again:,} again", do))
 
 
 def _queue_frame(rows: Sequence[Sequence[object]]) -> pd.DataFrame:
-    names = _stored_queue()
+    names = _stored_queue_columns()
     schema = schemas.QUEUE
     at = names.index("reasons")
     listed = [[*row[:at], json.loads(str(row[at])), *row[at + 1 : -1]] for row in rows]
-    frame = frame_of(listed, pa.schema([schema.field(name) for name in names]))
+    frame = rows_to_frame(listed, pa.schema([schema.field(name) for name in names]))
     more = pd.DataFrame([json.loads(str(row[-1])) for row in rows], index=frame.index)
     for name in schema.names:
         if name not in frame and name not in more:
@@ -308,12 +323,12 @@ def _queue_frame(rows: Sequence[Sequence[object]]) -> pd.DataFrame:
     return pd.concat([frame, more], axis=1)
 
 
-def _already(connection: Connection, ids: Sequence[str]) -> set[str]:
+def _queued_ids(connection: Connection, ids: Sequence[str]) -> set[str]:
     key = tables.QUEUED.c.decision_id
-    return set(connection.execute(select(key).where(among(connection, key, ids))).scalars())
+    return set(connection.execute(select(key).where(id_condition(connection, key, ids))).scalars())
 
 
-def _is_known(connection: Connection, run_id: str) -> bool:
+def _run_exists(connection: Connection, run_id: str) -> bool:
     table = tables.RUNS.c
     wanted = select(func.count()).where(table.run_id == run_id)
     return bool(connection.execute(wanted).scalar_one())
@@ -324,7 +339,7 @@ def _refuse_other_queue(run_id: str, strange: int) -> None:
         what = f"The queue of run {run_id}, which the ledger knows,"
         got = f"{strange:,} decisions more"
         do = "Give another run another run_id."
-        raise DataError(sentence(what, "be the one recorded", got, do))
+        raise DataError(error_message(what, "be the one recorded", got, do))
 
 
 def _refuse_unscored(rows: Sequence[dict[str, Any]], designs: Sequence[dict[str, Any]]) -> None:
@@ -333,22 +348,22 @@ def _refuse_unscored(rows: Sequence[dict[str, Any]], designs: Sequence[dict[str,
     if strange:
         got = f"{len(strange):,} others, such as {strange[0]!r}"
         do = "Give every decision that was scored, with its chance."
-        raise DataError(sentence("The queue", "hold scored decisions only", got, do))
+        raise DataError(error_message("The queue", "hold scored decisions only", got, do))
 
 
-def _put_run(connection: Connection, run: Run, n_scored: int, n_queued: int) -> None:
+def _insert_run(connection: Connection, run: ScoringRun, n_scored: int, n_queued: int) -> None:
     row = {
         "run_id": run.run_id,
         "model_version": run.model_version,
-        "scored_at": utc(run.scored_at),
+        "scored_at": to_utc(run.scored_at),
         "n_scored": n_scored,
         "n_queued": n_queued,
-        "design": as_json(run.design),
+        "design": dump_json(run.design),
     }
-    put(connection, tables.RUNS, [row])
+    upsert_rows(connection, tables.RUNS, [row])
 
 
-def _settle_others(connection: Connection, run_id: str) -> None:
+def _mark_certain_reviews(connection: Connection, run_id: str) -> None:
     """Give what one run queued the chance 1 where another run states it: its review is certain.
 
     The run that states the chance may not have known of that queue, where two scored at once or

@@ -13,7 +13,7 @@ from sqlalchemy import (
     Text,
 )
 
-from errdetect.data.database_rows import Moment
+from errdetect.data.database_rows import UtcDateTime
 
 __all__ = [
     "EVENTS",
@@ -33,126 +33,126 @@ VERSION_TABLE = _PREFIX + "version"
 METADATA = MetaData()
 
 
-def _table(name: str, *columns: Column[Any]) -> Table:
+def _define_table(name: str, *columns: Column[Any]) -> Table:
     return Table(_PREFIX + name, METADATA, *columns)
 
 
-def _text(name: str, *, required: bool = False, index: bool = False) -> Column[str]:
+def _text_column(name: str, *, required: bool = False, index: bool = False) -> Column[str]:
     return Column(name, Text, nullable=not required, index=index)
 
 
 #: One row a scoring run. `design` is JSON: what the draw depended on.
-RUNS = _table(
+RUNS = _define_table(
     "runs",
     Column("run_id", Text, primary_key=True),
-    _text("model_version"),
-    Column("scored_at", Moment, nullable=False),
+    _text_column("model_version"),
+    Column("scored_at", UtcDateTime, nullable=False),
     Column("n_scored", BigInteger, nullable=False),
     Column("n_queued", BigInteger, nullable=False),
-    _text("design", required=True),
+    _text_column("design", required=True),
 )
 
 #: Every decision ever scored, with the chance that the latest run's design gave it. Its run_id is
 #: no foreign key: checking a million of them costs as much as writing them.
-SCORED = _table(
+SCORED = _define_table(
     "scored",
     Column("decision_id", Text, primary_key=True),
-    _text("run_id", required=True),
+    _text_column("run_id", required=True),
     Column("inclusion_probability", Double),
     Column("p_error", Double),
-    _text("job_id"),
-    _text("arm"),
-    Column("scored_at", Moment, nullable=False),
+    _text_column("job_id"),
+    _text_column("arm"),
+    Column("scored_at", UtcDateTime, nullable=False),
 )
 
 #: The queue; a decision stands in it once. `reasons` and `more` (further columns) are JSON.
-QUEUED = _table(
+QUEUED = _define_table(
     "queued",
     Column("decision_id", Text, primary_key=True),
     Column("run_id", Text, ForeignKey(f"{_PREFIX}runs.run_id"), nullable=False, index=True),
     Column("rank", BigInteger),
     Column("p_error", Double),
-    _text("error_kind"),
+    _text_column("error_kind"),
     Column("expected_harm", Double),
-    _text("arm"),
+    _text_column("arm"),
     Column("inclusion_probability", Double),
-    _text("pool"),
-    _text("reasons", required=True),
-    _text("policy_id"),
-    _text("suggested_policy_id"),
-    _text("model_version"),
-    Column("scored_at", Moment, nullable=False),
-    _text("more", required=True),
+    _text_column("pool"),
+    _text_column("reasons", required=True),
+    _text_column("policy_id"),
+    _text_column("suggested_policy_id"),
+    _text_column("model_version"),
+    Column("scored_at", UtcDateTime, nullable=False),
+    _text_column("more", required=True),
 )
 
 #: One row for each moment at which a review's answer became known; the last one counts.
-REVIEWS = _table(
+REVIEWS = _define_table(
     "reviews",
     Column("review_id", Text, primary_key=True),
-    Column("known_at", Moment, primary_key=True),
-    _text("decision_id", required=True, index=True),
-    Column("reviewed_at", Moment, nullable=False),
-    _text("source", required=True),
-    _text("verdict", required=True),
-    _text("correct_policy_id"),
-    _text("reviewer_id"),
-    _text("site"),
+    Column("known_at", UtcDateTime, primary_key=True),
+    _text_column("decision_id", required=True, index=True),
+    Column("reviewed_at", UtcDateTime, nullable=False),
+    _text_column("source", required=True),
+    _text_column("verdict", required=True),
+    _text_column("correct_policy_id"),
+    _text_column("reviewer_id"),
+    _text_column("site"),
     Column("inclusion_probability", Double),
-    _text("expected"),
+    _text_column("expected"),
     Column("minutes", Double),
-    Column("updated_at", Moment),
-    Column("ingested_at", Moment, nullable=False),
+    Column("updated_at", UtcDateTime),
+    Column("ingested_at", UtcDateTime, nullable=False),
 )
 
 #: `review_ids` is a JSON list.
-REMEDIATIONS = _table(
+REMEDIATIONS = _define_table(
     "remediations",
     Column("remediation_id", Text, primary_key=True),
-    _text("decision_id", index=True),
-    _text("kind", required=True),
-    _text("account_id"),
-    _text("policy_id"),
-    _text("reason"),
-    _text("evidence"),
-    Column("expires_at", Moment),
-    _text("status", required=True),
-    _text("review_ids", required=True),
-    _text("right_policy_id"),
-    _text("by", required=True),
-    _text("approved_by", required=True),
-    Column("recorded_at", Moment, nullable=False),
-    Column("withdrawn_at", Moment),
-    _text("withdrawn_reason"),
+    _text_column("decision_id", index=True),
+    _text_column("kind", required=True),
+    _text_column("account_id"),
+    _text_column("policy_id"),
+    _text_column("reason"),
+    _text_column("evidence"),
+    Column("expires_at", UtcDateTime),
+    _text_column("status", required=True),
+    _text_column("review_ids", required=True),
+    _text_column("right_policy_id"),
+    _text_column("by", required=True),
+    _text_column("approved_by", required=True),
+    Column("recorded_at", UtcDateTime, nullable=False),
+    Column("withdrawn_at", UtcDateTime),
+    _text_column("withdrawn_reason"),
 )
 
 #: `expected` is JSON.
-PROPOSALS = _table(
+PROPOSALS = _define_table(
     "proposals",
     Column("proposal_id", Text, primary_key=True),
-    _text("policy_id"),
-    _text("kind"),
-    _text("title"),
-    _text("rule"),
-    _text("change"),
-    _text("owner"),
-    _text("expected"),
-    _text("finding_id"),
-    _text("state", required=True),
-    Column("effective_from", Moment),
-    Column("created_at", Moment, nullable=False),
-    Column("updated_at", Moment, nullable=False),
+    _text_column("policy_id"),
+    _text_column("kind"),
+    _text_column("title"),
+    _text_column("rule"),
+    _text_column("change"),
+    _text_column("owner"),
+    _text_column("expected"),
+    _text_column("finding_id"),
+    _text_column("state", required=True),
+    Column("effective_from", UtcDateTime),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
 )
 
 #: What happened, in order. Rows are only ever added.
-EVENTS = _table(
+EVENTS = _define_table(
     "events",
     Column("seq", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
-    _text("entity", required=True),
-    _text("id", required=True, index=True),
-    _text("what", required=True),
-    _text("from"),
-    _text("to"),
-    _text("by"),
-    Column("at", Moment, nullable=False),
-    _text("note"),
+    _text_column("entity", required=True),
+    _text_column("id", required=True, index=True),
+    _text_column("what", required=True),
+    _text_column("from"),
+    _text_column("to"),
+    _text_column("by"),
+    Column("at", UtcDateTime, nullable=False),
+    _text_column("note"),
 )

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import expit
 
-__all__ = ["Additive", "fit_additive"]
+__all__ = ["AdditiveModel", "fit_additive"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -21,7 +21,7 @@ _STEPS = 12
 
 
 @dataclass(frozen=True)
-class Additive:
+class AdditiveModel:
     """A fitted sum of one function a feature and side.
 
     Parameters
@@ -55,10 +55,10 @@ class Additive:
     def contributions(self, X: Floats) -> Floats:
         """Return what each column adds to the log-odds, shape (n, k + 1); base last."""
         out = np.zeros((len(X), X.shape[1] + 1))
-        owner = self._owner()
+        owner = self._term_columns()
         for start in range(0, len(X), _BLOCK):
             rows = slice(start, start + _BLOCK)
-            parts = (self._terms(X[rows]) - self.mean) * self.slope
+            parts = (self._term_matrix(X[rows]) - self.mean) * self.slope
             for column in np.unique(owner):
                 out[rows, column] = parts[:, owner == column].sum(axis=1)
         out[:, -1] = self.intercept
@@ -78,7 +78,7 @@ class Additive:
         }
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> "Additive":
+    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> "AdditiveModel":
         """Build the model from what `arrays` returned."""
         levels = zip(arrays["level_columns"].tolist(), arrays["level_counts"].tolist(), strict=True)
         return cls(
@@ -91,20 +91,20 @@ class Additive:
             float(arrays["intercept"]),
         )
 
-    def _owner(self) -> npt.NDArray[np.int64]:
+    def _term_columns(self) -> npt.NDArray[np.int64]:
         """Return the column that each term belongs to, shape (f,)."""
         numbers = np.repeat(self.numbers, _PIECES)
         codes = np.repeat(list(self.levels), list(self.levels.values())).astype(np.int64)
         own = np.concatenate([numbers, codes])
         return np.concatenate([own, own, [self.side]])
 
-    def _terms(self, X: Floats) -> Floats:
+    def _term_matrix(self, X: Floats) -> Floats:
         """Return every term, shape (n, f): each function, each turned by the side, and the side."""
         out = []
         for column, knots in zip(self.numbers, self.knots, strict=True):
             x = X[:, column]
             known = np.isfinite(x)
-            rank = np.where(known, _rank(np.where(known, x, 0), knots), 0.0)
+            rank = np.where(known, _scaled_rank(np.where(known, x, 0), knots), 0.0)
             out += [known.astype(np.float64), rank]
             out += [np.where(known, np.maximum(rank - bend, 0), 0) for bend in _BENDS]
         for column, count in self.levels.items():
@@ -122,7 +122,7 @@ def fit_additive(
     categories: Mapping[int, int],
     side: int,
     ridge: float,
-) -> Additive:
+) -> AdditiveModel:
     """Fit additive logistic regression with a penalty on standardised terms.
 
     Parameters
@@ -160,18 +160,18 @@ def fit_additive(
         known = X[np.isfinite(X[:, column]), column]
         if len(known):
             knots[row] = np.quantile(known, np.linspace(0, 1, _QUANTILES))
-    empty = Additive(numbers, knots, levels, side, np.zeros(0), np.zeros(0), 0.0)
+    empty = AdditiveModel(numbers, knots, levels, side, np.zeros(0), np.zeros(0), 0.0)
     terms = np.concatenate(
-        [empty._terms(X[i : i + _BLOCK]).astype(np.float32) for i in range(0, len(X), _BLOCK)]
+        [empty._term_matrix(X[i : i + _BLOCK]).astype(np.float32) for i in range(0, len(X), _BLOCK)]
     )
     mean = np.average(terms, axis=0, weights=weight).astype(np.float64)
     spread = np.sqrt(np.average((terms - mean.astype(np.float32)) ** 2, axis=0, weights=weight))
     scale = np.where(spread > 1e-6, 1 / np.maximum(spread, 1e-2), 0.0)
-    slope, intercept = _newton(terms, mean, scale, y, weight, ridge)
-    return Additive(numbers, knots, levels, side, slope * scale, mean, intercept)
+    slope, intercept = _fit_newton(terms, mean, scale, y, weight, ridge)
+    return AdditiveModel(numbers, knots, levels, side, slope * scale, mean, intercept)
 
 
-def _newton(
+def _fit_newton(
     terms: npt.NDArray[np.float32],
     mean: Floats,
     scale: Floats,
@@ -208,7 +208,7 @@ def _newton(
     return at[:-1], float(at[-1])
 
 
-def _rank(x: Floats, knots: Floats) -> Floats:
+def _scaled_rank(x: Floats, knots: Floats) -> Floats:
     """Return where a number stands among the quantiles, from -1 to 1."""
     places = np.linspace(-1, 1, _QUANTILES)
     unique, first = np.unique(knots, return_index=True)

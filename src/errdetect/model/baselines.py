@@ -68,7 +68,7 @@ def margin_ranking(decisions: pd.DataFrame) -> Floats:
     >>> margin_ranking(pd.DataFrame({"score": [0.5, 0.9], "threshold": [0.6, 0.6]})).round(1).tolist()
     [-0.1, -0.3]
     """
-    return np.nan_to_num(-np.abs(_margin(decisions)), nan=-1.0)
+    return np.nan_to_num(-np.abs(_score_margin(decisions)), nan=-1.0)
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class SegmentRate:
 
     def rate(self, decisions: pd.DataFrame) -> Floats:
         """Return the error rate of each decision's cell, shape (n,)."""
-        keys = _keys(decisions, self.columns, self.edges)
+        keys = _cell_keys(decisions, self.columns, self.edges)
         out = np.full(len(decisions), self.overall)
         for depth, rates in enumerate(self.levels, start=1):
             found = pd.Series(list(zip(*keys[:depth], strict=True))).map(rates).to_numpy(np.float64)
@@ -109,10 +109,10 @@ def fit_segment_rate(decisions: pd.DataFrame, y: Floats, weight: Floats) -> Segm
     >>> rates.round(2).tolist()
     [1.0, 0.0]
     """
-    margin = _margin(decisions)
+    margin = _score_margin(decisions)
     edges = quantile_edges(margin, _BINS)
     columns = tuple(name for name in _SEGMENT if name in decisions)
-    keys = _keys(decisions, columns, edges)
+    keys = _cell_keys(decisions, columns, edges)
     overall = (float(np.sum(weight * y)) + 0.5) / (float(np.sum(weight)) + 1)
     parent = np.full(len(decisions), overall)
     levels = []
@@ -129,14 +129,16 @@ def fit_segment_rate(decisions: pd.DataFrame, y: Floats, weight: Floats) -> Segm
     return SegmentRate(edges, overall, tuple(levels), columns)
 
 
-def _margin(decisions: pd.DataFrame) -> Floats:
+def _score_margin(decisions: pd.DataFrame) -> Floats:
     if "score" not in decisions or "threshold" not in decisions:
         return np.full(len(decisions), np.nan)
     return (decisions["score"] - decisions["threshold"]).to_numpy(np.float64, na_value=np.nan)
 
 
-def _keys(decisions: pd.DataFrame, columns: tuple[str, ...], edges: Floats) -> list[list[object]]:
-    margin = _margin(decisions)
+def _cell_keys(
+    decisions: pd.DataFrame, columns: tuple[str, ...], edges: Floats
+) -> list[list[object]]:
+    margin = _score_margin(decisions)
     binned = np.where(np.isfinite(margin), np.searchsorted(edges, margin, side="right"), -1)
     keys: list[list[object]] = []
     for name in columns:

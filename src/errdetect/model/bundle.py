@@ -10,30 +10,33 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from errdetect.data.actions import action_meanings, action_word
-from errdetect.errors import DataError, ModelError, sentence
+from errdetect.data.actions import action_meanings, canonical_action
+from errdetect.errors import DataError, ModelError, error_message
 from errdetect.features.matrix import Encoding
 from errdetect.features.text_models import TextModel
-from errdetect.model.additive import Additive
+from errdetect.model.additive import AdditiveModel
 from errdetect.model.baselines import SegmentRate
-from errdetect.model.calibration import Calibrator, read_calibrator
+from errdetect.model.calibration import Calibrator, calibrator_from_jsonable
 from errdetect.model.detector import Detector
-from errdetect.model.ensemble_members import Line, Member
-from errdetect.model.policy_correction import Relabelling, load_relabelling
-from errdetect.model.surrogate import Usual
+from errdetect.model.ensemble_members import LinearMember, Member
+from errdetect.model.policy_correction import PolicyCorrection, load_policy_correction
+from errdetect.model.surrogate import Surrogate
 from errdetect.model.trees import load_trees
 
-__all__ = ["Bundle", "ServedModel", "hash_ids", "load_bundle", "save_bundle"]
+__all__ = ["ModelBundle", "ServedModel", "hash_ids", "load_bundle", "save_bundle"]
 
 
 Floats = npt.NDArray[np.float64]
 
 _FORMAT = 3
-_LINEAR: Mapping[str, type[Additive] | type[Line]] = {"additive": Additive, "line": Line}
+_LINEAR: Mapping[str, type[AdditiveModel] | type[LinearMember]] = {
+    "additive": AdditiveModel,
+    "line": LinearMember,
+}
 
 
 @dataclass(frozen=True)
-class Bundle:
+class ModelBundle:
     """All that scoring needs.
 
     Parameters
@@ -53,7 +56,7 @@ class Bundle:
     calibrator: Calibrator
     learnt_from: npt.NDArray[np.uint64]
     about: Mapping[str, Any] = field(default_factory=dict)
-    relabelling: Relabelling | None = None
+    relabelling: PolicyCorrection | None = None
 
     def probability(self, X: Floats, decisions: pd.DataFrame, threads: int = 1) -> Floats:
         """Return calibrated P(error), shape (n,), from a feature matrix and its decisions."""
@@ -82,7 +85,7 @@ def hash_ids(decision_ids: pd.Series) -> npt.NDArray[np.uint64]:
     return pd.util.hash_array(decision_ids.astype("object").to_numpy(), categorize=False)
 
 
-def save_bundle(bundle: Bundle, folder: Path) -> None:
+def save_bundle(bundle: ModelBundle, folder: Path) -> None:
     """Write a bundle into an existing, empty folder."""
     e = bundle.detector.encoding
     manifest = {
@@ -99,19 +102,19 @@ def save_bundle(bundle: Bundle, folder: Path) -> None:
         "doubt": None if bundle.detector.doubt is None else bundle.detector.doubt.facts(),
         "floor": bundle.detector.floor,
         "usual": None if bundle.detector.usual is None else list(bundle.detector.usual.columns),
-        "segment": _segment_to_plain(bundle.detector.segment),
+        "segment": _segment_to_jsonable(bundle.detector.segment),
         "members": [
-            {"name": m.name, "head": m.head, "weight": m.weight, "kind": _kind(m)}
+            {"name": m.name, "head": m.head, "weight": m.weight, "kind": _member_kind(m)}
             for m in bundle.detector.members
         ],
-        "calibrator": bundle.calibrator.plain(),
+        "calibrator": bundle.calibrator.to_jsonable(),
         "about": dict(bundle.about),
         "relabelling": None if bundle.relabelling is None else bundle.relabelling.facts(),
     }
     text = json.dumps(manifest, indent=1, ensure_ascii=False, allow_nan=False)
     (folder / "bundle.json").write_text(text, encoding="utf-8")
     for member in bundle.detector.members:
-        if isinstance(member.model, Additive | Line):
+        if isinstance(member.model, AdditiveModel | LinearMember):
             place = folder / f"member_{member.name}.npz"
             np.savez_compressed(place, allow_pickle=False, **member.model.arrays())
         else:
@@ -123,13 +126,13 @@ def save_bundle(bundle: Bundle, folder: Path) -> None:
             folder / "text.npz", allow_pickle=False, **bundle.detector.text.arrays()
         )
     if bundle.detector.usual is not None:
-        _save_usual(bundle.detector.usual, folder)
+        _save_surrogate(bundle.detector.usual, folder)
     for name, model in (("doubt", bundle.detector.doubt), ("relabelling", bundle.relabelling)):
         if model is not None:
             np.savez_compressed(folder / f"{name}.npz", allow_pickle=False, **model.arrays())
 
 
-def load_bundle(folder: Path) -> Bundle:
+def load_bundle(folder: Path) -> ModelBundle:
     """Read a bundle back.
 
     Raises
@@ -142,7 +145,7 @@ def load_bundle(folder: Path) -> Bundle:
         manifest = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
         if manifest["format"] != _FORMAT:
             raise ModelError(
-                sentence("The model's format", f"be {_FORMAT}", manifest["format"], do)
+                error_message("The model's format", f"be {_FORMAT}", manifest["format"], do)
             )
         e = manifest["encoding"]
         categorical = {name: tuple(levels) for name, levels in e["categorical"].items()}
@@ -152,56 +155,56 @@ def load_bundle(folder: Path) -> Bundle:
             tuple(e["extra"]),
         )  # fmt: skip
         members = tuple(_load_member(folder, m) for m in manifest["members"])
-        return Bundle(
+        return ModelBundle(
             Detector(
                 encoding,
-                _load_text(folder / "text.npz") if encoding.text else None,
-                _segment_from_plain(manifest["segment"]),
+                _load_text_models(folder / "text.npz") if encoding.text else None,
+                _segment_from_jsonable(manifest["segment"]),
                 members,
-                _load_usual(folder, manifest["usual"]),
-                _load_relabelling(folder / "doubt.npz", manifest["doubt"]),
+                _load_surrogate(folder, manifest["usual"]),
+                _load_policy_correction(folder / "doubt.npz", manifest["doubt"]),
                 manifest["floor"],
             ),
-            read_calibrator(manifest["calibrator"]),
+            calibrator_from_jsonable(manifest["calibrator"]),
             np.load(folder / "learnt_from.npy", allow_pickle=False),
             manifest["about"],
-            _load_relabelling(folder / "relabelling.npz", manifest.get("relabelling")),
+            _load_policy_correction(folder / "relabelling.npz", manifest.get("relabelling")),
         )
     except (OSError, KeyError, TypeError, ValueError) as error:
         got = f"{type(error).__name__}: {error}"
-        raise ModelError(sentence("The model's files", "be whole", got, do)) from error
+        raise ModelError(error_message("The model's files", "be whole", got, do)) from error
 
 
-def _load_relabelling(path: Path, facts: Mapping[str, Any] | None) -> Relabelling | None:
+def _load_policy_correction(path: Path, facts: Mapping[str, Any] | None) -> PolicyCorrection | None:
     if facts is None:
         return None
     with np.load(path, allow_pickle=False) as arrays:
-        return load_relabelling(facts, {name: arrays[name] for name in arrays.files})
+        return load_policy_correction(facts, {name: arrays[name] for name in arrays.files})
 
 
-def _load_text(path: Path) -> TextModel:
+def _load_text_models(path: Path) -> TextModel:
     with np.load(path, allow_pickle=False) as arrays:
         return TextModel.from_arrays(dict(arrays))
 
 
-def _save_usual(usual: Usual, folder: Path) -> None:
+def _save_surrogate(usual: Surrogate, folder: Path) -> None:
     (folder / "usual.txt").write_text(usual.trees.model_to_string(), encoding="utf-8")
     if usual.text is not None:
         np.savez_compressed(folder / "usual.npz", allow_pickle=False, **usual.text.arrays())
 
 
-def _load_usual(folder: Path, columns: list[int] | None) -> Usual | None:
+def _load_surrogate(folder: Path, columns: list[int] | None) -> Surrogate | None:
     if columns is None:
         return None
     path = folder / "usual.npz"
     trees = load_trees((folder / "usual.txt").read_text(encoding="utf-8"))
-    return Usual(tuple(columns), _load_text(path) if path.exists() else None, trees)
+    return Surrogate(tuple(columns), _load_text_models(path) if path.exists() else None, trees)
 
 
-def _kind(member: Member) -> str:
-    if isinstance(member.model, Additive):
+def _member_kind(member: Member) -> str:
+    if isinstance(member.model, AdditiveModel):
         return "additive"
-    return "line" if isinstance(member.model, Line) else "trees"
+    return "line" if isinstance(member.model, LinearMember) else "trees"
 
 
 def _load_member(folder: Path, m: Mapping[str, Any]) -> Member:
@@ -214,24 +217,24 @@ def _load_member(folder: Path, m: Mapping[str, Any]) -> Member:
         )
 
 
-def _segment_to_plain(segment: SegmentRate) -> dict[str, Any]:
+def _segment_to_jsonable(segment: SegmentRate) -> dict[str, Any]:
     return {
         "edges": segment.edges.tolist(),
         "overall": segment.overall,
         "levels": [
-            [[[_plain(k) for k in key], float(rate)] for key, rate in level.items()]
+            [[[_key_to_jsonable(k) for k in key], float(rate)] for key, rate in level.items()]
             for level in segment.levels
         ],
         "columns": list(segment.columns),
     }
 
 
-def _segment_from_plain(value: Mapping[str, Any]) -> SegmentRate:
+def _segment_from_jsonable(value: Mapping[str, Any]) -> SegmentRate:
     levels = tuple({tuple(key): rate for key, rate in level} for level in value["levels"])
     return SegmentRate(np.array(value["edges"]), value["overall"], levels, tuple(value["columns"]))
 
 
-def _plain(key: object) -> str | int:
+def _key_to_jsonable(key: object) -> str | int:
     return int(key) if isinstance(key, int | np.integer) else str(key)
 
 
@@ -239,7 +242,7 @@ def _plain(key: object) -> str | int:
 class ServedModel:
     """A bundle behind MLflow's model interface."""
 
-    bundle: Bundle
+    bundle: ModelBundle
 
     def predict(self, decisions: pd.DataFrame) -> pd.DataFrame:
         """Score decisions.
@@ -263,15 +266,17 @@ class ServedModel:
         if "action" not in decisions:
             do = "Send each decision's action."
             raise DataError(
-                sentence("The decisions", "have the column 'action'", list(decisions.columns), do)
+                error_message(
+                    "The decisions", "have the column 'action'", list(decisions.columns), do
+                )
             )
         meanings = action_meanings(self.bundle.about.get("actions", {}))
-        words = decisions["action"].astype("str").map(action_word)
+        words = decisions["action"].astype("str").map(canonical_action)
         unknown = decisions["action"][~words.isin(list(meanings)).to_numpy(bool)]
         if len(unknown):
             must = "be known action words, or mapped under data.actions when the model was trained"
             got = f"{len(unknown)} others (first: {str(unknown.iloc[0])[:40]!r})"
-            raise DataError(sentence("The actions", must, got, "Map them and train again."))
+            raise DataError(error_message("The actions", must, got, "Map them and train again."))
         enforced = (words.map(meanings) == "enforce").to_numpy(bool)
         decided = decisions.assign(enforced=enforced)
         p = self.bundle.probability(self.bundle.detector.features(decided), decided)

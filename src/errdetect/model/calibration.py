@@ -9,11 +9,17 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.special import expit, logit
 
-from errdetect.model.calibration_curves import METHODS, Curve, Method, fit_curve
+from errdetect.model.calibration_curves import METHODS, CalibrationCurve, Method, fit_curve
 from errdetect.stats.effective_size import effective_size
-from errdetect.stats.grouped import sums
+from errdetect.stats.grouped import sum_by_group
 
-__all__ = ["Calibrator", "Offsets", "choose_calibrator", "fit_offsets", "read_calibrator"]
+__all__ = [
+    "Calibrator",
+    "ColumnOffsets",
+    "calibrator_from_jsonable",
+    "choose_calibrator",
+    "fit_offsets",
+]
 
 
 Floats = npt.NDArray[np.float64]
@@ -22,12 +28,12 @@ _STEPS = 25  # Newton's, far more than needed
 
 
 @dataclass(frozen=True)
-class Offsets:
+class ColumnOffsets:
     """What each value of a column adds to the log-odds of error.
 
     Examples
     --------
-    >>> Offsets("market", {"PL": 0.5}).of(pd.Series(["PL", "DE", None])).tolist()
+    >>> ColumnOffsets("market", {"PL": 0.5}).of(pd.Series(["PL", "DE", None])).tolist()
     [0.5, 0.0, 0.0]
     """
 
@@ -40,7 +46,9 @@ class Offsets:
         return np.asarray(found, dtype=np.float64)
 
 
-def fit_offsets(column: pd.Series, y: Floats, p: Floats, weight: Floats, one: float) -> Offsets:
+def fit_offsets(
+    column: pd.Series, y: Floats, p: Floats, weight: Floats, one: float
+) -> ColumnOffsets:
     """Learn what each value of a column adds, shrunk by how much values differ at all.
 
     Parameters
@@ -79,7 +87,7 @@ def fit_offsets(column: pd.Series, y: Floats, p: Floats, weight: Floats, one: fl
 
     def score(offset: Floats) -> tuple[Floats, Floats]:
         q = expit(z + offset[code])
-        return sums(code, w * (y - q), n), sums(code, w * q * (1 - q), n)
+        return sum_by_group(code, w * (y - q), n), sum_by_group(code, w * q * (1 - q), n)
 
     gap, information = score(np.zeros(n))
     spread = (gap @ (gap / information) - n) / information.sum() if n else 0.0
@@ -89,7 +97,9 @@ def fit_offsets(column: pd.Series, y: Floats, p: Floats, weight: Floats, one: fl
             gap, information = score(offset)
             step = (gap - offset / spread) / (information + 1 / spread)
             offset = offset + np.clip(step, -1, 1)
-    return Offsets(str(column.name), {str(v): float(o) for v, o in zip(names, offset, strict=True)})
+    return ColumnOffsets(
+        str(column.name), {str(v): float(o) for v, o in zip(names, offset, strict=True)}
+    )
 
 
 Bools = npt.NDArray[np.bool_]
@@ -110,7 +120,7 @@ class Calibrator:
     Parameters
     ----------
     method, values
-        The curve for all decisions, as for `Curve`.
+        The curve for all decisions, as for `CalibrationCurve`.
     sides
         Curves of their own: `enforced`, `allowed`, one or both.
     offsets
@@ -124,8 +134,8 @@ class Calibrator:
 
     method: Method
     values: tuple[float, ...] = ()
-    sides: Mapping[str, Curve] = field(default_factory=dict)
-    offsets: tuple[Offsets, ...] = ()
+    sides: Mapping[str, CalibrationCurve] = field(default_factory=dict)
+    offsets: tuple[ColumnOffsets, ...] = ()
 
     def probability(
         self, raw: Floats, enforced: Bools | None = None, segments: pd.DataFrame | None = None
@@ -146,7 +156,7 @@ class Calibrator:
         numpy.ndarray
             Shape (n,), in (0, 1).
         """
-        p = Curve(self.method, self.values).probability(raw)
+        p = CalibrationCurve(self.method, self.values).probability(raw)
         for name, curve in self.sides.items():
             if enforced is not None:
                 rows = enforced == (name == _ENFORCED)
@@ -156,8 +166,8 @@ class Calibrator:
         added = [o.of(segments[o.column]) for o in self.offsets if o.column in segments]
         return np.asarray(expit(logit(p) + sum(added)), dtype=np.float64) if added else p
 
-    def plain(self) -> dict[str, Any]:
-        """Return what JSON can hold, to be read back by `read_calibrator`."""
+    def to_jsonable(self) -> dict[str, Any]:
+        """Return what JSON can hold, to be read back by `calibrator_from_jsonable`."""
         return {
             "method": self.method,
             "values": list(self.values),
@@ -171,7 +181,7 @@ class Calibrator:
         return ", ".join([*parts, *(f"by {o.column}" for o in self.offsets)])
 
 
-def read_calibrator(plain: Mapping[str, Any]) -> Calibrator:
+def calibrator_from_jsonable(plain: Mapping[str, Any]) -> Calibrator:
     """Read back what `Calibrator.plain` returned.
 
     Raises
@@ -181,14 +191,17 @@ def read_calibrator(plain: Mapping[str, Any]) -> Calibrator:
 
     Examples
     --------
-    >>> read_calibrator(Calibrator("shift", (0.5,)).plain())
+    >>> calibrator_from_jsonable(Calibrator("shift", (0.5,)).plain())
     Calibrator(method='shift', values=(0.5,), sides={}, offsets=())
     """
     return Calibrator(
         plain["method"],
         tuple(plain["values"]),
-        {name: Curve(method, tuple(v)) for name, (method, v) in plain.get("sides", {}).items()},
-        tuple(Offsets(column, by) for column, by in plain.get("offsets", ())),
+        {
+            name: CalibrationCurve(method, tuple(v))
+            for name, (method, v) in plain.get("sides", {}).items()
+        },
+        tuple(ColumnOffsets(column, by) for column, by in plain.get("offsets", ())),
     )
 
 
@@ -236,30 +249,32 @@ def choose_calibrator(
     'shift'
     """
     counted = weight > 0
-    rows = _Rows(
+    rows = _CalibrationData(
         raw[counted],
         y[counted],
         weight[counted],
         None if enforced is None else enforced[counted],
         None if segments is None else segments[counted].reset_index(drop=True),
     )
-    return rows.fit(_best(rows) if _enough(rows.y) else _Recipe("none"))
+    return rows.fit(
+        _best_recipe(rows) if _has_enough_errors(rows.y) else _CalibrationRecipe("none")
+    )
 
 
 @dataclass(frozen=True)
-class _Recipe:
+class _CalibrationRecipe:
     """What is fitted: a method for all, methods for sides, columns with offsets."""
 
     method: Method
     sides: tuple[tuple[str, Method], ...] = ()
     columns: tuple[str, ...] = ()
 
-    def on_side(self, side: str, method: Method) -> "_Recipe":
+    def with_side_method(self, side: str, method: Method) -> "_CalibrationRecipe":
         others = tuple(pair for pair in self.sides if pair[0] != side)
         return replace(self, sides=(*others, (side, method)))
 
 
-class _Rows:
+class _CalibrationData:
     """The rows that count, and what was fitted on parts of them."""
 
     def __init__(
@@ -274,28 +289,30 @@ class _Rows:
         self.enforced, self.segments = enforced, segments
         self.block = np.arange(len(raw)) * _BLOCKS // max(len(raw), 1)
         self.one = float(weight @ weight / weight.sum()) if len(weight) else 1.0
-        self._curves: dict[tuple[Method, str | None, int | None], Curve] = {}
-        self._losses: dict[_Recipe, Floats] = {}
+        self._curves: dict[tuple[Method, str | None, int | None], CalibrationCurve] = {}
+        self._losses: dict[_CalibrationRecipe, Floats] = {}
 
     def side(self, name: str) -> Bools:
         assert self.enforced is not None
         return self.enforced if name == _ENFORCED else ~self.enforced
 
-    def better(self, best: _Recipe, other: _Recipe, errors: float) -> _Recipe:
+    def choose_better(
+        self, best: _CalibrationRecipe, other: _CalibrationRecipe, errors: float
+    ) -> _CalibrationRecipe:
         """Return the other where its gain is beyond luck and not that of one time alone."""
-        gain = self.weight * (self.losses(best) - self.losses(other))
+        gain = self.weight * (self.row_losses(best) - self.row_losses(other))
         most = (np.bincount(self.block, gain, _BLOCKS) > 0).sum() >= _MOST
         proven = gain.sum() > errors * np.sqrt(len(gain)) * gain.std()
         return other if most and proven else best
 
-    def losses(self, recipe: _Recipe) -> Floats:
+    def row_losses(self, recipe: _CalibrationRecipe) -> Floats:
         """Return each row's log loss, its block of time predicted from the others, shape (n,)."""
         if recipe not in self._losses:
-            p = self._held_out(recipe)
+            p = self._cross_fitted(recipe)
             self._losses[recipe] = -(self.y * np.log(p) + (1 - self.y) * np.log1p(-p))
         return self._losses[recipe]
 
-    def _held_out(self, recipe: _Recipe) -> Floats:
+    def _cross_fitted(self, recipe: _CalibrationRecipe) -> Floats:
         p = np.empty(len(self.raw))
         for k in range(_BLOCKS):
             held = self.block == k
@@ -306,12 +323,12 @@ class _Rows:
             )
         return p
 
-    def fit(self, recipe: _Recipe, without: int | None = None) -> Calibrator:
+    def fit(self, recipe: _CalibrationRecipe, without: int | None = None) -> Calibrator:
         """Fit a recipe on all rows, or on all but one block."""
-        pooled = self._curve(recipe.method, None, without)
-        sides = {side: self._curve(method, side, without) for side, method in recipe.sides}
+        pooled = self._fitted_curve(recipe.method, None, without)
+        sides = {side: self._fitted_curve(method, side, without) for side, method in recipe.sides}
         fitted = Calibrator(pooled.method, pooled.values, sides)
-        train = self._train(without)
+        train = self._training_rows(without)
         for column in recipe.columns:
             assert self.segments is not None
             p = fitted.probability(
@@ -325,38 +342,42 @@ class _Rows:
             fitted = replace(fitted, offsets=(*fitted.offsets, found))
         return fitted
 
-    def _curve(self, method: Method, side: str | None, without: int | None) -> Curve:
+    def _fitted_curve(
+        self, method: Method, side: str | None, without: int | None
+    ) -> CalibrationCurve:
         key = (method, side, without)
         if key not in self._curves:
-            train = self._train(without) & (True if side is None else self.side(side))
+            train = self._training_rows(without) & (True if side is None else self.side(side))
             rows = self.raw[train], self.y[train], self.weight[train]
             known = train.any()  # a side may stand in one block alone
-            self._curves[key] = fit_curve(method, *rows, one=self.one) if known else Curve("none")
+            self._curves[key] = (
+                fit_curve(method, *rows, one=self.one) if known else CalibrationCurve("none")
+            )
         return self._curves[key]
 
-    def _train(self, without: int | None) -> Bools:
+    def _training_rows(self, without: int | None) -> Bools:
         return np.full(len(self.raw), True) if without is None else self.block != without
 
 
-def _best(rows: _Rows) -> _Recipe:
+def _best_recipe(rows: _CalibrationData) -> _CalibrationRecipe:
     """Try one change after the other, the simplest first; keep those that prove themselves."""
-    best = _Recipe("shift")
-    for method in _methods(rows.weight)[1:]:
+    best = _CalibrationRecipe("shift")
+    for method in _allowed_methods(rows.weight)[1:]:
         errors = _SLOPE if method == "platt" else _FREER
-        best = rows.better(best, replace(best, method=method), errors)
+        best = rows.choose_better(best, replace(best, method=method), errors)
     for side in (_ALLOWED, _ENFORCED) if rows.enforced is not None else ():
-        if _enough(rows.y[rows.side(side)]):
-            for method in _methods(rows.weight[rows.side(side)]):
-                best = rows.better(best, best.on_side(side, method), _FREER)
+        if _has_enough_errors(rows.y[rows.side(side)]):
+            for method in _allowed_methods(rows.weight[rows.side(side)]):
+                best = rows.choose_better(best, best.with_side_method(side, method), _FREER)
     for column in () if rows.segments is None else rows.segments.columns:
-        best = rows.better(best, replace(best, columns=(*best.columns, str(column))), _FREER)
+        best = rows.choose_better(best, replace(best, columns=(*best.columns, str(column))), _FREER)
     return best
 
 
-def _methods(weight: Floats) -> tuple[Method, ...]:
+def _allowed_methods(weight: Floats) -> tuple[Method, ...]:
     """Give the methods that so many rows may be fitted with; weighed rows count for fewer."""
     return METHODS[1:] if effective_size(weight) >= _MIN_STEPS else _SMOOTH
 
 
-def _enough(y: Floats) -> bool:
+def _has_enough_errors(y: Floats) -> bool:
     return float(min(y.sum(), (1 - y).sum())) >= _MIN_ERRORS

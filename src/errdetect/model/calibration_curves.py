@@ -9,9 +9,9 @@ from scipy.optimize import minimize
 from scipy.special import expit, logit
 from sklearn.isotonic import IsotonicRegression
 
-from errdetect.stats.grouped import sums
+from errdetect.stats.grouped import sum_by_group
 
-__all__ = ["METHODS", "Curve", "Method", "fit_curve", "venn_abers"]
+__all__ = ["METHODS", "CalibrationCurve", "Method", "fit_curve", "venn_abers"]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -27,7 +27,7 @@ _PRIOR_SLOPE, _PRIOR_LEVEL = 4.0, 1.0  # slopes of 1 give or take a half, levels
 
 
 @dataclass(frozen=True)
-class Curve:
+class CalibrationCurve:
     """A rising map from log-odds to probability.
 
     Parameters
@@ -40,7 +40,7 @@ class Curve:
 
     Examples
     --------
-    >>> Curve("platt", (1.0, 0.0)).probability(np.array([0.0])).tolist()
+    >>> CalibrationCurve("platt", (1.0, 0.0)).probability(np.array([0.0])).tolist()
     [0.5]
     """
 
@@ -52,7 +52,7 @@ class Curve:
         v = np.array(self.values)
         if self.method in ("isotonic", "venn_abers"):
             half = len(v) // 2
-            out = _between(raw, v[:half], v[half:])
+            out = _interpolate_knots(raw, v[:half], v[half:])
         elif self.method == "beta":
             out = expit(v[0] * -np.logaddexp(0, -raw) + v[1] * np.logaddexp(0, raw) + v[2])
         elif self.method == "platt":
@@ -66,7 +66,7 @@ class Curve:
 
 def fit_curve(
     method: Method, raw: Floats, y: Floats, weight: Floats, *, one: float | None = None
-) -> Curve:
+) -> CalibrationCurve:
     """Fit one method.
 
     Parameters
@@ -103,11 +103,11 @@ def fit_curve(
     """
     one = float(weight @ weight / weight.sum()) if one is None else one
     if method == "isotonic":
-        return Curve(method, _isotonic(raw, y, weight, one))
+        return CalibrationCurve(method, _isotonic_knots(raw, y, weight, one))
     if method == "venn_abers":
-        return Curve(method, _merged(raw, y, weight, one))
+        return CalibrationCurve(method, _merged_venn_abers(raw, y, weight, one))
     if method == "none":
-        return Curve(method)
+        return CalibrationCurve(method)
     slopes = {
         "beta": [-np.logaddexp(0, -raw), np.logaddexp(0, raw)],
         "platt": [raw],
@@ -116,7 +116,7 @@ def fit_curve(
     columns = np.column_stack([*slopes, np.ones_like(raw)])
     fixed = raw if method == "shift" else np.zeros_like(raw)
     start = np.append(np.ones(len(slopes)), 0.0)
-    return Curve(method, _logistic(columns, fixed, y, weight / one, start))
+    return CalibrationCurve(method, _fit_logistic(columns, fixed, y, weight / one, start))
 
 
 def venn_abers(s: Floats, w: Floats, one: float) -> tuple[Floats, Floats]:
@@ -160,54 +160,54 @@ def venn_abers(s: Floats, w: Floats, one: float) -> tuple[Floats, Floats]:
     return out[0], out[1]
 
 
-def _merged(raw: Floats, y: Floats, weight: Floats, one: float) -> tuple[float, ...]:
+def _merged_venn_abers(raw: Floats, y: Floats, weight: Floats, one: float) -> tuple[float, ...]:
     """Knots of p1 / (1 - p0 + p1), the merger that is least wrong at worst by log loss."""
-    group = _groups(raw, weight)
+    group = _group_scores(raw, weight)
     n = int(group.max()) + 1
-    w = sums(group, weight, n)
-    p0, p1 = venn_abers(sums(group, weight * y, n), w, one)
+    w = sum_by_group(group, weight, n)
+    p0, p1 = venn_abers(sum_by_group(group, weight * y, n), w, one)
     p = np.maximum.accumulate(p1 / (1 - p0 + p1))  # rounding must not make it fall
-    return _knots(sums(group, weight * raw, n) / w, p, w)
+    return _step_knots(sum_by_group(group, weight * raw, n) / w, p, w)
 
 
-def _groups(raw: Floats, weight: Floats) -> Ints:
+def _group_scores(raw: Floats, weight: Floats) -> Ints:
     """Give equal scores one number, and where there are many, neighbours up to equal weight."""
     scores, place = np.unique(raw, return_inverse=True)
     if len(scores) <= _KNOTS:
         return place
-    w = sums(place, weight, len(scores))
+    w = sum_by_group(place, weight, len(scores))
     middle = np.cumsum(w) - w / 2
     part = np.minimum((middle / w.sum() * _KNOTS).astype(np.int64), _KNOTS - 1)
     return np.unique(part, return_inverse=True)[1][place]
 
 
-def _isotonic(raw: Floats, y: Floats, weight: Floats, one: float) -> tuple[float, ...]:
+def _isotonic_knots(raw: Floats, y: Floats, weight: Floats, one: float) -> tuple[float, ...]:
     steps = IsotonicRegression(out_of_bounds="clip").fit_transform(raw, y, sample_weight=weight)
     values, group = np.unique(steps, return_inverse=True)
     n = len(values)
-    w = sums(group, weight, n)
-    rate = (sums(group, weight * y, n) + one / 2) / (w + one)  # no step says 0 or 1
-    x = sums(group, weight * raw, n) / w
-    return _knots(x, IsotonicRegression().fit_transform(x, rate, sample_weight=w), w)
+    w = sum_by_group(group, weight, n)
+    rate = (sum_by_group(group, weight * y, n) + one / 2) / (w + one)  # no step says 0 or 1
+    x = sum_by_group(group, weight * raw, n) / w
+    return _step_knots(x, IsotonicRegression().fit_transform(x, rate, sample_weight=w), w)
 
 
-def _knots(x: Floats, p: Floats, w: Floats) -> tuple[float, ...]:
+def _step_knots(x: Floats, p: Floats, w: Floats) -> tuple[float, ...]:
     """Knots at the means of the steps, so that a ranking keeps its order within them."""
     step = np.append(0, np.cumsum(np.diff(p) > 1e-9))
     n = int(step[-1]) + 1
-    total = sums(step, w, n)
-    at, value = sums(step, w * x, n) / total, sums(step, w * p, n) / total
+    total = sum_by_group(step, w, n)
+    at, value = sum_by_group(step, w * x, n) / total, sum_by_group(step, w * p, n) / total
     return (*(float(v) for v in at), *(float(v) for v in value))
 
 
-def _between(raw: Floats, x: Floats, p: Floats) -> Floats:
+def _interpolate_knots(raw: Floats, x: Floats, p: Floats) -> Floats:
     p = np.clip(p, _EDGE, 1 - _EDGE)
     beyond = raw - np.clip(raw, x[0], x[-1])
     inside = np.interp(raw, x, p)
     return np.where(beyond == 0, inside, expit(logit(inside) + _TAIL * beyond))
 
 
-def _logistic(
+def _fit_logistic(
     columns: Floats, fixed: Floats, y: Floats, weight: Floats, start: Floats
 ) -> tuple[float, ...]:
     """Fit logistic regression, slopes above 0, shrunk to `start`; weight in reviews."""

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from errdetect.features.matrix import build_features, learn_encoding
+from errdetect.features.matrix import build_features, fit_encoding
 from errdetect.model.trees import raw_scores
 
 __all__ = ["CrossFit", "cross_fit"]
@@ -104,9 +104,9 @@ def cross_fit(
     """
     if min(error.sum(), (1 - error).sum()) < MIN_EACH:
         return None
-    encoding = learn_encoding(decisions.iloc[position], leave_out=leave_out, text=False)
+    encoding = fit_encoding(decisions.iloc[position], leave_out=leave_out, text=False)
     reviewed = build_features(decisions.iloc[position], encoding, None)
-    fold = _folds(decisions["item_id"].iloc[position], seed)
+    fold = _assign_folds(decisions["item_id"].iloc[position], seed)
     params = {**_PARAMS, "seed": seed, "num_threads": threads}
     boosters = []
     for k in range(FOLDS):
@@ -123,17 +123,17 @@ def cross_fit(
     for start in range(0, len(decisions), _BLOCK):
         block = slice(start, start + _BLOCK)
         X = build_features(decisions.iloc[block], encoding, None)
-        p[block] = np.mean([_probability(b, X, threads) for b in boosters], axis=0)
+        p[block] = np.mean([_predict_probability(b, X, threads) for b in boosters], axis=0)
     for k, booster in enumerate(boosters):
-        p[position[fold == k]] = _probability(booster, reviewed[fold == k], threads)
+        p[position[fold == k]] = _predict_probability(booster, reviewed[fold == k], threads)
     return CrossFit(p, fold)
 
 
-def _probability(booster: lgb.Booster, X: Floats, threads: int) -> Floats:
+def _predict_probability(booster: lgb.Booster, X: Floats, threads: int) -> Floats:
     return np.asarray(1 / (1 + np.exp(-raw_scores(booster, X, threads))), dtype=np.float64)
 
 
-def _folds(item: pd.Series, seed: int) -> Ints:
+def _assign_folds(item: pd.Series, seed: int) -> Ints:
     code, items = pd.factorize(item)
     dealt = np.random.default_rng(seed).permutation(len(items)) % FOLDS
     return np.where(code >= 0, dealt[code], np.arange(len(code)) % FOLDS).astype(np.int64)

@@ -11,10 +11,10 @@ from errdetect.features.matrix import Encoding, build_features
 from errdetect.features.text_models import TextCounts, TextModel, count_texts
 from errdetect.model.baselines import SegmentRate
 from errdetect.model.ensemble_members import Head, Member
-from errdetect.model.policy_correction import Relabelling
-from errdetect.model.surrogate import Usual
+from errdetect.model.policy_correction import PolicyCorrection
+from errdetect.model.surrogate import Surrogate
 
-__all__ = ["DOUBT_COLUMN", "Detector", "Examples", "doubt_logit", "floored"]
+__all__ = ["DOUBT_COLUMN", "Detector", "Examples", "apply_policy_floor", "policy_correction_logit"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -78,7 +78,7 @@ class Examples:
         kept = {f.name: getattr(self, f.name)[rows] for f in fields(self) if f.name != "decisions"}
         return Examples(decisions, **kept)
 
-    def target(self, head: Head) -> Floats:
+    def head_target(self, head: Head) -> Floats:
         """Return what a head learns, shape (n,), in [0, 1]."""
         return self.p_error if head == "error" else self.p_violates
 
@@ -109,16 +109,16 @@ class Detector:
     text: TextModel | None
     segment: SegmentRate
     members: tuple[Member, ...]
-    usual: Usual | None = None
-    doubt: Relabelling | None = None
+    usual: Surrogate | None = None
+    doubt: PolicyCorrection | None = None
     floor: bool = False
 
     def features(self, decisions: pd.DataFrame) -> Floats:
         """Return the feature matrix of decisions never trained on, shape (n, k)."""
         counts = None if self.text is None else count_texts(decisions, self.text.tags)
-        return self.see(decisions, counts)
+        return self.features_from_counts(decisions, counts)
 
-    def see(self, decisions: pd.DataFrame, counts: TextCounts | None) -> Floats:
+    def features_from_counts(self, decisions: pd.DataFrame, counts: TextCounts | None) -> Floats:
         """Return the same for decisions whose texts are counted already."""
         logits = self.text.read(counts) if self.text is not None and counts is not None else None
         X = build_features(decisions, self.encoding, logits, self.segment.rate(decisions))
@@ -126,16 +126,16 @@ class Detector:
             enforced = decisions["enforced"].to_numpy(bool)
             X = self.usual.beside(X, self.usual.logits(X, counts), enforced)
         if self.doubt is not None:
-            X = np.column_stack([X, doubt_logit(self.doubt, decisions)])
+            X = np.column_stack([X, policy_correction_logit(self.doubt, decisions)])
         return X
 
     def raw(self, X: Floats, threads: int) -> Floats:
         """Return log-odds of error, shape (n,), from a feature matrix."""
-        side = _side(X, self.encoding)
+        side = _side_sign(X, self.encoding)
         total = sum(member.weight for member in self.members)
         parts = [m.weight / total * m.raw(X, side, threads) for m in self.members]
         raw = np.asarray(np.sum(parts, axis=0), dtype=np.float64)
-        return floored(raw, X, self.encoding) if self.floor else raw
+        return apply_policy_floor(raw, X, self.encoding) if self.floor else raw
 
     def contributions(self, X: Floats, threads: int) -> Floats:
         """Return what each feature adds to the log-odds of error, shape (n, k + 1), base last.
@@ -143,33 +143,35 @@ class Detector:
         They add up to `raw`: SHAP values of trees and the terms of linear members average as
         their predictions do; what the bound lifts is the doubt's.
         """
-        side = _side(X, self.encoding)
+        side = _side_sign(X, self.encoding)
         total = sum(member.weight for member in self.members)
         parts = [m.weight / total * m.contributions(X, side, threads) for m in self.members]
         out = np.asarray(np.sum(parts, axis=0), dtype=np.float64)
         if self.floor:
             raw = out.sum(axis=1)
-            out[:, self.encoding.names.index(DOUBT_COLUMN)] += floored(raw, X, self.encoding) - raw
+            out[:, self.encoding.names.index(DOUBT_COLUMN)] += (
+                apply_policy_floor(raw, X, self.encoding) - raw
+            )
         return out
 
 
-def doubt_logit(model: Relabelling, decisions: pd.DataFrame) -> Floats:
+def policy_correction_logit(model: PolicyCorrection, decisions: pd.DataFrame) -> Floats:
     """Return log-odds that an enforcement's policy is wrong, shape (n,); NaN where unknown."""
     out = np.full(len(decisions), np.nan)
     rows = np.flatnonzero(decisions["enforced"].to_numpy(bool))
-    q, own = model.posterior(decisions.iloc[rows])
+    q, own = model.policy_posterior(decisions.iloc[rows])
     doubt = np.clip(_BELIEVED * (1 - q[np.arange(len(own)), own]), 1e-6, 1 - 1e-6)
     out[rows] = np.where(own >= 0, np.log(doubt / (1 - doubt)), np.nan)
     return out
 
 
-def floored(raw: Floats, X: Floats, encoding: Encoding) -> Floats:
+def apply_policy_floor(raw: Floats, X: Floats, encoding: Encoding) -> Floats:
     """Lift log-odds of error to those that the policy is wrong, shape (n,)."""
     if DOUBT_COLUMN not in encoding.names:
         return raw
     return np.fmax(raw, X[:, encoding.names.index(DOUBT_COLUMN)])
 
 
-def _side(X: Floats, encoding: Encoding) -> Floats:
+def _side_sign(X: Floats, encoding: Encoding) -> Floats:
     """Return 1 for enforced decisions, -1 for others."""
     return 2 * X[:, encoding.names.index("enforced")] - 1

@@ -10,13 +10,21 @@ import numpy.typing as npt
 
 from errdetect.features.matrix import SEGMENT_COLUMN
 from errdetect.model.additive import fit_additive
-from errdetect.model.detector import Examples, floored
-from errdetect.model.ensemble_members import Head, Member, fit_line
-from errdetect.model.prepare import Prepared
+from errdetect.model.detector import Examples, apply_policy_floor
+from errdetect.model.ensemble_members import Head, Member, fit_linear_member
+from errdetect.model.prepare import PreparedExamples
 from errdetect.model.trees import fit_trees
-from errdetect.model.tuning import Objective, is_luck, measure
+from errdetect.model.tuning import Objective, is_within_noise, objective_value
 
-__all__ = ["MEMBERS", "Blend", "choose_blend", "fit_blend", "fit_member", "fit_members", "is_few"]
+__all__ = [
+    "MEMBERS",
+    "Ensemble",
+    "choose_ensemble",
+    "fit_ensemble",
+    "fit_member",
+    "fit_members",
+    "has_few_labels",
+]
 
 
 _RIDGE = 30.0
@@ -37,14 +45,14 @@ MEMBERS: Mapping[str, Head] = {
 
 def fit_member(
     name: str,
-    prepared: Prepared,
+    prepared: PreparedExamples,
     data: lgb.Dataset,
     params: Mapping[str, Any],
     *,
     seed: int,
     threads: int,
     rounds: int | None = None,
-    held: tuple[Prepared, lgb.Dataset] | None = None,
+    held: tuple[PreparedExamples, lgb.Dataset] | None = None,
 ) -> Member:
     """Fit one member; trees for so many rounds, or until later decisions say stop.
 
@@ -65,20 +73,20 @@ def fit_member(
     e = prepared.examples
     if name in ("segment", "text"):
         column = names.index(SEGMENT_COLUMN if name == "segment" else _TEXT_COLUMN)
-        return Member(name, head, fit_line(prepared.X, column, e.weight))
+        return Member(name, head, fit_linear_member(prepared.X, column, e.weight))
     if name == "additive":
         levels = {
             i: len(prepared.encoding.categorical[names[i]]) for i in prepared.encoding.categories
         }
-        rows = _some(len(e), seed)
+        rows = _subsample_rows(len(e), seed)
         model = fit_additive(
-            prepared.X[rows], e.target(head)[rows], e.weight[rows], categories=levels, side=names.index("enforced"),
+            prepared.X[rows], e.head_target(head)[rows], e.weight[rows], categories=levels, side=names.index("enforced"),
             ridge=_RIDGE,
         )  # fmt: skip
         return Member(name, head, model)
-    data.set_label(e.target(head))
+    data.set_label(e.head_target(head))
     if held is not None:
-        held[1].set_label(held[0].examples.target(head))
+        held[1].set_label(held[0].examples.head_target(head))
     settings = dict(params)
     if name in _EXTRA:
         settings |= {"extra_trees": True, "num_leaves": min(63, 2 * params["num_leaves"] + 1)}
@@ -89,14 +97,14 @@ def fit_member(
 
 
 def fit_members(
-    prepared: Prepared,
+    prepared: PreparedExamples,
     names: set[str],
     params: Mapping[str, Any],
     *,
     seed: int,
     threads: int,
     rounds: Mapping[str, int] | None = None,
-    held: Prepared | None = None,
+    held: PreparedExamples | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> list[Member]:
     """Fit some members, in their order; trees for given rounds, or as long as later ones say."""
@@ -112,7 +120,7 @@ def fit_members(
     return out
 
 
-def _some(n: int, seed: int) -> npt.NDArray[np.int64]:
+def _subsample_rows(n: int, seed: int) -> npt.NDArray[np.int64]:
     """Choose the rows that the additive model learns from: so many that more change little."""
     if n <= _MAX_ADDITIVE:
         return np.arange(n)
@@ -143,7 +151,7 @@ _SIMPLE: Mapping[str, Weights] = {
 
 
 @dataclass(frozen=True)
-class Blend:
+class Ensemble:
     """Members and their weights, as held-out time chose them.
 
     Parameters
@@ -173,9 +181,9 @@ class Blend:
     floor: bool = False
 
 
-def choose_blend(
-    prepared: Prepared,
-    held: Prepared,
+def choose_ensemble(
+    prepared: PreparedExamples,
+    held: PreparedExamples,
     params: Mapping[str, Any],
     *,
     weight: Floats,
@@ -184,7 +192,7 @@ def choose_blend(
     seed: int,
     threads: int,
     progress: Callable[[str], None] = lambda _: None,
-) -> Blend:
+) -> Ensemble:
     """Fit all members on earlier decisions, and choose their average on later ones.
 
     Parameters
@@ -196,7 +204,7 @@ def choose_blend(
     weight
         Shape (len(held),), decisions that each later row stands for.
     objective, budget
-        As for `measure`.
+        As for `objective_value`.
     seed, threads
         Seed of all randomness; processors used.
     progress
@@ -209,7 +217,7 @@ def choose_blend(
         the members with trees are left out.
     """
     notes: list[str] = []
-    few = is_few(prepared.examples)
+    few = has_few_labels(prepared.examples)
     if few:
         notes.append(
             f"only {len(prepared.examples)} labels to learn from ({int(prepared.examples.error.sum())} "
@@ -225,13 +233,15 @@ def choose_blend(
     side = 2 * held.X[:, held.encoding.names.index("enforced")] - 1
     raws = {member.name: member.raw(held.X, side, threads) for member in members}
     y = held.examples.error
-    mixed = {name: _average(raws, weights) for name, weights in offered.items()}
+    mixed = {name: _average_log_odds(raws, weights) for name, weights in offered.items()}
     harm = held.examples.harm
-    values = {n: measure(y, raw, weight, objective, budget, harm) for n, raw in mixed.items()}
+    values = {
+        n: objective_value(y, raw, weight, objective, budget, harm) for n, raw in mixed.items()
+    }
     usual = next(iter(offered))
     best = max(values, key=lambda name: (values[name], name == usual))
     if best != usual:
-        luck = is_luck(
+        luck = is_within_noise(
             y, weight, mixed[best], mixed[usual], objective, budget, seed, _CLEARLY, harm=harm
         )
         best = usual if luck else best
@@ -242,16 +252,16 @@ def choose_blend(
         )
     rounds = {m.name: m.model.best_iteration for m in members if isinstance(m.model, lgb.Booster)}
     kept = {name: rounds[name] for name in offered[best] if name in rounds}
-    plain, raw = mixed[best], floored(mixed[best], held.X, held.encoding)
+    plain, raw = mixed[best], apply_policy_floor(mixed[best], held.X, held.encoding)
     how: dict[str, Any] = {"objective": objective, "budget": budget, "seed": seed, "harm": harm}
-    floor = is_luck(y, weight, plain, raw, standard_errors=_CLEARLY, **how)
+    floor = is_within_noise(y, weight, plain, raw, standard_errors=_CLEARLY, **how)
     blended = raw if floor else plain
-    return Blend(best, dict(offered[best]), kept, blended, values, tuple(notes), floor)
+    return Ensemble(best, dict(offered[best]), kept, blended, values, tuple(notes), floor)
 
 
-def fit_blend(
-    prepared: Prepared,
-    blend: Blend,
+def fit_ensemble(
+    prepared: PreparedExamples,
+    blend: Ensemble,
     params: Mapping[str, Any],
     *,
     seed: int,
@@ -265,12 +275,12 @@ def fit_blend(
     return tuple(replace(m, weight=blend.weights[m.name]) for m in members)
 
 
-def is_few(examples: Examples) -> bool:
+def has_few_labels(examples: Examples) -> bool:
     """Tell whether labels are too few for trees."""
     errors = int(examples.error.sum())
     return len(examples) < _FEW or min(errors, len(examples) - errors) < _FEW_OF_EACH
 
 
-def _average(raws: Mapping[str, Floats], weights: Weights) -> Floats:
+def _average_log_odds(raws: Mapping[str, Floats], weights: Weights) -> Floats:
     total = sum(weights.values())
     return np.asarray(sum(w / total * raws[name] for name, w in weights.items()), dtype=np.float64)

@@ -8,10 +8,10 @@ import lightgbm as lgb
 import numpy as np
 import numpy.typing as npt
 
-from errdetect.model.additive import Additive
+from errdetect.model.additive import AdditiveModel
 from errdetect.model.trees import contributions, raw_scores
 
-__all__ = ["Head", "Line", "Member", "fit_line"]
+__all__ = ["Head", "LinearMember", "Member", "fit_linear_member"]
 
 Floats = npt.NDArray[np.float64]
 #: What a model learns: that the decision is wrong, or that the content violates. The second is
@@ -20,12 +20,12 @@ Head = Literal["error", "violates"]
 
 
 @dataclass(frozen=True)
-class Line:
+class LinearMember:
     """Log-odds read off one feature: slope * feature + intercept, `fill` where it is unknown.
 
     Examples
     --------
-    >>> Line(0, 2.0, 1.0, 0.5).raw(np.array([[3.0], [np.nan]])).tolist()
+    >>> LinearMember(0, 2.0, 1.0, 0.5).raw(np.array([[3.0], [np.nan]])).tolist()
     [7.0, 2.0]
     """
 
@@ -36,12 +36,12 @@ class Line:
 
     def raw(self, X: Floats) -> Floats:
         """Return log-odds, shape (n,)."""
-        return self.slope * self._filled(X) + self.intercept
+        return self.slope * self._fill_missing(X) + self.intercept
 
     def contributions(self, X: Floats) -> Floats:
         """Return what each column adds, shape (n, k + 1); base last."""
         out = np.zeros((len(X), X.shape[1] + 1))
-        out[:, self.column] = self.slope * (self._filled(X) - self.fill)
+        out[:, self.column] = self.slope * (self._fill_missing(X) - self.fill)
         out[:, -1] = self.slope * self.fill + self.intercept
         return out
 
@@ -53,22 +53,22 @@ class Line:
         }
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> "Line":
+    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> "LinearMember":
         """Build the model from what `arrays` returned."""
         slope, intercept, fill = arrays["line"].tolist()
         return cls(int(arrays["column"]), slope, intercept, fill)
 
-    def _filled(self, X: Floats) -> Floats:
+    def _fill_missing(self, X: Floats) -> Floats:
         x = X[:, self.column]
         return np.where(np.isfinite(x), x, self.fill)
 
 
-def fit_line(X: Floats, column: int, weight: Floats) -> Line:
+def fit_linear_member(X: Floats, column: int, weight: Floats) -> LinearMember:
     """Take a feature that is log-odds already as it stands; unknown is its mean."""
     x = X[:, column]
     known = np.isfinite(x)
     fill = float(np.average(x[known], weights=weight[known])) if known.any() else 0.0
-    return Line(column, 1.0, 0.0, fill)
+    return LinearMember(column, 1.0, 0.0, fill)
 
 
 @dataclass(frozen=True)
@@ -89,20 +89,20 @@ class Member:
 
     name: str
     head: Head
-    model: lgb.Booster | Additive | Line
+    model: lgb.Booster | AdditiveModel | LinearMember
     weight: float = 1.0
 
     def raw(self, X: Floats, side: Floats, threads: int) -> Floats:
         """Return log-odds of error, shape (n,); `side` is 1 for enforced decisions, -1 for others."""
-        if isinstance(self.model, Additive | Line):
-            return self._sign(side) * self.model.raw(X)
-        return self._sign(side) * raw_scores(self.model, X, threads)
+        if isinstance(self.model, AdditiveModel | LinearMember):
+            return self._head_sign(side) * self.model.raw(X)
+        return self._head_sign(side) * raw_scores(self.model, X, threads)
 
     def contributions(self, X: Floats, side: Floats, threads: int) -> Floats:
         """Return what each column adds to them, shape (n, k + 1); base last."""
-        if isinstance(self.model, Additive | Line):
-            return self._sign(side)[:, None] * self.model.contributions(X)
-        return self._sign(side)[:, None] * contributions(self.model, X, threads)
+        if isinstance(self.model, AdditiveModel | LinearMember):
+            return self._head_sign(side)[:, None] * self.model.contributions(X)
+        return self._head_sign(side)[:, None] * contributions(self.model, X, threads)
 
-    def _sign(self, side: Floats) -> Floats:
+    def _head_sign(self, side: Floats) -> Floats:
         return -side if self.head == "violates" else np.ones_like(side)

@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from errdetect.errors import DataError, sentence
+from errdetect.errors import DataError, error_message
 from errdetect.model.detector import Examples
 from errdetect.stats.effective_size import effective_sizes
-from errdetect.stats.grouped import sums
-from errdetect.stats.intervals import bootstrap, critical_value, wilson
+from errdetect.stats.grouped import sum_by_group
+from errdetect.stats.intervals import bootstrap_interval, critical_value, wilson
 from errdetect.stats.ranking_metrics import average_precision, calibration_error, recall_at
 
 __all__ = [
@@ -21,14 +21,14 @@ __all__ = [
     "RANDOM",
     "TEST",
     "TUNE",
+    "GateResult",
     "HeldOut",
-    "Verdict",
+    "apply_gate",
     "evaluate",
-    "judge",
     "recall_name",
-    "reliability",
-    "reliability_by",
-    "temporal_parts",
+    "reliability_by_segment",
+    "reliability_table",
+    "split_by_time",
 ]
 
 
@@ -94,7 +94,7 @@ def evaluate(
         return np.concatenate([*per, [calibration_error(y, p, w)], leads])
 
     value = measure(weight)
-    low, high = bootstrap(measure, weight, resamples=resamples, rng=rng)
+    low, high = bootstrap_interval(measure, weight, resamples=resamples, rng=rng)
     who = [*methods, RANDOM]
     rows = (
         [(m, n) for m in who for n in names]
@@ -106,14 +106,14 @@ def evaluate(
 
 
 @dataclass(frozen=True)
-class Verdict:
+class GateResult:
     """The gate's answer and why, in plain words."""
 
     answer: Literal["validated", "rejected", "unknown"]
     why: str
 
 
-def judge(evaluation: pd.DataFrame, y: Floats, *, min_errors: int) -> Verdict:
+def apply_gate(evaluation: pd.DataFrame, y: Floats, *, min_errors: int) -> GateResult:
     """Judge a model by its held-out evaluation.
 
     Parameters
@@ -133,7 +133,7 @@ def judge(evaluation: pd.DataFrame, y: Floats, *, min_errors: int) -> Verdict:
 
     Examples
     --------
-    >>> judge(pd.DataFrame(), np.array([1.0, 0.0, 0.0]), min_errors=5).answer
+    >>> apply_gate(pd.DataFrame(), np.array([1.0, 0.0, 0.0]), min_errors=5).answer
     'unknown'
     """
     wrong, right = int(y.sum()), int((1 - y).sum())
@@ -142,17 +142,17 @@ def judge(evaluation: pd.DataFrame, y: Floats, *, min_errors: int) -> Verdict:
             f"the held-out decisions hold {wrong} errors and {right} correct ones; "
             f"at least {min_errors} of each are needed to tell. Review more decisions"
         )
-        return Verdict("unknown", why)
+        return GateResult("unknown", why)
     leads = evaluation[evaluation["measure"] == "lead"].set_index("method")[["value", "high"]]
     if float(leads["value"][RANDOM]) <= 0:
-        return Verdict("rejected", "its ranking is no better than a random order")
+        return GateResult("rejected", "its ranking is no better than a random order")
     for method, value, high in leads.drop(index=RANDOM).itertuples():
         if float(high) < 0:
             why = f"its average precision is below the '{method}' ranking's by {-value:.3f}"
-            return Verdict("rejected", f"{why} (at least {-high:.3f})")
+            return GateResult("rejected", f"{why} (at least {-high:.3f})")
     table = evaluation.set_index(["method", "measure"])["value"].astype(float)
     ap = table[MODEL, "average_precision"]
-    return Verdict(
+    return GateResult(
         "validated",
         f"average precision {ap:.3f} on {len(y)} held-out decisions, {wrong} of them errors",
     )
@@ -182,7 +182,7 @@ _FEWEST = 30  # reviews that a figure needs
 _COLUMNS = ["said", "seen", "low", "high", "n"]
 
 
-def reliability(y: Floats, p: Floats, weight: Floats, bins: int = 10) -> pd.DataFrame:
+def reliability_table(y: Floats, p: Floats, weight: Floats, bins: int = 10) -> pd.DataFrame:
     """Compare said and seen, from the least to the most suspect decisions.
 
     Parameters
@@ -206,7 +206,7 @@ def reliability(y: Floats, p: Floats, weight: Floats, bins: int = 10) -> pd.Data
     Examples
     --------
     >>> y = np.tile([1.0, 0.0, 0.0, 0.0, 0.0], 20)
-    >>> reliability(y, np.full(100, 0.3), np.ones(100)).round(2).values.tolist()
+    >>> reliability_table(y, np.full(100, 0.3), np.ones(100)).round(2).values.tolist()
     [[0.3, 0.2, 0.13, 0.29, 100.0]]
     """
     counted = weight > 0
@@ -215,20 +215,22 @@ def reliability(y: Floats, p: Floats, weight: Floats, bins: int = 10) -> pd.Data
     if groups == 0:
         return pd.DataFrame(columns=_COLUMNS, dtype=np.float64)
     values, place = np.unique(p, return_inverse=True)
-    each = sums(place, weight, len(values))
+    each = sum_by_group(place, weight, len(values))
     middle = (np.cumsum(each) - each / 2) / each.sum()
     group = np.minimum((middle * groups).astype(np.int64), groups - 1)[place]
-    table = _table(np.unique(group, return_inverse=True)[1], y, p, weight)
+    table = _average_by_group(np.unique(group, return_inverse=True)[1], y, p, weight)
     return table[_COLUMNS]
 
 
-def reliability_by(y: Floats, p: Floats, weight: Floats, segments: pd.DataFrame) -> pd.DataFrame:
+def reliability_by_segment(
+    y: Floats, p: Floats, weight: Floats, segments: pd.DataFrame
+) -> pd.DataFrame:
     """Compare said and seen in every segment with 30 reviews or more.
 
     Parameters
     ----------
     y, p, weight
-        As for `reliability`.
+        As for `reliability_table`.
     segments
         Shape (n, any): columns such as `policy_id`; missing values belong to no segment, and a column
         with one value has none.
@@ -243,7 +245,7 @@ def reliability_by(y: Floats, p: Floats, weight: Floats, segments: pd.DataFrame)
     --------
     >>> y = np.tile([1.0, 0.0, 0.0, 0.0, 0.0], 40)
     >>> market = pd.DataFrame({"market": ["PL"] * 100 + ["DE"] * 100})
-    >>> found = reliability_by(y, np.repeat([0.2, 0.4], 100), np.ones(200), market)
+    >>> found = reliability_by_segment(y, np.repeat([0.2, 0.4], 100), np.ones(200), market)
     >>> found[["value", "differs"]].values.tolist()
     [['DE', True], ['PL', False]]
     """
@@ -254,7 +256,7 @@ def reliability_by(y: Floats, p: Floats, weight: Floats, segments: pd.DataFrame)
         present, place = np.unique(code[rows], return_inverse=True)
         if len(present) < 2:  # one value is all decisions, which the whole says already
             continue
-        table = _table(place, y[rows], p[rows], weight[rows])
+        table = _average_by_group(place, y[rows], p[rows], weight[rows])
         table.insert(0, "column", str(name))
         table.insert(1, "value", [str(v) for v in np.asarray(values, dtype=object)[present]])
         parts.append(table[table["n"] >= _FEWEST])
@@ -263,14 +265,19 @@ def reliability_by(y: Floats, p: Floats, weight: Floats, segments: pd.DataFrame)
     return found.assign(differs=found["z"].abs() > limit).drop(columns="z")
 
 
-def _table(group: npt.NDArray[Any], y: Floats, p: Floats, weight: Floats) -> pd.DataFrame:
+def _average_by_group(
+    group: npt.NDArray[Any], y: Floats, p: Floats, weight: Floats
+) -> pd.DataFrame:
     """Average by group; `z` is the gap in standard errors that a true probability would have."""
     k = int(group.max()) + 1
-    total = sums(group, weight, k)
-    said, seen = sums(group, weight * p, k) / total, sums(group, weight * y, k) / total
+    total = sum_by_group(group, weight, k)
+    said, seen = (
+        sum_by_group(group, weight * p, k) / total,
+        sum_by_group(group, weight * y, k) / total,
+    )
     _, low, high = wilson(seen, effective_sizes(weight, group, k))
-    error = np.sqrt(sums(group, weight**2 * p * (1 - p), k)) / total
-    n = sums(group, np.ones(len(y)), k).astype(np.int64)
+    error = np.sqrt(sum_by_group(group, weight**2 * p * (1 - p), k)) / total
+    n = sum_by_group(group, np.ones(len(y)), k).astype(np.int64)
     return pd.DataFrame(
         {"said": said, "seen": seen, "low": low, "high": high, "n": n, "z": (seen - said) / error}
     )
@@ -279,9 +286,7 @@ def _table(group: npt.NDArray[Any], y: Floats, p: Floats, weight: Floats) -> pd.
 FIT, TUNE, TEST = 0, 1, 2
 
 
-def temporal_parts(
-    decided_at: pd.Series, parts: tuple[float, float, float]
-) -> npt.NDArray[np.int8]:
+def split_by_time(decided_at: pd.Series, parts: tuple[float, float, float]) -> npt.NDArray[np.int8]:
     """Split decisions by time into fit, tune and test.
 
     Parameters
@@ -305,7 +310,7 @@ def temporal_parts(
     Examples
     --------
     >>> times = pd.Series(pd.date_range("2026-01-01", periods=10, tz="UTC"))
-    >>> temporal_parts(times, (0.6, 0.2, 0.2)).tolist()
+    >>> split_by_time(times, (0.6, 0.2, 0.2)).tolist()
     [0, 0, 0, 0, 0, 0, 1, 1, 2, 2]
     """
     times = pd.DatetimeIndex(decided_at).as_unit("us").asi8
@@ -319,5 +324,7 @@ def temporal_parts(
     if n == 0 or len(np.unique(out)) < 3:
         do = "Give decisions from a longer time, or from more moments."
         got = f"{n} decisions at {len(np.unique(times))} moments"
-        raise DataError(sentence("Labelled decisions", "fall into three parts by time", got, do))
+        raise DataError(
+            error_message("Labelled decisions", "fall into three parts by time", got, do)
+        )
     return out

@@ -20,15 +20,15 @@ import pandas as pd
 from scipy import sparse
 from scipy.optimize import minimize
 
-from errdetect.features.matrix import learn_encoding
-from errdetect.model.policy_tokens import Tokens, content_folds
+from errdetect.features.matrix import fit_encoding
+from errdetect.model.policy_tokens import PolicyTokens, content_folds
 
 __all__ = [
     "MIN_RELABELLED",
-    "Relabelling",
-    "count_relabelled",
-    "fit_relabelling",
-    "load_relabelling",
+    "PolicyCorrection",
+    "count_corrected",
+    "fit_policy_correction",
+    "load_policy_correction",
 ]
 
 Floats = npt.NDArray[np.float64]
@@ -46,7 +46,7 @@ _MACHINE = ("policy_id", "action", "moderator", "moderator_version")
 
 
 @dataclass(frozen=True)
-class Relabelling:
+class PolicyCorrection:
     """A fitted model of the right policy.
 
     Parameters
@@ -66,24 +66,26 @@ class Relabelling:
     """
 
     policies: tuple[str, ...]
-    tokens: Tokens
+    tokens: PolicyTokens
     weight: npt.NDArray[np.float32]
     log_prior: Floats
     trust: float
     shift: float
     n_relabelled: int
 
-    def posterior(self, decisions: pd.DataFrame) -> tuple[Floats, Ints]:
+    def policy_posterior(self, decisions: pd.DataFrame) -> tuple[Floats, Ints]:
         """Return P(right policy), shape (n, K), and each decision's policy as its number.
 
         Rows whose policy is unknown here (number -1) are NaN.
         """
-        own = _numbers(decisions["policy_id"], self.policies)
+        own = _policy_codes(decisions["policy_id"], self.policies)
         out = np.full((len(decisions), len(self.policies)), np.nan)
         known = np.flatnonzero(own >= 0)
         if len(known):
             rows = decisions.iloc[known]
-            evidence = _evidence(self.tokens.matrix(rows), content_folds(rows, _FOLDS), self.weight)
+            evidence = _out_of_fold_evidence(
+                self.tokens.token_matrix(rows), content_folds(rows, _FOLDS), self.weight
+            )
             out[known] = np.exp(
                 _log_posterior(evidence, own[known], self.log_prior, self.trust, self.shift)
             )
@@ -110,11 +112,11 @@ class Relabelling:
         n = len(decisions)
         wrong, best = np.full(n, np.nan), np.full(n, None, dtype=object)
         rows = np.flatnonzero(decisions["enforced"].to_numpy(bool))
-        q, own = self.posterior(decisions.iloc[rows])
+        q, own = self.policy_posterior(decisions.iloc[rows])
         known = np.flatnonzero(own >= 0)
         if len(known) and len(self.policies) > 1:
             q, own, rows = q[known], own[known], rows[known]
-            wrong[rows] = _wrong_label(1 - q[np.arange(len(own)), own], p_error[rows])
+            wrong[rows] = _wrong_label_probability(1 - q[np.arange(len(own)), own], p_error[rows])
             q[np.arange(len(own)), own] = -1
             best[rows] = np.array(self.policies, dtype=object)[q.argmax(axis=1)]
         likeliest = pd.Series(best, index=decisions.index, dtype="str")
@@ -136,7 +138,7 @@ class Relabelling:
         rows = self.log_prior.copy()
         np.fill_diagonal(rows, -np.inf)
         best = np.array([*(self.policies[k] for k in rows.argmax(axis=1)), None], dtype=object)
-        own = _numbers(policy_id, self.policies)
+        own = _policy_codes(policy_id, self.policies)
         return pd.Series(best[own], index=policy_id.index, dtype="str")
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
@@ -156,13 +158,13 @@ class Relabelling:
         }
 
 
-def load_relabelling(
+def load_policy_correction(
     facts: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]
-) -> Relabelling:
+) -> PolicyCorrection:
     """Build the model back from `facts` and `arrays`."""
     edges = {name: tuple(values) for name, values in facts["edges"].items()}
-    tokens = Tokens(tuple(facts["categorical"]), edges, facts["text"], arrays["idf"])
-    return Relabelling(
+    tokens = PolicyTokens(tuple(facts["categorical"]), edges, facts["text"], arrays["idf"])
+    return PolicyCorrection(
         tuple(facts["policies"]),
         tokens,
         arrays["weight"],
@@ -173,7 +175,7 @@ def load_relabelling(
     )
 
 
-def fit_relabelling(
+def fit_policy_correction(
     decisions: pd.DataFrame,
     right_policy: "pd.Series[Any]",
     judged: npt.NDArray[np.bool_],
@@ -181,7 +183,7 @@ def fit_relabelling(
     leave_out: Sequence[str] = (),
     text: bool = True,
     min_relabelled: int = MIN_RELABELLED,
-) -> Relabelling | None:
+) -> PolicyCorrection | None:
     """Learn which policy content falls under, and how policies are confused.
 
     Parameters
@@ -195,7 +197,7 @@ def fit_relabelling(
         Shape (n,), whether people judged the decision. Decisions nobody judged may teach that
         their own policy is right, with less weight, if that helps to foretell reviewers' answers.
     leave_out, text
-        As for `learn_encoding`.
+        As for `fit_encoding`.
     min_relabelled
         Relabelled decisions needed, at least 1.
 
@@ -210,54 +212,54 @@ def fit_relabelling(
     ...     "policy_id": "scam", "enforced": True, "item_id": [str(i) for i in range(80)],
     ...     "text": [f"win money {i}" if i % 4 else f"cheap pills {i}" for i in range(80)]})
     >>> right = pd.Series(["scam" if i % 4 else "medicines" for i in range(80)])
-    >>> model = fit_relabelling(frame, right, np.ones(80, dtype=bool))
+    >>> model = fit_policy_correction(frame, right, np.ones(80, dtype=bool))
     >>> new = frame.head(2).assign(text=["pills for you", "more money"])
     >>> model.predict(new, np.array([0.5, 0.5]))["suggested_policy_id"].tolist()
     ['medicines', nan]
     """
     own_name = decisions["policy_id"].astype("str")
-    taught = _taught(decisions, right_policy)
-    n_relabelled = count_relabelled(decisions, right_policy)
+    taught = _training_rows(decisions, right_policy)
+    n_relabelled = count_corrected(decisions, right_policy)
     if n_relabelled < min_relabelled:
         return None
     free = np.flatnonzero(~judged & decisions["enforced"].to_numpy(bool))[-_MAX_UNREVIEWED:]
     rows = np.concatenate([taught, free])
     named = pd.concat([right_policy.iloc[taught], own_name.iloc[free]])
     policies = _known_policies(own_name.iloc[rows], right_policy.iloc[taught])
-    right, own = _numbers(named, policies), _numbers(own_name.iloc[rows], policies)
+    right, own = _policy_codes(named, policies), _policy_codes(own_name.iloc[rows], policies)
     usable = (right >= 0) & (own >= 0)
     reviewed = (np.arange(len(rows)) < len(taught))[usable]
     rows, right, own = rows[usable], right[usable], own[usable]
     frame = decisions.iloc[rows]
-    encoding = learn_encoding(frame, leave_out=leave_out, text=text)
+    encoding = fit_encoding(frame, leave_out=leave_out, text=text)
     categorical = tuple(name for name in encoding.categorical if name not in _MACHINE)
-    tokens, X = Tokens.learn(frame, categorical, encoding.numeric, encoding.text)
+    tokens, X = PolicyTokens.learn(frame, categorical, encoding.numeric, encoding.text)
     prior = _log_prior(own[reviewed], right[reviewed], len(policies))
-    best = _choose(X, content_folds(frame, _FOLDS), own, right, reviewed, prior)
-    return Relabelling(policies, tokens, best[1], prior, *best[2:], n_relabelled)
+    best = _choose_settings(X, content_folds(frame, _FOLDS), own, right, reviewed, prior)
+    return PolicyCorrection(policies, tokens, best[1], prior, *best[2:], n_relabelled)
 
 
-def count_relabelled(decisions: pd.DataFrame, right_policy: "pd.Series[Any]") -> int:
-    """Count the relabelled decisions that `fit_relabelling` would learn from.
+def count_corrected(decisions: pd.DataFrame, right_policy: "pd.Series[Any]") -> int:
+    """Count the relabelled decisions that `fit_policy_correction` would learn from.
 
     Examples
     --------
     >>> frame = pd.DataFrame({"policy_id": ["scam"] * 3, "enforced": True})
-    >>> count_relabelled(frame, pd.Series(["scam", "spam", None], dtype="str"))
+    >>> count_corrected(frame, pd.Series(["scam", "spam", None], dtype="str"))
     1
     """
-    taught = _taught(decisions, right_policy)
+    taught = _training_rows(decisions, right_policy)
     own = decisions["policy_id"].astype("str").iloc[taught]
     return int((right_policy.iloc[taught].to_numpy(object) != own.to_numpy(object)).sum())
 
 
-def _taught(decisions: pd.DataFrame, right_policy: "pd.Series[Any]") -> Ints:
+def _training_rows(decisions: pd.DataFrame, right_policy: "pd.Series[Any]") -> Ints:
     """Return the rows of the latest enforcements whose right policy is known."""
     known = right_policy.notna().to_numpy(bool) & decisions["enforced"].to_numpy(bool)
     return np.flatnonzero(known)[-_MAX_REVIEWED:]
 
 
-def _choose(
+def _choose_settings(
     X: sparse.csr_matrix,
     fold: Ints,
     own: Ints,
@@ -273,16 +275,18 @@ def _choose(
     for share in _UNREVIEWED:
         weights = np.where(reviewed, 1.0, share)
         for smoothing in _SMOOTHING:
-            found = _weights(X, right, weights, fold, len(prior), smoothing)
-            evidence = _evidence(X[reviewed], fold[reviewed], found)
-            loss, trust, shift = _believe(evidence, own[reviewed], right[reviewed], prior)
+            found = _naive_bayes_weights(X, right, weights, fold, len(prior), smoothing)
+            evidence = _out_of_fold_evidence(X[reviewed], fold[reviewed], found)
+            loss, trust, shift = _fit_evidence_trust(
+                evidence, own[reviewed], right[reviewed], prior
+            )
             if best is None or loss < best[0]:
                 best = loss, found, trust, shift
     assert best is not None
     return best
 
 
-def _wrong_label(doubt: Floats, p_error: Floats) -> Floats:
+def _wrong_label_probability(doubt: Floats, p_error: Floats) -> Floats:
     """Split P(error) by P(another policy | action right) = `doubt`.
 
     With w = P(wrong action): p_error = w + (1 - w) doubt, so P(wrong label) = (1 - w) doubt
@@ -299,16 +303,18 @@ def _known_policies(own: "pd.Series[Any]", right: "pd.Series[Any]") -> tuple[str
     return tuple(sorted(str(name) for name in kept.index))
 
 
-def _numbers(names: "pd.Series[Any]", policies: tuple[str, ...]) -> Ints:
+def _policy_codes(names: "pd.Series[Any]", policies: tuple[str, ...]) -> Ints:
     return np.asarray(pd.Index(policies).get_indexer(pd.Index(names.astype("str"))), dtype=np.int64)
 
 
-def _weights(
+def _naive_bayes_weights(
     X: sparse.csr_matrix, y: Ints, w: Floats, fold: Ints, k: int, smoothing: float
 ) -> npt.NDArray[np.float32]:
     """Fit naive Bayes, each policy against the rest, once without each fold."""
     width = X.shape[1]
-    counts = np.stack([_sums(X[fold == f], y[fold == f], w[fold == f], k) for f in range(_FOLDS)])
+    counts = np.stack(
+        [_class_sums(X[fold == f], y[fold == f], w[fold == f], k) for f in range(_FOLDS)]
+    )
     out = np.zeros((_FOLDS, k, width), dtype=np.float32)
     for f in range(_FOLDS):
         inside = counts.sum(axis=0) - counts[f]
@@ -321,12 +327,14 @@ def _weights(
     return out
 
 
-def _sums(X: sparse.csr_matrix, y: Ints, w: Floats, k: int) -> Floats:
+def _class_sums(X: sparse.csr_matrix, y: Ints, w: Floats, k: int) -> Floats:
     by = sparse.csr_matrix((w, (y, np.arange(len(y)))), shape=(k, len(y)))
     return np.asarray((by @ X).toarray(), dtype=np.float64)
 
 
-def _evidence(X: sparse.csr_matrix, fold: Ints, weight: npt.NDArray[np.float32]) -> Floats:
+def _out_of_fold_evidence(
+    X: sparse.csr_matrix, fold: Ints, weight: npt.NDArray[np.float32]
+) -> Floats:
     """Weigh each row by the model that has not seen its content, shape (n, K)."""
     out = np.zeros((X.shape[0], weight.shape[1]))
     for f in range(len(weight)):
@@ -343,7 +351,9 @@ def _log_posterior(
     return np.asarray(z - np.log(np.exp(z).sum(axis=1, keepdims=True)), dtype=np.float64)
 
 
-def _believe(evidence: Floats, own: Ints, right: Ints, prior: Floats) -> tuple[float, float, float]:
+def _fit_evidence_trust(
+    evidence: Floats, own: Ints, right: Ints, prior: Floats
+) -> tuple[float, float, float]:
     """Fit how far evidence is believed: the loss per row, trust and shift."""
     rows = np.arange(len(own))
 

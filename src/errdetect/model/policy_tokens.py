@@ -12,7 +12,7 @@ from sklearn.feature_extraction.text import HashingVectorizer
 
 from errdetect.stats.grouped import quantile_edges
 
-__all__ = ["Tokens", "content_folds"]
+__all__ = ["PolicyTokens", "content_folds"]
 
 _TEXT_BITS, _COLUMN_BITS = 15, 12
 _MAX_CHARS = 2_000
@@ -24,7 +24,7 @@ _VIEWS: tuple[Mapping[str, Any], ...] = (
 
 
 @dataclass(frozen=True)
-class Tokens:
+class PolicyTokens:
     """How decisions become rows of hashed evidence.
 
     Parameters
@@ -51,32 +51,32 @@ class Tokens:
         categorical: Sequence[str],
         numeric: Sequence[str],
         text: bool,
-    ) -> "tuple[Tokens, sparse.csr_matrix]":
+    ) -> "tuple[PolicyTokens, sparse.csr_matrix]":
         """Learn bins and frequencies from decisions, and return their rows as well.
 
         Examples
         --------
         >>> frame = pd.DataFrame({"text": ["red shoe", "blue hat"], "category": ["a", "b"]})
-        >>> tokens, X = Tokens.learn(frame, ["category"], [], True)
+        >>> tokens, X = PolicyTokens.learn(frame, ["category"], [], True)
         >>> X.shape == (2, len(tokens.idf)), (tokens.matrix(frame) != X).nnz
         (True, 0)
         """
-        edges = {name: _edges(decisions[name]) for name in numeric}
+        edges = {name: _bin_edges(decisions[name]) for name in numeric}
         bare = cls(tuple(categorical), edges, text, np.empty(0, dtype=np.float32))
         blocks = bare._blocks(decisions)
         seen = np.concatenate([np.asarray((b > 0).sum(axis=0)).ravel() for b in blocks])
         idf = (np.log((1 + len(decisions)) / (1 + seen)) + 1).astype(np.float32)
         tokens = cls(bare.categorical, edges, text, idf)
-        return tokens, tokens._weighed(blocks)
+        return tokens, tokens._tfidf_rows(blocks)
 
-    def matrix(self, decisions: pd.DataFrame) -> sparse.csr_matrix:
+    def token_matrix(self, decisions: pd.DataFrame) -> sparse.csr_matrix:
         """Return rows of evidence, shape (n, size); a column that is missing says nothing."""
-        return self._weighed(self._blocks(decisions))
+        return self._tfidf_rows(self._blocks(decisions))
 
     def _blocks(self, decisions: pd.DataFrame) -> list[sparse.csr_matrix]:
-        blocks = [_hashed(_column_tokens(decisions, self.categorical, self.edges))]
+        blocks = [_hash_tokens(_column_tokens(decisions, self.categorical, self.edges))]
         if self.text:
-            texts = _clean(decisions)
+            texts = _normalised_texts(decisions)
             for view in _VIEWS:
                 hashing = HashingVectorizer(
                     n_features=2**_TEXT_BITS, norm=None, alternate_sign=False, binary=True, **view
@@ -84,7 +84,7 @@ class Tokens:
                 blocks.append(hashing.transform(texts))
         return blocks
 
-    def _weighed(self, blocks: list[sparse.csr_matrix]) -> sparse.csr_matrix:
+    def _tfidf_rows(self, blocks: list[sparse.csr_matrix]) -> sparse.csr_matrix:
         """Weigh hashes by rarity; each block's rows have length 1, so none drowns the others."""
         out, start = [], 0
         for block in blocks:
@@ -111,20 +111,20 @@ def content_folds(decisions: pd.DataFrame, folds: int) -> npt.NDArray[np.int64]:
     >>> len(set(content_folds(frame, 3).tolist()))
     1
     """
-    texts = _clean(decisions).str.lower()
+    texts = _normalised_texts(decisions).str.lower()
     items = decisions["item_id"].astype("str").fillna("") if "item_id" in decisions else ""
     content = texts.where(texts != "", items).to_numpy(object)
     return (pd.util.hash_array(content, categorize=False) % np.uint64(folds)).astype(np.int64)
 
 
-def _clean(decisions: pd.DataFrame) -> "pd.Series[str]":
+def _normalised_texts(decisions: pd.DataFrame) -> "pd.Series[str]":
     if "text" not in decisions:
         return pd.Series([""] * len(decisions), index=decisions.index, dtype="str")
     texts = decisions["text"].astype("str").fillna("").str.slice(0, _MAX_CHARS)
     return texts.str.replace(r"\s+", " ", regex=True).str.strip()
 
 
-def _edges(values: "pd.Series[Any]") -> tuple[float, ...]:
+def _bin_edges(values: "pd.Series[Any]") -> tuple[float, ...]:
     numbers = values.astype("float64").to_numpy(np.float64, na_value=np.nan)
     return tuple(quantile_edges(np.asarray(numbers, np.float64), _BINS).tolist())
 
@@ -149,12 +149,16 @@ def _column_tokens(
     return [[token for token in row if token] for row in zip(*columns, strict=True)]
 
 
-def _hashed(rows: list[list[str]]) -> sparse.csr_matrix:
+def _hash_tokens(rows: list[list[str]]) -> sparse.csr_matrix:
     hashing = HashingVectorizer(
-        n_features=2**_COLUMN_BITS, norm=None, alternate_sign=False, binary=True, analyzer=_as_is
+        n_features=2**_COLUMN_BITS,
+        norm=None,
+        alternate_sign=False,
+        binary=True,
+        analyzer=_identity_analyzer,
     )
     return hashing.transform(rows)
 
 
-def _as_is(row: list[str]) -> list[str]:
+def _identity_analyzer(row: list[str]) -> list[str]:
     return row

@@ -8,27 +8,33 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from errdetect.features.matrix import Encoding, build_features, learn_encoding
+from errdetect.features.matrix import Encoding, build_features, fit_encoding
 from errdetect.features.ngrams import text_groups
-from errdetect.features.text_models import TextCounts, TextModel, count_texts, fit_text
+from errdetect.features.text_models import TextCounts, TextModel, count_texts, fit_text_models
 from errdetect.model.baselines import SegmentRate, fit_segment_rate
-from errdetect.model.detector import DOUBT_COLUMN, Detector, Examples, doubt_logit
+from errdetect.model.detector import DOUBT_COLUMN, Detector, Examples, policy_correction_logit
 from errdetect.model.ensemble_members import Member
 from errdetect.model.policy_correction import (
     MIN_RELABELLED,
-    Relabelling,
-    count_relabelled,
-    fit_relabelling,
+    PolicyCorrection,
+    count_corrected,
+    fit_policy_correction,
 )
-from errdetect.model.surrogate import USUAL_COLUMNS, Log, Usual, fit_usual
-from errdetect.model.trees import dataset
+from errdetect.model.surrogate import USUAL_COLUMNS, LogSample, Surrogate, fit_surrogate
+from errdetect.model.trees import bin_dataset
 
-__all__ = ["Counted", "Prepared", "count_once", "fit_doubt", "prepare"]
+__all__ = [
+    "CountedTexts",
+    "PreparedExamples",
+    "count_texts_once",
+    "learn_policy_correction",
+    "prepare_examples",
+]
 
 
-def fit_doubt(
-    examples: Examples, log: Log, encoding: Encoding, *, leave_out: tuple[str, ...]
-) -> Relabelling | None:
+def learn_policy_correction(
+    examples: Examples, log: LogSample, encoding: Encoding, *, leave_out: tuple[str, ...]
+) -> PolicyCorrection | None:
     """Learn the right policy from judged enforcements, and from the log's others as far as that helps.
 
     Parameters
@@ -40,7 +46,7 @@ def fit_doubt(
     encoding
         Says whether texts are looked at.
     leave_out
-        As for `learn_encoding`.
+        As for `fit_encoding`.
 
     Returns
     -------
@@ -49,7 +55,7 @@ def fit_doubt(
     """
     own = examples.decisions
     right = pd.Series(examples.right_policy, index=own.index, dtype="str")
-    if "policy_id" not in own or count_relabelled(own, right) < MIN_RELABELLED:
+    if "policy_id" not in own or count_corrected(own, right) < MIN_RELABELLED:
         return None
     free = log.whole[log.whole["enforced"].to_numpy(bool)]
     free = free[~free["decision_id"].isin(own["decision_id"]).to_numpy(bool)]
@@ -57,7 +63,7 @@ def fit_doubt(
     judged = np.arange(len(frame)) < len(own)
     named = pd.Series(np.append(examples.right_policy, np.full(len(free), None)), dtype="str")
     order = frame.sort_values(["decided_at", "decision_id"], kind="stable").index.to_numpy()
-    return fit_relabelling(
+    return fit_policy_correction(
         frame.iloc[order].reset_index(drop=True),
         named.iloc[order].reset_index(drop=True),
         judged[order],
@@ -76,7 +82,7 @@ _MAX_TAGS, _MAX_TAG_LEVELS = 2, 200
 
 
 @dataclass(frozen=True)
-class Counted:
+class CountedTexts:
     """Texts of decisions counted once, found again by decision.
 
     Parameters
@@ -101,9 +107,9 @@ class Counted:
         return self.texts.take(place)
 
 
-def count_once(
+def count_texts_once(
     decisions: pd.DataFrame, first: Examples, *, leave_out: tuple[str, ...], text: bool
-) -> Counted:
+) -> CountedTexts:
     """Count the texts of all decisions that a training will look at.
 
     Parameters
@@ -113,16 +119,16 @@ def count_once(
     first
         The earliest labelled decisions: they say which columns the words are put beside.
     leave_out, text
-        As for `learn_encoding`.
+        As for `fit_encoding`.
     """
-    encoding = learn_encoding(decisions, leave_out=leave_out, text=text)
-    tags = _tags(first, encoding)
+    encoding = fit_encoding(decisions, leave_out=leave_out, text=text)
+    tags = _choose_tags(first, encoding)
     texts = count_texts(decisions, tags) if encoding.text else None
-    return Counted(pd.Index(decisions["decision_id"]), texts, tags)
+    return CountedTexts(pd.Index(decisions["decision_id"]), texts, tags)
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedExamples:
     """Examples turned into features, texts and segments scored out of fold, ready for fits."""
 
     encoding: Encoding
@@ -130,17 +136,19 @@ class Prepared:
     segment: SegmentRate
     X: Floats
     examples: Examples
-    usual: Usual | None = None
-    doubt: Relabelling | None = None
+    usual: Surrogate | None = None
+    doubt: PolicyCorrection | None = None
 
     def data(self, reference: lgb.Dataset | None = None) -> lgb.Dataset:
         """Return the binned data that trees are fitted on, labelled with P(violates)."""
         e = self.examples
-        return dataset(self.X, e.p_violates, e.weight, self.encoding.categories, reference)
+        return bin_dataset(self.X, e.p_violates, e.weight, self.encoding.categories, reference)
 
-    def held(self, later: Examples, counts: TextCounts | None) -> "Prepared":
+    def prepare_later(self, later: Examples, counts: TextCounts | None) -> "PreparedExamples":
         """Return later decisions as the fitted encoding, texts and segments see them."""
-        return replace(self, X=self.detector([]).see(later.decisions, counts), examples=later)
+        return replace(
+            self, X=self.detector([]).features_from_counts(later.decisions, counts), examples=later
+        )
 
     def detector(self, members: Sequence[Member], floor: bool = False) -> Detector:
         """Return the detector that averages some members; see there for `floor`."""
@@ -150,15 +158,15 @@ class Prepared:
         )
 
 
-def prepare(
+def prepare_examples(
     examples: Examples,
-    counted: Counted,
+    counted: CountedTexts,
     *,
     leave_out: tuple[str, ...],
     text: bool,
     seed: int,
-    log: Log | None = None,
-) -> Prepared:
+    log: LogSample | None = None,
+) -> PreparedExamples:
     """Learn the encoding, the text models and the segments, and build the training matrix.
 
     Parameters
@@ -166,9 +174,9 @@ def prepare(
     examples
         Labelled decisions.
     counted
-        From `count_once`.
+        From `count_texts_once`.
     leave_out, text
-        As for `learn_encoding`.
+        As for `fit_encoding`.
     seed
         Seeds the folds.
     log
@@ -177,14 +185,14 @@ def prepare(
     decisions = examples.decisions
     late = [str(c) for c in decisions.columns if str(c).startswith(_HISTORY)]
     late = late if len(examples) < _MIN_HISTORY else []
-    encoding = learn_encoding(decisions, leave_out=(*leave_out, *late), text=text, segment=True)
+    encoding = fit_encoding(decisions, leave_out=(*leave_out, *late), text=text, segment=True)
     if late:
         why = f"{len(examples)} labels are too few to tell what it is worth"
         encoding = replace(encoding, left_out={**encoding.left_out, **dict.fromkeys(late, why)})
-    fold = _folds(decisions, encoding.text, seed)
+    fold = _assign_folds(decisions, encoding.text, seed)
     model, logits = None, None
     if encoding.text:
-        model, logits = fit_text(
+        model, logits = fit_text_models(
             counted.of(decisions), examples.p_violates, examples.weight, fold,
             tags=counted.tags, seed=seed,
         )  # fmt: skip
@@ -195,18 +203,22 @@ def prepare(
         rate[part] = fitted.rate(decisions[part])
     segment = fit_segment_rate(decisions, examples.p_error, examples.weight)
     X = build_features(decisions, encoding, logits, rate)
-    prepared = Prepared(encoding, model, segment, X, examples)
+    prepared = PreparedExamples(encoding, model, segment, X, examples)
     if log is None:
         return prepared
-    prepared = _with_usual(prepared, counted, log, seed)
-    return _with_doubt(prepared, fit_doubt(examples, log, encoding, leave_out=leave_out))
+    prepared = _add_surrogate(prepared, counted, log, seed)
+    return _add_policy_correction(
+        prepared, learn_policy_correction(examples, log, encoding, leave_out=leave_out)
+    )
 
 
-def _with_usual(prepared: Prepared, counted: Counted, log: Log, seed: int) -> Prepared:
+def _add_surrogate(
+    prepared: PreparedExamples, counted: CountedTexts, log: LogSample, seed: int
+) -> PreparedExamples:
     """Put what machines usually decide beside, out of fold for what the log's sample holds."""
     encoding, decisions = prepared.encoding, prepared.examples.decisions
-    fold = _folds(log.decisions, encoding.text, seed)
-    found = fit_usual(log, encoding, fold, seed=seed)
+    fold = _assign_folds(log.decisions, encoding.text, seed)
+    found = fit_surrogate(log, encoding, fold, seed=seed)
     if found is None:
         return prepared
     usual, out = found
@@ -217,17 +229,19 @@ def _with_usual(prepared: Prepared, counted: Counted, log: Log, seed: int) -> Pr
     return replace(prepared, encoding=replace(encoding, extra=USUAL_COLUMNS), X=X, usual=usual)
 
 
-def _with_doubt(prepared: Prepared, doubt: Relabelling | None) -> Prepared:
+def _add_policy_correction(
+    prepared: PreparedExamples, doubt: PolicyCorrection | None
+) -> PreparedExamples:
     """Put the doubt about the right label beside; it is out of fold by its making."""
     if doubt is None:
         return prepared
     encoding = prepared.encoding
-    X = np.column_stack([prepared.X, doubt_logit(doubt, prepared.examples.decisions)])
+    X = np.column_stack([prepared.X, policy_correction_logit(doubt, prepared.examples.decisions)])
     encoding = replace(encoding, extra=(*encoding.extra, DOUBT_COLUMN))
     return replace(prepared, encoding=encoding, X=X, doubt=doubt)
 
 
-def _folds(decisions: pd.DataFrame, text: bool, seed: int) -> Folds:
+def _assign_folds(decisions: pd.DataFrame, text: bool, seed: int) -> Folds:
     """Deal decisions to folds at random, those of one item or nearly the same content together."""
     group = (
         pd.factorize(decisions["item_id"])[0]
@@ -244,7 +258,7 @@ def _folds(decisions: pd.DataFrame, text: bool, seed: int) -> Folds:
     return np.asarray(dealt[number], dtype=np.int64)
 
 
-def _tags(examples: Examples, encoding: Encoding) -> tuple[str, ...]:
+def _choose_tags(examples: Examples, encoding: Encoding) -> tuple[str, ...]:
     """Choose the columns that tell most of whether content violates."""
     y = examples.violates
     gains: list[tuple[float, str]] = []

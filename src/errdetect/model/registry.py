@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from errdetect import __version__
-from errdetect.errors import ModelError, sentence
-from errdetect.model.bundle import Bundle, load_bundle, save_bundle
+from errdetect.errors import ModelError, error_message
+from errdetect.model.bundle import ModelBundle, load_bundle, save_bundle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mlflow.tracking import MlflowClient
 
-__all__ = ["CHAMPION", "Registry"]
+__all__ = ["CHAMPION", "ModelRegistry"]
 
 CHAMPION = "champion"
 _LOADER = "errdetect.model.bundle"
@@ -37,7 +37,7 @@ _ALIAS = "SELECT version FROM registered_model_aliases WHERE name = ? AND alias 
 
 
 @dataclass(frozen=True)
-class Registry:
+class ModelRegistry:
     """Where a model's versions and the runs behind them are kept.
 
     Parameters
@@ -53,7 +53,7 @@ class Registry:
 
     def record(
         self,
-        bundle: Bundle,
+        bundle: ModelBundle,
         *,
         accept: bool,
         params: Mapping[str, Any],
@@ -78,8 +78,11 @@ class Registry:
             The model's version; None where it was not accepted.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        with _mlflow(self._uri) as (mlflow, client), TemporaryDirectory() as temporary:
-            with mlflow.start_run(experiment_id=self._experiment(client), run_name="train"):
+        with (
+            _mlflow_session(self._tracking_uri) as (mlflow, client),
+            TemporaryDirectory() as temporary,
+        ):
+            with mlflow.start_run(experiment_id=self._experiment_id(client), run_name="train"):
                 mlflow.log_params(dict(params))
                 mlflow.log_metrics({k: float(v) for k, v in metrics.items() if v == v})
                 mlflow.set_tags(dict(tags))
@@ -103,7 +106,7 @@ class Registry:
             client.set_registered_model_alias(self.name, CHAMPION, version)
             return version
 
-    def load(self) -> tuple[Bundle, str]:
+    def load(self) -> tuple[ModelBundle, str]:
         """Return the champion, or where none was named the newest version, and its version.
 
         Raises
@@ -115,10 +118,10 @@ class Registry:
         if found is None:
             got = f"none named '{self.name}' in '{self.folder}'"
             do = "Run `errdetect train` with this config first."
-            raise ModelError(sentence("The registry", "hold a trained model", got, do))
+            raise ModelError(error_message("The registry", "hold a trained model", got, do))
         return found
 
-    def find(self) -> tuple[Bundle, str] | None:
+    def find(self) -> tuple[ModelBundle, str] | None:
         """Return what `load` does, or None where nothing was registered yet.
 
         Raises
@@ -126,19 +129,19 @@ class Registry:
         ModelError
             Where the model's files are damaged.
         """
-        found = self._champion()
+        found = self._find_champion()
         if found is None:
             return None
         version, model = found
-        place = self._bundle(model)
+        place = self._bundle_folder(model)
         if place is None:
             must = "hold the files of its models"
             got = f"no files of version {version} ({model or 'no model'}) below '{self.folder}'"
             do = "Copy the whole folder, artifacts too, or train again."
-            raise ModelError(sentence("The registry", must, got, do))
+            raise ModelError(error_message("The registry", must, got, do))
         return load_bundle(place), version
 
-    def champion(self) -> tuple[str, str | None] | None:
+    def champion_version(self) -> tuple[str, str | None] | None:
         """Return the champion's version and the digest of its files, without loading either.
 
         Returns
@@ -147,13 +150,13 @@ class Registry:
             SHA-256 over the names and bytes of the model's files; None where they are not below
             the registry's folder. None as a whole where nothing was registered yet.
         """
-        found = self._champion()
+        found = self._find_champion()
         if found is None:
             return None
         version, model = found
-        return version, self._digest(model)
+        return version, self._file_digest(model)
 
-    def _champion(self) -> tuple[str, str] | None:
+    def _find_champion(self) -> tuple[str, str] | None:
         """Look up the champion's version, or else the newest, and its model's id, without MLflow."""
         place = self.folder / "mlflow.db"
         if not place.is_file():
@@ -167,20 +170,20 @@ class Registry:
             except sqlite3.Error as error:
                 do = "Use the registry that `errdetect train` wrote."
                 what = f"The registry '{self.folder}'"
-                raise ModelError(sentence(what, "be MLflow's", f"{error}", do)) from error
+                raise ModelError(error_message(what, "be MLflow's", f"{error}", do)) from error
         if not sources:
             return None
         version = int(named[0]) if named else max(sources)
         return str(version), str(sources.get(version, "")).rpartition("/")[2]
 
-    def _bundle(self, model: str) -> Path | None:
+    def _bundle_folder(self, model: str) -> Path | None:
         """Find a model's files below the registry's folder, which may have been moved or copied."""
         folders = sorted(self.folder.glob(f"artifacts/**/{model}/**/{_FOLDER}")) if model else []
         return folders[0] if folders else None
 
-    def _digest(self, model: str) -> str | None:
+    def _file_digest(self, model: str) -> str | None:
         """Digest the files of a model."""
-        folder = self._bundle(model)
+        folder = self._bundle_folder(model)
         if folder is None:
             return None
         digest = hashlib.sha256()
@@ -191,15 +194,15 @@ class Registry:
         return digest.hexdigest()
 
     @property
-    def uri(self) -> str:
+    def tracking_uri(self) -> str:
         """MLflow's address of the registry, for `mlflow ui --backend-store-uri`."""
-        return self._uri
+        return self._tracking_uri
 
     @property
-    def _uri(self) -> str:
+    def _tracking_uri(self) -> str:
         return f"sqlite:///{self.folder.resolve() / 'mlflow.db'}"
 
-    def _experiment(self, client: "MlflowClient") -> str:
+    def _experiment_id(self, client: "MlflowClient") -> str:
         """Return the experiment whose files lie here; a moved registry goes on in a new one."""
         place = (self.folder.resolve() / "artifacts" / self.name).as_uri()
         found = client.get_experiment_by_name(self.name)
@@ -214,7 +217,7 @@ class Registry:
 
 
 @contextmanager
-def _mlflow(uri: str) -> "Iterator[tuple[Any, MlflowClient]]":
+def _mlflow_session(uri: str) -> "Iterator[tuple[Any, MlflowClient]]":
     """Point MLflow at a registry, quietly, and put its settings back afterwards."""
     for name, value in {
         "MLFLOW_DISABLE_TELEMETRY": "true",

@@ -9,7 +9,7 @@ import pandas as pd
 
 from errdetect.model.evaluation import MODEL, RANDOM, recall_name
 from errdetect.stats.effective_size import effective_size
-from errdetect.stats.intervals import bootstrap, wilson
+from errdetect.stats.intervals import bootstrap_interval, wilson
 from errdetect.stats.ranking_metrics import auroc, auroc_interval, average_precision, recall_at
 
 __all__ = [
@@ -20,9 +20,9 @@ __all__ = [
     "SEGMENT_COLUMNS",
     "SEGMENT_RATE",
     "SUGGESTED",
-    "evaluate_relabelling",
+    "evaluate_policy_correction",
     "evaluate_segments",
-    "loses",
+    "is_beaten_by_baseline",
 ]
 
 
@@ -34,7 +34,7 @@ SEGMENT_RATE = "segment rate"
 SUGGESTED, LEAD = "suggested_policy_accuracy", "wrong_label_lead"
 
 
-def evaluate_relabelling(
+def evaluate_policy_correction(
     y: Floats,
     rankings: tuple[Floats, Floats],
     right: "pd.Series[Any]",
@@ -78,7 +78,7 @@ def evaluate_relabelling(
     --------
     >>> y = np.array([1.0, 0] * 10)
     >>> right = pd.Series(["spam", "scam"] * 10)
-    >>> table = evaluate_relabelling(y, (y, 1 - y), right, (right, right), np.ones(20),
+    >>> table = evaluate_policy_correction(y, (y, 1 - y), right, (right, right), np.ones(20),
     ...                              budgets=[0.5], resamples=50, rng=np.random.default_rng(0))
     >>> table["value"].round(2).tolist()
     [1.0, 1.0, 0.5, 0.0, 0.5, 0.5, 0.5, 1.0, 1.0]
@@ -92,7 +92,7 @@ def evaluate_relabelling(
         share = float((w * y).sum() / w.sum())
         return np.concatenate([*per, [share], budgets, [per[0][0] - per[1][0]]])
 
-    low, high = bootstrap(measure, weight, resamples=resamples, rng=rng)
+    low, high = bootstrap_interval(measure, weight, resamples=resamples, rng=rng)
     names = ["average_precision", *(recall_name(b) for b in budgets)]
     rows = [(who, f"wrong_label_{n}") for who in (MODEL, SEGMENT_RATE, RANDOM) for n in names]
     frame = pd.DataFrame([*rows, (SEGMENT_RATE, LEAD)], columns=["method", "measure"])
@@ -101,23 +101,23 @@ def evaluate_relabelling(
     if not known.any():
         return table
     truth, w = right.to_numpy(object)[known], weight[known]
-    hits = [_share(guess.to_numpy(object)[known] == truth, w) for guess in named]
+    hits = [_weighted_share(guess.to_numpy(object)[known] == truth, w) for guess in named]
     said = [(who, SUGGESTED, *hit) for who, hit in zip((MODEL, SEGMENT_RATE), hits, strict=True)]
     return pd.concat([table, pd.DataFrame(said, columns=table.columns)], ignore_index=True)
 
 
-def loses(table: pd.DataFrame) -> bool:
+def is_beaten_by_baseline(table: pd.DataFrame) -> bool:
     """Say whether doing without a model is better beyond doubt.
 
     Examples
     --------
-    >>> loses(pd.DataFrame({"measure": ["wrong_label_lead"], "high": [-0.1]}))
+    >>> is_beaten_by_baseline(pd.DataFrame({"measure": ["wrong_label_lead"], "high": [-0.1]}))
     True
     """
     return bool((table.loc[table["measure"] == LEAD, "high"].astype(float) < 0).any())
 
 
-def _share(hit: npt.NDArray[np.bool_], w: Floats) -> tuple[float, float, float]:
+def _weighted_share(hit: npt.NDArray[np.bool_], w: Floats) -> tuple[float, float, float]:
     """Return a weighted share with Wilson's limits for the effective number of rows."""
     share = float((w * hit).sum() / w.sum())
     _, low, high = wilson(np.array([share]), np.array([effective_size(w)]))
@@ -194,16 +194,18 @@ def evaluate_segments(
     decisions, y, p, weight = decisions.iloc[order], y[order], p[order], weight[order]
     names = ["error_rate", "auroc", "average_precision", recall_name(budget), "said_less_seen"]
     rows: list[list[Any]] = []
-    for segment, level, inside in _segments(decisions, columns):
+    for segment, level, inside in _list_segments(decisions, columns):
         ys, ps, ws = y[inside], p[inside], weight[inside]
         n, wrong = len(ys), int(ys.sum())
         suppressed = min(wrong, n - wrong) < min_each
         blank = np.full(len(names), np.nan)
         values, low, high = blank, blank, blank
         if not suppressed:
-            measure = _measure(ys, ps, budget)
+            measure = _segment_measures(ys, ps, budget)
             values = measure(ws)
-            low, high = bootstrap(measure, ws, resamples=min(resamples, _MOST_RESAMPLES), rng=rng)
+            low, high = bootstrap_interval(
+                measure, ws, resamples=min(resamples, _MOST_RESAMPLES), rng=rng
+            )
             at = names.index("auroc")
             low[at], high[at] = auroc_interval(
                 values[at], effective_size(ws[ys > 0]), effective_size(ws[ys <= 0])
@@ -216,7 +218,7 @@ def evaluate_segments(
     return table.astype({"level": "str", "n": "int64", "n_errors": "int64", "suppressed": bool})
 
 
-def _measure(y: Floats, p: Floats, budget: float) -> Callable[[Floats], Floats]:
+def _segment_measures(y: Floats, p: Floats, budget: float) -> Callable[[Floats], Floats]:
     def measure(w: Floats) -> Floats:
         total = float(w.sum())
         rate = float((w * y).sum() / total) if total > 0 else float("nan")
@@ -228,7 +230,7 @@ def _measure(y: Floats, p: Floats, budget: float) -> Callable[[Floats], Floats]:
     return measure
 
 
-def _segments(
+def _list_segments(
     decisions: pd.DataFrame, columns: Sequence[str]
 ) -> list[tuple[str, str | None, npt.NDArray[np.bool_]]]:
     """List the whole, then each column's values: most rows first, ties by name."""

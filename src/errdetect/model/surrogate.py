@@ -22,12 +22,12 @@ from errdetect.features.text_models import (
     TextCounts,
     TextModel,
     count_texts,
-    fit_text,
+    fit_text_models,
 )
-from errdetect.model.trees import dataset, fit_trees, raw_scores
+from errdetect.model.trees import bin_dataset, fit_trees, raw_scores
 from errdetect.stats.ranking_metrics import auroc
 
-__all__ = ["USUAL_COLUMNS", "Log", "Usual", "fit_usual", "sample_log"]
+__all__ = ["USUAL_COLUMNS", "LogSample", "Surrogate", "fit_surrogate", "sample_log"]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -50,7 +50,7 @@ _MACHINE = ("score", "threshold", "margin", "confidence", "enforced", "action", 
 
 
 @dataclass(frozen=True)
-class Log:
+class LogSample:
     """Decisions, judged or not, in order of time.
 
     Parameters
@@ -67,15 +67,15 @@ class Log:
     decisions: pd.DataFrame
     texts: TextCounts | None
 
-    def before(self, moment: pd.Timestamp) -> "Log":
+    def before(self, moment: pd.Timestamp) -> "LogSample":
         """Return the decisions taken before a moment."""
         early = (self.decisions["decided_at"] < moment).to_numpy(bool)
         whole = self.whole[(self.whole["decided_at"] < moment).to_numpy(bool)]
         texts = None if self.texts is None else self.texts.take(early)
-        return Log(whole, self.decisions[early], texts)
+        return LogSample(whole, self.decisions[early], texts)
 
 
-def sample_log(decisions: pd.DataFrame, *, text: bool, seed: int) -> Log:
+def sample_log(decisions: pd.DataFrame, *, text: bool, seed: int) -> LogSample:
     """Draw at most 20,000 decisions to learn from, and count their texts once.
 
     Parameters
@@ -97,11 +97,11 @@ def sample_log(decisions: pd.DataFrame, *, text: bool, seed: int) -> Log:
     if n > _MAX_ROWS:
         rows = np.sort(np.random.default_rng(seed).choice(n, _MAX_ROWS, replace=False))
         some = decisions.iloc[rows]
-    return Log(decisions, some, count_texts(some, (), (RIDGE.view,)) if text else None)
+    return LogSample(decisions, some, count_texts(some, (), (RIDGE.view,)) if text else None)
 
 
 @dataclass(frozen=True)
-class Usual:
+class Surrogate:
     """A model of what machines decide.
 
     Parameters
@@ -132,7 +132,7 @@ class Usual:
         if self.text is not None:
             assert counts is not None
             texts = self.text.read(counts)
-        return raw_scores(self.trees, _seen(X, self.columns, texts), 1)
+        return raw_scores(self.trees, _surrogate_inputs(X, self.columns, texts), 1)
 
     @staticmethod
     def beside(X: Floats, logits: Floats, enforced: npt.NDArray[np.bool_]) -> Floats:
@@ -141,9 +141,9 @@ class Usual:
         return np.column_stack([X, logits, against])
 
 
-def fit_usual(
-    log: Log, encoding: Encoding, fold: Ints, *, seed: int
-) -> tuple[Usual, Floats] | None:
+def fit_surrogate(
+    log: LogSample, encoding: Encoding, fold: Ints, *, seed: int
+) -> tuple[Surrogate, Floats] | None:
     """Learn what machines decide, and foretell the log's own decisions out of fold.
 
     Parameters
@@ -169,8 +169,8 @@ def fit_usual(
     >>> rng = np.random.default_rng(0)
     >>> frame = pd.DataFrame({"size": rng.random(2000)})
     >>> frame["enforced"] = rng.random(2000) < frame["size"]
-    >>> from errdetect.features.matrix import learn_encoding
-    >>> usual, out = fit_usual(Log(frame, frame, None), learn_encoding(frame), np.arange(2000) % 5, seed=0)
+    >>> from errdetect.features.matrix import fit_encoding
+    >>> usual, out = fit_surrogate(LogSample(frame, frame, None), fit_encoding(frame), np.arange(2000) % 5, seed=0)
     >>> bool(out[frame["size"] > .9].mean() > 1 > -1 > out[frame["size"] < .1].mean())
     True
     """
@@ -180,15 +180,15 @@ def fit_usual(
     weight = np.ones(len(y))
     model, texts = None, None
     if log.texts is not None and encoding.text:
-        model, texts = fit_text(log.texts, y, weight, fold, recipes=(RIDGE,), seed=seed)
-    columns = _context(encoding)
+        model, texts = fit_text_models(log.texts, y, weight, fold, recipes=(RIDGE,), seed=seed)
+    columns = _context_columns(encoding)
     nothing = np.full((len(y), len(TEXT_COLUMNS)), np.nan)
     X = build_features(log.decisions, encoding, nothing, np.full(len(y), 0.5))
-    seen = _seen(X, columns, texts)
+    seen = _surrogate_inputs(X, columns, texts)
     categories = [columns.index(i) for i in encoding.categories if i in columns]
 
     def fit(rows: npt.NDArray[np.bool_]) -> lgb.Booster:
-        data = dataset(seen[rows], y[rows], weight[rows], categories)
+        data = bin_dataset(seen[rows], y[rows], weight[rows], categories)
         return fit_trees(data, _PARAMS, seed=seed, threads=1, rounds=_ROUNDS)
 
     out = np.zeros(len(y))
@@ -196,10 +196,10 @@ def fit_usual(
         out[fold == k] = raw_scores(fit(fold != k), seen[fold == k], 1)
     if auroc(y, out) >= _FORETOLD:
         return None
-    return Usual(columns, model, fit(np.ones(len(y), bool))), out
+    return Surrogate(columns, model, fit(np.ones(len(y), bool))), out
 
 
-def _context(encoding: Encoding) -> tuple[int, ...]:
+def _context_columns(encoding: Encoding) -> tuple[int, ...]:
     """Choose what is no word of a machine and owes nothing to labels."""
     return tuple(
         i
@@ -210,6 +210,6 @@ def _context(encoding: Encoding) -> tuple[int, ...]:
     )
 
 
-def _seen(X: Floats, columns: Sequence[int], texts: Floats | None) -> Floats:
+def _surrogate_inputs(X: Floats, columns: Sequence[int], texts: Floats | None) -> Floats:
     some = X[:, list(columns)]
     return some if texts is None else np.hstack([some, texts])

@@ -9,29 +9,34 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from errdetect.errors import DataError, sentence
+from errdetect.errors import DataError, error_message
 from errdetect.model.baselines import margin_ranking
 from errdetect.model.calibration import Calibrator, choose_calibrator
 from errdetect.model.detector import Detector, Examples
-from errdetect.model.ensemble import Blend, choose_blend, fit_blend
+from errdetect.model.ensemble import Ensemble, choose_ensemble, fit_ensemble
 from errdetect.model.evaluation import (
     FIT,
     TEST,
     TUNE,
+    GateResult,
     HeldOut,
-    Verdict,
+    apply_gate,
     evaluate,
-    judge,
-    reliability,
-    reliability_by,
-    temporal_parts,
+    reliability_by_segment,
+    reliability_table,
+    split_by_time,
 )
-from errdetect.model.prepare import Counted, Prepared, count_once, prepare
-from errdetect.model.surrogate import Log, sample_log
+from errdetect.model.prepare import (
+    CountedTexts,
+    PreparedExamples,
+    count_texts_once,
+    prepare_examples,
+)
+from errdetect.model.surrogate import LogSample, sample_log
 from errdetect.model.trees import DEFAULT_PARAMS
-from errdetect.model.tuning import Objective, Tuned, is_luck, tune
+from errdetect.model.tuning import Objective, TunedParams, is_within_noise, tune
 
-__all__ = ["MIN_LABELS", "SEGMENTS", "Trained", "train_detector"]
+__all__ = ["MIN_LABELS", "SEGMENTS", "TrainedModel", "train_detector"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -41,7 +46,7 @@ SEGMENTS = ("policy_id", "market", "language", "category", "moderator")
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedModel:
     """A model refitted on every label, with what held-out time said of the way it was made.
 
     Parameters
@@ -69,10 +74,10 @@ class Trained:
 
     detector: Detector
     calibrator: Calibrator
-    tuned: Tuned
-    blend: Blend
+    tuned: TunedParams
+    blend: Ensemble
     evaluation: pd.DataFrame
-    verdict: Verdict
+    verdict: GateResult
     counts: Mapping[str, int]
     notes: tuple[str, ...]
     reliability: pd.DataFrame
@@ -99,7 +104,7 @@ def train_detector(
     log: pd.DataFrame | None = None,
     early: Callable[[pd.Timestamp, Examples], Examples] | None = None,
     progress: Callable[[str], None] = lambda _: None,
-) -> Trained:
+) -> TrainedModel:
     """Tune on earlier decisions, evaluate on later ones, refit on all.
 
     Parameters
@@ -115,7 +120,7 @@ def train_detector(
     budgets, resamples
         As for `evaluate`.
     min_errors
-        As for `judge`.
+        As for `apply_gate`.
     seed, threads
         Seed of all randomness; processors used.
     objective, budget, storage
@@ -133,66 +138,75 @@ def train_detector(
     DataError
         Where labels are too few, or all say the same.
     """
-    _check(examples)
-    part = temporal_parts(examples.decisions["decided_at"], parts)
+    _check_labels(examples)
+    part = split_by_time(examples.decisions["decided_at"], parts)
     fit, held, test = (examples.take(part == code) for code in (FIT, TUNE, TEST))
     both = examples.take(part != TEST)
     if early is not None:
         fit = early(held.decisions["decided_at"].iloc[0], fit)
         both = early(test.decisions["decided_at"].iloc[0], both)
-    grown = _grow(
-        examples, (fit, held, both, test), _measured(held), leave_out=leave_out, text=text,
+    grown = _fit_stages(
+        examples, (fit, held, both, test), _evaluation_weights(held), leave_out=leave_out, text=text,
         trials=trials, seconds=seconds, seed=seed, threads=threads, objective=objective,
         budget=budget, storage=storage, log=log, progress=progress,
     )  # fmt: skip
     tuned, blend, raw_test = grown.tuned, grown.blend, grown.raw_test
-    calibrator = choose_calibrator(blend.raw, held.error, _measured(held), **_sides(held.decisions))
-    p_test = calibrator.probability(raw_test, **_sides(test.decisions))
+    calibrator = choose_calibrator(
+        blend.raw, held.error, _evaluation_weights(held), **_calibration_segments(held.decisions)
+    )
+    p_test = calibrator.probability(raw_test, **_calibration_segments(test.decisions))
     rankings = {"margin": margin_ranking(test.decisions)}
     rankings["segment rate"] = grown.evaluated.segment.rate(test.decisions)
     evaluation = evaluate(
         test.error,
         p_test,
         rankings,
-        _measured(test),
+        _evaluation_weights(test),
         budgets=budgets,
         resamples=resamples,
         rng=np.random.default_rng(seed),
     )
-    measured = _measured(test) > 0
-    verdict = judge(evaluation, test.error[measured], min_errors=min_errors)
+    measured = _evaluation_weights(test) > 0
+    verdict = apply_gate(evaluation, test.error[measured], min_errors=min_errors)
 
     raw, y = np.append(blend.raw, raw_test), np.append(held.error, test.error)
-    weight = np.append(_measured(held), _measured(test))
+    weight = np.append(_evaluation_weights(held), _evaluation_weights(test))
     counts = {f"{name}_{what}": int(n) for name, e in (("fit", fit), ("tune", held), ("test", test))
               for what, n in (("decisions", len(e)), ("errors", e.error.sum()))}  # fmt: skip
-    return Trained(
+    return TrainedModel(
         grown.detector,
-        choose_calibrator(raw, y, weight, **_sides(pd.concat([held.decisions, test.decisions]))),
+        choose_calibrator(
+            raw, y, weight, **_calibration_segments(pd.concat([held.decisions, test.decisions]))
+        ),
         tuned,
         blend,
         evaluation,
         verdict,
         counts,
-        (*_notes(test, grown.detector.encoding.left_out), *blend.notes),
-        reliability(test.error, p_test, _measured(test)),
-        reliability_by(test.error, p_test, _measured(test), _sides(test.decisions)["segments"]),
-        HeldOut(test, p_test, _measured(test)),
+        (*_evaluation_notes(test, grown.detector.encoding.left_out), *blend.notes),
+        reliability_table(test.error, p_test, _evaluation_weights(test)),
+        reliability_by_segment(
+            test.error,
+            p_test,
+            _evaluation_weights(test),
+            _calibration_segments(test.decisions)["segments"],
+        ),
+        HeldOut(test, p_test, _evaluation_weights(test)),
     )
 
 
 @dataclass(frozen=True)
-class _Grown:
+class _FittedStages:
     """What was tuned and chosen; the detector that is evaluated, with its log-odds; the last one."""
 
-    tuned: Tuned
-    blend: Blend
+    tuned: TunedParams
+    blend: Ensemble
     evaluated: Detector
     raw_test: Floats
     detector: Detector
 
 
-def _grow(
+def _fit_stages(
     examples: Examples,
     parts: tuple[Examples, Examples, Examples, Examples],
     weight: Floats,
@@ -208,13 +222,13 @@ def _grow(
     storage: str | None,
     log: pd.DataFrame | None,
     progress: Callable[[str], None],
-) -> _Grown:
+) -> _FittedStages:
     """Tune and choose on `fit` and `held`, fit anew on `both` for `test`, and at last on all."""
     fit, held, both, test = parts
     progress(f"reading the texts of {len(examples)} decisions")
-    counted = count_once(examples.decisions, fit, leave_out=leave_out, text=text)
+    counted = count_texts_once(examples.decisions, fit, leave_out=leave_out, text=text)
     how: dict[str, Any] = {"counted": counted, "leave_out": leave_out, "text": text, "seed": seed}
-    logs = _logs(log, (held, test), text=counted.texts is not None, seed=seed)
+    logs = _split_log(log, (held, test), text=counted.texts is not None, seed=seed)
     few = max(1, threads - 1)  # as long as texts are learnt beside the trees
     aim: dict[str, Any] = {
         "objective": objective, "budget": budget, "seed": seed, "threads": few,
@@ -222,44 +236,46 @@ def _grow(
     }  # fmt: skip
     with ThreadPoolExecutor(1) as texts:  # one after another: equal input, equal output
         first_, second_, final_ = (
-            texts.submit(_ready, *part, **how, log=some)
+            texts.submit(_prepare_both, *part, **how, log=some)
             for part, some in zip(((fit, held), (both, test), (examples, None)), logs, strict=True)
         )
         progress(f"learning from {len(fit)} decisions, tuning on the {len(held)} after them")
         first, later = first_.result()
         tuned = tune(first, later, trials=trials, seconds=seconds, storage=storage, **aim)
-        tuned, blend = _settle(first, later, tuned, **aim)
+        tuned, blend = _confirm_tuning(first, later, tuned, **aim)
 
         progress(f"evaluating on the latest {len(test)} decisions")
         second, judged = second_.result()
         again: dict[str, Any] = {"seed": seed, "progress": progress}
-        members = fit_blend(second, blend, tuned.params, threads=few, **again)
+        members = fit_ensemble(second, blend, tuned.params, threads=few, **again)
         evaluated = second.detector(members, blend.floor)
         raw_test = evaluated.raw(judged.X, few)
 
         progress(f"refitting on all {len(examples)} decisions")
         final, _ = final_.result()
-    members = fit_blend(final, blend, tuned.params, threads=threads, **again)
+    members = fit_ensemble(final, blend, tuned.params, threads=threads, **again)
     detector = final.detector(members, blend.floor)
-    return _Grown(tuned, blend, evaluated, raw_test, detector)
+    return _FittedStages(tuned, blend, evaluated, raw_test, detector)
 
 
-def _settle(first: Prepared, later: Prepared, tuned: Tuned, **aim: Any) -> tuple[Tuned, Blend]:
+def _confirm_tuning(
+    first: PreparedExamples, later: PreparedExamples, tuned: TunedParams, **aim: Any
+) -> tuple[TunedParams, Ensemble]:
     """Keep tuned settings only where the whole average gains by them, not one member alone."""
-    usual = choose_blend(first, later, DEFAULT_PARAMS, **aim)
+    usual = choose_ensemble(first, later, DEFAULT_PARAMS, **aim)
     if tuned.params == DEFAULT_PARAMS:
         return tuned, usual
-    blend = choose_blend(first, later, tuned.params, **aim)
+    blend = choose_ensemble(first, later, tuned.params, **aim)
     how = {name: aim[name] for name in ("objective", "budget", "seed")}
     judged = later.examples
-    if is_luck(judged.error, aim["weight"], blend.raw, usual.raw, harm=judged.harm, **how):
+    if is_within_noise(judged.error, aim["weight"], blend.raw, usual.raw, harm=judged.harm, **how):
         return replace(tuned, params=DEFAULT_PARAMS), usual
     return tuned, blend
 
 
-def _logs(
+def _split_log(
     log: pd.DataFrame | None, later: tuple[Examples, Examples], *, text: bool, seed: int
-) -> list[Log | None]:
+) -> list[LogSample | None]:
     """Cut the log's sample before each of the later parts; the last is the whole."""
     if log is None:
         return [None, None, None]
@@ -267,39 +283,41 @@ def _logs(
     return [*(sample.before(e.decisions["decided_at"].iloc[0]) for e in later), sample]
 
 
-def _ready(
-    examples: Examples, later: Examples | None, *, counted: Counted, **how: Any
-) -> tuple[Prepared, Prepared]:
+def _prepare_both(
+    examples: Examples, later: Examples | None, *, counted: CountedTexts, **how: Any
+) -> tuple[PreparedExamples, PreparedExamples]:
     """Prepare examples, and later ones as what was fitted on the first sees them."""
-    prepared = prepare(examples, counted, **how)
+    prepared = prepare_examples(examples, counted, **how)
     if later is None:
         return prepared, prepared
     texts = None if prepared.text is None else counted.of(later.decisions)
-    return prepared, prepared.held(later, texts)
+    return prepared, prepared.prepare_later(later, texts)
 
 
-def _check(examples: Examples) -> None:
+def _check_labels(examples: Examples) -> None:
     errors = int(examples.error.sum())
     if len(examples) < MIN_LABELS:
         do = "Review more decisions, best as a random audit."
         raise DataError(
-            sentence(
+            error_message(
                 "Training", f"have at least {MIN_LABELS} labelled decisions", len(examples), do
             )
         )
     if errors in (0, len(examples)):
         what = "none is an error" if errors == 0 else "all are errors"
         do = "Check data.actions and the reviews' verdicts, or review more decisions."
-        raise DataError(sentence("The labels", "hold both errors and correct decisions", what, do))
+        raise DataError(
+            error_message("The labels", "hold both errors and correct decisions", what, do)
+        )
 
 
-def _sides(decisions: pd.DataFrame) -> dict[str, Any]:
+def _calibration_segments(decisions: pd.DataFrame) -> dict[str, Any]:
     """Return what calibration may tell decisions apart by."""
     known = [c for c in SEGMENTS if c in decisions]
     return {"enforced": decisions["enforced"].to_numpy(bool), "segments": decisions[known]}
 
 
-def _measured(examples: Examples) -> Floats:
+def _evaluation_weights(examples: Examples) -> Floats:
     """Weights to measure with: the design's, or one each where no audit drew enough to tell."""
     drawn = examples.design > 0
     wrong = int(examples.error[drawn].sum())
@@ -308,12 +326,12 @@ def _measured(examples: Examples) -> Floats:
     return np.ones(len(examples))
 
 
-def _notes(test: Examples, left_out: Mapping[str, str]) -> tuple[str, ...]:
+def _evaluation_notes(test: Examples, left_out: Mapping[str, str]) -> tuple[str, ...]:
     notes = [f"column '{name}' is not a feature: {why}" for name, why in left_out.items()]
     drawn = int((test.design > 0).sum())
     if drawn == len(test):
         notes.append("measured on audited decisions, each counted for those it stands for")
-    elif _measured(test) is test.design:
+    elif _evaluation_weights(test) is test.design:
         notes.append(
             f"measured on the {drawn} audited of {len(test)} held-out decisions, each counted for those it "
             "stands for; decisions reviewed for other reasons say nothing about the rest"

@@ -7,7 +7,14 @@ import lightgbm as lgb
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["DEFAULT_PARAMS", "contributions", "dataset", "fit_trees", "load_trees", "raw_scores"]
+__all__ = [
+    "DEFAULT_PARAMS",
+    "bin_dataset",
+    "contributions",
+    "fit_trees",
+    "load_trees",
+    "raw_scores",
+]
 
 Floats = npt.NDArray[np.float64]
 
@@ -27,7 +34,7 @@ _MAX_ROUNDS, _PATIENCE = 1500, 75
 _GROUP = 20  # predicting few trees at a time keeps them in cache: 1.8 times faster, same result
 
 
-def dataset(
+def bin_dataset(
     X: Floats,
     y: Floats,
     weight: Floats,
@@ -76,7 +83,7 @@ def fit_trees(
     Parameters
     ----------
     data
-        From `dataset`; labels between 0 and 1 are probabilities.
+        From `bin_dataset`; labels between 0 and 1 are probabilities.
     params
         LightGBM's settings.
     seed, threads
@@ -113,7 +120,7 @@ def fit_trees(
 
 def raw_scores(booster: lgb.Booster, X: Floats, threads: int) -> Floats:
     """Return log-odds, shape (n,), from the best number of trees."""
-    total = _rounds(booster)
+    total = _best_rounds(booster)
     out = np.zeros(len(X))
     for start in range(0, total, _GROUP):
         count = min(_GROUP, total - start)
@@ -129,7 +136,7 @@ def contributions(booster: lgb.Booster, X: Floats, threads: int) -> Floats:
     Source: TreeSHAP (Lundberg et al. 2020), as LightGBM's `pred_contrib` computes it.
     """
     parts = booster.predict(
-        X, num_iteration=_rounds(booster), pred_contrib=True, num_threads=threads
+        X, num_iteration=_best_rounds(booster), pred_contrib=True, num_threads=threads
     )
     return np.asarray(parts, dtype=np.float64)
 
@@ -139,6 +146,6 @@ def load_trees(text: str) -> lgb.Booster:
     return lgb.Booster(model_str=text)
 
 
-def _rounds(booster: lgb.Booster) -> int:
+def _best_rounds(booster: lgb.Booster) -> int:
     best = int(booster.best_iteration)
     return best if best > 0 else int(booster.current_iteration())

@@ -10,11 +10,11 @@ import numpy.typing as npt
 import optuna
 from scipy.special import expit
 
-from errdetect.model.prepare import Prepared
+from errdetect.model.prepare import PreparedExamples
 from errdetect.model.trees import DEFAULT_PARAMS, fit_trees, raw_scores
 from errdetect.stats.ranking_metrics import average_precision, recall_at
 
-__all__ = ["Objective", "Tuned", "is_luck", "measure", "tune"]
+__all__ = ["Objective", "TunedParams", "is_within_noise", "objective_value", "tune"]
 
 Floats = npt.NDArray[np.float64]
 #: What the user wants most: a good ranking throughout, the errors found within the queue's budget, or
@@ -27,7 +27,7 @@ _WARM, _EVERY = 75, 25  # rounds before the first pruning, and between two
 
 
 @dataclass(frozen=True)
-class Tuned:
+class TunedParams:
     """The settings that held-out time liked best.
 
     Parameters
@@ -45,7 +45,7 @@ class Tuned:
     trials: tuple[Mapping[str, Any], ...]
 
 
-def measure(
+def objective_value(
     y: Floats,
     raw: Floats,
     weight: Floats,
@@ -69,9 +69,9 @@ def measure(
 
     Examples
     --------
-    >>> measure(np.array([0.0, 1, 1, 0]), np.array([0.0, 3, 2, 1]), np.ones(4), "recall", 0.25)
+    >>> objective_value(np.array([0.0, 1, 1, 0]), np.array([0.0, 3, 2, 1]), np.ones(4), "recall", 0.25)
     0.5
-    >>> measure(np.array([0.0, 1, 1, 0]), np.array([0.0, 3, 2, 1]), np.ones(4), "harm", 0.25,
+    >>> objective_value(np.array([0.0, 1, 1, 0]), np.array([0.0, 3, 2, 1]), np.ones(4), "harm", 0.25,
     ...         np.array([1.0, 1, 9, 1]))
     0.9
     """
@@ -85,8 +85,8 @@ def measure(
 
 
 def tune(
-    prepared: Prepared,
-    held: Prepared,
+    prepared: PreparedExamples,
+    held: PreparedExamples,
     *,
     weight: Floats,
     trials: int,
@@ -97,7 +97,7 @@ def tune(
     budget: float = 0.05,
     storage: str | None = None,
     progress: Callable[[str], None] = lambda _: None,
-) -> Tuned:
+) -> TunedParams:
     """Try settings on earlier decisions, judge them on later ones.
 
     The trees of P(violates) stand for all members, so that a trial costs one fit; at most 40,000
@@ -117,7 +117,7 @@ def tune(
     seed, threads
         Seeds the search and the trees; processors used.
     objective, budget
-        As for `measure`.
+        As for `objective_value`.
     storage
         Optuna's database address: a search that was broken off goes on there. None keeps nothing.
     progress
@@ -130,8 +130,8 @@ def tune(
     """
     default = {name: DEFAULT_PARAMS[name] for name in _SPACE}
     if trials == 0:
-        return Tuned(DEFAULT_PARAMS, float("nan"), ())
-    some = _sample(prepared, seed)
+        return TunedParams(DEFAULT_PARAMS, float("nan"), ())
+    some = _subsample_rows(prepared, seed)
     data = some.data()
     later = held.data(data)
     side = 1 - 2 * held.X[:, held.encoding.names.index("enforced")]
@@ -145,7 +145,7 @@ def tune(
         return side * raw_scores(trees, held.X, threads)
 
     def score(raw: Floats) -> float:
-        return measure(judged.error, raw, weight, objective, budget, judged.harm)
+        return objective_value(judged.error, raw, weight, objective, budget, judged.harm)
 
     def run(trial: optuna.Trial) -> float:
         def watch(iteration: int, loss: float) -> None:
@@ -154,35 +154,36 @@ def tune(
                 if iteration >= _WARM and trial.should_prune():
                     raise optuna.TrialPruned
 
-        params = _suggest(trial)
+        params = _suggest_params(trial)
         raws[trial.number] = fit(params, watch if trial.number else None)
         return score(raws[trial.number])
 
     def tell(study: optuna.Study, _: optuna.trial.FrozenTrial) -> None:
-        done = len(_done(study))
+        done = len(_finished_trials(study))
         best = f"best {objective.replace('_', ' ')} {study.best_value:.3f}"
         progress(f"tuning: {done} of {trials + 1} settings tried, {best}")
 
-    study = _study(some, held, objective, storage, seed)
+    study = _open_study(some, held, objective, storage, seed)
     if not study.trials:
         study.enqueue_trial(default)
-    left = trials + 1 - len(_done(study))
+    left = trials + 1 - len(_finished_trials(study))
     if left > 0:
         study.optimize(run, n_trials=left, timeout=seconds, callbacks=[tell])
     tried = tuple(
-        {**t.params, objective: t.value, "state": t.state.name.lower()} for t in _done(study)
+        {**t.params, objective: t.value, "state": t.state.name.lower()}
+        for t in _finished_trials(study)
     )
     best = study.best_trial
     if best.params == default:
-        return Tuned(DEFAULT_PARAMS, float(best.value or 0.0), tried)
+        return TunedParams(DEFAULT_PARAMS, float(best.value or 0.0), tried)
     raw = raws[best.number] if best.number in raws else fit(best.params)
     usual = raws[0] if 0 in raws else fit(default)
-    if is_luck(judged.error, weight, raw, usual, objective, budget, seed, harm=judged.harm):
-        return Tuned(DEFAULT_PARAMS, score(usual), tried)
-    return Tuned({**DEFAULT_PARAMS, **best.params}, float(best.value or 0.0), tried)
+    if is_within_noise(judged.error, weight, raw, usual, objective, budget, seed, harm=judged.harm):
+        return TunedParams(DEFAULT_PARAMS, score(usual), tried)
+    return TunedParams({**DEFAULT_PARAMS, **best.params}, float(best.value or 0.0), tried)
 
 
-def is_luck(
+def is_within_noise(
     y: Floats,
     weight: Floats,
     raw: Floats,
@@ -204,17 +205,17 @@ def is_luck(
     raw, default
         Shape (n,), the two rankings.
     objective, budget
-        As for `measure`.
+        As for `objective_value`.
     seed
         Seeds the resampling.
     standard_errors
         How many of them count as within.
     harm
-        As for `measure`.
+        As for `objective_value`.
     """
 
     def value(ranking: Floats, w: Floats) -> float:
-        return measure(y, ranking, w, objective, budget, harm)
+        return objective_value(y, ranking, w, objective, budget, harm)
 
     rng = np.random.default_rng(seed)
     leads = np.empty(_RESAMPLES)
@@ -235,7 +236,7 @@ _SPACE: Mapping[str, tuple[float, float, bool]] = {
 }
 
 
-def _suggest(trial: optuna.Trial) -> dict[str, Any]:
+def _suggest_params(trial: optuna.Trial) -> dict[str, Any]:
     out: dict[str, Any] = {}
     for name, (low, high, ratio) in _SPACE.items():
         if isinstance(DEFAULT_PARAMS[name], int):
@@ -245,7 +246,7 @@ def _suggest(trial: optuna.Trial) -> dict[str, Any]:
     return out
 
 
-def _sample(prepared: Prepared, seed: int) -> Prepared:
+def _subsample_rows(prepared: PreparedExamples, seed: int) -> PreparedExamples:
     n = len(prepared.examples)
     if n <= _MAX_ROWS:
         return prepared
@@ -253,8 +254,12 @@ def _sample(prepared: Prepared, seed: int) -> Prepared:
     return replace(prepared, X=prepared.X[rows], examples=prepared.examples.take(rows))
 
 
-def _study(
-    prepared: Prepared, held: Prepared, objective: Objective, storage: str | None, seed: int
+def _open_study(
+    prepared: PreparedExamples,
+    held: PreparedExamples,
+    objective: Objective,
+    storage: str | None,
+    seed: int,
 ) -> optuna.Study:
     """Begin a search, or go on with the one on the same data and settings."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -275,6 +280,6 @@ def _study(
     return study
 
 
-def _done(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
+def _finished_trials(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
     states = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
     return list(study.get_trials(deepcopy=False, states=states))

@@ -16,9 +16,9 @@ import pandas as pd
 from scipy import sparse
 from scipy.optimize import linprog
 
-from errdetect.errors import DataError, sentence
+from errdetect.errors import DataError, error_message
 
-__all__ = ["Allocation", "Floor", "Limit", "allocate", "exchange"]
+__all__ = ["AccountLimit", "Allocation", "Floor", "allocate_reviews", "exchange_reviews"]
 
 
 Floats = npt.NDArray[np.float64]
@@ -29,7 +29,7 @@ _EPS = 1e-9
 
 
 @dataclass(frozen=True)
-class Limit:
+class AccountLimit:
     """The most reviews of an account.
 
     Parameters
@@ -44,9 +44,9 @@ class Limit:
     cap: int
 
 
-def exchange(
+def exchange_reviews(
     pool: Ints, rows: Ints, gain: Floats, minutes: Floats, of: Ints, can: Bools, left: Floats,
-    limit: Limit | None = None,
+    limit: AccountLimit | None = None,
 ) -> int:  # fmt: skip
     """Put reviews in for less worthy ones, as long as a pool's minutes allow; in place.
 
@@ -73,7 +73,7 @@ def exchange(
     Examples
     --------
     >>> pool, left = np.array([0, -1]), np.array([1.0])
-    >>> exchange(pool, np.array([1]), np.array([2.0, 5]), np.array([2.0, 3]), np.zeros(2, int),
+    >>> exchange_reviews(pool, np.array([1]), np.array([2.0, 5]), np.array([2.0, 3]), np.zeros(2, int),
     ...          np.ones((1, 1), bool), left)
     1
     >>> pool.tolist(), left.tolist()
@@ -87,12 +87,12 @@ def exchange(
         if pool[row] >= 0:
             continue
         best, out, at, gone = 0.0, list[int](), -1, -1
-        for own in _siblings(row, pool, limit):
+        for own in _account_reviews(row, pool, limit):
             for j in np.flatnonzero(can[of[row]]):
                 free, others = left[j], members[j]
                 if own >= 0 and pool[own] == j:
                     free, others = free + minutes[own], [k for k in others if k != own]
-                loss, removed = _cheapest(others, gain, minutes, minutes[row] - free)
+                loss, removed = _cheapest_removal(others, gain, minutes, minutes[row] - free)
                 loss += gain[own] if own >= 0 else 0.0
                 if gain[row] - loss > best + _EPS:
                     best, out, at, gone = gain[row] - loss, removed, int(j), own
@@ -107,11 +107,11 @@ def exchange(
         left[at] -= minutes[row]
         done += 1
         for k in out:
-            _place(k, pool, members, minutes, of, can, left)
+            _place_review(k, pool, members, minutes, of, can, left)
     return done
 
 
-def _siblings(row: int, pool: Ints, limit: Limit | None) -> Sequence[int]:
+def _account_reviews(row: int, pool: Ints, limit: AccountLimit | None) -> Sequence[int]:
     """Name the chosen of a full account, one of which must go; -1 where none has to."""
     if limit is None or limit.account[row] < 0:
         return [-1]
@@ -119,7 +119,7 @@ def _siblings(row: int, pool: Ints, limit: Limit | None) -> Sequence[int]:
     return [-1] if len(own) < limit.cap else own.tolist()
 
 
-def _cheapest(
+def _cheapest_removal(
     own: list[int], gain: Floats, minutes: Floats, need: float
 ) -> tuple[float, list[int]]:
     """Find the reviews of least gain whose minutes make the room: one, or the least dense few."""
@@ -149,7 +149,7 @@ def _cheapest(
     return best, removed
 
 
-def _place(
+def _place_review(
     row: int, pool: Ints, members: list[list[int]], minutes: Floats, of: Ints, can: Bools,
     left: Floats,
 ) -> None:  # fmt: skip
@@ -206,7 +206,7 @@ class Allocation:
 
 
 @dataclass(frozen=True)
-class _Steps:
+class _ValueSteps:
     """Steps of falling value: class, value a minute, minutes, and floors of each."""
 
     of: Ints
@@ -215,7 +215,7 @@ class _Steps:
 
 
 @dataclass(frozen=True)
-class _Held:
+class _BindingFloor:
     """A floor that costs something: its decisions, minutes, and price of a minute."""
 
     rows: Ints
@@ -223,7 +223,7 @@ class _Held:
     price: float
 
 
-def allocate(
+def allocate_reviews(
     value: Floats,
     minutes: Floats,
     of: Ints,
@@ -270,52 +270,56 @@ def allocate(
     --------
     >>> value, minutes = np.array([5.0, 4, 3, 2]), np.array([2.0, 2, 2, 2])
     >>> of, can = np.array([0, 0, 1, 1]), np.array([[True, False], [True, True]])
-    >>> allocate(value, minutes, of, can, [4, 2]).pool.tolist()
+    >>> allocate_reviews(value, minutes, of, can, [4, 2]).pool.tolist()
     [0, 0, 1, -1]
     """
-    _check(value, minutes)
+    _check_inputs(value, minutes)
     room = np.asarray(capacity, np.float64)
     member = np.array([floor.member for floor in floors], dtype=bool)
-    fine, held, can_fine = _split(of, can, member)
+    fine, held, can_fine = _split_by_floor(of, can, member)
     able: Bools = np.asarray(can_fine[fine].any(axis=1))
     least = np.array([floor.minutes for floor in floors])
     allowed, limit = able, None
     if cap is not None and account is not None:
-        limit = Limit(account, cap)
-        allowed = able & _best(np.where(able, value, -1.0), limit)
-    rows = _in_order(value, minutes, fine, allowed, can_fine @ room)
+        limit = AccountLimit(account, cap)
+        allowed = able & _top_per_account(np.where(able, value, -1.0), limit)
+    rows = _rank_within_class(value, minutes, fine, allowed, can_fine @ room)
     if not len(rows) or not room.any():
         return Allocation(np.full(len(value), -1), np.zeros(len(room)), least)
-    share, price = _programme(value[rows], minutes[rows], fine[rows], can_fine, room, least, held)
+    share, price = _solve_shares(
+        value[rows], minutes[rows], fine[rows], can_fine, room, least, held
+    )
     if limit is not None:
         # What an account offers depends on what people's minutes cost elsewhere.
         cheapest = np.where(can_fine, price[: len(room)], np.inf).min(axis=1, initial=np.inf)[fine]
         lifted = value + (held @ price[len(room) :])[fine]
         net = np.where(able, (lifted - cheapest) * minutes, -np.inf)
-        allowed = able & _best(net, limit)
-        rows = _in_order(value, minutes, fine, allowed, can_fine @ room)
-        share, price = _programme(
+        allowed = able & _top_per_account(net, limit)
+        rows = _rank_within_class(value, minutes, fine, allowed, can_fine @ room)
+        share, price = _solve_shares(
             value[rows], minutes[rows], fine[rows], can_fine, room, least, held
         )
     costs = zip(floors, price[len(room) :], strict=True)
-    tight = [_Held(np.flatnonzero(f.member), f.minutes, cost) for f, cost in costs if cost > 0]
+    tight = [
+        _BindingFloor(np.flatnonzero(f.member), f.minutes, cost) for f, cost in costs if cost > 0
+    ]
     price, view = price[: len(room)], (value, minutes, fine, can_fine, room)
-    pool = _whole(*view, rows, share, price, allowed, able, limit, tight)
+    pool = _round_to_reviews(*view, rows, share, price, allowed, able, limit, tight)
     got = np.array([minutes[floor.member & (pool >= 0)].sum() for floor in floors])
     short = np.maximum(least - got, 0.0) if len(floors) else least
     return Allocation(pool, price, np.where(short > minutes.max(), short, 0.0))
 
 
-def _check(value: Floats, minutes: Floats) -> None:
+def _check_inputs(value: Floats, minutes: Floats) -> None:
     if not ((minutes > 0) & np.isfinite(minutes)).all():
         bad = minutes[~((minutes > 0) & np.isfinite(minutes))][0]
-        raise DataError(sentence("minutes", "be above 0", bad, "Mend the catalogue's."))
+        raise DataError(error_message("minutes", "be above 0", bad, "Mend the catalogue's."))
     if not ((value >= 0) & np.isfinite(value)).all():
         bad = value[~((value >= 0) & np.isfinite(value))][0]
-        raise DataError(sentence("value", "be 0 or more", bad, "Mend what it is made of."))
+        raise DataError(error_message("value", "be 0 or more", bad, "Mend what it is made of."))
 
 
-def _split(of: Ints, can: Bools, member: Bools) -> tuple[Ints, Bools, Bools]:
+def _split_by_floor(of: Ints, can: Bools, member: Bools) -> tuple[Ints, Bools, Bools]:
     """Split the classes by the floors they count for; also say which floors those are."""
     if not len(member):
         return of, np.zeros((len(can), 0), dtype=bool), can
@@ -327,7 +331,7 @@ def _split(of: Ints, can: Bools, member: Bools) -> tuple[Ints, Bools, Bools]:
     return fine.astype(np.int64), member[:, first].T, can[of[first]]
 
 
-def _best(gain: Floats, limit: Limit) -> Bools:
+def _top_per_account(gain: Floats, limit: AccountLimit) -> Bools:
     """Tell which decisions are among the `cap` of highest gain of their account."""
     account, cap = limit.account, limit.cap
     order = np.argsort(-gain, kind="stable")
@@ -337,38 +341,44 @@ def _best(gain: Floats, limit: Limit) -> Bools:
     return best
 
 
-def _in_order(value: Floats, minutes: Floats, of: Ints, allowed: Bools, most: Floats) -> Ints:
+def _rank_within_class(
+    value: Floats, minutes: Floats, of: Ints, allowed: Bools, most: Floats
+) -> Ints:
     """Order what is worth a look: class by class, the best first, as far as all pools would reach."""
     rows = np.flatnonzero(allowed)
     rows = rows[np.lexsort((-value[rows], of[rows]))]
     if not len(rows):
         return rows
-    before = _reach(minutes[rows], of[rows]) - minutes[rows]
+    before = _cumulative_minutes(minutes[rows], of[rows]) - minutes[rows]
     return rows[before <= most[of[rows]] + 2 * minutes[rows]]
 
 
-def _whole(
+def _round_to_reviews(
     value: Floats, minutes: Floats, of: Ints, can: Bools, room: Floats, rows: Ints, share: Floats,
-    price: Floats, allowed: Bools, able: Bools, limit: Limit | None, floors: Sequence[_Held],
+    price: Floats, allowed: Bools, able: Bools, limit: AccountLimit | None, floors: Sequence[_BindingFloor],
 ) -> Ints:  # fmt: skip
     """Turn minutes into whole reviews, and give minutes left over to whatever still fits."""
     pool = np.full(len(value), -1, np.int64)
-    pool[rows], beyond = _round(minutes[rows], of[rows], share)
+    pool[rows], beyond = _round_shares(minutes[rows], of[rows], share)
     waiting, done = rows[beyond], rows[pool[rows] >= 0]
     left = room - np.bincount(pool[done], minutes[done], len(room))
-    _fill(pool, waiting, _lifted(value, minutes, pool, able, floors), minutes, of, can, left)
+    _fill_minutes(
+        pool, waiting, _add_floor_price(value, minutes, pool, able, floors), minutes, of, can, left
+    )
     if limit is not None:  # others of an account may take the place of those that it offered
         waiting = np.r_[waiting, np.flatnonzero(able & ~allowed)]
-    _better(pool, waiting, value, minutes, of, can, left, able, price, limit, floors)
-    lifted = _lifted(value, minutes, pool, able, floors)
+    _improve_by_exchange(pool, waiting, value, minutes, of, can, left, able, price, limit, floors)
+    lifted = _add_floor_price(value, minutes, pool, able, floors)
     if limit is not None:
-        allowed = able & _best(np.where(pool >= 0, np.inf, np.where(able, lifted, -1.0)), limit)
-    _fill(pool, np.flatnonzero(allowed), lifted, minutes, of, can, left)
+        allowed = able & _top_per_account(
+            np.where(pool >= 0, np.inf, np.where(able, lifted, -1.0)), limit
+        )
+    _fill_minutes(pool, np.flatnonzero(allowed), lifted, minutes, of, can, left)
     return pool
 
 
-def _lifted(
-    value: Floats, minutes: Floats, pool: Ints, able: Bools, floors: Sequence[_Held]
+def _add_floor_price(
+    value: Floats, minutes: Floats, pool: Ints, able: Bools, floors: Sequence[_BindingFloor]
 ) -> Floats:
     """Add a floor's price to the value of those that hold it, and of as many as it still misses."""
     lifted = value.copy() if floors else value
@@ -380,9 +390,9 @@ def _lifted(
     return lifted
 
 
-def _better(
+def _improve_by_exchange(
     pool: Ints, waiting: Ints, value: Floats, minutes: Floats, of: Ints, can: Bools, left: Floats,
-    able: Bools, price: Floats, limit: Limit | None, floors: Sequence[_Held],
+    able: Bools, price: Floats, limit: AccountLimit | None, floors: Sequence[_BindingFloor],
 ) -> None:  # fmt: skip
     """Exchange reviews while the programme's bound leaves something to win; changes `pool`."""
     cheapest = np.where(can, price, np.inf).min(axis=1)
@@ -400,35 +410,35 @@ def _better(
         # Whoever is worth its minutes by less than what is missing cannot make the total better.
         worth = waiting[(surplus[waiting] > -missing) & (pool[waiting] < 0)]
         worth = worth[np.argsort(-surplus[worth], kind="stable")][:_TRIES]
-        gain = _lifted(value, minutes, pool, able, floors) * minutes
+        gain = _add_floor_price(value, minutes, pool, able, floors) * minutes
         if missing <= _CLOSE * bound:
             break
-        if not exchange(pool, worth, gain, minutes, of, can, left, limit):
+        if not exchange_reviews(pool, worth, gain, minutes, of, can, left, limit):
             break
 
 
-def _starts(of: Ints) -> Ints:
+def _class_starts(of: Ints) -> Ints:
     return np.flatnonzero(np.r_[True, of[1:] != of[:-1]])
 
 
-def _reach(minutes: Floats, of: Ints) -> Floats:
+def _cumulative_minutes(minutes: Floats, of: Ints) -> Floats:
     """Minutes up to and with each row, anew in each class."""
     total = np.cumsum(minutes)
-    start = _starts(of)
+    start = _class_starts(of)
     before = (total - minutes)[start]
     return np.asarray(total - np.repeat(before, np.diff(np.r_[start, len(of)])))
 
 
-def _programme(
+def _solve_shares(
     value: Floats, minutes: Floats, of: Ints, can: Bools, room: Floats, least: Floats, held: Bools
 ) -> tuple[Floats, Floats]:
     """Find each pool's minutes for each class, (n_classes, n_pools); prices of pools and floors."""
-    reach = _reach(minutes, of)
+    reach = _cumulative_minutes(minutes, of)
     if can.shape == (1, 1) and not len(least):  # one pool for all: the best come first
         end = min(int(np.searchsorted(reach, room[0])), len(value) - 1)
         used = min(float(reach[-1]), float(room[0]))
         return np.array([[used]]), np.array([value[end] if used < reach[-1] else 0.0])
-    start = _starts(of)
+    start = _class_starts(of)
     end = np.r_[start[1:], len(of)]
     # Cuts of each class, as rows; finer ones are put around where the class ends.
     cuts = [
@@ -438,8 +448,8 @@ def _programme(
     total = np.r_[0.0, np.cumsum(minutes)]
     worth = np.r_[0.0, np.cumsum(value * minutes)]
     for round_ in range(_ROUNDS):
-        steps = _steps(cuts, of[start], total, worth)
-        share, taken, price = _optimum(steps, can, room, least, held)
+        steps = _value_steps(cuts, of[start], total, worth)
+        share, taken, price = _solve_linear_program(steps, can, room, least, held)
         if round_ == _ROUNDS - 1:
             break
         done = reach[end - 1]
@@ -452,16 +462,16 @@ def _programme(
     return share, price
 
 
-def _steps(cuts: Sequence[Ints], names: Ints, total: Floats, worth: Floats) -> _Steps:
+def _value_steps(cuts: Sequence[Ints], names: Ints, total: Floats, worth: Floats) -> _ValueSteps:
     low = np.concatenate([cut[:-1] for cut in cuts])
     high = np.concatenate([cut[1:] for cut in cuts])
     minutes = total[high] - total[low]
     of = np.repeat(names, [len(cut) - 1 for cut in cuts])
-    return _Steps(of, (worth[high] - worth[low]) / minutes, minutes)
+    return _ValueSteps(of, (worth[high] - worth[low]) / minutes, minutes)
 
 
-def _optimum(
-    steps: _Steps, can: Bools, room: Floats, least: Floats, held: Bools
+def _solve_linear_program(
+    steps: _ValueSteps, can: Bools, room: Floats, least: Floats, held: Bools
 ) -> tuple[Floats, Floats, Floats]:
     """Solve the linear programme: minutes by class and pool, by class, prices of pools and floors."""
     n_steps, n_floors = len(steps.of), len(least)
@@ -497,14 +507,14 @@ def _optimum(
     return share, share.sum(axis=1), -found.ineqlin.marginals
 
 
-def _round(minutes: Floats, of: Ints, share: Floats) -> tuple[Ints, Ints]:
+def _round_shares(minutes: Floats, of: Ints, share: Floats) -> tuple[Ints, Ints]:
     """Give each pool whole reviews of its part of each class; also name those that lie across."""
-    reach, n_pools = _reach(minutes, of), share.shape[1]
+    reach, n_pools = _cumulative_minutes(minutes, of), share.shape[1]
     edges = np.cumsum(share, axis=1)
     pool = np.full(len(of), -1, np.int64)
     waiting = []
     slack = 1e-7
-    for low, high in zip(s := _starts(of), np.r_[s[1:], len(of)], strict=True):
+    for low, high in zip(s := _class_starts(of), np.r_[s[1:], len(of)], strict=True):
         edge = edges[of[low]]
         own, last = reach[low:high], np.searchsorted
         at = last(edge + slack, own, side="left")
@@ -516,7 +526,7 @@ def _round(minutes: Floats, of: Ints, share: Floats) -> tuple[Ints, Ints]:
     return pool, np.concatenate(waiting)
 
 
-def _fill(
+def _fill_minutes(
     pool: Ints, rows: Ints, value: Floats, minutes: Floats, of: Ints, can: Bools, left: Floats
 ) -> None:
     """Put reviews, the best first, where they leave the least room; changes `pool` and `left`."""

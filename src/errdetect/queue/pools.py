@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from errdetect.errors import DataError, sentence
+from errdetect.errors import DataError, error_message
 
-__all__ = ["LIMITS", "Classes", "Pool", "check_pools", "classify"]
+__all__ = ["LIMITS", "Pool", "PoolClasses", "check_pools", "group_by_pools"]
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -46,7 +46,7 @@ class Pool:
     policies: tuple[str, ...] = ()
     site: str | None = None
 
-    def takes(self, value: object, column: str) -> bool:
+    def can_review(self, value: object, column: str) -> bool:
         """Whether the pool can review decisions with this value of `LIMITS`' column."""
         wanted: tuple[str, ...] = getattr(self, LIMITS[column])
         if not wanted:
@@ -58,7 +58,7 @@ class Pool:
 
 
 @dataclass(frozen=True)
-class Classes:
+class PoolClasses:
     """Decisions that the same pools can take.
 
     Parameters
@@ -73,7 +73,7 @@ class Classes:
     can: Bools
 
 
-def classify(decisions: pd.DataFrame, pools: Sequence[Pool]) -> Classes:
+def group_by_pools(decisions: pd.DataFrame, pools: Sequence[Pool]) -> PoolClasses:
     """Group decisions by the pools that can take them.
 
     Parameters
@@ -90,7 +90,7 @@ def classify(decisions: pd.DataFrame, pools: Sequence[Pool]) -> Classes:
     Examples
     --------
     >>> pools = [Pool("a", 60, languages=("de",)), Pool("b", 60)]
-    >>> classes = classify(pd.DataFrame({"language": ["de", "fr", None, "de"]}), pools)
+    >>> classes = group_by_pools(pd.DataFrame({"language": ["de", "fr", None, "de"]}), pools)
     >>> classes.can[classes.of].tolist()
     [[True, True], [False, True], [False, True], [True, True]]
     """
@@ -103,12 +103,12 @@ def classify(decisions: pd.DataFrame, pools: Sequence[Pool]) -> Classes:
             codes, uniques = pd.factorize(decisions[column].astype("str"), use_na_sentinel=True)
             values = np.array([*uniques, None], dtype=object)
             code = np.where(codes < 0, len(uniques), codes)
-        takes = np.array([[pool.takes(v, column) for pool in pools] for v in values])
-        of, can = _joined(of, can, code, takes)
-    return Classes(of, can)
+        takes = np.array([[pool.can_review(v, column) for pool in pools] for v in values])
+        of, can = _cross_classes(of, can, code, takes)
+    return PoolClasses(of, can)
 
 
-def _joined(of: Ints, can: Bools, code: Ints, takes: Bools) -> tuple[Ints, Bools]:
+def _cross_classes(of: Ints, can: Bools, code: Ints, takes: Bools) -> tuple[Ints, Bools]:
     """Split classes by one more column, and put those together that the same pools can take."""
     pairs, at = np.unique(of * len(takes) + code, return_inverse=True)
     both = can[pairs // len(takes)] & takes[pairs % len(takes)]
@@ -116,7 +116,7 @@ def _joined(of: Ints, can: Bools, code: Ints, takes: Bools) -> tuple[Ints, Bools
     return same.reshape(-1)[at].astype(np.int64), rows
 
 
-def check_pools(classes: Classes, pools: Sequence[Pool]) -> None:
+def check_pools(classes: PoolClasses, pools: Sequence[Pool]) -> None:
     """Refuse pools that can take nothing at all.
 
     Parameters
@@ -131,11 +131,11 @@ def check_pools(classes: Classes, pools: Sequence[Pool]) -> None:
 
     Examples
     --------
-    >>> check_pools(Classes(np.zeros(1, int), np.array([[True]])), [Pool("a", 60)])
+    >>> check_pools(PoolClasses(np.zeros(1, int), np.array([[True]])), [Pool("a", 60)])
     """
     if len(classes.of) and not classes.can[np.unique(classes.of)].any():
         raise DataError(
-            sentence(
+            error_message(
                 "queue.pools",
                 "be able to review some of the decisions",
                 f"{len(pools)} pools and not one decision that any of them can take",

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from errdetect.estimation.sampling_designs import draw_sample, expected_half_width
 
-__all__ = ["FLOOR", "Exploration", "draw_explored", "plan_exploration", "width_ratio"]
+__all__ = ["FLOOR", "RandomArm", "draw_random_arm", "plan_random_arm", "width_ratio"]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -29,7 +29,7 @@ _GOLDEN = 0.6180339887498949
 
 
 @dataclass(frozen=True)
-class Exploration:
+class RandomArm:
     """The design of the random part.
 
     Parameters
@@ -47,7 +47,7 @@ class Exploration:
     layer: Ints
 
 
-def plan_exploration(
+def plan_random_arm(
     p_error: Floats,
     minutes: Floats,
     of: Ints,
@@ -58,7 +58,7 @@ def plan_exploration(
     size: Floats | None = None,
     worth: Floats | None = None,
     floor: float = FLOOR,
-) -> Exploration:
+) -> RandomArm:
     """Give every member that some pool can take its chance of being drawn.
 
     Where a minute costs c, the variance that a review takes away and the harm that it remedies are
@@ -94,7 +94,7 @@ def plan_exploration(
     --------
     >>> one, many = np.array([[True]]), np.zeros(6, int)
     >>> p = np.array([0.5, 0.5, 0.01, 0.01, 0.01, 0.01])
-    >>> plan = plan_exploration(p, np.ones(6), many, one, np.array([2.0]), members=p > 0)
+    >>> plan = plan_random_arm(p, np.ones(6), many, one, np.array([2.0]), members=p > 0)
     >>> plan.probability.round(2).tolist()
     [0.6, 0.6, 0.2, 0.2, 0.2, 0.2]
     """
@@ -105,26 +105,28 @@ def plan_exploration(
     home = np.full(n, -1, np.int64)
     rows = np.flatnonzero(members & can[of].any(axis=1))
     if not len(rows):
-        return Exploration(home, np.zeros(n), np.zeros(n, np.int64))
-    home[rows] = _homes(of[rows], can, capacity, want[rows])
+        return RandomArm(home, np.zeros(n), np.zeros(n, np.int64))
+    home[rows] = _assign_pools(of[rows], can, capacity, want[rows])
     probability, layer = np.zeros(n), np.zeros(n, np.int64)
     for pool in np.unique(home[rows]):
         own = np.flatnonzero(home == pool)
         want[own] /= np.sqrt(1 - _NEARLY * worth[own] / max(float(worth[own].max()), 1e-300))
-        probability[own] = _chances(want[own], minutes[own], float(capacity[pool]), floor)
+        probability[own] = _inclusion_probabilities(
+            want[own], minutes[own], float(capacity[pool]), floor
+        )
     order = rows[np.lexsort((minutes[rows], home[rows]))]
     new = (np.diff(home[order]) != 0) | (np.diff(minutes[order]) != 0)
     layer[order] = np.cumsum(np.r_[0, new])
-    return Exploration(home, probability, layer)
+    return RandomArm(home, probability, layer)
 
 
-def draw_explored(plan: Exploration, rng: np.random.Generator) -> Ints:
+def draw_random_arm(plan: RandomArm, rng: np.random.Generator) -> Ints:
     """Draw the random part.
 
     Parameters
     ----------
     plan
-        From `plan_exploration`.
+        From `plan_random_arm`.
     rng
         Where the randomness comes from.
 
@@ -139,8 +141,8 @@ def draw_explored(plan: Exploration, rng: np.random.Generator) -> Ints:
 
     Examples
     --------
-    >>> plan = Exploration(np.zeros(4, int), np.full(4, 0.5), np.zeros(4, int))
-    >>> draw_explored(plan, np.random.default_rng(0)).shape
+    >>> plan = RandomArm(np.zeros(4, int), np.full(4, 0.5), np.zeros(4, int))
+    >>> draw_random_arm(plan, np.random.default_rng(0)).shape
     (2,)
     """
     rows = np.flatnonzero(plan.home >= 0)
@@ -190,11 +192,11 @@ def width_ratio(
     # One verdict for `cover` decisions: their doubts come together, not apart.
     alike = np.repeat(1 / (1 + cover * (1 / chance - 1)), copies)
     even = np.full(len(p), min(1.0, reviews / max(len(p), 1)))
-    widths = [expected_half_width(p, x) * _doubted(p, x) for x in (alike, even)]
+    widths = [expected_half_width(p, x) * _width_inflation(p, x) for x in (alike, even)]
     return widths[0] / widths[1] if len(p) and widths[1] > 0 else 0.0
 
 
-def _doubted(p: Floats, chance: Floats) -> float:
+def _width_inflation(p: Floats, chance: Floats) -> float:
     """How much wider the larger of a variance and its estimate makes an interval, on average.
 
     The mean of max(1, 1 + cv z) is 1 + cv / sqrt(2 pi) for a standard normal z.
@@ -208,7 +210,7 @@ def _doubted(p: Floats, chance: Floats) -> float:
     return float(np.sqrt(1 + cv / np.sqrt(2 * np.pi)))
 
 
-def _homes(of: Ints, can: Bools, capacity: Floats, want: Floats) -> Ints:
+def _assign_pools(of: Ints, can: Bools, capacity: Floats, want: Floats) -> Ints:
     """Give each decision one of its pools, so that their loads are alike for their minutes."""
     mass = np.bincount(of, want + want.mean() * FLOOR + 1e-12, len(can))
     share = np.where(can, np.maximum(capacity, 1e-9), 0.0)
@@ -230,26 +232,26 @@ def _homes(of: Ints, can: Bools, capacity: Floats, want: Floats) -> Ints:
     return np.asarray(np.minimum(home, last[of]), np.int64)
 
 
-def _chances(want: Floats, minutes: Floats, room: float, floor: float) -> Floats:
+def _inclusion_probabilities(want: Floats, minutes: Floats, room: float, floor: float) -> Floats:
     """Give chances that add up to as many whole reviews as surely fit the room, and to 1 at least."""
     if minutes.sum() <= room:
         return np.ones(len(want))
     spread = float(minutes.max() - minutes.min())
-    draws = _whole((room - spread) / minutes.mean(), len(want))
-    chance = _scaled(want, draws, floor)
-    draws = _whole(draws * (room - spread) / float(chance @ minutes), len(want))
+    draws = _round_draws((room - spread) / minutes.mean(), len(want))
+    chance = _scale_with_floor(want, draws, floor)
+    draws = _round_draws(draws * (room - spread) / float(chance @ minutes), len(want))
     while True:
-        chance = _scaled(want, draws, floor)
+        chance = _scale_with_floor(want, draws, floor)
         if draws == 1 or float(chance @ minutes) + spread <= room + 1e-9:
             return chance
         draws -= 1
 
 
-def _whole(draws: float, n: int) -> int:
+def _round_draws(draws: float, n: int) -> int:
     return min(max(1, int(draws + 1e-9)), n)
 
 
-def _scaled(want: Floats, total: int, floor: float) -> Floats:
+def _scale_with_floor(want: Floats, total: int, floor: float) -> Floats:
     """Scale to a total, with nobody below the floor's part of the even chance or above 1."""
     least = floor * total / len(want)
     want = np.maximum(want / max(float(want.max()), 1e-300), 1e-9)

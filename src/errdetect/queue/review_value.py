@@ -28,13 +28,13 @@ __all__ = [
     "content_digests",
     "error_kinds",
     "expected_harm",
-    "golden_finds",
+    "golden_detections",
     "harm_terms",
     "job_heads",
-    "p_reverse",
+    "p_overturn",
     "review_minutes",
     "review_value",
-    "site_finds",
+    "site_sensitivity",
 ]
 
 
@@ -130,7 +130,7 @@ _RATES = {
 }
 
 
-def golden_finds(reviews: pd.DataFrame, decisions: pd.DataFrame) -> pd.DataFrame:
+def golden_detections(reviews: pd.DataFrame, decisions: pd.DataFrame) -> pd.DataFrame:
     """Count, by kind of error and policy, how many known errors reviewers called errors.
 
     Parameters
@@ -150,7 +150,7 @@ def golden_finds(reviews: pd.DataFrame, decisions: pd.DataFrame) -> pd.DataFrame
     >>> decisions = pd.DataFrame({"decision_id": ["a", "b"], "policy_id": "spam", "enforced": True})
     >>> reviews = pd.DataFrame({"review_id": ["1", "2"], "decision_id": ["a", "b"],
     ...                         "source": "golden", "expected": "overturned", "verdict": ["upheld", "overturned"]})
-    >>> golden_finds(reviews, decisions).values.tolist()
+    >>> golden_detections(reviews, decisions).values.tolist()
     [['wrongful_action', 'spam', 2, 1]]
     """
     reviews = latest_versions(reviews)
@@ -167,7 +167,7 @@ def golden_finds(reviews: pd.DataFrame, decisions: pd.DataFrame) -> pd.DataFrame
     return counts.rename(columns={"size": "n", "sum": "found"})
 
 
-def site_finds(sites: pd.DataFrame, kind: str, names: Sequence[str] = ()) -> float:
+def site_sensitivity(sites: pd.DataFrame, kind: str, names: Sequence[str] = ()) -> float:
     """Return the share of errors of a kind that sites find, by the reviewer model.
 
     Parameters
@@ -189,9 +189,9 @@ def site_finds(sites: pd.DataFrame, kind: str, names: Sequence[str] = ()) -> flo
     >>> sites = pd.DataFrame({"site": ["x", "y"], "side": "both", "wrongful_call": [0.1, 0.3],
     ...                       "wrongful_call_n": [30.0, 10.0], "missed_violation": np.nan,
     ...                       "missed_violation_n": 0.0})
-    >>> site_finds(sites, "wrongful_action"), site_finds(sites, "wrongful_action", ["y"])
+    >>> site_sensitivity(sites, "wrongful_action"), site_sensitivity(sites, "wrongful_action", ["y"])
     (0.85, 0.7)
-    >>> site_finds(sites, "missed_violation")
+    >>> site_sensitivity(sites, "missed_violation")
     nan
     """
     if kind not in _RATES:
@@ -208,7 +208,7 @@ def site_finds(sites: pd.DataFrame, kind: str, names: Sequence[str] = ()) -> flo
     return float(np.average(1 - missed, weights=worth[known]))
 
 
-def p_reverse(
+def p_overturn(
     error_kind: pd.Series,
     policy_id: pd.Series,
     finds: pd.DataFrame,
@@ -221,7 +221,7 @@ def p_reverse(
     error_kind, policy_id
         Shape (n,), the kind that the error would be, and the decision's policy.
     finds
-        Known errors and how many of them reviewers found, from `golden_finds`.
+        Known errors and how many of them reviewers found, from `golden_detections`.
     level
         What the reviewer model says: columns named by kind, one row a decision, shape (n, any);
         NaN where it cannot tell. The golden items of all policies together stand in there.
@@ -237,7 +237,7 @@ def p_reverse(
     >>> finds = pd.DataFrame({"error_kind": "wrongful_action", "policy_id": ["a", "b"],
     ...                       "n": [60, 20], "found": [60, 10]})
     >>> kinds = pd.Series(["wrongful_action", "wrongful_action", "missed_violation"])
-    >>> p_reverse(kinds, pd.Series(["a", "b", "a"]), finds).round(3).tolist()
+    >>> p_overturn(kinds, pd.Series(["a", "b", "a"]), finds).round(3).tolist()
     [0.969, 0.688, nan]
     """
     chance = np.full(len(error_kind), np.nan)
@@ -357,13 +357,15 @@ def harm_terms(
     ([6.0], [2.0])
     """
     weight = _exposure_weight(decisions, exposure)
-    action = _harms(decisions["policy_id"], error_kinds(decisions["enforced"]), policies)
+    action = _harm_by_kind(decisions["policy_id"], error_kinds(decisions["enforced"]), policies)
     if p_wrong_label is None:
         return action, weight
     label = np.where(np.isfinite(p_wrong_label), p_wrong_label, 0.0)
     part = np.divide(label, p_error, out=np.zeros(len(label)), where=p_error > 0)
     relabel = pd.Series(WRONG_LABEL, index=decisions.index, dtype="str")
-    return action + part * (_harms(decisions["policy_id"], relabel, policies) - action), weight
+    return action + part * (
+        _harm_by_kind(decisions["policy_id"], relabel, policies) - action
+    ), weight
 
 
 def review_minutes(
@@ -442,7 +444,7 @@ def review_value(terms: pd.DataFrame) -> Floats:
     Parameters
     ----------
     terms
-        Shape (n, any), with the columns `TERMS`. An unknown `p_reverse` (NaN) counts as 1.
+        Shape (n, any), with the columns `TERMS`. An unknown `p_overturn` (NaN) counts as 1.
 
     Returns
     -------
@@ -465,7 +467,7 @@ def review_value(terms: pd.DataFrame) -> Floats:
     return value
 
 
-def _harms(policy_id: pd.Series, kinds: pd.Series, policies: Mapping[str, Policy]) -> Floats:
+def _harm_by_kind(policy_id: pd.Series, kinds: pd.Series, policies: Mapping[str, Policy]) -> Floats:
     codes, uniques = pd.factorize(pd.MultiIndex.from_arrays([policy_id, kinds]))
     harm = np.array(
         [policies[p].harm(k) if p in policies else 1.0 for p, k in uniques], dtype=np.float64

@@ -7,12 +7,12 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from errdetect.errors import DataError, sentence
-from errdetect.queue.allocation import Allocation, Floor, allocate
-from errdetect.queue.pools import Classes
-from errdetect.queue.random_arm import Exploration, draw_explored, plan_exploration, width_ratio
+from errdetect.errors import DataError, error_message
+from errdetect.queue.allocation import Allocation, Floor, allocate_reviews
+from errdetect.queue.pools import PoolClasses
+from errdetect.queue.random_arm import RandomArm, draw_random_arm, plan_random_arm, width_ratio
 
-__all__ = ["AUTO", "EXPLORE", "RANKED", "Selection", "budget_count", "select"]
+__all__ = ["AUTO", "EXPLORE", "RANKED", "Selection", "budget_count", "select_reviews"]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -83,12 +83,12 @@ class _Jobs:
 
 
 @dataclass(frozen=True)
-class _Design:
+class _ArmDesign:
     """Both arms for one share of exploration."""
 
     share: float
     ranked: Allocation
-    plan: Exploration
+    plan: RandomArm
     ratio: float
 
 
@@ -104,7 +104,7 @@ def budget_count(budget: float, n: int) -> int:
     return min(count, n)
 
 
-def select(
+def select_reviews(
     value: Floats,
     open_: Bools,
     *,
@@ -113,7 +113,7 @@ def select(
     explore_share: float | Literal["auto"],
     rng: np.random.Generator,
     minutes: Floats | None = None,
-    classes: Classes | None = None,
+    classes: PoolClasses | None = None,
     heads: Ints | None = None,
     floors: Sequence[Floor] = (),
     account: Ints | None = None,
@@ -145,7 +145,7 @@ def select(
     heads
         From `content.job_heads`; default: each decision is its own job.
     floors, account, cap
-        As for `allocation.allocate`. The ranked part holds its own part of each floor, and the cap;
+        As for `allocation.allocate_reviews`. The ranked part holds its own part of each floor, and the cap;
         chance knows neither.
 
     Returns
@@ -159,7 +159,7 @@ def select(
 
     Examples
     --------
-    >>> chosen = select(np.array([3.0, 1, 2, 0]), np.ones(4, bool), p_error=np.full(4, 0.2),
+    >>> chosen = select_reviews(np.array([3.0, 1, 2, 0]), np.ones(4, bool), p_error=np.full(4, 0.2),
     ...                 capacity=[2], explore_share=0.5, rng=np.random.default_rng(0))
     >>> chosen.order[~chosen.explored].tolist(), chosen.inclusion_probability.round(2).tolist()
     ([0], [1.0, 0.29, 0.49, 0.22])
@@ -168,13 +168,15 @@ def select(
     if not (room > 0).any():
         got = f"{room.sum():g}"
         do = "Raise --budget, queue.minutes or the pools' minutes."
-        raise DataError(sentence("The budget", "be at least 1 review", got, do))
-    jobs = _jobs(value, open_, p_error, room, minutes, classes, heads, tuple(floors), account, cap)
-    design = _design(jobs, explore_share)
-    drawn = draw_explored(design.plan, rng)
+        raise DataError(error_message("The budget", "be at least 1 review", got, do))
+    jobs = _build_jobs(
+        value, open_, p_error, room, minutes, classes, heads, tuple(floors), account, cap
+    )
+    design = _choose_design(jobs, explore_share)
+    drawn = draw_random_arm(design.plan, rng)
     ranked = np.flatnonzero(design.ranked.pool >= 0)
     ranked = ranked[np.argsort(-jobs.value[ranked], kind="stable")]
-    order, explored = _woven(ranked, drawn)
+    order, explored = _interleave_arms(ranked, drawn)
     pool = np.where(explored, design.plan.home[order], design.ranked.pool[order])
     chance = np.where(design.ranked.pool >= 0, 1.0, design.plan.probability)
     heads = np.arange(n) if heads is None else heads
@@ -188,9 +190,9 @@ def select(
     )  # fmt: skip
 
 
-def _jobs(
+def _build_jobs(
     value: Floats, open_: Bools, p_error: Floats, room: Floats, minutes: Floats | None,
-    classes: Classes | None, heads: Ints | None, floors: tuple[Floor, ...],
+    classes: PoolClasses | None, heads: Ints | None, floors: tuple[Floor, ...],
     account: Ints | None, cap: int | None,
 ) -> _Jobs:  # fmt: skip
     n = len(value)
@@ -198,7 +200,7 @@ def _jobs(
     size = np.bincount(heads[open_], minlength=n)
     worth = np.bincount(heads[open_], value[open_], minlength=n)
     rows = np.flatnonzero(size)
-    classes = classes or Classes(np.zeros(n, np.int64), np.ones((1, len(room)), dtype=bool))
+    classes = classes or PoolClasses(np.zeros(n, np.int64), np.ones((1, len(room)), dtype=bool))
     return _Jobs(
         rows,
         worth[rows].astype(np.float64),
@@ -214,42 +216,42 @@ def _jobs(
     )
 
 
-def _design(jobs: _Jobs, explore_share: float | Literal["auto"]) -> _Design:
+def _choose_design(jobs: _Jobs, explore_share: float | Literal["auto"]) -> _ArmDesign:
     """Design both arms; `auto` searches the shares by halving, as a larger one narrows."""
     able = jobs.can[jobs.of].any(axis=1)
     if jobs.minutes[able].sum() <= jobs.room.sum():
-        whole = _arms(jobs, 0.0)
+        whole = _build_arms(jobs, 0.0)
         if (whole.ranked.pool[able] >= 0).all():
             return whole
     if explore_share != AUTO:
-        return _arms(jobs, float(explore_share))
+        return _build_arms(jobs, float(explore_share))
     low, high = 0, len(SHARES) - 1
-    found = {high: _arms(jobs, SHARES[high])}
+    found = {high: _build_arms(jobs, SHARES[high])}
     while low < high:
         middle = (low + high) // 2
-        found[middle] = _arms(jobs, SHARES[middle])
+        found[middle] = _build_arms(jobs, SHARES[middle])
         low, high = (low, middle) if found[middle].ratio <= WIDER else (middle + 1, high)
     return found[high]
 
 
-def _arms(jobs: _Jobs, share: float) -> _Design:
-    explore = _explore_room(jobs, share)
+def _build_arms(jobs: _Jobs, share: float) -> _ArmDesign:
+    explore = _random_arm_minutes(jobs, share)
     part = float((jobs.room - explore).sum() / jobs.room.sum())
-    ranked = allocate(
+    ranked = allocate_reviews(
         jobs.value, jobs.minutes, jobs.of, jobs.can, jobs.room - explore,
         floors=[Floor(floor.member, floor.minutes * part) for floor in jobs.floors], account=jobs.account, cap=jobs.cap,
     )  # fmt: skip
-    plan = plan_exploration(
+    plan = plan_random_arm(
         jobs.p_error, jobs.minutes, jobs.of, jobs.can, explore,
         members=ranked.pool < 0 if share else np.zeros(len(jobs.rows), dtype=bool), size=jobs.size,
         worth=jobs.value,
     )  # fmt: skip
     chance = np.where(ranked.pool >= 0, 1.0, plan.probability)
     ratio = width_ratio(jobs.p_error, chance, float(chance.sum()), size=jobs.size)
-    return _Design(share, ranked, plan, ratio)
+    return _ArmDesign(share, ranked, plan, ratio)
 
 
-def _explore_room(jobs: _Jobs, share: float) -> Floats:
+def _random_arm_minutes(jobs: _Jobs, share: float) -> Floats:
     """Minutes of each pool for the random part: room for one review at least."""
     if not share or not len(jobs.rows):
         return np.zeros(len(jobs.room))
@@ -262,7 +264,7 @@ def _explore_room(jobs: _Jobs, share: float) -> Floats:
     return np.asarray(np.minimum(np.maximum(room, one), jobs.room))
 
 
-def _woven(ranked: Ints, drawn: Ints) -> tuple[Ints, Bools]:
+def _interleave_arms(ranked: Ints, drawn: Ints) -> tuple[Ints, Bools]:
     """Spread the drawn evenly among the ranked, so that work cut short cuts both short alike."""
     n, k = len(ranked) + len(drawn), len(drawn)
     explored = np.zeros(n, dtype=bool)

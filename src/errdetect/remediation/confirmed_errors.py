@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from errdetect.labels.review_history import COUNTS, instants
+from errdetect.labels.review_history import COUNTS, to_datetime64
 from errdetect.schemas import (
     ADJUDICATION,
     APPEAL,
@@ -18,7 +18,7 @@ from errdetect.schemas import (
 )
 from errdetect.snapshot import Snapshot
 
-__all__ = ["BY_APPEAL", "BY_EXPERT", "BY_REVIEWS", "confirmed_errors", "later_decision"]
+__all__ = ["BY_APPEAL", "BY_EXPERT", "BY_REVIEWS", "confirmed_errors", "superseding_decision"]
 
 Ints = npt.NDArray[np.int64]
 
@@ -66,7 +66,7 @@ def confirmed_errors(snapshot: Snapshot, *, min_p_error: float = 0.5) -> pd.Data
     events = snapshot.review_history
     at = np.flatnonzero((labels["label"] == ERROR).to_numpy(bool))
     kinds = labels["error_kind"].iloc[at].to_numpy(object)
-    votes = _votes(events, at, kinds)
+    votes = _review_tallies(events, at, kinds)
     p_label = labels["p_label"].to_numpy(np.float64)[at]
     by = np.select([votes["expert"], votes["appeal"]], [BY_EXPERT, BY_APPEAL], BY_REVIEWS)
     rows = decisions.iloc[at]
@@ -87,7 +87,9 @@ def confirmed_errors(snapshot: Snapshot, *, min_p_error: float = 0.5) -> pd.Data
     )
 
 
-def _votes(events: pd.DataFrame, at: Ints, kinds: npt.NDArray[np.object_]) -> dict[str, Any]:
+def _review_tallies(
+    events: pd.DataFrame, at: Ints, kinds: npt.NDArray[np.object_]
+) -> dict[str, Any]:
     """Sort each error's counting reviews into those that say so and the others."""
     place = np.full(int(events["position"].max() if len(events) else -1) + 1, -1, dtype=np.int64)
     inside = at < len(place)
@@ -99,14 +101,14 @@ def _votes(events: pd.DataFrame, at: Ints, kinds: npt.NDArray[np.object_]) -> di
     agrees = counting["verdict"].to_numpy(object) == says
     source = counting["source"].to_numpy(object)
     order = np.lexsort(
-        (counting["review_id"].to_numpy(object), instants(counting["known_at"]), of_error)
+        (counting["review_id"].to_numpy(object), to_datetime64(counting["known_at"]), of_error)
     )
     ids: list[list[str]] = [[] for _ in at]
     names = counting["review_id"].tolist()
     for row in order[agrees[order]].tolist():
         ids[of_error[row]].append(names[row])
     last = np.full(len(at), np.datetime64(0, "us"))
-    np.maximum.at(last, of_error[agrees], instants(counting["known_at"])[agrees])
+    np.maximum.at(last, of_error[agrees], to_datetime64(counting["known_at"])[agrees])
     n = len(at)
     upheld = counting["verdict"].to_numpy(object) == UPHELD
     return {
@@ -119,7 +121,7 @@ def _votes(events: pd.DataFrame, at: Ints, kinds: npt.NDArray[np.object_]) -> di
     }
 
 
-def later_decision(decisions: pd.DataFrame) -> "pd.Series[Any]":
+def superseding_decision(decisions: pd.DataFrame) -> "pd.Series[Any]":
     """Name the decision that has replaced each one: the newest on the same item and policy.
 
     Parameters
@@ -138,14 +140,14 @@ def later_decision(decisions: pd.DataFrame) -> "pd.Series[Any]":
     >>> decisions = pd.DataFrame({
     ...     "decision_id": ["d1", "d2", "d3"], "item_id": ["i", "i", "j"], "policy_id": "spam",
     ...     "decided_at": pd.to_datetime(["2026-01-01", "2026-01-02", "2026-01-01"], utc=True)})
-    >>> later_decision(decisions).tolist()
+    >>> superseding_decision(decisions).tolist()
     ['d2', nan, nan]
     """
     index = decisions.index
     if "item_id" not in decisions:
         return pd.Series(None, index=index, dtype="str")
     ids = decisions["decision_id"].to_numpy(object)
-    ordered = np.lexsort((ids, instants(decisions["decided_at"])))
+    ordered = np.lexsort((ids, to_datetime64(decisions["decided_at"])))
     frame = decisions[["item_id", "policy_id"]].iloc[ordered]
     last = pd.Series(ids[ordered]).groupby(frame.groupby(list(frame)).ngroup().to_numpy())
     newest = np.empty(len(ids), dtype=object)

@@ -7,18 +7,18 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from errdetect.config_schema import LookAlikes
-from errdetect.features.minhash import near_groups
+from errdetect.config_schema import LookAlikesSettings
+from errdetect.features.minhash import near_duplicate_groups
 from errdetect.labels.review_history import COUNTS, MEASURES_REVIEWER, OVERRULED, REVISED
-from errdetect.remediation.confirmed_errors import confirmed_errors, later_decision
+from errdetect.remediation.confirmed_errors import confirmed_errors, superseding_decision
 from errdetect.remediation.plan_schema import LOOK_ALIKE, PRECISION, REVIEW, plan_table
 from errdetect.schemas import ADJUDICATION, AUDIT, CORRECT, UNKNOWN, WRONG_LABEL, hash_columns
 from errdetect.snapshot import Snapshot
 from errdetect.stats.effective_size import effective_size
-from errdetect.stats.grouped import sums
+from errdetect.stats.grouped import sum_by_group
 from errdetect.stats.intervals import wilson
 
-__all__ = ["ACCOUNT", "CONTENT", "Likeness", "likeness", "look_alikes"]
+__all__ = ["ACCOUNT", "CONTENT", "SimilarityGroups", "group_similar", "look_alikes"]
 
 
 Ints = npt.NDArray[np.int64]
@@ -27,7 +27,7 @@ CONTENT, ACCOUNT = "content", "account"
 _MODERATOR = ("moderator", "moderator_version")
 
 
-class Likeness:
+class SimilarityGroups:
     """One way of being alike, and how the decisions of each group were judged.
 
     Parameters
@@ -40,7 +40,7 @@ class Likeness:
     Examples
     --------
     >>> overturned, stood = np.array([True, False, False]), np.array([False, True, False])
-    >>> alike = Likeness(np.array([0, 0, 0]), overturned, stood)
+    >>> alike = SimilarityGroups(np.array([0, 0, 0]), overturned, stood)
     >>> [counts.tolist() for counts in alike.others()]
     [[0, 1, 1], [1, 0, 1]]
     """
@@ -63,9 +63,9 @@ class Likeness:
         return counts[0], counts[1]
 
 
-def likeness(
+def group_similar(
     decisions: pd.DataFrame, overturned: npt.NDArray[np.bool_], stood: npt.NDArray[np.bool_]
-) -> Mapping[str, list[Likeness]]:
+) -> Mapping[str, list[SimilarityGroups]]:
     """Find who is alike, within one policy and one side (enforced or allowed).
 
     Alike by content are decisions on the same item, on equal or nearly equal texts, or with the
@@ -90,7 +90,7 @@ def likeness(
     >>> decisions = pd.DataFrame({
     ...     "policy_id": "spam", "enforced": True, "account_id": ["a", "a", "b"],
     ...     "text": ["Buy gold rings now!", "other words here", "buy gold rings NOW"]})
-    >>> found = likeness(decisions, np.array([True, False, False]), np.zeros(3, bool))
+    >>> found = group_similar(decisions, np.array([True, False, False]), np.zeros(3, bool))
     >>> [alike.others()[0].tolist() for alike in (found["content"][0], found["account"][0])]
     [[0, 0, 1], [0, 1, 0]]
     """
@@ -100,25 +100,28 @@ def likeness(
     keys: dict[str, list[list[Ints]]] = {CONTENT: [], ACCOUNT: []}
     if "text" in decisions:
         group = np.full(len(decisions), -1, dtype=np.int64)
-        group[live] = near_groups(decisions["text"].iloc[np.flatnonzero(live)])
+        group[live] = near_duplicate_groups(decisions["text"].iloc[np.flatnonzero(live)])
         keys[CONTENT].append([group])
     hashes = sorted(hash_columns(decisions))
-    keys[CONTENT] += [[_codes(decisions[n])] for n in ["item_id", *hashes] if n in decisions]
+    keys[CONTENT] += [[_value_codes(decisions[n])] for n in ["item_id", *hashes] if n in decisions]
     if "account_id" in decisions:
         names = ["account_id", *(name for name in _MODERATOR if name in decisions)]
-        keys[ACCOUNT].append([_codes(decisions[name]) for name in names])
+        keys[ACCOUNT].append([_value_codes(decisions[name]) for name in names])
     return {
-        kind: [Likeness(_joined([*codes, side], live), overturned, stood) for codes in ways]
+        kind: [
+            SimilarityGroups(_combine_codes([*codes, side], live), overturned, stood)
+            for codes in ways
+        ]
         for kind, ways in keys.items()
     }
 
 
-def _codes(values: pd.Series) -> Ints:
+def _value_codes(values: pd.Series) -> Ints:
     codes: Ints = pd.factorize(values)[0].astype(np.int64)
     return codes
 
 
-def _joined(codes: list[Ints], live: npt.NDArray[np.bool_]) -> Ints:
+def _combine_codes(codes: list[Ints], live: npt.NDArray[np.bool_]) -> Ints:
     """Give each combination a number; -1 where any part is missing."""
     known = live & np.all([code >= 0 for code in codes], axis=0)
     whole = np.zeros(len(known), dtype=np.int64)
@@ -135,7 +138,7 @@ _TRACED = 5  # overturned decisions that a look-alike is traced to, the nearest 
 
 
 @dataclass(frozen=True)
-class _Pool:
+class _ReviewEvidence:
     """What the reviews say of n decisions.
 
     Parameters
@@ -160,10 +163,12 @@ class _Pool:
     wrong: Floats
 
 
-def look_alikes(snapshot: Snapshot, rule: LookAlikes, *, min_p_error: float = 0.5) -> pd.DataFrame:
+def look_alikes(
+    snapshot: Snapshot, rule: LookAlikesSettings, *, min_p_error: float = 0.5
+) -> pd.DataFrame:
     """Find decisions that still stand and resemble overturned ones. People must look at each.
 
-    A decision resembles others by its content or by its account (see `likeness`), under the same
+    A decision resembles others by its content or by its account (see `group_similar`), under the same
     policy and with the same action side. More of the alike ones must have been overturned than have
     stood. How many are wrong is learnt from the audit: each audited decision is asked whether it
     resembles overturned ones other than itself, and what the audit then found. It stands for those
@@ -192,7 +197,7 @@ def look_alikes(snapshot: Snapshot, rule: LookAlikes, *, min_p_error: float = 0.
 
     Examples
     --------
-    >>> rule = LookAlikes(min_precision=0)
+    >>> rule = LookAlikesSettings(min_precision=0)
     >>> day = pd.to_datetime(["2026-01-01", "2026-01-03"], utc=True)
     >>> decisions = pd.DataFrame({
     ...     "decision_id": ["d1", "d2", "d3"], "decided_at": day[0], "policy_id": "spam",
@@ -207,36 +212,38 @@ def look_alikes(snapshot: Snapshot, rule: LookAlikes, *, min_p_error: float = 0.
     decisions = snapshot.decisions
     errors = confirmed_errors(snapshot, min_p_error=min_p_error)
     seeds = errors[errors["settled"] & (errors["error_kind"] != WRONG_LABEL)]
-    pool = _pool(snapshot, seeds["position"].to_numpy(int))
-    alike = likeness(decisions, pool.overturned, pool.stood)
-    sort, n_over, n_stood = _sorts(alike, len(decisions))
+    pool = _review_evidence(snapshot, seeds["position"].to_numpy(int))
+    alike = group_similar(decisions, pool.overturned, pool.stood)
+    sort, n_over, n_stood = _similarity_kinds(alike, len(decisions))
     enforced = decisions["enforced"].to_numpy(bool)
     strata = pd.Series(sort, dtype=object) + np.where(enforced, " enforced", " allowed")
-    cluster = _clusters(alike, sort)
+    cluster = _cluster_codes(alike, sort)
     precision = {
-        one: _precision(pool, cluster, np.flatnonzero((strata == one).to_numpy() & pool.drawn))
+        one: _expected_precision(
+            pool, cluster, np.flatnonzero((strata == one).to_numpy() & pool.drawn)
+        )
         for one in sorted(strata.dropna().unique())
     }
     rows = np.flatnonzero(pool.candidate & strata.notna().to_numpy())
     told = [precision[one] for one in strata.iloc[rows]]
-    rows, told = _worth_it(rows, told, rule.min_reviews, rule.min_precision)
+    rows, told = _drop_imprecise(rows, told, rule.min_reviews, rule.min_precision)
     return plan_table(
         pd.DataFrame(
             {
                 "kind": pd.Series([LOOK_ALIKE] * len(rows), dtype="str"),
                 "status": REVIEW,
                 "decision_id": decisions["decision_id"].to_numpy(object)[rows],
-                "account_id": _column(decisions, "account_id")[rows],
+                "account_id": _optional_column(decisions, "account_id")[rows],
                 "policy_id": decisions["policy_id"].to_numpy(object)[rows],
                 "reason": [
                     "It resembles decisions that reviews overturned: let a person look at it."
                 ]
                 * len(rows),
                 "evidence": [
-                    _evidence(sort[row], n_over[row], n_stood[row], one, rule.min_reviews)
+                    _evidence_text(sort[row], n_over[row], n_stood[row], one, rule.min_reviews)
                     for row, one in zip(rows, told, strict=True)
                 ],
-                "review_ids": _traces(alike, seeds, rows),
+                "review_ids": _source_reviews(alike, seeds, rows),
                 **{
                     name: [one[i] if one[3] >= rule.min_reviews else np.nan for one in told]
                     for i, name in enumerate(PRECISION)
@@ -246,18 +253,18 @@ def look_alikes(snapshot: Snapshot, rule: LookAlikes, *, min_p_error: float = 0.
     )
 
 
-def _column(decisions: pd.DataFrame, name: str) -> npt.NDArray[np.object_]:
+def _optional_column(decisions: pd.DataFrame, name: str) -> npt.NDArray[np.object_]:
     given = decisions[name] if name in decisions else pd.Series(None, index=decisions.index)
     return given.to_numpy(object)
 
 
-def _pool(snapshot: Snapshot, seeds: Ints) -> _Pool:
+def _review_evidence(snapshot: Snapshot, seeds: Ints) -> _ReviewEvidence:
     n, labels = len(snapshot.decisions), snapshot.labels
     history = snapshot.review_history
     known = history[history["standing"].isin([COUNTS, OVERRULED, REVISED, MEASURES_REVIEWER])]
     by_design = known["source"].isin([AUDIT, ADJUDICATION]).to_numpy(bool)
     at = known["position"].to_numpy()
-    stands = later_decision(snapshot.decisions).isna().to_numpy(bool)
+    stands = superseding_decision(snapshot.decisions).isna().to_numpy(bool)
     untouched = stands & (np.bincount(at[~by_design], minlength=n) == 0)
     chance = snapshot.inclusion_probability
     told = (labels["label"] != UNKNOWN).to_numpy(bool)
@@ -266,7 +273,7 @@ def _pool(snapshot: Snapshot, seeds: Ints) -> _Pool:
     overturned[seeds] = True
     relabelled = (labels["error_kind"] == WRONG_LABEL).to_numpy(bool)
     wrong = np.where(relabelled, 0.0, labels["p_label"].to_numpy(np.float64))
-    return _Pool(
+    return _ReviewEvidence(
         candidate=untouched & (np.bincount(at, minlength=n) == 0),
         drawn=drawn,
         odds=np.where(drawn, (1 - chance) / np.where(drawn, chance, 1), 0.0),
@@ -276,8 +283,8 @@ def _pool(snapshot: Snapshot, seeds: Ints) -> _Pool:
     )
 
 
-def _sorts(
-    alike: Mapping[str, list[Likeness]], n: int
+def _similarity_kinds(
+    alike: Mapping[str, list[SimilarityGroups]], n: int
 ) -> tuple[npt.NDArray[np.object_], Ints, Ints]:
     """Say how each decision resembles overturned ones (None: not), and count those and the rest."""
     over, stood = {}, {}
@@ -298,7 +305,9 @@ def _sorts(
     )
 
 
-def _clusters(alike: Mapping[str, list[Likeness]], sort: npt.NDArray[np.object_]) -> Ints:
+def _cluster_codes(
+    alike: Mapping[str, list[SimilarityGroups]], sort: npt.NDArray[np.object_]
+) -> Ints:
     """Give one number to what rises and falls together: of one account, or else of one content."""
     cluster, start = np.full(len(sort), -1, dtype=np.int64), 0
     for kind in (ACCOUNT, CONTENT):
@@ -309,19 +318,21 @@ def _clusters(alike: Mapping[str, list[Likeness]], sort: npt.NDArray[np.object_]
     return cluster
 
 
-def _precision(pool: _Pool, cluster: Ints, rows: Ints) -> tuple[float, float, float, int]:
+def _expected_precision(
+    pool: _ReviewEvidence, cluster: Ints, rows: Ints
+) -> tuple[float, float, float, int]:
     """Estimate the share of wrong ones with its limits, and say on how many it rests."""
     weight, wrong = pool.odds[rows], pool.wrong[rows]
     if not weight.sum() > 0:
         return float("nan"), float("nan"), float("nan"), 0
     rate = float(np.clip(weight @ wrong / weight.sum(), 0, 1))
     codes, groups = pd.factorize(cluster[rows])
-    seen = np.array([effective_size(sums(codes, weight, len(groups)))])
+    seen = np.array([effective_size(sum_by_group(codes, weight, len(groups)))])
     limits = wilson(np.array([rate]), seen)
     return rate, float(limits.low[0]), float(limits.high[0]), int((weight > 0).sum())
 
 
-def _worth_it(
+def _drop_imprecise(
     rows: Ints, told: list[tuple[float, float, float, int]], min_reviews: int, least: float
 ) -> tuple[Ints, list[tuple[float, float, float, int]]]:
     """Leave out what is known to be seldom wrong; the unknown stays."""
@@ -338,7 +349,7 @@ _WORDS = {
 }
 
 
-def _evidence(
+def _evidence_text(
     sort: str, n_over: int, n_stood: int, told: tuple[float, float, float, int], least: int
 ) -> str:
     """Say what it resembles, and how many of its sort are wrong."""
@@ -352,8 +363,8 @@ def _evidence(
     )
 
 
-def _traces(
-    alike: Mapping[str, list[Likeness]], seeds: pd.DataFrame, rows: Ints
+def _source_reviews(
+    alike: Mapping[str, list[SimilarityGroups]], seeds: pd.DataFrame, rows: Ints
 ) -> list[list[str]]:
     """List the reviews of the overturned decisions that each row resembles, content first."""
     found: list[list[int]] = [[] for _ in rows]

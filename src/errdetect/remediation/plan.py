@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from errdetect.config_schema import Remediation
-from errdetect.remediation.confirmed_errors import confirmed_errors, later_decision
+from errdetect.config_schema import RemediationSettings
+from errdetect.remediation.confirmed_errors import confirmed_errors, superseding_decision
 from errdetect.remediation.look_alikes import look_alikes
 from errdetect.remediation.plan_schema import (
     PLANNED,
@@ -16,16 +16,16 @@ from errdetect.remediation.plan_schema import (
     REVOKE_PENALTY,
     plan_table,
 )
-from errdetect.remediation.reconcile import settle
+from errdetect.remediation.reconcile import reconcile_plan
 from errdetect.remediation.whitelist import whitelist_candidates
 from errdetect.schemas import WRONG_LABEL, WRONGFUL_ACTION
 from errdetect.snapshot import Snapshot
 
-__all__ = ["plan_remediation", "remedies"]
+__all__ = ["direct_remedies", "plan_remediation"]
 
 
 def plan_remediation(
-    snapshot: Snapshot, settings: Remediation, *, recorded: pd.DataFrame | None = None
+    snapshot: Snapshot, settings: RemediationSettings, *, recorded: pd.DataFrame | None = None
 ) -> pd.DataFrame:
     """Plan all that follows from reviews: remedies, whitelists, look-alikes, and what to revoke.
 
@@ -56,27 +56,27 @@ def plan_remediation(
     ...     "review_id": ["r1", "r2"], "decision_id": "d1", "reviewed_at": day[1:],
     ...     "source": ["audit", "adjudication"], "verdict": ["overturned", "upheld"],
     ...     "reviewer_id": ["ann", "eve"]})
-    >>> plan = plan_remediation(Snapshot(decisions, reviews.iloc[:1]), Remediation())
+    >>> plan = plan_remediation(Snapshot(decisions, reviews.iloc[:1]), RemediationSettings())
     >>> plan[["kind", "decision_id", "status"]].values.tolist()
     [['reverse', 'd1', 'planned'], ['revoke_penalty', 'd1', 'planned']]
     >>> done = plan.assign(status="applied")
-    >>> plan = plan_remediation(Snapshot(decisions, reviews), Remediation(), recorded=done)
+    >>> plan = plan_remediation(Snapshot(decisions, reviews), RemediationSettings(), recorded=done)
     >>> plan[["kind", "status"]].values.tolist()
     [['reverse', 'withdrawn'], ['revoke_penalty', 'withdrawn']]
     """
     certain = settings.min_p_error
     parts = [
-        remedies(snapshot, min_p_error=certain),
+        direct_remedies(snapshot, min_p_error=certain),
         whitelist_candidates(snapshot, settings.whitelist),
         look_alikes(snapshot, settings.look_alikes, min_p_error=certain),
     ]
     plan = plan_table(pd.concat(parts, ignore_index=True))
     if recorded is None or not len(recorded):
         return plan
-    return settle(plan, recorded, snapshot, settings.whitelist)
+    return reconcile_plan(plan, recorded, snapshot, settings.whitelist)
 
 
-def remedies(snapshot: Snapshot, *, min_p_error: float = 0.5) -> pd.DataFrame:
+def direct_remedies(snapshot: Snapshot, *, min_p_error: float = 0.5) -> pd.DataFrame:
     """Plan what reviews ask for directly: reversals, penalties taken back, labels mended.
 
     Parameters
@@ -105,24 +105,24 @@ def remedies(snapshot: Snapshot, *, min_p_error: float = 0.5) -> pd.DataFrame:
     ...     "review_id": ["r1", "r2"], "decision_id": ["d1", "d2"], "reviewed_at": day[1],
     ...     "source": "audit", "verdict": ["overturned", "relabelled"], "reviewer_id": "ann",
     ...     "correct_policy_id": [None, "spam"]})
-    >>> plan = remedies(Snapshot(decisions, reviews))
+    >>> plan = direct_remedies(Snapshot(decisions, reviews))
     >>> plan[["kind", "decision_id", "right_policy_id", "status"]].values.tolist()
     [['reverse', 'd1', nan, 'planned'], ['relabel', 'd2', 'spam', 'planned']]
     """
     errors = confirmed_errors(snapshot, min_p_error=min_p_error)
     at = errors["position"].to_numpy(int)
     right = snapshot.correct_policies.to_numpy(object)[at]
-    later = later_decision(snapshot.decisions).to_numpy(object)[at]
+    later = superseding_decision(snapshot.decisions).to_numpy(object)[at]
     settled = errors["settled"].to_numpy(bool)
     wrong_label = (errors["error_kind"] == WRONG_LABEL).to_numpy(bool)
     wrongful = (errors["error_kind"] == WRONGFUL_ACTION).to_numpy(bool)
-    said = [_evidence(row) for row in errors.to_dict("records")]
+    said = [_evidence_text(row) for row in errors.to_dict("records")]
     base = errors.assign(
         evidence=pd.Series(said, index=errors.index, dtype=object),
         right_policy_id=pd.Series(right, index=errors.index, dtype="str").where(wrong_label),
         status=np.where(settled, PLANNED, REVIEW),
     )
-    reverse = _replaced(base[~wrong_label], later[~wrong_label])
+    reverse = _flag_superseded(base[~wrong_label], later[~wrong_label])
     undo = np.where(wrongful[~wrong_label], _UNDO, _ENFORCE)
     penal = base[wrongful & errors["account_id"].notna().to_numpy(bool)]
     relabel = base[wrong_label]
@@ -146,7 +146,7 @@ _RELABEL = "The action stands, under another policy: record the right one."
 _UNNAMED = "The action stands, but not under this policy, and reviewers named no other: ask which."
 
 
-def _replaced(rows: pd.DataFrame, later: Any) -> pd.DataFrame:
+def _flag_superseded(rows: pd.DataFrame, later: Any) -> pd.DataFrame:
     """Hand to a person what a later decision on the same item has already replaced."""
     gone = pd.notna(later)
     told = [
@@ -161,7 +161,7 @@ def _replaced(rows: pd.DataFrame, later: Any) -> pd.DataFrame:
     )
 
 
-def _evidence(row: dict[Any, Any]) -> str:
+def _evidence_text(row: dict[Any, Any]) -> str:
     """Say who settled an error, when, and how the reviews fell."""
     day = f"{row['last_at']:%Y-%m-%d}"
     votes = f"{row['n_for']} of {row['n_for'] + row['n_against']} counting reviews say so"

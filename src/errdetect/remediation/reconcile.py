@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from errdetect.config_schema import Whitelist
+from errdetect.config_schema import WhitelistSettings
 from errdetect.labels.review_history import COUNTS
 from errdetect.remediation.plan_schema import (
     APPLIED,
@@ -20,14 +20,14 @@ from errdetect.remediation.whitelist import account_rates
 from errdetect.schemas import CORRECT, ERROR, UPHELD, WRONG_LABEL
 from errdetect.snapshot import Snapshot
 
-__all__ = ["settle"]
+__all__ = ["reconcile_plan"]
 
 
-def settle(
+def reconcile_plan(
     plan: pd.DataFrame,
     recorded: pd.DataFrame,
     snapshot: Snapshot,
-    rule: Whitelist,
+    rule: WhitelistSettings,
 ) -> pd.DataFrame:
     """Mark what was applied before, and add what was applied but is no longer borne out.
 
@@ -52,7 +52,7 @@ def settle(
 
     Examples
     --------
-    >>> from errdetect.remediation.plan import remedies
+    >>> from errdetect.remediation.plan import direct_remedies
     >>> day = pd.to_datetime(["2026-01-01", "2026-01-03"], utc=True)
     >>> decisions = pd.DataFrame({"decision_id": ["d1"], "decided_at": day[:1],
     ...                           "policy_id": "spam", "enforced": True})
@@ -60,17 +60,17 @@ def settle(
     ...     "review_id": ["r1"], "decision_id": ["d1"], "reviewed_at": day[1:],
     ...     "source": "audit", "verdict": "overturned", "reviewer_id": "ann"})
     >>> snapshot = Snapshot(decisions, reviews)
-    >>> plan = remedies(snapshot)
+    >>> plan = direct_remedies(snapshot)
     >>> done = plan.assign(status="applied")
-    >>> settle(plan, done, snapshot, Whitelist())["status"].tolist()
+    >>> reconcile_plan(plan, done, snapshot, WhitelistSettings())["status"].tolist()
     ['applied']
     """
     applied = recorded[(recorded["status"] == APPLIED).to_numpy(bool)]
     back = pd.concat(
         [
-            _contradicted(applied, snapshot),
-            _renamed(applied, plan),
-            _fallen(
+            _contradicted_rows(applied, snapshot),
+            _changed_relabels(applied, plan),
+            _lapsed_exceptions(
                 applied[(applied["kind"] == WHITELIST).to_numpy(bool)],
                 account_rates(snapshot, rule),
                 rule.min_wrongful_rate,
@@ -85,7 +85,7 @@ def settle(
     return plan_table(pd.concat([kept, back], ignore_index=True))
 
 
-def _contradicted(applied: pd.DataFrame, snapshot: Snapshot) -> pd.DataFrame:
+def _contradicted_rows(applied: pd.DataFrame, snapshot: Snapshot) -> pd.DataFrame:
     """Return what was done to decisions whose reviews now say otherwise, with the reason."""
     rows = applied[applied["kind"].isin([REVERSE, REVOKE_PENALTY, RELABEL]).to_numpy(bool)]
     at = pd.Index(snapshot.decisions["decision_id"]).get_indexer(pd.Index(rows["decision_id"]))
@@ -96,16 +96,16 @@ def _contradicted(applied: pd.DataFrame, snapshot: Snapshot) -> pd.DataFrame:
     was_relabel = (rows["kind"] == RELABEL).to_numpy(bool)
     reviewed = (now["n_reviews"] > 0).to_numpy(bool)
     moved = np.where(error, relabelled != was_relabel, reviewed)
-    against = _last_word(snapshot.review_history, at[moved])
+    against = _latest_review_text(snapshot.review_history, at[moved])
     back: pd.DataFrame = rows[moved]
     reasons = [
-        f"{_why(kind, label)}{against.get(place, '')}"
+        f"{_withdrawal_reason(kind, label)}{against.get(place, '')}"
         for kind, label, place in zip(back["kind"], now["label"][moved], at[moved], strict=True)
     ]
     return back.assign(reason=pd.Series(reasons, index=back.index, dtype=object))
 
 
-def _renamed(applied: pd.DataFrame, plan: pd.DataFrame) -> pd.DataFrame:
+def _changed_relabels(applied: pd.DataFrame, plan: pd.DataFrame) -> pd.DataFrame:
     """Return the relabels whose right policy reviewers have changed since, with the reason."""
     rows = applied[(applied["kind"] == RELABEL).to_numpy(bool)]
     now = plan.set_index("remediation_id")["right_policy_id"]
@@ -115,7 +115,7 @@ def _renamed(applied: pd.DataFrame, plan: pd.DataFrame) -> pd.DataFrame:
     return back.assign(reason="Reviews now name another policy, or do not agree on one.")
 
 
-def _why(kind: Any, label: Any) -> str:
+def _withdrawal_reason(kind: Any, label: Any) -> str:
     if label == CORRECT:
         return "Reviews now say that the decision was right."
     if label == ERROR and kind == RELABEL:
@@ -125,7 +125,7 @@ def _why(kind: Any, label: Any) -> str:
     return "Reviews now disagree, and nobody has settled it."
 
 
-def _last_word(history: pd.DataFrame, at: Any) -> dict[Any, str]:
+def _latest_review_text(history: pd.DataFrame, at: Any) -> dict[Any, str]:
     """Name the newest counting review of each of these decisions that upholds it, or the newest."""
     counting = history[
         (history["standing"] == COUNTS).to_numpy(bool) & history["position"].isin(at).to_numpy(bool)
@@ -141,7 +141,7 @@ def _last_word(history: pd.DataFrame, at: Any) -> dict[Any, str]:
     }
 
 
-def _fallen(
+def _lapsed_exceptions(
     whitelists: pd.DataFrame, rates: pd.DataFrame, bar: float, now: pd.Timestamp
 ) -> pd.DataFrame:
     """Return the exceptions that have expired or are no longer earned, with the reason."""

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.special import betainc
 
-from errdetect.config_schema import Whitelist
+from errdetect.config_schema import WhitelistSettings
 from errdetect.data.dsa_statements import BY_PEOPLE
 from errdetect.labels.review_history import COUNTS
 from errdetect.remediation.plan_schema import PLANNED, REVIEW, WHITELIST, plan_table
@@ -16,7 +16,7 @@ from errdetect.schemas import AUDIT, UNKNOWN, WRONG_LABEL
 from errdetect.schemas import WHITELIST as TABLE
 from errdetect.snapshot import Snapshot
 from errdetect.stats.effective_size import effective_sizes
-from errdetect.stats.grouped import sums
+from errdetect.stats.grouped import sum_by_group
 from errdetect.stats.intervals import clopper_pearson
 from errdetect.stats.multiple_testing import benjamini_hochberg
 
@@ -31,7 +31,7 @@ AS_THEY_CAME = "as they came"
 _FALSE_SHARE = 0.05  # of the accounts named, the share that may be named by chance
 
 
-def account_rates(snapshot: Snapshot, rule: Whitelist) -> pd.DataFrame:
+def account_rates(snapshot: Snapshot, rule: WhitelistSettings) -> pd.DataFrame:
     """Estimate how often each policy's enforcement against each account was wrong.
 
     The designed audit tells it without bias, each decision by the inverse of its chance. Where it
@@ -71,7 +71,7 @@ def account_rates(snapshot: Snapshot, rule: Whitelist) -> pd.DataFrame:
     >>> reviews = pd.DataFrame({
     ...     "review_id": ids, "decision_id": ids, "reviewed_at": day[1], "source": "audit",
     ...     "verdict": "overturned", "reviewer_id": "ann", "inclusion_probability": 0.2})
-    >>> rates = account_rates(Snapshot(decisions, reviews), Whitelist())
+    >>> rates = account_rates(Snapshot(decisions, reviews), WhitelistSettings())
     >>> rates[["account_id", "basis", "n", "rate", "chosen"]].values.tolist()
     [['a', 'audit', 9, 1.0, True]]
     >>> round(float(rates["low"].iat[0]), 3)
@@ -79,7 +79,7 @@ def account_rates(snapshot: Snapshot, rule: Whitelist) -> pd.DataFrame:
     """
     decisions, labels = snapshot.decisions, snapshot.labels
     if "account_id" not in decisions:
-        return _no_rates()
+        return _empty_rates()
     chance = snapshot.inclusion_probability
     enforced = decisions["enforced"].to_numpy(bool) & decisions["account_id"].notna().to_numpy(bool)
     if "moderator" in decisions:
@@ -100,9 +100,9 @@ def account_rates(snapshot: Snapshot, rule: Whitelist) -> pd.DataFrame:
         n = np.bincount(pair[rows], minlength=len(enough))
         named = np.flatnonzero((n >= rule.min_reviews) & ~enough)
         enough[named] = True
-        part = _rates(pair[rows], weight, wrong[rows], len(enough), rule.min_wrongful_rate).loc[
-            named
-        ]
+        part = _pair_rates(
+            pair[rows], weight, wrong[rows], len(enough), rule.min_wrongful_rate
+        ).loc[named]
         q = benjamini_hochberg(part["p_value"].to_numpy())
         chosen = (part["low"] >= rule.min_wrongful_rate) & (q <= _FALSE_SHARE)
         found.append(part.assign(basis=basis, n=n[named], chosen=chosen, pair=named))
@@ -112,7 +112,9 @@ def account_rates(snapshot: Snapshot, rule: Whitelist) -> pd.DataFrame:
     table = table.assign(
         account_id=decisions["account_id"].to_numpy(object)[at],
         policy_id=decisions["policy_id"].to_numpy(object)[at],
-        review_ids=_ids_by_pair(snapshot.review_history, judged, pair, table["pair"].to_numpy()),
+        review_ids=_review_ids_by_pair(
+            snapshot.review_history, judged, pair, table["pair"].to_numpy()
+        ),
     )
     return table[_COLUMNS].sort_values(["account_id", "policy_id"], ignore_index=True)
 
@@ -123,14 +125,14 @@ _COLUMNS = [
 ]  # fmt: skip
 
 
-def _no_rates() -> pd.DataFrame:
+def _empty_rates() -> pd.DataFrame:
     return pd.DataFrame({name: [] for name in _COLUMNS}).astype({"chosen": bool, "n": int})
 
 
-def _rates(pair: Ints, weight: Floats, wrong: Floats, n: int, bar: float) -> pd.DataFrame:
+def _pair_rates(pair: Ints, weight: Floats, wrong: Floats, n: int, bar: float) -> pd.DataFrame:
     """Weigh each pair's decisions; limits and test are those of the effective number."""
-    total = sums(pair, weight, n)
-    rate = np.clip(sums(pair, weight * wrong, n) / np.where(total > 0, total, 1), 0, 1)
+    total = sum_by_group(pair, weight, n)
+    rate = np.clip(sum_by_group(pair, weight * wrong, n) / np.where(total > 0, total, 1), 0, 1)
     seen = np.maximum(effective_sizes(weight, pair, n), 1e-9)
     limits = clopper_pearson(rate * seen, seen)
     hits = rate * seen
@@ -138,7 +140,7 @@ def _rates(pair: Ints, weight: Floats, wrong: Floats, n: int, bar: float) -> pd.
     return pd.DataFrame({"rate": rate, "low": limits.low, "high": limits.high, "p_value": p})
 
 
-def _ids_by_pair(
+def _review_ids_by_pair(
     history: pd.DataFrame, judged: Bools, pair: Ints, wanted: Ints
 ) -> "pd.Series[Any]":
     """List the counting reviews of each pair's judged decisions, oldest first."""
@@ -150,7 +152,7 @@ def _ids_by_pair(
     return pd.Series([list(of_pair.get(one, [])) for one in wanted], dtype=object)
 
 
-def whitelist_candidates(snapshot: Snapshot, rule: Whitelist) -> pd.DataFrame:
+def whitelist_candidates(snapshot: Snapshot, rule: WhitelistSettings) -> pd.DataFrame:
     """Propose accounts that one policy's automated enforcement should spare for a while.
 
     Parameters
@@ -173,7 +175,7 @@ def whitelist_candidates(snapshot: Snapshot, rule: Whitelist) -> pd.DataFrame:
     >>> reviews = pd.DataFrame({
     ...     "review_id": ids, "decision_id": ids, "reviewed_at": day[1], "source": "audit",
     ...     "verdict": "overturned", "reviewer_id": "ann", "inclusion_probability": 0.2})
-    >>> plan = whitelist_candidates(Snapshot(decisions, reviews), Whitelist())
+    >>> plan = whitelist_candidates(Snapshot(decisions, reviews), WhitelistSettings())
     >>> plan[["kind", "account_id", "policy_id", "status"]].values.tolist()
     [['whitelist', 'a', 'spam', 'planned']]
     >>> plan["expires_at"].iat[0].isoformat()
@@ -189,7 +191,7 @@ def whitelist_candidates(snapshot: Snapshot, rule: Whitelist) -> pd.DataFrame:
                 "policy_id": rows["policy_id"],
                 "reason": "Most enforcement of this policy against this account was wrong: "
                 "let people decide on it until the exception ends.",
-                "evidence": [_evidence(row) for row in rows.to_dict("records")],
+                "evidence": [_evidence_text(row) for row in rows.to_dict("records")],
                 "expires_at": snapshot.moment + timedelta(days=rule.days),
                 "status": np.where(rows["basis"] == AUDIT, PLANNED, REVIEW),
                 "review_ids": rows["review_ids"],
@@ -198,7 +200,7 @@ def whitelist_candidates(snapshot: Snapshot, rule: Whitelist) -> pd.DataFrame:
     )
 
 
-def whitelist_table(snapshot: Snapshot, rule: Whitelist) -> pd.DataFrame:
+def whitelist_table(snapshot: Snapshot, rule: WhitelistSettings) -> pd.DataFrame:
     """List the accounts that `whitelist_candidates` proposes, with the figures behind each.
 
     Parameters
@@ -220,13 +222,13 @@ def whitelist_table(snapshot: Snapshot, rule: Whitelist) -> pd.DataFrame:
     >>> reviews = pd.DataFrame({
     ...     "review_id": ids, "decision_id": ids, "reviewed_at": day[1], "source": "audit",
     ...     "verdict": "overturned", "reviewer_id": "ann", "inclusion_probability": 0.2})
-    >>> table = whitelist_table(Snapshot(decisions, reviews), Whitelist())
+    >>> table = whitelist_table(Snapshot(decisions, reviews), WhitelistSettings())
     >>> table[["account_id", "policy_id", "n", "wrongful_rate"]].values.tolist()
     [['a', 'spam', 9, 1.0]]
     """
     rates = account_rates(snapshot, rule)
     rows = rates[rates["chosen"].to_numpy(bool)]
-    evidence = [_evidence(row) for row in rows.to_dict("records")]
+    evidence = [_evidence_text(row) for row in rows.to_dict("records")]
     table = rows.assign(evidence=pd.Series(evidence, index=rows.index, dtype="str"))
     table = table.rename(columns={"rate": "wrongful_rate"})
     order = ["low", "n", "account_id", "policy_id"]
@@ -235,7 +237,7 @@ def whitelist_table(snapshot: Snapshot, rule: Whitelist) -> pd.DataFrame:
     return listed
 
 
-def _evidence(row: dict[Any, Any]) -> str:
+def _evidence_text(row: dict[Any, Any]) -> str:
     """Say what the exception rests on, and its bias where there is one."""
     figures = (
         f"{row['rate']:.0%} of {row['n']} reviewed enforcements were wrong "

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from errdetect.changes.formatting import clean, slug
-from errdetect.changes.glossary import BY_WORDS, ByWords
-from errdetect.report.charts import Axis, Strip, axis, strip
-from errdetect.report.figures import Figure, figures_by
+from errdetect.changes.formatting import clean_text, slug
+from errdetect.changes.glossary import BY_WORDS, NounForms
+from errdetect.report.charts import Axis, IntervalStrip, choose_axis, interval_strip
+from errdetect.report.figures import ReportedRate, reported_rates_by_group
 
-__all__ = ["ABOVE", "BELOW", "SHOWN", "Block", "Group", "blocks"]
+__all__ = ["ABOVE", "BELOW", "SHOWN", "Breakdown", "BreakdownGroup", "build_breakdowns"]
 
 #: Groups that stand open; the others are folded away.
 SHOWN = 15
@@ -20,7 +20,7 @@ _BESIDE = ("wrongful_rate", "missed_rate")
 
 
 @dataclass(frozen=True)
-class Group:
+class BreakdownGroup:
     """One row: a policy, market, language or moderator.
 
     Parameters
@@ -40,14 +40,14 @@ class Group:
 
     key: str
     label: str
-    error: Figure
-    strip: Strip
+    error: ReportedRate
+    strip: IntervalStrip
     against: str
-    beside: tuple[Figure | None, ...]
+    beside: tuple[ReportedRate | None, ...]
 
 
 @dataclass(frozen=True)
-class Block:
+class Breakdown:
     """The groups of one column, the highest error rate first.
 
     Parameters
@@ -67,9 +67,9 @@ class Block:
     name: str
     title: str
     anchor: str
-    words: ByWords
+    words: NounForms
     axis: Axis
-    groups: tuple[Group, ...]
+    groups: tuple[BreakdownGroup, ...]
     beside: tuple[str, ...]
 
     @property
@@ -78,26 +78,26 @@ class Block:
         return len(self.groups)
 
     @property
-    def n_said(self) -> int:
+    def n_estimated(self) -> int:
         """How many of them have a figure."""
         return sum(g.error.said is not None for g in self.groups)
 
     @property
-    def above(self) -> tuple[Group, ...]:
+    def above(self) -> tuple[BreakdownGroup, ...]:
         """The groups wholly above the overall rate."""
         return tuple(g for g in self.groups if g.against == ABOVE)
 
     @property
     def by_chance(self) -> int:
         """About how many groups would stand above by chance alone, at 2.5 % each."""
-        return round(0.025 * self.n_said)
+        return round(0.025 * self.n_estimated)
 
 
-def blocks(
+def build_breakdowns(
     estimates: Mapping[str, pd.DataFrame],
-    whole: Mapping[str, Figure],
+    whole: Mapping[str, ReportedRate],
     names: Mapping[str, str],
-) -> tuple[Block, ...]:
+) -> tuple[Breakdown, ...]:
     """Lay out every block of estimates: policy, market, language, moderator, then any other.
 
     Parameters
@@ -121,50 +121,50 @@ def blocks(
 
     Examples
     --------
-    >>> blocks({}, {}, {})
+    >>> build_breakdowns({}, {}, {})
     ()
     """
     others = sorted(set(estimates) - set(BY_WORDS) - {"whole"})
     built = (
-        _block(name, estimates[name], whole, names if name == "policy_id" else {})
+        _build_breakdown(name, estimates[name], whole, names if name == "policy_id" else {})
         for name in (*BY_WORDS, *others)
         if name in estimates
     )
     return tuple(block for block in built if block.groups)
 
 
-def _block(
-    name: str, frame: pd.DataFrame, whole: Mapping[str, Figure], names: Mapping[str, str]
-) -> Block:
+def _build_breakdown(
+    name: str, frame: pd.DataFrame, whole: Mapping[str, ReportedRate], names: Mapping[str, str]
+) -> Breakdown:
     """Lay out one block."""
-    what = f"estimates by {clean(name, 40)}"
+    what = f"estimates by {clean_text(name, 40)}"
     found = {
         key: measures
-        for key, measures in figures_by(frame, name, what).items()
+        for key, measures in reported_rates_by_group(frame, name, what).items()
         if "error_rate" in measures
     }
-    words = BY_WORDS.get(name, ByWords("group", "groups"))
+    words = BY_WORDS.get(name, NounForms("group", "groups"))
     lead = whole.get("error_rate")
     reference = lead.said.estimate if lead and lead.said else None
-    scale = _scale([m["error_rate"] for m in found.values()], reference)
+    scale = _breakdown_axis([m["error_rate"] for m in found.values()], reference)
     beside = tuple(m for m in _BESIDE if any(m in measures for measures in found.values()))
     groups = sorted(
         (
-            Group(
+            BreakdownGroup(
                 key=key,
-                label=clean(names.get(key, key)),
+                label=clean_text(names.get(key, key)),
                 error=measures["error_rate"],
-                strip=strip(scale, measures["error_rate"].said, reference),
-                against=_against(measures["error_rate"], reference),
+                strip=interval_strip(scale, measures["error_rate"].said, reference),
+                against=_compare_with_overall(measures["error_rate"], reference),
                 beside=tuple(measures.get(m) for m in beside),
             )
             for key, measures in found.items()
         ),
-        key=_order,
+        key=_rate_sort_key,
     )
-    return Block(
+    return Breakdown(
         name=name,
-        title=BY_WORDS[name].one if name in BY_WORDS else clean(name, 40),
+        title=BY_WORDS[name].one if name in BY_WORDS else clean_text(name, 40),
         anchor=slug("by", BY_WORDS[name].one) if name in BY_WORDS else slug("column", name),
         words=words,
         axis=scale,
@@ -173,13 +173,13 @@ def _block(
     )
 
 
-def _order(group: Group) -> tuple[bool, float, str, str]:
+def _rate_sort_key(group: BreakdownGroup) -> tuple[bool, float, str, str]:
     """Highest estimate first, what cannot be said last; ties by name, then by value."""
     said = group.error.said
     return (said is None, -said.estimate if said else 0.0, group.label, group.key)
 
 
-def _against(figure: Figure, reference: float | None) -> str:
+def _compare_with_overall(figure: ReportedRate, reference: float | None) -> str:
     """Compare a group's interval with the overall rate."""
     if figure.said is None or reference is None:
         return ""
@@ -188,11 +188,11 @@ def _against(figure: Figure, reference: float | None) -> str:
     return BELOW if figure.said.high < reference else NOT_CLEAR
 
 
-def _scale(found: list[Figure], reference: float | None) -> Axis:
+def _breakdown_axis(found: list[ReportedRate], reference: float | None) -> Axis:
     """Choose an axis that holds every estimate and most intervals, cutting very wide ones."""
     said = [f.said for f in found if f.said]
     if not said:
-        return axis([reference] if reference else [])
+        return choose_axis([reference] if reference else [])
     most = 1.2 * max(s.estimate for s in said)
     usual = sorted(s.high for s in said)[int(0.9 * (len(said) - 1))]
-    return axis([max(most, usual, reference or 0.0)])
+    return choose_axis([max(most, usual, reference or 0.0)])

@@ -8,19 +8,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from errdetect.report.figures import Said
+from errdetect.report.figures import IntervalEstimate
 
 __all__ = [
     "Axis",
-    "Strip",
+    "IntervalStrip",
     "Tick",
     "Waffle",
-    "axis",
-    "place",
-    "spread",
-    "strip",
-    "waffle",
-    "whole_axis",
+    "axis_position",
+    "choose_axis",
+    "full_axis",
+    "interval_strip",
+    "spread_labels",
+    "waffle_squares",
 ]
 
 #: No axis is shorter than this share, however small its values.
@@ -45,7 +45,7 @@ class Axis:
 
 
 @dataclass(frozen=True)
-class Strip:
+class IntervalStrip:
     """An interval on an axis: places in percent; None where there is nothing to mark.
 
     Parameters
@@ -84,7 +84,7 @@ class Waffle:
     likely: tuple[tuple[float, float], ...]
 
 
-def place(share: float, top: float) -> float:
+def axis_position(share: float, top: float) -> float:
     """Say where a share stands on an axis that ends at `top`.
 
     Returns
@@ -94,13 +94,13 @@ def place(share: float, top: float) -> float:
 
     Examples
     --------
-    >>> place(0.05, 0.2), place(0.9, 0.2)
+    >>> axis_position(0.05, 0.2), axis_position(0.9, 0.2)
     (25.0, 100.0)
     """
     return round(100 * min(max(share / top, 0.0), 1.0), 1)
 
 
-def axis(shares: Sequence[float], steps: int = 4) -> Axis:
+def choose_axis(shares: Sequence[float], steps: int = 4) -> Axis:
     r"""Choose an axis from 0 that holds the shares, with a few round ticks.
 
     Parameters
@@ -117,7 +117,7 @@ def axis(shares: Sequence[float], steps: int = 4) -> Axis:
 
     Examples
     --------
-    >>> [t.text.replace("\xa0", " ") for t in axis([0.03, 0.17]).ticks]
+    >>> [t.text.replace("\xa0", " ") for t in choose_axis([0.03, 0.17]).ticks]
     ['0 %', '5 %', '10 %', '15 %', '20 %']
     """
     most = max(min(max(shares, default=1.0), 1.0), _LEAST)
@@ -127,28 +127,31 @@ def axis(shares: Sequence[float], steps: int = 4) -> Axis:
     number = math.ceil(most / step - 1e-9)
     top = min(number * step, 1.0)
     marks = [k * step for k in range(number + 1) if k * step <= top * (1 + 1e-9)]
-    return Axis(top, tuple(Tick(_short(m), place(m, top)) for m in marks))
+    return Axis(top, tuple(Tick(_tick_label(m), axis_position(m, top)) for m in marks))
 
 
-def whole_axis() -> Axis:
+def full_axis() -> Axis:
     """Give the axis from 0 to 100 %, for shares that are mostly large.
 
     Examples
     --------
-    >>> whole_axis().top
+    >>> full_axis().top
     1.0
     """
-    return axis([1.0])
+    return choose_axis([1.0])
 
 
-def _short(share: float) -> str:
+def _tick_label(share: float) -> str:
     """Write a tick without needless decimals."""
     return f"{100 * share:.3g}\u00a0%"
 
 
-def strip(
-    scale: Axis, said: Said | None, reference: float | None = None, claim: float | None = None
-) -> Strip:
+def interval_strip(
+    scale: Axis,
+    said: IntervalEstimate | None,
+    reference: float | None = None,
+    claim: float | None = None,
+) -> IntervalStrip:
     """Place an interval on an axis.
 
     Parameters
@@ -167,21 +170,21 @@ def strip(
 
     Examples
     --------
-    >>> strip(axis([0.2]), Said(0.1, 0.05, 0.3)).cut
+    >>> interval_strip(choose_axis([0.2]), IntervalEstimate(0.1, 0.05, 0.3)).cut
     True
     """
     top = scale.top
-    return Strip(
-        at=place(said.estimate, top) if said else None,
-        low=place(said.low, top) if said else None,
-        high=place(said.high, top) if said else None,
-        reference=None if reference is None else place(reference, top),
-        claim=None if claim is None else place(claim, top),
+    return IntervalStrip(
+        at=axis_position(said.estimate, top) if said else None,
+        low=axis_position(said.low, top) if said else None,
+        high=axis_position(said.high, top) if said else None,
+        reference=None if reference is None else axis_position(reference, top),
+        claim=None if claim is None else axis_position(claim, top),
         cut=said is not None and said.high > top * (1 + 1e-9),
     )
 
 
-def waffle(low: float, high: float) -> Waffle:
+def waffle_squares(low: float, high: float) -> Waffle:
     """Fill a hundred squares with an interval of shares.
 
     Parameters
@@ -196,7 +199,7 @@ def waffle(low: float, high: float) -> Waffle:
 
     Examples
     --------
-    >>> waffle(0.12, 0.155).sure[:3], waffle(0.12, 0.155).likely[1]
+    >>> waffle_squares(0.12, 0.155).sure[:3], waffle_squares(0.12, 0.155).likely[1]
     ((10.0, 2.0, 0.0), (2.0, 3.5))
     """
 
@@ -208,7 +211,7 @@ def waffle(low: float, high: float) -> Waffle:
     return Waffle(sure, tuple((s, round(e - s, 2)) for s, e in zip(sure, ends, strict=True)))
 
 
-def spread(places: Sequence[float], gap: float) -> list[float]:
+def spread_labels(places: Sequence[float], gap: float) -> list[float]:
     """Move labels apart along an axis so that none covers another.
 
     Parameters
@@ -225,7 +228,7 @@ def spread(places: Sequence[float], gap: float) -> list[float]:
 
     Examples
     --------
-    >>> spread([50.0, 52.0, 10.0], 6)
+    >>> spread_labels([50.0, 52.0, 10.0], 6)
     [50.0, 56.0, 10.0]
     """
     order = sorted(range(len(places)), key=lambda i: (places[i], i))

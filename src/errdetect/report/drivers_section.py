@@ -6,10 +6,18 @@ from typing import Any
 
 import pandas as pd
 
-from errdetect.changes.formatting import clean, has_rows, number, percent, records, require, span
-from errdetect.report.charts import place
+from errdetect.changes.formatting import (
+    clean_text,
+    finite_or_none,
+    format_interval,
+    format_percent,
+    has_rows,
+    require_columns,
+    to_records,
+)
+from errdetect.report.charts import axis_position
 
-__all__ = ["Driver", "driver_rows", "drivers"]
+__all__ = ["Driver", "driver_rows", "read_drivers"]
 
 _MAX_DRIVERS = 8
 _MAX_EXAMPLES = 3
@@ -73,15 +81,15 @@ def driver_rows(frame: pd.DataFrame | None) -> dict[str | None, list[dict[str, A
     """
     if frame is None or not has_rows(frame):
         return {}
-    require(frame, _COLUMNS, "drivers")
+    require_columns(frame, _COLUMNS, "drivers")
     rows: dict[str | None, list[dict[str, Any]]] = {}
-    for row in records(frame):
+    for row in to_records(frame):
         policy = None if pd.isna(row["policy_id"]) else str(row["policy_id"])
         rows.setdefault(policy, []).append(row)
     return rows
 
 
-def drivers(rows: Sequence[Mapping[str, Any]]) -> tuple[Driver, ...]:
+def read_drivers(rows: Sequence[Mapping[str, Any]]) -> tuple[Driver, ...]:
     """Read one list of reasons.
 
     Parameters
@@ -96,36 +104,36 @@ def drivers(rows: Sequence[Mapping[str, Any]]) -> tuple[Driver, ...]:
 
     Examples
     --------
-    >>> drivers([{"code": "a", "text": "The text is short", "share": 0.4, "n_decisions": 3}])[0].bar
+    >>> read_drivers([{"code": "a", "text": "The text is short", "share": 0.4, "n_decisions": 3}])[0].bar
     40.0
     """
 
     def order(row: Mapping[str, Any]) -> tuple[float, str]:
-        return (-(number(row["share"]) or 0.0), str(row["code"]))
+        return (-(finite_or_none(row["share"]) or 0.0), str(row["code"]))
 
-    return tuple(_driver(row) for row in sorted(rows, key=order)[:_MAX_DRIVERS])
+    return tuple(_read_driver(row) for row in sorted(rows, key=order)[:_MAX_DRIVERS])
 
 
-def _driver(row: Mapping[str, Any]) -> Driver:
+def _read_driver(row: Mapping[str, Any]) -> Driver:
     """Read one reason."""
-    share = number(row["share"])
+    share = finite_or_none(row["share"])
     ids: Any = row.get("example_ids")
     examples = tuple(ids) if pd.api.types.is_list_like(ids) else ()
     return Driver(
-        text=clean(row["text"], 240),
+        text=clean_text(row["text"], 240),
         share=share,
-        bar=place(share or 0.0, 1.0),
-        n_decisions=int(number(row["n_decisions"]) or 0),
-        examples=tuple(clean(i, 40) for i in examples[:_MAX_EXAMPLES]),
-        said="; ".join(_sure(row)),
+        bar=axis_position(share or 0.0, 1.0),
+        n_decisions=int(finite_or_none(row["n_decisions"]) or 0),
+        examples=tuple(clean_text(i, 40) for i in examples[:_MAX_EXAMPLES]),
+        said="; ".join(_uncertainty_notes(row)),
     )
 
 
-def _sure(row: Mapping[str, Any]) -> Iterator[str]:
+def _uncertainty_notes(row: Mapping[str, Any]) -> Iterator[str]:
     """Say how sure a share and its place are, and whether it moved beyond chance."""
-    low, high = number(row.get("low")), number(row.get("high"))
+    low, high = finite_or_none(row.get("low")), finite_or_none(row.get("high"))
     if low is not None and high is not None:
-        yield f"between {span(low, high)}".replace(" to ", " and ")
+        yield f"between {format_interval(low, high)}".replace(" to ", " and ")
     stable = row.get("stable")
     if "stable" in row and (stable is None or pd.isna(stable)):
         yield "too few decisions to tell its place"
@@ -133,10 +141,10 @@ def _sure(row: Mapping[str, Any]) -> Iterator[str]:
         yield "its place is steady" if stable else "its place cannot be told yet"
     moved, before, after = (
         row.get("moved"),
-        number(row.get("share_before")),
-        number(row.get("share_after")),
+        finite_or_none(row.get("share_before")),
+        finite_or_none(row.get("share_after")),
     )
     told = moved is not None and not pd.isna(moved) and bool(moved)
     if told and before is not None and after is not None:
         way = "rose" if after > before else "fell"
-        yield f"{way} from {percent(before)} to {percent(after)} in the later half"
+        yield f"{way} from {format_percent(before)} to {format_percent(after)} in the later half"

@@ -7,12 +7,28 @@ from typing import Any
 
 import pandas as pd
 
-from errdetect.changes.formatting import count, number, per_base, percent, records, require, span
-from errdetect.changes.glossary import MEASURE_WORDS, MeasureWords
+from errdetect.changes.formatting import (
+    finite_or_none,
+    format_count,
+    format_interval,
+    format_percent,
+    natural_frequencies,
+    require_columns,
+    to_records,
+)
+from errdetect.changes.glossary import MEASURE_WORDS, MeasureText
 from errdetect.estimation.method_text import MEASURED_TO_ERR, SUPPRESSED
 from errdetect.schemas import ESTIMATES
 
-__all__ = ["Claim", "Figure", "Said", "figures", "figures_by", "read_figure", "read_said"]
+__all__ = [
+    "AppealsClaim",
+    "IntervalEstimate",
+    "ReportedRate",
+    "read_interval_estimate",
+    "read_reported_rate",
+    "reported_rates",
+    "reported_rates_by_group",
+]
 
 _WARNING = "warning: "
 #: Codes of a suppressed figure that the number of reviews says better.
@@ -20,7 +36,7 @@ _TOO_FEW = ("too_few_reviews", "no_sample")
 
 
 @dataclass(frozen=True)
-class Said:
+class IntervalEstimate:
     """The estimate and its 95 % interval, as shares of 1; low <= estimate <= high."""
 
     estimate: float
@@ -29,7 +45,7 @@ class Said:
 
 
 @dataclass(frozen=True)
-class Claim:
+class AppealsClaim:
     """What counting only successful appeals would claim, and how far that is off.
 
     Parameters
@@ -49,7 +65,7 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class Figure:
+class ReportedRate:
     """One measure of one group, ready to be shown.
 
     Parameters
@@ -69,7 +85,7 @@ class Figure:
     """
 
     measure: str
-    said: Said | None
+    said: IntervalEstimate | None
     n_reviews: int
     n_decisions: int
     method: str
@@ -77,7 +93,7 @@ class Figure:
     bounds: tuple[float, float] | None
 
     @property
-    def words(self) -> MeasureWords:
+    def words(self) -> MeasureText:
         """The measure in plain words."""
         return MEASURE_WORDS[self.measure]
 
@@ -93,7 +109,7 @@ class Figure:
         return tuple(p.removeprefix(_WARNING) for p in parts if p.startswith(_WARNING))
 
     @property
-    def obstacle(self) -> str | None:
+    def suppression_reason(self) -> str | None:
         """What else than too few reviews stands in the way of a figure; None where nothing."""
         code = self.method.partition(":")[0]
         return None if code in _TOO_FEW else SUPPRESSED.get(code)
@@ -101,24 +117,24 @@ class Figure:
     @property
     def unsaid(self) -> str:
         """Why there is no figure, in one clause."""
-        if self.obstacle:
-            return f"cannot be said yet: {self.obstacle}"
+        if self.suppression_reason:
+            return f"cannot be said yet: {self.suppression_reason}"
         if self.n_reviews == 0:
             return "cannot be said yet: no reviews"
         if self.n_reviews < 100:
             noun = "review" if self.n_reviews == 1 else "reviews"
             return f"cannot be said yet: only {self.n_reviews} {noun}"
-        return f"cannot be said yet: {count(self.n_reviews)} reviews do not settle it"
+        return f"cannot be said yet: {format_count(self.n_reviews)} reviews do not settle it"
 
     @property
     def percent(self) -> str:
         """The estimate as a percentage, or why there is none."""
-        return percent(self.said.estimate) if self.said else self.unsaid
+        return format_percent(self.said.estimate) if self.said else self.unsaid
 
     @property
     def span(self) -> str:
         """The interval as percentages; empty where the figure cannot be said."""
-        return span(self.said.low, self.said.high) if self.said else ""
+        return format_interval(self.said.low, self.said.high) if self.said else ""
 
     @property
     def brief_span(self) -> str:
@@ -130,7 +146,7 @@ class Figure:
         """The bounds that hold if every reviewer is right; none where reviewers were seen to err."""
         if self.method.partition(":")[0].partition("+")[2] in MEASURED_TO_ERR:
             return "left out: reviewers were measured and err"
-        return span(*self.bounds) if self.bounds else "not worked out"
+        return format_interval(*self.bounds) if self.bounds else "not worked out"
 
     @property
     def value(self) -> str:
@@ -148,7 +164,7 @@ class Figure:
 
         Examples
         --------
-        >>> Figure("error_rate", Said(.057, .051, .063), 900, 9000, "", None, None).sentence
+        >>> ReportedRate("error_rate", IntervalEstimate(.057, .051, .063), 900, 9000, "", None, None).sentence
         'Between 5.1 and 6.3 of 100 decisions are wrong.'
         """
         if self.said is None:
@@ -157,13 +173,13 @@ class Figure:
         return f"Between {low} and {high} of {base} {self.words.of} {self.words.verb}."
 
     @property
-    def claim(self) -> Claim | None:
+    def claim(self) -> AppealsClaim | None:
         """What appeals alone would claim; None where that has no meaning."""
         if self.proxy is None:
             return None
         shares = [self.proxy, *((self.said.high,) if self.said else ())]
-        numbers, base = per_base(shares)
-        return Claim(self.proxy, numbers[0], base, _verdict(self.proxy, self.said))
+        numbers, base = natural_frequencies(shares)
+        return AppealsClaim(self.proxy, numbers[0], base, _appeals_verdict(self.proxy, self.said))
 
     def _method_parts(self) -> list[str]:
         code, colon, words = self.method.partition(": ")
@@ -173,22 +189,22 @@ class Figure:
     def _numbers(self) -> tuple[list[str], str]:
         if self.said is None:
             return ["", "", ""], "100"
-        return per_base([self.said.estimate, self.said.low, self.said.high])
+        return natural_frequencies([self.said.estimate, self.said.low, self.said.high])
 
 
-def _verdict(proxy: float, said: Said | None) -> str:
+def _appeals_verdict(proxy: float, said: IntervalEstimate | None) -> str:
     """Set the claim of appeals against the interval, in one sentence."""
     if said is None:
         return "There is no audited figure to hold it against."
     if said.low <= proxy <= said.high:
         return "The audit does not contradict it."
     # From the numbers as they are shown, so that a reader's own sum agrees.
-    (ours, theirs, _), base = per_base([said.estimate, proxy, said.high])
+    (ours, theirs, _), base = natural_frequencies([said.estimate, proxy, said.high])
     gap = f"{abs(float(ours) - float(theirs)):.{len(ours.partition('.')[2])}f}"
     return f"That is {gap} of {base} {'less' if proxy < said.low else 'more'} than the audit finds."
 
 
-def read_figure(row: Mapping[str, Any]) -> Figure:
+def read_reported_rate(row: Mapping[str, Any]) -> ReportedRate:
     """Read one row of an estimates table.
 
     A row that is suppressed, or that lacks its estimate or a limit, becomes a figure that is
@@ -209,22 +225,22 @@ def read_figure(row: Mapping[str, Any]) -> Figure:
     >>> row = {"measure": "recall", "estimate": 0.0, "low": 0.0, "high": 1.0, "n_reviews": 12,
     ...        "n_decisions": 400, "method": "m", "proxy": None, "bound_low": None,
     ...        "bound_high": None, "suppressed": True}
-    >>> read_figure(row).percent
+    >>> read_reported_rate(row).percent
     'cannot be said yet: only 12 reviews'
     """
-    bounds = number(row["bound_low"]), number(row["bound_high"])
-    return Figure(
+    bounds = finite_or_none(row["bound_low"]), finite_or_none(row["bound_high"])
+    return ReportedRate(
         measure=str(row["measure"]),
-        said=read_said(row),
-        n_reviews=int(number(row["n_reviews"]) or 0),
-        n_decisions=int(number(row["n_decisions"]) or 0),
+        said=read_interval_estimate(row),
+        n_reviews=int(finite_or_none(row["n_reviews"]) or 0),
+        n_decisions=int(finite_or_none(row["n_decisions"]) or 0),
         method="" if pd.isna(row["method"]) else str(row["method"]),
-        proxy=number(row["proxy"]),
+        proxy=finite_or_none(row["proxy"]),
         bounds=None if bounds[0] is None or bounds[1] is None else (bounds[0], bounds[1]),
     )
 
 
-def read_said(row: Mapping[str, Any]) -> Said | None:
+def read_interval_estimate(row: Mapping[str, Any]) -> IntervalEstimate | None:
     """Read an estimate with its interval, unless it is held back or lacks a part.
 
     Parameters
@@ -240,19 +256,19 @@ def read_said(row: Mapping[str, Any]) -> Said | None:
 
     Examples
     --------
-    >>> read_said({"estimate": 0.1, "low": 0.0, "high": 0.2, "suppressed": False})
+    >>> read_interval_estimate({"estimate": 0.1, "low": 0.0, "high": 0.2, "suppressed": False})
     Said(estimate=0.1, low=0.0, high=0.2)
-    >>> read_said({"estimate": 0.1, "low": None, "high": 0.2, "suppressed": False}) is None
+    >>> read_interval_estimate({"estimate": 0.1, "low": None, "high": 0.2, "suppressed": False}) is None
     True
     """
-    estimate, low, high = (number(row[c]) for c in ("estimate", "low", "high"))
+    estimate, low, high = (finite_or_none(row[c]) for c in ("estimate", "low", "high"))
     held_back = pd.isna(row["suppressed"]) or bool(row["suppressed"])
     if held_back or estimate is None or low is None or high is None:
         return None
-    return Said(estimate, low, high)
+    return IntervalEstimate(estimate, low, high)
 
 
-def figures(frame: pd.DataFrame, what: str) -> dict[str, Figure]:
+def reported_rates(frame: pd.DataFrame, what: str) -> dict[str, ReportedRate]:
     r"""Read the measures of one group.
 
     Parameters
@@ -276,14 +292,20 @@ def figures(frame: pd.DataFrame, what: str) -> dict[str, Figure]:
     --------
     >>> row = dict.fromkeys(ESTIMATES.names) | {"measure": "recall", "estimate": 0.5,
     ...        "low": 0.4, "high": 0.6, "suppressed": False}
-    >>> figures(pd.DataFrame([row]), "estimates")["recall"].span
+    >>> reported_rates(pd.DataFrame([row]), "estimates")["recall"].span
     '40.0 to 60.0\xa0%'
     """
-    require(frame, ESTIMATES.names, what)
-    return {row["measure"]: read_figure(row) for row in records(frame) if _known(row)}
+    require_columns(frame, ESTIMATES.names, what)
+    return {
+        row["measure"]: read_reported_rate(row)
+        for row in to_records(frame)
+        if _is_known_measure(row)
+    }
 
 
-def figures_by(frame: pd.DataFrame, name: str, what: str) -> dict[str, dict[str, Figure]]:
+def reported_rates_by_group(
+    frame: pd.DataFrame, name: str, what: str
+) -> dict[str, dict[str, ReportedRate]]:
     """Read the measures of every group of a column; rows without a group are the whole.
 
     Parameters
@@ -309,18 +331,18 @@ def figures_by(frame: pd.DataFrame, name: str, what: str) -> dict[str, dict[str,
     --------
     >>> row = dict.fromkeys(ESTIMATES.names) | {"measure": "recall", "estimate": 0.5,
     ...        "low": 0.4, "high": 0.6, "suppressed": False}
-    >>> found = figures_by(pd.DataFrame([row | {"market": "DE"}]), "market", "estimates")
+    >>> found = reported_rates_by_group(pd.DataFrame([row | {"market": "DE"}]), "market", "estimates")
     >>> list(found)
     ['DE']
     """
-    require(frame, [name, *ESTIMATES.names], what)
-    found: dict[str, dict[str, Figure]] = {}
-    for row in records(frame[frame[name].notna()]):
-        if _known(row):
-            found.setdefault(str(row[name]), {})[row["measure"]] = read_figure(row)
+    require_columns(frame, [name, *ESTIMATES.names], what)
+    found: dict[str, dict[str, ReportedRate]] = {}
+    for row in to_records(frame[frame[name].notna()]):
+        if _is_known_measure(row):
+            found.setdefault(str(row[name]), {})[row["measure"]] = read_reported_rate(row)
     return found
 
 
-def _known(row: Mapping[str, Any]) -> bool:
+def _is_known_measure(row: Mapping[str, Any]) -> bool:
     """Tell whether the row's measure is one of the contract's."""
     return row["measure"] in MEASURE_WORDS

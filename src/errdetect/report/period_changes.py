@@ -5,19 +5,25 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from errdetect.changes.formatting import day_of, has_rows, percent, records, require
+from errdetect.changes.formatting import (
+    format_optional_day,
+    format_percent,
+    has_rows,
+    require_columns,
+    to_records,
+)
 from errdetect.changes.glossary import MEASURE_WORDS
-from errdetect.report.figures import Said, read_said
-from errdetect.stats.intervals import difference_of_rates
+from errdetect.report.figures import IntervalEstimate, read_interval_estimate
+from errdetect.stats.intervals import rate_difference
 
-__all__ = ["Change", "changes", "changes_by"]
+__all__ = ["PeriodChange", "latest_changes", "latest_changes_by_policy"]
 
 _COLUMNS = ("period_start", "measure", "estimate", "low", "high", "suppressed")
 _MEASURES = ("error_rate", "wrongful_rate", "missed_rate")
 
 
 @dataclass(frozen=True)
-class Change:
+class PeriodChange:
     """A measure's last two figures, and how far they lie apart.
 
     Parameters
@@ -36,9 +42,9 @@ class Change:
     name: str
     since: str
     until: str
-    before: Said
-    after: Said
-    gap: Said
+    before: IntervalEstimate
+    after: IntervalEstimate
+    gap: IntervalEstimate
 
     @property
     def way(self) -> str:
@@ -58,12 +64,12 @@ class Change:
         low, high = (f"{100 * x:+.1f}" for x in (self.gap.low, self.gap.high))
         verdict = f"a clear {self.way}" if self.way else "no change is shown"
         return (
-            f"From {percent(self.before.estimate)} ({self.since}) to "
-            f"{percent(self.after.estimate)} ({self.until}): {verdict}, {low} to {high} points."
+            f"From {format_percent(self.before.estimate)} ({self.since}) to "
+            f"{format_percent(self.after.estimate)} ({self.until}): {verdict}, {low} to {high} points."
         )
 
 
-def changes(trend: pd.DataFrame | None) -> tuple[Change, ...]:
+def latest_changes(trend: pd.DataFrame | None) -> tuple[PeriodChange, ...]:
     """Compare the last two periods that have a figure.
 
     Parameters
@@ -85,24 +91,24 @@ def changes(trend: pd.DataFrame | None) -> tuple[Change, ...]:
     --------
     >>> frame = pd.DataFrame({"period_start": ["2025-01-01", "2025-02-01"], "measure": "error_rate",
     ...     "estimate": [.1, .05], "low": [.08, .04], "high": [.12, .065], "suppressed": False})
-    >>> changes(frame)[0].way
+    >>> latest_changes(frame)[0].way
     'fall'
     """
     if trend is None or not has_rows(trend):
         return ()
-    require(trend, _COLUMNS, "trend")
-    rows = records(trend.sort_values("period_start", kind="stable"))
-    found = (_last(m, [r for r in rows if r["measure"] == m]) for m in _MEASURES)
+    require_columns(trend, _COLUMNS, "trend")
+    rows = to_records(trend.sort_values("period_start", kind="stable"))
+    found = (_latest_change(m, [r for r in rows if r["measure"] == m]) for m in _MEASURES)
     return tuple(change for change in found if change)
 
 
-def changes_by(trend: pd.DataFrame | None) -> dict[str, tuple[Change, ...]]:
+def latest_changes_by_policy(trend: pd.DataFrame | None) -> dict[str, tuple[PeriodChange, ...]]:
     """Compare each policy's last two periods that have a figure.
 
     Parameters
     ----------
     trend
-        `policy_id` and the columns of `changes`; or None.
+        `policy_id` and the columns of `latest_changes`; or None.
 
     Returns
     -------
@@ -116,24 +122,33 @@ def changes_by(trend: pd.DataFrame | None) -> dict[str, tuple[Change, ...]]:
 
     Examples
     --------
-    >>> changes_by(None)
+    >>> latest_changes_by_policy(None)
     {}
     """
     if trend is None or not has_rows(trend):
         return {}
-    require(trend, ("policy_id", *_COLUMNS), "trend_by")
-    found = {str(key): changes(part) for key, part in trend.groupby("policy_id", sort=True)}
+    require_columns(trend, ("policy_id", *_COLUMNS), "trend_by")
+    found = {str(key): latest_changes(part) for key, part in trend.groupby("policy_id", sort=True)}
     return {key: part for key, part in found.items() if part}
 
 
-def _last(measure: str, rows: Sequence[dict[str, object]]) -> Change | None:
+def _latest_change(measure: str, rows: Sequence[dict[str, object]]) -> PeriodChange | None:
     """Find the last two figures of a measure."""
-    told = [(row, said) for row in rows if (said := read_said(row)) is not None]
+    told = [(row, said) for row in rows if (said := read_interval_estimate(row)) is not None]
     if len(told) < 2:
         return None
     (old, before), (new, after) = told[-2:]
-    since, until = day_of(old["period_start"]), day_of(new["period_start"])
+    since, until = (
+        format_optional_day(old["period_start"]),
+        format_optional_day(new["period_start"]),
+    )
     name = MEASURE_WORDS[measure].name
-    return Change(
-        measure, name, since, until, before, after, Said(*difference_of_rates(after, before))
+    return PeriodChange(
+        measure,
+        name,
+        since,
+        until,
+        before,
+        after,
+        IntervalEstimate(*rate_difference(after, before)),
     )

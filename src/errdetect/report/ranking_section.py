@@ -7,20 +7,26 @@ from typing import Any
 
 import pandas as pd
 
-from errdetect.changes.formatting import clean, has_rows, number, records, require
+from errdetect.changes.formatting import (
+    clean_text,
+    finite_or_none,
+    has_rows,
+    require_columns,
+    to_records,
+)
 from errdetect.changes.glossary import BY_WORDS, METHOD_WORDS
-from errdetect.report.charts import Axis, axis, place, spread
-from errdetect.report.figures import Said
+from errdetect.report.charts import Axis, axis_position, choose_axis, spread_labels
+from errdetect.report.figures import IntervalEstimate
 
 __all__ = [
-    "Curve",
-    "Dot",
-    "Method",
+    "CurvePoint",
+    "MethodCurve",
     "RankedGroup",
     "RankedGroups",
     "Ranking",
+    "RankingMethod",
     "ranked_groups",
-    "ranking",
+    "read_ranking",
 ]
 
 
@@ -48,7 +54,7 @@ class RankedGroup:
 
     column: str
     label: str
-    said: Said
+    said: IntervalEstimate
     n_errors: int
     n: int
     against: str
@@ -68,7 +74,7 @@ class RankedGroups:
         Groups with too few errors or right decisions to say; groups left to the table.
     """
 
-    whole: Said
+    whole: IntervalEstimate
     groups: tuple[RankedGroup, ...]
     n_unsaid: int
     n_left: int
@@ -107,11 +113,11 @@ def ranked_groups(frame: pd.DataFrame | None, names: Mapping[str, str]) -> Ranke
     """
     if frame is None or not has_rows(frame):
         return None
-    require(frame, _COLUMNS, "segments")
-    rows = [(row, _said(row)) for row in records(frame)]
+    require_columns(frame, _COLUMNS, "segments")
+    rows = [(row, _auroc_estimate(row)) for row in to_records(frame)]
     whole = next((said for row, said in rows if row["segment"] == _WHOLE), None)
     parts = [(row, said) for row, said in rows if row["segment"] != _WHOLE]
-    groups = [_group(row, said, whole, names) for row, said in parts if said and whole]
+    groups = [_build_ranked_group(row, said, whole, names) for row, said in parts if said and whole]
     if whole is None or not groups:
         return None
     groups.sort(key=lambda g: (g.said.estimate, g.column, g.label))
@@ -120,15 +126,18 @@ def ranked_groups(frame: pd.DataFrame | None, names: Mapping[str, str]) -> Ranke
     )
 
 
-def _said(row: Mapping[str, Any]) -> Said | None:
-    value, low, high = (number(row[c]) for c in ("value", "low", "high"))
+def _auroc_estimate(row: Mapping[str, Any]) -> IntervalEstimate | None:
+    value, low, high = (finite_or_none(row[c]) for c in ("value", "low", "high"))
     if bool(row["suppressed"]) or value is None or low is None or high is None:
         return None
-    return Said(value, low, high)
+    return IntervalEstimate(value, low, high)
 
 
-def _group(
-    row: Mapping[str, Any], said: Said, whole: Said, names: Mapping[str, str]
+def _build_ranked_group(
+    row: Mapping[str, Any],
+    said: IntervalEstimate,
+    whole: IntervalEstimate,
+    names: Mapping[str, str],
 ) -> RankedGroup:
     column, level = str(row["segment"]), str(row["level"])
     against = "no clear difference"
@@ -136,11 +145,11 @@ def _group(
         against = "better"
     elif said.high < whole.estimate:
         against = "worse"
-    title = BY_WORDS[column].one if column in BY_WORDS else clean(column, 40)
+    title = BY_WORDS[column].one if column in BY_WORDS else clean_text(column, 40)
     label = names.get(level, level) if column == "policy_id" else level
     return RankedGroup(
         "people's answers" if column == _REVIEWERS else title,
-        clean(label),
+        clean_text(label),
         said,
         int(row["n_errors"]),
         int(row["n"]),
@@ -153,7 +162,7 @@ _OURS, _CHANCE, _BUDGET = "model", "random", 5
 
 
 @dataclass(frozen=True)
-class Method:
+class RankingMethod:
     """One way to rank, with its measured results.
 
     Parameters
@@ -171,13 +180,13 @@ class Method:
 
     key: str
     name: str
-    recall: Mapping[float, tuple[float, Said | None]]
-    precision: tuple[float, Said | None] | None
-    lead: Said | None
+    recall: Mapping[float, tuple[float, IntervalEstimate | None]]
+    precision: tuple[float, IntervalEstimate | None] | None
+    lead: IntervalEstimate | None
 
 
 @dataclass(frozen=True)
-class Dot:
+class CurvePoint:
     """A measured point of a curve, in percent of the chart; limits None where unknown."""
 
     x: float
@@ -187,12 +196,12 @@ class Dot:
 
 
 @dataclass(frozen=True)
-class Curve:
+class MethodCurve:
     """One method's line in the chart: its points from (0, 0), and where its name stands."""
 
     key: str
     name: str
-    dots: tuple[Dot, ...]
+    dots: tuple[CurvePoint, ...]
     label_y: float
 
 
@@ -219,13 +228,13 @@ class Ranking:
     sentence: str
     rivals: tuple[tuple[str, str], ...]
     budgets: tuple[float, ...]
-    methods: tuple[Method, ...]
+    methods: tuple[RankingMethod, ...]
     x_axis: Axis
     y_axis: Axis
-    curves: tuple[Curve, ...]
+    curves: tuple[MethodCurve, ...]
 
 
-def ranking(frame: pd.DataFrame | None) -> Ranking | None:
+def read_ranking(frame: pd.DataFrame | None) -> Ranking | None:
     """Read the evaluation of the ranking.
 
     Parameters
@@ -250,25 +259,25 @@ def ranking(frame: pd.DataFrame | None) -> Ranking | None:
     --------
     >>> rows = [["model", "recall_at_5", 0.38, 0.33, 0.43]]
     >>> frame = pd.DataFrame(rows, columns=["method", "metric", "value", "low", "high"])
-    >>> found = ranking(frame)
+    >>> found = read_ranking(frame)
     >>> found.methods[0].recall[5][0] if found else None
     0.38
     """
     if frame is None or not has_rows(frame):
         return None
-    require(frame, _RANKING_SECTION_COLUMNS, "evaluation")
-    methods = _methods(frame)
+    require_columns(frame, _RANKING_SECTION_COLUMNS, "evaluation")
+    methods = _read_methods(frame)
     ours = next((m for m in methods if m.key == _OURS and m.recall), None)
     if ours is None:
         return None
     budgets = tuple(sorted({b for m in methods for b in m.recall}))
     budget = min(ours.recall, key=lambda b: (abs(b - _BUDGET), b))
-    x_axis = axis([budgets[-1] / 100])
-    y_axis = axis([s.high if s else v for m in methods for v, s in m.recall.values()])
+    x_axis = choose_axis([budgets[-1] / 100])
+    y_axis = choose_axis([s.high if s else v for m in methods for v, s in m.recall.values()])
     return Ranking(
-        sentence=_sentence(ours, budget),
+        sentence=_budget_sentence(ours, budget),
         rivals=tuple(
-            (m.name, _rival(ours, m, budget))
+            (m.name, _comparison_sentence(ours, m, budget))
             for m in methods
             if m.key not in (_OURS, _CHANCE) and budget in m.recall
         ),
@@ -276,61 +285,67 @@ def ranking(frame: pd.DataFrame | None) -> Ranking | None:
         methods=methods,
         x_axis=x_axis,
         y_axis=y_axis,
-        curves=_curves(methods, x_axis, y_axis),
+        curves=_method_curves(methods, x_axis, y_axis),
     )
 
 
-def _methods(frame: pd.DataFrame) -> tuple[Method, ...]:
+def _read_methods(frame: pd.DataFrame) -> tuple[RankingMethod, ...]:
     """Gather each method's results: those with a name in the house's order, then the others."""
-    recall: dict[str, dict[float, tuple[float, Said | None]]] = {}
-    precision: dict[str, tuple[float, Said | None]] = {}
-    lead: dict[str, Said | None] = {}
-    for row in records(frame):
-        value, key = number(row["value"]), str(row["method"])
+    recall: dict[str, dict[float, tuple[float, IntervalEstimate | None]]] = {}
+    precision: dict[str, tuple[float, IntervalEstimate | None]] = {}
+    lead: dict[str, IntervalEstimate | None] = {}
+    for row in to_records(frame):
+        value, key = finite_or_none(row["value"]), str(row["method"])
         if value is None:
             continue
         recall.setdefault(key, {})
         at = re.fullmatch(r"recall_at_(\d+(?:\.\d+)?)", str(row["metric"]))
         if at:
-            recall[key][float(at[1])] = (value, _ranking_section_said(value, row))
+            recall[key][float(at[1])] = (value, _result_estimate(value, row))
         elif row["metric"] == "average_precision":
-            precision[key] = (value, _ranking_section_said(value, row))
+            precision[key] = (value, _result_estimate(value, row))
         elif row["metric"] == "lead":
-            lead[key] = _ranking_section_said(value, row)
+            lead[key] = _result_estimate(value, row)
     known = list(METHOD_WORDS)
     keys = sorted(recall, key=lambda k: (known.index(k) if k in known else len(known), k))
     return tuple(
-        Method(k, METHOD_WORDS.get(k) or clean(k, 40), recall[k], precision.get(k), lead.get(k))
+        RankingMethod(
+            k, METHOD_WORDS.get(k) or clean_text(k, 40), recall[k], precision.get(k), lead.get(k)
+        )
         for k in keys
     )
 
 
-def _ranking_section_said(value: float, row: Mapping[str, Any]) -> Said | None:
+def _result_estimate(value: float, row: Mapping[str, Any]) -> IntervalEstimate | None:
     """Read the interval, if there is one; what is known without a draw has none."""
-    low, high = number(row["low"]), number(row["high"])
-    return None if low is None or high is None or low == high else Said(value, low, high)
+    low, high = finite_or_none(row["low"]), finite_or_none(row["high"])
+    return (
+        None if low is None or high is None or low == high else IntervalEstimate(value, low, high)
+    )
 
 
-def _whole(share: float) -> str:
+def _whole_percent(share: float) -> str:
     """Write a share without decimals: precise enough for a sentence."""
     return f"{100 * share:.0f}\u00a0%"
 
 
-def _sentence(ours: Method, budget: float) -> str:
+def _budget_sentence(ours: RankingMethod, budget: float) -> str:
     """Say what the budget finds."""
     value, said = ours.recall[budget]
-    between = f" (between {_whole(said.low)} and {_whole(said.high)})" if said else ""
+    between = (
+        f" (between {_whole_percent(said.low)} and {_whole_percent(said.high)})" if said else ""
+    )
     return (
-        f"Reviewing the {budget:g}\u00a0% ranked first finds {_whole(value)} of all errors"
+        f"Reviewing the {budget:g}\u00a0% ranked first finds {_whole_percent(value)} of all errors"
         f"{between}; picking at random would find {budget:g}\u00a0%."
     )
 
 
-def _rival(ours: Method, other: Method, budget: float) -> str:
+def _comparison_sentence(ours: RankingMethod, other: RankingMethod, budget: float) -> str:
     """Say whether the ranking beats another: by the paired lead, or else by the intervals."""
     value, said = ours.recall[budget]
     theirs, their = other.recall[budget]
-    finds = f"finds {_whole(theirs)}"
+    finds = f"finds {_whole_percent(theirs)}"
     if other.lead and other.lead.low > 0:
         return f"{finds}; over the whole order this ranking is clearly better"
     if other.lead and other.lead.high < 0:
@@ -344,28 +359,33 @@ def _rival(ours: Method, other: Method, budget: float) -> str:
     return f"{finds}; the two intervals overlap, so no difference is shown"
 
 
-def _curves(methods: tuple[Method, ...], x_axis: Axis, y_axis: Axis) -> tuple[Curve, ...]:
+def _method_curves(
+    methods: tuple[RankingMethod, ...], x_axis: Axis, y_axis: Axis
+) -> tuple[MethodCurve, ...]:
     """Place the lines and their names."""
     drawn = [m for m in methods if m.recall]
-    ends = [100 - place(m.recall[max(m.recall)][0], y_axis.top) for m in drawn]
+    ends = [100 - axis_position(m.recall[max(m.recall)][0], y_axis.top) for m in drawn]
     return tuple(
-        Curve(
+        MethodCurve(
             key=m.key if m.key in METHOD_WORDS else "other",
             name=m.name,
             dots=tuple(
-                _dot(budget, *m.recall[budget], x_axis, y_axis) for budget in sorted(m.recall)
+                _curve_point(budget, *m.recall[budget], x_axis, y_axis)
+                for budget in sorted(m.recall)
             ),
             label_y=label,
         )
-        for m, label in zip(drawn, spread(ends, 7.0), strict=True)
+        for m, label in zip(drawn, spread_labels(ends, 7.0), strict=True)
     )
 
 
-def _dot(budget: float, value: float, said: Said | None, x_axis: Axis, y_axis: Axis) -> Dot:
+def _curve_point(
+    budget: float, value: float, said: IntervalEstimate | None, x_axis: Axis, y_axis: Axis
+) -> CurvePoint:
     """Place one measured point; y runs downwards."""
-    return Dot(
-        x=place(budget / 100, x_axis.top),
-        y=round(100 - place(value, y_axis.top), 1),
-        low=round(100 - place(said.low, y_axis.top), 1) if said else None,
-        high=round(100 - place(said.high, y_axis.top), 1) if said else None,
+    return CurvePoint(
+        x=axis_position(budget / 100, x_axis.top),
+        y=round(100 - axis_position(value, y_axis.top), 1),
+        low=round(100 - axis_position(said.low, y_axis.top), 1) if said else None,
+        high=round(100 - axis_position(said.high, y_axis.top), 1) if said else None,
     )

@@ -5,27 +5,27 @@ from dataclasses import dataclass
 import pandas as pd
 
 from errdetect.changes.formatting import (
-    clean,
-    count,
+    clean_text,
+    finite_or_none,
+    format_count,
+    format_interval,
+    format_percent,
     has_rows,
-    number,
-    percent,
-    records,
-    require,
-    span,
+    require_columns,
+    to_records,
 )
 from errdetect.changes.glossary import BY_WORDS
-from errdetect.report.charts import Axis, axis, place
-from errdetect.report.figures import Said
+from errdetect.report.charts import Axis, axis_position, choose_axis
+from errdetect.report.figures import IntervalEstimate
 
-__all__ = ["Group", "Reliability", "reliability"]
+__all__ = ["Reliability", "ReliabilityBin", "read_reliability"]
 
 _COLUMNS = ("said", "seen", "low", "high", "n")
 _NAMED = 8  # segments; more are counted
 
 
 @dataclass(frozen=True)
-class Group:
+class ReliabilityBin:
     """Decisions that were given about the same chance of being wrong.
 
     Parameters
@@ -43,7 +43,7 @@ class Group:
     """
 
     said: float
-    seen: Said
+    seen: IntervalEstimate
     n: int
     x: float
     y: float
@@ -72,13 +72,15 @@ class Reliability:
     """
 
     sentence: str
-    groups: tuple[Group, ...]
+    groups: tuple[ReliabilityBin, ...]
     scale: Axis
     checked: str | None
     segments: tuple[tuple[str, str], ...]
 
 
-def reliability(frame: pd.DataFrame | None, by: pd.DataFrame | None = None) -> Reliability | None:
+def read_reliability(
+    frame: pd.DataFrame | None, by: pd.DataFrame | None = None
+) -> Reliability | None:
     r"""Read how well the stated chances of error held on decisions that the model had not seen.
 
     Parameters
@@ -102,78 +104,81 @@ def reliability(frame: pd.DataFrame | None, by: pd.DataFrame | None = None) -> R
     Examples
     --------
     >>> rows = [[0.05, 0.06, 0.04, 0.09, 400], [0.31, 0.22, 0.18, 0.27, 400]]
-    >>> found = reliability(pd.DataFrame(rows, columns=["said", "seen", "low", "high", "n"]))
+    >>> found = read_reliability(pd.DataFrame(rows, columns=["said", "seen", "low", "high", "n"]))
     >>> found.sentence.replace("\xa0", " ")[:75] if found else None
     'Of decisions given a chance of 31.0 % to be wrong, 22.0 % were wrong (18.0 '
     """
     if frame is None or not has_rows(frame):
         return None
-    require(frame, _COLUMNS, "reliability")
+    require_columns(frame, _COLUMNS, "reliability")
     rows = sorted(
-        (r for r in map(_row, records(frame)) if r), key=lambda r: (r[0], r[1].estimate, r[2])
+        (r for r in map(_read_bin, to_records(frame)) if r),
+        key=lambda r: (r[0], r[1].estimate, r[2]),
     )
     if not rows:
         return None
-    scale = axis([most for said, seen, _ in rows for most in (said, seen.high)])
-    groups = tuple(_group(*row, scale) for row in rows)
-    return Reliability(_sentence(groups), groups, scale, *_segments(by))
+    scale = choose_axis([most for said, seen, _ in rows for most in (said, seen.high)])
+    groups = tuple(_reliability_bin(*row, scale) for row in rows)
+    return Reliability(_calibration_sentence(groups), groups, scale, *_miscalibrated_segments(by))
 
 
-def _row(row: dict[str, object]) -> tuple[float, Said, int] | None:
-    said, seen, low, high, n = (number(row[c]) for c in _COLUMNS)
+def _read_bin(row: dict[str, object]) -> tuple[float, IntervalEstimate, int] | None:
+    said, seen, low, high, n = (finite_or_none(row[c]) for c in _COLUMNS)
     if said is None or seen is None or low is None or high is None or n is None:
         return None
-    return said, Said(seen, low, high), int(n)
+    return said, IntervalEstimate(seen, low, high), int(n)
 
 
-def _group(said: float, seen: Said, n: int, scale: Axis) -> Group:
-    return Group(
+def _reliability_bin(said: float, seen: IntervalEstimate, n: int, scale: Axis) -> ReliabilityBin:
+    return ReliabilityBin(
         said=said,
         seen=seen,
         n=n,
-        x=place(said, scale.top),
-        y=round(100 - place(seen.estimate, scale.top), 1),
-        low=round(100 - place(seen.low, scale.top), 1),
-        high=round(100 - place(seen.high, scale.top), 1),
+        x=axis_position(said, scale.top),
+        y=round(100 - axis_position(seen.estimate, scale.top), 1),
+        low=round(100 - axis_position(seen.low, scale.top), 1),
+        high=round(100 - axis_position(seen.high, scale.top), 1),
         apart=not seen.low <= said <= seen.high,
     )
 
 
-def _sentence(groups: tuple[Group, ...]) -> str:
+def _calibration_sentence(groups: tuple[ReliabilityBin, ...]) -> str:
     top = groups[-1]
     held = sum(not g.apart for g in groups)
     return (
-        f"Of decisions given a chance of {percent(top.said)} to be wrong, "
-        f"{percent(top.seen.estimate)} were wrong ({span(top.seen.low, top.seen.high)}). "
+        f"Of decisions given a chance of {format_percent(top.said)} to be wrong, "
+        f"{format_percent(top.seen.estimate)} were wrong ({format_interval(top.seen.low, top.seen.high)}). "
         f"In {held} of {len(groups)} groups the interval holds what was said."
     )
 
 
-def _segments(by: pd.DataFrame | None) -> tuple[str | None, tuple[tuple[str, str], ...]]:
+def _miscalibrated_segments(
+    by: pd.DataFrame | None,
+) -> tuple[str | None, tuple[tuple[str, str], ...]]:
     """Say how many segments differ from what was said, and name them, the largest gaps first."""
     if by is None or not has_rows(by):
         return None, ()
-    require(by, ("column", "value", "differs", *_COLUMNS), "reliability by segment")
+    require_columns(by, ("column", "value", "differs", *_COLUMNS), "reliability by segment")
     apart = [
-        (_name(row), *found)
-        for row in records(by)
-        if row["differs"] is True and (found := _row(row))
+        (_segment_name(row), *found)
+        for row in to_records(by)
+        if row["differs"] is True and (found := _read_bin(row))
     ]
-    checked = f"Of {count(len(by))} segments with enough reviews to check"
+    checked = f"Of {format_count(len(by))} segments with enough reviews to check"
     if not apart:
         return f"{checked}, none differs from what was said by more than chance brings.", ()
     apart.sort(key=lambda one: (-abs(one[1] - one[2].estimate), one[0]))
     named = tuple(
-        (name, f"given {percent(said)}, wrong {percent(seen.estimate)}")
+        (name, f"given {format_percent(said)}, wrong {format_percent(seen.estimate)}")
         for name, said, seen, _ in apart[:_NAMED]
     )
     first = "" if len(apart) <= _NAMED else f"; the {_NAMED} largest gaps"
     verb = "differs" if len(apart) == 1 else "differ"
-    why = f"{checked}, {count(len(apart))} {verb} from what was said by more than chance brings"
+    why = f"{checked}, {format_count(len(apart))} {verb} from what was said by more than chance brings"
     return f"{why}{first}:", named
 
 
-def _name(row: dict[str, object]) -> str:
+def _segment_name(row: dict[str, object]) -> str:
     column = str(row["column"])
-    word = BY_WORDS[column].one if column in BY_WORDS else clean(column, 40)
-    return f"{word} {clean(row['value'], 60)}"
+    word = BY_WORDS[column].one if column in BY_WORDS else clean_text(column, 40)
+    return f"{word} {clean_text(row['value'], 60)}"

@@ -13,23 +13,29 @@ from markupsafe import Markup
 
 from errdetect.changes import formatting as words
 from errdetect.changes import glossary as vocabulary
-from errdetect.changes.formatting import has_rows, records
-from errdetect.errors import visible
-from errdetect.report.breakdown_section import SHOWN, blocks
-from errdetect.report.drivers_section import driver_rows, drivers
-from errdetect.report.figures import Figure
-from errdetect.report.pages.action_items import accounts, first_things, steps
-from errdetect.report.pages.example_decisions import SHOWN_CASES, cases
+from errdetect.changes.formatting import has_rows, to_records
+from errdetect.errors import escape_hidden
+from errdetect.report.breakdown_section import SHOWN, build_breakdowns
+from errdetect.report.drivers_section import driver_rows, read_drivers
+from errdetect.report.figures import ReportedRate
+from errdetect.report.pages.action_items import read_accounts, read_steps, top_action_items
+from errdetect.report.pages.example_decisions import SHOWN_CASES, read_cases
 from errdetect.report.pages.page_blocks import share_columns
-from errdetect.report.pages.policy_page import Limits, PolicyPage, about, matter_order, policy_pages
-from errdetect.report.pages.targets import STATUS_WORDS, Target, targets
-from errdetect.report.period_changes import changes
-from errdetect.report.ranking_section import ranked_groups, ranking
-from errdetect.report.reliability_section import reliability
+from errdetect.report.pages.policy_page import (
+    PageLimits,
+    PolicyPage,
+    policy_pages,
+    rank_policies,
+    select_policies,
+)
+from errdetect.report.pages.targets import STATUS_WORDS, Target, read_targets
+from errdetect.report.period_changes import latest_changes
+from errdetect.report.ranking_section import ranked_groups, read_ranking
+from errdetect.report.reliability_section import read_reliability
 from errdetect.report.report_content import ReportContent, report_tables
-from errdetect.report.reviewers_section import reviewers
-from errdetect.report.summary_section import summary, whole_figures
-from errdetect.report.trend_section import trends
+from errdetect.report.reviewers_section import read_reviewers
+from errdetect.report.summary_section import build_summary, overall_rates
+from errdetect.report.trend_section import build_trends
 from errdetect.schemas import AUDIT
 
 __all__ = ["ReportContent", "render_report", "report_tables"]
@@ -37,8 +43,11 @@ __all__ = ["ReportContent", "render_report", "report_tables"]
 _MOST_BYTES = 2_000_000
 #: From the fullest page to the leanest: less evidence on each policy's page, then fewer policies.
 _LIMITS = (
-    *(Limits(groups, 200, full) for groups, full in ((250, 200), (250, 60), (100, 20), (50, 0))),
-    *(Limits(groups=60, pages=pages, full=5) for pages in (140, 100, 60, 30, 15)),
+    *(
+        PageLimits(groups, 200, full)
+        for groups, full in ((250, 200), (250, 60), (100, 20), (50, 0))
+    ),
+    *(PageLimits(groups=60, pages=pages, full=5) for pages in (140, 100, 60, 30, 15)),
 )
 _COMPACT = {"ensure_ascii": False, "separators": (",", ":"), "allow_nan": False}
 _SHOWN_POLICIES, _MOST_PICTURES = 25, 3
@@ -73,31 +82,31 @@ def render_report(content: ReportContent) -> str:
     >>> "An error rate cannot be said" in page
     True
     """
-    whole = whole_figures(content.estimates)
+    whole = overall_rates(content.estimates)
     names = {policy_id: policy.name for policy_id, policy in content.policies.items()}
-    split = blocks(content.estimates, whole, names)
+    split = build_breakdowns(content.estimates, whole, names)
     by_policy = next((b for b in split if b.name == "policy_id"), None)
-    keys = matter_order(content, by_policy)
-    shown = about(content, keys[: _LIMITS[0].pages])
+    keys = rank_policies(content, by_policy)
+    shown = select_policies(content, keys[: _LIMITS[0].pages])
     view = {
-        **_whole(content, names, whole),
+        **_overall_sections(content, names, whole),
         "blocks": split,
         "by_policy": by_policy,
         "n_policies": len(keys),
-        "n_held": _count_held(content.findings),
+        "n_held": _count_confirmed(content.findings),
     }
     for limits in _LIMITS:
         pages = policy_pages(shown, by_policy, keys, limits)
-        page = _page().render(
-            {**view, **_policies(shown, pages, view["aims"]), "most_groups": limits.groups}
+        page = _page_template().render(
+            {**view, **_policy_sections(shown, pages, view["aims"]), "most_groups": limits.groups}
         )
         if len(page.encode()) <= _MOST_BYTES:
             break
     return page
 
 
-def _whole(
-    content: ReportContent, names: Mapping[str, str], whole: Mapping[str, Figure]
+def _overall_sections(
+    content: ReportContent, names: Mapping[str, str], whole: Mapping[str, ReportedRate]
 ) -> dict[str, Any]:
     """Work out what does not hang on how many policies are shown."""
     reasons = driver_rows(content.drivers)
@@ -106,19 +115,19 @@ def _whole(
         "words": words,
         "vocabulary": vocabulary,
         "names": names,
-        "summary": summary(whole),
+        "summary": build_summary(whole),
         "n_audit": content.n_reviews.get(AUDIT, 0),
-        "changes": {change.measure: change for change in changes(content.trend)},
+        "changes": {change.measure: change for change in latest_changes(content.trend)},
         "shown": SHOWN,
         "shown_policies": _SHOWN_POLICIES,
         "shown_cases": SHOWN_CASES,
-        "drivers": drivers(reasons.get(None, ())),
+        "drivers": read_drivers(reasons.get(None, ())),
         "has_drivers": bool(reasons),
-        "ranking": ranking(content.evaluation),
-        "reliability": reliability(content.reliability, content.reliability_by),
+        "ranking": read_ranking(content.evaluation),
+        "reliability": read_reliability(content.reliability, content.reliability_by),
         "ranked_groups": ranked_groups(content.segments, names),
-        "trends": trends(content.trend),
-        "reviewers": reviewers(
+        "trends": build_trends(content.trend),
+        "reviewers": read_reviewers(
             content.reviewers,
             content.agreement,
             content.inspection,
@@ -126,27 +135,31 @@ def _whole(
             notes=content.reviewer_notes,
         ),
         "pictures": [
-            (words.clean(p.title, 200), words.clean(p.alt, 1000), base64.b64encode(p.png).decode())
+            (
+                words.clean_text(p.title, 200),
+                words.clean_text(p.alt, 1000),
+                base64.b64encode(p.png).decode(),
+            )
             for p in content.pictures[:_MOST_PICTURES]
         ],
-        "aims": targets(content.targets),
+        "aims": read_targets(content.targets),
         "status_words": STATUS_WORDS,
-        "accounts": accounts(content.whitelist, content.policies),
+        "accounts": read_accounts(content.whitelist, content.policies),
         "missing": {
-            part: words.clean(why, 400) if (why := content.reasons_missing.get(part)) else ""
+            part: words.clean_text(why, 400) if (why := content.reasons_missing.get(part)) else ""
             for part in _MAY_MISS
         },
         "sources": [
-            words.counted(n, said.one, said.many)
+            words.count_with_noun(n, said.one, said.many)
             for source, said in vocabulary.SOURCE_WORDS.items()
             if (n := content.n_reviews.get(source, 0))
         ],
-        "facts": _facts(content.model or {}),
-        "intake": [] if content.intake is None else records(content.intake),
+        "facts": _model_facts(content.model or {}),
+        "intake": [] if content.intake is None else to_records(content.intake),
     }
 
 
-def _policies(
+def _policy_sections(
     content: ReportContent, pages: Sequence[PolicyPage], aims: Sequence[Target]
 ) -> dict[str, Any]:
     """Work out what is said of the policies shown: pages, findings, proposals, first things."""
@@ -158,9 +171,9 @@ def _policies(
         "evidence": share_columns([page.blocks for page in pages]),
         "held": sorted(held, key=lambda pair: (-pair[1].worth, pair[1].key)),
         "offers": [(page, proposal) for page in pages for proposal in page.proposals],
-        "steps": steps(content.plan, pages),
-        "cases": cases(content.queue_head, {page.key: page for page in pages}),
-        "todo": first_things(
+        "steps": read_steps(content.plan, pages),
+        "cases": read_cases(content.queue_head, {page.key: page for page in pages}),
+        "todo": top_action_items(
             pages,
             aims,
             n_audit=content.n_reviews.get(AUDIT, 0),
@@ -170,26 +183,26 @@ def _policies(
     }
 
 
-def _count_held(findings: pd.DataFrame | None) -> int:
+def _count_confirmed(findings: pd.DataFrame | None) -> int:
     """Count the findings that hold, of all policies."""
     if findings is None or "confirmed" not in findings:
         return 0
     return int(findings["confirmed"].fillna(value=False).astype(bool).sum())
 
 
-def _facts(model: Mapping[str, object]) -> list[tuple[str, str]]:
+def _model_facts(model: Mapping[str, object]) -> list[tuple[str, str]]:
     """Name the model's facts in order; what is a time becomes its day."""
     return [
         (
-            words.clean(key, 40).replace("_", " ").capitalize(),
-            words.day(value) if isinstance(value, date) else words.clean(value),
+            words.clean_text(key, 40).replace("_", " ").capitalize(),
+            words.format_day(value) if isinstance(value, date) else words.clean_text(value),
         )
         for key, value in model.items()
     ]
 
 
 @cache
-def _page() -> Template:
+def _page_template() -> Template:
     """Load the page's template; whatever it prints is escaped."""
     environment = Environment(
         loader=PackageLoader("errdetect.report"),
@@ -197,7 +210,7 @@ def _page() -> Template:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=_shown,
+        finalize=_visible_text,
     )
     environment.policies["json.dumps_kwargs"] = _COMPACT
     script = environment.get_template("report.js").render()
@@ -205,7 +218,7 @@ def _page() -> Template:
     return environment.get_template("report.html.j2", globals={"script_hash": digest})
 
 
-def _shown(value: Any) -> Any:
+def _visible_text(value: Any) -> Any:
     """Take hidden characters out of every printed text: the last door, whatever came before."""
     text = isinstance(value, str) and not isinstance(value, Markup)
-    return visible(value) if text else value
+    return escape_hidden(value) if text else value

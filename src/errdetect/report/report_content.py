@@ -7,9 +7,9 @@ from datetime import datetime
 import pandas as pd
 
 from errdetect.changes import glossary as vocabulary
-from errdetect.changes.formatting import records
+from errdetect.changes.formatting import to_records
 from errdetect.data.policies import Policy
-from errdetect.report.figures import read_said
+from errdetect.report.figures import read_interval_estimate
 from errdetect.schemas import ESTIMATES
 
 __all__ = ["Picture", "ReportContent", "report_tables"]
@@ -234,6 +234,8 @@ def _all_estimates(estimates: Mapping[str, pd.DataFrame]) -> pd.DataFrame | None
         for name, frame in sorted(estimates.items(), key=lambda item: item[0] != "whole")
     ]
     table = pd.concat(parts, ignore_index=True).reindex(columns=[*columns, *ESTIMATES.names])
-    held_back = pd.Series([read_said(row) is None for row in records(table)], dtype=bool)
+    held_back = pd.Series(
+        [read_interval_estimate(row) is None for row in to_records(table)], dtype=bool
+    )
     table.loc[held_back, ["estimate", "low", "high"]] = float("nan")
     return table

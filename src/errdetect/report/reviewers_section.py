@@ -8,23 +8,23 @@ from typing import Any
 import pandas as pd
 
 from errdetect.changes.formatting import (
-    clean,
-    count,
-    counted,
-    day_of,
+    clean_text,
+    count_with_noun,
+    finite_or_none,
+    format_count,
+    format_interval,
+    format_optional_day,
+    format_percent,
     has_rows,
-    number,
-    per_base,
-    percent,
-    records,
-    require,
-    span,
+    natural_frequencies,
+    require_columns,
+    to_records,
 )
-from errdetect.report.figures import Said
+from errdetect.report.figures import IntervalEstimate
 from errdetect.reviewers.acceptance_sampling import TIGHTENED
 from errdetect.reviewers.identifiability import DAWID_SKENE, GOLDEN_AND_EXPERTS, GOLDEN_ONLY
 
-__all__ = ["Accord", "Card", "Cell", "Reviewers", "Site", "reviewers"]
+__all__ = ["Agreement", "CardRate", "Reviewers", "Scorecard", "SiteSummary", "read_reviewers"]
 
 _CARDS = ("site", "reviewer", "measure", "value", "low", "high", "n", "suppressed", "note")
 _AGREEMENT = ("policy_id", "alpha", "low", "high", "observed", "n_decisions", "note")
@@ -46,7 +46,7 @@ _BASIS = {
 
 
 @dataclass(frozen=True)
-class Cell:
+class CardRate:
     """One figure of a card.
 
     Parameters
@@ -61,7 +61,7 @@ class Cell:
         `share` of 1, or `minutes`.
     """
 
-    said: Said | None
+    said: IntervalEstimate | None
     n: int
     unsaid: str
     unit: str = "share"
@@ -71,7 +71,11 @@ class Cell:
         """The figure in words."""
         if self.said is None:
             return self.unsaid
-        return percent(self.said.estimate) if self.unit == "share" else f"{self.said.estimate:.1f}"
+        return (
+            format_percent(self.said.estimate)
+            if self.unit == "share"
+            else f"{self.said.estimate:.1f}"
+        )
 
     @property
     def span(self) -> str:
@@ -79,19 +83,19 @@ class Cell:
         if self.said is None:
             return ""
         low, high = self.said.low, self.said.high
-        return span(low, high) if self.unit == "share" else f"{low:.1f} to {high:.1f}"
+        return format_interval(low, high) if self.unit == "share" else f"{low:.1f} to {high:.1f}"
 
 
 @dataclass(frozen=True)
-class Card:
+class Scorecard:
     """What is known of a site (`reviewer` empty) or of a reviewer, who stands under a pseudonym."""
 
     site: str
     reviewer: str
-    missed: Cell
-    wrongful: Cell
-    others: tuple[Cell, ...]
-    minutes: Cell
+    missed: CardRate
+    wrongful: CardRate
+    others: tuple[CardRate, ...]
+    minutes: CardRate
 
     @property
     def unsaid(self) -> bool:
@@ -101,7 +105,7 @@ class Card:
 
 
 @dataclass(frozen=True)
-class Site:
+class SiteSummary:
     """A site's card, in sentences.
 
     Parameters
@@ -116,14 +120,14 @@ class Site:
         How much of its latest week to check; empty where it did not review.
     """
 
-    card: Card
+    card: Scorecard
     sentences: tuple[str, ...]
     needed: str
     plan: str
 
 
 @dataclass(frozen=True)
-class Accord:
+class Agreement:
     """How far people agree, over all decisions or a policy's.
 
     Parameters
@@ -142,7 +146,7 @@ class Accord:
 
     key: str
     label: str
-    said: Said | None
+    said: IntervalEstimate | None
     observed: float | None
     n_decisions: int
     verdict: str
@@ -171,18 +175,18 @@ class Reviewers:
         What is missing to say more.
     """
 
-    sites: tuple[Site, ...]
-    people: tuple[Card, ...]
+    sites: tuple[SiteSummary, ...]
+    people: tuple[Scorecard, ...]
     n_silent: int
     basis: str
-    agree: Accord | None
-    policies: tuple[Accord, ...]
+    agree: Agreement | None
+    policies: tuple[Agreement, ...]
     aql: str
     untold: bool
     notes: tuple[str, ...]
 
 
-def reviewers(
+def read_reviewers(
     cards: pd.DataFrame | None,
     agreement: pd.DataFrame | None,
     inspection: pd.DataFrame | None,
@@ -217,29 +221,31 @@ def reviewers(
 
     Examples
     --------
-    >>> reviewers(None, None, None, names={}) is None
+    >>> read_reviewers(None, None, None, names={}) is None
     True
     """
-    plans = _rows(inspection, _PLANS, "inspection")
-    found = _cards(cards)
+    plans = _read_rows(inspection, _PLANS, "inspection")
+    found = _measures_by_card(cards)
     if not found and not plans:
         return None
     by_site = {str(row["site"]): row for row in plans}
     sites = [key for key in found if key[1] is None]
-    people = [_card(key, found[key]) for key in found if key[1] is not None]
+    people = [_build_card(key, found[key]) for key in found if key[1] is not None]
     left = [site for site in by_site if (site, None) not in found]
-    accords = [_accord(row, names) for row in _rows(agreement, _AGREEMENT, "agreement")]
+    accords = [
+        _read_agreement(row, names) for row in _read_rows(agreement, _AGREEMENT, "agreement")
+    ]
     return Reviewers(
         sites=tuple(
-            _site(key, found.get(key, {}), by_site.get(str(key[0])))
-            for key in sorted([*sites, *((site, None) for site in left)], key=_order)
+            _site_card(key, found.get(key, {}), by_site.get(str(key[0])))
+            for key in sorted([*sites, *((site, None) for site in left)], key=_card_sort_key)
         ),
-        people=tuple(sorted((p for p in people if not p.unsaid), key=_by_name)),
+        people=tuple(sorted((p for p in people if not p.unsaid), key=_name_sort_key)),
         n_silent=sum(p.unsaid for p in people),
-        basis=_basis(cards),
+        basis=_basis_sentence(cards),
         agree=next((a for a in accords if a.key == ""), None),
-        policies=tuple(sorted((a for a in accords if a.key), key=_least_first)),
-        aql=_aql(plans),
+        policies=tuple(sorted((a for a in accords if a.key), key=_agreement_sort_key)),
+        aql=_aql_sentence(plans),
         untold=any(not row["lots"] for row in plans),
         notes=tuple(notes),
     )
@@ -249,149 +255,165 @@ _Key = tuple[str, str | None]
 _Measures = Mapping[str, Mapping[str, Any]]
 
 
-def _rows(frame: pd.DataFrame | None, columns: tuple[str, ...], what: str) -> list[dict[str, Any]]:
+def _read_rows(
+    frame: pd.DataFrame | None, columns: tuple[str, ...], what: str
+) -> list[dict[str, Any]]:
     """Read a table's rows, sites and policies that are missing as the empty text."""
     if frame is None or not has_rows(frame):
         return []
-    require(frame, columns, what)
+    require_columns(frame, columns, what)
     first = columns[0]
-    return records(frame.assign(**{first: frame[first].astype("object").fillna("")}))
+    return to_records(frame.assign(**{first: frame[first].astype("object").fillna("")}))
 
 
-def _cards(frame: pd.DataFrame | None) -> dict[_Key, dict[str, dict[str, Any]]]:
+def _measures_by_card(frame: pd.DataFrame | None) -> dict[_Key, dict[str, dict[str, Any]]]:
     """Gather the measures of each site, and of each reviewer."""
     found: dict[_Key, dict[str, dict[str, Any]]] = {}
-    for row in _rows(frame, _CARDS, "reviewers"):
+    for row in _read_rows(frame, _CARDS, "reviewers"):
         who = row["reviewer"]
         key = (str(row["site"]), who if isinstance(who, str) else None)
         found.setdefault(key, {})[str(row["measure"])] = row
     return found
 
 
-def _order(key: _Key) -> tuple[bool, str]:
+def _card_sort_key(key: _Key) -> tuple[bool, str]:
     return key[0] == "", key[0]
 
 
-def _by_name(card: Card) -> tuple[str, str]:
+def _name_sort_key(card: Scorecard) -> tuple[str, str]:
     return card.site, card.reviewer
 
 
-def _card(key: _Key, measures: _Measures) -> Card:
-    return Card(
-        site=clean(key[0]) if key[0] else _NO_SITE,
-        reviewer=clean(key[1]) if key[1] is not None else "",
-        missed=_cell(measures.get(_MISSED)),
-        wrongful=_cell(measures.get(_WRONGFUL)),
-        others=tuple(_cell(measures.get(name)) for name in _SHOWN),
-        minutes=_cell(measures.get("minutes"), "minutes"),
+def _build_card(key: _Key, measures: _Measures) -> Scorecard:
+    return Scorecard(
+        site=clean_text(key[0]) if key[0] else _NO_SITE,
+        reviewer=clean_text(key[1]) if key[1] is not None else "",
+        missed=_read_cell(measures.get(_MISSED)),
+        wrongful=_read_cell(measures.get(_WRONGFUL)),
+        others=tuple(_read_cell(measures.get(name)) for name in _SHOWN),
+        minutes=_read_cell(measures.get("minutes"), "minutes"),
     )
 
 
-def _cell(row: Mapping[str, Any] | None, unit: str = "share") -> Cell:
+def _read_cell(row: Mapping[str, Any] | None, unit: str = "share") -> CardRate:
     if row is None:
-        return Cell(None, 0, "not measured", unit)
-    value, low, high = (number(row[name]) for name in ("value", "low", "high"))
-    n = math.floor(number(row["n"]) or 0)
+        return CardRate(None, 0, "not measured", unit)
+    value, low, high = (finite_or_none(row[name]) for name in ("value", "low", "high"))
+    n = math.floor(finite_or_none(row["n"]) or 0)
     if row["suppressed"] or value is None or low is None or high is None:
         note = row["note"] if isinstance(row["note"], str) else ""
-        return Cell(None, n, clean(note, 60) if note else f"too few: {count(n)}", unit)
-    return Cell(Said(value, low, high), n, "", unit)
+        return CardRate(
+            None, n, clean_text(note, 60) if note else f"too few: {format_count(n)}", unit
+        )
+    return CardRate(IntervalEstimate(value, low, high), n, "", unit)
 
 
-def _site(key: _Key, measures: _Measures, plan: Mapping[str, Any] | None) -> Site:
-    card = _card(key, measures)
-    sentences = (_let_pass(card.missed), _called_wrong(card.wrongful)) if measures else ()
-    return Site(card, sentences, _needed(measures), _plan(plan))
+def _site_card(key: _Key, measures: _Measures, plan: Mapping[str, Any] | None) -> SiteSummary:
+    card = _build_card(key, measures)
+    sentences = (
+        (_missed_violations_sentence(card.missed), _false_positives_sentence(card.wrongful))
+        if measures
+        else ()
+    )
+    return SiteSummary(
+        card, sentences, _golden_items_sentence(measures), _acceptance_sentence(plan)
+    )
 
 
-def _let_pass(cell: Cell) -> str:
+def _missed_violations_sentence(cell: CardRate) -> str:
     if cell.said is None:
         return f"How many violations it lets pass cannot be said yet ({cell.unsaid})."
-    base, value, how = _of(cell.said, cell.n)
+    base, value, how = _rate_parts(cell.said, cell.n)
     return f"Of {base} items that break a rule it lets {value} pass {how}."
 
 
-def _called_wrong(cell: Cell) -> str:
+def _false_positives_sentence(cell: CardRate) -> str:
     if cell.said is None:
         return f"How often it calls right content wrong cannot be said yet ({cell.unsaid})."
-    base, value, how = _of(cell.said, cell.n)
+    base, value, how = _rate_parts(cell.said, cell.n)
     return f"Of {base} items that are fine it calls {value} wrong {how}."
 
 
-def _of(said: Said, n: int) -> tuple[str, str, str]:
+def _rate_parts(said: IntervalEstimate, n: int) -> tuple[str, str, str]:
     """Say a rate as a number of so many, and how sure it is."""
-    (value, low, high), base = per_base([said.estimate, said.low, said.high])
+    (value, low, high), base = natural_frequencies([said.estimate, said.low, said.high])
     return (
         base,
         value,
-        f"(between {low} and {high}; worth {counted(n, 'judged item', 'judged items')})",
+        f"(between {low} and {high}; worth {count_with_noun(n, 'judged item', 'judged items')})",
     )
 
 
-def _needed(measures: _Measures) -> str:
+def _golden_items_sentence(measures: _Measures) -> str:
     """Say how many golden items bring both rates within two points."""
     parts: list[str] = []
     known = 0
     for name, kind in ((_MISSED, "that break a rule"), (_WRONGFUL, "that are fine")):
-        more = number(measures.get(name, {}).get("golden_needed"))
+        more = finite_or_none(measures.get(name, {}).get("golden_needed"))
         known += more is not None
         if more:
-            parts.append(f"{count(int(more))} more{'' if parts else ' golden items'} {kind}")
+            parts.append(f"{format_count(int(more))} more{'' if parts else ' golden items'} {kind}")
     if not parts:
         enough = "Golden items are enough: its rates are known within about 2 points either way."
         return enough if known == 2 else ""
     return f"For its rates within 2 points either way it needs about {' and '.join(parts)}."
 
 
-def _plan(row: Mapping[str, Any] | None) -> str:
+def _acceptance_sentence(row: Mapping[str, Any] | None) -> str:
     """Say how many of the latest week's reviews to check, and when to accept them."""
     if row is None:
         return ""
-    size, n = int(row["lot_size"]), number(row["n"])
-    days = f"{day_of(row['lot_from'])} to {day_of(row['lot_to'])}"
-    work = f"{counted(size, 'review', 'reviews')} of {days}"
+    size, n = int(row["lot_size"]), finite_or_none(row["n"])
+    days = f"{format_optional_day(row['lot_from'])} to {format_optional_day(row['lot_to'])}"
+    work = f"{count_with_noun(size, 'review', 'reviews')} of {days}"
     if n is None:
-        note = clean(row["note"], 200, "nothing tells why")
+        note = clean_text(row["note"], 200, "nothing tells why")
         return f"{work}: no plan; {note}."
     most = int(row["accept"])
     wrong = "none is wrong" if most == 0 else f"at most {most} {'is' if most == 1 else 'are'} wrong"
-    part = f"Of the {work}, check {count(int(n))} drawn at random"
+    part = f"Of the {work}, check {format_count(int(n))} drawn at random"
     check = f"{work}: check all of them" if n >= size else part
     lots = int(row["lots"])
-    past = f", after {counted(lots, 'earlier week', 'earlier weeks')} in a row" if lots else ""
+    past = (
+        f", after {count_with_noun(lots, 'earlier week', 'earlier weeks')} in a row" if lots else ""
+    )
     stage = "tightened" if row["stage"] == TIGHTENED else "normal"
     return f"{check}; accept the week if {wrong} ({stage} inspection{past})."
 
 
-def _aql(plans: Sequence[Mapping[str, Any]]) -> str:
-    aql = next((number(row["aql"]) for row in plans if number(row["n"]) is not None), None)
+def _aql_sentence(plans: Sequence[Mapping[str, Any]]) -> str:
+    aql = next(
+        (finite_or_none(row["aql"]) for row in plans if finite_or_none(row["n"]) is not None), None
+    )
     return "" if aql is None else f"{aql:g}\u00a0%"
 
 
-def _basis(cards: pd.DataFrame | None) -> str:
+def _basis_sentence(cards: pd.DataFrame | None) -> str:
     """Say where the rates come from, if one is told."""
-    for row in _rows(cards, _CARDS, "reviewers"):
+    for row in _read_rows(cards, _CARDS, "reviewers"):
         if row["measure"] in (_MISSED, _WRONGFUL) and not row["suppressed"]:
             return _BASIS.get(str(row.get("basis")), "")
     return ""
 
 
-def _accord(row: Mapping[str, Any], names: Mapping[str, str]) -> Accord:
+def _read_agreement(row: Mapping[str, Any], names: Mapping[str, str]) -> Agreement:
     key = str(row["policy_id"])
-    alpha, low, high = (number(row[name]) for name in ("alpha", "low", "high"))
-    said = None if alpha is None or low is None or high is None else Said(alpha, low, high)
+    alpha, low, high = (finite_or_none(row[name]) for name in ("alpha", "low", "high"))
+    said = (
+        None if alpha is None or low is None or high is None else IntervalEstimate(alpha, low, high)
+    )
     note = row["note"] if isinstance(row["note"], str) else ""
-    return Accord(
+    return Agreement(
         key=key,
-        label=clean(names.get(key, key)),
+        label=clean_text(names.get(key, key)),
         said=said,
-        observed=number(row["observed"]),
+        observed=finite_or_none(row["observed"]),
         n_decisions=int(row["n_decisions"]),
-        verdict=_verdict(said) if said else clean(note, 200, "It was not measured."),
+        verdict=_agreement_verdict(said) if said else clean_text(note, 200, "It was not measured."),
     )
 
 
-def _verdict(said: Said) -> str:
+def _agreement_verdict(said: IntervalEstimate) -> str:
     """Say what the whole interval allows."""
     if said.low >= _SURE:
         return "people agree well"
@@ -402,7 +424,7 @@ def _verdict(said: Said) -> str:
     return "not settled: more decisions judged by two people would tell whether that is enough"
 
 
-def _least_first(accord: Accord) -> tuple[bool, float, str]:
+def _agreement_sort_key(accord: Agreement) -> tuple[bool, float, str]:
     if accord.said is None:
         return True, -accord.n_decisions, accord.key
     return False, accord.said.estimate, accord.key

@@ -5,16 +5,24 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from errdetect.changes.formatting import clean
+from errdetect.changes.formatting import clean_text
 from errdetect.changes.glossary import MEASURE_WORDS
-from errdetect.report.charts import Axis, Strip, Waffle, axis, strip, waffle, whole_axis
-from errdetect.report.figures import Figure, figures
+from errdetect.report.charts import (
+    Axis,
+    IntervalStrip,
+    Waffle,
+    choose_axis,
+    full_axis,
+    interval_strip,
+    waffle_squares,
+)
+from errdetect.report.figures import ReportedRate, reported_rates
 
-__all__ = ["Panel", "Summary", "summary", "whole_figures"]
+__all__ = ["RatePanel", "Summary", "build_summary", "overall_rates"]
 
 
 @dataclass(frozen=True)
-class Panel:
+class RatePanel:
     """Measures that share one axis.
 
     Parameters
@@ -29,7 +37,7 @@ class Panel:
 
     title: str
     axis: Axis
-    rows: tuple[tuple[Figure, Strip], ...]
+    rows: tuple[tuple[ReportedRate, IntervalStrip], ...]
 
 
 @dataclass(frozen=True)
@@ -52,16 +60,16 @@ class Summary:
         What the estimates of the whole warn of, each once.
     """
 
-    lead: Figure | None
+    lead: ReportedRate | None
     audited: Waffle | None
     claimed: Waffle | None
-    panels: tuple[Panel, ...]
-    figures: tuple[Figure, ...]
+    panels: tuple[RatePanel, ...]
+    figures: tuple[ReportedRate, ...]
     how: tuple[tuple[str, str], ...]
     warnings: tuple[str, ...]
 
 
-def whole_figures(estimates: Mapping[str, pd.DataFrame]) -> dict[str, Figure]:
+def overall_rates(estimates: Mapping[str, pd.DataFrame]) -> dict[str, ReportedRate]:
     """Find the measures of the whole: its own table, or a block's row without a value.
 
     Parameters
@@ -76,19 +84,19 @@ def whole_figures(estimates: Mapping[str, pd.DataFrame]) -> dict[str, Figure]:
 
     Examples
     --------
-    >>> whole_figures({})
+    >>> overall_rates({})
     {}
     """
     if "whole" in estimates:
-        return figures(estimates["whole"], "estimates of the whole")
+        return reported_rates(estimates["whole"], "estimates of the whole")
     for name in sorted(estimates):
         frame = estimates[name]
         if name in frame.columns and frame[name].isna().any():
-            return figures(frame[frame[name].isna()], f"estimates by {name}")
+            return reported_rates(frame[frame[name].isna()], f"estimates by {name}")
     return {}
 
 
-def summary(whole: Mapping[str, Figure]) -> Summary:
+def build_summary(whole: Mapping[str, ReportedRate]) -> Summary:
     """Lay out the first screen.
 
     Parameters
@@ -103,13 +111,13 @@ def summary(whole: Mapping[str, Figure]) -> Summary:
 
     Examples
     --------
-    >>> summary({}).lead is None
+    >>> build_summary({}).lead is None
     True
     """
     lead = whole.get("error_rate")
     panels = (
-        _panel("Two ways to be wrong", whole, ("wrongful_rate", "missed_rate"), None),
-        _panel("How far to rely on it", whole, ("recall",), whole_axis()),
+        _build_panel("Two ways to be wrong", whole, ("wrongful_rate", "missed_rate"), None),
+        _build_panel("How far to rely on it", whole, ("recall",), full_axis()),
     )
     claimed = lead.proxy if lead else None
     every = tuple(whole[m] for m in MEASURE_WORDS if m in whole)
@@ -119,21 +127,23 @@ def summary(whole: Mapping[str, Figure]) -> Summary:
             how.setdefault(figure.how, []).append(figure.words.name)
     return Summary(
         lead=lead,
-        audited=waffle(lead.said.low, lead.said.high) if lead and lead.said else None,
-        claimed=None if claimed is None else waffle(claimed, claimed),
+        audited=waffle_squares(lead.said.low, lead.said.high) if lead and lead.said else None,
+        claimed=None if claimed is None else waffle_squares(claimed, claimed),
         panels=tuple(p for p in panels if p.rows),
         figures=every,
-        how=tuple((", ".join(names), clean(text, 400)) for text, names in how.items()),
-        warnings=tuple(dict.fromkeys(clean(w, 300) for f in every for w in f.warnings)),
+        how=tuple((", ".join(names), clean_text(text, 400)) for text, names in how.items()),
+        warnings=tuple(dict.fromkeys(clean_text(w, 300) for f in every for w in f.warnings)),
     )
 
 
-def _panel(
-    title: str, whole: Mapping[str, Figure], measures: tuple[str, ...], scale: Axis | None
-) -> Panel:
+def _build_panel(
+    title: str, whole: Mapping[str, ReportedRate], measures: tuple[str, ...], scale: Axis | None
+) -> RatePanel:
     """Put the measures that there are on one axis."""
     found = [whole[m] for m in measures if m in whole]
     if scale is None:
         tops = [s for f in found for s in ((f.said.high if f.said else None), f.proxy) if s]
-        scale = axis(tops)
-    return Panel(title, scale, tuple((f, strip(scale, f.said, claim=f.proxy)) for f in found))
+        scale = choose_axis(tops)
+    return RatePanel(
+        title, scale, tuple((f, interval_strip(scale, f.said, claim=f.proxy)) for f in found)
+    )

@@ -4,13 +4,20 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from errdetect.changes.formatting import day_of, has_rows, percent, records, require, span
+from errdetect.changes.formatting import (
+    format_interval,
+    format_optional_day,
+    format_percent,
+    has_rows,
+    require_columns,
+    to_records,
+)
 from errdetect.changes.glossary import MEASURE_WORDS
-from errdetect.report.charts import Axis, Tick, axis, place
-from errdetect.report.figures import Said, read_said
-from errdetect.stats.intervals import difference_of_rates
+from errdetect.report.charts import Axis, Tick, axis_position, choose_axis
+from errdetect.report.figures import IntervalEstimate, read_interval_estimate
+from errdetect.stats.intervals import rate_difference
 
-__all__ = ["Point", "Series", "trends"]
+__all__ = ["TrendPoint", "TrendSeries", "build_trends"]
 
 _COLUMNS = ("period_start", "measure", "estimate", "low", "high", "suppressed")
 _MEASURES = ("error_rate", "wrongful_rate", "missed_rate")
@@ -18,7 +25,7 @@ _MAX_POINTS = 60
 
 
 @dataclass(frozen=True)
-class Point:
+class TrendPoint:
     """One period.
 
     Parameters
@@ -34,7 +41,7 @@ class Point:
     """
 
     start: str
-    said: Said | None
+    said: IntervalEstimate | None
     x: float
     y: float | None
     low: float | None
@@ -44,26 +51,26 @@ class Point:
     @property
     def percent(self) -> str:
         """The rate in words."""
-        return percent(self.said.estimate) if self.said else "cannot be said yet"
+        return format_percent(self.said.estimate) if self.said else "cannot be said yet"
 
     @property
     def span(self) -> str:
         """Its interval in words."""
-        return span(self.said.low, self.said.high) if self.said else ""
+        return format_interval(self.said.low, self.said.high) if self.said else ""
 
 
 @dataclass(frozen=True)
-class Series:
+class TrendSeries:
     """One measure over time: its chart, and what changed from the first to the last figure."""
 
     name: str
     axis: Axis
     dates: tuple[Tick, ...]
-    points: tuple[Point, ...]
+    points: tuple[TrendPoint, ...]
     verdict: str
 
 
-def trends(frame: pd.DataFrame | None) -> tuple[Series, ...]:
+def build_trends(frame: pd.DataFrame | None) -> tuple[TrendSeries, ...]:
     """Read the trend of the error rate, the wrongful and the missed rate.
 
     Parameters
@@ -84,40 +91,40 @@ def trends(frame: pd.DataFrame | None) -> tuple[Series, ...]:
 
     Examples
     --------
-    >>> trends(None)
+    >>> build_trends(None)
     ()
     """
     if frame is None or not has_rows(frame):
         return ()
-    require(frame, _COLUMNS, "trend")
+    require_columns(frame, _COLUMNS, "trend")
     parts = ((m, frame[frame["measure"] == m]) for m in _MEASURES)
-    return tuple(_series(measure, part) for measure, part in parts if len(part) > 1)
+    return tuple(_build_series(measure, part) for measure, part in parts if len(part) > 1)
 
 
-def _series(measure: str, frame: pd.DataFrame) -> Series:
+def _build_series(measure: str, frame: pd.DataFrame) -> TrendSeries:
     """Lay out one measure."""
-    rows = records(frame.sort_values("period_start").tail(_MAX_POINTS))
-    said = [read_said(row) for row in rows]
-    scale = axis([s.high for s in said if s])
+    rows = to_records(frame.sort_values("period_start").tail(_MAX_POINTS))
+    said = [read_interval_estimate(row) for row in rows]
+    scale = choose_axis([s.high for s in said if s])
     step = 100 / (len(rows) - 1)
     points = tuple(
-        Point(
-            start=day_of(row["period_start"]),
+        TrendPoint(
+            start=format_optional_day(row["period_start"]),
             said=s,
             x=round(i * step, 1),
-            y=round(100 - place(s.estimate, scale.top), 1) if s else None,
-            low=round(100 - place(s.low, scale.top), 1) if s else None,
-            high=round(100 - place(s.high, scale.top), 1) if s else None,
+            y=round(100 - axis_position(s.estimate, scale.top), 1) if s else None,
+            low=round(100 - axis_position(s.low, scale.top), 1) if s else None,
+            high=round(100 - axis_position(s.high, scale.top), 1) if s else None,
             joined=i > 0 and s is not None and said[i - 1] is not None,
         )
         for i, (row, s) in enumerate(zip(rows, said, strict=True))
     )
     ends = dict.fromkeys((points[0], points[len(points) // 2], points[-1]))
     dates = tuple(Tick(p.start, p.x) for p in ends)
-    return Series(MEASURE_WORDS[measure].name, scale, dates, points, _verdict(points))
+    return TrendSeries(MEASURE_WORDS[measure].name, scale, dates, points, _trend_verdict(points))
 
 
-def _verdict(points: tuple[Point, ...]) -> str:
+def _trend_verdict(points: tuple[TrendPoint, ...]) -> str:
     """Say what changed between the first and the last period with a figure."""
     told = [p for p in points if p.said]
     if len(told) < 2:
@@ -126,7 +133,7 @@ def _verdict(points: tuple[Point, ...]) -> str:
     if first.said is None or last.said is None:
         return ""
     moved = f"From {first.percent} ({first.start}) to {last.percent} ({last.start})"
-    gap = Said(*difference_of_rates(last.said, first.said))
+    gap = IntervalEstimate(*rate_difference(last.said, first.said))
     if gap.high < 0 or gap.low > 0:
         return f"{moved}: a clear {'fall' if gap.high < 0 else 'rise'}."
     return f"{moved}: a change is not shown."

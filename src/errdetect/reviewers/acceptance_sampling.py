@@ -8,8 +8,8 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.stats import binom, binomtest
 
-from errdetect.errors import DataError, Refusal, sentence
-from errdetect.labels.review_history import instants
+from errdetect.errors import DataError, Refusal, error_message
+from errdetect.labels.review_history import to_datetime64
 from errdetect.schemas import GOLDEN
 
 __all__ = [
@@ -18,13 +18,13 @@ __all__ = [
     "NORMAL",
     "REDUCED",
     "TIGHTENED",
-    "Inspection",
-    "Plan",
+    "InspectionState",
+    "SamplingPlan",
     "acceptance_probability",
-    "after_lot",
     "code_letter",
-    "inspection_plans",
+    "plan_inspections",
     "sampling_plan",
+    "update_switching",
 ]
 
 
@@ -81,7 +81,7 @@ _REJECTED_BEFORE_STOP: Final = 5
 
 
 @dataclass(frozen=True)
-class Plan:
+class SamplingPlan:
     """How many reviews of a lot to check, and how many of these may be wrong.
 
     Parameters
@@ -103,7 +103,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Inspection:
+class InspectionState:
     """Where a site stands in the switching rules.
 
     Parameters
@@ -158,17 +158,23 @@ def code_letter(lot_size: int, *, level: str = "II") -> str:
     """
     if lot_size < 2:
         raise DataError(
-            sentence("lot_size", "be at least 2", lot_size, "Gather more reviews into one lot.")
+            error_message(
+                "lot_size", "be at least 2", lot_size, "Gather more reviews into one lot."
+            )
         )
     if level not in LEVELS:
         raise DataError(
-            sentence("level", f"be one of {', '.join(LEVELS)}", repr(level), "Take II if in doubt.")
+            error_message(
+                "level", f"be one of {', '.join(LEVELS)}", repr(level), "Take II if in doubt."
+            )
         )
     rows = (letters for largest, letters in _CODE_LETTERS if lot_size <= largest)
     return next(rows, _LARGEST)[LEVELS.index(level)]
 
 
-def sampling_plan(lot_size: int, aql: float, *, level: str = "II", stage: Stage = NORMAL) -> Plan:
+def sampling_plan(
+    lot_size: int, aql: float, *, level: str = "II", stage: Stage = NORMAL
+) -> SamplingPlan:
     """Look up the single sampling plan of a lot (Tables 2-A, 2-B, 2-C).
 
     Parameters
@@ -206,41 +212,41 @@ def sampling_plan(lot_size: int, aql: float, *, level: str = "II", stage: Stage 
     if aql not in AQLS:
         shown = ", ".join(f"{a:g}" for a in AQLS)
         raise DataError(
-            sentence(
+            error_message(
                 "aql", f"be one of {shown} (percent)", f"{aql:g}", "Take the next smaller one."
             )
         )
     if stage not in _DIAGONALS:
         raise DataError(
-            sentence(
+            error_message(
                 "stage",
                 f"be one of {', '.join(_DIAGONALS)}",
                 repr(stage),
                 "A new site starts at normal.",
             )
         )
-    letter, accept = _follow(_LETTERS.index(code_letter(lot_size, level=level)), aql, stage)
+    letter, accept = _follow_arrows(_LETTERS.index(code_letter(lot_size, level=level)), aql, stage)
     sizes = _SIZES_REDUCED if stage == REDUCED else _SIZES
-    return Plan(_LETTERS[letter], min(sizes[letter], lot_size), accept, accept + 1)
+    return SamplingPlan(_LETTERS[letter], min(sizes[letter], lot_size), accept, accept + 1)
 
 
-def _follow(letter: int, aql: float, stage: Stage) -> tuple[int, int]:
+def _follow_arrows(letter: int, aql: float, stage: Stage) -> tuple[int, int]:
     """Walk along the arrows to a plan; an arrow that leads off the table turns round."""
-    cell = _cell(letter, aql, stage)
+    cell = _table_cell(letter, aql, stage)
     if isinstance(cell, int):
         return letter, cell
     step = 1 if cell == "v" else -1
     for direction in (step, -step):
         row = letter + direction
-        while 0 <= row < _rows(aql, stage):
-            found = _cell(row, aql, stage)
+        while 0 <= row < _count_table_rows(aql, stage):
+            found = _table_cell(row, aql, stage)
             if isinstance(found, int):
                 return row, found
             row += direction
     raise AssertionError(f"Table of {stage} inspection has no plan for AQL {aql}")
 
 
-def _cell(letter: int, aql: float, stage: Stage) -> int | str:
+def _table_cell(letter: int, aql: float, stage: Stage) -> int | str:
     first, cells = _DIAGONALS[stage]
     at = letter + AQLS.index(aql) - first
     if at < 0:
@@ -248,12 +254,12 @@ def _cell(letter: int, aql: float, stage: Stage) -> int | str:
     return cells[at] if at < len(cells) else "^"
 
 
-def _rows(aql: float, stage: Stage) -> int:
+def _count_table_rows(aql: float, stage: Stage) -> int:
     """Count the table's rows: S exists for one plan only, tightened at 0.025 %."""
     return 17 if stage == TIGHTENED and aql == 0.025 else 16
 
 
-def acceptance_probability(plan: Plan, error_rate: float) -> float:
+def acceptance_probability(plan: SamplingPlan, error_rate: float) -> float:
     """Compute the chance that a lot with this share of wrong reviews is accepted.
 
     Parameters
@@ -276,15 +282,15 @@ def acceptance_probability(plan: Plan, error_rate: float) -> float:
     return float(binom.cdf(plan.accept, plan.n, error_rate))
 
 
-def after_lot(
-    state: Inspection,
+def update_switching(
+    state: InspectionState,
     wrong: int,
     *,
     lot_size: int,
     aql: float,
     level: str = "II",
     steady: bool = False,
-) -> Inspection:
+) -> InspectionState:
     """Take a checked lot into account and say how the next one is inspected.
 
     Normal turns tightened when two of five or fewer lots in a row were not accepted; tightened
@@ -320,9 +326,9 @@ def after_lot(
 
     Examples
     --------
-    >>> state = Inspection()
+    >>> state = InspectionState()
     >>> for wrong in (5, 0, 4):
-    ...     state = after_lot(state, wrong, lot_size=2_000, aql=1.0)
+    ...     state = update_switching(state, wrong, lot_size=2_000, aql=1.0)
     >>> state.stage
     'tightened'
     """
@@ -335,36 +341,38 @@ def after_lot(
     plan = sampling_plan(lot_size, aql, level=level, stage=state.stage)
     if not 0 <= wrong <= plan.n:
         raise DataError(
-            sentence("wrong", f"lie in [0, {plan.n}]", wrong, "Count the wrong among the checked.")
+            error_message(
+                "wrong", f"lie in [0, {plan.n}]", wrong, "Count the wrong among the checked."
+            )
         )
     accepted = wrong <= plan.accept
     seen = replace(state, recent=(*state.recent, accepted)[-5:])
     if state.stage == TIGHTENED:
-        return _after_tightened(seen, accepted)
+        return _update_tightened(seen, accepted)
     if state.stage == REDUCED:
-        return seen if accepted and steady else Inspection()
+        return seen if accepted and steady else InspectionState()
     if seen.recent.count(False) >= 2:
-        return Inspection(stage=TIGHTENED)
-    score = _score(state.score, accepted, wrong, plan, aql)
+        return InspectionState(stage=TIGHTENED)
+    score = _switching_score(state.score, accepted, wrong, plan, aql)
     if score >= _ENOUGH_SCORE and steady:
-        return Inspection(stage=REDUCED)
+        return InspectionState(stage=REDUCED)
     return replace(seen, score=score)
 
 
-def _after_tightened(state: Inspection, accepted: bool) -> Inspection:
+def _update_tightened(state: InspectionState, accepted: bool) -> InspectionState:
     if state.recent == (True,) * 5:
-        return Inspection()
+        return InspectionState()
     rejected = state.rejected + (not accepted)
     return replace(state, rejected=rejected, stopped=rejected >= _REJECTED_BEFORE_STOP)
 
 
-def _score(score: int, accepted: bool, wrong: int, plan: Plan, aql: float) -> int:
+def _switching_score(score: int, accepted: bool, wrong: int, plan: SamplingPlan, aql: float) -> int:
     """Update the switching score (9.3.3.2): 2 or 3 points for a good lot, else from 0 again."""
     if not accepted:
         return 0
     if plan.accept < 2:
         return score + 2
-    tighter = _cell(_LETTERS.index(plan.letter), AQLS[AQLS.index(aql) - 1], NORMAL)
+    tighter = _table_cell(_LETTERS.index(plan.letter), AQLS[AQLS.index(aql) - 1], NORMAL)
     return score + 3 if isinstance(tighter, int) and wrong <= tighter else 0
 
 
@@ -379,7 +387,7 @@ _NEW = "no week before it tells: the expert saw no random part of its reviews"
 _STOPPED = "five lots were not accepted under tightened inspection: check all of it"
 
 
-def inspection_plans(
+def plan_inspections(
     verdicts: pd.DataFrame,
     *,
     aql: float,
@@ -437,16 +445,16 @@ def inspection_plans(
     ...     "reviewed_at": day[1], "source": "audit", "verdict": "upheld", "expected": None,
     ...     "reviewer_id": "ann", "site": "Riga", "minutes": 2.0, "inclusion_probability": 0.1})
     >>> verdicts = Snapshot(decisions, reviews).verdicts
-    >>> plans = inspection_plans(verdicts, aql=1.0, rng=np.random.default_rng(1))
+    >>> plans = plan_inspections(verdicts, aql=1.0, rng=np.random.default_rng(1))
     >>> plans[["site", "lot_size", "letter", "n", "accept", "stage"]].values.tolist()
     [['Riga', 400, 'H', 50, 1, 'normal']]
     """
     sampling_plan(
         2, aql, level=level
     )  # refuses terms that are not the standard's, also without lots
-    work = _work(verdicts)
+    work = _weekly_reviews(verdicts)
     rows = [
-        _planned(site, lots, aql=aql, level=level, rng=rng)
+        _plan_site(site, lots, aql=aql, level=level, rng=rng)
         for site, lots in work.groupby("site", dropna=False, sort=True)
     ]
     numbers = ("lot_size", "n", "accept", "reject", "lots")
@@ -457,22 +465,22 @@ def inspection_plans(
     return frame.astype(types)
 
 
-def _work(verdicts: pd.DataFrame) -> pd.DataFrame:
+def _weekly_reviews(verdicts: pd.DataFrame) -> pd.DataFrame:
     """List the sites' own reviews: week (0 is the latest), flags, right, and the expert's chance."""
     work = verdicts[verdicts["source"] != GOLDEN]
-    work = work.assign(chance=work["expert_probability"], known=instants(work["known_at"]))
+    work = work.assign(chance=work["expert_probability"], known=to_datetime64(work["known_at"]))
     ends = work.groupby("site", dropna=False)["known"].transform("max").dt.floor("D") + _DAY
     # A lot is the seven days before its end; an instant at the end itself would be the next one's.
     week = (ends - work["known"] - np.timedelta64(1, "us")) // _WEEK
     return work.assign(week=week, end=ends)
 
 
-def _planned(
+def _plan_site(
     site: Any, work: pd.DataFrame, *, aql: float, level: str, rng: np.random.Generator
 ) -> dict[str, Any]:
     latest = work[work["week"] == 0]
     end = latest["end"].iloc[0]
-    state, lots = _history(work, aql=aql, level=level, rng=rng)
+    state, lots = _replay_switching(work, aql=aql, level=level, rng=rng)
     plan, note = None, "" if lots else _NEW
     if len(latest) < 2:
         note = _ONE
@@ -485,7 +493,7 @@ def _planned(
         "lot_from": f"{end - _WEEK:%Y-%m-%d}",
         "lot_to": f"{end - _DAY:%Y-%m-%d}",
         "lot_size": len(latest),
-        **_terms(plan),
+        **_plan_columns(plan),
         "stage": state.stage,
         "lots": lots,
         "aql": aql,
@@ -493,31 +501,31 @@ def _planned(
     }
 
 
-def _terms(plan: Plan | None) -> dict[str, Any]:
+def _plan_columns(plan: SamplingPlan | None) -> dict[str, Any]:
     names = ("letter", "n", "accept", "reject")
     return {name: None if plan is None else getattr(plan, name) for name in names}
 
 
-def _history(
+def _replay_switching(
     work: pd.DataFrame, *, aql: float, level: str, rng: np.random.Generator
-) -> tuple[Inspection, int]:
+) -> tuple[InspectionState, int]:
     """Apply the switching rules to the unbroken run of weeks before the latest that tell."""
-    state, lots = Inspection(), 0
+    state, lots = InspectionState(), 0
     for _, lot in reversed(list(work[work["week"] > 0].groupby("week", sort=True))):
-        wrong = _random_part(lot)
+        wrong = _expert_error_flags(lot)
         size = len(lot)
         asked = sampling_plan(size, aql, level=level, stage=state.stage).n if size > 1 else size + 1
         # The week next to the latest must tell, or the run ends before it.
         if wrong is None or len(wrong) < asked:
-            state, lots = Inspection(), 0
+            state, lots = InspectionState(), 0
         elif not state.stopped:
             found = int(wrong[rng.permutation(len(wrong))][:asked].sum())
-            state = after_lot(state, found, lot_size=size, aql=aql, level=level)
+            state = update_switching(state, found, lot_size=size, aql=aql, level=level)
             lots += 1
     return state, lots
 
 
-def _random_part(lot: pd.DataFrame) -> Bools | None:
+def _expert_error_flags(lot: pd.DataFrame) -> Bools | None:
     """Say which of the reviews that the expert saw were wrong; None where these were picked."""
     seen = lot["right"].notna()
     chances = lot.loc[seen, "chance"].unique()

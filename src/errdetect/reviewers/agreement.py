@@ -12,7 +12,15 @@ import pandas as pd
 from errdetect.labels.review_history import COUNTS, OVERRULED
 from errdetect.schemas import ADJUDICATION, AUDIT, RE_REVIEW, UPHELD, VERDICTS
 
-__all__ = ["ONE_VOICE", "SPLIT", "UNANIMOUS", "Agreement", "agreement", "verdict_counts", "voices"]
+__all__ = [
+    "ONE_VOICE",
+    "SPLIT",
+    "UNANIMOUS",
+    "Agreement",
+    "find_reviewer_consensus",
+    "krippendorff_alpha",
+    "verdict_counts",
+]
 
 
 ONE_VOICE: Final = "one voice"
@@ -20,7 +28,7 @@ UNANIMOUS: Final = "unanimous"
 SPLIT: Final = "split"
 
 
-def voices(history: pd.DataFrame, n_decisions: int) -> "pd.Series[Any]":
+def find_reviewer_consensus(history: pd.DataFrame, n_decisions: int) -> "pd.Series[Any]":
     """Say of each decision whether its reviewers agreed that it is right or wrong.
 
     Each reviewer's newest word counts, also where an expert overruled it: that an expert had to
@@ -29,7 +37,7 @@ def voices(history: pd.DataFrame, n_decisions: int) -> "pd.Series[Any]":
     Parameters
     ----------
     history
-        The review history; see `review_history`.
+        The review history; see `build_review_history`.
     n_decisions
         How many decisions there are.
 
@@ -40,14 +48,14 @@ def voices(history: pd.DataFrame, n_decisions: int) -> "pd.Series[Any]":
 
     Examples
     --------
-    >>> from errdetect.labels.review_history import review_history
+    >>> from errdetect.labels.review_history import build_review_history
     >>> day = pd.to_datetime(["2026-01-01", "2026-01-03"], utc=True)
     >>> decisions = pd.DataFrame({"decision_id": ["a", "b"], "decided_at": day[0]})
     >>> reviews = pd.DataFrame({
     ...     "review_id": ["1", "2", "3"], "decision_id": ["a", "a", "b"], "reviewed_at": day[1],
     ...     "source": "audit", "verdict": ["upheld", "overturned", "upheld"],
     ...     "reviewer_id": ["ann", "bob", "ann"]})
-    >>> voices(review_history(decisions, reviews), 2).tolist()
+    >>> find_reviewer_consensus(build_review_history(decisions, reviews), 2).tolist()
     ['split', 'one voice']
     """
     answered = history["standing"].isin([COUNTS, OVERRULED]) & (history["source"] != ADJUDICATION)
@@ -99,14 +107,14 @@ def verdict_counts(decision_id: "pd.Series[str]", history: pd.DataFrame) -> pd.D
     """Count verdicts on the decisions that several people judged in one audit or re-review.
 
     A second look that a complaint caused is left out: it was asked for because the first was
-    disputed. Subsets of the rows (a policy's, a market's) go into `agreement` as well.
+    disputed. Subsets of the rows (a policy's, a market's) go into `krippendorff_alpha` as well.
 
     Parameters
     ----------
     decision_id
         Of the decisions that the history's positions count, shape (n,).
     history
-        The review history; see `review_history`.
+        The review history; see `build_review_history`.
 
     Returns
     -------
@@ -115,13 +123,13 @@ def verdict_counts(decision_id: "pd.Series[str]", history: pd.DataFrame) -> pd.D
 
     Examples
     --------
-    >>> from errdetect.labels.review_history import review_history
+    >>> from errdetect.labels.review_history import build_review_history
     >>> day = pd.to_datetime(["2026-01-01", "2026-01-03"], utc=True)
     >>> decisions = pd.DataFrame({"decision_id": ["d"], "decided_at": day[:1]})
     >>> reviews = pd.DataFrame({
     ...     "review_id": ["r1", "r2"], "decision_id": "d", "reviewed_at": day[1], "source": "audit",
     ...     "verdict": ["upheld", "overturned"], "reviewer_id": ["ann", "bob"]})
-    >>> history = review_history(decisions, reviews)
+    >>> history = build_review_history(decisions, reviews)
     >>> verdict_counts(decisions["decision_id"], history).values.tolist()
     [['d', 'audit', 1, 1, 0]]
     """
@@ -139,7 +147,7 @@ def verdict_counts(decision_id: "pd.Series[str]", history: pd.DataFrame) -> pd.D
     return pd.DataFrame(columns)
 
 
-def agreement(counts: pd.DataFrame, *, rng: np.random.Generator) -> Agreement:
+def krippendorff_alpha(counts: pd.DataFrame, *, rng: np.random.Generator) -> Agreement:
     """Compute Krippendorff's alpha (nominal) of the verdicts.
 
     Parameters
@@ -163,7 +171,7 @@ def agreement(counts: pd.DataFrame, *, rng: np.random.Generator) -> Agreement:
     --------
     >>> counts = pd.DataFrame({"upheld": [2, 0, 1] * 20, "overturned": [0, 2, 1] * 20,
     ...                        "relabelled": 0})
-    >>> found = agreement(counts, rng=np.random.default_rng(1))
+    >>> found = krippendorff_alpha(counts, rng=np.random.default_rng(1))
     >>> round(found.alpha, 3), round(found.observed, 3)
     (0.339, 0.667)
     """
@@ -171,7 +179,7 @@ def agreement(counts: pd.DataFrame, *, rng: np.random.Generator) -> Agreement:
     n, reviews = len(seen), int(seen.sum())
     # Few distinct rows: everything below works on those and how often each occurs.
     kinds, times = np.unique(seen, axis=0, return_counts=True)
-    pairs = _pairs(kinds)
+    pairs = _coincidence_terms(kinds)
     observed = float("nan")
     if n:
         observed = float(times @ np.trace(pairs, axis1=1, axis2=2) / (times @ kinds.sum(axis=1)))
@@ -185,17 +193,17 @@ def agreement(counts: pd.DataFrame, *, rng: np.random.Generator) -> Agreement:
         return Agreement(nan, nan, nan, observed, n, reviews, missing)
     alpha = float(krippendorff.alpha(value_counts=seen, level_of_measurement="nominal"))
     drawn = rng.multinomial(n, times / n, size=_DRAWS).astype(np.float64)
-    low, high = np.nanquantile(_alphas(np.tensordot(drawn, pairs, axes=1)), [0.025, 0.975])
+    low, high = np.nanquantile(_alpha_values(np.tensordot(drawn, pairs, axes=1)), [0.025, 0.975])
     return Agreement(alpha, float(low), float(high), observed, n, reviews)
 
 
-def _pairs(kinds: Ints) -> Floats:
+def _coincidence_terms(kinds: Ints) -> Floats:
     """Lay out what each distinct row adds to the coincidence matrix, shape (k, v, v)."""
     both = kinds[:, :, None] * kinds[:, None, :] - kinds[:, :, None] * np.eye(kinds.shape[1])
     return np.asarray(both / np.maximum(kinds.sum(axis=1) - 1, 1)[:, None, None], dtype=np.float64)
 
 
-def _alphas(coincidences: Floats) -> Floats:
+def _alpha_values(coincidences: Floats) -> Floats:
     """Compute alpha of each coincidence matrix; NaN where a draw saw one verdict only."""
     n_v = coincidences.sum(axis=2)
     n = n_v.sum(axis=1)

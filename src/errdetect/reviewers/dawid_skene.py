@@ -15,9 +15,17 @@ import numpy.typing as npt
 from scipy import sparse
 from scipy.special import expit, logit
 
-from errdetect.stats.grouped import sums
+from errdetect.stats.grouped import sum_by_group
 
-__all__ = ["Fit", "Rates", "Votes", "fit_prevalence", "fit_rates", "posterior", "rate_variance"]
+__all__ = [
+    "DawidSkeneFit",
+    "RaterRates",
+    "RaterVotes",
+    "class_posterior",
+    "fit_prevalence",
+    "fit_rates",
+    "rate_variance",
+]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -30,7 +38,7 @@ _FARTHEST = 30.0  # times a step of EM
 
 
 @dataclass(frozen=True)
-class Votes:
+class RaterVotes:
     """Votes of raters on units.
 
     Parameters
@@ -57,7 +65,7 @@ class Votes:
 
 
 @dataclass(frozen=True)
-class Rates:
+class RaterRates:
     """One of the two rates: of each rater, of each site, of its kind, and the votes behind them.
 
     `kind` stands for each site; `n` and `n_site` are the (expected) votes on units of the class;
@@ -73,18 +81,18 @@ class Rates:
 
 
 @dataclass(frozen=True)
-class Fit:
+class DawidSkeneFit:
     """Rates, prevalence of each group, P(class 1) of each unit, and how EM ended."""
 
-    se: Rates
-    fp: Rates
+    se: RaterRates
+    fp: RaterRates
     prevalence: Floats
     p: Floats
     n_iter: int
     converged: bool
 
 
-def posterior(votes: Votes, se: Floats, fp: Floats, prevalence: Floats) -> Floats:
+def class_posterior(votes: RaterVotes, se: Floats, fp: Floats, prevalence: Floats) -> Floats:
     """Compute P(class 1) of every unit from its votes; a known class stands.
 
     Parameters
@@ -103,20 +111,20 @@ def posterior(votes: Votes, se: Floats, fp: Floats, prevalence: Floats) -> Float
 
     Examples
     --------
-    >>> votes = Votes(np.array([0, 0]), np.array([0, 1]), np.array([1., 1.]),
+    >>> votes = RaterVotes(np.array([0, 0]), np.array([0, 1]), np.array([1., 1.]),
     ...               known=np.array([np.nan]), group=np.array([0]), site=np.array([0, 0]),
     ...               kind=np.array([0]))
-    >>> posterior(votes, np.array([.9, .9]), np.array([.1, .1]), np.array([.5])).round(4)
+    >>> class_posterior(votes, np.array([.9, .9]), np.array([.1, .1]), np.array([.5])).round(4)
     array([0.9878])
     """
-    total = sums(votes.unit, _evidence(votes, se, fp), len(votes.known))
-    p: Floats = expit(total + logit(_open(prevalence))[votes.group])
+    total = sum_by_group(votes.unit, _log_likelihood_ratios(votes, se, fp), len(votes.known))
+    p: Floats = expit(total + logit(_clip_rate(prevalence))[votes.group])
     return np.where(np.isnan(votes.known), p, votes.known)
 
 
 def fit_rates(
-    votes: Votes, *, shrink: bool = True, max_iter: int = 2_000, tol: float = 1e-7
-) -> Fit:
+    votes: RaterVotes, *, shrink: bool = True, max_iter: int = 2_000, tol: float = 1e-7
+) -> DawidSkeneFit:
     """Learn raters' rates and units' classes from votes by EM, from the share of votes on.
 
     Parameters
@@ -139,22 +147,22 @@ def fit_rates(
     >>> unit, rater = np.repeat(np.arange(10_000), 3), np.tile(np.arange(3), 10_000)
     >>> wrong = unit // 10**rater % 10 == 0  # each errs on a tenth of the units, on its own
     >>> says = (unit < 3_000) ^ wrong
-    >>> votes = Votes(unit, rater, says.astype(float), known=np.full(10_000, np.nan),
+    >>> votes = RaterVotes(unit, rater, says.astype(float), known=np.full(10_000, np.nan),
     ...               group=np.zeros(10_000, int), site=np.zeros(3, int), kind=np.array([0]))
     >>> fit = fit_rates(votes, shrink=False)
     >>> fit.se.rater.round(3), fit.fp.rater.round(3), fit.prevalence.round(3)
     (array([0.9, 0.9, 0.9]), array([0.1, 0.1, 0.1]), array([0.3]))
     """
     n_units = len(votes.known)
-    judged = sums(votes.unit, np.ones(len(votes.unit)), n_units)
-    share = sums(votes.unit, votes.says, n_units) / np.maximum(judged, 1)
+    judged = sum_by_group(votes.unit, np.ones(len(votes.unit)), n_units)
+    share = sum_by_group(votes.unit, votes.says, n_units) / np.maximum(judged, 1)
     p = np.where(np.isnan(votes.known), share, votes.known)
-    pulls = (_Pull(), _Pull())
+    pulls = (_Shrinkage(), _Shrinkage())
     prior, path = float(shrink), [np.zeros(0)]
     for step in range(1, max_iter + 1):
-        se = _rates(votes, p[votes.unit], pulls[0])
-        fp = _rates(votes, 1 - p[votes.unit], pulls[1])
-        prevalence = _prevalence(p, votes.group, prior=prior)
+        se = _shrunken_rates(votes, p[votes.unit], pulls[0])
+        fp = _shrunken_rates(votes, 1 - p[votes.unit], pulls[1])
+        prevalence = _group_prevalence(p, votes.group, prior=prior)
         now = np.concatenate([se.rater, fp.rater, prevalence])
         moved = np.abs(now - path[-1]).max(initial=0) if step > 1 else np.inf
         path = [*path[-2:], now]
@@ -162,16 +170,16 @@ def fit_rates(
             break
         if step > _SETTLED and step % _LEAP == 0 and step < max_iter:
             ends = (len(se.rater), 2 * len(se.rater))
-            p = posterior(votes, *np.split(_leap(*path), ends))
+            p = class_posterior(votes, *np.split(_accelerate_em(*path), ends))
         else:
-            p = posterior(votes, se.rater, fp.rater, prevalence)
+            p = class_posterior(votes, se.rater, fp.rater, prevalence)
         if shrink and step <= _SETTLED:
-            pulls = _pulls(votes, se, fp, p)
-    p = posterior(votes, se.rater, fp.rater, prevalence)
-    return Fit(se, fp, prevalence, p, n_iter=step, converged=bool(moved < tol))
+            pulls = _fit_shrinkage(votes, se, fp, p)
+    p = class_posterior(votes, se.rater, fp.rater, prevalence)
+    return DawidSkeneFit(se, fp, prevalence, p, n_iter=step, converged=bool(moved < tol))
 
 
-def _leap(first: Floats, second: Floats, third: Floats) -> Floats:
+def _accelerate_em(first: Floats, second: Floats, third: Floats) -> Floats:
     """Extrapolate three steps of EM, which creeps where votes tell little.
 
     Scheme S3 of Varadhan and Roland (2008), Scandinavian Journal of Statistics 35, 335-353.
@@ -180,10 +188,12 @@ def _leap(first: Floats, second: Floats, third: Floats) -> Floats:
     bend = third - second - step
     length = (float(step @ step) / max(float(bend @ bend), 1e-300)) ** 0.5
     length = min(max(length, 1.0), _FARTHEST)
-    return _open(first + 2 * length * step + length**2 * bend)
+    return _clip_rate(first + 2 * length * step + length**2 * bend)
 
 
-def fit_prevalence(votes: Votes, se: Floats, fp: Floats, *, weight: Floats | None = None) -> Floats:
+def fit_prevalence(
+    votes: RaterVotes, se: Floats, fp: Floats, *, weight: Floats | None = None
+) -> Floats:
     """Estimate each group's prevalence with the raters' rates held fixed.
 
     Parameters
@@ -202,7 +212,7 @@ def fit_prevalence(votes: Votes, se: Floats, fp: Floats, *, weight: Floats | Non
 
     Examples
     --------
-    >>> votes = Votes(np.arange(4), np.zeros(4, int), np.array([1., 0, 0, 0]),
+    >>> votes = RaterVotes(np.arange(4), np.zeros(4, int), np.array([1., 0, 0, 0]),
     ...               known=np.full(4, np.nan), group=np.zeros(4, int), site=np.array([0]),
     ...               kind=np.array([0]))
     >>> fit_prevalence(votes, np.array([.999]), np.array([.001])).round(2)
@@ -210,8 +220,8 @@ def fit_prevalence(votes: Votes, se: Floats, fp: Floats, *, weight: Floats | Non
     """
     prevalence = np.full(votes.group.max(initial=0) + 1, 0.5)
     for _ in range(1_000):
-        p = posterior(votes, se, fp, prevalence)
-        new = _prevalence(p, votes.group, prior=1.0, weight=weight)
+        p = class_posterior(votes, se, fp, prevalence)
+        new = _group_prevalence(p, votes.group, prior=1.0, weight=weight)
         moved = np.abs(new - prevalence).max()
         prevalence = new
         if moved < 1e-6:
@@ -219,7 +229,7 @@ def fit_prevalence(votes: Votes, se: Floats, fp: Floats, *, weight: Floats | Non
     return prevalence
 
 
-def rate_variance(votes: Votes, fit: Fit) -> tuple[Floats, Floats]:
+def rate_variance(votes: RaterVotes, fit: DawidSkeneFit) -> tuple[Floats, Floats]:
     """Compute the variance of the sites' rates, robust to units that are harder than others.
 
     The sandwich of Louis' observed information and the spread of the units' scores, over sites'
@@ -238,7 +248,7 @@ def rate_variance(votes: Votes, fit: Fit) -> tuple[Floats, Floats]:
 
     Examples
     --------
-    >>> votes = Votes(np.arange(200), np.zeros(200, int), (np.arange(200) % 10 < 9) * 1.,
+    >>> votes = RaterVotes(np.arange(200), np.zeros(200, int), (np.arange(200) % 10 < 9) * 1.,
     ...               known=np.ones(200), group=np.zeros(200, int), site=np.array([0]),
     ...               kind=np.array([0]))
     >>> se, fp = rate_variance(votes, fit_rates(votes, shrink=False))
@@ -265,14 +275,14 @@ def rate_variance(votes: Votes, fit: Fit) -> tuple[Floats, Floats]:
     score = table(weight * residual, fit.p[latent] - fit.prevalence[votes.group[latent]])
     swing = table(sign * residual, np.ones(len(units)))  # between the two classes
     missing = swing.T @ sparse.diags_array(fit.p * (1 - fit.p)) @ swing
-    trials = sums(columns, weight, size) + sums(groups, np.ones(len(units)), size)
+    trials = sum_by_group(columns, weight, size) + sum_by_group(groups, np.ones(len(units)), size)
     information = np.diag(trials * spread) - missing.toarray()
-    variance = _sandwich(information, (score.T @ score).toarray())
+    variance = _sandwich_variance(information, (score.T @ score).toarray())
     on_rates = variance[: 2 * n_sites] * np.maximum(spread[: 2 * n_sites], _NEVER) ** 2
     return on_rates[:n_sites], on_rates[n_sites:]
 
 
-def _sandwich(information: Floats, scatter: Floats) -> Floats:
+def _sandwich_variance(information: Floats, scatter: Floats) -> Floats:
     """Give the variance of each parameter; infinite for those that the data leaves open."""
     variance = np.full(len(information), np.inf)
     told = np.diag(information) > 1e-6
@@ -283,54 +293,58 @@ def _sandwich(information: Floats, scatter: Floats) -> Floats:
     return variance
 
 
-def _rates(votes: Votes, weight: Floats, pull: "_Pull") -> Rates:
+def _shrunken_rates(votes: RaterVotes, weight: Floats, pull: "_Shrinkage") -> RaterRates:
     """Turn weighted votes into rates, shrunk as `pull` says."""
     n_raters, n_sites, n_kinds = len(votes.site), len(votes.kind), votes.kind.max(initial=0) + 1
-    n = sums(votes.rater, weight, n_raters)
-    yes = sums(votes.rater, weight * votes.says, n_raters)
-    n_site, yes_site = sums(votes.site, n, n_sites), sums(votes.site, yes, n_sites)
-    kind = sums(votes.kind, yes_site, n_kinds) + 0.5
-    kind /= sums(votes.kind, n_site, n_kinds) + 1
+    n = sum_by_group(votes.rater, weight, n_raters)
+    yes = sum_by_group(votes.rater, weight * votes.says, n_raters)
+    n_site, yes_site = sum_by_group(votes.site, n, n_sites), sum_by_group(votes.site, yes, n_sites)
+    kind = sum_by_group(votes.kind, yes_site, n_kinds) + 0.5
+    kind /= sum_by_group(votes.kind, n_site, n_kinds) + 1
     kind = kind[votes.kind]
-    site = _shrunk(yes_site, n_site, kind, pull.site)
-    rater = _shrunk(yes, n, site[votes.site], pull.rater)
-    return Rates(rater, site, kind, n, n_site, pull.rater)
+    site = _shrink_rate(yes_site, n_site, kind, pull.site)
+    rater = _shrink_rate(yes, n, site[votes.site], pull.rater)
+    return RaterRates(rater, site, kind, n, n_site, pull.rater)
 
 
-def _shrunk(yes: Floats, n: Floats, mean: Floats, strength: float) -> Floats:
+def _shrink_rate(yes: Floats, n: Floats, mean: Floats, strength: float) -> Floats:
     empty = n + strength < _NEVER
     rate = (yes + strength * mean) / np.where(empty, 1, n + strength)
     return np.where(empty, mean, rate)
 
 
 @dataclass(frozen=True)
-class _Pull:
+class _Shrinkage:
     """How many votes the overall mean is worth for a site, and the site's mean for a rater."""
 
     site: float = 0.0
     rater: float = 0.0
 
 
-def _pulls(votes: Votes, se: Rates, fp: Rates, p: Floats) -> tuple[_Pull, _Pull]:
+def _fit_shrinkage(
+    votes: RaterVotes, se: RaterRates, fp: RaterRates, p: Floats
+) -> tuple[_Shrinkage, _Shrinkage]:
     """Find how much sites and raters differ, for both rates.
 
     Each vote is held against what the *other* votes on its unit say. Counting it within its own
     unit's class would make raters look more alike than they are.
     """
     known = ~np.isnan(votes.known[votes.unit])
-    others = expit(logit(_open(p))[votes.unit] - _evidence(votes, se.rater, fp.rater))
+    others = expit(
+        logit(_clip_rate(p))[votes.unit] - _log_likelihood_ratios(votes, se.rater, fp.rater)
+    )
     q = np.where(known, p[votes.unit], others)
     at_site = votes.site[votes.rater]
     pulls = []
     for weight, rates in ((q, se), (1 - q, fp)):
-        by_site = _strength(votes.says, q, weight, at_site, (se.kind, fp.kind), rates.kind)
+        by_site = _prior_strength(votes.says, q, weight, at_site, (se.kind, fp.kind), rates.kind)
         own = (se.site[votes.site], fp.site[votes.site])
-        by_rater = _strength(votes.says, q, weight, votes.rater, own, rates.site[votes.site])
-        pulls.append(_Pull(by_site, by_rater))
+        by_rater = _prior_strength(votes.says, q, weight, votes.rater, own, rates.site[votes.site])
+        pulls.append(_Shrinkage(by_site, by_rater))
     return pulls[0], pulls[1]
 
 
-def _strength(
+def _prior_strength(
     says: Floats,
     q: Floats,
     weight: Floats,
@@ -346,11 +360,11 @@ def _strength(
     """
     n = len(expected[0])
     hoped = q * expected[0][who] + (1 - q) * expected[1][who]
-    residual = sums(who, weight * (says - hoped), n)
-    noise = sums(who, weight**2 * hoped * (1 - hoped), n)
+    residual = sum_by_group(who, weight * (says - hoped), n)
+    noise = sum_by_group(who, weight**2 * hoped * (1 - hoped), n)
     told = noise > _NEVER
-    reach = sums(who, weight**2, n)[told]
-    spread = (_open(mean) * (1 - _open(mean)))[told]
+    reach = sum_by_group(who, weight**2, n)[told]
+    spread = (_clip_rate(mean) * (1 - _clip_rate(mean)))[told]
     variance = noise[told] + reach**2 * spread / (1 + _STRENGTHS[:, None])
     fit = -0.5 * (np.log(variance) + residual[told] ** 2 / variance).sum(axis=1)
     weights = fit - 0.5 * np.log(_STRENGTHS)
@@ -358,27 +372,29 @@ def _strength(
     return float(weights.sum() / (weights / _STRENGTHS).sum())
 
 
-def _evidence(votes: Votes, se: Floats, fp: Floats) -> Floats:
+def _log_likelihood_ratios(votes: RaterVotes, se: Floats, fp: Floats) -> Floats:
     """Weigh each vote: the log of its likelihood ratio for class 1."""
-    se, fp = _open(se), _open(fp)
+    se, fp = _clip_rate(se), _clip_rate(fp)
     on_yes, on_no = np.log(se / fp), np.log((1 - se) / (1 - fp))
     return np.where(votes.says == 1, on_yes[votes.rater], on_no[votes.rater])
 
 
-def _prevalence(p: Floats, group: Ints, *, prior: float, weight: Floats | None = None) -> Floats:
+def _group_prevalence(
+    p: Floats, group: Ints, *, prior: float, weight: Floats | None = None
+) -> Floats:
     """Average P(class 1) by group, with the mean of all as `prior` units more."""
     if not len(p):
         return np.full(1, 0.5)
     n_groups = int(group.max()) + 1
     if weight is None:  # the common case, without two passes over all units
         total = np.maximum(np.bincount(group, minlength=n_groups) + prior, _NEVER)
-        return np.asarray((sums(group, p, n_groups) + prior * float(p.mean())) / total)
+        return np.asarray((sum_by_group(group, p, n_groups) + prior * float(p.mean())) / total)
     weight = weight / weight.mean()
-    total = np.maximum(sums(group, weight, n_groups) + prior, _NEVER)
+    total = np.maximum(sum_by_group(group, weight, n_groups) + prior, _NEVER)
     return np.asarray(
-        (sums(group, weight * p, n_groups) + prior * float((weight * p).mean())) / total
+        (sum_by_group(group, weight * p, n_groups) + prior * float((weight * p).mean())) / total
     )
 
 
-def _open(rate: Floats) -> Floats:
+def _clip_rate(rate: Floats) -> Floats:
     return np.clip(rate, _NEVER, 1 - _NEVER)

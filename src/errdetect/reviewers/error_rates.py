@@ -8,21 +8,21 @@ import pandas as pd
 
 from errdetect.labels.review_history import COUNTS, OVERRULED
 from errdetect.reviewers.dawid_skene import (
-    Fit,
-    Rates,
-    Votes,
+    DawidSkeneFit,
+    RaterRates,
+    RaterVotes,
+    class_posterior,
     fit_prevalence,
-    posterior,
     rate_variance,
 )
-from errdetect.reviewers.golden_anchoring import Anchor
-from errdetect.reviewers.identifiability import Evidence
-from errdetect.reviewers.rater_panel import Panel, case_votes
+from errdetect.reviewers.golden_anchoring import GoldenAnchor
+from errdetect.reviewers.identifiability import VoteSelection
+from errdetect.reviewers.rater_panel import RaterPanel, case_votes
 from errdetect.schemas import AUDIT
-from errdetect.stats.grouped import sums
+from errdetect.stats.grouped import sum_by_group
 from errdetect.stats.intervals import wilson
 
-__all__ = ["RATES", "Cases", "rate_tables", "weigh_cases"]
+__all__ = ["RATES", "ReviewedCases", "classify_cases", "error_rate_tables"]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -34,7 +34,7 @@ _OVERALL_MIX = 30.0  # judgements that the mix of all sites is worth against a s
 
 
 @dataclass(frozen=True)
-class Cases:
+class ReviewedCases:
     """The reviewed decisions.
 
     Parameters
@@ -48,11 +48,13 @@ class Cases:
     """
 
     row: Ints
-    votes: Votes
+    votes: RaterVotes
     p_violates: Floats | None
 
 
-def weigh_cases(judged: pd.DataFrame, panel: Panel, fit: Fit | None) -> Cases:
+def classify_cases(
+    judged: pd.DataFrame, panel: RaterPanel, fit: DawidSkeneFit | None
+) -> ReviewedCases:
     """Weigh all votes on every reviewed decision by the raters' rates.
 
     Parameters
@@ -70,24 +72,30 @@ def weigh_cases(judged: pd.DataFrame, panel: Panel, fit: Fit | None) -> Cases:
 
     Examples
     --------
-    >>> from errdetect.reviewers.rater_panel import panel_of
+    >>> from errdetect.reviewers.rater_panel import build_rater_panel
     >>> judged = pd.DataFrame({
     ...     "position": [4, 4], "source": ["audit", "appeal"], "site": "Riga",
     ...     "reviewer_id": ["ann", "bob"], "enforced": True, "policy_id": "spam",
     ...     "standing": "counts", "violates": [True, False], "true_violates": float("nan")})
-    >>> weigh_cases(judged, panel_of(judged), None).votes.unit
+    >>> classify_cases(judged, build_rater_panel(judged), None).votes.unit
     array([0, 0])
     """
     rows = np.flatnonzero(judged["standing"].isin([COUNTS, OVERRULED]).to_numpy(dtype=bool))
     votes = case_votes(judged, panel)
     if fit is None:
-        return Cases(rows, votes, None)
+        return ReviewedCases(rows, votes, None)
     prevalence = fit_prevalence(votes, fit.se.rater, fit.fp.rater)
-    return Cases(rows, votes, posterior(votes, fit.se.rater, fit.fp.rater, prevalence))
+    return ReviewedCases(
+        rows, votes, class_posterior(votes, fit.se.rater, fit.fp.rater, prevalence)
+    )
 
 
-def rate_tables(
-    judged: pd.DataFrame, panel: Panel, evidence: Evidence, fit: Fit | None, cases: Cases
+def error_rate_tables(
+    judged: pd.DataFrame,
+    panel: RaterPanel,
+    evidence: VoteSelection,
+    fit: DawidSkeneFit | None,
+    cases: ReviewedCases,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Lay out the rates of sites and of reviewers with their 95 % limits.
 
@@ -103,15 +111,15 @@ def rate_tables(
 
     Examples
     --------
-    >>> from errdetect.reviewers.identifiability import weigh_evidence
-    >>> from errdetect.reviewers.rater_panel import panel_of
+    >>> from errdetect.reviewers.identifiability import select_votes
+    >>> from errdetect.reviewers.rater_panel import build_rater_panel
     >>> judged = pd.DataFrame({
     ...     "position": [0], "source": "audit", "site": "Riga", "standing": "counts",
     ...     "reviewer_id": ["ann"], "enforced": True, "policy_id": "spam",
     ...     "violates": [True], "true_violates": float("nan"), "designed": False})
-    >>> panel = panel_of(judged)
-    >>> evidence, cases = weigh_evidence(judged, panel), weigh_cases(judged, panel, None)
-    >>> sites, people = rate_tables(judged, panel, evidence, None, cases)
+    >>> panel = build_rater_panel(judged)
+    >>> evidence, cases = select_votes(judged, panel), classify_cases(judged, panel, None)
+    >>> sites, people = error_rate_tables(judged, panel, evidence, None, cases)
     >>> sites[["site", "side", "missed_violation", "missed_violation_n"]].values.tolist()
     [['Riga', 'both', nan, 0.0]]
     """
@@ -124,28 +132,32 @@ def rate_tables(
     if fit is None or evidence.votes is None:
         nothing = np.full(len(people), np.nan)
         for column in RATES:
-            sites = _with(sites, column, nothing[: len(sites)], np.zeros(len(sites)))
-            people = _with(people, column, nothing, np.zeros(len(people)))
+            sites = _add_rate_columns(sites, column, nothing[: len(sites)], np.zeros(len(sites)))
+            people = _add_rate_columns(people, column, nothing, np.zeros(len(people)))
             people[f"{column}_own"] = 0.0
         return sites, people
-    variances = _variances(evidence.votes, fit, evidence.anchor)
+    variances = _total_variances(evidence.votes, fit, evidence.anchor)
     for column, rates, variance in zip(RATES, (fit.se, fit.fp), variances, strict=True):
         missed = column == RATES[0]
-        worth = _worth(rates, variance)
+        worth = _effective_n(rates, variance)
         own = rates.n * (worth / np.maximum(rates.n_site, 1e-9))[of_rater]
-        lent = _with_loan(rates, own, worth[of_rater])
-        sites = _with(sites, column, 1 - rates.site if missed else rates.site, worth)
-        people = _with(people, column, 1 - rates.rater if missed else rates.rater, lent)
+        lent = _reviewer_effective_n(rates, own, worth[of_rater])
+        sites = _add_rate_columns(sites, column, 1 - rates.site if missed else rates.site, worth)
+        people = _add_rate_columns(people, column, 1 - rates.rater if missed else rates.rater, lent)
         people[f"{column}_own"] = own
     if len(panel.sites["kind"].unique()) == 1:
         return sites, people
-    mix = _mix(judged, panel, cases, fit)
+    mix = _content_mix(judged, panel, cases, fit)
     place = panel.sites["place"].to_numpy()
     who = pd.MultiIndex.from_frame(people[["site", "reviewer_id"]]).factorize()[0]
-    return _both(sites, place, mix), _both(people, who.astype(np.int64), mix[of_rater])
+    return _combine_sides(sites, place, mix), _combine_sides(
+        people, who.astype(np.int64), mix[of_rater]
+    )
 
 
-def _variances(votes: Votes, fit: Fit, anchor: Anchor | None) -> tuple[Floats, Floats]:
+def _total_variances(
+    votes: RaterVotes, fit: DawidSkeneFit, anchor: GoldenAnchor | None
+) -> tuple[Floats, Floats]:
     """Add the doubt of the common level to the spread of the sites' rates."""
     se, fp = rate_variance(votes, fit)
     if anchor is None:
@@ -156,14 +168,14 @@ def _variances(votes: Votes, fit: Fit, anchor: Anchor | None) -> tuple[Floats, F
     )
 
 
-def _worth(rates: Rates, variance: Floats) -> Floats:
+def _effective_n(rates: RaterRates, variance: Floats) -> Floats:
     """Say how many items of known truth a site's rate is worth; never more than were judged."""
     spread = rates.site * (1 - rates.site)
     worth: Floats = np.where(variance > 0, spread / np.maximum(variance, 1e-12), rates.n_site)
     return np.minimum(worth, rates.n_site)
 
 
-def _with_loan(rates: Rates, own: Floats, of_site: Floats) -> Floats:
+def _reviewer_effective_n(rates: RaterRates, own: Floats, of_site: Floats) -> Floats:
     """Say what a reviewer's rate is worth: own items, the site's mean as prior, and its doubt."""
     lent = rates.strength / (own + rates.strength)
     spread = rates.rater * (1 - rates.rater)
@@ -171,13 +183,15 @@ def _with_loan(rates: Rates, own: Floats, of_site: Floats) -> Floats:
     return np.where(of_site > 0, spread / np.maximum(variance, 1e-12), 0)
 
 
-def _with(frame: pd.DataFrame, column: str, rate: Floats, n: Floats) -> pd.DataFrame:
+def _add_rate_columns(frame: pd.DataFrame, column: str, rate: Floats, n: Floats) -> pd.DataFrame:
     _, low, high = wilson(rate, n)
     named = {"": rate, "_low": low, "_high": high, "_n": n}
     return frame.assign(**{f"{column}{suffix}": values for suffix, values in named.items()})
 
 
-def _mix(judged: pd.DataFrame, panel: Panel, cases: Cases, fit: Fit) -> Floats:
+def _content_mix(
+    judged: pd.DataFrame, panel: RaterPanel, cases: ReviewedCases, fit: DawidSkeneFit
+) -> Floats:
     """Weigh each site's sides by the violating and by the other content that its audit saw.
 
     Returns
@@ -195,11 +209,11 @@ def _mix(judged: pd.DataFrame, panel: Panel, cases: Cases, fit: Fit) -> Floats:
     np.maximum.at(weight, votes.unit, stands_for)
     # The audit looks where errors are likely, so its sample says too much of them unweighted.
     prevalence = fit_prevalence(votes, fit.se.rater, fit.fp.rater, weight=weight)
-    violates = posterior(votes, fit.se.rater, fit.fp.rater, prevalence)[votes.unit]
+    violates = class_posterior(votes, fit.se.rater, fit.fp.rater, prevalence)[votes.unit]
     site = panel.raters["site_code"].to_numpy()[votes.rater]
     n, kind = len(panel.sites), panel.sites["kind"].to_numpy()
     seen = np.column_stack(
-        [sums(site, stands_for * share, n) for share in (violates, 1 - violates)]
+        [sum_by_group(site, stands_for * share, n) for share in (violates, 1 - violates)]
     )
     by_kind = np.stack([seen[kind == k].sum(axis=0) for k in (0, 1)])
     overall = by_kind / np.maximum(by_kind.sum(axis=0), 1e-9)
@@ -207,24 +221,24 @@ def _mix(judged: pd.DataFrame, panel: Panel, cases: Cases, fit: Fit) -> Floats:
     return mix
 
 
-def _both(frame: pd.DataFrame, whole: Ints, mix: Floats) -> pd.DataFrame:
+def _combine_sides(frame: pd.DataFrame, whole: Ints, mix: Floats) -> pd.DataFrame:
     """Put the rows of both sides together before those of each."""
     first = np.flatnonzero(~pd.Series(whole).duplicated().to_numpy())
 
     def added(values: Floats) -> Floats:
-        return sums(whole, values, len(whole))[whole[first]]
+        return sum_by_group(whole, values, len(whole))[whole[first]]
 
     joined = frame.iloc[first].assign(side="both")
     for name in ("n_golden", "n_overlap"):
         joined[name] = added(frame[name].to_numpy(dtype=np.float64)).astype(np.int64)
     for column, weight in zip(RATES, mix.T, strict=True):
-        share = weight / sums(whole, weight, len(whole))[whole]
+        share = weight / sum_by_group(whole, weight, len(whole))[whole]
         rate = frame[column].to_numpy(dtype=np.float64)
         n = frame[f"{column}_n"].to_numpy(dtype=np.float64)
         mean = added(share * rate)
         variance = added(share**2 * rate * (1 - rate) / np.maximum(n, 1e-9))
         worth = mean * (1 - mean) / np.maximum(variance, 1e-12)
-        joined = _with(joined, column, mean, np.minimum(worth, added(n)))
+        joined = _add_rate_columns(joined, column, mean, np.minimum(worth, added(n)))
         if (own := f"{column}_own") in frame:
             joined[own] = added(frame[own].to_numpy(dtype=np.float64))
     names = [name for name in ("site", "reviewer_id", "side") if name in frame]

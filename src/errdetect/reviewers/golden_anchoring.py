@@ -11,11 +11,17 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import expit, logit
 
-from errdetect.reviewers.dawid_skene import Fit, Rates, Votes, fit_rates, rate_variance
-from errdetect.reviewers.rater_panel import Panel
-from errdetect.stats.grouped import sums
+from errdetect.reviewers.dawid_skene import (
+    DawidSkeneFit,
+    RaterRates,
+    RaterVotes,
+    fit_rates,
+    rate_variance,
+)
+from errdetect.reviewers.rater_panel import RaterPanel
+from errdetect.stats.grouped import sum_by_group
 
-__all__ = ["Anchor", "anchored", "find_anchor"]
+__all__ = ["GoldenAnchor", "apply_anchor", "fit_golden_anchor"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -23,7 +29,7 @@ _USUAL = 0.4  # standard deviation of the shift: shared difficulty moved the log
 
 
 @dataclass(frozen=True)
-class Anchor:
+class GoldenAnchor:
     """How far overlap's rates must be shifted, on the logit scale; arrays of shape (n_sites,).
 
     Parameters
@@ -43,7 +49,7 @@ class Anchor:
     flattered: float
 
 
-def find_anchor(known: Votes, everything: Votes, panel: Panel) -> Anchor:
+def fit_golden_anchor(known: RaterVotes, everything: RaterVotes, panel: RaterPanel) -> GoldenAnchor:
     """Compare rates with and without overlap, site by site.
 
     Parameters
@@ -62,25 +68,25 @@ def find_anchor(known: Votes, everything: Votes, panel: Panel) -> Anchor:
     Examples
     --------
     >>> import pandas as pd
-    >>> from errdetect.reviewers.rater_panel import golden_votes, panel_of
+    >>> from errdetect.reviewers.rater_panel import golden_votes, build_rater_panel
     >>> judged = pd.DataFrame({
     ...     "position": range(80), "source": "golden", "site": "Riga", "reviewer_id": "ann",
     ...     "enforced": True, "violates": [i % 10 > 0 for i in range(80)],
     ...     "true_violates": [float(i < 40) for i in range(80)]})
-    >>> panel = panel_of(judged)
+    >>> panel = build_rater_panel(judged)
     >>> votes = golden_votes(judged, panel)
-    >>> find_anchor(votes, votes, panel).flattered
+    >>> fit_golden_anchor(votes, votes, panel).flattered
     0.0
     """
-    (ours, our_spread), (theirs, _) = _by_site(known, panel), _by_site(everything, panel)
+    (ours, our_spread), (theirs, _) = _fit_by_site(known, panel), _fit_by_site(everything, panel)
     kind = panel.sites["kind"].to_numpy()
-    se = _shift(ours.se, theirs.se, our_spread[0], kind)
-    fp = _shift(ours.fp, theirs.fp, our_spread[1], kind)
+    se = _site_shifts(ours.se, theirs.se, our_spread[0], kind)
+    fp = _site_shifts(ours.fp, theirs.fp, our_spread[1], kind)
     flattered = (fp[2] - se[2]) / 2**0.5
-    return Anchor(se[0], fp[0], se[1], fp[1], flattered)
+    return GoldenAnchor(se[0], fp[0], se[1], fp[1], flattered)
 
 
-def anchored(fit: Fit, anchor: Anchor, panel: Panel) -> Fit:
+def apply_anchor(fit: DawidSkeneFit, anchor: GoldenAnchor, panel: RaterPanel) -> DawidSkeneFit:
     """Shift the rates of a fit to the anchor's level.
 
     Parameters
@@ -88,7 +94,7 @@ def anchored(fit: Fit, anchor: Anchor, panel: Panel) -> Fit:
     fit
         From all votes.
     anchor
-        From `find_anchor`.
+        From `fit_golden_anchor`.
     panel
         The raters.
 
@@ -100,27 +106,31 @@ def anchored(fit: Fit, anchor: Anchor, panel: Panel) -> Fit:
     Examples
     --------
     >>> import pandas as pd
-    >>> from errdetect.reviewers.rater_panel import golden_votes, panel_of
+    >>> from errdetect.reviewers.rater_panel import golden_votes, build_rater_panel
     >>> judged = pd.DataFrame({
     ...     "position": range(80), "source": "golden", "site": "Riga", "reviewer_id": "ann",
     ...     "enforced": True, "violates": [i % 10 > 0 for i in range(80)],
     ...     "true_violates": [float(i < 40) for i in range(80)]})
-    >>> panel = panel_of(judged)
+    >>> panel = build_rater_panel(judged)
     >>> fit = fit_rates(golden_votes(judged, panel))
     >>> no, half = np.zeros(1), np.full(1, -0.5)
-    >>> bool(anchored(fit, Anchor(half, no, no, no, 0.0), panel).se.site[0] < fit.se.site[0])
+    >>> bool(apply_anchor(fit, GoldenAnchor(half, no, no, no, 0.0), panel).se.site[0] < fit.se.site[0])
     True
     """
     site = panel.raters["site_code"].to_numpy()
-    return replace(fit, se=_moved(fit.se, anchor.se, site), fp=_moved(fit.fp, anchor.fp, site))
+    return replace(
+        fit, se=_shift_rates(fit.se, anchor.se, site), fp=_shift_rates(fit.fp, anchor.fp, site)
+    )
 
 
-def _moved(rates: Rates, shift: Floats, site: npt.NDArray[np.int64]) -> Rates:
-    moved: Floats = expit(_logit(rates.rater) + shift[site])
-    return replace(rates, rater=moved, site=expit(_logit(rates.site) + shift))
+def _shift_rates(rates: RaterRates, shift: Floats, site: npt.NDArray[np.int64]) -> RaterRates:
+    moved: Floats = expit(_clipped_logit(rates.rater) + shift[site])
+    return replace(rates, rater=moved, site=expit(_clipped_logit(rates.site) + shift))
 
 
-def _by_site(votes: Votes, panel: Panel) -> tuple[Fit, tuple[Floats, Floats]]:
+def _fit_by_site(
+    votes: RaterVotes, panel: RaterPanel
+) -> tuple[DawidSkeneFit, tuple[Floats, Floats]]:
     """Fit with each site as one rater."""
     site = panel.raters["site_code"].to_numpy()
     merged = replace(votes, rater=site[votes.rater], site=np.arange(len(panel.sites)))
@@ -128,21 +138,21 @@ def _by_site(votes: Votes, panel: Panel) -> tuple[Fit, tuple[Floats, Floats]]:
     return fit, rate_variance(merged, fit)
 
 
-def _shift(
-    ours: Rates, theirs: Rates, variance: Floats, kind: npt.NDArray[np.int64]
+def _site_shifts(
+    ours: RaterRates, theirs: RaterRates, variance: Floats, kind: npt.NDArray[np.int64]
 ) -> tuple[Floats, Floats, float]:
     """Give the shift and its variance for each site, and how significant it is over all."""
     slope = np.maximum(ours.site * (1 - ours.site), 1e-6)
     weight = np.where(np.isfinite(variance), slope**2 / np.maximum(variance, 1e-12), 0)
-    gap = _logit(ours.site) - _logit(theirs.site)
+    gap = _clipped_logit(ours.site) - _clipped_logit(theirs.site)
     n_kinds = int(kind.max(initial=0)) + 1
-    total, summed = sums(kind, weight, n_kinds), sums(kind, weight * gap, n_kinds)
+    total, summed = sum_by_group(kind, weight, n_kinds), sum_by_group(kind, weight * gap, n_kinds)
     spread = 1 / np.maximum(total, 1e-12)
     mean = summed * spread
     shrunk, left = mean * _USUAL**2 / (_USUAL**2 + spread), 1 / (total + _USUAL**-2)
     return shrunk[kind], left[kind], float(summed.sum() / max(total.sum(), 1e-12) ** 0.5)
 
 
-def _logit(rate: Floats) -> Floats:
+def _clipped_logit(rate: Floats) -> Floats:
     clear: Floats = logit(np.clip(rate, 1e-6, 1 - 1e-6))
     return clear

@@ -7,14 +7,14 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from errdetect.reviewers.dawid_skene import Votes, fit_rates, rate_variance
-from errdetect.reviewers.golden_anchoring import Anchor, find_anchor
+from errdetect.reviewers.dawid_skene import RaterVotes, fit_rates, rate_variance
+from errdetect.reviewers.golden_anchoring import GoldenAnchor, fit_golden_anchor
 from errdetect.reviewers.rater_panel import (
-    Panel,
+    RaterPanel,
     adjudicated_votes,
-    chosen_by_verdict,
     golden_votes,
     overlap_votes,
+    second_reviews_follow_first,
 )
 from errdetect.schemas import GOLDEN
 from errdetect.stats.intervals import critical_value
@@ -24,9 +24,9 @@ __all__ = [
     "GOLDEN_AND_EXPERTS",
     "GOLDEN_ONLY",
     "VOTES",
-    "Evidence",
+    "VoteSelection",
+    "select_votes",
     "sides_differ",
-    "weigh_evidence",
 ]
 
 DAWID_SKENE: Final = "dawid_skene"
@@ -42,7 +42,7 @@ _WIDEST = 0.1  # half-width of the overall rates beyond which overlap does not t
 
 
 @dataclass(frozen=True)
-class Evidence:
+class VoteSelection:
     """The votes that reviewers' rates may be learnt from.
 
     Parameters
@@ -61,14 +61,14 @@ class Evidence:
     """
 
     basis: str
-    votes: Votes | None
-    anchor: Anchor | None
-    golden: Votes
-    overlap: Votes
+    votes: RaterVotes | None
+    anchor: GoldenAnchor | None
+    golden: RaterVotes
+    overlap: RaterVotes
     notes: tuple[str, ...]
 
 
-def weigh_evidence(judged: pd.DataFrame, panel: Panel, *, apart: bool = False) -> Evidence:
+def select_votes(judged: pd.DataFrame, panel: RaterPanel, *, apart: bool = False) -> VoteSelection:
     """Decide which votes tell reviewers' errors, and say why.
 
     Parameters
@@ -76,7 +76,7 @@ def weigh_evidence(judged: pd.DataFrame, panel: Panel, *, apart: bool = False) -
     judged
         m rows of `judgements`.
     panel
-        Their raters, from `panel_of`.
+        Their raters, from `build_rater_panel`.
     apart
         Whether the panel takes the two sides apart.
 
@@ -90,34 +90,34 @@ def weigh_evidence(judged: pd.DataFrame, panel: Panel, *, apart: bool = False) -
     ...     "position": [0], "source": "audit", "site": "Riga", "standing": "counts",
     ...     "reviewer_id": ["ann"], "enforced": True, "policy_id": "spam",
     ...     "violates": [True], "true_violates": float("nan"), "designed": False})
-    >>> from errdetect.reviewers.rater_panel import panel_of
-    >>> weigh_evidence(judged, panel_of(judged)).basis
+    >>> from errdetect.reviewers.rater_panel import build_rater_panel
+    >>> select_votes(judged, build_rater_panel(judged)).basis
     'votes'
     """
     golden, overlap = golden_votes(judged, panel), overlap_votes(judged, panel)
     experts = adjudicated_votes(judged, panel)
     notes = [_APART] if apart else []
-    has_golden, has_overlap = _enough_golden(golden, notes), _enough_overlap(overlap, notes)
-    if has_overlap and chosen_by_verdict(judged):
+    has_golden, has_overlap = _has_enough_golden(golden, notes), _has_enough_overlap(overlap, notes)
+    if has_overlap and second_reviews_follow_first(judged):
         has_overlap = False
         notes.append(_CHOSEN)
     has_experts = bool((~np.isnan(experts.known)).sum() >= _MIN_GOLDEN)
-    known = _joined([golden, *([experts] * has_experts)])
-    votes = _joined([known, *([overlap] * has_overlap)])
+    known = _concat_votes([golden, *([experts] * has_experts)])
+    votes = _concat_votes([known, *([overlap] * has_overlap)])
     anchor = None
     if has_golden and has_overlap:
-        basis, anchor = DAWID_SKENE, find_anchor(known, votes, panel)
+        basis, anchor = DAWID_SKENE, fit_golden_anchor(known, votes, panel)
         notes += [_TOGETHER] * (anchor.flattered > _FLATTERED)
         notes += [_EASY] * (anchor.flattered < -_FLATTERED)
     elif has_golden:
         basis = GOLDEN_AND_EXPERTS if has_experts else GOLDEN_ONLY
-    elif (has_overlap or has_experts) and _votes_tell(votes, notes):
+    elif (has_overlap or has_experts) and _votes_identify_rates(votes, notes):
         basis = DAWID_SKENE
     else:
         basis = VOTES
         notes.append(_ONLY_VOTES)
     usable = None if basis == VOTES else votes
-    return Evidence(basis, usable, anchor, golden, overlap, tuple(notes))
+    return VoteSelection(basis, usable, anchor, golden, overlap, tuple(notes))
 
 
 _APART = (
@@ -151,7 +151,7 @@ _UNTOLD = (
 _ONLY_VOTES = "Reviewers' error rates are unknown; P(error) is the share of votes."
 
 
-def _enough_golden(golden: Votes, notes: list[str]) -> bool:
+def _has_enough_golden(golden: RaterVotes, notes: list[str]) -> bool:
     truth = golden.known[golden.unit]
     violating, fine = int(truth.sum()), int((1 - truth).sum())
     if min(violating, fine) >= _MIN_GOLDEN:
@@ -163,7 +163,7 @@ def _enough_golden(golden: Votes, notes: list[str]) -> bool:
     return False
 
 
-def _enough_overlap(overlap: Votes, notes: list[str]) -> bool:
+def _has_enough_overlap(overlap: RaterVotes, notes: list[str]) -> bool:
     n = len(overlap.known)
     if n >= _MIN_OVERLAP:
         return True
@@ -174,7 +174,7 @@ def _enough_overlap(overlap: Votes, notes: list[str]) -> bool:
     return False
 
 
-def _votes_tell(votes: Votes, notes: list[str]) -> bool:
+def _votes_identify_rates(votes: RaterVotes, notes: list[str]) -> bool:
     """Say whether the overall rates are told apart at all: narrow enough, better than chance."""
     none = np.zeros(1, dtype=np.int64)
     one = replace(votes, rater=np.zeros_like(votes.rater), site=none, kind=none)
@@ -188,11 +188,11 @@ def _votes_tell(votes: Votes, notes: list[str]) -> bool:
     return told
 
 
-def _joined(parts: Sequence[Votes]) -> Votes:
+def _concat_votes(parts: Sequence[RaterVotes]) -> RaterVotes:
     """Put votes side by side; units and groups of different parts stay apart."""
     n_units = np.cumsum([0, *(len(part.known) for part in parts)])
     n_groups = np.cumsum([0, *(part.group.max(initial=-1) + 1 for part in parts)])
-    return Votes(
+    return RaterVotes(
         unit=np.concatenate([part.unit + n for part, n in zip(parts, n_units, strict=False)]),
         rater=np.concatenate([part.rater for part in parts]),
         says=np.concatenate([part.says for part in parts]),

@@ -8,17 +8,17 @@ import numpy.typing as npt
 import pandas as pd
 
 from errdetect.labels.review_history import COUNTS, OVERRULED
-from errdetect.reviewers.dawid_skene import Votes
+from errdetect.reviewers.dawid_skene import RaterVotes
 from errdetect.schemas import APPEAL, AUDIT, GOLDEN, RE_REVIEW, REPORT
 
 __all__ = [
-    "Panel",
+    "RaterPanel",
     "adjudicated_votes",
+    "build_rater_panel",
     "case_votes",
-    "chosen_by_verdict",
     "golden_votes",
     "overlap_votes",
-    "panel_of",
+    "second_reviews_follow_first",
 ]
 
 Ints = npt.NDArray[np.int64]
@@ -30,7 +30,7 @@ _SMALLEST_GROUP = 100  # fewer units share the prevalence of their side and sour
 
 
 @dataclass(frozen=True)
-class Panel:
+class RaterPanel:
     """The raters, and every judgement's rater.
 
     Parameters
@@ -49,7 +49,7 @@ class Panel:
     rater: Ints
 
 
-def panel_of(judged: pd.DataFrame, *, apart: bool = False) -> Panel:
+def build_rater_panel(judged: pd.DataFrame, *, apart: bool = False) -> RaterPanel:
     """Give raters and sites numbers by name, the nameless first.
 
     Parameters
@@ -67,12 +67,12 @@ def panel_of(judged: pd.DataFrame, *, apart: bool = False) -> Panel:
     --------
     >>> judged = pd.DataFrame({"site": ["Riga", "Riga"], "reviewer_id": ["ann", None],
     ...                        "enforced": [True, False]})
-    >>> panel = panel_of(judged)
+    >>> panel = build_rater_panel(judged)
     >>> panel.raters["reviewer_id"].tolist(), panel.rater.tolist()
     ([nan, 'ann'], [1, 0])
     """
-    site, site_names = _codes(judged["site"])
-    reviewer, reviewer_names = _codes(judged["reviewer_id"])
+    site, site_names = _name_codes(judged["site"])
+    reviewer, reviewer_names = _name_codes(judged["reviewer_id"])
     side = judged["enforced"].to_numpy(dtype=np.int64) if apart else np.zeros(len(judged), np.int64)
     key = (site * 2 + side) * len(reviewer_names) + reviewer
     raters, rater = np.unique(key, return_inverse=True)
@@ -87,14 +87,14 @@ def panel_of(judged: pd.DataFrame, *, apart: bool = False) -> Panel:
         }
 
     names = pd.array(reviewer_names[who], dtype="str")
-    return Panel(
+    return RaterPanel(
         raters=pd.DataFrame({**named(place), "reviewer_id": names, "site_code": site_code}),
         sites=pd.DataFrame({**named(places), "kind": places % 2, "place": places // 2}),
         rater=rater,
     )
 
 
-def golden_votes(judged: pd.DataFrame, panel: Panel) -> Votes:
+def golden_votes(judged: pd.DataFrame, panel: RaterPanel) -> RaterVotes:
     """Gather the votes on golden items, whose truth is known.
 
     Examples
@@ -103,16 +103,16 @@ def golden_votes(judged: pd.DataFrame, panel: Panel) -> Votes:
     ...     "position": [7, 7], "source": ["golden", "audit"], "site": ["Riga", "Riga"],
     ...     "reviewer_id": ["ann", "bob"], "enforced": [True, True], "violates": [True, False],
     ...     "true_violates": [1.0, float("nan")]})
-    >>> golden_votes(judged, panel_of(judged)).known
+    >>> golden_votes(judged, build_rater_panel(judged)).known
     array([1.])
     """
     rows = (judged["source"] == GOLDEN) & judged["true_violates"].notna()
     kept = rows.to_numpy(dtype=bool)
     unit, group = judged["position"].to_numpy(), np.zeros(len(judged), dtype=np.int64)
-    return _votes(judged, panel, kept, unit=unit, group=group)
+    return _build_votes(judged, panel, kept, unit=unit, group=group)
 
 
-def overlap_votes(judged: pd.DataFrame, panel: Panel) -> Votes:
+def overlap_votes(judged: pd.DataFrame, panel: RaterPanel) -> RaterVotes:
     """Gather the votes on decisions that several people judged in one audit or re-review.
 
     Second looks that a complaint caused are no fair sample of the first ones. Where an expert
@@ -124,13 +124,13 @@ def overlap_votes(judged: pd.DataFrame, panel: Panel) -> Votes:
     ...     "position": [0, 0, 1], "source": "audit", "site": "Riga", "standing": "counts",
     ...     "reviewer_id": ["ann", "bob", "ann"], "enforced": True, "policy_id": "spam",
     ...     "violates": [True, False, True], "true_violates": float("nan"), "designed": False})
-    >>> overlap_votes(judged, panel_of(judged)).says
+    >>> overlap_votes(judged, build_rater_panel(judged)).says
     array([1., 0.])
     """
-    return _designed_votes(judged, panel, several=True)
+    return _audit_votes(judged, panel, several=True)
 
 
-def adjudicated_votes(judged: pd.DataFrame, panel: Panel) -> Votes:
+def adjudicated_votes(judged: pd.DataFrame, panel: RaterPanel) -> RaterVotes:
     """Gather the votes on decisions that one person judged and experts looked at by stated chance.
 
     The decisions that did not go to the experts stay in, with their truth unknown: often just the
@@ -143,14 +143,14 @@ def adjudicated_votes(judged: pd.DataFrame, panel: Panel) -> Votes:
     ...     "reviewer_id": ["ann", "bob"], "enforced": True, "policy_id": "spam",
     ...     "violates": [True, False], "true_violates": [float("nan"), 1.0],
     ...     "designed": [False, True]})
-    >>> adjudicated_votes(judged, panel_of(judged)).known
+    >>> adjudicated_votes(judged, build_rater_panel(judged)).known
     array([nan,  1.])
     """
-    return _designed_votes(judged, panel, several=False)
+    return _audit_votes(judged, panel, several=False)
 
 
-def _designed_votes(judged: pd.DataFrame, panel: Panel, *, several: bool) -> Votes:
-    source, names = _codes(judged["source"])
+def _audit_votes(judged: pd.DataFrame, panel: RaterPanel, *, several: bool) -> RaterVotes:
+    source, names = _name_codes(judged["source"])
     unit = judged["position"].to_numpy() * len(names) + source
     designed = judged["source"].isin(_DESIGNED).to_numpy(dtype=bool)
     together = np.zeros(len(judged), dtype=bool)
@@ -159,12 +159,12 @@ def _designed_votes(judged: pd.DataFrame, panel: Panel, *, several: bool) -> Vot
     kept = together if several else designed & ~together
     if not several and fair.loc[kept, "true_violates"].isna().all():
         kept = np.zeros(len(judged), dtype=bool)  # one vote and no expert: nothing to learn
-    place, sites = _codes(judged["site"])  # sites see different work
-    group = _groups(judged, source * len(sites) + place, kept, unit)
-    return _votes(fair, panel, kept, unit=unit, group=group)
+    place, sites = _name_codes(judged["site"])  # sites see different work
+    group = _prevalence_groups(judged, source * len(sites) + place, kept, unit)
+    return _build_votes(fair, panel, kept, unit=unit, group=group)
 
 
-def case_votes(judged: pd.DataFrame, panel: Panel) -> Votes:
+def case_votes(judged: pd.DataFrame, panel: RaterPanel) -> RaterVotes:
     """Gather all votes, a unit a decision, for P(violates) of each reviewed decision.
 
     Adjudicated decisions stay in with their known truth: often just the flags were sent to the
@@ -176,7 +176,7 @@ def case_votes(judged: pd.DataFrame, panel: Panel) -> Votes:
     ...     "position": [4, 4], "source": ["audit", "appeal"], "site": "Riga",
     ...     "reviewer_id": ["ann", "bob"], "enforced": True, "policy_id": "spam",
     ...     "standing": "counts", "violates": [True, False], "true_violates": float("nan")})
-    >>> case_votes(judged, panel_of(judged)).unit
+    >>> case_votes(judged, build_rater_panel(judged)).unit
     array([0, 0])
     """
     kept = judged["standing"].isin([COUNTS, OVERRULED]).to_numpy(dtype=bool)
@@ -184,11 +184,11 @@ def case_votes(judged: pd.DataFrame, panel: Panel) -> Votes:
     rank = np.select([judged["source"].isin(_COMPLAINTS), judged["source"] == RE_REVIEW], [2, 1], 0)
     channel = np.zeros(unit.max(initial=0) + 1, dtype=np.int64)  # the most selective way in
     np.maximum.at(channel, unit[kept], rank[kept])
-    group = _groups(judged, channel[unit], kept, unit)
-    return _votes(judged, panel, kept, unit=unit, group=group)
+    group = _prevalence_groups(judged, channel[unit], kept, unit)
+    return _build_votes(judged, panel, kept, unit=unit, group=group)
 
 
-def chosen_by_verdict(judged: pd.DataFrame) -> bool:
+def second_reviews_follow_first(judged: pd.DataFrame) -> bool:
     """Say whether second judgements followed from what the first one said.
 
     Of two people drawn alike, either may be the one to flag where they disagree. Where it is nearly
@@ -201,7 +201,7 @@ def chosen_by_verdict(judged: pd.DataFrame) -> bool:
     >>> judged = pd.DataFrame({
     ...     "position": [i // 2 for i in range(80)], "source": "audit", "standing": "counts",
     ...     "known_at": times, "flags": [True, False] * 40})
-    >>> chosen_by_verdict(judged)
+    >>> second_reviews_follow_first(judged)
     True
     """
     rows = judged["source"].isin(_DESIGNED).to_numpy(dtype=bool)
@@ -216,9 +216,11 @@ def chosen_by_verdict(judged: pd.DataFrame) -> bool:
     return more > 4 * fewer and more - fewer > 4 * (more + fewer) ** 0.5
 
 
-def _groups(judged: pd.DataFrame, channel: Ints, kept: npt.NDArray[np.bool_], unit: Ints) -> Ints:
+def _prevalence_groups(
+    judged: pd.DataFrame, channel: Ints, kept: npt.NDArray[np.bool_], unit: Ints
+) -> Ints:
     """Code the groups that share a prevalence: side and channel, and policy where it is large."""
-    policy, names = _codes(judged["policy_id"])
+    policy, names = _name_codes(judged["policy_id"])
     side = judged["enforced"].to_numpy(dtype=np.int64)
     coarse = channel * 2 + side
     fine = coarse * len(names) + policy
@@ -229,12 +231,12 @@ def _groups(judged: pd.DataFrame, channel: Ints, kept: npt.NDArray[np.bool_], un
     return group
 
 
-def _votes(
-    judged: pd.DataFrame, panel: Panel, kept: npt.NDArray[np.bool_], *, unit: Ints, group: Ints
-) -> Votes:
+def _build_votes(
+    judged: pd.DataFrame, panel: RaterPanel, kept: npt.NDArray[np.bool_], *, unit: Ints, group: Ints
+) -> RaterVotes:
     codes = pd.factorize(unit[kept])[0]
     first = np.flatnonzero(~pd.Series(unit[kept]).duplicated().to_numpy())
-    return Votes(
+    return RaterVotes(
         unit=codes.astype(np.int64),
         rater=panel.rater[kept],
         says=judged["violates"].to_numpy(dtype=np.float64)[kept],
@@ -245,7 +247,7 @@ def _votes(
     )
 
 
-def _codes(column: "pd.Series[Any]") -> tuple[Ints, npt.NDArray[np.object_]]:
+def _name_codes(column: "pd.Series[Any]") -> tuple[Ints, npt.NDArray[np.object_]]:
     """Code a column's values by name; 0 is missing, and its name is NaN."""
     codes, names = pd.factorize(column.to_numpy(dtype=object), sort=True)
     return codes.astype(np.int64) + 1, np.append(np.array([np.nan], dtype=object), names)

@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 
 from errdetect.reviewers.dawid_skene import fit_rates
-from errdetect.reviewers.error_rates import Cases, rate_tables, weigh_cases
-from errdetect.reviewers.golden_anchoring import anchored
-from errdetect.reviewers.identifiability import sides_differ, weigh_evidence
-from errdetect.reviewers.rater_panel import panel_of
+from errdetect.reviewers.error_rates import ReviewedCases, classify_cases, error_rate_tables
+from errdetect.reviewers.golden_anchoring import apply_anchor
+from errdetect.reviewers.identifiability import select_votes, sides_differ
+from errdetect.reviewers.rater_panel import build_rater_panel
 
-__all__ = ["ReviewerModel", "fit_reviewers"]
+__all__ = ["ReviewerModel", "fit_reviewer_model"]
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class ReviewerModel:
     p_error: "pd.Series[float]"
 
 
-def fit_reviewers(
+def fit_reviewer_model(
     verdicts: pd.DataFrame, decision_id: "pd.Series[str]", *, as_of: datetime
 ) -> ReviewerModel:
     """Measure reviewers by golden items and overlap, and weigh every decision's reviews by it.
@@ -92,13 +92,13 @@ def fit_reviewers(
     ('votes', {'d': 1.0})
     """
     apart = sides_differ(verdicts)
-    panel = panel_of(verdicts, apart=apart)
-    evidence = weigh_evidence(verdicts, panel, apart=apart)
+    panel = build_rater_panel(verdicts, apart=apart)
+    evidence = select_votes(verdicts, panel, apart=apart)
     fit = None if evidence.votes is None else fit_rates(evidence.votes)
     if fit is not None and evidence.anchor is not None:
-        fit = anchored(fit, evidence.anchor, panel)
-    cases = weigh_cases(verdicts, panel, fit)
-    sites, people = rate_tables(verdicts, panel, evidence, fit, cases)
+        fit = apply_anchor(fit, evidence.anchor, panel)
+    cases = classify_cases(verdicts, panel, fit)
+    sites, people = error_rate_tables(verdicts, panel, evidence, fit, cases)
     p_error = _p_error(verdicts, cases, decision_id)
     return ReviewerModel(
         pd.Timestamp(as_of), evidence.basis, evidence.notes, sites, people, p_error
@@ -106,7 +106,7 @@ def fit_reviewers(
 
 
 def _p_error(
-    judged: pd.DataFrame, cases: Cases, decision_id: "pd.Series[str]"
+    judged: pd.DataFrame, cases: ReviewedCases, decision_id: "pd.Series[str]"
 ) -> "pd.Series[float]":
     """Turn what the content is into whether the decision is wrong. Adjudications stand.
 

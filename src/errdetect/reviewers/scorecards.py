@@ -8,20 +8,20 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from errdetect.errors import DataError, sentence
+from errdetect.errors import DataError, error_message
 from errdetect.reviewers.error_rates import RATES
 from errdetect.reviewers.reviewer_model import ReviewerModel
 from errdetect.schemas import AUDIT, GOLDEN, RE_REVIEW
-from errdetect.stats.grouped import sums
+from errdetect.stats.grouped import sum_by_group
 from errdetect.stats.intervals import clustered_rates, critical_value, wilson
 
-__all__ = ["MEASURES", "golden_needed", "pseudonyms", "scorecards"]
+__all__ = ["MEASURES", "build_scorecards", "golden_items_needed", "pseudonymise_ids"]
 
 
 _MOST = 10_000_000
 
 
-def golden_needed(error_rate: float, *, within: float = 0.02) -> int:
+def golden_items_needed(error_rate: float, *, within: float = 0.02) -> int:
     """Compute how many golden items of one sort pin an error rate down.
 
     One sort is the items that violate (for missed violations) or those that do not (for wrongful
@@ -51,16 +51,16 @@ def golden_needed(error_rate: float, *, within: float = 0.02) -> int:
 
     Examples
     --------
-    >>> golden_needed(0.08), golden_needed(0.03), golden_needed(0.08, within=0.05)
+    >>> golden_items_needed(0.08), golden_items_needed(0.03), golden_items_needed(0.08, within=0.05)
     (713, 303, 118)
     """
     if not 0 <= error_rate <= 1:
         raise DataError(
-            sentence("error_rate", "lie in [0, 1]", error_rate, "Divide percentages by 100.")
+            error_message("error_rate", "lie in [0, 1]", error_rate, "Divide percentages by 100.")
         )
     if not 0 < within < 0.5:
         raise DataError(
-            sentence("within", "lie in (0, 0.5)", within, "0.02 means two points either way.")
+            error_message("within", "lie in (0, 0.5)", within, "0.02 means two points either way.")
         )
     low, high = 0, _MOST  # too few, enough
     while high - low > 1:
@@ -90,7 +90,7 @@ _SHORTEST_SALT = 16  # bytes
 
 
 @dataclass(frozen=True)
-class _Figures:
+class _MeasureIntervals:
     """One measure of all sites or all reviewers; arrays of shape (n,)."""
 
     value: Floats
@@ -99,7 +99,7 @@ class _Figures:
     n: Floats
 
 
-def pseudonyms(reviewer_id: "pd.Series[str]", *, salt: bytes) -> "pd.Series[str]":
+def pseudonymise_ids(reviewer_id: "pd.Series[str]", *, salt: bytes) -> "pd.Series[str]":
     """Replace names by keyed hashes: the same name and salt give the same pseudonym.
 
     Whoever holds the salt can tell who is who by trying all names, so it stays with those who may.
@@ -123,12 +123,12 @@ def pseudonyms(reviewer_id: "pd.Series[str]", *, salt: bytes) -> "pd.Series[str]
 
     Examples
     --------
-    >>> pseudonyms(pd.Series(["ann"]), salt=b"sixteen bytes or more").tolist()
+    >>> pseudonymise_ids(pd.Series(["ann"]), salt=b"sixteen bytes or more").tolist()
     ['reviewer-a73f7456b484']
     """
     if len(salt) < _SHORTEST_SALT:
         raise DataError(
-            sentence(
+            error_message(
                 "The salt of pseudonyms",
                 f"have at least {_SHORTEST_SALT} bytes",
                 len(salt),
@@ -142,7 +142,7 @@ def pseudonyms(reviewer_id: "pd.Series[str]", *, salt: bytes) -> "pd.Series[str]
     return reviewer_id.map(known).astype("str")
 
 
-def scorecards(
+def build_scorecards(
     verdicts: pd.DataFrame,
     model: ReviewerModel,
     *,
@@ -191,22 +191,22 @@ def scorecards(
     ...     "reviewed_at": day[1], "source": "golden", "verdict": "upheld", "expected": "upheld",
     ...     "reviewer_id": "ann", "site": "Riga", "minutes": 2.0, "inclusion_probability": None})
     >>> known = Snapshot(decisions, reviews)
-    >>> cards = scorecards(known.verdicts, known.reviewer_model, salt=b"sixteen bytes or more")
+    >>> cards = build_scorecards(known.verdicts, known.reviewer_model, salt=b"sixteen bytes or more")
     >>> cards[["site", "measure", "value", "low", "suppressed"]].round(3).values.tolist()[0]
     ['Riga', 'accuracy', 1.0, 0.912, False]
     """
-    judged = verdicts.assign(agrees=_agreeing(verdicts))
+    judged = verdicts.assign(agrees=_peer_agreement(verdicts))
     named = judged[judged["reviewer_id"].notna()]
-    sites = _cards(judged, ["site"], model.sites, model.basis, minimum)
-    people = _cards(named, ["site", "reviewer_id"], model.reviewers, model.basis, minimum)
+    sites = _build_cards(judged, ["site"], model.sites, model.basis, minimum)
+    people = _build_cards(named, ["site", "reviewer_id"], model.reviewers, model.basis, minimum)
     sites["reviewer"] = pd.array([None] * len(sites), dtype="str")
-    people["reviewer"] = pseudonyms(people["reviewer_id"], salt=salt)
+    people["reviewer"] = pseudonymise_ids(people["reviewer_id"], salt=salt)
     people = people.sort_values(["site", "reviewer"], kind="stable", na_position="first")
     columns = ["site", "reviewer", "measure", "value", "low", "high", "n", "suppressed", "basis"]
     return pd.concat([sites[columns], people[columns]], ignore_index=True)
 
 
-def _cards(
+def _build_cards(
     judged: pd.DataFrame, keys: list[str], rates: pd.DataFrame, basis: str, minimum: int
 ) -> pd.DataFrame:
     """Lay out all measures of everybody named by `keys`, one row each."""
@@ -217,12 +217,15 @@ def _cards(
     whole = rates[rates["side"] == "both"]
     modelled = names.merge(whole, on=keys, how="left", validate="one_to_one")
     figures = {
-        "accuracy": (_share(judged, who, "right", golden, len(names)), "golden items"),
-        RATES[0]: (_modelled(modelled, RATES[0]), basis),
-        RATES[1]: (_modelled(modelled, RATES[1]), basis),
-        "flags_confirmed": (_share(judged, who, "true_error", sent, len(names)), "adjudication"),
-        "peer_agreement": (_share(judged, who, "agrees", True, len(names)), "overlap"),
-        "minutes": (_median(judged["minutes"].to_numpy(), who, len(names)), "reviews"),
+        "accuracy": (_clustered_share(judged, who, "right", golden, len(names)), "golden items"),
+        RATES[0]: (_model_figures(modelled, RATES[0]), basis),
+        RATES[1]: (_model_figures(modelled, RATES[1]), basis),
+        "flags_confirmed": (
+            _clustered_share(judged, who, "true_error", sent, len(names)),
+            "adjudication",
+        ),
+        "peer_agreement": (_clustered_share(judged, who, "agrees", True, len(names)), "overlap"),
+        "minutes": (_median_intervals(judged["minutes"].to_numpy(), who, len(names)), "reviews"),
     }
     parts = []
     for measure in MEASURES:
@@ -239,28 +242,28 @@ def _cards(
     return cards.drop(columns="order")
 
 
-def _share(
+def _clustered_share(
     judged: pd.DataFrame, who: Ints, column: str, rows: "pd.Series[bool] | bool", n: int
-) -> _Figures:
+) -> _MeasureIntervals:
     kept = (judged[column].notna() & rows).to_numpy(dtype=bool)
     values = judged[column].to_numpy(dtype=np.float64)[kept]
     mean, worth = clustered_rates(values, who[kept], judged["position"].to_numpy()[kept], n)
-    return _Figures(*wilson(mean, worth), worth)
+    return _MeasureIntervals(*wilson(mean, worth), worth)
 
 
-def _modelled(rates: pd.DataFrame, measure: str) -> _Figures:
+def _model_figures(rates: pd.DataFrame, measure: str) -> _MeasureIntervals:
     columns = [f"{measure}{suffix}" for suffix in ("", "_low", "_high")]
     value, low, high = (rates[column].to_numpy(dtype=np.float64) for column in columns)
     own = f"{measure}_own" if f"{measure}_own" in rates else f"{measure}_n"
-    return _Figures(value, low, high, rates[own].fillna(0).to_numpy(dtype=np.float64))
+    return _MeasureIntervals(value, low, high, rates[own].fillna(0).to_numpy(dtype=np.float64))
 
 
-def _median(values: Floats, who: Ints, n: int) -> _Figures:
+def _median_intervals(values: Floats, who: Ints, n: int) -> _MeasureIntervals:
     """Take medians with limits from the ranks that a fair coin would reach."""
     told = ~np.isnan(values)
     order = np.lexsort((values[told], who[told]))
     ranked, owner = values[told][order], who[told][order]
-    size = sums(owner, np.ones(len(owner)), n)
+    size = sum_by_group(owner, np.ones(len(owner)), n)
     start = np.cumsum(size) - size
     reach = critical_value() * np.sqrt(size) / 2
 
@@ -270,10 +273,10 @@ def _median(values: Floats, who: Ints, n: int) -> _Figures:
         return np.where(size > 0, taken, np.nan)
 
     middle = (at((size - 1) / 2) + at(size / 2)) / 2
-    return _Figures(middle, at(size / 2 - reach - 0.5), at(size / 2 + reach + 0.5), size)
+    return _MeasureIntervals(middle, at(size / 2 - reach - 0.5), at(size / 2 + reach + 0.5), size)
 
 
-def _agreeing(judged: pd.DataFrame) -> Floats:
+def _peer_agreement(judged: pd.DataFrame) -> Floats:
     """Give the share of the others on the same decision who say the same; NaN without others."""
     kept = judged["source"].isin([AUDIT, RE_REVIEW]).to_numpy(dtype=bool)
     source = (judged["source"] == AUDIT).to_numpy()

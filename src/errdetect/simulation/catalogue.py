@@ -11,26 +11,26 @@ import yaml
 
 from errdetect.simulation.world import POLICIES
 
-__all__ = ["REVIEW_MINUTES", "catalogue"]
+__all__ = ["REVIEW_MINUTES", "policy_catalogue"]
 
 
 @cache
-def _rows() -> list[dict[str, Any]]:
+def _policy_rows() -> list[dict[str, Any]]:
     source = files("errdetect.simulation").joinpath("policies.yaml")
     rows: list[dict[str, Any]] = yaml.safe_load(source.read_text(encoding="utf-8"))["policies"]
     return rows
 
 
-def catalogue(changed_on: dt.date) -> list[dict[str, Any]]:
+def policy_catalogue(changed_on: dt.date) -> list[dict[str, Any]]:
     """Give the catalogue's rows; the rule on animal products took effect anew on a given day.
 
     Examples
     --------
-    >>> rows = catalogue(dt.date(2025, 3, 1))
+    >>> rows = policy_catalogue(dt.date(2025, 3, 1))
     >>> len(rows), {r["effective_from"] for r in rows if r["policy_id"] == "animal_products"}
     (12, {datetime.date(2025, 3, 1)})
     """
-    rows = copy.deepcopy(_rows())
+    rows = copy.deepcopy(_policy_rows())
     for row in rows:
         row.setdefault("effective_from", changed_on)
     return rows
@@ -38,5 +38,5 @@ def catalogue(changed_on: dt.date) -> list[dict[str, Any]]:
 
 #: Usual minutes of a review, by policy number.
 REVIEW_MINUTES = np.array(
-    [{row["policy_id"]: row for row in _rows()}[name]["review_minutes"] for name in POLICIES]
+    [{row["policy_id"]: row for row in _policy_rows()}[name]["review_minutes"] for name in POLICIES]
 )

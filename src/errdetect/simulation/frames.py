@@ -8,9 +8,9 @@ import pandas as pd
 from errdetect import schemas
 from errdetect.simulation.items import DAY
 from errdetect.simulation.reviewers import EXPERTS, SITES
-from errdetect.simulation.reviews import Reviews, Scene
+from errdetect.simulation.reviews import ReviewScenario, SimulatedReviews
 from errdetect.simulation.sellers import SIZES
-from errdetect.simulation.text import Slots, compose
+from errdetect.simulation.text import Slots, compose_texts
 from errdetect.simulation.truth import CAUSES, KINDS, MISLABELLED
 from errdetect.simulation.world import (
     ACTIONS,
@@ -21,8 +21,8 @@ from errdetect.simulation.world import (
     POLICIES,
     VERSIONS,
     Ints,
-    id_column,
-    text_column,
+    format_ids,
+    take_texts,
 )
 
 __all__ = ["START", "account_ids", "decision_frame", "review_frame", "reviewer_ids", "truth_frame"]
@@ -40,12 +40,12 @@ _SOURCES = [
 _PARTS = ["fit", "tune", "test"]
 
 
-def _times(moment: Ints) -> "pd.Series[Any]":
+def _to_timestamps(moment: Ints) -> "pd.Series[Any]":
     times = pd.DatetimeIndex(START + moment.astype("timedelta64[us]"), tz="UTC")
     return pd.Series(times)
 
 
-def _scrambled(numbers: Ints, salt: int) -> Ints:
+def _scramble_numbers(numbers: Ints, salt: int) -> Ints:
     """Spread numbers over 60 bits (splitmix64), so that an id tells nothing of its order."""
     z = numbers.astype(np.uint64) + np.uint64((salt * 0x9E3779B97F4A7C15) % (1 << 64))
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
@@ -57,7 +57,7 @@ def _scrambled(numbers: Ints, salt: int) -> Ints:
 
 def account_ids(n: int) -> "pd.Series[Any]":
     """Give the accounts' ids; they say nothing of an account's size."""
-    return id_column("a", _scrambled(np.arange(n), 1), 15, base=16)
+    return format_ids("a", _scramble_numbers(np.arange(n), 1), 15, base=16)
 
 
 def reviewer_ids(site: Ints) -> list[str]:
@@ -65,7 +65,7 @@ def reviewer_ids(site: Ints) -> list[str]:
     return [f"{'x' if s == EXPERTS else 'r'}{i:03d}" for i, s in enumerate(site)]
 
 
-def _prior_strikes(scene: Scene) -> Ints:
+def _prior_strikes(scene: ReviewScenario) -> Ints:
     """Count each account's strikes on record just before each decision."""
     who, acted = scene.items.seller, scene.verdicts.enforced
     order = np.argsort(who, kind="stable")
@@ -77,7 +77,7 @@ def _prior_strikes(scene: Scene) -> Ints:
     return strikes + scene.sellers.strikes[who]
 
 
-def decision_frame(rng: np.random.Generator, scene: Scene, slots: Slots) -> pd.DataFrame:
+def decision_frame(rng: np.random.Generator, scene: ReviewScenario, slots: Slots) -> pd.DataFrame:
     """Lay out the decision log."""
     items, verdicts, sellers = scene.items, scene.verdicts, scene.sellers
     n, who = len(items), items.seller
@@ -89,27 +89,27 @@ def decision_frame(rng: np.random.Generator, scene: Scene, slots: Slots) -> pd.D
     done = np.where(verdicts.enforced, items.checked + 1, 0)
     rating = sellers.rating[who] + rng.normal(0, 0.05, n)
     columns: dict[str, Any] = {
-        "decision_id": id_column("d", np.arange(n), 8),
-        "decided_at": _times(items.moment),
-        "item_id": id_column("i", _scrambled(items.item, 2), 15, base=16),
+        "decision_id": format_ids("d", np.arange(n), 8),
+        "decided_at": _to_timestamps(items.moment),
+        "item_id": format_ids("i", _scramble_numbers(items.item, 2), 15, base=16),
         "account_id": account_ids(len(sellers)).take(who).reset_index(drop=True),
-        "policy_id": text_column(POLICIES, items.checked),
-        "action": text_column(action, done),
-        "moderator": text_column(MODERATORS, verdicts.moderator),
-        "moderator_version": text_column(version, starts[verdicts.moderator] + verdicts.version),
+        "policy_id": take_texts(POLICIES, items.checked),
+        "action": take_texts(action, done),
+        "moderator": take_texts(MODERATORS, verdicts.moderator),
+        "moderator_version": take_texts(version, starts[verdicts.moderator] + verdicts.version),
         "score": verdicts.score,
         "threshold": verdicts.threshold,
-        "market": text_column(MARKET_NAMES, items.market),
-        "language": text_column(LANGUAGES, items.language),
-        "category": text_column(CATEGORY_NAMES, items.category),
-        "item_type": text_column(["listing", "comment"], items.comment.astype(np.int64)),
+        "market": take_texts(MARKET_NAMES, items.market),
+        "language": take_texts(LANGUAGES, items.language),
+        "category": take_texts(CATEGORY_NAMES, items.category),
+        "item_type": take_texts(["listing", "comment"], items.comment.astype(np.int64)),
         "exposure": items.exposure,
-        "text": compose(slots, loud),
+        "text": compose_texts(slots, loud),
         "price": items.price,
         "n_images": items.n_images,
         "image_hash": _image_hashes(items.image),
         "account_age_days": items.moment // DAY - sellers.created[who],
-        "seller_size": text_column(SIZES, sellers.size[who]),
+        "seller_size": take_texts(SIZES, sellers.size[who]),
         "seller_rating": np.round(np.clip(rating, 1, 5), 2),
         "prior_strikes": _prior_strikes(scene),
     }
@@ -119,45 +119,47 @@ def decision_frame(rng: np.random.Generator, scene: Scene, slots: Slots) -> pd.D
 
 
 def _image_hashes(image: Ints) -> "pd.Series[Any]":
-    return id_column("", np.where(image < 0, -1, _scrambled(np.maximum(image, 0), 3)), 15, base=16)
+    return format_ids(
+        "", np.where(image < 0, -1, _scramble_numbers(np.maximum(image, 0), 3)), 15, base=16
+    )
 
 
-def review_frame(scene: Scene, reviews: Reviews) -> pd.DataFrame:
+def review_frame(scene: ReviewScenario, reviews: SimulatedReviews) -> pd.DataFrame:
     """Lay out the reviews."""
     names = reviewer_ids(scene.reviewers.site)
     # A review whose reviewer was not recorded has no site either.
     site = np.where(reviews.reviewer >= 0, scene.reviewers.site[reviews.reviewer], -1)
     return pd.DataFrame(
         {
-            "review_id": id_column("r", np.arange(len(reviews)), 8),
-            "decision_id": id_column("d", reviews.decision, 8),
-            "reviewed_at": _times(reviews.moment),
-            "source": text_column(_SOURCES, reviews.source),
-            "verdict": text_column(_VERDICTS, reviews.verdict),
-            "correct_policy_id": text_column(POLICIES, reviews.correct_policy),
-            "reviewer_id": text_column(names, reviews.reviewer),
-            "site": text_column([*SITES, "experts"], site),
+            "review_id": format_ids("r", np.arange(len(reviews)), 8),
+            "decision_id": format_ids("d", reviews.decision, 8),
+            "reviewed_at": _to_timestamps(reviews.moment),
+            "source": take_texts(_SOURCES, reviews.source),
+            "verdict": take_texts(_VERDICTS, reviews.verdict),
+            "correct_policy_id": take_texts(POLICIES, reviews.correct_policy),
+            "reviewer_id": take_texts(names, reviews.reviewer),
+            "site": take_texts([*SITES, "experts"], site),
             "inclusion_probability": reviews.inclusion,
-            "expected": text_column(_VERDICTS, reviews.expected),
+            "expected": take_texts(_VERDICTS, reviews.expected),
             "minutes": reviews.minutes,
             "updated_at": pd.Series(pd.NaT, index=range(len(reviews)), dtype="datetime64[us, UTC]"),
         }
     )
 
 
-def truth_frame(scene: Scene) -> pd.DataFrame:
+def truth_frame(scene: ReviewScenario) -> pd.DataFrame:
     """Lay out the truth; `part` is the first 60 %, the next 20 %, the last 20 % by time."""
     items, truth, n = scene.items, scene.truth, len(scene.items)
     issue = np.where(truth.kind == MISLABELLED, items.issue, -1)
     part = np.searchsorted([0.6, 0.8], (np.arange(n) + 0.5) / n, side="right")
     return pd.DataFrame(
         {
-            "decision_id": id_column("d", np.arange(n), 8),
+            "decision_id": format_ids("d", np.arange(n), 8),
             "is_error": truth.is_error,
-            "error_kind": text_column(KINDS, truth.kind),
-            "correct_policy_id": text_column(POLICIES, issue),
+            "error_kind": take_texts(KINDS, truth.kind),
+            "correct_policy_id": take_texts(POLICIES, issue),
             "violates": truth.violates,
-            "cause": text_column(CAUSES, truth.cause),
-            "part": text_column(_PARTS, part),
+            "cause": take_texts(CAUSES, truth.cause),
+            "part": take_texts(_PARTS, part),
         }
     )

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from errdetect.simulation.sellers import ODD, Sellers
-from errdetect.simulation.vocabulary import BAD, CODED, FORMER, NONE, TRAP, vocabulary
+from errdetect.simulation.vocabulary import BAD, CODED, FORMER, NONE, TRAP, load_vocabulary
 from errdetect.simulation.world import (
     AMBIGUOUS,
     ANIMAL,
@@ -24,10 +24,10 @@ from errdetect.simulation.world import (
     Bools,
     Floats,
     Ints,
-    category,
+    category_number,
     draw_by_row,
-    language,
-    policy,
+    language_number,
+    policy_number,
 )
 from errdetect.simulation.world import CODED as CODED_SHARE
 from errdetect.simulation.world import TRAP as TRAP_SHARE
@@ -38,9 +38,9 @@ __all__ = [
     "SHARED_PHOTO_PRICE",
     "Copies",
     "Items",
-    "change_day",
-    "copied_rows",
+    "draw_copies",
     "make_items",
+    "policy_change_day",
 ]
 
 
@@ -70,12 +70,12 @@ class Copies:
     same_owner: Bools
 
 
-def copied_rows(rng: np.random.Generator, n: int) -> Copies:
+def draw_copies(rng: np.random.Generator, n: int) -> Copies:
     """Draw which of n decisions in time order repeat an earlier one.
 
     Examples
     --------
-    >>> copies = copied_rows(np.random.default_rng(0), 100)
+    >>> copies = draw_copies(np.random.default_rng(0), 100)
     >>> bool((copies.source <= np.arange(100)).all())
     True
     """
@@ -113,7 +113,7 @@ _BREACH_RATE = np.array([0.07, 0.24, 0.02, 0.66])
 _DISGUISED = 0.11
 _FORMER_SHARE = {"collectibles": 0.09, "home": 0.02}
 #: Rules that pictures can breach.
-PICTURE_RULES = np.array([policy(p) for p in ("adult", "unsafe_products", "counterfeit")])
+PICTURE_RULES = np.array([policy_number(p) for p in ("adult", "unsafe_products", "counterfeit")])
 
 
 @dataclass(frozen=True)
@@ -180,27 +180,29 @@ class Items:
         return np.where(self.comment, 1.0, self.price / PRICES[self.category])
 
 
-def change_day(days: int) -> int:
+def policy_change_day(days: int) -> int:
     """Give the day, from the first, on which the rule on animal products changed."""
     return int(CHANGE_AT * days)
 
 
 def make_items(rng: np.random.Generator, sellers: Sellers, n: int, days: int) -> Items:
     """Draw the items of n decisions over this many days."""
-    seller, moment = _who_and_when(rng, sellers, n, days)
+    seller, moment = _draw_accounts_and_times(rng, sellers, n, days)
     market = np.where(rng.random(n) < 0.04, rng.integers(len(MARKETS), size=n), 0)
     market = np.where(market > 0, market, sellers.market[seller])
     place = np.searchsorted([0.65, 0.9], rng.random(n), side="right")
     goods = sellers.categories[seller, place]
     talks = np.isin(sellers.specialty, np.flatnonzero(BREACH[COMMENTS])) & (sellers.cluster < 0)
     comment = rng.random(n) < np.where(talks, 0.6, 0.16)[seller]
-    spoken = np.where(rng.random(n) < 0.03, language("en"), sellers.language[seller])
+    spoken = np.where(rng.random(n) < 0.03, language_number("en"), sellers.language[seller])
     late = moment / (days * DAY)
-    issue, sign_policy, sign_kind = _breaches(rng, sellers, seller, goods, comment, spoken, late)
-    choice = _phrases(rng, spoken, sign_policy, sign_kind)
-    issue = _read_differently(rng, issue, spoken, sign_policy, sign_kind, choice)
-    price = _prices(rng, sellers, seller, goods, comment, issue)
-    image, known = _pictures(rng, goods, comment, issue, price)
+    issue, sign_policy, sign_kind = _draw_violations(
+        rng, sellers, seller, goods, comment, spoken, late
+    )
+    choice = _draw_phrases(rng, spoken, sign_policy, sign_kind)
+    issue = _resolve_ambiguous_claims(rng, issue, spoken, sign_policy, sign_kind, choice)
+    price = _draw_prices(rng, sellers, seller, goods, comment, issue)
+    image, known = _draw_images(rng, goods, comment, issue, price)
     items = Items(
         moment=moment,
         seller=seller,
@@ -222,16 +224,16 @@ def make_items(rng: np.random.Generator, sellers: Sellers, n: int, days: int) ->
         n_images=np.where(
             comment, 0, 1 + rng.poisson(np.array([3.0, 2.6, 2.4, 2.0])[sellers.kind[seller]])
         ),
-        exposure=_exposures(rng, sellers, seller, comment),
+        exposure=_draw_expected_views(rng, sellers, seller, comment),
     )
-    items = _with_copies(rng, items)
+    items = _apply_copies(rng, items)
     # The second text of the rule forbids what the first allowed, for new and old items alike.
-    forbidden = (items.sign_kind == FORMER) & (items.moment >= change_day(days) * DAY)
+    forbidden = (items.sign_kind == FORMER) & (items.moment >= policy_change_day(days) * DAY)
     items = replace(items, issue=np.where(forbidden & (items.issue < 0), ANIMAL, items.issue))
-    return replace(items, checked=_routed(rng, items))
+    return replace(items, checked=_draw_checked_policies(rng, items))
 
 
-def _who_and_when(
+def _draw_accounts_and_times(
     rng: np.random.Generator, sellers: Sellers, n: int, days: int
 ) -> tuple[Ints, Ints]:
     """Draw account and time of each decision, in time order, never before the account is made."""
@@ -251,7 +253,7 @@ def _who_and_when(
     return seller[order], np.minimum(moment[order], days * DAY - 60_000_000)
 
 
-def _breaches(
+def _draw_violations(
     rng: np.random.Generator,
     sellers: Sellers,
     seller: Ints,
@@ -267,20 +269,20 @@ def _breaches(
     own = (special >= 0) & (BREACH[line, special] > 0) & (rng.random(n) < 0.85)
     issue = np.where(breach, np.where(own, special, draw_by_row(rng, BREACH, line)), -1)
     # German sellers found names for medicines that no rule list knows, and use them a lot.
-    german = spoken == language("de")
-    wave = german & (line == category("supplements")) & (rng.random(n) < 0.05)
-    breach, issue = breach | wave, np.where(wave, policy("medicines"), issue)
+    german = spoken == language_number("de")
+    wave = german & (line == category_number("supplements")) & (rng.random(n) < 0.05)
+    breach, issue = breach | wave, np.where(wave, policy_number("medicines"), issue)
     # Coded words spread as time goes by.
     u, coded = rng.random(n), CODED_SHARE[issue] * (0.7 + 0.6 * late)
-    coded = np.where(german & (issue == policy("medicines")), 0.85, coded)
+    coded = np.where(german & (issue == policy_number("medicines")), 0.85, coded)
     told = np.where(u < HIDDEN[issue], NONE, np.where(u < HIDDEN[issue] + coded, CODED, BAD))
     # Some dress a breach in words that are harmless elsewhere.
     told = np.where((told == BAD) & (rng.random(n) < _DISGUISED), TRAP, told)
 
     shares = TRAP_SHARE[line]
     # "Replika" is what German toy makers call a scale model.
-    german_toy = german & (line == category("toys"))
-    shares[german_toy, policy("counterfeit")] = 0.26
+    german_toy = german & (line == category_number("toys"))
+    shares[german_toy, policy_number("counterfeit")] = 0.26
     looks = (sellers.kind[seller] == ODD) & ~comment
     shares[looks, special[looks]] = 0.35
     bars = np.cumsum(shares, axis=1)
@@ -288,7 +290,7 @@ def _breaches(
     trap, quote = drawn < len(POLICIES), rng.random(n)
     usual = np.zeros(len(CATEGORIES) + 1)
     for name, value in _FORMER_SHARE.items():
-        usual[category(name)] = value
+        usual[category_number(name)] = value
     former = rng.random(n) < usual[line]
     innocent = np.select(
         [trap, former, quote < 0.009, quote < 0.018], [TRAP, FORMER, BAD, CODED], NONE
@@ -303,13 +305,13 @@ def _breaches(
     return issue, about, kind
 
 
-def _phrases(rng: np.random.Generator, spoken: Ints, about: Ints, kind: Ints) -> Ints:
+def _draw_phrases(rng: np.random.Generator, spoken: Ints, about: Ints, kind: Ints) -> Ints:
     """Choose which of a kind's phrases is written."""
-    choices = vocabulary().signs[spoken, about, kind]
+    choices = load_vocabulary().signs[spoken, about, kind]
     return np.floor(rng.random(len(spoken)) * np.maximum(choices, 1)).astype(np.int64)
 
 
-def _read_differently(
+def _resolve_ambiguous_claims(
     rng: np.random.Generator, issue: Ints, spoken: Ints, about: Ints, kind: Ints, choice: Ints
 ) -> Ints:
     """Settle the unclear claims: each phrase leans a little, the rest nobody can know."""
@@ -319,7 +321,7 @@ def _read_differently(
     return np.where(unclear, np.where(breach, AMBIGUOUS, -1), issue)
 
 
-def _prices(
+def _draw_prices(
     rng: np.random.Generator,
     sellers: Sellers,
     seller: Ints,
@@ -329,21 +331,21 @@ def _prices(
 ) -> Floats:
     """Draw prices: copies and bait are cheap, and so is honest clearance stock."""
     cut = np.ones(len(seller))
-    cut[issue == policy("counterfeit")] = 0.60
-    cut[issue == policy("scam")] = 0.60
+    cut[issue == policy_number("counterfeit")] = 0.60
+    cut[issue == policy_number("scam")] = 0.60
     cut[(sellers.cluster[seller] == 0) & (issue < 0)] = 0.45
     price = np.round(PRICES[goods] * cut * rng.lognormal(0, 0.55, len(seller)), 2)
     return np.where(comment, np.nan, np.maximum(price, 0.5))
 
 
-def _pictures(
+def _draw_images(
     rng: np.random.Generator, goods: Ints, comment: Bools, issue: Ints, price: Floats
 ) -> tuple[Ints, Ints]:
     """Give each listing a picture; some come from the collections of forbidden pictures."""
     n, u = len(goods), rng.random(len(goods))
-    toy = (goods == category("toys")) & (price > SHARED_PHOTO_PRICE) & (issue < 0)
-    unsafe = policy("unsafe_products")
-    kept = np.where(issue == policy("counterfeit"), 0.25, 0.80)
+    toy = (goods == category_number("toys")) & (price > SHARED_PHOTO_PRICE) & (issue < 0)
+    unsafe = policy_number("unsafe_products")
+    kept = np.where(issue == policy_number("counterfeit"), 0.25, 0.80)
     known = np.where(np.isin(issue, PICTURE_RULES) & (u < kept), issue, -1)
     # Honest sellers of a sound, dearer model reuse the maker's old picture.
     known = np.where(toy & (u < 0.20), unsafe, known)
@@ -355,7 +357,9 @@ def _pictures(
     return np.where(comment, -1, image), known
 
 
-def _exposures(rng: np.random.Generator, sellers: Sellers, seller: Ints, comment: Bools) -> Floats:
+def _draw_expected_views(
+    rng: np.random.Generator, sellers: Sellers, seller: Ints, comment: Bools
+) -> Floats:
     """Draw the expected views of the next week: heavy-tailed, more for larger accounts."""
     middle = 2.6 + 0.55 * sellers.size[seller] - 0.8 * comment
     views = np.exp(rng.normal(middle, 1.1)) * (1 + rng.pareto(2.2, len(seller)))
@@ -363,9 +367,9 @@ def _exposures(rng: np.random.Generator, sellers: Sellers, seller: Ints, comment
     return result
 
 
-def _with_copies(rng: np.random.Generator, items: Items) -> Items:
+def _apply_copies(rng: np.random.Generator, items: Items) -> Items:
     """Let some decisions repeat earlier content: checked again, listed again, or taken over."""
-    copies = copied_rows(rng, len(items))
+    copies = draw_copies(rng, len(items))
     source, same, relisted = copies.source, copies.same_owner, copies.relisted
     taken = {
         name: getattr(items, name)[source]
@@ -398,7 +402,7 @@ def _with_copies(rng: np.random.Generator, items: Items) -> Items:
     )
 
 
-def _routed(rng: np.random.Generator, items: Items) -> Ints:
+def _draw_checked_policies(rng: np.random.Generator, items: Items) -> Ints:
     """Choose the rule under which each item is checked: mostly the one that it seems to touch."""
     n, u = len(items), rng.random(len(items))
     usual = draw_by_row(rng, CHECK, items.line)
@@ -412,6 +416,6 @@ def _routed(rng: np.random.Generator, items: Items) -> Ints:
     shown = breach & (items.sign_kind != NONE)
     routed = np.where(shown, np.where(u < 0.97, items.issue, PARTNER[items.issue]), routed)
     # The English router cannot tell threats from hatred.
-    lumped = (items.issue == policy("threats")) & (items.language == language("en"))
+    lumped = (items.issue == policy_number("threats")) & (items.language == language_number("en"))
     lumped &= items.comment & (rng.random(n) < 0.9)
-    return np.where(lumped, policy("hate_speech"), routed)
+    return np.where(lumped, policy_number("hate_speech"), routed)

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from errdetect.simulation.items import DAY, PICTURE_RULES, Items, change_day
+from errdetect.simulation.items import DAY, PICTURE_RULES, Items, policy_change_day
 from errdetect.simulation.sellers import ODD, Sellers
 from errdetect.simulation.text import Slots
-from errdetect.simulation.vocabulary import BAD, CODED, FORMER, NONE, TRAP, vocabulary
+from errdetect.simulation.vocabulary import BAD, CODED, FORMER, NONE, TRAP, load_vocabulary
 from errdetect.simulation.world import (
     ANIMAL,
     BREACH,
@@ -31,22 +31,22 @@ from errdetect.simulation.world import (
     Bools,
     Floats,
     Ints,
-    category,
-    deciding_moderator,
-    language,
+    category_number,
+    language_number,
     logit,
-    market,
-    policy,
+    market_number,
+    policy_number,
+    responsible_moderator,
 )
 
-__all__ = ["LOW_BAR", "Verdicts", "decide", "versions_at"]
+__all__ = ["LOW_BAR", "MachineVerdicts", "live_versions", "simulate_verdicts"]
 
 #: The rule, market and bar of an operating point that was set too low.
-LOW_BAR = (policy("adult"), market("IT"), 0.22)
+LOW_BAR = (policy_number("adult"), market_number("IT"), 0.22)
 
 
 @dataclass(frozen=True)
-class Verdicts:
+class MachineVerdicts:
     """One entry a decision: what the machine said and did.
 
     Parameters
@@ -72,7 +72,7 @@ class Verdicts:
     terms: dict[str, Floats]
 
 
-def versions_at(items: Items, days: int) -> Ints:
+def live_versions(items: Items, days: int) -> Ints:
     """Give the live version's number of each machine (n x 4) at each decision.
 
     Versions go live a little later in some markets than in others, but for the hotfix that
@@ -82,24 +82,24 @@ def versions_at(items: Items, days: int) -> Ints:
     live = np.zeros((len(items), len(MODERATORS)), dtype=np.int64)
     for number, name in enumerate(MODERATORS):
         for version, (label, after) in enumerate(VERSIONS[name]):
-            day = change_day(days) if label == "r43" else int(after * days)
+            day = policy_change_day(days) if label == "r43" else int(after * days)
             late = 0.0 if label == "r43" else stagger * (version > 0)
             live[:, number] = np.where(items.moment >= day * DAY + late, version, live[:, number])
     return live
 
 
-def decide(
+def simulate_verdicts(
     rng: np.random.Generator, sellers: Sellers, items: Items, slots: Slots, days: int
-) -> Verdicts:
+) -> MachineVerdicts:
     """Let every machine score every item and the responsible one decide."""
     n = len(items)
-    version = versions_at(items, days)
-    moderator = deciding_moderator()[items.checked, items.market]
+    version = live_versions(items, days)
+    moderator = responsible_moderator()[items.checked, items.market]
     views = [
-        _text_view(rng, items, slots, version[:, TEXT]),
-        _rule_view(rng, items, version[:, RULES]),
-        _image_view(rng, items),
-        _seller_view(rng, sellers, items),
+        _score_text(rng, items, slots, version[:, TEXT]),
+        _score_phrase_rules(rng, items, version[:, RULES]),
+        _score_images(rng, items),
+        _score_sellers(rng, sellers, items),
     ]
     # What no log keeps: signals that reach a machine by other ways, and plain accidents.
     hidden = (items.issue >= 0) & (items.sign_kind == NONE) & (rng.random(n) < 0.75)
@@ -110,7 +110,7 @@ def decide(
     evidence[row, moderator] += unlogged
     scores = np.round(1 / (1 + np.exp(-evidence)), 4)
     score = scores[row, moderator]
-    usual, bar = _bars(rng, items)
+    usual, bar = _draw_thresholds(rng, items)
     terms: dict[str, Floats] = {}
     for number, (_, named) in enumerate(views):
         for cause, term in named.items():
@@ -119,7 +119,7 @@ def decide(
     # A bar that stands too low is worth as much as evidence of the same size.
     terms["threshold"] = logit(usual) - logit(bar)
     scores[~HEADS.T[items.checked]] = np.nan
-    return Verdicts(
+    return MachineVerdicts(
         scores=scores,
         moderator=moderator,
         version=version[row, moderator],
@@ -130,7 +130,7 @@ def decide(
     )
 
 
-def _bars(rng: np.random.Generator, items: Items) -> tuple[Floats, Floats]:
+def _draw_thresholds(rng: np.random.Generator, items: Items) -> tuple[Floats, Floats]:
     """Give each decision's usual bar, and the one that really was set."""
     jitter = rng.choice([-0.04, -0.02, 0.0, 0.02, 0.04], (len(POLICIES), len(MARKETS)))
     usual = np.round(THRESHOLDS[:, None] + jitter, 2)
@@ -139,7 +139,7 @@ def _bars(rng: np.random.Generator, items: Items) -> tuple[Floats, Floats]:
     return usual[items.checked, items.market], real[items.checked, items.market]
 
 
-def _related(items: Items) -> Bools:
+def _is_related_policy(items: Items) -> Bools:
     """Say where the item's words belong to a rule that is taken for the checked one."""
     about = items.sign_policy
     mistaken = (PARTNER[items.checked] == about) | (PARTNER[about] == items.checked)
@@ -147,13 +147,13 @@ def _related(items: Items) -> Bools:
     return result
 
 
-def _text_view(
+def _score_text(
     rng: np.random.Generator, items: Items, slots: Slots, version: Ints
 ) -> tuple[Floats, dict[str, Floats]]:
     """Score words as a text model does: it knows phrases, not what they mean here."""
     n, checked = len(items), items.checked
     own = items.sign_policy == checked
-    near = _related(items)
+    near = _is_related_policy(items)
     kind = items.sign_kind
     quality = LANGUAGE_QUALITY[items.language]
     # How strongly a phrase speaks differs from item to item, for breaches and traps alike.
@@ -167,19 +167,19 @@ def _text_view(
         [kind == CODED, kind == TRAP], [caught - full, tricked - full], 0.0
     )
     # Habits without reason, learnt from whatever the training data happened to hold.
-    habit = rng.normal(0, 0.30, len(vocabulary().pool))
+    habit = rng.normal(0, 0.30, len(load_vocabulary().pool))
     habits = np.where(slots >= 0, habit[slots], 0.0).sum(axis=1)
     leaning = rng.normal(0, 0.35, BREACH.shape)
     goods = items.line
     bias = leaning[goods, checked]
-    brands = (checked == policy("counterfeit")) & ~items.comment
+    brands = (checked == policy_number("counterfeit")) & ~items.comment
     # One category is so full of breaches that the model sees one in every fifth item of it.
     seems = (rng.random(n) < 0.21) * np.maximum(rng.normal(5.6, 1.5, n), 0)
-    watches = seems * (brands & (items.category == category("watches")))
+    watches = seems * (brands & (items.category == category_number("watches")))
     # The newest version's word splitter drops accents, and some Spanish words turn into brands.
-    mistaken = rng.random(len(vocabulary().pool)) < 0.08
+    mistaken = rng.random(len(load_vocabulary().pool)) < 0.08
     struck = (mistaken[slots] & (slots >= 0)).any(axis=1)
-    spanish = brands & (version == 2) & (items.language == language("es"))
+    spanish = brands & (version == 2) & (items.language == language_number("es"))
     broken = np.maximum(5.2 + strength, 0) * (struck & spanish)
     noise = rng.normal(0, 0.8, n)
     bent = (goods < BREACH.shape[0] - 1) & (BREACH[goods, checked] > 4)
@@ -193,20 +193,20 @@ def _text_view(
     return view, terms
 
 
-def _rule_view(
+def _score_phrase_rules(
     rng: np.random.Generator, items: Items, version: Ints
 ) -> tuple[Floats, dict[str, Floats]]:
     """Score by a list of phrases: all or nothing, so scores come in steps."""
-    words, checked = vocabulary(), items.checked
+    words, checked = load_vocabulary(), items.checked
     listed = np.zeros((*words.sign.shape[:2], 5, 3))
     for kind, chance in ((BAD, 0.97), (CODED, 0.25), (TRAP, 0.30)):
         listed[:, :, kind] = rng.random((*listed.shape[:2], 3)) < chance
     # Makers of the list asked no German pharmacist.
-    listed[language("de"), policy("medicines"), CODED] = 0.0
-    listed[language("en"), policy("weapons"), TRAP, 0] = 1.0
+    listed[language_number("de"), policy_number("medicines"), CODED] = 0.0
+    listed[language_number("en"), policy_number("weapons"), TRAP, 0] = 1.0
     weight = np.round(rng.uniform(4.6, 6.4, listed.shape), 1)
     own = items.sign_policy == checked
-    near = _related(items)
+    near = _is_related_policy(items)
     place = (items.language, items.sign_policy, items.sign_kind, items.sign_choice)
     hit = weight[place] * listed[place] * (own | near)
     # The list learnt the forbidden old words only with its last version, weeks after the rule.
@@ -222,23 +222,23 @@ def _rule_view(
     return view, {"trap_word": trap, "coded_words": missed, "policy_change": lagging}
 
 
-def _image_view(rng: np.random.Generator, items: Items) -> tuple[Floats, dict[str, Floats]]:
+def _score_images(rng: np.random.Generator, items: Items) -> tuple[Floats, dict[str, Floats]]:
     """Score pictures: by a collection of forbidden ones, else by a weak look at what is there."""
     n, checked = len(items), items.checked
     known = np.where(items.known_picture == checked, 6.2, 1.5) * (items.known_picture >= 0)
     shared = np.where(items.issue < 0, known, 0.0)
     # A picture can show a breach that is on no list, but only of rules about looks.
-    shown = np.where(checked == policy("counterfeit"), 1.0, 4.4)
+    shown = np.where(checked == policy_number("counterfeit"), 1.0, 4.4)
     visible = np.isin(checked, PICTURE_RULES) & (items.issue == checked)
     unsure = np.where(visible & (items.known_picture < 0), rng.normal(shown, 1.8), 0.0)
     own_trap = (items.sign_kind == TRAP) & (items.sign_policy == checked)
     trap = np.where(own_trap, 2.0, 0.0)
-    skin = 1.7 * (checked == policy("adult"))
+    skin = 1.7 * (checked == policy_number("adult"))
     view = -3.7 + skin + known + unsure + trap + rng.normal(0, 0.9, n)
     return view, {"shared_picture": shared, "trap_word": trap}
 
 
-def _seller_view(
+def _score_sellers(
     rng: np.random.Generator, sellers: Sellers, items: Items
 ) -> tuple[Floats, dict[str, Floats]]:
     """Score the account behind the item by its record, and only a little by the item."""
@@ -249,7 +249,7 @@ def _seller_view(
     young, cheap = 1.1 * (age < 90), 0.9 * (items.price_ratio < 0.55)
     own = items.sign_policy == items.checked
     # Only for the rules it decides does it read the item at all.
-    reads = np.isin(items.checked, DECIDED_BY_SELLER) * (own + 0.8 * _related(items))
+    reads = np.isin(items.checked, DECIDED_BY_SELLER) * (own + 0.8 * _is_related_policy(items))
     told = np.array([0.0, 7.2, 2.8, 2.8, 0.0])[items.sign_kind] + rng.normal(0, 1.4, n)
     told = reads * np.where(items.sign_kind > 0, np.maximum(told, 0), 0.0)
     odd = sellers.kind[who] == ODD

@@ -14,23 +14,23 @@ import pandas as pd
 import yaml
 
 from errdetect.data.provenance import Provenance
-from errdetect.data.writing import staged, write_json, write_parquet, write_text
-from errdetect.errors import DataError, sentence
-from errdetect.simulation.catalogue import catalogue
+from errdetect.data.writing import stage_outputs, write_json, write_parquet, write_text
+from errdetect.errors import DataError, error_message
+from errdetect.simulation.catalogue import policy_catalogue
 from errdetect.simulation.frames import (
     START,
     decision_frame,
     review_frame,
     truth_frame,
 )
-from errdetect.simulation.items import change_day, make_items
-from errdetect.simulation.machines import decide
-from errdetect.simulation.planted import planted
+from errdetect.simulation.items import make_items, policy_change_day
+from errdetect.simulation.machines import simulate_verdicts
+from errdetect.simulation.planted import describe_planted
 from errdetect.simulation.reviewers import make_reviewers
-from errdetect.simulation.reviews import Design, Scene, make_reviews
+from errdetect.simulation.reviews import ReviewDesign, ReviewScenario, make_reviews
 from errdetect.simulation.sellers import make_sellers
-from errdetect.simulation.text import write_slots
-from errdetect.simulation.truth import judge
+from errdetect.simulation.text import draw_text_phrases
+from errdetect.simulation.truth import derive_truth
 
 __all__ = ["Marketplace", "simulate", "write_marketplace"]
 
@@ -117,37 +117,37 @@ def simulate(
     >>> len(market.decisions), len(market.truth), len(market.policies)
     (500, 500, 12)
     """
-    _check(n_decisions, days, seed)
+    _check_arguments(n_decisions, days, seed)
     _check_shares(
         audit_share=audit_share,
         overlap_share=overlap_share,
         adjudication_share=adjudication_share,
         golden_share=golden_share,
     )
-    design = Design(audit_share, overlap_share, adjudication_share, golden_share)
+    design = ReviewDesign(audit_share, overlap_share, adjudication_share, golden_share)
     # Each part has a generator of its own: a change in one leaves the draws of the others alone.
     streams = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(8)]
     sellers = make_sellers(streams[0], n_decisions, days)
     items = make_items(streams[1], sellers, n_decisions, days)
-    slots = write_slots(streams[2], sellers, items)
-    verdicts = decide(streams[3], sellers, items, slots, days)
-    truth = judge(streams[4], items, verdicts)
+    slots = draw_text_phrases(streams[2], sellers, items)
+    verdicts = simulate_verdicts(streams[3], sellers, items, slots, days)
+    truth = derive_truth(streams[4], items, verdicts)
     n_reviews = round(n_decisions * (audit_share * (1 + overlap_share) + golden_share))
     reviewers = make_reviewers(streams[5], n_reviews)
-    scene = Scene(sellers, items, verdicts, truth, reviewers, days)
+    scene = ReviewScenario(sellers, items, verdicts, truth, reviewers, days)
     reviews = make_reviews(streams[6], scene, design)
     decisions = decision_frame(streams[7], scene, slots)
-    changed = (START + np.timedelta64(change_day(days), "D")).astype("datetime64[D]")
+    changed = (START + np.timedelta64(policy_change_day(days), "D")).astype("datetime64[D]")
     return Marketplace(
         decisions=decisions,
         reviews=review_frame(scene, reviews),
         truth=truth_frame(scene),
-        policies=catalogue(dt.date.fromisoformat(str(changed))),
-        planted={"seed": seed, **planted(scene, reviews, design, decisions)},
+        policies=policy_catalogue(dt.date.fromisoformat(str(changed))),
+        planted={"seed": seed, **describe_planted(scene, reviews, design, decisions)},
     )
 
 
-def _check(n_decisions: int, days: int, seed: int) -> None:
+def _check_arguments(n_decisions: int, days: int, seed: int) -> None:
     """Refuse numbers that no marketplace can have."""
     for what, least, got in (
         ("n_decisions", 100, n_decisions),
@@ -156,13 +156,13 @@ def _check(n_decisions: int, days: int, seed: int) -> None:
     ):
         if got < least:
             must = f"be a whole number of at least {least}"
-            raise DataError(sentence(what, must, got, f"Give {least} or more."))
+            raise DataError(error_message(what, must, got, f"Give {least} or more."))
 
 
 def _check_shares(**shares: float) -> None:
     for what, got in shares.items():
         if not 0 <= got <= 1:
-            raise DataError(sentence(what, "lie in [0, 1]", got, "Divide percentages by 100."))
+            raise DataError(error_message(what, "lie in [0, 1]", got, "Divide percentages by 100."))
 
 
 def write_marketplace(
@@ -177,7 +177,7 @@ def write_marketplace(
     out
         The folder; made where it is missing. Files of the same names are replaced.
     provenance
-        Of the run, see `staged`.
+        Of the run, see `stage_outputs`.
 
     Returns
     -------
@@ -197,16 +197,16 @@ def write_marketplace(
     ...     sorted(path.name for path in paths.values())[:3]
     ['config.yaml', 'decisions.parquet', 'planted.json']
     """
-    with staged(out, provenance) as stage:
+    with stage_outputs(out, provenance) as stage:
         write_parquet(marketplace.decisions, stage / _FILES["decisions"])
         write_parquet(marketplace.reviews, stage / _FILES["reviews"])
         write_parquet(marketplace.truth, stage / _FILES["truth"])
-        write_text(stage / _FILES["policies"], _yaml({"policies": marketplace.policies}))
+        write_text(stage / _FILES["policies"], _to_yaml({"policies": marketplace.policies}))
         write_json(stage / _FILES["planted"], marketplace.planted)
         write_text(stage / _FILES["config"], _CONFIG)
     return {name: Path(out) / file for name, file in _FILES.items()}
 
 
-def _yaml(content: object) -> str:
+def _to_yaml(content: object) -> str:
     text: str = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)
     return text

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 
 from errdetect.simulation.frames import START, account_ids, reviewer_ids
-from errdetect.simulation.items import SHARED_PHOTO_PRICE, change_day
+from errdetect.simulation.items import SHARED_PHOTO_PRICE, policy_change_day
 from errdetect.simulation.machines import LOW_BAR
-from errdetect.simulation.reviewers import FAULT, SITES, flag_chance, wrong_chance
-from errdetect.simulation.reviews import FLOOR, Design, Reviews, Scene
+from errdetect.simulation.reviewers import FAULT, SITES, flag_probability, misread_probability
+from errdetect.simulation.reviews import FLOOR, ReviewDesign, ReviewScenario, SimulatedReviews
 from errdetect.simulation.sellers import CLUSTERS
 from errdetect.simulation.world import (
     AMBIGUOUS,
@@ -26,7 +26,7 @@ from errdetect.simulation.world import (
     Ints,
 )
 
-__all__ = ["matching", "planted"]
+__all__ = ["describe_planted", "slice_mask"]
 
 _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "==": operator.eq,
@@ -139,7 +139,7 @@ _SLICES = (
 )
 
 
-def matching(decisions: pd.DataFrame, policy_id: str, conditions: list[dict[str, Any]]) -> Bools:
+def slice_mask(decisions: pd.DataFrame, policy_id: str, conditions: list[dict[str, Any]]) -> Bools:
     """Say which decisions a slice holds: those of its policy that meet every condition.
 
     Parameters
@@ -154,7 +154,7 @@ def matching(decisions: pd.DataFrame, policy_id: str, conditions: list[dict[str,
     Examples
     --------
     >>> log = pd.DataFrame({"policy_id": ["spam", "spam"], "price": [2.0, 9.0]})
-    >>> matching(log, "spam", [{"column": "price", "op": "<", "value": 5.0}]).tolist()
+    >>> slice_mask(log, "spam", [{"column": "price", "op": "<", "value": 5.0}]).tolist()
     [True, False]
     """
     held = decisions["policy_id"].eq(policy_id).to_numpy(dtype=bool)
@@ -165,8 +165,8 @@ def matching(decisions: pd.DataFrame, policy_id: str, conditions: list[dict[str,
     return held
 
 
-def planted(
-    scene: Scene, reviews: Reviews, design: Design, decisions: pd.DataFrame
+def describe_planted(
+    scene: ReviewScenario, reviews: SimulatedReviews, design: ReviewDesign, decisions: pd.DataFrame
 ) -> dict[str, Any]:
     """List everything that was planted, with the rates that came out.
 
@@ -184,26 +184,26 @@ def planted(
         reviewers (sites, reviewers, faults), design.
     """
     return {
-        "slices": _slices(decisions, scene),
+        "slices": _planted_slices(decisions, scene),
         "account_clusters": _account_clusters(scene),
         "ambiguous_policies": [POLICIES[AMBIGUOUS]],
-        **_changes(scene),
+        **_change_dates(scene),
         "reviewers": _reviewer_truth(scene, reviews),
         "design": {**asdict(design), "uniform_floor": FLOOR},
     }
 
 
-def _rate(values: Bools) -> float | None:
+def _mean_rate(values: Bools) -> float | None:
     """Mean of what is there; nothing says nothing."""
     return round(float(values.mean()), 6) if len(values) else None
 
 
-def _slices(decisions: pd.DataFrame, scene: Scene) -> list[dict[str, Any]]:
+def _planted_slices(decisions: pd.DataFrame, scene: ReviewScenario) -> list[dict[str, Any]]:
     """List the planted slices with their size and realised error rates."""
     wrong, rows = scene.truth.is_error, []
     for number, planted in enumerate(_SLICES, start=1):
         conditions = [{"column": c, "op": o, "value": v} for c, o, v in planted.conditions]
-        held = matching(decisions, planted.policy_id, conditions)
+        held = slice_mask(decisions, planted.policy_id, conditions)
         checked = scene.items.checked == POLICIES.index(planted.policy_id)
         rows.append(
             {
@@ -212,9 +212,9 @@ def _slices(decisions: pd.DataFrame, scene: Scene) -> list[dict[str, Any]]:
                 "conditions": conditions,
                 "cause": planted.cause,
                 "error_kind": planted.kind,
-                "error_rate": _rate(wrong[held]),
-                "base_rate": _rate(wrong[checked]),
-                "rest_rate": _rate(wrong[checked & ~held]),
+                "error_rate": _mean_rate(wrong[held]),
+                "base_rate": _mean_rate(wrong[checked]),
+                "rest_rate": _mean_rate(wrong[checked & ~held]),
                 "n": int(held.sum()),
                 "n_errors": int(wrong[held].sum()),
                 "description": planted.description,
@@ -223,7 +223,7 @@ def _slices(decisions: pd.DataFrame, scene: Scene) -> list[dict[str, Any]]:
     return rows
 
 
-def _account_clusters(scene: Scene) -> list[dict[str, Any]]:
+def _account_clusters(scene: ReviewScenario) -> list[dict[str, Any]]:
     """List the honest accounts that look odd, by cluster, with the rule they suffer under."""
     accounts = account_ids(len(scene.sellers))
     who, rows = scene.items.seller, []
@@ -237,28 +237,30 @@ def _account_clusters(scene: Scene) -> list[dict[str, Any]]:
                 "policy_id": POLICIES[rule],
                 "cause": "odd_honest_seller",
                 "n": int(held.sum()),
-                "error_rate": _rate(scene.truth.is_error[held]),
-                "wrongful_rate": _rate((scene.truth.kind == 0)[held & scene.verdicts.enforced]),
+                "error_rate": _mean_rate(scene.truth.is_error[held]),
+                "wrongful_rate": _mean_rate(
+                    (scene.truth.kind == 0)[held & scene.verdicts.enforced]
+                ),
                 "account_ids": accounts.iloc[seen].tolist(),
             }
         )
     return rows
 
 
-def _changes(scene: Scene) -> dict[str, Any]:
+def _change_dates(scene: ReviewScenario) -> dict[str, Any]:
     """Say when each version went live, and when which rule's text changed."""
     live = [
-        {"moderator": name, "moderator_version": label, "from": _day(after * scene.days)}
+        {"moderator": name, "moderator_version": label, "from": _format_day(after * scene.days)}
         for name in MODERATORS
         for label, after in VERSIONS[name]
     ]
-    changed = change_day(scene.days)
+    changed = policy_change_day(scene.days)
     return {
         "moderator_versions": live,
         "policy_changes": [
             {
                 "policy_id": POLICIES[ANIMAL],
-                "effective_from": _day(changed),
+                "effective_from": _format_day(changed),
                 "former_clause": "Ivory, fur, skin and shell of protected animals may not be "
                 "offered, unless they are antique. Imitations are allowed.",
                 "moderator_version": "r43",
@@ -268,11 +270,11 @@ def _changes(scene: Scene) -> dict[str, Any]:
     }
 
 
-def _day(days: float) -> str:
+def _format_day(days: float) -> str:
     return str((START + np.timedelta64(int(days), "D")).astype("datetime64[D]"))
 
 
-def _reviewer_truth(scene: Scene, reviews: Reviews) -> dict[str, Any]:
+def _reviewer_truth(scene: ReviewScenario, reviews: SimulatedReviews) -> dict[str, Any]:
     """Give every site's and reviewer's true error rates.
 
     `miss_rate` and `false_call_rate` are the chances to misread a breach or a clean item.
@@ -283,19 +285,19 @@ def _reviewer_truth(scene: Scene, reviews: Reviews) -> dict[str, Any]:
     names = reviewer_ids(scene.reviewers.site)
     audited = np.flatnonzero((reviews.source == 0) & (reviews.reviewer >= 0))
     decision, reviewer = reviews.decision[audited], reviews.reviewer[audited]
-    wrong = wrong_chance(
+    wrong = misread_probability(
         scene.reviewers, scene.items, scene.verdicts, scene.truth, decision, reviewer
     )
-    flag = flag_chance(scene.truth, scene.verdicts, decision, wrong)
+    flag = flag_probability(scene.truth, scene.verdicts, decision, wrong)
     weight = 1 / reviews.inclusion[audited]
     error, breach = scene.truth.is_error[decision], scene.truth.violates[decision]
 
     def rates(groups: Ints, n: int) -> list[dict[str, Any]]:
         means = {
-            "sensitivity": _means(groups, flag, weight * error, n),
-            "false_positive_rate": _means(groups, flag, weight * ~error, n),
-            "miss_rate": _means(groups, wrong, weight * breach, n),
-            "false_call_rate": _means(groups, wrong, weight * ~breach, n),
+            "sensitivity": _weighted_means(groups, flag, weight * error, n),
+            "false_positive_rate": _weighted_means(groups, flag, weight * ~error, n),
+            "miss_rate": _weighted_means(groups, wrong, weight * breach, n),
+            "false_call_rate": _weighted_means(groups, wrong, weight * ~breach, n),
         }
         counts = np.bincount(groups, minlength=n)
         return [
@@ -328,7 +330,7 @@ def _reviewer_truth(scene: Scene, reviews: Reviews) -> dict[str, Any]:
     }
 
 
-def _means(groups: Ints, values: Floats, weight: Floats, n: int) -> Floats:
+def _weighted_means(groups: Ints, values: Floats, weight: Floats, n: int) -> Floats:
     """Weighted mean of each group, NaN where it has no weight."""
     total = np.bincount(groups, weight, minlength=n)
     summed = np.bincount(groups, weight * values, minlength=n)

@@ -5,20 +5,28 @@ from dataclasses import dataclass
 import numpy as np
 
 from errdetect.simulation.items import Items
-from errdetect.simulation.machines import Verdicts
-from errdetect.simulation.truth import MISLABELLED, Truth
-from errdetect.simulation.world import LANGUAGES, Bools, Floats, Ints, language, logit, policy
+from errdetect.simulation.machines import MachineVerdicts
+from errdetect.simulation.truth import MISLABELLED, GroundTruth
+from errdetect.simulation.world import (
+    LANGUAGES,
+    Bools,
+    Floats,
+    Ints,
+    language_number,
+    logit,
+    policy_number,
+)
 
 __all__ = [
     "EXPERTS",
     "FAULT",
     "SITES",
-    "Reviewers",
-    "flag_chance",
+    "SimulatedReviewers",
+    "flag_probability",
     "make_reviewers",
+    "misread_probability",
     "pick_reviewers",
-    "relabel_chance",
-    "wrong_chance",
+    "relabel_probability",
 ]
 
 #: Site -> languages, chance to miss a breach, chance to see one where none is (middling items).
@@ -33,14 +41,14 @@ SITES = {
 #: The number of the experts' own desk, after the sites.
 EXPERTS = len(SITES)
 #: One site was trained wrongly on one rule: it lets its breaches pass (log odds added).
-FAULT = (list(SITES).index("elm"), policy("scam"), 2.2)
+FAULT = (list(SITES).index("elm"), policy_number("scam"), 2.2)
 _PULL = 0.35
 _STEEPNESS = 3.2
 _MIDDLING = 0.35
 
 
 @dataclass(frozen=True)
-class Reviewers:
+class SimulatedReviewers:
     """One entry a reviewer.
 
     Parameters
@@ -62,7 +70,7 @@ class Reviewers:
         return len(self.site)
 
 
-def make_reviewers(rng: np.random.Generator, n_reviews: int) -> Reviewers:
+def make_reviewers(rng: np.random.Generator, n_reviews: int) -> SimulatedReviewers:
     """Draw 60 to 150 reviewers, by the number of reviews to be done, and 6 experts."""
     n = int(np.clip(n_reviews // 70, 60, 150))
     # Site by site in turn, so that each has its share whatever the seed.
@@ -71,25 +79,25 @@ def make_reviewers(rng: np.random.Generator, n_reviews: int) -> Reviewers:
     false_call = np.array([f for _, _, f in SITES.values()] + [0.01])[site]
     reads = np.zeros((len(SITES), len(LANGUAGES)), dtype=bool)
     for number, (languages, _, _) in enumerate(SITES.values()):
-        reads[number, [language(code) for code in languages]] = True
-    return Reviewers(
+        reads[number, [language_number(code) for code in languages]] = True
+    return SimulatedReviewers(
         site=site,
-        miss=_spread(rng, miss),
-        false_call=_spread(rng, false_call),
+        miss=_draw_individual_rates(rng, miss),
+        false_call=_draw_individual_rates(rng, false_call),
         by_language=tuple(
             np.flatnonzero(reads[:, spoken][site[:n]]) for spoken in range(len(LANGUAGES))
         ),
     )
 
 
-def _spread(rng: np.random.Generator, rate: Floats) -> Floats:
+def _draw_individual_rates(rng: np.random.Generator, rate: Floats) -> Floats:
     """Let people differ around their site's rate."""
     result: Floats = 1 / (1 + np.exp(-(logit(rate) + rng.normal(0, 0.4, len(rate)))))
     return result
 
 
 def pick_reviewers(
-    rng: np.random.Generator, reviewers: Reviewers, spoken: Ints, judges: int
+    rng: np.random.Generator, reviewers: SimulatedReviewers, spoken: Ints, judges: int
 ) -> Ints:
     """Pick this many different reviewers (rows x judges) who read each item's language."""
     sizes = np.array([len(readers) for readers in reviewers.by_language])
@@ -104,11 +112,11 @@ def pick_reviewers(
     return picked
 
 
-def wrong_chance(
-    reviewers: Reviewers,
+def misread_probability(
+    reviewers: SimulatedReviewers,
     items: Items,
-    verdicts: Verdicts,
-    truth: Truth,
+    verdicts: MachineVerdicts,
+    truth: GroundTruth,
     decision: Ints,
     reviewer: Ints,
 ) -> Floats:
@@ -128,17 +136,21 @@ def wrong_chance(
     return result
 
 
-def flag_chance(truth: Truth, verdicts: Verdicts, decision: Ints, wrong: Floats) -> Floats:
+def flag_probability(
+    truth: GroundTruth, verdicts: MachineVerdicts, decision: Ints, wrong: Floats
+) -> Floats:
     """Chance that a reviewer who misreads with this chance calls the decision wrong."""
     kind, hard = truth.kind[decision], truth.difficulty[decision]
-    right_label = relabel_chance(kind, hard, verdicts.enforced[decision], truth.violates[decision])
+    right_label = relabel_probability(
+        kind, hard, verdicts.enforced[decision], truth.violates[decision]
+    )
     seen = 1 - wrong
     says_breach = np.where(truth.violates[decision], seen, wrong)
     acted: Bools = verdicts.enforced[decision]
     return np.where(acted, (1 - says_breach) + says_breach * right_label, says_breach)
 
 
-def relabel_chance(kind: Ints, hard: Floats, acted: Bools, violates: Bools) -> Floats:
+def relabel_probability(kind: Ints, hard: Floats, acted: Bools, violates: Bools) -> Floats:
     """Chance that a reviewer who agrees with an enforcement names another rule for it."""
     mislabelled = kind == MISLABELLED
     chance = np.where(mislabelled, 0.92 - 0.25 * hard, 0.002 + 0.02 * hard * violates)

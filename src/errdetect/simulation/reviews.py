@@ -6,19 +6,26 @@ import numpy as np
 
 from errdetect.simulation.catalogue import REVIEW_MINUTES
 from errdetect.simulation.items import DAY, Items
-from errdetect.simulation.machines import Verdicts
+from errdetect.simulation.machines import MachineVerdicts
 from errdetect.simulation.reviewers import (
     EXPERTS,
-    Reviewers,
+    SimulatedReviewers,
+    misread_probability,
     pick_reviewers,
-    relabel_chance,
-    wrong_chance,
+    relabel_probability,
 )
 from errdetect.simulation.sellers import Sellers
-from errdetect.simulation.truth import MISLABELLED, Truth
-from errdetect.simulation.world import LANGUAGES, PARTNER, POLICIES, Floats, Ints, language
+from errdetect.simulation.truth import MISLABELLED, GroundTruth
+from errdetect.simulation.world import LANGUAGES, PARTNER, POLICIES, Floats, Ints, language_number
 
-__all__ = ["FLOOR", "Design", "Reviews", "Scene", "audit_design", "make_reviews"]
+__all__ = [
+    "FLOOR",
+    "ReviewDesign",
+    "ReviewScenario",
+    "SimulatedReviews",
+    "audit_inclusion_probability",
+    "make_reviews",
+]
 
 #: Share of each rule's audit that is drawn uniformly; the rest goes where the machine is unsure.
 FLOOR = 0.3
@@ -27,7 +34,7 @@ AUDIT, APPEAL, GOLDEN, ADJUDICATION, REPORT = range(5)
 
 
 @dataclass(frozen=True)
-class Design:
+class ReviewDesign:
     """How much is reviewed, as shares.
 
     Parameters
@@ -49,19 +56,19 @@ class Design:
 
 
 @dataclass(frozen=True)
-class Scene:
+class ReviewScenario:
     """All that reviewers stand before."""
 
     sellers: Sellers
     items: Items
-    verdicts: Verdicts
-    truth: Truth
-    reviewers: Reviewers
+    verdicts: MachineVerdicts
+    truth: GroundTruth
+    reviewers: SimulatedReviewers
     days: int
 
 
 @dataclass(frozen=True)
-class Reviews:
+class SimulatedReviews:
     """One entry a review; -1 and NaN are missing."""
 
     decision: Ints
@@ -78,7 +85,7 @@ class Reviews:
         return len(self.decision)
 
 
-def audit_design(items: Items, verdicts: Verdicts, share: float) -> Floats:
+def audit_inclusion_probability(items: Items, verdicts: MachineVerdicts, share: float) -> Floats:
     """Give every decision its chance to be audited.
 
     Small rules get more than their share; within a rule a part is uniform and the rest is
@@ -94,40 +101,43 @@ def audit_design(items: Items, verdicts: Verdicts, share: float) -> Floats:
     return chance
 
 
-def make_reviews(rng: np.random.Generator, scene: Scene, design: Design) -> Reviews:
+def make_reviews(
+    rng: np.random.Generator, scene: ReviewScenario, design: ReviewDesign
+) -> SimulatedReviews:
     """Draw all reviews, in the order in which they became known."""
     parts = [
-        *_audit(rng, scene, design),
-        _appeals(rng, scene),
-        _golden(rng, scene, design),
-        _reports(rng, scene),
+        *_draw_audit_reviews(rng, scene, design),
+        _draw_appeals(rng, scene),
+        _draw_golden_reviews(rng, scene, design),
+        _draw_user_reports(rng, scene),
     ]
     whole = {
-        f.name: np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Reviews)
+        f.name: np.concatenate([getattr(part, f.name) for part in parts])
+        for f in fields(SimulatedReviews)
     }
     order = np.lexsort((whole["source"], whole["decision"], whole["moment"]))
-    return Reviews(**{name: values[order] for name, values in whole.items()})
+    return SimulatedReviews(**{name: values[order] for name, values in whole.items()})
 
 
-def _answers(
+def _draw_answers(
     rng: np.random.Generator,
-    scene: Scene,
+    scene: ReviewScenario,
     source: int,
     decision: Ints,
     moment: Ints,
     reviewer: Ints,
     inclusion: Floats | None = None,
     expected: Ints | None = None,
-) -> Reviews:
+) -> SimulatedReviews:
     """Let reviewers answer; experts always give the right answer."""
     n, truth, verdicts = len(decision), scene.truth, scene.verdicts
     expert = scene.reviewers.site[reviewer] == EXPERTS
     kind, violates = truth.kind[decision], truth.violates[decision]
     acted, hard = verdicts.enforced[decision], truth.difficulty[decision]
-    wrong = wrong_chance(scene.reviewers, scene.items, verdicts, truth, decision, reviewer)
+    wrong = misread_probability(scene.reviewers, scene.items, verdicts, truth, decision, reviewer)
     misread = (rng.random(n) < wrong) & ~expert
     says_breach = violates ^ misread
-    other = np.where(expert, kind == MISLABELLED, relabel_chance(kind, hard, acted, violates))
+    other = np.where(expert, kind == MISLABELLED, relabel_probability(kind, hard, acted, violates))
     relabels = acted & says_breach & (rng.random(n) < other)
     verdict = np.where(relabels, RELABELLED, np.where(says_breach == acted, UPHELD, OVERTURNED))
     checked, issue = scene.items.checked[decision], scene.items.issue[decision]
@@ -135,7 +145,7 @@ def _answers(
     named = np.where((kind == MISLABELLED) & ~slip, issue, PARTNER[checked])
     usual = REVIEW_MINUTES[checked] * (0.7 + 0.9 * hard) * np.where(expert, 2.0, 1.0)
     minutes = np.round(usual * rng.lognormal(-0.08, 0.4, n), 2)
-    return Reviews(
+    return SimulatedReviews(
         decision=decision,
         moment=moment,
         source=np.full(n, source),
@@ -148,8 +158,8 @@ def _answers(
     )
 
 
-def _later(
-    rng: np.random.Generator, scene: Scene, since: Ints, median_days: float, spread: float
+def _add_delay(
+    rng: np.random.Generator, scene: ReviewScenario, since: Ints, median_days: float, spread: float
 ) -> Ints:
     """Add a delay; what would come after the period's end is hurried to before it.
 
@@ -163,41 +173,45 @@ def _later(
     return since + np.maximum(wait.astype(np.int64), 1)
 
 
-def _audit(rng: np.random.Generator, scene: Scene, design: Design) -> list[Reviews]:
+def _draw_audit_reviews(
+    rng: np.random.Generator, scene: ReviewScenario, design: ReviewDesign
+) -> list[SimulatedReviews]:
     """Draw the audit (each decision by itself, with its own chance), judge it, send flags on."""
     items = scene.items
-    chance = audit_design(items, scene.verdicts, design.audit)
+    chance = audit_inclusion_probability(items, scene.verdicts, design.audit)
     drawn = np.flatnonzero(rng.random(len(items)) < chance)
     judges = pick_reviewers(rng, scene.reviewers, items.language[drawn], 3)
     seats = 1 + (rng.random(len(drawn)) < design.overlap)
     seats = seats + ((seats == 2) & (rng.random(len(drawn)) < 0.2))
     taken = np.arange(3) < seats[:, None]
     decision = np.repeat(drawn, seats)
-    moment = _later(rng, scene, items.moment[decision], 0.7, 0.8)
-    first = _answers(rng, scene, AUDIT, decision, moment, judges[taken], inclusion=chance[decision])
+    moment = _add_delay(rng, scene, items.moment[decision], 0.7, 0.8)
+    first = _draw_answers(
+        rng, scene, AUDIT, decision, moment, judges[taken], inclusion=chance[decision]
+    )
     flagged = np.unique(decision[first.verdict != UPHELD])
     sent = flagged[rng.random(len(flagged)) < design.adjudication]
     last = np.zeros(len(items), dtype=np.int64)
     np.maximum.at(last, decision, moment)
     experts = np.flatnonzero(scene.reviewers.site == EXPERTS)
-    final = _answers(
+    final = _draw_answers(
         rng,
         scene,
         ADJUDICATION,
         sent,
-        _later(rng, scene, last[sent], 1.5, 0.6),
+        _add_delay(rng, scene, last[sent], 1.5, 0.6),
         rng.choice(experts, len(sent)),
         inclusion=np.full(len(sent), design.adjudication),
     )
     return [first, final]
 
 
-def _appeals(rng: np.random.Generator, scene: Scene) -> Reviews:
+def _draw_appeals(rng: np.random.Generator, scene: ReviewScenario) -> SimulatedReviews:
     """Let sellers appeal: mostly the wronged, the large, and those at ease in the language."""
     items, kind = scene.items, scene.truth.kind
     ease = np.full(len(LANGUAGES), -0.3)
     for code, value in (("en", 0.5), ("de", 0.3), ("tr", -1.0), ("ar", -1.2), ("ja", -0.7)):
-        ease[language(code)] = value
+        ease[language_number(code)] = value
     size = np.array([-0.7, -0.1, 0.6, 1.2])[scene.sellers.size[items.seller]]
     wronged = np.where(kind == MISLABELLED, 0.5, 2.1 * (kind >= 0))
     at = -3.8 + wronged + size + ease[items.language]
@@ -209,10 +223,12 @@ def _appeals(rng: np.random.Generator, scene: Scene) -> Reviews:
     known = moment < scene.days * DAY
     decision, moment = decision[known], moment[known]
     reviewer = pick_reviewers(rng, scene.reviewers, items.language[decision], 1)[:, 0]
-    return _answers(rng, scene, APPEAL, decision, moment, reviewer)
+    return _draw_answers(rng, scene, APPEAL, decision, moment, reviewer)
 
 
-def _golden(rng: np.random.Generator, scene: Scene, design: Design) -> Reviews:
+def _draw_golden_reviews(
+    rng: np.random.Generator, scene: ReviewScenario, design: ReviewDesign
+) -> SimulatedReviews:
     """Give reviewers items whose answer is known: two fifths are errors, each drawn uniformly."""
     items, truth = scene.items, scene.truth
     n = round(design.golden * len(items))
@@ -227,13 +243,13 @@ def _golden(rng: np.random.Generator, scene: Scene, design: Design) -> Reviews:
     decision = rng.choice(pool, n) if len(pool) else np.zeros(0, dtype=np.int64)
     # Repeats of one item go to people of its language; the same person may meet it twice.
     reviewer = pick_reviewers(rng, scene.reviewers, items.language[decision], 1)[:, 0]
-    moment = _later(rng, scene, items.moment[decision], 12.0, 0.9)
+    moment = _add_delay(rng, scene, items.moment[decision], 12.0, 0.9)
     kind = truth.kind[decision]
     expected = np.select([kind == MISLABELLED, kind >= 0], [RELABELLED, OVERTURNED], UPHELD)
-    return _answers(rng, scene, GOLDEN, decision, moment, reviewer, expected=expected)
+    return _draw_answers(rng, scene, GOLDEN, decision, moment, reviewer, expected=expected)
 
 
-def _reports(rng: np.random.Generator, scene: Scene) -> Reviews:
+def _draw_user_reports(rng: np.random.Generator, scene: ReviewScenario) -> SimulatedReviews:
     """Let users report what was allowed; reviewers look at a few of these."""
     items, truth = scene.items, scene.truth
     seen = np.log1p(items.exposure) / 4
@@ -245,4 +261,4 @@ def _reports(rng: np.random.Generator, scene: Scene) -> Reviews:
     known = moment < scene.days * DAY
     decision, moment = decision[known], moment[known]
     reviewer = pick_reviewers(rng, scene.reviewers, items.language[decision], 1)[:, 0]
-    return _answers(rng, scene, REPORT, decision, moment, reviewer)
+    return _draw_answers(rng, scene, REPORT, decision, moment, reviewer)

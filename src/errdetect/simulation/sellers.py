@@ -14,11 +14,11 @@ from errdetect.simulation.world import (
     Bools,
     Floats,
     Ints,
-    category,
+    category_number,
     draw_by_row,
-    language,
-    policy,
-    share,
+    language_number,
+    normalise_rows,
+    policy_number,
 )
 
 __all__ = [
@@ -37,9 +37,9 @@ SIZES = ["private", "small", "medium", "large"]
 
 #: Honest sellers that look odd: (name, the rule they look like breaking, the category they sell).
 CLUSTERS = (
-    ("clearance_houses", policy("scam"), category("collectibles")),
-    ("prop_houses", policy("weapons"), category("film_props")),
-    ("art_dealers", policy("adult"), category("books")),
+    ("clearance_houses", policy_number("scam"), category_number("collectibles")),
+    ("prop_houses", policy_number("weapons"), category_number("film_props")),
+    ("art_dealers", policy_number("adult"), category_number("books")),
 )
 
 
@@ -95,17 +95,17 @@ class Sellers:
 def make_sellers(rng: np.random.Generator, n_decisions: int, days: int) -> Sellers:
     """Draw the accounts of a marketplace with this many decisions."""
     n = int(max(120, n_decisions // 22))
-    weight = _activity(rng, n)
-    kind, cluster, specialty = _characters(rng, n)
+    weight = _draw_activity_shares(rng, n)
+    kind, cluster, specialty = _draw_seller_kinds(rng, n)
     # One huge dishonest or odd account would be the whole story of a marketplace.
-    weight = share(np.where(kind >= ODD, np.minimum(weight, 20 / n), weight))
+    weight = normalise_rows(np.where(kind >= ODD, np.minimum(weight, 20 / n), weight))
     size = np.searchsorted(np.array([0.6, 4.0, 40.0]) / n, weight)
-    created, is_new = _joined(rng, kind, cluster, days)
-    market = _markets(rng, is_new)
+    created, is_new = _draw_join_days(rng, kind, cluster, days)
+    market = _draw_home_markets(rng, is_new)
     spoken = np.zeros((len(MARKETS), len(LANGUAGES)))
     for i, place in enumerate(MARKETS):
         for code, part in place.languages:
-            spoken[i, language(code)] = part
+            spoken[i, language_number(code)] = part
     quality = 4.55 - 0.2 * (kind == CARELESS) - 0.30 * (kind == BAD_ACTOR)
     rating = np.clip(quality + rng.normal(0, 0.35, n), 1, 5)
     return Sellers(
@@ -116,7 +116,7 @@ def make_sellers(rng: np.random.Generator, n_decisions: int, days: int) -> Selle
         market=market,
         language=draw_by_row(rng, spoken, market),
         size=size,
-        categories=_categories(rng, kind, cluster, specialty),
+        categories=_draw_categories(rng, kind, cluster, specialty),
         created=created,
         strikes=rng.poisson(np.array([0.12, 0.6, 0.25, 1.1])[kind]) * (created < 0),
         rating=np.where((created > -20) & (rng.random(n) < 0.6), np.nan, rating),
@@ -125,13 +125,13 @@ def make_sellers(rng: np.random.Generator, n_decisions: int, days: int) -> Selle
     )
 
 
-def _activity(rng: np.random.Generator, n: int) -> Floats:
+def _draw_activity_shares(rng: np.random.Generator, n: int) -> Floats:
     """Draw shares with a heavy tail: a tenth of the accounts makes most decisions."""
     weights: Floats = (np.arange(n) + 6.0) ** -0.95 * rng.lognormal(0, 0.5, n)
-    return share(weights)
+    return normalise_rows(weights)
 
 
-def _characters(rng: np.random.Generator, n: int) -> tuple[Ints, Ints, Ints]:
+def _draw_seller_kinds(rng: np.random.Generator, n: int) -> tuple[Ints, Ints, Ints]:
     """Draw each account's kind, cluster and specialty."""
     # Kinds alternate within blocks of 20 accounts of like activity, so that every marketplace
     # has its share of each, whatever the seed.
@@ -144,7 +144,9 @@ def _characters(rng: np.random.Generator, n: int) -> tuple[Ints, Ints, Ints]:
     return kind, cluster, np.where(kind == ODD, looks_like[cluster], specialty)
 
 
-def _joined(rng: np.random.Generator, kind: Ints, cluster: Ints, days: int) -> tuple[Ints, Bools]:
+def _draw_join_days(
+    rng: np.random.Generator, kind: Ints, cluster: Ints, days: int
+) -> tuple[Ints, Bools]:
     """Draw the day each account was made, and whether that was lately."""
     n = len(kind)
     lately = np.array([0.15, 0.18, 0.12, 0.45])[kind]
@@ -155,19 +157,19 @@ def _joined(rng: np.random.Generator, kind: Ints, cluster: Ints, days: int) -> t
     return np.where(is_new, late, early), is_new
 
 
-def _markets(rng: np.random.Generator, is_new: Bools) -> Ints:
+def _draw_home_markets(rng: np.random.Generator, is_new: Bools) -> Ints:
     """Draw home markets; newcomers come from elsewhere, so the mix drifts."""
     shares = np.array([[m.share, m.share_new] for m in MARKETS]).T
     return draw_by_row(rng, shares, is_new.astype(np.int64))
 
 
-def _categories(rng: np.random.Generator, kind: Ints, cluster: Ints, specialty: Ints) -> Ints:
+def _draw_categories(rng: np.random.Generator, kind: Ints, cluster: Ints, specialty: Ints) -> Ints:
     """Draw three categories for each account, which suit its specialty if it has one."""
-    usual = share(np.array([part for part, _ in CATEGORIES.values()]))
+    usual = normalise_rows(np.array([part for part, _ in CATEGORIES.values()]))
     fitting = BREACH[:COMMENTS].T * usual
     # Rules that only comments break leave the seller with the usual goods.
     fitting = np.where(fitting.sum(1, keepdims=True) > 0, fitting, usual)
-    table = np.vstack([usual, share(fitting)])
+    table = np.vstack([usual, normalise_rows(fitting)])
     line = np.where(kind == BAD_ACTOR, specialty + 1, 0)
     drawn = np.stack([draw_by_row(rng, table, line) for _ in range(3)], axis=1)
     home = np.array([goods for _, _, goods in CLUSTERS])

@@ -9,10 +9,10 @@ import pyarrow.compute as pc
 
 from errdetect.simulation.items import Items
 from errdetect.simulation.sellers import Sellers
-from errdetect.simulation.vocabulary import vocabulary
+from errdetect.simulation.vocabulary import load_vocabulary
 from errdetect.simulation.world import Bools, Floats, Ints
 
-__all__ = ["Slots", "compose", "write_slots"]
+__all__ = ["Slots", "compose_texts", "draw_text_phrases"]
 
 #: n x roles numbers of phrases, -1 for nothing: opening or remark, adjective, noun, brand, sign,
 #: detail or second remark, closing, hostile content.
@@ -28,7 +28,7 @@ _PICTURE_ONLY = 0.003
 _OWN_STYLE = 0.6
 
 
-def write_slots(rng: np.random.Generator, sellers: Sellers, items: Items) -> Slots:
+def draw_text_phrases(rng: np.random.Generator, sellers: Sellers, items: Items) -> Slots:
     """Choose the phrases of each item's text.
 
     A repeated item repeats its origin's phrases; a relisted one has another detail and closing.
@@ -39,17 +39,19 @@ def write_slots(rng: np.random.Generator, sellers: Sellers, items: Items) -> Slo
         See `Slots`.
     """
     n, comment = len(items), items.comment[:, None]
-    slots = np.where(comment, *_phrases(rng, sellers, items))
-    slots = np.where(rng.random((n, _ROLES)) < _presence(items), slots, -1)
+    slots = np.where(comment, *_draw_role_phrases(rng, sellers, items))
+    slots = np.where(rng.random((n, _ROLES)) < _role_probabilities(items), slots, -1)
     # A comment that says nothing else makes a remark.
     mute = items.comment & (slots[:, _SIGN] < 0) & (slots[:, _OPENING] < 0)
-    slots[:, _OPENING] = np.where(mute, vocabulary().remark[items.language, 0], slots[:, _OPENING])
+    slots[:, _OPENING] = np.where(
+        mute, load_vocabulary().remark[items.language, 0], slots[:, _OPENING]
+    )
     picture_only = ~items.comment & (slots[:, _SIGN] < 0) & (rng.random(n) < _PICTURE_ONLY)
     slots[picture_only] = -1
-    return _repeated(items, slots)
+    return _repeat_origin_phrases(items, slots)
 
 
-def _presence(items: Items) -> Floats:
+def _role_probabilities(items: Items) -> Floats:
     """Give the chance that each role (n x roles) is filled."""
     chance = np.where(items.comment[:, None], _IN_COMMENTS, _IN_LISTINGS)
     # What gives a listing away may stand in its description, which no log keeps.
@@ -58,9 +60,11 @@ def _presence(items: Items) -> Floats:
     return chance
 
 
-def _phrases(rng: np.random.Generator, sellers: Sellers, items: Items) -> tuple[Slots, Slots]:
+def _draw_role_phrases(
+    rng: np.random.Generator, sellers: Sellers, items: Items
+) -> tuple[Slots, Slots]:
     """Draw a phrase for every role, as a comment would have it and as a listing would."""
-    words, spoken, n = vocabulary(), items.language, len(items)
+    words, spoken, n = load_vocabulary(), items.language, len(items)
     style, which = sellers.style[items.seller], rng.random((_ROLES, n))
     own = rng.random(n) < _OWN_STYLE
 
@@ -89,7 +93,7 @@ def _phrases(rng: np.random.Generator, sellers: Sellers, items: Items) -> tuple[
     return np.stack(talk, axis=1), np.stack(listing, axis=1)
 
 
-def _repeated(items: Items, slots: Slots) -> Slots:
+def _repeat_origin_phrases(items: Items, slots: Slots) -> Slots:
     """Give repeated items their origin's phrases; relisted ones keep some of their own."""
     repeated = slots[items.origin]
     own = items.relisted & ~items.comment
@@ -97,17 +101,17 @@ def _repeated(items: Items, slots: Slots) -> Slots:
     return repeated
 
 
-def compose(slots: Slots, loud: Bools) -> "pd.Series[Any]":
+def compose_texts(slots: Slots, loud: Bools) -> "pd.Series[Any]":
     """Join each row's phrases into one text; `loud` ones are in capitals, empty ones missing.
 
     Examples
     --------
-    >>> words = vocabulary()
+    >>> words = load_vocabulary()
     >>> slots = np.array([[words.adjective[0, 0], words.noun[0, 0, 0]], [-1, -1]])
-    >>> compose(slots, np.array([True, False])).tolist()
+    >>> compose_texts(slots, np.array([True, False])).tolist()
     ['LOVELY HEADPHONES', nan]
     """
-    pool = pa.array(vocabulary().pool, pa.string())
+    pool = pa.array(load_vocabulary().pool, pa.string())
     empty: Bools = np.max(slots, axis=1) < 0
     # Arrow leaves a row out of the joined column where all of its parts are missing.
     filled = np.where(empty[:, None], 0, slots)

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from errdetect.simulation.items import Items
-from errdetect.simulation.machines import Verdicts
+from errdetect.simulation.machines import MachineVerdicts
 from errdetect.simulation.vocabulary import BAD, CODED, FORMER, NONE, TRAP
 from errdetect.simulation.world import AMBIGUOUS, Bools, Floats, Ints, logit
 
-__all__ = ["CAUSES", "KINDS", "Truth", "judge"]
+__all__ = ["CAUSES", "KINDS", "GroundTruth", "derive_truth"]
 
 #: Kinds of error, in the order of their numbers; -1 is no error.
 KINDS = ["wrongful_action", "missed_violation", "wrong_label"]
@@ -34,7 +34,7 @@ _CLOSE = 0.05
 
 
 @dataclass(frozen=True)
-class Truth:
+class GroundTruth:
     """One entry a decision.
 
     Parameters
@@ -60,7 +60,7 @@ class Truth:
         return self.kind >= 0
 
 
-def judge(rng: np.random.Generator, items: Items, verdicts: Verdicts) -> Truth:
+def derive_truth(rng: np.random.Generator, items: Items, verdicts: MachineVerdicts) -> GroundTruth:
     """Compare every verdict with the truth."""
     violates = items.issue >= 0
     acted = verdicts.enforced
@@ -69,15 +69,15 @@ def judge(rng: np.random.Generator, items: Items, verdicts: Verdicts) -> Truth:
         [WRONGFUL, MISSED, MISLABELLED],
         -1,
     )
-    return Truth(
+    return GroundTruth(
         violates=violates,
         kind=kind,
-        cause=_causes(items, verdicts, kind),
-        difficulty=_difficulty(rng, items),
+        cause=_error_causes(items, verdicts, kind),
+        difficulty=_draw_difficulty(rng, items),
     )
 
 
-def _causes(items: Items, verdicts: Verdicts, kind: Ints) -> Ints:
+def _error_causes(items: Items, verdicts: MachineVerdicts, kind: Ints) -> Ints:
     """Name the first cause without which the machine would have decided rightly."""
     clipped = np.clip(verdicts.score, 1e-4, 1 - 1e-4)
     above = logit(clipped) - logit(verdicts.threshold)
@@ -96,7 +96,7 @@ def _causes(items: Items, verdicts: Verdicts, kind: Ints) -> Ints:
     return np.where(kind >= 0, first, -1)
 
 
-def _difficulty(rng: np.random.Generator, items: Items) -> Floats:
+def _draw_difficulty(rng: np.random.Generator, items: Items) -> Floats:
     """Say how hard each item is for people; that is about the item, not about the machine."""
     violates = items.issue >= 0
     sign = items.sign_kind

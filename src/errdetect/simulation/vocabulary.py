@@ -9,7 +9,7 @@ import yaml
 
 from errdetect.simulation.world import CATEGORY_NAMES, LANGUAGES, POLICIES, Ints
 
-__all__ = ["BAD", "CODED", "FORMER", "NONE", "TRAP", "Vocabulary", "vocabulary"]
+__all__ = ["BAD", "CODED", "FORMER", "NONE", "TRAP", "Vocabulary", "load_vocabulary"]
 
 #: Kinds of sign that an item can carry.
 NONE, BAD, CODED, TRAP, FORMER = range(5)
@@ -77,12 +77,12 @@ def _brand_names() -> list[str]:
 
 
 @cache
-def vocabulary() -> Vocabulary:
+def load_vocabulary() -> Vocabulary:
     """Read the vocabulary that comes with the package.
 
     Examples
     --------
-    >>> words = vocabulary()
+    >>> words = load_vocabulary()
     >>> words.pool[words.noun[0, 0, 0]]
     'headphones'
     """

@@ -43,16 +43,16 @@ __all__ = [
     "Floats",
     "Ints",
     "Market",
-    "category",
-    "deciding_moderator",
+    "category_number",
     "draw_by_row",
-    "id_column",
-    "language",
+    "format_ids",
+    "language_number",
     "logit",
-    "market",
-    "policy",
-    "share",
-    "text_column",
+    "market_number",
+    "normalise_rows",
+    "policy_number",
+    "responsible_moderator",
+    "take_texts",
 ]
 
 
@@ -61,7 +61,7 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 
-def share(values: Floats | Ints) -> Floats:
+def normalise_rows(values: Floats | Ints) -> Floats:
     """Scale non-negative weights so that each last-axis row sums to 1 (a row of zeros stays)."""
     total = values.sum(axis=-1, keepdims=True)
     result: Floats = np.divide(values, total, out=np.zeros(values.shape), where=total > 0)
@@ -102,7 +102,7 @@ def draw_by_row(rng: np.random.Generator, weights: Floats, rows: Ints) -> Ints:
     >>> draw_by_row(rng, np.array([[0.0, 1.0], [1.0, 0.0]]), np.array([0, 1, 0])).tolist()
     [1, 0, 1]
     """
-    bars = np.cumsum(share(weights), axis=1)
+    bars = np.cumsum(normalise_rows(weights), axis=1)
     # The lines' bars stand one after another on one axis, so one sorted search serves all rows.
     bars = bars / np.maximum(bars[:, -1:], 1e-300)
     axis = (bars + np.arange(len(bars))[:, None]).ravel()
@@ -113,12 +113,12 @@ def draw_by_row(rng: np.random.Generator, weights: Floats, rows: Ints) -> Ints:
     return result
 
 
-def id_column(prefix: str, numbers: Ints, width: int, base: int = 10) -> "pd.Series[Any]":
+def format_ids(prefix: str, numbers: Ints, width: int, base: int = 10) -> "pd.Series[Any]":
     """Write whole numbers as ids of one width, such as `d0000012`; negative numbers are missing.
 
     Examples
     --------
-    >>> id_column("d", np.array([12, 7]), 4).tolist()
+    >>> format_ids("d", np.array([12, 7]), 4).tolist()
     ['d0012', 'd0007']
     """
     n, length = len(numbers), len(prefix) + width
@@ -139,12 +139,12 @@ def id_column(prefix: str, numbers: Ints, width: int, base: int = 10) -> "pd.Ser
     return pd.Series(pd.array(column, dtype="str"))
 
 
-def text_column(words: list[str], chosen: Ints) -> "pd.Series[Any]":
+def take_texts(words: list[str], chosen: Ints) -> "pd.Series[Any]":
     """Take words by number into a text column; negative numbers are missing.
 
     Examples
     --------
-    >>> text_column(["a", "b"], np.array([1, 0, 1])).tolist()
+    >>> take_texts(["a", "b"], np.array([1, 0, 1])).tolist()
     ['b', 'a', 'b']
     """
     taken = pa.array(words, pa.string()).take(pa.array(chosen, mask=chosen < 0))
@@ -232,43 +232,43 @@ ACTIONS = {
 }
 
 
-def market(code: str) -> int:
+def market_number(code: str) -> int:
     """Give a market's number."""
     return MARKET_NAMES.index(code)
 
 
-def language(code: str) -> int:
+def language_number(code: str) -> int:
     """Give a language's number."""
     return LANGUAGES.index(code)
 
 
-def category(name: str) -> int:
+def category_number(name: str) -> int:
     """Give a category's number."""
     return CATEGORY_NAMES.index(name)
 
 
-def policy(policy_id: str) -> int:
+def policy_number(policy_id: str) -> int:
     """Give a policy's number."""
     return POLICIES.index(policy_id)
 
 
-AMBIGUOUS, ANIMAL = policy("misleading_claims"), policy("animal_products")
+AMBIGUOUS, ANIMAL = policy_number("misleading_claims"), policy_number("animal_products")
 #: The line of the tables below that stands for comments, after the categories.
 COMMENTS = len(CATEGORY_NAMES)
 
 
-def _table(rows: dict[str, dict[str, float]]) -> Floats:
+def _policy_weights(rows: dict[str, dict[str, float]]) -> Floats:
     """Lay out category -> policy -> value as lines (categories, then comments) by policies."""
     table = np.zeros((COMMENTS + 1, len(POLICIES)))
     for name, values in rows.items():
-        line = COMMENTS if name == "comments" else category(name)
+        line = COMMENTS if name == "comments" else category_number(name)
         for policy_id, value in values.items():
-            table[line, policy(policy_id)] = value
+            table[line, policy_number(policy_id)] = value
     return table
 
 
 #: Which rule a breach in this category breaks (weights).
-BREACH = _table(
+BREACH = _policy_weights(
     {
         "electronics": {"scam": 5, "counterfeit": 2, "unsafe_products": 2, "spam": 1},
         "watches": {"counterfeit": 6, "scam": 2, "spam": 1},
@@ -287,13 +287,13 @@ BREACH = _table(
         "comments": {"hate_speech": 4.0, "personal_data": 2.4, "threats": 2.8, "spam": 2.2},
     }
 )
-_EVERYWHERE = _table(
+_EVERYWHERE = _policy_weights(
     {name: {"scam": 3, "spam": 2.5, "counterfeit": 2, "adult": 1} for name in CATEGORIES}
 )
 #: Which rule an unremarkable item is checked under (weights).
 CHECK = BREACH / BREACH.sum(1, keepdims=True) + 0.06 * _EVERYWHERE
 #: How often an honest item carries words or pictures that look like a breach of the rule.
-TRAP = _table(
+TRAP = _policy_weights(
     {
         "electronics": {"scam": 0.009, "unsafe_products": 0.004},
         "watches": {"counterfeit": 0.015},
@@ -315,7 +315,7 @@ TRAP = _table(
 #: The rule that a breach is most often taken for.
 PARTNER = np.array(
     [
-        policy(name)
+        policy_number(name)
         for name in (
             "scam",
             "unsafe_products",
@@ -366,11 +366,11 @@ CHANGE_AT = 0.40
 THRESHOLDS = np.array([0.60, 0.50, 0.50, 0.62, 0.60, 0.55, 0.55, 0.50, 0.55, 0.60, 0.50, 0.65])
 
 
-def deciding_moderator(markets: int = len(MARKETS)) -> np.ndarray:
+def responsible_moderator(markets: int = len(MARKETS)) -> np.ndarray:
     """Give the moderator that decides, by policy and market (12 x 14)."""
     table = np.repeat(_DECIDES[:, None], markets, axis=1)
     # Two markets have no text model for brands yet and go by pictures.
     for code in ("JP", "AE"):
-        table[policy("counterfeit"), market(code)] = IMAGE
-    table[policy("medicines"), market("US")] = TEXT
+        table[policy_number("counterfeit"), market_number(code)] = IMAGE
+    table[policy_number("medicines"), market_number("US")] = TEXT
     return table

@@ -5,14 +5,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from errdetect.stats.grouped import sums
+from errdetect.stats.grouped import sum_by_group
 
-__all__ = ["effective_size", "effective_sizes", "size_from_sums"]
+__all__ = ["effective_size", "effective_size_from_sums", "effective_sizes"]
 
 Floats = npt.NDArray[np.float64]
 
 
-def size_from_sums(total: Floats, squares: Floats) -> Floats:
+def effective_size_from_sums(total: Floats, squares: Floats) -> Floats:
     """Return the effective sample sizes behind sums of weights and of their squares.
 
     Parameters
@@ -33,7 +33,7 @@ def size_from_sums(total: Floats, squares: Floats) -> Floats:
 
     Examples
     --------
-    >>> size_from_sums(np.array([3.0, 0.0]), np.array([5.0, 0.0]))
+    >>> effective_size_from_sums(np.array([3.0, 0.0]), np.array([5.0, 0.0]))
     array([1.8, 0. ])
     """
     sizes: Floats = total**2 / np.where(squares > 0, squares, 1)
@@ -62,7 +62,9 @@ def effective_sizes(weight: Floats, group: npt.NDArray[np.int64], n: int) -> Flo
     >>> effective_sizes(np.array([1.0, 1.0, 1.0, 2.0]), np.array([0, 0, 1, 1]), 3)
     array([2. , 1.8, 0. ])
     """
-    return size_from_sums(sums(group, weight, n), sums(group, weight**2, n))
+    return effective_size_from_sums(
+        sum_by_group(group, weight, n), sum_by_group(group, weight**2, n)
+    )
 
 
 def effective_size(weight: npt.NDArray[Any]) -> float:
@@ -84,4 +86,4 @@ def effective_size(weight: npt.NDArray[Any]) -> float:
     (3.0, 1.8)
     """
     w = np.asarray(weight, dtype=np.float64)
-    return float(size_from_sums(np.asarray(w.sum()), np.asarray((w**2).sum())))
+    return float(effective_size_from_sums(np.asarray(w.sum()), np.asarray((w**2).sum())))

@@ -5,12 +5,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["quantile_edges", "sums"]
+__all__ = ["quantile_edges", "sum_by_group"]
 
 Floats = npt.NDArray[np.float64]
 
 
-def sums(group: npt.NDArray[np.int64], values: npt.NDArray[Any], n: int) -> Floats:
+def sum_by_group(group: npt.NDArray[np.int64], values: npt.NDArray[Any], n: int) -> Floats:
     """Add up `values` by `group`.
 
     Parameters
@@ -29,7 +29,7 @@ def sums(group: npt.NDArray[np.int64], values: npt.NDArray[Any], n: int) -> Floa
 
     Examples
     --------
-    >>> sums(np.array([0, 2, 2]), np.array([1.0, 2.0, 3.0]), 4)
+    >>> sum_by_group(np.array([0, 2, 2]), np.array([1.0, 2.0, 3.0]), 4)
     array([1., 0., 5., 0.])
     """
     added: Floats = np.bincount(group, weights=values, minlength=n).astype(np.float64)

@@ -8,17 +8,17 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import betaincinv, ndtri
 
-from errdetect.stats.grouped import sums
+from errdetect.stats.grouped import sum_by_group
 
 __all__ = [
     "Interval",
-    "RateWithLimits",
-    "bootstrap",
+    "RateInterval",
+    "bootstrap_interval",
     "clopper_pearson",
     "clustered_rates",
     "critical_value",
-    "difference_of_rates",
     "find_roots",
+    "rate_difference",
     "wilson",
     "wilson_half_width",
 ]
@@ -32,7 +32,7 @@ HALVINGS, SECANTS = 8, 60
 TOLERANCE = 1e-9
 
 
-class RateWithLimits(Protocol):
+class RateInterval(Protocol):
     """One rate with its lower and upper limit."""
 
     @property
@@ -168,7 +168,7 @@ def clopper_pearson(successes: Floats, trials: Floats, confidence: float = 0.95)
     return Interval(rate, np.minimum(low, rate), np.maximum(high, rate))
 
 
-def difference_of_rates(one: RateWithLimits, other: RateWithLimits) -> tuple[float, float, float]:
+def rate_difference(one: RateInterval, other: RateInterval) -> tuple[float, float, float]:
     """Subtract two independent rates and recover the interval of their difference from theirs.
 
     Parameters
@@ -192,7 +192,7 @@ def difference_of_rates(one: RateWithLimits, other: RateWithLimits) -> tuple[flo
     >>> from types import SimpleNamespace
     >>> a = SimpleNamespace(estimate=0.5, low=0.4, high=0.6)
     >>> b = SimpleNamespace(estimate=0.1, low=0.05, high=0.18)
-    >>> tuple(round(v, 3) for v in difference_of_rates(a, b))
+    >>> tuple(round(v, 3) for v in rate_difference(a, b))
     (0.4, 0.272, 0.512)
     """
     gap = one.estimate - other.estimate
@@ -248,7 +248,7 @@ def find_roots(excess: Callable[[Floats], Floats], inside: Floats, end: Floats) 
     return np.where(free, end, inside)
 
 
-def bootstrap(
+def bootstrap_interval(
     measure: Callable[[Floats], Floats], weight: Floats, *, resamples: int, rng: np.random.Generator
 ) -> tuple[Floats, Floats]:
     """95 % percentile interval of a weighted measure, resampling decisions.
@@ -310,14 +310,14 @@ def clustered_rates(values: Floats, who: Ints, item: Ints, n: int) -> tuple[Floa
     >>> mean, n.round(2)
     (array([0.625]), array([4.29]))
     """
-    trials = sums(who, np.ones(len(who)), n)
+    trials = sum_by_group(who, np.ones(len(who)), n)
     mean = np.full(n, np.nan)
-    np.divide(sums(who, values, n), trials, out=mean, where=trials > 0)
+    np.divide(sum_by_group(who, values, n), trials, out=mean, where=trials > 0)
     pair = np.column_stack([who, item])
     cells, cell = np.unique(pair, axis=0, return_inverse=True)
-    swing = sums(cell, values - mean[who], len(cells)) ** 2
-    n_items = sums(cells[:, 0], np.ones(len(cells)), n)
-    scatter = sums(cells[:, 0], swing, n)
+    swing = sum_by_group(cell, values - mean[who], len(cells)) ** 2
+    n_items = sum_by_group(cells[:, 0], np.ones(len(cells)), n)
+    scatter = sum_by_group(cells[:, 0], swing, n)
     worth = n_items.copy()  # where all answers are equal, nothing tells more than the items do
     binomial = mean * (1 - mean) * trials**2
     np.divide(binomial, scatter, out=worth, where=(scatter > 0) & (trials > n_items))

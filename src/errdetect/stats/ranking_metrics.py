@@ -51,7 +51,7 @@ def recall_at(
     >>> recall_at(np.array([1.0, 0, 1, 0]), np.array([0.9, 0.8, 0.7, 0.1]), [0.25, 0.5]).tolist()
     [0.5, 0.5]
     """
-    w, hits = _ranked(y, score, weight)
+    w, hits = _cumulative_counts(y, score, weight)
     if hits[-1] <= 0:
         return np.full(len(budgets), np.nan)
     found: Floats = np.interp(np.asarray(budgets) * w[-1], w, hits) / hits[-1]
@@ -68,7 +68,7 @@ def average_precision(y: Floats, score: Floats, weight: Floats | None = None) ->
     >>> round(average_precision(np.array([1.0, 0, 1, 0]), np.array([0.9, 0.8, 0.7, 0.1])), 3)
     0.833
     """
-    w, hits = _ranked(y, score, weight)
+    w, hits = _cumulative_counts(y, score, weight)
     if hits[-1] <= 0:
         return float("nan")
     precision = hits[1:] / np.maximum(w[1:], 1e-300)
@@ -101,7 +101,7 @@ def auroc(y: Floats, score: Floats, weight: Floats | None = None) -> float:
         return float("nan")
     w = np.ones(len(y)) if weight is None else weight
     order = np.argsort(score, kind="stable")
-    starts = np.append(0, _changes(score[order]) + 1)
+    starts = np.append(0, _score_run_ends(score[order]) + 1)
     wrong = np.add.reduceat((w * y)[order], starts)
     right = np.add.reduceat((w * (1 - y))[order], starts)
     total = float(wrong.sum() * right.sum())
@@ -180,16 +180,16 @@ def log_loss(y: Floats, p: Floats, weight: Floats | None = None) -> float:
     return float(np.average(loss, weights=weight))
 
 
-def _ranked(y: Floats, score: Floats, weight: Floats | None) -> tuple[Floats, Floats]:
+def _cumulative_counts(y: Floats, score: Floats, weight: Floats | None) -> tuple[Floats, Floats]:
     """Cumulated weight and cumulated errors at the end of each distinct score, from 0."""
     w = np.ones(len(y)) if weight is None else weight
     order = np.argsort(-score, kind="stable")
-    ends = np.append(_changes(score[order]), len(y) - 1)
+    ends = np.append(_score_run_ends(score[order]), len(y) - 1)
     total = np.cumsum(w[order])[ends]
     hits = np.cumsum((w * y)[order])[ends]
     return np.append(0.0, total), np.append(0.0, hits)
 
 
-def _changes(ranked: Floats) -> Ints:
+def _score_run_ends(ranked: Floats) -> Ints:
     """Return the last row of each run of equal scores but the last; infinite scores are equal too."""
     return np.flatnonzero(ranked[1:] != ranked[:-1])

@@ -12,15 +12,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from errdetect.config import Config
-from errdetect.config_schema import Estimate
-from errdetect.errors import DataError, Refusal, sentence
+from errdetect.config_schema import EstimateSettings
+from errdetect.errors import DataError, Refusal, error_message
 from errdetect.estimation.error_rates import RateEstimates, estimate_rates
-from errdetect.estimation.queue_sample import QUEUED, QueueDesign, covering_reviews, read_queue
-from errdetect.features.point_in_time_features import Past
+from errdetect.estimation.queue_sample import (
+    QUEUED,
+    QueueDesign,
+    extend_to_duplicates,
+    read_queue_design,
+)
+from errdetect.features.point_in_time_features import PointInTimeFeatures
 from errdetect.ledger.ledger import find_ledger
-from errdetect.model.bundle import Bundle
+from errdetect.model.bundle import ModelBundle
 from errdetect.model.crossfit import cross_fit
-from errdetect.model.registry import Registry
+from errdetect.model.registry import ModelRegistry
 from errdetect.schemas import RE_REVIEW, SCORES
 from errdetect.snapshot import Snapshot
 from errdetect.workflows.load import Progress, free_threads
@@ -70,7 +75,11 @@ def latest_scores(config: Config, *, leave_out: str | None = None) -> pd.DataFra
     DataError
         Where a place holds no scores, or scores that do not say how they were drawn.
     """
-    rows = _in_ledger(config) if config.queue.scores is None else _in_files(config, leave_out)
+    rows = (
+        _scores_in_ledger(config)
+        if config.queue.scores is None
+        else _scores_in_files(config, leave_out)
+    )
     if rows is None:
         return None
     if leave_out is not None:
@@ -101,10 +110,10 @@ def queue_sample(config: Config, snapshot: Snapshot) -> tuple[Snapshot, pd.DataF
     scores = latest_scores(config) if config.queue.scores is not None or known else None
     if scores is None:
         return snapshot, None
-    return snapshot.with_reviews(covering_reviews(snapshot.reviews, scores)), scores
+    return snapshot.with_reviews(extend_to_duplicates(snapshot.reviews, scores)), scores
 
 
-def _in_ledger(config: Config) -> pd.DataFrame | None:
+def _scores_in_ledger(config: Config) -> pd.DataFrame | None:
     ledger = find_ledger(config.ledger_url())
     if ledger is None:
         return None
@@ -112,28 +121,30 @@ def _in_ledger(config: Config) -> pd.DataFrame | None:
         return ledger.scored()
 
 
-def _in_files(config: Config, leave_out: str | None) -> pd.DataFrame | None:
+def _scores_in_files(config: Config, leave_out: str | None) -> pd.DataFrame | None:
     named = config.queue.scores
     places = [named] if isinstance(named, str) else named or []
-    files = [file for place in places for file in _files(config.path(place))]
+    files = [file for place in places for file in _list_files(config.path(place))]
     if not files and leave_out is None:
         do = "Run `errdetect score` first, or set queue.scores to null."
-        raise DataError(sentence("queue.scores", "name scores.parquet files", "none there", do))
-    parts = [_read(file) for file in files]
+        raise DataError(
+            error_message("queue.scores", "name scores.parquet files", "none there", do)
+        )
+    parts = [_read_scores(file) for file in files]
     return pd.concat(parts, ignore_index=True) if parts else None
 
 
-def _files(place: Path) -> list[Path]:
+def _list_files(place: Path) -> list[Path]:
     return sorted(Path(place.anchor).glob(str(place.relative_to(place.anchor))))
 
 
-def _read(file: Path) -> pd.DataFrame:
+def _read_scores(file: Path) -> pd.DataFrame:
     missing = sorted(set(_COLUMNS) - set(pq.read_schema(file).names))
     if missing:
         do = "Score again with this version: the older files do not say who was drawn."
         what = f"'{file}'"
         raise DataError(
-            sentence(what, f"have the columns {', '.join(_COLUMNS)}", f"no {missing[0]}", do)
+            error_message(what, f"have the columns {', '.join(_COLUMNS)}", f"no {missing[0]}", do)
         )
     schema = pa.schema([SCORES.field(name) for name in _COLUMNS])
     frame: pd.DataFrame = pq.read_table(file, columns=list(_COLUMNS)).cast(schema).to_pandas()
@@ -172,7 +183,7 @@ class EstimationSample:
     snapshot: Snapshot
     p_error: "pd.Series[float] | None"
     queue: QueueDesign | None
-    settings: Estimate
+    settings: EstimateSettings
     notes: tuple[str, ...]
 
     def rates(self, *by: Sequence[str]) -> RateEstimates:
@@ -285,7 +296,7 @@ def estimation_sample(
         notes.append(
             f"{people:,} decisions that people took are left out: they are not the machine's"
         )
-    queue, told = (None, "") if scores is None else read_queue(machine, scores)
+    queue, told = (None, "") if scores is None else read_queue_design(machine, scores)
     p_error: pd.Series | None
     if queue is not None and scores is not None and not queue.audit_part:
         # The run that drew the sample scored before any of its reviews was known.
@@ -319,10 +330,12 @@ def refuse_broken_design(snapshot: Snapshot) -> None:
     if len(broken):
         got = f"{len(broken)} others (first: {broken['reason'].iloc[0]}, in review {broken['id'].iloc[0]})"
         do = "Log the chance the design gave each decision, or leave these reviews' source out."
-        raise Refusal(sentence("inclusion_probability of every review", "lie in (0, 1]", got, do))
+        raise Refusal(
+            error_message("inclusion_probability of every review", "lie in (0, 1]", got, do)
+        )
 
 
-def find_champion(config: Config) -> tuple[Bundle, str] | None:
+def find_champion(config: Config) -> tuple[ModelBundle, str] | None:
     """Return the registered model and its version, or None where there is none yet.
 
     Raises
@@ -330,11 +343,11 @@ def find_champion(config: Config) -> tuple[Bundle, str] | None:
     ModelError
         Where its files are damaged.
     """
-    return Registry(config.path(config.registry.path), config.registry.name).find()
+    return ModelRegistry(config.path(config.registry.path), config.registry.name).find()
 
 
 def champion_probability(
-    config: Config, bundle: Bundle, decisions: pd.DataFrame, reviews: pd.DataFrame | None
+    config: Config, bundle: ModelBundle, decisions: pd.DataFrame, reviews: pd.DataFrame | None
 ) -> Floats:
     """Score decisions with a model, chunk by chunk.
 
@@ -354,7 +367,9 @@ def champion_probability(
     numpy.ndarray
         Shape (n,).
     """
-    past = Past.wanted_by(bundle.detector.encoding.names, [decisions], reviews)
+    past = PointInTimeFeatures.for_model_columns(
+        bundle.detector.encoding.names, [decisions], reviews
+    )
     threads = config.train.threads or free_threads(len(decisions))
     parts = [
         bundle.probability(bundle.detector.features(past.add(part)), part, threads)

@@ -7,13 +7,13 @@ import pandas as pd
 
 from errdetect.config import Config
 from errdetect.data.writing import write_text
-from errdetect.errors import ConfigError, sentence
+from errdetect.errors import ConfigError, error_message
 from errdetect.estimation.dsa_report import (
     OWN_INITIATIVE,
     TOTAL,
     count_measures,
     dsa_rows,
-    scopes_of,
+    split_scopes,
 )
 from errdetect.workflows.control_variate import EstimationSample
 
@@ -33,12 +33,12 @@ def check_dsa(config: Config, file: Path | None, decisions: pd.DataFrame) -> Non
     faults = []
     if config.dsa.service is None:
         do = "Set it, e.g. --set dsa.service=Marketplace."
-        faults.append(sentence("dsa.service", "name the service for --dsa", "nothing", do))
+        faults.append(error_message("dsa.service", "name the service for --dsa", "nothing", do))
     if file.suffix.lower() != ".csv":
-        faults.append(sentence("--dsa", "name a .csv file", f"'{file}'", "Change the ending."))
+        faults.append(error_message("--dsa", "name a .csv file", f"'{file}'", "Change the ending."))
     if config.dsa.by not in decisions:
         do = "Choose language or market, whichever the decisions have."
-        faults.append(sentence("dsa.by", "name a column of the decisions", config.dsa.by, do))
+        faults.append(error_message("dsa.by", "name a column of the decisions", config.dsa.by, do))
     if faults:
         raise ConfigError(faults)
 
@@ -69,7 +69,7 @@ def draft_dsa(
     scoped = decisions.assign(**{by: scope})
     machine = sample.snapshot.decisions
     found = sample.with_columns({by: _scope_values(machine[by], by)}).rates([by])
-    scopes = scopes_of(found.frame(by), by)
+    scopes = split_scopes(found.frame(by), by)
     counts = {TOTAL: count_measures(scoped)}
     counts |= {s: count_measures(scoped[scoped[by] == s]) for s in scopes if s != TOTAL}
     own = _own_initiative(config, scoped)

@@ -10,8 +10,8 @@ import pandas as pd
 import pyarrow as pa
 
 from errdetect.config import Config
-from errdetect.data.writing import staged, write_parquet
-from errdetect.errors import ConfigError, DataError, sentence
+from errdetect.data.writing import stage_outputs, write_parquet
+from errdetect.errors import ConfigError, DataError, error_message
 from errdetect.labels.intake_account import Intake, IntakeRow
 from errdetect.schemas import ESTIMATES, INTAKE, LABELS, REJECTS
 from errdetect.snapshot import Snapshot
@@ -71,7 +71,7 @@ def estimate(
     """
     loaded = load_snapshot(config, progress=progress, need_reviews=True)
     refuse_broken_design(loaded.snapshot)
-    snapshot, outside = _between(loaded.snapshot, start, end)
+    snapshot, outside = _decided_between(loaded.snapshot, start, end)
     everything = snapshot.decisions
     check_dsa(config, None if dsa is None else Path(dsa), everything)
     _check_by(by, everything)
@@ -93,9 +93,9 @@ def estimate(
     run = describe_run(
         config, "estimate", told, decisions=everything, reviews=snapshot.reviews,
         model_version=champion_version(config), seed=config.train.seed,
-        intake=intake.plain(),
+        intake=intake.to_jsonable(),
     )  # fmt: skip
-    with staged(out, run) as stage:
+    with stage_outputs(out, run) as stage:
         write_parquet(estimates, stage / "estimates.parquet", schema)
         write_parquet(labels, stage / "labels.parquet", LABELS)
         write_parquet(intake.frame(), stage / "intake.parquet", INTAKE)
@@ -113,10 +113,10 @@ def _check_by(by: Sequence[str], decisions: pd.DataFrame) -> None:
     if unknown:
         do = f"Known: {', '.join(decisions.columns)}."
         got = ", ".join(unknown)
-        raise ConfigError([sentence("--by", "name columns of the decisions", got, do)])
+        raise ConfigError([error_message("--by", "name columns of the decisions", got, do)])
 
 
-def _between(
+def _decided_between(
     snapshot: Snapshot, start: datetime | None, end: datetime | None
 ) -> tuple[Snapshot, tuple[IntakeRow, ...]]:
     """Keep the decisions of the period, and account for the others."""
@@ -133,7 +133,7 @@ def _between(
             f"{decisions['decided_at'].min():%Y-%m-%d} to {decisions['decided_at'].max():%Y-%m-%d}"
         )
         got = f"{start or 'the start'} to {end or 'the end'}, while the decisions run from {span}"
-        raise DataError(sentence("The period", "hold decisions", got, "Choose other dates."))
+        raise DataError(error_message("The period", "hold decisions", got, "Choose other dates."))
     other = decisions.loc[~keep, "decision_id"]
     row = IntakeRow(
         "decisions", "", "outside the period", len(other), float("nan"), str(other.iloc[0])

@@ -9,29 +9,34 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from errdetect.changes.formatting import clean, slug
+from errdetect.changes.formatting import clean_text, slug
 from errdetect.config import Config
 from errdetect.data.policies import Policy
 from errdetect.data.writing import write_json
-from errdetect.explanations.contributions import served_contributions
-from errdetect.explanations.drivers import MIN_DECISIONS, drivers
-from errdetect.explanations.nearest_correct import Pool, contrasts, latest_of_each, make_pool
-from errdetect.explanations.reason_facts import Facts, title
-from errdetect.explanations.reason_templates import Words, load_words
-from errdetect.explanations.reasons import group_contributions, reasons, shown_numbers
-from errdetect.features.point_in_time_features import Past
-from errdetect.features.reference_distribution import Reference, read_reference
-from errdetect.features.text_attribution import text_words
-from errdetect.model.bundle import Bundle
+from errdetect.explanations.contributions import log_odds_contributions
+from errdetect.explanations.drivers import MIN_DECISIONS, error_drivers
+from errdetect.explanations.nearest_correct import (
+    CorrectPool,
+    build_correct_pool,
+    find_contrasts,
+    latest_per_policy,
+)
+from errdetect.explanations.reason_facts import ReasonFacts, reason_title
+from errdetect.explanations.reason_templates import Words, load_templates
+from errdetect.explanations.reasons import decision_reasons, display_values, group_contributions
+from errdetect.features.point_in_time_features import PointInTimeFeatures
+from errdetect.features.reference_distribution import ReferenceDistribution, reference_from_jsonable
+from errdetect.features.text_attribution import attribute_words
+from errdetect.model.bundle import ModelBundle
 from errdetect.snapshot import Snapshot
 
 __all__ = [
-    "Explained",
+    "ContributionResult",
     "Explainer",
     "Picture",
+    "build_explainer",
     "find_drivers",
-    "make_explainer",
-    "reason_words",
+    "load_reason_templates",
     "write_pictures",
 ]
 
@@ -43,7 +48,7 @@ _MOST_RIGHT = 200  # judged decisions of each policy and action that a contrast 
 
 
 @dataclass(frozen=True)
-class Explained:
+class ContributionResult:
     """Decisions with what their reasons are read from.
 
     Parameters
@@ -56,7 +61,7 @@ class Explained:
         Shape (n,), the log-odds that reasons add up from, and those that are served.
     """
 
-    facts: Facts
+    facts: ReasonFacts
     grouped: pd.DataFrame
     base: Floats
     served: Floats
@@ -71,7 +76,7 @@ class Explainer:
     bundle
         What scores.
     words
-        From `load_words`.
+        From `load_templates`.
     policies
         The catalogue.
     past
@@ -80,29 +85,31 @@ class Explainer:
         Decisions that people had found right; None for none.
     """
 
-    bundle: Bundle
+    bundle: ModelBundle
     words: Words
     policies: Mapping[str, Policy]
-    past: Past
-    right: Pool | None = None
+    past: PointInTimeFeatures
+    right: CorrectPool | None = None
 
     @property
-    def reference(self) -> Reference:
+    def reference(self) -> ReferenceDistribution:
         """What is usual in the log's own columns."""
-        return read_reference(self.bundle.about.get("reference"))
+        return reference_from_jsonable(self.bundle.about.get("reference"))
 
-    def facts(self, decisions: pd.DataFrame, *, texts: bool = True) -> Facts:
+    def facts(self, decisions: pd.DataFrame, *, texts: bool = True) -> ReasonFacts:
         """Gather what reasons may speak of; `texts` says whether texts are taken apart."""
         frame = self.past.add(decisions)
         detector = self.bundle.detector
-        words = text_words(detector.text, frame) if texts and detector.text is not None else None
+        words = (
+            attribute_words(detector.text, frame) if texts and detector.text is not None else None
+        )
         names = {policy_id: policy.name for policy_id, policy in self.policies.items()}
-        return Facts(frame, detector.features(frame), detector.encoding.names, self.words,
+        return ReasonFacts(frame, detector.features(frame), detector.encoding.names, self.words,
                      names, self.reference, words)  # fmt: skip
 
     def explain(
         self, decisions: pd.DataFrame, threads: int = 1, *, texts: bool = True
-    ) -> Explained:
+    ) -> ContributionResult:
         """Take the served log-odds of decisions apart by reason.
 
         Raises
@@ -111,9 +118,9 @@ class Explainer:
             Where reasons do not add up to what is served.
         """
         facts = self.facts(decisions, texts=texts)
-        found = served_contributions(self.bundle, facts.X, facts.decisions, threads)
+        found = log_odds_contributions(self.bundle, facts.X, facts.decisions, threads)
         grouped = group_contributions(found.values, found.names, facts.reference.alike)
-        return Explained(facts, grouped, found.base, found.served)
+        return ContributionResult(facts, grouped, found.base, found.served)
 
     def table(self, decisions: pd.DataFrame, threads: int = 1) -> pd.DataFrame:
         """Say why decisions look wrong, what speaks for them, and what was judged right beside them.
@@ -139,19 +146,21 @@ class Explainer:
 
     def _rows(self, decisions: pd.DataFrame, threads: int) -> pd.DataFrame:
         done = self.explain(decisions, threads)
-        told = reasons(done.facts, done.grouped)
+        told = decision_reasons(done.facts, done.grouped)
         none = self.words["contrast"]["none"]
         beside: Sequence[tuple[str | None, str]] = (
             [(None, none)] * len(told)
             if self.right is None
-            else contrasts(done.facts, told, self.right)
+            else find_contrasts(done.facts, told, self.right)
         )
         index = decisions.index
         return pd.DataFrame(
             {
                 "reasons": pd.Series(told, index=index, dtype=object),
                 "against": pd.Series(
-                    reasons(done.facts, done.grouped, towards=False), index=index, dtype=object
+                    decision_reasons(done.facts, done.grouped, towards=False),
+                    index=index,
+                    dtype=object,
                 ),
                 "base": done.base,
                 "served": done.served,
@@ -162,7 +171,7 @@ class Explainer:
         )
 
 
-def reason_words(config: Config) -> Words:
+def load_reason_templates(config: Config) -> Words:
     """Read the words that reasons are said in; jobs do so first, as a fault ends them.
 
     Raises
@@ -170,13 +179,13 @@ def reason_words(config: Config) -> Words:
     ConfigError
         Where the words cannot be used.
     """
-    return load_words(None if config.report.words is None else config.path(config.report.words))
+    return load_templates(None if config.report.words is None else config.path(config.report.words))
 
 
-def make_explainer(
+def build_explainer(
     config: Config,
-    bundle: Bundle,
-    past: Past,
+    bundle: ModelBundle,
+    past: PointInTimeFeatures,
     *,
     known: Iterable[pd.DataFrame],
     snapshot: Snapshot,
@@ -203,7 +212,7 @@ def make_explainer(
     ConfigError
         Where the reasons' words cannot be used.
     """
-    bare = Explainer(bundle, reason_words(config), snapshot.policies, past)
+    bare = Explainer(bundle, load_reason_templates(config), snapshot.policies, past)
     if not len(snapshot.reviews):
         return bare
     ids = snapshot.before(as_of).upheld_ids
@@ -211,11 +220,11 @@ def make_explainer(
     for frame in known:
         some = frame[frame["decision_id"].isin(ids) & (frame["decided_at"] <= pd.Timestamp(as_of))]
         if len(some):
-            found = [latest_of_each(pd.concat([*found, some], ignore_index=True), _MOST_RIGHT)]
+            found = [latest_per_policy(pd.concat([*found, some], ignore_index=True), _MOST_RIGHT)]
     if not found:
         return bare
     facts = bare.facts(found[0], texts=False)
-    pool = make_pool(facts, bundle.detector.encoding.categories)
+    pool = build_correct_pool(facts, bundle.detector.encoding.categories)
     return replace(bare, right=pool)
 
 
@@ -282,20 +291,20 @@ def find_drivers(
     Returns
     -------
     tuple
-        The table of `errdetect.explanations.drivers.drivers`, its periods the earlier and the later
+        The table of `errdetect.explanations.drivers.error_drivers`, its periods the earlier and the later
         half of the decisions; and pictures of the whole, its strongest reasons and the policies
         with most expected errors.
     """
     policies = decisions["policy_id"]
     each = min(most, max(_LEAST_EACH, _MOST_EXPLAINED // max(policies.nunique(), 1)))
-    sample = _sample(policies, each, rng)
+    sample = _sample_per_policy(policies, each, rng)
     chosen = decisions.iloc[sample].reset_index(drop=True)
-    grouped, numbers = _explained(explainer, chosen, threads)
+    grouped, numbers = _explain_sample(explainer, chosen, threads)
     size = policies.map(policies.value_counts()).to_numpy(np.float64)
     drawn = chosen["policy_id"].map(chosen["policy_id"].value_counts()).to_numpy(np.float64)
     stands_for = size[sample] / drawn
     middle = decisions["decided_at"].sort_values().iloc[len(decisions) // 2]
-    table = drivers(
+    table = error_drivers(
         chosen, grouped, p_error[sample], explainer.words, reference=explainer.reference, rng=rng,
         stands_for=stands_for, later=(chosen["decided_at"] >= middle).to_numpy(bool),
     )  # fmt: skip
@@ -306,7 +315,7 @@ def find_drivers(
         for name in expected.sort_index().sort_values(ascending=False, kind="stable").index
         if enough[name] >= MIN_DECISIONS
     ]
-    pictures = _draw(explainer, chosen, grouped, numbers, table, names[:_MOST_POLICIES], rng)
+    pictures = _draw_plots(explainer, chosen, grouped, numbers, table, names[:_MOST_POLICIES], rng)
     return table, pictures
 
 
@@ -319,22 +328,22 @@ def write_pictures(pictures: Sequence[Picture], folder: Path) -> None:
     write_json(folder / "plots.json", [{k: getattr(p, k) for k in keys} for p in pictures])
 
 
-def _sample(policy: pd.Series, limit: int, rng: np.random.Generator) -> Ints:
+def _sample_per_policy(policy: pd.Series, limit: int, rng: np.random.Generator) -> Ints:
     """Draw at most so many decisions of each policy, in the input's order."""
     order = rng.permutation(len(policy))
     nth = policy.iloc[order].groupby(policy.iloc[order].to_numpy()).cumcount().to_numpy()
     return np.sort(order[nth < limit])
 
 
-def _explained(
+def _explain_sample(
     explainer: Explainer, decisions: pd.DataFrame, threads: int
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return what each reason adds, and the number that stands for its fact."""
     categories = explainer.bundle.detector.encoding.categories
 
-    def shown(done: Explained) -> pd.DataFrame:
+    def shown(done: ContributionResult) -> pd.DataFrame:
         facts = done.facts
-        return shown_numbers(facts.X, facts.names, list(done.grouped.columns), categories)
+        return display_values(facts.X, facts.names, list(done.grouped.columns), categories)
 
     parts = [
         explainer.explain(decisions.iloc[i : i + _CHUNK], threads, texts=False)
@@ -344,7 +353,7 @@ def _explained(
     return grouped, pd.concat([shown(part) for part in parts], ignore_index=True)
 
 
-def _draw(
+def _draw_plots(
     explainer: Explainer,
     decisions: pd.DataFrame,
     grouped: pd.DataFrame,
@@ -354,25 +363,25 @@ def _draw(
     rng: np.random.Generator,
 ) -> tuple[Picture, ...]:
     # Loading the package takes seconds, which other commands need not spend.
-    from errdetect.explanations.plots import beeswarm, dependence
+    from errdetect.explanations.plots import beeswarm_plot, dependence_plot
 
     titles = {
-        str(code): clean(title(str(code), explainer.words, explainer.reference), 80)
+        str(code): clean_text(reason_title(str(code), explainer.words, explainer.reference), 80)
         for code in grouped.columns
     }
     every = f"{len(decisions):,} decisions of all policies"
-    plot = beeswarm(grouped, numbers, titles, about=every, rng=rng)
+    plot = beeswarm_plot(grouped, numbers, titles, about=every, rng=rng)
     out = [Picture("drivers.png", None, None, plot.title, plot.alt, plot.png)]
     leading = table.loc[table["policy_id"].isna(), "code"]
     for code in [c for c in leading if numbers[c].nunique() > 2][:_MOST_REASONS]:
-        plot = dependence(code, grouped, numbers, titles, about=every, rng=rng)
+        plot = dependence_plot(code, grouped, numbers, titles, about=every, rng=rng)
         file = f"{slug('dependence', code)}.png"
         out.append(Picture(file, None, code, plot.title, plot.alt, plot.png))
     for name in names:
         rows = np.flatnonzero((decisions["policy_id"] == name).to_numpy(bool))
         known = explainer.policies.get(name)
-        about = f"{len(rows):,} decisions under {clean(known.name if known else name, 60)}"
-        plot = beeswarm(grouped.iloc[rows], numbers.iloc[rows], titles, about=about, rng=rng)
+        about = f"{len(rows):,} decisions under {clean_text(known.name if known else name, 60)}"
+        plot = beeswarm_plot(grouped.iloc[rows], numbers.iloc[rows], titles, about=about, rng=rng)
         file = f"{slug('drivers', name)}.png"
         out.append(Picture(file, name, None, plot.title, plot.alt, plot.png))
     return tuple(out)

@@ -10,12 +10,17 @@ from errdetect.config import Config
 from errdetect.data.database_tables import write_table
 from errdetect.data.policies import Policy, read_policies
 from errdetect.data.rejected_rows import Rejections
-from errdetect.data.sources import in_database, shown_source
+from errdetect.data.sources import parse_table_source, source_label
 from errdetect.data.tables import iter_decisions
 from errdetect.data.writing import write_text
-from errdetect.errors import ConfigError, DataError, sentence
+from errdetect.errors import ConfigError, DataError, error_message
 from errdetect.integrations.label_studio import labelling_config
-from errdetect.integrations.queue_export import FORMATS, read_queue, with_context, write_queue
+from errdetect.integrations.queue_export import (
+    FORMATS,
+    join_decision_context,
+    read_queue,
+    write_queue,
+)
 from errdetect.labels.intake_account import Intake, IntakeRow, decision_rows
 from errdetect.ledger.ledger import find_ledger
 from errdetect.workflows.load import Progress
@@ -106,7 +111,7 @@ def export(
     ErrdetectError
         Where the queue or the decisions cannot be read, or `out` cannot be written.
     """
-    _check(form, out)
+    _check_format(form, out)
     data = config.data
     policies = read_policies(config.data_paths(data.policies)[0]) if data.policies else {}
     progress("reading the queue")
@@ -114,36 +119,40 @@ def export(
     progress("looking up the queued decisions")
     place = config.data_paths(data.decisions) if decisions is None else decisions
     log = Rejections("The decisions")
-    joined, absent = with_context(rows, _batches(config, place, log), config.export.columns)
-    log.refuse(config.data.max_rejected)
+    joined, absent = join_decision_context(
+        rows, _read_batches(config, place, log), config.export.columns
+    )
+    log.raise_if_too_many(config.data.max_rejected)
     intake = Intake((*decision_rows(log), *_queue_rows(rows, absent)))
     progress("writing")
     if form == DATABASE:
-        _to_database(joined, str(out))
+        _write_to_database(joined, str(out))
     else:
         told = {"format": form, "queue": queue, "decisions": decisions}
-        run = describe_step(config, "export", told, intake=intake.plain())
+        run = describe_step(config, "export", told, intake=intake.to_jsonable())
         write_queue(joined, out, form, policies=policies, provenance=run)
     written = None if label_config is None else Path(label_config)
     if written is not None:
-        write_text(written, _labelling(joined, policies))
-    shown = shown_source(str(out)) if form == DATABASE else str(out)
-    notes = (*log.notes(), *_notes(config, joined))
+        write_text(written, _render_label_config(joined, policies))
+    shown = source_label(str(out)) if form == DATABASE else str(out)
+    notes = (*log.notes(), *_export_notes(config, joined))
     return ExportResult(form, len(joined), absent, shown, written, notes, intake)
 
 
-def _check(form: str, out: str | Path) -> None:
+def _check_format(form: str, out: str | Path) -> None:
     known = (*FORMATS, DATABASE)
     if form not in known:
         do = "Choose one."
-        raise ConfigError([sentence("--format", f"be one of {', '.join(known)}", f"'{form}'", do)])
-    in_table = in_database(str(out)) is not None
+        raise ConfigError(
+            [error_message("--format", f"be one of {', '.join(known)}", f"'{form}'", do)]
+        )
+    in_table = parse_table_source(str(out)) is not None
     if form == DATABASE and not in_table:
         do = "Write --out postgresql://user@host/name::table."
-        raise ConfigError([sentence("--out", "be a database's URL::table", "a path", do)])
+        raise ConfigError([error_message("--out", "be a database's URL::table", "a path", do)])
     if form != DATABASE and in_table:
         do = "Add --format database, or give a file."
-        raise ConfigError([sentence("--out", "be a file", "a database's table", do)])
+        raise ConfigError([error_message("--out", "be a file", "a database's table", do)])
 
 
 def _open_queue(config: Config) -> pd.DataFrame:
@@ -151,9 +160,9 @@ def _open_queue(config: Config) -> pd.DataFrame:
     ledger = find_ledger(config.ledger_url())
     if ledger is None:
         do = "Name a queue.parquet with --queue, or score with a ledger first."
-        raise DataError(sentence("The queue", "be in the ledger or in a file", "neither", do))
+        raise DataError(error_message("The queue", "be in the ledger or in a file", "neither", do))
     with ledger:
-        return ledger.queued(open_only=True)
+        return ledger.queued_decisions(open_only=True)
 
 
 def _queue_rows(queue: pd.DataFrame, absent: int) -> Iterator[IntakeRow]:
@@ -164,7 +173,9 @@ def _queue_rows(queue: pd.DataFrame, absent: int) -> Iterator[IntakeRow]:
         yield IntakeRow("queue", "", "no such decision", absent, float("nan"), "")
 
 
-def _batches(config: Config, place: str | list[str], log: Rejections) -> Iterator[pd.DataFrame]:
+def _read_batches(
+    config: Config, place: str | list[str], log: Rejections
+) -> Iterator[pd.DataFrame]:
     data = config.data
     for batch in iter_decisions(
         place, columns=data.columns, actions=data.actions, drop=data.drop, preset=data.preset
@@ -173,19 +184,19 @@ def _batches(config: Config, place: str | list[str], log: Rejections) -> Iterato
         yield batch.frame
 
 
-def _to_database(rows: pd.DataFrame, out: str) -> None:
+def _write_to_database(rows: pd.DataFrame, out: str) -> None:
     """Write a table that is not there yet: nothing of another's is ever replaced."""
-    place = in_database(out)
+    place = parse_table_source(out)
     assert place is not None
     write_table(rows, place.url, place.what, if_exists="fail")
 
 
-def _labelling(rows: pd.DataFrame, policies: dict[str, Policy]) -> str:
+def _render_label_config(rows: pd.DataFrame, policies: dict[str, Policy]) -> str:
     ids = set(rows["policy_id"].dropna()) | set(rows["suggested_policy_id"].dropna())
     return labelling_config(ids, policies)
 
 
-def _notes(config: Config, rows: pd.DataFrame) -> tuple[str, ...]:
+def _export_notes(config: Config, rows: pd.DataFrame) -> tuple[str, ...]:
     """Say what was asked for and is not there, and what personal data go along."""
     absent = [name for name in config.export.columns if name not in rows]
     asked = type(config.export)().columns

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from errdetect.config import Config
-from errdetect.data.sources import Sources, shown_source
+from errdetect.data.sources import Sources, source_label
 from errdetect.data.tables import TableRead, iter_decisions, read_reviews
 from errdetect.data.writing import write_parquet
 from errdetect.integrations.label_studio import convert_label_studio, find_exports
@@ -103,20 +103,20 @@ def ingest(
         Where a file cannot be read at all, or the ledger cannot be used.
     """
     progress("reading reviews")
-    read = _read(config, reviews)
+    read = _read_reviews(config, reviews)
     with open_ledger(config.ledger_url()) as ledger:
         frame = _with_known_ids(read.frame, ledger)
-        faults = _faults(frame, ledger, config, progress)
+        faults = _review_faults(frame, ledger, config, progress)
         progress("writing to the ledger")
         good = np.flatnonzero((faults == "").to_numpy(bool))
         counts = ledger.ingest(frame.iloc[good], at or datetime.now(UTC))
         place = ledger.place
     faults.iloc[good[list(counts.conflicting_rows)]] = _CONFLICT
-    rejects = pd.concat([read.rejects, _rejects(frame, faults, _shown(reviews))])
+    rejects = pd.concat([read.rejects, _rejected_rows(frame, faults, _source_names(reviews))])
     files = {}
     if len(rejects):
         files = {"rejects": (config.base if out is None else Path(out)) / "rejects.parquet"}
-        run = describe_step(config, "ingest", {"reviews": _shown(reviews)})
+        run = describe_step(config, "ingest", {"reviews": _source_names(reviews)})
         write_parquet(rejects, files["rejects"], REJECTS, provenance=run)
     return IngestResult(
         n_new=counts.new,
@@ -130,7 +130,7 @@ def ingest(
     )
 
 
-def _read(config: Config, reviews: Sources) -> TableRead:
+def _read_reviews(config: Config, reviews: Sources) -> TableRead:
     """Read Label Studio's files and all other sources, and join them."""
     exports, others, notes = find_exports(reviews)
     reads = [convert_label_studio(exports)] if exports else []
@@ -160,13 +160,13 @@ def _with_known_ids(frame: pd.DataFrame, ledger: Ledger) -> pd.DataFrame:
     return frame.assign(review_id=frame["review_id"].mask(there, older))
 
 
-def _shown(reviews: Sources) -> str:
+def _source_names(reviews: Sources) -> str:
     """Name the sources for people."""
     given = [reviews] if isinstance(reviews, str | Path) else reviews
-    return ", ".join(shown_source(str(one)) for one in given)
+    return ", ".join(source_label(str(one)) for one in given)
 
 
-def _faults(
+def _review_faults(
     frame: pd.DataFrame, ledger: Ledger, config: Config, progress: Progress
 ) -> "pd.Series[str]":
     """Say why a review cannot be taken in; empty where it can."""
@@ -174,16 +174,16 @@ def _faults(
     for name in ("review_id", "decision_id", "correct_policy_id", "reviewer_id"):
         nul = frame[name].str.contains("\0", regex=False, na=False)
         faults = faults.mask(nul, f"{name} must hold no NUL character, got one")
-    known = ~np.isnan(ledger.scored_probability(frame["decision_id"].tolist()))
+    known = ~np.isnan(ledger.inclusion_probabilities(frame["decision_id"].tolist()))
     if not known.all():
         progress("looking up decisions")
-        known |= _among_decisions(frame["decision_id"], config)
+        known |= _is_known_decision(frame["decision_id"], config)
     strange = ~known & (faults == "")
     must = "decision_id must be one of the decisions, or of those scored"
     return faults.mask(strange, must + ", got " + frame["decision_id"].str.slice(0, 60))
 
 
-def _among_decisions(ids: "pd.Series[str]", config: Config) -> npt.NDArray[np.bool_]:
+def _is_known_decision(ids: "pd.Series[str]", config: Config) -> npt.NDArray[np.bool_]:
     """Look the ids up in the decisions that the config names."""
     data = config.data
     batches = iter_decisions(
@@ -199,7 +199,7 @@ def _among_decisions(ids: "pd.Series[str]", config: Config) -> npt.NDArray[np.bo
     return found
 
 
-def _rejects(frame: pd.DataFrame, faults: "pd.Series[str]", source: str) -> pd.DataFrame:
+def _rejected_rows(frame: pd.DataFrame, faults: "pd.Series[str]", source: str) -> pd.DataFrame:
     bad = np.flatnonzero(faults != "")
     return pd.DataFrame(
         {

@@ -10,15 +10,15 @@ import pandas as pd
 from errdetect.config import Config
 from errdetect.data.policies import read_policies
 from errdetect.data.rejected_rows import Rejections
-from errdetect.data.tables import TableRead, read_decisions, read_reviews, with_returned
-from errdetect.errors import ConfigError, sentence
-from errdetect.labels.intake_account import refuse_lost_sample
+from errdetect.data.tables import TableRead, add_ledger_reviews, read_decisions, read_reviews
+from errdetect.errors import ConfigError, error_message
+from errdetect.labels.intake_account import check_lost_sample
 from errdetect.labels.labels import MATURITY
 from errdetect.ledger.ledger import find_ledger
-from errdetect.snapshot import Reading, Rules, Snapshot, no_reviews
+from errdetect.snapshot import LabelRules, ReadSummary, Snapshot, empty_reviews
 
 __all__ = [
-    "Loaded",
+    "LoadedData",
     "Progress",
     "check_losses",
     "free_threads",
@@ -34,7 +34,7 @@ _SMALL = 50_000  # rows below which a second thread costs more than it brings
 
 
 @dataclass(frozen=True)
-class Loaded:
+class LoadedData:
     """What the config's data section names.
 
     Parameters
@@ -62,7 +62,7 @@ class Loaded:
         return pd.concat(parts, ignore_index=True)
 
 
-def load_snapshot(config: Config, *, progress: Progress, need_reviews: bool = False) -> Loaded:
+def load_snapshot(config: Config, *, progress: Progress, need_reviews: bool = False) -> LoadedData:
     """Read decisions, reviews and policies as the config says, and refuse a broken join.
 
     Raises
@@ -75,7 +75,7 @@ def load_snapshot(config: Config, *, progress: Progress, need_reviews: bool = Fa
         Where too much of a designed sample is lost between decisions and reviews.
     """
     loaded = read_tables(config, progress=progress, need_reviews=need_reviews)
-    loaded.log.refuse(config.data.max_rejected)
+    loaded.log.raise_if_too_many(config.data.max_rejected)
     check_losses(config, loaded.snapshot)
     notes = (*loaded.notes, *loaded.log.notes(), *loaded.snapshot.intake.lines())
     return replace(loaded, notes=notes)
@@ -90,7 +90,7 @@ def check_losses(config: Config, snapshot: Snapshot) -> None:
     """
     if not len(snapshot.reviews):
         return
-    refuse_lost_sample(
+    check_lost_sample(
         snapshot.intake,
         snapshot.audit_weight,
         snapshot.lost_draws,
@@ -100,7 +100,7 @@ def check_losses(config: Config, snapshot: Snapshot) -> None:
     )
 
 
-def read_tables(config: Config, *, progress: Progress, need_reviews: bool = False) -> Loaded:
+def read_tables(config: Config, *, progress: Progress, need_reviews: bool = False) -> LoadedData:
     """Read decisions, reviews and policies as the config says, whatever they are worth.
 
     Raises
@@ -116,7 +116,7 @@ def read_tables(config: Config, *, progress: Progress, need_reviews: bool = Fals
     if need_reviews and reviews is None:
         do = "Add the file with your reviews under data, or take some in with `errdetect ingest`."
         raise ConfigError(
-            [sentence("data.reviews", "name the reviews to learn from", "nothing", do)]
+            [error_message("data.reviews", "name the reviews to learn from", "nothing", do)]
         )
     progress("reading decisions")
     decisions = read_decisions(
@@ -130,22 +130,22 @@ def read_tables(config: Config, *, progress: Progress, need_reviews: bool = Fals
     log.add(decisions)
     snapshot = Snapshot(
         decisions.frame,
-        no_reviews() if reviews is None else reviews.frame,
+        empty_reviews() if reviews is None else reviews.frame,
         policies,
         config.labels.as_of,
         label_rules(config),
-        Reading.of({"decisions": log}, reviews),
+        ReadSummary.of({"decisions": log}, reviews),
     )
     notes = (*decisions.notes, *(reviews.notes if reviews else ()))
-    return Loaded(snapshot, log, decisions, reviews, notes)
+    return LoadedData(snapshot, log, decisions, reviews, notes)
 
 
-def label_rules(config: Config) -> Rules:
+def label_rules(config: Config) -> LabelRules:
     """Return how the config wants reviews to become labels."""
     maturity = dict(MATURITY)
     for source, days in config.labels.maturity_days.items():
         maturity[str(source)] = timedelta(days=days)
-    return Rules(config.labels.reviewers, maturity)
+    return LabelRules(config.labels.reviewers, maturity)
 
 
 def load_reviews(config: Config, *, progress: Progress) -> TableRead | None:
@@ -169,7 +169,7 @@ def load_reviews(config: Config, *, progress: Progress) -> TableRead | None:
     if ledger is None:
         return read
     with ledger:
-        return with_returned(read, ledger.reviews(), ledger.place)
+        return add_ledger_reviews(read, ledger.reviews(), ledger.place)
 
 
 def free_threads(rows: int) -> int:

@@ -10,11 +10,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from errdetect.config import Config
-from errdetect.data.writing import staged, write_parquet
-from errdetect.errors import ConfigError, sentence
-from errdetect.estimation.audit_plan import USUAL_RATE, AuditCost, Method, Reviewing
+from errdetect.data.writing import stage_outputs, write_parquet
+from errdetect.errors import ConfigError, error_message
+from errdetect.estimation.audit_plan import USUAL_RATE, AuditCost, Method, ReviewAssumptions
 from errdetect.estimation.audit_plan import plan_audit as draw_audit
-from errdetect.estimation.misclassification import from_golden, site_shares
+from errdetect.estimation.misclassification import golden_misclassification, site_shares
 from errdetect.labels.intake_account import Intake
 from errdetect.schemas import ADJUDICATION, AUDIT, INTAKE
 from errdetect.snapshot import Snapshot
@@ -95,9 +95,9 @@ def plan_audit(
     if unknown:
         do = f"Known: {', '.join(decisions.columns)}."
         got = ", ".join(unknown)
-        raise ConfigError([sentence("--by", "name columns of the decisions", got, do)])
+        raise ConfigError([error_message("--by", "name columns of the decisions", got, do)])
     p, leaning = _p_error(config, snapshot, progress)
-    reviewing, people = _reviewing(config, snapshot, progress)
+    reviewing, people = _reviewer_assumptions(config, snapshot, progress)
     progress("drawing")
     plan = draw_audit(
         decisions,
@@ -115,9 +115,9 @@ def plan_audit(
     told = {"budget": budget, "half_width": half_width, "by": list(by), "method": method}
     run = describe_run(
         config, "plan-audit", told, decisions=decisions, model_version=champion_version(config),
-        reviews=snapshot.reviews, seed=seed, intake=snapshot.intake.plain(),
+        reviews=snapshot.reviews, seed=seed, intake=snapshot.intake.to_jsonable(),
     )  # fmt: skip
-    with staged(out, run) as stage:
+    with stage_outputs(out, run) as stage:
         write_parquet(plan.draws, stage / "audit.parquet")
         write_parquet(plan.expected, stage / "expected.parquet")
         write_parquet(snapshot.intake.frame(), stage / "intake.parquet", INTAKE)
@@ -149,9 +149,11 @@ def _last_rate(snapshot: Snapshot) -> float:
     return float((n * np.average(audit.answer, weights=audit.weight) + 0.5) / (n + 1))
 
 
-def _reviewing(config: Config, snapshot: Snapshot, progress: Progress) -> tuple[Reviewing, str]:
+def _reviewer_assumptions(
+    config: Config, snapshot: Snapshot, progress: Progress
+) -> tuple[ReviewAssumptions, str]:
     """Say what to expect of those who will review, from those who did; and where that is from."""
-    usual = Reviewing()
+    usual = ReviewAssumptions()
     how: dict[str, Any] = {
         "adjudicate_flags": config.audit.adjudicate_flags,
         "golden_per_site": config.audit.golden_per_site,
@@ -162,11 +164,13 @@ def _reviewing(config: Config, snapshot: Snapshot, progress: Progress) -> tuple[
     progress("measuring reviewers")
     reviews, sample = snapshot.current_reviews, snapshot.audit_sample
     how["sites"] = max(len(sample.sites), 1)
-    how["minutes"] = _median(reviews.loc[reviews["source"] == AUDIT, "minutes"], usual.minutes)
+    how["minutes"] = _median_minutes(
+        reviews.loc[reviews["source"] == AUDIT, "minutes"], usual.minutes
+    )
     experts = reviews.loc[reviews["source"] == ADJUDICATION, "minutes"]
-    how["expert_minutes"] = _median(experts, usual.expert_minutes)
+    how["expert_minutes"] = _median_minutes(experts, usual.expert_minutes)
     whole = np.zeros(len(sample.position), np.int64)
-    found = from_golden(
+    found = golden_misclassification(
         snapshot.golden_items(sample.sites),
         site_shares(sample, whole, 1),
         action_only=False,
@@ -184,6 +188,6 @@ def _reviewing(config: Config, snapshot: Snapshot, progress: Progress) -> tuple[
     return replace(usual, **how), note
 
 
-def _median(minutes: pd.Series, usual: float) -> float:
+def _median_minutes(minutes: pd.Series, usual: float) -> float:
     known = minutes.dropna()
     return float(known.median()) if len(known) else usual

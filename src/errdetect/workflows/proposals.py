@@ -6,9 +6,9 @@ from typing import Any
 
 import pandas as pd
 
-from errdetect.changes.formatting import clean, day_of
+from errdetect.changes.formatting import clean_text, format_optional_day
 from errdetect.config import Config
-from errdetect.errors import ConfigError, DataError, sentence
+from errdetect.errors import ConfigError, DataError, error_message
 from errdetect.ledger.ledger import find_ledger, open_ledger
 
 __all__ = ["ProposalsResult", "proposals"]
@@ -51,19 +51,25 @@ class ProposalsResult:
     def _listed(self) -> list[str]:
         said = []
         for row in self.proposals.to_dict("records"):
-            since = f" from {day_of(row['effective_from'])}" if row["state"] == "accepted" else ""
-            owner = clean(row["owner"], limit=60, missing="nobody named")
-            said.append(f"  {row['proposal_id']}  {row['state']}{since}  {clean(row['title'])}")
-            said.append(f"      where: {clean(row['rule'])}")
+            since = (
+                f" from {format_optional_day(row['effective_from'])}"
+                if row["state"] == "accepted"
+                else ""
+            )
+            owner = clean_text(row["owner"], limit=60, missing="nobody named")
+            said.append(
+                f"  {row['proposal_id']}  {row['state']}{since}  {clean_text(row['title'])}"
+            )
+            said.append(f"      where: {clean_text(row['rule'])}")
             said.append(f"      owner: {owner}")
         return said
 
     def _happened(self) -> list[str]:
         said = []
         for row in self.history.to_dict("records"):
-            by = f" by {clean(row['by'], limit=60)}" if pd.notna(row["by"]) else ""
-            note = f": {clean(row['note'], limit=300)}" if pd.notna(row["note"]) else ""
-            said.append(f"  {day_of(row['at'])}  {row['to']}{by}{note}")
+            by = f" by {clean_text(row['by'], limit=60)}" if pd.notna(row["by"]) else ""
+            note = f": {clean_text(row['note'], limit=300)}" if pd.notna(row["note"]) else ""
+            said.append(f"  {format_optional_day(row['at'])}  {row['to']}{by}{note}")
         return said
 
 
@@ -108,8 +114,8 @@ def proposals(
     DataError
         Where there is no such proposal, or it cannot go there.
     """
-    move = _move(accept=accept, reject=reject, close=close, history=history)
-    _check(move, by, effective)
+    move = _requested_change(accept=accept, reject=reject, close=close, history=history)
+    _check_options(move, by, effective)
     nothing = ProposalsResult(pd.DataFrame(columns=["state"]), pd.DataFrame(), None)
     ledger = find_ledger(config.ledger_url())
     if ledger is None and move is None and history is None:
@@ -130,29 +136,29 @@ def proposals(
         if history is not None and happened.empty:
             do = "List them: errdetect proposals CONFIG."
             what = f"The proposal {history!r}"
-            raise DataError(sentence(what, "be in the ledger", "no such proposal", do))
+            raise DataError(error_message(what, "be in the ledger", "no such proposal", do))
         return ProposalsResult(open_.proposals(), happened, move)
 
 
-def _move(**wanted: str | None) -> tuple[str, str] | None:
+def _requested_change(**wanted: str | None) -> tuple[str, str] | None:
     """Return the proposal to move and its new state; one thing at a time."""
     given: list[tuple[str, str]] = [(k, v) for k, v in wanted.items() if v is not None]
     if len(given) > 1:
         got = " and ".join(f"--{name}" for name, _ in given)
         must = "get one of --accept, --reject, --close and --history"
-        raise ConfigError([sentence("proposals", must, got, "Run it once for each.")])
+        raise ConfigError([error_message("proposals", must, got, "Run it once for each.")])
     states = {"accept": "accepted", "reject": "rejected", "close": "closed"}
     return (given[0][1], states[given[0][0]]) if given and given[0][0] in states else None
 
 
-def _check(move: tuple[str, str] | None, by: Any, effective: datetime | None) -> None:
+def _check_options(move: tuple[str, str] | None, by: Any, effective: datetime | None) -> None:
     """Refuse options that are missing, or that would do nothing."""
     if move is not None and not (by or "").strip():
         do = "Say who decides: --by NAME."
-        raise ConfigError([sentence("A proposal's move", "name who makes it", "nobody", do)])
+        raise ConfigError([error_message("A proposal's move", "name who makes it", "nobody", do)])
     if move is not None and move[1] == "accepted" and effective is None:
         do = "Say from when the change holds: --effective 2026-03-01."
-        raise ConfigError([sentence("--accept", "come with a date", "none", do)])
+        raise ConfigError([error_message("--accept", "come with a date", "none", do)])
     if effective is not None and (move is None or move[1] != "accepted"):
         must = "come with --accept"
-        raise ConfigError([sentence("--effective", must, "no --accept", "Leave it out.")])
+        raise ConfigError([error_message("--effective", must, "no --accept", "Leave it out.")])

@@ -8,35 +8,44 @@ import numpy.typing as npt
 import pandas as pd
 
 from errdetect.config import Config
-from errdetect.errors import ConfigError, sentence
+from errdetect.errors import ConfigError, error_message
 from errdetect.estimation.queue_sample import QUEUED
-from errdetect.ledger.ledger import Run, find_ledger, open_ledger
+from errdetect.ledger.ledger import find_ledger, open_ledger
+from errdetect.ledger.runs import ScoringRun
 from errdetect.queue.allocation import Floor
-from errdetect.queue.pools import LIMITS, Classes, Pool, check_pools, classify
+from errdetect.queue.pools import LIMITS, Pool, PoolClasses, check_pools, group_by_pools
 from errdetect.queue.review_value import (
     age_weights,
-    golden_finds,
+    golden_detections,
     job_heads,
-    p_reverse,
+    p_overturn,
     review_minutes,
     review_value,
-    site_finds,
+    site_sensitivity,
 )
-from errdetect.queue.selection import AUTO, EXPLORE, RANKED, WIDER, Selection, budget_count, select
+from errdetect.queue.selection import (
+    AUTO,
+    EXPLORE,
+    RANKED,
+    WIDER,
+    Selection,
+    budget_count,
+    select_reviews,
+)
 from errdetect.schemas import ERROR_KINDS, QUEUE
 from errdetect.snapshot import Snapshot
 from errdetect.workflows.control_variate import latest_scores
-from errdetect.workflows.scoring import Source
+from errdetect.workflows.scoring import ScoringSource
 
 __all__ = [
-    "Drawn",
-    "Staff",
-    "choose",
-    "design",
-    "draw",
-    "find_staff",
-    "record",
-    "recorded",
+    "QueueDraw",
+    "ReviewerCapacity",
+    "choose_reviews",
+    "draw_queue",
+    "draw_settings",
+    "record_draw",
+    "recorded_draw",
+    "reviewer_capacity",
     "value_reviews",
 ]
 
@@ -48,7 +57,7 @@ _SHOWN = 3  # examples in a note
 
 
 @dataclass(frozen=True)
-class Staff:
+class ReviewerCapacity:
     """Who reviews, and what they can take.
 
     Parameters
@@ -64,12 +73,14 @@ class Staff:
     """
 
     pools: tuple[Pool, ...]
-    classes: Classes
+    classes: PoolClasses
     capacity: Floats
     counted: bool
 
 
-def find_staff(config: Config, source: Source, scored: pd.DataFrame, budget: int | None) -> Staff:
+def reviewer_capacity(
+    config: Config, source: ScoringSource, scored: pd.DataFrame, budget: int | None
+) -> ReviewerCapacity:
     """Read the config's budget or pools, and what each pool can take.
 
     Parameters
@@ -94,7 +105,7 @@ def find_staff(config: Config, source: Source, scored: pd.DataFrame, budget: int
     if budget is not None and minutes[0]:
         key = "queue.pools" if config.queue.pools else "queue.minutes"
         do = f"Leave --budget out, or set {key} to nothing."
-        raise ConfigError([sentence("--budget", f"be left out beside {key}", f"{budget}", do)])
+        raise ConfigError([error_message("--budget", f"be left out beside {key}", f"{budget}", do)])
     _check_names(config, source)
     if not minutes[0]:
         wanted = budget if budget is not None else config.queue.budget
@@ -105,12 +116,12 @@ def find_staff(config: Config, source: Source, scored: pd.DataFrame, budget: int
     )
     counted = not pools and config.queue.minutes is None
     pools = pools or (Pool("any", minutes[0]),)
-    classes = classify(scored, pools)
+    classes = group_by_pools(scored, pools)
     check_pools(classes, pools)
-    return Staff(pools, classes, np.array(minutes), counted)
+    return ReviewerCapacity(pools, classes, np.array(minutes), counted)
 
 
-def _check_names(config: Config, source: Source) -> None:
+def _check_names(config: Config, source: ScoringSource) -> None:
     """Say all names of pools and minimum shares that occur nowhere in the log."""
     told = [
         (f"queue.pools '{pool.name}' {key}", column, value)
@@ -130,7 +141,7 @@ def _check_names(config: Config, source: Source) -> None:
         if value not in known | main:
             some = ", ".join(sorted(known)[:8]) or "none at all"
             must = f"name values of {column} that some decision has"
-            faults.append(sentence(what, must, f"'{value}'", f"Known: {some}."))
+            faults.append(error_message(what, must, f"'{value}'", f"Known: {some}."))
     if faults:
         raise ConfigError(faults)
 
@@ -138,7 +149,7 @@ def _check_names(config: Config, source: Source) -> None:
 def value_reviews(
     config: Config,
     scored: pd.DataFrame,
-    staff: Staff,
+    staff: ReviewerCapacity,
     snapshot: Snapshot,
 ) -> tuple[pd.DataFrame, list[str]]:
     """Add to the scores what else a review's value is made of, and the value.
@@ -162,9 +173,9 @@ def value_reviews(
         measured = known[["decision_id", "minutes"]].merge(
             rows[["decision_id", "policy_id"]], on="decision_id"
         )
-        finds = golden_finds(known, rows)
-        level = _levels(snapshot, scored, staff)
-        chance = p_reverse(scored["error_kind"], scored["policy_id"], finds, level)
+        finds = golden_detections(known, rows)
+        level = _detection_rates(snapshot, scored, staff)
+        chance = p_overturn(scored["error_kind"], scored["policy_id"], finds, level)
     unknown = int(np.isnan(chance).sum())
     if unknown:
         notes.append(
@@ -179,7 +190,9 @@ def value_reviews(
     return terms.assign(value=review_value(terms)), notes
 
 
-def _levels(snapshot: Snapshot, scored: pd.DataFrame, staff: Staff) -> pd.DataFrame | None:
+def _detection_rates(
+    snapshot: Snapshot, scored: pd.DataFrame, staff: ReviewerCapacity
+) -> pd.DataFrame | None:
     """Ask the reviewer model how often those who can take each decision find each kind of error."""
     model = snapshot.reviewer_model
     if model is None:
@@ -191,13 +204,13 @@ def _levels(snapshot: Snapshot, scored: pd.DataFrame, staff: Staff) -> pd.DataFr
             able = [pool.site for pool, yes in zip(staff.pools, can, strict=True) if yes]
             sites = [site for site in able if site is not None]
             names = sites if len(sites) == len(able) else []
-            of_class.append(site_finds(model.sites, kind, names))
+            of_class.append(site_sensitivity(model.sites, kind, names))
         levels[kind] = np.array(of_class)[staff.classes.of]
     return pd.DataFrame(levels, index=scored.index)
 
 
-def choose(
-    config: Config, terms: pd.DataFrame, staff: Staff, open_: Bools
+def choose_reviews(
+    config: Config, terms: pd.DataFrame, staff: ReviewerCapacity, open_: Bools
 ) -> tuple[Selection, list[str]]:
     """Choose the reviews.
 
@@ -224,7 +237,7 @@ def choose(
     account = None
     if queue.account_cap is not None and "account_id" in terms:
         account = pd.factorize(terms["account_id"])[0].astype(np.int64)
-    chosen = select(
+    chosen = select_reviews(
         value,
         open_,
         p_error=terms["p_error"].to_numpy(np.float64),
@@ -238,11 +251,11 @@ def choose(
         account=account,
         cap=queue.account_cap,
     )
-    return chosen, _notes(config, terms, staff, open_, chosen)
+    return chosen, _selection_notes(config, terms, staff, open_, chosen)
 
 
-def _notes(
-    config: Config, terms: pd.DataFrame, staff: Staff, open_: Bools, chosen: Selection
+def _selection_notes(
+    config: Config, terms: pd.DataFrame, staff: ReviewerCapacity, open_: Bools, chosen: Selection
 ) -> list[str]:
     said = []
     nobody = open_ & (chosen.inclusion_probability == 0)
@@ -286,7 +299,7 @@ _CHANCES = ("decision_id", "inclusion_probability", "p_error", "job_id", "arm")
 
 
 @dataclass(frozen=True)
-class Drawn:
+class QueueDraw:
     """A run's draw.
 
     Parameters
@@ -307,13 +320,15 @@ class Drawn:
     recorded: bool
 
 
-def design(config: Config, budget: int | None) -> dict[str, Any]:
+def draw_settings(config: Config, budget: int | None) -> dict[str, Any]:
     """Return what the draw depends on beside the scores."""
     settings = config.queue.model_dump(mode="json", exclude={"record", "scores"})
     return settings | ({} if budget is None else {"budget": budget})
 
 
-def draw(config: Config, run: Run, terms: pd.DataFrame, staff: Staff, judged: pd.Index) -> Drawn:
+def draw_queue(
+    config: Config, run: ScoringRun, terms: pd.DataFrame, staff: ReviewerCapacity, judged: pd.Index
+) -> QueueDraw:
     """Choose the reviews among what nobody judged and no earlier run queued.
 
     Parameters
@@ -323,15 +338,15 @@ def draw(config: Config, run: Run, terms: pd.DataFrame, staff: Staff, judged: pd
     run
         This one.
     terms, staff
-        From `value_reviews` and `find_staff`.
+        From `value_reviews` and `reviewer_capacity`.
     judged
         Decisions that are not queued, as people judged them.
     """
     before = latest_scores(config, leave_out=run.run_id)
-    closed = _closed(terms["decision_id"], judged, before)
-    chosen, told = choose(config, terms, staff, closed == "")
+    closed = _exclusion_reasons(terms["decision_id"], judged, before)
+    chosen, told = choose_reviews(config, terms, staff, closed == "")
     names = [pool.name for pool in staff.pools] if config.queue.pools else None
-    scores = _stamped(_scores(terms, chosen, closed, names), run)
+    scores = _with_run_id(_score_rows(terms, chosen, closed, names), run)
     if before is not None:  # an earlier run's job still answers for all of its decisions
         earlier = scores["decision_id"].map(before.set_index("decision_id")["job_id"])
         scores["job_id"] = scores["job_id"].where(scores["arm"] != QUEUED, earlier)
@@ -344,10 +359,10 @@ def draw(config: Config, run: Run, terms: pd.DataFrame, staff: Staff, judged: pd
         value=queue["decision_id"].map(worth),
         covers=chosen.covers,
     )
-    return Drawn(scores, queue, (*_about_closed(closed), *told), recorded=False)
+    return QueueDraw(scores, queue, (*_exclusion_notes(closed), *told), recorded=False)
 
 
-def recorded(config: Config, run: Run, terms: pd.DataFrame) -> Drawn | None:
+def recorded_draw(config: Config, run: ScoringRun, terms: pd.DataFrame) -> QueueDraw | None:
     """Return the run's draw where the ledger knows it: what is scored again is not drawn again."""
     ledger = find_ledger(config.ledger_url()) if config.queue.record else None
     if ledger is None:
@@ -355,7 +370,7 @@ def recorded(config: Config, run: Run, terms: pd.DataFrame) -> Drawn | None:
     with ledger:
         if run.run_id not in set(ledger.runs()["run_id"]):
             return None
-        queue = ledger.queued(terms["decision_id"].tolist())
+        queue = ledger.queued_decisions(terms["decision_id"].tolist())
         said = ledger.scored().set_index("decision_id")
     queue = queue[queue["run_id"] == run.run_id].reset_index(drop=True)
     place = terms["decision_id"]
@@ -369,22 +384,26 @@ def recorded(config: Config, run: Run, terms: pd.DataFrame) -> Drawn | None:
         own = scores["job_id"].map(mine[name])
         scores[name] = own if name == "pool" else own.fillna(scores[name])
     note = "this batch was scored before with the same settings: its queue stands, nothing is added"
-    return Drawn(_stamped(scores, run), queue.drop(columns="reasons"), (note,), recorded=True)
+    return QueueDraw(
+        _with_run_id(scores, run), queue.drop(columns="reasons"), (note,), recorded=True
+    )
 
 
-def record(config: Config, run: Run, queue: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
+def record_draw(
+    config: Config, run: ScoringRun, queue: pd.DataFrame, scores: pd.DataFrame
+) -> pd.DataFrame:
     """Record the run; return the part of its queue that no other run queued in the meantime."""
     told = queue[QUEUE.names].drop(columns=["run_id", "scored_at"])
     with open_ledger(config.ledger_url()) as ledger:
         counts = ledger.record_run(run, told, scores[list(_CHANCES)])
         if not counts.already:
             return queue
-        standing = ledger.queued(queue["decision_id"].tolist())
+        standing = ledger.queued_decisions(queue["decision_id"].tolist())
     own = standing.loc[standing["run_id"] == run.run_id, "decision_id"]
     return queue[queue["decision_id"].isin(own)].reset_index(drop=True)
 
 
-def _stamped(scores: pd.DataFrame, run: Run) -> pd.DataFrame:
+def _with_run_id(scores: pd.DataFrame, run: ScoringRun) -> pd.DataFrame:
     return scores.assign(
         model_version=run.model_version,
         run_id=run.run_id,
@@ -392,7 +411,7 @@ def _stamped(scores: pd.DataFrame, run: Run) -> pd.DataFrame:
     )
 
 
-def _closed(
+def _exclusion_reasons(
     decision_id: pd.Series, judged: pd.Index, before: pd.DataFrame | None
 ) -> npt.NDArray[np.object_]:
     """Say why decisions are not queued: people judged them, or an earlier run queued them."""
@@ -403,7 +422,7 @@ def _closed(
     return closed
 
 
-def _about_closed(closed: npt.NDArray[np.object_]) -> list[str]:
+def _exclusion_notes(closed: npt.NDArray[np.object_]) -> list[str]:
     said = {
         _JUDGED: "were already judged by people: scored, not queued",
         QUEUED: "are in an earlier run's queue: scored, not queued again",
@@ -412,7 +431,7 @@ def _about_closed(closed: npt.NDArray[np.object_]) -> list[str]:
     return [f"{count:,} decisions {said[why]}" for why, count in counts.items() if count]
 
 
-def _scores(
+def _score_rows(
     terms: pd.DataFrame,
     chosen: Selection,
     closed: npt.NDArray[np.object_],

@@ -10,10 +10,10 @@ import pyarrow as pa
 
 from errdetect.config import Config
 from errdetect.data.provenance import Provenance
-from errdetect.data.writing import staged, to_arrow, write_csv, write_parquet, write_text
-from errdetect.errors import Refusal, sentence
+from errdetect.data.writing import stage_outputs, to_arrow, write_csv, write_parquet, write_text
+from errdetect.errors import Refusal, error_message
 from errdetect.labels.intake_account import Intake
-from errdetect.ledger.approval import second_person
+from errdetect.ledger.approval import require_two_people
 from errdetect.ledger.ledger import find_ledger, open_ledger
 from errdetect.remediation.plan import plan_remediation
 from errdetect.remediation.plan_schema import (
@@ -83,7 +83,7 @@ class RemediateResult:
     def lines(self) -> list[str]:
         """Return what people are told."""
         told = [
-            *_summary(self.counts, self.expected_errors, self.n_unknown),
+            *_summary_lines(self.counts, self.expected_errors, self.n_unknown),
             *(f"Note: {note.rstrip('.')}." for note in self.notes),
         ]
         if not self.applied:
@@ -132,26 +132,28 @@ def remediate(
     ErrdetectError
         Where the input cannot be used, or one person stands alone.
     """
-    people = _people(apply, by, approved_by)
-    plan, notes, intake, run = _plan(config, progress, apply=apply, at=at)
+    people = _applier_and_approver(apply, by, approved_by)
+    plan, notes, intake, run = _build_plan(config, progress, apply=apply, at=at)
     n_recorded = n_withdrawn = 0
     known = plan.loc[plan["kind"] == LOOK_ALIKE, PRECISION[0]]
     shown = plan if people is None else plan.replace({"status": {PLANNED: APPLIED}})
     counts, expected, unknown = (
-        _counts(shown),
+        _plan_counts(shown),
         float(known.sum(min_count=1)),
         int(known.isna().sum()),
     )
-    with staged(out, run) as stage:
+    with stage_outputs(out, run) as stage:
         schema = pa.schema([*PLAN, *((name, pa.float64()) for name in PRECISION)])
         write_parquet(to_arrow(shown, schema), stage / "plan.parquet")
         ids = shown["review_ids"].map("; ".join)
         write_csv(shown.assign(review_ids=ids), stage / "plan.csv")
         write_parquet(intake.frame(), stage / "intake.parquet", INTAKE)
-        write_text(stage / "summary.txt", "\n".join(_summary(counts, expected, unknown)) + "\n")
+        write_text(
+            stage / "summary.txt", "\n".join(_summary_lines(counts, expected, unknown)) + "\n"
+        )
         if people is not None:
             progress("writing to the ledger")
-            n_recorded, n_withdrawn = _record(config, plan, people, at or datetime.now(UTC))
+            n_recorded, n_withdrawn = _record_plan(config, plan, people, at or datetime.now(UTC))
     files = {
         name: Path(out) / name
         for name in ("plan.parquet", "plan.csv", "intake.parquet", "summary.txt")
@@ -169,7 +171,7 @@ def remediate(
     )
 
 
-def _plan(
+def _build_plan(
     config: Config, progress: Progress, *, apply: bool, at: datetime | None
 ) -> tuple[pd.DataFrame, tuple[str, ...], Intake, Provenance]:
     """Plan by what was known at the config's moment, beside what was recorded; notes, provenance."""
@@ -178,28 +180,32 @@ def _plan(
     progress("weighing reviews")
     model = snapshot.reviewer_model
     progress("planning")
-    plan = plan_remediation(snapshot, config.remediation, recorded=_recorded(config))
+    plan = plan_remediation(snapshot, config.remediation, recorded=_recorded_actions(config))
     measured = model is not None and model.basis != VOTES
-    notes = (*loaded.notes, *_notes(snapshot.decisions, measured=measured))
+    notes = (*loaded.notes, *_plan_notes(snapshot.decisions, measured=measured))
     intake = loaded.snapshot.intake
     run = describe_run(
         config, "remediate", {"apply": apply, "at": at}, decisions=snapshot.decisions,
-        reviews=snapshot.reviews, at=at, intake=intake.plain(),
+        reviews=snapshot.reviews, at=at, intake=intake.to_jsonable(),
     )  # fmt: skip
     return plan, notes, intake, run
 
 
-def _people(apply: bool, by: str | None, approved_by: str | None) -> tuple[str, str] | None:
+def _applier_and_approver(
+    apply: bool, by: str | None, approved_by: str | None
+) -> tuple[str, str] | None:
     """Return the two people behind what is applied; None for a dry run."""
     if apply:
-        return second_person(by or "", approved_by or "")
+        return require_two_people(by or "", approved_by or "")
     if by is not None or approved_by is not None:
         do = "Add --apply, or leave the names out."
-        raise Refusal(sentence("--by and --approved-by", "come with --apply", "them alone", do))
+        raise Refusal(
+            error_message("--by and --approved-by", "come with --apply", "them alone", do)
+        )
     return None
 
 
-def _recorded(config: Config) -> pd.DataFrame | None:
+def _recorded_actions(config: Config) -> pd.DataFrame | None:
     """Read what was recorded before; looking for it makes no ledger."""
     ledger = find_ledger(config.ledger_url())
     if ledger is None:
@@ -208,7 +214,7 @@ def _recorded(config: Config) -> pd.DataFrame | None:
         return ledger.remediations()
 
 
-def _record(
+def _record_plan(
     config: Config, plan: pd.DataFrame, people: tuple[str, str], at: datetime
 ) -> tuple[int, int]:
     """Take back what no longer holds, and record what is planned; the same plan again does nothing."""
@@ -224,12 +230,14 @@ def _record(
     return recorded, withdrawn
 
 
-def _counts(plan: pd.DataFrame) -> dict[str, dict[str, int]]:
+def _plan_counts(plan: pd.DataFrame) -> dict[str, dict[str, int]]:
     found = plan.groupby(["kind", "status"]).size()
     return {kind: {state: int(found.get((kind, state), 0)) for state in _STATES} for kind in KINDS}
 
 
-def _summary(counts: Mapping[str, Mapping[str, int]], expected: float, unknown: int) -> list[str]:
+def _summary_lines(
+    counts: Mapping[str, Mapping[str, int]], expected: float, unknown: int
+) -> list[str]:
     """Say what the plan holds, a line a kind."""
     told = []
     for kind in KINDS:
@@ -255,7 +263,7 @@ _STATE_WORDS = {
 }
 
 
-def _notes(decisions: pd.DataFrame, *, measured: bool) -> tuple[str, ...]:
+def _plan_notes(decisions: pd.DataFrame, *, measured: bool) -> tuple[str, ...]:
     """Say what the data leave out of a plan, and what it takes on trust."""
     notes = []
     if "account_id" not in decisions:

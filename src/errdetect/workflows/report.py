@@ -12,36 +12,36 @@ from errdetect.changes.briefs import Brief
 from errdetect.changes.decision_volumes import policy_volumes
 from errdetect.config import Config
 from errdetect.data.provenance import Provenance
-from errdetect.data.sources import data_name
-from errdetect.data.writing import staged, write_csv, write_parquet, write_text
+from errdetect.data.sources import dataset_name
+from errdetect.data.writing import stage_outputs, write_csv, write_parquet, write_text
 from errdetect.errors import ContradictionError, DataError, ModelError, Refusal
 from errdetect.estimation.error_rates import RateEstimates
-from errdetect.model.registry import Registry
+from errdetect.model.registry import ModelRegistry
 from errdetect.report.report import ReportContent, render_report, report_tables
 from errdetect.report.report_content import Picture as Shown
 from errdetect.schemas import FINDINGS, INTAKE, SLICES, THRESHOLDS, WHITELIST
 from errdetect.snapshot import Snapshot
 from errdetect.workflows.control_variate import refuse_broken_design
-from errdetect.workflows.explainer import Picture, reason_words, write_pictures
+from errdetect.workflows.explainer import Picture, load_reason_templates, write_pictures
 from errdetect.workflows.load import Progress, load_snapshot
 from errdetect.workflows.report_changes import (
+    confirmed_briefs,
     finding_parts,
     outcome_parts,
+    planned_whitelist,
     proposal_rows,
     record_briefs,
     target_groupings,
-    wanted_briefs,
-    whitelist,
     write_briefs,
 )
 from errdetect.workflows.report_estimates import (
-    estimate_everything,
-    findings,
+    estimate_report_rates,
+    find_error_slices,
     rate_tables,
     report_sample,
-    reviewed,
+    review_parts,
 )
-from errdetect.workflows.report_model import model_facts, unseen_parts
+from errdetect.workflows.report_model import model_facts, unreviewed_parts
 from errdetect.workflows.reviewers import check_reviewers
 from errdetect.workflows.run_description import champion_version, describe_run
 
@@ -106,7 +106,7 @@ def report(
         Where the input cannot be used. Without a model or reviews the report says what is missing.
     """
     check_reviewers(config)
-    reason_words(config)
+    load_reason_templates(config)
     loaded = load_snapshot(config, progress=progress)
     refuse_broken_design(loaded.snapshot)
     snapshot = loaded.snapshot
@@ -115,48 +115,52 @@ def report(
     content: dict[str, Any] = {
         "title": config.report.title or "Policy report",
         "generated_at": now,
-        "data_name": data_name(config.data_paths(config.data.decisions)[0]),
+        "data_name": dataset_name(config.data_paths(config.data.decisions)[0]),
         "period": (decisions["decided_at"].min(), decisions["decided_at"].max()),
         "n_decisions": len(decisions),
         "policies": snapshot.policies,
         "intake": snapshot.intake.frame(),
         "volumes": policy_volumes(decisions, snapshot.reviews),
     }
-    said, briefs, notes = _from_reviews(config, snapshot, now, progress)
+    said, briefs, notes = _review_sections(config, snapshot, now, progress)
     content |= said
     notes = [*loaded.notes, *notes]
     pictures: tuple[Picture, ...] = ()
     try:
-        bundle, version = Registry(config.path(config.registry.path), config.registry.name).load()
+        bundle, version = ModelRegistry(
+            config.path(config.registry.path), config.registry.name
+        ).load()
     except ModelError as error:
         notes.append(str(error))
     else:
         progress("scoring decisions that nobody reviewed")
-        unseen, pictures = unseen_parts(config, snapshot, bundle, now)
+        unseen, pictures = unreviewed_parts(config, snapshot, bundle, now)
         content |= {**model_facts(bundle, version), **unseen}
         content["pictures"] = [Shown(p.title, p.alt, p.png) for p in pictures]
     progress("writing the report")
     run = describe_run(
         config, "report", {"generated_at": generated_at}, decisions=decisions, seed=config.train.seed,
         reviews=snapshot.reviews, at=now, model_version=champion_version(config),
-        intake=snapshot.intake.plain(),
+        intake=snapshot.intake.to_jsonable(),
     )  # fmt: skip
-    files = _write(Path(out), run, ReportContent(**content, notes=tuple(notes)), briefs, pictures)
+    files = _write_files(
+        Path(out), run, ReportContent(**content, notes=tuple(notes)), briefs, pictures
+    )
     new = record_briefs(config, briefs, at=now)
     found = content.get("findings")
     confirmed = 0 if found is None else int(found["confirmed"].sum())
     return ReportResult(files, tuple(notes), confirmed, new)
 
 
-def _from_reviews(
+def _review_sections(
     config: Config, snapshot: Snapshot, now: datetime, progress: Progress
 ) -> tuple[dict[str, Any], tuple[Brief, ...], list[str]]:
     """Return all that reviews show: rates, reviewers, findings, what to change; briefs; notes."""
     if not len(snapshot.reviews):
         return {}, (), []
     progress("measuring reviewers")
-    content = reviewed(config, snapshot)
-    content["whitelist"] = whitelist(config, snapshot)
+    content = review_parts(config, snapshot)
+    content["whitelist"] = planned_whitelist(config, snapshot)
     notes: list[str] = []
     estimates: RateEstimates | None = None
     briefs: tuple[Brief, ...] = ()
@@ -165,14 +169,14 @@ def _from_reviews(
         if sample is not None:
             progress("estimating error rates")
             goals = target_groupings(config, sample.snapshot)
-            estimates = estimate_everything(config, sample, goals)
+            estimates = estimate_report_rates(config, sample, goals)
             content |= rate_tables(config, estimates)
             notes += sample.notes
-        found = findings(config, snapshot, progress=progress)
+        found = find_error_slices(config, snapshot, progress=progress)
         content |= finding_parts(found)
         notes += found.notes
         until = config.labels.as_of or now
-        briefs, content["briefs"] = wanted_briefs(config, snapshot, found, until=until)
+        briefs, content["briefs"] = confirmed_briefs(config, snapshot, found, until=until)
         if sample is not None and estimates is not None:
             progress("measuring what changes did, and the targets")
             cards = content.get("reviewers")
@@ -185,14 +189,14 @@ def _from_reviews(
     return content, briefs, notes
 
 
-def _write(
+def _write_files(
     out: Path,
     run: Provenance,
     content: ReportContent,
     briefs: tuple[Brief, ...],
     pictures: tuple[Picture, ...],
 ) -> dict[str, Path]:
-    with staged(out, run) as stage:
+    with stage_outputs(out, run) as stage:
         write_text(stage / "report.html", render_report(content))
         (stage / "tables").mkdir()
         for name, frame in report_tables(content).items():

@@ -11,9 +11,19 @@ import pandas as pd
 from errdetect.changes.briefs import Brief, brief_table, build_briefs, render_briefs
 from errdetect.changes.effects import measure_effects
 from errdetect.changes.improvement import improvement_plan
-from errdetect.changes.outcome_text import say_audit, say_effect, say_step, say_target
-from errdetect.changes.proposals import in_effect, new_proposals
-from errdetect.changes.targets import SettlingAudit, check_targets, reviewer_targets, settling_audit
+from errdetect.changes.outcome_text import (
+    audit_sentence,
+    effect_sentence,
+    step_sentence,
+    target_sentence,
+)
+from errdetect.changes.proposals import new_proposals, proposals_in_effect
+from errdetect.changes.targets import (
+    NextAudit,
+    check_reviewer_targets,
+    check_targets,
+    size_next_audit,
+)
 from errdetect.config import Config
 from errdetect.data.policies import Policy
 from errdetect.data.writing import write_text
@@ -27,16 +37,16 @@ from errdetect.snapshot import Snapshot
 
 __all__ = [
     "QualityTargets",
+    "confirmed_briefs",
     "finding_parts",
     "measured_effects",
     "outcome_parts",
+    "planned_whitelist",
     "policy_briefs",
     "proposal_rows",
     "quality_targets",
     "record_briefs",
     "target_groupings",
-    "wanted_briefs",
-    "whitelist",
     "write_briefs",
 ]
 
@@ -137,16 +147,18 @@ def measured_effects(config: Config, snapshot: Snapshot) -> pd.DataFrame | None:
         return None
     now = snapshot.as_of or snapshot.decisions["decided_at"].max()
     with ledger:
-        accepted = _accepted(ledger, pd.Timestamp(now))
+        accepted = _accepted_proposals(ledger, pd.Timestamp(now))
     if accepted.empty:
         return None
     effects = measure_effects(snapshot, accepted, settings=config.estimate)
-    words = [say_effect({str(k): v for k, v in row.items()}) for row in effects.to_dict("records")]
+    words = [
+        effect_sentence({str(k): v for k, v in row.items()}) for row in effects.to_dict("records")
+    ]
     return effects.assign(words=pd.Series(words, dtype="str", index=effects.index))
 
 
-def _accepted(ledger: Ledger, now: pd.Timestamp) -> pd.DataFrame:
-    return in_effect(ledger.proposals(), ledger.history("proposal"), as_of=now)
+def _accepted_proposals(ledger: Ledger, now: pd.Timestamp) -> pd.DataFrame:
+    return proposals_in_effect(ledger.proposals(), ledger.history("proposal"), as_of=now)
 
 
 @dataclass(frozen=True)
@@ -168,7 +180,7 @@ class QualityTargets:
 
     table: pd.DataFrame
     plan: pd.DataFrame
-    audits: tuple[SettlingAudit, ...]
+    audits: tuple[NextAudit, ...]
     notes: tuple[str, ...]
 
 
@@ -225,10 +237,10 @@ def quality_targets(
         if len(by) > 1:  # a policy without decisions has no markets
             found = found[found["market"].notna()]
         tables.append(found)
-        audit = settling_audit(found, rates, by=by, floor=config.audit.floor)
+        audit = size_next_audit(found, rates, by=by, floor=config.audit.floor)
         if audit is not None:
             audits.append(audit)
-            notes.append(say_audit(audit.n_open, audit.n_targets, audit.budget, audit.command))
+            notes.append(audit_sentence(audit.n_open, audit.n_targets, audit.budget, audit.command))
         if findings is not None and len(findings):
             plans.append(improvement_plan(found, findings, decisions))
     accuracy = config.targets.reviewer_accuracy
@@ -236,8 +248,8 @@ def quality_targets(
         if cards is None:
             notes.append("Targets for reviewers cannot be held: reviewers are not measured.")
         else:
-            tables.append(reviewer_targets(cards, accuracy, sites=config.targets.sites))
-    return QualityTargets(_joined(tables), _placed(plans), tuple(audits), tuple(notes))
+            tables.append(check_reviewer_targets(cards, accuracy, sites=config.targets.sites))
+    return QualityTargets(_join_targets(tables), _stack_plans(plans), tuple(audits), tuple(notes))
 
 
 def _has_market(snapshot: Snapshot) -> bool:
@@ -245,11 +257,13 @@ def _has_market(snapshot: Snapshot) -> bool:
     return "market" in decisions and bool(decisions["market"].notna().any())
 
 
-def _joined(tables: list[pd.DataFrame]) -> pd.DataFrame:
+def _join_targets(tables: list[pd.DataFrame]) -> pd.DataFrame:
     """Put all targets in one table, each with its words."""
     places = ["policy_id", "market", "site"]
-    frame = _stacked(tables or [check_targets(_NOTHING, policies={})], places)
-    words = [say_target({str(k): v for k, v in row.items()}) for row in frame.to_dict("records")]
+    frame = _stack_tables(tables or [check_targets(_NOTHING, policies={})], places)
+    words = [
+        target_sentence({str(k): v for k, v in row.items()}) for row in frame.to_dict("records")
+    ]
     return frame.assign(words=pd.Series(words, dtype="str", index=frame.index))
 
 
@@ -258,24 +272,24 @@ _NOTHING = pd.DataFrame(
 )
 
 
-def _placed(plans: list[pd.DataFrame]) -> pd.DataFrame:
-    return _stacked(plans, ["policy_id", "market"]) if plans else pd.DataFrame()
+def _stack_plans(plans: list[pd.DataFrame]) -> pd.DataFrame:
+    return _stack_tables(plans, ["policy_id", "market"]) if plans else pd.DataFrame()
 
 
-def _stacked(tables: list[pd.DataFrame], places: list[str]) -> pd.DataFrame:
+def _stack_tables(tables: list[pd.DataFrame], places: list[str]) -> pd.DataFrame:
     rest = [name for name in tables[0].columns if name not in places]
     full = [table.reindex(columns=[*places, *rest]) for table in tables]
     stacked = pd.concat([t.astype(dict.fromkeys(places, "str")) for t in full], ignore_index=True)
     return stacked.reset_index(drop=True)
 
 
-def whitelist(config: Config, snapshot: Snapshot) -> pd.DataFrame:
+def planned_whitelist(config: Config, snapshot: Snapshot) -> pd.DataFrame:
     """List the accounts that `remediate` would put into its plan, by the same settings.
 
     Parameters
     ----------
     config
-        From `load_config`; `remediation.whitelist` sets the rule.
+        From `load_config`; `remediation.planned_whitelist` sets the rule.
     snapshot
         Decisions and reviews.
 
@@ -298,7 +312,7 @@ def finding_parts(found: Findings) -> dict[str, Any]:
     return {**parts, "reasons_missing": missing}
 
 
-def wanted_briefs(
+def confirmed_briefs(
     config: Config, snapshot: Snapshot, found: Findings, *, until: datetime
 ) -> tuple[tuple[Brief, ...], pd.DataFrame]:
     """Return the briefs of confirmed findings, and the same as a table with their texts."""
@@ -351,7 +365,8 @@ def outcome_parts(
         plan = goals.plan
         if len(plan):
             said = [
-                say_step({str(k): v for k, v in row.items()}) for row in plan.to_dict("records")
+                step_sentence({str(k): v for k, v in row.items()})
+                for row in plan.to_dict("records")
             ]
             plan = plan.assign(words=pd.Series(said, dtype="str", index=plan.index))
         parts |= {"targets": goals.table, "plan": plan if len(plan) else None}

@@ -19,15 +19,15 @@ from errdetect.workflows.reviewers import reviewer_quality
 __all__ = [
     "HALF",
     "PERIOD",
-    "estimate_everything",
-    "findings",
+    "estimate_report_rates",
+    "find_error_slices",
     "rate_tables",
     "report_sample",
-    "reviewed",
+    "review_parts",
 ]
 
 
-def findings(
+def find_error_slices(
     config: Config, snapshot: Snapshot, *, progress: Progress = lambda _: None
 ) -> Findings:
     """Find where policies err more than elsewhere, from what was known at the snapshot's moment.
@@ -67,7 +67,7 @@ _MONTHS_FROM = 84  # days from which a trend goes by months instead of weeks
 PERIOD, HALF = "period_start", "half_start"
 
 
-def reviewed(config: Config, snapshot: Snapshot) -> dict[str, Any]:
+def review_parts(config: Config, snapshot: Snapshot) -> dict[str, Any]:
     """Return how many reviews there are, what they settled, and what is known of the reviewers."""
     quality = reviewer_quality(config, snapshot)
     return {
@@ -96,7 +96,7 @@ def report_sample(
     return estimation_sample(config, covered, scores, progress=progress)
 
 
-def estimate_everything(
+def estimate_report_rates(
     config: Config, sample: EstimationSample, more: Sequence[Sequence[str]] = ()
 ) -> RateEstimates:
     """Estimate the error rates by every grouping that the report shows, in one pass.
@@ -113,8 +113,10 @@ def estimate_everything(
     decisions = sample.snapshot.decisions
     known = [[c] for c in config.report.by if c in decisions and decisions[c].nunique() > 0]
     days = (decisions["decided_at"].max() - decisions["decided_at"].min()).days
-    starts = _starts(decisions["decided_at"], "M" if days >= _MONTHS_FROM else "W")
-    dated = sample.with_columns({PERIOD: starts, HALF: _halves(decisions["decided_at"])})
+    starts = _period_starts(decisions["decided_at"], "M" if days >= _MONTHS_FROM else "W")
+    dated = sample.with_columns(
+        {PERIOD: starts, HALF: _half_period_starts(decisions["decided_at"])}
+    )
     wanted = [*known, [PERIOD], ["policy_id", HALF], *(list(columns) for columns in more)]
     each = {tuple(columns): columns for columns in wanted}
     return dated.rates(*each.values())
@@ -130,7 +132,7 @@ def rate_tables(
     config
         From `load_config`.
     found
-        From `estimate_everything`.
+        From `estimate_report_rates`.
     """
     estimates = {"whole": found.frame()}
     for name in config.report.by:
@@ -144,14 +146,14 @@ def rate_tables(
     }
 
 
-def _starts(moments: pd.Series, period: str) -> pd.Series:
+def _period_starts(moments: pd.Series, period: str) -> pd.Series:
     """Return the first day of each moment's period."""
     first = moments.dt.tz_localize(None).dt.to_period(period).dt.start_time
     starts: pd.Series = first.dt.strftime("%Y-%m-%d")
     return starts
 
 
-def _halves(moments: pd.Series) -> npt.NDArray[np.str_]:
+def _half_period_starts(moments: pd.Series) -> npt.NDArray[np.str_]:
     """Return the first day of the half of the time that each moment lies in.
 
     Months of one policy hold too few reviews to tell a change; halves hold the most.

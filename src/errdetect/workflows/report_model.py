@@ -9,16 +9,16 @@ import numpy.typing as npt
 import pandas as pd
 
 from errdetect.config import Config
-from errdetect.features.point_in_time_features import Past
-from errdetect.model.bundle import Bundle
+from errdetect.features.point_in_time_features import PointInTimeFeatures
+from errdetect.model.bundle import ModelBundle
 from errdetect.model.evaluation import MODEL
 from errdetect.queue.review_value import error_kinds, expected_harm
 from errdetect.queue.selection import RANKED, budget_count
 from errdetect.snapshot import Snapshot
-from errdetect.workflows.explainer import Explainer, Picture, find_drivers, make_explainer
+from errdetect.workflows.explainer import Explainer, Picture, build_explainer, find_drivers
 from errdetect.workflows.load import free_threads
 
-__all__ = ["model_facts", "unseen_parts"]
+__all__ = ["model_facts", "unreviewed_parts"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -28,20 +28,23 @@ _CASES, _POLICIES_WITH_CASES = 3, 200
 _SHOWN = ("decision_id", "policy_id", "action", "market", "language", "text")
 
 
-def model_facts(bundle: Bundle, version: str) -> dict[str, Any]:
+def model_facts(bundle: ModelBundle, version: str) -> dict[str, Any]:
     """Return what training said of the model."""
     about = bundle.about
     facts = {k: about[k] for k in ("trained_at", "labels", "errors") if k in about}
     return {
         "model": {"version": version, **facts},
-        "evaluation": _evaluation(about),
+        "evaluation": _evaluation_table(about),
         "evaluated_on": _evaluated_on(about),
-        **{name: _rows(about, name) for name in ("reliability", "reliability_by", "segments")},
+        **{
+            name: _training_table(about, name)
+            for name in ("reliability", "reliability_by", "segments")
+        },
     }
 
 
-def unseen_parts(
-    config: Config, snapshot: Snapshot, bundle: Bundle, now: datetime
+def unreviewed_parts(
+    config: Config, snapshot: Snapshot, bundle: ModelBundle, now: datetime
 ) -> tuple[dict[str, Any], tuple[Picture, ...]]:
     """Return what the champion says of decisions that nobody reviewed: queue's head, cases, drivers."""
     decisions = snapshot.decisions
@@ -51,7 +54,9 @@ def unseen_parts(
     if open_.empty:
         return {}, ()
     threads = config.train.threads or free_threads(len(open_))
-    past = Past.wanted_by(bundle.detector.encoding.names, [decisions], snapshot.reviews)
+    past = PointInTimeFeatures.for_model_columns(
+        bundle.detector.encoding.names, [decisions], snapshot.reviews
+    )
     parts = (past.add(open_.iloc[i : i + _CHUNK]) for i in range(0, len(open_), _CHUNK))
     p = np.concatenate(
         [bundle.probability(bundle.detector.features(part), part, threads) for part in parts]
@@ -62,7 +67,7 @@ def unseen_parts(
     scored = open_.assign(
         p_error=p, expected_harm=harm, suggested_policy_id=label["suggested_policy_id"].to_numpy()
     )
-    explainer = make_explainer(
+    explainer = build_explainer(
         config, bundle, past, known=[decisions], snapshot=snapshot,
         as_of=config.labels.as_of or now,
     )  # fmt: skip
@@ -74,12 +79,16 @@ def unseen_parts(
     return {
         "drivers": found,
         "n_queued": budget_count(config.queue.budget, len(open_)),
-        "queue_head": _shown(scored.iloc[order[: config.report.queue_rows]], explainer),
-        "cases": _shown(scored.iloc[_first_of_each(open_["policy_id"], order)], explainer),
+        "queue_head": _explained_decisions(
+            scored.iloc[order[: config.report.queue_rows]], explainer
+        ),
+        "cases": _explained_decisions(
+            scored.iloc[_top_per_policy(open_["policy_id"], order)], explainer
+        ),
     }, pictures
 
 
-def _first_of_each(policy: pd.Series, order: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+def _top_per_policy(policy: pd.Series, order: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
     """Return the first decisions of each policy in an order, of the first policies in it."""
     ordered = policy.iloc[order]
     nth = ordered.groupby(ordered.to_numpy()).cumcount().to_numpy()
@@ -87,7 +96,7 @@ def _first_of_each(policy: pd.Series, order: npt.NDArray[np.intp]) -> npt.NDArra
     return order[(nth < _CASES) & first]
 
 
-def _shown(scored: pd.DataFrame, explainer: Explainer) -> pd.DataFrame:
+def _explained_decisions(scored: pd.DataFrame, explainer: Explainer) -> pd.DataFrame:
     """Return decisions as the report shows them, each with its reasons and a contrast."""
     decisions = scored.reset_index(drop=True)
     head = decisions[[c for c in _SHOWN if c in decisions]]
@@ -114,12 +123,12 @@ def _evaluated_on(about: Mapping[str, Any]) -> str:
     return f"{latest}: {said[0]}." if said else f"{latest}."
 
 
-def _rows(about: Mapping[str, Any], name: str) -> pd.DataFrame | None:
+def _training_table(about: Mapping[str, Any], name: str) -> pd.DataFrame | None:
     """Return a table that training kept; None where it had too little to fill it."""
     return pd.DataFrame(about[name]) if about.get(name) else None
 
 
-def _evaluation(about: Mapping[str, Any]) -> pd.DataFrame:
+def _evaluation_table(about: Mapping[str, Any]) -> pd.DataFrame:
     frame = pd.DataFrame(about["evaluation"]).rename(columns={"measure": "metric"})
     return frame.assign(
         method=frame["method"].replace({MODEL: "model", "segment rate": "segment_rate"})

@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 
 from errdetect.config import Config
-from errdetect.errors import ConfigError, sentence
-from errdetect.reviewers.acceptance_sampling import AQLS, inspection_plans
-from errdetect.reviewers.agreement import agreement, verdict_counts
+from errdetect.errors import ConfigError, error_message
+from errdetect.reviewers.acceptance_sampling import AQLS, plan_inspections
+from errdetect.reviewers.agreement import krippendorff_alpha, verdict_counts
 from errdetect.reviewers.error_rates import RATES
 from errdetect.reviewers.reviewer_model import ReviewerModel
-from errdetect.reviewers.scorecards import golden_needed, scorecards
+from errdetect.reviewers.scorecards import build_scorecards, golden_items_needed
 from errdetect.schemas import ADJUDICATION
 from errdetect.snapshot import Snapshot
 
@@ -60,23 +60,23 @@ def read_salt(folder: Path) -> bytes:
     place = folder / SALT
     try:
         if not place.exists():
-            _draw(place)
+            _create_salt(place)
         text = place.read_bytes().strip()
     except OSError as error:
         reason = error.strerror or type(error).__name__
         do = "Let this user read and write the registry's folder, or set registry.path to another."
         raise ConfigError(
-            [sentence(f"The salt file '{place}'", "be readable", reason, do)]
+            [error_message(f"The salt file '{place}'", "be readable", reason, do)]
         ) from error
     if not re.fullmatch(rb"[0-9a-f]{%d}" % (2 * _BYTES), text):
         got = f"{len(text)} bytes" if len(text) != 2 * _BYTES else "other characters"
         do = "Restore it; or delete it to draw a new one, which gives everybody a new pseudonym."
         must = f"hold {2 * _BYTES} hexadecimal digits"
-        raise ConfigError([sentence(f"The salt file '{place}'", must, got, do)])
+        raise ConfigError([error_message(f"The salt file '{place}'", must, got, do)])
     return bytes.fromhex(text.decode("ascii"))
 
 
-def _draw(place: Path) -> None:
+def _create_salt(place: Path) -> None:
     """Write a new secret whole or not at all; whoever comes second keeps the first one's."""
     place.parent.mkdir(parents=True, exist_ok=True)
     aside = place.with_name(f".{place.name}.{secrets.token_hex(4)}.tmp")
@@ -121,13 +121,13 @@ class ReviewerQuality:
     Parameters
     ----------
     cards
-        `scorecards`, and: note (why a figure is suppressed), golden_needed (golden items of that
+        `build_scorecards`, and: note (why a figure is suppressed), golden_needed (golden items of that
         kind that a site still needs to know its rate within two points; missing where no rate says
         how many). None where reviewers are not measured.
     agreement
         `Agreement` of all decisions (policy_id missing) and of each reviewed policy.
     inspection
-        `inspection_plans` of the sites.
+        `plan_inspections` of the sites.
     notes
         Sentences for people.
     """
@@ -149,7 +149,7 @@ def check_reviewers(config: Config) -> None:
         shown = ", ".join(f"{aql:g}" for aql in AQLS)
         got = f"{config.reviewers.aql:g}"
         do = "Take the next smaller one."
-        raise ConfigError([sentence("reviewers.aql", f"be one of {shown} (percent)", got, do)])
+        raise ConfigError([error_message("reviewers.aql", f"be one of {shown} (percent)", got, do)])
 
 
 def reviewer_quality(config: Config, snapshot: Snapshot) -> ReviewerQuality:
@@ -170,10 +170,10 @@ def reviewer_quality(config: Config, snapshot: Snapshot) -> ReviewerQuality:
     check_reviewers(config)
     model = snapshot.reviewer_model
     rng = np.random.default_rng(config.train.seed)
-    plans = inspection_plans(snapshot.verdicts, aql=config.reviewers.aql, rng=rng)
+    plans = plan_inspections(snapshot.verdicts, aql=config.reviewers.aql, rng=rng)
     known = snapshot.current_reviews
-    people = _people(known)
-    notes = list(_said_of(people))
+    people = _list_reviewers(known)
+    notes = list(_reviewer_notes(people))
     cards = None
     if model is None:
         notes.append(_UNMEASURED)
@@ -181,17 +181,17 @@ def reviewer_quality(config: Config, snapshot: Snapshot) -> ReviewerQuality:
         notes += model.notes
         named = bool(people["reviewer_id"].notna().any())
         salt = read_salt(config.path(config.registry.path)) if named else secrets.token_bytes(32)
-        cards = _cards(config, snapshot, model, salt, people)
-    return ReviewerQuality(cards, _agreements(config, snapshot), plans, tuple(notes))
+        cards = _scorecard_rows(config, snapshot, model, salt, people)
+    return ReviewerQuality(cards, _agreement_rows(config, snapshot), plans, tuple(notes))
 
 
-def _people(reviews: pd.DataFrame) -> pd.DataFrame:
+def _list_reviewers(reviews: pd.DataFrame) -> pd.DataFrame:
     """List who reviewed at which site, experts aside: one row each, nameless ones too."""
     own = reviews["source"] != ADJUDICATION
     return reviews.loc[own, ["site", "reviewer_id"]].drop_duplicates()
 
 
-def _said_of(people: pd.DataFrame) -> list[str]:
+def _reviewer_notes(people: pd.DataFrame) -> list[str]:
     names = people["reviewer_id"]
     if people.empty:
         return []
@@ -203,7 +203,7 @@ def _said_of(people: pd.DataFrame) -> list[str]:
     return notes
 
 
-def _cards(
+def _scorecard_rows(
     config: Config,
     snapshot: Snapshot,
     model: ReviewerModel,
@@ -212,19 +212,19 @@ def _cards(
 ) -> pd.DataFrame:
     """Score sites and people, hold back what would be one person's, and count golden items."""
     minimum = config.reviewers.minimum
-    cards = scorecards(snapshot.verdicts, model, salt=salt, minimum=minimum)
+    cards = build_scorecards(snapshot.verdicts, model, salt=salt, minimum=minimum)
     few = np.floor(cards["n"].to_numpy(dtype=np.float64)).astype(np.int64)
     notes = pd.Series([f"too few: {n}" if n else "no items yet" for n in few], dtype="str")
     notes = notes.where(cards["suppressed"], "")
-    alone = _alone(cards, people)
+    alone = _is_only_reviewer(cards, people)
     cards.loc[alone, ["value", "low", "high"]] = np.nan
     cards = cards.assign(
         suppressed=cards["suppressed"] | alone, note=notes.where(~alone, _ALONE).astype("str")
     )
-    return cards.assign(golden_needed=_golden_needed(cards, minimum))
+    return cards.assign(golden_needed=_golden_items_needed(cards, minimum))
 
 
-def _alone(cards: pd.DataFrame, people: pd.DataFrame) -> "pd.Series[bool]":
+def _is_only_reviewer(cards: pd.DataFrame, people: pd.DataFrame) -> "pd.Series[bool]":
     """Say which cards are, or are known to be, those of a site's only reviewer."""
     sites = people.fillna({"site": ""}).groupby("site")["reviewer_id"]
     one_name = sites.count() == 1  # each name stands once a site
@@ -234,7 +234,7 @@ def _alone(cards: pd.DataFrame, people: pd.DataFrame) -> "pd.Series[bool]":
     return (of_person | site.map(nobody_else).fillna(False)).astype(bool)
 
 
-def _golden_needed(cards: pd.DataFrame, minimum: int) -> "pd.Series[Any]":
+def _golden_items_needed(cards: pd.DataFrame, minimum: int) -> "pd.Series[Any]":
     """Count the golden items that each site still lacks to know its rate.
 
     A rate on few items may be low by luck, and would then promise too few: it is drawn towards that
@@ -251,11 +251,11 @@ def _golden_needed(cards: pd.DataFrame, minimum: int) -> "pd.Series[Any]":
         usual = float(np.average(told["value"], weights=told["n"]))
         for at, value, n in zip(rows.index, rows["value"].fillna(usual), rows["n"], strict=True):
             expected = (value * n + usual * minimum) / (n + minimum)
-            needed[at] = max(0, golden_needed(float(expected), within=_WITHIN) - int(n))
+            needed[at] = max(0, golden_items_needed(float(expected), within=_WITHIN) - int(n))
     return needed
 
 
-def _agreements(config: Config, snapshot: Snapshot) -> pd.DataFrame:
+def _agreement_rows(config: Config, snapshot: Snapshot) -> pd.DataFrame:
     """Measure agreement over all decisions, and over each policy's that were reviewed."""
     decisions, reviews = snapshot.decisions, snapshot.current_reviews
     counts = verdict_counts(decisions["decision_id"], snapshot.review_history)
@@ -266,6 +266,6 @@ def _agreements(config: Config, snapshot: Snapshot) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for name, part in {None: counts, **groups}.items():
         # Each draws from the same seed, so that a further policy changes no other's limits.
-        found = agreement(part, rng=np.random.default_rng(config.train.seed))
+        found = krippendorff_alpha(part, rng=np.random.default_rng(config.train.seed))
         rows.append({"policy_id": name, **vars(found)})
     return pd.DataFrame(rows).astype({"policy_id": "str", "note": "str"})

@@ -16,20 +16,20 @@ from errdetect.data.provenance import (
     digest_file,
     digest_rows,
     digest_value,
-    json_value,
-    without_secrets,
+    redact_secrets,
+    to_plain_json,
 )
 from errdetect.data.sources import SourceFile, Sources, find_files
 from errdetect.errors import ModelError
 from errdetect.ledger.replica import reviews_digest
-from errdetect.model.registry import Registry
+from errdetect.model.registry import ModelRegistry
 
 __all__ = [
     "champion_version",
     "data_digests",
     "describe_run",
     "describe_step",
-    "resolved",
+    "resolved_config",
     "resolved_path",
     "score_files",
 ]
@@ -85,18 +85,21 @@ def describe_run(
     run = describe_step(config, command, arguments)
     assert run.created_at is not None
     if period is None and decisions is not None and len(decisions):
-        period = _moment(decisions["decided_at"].min()), _moment(decisions["decided_at"].max())
+        period = (
+            _to_datetime(decisions["decided_at"].min()),
+            _to_datetime(decisions["decided_at"].max()),
+        )
     # Scoring has only some columns of its decisions at hand: those are no digest of the input.
     tables = {"decisions": None if "decisions" in run.arguments else decisions, "reviews": reviews}
     policies = config.data_paths(config.data.policies)[0] if config.data.policies else None
-    champion = _registry(config).champion() if model_version is not None else None
+    champion = _open_registry(config).champion_version() if model_version is not None else None
     same = champion is not None and champion[0] == model_version
     return replace(
         run,
         data=data_digests(config, arguments, tables=tables, known_at=run.created_at),
         policies_digest=None if policies is None else digest_file(Path(policies)),
         period=period,
-        as_of=as_of or config.labels.as_of or _latest(decisions, reviews),
+        as_of=as_of or config.labels.as_of or _latest_moment(decisions, reviews),
         model_version=model_version,
         model_digest=champion[1] if champion is not None and same else None,
         seed=seed,
@@ -119,11 +122,11 @@ def describe_step(
     config, command, arguments, intake
         As for `describe_run`.
     """
-    settings = resolved(config)
+    settings = resolved_config(config)
     return Provenance(
         command,
         __version__,
-        _recorded(config, arguments),
+        _recorded_arguments(config, arguments),
         digest_value(settings),
         intake=intake,
         config=settings,
@@ -134,15 +137,15 @@ def describe_step(
 def champion_version(config: Config) -> str | None:
     """Return the version of the registered champion; None where there is none that can be read."""
     try:
-        champion = _registry(config).champion()
+        champion = _open_registry(config).champion_version()
     except ModelError:  # a command that needs the model has said so itself
         return None
     return None if champion is None else champion[0]
 
 
-def resolved(config: Config) -> dict[str, Any]:
+def resolved_config(config: Config) -> dict[str, Any]:
     """Return every key of the config with its value, defaults too, without secrets."""
-    found: dict[str, Any] = json_value(without_secrets(config.model_dump(mode="json")))
+    found: dict[str, Any] = to_plain_json(redact_secrets(config.model_dump(mode="json")))
     return found
 
 
@@ -186,39 +189,39 @@ def data_digests(
     for name, sources in named.items():
         files = find_files(sources, preset=config.data.preset if name in _LOGS else None)
         rows = (tables or {}).get(name)
-        found[name] = _folded([_digested(config, file, rows, seen) for file in files])
+        found[name] = _fold_digests([_source_digests(config, file, rows, seen) for file in files])
     scores = list(score_files(config))
     if scores:
-        found["scores"] = _folded([_file(config, path, seen) for path in scores])
+        found["scores"] = _fold_digests([_file_digest(config, path, seen) for path in scores])
     ledger = reviews_digest(config.ledger_url(), known_at=known_at)
     if ledger is not None:
         found["ledger"] = [{"source": "reviews", "rows": ledger[0], "sha256": ledger[1]}]
     return found
 
 
-def _digested(
+def _source_digests(
     config: Config, file: SourceFile, rows: pd.DataFrame | None, seen: dict[Path, str]
 ) -> dict[str, Any]:
     if file.rows is None:
-        return _file(config, file.path, seen)
+        return _file_digest(config, file.path, seen)
     if rows is None:
         note = "not digested: rows of a database that are read batch by batch"
         return {"source": str(file.path), "sha256": None, "note": note}
     return {"source": str(file.path), "rows": len(rows), "sha256": digest_rows(rows)}
 
 
-def _file(config: Config, path: Path, seen: dict[Path, str]) -> dict[str, Any]:
+def _file_digest(config: Config, path: Path, seen: dict[Path, str]) -> dict[str, Any]:
     place = path.resolve()
     if place not in seen:
         seen[place] = digest_file(place)
     return {
-        "source": _relative(config, path),
+        "source": _relative_name(config, path),
         "bytes": place.stat().st_size,
         "sha256": seen[place],
     }
 
 
-def _folded(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _fold_digests(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Let one digest stand for very many files: every Parquet file carries it."""
     if len(found) <= _MANY:
         return found
@@ -235,40 +238,40 @@ def score_files(config: Config) -> Iterator[Path]:
         yield from sorted(Path(pattern.anchor).glob(str(pattern.relative_to(pattern.anchor))))
 
 
-def _relative(config: Config, path: str | Path) -> str:
+def _relative_name(config: Config, path: str | Path) -> str:
     """Name a file from the config's folder, so that a moved project has the same names."""
     return Path(os.path.relpath(path, config.base.absolute())).as_posix()
 
 
-def _recorded(config: Config, arguments: Mapping[str, Any]) -> dict[str, Any]:
+def _recorded_arguments(config: Config, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments without secrets; a source is named from the config's folder."""
     given = dict(arguments)
     for name in _SOURCES:
         source = given.get(name)
         if source is not None:
             inside = "://" in str(source)
-            given[name] = str(source) if inside else _relative(config, source)
-    shown = [one for one in config.overrides if without_secrets(one) == one]
+            given[name] = str(source) if inside else _relative_name(config, source)
+    shown = [one for one in config.overrides if redact_secrets(one) == one]
     hidden = [one.partition("=")[0] for one in config.overrides if one not in shown]
     given |= {"set": shown} if shown else {}
     given |= {"set_not_recorded": hidden} if hidden else {}
-    found: dict[str, Any] = json_value(without_secrets(given))
+    found: dict[str, Any] = to_plain_json(redact_secrets(given))
     return found
 
 
-def _registry(config: Config) -> Registry:
-    return Registry(config.path(config.registry.path), config.registry.name)
+def _open_registry(config: Config) -> ModelRegistry:
+    return ModelRegistry(config.path(config.registry.path), config.registry.name)
 
 
-def _latest(decisions: pd.DataFrame | None, reviews: pd.DataFrame | None) -> datetime | None:
+def _latest_moment(decisions: pd.DataFrame | None, reviews: pd.DataFrame | None) -> datetime | None:
     """Return the latest moment that the tables know of."""
     moments = [
         frame[name].max()
         for frame, name in ((decisions, "decided_at"), (reviews, "reviewed_at"))
         if frame is not None and len(frame)
     ]
-    return _moment(max(moments)) if moments else None
+    return _to_datetime(max(moments)) if moments else None
 
 
-def _moment(value: Any) -> datetime:
+def _to_datetime(value: Any) -> datetime:
     return pd.Timestamp(value).to_pydatetime(warn=False)

@@ -15,18 +15,25 @@ import pyarrow as pa
 from errdetect.config import Config
 from errdetect.data.policies import read_policies
 from errdetect.data.provenance import Provenance
-from errdetect.data.writing import ParquetSink, staged, write_parquet
-from errdetect.features.point_in_time_features import Past
+from errdetect.data.writing import ParquetSink, stage_outputs, write_parquet
+from errdetect.features.point_in_time_features import PointInTimeFeatures
 from errdetect.labels.intake_account import Intake
-from errdetect.ledger.ledger import Run
-from errdetect.model.registry import Registry
+from errdetect.ledger.runs import ScoringRun
+from errdetect.model.registry import ModelRegistry
 from errdetect.schemas import EXPLANATIONS, INTAKE, QUEUE, REJECTS, SCORES
-from errdetect.snapshot import Reading, Snapshot, no_reviews
-from errdetect.workflows.explainer import Explainer, make_explainer, reason_words
+from errdetect.snapshot import ReadSummary, Snapshot, empty_reviews
+from errdetect.workflows.explainer import Explainer, build_explainer, load_reason_templates
 from errdetect.workflows.load import Progress, check_losses, label_rules, load_reviews
-from errdetect.workflows.queueing import design, draw, find_staff, record, recorded, value_reviews
+from errdetect.workflows.queueing import (
+    draw_queue,
+    draw_settings,
+    record_draw,
+    recorded_draw,
+    reviewer_capacity,
+    value_reviews,
+)
 from errdetect.workflows.run_description import describe_run
-from errdetect.workflows.scoring import Source, score_all
+from errdetect.workflows.scoring import ScoringSource, score_batches
 
 __all__ = ["ScoreResult", "score"]
 
@@ -96,17 +103,19 @@ def score(
     ErrdetectError
         Where there is no model yet, or the input cannot be used.
     """
-    reason_words(config)
+    load_reason_templates(config)
     progress("loading the champion")
-    bundle, version = Registry(config.path(config.registry.path), config.registry.name).load()
+    bundle, version = ModelRegistry(config.path(config.registry.path), config.registry.name).load()
     policies = (
         read_policies(config.data_paths(config.data.policies)[0]) if config.data.policies else {}
     )
     read = load_reviews(config, progress=progress)
-    reviews = no_reviews() if read is None else read.frame
-    source = Source(config, str(decisions), pd.Index(reviews["decision_id"].unique()))
+    reviews = empty_reviews() if read is None else read.frame
+    source = ScoringSource(config, str(decisions), pd.Index(reviews["decision_id"].unique()))
     progress("looking up what was known before each decision")
-    past = Past.wanted_by(bundle.detector.encoding.names, source.log(), reviews)
+    past = PointInTimeFeatures.for_model_columns(
+        bundle.detector.encoding.names, source.log(), reviews
+    )
     source.walk()
     snapshot = Snapshot(
         source.reviewed(),
@@ -114,33 +123,35 @@ def score(
         policies,
         config.labels.as_of,
         label_rules(config),
-        Reading.of(source.rejections, read),
+        ReadSummary.of(source.rejections, read),
     )
     check_losses(config, snapshot)
-    scored = score_all(source, past, bundle, policies, config, progress)
+    scored = score_batches(source, past, bundle, policies, config, progress)
 
     judged = snapshot.reviewed_ids[:0] if config.queue.requeue_reviewed else snapshot.reviewed_ids
     progress("weighing reviews")
-    staff = find_staff(config, source, scored.frame, budget)
+    staff = reviewer_capacity(config, source, scored.frame, budget)
     terms, unknown = value_reviews(config, scored.frame, staff, snapshot)
     now = scored_at or datetime.now(UTC)
-    run = Run(_run_id(version, terms, judged, config, budget), version, now, design(config, budget))
-    drawn = recorded(config, run, terms) or draw(config, run, terms, staff, judged)
+    run = ScoringRun(
+        _run_id(version, terms, judged, config, budget), version, now, draw_settings(config, budget)
+    )
+    drawn = recorded_draw(config, run, terms) or draw_queue(config, run, terms, staff, judged)
     progress(f"explaining the {len(drawn.queue):,} queued decisions")
-    explainer = make_explainer(
+    explainer = build_explainer(
         config, bundle, past, known=source.decided(), snapshot=snapshot, as_of=now
     )
-    queue = _explained(source, explainer, drawn.queue)
+    queue = _explain_queue(source, explainer, drawn.queue)
     if config.queue.record and not drawn.recorded:
         progress("recording the run in the ledger")
-        queue = record(config, run, queue, drawn.scores)
+        queue = record_draw(config, run, queue, drawn.scores)
     told = {"decisions": str(decisions), "budget": budget, "scored_at": scored_at}
     intake = snapshot.intake
     origin = describe_run(
         config, "score", told, decisions=scored.frame, reviews=reviews, model_version=version,
-        seed=config.queue.seed, at=now, intake=intake.plain(),
+        seed=config.queue.seed, at=now, intake=intake.to_jsonable(),
     )  # fmt: skip
-    files = _write(Path(out), origin, drawn.scores, queue, scored.rejects, intake)
+    files = _write_files(Path(out), origin, drawn.scores, queue, scored.rejects, intake)
     notes = [*scored.notes, *source.notes(), *intake.lines(), *unknown, *drawn.notes]
     if staff.counted and not drawn.recorded and len(queue) < staff.capacity[0]:
         notes.append(
@@ -158,7 +169,9 @@ def score(
     )
 
 
-def _explained(source: Source, explainer: Explainer, queue: pd.DataFrame) -> pd.DataFrame:
+def _explain_queue(
+    source: ScoringSource, explainer: Explainer, queue: pd.DataFrame
+) -> pd.DataFrame:
     """Read the queued decisions once more, and say why each may be wrong."""
     parts = []
     for batch in source.batches():
@@ -172,7 +185,7 @@ def _explained(source: Source, explainer: Explainer, queue: pd.DataFrame) -> pd.
     return queue.merge(pd.concat(parts), on="decision_id", how="left", validate="1:1")
 
 
-def _write(
+def _write_files(
     out: Path,
     origin: Provenance,
     scores: pd.DataFrame,
@@ -180,7 +193,7 @@ def _write(
     rejects: pd.DataFrame,
     intake: Intake,
 ) -> dict[str, Path]:
-    with staged(out, origin) as stage:
+    with stage_outputs(out, origin) as stage:
         with ParquetSink(stage / "scores.parquet", SCORES) as sink:
             for start in range(0, len(scores), _CHUNK):
                 sink.write(scores.iloc[start : start + _CHUNK][SCORES.names])
@@ -204,5 +217,5 @@ def _run_id(
     for name in ("p_error", "value"):
         digest.update(terms[name].to_numpy(np.float64).round(9).tobytes())
     digest.update(terms["decision_id"].isin(judged).to_numpy(bool).tobytes())
-    digest.update(json.dumps(design(config, budget), sort_keys=True).encode())
+    digest.update(json.dumps(draw_settings(config, budget), sort_keys=True).encode())
     return digest.hexdigest()[:16]

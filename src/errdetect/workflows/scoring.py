@@ -11,12 +11,12 @@ from errdetect.config import Config
 from errdetect.data.policies import Policy
 from errdetect.data.rejected_rows import Rejections
 from errdetect.data.tables import TableRead, iter_decisions
-from errdetect.features.point_in_time_features import Past
-from errdetect.model.bundle import Bundle
+from errdetect.features.point_in_time_features import PointInTimeFeatures
+from errdetect.model.bundle import ModelBundle
 from errdetect.queue.review_value import content_digests, error_kinds, harm_terms
 from errdetect.workflows.load import Progress, free_threads
 
-__all__ = ["Scored", "Source", "score_all"]
+__all__ = ["ScoredDecisions", "ScoringSource", "score_batches"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -26,7 +26,7 @@ _PLACES = ("market", "language", "policy_id")
 
 
 @dataclass(frozen=True)
-class Scored:
+class ScoredDecisions:
     """All decisions scored.
 
     Parameters
@@ -46,7 +46,7 @@ class Scored:
     notes: tuple[str, ...]
 
 
-class Source:
+class ScoringSource:
     """The decisions to score, which are read twice: to score all, then to explain the queued.
 
     Parameters
@@ -88,7 +88,7 @@ class Source:
                 self._note(number, batch.frame)
                 number += 1
                 yield batch.frame
-            rejections.refuse(self.data.max_rejected)
+            rejections.raise_if_too_many(self.data.max_rejected)
             self.rejections[name] = rejections
         self._walked = True
 
@@ -136,14 +136,14 @@ class Source:
                 self._places[name] |= set(frame[name].dropna().unique())
 
 
-def score_all(
-    source: Source,
-    past: Past,
-    bundle: Bundle,
+def score_batches(
+    source: ScoringSource,
+    past: PointInTimeFeatures,
+    bundle: ModelBundle,
     policies: Mapping[str, Policy],
     config: Config,
     progress: Progress,
-) -> Scored:
+) -> ScoredDecisions:
     """Score every decision, batch by batch.
 
     Parameters
@@ -169,7 +169,7 @@ def score_all(
     for batch in source.batches():
         frame = batch.frame
         p = bundle.probability(bundle.detector.features(past.add(frame)), frame, threads)
-        parts.append(_said(frame, p, bundle, policies, config))
+        parts.append(_score_rows(frame, p, bundle, policies, config))
         rejects.append(batch.rejects)
         notes += [note for note in batch.notes if note not in notes]
         learnt += int(bundle.in_sample(frame["decision_id"]).sum())
@@ -179,13 +179,17 @@ def score_all(
         notes.append(
             f"{learnt:,} of the decisions are among those the model learnt from; their scores know the answer"
         )
-    return Scored(
+    return ScoredDecisions(
         pd.concat(parts, ignore_index=True), pd.concat(rejects, ignore_index=True), tuple(notes)
     )
 
 
-def _said(
-    frame: pd.DataFrame, p: Floats, bundle: Bundle, policies: Mapping[str, Policy], config: Config
+def _score_rows(
+    frame: pd.DataFrame,
+    p: Floats,
+    bundle: ModelBundle,
+    policies: Mapping[str, Policy],
+    config: Config,
 ) -> pd.DataFrame:
     label = bundle.wrong_labels(frame, p)
     wrong_label = label["p_wrong_label"].to_numpy(np.float64)

@@ -6,8 +6,8 @@ from typing import Any, Protocol, runtime_checkable
 
 import pandas as pd
 
-from errdetect.errors import visible
-from errdetect.estimation.method_text import plain_sentence
+from errdetect.errors import escape_hidden
+from errdetect.estimation.method_text import estimate_sentence
 from errdetect.workflows.demo import DemoResult
 from errdetect.workflows.estimate import EstimateResult
 from errdetect.workflows.plan_audit import PlanAuditResult
@@ -17,11 +17,11 @@ from errdetect.workflows.simulate import SimulateResult
 from errdetect.workflows.train import TrainResult
 from errdetect.workflows.validate import ValidateResult
 
-__all__ = ["Telling", "say"]
+__all__ = ["HasLines", "summary_text"]
 
 
 @runtime_checkable
-class Telling(Protocol):
+class HasLines(Protocol):
     """A result that brings its own words: one line each."""
 
     def lines(self) -> list[str]:
@@ -29,7 +29,7 @@ class Telling(Protocol):
 
 
 Result = (
-    Telling
+    HasLines
     | DemoResult
     | EstimateResult
     | PlanAuditResult
@@ -41,41 +41,41 @@ Result = (
 )
 
 
-def say(result: Result) -> str:
+def summary_text(result: Result) -> str:
     """Tell people what a job came to; hidden characters of content are shown as codes."""
-    if isinstance(result, Telling):
+    if isinstance(result, HasLines):
         lines = result.lines()
     elif isinstance(result, TrainResult):
-        lines = _train(result)
+        lines = _train_lines(result)
     elif isinstance(result, ScoreResult):
-        lines = _score(result)
+        lines = _score_lines(result)
     elif isinstance(result, SimulateResult):
         rate = result.n_errors / result.n_decisions
         lines = [
             f"{result.n_decisions:,} decisions ({rate:.1%} of them wrong), {result.n_reviews:,} reviews"
         ]
-        lines += _files(result.files)
+        lines += _file_lines(result.files)
     elif isinstance(result, ValidateResult):
-        lines = _validate(result)
+        lines = _validate_lines(result)
     elif isinstance(result, EstimateResult):
-        lines = [*_estimate(result), *_notes(result.notes), *_files(result.files)]
+        lines = [*_estimate_lines(result), *_note_lines(result.notes), *_file_lines(result.files)]
     elif isinstance(result, PlanAuditResult):
-        lines = [*_plan(result), *_notes(result.notes), *_files(result.files)]
+        lines = [*_plan_lines(result), *_note_lines(result.notes), *_file_lines(result.files)]
     elif isinstance(result, DemoResult):
         lines = [
-            *_train(result.trained),
+            *_train_lines(result.trained),
             "",
-            *_score(result.scored),
+            *_score_lines(result.scored),
             "",
             "Open these:",
-            *_files(result.files),
+            *_file_lines(result.files),
         ]
     else:
-        lines = [*_notes(result.notes), *_files(result.files)]
-    return visible("\n".join(lines))
+        lines = [*_note_lines(result.notes), *_file_lines(result.files)]
+    return escape_hidden("\n".join(lines))
 
 
-def _train(result: TrainResult) -> list[str]:
+def _train_lines(result: TrainResult) -> list[str]:
     table = result.evaluation
     recall = [m for m in table["measure"].unique() if m.startswith("recall_at_")]
     head = [
@@ -85,13 +85,13 @@ def _train(result: TrainResult) -> list[str]:
     rows = [[*head, "average precision"]]
     for method in table["method"].unique():
         cells = table[table["method"] == method].set_index("measure")
-        rows.append([method, *(_number(cells, m) for m in [*recall, "average_precision"])])
+        rows.append([method, *(_rate_text(cells, m) for m in [*recall, "average_precision"])])
     counts = result.counts
     lines = [
         f"A model trained on {counts['fit_decisions'] + counts['tune_decisions']:,} reviewed decisions, "
         f"measured on the {counts['test_decisions']:,} after them ({counts['test_errors']:,} errors):",
-        *_table(rows),
-        *_wrong_labels(table),
+        *_aligned_rows(rows),
+        *_wrong_label_lines(table),
     ]
     if result.version is not None:
         lines.append(
@@ -100,10 +100,10 @@ def _train(result: TrainResult) -> list[str]:
         )
     else:
         lines.append(f"Gate: {result.answer}: {result.why}. Not registered.")
-    return [*lines, *_notes(result.notes), f"Runs and models: {result.registry}"]
+    return [*lines, *_note_lines(result.notes), f"Runs and models: {result.registry}"]
 
 
-def _wrong_labels(table: pd.DataFrame) -> list[str]:
+def _wrong_label_lines(table: pd.DataFrame) -> list[str]:
     """Say how well wrong labels are found, and the right policy named, if that was measured."""
     said = []
     for measure, what in (
@@ -112,23 +112,23 @@ def _wrong_labels(table: pd.DataFrame) -> list[str]:
     ):
         rows = table[table["measure"] == measure].to_dict("records")
         if rows:
-            each = (f"{row['method']} {_figure(row)}" for row in rows)
+            each = (f"{row['method']} {_interval_text(row)}" for row in rows)
             said.append(f"{what}: {', '.join(each)}.")
     return said
 
 
-def _score(result: ScoreResult) -> list[str]:
+def _score_lines(result: ScoreResult) -> list[str]:
     return [
         f"Scored {result.n_scored:,} decisions with version {result.model_version}; "
         f"queued {result.n_queued:,} for review; {result.n_rejected:,} rows could not be used.",
-        *_notes(result.notes),
-        *_files(result.files),
+        *_note_lines(result.notes),
+        *_file_lines(result.files),
     ]
 
 
-def _validate(result: ValidateResult) -> list[str]:
+def _validate_lines(result: ValidateResult) -> list[str]:
     lines = [f"Read {result.n_decisions:,} decisions and {result.n_reviews:,} reviews."]
-    lines += _notes(result.notes)
+    lines += _note_lines(result.notes)
     for f in result.findings:
         shown = f" For example: {', '.join(f.examples)}." if f.examples else ""
         lines.append(f"{f.severity:7} {f.code}  {f.message}{shown}")
@@ -138,7 +138,7 @@ def _validate(result: ValidateResult) -> list[str]:
     return [*lines, f"{errors} errors, {warnings} warnings: the data {verdict}."]
 
 
-def _estimate(result: EstimateResult) -> list[str]:
+def _estimate_lines(result: EstimateResult) -> list[str]:
     table = result.estimates
     by = list(table.columns[: list(table.columns).index("measure")])
     rows = [[*by, "measure", "estimate", "low", "high", "reviews", "decisions"]]
@@ -167,11 +167,13 @@ def _estimate(result: EstimateResult) -> list[str]:
         else []
     )
     whole = table[table[by].isna().all(axis=1)] if by else table
-    told = [plain_sentence({str(k): v for k, v in row.items()}) for row in whole.to_dict("records")]
-    return [*_table(rows), *more, *said, "", *told]
+    told = [
+        estimate_sentence({str(k): v for k, v in row.items()}) for row in whole.to_dict("records")
+    ]
+    return [*_aligned_rows(rows), *more, *said, "", *told]
 
 
-def _plan(result: PlanAuditResult) -> list[str]:
+def _plan_lines(result: PlanAuditResult) -> list[str]:
     table = result.expected
     by = list(table.columns[: list(table.columns).index("n_decisions")])
     rows = [
@@ -198,14 +200,14 @@ def _plan(result: PlanAuditResult) -> list[str]:
         else ""
     )
     said = f"{cost.reviews:,} reviews{golden} ({cost.reviewer_hours:,} hours){experts}."
-    return [*_table(rows), *more, said]
+    return [*_aligned_rows(rows), *more, said]
 
 
-def _number(cells: pd.DataFrame, measure: str) -> str:
-    return _figure(cells.loc[measure].to_dict())
+def _rate_text(cells: pd.DataFrame, measure: str) -> str:
+    return _interval_text(cells.loc[measure].to_dict())
 
 
-def _figure(row: Mapping[Any, Any]) -> str:
+def _interval_text(row: Mapping[Any, Any]) -> str:
     if row["value"] != row["value"]:
         return "unknown"
     interval = (
@@ -216,7 +218,7 @@ def _figure(row: Mapping[Any, Any]) -> str:
     return f"{row['value']:.3f}{interval}"
 
 
-def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+def _aligned_rows(rows: Sequence[Sequence[str]]) -> list[str]:
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return [
         "  "
@@ -225,10 +227,10 @@ def _table(rows: Sequence[Sequence[str]]) -> list[str]:
     ]
 
 
-def _notes(notes: Iterable[str]) -> list[str]:
+def _note_lines(notes: Iterable[str]) -> list[str]:
     return [f"Note: {note}." if not note.endswith(".") else f"Note: {note}" for note in notes]
 
 
-def _files(files: Mapping[str, Path]) -> list[str]:
+def _file_lines(files: Mapping[str, Path]) -> list[str]:
     width = max((len(name) for name in files), default=0)
     return [f"  {name.ljust(width)}  {path}" for name, path in files.items()]

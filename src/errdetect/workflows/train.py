@@ -10,26 +10,26 @@ import numpy.typing as npt
 import pandas as pd
 
 from errdetect.config import Config
-from errdetect.features.point_in_time_features import add_past
-from errdetect.features.reference_distribution import learn_reference
+from errdetect.features.point_in_time_features import add_point_in_time_features
+from errdetect.features.reference_distribution import fit_reference_distribution
 from errdetect.model.baselines import fit_segment_rate, propensity_weights
-from errdetect.model.bundle import Bundle, hash_ids
+from errdetect.model.bundle import ModelBundle, hash_ids
 from errdetect.model.detector import Examples
 from errdetect.model.evaluation import MODEL, HeldOut
 from errdetect.model.policy_correction import (
     MIN_RELABELLED,
-    Relabelling,
-    count_relabelled,
-    fit_relabelling,
+    PolicyCorrection,
+    count_corrected,
+    fit_policy_correction,
 )
-from errdetect.model.registry import Registry
+from errdetect.model.registry import ModelRegistry
 from errdetect.model.segment_evaluation import (
     MIN_HELD_OUT,
-    evaluate_relabelling,
+    evaluate_policy_correction,
     evaluate_segments,
-    loses,
+    is_beaten_by_baseline,
 )
-from errdetect.model.training import Trained, train_detector
+from errdetect.model.training import TrainedModel, train_detector
 from errdetect.queue.review_value import expected_harm
 from errdetect.schemas import ERROR, RELABELLED, UNKNOWN, WRONG_LABEL
 from errdetect.snapshot import Snapshot
@@ -37,10 +37,10 @@ from errdetect.workflows.load import Progress, free_threads, load_snapshot
 from errdetect.workflows.run_description import describe_run
 
 __all__ = [
-    "Relabelled",
+    "PolicyCorrectionResult",
     "TrainResult",
     "label_examples",
-    "learn_relabelling",
+    "learn_policy_correction",
     "measure_segments",
     "train",
 ]
@@ -51,7 +51,7 @@ _BUDGET = 0.1
 
 
 @dataclass(frozen=True)
-class Relabelled:
+class PolicyCorrectionResult:
     """The model of the right label, or why there is none.
 
     Parameters
@@ -64,13 +64,13 @@ class Relabelled:
         What the reader must know, in plain words.
     """
 
-    model: Relabelling | None
+    model: PolicyCorrection | None
     evaluation: pd.DataFrame
     notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class _Known:
+class _KnownLabels:
     """Decisions with what was known of them at a moment."""
 
     decisions: pd.DataFrame
@@ -81,11 +81,11 @@ class _Known:
     @property
     def n_relabelled(self) -> int:
         """Relabelled decisions whose right policy is known."""
-        return count_relabelled(self.decisions, self.right)
+        return count_corrected(self.decisions, self.right)
 
-    def fit(self, config: Config) -> Relabelling | None:
+    def fit(self, config: Config) -> PolicyCorrection | None:
         """Fit the model of the right label."""
-        return fit_relabelling(
+        return fit_policy_correction(
             self.decisions,
             self.right,
             self.judged,
@@ -126,7 +126,9 @@ def measure_segments(config: Config, snapshot: Snapshot, held: HeldOut) -> pd.Da
     )
 
 
-def learn_relabelling(config: Config, snapshot: Snapshot, held: HeldOut) -> Relabelled:
+def learn_policy_correction(
+    config: Config, snapshot: Snapshot, held: HeldOut
+) -> PolicyCorrectionResult:
     """Learn the right label from all reviews, and measure that on held-out time.
 
     Parameters
@@ -140,32 +142,32 @@ def learn_relabelling(config: Config, snapshot: Snapshot, held: HeldOut) -> Rela
     """
     nothing = pd.DataFrame(columns=["method", "measure", "value", "low", "high"])
     if not (snapshot.reviews["verdict"] == RELABELLED).any():
-        return Relabelled(None, nothing, (_too_few(0),))
-    known = _known(snapshot)
+        return PolicyCorrectionResult(None, nothing, (_too_few_note(0),))
+    known = _labels_known_at(snapshot)
     model = known.fit(config)
     if model is None:
-        return Relabelled(None, nothing, (_too_few(known.n_relabelled),))
-    table, why = _measured(config, snapshot, known, held)
-    if loses(table):
+        return PolicyCorrectionResult(None, nothing, (_too_few_note(known.n_relabelled),))
+    table, why = _measure_correction(config, snapshot, known, held)
+    if is_beaten_by_baseline(table):
         note = (
             "the model of the right policy finds fewer wrong labels than the rate by segment, so it "
             "is not used: which label is right is unknown"
         )
-        return Relabelled(None, table, (note,))
+        return PolicyCorrectionResult(None, table, (note,))
     learnt = f"the right policy is learnt from {model.n_relabelled} relabelled decisions"
-    return Relabelled(model, table, (f"{learnt}; {why}" if why else learnt,))
+    return PolicyCorrectionResult(model, table, (f"{learnt}; {why}" if why else learnt,))
 
 
-def _too_few(n: int) -> str:
+def _too_few_note(n: int) -> str:
     return (
         f"which label is right is unknown: reviewers named the right policy of {n} relabelled decisions "
         f"and {MIN_RELABELLED} are needed, so no policy is suggested"
     )
 
 
-def _known(snapshot: Snapshot) -> _Known:
+def _labels_known_at(snapshot: Snapshot) -> _KnownLabels:
     labels = snapshot.labels
-    return _Known(
+    return _KnownLabels(
         snapshot.decisions,
         snapshot.correct_policies,
         (labels["label"] != UNKNOWN).to_numpy(bool),
@@ -173,14 +175,14 @@ def _known(snapshot: Snapshot) -> _Known:
     )
 
 
-def _measured(
-    config: Config, snapshot: Snapshot, known: _Known, held: HeldOut
+def _measure_correction(
+    config: Config, snapshot: Snapshot, known: _KnownLabels, held: HeldOut
 ) -> tuple[pd.DataFrame, str]:
     """Measure a model of what was known before the held-out decisions; or say why not."""
     tested = held.examples.decisions
     start = tested["decided_at"].iloc[0]
     before = known.decisions[(known.decisions["decided_at"] < start).to_numpy(bool)]
-    then = _known(snapshot.before(start.to_pydatetime()).of(before))
+    then = _labels_known_at(snapshot.before(start.to_pydatetime()).of(before))
     before = then.decisions
     model = then.fit(config)
     nothing = pd.DataFrame(columns=["method", "measure", "value", "low", "high"])
@@ -196,7 +198,7 @@ def _measured(
     past = before[then.judged & before["enforced"].to_numpy(bool)]
     y = then.wrong_label[then.judged & before["enforced"].to_numpy(bool)].astype(np.float64)
     rate = fit_segment_rate(past, y, np.ones(len(y))).rate(tested)
-    table = evaluate_relabelling(
+    table = evaluate_policy_correction(
         known.wrong_label[at].astype(np.float64),
         (np.nan_to_num(said["p_wrong_label"].to_numpy(np.float64)), rate),
         known.right.iloc[at],
@@ -265,9 +267,9 @@ def train(config: Config, *, progress: Progress = lambda _: None) -> TrainResult
     progress("looking up what was known before each decision")
     blocks = {"history": config.features.history, "similar": config.features.similar}
     reviews, as_of = loaded.snapshot.reviews, config.labels.as_of
-    decisions = add_past(decisions, reviews, as_of=as_of, **blocks)
+    decisions = add_point_in_time_features(decisions, reviews, as_of=as_of, **blocks)
     snapshot = loaded.snapshot.with_columns(decisions)
-    labelled = _Labelled(config, snapshot)
+    labelled = _LabelledExamples(config, snapshot)
     examples = labelled.examples(snapshot)
     trained = train_detector(
         examples,
@@ -282,30 +284,30 @@ def train(config: Config, *, progress: Progress = lambda _: None) -> TrainResult
         seed=config.train.seed,
         threads=config.train.threads or free_threads(len(examples)),
         objective=config.train.objective,
-        budget=_share(config.queue.budget, len(decisions)),
-        storage=_storage(config),
+        budget=_budget_share(config.queue.budget, len(decisions)),
+        storage=_tuning_storage(config),
         log=_train_known(decisions, as_of),
         early=labelled.early,
         progress=progress,
     )
     progress("looking at the right label and at segments")
     segments = measure_segments(config, snapshot, trained.held_out)
-    right_label = learn_relabelling(config, snapshot, trained.held_out)
+    right_label = learn_policy_correction(config, snapshot, trained.held_out)
     evaluation = pd.concat(
         [t for t in (trained.evaluation, right_label.evaluation) if len(t)], ignore_index=True
     )
     progress("registering the run")
-    registry = Registry(config.path(config.registry.path), config.registry.name)
+    registry = ModelRegistry(config.path(config.registry.path), config.registry.name)
     notes = (*loaded.notes, *trained.notes, *labelled.notes, *right_label.notes)
     origin = describe_run(
         config, "train", {}, decisions=snapshot.decisions, reviews=reviews, seed=config.train.seed,
-        intake=snapshot.intake.plain(),
+        intake=snapshot.intake.to_jsonable(),
     )  # fmt: skip
-    bundle = Bundle(
+    bundle = ModelBundle(
         trained.detector,
         trained.calibrator,
         np.unique(hash_ids(examples.decisions["decision_id"])),
-        _about(config, examples, trained, evaluation, segments, right_label.notes)
+        _training_record(config, examples, trained, evaluation, segments, right_label.notes)
         | {"provenance": origin.metadata()},
         right_label.model,
     )
@@ -315,7 +317,7 @@ def train(config: Config, *, progress: Progress = lambda _: None) -> TrainResult
         params={**trained.tuned.params, **{f"rounds_{m}": r for m, r in trained.blend.rounds.items()},
                 "blend": trained.blend.name,
                 "calibration": str(trained.calibrator), "seed": config.train.seed},
-        metrics={**_metrics(evaluation), **trained.counts},
+        metrics={**_evaluation_metrics(evaluation), **trained.counts},
         tags={"gate": trained.verdict.answer, "gate_why": trained.verdict.why},
         tables={"evaluation": evaluation, "segments": segments, "trials": pd.DataFrame(list(trained.tuned.trials))},
     )  # fmt: skip
@@ -328,7 +330,7 @@ def train(config: Config, *, progress: Progress = lambda _: None) -> TrainResult
         segments,
         trained.counts,
         notes,
-        registry.uri,
+        registry.tracking_uri,
     )
 
 
@@ -370,12 +372,12 @@ def _train_known(decisions: pd.DataFrame, as_of: datetime | None) -> pd.DataFram
     return decisions if as_of is None else decisions[decisions["decided_at"] <= as_of]
 
 
-def _share(budget: float, decisions: int) -> float:
+def _budget_share(budget: float, decisions: int) -> float:
     """Return the queue's budget as a share of the decisions."""
     return min(1.0, budget / decisions) if isinstance(budget, int) else budget
 
 
-def _storage(config: Config) -> str | None:
+def _tuning_storage(config: Config) -> str | None:
     """Return the database that a broken-off tuning goes on from."""
     if not config.train.resume:
         return None
@@ -384,7 +386,7 @@ def _storage(config: Config) -> str | None:
     return f"sqlite:///{folder.resolve() / 'tuning.db'}"
 
 
-class _Labelled:
+class _LabelledExamples:
     """Labels as they were known at a moment, for the whole and for what came before a part."""
 
     def __init__(self, config: Config, snapshot: Snapshot) -> None:
@@ -416,15 +418,15 @@ class _Labelled:
         return examples
 
 
-def _metrics(evaluation: pd.DataFrame) -> dict[str, float]:
+def _evaluation_metrics(evaluation: pd.DataFrame) -> dict[str, float]:
     names = evaluation["method"].str.replace(" ", "_") + "." + evaluation["measure"]
     return dict(zip(names, evaluation["value"].astype(float), strict=True))
 
 
-def _about(
+def _training_record(
     config: Config,
     examples: Examples,
-    trained: Trained,
+    trained: TrainedModel,
     evaluation: pd.DataFrame,
     segments: pd.DataFrame,
     right_label: tuple[str, ...],
@@ -441,19 +443,19 @@ def _about(
         "tuned": {"params": dict(trained.tuned.params), "rounds": dict(trained.blend.rounds)},
         "blend": {"name": trained.blend.name, "weights": dict(trained.blend.weights)},
         "counts": dict(trained.counts),
-        "evaluation": _records(evaluation),
-        "segments": _records(segments),
+        "evaluation": _json_records(evaluation),
+        "segments": _json_records(segments),
         "measured_by": MODEL,
-        "reference": learn_reference(
+        "reference": fit_reference_distribution(
             examples.decisions, encoding.numeric, list(encoding.categorical)
-        ).plain(),
+        ).to_jsonable(),
         "reliability": trained.reliability.round(6).to_dict("records"),
         "reliability_by": trained.reliability_by.round(6).to_dict("records"),
         "notes": [*trained.notes, *right_label],
     }
 
 
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+def _json_records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Return rows as JSON can hold them; what is unknown becomes null."""
     rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
     return [{str(k): v for k, v in row.items()} for row in rows]

@@ -4,12 +4,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from errdetect.config import Config
-from errdetect.data.validation.checks import Finding, check_tables
-from errdetect.data.validation.issues import in_order
+from errdetect.data.validation.checks import check_tables
+from errdetect.data.validation.issues import Issue, sort_issues
 from errdetect.errors import ConfigError, DataError, Refusal
 from errdetect.labels.intake_account import Intake
-from errdetect.workflows.explainer import reason_words
-from errdetect.workflows.load import Loaded, Progress, check_losses, read_tables
+from errdetect.workflows.explainer import load_reason_templates
+from errdetect.workflows.load import LoadedData, Progress, check_losses, read_tables
 from errdetect.workflows.reviewers import check_reviewers
 
 __all__ = ["ValidateResult", "validate"]
@@ -33,7 +33,7 @@ class ValidateResult:
 
     n_decisions: int
     n_reviews: int
-    findings: Sequence[Finding]
+    findings: Sequence[Issue]
     notes: tuple[str, ...]
     intake: Intake
 
@@ -64,29 +64,29 @@ def validate(config: Config, *, progress: Progress = lambda _: None) -> Validate
     findings = check_tables(
         loaded.decisions, loaded.reviews, snapshot.policies if config.data.policies else None
     )
-    findings = in_order([*_config_faults(config), *_refusals(config, loaded), *findings])
+    findings = sort_issues([*_config_faults(config), *_loading_faults(config, loaded), *findings])
     notes = (*loaded.notes, *snapshot.intake.lines())
     return ValidateResult(
         len(snapshot.decisions), len(snapshot.reviews), findings, notes, snapshot.intake
     )
 
 
-def _config_faults(config: Config) -> Iterator[Finding]:
+def _config_faults(config: Config) -> Iterator[Issue]:
     """Find what other commands would refuse first: words and limits that they cannot use."""
-    for check in (check_reviewers, reason_words):
+    for check in (check_reviewers, load_reason_templates):
         try:
             check(config)
         except ConfigError as error:
-            yield from (Finding.of("C001", "error", fault, 1) for fault in error.faults)
+            yield from (Issue.of("C001", "error", fault, 1) for fault in error.faults)
 
 
-def _refusals(config: Config, loaded: Loaded) -> Iterator[Finding]:
+def _loading_faults(config: Config, loaded: LoadedData) -> Iterator[Issue]:
     """Find what other commands would refuse: too many rejected rows, a broken join."""
     try:
-        loaded.log.refuse(config.data.max_rejected)
+        loaded.log.raise_if_too_many(config.data.max_rejected)
     except DataError as error:
-        yield Finding.of("D020", "error", str(error), loaded.log.n_rejected)
+        yield Issue.of("D020", "error", str(error), loaded.log.n_rejected)
     try:
         check_losses(config, loaded.snapshot)
     except Refusal as error:
-        yield Finding.of("R021", "error", str(error), len(loaded.snapshot.lost_draws))
+        yield Issue.of("R021", "error", str(error), len(loaded.snapshot.lost_draws))

@@ -16,18 +16,18 @@ import pyarrow.parquet as pq
 
 from errdetect import __version__
 from errdetect.config import Config, load_config
-from errdetect.config_schema import Ledger
+from errdetect.config_schema import LedgerSettings
 from errdetect.data.provenance import (
     Provenance,
     RunRecord,
     digest_file,
     read_provenance,
     read_run,
-    without_secrets,
+    redact_secrets,
 )
 from errdetect.data.table_comparison import TableComparison, compare_tables
 from errdetect.data.writing import write_csv, write_parquet
-from errdetect.errors import DataError, sentence
+from errdetect.errors import DataError, error_message
 from errdetect.ledger.ledger import find_ledger
 from errdetect.ledger.replica import replicate_ledger
 from errdetect.schemas import INTAKE
@@ -37,11 +37,16 @@ from errdetect.workflows.plan_audit import plan_audit
 from errdetect.workflows.remediate import remediate
 from errdetect.workflows.report import report
 from errdetect.workflows.reviewers import SALT
-from errdetect.workflows.run_description import data_digests, resolved, resolved_path, score_files
+from errdetect.workflows.run_description import (
+    data_digests,
+    resolved_config,
+    resolved_path,
+    score_files,
+)
 from errdetect.workflows.score import ScoreResult, score
 from errdetect.workflows.simulate import simulate
 
-__all__ = ["FileCheck", "VerifyResult", "recompute", "scored_place", "verify"]
+__all__ = ["FileCheck", "VerifyResult", "recompute_run", "scored_source", "verify"]
 
 
 #: Two people who record a recomputed plan: in the replica of the ledger, and nowhere else.
@@ -49,7 +54,7 @@ _PEOPLE = ("verify", "verify again")
 
 
 @dataclass(frozen=True)
-class _Again:
+class _Rerun:
     """A run to make again: what was recorded of it, and how it is to be made now."""
 
     run: Provenance
@@ -70,7 +75,7 @@ class _Again:
         return None if text is None else datetime.fromisoformat(text)
 
 
-def recompute(
+def recompute_run(
     config: Config,
     run: Provenance,
     folder: Path,
@@ -89,7 +94,7 @@ def recompute(
     folder
         An empty folder, for the outputs and for the ledger as it stood at the run's moment.
     decisions
-        From `scored_place`, for `score`.
+        From `scored_source`, for `score`.
     progress
         Callback for progress messages.
 
@@ -106,32 +111,34 @@ def recompute(
     if run.command not in _COMMANDS:
         known = ", ".join(_COMMANDS)
         do = "Other commands write no folder that can be recomputed."
-        raise DataError(sentence("The run's command", f"be one of {known}", repr(run.command), do))
+        raise DataError(
+            error_message("The run's command", f"be one of {known}", repr(run.command), do)
+        )
     if run.command == "simulate":
-        again = _Again(run, config, folder / "out", None, False, progress, "")
+        again = _Rerun(run, config, folder / "out", None, False, progress, "")
     else:
         grown = _has_grown(config, run, decisions)
-        then = _as_then(config, run, folder, grown=grown)
-        again = _Again(run, then, folder / "out", decisions, grown, progress, config.ledger_url())
+        then = _config_at_run(config, run, folder, grown=grown)
+        again = _Rerun(run, then, folder / "out", decisions, grown, progress, config.ledger_url())
     try:
         call = _COMMANDS[run.command](again)
     except (KeyError, TypeError, ValueError) as error:
         got = f"others ({type(error).__name__}: {error})"
         do = "Use the errdetect that wrote the folder, or run the command again."
         must = f"be those of errdetect {run.command}"
-        raise DataError(sentence("The run's arguments", must, got, do)) from error
+        raise DataError(error_message("The run's arguments", must, got, do)) from error
     with _no_new_salt(config):
         call()
     return again.out
 
 
-def scored_place(config: Config, run: Provenance, given: str | None) -> str | None:
+def scored_source(config: Config, run: Provenance, given: str | None) -> str | None:
     """Return where the decisions are that `score` scored; None for other commands.
 
     Parameters
     ----------
     config, run
-        As for `recompute`.
+        As for `recompute_run`.
     given
         From the command line: goes before what was recorded.
 
@@ -146,10 +153,10 @@ def scored_place(config: Config, run: Provenance, given: str | None) -> str | No
     if "://" not in str(recorded):
         return resolved_path(config, str(recorded))
     for place in config.data_paths(config.data.decisions):
-        if without_secrets(place) == recorded:
+        if redact_secrets(place) == recorded:
             return place
     do = "Give their place with --decisions URL::table; user and password are never recorded."
-    raise DataError(sentence("The database of the scored decisions", "be known", recorded, do))
+    raise DataError(error_message("The database of the scored decisions", "be known", recorded, do))
 
 
 def _has_grown(config: Config, run: Provenance, decisions: str | None) -> bool:
@@ -160,14 +167,14 @@ def _has_grown(config: Config, run: Provenance, decisions: str | None) -> bool:
     return bool(now != run.data)
 
 
-def _as_then(config: Config, run: Provenance, folder: Path, *, grown: bool) -> Config:
+def _config_at_run(config: Config, run: Provenance, folder: Path, *, grown: bool) -> Config:
     """Return the config with the ledger as it stood, and the moment that was the data's latest."""
     assert run.created_at is not None
     moment = run.at or run.created_at
     file = folder / "ledger.db"
     url = config.ledger_url()
     replicate_ledger(url, file, known_at=run.created_at, recorded_at=moment)
-    update: dict[str, Any] = {"ledger": _ledger(file)}
+    update: dict[str, Any] = {"ledger": _open_ledger(file)}
     if grown and config.labels.as_of is None and run.as_of is not None:
         update["labels"] = config.labels.model_copy(update={"as_of": run.as_of})
     scores = _earlier_scores(config, folder, moment)
@@ -176,8 +183,8 @@ def _as_then(config: Config, run: Provenance, folder: Path, *, grown: bool) -> C
     return config.model_copy(update=update)
 
 
-def _ledger(file: Path) -> Ledger:
-    return Ledger(url=f"sqlite:///{file.absolute()}")
+def _open_ledger(file: Path) -> LedgerSettings:
+    return LedgerSettings(url=f"sqlite:///{file.absolute()}")
 
 
 def _earlier_scores(config: Config, folder: Path, moment: datetime) -> Path | None:
@@ -212,12 +219,12 @@ def _no_new_salt(config: Config) -> Iterator[None]:
 Call = Callable[..., object]
 
 
-def _simulate(again: _Again) -> Call:
+def _rerun_simulate(again: _Rerun) -> Call:
     sizes = {name: int(again.get(name)) for name in ("decisions", "days", "seed")}
     return partial(simulate, again.out, **sizes, progress=again.progress)
 
 
-def _estimate(again: _Again) -> Call:
+def _rerun_estimate(again: _Rerun) -> Call:
     start, end = again.moment("from"), again.moment("to")
     if again.grown and end is None and again.run.period is not None:
         end = again.run.period[1] + timedelta(microseconds=1)
@@ -225,34 +232,34 @@ def _estimate(again: _Again) -> Call:
         estimate,
         again.config,
         again.out,
-        by=_names(again.get("by")),
+        by=_list_names(again.get("by")),
         start=start,
         end=end,
         progress=again.progress,
     )
 
 
-def _plan_audit(again: _Again) -> Call:
+def _rerun_plan_audit(again: _Rerun) -> Call:
     return partial(
         plan_audit,
         again.config,
         again.out,
         budget=again.get("budget"),
         half_width=again.get("half_width"),
-        by=_names(again.get("by")),
+        by=_list_names(again.get("by")),
         method=again.get("method"),
         seed=int(cast("int", again.run.seed)),
         progress=again.progress,
     )
 
 
-def _report(again: _Again) -> Call:
+def _rerun_report(again: _Rerun) -> Call:
     return partial(
         report, again.config, again.out, generated_at=again.run.at, progress=again.progress
     )
 
 
-def _remediate(again: _Again) -> Call:
+def _rerun_remediate(again: _Rerun) -> Call:
     by, approved_by = _PEOPLE if again.get("apply") else (None, None)
     return partial(
         remediate,
@@ -266,17 +273,17 @@ def _remediate(again: _Again) -> Call:
     )
 
 
-def _score(again: _Again) -> Call:
+def _rerun_score(again: _Rerun) -> Call:
     if again.decisions is None:
         raise KeyError("decisions")
     budget, at = again.get("budget"), again.run.at
     call = partial(score, decisions=again.decisions, budget=budget, progress=again.progress)
     return partial(
-        _score_again, again, partial(call, again.config, out=again.out, scored_at=at), call
+        _repeat_scoring, again, partial(call, again.config, out=again.out, scored_at=at), call
     )
 
 
-def _score_again(again: _Again, repeat: Callable[[], ScoreResult], call: Call) -> None:
+def _repeat_scoring(again: _Rerun, repeat: Callable[[], ScoreResult], call: Call) -> None:
     """Score once more; where that repeats a recorded run whose scores the ledger lost, that run first.
 
     The ledger keeps the latest score of a decision: a later run over the same decisions replaces
@@ -293,24 +300,24 @@ def _score_again(again: _Again, repeat: Callable[[], ScoreResult], call: Call) -
     known_at = again.run.created_at or first
     file = again.out.parent / "first.db"
     replicate_ledger(again.ledger, file, known_at=known_at, recorded_at=first)
-    config = again.config.model_copy(update={"ledger": _ledger(file)})
+    config = again.config.model_copy(update={"ledger": _open_ledger(file)})
     call(config, out=again.out.parent / "first", scored_at=first)
     call(config, out=again.out, scored_at=again.run.at)
 
 
-def _names(value: object) -> list[str]:
+def _list_names(value: object) -> list[str]:
     if not isinstance(value, list):
         raise TypeError(f"a list is wanted, got {value!r}")
     return [str(name) for name in value]
 
 
-_COMMANDS: Mapping[str, Callable[[_Again], Call]] = {
-    "simulate": _simulate,
-    "score": _score,
-    "estimate": _estimate,
-    "plan-audit": _plan_audit,
-    "report": _report,
-    "remediate": _remediate,
+_COMMANDS: Mapping[str, Callable[[_Rerun], Call]] = {
+    "simulate": _rerun_simulate,
+    "score": _rerun_score,
+    "estimate": _rerun_estimate,
+    "plan-audit": _rerun_plan_audit,
+    "report": _rerun_report,
+    "remediate": _rerun_remediate,
 }
 
 
@@ -437,33 +444,36 @@ def verify(
     run = record.provenance
     if run.created_at is None:
         do = "Run the command again."
-        raise DataError(sentence(f"The run of {place}", "say when it was made", "nothing", do))
+        raise DataError(error_message(f"The run of {place}", "say when it was made", "nothing", do))
     _refuse_other_run(place, record)
-    loaded, notes = _config(run, config, overrides)
-    where = scored_place(loaded, run, decisions)
+    loaded, notes = _load_run_config(run, config, overrides)
+    where = scored_source(loaded, run, decisions)
     with tempfile.TemporaryDirectory(prefix="errdetect-verify-") as temporary:
-        again = recompute(loaded, run, Path(temporary), decisions=where, progress=progress)
+        again = recompute_run(loaded, run, Path(temporary), decisions=where, progress=progress)
         progress("comparing")
         fresh = read_run(again)
         if run.data != fresh.provenance.data and _recorded_account(run, again):
             notes.append(
                 "the inputs changed, so intake.parquet is compared with run.json's account"
             )
-        checks = tuple(_checks(place, again, record, fresh))
-        changed = [*_edited(checks), *_changed(run, fresh.provenance, resolved(loaded))]
+        checks = tuple(_check_files(place, again, record, fresh))
+        changed = [
+            *_edited_notes(checks),
+            *_changed_notes(run, fresh.provenance, resolved_config(loaded)),
+        ]
     equal = all(check.equal for check in checks)
     if not equal and not changed:
         notes.append(
             "nothing that was recorded has changed: look at the versions of the libraries, and at "
             "what the ledger lost"
         )
-    strange = _strange(place, record)
+    strange = _unexpected_files(place, record)
     if strange:
         notes.append(f"not of this run, so not checked: {', '.join(strange[:_MOST])}")
     return VerifyResult(place, run.command, equal, checks, tuple(changed), tuple(notes))
 
 
-def _config(
+def _load_run_config(
     run: Provenance, file: str | Path | None, overrides: Sequence[str]
 ) -> tuple[Config, list[str]]:
     """Load the config with the overrides that the run was made with, and say which are unknown."""
@@ -472,7 +482,7 @@ def _config(
     if file is None:
         do = "Add --config CONFIG, the config that the run was made with."
         raise DataError(
-            sentence(f"Verifying `errdetect {run.command}`", "have a config", "none", do)
+            error_message(f"Verifying `errdetect {run.command}`", "have a config", "none", do)
         )
     again = [str(one) for one in run.arguments.get("set", ())]
     given = {one.partition("=")[0] for one in overrides}
@@ -487,17 +497,17 @@ def _config(
 def _refuse_other_run(folder: Path, record: RunRecord) -> None:
     """Refuse a record where all tables carry another one: it was put beside them."""
     files = (folder / name for name in record.outputs if name.endswith(_TABLE))
-    carried = [found for found in map(_carried, files) if found is not None]
+    carried = [found for found in map(_embedded_provenance, files) if found is not None]
     if carried and record.provenance.metadata() not in carried:
         do = "Restore the folder as it was written, or run the command again."
         raise DataError(
-            sentence(
+            error_message(
                 f"{folder}'s run.json", "tell of the run that its tables tell of", "another", do
             )
         )
 
 
-def _carried(file: Path) -> dict[str, Any] | None:
+def _embedded_provenance(file: Path) -> dict[str, Any] | None:
     """Return the provenance that a table carries; None where it carries none."""
     try:
         return read_provenance(file).metadata()
@@ -516,7 +526,9 @@ def _recorded_account(run: Provenance, again: Path) -> bool:
     return bool(files)
 
 
-def _checks(folder: Path, again: Path, record: RunRecord, fresh: RunRecord) -> Iterator[FileCheck]:
+def _check_files(
+    folder: Path, again: Path, record: RunRecord, fresh: RunRecord
+) -> Iterator[FileCheck]:
     """Compare every file that the run wrote, or that it writes today."""
     names = sorted({*record.outputs, *fresh.outputs}, key=lambda n: (not n.endswith(_TABLE), n))
     for name in names:
@@ -534,26 +546,28 @@ def _checks(folder: Path, again: Path, record: RunRecord, fresh: RunRecord) -> I
         elif not theirs.is_file():
             yield FileCheck(name, False, edited, differences=("is not written any more",))
         elif name.endswith(_TABLE):
-            yield _table(name, mine, theirs, record, edited=edited)
+            yield _compare_table(name, mine, theirs, record, edited=edited)
         else:
             same = mine.read_bytes() == theirs.read_bytes()
             other = "its text differs from the recomputed one"
             yield FileCheck(name, same, edited, differences=() if same else (other,))
 
 
-def _table(name: str, mine: Path, theirs: Path, record: RunRecord, *, edited: bool) -> FileCheck:
+def _compare_table(
+    name: str, mine: Path, theirs: Path, record: RunRecord, *, edited: bool
+) -> FileCheck:
     try:
         found = pq.read_table(mine)
     except (OSError, pa.ArrowInvalid):
         return FileCheck(name, False, edited, differences=("cannot be read as Parquet",))
     compared = compare_tables(found, pq.read_table(theirs))
-    said = list(_sentences(compared))
-    if _carried(mine) != record.provenance.metadata():
+    said = list(_difference_sentences(compared))
+    if _embedded_provenance(mine) != record.provenance.metadata():
         said.append("it does not carry the provenance of this run: another program wrote it")
     return FileCheck(name, not said, edited, found.num_rows, tuple(said), compared)
 
 
-def _sentences(found: TableComparison) -> Iterator[str]:
+def _difference_sentences(found: TableComparison) -> Iterator[str]:
     """Say what differs in a table."""
     if found.columns:
         counts = ", ".join(f"{name} in {n:,}" for name, n in found.columns.items())
@@ -561,13 +575,13 @@ def _sentences(found: TableComparison) -> Iterator[str]:
     if found.first is not None:
         first = found.first
         yield (
-            f"first at {_named(first.key)}: {first.column} is {first.found!r} here, "
+            f"first at {_key_text(first.key)}: {first.column} is {first.found!r} here, "
             f"{first.expected!r} recomputed"
         )
     if found.further and found.first_further is not None:
-        yield f"{found.further:,} rows are only here, the first {_named(found.first_further)}"
+        yield f"{found.further:,} rows are only here, the first {_key_text(found.first_further)}"
     if found.missing and found.first_missing is not None:
-        yield f"{found.missing:,} rows are missing here, the first {_named(found.first_missing)}"
+        yield f"{found.missing:,} rows are missing here, the first {_key_text(found.first_missing)}"
     for names, what in (
         (found.columns_further, "columns that are only here"),
         (found.columns_missing, "columns that are missing here"),
@@ -579,29 +593,29 @@ def _sentences(found: TableComparison) -> Iterator[str]:
         yield "its rows stand in another order"
 
 
-def _named(key: Mapping[str, Any]) -> str:
+def _key_text(key: Mapping[str, Any]) -> str:
     return ", ".join(f"{name}={value!r}" for name, value in key.items())
 
 
-def _edited(checks: Sequence[FileCheck]) -> Iterator[str]:
+def _edited_notes(checks: Sequence[FileCheck]) -> Iterator[str]:
     for check in checks:
         if check.edited:
             yield f"file: {check.file} was changed or removed after the run wrote it"
 
 
-def _changed(run: Provenance, fresh: Provenance, config: Mapping[str, Any]) -> Iterator[str]:
+def _changed_notes(run: Provenance, fresh: Provenance, config: Mapping[str, Any]) -> Iterator[str]:
     """Say what a run rests on that is other than it was."""
     if run.version != __version__:
         yield f"errdetect: version {run.version} then, {__version__} now"
     if run.config is not None:
-        yield from _changed_keys(_flat(run.config), _flat(config))
+        yield from _changed_keys(_flatten_config(run.config), _flatten_config(config))
     for name in sorted({*run.data, *fresh.data}):
         yield from _changed_sources(name, run.data.get(name, ()), fresh.data.get(name, ()))
     if run.policies_digest != fresh.policies_digest:
-        yield f"policies: {_short(run.policies_digest)} then, {_short(fresh.policies_digest)} now"
+        yield f"policies: {_short_digest(run.policies_digest)} then, {_short_digest(fresh.policies_digest)} now"
     if (run.model_version, run.model_digest) != (fresh.model_version, fresh.model_digest):
         then, now = (
-            f"version {one.model_version or 'none'} ({_short(one.model_digest)})"
+            f"version {one.model_version or 'none'} ({_short_digest(one.model_digest)})"
             for one in (run, fresh)
         )
         yield f"model: {then} then, {now} now"
@@ -615,12 +629,12 @@ def _changed_keys(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[s
         yield f"config: {len(keys) - _MOST} more keys"
 
 
-def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def _flatten_config(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return a config's values by dotted key."""
     found: dict[str, Any] = {}
     for key, value in config.items():
         if isinstance(value, Mapping) and value:
-            found |= _flat(value, f"{prefix}{key}.")
+            found |= _flatten_config(value, f"{prefix}{key}.")
         else:
             found[prefix + key] = value
     return found
@@ -639,7 +653,7 @@ def _changed_sources(
         elif source not in old:
             said.append(f"{source} is new")
         elif old[source].get("sha256") != new[source].get("sha256"):
-            digests = (_short(one[source].get("sha256")) for one in (old, new))
+            digests = (_short_digest(one[source].get("sha256")) for one in (old, new))
             said.append("{} was {}, is {}".format(source, *digests))
     for one in said[:_MOST]:
         yield f"data: {name}: {one}"
@@ -647,11 +661,11 @@ def _changed_sources(
         yield f"data: {name}: {len(said) - _MOST} more files"
 
 
-def _short(digest: str | None) -> str:
+def _short_digest(digest: str | None) -> str:
     return "no digest" if digest is None else f"sha256 {digest[:12]}"
 
 
-def _strange(folder: Path, record: RunRecord) -> list[str]:
+def _unexpected_files(folder: Path, record: RunRecord) -> list[str]:
     """Name tables in the folder that the run did not write."""
     names = {path.relative_to(folder).as_posix() for path in folder.rglob(f"*{_TABLE}")}
     return sorted(names - set(record.outputs))

@@ -10,7 +10,7 @@ import pytest
 from errdetect.data.policies import Policy
 from errdetect.data.tables import TableRead, read_decisions, read_reviews
 from errdetect.data.validation.checks import check_tables
-from errdetect.data.validation.issues import Finding, in_order, plural
+from errdetect.data.validation.issues import Issue, count_noun, sort_issues
 from errdetect.schemas import REJECTS, REVIEWS
 
 NOW = dt.datetime(2026, 6, 1, tzinfo=dt.UTC)
@@ -81,7 +81,7 @@ def test_clean_tables_give_facts_only():
     findings = _check()
     assert _codes(findings) == CLEAN
     assert {finding.severity for finding in findings} == {"info"}
-    assert _only(findings, "D004") == Finding(
+    assert _only(findings, "D004") == Issue(
         "D004",
         "info",
         "decisions",
@@ -462,12 +462,12 @@ def test_reviews_of_rejected_decisions_are_told_apart():
 
 def test_errors_come_first_then_codes():
     order = [("R001", "error"), ("D015", "warning"), ("P001", "warning"), ("D004", "info")]
-    findings = [Finding.of(code, severity, "m", 1) for code, severity in reversed(order)]
-    assert [(f.code, f.severity) for f in in_order(findings)] == order
+    findings = [Issue.of(code, severity, "m", 1) for code, severity in reversed(order)]
+    assert [(f.code, f.severity) for f in sort_issues(findings)] == order
 
 
 def test_plural():
-    assert [plural(n, "row") for n in (0, 1, 1200)] == ["0 rows", "1 row", "1,200 rows"]
+    assert [count_noun(n, "row") for n in (0, 1, 1200)] == ["0 rows", "1 row", "1,200 rows"]
 
 
 @pytest.mark.slow

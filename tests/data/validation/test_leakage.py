@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from errdetect.data.validation.leakage import check_leaks
+from errdetect.data.validation.leakage import check_leakage
 
 N = 400
 START = pd.Timestamp("2026-01-01", tz="UTC")
@@ -25,7 +25,7 @@ def reviews() -> pd.DataFrame:
 
 
 def found(decisions, reviews) -> list[str]:
-    return [f.code for f in check_leaks(decisions, reviews)]
+    return [f.code for f in check_leakage(decisions, reviews)]
 
 
 def forms(at: pd.Series) -> dict[str, object]:
@@ -43,7 +43,7 @@ def test_times_after_the_decision_are_warned_of(decisions, reviews, form):
     later = decisions["decided_at"].where(decisions.index % 40 > 0) + pd.Timedelta(minutes=5)
     (finding,) = [
         f
-        for f in check_leaks(decisions.assign(touched=forms(later)[form]), reviews)
+        for f in check_leakage(decisions.assign(touched=forms(later)[form]), reviews)
         if f.code == "D019"
     ]
     assert finding.count == N - 10

@@ -1,19 +1,19 @@
 from datetime import datetime
 
-from errdetect.report.pages.action_items import first_things
-from errdetect.report.pages.policy_page import Limits, policy_pages
-from errdetect.report.pages.targets import targets
+from errdetect.report.pages.action_items import top_action_items
+from errdetect.report.pages.policy_page import PageLimits, policy_pages
+from errdetect.report.pages.targets import read_targets
 from errdetect.report.report_content import ReportContent
 
 
 def pages(**parts):
     content = ReportContent("t", datetime(2025, 1, 1), "d", None, 1, **parts)
-    return policy_pages(content, None, ["a", "b"], Limits(10, 10, 10))
+    return policy_pages(content, None, ["a", "b"], PageLimits(10, 10, 10))
 
 
 def whats(found, aims=(), **changes):
     known = {"n_audit": 9, "n_queued": None, "has_model": True} | changes
-    return [todo.what for todo in first_things(found, aims, **known)]
+    return [todo.what for todo in top_action_items(found, aims, **known)]
 
 
 def test_missing_ground_comes_first(make):
@@ -33,15 +33,15 @@ def test_only_findings_that_hold_are_named_the_most_useful_first(make):
 
 def test_a_missed_target_is_named_once_a_policy(make):
     frame = make["targets"](["a"]).iloc[[0, 0]]
-    found = first_things(
-        pages(targets=frame), targets(frame), n_audit=1, n_queued=None, has_model=True
+    found = top_action_items(
+        pages(targets=frame), read_targets(frame), n_audit=1, n_queued=None, has_model=True
     )
     assert [todo.what for todo in found] == ["a: a target is missed"]
     assert found[0].anchor == "policy-a"
 
 
 def test_proposals_the_queue_and_open_targets_are_counted(make):
-    aims = targets(make["targets"](["x", "y", "z"]))
+    aims = read_targets(make["targets"](["x", "y", "z"]))
     assert whats(pages(proposals=make["proposals"](["a", "b"])), aims, n_queued=40) == [
         "Decide on 1 proposal",
         "Review the 40 decisions of the queue",

@@ -1,6 +1,6 @@
 import numpy as np
 
-from errdetect.changes.formatting import records
+from errdetect.changes.formatting import to_records
 from errdetect.report.pages.evidence import brief_blocks, case_block, driver_block, slice_block
 from errdetect.report.pages.thresholds import threshold_blocks
 
@@ -47,7 +47,7 @@ def test_a_driver_without_interval_has_none():
 
 
 def test_slices_stand_confirmed_first_and_what_is_left_out_is_counted(make):
-    rows = records(make["slices"](["a"], 4))
+    rows = to_records(make["slices"](["a"], 4))
     rows[3]["harm_saved"] = 10_000.0
     table, left = slice_block(rows[::-1], 3)
     assert [row[-1] for row in table["r"]] == ["yes", "yes", "yes"]
@@ -68,7 +68,7 @@ def test_a_slice_without_figures_says_so():
 
 
 def test_cases_stand_by_rank_and_reasons_against_are_marked(make):
-    rows = records(make["cases"](["a"]))
+    rows = to_records(make["cases"](["a"]))
     rows[0]["against"] = [{"code": "x", "text": "The seller is old", "contribution": -0.4}]
     found = case_block(rows[::-1], 2)[0]["r"]
     assert [case["i"] for case in found] == [row["decision_id"] for row in rows[:2]]
@@ -86,7 +86,7 @@ def test_a_brief_is_bounded_and_nothing_in_it_is_hidden():
 
 
 def test_the_bar_of_today_and_the_recommended_one_are_said_and_marked(make):
-    sentence, chart, table = threshold_blocks(records(make["thresholds"](["a"])), 2, 3)
+    sentence, chart, table = threshold_blocks(to_records(make["thresholds"](["a"])), 2, 3)
     assert sentence["x"] == (
         "image-cnn 4.2: the bar is 0.6. A bar of 0.7 would bring expected harm 100 (between 80 "
         "and 120) instead of 103 (between 82 and 124)."
@@ -99,20 +99,20 @@ def test_the_bar_of_today_and_the_recommended_one_are_said_and_marked(make):
 
 def test_no_recommended_bar_means_none_is_shown_to_be_better(make):
     frame = make["thresholds"](["a"]).assign(recommended=False)
-    assert threshold_blocks(records(frame), 2, 3)[0]["x"].endswith(
+    assert threshold_blocks(to_records(frame), 2, 3)[0]["x"].endswith(
         "No other bar is shown to do less harm."
     )
 
 
 def test_without_support_nothing_is_drawn(make):
     frame = make["thresholds"](["a"]).assign(supported=False, harm=np.nan)
-    (said,) = threshold_blocks(records(frame), 2, 3)
+    (said,) = threshold_blocks(to_records(frame), 2, 3)
     assert said["t"] == "a"
     assert "Too few reviewed decisions" in said["y"]
 
 
 def test_machines_beyond_the_first_are_left_to_the_table(make):
     frame = make["thresholds"](["a"], ("m1", "m2", "m3"))
-    assert threshold_blocks(records(frame), 1, 3)[-1]["x"] == (
+    assert threshold_blocks(to_records(frame), 1, 3)[-1]["x"] == (
         "2 more stand in the table “thresholds”."
     )

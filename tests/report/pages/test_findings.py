@@ -1,10 +1,10 @@
 import pandas as pd
 
 from errdetect.data.policies import Policy
-from errdetect.report.pages.action_items import accounts
-from errdetect.report.pages.findings import findings
-from errdetect.report.pages.proposals import proposals
-from errdetect.report.pages.targets import targets
+from errdetect.report.pages.action_items import read_accounts
+from errdetect.report.pages.findings import read_findings
+from errdetect.report.pages.proposals import read_proposals
+from errdetect.report.pages.targets import read_targets
 
 
 def plain(text):
@@ -14,7 +14,7 @@ def plain(text):
 def test_findings_stand_confirmed_first_then_by_harm(make):
     frame = make["findings"](["a"], 3)
     frame.loc[3, "harm_saved"] = 9000.0
-    found = findings(frame.iloc[::-1])["a"]
+    found = read_findings(frame.iloc[::-1])["a"]
     assert [f.worth for f in found] == [140.0, 120.0, 100.0, 9000.0]
     assert [f.confirmed for f in found] == [True, True, True, False]
     assert found[0].saves == "140 (between 90 and 200)"
@@ -23,18 +23,18 @@ def test_findings_stand_confirmed_first_then_by_harm(make):
 
 def test_an_unknown_cause_and_kind_are_shown_as_they_are(make):
     frame = make["findings"](["a"], 1).assign(cause="moon", error_kind="any", runner_up=None)
-    found = findings(frame)["a"][0]
+    found = read_findings(frame)["a"][0]
     assert (found.cause, found.kind, found.runner_up) == ("moon", "error", "")
 
 
 def test_harm_without_an_interval_says_so(make):
     frame = make["findings"](["a"], 1).drop(columns=["harm_saved_low"])
-    assert findings(frame)["a"][0].saves == "140 (no interval)"
+    assert read_findings(frame)["a"][0].saves == "140 (no interval)"
 
 
 def test_proposals_wait_first_and_tell_their_effect(make):
     frame = make["proposals"](["a", "b", "c"]).assign(policy_id="a")
-    found = proposals(frame.iloc[::-1])["a"]
+    found = read_proposals(frame.iloc[::-1])["a"]
     assert [p.state for p in found] == ["proposed", "accepted", "closed"]
     assert found[1].state_words == "accepted, from 1 Mar 2025"
     assert [p.effect for p in found] == [
@@ -45,7 +45,7 @@ def test_proposals_wait_first_and_tell_their_effect(make):
 
 
 def test_targets_stand_missed_first_and_say_what_would_settle_them(make):
-    found = targets(make["targets"](["a", "b", "c"]))
+    found = read_targets(make["targets"](["a", "b", "c"]))
     assert [t.status for t in found] == ["missed", "cannot_tell", "met", "met"]
     assert found[1].needed == "about 1,200 more reviews would tell"
     site = next(t for t in found if t.where)
@@ -57,7 +57,7 @@ def test_targets_stand_missed_first_and_say_what_would_settle_them(make):
 
 
 def test_a_status_that_nobody_knows_cannot_be_told(make):
-    found = targets(make["targets"](["a"]).assign(status="fine"))
+    found = read_targets(make["targets"](["a"]).assign(status="fine"))
     assert {t.status for t in found} == {"cannot_tell"}
 
 
@@ -66,5 +66,5 @@ def test_accounts_stand_by_what_is_sure():
         {"account_id": i, "policy_id": p, "n": 9, "wrongful_rate": 0.8, "low": low, "high": 0.9}
         for i, p, low in (("x", "a", 0.3), ("y", None, 0.6))
     ]
-    found = accounts(pd.DataFrame(rows), {"a": Policy("a", "Animals", 2)})
+    found = read_accounts(pd.DataFrame(rows), {"a": Policy("a", "Animals", 2)})
     assert [(a.key, a.policy) for a in found] == [("y", "all policies"), ("x", "Animals")]

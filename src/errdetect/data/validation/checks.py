@@ -11,11 +11,11 @@ from errdetect.data.policies import Policy
 from errdetect.data.review_versions import latest_versions
 from errdetect.data.row_validation import count_reasons
 from errdetect.data.tables import TableRead
-from errdetect.data.validation.issues import Finding, Severity, in_order, plural
-from errdetect.data.validation.leakage import check_leaks
+from errdetect.data.validation.issues import Issue, Severity, count_noun, sort_issues
+from errdetect.data.validation.leakage import check_leakage
 from errdetect.data.validation.review_checks import check_reviews
 
-__all__ = ["Finding", "check_tables"]
+__all__ = ["check_tables"]
 
 _FIRST_DAY = pd.Timestamp("2000-01-01", tz="UTC")
 _SAME_DECISION = ("item_id", "decided_at", "policy_id", "moderator")
@@ -28,7 +28,7 @@ def check_tables(
     policies: Mapping[str, Policy] | None = None,
     *,
     now: dt.datetime | None = None,
-) -> list[Finding]:
+) -> list[Issue]:
     r"""Check decisions, reviews and policies, each and against each other.
 
     Parameters
@@ -64,54 +64,56 @@ def check_tables(
     current = None if reviews is None else latest_versions(reviews.frame)
     moment = pd.Timestamp(now or dt.datetime.now(dt.UTC)).tz_convert("UTC")
     frame = decisions.frame
-    found: list[Finding] = [
+    found: list[Issue] = [
         *_check_reading("D", "decisions", decisions),
         *_check_times("D", "decided_at", frame, moment),
         *_check_decisions(frame),
         *_check_actions(frame),
         *_check_columns(frame),
-        *check_leaks(frame, current),
+        *check_leakage(frame, current),
     ]
     if reviews is None:
         said = "There are no reviews, so nothing says which decisions are wrong."
-        found.append(Finding.of("R000", "warning", said, 0))
+        found.append(Issue.of("R000", "warning", said, 0))
     else:
         found += _check_reading("R", "reviews", reviews)
         found += _check_times("R", "reviewed_at", reviews.frame, moment)
         found += check_reviews(frame, reviews.frame, decisions.rejects["id"])
     if policies is not None:
         found += _check_policies(frame, reviews, policies)
-    return in_order(found)
+    return sort_issues(found)
 
 
-def _check_reading(letter: str, table: str, read: TableRead) -> Iterator[Finding]:
+def _check_reading(letter: str, table: str, read: TableRead) -> Iterator[Issue]:
     """001 rows that cannot be used, 002 copies."""
     reasons = read.rejects["reason"]
     names = read.rejects["id"].fillna("row " + read.rejects["row"].astype(str))
     for reason, count in count_reasons(read.rejects).items():
         rows = names[reasons.str.contains(reason, regex=False)]
-        message = f"{plural(count, 'row')} of the {table} cannot be used: {reason}."
-        yield Finding.of(f"{letter}001", "error", message, count, rows.head())
+        message = f"{count_noun(count, 'row')} of the {table} cannot be used: {reason}."
+        yield Issue.of(f"{letter}001", "error", message, count, rows.head())
     if read.n_duplicates:
-        said = f"{plural(read.n_duplicates, 'row')} of the {table} left out as copies of another."
-        yield Finding.of(f"{letter}002", "warning", said, read.n_duplicates)
+        said = (
+            f"{count_noun(read.n_duplicates, 'row')} of the {table} left out as copies of another."
+        )
+        yield Issue.of(f"{letter}002", "warning", said, read.n_duplicates)
 
 
 def _check_times(
     letter: str, column: str, frame: pd.DataFrame, now: pd.Timestamp
-) -> Iterator[Finding]:
+) -> Iterator[Issue]:
     """003 times that can hardly be true, 004 the range of times."""
     times, ids = frame[column], frame.iloc[:, 0]
     odd = ids[(times < _FIRST_DAY) | (times > now + pd.Timedelta(days=1))]
     if len(odd):
         said = f"Rows with a {column} before 2000 or in the future: {len(odd):,}."
-        yield Finding.of(f"{letter}003", "warning", said, len(odd), odd.head())
+        yield Issue.of(f"{letter}003", "warning", said, len(odd), odd.head())
     first, last = (time.isoformat(" ", "minutes")[:16] for time in (times.min(), times.max()))
     said = f"{column} runs from {first} to {last} UTC."
-    yield Finding.of(f"{letter}004", "info", said, len(times))
+    yield Issue.of(f"{letter}004", "info", said, len(times))
 
 
-def _check_decisions(frame: pd.DataFrame) -> Iterator[Finding]:
+def _check_decisions(frame: pd.DataFrame) -> Iterator[Issue]:
     """D006, D007, D009 missing values, D008 the same decision under two ids."""
     ids = frame["decision_id"]
     for code, column, use in (
@@ -125,7 +127,7 @@ def _check_decisions(frame: pd.DataFrame) -> Iterator[Finding]:
         everywhere = len(missing) == len(ids)
         severity: Severity = "warning" if column == "score" and everywhere else "info"
         said = f"{column} is missing for {len(missing) / len(ids):.1%} of the decisions: {use}."
-        yield Finding.of(code, severity, said, len(missing), missing.head())
+        yield Issue.of(code, severity, said, len(missing), missing.head())
     key = [name for name in _SAME_DECISION if name in frame]
     again = ids[frame.duplicated(key)]
     if len(again):
@@ -133,47 +135,47 @@ def _check_decisions(frame: pd.DataFrame) -> Iterator[Finding]:
             f"Decisions with another id but an earlier one's {', '.join(key)}: {len(again):,}. "
             "Were they logged twice?"
         )
-        yield Finding.of("D008", "warning", said, len(again), again.head())
+        yield Issue.of("D008", "warning", said, len(again), again.head())
 
 
-def _check_actions(frame: pd.DataFrame) -> Iterator[Finding]:
+def _check_actions(frame: pd.DataFrame) -> Iterator[Issue]:
     """D010 what actions mean, D012 one side only, D013 the bar."""
     enforced = frame["enforced"].to_numpy(dtype=bool)
     for side, meaning in ((False, "allow"), (True, "enforce")):
         actions = frame["action"][enforced == side].value_counts()
         if not len(actions):
             said = f"No decision's action means {meaning}: errors of one kind cannot be found."
-            yield Finding.of("D012", "warning", said, len(frame))
+            yield Issue.of("D012", "warning", said, len(frame))
             continue
-        named = ", ".join(f"{_short(name)} ({n:,})" for name, n in actions.head(10).items())
+        named = ", ".join(f"{_shorten_value(name)} ({n:,})" for name, n in actions.head(10).items())
         more = ", ..." if len(actions) > 10 else ""
         said = f"These actions mean {meaning}: {named}{more}."
-        yield Finding.of("D010", "info", said, int(actions.sum()))
+        yield Issue.of("D010", "info", said, int(actions.sum()))
     if "score" in frame and "threshold" in frame:
-        yield from _check_bar(frame, enforced)
+        yield from _check_thresholds(frame, enforced)
 
 
-def _check_bar(frame: pd.DataFrame, enforced: npt.NDArray[np.bool_]) -> Iterator[Finding]:
+def _check_thresholds(frame: pd.DataFrame, enforced: npt.NDArray[np.bool_]) -> Iterator[Issue]:
     """D013: an action other than the score and threshold say; at the bar both are right."""
     above = (frame["score"] - frame["threshold"]).to_numpy()
     off = ((above > 0) & ~enforced) | ((above < 0) & enforced)
     count, known = int(off.sum()), int(np.sum(~np.isnan(above)))
     if count:
         said = (
-            f"{plural(count, 'decision')} ({count / known:.1%} of those with score and threshold) "
+            f"{count_noun(count, 'decision')} ({count / known:.1%} of those with score and threshold) "
             "did not do what the score against the threshold says."
         )
         severity: Severity = "warning" if count / known > _OFTEN else "info"
-        yield Finding.of("D013", severity, said, count, frame["decision_id"][off].head())
+        yield Issue.of("D013", severity, said, count, frame["decision_id"][off].head())
 
 
-def _check_columns(frame: pd.DataFrame) -> Iterator[Finding]:
+def _check_columns(frame: pd.DataFrame) -> Iterator[Issue]:
     """D014 columns without two values."""
     columns = frame.columns.drop("enforced")
     single = [name for name in columns if _is_constant(frame[name])]
     if single:
         said = f"Columns that hold one value only, which tells nothing: {len(single)}."
-        yield Finding.of("D014", "info", said, len(single), single)
+        yield Issue.of("D014", "info", said, len(single), single)
 
 
 def _is_constant(values: "pd.Series[float]") -> bool:
@@ -184,29 +186,29 @@ def _is_constant(values: "pd.Series[float]") -> bool:
 
 def _check_policies(
     frame: pd.DataFrame, reviews: TableRead | None, policies: Mapping[str, Policy]
-) -> Iterator[Finding]:
+) -> Iterator[Issue]:
     """P001 decisions without a catalogue entry, P002 the reverse, P003 corrections without one."""
     counts = frame["policy_id"].value_counts()
     unknown = counts[~counts.index.isin(list(policies))]
     if len(unknown):
-        rows = plural(int(unknown.sum()), "decision")
+        rows = count_noun(int(unknown.sum()), "decision")
         said = (
             f"Policies of decisions that the catalogue lacks: {len(unknown)} ({rows}). "
             "Their severity is unknown."
         )
-        yield Finding.of("P001", "warning", said, len(unknown), unknown.index)
+        yield Issue.of("P001", "warning", said, len(unknown), unknown.index)
     unused = [name for name in policies if name not in counts.index]
     if unused:
         said = f"Policies of the catalogue without a decision: {len(unused)}."
-        yield Finding.of("P002", "info", said, len(unused), unused)
+        yield Issue.of("P002", "info", said, len(unused), unused)
     if reviews is not None:
         given = reviews.frame["correct_policy_id"].dropna().unique()
         strange = [name for name in given if name not in policies]
         if strange:
             said = f"Policies that reviews name as right and the catalogue lacks: {len(strange)}."
-            yield Finding.of("P003", "warning", said, len(strange), strange)
+            yield Issue.of("P003", "warning", said, len(strange), strange)
 
 
-def _short(value: object) -> str:
+def _shorten_value(value: object) -> str:
     text = str(value)
     return text if len(text) <= 40 else text[:39] + "…"

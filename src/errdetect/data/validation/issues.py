@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, Self
 
-__all__ = ["Finding", "Severity", "in_order", "plural"]
+__all__ = ["Issue", "Severity", "count_noun", "sort_issues"]
 
 Severity = Literal["error", "warning", "info"]
 
@@ -13,7 +13,7 @@ _EXAMPLES = 5
 
 
 @dataclass(frozen=True)
-class Finding:
+class Issue:
     """What a check found.
 
     Parameters
@@ -52,7 +52,7 @@ class Finding:
 
         Examples
         --------
-        >>> Finding.of("D013", "info", "One value only.", 1, ["country"]).table
+        >>> Issue.of("D013", "info", "One value only.", 1, ["country"]).table
         'decisions'
         """
         table = {"C": "config", "D": "decisions", "R": "reviews", "P": "policies"}[code[0]]
@@ -60,17 +60,17 @@ class Finding:
         return cls(code, severity, table, message, count, few)
 
 
-def in_order(findings: Iterable[Finding]) -> list[Finding]:
+def sort_issues(findings: Iterable[Issue]) -> list[Issue]:
     """Sort by severity, then code, then the larger count, then message."""
     return sorted(findings, key=lambda f: (_GRAVITY.index(f.severity), f.code, -f.count, f.message))
 
 
-def plural(n: int, noun: str) -> str:
+def count_noun(n: int, noun: str) -> str:
     """Count a noun.
 
     Examples
     --------
-    >>> plural(1, "row"), plural(1200, "row")
+    >>> count_noun(1, "row"), count_noun(1200, "row")
     ('1 row', '1,200 rows')
     """
     return f"{n:,} {noun if n == 1 else noun + 's'}"

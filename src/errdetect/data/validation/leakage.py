@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from errdetect.data.validation.issues import Finding
+from errdetect.data.validation.issues import Issue
 from errdetect.schemas import DECISIONS, GOLDEN, OVERTURNED, UPHELD
 from errdetect.stats.ranking_metrics import auroc
 
-__all__ = ["check_leaks"]
+__all__ = ["check_leakage"]
 
 _LATER = r"(?:appeal|overturn|revers|reinstat|restor|refund|outcome|verdict|review|resolved)"
 _LATER_NAME = re.compile(rf"(?:^|[^a-z]){_LATER}|(?:_after|_later|_post)$")
@@ -28,7 +28,7 @@ _FIRST_SECOND, _LAST_SECOND = 946_684_800, 4_102_444_800
 _UNITS = (1, 10**3, 10**6, 10**9)
 
 
-def check_leaks(decisions: pd.DataFrame, reviews: pd.DataFrame | None) -> Iterator[Finding]:
+def check_leakage(decisions: pd.DataFrame, reviews: pd.DataFrame | None) -> Iterator[Issue]:
     """Screen the features.
 
     Parameters
@@ -47,46 +47,46 @@ def check_leaks(decisions: pd.DataFrame, reviews: pd.DataFrame | None) -> Iterat
     """
     contract = {column.name for column in DECISIONS}
     features = [str(name) for name in decisions if name not in contract and name != "enforced"]
-    late = [name for name in features if _LATER_NAME.search(_snake(name))]
+    late = [name for name in features if _LATER_NAME.search(_to_snake_case(name))]
     if late:
         said = (
             f"Columns that by their name may be known only after the decision: {len(late)}. "
             "If so, drop them: a model that learns from them fails on new decisions."
         )
-        yield Finding.of("D015", "warning", said, len(late), late)
+        yield Issue.of("D015", "warning", said, len(late), late)
     yield from _check_ids(decisions, features)
-    yield from _check_later(decisions, features)
+    yield from _check_later_times(decisions, features)
     if reviews is not None:
-        labels = _labels(decisions, reviews)
+        labels = _review_labels(decisions, reviews)
         for name in features:
             yield from _check_separation(name, decisions[name], labels)
         reviewed = decisions["decision_id"].isin(reviews["decision_id"]).to_numpy()
-        yield from _check_presence(decisions, features, reviewed)
+        yield from _check_review_only_values(decisions, features, reviewed)
 
 
-def _snake(name: object) -> str:
+def _to_snake_case(name: object) -> str:
     """Write `appealOutcome` as `appeal_outcome`."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", str(name)).lower()
 
 
-def _check_ids(decisions: pd.DataFrame, features: list[str]) -> Iterator[Finding]:
+def _check_ids(decisions: pd.DataFrame, features: list[str]) -> Iterator[Issue]:
     ids = []
     for name in features:
         values = decisions[name]
         text = isinstance(values.dtype, pd.StringDtype)
         known = int(values.notna().sum())
         many = text and known >= 100 and values.nunique() > known / 2
-        if many or _ID_NAME.search(_snake(name)):
+        if many or _ID_NAME.search(_to_snake_case(name)):
             ids.append(name)
     if ids:
         said = (
             f"Columns that are ids, or hold nearly as many values as rows: {len(ids)}. "
             "They tell a model which row it sees, not why."
         )
-        yield Finding.of("D018", "warning", said, len(ids), ids)
+        yield Issue.of("D018", "warning", said, len(ids), ids)
 
 
-def _labels(decisions: pd.DataFrame, reviews: pd.DataFrame) -> npt.NDArray[Any]:
+def _review_labels(decisions: pd.DataFrame, reviews: pd.DataFrame) -> npt.NDArray[Any]:
     """Label decisions whose reviews agree: 1 overturned, 0 upheld, NaN everything else."""
     counted = reviews[(reviews["source"] != GOLDEN) & reviews["verdict"].isin([OVERTURNED, UPHELD])]
     wrong = (counted["verdict"] == OVERTURNED).astype(float)
@@ -97,7 +97,7 @@ def _labels(decisions: pd.DataFrame, reviews: pd.DataFrame) -> npt.NDArray[Any]:
 
 def _check_separation(
     name: str, values: "pd.Series[float]", labels: npt.NDArray[Any]
-) -> Iterator[Finding]:
+) -> Iterator[Issue]:
     known = ~np.isnan(labels)
     wrong = labels[known] == 1
     if min(wrong.sum(), (~wrong).sum()) < _ENOUGH:
@@ -109,24 +109,24 @@ def _check_separation(
     elif column.nunique() * _PER_LEVEL <= len(column):
         levels = column.fillna("")
         orders.append(pd.Series(wrong, levels.index).groupby(levels).transform("mean").to_numpy())
-    best = max(_separation(order, wrong) for order in orders)
+    best = max(_best_auroc(order, wrong) for order in orders)
     if best > _SEPARATES:
         said = (
             f"The column {name} alone tells overturned decisions from upheld ones "
             f"(AUROC {best:.3f}). A leak? Drop it if the review itself brings it."
         )
-        yield Finding.of("D016", "warning", said, int(known.sum()), [name])
+        yield Issue.of("D016", "warning", said, int(known.sum()), [name])
 
 
-def _separation(values: npt.NDArray[Any], wrong: npt.NDArray[Any]) -> float:
+def _best_auroc(values: npt.NDArray[Any], wrong: npt.NDArray[Any]) -> float:
     """Give the AUROC of the better direction, ties counted half (Mann-Whitney)."""
     share = auroc(wrong.astype(np.float64), values)
     return max(share, 1 - share)
 
 
-def _check_presence(
+def _check_review_only_values(
     decisions: pd.DataFrame, features: list[str], reviewed: npt.NDArray[np.bool_]
-) -> Iterator[Finding]:
+) -> Iterator[Issue]:
     if (~reviewed).sum() < _ENOUGH:
         return
     only, vary = [], []
@@ -134,7 +134,7 @@ def _check_presence(
         known = decisions[name].notna().to_numpy()
         if known[reviewed].sum() >= _ENOUGH and not known[~reviewed].any():
             only.append(name)
-        elif _varies_for(decisions[name], reviewed):
+        elif _varies_only_if_reviewed(decisions[name], reviewed):
             vary.append(name)
     for found, what in (
         (only, "with values for reviewed decisions only"),
@@ -145,10 +145,10 @@ def _check_presence(
     ):
         if found:
             said = f"Columns {what}: {len(found)}. A leak? Drop what the review itself brings."
-            yield Finding.of("D017", "warning", said, len(found), found)
+            yield Issue.of("D017", "warning", said, len(found), found)
 
 
-def _varies_for(values: "pd.Series[Any]", reviewed: npt.NDArray[np.bool_]) -> bool:
+def _varies_only_if_reviewed(values: "pd.Series[Any]", reviewed: npt.NDArray[np.bool_]) -> bool:
     """Tell whether a column has one value, maybe missing, but for reviewed decisions."""
     codes = pd.factorize(values)[0] + 1
     usual = np.bincount(codes[~reviewed]).argmax()
@@ -157,10 +157,10 @@ def _varies_for(values: "pd.Series[Any]", reviewed: npt.NDArray[np.bool_]) -> bo
     return bool(often and other[~reviewed].mean() <= _HARDLY)
 
 
-def _check_later(decisions: pd.DataFrame, features: list[str]) -> Iterator[Finding]:
+def _check_later_times(decisions: pd.DataFrame, features: list[str]) -> Iterator[Issue]:
     decided = decisions["decided_at"].dt.as_unit("us")
     for name in features:
-        times = _times(decisions[name])
+        times = _parse_times(decisions[name])
         if times is None:
             continue
         later = decisions["decision_id"][times > decided]
@@ -169,10 +169,10 @@ def _check_later(decisions: pd.DataFrame, features: list[str]) -> Iterator[Findi
                 f"The column {name} holds times later than decided_at: {len(later):,}. A leak? "
                 "Drop it, and what came with it, unless it was planned before the decision."
             )
-            yield Finding.of("D019", "warning", said, len(later), later)
+            yield Issue.of("D019", "warning", said, len(later), later)
 
 
-def _times(values: "pd.Series[Any]") -> "pd.Series[pd.Timestamp] | None":
+def _parse_times(values: "pd.Series[Any]") -> "pd.Series[pd.Timestamp] | None":
     """Read a column of times, as text or epoch numbers; None where it is none."""
     known = values.dropna()
     if known.empty or pd.api.types.is_bool_dtype(values.dtype):

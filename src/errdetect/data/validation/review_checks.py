@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from errdetect.data.review_versions import latest_versions
-from errdetect.data.validation.issues import Finding, Severity
+from errdetect.data.validation.issues import Issue, Severity
 from errdetect.schemas import ADJUDICATION, AUDIT, GOLDEN, RELABELLED, UPHELD
 
 __all__ = ["check_reviews"]
@@ -15,7 +15,7 @@ __all__ = ["check_reviews"]
 
 def check_reviews(
     decisions: pd.DataFrame, reviews: pd.DataFrame, rejected: "pd.Series[str]"
-) -> Iterator[Finding]:
+) -> Iterator[Issue]:
     """Check the reviews of these decisions: each by the row that counts.
 
     Parameters
@@ -33,40 +33,40 @@ def check_reviews(
     n_rows = len(reviews)
     reviews = latest_versions(reviews)
     place = pd.Index(decisions["decision_id"]).get_indexer(pd.Index(reviews["decision_id"]))
-    yield from _check_known(reviews, place, rejected)
+    yield from _check_unknown_decisions(reviews, place, rejected)
     known = reviews[place >= 0]
     judged = decisions.iloc[place[place >= 0]].reset_index(drop=True)
     early = known["reviewed_at"].to_numpy() < judged["decided_at"].to_numpy()
     what = "Reviews dated before the decision they judge"
-    yield from _some("R007", "error", known, early, what)
+    yield from _issue_if_any("R007", "error", known, early, what)
     yield from _check_probabilities(reviews)
-    yield from _check_answers(reviews)
+    yield from _check_verdicts(reviews)
     same = known["correct_policy_id"].to_numpy() == judged["policy_id"].to_numpy()
     what = "Reviews whose correct_policy_id is the decision's own policy"
-    yield from _some("R012", "warning", known, same, what)
-    yield from _check_people(reviews)
-    yield from _check_reach(reviews, judged)
+    yield from _issue_if_any("R012", "warning", known, same, what)
+    yield from _check_reviewer_count(reviews)
+    yield from _check_coverage(reviews, judged)
     yield from _check_adjudications(reviews)
     if len(reviews) < n_rows:
         n = n_rows - len(reviews)
         said = f"Rows of reviews that a later row of the same review_id corrects: {n:,}."
-        yield Finding.of("R020", "info", f"{said} They count for earlier moments only.", n)
+        yield Issue.of("R020", "info", f"{said} They count for earlier moments only.", n)
 
 
-def _some(
+def _issue_if_any(
     code: str, severity: Severity, reviews: pd.DataFrame, mask: object, what: str
-) -> Iterator[Finding]:
+) -> Iterator[Issue]:
     """Yield a finding if the mask picks any review."""
     ids = reviews["review_id"][np.asarray(mask, dtype=bool)]
     if len(ids):
-        yield Finding.of(code, severity, f"{what}: {len(ids):,}.", len(ids), ids.head())
+        yield Issue.of(code, severity, f"{what}: {len(ids):,}.", len(ids), ids.head())
 
 
-def _check_known(
+def _check_unknown_decisions(
     reviews: pd.DataFrame,
     place: npt.NDArray[np.intp],
     rejected: "pd.Series[str]",
-) -> Iterator[Finding]:
+) -> Iterator[Issue]:
     """R006: reviews of decisions that are not there."""
     strange = reviews["decision_id"][place < 0]
     if not len(strange):
@@ -77,70 +77,70 @@ def _check_known(
     said = f"Reviews of decisions that are not there: {len(strange):,}{bad}."
     if none:
         said += " No review fits any decision: are the ids written in another way?"
-    yield Finding.of("R006", "error" if none else "warning", said, len(strange), strange.head())
+    yield Issue.of("R006", "error" if none else "warning", said, len(strange), strange.head())
 
 
-def _check_probabilities(reviews: pd.DataFrame) -> Iterator[Finding]:
+def _check_probabilities(reviews: pd.DataFrame) -> Iterator[Issue]:
     """R008 an audit without its probability, R009 one decision with two."""
     audit = reviews[reviews["source"] == AUDIT]
     lacking = audit["inclusion_probability"].isna()
     what = "Audit reviews without inclusion_probability"
-    yield from _some("R008", "error", audit, lacking, what)
+    yield from _issue_if_any("R008", "error", audit, lacking, what)
     spread = audit.groupby("decision_id")["inclusion_probability"].agg(["min", "max"])
     two = spread.index[(spread["max"] - spread["min"]) > 1e-9]
     if len(two):
         said = f"Audited decisions with two inclusion probabilities, not one: {len(two):,}."
-        yield Finding.of("R009", "error", said, len(two), two[:5])
+        yield Issue.of("R009", "error", said, len(two), two[:5])
 
 
-def _check_answers(reviews: pd.DataFrame) -> Iterator[Finding]:
+def _check_verdicts(reviews: pd.DataFrame) -> Iterator[Issue]:
     """R010 and R014 golden items, R011 relabelled to nothing, R013 one class of verdicts."""
     golden = reviews["source"] == GOLDEN
     expected = reviews["expected"].notna()
     what = "Golden reviews without the expected outcome, so that they measure nobody"
-    yield from _some("R010", "error", reviews, golden & ~expected, what)
+    yield from _issue_if_any("R010", "error", reviews, golden & ~expected, what)
     what = "Reviews with an expected outcome that are not golden"
-    yield from _some("R014", "warning", reviews, ~golden & expected, what)
+    yield from _issue_if_any("R014", "warning", reviews, ~golden & expected, what)
     bare = (reviews["verdict"] == RELABELLED) & reviews["correct_policy_id"].isna()
     what = "Reviews that relabel without correct_policy_id"
-    yield from _some("R011", "warning", reviews, bare, what)
+    yield from _issue_if_any("R011", "warning", reviews, bare, what)
     verdicts = reviews["verdict"][~golden]
     wrong = verdicts != UPHELD
     if len(verdicts) and (wrong.all() or not wrong.any()):
         only = "says that the decision was wrong" if wrong.all() else "upholds the decision"
         said = f"Every review {only}: nothing can be learnt from one class."
-        yield Finding.of("R013", "warning", said, len(verdicts))
+        yield Issue.of("R013", "warning", said, len(verdicts))
 
 
-def _check_people(reviews: pd.DataFrame) -> Iterator[Finding]:
+def _check_reviewer_count(reviews: pd.DataFrame) -> Iterator[Issue]:
     """R015: too few reviewers to tell whether they err."""
     people = reviews["reviewer_id"].nunique()
     if people == 0:
         said = "No review says who gave it: how often reviewers err cannot be told."
-        yield Finding.of("R015", "info", said, len(reviews))
+        yield Issue.of("R015", "info", said, len(reviews))
     elif people == 1:
         said = "One reviewer gave all reviews: how often they err cannot be told."
-        yield Finding.of("R015", "warning", said, 1, reviews["reviewer_id"].dropna().unique())
+        yield Issue.of("R015", "warning", said, 1, reviews["reviewer_id"].dropna().unique())
 
 
-def _check_reach(reviews: pd.DataFrame, judged: pd.DataFrame) -> Iterator[Finding]:
+def _check_coverage(reviews: pd.DataFrame, judged: pd.DataFrame) -> Iterator[Issue]:
     """R016 no audit, R017 a side that nobody reviewed, R018 how many reviews of each source."""
     sources = reviews["source"].value_counts()
     if AUDIT not in sources.index:
         said = "No review comes from an audit: error rates cannot be estimated from the others."
-        yield Finding.of("R016", "warning", said, len(reviews))
+        yield Issue.of("R016", "warning", said, len(reviews))
     for side, name in ((True, "enforced"), (False, "allowed")):
         if len(judged) and not (judged["enforced"] == side).any():
             said = f"No {name} decision was ever reviewed: its errors stay unknown."
-            yield Finding.of("R017", "warning", said, 0)
+            yield Issue.of("R017", "warning", said, 0)
     named = ", ".join(f"{source} ({n:,})" for source, n in sources.sort_index().items())
-    yield Finding.of("R018", "info", f"Reviews by source: {named}.", len(reviews))
+    yield Issue.of("R018", "info", f"Reviews by source: {named}.", len(reviews))
 
 
-def _check_adjudications(reviews: pd.DataFrame) -> Iterator[Finding]:
+def _check_adjudications(reviews: pd.DataFrame) -> Iterator[Issue]:
     """R019: an expert's answer on a decision that nobody reviewed before."""
     adjudication = reviews["source"] == ADJUDICATION
     others = reviews["decision_id"][~adjudication]
     alone = adjudication & ~reviews["decision_id"].isin(others)
     what = "Adjudications of decisions without any other review"
-    yield from _some("R019", "warning", reviews, alone, what)
+    yield from _issue_if_any("R019", "warning", reviews, alone, what)

@@ -6,22 +6,37 @@ from typing import Any
 
 import pandas as pd
 
-from errdetect.changes.formatting import clean, count, counted, has_rows, number, records, require
+from errdetect.changes.formatting import (
+    clean_text,
+    count_with_noun,
+    finite_or_none,
+    format_count,
+    has_rows,
+    require_columns,
+    to_records,
+)
 from errdetect.data.policies import Policy
 from errdetect.report.breakdown_section import ABOVE
-from errdetect.report.pages.page_blocks import interval, rows_by_policy, said, text_of
+from errdetect.report.pages.page_blocks import format_rate, read_estimate, read_text, rows_by_policy
 from errdetect.report.pages.policy_page import PolicyPage
 from errdetect.report.pages.proposals import PROPOSED
 from errdetect.report.pages.targets import CANNOT_TELL, MISSED, Target
 
-__all__ = ["Account", "Step", "Todo", "accounts", "first_things", "steps"]
+__all__ = [
+    "ActionItem",
+    "TargetStep",
+    "WhitelistAccount",
+    "read_accounts",
+    "read_steps",
+    "top_action_items",
+]
 
 
 _COLUMNS = ("account_id", "policy_id", "n", "wrongful_rate", "low", "high")
 
 
 @dataclass(frozen=True)
-class Account:
+class WhitelistAccount:
     """An account whose enforced decisions are mostly wrong, in words."""
 
     key: str
@@ -32,7 +47,7 @@ class Account:
 
 
 @dataclass(frozen=True)
-class Step:
+class TargetStep:
     """A step towards a missed target: the policy, its place in the page, and what to do."""
 
     name: str
@@ -40,7 +55,9 @@ class Step:
     words: str
 
 
-def accounts(frame: pd.DataFrame | None, policies: Mapping[str, Policy]) -> tuple[Account, ...]:
+def read_accounts(
+    frame: pd.DataFrame | None, policies: Mapping[str, Policy]
+) -> tuple[WhitelistAccount, ...]:
     """Read the accounts that may be put on a whitelist.
 
     Parameters
@@ -62,33 +79,37 @@ def accounts(frame: pd.DataFrame | None, policies: Mapping[str, Policy]) -> tupl
 
     Examples
     --------
-    >>> accounts(None, {})
+    >>> read_accounts(None, {})
     ()
     """
     if frame is None or not has_rows(frame):
         return ()
-    require(frame, _COLUMNS, "whitelist")
+    require_columns(frame, _COLUMNS, "whitelist")
 
     def surest(row: Mapping[str, Any]) -> tuple[float, str, str]:
-        return (-(number(row["low"]) or 0.0), str(row["account_id"]), text_of(row, "policy_id"))
+        return (
+            -(finite_or_none(row["low"]) or 0.0),
+            str(row["account_id"]),
+            read_text(row, "policy_id"),
+        )
 
-    return tuple(_account(row, policies) for row in sorted(records(frame), key=surest))
+    return tuple(_read_account(row, policies) for row in sorted(to_records(frame), key=surest))
 
 
-def _account(row: Mapping[str, Any], policies: Mapping[str, Policy]) -> Account:
-    policy_id = text_of(row, "policy_id")
+def _read_account(row: Mapping[str, Any], policies: Mapping[str, Policy]) -> WhitelistAccount:
+    policy_id = read_text(row, "policy_id")
     policy = policies.get(policy_id)
-    evidence = text_of(row, "evidence")
-    return Account(
-        key=clean(row["account_id"], 60),
-        policy=clean(policy.name if policy else policy_id) if policy_id else "all policies",
-        rate=interval(said(row, "wrongful_rate", "low", "high")),
-        n=count(round(number(row["n"]) or 0)),
-        evidence=clean(evidence, 300) if evidence else "",
+    evidence = read_text(row, "evidence")
+    return WhitelistAccount(
+        key=clean_text(row["account_id"], 60),
+        policy=clean_text(policy.name if policy else policy_id) if policy_id else "all policies",
+        rate=format_rate(read_estimate(row, "wrongful_rate", "low", "high")),
+        n=format_count(round(finite_or_none(row["n"]) or 0)),
+        evidence=clean_text(evidence, 300) if evidence else "",
     )
 
 
-def steps(plan: pd.DataFrame | None, pages: Sequence[PolicyPage]) -> tuple[Step, ...]:
+def read_steps(plan: pd.DataFrame | None, pages: Sequence[PolicyPage]) -> tuple[TargetStep, ...]:
     """Read the steps towards missed targets, of the policies that have a page.
 
     Parameters
@@ -110,12 +131,12 @@ def steps(plan: pd.DataFrame | None, pages: Sequence[PolicyPage]) -> tuple[Step,
 
     Examples
     --------
-    >>> steps(None, [])
+    >>> read_steps(None, [])
     ()
     """
     rows = rows_by_policy(plan, ("step", "words"), "plan")
     return tuple(
-        Step(page.name, page.anchor, clean(row["words"], 400))
+        TargetStep(page.name, page.anchor, clean_text(row["words"], 400))
         for page in pages
         for row in sorted(rows.get(page.key, []), key=lambda row: float(row["step"]))
     )
@@ -126,7 +147,7 @@ _OF_A_KIND = 2
 
 
 @dataclass(frozen=True)
-class Todo:
+class ActionItem:
     """One thing to do: what, why, and where the report says more (an anchor)."""
 
     what: str
@@ -134,14 +155,14 @@ class Todo:
     anchor: str
 
 
-def first_things(
+def top_action_items(
     pages: Sequence[PolicyPage],
     targets: Sequence[Target],
     *,
     n_audit: int,
     n_queued: int | None,
     has_model: bool,
-) -> tuple[Todo, ...]:
+) -> tuple[ActionItem, ...]:
     """List what to do first, at most five.
 
     Parameters
@@ -166,32 +187,32 @@ def first_things(
 
     Examples
     --------
-    >>> [todo.what for todo in first_things([], [], n_audit=0, n_queued=None, has_model=False)]
+    >>> [todo.what for todo in top_action_items([], [], n_audit=0, n_queued=None, has_model=False)]
     ['Plan an audit', 'Train a model']
     """
     found = [
-        *([] if n_audit else [_audit()]),
-        *_findings(pages),
-        *_missed(pages),
-        *_waiting(pages),
-        *_above(pages),
-        *_queue(n_queued, has_model),
-        *_untold(targets),
+        *([] if n_audit else [_audit_item()]),
+        *_finding_items(pages),
+        *_missed_target_items(pages),
+        *_open_proposal_items(pages),
+        *_high_rate_items(pages),
+        *_queue_items(n_queued, has_model),
+        *_inconclusive_target_items(targets),
     ]
     return tuple(found[:_MOST])
 
 
-def _audit() -> Todo:
+def _audit_item() -> ActionItem:
     why = "Without one nobody can say how often the machine errs: errdetect plan-audit draws it."
-    return Todo("Plan an audit", why, "method")
+    return ActionItem("Plan an audit", why, "method")
 
 
-def _findings(pages: Sequence[PolicyPage]) -> list[Todo]:
+def _finding_items(pages: Sequence[PolicyPage]) -> list[ActionItem]:
     """Choose the confirmed findings that would save most."""
     held = [(page, f) for page in pages for f in page.findings if f.confirmed]
     held.sort(key=lambda pair: (-pair[1].worth, pair[1].key))
     return [
-        Todo(
+        ActionItem(
             f"{page.name}: mend where {finding.rule}",
             f"{finding.cause + '. ' if finding.cause else ''}"
             f"{finding.share[0].upper()}{finding.share[1:]} there: {finding.rate}; in the whole policy: "
@@ -207,13 +228,13 @@ def _findings(pages: Sequence[PolicyPage]) -> list[Todo]:
     ]
 
 
-def _missed(pages: Sequence[PolicyPage]) -> list[Todo]:
+def _missed_target_items(pages: Sequence[PolicyPage]) -> list[ActionItem]:
     """Choose the policies that miss a target, in the pages' order."""
     missed = [(p, t) for p in pages for t in p.targets if t.status == MISSED]
     first = {page.key: (page, target) for page, target in reversed(missed)}
     chosen = [pair for key in (p.key for p in pages) if (pair := first.get(key))]
     return [
-        Todo(
+        ActionItem(
             f"{page.name}: a target is missed",
             f"{target.measure}{f' ({target.where})' if target.where else ''}: {target.rate}, "
             f"held to {target.limit}.",
@@ -223,19 +244,19 @@ def _missed(pages: Sequence[PolicyPage]) -> list[Todo]:
     ]
 
 
-def _waiting(pages: Sequence[PolicyPage]) -> list[Todo]:
+def _open_proposal_items(pages: Sequence[PolicyPage]) -> list[ActionItem]:
     waiting = sum(p.state == PROPOSED for page in pages for p in page.proposals)
     if not waiting:
         return []
-    what = f"Decide on {counted(waiting, 'proposal', 'proposals')}"
-    return [Todo(what, "Accepted ones are measured in the next reports.", "proposals")]
+    what = f"Decide on {count_with_noun(waiting, 'proposal', 'proposals')}"
+    return [ActionItem(what, "Accepted ones are measured in the next reports.", "proposals")]
 
 
-def _above(pages: Sequence[PolicyPage]) -> list[Todo]:
+def _high_rate_items(pages: Sequence[PolicyPage]) -> list[ActionItem]:
     """Choose policies clearly above the overall rate for which no finding holds."""
     bare = [p for p in pages if p.group and p.group.against == ABOVE and not p.n_findings]
     return [
-        Todo(
+        ActionItem(
             f"{page.name}: look at what goes with its errors",
             f"{page.group.error.sentence} That is clearly above the overall rate.",
             page.anchor,
@@ -245,17 +266,17 @@ def _above(pages: Sequence[PolicyPage]) -> list[Todo]:
     ]
 
 
-def _queue(n_queued: int | None, has_model: bool) -> list[Todo]:
+def _queue_items(n_queued: int | None, has_model: bool) -> list[ActionItem]:
     if n_queued:
-        what = f"Review the {counted(n_queued, 'decision', 'decisions')} of the queue"
-        return [Todo(what, "They are ordered by expected harm.", "queue")]
+        what = f"Review the {count_with_noun(n_queued, 'decision', 'decisions')} of the queue"
+        return [ActionItem(what, "They are ordered by expected harm.", "queue")]
     why = "It says which decisions to review first, and what goes with errors: errdetect train."
-    return [] if has_model else [Todo("Train a model", why, "method")]
+    return [] if has_model else [ActionItem("Train a model", why, "method")]
 
 
-def _untold(targets: Sequence[Target]) -> list[Todo]:
+def _inconclusive_target_items(targets: Sequence[Target]) -> list[ActionItem]:
     open_ = sum(target.status == CANNOT_TELL for target in targets)
     if not open_:
         return []
-    what = f"Audit where {counted(open_, 'target', 'targets')} cannot be told yet"
-    return [Todo(what, "The list says about how many reviews would settle each.", "targets")]
+    what = f"Audit where {count_with_noun(open_, 'target', 'targets')} cannot be told yet"
+    return [ActionItem(what, "The list says about how many reviews would settle each.", "targets")]

@@ -4,26 +4,33 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from errdetect.changes.formatting import clean, count, counted, number, percent, span
+from errdetect.changes.formatting import (
+    clean_text,
+    count_with_noun,
+    finite_or_none,
+    format_count,
+    format_interval,
+    format_percent,
+)
 from errdetect.changes.glossary import ERROR_KIND_WORDS
-from errdetect.errors import visible
+from errdetect.errors import escape_hidden
 from errdetect.explanations.drivers import MIN_DECISIONS
-from errdetect.report.charts import axis, place, strip
-from errdetect.report.pages.findings import kind_words
+from errdetect.report.charts import axis_position, choose_axis, interval_strip
+from errdetect.report.pages.findings import error_kind_text
 from errdetect.report.pages.page_blocks import (
     Block,
-    absent,
-    amount,
-    column,
-    flag,
-    note,
+    format_amount,
+    missing_block,
+    no_estimate_cell,
+    note_block,
     plot_cell,
     plot_column,
     rate_cell,
-    said,
-    table,
-    text_of,
-    unsaid,
+    read_estimate,
+    read_flag,
+    read_text,
+    table_block,
+    table_column,
 )
 
 __all__ = [
@@ -72,49 +79,60 @@ def driver_block(rows: Sequence[Row], most: int, why: str = "") -> list[Block]:
     """
     if not rows:
         how = "They appear once a model has scored enough of its decisions."
-        return [absent("No reasons were worked out for this policy.", why or how)]
-    looked = int(number(rows[0]["n_decisions"]) or 0)
+        return [missing_block("No reasons were worked out for this policy.", why or how)]
+    looked = int(finite_or_none(rows[0]["n_decisions"]) or 0)
     if looked < MIN_DECISIONS:
-        how = f"{counted(looked, 'decision was', 'decisions were')} looked at, and it takes {MIN_DECISIONS}."
-        return [absent("What goes with its errors cannot be told.", how)]
-    ranked = sorted(rows, key=lambda r: (-(number(r["share"]) or 0.0), str(r["code"])))
-    bars = {"t": "b", "r": [_bar(row) for row in ranked[:most]]}
+        how = f"{count_with_noun(looked, 'decision was', 'decisions were')} looked at, and it takes {MIN_DECISIONS}."
+        return [missing_block("What goes with its errors cannot be told.", how)]
+    ranked = sorted(rows, key=lambda r: (-(finite_or_none(r["share"]) or 0.0), str(r["code"])))
+    bars = {"t": "b", "r": [_driver_bar(row) for row in ranked[:most]]}
     return [bars]
 
 
-def _bar(row: Row) -> list[Any]:
+def _driver_bar(row: Row) -> list[Any]:
     """Lay out one reason: text, bar, limits, value in words, what stands beside."""
-    share, limits = number(row["share"]), said(row, "share", "low", "high")
-    value = "share unknown" if share is None else percent(share)
+    share, limits = finite_or_none(row["share"]), read_estimate(row, "share", "low", "high")
+    value = "share unknown" if share is None else format_percent(share)
     if limits:
-        value += f" ({span(limits.low, limits.high)})"
-    beside = [f"{counted(int(number(row['n_decisions']) or 0), 'decision', 'decisions')} looked at"]
-    if "stable" in row and not flag(row, "stable"):
+        value += f" ({format_interval(limits.low, limits.high)})"
+    beside = [
+        f"{count_with_noun(int(finite_or_none(row['n_decisions']) or 0), 'decision', 'decisions')} looked at"
+    ]
+    if "stable" in row and not read_flag(row, "stable"):
         beside.append("its place among the reasons cannot be told yet")
-    if moved := _moved(row, share):
+    if moved := _share_change_text(row, share):
         beside.append(moved)
     ids: Any = row.get("example_ids")
-    examples = [clean(i, 40) for i in list(ids)[:_EXAMPLES]] if _is_list(ids) else []
-    ends = [place(limits.low, 1.0), place(limits.high, 1.0)] if limits else []
-    return [clean(row["text"], 240), place(share or 0.0, 1.0), ends, value, beside, examples]
+    examples = [clean_text(i, 40) for i in list(ids)[:_EXAMPLES]] if _is_list(ids) else []
+    ends = [axis_position(limits.low, 1.0), axis_position(limits.high, 1.0)] if limits else []
+    return [
+        clean_text(row["text"], 240),
+        axis_position(share or 0.0, 1.0),
+        ends,
+        value,
+        beside,
+        examples,
+    ]
 
 
-def _moved(row: Row, share: float | None) -> str:
+def _share_change_text(row: Row, share: float | None) -> str:
     """Say whether a reason's share moved beyond chance since the period before."""
-    before, after = number(row.get("share_before")), number(row.get("share_after"))
-    low, high = number(row.get("change_low")), number(row.get("change_high"))
+    before, after = finite_or_none(row.get("share_before")), finite_or_none(row.get("share_after"))
+    low, high = finite_or_none(row.get("change_low")), finite_or_none(row.get("change_high"))
     now = share if after is None else after
     if before is None or now is None:
         return ""
     if low is not None and high is not None:
         clear = low > 0 or high < 0
     elif "moved" in row:
-        clear = flag(row, "moved")
+        clear = read_flag(row, "moved")
     else:
-        return f"{percent(before)} in the period before"
+        return f"{format_percent(before)} in the period before"
     if clear:
-        return f"{'up' if now > before else 'down'} from {percent(before)} in the period before"
-    return f"{percent(before)} in the period before: a change is not shown"
+        return (
+            f"{'up' if now > before else 'down'} from {format_percent(before)} in the period before"
+        )
+    return f"{format_percent(before)} in the period before: a change is not shown"
 
 
 def slice_block(
@@ -144,58 +162,67 @@ def slice_block(
     'No rule was found under which this policy errs more than elsewhere.'
     """
     if not looked:
-        return [absent("Rules under which this policy errs more were not looked for.", why)]
+        return [missing_block("Rules under which this policy errs more were not looked for.", why)]
     if not rows:
         none = "No rule was found under which this policy errs more than elsewhere."
-        return [absent(none, why or "With few reviews that is no sign that there is none.")]
-    ranked = sorted(rows, key=_slice_order)[:most]
-    figures = [said(row, "error_rate", "low", "high") for row in ranked]
-    bases = [number(row["base_rate"]) for row in ranked]
-    scale = axis([s.high for s in figures if s] + [b for b in bases if b])
+        return [missing_block(none, why or "With few reviews that is no sign that there is none.")]
+    ranked = sorted(rows, key=_slice_sort_key)[:most]
+    figures = [read_estimate(row, "error_rate", "low", "high") for row in ranked]
+    bases = [finite_or_none(row["base_rate"]) for row in ranked]
+    scale = choose_axis([s.high for s in figures if s] + [b for b in bases if b])
     columns = [
-        column("Where"),
-        column("Of all decisions there", "number"),
+        table_column("Where"),
+        table_column("Of all decisions there", "number"),
         plot_column("Interval as a plot", scale),
-        column("In the whole policy", "number"),
-        column("Decisions", "number"),
-        column("Reviews", "number"),
-        column("Harm saved in 30 days, if it erred no more than the rest", "number"),
-        column("Confirmed"),
+        table_column("In the whole policy", "number"),
+        table_column("Decisions", "number"),
+        table_column("Reviews", "number"),
+        table_column("Harm saved in 30 days, if it erred no more than the rest", "number"),
+        table_column("Confirmed"),
     ]
     body = [
         [
-            {"x": clean(row["rule"], 240), "q": kind_words(row)},
+            {"x": clean_text(row["rule"], 240), "q": error_kind_text(row)},
             rate_cell(figure),
-            plot_cell(strip(scale, figure, base)),
-            unsaid("not known") if base is None else percent(base),
-            _whole(row, "n"),
-            _whole(row, "n_reviews"),
-            _saved(row),
-            "yes" if flag(row, "confirmed") else "not shown",
+            plot_cell(interval_strip(scale, figure, base)),
+            no_estimate_cell("not known") if base is None else format_percent(base),
+            _count_cell(row, "n"),
+            _count_cell(row, "n_reviews"),
+            _harm_saved_cell(row),
+            "yes" if read_flag(row, "confirmed") else "not shown",
         ]
         for row, figure, base in zip(ranked, figures, bases, strict=True)
     ]
-    blocks = [table("Where this policy errs more than elsewhere", columns, body)]
+    blocks = [table_block("Where this policy errs more than elsewhere", columns, body)]
     if len(rows) > most:
-        blocks.append(note(f"{count(len(rows) - most)} more stand in the table “slices”."))
+        blocks.append(
+            note_block(f"{format_count(len(rows) - most)} more stand in the table “slices”.")
+        )
     return blocks
 
 
-def _slice_order(row: Row) -> tuple[bool, float, str]:
-    return (not flag(row, "confirmed"), -(number(row.get("harm_saved")) or 0.0), str(row["rule"]))
+def _slice_sort_key(row: Row) -> tuple[bool, float, str]:
+    return (
+        not read_flag(row, "confirmed"),
+        -(finite_or_none(row.get("harm_saved")) or 0.0),
+        str(row["rule"]),
+    )
 
 
-def _whole(row: Row, name: str) -> Any:
-    value = number(row.get(name))
-    return unsaid("not known") if value is None else count(round(value))
+def _count_cell(row: Row, name: str) -> Any:
+    value = finite_or_none(row.get(name))
+    return no_estimate_cell("not known") if value is None else format_count(round(value))
 
 
-def _saved(row: Row) -> Any:
-    harm = said(row, "harm_saved")
-    alone = number(row.get("harm_saved"))
+def _harm_saved_cell(row: Row) -> Any:
+    harm = read_estimate(row, "harm_saved")
+    alone = finite_or_none(row.get("harm_saved"))
     if harm is not None:
-        return {"x": amount(harm.estimate), "q": f"{amount(harm.low)} to {amount(harm.high)}"}
-    return unsaid("not known") if alone is None else amount(alone)
+        return {
+            "x": format_amount(harm.estimate),
+            "q": f"{format_amount(harm.low)} to {format_amount(harm.high)}",
+        }
+    return no_estimate_cell("not known") if alone is None else format_amount(alone)
 
 
 def case_block(rows: Sequence[Row], most: int, why: str = "") -> list[Block]:
@@ -223,49 +250,57 @@ def case_block(rows: Sequence[Row], most: int, why: str = "") -> list[Block]:
     """
     if not rows:
         how = "They appear once a model has scored decisions of this policy."
-        return [absent("There are no cases to show.", why or how)]
-    return [{"t": "c", "r": [_case(row) for row in sorted(rows, key=_case_order)[:most]]}]
+        return [missing_block("There are no cases to show.", why or how)]
+    return [
+        {"t": "c", "r": [_case_pair_block(row) for row in sorted(rows, key=_case_sort_key)[:most]]}
+    ]
 
 
-def _case_order(row: Row) -> tuple[float, float, str]:
-    rank = number(row.get("rank"))
-    chance = number(row["p_error"]) or 0.0
+def _case_sort_key(row: Row) -> tuple[float, float, str]:
+    rank = finite_or_none(row.get("rank"))
+    chance = finite_or_none(row["p_error"]) or 0.0
     return (math.inf if rank is None else rank, -chance, str(row["decision_id"]))
 
 
-def _case(row: Row) -> Block:
+def _case_pair_block(row: Row) -> Block:
     """Lay out one case."""
-    chance, kind = number(row["p_error"]), text_of(row, "error_kind")
-    facts = [clean(v, 40) for c in ("action", "market", "language") if (v := text_of(row, c))]
+    chance, kind = finite_or_none(row["p_error"]), read_text(row, "error_kind")
+    facts = [
+        clean_text(v, 40) for c in ("action", "market", "language") if (v := read_text(row, c))
+    ]
     case: Block = {
-        "i": clean(row["decision_id"], 60),
+        "i": clean_text(row["decision_id"], 60),
         "f": facts,
-        "p": "chance of error unknown" if chance is None else f"{percent(chance)} chance of error",
-        "k": ERROR_KIND_WORDS.get(kind, clean(kind, 40)),
-        "r": [*_reasons(row.get("reasons")), *_reasons(row.get("against"))[:_EXAMPLES]],
+        "p": "chance of error unknown"
+        if chance is None
+        else f"{format_percent(chance)} chance of error",
+        "k": ERROR_KIND_WORDS.get(kind, clean_text(kind, 40)),
+        "r": [*_read_reasons(row.get("reasons")), *_read_reasons(row.get("against"))[:_EXAMPLES]],
     }
     if "contrast_id" not in row:
         case["s"] = 1  # nobody looked for a similar decision
-    if text := text_of(row, "text"):
-        case["x"] = clean(text, 240)
-    words = text_of(row, "contrast")
-    if other := text_of(row, "contrast_id"):
+    if text := read_text(row, "text"):
+        case["x"] = clean_text(text, 240)
+    words = read_text(row, "contrast")
+    if other := read_text(row, "contrast_id"):
         case["o"] = {
-            "i": clean(other, 60),
-            "x": clean(text_of(row, "contrast_text"), 240) if text_of(row, "contrast_text") else "",
-            "d": clean(words, 300) if words else "",
+            "i": clean_text(other, 60),
+            "x": clean_text(read_text(row, "contrast_text"), 240)
+            if read_text(row, "contrast_text")
+            else "",
+            "d": clean_text(words, 300) if words else "",
         }
     elif words:
-        case["w"] = clean(words, 300)
+        case["w"] = clean_text(words, 300)
     return case
 
 
-def _reasons(found: Any) -> list[list[Any]]:
+def _read_reasons(found: Any) -> list[list[Any]]:
     """Read reasons as [text, 1 where it raises the chance of error, else 0]."""
     if not _is_list(found):
         return []
     return [
-        [clean(r["text"], 240), int((number(r["contribution"]) or 0.0) >= 0)]
+        [clean_text(r["text"], 240), int((finite_or_none(r["contribution"]) or 0.0) >= 0)]
         for r in list(found)[:_MAX_REASONS]
     ]
 
@@ -296,10 +331,12 @@ def brief_blocks(rows: Sequence[Row], most: int) -> list[Block]:
     """
     blocks: list[Block] = [{"t": "h", "x": "Briefs"}] if rows else []
     for row in rows[:most]:
-        title = f"{clean(row['title'], 160)} ({clean(row['file'], 120)})"
+        title = f"{clean_text(row['title'], 160)} ({clean_text(row['file'], 120)})"
         blocks.append(
-            {"t": "d", "x": title, "y": visible(text_of(row, "text")[:_BRIEF_CHARACTERS])}
+            {"t": "d", "x": title, "y": escape_hidden(read_text(row, "text")[:_BRIEF_CHARACTERS])}
         )
     if len(rows) > most:
-        blocks.append(note(f"{count(len(rows) - most)} more stand in the folder “briefs”."))
+        blocks.append(
+            note_block(f"{format_count(len(rows) - most)} more stand in the folder “briefs”.")
+        )
     return blocks

@@ -6,12 +6,18 @@ from typing import Any
 
 import pandas as pd
 
-from errdetect.changes.formatting import clean, has_rows, number, records, require
+from errdetect.changes.formatting import (
+    clean_text,
+    finite_or_none,
+    has_rows,
+    require_columns,
+    to_records,
+)
 from errdetect.changes.glossary import ERROR_KIND_WORDS
-from errdetect.report.charts import place
+from errdetect.report.charts import axis_position
 from errdetect.report.pages.policy_page import PolicyPage
 
-__all__ = ["MAX_CASES", "SHOWN_CASES", "Case", "Reason", "cases"]
+__all__ = ["MAX_CASES", "SHOWN_CASES", "Case", "Reason", "read_cases"]
 
 #: Decisions of the queue's head that the page holds; the queue itself has all of them.
 MAX_CASES = 50
@@ -69,7 +75,7 @@ class Case:
     text: str | None
 
 
-def cases(frame: pd.DataFrame | None, pages: Mapping[str, PolicyPage]) -> tuple[Case, ...]:
+def read_cases(frame: pd.DataFrame | None, pages: Mapping[str, PolicyPage]) -> tuple[Case, ...]:
     """Read the head of the queue.
 
     Parameters
@@ -92,54 +98,54 @@ def cases(frame: pd.DataFrame | None, pages: Mapping[str, PolicyPage]) -> tuple[
 
     Examples
     --------
-    >>> cases(None, {})
+    >>> read_cases(None, {})
     ()
     """
     if frame is None or not has_rows(frame):
         return ()
-    require(frame, _COLUMNS, "queue_head")
+    require_columns(frame, _COLUMNS, "queue_head")
     head = frame.sort_values(["rank", "decision_id"]).head(MAX_CASES)
-    return tuple(_case(row, pages) for row in records(head))
+    return tuple(_read_case(row, pages) for row in to_records(head))
 
 
-def _case(row: Mapping[str, Any], pages: Mapping[str, PolicyPage]) -> Case:
+def _read_case(row: Mapping[str, Any], pages: Mapping[str, PolicyPage]) -> Case:
     """Read one decision."""
     page = pages.get(str(row["policy_id"]))
-    chance = number(row["p_error"])
-    harm = number(row["expected_harm"])
-    kind = clean(row["error_kind"], 40)
+    chance = finite_or_none(row["p_error"])
+    harm = finite_or_none(row["expected_harm"])
+    kind = clean_text(row["error_kind"], 40)
     facts = (row.get(c) for c in ("action", "market", "language"))
     text = row.get("text")
     return Case(
         rank=int(row["rank"]),
-        decision_id=clean(row["decision_id"], 60),
-        policy=page.name if page else clean(row["policy_id"]),
+        decision_id=clean_text(row["decision_id"], 60),
+        policy=page.name if page else clean_text(row["policy_id"]),
         anchor=page.anchor if page else None,
-        facts=tuple(clean(f, 40) for f in facts if f is not None and not pd.isna(f)),
+        facts=tuple(clean_text(f, 40) for f in facts if f is not None and not pd.isna(f)),
         p_error=chance,
-        bar=place(chance or 0.0, 1.0),
+        bar=axis_position(chance or 0.0, 1.0),
         error_kind=ERROR_KIND_WORDS.get(kind, kind)
-        + _fitting(row.get("suggested_policy_id"), pages),
+        + _suggested_policy_text(row.get("suggested_policy_id"), pages),
         harm="not given" if harm is None else f"{harm:,.2f}",
         explore=row["arm"] == "explore",
-        reasons=_reasons(row.get("reasons")),
-        text=None if text is None or pd.isna(text) else clean(text, 280),
+        reasons=_read_reasons(row.get("reasons")),
+        text=None if text is None or pd.isna(text) else clean_text(text, 280),
     )
 
 
-def _fitting(policy_id: Any, pages: Mapping[str, PolicyPage]) -> str:
+def _suggested_policy_text(policy_id: Any, pages: Mapping[str, PolicyPage]) -> str:
     """Name the policy that fits better, if one is suggested."""
     if policy_id is None or pd.isna(policy_id):
         return ""
     page = pages.get(str(policy_id))
-    return f": {page.name if page else clean(policy_id)} fits better"
+    return f": {page.name if page else clean_text(policy_id)} fits better"
 
 
-def _reasons(found: Any) -> tuple[Reason, ...]:
+def _read_reasons(found: Any) -> tuple[Reason, ...]:
     """Read the reasons in their order."""
     if not pd.api.types.is_list_like(found):
         return ()
     return tuple(
-        Reason(clean(r["text"], 240), (number(r["contribution"]) or 0.0) >= 0)
+        Reason(clean_text(r["text"], 240), (finite_or_none(r["contribution"]) or 0.0) >= 0)
         for r in list(found)[:_MAX_REASONS]
     )

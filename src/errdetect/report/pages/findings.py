@@ -6,11 +6,24 @@ from typing import Any
 
 import pandas as pd
 
-from errdetect.changes.formatting import clean, counted, number, percent, slug
+from errdetect.changes.formatting import (
+    clean_text,
+    count_with_noun,
+    finite_or_none,
+    format_percent,
+    slug,
+)
 from errdetect.changes.glossary import ERROR_KIND_WORDS, KIND_RATE_WORDS
-from errdetect.report.pages.page_blocks import amount, flag, interval, rows_by_policy, said, text_of
+from errdetect.report.pages.page_blocks import (
+    format_amount,
+    format_rate,
+    read_estimate,
+    read_flag,
+    read_text,
+    rows_by_policy,
+)
 
-__all__ = ["CAUSE_NAMES", "FINDING_COLUMNS", "Finding", "findings", "kind_words"]
+__all__ = ["CAUSE_NAMES", "FINDING_COLUMNS", "Finding", "error_kind_text", "read_findings"]
 
 FINDING_COLUMNS = ("finding_id", "rule", "n", "error_rate", "low", "high", "base_rate", "confirmed")
 
@@ -82,7 +95,7 @@ class Finding:
     confirmed: bool
 
 
-def findings(frame: pd.DataFrame | None) -> dict[str, tuple[Finding, ...]]:
+def read_findings(frame: pd.DataFrame | None) -> dict[str, tuple[Finding, ...]]:
     """Read the findings of each policy.
 
     Parameters
@@ -102,71 +115,82 @@ def findings(frame: pd.DataFrame | None) -> dict[str, tuple[Finding, ...]]:
 
     Examples
     --------
-    >>> findings(None)
+    >>> read_findings(None)
     {}
     """
     rows = rows_by_policy(frame, FINDING_COLUMNS, "findings")
-    return {key: tuple(sorted(map(_finding, part), key=_order)) for key, part in rows.items()}
+    return {
+        key: tuple(sorted(map(_read_finding, part), key=_finding_sort_key))
+        for key, part in rows.items()
+    }
 
 
-def kind_words(row: Mapping[str, Any]) -> str:
+def error_kind_text(row: Mapping[str, Any]) -> str:
     """Name the kind of error; "error" where it is any or unknown.
 
     Examples
     --------
-    >>> kind_words({"error_kind": "wrongful_action"}), kind_words({})
+    >>> error_kind_text({"error_kind": "wrongful_action"}), error_kind_text({})
     ('wrongful action', 'error')
     """
-    kind = text_of(row, "error_kind")
-    return "error" if kind in ("", "any", "error") else ERROR_KIND_WORDS.get(kind, clean(kind, 40))
+    kind = read_text(row, "error_kind")
+    return (
+        "error"
+        if kind in ("", "any", "error")
+        else ERROR_KIND_WORDS.get(kind, clean_text(kind, 40))
+    )
 
 
-def _order(finding: Finding) -> tuple[bool, float, str]:
+def _finding_sort_key(finding: Finding) -> tuple[bool, float, str]:
     return (not finding.confirmed, -finding.worth, finding.key)
 
 
-def _finding(row: Mapping[str, Any]) -> Finding:
+def _read_finding(row: Mapping[str, Any]) -> Finding:
     """Read one finding."""
-    cause = text_of(row, "cause")
-    second = text_of(row, "runner_up")
-    base = number(row["base_rate"])
+    cause = read_text(row, "cause")
+    second = read_text(row, "runner_up")
+    base = finite_or_none(row["base_rate"])
     return Finding(
         key=str(row["finding_id"]),
         anchor=slug("finding", str(row["finding_id"])),
         policy_id=str(row["policy_id"]),
-        rule=clean(row["rule"], 240),
-        kind=kind_words(row),
-        share=KIND_RATE_WORDS.get(text_of(row, "error_kind"), KIND_RATE_WORDS["any"]),
-        rate=interval(said(row, "error_rate", "low", "high")),
-        base="not known" if base is None else percent(base),
-        size=_size(row),
-        saves=_saves(row),
-        saves_if=_CONDITIONS.get(text_of(row, "kind"), _CONDITIONS["slice"]),
-        worth=number(row.get("harm_saved")) or 0.0,
-        cause=CAUSE_NAMES.get(cause, clean(cause, 40)) if cause else "",
-        sure=clean(text_of(row, "sure"), 40) if text_of(row, "sure") else "",
-        cause_words=clean(text_of(row, "cause_words"), 400) if text_of(row, "cause_words") else "",
-        runner_up=CAUSE_NAMES.get(second, clean(second, 40)) if second else "",
-        confirmed=flag(row, "confirmed"),
+        rule=clean_text(row["rule"], 240),
+        kind=error_kind_text(row),
+        share=KIND_RATE_WORDS.get(read_text(row, "error_kind"), KIND_RATE_WORDS["any"]),
+        rate=format_rate(read_estimate(row, "error_rate", "low", "high")),
+        base="not known" if base is None else format_percent(base),
+        size=_size_text(row),
+        saves=_savings_text(row),
+        saves_if=_CONDITIONS.get(read_text(row, "kind"), _CONDITIONS["slice"]),
+        worth=finite_or_none(row.get("harm_saved")) or 0.0,
+        cause=CAUSE_NAMES.get(cause, clean_text(cause, 40)) if cause else "",
+        sure=clean_text(read_text(row, "sure"), 40) if read_text(row, "sure") else "",
+        cause_words=clean_text(read_text(row, "cause_words"), 400)
+        if read_text(row, "cause_words")
+        else "",
+        runner_up=CAUSE_NAMES.get(second, clean_text(second, 40)) if second else "",
+        confirmed=read_flag(row, "confirmed"),
     )
 
 
-def _size(row: Mapping[str, Any]) -> str:
+def _size_text(row: Mapping[str, Any]) -> str:
     """Say how much a finding covers, as far as that is known."""
     nouns = (
         ("n", "decision", "decisions"),
         ("n_accounts", "account", "accounts"),
         ("n_reviews", "review behind it", "reviews behind it"),
     )
-    known = ((number(row.get(name)), one, many) for name, one, many in nouns)
-    return ", ".join(counted(round(n), one, many) for n, one, many in known if n is not None)
+    known = ((finite_or_none(row.get(name)), one, many) for name, one, many in nouns)
+    return ", ".join(
+        count_with_noun(round(n), one, many) for n, one, many in known if n is not None
+    )
 
 
-def _saves(row: Mapping[str, Any]) -> str:
+def _savings_text(row: Mapping[str, Any]) -> str:
     """Say what fixing it would save."""
-    harm = said(row, "harm_saved")
+    harm = read_estimate(row, "harm_saved")
     if harm is not None:
-        limits = f"between {amount(harm.low)} and {amount(harm.high)}"
-        return f"{amount(harm.estimate)} ({limits})"
-    alone = number(row.get("harm_saved"))
-    return "" if alone is None else f"{amount(alone)} (no interval)"
+        limits = f"between {format_amount(harm.low)} and {format_amount(harm.high)}"
+        return f"{format_amount(harm.estimate)} ({limits})"
+    alone = finite_or_none(row.get("harm_saved"))
+    return "" if alone is None else f"{format_amount(alone)} (no interval)"

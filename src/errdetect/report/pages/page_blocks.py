@@ -10,37 +10,37 @@ from typing import Any
 import pandas as pd
 
 from errdetect.changes.formatting import (
-    clean,
-    count,
+    clean_text,
+    finite_or_none,
+    format_count,
+    format_interval,
+    format_percent,
     has_rows,
-    number,
-    percent,
-    records,
-    require,
-    span,
+    require_columns,
+    to_records,
 )
-from errdetect.report.charts import Axis, Strip
-from errdetect.report.figures import Said
+from errdetect.report.charts import Axis, IntervalStrip
+from errdetect.report.figures import IntervalEstimate
 
 __all__ = [
     "Block",
-    "absent",
-    "amount",
-    "column",
-    "flag",
-    "heading",
-    "interval",
-    "note",
-    "paragraph",
+    "format_amount",
+    "format_rate",
+    "heading_block",
+    "missing_block",
+    "no_estimate_cell",
+    "note_block",
+    "paragraph_block",
     "plot_cell",
     "plot_column",
     "rate_cell",
+    "read_estimate",
+    "read_flag",
+    "read_text",
     "rows_by_policy",
-    "said",
     "share_columns",
-    "table",
-    "text_of",
-    "unsaid",
+    "table_block",
+    "table_column",
 ]
 
 
@@ -78,14 +78,14 @@ def rows_by_policy(
     """
     if frame is None or not has_rows(frame):
         return {}
-    require(frame, ("policy_id", *columns), what)
+    require_columns(frame, ("policy_id", *columns), what)
     found: dict[str, list[dict[str, Any]]] = {}
-    for row in records(frame[frame["policy_id"].notna()]):
+    for row in to_records(frame[frame["policy_id"].notna()]):
         found.setdefault(str(row["policy_id"]), []).append(row)
     return found
 
 
-def said(row: Row, name: str, low: str = "", high: str = "") -> Said | None:
+def read_estimate(row: Row, name: str, low: str = "", high: str = "") -> IntervalEstimate | None:
     """Read a value with its limits; None where a part is missing.
 
     Parameters
@@ -97,36 +97,38 @@ def said(row: Row, name: str, low: str = "", high: str = "") -> Said | None:
 
     Examples
     --------
-    >>> said({"harm": 2.0, "harm_low": 1.0, "harm_high": 3.0}, "harm")
+    >>> read_estimate({"harm": 2.0, "harm_low": 1.0, "harm_high": 3.0}, "harm")
     Said(estimate=2.0, low=1.0, high=3.0)
-    >>> said({"harm": 2.0}, "harm") is None
+    >>> read_estimate({"harm": 2.0}, "harm") is None
     True
     """
-    parts = [number(row.get(c)) for c in (name, low or f"{name}_low", high or f"{name}_high")]
+    parts = [
+        finite_or_none(row.get(c)) for c in (name, low or f"{name}_low", high or f"{name}_high")
+    ]
     estimate, least, most = parts
     if estimate is None or least is None or most is None:
         return None
-    return Said(estimate, least, most)
+    return IntervalEstimate(estimate, least, most)
 
 
-def flag(row: Row, name: str) -> bool:
+def read_flag(row: Row, name: str) -> bool:
     """Read a yes or no; what is missing is no.
 
     Examples
     --------
-    >>> flag({"confirmed": True}, "confirmed"), flag({"confirmed": None}, "confirmed")
+    >>> read_flag({"confirmed": True}, "confirmed"), read_flag({"confirmed": None}, "confirmed")
     (True, False)
     """
     value = row.get(name)
     return not pd.isna(value) and bool(value)
 
 
-def text_of(row: Row, name: str) -> str:
+def read_text(row: Row, name: str) -> str:
     """Read a text; empty where it is missing.
 
     Examples
     --------
-    >>> text_of({"cause": None}, "cause"), text_of({"cause": "threshold"}, "cause")
+    >>> read_text({"cause": None}, "cause"), read_text({"cause": "threshold"}, "cause")
     ('', 'threshold')
     """
     value = row.get(name)
@@ -134,72 +136,72 @@ def text_of(row: Row, name: str) -> str:
     return "" if missing else str(value)
 
 
-def amount(value: float) -> str:
+def format_amount(value: float) -> str:
     """Write an amount of harm or a number of decisions: whole from ten on.
 
     Examples
     --------
-    >>> amount(1234.4), amount(3.14), amount(-0.04)
+    >>> format_amount(1234.4), format_amount(3.14), format_amount(-0.04)
     ('1,234', '3.1', '0.0')
     """
     if abs(value) >= 10:
-        return count(round(value))
+        return format_count(round(value))
     return f"{value:.1f}".replace("-0.0", "0.0")
 
 
 Block = dict[str, Any]
 
 
-def heading(text: str) -> Block:
+def heading_block(text: str) -> Block:
     """Head a part of the page.
 
     Examples
     --------
-    >>> heading("Cases")
+    >>> heading_block("Cases")
     {'t': 'h', 'x': 'Cases'}
     """
     return {"t": "h", "x": text}
 
 
-def paragraph(text: str) -> Block:
+def paragraph_block(text: str) -> Block:
     """Say something.
 
     Examples
     --------
-    >>> paragraph("Nothing stands out.")
+    >>> paragraph_block("Nothing stands out.")
     {'t': 'p', 'x': 'Nothing stands out.'}
     """
     return {"t": "p", "x": text}
 
 
-def note(text: str) -> Block:
+def note_block(text: str) -> Block:
     """Say something aside, in small letters.
 
     Examples
     --------
-    >>> note("Intervals are 95 %.")
+    >>> note_block("Intervals are 95 %.")
     {'t': 'q', 'x': 'Intervals are 95 %.'}
     """
     return {"t": "q", "x": text}
 
 
-def absent(why: str, how: str = "") -> Block:
+def missing_block(why: str, how: str = "") -> Block:
     """Say that something is not there, why, and what would bring it.
 
     Examples
     --------
-    >>> absent("No cases.", "Train a model.")["y"]
+    >>> missing_block("No cases.", "Train a model.")["y"]
     'Train a model.'
     """
-    return {"t": "a", "x": why, "y": clean(how, 400, "")}
+    return {"t": "a", "x": why, "y": clean_text(how, 400, "")}
 
 
-def column(text: str, sort: str = "text") -> dict[str, Any]:
-    """Name a table's column; `sort` is `text`, `number` or empty for none.
+def table_column(text: str, sort: str = "text") -> dict[str, Any]:
+    """Name a table's column; `sort` is `text`, `finite_or_none` or empty for none.
 
     Examples
     --------
-    >>> column("Decisions", "number")
+    >>> table_column("Decisions", "number")
     {'x': 'Decisions', 'k': 'number'}
     """
     return {"x": text, "k": sort}
@@ -210,68 +212,68 @@ def plot_column(text: str, scale: Axis) -> dict[str, Any]:
 
     Examples
     --------
-    >>> from errdetect.report.charts import whole_axis
-    >>> plot_column("Interval", whole_axis())["a"][0]
+    >>> from errdetect.report.charts import full_axis
+    >>> plot_column("Interval", full_axis())["a"][0]
     ['0\xa0%', 0.0]
     """
     return {"x": text, "a": [[tick.text, tick.at] for tick in scale.ticks]}
 
 
-def table(caption: str, columns: Sequence[Any], rows: Sequence[Sequence[Any]]) -> Block:
+def table_block(caption: str, columns: Sequence[Any], rows: Sequence[Sequence[Any]]) -> Block:
     """Set up a table that can be sorted; the first cell of a row heads it.
 
     Examples
     --------
-    >>> table("Slices", [column("Where")], [["market DE"]])["r"]
+    >>> table_block("Slices", [table_column("Where")], [["market DE"]])["r"]
     [['market DE']]
     """
     return {"t": "t", "x": caption, "c": list(columns), "r": [list(row) for row in rows]}
 
 
-def interval(said: Said | None) -> str:
+def format_rate(said: IntervalEstimate | None) -> str:
     r"""Write a rate with its interval.
 
     Examples
     --------
-    >>> interval(Said(0.1, 0.05, 0.2)), interval(None)
+    >>> format_rate(IntervalEstimate(0.1, 0.05, 0.2)), format_rate(None)
     ('10.0\xa0% (5.0 to 20.0\xa0%)', 'cannot be said yet')
     """
     if said is None:
         return "cannot be said yet"
-    return f"{percent(said.estimate)} ({span(said.low, said.high)})"
+    return f"{format_percent(said.estimate)} ({format_interval(said.low, said.high)})"
 
 
-def rate_cell(said: Said | None) -> Any:
+def rate_cell(said: IntervalEstimate | None) -> Any:
     r"""Show a rate with its interval in a cell.
 
     Examples
     --------
-    >>> rate_cell(Said(0.1, 0.05, 0.2))
+    >>> rate_cell(IntervalEstimate(0.1, 0.05, 0.2))
     {'x': '10.0\xa0%', 'q': '5.0–20.0'}
     """
     if said is None:
-        return unsaid("cannot be said yet")
-    brief = span(said.low, said.high).replace(" to ", "–").removesuffix("\u00a0%")
-    return {"x": percent(said.estimate), "q": brief}
+        return no_estimate_cell("cannot be said yet")
+    brief = format_interval(said.low, said.high).replace(" to ", "–").removesuffix("\u00a0%")
+    return {"x": format_percent(said.estimate), "q": brief}
 
 
-def unsaid(why: str) -> dict[str, Any]:
+def no_estimate_cell(why: str) -> dict[str, Any]:
     """Show in a cell that there is no figure.
 
     Examples
     --------
-    >>> unsaid("not measured")
+    >>> no_estimate_cell("not measured")
     {'x': 'not measured', 'u': 1}
     """
     return {"x": why, "u": 1}
 
 
-def plot_cell(place: Strip) -> dict[str, Any]:
+def plot_cell(place: IntervalStrip) -> dict[str, Any]:
     """Show an interval as a plot in a cell.
 
     Examples
     --------
-    >>> plot_cell(Strip(10.0, 5.0, 20.0, None, None, False))
+    >>> plot_cell(IntervalStrip(10.0, 5.0, 20.0, None, None, False))
     {'s': [10.0, 5.0, 20.0, None, 0]}
     """
     return {"s": [place.at, place.low, place.high, place.reference, int(place.cut)]}
@@ -293,7 +295,7 @@ def share_columns(pages: Sequence[Sequence[Block]]) -> dict[str, Any]:
 
     Examples
     --------
-    >>> tables = [[table("A", [column("Where")], [])], [table("B", [column("Where")], [])]]
+    >>> tables = [[table_block("A", [table_column("Where")], [])], [table_block("B", [table_column("Where")], [])]]
     >>> found = share_columns(tables)
     >>> len(found["columns"]), [page[0]["c"] for page in found["pages"]]
     (1, [0, 0])

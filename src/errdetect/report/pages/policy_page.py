@@ -6,13 +6,20 @@ from typing import Any
 
 import pandas as pd
 
-from errdetect.changes.formatting import clean, count, counted, has_rows, number, slug
+from errdetect.changes.formatting import (
+    clean_text,
+    count_with_noun,
+    finite_or_none,
+    format_count,
+    has_rows,
+    slug,
+)
 from errdetect.data.policies import Policy
-from errdetect.report.breakdown_section import Block as Table
-from errdetect.report.breakdown_section import Group
-from errdetect.report.charts import Axis, Strip, axis, strip, whole_axis
+from errdetect.report.breakdown_section import Breakdown as Table
+from errdetect.report.breakdown_section import BreakdownGroup
+from errdetect.report.charts import Axis, IntervalStrip, choose_axis, full_axis, interval_strip
 from errdetect.report.drivers_section import driver_rows
-from errdetect.report.figures import Figure
+from errdetect.report.figures import ReportedRate
 from errdetect.report.pages.evidence import (
     BRIEF_COLUMNS,
     CASE_COLUMNS,
@@ -22,15 +29,15 @@ from errdetect.report.pages.evidence import (
     driver_block,
     slice_block,
 )
-from errdetect.report.pages.findings import Finding, findings
-from errdetect.report.pages.page_blocks import Block, heading, rows_by_policy
-from errdetect.report.pages.proposals import Proposal, proposals
-from errdetect.report.pages.targets import MISSED, Target, targets
+from errdetect.report.pages.findings import Finding, read_findings
+from errdetect.report.pages.page_blocks import Block, heading_block, rows_by_policy
+from errdetect.report.pages.proposals import Proposal, read_proposals
+from errdetect.report.pages.targets import MISSED, Target, read_targets
 from errdetect.report.pages.thresholds import THRESHOLD_COLUMNS, threshold_blocks
-from errdetect.report.period_changes import Change, changes_by
+from errdetect.report.period_changes import PeriodChange, latest_changes_by_policy
 from errdetect.report.report_content import ReportContent
 
-__all__ = ["Limits", "PolicyPage", "about", "matter_order", "policy_pages"]
+__all__ = ["PageLimits", "PolicyPage", "policy_pages", "rank_policies", "select_policies"]
 
 
 #: Tables of which a policy's page shows its own rows.
@@ -40,7 +47,7 @@ _OWN = (
 )
 
 
-def matter_order(content: ReportContent, table: Table | None) -> list[str]:
+def rank_policies(content: ReportContent, table: Table | None) -> list[str]:
     """Order the policies: errors times severity, then decisions, then the id.
 
     A policy without a rate stands after those with one. A policy without catalogue entry counts
@@ -67,28 +74,28 @@ def matter_order(content: ReportContent, table: Table | None) -> list[str]:
     --------
     >>> from datetime import datetime
     >>> volumes = pd.DataFrame({"policy_id": ["a", "b"], "n_decisions": [5, 9]})
-    >>> matter_order(ReportContent("t", datetime(2025, 5, 1), "d", None, 0, volumes=volumes), None)
+    >>> rank_policies(ReportContent("t", datetime(2025, 5, 1), "d", None, 0, volumes=volumes), None)
     ['b', 'a']
     """
     errors = {group.key: group.error for group in table.groups} if table else {}
     volumes = {
-        key: number(rows[0]["n_decisions"])
+        key: finite_or_none(rows[0]["n_decisions"])
         for key, rows in rows_by_policy(content.volumes, ["n_decisions"], "volumes").items()
     }
     known = {*errors, *volumes}
     for name in ("drivers", "slices", "thresholds", "findings", "proposals"):
-        known |= _policies(getattr(content, name))
+        known |= _policy_ids(getattr(content, name))
 
     def place(key: str) -> tuple[bool, float, float, str]:
         policy, figure = content.policies.get(key), errors.get(key)
-        harm = _errors(figure) * (policy.severity if policy else 1)
+        harm = _expected_errors(figure) * (policy.severity if policy else 1)
         n = volumes.get(key) or (figure.n_decisions if figure else 0)
         return (figure is None or figure.said is None, -harm, -n, key)
 
     return sorted(known, key=place)
 
 
-def about(content: ReportContent, keys: Sequence[str]) -> ReportContent:
+def select_policies(content: ReportContent, keys: Sequence[str]) -> ReportContent:
     """Keep the rows that are about these policies, or about all of them together.
 
     Parameters
@@ -108,7 +115,7 @@ def about(content: ReportContent, keys: Sequence[str]) -> ReportContent:
     >>> from datetime import datetime
     >>> volumes = pd.DataFrame({"policy_id": ["a", "b"], "n_decisions": [5, 9]})
     >>> whole = ReportContent("t", datetime(2025, 5, 1), "d", None, 0, volumes=volumes)
-    >>> about(whole, ["b"]).volumes["n_decisions"].tolist()
+    >>> select_policies(whole, ["b"]).volumes["n_decisions"].tolist()
     [9]
     """
     frames = {name: frame for name in _OWN if has_rows(frame := getattr(content, name))}
@@ -122,13 +129,13 @@ def about(content: ReportContent, keys: Sequence[str]) -> ReportContent:
     )
 
 
-def _policies(frame: pd.DataFrame | None) -> set[str]:
+def _policy_ids(frame: pd.DataFrame | None) -> set[str]:
     if frame is None or "policy_id" not in frame:
         return set()
     return {str(key) for key in frame["policy_id"].dropna().unique()}
 
 
-def _errors(figure: Figure | None) -> float:
+def _expected_errors(figure: ReportedRate | None) -> float:
     """Estimate how many decisions are wrong; 0 where that cannot be said."""
     return figure.said.estimate * figure.n_decisions if figure and figure.said else 0.0
 
@@ -137,7 +144,7 @@ _VOLUMES = ("n_decisions",)
 
 
 @dataclass(frozen=True)
-class Limits:
+class PageLimits:
     """How much the page may hold.
 
     Parameters
@@ -156,7 +163,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class _Share:
+class _EvidenceShare:
     """How much of a policy's evidence its page holds."""
 
     rows: int
@@ -167,8 +174,8 @@ class _Share:
     briefs: int
 
 
-_FULL = _Share(rows=8, findings=6, cases=3, charts=2, bars=9, briefs=2)
-_LESS = _Share(rows=3, findings=2, cases=1, charts=1, bars=3, briefs=0)
+_FULL = _EvidenceShare(rows=8, findings=6, cases=3, charts=2, bars=9, briefs=2)
+_LESS = _EvidenceShare(rows=3, findings=2, cases=1, charts=1, bars=3, briefs=0)
 
 
 @dataclass(frozen=True)
@@ -211,12 +218,12 @@ class PolicyPage:
     owner: str | None
     clause: str | None
     known: bool
-    group: Group | None
+    group: BreakdownGroup | None
     scale: Axis
-    rates: tuple[tuple[Figure, Strip], ...]
+    rates: tuple[tuple[ReportedRate, IntervalStrip], ...]
     volume: tuple[str, ...]
     n_decisions: int | None
-    changes: tuple[Change, ...]
+    changes: tuple[PeriodChange, ...]
     targets: tuple[Target, ...]
     findings: tuple[Finding, ...]
     proposals: tuple[Proposal, ...]
@@ -224,7 +231,7 @@ class PolicyPage:
     blocks: tuple[Block, ...]
 
     @property
-    def beside(self) -> tuple[Figure | None, ...]:
+    def beside(self) -> tuple[ReportedRate | None, ...]:
         """Its wrongful and its missed rate; None for one that was not estimated."""
         found = {figure.measure: figure for figure, _ in self.rates}
         return tuple(found.get(measure) for measure in ("wrongful_rate", "missed_rate"))
@@ -236,7 +243,7 @@ class PolicyPage:
 
 
 def policy_pages(
-    content: ReportContent, table: Table | None, keys: Sequence[str], limits: Limits
+    content: ReportContent, table: Table | None, keys: Sequence[str], limits: PageLimits
 ) -> tuple[PolicyPage, ...]:
     """Lay out the policies' pages.
 
@@ -265,10 +272,10 @@ def policy_pages(
     --------
     >>> from datetime import datetime
     >>> content = ReportContent("April", datetime(2025, 5, 1), "shop", None, 0)
-    >>> policy_pages(content, None, ["spam"], Limits(10, 10, 10))[0].anchor
+    >>> policy_pages(content, None, ["spam"], PageLimits(10, 10, 10))[0].anchor
     'policy-spam'
     """
-    parts = _Parts.of(content, table)
+    parts = _PolicyTables.of(content, table)
     return tuple(
         parts.page(key, content.reasons_missing, _FULL if i < limits.full else _LESS)
         for i, key in enumerate(keys[: limits.pages])
@@ -276,11 +283,11 @@ def policy_pages(
 
 
 @dataclass(frozen=True)
-class _Parts:
+class _PolicyTables:
     """The content's tables by policy."""
 
     policies: Mapping[str, Policy]
-    groups: Mapping[str, Group]
+    groups: Mapping[str, BreakdownGroup]
     volumes: Mapping[str, Mapping[str, Any]]
     drivers: Mapping[str, Sequence[Mapping[str, Any]]]
     looked: bool
@@ -290,14 +297,14 @@ class _Parts:
     briefs: Mapping[str, Sequence[Mapping[str, Any]]]
     findings: Mapping[str, tuple[Finding, ...]]
     proposals: Mapping[str, tuple[Proposal, ...]]
-    changes: Mapping[str, tuple[Change, ...]]
+    changes: Mapping[str, tuple[PeriodChange, ...]]
     targets: Mapping[str, tuple[Target, ...]]
 
     @classmethod
-    def of(cls, content: ReportContent, table: Table | None) -> "_Parts":
+    def of(cls, content: ReportContent, table: Table | None) -> "_PolicyTables":
         volumes = rows_by_policy(content.volumes, _VOLUMES, "volumes")
         aims: dict[str, tuple[Target, ...]] = {}
-        for target in targets(content.targets):
+        for target in read_targets(content.targets):
             aims[target.policy_id] = (*aims.get(target.policy_id, ()), target)
         head = content.cases if content.cases is not None else content.queue_head
         return cls(
@@ -310,34 +317,34 @@ class _Parts:
             thresholds=rows_by_policy(content.thresholds, THRESHOLD_COLUMNS, "thresholds"),
             cases=rows_by_policy(head, CASE_COLUMNS, "cases"),
             briefs=rows_by_policy(content.briefs, BRIEF_COLUMNS, "briefs"),
-            findings=findings(content.findings),
-            proposals=proposals(content.proposals),
-            changes=changes_by(content.trend_by),
+            findings=read_findings(content.findings),
+            proposals=read_proposals(content.proposals),
+            changes=latest_changes_by_policy(content.trend_by),
             targets=aims,
         )
 
     def decisions(self, key: str) -> int | None:
         if key in self.volumes:
-            return int(number(self.volumes[key]["n_decisions"]) or 0)
+            return int(finite_or_none(self.volumes[key]["n_decisions"]) or 0)
         return self.groups[key].error.n_decisions if key in self.groups else None
 
-    def page(self, key: str, why: Mapping[str, str], share: _Share) -> PolicyPage:
+    def page(self, key: str, why: Mapping[str, str], share: _EvidenceShare) -> PolicyPage:
         policy = self.policies.get(key)
         found = self.findings.get(key, ())
-        scale, rates = _rates(self.groups.get(key))
+        scale, rates = _rate_strips(self.groups.get(key))
         return PolicyPage(
             key=key,
             anchor=slug("policy", key),
-            policy_id=clean(key, 80),
-            name=clean(policy.name if policy else key),
+            policy_id=clean_text(key, 80),
+            name=clean_text(policy.name if policy else key),
             severity=policy.severity if policy else None,
-            owner=clean(policy.owner) if policy and policy.owner else None,
-            clause=clean(policy.clause, 400) if policy and policy.clause else None,
+            owner=clean_text(policy.owner) if policy and policy.owner else None,
+            clause=clean_text(policy.clause, 400) if policy and policy.clause else None,
             known=policy is not None,
             group=self.groups.get(key),
             scale=scale,
             rates=rates,
-            volume=_volume(self.volumes.get(key)),
+            volume=_volume_lines(self.volumes.get(key)),
             n_decisions=self.decisions(key),
             changes=self.changes.get(key, ()),
             targets=self.targets.get(key, ())[: share.rows],
@@ -347,48 +354,52 @@ class _Parts:
             blocks=tuple(self._blocks(key, why, share)),
         )
 
-    def _blocks(self, key: str, why: Mapping[str, str], share: _Share) -> list[Block]:
+    def _blocks(self, key: str, why: Mapping[str, str], share: _EvidenceShare) -> list[Block]:
         return [
-            heading("What goes with its errors"),
+            heading_block("What goes with its errors"),
             *driver_block(self.drivers.get(key, ()), share.rows, why.get("drivers", "")),
-            heading("Where it errs more"),
+            heading_block("Where it errs more"),
             *slice_block(
                 self.slices.get(key, ()),
                 share.rows,
                 why.get("slices", ""),
                 looked=self.looked,
             ),
-            heading("If the bar were moved"),
+            heading_block("If the bar were moved"),
             *threshold_blocks(
                 self.thresholds.get(key, ()), share.charts, share.bars, why.get("thresholds", "")
             ),
-            heading("Cases"),
+            heading_block("Cases"),
             *case_block(self.cases.get(key, ()), share.cases, why.get("cases", "")),
             *brief_blocks(self.briefs.get(key, ()), share.briefs),
         ]
 
 
-def _rates(group: Group | None) -> tuple[Axis, tuple[tuple[Figure, Strip], ...]]:
+def _rate_strips(
+    group: BreakdownGroup | None,
+) -> tuple[Axis, tuple[tuple[ReportedRate, IntervalStrip], ...]]:
     """Place a policy's rates on an axis that holds them all."""
     if group is None:
-        return whole_axis(), ()
+        return full_axis(), ()
     found = [group.error, *(figure for figure in group.beside if figure)]
-    scale = axis([figure.said.high for figure in found if figure.said])
-    return scale, tuple((figure, strip(scale, figure.said)) for figure in found)
+    scale = choose_axis([figure.said.high for figure in found if figure.said])
+    return scale, tuple((figure, interval_strip(scale, figure.said)) for figure in found)
 
 
-def _volume(row: Mapping[str, Any] | None) -> tuple[str, ...]:
+def _volume_lines(row: Mapping[str, Any] | None) -> tuple[str, ...]:
     """Say what is known without an estimate: how many decisions, and what reviews said."""
     if row is None:
         return ()
-    n, enforced = number(row["n_decisions"]) or 0, number(row.get("n_enforced"))
-    acted = "" if enforced is None else f", {count(int(enforced))} of them enforced"
-    lines = [f"{counted(int(n), 'decision', 'decisions')}{acted}."]
-    reviews, wrong = number(row.get("n_reviews")), number(row.get("n_overturned"))
+    n, enforced = finite_or_none(row["n_decisions"]) or 0, finite_or_none(row.get("n_enforced"))
+    acted = "" if enforced is None else f", {format_count(int(enforced))} of them enforced"
+    lines = [f"{count_with_noun(int(n), 'decision', 'decisions')}{acted}."]
+    reviews, wrong = finite_or_none(row.get("n_reviews")), finite_or_none(row.get("n_overturned"))
     if reviews == 0:
         lines.append("Nobody reviewed any of them: whether they are right is unknown.")
     elif reviews is not None:
-        lines.append(f"People judged {counted(int(reviews), 'decision', 'decisions')} of it.")
+        lines.append(
+            f"People judged {count_with_noun(int(reviews), 'decision', 'decisions')} of it."
+        )
         if wrong == 0:
             lines.append("They found none wrong. With few reviews that does not mean no errors.")
         elif wrong is not None and wrong == reviews:

@@ -6,10 +6,10 @@ from typing import Any
 
 import pandas as pd
 
-from errdetect.changes.formatting import clean, day_of
-from errdetect.report.pages.page_blocks import rows_by_policy, said, text_of
+from errdetect.changes.formatting import clean_text, format_optional_day
+from errdetect.report.pages.page_blocks import read_estimate, read_text, rows_by_policy
 
-__all__ = ["PROPOSED", "STATE_NAMES", "Proposal", "proposals"]
+__all__ = ["PROPOSED", "STATE_NAMES", "Proposal", "read_proposals"]
 
 PROPOSED = "proposed"
 STATE_NAMES: Mapping[str, str] = {
@@ -49,7 +49,7 @@ class Proposal:
     brief: str
 
 
-def proposals(frame: pd.DataFrame | None) -> dict[str, tuple[Proposal, ...]]:
+def read_proposals(frame: pd.DataFrame | None) -> dict[str, tuple[Proposal, ...]]:
     """Read the proposals of each policy.
 
     Parameters
@@ -71,7 +71,7 @@ def proposals(frame: pd.DataFrame | None) -> dict[str, tuple[Proposal, ...]]:
     --------
     >>> frame = pd.DataFrame([{"policy_id": "spam", "proposal_id": "p1", "state": "proposed",
     ...                        "change": "Raise the bar to 0.7"}])
-    >>> proposals(frame)["spam"][0].effect
+    >>> read_proposals(frame)["spam"][0].effect
     'not in effect'
     """
     rows = rows_by_policy(frame, _COLUMNS, "proposals")
@@ -81,32 +81,32 @@ def proposals(frame: pd.DataFrame | None) -> dict[str, tuple[Proposal, ...]]:
         known = proposal.state in order
         return (order.index(proposal.state) if known else len(order), proposal.key)
 
-    return {key: tuple(sorted(map(_proposal, part), key=place)) for key, part in rows.items()}
+    return {key: tuple(sorted(map(_read_proposal, part), key=place)) for key, part in rows.items()}
 
 
-def _proposal(row: Mapping[str, Any]) -> Proposal:
+def _read_proposal(row: Mapping[str, Any]) -> Proposal:
     """Read one proposal."""
-    state = text_of(row, "state")
+    state = read_text(row, "state")
     start = row.get("effective_from")
-    since = "" if start is None or pd.isna(start) else f", from {day_of(start)}"
+    since = "" if start is None or pd.isna(start) else f", from {format_optional_day(start)}"
     return Proposal(
-        key=clean(row["proposal_id"], 60),
+        key=clean_text(row["proposal_id"], 60),
         policy_id=str(row["policy_id"]),
-        title=clean(title, 200) if (title := text_of(row, "title")) else "",
-        change=clean(row["change"], 500),
+        title=clean_text(title, 200) if (title := read_text(row, "title")) else "",
+        change=clean_text(row["change"], 500),
         state=state,
-        state_words=STATE_NAMES.get(state, clean(state, 40)) + since,
-        effect=_effect(row, state),
-        brief=clean(text_of(row, "brief"), 120) if text_of(row, "brief") else "",
+        state_words=STATE_NAMES.get(state, clean_text(state, 40)) + since,
+        effect=_effect_text(row, state),
+        brief=clean_text(read_text(row, "brief"), 120) if read_text(row, "brief") else "",
     )
 
 
-def _effect(row: Mapping[str, Any], state: str) -> str:
+def _effect_text(row: Mapping[str, Any], state: str) -> str:
     """Say what a change did: points of the error rate, with the interval."""
-    words = text_of(row, "effect_words")
+    words = read_text(row, "effect_words")
     if words:
-        return clean(words, 400)
-    gap = said(row, "effect")
+        return clean_text(words, 400)
+    gap = read_estimate(row, "effect")
     if gap is not None:
         low, high = (f"{100 * x:+.1f}" for x in (gap.low, gap.high))
         return f"wrong among all decisions of the slice {100 * gap.estimate:+.1f} points (between {low} and {high})"

@@ -6,11 +6,19 @@ from typing import Any
 
 import pandas as pd
 
-from errdetect.changes.formatting import clean, count, has_rows, number, percent, records, require
+from errdetect.changes.formatting import (
+    clean_text,
+    finite_or_none,
+    format_count,
+    format_percent,
+    has_rows,
+    require_columns,
+    to_records,
+)
 from errdetect.changes.glossary import MEASURE_WORDS
-from errdetect.report.pages.page_blocks import interval, said, text_of
+from errdetect.report.pages.page_blocks import format_rate, read_estimate, read_text
 
-__all__ = ["CANNOT_TELL", "MET", "MISSED", "STATUS_WORDS", "Target", "targets"]
+__all__ = ["CANNOT_TELL", "MET", "MISSED", "STATUS_WORDS", "Target", "read_targets"]
 
 MET, MISSED, CANNOT_TELL = "met", "missed", "cannot_tell"
 STATUS_WORDS: Mapping[str, str] = {
@@ -57,7 +65,7 @@ class Target:
         return STATUS_WORDS[self.status]
 
 
-def targets(frame: pd.DataFrame | None) -> tuple[Target, ...]:
+def read_targets(frame: pd.DataFrame | None) -> tuple[Target, ...]:
     r"""Read the targets: missed ones first, then those that cannot be told, then those met.
 
     Parameters
@@ -79,40 +87,42 @@ def targets(frame: pd.DataFrame | None) -> tuple[Target, ...]:
     --------
     >>> frame = pd.DataFrame([{"policy_id": "spam", "measure": "wrongful_rate", "limit": 0.03,
     ...                        "estimate": 0.01, "low": 0.005, "high": 0.02, "status": "met"}])
-    >>> targets(frame)[0].limit.replace("\xa0", " ")
+    >>> read_targets(frame)[0].limit.replace("\xa0", " ")
     'at most 3.0 %'
     """
     if frame is None or not has_rows(frame):
         return ()
-    require(frame, _COLUMNS, "targets")
+    require_columns(frame, _COLUMNS, "targets")
     order = list(STATUS_WORDS)
-    found = [_target(row) for row in records(frame)]
+    found = [_read_target(row) for row in to_records(frame)]
     return tuple(
         sorted(found, key=lambda t: (order.index(t.status), t.policy_id, t.where, t.measure))
     )
 
 
-def _target(row: Mapping[str, Any]) -> Target:
+def _read_target(row: Mapping[str, Any]) -> Target:
     """Read one target."""
-    measure = text_of(row, "measure")
-    status = text_of(row, "status")
-    limit = number(row["limit"])
-    bound = "at least" if _more_is_better(measure) else "at most"
-    more = number(row.get("reviews_needed"))
-    places = [f"{name} {clean(v, 60)}" for name in ("market", "site") if (v := text_of(row, name))]
+    measure = read_text(row, "measure")
+    status = read_text(row, "status")
+    limit = finite_or_none(row["limit"])
+    bound = "at least" if _higher_is_better(measure) else "at most"
+    more = finite_or_none(row.get("reviews_needed"))
+    places = [
+        f"{name} {clean_text(v, 60)}" for name in ("market", "site") if (v := read_text(row, name))
+    ]
     return Target(
-        policy_id=text_of(row, "policy_id"),
+        policy_id=read_text(row, "policy_id"),
         where=", ".join(places),
         measure=MEASURE_WORDS[measure].name
         if measure in MEASURE_WORDS
-        else clean(measure, 60).replace("_", " ").capitalize(),
-        limit="not given" if limit is None else f"{bound} {percent(limit)}",
-        rate=interval(said(row, "estimate", "low", "high")),
+        else clean_text(measure, 60).replace("_", " ").capitalize(),
+        limit="not given" if limit is None else f"{bound} {format_percent(limit)}",
+        rate=format_rate(read_estimate(row, "estimate", "low", "high")),
         status=status if status in STATUS_WORDS else CANNOT_TELL,
-        needed=f"about {count(round(more))} more reviews would tell" if more else "",
+        needed=f"about {format_count(round(more))} more reviews would tell" if more else "",
     )
 
 
-def _more_is_better(measure: str) -> bool:
+def _higher_is_better(measure: str) -> bool:
     """Tell whether a limit of this measure is a least value."""
     return measure in ("precision", "recall", "accuracy") or measure.endswith("accuracy")

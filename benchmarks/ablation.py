@@ -29,11 +29,11 @@ from errdetect.features.point_in_time_features import add_point_in_time_features
 from errdetect.model.baselines import propensity_weights
 from errdetect.model.detector import Detector, Examples
 from errdetect.model.ensemble import choose_ensemble, fit_ensemble
-from errdetect.model.prepare import count_texts_once, prepare_examples
+from errdetect.model.gradient_boosting import DEFAULT_PARAMS
 from errdetect.model.surrogate import sample_log
-from errdetect.model.trees import DEFAULT_PARAMS
+from errdetect.model.training_data import count_texts_once, prepare_examples
 from errdetect.stats.ranking_metrics import average_precision, recall_at
-from errdetect.workflows.load import load_snapshot
+from errdetect.workflows.load_data import load_snapshot
 from errdetect.workflows.train import label_examples
 
 VARIANTS = ("alone", "usual", "all", "propensity")

@@ -28,7 +28,7 @@ from sklearn.linear_model import LogisticRegression
 
 from errdetect.estimation.domains import Domains, bin_p_error, bin_variance_factors
 from errdetect.estimation.misclassification import golden_misclassification, without_false_positives
-from errdetect.estimation.misclassification_limits import Misclassification
+from errdetect.estimation.misclassification_intervals import Misclassification
 from errdetect.estimation.sampling_designs import (
     draw_sample,
     neyman_allocation,

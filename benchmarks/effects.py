@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from errdetect.changes.effects import measure_effects
+from errdetect.changes.measured_effects import measure_effects
 from errdetect.snapshot import Snapshot
 
 DAY = pd.Timedelta(days=1)

@@ -22,22 +22,22 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from errdetect.data.actions import ALLOW_ACTIONS
-from errdetect.data.policies import Policy
-from errdetect.findings.conditions import condition_columns, list_conditions
-from errdetect.findings.evidence import (
+from errdetect.data.action_meanings import ALLOW_ACTIONS
+from errdetect.data.policy_catalogue import Policy
+from errdetect.findings.audit_evidence import (
     KINDS,
     AuditEvidence,
     DecisionLog,
     read_audit_evidence,
     read_decision_log,
 )
+from errdetect.findings.conditions import condition_columns, list_conditions
+from errdetect.findings.error_slices import find_slices
 from errdetect.findings.findings import Findings, find_findings
 from errdetect.findings.rate_tests import excess_p_value
-from errdetect.findings.slices import find_slices
 from errdetect.schemas import MISSED_VIOLATION, WRONGFUL_ACTION
 from errdetect.simulation.marketplace import Marketplace, simulate
-from errdetect.simulation.planted import slice_mask
+from errdetect.simulation.planted_errors import slice_mask
 from errdetect.snapshot import LabelRules, Snapshot
 
 #: What the simulator calls a cause, and what errdetect should say of errors that come from it.

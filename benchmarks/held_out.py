@@ -25,7 +25,7 @@ from errdetect.model.training import train_detector
 from errdetect.simulation.marketplace import simulate, write_marketplace
 from errdetect.snapshot import Snapshot
 from errdetect.stats.ranking_metrics import average_precision
-from errdetect.workflows.load import load_snapshot
+from errdetect.workflows.load_data import load_snapshot
 from errdetect.workflows.train import label_examples
 
 HOW = {

@@ -17,9 +17,9 @@ import numpy as np
 import pandas as pd
 
 from errdetect.config import load_config
-from errdetect.remediation.plan import plan_remediation
+from errdetect.remediation.remediation_plan import plan_remediation
 from errdetect.simulation.marketplace import simulate, write_marketplace
-from errdetect.workflows.load import load_snapshot
+from errdetect.workflows.load_data import load_snapshot
 
 ACTION = ["wrongful_action", "missed_violation"]
 

@@ -23,8 +23,8 @@ from scipy import sparse
 from scipy.optimize import Bounds, LinearConstraint, milp
 
 from errdetect.config import load_config
-from errdetect.data.actions import ALLOW_ACTIONS
-from errdetect.data.policies import read_policies
+from errdetect.data.action_meanings import ALLOW_ACTIONS
+from errdetect.data.policy_catalogue import read_policies
 from errdetect.estimation.error_rates import estimate_rates
 from errdetect.estimation.queue_sample import extend_to_duplicates, read_queue_design
 from errdetect.queue.allocation import Floor, allocate_reviews

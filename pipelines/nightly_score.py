@@ -7,8 +7,8 @@ import sys
 
 from errdetect.config import load_config
 from errdetect.errors import exit_on_error
+from errdetect.workflows.result_summaries import summary_text
 from errdetect.workflows.score import score
-from errdetect.workflows.summaries import summary_text
 
 config_file, decisions, out, *overrides = sys.argv[1:]
 with exit_on_error():

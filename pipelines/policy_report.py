@@ -10,7 +10,7 @@ from errdetect.config import load_config
 from errdetect.errors import exit_on_error
 from errdetect.workflows.estimate import estimate
 from errdetect.workflows.report import report
-from errdetect.workflows.summaries import summary_text
+from errdetect.workflows.result_summaries import summary_text
 
 config_file, out, *overrides = sys.argv[1:]
 with exit_on_error():

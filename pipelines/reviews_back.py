@@ -9,7 +9,7 @@ from errdetect.config import load_config
 from errdetect.errors import exit_on_error
 from errdetect.workflows.ingest import ingest
 from errdetect.workflows.remediate import remediate
-from errdetect.workflows.summaries import summary_text
+from errdetect.workflows.result_summaries import summary_text
 
 config_file, reviews, out, *overrides = sys.argv[1:]
 with exit_on_error():

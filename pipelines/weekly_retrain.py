@@ -9,7 +9,7 @@ import sys
 
 from errdetect.config import load_config
 from errdetect.errors import exit_on_error
-from errdetect.workflows.summaries import summary_text
+from errdetect.workflows.result_summaries import summary_text
 from errdetect.workflows.train import train
 from errdetect.workflows.validate import validate
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import errdetect.snapshot as module
 from errdetect.data.rejected_rows import Rejections
-from errdetect.data.tables import read_decisions, read_reviews
+from errdetect.data.table_reading import read_decisions, read_reviews
 from errdetect.schemas import SOURCES, VERDICTS
 from errdetect.snapshot import LabelRules, ReadSummary, Snapshot
 

@@ -11,9 +11,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from errdetect.data.dsa_statements import BY_PEOPLE
-from errdetect.data.policies import Policy
+from errdetect.data.policy_catalogue import Policy
 from errdetect.data.rejected_rows import Rejections
-from errdetect.data.tables import TableRead
+from errdetect.data.table_reading import TableRead
 from errdetect.labels.audit_sample import (
     AuditSample,
     LostDraws,
@@ -22,9 +22,9 @@ from errdetect.labels.audit_sample import (
     inclusion_probabilities,
 )
 from errdetect.labels.correct_policy import find_correct_policies
+from errdetect.labels.decision_labels import MATURITY, label_decisions
 from errdetect.labels.golden_items import GoldenItems, select_golden_items
 from errdetect.labels.intake_account import Intake, IntakeRow, decision_rows, review_rows
-from errdetect.labels.labels import MATURITY, label_decisions
 from errdetect.labels.review_history import (
     CORRECTED,
     COUNTS,

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from errdetect.changes.briefs import brief_table, build_briefs, escape_markdown, render_briefs
-from errdetect.changes.pilots import plan_pilot, reviews_per_arm
+from errdetect.changes.pilot_design import plan_pilot, reviews_per_arm
 from errdetect.changes.proposals import CHANGES
-from errdetect.data.policies import Policy
+from errdetect.data.policy_catalogue import Policy
 from errdetect.errors import DataError
 
 HOSTILE = "<img src=x onerror=alert(1)> [go](javascript:alert(1)) ![i](http://x.y) | **b**\n# head"

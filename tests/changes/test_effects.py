@@ -13,7 +13,7 @@ from errdetect.changes.diff_in_diff import (
     look_confidence,
     reviews_to_detect,
 )
-from errdetect.changes.effects import EFFECT_MEASURES, measure_effects
+from errdetect.changes.measured_effects import EFFECT_MEASURES, measure_effects
 from errdetect.changes.outcome_text import effect_sentence
 from errdetect.errors import DataError
 from errdetect.findings.conditions import drop_altered, parse_conditions, proposal_mask, scope_mask

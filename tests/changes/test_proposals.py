@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from errdetect.changes.briefs import build_briefs
-from errdetect.changes.effects import measure_effects
+from errdetect.changes.measured_effects import measure_effects
 from errdetect.changes.proposals import (
     CHANGES,
     estimated_effort,

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from errdetect.changes.improvement import improvement_plan
+from errdetect.changes.improvement_plan import improvement_plan
 from errdetect.changes.outcome_text import target_sentence
-from errdetect.changes.targets import (
+from errdetect.changes.quality_targets import (
     AT_LEAST,
     check_reviewer_targets,
     check_targets,
@@ -18,7 +18,7 @@ from errdetect.changes.targets import (
     size_next_audit,
     target_status,
 )
-from errdetect.data.policies import Policy
+from errdetect.data.policy_catalogue import Policy
 from errdetect.errors import ConfigError
 from errdetect.estimation.audit_plan import plan_audit
 from errdetect.schemas import MEASURES

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from errdetect.data.tables import iter_decisions, read_decisions
+from errdetect.data.table_reading import iter_decisions, read_decisions
 from errdetect.errors import DataError
 
 ROWS = [

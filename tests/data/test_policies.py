@@ -4,7 +4,7 @@ import datetime as dt
 
 import pytest
 
-from errdetect.data.policies import Policy, read_policies
+from errdetect.data.policy_catalogue import Policy, read_policies
 from errdetect.errors import ConfigError
 
 

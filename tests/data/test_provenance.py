@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from errdetect.data.atomic_writing import ParquetSink, stage_outputs, write_parquet, write_text
 from errdetect.data.provenance import (
     PARQUET_KEY,
     Provenance,
@@ -19,7 +20,6 @@ from errdetect.data.provenance import (
     read_run,
     redact_secrets,
 )
-from errdetect.data.writing import ParquetSink, stage_outputs, write_parquet, write_text
 from errdetect.errors import DataError
 
 FRAME = pd.DataFrame({"n": [1, 2]})

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from errdetect.data.readers import read_batches, read_delimited, read_json_lines
+from errdetect.data.file_readers import read_batches, read_delimited, read_json_lines
 from errdetect.data.sources import SourceFile, find_files
 from errdetect.errors import DataError
 
@@ -57,7 +57,7 @@ def test_gzip_and_tsv(tmp_path):
 @pytest.mark.parametrize("batch_rows", [1, 2, 100])
 @pytest.mark.parametrize("block", [64, 1 << 20])
 def test_ragged_rows_are_told_and_do_not_shift_numbers(tmp_path, monkeypatch, batch_rows, block):
-    monkeypatch.setattr("errdetect.data.readers.BLOCK", block)
+    monkeypatch.setattr("errdetect.data.file_readers.BLOCK", block)
     lines = ["id,b"] + [f"{n},x" if n % 4 else f"{n}" for n in range(1, 31)]
     file = _file(tmp_path, "a.csv", "\n".join(lines) + "\n")
     values, rows, broken = _read(file, batch_rows)
@@ -79,7 +79,7 @@ def test_a_line_break_in_the_last_field_is_no_open_quote(tmp_path):
 
 
 def test_a_row_beyond_the_block_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("errdetect.data.readers.BLOCK", 64)
+    monkeypatch.setattr("errdetect.data.file_readers.BLOCK", 64)
     file = _file(tmp_path, "a.csv", "id,b\n1,x\n2," + "y" * 500 + "\n")
     with pytest.raises(DataError, match="a row is longer than 16 MB"):
         _read(file)
@@ -275,7 +275,7 @@ def test_a_decimal_comma_without_quotes_is_named(tmp_path):
 
 
 def test_a_line_without_end_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("errdetect.data.readers._LONGEST", 64)
+    monkeypatch.setattr("errdetect.data.file_readers._LONGEST", 64)
     file = _file(tmp_path, "a.jsonl", '{"id": 1}\n{"id": "' + "x" * 100 + '"}\n')
     with pytest.raises(DataError, match=r"a\.jsonl must have lines below"):
         _read(file)

@@ -3,14 +3,14 @@
 import pandas as pd
 import pytest
 
-from errdetect.data import tables
+from errdetect.data import table_reading as tables
 from errdetect.data.review_versions import (
     find_repeated_versions,
     known_at,
     latest_versions,
     superseded_at,
 )
-from errdetect.data.tables import TableRead, add_ledger_reviews, read_reviews
+from errdetect.data.table_reading import TableRead, add_ledger_reviews, read_reviews
 from errdetect.schemas import REJECTS
 
 DAY = pd.date_range("2026-03-01", periods=9, tz="UTC").as_unit("us")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from errdetect.data.writing import RISKY, escape_formula, unescape_formula, write_csv
+from errdetect.data.atomic_writing import RISKY, escape_formula, unescape_formula, write_csv
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from errdetect.data.tables import iter_decisions, read_decisions, read_reviews
+from errdetect.data.table_reading import iter_decisions, read_decisions, read_reviews
 from errdetect.errors import ConfigError, DataError
 from errdetect.schemas import REJECTS, REVIEWS
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from errdetect.data.writing import (
+from errdetect.data.atomic_writing import (
     ParquetSink,
     stage_outputs,
     to_arrow,

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from errdetect.estimation.misclassification_limits import (
+from errdetect.estimation.misclassification_intervals import (
     Misclassification,
     corrected_interval,
     recall_interval,

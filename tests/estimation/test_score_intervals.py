@@ -8,7 +8,7 @@ from scipy.special import expit, logit
 from statsmodels.stats.proportion import proportion_confint
 
 from errdetect.estimation.domains import Domains, bin_p_error, bin_variance_factors, gather_domains
-from errdetect.estimation.misclassification_limits import Misclassification
+from errdetect.estimation.misclassification_intervals import Misclassification
 from errdetect.estimation.score_intervals import korn_graubard, rate_intervals
 from errdetect.stats.intervals import Interval
 

@@ -6,7 +6,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from errdetect.features.history import HISTORY_KEYS, WINDOWS, HistoryIndex, history_features
+from errdetect.features.history_features import (
+    HISTORY_KEYS,
+    WINDOWS,
+    HistoryIndex,
+    history_features,
+)
 
 START = pd.Timestamp("2026-01-01", tz="UTC")
 DRAWN, COMPLAINTS = ["audit", "re_review"], ["appeal", "report"]

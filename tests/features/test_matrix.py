@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from errdetect.features.matrix import build_features, fit_encoding
+from errdetect.features.feature_matrix import build_features, fit_encoding
 from errdetect.features.text_models import TEXT_COLUMNS
 
 

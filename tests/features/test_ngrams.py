@@ -5,7 +5,7 @@ import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from errdetect.features.ngrams import BITS, clean_texts, count_ngrams, text_groups
+from errdetect.features.ngram_counts import BITS, clean_texts, count_ngrams, text_groups
 
 TEXTS = st.lists(st.text(max_size=40), min_size=1, max_size=6)
 

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from errdetect.config import load_config
-from errdetect.data.tables import read_decisions, read_reviews
+from errdetect.data.table_reading import read_decisions, read_reviews
 from errdetect.features.point_in_time_features import (
     PointInTimeFeatures,
     add_point_in_time_features,

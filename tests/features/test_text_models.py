@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from errdetect.features.ngrams import text_groups
+from errdetect.features.ngram_counts import text_groups
 from errdetect.features.text_models import (
     MEASURE_COLUMNS,
     TEXT_COLUMNS,

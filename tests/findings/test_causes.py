@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from errdetect.data.policies import Policy
+from errdetect.data.policy_catalogue import Policy
 from errdetect.findings.disagreement import compare_answers
 from errdetect.findings.findings import find_findings
 from errdetect.findings.root_causes import CAUSES, UNKNOWN_CAUSE, CauseEvidence, weigh_causes

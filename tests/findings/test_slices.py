@@ -6,6 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from errdetect.findings.audit_evidence import (
+    KINDS,
+    AuditEvidence,
+    earlier_part,
+    read_audit_evidence,
+    read_decision_log,
+)
 from errdetect.findings.conditions import (
     Condition,
     condition_columns,
@@ -13,18 +20,11 @@ from errdetect.findings.conditions import (
     rule_mask,
     rule_text,
 )
-from errdetect.findings.evidence import (
-    KINDS,
-    AuditEvidence,
-    earlier_part,
-    read_audit_evidence,
-    read_decision_log,
-)
+from errdetect.findings.error_slices import find_slices, search_rules
 from errdetect.findings.rate_tests import (
     excess_p_value,
     weighted_rate,
 )
-from errdetect.findings.slices import find_slices, search_rules
 
 
 @pytest.fixture

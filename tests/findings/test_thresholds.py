@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from errdetect.findings.evidence import read_audit_evidence, read_decision_log
+from errdetect.findings.audit_evidence import read_audit_evidence, read_decision_log
 from errdetect.findings.thresholds import evaluate_thresholds
 from errdetect.schemas import THRESHOLDS
 

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from errdetect.data.policies import Policy
+from errdetect.data.policy_catalogue import Policy
 from errdetect.data.review_versions import latest_versions
-from errdetect.data.tables import read_reviews
+from errdetect.data.table_reading import read_reviews
 from errdetect.errors import DataError
 from errdetect.integrations.label_studio import (
     FACTS,

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from errdetect.data.writing import unescape_formula
+from errdetect.data.atomic_writing import unescape_formula
 from errdetect.errors import DataError
 from errdetect.integrations.queue_export import (
     FORMATS,

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 
 from errdetect import schemas
 from errdetect.errors import DataError
-from errdetect.labels.labels import MATURITY, label_decisions
+from errdetect.labels.decision_labels import MATURITY, label_decisions
 from errdetect.labels.review_history import build_review_history
 from errdetect.snapshot import LabelRules, Snapshot
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from errdetect.ledger.ledger import open_ledger
-from errdetect.ledger.runs import ScoringRun
+from errdetect.ledger.run_records import ScoringRun
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 _NUMBERS = itertools.count()

@@ -19,7 +19,7 @@ from errdetect.data.database_connection import (
 )
 from errdetect.errors import DataError
 from errdetect.ledger.ledger import find_ledger, open_ledger
-from errdetect.ledger.tables import METADATA, VERSION_TABLE
+from errdetect.ledger.table_definitions import METADATA, VERSION_TABLE
 
 NOW = pd.Timestamp("2026-03-09", tz="UTC").to_pydatetime()
 
@@ -51,7 +51,7 @@ def test_first_opens_at_once_are_safe(url):
 
 
 def test_a_failed_migration_leaves_nothing(url, monkeypatch):
-    from errdetect.ledger import migrate
+    from errdetect.ledger import schema_upgrade as migrate
 
     with monkeypatch.context() as patched:
         patched.setattr(migrate.command, "upgrade", _half)
@@ -124,7 +124,7 @@ def test_sqlite_can_be_read_while_it_is_written(tmp_path):
 
 
 def test_a_ledger_of_the_first_version_keeps_its_reviews(url, make_reviews, monkeypatch):
-    from errdetect.ledger import migrate
+    from errdetect.ledger import schema_upgrade as migrate
 
     whole = migrate.command.upgrade
     with monkeypatch.context() as patched:  # make it as the first release did

@@ -14,9 +14,9 @@ _SCORER = """
 import sys, time
 from datetime import UTC, datetime
 import pandas as pd
-from errdetect.ledger import runs
+from errdetect.ledger import run_records as runs
 from errdetect.ledger.ledger import open_ledger
-from errdetect.ledger.runs import ScoringRun
+from errdetect.ledger.run_records import ScoringRun
 
 url, name, first, pause = sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
 scored = pd.DataFrame({"decision_id": [f"d{i}" for i in range(first, first + 3000)]})

@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from errdetect.data.database_connection import open_engine, read_transaction, write_transaction
 from errdetect.data.database_tables import read_table_batches, write_table
-from errdetect.data.tables import iter_decisions, read_decisions, read_reviews
+from errdetect.data.table_reading import iter_decisions, read_decisions, read_reviews
 from errdetect.errors import DataError
 
 START = pd.Timestamp("2026-03-01", tz="UTC")

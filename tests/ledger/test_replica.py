@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from errdetect.ledger.ledger import find_ledger, open_ledger
-from errdetect.ledger.replica import replicate_ledger, reviews_digest
+from errdetect.ledger.ledger_replica import replicate_ledger, reviews_digest
 from errdetect.schemas import PLAN
 
 from .conftest import NOW

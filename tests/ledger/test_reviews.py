@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from errdetect.data.tables import read_reviews
+from errdetect.data.table_reading import read_reviews
 from errdetect.errors import DataError
 from errdetect.ledger.ledger import IngestCounts, open_ledger
 

@@ -4,8 +4,8 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from errdetect.features.matrix import build_features, fit_encoding
-from errdetect.model.crossfit import FOLDS, cross_fit
+from errdetect.features.feature_matrix import build_features, fit_encoding
+from errdetect.model.cross_fitting import FOLDS, cross_fit
 
 
 @pytest.fixture(scope="module")

@@ -2,10 +2,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from errdetect.features.matrix import build_features, fit_encoding
+from errdetect.features.feature_matrix import build_features, fit_encoding
 from errdetect.features.text_models import count_texts
-from errdetect.model.prepare import count_texts_once, prepare_examples
 from errdetect.model.surrogate import USUAL_COLUMNS, LogSample, fit_surrogate, sample_log
+from errdetect.model.training_data import count_texts_once, prepare_examples
 
 
 def machine(n: int = 1500, seed: int = 0, *, follows: bool = True) -> pd.DataFrame:

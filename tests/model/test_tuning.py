@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from errdetect.model.prepare import PreparedExamples, count_texts_once, prepare_examples
-from errdetect.model.trees import DEFAULT_PARAMS
+from errdetect.model.gradient_boosting import DEFAULT_PARAMS
+from errdetect.model.training_data import PreparedExamples, count_texts_once, prepare_examples
 from errdetect.model.tuning import is_within_noise, objective_value, tune
 
 HOW = {"trials": 6, "seconds": None, "seed": 0, "threads": 1}

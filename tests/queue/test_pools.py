@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from errdetect.errors import DataError
-from errdetect.queue.pools import Pool, check_pools, group_by_pools
+from errdetect.queue.reviewer_pools import Pool, check_pools, group_by_pools
 
 POOLS = [
     Pool("a", 9, languages=("de", "en-GB"), policies=("spam",)),

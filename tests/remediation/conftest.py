@@ -5,7 +5,7 @@ import pytest
 from hypothesis import strategies as st
 
 from errdetect.config_schema import RemediationSettings
-from errdetect.remediation.plan import plan_remediation
+from errdetect.remediation.remediation_plan import plan_remediation
 from errdetect.snapshot import LabelRules, Snapshot
 
 DAY = pd.Timestamp("2026-01-01", tz="UTC")

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from errdetect.data.policies import Policy
+from errdetect.data.policy_catalogue import Policy
 from errdetect.report.report import ReportContent
 
 POLICIES = [

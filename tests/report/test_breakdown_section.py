@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from errdetect.report.breakdown_section import build_breakdowns
-from errdetect.report.figures import reported_rates
+from errdetect.report.reported_rates import reported_rates
 
 
 def laid_out(make, rows, whole_rate=0.05):

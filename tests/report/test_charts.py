@@ -12,7 +12,7 @@ from errdetect.report.charts import (
     spread_labels,
     waffle_squares,
 )
-from errdetect.report.figures import IntervalEstimate
+from errdetect.report.reported_rates import IntervalEstimate
 
 shares = st.floats(0, 1, allow_nan=False)
 

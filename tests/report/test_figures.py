@@ -1,9 +1,13 @@
 import pandas as pd
 import pytest
 
-from errdetect.changes.glossary import MEASURE_WORDS
+from errdetect.changes.display_terms import MEASURE_WORDS
 from errdetect.errors import DataError
-from errdetect.report.figures import read_reported_rate, reported_rates, reported_rates_by_group
+from errdetect.report.reported_rates import (
+    read_reported_rate,
+    reported_rates,
+    reported_rates_by_group,
+)
 
 
 def row(make, **changes):

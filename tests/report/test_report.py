@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from errdetect.data.policies import Policy
+from errdetect.data.policy_catalogue import Policy
 from errdetect.errors import escape_hidden
 from errdetect.report.report import ReportContent, render_report, report_tables
 from errdetect.schemas import ESTIMATES

@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 import yaml
 
-from errdetect.data.policies import read_policies
-from errdetect.data.tables import read_decisions, read_reviews
+from errdetect.data.policy_catalogue import read_policies
+from errdetect.data.table_reading import read_decisions, read_reviews
 from errdetect.errors import DataError
 from errdetect.schemas import DECISIONS, REVIEWS
 from errdetect.simulation.marketplace import simulate, write_marketplace
-from errdetect.simulation.planted import slice_mask
+from errdetect.simulation.planted_errors import slice_mask
 
 DAYS = 120
 

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from errdetect.stats.grouped import quantile_edges, sum_by_group
+from errdetect.stats.group_sums import quantile_edges, sum_by_group
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=40), st.integers(1, 12))

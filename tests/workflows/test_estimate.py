@@ -7,7 +7,7 @@ from errdetect.errors import ConfigError, DataError, Refusal
 from errdetect.snapshot import Snapshot
 from errdetect.workflows.control_variate import control_variate
 from errdetect.workflows.estimate import estimate
-from errdetect.workflows.load import load_snapshot
+from errdetect.workflows.load_data import load_snapshot
 
 
 @pytest.fixture

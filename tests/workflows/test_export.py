@@ -11,11 +11,11 @@ from typer.testing import CliRunner
 
 from errdetect.cli import app
 from errdetect.config import load_config
-from errdetect.data.tables import read_decisions
+from errdetect.data.table_reading import read_decisions
 from errdetect.errors import ConfigError, DataError, ErrdetectError
 from errdetect.integrations.label_studio import convert_label_studio
 from errdetect.ledger.ledger import open_ledger
-from errdetect.ledger.runs import ScoringRun
+from errdetect.ledger.run_records import ScoringRun
 from errdetect.schemas import QUEUE
 from errdetect.workflows.export import export
 from errdetect.workflows.ingest import ingest

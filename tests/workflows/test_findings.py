@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 
 from errdetect.config import load_config
-from errdetect.data.writing import write_parquet
+from errdetect.data.atomic_writing import write_parquet
 from errdetect.errors import Refusal
 from errdetect.schemas import FINDINGS, SLICES, THRESHOLDS
 from errdetect.snapshot import Snapshot
-from errdetect.workflows.load import load_snapshot
+from errdetect.workflows.load_data import load_snapshot
 from errdetect.workflows.report_estimates import find_error_slices
 
 SCHEMAS = {"slices": SLICES, "thresholds": THRESHOLDS, "findings": FINDINGS}

@@ -15,10 +15,10 @@ from errdetect.config import load_config
 from errdetect.data.database_tables import write_table
 from errdetect.errors import ConfigError, DataError
 from errdetect.ledger.ledger import open_ledger
-from errdetect.ledger.runs import ScoringRun
+from errdetect.ledger.run_records import ScoringRun
 from errdetect.schemas import REJECTS
 from errdetect.workflows.ingest import ingest
-from errdetect.workflows.load import load_reviews, load_snapshot
+from errdetect.workflows.load_data import load_reviews, load_snapshot
 from errdetect.workflows.score import score
 
 START = pd.Timestamp("2026-03-01", tz="UTC")

@@ -4,7 +4,7 @@ import pytest
 from errdetect.config import load_config
 from errdetect.errors import ConfigError, ErrdetectError
 from errdetect.workflows.plan_audit import plan_audit
-from errdetect.workflows.summaries import summary_text
+from errdetect.workflows.result_summaries import summary_text
 
 
 def test_a_budget_is_drawn_with_stated_chances(config, trained, market, tmp_path):
@@ -43,7 +43,7 @@ def test_wishes_that_cannot_be_met(config, trained, tmp_path):
 
 def test_the_planned_audit_estimates_the_truth(config, trained, market, tmp_path):
     """Judged by the truth, the drawn decisions give back the marketplace's error rate."""
-    from errdetect.data.tables import read_decisions
+    from errdetect.data.table_reading import read_decisions
     from errdetect.estimation.error_rates import estimate_rates
     from errdetect.snapshot import Snapshot
 

@@ -13,7 +13,7 @@ from errdetect.config import load_config
 from errdetect.errors import ConfigError, DataError
 from errdetect.estimation.error_rates import estimate_rates
 from errdetect.snapshot import Snapshot
-from errdetect.workflows.load import load_snapshot
+from errdetect.workflows.load_data import load_snapshot
 from errdetect.workflows.proposals import proposals
 from errdetect.workflows.report_changes import (
     measured_effects,

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from errdetect import snapshot as snapshots
-from errdetect.changes import effects
+from errdetect.changes import measured_effects as effects
 from errdetect.config import load_config
 from errdetect.config_schema import ReviewersSettings
 from errdetect.errors import ConfigError
@@ -20,12 +20,12 @@ from errdetect.reviewers.error_rates import RATES
 from errdetect.reviewers.scorecards import golden_items_needed
 from errdetect.workflows import control_variate as control
 from errdetect.workflows.estimate import estimate
-from errdetect.workflows.load import load_snapshot
+from errdetect.workflows.load_data import load_snapshot
 from errdetect.workflows.proposals import proposals
 from errdetect.workflows.report import report
-from errdetect.workflows.reviewers import SALT, check_reviewers, read_salt, reviewer_quality
+from errdetect.workflows.result_summaries import summary_text
+from errdetect.workflows.reviewer_quality import SALT, check_reviewers, read_salt, reviewer_quality
 from errdetect.workflows.simulate import simulate
-from errdetect.workflows.summaries import summary_text
 from errdetect.workflows.train import train
 
 PLANTED = "Zebulon.Quux"  # stands in no word of ours

@@ -10,9 +10,9 @@ from errdetect.model.evaluation import HeldOut
 from errdetect.model.registry import ModelRegistry
 from errdetect.schemas import QUEUE, SCORES
 from errdetect.simulation.marketplace import simulate, write_marketplace
-from errdetect.workflows.load import load_snapshot
+from errdetect.workflows.load_data import load_snapshot
+from errdetect.workflows.result_summaries import summary_text
 from errdetect.workflows.score import score
-from errdetect.workflows.summaries import summary_text
 from errdetect.workflows.train import label_examples, learn_policy_correction, train
 
 SETTINGS = ["train.trials=0", "evaluate.bootstrap=50"]

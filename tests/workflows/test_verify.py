@@ -14,9 +14,9 @@ import pytest
 import yaml
 
 from errdetect.config import load_config
+from errdetect.data.atomic_writing import to_json_value, write_json
 from errdetect.data.database_tables import write_table
 from errdetect.data.provenance import read_provenance, run_record
-from errdetect.data.writing import to_json_value, write_json
 from errdetect.errors import ConfigError, DataError
 from errdetect.ledger.ledger import open_ledger
 from errdetect.workflows.estimate import estimate
@@ -24,9 +24,9 @@ from errdetect.workflows.ingest import ingest
 from errdetect.workflows.plan_audit import plan_audit
 from errdetect.workflows.remediate import remediate
 from errdetect.workflows.report import report
+from errdetect.workflows.result_summaries import summary_text
 from errdetect.workflows.score import score
 from errdetect.workflows.simulate import simulate
-from errdetect.workflows.summaries import summary_text
 from errdetect.workflows.verify import verify
 
 PERIOD = {"start": datetime(2025, 1, 5, tzinfo=UTC), "end": datetime(2025, 2, 5, tzinfo=UTC)}

@@ -6,7 +6,7 @@ import pytest
 from errdetect.config import load_config
 from errdetect.data.dsa_statements import BY_PEOPLE
 from errdetect.schemas import WHITELIST
-from errdetect.workflows.load import load_snapshot
+from errdetect.workflows.load_data import load_snapshot
 from errdetect.workflows.remediate import remediate
 from errdetect.workflows.report import report
 from errdetect.workflows.report_changes import planned_whitelist

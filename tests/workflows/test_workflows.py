@@ -9,14 +9,14 @@ import pytest
 
 from errdetect.config import load_config
 from errdetect.config_schema import LedgerSettings
-from errdetect.data.writing import to_json_value
+from errdetect.data.atomic_writing import to_json_value
 from errdetect.errors import ConfigError, DataError, ModelError
 from errdetect.schemas import QUEUE, SCORES
 from errdetect.stats.ranking_metrics import average_precision, recall_at
 from errdetect.workflows.estimate import estimate
 from errdetect.workflows.report import report
+from errdetect.workflows.result_summaries import summary_text
 from errdetect.workflows.score import score
-from errdetect.workflows.summaries import summary_text
 from errdetect.workflows.train import train
 from errdetect.workflows.validate import validate
 

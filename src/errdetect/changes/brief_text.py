@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from errdetect.changes.decision_volumes import SliceTotals
-from errdetect.changes.formatting import (
+from errdetect.changes.pilot_design import ICC, POWER, SEEN, Pilot
+from errdetect.changes.text_formatting import (
     clean_text,
     count_with_noun,
     format_count,
     format_interval,
     format_percent,
 )
-from errdetect.changes.pilots import ICC, POWER, SEEN, Pilot
-from errdetect.data.policies import Policy
+from errdetect.data.policy_catalogue import Policy
 from errdetect.findings.conditions import parse_conditions
 from errdetect.schemas import MISSED_VIOLATION, WRONGFUL_ACTION
 

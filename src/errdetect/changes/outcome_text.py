@@ -5,7 +5,8 @@ from typing import Any
 
 import pandas as pd
 
-from errdetect.changes.formatting import (
+from errdetect.changes.display_terms import MEASURE_WORDS
+from errdetect.changes.text_formatting import (
     clean_text,
     count_with_noun,
     format_count,
@@ -13,7 +14,6 @@ from errdetect.changes.formatting import (
     format_interval,
     format_percent,
 )
-from errdetect.changes.glossary import MEASURE_WORDS
 
 __all__ = ["audit_sentence", "effect_sentence", "step_sentence", "target_sentence"]
 

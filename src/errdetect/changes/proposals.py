@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 import pandas as pd
 
-from errdetect.changes.formatting import clean_text
-from errdetect.data.writing import to_json_value
+from errdetect.changes.text_formatting import clean_text
+from errdetect.data.atomic_writing import to_json_value
 
 __all__ = [
     "CHANGES",

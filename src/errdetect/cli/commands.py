@@ -74,8 +74,8 @@ def progress_printer(quiet: bool) -> Callable[[str], None]:
 
 def print_result(result: Any, as_json: bool) -> None:
     """Print a result: words for people, or JSON for machines."""
-    from errdetect.data.writing import to_json_value
-    from errdetect.workflows.summaries import summary_text
+    from errdetect.data.atomic_writing import to_json_value
+    from errdetect.workflows.result_summaries import summary_text
 
     typer.echo(
         json.dumps(to_json_value(result), ensure_ascii=False, allow_nan=False)

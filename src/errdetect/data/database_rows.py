@@ -9,7 +9,7 @@ from sqlalchemy import Column, Connection, DateTime, Dialect, MetaData, Table, i
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-from errdetect.data.writing import to_json_value
+from errdetect.data.atomic_writing import to_json_value
 
 __all__ = ["Rows", "UtcDateTime", "dump_json", "insert_rows", "upsert_rows"]
 

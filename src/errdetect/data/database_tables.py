@@ -24,6 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeEngine
 
+from errdetect.data.atomic_writing import to_arrow
 from errdetect.data.database_connection import (
     open_engine,
     read_transaction,
@@ -31,7 +32,6 @@ from errdetect.data.database_connection import (
     write_transaction,
 )
 from errdetect.data.database_rows import UtcDateTime, dump_json, insert_rows
-from errdetect.data.writing import to_arrow
 from errdetect.errors import DataError, error_message, escape_hidden
 
 __all__ = ["IfExists", "read_table_batches", "write_table"]

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from errdetect.data.actions import unknown_actions_hint
+from errdetect.data.action_meanings import unknown_actions_hint
 from errdetect.data.row_validation import count_reasons
-from errdetect.data.tables import TableRead
+from errdetect.data.table_reading import TableRead
 from errdetect.errors import DataError, error_message
 from errdetect.schemas import DECISIONS
 

@@ -10,10 +10,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from errdetect.data.actions import canonical_action_column
+from errdetect.data.action_meanings import canonical_action_column
+from errdetect.data.file_readers import RawBatch, read_batches
 from errdetect.data.identifiers import ID_COLUMNS
 from errdetect.data.number_formats import NumberFormat
-from errdetect.data.readers import RawBatch, read_batches
 from errdetect.data.review_versions import ANSWER, known_at
 from errdetect.data.schema_scan import FeatureKind, SchemaScan, hash_ids, rename_columns
 from errdetect.data.time_formats import find_sentinels

@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pat
 
+from errdetect.data.file_readers import read_batches, read_parquet_footer
 from errdetect.data.identifiers import (
     ID_COLUMNS,
     IdFormat,
@@ -34,7 +35,6 @@ from errdetect.data.number_formats import (
     infer_plain_format,
     may_be_numeric,
 )
-from errdetect.data.readers import read_batches, read_parquet_footer
 from errdetect.data.sources import SourceFile
 from errdetect.data.type_coercion import (
     MISSING_WORDS,

@@ -27,7 +27,7 @@ from errdetect.estimation.manski_bounds import (
 )
 from errdetect.estimation.method_text import ONLY_QUEUE_NOTE, QUEUE_NOTE, method_text
 from errdetect.estimation.misclassification import UNCORRECTED, DrawOutcomes, resolve_outcomes
-from errdetect.estimation.misclassification_limits import corrected_interval, recall_interval
+from errdetect.estimation.misclassification_intervals import corrected_interval, recall_interval
 from errdetect.estimation.queue_sample import QueueDesign, combine_draws
 from errdetect.estimation.score_intervals import korn_graubard, rate_intervals
 from errdetect.labels.audit_sample import AuditSample, LostDraws

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from errdetect.estimation.misclassification_limits import Misclassification, recall_interval
+from errdetect.estimation.misclassification_intervals import Misclassification, recall_interval
 from errdetect.labels.audit_sample import AuditSample
 from errdetect.labels.golden_items import GoldenItems
 from errdetect.stats.effective_size import effective_size

@@ -14,7 +14,7 @@ from scipy.optimize import brentq
 from scipy.special import expit, stdtrit
 
 from errdetect.estimation.domains import Domains
-from errdetect.estimation.misclassification_limits import Misclassification, corrected_interval
+from errdetect.estimation.misclassification_intervals import Misclassification, corrected_interval
 from errdetect.stats.effective_size import effective_size_from_sums
 from errdetect.stats.intervals import Interval, clopper_pearson, critical_value, find_roots
 

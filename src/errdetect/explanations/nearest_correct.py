@@ -12,7 +12,7 @@ from scipy import sparse
 from errdetect.explanations.reason_facts import ReasonFacts
 from errdetect.explanations.reason_templates import sanitize_text
 from errdetect.explanations.reasons import Reason, reason_codes
-from errdetect.features.ngrams import clean_texts, count_ngrams
+from errdetect.features.ngram_counts import clean_texts, count_ngrams
 
 __all__ = ["Contrast", "CorrectPool", "build_correct_pool", "find_contrasts", "latest_per_policy"]
 

@@ -9,7 +9,7 @@ import pandas as pd
 from scipy.special import expit
 
 from errdetect.explanations.reason_facts import ReasonFacts, history_code
-from errdetect.features.matrix import DERIVED_TEXT, SEGMENT_COLUMN
+from errdetect.features.feature_matrix import DERIVED_TEXT, SEGMENT_COLUMN
 from errdetect.features.text_models import MEASURE_COLUMNS, TEXT_COLUMNS
 
 __all__ = [

@@ -8,7 +8,7 @@ from typing import Self
 import pandas as pd
 
 from errdetect.data.review_versions import latest_versions
-from errdetect.features.history import HISTORY, HISTORY_KEYS, WINDOWS, HistoryIndex
+from errdetect.features.history_features import HISTORY, HISTORY_KEYS, WINDOWS, HistoryIndex
 from errdetect.features.similar_content import (
     SIMILAR,
     SIMILAR_COLUMNS,

@@ -17,7 +17,13 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import sparse
 
-from errdetect.features.ngrams import BITS, View, clean_texts, count_ngrams, locate_character_ngrams
+from errdetect.features.ngram_counts import (
+    BITS,
+    View,
+    clean_texts,
+    count_ngrams,
+    locate_character_ngrams,
+)
 from errdetect.features.text_models import RECIPES, TextModel, tag_hashes, tfidf_rows
 
 __all__ = ["WordContributions", "attribute_words"]

@@ -18,7 +18,7 @@ from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVR
 
-from errdetect.features.ngrams import BITS, View, clean_texts, count_ngrams
+from errdetect.features.ngram_counts import BITS, View, clean_texts, count_ngrams
 
 __all__ = [
     "MEASURE_COLUMNS",

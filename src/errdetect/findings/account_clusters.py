@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from errdetect.findings.evidence import KINDS, AuditEvidence
+from errdetect.findings.audit_evidence import KINDS, AuditEvidence
+from errdetect.findings.error_slices import rows_by_code
 from errdetect.findings.rate_tests import Rate, excess_p_value, weighted_rate
-from errdetect.findings.slices import rows_by_code
 from errdetect.schemas import WRONGFUL_ACTION
 
 __all__ = ["AccountCluster", "find_account_clusters"]

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from errdetect.data.policies import Policy
+from errdetect.data.policy_catalogue import Policy
 from errdetect.findings.account_clusters import AccountCluster
+from errdetect.findings.audit_evidence import KINDS, AuditEvidence, DecisionLog
 from errdetect.findings.conditions import Condition, rule_text
-from errdetect.findings.evidence import KINDS, AuditEvidence, DecisionLog
+from errdetect.findings.error_slices import Slice
 from errdetect.findings.rate_tests import Rate
 from errdetect.findings.root_causes import UNKNOWN_CAUSE, Cause
-from errdetect.findings.slices import Slice
 from errdetect.findings.thresholds import ThresholdChange
 from errdetect.schemas import MISSED_VIOLATION, WRONGFUL_ACTION
 from errdetect.stats.intervals import rate_difference

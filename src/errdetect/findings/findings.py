@@ -9,19 +9,19 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
-from errdetect.data.policies import Policy
+from errdetect.data.policy_catalogue import Policy
 from errdetect.findings.account_clusters import find_account_clusters
-from errdetect.findings.conditions import rule_mask
-from errdetect.findings.disagreement import AnswerComparisons, compare_answers
-from errdetect.findings.evidence import (
+from errdetect.findings.audit_evidence import (
     AuditEvidence,
     DecisionLog,
     read_audit_evidence,
     read_decision_log,
 )
+from errdetect.findings.conditions import rule_mask
+from errdetect.findings.disagreement import AnswerComparisons, compare_answers
+from errdetect.findings.error_slices import Slice, find_slices, rows_by_code
 from errdetect.findings.finding_rows import account_row, error_harm, slice_row, threshold_row
 from errdetect.findings.root_causes import Cause, SliceContext, name_cause
-from errdetect.findings.slices import Slice, find_slices, rows_by_code
 from errdetect.findings.thresholds import evaluate_thresholds
 from errdetect.schemas import (
     FINDINGS,

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import gammainc
 
-from errdetect.findings.evidence import AuditEvidence
+from errdetect.findings.audit_evidence import AuditEvidence
 from errdetect.stats.effective_size import effective_size
 from errdetect.stats.intervals import wilson
 

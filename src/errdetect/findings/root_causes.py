@@ -8,9 +8,9 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.special import bdtrc
 
+from errdetect.findings.audit_evidence import AuditEvidence
 from errdetect.findings.conditions import Condition, rule_mask
 from errdetect.findings.disagreement import AnswerComparisons
-from errdetect.findings.evidence import AuditEvidence
 from errdetect.findings.rate_tests import excess_p_value, weighted_rate
 
 __all__ = [

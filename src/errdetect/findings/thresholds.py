@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from errdetect.findings.evidence import AuditEvidence
-from errdetect.findings.slices import rows_by_code
+from errdetect.findings.audit_evidence import AuditEvidence
+from errdetect.findings.error_slices import rows_by_code
 from errdetect.schemas import THRESHOLDS
 from errdetect.stats.effective_size import effective_size
 from errdetect.stats.intervals import wilson

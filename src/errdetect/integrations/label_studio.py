@@ -22,13 +22,13 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from errdetect.data.policies import Policy
-from errdetect.data.readers import open_bytes, translate_read_errors
+from errdetect.data.atomic_writing import to_json_value
+from errdetect.data.file_readers import open_bytes, translate_read_errors
+from errdetect.data.policy_catalogue import Policy
 from errdetect.data.review_versions import find_repeated_versions
 from errdetect.data.sources import SourceFile, Sources, find_files, parse_table_source
-from errdetect.data.tables import TableRead
+from errdetect.data.table_reading import TableRead
 from errdetect.data.type_coercion import to_time
-from errdetect.data.writing import to_json_value
 from errdetect.errors import DataError, error_message, escape_hidden
 from errdetect.schemas import (
     LABEL_STUDIO_IDS,

@@ -8,9 +8,15 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from errdetect.data.policies import Policy
+from errdetect.data.atomic_writing import (
+    to_arrow,
+    to_json_value,
+    write_csv,
+    write_parquet,
+    write_text,
+)
+from errdetect.data.policy_catalogue import Policy
 from errdetect.data.provenance import Provenance
-from errdetect.data.writing import to_arrow, to_json_value, write_csv, write_parquet, write_text
 from errdetect.errors import DataError, error_message
 from errdetect.integrations.label_studio import label_studio_tasks
 from errdetect.schemas import QUEUE

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from errdetect.data.rejected_rows import Rejections
-from errdetect.data.tables import TableRead
+from errdetect.data.table_reading import TableRead
 from errdetect.errors import Refusal, error_message, escape_hidden
 from errdetect.labels.audit_sample import LostDraws
 from errdetect.labels.review_history import (

@@ -24,11 +24,10 @@ from errdetect.data.database_connection import (
 from errdetect.data.database_rows import dump_json, upsert_rows
 from errdetect.errors import DataError, error_message
 from errdetect.ledger import ledger as loop
-from errdetect.ledger import runs, tables
-from errdetect.ledger import runs as reviews
-from errdetect.ledger.approval import require_two_people
-from errdetect.ledger.migrate import schema_version, upgrade_ledger
-from errdetect.ledger.rows import (
+from errdetect.ledger import run_records as reviews
+from errdetect.ledger import run_records as runs
+from errdetect.ledger import table_definitions as tables
+from errdetect.ledger.row_conversion import (
     frame_to_rows,
     id_condition,
     record_events,
@@ -36,7 +35,9 @@ from errdetect.ledger.rows import (
     rows_to_frame,
     to_utc,
 )
-from errdetect.ledger.runs import IngestCounts, QueueCounts, ScoringRun
+from errdetect.ledger.run_records import IngestCounts, QueueCounts, ScoringRun
+from errdetect.ledger.schema_upgrade import schema_version, upgrade_ledger
+from errdetect.ledger.two_person_rule import require_two_people
 
 __all__ = [
     "IngestCounts",

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from errdetect.stats.grouped import quantile_edges
+from errdetect.stats.group_sums import quantile_edges
 
 __all__ = ["SegmentRate", "fit_segment_rate", "margin_ranking", "propensity_weights"]
 

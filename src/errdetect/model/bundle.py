@@ -10,18 +10,18 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from errdetect.data.actions import action_meanings, canonical_action
+from errdetect.data.action_meanings import action_meanings, canonical_action
 from errdetect.errors import DataError, ModelError, error_message
-from errdetect.features.matrix import Encoding
+from errdetect.features.feature_matrix import Encoding
 from errdetect.features.text_models import TextModel
-from errdetect.model.additive import AdditiveModel
+from errdetect.model.additive_model import AdditiveModel
 from errdetect.model.baselines import SegmentRate
 from errdetect.model.calibration import Calibrator, calibrator_from_jsonable
 from errdetect.model.detector import Detector
 from errdetect.model.ensemble_members import LinearMember, Member
+from errdetect.model.gradient_boosting import load_trees
 from errdetect.model.policy_correction import PolicyCorrection, load_policy_correction
 from errdetect.model.surrogate import Surrogate
-from errdetect.model.trees import load_trees
 
 __all__ = ["ModelBundle", "ServedModel", "hash_ids", "load_bundle", "save_bundle"]
 

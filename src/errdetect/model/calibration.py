@@ -11,7 +11,7 @@ from scipy.special import expit, logit
 
 from errdetect.model.calibration_curves import METHODS, CalibrationCurve, Method, fit_curve
 from errdetect.stats.effective_size import effective_size
-from errdetect.stats.grouped import sum_by_group
+from errdetect.stats.group_sums import sum_by_group
 
 __all__ = [
     "Calibrator",

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from errdetect.features.matrix import Encoding, build_features
+from errdetect.features.feature_matrix import Encoding, build_features
 from errdetect.features.text_models import TextCounts, TextModel, count_texts
 from errdetect.model.baselines import SegmentRate
 from errdetect.model.ensemble_members import Head, Member

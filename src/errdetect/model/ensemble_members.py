@@ -8,8 +8,8 @@ import lightgbm as lgb
 import numpy as np
 import numpy.typing as npt
 
-from errdetect.model.additive import AdditiveModel
-from errdetect.model.trees import contributions, raw_scores
+from errdetect.model.additive_model import AdditiveModel
+from errdetect.model.gradient_boosting import contributions, raw_scores
 
 __all__ = ["Head", "LinearMember", "Member", "fit_linear_member"]
 

@@ -11,7 +11,7 @@ import pandas as pd
 from errdetect.errors import DataError, error_message
 from errdetect.model.detector import Examples
 from errdetect.stats.effective_size import effective_sizes
-from errdetect.stats.grouped import sum_by_group
+from errdetect.stats.group_sums import sum_by_group
 from errdetect.stats.intervals import bootstrap_interval, critical_value, wilson
 from errdetect.stats.ranking_metrics import average_precision, calibration_error, recall_at
 

@@ -20,7 +20,7 @@ import pandas as pd
 from scipy import sparse
 from scipy.optimize import minimize
 
-from errdetect.features.matrix import fit_encoding
+from errdetect.features.feature_matrix import fit_encoding
 from errdetect.model.policy_tokens import PolicyTokens, content_folds
 
 __all__ = [

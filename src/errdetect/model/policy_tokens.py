@@ -10,7 +10,7 @@ import pandas as pd
 from scipy import sparse
 from sklearn.feature_extraction.text import HashingVectorizer
 
-from errdetect.stats.grouped import quantile_edges
+from errdetect.stats.group_sums import quantile_edges
 
 __all__ = ["PolicyTokens", "content_folds"]
 

@@ -15,7 +15,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from errdetect.features.matrix import SCORE_COLUMNS, SEGMENT_COLUMN, Encoding, build_features
+from errdetect.features.feature_matrix import (
+    SCORE_COLUMNS,
+    SEGMENT_COLUMN,
+    Encoding,
+    build_features,
+)
 from errdetect.features.text_models import (
     RIDGE,
     TEXT_COLUMNS,
@@ -24,7 +29,7 @@ from errdetect.features.text_models import (
     count_texts,
     fit_text_models,
 )
-from errdetect.model.trees import bin_dataset, fit_trees, raw_scores
+from errdetect.model.gradient_boosting import bin_dataset, fit_trees, raw_scores
 from errdetect.stats.ranking_metrics import auroc
 
 __all__ = ["USUAL_COLUMNS", "LogSample", "Surrogate", "fit_surrogate", "sample_log"]
@@ -169,7 +174,7 @@ def fit_surrogate(
     >>> rng = np.random.default_rng(0)
     >>> frame = pd.DataFrame({"size": rng.random(2000)})
     >>> frame["enforced"] = rng.random(2000) < frame["size"]
-    >>> from errdetect.features.matrix import fit_encoding
+    >>> from errdetect.features.feature_matrix import fit_encoding
     >>> usual, out = fit_surrogate(LogSample(frame, frame, None), fit_encoding(frame), np.arange(2000) % 5, seed=0)
     >>> bool(out[frame["size"] > .9].mean() > 1 > -1 > out[frame["size"] < .1].mean())
     True

@@ -26,14 +26,14 @@ from errdetect.model.evaluation import (
     reliability_table,
     split_by_time,
 )
-from errdetect.model.prepare import (
+from errdetect.model.gradient_boosting import DEFAULT_PARAMS
+from errdetect.model.surrogate import LogSample, sample_log
+from errdetect.model.training_data import (
     CountedTexts,
     PreparedExamples,
     count_texts_once,
     prepare_examples,
 )
-from errdetect.model.surrogate import LogSample, sample_log
-from errdetect.model.trees import DEFAULT_PARAMS
 from errdetect.model.tuning import Objective, TunedParams, is_within_noise, tune
 
 __all__ = ["MIN_LABELS", "SEGMENTS", "TrainedModel", "train_detector"]

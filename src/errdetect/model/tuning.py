@@ -10,8 +10,8 @@ import numpy.typing as npt
 import optuna
 from scipy.special import expit
 
-from errdetect.model.prepare import PreparedExamples
-from errdetect.model.trees import DEFAULT_PARAMS, fit_trees, raw_scores
+from errdetect.model.gradient_boosting import DEFAULT_PARAMS, fit_trees, raw_scores
+from errdetect.model.training_data import PreparedExamples
 from errdetect.stats.ranking_metrics import average_precision, recall_at
 
 __all__ = ["Objective", "TunedParams", "is_within_noise", "objective_value", "tune"]

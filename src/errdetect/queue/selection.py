@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from errdetect.errors import DataError, error_message
 from errdetect.queue.allocation import Allocation, Floor, allocate_reviews
-from errdetect.queue.pools import PoolClasses
 from errdetect.queue.random_arm import RandomArm, draw_random_arm, plan_random_arm, width_ratio
+from errdetect.queue.reviewer_pools import PoolClasses
 
 __all__ = ["AUTO", "EXPLORE", "RANKED", "Selection", "budget_count", "select_reviews"]
 

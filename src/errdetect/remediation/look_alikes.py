@@ -15,7 +15,7 @@ from errdetect.remediation.plan_schema import LOOK_ALIKE, PRECISION, REVIEW, pla
 from errdetect.schemas import ADJUDICATION, AUDIT, CORRECT, UNKNOWN, WRONG_LABEL, hash_columns
 from errdetect.snapshot import Snapshot
 from errdetect.stats.effective_size import effective_size
-from errdetect.stats.grouped import sum_by_group
+from errdetect.stats.group_sums import sum_by_group
 from errdetect.stats.intervals import wilson
 
 __all__ = ["ACCOUNT", "CONTENT", "SimilarityGroups", "group_similar", "look_alikes"]

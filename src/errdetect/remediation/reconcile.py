@@ -52,7 +52,7 @@ def reconcile_plan(
 
     Examples
     --------
-    >>> from errdetect.remediation.plan import direct_remedies
+    >>> from errdetect.remediation.remediation_plan import direct_remedies
     >>> day = pd.to_datetime(["2026-01-01", "2026-01-03"], utc=True)
     >>> decisions = pd.DataFrame({"decision_id": ["d1"], "decided_at": day[:1],
     ...                           "policy_id": "spam", "enforced": True})

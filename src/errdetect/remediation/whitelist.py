@@ -16,7 +16,7 @@ from errdetect.schemas import AUDIT, UNKNOWN, WRONG_LABEL
 from errdetect.schemas import WHITELIST as TABLE
 from errdetect.snapshot import Snapshot
 from errdetect.stats.effective_size import effective_sizes
-from errdetect.stats.grouped import sum_by_group
+from errdetect.stats.group_sums import sum_by_group
 from errdetect.stats.intervals import clopper_pearson
 from errdetect.stats.multiple_testing import benjamini_hochberg
 

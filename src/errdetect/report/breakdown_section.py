@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from errdetect.changes.formatting import clean_text, slug
-from errdetect.changes.glossary import BY_WORDS, NounForms
+from errdetect.changes.display_terms import BY_WORDS, NounForms
+from errdetect.changes.text_formatting import clean_text, slug
 from errdetect.report.charts import Axis, IntervalStrip, choose_axis, interval_strip
-from errdetect.report.figures import ReportedRate, reported_rates_by_group
+from errdetect.report.reported_rates import ReportedRate, reported_rates_by_group
 
 __all__ = ["ABOVE", "BELOW", "SHOWN", "Breakdown", "BreakdownGroup", "build_breakdowns"]
 

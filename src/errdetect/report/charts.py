@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from errdetect.report.figures import IntervalEstimate
+from errdetect.report.reported_rates import IntervalEstimate
 
 __all__ = [
     "Axis",

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from errdetect.changes.formatting import (
+from errdetect.changes.text_formatting import (
     clean_text,
     finite_or_none,
     format_interval,

@@ -5,15 +5,15 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from errdetect.changes.formatting import (
+from errdetect.changes.display_terms import MEASURE_WORDS
+from errdetect.changes.text_formatting import (
     format_optional_day,
     format_percent,
     has_rows,
     require_columns,
     to_records,
 )
-from errdetect.changes.glossary import MEASURE_WORDS
-from errdetect.report.figures import IntervalEstimate, read_interval_estimate
+from errdetect.report.reported_rates import IntervalEstimate, read_interval_estimate
 from errdetect.stats.intervals import rate_difference
 
 __all__ = ["PeriodChange", "latest_changes", "latest_changes_by_policy"]

@@ -7,16 +7,16 @@ from typing import Any
 
 import pandas as pd
 
-from errdetect.changes.formatting import (
+from errdetect.changes.display_terms import BY_WORDS, METHOD_WORDS
+from errdetect.changes.text_formatting import (
     clean_text,
     finite_or_none,
     has_rows,
     require_columns,
     to_records,
 )
-from errdetect.changes.glossary import BY_WORDS, METHOD_WORDS
 from errdetect.report.charts import Axis, axis_position, choose_axis, spread_labels
-from errdetect.report.figures import IntervalEstimate
+from errdetect.report.reported_rates import IntervalEstimate
 
 __all__ = [
     "CurvePoint",

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from errdetect.changes.formatting import (
+from errdetect.changes.display_terms import BY_WORDS
+from errdetect.changes.text_formatting import (
     clean_text,
     finite_or_none,
     format_count,
@@ -14,9 +15,8 @@ from errdetect.changes.formatting import (
     require_columns,
     to_records,
 )
-from errdetect.changes.glossary import BY_WORDS
 from errdetect.report.charts import Axis, axis_position, choose_axis
-from errdetect.report.figures import IntervalEstimate
+from errdetect.report.reported_rates import IntervalEstimate
 
 __all__ = ["Reliability", "ReliabilityBin", "read_reliability"]
 

@@ -11,13 +11,12 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
-from errdetect.changes import formatting as words
-from errdetect.changes import glossary as vocabulary
-from errdetect.changes.formatting import has_rows, to_records
+from errdetect.changes import display_terms as vocabulary
+from errdetect.changes import text_formatting as words
+from errdetect.changes.text_formatting import has_rows, to_records
 from errdetect.errors import escape_hidden
 from errdetect.report.breakdown_section import SHOWN, build_breakdowns
 from errdetect.report.drivers_section import driver_rows, read_drivers
-from errdetect.report.figures import ReportedRate
 from errdetect.report.pages.action_items import read_accounts, read_steps, top_action_items
 from errdetect.report.pages.example_decisions import SHOWN_CASES, read_cases
 from errdetect.report.pages.page_blocks import share_columns
@@ -28,11 +27,12 @@ from errdetect.report.pages.policy_page import (
     rank_policies,
     select_policies,
 )
-from errdetect.report.pages.targets import STATUS_WORDS, Target, read_targets
+from errdetect.report.pages.target_list import STATUS_WORDS, Target, read_targets
 from errdetect.report.period_changes import latest_changes
 from errdetect.report.ranking_section import ranked_groups, read_ranking
 from errdetect.report.reliability_section import read_reliability
 from errdetect.report.report_content import ReportContent, report_tables
+from errdetect.report.reported_rates import ReportedRate
 from errdetect.report.reviewers_section import read_reviewers
 from errdetect.report.summary_section import build_summary, overall_rates
 from errdetect.report.trend_section import build_trends

@@ -6,10 +6,10 @@ from datetime import datetime
 
 import pandas as pd
 
-from errdetect.changes import glossary as vocabulary
-from errdetect.changes.formatting import to_records
-from errdetect.data.policies import Policy
-from errdetect.report.figures import read_interval_estimate
+from errdetect.changes import display_terms as vocabulary
+from errdetect.changes.text_formatting import to_records
+from errdetect.data.policy_catalogue import Policy
+from errdetect.report.reported_rates import read_interval_estimate
 from errdetect.schemas import ESTIMATES
 
 __all__ = ["Picture", "ReportContent", "report_tables"]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from errdetect.changes.formatting import (
+from errdetect.changes.text_formatting import (
     clean_text,
     count_with_noun,
     finite_or_none,
@@ -20,7 +20,7 @@ from errdetect.changes.formatting import (
     require_columns,
     to_records,
 )
-from errdetect.report.figures import IntervalEstimate
+from errdetect.report.reported_rates import IntervalEstimate
 from errdetect.reviewers.acceptance_sampling import TIGHTENED
 from errdetect.reviewers.identifiability import DAWID_SKENE, GOLDEN_AND_EXPERTS, GOLDEN_ONLY
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from errdetect.changes.formatting import clean_text
-from errdetect.changes.glossary import MEASURE_WORDS
+from errdetect.changes.display_terms import MEASURE_WORDS
+from errdetect.changes.text_formatting import clean_text
 from errdetect.report.charts import (
     Axis,
     IntervalStrip,
@@ -16,7 +16,7 @@ from errdetect.report.charts import (
     interval_strip,
     waffle_squares,
 )
-from errdetect.report.figures import ReportedRate, reported_rates
+from errdetect.report.reported_rates import ReportedRate, reported_rates
 
 __all__ = ["RatePanel", "Summary", "build_summary", "overall_rates"]
 

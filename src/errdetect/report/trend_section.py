@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from errdetect.changes.formatting import (
+from errdetect.changes.display_terms import MEASURE_WORDS
+from errdetect.changes.text_formatting import (
     format_interval,
     format_optional_day,
     format_percent,
@@ -12,9 +13,8 @@ from errdetect.changes.formatting import (
     require_columns,
     to_records,
 )
-from errdetect.changes.glossary import MEASURE_WORDS
 from errdetect.report.charts import Axis, Tick, axis_position, choose_axis
-from errdetect.report.figures import IntervalEstimate, read_interval_estimate
+from errdetect.report.reported_rates import IntervalEstimate, read_interval_estimate
 from errdetect.stats.intervals import rate_difference
 
 __all__ = ["TrendPoint", "TrendSeries", "build_trends"]

@@ -19,7 +19,7 @@ from errdetect.reviewers.golden_anchoring import GoldenAnchor
 from errdetect.reviewers.identifiability import VoteSelection
 from errdetect.reviewers.rater_panel import RaterPanel, case_votes
 from errdetect.schemas import AUDIT
-from errdetect.stats.grouped import sum_by_group
+from errdetect.stats.group_sums import sum_by_group
 from errdetect.stats.intervals import wilson
 
 __all__ = ["RATES", "ReviewedCases", "classify_cases", "error_rate_tables"]

@@ -19,7 +19,7 @@ from errdetect.reviewers.dawid_skene import (
     rate_variance,
 )
 from errdetect.reviewers.rater_panel import RaterPanel
-from errdetect.stats.grouped import sum_by_group
+from errdetect.stats.group_sums import sum_by_group
 
 __all__ = ["GoldenAnchor", "apply_anchor", "fit_golden_anchor"]
 

@@ -12,7 +12,7 @@ from errdetect.errors import DataError, error_message
 from errdetect.reviewers.error_rates import RATES
 from errdetect.reviewers.reviewer_model import ReviewerModel
 from errdetect.schemas import AUDIT, GOLDEN, RE_REVIEW
-from errdetect.stats.grouped import sum_by_group
+from errdetect.stats.group_sums import sum_by_group
 from errdetect.stats.intervals import clustered_rates, critical_value, wilson
 
 __all__ = ["MEASURES", "build_scorecards", "golden_items_needed", "pseudonymise_ids"]

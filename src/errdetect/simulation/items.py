@@ -4,9 +4,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from errdetect.simulation.sellers import ODD, Sellers
-from errdetect.simulation.vocabulary import BAD, CODED, FORMER, NONE, TRAP, load_vocabulary
-from errdetect.simulation.world import (
+from errdetect.simulation.phrase_pool import BAD, CODED, FORMER, NONE, TRAP, load_vocabulary
+from errdetect.simulation.platform_facts import (
     AMBIGUOUS,
     ANIMAL,
     BREACH,
@@ -29,8 +28,9 @@ from errdetect.simulation.world import (
     language_number,
     policy_number,
 )
-from errdetect.simulation.world import CODED as CODED_SHARE
-from errdetect.simulation.world import TRAP as TRAP_SHARE
+from errdetect.simulation.platform_facts import CODED as CODED_SHARE
+from errdetect.simulation.platform_facts import TRAP as TRAP_SHARE
+from errdetect.simulation.sellers import ODD, Sellers
 
 __all__ = [
     "DAY",

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from errdetect.simulation.ground_truth import MISLABELLED, GroundTruth
 from errdetect.simulation.items import Items
-from errdetect.simulation.machines import MachineVerdicts
-from errdetect.simulation.truth import MISLABELLED, GroundTruth
-from errdetect.simulation.world import (
+from errdetect.simulation.machine_moderators import MachineVerdicts
+from errdetect.simulation.platform_facts import (
     LANGUAGES,
     Bools,
     Floats,

@@ -4,9 +4,17 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from errdetect.simulation.catalogue import REVIEW_MINUTES
+from errdetect.simulation.ground_truth import MISLABELLED, GroundTruth
 from errdetect.simulation.items import DAY, Items
-from errdetect.simulation.machines import MachineVerdicts
+from errdetect.simulation.machine_moderators import MachineVerdicts
+from errdetect.simulation.platform_facts import (
+    LANGUAGES,
+    PARTNER,
+    POLICIES,
+    Floats,
+    Ints,
+    language_number,
+)
 from errdetect.simulation.reviewers import (
     EXPERTS,
     SimulatedReviewers,
@@ -15,8 +23,7 @@ from errdetect.simulation.reviewers import (
     relabel_probability,
 )
 from errdetect.simulation.sellers import Sellers
-from errdetect.simulation.truth import MISLABELLED, GroundTruth
-from errdetect.simulation.world import LANGUAGES, PARTNER, POLICIES, Floats, Ints, language_number
+from errdetect.simulation.simulated_policies import REVIEW_MINUTES
 
 __all__ = [
     "FLOOR",

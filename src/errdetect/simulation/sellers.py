@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from errdetect.simulation.world import (
+from errdetect.simulation.platform_facts import (
     BREACH,
     CATEGORIES,
     COMMENTS,

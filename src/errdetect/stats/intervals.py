@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import betaincinv, ndtri
 
-from errdetect.stats.grouped import sum_by_group
+from errdetect.stats.group_sums import sum_by_group
 
 __all__ = [
     "Interval",

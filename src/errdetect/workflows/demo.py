@@ -8,9 +8,9 @@ import pandas as pd
 
 from errdetect import __version__
 from errdetect.config import load_config
+from errdetect.data.atomic_writing import write_parquet
 from errdetect.data.provenance import Provenance
-from errdetect.data.writing import write_parquet
-from errdetect.workflows.load import Progress
+from errdetect.workflows.load_data import Progress
 from errdetect.workflows.report import report
 from errdetect.workflows.score import ScoreResult, score
 from errdetect.workflows.simulate import simulate

@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 
 from errdetect.config import Config
-from errdetect.data.writing import stage_outputs, write_parquet
+from errdetect.data.atomic_writing import stage_outputs, write_parquet
 from errdetect.errors import ConfigError, DataError, error_message
 from errdetect.labels.intake_account import Intake, IntakeRow
 from errdetect.schemas import ESTIMATES, INTAKE, LABELS, REJECTS
@@ -20,8 +20,8 @@ from errdetect.workflows.control_variate import (
     queue_sample,
     refuse_broken_design,
 )
-from errdetect.workflows.dsa import check_dsa, draft_dsa, write_dsa
-from errdetect.workflows.load import Progress, load_snapshot
+from errdetect.workflows.dsa_draft import check_dsa, draft_dsa, write_dsa
+from errdetect.workflows.load_data import Progress, load_snapshot
 from errdetect.workflows.run_description import champion_version, describe_run
 
 __all__ = ["EstimateResult", "estimate"]

@@ -7,12 +7,12 @@ from pathlib import Path
 import pandas as pd
 
 from errdetect.config import Config
+from errdetect.data.atomic_writing import write_text
 from errdetect.data.database_tables import write_table
-from errdetect.data.policies import Policy, read_policies
+from errdetect.data.policy_catalogue import Policy, read_policies
 from errdetect.data.rejected_rows import Rejections
 from errdetect.data.sources import parse_table_source, source_label
-from errdetect.data.tables import iter_decisions
-from errdetect.data.writing import write_text
+from errdetect.data.table_reading import iter_decisions
 from errdetect.errors import ConfigError, DataError, error_message
 from errdetect.integrations.label_studio import labelling_config
 from errdetect.integrations.queue_export import (
@@ -23,7 +23,7 @@ from errdetect.integrations.queue_export import (
 )
 from errdetect.labels.intake_account import Intake, IntakeRow, decision_rows
 from errdetect.ledger.ledger import find_ledger
-from errdetect.workflows.load import Progress
+from errdetect.workflows.load_data import Progress
 from errdetect.workflows.run_description import describe_step
 
 __all__ = ["DATABASE", "ExportResult", "export"]

@@ -10,13 +10,13 @@ import numpy.typing as npt
 import pandas as pd
 
 from errdetect.config import Config
+from errdetect.data.atomic_writing import write_parquet
 from errdetect.data.sources import Sources, source_label
-from errdetect.data.tables import TableRead, iter_decisions, read_reviews
-from errdetect.data.writing import write_parquet
+from errdetect.data.table_reading import TableRead, iter_decisions, read_reviews
 from errdetect.integrations.label_studio import convert_label_studio, find_exports
 from errdetect.ledger.ledger import Ledger, open_ledger
 from errdetect.schemas import LABEL_STUDIO_IDS, REJECTS
-from errdetect.workflows.load import Progress
+from errdetect.workflows.load_data import Progress
 from errdetect.workflows.run_description import describe_step
 
 __all__ = ["IngestResult", "ingest"]

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from errdetect.config import Config
-from errdetect.data.writing import stage_outputs, write_parquet
+from errdetect.data.atomic_writing import stage_outputs, write_parquet
 from errdetect.errors import ConfigError, error_message
 from errdetect.estimation.audit_plan import USUAL_RATE, AuditCost, Method, ReviewAssumptions
 from errdetect.estimation.audit_plan import plan_audit as draw_audit
@@ -19,7 +19,7 @@ from errdetect.labels.intake_account import Intake
 from errdetect.schemas import ADJUDICATION, AUDIT, INTAKE
 from errdetect.snapshot import Snapshot
 from errdetect.workflows.control_variate import champion_probability, find_champion
-from errdetect.workflows.load import Progress, load_snapshot
+from errdetect.workflows.load_data import Progress, load_snapshot
 from errdetect.workflows.run_description import champion_version, describe_run
 
 __all__ = ["PlanAuditResult", "plan_audit"]

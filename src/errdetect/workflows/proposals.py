@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from errdetect.changes.formatting import clean_text, format_optional_day
+from errdetect.changes.text_formatting import clean_text, format_optional_day
 from errdetect.config import Config
 from errdetect.errors import ConfigError, DataError, error_message
 from errdetect.ledger.ledger import find_ledger, open_ledger

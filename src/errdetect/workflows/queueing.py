@@ -11,9 +11,8 @@ from errdetect.config import Config
 from errdetect.errors import ConfigError, error_message
 from errdetect.estimation.queue_sample import QUEUED
 from errdetect.ledger.ledger import find_ledger, open_ledger
-from errdetect.ledger.runs import ScoringRun
+from errdetect.ledger.run_records import ScoringRun
 from errdetect.queue.allocation import Floor
-from errdetect.queue.pools import LIMITS, Pool, PoolClasses, check_pools, group_by_pools
 from errdetect.queue.review_value import (
     age_weights,
     golden_detections,
@@ -23,6 +22,7 @@ from errdetect.queue.review_value import (
     review_value,
     site_sensitivity,
 )
+from errdetect.queue.reviewer_pools import LIMITS, Pool, PoolClasses, check_pools, group_by_pools
 from errdetect.queue.selection import (
     AUTO,
     EXPLORE,
@@ -35,7 +35,7 @@ from errdetect.queue.selection import (
 from errdetect.schemas import ERROR_KINDS, QUEUE
 from errdetect.snapshot import Snapshot
 from errdetect.workflows.control_variate import latest_scores
-from errdetect.workflows.scoring import ScoringSource
+from errdetect.workflows.score_batches import ScoringSource
 
 __all__ = [
     "QueueDraw",

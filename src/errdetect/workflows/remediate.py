@@ -9,13 +9,18 @@ import pandas as pd
 import pyarrow as pa
 
 from errdetect.config import Config
+from errdetect.data.atomic_writing import (
+    stage_outputs,
+    to_arrow,
+    write_csv,
+    write_parquet,
+    write_text,
+)
 from errdetect.data.provenance import Provenance
-from errdetect.data.writing import stage_outputs, to_arrow, write_csv, write_parquet, write_text
 from errdetect.errors import Refusal, error_message
 from errdetect.labels.intake_account import Intake
-from errdetect.ledger.approval import require_two_people
 from errdetect.ledger.ledger import find_ledger, open_ledger
-from errdetect.remediation.plan import plan_remediation
+from errdetect.ledger.two_person_rule import require_two_people
 from errdetect.remediation.plan_schema import (
     APPLIED,
     KINDS,
@@ -29,9 +34,10 @@ from errdetect.remediation.plan_schema import (
     WHITELIST,
     WITHDRAWN,
 )
+from errdetect.remediation.remediation_plan import plan_remediation
 from errdetect.reviewers.identifiability import VOTES
 from errdetect.schemas import INTAKE, PLAN
-from errdetect.workflows.load import Progress, load_snapshot
+from errdetect.workflows.load_data import Progress, load_snapshot
 from errdetect.workflows.run_description import describe_run
 
 __all__ = ["RemediateResult", "remediate"]

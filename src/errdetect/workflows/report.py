@@ -11,9 +11,9 @@ import pyarrow as pa
 from errdetect.changes.briefs import Brief
 from errdetect.changes.decision_volumes import policy_volumes
 from errdetect.config import Config
+from errdetect.data.atomic_writing import stage_outputs, write_csv, write_parquet, write_text
 from errdetect.data.provenance import Provenance
 from errdetect.data.sources import dataset_name
-from errdetect.data.writing import stage_outputs, write_csv, write_parquet, write_text
 from errdetect.errors import ContradictionError, DataError, ModelError, Refusal
 from errdetect.estimation.error_rates import RateEstimates
 from errdetect.model.registry import ModelRegistry
@@ -22,8 +22,8 @@ from errdetect.report.report_content import Picture as Shown
 from errdetect.schemas import FINDINGS, INTAKE, SLICES, THRESHOLDS, WHITELIST
 from errdetect.snapshot import Snapshot
 from errdetect.workflows.control_variate import refuse_broken_design
-from errdetect.workflows.explainer import Picture, load_reason_templates, write_pictures
-from errdetect.workflows.load import Progress, load_snapshot
+from errdetect.workflows.decision_explainer import Picture, load_reason_templates, write_pictures
+from errdetect.workflows.load_data import Progress, load_snapshot
 from errdetect.workflows.report_changes import (
     confirmed_briefs,
     finding_parts,
@@ -42,7 +42,7 @@ from errdetect.workflows.report_estimates import (
     review_parts,
 )
 from errdetect.workflows.report_model import model_facts, unreviewed_parts
-from errdetect.workflows.reviewers import check_reviewers
+from errdetect.workflows.reviewer_quality import check_reviewers
 from errdetect.workflows.run_description import champion_version, describe_run
 
 __all__ = ["ReportResult", "report"]

@@ -9,8 +9,8 @@ from typing import Any
 import pandas as pd
 
 from errdetect.changes.briefs import Brief, brief_table, build_briefs, render_briefs
-from errdetect.changes.effects import measure_effects
-from errdetect.changes.improvement import improvement_plan
+from errdetect.changes.improvement_plan import improvement_plan
+from errdetect.changes.measured_effects import measure_effects
 from errdetect.changes.outcome_text import (
     audit_sentence,
     effect_sentence,
@@ -18,21 +18,21 @@ from errdetect.changes.outcome_text import (
     target_sentence,
 )
 from errdetect.changes.proposals import new_proposals, proposals_in_effect
-from errdetect.changes.targets import (
+from errdetect.changes.quality_targets import (
     NextAudit,
     check_reviewer_targets,
     check_targets,
     size_next_audit,
 )
 from errdetect.config import Config
-from errdetect.data.policies import Policy
-from errdetect.data.writing import write_text
+from errdetect.data.atomic_writing import write_text
+from errdetect.data.policy_catalogue import Policy
 from errdetect.estimation.audit_plan import USUAL_RATE
 from errdetect.estimation.error_rates import RateEstimates
 from errdetect.findings.findings import Findings
 from errdetect.ledger.ledger import Ledger, find_ledger, open_ledger
 from errdetect.remediation.whitelist import whitelist_table
-from errdetect.report.pages.proposals import PROPOSED
+from errdetect.report.pages.proposal_list import PROPOSED
 from errdetect.snapshot import Snapshot
 
 __all__ = [

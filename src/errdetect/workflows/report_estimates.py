@@ -13,8 +13,8 @@ from errdetect.findings.findings import Findings, find_findings, no_findings
 from errdetect.schemas import AUDIT
 from errdetect.snapshot import Snapshot
 from errdetect.workflows.control_variate import EstimationSample, estimation_sample, queue_sample
-from errdetect.workflows.load import Progress
-from errdetect.workflows.reviewers import reviewer_quality
+from errdetect.workflows.load_data import Progress
+from errdetect.workflows.reviewer_quality import reviewer_quality
 
 __all__ = [
     "HALF",

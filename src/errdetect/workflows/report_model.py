@@ -15,8 +15,8 @@ from errdetect.model.evaluation import MODEL
 from errdetect.queue.review_value import error_kinds, expected_harm
 from errdetect.queue.selection import RANKED, budget_count
 from errdetect.snapshot import Snapshot
-from errdetect.workflows.explainer import Explainer, Picture, build_explainer, find_drivers
-from errdetect.workflows.load import free_threads
+from errdetect.workflows.decision_explainer import Explainer, Picture, build_explainer, find_drivers
+from errdetect.workflows.load_data import free_threads
 
 __all__ = ["model_facts", "unreviewed_parts"]
 

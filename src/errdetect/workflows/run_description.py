@@ -21,7 +21,7 @@ from errdetect.data.provenance import (
 )
 from errdetect.data.sources import SourceFile, Sources, find_files
 from errdetect.errors import ModelError
-from errdetect.ledger.replica import reviews_digest
+from errdetect.ledger.ledger_replica import reviews_digest
 from errdetect.model.registry import ModelRegistry
 
 __all__ = [

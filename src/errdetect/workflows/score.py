@@ -13,17 +13,17 @@ import pandas as pd
 import pyarrow as pa
 
 from errdetect.config import Config
-from errdetect.data.policies import read_policies
+from errdetect.data.atomic_writing import ParquetSink, stage_outputs, write_parquet
+from errdetect.data.policy_catalogue import read_policies
 from errdetect.data.provenance import Provenance
-from errdetect.data.writing import ParquetSink, stage_outputs, write_parquet
 from errdetect.features.point_in_time_features import PointInTimeFeatures
 from errdetect.labels.intake_account import Intake
-from errdetect.ledger.runs import ScoringRun
+from errdetect.ledger.run_records import ScoringRun
 from errdetect.model.registry import ModelRegistry
 from errdetect.schemas import EXPLANATIONS, INTAKE, QUEUE, REJECTS, SCORES
 from errdetect.snapshot import ReadSummary, Snapshot, empty_reviews
-from errdetect.workflows.explainer import Explainer, build_explainer, load_reason_templates
-from errdetect.workflows.load import Progress, check_losses, label_rules, load_reviews
+from errdetect.workflows.decision_explainer import Explainer, build_explainer, load_reason_templates
+from errdetect.workflows.load_data import Progress, check_losses, label_rules, load_reviews
 from errdetect.workflows.queueing import (
     draw_queue,
     draw_settings,
@@ -33,7 +33,7 @@ from errdetect.workflows.queueing import (
     value_reviews,
 )
 from errdetect.workflows.run_description import describe_run
-from errdetect.workflows.scoring import ScoringSource, score_batches
+from errdetect.workflows.score_batches import ScoringSource, score_batches
 
 __all__ = ["ScoreResult", "score"]
 

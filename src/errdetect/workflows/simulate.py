@@ -9,7 +9,7 @@ from errdetect import __version__
 from errdetect.data.provenance import Provenance
 from errdetect.simulation.marketplace import simulate as simulate_marketplace
 from errdetect.simulation.marketplace import write_marketplace
-from errdetect.workflows.load import Progress
+from errdetect.workflows.load_data import Progress
 
 __all__ = ["SimulateResult", "simulate"]
 

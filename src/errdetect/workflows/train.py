@@ -33,7 +33,7 @@ from errdetect.model.training import TrainedModel, train_detector
 from errdetect.queue.review_value import expected_harm
 from errdetect.schemas import ERROR, RELABELLED, UNKNOWN, WRONG_LABEL
 from errdetect.snapshot import Snapshot
-from errdetect.workflows.load import Progress, free_threads, load_snapshot
+from errdetect.workflows.load_data import Progress, free_threads, load_snapshot
 from errdetect.workflows.run_description import describe_run
 
 __all__ = [

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from errdetect import __version__
 from errdetect.config import Config, load_config
 from errdetect.config_schema import LedgerSettings
+from errdetect.data.atomic_writing import write_csv, write_parquet
 from errdetect.data.provenance import (
     Provenance,
     RunRecord,
@@ -26,17 +27,16 @@ from errdetect.data.provenance import (
     redact_secrets,
 )
 from errdetect.data.table_comparison import TableComparison, compare_tables
-from errdetect.data.writing import write_csv, write_parquet
 from errdetect.errors import DataError, error_message
 from errdetect.ledger.ledger import find_ledger
-from errdetect.ledger.replica import replicate_ledger
+from errdetect.ledger.ledger_replica import replicate_ledger
 from errdetect.schemas import INTAKE
 from errdetect.workflows.estimate import estimate
-from errdetect.workflows.load import Progress
+from errdetect.workflows.load_data import Progress
 from errdetect.workflows.plan_audit import plan_audit
 from errdetect.workflows.remediate import remediate
 from errdetect.workflows.report import report
-from errdetect.workflows.reviewers import SALT
+from errdetect.workflows.reviewer_quality import SALT
 from errdetect.workflows.run_description import (
     data_digests,
     resolved_config,

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from errdetect.data.policies import Policy
-from errdetect.data.tables import TableRead, read_decisions, read_reviews
-from errdetect.data.validation.checks import check_tables
+from errdetect.data.policy_catalogue import Policy
+from errdetect.data.table_reading import TableRead, read_decisions, read_reviews
 from errdetect.data.validation.issues import Issue, count_noun, sort_issues
+from errdetect.data.validation.table_checks import check_tables
 from errdetect.schemas import REJECTS, REVIEWS
 
 NOW = dt.datetime(2026, 6, 1, tzinfo=dt.UTC)

@@ -1,8 +1,13 @@
 import numpy as np
 
-from errdetect.changes.formatting import to_records
-from errdetect.report.pages.evidence import brief_blocks, case_block, driver_block, slice_block
-from errdetect.report.pages.thresholds import threshold_blocks
+from errdetect.changes.text_formatting import to_records
+from errdetect.report.pages.evidence_blocks import (
+    brief_blocks,
+    case_block,
+    driver_block,
+    slice_block,
+)
+from errdetect.report.pages.threshold_charts import threshold_blocks
 
 
 def driver(**changes):

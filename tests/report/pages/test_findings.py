@@ -1,10 +1,10 @@
 import pandas as pd
 
-from errdetect.data.policies import Policy
+from errdetect.data.policy_catalogue import Policy
 from errdetect.report.pages.action_items import read_accounts
-from errdetect.report.pages.findings import read_findings
-from errdetect.report.pages.proposals import read_proposals
-from errdetect.report.pages.targets import read_targets
+from errdetect.report.pages.finding_list import read_findings
+from errdetect.report.pages.proposal_list import read_proposals
+from errdetect.report.pages.target_list import read_targets
 
 
 def plain(text):

@@ -3,7 +3,7 @@ from datetime import datetime
 import pandas as pd
 import pytest
 
-from errdetect.data.policies import Policy
+from errdetect.data.policy_catalogue import Policy
 from errdetect.errors import DataError
 from errdetect.report.breakdown_section import build_breakdowns
 from errdetect.report.pages.policy_page import (

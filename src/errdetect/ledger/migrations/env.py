@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from errdetect.ledger.tables import METADATA, VERSION_TABLE
+from errdetect.ledger.table_definitions import METADATA, VERSION_TABLE
 
 context.configure(
     connection=context.config.attributes["connection"],

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from errdetect.changes.formatting import (
+from errdetect.changes.text_formatting import (
     clean_text,
     count_with_noun,
     finite_or_none,
@@ -15,12 +15,12 @@ from errdetect.changes.formatting import (
     require_columns,
     to_records,
 )
-from errdetect.data.policies import Policy
+from errdetect.data.policy_catalogue import Policy
 from errdetect.report.breakdown_section import ABOVE
 from errdetect.report.pages.page_blocks import format_rate, read_estimate, read_text, rows_by_policy
 from errdetect.report.pages.policy_page import PolicyPage
-from errdetect.report.pages.proposals import PROPOSED
-from errdetect.report.pages.targets import CANNOT_TELL, MISSED, Target
+from errdetect.report.pages.proposal_list import PROPOSED
+from errdetect.report.pages.target_list import CANNOT_TELL, MISSED, Target
 
 __all__ = [
     "ActionItem",

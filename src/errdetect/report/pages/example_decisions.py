@@ -6,14 +6,14 @@ from typing import Any
 
 import pandas as pd
 
-from errdetect.changes.formatting import (
+from errdetect.changes.display_terms import ERROR_KIND_WORDS
+from errdetect.changes.text_formatting import (
     clean_text,
     finite_or_none,
     has_rows,
     require_columns,
     to_records,
 )
-from errdetect.changes.glossary import ERROR_KIND_WORDS
 from errdetect.report.charts import axis_position
 from errdetect.report.pages.policy_page import PolicyPage
 

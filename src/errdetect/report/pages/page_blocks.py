@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from errdetect.changes.formatting import (
+from errdetect.changes.text_formatting import (
     clean_text,
     finite_or_none,
     format_count,
@@ -20,7 +20,7 @@ from errdetect.changes.formatting import (
     to_records,
 )
 from errdetect.report.charts import Axis, IntervalStrip
-from errdetect.report.figures import IntervalEstimate
+from errdetect.report.reported_rates import IntervalEstimate
 
 __all__ = [
     "Block",

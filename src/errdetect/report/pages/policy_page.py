@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from errdetect.changes.formatting import (
+from errdetect.changes.text_formatting import (
     clean_text,
     count_with_noun,
     finite_or_none,
@@ -14,13 +14,12 @@ from errdetect.changes.formatting import (
     has_rows,
     slug,
 )
-from errdetect.data.policies import Policy
+from errdetect.data.policy_catalogue import Policy
 from errdetect.report.breakdown_section import Breakdown as Table
 from errdetect.report.breakdown_section import BreakdownGroup
 from errdetect.report.charts import Axis, IntervalStrip, choose_axis, full_axis, interval_strip
 from errdetect.report.drivers_section import driver_rows
-from errdetect.report.figures import ReportedRate
-from errdetect.report.pages.evidence import (
+from errdetect.report.pages.evidence_blocks import (
     BRIEF_COLUMNS,
     CASE_COLUMNS,
     SLICE_COLUMNS,
@@ -29,13 +28,14 @@ from errdetect.report.pages.evidence import (
     driver_block,
     slice_block,
 )
-from errdetect.report.pages.findings import Finding, read_findings
+from errdetect.report.pages.finding_list import Finding, read_findings
 from errdetect.report.pages.page_blocks import Block, heading_block, rows_by_policy
-from errdetect.report.pages.proposals import Proposal, read_proposals
-from errdetect.report.pages.targets import MISSED, Target, read_targets
-from errdetect.report.pages.thresholds import THRESHOLD_COLUMNS, threshold_blocks
+from errdetect.report.pages.proposal_list import Proposal, read_proposals
+from errdetect.report.pages.target_list import MISSED, Target, read_targets
+from errdetect.report.pages.threshold_charts import THRESHOLD_COLUMNS, threshold_blocks
 from errdetect.report.period_changes import PeriodChange, latest_changes_by_policy
 from errdetect.report.report_content import ReportContent
+from errdetect.report.reported_rates import ReportedRate
 
 __all__ = ["PageLimits", "PolicyPage", "policy_pages", "rank_policies", "select_policies"]
 

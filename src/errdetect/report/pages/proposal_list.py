@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from errdetect.changes.formatting import clean_text, format_optional_day
+from errdetect.changes.text_formatting import clean_text, format_optional_day
 from errdetect.report.pages.page_blocks import read_estimate, read_text, rows_by_policy
 
 __all__ = ["PROPOSED", "STATE_NAMES", "Proposal", "read_proposals"]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from errdetect.simulation.world import POLICIES
+from errdetect.simulation.platform_facts import POLICIES
 
 __all__ = ["REVIEW_MINUTES", "policy_catalogue"]
 

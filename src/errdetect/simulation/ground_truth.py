@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from errdetect.simulation.items import Items
-from errdetect.simulation.machines import MachineVerdicts
-from errdetect.simulation.vocabulary import BAD, CODED, FORMER, NONE, TRAP
-from errdetect.simulation.world import AMBIGUOUS, Bools, Floats, Ints, logit
+from errdetect.simulation.machine_moderators import MachineVerdicts
+from errdetect.simulation.phrase_pool import BAD, CODED, FORMER, NONE, TRAP
+from errdetect.simulation.platform_facts import AMBIGUOUS, Bools, Floats, Ints, logit
 
 __all__ = ["CAUSES", "KINDS", "GroundTruth", "derive_truth"]
 

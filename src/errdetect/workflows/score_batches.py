@@ -8,13 +8,13 @@ import numpy.typing as npt
 import pandas as pd
 
 from errdetect.config import Config
-from errdetect.data.policies import Policy
+from errdetect.data.policy_catalogue import Policy
 from errdetect.data.rejected_rows import Rejections
-from errdetect.data.tables import TableRead, iter_decisions
+from errdetect.data.table_reading import TableRead, iter_decisions
 from errdetect.features.point_in_time_features import PointInTimeFeatures
 from errdetect.model.bundle import ModelBundle
 from errdetect.queue.review_value import content_digests, error_kinds, harm_terms
-from errdetect.workflows.load import Progress, free_threads
+from errdetect.workflows.load_data import Progress, free_threads
 
 __all__ = ["ScoredDecisions", "ScoringSource", "score_batches"]
 

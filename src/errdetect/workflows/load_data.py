@@ -8,12 +8,12 @@ from datetime import timedelta
 import pandas as pd
 
 from errdetect.config import Config
-from errdetect.data.policies import read_policies
+from errdetect.data.policy_catalogue import read_policies
 from errdetect.data.rejected_rows import Rejections
-from errdetect.data.tables import TableRead, add_ledger_reviews, read_decisions, read_reviews
+from errdetect.data.table_reading import TableRead, add_ledger_reviews, read_decisions, read_reviews
 from errdetect.errors import ConfigError, error_message
+from errdetect.labels.decision_labels import MATURITY
 from errdetect.labels.intake_account import check_lost_sample
-from errdetect.labels.labels import MATURITY
 from errdetect.ledger.ledger import find_ledger
 from errdetect.snapshot import LabelRules, ReadSummary, Snapshot, empty_reviews
 

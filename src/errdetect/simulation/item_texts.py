@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from errdetect.simulation.items import Items
+from errdetect.simulation.phrase_pool import load_vocabulary
+from errdetect.simulation.platform_facts import Bools, Floats, Ints
 from errdetect.simulation.sellers import Sellers
-from errdetect.simulation.vocabulary import load_vocabulary
-from errdetect.simulation.world import Bools, Floats, Ints
 
 __all__ = ["Slots", "compose_texts", "draw_text_phrases"]
 

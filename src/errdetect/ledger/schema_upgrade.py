@@ -16,7 +16,7 @@ from errdetect.data.database_connection import (
     write_transaction,
 )
 from errdetect.errors import DataError, error_message
-from errdetect.ledger.tables import VERSION_TABLE
+from errdetect.ledger.table_definitions import VERSION_TABLE
 
 __all__ = ["schema_version", "upgrade_ledger"]
 

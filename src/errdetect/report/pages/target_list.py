@@ -6,7 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from errdetect.changes.formatting import (
+from errdetect.changes.display_terms import MEASURE_WORDS
+from errdetect.changes.text_formatting import (
     clean_text,
     finite_or_none,
     format_count,
@@ -15,7 +16,6 @@ from errdetect.changes.formatting import (
     require_columns,
     to_records,
 )
-from errdetect.changes.glossary import MEASURE_WORDS
 from errdetect.report.pages.page_blocks import format_rate, read_estimate, read_text
 
 __all__ = ["CANNOT_TELL", "MET", "MISSED", "STATUS_WORDS", "Target", "read_targets"]

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from errdetect.simulation.item_texts import Slots
 from errdetect.simulation.items import DAY, PICTURE_RULES, Items, policy_change_day
-from errdetect.simulation.sellers import ODD, Sellers
-from errdetect.simulation.text import Slots
-from errdetect.simulation.vocabulary import BAD, CODED, FORMER, NONE, TRAP, load_vocabulary
-from errdetect.simulation.world import (
+from errdetect.simulation.phrase_pool import BAD, CODED, FORMER, NONE, TRAP, load_vocabulary
+from errdetect.simulation.platform_facts import (
     ANIMAL,
     BREACH,
     DECIDED_BY_SELLER,
@@ -38,6 +37,7 @@ from errdetect.simulation.world import (
     policy_number,
     responsible_moderator,
 )
+from errdetect.simulation.sellers import ODD, Sellers
 
 __all__ = ["LOW_BAR", "MachineVerdicts", "live_versions", "simulate_verdicts"]
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from errdetect.changes.proposals import CHANGES, estimated_effort
-from errdetect.changes.targets import AT_LEAST
+from errdetect.changes.quality_targets import AT_LEAST
 from errdetect.findings.conditions import finding_mask
 from errdetect.schemas import MISSED_VIOLATION, WRONGFUL_ACTION
 

@@ -8,12 +8,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from errdetect.features.matrix import Encoding, build_features, fit_encoding
-from errdetect.features.ngrams import text_groups
+from errdetect.features.feature_matrix import Encoding, build_features, fit_encoding
+from errdetect.features.ngram_counts import text_groups
 from errdetect.features.text_models import TextCounts, TextModel, count_texts, fit_text_models
 from errdetect.model.baselines import SegmentRate, fit_segment_rate
 from errdetect.model.detector import DOUBT_COLUMN, Detector, Examples, policy_correction_logit
 from errdetect.model.ensemble_members import Member
+from errdetect.model.gradient_boosting import bin_dataset
 from errdetect.model.policy_correction import (
     MIN_RELABELLED,
     PolicyCorrection,
@@ -21,7 +22,6 @@ from errdetect.model.policy_correction import (
     fit_policy_correction,
 )
 from errdetect.model.surrogate import USUAL_COLUMNS, LogSample, Surrogate, fit_surrogate
-from errdetect.model.trees import bin_dataset
 
 __all__ = [
     "CountedTexts",

@@ -7,10 +7,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from errdetect.data.policies import Policy
+from errdetect.data.policy_catalogue import Policy
 from errdetect.data.review_versions import latest_versions
 from errdetect.data.row_validation import count_reasons
-from errdetect.data.tables import TableRead
+from errdetect.data.table_reading import TableRead
 from errdetect.data.validation.issues import Issue, Severity, count_noun, sort_issues
 from errdetect.data.validation.leakage import check_leakage
 from errdetect.data.validation.review_checks import check_reviews
@@ -49,7 +49,7 @@ def check_tables(
     --------
     >>> import tempfile
     >>> from pathlib import Path
-    >>> from errdetect.data.tables import read_decisions
+    >>> from errdetect.data.table_reading import read_decisions
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = Path(folder) / "log.csv"
     ...     _ = path.write_text(

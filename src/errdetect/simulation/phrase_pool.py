@@ -7,7 +7,7 @@ from importlib.resources import files
 import numpy as np
 import yaml
 
-from errdetect.simulation.world import CATEGORY_NAMES, LANGUAGES, POLICIES, Ints
+from errdetect.simulation.platform_facts import CATEGORY_NAMES, LANGUAGES, POLICIES, Ints
 
 __all__ = ["BAD", "CODED", "FORMER", "NONE", "TRAP", "Vocabulary", "load_vocabulary"]
 

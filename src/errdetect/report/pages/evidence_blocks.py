@@ -4,7 +4,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from errdetect.changes.formatting import (
+from errdetect.changes.display_terms import ERROR_KIND_WORDS
+from errdetect.changes.text_formatting import (
     clean_text,
     count_with_noun,
     finite_or_none,
@@ -12,11 +13,10 @@ from errdetect.changes.formatting import (
     format_interval,
     format_percent,
 )
-from errdetect.changes.glossary import ERROR_KIND_WORDS
 from errdetect.errors import escape_hidden
 from errdetect.explanations.drivers import MIN_DECISIONS
 from errdetect.report.charts import axis_position, choose_axis, interval_strip
-from errdetect.report.pages.findings import error_kind_text
+from errdetect.report.pages.finding_list import error_kind_text
 from errdetect.report.pages.page_blocks import (
     Block,
     format_amount,

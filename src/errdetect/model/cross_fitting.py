@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from errdetect.features.matrix import build_features, fit_encoding
-from errdetect.model.trees import raw_scores
+from errdetect.features.feature_matrix import build_features, fit_encoding
+from errdetect.model.gradient_boosting import raw_scores
 
 __all__ = ["CrossFit", "cross_fit"]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from errdetect.config import Config
-from errdetect.data.writing import write_text
+from errdetect.data.atomic_writing import write_text
 from errdetect.errors import ConfigError, error_message
 from errdetect.estimation.dsa_report import (
     OWN_INITIATIVE,

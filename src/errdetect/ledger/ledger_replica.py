@@ -9,10 +9,10 @@ from typing import Any
 from sqlalchemy import Connection, Table, insert, select
 
 from errdetect.data.database_connection import open_engine, read_transaction, write_transaction
-from errdetect.ledger import tables
+from errdetect.ledger import table_definitions as tables
 from errdetect.ledger.ledger import find_ledger
-from errdetect.ledger.migrate import upgrade_ledger
-from errdetect.ledger.rows import to_utc
+from errdetect.ledger.row_conversion import to_utc
+from errdetect.ledger.schema_upgrade import upgrade_ledger
 
 __all__ = ["replicate_ledger", "reviews_digest"]
 

@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
+from errdetect.findings.audit_evidence import KINDS, AuditEvidence
 from errdetect.findings.conditions import (
     Condition,
     ConditionMatrix,
@@ -15,7 +16,6 @@ from errdetect.findings.conditions import (
     list_conditions,
     rule_mask,
 )
-from errdetect.findings.evidence import KINDS, AuditEvidence
 from errdetect.findings.rate_tests import Rate, excess_p_value, weighted_rate
 from errdetect.stats.multiple_testing import adaptive_q_values
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from errdetect.changes.formatting import (
+from errdetect.changes.display_terms import MEASURE_WORDS, MeasureText
+from errdetect.changes.text_formatting import (
     finite_or_none,
     format_count,
     format_interval,
@@ -16,7 +17,6 @@ from errdetect.changes.formatting import (
     require_columns,
     to_records,
 )
-from errdetect.changes.glossary import MEASURE_WORDS, MeasureText
 from errdetect.estimation.method_text import MEASURED_TO_ERR, SUPPRESSED
 from errdetect.schemas import ESTIMATES
 

@@ -6,13 +6,10 @@ import numpy as np
 import pandas as pd
 
 from errdetect import schemas
+from errdetect.simulation.ground_truth import CAUSES, KINDS, MISLABELLED
+from errdetect.simulation.item_texts import Slots, compose_texts
 from errdetect.simulation.items import DAY
-from errdetect.simulation.reviewers import EXPERTS, SITES
-from errdetect.simulation.reviews import ReviewScenario, SimulatedReviews
-from errdetect.simulation.sellers import SIZES
-from errdetect.simulation.text import Slots, compose_texts
-from errdetect.simulation.truth import CAUSES, KINDS, MISLABELLED
-from errdetect.simulation.world import (
+from errdetect.simulation.platform_facts import (
     ACTIONS,
     CATEGORY_NAMES,
     LANGUAGES,
@@ -24,6 +21,9 @@ from errdetect.simulation.world import (
     format_ids,
     take_texts,
 )
+from errdetect.simulation.reviewers import EXPERTS, SITES
+from errdetect.simulation.reviews import ReviewScenario, SimulatedReviews
+from errdetect.simulation.sellers import SIZES
 
 __all__ = ["START", "account_ids", "decision_frame", "review_frame", "reviewer_ids", "truth_frame"]
 

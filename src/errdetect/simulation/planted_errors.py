@@ -8,13 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from errdetect.simulation.frames import START, account_ids, reviewer_ids
 from errdetect.simulation.items import SHARED_PHOTO_PRICE, policy_change_day
-from errdetect.simulation.machines import LOW_BAR
-from errdetect.simulation.reviewers import FAULT, SITES, flag_probability, misread_probability
-from errdetect.simulation.reviews import FLOOR, ReviewDesign, ReviewScenario, SimulatedReviews
-from errdetect.simulation.sellers import CLUSTERS
-from errdetect.simulation.world import (
+from errdetect.simulation.machine_moderators import LOW_BAR
+from errdetect.simulation.output_tables import START, account_ids, reviewer_ids
+from errdetect.simulation.platform_facts import (
     AMBIGUOUS,
     ANIMAL,
     MARKET_NAMES,
@@ -25,6 +22,9 @@ from errdetect.simulation.world import (
     Floats,
     Ints,
 )
+from errdetect.simulation.reviewers import FAULT, SITES, flag_probability, misread_probability
+from errdetect.simulation.reviews import FLOOR, ReviewDesign, ReviewScenario, SimulatedReviews
+from errdetect.simulation.sellers import CLUSTERS
 
 __all__ = ["describe_planted", "slice_mask"]
 

@@ -6,14 +6,14 @@ from typing import Any
 
 import pandas as pd
 
-from errdetect.changes.formatting import (
+from errdetect.changes.display_terms import ERROR_KIND_WORDS, KIND_RATE_WORDS
+from errdetect.changes.text_formatting import (
     clean_text,
     count_with_noun,
     finite_or_none,
     format_percent,
     slug,
 )
-from errdetect.changes.glossary import ERROR_KIND_WORDS, KIND_RATE_WORDS
 from errdetect.report.pages.page_blocks import (
     format_amount,
     format_rate,

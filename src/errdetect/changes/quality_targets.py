@@ -9,8 +9,8 @@ import pandas as pd
 from scipy.optimize import brentq
 from scipy.special import ndtri
 
-from errdetect.changes.pilots import POWER
-from errdetect.data.policies import Policy
+from errdetect.changes.pilot_design import POWER
+from errdetect.data.policy_catalogue import Policy
 from errdetect.errors import ConfigError, error_message
 from errdetect.schemas import MEASURES
 from errdetect.stats.intervals import critical_value, wilson_half_width

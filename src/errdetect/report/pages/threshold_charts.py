@@ -3,9 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from errdetect.changes.formatting import clean_text, finite_or_none, format_count
+from errdetect.changes.text_formatting import clean_text, finite_or_none, format_count
 from errdetect.report.charts import axis_position
-from errdetect.report.figures import IntervalEstimate
 from errdetect.report.pages.page_blocks import (
     Block,
     format_amount,
@@ -19,6 +18,7 @@ from errdetect.report.pages.page_blocks import (
     table_block,
     table_column,
 )
+from errdetect.report.reported_rates import IntervalEstimate
 
 __all__ = ["THRESHOLD_COLUMNS", "threshold_blocks"]
 

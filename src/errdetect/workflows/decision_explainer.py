@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from errdetect.changes.formatting import clean_text, slug
+from errdetect.changes.text_formatting import clean_text, slug
 from errdetect.config import Config
-from errdetect.data.policies import Policy
-from errdetect.data.writing import write_json
+from errdetect.data.atomic_writing import write_json
+from errdetect.data.policy_catalogue import Policy
 from errdetect.explanations.contributions import log_odds_contributions
 from errdetect.explanations.drivers import MIN_DECISIONS, error_drivers
 from errdetect.explanations.nearest_correct import (

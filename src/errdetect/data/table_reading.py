@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
-from errdetect.data.actions import action_meanings, unknown_actions_hint
+from errdetect.data.action_meanings import action_meanings, unknown_actions_hint
 from errdetect.data.review_versions import find_repeated_versions
 from errdetect.data.row_validation import CleanBatch, clean_batches, count_reasons
 from errdetect.data.schema_scan import SchemaScan, scan_files

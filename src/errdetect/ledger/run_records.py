@@ -17,8 +17,8 @@ from errdetect.data.database_connection import read_transaction, write_transacti
 from errdetect.data.database_rows import dump_json, upsert_rows
 from errdetect.data.review_versions import find_repeated_versions, known_at
 from errdetect.errors import DataError, error_message
-from errdetect.ledger import tables
-from errdetect.ledger.rows import (
+from errdetect.ledger import table_definitions as tables
+from errdetect.ledger.row_conversion import (
     frame_to_rows,
     id_condition,
     record_events,

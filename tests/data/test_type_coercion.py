@@ -248,7 +248,7 @@ def test_digits_that_a_spreadsheet_cut_off_are_named_among_any_ids():
     assert ["scientific notation" in must for must in read.causes] == [True]
 
 
-_uuids = st.lists(st.is_uuids(version=4), min_size=1, max_size=5)
+_uuids = st.lists(st.uuids(version=4), min_size=1, max_size=5)
 _FORMS = {
     "canonical": str,
     "upper": lambda u: str(u).upper(),

@@ -31,7 +31,9 @@ def test_classes_say_who_can_take_each_decision(rows):
     classes = group_by_pools(frame, POOLS)
     for i, (market, language, policy) in enumerate(rows):
         wanted = [
-            pool.can_review(market, "market") and pool.can_review(language, "language") and pool.can_review(policy, "policy_id")
+            pool.can_review(market, "market")
+            and pool.can_review(language, "language")
+            and pool.can_review(policy, "policy_id")
             for pool in POOLS
         ]  # fmt: skip
         assert classes.can[classes.of[i]].tolist() == wanted

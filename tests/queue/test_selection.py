@@ -59,7 +59,9 @@ def test_budgets_are_counts_or_shares():
 def test_what_every_selection_keeps(seed, n, budget, share):
     rng = np.random.default_rng(seed)
     value, open_ = rng.random(n) + 0.01, rng.random(n) < 0.7
-    chosen = select_reviews(value, open_, p_error=rng.random(n), capacity=[budget], explore_share=share, rng=rng)  # fmt: skip
+    chosen = select_reviews(
+        value, open_, p_error=rng.random(n), capacity=[budget], explore_share=share, rng=rng
+    )
     queued, ranked = chosen.order, chosen.order[~chosen.explored]
     assert len(queued) == len(set(queued)) == min(budget, open_.sum())
     assert open_[queued].all()

@@ -62,7 +62,8 @@ def effect_sentence(row: Mapping[str, Any]) -> str:
     if not _is_known(row["before"]) or not _is_known(row["after"]):
         return first
     said = (
-        f"{what} among all decisions of the slice: {format_percent(row['before'])} before {format_day(row['effective_from'])}, "
+        f"{what} among all decisions of the slice: {format_percent(row['before'])} before "
+        f"{format_day(row['effective_from'])}, "
         f"{format_percent(row['after'])} since ({format_count(row['n_before'])} and "
         f"{format_count(row['n_after'])} reviewed decisions)."
     )

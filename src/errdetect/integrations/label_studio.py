@@ -705,7 +705,8 @@ def labelling_config(
         f'  <Choices name="{RIGHT_POLICY}" toName="text" choice="single" '
         f'visibleWhen="choice-selected" whenTagName="{VERDICT}" whenChoiceValue="{RELABELLED}">',
         *(
-            f"    <Choice value={quoteattr(escape_hidden(_policy_label(one, known)))} alias={quoteattr(escape_hidden(one))}/>"
+            f"    <Choice value={quoteattr(escape_hidden(_policy_label(one, known)))} "
+            f"alias={quoteattr(escape_hidden(one))}/>"
             for one in sorted({*policy_ids, *known})
         ),
         "  </Choices>",

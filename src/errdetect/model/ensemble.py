@@ -80,7 +80,8 @@ def fit_member(
         }
         rows = _subsample_rows(len(e), seed)
         model = fit_additive(
-            prepared.X[rows], e.head_target(head)[rows], e.weight[rows], categories=levels, side=names.index("enforced"),
+            prepared.X[rows], e.head_target(head)[rows], e.weight[rows], categories=levels,
+            side=names.index("enforced"),
             ridge=_RIDGE,
         )  # fmt: skip
         return Member(name, head, model)

@@ -130,7 +130,8 @@ def test_a_concept_has_one_entry_and_no_term_is_forbidden(words):
     assert not set(terms) & set(forbidden(words))
     for entry in entries(words):
         assert set(entry) <= {"term", "meaning", "where", "avoid", "avoid_in_code"}, entry["term"]
-        assert entry["meaning"].endswith(".") and ". " not in entry["meaning"], entry["term"]
+        assert entry["meaning"].endswith("."), entry["term"]
+        assert ". " not in entry["meaning"], entry["term"]
 
 
 def test_files_that_the_glossary_names_exist(words, repo):

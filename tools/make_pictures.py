@@ -14,7 +14,7 @@ from PIL import Image
 IMAGES = Path(__file__).resolve().parent.parent / "docs/images"
 #: File name -> the report's page and the height to keep, in pixels.
 PICTURES = {"report.png": ("summary", 760), "queue.png": ("queue", 850)}
-COLOURS = 48  # flat areas and text: small files
+COLOURS = 128  # flat areas and text: small files
 
 
 def main(demo: Path) -> None:
@@ -31,7 +31,11 @@ def main(demo: Path) -> None:
             subprocess.run(
                 [browser, *flags, *size, f"{page}#{anchor}"], check=True, capture_output=True
             )
-            picture = Image.open(shot).convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
+            picture = (
+                Image.open(shot)
+                .convert("RGB")
+                .quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+            )
             picture.save(IMAGES / name, optimize=True)
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 IMAGES = Path(__file__).resolve().parent.parent / "docs/images"
 #: File name -> the report's page and the height to keep, in pixels.
-PICTURES = {"report.png": ("summary", 760), "queue.png": ("queue", 850)}
+PICTURES = {"report.png": ("", 760), "queue.png": ("queue", 850)}
 COLOURS = 128  # flat areas and text: small files
 
 
@@ -29,7 +29,9 @@ def main(demo: Path) -> None:
             flags = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
             size = [f"--window-size=1200,{height}", f"--screenshot={shot}"]
             subprocess.run(
-                [browser, *flags, *size, f"{page}#{anchor}"], check=True, capture_output=True
+                [browser, *flags, *size, f"{page}{anchor and '#' + anchor}"],
+                check=True,
+                capture_output=True,
             )
             picture = (
                 Image.open(shot)

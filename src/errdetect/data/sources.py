@@ -10,6 +10,7 @@ from typing import Literal
 from urllib.parse import unquote
 
 from errdetect.data.database_connection import place_of
+from errdetect.data.dataframes import dataframe_name, shown_path
 from errdetect.errors import DataError, sentence, visible
 
 __all__ = [
@@ -93,7 +94,7 @@ class SourceFile:
     @property
     def shown(self) -> str:
         """What to call it in messages: its path, with its name in an archive."""
-        return str(self.path) if self.member is None else f"{self.path}/{self.member}"
+        return shown_path(self.path) if self.member is None else f"{self.path}/{self.member}"
 
     @property
     def name(self) -> str:
@@ -136,6 +137,8 @@ def data_name(source: str) -> str:
     'shop'
     """
     rows = in_database(source)
+    if dataframe_name(source) is not None:
+        return "a DataFrame"
     return Path(source).parent.name if rows is None else Path(place_of(rows.url)).name
 
 
@@ -187,7 +190,9 @@ def find_files(sources: Sources, *, preset: Preset | None = None) -> list[Source
     for file in found.values():
         if preset and file.format in ("parquet", "database"):
             do = "Give the CSV, or leave data.preset out."
-            raise DataError(sentence(f"A source with the preset {preset}", "be CSV", file.path, do))
+            raise DataError(
+                sentence(f"A source with the preset {preset}", "be CSV", file.shown, do)
+            )
     return list(found.values())
 
 

@@ -290,7 +290,7 @@ def _batches(
             words.update(batch.unknown_actions)
         yield batch
     if not kept:
-        where = ", ".join(str(file.path) for file in survey.files)
+        where = ", ".join(file.shown for file in survey.files)
         common = reasons.most_common(3)
         top = "; ".join(f"{reason} ({_counted('{n} rows', n)})" for reason, n in common)
         more = f"\n{lines_to_add(words)}" if words else ""

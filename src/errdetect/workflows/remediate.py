@@ -32,6 +32,7 @@ from errdetect.remediation.plan_schema import (
 from errdetect.reviewers.identifiability import VOTES
 from errdetect.schemas import INTAKE, PLAN
 from errdetect.workflows.load import Progress, load_snapshot
+from errdetect.workflows.result_tables import ResultTables
 from errdetect.workflows.run_description import describe_run
 
 __all__ = ["RemediateResult", "remediate"]
@@ -47,7 +48,7 @@ _STATES = (PLANNED, APPLIED, REVIEW, WITHDRAWN)
 
 
 @dataclass(frozen=True)
-class RemediateResult:
+class RemediateResult(ResultTables):
     """What is to be done, and what was recorded.
 
     Parameters
@@ -79,6 +80,11 @@ class RemediateResult:
     files: Mapping[str, Path]
     notes: tuple[str, ...]
     intake: Intake
+
+    @property
+    def plan(self) -> pd.DataFrame:
+        """The plan, a row a step; columns of `schemas.PLAN` and the look-alikes' precision."""
+        return self.table("plan")
 
     def lines(self) -> list[str]:
         """Return what people are told."""

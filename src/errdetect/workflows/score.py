@@ -25,6 +25,7 @@ from errdetect.snapshot import Reading, Snapshot, no_reviews
 from errdetect.workflows.explainer import Explainer, make_explainer, reason_words
 from errdetect.workflows.load import Progress, check_losses, label_rules, load_reviews
 from errdetect.workflows.queueing import design, draw, find_staff, record, recorded, value_reviews
+from errdetect.workflows.result_tables import ResultTables
 from errdetect.workflows.run_description import describe_run
 from errdetect.workflows.scoring import Source, score_all
 
@@ -37,7 +38,7 @@ _CHUNK = 200_000
 
 
 @dataclass(frozen=True)
-class ScoreResult:
+class ScoreResult(ResultTables):
     """What scoring came to.
 
     Parameters
@@ -62,6 +63,21 @@ class ScoreResult:
     files: Mapping[str, Path]
     notes: tuple[str, ...]
     intake: Intake
+
+    @property
+    def scores(self) -> pd.DataFrame:
+        """Every scored decision; columns of `schemas.SCORES`."""
+        return self.table("scores")
+
+    @property
+    def queue(self) -> pd.DataFrame:
+        """The review queue by rank; columns of `schemas.QUEUE`."""
+        return self.table("queue")
+
+    @property
+    def explanations(self) -> pd.DataFrame:
+        """What goes with the queue's reasons; columns of `schemas.EXPLANATIONS`."""
+        return self.table("explanations")
 
 
 def score(

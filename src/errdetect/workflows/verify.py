@@ -14,7 +14,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from errdetect import __version__
 from errdetect.config import Config, load_config
 from errdetect.config_schema import Ledger
 from errdetect.data.provenance import (
@@ -31,6 +30,7 @@ from errdetect.errors import DataError, sentence
 from errdetect.ledger.ledger import find_ledger
 from errdetect.ledger.replica import replicate_ledger
 from errdetect.schemas import INTAKE
+from errdetect.version import __version__
 from errdetect.workflows.estimate import estimate
 from errdetect.workflows.load import Progress
 from errdetect.workflows.plan_audit import plan_audit
@@ -401,7 +401,7 @@ class VerifyResult:
 
 def verify(
     folder: str | Path,
-    config: str | Path | None,
+    config: Config | str | Path | None,
     *,
     overrides: Sequence[str] = (),
     decisions: str | None = None,
@@ -414,7 +414,7 @@ def verify(
     folder
         An output folder of a command, with its `run.json`.
     config
-        The config file; not needed for `simulate`.
+        The config file, or a config as the run had it; not needed for `simulate`.
     overrides
         `key=value` each, beyond those that the run was made with.
     decisions
@@ -464,7 +464,7 @@ def verify(
 
 
 def _config(
-    run: Provenance, file: str | Path | None, overrides: Sequence[str]
+    run: Provenance, file: Config | str | Path | None, overrides: Sequence[str]
 ) -> tuple[Config, list[str]]:
     """Load the config with the overrides that the run was made with, and say which are unknown."""
     if run.command == "simulate":
@@ -474,6 +474,12 @@ def _config(
         raise DataError(
             sentence(f"Verifying `errdetect {run.command}`", "have a config", "none", do)
         )
+    if isinstance(file, Config):
+        if overrides:
+            do = "Load the config with them, or give its path."
+            must = "come with a config's path"
+            raise DataError(sentence("Overrides", must, "a config that is loaded", do))
+        return file, []
     again = [str(one) for one in run.arguments.get("set", ())]
     given = {one.partition("=")[0] for one in overrides}
     lost = [key for key in run.arguments.get("set_not_recorded", ()) if key not in given]

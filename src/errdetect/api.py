@@ -50,7 +50,7 @@ __all__ = [
 ]
 
 Progress = Callable[[str], None]
-Written = TypeVar("Written", bound="ResultTables")
+_Written = TypeVar("_Written", bound="ResultTables")
 
 
 def _silent(_: str) -> None:
@@ -553,7 +553,7 @@ def _config_with(
         yield loaded.model_copy(update={"data": data})
 
 
-def _written(out: str | Path | None, run: Callable[[Path], Written]) -> Written:
+def _written(out: str | Path | None, run: Callable[[Path], _Written]) -> _Written:
     """Run into a folder; without one, into a temporary one whose tables are read back."""
     if out is not None:
         return run(Path(out))

@@ -244,7 +244,7 @@ class ErrorClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
             if given.isna().any() or not given.isin([0, 1]).all():
                 do = "Leave rows out where it is unknown."
                 got = given[~given.isin([0, 1])].iloc[0]
-                raise ValueError(sentence("enforced", "be true or false", repr(got), do))
+                raise ValueError(sentence("enforced", "be true or false", got, do))
             return given.astype("bool").to_numpy(bool)
         if "action" not in frame:
             return np.ones(len(frame), dtype=bool)

@@ -1,3 +1,113 @@
 """errdetect: which automated moderation decisions are wrong, and what to change."""
 
-__version__ = "0.1.0"
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from errdetect.version import __version__
+
+if TYPE_CHECKING:
+    from errdetect.api import (
+        estimate,
+        export,
+        ingest,
+        plan_audit,
+        proposals,
+        remediate,
+        report,
+        score,
+        simulate,
+        train,
+        validate,
+        verify,
+    )
+    from errdetect.config import Config, load_config
+    from errdetect.errors import ErrdetectError
+    from errdetect.model.classifier import ErrorClassifier
+    from errdetect.workflows.estimate import EstimateResult
+    from errdetect.workflows.export import ExportResult
+    from errdetect.workflows.ingest import IngestResult
+    from errdetect.workflows.plan_audit import PlanAuditResult
+    from errdetect.workflows.proposals import ProposalsResult
+    from errdetect.workflows.remediate import RemediateResult
+    from errdetect.workflows.report import ReportResult
+    from errdetect.workflows.score import ScoreResult
+    from errdetect.workflows.simulate import SimulateResult
+    from errdetect.workflows.train import TrainResult
+    from errdetect.workflows.validate import ValidateResult
+    from errdetect.workflows.verify import VerifyResult
+
+__all__ = [
+    "Config",
+    "ErrdetectError",
+    "ErrorClassifier",
+    "EstimateResult",
+    "ExportResult",
+    "IngestResult",
+    "PlanAuditResult",
+    "ProposalsResult",
+    "RemediateResult",
+    "ReportResult",
+    "ScoreResult",
+    "SimulateResult",
+    "TrainResult",
+    "ValidateResult",
+    "VerifyResult",
+    "__version__",
+    "estimate",
+    "export",
+    "ingest",
+    "load_config",
+    "plan_audit",
+    "proposals",
+    "remediate",
+    "report",
+    "score",
+    "simulate",
+    "train",
+    "validate",
+    "verify",
+]
+
+#: Where a name is, if it is no function of `errdetect.api`.
+_ELSEWHERE = {
+    "Config": "errdetect.config",
+    "load_config": "errdetect.config",
+    "ErrdetectError": "errdetect.errors",
+    "ErrorClassifier": "errdetect.model.classifier",
+    "EstimateResult": "errdetect.workflows.estimate",
+    "ExportResult": "errdetect.workflows.export",
+    "IngestResult": "errdetect.workflows.ingest",
+    "PlanAuditResult": "errdetect.workflows.plan_audit",
+    "ProposalsResult": "errdetect.workflows.proposals",
+    "RemediateResult": "errdetect.workflows.remediate",
+    "ReportResult": "errdetect.workflows.report",
+    "ScoreResult": "errdetect.workflows.score",
+    "SimulateResult": "errdetect.workflows.simulate",
+    "TrainResult": "errdetect.workflows.train",
+    "ValidateResult": "errdetect.workflows.validate",
+    "VerifyResult": "errdetect.workflows.verify",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import what is asked for only then (PEP 562): `import errdetect` alone costs next to nothing."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_ELSEWHERE.get(name, "errdetect.api")), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, *globals()})
+
+
+class _Interface(ModuleType):
+    """Keeps `errdetect.report` the function: importing the room of that name would replace it."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name in __all__ and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Interface

@@ -4,9 +4,9 @@ from typing import Annotated
 
 import typer
 
-from errdetect import __version__
 from errdetect.cli.commands import app
 from errdetect.errors import exit_on_error
+from errdetect.version import __version__
 
 __all__ = ["app", "main"]
 

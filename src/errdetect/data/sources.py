@@ -10,6 +10,7 @@ from typing import Literal
 from urllib.parse import unquote
 
 from errdetect.data.database_connection import redacted_url
+from errdetect.data.dataframes import dataframe_name, shown_path
 from errdetect.errors import DataError, error_message, escape_hidden
 
 __all__ = [
@@ -93,7 +94,7 @@ class SourceFile:
     @property
     def shown(self) -> str:
         """What to call it in messages: its path, with its name in an archive."""
-        return str(self.path) if self.member is None else f"{self.path}/{self.member}"
+        return shown_path(self.path) if self.member is None else f"{self.path}/{self.member}"
 
     @property
     def name(self) -> str:
@@ -137,6 +138,8 @@ def dataset_name(source: str) -> str:
     >>> dataset_name("postgresql://anna:secret@host/shop::public.decisions")
     'shop'
     """
+    if dataframe_name(source) is not None:
+        return "a DataFrame"
     rows = parse_table_source(source)
     return Path(source).parent.name if rows is None else Path(redacted_url(rows.url)).name
 
@@ -190,7 +193,7 @@ def find_files(sources: Sources, *, preset: Preset | None = None) -> list[Source
         if preset and file.format in ("parquet", "database"):
             do = "Give the CSV, or leave data.preset out."
             raise DataError(
-                error_message(f"A source with the preset {preset}", "be CSV", file.path, do)
+                error_message(f"A source with the preset {preset}", "be CSV", file.shown, do)
             )
     return list(found.values())
 

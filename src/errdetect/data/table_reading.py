@@ -292,7 +292,7 @@ def _clean_and_require(
             words.update(batch.unknown_actions)
         yield batch
     if not kept:
-        where = ", ".join(str(file.path) for file in survey.files)
+        where = ", ".join(file.shown for file in survey.files)
         common = reasons.most_common(3)
         top = "; ".join(f"{reason} ({_format_count('{n} rows', n)})" for reason, n in common)
         more = f"\n{unknown_actions_hint(words)}" if words else ""

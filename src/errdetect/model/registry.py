@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from errdetect import __version__
 from errdetect.errors import ModelError, error_message
 from errdetect.model.bundle import ModelBundle, load_bundle, save_bundle
+from errdetect.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from errdetect import __version__
 from errdetect.config import load_config
 from errdetect.data.atomic_writing import write_parquet
 from errdetect.data.provenance import Provenance
+from errdetect.version import __version__
 from errdetect.workflows.load_data import Progress
 from errdetect.workflows.report import report
 from errdetect.workflows.score import ScoreResult, score

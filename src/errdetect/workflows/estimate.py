@@ -22,19 +22,25 @@ from errdetect.workflows.control_variate import (
 )
 from errdetect.workflows.dsa_draft import check_dsa, draft_dsa, write_dsa
 from errdetect.workflows.load_data import Progress, load_snapshot
+from errdetect.workflows.result_tables import ResultTables
 from errdetect.workflows.run_description import champion_version, describe_run
 
 __all__ = ["EstimateResult", "estimate"]
 
 
 @dataclass(frozen=True)
-class EstimateResult:
+class EstimateResult(ResultTables):
     """The estimates, and the files written."""
 
     estimates: pd.DataFrame
     files: Mapping[str, Path]
     notes: tuple[str, ...]
     intake: Intake
+
+    @property
+    def labels(self) -> pd.DataFrame:
+        """What reviews say of every decision; columns of `schemas.LABELS`."""
+        return self.table("labels")
 
 
 def estimate(

@@ -20,13 +20,14 @@ from errdetect.schemas import ADJUDICATION, AUDIT, INTAKE
 from errdetect.snapshot import Snapshot
 from errdetect.workflows.control_variate import champion_probability, find_champion
 from errdetect.workflows.load_data import Progress, load_snapshot
+from errdetect.workflows.result_tables import ResultTables
 from errdetect.workflows.run_description import champion_version, describe_run
 
 __all__ = ["PlanAuditResult", "plan_audit"]
 
 
 @dataclass(frozen=True)
-class PlanAuditResult:
+class PlanAuditResult(ResultTables):
     """The next audit.
 
     Parameters
@@ -49,6 +50,11 @@ class PlanAuditResult:
     files: Mapping[str, Path]
     notes: tuple[str, ...]
     intake: Intake
+
+    @property
+    def audit(self) -> pd.DataFrame:
+        """The decisions drawn: decision_id, inclusion_probability, `by` columns."""
+        return self.table("audit")
 
 
 def plan_audit(

@@ -38,6 +38,7 @@ from errdetect.remediation.remediation_plan import plan_remediation
 from errdetect.reviewers.identifiability import VOTES
 from errdetect.schemas import INTAKE, PLAN
 from errdetect.workflows.load_data import Progress, load_snapshot
+from errdetect.workflows.result_tables import ResultTables
 from errdetect.workflows.run_description import describe_run
 
 __all__ = ["RemediateResult", "remediate"]
@@ -53,7 +54,7 @@ _STATES = (PLANNED, APPLIED, REVIEW, WITHDRAWN)
 
 
 @dataclass(frozen=True)
-class RemediateResult:
+class RemediateResult(ResultTables):
     """What is to be done, and what was recorded.
 
     Parameters
@@ -85,6 +86,11 @@ class RemediateResult:
     files: Mapping[str, Path]
     notes: tuple[str, ...]
     intake: Intake
+
+    @property
+    def plan(self) -> pd.DataFrame:
+        """The plan, a row a step; columns of `schemas.PLAN` and the look-alikes' precision."""
+        return self.table("plan")
 
     def lines(self) -> list[str]:
         """Return what people are told."""

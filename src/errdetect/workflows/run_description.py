@@ -9,8 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from errdetect import __version__
 from errdetect.config import Config
+from errdetect.data.dataframes import dataframe_name, shown_path
 from errdetect.data.provenance import (
     Provenance,
     digest_file,
@@ -23,6 +23,7 @@ from errdetect.data.sources import SourceFile, Sources, find_files
 from errdetect.errors import ModelError
 from errdetect.ledger.ledger_replica import reviews_digest
 from errdetect.model.registry import ModelRegistry
+from errdetect.version import __version__
 
 __all__ = [
     "champion_version",
@@ -146,6 +147,10 @@ def champion_version(config: Config) -> str | None:
 def resolved_config(config: Config) -> dict[str, Any]:
     """Return every key of the config with its value, defaults too, without secrets."""
     found: dict[str, Any] = to_plain_json(redact_secrets(config.model_dump(mode="json")))
+    data = found["data"]
+    for name in _TABLES:
+        if isinstance(data.get(name), str):
+            data[name] = shown_path(data[name])
     return found
 
 
@@ -240,7 +245,8 @@ def score_files(config: Config) -> Iterator[Path]:
 
 def _relative_name(config: Config, path: str | Path) -> str:
     """Name a file from the config's folder, so that a moved project has the same names."""
-    return Path(os.path.relpath(path, config.base.absolute())).as_posix()
+    relative = Path(os.path.relpath(path, config.base.absolute())).as_posix()
+    return dataframe_name(path) or relative
 
 
 def _recorded_arguments(config: Config, arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -32,6 +32,7 @@ from errdetect.workflows.queueing import (
     reviewer_capacity,
     value_reviews,
 )
+from errdetect.workflows.result_tables import ResultTables
 from errdetect.workflows.run_description import describe_run
 from errdetect.workflows.score_batches import ScoringSource, score_batches
 
@@ -44,7 +45,7 @@ _CHUNK = 200_000
 
 
 @dataclass(frozen=True)
-class ScoreResult:
+class ScoreResult(ResultTables):
     """What scoring came to.
 
     Parameters
@@ -69,6 +70,21 @@ class ScoreResult:
     files: Mapping[str, Path]
     notes: tuple[str, ...]
     intake: Intake
+
+    @property
+    def scores(self) -> pd.DataFrame:
+        """Every scored decision; columns of `schemas.SCORES`."""
+        return self.table("scores")
+
+    @property
+    def queue(self) -> pd.DataFrame:
+        """The review queue by rank; columns of `schemas.QUEUE`."""
+        return self.table("queue")
+
+    @property
+    def explanations(self) -> pd.DataFrame:
+        """What goes with the queue's reasons; columns of `schemas.EXPLANATIONS`."""
+        return self.table("explanations")
 
 
 def score(

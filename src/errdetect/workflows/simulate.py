@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from errdetect import __version__
 from errdetect.data.provenance import Provenance
 from errdetect.simulation.marketplace import simulate as simulate_marketplace
 from errdetect.simulation.marketplace import write_marketplace
+from errdetect.version import __version__
 from errdetect.workflows.load_data import Progress
 
 __all__ = ["SimulateResult", "simulate"]

@@ -14,7 +14,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from errdetect import __version__
 from errdetect.config import Config, load_config
 from errdetect.config_schema import LedgerSettings
 from errdetect.data.atomic_writing import write_csv, write_parquet
@@ -31,6 +30,7 @@ from errdetect.errors import DataError, error_message
 from errdetect.ledger.ledger import find_ledger
 from errdetect.ledger.ledger_replica import replicate_ledger
 from errdetect.schemas import INTAKE
+from errdetect.version import __version__
 from errdetect.workflows.estimate import estimate
 from errdetect.workflows.load_data import Progress
 from errdetect.workflows.plan_audit import plan_audit
@@ -408,7 +408,7 @@ class VerifyResult:
 
 def verify(
     folder: str | Path,
-    config: str | Path | None,
+    config: Config | str | Path | None,
     *,
     overrides: Sequence[str] = (),
     decisions: str | None = None,
@@ -421,7 +421,7 @@ def verify(
     folder
         An output folder of a command, with its `run.json`.
     config
-        The config file; not needed for `simulate`.
+        The config file, or a config as the run had it; not needed for `simulate`.
     overrides
         `key=value` each, beyond those that the run was made with.
     decisions
@@ -474,7 +474,7 @@ def verify(
 
 
 def _load_run_config(
-    run: Provenance, file: str | Path | None, overrides: Sequence[str]
+    run: Provenance, file: Config | str | Path | None, overrides: Sequence[str]
 ) -> tuple[Config, list[str]]:
     """Load the config with the overrides that the run was made with, and say which are unknown."""
     if run.command == "simulate":
@@ -484,6 +484,12 @@ def _load_run_config(
         raise DataError(
             error_message(f"Verifying `errdetect {run.command}`", "have a config", "none", do)
         )
+    if isinstance(file, Config):
+        if overrides:
+            do = "Load the config with them, or give its path."
+            must = "come with a config's path"
+            raise DataError(error_message("Overrides", must, "a config that is loaded", do))
+        return file, []
     again = [str(one) for one in run.arguments.get("set", ())]
     given = {one.partition("=")[0] for one in overrides}
     lost = [key for key in run.arguments.get("set_not_recorded", ()) if key not in given]

@@ -127,9 +127,7 @@ def test_text_words_follow_the_side():
     assert said(decision(), passed, pushes(text_char_logit=1)) == [
         f"{start}the machine let it pass"
     ]
-    assert said(decision(), row(enforced=0), pushes(text_char_logit=1)) == [
-        "There is no text"
-    ]
+    assert said(decision(), row(enforced=0), pushes(text_char_logit=1)) == ["There is no text"]
 
 
 @pytest.mark.parametrize(
@@ -353,7 +351,9 @@ def test_the_same_content_in_words():
     assert past("similar", **near, **text) == (
         "The same text was in 4 earlier reviewed decisions: 75% found to violate, 25% decided wrongly"
     )
-    assert past("similar", **near).startswith("Nearly the same text was in 9 earlier reviewed decisions")
+    assert past("similar", **near).startswith(
+        "Nearly the same text was in 9 earlier reviewed decisions"
+    )
     assert past("similar", similar_image_hash_reviewed=1.0, **near).startswith("The same picture")
     near["similar_near_reviewed"] = 0
     assert past("similar", **near) == (

@@ -118,7 +118,7 @@ def test_one_site_that_flags_alone_is_named(log_of, reviewed, rng):
 def test_weak_evidence_names_nothing(strength):
     told = weigh_causes([CauseEvidence("machine_fault", strength, "", {})])
     assert (told.cause, told.sure) == (UNKNOWN_CAUSE, "open")
-    assert told.words == "What was reviewed there does not tell the cause."
+    assert told.words == "The cause is unknown: the reviews here are inconclusive."
 
 
 def test_a_close_second_makes_it_likely_only():

@@ -178,7 +178,7 @@ def test_the_whole_is_held_against_its_sides(table):
     # Wrong labels count as errors of the whole alone: as many as that would explain it.
     alone = far[far["market"].isna()]
     check_estimates(alone, ["market"], most_labels=1.0)
-    with pytest.raises(ContradictionError, match="the whole: error_rate, 0 to 0, cannot hold"):
+    with pytest.raises(ContradictionError, match="the whole: error_rate, 0 to 0, contradicts"):
         check_estimates(both(table, 0.0, 0.0)[table["market"].isna()], ["market"])
 
 

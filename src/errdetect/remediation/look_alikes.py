@@ -266,8 +266,8 @@ def _review_evidence(snapshot: Snapshot, seeds: Ints) -> _ReviewEvidence:
     stands = superseding_decision(snapshot.decisions).isna().to_numpy(bool)
     untouched = stands & (np.bincount(at[~by_design], minlength=n) == 0)
     chance = snapshot.inclusion_probability
-    known = (labels["label"] != UNKNOWN).to_numpy(bool)
-    drawn = untouched & known & ~np.isnan(chance)
+    labelled = (labels["label"] != UNKNOWN).to_numpy(bool)
+    drawn = untouched & labelled & ~np.isnan(chance)
     overturned = np.zeros(n, dtype=bool)
     overturned[seeds] = True
     relabelled = (labels["error_kind"] == WRONG_LABEL).to_numpy(bool)
@@ -278,7 +278,7 @@ def _review_evidence(snapshot: Snapshot, seeds: Ints) -> _ReviewEvidence:
         odds=np.where(drawn, (1 - chance) / np.where(drawn, chance, 1), 0.0),
         overturned=overturned,
         stood=relabelled | (labels["label"] == CORRECT).to_numpy(bool),
-        wrong=np.where(known, wrong, np.nan),
+        wrong=np.where(labelled, wrong, np.nan),
     )
 
 

@@ -48,7 +48,7 @@ def test_a_flag_that_is_probably_false_goes_to_a_person(decide, review, monkeypa
         ("3", "d3", "adjudication", "overturned"),
     )  # fmt: skip
     doubt = SimpleNamespace(p_error=pd.Series({"d1": 0.3, "d2": 0.3}))
-    monkeypatch.setattr("errdetect.snapshot.fit_reviewers", lambda *_, **__: doubt)
+    monkeypatch.setattr("errdetect.snapshot.fit_reviewer_model", lambda *_, **__: doubt)
     snapshot = Snapshot(decisions, reviews)
     plan = direct_remedies(snapshot)
     reverse = plan[plan["kind"] == "reverse"].set_index("decision_id")

@@ -506,15 +506,15 @@ def _time_note(decisions: pd.DataFrame, position: Ints, inside: NDArray[np.bool_
         return ""
     moments = decisions["decided_at"].to_numpy()
     drawn, every = moments[position], moments[inside]
-    said = []
+    gaps = []
     for bare, where in (
         (every < drawn.min(), f"before {pd.Timestamp(drawn.min()):%Y-%m-%d}"),
         (every > drawn.max(), f"after {pd.Timestamp(drawn.max()):%Y-%m-%d}"),
     ):
         share = float(bare.mean())
         if share * len(position) > _EXPECTED_DRAWS:
-            said.append(f"no decision {where} was drawn ({share:.0%} of all)")
-    return f"; warning: {' and '.join(said)}, so nothing is known about them" if said else ""
+            gaps.append(f"no decision {where} was drawn ({share:.0%} of all)")
+    return f"; warning: {' and '.join(gaps)}, so nothing is known about them" if gaps else ""
 
 
 def _measure_rows(

@@ -201,12 +201,12 @@ def estimate_sentences(
     In market DE, it is unknown what share of all violations is enforced: no decision of this kind was \
 audited (0 audited of 40). To estimate it: audit some of them.
     """
-    said = []
+    sentences = []
     for row in estimates.to_dict("records"):
         names = [f"{column} {row[column]}" for column in by if not pd.isna(row[column])]
         keyed = {str(name): value for name, value in row.items()}
-        said.append(estimate_sentence(keyed, where=", ".join(names), confidence=confidence))
-    return pd.Series(said, index=estimates.index, dtype="str")
+        sentences.append(estimate_sentence(keyed, where=", ".join(names), confidence=confidence))
+    return pd.Series(sentences, index=estimates.index, dtype="str")
 
 
 def _suppression_remedy(code: str) -> str:

@@ -278,9 +278,9 @@ def expected_half_width(
     if n == 0:
         return float("nan")
     theta, slope = float(p_error.mean()), found - alarm
-    said = alarm + slope * p_error
+    flagged = alarm + slope * p_error
     judging = found * (1 - found) * p_error + alarm * (1 - alarm) * (1 - p_error)
-    variance = float(((1 / probability - 1) * said * (1 - said) + judging).sum()) / n**2
+    variance = float(((1 / probability - 1) * flagged * (1 - flagged) + judging).sum()) / n**2
     sampling = _wilson_half_width(alarm + slope * theta, variance, confidence) / slope
     doubt = np.hypot(theta * found_doubt, (1 - theta) * alarm_doubt) / slope
     return float(np.hypot(sampling, doubt))

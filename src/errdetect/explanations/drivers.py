@@ -192,11 +192,11 @@ class _ResampledTotals:
         rank = _share_ranks(share[None, :])[0]
         ends = np.quantile(places, [0.025, 0.975], axis=0, method="nearest")
         ends = np.array([np.minimum(ends[0], rank), np.maximum(ends[1], rank)])
-        told = len(rows) >= MIN_DECISIONS
+        enough = len(rows) >= MIN_DECISIONS
         close = (ends[1] - ends[0] <= _MOST_PLACES) & (limits[1] - limits[0] <= share)
         periods, change, moved = self._share_changes(name, rows)
-        stable = np.asarray(close, dtype=np.bool_) if told else None
-        if not told:  # resamples of a few decisions tell nothing about the others
+        stable = np.asarray(close, dtype=np.bool_) if enough else None
+        if not enough:  # resamples of a few decisions tell nothing about the others
             limits = np.full_like(limits, np.nan)
         return _DriverShares(share, limits, rank, ends, stable, periods, change, moved)
 

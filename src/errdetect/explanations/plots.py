@@ -110,13 +110,13 @@ def beeswarm_plot(
         axes.set_xlabel("Speaks against error  ←  log-odds of error  →  goes with error")
         axes.set_title(_shorten_label(title, 80), loc="left", fontsize=11)
         png = _render_png(figure)
-    told = ", ".join(
+    summary = ", ".join(
         f"{titles[c]} {float(grouped[c].mean()):+.2f} on average, from {float(grouped[c].min()):+.2f} "
         f"to {float(grouped[c].max()):+.2f}"
         for c in codes[:3]
     )
     return Plot(
-        title, f"{title}. Strongest of {len(codes)} shown, in log-odds of error: {told}.", png
+        title, f"{title}. Strongest of {len(codes)} shown, in log-odds of error: {summary}.", png
     )
 
 
@@ -178,8 +178,8 @@ def dependence_plot(
     if side:
         acted = values[_SIDE].to_numpy(np.float64)[known] > 0
         sides = {" where the machine let it pass": known[~acted], " where it acted": known[acted]}
-    told = "; ".join(f"{_quartile_text(x[some], y[some])}{name}" for name, some in sides.items())
-    return Plot(title, f"{title}. On average {told}.", png)
+    summary = "; ".join(f"{_quartile_text(x[some], y[some])}{name}" for name, some in sides.items())
+    return Plot(title, f"{title}. On average {summary}.", png)
 
 
 def _quartile_text(x: Floats, y: Floats) -> str:

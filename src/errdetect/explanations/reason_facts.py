@@ -76,20 +76,22 @@ def history_template(
         variant = "text" if len(known) == 2 else known[0] if known else "unknown"
         fill = {"version": days["version"], "policy_days": days["policy"]}
         return variant, {name: forms.count(v) for name, v in fill.items() if not np.isnan(v)}
-    told = {what: facts.get(f"{code}_{what}_90d", np.nan)
+    counts = {what: facts.get(f"{code}_{what}_90d", np.nan)
             for what in ("decisions", "reviewed", "errors", "complaints")}  # fmt: skip
-    return _history_variant(told), {n: forms.count(v) for n, v in told.items() if not np.isnan(v)}
+    return _history_variant(counts), {
+        n: forms.count(v) for n, v in counts.items() if not np.isnan(v)
+    }
 
 
-def _history_variant(told: Mapping[str, float]) -> str:
+def _history_variant(counts: Mapping[str, float]) -> str:
     """Choose the variant of a record: the least biased evidence available."""
-    if np.isnan(told["decisions"]):
+    if np.isnan(counts["decisions"]):
         return "unknown"
-    if told["reviewed"] > 0:
+    if counts["reviewed"] > 0:
         return "text"
-    if told["complaints"] > 0:
+    if counts["complaints"] > 0:
         return "complained"
-    return "unreviewed" if told["decisions"] > 0 else "new"
+    return "unreviewed" if counts["decisions"] > 0 else "new"
 
 
 def _similar_content(facts: Mapping[str, float], forms: TextFormats) -> tuple[str, dict[str, str]]:
@@ -99,13 +101,13 @@ def _similar_content(facts: Mapping[str, float], forms: TextFormats) -> tuple[st
                                          else 3 if k == "near" else 2, k))  # fmt: skip
     for what in ("reviewed", "decisions"):
         for kind in order:
-            told = {n: facts.get(f"similar_{kind}_{n}", np.nan)
+            values = {n: facts.get(f"similar_{kind}_{n}", np.nan)
                     for n in ("reviewed", "decisions", "violates", "wrong", "enforced_rate")}  # fmt: skip
-            if told[what] > 0:
+            if values[what] > 0:
                 name = kind if kind in ("item", "text", "near") else "picture"
-                fill = {n: forms.count(told[n]) for n in ("reviewed", "decisions")}
-                fill |= {n: forms.share(told[n]) for n in ("violates", "wrong")}
-                fill["enforced"] = forms.share(told["enforced_rate"])
+                fill = {n: forms.count(values[n]) for n in ("reviewed", "decisions")}
+                fill |= {n: forms.share(values[n]) for n in ("violates", "wrong")}
+                fill["enforced"] = forms.share(values["enforced_rate"])
                 return name if what == "reviewed" else "unreviewed", fill
     return "unknown", {}
 
@@ -203,12 +205,12 @@ class ReasonFacts:
             variant, more = history_template(code, x, self.forms)
         else:
             variant, more = self._plain(code, record, x)
-        said = _reason_templates(self.words, code)
-        if variant in ("high", "low") and variant not in said:
+        templates = _reason_templates(self.words, code)
+        if variant in ("high", "low") and variant not in templates:
             variant = "text"
-        if variant not in said:
-            said = self.words["default"]
-        return said[variant].format_map(fill | more)
+        if variant not in templates:
+            templates = self.words["default"]
+        return templates[variant].format_map(fill | more)
 
     def _feature_values(self, row: int) -> dict[str, float]:
         return dict(zip(self.names, self.X[row].tolist(), strict=True))
@@ -281,8 +283,8 @@ class ReasonFacts:
                 return "unknown", {}
             return "text", {"share": self.forms.share(float(expit(x["other_policy_logit"])))}
         if code == "moderator":
-            told = {"moderator": "moderator", "version": "moderator_version"}
-            return "text", {n: self.forms.value(record.get(c)) for n, c in told.items()}
+            columns = {"moderator": "moderator", "version": "moderator_version"}
+            return "text", {n: self.forms.value(record.get(c)) for n, c in columns.items()}
         if code in ("action", "policy_id"):
             return "text", {}
         if _is_missing(record.get(code)):
@@ -298,11 +300,11 @@ class ReasonFacts:
         known = {n: v for n, v in x.items() if n.startswith("score_") and not np.isnan(v)}
         if not known:
             return "unknown", {}
-        said = [
+        scores = [
             f"{sanitize_text(n.removeprefix('score_'), 30)} {self.forms.number(v)}"
             for n, v in list(known.items())[:_MOST_WORDS]
         ]
-        return "text", {"scores": ", ".join(said)}
+        return "text", {"scores": ", ".join(scores)}
 
 
 def reason_title(code: str, words: Words, reference: ReferenceDistribution) -> str:
@@ -315,13 +317,13 @@ def reason_title(code: str, words: Words, reference: ReferenceDistribution) -> s
     'price, price_usd'
     """
     together = next((g for g in reference.alike if g[0] == code), (code,))
-    said = [
+    titles = [
         _reason_templates(words, name)["title"].format_map(
             {"column": sanitize_text(name), **dict.fromkeys(("value", "policy", "action"), "")}
         )
         for name in together
     ]
-    return words[FORMS]["between"].join(said)
+    return words[FORMS]["between"].join(titles)
 
 
 def _reason_templates(words: Words, code: str) -> Mapping[str, str]:

@@ -67,12 +67,12 @@ def load_templates(path: Path | None = None) -> Words:
     raw = _read_templates(path)
     faults = [
         fault
-        for code, said in raw.items()
-        for fault in _template_errors(path.name, code, said, own)
+        for code, templates in raw.items()
+        for fault in _template_errors(path.name, code, templates, own)
     ]
     if faults:
         raise ConfigError(faults)
-    return {**own, **{code: {**own.get(code, {}), **said} for code, said in raw.items()}}
+    return {**own, **{code: {**own.get(code, {}), **templates} for code, templates in raw.items()}}
 
 
 def _read_templates(path: Path) -> dict[str, dict[str, str]]:
@@ -82,20 +82,24 @@ def _read_templates(path: Path) -> dict[str, dict[str, str]]:
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        said = " ".join(str(error).split())
-        raise ConfigError([error_message(f"'{path.name}'", "be YAML in UTF-8", said, do)]) from None
+        problem = " ".join(str(error).split())
+        raise ConfigError(
+            [error_message(f"'{path.name}'", "be YAML in UTF-8", problem, do)]
+        ) from None
     if not isinstance(raw, dict) or not all(
         isinstance(v, dict) and all(isinstance(t, str) for t in v.values()) for v in raw.values()
     ):
         must = "map each reason to its templates"
         raise ConfigError([error_message(f"'{path.name}'", must, "something else", do)])
-    return {str(code): {str(k): t for k, t in said.items()} for code, said in raw.items()}
+    return {str(code): {str(k): t for k, t in templates.items()} for code, templates in raw.items()}
 
 
-def _template_errors(name: str, code: str, said: Mapping[str, str], own: Words) -> Iterator[str]:
+def _template_errors(
+    name: str, code: str, templates: Mapping[str, str], own: Words
+) -> Iterator[str]:
     """Return every unknown variant and every unknown placeholder."""
     known = own.get(code, own[_DEFAULT])
-    for variant, template in said.items():
+    for variant, template in templates.items():
         what = f"The template {code}.{variant} of '{name}'"
         if variant not in known:
             must = f"be one of {', '.join(known)}"
@@ -219,16 +223,16 @@ class TextFormats:
         if np.isnan(value):
             return self._format_template("missing")
         if digits is not None:
-            said = f"{value:,.{digits}f}"
+            digits_text = f"{value:,.{digits}f}"
         elif float(value).is_integer() and abs(value) < 1e15:
-            said = f"{value:,.0f}"
+            digits_text = f"{value:,.0f}"
         elif 1e-4 <= abs(value) < 1e15:
             digits_after = 2 - math.floor(math.log10(abs(value)))
-            said = f"{value:,.{max(1, digits_after)}f}".rstrip("0").rstrip(".")
+            digits_text = f"{value:,.{max(1, digits_after)}f}".rstrip("0").rstrip(".")
         else:
-            said = f"{value:.2e}"
+            digits_text = f"{value:.2e}"
         marks = {",": self._format_template("thousands"), ".": self._format_template("decimal")}
-        return "".join(marks.get(c, c) for c in said)
+        return "".join(marks.get(c, c) for c in digits_text)
 
     def count(self, value: float) -> str:
         """Write a whole number without decimals, others with one."""
@@ -263,10 +267,10 @@ class TextFormats:
     def quote_pieces(self, pieces: Sequence[str], most: int = 30) -> str:
         """Quote pieces of content, each in direction marks, in sequence."""
         form = self._format_template("quote")
-        said = [
+        quoted = [
             form.format_map({"content": isolate_direction(sanitize_text(p, most))}) for p in pieces
         ]
-        return self._format_template("between").join(said)
+        return self._format_template("between").join(quoted)
 
     def joined(self, facts: Sequence[str]) -> str:
         """Join whole facts."""

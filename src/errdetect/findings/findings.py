@@ -255,9 +255,9 @@ def _limitation_notes(
         ),
     ):
         if count:
-            said = words if count == 1 else words.replace("for it", "for them")
+            reason = words if count == 1 else words.replace("for it", "for them")
             verb = one if count == 1 else many
-            notes.append(f"{count:,} of {len(n):,} policies {verb} {said}.")
+            notes.append(f"{count:,} of {len(n):,} policies {verb} {reason}.")
     if not has_bars:
         notes.append("The log has no score and threshold, so other thresholds cannot be tried.")
     elif left_out:

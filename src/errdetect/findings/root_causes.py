@@ -192,15 +192,15 @@ def _threshold_shift(case: SliceContext) -> CauseEvidence:
         return nothing
     here_bar, usual_bar = float(np.median(level[here])), float(np.median(level[there]))
     turned = here & ((score >= level) != (score >= usual_bar))
-    mended = float((weight * errors)[turned].sum()) / wrong
+    avoided = float((weight * errors)[turned].sum()) / wrong
     broken = float((weight * (1 - case.judged.errors[:, 0]))[turned].sum()) / wrong
-    if abs(here_bar - usual_bar) >= _NEAR and mended - broken > 0.25 and turned.sum() >= 3:
+    if abs(here_bar - usual_bar) >= _NEAR and avoided - broken > 0.25 and turned.sum() >= 3:
         words = (
             f"The threshold is {here_bar:.2f} here and {usual_bar:.2f} elsewhere; the latter would have "
-            f"avoided {mended:.0%} of these errors."
+            f"avoided {avoided:.0%} of these errors."
         )
-        numbers = {"bar": here_bar, "usual_bar": usual_bar, "mended": mended, "broken": broken}
-        return CauseEvidence("threshold", min(0.5 + mended, 1.0), words, numbers)
+        numbers = {"bar": here_bar, "usual_bar": usual_bar, "mended": avoided, "broken": broken}
+        return CauseEvidence("threshold", min(0.5 + avoided, 1.0), words, numbers)
     near = finite & (np.abs(score - level) < _NEAR)
     share = float((weight * errors)[here & near].sum()) / wrong
     away = excess_p_value(case.judged, here & ~near, there & ~near, case.kind)

@@ -74,9 +74,9 @@ def content_digests(decisions: pd.DataFrame) -> pd.Series:
     content = [n for n in decisions if n == "text" or n in hashes]
     columns = [*content, *(n for n in _QUESTION if n in decisions)]
     known = decisions[content].notna().any(axis=1).to_numpy(bool)
-    told = decisions.loc[known, columns]
-    parts = [told[name].astype("str").fillna("").tolist() for name in columns]
-    gaps = [told[name].isna().tolist() for name in columns]
+    compared = decisions.loc[known, columns]
+    parts = [compared[name].astype("str").fillna("").tolist() for name in columns]
+    gaps = [compared[name].isna().tolist() for name in columns]
     # Quoted by repr, so that no text can pass for another column.
     rows = zip(*parts, *gaps, strict=True)
     digests = np.full(len(decisions), None, dtype=object)
@@ -157,13 +157,15 @@ def golden_detections(reviews: pd.DataFrame, decisions: pd.DataFrame) -> pd.Data
     known = reviews[
         (reviews["source"] == GOLDEN) & reviews["expected"].isin([OVERTURNED, RELABELLED])
     ]
-    told = known[["decision_id", "expected", "verdict"]].merge(
+    items = known[["decision_id", "expected", "verdict"]].merge(
         decisions[["decision_id", "policy_id", "enforced"]], on="decision_id"
     )
-    action = np.where(told["enforced"].to_numpy(bool), WRONGFUL_ACTION, MISSED_VIOLATION)
-    kind = np.where(told["expected"] == RELABELLED, WRONG_LABEL, action)
-    told = told.assign(error_kind=kind, found=(told["verdict"] != UPHELD).astype(np.int64))
-    counts = told.groupby(["error_kind", "policy_id"], as_index=False)["found"].agg(["size", "sum"])
+    action = np.where(items["enforced"].to_numpy(bool), WRONGFUL_ACTION, MISSED_VIOLATION)
+    kind = np.where(items["expected"] == RELABELLED, WRONG_LABEL, action)
+    items = items.assign(error_kind=kind, found=(items["verdict"] != UPHELD).astype(np.int64))
+    counts = items.groupby(["error_kind", "policy_id"], as_index=False)["found"].agg(
+        ["size", "sum"]
+    )
     return counts.rename(columns={"size": "n", "sum": "found"})
 
 
@@ -248,8 +250,8 @@ def p_overturn(
         pooled = float(total["found"] / total["n"]) if total["n"] >= _LEAST else float("nan")
         base = np.full(int(rows.sum()), pooled)
         if level is not None and kind in level:
-            told = level.loc[rows, kind].to_numpy(np.float64)
-            base = np.where(np.isnan(told), base, told)
+            modelled = level.loc[rows, kind].to_numpy(np.float64)
+            base = np.where(np.isnan(modelled), base, modelled)
         n, found = (
             policy_id[rows].map(own[name]).fillna(0).to_numpy(np.float64) for name in ("n", "found")
         )
@@ -400,14 +402,14 @@ def review_minutes(
     [1.0]
     """
     known: dict[str, float] = {}
-    usual = 1.0
+    typical = 1.0
     if measured is not None and (done := measured.dropna(subset="minutes")).shape[0] >= _MEASURED:
-        usual = float(done["minutes"].median())
-        told = done.groupby("policy_id")["minutes"].agg(["size", "median"])
-        often = told.loc[told["size"] >= _MEASURED, "median"]
+        typical = float(done["minutes"].median())
+        by_policy = done.groupby("policy_id")["minutes"].agg(["size", "median"])
+        often = by_policy.loc[by_policy["size"] >= _MEASURED, "median"]
         known = {str(policy): float(m) for policy, m in often.items()}
     known |= {p: m for p, policy in policies.items() if (m := policy.review_minutes) is not None}
-    return np.asarray(policy_id.map(known).fillna(usual), np.float64)
+    return np.asarray(policy_id.map(known).fillna(typical), np.float64)
 
 
 def age_weights(decided_at: pd.Series, half_life_days: float | None) -> Floats:

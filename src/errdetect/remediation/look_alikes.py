@@ -352,12 +352,12 @@ def _evidence_text(
     sort: str, n_over: int, n_stood: int, estimates: tuple[float, float, float, int], least: int
 ) -> str:
     """Return what a decision resembles, and the share of its kind that is wrong."""
-    said = f"{_WORDS[sort]}: {n_over} overturned, {n_stood} upheld."
+    basis = f"{_WORDS[sort]}: {n_over} overturned, {n_stood} upheld."
     rate, low, high, n = estimates
     if n < least:
-        return f"{said} The share of such decisions that is wrong is unknown: {n} were audited, {least} are needed."
+        return f"{basis} The share of such decisions that is wrong is unknown: {n} were audited, {least} are needed."
     return (
-        f"{said} Of the unreviewed decisions like it, {rate:.0%} are expected to be wrong "
+        f"{basis} Of the unreviewed decisions like it, {rate:.0%} are expected to be wrong "
         f"(95 % interval {low:.0%} to {high:.0%}; from {n} audited decisions)."
     )
 

@@ -64,8 +64,8 @@ def remediation_id(
     >>> remediation_id("reverse", "d1", "a1", "spam")
     'a3840114693ba70e570b'
     """
-    said = json.dumps([kind, decision_id, account_id, policy_id], ensure_ascii=True)
-    return hashlib.sha256(said.encode("ascii")).hexdigest()[:20]
+    payload = json.dumps([kind, decision_id, account_id, policy_id], ensure_ascii=True)
+    return hashlib.sha256(payload.encode("ascii")).hexdigest()[:20]
 
 
 def plan_table(rows: pd.DataFrame) -> pd.DataFrame:
@@ -103,8 +103,8 @@ def plan_table(rows: pd.DataFrame) -> pd.DataFrame:
             columns[name] = given
     table = pd.DataFrame(columns, index=rows.index)
     about = ["kind", "decision_id", "account_id", "policy_id"]
-    said = table[about].astype(object).where(table[about].notna(), None)
-    named = [remediation_id(*row) for row in said.itertuples(index=False, name=None)]
+    targets = table[about].astype(object).where(table[about].notna(), None)
+    named = [remediation_id(*row) for row in targets.itertuples(index=False, name=None)]
     table["remediation_id"] = pd.Series(named, index=table.index, dtype="str")
     rank = table["kind"].map({kind: i for i, kind in enumerate(KINDS)})
     ordered = table.assign(_rank=rank).sort_values(

@@ -115,9 +115,9 @@ def direct_remedies(snapshot: Snapshot, *, min_p_error: float = 0.5) -> pd.DataF
     settled = errors["settled"].to_numpy(bool)
     wrong_label = (errors["error_kind"] == WRONG_LABEL).to_numpy(bool)
     wrongful = (errors["error_kind"] == WRONGFUL_ACTION).to_numpy(bool)
-    said = [_evidence_text(row) for row in errors.to_dict("records")]
+    evidence = [_evidence_text(row) for row in errors.to_dict("records")]
     base = errors.assign(
-        evidence=pd.Series(said, index=errors.index, dtype=object),
+        evidence=pd.Series(evidence, index=errors.index, dtype=object),
         right_policy_id=pd.Series(right, index=errors.index, dtype="str").where(wrong_label),
         status=np.where(settled, PLANNED, REVIEW),
     )
@@ -151,10 +151,10 @@ def _flag_superseded(rows: pd.DataFrame, later: Any) -> pd.DataFrame:
     """Send steps that a later decision on the same item has superseded to review."""
     gone = pd.notna(later)
     evidence = [
-        f"{said} A later decision on the same item and policy replaced it: {new}."
+        f"{text} A later decision on the same item and policy replaced it: {new}."
         if replaced
-        else said
-        for said, new, replaced in zip(rows["evidence"], later, gone, strict=True)
+        else text
+        for text, new, replaced in zip(rows["evidence"], later, gone, strict=True)
     ]
     return rows.assign(
         evidence=pd.Series(evidence, index=rows.index, dtype=object),

@@ -107,7 +107,7 @@ def beeswarm_plot(
             explained, ax=axes, max_display=_MOST_SHOWN, show=False, plot_size=None,
             color_bar_label="Value of the fact", group_remaining_features=False,
         )  # fmt: skip
-        axes.set_xlabel("Speaks against error  ←  log-odds of error  →  goes with error")
+        axes.set_xlabel("Away from error  ←  log-odds of error  →  towards error")
         axes.set_title(_shorten_label(title, 80), loc="left", fontsize=11)
         png = _render_png(figure)
     summary = ", ".join(

@@ -65,7 +65,7 @@ def error_rate(world, *reviews, **how):
 def test_without_golden_items_or_experts_it_says_uncorrected(world):
     row, code = error_rate(world, audit(world))
     assert code == "score_el+as_judged"
-    assert "uncorrected: as reviewers judged" in row["method"]
+    assert "uncorrected: reviewers' verdicts as they are" in row["method"]
     assert row["estimate"] == pytest.approx(FOUND * RATE + ALARM * (1 - RATE), abs=0.01)
 
 

@@ -93,7 +93,7 @@ def test_both_samples_tell_more_than_one():
     ).overall.set_index("measure")
     width = [t.loc["error_rate", "high"] - t.loc["error_rate", "low"] for t in (both, alone)]
     assert width[0] < 0.95 * width[1]
-    assert "beside the audit" in words
+    assert "with the audit" in words
     assert "second sample" in both.loc["error_rate", "method"]
 
 
@@ -113,8 +113,7 @@ def test_ranked_decisions_that_wait_widen_the_interval_by_what_they_might_be():
     waits = scores.loc[scores["arm"] == "ranked", "decision_id"].iloc[:25]
     part, words = figures(decisions, reviews[~reviews["decision_id"].isin(waits)], scores)
     assert (
-        "125 of its 150 decisions are reviewed; the 25 that wait might be all right or all wrong"
-        in words
+        "the interval covers the cases that the 25 still to do are all right or all wrong" in words
     )
     low, high = part.loc["error_rate", ["low", "high"]]
     assert low < full.loc["error_rate", "low"]
@@ -132,7 +131,7 @@ def test_beside_an_audit_an_unfinished_queue_is_left_out():
         Snapshot(decisions, reviews[reviews["decision_id"] != waits]), scores
     )
     assert design is None
-    assert "a ranked decision that waits is not certain any more" in words
+    assert "ranked decisions that are not reviewed have no certain inclusion" in words
 
 
 def test_flags_that_experts_have_not_settled_do_not_spoil_an_audit_whose_are():

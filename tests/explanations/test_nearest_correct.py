@@ -43,7 +43,7 @@ def test_the_nearest_of_the_same_policy_and_action():
     )
     (found,) = beside(QUEUED, pool)
     assert found.decision_id == "b"
-    assert found.text == "A similar decision, b, was upheld by people. There: price is 12"
+    assert found.text == "A similar decision, b, was upheld by reviewers. There: price is 12"
 
 
 def test_what_differs_is_said_in_the_order_of_the_reasons():
@@ -55,7 +55,7 @@ def test_no_difference_is_said():
     (found,) = beside(QUEUED, facts_of(("b", "spam", "remove", 10.0, "DE", "red shoe")))
     assert (
         found.text
-        == "A similar decision, b, was upheld by people; none of these reasons tells the two apart"
+        == "A similar decision, b, was upheld by reviewers; none of these reasons differs between the two"
     )
 
 
@@ -65,7 +65,7 @@ def test_no_difference_is_said():
 )  # fmt: skip
 def test_none_is_said_to_be_none(pool):
     (found,) = beside(QUEUED, pool)
-    assert found == (None, "No similar decision had been upheld by people by then")
+    assert found == (None, "Reviewers had not upheld any similar decision by then")
 
 
 def test_ties_go_by_id_and_the_text_tells():

@@ -79,7 +79,7 @@ def test_strongest_first_and_only_towards_error():
     parts = pushes(margin=0.4, score=0.2, price=0.9, market=-3.0, score_ml=0.1)
     assert said(decision(price=12.0, market="DE"), X, parts) == [
         "price is 12",
-        "The machine's score 0.63 is only 0.03 above the bar 0.60",
+        "The machine's score 0.63 is only 0.03 above the threshold 0.60",
         "Other scores for it: ml 0.1",
     ]
     assert len(said(decision(price=12.0), X, parts, limit=1)) == 1
@@ -95,13 +95,13 @@ def test_ties_go_by_code():
 @pytest.mark.parametrize(
     ("facts", "says"),
     [
-        ({"margin": -0.3, "score": 0.2, "threshold": 0.5}, "The machine's score 0.20 is 0.30 below the bar 0.50"),
+        ({"margin": -0.3, "score": 0.2, "threshold": 0.5}, "The machine's score 0.20 is 0.30 below the threshold 0.50"),
         ({"margin": -0.03, "score": 0.47, "threshold": 0.5},
-         "The machine's score 0.47 is only 0.03 below the bar 0.50"),
-        ({"margin": 0.3, "score": 0.8, "threshold": 0.5}, "The machine's score 0.80 is 0.30 above the bar 0.50"),
-        ({"margin": 0.0, "score": 0.5, "threshold": 0.5}, "The machine's score 0.50 is just at the bar"),
-        ({"score": 0.5}, "The machine's score is 0.50; its bar is not known"),
-        ({}, "The machine left no score"),
+         "The machine's score 0.47 is only 0.03 below the threshold 0.50"),
+        ({"margin": 0.3, "score": 0.8, "threshold": 0.5}, "The machine's score 0.80 is 0.30 above the threshold 0.50"),
+        ({"margin": 0.0, "score": 0.5, "threshold": 0.5}, "The machine's score 0.50 is at the threshold"),
+        ({"score": 0.5}, "The machine's score is 0.50; its threshold is unknown"),
+        ({}, "The machine logged no score"),
     ],
 )  # fmt: skip
 def test_margin_words(facts, says):
@@ -112,13 +112,13 @@ def test_text_words_follow_the_side():
     text = words_of(
         ("Replica,", 1.0), ("original", -2.0), ("ORIGINAL!", -0.5), ("new", -0.3), ("a", 0.01)
     )
-    start = "Going by its text alone, the models see a 50% chance that it violates; "
+    start = "From its text alone, the models give a 50% probability that it violates; "
     acted = row(enforced=1, text_logit_mean=0.0)
     assert said(decision(), acted, pushes(text_char_logit=1), text=text) == [
         f"{start}the machine acted on it. Words that speak against that: “\u2068original\u2069”, “\u2068new\u2069”"
     ]
     assert said(decision(), acted, pushes(text_char_logit=-1), text=text, towards=False) == [
-        f"{start}the machine acted on it. Words that speak for that: “\u2068Replica\u2069”"
+        f"{start}the machine acted on it. Words that support that: “\u2068Replica\u2069”"
     ]
     passed = row(enforced=0, text_logit_mean=0.0)
     assert said(decision(), passed, pushes(text_char_logit=1), text=text) == [
@@ -127,9 +127,7 @@ def test_text_words_follow_the_side():
     assert said(decision(), passed, pushes(text_char_logit=1)) == [
         f"{start}the machine let it pass"
     ]
-    assert said(decision(), row(enforced=0), pushes(text_char_logit=1)) == [
-        "There is no text to go by"
-    ]
+    assert said(decision(), row(enforced=0), pushes(text_char_logit=1)) == ["There is no text"]
 
 
 @pytest.mark.parametrize(
@@ -166,7 +164,7 @@ def test_no_text_is_one_reason():
     parts = np.array([[0.0, 0.25, 0.0, 0.0, 0.5]] * 2)
     facts = ReasonFacts(pd.concat([decision()] * 2), X, names, load_templates())
     silent, spoken = decision_reasons(facts, group_contributions(parts, names))
-    assert silent == [{"code": "text", "text": "There is no text to go by", "contribution": 0.75}]
+    assert silent == [{"code": "text", "text": "There is no text", "contribution": 0.75}]
     assert [r["contribution"] for r in spoken] == [0.5, 0.25]
     assert spoken[1]["text"] == "The text has 12 characters, 25% of them capitals, and 1 links"
 
@@ -190,16 +188,16 @@ def test_words_of_the_usual_and_of_another_policy():
             1.0,
             0.0,
             [
-                "Machines usually act on 20% of such content; this time the machine acted",
-                "Going by its content, another policy fits better with a chance of 50%",
+                "Machines act on 20% of such content; this time the machine acted",
+                "From its content, the probability that another policy fits better is 50%",
             ],
         ),
         (
             0.0,
             np.nan,
             [
-                "Machines usually act on 20% of such content; this time the machine let it pass",
-                "Nothing is known of other policies",
+                "Machines act on 20% of such content; this time the machine let it pass",
+                "It is unknown whether another policy fits better",
             ],
         ),
     ):
@@ -293,7 +291,7 @@ ACCOUNT = {
         ({}, "6 of this account's 9 reviewed decisions in the 90 days before were wrong"),
         ({"history_account_reviewed_90d": 0}, "None of this account's 20 decisions in the 90 days before was reviewed"),
         ({"history_account_reviewed_90d": 0, "history_account_complaints_90d": 2},
-         "None of this account's 20 decisions in the 90 days before was audited; 2 were judged on appeal or report"),
+         "None of this account's 20 decisions in the 90 days before was audited; 2 were reviewed on appeal or report"),
         ({"history_account_reviewed_90d": 0, "history_account_decisions_90d": 0},
          "This account had no decisions in the 90 days before"),
         ({"history_account_decisions_90d": np.nan}, "The account is not known"),
@@ -333,7 +331,7 @@ def test_a_translation_changes_the_order(here):
 
 def test_changes_in_words():
     assert past("history_changes", history_moderator_version_days=3.25) == (
-        "The moderator's version came 3.2 days before"
+        "The moderator's version was released 3.2 days before"
     )
     assert past("history_changes", history_policy_change_days=2.0) == (
         "A moderator's version last changed for the policy Fake goods 2 days before"
@@ -351,15 +349,17 @@ def test_the_same_content_in_words():
         "similar_near_enforced_rate": 0.5,
     }
     assert past("similar", **near, **text) == (
-        "The same text stood in 4 reviewed decisions before: 75% found to violate, 25% decided wrongly"
+        "The same text was in 4 earlier reviewed decisions: 75% found to violate, 25% decided wrongly"
     )
-    assert past("similar", **near).startswith("Nearly the same text stood in 9 reviewed decisions")
+    assert past("similar", **near).startswith(
+        "Nearly the same text was in 9 earlier reviewed decisions"
+    )
     assert past("similar", similar_image_hash_reviewed=1.0, **near).startswith("The same picture")
     near["similar_near_reviewed"] = 0
     assert past("similar", **near) == (
-        "The same or nearly the same content was decided on 12 times before, 50% of them against it"
+        "There were 12 earlier decisions on the same or nearly the same content, 50% of them enforcements"
     )
-    assert past("similar") == "No such content was decided on before"
+    assert past("similar") == "There was no earlier decision on such content"
 
 
 def test_own_words_for_a_column(tmp_path):

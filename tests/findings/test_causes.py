@@ -30,7 +30,7 @@ def test_people_who_agree_point_at_the_machine(log_of, reviewed, rng):
     noise = np.full(len(log), 0.06)
     found = top(reviewed(log, wrong, rng=rng, noise=noise, judges=2))
     assert (found["rule"], found["cause"]) == ("category is a", "machine_fault")
-    assert "People agree" in found["cause_words"]
+    assert "Reviewers agree" in found["cause_words"]
 
 
 def test_people_who_disagree_point_at_the_policys_text(log_of, reviewed, rng):
@@ -73,7 +73,7 @@ def test_a_low_bar_is_named(log_of, reviewed, rng):
     violates = rng.random(len(log)) < np.where(log["score"] > 0.6, 0.97, 0.02)
     found = top(reviewed(log, violates != log["enforced"].to_numpy(), rng=rng))
     assert (found["rule"], found["cause"]) == ("market is DE", "threshold")
-    assert "0.30, elsewhere 0.60" in found["cause_words"]
+    assert "0.30 here and 0.60 elsewhere" in found["cause_words"]
 
 
 def test_what_tells_of_accounts_points_at_them(log_of, reviewed, rng):
@@ -118,7 +118,7 @@ def test_one_site_that_flags_alone_is_named(log_of, reviewed, rng):
 def test_weak_evidence_names_nothing(strength):
     told = weigh_causes([CauseEvidence("machine_fault", strength, "", {})])
     assert (told.cause, told.sure) == (UNKNOWN_CAUSE, "open")
-    assert told.words == "What was reviewed there does not tell the cause."
+    assert told.words == "The cause is unknown: the reviews here are inconclusive."
 
 
 def test_a_close_second_makes_it_likely_only():

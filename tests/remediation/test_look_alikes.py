@@ -33,7 +33,7 @@ def test_alike_by_account_policy_version_and_side(decide, seed):
     assert (
         table["evidence"]
         .iloc[0]
-        .startswith("The same account and moderator version: 1 overturned, 0 stood.")
+        .startswith("The same account and moderator version: 1 overturned, 0 upheld.")
     )
 
 
@@ -124,7 +124,7 @@ def test_too_few_audited_ones_tell_nothing(decide, review):
     table = found(decisions, reviews, min_precision=0.9)
     assert len(table) == 10, "what is unknown is not left out"
     assert table["expected_precision"].isna().all()
-    assert "unknown: 10 audited ones tell, 20 are needed" in table["evidence"].iloc[0]
+    assert "unknown: 10 were audited, 20 are needed" in table["evidence"].iloc[0]
 
 
 def test_appeals_do_not_tell_how_many_are_wrong(decide, review):

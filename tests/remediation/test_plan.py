@@ -33,10 +33,10 @@ def test_each_outcome_has_its_remedy(decide, review, plan_of):
     assert row["right_policy_id"] == "scam"
     assert row["review_ids"] == ["3"]
     assert row["evidence"] == (
-        "Settled by reviews on 2026-01-04: 1 of 1 counting reviews say so; P(error) 1.00."
+        "Settled by reviews on 2026-01-04: 1 of 1 counting reviews flag it; P(error) 1.00."
     )
     assert plan["right_policy_id"].iloc[:3].isna().all()
-    assert plan.iloc[0]["reason"] == "The item breaks the policy and was let through: act on it."
+    assert plan.iloc[0]["reason"] == "The item violates the policy and was allowed: act on it."
 
 
 def test_a_flag_that_is_probably_false_goes_to_a_person(decide, review, monkeypatch):
@@ -48,12 +48,12 @@ def test_a_flag_that_is_probably_false_goes_to_a_person(decide, review, monkeypa
         ("3", "d3", "adjudication", "overturned"),
     )  # fmt: skip
     doubt = SimpleNamespace(p_error=pd.Series({"d1": 0.3, "d2": 0.3}))
-    monkeypatch.setattr("errdetect.snapshot.fit_reviewers", lambda *_, **__: doubt)
+    monkeypatch.setattr("errdetect.snapshot.fit_reviewer_model", lambda *_, **__: doubt)
     snapshot = Snapshot(decisions, reviews)
     plan = direct_remedies(snapshot)
     reverse = plan[plan["kind"] == "reverse"].set_index("decision_id")
     assert reverse["status"].to_dict() == {"d1": "review", "d2": "planned", "d3": "planned"}
-    assert reverse.loc["d1", "evidence"].startswith("Not settled: 1 of 1 counting reviews say so")
+    assert reverse.loc["d1", "evidence"].startswith("Not settled: 1 of 1 counting reviews flag it")
     assert "P(error) is only 0.30" in reverse.loc["d1", "evidence"]
     assert "granted appeal" in reverse.loc["d2", "evidence"]
     assert "expert" in reverse.loc["d3", "evidence"]
@@ -86,7 +86,7 @@ def test_what_a_later_decision_replaced_is_not_undone_blindly(decide, review, pl
     reviews = review(("1", "old", "audit", "overturned"), ("2", "new", "audit", "upheld"))
     plan = plan_of(decisions, reviews)
     assert steps(plan) == [("reverse", "old", "review"), ("revoke_penalty", "old", "planned")]
-    assert plan["evidence"].iloc[0].endswith("stands in its place: new.")
+    assert plan["evidence"].iloc[0].endswith("replaced it: new.")
 
 
 def test_ties_and_golden_reviews_lead_to_nothing(decide, review, plan_of):
@@ -114,11 +114,11 @@ def test_why_a_step_is_taken_back(decide, review, plan_of):
     first = review(("1", "d1", "audit", "overturned"))
     done = plan_of(decisions, first).assign(status="applied")
     cases = {
-        ("adjudication", "upheld"): "Reviews now say that the decision was right. See review 2 "
+        ("adjudication", "upheld"): "Reviews now find the decision correct. See review 2 "
         "(adjudication, upheld, 2026-01-03).",
-        ("re_review", "upheld"): "Reviews now disagree, and nobody has settled it. See review 2 "
+        ("re_review", "upheld"): "Reviews now disagree, and no expert has settled it. See review 2 "
         "(re_review, upheld, 2026-01-03).",
-        ("adjudication", "relabelled"): "Reviews now say that the action stands, under another "
+        ("adjudication", "relabelled"): "Reviews now find the action correct, under another "
         "policy. See review 2 (adjudication, relabelled, 2026-01-03).",
     }
     for (source, verdict), reason in cases.items():

@@ -57,7 +57,7 @@ def test_the_plan_says_evidence_and_expiry(decide, review):
     assert row["status"] == "planned"
     assert row["evidence"] == (
         "100% of 10 reviewed enforcements were wrong (95 % interval 69% to 100%). "
-        "The audit drew them by known chances."
+        "The audit drew them with known probabilities."
     )
     assert row["expires_at"] == reviews["reviewed_at"].max() + pd.Timedelta(days=30)
     assert len(row["review_ids"]) == 10
@@ -68,7 +68,7 @@ def test_reviews_as_they_came_are_not_enough_by_themselves(decide, review):
     decisions, reviews = log(decide, review, {"a": (10, 0)}, source="appeal", chance=float("nan"))
     plan = whitelist_candidates(by_votes(decisions, reviews), WhitelistSettings())
     assert plan["status"].tolist() == ["review"]
-    assert "mostly the wronged appeal" in plan["evidence"].iloc[0]
+    assert "mostly from wronged accounts" in plan["evidence"].iloc[0]
 
 
 def test_the_audit_overrules_the_appeals(decide, review):
@@ -117,7 +117,7 @@ def test_expired_and_fallen_whitelists_are_taken_back(decide, review, plan_of):
     fallen = again(decisions, pd.concat([reviews, upheld], ignore_index=True), done)
     assert fallen["status"].tolist() == ["withdrawn"]
     assert fallen["reason"].tolist() == [
-        "Of 20 reviewed enforcements too few are wrong now: the lower limit is 27%."
+        "Of 20 reviewed enforcements, too few are wrong now: the lower limit is 27%."
     ]
 
 

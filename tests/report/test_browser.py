@@ -178,7 +178,7 @@ def test_a_policy_page_lays_out_its_evidence(page):
     assert view.locator("rect.unsupported").count() == 1
     assert "recommended 0.7" in view.locator("figure.whatif").inner_text()
     assert view.locator(".pairs > li").count() == 3
-    assert "A similar decision that was right" in view.inner_text()
+    assert "A similar correct decision" in view.inner_text()
     assert "No similar decision was judged right so far." in view.inner_text()
 
 

@@ -120,7 +120,7 @@ def test_an_obstacle_other_than_few_reviews_is_named(make):
         row(make, suppressed=True, n_reviews=900, method="reviewers_at_chance: whatever it says")
     )
     assert figure.unsaid == (
-        "cannot be said yet: reviewers cannot be told from chance on golden items or adjudications"
+        "cannot be said yet: reviewers do no better than chance on golden items or adjudications"
     )
     few = read_reported_rate(
         row(make, suppressed=True, n_reviews=4, method="too_few_reviews: too few")

@@ -57,7 +57,7 @@ def test_contrasts_were_judged_right_by_then(scored, market, config, tmp_path):
     assert set(before) <= set(known.loc[known["verdict"] == "upheld", "decision_id"])
     none = told["contrast_id"].isna()
     assert set(told.loc[none, "contrast"]) <= {
-        "No similar decision had been upheld by people by then"
+        "Reviewers had not upheld any similar decision by then"
     }
 
 

@@ -106,9 +106,7 @@ def test_an_expert_takes_it_back_out_and_may_put_it_back(config, tmp_path):
     assert set(back["decision_id"]) == {step["decision_id"]}
     assert (
         back["withdrawn_reason"]
-        .str.contains(
-            "Reviews now say that the decision was right. See review expert1", regex=False
-        )
+        .str.contains("Reviews now find the decision correct. See review expert1", regex=False)
         .all()
     )
     still = remediate(config, tmp_path / "out", **PEOPLE, at=AT)

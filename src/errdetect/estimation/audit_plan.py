@@ -1,4 +1,4 @@
-"""Plan the next audit: who is drawn, with which chance, what interval to expect, at what cost."""
+"""Plan the next audit: the draws, their inclusion probabilities, expected intervals and cost."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -25,20 +25,20 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Method = Literal["unequal", "neyman"]
 
-#: Quantiles of P(error) that bound the strata where no column names them.
+#: Quantiles of P(error) that bound the strata where no column defines them.
 BANDS = (0.5, 0.8, 0.95, 0.99)
-#: Error rate to expect where nothing tells.
+#: Expected error rate where nothing is known.
 USUAL_RATE = 0.05
 
 
 @dataclass(frozen=True)
 class ReviewAssumptions:
-    """What is expected of those who review the audit.
+    """Assumptions on the audit's reviewers.
 
     Parameters
     ----------
     found, alarm
-        Shares of errors, and of right decisions, that a reviewer calls errors.
+        Shares of errors, and of correct decisions, that a reviewer calls errors.
     adjudicate_flags
         Whether an expert settles every decision that a reviewer calls an error.
     golden_per_site, sites
@@ -58,7 +58,7 @@ class ReviewAssumptions:
 
 @dataclass(frozen=True)
 class AuditCost:
-    """What a plan costs.
+    """Cost of a plan.
 
     Parameters
     ----------
@@ -84,11 +84,11 @@ class AuditPlan:
     draws
         decision_id, inclusion_probability and the `by` columns of each drawn decision.
     expected
-        One row for the whole (null `by` columns) and each segment: n_decisions, n_reviews,
+        One row overall (null `by` columns) and for each segment: n_decisions, n_reviews,
         expected_rate, half_width, limit (no design does better with this ranker and reviewers who
         do not err) and uniform (a uniform audit of as many reviews by the same reviewers).
     cost
-        What it costs.
+        Its cost.
     probability
         Inclusion probability of every decision, shape (n_decisions,).
     """
@@ -114,7 +114,7 @@ def plan_audit(
     reviewing: ReviewAssumptions | None = None,
     confidence: float = 0.95,
 ) -> AuditPlan:
-    """Draw the next audit for a budget or a wanted half width.
+    """Draw the next audit for a budget or a target half width.
 
     Parameters
     ----------
@@ -127,18 +127,18 @@ def plan_audit(
     by
         Columns whose combinations are segments (and strata of `neyman`).
     budget, half_width
-        One of the two: reviews to spend, or the half width that the whole's interval should have.
+        One of the two: reviews to spend, or the target half width of the overall interval.
     method
-        `unequal`: chances in proportion to sqrt(p (1 - p)) above a floor. `neyman`: strata (the
+        `unequal`: inclusion probabilities in proportion to sqrt(p (1 - p)) above a floor. `neyman`: strata (the
         segments, or bands of P(error)) with Neyman's allocation above the same floor.
     floor
-        Share of the uniform chance that every decision keeps, in [0.2, 1].
+        Share of the uniform probability that every decision keeps, in [0.2, 1].
     minimum
         Least expected reviews of each segment.
     expected_rate
-        Error rate to expect where there is no P(error).
+        Expected error rate where there is no P(error).
     reviewing
-        What is expected of the reviewers; None for reviewers who do not err.
+        Assumptions on the reviewers; None for reviewers who do not err.
     confidence
         Nominal coverage.
 
@@ -149,7 +149,7 @@ def plan_audit(
     Raises
     ------
     DataError, Refusal
-        Where the wishes cannot be met.
+        Where the targets cannot be met.
 
     Examples
     --------
@@ -198,7 +198,7 @@ def _check_targets(budget: int | None, half_width: float | None, floor: float) -
     if half_width is not None and not half_width > 0:
         raise DataError(error_message("half_width", "be above 0", half_width, "0.01 is one point."))
     if not 0.2 <= floor <= 1:
-        do = "Below .2 the intervals are not known to hold."
+        do = "Below .2 the intervals are not known to be valid."
         raise DataError(error_message("floor", "lie in [0.2, 1]", floor, do))
 
 
@@ -218,14 +218,14 @@ def _validate_p_error(
 
 
 def _risk_strata(p: Floats) -> Ints:
-    """Strata of like P(error)."""
+    """Return strata of similar P(error)."""
     edges = np.unique(np.quantile(p, BANDS))
     _, band = np.unique(np.searchsorted(edges, p), return_inverse=True)
     return band.astype(np.int64)
 
 
 def _reviewer_half_widths(reviewing: ReviewAssumptions, confidence: float) -> tuple[float, float]:
-    """Half widths of what golden items will say of the reviewers; 0 where there are none."""
+    """Return the half widths of the reviewers' error rates from golden items; 0 where there are none."""
     items = reviewing.golden_per_site * reviewing.sites / 2
     if items < 1:
         return 0.0, 0.0
@@ -247,11 +247,11 @@ def _half_width(
 
 
 def _smallest_budget(width: Callable[[int], float], wanted: float, least: int, most: int) -> int:
-    """Find the smallest budget whose half width is no more than what is wanted."""
+    """Find the smallest budget whose half width is at most the target."""
     low, high = min(least, most), most
     if width(high) > wanted:
         got = f"{wanted:g}, and {width(high):.4f} with every decision reviewed"
-        do = "What is left is the doubt about the reviewers: plan more golden items."
+        do = "The rest is uncertainty about reviewer error: plan more golden items."
         raise Refusal(error_message("half_width", "be within reach", got, do))
     while low < high:
         middle = (low + high) // 2
@@ -263,7 +263,7 @@ def _expected_table(
     keys: pd.DataFrame, segment: Ints, p: Floats, probability: Floats, reviewing: ReviewAssumptions,
     confidence: float,
 ) -> pd.DataFrame:  # fmt: skip
-    """Say what to expect of the whole and of each segment."""
+    """Return the expected results overall and by segment."""
 
     def row(inside: Ints) -> dict[str, float]:
         own, chance = p[inside], probability[inside]

@@ -1,4 +1,4 @@
-"""Whether a table of estimates contradicts itself: what must hold, whatever the data say."""
+"""Consistency checks of a table of estimates: what must hold for any data."""
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any
@@ -29,9 +29,9 @@ _MIRROR = {
     "bound_low": "bound_high", "bound_high": "bound_low",
 }  # fmt: skip
 _RATES = ("error_rate", "wrongful_rate", "missed_rate")
-#: Reviewers are taken to find at least this share of the wrong labels.
+#: Reviewers are assumed to find at least this share of the wrong labels.
 _LEAST_FOUND = 0.5
-#: What counts as equal. Limits are found to 1e-9 on the scale of rates.
+#: Tolerance of equality. Limits are found to 1e-9 on the scale of rates.
 _SLACK = 1e-6
 
 
@@ -47,20 +47,20 @@ def check_estimates(
 
         e = E w + A m + l,   and so   E w + A m <= e <= E w + A m + most_labels.
 
-    The whole lies between its sides only where no label is wrong (l = 0). These are true of the
+    The whole lies between its sides only where no label is wrong (l = 0). These hold for the
     decisions; the estimates of e, w and m are each made in their own way (the whole by a score
     interval or empirical likelihood over all draws, the sides over their own, each with its own
-    reviewers' error), so the equation need not hold to the digit. A contradiction is where the
-    three intervals cannot hold together:
+    reviewers' error), so the equation need not hold exactly. A contradiction is where the
+    three intervals are incompatible:
 
         high(e) < E low(w) + A low(m)   or   low(e) > E high(w) + A high(m) + most_labels.
 
-    A side that is suppressed may have any rate in [0, 1]. Figures that are corrected for reviewers'
-    error and figures that are not (their method says which) are about different things, truth and
-    verdicts, and are not held against each other. The same reasoning holds for the whole
+    A side that is suppressed may have any rate in [0, 1]. Estimates that are corrected for reviewer
+    error and those that are not (see their method) measure different things, truth and verdicts,
+    and are not compared with each other. The same reasoning holds for the whole
     and its segments: a rate of the whole is the mean of the segments' by their decisions.
 
-    By construction, to the digit: low <= estimate <= high in [0, 1]; accuracy = 1 - error_rate and
+    By construction, exactly: low <= estimate <= high in [0, 1]; accuracy = 1 - error_rate and
     precision = 1 - wrongful_rate with the limits swapped; recall's estimate follows from those of
     w and m; decisions and reviews of the sides, and of the segments, add up. The bounds come from
     the verdicts of the same decisions, so E bound(w) + A bound(m) <= bound(e) at either end, and
@@ -71,17 +71,17 @@ def check_estimates(
     ----------
     estimates
         `by` columns and those of `schemas.ESTIMATES`; the row with null `by` values is the whole.
-        A table without that row, or without some measures, is checked as far as it goes.
+        A table without that row, or without some measures, is checked as far as possible.
     by
         The segment columns.
     most_labels
         Largest share of decisions of which the label alone can be wrong, in [0, 1], from
-        `label_share_limit`; 1 where nothing is known of it.
+        `label_share_limit`; 1 where unknown.
 
     Raises
     ------
     ContradictionError
-        Naming the rows. It means a bug in errdetect, not a fault of the data.
+        Names the rows. It means a bug in errdetect, not a fault in the data.
 
     References
     ----------
@@ -129,12 +129,12 @@ contradiction), which is a bug in errdetect, so none is given. Please report it 
 
 
 def label_share_limit(audit: AuditSample) -> float:
-    """Return the largest share of decisions of which the label alone may well be wrong.
+    """Return the largest plausible share of decisions of which the label alone is wrong.
 
     Parameters
     ----------
     audit
-        All draws, with their verdicts and experts' answers.
+        All draws, with the verdicts of reviewers and experts.
 
     Returns
     -------
@@ -202,7 +202,7 @@ def _check_complements(wide: Wide, names: Sequence[str]) -> Iterator[str]:
 
 
 def _check_recall(wide: Wide, names: Sequence[str]) -> Iterator[str]:
-    """Check that recall is what the two kinds of error and the decisions' counts make of it."""
+    """Check that recall follows from the two kinds of error and the decisions' counts."""
     if not {"recall", "wrongful_rate", "missed_rate"} <= set(wide["estimate"].columns):
         return
     rate, n = wide["estimate"], wide["n_decisions"]
@@ -213,7 +213,7 @@ def _check_recall(wide: Wide, names: Sequence[str]) -> Iterator[str]:
     for i in _marked_rows(off.to_numpy()):
         yield (
             f"{names[i]}: recall {rate['recall'].iloc[i]:.6g} does not follow from wrongful_rate "
-            f"and missed_rate, which make {made.iloc[i]:.6g}."
+            f"and missed_rate, which give {made.iloc[i]:.6g}."
         )
 
 
@@ -247,8 +247,8 @@ def _check_pooled_rates(wide: Wide, names: Sequence[str], most_labels: float) ->
     off = (high < least - _SLACK) | (low > most + most_labels + _SLACK)
     for i in _marked_rows(off & alike):
         yield (
-            f"{names[i]}: error_rate, {low[i]:.4g} to {high[i]:.4g}, cannot hold together with its "
-            f"sides: wrongful_rate and missed_rate, by their decisions, make {least[i]:.4g} to "
+            f"{names[i]}: error_rate, {low[i]:.4g} to {high[i]:.4g}, contradicts its "
+            f"sides: wrongful_rate and missed_rate, by their decisions, give {least[i]:.4g} to "
             f"{min(most[i] + most_labels, 1):.4g}."
         )
     for column in _BOUNDS:
@@ -258,7 +258,7 @@ def _check_pooled_rates(wide: Wide, names: Sequence[str], most_labels: float) ->
         )
         for i in _marked_rows(own < made - _SLACK):
             yield (
-                f"{names[i]}: error_rate's {column} {own[i]:.4g} must reach what its sides' make by "
+                f"{names[i]}: error_rate's {column} {own[i]:.4g} must reach what its sides' give by "
                 f"their decisions, {made[i]:.4g}."
             )
 
@@ -289,14 +289,14 @@ def _check_segments(wide: Wide, overall: Bools) -> Iterator[str]:
         off = own["high"] < made["low"] - _SLACK or own["low"] > made["high"] + _SLACK
         if off and _same_correction(wide["corrected"][measure].to_numpy()[None])[0]:
             yield (
-                f"the whole, {measure}: {own['low']:.4g} to {own['high']:.4g} cannot hold together "
-                f"with its segments, which make {made['low']:.4g} to {made['high']:.4g}."
+                f"the whole, {measure}: {own['low']:.4g} to {own['high']:.4g} contradicts "
+                f"its segments, which give {made['low']:.4g} to {made['high']:.4g}."
             )
         for column in _BOUNDS if total else ():
             if abs(own[column] - made[column]) > _SLACK:
                 yield (
                     f"the whole, {measure}: {column} {own[column]:.4g} must be what its segments' "
-                    f"make by their decisions, {made[column]:.4g}."
+                    f"give by their decisions, {made[column]:.4g}."
                 )
 
 
@@ -307,14 +307,14 @@ def _weighted_means(values: Floats, share: Floats, unknown: float = np.nan) -> F
 
 
 def _correction_flags(rows: pd.DataFrame) -> Floats:
-    """Say of each row whether reviewers' error was taken out, 0 or 1; NaN where suppressed."""
+    """Return whether each row is corrected for reviewer error, 0 or 1; NaN where suppressed."""
     judging = rows["method"].astype("str").str.split(":", n=1).str[0].str.split("+", n=1).str[1]
     out = np.where(judging.isin(UNCORRECTED).to_numpy(dtype=bool), 0.0, 1.0)
     return np.where(rows["estimate"].isna().to_numpy(dtype=bool), np.nan, out)
 
 
 def _same_correction(corrected: Floats) -> Bools:
-    """Say which rows hold only corrected or only uncorrected figures, shape (n,)."""
+    """Return which rows hold only corrected or only uncorrected estimates, shape (n,)."""
     some, others = (corrected == 0).any(axis=1), (corrected == 1).any(axis=1)
     return np.asarray(~(some & others))
 

@@ -1,4 +1,4 @@
-"""The decisions and the audited draws of many cells, flat, so that all cells are solved at once.
+"""Decisions and audited draws of many domains, flat, so that all are solved at once.
 
 The control variate enters as bins of logit P(error). Draws carry the logit of their bin, so binning
 is a coarser control variate and not an approximation: its population totals are known exactly.
@@ -29,12 +29,12 @@ __all__ = [
 
 Ints = NDArray[np.int64]
 
-#: Word for a missing value in a `by` column; null means the whole.
+#: Text of a missing value in a `by` column; null means overall.
 MISSING = "(missing)"
 
 
 def segment_decisions(decisions: pd.DataFrame, by: Sequence[str]) -> tuple[pd.DataFrame, Ints]:
-    """Find the combinations of the `by` columns that occur, in order, and each decision's own.
+    """Return the existing combinations of the `by` columns, in order, and each decision's own.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def segment_decisions(decisions: pd.DataFrame, by: Sequence[str]) -> tuple[pd.Da
 
 
 def lost_draw_domains(lost: LostDraws, keys: pd.DataFrame, cell: Ints) -> Ints:
-    """Find the cell of each lost draw, from its decision or from what is left of a rejected one.
+    """Find the cell of each lost draw, from its decision or from the remains of a rejected one.
 
     Parameters
     ----------
@@ -115,9 +115,9 @@ def lost_draw_domains(lost: LostDraws, keys: pd.DataFrame, cell: Ints) -> Ints:
 
 Floats = NDArray[np.float64]
 
-#: Width of a bin of logit P(error); the width measured no loss against exact values.
+#: Width of a bin of logit P(error); without measured loss against exact values.
 BIN_WIDTH = 0.1
-#: P(error) is held this far from 0 and 1, so that a model's certainty can be wrong.
+#: P(error) is kept this far from 0 and 1, as a certain model can be wrong.
 P_CLIP = 1e-5
 #: Groups of P(error) in which the inverse inclusion probability is averaged.
 SPREAD_GROUPS = 20
@@ -125,7 +125,7 @@ SPREAD_GROUPS = 20
 
 @dataclass(frozen=True)
 class ScoreBins:
-    """Where each decision lies on the control variate.
+    """Each decision's bin of the control variate.
 
     Parameters
     ----------
@@ -146,7 +146,7 @@ class Domains:
     Parameters
     ----------
     size
-        How many cells.
+        Number of cells.
     bin_cell, bin_logit, bin_count
         One entry for each occupied bin of each cell: its cell, logit and number of decisions.
     bin_spread
@@ -156,9 +156,9 @@ class Domains:
     draw_weight
         1/inclusion probability of each draw.
     draw_error
-        What the review said, 1 for error and 0 for none, or a share of judges between.
+        The verdict, 1 for error and 0 for none, or the share of reviewers in between.
     draw_variance
-        What each draw adds to the variance of a sum, for each squared residual; 0 if it was certain.
+        Each draw's part of the variance of a sum, per squared residual; 0 if it was certain.
     """
 
     size: int
@@ -173,11 +173,11 @@ class Domains:
     draw_variance: Floats
 
     def sum_bins(self, values: Floats) -> Floats:
-        """Sum one value a bin to one a cell."""
+        """Sum values by bin to values by cell."""
         return np.asarray(np.bincount(self.bin_cell, values, self.size), dtype=np.float64)
 
     def sum_draws(self, values: Floats) -> Floats:
-        """Sum one value a draw to one a cell."""
+        """Sum values by draw to values by cell."""
         return np.asarray(np.bincount(self.draw_cell, values, self.size), dtype=np.float64)
 
     @cached_property
@@ -202,7 +202,7 @@ class Domains:
 
     @cached_property
     def certain_errors(self) -> Floats:
-        """What the reviews said of those, summed."""
+        """Sum of the verdicts on certain decisions, by cell."""
         return self.sum_draws(self._is_certain * self.draw_error)
 
     @property
@@ -222,14 +222,14 @@ def bin_p_error(p_error: Floats | None, n_decisions: int) -> ScoreBins:
     Parameters
     ----------
     p_error
-        P(error) of each decision in [0, 1], shape (n_decisions,), cross-fitted where the audit's
-        own labels trained it; None for no control variate.
+        P(error) of each decision in [0, 1], shape (n_decisions,), cross-fitted where it was trained on the
+        audit's labels; None for no control variate.
     n_decisions
-        How many decisions there are.
+        Number of decisions.
 
     Returns
     -------
-    Bins
+    ScoreBins
         The bin of each decision and each bin's logit.
 
     Raises
@@ -265,8 +265,8 @@ def bin_variance_factors(
 ) -> Floats:
     """Estimate the mean of 1/inclusion - 1 over each bin's decisions from the draws.
 
-    Only drawn decisions carry their inclusion probability, so the mean is the weighted one of the
-    draws, taken in groups of like P(error).
+    Only drawn decisions carry their inclusion probability, so the mean is the weighted mean of the
+    draws, in groups of similar P(error).
 
     Parameters
     ----------
@@ -334,7 +334,7 @@ def gather_domains(
 
     Returns
     -------
-    Cells
+    Domains
 
     Examples
     --------
@@ -352,7 +352,7 @@ def gather_domains(
     variance = (weight * (weight - 1) if variance is None else variance)[kept]
     draw, weight, error = draw[kept], weight[kept], error[kept]
     draw_cell, draw_bin = cell[draw], bins.of[draw]
-    # A cell's own design may be denser than its neighbours': scale the common curve by the ratio.
+    # A cell's design may be denser than others': scale the common curve by the ratio.
     seen = np.bincount(draw_cell, variance, size)
     expected = np.bincount(draw_cell, weight * spread[draw_bin], size)
     scale = np.where(expected > 0, seen / np.where(expected > 0, expected, 1), 1)

@@ -1,7 +1,7 @@
-"""Rows of the EU's harmonised transparency report on automated means, as a draft.
+"""Draft rows of the EU's harmonised transparency report on automated means.
 
 The layout is that of Commission Implementing Regulation (EU) 2024/2835, the quantitative template's
-part on the use of automated means. A person checks and files it; nothing here is a filing.
+part on the use of automated means. A person must check and file it; nothing here is a filing.
 """
 
 import math
@@ -103,7 +103,7 @@ MEMBER_STATES = (
 NOT_AVAILABLE = "n/a"
 DRAFT = "DRAFT for a person to check and file."
 
-#: (taken solely by automated means, not taken by automated means); None where it is not known.
+#: (taken solely by automated means, not taken by automated means); None where unknown.
 MeasureCounts = tuple[int, int | None]
 
 
@@ -115,8 +115,8 @@ def count_measures(decisions: pd.DataFrame, *, column: str = "moderator") -> Mea
     decisions
         The contract's decisions with `enforced`.
     column
-        Where the Transparency Database's AUTOMATED_DECISION_... values stand, if anywhere. A log
-        without them holds automated decisions only, so the second count is not known.
+        Column with the Transparency Database's AUTOMATED_DECISION_... values, if any. A log without
+        them holds automated decisions only, so the second count is unknown.
 
     Returns
     -------
@@ -143,7 +143,7 @@ def split_scopes(estimates: pd.DataFrame, by: str | None = None) -> dict[str, pd
     Parameters
     ----------
     estimates
-        As `rates.estimate_rates` returns it, with at most one `by` column.
+        As `error_rates.estimate_rates` returns it, with at most one `by` column.
     by
         That column: languages (BCP 47; the region is cut off) or Member States. Values that are
         neither are left out, as the template has no row for them.
@@ -198,7 +198,7 @@ def dsa_rows(
     ----------
     scopes
         Scope -> estimates of its decisions, from `split_scopes`. Add `Own-initiative` where the log
-        says which decisions were; without it those rows say n/a.
+        shows which decisions were; without it those rows are n/a.
     service
         Name of the service.
     period
@@ -229,7 +229,7 @@ def dsa_rows(
     ['Accuracy of the automated means - Precision', '0.9000']
     """
     if service[:1] in ("=", "+", "-", "@", "\t") or not service.strip():
-        must = "be a name that a spreadsheet does not take for a formula"
+        must = "be a name that a spreadsheet does not read as a formula"
         raise DataError(error_message("service", must, repr(service), "Choose a plain name."))
     order = [TOTAL, OWN_INITIATIVE, *EU_LANGUAGES, *MEMBER_STATES]
     wanted = [scope for scope in order if scope in scopes or scope == OWN_INITIATIVE]
@@ -244,7 +244,7 @@ def dsa_rows(
 
 def _count_cells(counts: MeasureCounts | None) -> dict[str, tuple[str, str]]:
     solely, by_people = counts or (None, None)
-    unknown = (NOT_AVAILABLE, f"{DRAFT} The decision log does not say.")
+    unknown = (NOT_AVAILABLE, f"{DRAFT} The decision log does not show it.")
     known = f"{DRAFT} Counted from the decision log."
     return {
         SOLELY: unknown if solely is None else (str(solely), known),
@@ -259,7 +259,7 @@ def _rate_cells(estimates: pd.DataFrame | None, confidence: float) -> dict[str, 
     for measure, indicator in INDICATORS.items():
         row = rows.get(measure)
         if row is None:
-            cells[indicator] = (NOT_AVAILABLE, f"{DRAFT} The decision log does not say.")
+            cells[indicator] = (NOT_AVAILABLE, f"{DRAFT} The decision log does not show it.")
         elif row["suppressed"]:
             cells[indicator] = (NOT_AVAILABLE, f"{DRAFT} Not estimated: {row['method']}.")
         else:
@@ -274,5 +274,5 @@ def _context_text(row: Mapping[str, object], confidence: float) -> str:
     )
     proxy = row["proxy"]
     if isinstance(proxy, float) and not math.isnan(proxy):
-        text += f" Counting what was not successfully appealed as right would give {proxy:.4f}."
+        text += f" Counting decisions without a successful appeal as right would give {proxy:.4f}."
     return text

@@ -1,4 +1,4 @@
-"""Error rates of designed samples, for the whole and by any columns, with what they rest on."""
+"""Error rates from designed samples, overall and by any columns, with their evidence."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -57,32 +57,32 @@ Words = NDArray[np.object_]
 Correction = Literal["auto", "require", "none"]
 SideName = Literal["all", "enforced", "allowed"]
 
-#: Least share of the uniform inclusion probability for which the score region was found to hold.
+#: Least share of the uniform inclusion probability at which the score region was found valid.
 LEAST_FLOOR = 0.2
-#: Cells of lost draws that have none: unknown, or outside of all.
+#: Domains of lost draws without one: unknown, or outside of all.
 UNKNOWN_CELL, NOWHERE = -1, -2
 
 
 @dataclass(frozen=True)
 class Population:
-    """What every cell's estimate needs.
+    """Inputs of every domain's estimate.
 
     Parameters
     ----------
     audit
         The draws.
     golden
-        The golden reviews; None where reviewers are not to be put right.
+        The golden reviews; None for no correction of reviewer error.
     bins, spread
         The control variate's bins and the mean of 1/inclusion - 1 in each.
     enforced
         Whether each decision enforced.
     missing
-        Whether each decision was to be reviewed for certain and was not; None for none of them.
+        Whether each decision was certain to be reviewed and was not; None for none of them.
     lost
         Drawn decisions whose reviews cannot be used; None for none.
     correction, min_reviews, max_lost, confidence
-        As in `rates.estimate_rates`.
+        As in `estimate_rates`.
     """
 
     audit: AuditSample
@@ -129,11 +129,11 @@ class DomainRates:
     reviews, decisions
         Audited decisions and decisions.
     interval
-        How the interval was made, or why there is none (see `words`).
+        Interval method, or why there is none (see `method_text`).
     judging
-        Whose word stands, one for all cells.
+        Code of the verdicts used, one for all cells.
     bound_low, bound_high, proxy
-        From `bounds.rate_bounds`.
+        From `rate_bounds`.
     """
 
     limits: Interval
@@ -147,7 +147,7 @@ class DomainRates:
 
     @property
     def suppressed(self) -> Bools:
-        """Whether there is no figure."""
+        """Whether there is no estimate."""
         return np.isnan(self.limits.estimate)
 
 
@@ -172,15 +172,15 @@ def estimate_domain_rates(
     cells
         Which decisions, and which lost draws, are in which cell.
     whole
-        Whether the one cell is the whole population.
+        Whether the single cell is the whole population.
 
     Returns
     -------
-    Side
+    DomainRates
 
     Examples
     --------
-    See `rates.estimate_rates`.
+    See `estimate_rates`.
     """
     audit, size = population.audit, cells.size
     domain = cells.cell
@@ -200,7 +200,7 @@ def estimate_domain_rates(
     interval[decisions == 0] = "no_decisions"
     lost, gone = _lost_shares(population, name, cells, domain)
     interval[(interval == "") & (gone > population.max_lost)] = "reviews_lost"
-    # Draws that were certain stand for themselves alone: of the others then nothing is known.
+    # Certain draws represent only themselves: without other draws the rest is unknown.
     by_chance = np.bincount(draw_cell[(draw_cell >= 0) & (audit.variance > 0)], minlength=size)
     unseen = np.where(by_chance > 0, unseen, decisions - reviews)
     alive = interval == ""
@@ -223,7 +223,7 @@ def estimate_domain_rates(
 def _lost_shares(
     population: Population, name: SideName, cells: DomainGrouping, domain: Ints
 ) -> tuple[Floats, Floats]:
-    """Return the lost share of each cell's weight: in the worst case, and what is known to be its.
+    """Return the lost share of each cell's weight: in the worst case, and the part known to be its own.
 
     A lost draw of an unknown decision may be any cell's, so it counts in all of them by its share of
     the whole sample.
@@ -235,7 +235,7 @@ def _lost_shares(
     own = cells.lost.copy()
     in_log = lost.position >= 0
     own[in_log] = np.where(domain[lost.position[in_log]] >= 0, own[in_log], NOWHERE)
-    if name != "all":  # what the machine did with a decision that the log lacks is unknown
+    if name != "all":  # the action of a decision that the log lacks is unknown
         own[~in_log] = UNKNOWN_CELL
     known = own >= 0
     drawn = domain[population.audit.position]
@@ -248,7 +248,7 @@ def _lost_shares(
 
 
 def _widen_unreviewed(limits: Interval, unseen: Floats) -> Interval:
-    """Count those that nobody looked at as like the others, or as all right, or as all wrong."""
+    """Count the unreviewed as like the others for the estimate, all right or all wrong for the limits."""
     return Interval(limits.estimate, limits.low * (1 - unseen), limits.high * (1 - unseen) + unseen)
 
 
@@ -265,7 +265,7 @@ def _expand_domains(values: Floats, alive: Bools) -> Floats:
 def _solve_intervals(
     population: Population, name: SideName, domain: Ints, size: int, *, whole: bool
 ) -> tuple[Interval, Words, str]:
-    """Interval of the cells that have draws enough, how each was made, and whose word stands."""
+    """Return the intervals of the cells with enough draws, their methods, and the verdicts used."""
     audit, confidence = population.audit, population.confidence
     side = None if name == "all" else name == "enforced"
     judging = resolve_outcomes(
@@ -302,9 +302,9 @@ def _solve_intervals(
 def _min_probability_ratio(cells: Domains, audit: AuditSample) -> Floats:
     """Compare the smallest drawn inclusion probability to a uniform design's.
 
-    Draws that were certain do not count: they stand for themselves.
-    Taken in the whole design or within the cell, whichever is kinder: a cell whose own draws have
-    like weights is safe whatever the rest of the design looks like.
+    Draws that were certain do not count: they represent only themselves.
+    Taken in the whole design or within the cell, whichever ratio is larger: a cell whose own draws
+    have similar weights is safe whatever the rest of the design.
     """
     heaviest = np.zeros(cells.size)
     chance = cells.draw_variance > 0
@@ -336,32 +336,32 @@ MEASURED_ON: dict[str, SideName] = {
     "missed_rate": "allowed",
 }
 
-#: Draws expected in a stretch of time from which having none is no chance: about 1 in 100,000.
+#: Expected draws of a period at which none by chance is about 1 in 100,000.
 _EXPECTED_DRAWS = 12
 
 
 @dataclass(frozen=True)
 class RateEstimates:
-    """Estimates of one sample, for the whole and by any groupings.
+    """Estimates of one sample, overall and by any groupings.
 
     Parameters
     ----------
     overall
-        One row a measure, columns as `schemas.ESTIMATES`.
+        One row per measure, columns as `schemas.ESTIMATES`.
     by_group
-        Columns of a grouping -> its rows: the columns (as text), then those of the whole.
+        Columns of a grouping -> its rows: these columns (as text), then those of `overall`.
     """
 
     overall: pd.DataFrame
     by_group: Mapping[tuple[str, ...], pd.DataFrame]
 
     def frame(self, *by: str) -> pd.DataFrame:
-        """Return the whole, with null in the `by` columns, and the rows of one grouping below.
+        """Return the overall row, with null in the `by` columns, then the rows of one grouping.
 
         Parameters
         ----------
         by
-            Columns of a grouping that was asked for; none: the whole alone.
+            Columns of a requested grouping; none: overall only.
         """
         columns = [*by, *(field.name for field in ESTIMATES)]
         nothing = {name: pd.Series(None, index=self.overall.index, dtype="str") for name in by}
@@ -380,42 +380,42 @@ def estimate_rates(
     queue: QueueDesign | None = None,
     confidence: float = 0.95,
 ) -> RateEstimates:
-    """Estimate how often the machine errs, from designed samples only, in one pass over the sample.
+    """Estimate error rates, from designed samples only, in one pass over the sample.
 
     Parameters
     ----------
     snapshot
-        The decisions are the population of the estimate; of the reviews, audits give the rates,
-        golden items and adjudications correct them for reviewer error.
+        The decisions are the population; audits give the rates, golden items and adjudications
+        correct them for reviewer error.
     by
         Groupings, each a list of columns of the decisions whose combinations are the cells.
     settings
         `correction`: `auto` corrects for reviewer error where golden items or adjudications allow,
-        and says so where they do not; `require` suppresses instead; `none` reports as reviewers
-        judged. `min_reviews`: audited decisions of a cell below which it is suppressed.
+        and notes where they do not; `require` suppresses instead; `none` uses verdicts as they
+        are. `min_reviews`: audited decisions of a cell below which it is suppressed.
         `max_lost`: share of a cell's sample that may be lost; above it the cell is suppressed.
     p_error
         P(error) as control variate: a Series by decision_id, or an array in the decisions' order.
-        It must not have been fitted on the very reviews it is used with: cross-fit it.
+        It must not be fitted on the reviews it is used with: cross-fit it.
     queue
-        The review queue as a further designed sample, from `queue_sample.read_queue`. Without an
-        audit the figures are about the decisions that the queue could reach, and the limits leave
-        open what those would have shown that were to be reviewed and were not.
+        The review queue as a further designed sample, from `read_queue_design`. Without an
+        audit the estimates cover the decisions that the queue could reach, and the limits include
+        the worst case of those that were to be reviewed and were not.
     confidence
         Nominal coverage of the intervals.
 
     Returns
     -------
     RateEstimates
-        One row for each cell and measure. `n_reviews` counts audited decisions, each once. Draws
-        that were lost widen every interval they may belong to by their worst case.
+        One row for each cell and measure. `n_reviews` counts audited decisions, each once. Lost
+        draws widen every interval they may belong to by their worst case.
 
     Raises
     ------
     DataError, Refusal
         Where a table or a probability cannot be used.
     ContradictionError
-        Where the figures cannot hold together.
+        Where the estimates contradict each other.
 
     Examples
     --------
@@ -488,7 +488,7 @@ def _align_p_error(
 
 
 def _weights_note(audit: AuditSample, n_decisions: int) -> str:
-    """Warn where the sample's weights cannot add up to the decisions by chance."""
+    """Warn where the sample's weights add up to less or more than chance allows."""
     total = float(audit.weight.sum())
     slack = 4 * float(np.sqrt(audit.variance.sum()))
     off = abs(total - n_decisions)
@@ -501,26 +501,26 @@ def _weights_note(audit: AuditSample, n_decisions: int) -> str:
 
 
 def _time_note(decisions: pd.DataFrame, position: Ints, inside: NDArray[np.bool_]) -> str:
-    """Warn where the first or last decisions had no draw, although several were to be expected."""
+    """Warn where the first or last decisions had no draw, although several were expected."""
     if "decided_at" not in decisions or not len(position):
         return ""
     moments = decisions["decided_at"].to_numpy()
     drawn, every = moments[position], moments[inside]
-    said = []
+    gaps = []
     for bare, where in (
         (every < drawn.min(), f"before {pd.Timestamp(drawn.min()):%Y-%m-%d}"),
         (every > drawn.max(), f"after {pd.Timestamp(drawn.max()):%Y-%m-%d}"),
     ):
         share = float(bare.mean())
         if share * len(position) > _EXPECTED_DRAWS:
-            said.append(f"no decision {where} was drawn ({share:.0%} of all)")
-    return f"; warning: {' and '.join(said)}, so nothing is known of them" if said else ""
+            gaps.append(f"no decision {where} was drawn ({share:.0%} of all)")
+    return f"; warning: {' and '.join(gaps)}, so nothing is known about them" if gaps else ""
 
 
 def _measure_rows(
     names: pd.DataFrame, sides: Mapping[SideName, DomainRates], *, model: bool, note: str
 ) -> pd.DataFrame:
-    """Make the rows of one set of cells, every cell's measures together."""
+    """Return the rows of one set of cells, every cell's measures together."""
     frames = []
     for measure in MEASURES:
         if measure == "recall":
@@ -541,7 +541,7 @@ def _rate_rows(side: DomainRates, measure: str, *, model: bool) -> pd.DataFrame:
     if measure in ("precision", "accuracy"):
         rate, low, high = 1 - rate, 1 - high, 1 - low
         bounds, proxy = (1 - bounds[1], 1 - bounds[0]), 1 - proxy
-    if measure == "missed_rate":  # those who gained from a miss do not appeal it
+    if measure == "missed_rate":  # no account appeals a miss in its favour
         proxy = np.full(len(rate), np.nan)
     methods = [method_text(how, side.judging, model=model) for how in side.interval]
     return _estimate_rows(
@@ -550,7 +550,7 @@ def _rate_rows(side: DomainRates, measure: str, *, model: bool) -> pd.DataFrame:
 
 
 def _recall_rows(enforced: DomainRates, allowed: DomainRates, *, model: bool) -> pd.DataFrame:
-    """Correct enforcements among all that should have been enforced."""
+    """Return recall: correct enforcements among all violations."""
     caught, missed = enforced.limits, allowed.limits
     found = recall_interval(
         Interval(

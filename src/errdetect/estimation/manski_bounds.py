@@ -1,4 +1,4 @@
-"""What holds if every reviewer is right, and what "not successfully appealed" would claim."""
+"""Bounds that hold if every reviewer is right, and the rate by successful appeals only."""
 
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class KnownVerdicts:
-    """What the reviews, taken at their word, settle; arrays of shape (n_decisions,).
+    """What reviews settle if reviewers do not err; arrays of shape (n_decisions,).
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ class KnownVerdicts:
 def known_verdicts(
     history: pd.DataFrame, n_decisions: int, *, action_only: bool = False
 ) -> KnownVerdicts:
-    """Settle what reviews agree on; an adjudication stands, other conflicts stay unknown.
+    """Settle what reviews agree on; an adjudication is final, other conflicts stay unknown.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def known_verdicts(
 
     Returns
     -------
-    Known
+    KnownVerdicts
 
     Examples
     --------
@@ -63,7 +63,7 @@ def known_verdicts(
     counts = (history["standing"] == COUNTS).to_numpy(dtype=bool)
     standing = history["standing"].isin(
         [COUNTS, OVERRULED, REVISED]
-    )  # a granted appeal was granted
+    )  # a granted appeal stays granted
     appeal = (standing & (history["source"] == APPEAL)).to_numpy(dtype=bool)
     says = is_error(history["verdict"], action_only=action_only)
     position = history["position"].to_numpy()
@@ -79,11 +79,11 @@ def known_verdicts(
 
 
 def rate_bounds(known: KnownVerdicts, cell: Ints, size: int) -> tuple[Floats, Floats, Floats]:
-    """Manski's bounds of each cell's error rate, and the appeal proxy's error rate.
+    """Return Manski's bounds of each cell's error rate, and the appeal proxy's error rate.
 
-    The bounds need no sample and leave everything unreviewed open. They are true if every reviewer
-    whom no other contradicts is right: with reviewers who err in 5 % of their verdicts, a log that
-    was reviewed to the last decision has bounds of zero width around a wrong rate.
+    The bounds need no sample and leave everything unreviewed open. They hold if every reviewer
+    whom no other contradicts is right: with reviewers who err in 5 % of their verdicts, a fully
+    reviewed log has bounds of zero width around a wrong rate.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ def rate_bounds(known: KnownVerdicts, cell: Ints, size: int) -> tuple[Floats, Fl
 
     Returns
     -------
-    (low, high, proxy), each of shape (size,); NaN where a cell is empty or nobody appealed.
+    (low, high, proxy), each of shape (size,); NaN where a cell is empty or without appeals.
 
     References
     ----------
@@ -125,7 +125,7 @@ def recall_bounds(
     enforced: Floats,
     allowed: Floats,
 ) -> tuple[Floats, Floats]:
-    """Manski's bounds of recall from those of the two kinds of error and the decisions' counts.
+    """Return Manski's bounds of recall from those of the two kinds of error and the decisions' counts.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Plain words for people: how each figure was made, how sure it is, what would make it surer."""
+"""Sentences on each estimate: its method, its interval, and what would narrow it."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -17,11 +17,11 @@ __all__ = [
     "method_text",
 ]
 
-#: What the sample was, where it was not the audit alone.
+#: The sample, where it is not the audit alone.
 QUEUE_NOTE = "; the review queue counts as a second sample"
-ONLY_QUEUE_NOTE = "; the sample is the review queue: about the decisions that were scored"
+ONLY_QUEUE_NOTE = "; the sample is the review queue: the estimate covers the scored decisions"
 
-#: How an interval was made.
+#: Interval methods.
 INTERVALS = {
     "score_el": "weighted audit; score interval united with the empirical likelihood's",
     "score_t": "weighted audit; score interval with few-draws adjustment",
@@ -31,22 +31,22 @@ INTERVALS = {
     "mover": "from the rates among enforced and among allowed decisions; MOVER interval",
 }
 
-#: Whose word stands.
+#: Which verdicts are used.
 JUDGING = {
-    "as_judged": "uncorrected: as reviewers judged, their own errors are still in it",
-    "flags_waiting": "uncorrected: as reviewers judged where no expert has answered, and some of "
-    "their flags still wait for one",
-    "golden": "reviewers' error put right with golden items",
-    "second_look": "reviewers' error put right with a sample of adjudications",
+    "as_judged": "uncorrected: reviewers' verdicts as they are, including reviewer errors",
+    "flags_waiting": "uncorrected: reviewers' verdicts where no expert has decided; some flags "
+    "still await an expert",
+    "golden": "corrected for reviewer error using golden items",
+    "second_look": "corrected for reviewer error using a sample of adjudications",
     "adjudicated": "every audited decision settled by an expert",
-    "flags_adjudicated": "flags settled by experts; errors that reviewers missed are not in it",
-    "flags_adjudicated_golden": "flags settled by experts, misses put right with golden items",
-    "flags_adjudicated_second_look": "flags settled by experts, misses put right with a sample "
+    "flags_adjudicated": "flags settled by experts; errors that reviewers missed are not included",
+    "flags_adjudicated_golden": "flags settled by experts, misses corrected using golden items",
+    "flags_adjudicated_second_look": "flags settled by experts, misses corrected using a sample "
     "of adjudicated unflagged reviews",
 }
 
-#: Ways of judging for which reviewers' error was measured and taken out: bounds that take
-#: reviewers at their word are then no limits of the truth.
+#: Codes with reviewer error measured and corrected: bounds that assume correct reviewers then do
+#: not limit the true rate.
 MEASURED_TO_ERR = (
     "golden",
     "second_look",
@@ -54,21 +54,21 @@ MEASURED_TO_ERR = (
     "flags_adjudicated_second_look",
 )
 
-#: Why there is no figure.
+#: Why an estimate is suppressed.
 SUPPRESSED = {
     "no_decisions": "there are no such decisions",
     "no_sample": "no decision of this kind was audited",
-    "too_few_reviews": "too few audited decisions to say",
+    "too_few_reviews": "too few audited decisions",
     "reviews_lost": "too many of its audit reviews could not be used (estimate.max_lost)",
-    "not_corrected": "correction was required, and there are neither golden items nor "
-    "adjudications enough",
-    "reviewers_at_chance": "reviewers cannot be told from chance on golden items or adjudications",
-    "no_errors_no_hits": "no violation was seen at all, caught or missed",
+    "not_corrected": "correction was required, and there are too few golden items and "
+    "adjudications",
+    "reviewers_at_chance": "reviewers do no better than chance on golden items or adjudications",
+    "no_errors_no_hits": "no violation was found, enforced or missed",
 }
 
 
 def method_text(interval: str, judging: str, *, model: bool) -> str:
-    """Say what the `method` column says: a code, then words.
+    """Return the text of the `method` column: a code, then its description.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ def method_text(interval: str, judging: str, *, model: bool) -> str:
     return f"{interval}+{judging}: {INTERVALS[interval]}{control}; {JUDGING[judging]}"
 
 
-#: What each measure is a share of, and of what kind.
+#: Denominator and meaning of each measure.
 MEANINGS = {
     "error_rate": ("all automated decisions", "wrong, in their action or their label"),
     "wrongful_rate": ("enforced decisions", "wrong: the content should have stayed"),
@@ -106,15 +106,15 @@ MEANINGS = {
     "accuracy": ("all automated decisions", "right"),
 }
 
-#: What would make a figure surer, by whose word stands.
+#: What would narrow an estimate's interval, by the verdicts used.
 SURER = {
     "as_judged": "have experts settle every decision that a reviewer calls wrong, or give "
-    "reviewers golden items, so that reviewers' own errors can be taken out",
-    "flags_waiting": "let experts settle the flags that still wait for them",
-    "golden": "have experts settle every decision that a reviewer calls wrong: what golden items "
-    "leave open about false alarms is most of the doubt",
+    "reviewers golden items, so that reviewer errors can be corrected",
+    "flags_waiting": "have experts settle the flags that still await them",
+    "golden": "have experts settle every decision that a reviewer calls wrong: the false-alarm "
+    "rate from golden items is most of the uncertainty",
     "second_look": "have experts settle every decision that a reviewer calls wrong",
-    "flags_adjudicated": "give reviewers golden items, or let experts look at a sample of what "
+    "flags_adjudicated": "give reviewers golden items, or have experts review a sample of what "
     "reviewers passed, so that missed errors can be counted",
 }
 
@@ -122,14 +122,14 @@ SURER = {
 def estimate_sentence(
     row: Mapping[str, object], *, where: str = "", confidence: float = 0.95
 ) -> str:
-    """Say one figure to people: what it is, how sure, and what would make it surer.
+    """Return a sentence on one estimate: its value, its interval, and what would narrow it.
 
     Parameters
     ----------
     row
         One row of `schemas.ESTIMATES`; with `period_from` and `period_to` the sentence names them.
     where
-        The segment, for people; empty for the whole.
+        The segment, as text; empty for all decisions.
     confidence
         Nominal coverage of the interval.
 
@@ -144,19 +144,19 @@ def estimate_sentence(
     ...        "method": "score_t+adjudicated: weighted audit"}
     >>> print(estimate_sentence(row, where="market DE"))
     In market DE, 90.0 % of enforced decisions are right, between 84.0 % and 94.5 % with 95 % confidence, \
-from 200 audited of 20,000. Counting what was not successfully appealed as right would claim \
-98.0 %, outside of that interval. To be surer: four times as many audited decisions would about \
-halve the interval.
+from 200 audited of 20,000. Counting decisions without a successful appeal as right would give \
+98.0 %, outside of that interval. For a narrower interval: four times as many audited decisions would \
+about halve it.
     """
     whole, kind = MEANINGS[str(row["measure"])]
     code = str(row["method"]).split(":", 1)[0]
     place = (f"In {where}" if where else "Overall") + _period_text(row) + ", "
     audited = f"{_format_count(row['n_reviews'])} audited of {_format_count(row['n_decisions'])}"
     if row["suppressed"]:
-        why = SUPPRESSED.get(code, "the method would not hold")
+        why = SUPPRESSED.get(code, "the method is not valid here")
         return (
-            f"{place}nobody can say what share of {whole} is {_short_label(kind)}: {why} "
-            f"({audited}). To be able to say: {_suppression_remedy(code)}."
+            f"{place}it is unknown what share of {whole} is {_short_label(kind)}: {why} "
+            f"({audited}). To estimate it: {_suppression_remedy(code)}."
         )
     rate, low, high = (_as_float(row[name]) for name in ("estimate", "low", "high"))
     text = (
@@ -169,20 +169,20 @@ halve the interval.
     proxy = _as_float(row.get("proxy"))
     if not math.isnan(proxy):
         text += _proxy_text(proxy, str(row["measure"]), low, high)
-    more = "four times as many audited decisions would about halve the interval"
+    more = "four times as many audited decisions would about halve it"
     surer = "nothing: every decision was audited" if code.startswith("census") else more
-    return f"{text} To be surer: {SURER.get(judging, surer)}."
+    return f"{text} For a narrower interval: {SURER.get(judging, surer)}."
 
 
 def estimate_sentences(
     estimates: pd.DataFrame, *, by: Sequence[str] = (), confidence: float = 0.95
 ) -> pd.Series:
-    """Say every row of an estimates table.
+    """Return a sentence for every row of an estimates table.
 
     Parameters
     ----------
     estimates
-        As `rates.estimate_rates` returns it.
+        As `error_rates.estimate_rates` returns it.
     by
         Its segment columns.
     confidence
@@ -198,15 +198,15 @@ def estimate_sentences(
     ...        "n_reviews": 0, "n_decisions": 40, "proxy": None, "suppressed": True,
     ...        "method": "no_sample: no decision of this kind was audited"}
     >>> print(estimate_sentences(pd.DataFrame([row]), by=["market"])[0])
-    In market DE, nobody can say what share of all violations is enforced: no decision of this kind was \
-audited (0 audited of 40). To be able to say: audit some of them.
+    In market DE, it is unknown what share of all violations is enforced: no decision of this kind was \
+audited (0 audited of 40). To estimate it: audit some of them.
     """
-    said = []
+    sentences = []
     for row in estimates.to_dict("records"):
         names = [f"{column} {row[column]}" for column in by if not pd.isna(row[column])]
         keyed = {str(name): value for name, value in row.items()}
-        said.append(estimate_sentence(keyed, where=", ".join(names), confidence=confidence))
-    return pd.Series(said, index=estimates.index, dtype="str")
+        sentences.append(estimate_sentence(keyed, where=", ".join(names), confidence=confidence))
+    return pd.Series(sentences, index=estimates.index, dtype="str")
 
 
 def _suppression_remedy(code: str) -> str:
@@ -225,7 +225,7 @@ def _proxy_text(proxy: float, measure: str, low: float, high: float) -> str:
     kind = "right" if measure in ("precision", "accuracy") else "right, and the rest as wrong,"
     place = "inside of" if low <= proxy <= high else "outside of"
     return (
-        f" Counting what was not successfully appealed as {kind} would claim {_format_percent(proxy)}, "
+        f" Counting decisions without a successful appeal as {kind} would give {_format_percent(proxy)}, "
         f"{place} that interval."
     )
 
@@ -235,7 +235,7 @@ def _short_label(kind: str) -> str:
 
 
 def _period_text(row: Mapping[str, object]) -> str:
-    """Name the days of the decisions that a figure is about, where the row has them."""
+    """Return the estimate's period, where the row has it."""
     ends = [
         pd.to_datetime(str(row.get(name)), errors="coerce") for name in ("period_from", "period_to")
     ]

@@ -26,19 +26,19 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
-#: Golden items of each class (error, no error) below which nothing is corrected with them.
+#: Golden items of each class (error, no error) below which they give no correction.
 MIN_GOLDEN = 20
-#: Golden items of each class below which a site or a side is not told from the others.
+#: Golden items of each class below which a site or a side has no rate of its own.
 MIN_SITE = 20
 #: Adjudicated draws of each kind (flagged, not flagged) below which they do not measure reviewers.
 MIN_ADJUDICATED = 20
 
 
 def _clustered_interval(item: Ints, said: Bools, confidence: float) -> Interval:
-    """Clopper-Pearson's limits of a rate over golden reviews, at the effective number of reviews.
+    """Return Clopper-Pearson limits of a rate over golden reviews, at the effective number of reviews.
 
-    Exact rather than Wilson's: with the latter coverage was .94 where .95 was wanted. Reviews of
-    one item share its difficulty, so between one and all of an item's reviews count.
+    Exact rather than Wilson's, whose coverage was .94 instead of .95. Reviews of one item share its
+    difficulty, so between one and all of an item's reviews count.
     """
     _, code = np.unique(item, return_inverse=True)
     n_items, n = int(code.max()) + 1, len(item)
@@ -54,11 +54,11 @@ def _clustered_interval(item: Ints, said: Bools, confidence: float) -> Interval:
 def _site_mixture(
     golden_site: Ints, item: Ints, said: Bools, share: Floats, confidence: float
 ) -> Interval:
-    """Mix the sites' rates by each cell's work; sites with few items take the pooled rate."""
+    """Mix the sites' rates by each cell's work; sites with few items use the pooled rate."""
     n_sites = share.shape[1]
     count = np.bincount(golden_site + 1, minlength=n_sites + 1)[1:]
     own = count >= MIN_SITE
-    # The last group is all the golden items together, for whom no own rate is known.
+    # The last group pools all golden items, for sites without a rate of their own.
     groups = [_clustered_interval(item[golden_site == s], said[golden_site == s], confidence)
               for s in np.flatnonzero(own)]  # fmt: skip
     groups.append(_clustered_interval(item, said, confidence))
@@ -84,7 +84,7 @@ def golden_misclassification(
     any_flag: bool = False,
     confidence: float = 0.95,
 ) -> Misclassification | None:
-    """Reviewers' error of each cell from golden items, by the sites that did the cell's work.
+    """Return reviewers' error rates by cell from golden items, by the sites that did the cell's work.
 
     Parameters
     ----------
@@ -98,14 +98,14 @@ def golden_misclassification(
         The side that is estimated, None for both; its own golden items are used where there are
         enough.
     any_flag
-        Whether an error counts as found once any kind of error is called, as where experts go on
-        to settle every flag.
+        Whether an error counts as found if any kind of error is flagged, as where experts settle
+        every flag.
     confidence
         Nominal coverage of the limits.
 
     Returns
     -------
-    Misjudgement or None where there are too few golden items of a class.
+    Misclassification or None where there are too few golden items of a class.
 
     Examples
     --------
@@ -131,7 +131,7 @@ def golden_misclassification(
 
 
 def without_false_positives(reviewers: Misclassification) -> Misclassification:
-    """Describe the same reviewers once experts settled every flag: misses stay, false alarms go.
+    """Return the error rates after experts settled every flag: misses stay, false alarms are 0.
 
     Examples
     --------
@@ -152,16 +152,16 @@ def adjudicated_misclassification(
     size: int,
     confidence: float = 0.95,
 ) -> Misclassification | None:
-    """Reviewers' error from a designed sample of adjudicated draws, flagged and not flagged.
+    """Return reviewers' error rates from a designed sample of adjudicated draws, flagged or not.
 
     Parameters
     ----------
     audit
-        The draws; adjudications with a logged chance of being sent are the sample.
+        The draws; adjudications with a logged inclusion probability are the sample.
     inside
         Which draws to use, shape (n_draws,).
     said
-        What counts as the reviewers' calling each draw an error, shape (n_draws,).
+        What counts as a reviewer's flag of each draw, shape (n_draws,).
     action_only
         Whether only wrong actions are errors.
     size
@@ -171,7 +171,7 @@ def adjudicated_misclassification(
 
     Returns
     -------
-    Misjudgement or None where too few draws of either kind were sent by design.
+    Misclassification or None where too few draws of either kind were sent by design.
 
     Examples
     --------
@@ -212,9 +212,9 @@ def adjudicated_misclassification(
 
 
 def _is_representative(probability: Floats, n: int) -> bool:
-    """Whether draws sent to the expert with these chances can be a designed sample of n.
+    """Whether draws sent to experts with these probabilities can be a designed sample of n.
 
-    Draws that were sent since they looked wrong carry a chance of 1 and stand for themselves alone.
+    Draws that were sent because they seemed wrong have probability 1 and represent only themselves.
     """
     slack = 4 * float(np.sqrt(((1 - probability) / probability**2).sum()))
     return abs(float((1 / probability).sum()) - n) <= max(slack, 0.1 * n)
@@ -232,22 +232,22 @@ def _repeat_interval(limits: Interval, size: int) -> Interval:
     return Interval(*(np.repeat(v, size) for v in (limits.estimate, limits.low, limits.high)))
 
 
-#: Ways of judging that leave reviewers' error in, or a part of it.
+#: Codes that leave all or part of the reviewer error uncorrected.
 UNCORRECTED = ("as_judged", "flags_adjudicated", "flags_waiting")
 
 
 @dataclass(frozen=True)
 class DrawOutcomes:
-    """What the draws count as.
+    """Outcomes of the draws.
 
     Parameters
     ----------
     error
-        What each draw counts as, 1 error and 0 none, shape (n_draws,).
+        Outcome of each draw, 1 error and 0 none, shape (n_draws,).
     reviewers
-        Reviewers' error of each cell, None where nothing is put right.
+        Reviewers' error rates of each cell, None for no correction.
     code
-        Short word for how, a key of `words.JUDGING`.
+        Code of the verdicts used, a key of `method_text.JUDGING`.
     """
 
     error: Floats
@@ -256,7 +256,7 @@ class DrawOutcomes:
 
 
 def site_shares(audit: AuditSample, cell: Ints, size: int) -> Floats:
-    """Share of each site in each cell's weighted work, shape (size, n_sites).
+    """Return each site's share of each cell's weighted work, shape (size, n_sites).
 
     Examples
     --------
@@ -287,18 +287,18 @@ def resolve_outcomes(
     enforced: bool | None,
     confidence: float = 0.95,
 ) -> DrawOutcomes:
-    """Decide what each draw counts as and what is known of the reviewers' error.
+    """Return the outcome of each draw and the reviewers' error rates.
 
-    An expert's answer stands. Where experts settled every flag, false alarms are gone and only
-    misses are left to put right; otherwise golden items, or a designed sample of adjudications of
-    flagged and unflagged draws, put both right, whichever says it more exactly.
+    An expert's verdict is final. Where experts settled every flag, there are no false alarms and only
+    misses need correction; otherwise golden items, or a designed sample of adjudications of flagged
+    and unflagged draws, correct both, whichever is more precise.
 
     Parameters
     ----------
     audit
         All draws.
     golden
-        The golden reviews; None to put nothing right that experts did not.
+        The golden reviews; None for no correction beyond experts' verdicts.
     cell
         Cell of each draw, -1 for those in none, shape (n_draws,).
     size
@@ -310,7 +310,7 @@ def resolve_outcomes(
 
     Returns
     -------
-    Judging
+    DrawOutcomes
 
     Examples
     --------
@@ -341,8 +341,8 @@ def resolve_outcomes(
         if code is None:
             resolved = np.where(settled, truth, confirmed)
             return DrawOutcomes(resolved, None, "flags_adjudicated")
-        # What was found and confirmed; `found` puts the misses right. GoldenItems items say what one
-        # judge finds, so where several judged a decision it counts as the share that found it.
+        # Confirmed flags; `found` corrects for misses. Golden items measure what one reviewer finds,
+        # so a decision with several reviews counts as the share that flagged it.
         counted = confirmed * audit.error if code == "golden" else confirmed
         return DrawOutcomes(
             counted, without_false_positives(known[code]), f"flags_adjudicated_{code}"
@@ -359,7 +359,7 @@ def _candidate_corrections(
     audit: AuditSample, golden: GoldenItems | None, cell: Ints, size: int, said: Bools,
     *, action_only: bool, enforced: bool | None, all_flags: bool, confidence: float,
 ) -> dict[str, Misclassification]:  # fmt: skip
-    """Ask each source for the reviewers' error, and keep those that say enough."""
+    """Return the reviewers' error rates by source, for sources with enough data."""
     inside = cell >= 0
     found = {
         "second_look": adjudicated_misclassification(
@@ -375,7 +375,7 @@ def _candidate_corrections(
 
 
 def _mean_width(reviewers: Misclassification, *, misses_only: bool) -> float:
-    """Mean width of what is known of the reviewers, to choose the more exact source."""
+    """Return the mean width of the reviewers' intervals, to choose the more precise source."""
     found = float((reviewers.found.high - reviewers.found.low).mean())
     return (
         found if misses_only else found + float((reviewers.alarm.high - reviewers.alarm.low).mean())

@@ -1,4 +1,4 @@
-"""Rates made of other rates, with limits: a share of two totals, a rate corrected for reviewers' error."""
+"""Rates derived from other rates, with limits: a share of two totals, a rate corrected for reviewer error."""
 
 from dataclasses import dataclass
 
@@ -14,14 +14,14 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Misclassification:
-    """How reviewers err in each cell, as rates with limits; arrays of shape (n_cells,).
+    """Reviewers' error rates in each cell, with limits; arrays of shape (n_cells,).
 
     Parameters
     ----------
     found
         Share of errors that reviewers call errors (sensitivity).
     alarm
-        Share of right decisions that reviewers call errors (1 - specificity).
+        Share of correct decisions that reviewers call errors (1 - specificity).
     """
 
     found: Interval
@@ -29,14 +29,14 @@ class Misclassification:
 
 
 def recall_interval(caught: Interval, missed: Interval) -> Interval:
-    """Share caught / (caught + missed) of two independent totals with their limits, by MOVER.
+    """Return caught / (caught + missed) of two independent totals with its limits, by MOVER.
 
     Parameters
     ----------
     caught
-        Totals of what was found, with limits, shape (n_cells,).
+        Totals of found violations, with limits, shape (n_cells,).
     missed
-        Totals of what was not.
+        Totals of missed ones.
 
     Returns
     -------
@@ -75,14 +75,14 @@ def recall_interval(caught: Interval, missed: Interval) -> Interval:
 
 
 def corrected_interval(judged: Interval, reviewers: Misclassification) -> Interval:
-    """Put right for reviewers' error a rate as they judged it, by MOVER.
+    """Correct a rate of reviewers' verdicts for reviewer error, by MOVER.
 
     Parameters
     ----------
     judged
         Share that reviewers call errors, with limits, shape (n_cells,).
     reviewers
-        How they err.
+        Their error rates.
 
     Returns
     -------

@@ -1,8 +1,8 @@
 """The review queue as a designed sample of the decisions that were scored.
 
-Decisions that people judged before a run, and those that it ranked, are certain to be reviewed; of
-the others some were drawn, with chances that are known. Given what was judged before, whatever it
-was chosen for, only that draw is random: the sum of y/chance over the reviewed is unbiased.
+Decisions that were reviewed before a run, and those that it ranked, are reviewed with certainty; of
+the others some were drawn, with known inclusion probabilities. Given the earlier reviews, however
+these were chosen, only that draw is random: the sum of y/probability over the reviewed is unbiased.
 """
 
 from dataclasses import dataclass
@@ -22,21 +22,21 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
-#: Arms of the queue, as scores say them.
+#: Arms of the queue, as in the scores.
 RANKED, EXPLORE, QUEUED = "ranked", "explore", "queued"
 
 
 @dataclass(frozen=True)
 class QueueDesign:
-    """What the queue says of each decision that it could reach.
+    """The queue as a design, for each decision that it could reach.
 
     Parameters
     ----------
     frame
-        decision_id (unique), drawn (it is reviewed, or its draw is), weight (1/chance), variance
-        (as `Audit.variance`), missing (certain, and not reviewed).
+        decision_id (unique), drawn (it is reviewed, or its draw is), weight (1/inclusion probability),
+        variance (as `AuditSample.variance`), missing (certain, and not reviewed).
     audit_part
-        What the audit's draws count for, where both samples reach; the queue's count for the rest.
+        Share of the audit's draws where both samples reach; the queue's draws have the rest.
     """
 
     frame: pd.DataFrame
@@ -44,19 +44,19 @@ class QueueDesign:
 
 
 def extend_to_duplicates(reviews: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
-    """Repeat the queue's verdicts for the decisions of identical content that they answer for.
+    """Repeat the queue's verdicts for the decisions of identical content that they cover.
 
     Parameters
     ----------
     reviews
         The contract's.
     scores
-        With `decision_id` and `job_id`, the decision whose review answers for it.
+        With `decision_id` and `job_id`, the decision whose review covers it.
 
     Returns
     -------
     pandas.DataFrame
-        The reviews, and behind them `re_review` ones of the covered decisions.
+        The reviews, followed by `re_review` ones of the covered decisions.
 
     Examples
     --------
@@ -73,7 +73,7 @@ def extend_to_duplicates(reviews: pd.DataFrame, scores: pd.DataFrame) -> pd.Data
 
 
 def read_queue_design(snapshot: Snapshot, scores: pd.DataFrame) -> tuple[QueueDesign | None, str]:
-    """Say which part of the queue can be leant on, and how far it is done.
+    """Return the usable part of the queue as a design, and a text on its progress.
 
     Parameters
     ----------
@@ -86,9 +86,9 @@ def read_queue_design(snapshot: Snapshot, scores: pd.DataFrame) -> tuple[QueueDe
     Returns
     -------
     (design, words)
-        None where nothing of the queue holds, and in any case what to tell people: the random part
-        must be done, and beside an audit the ranked part as well, its flags as settled as the
-        audit's. Without an audit, ranked decisions that are not reviewed widen the interval.
+        None where the queue is not usable; the text explains. The random part must be complete, and
+        with an audit the ranked part as well, its flags settled as the audit's are. Without an
+        audit, ranked decisions that are not reviewed widen the interval.
 
     Examples
     --------
@@ -117,19 +117,19 @@ def read_queue_design(snapshot: Snapshot, scores: pd.DataFrame) -> tuple[QueueDe
     if not len(audit.position):
         wide = ""
         if waiting:
-            wide = f"; the {waiting:,} that wait might be all right or all wrong, and the interval says so"
+            wide = f"; the interval covers the cases that the {waiting:,} still to do are all right or all wrong"
         whole = progress if waiting else f"all of its {done:,} decisions are reviewed"
         return QueueDesign(
             _design_columns(frame), 0.0
         ), f"the queue's reviews are used: {whole}{wide}"
     if waiting:
         return None, (
-            f"the queue's reviews are not used beside the audit: {progress}; a ranked decision that waits is "
-            "not certain any more"
+            f"the queue's reviews are not used with the audit: {progress}; ranked decisions that are not "
+            "reviewed have no certain inclusion"
         )
     if _audit_flags_settled(audit) and not _queue_flags_settled(snapshot, frame):
         return None, (
-            "the queue's reviews are not used beside the audit: experts settled the audit's flags, but not "
+            "the queue's reviews are not used with the audit: experts settled the audit's flags, but not "
             "all of the queue's"
         )
     audited = snapshot.decisions["decision_id"].iloc[audit.position]
@@ -137,15 +137,15 @@ def read_queue_design(snapshot: Snapshot, scores: pd.DataFrame) -> tuple[QueueDe
     drawn = int(((frame["arm"] == EXPLORE) & (frame["job_id"] == frame["decision_id"])).sum())
     part = reached / max(reached + drawn, 1)
     return QueueDesign(_design_columns(frame), part), (
-        f"the queue's reviews are used beside the audit: all of its {done:,} decisions are reviewed"
+        f"the queue's reviews are used with the audit: all of its {done:,} decisions are reviewed"
     )
 
 
 def combine_draws(snapshot: Snapshot, queue: QueueDesign) -> tuple[AuditSample, Bools, Bools]:
-    """Put the queue's draws beside the audit's.
+    """Combine the queue's draws with the audit's.
 
-    Where both samples reach, each alone estimates without bias, so their mean with fixed weights
-    does; elsewhere the audit stands alone.
+    Where both samples reach, each alone is unbiased, so their mean with fixed weights is too;
+    elsewhere only the audit is used.
 
     Parameters
     ----------
@@ -157,7 +157,7 @@ def combine_draws(snapshot: Snapshot, queue: QueueDesign) -> tuple[AuditSample, 
     Returns
     -------
     (draws, inside, missing)
-        The draws; shape (n_decisions,), which decisions they speak for, and which of these are
+        The draws; shape (n_decisions,), which decisions they represent, and which of these are
         certain and not reviewed.
 
     References
@@ -166,7 +166,7 @@ def combine_draws(snapshot: Snapshot, queue: QueueDesign) -> tuple[AuditSample, 
 
     Examples
     --------
-    See `rates.estimate_rates`.
+    See `error_rates.estimate_rates`.
     """
     audit, n, frame = snapshot.audit_sample, len(snapshot.decisions), queue.frame
     at = _decision_positions(snapshot, frame["decision_id"])
@@ -202,20 +202,20 @@ def _decision_positions(snapshot: Snapshot, decision_id: "pd.Series[str]") -> In
 
 
 def _expert_reviews(snapshot: Snapshot) -> Bools:
-    """Say which reviews are the adjudications that count."""
+    """Return which reviews are the adjudications that count."""
     history = snapshot.review_history
     counts = (history["standing"] == COUNTS) & (history["source"] == ADJUDICATION)
     return counts.to_numpy(dtype=bool)
 
 
 def _human_reviews(snapshot: Snapshot) -> Bools:
-    """Say which reviews are a reviewer's or expert's latest verdict on a decision of the log."""
+    """Return which reviews are a reviewer's or expert's latest verdict on a decision of the log."""
     standing = snapshot.review_history["standing"]
     return standing.isin([COUNTS, OVERRULED]).to_numpy(dtype=bool)
 
 
 def _design_table(snapshot: Snapshot, scores: pd.DataFrame) -> pd.DataFrame:
-    """Chance, weight and state of every decision that the queue could reach."""
+    """Inclusion probability, weight and state of every decision that the queue could reach."""
     chance = scores["inclusion_probability"].to_numpy(np.float64)
     known = (chance > 0) & (_decision_positions(snapshot, scores["decision_id"]) >= 0)
     frame = scores[known].reset_index(drop=True)
@@ -225,7 +225,7 @@ def _design_table(snapshot: Snapshot, scores: pd.DataFrame) -> pd.DataFrame:
     queue_s = people.loc[people["source"] == RE_REVIEW, "decision_id"]
     reviewed = np.where(chance < 1, frame["decision_id"].isin(queue_s).to_numpy(bool), anybody)
     explored = (frame["arm"] == EXPLORE).to_numpy(bool)
-    # A verdict that answers for several decisions is one draw: their residuals come together.
+    # A verdict that covers several decisions is one draw: their residuals are correlated.
     size = frame.groupby("job_id")["decision_id"].transform("size").to_numpy(np.float64)
     return frame.assign(
         reviewed=reviewed & ((chance >= 1) | explored),
@@ -241,7 +241,7 @@ def _design_columns(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _audit_flags_settled(audit: AuditSample) -> bool:
-    """Whether experts settled all that the audit's reviewers called wrong."""
+    """Whether experts settled all flags of the audit's reviewers."""
     return bool(audit.flagged.any() and audit.adjudicated[audit.flagged].all())
 
 
@@ -255,7 +255,7 @@ def _queue_flags_settled(snapshot: Snapshot, frame: pd.DataFrame) -> bool:
 
 
 def _draw_verdicts(snapshot: Snapshot, drawn: Bools) -> tuple[pd.DataFrame, Ints]:
-    """Everybody's verdict on the queue's draws, and the audit's reviews of its others."""
+    """Return all verdicts on the queue's draws, and the audit's reviews of other decisions."""
     history = snapshot.review_history
     position, source = history["position"].to_numpy(), history["source"]
     expert = (source == ADJUDICATION).to_numpy(bool)
@@ -263,7 +263,7 @@ def _draw_verdicts(snapshot: Snapshot, drawn: Bools) -> tuple[pd.DataFrame, Ints
     of_queue = people & drawn[position]
     judged = np.zeros(len(drawn), dtype=bool)
     judged[position[of_queue & ~expert]] = True
-    of_queue &= ~expert | ~judged[position]  # an expert's answer is looked up apart
+    of_queue &= ~expert | ~judged[position]  # an expert's verdict is looked up separately
     only_audit = np.zeros(len(drawn), dtype=bool)
     only_audit[snapshot.audit_sample.position] = True
     only_audit &= ~drawn

@@ -1,4 +1,4 @@
-"""Sampling designs: who is drawn with which chance, and what interval to expect."""
+"""Sampling designs: inclusion probabilities, draws and expected intervals."""
 
 from collections.abc import Sequence
 
@@ -37,7 +37,7 @@ def neyman_allocation(
     sizes
         Decisions of each stratum, shape (n_strata,).
     rates
-        Error rate expected in each.
+        Expected error rate of each.
     budget
         Reviews to share.
     floor
@@ -70,7 +70,7 @@ def neyman_allocation(
     size, rate = np.asarray(sizes, np.float64), np.asarray(rates, np.float64)
     least = np.minimum(size, minimum)
     if budget < least.sum():
-        got = f"{budget} for {len(size)} strata of which each wants {minimum}"
+        got = f"{budget} for {len(size)} strata that each need {minimum}"
         must = f"be at least {int(least.sum())}"
         raise Refusal(error_message("budget", must, got, "Raise the budget or lower the minimum."))
     budget = min(budget, int(size.sum()))
@@ -81,7 +81,7 @@ def neyman_allocation(
 
 
 def _scale_within_limits(wanted: Floats, least: Floats, most: Floats, total: float) -> Floats:
-    """Scale what is wanted by one factor, within its limits, so that it adds up to the total."""
+    """Scale by one factor, within limits, to add up to the total."""
     low, high = 0.0, 1.0
     while np.clip(wanted * high, least, most).sum() < total and high < 1e15:
         high *= 2
@@ -91,7 +91,7 @@ def _scale_within_limits(wanted: Floats, least: Floats, most: Floats, total: flo
             (middle, high) if np.clip(wanted * middle, least, most).sum() < total else (low, middle)
         )
     given = np.clip(wanted * high, least, most)
-    # Decisions that are wanted by nobody take what is left, in proportion to their room.
+    # Decisions of weight 0 get the rest, in proportion to their room.
     room = most - given
     return np.asarray(given + room * max(total - given.sum(), 0) / max(room.sum(), 1e-300))
 
@@ -111,7 +111,7 @@ def allocation_sd(
     rates: Sequence[float] | Floats,
     allocation: Sequence[int] | Ints,
 ) -> float:
-    """Give the standard deviation of a stratified error rate, sampling with replacement.
+    """Return the standard deviation of a stratified error rate, sampling with replacement.
 
     Parameters
     ----------
@@ -145,7 +145,7 @@ def unequal_probabilities(
     segment: Ints | None = None,
     minimum: int = 0,
 ) -> Floats:
-    """Give each decision a chance in proportion to sqrt(p (1 - p)), mixed with a uniform floor.
+    """Return inclusion probabilities in proportion to sqrt(p (1 - p)), mixed with a uniform floor.
 
     Parameters
     ----------
@@ -154,7 +154,7 @@ def unequal_probabilities(
     budget
         Expected number of draws.
     floor
-        Share of the uniform chance that every decision keeps; .2 to .3 is well measured.
+        Share of the uniform probability that every decision keeps; .2 to .3 is well tested.
     segment
         Segment of each decision, for the minimum.
     minimum
@@ -168,7 +168,7 @@ def unequal_probabilities(
     Raises
     ------
     Refusal
-        Where the budget cannot give every segment its minimum beside the floor.
+        Where the budget cannot give every segment its minimum on top of the floor.
 
     Examples
     --------
@@ -186,14 +186,14 @@ def unequal_probabilities(
     total = np.asarray(np.bincount(segment, wanted), np.float64)
     least = np.minimum(size, np.maximum(np.bincount(segment, lowest), minimum))
     if least.sum() > budget + 1e-9:
-        got = f"{budget:g} for {len(size)} segments of which each wants {minimum}"
+        got = f"{budget:g} for {len(size)} segments that each need {minimum}"
         must = f"be at least {int(np.ceil(least.sum()))}"
         raise Refusal(error_message("budget", must, got, "Raise the budget or lower the minimum."))
     target = _scale_within_limits(total, least, size, budget)
     chance = np.empty(n)
     order = np.argsort(segment, kind="stable")
     for rows in np.split(order, np.cumsum(size.astype(np.int64))[:-1]):
-        # Each segment keeps the order of its decisions' wants; certain ones are capped at 1.
+        # Each segment keeps the order of its decisions' weights; certain ones are capped at 1.
         own = target[segment[rows[0]]] if len(rows) else 0.0
         chance[rows] = _scale_within_limits(wanted[rows], lowest[rows], np.ones(len(rows)), own)
     return np.minimum(chance, 1.0)
@@ -204,8 +204,8 @@ def draw_sample(
 ) -> Ints:
     """Draw a sample with exactly these inclusion probabilities, of fixed size.
 
-    Randomised systematic sampling: decisions are laid in random order, segment by segment, and
-    every unit of summed probability takes one. Each segment's number is thereby fixed to within 1.
+    Randomised systematic sampling: decisions are put in random order, segment by segment, and
+    every unit of summed probability draws one. Each segment's number is thereby fixed to within 1.
 
     Parameters
     ----------
@@ -250,14 +250,14 @@ def expected_half_width(
     alarm_doubt: float = 0.0,
     confidence: float = 0.95,
 ) -> float:
-    """Half the width that the interval of a design will have, if P(error) is calibrated.
+    """Return the expected half width of a design's interval, if P(error) is calibrated.
 
     Parameters
     ----------
     p_error, probability
         P(error) and inclusion probability of each decision.
     found, alarm
-        Shares of errors and of right decisions that reviewers call errors.
+        Shares of errors and of correct decisions that reviewers call errors.
     found_doubt, alarm_doubt
         Half widths of the intervals of those two.
     confidence
@@ -278,16 +278,16 @@ def expected_half_width(
     if n == 0:
         return float("nan")
     theta, slope = float(p_error.mean()), found - alarm
-    said = alarm + slope * p_error
+    flagged = alarm + slope * p_error
     judging = found * (1 - found) * p_error + alarm * (1 - alarm) * (1 - p_error)
-    variance = float(((1 / probability - 1) * said * (1 - said) + judging).sum()) / n**2
+    variance = float(((1 / probability - 1) * flagged * (1 - flagged) + judging).sum()) / n**2
     sampling = _wilson_half_width(alarm + slope * theta, variance, confidence) / slope
     doubt = np.hypot(theta * found_doubt, (1 - theta) * alarm_doubt) / slope
     return float(np.hypot(sampling, doubt))
 
 
 def min_half_width(p_error: Floats, n_reviews: float, *, confidence: float = 0.95) -> float:
-    """Half the width that no design can beat with this ranker at this number of reviews.
+    """Return the smallest half width of any design with this ranker and number of reviews.
 
     Parameters
     ----------
@@ -317,7 +317,7 @@ def min_half_width(p_error: Floats, n_reviews: float, *, confidence: float = 0.9
 
 
 def _wilson_half_width(mean: float, variance: float, confidence: float) -> float:
-    """Half of Wilson's interval at the effective number of reviews of a variance."""
+    """Return half of Wilson's interval at the effective number of reviews of a variance."""
     if variance <= 0:
         return 0.0
     n = max(mean * (1 - mean) / variance, 1e-9)

@@ -1,4 +1,4 @@
-"""Intervals for error rates of designed samples, by the acceptance regions that hold when measured.
+"""Intervals for error rates of designed samples, by acceptance regions with measured coverage.
 
 A rate theta tilts the model's P(error) to q = expit(logit p + a), whose mean over the cell's
 decisions is theta; theta is accepted where the audited draws agree with q. The limits are where
@@ -24,14 +24,14 @@ __all__ = ["korn_graubard", "likelihood_interval", "rate_intervals"]
 Floats = NDArray[np.float64]
 
 MAX_STEPS = 60
-#: The largest excess of the statistic that the root finder is shown.
+#: Cap of the statistic's excess for the root finder.
 CEILING = 200.0
-#: Tilts beyond this stand for rates of 0 and 1.
+#: Tilts beyond this count as rates of 0 and 1.
 MAX_TILT = 40.0
 
 
 def _likelihood_ratio(z: Floats) -> float:
-    """Twice the empirical log-likelihood ratio of mean z = 0; infinite where 0 is outside of z."""
+    """Return twice the empirical log-likelihood ratio of mean z = 0; infinite where 0 is outside of z."""
     low, high = float(z.min()), float(z.max())
     if low >= 0 or high <= 0:
         return 0.0 if low == high == 0 else np.inf
@@ -54,7 +54,7 @@ def _likelihood_ratio(z: Floats) -> float:
 def likelihood_interval(
     cells: Domains, cell: int, estimate: float, confidence: float
 ) -> tuple[float, float] | None:
-    """Limits of the residual empirical likelihood region of one cell.
+    """Return the limits of the residual empirical likelihood region of one cell.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ def likelihood_interval(
 
     def excess(tilt: float) -> float:
         z = weight * (error - expit(draw_logit + tilt))
-        # The part of the population that was drawn for certain adds no doubt.
+        # The certain part of the population adds no uncertainty.
         unsampled = float((z**2 * doubt).sum() / (z**2).sum())
         return (
             min(_likelihood_ratio(z) / unsampled - critical, CEILING) if unsampled > 0 else CEILING
@@ -123,7 +123,7 @@ def _region_end(excess: Callable[[float], float], middle: float, direction: floa
 
 #: Share of the model variance of a cell that does not trust P(error)'s shape.
 DOMAIN_DISTRUST = 0.1
-#: The same share, added while no error (or nothing but errors) was seen; fades with each one seen.
+#: The same share, added while no errors (or only errors) were seen; fades with each one seen.
 UNSEEN_DISTRUST = 0.5
 #: Least degrees of freedom granted to the empirical variance.
 MIN_DF = 3.0
@@ -131,7 +131,7 @@ MIN_DF = 3.0
 
 @dataclass(frozen=True)
 class _ScoreMoments:
-    """What the draws say against one tilt of each cell."""
+    """Evidence of the draws against one tilt of each cell."""
 
     rate: Floats
     gap: Floats
@@ -148,7 +148,7 @@ def _score_moments(
     q = expit(cells.bin_logit + tilt[cells.bin_cell])
     q_draw = expit(cells.draw_logit + tilt[cells.draw_cell])
     rate = cells.sum_bins(cells.bin_count * q) / cells.decisions
-    # mu is the chance that a reviewer says error; it is q itself where reviewers do not err.
+    # mu is the probability that a reviewer flags an error; it is q where reviewers do not err.
     mu, mean, residual, noise = q, rate, cells.draw_error - q_draw, np.zeros(cells.size)
     if reviewers is not None:
         found, alarm = reviewers.found.estimate, reviewers.alarm.estimate
@@ -157,7 +157,7 @@ def _score_moments(
         residual = cells.draw_error - alarm[cells.draw_cell] - slope[cells.draw_cell] * q_draw
         noise = found * (1 - found) * rate + alarm * (1 - alarm) * (1 - rate)
     own = cells.sum_bins(cells.bin_count * cells.bin_spread * mu * (1 - mu))
-    # Those that were certain are known: only the others' mean is left to doubt.
+    # Certain draws are known: only the others' mean is uncertain.
     others = np.maximum(cells.decisions - cells.certain, 1)
     flat_mean = np.clip((cells.decisions * mean - cells.certain_errors) / others, 0.0, 1.0)
     flat = cells.unsampled * flat_mean * (1 - flat_mean)
@@ -189,10 +189,10 @@ def _score_intervals(
     distrust: float,
     adapt: bool,
 ) -> Interval:
-    """Limits of the score region; `adapt` widens the empirical variance for its few df."""
+    """Return the limits of the score region; `adapt` widens the empirical variance for its few df."""
     z = critical_value(confidence)
     rarer = np.minimum(cells.sum_draws(cells.draw_error), cells.sum_draws(1 - cells.draw_error))
-    # With next to no errors seen, nothing yet speaks for the shape of P(error).
+    # With almost no errors seen, there is no evidence for the shape of P(error).
     doubted = distrust + (1 - distrust) * UNSEEN_DISTRUST * np.exp(-rarer)
 
     def excess(tilt: Floats) -> Floats:
@@ -211,11 +211,11 @@ def _score_intervals(
 
 
 def _reviewer_variance(reviewers: Misclassification, m: _ScoreMoments) -> Floats:
-    """Squared distance that the doubt about reviewers' error rates allows (MOVER)."""
+    """Return the squared distance from uncertainty about reviewers' error rates (MOVER)."""
     found, alarm = reviewers.found, reviewers.alarm
     above = (
         m.gap < 0
-    )  # the tested rate is above what was seen: reviewers may find less than thought
+    )  # the tested rate is above the observed one: reviewers may find less than estimated
     d_found = np.where(above, found.estimate - found.low, found.high - found.estimate)
     d_alarm = np.where(above, alarm.estimate - alarm.low, alarm.high - alarm.estimate)
     return np.asarray((m.rate * d_found) ** 2 + ((1 - m.rate) * d_alarm) ** 2)
@@ -228,16 +228,16 @@ def rate_intervals(
     whole: bool = False,
     confidence: float = 0.95,
 ) -> Interval:
-    """Error rate of each cell with its interval.
+    """Return the error rate of each cell with its interval.
 
     Parameters
     ----------
     cells
         Decisions and draws; every cell has at least one draw.
     reviewers
-        How reviewers err, or None where what they say stands.
+        Reviewers' error rates, or None for no correction.
     whole
-        Whether the cells are the whole population each: the narrower rule, the score region
+        Whether each cell is the whole population: the narrower rule, the score region
         united with the empirical likelihood's. Otherwise the rule for domains.
     confidence
         Nominal coverage.
@@ -257,7 +257,7 @@ def rate_intervals(
     (0.1, 0.17)
     """
     if whole and reviewers is not None and not reviewers.alarm.high.any():
-        # No false alarms: what was confirmed is a rate of its own, and misses scale it up.
+        # No false alarms: the confirmed share is a rate of its own, and misses scale it up.
         return corrected_interval(
             rate_intervals(cells, whole=True, confidence=confidence), reviewers
         )
@@ -273,7 +273,7 @@ def rate_intervals(
 
 
 def korn_graubard(cells: Domains, *, confidence: float = 0.95) -> Interval:
-    """Clopper-Pearson's interval at the effective sample size: wide and safe.
+    """Return the Clopper-Pearson interval at the effective sample size: wide and safe.
 
     For designs whose smallest inclusion probabilities are too far below the uniform one for the
     score region. The variance is that of the tilted difference estimator with Satterthwaite's

@@ -1,4 +1,4 @@
-"""What each feature adds to the log-odds that are served: exact, and checked row by row."""
+"""Contributions of each feature to the served log-odds: exact, and checked row by row."""
 
 from dataclasses import dataclass
 
@@ -16,20 +16,20 @@ __all__ = ["Contributions", "check_additivity", "log_odds_contributions"]
 Floats = npt.NDArray[np.float64]
 
 _MOST_GAP = 1e-6
-_STEP = 1e-4  # where a decision is as the base is, the curve's slope is read over so much
+_STEP = 1e-4  # step of the slope where a decision equals the base
 _SAME = 1e-9
 
 
 @dataclass(frozen=True)
 class Contributions:
-    """Decisions' log-odds of error, taken apart.
+    """Decisions' log-odds of error, by feature.
 
     Parameters
     ----------
     names
-        The k features, and after them the columns whose values the calibration sets apart.
+        The k features, then the columns with a calibration offset of their own.
     values
-        Shape (n, k), what each adds to the served log-odds.
+        Shape (n, k), contribution of each to the served log-odds.
     base
         Shape (n,), the served log-odds of an average decision of the same side.
     served
@@ -45,7 +45,7 @@ class Contributions:
 def log_odds_contributions(
     bundle: ModelBundle, X: Floats, decisions: pd.DataFrame, threads: int = 1
 ) -> Contributions:
-    """Take the served log-odds of error apart into what each feature adds.
+    """Decompose the served log-odds of error into contributions of the features.
 
     Parameters
     ----------
@@ -63,11 +63,11 @@ def log_odds_contributions(
     Contributions
         SHAP values of trees (TreeSHAP, Lundberg et al. 2020) and terms of linear members, averaged
         as the members are. The calibration is a rising curve of each side and, for some columns,
-        an offset. Along the straight way from the base to the decision each feature's share of the
-        model's log-odds stays the same, so each gets that share of what the curve makes of it
+        an offset. Along the straight path from the base to the decision each feature's share of the
+        model's log-odds is constant, so each gets that share of the calibrated difference
         (Aumann and Shapley 1974; the rescale rule of Shrikumar et al. 2017): the values are
-        multiplied by the curve's mean slope on that way, and keep their signs and order. An offset
-        is its column's own.
+        multiplied by the curve's mean slope on that path, and keep their signs and order. An offset
+        belongs to its column.
 
     Raises
     ------
@@ -90,7 +90,7 @@ def log_odds_contributions(
 
 
 def check_additivity(total: Floats, served: Floats) -> None:
-    """Refuse an explanation that does not add up to what is served.
+    """Refuse an explanation that does not add up to the served log-odds.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ def check_additivity(total: Floats, served: Floats) -> None:
     --------
     >>> check_additivity(np.array([0.5]), np.array([0.5 + 1e-9]))
     """
-    # Log-odds far from 0 are known only as well as a probability near 0 or 1 can be written.
+    # Log-odds far from 0 are only as exact as a float probability near 0 or 1.
     fine = 4 * np.finfo(np.float64).eps * (2 + np.exp(np.abs(served)))
     gap = np.abs(total - served)
     wrong = ~(gap <= _MOST_GAP + fine)

@@ -1,4 +1,4 @@
-"""What is associated with a policy's errors: reasons added up over a bounded sample, with intervals."""
+"""Drivers of a policy's errors: reasons summed over a bounded sample, with intervals."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,10 +23,10 @@ DRIVERS = (
     "policy_id", "code", "text", "share", "low", "high", "rank", "rank_low", "rank_high", "stable",
     "share_before", "share_after", "change_low", "change_high", "moved", "n_decisions", "example_ids",
 )  # fmt: skip
-#: Decisions below which nobody can tell what carries a policy's errors.
+#: Decisions below which a policy's drivers are unknown.
 MIN_DECISIONS = 30
 _RESAMPLES = 400
-_MOST_PLACES = 2  # places between which a stable reason's rank may lie
+_MOST_PLACES = 2  # width of a stable reason's rank interval
 _BLOCK = 20_000  # decisions resampled at a time, which bounds memory
 
 
@@ -41,43 +41,43 @@ def error_drivers(
     stands_for: Floats | None = None,
     later: Bools | None = None,
 ) -> pd.DataFrame:
-    """Add up what each reason pushes towards error, by policy and for the whole.
+    """Sum each reason's push towards error, by policy and overall.
 
     Parameters
     ----------
     decisions
         Shape (n, any), with `decision_id` and `policy_id`: a sample of those of interest.
     grouped
-        Shape (n, codes), what each reason adds to the log-odds of error.
+        Shape (n, codes), each reason's contribution to the log-odds of error.
     p_error
         Shape (n,): a decision counts by how likely it is an error.
     words
         From `load_templates`.
     reference
-        Which columns say the same.
+        Which columns carry the same information.
     rng
         For the intervals.
     stands_for
-        Shape (n,), decisions that each stands for; default: 1 each.
+        Shape (n,), decisions that each represents; default: 1.
     later
         Shape (n,), whether a decision belongs to the later period; default: no periods.
 
     Returns
     -------
     pandas.DataFrame
-        Columns as `DRIVERS`, the whole first (policy_id missing), then policies by id; in each the
+        Columns as `DRIVERS`, the overall rows first (policy_id missing), then policies by id; in each the
         largest share first, ties by code. share (of all pushes towards error, in [0, 1]) with its
         95 % limits low and high; rank by share, from 1, with limits; stable: whether the rank's
-        limits lie within two places and the share's within the share itself, missing where fewer
-        than 30 decisions cannot tell; share_before and share_after in the two periods, the 95 %
-        limits of after less before, and moved: whether that is beyond chance however many reasons
-        are compared (Bonferroni), missing where either period has fewer than 30; example_ids, up to
+        limits lie within two places and the share's within the share itself, missing with fewer
+        than 30 decisions; share_before and share_after in the two periods, the 95 %
+        limits of after less before, and moved: whether that is beyond chance after correction for
+        the number of reasons (Bonferroni), missing where either period has fewer than 30; example_ids, up to
         three. The text names the reason.
 
     Notes
     -----
     Percentile intervals of a bootstrap of decisions (Efron and Tibshirani 1993), drawn within each
-    policy, so that every one keeps its number.
+    policy, so that each keeps its number.
 
     Examples
     --------
@@ -147,7 +147,7 @@ class _DriverShares:
 
 
 class _ResampledTotals:
-    """Pushes added up by policy and period, as they are and resampled."""
+    """Pushes summed by policy and period, observed and resampled."""
 
     def __init__(
         self,
@@ -173,12 +173,12 @@ class _ResampledTotals:
             self._sizes[None] = self._sizes[None] + sizes
 
     def parts(self) -> Iterator[tuple[str | None, Ints]]:
-        """Return the whole, then each policy, with its rows."""
+        """Return all rows, then each policy's."""
         yield None, np.arange(len(self._policy))
         yield from self._rows.items()
 
     def measure(self, name: str | None) -> _DriverShares | None:
-        """Return the shares of the whole or a policy; None where nothing pushes towards error."""
+        """Return the shares overall or of a policy; None where nothing pushes towards error."""
         rows = np.arange(len(self._policy)) if name is None else self._rows[name]
         total = self._pushed[rows].sum(axis=0)
         if total.sum() <= 0:
@@ -186,17 +186,17 @@ class _ResampledTotals:
         share = total / total.sum()
         drawn = _normalize_sums(self._sums[name].sum(axis=0))
         limits = np.nanquantile(drawn, [0.025, 0.975], axis=0)
-        # Bounded by what was seen: a percentile interval of a skewed share may miss its own point.
+        # Bounded by the estimate: a percentile interval of a skewed share may miss it.
         limits = np.array([np.minimum(limits[0], share), np.maximum(limits[1], share)])
         places = _share_ranks(drawn)
         rank = _share_ranks(share[None, :])[0]
         ends = np.quantile(places, [0.025, 0.975], axis=0, method="nearest")
         ends = np.array([np.minimum(ends[0], rank), np.maximum(ends[1], rank)])
-        told = len(rows) >= MIN_DECISIONS
+        enough = len(rows) >= MIN_DECISIONS
         close = (ends[1] - ends[0] <= _MOST_PLACES) & (limits[1] - limits[0] <= share)
         periods, change, moved = self._share_changes(name, rows)
-        stable = np.asarray(close, dtype=np.bool_) if told else None
-        if not told:  # resamples of a few decisions say nothing of the others
+        stable = np.asarray(close, dtype=np.bool_) if enough else None
+        if not enough:  # resamples of a few decisions tell nothing about the others
             limits = np.full_like(limits, np.nan)
         return _DriverShares(share, limits, rank, ends, stable, periods, change, moved)
 
@@ -223,7 +223,7 @@ class _ResampledTotals:
 
 
 def _bootstrap_sums(pushed: Floats, rng: np.random.Generator) -> Floats:
-    """Return the sums of so many resamples of rows, shape (resamples, codes)."""
+    """Return the sums of bootstrap resamples of rows, shape (resamples, codes)."""
     n = len(pushed)
     out = np.zeros((_RESAMPLES, pushed.shape[1]))
     if n == 0:

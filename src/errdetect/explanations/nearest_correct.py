@@ -1,4 +1,4 @@
-"""A similar decision that people found right, and what is different there."""
+"""The most similar decision that reviewers upheld, and its differences."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 _MOST_FACTS = 3
-_TEXT_SHARE = 1 / 3  # of a decision's likeness to another, what its text says
+_TEXT_SHARE = 1 / 3  # weight of the text in the similarity of two decisions
 _SAME_KIND = ("policy_id", "action", "enforced")
 _LEFT_OUT = frozenset({"policy_id", "action", "text"})
 
@@ -33,7 +33,7 @@ class Contrast(NamedTuple):
 
 
 def latest_per_policy(decisions: pd.DataFrame, most: int) -> pd.DataFrame:
-    """Keep so many latest decisions of each policy and action, in order of id.
+    """Keep the `most` latest decisions of each policy and action, in order of id.
 
     Examples
     --------
@@ -49,7 +49,7 @@ def latest_per_policy(decisions: pd.DataFrame, most: int) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class CorrectPool:
-    """Decisions that were judged right, ready to be compared with.
+    """Decisions that reviewers upheld, prepared for comparison.
 
     Parameters
     ----------
@@ -71,12 +71,12 @@ class CorrectPool:
 
 
 def build_correct_pool(facts: ReasonFacts, categories: Sequence[int]) -> CorrectPool:
-    """Make judged decisions ready to be compared with.
+    """Prepare reviewed decisions for comparison.
 
     Parameters
     ----------
     facts
-        Decisions that were judged right, in order of id.
+        Decisions that reviewers upheld, in order of id.
     categories
         Positions of the features that are codes of categories.
     """
@@ -91,7 +91,7 @@ def build_correct_pool(facts: ReasonFacts, categories: Sequence[int]) -> Correct
 def find_contrasts(
     facts: ReasonFacts, told: Sequence[Sequence[Reason]], pool: CorrectPool
 ) -> list[Contrast]:
-    """Find for each decision the most similar one that was judged right, and say what differs.
+    """Find for each decision the most similar one that reviewers upheld, and state the differences.
 
     Parameters
     ----------
@@ -100,14 +100,14 @@ def find_contrasts(
     told
         Their reasons towards error.
     pool
-        From `build_correct_pool`: decisions judged right by then.
+        From `build_correct_pool`: decisions upheld by then.
 
     Returns
     -------
     list of Contrast
         Of the same policy and action, near in features and text (Gower 1971: the mean over reasons
         of the mean difference of their features, ranks for numbers; the text counts a third); ties
-        by id. Said of it are up to three of the decision's own reasons that differ there.
+        by id. The sentence states up to three of the decision's reasons that differ there.
     """
     keys = _match_keys(pool.facts.decisions)
     groups = pd.Series(np.arange(len(keys))).groupby(keys).indices
@@ -167,7 +167,7 @@ def _rank_features(X: Floats, known: Sequence[Floats | None]) -> Floats:
 
 
 def _feature_weights(facts: ReasonFacts) -> Floats:
-    """Return each feature's weight: every reason counts the same, whatever its features are."""
+    """Return each feature's weight: every reason counts the same, whatever its features."""
     codes = np.array(reason_codes(facts.names, facts.reference.alike), dtype=object)
     counted = np.array([code not in _LEFT_OUT for code in codes], dtype=bool)
     size = pd.Series(codes).map(pd.Series(codes).value_counts()).to_numpy(np.float64)

@@ -1,4 +1,4 @@
-"""Pictures of what goes with errors: beeswarms and dependence plots, small and with their words."""
+"""Plots of what is associated with errors: beeswarm and dependence plots, with a text alternative."""
 
 import io
 import warnings
@@ -20,12 +20,12 @@ __all__ = ["MOST_BYTES", "Plot", "beeswarm_plot", "dependence_plot"]
 
 Floats = npt.NDArray[np.float64]
 
-#: Size of a picture at most.
+#: Maximum size of a plot.
 MOST_BYTES = 60_000
 _MOST_SHOWN, _MOST_POINTS = 10, 2_000
 _SIZE, _DPI = (8.0, 4.6), (110, 90, 70, 50)
 _COLOURS = 64
-_SIDE = "action"  # what the machine did: a fact often speaks for one side and against the other
+_SIDE = "action"  # the machine's action: a fact often supports one side and opposes the other
 _LOOK = {
     "font.family": ["DejaVu Sans"],
     "text.parse_math": False,
@@ -36,16 +36,16 @@ _LOOK = {
 
 @dataclass(frozen=True)
 class Plot:
-    """One picture.
+    """One plot.
 
     Parameters
     ----------
     title
         What it shows.
     alt
-        The same in words, for people who do not see it.
+        Text alternative.
     png
-        The picture.
+        The image.
     """
 
     title: str
@@ -61,26 +61,26 @@ def beeswarm_plot(
     about: str,
     rng: np.random.Generator,
 ) -> Plot:
-    """Show how much each reason adds, a point a decision.
+    """Plot each reason's contribution, one point per decision.
 
     Parameters
     ----------
     grouped
-        Shape (n, codes), what each reason adds to the log-odds of error.
+        Shape (n, codes), each reason's contribution to the log-odds of error.
     values
         Shape (n, codes), a number that stands for each reason's fact and colours its point; NaN
         where there is none.
     titles
         Code -> the reason's name.
     about
-        Which decisions these are, in words.
+        Description of the decisions.
     rng
-        Scatters points that lie on each other.
+        Scatters overlapping points.
 
     Returns
     -------
     Plot
-        At most 60 KB; the reasons that add most, ten at most.
+        At most 60 KB; the strongest reasons, at most ten.
 
     Raises
     ------
@@ -107,16 +107,16 @@ def beeswarm_plot(
             explained, ax=axes, max_display=_MOST_SHOWN, show=False, plot_size=None,
             color_bar_label="Value of the fact", group_remaining_features=False,
         )  # fmt: skip
-        axes.set_xlabel("Speaks against error  ←  log-odds of error  →  goes with error")
+        axes.set_xlabel("Away from error  ←  log-odds of error  →  towards error")
         axes.set_title(_shorten_label(title, 80), loc="left", fontsize=11)
         png = _render_png(figure)
-    told = ", ".join(
+    summary = ", ".join(
         f"{titles[c]} {float(grouped[c].mean()):+.2f} on average, from {float(grouped[c].min()):+.2f} "
         f"to {float(grouped[c].max()):+.2f}"
         for c in codes[:3]
     )
     return Plot(
-        title, f"{title}. Strongest of {len(codes)} shown, in log-odds of error: {told}.", png
+        title, f"{title}. Strongest of {len(codes)} shown, in log-odds of error: {summary}.", png
     )
 
 
@@ -129,7 +129,7 @@ def dependence_plot(
     about: str,
     rng: np.random.Generator,
 ) -> Plot:
-    """Show how what one reason adds goes with its fact, a point a decision.
+    """Plot one reason's contribution against its fact, one point per decision.
 
     Parameters
     ----------
@@ -178,12 +178,12 @@ def dependence_plot(
     if side:
         acted = values[_SIDE].to_numpy(np.float64)[known] > 0
         sides = {" where the machine let it pass": known[~acted], " where it acted": known[acted]}
-    told = "; ".join(f"{_quartile_text(x[some], y[some])}{name}" for name, some in sides.items())
-    return Plot(title, f"{title}. On average {told}.", png)
+    summary = "; ".join(f"{_quartile_text(x[some], y[some])}{name}" for name, some in sides.items())
+    return Plot(title, f"{title}. On average {summary}.", png)
 
 
 def _quartile_text(x: Floats, y: Floats) -> str:
-    """Say what the lowest and the highest quarter of a fact add."""
+    """Return the mean contribution of the lowest and the highest quarter of a fact."""
     low, high = np.quantile(x, [0.25, 0.75])
     few, many = y[x <= low].mean(), y[x >= high].mean()
     return (
@@ -203,7 +203,7 @@ def _shap_explanation(
 
 
 def _sample_points(n: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
-    """Choose the points that are drawn: so many that more hide each other."""
+    """Choose the points to draw: more would hide each other."""
     if n <= _MOST_POINTS:
         return np.arange(n)
     return np.sort(rng.choice(n, _MOST_POINTS, replace=False))
@@ -215,12 +215,12 @@ def _shorten_label(text: str, most: int) -> str:
 
 @contextmanager
 def _isolated_figure(rng: np.random.Generator) -> Iterator[tuple[Figure, Axes]]:
-    """Draw off screen, in one look on every machine, and leave no trace in a notebook."""
+    """Draw off screen, with the same style on every machine and no output in a notebook."""
     kept = np.random.get_state()  # noqa: NPY002 (shap shuffles points by the global state)
     np.random.seed(int(rng.integers(2**32)))  # noqa: NPY002
     try:
         with mpl.rc_context(_LOOK), plt.ioff(), warnings.catch_warnings():
-            # A fact without numbers is drawn grey; a letter that the font lacks stands in the alt.
+            # A fact without numbers is grey; a letter that the font lacks is in the alt text.
             warnings.filterwarnings("ignore", "All-NaN", RuntimeWarning)
             warnings.filterwarnings("ignore", "Glyph", UserWarning)
             figure, axes = plt.subplots(figsize=_SIZE)
@@ -233,7 +233,7 @@ def _isolated_figure(rng: np.random.Generator) -> Iterator[tuple[Figure, Axes]]:
 
 
 def _render_png(figure: Figure) -> bytes:
-    """Return the picture in few colours, with fewer dots until it is small enough."""
+    """Return the image in few colours, at lower resolution until it is small enough."""
     for dpi in _DPI:
         whole, small = io.BytesIO(), io.BytesIO()
         figure.savefig(whole, format="png", dpi=dpi, bbox_inches="tight")

@@ -1,4 +1,4 @@
-"""What is known of decisions that are explained, and how each reason is said of one of them."""
+"""Facts of explained decisions, and the sentence of each reason."""
 
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
@@ -52,7 +52,7 @@ def history_code(name: str) -> str | None:
 def history_template(
     code: str, facts: Mapping[str, float], forms: TextFormats
 ) -> tuple[str, dict[str, str]]:
-    """Return which template says such a reason, and what to fill in.
+    """Return the template of such a reason, and its values.
 
     Parameters
     ----------
@@ -76,36 +76,38 @@ def history_template(
         variant = "text" if len(known) == 2 else known[0] if known else "unknown"
         fill = {"version": days["version"], "policy_days": days["policy"]}
         return variant, {name: forms.count(v) for name, v in fill.items() if not np.isnan(v)}
-    told = {what: facts.get(f"{code}_{what}_90d", np.nan)
+    counts = {what: facts.get(f"{code}_{what}_90d", np.nan)
             for what in ("decisions", "reviewed", "errors", "complaints")}  # fmt: skip
-    return _history_variant(told), {n: forms.count(v) for n, v in told.items() if not np.isnan(v)}
+    return _history_variant(counts), {
+        n: forms.count(v) for n, v in counts.items() if not np.isnan(v)
+    }
 
 
-def _history_variant(told: Mapping[str, float]) -> str:
-    """Choose what a record says: the fairest evidence that there is."""
-    if np.isnan(told["decisions"]):
+def _history_variant(counts: Mapping[str, float]) -> str:
+    """Choose the variant of a record: the least biased evidence available."""
+    if np.isnan(counts["decisions"]):
         return "unknown"
-    if told["reviewed"] > 0:
+    if counts["reviewed"] > 0:
         return "text"
-    if told["complaints"] > 0:
+    if counts["complaints"] > 0:
         return "complained"
-    return "unreviewed" if told["decisions"] > 0 else "new"
+    return "unreviewed" if counts["decisions"] > 0 else "new"
 
 
 def _similar_content(facts: Mapping[str, float], forms: TextFormats) -> tuple[str, dict[str, str]]:
-    """Tell of the surest likeness with a verdict, or else with a decision."""
+    """Return the closest match with a verdict, or else with a decision."""
     kinds = [n.removeprefix("similar_").removesuffix("_days") for n in facts if _is_days(n)]
     order = sorted(kinds, key=lambda k: (("item", "text").index(k) if k in ("item", "text")
                                          else 3 if k == "near" else 2, k))  # fmt: skip
     for what in ("reviewed", "decisions"):
         for kind in order:
-            told = {n: facts.get(f"similar_{kind}_{n}", np.nan)
+            values = {n: facts.get(f"similar_{kind}_{n}", np.nan)
                     for n in ("reviewed", "decisions", "violates", "wrong", "enforced_rate")}  # fmt: skip
-            if told[what] > 0:
+            if values[what] > 0:
                 name = kind if kind in ("item", "text", "near") else "picture"
-                fill = {n: forms.count(told[n]) for n in ("reviewed", "decisions")}
-                fill |= {n: forms.share(told[n]) for n in ("violates", "wrong")}
-                fill["enforced"] = forms.share(told["enforced_rate"])
+                fill = {n: forms.count(values[n]) for n in ("reviewed", "decisions")}
+                fill |= {n: forms.share(values[n]) for n in ("violates", "wrong")}
+                fill["enforced"] = forms.share(values["enforced_rate"])
                 return name if what == "reviewed" else "unreviewed", fill
     return "unknown", {}
 
@@ -116,16 +118,16 @@ def _is_days(name: str) -> bool:
 
 Floats = npt.NDArray[np.float64]
 
-_NEAR = 0.1  # a score this close to its bar counts as close
+_NEAR = 0.1  # a score this close to its threshold counts as close
 _RARE = 0.2  # share of decisions with more, or less, from which a value is called high or low
 _MOST_WORDS = 4
-_STANDS_OUT = 4  # a character with less than this part of the strongest's push parts two pieces
+_STANDS_OUT = 4  # a character with less than this share of the strongest push separates two pieces
 _NO_REASONS = frozenset({FORMS, "default", "contrast"})
 
 
 @dataclass(frozen=True)
 class ReasonFacts:
-    """Decisions with all that their reasons may speak of.
+    """Decisions with the facts that their reasons may state.
 
     Parameters
     ----------
@@ -138,9 +140,9 @@ class ReasonFacts:
     policies
         policy_id -> the name that people use.
     reference
-        What is usual in the log's own columns, and which of them say the same.
+        Distributions of the log's own columns, and which of them carry the same information.
     text
-        What each word of their texts adds; None where no text was taken apart.
+        Contributions of the words of their texts; None where no text was analysed.
     """
 
     decisions: pd.DataFrame
@@ -155,7 +157,7 @@ class ReasonFacts:
         return len(self.decisions)
 
     def describe_fact(self, code: str, row: int, towards: bool | None = True) -> str:
-        """Say the fact behind one reason.
+        """Return the sentence of one reason.
 
         Parameters
         ----------
@@ -203,12 +205,12 @@ class ReasonFacts:
             variant, more = history_template(code, x, self.forms)
         else:
             variant, more = self._plain(code, record, x)
-        said = _reason_templates(self.words, code)
-        if variant in ("high", "low") and variant not in said:
+        templates = _reason_templates(self.words, code)
+        if variant in ("high", "low") and variant not in templates:
             variant = "text"
-        if variant not in said:
-            said = self.words["default"]
-        return said[variant].format_map(fill | more)
+        if variant not in templates:
+            templates = self.words["default"]
+        return templates[variant].format_map(fill | more)
 
     def _feature_values(self, row: int) -> dict[str, float]:
         return dict(zip(self.names, self.X[row].tolist(), strict=True))
@@ -234,7 +236,7 @@ class ReasonFacts:
         enforced = bool(x["enforced"])
         fill = {"share": self.forms.share(float(expit(logit)))}
         variant = "enforced" if enforced else "allowed"
-        # What lowers the chance to violate speaks against having acted, and for letting pass.
+        # Words that lower P(violation) speak against having acted, and for allowing.
         found = (
             [] if towards is None else self._strongest_words(row, -1 if enforced == towards else 1)
         )
@@ -244,7 +246,7 @@ class ReasonFacts:
         return f"{variant}_{'against' if towards else 'for'}", fill
 
     def _strongest_words(self, row: int, sign: int) -> list[str]:
-        """Return the few words of a text that push most one way; like ones count as one."""
+        """Return the few words of a text that push most one way; similar ones count as one."""
         if self.text is None:
             return []
         start, stop = np.searchsorted(self.text.row, [row, row + 1])
@@ -281,8 +283,8 @@ class ReasonFacts:
                 return "unknown", {}
             return "text", {"share": self.forms.share(float(expit(x["other_policy_logit"])))}
         if code == "moderator":
-            told = {"moderator": "moderator", "version": "moderator_version"}
-            return "text", {n: self.forms.value(record.get(c)) for n, c in told.items()}
+            columns = {"moderator": "moderator", "version": "moderator_version"}
+            return "text", {n: self.forms.value(record.get(c)) for n, c in columns.items()}
         if code in ("action", "policy_id"):
             return "text", {}
         if _is_missing(record.get(code)):
@@ -298,15 +300,15 @@ class ReasonFacts:
         known = {n: v for n, v in x.items() if n.startswith("score_") and not np.isnan(v)}
         if not known:
             return "unknown", {}
-        said = [
+        scores = [
             f"{sanitize_text(n.removeprefix('score_'), 30)} {self.forms.number(v)}"
             for n, v in list(known.items())[:_MOST_WORDS]
         ]
-        return "text", {"scores": ", ".join(said)}
+        return "text", {"scores": ", ".join(scores)}
 
 
 def reason_title(code: str, words: Words, reference: ReferenceDistribution) -> str:
-    """Name a reason; columns that say the same are all named.
+    """Return a reason's title; columns with the same information are all listed.
 
     Examples
     --------
@@ -315,17 +317,17 @@ def reason_title(code: str, words: Words, reference: ReferenceDistribution) -> s
     'price, price_usd'
     """
     together = next((g for g in reference.alike if g[0] == code), (code,))
-    said = [
+    titles = [
         _reason_templates(words, name)["title"].format_map(
             {"column": sanitize_text(name), **dict.fromkeys(("value", "policy", "action"), "")}
         )
         for name in together
     ]
-    return words[FORMS]["between"].join(said)
+    return words[FORMS]["between"].join(titles)
 
 
 def _reason_templates(words: Words, code: str) -> Mapping[str, str]:
-    """Return a reason's templates; what it lacks is said as of any column."""
+    """Return a reason's templates; missing ones are those of any column."""
     own = words.get(code) if code not in _NO_REASONS else None
     return words["default"] if own is None else own
 
@@ -333,7 +335,7 @@ def _reason_templates(words: Words, code: str) -> Mapping[str, str]:
 def _text_pieces(
     text: WordContributions, start: int, stop: int, sign: int
 ) -> Iterator[tuple[str, float]]:
-    """Return words; of those taken apart, the neighbouring characters that push most."""
+    """Return words; of split ones, the neighbouring characters that push most."""
     for _, entries in groupby(range(start, stop), key=lambda i: int(text.run[i])):
         run = list(entries)
         if len(run) == 1:
@@ -351,7 +353,7 @@ def _is_missing(value: object) -> bool:
 
 
 def _strip_punctuation(word: str) -> str:
-    """Take the signs around a word off, unless it is made of signs."""
+    """Strip the punctuation around a word, unless it is all punctuation."""
     start, stop = 0, len(word)
     while start < stop and not _is_word_character(word[start]):
         start += 1

@@ -1,4 +1,4 @@
-"""The reasons' words, from one file that people who don't code can edit and translate."""
+"""Templates of the reasons, from one file to edit and translate without code."""
 
 import math
 import unicodedata
@@ -29,7 +29,7 @@ __all__ = [
 
 Words = Mapping[str, Mapping[str, str]]
 
-#: The entry that holds no reason, but how numbers and quotations are written.
+#: The entry for the format of numbers and quotations, not a reason.
 FORMS = "forms"
 #: Placeholders that every reason's templates may use.
 ALWAYS = frozenset({"policy", "action", "column", "value"})
@@ -42,8 +42,8 @@ def load_templates(path: Path | None = None) -> Words:
     Parameters
     ----------
     path
-        A YAML file: code -> `title`, `text` and further variants. What it lacks is said in
-        errdetect's own words; codes that errdetect does not know are taken for columns.
+        A YAML file: code -> `title`, `text` and further variants. Missing templates
+        come from errdetect's own file; unknown codes are read as columns.
 
     Returns
     -------
@@ -53,8 +53,8 @@ def load_templates(path: Path | None = None) -> Words:
     Raises
     ------
     ConfigError
-        Where the file is not of that form, or a template has a placeholder that nothing fills:
-        every fault at once, each naming its template.
+        Where the file is not of that form, or a template has an unknown placeholder: all faults at
+        once, each with its template.
 
     Examples
     --------
@@ -67,12 +67,12 @@ def load_templates(path: Path | None = None) -> Words:
     raw = _read_templates(path)
     faults = [
         fault
-        for code, said in raw.items()
-        for fault in _template_errors(path.name, code, said, own)
+        for code, templates in raw.items()
+        for fault in _template_errors(path.name, code, templates, own)
     ]
     if faults:
         raise ConfigError(faults)
-    return {**own, **{code: {**own.get(code, {}), **said} for code, said in raw.items()}}
+    return {**own, **{code: {**own.get(code, {}), **templates} for code, templates in raw.items()}}
 
 
 def _read_templates(path: Path) -> dict[str, dict[str, str]]:
@@ -82,24 +82,28 @@ def _read_templates(path: Path) -> dict[str, dict[str, str]]:
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        said = " ".join(str(error).split())
-        raise ConfigError([error_message(f"'{path.name}'", "be YAML in UTF-8", said, do)]) from None
+        problem = " ".join(str(error).split())
+        raise ConfigError(
+            [error_message(f"'{path.name}'", "be YAML in UTF-8", problem, do)]
+        ) from None
     if not isinstance(raw, dict) or not all(
         isinstance(v, dict) and all(isinstance(t, str) for t in v.values()) for v in raw.values()
     ):
         must = "map each reason to its templates"
         raise ConfigError([error_message(f"'{path.name}'", must, "something else", do)])
-    return {str(code): {str(k): t for k, t in said.items()} for code, said in raw.items()}
+    return {str(code): {str(k): t for k, t in templates.items()} for code, templates in raw.items()}
 
 
-def _template_errors(name: str, code: str, said: Mapping[str, str], own: Words) -> Iterator[str]:
-    """Say every variant that nothing asks for, and every placeholder that nothing fills."""
+def _template_errors(
+    name: str, code: str, templates: Mapping[str, str], own: Words
+) -> Iterator[str]:
+    """Return every unknown variant and every unknown placeholder."""
     known = own.get(code, own[_DEFAULT])
-    for variant, template in said.items():
+    for variant, template in templates.items():
         what = f"The template {code}.{variant} of '{name}'"
         if variant not in known:
             must = f"be one of {', '.join(known)}"
-            yield error_message(what, must, f"'{variant}'", "Rename it or take it out.")
+            yield error_message(what, must, f"'{variant}'", "Rename or remove it.")
             continue
         allowed = _placeholder_names(known[variant]) | (frozenset() if code == FORMS else ALWAYS)
         shown = ", ".join(f"{{{n}}}" for n in sorted(allowed)) or "no placeholder"
@@ -115,7 +119,7 @@ def _template_errors(name: str, code: str, said: Mapping[str, str], own: Words) 
 
 
 def _placeholder_names(template: str) -> frozenset[str]:
-    """Return what stands in braces; a conversion or format makes it a name that nothing fills."""
+    """Return the names in braces; a conversion or format makes a name unknown."""
     return frozenset(
         field + (f"!{conversion}" if conversion else "") + (f":{spec}" if spec else "")
         for _, field, spec, conversion in Formatter().parse(template)
@@ -136,14 +140,14 @@ _MOST = 60
 
 
 def sanitize_text(text: str, most: int = _MOST) -> str:
-    r"""Return foreign text as one short line that cannot steer what stands around it.
+    r"""Return untrusted text as one short line that cannot affect the text around it.
 
     Parameters
     ----------
     text
         Any text.
     most
-        The most characters to show, at least 2.
+        Maximum number of characters, at least 2.
 
     Returns
     -------
@@ -174,7 +178,7 @@ def _is_joiner(character: str) -> bool:
 
 
 def _is_combining(character: str) -> bool:
-    """Tell whether a character changes the one before it: marks, joiners, skin tones."""
+    """Return whether a character changes the one before it: marks, joiners, skin tones."""
     return (
         unicodedata.category(character) in ("Mn", "Me", "Mc")
         or character in JOINERS
@@ -183,7 +187,7 @@ def _is_combining(character: str) -> bool:
 
 
 def isolate_direction(text: str) -> str:
-    r"""Put text between direction marks, so that it cannot turn the words around it.
+    r"""Wrap text in direction marks, so that it cannot reorder the text around it.
 
     Source: Unicode Standard Annex 9, first strong isolate.
 
@@ -197,7 +201,7 @@ def isolate_direction(text: str) -> str:
 
 @dataclass(frozen=True)
 class TextFormats:
-    """How the words' file writes numbers, shares, values and quotations.
+    """Format of numbers, shares, values and quotations, from the templates' file.
 
     Parameters
     ----------
@@ -215,27 +219,27 @@ class TextFormats:
     words: Words
 
     def number(self, value: float, digits: int | None = None) -> str:
-        """Write a number: whole ones whole, others with three digits that matter or as told."""
+        """Write a number: whole ones whole, others with three significant digits or as given."""
         if np.isnan(value):
             return self._format_template("missing")
         if digits is not None:
-            said = f"{value:,.{digits}f}"
+            digits_text = f"{value:,.{digits}f}"
         elif float(value).is_integer() and abs(value) < 1e15:
-            said = f"{value:,.0f}"
+            digits_text = f"{value:,.0f}"
         elif 1e-4 <= abs(value) < 1e15:
             digits_after = 2 - math.floor(math.log10(abs(value)))
-            said = f"{value:,.{max(1, digits_after)}f}".rstrip("0").rstrip(".")
+            digits_text = f"{value:,.{max(1, digits_after)}f}".rstrip("0").rstrip(".")
         else:
-            said = f"{value:.2e}"
+            digits_text = f"{value:.2e}"
         marks = {",": self._format_template("thousands"), ".": self._format_template("decimal")}
-        return "".join(marks.get(c, c) for c in said)
+        return "".join(marks.get(c, c) for c in digits_text)
 
     def count(self, value: float) -> str:
-        """Write a count without, and what is no whole number with one digit after the point."""
+        """Write a whole number without decimals, others with one."""
         return self.number(value, 0 if float(value).is_integer() else 1)
 
     def share(self, value: float) -> str:
-        """Write a share as whole percents; above 99 and below 1 percent as such."""
+        """Write a share in whole percent; above 99 and below 1 percent as such."""
         if np.isnan(value):
             return self._format_template("missing")
         percent = self._format_template("percent")
@@ -246,7 +250,7 @@ class TextFormats:
         return percent.format_map({"number": f"{100 * value:.0f}"})
 
     def value(self, value: object) -> str:
-        """Show a value to people: short, and said to be unknown where it is missing."""
+        """Return a value as short text, `unknown` where it is missing."""
         if value is None or value is pd.NA or value is pd.NaT or value != value:
             return self._format_template("missing")
         if isinstance(value, bool | np.bool_):
@@ -261,15 +265,15 @@ class TextFormats:
         )
 
     def quote_pieces(self, pieces: Sequence[str], most: int = 30) -> str:
-        """Quote pieces of content, each between direction marks, one after the other."""
+        """Quote pieces of content, each in direction marks, in sequence."""
         form = self._format_template("quote")
-        said = [
+        quoted = [
             form.format_map({"content": isolate_direction(sanitize_text(p, most))}) for p in pieces
         ]
-        return self._format_template("between").join(said)
+        return self._format_template("between").join(quoted)
 
     def joined(self, facts: Sequence[str]) -> str:
-        """Put whole facts one after the other."""
+        """Join whole facts."""
         return self._format_template("also").join(facts)
 
     def _format_template(self, name: str) -> str:

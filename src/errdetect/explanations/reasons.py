@@ -1,4 +1,4 @@
-"""Why one decision looks wrong: the facts that its contributions point to, strongest first."""
+"""Reasons why a decision is likely wrong: facts by contribution, strongest first."""
 
 from collections.abc import Sequence
 from typing import TypedDict
@@ -33,7 +33,7 @@ _BY_MEANING = {
     SEGMENT_COLUMN: "segment",
     "other_policy_logit": "other_policy",
 }
-#: The feature that stands for a reason in pictures: of several, the first that there is.
+#: The feature that represents a reason in plots: of several, the first that exists.
 _SHOWN = {
     "margin": ("margin", "score"),
     "action": ("enforced",),
@@ -50,19 +50,19 @@ _LOGITS = (
     "usual_logit",
     "other_policy_logit",
     SEGMENT_COLUMN,
-)  # people read them as chances
+)  # shown as probabilities
 _RECORDED = ("error_rate_90d", "complaint_error_rate_90d", "decisions_90d")
 
 
 def reason_codes(names: Sequence[str], alike: Sequence[Sequence[str]] = ()) -> list[str]:
-    """Return each feature's reason code: features that say one thing share a reason.
+    """Return each feature's reason code: features with the same information share one.
 
     Parameters
     ----------
     names
         The features' names.
     alike
-        Groups of own columns that were measured to say the same; each is known by its first.
+        Groups of own columns with the same information; each is named by its first.
 
     Examples
     --------
@@ -102,8 +102,7 @@ def group_contributions(
     Returns
     -------
     pandas.DataFrame
-        Shape (n, codes), in the order in which codes first stand; a row adds up to that of the
-        values.
+        Shape (n, codes), in the order of first appearance; a row adds up to that of the values.
 
     Examples
     --------
@@ -119,7 +118,7 @@ def group_contributions(
 def display_values(
     X: Floats, names: Sequence[str], codes: Sequence[str], categories: Sequence[int]
 ) -> pd.DataFrame:
-    """Return one number for each reason's fact, for pictures.
+    """Return one number for each reason's fact, for plots.
 
     Parameters
     ----------
@@ -133,7 +132,7 @@ def display_values(
     Returns
     -------
     pandas.DataFrame
-        Shape (n, codes); NaN where a fact is no number or not known.
+        Shape (n, codes); NaN where a fact is not a number or unknown.
 
     Examples
     --------
@@ -153,12 +152,12 @@ def display_values(
 
 
 _TEXT, _SHAPE, _CHARS = "text", "text_shape", "text_chars"
-#: Reasons that the contract lets a decision have.
+#: Maximum number of reasons of a decision, by the contract.
 MOST_REASONS = 5
 
 
 class Reason(TypedDict):
-    """One reason: a stable code, a sentence, and what it adds to the served log-odds of error."""
+    """One reason: a stable code, a sentence, and its contribution to the served log-odds of error."""
 
     code: str
     text: str
@@ -168,7 +167,7 @@ class Reason(TypedDict):
 def decision_reasons(
     facts: ReasonFacts, grouped: pd.DataFrame, *, limit: int = MOST_REASONS, towards: bool = True
 ) -> list[list[Reason]]:
-    """Say for each decision what is associated with its being an error.
+    """Return for each decision the reasons associated with an error.
 
     Parameters
     ----------
@@ -177,9 +176,9 @@ def decision_reasons(
     grouped
         Shape (n, codes), from `group_contributions`.
     limit
-        Reasons per decision at most.
+        Maximum number of reasons per decision.
     towards
-        Whether to say what points towards error, or what points the other way.
+        Whether to return reasons towards error, or against it.
 
     Returns
     -------
@@ -216,7 +215,7 @@ def decision_reasons(
 
 
 def _merge_empty_text(facts: ReasonFacts, grouped: pd.DataFrame) -> pd.DataFrame:
-    """Where there is no text, what it says and how it is written are one fact: there is none."""
+    """Without a text, its meaning and its form are one fact: there is no text."""
     if _SHAPE not in grouped or _TEXT not in grouped or _CHARS not in facts.names:
         return grouped
     shape = grouped[_SHAPE].to_numpy(np.float64)

@@ -1,4 +1,4 @@
-"""How the same content was judged before: equal and nearly equal texts, items and pictures.
+"""Earlier decisions on the same content: equal and nearly equal texts, items and pictures.
 
 Alike are decisions that share a number: that of the folded text, one of near equality, the item, or
 the hash of a picture. Whether two are alike depends on these two only, never on what else is in the

@@ -1,1 +1,1 @@
-"""Explanations: why a decision or a whole policy goes wrong, in words for people."""
+"""Findings: where a policy errs, the root cause, and the harm a remedy would save."""

@@ -1,4 +1,4 @@
-"""Clusters of accounts that were often wronged: whether the policy goes on wronging them."""
+"""Clusters of accounts with many wrongful actions, and whether these continue."""
 
 from dataclasses import dataclass
 
@@ -18,13 +18,13 @@ Bools = npt.NDArray[np.bool_]
 
 _WRONGFUL = KINDS.index(WRONGFUL_ACTION)
 _LEAST = 2  # known wrongful actions that put an account in the cluster
-_SHARE = 0.5  # share of its judged enforcements that must be wrongful
+_SHARE = 0.5  # share of its reviewed enforcements that must be wrongful
 _LEAST_LATER = 8
 
 
 @dataclass(frozen=True)
 class AccountCluster:
-    """Accounts of one policy that were often wronged earlier, and how they fared later.
+    """Accounts of one policy with many wrongful actions earlier, and their rate later.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ class AccountCluster:
 def find_account_clusters(
     account: Ints, policy: Ints, known: Ints, right: Bools, early: Bools, judged: AuditEvidence
 ) -> list[AccountCluster]:
-    """Find accounts that were often wronged under a policy earlier; see whether it goes on.
+    """Find accounts with many earlier wrongful actions under a policy; test whether these continue.
 
     Parameters
     ----------
@@ -61,16 +61,16 @@ def find_account_clusters(
     known
         0, or the kind of the known error, shape (n,).
     right
-        Enforcements that people upheld, shape (n,).
+        Enforcements that reviewers upheld, shape (n,).
     early
         From `earlier_part`.
     judged
-        From `read_judged`.
+        From `read_audit_evidence`.
 
     Returns
     -------
-    list of AccountGroup
-        One at most for each policy.
+    list of AccountCluster
+        At most one per policy.
     """
     picked = _wronged_accounts(account, policy, known, right, early)
     if not len(picked):
@@ -98,7 +98,7 @@ def find_account_clusters(
 
 
 def _wronged_accounts(account: Ints, policy: Ints, known: Ints, right: Bools, early: Bools) -> Ints:
-    """Return (policy, account) of accounts that were mostly wronged, ascending, shape (k, 2)."""
+    """Return (policy, account) of accounts with mostly wrongful actions, ascending, shape (k, 2)."""
     wronged = early & (known == _WRONGFUL) & (account >= 0)
     upheld = early & right & (account >= 0)
     pairs = np.column_stack([policy, account])

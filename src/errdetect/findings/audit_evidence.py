@@ -1,4 +1,4 @@
-"""What people said of the decisions that a designed audit drew: the evidence for every finding."""
+"""Verdicts on the decisions that a designed audit drew: the evidence for every finding."""
 
 from dataclasses import dataclass, replace
 
@@ -26,7 +26,7 @@ Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
 ANY = "any"
-#: Kinds of error that a finding may be about, in the order of the columns of `Judged.errors`.
+#: Kinds of error that a finding may be about, in the order of the columns of `AuditEvidence.errors`.
 KINDS = (ANY, *ERROR_KINDS)
 _EDGES = (0.2, 0.4, 0.6, 0.8)
 _PRIOR = 5.0
@@ -48,8 +48,8 @@ class AuditEvidence:
     errors
         P(error) given the reviews, by kind (see `KINDS`), shape (m, 4).
     spread
-        By how much the variance of a weighted count of errors exceeds that of a plain one where
-        decisions like this one are drawn: weight times the relative error rate at that weight, by
+        Factor of the variance of a weighted count of errors over that of a plain one where decisions
+        like this one are drawn: weight times the relative error rate at that weight, by
         kind, shape (m, 4).
     settled
         Whether an expert has answered.
@@ -75,16 +75,16 @@ class AuditEvidence:
 
 
 def read_audit_evidence(snapshot: Snapshot, policy: Ints, early: Bools) -> AuditEvidence:
-    """Gather the audited decisions with what is believed of each.
+    """Gather the audited decisions with the P(error) of each.
 
     Only designed samples count: other reviews were not drawn, so they are no evidence of a rate.
-    What no reviewer flagged counts as right, what an expert settled as the expert says, and other
-    flags by how far the reviewers can be trusted (`p_label`).
+    Decisions that no reviewer flagged count as correct, an expert's verdict is final, and other
+    flags count by how reliable the reviewers are (`p_label`).
 
     Parameters
     ----------
     snapshot
-        n decisions and what reviews say of them.
+        n decisions and their reviews.
     policy
         Code of each decision's policy, shape (n,).
     early
@@ -92,12 +92,12 @@ def read_audit_evidence(snapshot: Snapshot, policy: Ints, early: Bools) -> Audit
 
     Returns
     -------
-    Judged
+    AuditEvidence
 
     Raises
     ------
     Refusal, DataError
-        Where the audit's chances or times cannot be used.
+        Where the audit's inclusion probabilities or times cannot be used.
 
     Examples
     --------
@@ -132,7 +132,7 @@ def read_audit_evidence(snapshot: Snapshot, policy: Ints, early: Bools) -> Audit
 
 
 def error_kind_codes(enforced: "pd.Series[bool]", error_kind: "pd.Series[str]") -> Ints:
-    """Return the kind that an error of each decision is or would be, as its place in `KINDS`.
+    """Return the kind that an error of each decision is or would be, as its index in `KINDS`.
 
     Examples
     --------
@@ -145,10 +145,10 @@ def error_kind_codes(enforced: "pd.Series[bool]", error_kind: "pd.Series[str]") 
 
 
 def earlier_part(decisions: pd.DataFrame, policy: Ints, *, share: float = _SEARCHED) -> Bools:
-    """Say which decisions are searched: the earliest of each policy and version of its machine.
+    """Return which decisions are searched: the earliest of each policy and moderator version.
 
-    A version that came late or went early can so be both found and confirmed; no decision serves
-    for both.
+    A version that was released late or retired early can so be both found and confirmed; no decision
+    is used for both.
 
     Parameters
     ----------
@@ -204,7 +204,7 @@ def _relative_error_rates(policy: Ints, weight: Floats, errors: Floats) -> Float
 
 @dataclass(frozen=True)
 class DecisionLog:
-    """The decisions with codes and knowledge, n entries each.
+    """The decisions with codes and known errors, n entries each.
 
     Parameters
     ----------
@@ -215,9 +215,9 @@ class DecisionLog:
     account, account_ids
         Codes of the accounts (-1: unknown), and their names.
     known
-        0 where no error is known, else its kind, a place in `judged.KINDS`; from any source.
+        0 where no error is known, else its kind, an index in `KINDS`; from any source.
     right
-        Enforcements that people upheld.
+        Enforcements that reviewers upheld.
     early
         Which decisions are searched; the others confirm.
     days
@@ -236,16 +236,16 @@ class DecisionLog:
 
 
 def read_decision_log(snapshot: Snapshot) -> DecisionLog:
-    """Lay out the log.
+    """Read the log into arrays.
 
     Parameters
     ----------
     snapshot
-        The contract's decisions with `enforced`, and what reviews say of them.
+        The contract's decisions with `enforced`, and their reviews.
 
     Returns
     -------
-    Log
+    DecisionLog
 
     Examples
     --------

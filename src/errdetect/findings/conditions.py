@@ -1,4 +1,4 @@
-"""Conditions over the log's own columns: which there may be, what they hold, how they read."""
+"""Rule conditions on the log's columns: which are allowed, which rows meet them, their text."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -30,7 +30,7 @@ __all__ = [
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 
-#: Columns that identify, that the decision itself made, or that only weigh harm.
+#: Columns that identify, that the decision itself sets, or that only weigh harm.
 _NEVER = {
     "decision_id", "item_id", "account_id", "policy_id", "decided_at", "action", "enforced",
     "text", "score", "threshold", "exposure",
@@ -53,7 +53,7 @@ class Condition:
     Parameters
     ----------
     column
-        The decisions' column.
+        Column of the decisions.
     op
         `==`, `!=`, `<`, `<=`, `>`, `>=`, `in`, `not in` or `missing`; the search for rules makes
         only `==`, `>=` and `<`.
@@ -66,7 +66,7 @@ class Condition:
     value: Any
 
     def to_jsonable(self) -> dict[str, Any]:
-        """Return it as the contract's {column, op, value}."""
+        """Return the contract's {column, op, value}."""
         return {"column": self.column, "op": self.op, "value": self.value}
 
 
@@ -79,7 +79,7 @@ class ConditionMatrix:
     items
         k conditions.
     met
-        Shape (m, k), which rows meet which, float32.
+        Shape (m, k), float32: which rows meet which condition.
     """
 
     items: tuple[Condition, ...]
@@ -87,17 +87,17 @@ class ConditionMatrix:
 
 
 def condition_columns(decisions: pd.DataFrame, leave_out: Sequence[str] = ()) -> list[str]:
-    """Name the columns that conditions may be about.
+    """List the columns that conditions may use.
 
-    Identifiers, texts, what the decision itself made (`action`, scores and bars) and `exposure` are
-    left out: a rule about them says nothing that could be changed. Bars have their own what-if.
+    Identifiers, texts, what the decision itself sets (`action`, scores, thresholds) and `exposure` are
+    excluded: a rule on them gives nothing to change. Thresholds have their own what-if.
 
     Parameters
     ----------
     decisions
         The decision log.
     leave_out
-        Further columns to leave out.
+        Further columns to exclude.
 
     Examples
     --------
@@ -113,17 +113,17 @@ def condition_columns(decisions: pd.DataFrame, leave_out: Sequence[str] = ()) ->
 
 
 def list_conditions(frame: pd.DataFrame, *, least: int) -> ConditionMatrix:
-    """List the conditions that at least so many rows meet, and as many do not.
+    """List the conditions that at least `least` rows meet, and at least `least` do not.
 
-    Numbers are cut where the data's own shares lie (5, 10, 20, ... 95 %), rounded to three digits;
-    few distinct numbers at each. Of text the most frequent values are tried.
+    Numbers are cut at the data's quantiles (5, 10, 20, ... 95 %), rounded to three digits; few
+    distinct numbers at each value. Of text, the most frequent values are tried.
 
     Parameters
     ----------
     frame
-        Shape (m, columns), only columns that conditions may be about.
+        Shape (m, columns), only columns that conditions may use.
     least
-        Rows that a condition must hold.
+        Minimum rows of a condition.
 
     Examples
     --------
@@ -217,7 +217,7 @@ def rule_mask(frame: pd.DataFrame, rule: Sequence[Condition]) -> Bools:
 def _condition_mask(frame: pd.DataFrame, condition: Condition) -> Bools:
     op, value = condition.op, condition.value
     if condition.column not in frame:
-        do = "Keep the column in the decisions while a finding or proposal rests on it."
+        do = "Keep the column in the decisions while a finding or proposal uses it."
         raise DataError(
             error_message("A condition", "name a column of the decisions", condition.column, do)
         )
@@ -244,14 +244,14 @@ def _condition_mask(frame: pd.DataFrame, condition: Condition) -> Bools:
 
 
 def _category_values(values: "pd.Series[Any]") -> "pd.Series[Any]":
-    """Return categories as the values that they stand for."""
+    """Return the values behind the categories."""
     if isinstance(values.dtype, pd.CategoricalDtype):
         return values.astype("object").infer_objects()
     return values
 
 
 def _equality_mask(values: "pd.Series[Any]", condition: Condition, value: Any) -> Bools:
-    if not values.notna().any():  # of no kind: nothing is known that could be equal
+    if not values.notna().any():  # no type: nothing known to compare with
         return np.zeros(len(values), dtype=bool)
     if pd.api.types.is_bool_dtype(values) and isinstance(value, str):
         value = _parse_bool(condition, value)
@@ -290,7 +290,7 @@ def _parse_bool(condition: Condition, value: str) -> bool:
 
 
 def rule_text(rule: Sequence[Condition]) -> str:
-    """Say a rule in plain words.
+    """Return a rule as text.
 
     Examples
     --------
@@ -315,12 +315,12 @@ def _shorten_text(text: str) -> str:
     return shown if len(shown) <= _SHOWN else shown[: _SHOWN - 1] + "…"
 
 
-#: Columns that a change of rule, bar or model alters: what it measures must not hang on them.
+#: Columns that a change of rule, threshold or model alters: its effect must not be measured on them.
 ALTERED = frozenset({"action", "enforced", "threshold", "moderator_version", "model_version"})
 
 
 def parse_conditions(value: object) -> tuple[dict[str, Any], ...]:
-    """Return conditions as they came from a table's cell: a list of {column, op, value}, or nothing.
+    """Return the conditions of a table's cell: a list of {column, op, value}, or nothing.
 
     Examples
     --------
@@ -352,7 +352,7 @@ def scope_mask(
     conditions: Sequence[Mapping[str, Any]] = (),
     account_ids: Sequence[str] = (),
 ) -> Bools:
-    """Say which decisions are under the policy, meet all conditions and are of the accounts.
+    """Return which decisions are under the policy, meet all conditions and belong to the accounts.
 
     Parameters
     ----------
@@ -396,12 +396,12 @@ def scope_mask(
 
 
 def finding_mask(decisions: pd.DataFrame, finding: Mapping[Any, Any]) -> Bools:
-    """Say which decisions a finding is about, by all of its conditions.
+    """Return which decisions a finding covers, by all of its conditions.
 
     Parameters
     ----------
     decisions
-        The decisions that it was made on, shape (n, any).
+        The decisions that the finding was made on, shape (n, any).
     finding
         A row of `schemas.FINDINGS`: policy_id, conditions, account_ids.
 
@@ -428,7 +428,7 @@ def finding_mask(decisions: pd.DataFrame, finding: Mapping[Any, Any]) -> Bools:
 def proposal_mask(
     decisions: pd.DataFrame, policy_id: str, parts: Iterable[Mapping[str, Any]] | None
 ) -> Bools:
-    """Say which decisions under a policy lie in any of a proposal's parts.
+    """Return which decisions under a policy are in any of a proposal's parts.
 
     Conditions on what the change itself alters are left out.
 

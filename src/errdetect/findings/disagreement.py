@@ -1,4 +1,4 @@
-"""Where people disagree: with each other, with experts, and with known answers."""
+"""Where reviewers disagree: with each other, with experts, and with golden items."""
 
 from dataclasses import dataclass
 
@@ -19,19 +19,19 @@ _GOLDEN_ERROR, _GOLDEN_RIGHT, _EXPERT, _PAIR = range(4)
 
 @dataclass(frozen=True)
 class AnswerComparisons:
-    """Comparisons of people's answers, and the audit's single votes.
+    """Comparisons of reviewers' verdicts, and the audit's individual verdicts.
 
     Parameters
     ----------
     position
         Decision of each of c comparisons, shape (c,).
     differs
-        Whether the answers differ, shape (c,).
+        Whether the verdicts differ, shape (c,).
     sort
-        What is compared: 0 with a golden error, 1 with a golden right decision, 2 a flagged
-        decision with the expert, 3 the judges of a flagged decision; shape (c,).
+        What is compared: 0 with a golden error, 1 with a golden correct decision, 2 a flagged
+        decision with the expert, 3 the reviewers of a flagged decision; shape (c,).
     vote_position, vote_flags, vote_site, vote_reviewer
-        The audit's single votes: decision, whether it is called an error, codes (-1: not known).
+        The audit's individual verdicts: decision, whether it is called an error, codes (-1: unknown).
     sites
         Names of the sites.
     """
@@ -47,7 +47,7 @@ class AnswerComparisons:
 
 
 def compare_answers(snapshot: Snapshot) -> AnswerComparisons:
-    """Compare what people said of the same decision.
+    """Compare the verdicts on the same decision.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def compare_answers(snapshot: Snapshot) -> AnswerComparisons:
 
     Returns
     -------
-    Votes
+    AnswerComparisons
 
     Examples
     --------

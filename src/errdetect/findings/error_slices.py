@@ -1,4 +1,4 @@
-"""Slices: rules where a policy errs more than elsewhere, confirmed on what had no say in them."""
+"""Slices: rules where a policy errs more than elsewhere, confirmed on data not used to find them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,14 +28,14 @@ Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
 
 _LEAST_ERRORS = 3  # known errors that a rule must hold
-_PRICE = 3.0  # by how much (in log likelihood) a further condition must pay
-_LEAST_SCORE = 5.0  # log likelihood gained by the rule, conditions paid for
-_BEAM = 40  # pairs of each kind of error that are tried with every third condition
+_PRICE = 3.0  # gain in log likelihood that a further condition must bring
+_LEAST_SCORE = 5.0  # log likelihood gained by the rule, after the price of its conditions
+_BEAM = 40  # pairs of each kind of error tried with every third condition
 
 
 @dataclass(frozen=True)
 class RuleCandidate:
-    """A rule of one policy with the kind of error that it is about, and the gain in likelihood."""
+    """A rule of one policy, its kind of error, and the gain in likelihood."""
 
     rule: tuple[Condition, ...]
     kind: int
@@ -56,30 +56,30 @@ class _ErrorCounts:
 def search_rules(conditions: ConditionMatrix, kind: Ints, *, most: int) -> list[RuleCandidate]:
     """Find rules of up to three conditions where known errors are more frequent than elsewhere.
 
-    The best rule is taken, its rows are set aside, and the search goes on among the rest, so that
-    a rule whose excess is another's is not taken again. Of rules that tell the same the shorter one
-    wins, as each condition has a price.
+    The search takes the best rule, sets its rows aside, and continues on the rest, so that a rule
+    whose excess is another's is not taken again. Of equivalent rules the shorter one wins, as each
+    condition has a price.
 
     Parameters
     ----------
     conditions
-        The conditions that may be joined, on m rows of one policy: known errors, and decisions
+        The conditions to combine, on m rows of one policy: known errors, and decisions
         drawn evenly to compare them with.
     kind
-        Shape (m,): 0 for a decision to compare with, else the error's kind, a place in `KINDS`.
+        Shape (m,): 0 for a decision to compare with, else the error's kind, an index in `KINDS`.
     most
-        Rules at most.
+        Maximum number of rules.
 
     Returns
     -------
-    list of Candidate
-        The strongest first; equal ones by kind, then by the conditions' order.
+    list of RuleCandidate
+        The strongest first; ties by kind, then by the conditions' order.
 
     Notes
     -----
     The score is the log likelihood ratio of Kulldorff's (1997, Communications in Statistics 26,
-    1481-1496) scan statistic. Every known error counts alike, from whichever source, so a rule may
-    also be where people looked more: it is a candidate, to be confirmed on a designed sample.
+    1481-1496) scan statistic. Every known error counts the same, from any source, so a rule may
+    only show where more was reviewed: it is a candidate, to be confirmed on a designed sample.
 
     Examples
     --------
@@ -135,7 +135,7 @@ def _best_rule(met: Single, kind: Ints, pairs: _ErrorCounts) -> tuple[float, int
 def _best_additions(
     counts: _ErrorCounts, whole: _ErrorCounts, joined: list[int]
 ) -> list[tuple[float, int, list[int]]]:
-    """Return each kind's best condition to join to these: score, kind, conditions."""
+    """Return each kind's best condition to add to these: score, kind, conditions."""
     found = []
     for of, scores in _excess_scores(counts, whole).items():
         scores[joined] = 0.0
@@ -145,7 +145,7 @@ def _best_additions(
 
 
 def _top_indices(values: Floats, n: int) -> Ints:
-    """Return the places of the n highest values above zero, the highest first; ties by place."""
+    """Return the indices of the n highest values above zero, the highest first; ties by index."""
     positive = np.flatnonzero(values > 0)
     return positive[np.argsort(-np.round(values[positive], 3), kind="stable")[:n]]
 
@@ -173,9 +173,9 @@ def _pair_counts(met: Single, kind: Ints) -> _ErrorCounts:
 
 
 def _excess_scores(counts: _ErrorCounts, whole: _ErrorCounts) -> dict[int, Floats]:
-    """Score every set of rows by kind of error; 0 where there is no excess or too little."""
+    """Score every set of rows by kind of error; 0 where there is no excess or too few errors."""
     total_decisions = float(whole.decisions[0])
-    # Half a decision more on either side, as those compared with are themselves a sample.
+    # Half a decision more on either side, as the compared decisions are themselves a sample.
     share = (counts.decisions + 0.5) / (total_decisions + 1.0)
     found = {}
     for kind in range(len(KINDS)):
@@ -193,17 +193,17 @@ def _excess_scores(counts: _ErrorCounts, whole: _ErrorCounts) -> dict[int, Float
     return found
 
 
-_MOST = 8  # rules of one policy that are taken to confirmation
-_LEAST_ROWS = 8  # audited decisions that a rule must hold in the half that confirms
+_MOST = 8  # rules of one policy that are tested
+_LEAST_ROWS = 8  # audited decisions that a rule must hold in the confirming half
 _SLICES_LEAST_ERRORS = 3  # known errors among those searched below which a policy is not searched
 _COMPARED = 8_000  # decisions of one policy that its known errors are compared with
-_SURE = 20.0  # score of the search beyond which a rule is favoured no further
-_ALONE = 0.05  # level at which a rule must still exceed outside of stronger ones
+_SURE = 20.0  # search score beyond which a rule gets no more prior weight
+_ALONE = 0.05  # level at which a rule must still show an excess outside of stronger ones
 
 
 @dataclass(frozen=True)
 class Slice:
-    """A rule that was taken to confirmation, with what the half that confirms says of it.
+    """A rule that was tested, with its results on the confirming half.
 
     Parameters
     ----------
@@ -212,16 +212,16 @@ class Slice:
     rule
         Up to three conditions.
     kind
-        Kind of error, a column of `Judged.errors`.
+        Kind of error, a column of `AuditEvidence.errors`.
     rows
-        Rows among the audited decisions (both halves) that it holds.
+        Its rows among the audited decisions (both halves).
     inside, outside, base
-        Rate within the rule, in the rest of the policy, and in the whole policy, each from the half
-        that confirms.
+        Rate within the rule, in the rest of the policy, and in the whole policy, each from the
+        confirming half.
     p_value, q_value
-        One-sided, and the false discovery rate over all that was taken to confirmation.
+        One-sided, and the false discovery rate over all tested rules.
     confirmed
-        Whether the q-value is at most the level asked for.
+        Whether the q-value is at most the requested level.
     """
 
     policy: int
@@ -238,7 +238,7 @@ class Slice:
 
 @dataclass(frozen=True)
 class _TestedRule:
-    """A candidate with its policy's audited decisions, and which of these confirm it."""
+    """A candidate, its policy's audited decisions, and which of these are the confirming half."""
 
     policy: int
     candidate: RuleCandidate
@@ -277,35 +277,35 @@ def find_slices(
     leave_out: Sequence[str] = (),
     level: float = 0.05,
 ) -> list[Slice]:
-    """Find where each policy errs more than elsewhere, and say which of it a fresh sample confirms.
+    """Find where each policy errs more than elsewhere, and test it on a fresh sample.
 
-    Each half of the designed sample in turn confirms, and takes no part in the search: that takes
-    the other half, and every known error that was not sampled, from whichever source.
+    Each half of the designed sample confirms in turn and is not searched: the search uses the other
+    half, and every known error that was not sampled, from any source.
 
     Parameters
     ----------
     decisions
         The decision log, n rows.
     judged
-        From `read_judged`.
+        From `read_audit_evidence`.
     policy
         Code of each decision's policy, shape (n,).
     known
-        0 where no error is known of a decision, else its kind, a place in `KINDS`; shape (n,).
+        0 where the decision has no known error, else its kind, an index in `KINDS`; shape (n,).
     rng
         Draws the decisions that known errors are compared with.
     leave_out
-        Columns that no condition may be about.
+        Columns that no condition may use.
     level
         False discovery rate among the confirmed.
 
     Returns
     -------
     list of Slice
-        By policy, the strongest first; rules whose excess is that of a stronger one left out.
+        By policy, the strongest first; without rules whose excess is a stronger one's.
     """
     frame = decisions[condition_columns(decisions, leave_out)]
-    # The products are small: threads of BLAS that wait for a busy processor only slow them down.
+    # The products are small: BLAS threads would only slow them down on a busy processor.
     with threadpool_limits(1, user_api="blas"):
         tried = _search_policies(frame, judged, policy, known, rng)
     return _drop_redundant(_test_candidates(tried, level))
@@ -314,7 +314,7 @@ def find_slices(
 def _search_policies(
     frame: pd.DataFrame, judged: AuditEvidence, policy: Ints, known: Ints, rng: np.random.Generator
 ) -> list[_TestedRule]:
-    """Search each policy twice, and keep what the other half of its sample can confirm."""
+    """Search each policy twice, and keep the rules that the other half of its sample can test."""
     tried: list[_TestedRule] = []
     n_policies = int(policy.max(initial=-1)) + 1
     audited = rows_by_code(judged.policy, n_policies)
@@ -348,7 +348,7 @@ def _search_candidates(
 
 
 def _test_candidates(tried: list[_TestedRule], level: float) -> list[tuple[Slice, _TestedRule]]:
-    """Test every candidate on the part that had no say in its choice."""
+    """Test every candidate on the half that was not used to find it."""
     p = np.array([t.p_value() for t in tried])
     prior = np.array([min(t.candidate.score, _SURE) for t in tried])
     q = adaptive_q_values(p, prior)
@@ -371,7 +371,7 @@ def _test_candidates(tried: list[_TestedRule], level: float) -> list[tuple[Slice
 
 
 def _drop_redundant(tested: list[tuple[Slice, _TestedRule]]) -> list[Slice]:
-    """Leave out rules whose excess lies within stronger, confirmed ones of the same policy."""
+    """Leave out rules whose excess is within stronger, confirmed ones of the same policy."""
     kept: list[Slice] = []
     taken: dict[int, Bools] = {}
     seen: set[tuple[int, tuple[Condition, ...], int]] = set()

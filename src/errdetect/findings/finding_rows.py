@@ -1,4 +1,4 @@
-"""Rows of the findings' table: volume, harm that a remedy would save, cause, accounts."""
+"""Rows of the findings table: volume, harm that a remedy would save, cause, accounts."""
 
 import hashlib
 import json
@@ -23,29 +23,29 @@ __all__ = ["PERIOD_DAYS", "account_row", "error_harm", "finding_id", "slice_row"
 
 Ints = npt.NDArray[np.int64]
 
-#: Harm is told for so many days.
+#: Days that harm is stated for.
 PERIOD_DAYS = 30.0
 
 
 def finding_id(policy_id: str, conditions: Sequence[Mapping[str, Any]], kind: str) -> str:
-    """Name a finding by what it is about, so that it keeps its name from report to report.
+    """Return a finding's id, made from its scope, so that it is the same in every report.
 
     Examples
     --------
     >>> finding_id("spam", [{"column": "market", "op": "==", "value": "DE"}], "any")
     'F-509a857ee4'
     """
-    told = json.dumps([policy_id, list(conditions), kind], sort_keys=True, ensure_ascii=True)
-    return f"F-{hashlib.sha256(told.encode()).hexdigest()[:10]}"
+    payload = json.dumps([policy_id, list(conditions), kind], sort_keys=True, ensure_ascii=True)
+    return f"F-{hashlib.sha256(payload.encode()).hexdigest()[:10]}"
 
 
 def error_harm(policies: Mapping[str, Policy], policy_id: str, kind: str) -> float:
-    """Return the harm of one error; a policy that is not in the catalogue harms 1."""
+    """Return the harm of one error; 1 for a policy that is not in the catalogue."""
     return policies[policy_id].harm(kind) if policy_id in policies else 1.0
 
 
 def _condition_texts(conditions: Sequence[Condition]) -> list[dict[str, str]]:
-    """Write conditions as the tables hold them: values as text, numbers as short as they are."""
+    """Return conditions as the tables hold them, with values as text."""
     return [{"column": c.column, "op": c.op, "value": str(c.value)} for c in conditions]
 
 
@@ -62,13 +62,13 @@ def slice_row(
     Parameters
     ----------
     log, judged, policies
-        What it was found in.
+        The data that it was found in.
     found
         The slice.
     rows
-        The log's rows that it holds.
+        The log's rows in the slice.
     cause
-        Its cause; None where it was not confirmed.
+        Its cause; None where the slice was not confirmed.
     """
     policy_id, kind = log.policy_ids[found.policy], KINDS[found.kind]
     harm = _mean_harm(judged, found, policies, policy_id)
@@ -91,7 +91,7 @@ def slice_row(
 def _mean_harm(
     judged: AuditEvidence, found: Slice, policies: Mapping[str, Policy], policy_id: str
 ) -> float:
-    """Return the harm of an error of the slice, its kinds mixed as they were seen there."""
+    """Return the mean harm of an error in the slice, by the mix of kinds seen there."""
     harms = np.array([error_harm(policies, policy_id, k) for k in KINDS[1:]])
     if found.kind:
         return float(harms[found.kind - 1])
@@ -102,7 +102,7 @@ def _mean_harm(
 def _rate_columns(
     log: DecisionLog, rows: Ints, inside: Rate, outside: Rate, base: Rate, harm: float
 ) -> dict[str, Any]:
-    """Return volume and rates, and what bringing the rate down to the rest's would save."""
+    """Return volume, rates, and the harm saved if the rate fell to the rest's."""
     scale = len(rows) * harm * PERIOD_DAYS / log.days
     gap, low, high = rate_difference(inside, outside)
     return {
@@ -126,7 +126,7 @@ def _n_accounts(log: DecisionLog, rows: Ints) -> int:
 
 def _cause_columns(cause: Cause | None) -> dict[str, Any]:
     if cause is None:
-        words = "Not confirmed, so no cause is sought."
+        words = "Not confirmed, so no cause was analysed."
         return {"cause": UNKNOWN_CAUSE, "cause_words": words, "runner_up": None, "sure": "open"}
     return {
         "cause": cause.cause,
@@ -144,21 +144,21 @@ def account_row(
     q_value: float,
     level: float,
 ) -> dict[str, Any]:
-    """Write a group of wronged accounts as a row; `rows` are the log's rows that are theirs."""
+    """Write a cluster of wronged accounts as a row; `rows` are their rows of the log."""
     policy_id = log.policy_ids[found.policy]
     ids = [log.account_ids[i] for i in found.accounts.tolist()]
     kind, confirmed = WRONGFUL_ACTION, bool(q_value <= level)
     words = (
-        f"{len(ids)} accounts were mostly wronged in the earlier part; later on "
-        f"{found.inside.estimate:.1%} of their decisions were wrongful actions, of the others' "
-        f"{found.outside.estimate:.1%}."
+        f"Most reviewed enforcements of {len(ids)} accounts were wrongful in the earlier part; later "
+        f"{found.inside.estimate:.1%} of their decisions were wrongful actions, against "
+        f"{found.outside.estimate:.1%} for other accounts."
     )
     about = Cause("account_cluster", words, None, "clear", ())
     return {
         "finding_id": finding_id(policy_id, [], "accounts"),
         "policy_id": policy_id,
         "kind": "accounts",
-        "rule": f"{len(ids)} accounts that were mostly wronged before",
+        "rule": f"{len(ids)} accounts with mostly wrongful actions before",
         "conditions": [],
         "error_kind": kind,
         **_rate_columns(
@@ -179,17 +179,17 @@ def account_row(
 def threshold_row(
     log: DecisionLog, move: ThresholdChange, figures: Mapping[str, Any], n: int
 ) -> dict[str, Any]:
-    """Write a better bar as a row; `figures` are today's row of the what-if, n its decisions."""
+    """Write a better threshold as a row; `figures` is the what-if's current row, n its decisions."""
     conditions = [Condition("moderator", "==", move.moderator)] if move.moderator else []
     if move.market is not None:
         conditions.append(Condition("market", "==", move.market))
     measure = "wrongful" if move.rises else "missed"
     scale = PERIOD_DAYS / log.days
-    change = f"bar from {move.current:.2f} to {move.recommended:.2f}"
+    change = f"threshold from {move.current:.2f} to {move.recommended:.2f}"
     where = rule_text(conditions)
     texts = _condition_texts(conditions)
     words = (
-        f"Moving the bar would change {move.n_turned:,} decisions; judged decisions later on show "
+        f"Moving the threshold would change {move.n_turned:,} decisions; later reviews show "
         f"{move.saved * scale:,.0f} less harm in {PERIOD_DAYS:.0f} days "
         f"({move.low * scale:,.0f} to {move.high * scale:,.0f})."
     )

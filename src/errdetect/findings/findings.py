@@ -49,9 +49,9 @@ class Findings:
         confirmed first, by the harm that a remedy would save. Harm of findings is in the
         catalogue's unit for 30 days, that of thresholds for the log's period.
     notes
-        What could not be told, in sentences.
+        What could not be estimated, in sentences.
     searched
-        False where there was nothing to search; the one note says why.
+        False where there was nothing to search; the single note gives the reason.
     """
 
     slices: pd.DataFrame
@@ -82,17 +82,17 @@ def find_findings(
     leave_out: Sequence[str] = (),
     level: float = 0.05,
 ) -> Findings:
-    """Find where policies err more than elsewhere, name the causes, and try other bars.
+    """Find where policies err more than elsewhere, name the causes, and try other thresholds.
 
     Parameters
     ----------
     snapshot
-        Automated decisions, what reviews say of them (rates come from the audit alone), and the
-        catalogue; a policy that is not in it harms 1 an error.
+        Automated decisions, their reviews (rates use the audit only), and the catalogue; a policy
+        that is not in it has harm 1 per error.
     rng
         Draws the decisions that known errors are compared with.
     leave_out
-        Columns that no rule may be about.
+        Columns that no rule may use.
     level
         False discovery rate among the confirmed.
 
@@ -206,7 +206,7 @@ def _account_rows(
 def _threshold_rows(
     log: DecisionLog, judged: AuditEvidence, policies: Mapping[str, Policy]
 ) -> tuple[list[dict[str, Any]], pd.DataFrame, int]:
-    """Try other bars; write the better ones as rows."""
+    """Try other thresholds; write the better ones as rows."""
     harms = {
         p: (error_harm(policies, p, WRONGFUL_ACTION), error_harm(policies, p, MISSED_VIOLATION))
         for p in log.policy_ids
@@ -224,7 +224,7 @@ def _threshold_rows(
 
 
 def _sorted_frame(rows: list[dict[str, Any]], schema: pa.Schema) -> pd.DataFrame:
-    """Lay rows out as a schema says, the confirmed first, then by harm saved, then by id."""
+    """Return the rows in a schema's columns: the confirmed first, then by harm saved, then by id."""
     frame = pd.DataFrame(rows, columns=schema.names)
     if not rows:
         return frame
@@ -235,17 +235,17 @@ def _sorted_frame(rows: list[dict[str, Any]], schema: pa.Schema) -> pd.DataFrame
 def _limitation_notes(
     log: DecisionLog, judged: AuditEvidence, left_out: int, *, has_bars: bool
 ) -> tuple[str, ...]:
-    """Say what could not be told."""
+    """Return notes on what could not be estimated."""
     n = np.bincount(judged.policy, minlength=len(log.policy_ids))
     errors = np.bincount(judged.policy, judged.errors[:, 0], minlength=len(log.policy_ids))
     notes = []
     for count, one, many, words in (
-        (int((n == 0).sum()), "was", "were", "never audited: nothing can be said of it"),
+        (int((n == 0).sum()), "was", "were", "never audited: no rate can be estimated for it"),
         (
             int(((n > 0) & (errors == 0)).sum()),
             "had",
             "had",
-            "no error in the audit: nothing to find there",
+            "no error in the audit: there is nothing to find",
         ),
         (
             int(((n > 0) & (errors == n)).sum()),
@@ -255,14 +255,14 @@ def _limitation_notes(
         ),
     ):
         if count:
-            said = words if count == 1 else words.replace("of it", "of them")
+            reason = words if count == 1 else words.replace("for it", "for them")
             verb = one if count == 1 else many
-            notes.append(f"{count:,} of {len(n):,} policies {verb} {said}.")
+            notes.append(f"{count:,} of {len(n):,} policies {verb} {reason}.")
     if not has_bars:
-        notes.append("The log has no score and threshold, so other bars cannot be tried.")
+        notes.append("The log has no score and threshold, so other thresholds cannot be tried.")
     elif left_out:
         notes.append(
-            f"{left_out:,} pairs of policy and moderator have too few judged decisions or errors to "
-            "try other bars."
+            f"{left_out:,} pairs of policy and moderator have too few reviewed decisions or errors "
+            "to try other thresholds."
         )
     return tuple(notes)

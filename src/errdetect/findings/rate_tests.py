@@ -25,9 +25,9 @@ class Rate:
     estimate, low, high
         In [0, 1]; NaN, 0 and 1 without reviews.
     n_reviews
-        Audited decisions that it rests on.
+        Audited decisions used.
     worth
-        The number of evenly drawn reviews that it is worth.
+        Effective number of evenly drawn reviews.
     """
 
     estimate: float
@@ -56,7 +56,7 @@ def weighted_rate(judged: AuditEvidence, rows: Bools, kind: int) -> Rate:
     Notes
     -----
     Wilson's limits at the number of even draws with the same variance, the larger of the observed
-    one and the one expected from how the policy's errors lie among the design's chances.
+    one and the one expected from how the policy's errors spread over the design's inclusion probabilities.
     """
     w, e = judged.weight[rows], judged.errors[rows, kind]
     if not len(w):
@@ -65,7 +65,7 @@ def weighted_rate(judged: AuditEvidence, rows: Bools, kind: int) -> Rate:
     rate = float(w @ e) / total
     worth = effective_size(w)
     if 0 < rate < 1:
-        # A verdict that is only probable varies like a coin, so e(1 - e) is part of its variance.
+        # An uncertain verdict is a Bernoulli draw, so e(1 - e) is part of its variance.
         seen = float((w**2) @ (e * (1 - rate) ** 2 + (1 - e) * rate**2))
         spread = np.minimum(judged.spread[rows, kind] / w * rate, 1.0)
         expected = float((w**2) @ (spread * (1 - spread)))
@@ -90,13 +90,13 @@ def excess_p_value(judged: AuditEvidence, inside: Bools, outside: Bools, kind: i
     Returns
     -------
     float
-        1 where either side has no reviews, or nothing was found inside.
+        1 where either side has no reviews, or no error was found inside.
 
     Notes
     -----
     Under the null the weighted count inside is a Poisson count, scaled and shifted to its mean,
-    variance and third moment. The variance is the larger of what the design makes of it under the
-    outside's rate (with that rate's own variance) and what the errors seen inside say (Fay and Feuer
+    variance and third moment. The variance is the larger of the design's under the outside rate
+    (with that rate's own variance) and that of the errors seen inside (Fay and Feuer
     1997, Statistics in Medicine 16, 791-801), the third moment the design's. Few, heavy errors
     therefore count as few.
     """
@@ -106,14 +106,14 @@ def excess_p_value(judged: AuditEvidence, inside: Bools, outside: Bools, kind: i
     if total <= 0 or weight_out <= 0:
         return 1.0
     errors_out = float((w * e)[outside].sum())
-    # Where nothing was found outside, half an error of mean weight stands for what was not seen.
+    # Where no error was found outside, half an error of mean weight is assumed.
     rate = max(errors_out, 0.5 * weight_out / float(outside.sum())) / weight_out
     mean = rate * weight_in
     doubt = max(float((w**2 * e)[outside].sum()), rate * weight_out) / weight_out**2
     spread = judged.spread[inside, kind]
     null = float(w[inside] @ spread / spread.sum()) + weight_in**2 * min(doubt, rate**2) / mean
     scale = max(null, float((w**2 * e)[inside].sum()) / total)
-    # Heavy errors are rare but count much: a long tail, as long as the third moment says.
+    # Heavily weighted errors are rare: the third moment sets the length of the tail.
     tail = max(float(w[inside] ** 2 @ spread * spread.sum() / (w[inside] @ spread) ** 2), 1.0)
     above = max(total - mean * (1 - 1 / tail), 0.0) / (tail * scale)
     return float(gammainc(above, mean / (tail**2 * scale))) if above else 1.0

@@ -1,4 +1,4 @@
-"""What speaks for each root cause of a slice: numbers, one plain sentence, and how strongly."""
+"""Evidence for each root cause of a slice: numbers, one plain sentence, and its strength."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -30,14 +30,14 @@ Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
 _VERSION = ("moderator", "moderator_version")
-#: Columns of the contract that tell of the content or its market, even if an account has but one.
+#: Contract columns that describe the content or its market, even if an account has only one.
 _OF_CONTENT = {"market", "language", "category", "item_type", *_VERSION}
-_NEAR = 0.05  # distance from the bar, in score
-_FEW = 10  # comparisons or errors below which nothing is said
+_NEAR = 0.05  # distance from the threshold, in score
+_FEW = 10  # comparisons or errors below which there is no evidence
 _LEAST_KNOWN = 5  # known errors of an account cluster
 _MOST = 0.8  # share of the earlier errors that few accounts must have
 _FEW_ACCOUNTS = 0.15  # share of the slice's accounts that are few
-_PRIOR = 5.0  # comparisons elsewhere that all of them stand in for
+_PRIOR = 5.0  # comparisons that the overall rate counts for
 _Z_SURE = 3.0
 _P_SURE = 0.01
 _P_CHANCE = 0.001
@@ -45,7 +45,7 @@ _P_CHANCE = 0.001
 
 @dataclass(frozen=True)
 class SliceContext:
-    """A slice with all that may tell its cause.
+    """A slice with all the evidence of its cause.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ class SliceContext:
     judged
         The policy's audited decisions, both halves.
     inside
-        Shape (m,), which the rule holds.
+        Shape (m,), which of them meet the rule.
     known
         The slice's rows of the log with a known error of the kind, from any source.
     known_early
@@ -64,11 +64,11 @@ class SliceContext:
     account
         Code of each row's account in the log, -1 where unknown.
     votes
-        From `read_votes`.
+        From `compare_answers`.
     rows
         The slice's rows of the log.
     effective_from
-        When the policy's present text came into force, if known.
+        When the policy's current text came into force, if known.
     """
 
     rule: tuple[Condition, ...]
@@ -86,7 +86,7 @@ class SliceContext:
 
 @dataclass(frozen=True)
 class CauseEvidence:
-    """How strongly something speaks for a cause, from 0 to 1, in a sentence and in numbers."""
+    """Evidence for a cause: its strength from 0 to 1, a sentence and numbers."""
 
     cause: str
     strength: float
@@ -95,7 +95,7 @@ class CauseEvidence:
 
 
 def _disagreement_test(case: SliceContext) -> tuple[int, float, float, float]:
-    """Return comparisons within the slice, share that differs, usual share, standard score."""
+    """Return comparisons within the slice, share that differs, expected share, standard score."""
     at = np.isin(case.votes.position, case.rows)
     n = int(at.sum())
     if not n:
@@ -108,7 +108,7 @@ def _disagreement_test(case: SliceContext) -> tuple[int, float, float, float]:
 
 
 def _expected_disagreement(votes: AnswerComparisons, at: Bools) -> Floats:
-    """Say how often comparisons of these sorts differ elsewhere."""
+    """Return how often comparisons of these kinds differ elsewhere."""
     sorts, differs = votes.sort, votes.differs.astype(np.float64)
     k = int(sorts.max(initial=0)) + 1
     everywhere = np.bincount(sorts, differs, k) / np.maximum(np.bincount(sorts, minlength=k), 1)
@@ -118,32 +118,32 @@ def _expected_disagreement(votes: AnswerComparisons, at: Bools) -> Floats:
 
 
 def _policy_ambiguity(case: SliceContext) -> CauseEvidence:
-    """Ask whether people disagree there more than elsewhere."""
+    """Test whether reviewers disagree in the slice more than elsewhere."""
     n, share, usual, z = _disagreement_test(case)
     strength = min(z / (2 * _Z_SURE), 1.0) if n >= _FEW and share >= 1.25 * usual else 0.0
     words = (
-        f"People's answers differ in {share:.0%} of {n} comparisons there, where {usual:.0%} "
-        "would be usual: the policy's text leaves the case open."
+        f"Reviewers' verdicts differ in {share:.0%} of {n} comparisons here, against {usual:.0%} "
+        "elsewhere: the policy's text leaves the case open."
     )
     numbers = {"comparisons": float(n), "differ": share, "usual": usual, "z": z}
     return CauseEvidence("policy_ambiguity", max(strength, 0.0), words, numbers)
 
 
 def _machine_fault(case: SliceContext) -> CauseEvidence:
-    """Ask whether people agree there, so that the machine is what differs."""
+    """Test whether reviewers agree in the slice, so that the machine is at fault."""
     n, share, usual, z = _disagreement_test(case)
     agree = n >= _FEW and z < 1.0
     strength = (0.45 if z < -1.0 else 0.4) if agree else 0.2 * (n >= _FEW)
     words = (
-        f"People agree with each other there (answers differ in {share:.0%} of {n} comparisons, "
-        f"usual is {usual:.0%}); the machine decides otherwise."
+        f"Reviewers agree with each other here (verdicts differ in {share:.0%} of {n} comparisons, "
+        f"against {usual:.0%} elsewhere); the machine decides differently."
     )
     numbers = {"comparisons": float(n), "differ": share, "usual": usual, "z": z}
     return CauseEvidence("machine_fault", strength, words, numbers)
 
 
 def _reviewer_inconsistency(case: SliceContext) -> CauseEvidence:
-    """Ask whether the excess is gone without the verdicts of one site or one reviewer."""
+    """Test whether the excess disappears without the verdicts of one site or one reviewer."""
     votes, judged = case.votes, case.judged
     place = np.full(int(case.judged.position.max(initial=-1)) + 1, -1)
     place[judged.position] = np.arange(len(judged))
@@ -169,7 +169,7 @@ def _reviewer_inconsistency(case: SliceContext) -> CauseEvidence:
             name = votes.sites[code] if what == "site" else "one reviewer"
             words = (
                 f"{share:.0%} of the flags that no expert settled come from {name}, with "
-                f"{expected:.0%} of the work there; without its verdicts there is no clear excess."
+                f"{expected:.0%} of the work here; without these verdicts there is no clear excess."
             )
             numbers = {"share_of_flags": share, "share_of_work": expected, "p_without": left}
             return CauseEvidence("reviewer_inconsistency", 0.9, words, numbers)
@@ -177,45 +177,47 @@ def _reviewer_inconsistency(case: SliceContext) -> CauseEvidence:
 
 
 def _threshold_shift(case: SliceContext) -> CauseEvidence:
-    """Ask whether errors lie between the bar there and elsewhere, or crowd at the bar."""
-    nothing = CauseEvidence("threshold", 0.0, "The bar does not explain it.", {})
+    """Test whether errors lie between the threshold here and elsewhere, or cluster at the threshold."""
+    nothing = CauseEvidence("threshold", 0.0, "The threshold does not explain it.", {})
     if not {"score", "threshold"} <= set(case.frame.columns) or not case.inside.any():
         return nothing
     score, level = (
         case.frame[c].to_numpy(np.float64, na_value=np.nan) for c in ("score", "threshold")
     )
     weight, errors = case.judged.weight, case.judged.errors[:, case.kind]
-    told = np.isfinite(score) & np.isfinite(level)
-    here, there = case.inside & told, ~case.inside & told
+    finite = np.isfinite(score) & np.isfinite(level)
+    here, there = case.inside & finite, ~case.inside & finite
     wrong = float((weight * errors)[here].sum())
     if wrong <= 0 or not there.any():
         return nothing
     here_bar, usual_bar = float(np.median(level[here])), float(np.median(level[there]))
     turned = here & ((score >= level) != (score >= usual_bar))
-    mended = float((weight * errors)[turned].sum()) / wrong
+    avoided = float((weight * errors)[turned].sum()) / wrong
     broken = float((weight * (1 - case.judged.errors[:, 0]))[turned].sum()) / wrong
-    if abs(here_bar - usual_bar) >= _NEAR and mended - broken > 0.25 and turned.sum() >= 3:
+    if abs(here_bar - usual_bar) >= _NEAR and avoided - broken > 0.25 and turned.sum() >= 3:
         words = (
-            f"The bar there is {here_bar:.2f}, elsewhere {usual_bar:.2f}; with the usual bar "
-            f"{mended:.0%} of these errors would not have been made."
+            f"The threshold is {here_bar:.2f} here and {usual_bar:.2f} elsewhere; the latter would have "
+            f"avoided {avoided:.0%} of these errors."
         )
-        numbers = {"bar": here_bar, "usual_bar": usual_bar, "mended": mended, "broken": broken}
-        return CauseEvidence("threshold", min(0.5 + mended, 1.0), words, numbers)
-    near = told & (np.abs(score - level) < _NEAR)
+        numbers = {"bar": here_bar, "usual_bar": usual_bar, "mended": avoided, "broken": broken}
+        return CauseEvidence("threshold", min(0.5 + avoided, 1.0), words, numbers)
+    near = finite & (np.abs(score - level) < _NEAR)
     share = float((weight * errors)[here & near].sum()) / wrong
     away = excess_p_value(case.judged, here & ~near, there & ~near, case.kind)
     if share < 0.6 or away < 0.2 or errors[here & near].sum() < 3:
         return nothing
     words = (
-        f"{share:.0%} of these errors lie within {_NEAR:g} of the bar; further away there is no "
-        "excess."
+        f"{share:.0%} of these errors lie within {_NEAR:g} of the threshold; further away "
+        "there is no excess."
     )
     return CauseEvidence("threshold", 0.5, words, {"near_bar": share, "p_away": away})
 
 
 def _change_in_time(case: SliceContext) -> CauseEvidence:
-    """Ask whether the excess began with a version of the machine or of the policy's text."""
-    best = CauseEvidence("change_in_time", 0.0, "No change of version or text goes with it.", {})
+    """Test whether the excess began with a version of the moderator or of the policy's text."""
+    best = CauseEvidence(
+        "change_in_time", 0.0, "No change of version or text coincides with it.", {}
+    )
     rest = tuple(c for c in case.rule if c.column not in _VERSION)
     wider = rule_mask(case.frame, rest)
     tries: list[tuple[str, Bools]] = []
@@ -232,7 +234,7 @@ def _change_in_time(case: SliceContext) -> CauseEvidence:
             continue
         p = min(excess_p_value(case.judged, inside, before, case.kind) * len(tries), 1.0)
         one, other = (weighted_rate(case.judged, rows, case.kind) for rows in (inside, before))
-        # What rose in the whole policy is no change of this slice.
+        # A rise in the whole policy is no change of this slice.
         elsewhere = excess_p_value(case.judged, ~wider & during, ~wider & ~during, case.kind)
         if p > _P_SURE * 5 or one.estimate < 2 * other.estimate or elsewhere < p:
             continue
@@ -240,8 +242,8 @@ def _change_in_time(case: SliceContext) -> CauseEvidence:
         strength = min(0.5 + 0.1 * -np.log10(max(p, 1e-6)) + 0.1 * named, 1.0)
         if strength > best.strength:
             words = (
-                f"The same decisions erred in {other.estimate:.0%} of cases otherwise and in "
-                f"{one.estimate:.0%} under {name}."
+                f"These decisions are wrong {one.estimate:.0%} of the time under {name}, "
+                f"against {other.estimate:.0%} otherwise."
             )
             numbers = {"rate_during": one.estimate, "rate_otherwise": other.estimate, "p": p}
             best = CauseEvidence("change_in_time", float(strength), words, numbers)
@@ -249,7 +251,7 @@ def _change_in_time(case: SliceContext) -> CauseEvidence:
 
 
 def _account_cluster(case: SliceContext) -> CauseEvidence:
-    """Ask whether few accounts carry the errors, or the rule tells of accounts, not content."""
+    """Test whether few accounts carry the errors, or the rule describes accounts, not content."""
     nothing = CauseEvidence("account_cluster", 0.0, "The errors are spread over many accounts.", {})
     n_accounts = len(np.unique(case.account[case.rows]))
     carrying = _concentrated_accounts(case)
@@ -275,7 +277,7 @@ def _account_cluster(case: SliceContext) -> CauseEvidence:
 
 
 def _concentrated_accounts(case: SliceContext) -> CauseEvidence | None:
-    """Say whether few accounts, picked on the earlier part, carry the excess of the later part."""
+    """Test whether few accounts, picked on the earlier part, carry the excess of the later part."""
     who = case.account[case.known[case.known_early]]
     who = who[who >= 0]
     if len(who) < _LEAST_KNOWN:
@@ -294,16 +296,16 @@ def _concentrated_accounts(case: SliceContext) -> CauseEvidence | None:
     if p > _P_SURE or not others.estimate <= 2 * rest.estimate:
         return None
     words = (
-        f"{most} accounts had {_MOST:.0%} of the earlier errors and went on to see "
-        f"{theirs.estimate:.0%} of their decisions there go wrong, all others {others.estimate:.0%}, "
-        f"as against {rest.estimate:.0%} in the rest of the policy."
+        f"{most} accounts had {_MOST:.0%} of the earlier errors; later {theirs.estimate:.0%} of their "
+        f"decisions here were wrong, against {others.estimate:.0%} for other accounts here and "
+        f"{rest.estimate:.0%} in the rest of the policy."
     )
     numbers = {"accounts": float(most), "p_theirs": p, "others": others.estimate}
     return CauseEvidence("account_cluster", 0.7, words, numbers)
 
 
 def _is_account_trait(case: SliceContext, column: str) -> bool:
-    """Say whether a column hardly varies within an account but varies between accounts."""
+    """Return whether a column varies between accounts but hardly within one."""
     if column in _OF_CONTENT or "account_id" not in case.frame:
         return False
     values = case.frame[column]
@@ -320,14 +322,14 @@ def _is_account_trait(case: SliceContext, column: str) -> bool:
     return bool(within.var() < 0.2 * several["value"].var())
 
 
-#: In this order equal strengths are settled.
+#: The order breaks ties in strength.
 EVIDENCE: Sequence[Callable[[SliceContext], CauseEvidence]] = (
     _reviewer_inconsistency, _policy_ambiguity, _threshold_shift, _change_in_time, _account_cluster, _machine_fault,
 )  # fmt: skip
 
 
 UNKNOWN_CAUSE = "unknown"
-#: The causes that are told apart.
+#: The root causes.
 CAUSES = (
     "machine_fault",
     "policy_ambiguity",
@@ -352,11 +354,11 @@ class Cause:
     words
         Its evidence in one sentence.
     runner_up
-        The next likely cause, or None where nothing else speaks for another.
+        The second likeliest cause, or None where there is no evidence for another.
     sure
-        `clear` or `likely`, by the distance to the runner-up; `open` where nothing is told.
+        `clear` or `likely`, by the distance to the runner-up; `open` where inconclusive.
     evidence
-        All that was weighed, strongest first.
+        All evidence, strongest first.
     """
 
     cause: str
@@ -367,35 +369,35 @@ class Cause:
 
 
 def name_cause(case: SliceContext) -> Cause:
-    """Weigh what speaks for each cause of a slice and name the strongest.
+    """Weigh the evidence for each cause of a slice and name the strongest.
 
     Parameters
     ----------
     case
-        The slice with all that may tell its cause.
+        The slice with all the evidence of its cause.
 
     Returns
     -------
     Cause
-        `unknown` where nothing speaks strongly enough.
+        `unknown` where no evidence is strong enough.
     """
     return weigh_causes([weigh(case) for weigh in EVIDENCE])
 
 
 def weigh_causes(evidence: list[CauseEvidence]) -> Cause:
-    """Name the cause with the strongest evidence; equal ones by their order.
+    """Name the cause with the strongest evidence; ties by order.
 
     Examples
     --------
-    >>> told = weigh_causes([CauseEvidence("threshold", 0.9, "The bar is low.", {}),
-    ...                      CauseEvidence("machine_fault", 0.4, "People agree.", {})])
-    >>> told.cause, told.runner_up, told.sure
+    >>> cause = weigh_causes([CauseEvidence("threshold", 0.9, "The threshold is low.", {}),
+    ...                       CauseEvidence("machine_fault", 0.4, "Reviewers agree.", {})])
+    >>> cause.cause, cause.runner_up, cause.sure
     ('threshold', 'machine_fault', 'clear')
     """
     ranked = sorted(evidence, key=lambda e: -e.strength)
     best = ranked[0]
     if best.strength < _ENOUGH:
-        words = "What was reviewed there does not tell the cause."
+        words = "The cause is unknown: the reviews here are inconclusive."
         guess = best.cause if best.strength > 0 else None
         return Cause(UNKNOWN_CAUSE, words, guess, "open", tuple(ranked))
     second = ranked[1] if len(ranked) > 1 and ranked[1].strength > 0 else None

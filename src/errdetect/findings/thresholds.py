@@ -1,4 +1,4 @@
-"""What if the bar were elsewhere: errors, harm and load over thresholds, and the bar to prefer."""
+"""What-if of thresholds: errors, harm and load at each, and the recommended one."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -22,32 +22,32 @@ Bools = npt.NDArray[np.bool_]
 Harms = Callable[[str], tuple[float, float]]
 
 _STEP = 0.05
-_LEAST = 40  # judged decisions below which a group is left out
+_LEAST = 40  # reviewed decisions below which a group is left out
 _LEAST_ERRORS = 5.0
-_LEAST_BETWEEN = 5  # judged decisions that each step of a supported range must hold
-_LEAST_TURNED = 12  # judged decisions whose action changes, in either half, for a recommendation
-_OBEYS = 0.98  # share of decisions that must follow score >= bar
+_LEAST_BETWEEN = 5  # reviewed decisions that each step of a supported range must hold
+_LEAST_TURNED = 12  # reviewed decisions whose action changes, in either half, for a recommendation
+_OBEYS = 0.98  # share of decisions that must follow score >= threshold
 _WRONGFUL, _MISSED = 1, 2
 
 
 @dataclass(frozen=True)
 class ThresholdChange:
-    """A bar that would be better than today's, chosen on earlier decisions, measured on later ones.
+    """A better threshold than the current one, chosen on earlier decisions, measured on later ones.
 
     Parameters
     ----------
     policy_id, moderator, market
-        Where; market None for all.
+        The group; market None for all markets.
     current, recommended
-        The bars; `current` is the median where bars differ.
+        The thresholds; `current` is the median where they differ.
     saved, low, high
-        Harm saved over the log's period, with 95 % limits, from the later half alone.
+        Harm saved over the log's period, with 95 % limits, from the later half only.
     n, n_turned, n_reviews
-        Decisions, those whose action would change, and judged ones among these in the later half.
+        Decisions, those whose action would change, and the reviewed ones among these in the later half.
     turned
         The rows of the log that would change.
     rises
-        Whether the bar would rise (fewer enforcements).
+        Whether the threshold would rise (fewer enforcements).
     """
 
     policy_id: str
@@ -67,7 +67,7 @@ class ThresholdChange:
 
 @dataclass(frozen=True)
 class _ThresholdGroup:
-    """Decisions of one policy and moderator (and market), and what people said of them."""
+    """Decisions of one policy and moderator (and market), with their reviews."""
 
     names: tuple[str, str, str | None]
     rows: Ints
@@ -84,24 +84,24 @@ class _ThresholdGroup:
 def evaluate_thresholds(
     decisions: pd.DataFrame, judged: AuditEvidence, harms: Harms
 ) -> tuple[pd.DataFrame, list[ThresholdChange], int]:
-    """Estimate what other bars would do, by policy and moderator, and by market where counts allow.
+    """Estimate the effect of other thresholds, by policy, moderator and, where counts allow, market.
 
-    Whether content violates does not depend on the bar, so judged decisions tell what would happen
-    at other bars, as far as scores were judged: beyond that nothing is said.
+    Whether content violates does not depend on the threshold, so reviewed decisions show the effect
+    of other thresholds, within the range of reviewed scores; outside of it nothing is estimated.
 
     Parameters
     ----------
     decisions
         With `policy_id`, `enforced`, `score`, `threshold`, perhaps `moderator`, `market`.
     judged
-        From `read_judged`.
+        From `read_audit_evidence`.
     harms
         policy_id -> harm of one wrongful action and of one missed violation.
 
     Returns
     -------
     (table, moves, left_out)
-        As `schemas.THRESHOLDS`; the recommended bars; how many groups had too few reviews.
+        As `schemas.THRESHOLDS`; the recommended thresholds; how many groups had too few reviews.
     """
     tables, moves, left_out = [], [], 0
     for group in _threshold_groups(decisions, judged, harms):
@@ -129,7 +129,7 @@ def _threshold_groups(
         decisions[c].to_numpy(np.float64, na_value=np.nan) for c in ("score", "threshold")
     )
     enforced = decisions["enforced"].to_numpy(dtype=bool)
-    told = np.isfinite(score) & np.isfinite(bar)
+    finite = np.isfinite(score) & np.isfinite(bar)
     wrong = judged.errors[:, _WRONGFUL] + judged.errors[:, _MISSED]
     violates = np.where(enforced[judged.position], 1 - wrong, wrong)
     place = np.full(len(decisions), -1)
@@ -140,8 +140,8 @@ def _threshold_groups(
         keys = [n for n in names if n in decisions]
         by = decisions.groupby(keys, sort=True, observed=True)
         nth, labels = by.ngroup().to_numpy(np.int64), list(by.size().index)
-        code: Ints = np.where(told & (nth >= 0), nth, np.int64(len(labels)))
-        # Only groups that were judged at all are looked at: there may be thousands.
+        code: Ints = np.where(finite & (nth >= 0), nth, np.int64(len(labels)))
+        # Only groups with reviews are evaluated: there may be thousands.
         judged_in = np.bincount(code[judged.position], minlength=len(labels) + 1)
         for i, rows in enumerate(rows_by_code(code, len(labels) + 1)[:-1]):
             if not len(rows) or (len(names) == 3 and judged_in[i] < _LEAST):
@@ -161,7 +161,7 @@ def _threshold_groups(
 
 
 def _evaluate_group(group: _ThresholdGroup) -> tuple[pd.DataFrame, ThresholdChange | None]:
-    """Work out one group's table and the bar to prefer, if any."""
+    """Return one group's table and its recommended threshold, if any."""
     current = float(np.median(group.bar))
     bars = np.round(np.arange(_STEP, 1.0, _STEP), 2)
     bars = np.unique(np.append(bars[np.abs(bars - current) > 1e-9], current))
@@ -191,7 +191,7 @@ _EMPTY = {f"{m}{end}": np.nan for m in _MEASURES for end in ("", "_low", "_high"
 
 
 def _supported_thresholds(group: _ThresholdGroup, bars: Floats, current: float) -> Bools:
-    """Say to which bars the judged scores reach: each step from today's bar must hold some."""
+    """Return which thresholds the reviewed scores support: each step from the current one must hold some."""
     judged = np.sort(group.score[group.at])
     everything = np.sort(group.score)
     supported: Bools = bars == current
@@ -215,7 +215,7 @@ def _weighted_share(values: Floats, weight: Floats) -> tuple[float, float, float
     worth = effective_size(weight)
     if 0 < rate < 1:
         seen = float(weight**2 @ (values * (1 - rate) ** 2 + (1 - values) * rate**2))
-        # As if one more of the rarer sort had been seen: few of them hide their own variance.
+        # As if one more of the rarer kind had been seen: with few of them the variance is understated.
         hidden = float((weight**2).mean()) * min(rate, 1 - rate)
         worth = min(rate * (1 - rate) * total**2 / (seen + hidden), float(len(weight)))
     _, low, high = wilson(np.array([rate]), np.array([worth]))
@@ -241,7 +241,7 @@ def _error_totals(group: _ThresholdGroup, acted: Bools) -> dict[str, float]:
 
 
 def _harm_saved(group: _ThresholdGroup, bar: float, part: Bools) -> tuple[float, float, float, int]:
-    """Return harm saved by a bar with 95 % limits, from part of the judged, and their number."""
+    """Return the harm a threshold saves, its 95 % limits, and the reviewed decisions used."""
     wrongful, missed = group.harm
     total = down = up = 0.0
     n_judged = 0
@@ -254,7 +254,7 @@ def _harm_saved(group: _ThresholdGroup, bar: float, part: Bools) -> tuple[float,
         n_judged += int(own.sum())
         if not own.any():
             return np.nan, -np.inf, np.inf, n_judged
-        # No longer enforced: each saves a wrongful action unless it violates, and then misses it.
+        # No longer enforced: saves a wrongful action, or misses a violation where it violates.
         rate, low, high = _weighted_share(group.violates[own], group.weight[own])
         ends = [sign * n * (wrongful - (wrongful + missed) * v) for v in (rate, low, high)]
         total += ends[0]
@@ -266,7 +266,7 @@ def _harm_saved(group: _ThresholdGroup, bar: float, part: Bools) -> tuple[float,
 def _recommend_threshold(
     group: _ThresholdGroup, bars: Floats, current: float
 ) -> ThresholdChange | None:
-    """Choose the bar that saves most on the earlier part, if the later part shows a gain."""
+    """Choose the threshold that saves most on the earlier part, if the later part confirms a gain."""
     best: tuple[float, float] | None = None
     for bar in bars.tolist():
         saved, low, _, n = _harm_saved(group, bar, group.early)

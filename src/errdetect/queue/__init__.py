@@ -1,1 +1,1 @@
-"""The queue: what a review is worth, and which decisions people look at first."""
+"""The queue: the value of a review, and which decisions to review first."""

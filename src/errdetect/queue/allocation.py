@@ -1,9 +1,9 @@
-"""Which reviews to do, and by which pool, so that the minutes remedy the most harm.
+"""Choose the reviews, and the pool of each, that remedy the most harm in the available minutes.
 
 Decisions that the same pools can take differ in value and minutes only, so within such a class the
-best come first. What is left to choose, how many minutes each pool gives to each class, is a small
-linear programme over steps of the classes' falling values. It is solved exactly, its steps are made
-finer around where each class ends, and the result is rounded to whole reviews.
+best come first. The remaining choice, the minutes of each pool for each class, is a small linear
+programme over steps of the classes' falling values. It is solved exactly, its steps are
+refined around the end of each class, and the result is rounded to whole reviews.
 """
 
 from collections.abc import Sequence
@@ -30,14 +30,14 @@ _EPS = 1e-9
 
 @dataclass(frozen=True)
 class AccountLimit:
-    """The most reviews of an account.
+    """Maximum number of reviews per account.
 
     Parameters
     ----------
     account
         Shape (n,), the account of each review; -1 for none.
     cap
-        How many of one.
+        Maximum per account.
     """
 
     account: Ints
@@ -48,7 +48,7 @@ def exchange_reviews(
     pool: Ints, rows: Ints, gain: Floats, minutes: Floats, of: Ints, can: Bools, left: Floats,
     limit: AccountLimit | None = None,
 ) -> int:  # fmt: skip
-    """Put reviews in for less worthy ones, as long as a pool's minutes allow; in place.
+    """Replace reviews by more valuable ones, as far as a pool's minutes allow; in place.
 
     Parameters
     ----------
@@ -57,18 +57,18 @@ def exchange_reviews(
     rows
         Reviews to try, in this order.
     gain, minutes
-        Shape (n,), what each review remedies, and the minutes that it takes.
+        Shape (n,), the harm that each review remedies, and its minutes.
     of, can
         Class of each review, and the pools that can take each class.
     left
         Shape (n_pools,), minutes left over; changed.
     limit
-        Where an account has its most already, one of its own goes out as well.
+        Where an account is at its cap, one of its own reviews is removed as well.
 
     Returns
     -------
     int
-        Number of reviews put in. The total gain never falls.
+        Number of reviews added. The total gain never falls.
 
     Examples
     --------
@@ -112,7 +112,7 @@ def exchange_reviews(
 
 
 def _account_reviews(row: int, pool: Ints, limit: AccountLimit | None) -> Sequence[int]:
-    """Name the chosen of a full account, one of which must go; -1 where none has to."""
+    """Return the chosen reviews of a full account, one of which must go; -1 where none must."""
     if limit is None or limit.account[row] < 0:
         return [-1]
     own = np.flatnonzero((limit.account == limit.account[row]) & (pool >= 0))
@@ -122,7 +122,7 @@ def _account_reviews(row: int, pool: Ints, limit: AccountLimit | None) -> Sequen
 def _cheapest_removal(
     own: list[int], gain: Floats, minutes: Floats, need: float
 ) -> tuple[float, list[int]]:
-    """Find the reviews of least gain whose minutes make the room: one, or the least dense few."""
+    """Find the reviews of least gain that free enough minutes: one, or the few of lowest value."""
     if need <= _EPS:
         return 0.0, []
     if not own:
@@ -138,7 +138,7 @@ def _cheapest_removal(
     enough = np.flatnonzero(np.cumsum(m[few]) >= need - _EPS)
     if len(enough):
         some = few[: enough[0] + 1]
-        # The last one may have made the first ones needless.
+        # The last one may make the first ones unnecessary.
         spare = m[some].sum() - need
         kept = [
             i for i in some[:-1] if not (m[i] <= spare + _EPS and (spare := spare - m[i]) >= -_EPS)
@@ -161,25 +161,25 @@ def _place_review(
         left[at] -= minutes[row]
 
 
-_STEPS = 40  # steps of value a class has in the programme
-_ROUNDS = 3  # times that steps are made finer
-_BITS = 20  # floors told apart at once
-_TRIES = 200  # reviews tried for an exchange at a time
-_CLOSE = 0.001  # part of the optimum that is not worth looking for
+_STEPS = 40  # value steps of a class in the programme
+_ROUNDS = 3  # refinements of the steps
+_BITS = 20  # floors distinguished at once
+_TRIES = 200  # reviews tried per exchange
+_CLOSE = 0.001  # tolerated gap to the optimum
 _PASSES = 6
-_NEXT = 60  # decisions beyond its end that each class offers for minutes left over
+_NEXT = 60  # decisions beyond its end that each class offers for remaining minutes
 
 
 @dataclass(frozen=True)
 class Floor:
-    """Least minutes for some of the decisions.
+    """Minimum minutes for some of the decisions.
 
     Parameters
     ----------
     member
         Shape (n,), which decisions.
     minutes
-        What they must get together, as far as there are such decisions and people for them.
+        Their total, as far as there are such decisions and reviewers for them.
     """
 
     member: Bools
@@ -188,16 +188,16 @@ class Floor:
 
 @dataclass(frozen=True)
 class Allocation:
-    """Who reviews what.
+    """The pool of each review.
 
     Parameters
     ----------
     pool
         Shape (n,), the pool of each decision; -1 where it is not reviewed.
     price
-        Shape (n_pools,), what one more minute of each pool would remedy.
+        Shape (n_pools,), harm that one more minute of each pool would remedy.
     short
-        Shape (n_floors,), minutes missing to each floor; 0 where it is held.
+        Shape (n_floors,), minutes missing to each floor; 0 where it is met.
     """
 
     pool: Ints
@@ -216,7 +216,7 @@ class _ValueSteps:
 
 @dataclass(frozen=True)
 class _BindingFloor:
-    """A floor that costs something: its decisions, minutes, and price of a minute."""
+    """A binding floor: its decisions, minutes, and price per minute."""
 
     rows: Ints
     minutes: float
@@ -239,22 +239,22 @@ def allocate_reviews(
     Parameters
     ----------
     value
-        Shape (n,), what each review remedies for each minute, at least 0.
+        Shape (n,), harm that each review remedies per minute, at least 0.
     minutes
-        Shape (n,), what it takes, above 0.
+        Shape (n,), duration of each review, above 0.
     of, can
-        From `pools.classify`: class of each decision, and the pools that can take each class.
+        From `group_by_pools`: class of each decision, and the pools that can take each class.
     capacity
         Shape (n_pools,), minutes of each pool.
     floors
-        Least minutes for parts of the decisions, held to within one review.
+        Minimum minutes for parts of the decisions, met to within one review.
     account, cap
-        Account of each decision (-1: none), and the most decisions of one that are reviewed.
+        Account of each decision (-1: none), and the maximum reviews of one.
 
     Returns
     -------
     Allocation
-        No pool gets more than its minutes. Of equal values the first in the input's order wins.
+        No pool gets more than its minutes. Ties go to the first in the input's order.
 
     Raises
     ------
@@ -290,7 +290,7 @@ def allocate_reviews(
         value[rows], minutes[rows], fine[rows], can_fine, room, least, held
     )
     if limit is not None:
-        # What an account offers depends on what people's minutes cost elsewhere.
+        # Which reviews an account offers depends on the price of minutes.
         cheapest = np.where(can_fine, price[: len(room)], np.inf).min(axis=1, initial=np.inf)[fine]
         lifted = value + (held @ price[len(room) :])[fine]
         net = np.where(able, (lifted - cheapest) * minutes, -np.inf)
@@ -313,14 +313,14 @@ def allocate_reviews(
 def _check_inputs(value: Floats, minutes: Floats) -> None:
     if not ((minutes > 0) & np.isfinite(minutes)).all():
         bad = minutes[~((minutes > 0) & np.isfinite(minutes))][0]
-        raise DataError(error_message("minutes", "be above 0", bad, "Mend the catalogue's."))
+        raise DataError(error_message("minutes", "be above 0", bad, "Correct the catalogue."))
     if not ((value >= 0) & np.isfinite(value)).all():
         bad = value[~((value >= 0) & np.isfinite(value))][0]
-        raise DataError(error_message("value", "be 0 or more", bad, "Mend what it is made of."))
+        raise DataError(error_message("value", "be 0 or more", bad, "Correct its inputs."))
 
 
 def _split_by_floor(of: Ints, can: Bools, member: Bools) -> tuple[Ints, Bools, Bools]:
-    """Split the classes by the floors they count for; also say which floors those are."""
+    """Split the classes by the floors they count for; also return these floors."""
     if not len(member):
         return of, np.zeros((len(can), 0), dtype=bool), can
     fine = of
@@ -332,7 +332,7 @@ def _split_by_floor(of: Ints, can: Bools, member: Bools) -> tuple[Ints, Bools, B
 
 
 def _top_per_account(gain: Floats, limit: AccountLimit) -> Bools:
-    """Tell which decisions are among the `cap` of highest gain of their account."""
+    """Return which decisions are among the `cap` of highest gain of their account."""
     account, cap = limit.account, limit.cap
     order = np.argsort(-gain, kind="stable")
     place = pd.Series(account[order]).groupby(account[order], sort=False).cumcount()
@@ -344,7 +344,7 @@ def _top_per_account(gain: Floats, limit: AccountLimit) -> Bools:
 def _rank_within_class(
     value: Floats, minutes: Floats, of: Ints, allowed: Bools, most: Floats
 ) -> Ints:
-    """Order what is worth a look: class by class, the best first, as far as all pools would reach."""
+    """Order the candidates: class by class, the best first, as far as all pools would reach."""
     rows = np.flatnonzero(allowed)
     rows = rows[np.lexsort((-value[rows], of[rows]))]
     if not len(rows):
@@ -357,7 +357,7 @@ def _round_to_reviews(
     value: Floats, minutes: Floats, of: Ints, can: Bools, room: Floats, rows: Ints, share: Floats,
     price: Floats, allowed: Bools, able: Bools, limit: AccountLimit | None, floors: Sequence[_BindingFloor],
 ) -> Ints:  # fmt: skip
-    """Turn minutes into whole reviews, and give minutes left over to whatever still fits."""
+    """Turn minutes into whole reviews, and fill remaining minutes with what still fits."""
     pool = np.full(len(value), -1, np.int64)
     pool[rows], beyond = _round_shares(minutes[rows], of[rows], share)
     waiting, done = rows[beyond], rows[pool[rows] >= 0]
@@ -365,7 +365,7 @@ def _round_to_reviews(
     _fill_minutes(
         pool, waiting, _add_floor_price(value, minutes, pool, able, floors), minutes, of, can, left
     )
-    if limit is not None:  # others of an account may take the place of those that it offered
+    if limit is not None:  # other reviews of an account may replace those that it offered
         waiting = np.r_[waiting, np.flatnonzero(able & ~allowed)]
     _improve_by_exchange(pool, waiting, value, minutes, of, can, left, able, price, limit, floors)
     lifted = _add_floor_price(value, minutes, pool, able, floors)
@@ -380,7 +380,7 @@ def _round_to_reviews(
 def _add_floor_price(
     value: Floats, minutes: Floats, pool: Ints, able: Bools, floors: Sequence[_BindingFloor]
 ) -> Floats:
-    """Add a floor's price to the value of those that hold it, and of as many as it still misses."""
+    """Add a floor's price to the value of the reviews that meet it, and of as many as it still misses."""
     lifted = value.copy() if floors else value
     for floor in floors:
         rows = floor.rows[able[floor.rows]]
@@ -394,7 +394,7 @@ def _improve_by_exchange(
     pool: Ints, waiting: Ints, value: Floats, minutes: Floats, of: Ints, can: Bools, left: Floats,
     able: Bools, price: Floats, limit: AccountLimit | None, floors: Sequence[_BindingFloor],
 ) -> None:  # fmt: skip
-    """Exchange reviews while the programme's bound leaves something to win; changes `pool`."""
+    """Exchange reviews while the programme's bound allows a gain; changes `pool`."""
     cheapest = np.where(can, price, np.inf).min(axis=1)
     rows = np.union1d(waiting, np.flatnonzero(pool >= 0))
     full = value.copy()
@@ -407,7 +407,7 @@ def _improve_by_exchange(
     bound -= sum(floor.price * floor.minutes for floor in floors)
     for _ in range(_PASSES):
         missing = bound - float((value * minutes)[pool >= 0].sum())
-        # Whoever is worth its minutes by less than what is missing cannot make the total better.
+        # A review worth its minutes by less than the gap cannot improve the total.
         worth = waiting[(surplus[waiting] > -missing) & (pool[waiting] < 0)]
         worth = worth[np.argsort(-surplus[worth], kind="stable")][:_TRIES]
         gain = _add_floor_price(value, minutes, pool, able, floors) * minutes
@@ -422,7 +422,7 @@ def _class_starts(of: Ints) -> Ints:
 
 
 def _cumulative_minutes(minutes: Floats, of: Ints) -> Floats:
-    """Minutes up to and with each row, anew in each class."""
+    """Return cumulative minutes up to and including each row, by class."""
     total = np.cumsum(minutes)
     start = _class_starts(of)
     before = (total - minutes)[start]
@@ -432,7 +432,7 @@ def _cumulative_minutes(minutes: Floats, of: Ints) -> Floats:
 def _solve_shares(
     value: Floats, minutes: Floats, of: Ints, can: Bools, room: Floats, least: Floats, held: Bools
 ) -> tuple[Floats, Floats]:
-    """Find each pool's minutes for each class, (n_classes, n_pools); prices of pools and floors."""
+    """Return each pool's minutes for each class, (n_classes, n_pools); prices of pools and floors."""
     reach = _cumulative_minutes(minutes, of)
     if can.shape == (1, 1) and not len(least):  # one pool for all: the best come first
         end = min(int(np.searchsorted(reach, room[0])), len(value) - 1)
@@ -440,7 +440,7 @@ def _solve_shares(
         return np.array([[used]]), np.array([value[end] if used < reach[-1] else 0.0])
     start = _class_starts(of)
     end = np.r_[start[1:], len(of)]
-    # Cuts of each class, as rows; finer ones are put around where the class ends.
+    # Cuts of each class, as rows; refined around the end of the class.
     cuts = [
         np.unique(np.linspace(a, b, _STEPS + 1).astype(np.int64))
         for a, b in zip(start, end, strict=True)
@@ -478,7 +478,7 @@ def _solve_linear_program(
     edge_class, edge_pool = np.nonzero(can)
     n_edges, n_classes = len(edge_class), len(can)
     n = n_steps + n_edges + n_floors
-    # A floor that cannot be held is missed by as little as possible, rather than nothing found.
+    # A floor that cannot be met is missed by as little as possible, so that a solution exists.
     penalty = 10 * float(steps.density.max()) + 1
     cost = np.r_[-steps.density, np.zeros(n_edges), np.full(n_floors, penalty)]
     bounds = np.c_[np.zeros(n), np.r_[steps.minutes, np.full(n_edges + n_floors, np.inf)]]
@@ -508,7 +508,7 @@ def _solve_linear_program(
 
 
 def _round_shares(minutes: Floats, of: Ints, share: Floats) -> tuple[Ints, Ints]:
-    """Give each pool whole reviews of its part of each class; also name those that lie across."""
+    """Give each pool whole reviews of its part of each class; also return those on a boundary."""
     reach, n_pools = _cumulative_minutes(minutes, of), share.shape[1]
     edges = np.cumsum(share, axis=1)
     pool = np.full(len(of), -1, np.int64)
@@ -529,7 +529,7 @@ def _round_shares(minutes: Floats, of: Ints, share: Floats) -> tuple[Ints, Ints]
 def _fill_minutes(
     pool: Ints, rows: Ints, value: Floats, minutes: Floats, of: Ints, can: Bools, left: Floats
 ) -> None:
-    """Put reviews, the best first, where they leave the least room; changes `pool` and `left`."""
+    """Place reviews, the best first, where they leave the least room; changes `pool` and `left`."""
     most = np.where(can, left, 0.0).max(axis=1)
     rows = rows[(pool[rows] < 0) & (minutes[rows] <= most[of[rows]] + _EPS)]
     smallest = float(minutes[rows].min(initial=np.inf))

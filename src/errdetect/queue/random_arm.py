@@ -1,9 +1,9 @@
-"""The random part of the queue: a fixed number of reviews a pool, drawn with exact chances.
+"""The random part of the queue: a fixed number of reviews per pool, drawn with exact probabilities.
 
-Each decision is offered to one of the pools that can take it, its home. A pool's chances lean
-towards decisions that tell and remedy most for each minute, never below a floor, and add up to a
-whole number of reviews. Decisions are laid out pool by pool, by minutes, and drawn systematically
-in random order: every chance is exact, and the minutes stay within the pool's for every draw.
+Each decision is offered to one of the pools that can take it, its home. A pool's probabilities are
+higher for decisions that inform and remedy most per minute, never below a floor, and add up to a
+whole number of reviews. Decisions are ordered by pool, then minutes, and drawn systematically in
+random order: every probability is exact, and every draw stays within the pool's minutes.
 """
 
 from dataclasses import dataclass
@@ -19,12 +19,12 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
-#: Part of its pool's even chance that every decision keeps: P(error) may be wrong anywhere.
+#: Share of its pool's uniform probability that every decision keeps: P(error) may be wrong anywhere.
 FLOOR = 0.6
-#: The worthiest minute of a pool's undrawn costs this part of a minute's price.
+#: Cap of a review's value in a pool's random part, as a share of a minute's price.
 _NEARLY = 0.8
 _HALVINGS = 60
-_SPREADS = 60  # rounds in which the homes' loads are made alike
+_SPREADS = 60  # rounds in which the homes' loads are balanced
 _GOLDEN = 0.6180339887498949
 
 
@@ -37,9 +37,9 @@ class RandomArm:
     home
         Shape (n,), the pool that would review each; -1 for those that cannot be drawn.
     probability
-        Shape (n,), chance of being drawn; 0 for those that cannot.
+        Shape (n,), inclusion probability; 0 for those that cannot be drawn.
     layer
-        Shape (n,), where each lies when drawn: pools one after the other, within them by minutes.
+        Shape (n,), drawing order: by pool, within it by minutes.
     """
 
     home: Ints
@@ -59,36 +59,35 @@ def plan_random_arm(
     worth: Floats | None = None,
     floor: float = FLOOR,
 ) -> RandomArm:
-    """Give every member that some pool can take its chance of being drawn.
+    """Return the inclusion probability of every member that some pool can take.
 
-    Where a minute costs c, the variance that a review takes away and the harm that it remedies are
-    best bought with chances in proportion to sqrt(p (1 - p) / (minutes (c - worth))): a minute that
-    remedies something is the cheaper for it.
+    Where a minute costs c, the best trade of variance and remedied harm has probabilities in
+    proportion to sqrt(p (1 - p) / (minutes (c - worth))): a minute that remedies harm costs less.
 
     Parameters
     ----------
     p_error
         Shape (n,), calibrated.
     minutes
-        Shape (n,), what a review takes.
+        Shape (n,), duration of a review.
     of, can
-        From `pools.classify`.
+        From `group_by_pools`.
     capacity
         Shape (n_pools,), minutes of each pool for this part.
     members
-        Shape (n,), who takes part: open and not ranked.
+        Shape (n,), the members: open and not ranked.
     size
-        Shape (n,), how many decisions the verdict covers; default 1.
+        Shape (n,), decisions that the verdict covers; default 1.
     worth
-        Shape (n,), what a review remedies for each minute; default nothing.
+        Shape (n,), harm that a review remedies per minute; default 0.
     floor
-        Part of the pool's even chance that each member has at least.
+        Minimum share of the pool's uniform probability for each member.
 
     Returns
     -------
-    Exploration
-        Chances depend on no draw. Each pool's add up to a whole number of reviews, 1 at least if it
-        is anybody's home, and whichever are drawn, beyond that one review they fit its minutes.
+    RandomArm
+        Probabilities depend on no draw. Each pool's add up to a whole number of reviews, at least 1
+        if it is the home of any decision; beyond that one review every draw fits its minutes.
 
     Examples
     --------
@@ -128,12 +127,12 @@ def draw_random_arm(plan: RandomArm, rng: np.random.Generator) -> Ints:
     plan
         From `plan_random_arm`.
     rng
-        Where the randomness comes from.
+        Source of randomness.
 
     Returns
     -------
     numpy.ndarray
-        int64, positions of the drawn, in random order.
+        int64, positions of the drawn decisions, in random order.
 
     References
     ----------
@@ -155,17 +154,17 @@ def draw_random_arm(plan: RandomArm, rng: np.random.Generator) -> Ints:
 def width_ratio(
     p_error: Floats, probability: Floats, reviews: float, *, size: Floats | None = None
 ) -> float:
-    """Compare the interval to expect with that of an audit that draws as many reviews evenly.
+    """Compare the expected interval with that of a uniform audit of as many reviews.
 
-    Both lean on P(error) as control variate. An interval that goes by the larger of the variance
-    to expect and the one seen is the wider, the fewer the draws are that the latter hangs on.
+    Both use P(error) as control variate. An interval from the larger of the expected and the observed
+    variance is the wider, the fewer draws the latter depends on.
 
     Parameters
     ----------
     p_error
-        Shape (n,), of the jobs that are open.
+        Shape (n,), of the open jobs.
     probability
-        Shape (n,), chance of each to be reviewed; jobs that cannot be are left out (0).
+        Shape (n,), inclusion probability of each; jobs that cannot be reviewed are left out (0).
     reviews
         Reviews of the queue.
     size
@@ -174,7 +173,7 @@ def width_ratio(
     Returns
     -------
     float
-        Width of the queue's interval over that of the audit; 0 where nothing is left unknown.
+        Width of the queue's interval over the audit's; 0 where everything is known.
 
     Examples
     --------
@@ -189,7 +188,7 @@ def width_ratio(
     cover = (np.ones(len(p_error)) if size is None else size)[inside]
     copies = cover.astype(np.int64)
     p, chance = np.repeat(p_error[inside], copies), probability[inside]
-    # One verdict for `cover` decisions: their doubts come together, not apart.
+    # One verdict for `cover` decisions: their uncertainties are fully correlated.
     alike = np.repeat(1 / (1 + cover * (1 / chance - 1)), copies)
     even = np.full(len(p), min(1.0, reviews / max(len(p), 1)))
     widths = [expected_half_width(p, x) * _width_inflation(p, x) for x in (alike, even)]
@@ -197,7 +196,7 @@ def width_ratio(
 
 
 def _width_inflation(p: Floats, chance: Floats) -> float:
-    """How much wider the larger of a variance and its estimate makes an interval, on average.
+    """Return how much the larger of a variance and its estimate widens an interval, on average.
 
     The mean of max(1, 1 + cv z) is 1 + cv / sqrt(2 pi) for a standard normal z.
     """
@@ -211,7 +210,7 @@ def _width_inflation(p: Floats, chance: Floats) -> float:
 
 
 def _assign_pools(of: Ints, can: Bools, capacity: Floats, want: Floats) -> Ints:
-    """Give each decision one of its pools, so that their loads are alike for their minutes."""
+    """Give each decision one of its pools, so that loads are balanced for their minutes."""
     mass = np.bincount(of, want + want.mean() * FLOOR + 1e-12, len(can))
     share = np.where(can, np.maximum(capacity, 1e-9), 0.0)
     for _ in range(_SPREADS):
@@ -223,7 +222,7 @@ def _assign_pools(of: Ints, can: Bools, capacity: Floats, want: Floats) -> Ints:
     edges = np.cumsum(share, axis=1) / np.maximum(share.sum(axis=1, keepdims=True), 1e-300)
     edges[~can.any(axis=1)] = 1.0
     order = np.lexsort((-want, of))
-    # Evenly strewn along the class from most to least wanted: every pool gets of everything.
+    # Spread evenly along the class from highest to lowest weight: every pool gets some of each.
     u = np.empty(len(of))
     u[order] = (np.arange(len(of)) * _GOLDEN) % 1
     flat = (edges + np.arange(len(can))[:, None]).ravel()
@@ -233,7 +232,7 @@ def _assign_pools(of: Ints, can: Bools, capacity: Floats, want: Floats) -> Ints:
 
 
 def _inclusion_probabilities(want: Floats, minutes: Floats, room: float, floor: float) -> Floats:
-    """Give chances that add up to as many whole reviews as surely fit the room, and to 1 at least."""
+    """Return probabilities that add up to as many whole reviews as always fit the room, at least 1."""
     if minutes.sum() <= room:
         return np.ones(len(want))
     spread = float(minutes.max() - minutes.min())
@@ -252,7 +251,7 @@ def _round_draws(draws: float, n: int) -> int:
 
 
 def _scale_with_floor(want: Floats, total: int, floor: float) -> Floats:
-    """Scale to a total, with nobody below the floor's part of the even chance or above 1."""
+    """Scale to a total, with none below the floor's share of the uniform probability or above 1."""
     least = floor * total / len(want)
     want = np.maximum(want / max(float(want.max()), 1e-300), 1e-9)
     low, high = 0.0, 1.0
@@ -266,6 +265,6 @@ def _scale_with_floor(want: Floats, total: int, floor: float) -> Floats:
             high = middle
     free = (want * high > least) & (want * high < 1)
     chance = np.clip(want * high, least, 1.0)
-    if free.any():  # to the last digit: the draw is of a whole number
+    if free.any():  # exactly: the draw is of a whole number
         chance[free] *= (total - chance[~free].sum()) / chance[free].sum()
     return chance

@@ -1,4 +1,4 @@
-"""What a review is worth: the harm that it is expected to remedy, for each minute that it takes."""
+"""Value of a review: the harm that it is expected to remedy, per minute."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -41,15 +41,15 @@ __all__ = [
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
-#: What must be equal beside the content, so that one verdict answers for all.
+#: What must be equal besides the content, so that one verdict covers all.
 _QUESTION = ("policy_id", "enforced", "market", "language")
 
 
 def content_digests(decisions: pd.DataFrame) -> pd.Series:
-    """Return a digest that decisions share whose content and question to the reviewer are equal.
+    """Return a digest, equal for decisions with equal content and question to the reviewer.
 
-    Content is the text to the letter, and every column whose name ends in `hash` (of a picture,
-    say). The question is the policy, whether the decision enforced, market and language.
+    Content is the exact text, and every column whose name ends in `hash` (such as an image hash).
+    The question is the policy, whether the decision enforced, market and language.
 
     Parameters
     ----------
@@ -59,8 +59,8 @@ def content_digests(decisions: pd.DataFrame) -> pd.Series:
     Returns
     -------
     pandas.Series
-        Shape (n,), bytes of 128 bits; None where there is neither text nor hash: what nobody can
-        compare is not the same.
+        Shape (n,), bytes of 128 bits; None where there is neither text nor hash: content that
+        cannot be compared is not equal.
 
     Examples
     --------
@@ -74,10 +74,10 @@ def content_digests(decisions: pd.DataFrame) -> pd.Series:
     content = [n for n in decisions if n == "text" or n in hashes]
     columns = [*content, *(n for n in _QUESTION if n in decisions)]
     known = decisions[content].notna().any(axis=1).to_numpy(bool)
-    told = decisions.loc[known, columns]
-    parts = [told[name].astype("str").fillna("").tolist() for name in columns]
-    gaps = [told[name].isna().tolist() for name in columns]
-    # As Python would write it, quoted: no text can be made to look like another column.
+    compared = decisions.loc[known, columns]
+    parts = [compared[name].astype("str").fillna("").tolist() for name in columns]
+    gaps = [compared[name].isna().tolist() for name in columns]
+    # Quoted by repr, so that no text can pass for another column.
     rows = zip(*parts, *gaps, strict=True)
     digests = np.full(len(decisions), None, dtype=object)
     digests[known] = [
@@ -88,7 +88,7 @@ def content_digests(decisions: pd.DataFrame) -> pd.Series:
 
 
 def job_heads(content: pd.Series, open_: npt.NDArray[np.bool_], value: Floats) -> Ints:
-    """Put decisions of equal content into one job, and name the decision that is reviewed.
+    """Group decisions of equal content into one job, and return the decision to review.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def job_heads(content: pd.Series, open_: npt.NDArray[np.bool_], value: Floats) -
     open_
         Shape (n,), False for decisions that are not queued: each is its own job.
     value
-        Shape (n,). The worthiest member is reviewed; of equals the first.
+        Shape (n,). The most valuable member is reviewed; ties go to the first.
 
     Returns
     -------
@@ -120,10 +120,10 @@ def job_heads(content: pd.Series, open_: npt.NDArray[np.bool_], value: Floats) -
     return heads
 
 
-_LENT = 20.0  # golden items that the kind's own level is worth against a policy's
+_LENT = 20.0  # golden items that the kind's level counts for against a policy's
 _LEAST = 10.0  # items of known truth below which a level is no evidence
 
-#: Where a site's rate of finding each kind stands: the column (a rate of errors) and the side.
+#: A site's detection of each kind: the column (an error rate) and the side.
 _RATES = {
     WRONGFUL_ACTION: ("wrongful_call", "enforced"),
     MISSED_VIOLATION: ("missed_violation", "allowed"),
@@ -131,7 +131,7 @@ _RATES = {
 
 
 def golden_detections(reviews: pd.DataFrame, decisions: pd.DataFrame) -> pd.DataFrame:
-    """Count, by kind of error and policy, how many known errors reviewers called errors.
+    """Count, by kind of error and policy, the known errors that reviewers found.
 
     Parameters
     ----------
@@ -157,32 +157,34 @@ def golden_detections(reviews: pd.DataFrame, decisions: pd.DataFrame) -> pd.Data
     known = reviews[
         (reviews["source"] == GOLDEN) & reviews["expected"].isin([OVERTURNED, RELABELLED])
     ]
-    told = known[["decision_id", "expected", "verdict"]].merge(
+    items = known[["decision_id", "expected", "verdict"]].merge(
         decisions[["decision_id", "policy_id", "enforced"]], on="decision_id"
     )
-    action = np.where(told["enforced"].to_numpy(bool), WRONGFUL_ACTION, MISSED_VIOLATION)
-    kind = np.where(told["expected"] == RELABELLED, WRONG_LABEL, action)
-    told = told.assign(error_kind=kind, found=(told["verdict"] != UPHELD).astype(np.int64))
-    counts = told.groupby(["error_kind", "policy_id"], as_index=False)["found"].agg(["size", "sum"])
+    action = np.where(items["enforced"].to_numpy(bool), WRONGFUL_ACTION, MISSED_VIOLATION)
+    kind = np.where(items["expected"] == RELABELLED, WRONG_LABEL, action)
+    items = items.assign(error_kind=kind, found=(items["verdict"] != UPHELD).astype(np.int64))
+    counts = items.groupby(["error_kind", "policy_id"], as_index=False)["found"].agg(
+        ["size", "sum"]
+    )
     return counts.rename(columns={"size": "n", "sum": "found"})
 
 
 def site_sensitivity(sites: pd.DataFrame, kind: str, names: Sequence[str] = ()) -> float:
-    """Return the share of errors of a kind that sites find, by the reviewer model.
+    """Return the share of errors of a kind that sites find, from the reviewer model.
 
     Parameters
     ----------
     sites
         `ReviewerModel.sites`.
     kind
-        The kind of error; the model says nothing of wrong labels.
+        The kind of error; the model does not cover wrong labels.
     names
         The sites that would review; none means all.
 
     Returns
     -------
     float
-        The mean by what each site's rate is worth; NaN where the model knows less than ten items.
+        The mean, weighted by each site's items; NaN where the model has fewer than ten items.
 
     Examples
     --------
@@ -214,7 +216,7 @@ def p_overturn(
     finds: pd.DataFrame,
     level: pd.DataFrame | None = None,
 ) -> Floats:
-    """Return the chance that reviewers would call each decision wrong if it is.
+    """Return the probability that reviewers would overturn each decision if it is wrong.
 
     Parameters
     ----------
@@ -223,14 +225,14 @@ def p_overturn(
     finds
         Known errors and how many of them reviewers found, from `golden_detections`.
     level
-        What the reviewer model says: columns named by kind, one row a decision, shape (n, any);
-        NaN where it cannot tell. The golden items of all policies together stand in there.
+        From the reviewer model: columns named by kind, one row per decision, shape (n, any); NaN
+        where unknown; the golden items of all policies together are used instead.
 
     Returns
     -------
     numpy.ndarray
-        Shape (n,): each policy's own share, drawn towards the level of its kind by what 20 golden
-        items are worth; NaN where no ten items of known truth tell the level.
+        Shape (n,): each policy's own share, shrunk towards the level of its kind by 20 golden items;
+        NaN where fewer than ten items of known truth give the level.
 
     Examples
     --------
@@ -248,8 +250,8 @@ def p_overturn(
         pooled = float(total["found"] / total["n"]) if total["n"] >= _LEAST else float("nan")
         base = np.full(int(rows.sum()), pooled)
         if level is not None and kind in level:
-            told = level.loc[rows, kind].to_numpy(np.float64)
-            base = np.where(np.isnan(told), base, told)
+            modelled = level.loc[rows, kind].to_numpy(np.float64)
+            base = np.where(np.isnan(modelled), base, modelled)
         n, found = (
             policy_id[rows].map(own[name]).fillna(0).to_numpy(np.float64) for name in ("n", "found")
         )
@@ -274,7 +276,7 @@ def error_kinds(enforced: pd.Series, suggested_policy_id: pd.Series | None = Non
     enforced
         Shape (n,), bool.
     suggested_policy_id
-        Shape (n,), given where the label rather than the action looks wrong; missing elsewhere.
+        Shape (n,), given where the label rather than the action is likely wrong; missing elsewhere.
 
     Examples
     --------
@@ -335,18 +337,18 @@ def harm_terms(
     p_error
         Shape (n,), calibrated.
     policies
-        The catalogue; a policy that is not in it harms 1.
+        The catalogue; a policy that is not in it has harm 1.
     exposure
         `none` ignores exposure, `log` weighs by 1 + ln(1 + exposure), `linear` by exposure itself.
         An unknown exposure weighs 1.
     p_wrong_label
-        Shape (n,), the part of P(error) that is a wrong label, which harms in its own way; where
-        it is unknown (NaN) or not given, the action is what would be wrong.
+        Shape (n,), the part of P(error) that is a wrong label, with a harm of its own; where it
+        is unknown (NaN) or not given, the error is in the action.
 
     Returns
     -------
     harm, exposure_weight
-        Each of shape (n,); the harm is the mean over the kinds that the error may be of.
+        Each of shape (n,); the harm is the mean over the possible kinds of error.
 
     Examples
     --------
@@ -388,7 +390,7 @@ def review_minutes(
     Returns
     -------
     numpy.ndarray
-        Shape (n,); 1 where nothing tells.
+        Shape (n,); 1 where unknown.
 
     Examples
     --------
@@ -400,25 +402,25 @@ def review_minutes(
     [1.0]
     """
     known: dict[str, float] = {}
-    usual = 1.0
+    typical = 1.0
     if measured is not None and (done := measured.dropna(subset="minutes")).shape[0] >= _MEASURED:
-        usual = float(done["minutes"].median())
-        told = done.groupby("policy_id")["minutes"].agg(["size", "median"])
-        often = told.loc[told["size"] >= _MEASURED, "median"]
+        typical = float(done["minutes"].median())
+        by_policy = done.groupby("policy_id")["minutes"].agg(["size", "median"])
+        often = by_policy.loc[by_policy["size"] >= _MEASURED, "median"]
         known = {str(policy): float(m) for policy, m in often.items()}
     known |= {p: m for p, policy in policies.items() if (m := policy.review_minutes) is not None}
-    return np.asarray(policy_id.map(known).fillna(usual), np.float64)
+    return np.asarray(policy_id.map(known).fillna(typical), np.float64)
 
 
 def age_weights(decided_at: pd.Series, half_life_days: float | None) -> Floats:
-    """Return what is left of a decision's harm to remedy, by its age at the newest decision.
+    """Return the share of a decision's harm that can still be remedied, by its age at the newest decision.
 
     Parameters
     ----------
     decided_at
         Shape (n,), timestamps.
     half_life_days
-        Days after which half of the harm is done and cannot be remedied; None: age does not matter.
+        Days after which half of the harm can no longer be remedied; None: age does not matter.
 
     Returns
     -------
@@ -434,12 +436,12 @@ def age_weights(decided_at: pd.Series, half_life_days: float | None) -> Floats:
     if half_life_days is None or not len(decided_at):
         return np.ones(len(decided_at))
     age = ((decided_at.max() - decided_at) / _DAY).to_numpy(np.float64)
-    # A weight of 0 would say that the decision does not exist.
+    # A weight of 0 would drop the decision.
     return np.asarray(np.maximum(0.5 ** (age / half_life_days), 1e-300))
 
 
 def review_value(terms: pd.DataFrame) -> Floats:
-    """Return the harm that a review of each decision is expected to remedy, for each minute.
+    """Return the harm that a review of each decision is expected to remedy, per minute.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Reviewer pools: who can take which decision, and for how many minutes."""
+"""Reviewer pools: the decisions that each can review, and its minutes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ LIMITS = {"market": "markets", "language": "languages", "policy_id": "policies"}
 
 @dataclass(frozen=True)
 class Pool:
-    """People who can take each other's reviews.
+    """Reviewers who are interchangeable.
 
     Parameters
     ----------
@@ -29,13 +29,13 @@ class Pool:
     minutes
         Reviewer minutes that the pool has for this queue.
     markets, languages, policies
-        What it can review; empty means any. A language takes in its regions: `en` also `en-GB`.
+        What it can review; empty means any. A language includes its regions: `en` also `en-GB`.
     site
-        Where it sits, as reviews say it.
+        Its site, as named in the reviews.
 
     Examples
     --------
-    >>> Pool("riga", 480, languages=("lv", "en")).takes("en-GB", "language")
+    >>> Pool("riga", 480, languages=("lv", "en")).can_review("en-GB", "language")
     True
     """
 
@@ -47,7 +47,7 @@ class Pool:
     site: str | None = None
 
     def can_review(self, value: object, column: str) -> bool:
-        """Whether the pool can review decisions with this value of `LIMITS`' column."""
+        """Return whether the pool can review decisions with this value of a column of `LIMITS`."""
         wanted: tuple[str, ...] = getattr(self, LIMITS[column])
         if not wanted:
             return True
@@ -59,7 +59,7 @@ class Pool:
 
 @dataclass(frozen=True)
 class PoolClasses:
-    """Decisions that the same pools can take.
+    """Classes of decisions that the same pools can take.
 
     Parameters
     ----------
@@ -79,13 +79,13 @@ def group_by_pools(decisions: pd.DataFrame, pools: Sequence[Pool]) -> PoolClasse
     Parameters
     ----------
     decisions
-        Shape (n, any), with those of market, language and policy_id that there are.
+        Shape (n, any), with market, language and policy_id where known.
     pools
         In the order of `can`'s columns.
 
     Returns
     -------
-    Classes
+    PoolClasses
 
     Examples
     --------
@@ -109,7 +109,7 @@ def group_by_pools(decisions: pd.DataFrame, pools: Sequence[Pool]) -> PoolClasse
 
 
 def _cross_classes(of: Ints, can: Bools, code: Ints, takes: Bools) -> tuple[Ints, Bools]:
-    """Split classes by one more column, and put those together that the same pools can take."""
+    """Split classes by one more column, and merge those that the same pools can take."""
     pairs, at = np.unique(of * len(takes) + code, return_inverse=True)
     both = can[pairs // len(takes)] & takes[pairs % len(takes)]
     rows, same = np.unique(both, axis=0, return_inverse=True)
@@ -117,12 +117,12 @@ def _cross_classes(of: Ints, can: Bools, code: Ints, takes: Bools) -> tuple[Ints
 
 
 def check_pools(classes: PoolClasses, pools: Sequence[Pool]) -> None:
-    """Refuse pools that can take nothing at all.
+    """Refuse pools that can take no decision at all.
 
     Parameters
     ----------
     classes, pools
-        What the decisions need, and who there is.
+        The decisions' classes, and the pools.
 
     Raises
     ------
@@ -138,7 +138,7 @@ def check_pools(classes: PoolClasses, pools: Sequence[Pool]) -> None:
             error_message(
                 "queue.pools",
                 "be able to review some of the decisions",
-                f"{len(pools)} pools and not one decision that any of them can take",
+                f"{len(pools)} pools and no decision that any of them can take",
                 "Compare their markets, languages and policies with the decisions' columns.",
             )
         )

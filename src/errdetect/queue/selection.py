@@ -1,4 +1,4 @@
-"""Which decisions are reviewed: the worthiest, and some at random so that the sample stays valid."""
+"""Select the decisions to review: the most valuable, and some at random to keep the sample valid."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,35 +21,35 @@ Bools = npt.NDArray[np.bool_]
 RANKED, EXPLORE = "ranked", "explore"
 AUTO: Literal["auto"] = "auto"
 
-#: Shares that `auto` chooses among, and how much wider than a pure audit's its interval may be.
+#: Shares that `auto` tries, and the allowed width of its interval relative to a pure audit's.
 SHARES = tuple(round(0.1 + 0.02 * i, 2) for i in range(36))
 WIDER = 1.3
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Who is reviewed, by whom, and the chance that the design gave to each.
+    """The decisions to review, their pools, and every decision's inclusion probability.
 
     Parameters
     ----------
     order
-        Positions of the decisions to review, first to last: the ranked by value, the explored in
-        random order, spread evenly among them.
+        Positions of the decisions to review, first to last: ranked ones by value, random ones in random
+        order, spread evenly among them.
     explored
         Whether each of these was drawn at random, same shape.
     pool
-        Which pool reviews each of these, same shape.
+        The pool of each of these, same shape.
     heads
-        Shape (n,), the position of the decision whose review answers for each (its own, mostly).
+        Shape (n,), the position of the decision whose review covers each (mostly its own).
     covers
-        How many decisions each review of `order` answers for.
+        Number of decisions that each review of `order` covers.
     inclusion_probability
         Shape (n,): 1 for the ranked ones and for decisions that need no review of this run; 0 for
-        those that no pool can take; for all others the chance of being explored.
+        those that no pool can take; for all others the probability of the random draw.
     explore_share
-        Part of the capacity that was kept for the random draw.
+        Share of the capacity for the random draw.
     width_ratio
-        Width of the interval to expect, over that of an audit of as many reviews drawn evenly.
+        Width of the expected interval over that of a uniform audit of as many reviews.
     short
         Shape (n_floors,), minutes missing to each floor.
     """
@@ -67,7 +67,7 @@ class Selection:
 
 @dataclass(frozen=True)
 class _Jobs:
-    """The reviews that could be done, one row each."""
+    """The possible reviews, one row each."""
 
     rows: Ints
     value: Floats
@@ -84,7 +84,7 @@ class _Jobs:
 
 @dataclass(frozen=True)
 class _ArmDesign:
-    """Both arms for one share of exploration."""
+    """Both arms for one exploration share."""
 
     share: float
     ranked: Allocation
@@ -93,7 +93,7 @@ class _ArmDesign:
 
 
 def budget_count(budget: float, n: int) -> int:
-    """Turn a budget into reviews: a share of n below or at 1, or else a count.
+    """Turn a budget into reviews: a share of n if at most 1, else a count.
 
     Examples
     --------
@@ -124,29 +124,29 @@ def select_reviews(
     Parameters
     ----------
     value
-        Shape (n,), what each review is worth for each minute. Equal values keep the input's order.
+        Shape (n,), value of each review per minute. Ties keep the input's order.
     open_
-        Shape (n,), False for decisions that people already judged or will: they are not queued.
+        Shape (n,), False for decisions that are already reviewed or assigned: they are not queued.
     p_error
-        Shape (n,), calibrated; the random part leans on it.
+        Shape (n,), calibrated; used by the random part.
     capacity
         Shape (n_pools,), minutes of each pool; or reviews, where `minutes` is left out.
     explore_share
-        Part of the capacity that is drawn at random among the decisions not ranked high enough, in
-        (0, 1]; at least one review of each pool. `auto`: the smallest of .1, .12, ... .8 with
+        Share of the capacity that is drawn at random among the decisions not ranked high enough, in
+        (0, 1]; at least one review per pool. `auto`: the smallest of .1, .12, ... .8 with
         which the interval of the error rate is expected to be at most 1.3 times as wide as that of
-        an audit that draws as many reviews evenly. It depends on the scores only.
+        a uniform audit of as many reviews. It depends on the scores only.
     rng
-        Where the randomness comes from.
+        Source of randomness.
     minutes
-        Shape (n,), what a review takes; default 1 each.
+        Shape (n,), duration of each review; default 1.
     classes
-        From `pools.classify`; default: one pool that takes all.
+        From `group_by_pools`; default: one pool that takes all.
     heads
-        From `content.job_heads`; default: each decision is its own job.
+        From `job_heads`; default: each decision is its own job.
     floors, account, cap
-        As for `allocation.allocate_reviews`. The ranked part holds its own part of each floor, and the cap;
-        chance knows neither.
+        As for `allocate_reviews`. The ranked part meets its share of each floor, and the cap; the random
+        part ignores both.
 
     Returns
     -------
@@ -252,7 +252,7 @@ def _build_arms(jobs: _Jobs, share: float) -> _ArmDesign:
 
 
 def _random_arm_minutes(jobs: _Jobs, share: float) -> Floats:
-    """Minutes of each pool for the random part: room for one review at least."""
+    """Return the minutes of each pool for the random part: room for at least one review."""
     if not share or not len(jobs.rows):
         return np.zeros(len(jobs.room))
     room = share * jobs.room
@@ -265,7 +265,7 @@ def _random_arm_minutes(jobs: _Jobs, share: float) -> Floats:
 
 
 def _interleave_arms(ranked: Ints, drawn: Ints) -> tuple[Ints, Bools]:
-    """Spread the drawn evenly among the ranked, so that work cut short cuts both short alike."""
+    """Spread the drawn evenly among the ranked, so that unfinished work affects both equally."""
     n, k = len(ranked) + len(drawn), len(drawn)
     explored = np.zeros(n, dtype=bool)
     explored[((np.arange(k) + 0.5) * n / max(k, 1)).astype(np.int64)] = True

@@ -1,1 +1,1 @@
-"""The loop closed: what follows from finished reviews."""
+"""Remediation: what follows from finished reviews."""

@@ -1,4 +1,4 @@
-"""Which decisions reviews found wrong, which reviews say so, and whether that is settled."""
+"""Decisions that reviews found wrong, the reviews that say so, and whether they are settled."""
 
 from typing import Any, Final
 
@@ -22,32 +22,32 @@ __all__ = ["BY_APPEAL", "BY_EXPERT", "BY_REVIEWS", "confirmed_errors", "supersed
 
 Ints = npt.NDArray[np.int64]
 
-#: Who settled it.
+#: Who settled an error.
 BY_EXPERT: Final = "an expert's final answer"
 BY_APPEAL: Final = "a granted appeal"
 BY_REVIEWS: Final = "reviews"
 
 
 def confirmed_errors(snapshot: Snapshot, *, min_p_error: float = 0.5) -> pd.DataFrame:
-    """List the decisions that are labelled errors, with the reviews that say so.
+    """List the decisions that are labelled errors, with the reviews that flag them.
 
-    An error is settled if an expert said so, if an appeal was granted (a promise to its account
-    that nobody has taken back), or if its reviews make it likely enough. A lone flag of a reviewer
-    who often flags wrongly is an error that is not settled: an expert should look first.
+    An error is settled by an expert, by a granted appeal (a promise to its account that was not
+    withdrawn), or by reviews that make it likely enough. A single flag of a reviewer who often
+    raises false alarms is an error that is not settled: an expert should review it first.
 
     Parameters
     ----------
     snapshot
-        Decisions with `policy_id`, perhaps `account_id`, and what reviews say of them.
+        Decisions with `policy_id`, perhaps `account_id`, and their reviews.
     min_p_error
-        P(error) given its reviews from which on an error is settled without an expert, in [0, 1].
+        P(error) given its reviews at which an error is settled without an expert, in [0, 1].
 
     Returns
     -------
     pandas.DataFrame
         A row for each error, in the decisions' order: position (row of the decision), decision_id,
         account_id, policy_id, enforced, error_kind, p_label, settled, by (who settled it),
-        review_ids (those that say so, oldest first), n_for, n_against (counting reviews), last_at.
+        review_ids (those that flag it, oldest first), n_for, n_against (counting reviews), last_at.
 
     Examples
     --------
@@ -90,7 +90,7 @@ def confirmed_errors(snapshot: Snapshot, *, min_p_error: float = 0.5) -> pd.Data
 def _review_tallies(
     events: pd.DataFrame, at: Ints, kinds: npt.NDArray[np.object_]
 ) -> dict[str, Any]:
-    """Sort each error's counting reviews into those that say so and the others."""
+    """Split each error's counting reviews into those that flag it and the others."""
     place = np.full(int(events["position"].max() if len(events) else -1) + 1, -1, dtype=np.int64)
     inside = at < len(place)
     place[at[inside]] = np.flatnonzero(inside)
@@ -122,7 +122,7 @@ def _review_tallies(
 
 
 def superseding_decision(decisions: pd.DataFrame) -> "pd.Series[Any]":
-    """Name the decision that has replaced each one: the newest on the same item and policy.
+    """Return the decision that replaced each one: the newest on the same item and policy.
 
     Parameters
     ----------

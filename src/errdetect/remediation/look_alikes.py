@@ -1,4 +1,4 @@
-"""Decisions that still stand and resemble overturned ones, with the share expected to be wrong."""
+"""Decisions in force that resemble overturned ones, with the share expected to be wrong."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,14 +28,14 @@ _MODERATOR = ("moderator", "moderator_version")
 
 
 class SimilarityGroups:
-    """One way of being alike, and how the decisions of each group were judged.
+    """One kind of similarity, and the reviews of each group's decisions.
 
     Parameters
     ----------
     group
-        Shape (n,): decisions that share a number are alike; -1 is alike to none.
+        Shape (n,): decisions that share a number are similar; -1 is similar to none.
     overturned, stood
-        Shape (n,), bool: reviews found the action wrong, or right.
+        Shape (n,), bool: reviews overturned the action, or upheld it.
 
     Examples
     --------
@@ -52,7 +52,7 @@ class SimilarityGroups:
         self._seen = (overturned.astype(np.int64), stood.astype(np.int64))
 
     def others(self) -> tuple[Ints, Ints]:
-        """Count each decision's alike ones, itself left out, that were overturned and that stood."""
+        """Count each decision's similar ones, without itself, that were overturned and upheld."""
         known = self.group >= 0
         code = np.where(known, self.group, 0)
         counts = []
@@ -66,11 +66,11 @@ class SimilarityGroups:
 def group_similar(
     decisions: pd.DataFrame, overturned: npt.NDArray[np.bool_], stood: npt.NDArray[np.bool_]
 ) -> Mapping[str, list[SimilarityGroups]]:
-    """Find who is alike, within one policy and one side (enforced or allowed).
+    """Group similar decisions, within one policy and one side (enforced or allowed).
 
-    Alike by content are decisions on the same item, on equal or nearly equal texts, or with the
-    same hash of a picture (columns whose name ends in `hash`). Alike by account are decisions on
-    the same account by the same version of the same moderator.
+    Similar by content are decisions on the same item, on equal or nearly equal texts, or with the
+    same image hash (columns whose name ends in `hash`). Similar by account are decisions on the
+    same account by the same version of the same moderator.
 
     Parameters
     ----------
@@ -78,12 +78,12 @@ def group_similar(
         n decisions with `policy_id` and `enforced`, and those of `text`, `item_id`, hash columns,
         `account_id`, `moderator` and `moderator_version` that there are.
     overturned, stood
-        Shape (n,): what reviews said of each decision's action; both False where unknown.
+        Shape (n,): reviews overturned or upheld each decision's action; both False where unknown.
 
     Returns
     -------
     Mapping
-        `content` and `account` to the ways in which decisions are alike.
+        `content` and `account` to their kinds of similarity.
 
     Examples
     --------
@@ -95,7 +95,7 @@ def group_similar(
     [[0, 0, 1], [0, 1, 0]]
     """
     side: Ints = decisions.groupby(["policy_id", "enforced"]).ngroup().to_numpy().astype(np.int64)
-    # Where nothing was overturned nothing is alike: the texts there need not be compared.
+    # Without overturned decisions there are no look-alikes: their texts need no comparison.
     live = np.isin(side, np.unique(side[overturned]))
     keys: dict[str, list[list[Ints]]] = {CONTENT: [], ACCOUNT: []}
     if "text" in decisions:
@@ -139,18 +139,19 @@ _TRACED = 5  # overturned decisions that a look-alike is traced to, the nearest 
 
 @dataclass(frozen=True)
 class _ReviewEvidence:
-    """What the reviews say of n decisions.
+    """The reviews of n decisions.
 
     Parameters
     ----------
     candidate
-        Nobody has reviewed it, and it still stands.
+        It was not reviewed, and is still in force.
     drawn
-        An audit drew it, and but for the audit it would be a candidate.
+        An audit drew it; without the audit it would be a candidate.
     odds
-        For drawn ones: for how many undrawn decisions it stands, (1 - chance) / chance; else 0.
+        For drawn ones: the undrawn decisions it represents, (1 - p) / p with p its inclusion
+        probability; else 0.
     overturned, stood
-        Reviews found the action wrong and that is settled, or right.
+        Reviews overturned the action and that is settled, or upheld it.
     wrong
         P(the action is wrong) given the reviews; NaN where unknown.
     """
@@ -166,21 +167,21 @@ class _ReviewEvidence:
 def look_alikes(
     snapshot: Snapshot, rule: LookAlikesSettings, *, min_p_error: float = 0.5
 ) -> pd.DataFrame:
-    """Find decisions that still stand and resemble overturned ones. People must look at each.
+    """Find decisions in force that resemble overturned ones. Each needs a review.
 
     A decision resembles others by its content or by its account (see `group_similar`), under the same
-    policy and with the same action side. More of the alike ones must have been overturned than have
-    stood. How many are wrong is learnt from the audit: each audited decision is asked whether it
-    resembles overturned ones other than itself, and what the audit then found. It stands for those
-    that the audit did not draw.
+    policy and with the same action side. More of the similar ones must have been overturned than
+    upheld. The share that is wrong is estimated from the audit: from each audited decision that
+    resembles overturned ones other than itself, and its audit verdict. It represents those that the
+    audit did not draw.
 
     Parameters
     ----------
     snapshot
-        Decisions with `policy_id`, and what reviews say of them.
+        Decisions with `policy_id`, and their reviews.
     rule
-        `min_reviews`: audited decisions of one sort below which the expected precision is unknown;
-        `min_precision`: sorts of look-alikes that are known to be wrong less often are left out.
+        `min_reviews`: audited decisions of one kind below which the expected precision is unknown;
+        `min_precision`: kinds of look-alikes that are known to be wrong less often are left out.
     min_p_error
         See `confirmed_errors`; only settled errors are resembled.
 
@@ -193,7 +194,7 @@ def look_alikes(
     Notes
     -----
     The share is Hajek's weighted mean; its limits are Wilson's at the effective number of
-    independent groups (Kish, 1965), since decisions alike to the same ones rise and fall together.
+    independent groups (Kish, 1965), since decisions similar to the same ones are correlated.
 
     Examples
     --------
@@ -225,8 +226,8 @@ def look_alikes(
         for one in sorted(strata.dropna().unique())
     }
     rows = np.flatnonzero(pool.candidate & strata.notna().to_numpy())
-    told = [precision[one] for one in strata.iloc[rows]]
-    rows, told = _drop_imprecise(rows, told, rule.min_reviews, rule.min_precision)
+    estimates = [precision[one] for one in strata.iloc[rows]]
+    rows, estimates = _drop_imprecise(rows, estimates, rule.min_reviews, rule.min_precision)
     return plan_table(
         pd.DataFrame(
             {
@@ -235,17 +236,15 @@ def look_alikes(
                 "decision_id": decisions["decision_id"].to_numpy(object)[rows],
                 "account_id": _optional_column(decisions, "account_id")[rows],
                 "policy_id": decisions["policy_id"].to_numpy(object)[rows],
-                "reason": [
-                    "It resembles decisions that reviews overturned: let a person look at it."
-                ]
+                "reason": ["It resembles decisions that reviews overturned: review it."]
                 * len(rows),
                 "evidence": [
                     _evidence_text(sort[row], n_over[row], n_stood[row], one, rule.min_reviews)
-                    for row, one in zip(rows, told, strict=True)
+                    for row, one in zip(rows, estimates, strict=True)
                 ],
                 "review_ids": _source_reviews(alike, seeds, rows),
                 **{
-                    name: [one[i] if one[3] >= rule.min_reviews else np.nan for one in told]
+                    name: [one[i] if one[3] >= rule.min_reviews else np.nan for one in estimates]
                     for i, name in enumerate(PRECISION)
                 },
             }
@@ -267,8 +266,8 @@ def _review_evidence(snapshot: Snapshot, seeds: Ints) -> _ReviewEvidence:
     stands = superseding_decision(snapshot.decisions).isna().to_numpy(bool)
     untouched = stands & (np.bincount(at[~by_design], minlength=n) == 0)
     chance = snapshot.inclusion_probability
-    told = (labels["label"] != UNKNOWN).to_numpy(bool)
-    drawn = untouched & told & ~np.isnan(chance)
+    labelled = (labels["label"] != UNKNOWN).to_numpy(bool)
+    drawn = untouched & labelled & ~np.isnan(chance)
     overturned = np.zeros(n, dtype=bool)
     overturned[seeds] = True
     relabelled = (labels["error_kind"] == WRONG_LABEL).to_numpy(bool)
@@ -279,21 +278,21 @@ def _review_evidence(snapshot: Snapshot, seeds: Ints) -> _ReviewEvidence:
         odds=np.where(drawn, (1 - chance) / np.where(drawn, chance, 1), 0.0),
         overturned=overturned,
         stood=relabelled | (labels["label"] == CORRECT).to_numpy(bool),
-        wrong=np.where(told, wrong, np.nan),
+        wrong=np.where(labelled, wrong, np.nan),
     )
 
 
 def _similarity_kinds(
     alike: Mapping[str, list[SimilarityGroups]], n: int
 ) -> tuple[npt.NDArray[np.object_], Ints, Ints]:
-    """Say how each decision resembles overturned ones (None: not), and count those and the rest."""
+    """Return how each decision resembles overturned ones (None: not), and count overturned and upheld."""
     over, stood = {}, {}
     for kind, ways in alike.items():
         counts = [way.others() for way in ways]
         over[kind] = np.sum([c[0] for c in counts], axis=0) if counts else np.zeros(n, np.int64)
         stood[kind] = np.sum([c[1] for c in counts], axis=0) if counts else np.zeros(n, np.int64)
     content, account = (over[k] > stood[k] for k in (CONTENT, ACCOUNT))
-    denied = stood[CONTENT] > over[CONTENT]  # what people said of the same content weighs more
+    denied = stood[CONTENT] > over[CONTENT]  # verdicts on the same content weigh more
     words = [_BOTH, CONTENT, ACCOUNT]
     sort = np.select([content & account, content, account & ~denied], words, "").astype(object)
     sort[sort == ""] = None
@@ -308,7 +307,7 @@ def _similarity_kinds(
 def _cluster_codes(
     alike: Mapping[str, list[SimilarityGroups]], sort: npt.NDArray[np.object_]
 ) -> Ints:
-    """Give one number to what rises and falls together: of one account, or else of one content."""
+    """Give correlated decisions one number: those of one account, or else of one content."""
     cluster, start = np.full(len(sort), -1, dtype=np.int64), 0
     for kind in (ACCOUNT, CONTENT):
         for way in alike[kind]:
@@ -321,7 +320,7 @@ def _cluster_codes(
 def _expected_precision(
     pool: _ReviewEvidence, cluster: Ints, rows: Ints
 ) -> tuple[float, float, float, int]:
-    """Estimate the share of wrong ones with its limits, and say on how many it rests."""
+    """Estimate the share that is wrong with its limits, and count the audited decisions used."""
     weight, wrong = pool.odds[rows], pool.wrong[rows]
     if not weight.sum() > 0:
         return float("nan"), float("nan"), float("nan"), 0
@@ -333,12 +332,12 @@ def _expected_precision(
 
 
 def _drop_imprecise(
-    rows: Ints, told: list[tuple[float, float, float, int]], min_reviews: int, least: float
+    rows: Ints, estimates: list[tuple[float, float, float, int]], min_reviews: int, least: float
 ) -> tuple[Ints, list[tuple[float, float, float, int]]]:
-    """Leave out what is known to be seldom wrong; the unknown stays."""
-    kept = [not (one[3] >= min_reviews and one[0] < least) for one in told]
+    """Leave out kinds that are known to be seldom wrong; unknown ones stay."""
+    kept = [not (one[3] >= min_reviews and one[0] < least) for one in estimates]
     return rows[np.array(kept, dtype=bool)], [
-        one for one, keep in zip(told, kept, strict=True) if keep
+        one for one, keep in zip(estimates, kept, strict=True) if keep
     ]
 
 
@@ -350,16 +349,16 @@ _WORDS = {
 
 
 def _evidence_text(
-    sort: str, n_over: int, n_stood: int, told: tuple[float, float, float, int], least: int
+    sort: str, n_over: int, n_stood: int, estimates: tuple[float, float, float, int], least: int
 ) -> str:
-    """Say what it resembles, and how many of its sort are wrong."""
-    said = f"{_WORDS[sort]}: {n_over} overturned, {n_stood} stood."
-    rate, low, high, n = told
+    """Return what a decision resembles, and the share of its kind that is wrong."""
+    basis = f"{_WORDS[sort]}: {n_over} overturned, {n_stood} upheld."
+    rate, low, high, n = estimates
     if n < least:
-        return f"{said} How many like it are wrong is unknown: {n} audited ones tell, {least} are needed."
+        return f"{basis} The share of such decisions that is wrong is unknown: {n} were audited, {least} are needed."
     return (
-        f"{said} Of those like it that nobody has reviewed, {rate:.0%} are expected to be wrong "
-        f"(95 % interval {low:.0%} to {high:.0%}; from {n} audited ones)."
+        f"{basis} Of the unreviewed decisions like it, {rate:.0%} are expected to be wrong "
+        f"(95 % interval {low:.0%} to {high:.0%}; from {n} audited decisions)."
     )
 
 

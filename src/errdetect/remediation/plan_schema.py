@@ -1,4 +1,4 @@
-"""The plan as a table: one row a remediation, under a name that never changes."""
+"""The plan as a table: one row per remediation, with a stable id."""
 
 import hashlib
 import json
@@ -29,11 +29,11 @@ WHITELIST, RELABEL, LOOK_ALIKE = "whitelist", "relabel", "look_alike"
 #: In the order in which a plan lists them.
 KINDS: Final = (REVERSE, REVOKE_PENALTY, RELABEL, WHITELIST, LOOK_ALIKE)
 
-#: To be done; done; a person must look first; no longer to be done.
+#: To do; done; needs a review first; no longer to do.
 PLANNED, APPLIED, REVIEW, WITHDRAWN = "planned", "applied", "review", "withdrawn"
 
-#: What a look-alike's row says beside the contract's columns: the share of such decisions that are
-#: expected to be wrong, and its 95 % limits; missing where too little tells.
+#: Further columns of a look-alike's row: the share of such decisions that are expected to be
+#: wrong, and its 95 % limits; missing where there is too little evidence.
 PRECISION: Final = ("expected_precision", "precision_low", "precision_high")
 
 _TEXTS = (
@@ -45,14 +45,14 @@ _TEXTS = (
 def remediation_id(
     kind: str, decision_id: str | None, account_id: str | None, policy_id: str | None
 ) -> str:
-    """Name a remediation by what it does to what: the same step has the same name in every plan.
+    """Return a remediation's id, made from its kind and target: the same step has the same id in every plan.
 
     Parameters
     ----------
     kind
         One of `KINDS`.
     decision_id, account_id, policy_id
-        What it is about; None where that does not apply.
+        Its target; None where that does not apply.
 
     Returns
     -------
@@ -64,12 +64,12 @@ def remediation_id(
     >>> remediation_id("reverse", "d1", "a1", "spam")
     'a3840114693ba70e570b'
     """
-    said = json.dumps([kind, decision_id, account_id, policy_id], ensure_ascii=True)
-    return hashlib.sha256(said.encode("ascii")).hexdigest()[:20]
+    payload = json.dumps([kind, decision_id, account_id, policy_id], ensure_ascii=True)
+    return hashlib.sha256(payload.encode("ascii")).hexdigest()[:20]
 
 
 def plan_table(rows: pd.DataFrame) -> pd.DataFrame:
-    """Complete the rows of a plan, name them and put them in order.
+    """Complete the rows of a plan, add their ids and sort them.
 
     Parameters
     ----------
@@ -103,8 +103,8 @@ def plan_table(rows: pd.DataFrame) -> pd.DataFrame:
             columns[name] = given
     table = pd.DataFrame(columns, index=rows.index)
     about = ["kind", "decision_id", "account_id", "policy_id"]
-    said = table[about].astype(object).where(table[about].notna(), None)
-    named = [remediation_id(*row) for row in said.itertuples(index=False, name=None)]
+    targets = table[about].astype(object).where(table[about].notna(), None)
+    named = [remediation_id(*row) for row in targets.itertuples(index=False, name=None)]
     table["remediation_id"] = pd.Series(named, index=table.index, dtype="str")
     rank = table["kind"].map({kind: i for i, kind in enumerate(KINDS)})
     ordered = table.assign(_rank=rank).sort_values(

@@ -1,4 +1,4 @@
-"""A new plan beside what was recorded before: what is done already, and what to take back."""
+"""Reconcile a new plan with recorded remediations: what is done already, and what to withdraw."""
 
 from typing import Any
 
@@ -29,17 +29,17 @@ def reconcile_plan(
     snapshot: Snapshot,
     rule: WhitelistSettings,
 ) -> pd.DataFrame:
-    """Mark what was applied before, and add what was applied but is no longer borne out.
+    """Mark steps that were applied before, and add applied steps to withdraw.
 
-    A step is taken back where people's later word contradicts it: the decision's label is no
-    longer an error of that kind, another policy is named as the right one, or an account's wrongful
-    rate has fallen below the bar. A whitelist is also taken back when it has expired. A step about
-    a decision that is not among `decisions`, or that nobody's word stands against, stays.
+    A step is withdrawn where later verdicts contradict it: the decision's label is no longer an
+    error of that kind, reviewers name another policy as correct, or an account's wrongful rate has
+    fallen below the threshold. A whitelist is also withdrawn when it has expired. A step on a
+    decision that is not among `decisions`, or that no verdict contradicts, stays.
 
     Parameters
     ----------
     plan
-        What follows from the reviews now, as `plan_table`.
+        The plan from the current reviews, as `plan_table`.
     recorded
         Remediations recorded before, as `schemas.PLAN`.
     snapshot, rule
@@ -48,7 +48,7 @@ def reconcile_plan(
     Returns
     -------
     pandas.DataFrame
-        As `plan_table`; the `reason` of a row with status `withdrawn` says why.
+        As `plan_table`; the `reason` of a row with status `withdrawn` explains it.
 
     Examples
     --------
@@ -86,7 +86,7 @@ def reconcile_plan(
 
 
 def _contradicted_rows(applied: pd.DataFrame, snapshot: Snapshot) -> pd.DataFrame:
-    """Return what was done to decisions whose reviews now say otherwise, with the reason."""
+    """Return the steps on decisions whose reviews now contradict them, with the reason."""
     rows = applied[applied["kind"].isin([REVERSE, REVOKE_PENALTY, RELABEL]).to_numpy(bool)]
     at = pd.Index(snapshot.decisions["decision_id"]).get_indexer(pd.Index(rows["decision_id"]))
     rows, at = rows[at >= 0], at[at >= 0]
@@ -106,27 +106,27 @@ def _contradicted_rows(applied: pd.DataFrame, snapshot: Snapshot) -> pd.DataFram
 
 
 def _changed_relabels(applied: pd.DataFrame, plan: pd.DataFrame) -> pd.DataFrame:
-    """Return the relabels whose right policy reviewers have changed since, with the reason."""
+    """Return the relabels whose correct policy reviewers have changed since, with the reason."""
     rows = applied[(applied["kind"] == RELABEL).to_numpy(bool)]
     now = plan.set_index("remediation_id")["right_policy_id"]
     rows = rows[rows["remediation_id"].isin(now.index).to_numpy(bool)]
     named = now.reindex(rows["remediation_id"]).fillna("").to_numpy(object)
     back: pd.DataFrame = rows[named != rows["right_policy_id"].fillna("").to_numpy(object)]
-    return back.assign(reason="Reviews now name another policy, or do not agree on one.")
+    return back.assign(reason="Reviews now name another policy, or disagree on it.")
 
 
 def _withdrawal_reason(kind: Any, label: Any) -> str:
     if label == CORRECT:
-        return "Reviews now say that the decision was right."
+        return "Reviews now find the decision correct."
     if label == ERROR and kind == RELABEL:
-        return "Reviews now say that the action itself was wrong, not only the policy."
+        return "Reviews now find the action itself wrong, not only the policy."
     if label == ERROR:
-        return "Reviews now say that the action stands, under another policy."
-    return "Reviews now disagree, and nobody has settled it."
+        return "Reviews now find the action correct, under another policy."
+    return "Reviews now disagree, and no expert has settled it."
 
 
 def _latest_review_text(history: pd.DataFrame, at: Any) -> dict[Any, str]:
-    """Name the newest counting review of each of these decisions that upholds it, or the newest."""
+    """Cite the newest counting review that upholds each of these decisions, or else the newest."""
     counting = history[
         (history["standing"] == COUNTS).to_numpy(bool) & history["position"].isin(at).to_numpy(bool)
     ]
@@ -144,10 +144,10 @@ def _latest_review_text(history: pd.DataFrame, at: Any) -> dict[Any, str]:
 def _lapsed_exceptions(
     whitelists: pd.DataFrame, rates: pd.DataFrame, bar: float, now: pd.Timestamp
 ) -> pd.DataFrame:
-    """Return the exceptions that have expired or are no longer earned, with the reason."""
+    """Return the exceptions that have expired or no longer qualify, with the reason."""
     about = ["account_id", "policy_id"]
-    told = rates[[*about, "low", "n"]].astype(dict.fromkeys(about, "str"))
-    found = whitelists.astype(dict.fromkeys(about, "str")).merge(told, on=about, how="left")
+    current = rates[[*about, "low", "n"]].astype(dict.fromkeys(about, "str"))
+    found = whitelists.astype(dict.fromkeys(about, "str")).merge(current, on=about, how="left")
     expired = (found["expires_at"] <= now).to_numpy(bool)
     low = found["low"].to_numpy(np.float64)
     fallen = ~expired & (low < bar)
@@ -155,7 +155,7 @@ def _lapsed_exceptions(
         expired,
         "It has expired.",
         [
-            f"Of {n:.0f} reviewed enforcements too few are wrong now: the lower limit is {value:.0%}."
+            f"Of {n:.0f} reviewed enforcements, too few are wrong now: the lower limit is {value:.0%}."
             for n, value in zip(found["n"], low, strict=True)
         ],
     )

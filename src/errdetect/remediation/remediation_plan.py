@@ -1,4 +1,4 @@
-"""From reviews to a plan: what to undo, which penalties to take back, which labels to mend."""
+"""From reviews to a plan: actions to reverse, penalties to revoke, labels to correct."""
 
 from typing import Any
 
@@ -32,19 +32,18 @@ def plan_remediation(
     Parameters
     ----------
     snapshot
-        Decisions with `policy_id` and `enforced`, and what reviews say of them; with `account_id`,
-        `item_id`, `text`, `moderator`, `moderator_version` and columns that end in `hash` the plan
-        says more.
+        Decisions with `policy_id` and `enforced`, and their reviews; `account_id`, `item_id`, `text`,
+        `moderator`, `moderator_version` and columns that end in `hash` allow further steps.
     settings
         The config's section `remediation`.
     recorded
         Remediations recorded before, as `plan_table`: those applied keep that status, and those
-        that reviews no longer bear out come as `withdrawn`.
+        that reviews no longer support become `withdrawn`.
 
     Returns
     -------
     pandas.DataFrame
-        As `plan_table`, the same in whatever order decisions and reviews come.
+        As `plan_table`; the order of decisions and reviews does not matter.
 
     Examples
     --------
@@ -77,7 +76,7 @@ def plan_remediation(
 
 
 def direct_remedies(snapshot: Snapshot, *, min_p_error: float = 0.5) -> pd.DataFrame:
-    """Plan what reviews ask for directly: reversals, penalties taken back, labels mended.
+    """Plan the direct remedies: actions to reverse, penalties to revoke, labels to correct.
 
     Parameters
     ----------
@@ -89,11 +88,11 @@ def direct_remedies(snapshot: Snapshot, *, min_p_error: float = 0.5) -> pd.DataF
     Returns
     -------
     pandas.DataFrame
-        As `plan_table`. A reversal for every error of action; a penalty taken back where the
-        action enforced and the account is known; a relabel for every wrong label, with the right
-        policy where reviewers named one. Status `review` where the error is not settled, where a
-        later decision on the same item and policy stands in its place, or where nobody named the
-        right policy; else `planned`.
+        As `plan_table`. A reversal for every error of action; a revoked penalty where the action
+        enforced and the account is known; a relabel for every wrong label, with the correct policy
+        where reviewers named one. Status `review` where the error is not settled, where a later
+        decision on the same item and policy replaced it, or where no reviewer named the correct
+        policy; else `planned`.
 
     Examples
     --------
@@ -116,9 +115,9 @@ def direct_remedies(snapshot: Snapshot, *, min_p_error: float = 0.5) -> pd.DataF
     settled = errors["settled"].to_numpy(bool)
     wrong_label = (errors["error_kind"] == WRONG_LABEL).to_numpy(bool)
     wrongful = (errors["error_kind"] == WRONGFUL_ACTION).to_numpy(bool)
-    said = [_evidence_text(row) for row in errors.to_dict("records")]
+    evidence = [_evidence_text(row) for row in errors.to_dict("records")]
     base = errors.assign(
-        evidence=pd.Series(said, index=errors.index, dtype=object),
+        evidence=pd.Series(evidence, index=errors.index, dtype=object),
         right_policy_id=pd.Series(right, index=errors.index, dtype="str").where(wrong_label),
         status=np.where(settled, PLANNED, REVIEW),
     )
@@ -139,35 +138,37 @@ def direct_remedies(snapshot: Snapshot, *, min_p_error: float = 0.5) -> pd.DataF
     return plan_table(pd.concat(rows, ignore_index=True))
 
 
-_UNDO = "The action was wrong: undo it, and let the item stand."
-_ENFORCE = "The item breaks the policy and was let through: act on it."
-_PENALTY = "The action was wrong: take back the penalty that it brought, and restore what the account lost."
-_RELABEL = "The action stands, under another policy: record the right one."
-_UNNAMED = "The action stands, but not under this policy, and reviewers named no other: ask which."
+_UNDO = "The action was wrong: reverse it and restore the item."
+_ENFORCE = "The item violates the policy and was allowed: act on it."
+_PENALTY = "The action was wrong: revoke its penalty and restore what the account lost."
+_RELABEL = "The action is correct, but under another policy: record that policy."
+_UNNAMED = (
+    "The action is correct, but not under this policy, and no reviewer named another: ask which."
+)
 
 
 def _flag_superseded(rows: pd.DataFrame, later: Any) -> pd.DataFrame:
-    """Hand to a person what a later decision on the same item has already replaced."""
+    """Send steps that a later decision on the same item has superseded to review."""
     gone = pd.notna(later)
-    told = [
-        f"{said} A later decision on the same item and policy stands in its place: {new}."
+    evidence = [
+        f"{text} A later decision on the same item and policy replaced it: {new}."
         if replaced
-        else said
-        for said, new, replaced in zip(rows["evidence"], later, gone, strict=True)
+        else text
+        for text, new, replaced in zip(rows["evidence"], later, gone, strict=True)
     ]
     return rows.assign(
-        evidence=pd.Series(told, index=rows.index, dtype=object),
+        evidence=pd.Series(evidence, index=rows.index, dtype=object),
         status=np.where(gone, REVIEW, rows["status"]),
     )
 
 
 def _evidence_text(row: dict[Any, Any]) -> str:
-    """Say who settled an error, when, and how the reviews fell."""
+    """Return who settled an error, when, and the count of verdicts."""
     day = f"{row['last_at']:%Y-%m-%d}"
-    votes = f"{row['n_for']} of {row['n_for'] + row['n_against']} counting reviews say so"
+    votes = f"{row['n_for']} of {row['n_for'] + row['n_against']} counting reviews flag it"
     if not row["settled"]:
         return (
             f"Not settled: {votes}, the last on {day}, and P(error) is only {row['p_label']:.2f}, "
-            "since these reviewers often flag what is right. Ask an expert."
+            "since these reviewers often flag correct decisions. Ask an expert."
         )
     return f"Settled by {row['by']} on {day}: {votes}; P(error) {row['p_label']:.2f}."

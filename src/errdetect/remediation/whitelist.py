@@ -1,4 +1,4 @@
-"""Which accounts a policy wrongs so often that its automated enforcement should step aside."""
+"""Accounts whose enforcement under a policy is wrong so often that people should decide instead."""
 
 from datetime import timedelta
 from typing import Any
@@ -26,23 +26,23 @@ Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-#: The basis of a rate where the designed audit says too little.
+#: The basis of a rate where the designed audit has too few reviews.
 AS_THEY_CAME = "as they came"
-_FALSE_SHARE = 0.05  # of the accounts named, the share that may be named by chance
+_FALSE_SHARE = 0.05  # false discovery rate among the chosen accounts
 
 
 def account_rates(snapshot: Snapshot, rule: WhitelistSettings) -> pd.DataFrame:
     """Estimate how often each policy's enforcement against each account was wrong.
 
-    The designed audit tells it without bias, each decision by the inverse of its chance. Where it
-    drew fewer than `min_reviews`, all reviewed decisions tell it, which appeals bend: mostly the
-    wronged complain.
+    The designed audit gives an unbiased rate, each decision weighted by the inverse of its inclusion
+    probability. Where it drew fewer than `min_reviews`, all reviewed decisions are used, and appeals
+    bias the rate upwards: mostly wronged accounts appeal.
 
     Parameters
     ----------
     snapshot
-        Decisions with `account_id`, and what reviews say of them. Those that `moderator` says
-        people took do not count: the rule is about automated enforcement.
+        Decisions with `account_id`, and their reviews. Decisions by people, according to
+        `moderator`, do not count: the rule is for automated enforcement.
     rule
         `min_reviews`: reviewed enforcements below which an account has no rate;
         `min_wrongful_rate`: the rate that an account is tested against.
@@ -54,12 +54,12 @@ def account_rates(snapshot: Snapshot, rule: WhitelistSettings) -> pd.DataFrame:
         policy_id, basis (`audit` or `as they came`), n, rate, low, high (exact 95 % limits at the
         effective number of reviews), p_value (of a rate this high or higher if the true one were
         `min_wrongful_rate`), chosen (the lower limit reaches the rate, and still does after the
-        number of accounts looked at is allowed for), review_ids.
+        correction for the number of accounts), review_ids.
 
     Notes
     -----
-    Clopper and Pearson (1934); effective numbers by Kish (1965). Many accounts are looked at, so
-    some look bad by chance: `chosen` holds the false discovery rate to 5 % within each basis
+    Clopper and Pearson (1934); effective numbers by Kish (1965). Many accounts are tested, so
+    some seem bad by chance: `chosen` holds the false discovery rate to 5 % within each basis
     (Benjamini and Hochberg, 1995).
 
     Examples
@@ -130,7 +130,7 @@ def _empty_rates() -> pd.DataFrame:
 
 
 def _pair_rates(pair: Ints, weight: Floats, wrong: Floats, n: int, bar: float) -> pd.DataFrame:
-    """Weigh each pair's decisions; limits and test are those of the effective number."""
+    """Weigh each pair's decisions; limits and test use the effective number."""
     total = sum_by_group(pair, weight, n)
     rate = np.clip(sum_by_group(pair, weight * wrong, n) / np.where(total > 0, total, 1), 0, 1)
     seen = np.maximum(effective_sizes(weight, pair, n), 1e-9)
@@ -143,7 +143,7 @@ def _pair_rates(pair: Ints, weight: Floats, wrong: Floats, n: int, bar: float) -
 def _review_ids_by_pair(
     history: pd.DataFrame, judged: Bools, pair: Ints, wanted: Ints
 ) -> "pd.Series[Any]":
-    """List the counting reviews of each pair's judged decisions, oldest first."""
+    """List the counting reviews of each pair's reviewed decisions, oldest first."""
     counting = history[(history["standing"] == COUNTS).to_numpy(bool)]
     at = counting["position"].to_numpy()
     counting = counting[judged[at] & np.isin(pair[at], wanted)]
@@ -153,7 +153,7 @@ def _review_ids_by_pair(
 
 
 def whitelist_candidates(snapshot: Snapshot, rule: WhitelistSettings) -> pd.DataFrame:
-    """Propose accounts that one policy's automated enforcement should spare for a while.
+    """Propose accounts to exempt from one policy's automated enforcement for a while.
 
     Parameters
     ----------
@@ -163,8 +163,8 @@ def whitelist_candidates(snapshot: Snapshot, rule: WhitelistSettings) -> pd.Data
     Returns
     -------
     pandas.DataFrame
-        Rows of a plan, as `plan_table`. Those that rest on the audit are `planned`; where only
-        reviews as they came tell, a person must look first (`review`), and the evidence says so.
+        Rows of a plan, as `plan_table`. Those based on the audit are `planned`; those based on other
+        reviews need a person's check first (`review`), and the evidence says so.
 
     Examples
     --------
@@ -238,14 +238,14 @@ def whitelist_table(snapshot: Snapshot, rule: WhitelistSettings) -> pd.DataFrame
 
 
 def _evidence_text(row: dict[Any, Any]) -> str:
-    """Say what the exception rests on, and its bias where there is one."""
+    """Return the evidence for the exception, and its bias where there is one."""
     figures = (
         f"{row['rate']:.0%} of {row['n']} reviewed enforcements were wrong "
         f"(95 % interval {row['low']:.0%} to {row['high']:.0%})."
     )
     if row["basis"] == AUDIT:
-        return f"{figures} The audit drew them by known chances."
+        return f"{figures} The audit drew them with known probabilities."
     return (
-        f"{figures} They were reviewed as they came, appeals among them, and mostly the wronged "
-        "appeal: the true rate may be lower. Audit this account before the exception is made."
+        f"{figures} They are not a designed sample and include appeals, mostly from wronged "
+        "accounts: the true rate may be lower. Audit this account before you make the exception."
     )

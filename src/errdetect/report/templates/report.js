@@ -229,7 +229,7 @@
     if (found.s) return make("li", "", wrong);
     const right = make("div", "contrast");
     if (found.o) {
-      right.append(make("h4", "", "A similar decision that was right"), make("p", "under", make("bdi", "id", found.o.i)), ...excerpt(found.o.x));
+      right.append(make("h4", "", "A similar correct decision"), make("p", "under", make("bdi", "id", found.o.i)), ...excerpt(found.o.x));
       if (found.o.d) right.append(make("p", "", foreign(found.o.d)));
     } else right.append(make("p", "quiet", foreign(found.w || "No similar decision was judged right so far.")));
     return make("li", "", wrong, right);

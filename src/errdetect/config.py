@@ -197,7 +197,9 @@ def _read_yaml(file: Path) -> dict[str, Any]:
         raw = yaml.load(file.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 (a SafeLoader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         problem = re.sub(r"\s+", " ", str(error))
-        raise ConfigError([error_message(f"'{file.name}'", "be YAML in UTF-8", problem, do)]) from None
+        raise ConfigError(
+            [error_message(f"'{file.name}'", "be YAML in UTF-8", problem, do)]
+        ) from None
     if not isinstance(raw, dict):
         kind = "an empty file" if raw is None else f"a {type(raw).__name__}"
         raise ConfigError([error_message(f"'{file.name}'", "hold keys and values", kind, do)])

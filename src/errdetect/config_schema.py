@@ -87,7 +87,8 @@ class DataSettings(ConfigSection):
     """Where the tables are and what their columns and actions mean."""
 
     folder: str | None = Field(
-        None, description="folder that the paths below are relative to; default: the config's folder"
+        None,
+        description="folder that the paths below are relative to; default: the config's folder",
     )
     decisions: Place = Field(
         description="path, list of paths, glob, or a database's table or query"
@@ -119,7 +120,9 @@ class RegistrySettings(ConfigSection):
 class LedgerSettings(ConfigSection):
     """Where runs, the queue, finished reviews and remediations are recorded."""
 
-    url: str | None = Field(None, repr=False, description="null: errdetect.db in the config's folder")
+    url: str | None = Field(
+        None, repr=False, description="null: errdetect.db in the config's folder"
+    )
 
 
 class LabelsSettings(ConfigSection):
@@ -132,7 +135,8 @@ class LabelsSettings(ConfigSection):
         "and report",
     )
     reviewers: Literal["model", "votes"] = Field(
-        "model", description="model: weight reviewers by their error rates; votes: count all equally"
+        "model",
+        description="model: weight reviewers by their error rates; votes: count all equally",
     )
 
     @field_validator("as_of")
@@ -156,7 +160,9 @@ class TrainSettings(ConfigSection):
     """How the model is fitted."""
 
     trials: int = Field(12, ge=0, description="settings that Optuna tries; 0 keeps the default")
-    seconds: float | None = Field(None, gt=0, description="stop tuning after this time; null: no limit")
+    seconds: float | None = Field(
+        None, gt=0, description="stop tuning after this time; null: no limit"
+    )
     objective: Literal["average_precision", "recall", "harm"] = Field(
         "average_precision",
         description="what tuning and blending maximise on held-out time: average precision, or the "
@@ -200,7 +206,9 @@ class EvaluateSettings(ConfigSection):
 class GateSettings(ConfigSection):
     """What a new model must show before it is registered."""
 
-    min_errors: int = Field(5, ge=1, description="held-out errors below which the gate is inconclusive")
+    min_errors: int = Field(
+        5, ge=1, description="held-out errors below which the gate is inconclusive"
+    )
 
 
 class PoolSettings(ConfigSection):
@@ -232,7 +240,9 @@ class QueueSettings(ConfigSection):
     )
     one_job: bool = Field(True, description="review identical content once, for all its decisions")
     half_life_days: float | None = Field(
-        None, gt=0, description="age at which half of the harm can no longer be remedied; null: never"
+        None,
+        gt=0,
+        description="age at which half of the harm can no longer be remedied; null: never",
     )
     explore_share: Share | Literal["auto"] = Field(
         "auto",
@@ -282,7 +292,9 @@ class QueueSettings(ConfigSection):
 class EstimateSettings(ConfigSection):
     """How error rates are estimated."""
 
-    min_reviews: int = Field(5, ge=1, description="reviews below which a group's estimates are suppressed")
+    min_reviews: int = Field(
+        5, ge=1, description="reviews below which a group's estimates are suppressed"
+    )
     correction: Literal["auto", "require", "none"] = Field(
         "auto",
         description="correct for reviewer error where possible, always (else no estimate), or never",
@@ -309,7 +321,10 @@ class AuditSettings(ConfigSection):
         description="unequal: favour likely errors, decision by decision; neyman: allocate among strata",
     )
     floor: float = Field(
-        0.25, ge=0.2, le=1, description="share of the uniform inclusion probability that every decision keeps"
+        0.25,
+        ge=0.2,
+        le=1,
+        description="share of the uniform inclusion probability that every decision keeps",
     )
     min_per_segment: int = Field(0, ge=0, description="minimum expected reviews per segment")
     adjudicate_flags: bool = Field(
@@ -351,7 +366,9 @@ class ReportSettings(ConfigSection):
     words: str | None = Field(
         None, description="your own reason texts: a YAML file; null: errdetect's"
     )
-    explained: int = Field(500, ge=1, description="decisions per policy that drivers are computed from")
+    explained: int = Field(
+        500, ge=1, description="decisions per policy that drivers are computed from"
+    )
 
 
 class ReviewersSettings(ConfigSection):
@@ -423,9 +440,12 @@ class TargetsSettings(ConfigSection):
     """Quality targets in addition to the policy catalogue's, which take precedence."""
 
     rates: dict[Measure, Annotated[float, Field(ge=0, le=1)]] = Field(
-        {}, description="measure: limit, for every policy; a minimum for precision, recall, accuracy"
+        {},
+        description="measure: limit, for every policy; a minimum for precision, recall, accuracy",
     )
-    per_market: bool = Field(False, description="apply every policy's targets in each market as well")
+    per_market: bool = Field(
+        False, description="apply every policy's targets in each market as well"
+    )
     reviewer_accuracy: Annotated[float, Field(ge=0, le=1)] | None = Field(
         None, description="minimum share of golden items that each site answers correctly"
     )

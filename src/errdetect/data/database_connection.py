@@ -117,11 +117,13 @@ def translate_database_errors(engine: Engine) -> Iterator[None]:
     except (DBAPIError, engine.dialect.loaded_dbapi.Error) as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
         lines = str(cause).strip().splitlines() or [type(cause).__name__]
-        said, url = escape_hidden(lines[0]), engine.url
+        problem, url = escape_hidden(lines[0]), engine.url
         for secret in _url_secrets(url):
-            said = said.replace(secret, "***")
+            problem = problem.replace(secret, "***")
         do = "Check its address, rights and state."
-        raise DataError(f"The database {redacted_url(url)} cannot be used: {said}. {do}") from None
+        raise DataError(
+            f"The database {redacted_url(url)} cannot be used: {problem}. {do}"
+        ) from None
 
 
 @contextmanager

@@ -123,7 +123,7 @@ def infer_type_and_format(values: pa.Array, known: NumberFormat) -> tuple[Look, 
     Examples
     --------
     >>> look, form = infer_type_and_format(pa.array(["0,93", "NA"]), NumberFormat())
-    >>> look, form.decimal
+    >>> look, form.decimal_sign
     ('number', 'comma')
     """
     given = values.drop_null().cast(pa.large_string())

@@ -347,13 +347,13 @@ def _conversion_notes(told: Mapping[tuple[str, str], int], copies: int) -> list[
 
 
 def _format_count(phrase: str, n: int) -> str:
-    said = phrase.format(n=f"{n:,}")
+    text = phrase.format(n=f"{n:,}")
     if n == 1:
-        said = said.replace(" are only a day: each is", " is only a day: it is")
+        text = text.replace(" are only a day: each is", " is only a day: it is")
     return (
-        re.sub(r"(value|number|time|day|word|row|cop(?=ie))s\b", r"\1", said, count=1)
+        re.sub(r"(value|number|time|day|word|row|cop(?=ie))s\b", r"\1", text, count=1)
         if n == 1
-        else said
+        else text
     )
 
 

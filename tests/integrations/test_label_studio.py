@@ -473,7 +473,9 @@ def test_a_cut_export_is_refused_with_its_place(write):
     text = json.dumps([{"id": 1, "data": {"text": "x" * 100_000}, "annotations": []}])
     path = write(text[:-3], "cut.json")
     assert is_label_studio(path)
-    with pytest.raises(DataError, match=r"must be an export of Label Studio.*text that is not JSON"):
+    with pytest.raises(
+        DataError, match=r"must be an export of Label Studio.*text that is not JSON"
+    ):
         convert_label_studio(path)
 
 

@@ -236,13 +236,13 @@ def _apply_override(raw: dict[str, Any], text: str) -> Iterator[str]:
 
 def _format_faults(error: ValidationError) -> Iterator[str]:
     """Yield each fault once, in our own words; a union's branches count as one fault."""
-    told: set[str] = set()
+    reported: set[str] = set()
     for fault in error.errors():
         where = [str(part) for part in fault["loc"] if not _is_union_branch(str(part))]
         name = ".".join(where)
-        if any(name == other or name.startswith(f"{other}.") for other in told):
+        if any(name == other or name.startswith(f"{other}.") for other in reported):
             continue
-        told.add(name)
+        reported.add(name)
         if fault["type"] == "extra_forbidden":
             yield _unknown_key_fault(name, Config)
         elif fault["type"] == "missing":

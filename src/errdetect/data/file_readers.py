@@ -542,8 +542,8 @@ def read_parquet_footer(file: SourceFile) -> tuple[pa.Schema, int, set[str]]:
         for group in range(meta.num_row_groups):
             for index in range(meta.num_columns):
                 column = meta.row_group(group).column(index)
-                told = column.statistics
-                if told is None or not told.has_null_count or told.null_count:
+                statistics = column.statistics
+                if statistics is None or not statistics.has_null_count or statistics.null_count:
                     gaps.add(column.path_in_schema)
         for name, value in file.partition.items():
             if name not in schema.names:

@@ -630,7 +630,7 @@ def label_studio_tasks(
 
 def _build_task(row: Mapping[Any, Any], policies: Mapping[str, Policy]) -> dict[str, Any]:
     rule = policies.get(row["policy_id"])
-    told = {
+    content = {
         **row,
         "policy": row["policy_id"] if rule is None else rule.name,
         "clause": None if rule is None else rule.clause,
@@ -645,7 +645,7 @@ def _build_task(row: Mapping[Any, Any], policies: Mapping[str, Policy]) -> dict[
         prediction = {"model_version": prediction["model_version"], "score": score, "result": []}
     return {
         "data": {
-            str(name): "" if (value := to_json_value(told.get(name))) is None else value
+            str(name): "" if (value := to_json_value(content.get(name))) is None else value
             for name in (*shown, *further)
         },
         "meta": {name: to_json_value(row[name]) for name in _META if name in row},

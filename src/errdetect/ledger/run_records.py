@@ -375,5 +375,5 @@ def _mark_certain_reviews(connection: Connection, run_id: str) -> None:
         (scored.run_id != run_id, queue.run_id == run_id),
     ):
         certain = scored.decision_id.in_(select(queue.decision_id).where(queued_by))
-        chance = {"inclusion_probability": 1.0, "arm": _QUEUED}
-        connection.execute(update(tables.SCORED).where(stated, certain).values(chance))
+        design = {"inclusion_probability": 1.0, "arm": _QUEUED}
+        connection.execute(update(tables.SCORED).where(stated, certain).values(design))

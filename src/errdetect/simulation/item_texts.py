@@ -53,11 +53,11 @@ def draw_text_phrases(rng: np.random.Generator, sellers: Sellers, items: Items) 
 
 def _role_probabilities(items: Items) -> Floats:
     """Return the probability that each role (n x roles) is filled."""
-    chance = np.where(items.comment[:, None], _IN_COMMENTS, _IN_LISTINGS)
+    probability = np.where(items.comment[:, None], _IN_COMMENTS, _IN_LISTINGS)
     # Tell-tale phrases may be in the description, which the log does not keep.
     told = np.where(items.comment, 1.0, _IN_TITLE) * (items.sign_policy >= 0)
-    chance[:, _SIGN] = told
-    return chance
+    probability[:, _SIGN] = told
+    return probability
 
 
 def _draw_role_phrases(

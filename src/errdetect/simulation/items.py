@@ -288,10 +288,10 @@ def _draw_violations(
     bars = np.cumsum(shares, axis=1)
     drawn = (bars < rng.random(n)[:, None]).sum(1)
     trap, quote = drawn < len(POLICIES), rng.random(n)
-    usual = np.zeros(len(CATEGORIES) + 1)
+    base = np.zeros(len(CATEGORIES) + 1)
     for name, value in _FORMER_SHARE.items():
-        usual[category_number(name)] = value
-    former = rng.random(n) < usual[line]
+        base[category_number(name)] = value
+    former = rng.random(n) < base[line]
     innocent = np.select(
         [trap, former, quote < 0.009, quote < 0.018], [TRAP, FORMER, BAD, CODED], NONE
     )
@@ -405,10 +405,10 @@ def _apply_copies(rng: np.random.Generator, items: Items) -> Items:
 def _draw_checked_policies(rng: np.random.Generator, items: Items) -> Ints:
     """Choose the rule under which each item is checked: mostly the one that it appears to concern."""
     n, u = len(items), rng.random(len(items))
-    usual = draw_by_row(rng, CHECK, items.line)
-    seen = np.where(u < 0.80, items.sign_policy, usual)
+    common = draw_by_row(rng, CHECK, items.line)
+    seen = np.where(u < 0.80, items.sign_policy, common)
     pictured = (items.known_picture >= 0) & (rng.random(n) < 0.75)
-    routed = np.where(items.sign_policy >= 0, seen, usual)
+    routed = np.where(items.sign_policy >= 0, seen, common)
     routed = np.where((items.sign_policy < 0) & pictured, items.known_picture, routed)
     breach = items.issue >= 0
     hidden = breach & (items.sign_kind == NONE) & ~pictured

@@ -110,22 +110,22 @@ def simulate_verdicts(
     evidence[row, moderator] += unlogged
     scores = np.round(1 / (1 + np.exp(-evidence)), 4)
     score = scores[row, moderator]
-    usual, bar = _draw_thresholds(rng, items)
+    regular, actual = _draw_thresholds(rng, items)
     terms: dict[str, Floats] = {}
     for number, (_, named) in enumerate(views):
         for cause, term in named.items():
             mine = np.where(moderator == number, term, 0.0)
             terms[cause] = terms.get(cause, np.zeros(n)) + mine
     # A threshold that is too low has the effect of evidence of the same size.
-    terms["threshold"] = logit(usual) - logit(bar)
+    terms["threshold"] = logit(regular) - logit(actual)
     scores[~HEADS.T[items.checked]] = np.nan
     return MachineVerdicts(
         scores=scores,
         moderator=moderator,
         version=version[row, moderator],
         score=score,
-        threshold=bar,
-        enforced=score >= bar,
+        threshold=actual,
+        enforced=score >= actual,
         terms=terms,
     )
 
@@ -133,10 +133,10 @@ def simulate_verdicts(
 def _draw_thresholds(rng: np.random.Generator, items: Items) -> tuple[Floats, Floats]:
     """Return each decision's regular threshold, and the one actually set."""
     jitter = rng.choice([-0.04, -0.02, 0.0, 0.02, 0.04], (len(POLICIES), len(MARKETS)))
-    usual = np.round(THRESHOLDS[:, None] + jitter, 2)
-    real = usual.copy()
+    regular = np.round(THRESHOLDS[:, None] + jitter, 2)
+    real = regular.copy()
     real[LOW_BAR[0], LOW_BAR[1]] = LOW_BAR[2]
-    return usual[items.checked, items.market], real[items.checked, items.market]
+    return regular[items.checked, items.market], real[items.checked, items.market]
 
 
 def _is_related_policy(items: Items) -> Bools:
@@ -199,8 +199,8 @@ def _score_phrase_rules(
     """Score by a list of phrases: all or nothing, so scores come in steps."""
     words, checked = load_vocabulary(), items.checked
     listed = np.zeros((*words.sign.shape[:2], 5, 3))
-    for kind, chance in ((BAD, 0.97), (CODED, 0.25), (TRAP, 0.30)):
-        listed[:, :, kind] = rng.random((*listed.shape[:2], 3)) < chance
+    for kind, share in ((BAD, 0.97), (CODED, 0.25), (TRAP, 0.30)):
+        listed[:, :, kind] = rng.random((*listed.shape[:2], 3)) < share
     # The list lacks German names of medicines.
     listed[language_number("de"), policy_number("medicines"), CODED] = 0.0
     listed[language_number("en"), policy_number("weapons"), TRAP, 0] = 1.0

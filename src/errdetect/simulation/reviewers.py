@@ -155,5 +155,5 @@ def flag_probability(
 def relabel_probability(kind: Ints, hard: Floats, acted: Bools, violates: Bools) -> Floats:
     """Probability that a reviewer who agrees with an enforcement names another rule for it."""
     mislabelled = kind == MISLABELLED
-    chance = np.where(mislabelled, 0.92 - 0.25 * hard, 0.002 + 0.02 * hard * violates)
-    return np.where(acted, chance, 0.0)
+    probability = np.where(mislabelled, 0.92 - 0.25 * hard, 0.002 + 0.02 * hard * violates)
+    return np.where(acted, probability, 0.0)

@@ -104,8 +104,8 @@ def audit_inclusion_probability(items: Items, verdicts: MachineVerdicts, share: 
     unsure = 0.03 + np.exp(-np.abs(verdicts.score - verdicts.threshold) / 0.12)
     mean = np.bincount(items.checked, unsure, minlength=len(POLICIES)) / np.maximum(counts, 1.0)
     towards = unsure / mean[items.checked]
-    chance: Floats = np.minimum(rate[items.checked] * (FLOOR + (1 - FLOOR) * towards), 1.0)
-    return chance
+    probability: Floats = np.minimum(rate[items.checked] * (FLOOR + (1 - FLOOR) * towards), 1.0)
+    return probability
 
 
 def make_reviews(
@@ -150,8 +150,8 @@ def _draw_answers(
     checked, issue = scene.items.checked[decision], scene.items.issue[decision]
     slip = (rng.random(n) < 0.06) & ~expert
     named = np.where((kind == MISLABELLED) & ~slip, issue, PARTNER[checked])
-    usual = REVIEW_MINUTES[checked] * (0.7 + 0.9 * hard) * np.where(expert, 2.0, 1.0)
-    minutes = np.round(usual * rng.lognormal(-0.08, 0.4, n), 2)
+    typical = REVIEW_MINUTES[checked] * (0.7 + 0.9 * hard) * np.where(expert, 2.0, 1.0)
+    minutes = np.round(typical * rng.lognormal(-0.08, 0.4, n), 2)
     return SimulatedReviews(
         decision=decision,
         moment=moment,
@@ -185,8 +185,8 @@ def _draw_audit_reviews(
 ) -> list[SimulatedReviews]:
     """Draw the audit (each decision independently, with its own probability), and its reviews."""
     items = scene.items
-    chance = audit_inclusion_probability(items, scene.verdicts, design.audit)
-    drawn = np.flatnonzero(rng.random(len(items)) < chance)
+    probability = audit_inclusion_probability(items, scene.verdicts, design.audit)
+    drawn = np.flatnonzero(rng.random(len(items)) < probability)
     judges = pick_reviewers(rng, scene.reviewers, items.language[drawn], 3)
     seats = 1 + (rng.random(len(drawn)) < design.overlap)
     seats = seats + ((seats == 2) & (rng.random(len(drawn)) < 0.2))
@@ -194,7 +194,7 @@ def _draw_audit_reviews(
     decision = np.repeat(drawn, seats)
     moment = _add_delay(rng, scene, items.moment[decision], 0.7, 0.8)
     first = _draw_answers(
-        rng, scene, AUDIT, decision, moment, judges[taken], inclusion=chance[decision]
+        rng, scene, AUDIT, decision, moment, judges[taken], inclusion=probability[decision]
     )
     flagged = np.unique(decision[first.verdict != UPHELD])
     sent = flagged[rng.random(len(flagged)) < design.adjudication]
@@ -260,8 +260,8 @@ def _draw_user_reports(rng: np.random.Generator, scene: ReviewScenario) -> Simul
     """Draw user reports on allowed items; reviewers check a few of them."""
     items, truth = scene.items, scene.truth
     seen = np.log1p(items.exposure) / 4
-    chance = np.where(truth.violates, 0.05, 0.0012) * seen
-    reported = (rng.random(len(items)) < chance) & ~scene.verdicts.enforced
+    probability = np.where(truth.violates, 0.05, 0.0012) * seen
+    reported = (rng.random(len(items)) < probability) & ~scene.verdicts.enforced
     decision = np.flatnonzero(reported)
     wait = np.ceil(5 * rng.lognormal(0, 0.9, len(decision)) * DAY).astype(np.int64)
     moment = items.moment[decision] + wait

@@ -165,11 +165,11 @@ def _draw_home_markets(rng: np.random.Generator, is_new: Bools) -> Ints:
 
 def _draw_categories(rng: np.random.Generator, kind: Ints, cluster: Ints, specialty: Ints) -> Ints:
     """Draw three categories for each account, suited to its specialty if it has one."""
-    usual = normalise_rows(np.array([part for part, _ in CATEGORIES.values()]))
-    fitting = BREACH[:COMMENTS].T * usual
+    common = normalise_rows(np.array([part for part, _ in CATEGORIES.values()]))
+    fitting = BREACH[:COMMENTS].T * common
     # Rules that only comments break do not affect the seller's goods.
-    fitting = np.where(fitting.sum(1, keepdims=True) > 0, fitting, usual)
-    table = np.vstack([usual, normalise_rows(fitting)])
+    fitting = np.where(fitting.sum(1, keepdims=True) > 0, fitting, common)
+    table = np.vstack([common, normalise_rows(fitting)])
     line = np.where(kind == BAD_ACTOR, specialty + 1, 0)
     drawn = np.stack([draw_by_row(rng, table, line) for _ in range(3)], axis=1)
     home = np.array([goods for _, _, goods in CLUSTERS])

@@ -54,7 +54,7 @@ def test_every_fault_is_told_at_once(write):
     [
         ("", "must hold keys and values, got an empty file"),
         ("- a\n- b", "must hold keys and values, got a list"),
-        ("version: 1\nversion: 1", "the key 'version' stands twice"),
+        ("version: 1\nversion: 1", "the key 'version' occurs twice"),
         ("a: [", "must be YAML in UTF-8"),
     ],
 )

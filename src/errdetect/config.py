@@ -1,8 +1,8 @@
-"""The config: one strict YAML file, every fault told at once, every key with a default.
+"""The config: one strict YAML file; all faults are reported at once, every key has a default.
 
 Paths in it are relative to the file. `${NAME}` and `${NAME:-default}` in a path are taken from the
 environment. Only `errdetect.workflows` unpacks a config; everything below takes keyword arguments. The
-keys themselves stand in `settings`.
+keys themselves are in `config_schema`.
 """
 
 import difflib
@@ -43,7 +43,7 @@ from errdetect.schemas import MEASURES, SOURCES
 
 __all__ = ["Config", "load_config"]
 
-#: What `load_config` notes beside the file's keys.
+#: What `load_config` adds to the file's keys.
 _OURS = {"base", "overrides"}
 
 
@@ -80,7 +80,7 @@ class Config(ConfigSection):
         return self
 
     def path(self, value: str) -> Path:
-        """Return the place that a path of the config names, relative to the config's folder.
+        """Return a path of the config, resolved relative to the config's folder.
 
         Examples
         --------
@@ -91,7 +91,7 @@ class Config(ConfigSection):
         return self.base / _expand_variables(value)
 
     def data_paths(self, value: str | Sequence[str] | DatabaseSource) -> list[str]:
-        """Return every place of a source of the data section.
+        """Return every location of a source in the data section.
 
         A path, a glob, or a list of them; a database's table or query is `URL::table` or
         `URL::query`.
@@ -112,7 +112,7 @@ class Config(ConfigSection):
         ]
 
     def ledger_url(self) -> str:
-        """Return the ledger's database; `errdetect.db` beside the config unless it says otherwise.
+        """Return the ledger's URL; by default `errdetect.db` in the config's folder.
 
         Examples
         --------
@@ -122,7 +122,7 @@ class Config(ConfigSection):
         return self._resolve_url(self.ledger.url or "sqlite:///errdetect.db")
 
     def _resolve_url(self, value: str) -> str:
-        """Take a SQLite file relative to the config's folder, as any path."""
+        """Resolve a SQLite file relative to the config's folder, like any path."""
         url = _expand_variables(value)
         head = "sqlite:///"
         return f"{head}{self.base / url.removeprefix(head)}" if url.startswith(head) else url
@@ -174,7 +174,7 @@ def load_config(path: Path | str, overrides: Sequence[str] = ()) -> Config:
 
 
 class _Loader(yaml.SafeLoader):
-    """A safe loader that refuses a key that stands twice."""
+    """A safe loader that refuses duplicate keys."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[object] = set()
@@ -182,7 +182,7 @@ class _Loader(yaml.SafeLoader):
             key = self.construct_object(key_node, deep=True)
             if isinstance(key, str) and key in seen:
                 raise yaml.constructor.ConstructorError(
-                    None, None, f"the key '{key}' stands twice", key_node.start_mark
+                    None, None, f"the key '{key}' occurs twice", key_node.start_mark
                 )
             if isinstance(key, str):
                 seen.add(key)
@@ -196,8 +196,10 @@ def _read_yaml(file: Path) -> dict[str, Any]:
     try:
         raw = yaml.load(file.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 (a SafeLoader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        said = re.sub(r"\s+", " ", str(error))
-        raise ConfigError([error_message(f"'{file.name}'", "be YAML in UTF-8", said, do)]) from None
+        problem = re.sub(r"\s+", " ", str(error))
+        raise ConfigError(
+            [error_message(f"'{file.name}'", "be YAML in UTF-8", problem, do)]
+        ) from None
     if not isinstance(raw, dict):
         kind = "an empty file" if raw is None else f"a {type(raw).__name__}"
         raise ConfigError([error_message(f"'{file.name}'", "hold keys and values", kind, do)])
@@ -233,14 +235,14 @@ def _apply_override(raw: dict[str, Any], text: str) -> Iterator[str]:
 
 
 def _format_faults(error: ValidationError) -> Iterator[str]:
-    """Say each fault once, in our own words; a union's branches count as one fault."""
-    told: set[str] = set()
+    """Yield each fault once, in our own words; a union's branches count as one fault."""
+    reported: set[str] = set()
     for fault in error.errors():
         where = [str(part) for part in fault["loc"] if not _is_union_branch(str(part))]
         name = ".".join(where)
-        if any(name == other or name.startswith(f"{other}.") for other in told):
+        if any(name == other or name.startswith(f"{other}.") for other in reported):
             continue
-        told.add(name)
+        reported.add(name)
         if fault["type"] == "extra_forbidden":
             yield _unknown_key_fault(name, Config)
         elif fault["type"] == "missing":
@@ -263,7 +265,7 @@ def _shorten_value(value: object) -> str:
 
 
 def _unknown_key_fault(name: str, model: type[BaseModel]) -> str:
-    """Say that a key does not exist, with the nearest that does."""
+    """Return the message for an unknown key, with the closest known one."""
     known = [k for k in _key_paths(model) if k not in _OURS]
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     inside = name.rpartition(".")[0]
@@ -288,7 +290,7 @@ def _section_models(annotation: Any) -> Iterator[type[BaseModel]]:
 
 
 def _expand_variables(value: str, environment: Mapping[str, str] = os.environ) -> str:
-    """Put environment variables into a path.
+    """Expand environment variables in a path.
 
     >>> _expand_variables("${DATA:-x}/d.parquet", {}), _expand_variables("${DATA:-x}/d.parquet", {"DATA": "/y"})
     ('x/d.parquet', '/y/d.parquet')

@@ -1,4 +1,4 @@
-"""Where things are: data, models, the ledger."""
+"""The sections of the config: their keys, defaults and limits."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Literal
@@ -49,13 +49,13 @@ Source = Literal["audit", "appeal", "re_review", "golden", "adjudication", "repo
 
 
 class ConfigSection(BaseModel):
-    """A section that knows its keys and refuses others."""
+    """A section that accepts only its own keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
 
 class DatabaseSource(ConfigSection):
-    """A table of a database, or what a query gives: a source of rows."""
+    """A source of rows: a database table, or the result of a query."""
 
     url: str = Field(repr=False, description="postgresql://user@host/name or sqlite:///file.db")
     table: str | None = Field(None, description="table, or schema.table")
@@ -75,7 +75,7 @@ _READS = [[word] for word in ("SELECT", "select", "Select", "WITH", "with", "Wit
 
 
 def _source_kind(value: object) -> str:
-    """Tell which form a source has, so that a fault speaks of that form alone."""
+    """Return a source's form, so that faults mention that form only."""
     return "database" if isinstance(value, dict | DatabaseSource) else "files"
 
 
@@ -87,7 +87,8 @@ class DataSettings(ConfigSection):
     """Where the tables are and what their columns and actions mean."""
 
     folder: str | None = Field(
-        None, description="where the paths below start; default: the config's folder"
+        None,
+        description="folder that the paths below are relative to; default: the config's folder",
     )
     decisions: Place = Field(
         description="path, list of paths, glob, or a database's table or query"
@@ -96,7 +97,7 @@ class DataSettings(ConfigSection):
     policies: str | None = Field(None, description="the policy catalogue (YAML)")
     columns: dict[str, str] = Field({}, description="your column name: our column name")
     actions: dict[str, Literal["allow", "enforce"]] = Field({}, description="what an action means")
-    drop: list[str] = Field([], description="columns to leave unread")
+    drop: list[str] = Field([], description="columns to ignore")
     max_rejected: float = Field(
         0.05,
         ge=0,
@@ -117,9 +118,11 @@ class RegistrySettings(ConfigSection):
 
 
 class LedgerSettings(ConfigSection):
-    """Where runs, the queue, finished reviews and what was done about them are kept."""
+    """Where runs, the queue, finished reviews and remediations are recorded."""
 
-    url: str | None = Field(None, repr=False, description="null: errdetect.db beside the config")
+    url: str | None = Field(
+        None, repr=False, description="null: errdetect.db in the config's folder"
+    )
 
 
 class LabelsSettings(ConfigSection):
@@ -132,7 +135,8 @@ class LabelsSettings(ConfigSection):
         "and report",
     )
     reviewers: Literal["model", "votes"] = Field(
-        "model", description="weigh reviewers by how often they err, or count votes alike"
+        "model",
+        description="model: weight reviewers by their error rates; votes: count all equally",
     )
 
     @field_validator("as_of")
@@ -144,19 +148,21 @@ class LabelsSettings(ConfigSection):
 
 
 class FeaturesSettings(ConfigSection):
-    """What the model may look at."""
+    """What the model may learn from."""
 
     leave_out: list[str] = Field([], description="columns that are read but are not features")
     text: bool = Field(True, description="learn from the content's text where there is one")
-    history: bool = Field(True, description="learn from what accounts, policies, ... did before")
-    similar: bool = Field(True, description="learn from how the same content was judged before")
+    history: bool = Field(True, description="learn from the history of accounts, policies, ...")
+    similar: bool = Field(True, description="learn from earlier verdicts on the same content")
 
 
 class TrainSettings(ConfigSection):
     """How the model is fitted."""
 
     trials: int = Field(12, ge=0, description="settings that Optuna tries; 0 keeps the default")
-    seconds: float | None = Field(None, gt=0, description="stop tuning after so long; null: never")
+    seconds: float | None = Field(
+        None, gt=0, description="stop tuning after this time; null: no limit"
+    )
     objective: Literal["average_precision", "recall", "harm"] = Field(
         "average_precision",
         description="what tuning and blending maximise on held-out time: average precision, or the "
@@ -164,15 +170,15 @@ class TrainSettings(ConfigSection):
     )
     propensity: Literal["off", "audit"] = Field(
         "off",
-        description="audit: labels count for the decisions that the audit drew them for when learning; "
-        "off: all alike, which ranked better on held-out time",
+        description="audit: weight audit labels by 1 / inclusion probability in training; "
+        "off: weight all labels equally, which ranked better on held-out data",
     )
     resume: bool = Field(
         False,
-        description="keep trials beside the registry, so that tuning goes on where it broke off",
+        description="keep trials next to the registry, so that interrupted tuning resumes",
     )
     seed: int = Field(0, ge=0)
-    threads: int | None = Field(None, ge=1, description="default: the processor's cores")
+    threads: int | None = Field(None, ge=1, description="default: all cores")
     parts: tuple[Share, Share, Share] = Field(
         (0.6, 0.2, 0.2), description="shares of labelled decisions, by time: fit, tune, test"
     )
@@ -200,18 +206,20 @@ class EvaluateSettings(ConfigSection):
 class GateSettings(ConfigSection):
     """What a new model must show before it is registered."""
 
-    min_errors: int = Field(5, ge=1, description="held-out errors below which nobody can tell")
+    min_errors: int = Field(
+        5, ge=1, description="held-out errors below which the gate is inconclusive"
+    )
 
 
 class PoolSettings(ConfigSection):
-    """Reviewers who can take each other's reviews."""
+    """A team of interchangeable reviewers."""
 
     name: Annotated[str, Field(min_length=1, max_length=100)]
     minutes: float = Field(gt=0, description="reviewer minutes for one run of `score`")
-    markets: list[str] = Field([], description="what it can review; empty: any")
-    languages: list[str] = Field([], description="`en` takes in `en-GB`")
-    policies: list[str] = Field([], description="what it is trained for; empty: any")
-    site: str | None = Field(None, description="where it sits, as reviews say it")
+    markets: list[str] = Field([], description="markets it can review; empty: any")
+    languages: list[str] = Field([], description="`en` includes `en-GB`")
+    policies: list[str] = Field([], description="policies it is trained for; empty: any")
+    site: str | None = Field(None, description="its site, as named in the reviews")
 
 
 class QueueSettings(ConfigSection):
@@ -221,35 +229,37 @@ class QueueSettings(ConfigSection):
         0.05, description="reviews per run: a count, or a share of the decisions scored"
     )
     minutes: float | None = Field(
-        None, gt=0, description="reviewer minutes per run, in the place of budget"
+        None, gt=0, description="reviewer minutes per run, instead of budget"
     )
-    pools: list[PoolSettings] = Field([], description="who reviews what, in the place of budget")
+    pools: list[PoolSettings] = Field([], description="reviewer teams, instead of budget")
     minimum_shares: dict[Literal["policy_id", "market"], dict[str, Share]] = Field(
-        {}, description="least part of the minutes for a policy or a market"
+        {}, description="minimum share of the minutes for a policy or market"
     )
     account_cap: int | None = Field(
-        None, ge=1, description="most ranked reviews of one account's decisions"
+        None, ge=1, description="maximum number of ranked reviews per account"
     )
     one_job: bool = Field(True, description="review identical content once, for all its decisions")
     half_life_days: float | None = Field(
-        None, gt=0, description="age at which half of the harm is past remedy; null: never"
+        None,
+        gt=0,
+        description="age at which half of the harm can no longer be remedied; null: never",
     )
     explore_share: Share | Literal["auto"] = Field(
         "auto",
-        description="part of the budget drawn at random, so that errors nobody expects are seen; auto: "
-        "what keeps the error rate's interval within 1.3 of a pure audit's",
+        description="share of the budget drawn at random, to find unexpected errors; auto: "
+        "enough to keep the error rate's interval within 1.3 times a pure audit's",
     )
     exposure: Literal["none", "log", "linear"] = Field(
         "log", description="how exposure weighs harm: not, 1 + ln(1 + exposure), or exposure itself"
     )
-    requeue_reviewed: bool = Field(False, description="queue decisions that people already judged")
+    requeue_reviewed: bool = Field(False, description="queue decisions that were already reviewed")
     seed: int = Field(0, ge=0)
     record: bool = Field(
-        True, description="record runs in the ledger; false: scoring leaves no trace but its files"
+        True, description="record runs in the ledger; false: scoring writes only its output files"
     )
     scores: str | list[str] | None = Field(
         None,
-        description="scores.parquet of earlier runs, in the place of the ledger's: path, list of paths, or glob",
+        description="scores.parquet of earlier runs, instead of the ledger's: path, list of paths, or glob",
     )
 
     @field_validator("budget", mode="before")
@@ -282,15 +292,17 @@ class QueueSettings(ConfigSection):
 class EstimateSettings(ConfigSection):
     """How error rates are estimated."""
 
-    min_reviews: int = Field(5, ge=1, description="reviews below which a cell is suppressed")
+    min_reviews: int = Field(
+        5, ge=1, description="reviews below which a group's estimates are suppressed"
+    )
     correction: Literal["auto", "require", "none"] = Field(
         "auto",
-        description="put reviewers' errors right where possible, or else give no figure, or never",
+        description="correct for reviewer error where possible, always (else no estimate), or never",
     )
     control: Literal["auto", "cross_fitted", "none"] = Field(
         "auto",
-        description="P(error) that narrows the intervals: one fitted on the audit in turns, or none; auto takes "
-        "the champion's where it has not seen the audit, and none above 300,000 decisions",
+        description="P(error) used to narrow the intervals: cross-fitted on the audit, or none; auto uses the "
+        "champion's where it was not trained on the audit, and none above 300,000 decisions",
     )
     max_lost: float = Field(
         0.02,
@@ -306,17 +318,20 @@ class AuditSettings(ConfigSection):
 
     method: Literal["unequal", "neyman"] = Field(
         "unequal",
-        description="lean towards likely errors decision by decision, or share out among strata",
+        description="unequal: favour likely errors, decision by decision; neyman: allocate among strata",
     )
     floor: float = Field(
-        0.25, ge=0.2, le=1, description="part of the uniform chance that every decision keeps"
+        0.25,
+        ge=0.2,
+        le=1,
+        description="share of the uniform inclusion probability that every decision keeps",
     )
-    min_per_segment: int = Field(0, ge=0, description="least expected reviews of each segment")
+    min_per_segment: int = Field(0, ge=0, description="minimum expected reviews per segment")
     adjudicate_flags: bool = Field(
-        True, description="an expert settles every decision that a reviewer calls wrong"
+        True, description="an expert adjudicates every decision that a reviewer flags as wrong"
     )
     golden_per_site: int = Field(
-        100, ge=0, description="items of known answer that each site gets, half of them errors"
+        100, ge=0, description="golden items per site, half of them errors"
     )
 
 
@@ -349,25 +364,27 @@ class ReportSettings(ConfigSection):
     )
     queue_rows: int = Field(50, ge=0, le=1000)
     words: str | None = Field(
-        None, description="your own words for the reasons: a YAML file; null: errdetect's"
+        None, description="your own reason texts: a YAML file; null: errdetect's"
     )
-    explained: int = Field(500, ge=1, description="decisions per policy that drivers are read from")
+    explained: int = Field(
+        500, ge=1, description="decisions per policy that drivers are computed from"
+    )
 
 
 class ReviewersSettings(ConfigSection):
-    """What the report says of the people who review."""
+    """What the report shows about reviewers."""
 
-    minimum: int = Field(30, ge=1, description="items below which a scorecard's figure is left out")
+    minimum: int = Field(30, ge=1, description="items below which a scorecard's rate is left out")
     aql: float = Field(
         1.0, description="percent of wrong reviews that a site may have over time (ISO 2859-1)"
     )
 
 
 class WhitelistSettings(ConfigSection):
-    """When an account is spared one policy's automated enforcement for a while."""
+    """When an account is exempted from one policy's automated enforcement for a time."""
 
     min_reviews: int = Field(
-        8, ge=1, description="reviewed enforcements below which nobody can tell"
+        8, ge=1, description="reviewed enforcements below which an account is inconclusive"
     )
     min_wrongful_rate: Share = Field(
         0.5, description="share of wrong enforcements that the lower 95 % limit must reach"
@@ -376,10 +393,10 @@ class WhitelistSettings(ConfigSection):
 
 
 class LookAlikesSettings(ConfigSection):
-    """Which decisions are shown to people since they resemble overturned ones."""
+    """Which look-alikes of overturned decisions are suggested for review."""
 
     min_reviews: int = Field(
-        20, ge=1, description="audited ones below which their expected precision is unknown"
+        20, ge=1, description="audited look-alikes below which expected precision is unknown"
     )
     min_precision: float = Field(
         0.1, ge=0, le=1, description="expected precision, where known, below which none is shown"
@@ -393,14 +410,14 @@ class RemediationSettings(ConfigSection):
         0.5,
         ge=0,
         le=1,
-        description="P(error) given its reviews that settles an error without expert or granted appeal",
+        description="P(error) given its reviews that confirms an error without expert or granted appeal",
     )
     whitelist: WhitelistSettings = WhitelistSettings()
     look_alikes: LookAlikesSettings = LookAlikesSettings()
 
 
 class ExportSettings(ConfigSection):
-    """What other systems are told of the queue's decisions."""
+    """What the queue export contains."""
 
     columns: list[str] = Field(
         [
@@ -415,22 +432,25 @@ class ExportSettings(ConfigSection):
             "threshold",
             "text",
         ],
-        description="columns of the decisions that go along; no account_id unless it is named here",
+        description="columns of the decisions to include; account_id only if named here",
     )
 
 
 class TargetsSettings(ConfigSection):
-    """Quality targets beside those of the policy catalogue, whose own go before."""
+    """Quality targets in addition to the policy catalogue's, which take precedence."""
 
     rates: dict[Measure, Annotated[float, Field(ge=0, le=1)]] = Field(
-        {}, description="measure: limit, for every policy; precision, recall, accuracy at least"
+        {},
+        description="measure: limit, for every policy; a minimum for precision, recall, accuracy",
     )
-    per_market: bool = Field(False, description="hold every policy's targets in each market, too")
+    per_market: bool = Field(
+        False, description="apply every policy's targets in each market as well"
+    )
     reviewer_accuracy: Annotated[float, Field(ge=0, le=1)] | None = Field(
-        None, description="least share of golden items that each site answers rightly"
+        None, description="minimum share of golden items that each site answers correctly"
     )
     sites: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(
-        {}, description="site: its own least accuracy"
+        {}, description="site: its own minimum accuracy"
     )
 
     @model_validator(mode="after")

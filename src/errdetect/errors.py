@@ -1,8 +1,8 @@
-"""The error tree: every fault a user can mend, said in one sentence form.
+"""The exceptions: every fault that a user can fix, in one sentence form.
 
-A message says what is wrong, what it must be, what it got and what to do. Commands turn these into
-exit status 2 (the input, the config or a model cannot be used) or 1 (a gate or check said no)
-without a traceback. Anything else that is raised is a bug in errdetect and keeps its traceback.
+A message says what is wrong, what it must be, what it got and what to do. Commands exit
+without a traceback, with status 2 (the input, the config or a model cannot be used) or 1 (a gate
+or check failed). Any other exception is a bug in errdetect and keeps its traceback.
 """
 
 import re
@@ -29,17 +29,17 @@ __all__ = [
 
 #: Joiners that scripts and emoji need.
 JOINERS = "\u200c\u200d"
-# Marks that only nudge the order of the words next to them, and that right-to-left texts need.
+# Marks that only affect the order of adjacent words, and that right-to-left texts need.
 _MARKS = "\u200e\u200f\u061c"
 # Control, format, surrogate and private characters, and line and paragraph separators.
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
-# A quotation between two direction marks, none within: it keeps its own order from reaching out.
+# A quotation between two direction marks, none within: its text direction stays contained.
 _OPEN, _CLOSE = "\u2068", "\u2069"
 _ISOLATED = re.compile("(\u2068[^\u2066-\u2069\u202a-\u202e]*\u2069)")
 
 
 def error_message(what: str, must: str, got: object, do: str) -> str:
-    """Say one fault: what it is about, what it must be, what it got, what to do.
+    """Return one fault as a sentence: what it is about, what it must be, what it got, what to do.
 
     Examples
     --------
@@ -50,13 +50,13 @@ def error_message(what: str, must: str, got: object, do: str) -> str:
 
 
 class ErrdetectError(Exception):
-    """Base of every fault that the user can mend; `exit_code` is the command's exit status."""
+    """Base of every fault that the user can fix; `exit_code` is the command's exit status."""
 
     exit_code = 2
 
 
 class ConfigError(ErrdetectError):
-    """The config cannot be used; carries all of its faults at once.
+    """The config cannot be used; lists all of its faults at once.
 
     Parameters
     ----------
@@ -85,17 +85,17 @@ class ModelError(ErrdetectError):
 
 
 class Refusal(ErrdetectError):
-    """The method would not give a figure that holds, so it gives none and says why."""
+    """No reliable estimate is possible; the message says why."""
 
 
 class GateRefusal(ErrdetectError):
-    """A gate or check said no: the work was done, its result was not accepted."""
+    """A gate or check failed: the work is done, but its result was not accepted."""
 
     exit_code = 1
 
 
 class ContradictionError(ErrdetectError):
-    """Our own figures contradict each other: a bug, and none of them is given.
+    """Our own figures contradict each other: a bug, so none of them is shown.
 
     Parameters
     ----------
@@ -105,8 +105,8 @@ class ContradictionError(ErrdetectError):
     Examples
     --------
     >>> print(ContradictionError(["the whole, recall: low 0.9 <= estimate 0.5 does not hold."]))
-    errdetect's own figures contradict each other (1 contradiction), which is a bug in errdetect, \
-so none is given. Please report it with these lines:
+    errdetect's own figures contradict each other (1 contradiction). This is a bug in errdetect, \
+so none is shown. Please report it with these lines:
       - the whole, recall: low 0.9 <= estimate 0.5 does not hold.
     """
 
@@ -119,13 +119,13 @@ so none is given. Please report it with these lines:
         more = [f"and {n - len(shown):,} more."] if n > len(shown) else []
         super().__init__(
             f"errdetect's own figures contradict each other ({n:,} contradiction"
-            f"{'s' if n != 1 else ''}), which is a bug in errdetect, so none is given. Please "
+            f"{'s' if n != 1 else ''}). This is a bug in errdetect, so none is shown. Please "
             "report it with these lines:" + "".join(f"\n  - {f}" for f in [*shown, *more])
         )
 
 
 def is_hidden(character: str) -> bool:
-    r"""Tell whether a character cannot be seen or reorders others; joiners of scripts are needed.
+    r"""Return whether a character is invisible or reorders others; script joiners are exempt.
 
     Examples
     --------
@@ -134,7 +134,7 @@ def is_hidden(character: str) -> bool:
     """
     if character in JOINERS:
         return False
-    # The last two of every plane stand for no character, now or later; XML refuses some of them.
+    # The last two code points of every plane are noncharacters; XML refuses some of them.
     return unicodedata.category(character) in _HIDDEN or ord(character) & 0xFFFE == 0xFFFE
 
 
@@ -162,7 +162,7 @@ def escape_hidden(text: str) -> str:
 
 
 def iter_escaped(text: str) -> Iterator[str]:
-    r"""Give `escape_hidden` text piece by piece: a character or its code, so that it may be cut between.
+    r"""Yield `escape_hidden` text in pieces, each a character or a code, so that callers can cut it.
 
     Examples
     --------
@@ -184,7 +184,7 @@ def _escape_character(character: str) -> str:
 
 @contextmanager
 def exit_on_error() -> Iterator[None]:
-    """End the process with one clear message and its status where the user can mend the fault.
+    """Exit with one clear message and the error's status where the user can fix the fault.
 
     Anything that is not an `ErrdetectError` passes through with its traceback: it is a bug.
     """

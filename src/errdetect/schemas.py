@@ -1,6 +1,6 @@
-"""The tables' columns and the words they may hold; other systems hold on to these.
+"""The tables' columns and allowed values; other systems depend on them.
 
-Every table that crosses errdetect's border is described here and nowhere else.
+Every input and output table is defined here and nowhere else.
 """
 
 from collections.abc import Iterable
@@ -78,7 +78,7 @@ class ColumnSpec:
     name
         The contract's name.
     kind
-        What its values are: text, a UTC timestamp, or a float64.
+        Type of its values: text, a UTC timestamp, or a float64.
     required
         Whether every table must have the column, and every row a value.
     low, high
@@ -116,7 +116,7 @@ DECISIONS = (
     ColumnSpec("text"),
 )
 
-#: A review: one human judgement of one decision.
+#: A review: one human verdict on one decision.
 REVIEWS = (
     ColumnSpec("review_id", required=True),
     ColumnSpec("decision_id", required=True),
@@ -132,13 +132,13 @@ REVIEWS = (
     ColumnSpec("updated_at", "timestamp"),
 )
 
-#: What the review ids of Label Studio's annotations begin with.
+#: Prefix of the review ids of Label Studio's annotations.
 LABEL_STUDIO_IDS = "label-studio-"
 
 _time = pa.timestamp("us", tz="UTC")
 _reason = pa.struct([("code", pa.string()), ("text", pa.string()), ("contribution", pa.float64())])
 
-#: What a review's value is made of: p_error x harm x exposure_weight x p_reverse x age_weight / minutes.
+#: The factors of a review's value: p_error x harm x exposure_weight x p_reverse x age_weight / minutes.
 _terms = [
     ("harm", pa.float64()),
     ("exposure_weight", pa.float64()),
@@ -188,8 +188,8 @@ QUEUE = pa.schema(
     ]
 )
 
-#: What goes with the queue's reasons: they, `against` and `base` add up to `served` together with
-#: the weaker reasons that are not told.
+#: Details of the queue's reasons: the reasons, `against`, `base` and the weaker reasons that are
+#: not shown add up to `served`.
 EXPLANATIONS = pa.schema(
     [
         ("decision_id", pa.string()),
@@ -214,7 +214,7 @@ LABELS = pa.schema(
     ]
 )
 
-#: The measures' columns; the `--by` columns stand before them.
+#: The measures' columns; the `--by` columns come before them.
 ESTIMATES = pa.schema(
     [
         ("measure", pa.string()),
@@ -231,7 +231,7 @@ ESTIMATES = pa.schema(
     ]
 )
 
-#: Remediations: what a plan holds, one row a step.
+#: Remediations: the plan, one row per step.
 PLAN = pa.schema(
     [
         ("remediation_id", pa.string()),
@@ -278,7 +278,7 @@ _rule = [
     ("error_kind", pa.string()),
 ]
 
-#: Rules where a policy errs more than elsewhere; a condition's value is written as text.
+#: Rules under which a policy has more errors than elsewhere; condition values are text.
 SLICES = pa.schema([("policy_id", pa.string()), *_rule, *_figures, ("finding_id", pa.string())])
 
 FINDINGS = pa.schema(
@@ -302,7 +302,7 @@ _limits = [
     for end in ("", "_low", "_high")
 ]
 
-#: What other bars would do; figures are empty where no reviewed scores support them.
+#: The effect of other thresholds; empty where no reviewed scores support an estimate.
 THRESHOLDS = pa.schema(
     [
         ("policy_id", pa.string()),

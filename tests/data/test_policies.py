@@ -87,8 +87,8 @@ policies:
     )
     assert faults == [
         "policies.yaml, policy 1 ('a'): severity must be a whole number from 1 to 5, got 6. "
-        "5 is the gravest.",
-        "policies.yaml, policy 2 ('b'): a policy's field must be one that is known, "
+        "5 is the most severe.",
+        "policies.yaml, policy 2 ('b'): a policy's field must be a known one, "
         "got 'sevrity'. Did you mean 'severity'?",
         "policies.yaml, policy 2 ('b'): review_minutes must be a number above 0, got -1. "
         "Correct it, or leave it out.",
@@ -96,7 +96,7 @@ policies:
         "Rename one of the two, or delete it.",
         "policies.yaml, policy 5: policy_id must be given for every policy, got nothing. Add it.",
         "policies.yaml, policy 5: severity must be a whole number from 1 to 5, got True. "
-        "5 is the gravest.",
+        "5 is the most severe.",
         "policies.yaml, policy 6: a policy must be a set of fields, got 'just a word'. "
         "Write its fields as `key: value`.",
         "policies.yaml, policy 7: policy_id must be text, got False. "
@@ -124,7 +124,7 @@ def test_a_circle_of_parents_is_told(tmp_path):
     assert len(faults) == 2
     assert faults[0] == (
         "policies.yaml: parent of policy 'a' must lead to a policy without parent, got itself. "
-        "Break the circle of parents."
+        "Break the cycle of parents."
     )
 
 

@@ -106,7 +106,7 @@ def test_file_and_ledger_hold_versions_of_one_review():
     assert "must have one answer at one moment" in read.rejects["reason"][0]
     assert read.n_duplicates == 1
     assert read.n_rows == len(read.frame) + len(read.rejects) + read.n_duplicates
-    assert read.notes == ("reviews that came back through the ledger: 3",)
+    assert read.notes == ("reviews from the ledger: 3",)
 
 
 def test_an_annotation_names_its_annotator_by_number_or_by_address():

@@ -320,8 +320,8 @@ def test_unreadable_values_are_told(tmp_path):
     frame = _decisions(decided_at=["01/02/2026", "", "2026-03-01"], score=["high", "0.5", "0.5"])
     read = _read(tmp_path, frame, "a.csv")
     assert read.rejects["reason"].tolist() == [
-        "decided_at must name the year first (of two numbers, which is the day and which the "
-        "month is uncertain), got '01/02/2026'; score must be a number, got 'high'",
+        "decided_at must begin with the year (otherwise day and month are ambiguous), "
+        "got '01/02/2026'; score must be a number, got 'high'",
         "decided_at must have a value, got nothing",
     ]
 
@@ -369,9 +369,7 @@ def test_review_rows(tmp_path):
         "minutes must be finite and above 0, got 0.0",
     ]
     assert read.notes[0] == "columns not used here: team"
-    assert "source: 1 value read as the known word, though case, spaces or hyphens differ" in (
-        read.notes
-    )
+    assert "source: 1 value matched despite different case, spaces or hyphens" in (read.notes)
     assert _adds_up(read)
 
 
@@ -709,7 +707,7 @@ def test_numbers_that_can_be_read_in_two_ways_are_never_guessed(tmp_path):
     frame = _decisions(exposure=["1,234", "5", "7"], price=["1,234", "5", "7"])
     read = _read(tmp_path, frame, "a.csv")
     assert read.frame["exposure"].tolist() == [5.0, 7.0]
-    assert "one way only" in read.rejects["reason"][0]
+    assert "unambiguous number" in read.rejects["reason"][0]
     assert read.frame["price"].tolist() == ["5", "7"]
     assert any(
         note.startswith("price: read as text: numbers such as '1,234'") for note in read.notes

@@ -44,9 +44,9 @@ def test_certain_times_are_read(text, time):
 @pytest.mark.parametrize(
     ("text", "cause"),
     [
-        ("03/01/2026", "year first"),
-        ("13/01/2026 10:00", "year first"),
-        ("01.03.2026", "year first"),
+        ("03/01/2026", "begin with the year"),
+        ("13/01/2026 10:00", "begin with the year"),
+        ("01.03.2026", "begin with the year"),
         ("01-Mar-26 10:00", "century"),
         ("Monday, 01-Mar-26 10:00:00 UTC", "weekday"),
         ("Mon, 03 Mar 2026 10:00:00 GMT", "weekday"),

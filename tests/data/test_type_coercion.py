@@ -338,7 +338,7 @@ def test_a_number_that_can_be_read_in_two_ways_is_never_guessed(texts, bad):
     read = _number(texts)
     assert read.bad.tolist() == bad
     (must,) = read.causes
-    assert "one way only" in must
+    assert "unambiguous number" in must
     assert read.causes[must].tolist() == bad
 
 

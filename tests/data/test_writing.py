@@ -75,7 +75,7 @@ def test_text_is_utf8_with_plain_line_ends(tmp_path):
 
 def test_unwritable_places_are_said(tmp_path):
     (tmp_path / "file").write_text("x")
-    with pytest.raises(DataError, match=r"file/a\.txt cannot be written: .*Choose another place"):
+    with pytest.raises(DataError, match=r"file/a\.txt cannot be written: .*Choose another path"):
         write_text(tmp_path / "file" / "a.txt", "x")
     (tmp_path / "folder").mkdir()
     with pytest.raises(DataError, match="folder cannot be written: Is a directory"):

@@ -222,7 +222,7 @@ def test_unknown_several_and_contradicting_answers(queue, write):
     assert read.rejects["reason"].tolist() == [
         "verdict must be one of upheld, overturned, relabelled, got 'maybe'",
         "the annotation must hold one verdict, got overturned, upheld",
-        "the annotation stands twice with one updated_at and different answers: the first is kept",
+        "the annotation occurs twice with one updated_at and different answers: the first is kept",
     ]
     assert len(read.frame) == 1
     assert read.n_duplicates == 1
@@ -302,7 +302,7 @@ def test_other_files_are_not_taken_for_exports(write, tmp_path):
 @pytest.mark.parametrize(
     ("text", "name", "says"),
     [
-        ("[{", "a.json", "got text that is no JSON"),
+        ("[{", "a.json", "got text that is not JSON"),
         ("[1]", "a.json", "got no list of tasks"),
         ('[{"id": 1}]', "a.json", "got a task without annotations"),
         ("id,verdict\n1,upheld\n", "a.csv", "got a table without annotation_id, created_at"),
@@ -421,7 +421,7 @@ def test_what_is_no_annotation_is_counted(tmp_path):
     path.write_text(json.dumps([{**task, "annotations": given, "predictions": [{"score": 1}]}]))
     read = convert_label_studio(path)
     assert read.notes == (
-        "annotations left out (the export has only their numbers): 1",
+        "annotations left out (the export holds only their ids): 1",
         "drafts left out (not submitted): 2",
         "predictions left out (made by a model): 1",
     )
@@ -473,7 +473,9 @@ def test_a_cut_export_is_refused_with_its_place(write):
     text = json.dumps([{"id": 1, "data": {"text": "x" * 100_000}, "annotations": []}])
     path = write(text[:-3], "cut.json")
     assert is_label_studio(path)
-    with pytest.raises(DataError, match=r"must be an export of Label Studio.*text that is no JSON"):
+    with pytest.raises(
+        DataError, match=r"must be an export of Label Studio.*text that is not JSON"
+    ):
         convert_label_studio(path)
 
 
@@ -491,7 +493,7 @@ def test_exports_among_other_sources(tmp_path, write):
     exports, others, notes = find_exports(sources)
     assert exports == [storage / "10", storage / "9"]
     assert others == [storage / "more.csv", plain, *sources[2:]]
-    assert notes == ("files passed over, which are neither exports nor tables: 1 (notes.txt)",)
+    assert notes == ("files skipped, neither exports nor tables: 1 (notes.txt)",)
     assert find_exports(str(storage / "[0-9]*"))[0] == [storage / "10", storage / "9"]
     (tmp_path / "parts").mkdir()
     (tmp_path / "parts" / "part-0.csv").write_text("review_id\n")

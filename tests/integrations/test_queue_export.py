@@ -89,7 +89,7 @@ def test_faulty_queues_are_refused(tmp_path):
     with pytest.raises(DataError, match="must have the column decision_id, got id"):
         read_queue(tmp_path / "a.parquet")
     pq.write_table(pa.table({"decision_id": ["a", "a"]}), tmp_path / "b.parquet")
-    with pytest.raises(DataError, match="must hold a decision once, got 'a' twice"):
+    with pytest.raises(DataError, match="must hold each decision once, got 'a' twice"):
         read_queue(tmp_path / "b.parquet")
     with pytest.raises(ValueError, match="unknown format 'xml'"):
         write_queue(pd.DataFrame(), tmp_path / "x", "xml")

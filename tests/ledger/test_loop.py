@@ -105,7 +105,7 @@ def test_proposals_go_their_way(ledger, at):
         (["closed"], "which is proposed, must be moved to accepted or rejected, got 'closed'"),
         (["rejected", "accepted"], "which is rejected, must be moved to closed, got 'accepted'"),
         (["rejected", "closed", "proposed"], "which is closed, must stay closed, got 'proposed'"),
-        (["accepted"], "to be accepted, must say when it takes effect, got no date"),
+        (["accepted"], "to be accepted, must state when it takes effect, got no date"),
     ],
 )
 def test_other_moves_are_refused(ledger, at, moves, says):
@@ -122,5 +122,5 @@ def test_other_moves_are_refused(ledger, at, moves, says):
 def test_moves_need_a_proposal_and_a_person(ledger, at):
     with pytest.raises(DataError, match="The proposal 'p' must be in the ledger"):
         ledger.move_proposal("p", "accepted", by="Ana", at=at)
-    with pytest.raises(DataError, match="must name who makes it"):
+    with pytest.raises(DataError, match="must name a person"):
         ledger.move_proposal("p", "accepted", by=" ", at=at)

@@ -22,13 +22,13 @@ url, name, first, pause = sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.
 scored = pd.DataFrame({"decision_id": [f"d{i}" for i in range(first, first + 3000)]})
 scored["inclusion_probability"] = 0.5
 queue = scored.sample(frac=1, random_state=first).assign(rank=1)
-put = runs.put
+put = runs.upsert_rows
 def slow(connection, table, rows, **how):
     put(connection, table, rows, **how)
     if "queued" in table.name and pause:
         print("writing", flush=True)
         time.sleep(pause)
-runs.put = slow
+runs.upsert_rows = slow
 print("ready", flush=True)
 sys.stdin.readline()
 with open_ledger(url) as ledger:

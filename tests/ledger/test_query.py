@@ -157,7 +157,9 @@ def test_postgresql_types_become_ours(postgres_url):
 def test_a_table_is_written_whole_or_not_at_all(url):
     frame = pd.DataFrame({"n": [1, 2], "reasons": [[{"code": "a"}], None], "t": ["x\0", "'; --"]})
     write_table(frame, url, "out")
-    with pytest.raises(DataError, match=r"The table out in .* must not be there yet, got one"):
+    with pytest.raises(
+        DataError, match=r"The table out in .* must not exist yet, got an existing one"
+    ):
         write_table(frame, url, "out")
     write_table(frame.assign(n=[3, 4]), url, "out", if_exists="append")
     found = _rows(url, "SELECT * FROM out ORDER BY n")
@@ -180,7 +182,7 @@ def test_a_replacement_that_fails_leaves_the_old_table(url, monkeypatch):
     def fail(*_):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(query, "add", fail)
+    monkeypatch.setattr(query, "insert_rows", fail)
     with pytest.raises(ZeroDivisionError):
         write_table(pd.DataFrame({"n": [2]}), url, "out", if_exists="replace")
     assert _rows(url, "out")["n"].tolist() == [1]

@@ -33,7 +33,7 @@ def test_the_same_run_twice_queues_nothing_twice(ledger, make_run):
     assert ledger.record_run(*run) == QueueCounts(0, 2)
     pd.testing.assert_frame_equal(ledger.queued_decisions(), before)
     assert len(ledger.runs()) == 1
-    assert ledger.history("run")["note"].tolist() == ["3 scored, 2 queued, 0 stood in the queue"]
+    assert ledger.history("run")["note"].tolist() == ["3 scored, 2 queued, 0 already queued"]
 
 
 def test_the_queue_comes_back_as_it_was(ledger, make_run):
@@ -150,15 +150,15 @@ def test_faults_of_the_caller_are_told(ledger, make_run):
     run, queue, scored = make_run()
     with pytest.raises(DataError, match="The scores must have the columns inclusion_probability"):
         ledger.record_run(run, queue, scored[["decision_id"]])
-    with pytest.raises(DataError, match="must name each decision once, got 2 again"):
+    with pytest.raises(DataError, match="must name each decision once, got 2 repeated"):
         ledger.record_run(run, pd.concat([queue, queue]), scored)
-    with pytest.raises(DataError, match="The scores must name each decision once, got 3 again"):
+    with pytest.raises(DataError, match="The scores must name each decision once, got 3 repeated"):
         ledger.record_run(run, queue, pd.concat([scored, scored]))
     with pytest.raises(DataError, match=r"hold scored decisions only, got 1 others, such as 'd9'"):
         ledger.record_run(*make_run(queued=("d1", "d9")))
     ledger.record_run(run, queue, scored)
     _, other, scored = make_run(queued=("d1", "d9"), scored=("d1", "d9"))
-    with pytest.raises(DataError, match="which the ledger knows, must be the one recorded, got 1"):
+    with pytest.raises(DataError, match="which the ledger holds, must be the one recorded, got 1"):
         ledger.record_run(run, other, scored)
     assert ledger.queued_decisions()["decision_id"].tolist() == ["d1", "d2"]
 

@@ -84,7 +84,7 @@ def test_reviews_come_in_once_and_every_job_counts_them(kept, place):
     after = load_snapshot(kept, progress=quiet)
     assert after.reviews.frame["review_id"].tolist() == ["r-d0", "r-d1", "r-d2", "r-d3"]
     assert after.reviews.frame.dtypes.equals(before.reviews.frame.dtypes)
-    assert after.notes == (*before.notes, "reviews that came back through the ledger: 2")
+    assert after.notes == (*before.notes, "reviews from the ledger: 2")
     assert after.reviews.frame["inclusion_probability"].isna().all()
 
 

@@ -214,7 +214,9 @@ def test_too_many_unusable_decisions_are_refused_with_the_cause(
         return decisions.assign(**{column: values.mask(bad, value)})
 
     for command in COMMANDS.values():
-        with pytest.raises(DataError, match="The decisions must be usable but for 5%") as refused:
+        with pytest.raises(
+            DataError, match="The decisions must be usable except for 5%"
+        ) as refused:
             command(shop(decisions=broken, form="csv"), tmp_path / "out")
         assert cause in str(refused.value)
     faults = validate(shop(decisions=broken, form="csv")).findings

@@ -1,1 +1,1 @@
-"""The data room: reading, checking and writing tables."""
+"""Reading, checking and writing tables."""

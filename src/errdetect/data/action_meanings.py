@@ -1,4 +1,4 @@
-"""What an action means: `allow` or `enforce`, and never a guess for a word that is not known."""
+"""What an action means: `allow` or `enforce`; unknown words are never guessed."""
 
 import re
 from collections import Counter
@@ -21,13 +21,13 @@ __all__ = [
 
 Meaning = Literal["allow", "enforce"]
 
-#: Words that allow, whatever system writes them.
+#: Actions that allow, in any system.
 ALLOW_ACTIONS: Final = (
     "accept", "accepted", "allow", "allowed", "approve", "approved", "keep", "kept", "leave_up",
     "no_action", "no_violation", "publish", "published",
 )  # fmt: skip
 
-#: Words that enforce, and the measures of the EU's statements of reasons, which are all restrictions.
+#: Actions that enforce, and the measures of the EU's statements of reasons, which are all restrictions.
 ENFORCE_ACTIONS: Final = (
     "age_restrict", "age_restricted", "ban", "banned", "block", "blocked", "delete", "deleted",
     "delist", "delisted", "demonetise", "demonetised", "demonetize", "demonetized", "demote",
@@ -54,7 +54,7 @@ _YAML_WORDS = ("true", "false", "yes", "no", "on", "off", "null", "y", "n")
 
 
 def action_meanings(actions: Mapping[str, str]) -> dict[str, Meaning]:
-    """Return what every known action word means, the config's own words included.
+    """Return the meaning of every known action, the config's included.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def action_meanings(actions: Mapping[str, str]) -> dict[str, Meaning]:
     Raises
     ------
     ConfigError
-        If an action maps to another word, or to both.
+        If an action maps to anything else, or to both.
 
     Examples
     --------
@@ -98,7 +98,7 @@ def action_meanings(actions: Mapping[str, str]) -> dict[str, Meaning]:
 
 
 def canonical_action(action: str) -> str:
-    """Write an action as its meaning is looked up.
+    """Return the form of an action under which its meaning is looked up.
 
     Examples
     --------
@@ -109,13 +109,13 @@ def canonical_action(action: str) -> str:
 
 
 def canonical_action_column(actions: pa.Array) -> pa.Array:
-    """Write a column of actions as their meaning is looked up, shape (n,); null stays null."""
+    """Return a column of actions in lookup form, shape (n,); null stays null."""
     text = pc.utf8_lower(pc.utf8_trim_whitespace(actions))
     return pc.replace_substring_regex(text, r"[\s-]+", "_")
 
 
 def unknown_actions_hint(words: Counter[str]) -> str:
-    """Name unknown action words with their counts, and the lines for the config that map them.
+    """Return unknown actions with their counts, and the config lines that map them.
 
     Parameters
     ----------

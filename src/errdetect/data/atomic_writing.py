@@ -1,4 +1,4 @@
-"""Writing files so that nobody ever sees half of one: first aside, then into place."""
+"""Writing files atomically: to a temporary file first, then moved into place."""
 
 import csv
 import dataclasses
@@ -38,7 +38,7 @@ __all__ = [
 
 
 def to_json_value(value: Any) -> Any:
-    """Turn a value into what JSON holds.
+    """Convert a value to what JSON can hold.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def _scalar_to_json(value: Any) -> Any:
 
 
 _OPTIONS = {"compression": "zstd"}
-#: Stages that are being filled -> the run whose provenance every Parquet file below them carries.
+#: Open stages -> the run whose provenance every Parquet file below them carries.
 _STAGES: dict[Path, Provenance] = {}
 
 
@@ -95,7 +95,7 @@ def to_arrow(table: pd.DataFrame | pa.Table, schema: pa.Schema | None = None) ->
     table
         Rows to write.
     schema
-        Columns that must be there. Any further column stands before them, in the table's order.
+        Required columns. Further columns come before them, in the table's order.
 
     Raises
     ------
@@ -121,7 +121,7 @@ def to_arrow(table: pd.DataFrame | pa.Table, schema: pa.Schema | None = None) ->
 
 
 def _from_pandas(frame: pd.DataFrame, schema: pa.Schema | None) -> pa.Table:
-    """Convert column by column, so that the schema's types lead and the others are inferred."""
+    """Convert column by column: the schema's types apply, the others are inferred."""
     known = set(schema.names) if schema is not None else set()
     arrays = {
         str(name): pa.Array.from_pandas(
@@ -135,17 +135,17 @@ def _from_pandas(frame: pd.DataFrame, schema: pa.Schema | None) -> pa.Table:
 
 @contextmanager
 def _translate_write_errors(path: Path) -> Iterator[None]:
-    """Turn the system's refusal to write into a sentence about `path`."""
+    """Translate the system's write errors into a message about `path`."""
     try:
         yield
     except OSError as error:
         reason = error.strerror or str(error)
-        do = "Choose another place, or make room."
+        do = "Choose another path, or free some space."
         raise DataError(f"{path} cannot be written: {reason}. {do}") from error
 
 
 def _temporary_path(path: Path) -> Path:
-    """Give a new name in the folder of `path`, where the file grows until it is whole."""
+    """Return a temporary name in the folder of `path`, used until the file is complete."""
     with _translate_write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
@@ -153,7 +153,7 @@ def _temporary_path(path: Path) -> Path:
 
 @contextmanager
 def _atomic_path(path: Path) -> Iterator[Path]:
-    """Hand out a temporary name beside `path`; move it there at the end, or leave nothing."""
+    """Yield a temporary name next to `path`; move it there at the end, or leave nothing."""
     temporary = _temporary_path(path)
     try:
         with _translate_write_errors(path):
@@ -164,7 +164,7 @@ def _atomic_path(path: Path) -> Iterator[Path]:
 
 
 def _file_metadata(path: Path, provenance: Provenance | None = None) -> dict[str, str] | None:
-    """Return the metadata of a file: the provenance given, or that of the stage it lies in."""
+    """Return the metadata of a file: the provenance given, or that of its stage."""
     stage = next((one for one in path.absolute().parents if one in _STAGES), None)
     found = _STAGES[stage] if provenance is None and stage is not None else provenance
     return None if found is None else {PARQUET_KEY: found.to_json()}
@@ -184,11 +184,11 @@ def write_parquet(
     table
         Rows to write.
     path
-        Where to; missing folders are made.
+        The file; missing folders are created.
     schema
         See `to_arrow`.
     provenance
-        What the file carries in its metadata; below a stage, that of the stage by default.
+        Written to the file's metadata; below a stage, the stage's by default.
 
     Raises
     ------
@@ -237,7 +237,7 @@ def write_json(path: str | Path, value: object) -> None:
     DataError
         If the file cannot be written.
     ValueError
-        If a number is not finite: JSON has no word for it.
+        If a number is not finite, which JSON cannot hold.
 
     Examples
     --------
@@ -251,14 +251,14 @@ def write_json(path: str | Path, value: object) -> None:
 
 
 class ParquetSink:
-    """One Parquet file written batch by batch, which appears whole at the end or not at all.
+    """One Parquet file written batch by batch; it appears complete at the end or not at all.
 
     Below a stage it carries the stage's provenance.
 
     Parameters
     ----------
     path
-        Where the file will stand.
+        The final path.
     schema
         The columns of every batch; without one, the first batch's columns.
 
@@ -280,7 +280,7 @@ class ParquetSink:
         self._writer: Any = None
 
     def __enter__(self) -> Self:
-        """Choose the temporary name; the file itself comes with the first batch."""
+        """Choose the temporary name; the first batch creates the file."""
         self._temporary = _temporary_path(self.path)
         return self
 
@@ -301,7 +301,7 @@ class ParquetSink:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Move the file into place, or remove it where something went wrong."""
+        """Move the file into place, or remove it after an error."""
         try:
             with _translate_write_errors(self.path):
                 if error is None and self._writer is None:
@@ -321,12 +321,12 @@ class ParquetSink:
 
 @contextmanager
 def stage_outputs(out: str | Path, provenance: Provenance | None = None) -> Iterator[Path]:
-    """Stage a command's outputs aside, and move them into `out` only when all are written.
+    """Stage a command's outputs, and move them into `out` only when all are written.
 
     Parameters
     ----------
     out
-        The folder that receives them; made if missing. A file replaces the file of its name, a
+        The folder that receives them; created if missing. A file replaces the file of its name, a
         folder replaces the whole folder of its name (so no stale part remains); everything else
         in `out` stays.
     provenance
@@ -336,7 +336,7 @@ def stage_outputs(out: str | Path, provenance: Provenance | None = None) -> Iter
     Yields
     ------
     Path
-        An empty folder beside `out` to write into. It is removed if the block raises.
+        An empty folder next to `out` to write into. It is removed if the block raises.
 
     Raises
     ------
@@ -363,7 +363,7 @@ def stage_outputs(out: str | Path, provenance: Provenance | None = None) -> Iter
         yield stage
         if provenance is not None:
             write_json(stage / RUN_FILE, run_record(provenance, stage))
-        # The record comes last: a folder that holds it holds the files that it names.
+        # The record comes last: a folder that has it has all the files that it lists.
         for entry in sorted(stage.iterdir(), key=lambda one: (one.name == RUN_FILE, one.name)):
             with _translate_write_errors(out / entry.name):
                 _replace_path(entry, out / entry.name)
@@ -373,7 +373,7 @@ def stage_outputs(out: str | Path, provenance: Provenance | None = None) -> Iter
 
 
 def _replace_path(new: Path, old: Path) -> None:
-    """Put `new` where `old` is; a folder first steps aside, and comes back if that fails."""
+    """Replace `old` by `new`; an old folder is moved aside first, and restored if that fails."""
     if not old.is_dir():
         new.replace(old)
         return
@@ -386,7 +386,7 @@ def _replace_path(new: Path, old: Path) -> None:
 
 
 #: What a spreadsheet may take for the beginning of a formula, also in full width, and the
-#: apostrophe itself, so that nothing is lost: taking one apostrophe away gives every text back.
+#: apostrophe itself, so that nothing is lost: removing one apostrophe restores every text.
 RISKY: Final = tuple("=+-@\t\r\n\x00'＝＋－＠")
 
 
@@ -417,7 +417,7 @@ def escape_formula(text: str) -> str:
 
 
 def unescape_formula(cell: str) -> str:
-    """Give back the text that `escape_formula` was given.
+    """Return the text that `escape_formula` was given.
 
     Examples
     --------
@@ -428,9 +428,9 @@ def unescape_formula(cell: str) -> str:
 
 
 def write_csv(frame: pd.DataFrame, path: str | Path) -> None:
-    r"""Write a table as CSV in UTF-8, every text inert, whole or not at all.
+    r"""Write a table as CSV in UTF-8, all text escaped, whole or not at all.
 
-    As RFC 4180 says. Numbers stay numbers, also negative ones. Missing values are empty. Times are ISO 8601 in UTC. A
+    Follows RFC 4180. Numbers stay numbers, also negative ones. Missing values are empty. Times are ISO 8601 in UTC. A
     list becomes JSON.
 
     Parameters
@@ -438,7 +438,7 @@ def write_csv(frame: pd.DataFrame, path: str | Path) -> None:
     frame
         The table; its index is not written.
     path
-        Where to; missing folders are made.
+        The file; missing folders are created.
 
     Raises
     ------
@@ -462,7 +462,7 @@ def write_csv(frame: pd.DataFrame, path: str | Path) -> None:
 
 
 def _format_cell(value: Any) -> Any:
-    """Write one value: text inert, numbers as they are, nothing for a missing one."""
+    """Format one value: text escaped, numbers as they are, missing as empty."""
     if isinstance(value, str):
         return escape_formula(value)
     if isinstance(value, dict) or (isinstance(value, Iterable) and not np.isscalar(value)):

@@ -1,4 +1,4 @@
-"""Connections: which databases are known, how a transaction begins, and faults in plain words."""
+"""Database connections: supported databases, transactions and readable errors."""
 
 import sqlite3
 import time
@@ -25,7 +25,7 @@ __all__ = [
     "write_transaction",
 ]
 
-#: Seconds that a writer waits for the one before it.
+#: Seconds that a writer waits for another.
 _PATIENCE = 600
 _WRITES = "errdetect_writes"
 #: The lock that every writer of a ledger holds on PostgreSQL: "errdetect" as a 64-bit number.
@@ -34,14 +34,14 @@ _LOOKS = "look like postgresql://user@host/name or sqlite:///file.db"
 
 
 def open_engine(url: str, *, read_only: bool = False) -> Engine:
-    """Prepare connections to a database; the first one is made when it is needed.
+    """Prepare connections to a database; the first is opened when needed.
 
     Parameters
     ----------
     url
         `sqlite:///file.db` or `postgresql://user:password@host/name`.
     read_only
-        Whether SQLite must refuse to write or to make the file.
+        Whether SQLite must refuse to write or to create the file.
 
     Raises
     ------
@@ -73,7 +73,7 @@ def open_engine(url: str, *, read_only: bool = False) -> Engine:
 
 
 def redacted_url(url: str | URL) -> str:
-    """Name a database without user, password or options.
+    """Return a database's URL without user, password or options.
 
     Examples
     --------
@@ -105,7 +105,7 @@ def sqlite_path(url: str) -> Path | None:
 
 @contextmanager
 def translate_database_errors(engine: Engine) -> Iterator[None]:
-    """Turn what a database refuses into a sentence without its password.
+    """Translate database errors into messages without the password.
 
     Raises
     ------
@@ -117,16 +117,18 @@ def translate_database_errors(engine: Engine) -> Iterator[None]:
     except (DBAPIError, engine.dialect.loaded_dbapi.Error) as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
         lines = str(cause).strip().splitlines() or [type(cause).__name__]
-        said, url = escape_hidden(lines[0]), engine.url
+        problem, url = escape_hidden(lines[0]), engine.url
         for secret in _url_secrets(url):
-            said = said.replace(secret, "***")
-        do = "Check its address, rights and state."
-        raise DataError(f"The database {redacted_url(url)} cannot be used: {said}. {do}") from None
+            problem = problem.replace(secret, "***")
+        do = "Check its address, permissions and state."
+        raise DataError(
+            f"The database {redacted_url(url)} cannot be used: {problem}. {do}"
+        ) from None
 
 
 @contextmanager
 def write_transaction(engine: Engine) -> Iterator[Connection]:
-    """Open the one transaction that may write a ledger: all of it stands at the end, or nothing.
+    """Open the one transaction that may write a ledger, committed whole or not at all.
 
     Writers take turns, in every database: SQLite begins IMMEDIATE, PostgreSQL takes a lock that
     ends with the transaction. So two scorers can neither deadlock nor queue a decision twice.
@@ -154,7 +156,7 @@ def read_transaction(engine: Engine) -> Iterator[Connection]:
 
 
 def _parse_url(url: str) -> URL:
-    """Read a URL; what cannot be read is not shown, it may hold a password."""
+    """Parse a URL; an invalid one is not shown, as it may hold a password."""
     try:
         parsed = make_url(url)
         name = parsed.get_backend_name()
@@ -191,7 +193,7 @@ def _configure_sqlite(engine: Engine) -> None:
 
 
 def enable_wal(engine: Engine) -> None:
-    """Let a SQLite ledger be read while it is written; the file remembers.
+    """Allow reads of a SQLite ledger during writes; the setting is stored in the file.
 
     Raises
     ------
@@ -210,7 +212,7 @@ def enable_wal(engine: Engine) -> None:
 
 
 def _try_enable_wal(cursor: Any) -> bool:
-    """Ask for the write-ahead log; SQLite does not wait here for others who ask at once."""
+    """Request the write-ahead log; SQLite does not wait here for concurrent requests."""
     try:
         cursor.execute("PRAGMA journal_mode = WAL")
     except sqlite3.OperationalError:

@@ -1,4 +1,4 @@
-"""Rows into a database, many at once, and types that every database keeps alike."""
+"""Bulk writes to a database, and types that behave the same in every database."""
 
 import json
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ _BATCH = 20_000
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """A moment in UTC to the microsecond, whatever the database knows of zones."""
+    """A moment in UTC to the microsecond, with or without the database's support for zones."""
 
     impl = DateTime
     cache_ok = True
@@ -29,21 +29,21 @@ class UtcDateTime(TypeDecorator[datetime]):
         return dialect.type_descriptor(DateTime(timezone=dialect.name == "postgresql"))
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Turn into UTC."""
+        """Convert to UTC."""
         if value is None:
             return None
         moment = value.astimezone(UTC)
         return moment if dialect.name == "postgresql" else moment.replace(tzinfo=None)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        """Give the zone back."""
+        """Restore the zone."""
         if value is None:
             return None
         return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
 
 
 def dump_json(value: object) -> str:
-    """Write JSON in one form; arrays and numpy's numbers too, what is no finite number as null.
+    """Write JSON in one form, also of numpy arrays and numbers; non-finite numbers as null.
 
     Examples
     --------
@@ -57,7 +57,7 @@ def dump_json(value: object) -> str:
 def upsert_rows(
     connection: Connection, table: Table, rows: Rows, *, later: Column[Any] | None = None
 ) -> None:
-    """Add rows whose key is new; of known ones, leave or update the row.
+    """Insert rows whose key is new; leave or update the others.
 
     Parameters
     ----------
@@ -68,8 +68,8 @@ def upsert_rows(
     rows
         Dicts with a value for each column.
     later
-        A column of time: a known row is replaced where the new one is not older by it. Without
-        one, known rows stay as they are.
+        A time column: an existing row is replaced unless the new one is older. Without one,
+        existing rows stay as they are.
     """
     if not rows:
         return
@@ -90,7 +90,7 @@ def upsert_rows(
 
 
 def insert_rows(connection: Connection, table: Table, rows: Rows) -> None:
-    """Add rows as they are; one that the table refuses ends the transaction."""
+    """Insert rows as they are; a row that the table refuses ends the transaction."""
     if connection.dialect.name != "postgresql":
         for start in range(0, len(rows), _BATCH):
             connection.execute(insert(table), rows[start : start + _BATCH])
@@ -115,7 +115,7 @@ def _driver_cursor(connection: Connection) -> Any:
 def _copy_upsert(
     connection: Connection, table: Table, rows: Rows, later: Column[Any] | None
 ) -> None:
-    """Copy the rows aside, then take them over in the key's order."""
+    """Copy the rows to a temporary table, then insert them in the key's order."""
     names = [column.name for column in table.columns]
     columns = [Column(column.name, column.type) for column in table.columns]
     aside = Table(f"{table.name}_new", MetaData(), *columns, prefixes=["TEMPORARY"])

@@ -1,4 +1,4 @@
-"""Rows out of a database batch by batch, and a frame into a table whole or not at all."""
+"""Reading rows from a database batch by batch, and writing a frame to a table atomically."""
 
 import json
 import re
@@ -52,7 +52,7 @@ def read_table_batches(url: str, what: str, *, batch_rows: int) -> Iterator[pa.T
     what
         `table`, `schema.table`, or a query that begins with SELECT or WITH.
     batch_rows
-        Most rows of a batch: the others stay in the database.
+        Most rows of a batch; memory holds one batch at a time.
 
     Yields
     ------
@@ -62,7 +62,7 @@ def read_table_batches(url: str, what: str, *, batch_rows: int) -> Iterator[pa.T
     Raises
     ------
     DataError
-        In the database's words, where it refuses.
+        With the database's message, if it refuses.
 
     Examples
     --------
@@ -85,7 +85,7 @@ def read_table_batches(url: str, what: str, *, batch_rows: int) -> Iterator[pa.T
 
 
 def write_table(frame: pd.DataFrame, url: str, table: str, *, if_exists: IfExists = "fail") -> None:
-    """Write a frame into a database's table, whole or not at all.
+    """Write a frame to a database table, whole or not at all.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ def write_table(frame: pd.DataFrame, url: str, table: str, *, if_exists: IfExist
     Raises
     ------
     DataError
-        If the table is there already and must not be, or the database refuses.
+        If the table exists and `if_exists` is `fail`, or the database refuses.
     """
     engine = open_engine(url)
     schema, name = _split_table_name(table)
@@ -114,8 +114,8 @@ def write_table(frame: pd.DataFrame, url: str, table: str, *, if_exists: IfExist
         if inspect(connection).has_table(name, schema=schema):
             if if_exists == "fail":
                 what = f"The table {escape_hidden(table)} in {redacted_url(url)}"
-                do = "Name another, or say that it may be replaced or appended to."
-                raise DataError(error_message(what, "not be there yet", "one", do))
+                do = "Name another, or allow it to be replaced or appended to."
+                raise DataError(error_message(what, "not exist yet", "an existing one", do))
             if if_exists == "replace":
                 made.drop(connection)
         made.create(connection, checkfirst=True)
@@ -139,7 +139,7 @@ def _quote_table_name(engine: Engine, table: str) -> str:
 
 
 def _to_arrow_array(values: list[Any]) -> pa.Array:
-    """Give a column Arrow's type for it; values of several types become text."""
+    """Convert values to an Arrow array; values of several types become text."""
     first = next((value for value in values if value is not None), None)
     if isinstance(first, Decimal):
         known = [value for value in values if value is not None and value.is_finite()]
@@ -176,7 +176,7 @@ def _sql_type(kind: pa.DataType) -> TypeEngine[Any]:
 
 
 def _sql_values(column: pa.ChunkedArray) -> Sequence[Any]:
-    """Give a column's values as the database takes them."""
+    """Convert a column's values to what the database accepts."""
     kind = column.type
     if pat.is_timestamp(kind):
         zoned = column.cast(pa.timestamp("us", tz=kind.tz), safe=False)

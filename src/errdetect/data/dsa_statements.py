@@ -1,7 +1,7 @@
 """The EU's Transparency Database: its statements of reasons (CSV) read as decisions.
 
-Every statement tells of a measure taken under the Digital Services Act, Art. 17. Column names and
-words are those of the database's public documentation and daily dumps.
+Every statement reports a measure under the Digital Services Act, Art. 17. Column names and
+values are those of the database's public documentation and daily dumps.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ PARTIALLY = "AUTOMATED_DECISION_PARTIALLY"
 BY_PEOPLE = "AUTOMATED_DECISION_NOT_AUTOMATED"
 
 _NEEDED = ("application_date", "category", "automated_decision")
-#: The measure itself: the first of these that a statement fills in.
+#: The measure itself: the first of these columns that is filled in.
 _MEASURES = ("decision_visibility", "decision_account", "decision_provision", "decision_monetary")
 #: Known when the decision was taken, so they may be features.
 _KEPT = (
@@ -33,14 +33,14 @@ _KEPT = (
 
 
 def statements_to_decisions(table: pa.Table, source: str) -> pa.Table:
-    """Turn statements of reasons into the contract's decisions.
+    """Convert statements of reasons to the contract's decisions.
 
     Parameters
     ----------
     table
         Rows of a dump, all text.
     source
-        Where they are from, for messages.
+        Their source, for messages.
 
     Returns
     -------
@@ -48,7 +48,7 @@ def statements_to_decisions(table: pa.Table, source: str) -> pa.Table:
         decision_id (uuid), decided_at (application_date), item_id (content_id, else puid, else
         uuid), policy_id (category), action (what was done to the content, else to the account, the
         service or the money), moderator (automated_decision), language, market (where the
-        territory is one country), item_type (content_type), and what else was known then.
+        territory is one country), item_type (content_type), and what else was known at that time.
 
     Raises
     ------

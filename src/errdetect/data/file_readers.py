@@ -46,7 +46,7 @@ __all__ = [
 ]
 
 
-#: Bytes of text that are parsed at once; no row may be longer.
+#: Bytes of text parsed at once; the longest row allowed.
 BLOCK = 16 << 20
 
 _DAMAGE = (
@@ -62,7 +62,7 @@ _DAMAGE = (
 
 @dataclass(frozen=True)
 class RawBatch:
-    """Rows of one file as they stand there.
+    """Rows of one file, unconverted.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ class RawBatch:
     rows
         Each row's number in the file, from 1 (a CSV's header is not counted).
     broken
-        Row number and fault of what could not be split into columns.
+        Row number and fault of rows that could not be split into columns.
     """
 
     source: str
@@ -102,7 +102,7 @@ def open_source(file: SourceFile) -> IO[bytes]:
 
 @contextmanager
 def open_seekable(file: SourceFile) -> Iterator[Path | IO[bytes]]:
-    """Give what can be read from any place: the file, or a nameless copy of a zip's member."""
+    """Yield a seekable source: the file, or an unnamed copy of a zip's member."""
     if file.member is None:
         yield file.path
         return
@@ -113,7 +113,7 @@ def open_seekable(file: SourceFile) -> Iterator[Path | IO[bytes]]:
 
 
 def detect_encoding(file: SourceFile) -> str:
-    """Tell the encoding of text that begins with ASCII: UTF-16 by its mark or zeros, else UTF-8."""
+    """Detect the encoding of text that begins with ASCII: UTF-16 by its mark or zeros, else UTF-8."""
     with open_source(file) as stream:
         head = stream.read(2)
     if head in (b"\xff\xfe", b"\xfe\xff"):
@@ -125,12 +125,12 @@ def detect_encoding(file: SourceFile) -> str:
 
 @contextmanager
 def translate_read_errors(file: SourceFile) -> Iterator[None]:
-    """Turn what a library says about damaged bytes into a sentence with the file's name.
+    """Translate a library's errors about damaged bytes into a message that names the file.
 
     Raises
     ------
     DataError
-        Where the block met bytes that are no table.
+        If the bytes are not a table.
     """
     path = file.shown
     try:
@@ -138,22 +138,22 @@ def translate_read_errors(file: SourceFile) -> Iterator[None]:
     except UnicodeDecodeError as error:
         raise DataError(_invalid_utf8_line(file)) from error
     except _DAMAGE as error:
-        said = str(error).splitlines()[0] if str(error) else type(error).__name__
-        if "UTF8" in said:
+        problem = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if "UTF8" in problem:
             raise DataError(_invalid_utf8_line(file)) from error
-        if "straddling" in said:
-            said = f"a row is longer than {BLOCK >> 20} MB (is a quote left open?)"
+        if "straddling" in problem:
+            problem = f"a row is longer than {BLOCK >> 20} MB (is a quote left open?)"
         if isinstance(error, OSError) and error.strerror:
             raise DataError(f"{path} cannot be read: {error.strerror}.") from error
-        do = f"{said.rstrip('.')}. Write or fetch it anew."
+        do = f"{problem.rstrip('.')}. Write or download it again."
         raise DataError(f"{path} cannot be read, it is damaged: {do}") from error
 
 
 def _invalid_utf8_line(file: SourceFile) -> str:
-    """Name the first line that is not UTF-8."""
+    """Return a message that names the first line that is not UTF-8."""
     path = file.shown
     if file.format in ("parquet", "database"):
-        return f"{path} must hold UTF-8 text, got other bytes. Write it anew."
+        return f"{path} must hold UTF-8 text, got other bytes. Write it again."
     with open_source(file) as lines:
         number = next((n for n, line in enumerate(lines, start=1) if not _is_utf8(line)), 1)
     return f"{path} must be UTF-8, got other bytes in line {number}. Save it as UTF-8."
@@ -183,13 +183,13 @@ def require_unique_columns(path: str, names: Iterable[str]) -> None:
 
 
 _DELIMITERS = ",;\t|"
-#: A first line that tells a spreadsheet what stands between the fields.
+#: A first line that names the delimiter for spreadsheets.
 _SEP_LINE = re.compile(r'"?sep=(.|\\t)"?\1*', re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class _Header:
-    """Column names, what stands between them, the lines before them, and the encoding."""
+    """Column names, their delimiter, the number of lines before them, and the encoding."""
 
     names: list[str]
     delimiter: str
@@ -200,7 +200,7 @@ class _Header:
 def read_delimited(file: SourceFile, batch_rows: int) -> Iterator[RawBatch]:
     """Read a delimited file with a header; empty fields are missing.
 
-    A first line such as `sep=;` names the delimiter and is no header; otherwise the header shows
+    A first line such as `sep=;` names the delimiter and is not the header; otherwise the header shows
     it. Text is UTF-8 or UTF-16.
 
     Parameters
@@ -265,7 +265,7 @@ def _open_as_utf8(file: SourceFile, encoding: str) -> pa.NativeFile:
 def _number_rows(
     file: SourceFile, reader: Any, batch_rows: int, broken: list[tuple[int, str]]
 ) -> Iterator[RawBatch]:
-    """Give each row the number it has in the file, ragged rows counted; those come last."""
+    """Yield the rows numbered as in the file, counting ragged rows; those come last."""
     first, last = 1, reader.schema.empty_table()
     for block in reader:
         for start in range(0, block.num_rows, batch_rows):
@@ -283,7 +283,7 @@ def _number_rows(
 
 
 def _read_header(file: SourceFile) -> _Header:
-    """Read the column names, and what stands between them."""
+    """Read the column names and their delimiter."""
     encoding = detect_encoding(file)
     with open_source(file) as stream, io.TextIOWrapper(stream, encoding, newline="") as text:
         lines = enumerate(text)
@@ -301,15 +301,15 @@ def _read_header(file: SourceFile) -> _Header:
 
 
 def _detect_delimiter(line: str) -> str:
-    """Expect what splits the header into most names; commas where nothing does better."""
+    """Choose the delimiter that splits the header into most names; commas by default."""
     counts = {mark: len(next(csv.reader([line], delimiter=mark), [])) for mark in _DELIMITERS}
     return max(counts, key=lambda mark: counts[mark])
 
 
 def _refuse_open_quote(file: SourceFile, last: pa.Table, *, ragged_open: bool) -> None:
-    """Refuse a file whose last quote is never closed: it swallows every row behind it.
+    """Refuse a file whose last quote is never closed: it swallows every later row.
 
-    Where a row with all of its fields did so, its last one runs over lines up to the file's end.
+    If such a row has all of its fields, its last field runs to the end of the file.
     """
     ends = last.column(last.num_columns - 1).slice(max(last.num_rows - 1, 0)).to_pylist()
     if ragged_open or (any("\n" in (end or "") for end in ends) and not _ends_in_quote(file)):
@@ -331,7 +331,7 @@ _LONGEST = 256 << 20
 
 
 def read_json_lines(file: SourceFile, batch_rows: int) -> Iterator[RawBatch]:
-    """Read one JSON object a line; blank lines are passed over, rows numbered by line.
+    """Read one JSON object per line; blank lines are skipped, rows numbered by line.
 
     Parameters
     ----------
@@ -343,7 +343,7 @@ def read_json_lines(file: SourceFile, batch_rows: int) -> Iterator[RawBatch]:
     Yields
     ------
     RawBatch
-        Lines that are no object come as `broken`.
+        Lines that are not objects come as `broken`.
 
     Raises
     ------
@@ -367,7 +367,7 @@ def read_json_lines(file: SourceFile, batch_rows: int) -> Iterator[RawBatch]:
 
 
 def _read_line_block(file: SourceFile, stream: IO[bytes]) -> list[bytes]:
-    """Read a block of whole lines, none of them without end: it would fill the memory."""
+    """Read a block of whole lines; an endless line would fill the memory and is refused."""
     lines, size = list[bytes](), 0
     while size < BLOCK and (line := stream.readline(_LONGEST)):
         if len(line) == _LONGEST:
@@ -387,7 +387,7 @@ def _refuse_json_list(file: SourceFile, line: bytes) -> None:
 def _parse_line_block(
     lines: Sequence[bytes], first: int, times: set[str]
 ) -> tuple[pa.Table, list[int], list[tuple[int, str]]]:
-    """Parse a block of lines into a table, its rows' numbers, and the lines that are no rows."""
+    """Parse a block of lines into a table, its rows' numbers, and the lines that are not rows."""
     rows = [number for number, line in enumerate(lines, start=first) if not line.isspace()]
     table = _parse_with_arrow(b"".join(lines), times)
     if table is not None and table.num_rows == len(rows):
@@ -405,9 +405,9 @@ def _parse_line_block(
 
 
 def _parse_with_arrow(block: bytes, times: set[str]) -> pa.Table | None:
-    """Parse with Arrow, or give None where its guesses would change a value.
+    """Parse with Arrow, or return None where its guesses would change a value.
 
-    It takes text that looks like a time for one: such columns (kept in `times` for the next block)
+    It parses text that resembles a time as one: such columns (kept in `times` for the next block)
     are read again as text.
     """
     try:
@@ -442,13 +442,13 @@ def _load_json_line(text: str) -> Any:
 
 
 def _objects_to_table(objects: Sequence[dict[str, Any]]) -> pa.Table:
-    """Turn objects into columns: the union of their keys, in the order of appearance."""
+    """Convert objects to columns: the union of their keys, in order of appearance."""
     names = dict.fromkeys(name for row in objects for name in row)
     return pa.table({name: _to_arrow_array([row.get(name) for row in objects]) for name in names})
 
 
 def _to_arrow_array(values: list[Any]) -> pa.Array:
-    """Give a column Arrow's type for it; values of several types become their JSON text."""
+    """Convert values to an Arrow array; values of several types become their JSON text."""
     try:
         return pa.array(values, from_pandas=False)
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, UnicodeEncodeError):
@@ -456,7 +456,7 @@ def _to_arrow_array(values: list[Any]) -> pa.Array:
 
 
 def _format_value(value: object) -> str | None:
-    """Write a value as text, 7.0 as 7; half of a surrogate pair, which no encoding has, as `?`."""
+    """Write a value as text, 7.0 as 7; a lone surrogate, which cannot be encoded, as `?`."""
     if value is None:
         return None
     if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT:
@@ -477,7 +477,7 @@ def read_batches(
     batch_rows
         Most rows of a batch.
     columns
-        Those wanted, where the format can skip the others; default all.
+        Columns to read, where the format can skip the others; default all.
 
     Yields
     ------
@@ -487,7 +487,7 @@ def read_batches(
     Raises
     ------
     DataError
-        If the file is damaged, is not UTF-8, or is no table.
+        If the file is damaged, is not UTF-8, or is not a table.
     """
     with translate_read_errors(file):
         if file.format == "parquet":
@@ -503,7 +503,7 @@ def read_batches(
 
 
 def _apply_preset(batch: RawBatch, file: SourceFile) -> RawBatch:
-    """Turn another system's rows into ours."""
+    """Convert another system's rows to ours."""
     if file.preset is None:
         return batch
     return RawBatch(
@@ -514,7 +514,7 @@ def _apply_preset(batch: RawBatch, file: SourceFile) -> RawBatch:
 def _add_partition_columns(
     batch: RawBatch, file: SourceFile, wanted: Sequence[str] | None
 ) -> RawBatch:
-    """Add the columns that the folders' names give, where the file has none of that name."""
+    """Add the columns named by the folders, unless the file has them."""
     table = batch.table
     for name, value in file.partition.items():
         if name not in table.column_names and (wanted is None or name in wanted):
@@ -524,12 +524,12 @@ def _add_partition_columns(
 
 
 def read_parquet_footer(file: SourceFile) -> tuple[pa.Schema, int, set[str]]:
-    """Read from a Parquet file's footer its columns, its number of rows, and where gaps can be.
+    """Read columns, row count and possibly missing values from a Parquet file's footer.
 
     Returns
     -------
     schema, n_rows, gapless
-        `gapless` are the columns that say of themselves that no value is missing.
+        `gapless` are the columns whose statistics report no missing value.
     """
     with (
         translate_read_errors(file),
@@ -542,8 +542,8 @@ def read_parquet_footer(file: SourceFile) -> tuple[pa.Schema, int, set[str]]:
         for group in range(meta.num_row_groups):
             for index in range(meta.num_columns):
                 column = meta.row_group(group).column(index)
-                told = column.statistics
-                if told is None or not told.has_null_count or told.null_count:
+                statistics = column.statistics
+                if statistics is None or not statistics.has_null_count or statistics.null_count:
                     gaps.add(column.path_in_schema)
         for name, value in file.partition.items():
             if name not in schema.names:

@@ -1,4 +1,4 @@
-"""Ids in one form, so that the same id joins whatever system wrote it: digits, lower-case UUIDs."""
+"""Ids in canonical form (digits, lower-case UUIDs), so that ids from different systems join."""
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
@@ -25,24 +25,24 @@ __all__ = [
 
 Mask = npt.NDArray[np.bool_]
 
-#: The contract's columns that name a thing; words such as a policy's id stay as they are written.
+#: The contract's id columns; readable ids such as a policy's stay as they are.
 ID_COLUMNS = frozenset({"decision_id", "item_id", "account_id", "review_id", "reviewer_id"})
 
 _TEXT = pa.large_string()
 _PARTS = ("[0-9a-f]{8}", "[0-9a-f]{4}", "[0-9a-f]{4}", "[0-9a-f]{4}", "[0-9a-f]{12}")
 _BARE = "-".join(_PARTS)
 _UUID = rf"^(?:{_BARE}|\{{{_BARE}\}}|\({_BARE}\)|urn:uuid:{_BARE})$"
-#: Without hyphens it is certain only with the version and variant of RFC 9562: a hash is none.
+#: Without hyphens it is a UUID only with the version and variant of RFC 9562; hashes lack them.
 _HEX = r"^[0-9a-f]{12}[1-8][0-9a-f]{3}[89ab][0-9a-f]{15}$"
 _SHORTEST_UUID = 32
-#: So many that all of them have a UUID's version and variant are no hashes: those do in 1 of 8.
+#: If this many all have a UUID's version and variant, they are not hashes, of which 1 in 8 does.
 _MANY = 20
 _UUID_LENGTHS = pa.array([36, 38, 45], pa.int64())
 
 _WHOLE = r"^-?(?:0|[1-9]\d*)$"
 _ZEROS = r"^(-?(?:0|[1-9]\d*))\.0+$"
 _SCIENTIFIC = r"^-?[1-9](?:\.\d+[eE]\+?|[eE]\+)\d{1,3}$"
-#: A number as a spreadsheet shows one that is too long for it: nothing else looks like this.
+#: A number too long for a spreadsheet, in its notation; nothing else has this form.
 _SHORTENED = r"^[1-9](?:\.\d+)?[eE]\+\d{2,3}$"
 _SAMPLE = 200
 
@@ -57,7 +57,7 @@ _ONE_FORM = "{n} UUIDs written in one form (lower case, with hyphens)"
 
 @dataclass(frozen=True)
 class IdFormat:
-    """How the texts of a whole id column are written.
+    """The formats in a whole id column of texts.
 
     Parameters
     ----------
@@ -78,18 +78,18 @@ class IdFormat:
 
     @property
     def numeric(self) -> bool:
-        """Whether all of it is numbers, some not written by their digits."""
+        """Whether all values are numbers, some not written as plain digits."""
         return (self.zeros or self.scientific) and not (self.other or self.compact or self.hyphens)
 
     @property
     def is_uuids(self) -> bool:
-        """Whether its 32 hexadecimal digits are UUIDs: all of it is some, or many and no hash."""
+        """Whether its 32 hexadecimal digits are UUIDs: all values are, or many are and no hashes."""
         texts = self.whole or self.zeros or self.scientific or self.other
         return not self.hashes and self.compact >= (_MANY if texts else 1)
 
 
 def infer_id_format(values: pa.Array) -> IdFormat:
-    """Tell how the ids of one batch are written.
+    """Return the formats of one batch's ids.
 
     Examples
     --------
@@ -122,7 +122,7 @@ def _split_off_matches(texts: pa.Array, pattern: str) -> tuple[pa.Array, bool]:
 
 
 def merge_id_formats(one: IdFormat, another: IdFormat) -> IdFormat:
-    """Put the forms of two batches together.
+    """Combine the formats of two batches.
 
     Examples
     --------
@@ -134,7 +134,7 @@ def merge_id_formats(one: IdFormat, another: IdFormat) -> IdFormat:
 
 
 def resolve_file_format(form: IdFormat) -> IdFormat:
-    """Settle the form of a whole file: where it has both `7` and `7.0` they are two texts.
+    """Return the format of a whole file; if it has both `7` and `7.0`, they are different texts.
 
     Examples
     --------
@@ -147,7 +147,7 @@ def resolve_file_format(form: IdFormat) -> IdFormat:
 
 @dataclass
 class _CanonicalIds:
-    """Ids in one form, which of them lost digits, and what was turned."""
+    """Ids in canonical form, which of them lost digits, and the conversions made."""
 
     texts: pa.Array
     lost: Mask
@@ -155,19 +155,19 @@ class _CanonicalIds:
 
 
 def canonical_ids(texts: pa.Array, form: IdFormat) -> tuple[pa.Array, Mask, Counter[str]]:
-    """Write ids in one form: UUIDs in lower case with hyphens, numbers by their digits.
+    """Return ids in canonical form: UUIDs in lower case with hyphens, numbers as digits.
 
     Parameters
     ----------
     texts
         large_string array.
     form
-        How the whole column is written.
+        The whole column's format.
 
     Returns
     -------
     texts, lost, told
-        The ids; where scientific notation cut digits off (null there); and what was turned.
+        The ids; where scientific notation cut digits off (null there); and the conversions made.
 
     Examples
     --------
@@ -192,7 +192,7 @@ def canonical_ids(texts: pa.Array, form: IdFormat) -> tuple[pa.Array, Mask, Coun
 
 
 def id_match_keys(texts: pa.Array) -> pa.Array:
-    """Write ids in one form wherever they could be one, to find those that could be the same.
+    """Return keys that are equal for ids that could be the same.
 
     Examples
     --------
@@ -205,7 +205,7 @@ def id_match_keys(texts: pa.Array) -> pa.Array:
 
 
 def any_contains(texts: pa.Array, part: str) -> bool:
-    """Whether some text of a large_string array holds this one (a missing one may, too).
+    """Return whether some text of a large_string array contains this one (missing ones may).
 
     Examples
     --------
@@ -248,7 +248,7 @@ def _canonicalise_numbers(ids: _CanonicalIds, fits: pa.Array) -> None:
 
 
 def _expand_exponents(ids: _CanonicalIds, fits: pa.Array, *, exact: bool) -> None:
-    """Write 1.022E3 as 1022; where fewer digits are written than there are, they are lost."""
+    """Write 1.022E3 as 1022; if fewer digits are written than the number has, they are lost."""
     at = np.flatnonzero(_to_mask(fits))
     if not len(at):
         return
@@ -273,7 +273,7 @@ def _expand_exponent(text: str) -> str | None:
 
 
 def _replace_at(texts: pa.Array, at: npt.NDArray[np.int64], values: pa.Array) -> pa.Array:
-    """Replace the values at these places."""
+    """Replace the values at these positions."""
     if not len(at):
         return texts
     mask = np.zeros(len(texts), dtype=bool)
@@ -288,12 +288,12 @@ def _to_mask(values: pa.Array) -> Mask:
 # --- bytes -------------------------------------------------------------------------------------
 
 _HEXDIGITS = np.frombuffer(b"0123456789abcdef", dtype=np.uint8)
-#: Where the 32 hexadecimal digits stand among the 36 characters.
+#: Positions of the 32 hexadecimal digits among the 36 characters.
 _PLACES = np.array([i for i in range(36) if i not in (8, 13, 18, 23)])
 
 
 def decode_binary_ids(name: str, values: pa.Array) -> tuple[pa.Array, int]:
-    r"""Write binary ids as text: those that are text as it, 16 bytes as UUIDs.
+    r"""Decode binary ids: printable ones as text, 16 bytes as UUIDs.
 
     Parameters
     ----------
@@ -305,8 +305,8 @@ def decode_binary_ids(name: str, values: pa.Array) -> tuple[pa.Array, int]:
     Returns
     -------
     texts, n_uuids
-        large_string array, and how many of them are UUIDs. A UUID's ninth byte is no ASCII
-        (RFC 9562, 4.1), so it cannot be taken for text of 16 characters.
+        large_string array, and how many of them are UUIDs. A UUID's ninth byte is not ASCII
+        (RFC 9562, 4.1), so it cannot be mistaken for text of 16 characters.
 
     Raises
     ------
@@ -347,7 +347,7 @@ def _is_printable(value: bytes | None) -> bool:
 
 
 def _format_uuids(binary: pa.Array) -> pa.Array:
-    """Write arrays of 16 bytes as UUIDs, all at once."""
+    """Format arrays of 16 bytes as UUIDs, vectorised."""
     data = np.frombuffer(b"".join(binary.to_pylist()), dtype=np.uint8).reshape(-1, 16)
     digits = np.empty((len(data), 32), dtype=np.uint8)
     digits[:, 0::2], digits[:, 1::2] = _HEXDIGITS[data >> 4], _HEXDIGITS[data & 15]

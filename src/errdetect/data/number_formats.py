@@ -1,7 +1,7 @@
 """Numbers as people and spreadsheets write them: decimal commas, percent signs, grouped digits.
 
-How a column is written is settled over all of its values, so that 1,234 is read alike in every
-batch, and only where another value makes it certain.
+A column's format is inferred from all of its values, so that 1,234 is read the same way in every
+batch, and only where another value makes it unambiguous.
 """
 
 import re
@@ -31,7 +31,7 @@ __all__ = [
 
 Mask = npt.NDArray[np.bool_]
 
-#: Words that stand for "no number" in exports; in a text column they are text (NA is Namibia).
+#: Words for a missing number in exports; in a text column they are text (NA is Namibia).
 MISSING_WORDS = ("na", "n/a", "nan", "null", "none", "-", r"\n", "#n/a")
 
 _TEXT = pa.large_string()
@@ -41,7 +41,7 @@ _HEAD = r"^[+-]?[1-9]\d{0,2}"
 #: A comma that can be the decimal sign, also after points that group digits; and a point.
 _COMMA = rf"^[+-]?\d*,\d+{_POWER}|{_HEAD}(?:\.\d{{3}})+,\d+$|{_HEAD}(?:\.\d{{3}}){{2,}}$"
 _POINT = rf"^[+-]?\d*\.\d+{_POWER}|{_HEAD}(?:,\d{{3}})+\.\d+$|{_HEAD}(?:,\d{{3}}){{2,}}$"
-#: 1,234 and 1.234: the mark may as well group digits.
+#: 1,234 and 1.234: the mark may also group digits.
 _COMMA_OR_GROUP = rf"{_HEAD},\d{{3}}$"
 _POINT_OR_GROUP = rf"{_HEAD}\.\d{{3}}$"
 _WHOLE = rf"^[+-]?\d+\.?{_POWER}"
@@ -55,7 +55,7 @@ _LIKE_NUMBERS = re.compile(r"[\s\d.,'’%％﹪+\u2212eE-]*\d[\s\d.,'’%％﹪+
 _SAMPLE = 200
 
 AMBIGUOUS = (
-    "be a number that can be read one way only (no other value of the column settles whether its "
+    "be an unambiguous number (no other value of the column shows whether its "
     "comma or point marks decimals or thousands: write a decimal point and no thousands separators)"
 )
 PERCENT = "be a number without a percent sign"
@@ -63,14 +63,14 @@ PERCENT = "be a number without a percent sign"
 
 @dataclass(frozen=True)
 class NumberFormat:
-    """How the texts of a whole column write numbers.
+    """How a whole column of texts writes numbers.
 
     Parameters
     ----------
     given
         Values that are neither empty nor a word for missing.
     numbers
-        Those that are numbers in some form; one with a leading zero (007) is none.
+        Those that are numbers in some format; a leading zero (007) makes text.
     comma, point
         Whether some value certainly has a decimal comma, or a decimal point.
     comma_or_group, point_or_group
@@ -91,7 +91,7 @@ class NumberFormat:
     examples: dict[str, str] = field(default_factory=dict)
 
     def __add__(self, another: "NumberFormat") -> "NumberFormat":
-        """Put the forms of two batches together."""
+        """Combine the formats of two batches."""
         return NumberFormat(
             self.given + another.given,
             self.numbers + another.numbers,
@@ -105,14 +105,14 @@ class NumberFormat:
 
     @property
     def decimal_sign(self) -> Literal["comma", "point", "both", "unknown"]:
-        """What the column's certain values have for a decimal sign."""
+        """The decimal sign of the column's unambiguous values."""
         if self.comma:
             return "both" if self.point else "comma"
         return "point" if self.point else "unknown"
 
     @property
     def ambiguous(self) -> bool:
-        """Whether some value can be read in two ways, and no other one settles it."""
+        """Whether some value can be read in two ways, and no other value decides."""
         if self.decimal_sign == "both":
             return self.comma_or_group or self.point_or_group
         return self.decimal_sign == "unknown" and self.comma_or_group
@@ -127,8 +127,8 @@ class ParsedNumbers:
     values
         float64 array; null where there is no number.
     ambiguous, percent
-        Which of the unreadable could be read in two ways, or carry a percent sign where there
-        must be none.
+        Which of the unreadable values are ambiguous, or carry a percent sign where none is
+        allowed.
     told
         What was read, as phrases with `{n}`.
     """
@@ -141,7 +141,7 @@ class ParsedNumbers:
 
 @dataclass(frozen=True)
 class _StrippedTexts:
-    """Texts without their spaces and signs, and which of them had what."""
+    """Texts without their spaces and signs, and which of them had which."""
 
     core: pa.Array
     percent: Mask
@@ -149,12 +149,12 @@ class _StrippedTexts:
 
 
 def infer_number_format(texts: pa.Array) -> NumberFormat:
-    """Tell how these texts write numbers, value by value.
+    """Return how these texts write numbers, value by value.
 
     Examples
     --------
     >>> form = infer_number_format(pa.array(["0,93", "1,234", "n/a"]))
-    >>> form.decimal, form.numbers, form.given, form.ambiguous
+    >>> form.decimal_sign, form.numbers, form.given, form.ambiguous
     ('comma', 2, 2, False)
     """
     texts = texts.drop_null().cast(_TEXT)
@@ -187,7 +187,7 @@ def infer_number_format(texts: pa.Array) -> NumberFormat:
 
 
 def may_be_numeric(texts: Sequence[str]) -> bool:
-    """Whether at least half of a few texts have only what numbers are written with.
+    """Return whether at least half of a few texts hold only characters of numbers.
 
     Examples
     --------
@@ -198,18 +198,18 @@ def may_be_numeric(texts: Sequence[str]) -> bool:
 
 
 def infer_plain_format(texts: pa.Array, known: NumberFormat) -> NumberFormat:
-    """Tell it of plain numbers: whether a decimal point is certain, quickly.
+    """Return the format of plain numbers: whether they certainly have decimal points, quickly.
 
     Parameters
     ----------
     texts
         large_string array.
     known
-        Of the column's batches before.
+        Format of the column's earlier batches.
 
     Examples
     --------
-    >>> infer_plain_format(pa.array(["3", "0.5"], pa.large_string()), NumberFormat()).decimal
+    >>> infer_plain_format(pa.array(["3", "0.5"], pa.large_string()), NumberFormat()).decimal_sign
     'point'
     """
     n = len(texts)
@@ -240,7 +240,7 @@ def _strip_signs(texts: pa.Array) -> _StrippedTexts:
 
 
 def parse_formatted_numbers(texts: pa.Array, form: NumberFormat, *, percent: bool) -> ParsedNumbers:
-    """Read numbers as the column writes them.
+    """Read numbers in the column's format.
 
     Parameters
     ----------

@@ -27,11 +27,11 @@ class Policy:
     severity
         From 1 (a nuisance) to 5 (danger to people).
     review_minutes
-        What one review of it takes, in minutes.
+        Minutes that one review takes.
     owner
         Who may change the rule.
     targets
-        Measure (`wrongful_rate`, ...) to the limit it is held to, as a share in [0, 1].
+        Measure (`wrongful_rate`, ...) -> its limit, as a share in [0, 1].
     clause
         The rule's text.
     parent
@@ -67,7 +67,7 @@ class Policy:
     harm_missed: float | None = None
 
     def harm(self, error_kind: str) -> float:
-        """Give the cost of one error of this kind: the stated one, or else the severity.
+        """Return the cost of one error of this kind: the stated one, or else the severity.
 
         Parameters
         ----------
@@ -86,7 +86,7 @@ _KNOWN = tuple(f.name for f in fields(Policy))
 
 
 def read_policies(path: str | Path) -> dict[str, Policy]:
-    """Read a policy catalogue and say all of its faults at once.
+    """Read a policy catalogue; report all of its faults at once.
 
     Parameters
     ----------
@@ -135,7 +135,7 @@ def read_policies(path: str | Path) -> dict[str, Policy]:
 
 
 def _load_entries(path: Path) -> list[Any]:
-    """Load the list under `policies:`, or say why there is none."""
+    """Load the list under `policies:`; report why if there is none."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
@@ -163,7 +163,7 @@ def _load_entries(path: Path) -> list[Any]:
 
 
 def _parse_policy(entry: object) -> tuple[Policy | None, list[str]]:
-    """Turn one entry into a Policy, or into what is wrong with it."""
+    """Parse one entry into a Policy, or into its faults."""
     if not isinstance(entry, dict):
         do = "Write its fields as `key: value`."
         return None, [error_message("a policy", "be a set of fields", _yaml_type(entry), do)]
@@ -184,13 +184,13 @@ def _parse_policy(entry: object) -> tuple[Policy | None, list[str]]:
 
 
 def _parse_field(key: str, value: object) -> object:
-    """Check one field; a ValueError carries the sentence."""
+    """Check one field; a ValueError carries the message."""
     if key in _TEXTS:
         return _parse_text(key, value)
     if key == "severity":
         if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 5:
             must = "be a whole number from 1 to 5"
-            raise ValueError(error_message(key, must, repr(value), "5 is the gravest."))
+            raise ValueError(error_message(key, must, repr(value), "5 is the most severe."))
         return value
     if key == "effective_from":
         return _parse_date(key, value)
@@ -256,7 +256,7 @@ def _parse_targets(value: object) -> dict[str, float]:
 
 
 def _hierarchy_faults(policies: Mapping[str, Policy], ids: set[str]) -> list[str]:
-    """Say which parents are unknown, or are their own descendants."""
+    """Yield faults for parents that are unknown or are their own descendants."""
     faults = []
     for policy in policies.values():
         if policy.parent is not None and policy.parent not in ids:
@@ -271,7 +271,7 @@ def _hierarchy_faults(policies: Mapping[str, Policy], ids: set[str]) -> list[str
             line.add(parent)
             parent = policies[parent].parent
         if parent == policy.policy_id:
-            do = "Break the circle of parents."
+            do = "Break the cycle of parents."
             what = f"parent of policy {policy.policy_id!r}"
             faults.append(error_message(what, "lead to a policy without parent", "itself", do))
     return faults
@@ -279,7 +279,7 @@ def _hierarchy_faults(policies: Mapping[str, Policy], ids: set[str]) -> list[str
 
 def _unknown_key_fault(key: object) -> str:
     do = _closest_match(key, _KNOWN) or f"Use one of: {', '.join(_KNOWN)}."
-    return error_message("a policy's field", "be one that is known", repr(key), do)
+    return error_message("a policy's field", "be a known one", repr(key), do)
 
 
 def _closest_match(word: object, words: Iterable[str]) -> str:
@@ -293,7 +293,7 @@ def _entry_label(entry: object) -> str:
 
 
 def _yaml_type(value: object) -> str:
-    """Name a YAML value's kind in plain words."""
+    """Return a YAML value's type in plain words."""
     if isinstance(value, Mapping):
         return "a set of fields"
     if isinstance(value, list):

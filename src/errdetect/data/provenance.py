@@ -1,4 +1,4 @@
-"""Provenance of what a run wrote: which command, data, config and model its figures come from."""
+"""Provenance of a run's outputs: the command, data, config and model behind them."""
 
 import hashlib
 import json
@@ -38,7 +38,7 @@ _URL = re.compile(r"([A-Za-z][\w+.-]*)://")
 
 
 def canonical_json(value: object) -> str:
-    r"""Write JSON in one form only: sorted keys, no spaces, ASCII.
+    r"""Write canonical JSON: sorted keys, no spaces, ASCII.
 
     Examples
     --------
@@ -71,7 +71,7 @@ def digest_file(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        do = "Check the file and its rights."
+        do = "Check the file and its permissions."
         raise DataError(error_message(str(path), "be readable", error.strerror, do)) from error
 
 
@@ -92,7 +92,7 @@ def digest_rows(frame: pd.DataFrame) -> str:
     digest = hashlib.sha256(canonical_json([str(name) for name in frame.columns]).encode())
     for name in frame.columns:
         column = frame[name]
-        if column.dtype == object:  # lists and mixed values have no hash of their own
+        if column.dtype == object:  # lists and mixed values are not hashable
             column = column.map(lambda one: None if one is None else str(one))
         hashed = pd.util.hash_pandas_object(column, index=False, categorize=False)
         digest.update(hashed.to_numpy().astype("<u8").tobytes())
@@ -100,13 +100,13 @@ def digest_rows(frame: pd.DataFrame) -> str:
 
 
 def redact_secrets(value: Any) -> Any:
-    """Take user, password and options out of every URL in JSON values.
+    """Remove user, password and options from every URL in JSON values.
 
     Parameters
     ----------
     value
-        JSON values; of an address whatever stands before its `@` and after its `?` is dropped,
-        and all of it but its kind where a password holds such signs itself.
+        JSON values; of a URL everything before its `@` and after its `?` is dropped, and all but
+        its scheme if a password itself holds such characters.
 
     Examples
     --------
@@ -128,13 +128,13 @@ def redact_secrets(value: Any) -> Any:
     place, _, options = address.partition("?")
     if start[1].lower().startswith("sqlite"):
         return head + place + mark + rows
-    if "@" in options or "@" in rows:  # where the password ends cannot be seen
+    if "@" in options or "@" in rows:  # the password's end is ambiguous
         return head + "..."
     return head + place.rpartition("@")[2] + mark + rows
 
 
 def to_plain_json(value: Any) -> Any:
-    """Turn a value into JSON's: moments become ISO 8601 in UTC, what is missing becomes null."""
+    """Convert a value to JSON's: moments to ISO 8601 in UTC, missing values to null."""
     if value is pd.NaT or value is pd.NA:
         return None
     if isinstance(value, Mapping):
@@ -159,7 +159,7 @@ def to_plain_json(value: Any) -> Any:
 PARQUET_KEY = "errdetect"
 #: The file in an output folder that describes the run that wrote it.
 RUN_FILE = "run.json"
-#: What every interval covers.
+#: Nominal coverage of every interval.
 CONFIDENCE = 0.95
 
 _FORMAT = 1
@@ -168,37 +168,37 @@ _DO = "Name the folder of an `errdetect` run, as it was written."
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where the figures of one run come from.
+    """What one run's outputs are based on.
 
     Parameters
     ----------
     command, arguments
-        What was run; the arguments are JSON values without secrets.
+        The command; its arguments are JSON values without secrets.
     version
-        Of errdetect.
+        The version of errdetect.
     config_digest
         SHA-256 of the resolved config as canonical JSON, without secrets; None without a config.
     data
         Input -> its sources, each with `source`, `sha256` and `bytes` or `rows`; `sha256` is null
-        where `note` says why nothing was digested.
+        where `note` explains why there is no digest.
     policies_digest
         SHA-256 of the catalogue's file; None without one.
     period
-        The first and the last `decided_at` of the decisions that the figures are about.
+        The first and the last `decided_at` of the decisions covered.
     as_of
-        What was known by then is counted.
+        Only what was known by then is used.
     model_version, model_digest
-        The champion, and SHA-256 of its files; None where there is none.
+        The champion, and SHA-256 of its files; None without one.
     seed
-        Of what was drawn; None where nothing was.
+        The random seed; None if nothing was drawn.
     confidence
-        Of the intervals.
+        Nominal coverage of the intervals.
     intake
-        What was read, used and left out: rows of `intake.parquet`.
+        Counts of what was read, used and left out: rows of `intake.parquet`.
     config
         The resolved config without secrets; in `run.json` only.
     created_at, at
-        When the run was made, and the moment that its rows carry; in `run.json` only, so that
+        When the run was made, and the time in its rows; in `run.json` only, so that
         equal input gives equal Parquet files.
 
     Examples
@@ -226,7 +226,7 @@ class Provenance:
     at: datetime | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
-        """Keep JSON values, so that what was read back equals what was written."""
+        """Convert to JSON values, so that a read record equals the written one."""
         plain = {
             "arguments": to_plain_json(self.arguments),
             "data": to_plain_json(self.data),
@@ -264,12 +264,12 @@ class Provenance:
 
     @classmethod
     def from_metadata(cls, found: Mapping[str, Any]) -> Self:
-        """Read what `metadata` gave.
+        """Parse the result of `metadata`.
 
         Raises
         ------
         ValueError, KeyError, TypeError, AttributeError
-            If it is of another form.
+            If it has another format.
         """
         if found["format"] != _FORMAT:
             raise ValueError(f"format {found['format']}, not {_FORMAT}")
@@ -294,20 +294,20 @@ class Provenance:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
-        """Read what `to_json` gave; raises as `from_metadata`."""
+        """Parse the result of `to_json`; raises as `from_metadata`."""
         return cls.from_metadata(json.loads(text))
 
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What an output folder's `run.json` holds.
+    """The content of an output folder's `run.json`.
 
     Parameters
     ----------
     provenance
         Of the run.
     outputs
-        Each file that it wrote, as its path below the folder -> SHA-256.
+        Path of each written file, relative to the folder -> SHA-256.
     """
 
     provenance: Provenance
@@ -315,14 +315,14 @@ class RunRecord:
 
 
 def run_record(provenance: Provenance, folder: Path) -> dict[str, Any]:
-    """Return the content of `run.json` for what stands in a folder.
+    """Return the content of `run.json` for a folder.
 
     Parameters
     ----------
     provenance
         Of the run.
     folder
-        Holds what the run wrote, and nothing else.
+        Holds the run's outputs, and nothing else.
     """
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     outputs = {path.relative_to(folder).as_posix(): digest_file(path) for path in files}
@@ -374,7 +374,7 @@ def read_run(folder: str | Path) -> RunRecord:
 
 
 def _parse_run_provenance(found: Mapping[str, Any]) -> Provenance:
-    """Read provenance with what only `run.json` holds."""
+    """Parse provenance, including the fields that only `run.json` has."""
     short = Provenance.from_metadata(found)
     config = None if found["config"] is None else dict(found["config"])
     if config is not None and digest_value(config) != short.config_digest:

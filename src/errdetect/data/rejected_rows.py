@@ -18,12 +18,12 @@ _NUMBERS = {column.name: column for column in DECISIONS if column.kind == "numbe
 
 @dataclass
 class Rejections:
-    """What could not be used of a log of decisions, over all of its batches.
+    """The unusable rows of a decision log, over all of its batches.
 
     Parameters
     ----------
     what
-        The table, for people.
+        The table's name for messages.
     n_rows, n_rejected, n_copies
         Rows read, unusable, and left out as equal to an earlier one.
     reasons, actions
@@ -88,7 +88,7 @@ class Rejections:
         return self.n_rejected / self.n_rows if self.n_rows else 0.0
 
     def raise_if_too_many(self, max_rejected: float) -> None:
-        """Refuse a table of which too much cannot be used.
+        """Refuse a table with too many unusable rows.
 
         Parameters
         ----------
@@ -98,7 +98,7 @@ class Rejections:
         Raises
         ------
         DataError
-            With the commonest reason and its likely cause.
+            With the most common reason and its likely cause.
 
         Examples
         --------
@@ -106,7 +106,7 @@ class Rejections:
         >>> log.reasons.update({"score must lie in [0, 1]": 30})
         >>> log.ranges["score"] = (2.0, 98.7)
         >>> try:
-        ...     log.refuse(0.05)
+        ...     log.raise_if_too_many(0.05)
         ... except DataError as error:
         ...     print(str(error).split("(30 rows). ")[1])
         Rejected values of score run up to 98.7: a 0 to 100 scale? Repair them, or raise data.max_rejected.
@@ -115,23 +115,23 @@ class Rejections:
             return
         reason, n = self.reasons.most_common(1)[0]
         got = (
-            f"{self.n_rejected:,} ({self.share:.1%}) that are not; commonest reason: {reason} "
+            f"{self.n_rejected:,} ({self.share:.1%}) that are not; most common reason: {reason} "
             f"({n:,} rows)"
         )
         do = f"{self._likely_cause(reason)}Repair them, or raise data.max_rejected."
         words = f"\n{unknown_actions_hint(self.actions)}" if self.actions else ""
-        must = f"be usable but for {max_rejected:.0%} of {self.n_rows:,} rows"
+        must = f"be usable except for {max_rejected:.0%} of {self.n_rows:,} rows"
         raise DataError(error_message(self.what, must, got, do) + words)
 
     def notes(self) -> list[str]:
-        """Say what was left out within the tolerance, and its likely cause."""
+        """Return notes on what was left out within the tolerance, and its likely cause."""
         if not self.n_rejected:
             return []
         reason, n = self.reasons.most_common(1)[0]
         cause = self._likely_cause(reason).rstrip(". ")
         note = (
             f"{self.what[0].lower()}{self.what[1:]}: {self.n_rejected:,} of {self.n_rows:,} rows "
-            f"({self.share:.1%}) cannot be used; commonest reason: {reason} ({n:,})"
+            f"({self.share:.1%}) cannot be used; most common reason: {reason} ({n:,})"
         )
         notes = [note + (f"; {cause[0].lower()}{cause[1:]}" if cause else "")]
         if self.actions:
@@ -139,7 +139,7 @@ class Rejections:
         return notes
 
     def _likely_cause(self, reason: str) -> str:
-        """Guess why rows were rejected, from the values that were."""
+        """Guess why rows were rejected, from their values."""
         name = reason.split(" ")[0]
         if name in self.ranges and _NUMBERS[name].high == 1:
             low, high = self.ranges[name]

@@ -1,7 +1,7 @@
-"""Versions of reviews: when each became known, and which of several rows of one review counts.
+"""Versions of reviews: when each became known, and which row of a review counts.
 
-One `review_id` may stand in several rows. The row known last is the review, the earlier ones are
-its history: a label of an earlier moment needs them.
+One `review_id` may have several rows. The row known last is the review, the earlier ones are
+its history, which labels as of an earlier moment need.
 """
 
 import numpy as np
@@ -15,14 +15,14 @@ __all__ = ["ANSWER", "find_repeated_versions", "known_at", "latest_versions", "s
 Bools = npt.NDArray[np.bool_]
 Times = npt.NDArray[np.datetime64]
 
-#: What a version says: all but its id and its times.
+#: The content of a version: all columns but its id and its times.
 ANSWER = tuple(c.name for c in REVIEWS if c.name not in ("review_id", "reviewed_at", "updated_at"))
 
 
 def known_at(reviews: pd.DataFrame) -> "pd.Series[pd.Timestamp]":
     """Return when each review became known: at `reviewed_at`, or at a later `updated_at`.
 
-    A row holds the answer as it was last changed, so nobody knew it before `updated_at`.
+    A row holds the answer as last changed, so it was unknown before `updated_at`.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def superseded_at(reviews: pd.DataFrame) -> Times:
     """Return when the next version of each row's review became known.
 
     Of rows with one `review_id` and one moment the first counts, the others are superseded at once;
-    the readers let no such rows through.
+    the readers reject such rows.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ def latest_versions(reviews: pd.DataFrame) -> pd.DataFrame:
 
 
 def find_repeated_versions(reviews: pd.DataFrame) -> tuple[Bools, Bools]:
-    """Say which rows repeat the review and the moment of an earlier row.
+    """Return which rows repeat the review and the moment of an earlier row.
 
     Parameters
     ----------
@@ -147,9 +147,9 @@ def find_repeated_versions(reviews: pd.DataFrame) -> tuple[Bools, Bools]:
 def _is_same_annotator(
     review_id: "pd.Series[str]", one: "pd.Series[str]", other: "pd.Series[str]"
 ) -> Bools:
-    """Say where an annotation names its annotator by number in one export, by address in another.
+    """Return where exports name an annotation's annotator by number in one, by address in another.
 
-    Label Studio's CSV knows the address, its JSON the number; an annotation has one annotator.
+    Label Studio's CSV has the address, its JSON the number; an annotation has one annotator.
     """
     ours = review_id.astype("str").str.startswith(LABEL_STUDIO_IDS, na=False).to_numpy(bool)
     address = [

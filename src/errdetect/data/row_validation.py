@@ -1,4 +1,4 @@
-"""Cleaning one batch: values of the right type and range stay, every other row is told why not."""
+"""Cleaning one batch: rows with valid types and ranges stay, all others get a reason."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,12 +24,12 @@ __all__ = ["DAY_ONLY", "CleanBatch", "clean_batches", "count_reasons"]
 
 Mask = npt.NDArray[np.bool_]
 _SHOWN = 40
-#: Columns that say when something became known.
+#: Columns with the time at which something became known.
 _KNOWN_AT = ("reviewed_at", "updated_at")
 _LAST_MICRO = 86_400 * 10**6 - 1
 DAY_ONLY = "{n} review times are only a day: each is taken as known at that day's end (UTC)"
 _DAY_PHRASES = ("{n} days read as midnight UTC", "{n} times without a zone taken as UTC")
-_SENTINELS_MISSING = "{n} times that stand for none (such as year 1 or 9999) read as missing"
+_SENTINELS_MISSING = "{n} sentinel times (such as year 1 or 9999) read as missing"
 _ROUNDING = 1e-6
 _ONE_ROW = "be unique, and the first row of an id is kept"
 _ONE_VERSION = (
@@ -52,7 +52,7 @@ class CleanBatch:
     rejects
         One row for each unusable one, with the columns of `schemas.REJECTS`.
     told
-        (column, phrase) -> number of values that were turned or repaired.
+        (column, phrase) -> number of values that were converted or repaired.
     n_rows
         Rows seen.
     n_duplicates
@@ -91,7 +91,7 @@ class _RowFaults:
 def clean_batches(
     survey: SchemaScan, *, batch_rows: int, meanings: Mapping[str, str] | None = None
 ) -> Iterator[CleanBatch]:
-    """Read the surveyed files batch by batch, and clean each.
+    """Read the scanned files batch by batch, and clean each batch.
 
     Parameters
     ----------
@@ -124,7 +124,7 @@ def count_reasons(rejects: pd.DataFrame) -> Counter[str]:
 
 
 def _columns_to_read(survey: SchemaScan) -> list[str]:
-    """Name the columns to read, as the user calls them."""
+    """Return the user's names of the columns to read."""
     user = {ours: theirs for theirs, ours in survey.names.items()}
     ours = [*(column.name for column in survey.columns), *survey.features]
     return [user.get(name, name) for name in ours] + [name for name in ours if name in user]
@@ -175,7 +175,7 @@ def _clean_batch(
 def _resolve_enforced(
     actions: pa.Array, meanings: Mapping[str, str], faults: _RowFaults
 ) -> tuple[pa.Array, Counter[str]]:
-    """Say which actions enforce; note the rows whose action has no meaning, and their words."""
+    """Return which actions enforce; record rows whose action has no meaning, and the actions."""
     words = canonical_action_column(actions)
     enforce = [word for word, meaning in meanings.items() if meaning == "enforce"]
     known = pc.is_in(words, value_set=pa.array(list(meanings), pa.large_string()))
@@ -196,7 +196,7 @@ def _pad_broken_rows(
 
 
 def _column_values(table: pa.Table, name: str, n_rows: int) -> pa.Array:
-    """Give a column as one array; one that this file lacks is all missing."""
+    """Return a column as one array; all missing if this file lacks it."""
     if name not in table.column_names:
         return pa.nulls(n_rows)
     return table[name].combine_chunks()
@@ -219,7 +219,7 @@ def _coerce_column(
 
 
 def _reject_sentinels(column: ColumnSpec, read: CoercedColumn) -> CoercedColumn:
-    """Refuse what systems write where there is no time; in a column that may lack one it is missing."""
+    """Reject sentinel times; in an optional column they become missing."""
     known = read.values.is_valid()
     micros = np.asarray(pc.fill_null(read.values.cast(pa.int64()), 1).to_numpy())
     found = {must: mask & _to_mask(known) for must, mask in find_sentinels(micros).items()}
@@ -238,7 +238,7 @@ def _reject_sentinels(column: ColumnSpec, read: CoercedColumn) -> CoercedColumn:
 
 
 def _shift_to_day_end(read: CoercedColumn) -> CoercedColumn:
-    """Take what became known on a day as known at its last microsecond, never earlier."""
+    """Treat what became known on a day as known at its last microsecond, never earlier."""
     count = int(read.day_only.sum())
     if not count:
         return read
@@ -252,7 +252,7 @@ def _shift_to_day_end(read: CoercedColumn) -> CoercedColumn:
 
 
 def _match_choices(read: CoercedColumn, choices: Sequence[str]) -> CoercedColumn:
-    """Read the contract's words also where only case, spaces or hyphens differ, and tell it."""
+    """Match allowed values despite case, spaces or hyphens, and count the matches."""
     words = pc.replace_substring_regex(
         pc.utf8_lower(pc.utf8_trim_whitespace(read.values)), r"[\s-]+", "_"
     )
@@ -261,7 +261,7 @@ def _match_choices(read: CoercedColumn, choices: Sequence[str]) -> CoercedColumn
     count = int(pc.sum(pc.cast(pc.fill_null(differs, False), pa.int64())).as_py() or 0)
     told = read.told.copy()
     if count:
-        told["{n} values read as the known word, though case, spaces or hyphens differ"] = count
+        told["{n} values matched despite different case, spaces or hyphens"] = count
     return CoercedColumn(pc.if_else(pc.fill_null(known, False), words, read.values), read.bad, told)
 
 
@@ -272,13 +272,13 @@ def _check_column(
     faults: _RowFaults,
     told: Counter[tuple[str, str]],
 ) -> pa.Array:
-    """Note the rows whose value is unreadable, absent or out of range."""
+    """Record rows whose value is unreadable, absent or out of range."""
     name = column.name
     if column.required:
         missing = _to_mask(read.values.is_null()) & ~read.bad
         faults.add(missing, name, "have a value", pa.nulls(len(values)))
     if read.bad.any():
-        kinds = {"timestamp": "be an ISO 8601 time or a certain epoch number"}
+        kinds = {"timestamp": "be an ISO 8601 time or an unambiguous epoch number"}
         unnamed = read.bad.copy()
         for must, mask in read.causes.items():
             faults.add(mask, name, must, values)
@@ -303,7 +303,7 @@ def _check_column(
 def _clip_rounding_error(
     column: ColumnSpec, numbers: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
-    """Set to a limit what lies beyond it by no more than a float32's rounding."""
+    """Clip values that exceed a limit by no more than a float32's rounding."""
     rounded = numbers
     for limit, beyond in ((column.low, -_ROUNDING), (column.high, _ROUNDING)):
         if limit is not None and not (beyond < 0 and column.low_open):
@@ -331,14 +331,14 @@ def _format_range(column: ColumnSpec) -> str:
 def _coerce_feature(
     name: str, values: pa.Array, kind: FeatureKind, form: NumberFormat | None
 ) -> CoercedColumn:
-    """Read a further column as the survey settled it."""
+    """Read a further column with the type from the schema scan."""
     if kind == "text":
         return to_text(name, values)
     if kind == "number":
         read = to_number(name, values, typed=False, form=form)
         if read.bad.any():
             unread = Counter(
-                {"{n} values that are no certain number read as missing": int(read.bad.sum())}
+                {"{n} values that are no unambiguous number read as missing": int(read.bad.sum())}
             )
             read = replace(read, told=read.told + unread)
         infinite = pc.is_inf(read.values)
@@ -360,7 +360,7 @@ def _coerce_feature(
 def _drop_repeated_ids(
     clean: pa.Table, usable: Mask, survey: SchemaScan, seen: _Seen, faults: _RowFaults
 ) -> list[int]:
-    """Keep the first usable row of an id; list equal copies, reject what differs from it.
+    """Keep the first usable row of an id; list equal copies, reject rows that differ.
 
     A review may have several rows, known at different moments: each is a version of it. Of one
     moment the first row is kept.
@@ -413,7 +413,7 @@ def _build_rejects(raw: RawBatch, clean: pa.Table, id_name: str, faults: _RowFau
 
 
 def _shorten_value(value: object) -> str:
-    """Show a value of the data in a reason: short, on one line, without our separator."""
+    """Format a data value for a reason: short, on one line, without our separator."""
     if value is None:
         return "nothing"
     text = repr(value) if isinstance(value, str) else str(value)

@@ -1,7 +1,7 @@
 """The first, quick pass over the files of a table: its columns, their kinds, repeated ids.
 
 It reads a Parquet file's footer and id column, and text formats once, in bounded memory. The second
-pass then treats every batch alike, whatever its own values look like.
+pass then parses every batch the same way, whatever its own values.
 """
 
 import difflib
@@ -65,7 +65,7 @@ __all__ = [
 #: How a feature is read; a `flag` is true/false with gaps: 1, 0 or missing.
 FeatureKind = Literal["number", "bool", "flag", "text"]
 
-#: In text without types `words` are only NA, null and the like, `flag` is true/false among such.
+#: In text without types, `words` are only NA, null and the like; `flag` is true/false with these.
 Look = Literal["empty", "words", "bool", "flag", "number", "text", "other"]
 
 _LEADING_ZERO = r"^[+-]?0\d"
@@ -73,7 +73,7 @@ _SAMPLE = 200
 
 
 def infer_arrow_type(kind: pa.DataType) -> Look:
-    """Tell it from the type of a file that has types.
+    """Infer it from the column's type in a typed file.
 
     Examples
     --------
@@ -92,7 +92,7 @@ def infer_arrow_type(kind: pa.DataType) -> Look:
 
 
 def infer_text_type(values: pa.Array) -> Look:
-    """Tell it from the values of a file without types; 007 is text, for it is no number's form.
+    """Infer it from the values of an untyped file; 007 is text, as numbers have no leading zero.
 
     Examples
     --------
@@ -105,25 +105,25 @@ def infer_text_type(values: pa.Array) -> Look:
 
 
 def infer_type_and_format(values: pa.Array, known: NumberFormat) -> tuple[Look, NumberFormat]:
-    """Tell what a batch of texts looks like, and how it writes numbers where most of it is some.
+    """Infer a batch's type, and its number format if most values are numbers.
 
     Parameters
     ----------
     values
         Text of a file without types.
     known
-        Of the column's batches before.
+        Format of the column's earlier batches.
 
     Returns
     -------
     look, form
-        Numbers with decimal commas, percent signs or grouped digits look like numbers too. Of
-        other texts the form only has how many there are.
+        Decimal commas, percent signs and grouped digits make numbers too. For other texts the
+        format only has their count.
 
     Examples
     --------
     >>> look, form = infer_type_and_format(pa.array(["0,93", "NA"]), NumberFormat())
-    >>> look, form.decimal
+    >>> look, form.decimal_sign
     ('number', 'comma')
     """
     given = values.drop_null().cast(pa.large_string())
@@ -143,7 +143,7 @@ def infer_type_and_format(values: pa.Array, known: NumberFormat) -> tuple[Look, 
 
 
 def is_mostly_numeric(form: NumberFormat) -> bool:
-    """Whether at least half of a column's values are numbers in some form.
+    """Return whether at least half of a column's values are numbers in some format.
 
     Examples
     --------
@@ -168,7 +168,7 @@ def _infer_type(texts: pa.Array) -> Look:
 
 
 def _is_all_numeric(texts: pa.Array) -> bool:
-    """Whether all of it is numbers, none with a leading zero, at least one finite."""
+    """Return whether all values are numbers, none with a leading zero, at least one finite."""
     try:
         numbers = texts.cast(pa.float64())
     except pa.ArrowInvalid:
@@ -183,7 +183,7 @@ def _string_array(*words: str) -> pa.Array:
 
 
 def merge_types(*looks: Look) -> Look:
-    """Say what a column looks like whose parts look like this.
+    """Return the type of a column whose parts have these types.
 
     Examples
     --------
@@ -206,12 +206,12 @@ def _merge_two_types(one: Look, other: Look) -> Look:
 
 
 def resolve_feature_kind(look: Look, *, gaps: bool) -> FeatureKind:
-    """Settle how to read a column of this look; an empty one is missing numbers.
+    """Return how to read a column of this type; an empty one holds missing numbers.
 
     Parameters
     ----------
     look
-        What it looks like, not `other`.
+        The column's inferred type, not `other`.
     gaps
         Whether values can be missing.
 
@@ -225,13 +225,13 @@ def resolve_feature_kind(look: Look, *, gaps: bool) -> FeatureKind:
     return "text" if look in ("text", "words") else "number"
 
 
-#: Rows of a Parquet file whose texts show whether a column could be numbers or ids in another form.
+#: Rows of a Parquet file sampled to decide whether text could be numbers or reformatted ids.
 _HEAD_ROWS = 1000
 
 
 @dataclass(frozen=True)
 class SchemaScan:
-    """How every batch of these files is to be read.
+    """How to read every batch of these files.
 
     Parameters
     ----------
@@ -251,7 +251,7 @@ class SchemaScan:
     n_rows
         Rows that could be split into columns.
     told
-        What was found, in plain words.
+        Findings, in plain words.
     numbers
         The contract's name of a column of texts -> how it writes numbers.
     ids
@@ -270,15 +270,15 @@ class SchemaScan:
     ids: Mapping[str, IdFormat] = field(default_factory=dict)
 
 
-#: What a column is for: an id, a number or another word of the contract, or a feature.
+#: A column's role: an id, a number or another column of the contract, or a feature.
 _Role = Literal["id", "number", "word", "feature"]
 
 
 @dataclass
 class _FileScan:
-    """What one file holds: column -> look, which columns have gaps, rows, hashed ids.
+    """Content of one file: column -> type, columns with missing values, rows, hashed ids.
 
-    `numbers` and `id_forms` say how texts are written, `texts` which columns have text for a type.
+    `numbers` and `id_forms` hold the texts' formats, `texts` the columns of type text.
     """
 
     looks: dict[str, Look] = field(default_factory=dict)
@@ -300,12 +300,12 @@ def scan_files(
     features: bool,
     batch_rows: int,
 ) -> SchemaScan:
-    """Look through the files once, and refuse what cannot become this table.
+    """Scan the files once, and refuse those that cannot become this table.
 
     Parameters
     ----------
     files
-        What to read.
+        Files to read.
     schema
         The contract's columns; the first is the id.
     columns
@@ -321,7 +321,7 @@ def scan_files(
     ------
     DataError
         If required columns are missing (all are named at once), the mapping does not fit, or
-        there is no row.
+        there are no rows.
     """
     roles = _ColumnRoles(schema, columns, features=features)
     facts = [_scan_file(file, roles, batch_rows) for file in files]
@@ -358,13 +358,13 @@ def scan_files(
 
 
 def rename_columns(table: pa.Table, names: Mapping[str, str], drop: Collection[str]) -> pa.Table:
-    """Give a table the contract's column names, without the columns to leave out."""
+    """Rename a table's columns to the contract's names, and drop the columns to leave out."""
     kept = [name for name in table.column_names if name not in drop and not _is_saved_index(name)]
     return table.select(kept).rename_columns([names.get(name, name) for name in kept])
 
 
 def _is_saved_index(name: str) -> bool:
-    """Whether pandas made up this name for a row index that was saved by the way."""
+    """Return whether pandas made up this name for a saved row index."""
     return bool(re.fullmatch(r"|__index_level_\d+__|Unnamed: \d+", name))
 
 
@@ -389,7 +389,7 @@ def _repeated_hashes(parts: Sequence[npt.NDArray[np.uint64]]) -> npt.NDArray[np.
 
 
 class _ColumnRoles:
-    """What each of the user's columns is for."""
+    """The role of each of the user's columns."""
 
     def __init__(
         self, schema: Sequence[ColumnSpec], columns: Mapping[str, str], *, features: bool
@@ -400,7 +400,7 @@ class _ColumnRoles:
         self._rest: _Role = "feature" if features else "word"
 
     def of(self, user: str) -> _Role:
-        """Give the role of a column, as the user calls it."""
+        """Return the role of a column, by the user's name."""
         name = self._columns.get(user, user)
         if name not in self._kinds:
             return self._rest
@@ -409,7 +409,7 @@ class _ColumnRoles:
         return "number" if self._kinds[name] == "number" else "word"
 
     def user_id_column(self, names: Collection[str]) -> str:
-        """Give what the user calls the table's id."""
+        """Return the user's name of the table's id column."""
         mapped = (user for user, ours in self._columns.items() if ours == self.id_name)
         return next((user for user in mapped if user in names), self.id_name)
 
@@ -442,9 +442,9 @@ def _scan_file(file: SourceFile, roles: _ColumnRoles, batch_rows: int) -> _FileS
 
 
 def _scan_parquet_footer(file: SourceFile, roles: _ColumnRoles, facts: _FileScan) -> list[str]:
-    """Take a Parquet file's types, and name the columns to look through.
+    """Record a Parquet file's types, and return the columns to scan.
 
-    They are the id, and texts that by their first rows could be numbers, or ids in another form.
+    These are the id, and texts whose first rows could be numbers or reformatted ids.
     """
     schema, _, gapless = read_parquet_footer(file)
     facts.looks = {name: infer_arrow_type(schema.field(name).type) for name in schema.names}
@@ -477,14 +477,14 @@ def _scan_parquet_footer(file: SourceFile, roles: _ColumnRoles, facts: _FileScan
 
 
 def _id_texts(name: str, values: pa.Array) -> pa.Array:
-    """Give ids as text."""
+    """Return ids as text."""
     if is_text_type(dictionary_value_type(values.type)):
         return to_text(name, values).values
     return to_id(name, values).values
 
 
 def _record_missing_values(table: pa.Table, facts: _FileScan) -> None:
-    """Note which columns lack a value somewhere."""
+    """Record which columns have missing values."""
     if table.num_rows:
         facts.gaps |= facts.looks.keys() - set(table.column_names)
     for name in table.column_names:
@@ -495,7 +495,7 @@ def _record_missing_values(table: pa.Table, facts: _FileScan) -> None:
 def _scan_column(
     name: str, values: pa.Array, roles: _ColumnRoles, facts: _FileScan, *, typed: bool
 ) -> None:
-    """Take a column of a batch into the facts."""
+    """Add a batch's column to the file's facts."""
     look, role = infer_arrow_type(values.type), roles.of(name)
     if values.null_count == len(values):
         look = "empty"
@@ -527,7 +527,7 @@ def _validate_mapping(
     columns: Mapping[str, str],
     drop: Collection[str],
 ) -> dict[str, str]:
-    """Check the user's mapping against the columns that are there, and keep what applies."""
+    """Check the user's mapping against the existing columns, and keep what applies."""
     found = {name for one in facts for name in one.looks}
     for user, ours in columns.items():
         if user not in found and _is_required(ours, schema, found):
@@ -554,10 +554,10 @@ def _validate_mapping(
 
 
 def _is_required(ours: str, schema: Sequence[ColumnSpec], found: Collection[str]) -> bool:
-    """Whether a mapping to this name is at fault if its column is absent.
+    """Return whether a mapping to this name is a fault if its column is absent.
 
-    One mapping serves decisions and reviews, so what only the other table needs is no fault here,
-    nor is what stands there under its own name.
+    One mapping serves decisions and reviews, so a column that only the other table needs is no
+    fault here, nor is one that exists under its own name.
     """
     names = {column.name for column in schema}
     if ours in names:
@@ -591,7 +591,7 @@ def _require_columns(
 def _file_notes(
     files: Sequence[SourceFile], facts: Sequence[_FileScan], schema: Sequence[ColumnSpec]
 ) -> list[str]:
-    """Tell of empty files, and of columns that only some files have."""
+    """Return notes on empty files, and on columns that only some files have."""
     told = [
         f"{file.shown} holds no row"
         for file, one in zip(files, facts, strict=True)
@@ -611,7 +611,7 @@ def _file_notes(
 def _option_notes(
     found: Collection[str], columns: Mapping[str, str], drop: Collection[str]
 ) -> list[str]:
-    """Tell of mappings and drops that met no column, and of what was dropped unasked."""
+    """Return notes on mappings and drops without a column, and on columns dropped automatically."""
     told = [
         f"columns: there is no {user!r}; {ours} is there under its own name"
         for user, ours in columns.items()
@@ -624,9 +624,9 @@ def _option_notes(
 
 
 def _column_number_formats(facts: Sequence[_FileScan]) -> dict[str, NumberFormat]:
-    """Put together how each column writes numbers.
+    """Combine the number formats of each column.
 
-    Where another column has decimal commas, 1.234 is certain only if its own column settles it.
+    Where another column has decimal commas, 1.234 is unambiguous only if its own column decides.
     """
     forms: dict[str, NumberFormat] = {}
     for one in facts:
@@ -640,7 +640,7 @@ def _column_number_formats(facts: Sequence[_FileScan]) -> dict[str, NumberFormat
 
 
 def _column_id_formats(facts: Sequence[_FileScan]) -> dict[str, IdFormat]:
-    """Put together how each id column is written."""
+    """Combine the formats of each id column."""
     forms: dict[str, IdFormat] = {}
     for one in facts:
         for name, form in one.id_forms.items():
@@ -655,7 +655,7 @@ def _resolve_feature_kinds(
     *,
     keep: bool,
 ) -> tuple[dict[str, FeatureKind], list[str]]:
-    """Settle the kind of every further column, and tell which are left out."""
+    """Return the type of every further column, and notes on those left out."""
     full = [one for one in facts if one.n_rows]
     looks: dict[str, list[Look]] = {}
     for one in full:
@@ -689,7 +689,7 @@ def _resolve_feature_kinds(
 
 
 def _resolve_mixed_column(name: str, look: Look, form: NumberFormat) -> tuple[Look, list[str]]:
-    """Settle a column of texts that are numbers, or most of them, and tell where it is text."""
+    """Decide the type of a column of mostly numeric texts, with a note if it is text."""
     if look == "number" and not form.ambiguous:
         return look, []
     if look == "number":

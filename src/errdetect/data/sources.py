@@ -1,4 +1,4 @@
-"""What a source means: a path, a glob, a folder of parts, a database's table, or a list of these."""
+"""Resolving a source: a path, a glob, a folder of parts, a database's table, or a list of these."""
 
 import difflib
 import re
@@ -24,10 +24,10 @@ __all__ = [
     "source_label",
 ]
 
-#: Ways to read another system's tables as ours.
+#: Presets that read another system's tables as ours.
 Preset = Literal["dsa_statements"]
 
-#: What callers may name as a source.
+#: What callers may pass as a source.
 Sources = str | Path | Sequence[str | Path]
 
 _FORMATS = {
@@ -38,7 +38,7 @@ _FORMATS = {
 }
 _COMPRESSED = (".gz", ".bz2", ".xz")
 _ZIP = ".zip"
-#: A zip archive that is larger than this once unzipped, and that much larger than it is, is refused.
+#: A zip archive is refused if it unpacks to more than this size and more than this ratio.
 _ZIP_LIMIT, _ZIP_RATIO = 1 << 30, 200
 _ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 _NO_PARTITION = "__HIVE_DEFAULT_PARTITION__"
@@ -54,7 +54,7 @@ class TableSource:
     Parameters
     ----------
     url
-        Which database; it may hold a password and is never shown.
+        The database's URL; it may hold a password and is never shown.
     what
         A table, `schema.table`, or a query that begins with SELECT or WITH.
     """
@@ -70,18 +70,18 @@ class SourceFile:
     Parameters
     ----------
     path
-        Where it is; of a database's table the name to show.
+        Its path; for a database table, the name to show.
     format
-        `parquet`, `csv`, `tsv` or `jsonl`, told from its name, or `database`.
+        `parquet`, `csv`, `tsv` or `jsonl`, from its name, or `database`.
     partition
-        Column -> value that its folders' names give (`market=DE/part-0.parquet`); None is a
+        Column -> value from its folders' names (`market=DE/part-0.parquet`); None is a
         missing value.
     preset
         `dsa_statements` where it holds statements of reasons; None where it is a table as it is.
     rows
-        The database's table or query, where it is no file.
+        The database table or query, if it is not a file.
     member
-        Its name inside the zip archive `path`, where it is in one.
+        Its name inside the zip archive `path`, if it is in one.
     """
 
     path: Path
@@ -98,7 +98,7 @@ class SourceFile:
 
     @property
     def name(self) -> str:
-        """Its last name."""
+        """The last part of its path."""
         return self.path.name if self.member is None else PurePosixPath(self.member).name
 
 
@@ -129,7 +129,7 @@ def parse_table_source(source: str | Path) -> TableSource | None:
 
 
 def dataset_name(source: str) -> str:
-    """Name the data that a source belongs to: its folder or its database, never its address.
+    """Return the name of a source's dataset: its folder or its database, never its address.
 
     Examples
     --------
@@ -145,7 +145,7 @@ def dataset_name(source: str) -> str:
 
 
 def find_files(sources: Sources, *, preset: Preset | None = None) -> list[SourceFile]:
-    """Find the files that the sources mean, in a stable order, each once.
+    """Find the files of the sources, in a stable order, each once.
 
     Parameters
     ----------
@@ -154,7 +154,7 @@ def find_files(sources: Sources, *, preset: Preset | None = None) -> list[Source
         part files as Spark writes them, a database's `URL::table` or `URL::query`, or a list of
         these.
     preset
-        Whose tables they are; only text files (CSV, JSON Lines) can have one.
+        The system that wrote them; text files (CSV, JSON Lines) only.
 
     Returns
     -------
@@ -164,7 +164,7 @@ def find_files(sources: Sources, *, preset: Preset | None = None) -> list[Source
     Raises
     ------
     DataError
-        If a source means no file, or one of a format that is not read (with this preset).
+        If a source matches no file, or one of an unsupported format (with this preset).
 
     Examples
     --------
@@ -199,7 +199,7 @@ def find_files(sources: Sources, *, preset: Preset | None = None) -> list[Source
 
 
 def source_label(source: str) -> str:
-    """Name a source for people: a path as it is, a table by its database's last name.
+    """Return a source's name for messages: a path as it is, a table with its database's name.
 
     Examples
     --------
@@ -227,14 +227,14 @@ def _expand_source(source: Path) -> Iterator[SourceFile]:
             yield from _zip_members(path, {})
         elif (form := _file_format(path)) is None:
             must = f"end in one of {_supported_suffixes()}"
-            do = "Convert it, or give it the ending of what it is."
+            do = "Convert it, or give it the ending of its format."
             raise DataError(error_message(f"The name of {path}", must, repr(path.name), do))
         else:
             yield SourceFile(path, form)
 
 
 def _expand_glob(pattern: Path) -> list[Path]:
-    """Expand a glob by name; hidden files are never meant."""
+    """Expand a glob by name; hidden files never match."""
     try:
         found = Path(pattern.anchor).glob(str(pattern.relative_to(pattern.anchor)))
         return sorted(path for path in found if not path.name.startswith("."))
@@ -283,8 +283,10 @@ def _zip_members(path: Path, partition: dict[str, str | None]) -> list[SourceFil
         with zipfile.ZipFile(path) as archive:
             infos = [info for info in archive.infolist() if not _is_ignored_member(info)]
     except (zipfile.BadZipFile, OSError, ValueError) as error:
-        do = "Write or fetch it anew."
-        raise DataError(f"{path} cannot be read, it is no zip archive or damaged. {do}") from error
+        do = "Write or download it again."
+        raise DataError(
+            f"{path} cannot be read, it is damaged or not a zip archive. {do}"
+        ) from error
     fault = _zip_fault(infos)
     if fault:
         must, got, do = fault
@@ -297,13 +299,13 @@ def _zip_members(path: Path, partition: dict[str, str | None]) -> list[SourceFil
 
 
 def _is_ignored_member(info: zipfile.ZipInfo) -> bool:
-    """Whether it is a folder, or what an operating system or Spark leaves beside the data."""
+    """Return whether it is a folder, or a by-product of an operating system or Spark."""
     parts = [part for part in PurePosixPath(info.filename).parts if part not in (".", "..")]
     return info.is_dir() or any(part.startswith(("_", ".")) for part in parts)
 
 
 def _zip_fault(infos: Sequence[zipfile.ZipInfo]) -> tuple[str, str, str] | None:
-    """Say why an archive cannot be read: what it must, what it got, what to do."""
+    """Return why an archive cannot be read: what it must be, what it got, what to do."""
     names = [info.filename for info in infos]
     forms = {_file_format(PurePosixPath(name)) for name in names}
     shown = ", ".join(repr(escape_hidden(name)) for name in names[:3]) or "none"
@@ -320,17 +322,17 @@ def _zip_fault(infos: Sequence[zipfile.ZipInfo]) -> tuple[str, str, str] | None:
     if len(forms) > 1:
         return "hold tables of one format", shown, "Zip each format by itself."
     if len(set(names)) < len(names) or any(i.compress_type not in _ZIP_METHODS for i in infos):
-        do = "Write it anew with the usual method (deflate)."
-        return "hold each name once, in a method that is read", shown, do
+        do = "Write it again with the deflate method."
+        return "hold each name once, in a supported method", shown, do
     size, packed = sum(i.file_size for i in infos), sum(i.compress_size for i in infos)
     if size > _ZIP_LIMIT and size > _ZIP_RATIO * packed:
         got = f"{size >> 20:,} MB out of {packed >> 20:,} MB"
-        return f"unpack to at most {_ZIP_RATIO} times its size", got, "If that is right, unpack it."
+        return f"unpack to at most {_ZIP_RATIO} times its size", got, "If it is genuine, unpack it."
     return None
 
 
 def _not_found_message(source: Path) -> str:
-    """Say which pattern found nothing, where it ends, and the names that come near."""
+    """Return which pattern matched nothing, where it fails, and similar names."""
     folder, missing = source.parent, source.name
     while not folder.is_dir() and folder != folder.parent:
         folder, missing = folder.parent, folder.name

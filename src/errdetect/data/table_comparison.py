@@ -1,4 +1,4 @@
-"""Comparing a table with another that should be equal: which rows and columns differ, and where first."""
+"""Comparing a table with its expected content: which rows and columns differ, and where first."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -13,11 +13,11 @@ import pyarrow.types as pat
 
 __all__ = ["FirstDifference", "TableComparison", "compare_tables"]
 
-#: Columns that name a row by themselves, where no value repeats.
+#: Columns that identify a row on their own, if no value repeats.
 _IDS = ("decision_id", "remediation_id", "review_id", "finding_id", "proposal_id", "id")
 _MOST_KEYS = 8
 _DIGITS = 9
-_RTOL, _ATOL = 1e-9, 1e-12  # what another order of additions changes is no difference
+_RTOL, _ATOL = 1e-9, 1e-12  # tolerance for another order of summation
 _SHOWN = 80
 
 
@@ -28,7 +28,7 @@ class FirstDifference:
     Parameters
     ----------
     key
-        Column -> value of what names the row; `row` -> its number from 1 where nothing does.
+        Column -> value that identifies the row; `row` -> its number from 1 if nothing does.
     column
         Which column.
     found, expected
@@ -43,14 +43,14 @@ class FirstDifference:
 
 @dataclass(frozen=True)
 class TableComparison:
-    """How a table compares with what it should be.
+    """How a table compares with its expected content.
 
     Parameters
     ----------
     rows
         Of the table found.
     columns
-        Column -> in how many rows its value differs.
+        Column -> number of rows in which its value differs.
     first
         The first difference among them.
     missing, further
@@ -60,7 +60,7 @@ class TableComparison:
     columns_missing, columns_further, columns_retyped
         Columns that only the expected, only the found table has, or that have another type.
     reordered
-        Whether the same rows stand in another order.
+        Whether the same rows are in another order.
     """
 
     rows: int
@@ -83,14 +83,14 @@ class TableComparison:
 
 
 def compare_tables(found: pa.Table, expected: pa.Table) -> TableComparison:
-    """Compare two tables row by row; rows are matched by what names them, not by their place.
+    """Compare two tables row by row; rows are matched by their keys, not by position.
 
     Parameters
     ----------
     found
         Shape (n, any).
     expected
-        What it should be.
+        The expected table.
 
     Returns
     -------
@@ -141,7 +141,7 @@ Rows = npt.NDArray[np.intp]
 
 
 def _comparable_values(column: pa.ChunkedArray) -> Array:
-    """Give values that can be compared: floats as such, all else as objects, None where missing."""
+    """Return comparable values: floats as such, all else as objects, missing as None."""
     kind = column.type
     if pat.is_dictionary(kind):
         return _comparable_values(column.cast(kind.value_type))
@@ -176,7 +176,7 @@ def _match_rows(
     ours: Mapping[str, Array],
     theirs: Mapping[str, Array],
 ) -> tuple[list[str], Rows, Rows]:
-    """Return the columns that name a row, and which rows belong together, in the found order."""
+    """Return the key columns, and the matching rows, in the found order."""
     names = [name for name in shared if ours[name].dtype == object]
     names = [n for n in names if not pat.is_nested(found.schema.field(n).type)]
     choices = [[name] for name in _IDS if name in names]

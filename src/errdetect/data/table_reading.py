@@ -1,4 +1,4 @@
-"""Reading decisions and reviews: usable rows in the contract's columns, the others told why."""
+"""Reading decisions and reviews: usable rows in the contract's columns, the others with reasons."""
 
 import re
 from collections import Counter
@@ -23,7 +23,7 @@ __all__ = ["TableRead", "add_ledger_reviews", "iter_decisions", "read_decisions"
 
 _BATCH_ROWS = 100_000
 _ENFORCED = "enforced"
-#: Fewer times at midnight could be chance.
+#: Fewer times at midnight could be coincidence.
 _FEWEST_MIDNIGHTS = 3
 
 
@@ -39,7 +39,7 @@ class TableRead:
         Those that cannot, with the columns of `schemas.REJECTS`: the file, the row's number in it
         (from 1, a header not counted), its id and why.
     notes
-        What was turned or repaired, in plain words with counts.
+        Conversions and repairs, in plain words with counts.
     n_rows
         Rows seen: `len(frame) + len(rejects) + n_duplicates`.
     n_duplicates
@@ -81,9 +81,9 @@ def read_decisions(
         the text formats also gzipped.
     columns
         The user's column name -> the contract's. An entry for a column that only the reviews need
-        is passed over, so that one mapping serves both tables.
+        is ignored, so that one mapping serves both tables.
     actions
-        Action -> `allow` or `enforce`, beside the words of `data.actions` that are known without.
+        Action -> `allow` or `enforce`, in addition to the built-in actions.
         A row whose action has no meaning is a reject.
     drop
         The user's columns to leave out.
@@ -101,7 +101,7 @@ def read_decisions(
     DataError
         If the files cannot be read, lack required columns, or hold no usable row.
     ConfigError
-        If `actions` maps to another word.
+        If `actions` maps to anything else.
 
     Examples
     --------
@@ -138,7 +138,7 @@ def iter_decisions(
     r"""Read a decision log batch by batch, each as `read_decisions` would have read it.
 
     Memory is bounded by the batch, but for 8 bytes an id and the ids that occur twice: a quick
-    first pass settles every column's kind and finds repeated ids over all files.
+    first pass infers every column's type and finds repeated ids over all files.
 
     Parameters
     ----------
@@ -193,15 +193,15 @@ def read_reviews(sources: Sources, *, columns: Mapping[str, str] | None = None) 
     sources
         See `read_decisions`.
     columns
-        The user's column name -> the contract's; entries that only the decisions need are passed
-        over.
+        The user's column name -> the contract's; entries that only the decisions need are
+        ignored.
 
     Returns
     -------
     TableRead
         Its frame has all of the contract's review columns, missing values where a file has none;
-        further columns are left out, and told. A `review_id` may stand in several rows, known at
-        different moments: see `review_history`, which says what counts when. Of two rows of one
+        further columns are left out, with a note. A `review_id` may have several rows, known at
+        different moments: see `review_versions` for which counts when. Of two rows of one
         review and one moment the first is kept; the other is a copy or a reject.
 
     Raises
@@ -237,12 +237,12 @@ def read_reviews(sources: Sources, *, columns: Mapping[str, str] | None = None) 
     versions = int(read.frame["review_id"].duplicated().sum())
     if not versions:
         return read
-    told = "{n} rows are earlier versions of a review: the row known last counts, from then on"
+    told = "{n} rows are earlier versions of a review: the latest version counts, from then on"
     return replace(read, notes=(*read.notes, _format_count(told, versions)))
 
 
 def _shift_known_at(read: TableRead) -> TableRead:
-    """Take reviews whose times are all exactly midnight as given by the day: known at its end."""
+    """Treat reviews whose times are all exactly midnight as dated by day: known at its end."""
     times, day = read.frame["reviewed_at"], pd.Timedelta(days=1)
     last = day - pd.Timedelta(microseconds=1)
     into = times - times.dt.floor("D")
@@ -302,7 +302,7 @@ def _clean_and_require(
 
 
 def _concat_batches(survey: SchemaScan, batches: Iterable[CleanBatch]) -> TableRead:
-    """Put all batches into one."""
+    """Concatenate all batches."""
     tables, rejects, rejected, copies = [], [], [], []
     told: Counter[tuple[str, str]] = Counter()
     words: Counter[str] = Counter()
@@ -331,13 +331,13 @@ def _concat_batches(survey: SchemaScan, batches: Iterable[CleanBatch]) -> TableR
 
 
 def _source_order(rejects: pd.DataFrame) -> npt.NDArray[np.intp]:
-    """Order rejects by file, then row: those that could not be split come last in their file."""
+    """Order rejects by file, then row: rows that could not be split come last in their file."""
     files, _ = pd.factorize(rejects["source"])
     return np.lexsort((rejects["row"].to_numpy(), files))
 
 
 def _conversion_notes(told: Mapping[tuple[str, str], int], copies: int) -> list[str]:
-    """Say what was turned, in numbers: `score: 1,204 text values read as numbers`."""
+    """Return notes on conversions, with counts: `score: 1,204 text values read as numbers`."""
     notes = [f"{column}: {_format_count(phrase, n)}" for (column, phrase), n in told.items()]
     if copies:
         notes.append(
@@ -347,13 +347,13 @@ def _conversion_notes(told: Mapping[tuple[str, str], int], copies: int) -> list[
 
 
 def _format_count(phrase: str, n: int) -> str:
-    said = phrase.format(n=f"{n:,}")
+    text = phrase.format(n=f"{n:,}")
     if n == 1:
-        said = said.replace(" are only a day: each is", " is only a day: it is")
+        text = text.replace(" are only a day: each is", " is only a day: it is")
     return (
-        re.sub(r"(value|number|time|day|word|row|cop(?=ie))s\b", r"\1", said, count=1)
+        re.sub(r"(value|number|time|day|word|row|cop(?=ie))s\b", r"\1", text, count=1)
         if n == 1
-        else said
+        else text
     )
 
 
@@ -368,7 +368,7 @@ def add_ledger_reviews(
     Parameters
     ----------
     read
-        The file's reviews; None where there is no file.
+        The file's reviews; None without a file.
     returned
         The ledger's, with the columns of `schemas.REVIEWS`.
     place
@@ -378,7 +378,7 @@ def add_ledger_reviews(
     -------
     TableRead or None
         The file's rows first. A version that both hold counts once; where the two differ at one
-        moment, the ledger's is a reject. None where neither has a review.
+        moment, the ledger's is a reject. None if neither has a review.
     """
     if read is None:
         if returned.empty:
@@ -413,4 +413,4 @@ def add_ledger_reviews(
 
 
 def _ledger_reviews_note(n: int) -> str:
-    return f"reviews that came back through the ledger: {n:,}"
+    return f"reviews from the ledger: {n:,}"

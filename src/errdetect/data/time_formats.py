@@ -1,4 +1,4 @@
-"""Times as Java, Go, .NET, Python, PostgreSQL, mail and ISO 8601 write them, where they are certain."""
+"""Times as Java, Go, .NET, Python, PostgreSQL, mail and ISO 8601 write them, where unambiguous."""
 
 import datetime as dt
 import re
@@ -92,21 +92,19 @@ class ParsedTime:
 
 
 class TimeFormatError(Exception):
-    """Why a time cannot be read: `must` says what it must be."""
+    """Why a time cannot be read; `must` is what it must be."""
 
     def __init__(self, must: str) -> None:
         super().__init__(must)
         self.must = must
 
 
-_ISO_8601 = "be an ISO 8601 time or a certain epoch number"
-_WHICH_FIRST = (
-    "name the year first (of two numbers, which is the day and which the month is uncertain)"
-)
-_TWO_DIGITS = "have a year of four digits (of two digits, the century is uncertain)"
+_ISO_8601 = "be an ISO 8601 time or an unambiguous epoch number"
+_WHICH_FIRST = "begin with the year (otherwise day and month are ambiguous)"
+_TWO_DIGITS = "have a four-digit year (with two digits the century is ambiguous)"
 _ZONE_WORD = (
     "have an offset such as +01:00 or a zone such as Europe/Berlin "
-    "(one abbreviation stands for several zones)"
+    "(abbreviations of zones are ambiguous)"
 )
 _UNKNOWN_ZONE = (
     "name a zone that exists (UTC, an offset such as +01:00, or a name such as Europe/Berlin)"
@@ -117,10 +115,10 @@ _NO_SUCH = "be a time that exists"
 _LEAP = "be a time that exists (there was no leap second)"
 _DIGITS = "be a time with its year, month and day set apart (digits alone are a date or a number)"
 _DAY_NUMBER = "be a time (this looks like a spreadsheet's day number: format the column as a date)"
-_NOT_FINITE = "be a time (infinity stands for none)"
+_NOT_FINITE = "be a time (infinity is none)"
 _WRONG_DAY = "name the weekday of its date"
 
-#: Values that systems write where there is no time.
+#: Sentinels that systems write for missing times.
 _SENTINELS = {
     dt.datetime(1, 1, 1): "year 1",
     dt.datetime(1753, 1, 1): "1753-01-01",
@@ -135,7 +133,7 @@ _FIRST, _LAST = ((dt.datetime(y, 1, 1) - _EPOCH) // _MICRO for y in (2, 9999))
 
 
 def find_sentinels(micros: npt.NDArray[np.int64]) -> dict[str, Mask]:
-    """Find times that stand for none: year 1, 1900-01-01, 1970-01-01 at midnight, year 9999.
+    """Find sentinel times: year 1, 1900-01-01, 1970-01-01 at midnight, year 9999.
 
     Parameters
     ----------
@@ -145,7 +143,7 @@ def find_sentinels(micros: npt.NDArray[np.int64]) -> dict[str, Mask]:
     Returns
     -------
     dict
-        What such a value must be, as `sentinel_fault` says it -> where there is one, bool (n,).
+        Message of `sentinel_fault` -> where there is such a value, bool (n,).
 
     Examples
     --------
@@ -160,18 +158,18 @@ def find_sentinels(micros: npt.NDArray[np.int64]) -> dict[str, Mask]:
 
 
 def sentinel_fault(name: str) -> str:
-    """Say that a value stands for no time.
+    """Return the message for a sentinel time.
 
     Examples
     --------
     >>> sentinel_fault("year 1")
-    'be a real time (year 1 is a sentinel, which systems write where there is no time)'
+    'be a real time (year 1 is a sentinel for a missing time)'
     """
-    return f"be a real time ({name} is a sentinel, which systems write where there is no time)"
+    return f"be a real time ({name} is a sentinel for a missing time)"
 
 
 def parse_time(text: str) -> ParsedTime:
-    """Read a time whose meaning is certain.
+    """Read an unambiguous time.
 
     Parameters
     ----------
@@ -180,16 +178,16 @@ def parse_time(text: str) -> ParsedTime:
 
     Raises
     ------
-    Fault
-        If it is no time, or could be several: `must` names the cause.
+    TimeFormatError
+        If it is not a time, or is ambiguous: `must` names the cause.
 
     Examples
     --------
     >>> parse_time("2026-03-01T10:00:00+01:00[Europe/Berlin]")
-    FormedTime(micros=1772355600000000, zone='offset', day_only=False)
+    ParsedTime(micros=1772355600000000, zone='offset', day_only=False)
     >>> try: parse_time("03/01/2026")
     ... except TimeFormatError as fault: print(fault.must)
-    name the year first (of two numbers, which is the day and which the month is uncertain)
+    begin with the year (otherwise day and month are ambiguous)
     """
     text = re.sub(r"\s+", " ", text.replace("\u2212", "-")).strip(" '\"")
     text = _GO_MONOTONIC.sub("", text)
@@ -204,7 +202,7 @@ def parse_time(text: str) -> ParsedTime:
 
 
 def _guess_time_format(text: str) -> str:
-    """Say what a text that fits no form could be."""
+    """Return what a text that fits no format should have been."""
     if _SLASHED.match(text):
         return _WHICH_FIRST
     if text.lower().lstrip("-") == "infinity":
@@ -257,7 +255,7 @@ def _parse_matched_date(got: dict[str, str]) -> dt.date:
 
 
 def _parse_named_month(got: dict[str, str]) -> dt.date:
-    """Read a date with a month's name; of two digits the weekday says which century it is."""
+    """Read a date with a month's name; the weekday gives the century of a two-digit year."""
     month, weekday = _MONTHS.get(got["mon"].lower()), got.get("weekday", "").lower()
     if month is None or (weekday and not any(_abbreviates_name(day, weekday) for day in _DAYS)):
         raise TimeFormatError(_ISO_8601)
@@ -291,7 +289,7 @@ def _is_valid_date(year: int, month: int, day: str) -> bool:
 
 
 def _to_24_hours(hour: int, half: str | None) -> int:
-    """Turn an hour of a clock with twelve into one of 24."""
+    """Convert an hour of a 12-hour clock to 24 hours."""
     if half is None:
         return hour
     if not 1 <= hour <= 12:
@@ -300,7 +298,7 @@ def _to_24_hours(hour: int, half: str | None) -> int:
 
 
 def _resolve_leap_second(read: ParsedTime) -> ParsedTime:
-    """Take a leap second for the second after it; there are none but at these days' ends."""
+    """Replace a leap second by the next second; they occur at the ends of these days only."""
     moment = _EPOCH + read.micros * _MICRO + dt.timedelta(seconds=1)
     if (moment.month, moment.day) not in ((1, 1), (7, 1)) or moment.time() != dt.time():
         raise TimeFormatError(_LEAP)
@@ -311,7 +309,7 @@ def _resolve_leap_second(read: ParsedTime) -> ParsedTime:
 
 
 def _to_utc(local: dt.datetime, zone: str, *, day_only: bool = False) -> ParsedTime:
-    """Convert a local time: by its offset, else by its zone's name; without one it is UTC."""
+    """Convert a local time by its offset, else by its zone's name; without either it is UTC."""
     try:
         shift, kind = _utc_offset(zone, local)
         return ParsedTime((local - shift - _EPOCH) // _MICRO, kind, day_only)
@@ -322,7 +320,7 @@ def _to_utc(local: dt.datetime, zone: str, *, day_only: bool = False) -> ParsedT
 
 
 def _utc_offset(zone: str, local: dt.datetime) -> tuple[dt.timedelta, Zone]:
-    """Give what a local time is ahead of UTC, and where that comes from."""
+    """Return a local time's offset from UTC, and the offset's source."""
     zone, _, comment = zone.partition("(")
     zone, _, name = zone.partition("[")
     words, name = zone.split(), name.removesuffix("]")
@@ -345,7 +343,7 @@ def _utc_offset(zone: str, local: dt.datetime) -> tuple[dt.timedelta, Zone]:
 
 
 def _refuse_trailing_text(rest: list[str], offsets: list[str]) -> None:
-    """Allow a zone's name beside its offset, as Go writes it; other words are no zone."""
+    """Allow a zone's name next to its offset, as Go writes it; reject other words."""
     if len(rest) > 1 or (rest and not (_ABBREVIATION.match(rest[0]) or "/" in rest[0])):
         raise TimeFormatError(_ISO_8601)
     if len({_parse_offset(offset) for offset in offsets}) > 1:
@@ -365,7 +363,7 @@ def _parse_offset(text: str) -> dt.timedelta:
 
 
 def _zone_offset(name: str, local: dt.datetime) -> dt.timedelta:
-    """Give the offset of a named zone at a local time; where clocks were changed it is uncertain."""
+    """Return the offset of a named zone at a local time; it is ambiguous where clocks changed."""
     zone = _load_zone(name) if "/" in name else None
     if zone is None:
         raise TimeFormatError(_ZONE_WORD if _ABBREVIATION.match(name) else _UNKNOWN_ZONE)

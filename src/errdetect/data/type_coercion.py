@@ -1,4 +1,4 @@
-"""Turning a column's values into text, numbers or UTC times, and telling what was turned."""
+"""Converting a column's values to text, numbers or UTC times, with counts of conversions."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -60,7 +60,7 @@ _ZONES = {
     "offset": _WITH_OFFSET,
     "named": "{n} times with the name of a zone (such as Europe/Berlin) converted to UTC",
 }
-#: So many that rewriting them as ISO 8601 all at once pays.
+#: Number of values from which rewriting them as ISO 8601 in bulk pays off.
 _MANY = 1000
 _CLOCK_TIME = r"\d{2}:\d{2}:\d{2}(?:\.\d+)?"
 #: Common forms of other systems -> ISO 8601 with an offset or Z, in this order.
@@ -74,7 +74,7 @@ _AS_ISO = (
 _ISO_WITH_ZONE = (
     r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:Z|[+-](?:0\d|1[0-7]):[0-5]\d)$"
 )
-_OTHER_FORM = "{n} times in another form than 2026-03-01T10:00:00Z read (as Java, Go, .NET or ISO 8601 write them)"
+_OTHER_FORM = "{n} times in another format than 2026-03-01T10:00:00Z read (as Java, Go, .NET or ISO 8601 write them)"
 _LOST = (
     "have all of its digits, but a float has lost those beyond 2^{power} (export the ids as text)"
 )
@@ -82,7 +82,7 @@ _LOST = (
 _EXACT_POWERS = {16: 11, 32: 24, 64: 53}
 _NUMBER = r"^[+-]?\d+(?:\.\d*)?$"
 
-#: 2000-01-01 and 2100-01-01 in epoch seconds: between them the unit of a number is certain.
+#: 2000-01-01 and 2100-01-01 in epoch seconds: between them a number's unit is unambiguous.
 _FIRST_SECOND, _LAST_SECOND = 946_684_800, 4_102_444_800
 _EPOCH_UNITS = {"seconds": 1, "milliseconds": 10**3, "microseconds": 10**6, "nanoseconds": 10**9}
 
@@ -98,9 +98,9 @@ class CoercedColumn:
     bad
         Where there was a value that could not be read.
     told
-        What was turned into what, as a phrase with `{n}` for the number of values.
+        Conversions made, as phrases with `{n}` for the number of values.
     causes
-        What some of the bad values must be, where that is known -> which those are.
+        What some of the bad values must be, where known -> mask of those values.
     day_only
         Where a time is only a day, set to its beginning.
     """
@@ -117,7 +117,7 @@ class CoercedColumn:
 
 
 def dictionary_value_type(kind: pa.DataType) -> pa.DataType:
-    """Look through a dictionary encoding."""
+    """Return the value type of a dictionary-encoded array."""
     return kind.value_type if pat.is_dictionary(kind) else kind
 
 
@@ -132,7 +132,7 @@ def _decode_dictionary(values: pa.Array) -> pa.Array:
 
 
 def is_text_type(kind: pa.DataType) -> bool:
-    """Whether it is one of Arrow's types of text."""
+    """Return whether this is one of Arrow's text types."""
     return bool(pat.is_string(kind) or pat.is_large_string(kind) or pat.is_string_view(kind))
 
 
@@ -145,7 +145,7 @@ def _false_mask(values: pa.Array) -> Mask:
 
 
 def _to_mask(values: pa.Array) -> Mask:
-    """Give a bool array as numpy, null as False."""
+    """Convert a bool array to numpy, null as False."""
     return np.asarray(pc.fill_null(values, False).to_numpy(zero_copy_only=False), dtype=bool)
 
 
@@ -157,7 +157,7 @@ def _wrong_type_error(name: str, must: str, values: pa.Array) -> DataError:
 def to_text(name: str, values: pa.Array) -> CoercedColumn:
     """Read text exactly as it is; empty text is missing.
 
-    Whole numbers become their digits, also where they came as 7.0 (told, for ids that pandas or a
+    Whole numbers become their digits, also where they arrive as 7.0 (counted, for ids that pandas or a
     database turned into floats or decimals); other numbers their shortest form.
 
     Raises
@@ -275,7 +275,7 @@ def _is_binary_type(kind: pa.DataType) -> bool:
 
 
 def _find_inexact_ids(read: CoercedColumn, floats: pa.Array) -> CoercedColumn:
-    """Find ids that a float cannot hold exactly: beyond it several ids become one."""
+    """Find ids that a float cannot hold exactly: several such ids become one."""
     power = _EXACT_POWERS[floats.type.bit_width]
     numbers = floats.cast(pa.float64()).to_numpy(zero_copy_only=False)
     with np.errstate(invalid="ignore"):
@@ -304,9 +304,9 @@ def to_number(
     values
         Numbers, or text of numbers; words such as NA are missing.
     typed
-        Whether the file has types: numbers written as text are then told.
+        Whether the file has types: numbers written as text are then counted.
     form
-        How the whole column writes numbers; default: as these values do. It settles what 1,234 is.
+        How the whole column writes numbers; default: as these values do. It decides how 1,234 is read.
     percent
         Whether a percent sign may stand there: 93% is 0.93.
 
@@ -341,7 +341,7 @@ def to_number(
 def _parse_numbers(
     values: pa.Array, form: NumberFormat | None, *, typed: bool, percent: bool
 ) -> CoercedColumn:
-    """Parse text: all at once where all of it is plain numbers, else each form by its own."""
+    """Parse text at once if all of it is plain numbers, else format by format."""
     trimmed = pc.utf8_trim_whitespace(values.cast(_TEXT))
     told, bad, causes = Counter[str](), _false_mask(values), dict[str, Mask]()
     plain = form is None or form.decimal_sign in ("point", "unknown")
@@ -367,7 +367,7 @@ def _parse_numbers(
 
 
 def _cast_numbers(texts: pa.Array) -> pa.Array | None:
-    """Cast text to numbers, NaN to missing; None where some of it is no plain number."""
+    """Cast text to numbers, NaN to missing; None if some of it is not a plain number."""
     try:
         numbers = texts.cast(pa.float64())
     except pa.ArrowInvalid:
@@ -378,7 +378,7 @@ def _cast_numbers(texts: pa.Array) -> pa.Array | None:
 def _parse_by_format(
     texts: pa.Array, form: NumberFormat, percent: bool
 ) -> tuple[pa.Array, dict[str, Mask], Counter[str]]:
-    """Read plain numbers by pandas, the others by the column's form."""
+    """Read plain numbers with pandas, the others by the column's format."""
     parsed = pd.to_numeric(texts.to_pandas(), errors="coerce").to_numpy(np.float64, copy=True)
     plain = ~np.isnan(parsed)
     if form.decimal_sign in ("comma", "both"):
@@ -398,8 +398,8 @@ def to_time(name: str, values: pa.Array) -> CoercedColumn:
 
     Times with a zone or offset are converted; those without are taken as UTC; days are their
     midnight. Numbers (and text of digits) are epoch seconds, milli-, micro- or nanoseconds if
-    that puts them between 2000 and 2100, where the unit is certain; others are unreadable. So
-    is text that is not ISO 8601, year first: 03/04/2026 is two days.
+    that puts them between 2000 and 2100, where the unit is unambiguous; others are unreadable, as
+    is text that does not begin with the year: 03/04/2026 can be two days.
 
     Raises
     ------
@@ -445,7 +445,7 @@ def _is_present_number(values: pa.Array) -> pa.Array:
 
 
 def _parse_epochs(values: pa.Array) -> tuple[pa.Array, Counter[str]]:
-    """Read numbers as epoch times where the unit is certain."""
+    """Read numbers as epoch times where the unit is unambiguous."""
     floats = values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
     exact = floats
     if pat.is_integer(values.type):
@@ -465,7 +465,7 @@ def _parse_epochs(values: pa.Array) -> tuple[pa.Array, Counter[str]]:
 
 
 def _parse_times(texts: pa.Array) -> CoercedColumn:
-    """Parse ISO 8601 text; digits alone are epoch numbers; what is left is read form by form."""
+    """Parse ISO 8601 text; digits alone are epoch numbers; the rest is read format by format."""
     trimmed = pc.utf8_trim_whitespace(texts)
     given = _to_mask(pc.not_equal(trimmed, ""))
     days = _to_mask(pc.match_substring_regex(trimmed, _DAY))
@@ -504,7 +504,7 @@ def _rows_to_mask(rows: npt.NDArray[np.int64], n: int) -> Mask:
 
 
 def _parse_formatted_times(texts: pa.Array) -> CoercedColumn:
-    """Read the times of other systems: common forms all at once, then each distinct value."""
+    """Read the times of other systems: common formats at once, then each distinct value."""
     if len(texts) < _MANY:
         return _parse_distinct_times(texts)
     plain = texts
@@ -530,7 +530,7 @@ def _parse_formatted_times(texts: pa.Array) -> CoercedColumn:
 
 
 def _parse_distinct_times(texts: pa.Array) -> CoercedColumn:
-    """Read times form by form, each distinct value once."""
+    """Read times format by format, each distinct value once."""
     codes = texts.dictionary_encode()
     distinct, at = codes.dictionary, codes.indices.to_numpy()
     read = [_parse_or_fault(text) for text in distinct.to_pylist()]

@@ -1,1 +1,1 @@
-"""Review tools of others."""
+"""Integrations with other review tools."""

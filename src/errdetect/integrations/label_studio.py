@@ -1,8 +1,8 @@
 """Label Studio's exports as reviews: JSON, JSON-MIN, CSV and the files of a target storage.
 
 The formats are those of Label Studio's "Raw JSON format of completed tasks", of its converter's
-JSON-MIN and CSV, in which each annotation is one record with the task's data next to it, and of its
-storage serializer, which writes one annotation a file with the task inside.
+JSON-MIN and CSV, in which each annotation is one record next to the task's data, and of its
+storage serializer, which writes one annotation per file with the task inside.
 """
 
 import csv
@@ -61,13 +61,13 @@ _SHOWN = 40
 _DIGEST = 10  # hexadecimal digits, enough to tell servers apart
 _LISTS = ("annotations", "completions")
 _LONGEST_FIELD = 1 << 30
-_LONGEST_WORD = 12  # of JSON, a surrogate pair: where a text is cut, the fault is this near
+_LONGEST_WORD = 12  # of JSON, a surrogate pair: a cut text fails within this distance
 _BLANK = re.compile(r"\s*")
-_TORN = "the annotation stands twice with one updated_at and different answers: the first is kept"
+_TORN = "the annotation occurs twice with one updated_at and different answers: the first is kept"
 
 
 def is_label_studio(path: str | Path) -> bool:
-    """Say whether a file looks like one of Label Studio's exports, whatever its name.
+    """Return whether a file's content is one of Label Studio's exports, whatever its name.
 
     It is read up to the end of its first record.
 
@@ -89,19 +89,19 @@ def is_label_studio(path: str | Path) -> bool:
             if head.startswith(("[", "{")):
                 return _is_record(_first_record(stream, data))
     except (OSError, EOFError, zlib.error):
-        return False  # whoever reads it says what is wrong
+        return False  # the reader reports the fault
     return _is_record(dict.fromkeys(_split_header(head.split("\n")[0])))
 
 
 def _expand_path(place: Path) -> list[Path]:
-    """Return the path itself, or what a glob matches by name."""
+    """Return the path itself, or the matches of a glob by name."""
     if place.exists():
         return [place]
     try:
         found = Path(place.anchor).glob(str(place.relative_to(place.anchor)))
         return sorted(path for path in found if not path.name.startswith("."))
     except (ValueError, NotImplementedError, OSError):
-        return []  # whoever reads it says what is wrong
+        return []  # the reader reports the fault
 
 
 def _list_files(folder: Path) -> list[Path]:
@@ -126,7 +126,7 @@ def _decode_text(data: bytes) -> str:
 
 
 def _first_record(stream: IO[bytes], data: bytes) -> dict[str, Any]:
-    """Read the first object of a JSON file; of a damaged one, the lists named in what was read."""
+    """Read the first object of a JSON file; of a damaged file, only the lists named in what was read."""
     while True:
         text = re.sub(r"^\[\s*", "", _decode_text(data))
         try:
@@ -144,7 +144,7 @@ def _first_record(stream: IO[bytes], data: bytes) -> dict[str, Any]:
 
 
 def _is_record(record: Mapping[str, Any]) -> bool:
-    """Say whether a task, an annotation, or a row of JSON-MIN or CSV has these keys."""
+    """Return whether this is a task, an annotation, or a row of JSON-MIN or CSV, by its keys."""
     if "review_id" in record:
         return False
     flat = "annotation_id" in record and ("annotator" in record or "lead_time" in record)
@@ -152,7 +152,7 @@ def _is_record(record: Mapping[str, Any]) -> bool:
 
 
 def _is_annotation(record: Mapping[str, Any]) -> bool:
-    """Say whether this is an annotation by itself, as a target storage holds it."""
+    """Return whether this is a single annotation, as a target storage holds it."""
     about = ("completed_by", "was_cancelled", "lead_time", "created_at")
     return (
         isinstance(record.get("result"), list)
@@ -162,7 +162,7 @@ def _is_annotation(record: Mapping[str, Any]) -> bool:
 
 
 def find_exports(sources: Sources) -> tuple[list[Path], list[str | Path], tuple[str, ...]]:
-    """Tell Label Studio's files among sources from all others.
+    """Separate Label Studio's files from all other sources.
 
     Parameters
     ----------
@@ -173,8 +173,8 @@ def find_exports(sources: Sources) -> tuple[list[Path], list[str | Path], tuple[
     -------
     tuple
         Label Studio's files, in order; the other sources; and notes. A folder without any of Label
-        Studio's files is one source. In a folder that has some, as a target storage, files that no
-        table could be in are passed over and counted in a note.
+        Studio's files is one source. In a folder that has some, such as a target storage, files that
+        cannot be tables are skipped and counted in a note.
 
     Examples
     --------
@@ -202,9 +202,7 @@ def find_exports(sources: Sources) -> tuple[list[Path], list[str | Path], tuple[
             elif rest:
                 others.append(path)
     names = ", ".join(path.name for path in strange[:3])
-    notes = (
-        f"files passed over, which are neither exports nor tables: {len(strange):,} ({names})",
-    )
+    notes = (f"files skipped, neither exports nor tables: {len(strange):,} ({names})",)
     return list(dict.fromkeys(exports)), others, notes if strange else ()
 
 
@@ -214,7 +212,7 @@ def read_label_studio(path: str | Path) -> pd.DataFrame:
     Parameters
     ----------
     path
-        See `convert_label_studio`, which also says what could not be used.
+        See `convert_label_studio`, which also returns rejects and notes.
 
     Returns
     -------
@@ -239,7 +237,7 @@ def read_label_studio(path: str | Path) -> pd.DataFrame:
 
 
 def convert_label_studio(path: str | Path | Sequence[str | Path]) -> TableRead:
-    """Turn Label Studio's exports into reviews, and say what could not be used.
+    """Convert Label Studio's exports to reviews, with rejects and notes.
 
     Parameters
     ----------
@@ -253,8 +251,8 @@ def convert_label_studio(path: str | Path | Sequence[str | Path]) -> TableRead:
     -------
     TableRead
         A review for each annotation: review_id (see Notes), source `re_review`, reviewed_at (when
-        the annotation was last changed, for nobody knew this answer earlier), updated_at, minutes
-        (from lead_time), reviewer_id (the annotator's id, or address where the export gives nothing
+        the annotation was last changed, as this answer was unknown before), updated_at, minutes
+        (from lead_time), reviewer_id (the annotator's id, or the address if the export has nothing
         else). An annotation that was changed between two exports in the file gives two versions of
         one review. Rejects are annotations that were skipped, hold no verdict, more than one or an
         unknown one, or whose task has no decision_id. `row` counts annotations.
@@ -262,14 +260,14 @@ def convert_label_studio(path: str | Path | Sequence[str | Path]) -> TableRead:
     Raises
     ------
     DataError
-        If the file is no such export.
+        If the file is not such an export.
 
     Notes
     -----
     An annotation has one review_id in every form of export: `label-studio-TASK-ANNOTATION-DIGEST`.
-    Servers number tasks and annotations from 1 and no export names its server, so the digest is of
-    the decision and of the second at which the annotation was made, which every form carries and
-    which no later change alters.
+    Servers number tasks and annotations from 1 and no export names its server, so the digest covers
+    the decision and the second at which the annotation was created, which every form carries and
+    no later change alters.
     """
     places = [path] if isinstance(path, str | Path) else path
     exports = {str(place): _read_export(Path(place)) for place in places}
@@ -291,7 +289,7 @@ def _read_export(place: Path) -> "_Export":
 
 @dataclass(frozen=True)
 class _Annotation:
-    """One person's answer, in whichever form it was exported."""
+    """One annotator's answer, in any form of export."""
 
     task: Any
     number: Any
@@ -306,13 +304,13 @@ class _Annotation:
 
 @dataclass
 class _Export:
-    """The annotations of a file, and counts of what is none: phrase -> number."""
+    """The annotations of a file, and counts of other content: phrase -> number."""
 
     annotations: list[_Annotation] = field(default_factory=list)
     others: Counter[str] = field(default_factory=Counter)
 
     def rows(self) -> Iterator[tuple[int, _Annotation]]:
-        """Give the annotations their row numbers, from 1."""
+        """Yield the annotations with their row numbers, from 1."""
         return enumerate(self.annotations, start=1)
 
 
@@ -323,7 +321,7 @@ def _not_an_export(place: Path, got: str) -> DataError:
 
 
 def _parse_json_export(place: Path, text: str) -> _Export:
-    """Read tasks, annotations and JSON-MIN, which may even be mixed."""
+    """Read tasks, annotations and JSON-MIN, which may be mixed."""
     found = _Export()
     for record in _iter_json_records(place, text):
         given = next((record[key] for key in _LISTS if isinstance(record.get(key), list)), None)
@@ -345,7 +343,7 @@ def _parse_json_export(place: Path, text: str) -> _Export:
 
 
 def _count_other_content(task: Mapping[str, Any], given: list[Any]) -> Counter[str]:
-    """Count what a task holds that is no annotation."""
+    """Count a task's content that is not an annotation."""
     bare = sum(not isinstance(one, dict) for one in given)
     drafts, predictions = (
         len(task[name]) if isinstance(task.get(name), list) else 0
@@ -354,7 +352,7 @@ def _count_other_content(task: Mapping[str, Any], given: list[Any]) -> Counter[s
     return Counter(
         {
             "{n} tasks have no annotation yet": int(not given),
-            "annotations left out (the export has only their numbers): {n}": bare,
+            "annotations left out (the export holds only their ids): {n}": bare,
             "drafts left out (not submitted): {n}": drafts,
             "predictions left out (made by a model): {n}": predictions,
         }
@@ -369,7 +367,7 @@ def _iter_json_records(place: Path, text: str) -> Iterator[dict[str, Any]]:
         try:
             value, at = decoder.raw_decode(text, at)
         except (json.JSONDecodeError, RecursionError) as error:
-            raise _not_an_export(place, f"text that is no JSON ({error})") from None
+            raise _not_an_export(place, f"text that is not JSON ({error})") from None
         for one in value if isinstance(value, list) else [value]:
             if not isinstance(one, dict):
                 raise _not_an_export(place, "no list of tasks")
@@ -396,7 +394,7 @@ def _parse_annotation(task: Mapping[str, Any], one: Mapping[str, Any]) -> _Annot
 
 
 def _selected_choices(result: Any, control: str) -> Iterator[str]:
-    """Give the choices that an annotation's result holds for one control."""
+    """Yield the choices in an annotation's result for one control."""
     for region in result if isinstance(result, list) else ():
         if isinstance(region, dict) and region.get("from_name") == control:
             value = region.get("value")
@@ -425,7 +423,7 @@ def _parse_flag(value: Any) -> bool:
 
 
 def _parse_choices(value: Any) -> list[str]:
-    """Take one choice or several: text, a list, `{choices: [...]}`, or that as JSON."""
+    """Parse one choice or several: text, a list, `{choices: [...]}`, or that as JSON."""
     if isinstance(value, str) and value[:1] in "[{" and value:
         try:
             value = json.loads(value)
@@ -439,7 +437,7 @@ def _parse_choices(value: Any) -> list[str]:
 
 
 def _detect_delimiter(line: str) -> str:
-    """Return the separator of a header: a spreadsheet may have put semicolons or tabs."""
+    """Return a header's delimiter: a spreadsheet may have written semicolons or tabs."""
     return max(",;\t", key=line.count)
 
 
@@ -456,7 +454,7 @@ def _parse_csv_export(place: Path, text: str) -> _Export:
     missing = sorted({"id", "annotation_id", "created_at", VERDICT} - set(_split_header(header)))
     if missing:
         raise _not_an_export(place, f"a table without {', '.join(missing)}")
-    usual = csv.field_size_limit(_LONGEST_FIELD)  # content may be long
+    previous = csv.field_size_limit(_LONGEST_FIELD)  # content may be long
     try:
         rows = csv.DictReader(
             io.StringIO(text), fieldnames=_split_header(header), delimiter=_detect_delimiter(header)
@@ -466,12 +464,12 @@ def _parse_csv_export(place: Path, text: str) -> _Export:
     except csv.Error as error:
         raise _not_an_export(place, f"a table that cannot be split ({error})") from None
     finally:
-        csv.field_size_limit(usual)
+        csv.field_size_limit(previous)
     return _Export([_parse_flat_record(record) for record in records])
 
 
 def _rejection_reason(one: _Annotation) -> str | None:
-    """Say why an annotation is no review, if so."""
+    """Return why an annotation is not a review, or None."""
     known = sorted(set(one.verdicts))
     if one.skipped:
         return "the annotator skipped the task"
@@ -486,12 +484,12 @@ def _rejection_reason(one: _Annotation) -> str | None:
     if known[0] not in VERDICTS:
         return f"verdict must be one of {', '.join(VERDICTS)}, got {known[0][:_SHOWN]!r}"
     if len(set(one.policies)) > 1:
-        return "the annotation must name one right policy, got several"
+        return "the annotation must name one correct policy, got several"
     return None
 
 
 def _build_table_read(rows_of_files: list[tuple[str, int, _Annotation]]) -> TableRead:
-    """Lay out the reviews; what stands twice counts once, where it is the same."""
+    """Build the reviews; equal duplicates count once."""
     found = [one for _, _, one in rows_of_files]
     faults = {row: fault for row, one in enumerate(found) if (fault := _rejection_reason(one))}
     times = [to_time("created_at", pa.array([_format_value(o.times[i]) for o in found], pa.large_string()))
@@ -528,7 +526,7 @@ def _format_value(value: Any) -> str | None:
 
 
 def _review_id(one: _Annotation, created: pd.Timestamp) -> str:
-    """Give an annotation the same id in every form of export; see `convert_label_studio`."""
+    """Return the annotation's id, the same in every form of export; see `convert_label_studio`."""
     numbered = f"{LABEL_STUDIO_IDS}{_format_value(one.task)}-{_format_value(one.number)}"
     if one.decision in (None, "") or pd.isna(created):
         return numbered
@@ -537,7 +535,7 @@ def _review_id(one: _Annotation, created: pd.Timestamp) -> str:
 
 
 def _to_minutes(seconds: Any) -> float:
-    """Turn seconds into minutes; what is no positive number is unknown."""
+    """Convert seconds to minutes; missing unless a positive number."""
     try:
         given = float(seconds)
     except (TypeError, ValueError):
@@ -546,7 +544,7 @@ def _to_minutes(seconds: Any) -> float:
 
 
 def _review_columns(kept: list[_Annotation], ids: list[str]) -> pd.DataFrame:
-    """Lay out all columns but the times."""
+    """Build all columns except the times."""
     values: dict[str, list[Any]] = {
         "review_id": ids,
         "decision_id": [_format_value(one.decision) for one in kept],
@@ -570,38 +568,38 @@ def _review_columns(kept: list[_Annotation], ids: list[str]) -> pd.DataFrame:
     )
 
 
-#: What a reviewer sees beside the text: the key in the task's data, and its heading.
+#: What a reviewer sees next to the text: the key in the task's data -> its heading.
 FACTS: Final = {
     "policy": "Policy",
     "clause": "The rule",
-    "action": "What the machine did",
-    "item_type": "Kind of item",
+    "action": "Automated action",
+    "item_type": "Item type",
     "category": "Category",
     "market": "Market",
     "language": "Language",
 }
 _WHY = "why"
-#: Kept from the reviewers' eyes: what the model believes, and why the decision was drawn.
+#: Hidden from reviewers: the model's output, and why the decision was drawn.
 _META = (
     "rank", "p_error", "error_kind", "expected_harm", "arm", "inclusion_probability", "pool",
     "suggested_policy_id", "run_id",
 )  # fmt: skip
 _ASKED = {
-    UPHELD: "The decision is right",
-    OVERTURNED: "The action is wrong: it should have been the other way",
-    RELABELLED: "The action is right, but another policy applies",
+    UPHELD: "The decision is correct",
+    OVERTURNED: "The action is wrong: the opposite action was correct",
+    RELABELLED: "The action is correct, but another policy applies",
 }
 
 
 def label_studio_tasks(
     queue: pd.DataFrame, policies: Mapping[str, Policy] | None = None
 ) -> list[dict[str, Any]]:
-    """Turn queued decisions into tasks for Label Studio's import.
+    """Convert queued decisions to tasks for Label Studio's import.
 
-    A reviewer sees the content, the rule, what the machine did and the queue's reasons. P(error),
-    its kind, the rank and whether the decision was drawn at random stay in `meta`: who knows them
-    judges by them. The prediction carries the model's version and P(error) as its score, to sort
-    by; it suggests no answer.
+    A reviewer sees the content, the rule, the automated action and the queue's reasons. P(error),
+    its kind, the rank and whether the decision was drawn at random stay in `meta`, as they would
+    bias reviewers. The prediction carries the model's version and P(error) as its score, for
+    sorting; it suggests no answer.
 
     Parameters
     ----------
@@ -614,7 +612,7 @@ def label_studio_tasks(
     Returns
     -------
     list of dict
-        One task a decision, in the queue's order, ready for JSON. Missing values are empty text:
+        One task per decision, in the queue's order, ready for JSON. Missing values are empty text:
         Label Studio refuses a task that lacks a key of its labelling config.
 
     Examples
@@ -632,7 +630,7 @@ def label_studio_tasks(
 
 def _build_task(row: Mapping[Any, Any], policies: Mapping[str, Policy]) -> dict[str, Any]:
     rule = policies.get(row["policy_id"])
-    told = {
+    content = {
         **row,
         "policy": row["policy_id"] if rule is None else rule.name,
         "clause": None if rule is None else rule.clause,
@@ -647,7 +645,7 @@ def _build_task(row: Mapping[Any, Any], policies: Mapping[str, Policy]) -> dict[
         prediction = {"model_version": prediction["model_version"], "score": score, "result": []}
     return {
         "data": {
-            str(name): "" if (value := to_json_value(told.get(name))) is None else value
+            str(name): "" if (value := to_json_value(content.get(name))) is None else value
             for name in (*shown, *further)
         },
         "meta": {name: to_json_value(row[name]) for name in _META if name in row},
@@ -656,7 +654,7 @@ def _build_task(row: Mapping[Any, Any], policies: Mapping[str, Policy]) -> dict[
 
 
 def _format_reasons(reasons: Any) -> str:
-    """Give the reasons' texts, a line each."""
+    """Return the reasons' texts, one per line."""
     if reasons is None or isinstance(reasons, str | float):
         return "" if reasons is None or isinstance(reasons, float) else reasons
     return "\n".join(str(reason["text"]) for reason in reasons)
@@ -670,7 +668,7 @@ def labelling_config(
     Parameters
     ----------
     policy_ids
-        Policies that a reviewer may name as the right one; the catalogue's are added.
+        Policies that a reviewer may name as correct; the catalogue's are added.
     policies
         The catalogue, for names.
 
@@ -691,9 +689,9 @@ def labelling_config(
             f'  <Header value={quoteattr(heading)} size="5"/>',
             _text_tag(name),
         ]
-    lines += ['  <Header value="Why it is here" size="5"/>', _text_tag(_WHY)]
+    lines += ['  <Header value="Why it is in the queue" size="5"/>', _text_tag(_WHY)]
     lines += [
-        '  <Header value="Is the decision right?"/>',
+        '  <Header value="Is the decision correct?"/>',
         f'  <Choices name="{VERDICT}" toName="text" choice="single" required="true">',
         *(f'    <Choice value="{word}"/>' for word in _ASKED),
         "  </Choices>",
@@ -716,7 +714,7 @@ def labelling_config(
 
 
 def _policy_label(policy_id: str, policies: Mapping[str, Policy]) -> str:
-    """Name a policy so that no two have one name."""
+    """Return a policy's label, unique among policies."""
     rule = policies.get(policy_id)
     return policy_id if rule is None else f"{rule.name} ({policy_id})"
 

@@ -1,4 +1,4 @@
-"""The queue with what reviewers need to know of its decisions, in the forms other systems read."""
+"""Exporting the queue, with the context that reviewers need, in formats that other systems read."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,12 +23,12 @@ from errdetect.schemas import QUEUE
 
 __all__ = ["FORMATS", "join_decision_context", "read_queue", "write_queue"]
 
-#: The forms that a file can have.
+#: The file formats.
 FORMATS = ("parquet", "csv", "jsonl", "label-studio")
 
 
 def read_queue(path: str | Path) -> pd.DataFrame:
-    """Read a queue as scoring writes it.
+    """Read a queue written by scoring.
 
     Parameters
     ----------
@@ -38,12 +38,12 @@ def read_queue(path: str | Path) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        In the file's order, with all columns of `schemas.QUEUE`; what the file lacks is missing.
+        In the file's order, with all columns of `schemas.QUEUE`; absent columns are missing values.
 
     Raises
     ------
     DataError
-        If it cannot be read, has no decision_id, or a decision stands twice.
+        If it cannot be read, has no decision_id, or holds a decision twice.
 
     Examples
     --------
@@ -57,9 +57,9 @@ def read_queue(path: str | Path) -> pd.DataFrame:
     try:
         table = pq.read_table(path)
     except (OSError, pa.ArrowInvalid) as error:
-        said = str(error).splitlines()[0]
+        problem = str(error).splitlines()[0]
         raise DataError(
-            error_message(f"The queue '{path}'", "be a Parquet file", said, do)
+            error_message(f"The queue '{path}'", "be a Parquet file", problem, do)
         ) from None
     if "decision_id" not in table.column_names:
         got = ", ".join(table.column_names) or "no columns"
@@ -73,28 +73,28 @@ def read_queue(path: str | Path) -> pd.DataFrame:
     twice = frame["decision_id"][frame["decision_id"].duplicated()]
     if len(twice):
         got = f"{twice.iloc[0]!r} twice"
-        raise DataError(error_message(f"The queue '{path}'", "hold a decision once", got, do))
+        raise DataError(error_message(f"The queue '{path}'", "hold each decision once", got, do))
     return frame
 
 
 def join_decision_context(
     queue: pd.DataFrame, batches: Iterable[pd.DataFrame], columns: Sequence[str]
 ) -> tuple[pd.DataFrame, int]:
-    """Join to queued decisions what their reviewers need.
+    """Add to queued decisions the columns that reviewers need.
 
     Parameters
     ----------
     queue
         With `decision_id`.
     batches
-        Decisions, a batch at a time; others than the queued ones are passed over.
+        Decisions, one batch at a time; decisions that are not queued are ignored.
     columns
-        Columns of the decisions to join; those that the queue has itself stay its own.
+        Columns of the decisions to add; the queue's own columns stay.
 
     Returns
     -------
     tuple
-        The queue in its order with the columns that there are, and how many of its decisions were
+        The queue in its order with the available columns, and how many of its decisions were
         not found: their columns are missing.
 
     Examples
@@ -127,21 +127,21 @@ def write_queue(
     policies: Mapping[str, Policy] | None = None,
     provenance: Provenance | None = None,
 ) -> None:
-    r"""Write a queue as a file, whole or not at all.
+    r"""Write a queue to a file, whole or not at all.
 
     Parameters
     ----------
     queue
         From `join_decision_context`.
     path
-        Where to.
+        The file.
     form
-        One of `FORMATS`. `csv` is inert in spreadsheets and holds the reasons as lines of text;
-        `jsonl` is one object a line; `label-studio` is a list of tasks.
+        One of `FORMATS`. `csv` is safe in spreadsheets and holds the reasons as lines of text;
+        `jsonl` is one object per line; `label-studio` is a list of tasks.
     policies
         The catalogue, for the names and clauses in tasks.
     provenance
-        What a Parquet file carries in its metadata.
+        Written to a Parquet file's metadata.
 
     Raises
     ------
@@ -179,7 +179,7 @@ def write_queue(
 
 
 def _flatten_reasons(queue: pd.DataFrame) -> pd.DataFrame:
-    """Write reasons as text, a line each."""
+    """Write reasons as text, one per line."""
     if "reasons" not in queue:
         return queue
     texts = [

@@ -245,7 +245,7 @@ def check_lost_sample(
         f"{cause} Figures from the rest would be wrong. Repair the join, or set "
         "estimate.max_lost to 1 if you know that what is left is still a fair sample."
     )
-    must = f"be usable but for {max_lost:.0%} (estimate.max_lost)"
+    must = f"be usable except for {max_lost:.0%} (estimate.max_lost)"
     raise Refusal(error_message(what[0].upper() + what[1:], must, got, do))
 
 

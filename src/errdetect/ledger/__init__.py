@@ -1,1 +1,1 @@
-"""The ledger and other databases; SQLAlchemy and Alembic are known here only."""
+"""The ledger of runs, queue, reviews, remediations and proposals; Alembic is used here only."""

@@ -78,7 +78,7 @@ _EVENTS = pa.schema(
         if c.name != "seq"
     ]
 )
-#: Where a proposal may go from each state.
+#: The states that a proposal may move to from each state.
 _MOVES = {
     "proposed": ("accepted", "rejected"),
     "accepted": ("closed",),
@@ -128,7 +128,7 @@ def record_remediations(
 def withdraw_remediations(
     engine: Engine, ids: Sequence[str], *, reason: str, at: datetime, by: str | None = None
 ) -> int:
-    """Take steps back out; see `Ledger.withdraw_remediations`."""
+    """Withdraw steps; see `Ledger.withdraw_remediations`."""
     table = tables.REMEDIATIONS
     with write_transaction(engine) as connection:
         found = connection.execute(
@@ -162,7 +162,7 @@ def withdraw_remediations(
 
 
 def recorded_remediations(engine: Engine) -> pd.DataFrame:
-    """Return every step ever recorded, in the order of recording, then by id."""
+    """Return every recorded step, in the order of recording, then by id."""
     table = tables.REMEDIATIONS.c
     columns = [table[name] for name in _REMEDIATIONS.names]
     at = _REMEDIATIONS.names.index("review_ids")
@@ -221,11 +221,11 @@ def move_proposal(
     effective_from: datetime | None = None,
     note: str = "",
 ) -> None:
-    """Move a proposal on; see `Ledger.move_proposal`."""
+    """Move a proposal to a new state; see `Ledger.move_proposal`."""
     table = tables.PROPOSALS
     if not by.strip():
-        do = "Say who decides."
-        raise DataError(error_message("A proposal's move", "name who makes it", "nobody", do))
+        do = "Name the person who decides."
+        raise DataError(error_message("A proposal's change of state", "name a person", "none", do))
     with write_transaction(engine) as connection:
         row = {"proposal_id": proposal_id}
         state = _known_states(connection, table, "state", [row]).get(proposal_id)
@@ -242,7 +242,7 @@ def move_proposal(
 def entity_history(
     engine: Engine, entity: str | None = None, id: str | None = None
 ) -> pd.DataFrame:
-    """Return what happened, in order; see `Ledger.entity_history`."""
+    """Return the events in order; see `Ledger.history`."""
     table = tables.EVENTS.c
     wanted = select(*(table[name] for name in _EVENTS.names)).order_by(table.seq)
     if entity is not None:
@@ -256,7 +256,7 @@ def entity_history(
 def _known_states(
     connection: Connection, table: Table, column: str, rows: Iterable[dict[str, Any]]
 ) -> dict[str, str]:
-    """Return the state of those that are known."""
+    """Return the state of each known one."""
     (key,) = table.primary_key
     ids = [row[key.name] for row in rows]
     found = connection.execute(
@@ -270,7 +270,7 @@ def _refuse_state_change(
 ) -> None:
     what = f"The proposal {proposal_id!r}"
     if state is None:
-        do = "List them: errdetect proposals CONFIG."
+        do = "List proposals with: errdetect proposals CONFIG."
         raise DataError(error_message(what, "be in the ledger", "no such proposal", do))
     if to not in _MOVES[state]:
         then = " or ".join(_MOVES[state])
@@ -278,9 +278,9 @@ def _refuse_state_change(
         do = "The order is: proposed, then accepted or rejected, then closed."
         raise DataError(error_message(f"{what}, which is {state},", must, repr(to), do))
     if to == "accepted" and effective_from is None:
-        do = "Give the date: what the change does is measured from there."
+        do = "Give the date: the effect is measured from then on."
         raise DataError(
-            error_message(f"{what}, to be accepted,", "say when it takes effect", "no date", do)
+            error_message(f"{what}, to be accepted,", "state when it takes effect", "no date", do)
         )
 
 
@@ -290,9 +290,9 @@ def _replace_nul(words: str) -> str:
 
 @dataclass(frozen=True)
 class Ledger:
-    """An open ledger; `open_ledger` gives one. Use it in a `with` block.
+    """An open ledger, from `open_ledger`. Use it in a `with` block.
 
-    Every method is one transaction: it stands whole or not at all. Writers take turns.
+    Every method is one transaction, applied whole or not at all. Writers take turns.
 
     Parameters
     ----------
@@ -317,34 +317,34 @@ class Ledger:
 
     @property
     def place(self) -> str:
-        """Where it is, without user or password."""
+        """Its location, without user or password."""
         return redacted_url(self.engine.url)
 
     def record_run(self, run: ScoringRun, queue: pd.DataFrame, scored: pd.DataFrame) -> QueueCounts:
-        """Record a scoring run and add its queue: a decision stands in the queue once, for good.
+        """Record a scoring run and add its queue; a decision is queued once only.
 
         Parameters
         ----------
         run
-            Which run. A run_id that is known changes nothing.
+            The run. A known run_id changes nothing.
         queue
             One row a decision to review, with the columns of `schemas.QUEUE`, and any others.
-            Decisions that an earlier run queued are passed over.
+            Decisions that an earlier run queued are skipped.
         scored
             decision_id and inclusion_probability of every decision scored, and, where known,
-            p_error, job_id (whose review answers for it) and arm. The latest run (by
-            `scored_at`) states a decision's chance; where another run queued it the chance is 1,
-            as given that queue its review is certain.
+            p_error, job_id (whose review also covers it) and arm. The latest run (by
+            `scored_at`) sets a decision's inclusion probability; where another run queued it, it is
+            1, as its review is then certain.
 
         Returns
         -------
         QueueCounts
-            How many are new in the queue, how many stood there.
+            How many decisions are new in the queue, and how many were already queued.
 
         Raises
         ------
         DataError
-            If the run is known with another queue, a column is missing, or a queued decision was
+            If the run is recorded with another queue, a column is missing, or a queued decision was
             not scored.
 
         Examples
@@ -361,7 +361,7 @@ class Ledger:
         ...     open_ledger(f"sqlite:///{folder}/ledger.db") as ledger,
         ... ):
         ...     [ledger.record_run(run, queue, scored) for _ in range(2)]
-        ...     ledger.scored_probability(["d2", "d9"]).tolist()
+        ...     ledger.inclusion_probabilities(["d2", "d9"]).tolist()
         [QueueCounts(new=1, already=0), QueueCounts(new=0, already=1)]
         [0.05, nan]
         """
@@ -387,23 +387,23 @@ class Ledger:
         Returns
         -------
         DataFrame
-            The columns of `schemas.QUEUE`, then further ones that the runs gave.
+            The columns of `schemas.QUEUE`, then further columns of the runs.
         """
         return runs.queued_decisions(self.engine, ids, open_only=open_only)
 
     def scored(self) -> pd.DataFrame:
-        """Return what the latest run said of every decision ever scored, by decision_id.
+        """Return the latest run's scores of every decision ever scored, by decision_id.
 
         Returns
         -------
         DataFrame
             decision_id, p_error, inclusion_probability, job_id, arm, run_id, scored_at. The arm is
-            `queued` where another run had queued the decision.
+            `queued` if another run had queued the decision.
         """
         return runs.scored_decisions(self.engine)
 
     def inclusion_probabilities(self, ids: Sequence[str]) -> npt.NDArray[np.float64]:
-        """Return the chance of review that the latest run gave each decision.
+        """Return each decision's inclusion probability in the latest run.
 
         Parameters
         ----------
@@ -420,22 +420,22 @@ class Ledger:
     def ingest(self, frame: pd.DataFrame, at: datetime) -> IngestCounts:
         """Add finished reviews, and corrections of known ones.
 
-        Of one review_id every version is kept, one for each moment at which its answer became known
-        (`updated_at` where given and later, else `reviewed_at`). The last one counts, the earlier
+        Every version of a review_id is kept, one for each moment at which its verdict became known
+        (`updated_at` if given and later, else `reviewed_at`). The latest one counts, the earlier
         ones are its history.
 
         Parameters
         ----------
         frame
-            The columns of `schemas.REVIEWS`, as `read_reviews` gives them.
+            The columns of `schemas.REVIEWS`, from `read_reviews`.
         at
             When, with a zone.
 
         Returns
         -------
         IngestCounts
-            A review_id known with other values at the same moment is a conflict: the known one
-            stays.
+            A review_id recorded with other values at the same moment is a conflict: the recorded
+            one stays.
 
         Examples
         --------
@@ -468,7 +468,7 @@ class Ledger:
         return reviews.ingest_reviews(self.engine, frame, at)
 
     def reviews(self, ids: Sequence[str] | None = None) -> pd.DataFrame:
-        """Return every version of the reviews by moment, then id, as `read_reviews` gives them.
+        """Return every version of the reviews by moment, then id, in the form of `read_reviews`.
 
         Parameters
         ----------
@@ -480,7 +480,7 @@ class Ledger:
     def record_remediations(
         self, plan: pd.DataFrame, *, by: str, approved_by: str, at: datetime
     ) -> int:
-        """Record the steps of a plan; what was `planned` is `applied` then.
+        """Record the steps of a plan; `planned` steps become `applied`.
 
         Parameters
         ----------
@@ -494,24 +494,24 @@ class Ledger:
         Returns
         -------
         int
-            Steps recorded: those whose remediation_id is new, or stands again after it was
-            withdrawn. The same plan once more gives 0.
+            Steps recorded: those whose remediation_id is new, or was withdrawn before. Recording
+            the same plan again returns 0.
 
         Raises
         ------
         Refusal
-            If both are one person.
+            If both are the same person.
         """
         return loop.record_remediations(self.engine, plan, by=by, approved_by=approved_by, at=at)
 
     def withdraw_remediations(
         self, ids: Sequence[str], *, reason: str, at: datetime, by: str | None = None
     ) -> int:
-        """Take recorded steps back out, and return how many; unknown ones have nothing to take."""
+        """Withdraw recorded steps, and return how many; unknown ids are ignored."""
         return loop.withdraw_remediations(self.engine, ids, reason=reason, at=at, by=by)
 
     def remediations(self) -> pd.DataFrame:
-        """Return every recorded step: the columns of `schemas.PLAN`, who, when, and withdrawals."""
+        """Return every recorded step: the columns of `schemas.PLAN`, people, times and withdrawals."""
         return loop.recorded_remediations(self.engine)
 
     def add_proposals(self, frame: pd.DataFrame, *, at: datetime | None = None) -> int:
@@ -520,8 +520,8 @@ class Ledger:
         Parameters
         ----------
         frame
-            proposal_id, and of policy_id, kind, title, rule, change, owner, expected, finding_id
-            what is known; `expected` is JSON text, or what can be written as JSON.
+            proposal_id, and where known policy_id, kind, title, rule, change, owner, expected,
+            finding_id; `expected` is JSON text, or a value that JSON can hold.
         at
             When, with a zone; default now.
         """
@@ -541,25 +541,25 @@ class Ledger:
         effective_from: datetime | None = None,
         note: str = "",
     ) -> None:
-        """Move a proposal on: proposed, then accepted or rejected, then closed.
+        """Move a proposal to a new state: proposed, then accepted or rejected, then closed.
 
         Parameters
         ----------
         proposal_id
-            Which.
+            Its id.
         to
             The new state.
         by, at
-            Who decides, and when (with a zone).
+            The person who decides, and the time (with a zone).
         effective_from
-            When an accepted one takes effect; needed to accept.
+            When an accepted proposal takes effect; required to accept.
         note
-            Why.
+            The reason.
 
         Raises
         ------
         DataError
-            If there is no such proposal or no such way.
+            If the proposal is unknown, or the state is not allowed.
 
         Examples
         --------
@@ -587,7 +587,7 @@ class Ledger:
         )
 
     def history(self, entity: str | None = None, id: str | None = None) -> pd.DataFrame:
-        """Return what happened, in order: entity, id, what, from, to, by, at, note.
+        """Return the events in order: entity, id, what, from, to, by, at, note.
 
         Parameters
         ----------
@@ -600,7 +600,7 @@ class Ledger:
 
 
 def open_ledger(url: str) -> Ledger:
-    """Open a ledger; make it, or bring its tables up to date, where needed.
+    """Open a ledger; create it or upgrade its tables if needed.
 
     Parameters
     ----------
@@ -610,14 +610,14 @@ def open_ledger(url: str) -> Ledger:
     Raises
     ------
     DataError
-        If it cannot be reached or written, or a newer errdetect made it.
+        If it cannot be reached or written, or a newer errdetect created it.
 
     Examples
     --------
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     with open_ledger(f"sqlite:///{folder}/ledger.db") as ledger:
-    ...         len(ledger.queued())
+    ...         len(ledger.queued_decisions())
     0
     """
     engine = open_engine(url)
@@ -626,12 +626,12 @@ def open_ledger(url: str) -> Ledger:
 
 
 def find_ledger(url: str) -> Ledger | None:
-    """Open a ledger if there is one; looking for it makes nothing.
+    """Open a ledger if there is one; never create it.
 
     Returns
     -------
     Ledger or None
-        None where the SQLite file is not there, or the database has no ledger in it.
+        None if the SQLite file does not exist, or the database holds no ledger.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""A ledger as it stood at an earlier moment, in a file of its own: what a run saw, to run it again."""
+"""A copy of the ledger as of an earlier moment, in its own file, so that a run can be repeated."""
 
 import hashlib
 from collections.abc import Iterator
@@ -17,10 +17,10 @@ from errdetect.ledger.schema_upgrade import upgrade_ledger
 __all__ = ["replicate_ledger", "reviews_digest"]
 
 _BATCH = 20_000
-_QUEUED = "queued"  # the arm of what an earlier run queued
+_QUEUED = "queued"  # the arm of decisions that an earlier run queued
 _WITHDRAWN = "withdrawn"
 _APPLIED = "applied"
-#: Table -> the column that says when a row came in. Tables that are not named are copied whole.
+#: Table -> the column with a row's time of arrival. Other tables are copied whole.
 _CAME = {
     "errdetect_runs": "scored_at",
     "errdetect_queued": "scored_at",
@@ -34,24 +34,24 @@ Row = dict[str, Any]
 
 
 def replicate_ledger(url: str, file: Path, *, known_at: datetime, recorded_at: datetime) -> bool:
-    """Copy what a ledger held at a moment into a SQLite file; the ledger itself is only read.
+    """Copy a ledger's content as of a moment into a SQLite file; the ledger is only read.
 
     Parameters
     ----------
     url
-        The ledger's.
+        The ledger's URL.
     file
-        Where the copy goes; it must not be there yet.
+        Path of the copy; it must not exist yet.
     known_at
-        Reviews that came in before are copied.
+        Reviews that arrived before are copied.
     recorded_at
         Runs, queues, remediations and proposals recorded before are copied, in their state then.
-        A run that carries this very moment is not.
+        A run recorded at this very moment is not.
 
     Returns
     -------
     bool
-        Whether there was anything to copy; without, no file is made.
+        Whether there was anything to copy; if not, no file is written.
 
     Notes
     -----
@@ -79,12 +79,12 @@ def replicate_ledger(url: str, file: Path, *, known_at: datetime, recorded_at: d
 
 
 def reviews_digest(url: str, *, known_at: datetime) -> tuple[int, str] | None:
-    """Digest the reviews that a ledger took in before a moment.
+    """Digest the reviews that a ledger received before a moment.
 
     Returns
     -------
     (rows, sha256) or None
-        None where there is no ledger, or no such review in it.
+        None if there is no ledger, or no such review in it.
     """
     ledger = find_ledger(url)
     if ledger is None:
@@ -100,7 +100,7 @@ def reviews_digest(url: str, *, known_at: datetime) -> tuple[int, str] | None:
 
 
 def _flush_rows(connection: Connection, table: Table, batch: list[Row]) -> int:
-    """Write a batch and empty it."""
+    """Write a batch and clear it."""
     count = len(batch)
     if batch:
         connection.execute(insert(table), batch)
@@ -111,7 +111,7 @@ def _flush_rows(connection: Connection, table: Table, batch: list[Row]) -> int:
 def _rows_at(
     source: Connection, table: Table, known_at: datetime, recorded_at: datetime
 ) -> Iterator[Row]:
-    """Yield a table's rows as they stood."""
+    """Yield a table's rows as of the moment."""
     before = known_at if table is tables.REVIEWS else recorded_at
     if table is tables.SCORED:
         yield from _scored_rows(source, before)
@@ -148,7 +148,7 @@ def _proposal_states(source: Connection, before: datetime) -> dict[str, str]:
 
 
 def _scored_rows(source: Connection, before: datetime) -> Iterator[Row]:
-    """Yield what had been scored; of what was scored again since, only that it stood in a queue."""
+    """Yield the scored decisions; of those scored again since, only whether they had been queued."""
     queue = tables.QUEUED.c
     wanted = select(queue.decision_id, queue.run_id, queue.scored_at).where(
         queue.scored_at < before

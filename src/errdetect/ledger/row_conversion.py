@@ -1,4 +1,4 @@
-"""DataFrames to rows and back; types are the contract's, unknown stays unknown."""
+"""DataFrames to rows and back; types are the contract's, missing stays missing."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -40,20 +40,20 @@ _MOMENT = pa.timestamp("us", tz="UTC")
 
 
 def frame_to_rows(frame: pd.DataFrame, table: Table) -> list[dict[str, Any]]:
-    """Turn a frame into rows of a table; a column that the frame lacks is unknown.
+    """Convert a frame to rows of a table; columns that the frame lacks are missing.
 
     Parameters
     ----------
     frame
-        Rows; columns that the table lacks are passed over.
+        Rows; columns that the table lacks are ignored.
     table
-        Whose columns and types.
+        Gives the columns and types.
 
     Raises
     ------
     DataError
-        If an id holds a NUL character, which no PostgreSQL text can; in other texts it becomes
-        the replacement character.
+        If an id holds a NUL character, which PostgreSQL refuses; in other texts it becomes the
+        replacement character.
     """
     columns = {column.name: _column_values(frame, column) for column in table.columns}
     names = list(columns)
@@ -61,7 +61,7 @@ def frame_to_rows(frame: pd.DataFrame, table: Table) -> list[dict[str, Any]]:
 
 
 def rows_to_frame(rows: Iterable[Sequence[Any]], schema: pa.Schema) -> pd.DataFrame:
-    """Turn rows into a frame of these columns and types."""
+    """Convert rows to a frame with these columns and types."""
     listed = list(rows)
     columns = list(zip(*listed, strict=True)) if listed else [()] * len(schema)
     arrays = [pa.array(c, f.type) for c, f in zip(columns, schema, strict=True)]
@@ -75,7 +75,7 @@ def require_columns(frame: pd.DataFrame, names: Iterable[str], what: str) -> Non
     Raises
     ------
     DataError
-        Naming all that it lacks.
+        Naming all missing columns.
 
     Examples
     --------
@@ -92,7 +92,7 @@ def require_columns(frame: pd.DataFrame, names: Iterable[str], what: str) -> Non
 
 
 def to_utc(moment: datetime) -> datetime:
-    """Give a moment in UTC as Python's own type; one without a zone is taken as UTC.
+    """Convert a moment to UTC as Python's own type; without a zone it is taken as UTC.
 
     Examples
     --------
@@ -136,7 +136,7 @@ Rows = Sequence[dict[str, Any]]
 def id_condition(
     connection: Connection, column: Column[Any], ids: Sequence[str]
 ) -> ColumnElement[bool]:
-    """Say that a column is one of the ids, however many: they travel as one parameter."""
+    """Return the condition that a column is one of the ids; all ids are one parameter."""
     if connection.dialect.name == "postgresql":
         return column == any_(bindparam(None, list(ids), type_=ARRAY(Text)))
     inside = func.json_each(json.dumps(list(ids))).table_valued("value")
@@ -144,7 +144,7 @@ def id_condition(
 
 
 def record_events(connection: Connection, table: Table, rows: Rows, at: datetime) -> None:
-    """Add to the history what happened at a moment; `seq` follows the order of the rows."""
+    """Add events at a moment to the history; `seq` follows the order of the rows."""
     blank = {"from": None, "to": None, "by": None, "note": None, "at": to_utc(at)}
     if rows:
         connection.execute(insert(table), [blank | row for row in rows])

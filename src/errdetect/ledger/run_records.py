@@ -1,4 +1,4 @@
-"""Scoring runs in the ledger: what was scored with which chance, and what stands in the queue."""
+"""Scoring runs in the ledger: scores, inclusion probabilities and the queue."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -52,19 +52,19 @@ _SCHEMA = pa.schema([(column.name, _TYPES[column.kind]) for column in schemas.RE
 
 @dataclass(frozen=True)
 class IngestCounts:
-    """Counts of reviews taken in.
+    """Counts of ingested reviews.
 
     Parameters
     ----------
     new, repeated, conflicting
-        Added; known with equal values; known with other values at the same moment, and so left out.
+        Added; recorded with equal values; recorded with other values at the same moment, so left out.
     conflicts
-        The review_id of each conflicting one, in the order given.
+        The review_id of each conflict, in the order given.
     corrected, earlier
-        Rows added to the history of a review that was known: later ones, which count from their
-        moment on, and earlier ones, which count before the known one only.
+        Rows added to the history of a recorded review: later ones, which count from their moment
+        on, and earlier ones, which count only before the recorded one.
     conflicting_rows
-        The place of each conflicting row in the frame, from 0.
+        The position of each conflicting row in the frame, from 0.
     """
 
     new: int
@@ -77,7 +77,7 @@ class IngestCounts:
 
 
 def ingest_reviews(engine: Engine, frame: pd.DataFrame, at: datetime) -> IngestCounts:
-    """Add reviews, and versions of reviews, that are new; see `Ledger.ingest_reviews`."""
+    """Add reviews, and versions of reviews, that are new; see `Ledger.ingest`."""
     require_columns(frame, [c.name for c in schemas.REVIEWS if c.required], "The reviews")
     stamped = frame.assign(known_at=known_at(frame), ingested_at=pd.Timestamp(to_utc(at)))
     rows = frame_to_rows(stamped, tables.REVIEWS)
@@ -109,7 +109,7 @@ def ingest_reviews(engine: Engine, frame: pd.DataFrame, at: datetime) -> IngestC
 
 
 def _ingest_note(counts: IngestCounts, n: int) -> str:
-    """Describe for the history what came in."""
+    """Return the history's note on an ingest."""
     parts = [f"{counts.new:,} new reviews of {n:,}"]
     if counts.corrected:
         parts.append(f"{counts.corrected:,} corrections")
@@ -127,7 +127,7 @@ def _previously_known_at(every: pd.DataFrame) -> np.ndarray[tuple[int], np.dtype
 
 
 def recorded_reviews(engine: Engine, ids: Sequence[str] | None = None) -> pd.DataFrame:
-    """Return every version of the reviews; see `Ledger.recorded_reviews`."""
+    """Return every version of the reviews; see `Ledger.reviews`."""
     with read_transaction(engine) as connection:
         return _known_reviews(connection, ids)
 
@@ -164,7 +164,7 @@ _SCORED = pa.schema(
     ]
 )
 _JSON = ("reasons", "more")
-#: The arm of what an earlier run queued.
+#: The arm of decisions that an earlier run queued.
 _QUEUED = "queued"
 
 
@@ -175,13 +175,13 @@ class ScoringRun:
     Parameters
     ----------
     run_id
-        Its name; equal runs must have equal names, and different ones different names.
+        Its id; equal runs must have equal ids, different runs different ones.
     model_version
-        Which model scored.
+        The model that scored.
     scored_at
         When, with a zone.
     design
-        What the draw depended on (budget, share of exploration, seed, ...), for the record.
+        Settings of the draw (budget, exploration share, seed, ...), for the record.
     """
 
     run_id: str
@@ -192,7 +192,7 @@ class ScoringRun:
 
 @dataclass(frozen=True)
 class QueueCounts:
-    """How many decisions a run added to the queue, and how many stood in it already."""
+    """How many decisions a run added to the queue, and how many were already queued."""
 
     new: int
     already: int
@@ -221,7 +221,7 @@ def record_run(
         upsert_rows(connection, tables.SCORED, designs, later=tables.SCORED.c.scored_at)
         upsert_rows(connection, tables.QUEUED, new)
         _mark_certain_reviews(connection, run.run_id)
-        note = f"{len(designs):,} scored, {len(new):,} queued, {len(already):,} stood in the queue"
+        note = f"{len(designs):,} scored, {len(new):,} queued, {len(already):,} already queued"
         event = {"entity": "run", "id": run.run_id, "what": "recorded", "note": note}
         record_events(connection, tables.EVENTS, [event], run.scored_at)
     return QueueCounts(len(new), len(already))
@@ -259,7 +259,7 @@ def queued_decisions(
 
 
 def inclusion_probabilities(engine: Engine, ids: Sequence[str]) -> npt.NDArray[np.float64]:
-    """Return the latest design's chance of each decision; see `Ledger.inclusion_probabilities`."""
+    """Return each decision's latest inclusion probability; see `Ledger.inclusion_probabilities`."""
     table = tables.SCORED.c
     wanted = select(table.decision_id, table.inclusion_probability)
     with read_transaction(engine) as connection:
@@ -272,7 +272,7 @@ def inclusion_probabilities(engine: Engine, ids: Sequence[str]) -> npt.NDArray[n
 
 
 def scored_decisions(engine: Engine) -> pd.DataFrame:
-    """Return what the latest run said of every decision ever scored; see `Ledger.scored_decisions`."""
+    """Return the latest scores of every decision; see `Ledger.scored`."""
     table = tables.SCORED
     columns = [table.c[name] for name in _SCORED.names]
     with read_transaction(engine) as connection:
@@ -286,7 +286,7 @@ def _add_run_columns(frame: pd.DataFrame, run: ScoringRun) -> pd.DataFrame:
 
 
 def _stored_queue_columns() -> list[str]:
-    """Name the queue's columns that have a column of their own in the ledger."""
+    """Return the queue's columns that the ledger's table has."""
     return [name for name in schemas.QUEUE.names if name in tables.QUEUED.c]
 
 
@@ -307,7 +307,7 @@ def _refuse_repeated(what: str, rows: Sequence[dict[str, Any]]) -> None:
     again = len(rows) - len({row["decision_id"] for row in rows})
     if again:
         do = "Keep each decision's first row."
-        raise DataError(error_message(what, "name each decision once", f"{again:,} again", do))
+        raise DataError(error_message(what, "name each decision once", f"{again:,} repeated", do))
 
 
 def _queue_frame(rows: Sequence[Sequence[object]]) -> pd.DataFrame:
@@ -336,8 +336,8 @@ def _run_exists(connection: Connection, run_id: str) -> bool:
 
 def _refuse_other_queue(run_id: str, strange: int) -> None:
     if strange:
-        what = f"The queue of run {run_id}, which the ledger knows,"
-        got = f"{strange:,} decisions more"
+        what = f"The queue of run {run_id}, which the ledger holds,"
+        got = f"{strange:,} more decisions"
         do = "Give another run another run_id."
         raise DataError(error_message(what, "be the one recorded", got, do))
 
@@ -347,7 +347,7 @@ def _refuse_unscored(rows: Sequence[dict[str, Any]], designs: Sequence[dict[str,
     strange = [row["decision_id"] for row in rows if row["decision_id"] not in known]
     if strange:
         got = f"{len(strange):,} others, such as {strange[0]!r}"
-        do = "Give every decision that was scored, with its chance."
+        do = "Give every scored decision with its inclusion probability."
         raise DataError(error_message("The queue", "hold scored decisions only", got, do))
 
 
@@ -364,10 +364,10 @@ def _insert_run(connection: Connection, run: ScoringRun, n_scored: int, n_queued
 
 
 def _mark_certain_reviews(connection: Connection, run_id: str) -> None:
-    """Give what one run queued the chance 1 where another run states it: its review is certain.
+    """Set inclusion probability 1 where another run queued the decision: its review is certain.
 
-    The run that states the chance may not have known of that queue, where two scored at once or
-    one is recorded late; given the queue, its own chance would be wrong.
+    The run that set the probability may not have known of that queue, if two scored at once or
+    one is recorded late; given the queue, its own probability would be wrong.
     """
     scored, queue = tables.SCORED.c, tables.QUEUED.c
     for stated, queued_by in (
@@ -375,5 +375,5 @@ def _mark_certain_reviews(connection: Connection, run_id: str) -> None:
         (scored.run_id != run_id, queue.run_id == run_id),
     ):
         certain = scored.decision_id.in_(select(queue.decision_id).where(queued_by))
-        chance = {"inclusion_probability": 1.0, "arm": _QUEUED}
-        connection.execute(update(tables.SCORED).where(stated, certain).values(chance))
+        design = {"inclusion_probability": 1.0, "arm": _QUEUED}
+        connection.execute(update(tables.SCORED).where(stated, certain).values(design))

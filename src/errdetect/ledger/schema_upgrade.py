@@ -1,4 +1,4 @@
-"""Bringing a ledger's tables up to date when it is opened."""
+"""Upgrading a ledger's tables when it is opened."""
 
 import threading
 from pathlib import Path
@@ -21,16 +21,16 @@ from errdetect.ledger.table_definitions import VERSION_TABLE
 __all__ = ["schema_version", "upgrade_ledger"]
 
 _FOLDER = Path(__file__).parent / "migrations"
-_ONE_AT_A_TIME = threading.Lock()  # Alembic keeps the migration that runs in a global
+_ONE_AT_A_TIME = threading.Lock()  # Alembic keeps the running migration in a global
 
 
 def upgrade_ledger(engine: Engine) -> None:
-    """Make or bring up to date the ledger's tables; processes that come at once take turns.
+    """Create or upgrade the ledger's tables; concurrent processes take turns.
 
     Raises
     ------
     DataError
-        If the tables are of a newer errdetect, or cannot be made.
+        If a newer errdetect created the tables, or they cannot be created.
     """
     config = Config()
     config.set_main_option("script_location", str(_FOLDER).replace("%", "%%"))
@@ -45,7 +45,7 @@ def upgrade_ledger(engine: Engine) -> None:
 
 
 def schema_version(connection: Connection) -> str | None:
-    """Return the migration that the ledger's tables are at; None where there are none."""
+    """Return the version of the ledger's tables; None if there are none."""
     found: str | None = MigrationContext.configure(
         connection, opts={"version_table": VERSION_TABLE}
     ).get_current_revision()

@@ -1,4 +1,4 @@
-"""The ledger's tables. What stands here must be what the migrations build; a test compares them."""
+"""The ledger's tables. They must equal what the migrations build; a test compares them."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ __all__ = [
     "VERSION_TABLE",
 ]
 
-#: The prefix lets a ledger share a database with others (MLflow, too, has a table `runs`).
+#: The prefix lets a ledger share a database with others (MLflow also has a table `runs`).
 _PREFIX = "errdetect_"
 VERSION_TABLE = _PREFIX + "version"
 METADATA = MetaData()
@@ -41,7 +41,7 @@ def _text_column(name: str, *, required: bool = False, index: bool = False) -> C
     return Column(name, Text, nullable=not required, index=index)
 
 
-#: One row a scoring run. `design` is JSON: what the draw depended on.
+#: One row per scoring run. `design` is JSON: the settings of the draw.
 RUNS = _define_table(
     "runs",
     Column("run_id", Text, primary_key=True),
@@ -52,7 +52,7 @@ RUNS = _define_table(
     _text_column("design", required=True),
 )
 
-#: Every decision ever scored, with the chance that the latest run's design gave it. Its run_id is
+#: Every decision ever scored, with its inclusion probability in the latest run. Its run_id is
 #: no foreign key: checking a million of them costs as much as writing them.
 SCORED = _define_table(
     "scored",
@@ -65,7 +65,7 @@ SCORED = _define_table(
     Column("scored_at", UtcDateTime, nullable=False),
 )
 
-#: The queue; a decision stands in it once. `reasons` and `more` (further columns) are JSON.
+#: The queue; a decision is in it once. `reasons` and `more` (further columns) are JSON.
 QUEUED = _define_table(
     "queued",
     Column("decision_id", Text, primary_key=True),
@@ -85,7 +85,7 @@ QUEUED = _define_table(
     _text_column("more", required=True),
 )
 
-#: One row for each moment at which a review's answer became known; the last one counts.
+#: One row for each moment at which a review's verdict became known; the latest one counts.
 REVIEWS = _define_table(
     "reviews",
     Column("review_id", Text, primary_key=True),
@@ -143,7 +143,7 @@ PROPOSALS = _define_table(
     Column("updated_at", UtcDateTime, nullable=False),
 )
 
-#: What happened, in order. Rows are only ever added.
+#: The events, in order. Rows are only added.
 EVENTS = _define_table(
     "events",
     Column("seq", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),

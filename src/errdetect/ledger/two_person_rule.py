@@ -1,4 +1,4 @@
-"""Two people stand behind what cannot be done by one alone."""
+"""The two-person rule: some actions need a second person's approval."""
 
 import unicodedata
 
@@ -8,17 +8,17 @@ __all__ = ["require_two_people"]
 
 
 def require_two_people(by: str, approved_by: str) -> tuple[str, str]:
-    """Check that two people stand behind what is done, and return their names, trimmed.
+    """Check that two different people act and approve, and return their names, trimmed.
 
     Parameters
     ----------
     by, approved_by
-        Who does it, and who approved it. Letters' case, width and spaces make no other person.
+        The person who acts, and the one who approved. Case, width and spaces do not matter.
 
     Raises
     ------
     Refusal
-        If a name is empty or both are the same.
+        If a name is empty or both names are the same.
 
     Examples
     --------
@@ -28,15 +28,15 @@ def require_two_people(by: str, approved_by: str) -> tuple[str, str]:
     ...     require_two_people("Ann Lee", "ann  lee ")
     ... except Refusal as refusal:
     ...     print(refusal)
-    --approved-by must name a second person, got the same as --by. Ask somebody else to approve.
+    --approved-by must name a second person, got the same as --by. Ask someone else to approve.
     """
     names = [" ".join(unicodedata.normalize("NFKC", name).split()) for name in (by, approved_by)]
     for option, name in zip(("--by", "--approved-by"), names, strict=True):
         if not name:
-            do = "Say who stands behind it."
+            do = "Name the person responsible."
             raise Refusal(error_message(option, "name a person", "nothing", do))
     if len({"".join(name.split()).casefold() for name in names}) == 1:
-        do = "Ask somebody else to approve."
+        do = "Ask someone else to approve."
         raise Refusal(
             error_message("--approved-by", "name a second person", "the same as --by", do)
         )

@@ -1,1 +1,1 @@
-"""The simulated marketplace, part by part; `errdetect.simulation.marketplace` is its door."""
+"""The simulated marketplace; the entry point is `errdetect.simulation.marketplace`."""

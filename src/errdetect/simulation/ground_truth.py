@@ -1,4 +1,4 @@
-"""Which decisions are wrong, how, and why: known here, and nowhere else in errdetect."""
+"""Which decisions are wrong, how, and why; only the simulation knows."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ __all__ = ["CAUSES", "KINDS", "GroundTruth", "derive_truth"]
 #: Kinds of error, in the order of their numbers; -1 is no error.
 KINDS = ["wrongful_action", "missed_violation", "wrong_label"]
 WRONGFUL, MISSED, MISLABELLED = range(3)
-#: Causes, in the order in which they are looked for: the first that explains an error is named.
+#: Causes, in the order in which they are tested: the first that explains an error is used.
 CAUSES = [
     "ambiguous_policy",
     "policy_change",
@@ -35,7 +35,7 @@ _CLOSE = 0.05
 
 @dataclass(frozen=True)
 class GroundTruth:
-    """One entry a decision.
+    """One entry per decision.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ class GroundTruth:
     cause
         Number of its cause in `CAUSES`, -1 for none.
     difficulty
-        From 0 (anyone sees it) to 1 (a toss-up) for a human reviewer.
+        From 0 (obvious) to 1 (a toss-up) for a human reviewer.
     """
 
     violates: Bools
@@ -78,7 +78,7 @@ def derive_truth(rng: np.random.Generator, items: Items, verdicts: MachineVerdic
 
 
 def _error_causes(items: Items, verdicts: MachineVerdicts, kind: Ints) -> Ints:
-    """Name the first cause without which the machine would have decided rightly."""
+    """Return the first cause without which the machine would have decided correctly."""
     clipped = np.clip(verdicts.score, 1e-4, 1 - 1e-4)
     above = logit(clipped) - logit(verdicts.threshold)
     unclear = (items.issue == AMBIGUOUS) | (items.sign_policy == AMBIGUOUS)
@@ -97,7 +97,7 @@ def _error_causes(items: Items, verdicts: MachineVerdicts, kind: Ints) -> Ints:
 
 
 def _draw_difficulty(rng: np.random.Generator, items: Items) -> Floats:
-    """Say how hard each item is for people; that is about the item, not about the machine."""
+    """Draw how hard each item is for people; this depends on the item, not on the machine."""
     violates = items.issue >= 0
     sign = items.sign_kind
     middle = np.select(

@@ -1,4 +1,4 @@
-"""The items' texts, put together from phrases without a loop over items."""
+"""The items' texts, composed from phrases without a loop over items."""
 
 from typing import Any
 
@@ -19,10 +19,10 @@ __all__ = ["Slots", "compose_texts", "draw_text_phrases"]
 Slots = Ints
 _ROLES = 8
 _OPENING, _ADJECTIVE, _NOUN, _BRAND, _SIGN, _DETAIL, _CLOSING, _HOSTILE = range(_ROLES)
-#: How often a listing has each role, and a comment its own; signs are there where items show one.
+#: How often listings and comments have each role; signs are there where items show one.
 _IN_LISTINGS = np.array([0.6, 0.7, 1.0, 0.5, 1.0, 0.7, 0.6, 0.006])
 _IN_COMMENTS = np.array([0.5, 0.0, 0.0, 0.0, 1.0, 0.35, 0.0, 0.006])
-#: Share of the tell-tale phrases that stand in the title, which is all that the log keeps.
+#: Share of the tell-tale phrases in the title, the only text that the log keeps.
 _IN_TITLE = 0.72
 _PICTURE_ONLY = 0.003
 _OWN_STYLE = 0.6
@@ -41,7 +41,7 @@ def draw_text_phrases(rng: np.random.Generator, sellers: Sellers, items: Items) 
     n, comment = len(items), items.comment[:, None]
     slots = np.where(comment, *_draw_role_phrases(rng, sellers, items))
     slots = np.where(rng.random((n, _ROLES)) < _role_probabilities(items), slots, -1)
-    # A comment that says nothing else makes a remark.
+    # A comment without other content makes a remark.
     mute = items.comment & (slots[:, _SIGN] < 0) & (slots[:, _OPENING] < 0)
     slots[:, _OPENING] = np.where(
         mute, load_vocabulary().remark[items.language, 0], slots[:, _OPENING]
@@ -52,18 +52,18 @@ def draw_text_phrases(rng: np.random.Generator, sellers: Sellers, items: Items) 
 
 
 def _role_probabilities(items: Items) -> Floats:
-    """Give the chance that each role (n x roles) is filled."""
-    chance = np.where(items.comment[:, None], _IN_COMMENTS, _IN_LISTINGS)
-    # What gives a listing away may stand in its description, which no log keeps.
+    """Return the probability that each role (n x roles) is filled."""
+    probability = np.where(items.comment[:, None], _IN_COMMENTS, _IN_LISTINGS)
+    # Tell-tale phrases may be in the description, which the log does not keep.
     told = np.where(items.comment, 1.0, _IN_TITLE) * (items.sign_policy >= 0)
-    chance[:, _SIGN] = told
-    return chance
+    probability[:, _SIGN] = told
+    return probability
 
 
 def _draw_role_phrases(
     rng: np.random.Generator, sellers: Sellers, items: Items
 ) -> tuple[Slots, Slots]:
-    """Draw a phrase for every role, as a comment would have it and as a listing would."""
+    """Draw a phrase for every role, as in a comment and as in a listing."""
     words, spoken, n = load_vocabulary(), items.language, len(items)
     style, which = sellers.style[items.seller], rng.random((_ROLES, n))
     own = rng.random(n) < _OWN_STYLE
@@ -94,7 +94,7 @@ def _draw_role_phrases(
 
 
 def _repeat_origin_phrases(items: Items, slots: Slots) -> Slots:
-    """Give repeated items their origin's phrases; relisted ones keep some of their own."""
+    """Copy the origin's phrases to repeated items; relisted ones keep some of their own."""
     repeated = slots[items.origin]
     own = items.relisted & ~items.comment
     repeated[own, _DETAIL : _CLOSING + 1] = slots[own, _DETAIL : _CLOSING + 1]
@@ -113,7 +113,7 @@ def compose_texts(slots: Slots, loud: Bools) -> "pd.Series[Any]":
     """
     pool = pa.array(load_vocabulary().pool, pa.string())
     empty: Bools = np.max(slots, axis=1) < 0
-    # Arrow leaves a row out of the joined column where all of its parts are missing.
+    # Arrow omits a row from the joined column if all of its parts are missing.
     filled = np.where(empty[:, None], 0, slots)
     columns = [pool.take(pa.array(s, mask=s < 0)) for s in filled.T]
     text = pc.binary_join_element_wise(*columns, " ", null_handling="skip")

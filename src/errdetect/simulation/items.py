@@ -1,4 +1,4 @@
-"""What is offered and said: items, whether they truly breach a rule, and what shows of it."""
+"""Listings and comments: whether they truly breach a rule, and the visible signs of it."""
 
 from dataclasses import dataclass, replace
 
@@ -50,18 +50,18 @@ _POPULAR = 0.02
 
 @dataclass(frozen=True)
 class Copies:
-    """One entry a decision, in time order.
+    """One entry per decision, in time order.
 
     Parameters
     ----------
     source
-        The earlier decision whose content this one has; its own number where it has its own.
+        The earlier decision whose content this one repeats; its own number if it repeats none.
     rechecked
         The same item was decided again.
     relisted
-        The same account listed it anew, changed a little.
+        The same account listed it again, slightly changed.
     same_owner
-        False where another account took the content over.
+        False if another account copied the content.
     """
 
     source: Ints
@@ -84,7 +84,7 @@ def draw_copies(rng: np.random.Generator, n: int) -> Copies:
     copied = u < bars[-1]
     copied[0] = False
     originals = np.flatnonzero(~copied)
-    # How many originals stand before each decision; copies come from those only.
+    # How many originals come before each decision; copies come from those only.
     before = np.searchsorted(originals, np.arange(n))
     recent = before - rng.geometric(1 / max(2.0, 0.02 * n), n)
     popular = originals[rng.random(len(originals)) < _POPULAR]
@@ -105,11 +105,11 @@ def draw_copies(rng: np.random.Generator, n: int) -> Copies:
 
 #: Microseconds of a day.
 DAY = 86_400_000_000
-#: Toys dearer than this often show the picture of a recalled cheap model.
+#: Toys more expensive than this often show the picture of a recalled cheap model.
 SHARED_PHOTO_PRICE = 30.0
 #: How often an item of a REGULAR, CARELESS, ODD, BAD_ACTOR account breaches a rule.
 _BREACH_RATE = np.array([0.07, 0.24, 0.02, 0.66])
-#: Share of the plain breaches that use words which are harmless elsewhere.
+#: Share of the plain breaches with words that are harmless elsewhere.
 _DISGUISED = 0.11
 _FORMER_SHARE = {"collectibles": 0.09, "home": 0.02}
 #: Rules that pictures can breach.
@@ -118,7 +118,7 @@ PICTURE_RULES = np.array([policy_number(p) for p in ("adult", "unsafe_products",
 
 @dataclass(frozen=True)
 class Items:
-    """One entry a decision, in time order: the item as it stood when it was decided.
+    """One entry per decision, in time order: the item at the time of the decision.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ class Items:
     seller, market, language, category
         Numbers.
     comment
-        Whether it is a comment; else a listing.
+        Whether it is a comment rather than a listing.
     issue
         The rule that the item truly breaches, -1 for none.
     sign_policy, sign_kind, sign_choice
@@ -141,7 +141,7 @@ class Items:
         The rule whose collection of forbidden pictures holds this one, -1 for none.
     origin
         The first decision whose content this one repeats (itself where it repeats none), and
-        `relisted` whether it was changed a little.
+        `relisted` whether it was slightly changed.
     price, n_images, exposure
         As in the decision log; the price of a comment is NaN.
     """
@@ -176,12 +176,12 @@ class Items:
 
     @property
     def price_ratio(self) -> Floats:
-        """Price over the category's usual price; 1 for comments."""
+        """Price over the category's typical price; 1 for comments."""
         return np.where(self.comment, 1.0, self.price / PRICES[self.category])
 
 
 def policy_change_day(days: int) -> int:
-    """Give the day, from the first, on which the rule on animal products changed."""
+    """Return the day, from the first, on which the rule on animal products changed."""
     return int(CHANGE_AT * days)
 
 
@@ -227,7 +227,7 @@ def make_items(rng: np.random.Generator, sellers: Sellers, n: int, days: int) ->
         exposure=_draw_expected_views(rng, sellers, seller, comment),
     )
     items = _apply_copies(rng, items)
-    # The second text of the rule forbids what the first allowed, for new and old items alike.
+    # The second text of the rule forbids what the first allowed, for new and old items.
     forbidden = (items.sign_kind == FORMER) & (items.moment >= policy_change_day(days) * DAY)
     items = replace(items, issue=np.where(forbidden & (items.issue < 0), ANIMAL, items.issue))
     return replace(items, checked=_draw_checked_policies(rng, items))
@@ -236,7 +236,7 @@ def make_items(rng: np.random.Generator, sellers: Sellers, n: int, days: int) ->
 def _draw_accounts_and_times(
     rng: np.random.Generator, sellers: Sellers, n: int, days: int
 ) -> tuple[Ints, Ints]:
-    """Draw account and time of each decision, in time order, never before the account is made."""
+    """Draw account and time of each decision, in time order, never before the account exists."""
     seller = np.searchsorted(np.cumsum(sellers.weight), rng.random(n)).clip(0, len(sellers) - 1)
     day = np.arange(days)
     busy = (1 + 0.12 * np.sin(2 * np.pi * (day + 2) / 7)) * (1 + 0.25 * day / days)
@@ -272,11 +272,11 @@ def _draw_violations(
     german = spoken == language_number("de")
     wave = german & (line == category_number("supplements")) & (rng.random(n) < 0.05)
     breach, issue = breach | wave, np.where(wave, policy_number("medicines"), issue)
-    # Coded words spread as time goes by.
+    # Coded words spread over time.
     u, coded = rng.random(n), CODED_SHARE[issue] * (0.7 + 0.6 * late)
     coded = np.where(german & (issue == policy_number("medicines")), 0.85, coded)
     told = np.where(u < HIDDEN[issue], NONE, np.where(u < HIDDEN[issue] + coded, CODED, BAD))
-    # Some dress a breach in words that are harmless elsewhere.
+    # Some breaches use words that are harmless elsewhere.
     told = np.where((told == BAD) & (rng.random(n) < _DISGUISED), TRAP, told)
 
     shares = TRAP_SHARE[line]
@@ -288,17 +288,17 @@ def _draw_violations(
     bars = np.cumsum(shares, axis=1)
     drawn = (bars < rng.random(n)[:, None]).sum(1)
     trap, quote = drawn < len(POLICIES), rng.random(n)
-    usual = np.zeros(len(CATEGORIES) + 1)
+    base = np.zeros(len(CATEGORIES) + 1)
     for name, value in _FORMER_SHARE.items():
-        usual[category_number(name)] = value
-    former = rng.random(n) < usual[line]
+        base[category_number(name)] = value
+    former = rng.random(n) < base[line]
     innocent = np.select(
         [trap, former, quote < 0.009, quote < 0.018], [TRAP, FORMER, BAD, CODED], NONE
     )
     looks_like = np.select(
         [trap, former], [drawn, np.full(n, ANIMAL)], draw_by_row(rng, CHECK, line)
     )
-    # Some rules' words are hardly ever used in innocence.
+    # Some rules' words hardly ever occur innocently.
     loose = np.isin(innocent, [BAD, CODED]) & (rng.random(n) > INNOCENT_USE[looks_like])
     kind = np.where(breach, told, np.where(loose, NONE, innocent))
     about = np.where(kind == NONE, -1, np.where(breach, issue, looks_like))
@@ -306,7 +306,7 @@ def _draw_violations(
 
 
 def _draw_phrases(rng: np.random.Generator, spoken: Ints, about: Ints, kind: Ints) -> Ints:
-    """Choose which of a kind's phrases is written."""
+    """Choose one of a kind's phrases."""
     choices = load_vocabulary().signs[spoken, about, kind]
     return np.floor(rng.random(len(spoken)) * np.maximum(choices, 1)).astype(np.int64)
 
@@ -314,7 +314,7 @@ def _draw_phrases(rng: np.random.Generator, spoken: Ints, about: Ints, kind: Int
 def _resolve_ambiguous_claims(
     rng: np.random.Generator, issue: Ints, spoken: Ints, about: Ints, kind: Ints, choice: Ints
 ) -> Ints:
-    """Settle the unclear claims: each phrase leans a little, the rest nobody can know."""
+    """Resolve unclear claims: each phrase leans slightly one way, the rest is random."""
     lean = rng.uniform(0.3, 0.6, size=(len(LANGUAGES), 3))
     unclear = (about == AMBIGUOUS) & (kind == TRAP)
     breach = rng.random(len(issue)) < lean[spoken, choice]
@@ -329,7 +329,7 @@ def _draw_prices(
     comment: Bools,
     issue: Ints,
 ) -> Floats:
-    """Draw prices: copies and bait are cheap, and so is honest clearance stock."""
+    """Draw prices: counterfeits and bait are cheap, but so is honest clearance stock."""
     cut = np.ones(len(seller))
     cut[issue == policy_number("counterfeit")] = 0.60
     cut[issue == policy_number("scam")] = 0.60
@@ -347,7 +347,7 @@ def _draw_images(
     unsafe = policy_number("unsafe_products")
     kept = np.where(issue == policy_number("counterfeit"), 0.25, 0.80)
     known = np.where(np.isin(issue, PICTURE_RULES) & (u < kept), issue, -1)
-    # Honest sellers of a sound, dearer model reuse the maker's old picture.
+    # Honest sellers of a safe, more expensive model reuse the maker's old picture.
     known = np.where(toy & (u < 0.20), unsafe, known)
     known = np.where((issue < 0) & (u > 0.9975), rng.choice(PICTURE_RULES, n), known)
     known = np.where(comment, -1, known)
@@ -368,7 +368,7 @@ def _draw_expected_views(
 
 
 def _apply_copies(rng: np.random.Generator, items: Items) -> Items:
-    """Let some decisions repeat earlier content: checked again, listed again, or taken over."""
+    """Let some decisions repeat earlier content: rechecked, relisted, or copied by others."""
     copies = draw_copies(rng, len(items))
     source, same, relisted = copies.source, copies.same_owner, copies.relisted
     taken = {
@@ -403,19 +403,19 @@ def _apply_copies(rng: np.random.Generator, items: Items) -> Items:
 
 
 def _draw_checked_policies(rng: np.random.Generator, items: Items) -> Ints:
-    """Choose the rule under which each item is checked: mostly the one that it seems to touch."""
+    """Choose the rule under which each item is checked: mostly the one that it appears to concern."""
     n, u = len(items), rng.random(len(items))
-    usual = draw_by_row(rng, CHECK, items.line)
-    seen = np.where(u < 0.80, items.sign_policy, usual)
+    common = draw_by_row(rng, CHECK, items.line)
+    seen = np.where(u < 0.80, items.sign_policy, common)
     pictured = (items.known_picture >= 0) & (rng.random(n) < 0.75)
-    routed = np.where(items.sign_policy >= 0, seen, usual)
+    routed = np.where(items.sign_policy >= 0, seen, common)
     routed = np.where((items.sign_policy < 0) & pictured, items.known_picture, routed)
     breach = items.issue >= 0
     hidden = breach & (items.sign_kind == NONE) & ~pictured
     routed = np.where(hidden & (u < 0.55), items.issue, routed)
     shown = breach & (items.sign_kind != NONE)
     routed = np.where(shown, np.where(u < 0.97, items.issue, PARTNER[items.issue]), routed)
-    # The English router cannot tell threats from hatred.
+    # The English router confuses threats with hate speech.
     lumped = (items.issue == policy_number("threats")) & (items.language == language_number("en"))
     lumped &= items.comment & (rng.random(n) < 0.9)
     return np.where(lumped, policy_number("hate_speech"), routed)

@@ -1,8 +1,8 @@
-"""The platform's machines: what each sees of an item, its score, and the verdict at the bar.
+"""The platform's machines: what each sees of an item, its score, and its action at the threshold.
 
 A machine never sees the truth. It adds up evidence (in log odds) from its own partial view: words
-it knows, pictures on its list, an account's record. Where it goes wrong, the piece of evidence that
-misled it is kept as a named term, so that the cause of each error can be told afterwards.
+it knows, pictures on its list, an account's record. If it errs, the evidence that misled it is kept
+as a named term, so that the cause of each error is known afterwards.
 """
 
 from dataclasses import dataclass
@@ -41,24 +41,24 @@ from errdetect.simulation.sellers import ODD, Sellers
 
 __all__ = ["LOW_BAR", "MachineVerdicts", "live_versions", "simulate_verdicts"]
 
-#: The rule, market and bar of an operating point that was set too low.
+#: The rule, market and threshold of an operating point that was set too low.
 LOW_BAR = (policy_number("adult"), market_number("IT"), 0.22)
 
 
 @dataclass(frozen=True)
 class MachineVerdicts:
-    """One entry a decision: what the machine said and did.
+    """One entry per decision: the machine's scores and actions.
 
     Parameters
     ----------
     scores
-        n x 4: every machine's score; NaN where it has nothing to look at.
+        n x 4: every machine's score; NaN where it has no input.
     moderator, version
         The machine that decides, and the number of its version.
     score, threshold
-        The deciding score and its bar.
+        The deciding score and its threshold.
     enforced
-        Whether the score reached the bar.
+        Whether the score reached the threshold.
     terms
         Cause -> the log odds that it added to (or kept from) the deciding score.
     """
@@ -73,10 +73,10 @@ class MachineVerdicts:
 
 
 def live_versions(items: Items, days: int) -> Ints:
-    """Give the live version's number of each machine (n x 4) at each decision.
+    """Return the live version's number of each machine (n x 4) at each decision.
 
-    Versions go live a little later in some markets than in others, but for the hotfix that
-    answers a new rule's text, which goes live everywhere on the day.
+    Versions go live slightly later in some markets than in others, except for the hotfix for a
+    new rule's text, which goes live everywhere on the day.
     """
     stagger = np.arange(len(MARKETS))[items.market] / len(MARKETS) * 0.03 * days * DAY
     live = np.zeros((len(items), len(MODERATORS)), dtype=np.int64)
@@ -101,7 +101,7 @@ def simulate_verdicts(
         _score_images(rng, items),
         _score_sellers(rng, sellers, items),
     ]
-    # What no log keeps: signals that reach a machine by other ways, and plain accidents.
+    # Not in the log: signals that reach a machine by other routes, and plain noise.
     hidden = (items.issue >= 0) & (items.sign_kind == NONE) & (rng.random(n) < 0.75)
     accident = (items.issue < 0) & (rng.random(n) < 0.005 * INNOCENT_USE[items.checked])
     unlogged = (hidden | accident) * np.maximum(rng.normal(6.2, 1.5, n), 0)
@@ -110,37 +110,37 @@ def simulate_verdicts(
     evidence[row, moderator] += unlogged
     scores = np.round(1 / (1 + np.exp(-evidence)), 4)
     score = scores[row, moderator]
-    usual, bar = _draw_thresholds(rng, items)
+    regular, actual = _draw_thresholds(rng, items)
     terms: dict[str, Floats] = {}
     for number, (_, named) in enumerate(views):
         for cause, term in named.items():
             mine = np.where(moderator == number, term, 0.0)
             terms[cause] = terms.get(cause, np.zeros(n)) + mine
-    # A bar that stands too low is worth as much as evidence of the same size.
-    terms["threshold"] = logit(usual) - logit(bar)
+    # A threshold that is too low has the effect of evidence of the same size.
+    terms["threshold"] = logit(regular) - logit(actual)
     scores[~HEADS.T[items.checked]] = np.nan
     return MachineVerdicts(
         scores=scores,
         moderator=moderator,
         version=version[row, moderator],
         score=score,
-        threshold=bar,
-        enforced=score >= bar,
+        threshold=actual,
+        enforced=score >= actual,
         terms=terms,
     )
 
 
 def _draw_thresholds(rng: np.random.Generator, items: Items) -> tuple[Floats, Floats]:
-    """Give each decision's usual bar, and the one that really was set."""
+    """Return each decision's regular threshold, and the one actually set."""
     jitter = rng.choice([-0.04, -0.02, 0.0, 0.02, 0.04], (len(POLICIES), len(MARKETS)))
-    usual = np.round(THRESHOLDS[:, None] + jitter, 2)
-    real = usual.copy()
+    regular = np.round(THRESHOLDS[:, None] + jitter, 2)
+    real = regular.copy()
     real[LOW_BAR[0], LOW_BAR[1]] = LOW_BAR[2]
-    return usual[items.checked, items.market], real[items.checked, items.market]
+    return regular[items.checked, items.market], real[items.checked, items.market]
 
 
 def _is_related_policy(items: Items) -> Bools:
-    """Say where the item's words belong to a rule that is taken for the checked one."""
+    """Return where the item's words belong to a rule that is confused with the checked one."""
     about = items.sign_policy
     mistaken = (PARTNER[items.checked] == about) | (PARTNER[about] == items.checked)
     result: Bools = mistaken & (about >= 0)
@@ -150,13 +150,13 @@ def _is_related_policy(items: Items) -> Bools:
 def _score_text(
     rng: np.random.Generator, items: Items, slots: Slots, version: Ints
 ) -> tuple[Floats, dict[str, Floats]]:
-    """Score words as a text model does: it knows phrases, not what they mean here."""
+    """Score words as a text model does: it knows phrases, not their meaning in context."""
     n, checked = len(items), items.checked
     own = items.sign_policy == checked
     near = _is_related_policy(items)
     kind = items.sign_kind
     quality = LANGUAGE_QUALITY[items.language]
-    # How strongly a phrase speaks differs from item to item, for breaches and traps alike.
+    # A phrase's weight differs between items, for breaches and traps.
     strength = rng.normal(0, 1.5, n)
     tricked = np.maximum(np.array([5.0, 4.7, 4.1])[version] + strength, 0.5)
     full = np.where(own, 7.8 + strength, np.where(near, 5.6 + strength, 0.8))
@@ -166,14 +166,14 @@ def _score_text(
     missed = quality * np.select(
         [kind == CODED, kind == TRAP], [caught - full, tricked - full], 0.0
     )
-    # Habits without reason, learnt from whatever the training data happened to hold.
+    # Spurious patterns, learnt from the training data.
     habit = rng.normal(0, 0.30, len(load_vocabulary().pool))
     habits = np.where(slots >= 0, habit[slots], 0.0).sum(axis=1)
     leaning = rng.normal(0, 0.35, BREACH.shape)
     goods = items.line
     bias = leaning[goods, checked]
     brands = (checked == policy_number("counterfeit")) & ~items.comment
-    # One category is so full of breaches that the model sees one in every fifth item of it.
+    # One category has so many breaches that the model flags every fifth item of it.
     seems = (rng.random(n) < 0.21) * np.maximum(rng.normal(5.6, 1.5, n), 0)
     watches = seems * (brands & (items.category == category_number("watches")))
     # The newest version's word splitter drops accents, and some Spanish words turn into brands.
@@ -199,9 +199,9 @@ def _score_phrase_rules(
     """Score by a list of phrases: all or nothing, so scores come in steps."""
     words, checked = load_vocabulary(), items.checked
     listed = np.zeros((*words.sign.shape[:2], 5, 3))
-    for kind, chance in ((BAD, 0.97), (CODED, 0.25), (TRAP, 0.30)):
-        listed[:, :, kind] = rng.random((*listed.shape[:2], 3)) < chance
-    # Makers of the list asked no German pharmacist.
+    for kind, share in ((BAD, 0.97), (CODED, 0.25), (TRAP, 0.30)):
+        listed[:, :, kind] = rng.random((*listed.shape[:2], 3)) < share
+    # The list lacks German names of medicines.
     listed[language_number("de"), policy_number("medicines"), CODED] = 0.0
     listed[language_number("en"), policy_number("weapons"), TRAP, 0] = 1.0
     weight = np.round(rng.uniform(4.6, 6.4, listed.shape), 1)
@@ -223,11 +223,11 @@ def _score_phrase_rules(
 
 
 def _score_images(rng: np.random.Generator, items: Items) -> tuple[Floats, dict[str, Floats]]:
-    """Score pictures: by a collection of forbidden ones, else by a weak look at what is there."""
+    """Score pictures: by a collection of forbidden ones, else by a weak classifier."""
     n, checked = len(items), items.checked
     known = np.where(items.known_picture == checked, 6.2, 1.5) * (items.known_picture >= 0)
     shared = np.where(items.issue < 0, known, 0.0)
-    # A picture can show a breach that is on no list, but only of rules about looks.
+    # A picture can show a breach that is on no list, but only of rules about appearance.
     shown = np.where(checked == policy_number("counterfeit"), 1.0, 4.4)
     visible = np.isin(checked, PICTURE_RULES) & (items.issue == checked)
     unsure = np.where(visible & (items.known_picture < 0), rng.normal(shown, 1.8), 0.0)
@@ -248,7 +248,7 @@ def _score_sellers(
     record = 1.1 * sellers.devices[who] + 0.35 * np.minimum(sellers.strikes[who], 4)
     young, cheap = 1.1 * (age < 90), 0.9 * (items.price_ratio < 0.55)
     own = items.sign_policy == items.checked
-    # Only for the rules it decides does it read the item at all.
+    # It reads the item only for the rules that it decides.
     reads = np.isin(items.checked, DECIDED_BY_SELLER) * (own + 0.8 * _is_related_policy(items))
     told = np.array([0.0, 7.2, 2.8, 2.8, 0.0])[items.sign_kind] + rng.normal(0, 1.4, n)
     told = reads * np.where(items.sign_kind > 0, np.maximum(told, 0), 0.0)

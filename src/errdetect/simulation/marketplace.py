@@ -1,7 +1,7 @@
-"""A marketplace with known truth: decisions, reviews, policies, and what is really wrong.
+"""A marketplace with known truth: decisions, reviews, policies and true errors.
 
-For measuring, teaching and trying out. `docs/simulator.md` says what is planted and what the
-marketplace is not.
+For benchmarks, teaching and trials. `docs/simulator.md` describes what is planted and the
+marketplace's limits.
 """
 
 import datetime as dt
@@ -57,11 +57,11 @@ class Marketplace:
         Tables in the contract's columns; decisions with further features.
     truth
         decision_id, is_error, error_kind, correct_policy_id, violates, cause, part (fit, tune,
-        test: the first 60 %, next 20 %, last 20 % by time). For measuring only.
+        test: the first 60 %, next 20 %, last 20 % by time). For evaluation only.
     policies
         The policy catalogue's rows.
     planted
-        What was planted, with the rates that came out. For measuring only.
+        What was planted, with the resulting rates. For evaluation only.
     """
 
     decisions: pd.DataFrame
@@ -86,18 +86,18 @@ def simulate(
     Parameters
     ----------
     n_decisions
-        Decisions in all, at least 100.
+        Number of decisions, at least 100.
     days
         Length of the period in days, at least 1.
     seed
-        Which marketplace, at least 0.
+        Random seed, at least 0.
     audit_share
         Share of the decisions that the designed audit draws, on average, in [0, 1].
     overlap_share
-        Share of the audited decisions that two or three people judge.
+        Share of the audited decisions that two or three people review.
     adjudication_share
         Share of the audited decisions with a flag (any verdict but upheld) that an expert
-        settles; it is also those reviews' inclusion probability. At 0 no flag is settled.
+        adjudicates; also those reviews' inclusion probability. At 0 no flag is adjudicated.
     golden_share
         Golden reviews, as a share of the decisions.
 
@@ -109,7 +109,7 @@ def simulate(
     Raises
     ------
     DataError
-        Where a number is outside its range.
+        If a number is outside its range.
 
     Examples
     --------
@@ -125,7 +125,7 @@ def simulate(
         golden_share=golden_share,
     )
     design = ReviewDesign(audit_share, overlap_share, adjudication_share, golden_share)
-    # Each part has a generator of its own: a change in one leaves the draws of the others alone.
+    # Each part has its own generator: a change in one does not affect the draws of the others.
     streams = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(8)]
     sellers = make_sellers(streams[0], n_decisions, days)
     items = make_items(streams[1], sellers, n_decisions, days)
@@ -148,7 +148,7 @@ def simulate(
 
 
 def _check_arguments(n_decisions: int, days: int, seed: int) -> None:
-    """Refuse numbers that no marketplace can have."""
+    """Refuse numbers out of range."""
     for what, least, got in (
         ("n_decisions", 100, n_decisions),
         ("days", 1, days),
@@ -168,16 +168,16 @@ def _check_shares(**shares: float) -> None:
 def write_marketplace(
     marketplace: Marketplace, out: str | Path, provenance: Provenance | None = None
 ) -> dict[str, Path]:
-    """Write a marketplace into a folder, all of its files or none; equal input, equal bytes.
+    """Write a marketplace to a folder, all of its files or none; equal input, equal bytes.
 
     Parameters
     ----------
     marketplace
         From `simulate`.
     out
-        The folder; made where it is missing. Files of the same names are replaced.
+        The folder; created if missing. Files of the same names are replaced.
     provenance
-        Of the run, see `stage_outputs`.
+        Provenance of the run, see `stage_outputs`.
 
     Returns
     -------
@@ -187,7 +187,7 @@ def write_marketplace(
     Raises
     ------
     DataError
-        Where the folder cannot be written to.
+        If the folder cannot be written to.
 
     Examples
     --------

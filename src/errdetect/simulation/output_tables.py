@@ -46,7 +46,7 @@ def _to_timestamps(moment: Ints) -> "pd.Series[Any]":
 
 
 def _scramble_numbers(numbers: Ints, salt: int) -> Ints:
-    """Spread numbers over 60 bits (splitmix64), so that an id tells nothing of its order."""
+    """Spread numbers over 60 bits (splitmix64), so that an id does not reveal its order."""
     z = numbers.astype(np.uint64) + np.uint64((salt * 0x9E3779B97F4A7C15) % (1 << 64))
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
         z = (z ^ (z >> np.uint64(shift))) * np.uint64(factor)
@@ -56,12 +56,12 @@ def _scramble_numbers(numbers: Ints, salt: int) -> Ints:
 
 
 def account_ids(n: int) -> "pd.Series[Any]":
-    """Give the accounts' ids; they say nothing of an account's size."""
+    """Return the accounts' ids; they do not reveal an account's size."""
     return format_ids("a", _scramble_numbers(np.arange(n), 1), 15, base=16)
 
 
 def reviewer_ids(site: Ints) -> list[str]:
-    """Give the reviewers' ids; experts have ids of their own kind."""
+    """Return the reviewers' ids; experts have another prefix."""
     return [f"{'x' if s == EXPERTS else 'r'}{i:03d}" for i, s in enumerate(site)]
 
 
@@ -78,7 +78,7 @@ def _prior_strikes(scene: ReviewScenario) -> Ints:
 
 
 def decision_frame(rng: np.random.Generator, scene: ReviewScenario, slots: Slots) -> pd.DataFrame:
-    """Lay out the decision log."""
+    """Build the decision log."""
     items, verdicts, sellers = scene.items, scene.verdicts, scene.sellers
     n, who = len(items), items.seller
     labels = [f"{m}\t{v}" for m in MODERATORS for v, _ in VERSIONS[m]]
@@ -125,9 +125,9 @@ def _image_hashes(image: Ints) -> "pd.Series[Any]":
 
 
 def review_frame(scene: ReviewScenario, reviews: SimulatedReviews) -> pd.DataFrame:
-    """Lay out the reviews."""
+    """Build the reviews."""
     names = reviewer_ids(scene.reviewers.site)
-    # A review whose reviewer was not recorded has no site either.
+    # A review without a recorded reviewer has no site either.
     site = np.where(reviews.reviewer >= 0, scene.reviewers.site[reviews.reviewer], -1)
     return pd.DataFrame(
         {
@@ -148,7 +148,7 @@ def review_frame(scene: ReviewScenario, reviews: SimulatedReviews) -> pd.DataFra
 
 
 def truth_frame(scene: ReviewScenario) -> pd.DataFrame:
-    """Lay out the truth; `part` is the first 60 %, the next 20 %, the last 20 % by time."""
+    """Build the truth; `part` is the first 60 %, the next 20 %, the last 20 % by time."""
     items, truth, n = scene.items, scene.truth, len(scene.items)
     issue = np.where(truth.kind == MISLABELLED, items.issue, -1)
     part = np.searchsorted([0.6, 0.8], (np.arange(n) + 0.5) / n, side="right")

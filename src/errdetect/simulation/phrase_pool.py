@@ -1,4 +1,4 @@
-"""The marketplace's words: one numbered pool of phrases and the tables that point into it."""
+"""The marketplace's vocabulary: a numbered pool of phrases and the tables that index it."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -15,7 +15,7 @@ __all__ = ["BAD", "CODED", "FORMER", "NONE", "TRAP", "Vocabulary", "load_vocabul
 NONE, BAD, CODED, TRAP, FORMER = range(5)
 _KINDS = {BAD: "bad", CODED: "coded", TRAP: "trap", FORMER: "former"}
 
-#: Content that breaks careless programs: markup, formulas, SQL, templates, right-to-left marks.
+#: Hostile content that breaks careless programs: markup, formulas, SQL, templates, right-to-left marks.
 _HOSTILE = [
     "<script>alert('x')</script>",
     "=cmd|'/C calc'!A0",
@@ -67,7 +67,7 @@ class Vocabulary:
 
 
 def _brand_names() -> list[str]:
-    """Make up brand and model names, always the same ones."""
+    """Generate brand and model names, always the same ones."""
     rng = np.random.default_rng(20250101)
     starts = ["Vel", "Tar", "Nor", "Kim", "Osa", "Bri", "Zan", "Lum", "Fer", "Dax", "Mio", "Que"]
     ends = ["ora", "kim", "dex", "ano", "ium", "ley", "tra", "sson", "via", "oku"]

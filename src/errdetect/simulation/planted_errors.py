@@ -1,4 +1,4 @@
-"""What was planted, with the rates that came out: for measuring only."""
+"""What was planted, with the resulting rates: for evaluation only."""
 
 import operator
 from collections.abc import Callable
@@ -94,7 +94,7 @@ _SLICES = (
         (("market", "==", MARKET_NAMES[LOW_BAR[1]]),),
         "threshold",
         "wrongful_action",
-        "The bar for adult content in Italy was set far too low.",
+        "The threshold for adult content in Italy was set far too low.",
     ),
     _Slice(
         "antique-ivory-hotfix",
@@ -140,7 +140,7 @@ _SLICES = (
 
 
 def slice_mask(decisions: pd.DataFrame, policy_id: str, conditions: list[dict[str, Any]]) -> Bools:
-    """Say which decisions a slice holds: those of its policy that meet every condition.
+    """Return which decisions are in a slice: those of its policy that meet every condition.
 
     Parameters
     ----------
@@ -168,14 +168,14 @@ def slice_mask(decisions: pd.DataFrame, policy_id: str, conditions: list[dict[st
 def describe_planted(
     scene: ReviewScenario, reviews: SimulatedReviews, design: ReviewDesign, decisions: pd.DataFrame
 ) -> dict[str, Any]:
-    """List everything that was planted, with the rates that came out.
+    """List everything that was planted, with the resulting rates.
 
     Parameters
     ----------
     scene, reviews, design
         The simulated world.
     decisions
-        Its decision log, on which the slices' conditions are tried.
+        Its decision log, to which the slices' conditions are applied.
 
     Returns
     -------
@@ -194,7 +194,7 @@ def describe_planted(
 
 
 def _mean_rate(values: Bools) -> float | None:
-    """Mean of what is there; nothing says nothing."""
+    """Return the mean, or None without values."""
     return round(float(values.mean()), 6) if len(values) else None
 
 
@@ -224,7 +224,7 @@ def _planted_slices(decisions: pd.DataFrame, scene: ReviewScenario) -> list[dict
 
 
 def _account_clusters(scene: ReviewScenario) -> list[dict[str, Any]]:
-    """List the honest accounts that look odd, by cluster, with the rule they suffer under."""
+    """List the honest accounts with unusual patterns, by cluster, with the rule that hits them."""
     accounts = account_ids(len(scene.sellers))
     who, rows = scene.items.seller, []
     for number, (name, rule, _) in enumerate(CLUSTERS):
@@ -248,7 +248,7 @@ def _account_clusters(scene: ReviewScenario) -> list[dict[str, Any]]:
 
 
 def _change_dates(scene: ReviewScenario) -> dict[str, Any]:
-    """Say when each version went live, and when which rule's text changed."""
+    """Return when each version went live, and when which rule's text changed."""
     live = [
         {"moderator": name, "moderator_version": label, "from": _format_day(after * scene.days)}
         for name in MODERATORS
@@ -275,12 +275,12 @@ def _format_day(days: float) -> str:
 
 
 def _reviewer_truth(scene: ReviewScenario, reviews: SimulatedReviews) -> dict[str, Any]:
-    """Give every site's and reviewer's true error rates.
+    """Return every site's and reviewer's true error rates.
 
-    `miss_rate` and `false_call_rate` are the chances to misread a breach or a clean item.
-    `sensitivity` and `false_positive_rate` are the chances to call a wrong decision wrong, and a
-    right one wrong; all are means of exact chances over the audited decisions that were judged,
-    weighted back to all decisions.
+    `miss_rate` and `false_call_rate` are the probabilities to misread a breach or a clean item.
+    `sensitivity` and `false_positive_rate` are the probabilities to call a wrong decision wrong,
+    and a correct one wrong; all are means of exact probabilities over the audited decisions that
+    were reviewed, weighted to all decisions.
     """
     names = reviewer_ids(scene.reviewers.site)
     audited = np.flatnonzero((reviews.source == 0) & (reviews.reviewer >= 0))

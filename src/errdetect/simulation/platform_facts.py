@@ -1,4 +1,4 @@
-"""The simulated platform's standing facts: markets, categories, rules, machines, versions."""
+"""The simulated platform's fixed facts: markets, categories, rules, machines, versions."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -89,7 +89,7 @@ def draw_by_row(rng: np.random.Generator, weights: Floats, rows: Ints) -> Ints:
     weights
         Table (lines x columns) of non-negative weights; each line used has a positive sum.
     rows
-        The line that each of the n draws uses.
+        The line of the table for each of the n draws.
 
     Returns
     -------
@@ -103,7 +103,7 @@ def draw_by_row(rng: np.random.Generator, weights: Floats, rows: Ints) -> Ints:
     [1, 0, 1]
     """
     bars = np.cumsum(normalise_rows(weights), axis=1)
-    # The lines' bars stand one after another on one axis, so one sorted search serves all rows.
+    # The lines' cumulative weights share one axis, so one sorted search serves all rows.
     bars = bars / np.maximum(bars[:, -1:], 1e-300)
     axis = (bars + np.arange(len(bars))[:, None]).ravel()
     # A draw of exactly 0 would belong to the line before: draws lie in (0, 1].
@@ -179,7 +179,7 @@ MARKETS = (
 )
 MARKET_NAMES = [m.code for m in MARKETS]
 LANGUAGES = ["en", "de", "fr", "es", "it", "pt", "pl", "tr", "ar", "ja"]
-#: How much of a phrase's meaning the text model gets in each language.
+#: How much of a phrase's meaning the text model captures in each language.
 LANGUAGE_QUALITY = np.array([1.0, 0.97, 0.97, 0.95, 0.95, 0.95, 0.88, 0.84, 0.8, 0.8])
 
 #: Category -> (share of offers, median price).
@@ -233,32 +233,32 @@ ACTIONS = {
 
 
 def market_number(code: str) -> int:
-    """Give a market's number."""
+    """Return a market's number."""
     return MARKET_NAMES.index(code)
 
 
 def language_number(code: str) -> int:
-    """Give a language's number."""
+    """Return a language's number."""
     return LANGUAGES.index(code)
 
 
 def category_number(name: str) -> int:
-    """Give a category's number."""
+    """Return a category's number."""
     return CATEGORY_NAMES.index(name)
 
 
 def policy_number(policy_id: str) -> int:
-    """Give a policy's number."""
+    """Return a policy's number."""
     return POLICIES.index(policy_id)
 
 
 AMBIGUOUS, ANIMAL = policy_number("misleading_claims"), policy_number("animal_products")
-#: The line of the tables below that stands for comments, after the categories.
+#: The line for comments in the tables below, after the categories.
 COMMENTS = len(CATEGORY_NAMES)
 
 
 def _policy_weights(rows: dict[str, dict[str, float]]) -> Floats:
-    """Lay out category -> policy -> value as lines (categories, then comments) by policies."""
+    """Arrange category -> policy -> value as lines (categories, then comments) by policies."""
     table = np.zeros((COMMENTS + 1, len(POLICIES)))
     for name, values in rows.items():
         line = COMMENTS if name == "comments" else category_number(name)
@@ -292,7 +292,7 @@ _EVERYWHERE = _policy_weights(
 )
 #: Which rule an unremarkable item is checked under (weights).
 CHECK = BREACH / BREACH.sum(1, keepdims=True) + 0.06 * _EVERYWHERE
-#: How often an honest item carries words or pictures that look like a breach of the rule.
+#: How often an honest item has words or pictures that suggest a breach of the rule.
 TRAP = _policy_weights(
     {
         "electronics": {"scam": 0.009, "unsafe_products": 0.004},
@@ -312,7 +312,7 @@ TRAP = _policy_weights(
         "comments": {"hate_speech": 0.007, "threats": 0.005, "personal_data": 0.006, "spam": 0.004},
     }
 )
-#: The rule that a breach is most often taken for.
+#: The rule with which a breach is most often confused.
 PARTNER = np.array(
     [
         policy_number(name)
@@ -332,11 +332,11 @@ PARTNER = np.array(
         )
     ]
 )
-#: Of a rule's breaches, the share with nothing to see, and the share in coded words.
+#: Of a rule's breaches, the share without visible signs, and the share in coded words.
 HIDDEN = np.array([0.13, 0.09, 0.09, 0.12, 0.09, 0.14, 0.16, 0.11, 0.05, 0.13, 0.05, 0.04])
 CODED = np.array([0.06, 0.04, 0.04, 0.05, 0.05, 0.04, 0.08, 0.04, 0.02, 0.05, 0.03, 0.01])
 
-#: How freely honest people use a rule's words, by rule.
+#: How often honest people use a rule's words, by rule.
 INNOCENT_USE = np.array([1.0, 0.8, 0.8, 0.9, 1.0, 0.8, 1.0, 0.6, 0.3, 0.8, 0.4, 0.15])
 
 MODERATORS = ["text-model", "rule-list", "image-match", "seller-risk"]
@@ -360,16 +360,16 @@ VERSIONS = {
     "image-match": (("1.8", 0.0), ("1.9", 0.35)),
     "seller-risk": (("5.0", 0.0), ("5.1", 0.30), ("5.2", 0.66)),
 }
-#: When, as a share of the period, the rule on animal products got its second text.
+#: When the rule on animal products got its second text, as a share of the period.
 CHANGE_AT = 0.40
-#: The bar of each rule, before the markets' own small differences.
+#: The threshold of each rule, before the markets' small differences.
 THRESHOLDS = np.array([0.60, 0.50, 0.50, 0.62, 0.60, 0.55, 0.55, 0.50, 0.55, 0.60, 0.50, 0.65])
 
 
 def responsible_moderator(markets: int = len(MARKETS)) -> np.ndarray:
-    """Give the moderator that decides, by policy and market (12 x 14)."""
+    """Return the moderator that decides, by policy and market (12 x 14)."""
     table = np.repeat(_DECIDES[:, None], markets, axis=1)
-    # Two markets have no text model for brands yet and go by pictures.
+    # Two markets have no text model for brands yet and use pictures.
     for code in ("JP", "AE"):
         table[policy_number("counterfeit"), market_number(code)] = IMAGE
     table[policy_number("medicines"), market_number("US")] = TEXT

@@ -1,4 +1,4 @@
-"""The people who review: their sites, and how often each of them errs."""
+"""The reviewers: their sites and their error rates."""
 
 from dataclasses import dataclass
 
@@ -29,7 +29,8 @@ __all__ = [
     "relabel_probability",
 ]
 
-#: Site -> languages, chance to miss a breach, chance to see one where none is (middling items).
+#: Site -> languages, probability to miss a breach, probability to see one where there is none
+#: (items of medium difficulty).
 SITES = {
     "alder": (("en", "de", "fr"), 0.05, 0.03),
     "birch": (("en", "es", "pt", "it"), 0.07, 0.04),
@@ -40,7 +41,7 @@ SITES = {
 }
 #: The number of the experts' own desk, after the sites.
 EXPERTS = len(SITES)
-#: One site was trained wrongly on one rule: it lets its breaches pass (log odds added).
+#: One site was mistrained on one rule: it lets its breaches pass (log odds added).
 FAULT = (list(SITES).index("elm"), policy_number("scam"), 2.2)
 _PULL = 0.35
 _STEEPNESS = 3.2
@@ -49,14 +50,15 @@ _MIDDLING = 0.35
 
 @dataclass(frozen=True)
 class SimulatedReviewers:
-    """One entry a reviewer.
+    """One entry per reviewer.
 
     Parameters
     ----------
     site
         Number of the reviewer's site; EXPERTS for the experts' desk.
     miss, false_call
-        Chance to miss a breach, and to see one where none is, on an item of middling difficulty.
+        Probability to miss a breach, and to see one where there is none, on an item of medium
+        difficulty.
     by_language
         language -> the numbers of the reviewers who read it (experts excepted).
     """
@@ -71,9 +73,9 @@ class SimulatedReviewers:
 
 
 def make_reviewers(rng: np.random.Generator, n_reviews: int) -> SimulatedReviewers:
-    """Draw 60 to 150 reviewers, by the number of reviews to be done, and 6 experts."""
+    """Draw 60 to 150 reviewers, depending on the number of reviews, and 6 experts."""
     n = int(np.clip(n_reviews // 70, 60, 150))
-    # Site by site in turn, so that each has its share whatever the seed.
+    # Sites take turns, so that each has its share with any seed.
     site = np.concatenate([np.arange(n) % len(SITES), np.full(6, EXPERTS)])
     miss = np.array([m for _, m, _ in SITES.values()] + [0.01])[site]
     false_call = np.array([f for _, _, f in SITES.values()] + [0.01])[site]
@@ -91,7 +93,7 @@ def make_reviewers(rng: np.random.Generator, n_reviews: int) -> SimulatedReviewe
 
 
 def _draw_individual_rates(rng: np.random.Generator, rate: Floats) -> Floats:
-    """Let people differ around their site's rate."""
+    """Draw individual rates around the site's rate."""
     result: Floats = 1 / (1 + np.exp(-(logit(rate) + rng.normal(0, 0.4, len(rate)))))
     return result
 
@@ -99,7 +101,7 @@ def _draw_individual_rates(rng: np.random.Generator, rate: Floats) -> Floats:
 def pick_reviewers(
     rng: np.random.Generator, reviewers: SimulatedReviewers, spoken: Ints, judges: int
 ) -> Ints:
-    """Pick this many different reviewers (rows x judges) who read each item's language."""
+    """Pick this many different reviewers (items x reviewers) who read each item's language."""
     sizes = np.array([len(readers) for readers in reviewers.by_language])
     starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
     everyone = np.concatenate(reviewers.by_language)
@@ -120,7 +122,7 @@ def misread_probability(
     decision: Ints,
     reviewer: Ints,
 ) -> Floats:
-    """Chance that a reviewer misreads whether the item breaches a rule.
+    """Probability that a reviewer misreads whether the item breaches a rule.
 
     It rises with the item's difficulty, and people lean towards the machine's verdict.
     """
@@ -139,7 +141,7 @@ def misread_probability(
 def flag_probability(
     truth: GroundTruth, verdicts: MachineVerdicts, decision: Ints, wrong: Floats
 ) -> Floats:
-    """Chance that a reviewer who misreads with this chance calls the decision wrong."""
+    """Probability that a reviewer with this misreading probability calls the decision wrong."""
     kind, hard = truth.kind[decision], truth.difficulty[decision]
     right_label = relabel_probability(
         kind, hard, verdicts.enforced[decision], truth.violates[decision]
@@ -151,7 +153,7 @@ def flag_probability(
 
 
 def relabel_probability(kind: Ints, hard: Floats, acted: Bools, violates: Bools) -> Floats:
-    """Chance that a reviewer who agrees with an enforcement names another rule for it."""
+    """Probability that a reviewer who agrees with an enforcement names another rule for it."""
     mislabelled = kind == MISLABELLED
-    chance = np.where(mislabelled, 0.92 - 0.25 * hard, 0.002 + 0.02 * hard * violates)
-    return np.where(acted, chance, 0.0)
+    probability = np.where(mislabelled, 0.92 - 0.25 * hard, 0.002 + 0.02 * hard * violates)
+    return np.where(acted, probability, 0.0)

@@ -1,4 +1,4 @@
-"""What people answered: the designed audit, experts, appeals, golden items and users' reports."""
+"""The reviews: the designed audit, adjudications, appeals, golden items and user reports."""
 
 from dataclasses import dataclass, fields
 
@@ -34,7 +34,7 @@ __all__ = [
     "make_reviews",
 ]
 
-#: Share of each rule's audit that is drawn uniformly; the rest goes where the machine is unsure.
+#: Share of each rule's audit that is drawn uniformly; the rest favours scores near the threshold.
 FLOOR = 0.3
 UPHELD, OVERTURNED, RELABELLED = range(3)
 AUDIT, APPEAL, GOLDEN, ADJUDICATION, REPORT = range(5)
@@ -49,7 +49,7 @@ class ReviewDesign:
     audit
         Decisions that the audit draws, on average.
     overlap
-        Audited decisions that two or three people judge.
+        Audited decisions that two or three people review.
     adjudication
         Flagged audited decisions that are sent to an expert.
     golden
@@ -64,7 +64,7 @@ class ReviewDesign:
 
 @dataclass(frozen=True)
 class ReviewScenario:
-    """All that reviewers stand before."""
+    """The world that reviewers see."""
 
     sellers: Sellers
     items: Items
@@ -76,7 +76,7 @@ class ReviewScenario:
 
 @dataclass(frozen=True)
 class SimulatedReviews:
-    """One entry a review; -1 and NaN are missing."""
+    """One entry per review; -1 and NaN are missing."""
 
     decision: Ints
     moment: Ints
@@ -93,10 +93,10 @@ class SimulatedReviews:
 
 
 def audit_inclusion_probability(items: Items, verdicts: MachineVerdicts, share: float) -> Floats:
-    """Give every decision its chance to be audited.
+    """Return every decision's inclusion probability in the audit.
 
     Small rules get more than their share; within a rule a part is uniform and the rest is
-    proportional to how near the score came to the bar.
+    proportional to how near the score is to the threshold.
     """
     counts = np.bincount(items.checked, minlength=len(POLICIES)).astype(np.float64)
     weight = np.maximum(counts, 1.0) ** 0.65
@@ -104,8 +104,8 @@ def audit_inclusion_probability(items: Items, verdicts: MachineVerdicts, share: 
     unsure = 0.03 + np.exp(-np.abs(verdicts.score - verdicts.threshold) / 0.12)
     mean = np.bincount(items.checked, unsure, minlength=len(POLICIES)) / np.maximum(counts, 1.0)
     towards = unsure / mean[items.checked]
-    chance: Floats = np.minimum(rate[items.checked] * (FLOOR + (1 - FLOOR) * towards), 1.0)
-    return chance
+    probability: Floats = np.minimum(rate[items.checked] * (FLOOR + (1 - FLOOR) * towards), 1.0)
+    return probability
 
 
 def make_reviews(
@@ -136,7 +136,7 @@ def _draw_answers(
     inclusion: Floats | None = None,
     expected: Ints | None = None,
 ) -> SimulatedReviews:
-    """Let reviewers answer; experts always give the right answer."""
+    """Draw the reviewers' verdicts; experts are always correct."""
     n, truth, verdicts = len(decision), scene.truth, scene.verdicts
     expert = scene.reviewers.site[reviewer] == EXPERTS
     kind, violates = truth.kind[decision], truth.violates[decision]
@@ -150,8 +150,8 @@ def _draw_answers(
     checked, issue = scene.items.checked[decision], scene.items.issue[decision]
     slip = (rng.random(n) < 0.06) & ~expert
     named = np.where((kind == MISLABELLED) & ~slip, issue, PARTNER[checked])
-    usual = REVIEW_MINUTES[checked] * (0.7 + 0.9 * hard) * np.where(expert, 2.0, 1.0)
-    minutes = np.round(usual * rng.lognormal(-0.08, 0.4, n), 2)
+    typical = REVIEW_MINUTES[checked] * (0.7 + 0.9 * hard) * np.where(expert, 2.0, 1.0)
+    minutes = np.round(typical * rng.lognormal(-0.08, 0.4, n), 2)
     return SimulatedReviews(
         decision=decision,
         moment=moment,
@@ -168,10 +168,10 @@ def _draw_answers(
 def _add_delay(
     rng: np.random.Generator, scene: ReviewScenario, since: Ints, median_days: float, spread: float
 ) -> Ints:
-    """Add a delay; what would come after the period's end is hurried to before it.
+    """Add a delay; reviews due after the period's end are moved before it.
 
-    The audit's books close with the period, so every drawn decision is judged within it and the
-    logged chances hold for the period's last days too.
+    The audit closes with the period, so every drawn decision is reviewed within it and the logged
+    inclusion probabilities hold for the period's last days too.
     """
     end = scene.days * DAY
     delay = median_days * rng.lognormal(0, spread, len(since)) * DAY
@@ -183,10 +183,10 @@ def _add_delay(
 def _draw_audit_reviews(
     rng: np.random.Generator, scene: ReviewScenario, design: ReviewDesign
 ) -> list[SimulatedReviews]:
-    """Draw the audit (each decision by itself, with its own chance), judge it, send flags on."""
+    """Draw the audit (each decision independently, with its own probability), and its reviews."""
     items = scene.items
-    chance = audit_inclusion_probability(items, scene.verdicts, design.audit)
-    drawn = np.flatnonzero(rng.random(len(items)) < chance)
+    probability = audit_inclusion_probability(items, scene.verdicts, design.audit)
+    drawn = np.flatnonzero(rng.random(len(items)) < probability)
     judges = pick_reviewers(rng, scene.reviewers, items.language[drawn], 3)
     seats = 1 + (rng.random(len(drawn)) < design.overlap)
     seats = seats + ((seats == 2) & (rng.random(len(drawn)) < 0.2))
@@ -194,7 +194,7 @@ def _draw_audit_reviews(
     decision = np.repeat(drawn, seats)
     moment = _add_delay(rng, scene, items.moment[decision], 0.7, 0.8)
     first = _draw_answers(
-        rng, scene, AUDIT, decision, moment, judges[taken], inclusion=chance[decision]
+        rng, scene, AUDIT, decision, moment, judges[taken], inclusion=probability[decision]
     )
     flagged = np.unique(decision[first.verdict != UPHELD])
     sent = flagged[rng.random(len(flagged)) < design.adjudication]
@@ -214,7 +214,7 @@ def _draw_audit_reviews(
 
 
 def _draw_appeals(rng: np.random.Generator, scene: ReviewScenario) -> SimulatedReviews:
-    """Let sellers appeal: mostly the wronged, the large, and those at ease in the language."""
+    """Draw appeals: mostly from wronged sellers, large ones, and those fluent in the language."""
     items, kind = scene.items, scene.truth.kind
     ease = np.full(len(LANGUAGES), -0.3)
     for code, value in (("en", 0.5), ("de", 0.3), ("tr", -1.0), ("ar", -1.2), ("ja", -0.7)):
@@ -236,7 +236,7 @@ def _draw_appeals(rng: np.random.Generator, scene: ReviewScenario) -> SimulatedR
 def _draw_golden_reviews(
     rng: np.random.Generator, scene: ReviewScenario, design: ReviewDesign
 ) -> SimulatedReviews:
-    """Give reviewers items whose answer is known: two fifths are errors, each drawn uniformly."""
+    """Draw golden items, whose answer is known: two fifths are errors, each drawn uniformly."""
     items, truth = scene.items, scene.truth
     n = round(design.golden * len(items))
     wrong, right = np.flatnonzero(truth.is_error), np.flatnonzero(~truth.is_error)
@@ -248,7 +248,7 @@ def _draw_golden_reviews(
     ]
     pool = np.concatenate(pools)
     decision = rng.choice(pool, n) if len(pool) else np.zeros(0, dtype=np.int64)
-    # Repeats of one item go to people of its language; the same person may meet it twice.
+    # Repeats of one item go to reviewers of its language; one reviewer may see it twice.
     reviewer = pick_reviewers(rng, scene.reviewers, items.language[decision], 1)[:, 0]
     moment = _add_delay(rng, scene, items.moment[decision], 12.0, 0.9)
     kind = truth.kind[decision]
@@ -257,11 +257,11 @@ def _draw_golden_reviews(
 
 
 def _draw_user_reports(rng: np.random.Generator, scene: ReviewScenario) -> SimulatedReviews:
-    """Let users report what was allowed; reviewers look at a few of these."""
+    """Draw user reports on allowed items; reviewers check a few of them."""
     items, truth = scene.items, scene.truth
     seen = np.log1p(items.exposure) / 4
-    chance = np.where(truth.violates, 0.05, 0.0012) * seen
-    reported = (rng.random(len(items)) < chance) & ~scene.verdicts.enforced
+    probability = np.where(truth.violates, 0.05, 0.0012) * seen
+    reported = (rng.random(len(items)) < probability) & ~scene.verdicts.enforced
     decision = np.flatnonzero(reported)
     wait = np.ceil(5 * rng.lognormal(0, 0.9, len(decision)) * DAY).astype(np.int64)
     moment = items.moment[decision] + wait

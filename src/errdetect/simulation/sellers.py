@@ -1,4 +1,4 @@
-"""Who sells: few accounts make most decisions; most are honest, some look odd, some are not."""
+"""The sellers: few accounts cause most decisions; most are honest, some only look suspicious."""
 
 from dataclasses import dataclass
 
@@ -35,7 +35,7 @@ __all__ = [
 REGULAR, CARELESS, ODD, BAD_ACTOR = range(4)
 SIZES = ["private", "small", "medium", "large"]
 
-#: Honest sellers that look odd: (name, the rule they look like breaking, the category they sell).
+#: Honest sellers that look suspicious: (name, the rule they seem to break, their category).
 CLUSTERS = (
     ("clearance_houses", policy_number("scam"), category_number("collectibles")),
     ("prop_houses", policy_number("weapons"), category_number("film_props")),
@@ -45,7 +45,7 @@ CLUSTERS = (
 
 @dataclass(frozen=True)
 class Sellers:
-    """One entry an account.
+    """One entry per account.
 
     Parameters
     ----------
@@ -56,12 +56,12 @@ class Sellers:
     cluster
         For ODD accounts the number of their cluster in `CLUSTERS`, else -1.
     specialty
-        For BAD_ACTOR accounts the rule they break, for ODD ones the rule they look like
-        breaking, else -1.
+        For BAD_ACTOR accounts the rule they break, for ODD ones the rule they seem
+        to break, else -1.
     market, language, size
         Numbers; size counts into `SIZES`.
     categories
-        accounts x 3: what they sell, the first most.
+        accounts x 3: what they sell, the main one first.
     created
         Day of creation, from the period's first day; negative before it.
     strikes
@@ -69,7 +69,7 @@ class Sellers:
     rating
         Buyers' rating from 1 to 5; NaN where there is none yet.
     devices
-        What only the seller-risk machine sees (shared devices and payment details).
+        Seen by the seller-risk machine only (shared devices and payment details).
     style
         accounts x 3: favourite opening, closing, brand.
     """
@@ -97,7 +97,7 @@ def make_sellers(rng: np.random.Generator, n_decisions: int, days: int) -> Selle
     n = int(max(120, n_decisions // 22))
     weight = _draw_activity_shares(rng, n)
     kind, cluster, specialty = _draw_seller_kinds(rng, n)
-    # One huge dishonest or odd account would be the whole story of a marketplace.
+    # One huge dishonest or odd account would dominate a marketplace.
     weight = normalise_rows(np.where(kind >= ODD, np.minimum(weight, 20 / n), weight))
     size = np.searchsorted(np.array([0.6, 4.0, 40.0]) / n, weight)
     created, is_new = _draw_join_days(rng, kind, cluster, days)
@@ -126,7 +126,7 @@ def make_sellers(rng: np.random.Generator, n_decisions: int, days: int) -> Selle
 
 
 def _draw_activity_shares(rng: np.random.Generator, n: int) -> Floats:
-    """Draw shares with a heavy tail: a tenth of the accounts makes most decisions."""
+    """Draw shares with a heavy tail: a tenth of the accounts cause most decisions."""
     weights: Floats = (np.arange(n) + 6.0) ** -0.95 * rng.lognormal(0, 0.5, n)
     return normalise_rows(weights)
 
@@ -134,7 +134,7 @@ def _draw_activity_shares(rng: np.random.Generator, n: int) -> Floats:
 def _draw_seller_kinds(rng: np.random.Generator, n: int) -> tuple[Ints, Ints, Ints]:
     """Draw each account's kind, cluster and specialty."""
     # Kinds alternate within blocks of 20 accounts of like activity, so that every marketplace
-    # has its share of each, whatever the seed.
+    # has its share of each with any seed.
     block = np.repeat([REGULAR, CARELESS, ODD, BAD_ACTOR], [14, 2, 1, 3])
     kind = rng.permuted(np.tile(block, (n // 20 + 1, 1)), axis=1).ravel()[:n]
     cluster = np.where(kind == ODD, rng.choice(len(CLUSTERS), n, p=[0.4, 0.35, 0.25]), -1)
@@ -147,7 +147,7 @@ def _draw_seller_kinds(rng: np.random.Generator, n: int) -> tuple[Ints, Ints, In
 def _draw_join_days(
     rng: np.random.Generator, kind: Ints, cluster: Ints, days: int
 ) -> tuple[Ints, Bools]:
-    """Draw the day each account was made, and whether that was lately."""
+    """Draw the day each account was created, and whether that was recent."""
     n = len(kind)
     lately = np.array([0.15, 0.18, 0.12, 0.45])[kind]
     is_new = rng.random(n) < np.where(cluster == 0, 0.8, lately)
@@ -164,12 +164,12 @@ def _draw_home_markets(rng: np.random.Generator, is_new: Bools) -> Ints:
 
 
 def _draw_categories(rng: np.random.Generator, kind: Ints, cluster: Ints, specialty: Ints) -> Ints:
-    """Draw three categories for each account, which suit its specialty if it has one."""
-    usual = normalise_rows(np.array([part for part, _ in CATEGORIES.values()]))
-    fitting = BREACH[:COMMENTS].T * usual
-    # Rules that only comments break leave the seller with the usual goods.
-    fitting = np.where(fitting.sum(1, keepdims=True) > 0, fitting, usual)
-    table = np.vstack([usual, normalise_rows(fitting)])
+    """Draw three categories for each account, suited to its specialty if it has one."""
+    common = normalise_rows(np.array([part for part, _ in CATEGORIES.values()]))
+    fitting = BREACH[:COMMENTS].T * common
+    # Rules that only comments break do not affect the seller's goods.
+    fitting = np.where(fitting.sum(1, keepdims=True) > 0, fitting, common)
+    table = np.vstack([common, normalise_rows(fitting)])
     line = np.where(kind == BAD_ACTOR, specialty + 1, 0)
     drawn = np.stack([draw_by_row(rng, table, line) for _ in range(3)], axis=1)
     home = np.array([goods for _, _, goods in CLUSTERS])

@@ -22,7 +22,7 @@ def _policy_rows() -> list[dict[str, Any]]:
 
 
 def policy_catalogue(changed_on: dt.date) -> list[dict[str, Any]]:
-    """Give the catalogue's rows; the rule on animal products took effect anew on a given day.
+    """Return the catalogue's rows; the rule on animal products changed on the given day.
 
     Examples
     --------
@@ -36,7 +36,7 @@ def policy_catalogue(changed_on: dt.date) -> list[dict[str, Any]]:
     return rows
 
 
-#: Usual minutes of a review, by policy number.
+#: Typical minutes of a review, by policy number.
 REVIEW_MINUTES = np.array(
     [{row["policy_id"]: row for row in _policy_rows()}[name]["review_minutes"] for name in POLICIES]
 )

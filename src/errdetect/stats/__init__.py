@@ -1,1 +1,1 @@
-"""Statistics that every room may use, each computed in one place."""
+"""Statistics shared by all packages, each implemented once."""

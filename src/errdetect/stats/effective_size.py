@@ -1,4 +1,4 @@
-"""Kish's effective sample size: how many rows of equal weight unequal weights are worth."""
+"""Kish's effective sample size: the number of equally weighted rows with the same precision."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ Floats = npt.NDArray[np.float64]
 
 
 def effective_size_from_sums(total: Floats, squares: Floats) -> Floats:
-    """Return the effective sample sizes behind sums of weights and of their squares.
+    """Return effective sample sizes from sums of weights and of their squares.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def effective_sizes(weight: Floats, group: npt.NDArray[np.int64], n: int) -> Flo
     group
         Shape (m,), in [0, n).
     n
-        How many groups there are.
+        Number of groups.
 
     Returns
     -------

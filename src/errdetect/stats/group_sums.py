@@ -20,7 +20,7 @@ def sum_by_group(group: npt.NDArray[np.int64], values: npt.NDArray[Any], n: int)
     values
         Shape (m,), numbers or bools.
     n
-        How many groups there are.
+        Number of groups.
 
     Returns
     -------
@@ -44,7 +44,7 @@ def quantile_edges(values: Floats, bins: int) -> Floats:
     values
         Shape (m,); values that are missing or infinite are left out.
     bins
-        How many bins, at least 1.
+        Number of bins, at least 1.
 
     Returns
     -------

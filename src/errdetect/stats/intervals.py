@@ -26,7 +26,7 @@ __all__ = [
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-#: Steps of the root finder: plain halvings, then at most so many guarded secants.
+#: Steps of the root finder: bisections, then at most this many guarded secants.
 HALVINGS, SECANTS = 8, 60
 #: Width of the bracket, in the units of its ends, at which a root is found.
 TOLERANCE = 1e-9
@@ -64,7 +64,7 @@ def critical_value(confidence: float = 0.95, comparisons: int = 1) -> float:
     confidence
         Nominal coverage, in (0, 1).
     comparisons
-        How many intervals are to hold at once (Bonferroni), at least 1.
+        Number of intervals that hold simultaneously (Bonferroni), at least 1.
 
     Examples
     --------
@@ -103,7 +103,7 @@ def wilson_half_width(rate: Floats, n: Floats, confidence: float = 0.95) -> Floa
 
 
 def wilson(rate: Floats, n: Floats, confidence: float = 0.95) -> Interval:
-    """Return Wilson's score interval of rates seen in `n` trials.
+    """Return Wilson's score interval of rates observed in `n` trials.
 
     Parameters
     ----------
@@ -169,7 +169,7 @@ def clopper_pearson(successes: Floats, trials: Floats, confidence: float = 0.95)
 
 
 def rate_difference(one: RateInterval, other: RateInterval) -> tuple[float, float, float]:
-    """Subtract two independent rates and recover the interval of their difference from theirs.
+    """Return the difference of two independent rates, with an interval derived from theirs.
 
     Parameters
     ----------
@@ -179,8 +179,8 @@ def rate_difference(one: RateInterval, other: RateInterval) -> tuple[float, floa
     Returns
     -------
     tuple of float
-        `one - other` with its lower and upper limit, within [-1, 1]; an uneven interval stays
-        uneven.
+        `one - other` with its lower and upper limit, within [-1, 1]; an asymmetric interval
+        stays asymmetric.
 
     References
     ----------
@@ -202,9 +202,9 @@ def rate_difference(one: RateInterval, other: RateInterval) -> tuple[float, floa
 
 
 def find_roots(excess: Callable[[Floats], Floats], inside: Floats, end: Floats) -> Floats:
-    """Find where `excess` turns positive between a point inside and an end, many at once.
+    """Find where `excess` turns positive between an inner point and an end, vectorised.
 
-    Halvings first, then the Illinois rule, guarded to shrink the bracket.
+    Bisection first, then the Illinois rule, guarded to shrink the bracket.
 
     Parameters
     ----------
@@ -238,7 +238,7 @@ def find_roots(excess: Callable[[Floats], Floats], inside: Floats, end: Floats) 
         middle = inside + weight * (far - inside)
         value = excess(middle)
         out = value > 0
-        # Illinois: an end that stays put twice counts half, so that it cannot stay for long.
+        # Illinois: the value of an end retained twice is halved, so that it moves soon.
         at_inside = np.where(~out, value, np.where(last > 0, at_inside / 2, at_inside))
         at_end = np.where(out, value, np.where(last < 0, at_end / 2, at_end))
         last = np.where(out, 1.0, -1.0)
@@ -251,7 +251,7 @@ def find_roots(excess: Callable[[Floats], Floats], inside: Floats, end: Floats) 
 def bootstrap_interval(
     measure: Callable[[Floats], Floats], weight: Floats, *, resamples: int, rng: np.random.Generator
 ) -> tuple[Floats, Floats]:
-    """95 % percentile interval of a weighted measure, resampling decisions.
+    """Return the 95 % percentile interval of a weighted measure, resampling decisions.
 
     Parameters
     ----------
@@ -260,7 +260,7 @@ def bootstrap_interval(
     weight
         Shape (n,), the weights in the sample itself.
     resamples, rng
-        How many resamples, and where their randomness comes from.
+        Number of resamples, and the random generator.
 
     Returns
     -------
@@ -282,21 +282,21 @@ def bootstrap_interval(
 
 
 def clustered_rates(values: Floats, who: Ints, item: Ints, n: int) -> tuple[Floats, Floats]:
-    """Average `values` by `who` and say how many independent items each mean is worth.
+    """Return the mean of `values` by `who`, with the effective number of independent items.
 
-    Several answers about one item rise and fall together with its difficulty, so they count for
-    less than as many items.
+    Answers about one item are correlated through its difficulty, so they count for less than as
+    many items.
 
     Parameters
     ----------
     values
         Shape (m,), in [0, 1].
     who
-        Shape (m,), whose value it is, in [0, n).
+        Shape (m,), the rater of each value, in [0, n).
     item
-        Shape (m,), what it is about.
+        Shape (m,), the item of each value.
     n
-        How many there are of `who`.
+        Number of raters.
 
     Returns
     -------
@@ -318,7 +318,7 @@ def clustered_rates(values: Floats, who: Ints, item: Ints, n: int) -> tuple[Floa
     swing = sum_by_group(cell, values - mean[who], len(cells)) ** 2
     n_items = sum_by_group(cells[:, 0], np.ones(len(cells)), n)
     scatter = sum_by_group(cells[:, 0], swing, n)
-    worth = n_items.copy()  # where all answers are equal, nothing tells more than the items do
+    worth = n_items.copy()  # if all answers are equal, use the number of items
     binomial = mean * (1 - mean) * trials**2
     np.divide(binomial, scatter, out=worth, where=(scatter > 0) & (trials > n_items))
     return mean, np.minimum(worth, trials)

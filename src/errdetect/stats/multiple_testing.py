@@ -1,4 +1,4 @@
-"""Many tests at once: p-values become q-values, which hold the false discovery rate."""
+"""Multiple testing: q-values from p-values, to control the false discovery rate."""
 
 import numpy as np
 import numpy.typing as npt
@@ -7,18 +7,18 @@ __all__ = ["adaptive_q_values", "benjamini_hochberg"]
 
 Floats = npt.NDArray[np.float64]
 
-_MIDDLE = 0.5  # p-values above are taken to come from true null hypotheses
+_MIDDLE = 0.5  # p-values above are assumed to come from true null hypotheses
 
 
 def benjamini_hochberg(p: Floats, prior: Floats | None = None) -> Floats:
-    """Turn p-values into q-values: the false discovery rate at which each would be a discovery.
+    """Return q-values: the false discovery rate at which each test would be a discovery.
 
     Parameters
     ----------
     p
         Shape (k,), in [0, 1].
     prior
-        Shape (k,), above 0: how much to favour each, from what other data say; None for all alike.
+        Shape (k,), above 0: weight of each test, from other data; None for equal weights.
 
     Returns
     -------
@@ -28,7 +28,7 @@ def benjamini_hochberg(p: Floats, prior: Floats | None = None) -> Floats:
     References
     ----------
     Benjamini and Hochberg (1995), JRSS B 57, 289-300; with weights that do not depend on the
-    p-values the rate is held as well (Genovese, Roeder and Wasserman 2006, Biometrika 93, 509-524).
+    p-values the rate is controlled as well (Genovese, Roeder and Wasserman 2006, Biometrika 93, 509-524).
 
     Examples
     --------
@@ -45,7 +45,7 @@ def benjamini_hochberg(p: Floats, prior: Floats | None = None) -> Floats:
 
 
 def adaptive_q_values(p: Floats, prior: Floats | None = None) -> Floats:
-    """Turn p-values into q-values, with the share of true nulls estimated from the high p-values.
+    """Return q-values with the share of true nulls estimated from the high p-values.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
 """How well scores rank errors first, and how well probabilities are calibrated.
 
-All take weights: where only a designed sample was reviewed, a review stands for 1 / inclusion
+All take weights: where only a designed sample was reviewed, a review represents 1 / inclusion
 probability decisions, and budgets and errors are counted in those.
 """
 
@@ -27,7 +27,7 @@ Ints = npt.NDArray[np.int64]
 def recall_at(
     y: Floats, score: Floats, budgets: Sequence[float], weight: Floats | None = None
 ) -> Floats:
-    """Share of all errors found when the first part of a ranking is reviewed.
+    """Return the share of all errors found when the first part of a ranking is reviewed.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def recall_at(
     budgets
         Shares of the decisions that are reviewed, each in (0, 1].
     weight
-        Shape (n,), decisions that each row stands for; default 1.
+        Shape (n,), number of decisions that each row represents; default 1.
 
     Returns
     -------
@@ -59,7 +59,7 @@ def recall_at(
 
 
 def average_precision(y: Floats, score: Floats, weight: Floats | None = None) -> float:
-    """Precision averaged over the errors of a ranking; NaN where there are none.
+    """Return precision averaged over the errors of a ranking; NaN if there are none.
 
     Source: the step-wise sum over distinct scores, as scikit-learn's `average_precision_score`.
 
@@ -76,7 +76,7 @@ def average_precision(y: Floats, score: Floats, weight: Floats | None = None) ->
 
 
 def auroc(y: Floats, score: Floats, weight: Floats | None = None) -> float:
-    """Return the chance that a random error is ranked above a random correct decision (AUROC).
+    """Return the probability that a random error ranks above a random correct decision (AUROC).
 
     Parameters
     ----------
@@ -111,15 +111,15 @@ def auroc(y: Floats, score: Floats, weight: Floats | None = None) -> float:
 
 
 def auroc_interval(share: float, n_wrong: float, n_right: float) -> tuple[float, float]:
-    """Return the 95 % interval of an AUROC, also where errors are few or the order is perfect.
+    """Return the 95 % interval of an AUROC, also with few errors or a perfect ranking.
 
     Parameters
     ----------
     share
         The AUROC, in [0, 1].
     n_wrong, n_right
-        Errors and correct decisions behind it, at least 1; of weighted rows, how many rows of
-        equal weight they are worth.
+        Errors and correct decisions behind it, at least 1; for weighted rows, their
+        effective sample size.
 
     Returns
     -------

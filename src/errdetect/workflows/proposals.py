@@ -134,7 +134,7 @@ def proposals(
         asked = move[0] if move else history
         happened = open_.history("proposal", asked) if asked else pd.DataFrame()
         if history is not None and happened.empty:
-            do = "List them: errdetect proposals CONFIG."
+            do = "List proposals with: errdetect proposals CONFIG."
             what = f"The proposal {history!r}"
             raise DataError(error_message(what, "be in the ledger", "no such proposal", do))
         return ProposalsResult(open_.proposals(), happened, move)

@@ -114,32 +114,32 @@ DECISION_FAULTS = [
     (
         "D006",
         lambda d: _changed(d, "score", np.nan, slice(10)),
-        "score is missing for 5.0% of the decisions: how near the bar these were is unknown.",
+        "score is missing for 5.0% of the decisions: their distance from the threshold is unknown.",
         ("d0", "d1", "d2", "d3", "d4"),
     ),
     (
         "D007",
         lambda d: d.drop(columns="threshold"),
-        "threshold is missing for 100.0% of the decisions: the bar of these is unknown.",
+        "threshold is missing for 100.0% of the decisions: their distance from it is unknown.",
         ("d0", "d1", "d2", "d3", "d4"),
     ),
     (
         "D008",
         lambda d: pd.concat([d, d.tail(1).assign(decision_id="again")]),
-        "Decisions with another id but an earlier one's item_id, decided_at, policy_id: 1. "
+        "Decisions with an earlier one's item_id, decided_at, policy_id under another id: 1. "
         "Were they logged twice?",
         ("again",),
     ),
     (
         "D009",
         lambda d: d.assign(text=["a"] * 150 + [None] * 50),
-        "text is missing for 25.0% of the decisions: text models know nothing about these.",
+        "text is missing for 25.0% of the decisions: text features are missing for them.",
         ("d150", "d151", "d152", "d153", "d154"),
     ),
     (
         "D014",
         lambda d: d.assign(country="DE", nothing=np.nan),
-        "Columns that hold one value only, which tells nothing: 2.",
+        "Columns with one value only, which carry no information: 2.",
         ("country", "nothing"),
     ),
     (
@@ -150,15 +150,15 @@ DECISION_FAULTS = [
             preview=d["words"],
             was_reversed=d["words"],
         ),
-        "Columns that by their name may be known only after the decision: 3. If so, drop them: "
+        "Columns whose names suggest that they are known only after the decision: 3. If so, drop them: "
         "a model that learns from them fails on new decisions.",
         ("appealOutcome", "price_after", "was_reversed"),
     ),
     (
         "D018",
         lambda d: d.assign(listing_id=d["words"], url=d["item_id"]),
-        "Columns that are ids, or hold nearly as many values as rows: 2. They tell a model which "
-        "row it sees, not why.",
+        "Columns that are ids, or hold nearly as many values as rows: 2. They identify rows and "
+        "explain nothing.",
         ("listing_id", "url"),
     ),
 ]
@@ -196,7 +196,7 @@ def test_one_side_only():
         "No decision's action means enforce: errors of one kind cannot be found."
     )
     assert _only(findings, "R017").message == (
-        "No enforced decision was ever reviewed: its errors stay unknown."
+        "No enforced decision was reviewed: errors among them stay unknown."
     )
 
 
@@ -231,14 +231,14 @@ REVIEW_FAULTS = [
         "R006",
         "warning",
         lambda r: _changed(r, "decision_id", ["x1", "x2"], [0, 1]),
-        "Reviews of decisions that are not there: 2.",
+        "Reviews of decisions that are missing: 2.",
         ("x1", "x2"),
     ),
     (
         "R007",
         "error",
         lambda r: _changed(r, "reviewed_at", START, [3, 4]),
-        "Reviews dated before the decision they judge: 2.",
+        "Reviews dated before the decision: 2.",
         ("r3", "r4"),
     ),
     (
@@ -252,14 +252,14 @@ REVIEW_FAULTS = [
         "R009",
         "error",
         lambda r: pd.concat([r, r.head(1).assign(review_id="again", inclusion_probability=0.5)]),
-        "Audited decisions with two inclusion probabilities, not one: 1.",
+        "Audited decisions with two different inclusion probabilities: 1.",
         ("d0",),
     ),
     (
         "R010",
         "error",
         lambda r: _changed(r, "source", "golden", [1]),
-        "Golden reviews without the expected outcome, so that they measure nobody: 1.",
+        "Golden reviews without the expected verdict, which measure no reviewer: 1.",
         ("r1",),
     ),
     (
@@ -273,21 +273,21 @@ REVIEW_FAULTS = [
         "R014",
         "warning",
         lambda r: _changed(r, "expected", "upheld", [1]),
-        "Reviews with an expected outcome that are not golden: 1.",
+        "Reviews with an expected verdict that are not golden: 1.",
         ("r1",),
     ),
     (
         "R015",
         "warning",
         lambda r: r.assign(reviewer_id="w1"),
-        "One reviewer gave all reviews: how often they err cannot be told.",
+        "One reviewer gave all reviews: their error rate cannot be estimated.",
         ("w1",),
     ),
     (
         "R015",
         "info",
         lambda r: r.assign(reviewer_id=pd.Series([None] * len(r), dtype="str")),
-        "No review says who gave it: how often reviewers err cannot be told.",
+        "No review names its reviewer: reviewers' error rates cannot be estimated.",
         (),
     ),
     (
@@ -320,13 +320,13 @@ def test_faults_of_reviews(code, severity, change, message, examples):
 
 @pytest.mark.parametrize(
     ("verdict", "only"),
-    [("upheld", "upholds the decision"), ("overturned", "says that the decision was wrong")],
+    [("upheld", "upholds the decision"), ("overturned", "finds the decision wrong")],
 )
 def test_one_class_of_verdicts(verdict, only):
     decisions = _decisions()
     reviews = _reviews(decisions).assign(verdict=verdict)
     message = _only(_check(decisions, reviews), "R013").message
-    assert message == f"Every review {only}: nothing can be learnt from one class."
+    assert message == f"Every review {only}: a model cannot learn from one class."
 
 
 def test_the_same_policy_as_the_right_one():
@@ -344,15 +344,15 @@ def test_no_review_fits():
     finding = _only(_check(decisions, reviews), "R006")
     assert finding.severity == "error"
     assert finding.message == (
-        "Reviews of decisions that are not there: 120. "
-        "No review fits any decision: are the ids written in another way?"
+        "Reviews of decisions that are missing: 120. "
+        "No review matches any decision: are the ids written differently?"
     )
 
 
 def test_no_reviews_at_all():
     findings = check_tables(_read(_decisions()), None, POLICIES, now=NOW)
     assert _only(findings, "R000").message == (
-        "There are no reviews, so nothing says which decisions are wrong."
+        "There are no reviews, so it is unknown which decisions are wrong."
     )
 
 
@@ -364,7 +364,7 @@ def test_policies_and_catalogue():
     catalogue = POLICIES | {"unused": Policy("unused", "Unused", severity=1)}
     findings = _check(decisions, reviews, catalogue)
     assert _only(findings, "P001").message == (
-        "Policies of decisions that the catalogue lacks: 1 (1 decision). Their severity is unknown."
+        "Policies of decisions that are missing from the catalogue: 1 (1 decision). Their severity is unknown."
     )
     assert _only(findings, "P002").examples == ("unused",)
     assert _only(findings, "P003").examples == ("strange",)
@@ -397,8 +397,8 @@ def test_a_planted_leak_is_found(form):
     assert finding.severity == "warning"
     assert finding.examples == ("plain",)
     assert finding.message == (
-        "The column plain alone tells overturned decisions from upheld ones (AUROC 1.000). "
-        "A leak? Drop it if the review itself brings it."
+        "The column plain alone separates overturned from upheld decisions (AUROC 1.000). "
+        "Possible leak: drop it if the review sets it."
     )
 
 
@@ -407,7 +407,7 @@ def test_a_feature_that_only_reviewed_decisions_have():
     decisions["handled"] = np.where(np.arange(200) < 110, np.arange(200) % 7, np.nan)
     finding = _only(_check(decisions), "D017")
     assert finding.examples == ("handled",)
-    assert "Columns with values for reviewed decisions only: 1. A leak?" in finding.message
+    assert "Columns with values for reviewed decisions only: 1. Possible leak" in finding.message
 
 
 def test_too_few_verdicts_or_a_fair_feature_are_no_leak():
@@ -456,7 +456,7 @@ def test_reviews_of_rejected_decisions_are_told_apart():
         _read(decisions.iloc[1:], rejects), _read(_reviews(decisions)), None, now=NOW
     )
     assert _only(findings, "R006").message == (
-        "Reviews of decisions that are not there: 1, 1 of them of rejected decisions."
+        "Reviews of decisions that are missing: 1, 1 of them of rejected decisions."
     )
 
 

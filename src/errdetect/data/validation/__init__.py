@@ -1,1 +1,1 @@
-"""Checks of the tables, each and against each other."""
+"""Checks of the tables, alone and against each other."""

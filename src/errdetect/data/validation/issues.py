@@ -1,4 +1,4 @@
-"""One fault, doubt or fact about the tables, with a stable code."""
+"""One error, warning or fact about the tables, with a stable code."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -21,13 +21,13 @@ class Issue:
     code
         Stable: `C...` for the config, `D...` for decisions, `R...` for reviews, `P...` for policies.
     severity
-        `error`: rows or figures are lost until it is mended; `warning`: look at it; `info`.
+        `error`: rows or estimates are lost until it is fixed; `warning`: check it; `info`.
     table
         `config`, `decisions`, `reviews` or `policies`.
     message
         A plain sentence.
     count
-        Rows, columns or policies that it concerns.
+        Number of rows, columns or policies affected.
     examples
         Up to five of their ids or names.
     """
@@ -48,7 +48,7 @@ class Issue:
         count: int,
         examples: Iterable[object] = (),
     ) -> Self:
-        """Build a finding; its table follows from the code, and five examples are kept.
+        """Build an issue; its table follows from the code, and five examples are kept.
 
         Examples
         --------

@@ -21,7 +21,7 @@ _SEPARATES = 0.995
 _ENOUGH = 30
 _PER_LEVEL = 5
 _HARDLY, _OFTEN = 0.001, 0.05
-_MOSTLY = 0.95  # of a column's values that look like times, so that it is one of times
+_MOSTLY = 0.95  # share of values that parse as times above which a column holds times
 _ISO_DAY = r"^\d{4}-\d{2}-\d{2}"
 #: 2000-01-01 and 2100-01-01 in epoch seconds, and the units of epoch numbers in seconds.
 _FIRST_SECOND, _LAST_SECOND = 946_684_800, 4_102_444_800
@@ -40,8 +40,8 @@ def check_leakage(decisions: pd.DataFrame, reviews: pd.DataFrame | None) -> Iter
 
     Yields
     ------
-    Finding
-        D015 names that speak of what comes after a decision; D016 features that alone tell
+    Issue
+        D015 names that suggest facts from after the decision; D016 features that alone separate
         overturned from upheld; D017 features that only reviewed decisions have, or that vary for
         these only; D018 ids; D019 times later than the decision.
     """
@@ -49,11 +49,11 @@ def check_leakage(decisions: pd.DataFrame, reviews: pd.DataFrame | None) -> Iter
     features = [str(name) for name in decisions if name not in contract and name != "enforced"]
     late = [name for name in features if _LATER_NAME.search(_to_snake_case(name))]
     if late:
-        said = (
-            f"Columns that by their name may be known only after the decision: {len(late)}. "
+        message = (
+            f"Columns whose names suggest that they are known only after the decision: {len(late)}. "
             "If so, drop them: a model that learns from them fails on new decisions."
         )
-        yield Issue.of("D015", "warning", said, len(late), late)
+        yield Issue.of("D015", "warning", message, len(late), late)
     yield from _check_ids(decisions, features)
     yield from _check_later_times(decisions, features)
     if reviews is not None:
@@ -79,11 +79,11 @@ def _check_ids(decisions: pd.DataFrame, features: list[str]) -> Iterator[Issue]:
         if many or _ID_NAME.search(_to_snake_case(name)):
             ids.append(name)
     if ids:
-        said = (
+        message = (
             f"Columns that are ids, or hold nearly as many values as rows: {len(ids)}. "
-            "They tell a model which row it sees, not why."
+            "They identify rows and explain nothing."
         )
-        yield Issue.of("D018", "warning", said, len(ids), ids)
+        yield Issue.of("D018", "warning", message, len(ids), ids)
 
 
 def _review_labels(decisions: pd.DataFrame, reviews: pd.DataFrame) -> npt.NDArray[Any]:
@@ -111,15 +111,15 @@ def _check_separation(
         orders.append(pd.Series(wrong, levels.index).groupby(levels).transform("mean").to_numpy())
     best = max(_best_auroc(order, wrong) for order in orders)
     if best > _SEPARATES:
-        said = (
-            f"The column {name} alone tells overturned decisions from upheld ones "
-            f"(AUROC {best:.3f}). A leak? Drop it if the review itself brings it."
+        message = (
+            f"The column {name} alone separates overturned from upheld decisions "
+            f"(AUROC {best:.3f}). Possible leak: drop it if the review sets it."
         )
-        yield Issue.of("D016", "warning", said, int(known.sum()), [name])
+        yield Issue.of("D016", "warning", message, int(known.sum()), [name])
 
 
 def _best_auroc(values: npt.NDArray[Any], wrong: npt.NDArray[Any]) -> float:
-    """Give the AUROC of the better direction, ties counted half (Mann-Whitney)."""
+    """Return the AUROC of the better direction, ties counted half (Mann-Whitney)."""
     share = auroc(wrong.astype(np.float64), values)
     return max(share, 1 - share)
 
@@ -140,16 +140,16 @@ def _check_review_only_values(
         (only, "with values for reviewed decisions only"),
         (
             vary,
-            "that are the same for nearly every decision that nobody reviewed, and vary for others",
+            "that hardly vary among unreviewed decisions, but do among reviewed ones",
         ),
     ):
         if found:
-            said = f"Columns {what}: {len(found)}. A leak? Drop what the review itself brings."
-            yield Issue.of("D017", "warning", said, len(found), found)
+            message = f"Columns {what}: {len(found)}. Possible leak: drop what the review sets."
+            yield Issue.of("D017", "warning", message, len(found), found)
 
 
 def _varies_only_if_reviewed(values: "pd.Series[Any]", reviewed: npt.NDArray[np.bool_]) -> bool:
-    """Tell whether a column has one value, maybe missing, but for reviewed decisions."""
+    """Return whether a column has one value, perhaps missing, except for reviewed decisions."""
     codes = pd.factorize(values)[0] + 1
     usual = np.bincount(codes[~reviewed]).argmax()
     other = codes != usual
@@ -165,15 +165,15 @@ def _check_later_times(decisions: pd.DataFrame, features: list[str]) -> Iterator
             continue
         later = decisions["decision_id"][times > decided]
         if len(later):
-            said = (
-                f"The column {name} holds times later than decided_at: {len(later):,}. A leak? "
-                "Drop it, and what came with it, unless it was planned before the decision."
+            message = (
+                f"The column {name} holds times later than decided_at: {len(later):,}. Possible leak: "
+                "drop it and what was recorded with it, unless it was planned before the decision."
             )
-            yield Issue.of("D019", "warning", said, len(later), later)
+            yield Issue.of("D019", "warning", message, len(later), later)
 
 
 def _parse_times(values: "pd.Series[Any]") -> "pd.Series[pd.Timestamp] | None":
-    """Read a column of times, as text or epoch numbers; None where it is none."""
+    """Read a column of times, as text or epoch numbers; None if it is not one."""
     known = values.dropna()
     if known.empty or pd.api.types.is_bool_dtype(values.dtype):
         return None

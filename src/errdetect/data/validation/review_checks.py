@@ -1,4 +1,4 @@
-"""Checks of the reviews, alone and against the decisions they judge."""
+"""Checks of the reviews, alone and against the decisions."""
 
 from collections.abc import Iterator
 
@@ -16,18 +16,18 @@ __all__ = ["check_reviews"]
 def check_reviews(
     decisions: pd.DataFrame, reviews: pd.DataFrame, rejected: "pd.Series[str]"
 ) -> Iterator[Issue]:
-    """Check the reviews of these decisions: each by the row that counts.
+    """Check the reviews of these decisions, each in its latest version.
 
     Parameters
     ----------
     decisions, reviews
         Clean frames.
     rejected
-        Ids of decisions that could not be used: reviews of them are told apart.
+        Ids of decisions that could not be used; their reviews are counted separately.
 
     Yields
     ------
-    Finding
+    Issue
         With codes from R006 on.
     """
     n_rows = len(reviews)
@@ -37,7 +37,7 @@ def check_reviews(
     known = reviews[place >= 0]
     judged = decisions.iloc[place[place >= 0]].reset_index(drop=True)
     early = known["reviewed_at"].to_numpy() < judged["decided_at"].to_numpy()
-    what = "Reviews dated before the decision they judge"
+    what = "Reviews dated before the decision"
     yield from _issue_if_any("R007", "error", known, early, what)
     yield from _check_probabilities(reviews)
     yield from _check_verdicts(reviews)
@@ -49,14 +49,14 @@ def check_reviews(
     yield from _check_adjudications(reviews)
     if len(reviews) < n_rows:
         n = n_rows - len(reviews)
-        said = f"Rows of reviews that a later row of the same review_id corrects: {n:,}."
-        yield Issue.of("R020", "info", f"{said} They count for earlier moments only.", n)
+        message = f"Rows of reviews corrected by a later row of the same review_id: {n:,}."
+        yield Issue.of("R020", "info", f"{message} They count for earlier moments only.", n)
 
 
 def _issue_if_any(
     code: str, severity: Severity, reviews: pd.DataFrame, mask: object, what: str
 ) -> Iterator[Issue]:
-    """Yield a finding if the mask picks any review."""
+    """Yield an issue if the mask selects any review."""
     ids = reviews["review_id"][np.asarray(mask, dtype=bool)]
     if len(ids):
         yield Issue.of(code, severity, f"{what}: {len(ids):,}.", len(ids), ids.head())
@@ -67,21 +67,21 @@ def _check_unknown_decisions(
     place: npt.NDArray[np.intp],
     rejected: "pd.Series[str]",
 ) -> Iterator[Issue]:
-    """R006: reviews of decisions that are not there."""
+    """R006: reviews of missing decisions."""
     strange = reviews["decision_id"][place < 0]
     if not len(strange):
         return
     known_bad = int(strange.isin(rejected.dropna()).sum())
     bad = f", {known_bad:,} of them of rejected decisions" if known_bad else ""
     none = len(strange) == len(reviews)
-    said = f"Reviews of decisions that are not there: {len(strange):,}{bad}."
+    message = f"Reviews of decisions that are missing: {len(strange):,}{bad}."
     if none:
-        said += " No review fits any decision: are the ids written in another way?"
-    yield Issue.of("R006", "error" if none else "warning", said, len(strange), strange.head())
+        message += " No review matches any decision: are the ids written differently?"
+    yield Issue.of("R006", "error" if none else "warning", message, len(strange), strange.head())
 
 
 def _check_probabilities(reviews: pd.DataFrame) -> Iterator[Issue]:
-    """R008 an audit without its probability, R009 one decision with two."""
+    """R008 audit reviews without an inclusion probability, R009 decisions with two."""
     audit = reviews[reviews["source"] == AUDIT]
     lacking = audit["inclusion_probability"].isna()
     what = "Audit reviews without inclusion_probability"
@@ -89,17 +89,17 @@ def _check_probabilities(reviews: pd.DataFrame) -> Iterator[Issue]:
     spread = audit.groupby("decision_id")["inclusion_probability"].agg(["min", "max"])
     two = spread.index[(spread["max"] - spread["min"]) > 1e-9]
     if len(two):
-        said = f"Audited decisions with two inclusion probabilities, not one: {len(two):,}."
-        yield Issue.of("R009", "error", said, len(two), two[:5])
+        message = f"Audited decisions with two different inclusion probabilities: {len(two):,}."
+        yield Issue.of("R009", "error", message, len(two), two[:5])
 
 
 def _check_verdicts(reviews: pd.DataFrame) -> Iterator[Issue]:
     """R010 and R014 golden items, R011 relabelled to nothing, R013 one class of verdicts."""
     golden = reviews["source"] == GOLDEN
     expected = reviews["expected"].notna()
-    what = "Golden reviews without the expected outcome, so that they measure nobody"
+    what = "Golden reviews without the expected verdict, which measure no reviewer"
     yield from _issue_if_any("R010", "error", reviews, golden & ~expected, what)
-    what = "Reviews with an expected outcome that are not golden"
+    what = "Reviews with an expected verdict that are not golden"
     yield from _issue_if_any("R014", "warning", reviews, ~golden & expected, what)
     bare = (reviews["verdict"] == RELABELLED) & reviews["correct_policy_id"].isna()
     what = "Reviews that relabel without correct_policy_id"
@@ -107,38 +107,38 @@ def _check_verdicts(reviews: pd.DataFrame) -> Iterator[Issue]:
     verdicts = reviews["verdict"][~golden]
     wrong = verdicts != UPHELD
     if len(verdicts) and (wrong.all() or not wrong.any()):
-        only = "says that the decision was wrong" if wrong.all() else "upholds the decision"
-        said = f"Every review {only}: nothing can be learnt from one class."
-        yield Issue.of("R013", "warning", said, len(verdicts))
+        only = "finds the decision wrong" if wrong.all() else "upholds the decision"
+        message = f"Every review {only}: a model cannot learn from one class."
+        yield Issue.of("R013", "warning", message, len(verdicts))
 
 
 def _check_reviewer_count(reviews: pd.DataFrame) -> Iterator[Issue]:
-    """R015: too few reviewers to tell whether they err."""
+    """R015: too few reviewers to estimate their error rates."""
     people = reviews["reviewer_id"].nunique()
     if people == 0:
-        said = "No review says who gave it: how often reviewers err cannot be told."
-        yield Issue.of("R015", "info", said, len(reviews))
+        message = "No review names its reviewer: reviewers' error rates cannot be estimated."
+        yield Issue.of("R015", "info", message, len(reviews))
     elif people == 1:
-        said = "One reviewer gave all reviews: how often they err cannot be told."
-        yield Issue.of("R015", "warning", said, 1, reviews["reviewer_id"].dropna().unique())
+        message = "One reviewer gave all reviews: their error rate cannot be estimated."
+        yield Issue.of("R015", "warning", message, 1, reviews["reviewer_id"].dropna().unique())
 
 
 def _check_coverage(reviews: pd.DataFrame, judged: pd.DataFrame) -> Iterator[Issue]:
-    """R016 no audit, R017 a side that nobody reviewed, R018 how many reviews of each source."""
+    """R016 no audit, R017 allowed or enforced decisions never reviewed, R018 reviews by source."""
     sources = reviews["source"].value_counts()
     if AUDIT not in sources.index:
-        said = "No review comes from an audit: error rates cannot be estimated from the others."
-        yield Issue.of("R016", "warning", said, len(reviews))
+        message = "No review comes from an audit: error rates cannot be estimated from the others."
+        yield Issue.of("R016", "warning", message, len(reviews))
     for side, name in ((True, "enforced"), (False, "allowed")):
         if len(judged) and not (judged["enforced"] == side).any():
-            said = f"No {name} decision was ever reviewed: its errors stay unknown."
-            yield Issue.of("R017", "warning", said, 0)
+            message = f"No {name} decision was reviewed: errors among them stay unknown."
+            yield Issue.of("R017", "warning", message, 0)
     named = ", ".join(f"{source} ({n:,})" for source, n in sources.sort_index().items())
     yield Issue.of("R018", "info", f"Reviews by source: {named}.", len(reviews))
 
 
 def _check_adjudications(reviews: pd.DataFrame) -> Iterator[Issue]:
-    """R019: an expert's answer on a decision that nobody reviewed before."""
+    """R019: an expert's verdict on a decision without any other review."""
     adjudication = reviews["source"] == ADJUDICATION
     others = reviews["decision_id"][~adjudication]
     alone = adjudication & ~reviews["decision_id"].isin(others)

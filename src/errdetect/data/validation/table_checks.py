@@ -1,4 +1,4 @@
-"""Checks across the tables: every fault, doubt and fact at once, each with a stable code."""
+"""Checks across the tables: all errors, warnings and facts at once, each with a stable code."""
 
 import datetime as dt
 from collections.abc import Iterator, Mapping
@@ -34,15 +34,15 @@ def check_tables(
     Parameters
     ----------
     decisions, reviews
-        As `read_decisions` and `read_reviews` give them; None where there are no reviews.
+        From `read_decisions` and `read_reviews`; None if there are no reviews.
     policies
         The catalogue, where there is one.
     now
-        Time with a zone against which the future is told; default the clock.
+        Time with a zone; later times are in the future. Default: the clock.
 
     Returns
     -------
-    list of Finding
+    list of Issue
         Errors first, then warnings, then facts; by code within.
 
     Examples
@@ -73,8 +73,8 @@ def check_tables(
         *check_leakage(frame, current),
     ]
     if reviews is None:
-        said = "There are no reviews, so nothing says which decisions are wrong."
-        found.append(Issue.of("R000", "warning", said, 0))
+        message = "There are no reviews, so it is unknown which decisions are wrong."
+        found.append(Issue.of("R000", "warning", message, 0))
     else:
         found += _check_reading("R", "reviews", reviews)
         found += _check_times("R", "reviewed_at", reviews.frame, moment)
@@ -93,93 +93,93 @@ def _check_reading(letter: str, table: str, read: TableRead) -> Iterator[Issue]:
         message = f"{count_noun(count, 'row')} of the {table} cannot be used: {reason}."
         yield Issue.of(f"{letter}001", "error", message, count, rows.head())
     if read.n_duplicates:
-        said = (
+        message = (
             f"{count_noun(read.n_duplicates, 'row')} of the {table} left out as copies of another."
         )
-        yield Issue.of(f"{letter}002", "warning", said, read.n_duplicates)
+        yield Issue.of(f"{letter}002", "warning", message, read.n_duplicates)
 
 
 def _check_times(
     letter: str, column: str, frame: pd.DataFrame, now: pd.Timestamp
 ) -> Iterator[Issue]:
-    """003 times that can hardly be true, 004 the range of times."""
+    """003 implausible times, 004 the range of times."""
     times, ids = frame[column], frame.iloc[:, 0]
     odd = ids[(times < _FIRST_DAY) | (times > now + pd.Timedelta(days=1))]
     if len(odd):
-        said = f"Rows with a {column} before 2000 or in the future: {len(odd):,}."
-        yield Issue.of(f"{letter}003", "warning", said, len(odd), odd.head())
+        message = f"Rows with a {column} before 2000 or in the future: {len(odd):,}."
+        yield Issue.of(f"{letter}003", "warning", message, len(odd), odd.head())
     first, last = (time.isoformat(" ", "minutes")[:16] for time in (times.min(), times.max()))
-    said = f"{column} runs from {first} to {last} UTC."
-    yield Issue.of(f"{letter}004", "info", said, len(times))
+    message = f"{column} runs from {first} to {last} UTC."
+    yield Issue.of(f"{letter}004", "info", message, len(times))
 
 
 def _check_decisions(frame: pd.DataFrame) -> Iterator[Issue]:
     """D006, D007, D009 missing values, D008 the same decision under two ids."""
     ids = frame["decision_id"]
     for code, column, use in (
-        ("D006", "score", "how near the bar these were is unknown"),
-        ("D007", "threshold", "the bar of these is unknown"),
-        ("D009", "text", "text models know nothing about these"),
+        ("D006", "score", "their distance from the threshold is unknown"),
+        ("D007", "threshold", "their distance from it is unknown"),
+        ("D009", "text", "text features are missing for them"),
     ):
         missing = ids[frame[column].isna()] if column in frame else ids
         if not len(missing) or (column == "text" and column not in frame):
             continue
         everywhere = len(missing) == len(ids)
         severity: Severity = "warning" if column == "score" and everywhere else "info"
-        said = f"{column} is missing for {len(missing) / len(ids):.1%} of the decisions: {use}."
-        yield Issue.of(code, severity, said, len(missing), missing.head())
+        message = f"{column} is missing for {len(missing) / len(ids):.1%} of the decisions: {use}."
+        yield Issue.of(code, severity, message, len(missing), missing.head())
     key = [name for name in _SAME_DECISION if name in frame]
     again = ids[frame.duplicated(key)]
     if len(again):
-        said = (
-            f"Decisions with another id but an earlier one's {', '.join(key)}: {len(again):,}. "
+        message = (
+            f"Decisions with an earlier one's {', '.join(key)} under another id: {len(again):,}. "
             "Were they logged twice?"
         )
-        yield Issue.of("D008", "warning", said, len(again), again.head())
+        yield Issue.of("D008", "warning", message, len(again), again.head())
 
 
 def _check_actions(frame: pd.DataFrame) -> Iterator[Issue]:
-    """D010 what actions mean, D012 one side only, D013 the bar."""
+    """D010 what actions mean, D012 only one meaning occurs, D013 scores against thresholds."""
     enforced = frame["enforced"].to_numpy(dtype=bool)
     for side, meaning in ((False, "allow"), (True, "enforce")):
         actions = frame["action"][enforced == side].value_counts()
         if not len(actions):
-            said = f"No decision's action means {meaning}: errors of one kind cannot be found."
-            yield Issue.of("D012", "warning", said, len(frame))
+            message = f"No decision's action means {meaning}: errors of one kind cannot be found."
+            yield Issue.of("D012", "warning", message, len(frame))
             continue
         named = ", ".join(f"{_shorten_value(name)} ({n:,})" for name, n in actions.head(10).items())
         more = ", ..." if len(actions) > 10 else ""
-        said = f"These actions mean {meaning}: {named}{more}."
-        yield Issue.of("D010", "info", said, int(actions.sum()))
+        message = f"These actions mean {meaning}: {named}{more}."
+        yield Issue.of("D010", "info", message, int(actions.sum()))
     if "score" in frame and "threshold" in frame:
         yield from _check_thresholds(frame, enforced)
 
 
 def _check_thresholds(frame: pd.DataFrame, enforced: npt.NDArray[np.bool_]) -> Iterator[Issue]:
-    """D013: an action other than the score and threshold say; at the bar both are right."""
+    """D013: an action other than score and threshold imply; at the threshold both are valid."""
     above = (frame["score"] - frame["threshold"]).to_numpy()
     off = ((above > 0) & ~enforced) | ((above < 0) & enforced)
     count, known = int(off.sum()), int(np.sum(~np.isnan(above)))
     if count:
-        said = (
+        message = (
             f"{count_noun(count, 'decision')} ({count / known:.1%} of those with score and threshold) "
-            "did not do what the score against the threshold says."
+            "took another action than score and threshold imply."
         )
         severity: Severity = "warning" if count / known > _OFTEN else "info"
-        yield Issue.of("D013", severity, said, count, frame["decision_id"][off].head())
+        yield Issue.of("D013", severity, message, count, frame["decision_id"][off].head())
 
 
 def _check_columns(frame: pd.DataFrame) -> Iterator[Issue]:
-    """D014 columns without two values."""
+    """D014 columns with fewer than two values."""
     columns = frame.columns.drop("enforced")
     single = [name for name in columns if _is_constant(frame[name])]
     if single:
-        said = f"Columns that hold one value only, which tells nothing: {len(single)}."
-        yield Issue.of("D014", "info", said, len(single), single)
+        message = f"Columns with one value only, which carry no information: {len(single)}."
+        yield Issue.of("D014", "info", message, len(single), single)
 
 
 def _is_constant(values: "pd.Series[float]") -> bool:
-    """Whether there are no two values; most columns show two at once."""
+    """Return whether there are fewer than two values; most columns show two at once."""
     head = values.head(1000).nunique(dropna=False)
     return head < 2 and values.nunique(dropna=False) < 2
 
@@ -192,21 +192,23 @@ def _check_policies(
     unknown = counts[~counts.index.isin(list(policies))]
     if len(unknown):
         rows = count_noun(int(unknown.sum()), "decision")
-        said = (
-            f"Policies of decisions that the catalogue lacks: {len(unknown)} ({rows}). "
+        message = (
+            f"Policies of decisions that are missing from the catalogue: {len(unknown)} ({rows}). "
             "Their severity is unknown."
         )
-        yield Issue.of("P001", "warning", said, len(unknown), unknown.index)
+        yield Issue.of("P001", "warning", message, len(unknown), unknown.index)
     unused = [name for name in policies if name not in counts.index]
     if unused:
-        said = f"Policies of the catalogue without a decision: {len(unused)}."
-        yield Issue.of("P002", "info", said, len(unused), unused)
+        message = f"Policies of the catalogue without decisions: {len(unused)}."
+        yield Issue.of("P002", "info", message, len(unused), unused)
     if reviews is not None:
         given = reviews.frame["correct_policy_id"].dropna().unique()
         strange = [name for name in given if name not in policies]
         if strange:
-            said = f"Policies that reviews name as right and the catalogue lacks: {len(strange)}."
-            yield Issue.of("P003", "warning", said, len(strange), strange)
+            message = (
+                f"Policies that reviews name as correct but the catalogue lacks: {len(strange)}."
+            )
+            yield Issue.of("P003", "warning", message, len(strange), strange)
 
 
 def _shorten_value(value: object) -> str:

@@ -1,4 +1,4 @@
-"""How Alembic runs the ledger's migrations: in the transaction that it is handed."""
+"""Runs the ledger's migrations in the transaction passed to Alembic."""
 
 from alembic import context
 

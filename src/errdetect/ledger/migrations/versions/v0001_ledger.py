@@ -1,4 +1,4 @@
-"""The first ledger: runs, what they scored and queued, reviews, remediations, proposals, events."""
+"""The first ledger: runs, scores, the queue, reviews, remediations, proposals, events."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -27,7 +27,7 @@ def _numbers(*names: str) -> "list[sa.Column[float]]":
 
 
 def upgrade() -> None:
-    """Make the tables."""
+    """Create the tables."""
     _scoring()
     _loop()
     for table, column in (

@@ -1,4 +1,4 @@
-"""Reviews are kept with their history: one row for each moment at which an answer became known."""
+"""Reviews keep their history: one row for each moment at which a verdict became known."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -14,7 +14,7 @@ _KEPT = (
 
 
 def upgrade() -> None:
-    """Lay the reviews out anew: the key of a table cannot be changed in SQLite."""
+    """Rebuild the reviews' table: SQLite cannot change a table's key."""
     op.drop_index("ix_errdetect_reviews_decision_id", _REVIEWS)
     op.rename_table(_REVIEWS, _OLD)
     op.create_table(

@@ -180,7 +180,7 @@ def test_the_new_bar_and_what_it_costs():
     missed = "Missed violations in the period: 20 (10 to 40) at the current threshold, 30 (10 to 40) at the new one."
     assert missed in brief.effect
     (none,) = built({"cause": "threshold"}, thresholds=bars.assign(recommended=False))
-    assert "No single bar can be recommended" in none.change
+    assert "No single threshold can be recommended" in none.change
     (other,) = built({"cause": "machine_fault"}, thresholds=bars)
     assert "bar" not in " ".join(other.effect)
 

@@ -57,7 +57,7 @@ def test_segments_are_named_by_their_gap():
     )
     assert [(name, gap.replace("\u00a0", " ")) for name, gap in found.segments] == [
         ("market M2", "predicted 10.0 %, observed 30.0 %"),
-        ("market M1", "given 10.0 %, wrong 20.0 %"),
+        ("market M1", "predicted 10.0 %, observed 20.0 %"),
     ]
 
 

@@ -344,10 +344,13 @@ def test_the_stated_chances_are_held_against_what_was_seen(build):
         in words
     )
     assert (
-        "1 differs from the prediction beyond chance: market DE (given 6.0 %, wrong 11.0 %)."
+        "1 differs from the prediction beyond chance: market DE (predicted 6.0 %, observed 11.0 %)."
         in words
     )
-    assert "Do the stated chances hold?" not in Page(render_report(build(reliability=None))).words()
+    assert (
+        "Are the probabilities calibrated?"
+        not in Page(render_report(build(reliability=None))).words()
+    )
 
 
 def test_equal_content_gives_an_equal_page_whatever_the_order_of_its_rows(build):

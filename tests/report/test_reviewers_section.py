@@ -159,7 +159,7 @@ def test_the_page_says_what_a_card_is_for(build):
     assert "between 0.69 and 0.79: reviewers agree fairly" in said
     assert "Of the 412 reviews of 24 Apr 2025 to 30 Apr 2025, check 50" in said
     assert "ISO 2859-1, level II, for 1 % of wrong reviews" in said
-    assert "What is missing to say more Golden reviews: 12" in said
+    assert "What is missing Golden reviews: 12" in said
 
 
 def test_without_overlap_no_figure_of_agreement_is_shown(build, make):

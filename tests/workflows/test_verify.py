@@ -331,7 +331,7 @@ def test_what_cannot_be_verified_is_refused(own, tmp_path):
         ({"arguments": {}}, "arguments must be those of errdetect estimate"),
         ({"arguments": {"by": "market", "from": None, "to": None}}, "arguments must be those of"),
         ({"arguments": {"by": [], "from": "soon", "to": None}}, "arguments must be those of"),
-        ({"created_at": None}, "must say when it was made"),
+        ({"created_at": None}, "must state when it was made"),
     ],
 )
 def test_a_forged_record_is_refused(own, tmp_path, values, says):

@@ -105,7 +105,7 @@ def read_reliability(
     --------
     >>> rows = [[0.05, 0.06, 0.04, 0.09, 400], [0.31, 0.22, 0.18, 0.27, 400]]
     >>> found = read_reliability(pd.DataFrame(rows, columns=["said", "seen", "low", "high", "n"]))
-    >>> found.sentence.replace("\xa0", " ")[:82] if found else None
+    >>> found.sentence.replace("\xa0", " ")[:83] if found else None
     'Of decisions with a predicted error probability of 31.0 %, 22.0 % were wrong (18.0 '
     """
     if frame is None or not has_rows(frame):

@@ -144,7 +144,7 @@ def test_a_review_in_file_and_ledger_counts_once(kept, place):
 def test_the_ledger_alone_is_enough(place):
     config = load_config(place / "config.yaml", ["data.reviews=null"])
     assert load_reviews(config, progress=quiet) is None
-    with pytest.raises(ConfigError, match=r"take some in with `errdetect ingest`"):
+    with pytest.raises(ConfigError, match=r"import some with `errdetect ingest`"):
         load_snapshot(config, progress=quiet, need_reviews=True)
     ingest(config, _write(place, reviews(["d2"])))
     read = load_snapshot(config, progress=quiet, need_reviews=True)

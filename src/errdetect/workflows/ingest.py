@@ -22,7 +22,7 @@ from errdetect.workflows.run_description import describe_step
 __all__ = ["IngestResult", "ingest"]
 
 _CONFLICT = (
-    "review_id must have one verdict at one moment, got a known review with other values; the known one is kept "
+    "review_id must have one answer at one moment, got one known with other values, which is kept "
     "(a correction needs a later updated_at or reviewed_at)"
 )
 

@@ -56,7 +56,7 @@ class ProposalsResult:
                 if row["state"] == "accepted"
                 else ""
             )
-            owner = clean_text(row["owner"], limit=60, missing="nobody named")
+            owner = clean_text(row["owner"], limit=60, missing="no owner named")
             said.append(
                 f"  {row['proposal_id']}  {row['state']}{since}  {clean_text(row['title'])}"
             )

@@ -64,7 +64,7 @@ def test_the_change_fits_the_cause(cause):
     assert brief.kind == CHANGES[cause].kind
     text = render_briefs((brief,))[brief.file]
     assert CHANGES[cause].title in text
-    assert ("How sure: nobody can say yet." in text) == (cause == "unknown")
+    assert ("Confidence: not known yet." in text) == (cause == "unknown")
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_nothing_to_gain_plans_no_pilot():
     (brief,) = built({"base_rate": 0.5})
     assert brief.pilot is None
     assert brief.pilot_lines == (
-        "The slice errs no more than its policy as a whole: there is nothing to try.",
+        "The slice errs no more than its policy as a whole: no pilot is needed.",
     )
 
 
@@ -177,10 +177,10 @@ def test_the_new_bar_and_what_it_costs():
     })  # fmt: skip
     (brief,) = built({"cause": "threshold"}, thresholds=bars)
     assert "From 0.500 up to 0.620." in brief.change
-    missed = "Missed violations in the period: 20 (10 to 40) at the bar now, 30 (10 to 40) at the new one."
+    missed = "Missed violations in the period: 20 (10 to 40) at the current threshold, 30 (10 to 40) at the new one."
     assert missed in brief.effect
     (none,) = built({"cause": "threshold"}, thresholds=bars.assign(recommended=False))
-    assert "No single bar can be recommended" in none.change
+    assert "No single threshold can be recommended" in none.change
     (other,) = built({"cause": "machine_fault"}, thresholds=bars)
     assert "bar" not in " ".join(other.effect)
 
@@ -202,13 +202,13 @@ def test_a_bar_counts_what_it_is_held_against_and_what_it_would_turn():
     })  # fmt: skip
     (brief,) = built({"kind": "threshold", "cause": "threshold", "n": 7}, decisions=decisions)
     assert brief.n == 40
-    assert "The new bar would turn 7 decisions in the period." in brief.volume
+    assert "The new threshold would change 7 decisions in the period." in brief.volume
 
 
 @pytest.mark.parametrize(
     ("sure", "second", "words"),
-    [("clear", "threshold", "How sure: clear"), ("likely", "threshold", "next best: the bar."),
-     (None, None, "How sure: clear"), (None, "threshold", "How sure: likely")],
+    [("clear", "threshold", "Confidence: clear"), ("likely", "threshold", "next best fit: the threshold."),
+     (None, None, "Confidence: clear"), (None, "threshold", "Confidence: likely")],
 )  # fmt: skip
 def test_how_sure_a_cause_is(sure, second, words):
     (brief,) = built({"sure": sure, "runner_up": second})
@@ -294,7 +294,7 @@ def test_too_few_accounts_cannot_be_split():
     plan = plan_pilot(0.3, 0.1, per_day=40.0, n_accounts=6)
     assert plan.reviews is None
     (brief,) = built({"cause": "account_cluster", "n_accounts": 6})
-    assert "No number of reviews would settle it by halves" in brief.pilot_lines[1]
+    assert "No number of reviews would be enough to compare halves" in brief.pilot_lines[1]
 
 
 def test_two_models_see_all_that_two_halves_share():

@@ -141,7 +141,7 @@ def test_tables_are_sorted_both_ways_and_what_cannot_be_said_stays_last(page):
         assert numbers == sorted(numbers, reverse=direction == "descending")
         assert len(numbers) == 6
         rows = page.locator(f"{table} tbody tr").all_inner_texts()
-        assert ["cannot be said" in row for row in rows][-2:] == [True] * 2
+        assert ["not known" in row for row in rows][-2:] == [True] * 2
         head = page.locator(f"{table} th[aria-sort]")
         assert head.get_attribute("aria-sort") == direction
 
@@ -179,7 +179,7 @@ def test_a_policy_page_lays_out_its_evidence(page):
     assert "recommended 0.7" in view.locator("figure.whatif").inner_text()
     assert view.locator(".pairs > li").count() == 3
     assert "A similar correct decision" in view.inner_text()
-    assert "No similar decision was judged right so far." in view.inner_text()
+    assert "No similar decision was found correct so far." in view.inner_text()
 
 
 def test_nothing_is_asked_of_a_network_and_nothing_fails(page):

@@ -23,10 +23,10 @@ def test_a_figure_is_said_with_its_interval(make):
 @pytest.mark.parametrize(
     ("n", "words"),
     [
-        (0, "cannot be said yet: no reviews"),
-        (1, "cannot be said yet: only 1 review"),
-        (12, "cannot be said yet: only 12 reviews"),
-        (1200, "cannot be said yet: 1,200 reviews do not settle it"),
+        (0, "not known yet: no reviews"),
+        (1, "not known yet: only 1 review"),
+        (12, "not known yet: only 12 reviews"),
+        (1200, "not known yet: 1,200 reviews are not enough"),
     ],
 )
 def test_a_suppressed_figure_is_said_in_words_whatever_its_numbers(make, n, words):
@@ -93,11 +93,11 @@ def test_no_claim_where_the_proxy_has_no_meaning(make):
 def test_a_claim_beside_an_unsaid_figure_is_not_compared(make):
     claim = read_reported_rate(row(make, suppressed=True)).claim
     assert claim is not None
-    assert claim.verdict == "There is no audited figure to hold it against."
+    assert claim.verdict == "There is no audited figure to compare it with."
 
 
 def test_bounds_are_both_or_none(make):
-    assert read_reported_rate(row(make, bound_high=None)).bounds_span == "not worked out"
+    assert read_reported_rate(row(make, bound_high=None)).bounds_span == "not computed"
     assert (
         read_reported_rate(row(make, bound_low=0.01, bound_high=0.9)).bounds_span
         == "1.0 to 90.0\u00a0%"
@@ -120,12 +120,12 @@ def test_an_obstacle_other_than_few_reviews_is_named(make):
         row(make, suppressed=True, n_reviews=900, method="reviewers_at_chance: whatever it says")
     )
     assert figure.unsaid == (
-        "cannot be said yet: reviewers do no better than chance on golden items or adjudications"
+        "not known yet: reviewers do no better than chance on golden items or adjudications"
     )
     few = read_reported_rate(
         row(make, suppressed=True, n_reviews=4, method="too_few_reviews: too few")
     )
-    assert few.unsaid == "cannot be said yet: only 4 reviews"
+    assert few.unsaid == "not known yet: only 4 reviews"
 
 
 def test_the_method_is_said_without_its_code_and_its_warnings_apart(make):

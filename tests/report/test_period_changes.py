@@ -41,7 +41,7 @@ def test_the_last_two_figures_are_compared_over_a_gap():
 def test_a_change_within_chance_is_not_shown():
     found = latest_changes(trend(("2025-01-01", 0.1, 0.05, 0.2), ("2025-02-01", 0.12, 0.06, 0.2)))
     assert found[0].way == ""
-    assert "no change is shown" in found[0].brief
+    assert "no clear change" in found[0].brief
 
 
 def test_one_figure_is_no_change():

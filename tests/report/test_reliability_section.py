@@ -27,8 +27,8 @@ def test_said_and_seen_are_put_into_a_sentence():
     found = read_reliability(GROUPS)
     assert found is not None
     assert found.sentence.replace("\u00a0", " ") == (
-        "Of decisions given a chance of 30.0 % to be wrong, 21.0 % were wrong (17.0 to 26.0 %). "
-        "In 1 of 2 groups the interval holds what was said."
+        "Of decisions with a predicted error probability of 30.0 %, 21.0 % were wrong (17.0 to 26.0 %). "
+        "In 1 of 2 groups the interval includes the prediction."
     )
     assert [g.apart for g in found.groups] == [False, True]
     assert (found.checked, found.segments) == (None, ())
@@ -53,12 +53,11 @@ def test_segments_are_named_by_their_gap():
     found = read_reliability(GROUPS, segments(False, True, True))
     assert found is not None
     assert found.checked == (
-        "Of 3 segments with enough reviews to check, 2 differ from what was said by more than "
-        "chance brings:"
+        "Of 3 segments with enough reviews to check, 2 differ from the prediction beyond chance:"
     )
     assert [(name, gap.replace("\u00a0", " ")) for name, gap in found.segments] == [
-        ("market M2", "given 10.0 %, wrong 30.0 %"),
-        ("market M1", "given 10.0 %, wrong 20.0 %"),
+        ("market M2", "predicted 10.0 %, observed 30.0 %"),
+        ("market M1", "predicted 10.0 %, observed 20.0 %"),
     ]
 
 

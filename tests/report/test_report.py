@@ -280,7 +280,7 @@ def test_what_is_held_back_is_said_in_words_and_never_as_a_number(build, make):
     estimates = {"whole": make["whole"](12, 400, suppressed=True), "market": held}
     html = render_report(build(estimates=estimates, trend=None, evaluation=None))
     words = Page(html).words()
-    assert words.count("cannot be said yet: only 12 reviews") >= 4
+    assert words.count("not known yet: only 12 reviews") >= 4
     assert "No market has enough reviews for a figure yet." in words
     assert "What stands out" not in words
     rows = re.findall(r"<tr><th scope=\"row\"><bdi>(?:DE|FR)</bdi>.*?</tr>", html, re.S)
@@ -300,21 +300,21 @@ def test_missing_and_not_a_number_never_reach_the_page(build, make):
     [
         (
             {"estimates": {}, "n_reviews": {"appeal": 5}},
-            "No audit reviews: An error rate",
+            "No audit reviews: The error rate is unknown",
         ),
         (
             {"estimates": {}},
-            "There are 6,021 audit reviews, but no error rate could be made from them.",
+            "There are 6,021 audit reviews, but no error rate could be estimated from them.",
         ),
-        ({"drivers": None}, "No reasons were worked out."),
+        ({"drivers": None}, "No reasons were computed."),
         ({"queue_head": None}, "There is no queue."),
         ({"evaluation": None}, "The ranking has not been measured."),
-        ({"trend": None}, "A trend cannot be said yet."),
+        ({"trend": None}, "There is no trend yet."),
         (
             {"reviewers": None, "agreement": None, "inspection": None},
-            "The people who review were not measured.",
+            "Reviewers were not measured.",
         ),
-        ({"label_states": {}}, "No labels were counted."),
+        ({"label_states": {}}, "There are no labels yet."),
         ({"model": None}, "No model has scored these decisions."),
         ({"estimates": {}, "drivers": None}, "There is no policy to show."),
         ({"n_reviews": {}}, "no reviews"),
@@ -340,14 +340,17 @@ def test_empty_tables_are_as_good_as_none(build):
 def test_the_stated_chances_are_held_against_what_was_seen(build):
     words = Page(render_report(build())).words().replace("\u00a0", " ")
     assert (
-        "Of decisions given a chance of 44.0 % to be wrong, 36.0 % were wrong (28.8 to 43.2 %)."
+        "Of decisions with a predicted error probability of 44.0 %, 36.0 % were wrong (28.8 to 43.2 %)."
         in words
     )
     assert (
-        "1 differs from what was said by more than chance brings: market DE (given 6.0 %, wrong 11.0 %)."
+        "1 differs from the prediction beyond chance: market DE (predicted 6.0 %, observed 11.0 %)."
         in words
     )
-    assert "Do the stated chances hold?" not in Page(render_report(build(reliability=None))).words()
+    assert (
+        "Are the probabilities calibrated?"
+        not in Page(render_report(build(reliability=None))).words()
+    )
 
 
 def test_equal_content_gives_an_equal_page_whatever_the_order_of_its_rows(build):
@@ -377,11 +380,11 @@ def hollow(make, policy_id, **changes):
 @pytest.mark.parametrize(
     ("facts", "words"),
     [
-        ({}, "1 decision, 1 of them enforced. Nobody reviewed any of them: whether they are right"),
-        ({"n_reviews": 9, "n_decisions": 40}, "They found none wrong. With few reviews that does"),
+        ({}, "1 decision, 1 of them enforced. None of them was reviewed: whether they are right"),
+        ({"n_reviews": 9, "n_decisions": 40}, "They found none wrong. With few reviews, that does"),
         (
             {"n_reviews": 9, "n_overturned": 9, "n_decisions": 40, "n_enforced": 0},
-            "40 decisions, 0 of them enforced. People judged 9 decisions of it. They found every",
+            "40 decisions, 0 of them enforced. People reviewed 9 decisions of this policy. They found every",
         ),
     ],
 )
@@ -392,13 +395,13 @@ def test_a_policy_of_which_little_is_known_has_a_sensible_page(make, facts, word
     html = render_report(content)
     page = assert_inert(html)
     assert words in page.words()
-    assert "How often this policy errs cannot be said yet" in page.words()
+    assert "How often this policy errs is not known yet" in page.words()
     assert "not in the catalogue" in page.words()
     evidence = json.loads(page.scripts[0])["pages"][0]
     assert [b["x"] for b in evidence if b["t"] == "h"] == [
-        "What goes with its errors",
+        "Reasons associated with its errors",
         "Where it errs more",
-        "If the bar were moved",
+        "If the threshold were moved",
         "Cases",
     ]
     assert sum(b["t"] == "a" for b in evidence) == 4
@@ -425,9 +428,9 @@ def test_one_policy_with_one_decision(build, make):
     one = make["by"]("policy_id", ["only"], [0.0]).assign(suppressed=True, n_reviews=1)
     page = Page(render_report(build(estimates={"policy_id": one}, drivers=None)))
     words = page.words()
-    assert "No reasons were worked out for this policy." in page.scripts[0]
+    assert "No reasons were computed for this policy." in page.scripts[0]
     assert "There is only one policy." in words
-    assert "cannot be said yet: only 1 review" in words
+    assert "not known yet: only 1 review" in words
 
 
 def many(build, make, n, name):

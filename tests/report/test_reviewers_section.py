@@ -34,9 +34,8 @@ def test_a_site_is_said_in_sentences(make):
     site = laid_out(make).sites[0]
     assert site.card.site == "alder"
     assert site.sentences == (
-        "Of 100 items that break a rule it lets 8.1 pass (between 6.5 and 8.9; worth 412 judged "
-        "items).",
-        "Of 100 items that are fine it calls 3.4 wrong (between 2.7 and 3.7; worth 412 judged "
+        "Of 100 violating items, it misses 8.1 (between 6.5 and 8.9; worth 412 reviewed items).",
+        "Of 100 compliant items, it calls 3.4 violating (between 2.7 and 3.7; worth 412 reviewed "
         "items).",
     )
     assert site.plan == (
@@ -44,8 +43,8 @@ def test_a_site_is_said_in_sentences(make):
         "week if at most 1 is wrong (normal inspection)."
     )
     assert site.needed == (
-        "For its rates within 2 points either way it needs about 301 more golden items that break "
-        "a rule and 301 more that are fine."
+        "For rates within ±2 points, it needs about 301 more golden items that violate "
+        "a rule and 301 more that comply."
     )
 
 
@@ -55,11 +54,11 @@ def test_golden_items_are_enough_only_where_both_rates_say_so(make):
         cards["golden_needed"] = cards["measure"].map(by_measure).astype("Int64")
         return laid_out(make, cards).sites[0].needed
 
-    assert needed(missed_violation=0, wrongful_call=0).startswith("Golden items are enough")
+    assert needed(missed_violation=0, wrongful_call=0).startswith("There are enough golden items")
     assert needed(missed_violation=0) == ""
     assert needed() == ""
     assert needed(missed_violation=0, wrongful_call=7) == (
-        "For its rates within 2 points either way it needs about 7 more golden items that are fine."
+        "For rates within ±2 points, it needs about 7 more golden items that comply."
     )
 
 
@@ -67,8 +66,8 @@ def test_what_is_held_back_shows_no_number(make):
     cards = make["cards"](["only"]).assign(suppressed=True, note="one reviewer")  # values stay
     found = laid_out(make, cards, [make["plan"]("only")])
     assert found.sites[0].sentences == (
-        "How many violations it lets pass cannot be said yet (one reviewer).",
-        "How often it calls right content wrong cannot be said yet (one reviewer).",
+        "How many violations it misses is not known yet (one reviewer).",
+        "How often it calls compliant content violating is not known yet (one reviewer).",
     )
     assert found.people == ()
     assert found.n_silent == 2
@@ -102,10 +101,10 @@ def test_the_inspection_plan_is_a_sentence(make, changes, plan):
 @pytest.mark.parametrize(
     ("low", "high", "verdict"),
     [
-        (0.81, 0.9, "people agree well"),
-        (0.7, 0.9, "people agree fairly"),
-        (0.6, 0.7, "not settled"),
-        (0.2, 0.6, "too little to build on"),
+        (0.81, 0.9, "reviewers agree well"),
+        (0.7, 0.9, "reviewers agree fairly"),
+        (0.6, 0.7, "inconclusive"),
+        (0.2, 0.6, "too little for conclusions"),
     ],
 )
 def test_agreement_is_judged_by_its_whole_interval(make, low, high, verdict):
@@ -154,13 +153,13 @@ def test_a_missing_column_is_named(make):
 
 def test_the_page_says_what_a_card_is_for(build):
     said = words(render_report(build()))
-    assert "overlap are no proof of a difference" in said
+    assert "Overlapping intervals do not prove a difference" in said
     assert "A card is a reason to talk, not to punish." in said
-    assert "91 gave the same answer" in said
-    assert "between 0.69 and 0.79: people agree fairly" in said
+    assert "91 gave the same verdict" in said
+    assert "between 0.69 and 0.79: reviewers agree fairly" in said
     assert "Of the 412 reviews of 24 Apr 2025 to 30 Apr 2025, check 50" in said
     assert "ISO 2859-1, level II, for 1 % of wrong reviews" in said
-    assert "What is missing to say more Golden reviews: 12" in said
+    assert "What is missing Golden reviews: 12" in said
 
 
 def test_without_overlap_no_figure_of_agreement_is_shown(build, make):
@@ -169,8 +168,8 @@ def test_without_overlap_no_figure_of_agreement_is_shown(build, make):
         **nan, note="0 decisions were judged by two or more people; 30 are needed."
     )
     said = words(render_report(build(agreement=none)))
-    assert "How far people agree cannot be said yet. 0 decisions were judged" in said
-    assert "gave the same answer" not in said
+    assert "How far reviewers agree is not known yet. 0 decisions were judged" in said
+    assert "gave the same verdict" not in said
     assert "Krippendorff" not in said
 
 

@@ -60,9 +60,9 @@ def test_reasons_stand_by_share_then_by_code():
     ("more", "says"),
     [
         ({}, ""),
-        ({"low": 0.2, "high": 0.4, "stable": True, "moved": False}, "between 20.0 and 40.0\xa0%; its place is steady"),
-        ({"stable": False}, "its place cannot be told yet"),
-        ({"stable": None}, "too few decisions to tell its place"),
+        ({"low": 0.2, "high": 0.4, "stable": True, "moved": False}, "between 20.0 and 40.0\xa0%; its rank is stable"),
+        ({"stable": False}, "its rank is not settled yet"),
+        ({"stable": None}, "too few decisions to rank it"),
         ({"moved": True, "share_before": 0.2, "share_after": 0.1},
          "fell from 20.0\xa0% to 10.0\xa0% in the later half"),
         ({"moved": None, "share_before": None, "share_after": None}, ""),
@@ -106,23 +106,23 @@ def test_what_a_budget_finds_is_said_in_a_sentence():
         ((0.21, 0.15, 0.27), "finds 21\u00a0%: this ranking finds clearly more"),
         (
             (0.30, 0.25, 0.35),
-            "finds 30\u00a0%; the two intervals overlap, so no difference is shown",
+            "finds 30\u00a0%; the two intervals overlap, so there is no clear difference",
         ),
         ((0.60, 0.50, 0.70), "finds 60\u00a0%: this ranking finds clearly fewer"),
-        ((0.21, None, None), "finds 21\u00a0%; without intervals a difference cannot be judged"),
+        ((0.21, None, None), "finds 21\u00a0%; without intervals the difference is inconclusive"),
     ],
 )
 def test_a_rival_is_beaten_only_where_the_intervals_lie_apart(margin, verdict):
     found = read_ranking(evaluation(model=(0.38, 0.33, 0.43), margin=margin))
     assert found is not None
-    assert found.rivals == (("The machine’s own doubt", verdict),)
+    assert found.rivals == (("The machine’s own uncertainty", verdict),)
 
 
 @pytest.mark.parametrize(
     ("low", "high", "verdict"),
     [
         (0.02, 0.1, "this ranking is clearly better"),
-        (-0.02, 0.1, "no difference is shown"),
+        (-0.02, 0.1, "there is no clear difference"),
         (-0.2, -0.1, "this ranking is clearly worse"),
     ],
 )
@@ -155,15 +155,15 @@ def test_an_evaluation_of_others_only_says_nothing_of_the_ranking():
 def test_a_trend_says_whether_the_difference_is_more_than_chance():
     assert build_trends(trend(0.08, 0.07, 0.03))[0].verdict.endswith(": a clear fall.")
     assert build_trends(trend(0.03, 0.08))[0].verdict.endswith(": a clear rise.")
-    assert build_trends(trend(0.04, 0.05))[0].verdict.endswith(": a change is not shown.")
-    assert "cannot be said yet" in build_trends(trend(0.04, None))[0].verdict
+    assert build_trends(trend(0.04, 0.05))[0].verdict.endswith(": no clear change.")
+    assert "not known yet" in build_trends(trend(0.04, None))[0].verdict
 
 
 def test_a_period_held_back_leaves_a_gap():
     points = build_trends(trend(0.04, None, 0.05, 0.05))[0].points
     assert [p.joined for p in points] == [False, False, False, True]
     assert points[1].y is None
-    assert points[1].percent == "cannot be said yet"
+    assert points[1].percent == "not known yet"
 
 
 def test_one_period_is_no_trend():

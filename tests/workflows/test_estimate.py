@@ -103,7 +103,7 @@ def test_people_s_decisions_count_as_measures_only(bare, market, tmp_path):
     config = bare("dsa.service=Market", "dsa.by=market", f"data.decisions={tmp_path / 'd.parquet'}")
     result = estimate(config, tmp_path / "out", dsa=tmp_path / "dsa.csv")
     assert result.estimates["n_decisions"].max() == (~people).sum()
-    assert any("that people took are left out" in note for note in result.notes)
+    assert any("made by people are left out" in note for note in result.notes)
     rows = pd.read_csv(tmp_path / "dsa.csv", keep_default_na=False, dtype=str)
     counts = rows[rows["Indicator"].str.startswith("Number")].set_index(["Scope", "Indicator"])[
         "Value"

@@ -78,7 +78,7 @@ def test_no_account_goes_along_unless_it_is_named(config, queue, place, tmp_path
     assert "account_id" in pd.read_csv(tmp_path / "q.csv")
     assert result.lines()[1:3] == [
         "Note: the decisions have no columns colour.",
-        "Note: account ids go along, since export.columns names them.",
+        "Note: account ids are included, since export.columns names them.",
     ]
 
 
@@ -152,7 +152,7 @@ def test_decisions_that_are_elsewhere(config, queue, place, tmp_path):
         config, "csv", tmp_path / "q.csv", queue=queue, decisions=str(tmp_path / "early.parquet")
     )
     assert result.n_absent == 30
-    assert "Name the file that was scored with --decisions." in result.lines()[1]
+    assert "Name the scored file with --decisions." in result.lines()[1]
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,7 @@ def test_reviews_of_the_future_play_no_part(config, market, snapshot):
 
 def test_without_reviews_it_says_so(config, snapshot):
     found = find_error_slices(config, Snapshot(snapshot.decisions, policies=snapshot.policies))
-    assert found.notes == ("No decision was reviewed by then, so nothing can be found.",)
+    assert found.notes == ("No decision was reviewed by then, so there are no findings.",)
     assert found.findings.empty
     assert list(found.findings.columns) == FINDINGS.names
 

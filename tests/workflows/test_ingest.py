@@ -144,7 +144,7 @@ def test_a_review_in_file_and_ledger_counts_once(kept, place):
 def test_the_ledger_alone_is_enough(place):
     config = load_config(place / "config.yaml", ["data.reviews=null"])
     assert load_reviews(config, progress=quiet) is None
-    with pytest.raises(ConfigError, match=r"take some in with `errdetect ingest`"):
+    with pytest.raises(ConfigError, match=r"import some with `errdetect ingest`"):
         load_snapshot(config, progress=quiet, need_reviews=True)
     ingest(config, _write(place, reviews(["d2"])))
     read = load_snapshot(config, progress=quiet, need_reviews=True)
@@ -243,7 +243,7 @@ def test_the_command(place):
     words = ["ingest", str(place / "config.yaml"), "--reviews", str(place / "in.jsonl"), "-q"]
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 0, done.output
-    assert "New reviews: 1; known already: 0; could not be used: 1." in done.stdout
+    assert "New reviews: 1; already known: 0; unusable: 1." in done.stdout
     assert "rejects.parquet" in done.stdout
     told = CliRunner().invoke(app, [*words, "--json"])
     assert json.loads(told.stdout)["n_known"] == 1
@@ -270,7 +270,7 @@ def test_a_correction_counts_and_its_first_answer_is_kept(kept, place):
     later = reviews(["d2"], verdict="upheld", reviewed_at=START + pd.Timedelta(days=5))
     result = ingest(kept, _write(place, later))
     assert (result.n_new, result.n_corrected, result.n_known, result.n_rejected) == (0, 1, 0, 0)
-    assert "New reviews: 0; corrected: 1; known already: 0" in result.lines()[0]
+    assert "New reviews: 0; corrected: 1; already known: 0" in result.lines()[0]
     again = ingest(kept, _write(place, later))
     assert (again.n_corrected, again.n_known) == (0, 1)
     between = reviews(["d2"], verdict="relabelled", updated_at=START + pd.Timedelta(days=3))

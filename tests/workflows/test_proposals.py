@@ -105,7 +105,7 @@ def test_what_does_not_go_together_is_refused(own, snapshot):
         ConfigError, match=r"get one of --accept, --reject.* got --accept and --close"
     ):
         proposals(own, accept=name, close=name, by="Ana")
-    with pytest.raises(ConfigError, match="must name who makes it, got nobody"):
+    with pytest.raises(ConfigError, match="must name who makes it, got no name"):
         proposals(own, reject=name)
     with pytest.raises(ConfigError, match="--accept must come with a date, got none"):
         proposals(own, accept=name, by="Ana")
@@ -157,7 +157,7 @@ def test_targets_of_policies_markets_and_sites(config, snapshot):
     assert set(table["status"]) <= {"met", "missed", "cannot_tell"}
     assert table[table["site"].notna()]["status"].tolist() == ["met"]
     assert table["market"].notna().any()
-    assert table["words"].str.startswith(("Met.", "Missed.", "Cannot tell yet.")).all()
+    assert table["words"].str.startswith(("Met.", "Missed.", "Inconclusive.")).all()
     whole = table[table["market"].isna() & table["site"].isna()]
     assert set(frame["policy_id"]) <= set(whole["policy_id"])
     missed = table[(table["status"] == "missed") & (table["measure"] == "error_rate")]
@@ -178,8 +178,8 @@ def test_markets_and_reviewers_that_are_not_known_are_said(config, snapshot):
         "rates": {"error_rate": 0.05}, "per_market": True, "reviewer_accuracy": 0.9})})  # fmt: skip
     frame = snapshot.decisions.assign(market=np.nan)
     made = targets(own, Snapshot(frame, snapshot.reviews))
-    assert "Targets per market cannot be held: no decision names its market." in made.notes
-    assert "Targets for reviewers cannot be held: reviewers are not measured." in made.notes
+    assert "Targets per market cannot be checked: no decision names its market." in made.notes
+    assert "Targets for reviewers cannot be checked: reviewers are not measured." in made.notes
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,7 @@ def test_identical_content_is_one_job(run):
     assert queue["covers"].max() > 1
     worth = jobs["value"].sum()
     np.testing.assert_allclose(worth[queue["decision_id"]], queue["value"], rtol=1e-12)
-    assert any("answered by another one" in note for note in result.notes)
+    assert any("share the review of another one" in note for note in result.notes)
     _, apart, many = run("queue.one_job=false", budget=300, out="apart")
     assert (apart["job_id"] == apart["decision_id"]).all()
     assert (many["covers"] == 1).all()
@@ -129,8 +129,8 @@ def test_finished_reviews_of_the_queue_are_a_sample_for_estimate(run, market, fr
 @pytest.mark.parametrize(
     ("settings", "more", "said"),
     [
-        ((POOLS,), {"budget": 9}, "--budget must be left out beside queue.pools, got 9"),
-        (("queue.minutes=60",), {"budget": 9}, "--budget must be left out beside queue.minutes"),
+        ((POOLS,), {"budget": 9}, "--budget must be left out with queue.pools, got 9"),
+        (("queue.minutes=60",), {"budget": 9}, "--budget must be left out with queue.minutes"),
         (("queue.pools=[{name: a, minutes: 9, markets: [ZZ]}]",), {}, "that some decision has, got 'ZZ'"),
         (("queue.minimum_shares={policy_id: {none: 0.5}}",), {}, "must name values of policy_id"),
     ],

@@ -68,7 +68,7 @@ def test_applying_twice_changes_nothing(config, tmp_path):
     assert (known["review_ids"].map(len) > 0).all()
     second = remediate(config, tmp_path / "out", **PEOPLE)
     assert (second.n_recorded, second.n_withdrawn) == (0, 0)
-    nothing = "The ledger holds all of this already: nothing was changed."
+    nothing = "The ledger already holds all of this: nothing was changed."
     assert second.lines()[-1 - len(second.files)] == nothing
     assert set(second.files) == {"plan.parquet", "plan.csv", "intake.parquet", "summary.txt"}
     again, later = ledger_of(config)
@@ -119,7 +119,7 @@ def test_an_expert_takes_it_back_out_and_may_put_it_back(config, tmp_path):
 
 def test_what_is_taken_on_trust_is_said(place, tmp_path):
     votes = load_config(place / "config.yaml", ["labels.reviewers=votes"])
-    trusting = "how often reviewers err is not measured, so each review is taken at its word"
+    trusting = "reviewers' error rates are not measured, so reviews are assumed to be correct"
     assert trusting in remediate(votes, tmp_path / "votes").notes[-1]
     frame = pd.read_parquet(place / "decisions.parquet").drop(columns="account_id")
     frame = frame.assign(policy_id=frame["policy_id"].where(frame.index != 0))
@@ -139,7 +139,7 @@ def test_what_is_taken_on_trust_is_said(place, tmp_path):
         (["--apply", "--by", "ann", "--approved-by", " ANN "], "must name a second person"),
         (["--apply", "--by", "ann"], "--approved-by must name a person, got nothing"),
         (["--apply"], "--by must name a person, got nothing"),
-        (["--by", "ann"], "must come with --apply, got them alone"),
+        (["--by", "ann"], "must come with --apply, got only these"),
     ],
 )
 def test_one_person_alone_is_refused(place, tmp_path, words, says):

@@ -40,7 +40,7 @@ def test_the_evaluation_measures_wrong_labels(well_reviewed):
     found = table.loc[("errdetect", "wrong_label_average_precision"), "value"]
     assert found > 2 * table.loc[("random", "wrong_label_average_precision"), "value"]
     assert table.loc[("errdetect", "suggested_policy_accuracy"), "value"] > 0.4
-    assert "The right policy named for wrong labels: errdetect" in summary_text(result)
+    assert "Correct policy suggested for wrong labels: errdetect" in summary_text(result)
     assert any("is learnt from" in note for note in result.notes)
 
 
@@ -121,5 +121,5 @@ def test_where_hardly_any_were_relabelled_it_says_unknown(well_reviewed):
         found = learn_policy_correction(config, snapshot.with_reviews(reviews[kept]), held)
         assert found.model is None
         assert found.evaluation.empty
-        assert "which label is right is unknown" in found.notes[0]
+        assert "the correct policy is unknown" in found.notes[0]
         assert says in found.notes[0]

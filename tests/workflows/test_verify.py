@@ -331,7 +331,7 @@ def test_what_cannot_be_verified_is_refused(own, tmp_path):
         ({"arguments": {}}, "arguments must be those of errdetect estimate"),
         ({"arguments": {"by": "market", "from": None, "to": None}}, "arguments must be those of"),
         ({"arguments": {"by": [], "from": "soon", "to": None}}, "arguments must be those of"),
-        ({"created_at": None}, "must say when it was made"),
+        ({"created_at": None}, "must state when it was made"),
     ],
 )
 def test_a_forged_record_is_refused(own, tmp_path, values, says):
@@ -352,7 +352,7 @@ def test_a_record_of_another_run_is_refused(own, tmp_path):
     estimate(load_config(own), tmp_path / "a", by=["market"])
     estimate(load_config(own), tmp_path / "b")
     shutil.copy(tmp_path / "b/run.json", tmp_path / "a/run.json")
-    with pytest.raises(DataError, match="must tell of the run that its tables tell of"):
+    with pytest.raises(DataError, match="must describe the run that its tables carry"):
         verify(tmp_path / "a", own)
 
 

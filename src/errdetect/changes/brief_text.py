@@ -1,4 +1,4 @@
-"""What a brief says, sentence by sentence, for policy analysts."""
+"""The sentences of a brief, for policy analysts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -36,35 +36,35 @@ __all__ = [
     "volume_lines",
 ]
 
-#: Part of the harm that the change saves which may come back as the other kind of error.
+#: Share of the saved harm that may return as the other kind of error.
 SPENT = 0.5
 _MONTH = 30.0
 _OTHER = {WRONGFUL_ACTION: "missed violations", MISSED_VIOLATION: "wrongful actions"}
 
-#: Cause -> what it means, where the finding brings no words of its own.
+#: Cause -> its meaning, where the finding has no text of its own.
 _CAUSES = {
     "machine_fault": "People agree with each other here, and the machine differs.",
     "policy_ambiguity": "People disagree with each other here: the rule leaves room.",
-    "reviewer_inconsistency": "One site or reviewer judges differently from the others.",
+    "reviewer_inconsistency": "One site or reviewer decides differently from the others.",
     "change_in_time": "The errors are associated with a change at a point in time.",
-    "threshold": "The errors crowd at the machine's bar.",
-    "account_cluster": "The errors lie on few accounts.",
+    "threshold": "The errors are concentrated near the machine's threshold.",
+    "account_cluster": "The errors are concentrated in a few accounts.",
     "unknown": "The evidence fits no single cause.",
 }
 _NAMES = {
     "machine_fault": "a fault of the machine",
     "policy_ambiguity": "an unclear rule",
-    "reviewer_inconsistency": "reviewers who differ",
+    "reviewer_inconsistency": "inconsistent reviewers",
     "change_in_time": "a change in time",
-    "threshold": "the bar",
+    "threshold": "the threshold",
     "account_cluster": "few accounts",
-    "unknown": "none that is known",
+    "unknown": "an unknown cause",
 }
 
 
 @dataclass(frozen=True)
 class ThresholdChange:
-    """The bar now and the recommended one, with what each would do (rows of the what-if)."""
+    """The current and the recommended threshold with their effects (rows of the what-if table)."""
 
     now: Mapping[str, Any]
     then: Mapping[str, Any]
@@ -104,18 +104,18 @@ def _optional_count(value: object) -> str:
 
 
 def problem_sentence(b: "Brief") -> str:
-    """Say where the policy errs more than elsewhere."""
+    """Describe where the policy errs more than elsewhere."""
     return (
         f"Under “{b.policy_name}”, in the slice “{b.rule}”, {format_percent(b.rate)} of all decisions, "
         f"enforced or not, are {b.error_words}s. In the whole policy it is {format_percent(b.base)}. Both are "
-        "estimated from audited decisions that had no part in finding the slice."
+        "estimated from audited decisions that were not used to find the slice."
     )
 
 
 def volume_lines(
     b: "Brief", rows: Sequence[Mapping[Any, Any]], total: SliceTotals
 ) -> tuple[str, ...]:
-    """Say how many decisions and accounts are concerned, and what they cost."""
+    """State how many decisions and accounts are affected, and what they cost."""
     most = "" if total.exact else "At most "
     lines = [f"{most}{count_with_noun(b.n, 'decision', 'decisions')} in the period of the report."]
     if total.days and b.n:
@@ -130,50 +130,54 @@ def volume_lines(
     if b.n_accounts is not None:
         lines.append(f"{most}{count_with_noun(b.n_accounts, 'account', 'accounts')} affected.")
     wrong = [format_count(round(v * b.n)) for v in (total.low, total.high)]
-    lines.append(f"Between {wrong[0]} and {wrong[1]} of them are wrong, if every interval holds.")
+    lines.append(
+        f"Between {wrong[0]} and {wrong[1]} of them are wrong, if every interval covers the true rate."
+    )
     if pd.notna(rows[0]["turned"]):
         turned = count_with_noun(int(rows[0]["turned"]), "decision", "decisions")
-        lines.append(f"The new bar would turn {turned} in the period.")
+        lines.append(f"The new threshold would change {turned} in the period.")
     if total.harm == total.harm and b.rate > b.base:
         lines.append(_harm_saved_line(rows, total))
     return tuple(lines)
 
 
 def _harm_saved_line(rows: Sequence[Mapping[Any, Any]], total: SliceTotals) -> str:
-    """Say what the change would save, with limits where there is one slice."""
+    """State what the change would save, with limits where there is one slice."""
     most = "" if total.exact else "at most "
-    said = (
-        "Harm that would be saved in 30 days if the slice came to err no more than the rest of its "
+    line = (
+        "Harm saved in 30 days if the slice erred no more than the rest of its "
         f"policy: {most}{total.harm:,.0f}"
     )
     if len(rows) == 1 and pd.notna(rows[0]["harm_saved_low"]):
         low, high = float(rows[0]["harm_saved_low"]), float(rows[0]["harm_saved_high"])
-        said += f" ({low:,.0f} to {high:,.0f})"
-    return said + ", in the catalogue's units of harm."
+        line += f" ({low:,.0f} to {high:,.0f})"
+    return line + ", in the catalogue's units of harm."
 
 
 def cause_lines(rows: Sequence[Mapping[Any, Any]]) -> tuple[str, ...]:
-    """Say the cause that the evidence points to, and the one that comes next."""
+    """State the cause that the evidence points to, and the next likely one."""
     lead = rows[0]
     lines = [_CAUSES[lead["cause"]]]
     given = [clean_text(r["cause_words"], limit=500) for r in rows if pd.notna(r["cause_words"])]
     lines += list(dict.fromkeys(given))[:5]
     second = {str(r["runner_up"]) for r in rows if pd.notna(r["runner_up"])} - {lead["cause"], ""}
     if lead["cause"] == "unknown":
-        lines.append("How sure: nobody can say yet.")
+        lines.append("Confidence: not known yet.")
     elif all(r["sure"] == "clear" for r in rows) or not second:
-        lines.append("How sure: clear; nothing else that was checked fits this evidence as well.")
+        lines.append(
+            "Confidence: clear; no other cause that was checked fits the evidence as well."
+        )
     else:
         names = " or ".join(sorted(_NAMES.get(name, clean_text(name)) for name in second))
-        lines.append(f"How sure: likely. What else would fit next best: {names}.")
-    lines.append("This is what is associated with the errors. The pilot shows whether it is why.")
+        lines.append(f"Confidence: likely. The next best fit: {names}.")
+    lines.append("This is associated with the errors. The pilot shows whether it is the cause.")
     return tuple(lines)
 
 
 def find_threshold_change(
     thresholds: pd.DataFrame, lead: Mapping[Any, Any]
 ) -> ThresholdChange | None:
-    """Find the bar now and the recommended one for a finding.
+    """Find the current and the recommended threshold for a finding.
 
     Examples
     --------
@@ -193,15 +197,15 @@ def find_threshold_change(
     marks = (rows[name].fillna(False).astype(bool) for name in ("current", "recommended"))
     now, then = (rows[mark].to_dict("records") for mark in marks)
     if len(now) != 1 or len(then) != 1 or now[0]["threshold"] == then[0]["threshold"]:
-        return None  # several bars, or none better: nothing to name
+        return None  # several thresholds, or none better: no single one to name
     return ThresholdChange(*({str(k): v for k, v in row[0].items()} for row in (now, then)))
 
 
 def new_threshold_lines(found: ThresholdChange | None) -> tuple[str, ...]:
-    """Say which bar to set."""
+    """State which threshold to set."""
     if found is None:
         return (
-            "No single bar can be recommended from the reviewed decisions: review more near it.",
+            "No single threshold can be recommended from the reviewed decisions: review more near it.",
         )
     now, then = found.now["threshold"], found.then["threshold"]
     way = "up" if then > now else "down"
@@ -209,25 +213,25 @@ def new_threshold_lines(found: ThresholdChange | None) -> tuple[str, ...]:
 
 
 def effect_lines(b: "Brief", total: SliceTotals, found: ThresholdChange | None) -> tuple[str, ...]:
-    """Say what to hope for, as far as the evidence carries."""
+    """State the expected effect, as far as the evidence supports one."""
     lines = []
     if b.rate > b.base:
         gain = [max(v - b.base, 0.0) for v in (total.low, total.high)]
         lines.append(
-            f"If the slice came to err no more than its policy as a whole, its {b.error_words}s among "
+            f"If the slice erred no more than its policy as a whole, its {b.error_words}s among "
             f"all decisions would fall from {format_percent(b.rate)} to {format_percent(b.base)}: between "
             f"{format_count(round(gain[0] * b.n))} and {format_count(round(gain[1] * b.n))} fewer "
             f"{b.error_words}s in a period as long as this one."
         )
-        lines.append("That is the most to hope for: no change reaches every case.")
+        lines.append("That is the maximum effect: no change reaches every case.")
     else:
-        lines.append("How much a change would bring cannot be said from the findings.")
+        lines.append("The findings do not show how large the effect of a change would be.")
     if found is not None:
         for name, what in (("wrongful", "Wrongful actions"), ("missed", "Missed violations")):
             both = [_errors_at_threshold(row, name) for row in (found.now, found.then)]
             if None not in both:
                 lines.append(
-                    f"{what} in the period: {both[0]} at the bar now, {both[1]} at the new one."
+                    f"{what} in the period: {both[0]} at the current threshold, {both[1]} at the new one."
                 )
     return tuple(lines)
 
@@ -241,61 +245,63 @@ def _errors_at_threshold(row: Mapping[str, Any], name: str) -> str | None:
 
 
 def risk_lines(b: "Brief") -> tuple[str, ...]:
-    """Say what the change may do that is not wanted: the other kind of error first."""
+    """State the risks of the change, the other kind of error first."""
     other = _OTHER.get(b.error_kind, "errors of the other kinds")
     lines = [
-        f"fewer {b.error_words}s may mean more {other}. Both are measured, in the pilot and after."
+        f"fewer {b.error_words}s may mean more {other}. Measure both, in the pilot and afterwards."
     ]
     if b.kind == "whitelist":
         right = 1 - b.rate
         lines.append(
-            f"{format_percent(right)} of the decisions in the slice are right. Let through without a "
-            f"person, those {format_count(round(right * b.n))} would be {other}: so a person looks first."
+            f"{format_percent(right)} of the decisions in the slice are correct. Let through without a "
+            f"person, those {format_count(round(right * b.n))} would be {other}: so a person reviews first."
         )
-        lines.append("accounts change hands and habits: an entry that does not end becomes a hole.")
+        lines.append(
+            "accounts change hands and habits: an entry without an end date becomes a loophole."
+        )
     elif b.kind == "model_data":
         lines.append(
-            "a model that learns this slice may err elsewhere: the gate compares it as a whole."
+            "a model that learns this slice may err elsewhere: the gate compares it on all decisions."
         )
     elif b.kind in ("rule_text", "reviewer_training"):
-        lines.append("people who read the slice with new eyes also change how errors are counted: "
-                     "keep experts' answers as the measure.")  # fmt: skip
+        lines.append("newly trained reviewers also change how errors are counted: "
+                     "keep experts' verdicts as the reference.")  # fmt: skip
     elif b.kind == "version":
-        lines.append("the old version may bring its own old errors back.")
+        lines.append("the old version may bring back its own errors.")
     return tuple(lines)
 
 
 def pilot_lines(plan: Pilot | None, how: str) -> tuple[str, ...]:
-    """Say how to try it, on how many reviews, and for how long."""
+    """State how to run the pilot, with how many reviews, and for how long."""
     if plan is None:
-        return ("The slice errs no more than its policy as a whole: there is nothing to try.",)
+        return ("The slice errs no more than its policy as a whole: no pilot is needed.",)
     lines = [how]
     if plan.reviews is None:
         lines.append(
             f"The slice has only {format_count(plan.accounts or 0)} accounts in each half. No number of "
-            "reviews would settle it by halves: apply it to all and compare before and after with "
+            "reviews would be enough to compare halves: apply it to all and compare before and after with "
             "untouched policies."
         )
         return tuple(lines)
     lines.append(
         f"Review {format_count(plan.reviews)} decisions of each side. If the change brings {format_percent(SEEN)} of "
-        f"what is hoped for ({format_percent(plan.rate)} down to {format_percent(plan.aim)}), the pilot will show "
-        f"it with a chance of {format_percent(POWER)}; a change that does nothing will look like an effect in 5 of 100."
+        f"the intended effect ({format_percent(plan.rate)} down to {format_percent(plan.aim)}), the pilot will show "
+        f"it with a probability of {format_percent(POWER)}; a change without effect seems to have one in 5 of 100."
     )
     if plan.accounts is not None:
-        lines.append(f"Taken for this: decisions of one account are alike (correlation {ICC:g}).")
+        lines.append(f"Assumption: errors within one account are correlated ({ICC:g}).")
     if plan.days is not None:
         long = " That is long: consider a larger slice." if plan.days > 90 else ""
         days = count_with_noun(plan.days, "day", "days")
         lines.append(
-            f"At the slice's usual volume each side has as many decisions after {days}.{long}"
+            f"At the slice's average volume, each side has enough decisions after {days}.{long}"
         )
-    lines.append("Decide on the day that was set at the start; do not stop early at a good figure.")
+    lines.append("Decide on the day set at the start; do not stop early on a good figure.")
     return tuple(lines)
 
 
 def acceptance_lines(b: "Brief", policy: Policy | None) -> tuple[str, ...]:
-    """Say what must be seen for the change to stay."""
+    """State the criteria for keeping the change."""
     if b.pilot is None or b.kind == "look_closer":
         return ("The cause is named, with cases, and a change that fits it is proposed.",)
     other = _OTHER.get(b.error_kind, "other errors")
@@ -312,12 +318,12 @@ def acceptance_lines(b: "Brief", policy: Policy | None) -> tuple[str, ...]:
         lines.append(
             f"At least {format_count(b.pilot.reviews)} decisions of each side were reviewed."
         )
-    lines.append("After acceptance, two reports in a row do not say that it made things worse.")
+    lines.append("After acceptance, two reports in a row do not show that it made things worse.")
     return tuple(lines)
 
 
 def _harm_ratio(b: "Brief", policy: Policy | None) -> float:
-    """Cost of one error of this kind, in errors of the other kind; 1 where nothing is stated."""
+    """Cost of one error of this kind, in errors of the other kind; 1 where the catalogue states none."""
     if policy is None or b.error_kind not in _OTHER:
         return 1.0
     other = MISSED_VIOLATION if b.error_kind == WRONGFUL_ACTION else WRONGFUL_ACTION

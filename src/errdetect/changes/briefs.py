@@ -1,4 +1,4 @@
-"""Briefs: what a policy team needs to decide on a change, made from confirmed findings only."""
+"""Briefs: what a policy team needs to decide on a change, from confirmed findings only."""
 
 import re
 from collections.abc import Mapping
@@ -38,12 +38,12 @@ _LONGEST = 4000
 
 
 def escape_markdown(value: object) -> str:
-    r"""Write a value so that Markdown shows it as it is, on one line.
+    r"""Write a value so that Markdown shows it literally, on one line.
 
     Parameters
     ----------
     value
-        Foreign or our own text, or a number.
+        Any text, also untrusted, or a number.
 
     Returns
     -------
@@ -69,7 +69,7 @@ def escape_markdown(value: object) -> str:
 
 @cache
 def markdown_template(name: str) -> Template:
-    """Load a template of this package that makes everything put into it inert.
+    """Load a template of this package that escapes every value.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def markdown_template(name: str) -> Template:
     """
     environment = Environment(
         loader=PackageLoader("errdetect.changes"),
-        autoescape=False,  # noqa: S701 (Markdown, not HTML: `finalize` makes all inert)
+        autoescape=False,  # noqa: S701 (Markdown, not HTML: `finalize` escapes all)
         finalize=escape_markdown,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -97,13 +97,13 @@ def markdown_template(name: str) -> Template:
     return environment.get_template(name)
 
 
-#: What kind of finding names its own cause where none is given.
+#: Kinds of finding that imply a cause where none is given.
 _BY_KIND = {"threshold": "threshold", "accounts": "account_cluster"}
 
 
 @dataclass(frozen=True)
 class FindingEvidence:
-    """One finding, as a brief shows it; texts for people."""
+    """One finding, as a brief shows it; as display texts."""
 
     rule: str
     n: str
@@ -122,29 +122,29 @@ class Brief:
     Parameters
     ----------
     file
-        Name of its Markdown file: the same from report to report.
+        Name of its Markdown file: stable between reports.
     title, policy_id, policy_name, owner, clause
         What it is about; owner and clause None where the catalogue says none.
     cause, kind, change_title, change, effort
-        The cause, the kind of change that fits it, its name, its steps in one text, and its
-        rough work in person-days.
+        The cause, the matching kind of change, its name, its steps in one text, and its
+        rough effort in person-days.
     rule, error_kind, error_words, share_words
-        Where, in words, which kind of error, and what its share is called.
+        The rule as text, the kind of error, and the name of its share.
     finding_ids, parts
         The findings, and the slice of each: conditions and account_ids.
     recorded
         (proposal_id, state) of each proposal that its findings belong to; state `new` where the
         ledger has none yet.
     evidence
-        One line for each finding, the one that would save most first.
+        One line for each finding, the largest saving first.
     n, n_accounts, rate, base, expected
         Decisions and accounts of all slices together, each once, their share wrong (see
-        `volumes.combine_slices`), the policy's, and the change of the rate that is hoped for
+        `volumes.combine_slices`), the policy's, and the intended change of the rate
         (below 0; NaN unknown).
     evidence_until
-        When the findings were made: what was known by then.
+        Knowledge cutoff of the findings.
     pilot
-        None where nothing can be tried.
+        None where no pilot is possible.
     problem, volume, cause_lines, steps, effect, risk, pilot_lines, acceptance
         The sections' sentences.
     """
@@ -196,7 +196,7 @@ def build_briefs(
 ) -> tuple[Brief, ...]:
     """Make one brief for each policy, cause and kind of error among confirmed findings.
 
-    Findings about bars stay apart, one brief each: each has its own bar to move.
+    Findings about thresholds get one brief each: each has its own threshold to move.
 
     Parameters
     ----------
@@ -210,7 +210,7 @@ def build_briefs(
     decisions
         The decisions that the findings were made on: for volume and accounts over merged slices.
     thresholds
-        What other bars would do: policy_id, moderator, market, threshold, current, recommended,
+        Effects of other thresholds: policy_id, moderator, market, threshold, current, recommended,
         wrongful and missed (counts) with _low and _high.
     known
         The ledger's proposals.
@@ -220,7 +220,7 @@ def build_briefs(
     Returns
     -------
     tuple of Brief
-        What would save most harm first; ties by file name.
+        The largest harm saved first; ties by file name.
 
     Examples
     --------
@@ -288,7 +288,7 @@ def _build_brief(
     if new:
         recorded[(proposal_id(str(lead["policy_id"]), change.kind, new[0]), "new")] = None
     if lead["kind"] == "threshold" and decisions is not None:
-        # Its n counts the decisions that the new bar turns; its rates are of all under the bar.
+        # Its n counts the decisions that the new threshold changes; its rates cover all below the threshold.
         under = finding_mask(decisions, lead)
         lead |= {"turned": lead["n"], "n": int(under.sum())}
     total = combine_slices(rows, decisions)
@@ -367,7 +367,7 @@ def _brief_file(lead: Mapping[Any, Any], kind: str) -> str:
 
 
 def render_briefs(briefs: tuple[Brief, ...]) -> dict[str, str]:
-    """Write each brief as Markdown in which foreign text is inert.
+    """Write each brief as Markdown with untrusted text escaped.
 
     Parameters
     ----------

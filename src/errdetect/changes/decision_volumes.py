@@ -1,4 +1,4 @@
-"""How many decisions there are: of each policy, and of slices that may overlap."""
+"""Decision counts, per policy and over slices that may overlap."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ Floats = NDArray[np.float64]
 
 
 def policy_volumes(decisions: pd.DataFrame, reviews: pd.DataFrame | None) -> pd.DataFrame:
-    """Count the decisions of each policy, and those that people judged.
+    """Count the decisions of each policy, and the reviewed ones.
 
     Parameters
     ----------
@@ -31,8 +31,8 @@ def policy_volumes(decisions: pd.DataFrame, reviews: pd.DataFrame | None) -> pd.
     Returns
     -------
     pandas.DataFrame
-        `policy_id`, `n_decisions`, `n_enforced`, `n_reviews` (decisions that people judged) and
-        `n_overturned` (of these, those that anybody found wrong in any way), by policy.
+        `policy_id`, `n_decisions`, `n_enforced`, `n_reviews` (reviewed decisions) and
+        `n_overturned` (of these, those that any reviewer found wrong in any way), by policy.
 
     Examples
     --------
@@ -63,7 +63,7 @@ def policy_volumes(decisions: pd.DataFrame, reviews: pd.DataFrame | None) -> pd.
 
 @dataclass(frozen=True)
 class SliceTotals:
-    """Several slices of one policy as one, each decision once.
+    """Several slices of one policy combined, each decision counted once.
 
     Parameters
     ----------
@@ -72,11 +72,11 @@ class SliceTotals:
     n_accounts
         Accounts; None where unknown.
     rate, low, high
-        Share wrong of these decisions. A decision counts with the rate of the first slice that
-        holds it, as far as the limits allow. These hold wherever those of the slices do.
+        Share wrong of these decisions. A decision takes the rate of the first slice that
+        contains it, within the limits. The limits hold wherever those of the slices do.
     harm
-        What would be saved if all of them were put right; of a slice the part that its own decisions have.
-        NaN where no slice says.
+        Harm saved if all of them were corrected; of each slice, the part of its own decisions.
+        NaN where no slice states it.
     days
         Days that the decisions span, at least 1; 0 unknown.
     exact
@@ -99,13 +99,13 @@ class SliceTotals:
 def combine_slices(
     rows: Sequence[Mapping[Any, Any]], decisions: pd.DataFrame | None
 ) -> SliceTotals:
-    """Count the decisions of several slices, each once, with what is wrong among them.
+    """Count the decisions of several slices, each once, with the errors among them.
 
     Parameters
     ----------
     rows
         Findings of one policy: policy_id, n, n_accounts, error_rate, low, high, harm_saved,
-        conditions, account_ids; the one that counts first where they overlap stands first.
+        conditions, account_ids; where they overlap, the earlier row counts first.
     decisions
         The decisions that the findings were made on, or None.
 

@@ -1,8 +1,8 @@
-"""A change against what untouched policies did: differences in differences that hold.
+"""Differences in differences: a change compared with untouched policies.
 
 The interval must hold whether the common trend adds (all rates rise by two points) or multiplies
-(all rise by half), since nobody knows which; and it must hold where policies wander on their own,
-since one policy's chance wandering looks just like an effect.
+(all rise by half), since that is unknown; and it must hold where policies drift on their own,
+since one policy's random drift resembles an effect.
 """
 
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ POWER = 0.8
 
 @dataclass(frozen=True)
 class Contrast:
-    """What a change did, in shares of 1.
+    """Effect of a change, in shares of 1.
 
     Parameters
     ----------
@@ -50,14 +50,14 @@ class Contrast:
 
 
 def look_confidence(look: int, confidence: float = 0.95) -> float:
-    """Give the confidence of one look such that all looks together, however many, keep the whole.
+    """Return the confidence of one look such that all looks together, however many, keep the total.
 
     Parameters
     ----------
     look
         1 for the first time that the effect is measured, 2 for the second, ...
     confidence
-        What all looks together shall keep.
+        Joint confidence of all looks.
 
     Returns
     -------
@@ -88,9 +88,9 @@ def difference_in_differences(
     Parameters
     ----------
     before, after
-        Rates with limits of each unit, shape (1 + n_untouched,); the changed unit stands first.
+        Rates with limits of each unit, shape (1 + n_untouched,); the changed unit first.
     weight
-        Weight of each untouched unit, shape (n_untouched,); reviews, not what they said.
+        Weight of each untouched unit, shape (n_untouched,); review counts, not verdicts.
     confidence
         Nominal coverage of the limits given, and of the result.
     widen
@@ -99,7 +99,7 @@ def difference_in_differences(
     Returns
     -------
     Contrast
-        Without untouched units: all unknown (NaN).
+        All NaN without untouched units.
 
     Notes
     -----
@@ -147,7 +147,7 @@ def difference_in_differences(
 def _additive_contrast(
     before: Interval, after: Interval, share: Floats, confidence: float, widen: float
 ) -> tuple[float, float, float, float]:
-    """Estimate, low, high and wandering where the common trend adds."""
+    """Estimate, low, high and drift where the common trend adds."""
     sign = np.concatenate([[1.0], -share])
     estimate = float(sign @ (after.estimate - before.estimate))
     own = after.estimate[1:] - before.estimate[1:]
@@ -165,7 +165,7 @@ def _additive_contrast(
 def _multiplicative_contrast(
     before: Interval, after: Interval, share: Floats, confidence: float, widen: float
 ) -> tuple[float, float, float, float]:
-    """Return the same where the common trend multiplies: the rate before, times the others' ratio."""
+    """Return the same for a multiplicative trend: the rate before, times the others' ratio."""
     base, now = float(share @ before.estimate[1:]), float(share @ after.estimate[1:])
     ratio = now / base
     start = float(before.estimate[0])
@@ -177,7 +177,7 @@ def _multiplicative_contrast(
     by_after = first - np.concatenate([[0.0], share]) * start / base
     by_before = np.concatenate([[-ratio], share * start * ratio / base])
     own = after.estimate[1:] - ratio * before.estimate[1:]
-    # A rare rate's own level is uncertain, so levels lean half-way towards the common one.
+    # A rare rate's own level is uncertain, so levels shrink half-way to the common one.
     level = 0.5 * (before.estimate[1:] + base) * ratio
     z = critical_value(confidence)
     variance = _sampling_variance(after, z)[1:] + ratio**2 * _sampling_variance(before, z)[1:]
@@ -188,7 +188,7 @@ def _multiplicative_contrast(
 
 
 def _sampling_variance(limits: Interval, z: float) -> Floats:
-    """Return the sampling variance behind limits."""
+    """Return the sampling variance implied by limits."""
     return np.asarray(((limits.high - limits.low) / (2 * z)) ** 2)
 
 
@@ -220,9 +220,9 @@ def _estimate_between_unit_sd(own: Floats, variance: Floats, level: Floats) -> f
 def _half_widths(
     mover: tuple[float, float], wander: float, share: Floats, confidence: float
 ) -> tuple[float, float]:
-    """Add the wandering of the changed unit and of the others' mean to the sampling distances.
+    """Add the drift of the changed unit and of the others' mean to the sampling distances.
 
-    The wandering is itself estimated, on n_untouched - 1 degrees of freedom; Satterthwaite's rule
+    The drift is itself estimated, on n_untouched - 1 degrees of freedom; Satterthwaite's rule
     gives those of the sum.
     """
     if not wander > 0:
@@ -243,17 +243,17 @@ def reviews_to_detect(
     *,
     confidence: float = 0.95,
 ) -> tuple[int, int] | None:
-    """Count the further reviews that would show an effect of this size, before and after.
+    """Count the further reviews needed to detect an effect of this size, before and after.
 
     Parameters
     ----------
     effect
-        The effect to see, in shares; its sign does not matter.
+        The effect to detect, in shares; its sign does not matter.
     before, after
         Rate, half width of its interval, and reviews so far, of the changed unit; a half width or
-        rate may be NaN where nothing is known: then the worst likely, a rate of one half.
+        rate may be NaN where nothing is known: then the worst case, a rate of one half.
     other_half
-        Half width that the untouched units and their wandering leave.
+        Half width that the untouched units and their drift leave.
     confidence
         Nominal coverage.
 
@@ -261,7 +261,7 @@ def reviews_to_detect(
     -------
     tuple or None
         Further reviews of decisions before and after the change (as many each), to see it with a
-        chance of 80 %; None where no number would do.
+        probability of 80 %; None where no number is enough.
 
     Examples
     --------
@@ -286,7 +286,7 @@ def reviews_to_detect(
 
 
 def _variance_per_review(rate: float, half: float, n: int, z: float) -> float:
-    """Variance of one review: as the design had it, or the binomial one."""
+    """Variance of one review: from the design, or binomial."""
     seen = n * (half / z) ** 2 if n and half == half else 0.0
     p = rate if rate == rate else 0.5
     p = (p * n + 0.5) / (n + 1)  # none seen does not mean none

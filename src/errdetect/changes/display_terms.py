@@ -1,4 +1,4 @@
-"""The report's vocabulary: the contract's measures, sources and words in plain language."""
+"""The report's vocabulary: the contract's measures, sources and terms in plain language."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class MeasureText:
-    """How one measure is asked and said.
+    """How the report words one measure.
 
     Parameters
     ----------
@@ -40,9 +40,9 @@ class MeasureText:
     question
         The question that it answers.
     of
-        What it is counted among ("of 100 *decisions*").
+        Its denominator ("of 100 *decisions*").
     verb
-        What is said of them ("*are wrong*").
+        The predicate ("*are wrong*").
     unsung
         Why appeals cannot answer the question, where they cannot.
     """
@@ -97,7 +97,7 @@ MEASURE_WORDS: Mapping[str, MeasureText] = {
 
 @dataclass(frozen=True)
 class NounForms:
-    """One and many of what a block of estimates is split by."""
+    """Singular and plural of what a block of estimates is split by."""
 
     one: str
     many: str
@@ -120,7 +120,7 @@ SOURCE_WORDS: Mapping[str, NounForms] = {
 }
 
 STATE_WORDS: Mapping[str, str] = {
-    "matured": "Known: a verdict that counts is in.",
+    "matured": "Known: a verdict is in.",
     "pending": "Open: a review or an appeal may still come in.",
     "censored": "Unknown: the time for reviews passed without one. It does not mean correct.",
 }
@@ -131,7 +131,7 @@ ERROR_KIND_WORDS: Mapping[str, str] = {
     WRONG_LABEL: "wrong label",
 }
 
-#: Kind of error -> what a finding's or a change's rate is called: always among all decisions there.
+#: Kind of error -> name of a finding's or a change's rate: always among all decisions there.
 KIND_RATE_WORDS: Mapping[str, str] = {
     "any": "wrong among all decisions",
     WRONGFUL_ACTION: "wrongful actions among all decisions",
@@ -142,48 +142,47 @@ KIND_RATE_WORDS: Mapping[str, str] = {
 METHOD_WORDS: Mapping[str, str] = {
     "model": "This ranking",
     "random": "Picking at random",
-    "margin": "The machine’s own doubt",
+    "margin": "The machine’s own uncertainty",
     "segment_rate": "The segment’s past error rate",
 }
 
-#: The contract's words, for the glossary at the end of the report.
+#: The contract's terms, for the glossary at the end of the report.
 GLOSSARY: Mapping[str, str] = {
-    "Decision": "One automated verdict of a moderator on one item. It is the thing that is right "
-    "or wrong.",
+    "Decision": "One automated verdict of a moderator on one item. It is what is right or wrong.",
     "Moderator": "The automated system that decided: a model or a set of rules, with a version.",
     "Action": "What the decision did: it allowed the item, or it enforced (removed, restricted, "
     "demoted, labelled).",
     "Policy": "The rule that the decision was taken under.",
     "Error": "The decision is wrong. A wrongful action was enforced and should have been allowed. "
-    "A missed violation was allowed and should have been enforced. A wrong label took the right "
+    "A missed violation was allowed and should have been enforced. A wrong label is the right "
     "action under the wrong policy.",
     "Wrong among all, enforced, allowed decisions": "Three rates with three denominators. Among all "
     "decisions every kind of error counts, wrong labels too (the error rate). Among enforced decisions "
     "only wrongful actions count, among allowed ones only missed violations.",
-    "Review": "One human judgement of one decision.",
-    "Audit": "Reviews of a designed sample: every decision had a known chance to be drawn. Only "
-    "an audit can say how often the machine errs.",
+    "Review": "One human verdict on one decision.",
+    "Audit": "Reviews of a designed sample: every decision had a known probability of being drawn. Only "
+    "an audit can show how often the machine errs.",
     "Appeal": "A review that the owner of the item asked for. Appeals come from few of the people "
-    "concerned, so counting them says too little.",
+    "affected, so counting them understates errors.",
     "95 % interval": "The range the data supports. Of 100 intervals made this way, about 95 hold "
-    "the true rate, if the audit drew as it logged. Where the method says “uncorrected”, it is the "
+    "the true rate, if the audit used the probabilities that it logged. Where the method says “uncorrected”, it is the "
     "rate of what reviewers call wrong. A wide one means few reviews.",
-    "If every reviewer is right": "The least and the greatest rate that the reviews allow, with every "
-    "decision that nobody reviewed counted as right, then as wrong. It needs no sample, but it takes "
-    "reviewers at their word, so it is left out where they were measured and err.",
+    "If every reviewer is correct": "The least and the greatest rate that the reviews allow, with every "
+    "unreviewed decision counted as right, then as wrong. It needs no sample, but it treats "
+    "reviewers as correct, so it is left out where they were measured and err.",
     "Successful appeals only": "The rate that you would claim by calling every decision "
     "correct unless an appeal against it succeeded.",
-    "Cannot be said yet": "There are too few reviews for a figure that would hold. It means "
+    "Not known yet": "There are too few reviews for a reliable figure. It means "
     "unknown: neither zero nor good.",
     "Precision and recall": "Precision: of the enforced decisions, how many are right. Recall: of "
     "all violations, how many were enforced.",
-    "Queue": "The decisions that people should look at first, in order.",
-    "Chance of error": "The model’s estimate that this decision is wrong. Of the decisions with "
-    "a chance of 60 %, about 60 in 100 should turn out to be wrong, if they are like those that it was "
+    "Queue": "The decisions to review first, in order.",
+    "Probability of error": "The model’s estimate that this decision is wrong. Of the decisions with "
+    "a probability of 60 %, about 60 in 100 should turn out to be wrong, if they are like those that it was "
     "measured on.",
-    "Expected harm": "The chance of error times what such an error costs under the policy "
+    "Expected harm": "The probability of error times what such an error costs under the policy "
     "catalogue. It sets the order of the queue.",
-    "Explore": "Some places in the queue are drawn by chance, so that errors which the model does "
+    "Explore": "Some places in the queue are drawn at random, so that errors which the model does "
     "not suspect are found too.",
     "Associated with error": "Seen together with errors more often than not. It points to where "
     "to look; it does not prove a cause.",

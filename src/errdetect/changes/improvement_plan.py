@@ -1,4 +1,4 @@
-"""The way to a missed target: which findings to mend, in which order, and how far they carry."""
+"""Improvement plans for missed targets: which findings to fix, in which order, with what effect."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +13,7 @@ from errdetect.schemas import MISSED_VIOLATION, WRONGFUL_ACTION
 
 __all__ = ["improvement_plan"]
 
-#: Measure -> the kind of error that counts against it (None: any), and whose decisions it is of.
+#: Measure -> the kind of error that counts against it (None: any), and the decisions it covers.
 _COUNTS: Mapping[str, tuple[str | None, bool | None]] = {
     "error_rate": (None, None),
     "accuracy": (None, None),
@@ -26,10 +26,10 @@ _COUNTS: Mapping[str, tuple[str | None, bool | None]] = {
 def improvement_plan(
     targets: pd.DataFrame, findings: pd.DataFrame, decisions: pd.DataFrame
 ) -> pd.DataFrame:
-    """Order the findings of each missed target by what they bring for their work.
+    """Order the findings of each missed target by effect per effort.
 
-    A finding brings the errors that its slice has beyond its policy's usual rate. What slices have
-    in common counts once, for the one that is mended first.
+    A finding contributes the errors of its slice beyond its policy's average rate. Overlaps of
+    slices count once, for the one fixed first.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ _COLUMNS = (
 def _plan_steps(
     target: dict[str, Any], by: list[str], findings: pd.DataFrame, cell: pd.DataFrame
 ) -> list[dict[str, Any]]:
-    """Take the finding that brings most for its work, then the next on what is left."""
+    """Take the finding with the most effect per effort, then the next on what is left."""
     kind, enforced = _COUNTS[target["measure"]]
     place = {name: target[name] for name in by}
     # Findings' rates are of all decisions; the measure is a share of one side's.
@@ -124,7 +124,7 @@ def _plan_steps(
 
 
 def _finding_gain(finding: Mapping[Any, Any], n: int, size: int) -> dict[str, float]:
-    """Points of the measure that the slice has beyond its policy's usual rate."""
+    """Points of the measure that the slice has beyond its policy's average rate."""
     base = float(finding["base_rate"])
     return {
         name: max(float(finding[rate]) - base, 0.0) * n / size
@@ -135,7 +135,7 @@ def _finding_gain(finding: Mapping[Any, Any], n: int, size: int) -> dict[str, fl
 def _cap_gain(
     target: Mapping[str, Any], worth: Mapping[str, float], done: Mapping[str, float]
 ) -> dict[str, float]:
-    """Promise no more errors than the steps before have left: at the estimate, and at the worst."""
+    """Cap the effect at the errors left by earlier steps: at the estimate, and at worst."""
     middle, worst = float(target["estimate"]), float(target["high"])
     if target["measure"] in AT_LEAST:
         middle, worst = 1 - middle, 1 - float(target["low"])
@@ -174,7 +174,7 @@ def _step_row(
 
 
 def _no_step_row(target: Mapping[str, Any]) -> dict[str, Any]:
-    """Say that no confirmed finding bears on a target."""
+    """State that no confirmed finding affects a target."""
     return {
         "measure": target["measure"],
         "limit": target["limit"],

@@ -1,8 +1,8 @@
-"""What accepted proposals did: before and after, against policies that nobody touched.
+"""Effects of accepted proposals: before and after, compared with untouched policies.
 
 Only reviews that were not yet known when the finding was made count for the time before. A slice is
-found since it looked bad, and part of that was chance: on the reviews that it was found on, the next
-rate is lower even where nothing was changed.
+found because its rate was high, partly by chance: compared with the reviews that found it, the next
+rate is lower even without any change.
 """
 
 from dataclasses import dataclass
@@ -33,14 +33,14 @@ Bools = NDArray[np.bool_]
 
 #: What is measured: errors of any kind, and the two kinds, each as a share of all decisions.
 EFFECT_MEASURES = ("error_rate", "wrongful_actions", "missed_violations")
-#: improved, worsened: over all looks so far. no_effect: the hoped-for effect is ruled out.
+#: improved, worsened: over all looks so far. no_effect: the intended effect is ruled out.
 VERDICTS = ("improved", "worsened", "no_effect", "unknown", "confounded")
 
-#: Reviews, before and after, from which an untouched policy stands by itself.
+#: Reviews, before and after, from which an untouched policy is its own unit.
 OWN_UNIT = 30
 #: Share of a slice's decisions that another change must touch to confound it.
 OVERLAP = 0.05
-#: The hoped-for effect where the proposal states none: half of the errors.
+#: The intended effect where the proposal states none: half of the errors.
 HOPED = 0.5
 #: The check of the trends before counts as this look (99 %), so that chance rarely stops a verdict.
 CHECKED_AS = 2
@@ -62,23 +62,23 @@ def measure_effects(
     settings: EstimateSettings | None = None,
     days_before: int = 90,
 ) -> pd.DataFrame:
-    """Measure what each proposal in effect did, by differences in differences of audited rates.
+    """Measure the effect of each proposal in effect, by differences in differences of audited rates.
 
     Parameters
     ----------
     snapshot
-        Automated decisions and what was known of them. What was decided or became known after its
+        Automated decisions and what was known of them. Anything decided or known after its
         moment does not count.
     proposals
         proposal_id, policy_id, state, effective_from, and optionally parts (as in `proposal_mask`),
         evidence_until (when the finding was made: reviews known by then do not count), expected
-        (hoped-for change of the error rate in the slice, below 0), look (1 for the first time that
+        (intended change of the error rate in the slice, below 0), look (1 for the first time that
         it is measured), closed_at (measured up to then). Others than `accepted` and `closed`, and
         those that are not yet in effect, are left out.
     settings
         As in `estimate_rates`.
     days_before
-        How many days the time before the change has, at most.
+        Maximum days of the period before the change.
 
     Returns
     -------
@@ -140,7 +140,7 @@ _COLUMNS = [
 def _effective_proposals(
     proposals: pd.DataFrame, decisions: pd.DataFrame, as_of: pd.Timestamp | None
 ) -> pd.DataFrame:
-    """Proposals that were in effect, with every column that is used."""
+    """Proposals that were in effect, with all columns in use."""
     wanted = ["proposal_id", "policy_id", "state", "effective_from"]
     lacking = [name for name in wanted if name not in proposals]
     if lacking:
@@ -197,7 +197,7 @@ def _unit_periods(
     single = part["policy_id"].isin(enough)
     unit = ("=" + part["policy_id"].astype("str")).where(single, "others")
     unit = unit.where(untouched, None).where(~mine, "")
-    # The middle of the time before, for the check of the trends: half of the slice's reviews each.
+    # Split the time before for the trend check: half of the slice's reviews each.
     early = part.loc[mine & ~after & audited.to_numpy(dtype=bool), "decided_at"]
     middle = early.median() if len(early) else own["effective_from"]
     when = np.where(after, "after", np.where(part["decided_at"] < middle, "early", "late"))
@@ -297,7 +297,7 @@ def _slice_contrast(
 
 
 def _superpopulation_interval(side: pd.DataFrame) -> Interval:
-    """Widen limits of what happened to limits of what was to be expected.
+    """Widen limits of the observed rate to limits of the expected rate.
 
     Even with every decision reviewed, the share of errors varies from month to month by chance; a
     change must show beyond that.
@@ -363,7 +363,7 @@ def _trend_status(placebo: Contrast) -> str:
 def _effect_verdict(whole: Contrast, hoped: float, trend: str, *, confounded: bool) -> str:
     if confounded:
         return "confounded"
-    if trend == "apart":  # the slice went its own way before anything was changed
+    if trend == "apart":  # the slice moved differently before the change
         return "unknown"
     if whole.high < 0:
         return "improved"

@@ -1,4 +1,4 @@
-"""What became of proposals and targets, in a sentence or two for people."""
+"""Outcomes of proposals and targets, in one or two sentences."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -25,12 +25,12 @@ _WHAT = {
 _ENDS = {
     "improved": "It helped.",
     "worsened": "It made things worse.",
-    "no_effect": "The effect that was hoped for is ruled out.",
+    "no_effect": "The intended effect is ruled out.",
 }
 
 
 def effect_sentence(row: Mapping[str, Any]) -> str:
-    """Say what a proposal did.
+    """Describe the effect of a proposal.
 
     Parameters
     ----------
@@ -54,9 +54,9 @@ def effect_sentence(row: Mapping[str, Any]) -> str:
     what = _WHAT[row["measure"]]
     if row["verdict"] == "confounded":
         others = ", ".join(clean_text(name, limit=40) for name in row["confounded_by"])
-        first = f"Cannot be told apart from what {others} did: both touch the same decisions."
+        first = f"Inconclusive: its effect cannot be separated from that of {others}: both touch the same decisions."
     elif row["verdict"] == "unknown":
-        first = f"Cannot be said yet. {_inconclusive_reason(row)}"
+        first = f"Not known yet. {_inconclusive_reason(row)}"
     else:
         first = _ENDS[row["verdict"]]
     if not _is_known(row["before"]) or not _is_known(row["after"]):
@@ -70,7 +70,7 @@ def effect_sentence(row: Mapping[str, Any]) -> str:
     if not _is_known(row["estimate"]):
         return f"{first} {said}"
     said += (
-        f" Going by {count_with_noun(row['n_untouched'], 'untouched group', 'untouched groups')}, it would "
+        f" Compared with {count_with_noun(row['n_untouched'], 'untouched group', 'untouched groups')}, it would "
         f"have been {format_percent(min(max(row['without'], 0.0), 1.0))} without the change: "
         f"{_format_points(row['estimate'])} ({_format_points(row['low'])} to {_format_points(row['high'])}) points."
     )
@@ -80,14 +80,14 @@ def effect_sentence(row: Mapping[str, Any]) -> str:
 def _caveat_sentences(row: Mapping[str, Any]) -> list[str]:
     said = []
     if row["n_untouched"] == 1:
-        said.append("With one untouched group nobody can tell how far rates move by themselves.")
+        said.append("With one untouched group, it is unknown how far rates move by themselves.")
     if row["trend"] == "unknown":
         said.append("Whether the slice moved like the others before could not be checked.")
     elif row["trend"] == "alike":
         seen = (row["early_high"] - row["early_low"]) / 2
         said.append(
-            "Before, the slice moved like the others, as far as can be seen (differences under "
-            f"{100 * seen:.1f} points cannot)."
+            "Before, the slice moved like the others, as far as the data show (differences under "
+            f"{100 * seen:.1f} points cannot be seen)."
         )
     if row["look"] > 1:
         said.append(
@@ -98,7 +98,7 @@ def _caveat_sentences(row: Mapping[str, Any]) -> list[str]:
 
 def _inconclusive_reason(row: Mapping[str, Any]) -> str:
     if row["trend"] == "apart":
-        return "The slice went its own way before anything was changed."
+        return "The slice moved differently from the others before the change."
     if _is_known(row["need_after"]):
         before, after = int(row["need_before"]), int(row["need_after"])
         return (
@@ -106,58 +106,58 @@ def _inconclusive_reason(row: Mapping[str, Any]) -> str:
             "more from before it, all in the slice."
         )
     if not _is_known(row["before"]) or not _is_known(row["after"]):
-        return "There are too few reviewed decisions in the slice, before or since."
+        return "There are too few reviewed decisions in the slice, before or after the change."
     if row["before"] == 0:
-        return "No error was seen in the slice before the change: review more from before it."
+        return "No error was seen in the slice before the change: review more decisions from before it."
     if row["n_untouched"] == 0:
         return "There is no untouched group with enough reviews to compare with."
     return (
-        "More reviews of the slice alone would not tell: what is known of the untouched groups is "
-        "too rough, or they vary too much. Review them, too."
+        "More reviews of the slice alone would not be enough: the rates of the untouched groups are "
+        "too uncertain, or they vary too much. Review those groups, too."
     )
 
 
 def target_sentence(row: Mapping[str, Any]) -> str:
-    r"""Say whether a target is met.
+    r"""State whether a target is met.
 
     Examples
     --------
     >>> row = {"measure": "wrongful_rate", "sense": "at most", "limit": 0.03, "estimate": 0.05,
     ...     "low": 0.02, "high": 0.11, "status": "cannot_tell", "reviews_needed": 360}
-    >>> target_sentence(row)[:62]
-    'Cannot tell yet. Wrong among enforced decisions at most 3.0\xa0%:'
+    >>> target_sentence(row)[:59]
+    'Inconclusive. Wrong among enforced decisions at most 3.0\xa0%:'
     """
-    ends = {"met": "Met.", "missed": "Missed.", "cannot_tell": "Cannot tell yet."}
+    ends = {"met": "Met.", "missed": "Missed.", "cannot_tell": "Inconclusive."}
     words = MEASURE_WORDS.get(row["measure"])
     name = words.name if words else "Reviewers' accuracy"
     said = f"{ends[row['status']]} {name} {row['sense']} {format_percent(row['limit'])}: "
     if not _is_known(row["estimate"]):
-        said += "there are too few reviews for a figure."
+        said += "there are too few reviews for an estimate."
     else:
         said += f"{format_percent(row['estimate'])} ({format_interval(row['low'], row['high'])})."
     if _is_known(row["reviews_needed"]):
-        said += f" About {format_count(int(row['reviews_needed']))} more reviews would settle it."
+        said += f" About {format_count(int(row['reviews_needed']))} more reviews would likely decide it."
     return said
 
 
 def step_sentence(row: Mapping[str, Any]) -> str:
-    r"""Say what one step of an improvement plan brings.
+    r"""Describe the effect of one step of an improvement plan.
 
     Examples
     --------
     >>> row = {"step": 1, "measure": "wrongful_rate", "limit": 0.03, "rule": "market is IT",
-    ...     "change": "another bar", "brings": 0.02, "brings_low": 0.01, "brings_high": 0.03,
+    ...     "change": "another threshold", "brings": 0.02, "brings_low": 0.01, "brings_high": 0.03,
     ...     "left": 0.025, "reaches": "likely"}
-    >>> step_sentence(row)[:38]
-    'Where market is IT: another bar. Wrong'
+    >>> step_sentence(row)[:44]
+    'Where market is IT: another threshold. Wrong'
     """
     words = MEASURE_WORDS.get(row["measure"])
     name = words.name if words else str(row["measure"]).replace("_", " ")
     if not row["step"]:
-        return f"{name}: no confirmed finding shows a way to the target yet."
+        return f"{name}: no confirmed finding helps to reach the target yet."
     where = f"Where {clean_text(row['rule'], 160)}: {clean_text(row['change'], 120)}."
     if not _is_known(row["brings"]):
-        return f"{where} What it brings cannot be said yet."
+        return f"{where} Its effect is not known yet."
     brings, low, high = (
         _format_points(row[name]).lstrip("+") for name in ("brings", "brings_low", "brings_high")
     )
@@ -175,7 +175,7 @@ def step_sentence(row: Mapping[str, Any]) -> str:
 
 
 def audit_sentence(n_open: int, n_targets: int, budget: int, command: str) -> str:
-    """Say which audit would settle what cannot be told yet.
+    """State which audit would settle inconclusive targets.
 
     Examples
     --------

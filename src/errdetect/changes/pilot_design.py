@@ -10,11 +10,11 @@ from errdetect.stats.intervals import critical_value
 
 __all__ = ["Pilot", "plan_pilot", "reviews_per_arm"]
 
-#: Chance of a false alarm (two-sided) and of seeing an effect that is there.
+#: Significance level (two-sided) and power.
 ALPHA, POWER = 0.05, 0.8
-#: How alike the decisions of one account are in being wrong; an assumption until measured.
+#: Correlation of errors within one account; an assumption until measured.
 ICC = 0.05
-#: Share of the hoped-for effect that the pilot must be able to see.
+#: Share of the intended effect that the pilot must be able to detect.
 SEEN = 0.5
 
 
@@ -25,13 +25,13 @@ class Pilot:
     Parameters
     ----------
     rate, aim
-        Error rate now, and the one that the pilot must be able to tell from it.
+        Error rate now, and the one that the pilot must distinguish from it.
     reviews
-        Reviews of each side; None where the slice has too few accounts for any number to do.
+        Reviews of each side; None where the slice has too few accounts for any number to be enough.
     days
-        Days until each side has had so many decisions, at the slice's usual volume; None unknown.
+        Days until each side has had so many decisions, at the slice's average volume; None unknown.
     accounts
-        Accounts of each half that were counted on; None where items are split one by one.
+        Accounts assumed in each half; None where items are split one by one.
     """
 
     rate: float
@@ -42,14 +42,14 @@ class Pilot:
 
 
 def reviews_per_arm(rate: float, aim: float, *, alpha: float = ALPHA, power: float = POWER) -> int:
-    """Count the reviews of each half that tell two error rates apart.
+    """Count the reviews of each half needed to distinguish two error rates.
 
     Parameters
     ----------
     rate, aim
         The two rates, in [0, 1].
     alpha, power
-        Chance of a false alarm (two-sided), and of seeing the difference.
+        Significance level (two-sided), and power.
 
     Returns
     -------
@@ -97,7 +97,7 @@ def plan_pilot(
     rate
         The slice's error rate now.
     aim
-        The rate that is hoped for; the pilot sees half of the way there.
+        The intended rate; the pilot can detect half of that change.
     per_day
         Decisions a day in the slice; NaN where unknown.
     n_accounts
@@ -113,8 +113,8 @@ def plan_pilot(
 
     Notes
     -----
-    Reviews of one account tell less than reviews of many: n reviews of a accounts are worth
-    n / (1 + (n / a - 1) icc). Where even all accounts are worth too little, no number will do.
+    Reviews of one account carry less information than reviews of many: n reviews of a accounts are worth
+    n / (1 + (n / a - 1) icc). Where even all accounts are too few, no number is enough.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""Proposals: which change fits a cause, when a brief is a new proposal, and how it is recorded."""
+"""Proposals: the change that fits a cause, which briefs are new, and how they are recorded."""
 
 import hashlib
 import json
@@ -25,7 +25,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class RecommendedChange:
-    """What to change, for a cause.
+    """The change for a cause.
 
     Parameters
     ----------
@@ -33,13 +33,13 @@ class RecommendedChange:
         `threshold`, `whitelist`, `rule_text`, `reviewer_training`, `model_data`, `version` or
         `look_closer`.
     title
-        A few words.
+        Short title.
     steps
-        What is to be done, in order.
+        Steps, in order.
     pilot
         How to try it on one half first.
     effort
-        Rough work, in person-days: orders the improvement plan. An assumption, not measured.
+        Rough effort, in person-days: orders the improvement plan. An assumption, not measured.
     """
 
     kind: str
@@ -50,7 +50,7 @@ class RecommendedChange:
 
 
 _BY_ACCOUNT = (
-    "Split the slice's accounts in two halves by chance (without accounts: its items). One half gets "
+    "Split the slice's accounts in two random halves (without accounts: its items). One half gets "
     "the change, the other does not. People review a random sample of both and do not know which is "
     "which."
 )
@@ -59,63 +59,63 @@ _BY_ACCOUNT = (
 CHANGES: Mapping[str, RecommendedChange] = {
     "threshold": RecommendedChange(
         "threshold",
-        "Move the bar",
-        ("Set the machine's bar for this policy to the recommended one.",),
+        "Move the threshold",
+        ("Set the machine's threshold for this policy to the recommended one.",),
         _BY_ACCOUNT,
         1.0,
     ),
     "account_cluster": RecommendedChange(
         "whitelist",
-        "Stop enforcing on listed accounts without a person",
+        "Stop enforcing on listed accounts without human review",
         (
             "Send what the machine would enforce on these accounts to a person first.",
-            "Give every entry a date on which it ends (90 days) and a reason to strike it sooner.",
+            "Give every entry an end date (90 days) and conditions for removing it sooner.",
         ),
         _BY_ACCOUNT,
         2.0,
     ),
     "policy_ambiguity": RecommendedChange(
         "rule_text",
-        "Make the rule's text clear",
+        "Clarify the rule's text",
         (
             "Let the rule's owner decide 20 reviewed cases of the slice on which reviewers disagree.",
-            "Add to the clause a sentence that settles them, with one example on each side.",
-            "Tell reviewers, then give the machine the decided cases to learn from.",
+            "Add to the clause a sentence that decides them, with one example on each side.",
+            "Inform reviewers, then train the machine on the decided cases.",
         ),
-        "Give half of the reviewers the new text, drawn by chance. Both halves review the same random "
-        "sample of the slice; compare each with an expert's answer.",
+        "Give half of the reviewers the new text, drawn at random. Both halves review the same random "
+        "sample of the slice; compare each with an expert's verdict.",
         5.0,
     ),
     "reviewer_inconsistency": RecommendedChange(
         "reviewer_training",
         "Train the reviewers who differ",
         (
-            "Go through 20 cases of the slice with the reviewers, with an expert's answer to each.",
-            "Give golden items of this slice afterwards, half of them errors.",
-            "Review again what they alone decided: the machine may have been right.",
+            "Go through 20 cases of the slice with the reviewers, with an expert's verdict on each.",
+            "Afterwards, give them golden items of this slice, half of them errors.",
+            "Re-review what they alone reviewed: the machine may have been right.",
         ),
-        "Train half of the reviewers first, drawn by chance. Both halves review a random sample of "
+        "Train half of the reviewers first, drawn at random. Both halves review a random sample of "
         "the slice with known answers.",
         3.0,
     ),
     "machine_fault": RecommendedChange(
         "model_data",
-        "Teach the machine this slice",
+        "Retrain the machine on this slice",
         (
-            "Give the machine the reviewed decisions of the slice with their right answers.",
+            "Train the machine on the reviewed decisions of the slice with their correct verdicts.",
             "Until it is retrained, send decisions of the slice to a person before they take effect.",
         ),
-        "Let the new model decide beside the old one, without effect. People review a random sample "
-        "of each one's decisions in the slice and do not know whose they are.",
+        "Run the new model in shadow mode next to the old one. People review a random sample "
+        "of each one's decisions in the slice without knowing which model made them.",
         8.0,
     ),
     "change_in_time": RecommendedChange(
         "version",
-        "Look at what changed, and take it back if it is the fault",
+        "Find the change and roll it back if it caused the errors",
         (
             "Name what changed when the rate rose: the moderator's version, the rule's text, the mix "
             "of markets.",
-            "Return half of the slice to how it was before.",
+            "Restore half of the slice to its state before the change.",
         ),
         _BY_ACCOUNT,
         3.0,
@@ -124,17 +124,17 @@ CHANGES: Mapping[str, RecommendedChange] = {
         "look_closer",
         "Find the cause first",
         (
-            "Let an expert read 30 wrong decisions of the slice and name the fault of each.",
-            "Propose a change only then: the evidence fits no single cause.",
+            "Let an expert read 30 wrong decisions of the slice and name the cause of each.",
+            "Propose a change only afterwards: the evidence fits no single cause.",
         ),
-        "No change is proposed yet. The size below is that of a later pilot.",
+        "No change is proposed yet. The size below is for a later pilot.",
         2.0,
     ),
 }
 
 
 class ProposedChange(Protocol):
-    """What a brief proposes, as the ledger takes it; `finding_ids` and `parts` go together."""
+    """A brief's proposal, as the ledger records it; `finding_ids` and `parts` go together."""
 
     @property
     def policy_id(self) -> str: ...  # noqa: D102
@@ -159,7 +159,7 @@ class ProposedChange(Protocol):
 
 
 def proposal_id(policy_id: str, kind: str, finding_id: str) -> str:
-    """Name a proposal after what it changes and the first finding it rests on.
+    """Name a proposal after what it changes and its first finding.
 
     Examples
     --------
@@ -171,7 +171,7 @@ def proposal_id(policy_id: str, kind: str, finding_id: str) -> str:
 
 
 def findings_in_use(known: pd.DataFrame) -> dict[str, tuple[str, str]]:
-    """Map the findings that a proposal rests on to its id and state; closed proposals let go.
+    """Map the findings behind each proposal to its id and state; closed proposals release theirs.
 
     Examples
     --------
@@ -187,7 +187,7 @@ def findings_in_use(known: pd.DataFrame) -> dict[str, tuple[str, str]]:
 
 
 def estimated_effort(cause: str) -> float:
-    """Return the rough work of the change that fits a cause, in person-days.
+    """Return the rough effort of the change that fits a cause, in person-days.
 
     Examples
     --------
@@ -198,10 +198,10 @@ def estimated_effort(cause: str) -> float:
 
 
 def new_proposals(proposed: Iterable[ProposedChange], known: pd.DataFrame) -> pd.DataFrame:
-    """Choose what is not in the ledger yet, as rows for it.
+    """Return the proposals that are not in the ledger yet, as rows for it.
 
-    A finding that a proposal rests on already is not proposed again, also where that one was
-    rejected; a closed proposal lets its findings go. A brief proposes what is left of its findings.
+    A finding behind an existing proposal is not proposed again, even if that proposal was
+    rejected; a closed proposal releases its findings. A brief proposes its remaining findings.
 
     Parameters
     ----------
@@ -254,7 +254,7 @@ def new_proposals(proposed: Iterable[ProposedChange], known: pd.DataFrame) -> pd
 
 
 def _unused_id(name: str, ids: set[str]) -> str:
-    """Give a number to a name that an earlier, closed proposal has."""
+    """Append a number to a name that an earlier, closed proposal already has."""
     number, free = 2, name
     while free in ids:
         free, number = f"{name}-{number}", number + 1
@@ -269,7 +269,7 @@ _COLUMNS = [
 def proposals_in_effect(
     proposals: pd.DataFrame, history: pd.DataFrame, *, as_of: pd.Timestamp
 ) -> pd.DataFrame:
-    """Turn the ledger's proposals into what `measure_effects` measures.
+    """Turn the ledger's proposals into the input that `measure_effects` needs.
 
     Parameters
     ----------

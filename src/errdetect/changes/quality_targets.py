@@ -1,4 +1,4 @@
-"""Quality targets: met, missed, or cannot tell yet, from the intervals; and what would settle it."""
+"""Quality targets: met, missed or inconclusive, from the intervals; and how many reviews would decide."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -38,12 +38,12 @@ _COLUMNS = (
 
 
 def target_status(measure: str, limit: float, low: float, high: float) -> str:
-    """Say whether a target is met, from the interval alone.
+    """Decide whether a target is met, from the interval alone.
 
     Parameters
     ----------
     measure
-        Which; it says whether the limit is an upper or a lower one.
+        The measure; it decides whether the limit is an upper or a lower one.
     limit
         The target.
     low, high
@@ -52,7 +52,7 @@ def target_status(measure: str, limit: float, low: float, high: float) -> str:
     Returns
     -------
     str
-        `met` where the whole interval keeps the limit, `missed` where none of it does, else
+        `met` where the whole interval is within the limit, `missed` where all of it is beyond, else
         `cannot_tell`.
 
     Examples
@@ -77,7 +77,7 @@ def reviews_to_decide(
     *,
     usual_rate: float = 0.05,
 ) -> int | None:
-    """Count the further reviews that would tell a rate from a limit, if it is what it seems.
+    """Count the further reviews that would distinguish a rate from a limit, if the estimate is true.
 
     Parameters
     ----------
@@ -88,15 +88,15 @@ def reviews_to_decide(
     n_reviews
         Reviews so far, of the decisions that the rate is a share of.
     n_decisions
-        How many of those decisions there are: all reviewed, all is known. None: no end.
+        How many of those decisions there are: with all reviewed, the rate is known. None: unlimited.
     usual_rate
         Rate to expect where there is no estimate.
 
     Returns
     -------
     int or None
-        Further reviews, so that the interval excludes the limit with a chance of 80 %. None where
-        the rate lies at the limit, and there is no end of decisions.
+        Further reviews, so that the interval excludes the limit with a probability of 80 %. None where
+        the rate lies at the limit and decisions are unlimited.
 
     Notes
     -----
@@ -156,18 +156,18 @@ def check_targets(
     by: Sequence[str] = ("policy_id",),
     usual_rate: float = 0.05,
 ) -> pd.DataFrame:
-    """Hold estimated rates against the catalogue's and the config's targets.
+    """Check estimated rates against the catalogue's and the config's targets.
 
     Parameters
     ----------
     estimates
-        The contract's estimates with the `by` columns; rows of the whole are left out.
+        The contract's estimates with the `by` columns; overall rows are left out.
     policies
-        The catalogue. Its targets of a policy go before the config's.
+        The catalogue. Its policy targets override the config's.
     limits
         The config's targets for every policy: measure to limit.
     by
-        Columns of the cells; `policy_id` and, where targets hold per market, `market`.
+        Columns of the cells; `policy_id` and, where targets are per market, `market`.
     usual_rate
         Rate to expect where nothing is known.
 
@@ -175,7 +175,7 @@ def check_targets(
     -------
     DataFrame
         The `by` columns, measure, sense (`at most`, `at least`), limit, estimate, low, high,
-        status (`STATUSES`), n_reviews, reviews_needed (further ones that would settle a
+        status (`STATUSES`), n_reviews, reviews_needed (further ones that would decide a
         `cannot_tell`, of decisions that the measure is a share of; missing otherwise). A policy
         with a target and without decisions has a row, `cannot_tell`.
 
@@ -266,16 +266,16 @@ def _target_row(row: Mapping[Any, Any], limit: float, usual_rate: float) -> dict
 def check_reviewer_targets(
     cards: pd.DataFrame, limit: float, *, sites: Mapping[str, float] | None = None
 ) -> pd.DataFrame:
-    """Hold the accuracy of each review site against its target.
+    """Check the accuracy of each review site against its target.
 
     Parameters
     ----------
     cards
         Scorecards: site, reviewer (missing: the site as a whole), measure, value, low, high, n.
     limit
-        Least share of golden items answered rightly, for every site.
+        Least share of golden items answered correctly, for every site.
     sites
-        Limits of single sites, which go before.
+        Limits of single sites, which override it.
 
     Returns
     -------
@@ -307,18 +307,18 @@ def check_reviewer_targets(
 
 @dataclass(frozen=True)
 class NextAudit:
-    """The next audit that would settle the easier half of what cannot be told yet.
+    """The next audit that would decide the easier half of the inconclusive targets.
 
     Parameters
     ----------
     n_open, n_targets
-        Open targets, and those among them that it would settle.
+        Open targets, and those among them that it would decide.
     minimum
         Least reviews of each cell.
     budget
         Reviews in all.
     command
-        The command to run; CONFIG and DIR stand for the user's.
+        The command to run; CONFIG and DIR are placeholders.
     """
 
     n_open: int
@@ -335,16 +335,16 @@ def size_next_audit(
     by: Sequence[str] = ("policy_id",),
     floor: float = 0.25,
 ) -> NextAudit | None:
-    """Size the audit that would settle half of the targets of which one cannot tell yet.
+    """Size the audit that would decide half of the inconclusive targets.
 
-    The easier half: some rates lie so near their limit that only all decisions would tell.
+    The easier half: some rates lie so near their limit that only reviewing all decisions would decide.
 
     Parameters
     ----------
     targets
         From `check_targets`.
     estimates
-        What those were made from: for the size of each cell.
+        The decisions behind them: for the size of each cell.
     by
         The cells' columns.
     floor
@@ -353,7 +353,7 @@ def size_next_audit(
     Returns
     -------
     SettlingAudit or None
-        None where nothing is open, or no audit would settle it.
+        None where nothing is open, or no audit would decide.
 
     Notes
     -----

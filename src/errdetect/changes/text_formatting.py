@@ -1,4 +1,4 @@
-"""Reading the report's tables: their columns checked, their missing values as None."""
+"""Formatting of untrusted text, counts, shares and days; checks and reads of report tables."""
 
 import hashlib
 import math
@@ -30,14 +30,14 @@ __all__ = [
 
 _MONTHS = "JanFebMarAprMayJunJulAugSepOctNovDec"
 
-# Direction marks around a quotation, which keep its own order from reaching out.
+# Direction marks around a quotation, which contain its text direction.
 _OPEN, _CLOSE = "\u2068", "\u2069"
 
 
 def clean_text(value: object, limit: int = 120, missing: str = "not given") -> str:
-    r"""Make foreign text fit to be shown: one line, nothing hidden, bounded in length.
+    r"""Make untrusted text safe to show: one line, no hidden characters, bounded length.
 
-    Escaping for HTML is the template's part.
+    The template escapes HTML.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def clean_text(value: object, limit: int = 120, missing: str = "not given") -> s
     limit
         The most characters to show.
     missing
-        What to say where there is no value.
+        Text for a missing value.
 
     Returns
     -------
@@ -65,7 +65,7 @@ def clean_text(value: object, limit: int = 120, missing: str = "not given") -> s
     if value is None or value is pd.NA or value is pd.NaT or value != value:
         return missing
     whole = str(value)
-    head = whole[: 4 * limit]  # a text of 1 MB is not read to its end
+    head = whole[: 4 * limit]  # a text of 1 MB is not read to the end
     line = " ".join(head.split())
     shown: list[str] = []
     length = 0
@@ -80,14 +80,14 @@ def clean_text(value: object, limit: int = 120, missing: str = "not given") -> s
 
 
 def slug(prefix: str, text: str) -> str:
-    """Name a place in the page after foreign text, in characters that are safe anywhere.
+    """Return a page anchor named after untrusted text, in safe characters.
 
     Parameters
     ----------
     prefix
-        What kind of place it is.
+        Kind of place.
     text
-        What it is named after.
+        Text to name it after.
 
     Returns
     -------
@@ -106,7 +106,7 @@ def slug(prefix: str, text: str) -> str:
     if plain and plain == text:
         return f"{prefix}-{plain}"
     mark = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:10]
-    # Two hyphens stand in no plain name, so no id can be written to look like another's hash.
+    # No plain name has two hyphens, so no id can be written to look like another's hash.
     return "-".join(part for part in (f"{prefix}-", plain, mark) if part)
 
 
@@ -122,7 +122,7 @@ def format_count(n: int) -> str:
 
 
 def count_with_noun(n: int, one: str, many: str) -> str:
-    """Write how many there are of something.
+    """Write a count with its noun.
 
     Examples
     --------
@@ -161,17 +161,17 @@ def format_interval(low: float, high: float) -> str:
 
 
 def natural_frequencies(shares: Sequence[float]) -> tuple[list[str], str]:
-    """Say shares as numbers "of 100", or of more where 100 would hide them.
+    """Write shares as numbers "of 100", or of more where 100 is too coarse.
 
     Parameters
     ----------
     shares
-        Shares of 1 that are said in one sentence.
+        Shares of 1 for one sentence.
 
     Returns
     -------
     tuple
-        The numbers, and what they are counted out of ("100", "1,000" or "100,000").
+        The numbers, and their base ("100", "1,000" or "100,000").
 
     Examples
     --------
@@ -188,7 +188,7 @@ def natural_frequencies(shares: Sequence[float]) -> tuple[list[str], str]:
 
 
 def format_day(moment: date) -> str:
-    """Write a day in the same way wherever the report is made.
+    """Write a day, independent of the locale.
 
     Examples
     --------
@@ -216,11 +216,11 @@ def require_columns(frame: pd.DataFrame, columns: Iterable[str], what: str) -> N
     Parameters
     ----------
     frame
-        A table of the report's content.
+        A table of the report.
     columns
-        The names it must have.
+        Required columns.
     what
-        What the table is called in the message.
+        Name of the table in the message.
 
     Raises
     ------
@@ -244,7 +244,7 @@ def require_columns(frame: pd.DataFrame, columns: Iterable[str], what: str) -> N
 
 
 def has_rows(frame: pd.DataFrame | None) -> bool:
-    """Tell whether there is a table with something in it.
+    """Return whether the table has rows.
 
     Examples
     --------
@@ -255,7 +255,7 @@ def has_rows(frame: pd.DataFrame | None) -> bool:
 
 
 def to_records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Give the rows as dicts, in the table's order.
+    """Return the rows as dicts, in the table's order.
 
     Examples
     --------
@@ -266,7 +266,7 @@ def to_records(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def finite_or_none(value: Any) -> float | None:
-    """Read a number that may be missing; what is not finite is missing.
+    """Read a number that may be missing; non-finite is missing.
 
     Examples
     --------

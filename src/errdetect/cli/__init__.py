@@ -1,4 +1,4 @@
-"""The door: one command a verb, no logic. Rooms are opened only when a command needs them."""
+"""Command line: one command per workflow, no logic. Each command imports only what it needs."""
 
 from typing import Annotated
 
@@ -12,7 +12,7 @@ __all__ = ["app", "main"]
 
 
 def main() -> None:
-    """Run a command; faults that the user can mend end with one clear message and their status."""
+    """Run a command; errors that the user can fix end with one clear message and an exit status."""
     with exit_on_error():
         app()
 

@@ -1,4 +1,4 @@
-"""Commands that learn, score, measure and report."""
+"""The commands: arguments in, summary lines out."""
 
 import json
 from collections.abc import Callable
@@ -29,7 +29,7 @@ __all__ = [
 
 app = typer.Typer(
     name="errdetect",
-    help="Find wrong automated moderation decisions, rank them for human review, and say honestly how often the "
+    help="Find wrong automated moderation decisions, rank them for human review, and estimate how often the "
     "machine errs.\n\nStart with `errdetect demo`, which shows everything on a simulated marketplace.",
     no_args_is_help=True,
     add_completion=False,
@@ -45,7 +45,7 @@ Overrides = Annotated[
 ]
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the outputs.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing while working.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Hide progress messages.")]
 
 
 def load_settings(config: Path, overrides: list[str] | None) -> "Config":
@@ -61,19 +61,19 @@ def split_names(text: str) -> list[str]:
 
 
 def as_utc(moment: datetime | None) -> datetime | None:
-    """Take a moment without a zone as UTC."""
+    """Read a moment without a time zone as UTC."""
     from datetime import UTC
 
     return None if moment is None else moment.replace(tzinfo=UTC)
 
 
 def progress_printer(quiet: bool) -> Callable[[str], None]:
-    """Return what tells people on stderr what is going on, unless they want quiet."""
+    """Return a callback that prints progress to stderr; silent with `--quiet`."""
     return (lambda _: None) if quiet else (lambda message: typer.echo(f"... {message}", err=True))
 
 
 def print_result(result: Any, as_json: bool) -> None:
-    """Print a result: words for people, or JSON for machines."""
+    """Print a result: text for people, or JSON for machines."""
     from errdetect.data.atomic_writing import to_json_value
     from errdetect.workflows.result_summaries import summary_text
 
@@ -108,9 +108,9 @@ def ingest(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Take finished reviews into the ledger; the same reviews again change nothing.
+    """Import finished reviews into the ledger; importing the same reviews again changes nothing.
 
-    Every other command counts them from then on. A known review_id with a later updated_at or
+    All other commands use them from then on. A known review_id with a later updated_at or
     reviewed_at is a correction and counts from then on. Reviews that cannot be used are written to
     rejects.parquet with the reason.
 
@@ -136,7 +136,9 @@ def remediate(
     apply: Annotated[
         bool, typer.Option("--apply", help="Record the plan in the ledger; needs two people.")
     ] = False,
-    by: Annotated[str | None, typer.Option("--by", metavar="NAME", help="Who does it.")] = None,
+    by: Annotated[
+        str | None, typer.Option("--by", metavar="NAME", help="Who applies the plan.")
+    ] = None,
     approved_by: Annotated[
         str | None,
         typer.Option("--approved-by", metavar="OTHER", help="The second person, who approved."),
@@ -185,7 +187,7 @@ def export(
         typer.Option(
             "--queue",
             metavar="FILE",
-            help="A queue.parquet; default: the ledger's queue that nobody has reviewed yet.",
+            help="A queue.parquet; default: the ledger's queued decisions without a review yet.",
         ),
     ] = None,
     decisions: Annotated[
@@ -236,13 +238,13 @@ def proposals(
     by: Annotated[str | None, typer.Option(metavar="NAME", help="Who decides.")] = None,
     effective: Annotated[
         datetime | None,
-        typer.Option(formats=["%Y-%m-%d"], help="From when the change holds (with --accept)."),
+        typer.Option(formats=["%Y-%m-%d"], help="When the change takes effect (with --accept)."),
     ] = None,
     note: Annotated[str, typer.Option(help="Why.")] = "",
     overrides: Overrides = None,
     as_json: Json = False,
 ) -> None:
-    """List what the reports' briefs proposed; accept, reject or close one.
+    """List the proposals from the reports' briefs; accept, reject or close one.
 
     Accepting records the decision and its date; later reports measure what the change did.
 
@@ -269,7 +271,7 @@ def demo(
         "errdetect-demo"
     ),
     decisions: Annotated[int, typer.Option(help="Decisions to simulate.")] = 60_000,
-    seed: Annotated[int, typer.Option(help="Which marketplace.")] = 7,
+    seed: Annotated[int, typer.Option(help="Random seed of the marketplace.")] = 7,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -289,13 +291,11 @@ def simulate(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for the tables.")],
     decisions: Annotated[int, typer.Option(help="How many decisions.")] = 100_000,
     days: Annotated[int, typer.Option(help="How many days.")] = 180,
-    seed: Annotated[
-        int, typer.Option(help="Which marketplace; the same seed gives the same bytes.")
-    ] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed; the same seed gives the same bytes.")] = 0,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write a marketplace whose truth is known: decisions, reviews, policies, truth and a config.
+    """Simulate a marketplace with known true verdicts: decisions, reviews, policies, truth and a config.
 
     Example: `errdetect simulate market --decisions 100000 --days 180 --seed 1`
     """
@@ -311,10 +311,10 @@ def simulate(
 def validate(
     config: ConfigFile, overrides: Overrides = None, as_json: Json = False, quiet: Quiet = False
 ) -> None:
-    """Show every fault of config and data at once, with counts and examples.
+    """Report all problems of config and data at once, with counts and examples.
 
-    Exit status 2 if something is wrong. Single rows that cannot be used do not stop the other commands: they
-    go on with the rest and write what they left out to rejects.parquet.
+    Exit status 2 if there are errors. A few unusable rows do not stop the other commands: they
+    continue with the rest and write the unusable rows to rejects.parquet.
 
     Example: `errdetect validate market/config.yaml`
     """
@@ -332,7 +332,7 @@ def train(
 ) -> None:
     """Learn from reviews which decisions are wrong, and register the model if it is good enough.
 
-    Exit status 1 if the gate says no, or cannot tell.
+    Exit status 1 if the gate fails or is inconclusive.
 
     The smallest config is `{version: 1, data: {decisions: decisions.parquet, reviews: reviews.parquet}}`.
 
@@ -438,7 +438,7 @@ def plan_audit(
     method: Annotated[
         str | None,
         typer.Option(
-            help="unequal (lean towards likely errors) or neyman (strata); default: the config's."
+            help="unequal (favours likely errors) or neyman (strata); default: the config's."
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="The same seed draws the same decisions.")] = 0,
@@ -446,7 +446,7 @@ def plan_audit(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Draw the next audit with known chances, and say what interval and cost to expect.
+    """Draw the next audit with known inclusion probabilities; show the expected interval and cost.
 
     Give one of `--budget` and `--half-width`.
 
@@ -475,7 +475,7 @@ def report(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write the policy report: one HTML page for people who own the rules, and its tables.
+    """Write the policy report: one HTML page for policy owners, and its tables.
 
     Example: `errdetect report market/config.yaml --out report`
     """
@@ -507,10 +507,10 @@ def verify(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Recompute what an output folder holds, and say equal, or what differs and since what change.
+    """Recompute an output folder; report that it is equal, or what differs and what changed since.
 
-    The run's own `--set` and arguments are used again. Nothing is written: the ledger is read as it
-    stood at the run's moment. Exit status 1 if something differs, 2 if the folder cannot be verified.
+    The run's own `--set` and arguments are reused. Nothing is written: the ledger is read as it
+    was at the time of the run. Exit status 1 if something differs, 2 if the folder cannot be verified.
 
     Example: `errdetect verify estimates --config market/config.yaml`
     """

@@ -1,1 +1,1 @@
-"""Policy room: what the estimates, the queue and the model mean for people who own the rules."""
+"""The policy report: estimates, queue and model results for policy owners."""

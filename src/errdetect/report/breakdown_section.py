@@ -12,7 +12,7 @@ from errdetect.report.reported_rates import ReportedRate, reported_rates_by_grou
 
 __all__ = ["ABOVE", "BELOW", "SHOWN", "Breakdown", "BreakdownGroup", "build_breakdowns"]
 
-#: Groups that stand open; the others are folded away.
+#: Groups shown at first; the others are collapsed.
 SHOWN = 15
 
 ABOVE, BELOW, NOT_CLEAR = "above", "below", "no clear difference"
@@ -30,7 +30,7 @@ class BreakdownGroup:
     error
         Its error rate.
     strip
-        Where the interval stands on the block's axis.
+        Position of the interval on the block's axis.
     against
         `above` or `below` where the whole interval lies on that side of the overall rate,
         else `no clear difference`; empty where there is nothing to compare.
@@ -48,18 +48,18 @@ class BreakdownGroup:
 
 @dataclass(frozen=True)
 class Breakdown:
-    """The groups of one column, the highest error rate first.
+    """The groups of one column, sorted by error rate, highest first.
 
     Parameters
     ----------
     name, title, anchor
-        The column, what it is called, and the block's id in the page.
+        The column, its title, and the block's id in the page.
     words
-        One and many of its groups, in words of ours.
+        Singular and plural name of its groups.
     axis
         The axis of the plots.
     groups
-        Said ones by estimate, then those that cannot be said.
+        Groups with an estimate, highest first, then the suppressed ones.
     beside
         The further measures that the table shows.
     """
@@ -79,7 +79,7 @@ class Breakdown:
 
     @property
     def n_estimated(self) -> int:
-        """How many of them have a figure."""
+        """How many of them have an estimate."""
         return sum(g.error.said is not None for g in self.groups)
 
     @property
@@ -89,7 +89,7 @@ class Breakdown:
 
     @property
     def by_chance(self) -> int:
-        """About how many groups would stand above by chance alone, at 2.5 % each."""
+        """About how many groups would be above by chance alone, at 2.5 % each."""
         return round(0.025 * self.n_estimated)
 
 
@@ -103,9 +103,9 @@ def build_breakdowns(
     Parameters
     ----------
     estimates
-        Name of a block -> its estimates; rows without a value are the whole and stay out.
+        Name of a block -> its estimates; rows without a value are overall rates and are left out.
     whole
-        measure -> figure of the whole: the reference line.
+        measure -> overall rate: the reference line.
     names
         policy_id -> the policy's name.
 
@@ -174,7 +174,7 @@ def _build_breakdown(
 
 
 def _rate_sort_key(group: BreakdownGroup) -> tuple[bool, float, str, str]:
-    """Highest estimate first, what cannot be said last; ties by name, then by value."""
+    """Highest estimate first, suppressed ones last; ties by name, then by value."""
     said = group.error.said
     return (said is None, -said.estimate if said else 0.0, group.label, group.key)
 

@@ -1,6 +1,6 @@
-"""The charts' geometry: where marks stand, in percent; the templates draw them.
+"""The charts' geometry: positions of marks, in percent; the templates draw them.
 
-Nothing here makes markup, so no text of the content can become any.
+Nothing here creates markup, so content text cannot become markup.
 """
 
 import math
@@ -30,7 +30,7 @@ _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 
 @dataclass(frozen=True)
 class Tick:
-    """A mark on an axis: its text, and where it stands in percent of the axis."""
+    """A mark on an axis: its text, and its position in percent of the axis."""
 
     text: str
     at: float
@@ -46,14 +46,14 @@ class Axis:
 
 @dataclass(frozen=True)
 class IntervalStrip:
-    """An interval on an axis: places in percent; None where there is nothing to mark.
+    """An interval on an axis: positions in percent; None where there is nothing to mark.
 
     Parameters
     ----------
     at, low, high
         The estimate and its limits.
     reference
-        The line that it is compared with.
+        The reference line.
     claim
         What counting only successful appeals would claim.
     cut
@@ -85,7 +85,7 @@ class Waffle:
 
 
 def axis_position(share: float, top: float) -> float:
-    """Say where a share stands on an axis that ends at `top`.
+    """Return the position of a share on an axis that ends at `top`.
 
     Returns
     -------
@@ -106,7 +106,7 @@ def choose_axis(shares: Sequence[float], steps: int = 4) -> Axis:
     Parameters
     ----------
     shares
-        What should fit, as shares of 1.
+        Values that should fit, as shares of 1.
     steps
         About how many intervals between ticks.
 
@@ -131,7 +131,7 @@ def choose_axis(shares: Sequence[float], steps: int = 4) -> Axis:
 
 
 def full_axis() -> Axis:
-    """Give the axis from 0 to 100 %, for shares that are mostly large.
+    """Return the axis from 0 to 100 %, for shares that are mostly large.
 
     Examples
     --------
@@ -152,7 +152,7 @@ def interval_strip(
     reference: float | None = None,
     claim: float | None = None,
 ) -> IntervalStrip:
-    """Place an interval on an axis.
+    """Position an interval on an axis.
 
     Parameters
     ----------
@@ -166,7 +166,7 @@ def interval_strip(
     Returns
     -------
     Strip
-        Places in percent.
+        Positions in percent.
 
     Examples
     --------
@@ -217,14 +217,14 @@ def spread_labels(places: Sequence[float], gap: float) -> list[float]:
     Parameters
     ----------
     places
-        Where the labels belong, in percent.
+        Ideal positions of the labels, in percent.
     gap
         The least distance between two, in percent.
 
     Returns
     -------
     list of float
-        Where to write them, in the order given and each as near as the gap allows from above.
+        Positions in the order given, each as near as the gap allows from above.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What goes with the errors: reasons by their share, for the whole and policy by policy."""
+"""Reasons associated with errors by their share, overall and per policy."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,22 +26,22 @@ _COLUMNS = ("policy_id", "code", "text", "share", "n_decisions")
 
 @dataclass(frozen=True)
 class Driver:
-    """One reason that goes with errors.
+    """One reason associated with errors.
 
     Parameters
     ----------
     text
-        The reason in plain words.
+        The reason in plain language.
     share
         Its share of the explained push towards error; None where unknown.
     bar
         The length of its bar, in percent.
     n_decisions
-        How many decisions were looked at.
+        Number of decisions examined.
     examples
         Ids of decisions that show it.
     said
-        How sure its share and place are, and how it moved; empty where nothing is known of that.
+        Uncertainty of its share and rank, and how it moved; empty where unknown.
     """
 
     text: str
@@ -59,7 +59,7 @@ def driver_rows(frame: pd.DataFrame | None) -> dict[str | None, list[dict[str, A
     ----------
     frame
         `policy_id` (missing: all policies), `code`, `text`, `share` in [0, 1], `n_decisions`,
-        and perhaps `example_ids` (a list), the share's limits `low` and `high`, `stable`,
+        and optionally `example_ids` (a list), the share's limits `low` and `high`, `stable`,
         `share_before`, `share_after` and `moved`; or None.
 
     Returns
@@ -130,15 +130,15 @@ def _read_driver(row: Mapping[str, Any]) -> Driver:
 
 
 def _uncertainty_notes(row: Mapping[str, Any]) -> Iterator[str]:
-    """Say how sure a share and its place are, and whether it moved beyond chance."""
+    """Describe the uncertainty of a share and its rank, and any significant move."""
     low, high = finite_or_none(row.get("low")), finite_or_none(row.get("high"))
     if low is not None and high is not None:
         yield f"between {format_interval(low, high)}".replace(" to ", " and ")
     stable = row.get("stable")
     if "stable" in row and (stable is None or pd.isna(stable)):
-        yield "too few decisions to tell its place"
+        yield "too few decisions to rank it"
     elif stable is not None:
-        yield "its place is steady" if stable else "its place cannot be told yet"
+        yield "its rank is stable" if stable else "its rank is not settled yet"
     moved, before, after = (
         row.get("moved"),
         finite_or_none(row.get("share_before")),

@@ -1,4 +1,4 @@
-"""What changed between two periods, with an interval that says whether it is more than chance."""
+"""Changes between two periods, with intervals that show whether they exceed chance."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,18 +24,18 @@ _MEASURES = ("error_rate", "wrongful_rate", "missed_rate")
 
 @dataclass(frozen=True)
 class PeriodChange:
-    """A measure's last two figures, and how far they lie apart.
+    """A measure's last two figures, and their difference.
 
     Parameters
     ----------
     measure, name
-        The measure, and its name in words.
+        The measure, and its name as text.
     since, until
         First days of the two periods.
     before, after
         Their rates.
     gap
-        `after` less `before`, with its interval.
+        `after` minus `before`, with its interval.
     """
 
     measure: str
@@ -48,21 +48,21 @@ class PeriodChange:
 
     @property
     def way(self) -> str:
-        """`rise` or `fall` where the interval leaves zero out, else empty."""
+        """`rise` or `fall` where the interval excludes zero, else empty."""
         if self.gap.low > 0:
             return "rise"
         return "fall" if self.gap.high < 0 else ""
 
     @property
     def sentence(self) -> str:
-        """The change in plain words, with the measure's name."""
+        """The change as a sentence, with the measure's name."""
         return f"{self.name}: {self.brief[0].lower()}{self.brief[1:]}"
 
     @property
     def brief(self) -> str:
-        """The change in one line, beside the measure's figure."""
+        """The change in one line, next to the measure's figure."""
         low, high = (f"{100 * x:+.1f}" for x in (self.gap.low, self.gap.high))
-        verdict = f"a clear {self.way}" if self.way else "no change is shown"
+        verdict = f"a clear {self.way}" if self.way else "no clear change"
         return (
             f"From {format_percent(self.before.estimate)} ({self.since}) to "
             f"{format_percent(self.after.estimate)} ({self.until}): {verdict}, {low} to {high} points."

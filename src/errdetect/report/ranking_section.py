@@ -1,4 +1,4 @@
-"""How well the ranking works: how many of all errors a budget of reviews finds."""
+"""Ranking quality: the share of all errors that a review budget finds."""
 
 import re
 from collections.abc import Mapping
@@ -37,18 +37,18 @@ _MOST = 40
 
 @dataclass(frozen=True)
 class RankedGroup:
-    """How well errors stand before right decisions within one group.
+    """How well errors rank before correct decisions within one group.
 
     Parameters
     ----------
     column, label
-        What the group is of, and its name.
+        The column of the group, and its name.
     said
-        Share of the pairs of one wrong and one right decision in which the wrong one stands first.
+        Share of the pairs of one wrong and one correct decision in which the wrong one ranks first.
     n_errors, n
         Held-out errors and decisions behind it.
     against
-        `better` or `worse` where the interval lies on that side of the whole's figure, else
+        `better` or `worse` where the interval lies on that side of the overall figure, else
         `no clear difference`.
     """
 
@@ -62,7 +62,7 @@ class RankedGroup:
 
 @dataclass(frozen=True)
 class RankedGroups:
-    """The groups that can be said, worst first, and how many others there are.
+    """The groups with a figure, worst first, and the number of others.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ class RankedGroups:
     groups
         At most 40.
     n_unsaid, n_left
-        Groups with too few errors or right decisions to say; groups left to the table.
+        Groups with too few errors or correct decisions; groups left to the table.
     """
 
     whole: IntervalEstimate
@@ -81,13 +81,13 @@ class RankedGroups:
 
 
 def ranked_groups(frame: pd.DataFrame | None, names: Mapping[str, str]) -> RankedGroups | None:
-    """Read how the ranking does by group.
+    """Read the ranking quality by group.
 
     Parameters
     ----------
     frame
         One row a group with `segment` (a column's name, or `all`), `level`, `value`, `low`, `high`
-        (shares of pairs in the right order), `n`, `n_errors`, `suppressed`; or None.
+        (shares of pairs in the correct order), `n`, `n_errors`, `suppressed`; or None.
     names
         policy_id -> the policy's name.
 
@@ -163,18 +163,18 @@ _OURS, _CHANCE, _BUDGET = "model", "random", 5
 
 @dataclass(frozen=True)
 class RankingMethod:
-    """One way to rank, with its measured results.
+    """One ranking method, with its results.
 
     Parameters
     ----------
     key, name
-        Its value in the data, and its plain name.
+        Its code in the data, and its display name.
     recall
         Budget in percent of the decisions -> (share of errors found, interval or None).
     precision
         Average precision and its interval; None where not measured.
     lead
-        By how much the ranking's average precision exceeds this one's, resampled together;
+        How much the ranking's average precision exceeds this one's, resampled together;
         None where not measured.
     """
 
@@ -197,7 +197,7 @@ class CurvePoint:
 
 @dataclass(frozen=True)
 class MethodCurve:
-    """One method's line in the chart: its points from (0, 0), and where its name stands."""
+    """One method's line in the chart: its points from (0, 0), and the position of its name."""
 
     key: str
     name: str
@@ -207,14 +207,14 @@ class MethodCurve:
 
 @dataclass(frozen=True)
 class Ranking:
-    """The evaluation in words, as a chart and as a table.
+    """The evaluation as text, chart and table.
 
     Parameters
     ----------
     sentence
-        What reviewing a small share first finds, against picking at random.
+        What reviewing a small share finds, compared with picking at random.
     rivals
-        Each other method's name and what it finds: whether the ranking is shown to beat it.
+        Each other method's name and result: whether the ranking is shown to beat it.
     budgets
         The budgets measured, in percent.
     methods
@@ -241,8 +241,8 @@ def read_ranking(frame: pd.DataFrame | None) -> Ranking | None:
     ----------
     frame
         One row for each `method` (`model` is the ranking itself) and `metric`
-        (`recall_at_5`: the share of errors in the first 5 %; `average_precision`; perhaps `lead`:
-        the ranking's average precision less this method's, resampled together) with `value`,
+        (`recall_at_5`: the share of errors in the first 5 %; `average_precision`; optionally `lead`:
+        the ranking's average precision minus this method's, resampled together) with `value`,
         `low` and `high` as shares of 1; or None.
 
     Returns
@@ -290,7 +290,7 @@ def read_ranking(frame: pd.DataFrame | None) -> Ranking | None:
 
 
 def _read_methods(frame: pd.DataFrame) -> tuple[RankingMethod, ...]:
-    """Gather each method's results: those with a name in the house's order, then the others."""
+    """Gather each method's results: the known ones in fixed order, then the others."""
     recall: dict[str, dict[float, tuple[float, IntervalEstimate | None]]] = {}
     precision: dict[str, tuple[float, IntervalEstimate | None]] = {}
     lead: dict[str, IntervalEstimate | None] = {}
@@ -317,7 +317,7 @@ def _read_methods(frame: pd.DataFrame) -> tuple[RankingMethod, ...]:
 
 
 def _result_estimate(value: float, row: Mapping[str, Any]) -> IntervalEstimate | None:
-    """Read the interval, if there is one; what is known without a draw has none."""
+    """Read the interval, if there is one; values known without sampling have none."""
     low, high = finite_or_none(row["low"]), finite_or_none(row["high"])
     return (
         None if low is None or high is None or low == high else IntervalEstimate(value, low, high)
@@ -330,7 +330,7 @@ def _whole_percent(share: float) -> str:
 
 
 def _budget_sentence(ours: RankingMethod, budget: float) -> str:
-    """Say what the budget finds."""
+    """State what the budget finds."""
     value, said = ours.recall[budget]
     between = (
         f" (between {_whole_percent(said.low)} and {_whole_percent(said.high)})" if said else ""
@@ -342,7 +342,7 @@ def _budget_sentence(ours: RankingMethod, budget: float) -> str:
 
 
 def _comparison_sentence(ours: RankingMethod, other: RankingMethod, budget: float) -> str:
-    """Say whether the ranking beats another: by the paired lead, or else by the intervals."""
+    """State whether the ranking beats another: by the paired lead, or else by the intervals."""
     value, said = ours.recall[budget]
     theirs, their = other.recall[budget]
     finds = f"finds {_whole_percent(theirs)}"
@@ -351,18 +351,18 @@ def _comparison_sentence(ours: RankingMethod, other: RankingMethod, budget: floa
     if other.lead and other.lead.high < 0:
         return f"{finds}; over the whole order this ranking is clearly worse"
     if other.lead:
-        return f"{finds}; over the whole order no difference is shown"
+        return f"{finds}; over the whole order there is no clear difference"
     if said is None or their is None:
-        return f"{finds}; without intervals a difference cannot be judged"
+        return f"{finds}; without intervals the difference is inconclusive"
     if said.low > their.high or said.high < their.low:
         return f"{finds}: this ranking finds clearly {'more' if value > theirs else 'fewer'}"
-    return f"{finds}; the two intervals overlap, so no difference is shown"
+    return f"{finds}; the two intervals overlap, so there is no clear difference"
 
 
 def _method_curves(
     methods: tuple[RankingMethod, ...], x_axis: Axis, y_axis: Axis
 ) -> tuple[MethodCurve, ...]:
-    """Place the lines and their names."""
+    """Position the lines and their names."""
     drawn = [m for m in methods if m.recall]
     ends = [100 - axis_position(m.recall[max(m.recall)][0], y_axis.top) for m in drawn]
     return tuple(
@@ -382,7 +382,7 @@ def _method_curves(
 def _curve_point(
     budget: float, value: float, said: IntervalEstimate | None, x_axis: Axis, y_axis: Axis
 ) -> CurvePoint:
-    """Place one measured point; y runs downwards."""
+    """Position one measured point; y runs downwards."""
     return CurvePoint(
         x=axis_position(budget / 100, x_axis.top),
         y=round(100 - axis_position(value, y_axis.top), 1),

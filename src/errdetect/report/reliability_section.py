@@ -1,4 +1,4 @@
-"""Whether the stated chances of error hold: of decisions given 30 %, how many were wrong."""
+"""Calibration: of decisions with a predicted error probability of 30 %, how many were wrong."""
 
 from dataclasses import dataclass
 
@@ -26,12 +26,12 @@ _NAMED = 8  # segments; more are counted
 
 @dataclass(frozen=True)
 class ReliabilityBin:
-    """Decisions that were given about the same chance of being wrong.
+    """Decisions with about the same predicted probability of error.
 
     Parameters
     ----------
     said
-        The chance they were given, on average.
+        The mean predicted probability.
     seen
         The share that was wrong, with its interval.
     n
@@ -39,7 +39,7 @@ class ReliabilityBin:
     x, y, low, high
         The point and its interval's ends in the chart, in percent; y runs downwards.
     apart
-        The interval does not hold what was said.
+        Whether the interval excludes the prediction.
     """
 
     said: float
@@ -54,21 +54,21 @@ class ReliabilityBin:
 
 @dataclass(frozen=True)
 class Reliability:
-    """Said and seen, in words, as a chart and as a table.
+    """Predicted and observed shares, as text, chart and table.
 
     Parameters
     ----------
     sentence
-        What was seen among decisions given the highest chance, and in how many groups it holds.
+        Observed share among the most suspect decisions, and how many groups are calibrated.
     groups
         From the least to the most suspect decisions.
     scale
         The axis of both directions.
     checked
-        In how many segments said and seen differ by more than chance brings; None where no segment
+        How many segments differ from the prediction beyond chance; None where no segment
         had enough reviews to be checked.
     segments
-        Those segments: name, and what was said and seen.
+        Those segments: name, predicted and observed share.
     """
 
     sentence: str
@@ -81,7 +81,7 @@ class Reliability:
 def read_reliability(
     frame: pd.DataFrame | None, by: pd.DataFrame | None = None
 ) -> Reliability | None:
-    r"""Read how well the stated chances of error held on decisions that the model had not seen.
+    r"""Read the calibration on decisions that the model had not seen.
 
     Parameters
     ----------
@@ -105,8 +105,8 @@ def read_reliability(
     --------
     >>> rows = [[0.05, 0.06, 0.04, 0.09, 400], [0.31, 0.22, 0.18, 0.27, 400]]
     >>> found = read_reliability(pd.DataFrame(rows, columns=["said", "seen", "low", "high", "n"]))
-    >>> found.sentence.replace("\xa0", " ")[:75] if found else None
-    'Of decisions given a chance of 31.0 % to be wrong, 22.0 % were wrong (18.0 '
+    >>> found.sentence.replace("\xa0", " ")[:83] if found else None
+    'Of decisions with a predicted error probability of 31.0 %, 22.0 % were wrong (18.0 '
     """
     if frame is None or not has_rows(frame):
         return None
@@ -146,16 +146,16 @@ def _calibration_sentence(groups: tuple[ReliabilityBin, ...]) -> str:
     top = groups[-1]
     held = sum(not g.apart for g in groups)
     return (
-        f"Of decisions given a chance of {format_percent(top.said)} to be wrong, "
+        f"Of decisions with a predicted error probability of {format_percent(top.said)}, "
         f"{format_percent(top.seen.estimate)} were wrong ({format_interval(top.seen.low, top.seen.high)}). "
-        f"In {held} of {len(groups)} groups the interval holds what was said."
+        f"In {held} of {len(groups)} groups the interval includes the prediction."
     )
 
 
 def _miscalibrated_segments(
     by: pd.DataFrame | None,
 ) -> tuple[str | None, tuple[tuple[str, str], ...]]:
-    """Say how many segments differ from what was said, and name them, the largest gaps first."""
+    """State how many segments differ from the prediction, and name the largest gaps first."""
     if by is None or not has_rows(by):
         return None, ()
     require_columns(by, ("column", "value", "differs", *_COLUMNS), "reliability by segment")
@@ -166,15 +166,15 @@ def _miscalibrated_segments(
     ]
     checked = f"Of {format_count(len(by))} segments with enough reviews to check"
     if not apart:
-        return f"{checked}, none differs from what was said by more than chance brings.", ()
+        return f"{checked}, none differs from the prediction beyond chance.", ()
     apart.sort(key=lambda one: (-abs(one[1] - one[2].estimate), one[0]))
     named = tuple(
-        (name, f"given {format_percent(said)}, wrong {format_percent(seen.estimate)}")
+        (name, f"predicted {format_percent(said)}, observed {format_percent(seen.estimate)}")
         for name, said, seen, _ in apart[:_NAMED]
     )
     first = "" if len(apart) <= _NAMED else f"; the {_NAMED} largest gaps"
     verb = "differs" if len(apart) == 1 else "differ"
-    why = f"{checked}, {format_count(len(apart))} {verb} from what was said by more than chance brings"
+    why = f"{checked}, {format_count(len(apart))} {verb} from the prediction beyond chance"
     return f"{why}{first}:", named
 
 

@@ -1,4 +1,4 @@
-"""The policy report: one HTML page for people who own the rules and do not code."""
+"""The policy report: one HTML page for policy owners who do not code."""
 
 import base64
 import hashlib
@@ -60,7 +60,7 @@ def render_report(content: ReportContent) -> str:
     Parameters
     ----------
     content
-        What it says.
+        The report's content.
 
     Returns
     -------
@@ -68,7 +68,7 @@ def render_report(content: ReportContent) -> str:
         One HTML page that needs nothing else: no network, no font, no further file. Equal
         content gives an equal page. It holds up to 250 rows of each table and 200 policies; where
         that would pass 2 MB, less evidence on each policy's page, then fewer policies. It says
-        how many it leaves to the tables beside it.
+        how many are only in the tables next to it.
 
     Raises
     ------
@@ -79,7 +79,7 @@ def render_report(content: ReportContent) -> str:
     --------
     >>> from datetime import datetime
     >>> page = render_report(ReportContent("April", datetime(2025, 5, 1), "shop", None, 0))
-    >>> "An error rate cannot be said" in page
+    >>> "The error rate is unknown" in page
     True
     """
     whole = overall_rates(content.estimates)
@@ -108,7 +108,7 @@ def render_report(content: ReportContent) -> str:
 def _overall_sections(
     content: ReportContent, names: Mapping[str, str], whole: Mapping[str, ReportedRate]
 ) -> dict[str, Any]:
-    """Work out what does not hang on how many policies are shown."""
+    """Compute the parts that do not depend on how many policies are shown."""
     reasons = driver_rows(content.drivers)
     return {
         "content": content,
@@ -162,7 +162,7 @@ def _overall_sections(
 def _policy_sections(
     content: ReportContent, pages: Sequence[PolicyPage], aims: Sequence[Target]
 ) -> dict[str, Any]:
-    """Work out what is said of the policies shown: pages, findings, proposals, first things."""
+    """Build the parts on the policies shown: pages, findings, proposals, first things to do."""
     held = [(page, f) for page in pages for f in page.findings if f.confirmed]
     return {
         "pages": pages,
@@ -184,14 +184,14 @@ def _policy_sections(
 
 
 def _count_confirmed(findings: pd.DataFrame | None) -> int:
-    """Count the findings that hold, of all policies."""
+    """Count the confirmed findings of all policies."""
     if findings is None or "confirmed" not in findings:
         return 0
     return int(findings["confirmed"].fillna(value=False).astype(bool).sum())
 
 
 def _model_facts(model: Mapping[str, object]) -> list[tuple[str, str]]:
-    """Name the model's facts in order; what is a time becomes its day."""
+    """Return the model's facts in order; times become days."""
     return [
         (
             words.clean_text(key, 40).replace("_", " ").capitalize(),
@@ -219,6 +219,6 @@ def _page_template() -> Template:
 
 
 def _visible_text(value: Any) -> Any:
-    """Take hidden characters out of every printed text: the last door, whatever came before."""
+    """Replace hidden characters in every printed text: the last safeguard."""
     text = isinstance(value, str) and not isinstance(value, Markup)
     return escape_hidden(value) if text else value

@@ -1,4 +1,4 @@
-"""What a policy report says, as tables: the one thing that a report is made from."""
+"""The content of a policy report, as tables: the report's only input."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ __all__ = ["Picture", "ReportContent", "report_tables"]
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture for the report: what it shows, the same in words, and its PNG."""
+    """A picture for the report: its title, alternative text, and PNG."""
 
     title: str
     alt: str
@@ -26,7 +26,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class ReportContent:
-    """Everything that a policy report says; what is missing is said to be missing, and why.
+    """The whole content of a policy report; missing parts are reported as missing, with the reason.
 
     Tables are data frames in the contract's columns. Text in them may be hostile: the report
     escapes it, shows hidden characters as their codes and bounds its length.
@@ -38,7 +38,7 @@ class ReportContent:
     generated_at
         When the report was made, in UTC.
     data_name
-        What the data is called.
+        Name of the data.
     period
         First and last moment of the decisions; None where there are none.
     n_decisions
@@ -49,12 +49,12 @@ class ReportContent:
         `whole` and, for each column that is split by (`policy_id`, `market`, `language`,
         `moderator`, any other), its name -> a frame with the columns of
         `errdetect.schemas.ESTIMATES` and, but for `whole`, that column. Rows where it is missing
-        are the whole. Suppressed rows are said in words, whatever numbers stand in them.
+        are the whole. Suppressed rows are shown as text; their numbers are ignored.
     policies
         policy_id -> catalogue entry.
     drivers
-        `policy_id` (missing: all policies), `code`, `text` (a reason in plain words), `share` of
-        the explained push towards error in [0, 1], `n_decisions` that were looked at, and perhaps
+        `policy_id` (missing: all policies), `code`, `text` (a reason in plain language), `share` of
+        the explained push towards error in [0, 1], `n_decisions` examined, and optionally
         `example_ids` (a list).
     queue_head
         The queue's first rows in the contract's columns, with `reasons` as lists of
@@ -64,17 +64,17 @@ class ReportContent:
     evaluation
         One row for each `method` (`model` is the ranking itself; `random`, `margin`,
         `segment_rate` or any other) and `metric` (`recall_at_0.5`, `recall_at_5`, ...,
-        `average_precision`; `lead`: the ranking's average precision less this method's, resampled
+        `average_precision`; `lead`: the ranking's average precision minus this method's, resampled
         together) with `value`, `low` and `high`.
     evaluated_on
         One sentence: which decisions the evaluation was measured on.
     reliability, reliability_by
-        Said and seen chance of error on those decisions: `said`, `seen`, `low`, `high`, `n`; and the
+        Predicted and observed share of errors on those decisions: `said`, `seen`, `low`, `high`, `n`; and the
         same by segment, with `column`, `value` and `differs` (beyond chance).
     segments
-        How the ranking does by group: `segment` (a column; `all` for the whole; `reviewers` for
+        Ranking quality by group: `segment` (a column; `all` for the whole; `reviewers` for
         whether they agreed), `level`, `value`, `low`, `high` (share of the pairs of one wrong and
-        one right decision in which the wrong one stands first), `n`, `n_errors`, `suppressed`.
+        one correct decision in which the wrong one ranks first), `n`, `n_errors`, `suppressed`.
     trend
         `period_start`, `measure`, `estimate`, `low`, `high`, `suppressed`.
     label_states
@@ -90,30 +90,30 @@ class ReportContent:
         The plan of each `site`'s latest week: `lot_from`, `lot_to`, `lot_size`, `n` (reviews to
         check), `accept`, `stage`, `lots`, `aql`, `note`.
     reviewer_notes
-        Sentences on what is missing to say more of reviewers.
+        Sentences on what is missing about reviewers.
     volumes
-        What is known of each policy without any estimate: `policy_id`, `n_decisions` and, where
-        known, `n_enforced`, `n_reviews` (decisions that people judged), `n_overturned`.
+        Counts of each policy: `policy_id`, `n_decisions` and, where
+        known, `n_enforced`, `n_reviews` (reviewed decisions), `n_overturned`.
     trend_by
         The trend of each policy: `policy_id` and the columns of `trend`.
     slices
         Rules under which a policy errs more than elsewhere: `policy_id`, `rule`, `n`,
-        `error_rate`, `low`, `high`, `base_rate`, `confirmed` (on decisions that had no part in finding it) and, where
+        `error_rate`, `low`, `high`, `base_rate`, `confirmed` (on decisions not used to find it) and, where
         known, `error_kind`, `n_reviews`, `harm_saved` with `harm_saved_low` and
         `harm_saved_high`.
     thresholds
-        What other bars would bring: `policy_id`, `threshold`, `harm`, `harm_low`, `harm_high`,
+        Effects of other thresholds: `policy_id`, `threshold`, `harm`, `harm_low`, `harm_high`,
         `current`, `supported`, `recommended` and, where known, `moderator`, `market`,
         `wrongful`, `missed` (numbers of decisions, each with `_low`, `_high`), `n_enforced`,
-        `load` (decisions near the bar).
+        `load` (decisions near the threshold).
     findings
-        What held up: `finding_id`, `policy_id`, `rule`, `n`, `error_rate`, `low`, `high`,
+        Findings: `finding_id`, `policy_id`, `rule`, `n`, `error_rate`, `low`, `high`,
         `base_rate`, `confirmed` and, where known, `kind`, `error_kind`, `harm_saved` with its
         limits, `cause`, `cause_words`, `sure`, `runner_up`, `n_reviews`, `n_accounts`.
     cases
         Decisions of each policy that show its errors: the queue's columns and, where there is a
         similar decision that was right, `contrast_id`, `contrast` (a sentence),
-        `contrast_text`; `against`, where known, lists reasons that speak for the decision.
+        `contrast_text`; `against`, where known, lists reasons that support the decision.
     proposals
         Changes: `proposal_id`, `policy_id`, `change`, `state` and, where known, `title`,
         `effective_from`, `effect`, `effect_low`, `effect_high`, `effect_words`, `brief` (the
@@ -124,17 +124,17 @@ class ReportContent:
         `policy_id`, `measure`, `limit`, `estimate`, `low`, `high`, `status` (`met`, `missed`,
         `cannot_tell`) and, where known, `market`, `site`, `n_reviews`, `reviews_needed`.
     plan
-        What would bring missed targets within reach, in order: `policy_id`, `step`, `words`.
+        Improvement plans for missed targets, in order: `policy_id`, `step`, `words`.
     effects
-        What accepted changes did, in full: a table only; the page shows it with the proposals.
+        Effects of accepted changes, in full: a table only; the page shows it with the proposals.
     whitelist
         Accounts that the remediation plan whitelists, by the same rule: `account_id`, `policy_id`, `n`,
         `wrongful_rate`, `low`, `high`, `evidence`.
     pictures
-        Pictures of what goes with errors; the page holds the first three.
+        Pictures of reasons associated with errors; the page holds the first three.
     reasons_missing
-        Name of a part (`slices`, `thresholds`, `findings`, ...) -> one sentence why it is not
-        there, where more is known than that nobody made it.
+        Name of a part (`slices`, `thresholds`, `findings`, ...) -> one sentence on why it is
+        missing, where a specific reason is known.
     notes
         Plain sentences on method and limits.
     intake
@@ -198,12 +198,12 @@ _TABLES = (
 
 
 def report_tables(content: ReportContent) -> dict[str, pd.DataFrame]:
-    """Give the report's tables as data, whole: nothing is folded away or left out.
+    """Return the report's tables in full: nothing is collapsed or left out.
 
     Parameters
     ----------
     content
-        What the report says.
+        The report's content.
 
     Returns
     -------
@@ -224,7 +224,7 @@ def report_tables(content: ReportContent) -> dict[str, pd.DataFrame]:
 
 
 def _all_estimates(estimates: Mapping[str, pd.DataFrame]) -> pd.DataFrame | None:
-    """Stack the blocks under one set of columns; a figure held back leaves no number behind."""
+    """Stack the blocks under one set of columns; suppressed figures become missing."""
     if not estimates:
         return None
     by = [name for name in (*vocabulary.BY_WORDS, *sorted(estimates)) if name in estimates]

@@ -1,4 +1,4 @@
-"""One estimate as a figure for people: said with its interval, or not said and why."""
+"""One estimate as shown to readers: with its interval, or the reason why it is suppressed."""
 
 import re
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 _WARNING = "warning: "
-#: Codes of a suppressed figure that the number of reviews says better.
+#: Suppression codes better explained by the number of reviews.
 _TOO_FEW = ("too_few_reviews", "no_sample")
 
 
@@ -46,16 +46,16 @@ class IntervalEstimate:
 
 @dataclass(frozen=True)
 class AppealsClaim:
-    """What counting only successful appeals would claim, and how far that is off.
+    """The rate from successful appeals only, and how far it is off.
 
     Parameters
     ----------
     share
         The claimed share of 1.
     value, base
-        The claim in words: `value` of `base`.
+        The claim as text: `value` of `base`.
     verdict
-        One sentence that sets it against the audit's interval.
+        One sentence comparing it with the audit's interval.
     """
 
     share: float
@@ -73,15 +73,15 @@ class ReportedRate:
     measure
         A measure of the contract.
     said
-        The estimate with its interval; None where it cannot be said.
+        The estimate with its interval; None where suppressed.
     n_reviews, n_decisions
         How many reviews it rests on, of how many decisions.
     method
         How it was estimated.
     proxy
-        The share that counting only successful appeals would claim; None where it has no meaning.
+        The share that counting only successful appeals would claim; None where not applicable.
     bounds
-        The least and the greatest share, if every reviewer is right.
+        The least and the greatest share, if every reviewer is correct.
     """
 
     measure: str
@@ -94,23 +94,23 @@ class ReportedRate:
 
     @property
     def words(self) -> MeasureText:
-        """The measure in plain words."""
+        """The measure in plain language."""
         return MEASURE_WORDS[self.measure]
 
     @property
     def how(self) -> str:
-        """How the figure was made, in the words behind the method's code, without warnings."""
+        """The description of the method's code, without warnings."""
         return "; ".join(p for p in self._method_parts() if not p.startswith(_WARNING))
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What the estimate itself warns of."""
+        """Warnings of the estimate."""
         parts = self._method_parts()
         return tuple(p.removeprefix(_WARNING) for p in parts if p.startswith(_WARNING))
 
     @property
     def suppression_reason(self) -> str | None:
-        """What else than too few reviews stands in the way of a figure; None where nothing."""
+        """Reason for suppression other than too few reviews; None where there is none."""
         code = self.method.partition(":")[0]
         return None if code in _TOO_FEW else SUPPRESSED.get(code)
 
@@ -118,13 +118,13 @@ class ReportedRate:
     def unsaid(self) -> str:
         """Why there is no figure, in one clause."""
         if self.suppression_reason:
-            return f"cannot be said yet: {self.suppression_reason}"
+            return f"not known yet: {self.suppression_reason}"
         if self.n_reviews == 0:
-            return "cannot be said yet: no reviews"
+            return "not known yet: no reviews"
         if self.n_reviews < 100:
             noun = "review" if self.n_reviews == 1 else "reviews"
-            return f"cannot be said yet: only {self.n_reviews} {noun}"
-        return f"cannot be said yet: {format_count(self.n_reviews)} reviews do not settle it"
+            return f"not known yet: only {self.n_reviews} {noun}"
+        return f"not known yet: {format_count(self.n_reviews)} reviews are not enough"
 
     @property
     def percent(self) -> str:
@@ -133,20 +133,20 @@ class ReportedRate:
 
     @property
     def span(self) -> str:
-        """The interval as percentages; empty where the figure cannot be said."""
+        """The interval as percentages; empty where suppressed."""
         return format_interval(self.said.low, self.said.high) if self.said else ""
 
     @property
     def brief_span(self) -> str:
-        """The interval for a narrow column, beside the estimate in percent."""
+        """The interval for a narrow column, next to the estimate in percent."""
         return self.span.replace(" to ", "–").removesuffix("\u00a0%")
 
     @property
     def bounds_span(self) -> str:
-        """The bounds that hold if every reviewer is right; none where reviewers were seen to err."""
+        """The bounds if every reviewer is correct; none where reviewers were measured to err."""
         if self.method.partition(":")[0].partition("+")[2] in MEASURED_TO_ERR:
             return "left out: reviewers were measured and err"
-        return format_interval(*self.bounds) if self.bounds else "not worked out"
+        return format_interval(*self.bounds) if self.bounds else "not computed"
 
     @property
     def value(self) -> str:
@@ -155,12 +155,12 @@ class ReportedRate:
 
     @property
     def base(self) -> str:
-        """What `value` is counted out of: "100", or more for a very small share."""
+        """The base of `value`: "100", or more for a very small share."""
         return self._numbers()[1]
 
     @property
     def sentence(self) -> str:
-        """The interval in plain words.
+        """The interval as a sentence.
 
         Examples
         --------
@@ -174,7 +174,7 @@ class ReportedRate:
 
     @property
     def claim(self) -> AppealsClaim | None:
-        """What appeals alone would claim; None where that has no meaning."""
+        """What appeals alone would claim; None where not applicable."""
         if self.proxy is None:
             return None
         shares = [self.proxy, *((self.said.high,) if self.said else ())]
@@ -193,12 +193,12 @@ class ReportedRate:
 
 
 def _appeals_verdict(proxy: float, said: IntervalEstimate | None) -> str:
-    """Set the claim of appeals against the interval, in one sentence."""
+    """Compare the claim of appeals with the interval, in one sentence."""
     if said is None:
-        return "There is no audited figure to hold it against."
+        return "There is no audited figure to compare it with."
     if said.low <= proxy <= said.high:
         return "The audit does not contradict it."
-    # From the numbers as they are shown, so that a reader's own sum agrees.
+    # From the numbers as shown, so that a reader's own sum agrees.
     (ours, theirs, _), base = natural_frequencies([said.estimate, proxy, said.high])
     gap = f"{abs(float(ours) - float(theirs)):.{len(ours.partition('.')[2])}f}"
     return f"That is {gap} of {base} {'less' if proxy < said.low else 'more'} than the audit finds."
@@ -207,8 +207,8 @@ def _appeals_verdict(proxy: float, said: IntervalEstimate | None) -> str:
 def read_reported_rate(row: Mapping[str, Any]) -> ReportedRate:
     """Read one row of an estimates table.
 
-    A row that is suppressed, or that lacks its estimate or a limit, becomes a figure that is
-    not said, whatever numbers stand in it.
+    A row that is suppressed, or that lacks its estimate or a limit, becomes a suppressed
+    figure; its numbers are ignored.
 
     Parameters
     ----------
@@ -226,7 +226,7 @@ def read_reported_rate(row: Mapping[str, Any]) -> ReportedRate:
     ...        "n_decisions": 400, "method": "m", "proxy": None, "bound_low": None,
     ...        "bound_high": None, "suppressed": True}
     >>> read_reported_rate(row).percent
-    'cannot be said yet: only 12 reviews'
+    'not known yet: only 12 reviews'
     """
     bounds = finite_or_none(row["bound_low"]), finite_or_none(row["bound_high"])
     return ReportedRate(
@@ -241,23 +241,23 @@ def read_reported_rate(row: Mapping[str, Any]) -> ReportedRate:
 
 
 def read_interval_estimate(row: Mapping[str, Any]) -> IntervalEstimate | None:
-    """Read an estimate with its interval, unless it is held back or lacks a part.
+    """Read an estimate with its interval, unless it is suppressed or incomplete.
 
     Parameters
     ----------
     row
         `estimate`, `low`, `high` and `suppressed`; where `suppressed` is missing, the estimate
-        counts as held back.
+        counts as suppressed.
 
     Returns
     -------
-    Said or None
-        None where the figure cannot be said.
+    IntervalEstimate or None
+        None where suppressed.
 
     Examples
     --------
     >>> read_interval_estimate({"estimate": 0.1, "low": 0.0, "high": 0.2, "suppressed": False})
-    Said(estimate=0.1, low=0.0, high=0.2)
+    IntervalEstimate(estimate=0.1, low=0.0, high=0.2)
     >>> read_interval_estimate({"estimate": 0.1, "low": None, "high": 0.2, "suppressed": False}) is None
     True
     """
@@ -276,7 +276,7 @@ def reported_rates(frame: pd.DataFrame, what: str) -> dict[str, ReportedRate]:
     frame
         Rows of one group, one for each measure.
     what
-        What the table is called in a message.
+        Name of the table in messages.
 
     Returns
     -------
@@ -306,7 +306,7 @@ def reported_rates(frame: pd.DataFrame, what: str) -> dict[str, ReportedRate]:
 def reported_rates_by_group(
     frame: pd.DataFrame, name: str, what: str
 ) -> dict[str, dict[str, ReportedRate]]:
-    """Read the measures of every group of a column; rows without a group are the whole.
+    """Read the measures of every group of a column; rows without a group are overall rates.
 
     Parameters
     ----------
@@ -315,7 +315,7 @@ def reported_rates_by_group(
     name
         The column that is split by.
     what
-        What the table is called in a message.
+        Name of the table in messages.
 
     Returns
     -------
@@ -344,5 +344,5 @@ def reported_rates_by_group(
 
 
 def _is_known_measure(row: Mapping[str, Any]) -> bool:
-    """Tell whether the row's measure is one of the contract's."""
+    """Return whether the row's measure is one of the contract's."""
     return row["measure"] in MEASURE_WORDS

@@ -1,4 +1,4 @@
-"""The people who review: what their sites miss, how far they agree, how much to check."""
+"""Reviewers: error rates by site, agreement, and how much to check."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -34,11 +34,11 @@ _MISSED, _WRONGFUL = "missed_violation", "wrongful_call"
 _SHOWN = ("accuracy", "flags_confirmed", "peer_agreement")
 _NO_SITE = "no site named"
 
-#: Krippendorff (2019), chapter 12: from here on conclusions are sure, or may be drawn with care.
+#: Krippendorff (2019), chapter 12: thresholds for firm and for tentative conclusions.
 _SURE, _CAREFUL = 0.8, 2 / 3
 
 _BASIS = {
-    DAWID_SKENE: "The rates come from decisions that several people judged, with golden items and "
+    DAWID_SKENE: "The rates come from decisions with several reviewers, with golden items and "
     "expert adjudications where there are enough.",
     GOLDEN_AND_EXPERTS: "The rates come from golden items and expert adjudications.",
     GOLDEN_ONLY: "The rates come from golden items alone.",
@@ -52,11 +52,11 @@ class CardRate:
     Parameters
     ----------
     said
-        With its interval; None where it cannot be said.
+        With its interval; None where suppressed.
     n
-        How many items of their own it rests on.
+        Number of own items behind it.
     unsaid
-        Why it cannot be said; empty where it can.
+        Reason for suppression; empty where there is none.
     unit
         `share` of 1, or `minutes`.
     """
@@ -68,7 +68,7 @@ class CardRate:
 
     @property
     def value(self) -> str:
-        """The figure in words."""
+        """The figure as text."""
         if self.said is None:
             return self.unsaid
         return (
@@ -79,7 +79,7 @@ class CardRate:
 
     @property
     def span(self) -> str:
-        """Its interval in words."""
+        """Its interval as text."""
         if self.said is None:
             return ""
         low, high = self.said.low, self.said.high
@@ -88,7 +88,7 @@ class CardRate:
 
 @dataclass(frozen=True)
 class Scorecard:
-    """What is known of a site (`reviewer` empty) or of a reviewer, who stands under a pseudonym."""
+    """Figures of a site (`reviewer` empty) or of a reviewer, shown under a pseudonym."""
 
     site: str
     reviewer: str
@@ -99,7 +99,7 @@ class Scorecard:
 
     @property
     def unsaid(self) -> bool:
-        """Whether nothing can be said at all."""
+        """Whether every figure is suppressed."""
         cells = (self.missed, self.wrongful, *self.others, self.minutes)
         return all(cell.said is None for cell in cells)
 
@@ -113,9 +113,9 @@ class SiteSummary:
     card
         Its figures.
     sentences
-        What it misses, and what it calls wrong.
+        Its missed violations and false alarms.
     needed
-        What it takes to know both rates within two points.
+        What it takes to estimate both rates within two points.
     plan
         How much of its latest week to check; empty where it did not review.
     """
@@ -128,20 +128,20 @@ class SiteSummary:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far people agree, over all decisions or a policy's.
+    """How far reviewers agree, over all decisions or a policy's.
 
     Parameters
     ----------
     key, label
         The policy, and its name.
     said
-        Krippendorff's alpha with its interval; None where it cannot be said.
+        Krippendorff's alpha with its interval; None where suppressed.
     observed
         Share of the pairs of answers that are equal; None where there is no pair.
     n_decisions
-        Decisions that two or more people judged.
+        Decisions with two or more reviewers.
     verdict
-        What that is good for, or why it cannot be said.
+        Interpretation, or the reason for suppression.
     """
 
     key: str
@@ -154,7 +154,7 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Reviewers:
-    """The section: sites and people by name, agreement the least first.
+    """The section: sites and people by name, lowest agreement first.
 
     Parameters
     ----------
@@ -162,17 +162,17 @@ class Reviewers:
         Cards of sites, and of reviewers under pseudonyms; those without any figure are counted in
         `n_silent` instead.
     n_silent
-        Reviewers of whom nothing can be said.
+        Reviewers without any figure.
     basis
         Where the rates come from; empty where there are none.
     agree, policies
         Agreement over all decisions (None where it was not measured), and by policy.
     aql
-        What the inspection plans allow, in words; empty without a plan.
+        What the inspection plans allow, as text; empty without a plan.
     untold
-        Whether a site's plan is normal for want of earlier weeks that tell.
+        Whether a site's plan is normal for lack of usable earlier weeks.
     notes
-        What is missing to say more.
+        What is missing.
     """
 
     sites: tuple[SiteSummary, ...]
@@ -194,12 +194,12 @@ def read_reviewers(
     names: Mapping[str, str],
     notes: Sequence[str] = (),
 ) -> Reviewers | None:
-    """Lay out what is known of the people who review.
+    """Lay out the section on reviewers.
 
     Parameters
     ----------
     cards
-        `scorecards` with `note` and perhaps `golden_needed`; reviewers are pseudonyms already.
+        `scorecards` with `note` and optionally `golden_needed`; reviewers are pseudonyms already.
     agreement
         A row for all decisions (`policy_id` missing) and for each policy.
     inspection
@@ -212,7 +212,7 @@ def read_reviewers(
     Returns
     -------
     Reviewers or None
-        None where nobody reviewed.
+        None without reviews.
 
     Raises
     ------
@@ -258,7 +258,7 @@ _Measures = Mapping[str, Mapping[str, Any]]
 def _read_rows(
     frame: pd.DataFrame | None, columns: tuple[str, ...], what: str
 ) -> list[dict[str, Any]]:
-    """Read a table's rows, sites and policies that are missing as the empty text."""
+    """Read a table's rows, missing sites and policies as empty text."""
     if frame is None or not has_rows(frame):
         return []
     require_columns(frame, columns, what)
@@ -322,52 +322,52 @@ def _site_card(key: _Key, measures: _Measures, plan: Mapping[str, Any] | None) -
 
 def _missed_violations_sentence(cell: CardRate) -> str:
     if cell.said is None:
-        return f"How many violations it lets pass cannot be said yet ({cell.unsaid})."
+        return f"How many violations it misses is not known yet ({cell.unsaid})."
     base, value, how = _rate_parts(cell.said, cell.n)
-    return f"Of {base} items that break a rule it lets {value} pass {how}."
+    return f"Of {base} violating items, it misses {value} {how}."
 
 
 def _false_positives_sentence(cell: CardRate) -> str:
     if cell.said is None:
-        return f"How often it calls right content wrong cannot be said yet ({cell.unsaid})."
+        return f"How often it calls compliant content violating is not known yet ({cell.unsaid})."
     base, value, how = _rate_parts(cell.said, cell.n)
-    return f"Of {base} items that are fine it calls {value} wrong {how}."
+    return f"Of {base} compliant items, it calls {value} violating {how}."
 
 
 def _rate_parts(said: IntervalEstimate, n: int) -> tuple[str, str, str]:
-    """Say a rate as a number of so many, and how sure it is."""
+    """Write a rate as a number per base, and its uncertainty."""
     (value, low, high), base = natural_frequencies([said.estimate, said.low, said.high])
     return (
         base,
         value,
-        f"(between {low} and {high}; worth {count_with_noun(n, 'judged item', 'judged items')})",
+        f"(between {low} and {high}; worth {count_with_noun(n, 'reviewed item', 'reviewed items')})",
     )
 
 
 def _golden_items_sentence(measures: _Measures) -> str:
-    """Say how many golden items bring both rates within two points."""
+    """State how many golden items would bring both rates within two points."""
     parts: list[str] = []
     known = 0
-    for name, kind in ((_MISSED, "that break a rule"), (_WRONGFUL, "that are fine")):
+    for name, kind in ((_MISSED, "that violate a rule"), (_WRONGFUL, "that comply")):
         more = finite_or_none(measures.get(name, {}).get("golden_needed"))
         known += more is not None
         if more:
             parts.append(f"{format_count(int(more))} more{'' if parts else ' golden items'} {kind}")
     if not parts:
-        enough = "Golden items are enough: its rates are known within about 2 points either way."
+        enough = "There are enough golden items: its rates are known to about ±2 points."
         return enough if known == 2 else ""
-    return f"For its rates within 2 points either way it needs about {' and '.join(parts)}."
+    return f"For rates within ±2 points, it needs about {' and '.join(parts)}."
 
 
 def _acceptance_sentence(row: Mapping[str, Any] | None) -> str:
-    """Say how many of the latest week's reviews to check, and when to accept them."""
+    """State how many of the latest week's reviews to check, and when to accept them."""
     if row is None:
         return ""
     size, n = int(row["lot_size"]), finite_or_none(row["n"])
     days = f"{format_optional_day(row['lot_from'])} to {format_optional_day(row['lot_to'])}"
     work = f"{count_with_noun(size, 'review', 'reviews')} of {days}"
     if n is None:
-        note = clean_text(row["note"], 200, "nothing tells why")
+        note = clean_text(row["note"], 200, "no reason is given")
         return f"{work}: no plan; {note}."
     most = int(row["accept"])
     wrong = "none is wrong" if most == 0 else f"at most {most} {'is' if most == 1 else 'are'} wrong"
@@ -389,7 +389,7 @@ def _aql_sentence(plans: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _basis_sentence(cards: pd.DataFrame | None) -> str:
-    """Say where the rates come from, if one is told."""
+    """Describe where the rates come from, if known."""
     for row in _read_rows(cards, _CARDS, "reviewers"):
         if row["measure"] in (_MISSED, _WRONGFUL) and not row["suppressed"]:
             return _BASIS.get(str(row.get("basis")), "")
@@ -414,14 +414,16 @@ def _read_agreement(row: Mapping[str, Any], names: Mapping[str, str]) -> Agreeme
 
 
 def _agreement_verdict(said: IntervalEstimate) -> str:
-    """Say what the whole interval allows."""
+    """State the conclusion that the whole interval supports."""
     if said.low >= _SURE:
-        return "people agree well"
+        return "reviewers agree well"
     if said.low >= _CAREFUL:
-        return "people agree fairly: enough for careful conclusions"
+        return "reviewers agree fairly: enough for tentative conclusions"
     if said.high < _CAREFUL:
-        return "people agree too little to build on: look at the policy’s text and the training"
-    return "not settled: more decisions judged by two people would tell whether that is enough"
+        return (
+            "reviewers agree too little for conclusions: check the policy’s text and the training"
+        )
+    return "inconclusive: more decisions with two reviewers would show whether that is enough"
 
 
 def _agreement_sort_key(accord: Agreement) -> tuple[bool, float, str]:

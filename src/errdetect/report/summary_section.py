@@ -32,7 +32,7 @@ class RatePanel:
     axis
         Their axis.
     rows
-        Each measure's figure and its place on the axis.
+        Each measure's figure and its position on the axis.
     """
 
     title: str
@@ -53,11 +53,11 @@ class Summary:
     panels
         The other measures.
     figures
-        Every measure of the whole, for the table of details.
+        Every overall measure, for the table of details.
     how
-        (measures, how they were made), for the section on method.
+        (measures, how they were estimated), for the section on method.
     warnings
-        What the estimates of the whole warn of, each once.
+        Warnings of the overall estimates, each once.
     """
 
     lead: ReportedRate | None
@@ -70,7 +70,7 @@ class Summary:
 
 
 def overall_rates(estimates: Mapping[str, pd.DataFrame]) -> dict[str, ReportedRate]:
-    """Find the measures of the whole: its own table, or a block's row without a value.
+    """Find the overall measures: its own table, or a block's row without a value.
 
     Parameters
     ----------
@@ -102,12 +102,12 @@ def build_summary(whole: Mapping[str, ReportedRate]) -> Summary:
     Parameters
     ----------
     whole
-        measure -> figure of the whole.
+        measure -> overall figure.
 
     Returns
     -------
     Summary
-        What the first screen shows.
+        The content of the first screen.
 
     Examples
     --------
@@ -117,7 +117,7 @@ def build_summary(whole: Mapping[str, ReportedRate]) -> Summary:
     lead = whole.get("error_rate")
     panels = (
         _build_panel("Two ways to be wrong", whole, ("wrongful_rate", "missed_rate"), None),
-        _build_panel("How far to rely on it", whole, ("recall",), full_axis()),
+        _build_panel("How much it catches", whole, ("recall",), full_axis()),
     )
     claimed = lead.proxy if lead else None
     every = tuple(whole[m] for m in MEASURE_WORDS if m in whole)
@@ -139,7 +139,7 @@ def build_summary(whole: Mapping[str, ReportedRate]) -> Summary:
 def _build_panel(
     title: str, whole: Mapping[str, ReportedRate], measures: tuple[str, ...], scale: Axis | None
 ) -> RatePanel:
-    """Put the measures that there are on one axis."""
+    """Put the available measures on one axis."""
     found = [whole[m] for m in measures if m in whole]
     if scale is None:
         tops = [s for f in found for s in ((f.said.high if f.said else None), f.proxy) if s]

@@ -33,9 +33,9 @@ class TrendPoint:
     start
         Its first day.
     said
-        Its rate; None where it cannot be said.
+        Its rate; None where suppressed.
     x, y, low, high
-        Its place in the chart in percent; y, low and high are None where it cannot be said.
+        Its position in the chart in percent; y, low and high are None where suppressed.
     joined
         Whether a line leads to it from the period before.
     """
@@ -50,12 +50,12 @@ class TrendPoint:
 
     @property
     def percent(self) -> str:
-        """The rate in words."""
-        return format_percent(self.said.estimate) if self.said else "cannot be said yet"
+        """The rate as text."""
+        return format_percent(self.said.estimate) if self.said else "not known yet"
 
     @property
     def span(self) -> str:
-        """Its interval in words."""
+        """Its interval as text."""
         return format_interval(self.said.low, self.said.high) if self.said else ""
 
 
@@ -125,10 +125,10 @@ def _build_series(measure: str, frame: pd.DataFrame) -> TrendSeries:
 
 
 def _trend_verdict(points: tuple[TrendPoint, ...]) -> str:
-    """Say what changed between the first and the last period with a figure."""
+    """State what changed between the first and the last period with a figure."""
     told = [p for p in points if p.said]
     if len(told) < 2:
-        return "Fewer than two periods have a figure, so a change cannot be said yet."
+        return "Fewer than two periods have a figure, so a change is not known yet."
     first, last = told[0], told[-1]
     if first.said is None or last.said is None:
         return ""
@@ -136,4 +136,4 @@ def _trend_verdict(points: tuple[TrendPoint, ...]) -> str:
     gap = IntervalEstimate(*rate_difference(last.said, first.said))
     if gap.high < 0 or gap.low > 0:
         return f"{moved}: a clear {'fall' if gap.high < 0 else 'rise'}."
-    return f"{moved}: a change is not shown."
+    return f"{moved}: no clear change."

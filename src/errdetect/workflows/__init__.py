@@ -1,1 +1,1 @@
-"""Jobs, one file a verb: what commands, pipelines and notebooks call."""
+"""Workflows, one file per verb: called by commands, pipelines and notebooks."""

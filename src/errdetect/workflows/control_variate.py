@@ -1,4 +1,4 @@
-"""P(error) as control variate: what may narrow the estimates' intervals, and where it comes from."""
+"""P(error) as control variate: it narrows the estimates' intervals; its source is recorded."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -54,15 +54,15 @@ _COLUMNS = (
 
 
 def latest_scores(config: Config, *, leave_out: str | None = None) -> pd.DataFrame | None:
-    """Read, of every decision that was scored, what the latest run said.
+    """Read the latest scores of every scored decision.
 
     Parameters
     ----------
     config
-        From `load_config`; `queue.scores` names files, without which the ledger tells.
+        From `load_config`; `queue.scores` names files, default: the ledger.
     leave_out
-        A run that does not count: scoring the same again is the same run. What it found queued
-        by earlier runs still does.
+        A run to leave out: scoring the same again is the same run. Entries queued
+        by earlier runs still count.
 
     Returns
     -------
@@ -73,7 +73,7 @@ def latest_scores(config: Config, *, leave_out: str | None = None) -> pd.DataFra
     Raises
     ------
     DataError
-        Where a place holds no scores, or scores that do not say how they were drawn.
+        Where a source holds no scores, or scores without their sampling design.
     """
     rows = (
         _scores_in_ledger(config)
@@ -91,20 +91,20 @@ def latest_scores(config: Config, *, leave_out: str | None = None) -> pd.DataFra
 
 
 def queue_sample(config: Config, snapshot: Snapshot) -> tuple[Snapshot, pd.DataFrame | None]:
-    """Give the queue's scores where its reviews can count as a sample.
+    """Return the queue's scores where its reviews can be used as a sample.
 
     Parameters
     ----------
     config
         From `load_config`.
     snapshot
-        What was known.
+        Known decisions and reviews.
 
     Returns
     -------
     (snapshot, scores)
-        With the queue's verdicts repeated for the content that they answer for, and the latest
-        scores; None where nobody has reviewed anything of a queue.
+        With the queue's verdicts repeated for duplicate content, and the latest
+        scores; None where nothing of a queue was reviewed.
     """
     known = (snapshot.known_reviews["source"] == RE_REVIEW).any()
     scores = latest_scores(config) if config.queue.scores is not None or known else None
@@ -141,7 +141,7 @@ def _list_files(place: Path) -> list[Path]:
 def _read_scores(file: Path) -> pd.DataFrame:
     missing = sorted(set(_COLUMNS) - set(pq.read_schema(file).names))
     if missing:
-        do = "Score again with this version: the older files do not say who was drawn."
+        do = "Score again with this version: the older files do not record what was drawn."
         what = f"'{file}'"
         raise DataError(
             error_message(what, f"have the columns {', '.join(_COLUMNS)}", f"no {missing[0]}", do)
@@ -155,21 +155,21 @@ Floats = npt.NDArray[np.float64]
 ColumnValues = pd.Series | npt.NDArray[np.str_]
 
 _CHUNK = 50_000
-#: Decisions above which the champion, who reads texts, takes minutes where a small model does.
+#: Decisions above which the champion, which reads texts, takes minutes and a small model is used.
 _MANY = 200_000
-#: Decisions above which `auto` does without; such logs have audits that are large enough.
+#: Decisions above which `auto` fits no P(error); such logs have large enough audits.
 _TOO_MANY = 300_000
 
 
 @dataclass(frozen=True)
 class EstimationSample:
-    """What error rates are estimated from, so that every command prints equal figures.
+    """Input of the error-rate estimates, so that every command prints equal figures.
 
     Parameters
     ----------
     snapshot
         Automated decisions and their reviews, with the queue's verdicts repeated for the content
-        that they answer for.
+        of duplicate content.
     p_error
         P(error) by decision_id as control variate; None for none.
     queue
@@ -177,7 +177,7 @@ class EstimationSample:
     settings
         The config's section `estimate`.
     notes
-        Where P(error) comes from, and what of the queue was used.
+        Where P(error) comes from, and which part of the queue was used.
     """
 
     snapshot: Snapshot
@@ -187,13 +187,13 @@ class EstimationSample:
     notes: tuple[str, ...]
 
     def rates(self, *by: Sequence[str]) -> RateEstimates:
-        """Estimate the error rates of the whole and of groupings, each a list of columns."""
+        """Estimate the error rates overall and by groupings, each a list of columns."""
         return estimate_rates(
             self.snapshot, by, settings=self.settings, p_error=self.p_error, queue=self.queue
         )
 
     def of(self, decisions: pd.DataFrame) -> Self:
-        """Return the sample of a part of the decisions."""
+        """Return the sample of a subset of the decisions."""
         return replace(self, snapshot=self.snapshot.of(decisions))
 
     def with_columns(self, columns: Mapping[str, ColumnValues]) -> Self:
@@ -205,21 +205,21 @@ class EstimationSample:
 def control_variate(
     config: Config, snapshot: Snapshot, *, progress: Progress = lambda _: None
 ) -> tuple[Floats | None, str]:
-    """Give P(error) of every decision that no audited decision's own review had a part in.
+    """Return cross-fitted P(error) for every decision.
 
     Parameters
     ----------
     config
         From `load_config`.
     snapshot
-        What is estimated from.
+        The sample of the estimates.
     progress
         Callback for progress messages.
 
     Returns
     -------
     (p_error, note)
-        Shape (n_decisions,) or None, and where it comes from, for people; the note is empty
+        Shape (n_decisions,) or None, and a note on its source; the note is empty
         without one.
     """
     decisions = snapshot.decisions
@@ -239,7 +239,7 @@ def control_variate(
         drawn = decisions["decision_id"].iloc[audit.position]
         if not bundle.in_sample(drawn).any():
             progress("scoring decisions")
-            # The sample's own reviews stay out of the columns on the past, too.
+            # The sample's own reviews are left out of the history features, too.
             known = snapshot.known_reviews
             other = known[~known["decision_id"].isin(drawn).to_numpy(bool)]
             p = champion_probability(config, bundle, decisions, other)
@@ -273,7 +273,7 @@ def estimation_sample(
     *,
     progress: Progress = lambda _: None,
 ) -> EstimationSample:
-    """Gather what error rates are estimated from.
+    """Gather the input of the error-rate estimates.
 
     Parameters
     ----------
@@ -294,7 +294,7 @@ def estimation_sample(
     people = len(snapshot.decisions) - len(machine.decisions)
     if people:
         notes.append(
-            f"{people:,} decisions that people took are left out: they are not the machine's"
+            f"{people:,} decisions made by people are left out: they are not the machine's"
         )
     queue, told = (None, "") if scores is None else read_queue_design(machine, scores)
     p_error: pd.Series | None
@@ -312,9 +312,9 @@ def estimation_sample(
 
 
 def refuse_broken_design(snapshot: Snapshot) -> None:
-    """Refuse where reviews could not be used because the chance of their draw makes no sense.
+    """Refuse where reviews could not be used because their inclusion probability is invalid.
 
-    Without them the rest of the sample is no longer what the design drew.
+    Without them, the remaining sample no longer follows the design.
 
     Raises
     ------
@@ -329,7 +329,7 @@ def refuse_broken_design(snapshot: Snapshot) -> None:
     broken = rejects[reasons.str.contains("inclusion_probability must").to_numpy(dtype=bool)]
     if len(broken):
         got = f"{len(broken)} others (first: {broken['reason'].iloc[0]}, in review {broken['id'].iloc[0]})"
-        do = "Log the chance the design gave each decision, or leave these reviews' source out."
+        do = "Log each decision's inclusion probability, or leave these reviews' source out."
         raise Refusal(
             error_message("inclusion_probability of every review", "lie in (0, 1]", got, do)
         )
@@ -360,7 +360,7 @@ def champion_probability(
     decisions
         Shape (n, any).
     reviews
-        What may count as known before later decisions; None for nothing.
+        Reviews usable as history of later decisions; None for none.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Explaining decisions with a bundle: one way for the queue and for the report."""
+"""Explanations of decisions, shared by the queue and the report."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -44,12 +44,12 @@ __all__ = [
 Floats = npt.NDArray[np.float64]
 
 _ROWS = 2_000  # explained at a time
-_MOST_RIGHT = 200  # judged decisions of each policy and action that a contrast is looked for in
+_MOST_RIGHT = 200  # reviewed decisions per policy and action searched for a contrast
 
 
 @dataclass(frozen=True)
 class ContributionResult:
-    """Decisions with what their reasons are read from.
+    """Decisions with the input of their reasons.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ class ContributionResult:
     grouped
         Shape (n, codes), what each reason adds to the served log-odds.
     base, served
-        Shape (n,), the log-odds that reasons add up from, and those that are served.
+        Shape (n,), the base log-odds of the reasons, and the served ones.
     """
 
     facts: ReasonFacts
@@ -69,12 +69,12 @@ class ContributionResult:
 
 @dataclass(frozen=True)
 class Explainer:
-    """A bundle with the words that its reasons are said in.
+    """A model bundle with the templates of its reasons.
 
     Parameters
     ----------
     bundle
-        What scores.
+        The scoring model.
     words
         From `load_templates`.
     policies
@@ -82,7 +82,7 @@ class Explainer:
     past
         What was known before each decision.
     right
-        Decisions that people had found right; None for none.
+        Decisions that reviewers found correct; None for none.
     """
 
     bundle: ModelBundle
@@ -93,11 +93,11 @@ class Explainer:
 
     @property
     def reference(self) -> ReferenceDistribution:
-        """What is usual in the log's own columns."""
+        """Typical values in the log's own columns."""
         return reference_from_jsonable(self.bundle.about.get("reference"))
 
     def facts(self, decisions: pd.DataFrame, *, texts: bool = True) -> ReasonFacts:
-        """Gather what reasons may speak of; `texts` says whether texts are taken apart."""
+        """Gather the facts that reasons may use; `texts` states whether texts are analysed."""
         frame = self.past.add(decisions)
         detector = self.bundle.detector
         words = (
@@ -110,12 +110,12 @@ class Explainer:
     def explain(
         self, decisions: pd.DataFrame, threads: int = 1, *, texts: bool = True
     ) -> ContributionResult:
-        """Take the served log-odds of decisions apart by reason.
+        """Split the served log-odds of decisions by reason.
 
         Raises
         ------
         ModelError
-            Where reasons do not add up to what is served.
+            Where reasons do not add up to the served log-odds.
         """
         facts = self.facts(decisions, texts=texts)
         found = log_odds_contributions(self.bundle, facts.X, facts.decisions, threads)
@@ -123,7 +123,7 @@ class Explainer:
         return ContributionResult(facts, grouped, found.base, found.served)
 
     def table(self, decisions: pd.DataFrame, threads: int = 1) -> pd.DataFrame:
-        """Say why decisions look wrong, what speaks for them, and what was judged right beside them.
+        """Return reasons for and against error, and a similar decision found correct.
 
         Parameters
         ----------
@@ -172,12 +172,12 @@ class Explainer:
 
 
 def load_reason_templates(config: Config) -> Words:
-    """Read the words that reasons are said in; jobs do so first, as a fault ends them.
+    """Read the templates of reasons; workflows do so first, since an error ends them.
 
     Raises
     ------
     ConfigError
-        Where the words cannot be used.
+        Where the templates cannot be used.
     """
     return load_templates(None if config.report.words is None else config.path(config.report.words))
 
@@ -191,16 +191,16 @@ def build_explainer(
     snapshot: Snapshot,
     as_of: datetime,
 ) -> Explainer:
-    """Get ready to explain decisions as of a moment.
+    """Prepare to explain decisions as of a moment.
 
     Parameters
     ----------
     config
-        Says where the reasons' words are.
+        Names the file of reason templates.
     bundle, past
         As for `Explainer`.
     known
-        The decisions known, in frames, where contrasts are looked for.
+        The known decisions, in frames, searched for contrasts.
     snapshot
         The reviewed decisions, their reviews and the catalogue. What came after `as_of` does not
         count.
@@ -210,7 +210,7 @@ def build_explainer(
     Raises
     ------
     ConfigError
-        Where the reasons' words cannot be used.
+        Where the reason templates cannot be used.
     """
     bare = Explainer(bundle, load_reason_templates(config), snapshot.policies, past)
     if not len(snapshot.reviews):
@@ -247,9 +247,9 @@ class Picture:
     file
         Its file's name.
     policy_id, code
-        The policy and the reason that it shows; None for all.
+        Its policy and reason; None for all.
     title, alt
-        What it shows, and the same in words for people who do not see it.
+        Its title, and its alternative text.
     png
         The picture.
     """
@@ -271,18 +271,18 @@ def find_drivers(
     threads: int,
     rng: np.random.Generator,
 ) -> tuple[pd.DataFrame, tuple[Picture, ...]]:
-    """Read from a sample what is associated with errors, and draw it.
+    """Estimate from a sample what is associated with errors, and plot it.
 
     Parameters
     ----------
     explainer
         Explains decisions.
     decisions
-        Shape (n, any), with `decided_at`: decisions that the model has not learnt from.
+        Shape (n, any), with `decided_at`: decisions that the model was not trained on.
     p_error
-        Shape (n,), their chance of error.
+        Shape (n,), their P(error).
     most
-        Decisions of each policy that are looked at; at most 20,000 in all, or 50 of each policy.
+        Decisions of each policy to examine; at most 20,000 in all, or 50 of each policy.
     threads
         Processors used.
     rng
@@ -292,7 +292,7 @@ def find_drivers(
     -------
     tuple
         The table of `errdetect.explanations.drivers.error_drivers`, its periods the earlier and the later
-        half of the decisions; and pictures of the whole, its strongest reasons and the policies
+        half of the decisions; and pictures of all policies, their strongest reasons and the policies
         with most expected errors.
     """
     policies = decisions["policy_id"]
@@ -320,7 +320,7 @@ def find_drivers(
 
 
 def write_pictures(pictures: Sequence[Picture], folder: Path) -> None:
-    """Write pictures, and `plots.json` with what each shows in words."""
+    """Write pictures, and `plots.json` with each one's alternative text."""
     folder.mkdir()
     for picture in pictures:
         (folder / picture.file).write_bytes(picture.png)
@@ -338,7 +338,7 @@ def _sample_per_policy(policy: pd.Series, limit: int, rng: np.random.Generator) 
 def _explain_sample(
     explainer: Explainer, decisions: pd.DataFrame, threads: int
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return what each reason adds, and the number that stands for its fact."""
+    """Return each reason's contribution and the numeric value of its fact."""
     categories = explainer.bundle.detector.encoding.categories
 
     def shown(done: ContributionResult) -> pd.DataFrame:
@@ -362,7 +362,7 @@ def _draw_plots(
     names: Sequence[str],
     rng: np.random.Generator,
 ) -> tuple[Picture, ...]:
-    # Loading the package takes seconds, which other commands need not spend.
+    # Loading the package takes seconds, only where needed.
     from errdetect.explanations.plots import beeswarm_plot, dependence_plot
 
     titles = {

@@ -23,7 +23,7 @@ _SETTINGS = ("train.trials=4",)
 
 @dataclass(frozen=True)
 class DemoResult:
-    """What the demo came to, and the files to open."""
+    """Result of the demo, and the files to open."""
 
     trained: TrainResult
     scored: ScoreResult
@@ -47,7 +47,7 @@ def demo(
     decisions, days, seed
         The marketplace's size, length and seed.
     progress
-        Told what is going on.
+        Callback for progress messages.
     """
     out = Path(out)
     made = simulate(out / "data", decisions=decisions, days=days, seed=seed, progress=progress)

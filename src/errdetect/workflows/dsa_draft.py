@@ -21,7 +21,7 @@ __all__ = ["check_dsa", "draft_dsa", "write_dsa"]
 
 
 def check_dsa(config: Config, file: Path | None, decisions: pd.DataFrame) -> None:
-    """Refuse, before any work is done, what would stop the draft at the end.
+    """Check the draft's requirements before any work is done.
 
     Raises
     ------
@@ -51,18 +51,18 @@ def draft_dsa(
     start: datetime | None,
     end: datetime | None,
 ) -> pd.DataFrame:
-    """Estimate every scope of the template, and lay out its rows.
+    """Estimate every scope of the template, and fill its rows.
 
     Parameters
     ----------
     config
         From `load_config`.
     decisions
-        The period's; decisions that people took count among the measures, nowhere else.
+        The period's; decisions made by people count only among the measures.
     sample
-        What rates are estimated from.
+        The sample of the estimates.
     start, end
-        The reporting period; None takes the decisions' own.
+        The reporting period; default: the decisions' own.
     """
     by = config.dsa.by
     scope = _scope_values(decisions[by], by)

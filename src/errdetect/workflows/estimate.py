@@ -53,7 +53,7 @@ def estimate(
     dsa: str | Path | None = None,
     progress: Progress = lambda _: None,
 ) -> EstimateResult:
-    """Estimate error rates from the audit, for the whole and by columns.
+    """Estimate error rates from the audit, overall and by columns.
 
     Parameters
     ----------
@@ -68,12 +68,12 @@ def estimate(
     dsa
         CSV file for the EU transparency report's rows on automated means, a draft.
     progress
-        Told what is going on.
+        Callback for progress messages.
 
     Raises
     ------
     ErrdetectError
-        Where the input cannot be used, or no figure would hold.
+        Where the input cannot be used, or no estimate is possible.
     """
     loaded = load_snapshot(config, progress=progress, need_reviews=True)
     refuse_broken_design(loaded.snapshot)
@@ -83,7 +83,7 @@ def estimate(
     _check_by(by, everything)
     snapshot, scores = queue_sample(config, snapshot)
     rows = None
-    with ThreadPoolExecutor(1) as beside:  # labels and estimates need nothing of each other
+    with ThreadPoolExecutor(1) as beside:  # labels and estimates are independent
         labelled = beside.submit(lambda: snapshot.labels)
         sample = estimation_sample(config, snapshot, scores, progress=progress)
         progress("estimating")
@@ -125,7 +125,7 @@ def _check_by(by: Sequence[str], decisions: pd.DataFrame) -> None:
 def _decided_between(
     snapshot: Snapshot, start: datetime | None, end: datetime | None
 ) -> tuple[Snapshot, tuple[IntakeRow, ...]]:
-    """Keep the decisions of the period, and account for the others."""
+    """Keep the decisions of the period, and count the others."""
     decisions = snapshot.decisions
     keep = pd.Series(True, index=decisions.index)
     if start is not None:

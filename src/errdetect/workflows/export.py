@@ -34,22 +34,22 @@ DATABASE = "database"
 
 @dataclass(frozen=True)
 class ExportResult:
-    """What was handed over.
+    """Result of an export.
 
     Parameters
     ----------
     form
-        In which form.
+        Format.
     n_rows
         Queued decisions written.
     n_absent
-        How many of them are not among the decisions: they go without content.
+        How many of them are not among the decisions: they are exported without content.
     out
         Where to, without a database's user or password.
     label_config
         The labelling config, if one was asked for.
     notes
-        What the reader must know, in plain words.
+        Notes for the reader.
     intake
         What was read, used and left out.
     """
@@ -63,12 +63,12 @@ class ExportResult:
     intake: Intake
 
     def lines(self) -> list[str]:
-        """Return what people are told."""
+        """Return the summary lines."""
         told = [f"Wrote {self.n_rows:,} queued decisions as {self.form}."]
         if self.n_absent:
             told.append(
-                f"Note: {self.n_absent:,} of them are not among the decisions, so they go without "
-                "content. Name the file that was scored with --decisions."
+                f"Note: {self.n_absent:,} of them are not among the decisions, so they have no "
+                "content. Name the scored file with --decisions."
             )
         told += [f"Note: {note}." for note in self.notes]
         told.append(f"  queue  {self.out}")
@@ -92,19 +92,19 @@ def export(
     Parameters
     ----------
     config
-        From `load_config`; `export.columns` says which of the decisions' columns go along.
+        From `load_config`; `export.columns` names the decisions' columns to include.
     form
         `parquet`, `csv`, `jsonl`, `label-studio` or `database`.
     out
-        A file, or for `database` a `URL::table` that is not there yet.
+        A file, or for `database` a `URL::table` that does not exist yet.
     queue
-        A queue.parquet; default: the ledger's queued decisions that nobody has reviewed yet.
+        A queue.parquet; default: the ledger's queued decisions without a review yet.
     decisions
-        Where the queued decisions' content is; default: the config's decisions.
+        Source of the queued decisions' content; default: the config's decisions.
     label_config
         Where to write the labelling config for Label Studio.
     progress
-        Told what is going on.
+        Callback for progress messages.
 
     Raises
     ------
@@ -156,7 +156,7 @@ def _check_format(form: str, out: str | Path) -> None:
 
 
 def _open_queue(config: Config) -> pd.DataFrame:
-    """Read the ledger's queued decisions that nobody has reviewed yet."""
+    """Read the ledger's queued decisions without a review yet."""
     ledger = find_ledger(config.ledger_url())
     if ledger is None:
         do = "Name a queue.parquet with --queue, or score with a ledger first."
@@ -166,7 +166,7 @@ def _open_queue(config: Config) -> pd.DataFrame:
 
 
 def _queue_rows(queue: pd.DataFrame, absent: int) -> Iterator[IntakeRow]:
-    """Account for the queued decisions."""
+    """Count the queued decisions."""
     first = str(queue["decision_id"].iloc[0]) if len(queue) else ""
     yield IntakeRow("queue", "", "read", len(queue), float("nan"), first)
     if absent:
@@ -185,7 +185,7 @@ def _read_batches(
 
 
 def _write_to_database(rows: pd.DataFrame, out: str) -> None:
-    """Write a table that is not there yet: nothing of another's is ever replaced."""
+    """Write a new table; existing tables are never replaced."""
     place = parse_table_source(out)
     assert place is not None
     write_table(rows, place.url, place.what, if_exists="fail")
@@ -197,7 +197,7 @@ def _render_label_config(rows: pd.DataFrame, policies: dict[str, Policy]) -> str
 
 
 def _export_notes(config: Config, rows: pd.DataFrame) -> tuple[str, ...]:
-    """Say what was asked for and is not there, and what personal data go along."""
+    """Return notes on missing requested columns and on included personal data."""
     absent = [name for name in config.export.columns if name not in rows]
     asked = type(config.export)().columns
     strange = [name for name in absent if name not in asked]
@@ -205,5 +205,5 @@ def _export_notes(config: Config, rows: pd.DataFrame) -> tuple[str, ...]:
     if strange:
         notes.append(f"the decisions have no columns {', '.join(strange)}")
     if "account_id" in rows:
-        notes.append("account ids go along, since export.columns names them")
+        notes.append("account ids are included, since export.columns names them")
     return tuple(notes)

@@ -1,4 +1,4 @@
-"""ingest: finished reviews into the ledger."""
+"""ingest: import finished reviews into the ledger."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,22 +29,22 @@ _CONFLICT = (
 
 @dataclass(frozen=True)
 class IngestResult:
-    """What became of the reviews.
+    """Result of an import.
 
     Parameters
     ----------
     n_new, n_known, n_rejected
-        Taken in; known already, or twice in the files, with equal values; unusable, each with its
+        New; already known, or repeated with equal values; unusable, each with its
         reason in rejects.parquet.
     n_corrected, n_earlier
-        Rows that correct a known review from their moment on; and earlier versions of known
-        reviews, which are kept as their history and change nothing.
+        Corrections of known reviews; and earlier versions of known
+        reviews, kept as history without effect.
     ledger
-        Where they are.
+        Location of the ledger.
     files
         What was written, by name.
     notes
-        What was turned or repaired while reading.
+        Conversions and repairs while reading.
     """
 
     n_new: int
@@ -57,13 +57,13 @@ class IngestResult:
     n_earlier: int = 0
 
     def lines(self) -> list[str]:
-        """Return what people are told."""
+        """Return the summary lines."""
         changed = f"corrected: {self.n_corrected:,}; " if self.n_corrected else ""
         if self.n_earlier:
             changed += f"earlier versions of known reviews: {self.n_earlier:,}; "
-        counts = f"New reviews: {self.n_new:,}; {changed}known already: {self.n_known:,}; "
+        counts = f"New reviews: {self.n_new:,}; {changed}already known: {self.n_known:,}; "
         return [
-            f"{counts}could not be used: {self.n_rejected:,}.",
+            f"{counts}unusable: {self.n_rejected:,}.",
             *(f"Note: {note}." for note in self.notes),
             f"  ledger  {self.ledger}",
             *(f"  {name}  {path}" for name, path in self.files.items()),
@@ -78,9 +78,9 @@ def ingest(
     out: str | Path | None = None,
     progress: Progress = lambda _: None,
 ) -> IngestResult:
-    """Take finished reviews, and corrections of them, into the ledger.
+    """Import finished reviews, and corrections of them, into the ledger.
 
-    The same files again change nothing. A row with a known review_id and a later moment corrects
+    Importing the same files again changes nothing. A row with a known review_id and a later moment corrects
     the review from then on; the earlier row is kept as its history.
 
     Parameters
@@ -88,14 +88,14 @@ def ingest(
     config
         From `load_config`.
     reviews
-        Paths, globs, folders or databases' `URL::table`: whatever `read_reviews` reads, with the
+        Paths, globs, folders or databases' `URL::table`: as for `read_reviews`, with the
         contract's columns in any format, and exports or target storages of Label Studio.
     at
-        When they came in, for the history; default: now.
+        Time of import, for the history; default: now.
     out
-        Folder for rejects.parquet, written only if there are any; default: the config's.
+        Folder for rejects.parquet, written only if needed; default: the config's.
     progress
-        Told what is going on.
+        Callback for progress messages.
 
     Raises
     ------
@@ -146,9 +146,9 @@ def _read_reviews(config: Config, reviews: Sources) -> TableRead:
 
 
 def _with_known_ids(frame: pd.DataFrame, ledger: Ledger) -> pd.DataFrame:
-    """Keep the ids that an earlier release gave to annotations, where the ledger has them.
+    """Keep annotation ids from an earlier release, where the ledger has them.
 
-    They ended without the digest, so the same export would otherwise count twice.
+    They lack the digest, so the same export would otherwise count twice.
     """
     ours = frame["review_id"].str.startswith(LABEL_STUDIO_IDS)
     if not ours.any():
@@ -161,7 +161,7 @@ def _with_known_ids(frame: pd.DataFrame, ledger: Ledger) -> pd.DataFrame:
 
 
 def _source_names(reviews: Sources) -> str:
-    """Name the sources for people."""
+    """Return display names of the sources."""
     given = [reviews] if isinstance(reviews, str | Path) else reviews
     return ", ".join(source_label(str(one)) for one in given)
 
@@ -169,7 +169,7 @@ def _source_names(reviews: Sources) -> str:
 def _review_faults(
     frame: pd.DataFrame, ledger: Ledger, config: Config, progress: Progress
 ) -> "pd.Series[str]":
-    """Say why a review cannot be taken in; empty where it can."""
+    """Return why a review cannot be imported; empty where it can."""
     faults = pd.Series("", index=frame.index, dtype="str")
     for name in ("review_id", "decision_id", "correct_policy_id", "reviewer_id"):
         nul = frame[name].str.contains("\0", regex=False, na=False)

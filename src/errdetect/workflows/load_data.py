@@ -1,4 +1,4 @@
-"""The tables that a config names, read once for a job, with the account of what was left out."""
+"""Read the tables that a config names, once per workflow, with counts of what was left out."""
 
 import os
 from collections.abc import Callable
@@ -30,23 +30,23 @@ __all__ = [
 
 Progress = Callable[[str], None]
 
-_SMALL = 50_000  # rows below which a second thread costs more than it brings
+_SMALL = 50_000  # rows below which a second thread costs more than it saves
 
 
 @dataclass(frozen=True)
 class LoadedData:
-    """What the config's data section names.
+    """The tables of the config's data section.
 
     Parameters
     ----------
     snapshot
         Decisions, reviews and policies as of the config's moment.
     log
-        What of the decisions could not be used.
+        Unusable decision rows.
     decisions, reviews
         The tables as they were read; None where there are no reviews.
     notes
-        What was converted or repaired, and what was left out, each with its count.
+        Conversions, repairs and omissions, each with its count.
     """
 
     snapshot: Snapshot
@@ -57,7 +57,7 @@ class LoadedData:
 
     @property
     def rejects(self) -> pd.DataFrame:
-        """Rows that could not be used, of all tables."""
+        """Unusable rows of all tables."""
         parts = [self.decisions.rejects] + ([self.reviews.rejects] if self.reviews else [])
         return pd.concat(parts, ignore_index=True)
 
@@ -101,7 +101,7 @@ def check_losses(config: Config, snapshot: Snapshot) -> None:
 
 
 def read_tables(config: Config, *, progress: Progress, need_reviews: bool = False) -> LoadedData:
-    """Read decisions, reviews and policies as the config says, whatever they are worth.
+    """Read decisions, reviews and policies as the config says, without checking the join.
 
     Raises
     ------
@@ -114,7 +114,7 @@ def read_tables(config: Config, *, progress: Progress, need_reviews: bool = Fals
     policies = read_policies(config.data_paths(data.policies)[0]) if data.policies else {}
     reviews = load_reviews(config, progress=progress)
     if need_reviews and reviews is None:
-        do = "Add the file with your reviews under data, or take some in with `errdetect ingest`."
+        do = "Add the file with your reviews under data, or import some with `errdetect ingest`."
         raise ConfigError(
             [error_message("data.reviews", "name the reviews to learn from", "nothing", do)]
         )
@@ -141,7 +141,7 @@ def read_tables(config: Config, *, progress: Progress, need_reviews: bool = Fals
 
 
 def label_rules(config: Config) -> LabelRules:
-    """Return how the config wants reviews to become labels."""
+    """Return the config's rules for labels."""
     maturity = dict(MATURITY)
     for source, days in config.labels.maturity_days.items():
         maturity[str(source)] = timedelta(days=days)
@@ -149,7 +149,7 @@ def label_rules(config: Config) -> LabelRules:
 
 
 def load_reviews(config: Config, *, progress: Progress) -> TableRead | None:
-    """Read the config's reviews, and those that the ledger took in; None if there are neither.
+    """Read the config's reviews, and those imported into the ledger; None if there are neither.
 
     Rows of both are versions of the reviews. A version that both hold counts once; where the two
     differ at one moment, the config's is kept and the ledger's is a reject. Reading never makes a
@@ -173,7 +173,7 @@ def load_reviews(config: Config, *, progress: Progress) -> TableRead | None:
 
 
 def free_threads(rows: int) -> int:
-    """Return how many processors to use: more than are free is many times slower."""
+    """Return how many processors to use: more than are free is much slower."""
     if rows < _SMALL:
         return 1
     cores = os.cpu_count() or 1

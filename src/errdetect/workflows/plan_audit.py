@@ -1,4 +1,4 @@
-"""plan-audit: who to audit next, with which chance, and what interval to expect."""
+"""plan-audit: what to audit next, with which inclusion probability, and the expected interval."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -28,21 +28,21 @@ __all__ = ["PlanAuditResult", "plan_audit"]
 
 @dataclass(frozen=True)
 class PlanAuditResult(ResultTables):
-    """The next audit.
+    """Plan of the next audit.
 
     Parameters
     ----------
     expected
         The `by` columns, n_decisions, n_reviews, expected_rate, half_width (of the 95 % interval),
-        limit (no design does better with this ranker) and uniform (an audit that draws evenly).
+        limit (lower bound for this ranker) and uniform (an audit with equal probabilities).
     cost
         Reviews, adjudications, golden items and hours.
     files
-        What was written.
+        Files written.
     notes
-        What the reader must know, in plain words.
+        Notes for the reader.
     intake
-        What was read, used and left out.
+        Rows read, used and left out.
     """
 
     expected: pd.DataFrame
@@ -78,21 +78,21 @@ def plan_audit(
         Folder for audit.parquet (decision_id, inclusion_probability, `by` columns) and
         expected.parquet: both or none.
     budget, half_width
-        One of the two: reviews to spend, or the half width that the interval should have.
+        One of the two: reviews to spend, or the target half width of the interval.
     by
         Columns whose combinations are segments.
     method
-        `unequal` leans towards likely errors, above a floor; `neyman` allocates to strata; None
+        `unequal` favours likely errors, above a floor; `neyman` allocates to strata; None
         takes the config's.
     seed
         The same seed draws the same decisions.
     progress
-        Told what is going on.
+        Callback for progress messages.
 
     Raises
     ------
     ErrdetectError
-        Where the input cannot be used or the wishes cannot be met.
+        Where the input cannot be used or the targets cannot be met.
     """
     loaded = load_snapshot(config, progress=progress)
     snapshot = loaded.snapshot
@@ -135,37 +135,37 @@ def plan_audit(
 def _p_error(
     config: Config, snapshot: Snapshot, progress: Progress
 ) -> tuple[npt.NDArray[np.float64] | None, str]:
-    """Return the champion's P(error), or None where there is no champion, and say which."""
+    """Return the champion's P(error), or None where there is no champion, with a note."""
     champion = find_champion(config)
     if champion is None:
-        return None, "no model is registered, so every decision has the same chance"
+        return None, "no model is registered, so every decision has the same inclusion probability"
     bundle, version = champion
     progress("scoring decisions")
     p = champion_probability(config, bundle, snapshot.decisions, snapshot.reviews)
-    return p, f"chances lean towards likely errors as version {version} sees them"
+    return p, f"inclusion probabilities favour likely errors, as predicted by version {version}"
 
 
 def _last_rate(snapshot: Snapshot) -> float:
-    """Return the error rate that the last audit's reviewers saw, or a usual one without an audit."""
+    """Return the error rate seen in the last audit, or a default without an audit."""
     audit = snapshot.audit_sample
     n = len(audit.weight)
     if not n:
         return USUAL_RATE
-    # Half an error more: none seen does not mean none.
+    # Half an error more: zero observed does not mean zero.
     return float((n * np.average(audit.answer, weights=audit.weight) + 0.5) / (n + 1))
 
 
 def _reviewer_assumptions(
     config: Config, snapshot: Snapshot, progress: Progress
 ) -> tuple[ReviewAssumptions, str]:
-    """Say what to expect of those who will review, from those who did; and where that is from."""
+    """Return the expected reviewer error rates, from past reviewers, with their source."""
     usual = ReviewAssumptions()
     how: dict[str, Any] = {
         "adjudicate_flags": config.audit.adjudicate_flags,
         "golden_per_site": config.audit.golden_per_site,
     }
     if not snapshot.has_audit:
-        note = "no audit tells of the reviewers yet, so they are taken for unerring"
+        note = "there is no audit of the reviewers yet, so they are assumed to be correct"
         return replace(usual, **how), note
     progress("measuring reviewers")
     reviews, sample = snapshot.current_reviews, snapshot.audit_sample
@@ -183,12 +183,12 @@ def _reviewer_assumptions(
         enforced=None,
     )
     if found is None:
-        note = "too few golden items tell how reviewers err, so they are taken for unerring"
+        note = "there are too few golden items on reviewer error, so reviewers are assumed to be correct"
         return replace(usual, **how), note
     sensitivity, alarm = float(found.found.estimate[0]), float(found.alarm.estimate[0])
     note = (
-        f"golden items say that reviewers call {sensitivity:.0%} of the errors and "
-        f"{alarm:.1%} of the right decisions wrong; so it is expected"
+        f"golden items show that reviewers call {sensitivity:.0%} of the errors and "
+        f"{alarm:.1%} of the correct decisions wrong; the plan assumes the same"
     )
     how |= {"found": sensitivity, "alarm": alarm}
     return replace(usual, **how), note

@@ -1,4 +1,4 @@
-"""proposals: list what was proposed, accept it with a date, reject it, or close it."""
+"""proposals: list proposals; accept one with a date, reject or close it."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,9 +24,9 @@ class ProposalsResult:
         proposal_id, policy_id, kind, title, rule, change, owner, expected, finding_id, state,
         effective_from, created_at, updated_at.
     history
-        What happened to the proposal that was moved or asked for; else empty.
+        History of the updated or requested proposal; else empty.
     moved
-        The proposal that was moved, and its new state.
+        The updated proposal, and its new state.
     """
 
     proposals: pd.DataFrame
@@ -34,11 +34,11 @@ class ProposalsResult:
     moved: tuple[str, str] | None
 
     def lines(self) -> list[str]:
-        """Return what people are told."""
+        """Return the summary lines."""
         if self.moved is not None:
             said = [f"{self.moved[0]} is {self.moved[1]} now."]
             if self.moved[1] == "accepted":
-                said.append("The next reports measure what it does. Apply the change yourselves.")
+                said.append("The next reports measure its effect. Apply the change yourselves.")
             return [*said, *self._happened()]
         if len(self.history):
             return self._happened()
@@ -56,7 +56,7 @@ class ProposalsResult:
                 if row["state"] == "accepted"
                 else ""
             )
-            owner = clean_text(row["owner"], limit=60, missing="nobody named")
+            owner = clean_text(row["owner"], limit=60, missing="no owner named")
             said.append(
                 f"  {row['proposal_id']}  {row['state']}{since}  {clean_text(row['title'])}"
             )
@@ -88,31 +88,31 @@ def proposals(
     note: str = "",
     now: datetime | None = None,
 ) -> ProposalsResult:
-    """List the ledger's proposals, or move one on.
+    """List the ledger's proposals, or update one.
 
     Parameters
     ----------
     config
         From `load_config`.
     accept, reject, close
-        Id of the proposal to move; one of the three at most.
+        Id of the proposal to update; at most one of the three.
     history
-        Id of the proposal whose history is wanted.
+        Id of the proposal to show the history of.
     by
-        Who decides; needed to move one.
+        Who decides; needed to update one.
     effective
-        From when the change holds; needed to accept.
+        Effective date of the change; needed to accept.
     note
         Why.
     now
-        The moment of the move; default: the clock's.
+        Time of the update; default: now.
 
     Raises
     ------
     ConfigError
-        Where the options do not go together.
+        Where the options conflict.
     DataError
-        Where there is no such proposal, or it cannot go there.
+        Where there is no such proposal, or this change of state is not allowed.
     """
     move = _requested_change(accept=accept, reject=reject, close=close, history=history)
     _check_options(move, by, effective)
@@ -141,7 +141,7 @@ def proposals(
 
 
 def _requested_change(**wanted: str | None) -> tuple[str, str] | None:
-    """Return the proposal to move and its new state; one thing at a time."""
+    """Return the proposal to update and its new state; one at a time."""
     given: list[tuple[str, str]] = [(k, v) for k, v in wanted.items() if v is not None]
     if len(given) > 1:
         got = " and ".join(f"--{name}" for name, _ in given)
@@ -152,12 +152,14 @@ def _requested_change(**wanted: str | None) -> tuple[str, str] | None:
 
 
 def _check_options(move: tuple[str, str] | None, by: Any, effective: datetime | None) -> None:
-    """Refuse options that are missing, or that would do nothing."""
+    """Refuse missing options, and options without effect."""
     if move is not None and not (by or "").strip():
-        do = "Say who decides: --by NAME."
-        raise ConfigError([error_message("A proposal's move", "name who makes it", "nobody", do)])
+        do = "Name who decides: --by NAME."
+        raise ConfigError(
+            [error_message("A proposal's decision", "name who makes it", "no name", do)]
+        )
     if move is not None and move[1] == "accepted" and effective is None:
-        do = "Say from when the change holds: --effective 2026-03-01."
+        do = "Give the effective date of the change: --effective 2026-03-01."
         raise ConfigError([error_message("--accept", "come with a date", "none", do)])
     if effective is not None and (move is None or move[1] != "accepted"):
         must = "come with --accept"

@@ -1,4 +1,4 @@
-"""From scores to the queue: what each review is worth, who can do it, and which ones are done."""
+"""From scores to the queue: the value of each review, who can do it, and which are chosen."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -58,16 +58,16 @@ _SHOWN = 3  # examples in a note
 
 @dataclass(frozen=True)
 class ReviewerCapacity:
-    """Who reviews, and what they can take.
+    """Reviewer pools and their capacity.
 
     Parameters
     ----------
     pools
-        One that takes anything where the config names none.
+        One that takes all decisions where the config names none.
     classes
         Which pools can take which decision.
     capacity
-        Minutes of each pool; reviews where `counted`.
+        Minutes of each pool; or reviews where `counted`.
     counted
         Whether the budget is a number of reviews.
     """
@@ -81,7 +81,7 @@ class ReviewerCapacity:
 def reviewer_capacity(
     config: Config, source: ScoringSource, scored: pd.DataFrame, budget: int | None
 ) -> ReviewerCapacity:
-    """Read the config's budget or pools, and what each pool can take.
+    """Read the config's budget or pools, and which decisions each pool can take.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def reviewer_capacity(
     Raises
     ------
     ConfigError
-        Where budget and minutes are both given, or a pool or a minimum names what nobody knows.
+        Where budget and minutes are both given, or a pool or a minimum names an unknown value.
     DataError
         Where no pool can take anything.
     """
@@ -105,7 +105,7 @@ def reviewer_capacity(
     if budget is not None and minutes[0]:
         key = "queue.pools" if config.queue.pools else "queue.minutes"
         do = f"Leave --budget out, or set {key} to nothing."
-        raise ConfigError([error_message("--budget", f"be left out beside {key}", f"{budget}", do)])
+        raise ConfigError([error_message("--budget", f"be left out with {key}", f"{budget}", do)])
     _check_names(config, source)
     if not minutes[0]:
         wanted = budget if budget is not None else config.queue.budget
@@ -122,7 +122,7 @@ def reviewer_capacity(
 
 
 def _check_names(config: Config, source: ScoringSource) -> None:
-    """Say all names of pools and minimum shares that occur nowhere in the log."""
+    """List the names in pools and minimum shares that do not occur in the log."""
     told = [
         (f"queue.pools '{pool.name}' {key}", column, value)
         for pool in config.queue.pools
@@ -152,7 +152,7 @@ def value_reviews(
     staff: ReviewerCapacity,
     snapshot: Snapshot,
 ) -> tuple[pd.DataFrame, list[str]]:
-    """Add to the scores what else a review's value is made of, and the value.
+    """Add the other factors of a review's value, and the value, to the scores.
 
     Parameters
     ----------
@@ -179,8 +179,8 @@ def value_reviews(
     unknown = int(np.isnan(chance).sum())
     if unknown:
         notes.append(
-            f"how often reviewers would reverse an error is unknown for {unknown:,} decisions and counts as "
-            "always: golden items, or an expert's look at a sample of all reviews, would tell"
+            f"the probability that reviewers overturn an error is unknown for {unknown:,} decisions; it counts as "
+            "1. Golden items, or an expert's check of a sample of all reviews, would measure it"
         )
     terms = scored.assign(
         p_reverse=chance,
@@ -193,7 +193,7 @@ def value_reviews(
 def _detection_rates(
     snapshot: Snapshot, scored: pd.DataFrame, staff: ReviewerCapacity
 ) -> pd.DataFrame | None:
-    """Ask the reviewer model how often those who can take each decision find each kind of error."""
+    """Ask the reviewer model how often the eligible reviewers of each decision find each kind of error."""
     model = snapshot.reviewer_model
     if model is None:
         return None
@@ -221,7 +221,7 @@ def choose_reviews(
     terms
         From `value_reviews`.
     open_
-        Shape (n,), False for decisions that people judged or are about to.
+        Shape (n,), False for decisions already reviewed or queued.
 
     Returns
     -------
@@ -266,35 +266,33 @@ def _selection_notes(
             f"{', '.join(map(str, key))}: {count:,}" for key, count in kinds.head(_SHOWN).items()
         )
         said.append(
-            f"no pool can take {int(nobody.sum()):,} of the open decisions ({some}); they have no chance of "
-            "review, and nothing can be said of them"
+            f"no pool can take {int(nobody.sum()):,} of the open decisions ({some}); they cannot be "
+            "reviewed, and no estimate covers them"
         )
     covered = int(chosen.covers.sum()) - len(chosen.covers)
     if covered:
-        said.append(
-            f"{covered:,} decisions with identical content are answered by another one's review"
-        )
+        said.append(f"{covered:,} decisions with identical content share the review of another one")
     used = np.bincount(chosen.pool, minlength=len(staff.pools))
     idle = [pool.name for pool, count in zip(staff.pools, used, strict=True) if not count]
     if idle and len(chosen.order):
-        said.append(f"pools without a review to do: {', '.join(idle)}")
+        said.append(f"pools without reviews: {', '.join(idle)}")
     names = [f"{c} {v}" for c, shares in config.queue.minimum_shares.items() for v in shares]
     unit = "reviews" if staff.counted else "minutes"
     said += [
-        f"the minimum share of {name} is missed by {short:.0f} {unit}: there are not enough such "
-        "decisions, or people for them"
+        f"the minimum share of {name} is short by {short:.0f} {unit}: there are not enough such "
+        "decisions, or reviewers for them"
         for name, short in zip(names, chosen.short, strict=True)
         if short > 0
     ]
     if config.queue.explore_share == AUTO and chosen.explore_share:
         wide = f"the error rate's interval is expected to be {chosen.width_ratio:.2f} times as wide as a pure audit's"
-        beyond = ", the best that was tried" if chosen.width_ratio > WIDER else ""
+        beyond = ", the best of the shares tried" if chosen.width_ratio > WIDER else ""
         said.append(f"{chosen.explore_share:.0%} of the queue is drawn at random; {wide}{beyond}")
     return said
 
 
 _ANY_POOL = "any"
-_JUDGED = "judged"  # beside QUEUED: why a decision has no review in this run
+_JUDGED = "judged"  # like QUEUED: why a decision has no review in this run
 _CHANCES = ("decision_id", "inclusion_probability", "p_error", "job_id", "arm")
 
 
@@ -305,13 +303,13 @@ class QueueDraw:
     Parameters
     ----------
     scores
-        Every decision with its chance, arm, pool and job.
+        Every decision with its inclusion probability, arm, pool and job.
     queue
-        Those to review, by rank, without reasons.
+        The decisions to review, by rank, without reasons.
     notes
-        What the reader must know.
+        Notes for the reader.
     recorded
-        Whether the ledger had it already.
+        Whether the ledger already had it.
     """
 
     scores: pd.DataFrame
@@ -321,7 +319,7 @@ class QueueDraw:
 
 
 def draw_settings(config: Config, budget: int | None) -> dict[str, Any]:
-    """Return what the draw depends on beside the scores."""
+    """Return the inputs of the draw other than the scores."""
     settings = config.queue.model_dump(mode="json", exclude={"record", "scores"})
     return settings | ({} if budget is None else {"budget": budget})
 
@@ -329,7 +327,7 @@ def draw_settings(config: Config, budget: int | None) -> dict[str, Any]:
 def draw_queue(
     config: Config, run: ScoringRun, terms: pd.DataFrame, staff: ReviewerCapacity, judged: pd.Index
 ) -> QueueDraw:
-    """Choose the reviews among what nobody judged and no earlier run queued.
+    """Choose the reviews among decisions not yet reviewed or queued.
 
     Parameters
     ----------
@@ -340,17 +338,17 @@ def draw_queue(
     terms, staff
         From `value_reviews` and `reviewer_capacity`.
     judged
-        Decisions that are not queued, as people judged them.
+        Decisions that are not queued, since they were reviewed.
     """
     before = latest_scores(config, leave_out=run.run_id)
     closed = _exclusion_reasons(terms["decision_id"], judged, before)
     chosen, told = choose_reviews(config, terms, staff, closed == "")
     names = [pool.name for pool in staff.pools] if config.queue.pools else None
     scores = _with_run_id(_score_rows(terms, chosen, closed, names), run)
-    if before is not None:  # an earlier run's job still answers for all of its decisions
+    if before is not None:  # an earlier run's job still covers all of its decisions
         earlier = scores["decision_id"].map(before.set_index("decision_id")["job_id"])
         scores["job_id"] = scores["job_id"].where(scores["arm"] != QUEUED, earlier)
-    # A job is worth what its verdict remedies for all the decisions that it covers.
+    # A job's value is the sum over all the decisions that it covers.
     open_ = scores["arm"].isin([RANKED, EXPLORE])
     worth = scores[open_].groupby("job_id")["value"].sum()
     queue = scores.iloc[chosen.order].reset_index(drop=True)
@@ -363,7 +361,7 @@ def draw_queue(
 
 
 def recorded_draw(config: Config, run: ScoringRun, terms: pd.DataFrame) -> QueueDraw | None:
-    """Return the run's draw where the ledger knows it: what is scored again is not drawn again."""
+    """Return the run's draw where the ledger has it: a repeated run is not drawn again."""
     ledger = find_ledger(config.ledger_url()) if config.queue.record else None
     if ledger is None:
         return None
@@ -383,7 +381,9 @@ def recorded_draw(config: Config, run: ScoringRun, terms: pd.DataFrame) -> Queue
     for name in ("arm", "pool"):
         own = scores["job_id"].map(mine[name])
         scores[name] = own if name == "pool" else own.fillna(scores[name])
-    note = "this batch was scored before with the same settings: its queue stands, nothing is added"
+    note = (
+        "this batch was scored before with the same settings: its queue is kept, nothing is added"
+    )
     return QueueDraw(
         _with_run_id(scores, run), queue.drop(columns="reasons"), (note,), recorded=True
     )
@@ -414,7 +414,7 @@ def _with_run_id(scores: pd.DataFrame, run: ScoringRun) -> pd.DataFrame:
 def _exclusion_reasons(
     decision_id: pd.Series, judged: pd.Index, before: pd.DataFrame | None
 ) -> npt.NDArray[np.object_]:
-    """Say why decisions are not queued: people judged them, or an earlier run queued them."""
+    """Return why decisions are not queued: already reviewed, or queued by an earlier run."""
     closed = np.where(decision_id.isin(judged), _JUDGED, "").astype(object)
     if before is not None:
         waiting = before.loc[before["arm"].isin([RANKED, EXPLORE, QUEUED]), "decision_id"]
@@ -424,7 +424,7 @@ def _exclusion_reasons(
 
 def _exclusion_notes(closed: npt.NDArray[np.object_]) -> list[str]:
     said = {
-        _JUDGED: "were already judged by people: scored, not queued",
+        _JUDGED: "were already reviewed: scored, not queued",
         QUEUED: "are in an earlier run's queue: scored, not queued again",
     }
     counts = {why: int((closed == why).sum()) for why in said}
@@ -437,7 +437,7 @@ def _score_rows(
     closed: npt.NDArray[np.object_],
     names: list[str] | None,
 ) -> pd.DataFrame:
-    """Every decision with its chance; whoever shares a job shares its arm and pool."""
+    """Return every decision with its inclusion probability; decisions of one job share arm and pool."""
     arm, pool = (np.full(len(terms), None, dtype=object) for _ in range(2))
     arm[chosen.order] = np.where(chosen.explored, EXPLORE, RANKED)
     if names is not None:

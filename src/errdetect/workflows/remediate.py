@@ -1,4 +1,4 @@
-"""remediate: the plan of what follows from overturned reviews; `apply` records it in the ledger."""
+"""remediate: a remediation plan from overturned decisions; `apply` records it in the ledger."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -45,9 +45,9 @@ __all__ = ["RemediateResult", "remediate"]
 
 _WORDS = {
     REVERSE: "actions to reverse",
-    REVOKE_PENALTY: "penalties to take back, with what the account lost",
-    RELABEL: "labels to mend",
-    WHITELIST: "accounts to spare one policy's automated enforcement",
+    REVOKE_PENALTY: "penalties to revoke, with what the account lost",
+    RELABEL: "labels to correct",
+    WHITELIST: "accounts to whitelist from one policy's automated enforcement",
     LOOK_ALIKE: "decisions like overturned ones",
 }
 _STATES = (PLANNED, APPLIED, REVIEW, WITHDRAWN)
@@ -55,26 +55,26 @@ _STATES = (PLANNED, APPLIED, REVIEW, WITHDRAWN)
 
 @dataclass(frozen=True)
 class RemediateResult(ResultTables):
-    """What is to be done, and what was recorded.
+    """The planned steps, and those recorded.
 
     Parameters
     ----------
     counts
         Kind to status to number of steps.
     expected_errors
-        How many of the look-alikes whose share is known are expected to be wrong; NaN if none is.
+        Expected wrong decisions among look-alikes with a known error share; NaN if there are none.
     n_unknown
-        Look-alikes whose share is unknown.
+        Look-alikes with an unknown error share.
     applied
-        Whether the plan was recorded; without it, nothing was changed.
+        Whether the plan was recorded; if not, nothing was changed.
     n_recorded, n_withdrawn
-        Steps newly recorded, and recorded ones taken back.
+        Steps newly recorded, and recorded ones withdrawn.
     files
-        What was written, by name.
+        Files written, by name.
     notes
-        What the reader must know, in plain words.
+        Notes for the reader.
     intake
-        What was read, used and left out.
+        Rows read, used and left out.
     """
 
     counts: Mapping[str, Mapping[str, int]]
@@ -93,7 +93,7 @@ class RemediateResult(ResultTables):
         return self.table("plan")
 
     def lines(self) -> list[str]:
-        """Return what people are told."""
+        """Return the summary lines."""
         told = [
             *_summary_lines(self.counts, self.expected_errors, self.n_unknown),
             *(f"Note: {note.rstrip('.')}." for note in self.notes),
@@ -104,10 +104,10 @@ class RemediateResult(ResultTables):
             )
         elif self.n_recorded or self.n_withdrawn:
             told.append(
-                f"Recorded {self.n_recorded:,} steps in the ledger, took {self.n_withdrawn:,} back."
+                f"Recorded {self.n_recorded:,} steps in the ledger, withdrew {self.n_withdrawn:,}."
             )
         else:
-            told.append("The ledger holds all of this already: nothing was changed.")
+            told.append("The ledger already holds all of this: nothing was changed.")
         return [*told, *(f"  {name}  {path}" for name, path in self.files.items())]
 
 
@@ -121,7 +121,7 @@ def remediate(
     at: datetime | None = None,
     progress: Progress = lambda _: None,
 ) -> RemediateResult:
-    """Plan what follows from overturned reviews; record it only if two people stand behind it.
+    """Plan remediation of overturned decisions; record it only with two people's approval.
 
     Parameters
     ----------
@@ -130,19 +130,19 @@ def remediate(
     out
         Folder for plan.parquet, plan.csv, intake.parquet and summary.txt: all or none.
     apply
-        Whether to record what is planned, and take back what no longer holds, in the ledger.
-        Look-alikes and all else that a person must look at first are never recorded.
+        Whether to record planned steps, and withdraw outdated ones, in the ledger.
+        Look-alikes and other steps that need a human check first are never recorded.
     by, approved_by
-        Who does it, and the second person who approved; needed to apply.
+        Who applies it, and the second person, who approved; both needed to apply.
     at
-        When, for the ledger's history; default: now.
+        Time, for the ledger's history; default: now.
     progress
-        Told what is going on.
+        Callback for progress messages.
 
     Raises
     ------
     ErrdetectError
-        Where the input cannot be used, or one person stands alone.
+        Where the input cannot be used, or only one person is named.
     """
     people = _applier_and_approver(apply, by, approved_by)
     plan, notes, intake, run = _build_plan(config, progress, apply=apply, at=at)
@@ -186,7 +186,7 @@ def remediate(
 def _build_plan(
     config: Config, progress: Progress, *, apply: bool, at: datetime | None
 ) -> tuple[pd.DataFrame, tuple[str, ...], Intake, Provenance]:
-    """Plan by what was known at the config's moment, beside what was recorded; notes, provenance."""
+    """Plan by what was known at the config's moment, compared with what was recorded; with notes and provenance."""
     loaded = load_snapshot(config, progress=progress, need_reviews=True)
     snapshot = loaded.snapshot.decided
     progress("weighing reviews")
@@ -206,19 +206,19 @@ def _build_plan(
 def _applier_and_approver(
     apply: bool, by: str | None, approved_by: str | None
 ) -> tuple[str, str] | None:
-    """Return the two people behind what is applied; None for a dry run."""
+    """Return the two people who approve; None for a dry run."""
     if apply:
         return require_two_people(by or "", approved_by or "")
     if by is not None or approved_by is not None:
         do = "Add --apply, or leave the names out."
         raise Refusal(
-            error_message("--by and --approved-by", "come with --apply", "them alone", do)
+            error_message("--by and --approved-by", "come with --apply", "only these", do)
         )
     return None
 
 
 def _recorded_actions(config: Config) -> pd.DataFrame | None:
-    """Read what was recorded before; looking for it makes no ledger."""
+    """Read the recorded steps; never creates a ledger."""
     ledger = find_ledger(config.ledger_url())
     if ledger is None:
         return None
@@ -229,7 +229,7 @@ def _recorded_actions(config: Config) -> pd.DataFrame | None:
 def _record_plan(
     config: Config, plan: pd.DataFrame, people: tuple[str, str], at: datetime
 ) -> tuple[int, int]:
-    """Take back what no longer holds, and record what is planned; the same plan again does nothing."""
+    """Withdraw outdated steps and record planned ones; repeating the same plan changes nothing."""
     by, approved_by = people
     planned = plan.loc[(plan["status"] == PLANNED).to_numpy(bool), PLAN.names]
     back = plan[(plan["status"] == WITHDRAWN).to_numpy(bool)]
@@ -250,7 +250,7 @@ def _plan_counts(plan: pd.DataFrame) -> dict[str, dict[str, int]]:
 def _summary_lines(
     counts: Mapping[str, Mapping[str, int]], expected: float, unknown: int
 ) -> list[str]:
-    """Say what the plan holds, a line a kind."""
+    """Summarise the plan, one line per kind."""
     told = []
     for kind in KINDS:
         states = {state: n for state, n in counts[kind].items() if n}
@@ -259,32 +259,32 @@ def _summary_lines(
     alike = counts[LOOK_ALIKE][REVIEW]
     if alike > unknown:
         told.append(
-            f"About {expected:,.0f} of the {alike - unknown:,} decisions like overturned ones whose share is "
-            "known are expected to be wrong, if they err as the audited ones like them did."
+            f"About {expected:,.0f} of the {alike - unknown:,} decisions like overturned ones with a known "
+            "error share are expected to be wrong, if they err like the audited ones."
         )
     if unknown:
-        told.append(f"For {unknown:,} of them too few audited ones tell how many are wrong.")
+        told.append(f"For {unknown:,} of them, too few audited ones show how many are wrong.")
     return told
 
 
 _STATE_WORDS = {
     PLANNED: "planned",
     APPLIED: "applied",
-    REVIEW: "for a person to look at first",
-    WITHDRAWN: "to take back",
+    REVIEW: "need a human check first",
+    WITHDRAWN: "to withdraw",
 }
 
 
 def _plan_notes(decisions: pd.DataFrame, *, measured: bool) -> tuple[str, ...]:
-    """Say what the data leave out of a plan, and what it takes on trust."""
+    """Return notes on what the data leave out of a plan, and on its assumptions."""
     notes = []
     if "account_id" not in decisions:
         notes.append(
-            "the decisions name no account, so no penalty can be taken back and nobody whitelisted"
+            "the decisions name no account, so no penalty can be revoked and no account whitelisted"
         )
     if not measured:
         notes.append(
-            "how often reviewers err is not measured, so each review is taken at its word: "
+            "reviewers' error rates are not measured, so reviews are assumed to be correct: "
             "P(error) is the share of votes"
         )
     return tuple(notes)

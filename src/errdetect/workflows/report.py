@@ -58,7 +58,7 @@ _SCHEMAS: Mapping[str, pa.Schema] = {
 
 @dataclass(frozen=True)
 class ReportResult:
-    """The files written, and what the reader must know."""
+    """The files written, and notes for the reader."""
 
     files: Mapping[str, Path]
     notes: tuple[str, ...]
@@ -66,7 +66,7 @@ class ReportResult:
     n_proposed: int = 0
 
     def lines(self) -> list[str]:
-        """Return what people are told."""
+        """Return the summary lines."""
         held = "1 finding was" if self.n_confirmed == 1 else f"{self.n_confirmed:,} findings were"
         return [
             f"{held} confirmed; {self.n_proposed:,} new in the proposals.",
@@ -93,17 +93,17 @@ def report(
     generated_at
         The report's date; default: now.
     progress
-        Told what is going on.
+        Callback for progress messages.
 
     Returns
     -------
     ReportResult
-        New briefs are recorded in the ledger as proposals once the report stands.
+        New briefs are recorded in the ledger as proposals once the report is written.
 
     Raises
     ------
     ErrdetectError
-        Where the input cannot be used. Without a model or reviews the report says what is missing.
+        Where the input cannot be used. Without a model or reviews, the report states what is missing.
     """
     check_reviewers(config)
     load_reason_templates(config)
@@ -133,7 +133,7 @@ def report(
     except ModelError as error:
         notes.append(str(error))
     else:
-        progress("scoring decisions that nobody reviewed")
+        progress("scoring unreviewed decisions")
         unseen, pictures = unreviewed_parts(config, snapshot, bundle, now)
         content |= {**model_facts(bundle, version), **unseen}
         content["pictures"] = [Shown(p.title, p.alt, p.png) for p in pictures]
@@ -155,7 +155,7 @@ def report(
 def _review_sections(
     config: Config, snapshot: Snapshot, now: datetime, progress: Progress
 ) -> tuple[dict[str, Any], tuple[Brief, ...], list[str]]:
-    """Return all that reviews show: rates, reviewers, findings, what to change; briefs; notes."""
+    """Return all results from reviews: rates, reviewers, findings, changes; briefs; notes."""
     if not len(snapshot.reviews):
         return {}, (), []
     progress("measuring reviewers")
@@ -178,13 +178,13 @@ def _review_sections(
         until = config.labels.as_of or now
         briefs, content["briefs"] = confirmed_briefs(config, snapshot, found, until=until)
         if sample is not None and estimates is not None:
-            progress("measuring what changes did, and the targets")
+            progress("measuring effects of changes, and targets")
             cards = content.get("reviewers")
             outcome, more = outcome_parts(config, sample.snapshot, estimates, found, cards=cards)
             content |= outcome
             notes += more
     except (ContradictionError, DataError, Refusal) as error:
-        notes.append(f"No error rate can be given: {error}")
+        notes.append(f"No error rate can be estimated: {error}")
     content["proposals"] = proposal_rows(config, briefs, content.get("effects"))
     return content, briefs, notes
 

@@ -1,4 +1,4 @@
-"""What to change, for the report: findings, briefs, proposals with their effect, quality targets."""
+"""Changes for the report: findings, briefs, proposals with their effect, quality targets."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -60,18 +60,18 @@ def policy_briefs(
     thresholds: pd.DataFrame | None,
     found_at: datetime,
 ) -> tuple[Brief, ...]:
-    """Make the briefs of a report, each with what the ledger knows of its proposal.
+    """Make the briefs of a report, each with its proposal's state in the ledger.
 
     Parameters
     ----------
     config
         From `load_config`.
     findings, thresholds
-        What was found; only confirmed findings become briefs.
+        The findings; only confirmed ones become briefs.
     policies, decisions
-        The catalogue, and what the findings were made on.
+        The catalogue, and the decisions behind the findings.
     found_at
-        The moment up to which reviews were known to the findings.
+        Knowledge cutoff of the findings.
     """
     ledger = find_ledger(config.ledger_url())
     known = None
@@ -89,7 +89,7 @@ def policy_briefs(
 
 
 def write_briefs(briefs: tuple[Brief, ...], folder: Path) -> None:
-    """Write one Markdown file for each brief into a folder that is made, empty ones too.
+    """Write one Markdown file for each brief into a new folder, which may stay empty.
 
     Parameters
     ----------
@@ -104,14 +104,14 @@ def write_briefs(briefs: tuple[Brief, ...], folder: Path) -> None:
 
 
 def record_briefs(config: Config, briefs: tuple[Brief, ...], *, at: datetime) -> int:
-    """Record what is new among the briefs as proposals; the same report again adds nothing.
+    """Record new briefs as proposals; repeating the same report adds nothing.
 
     Parameters
     ----------
     config
         From `load_config`.
     briefs
-        From `policy_briefs`; call this once the report stands.
+        From `policy_briefs`; call this once the report is written.
     at
         The report's moment.
 
@@ -128,19 +128,19 @@ def record_briefs(config: Config, briefs: tuple[Brief, ...], *, at: datetime) ->
 
 
 def measured_effects(config: Config, snapshot: Snapshot) -> pd.DataFrame | None:
-    """Measure what each accepted proposal did up to now.
+    """Measure the effect of each accepted proposal so far.
 
     Parameters
     ----------
     config
         From `load_config`.
     snapshot
-        Automated decisions, and what was known of them.
+        Automated decisions, and what was known about them.
 
     Returns
     -------
     DataFrame or None
-        `measure_effects` with words: each row in sentences. None where nothing was ever accepted.
+        `measure_effects` with words: each row as text. None without accepted proposals.
     """
     ledger = find_ledger(config.ledger_url())
     if ledger is None:
@@ -163,17 +163,17 @@ def _accepted_proposals(ledger: Ledger, now: pd.Timestamp) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class QualityTargets:
-    """What is known of the targets.
+    """Status of the targets.
 
     Parameters
     ----------
     table
-        policy_id, market, site (missing where a target is not of one), the columns of
-        `check_targets`, and words: the row in a sentence.
+        policy_id, market, site (missing where not applicable), the columns of
+        `check_targets`, and words: the row as a sentence.
     plan
         `improvement_plan` of the missed ones, with policy_id and market.
     audits
-        The audits that would settle what cannot be told yet: one for policies, one for markets.
+        The audits that would decide inconclusive targets: one for policies, one for markets.
     notes
         Sentences for people.
     """
@@ -209,7 +209,7 @@ def quality_targets(
     findings: pd.DataFrame | None = None,
     cards: pd.DataFrame | None = None,
 ) -> QualityTargets:
-    """Compare what the audit and golden items say with the catalogue's and the config's targets.
+    """Compare results of the audit and golden items with the catalogue's and the config's targets.
 
     Parameters
     ----------
@@ -218,9 +218,9 @@ def quality_targets(
     snapshot
         Automated decisions and the catalogue.
     estimates
-        With the groupings of `target_groupings`, so that the figures are the report's.
+        With the groupings of `target_groupings`, so that figures match the report.
     findings
-        Confirmed and other findings; None where none were looked for.
+        Confirmed and other findings; None without a search.
     cards
         Scorecards of reviewers; None where they are not measured.
     """
@@ -229,7 +229,7 @@ def quality_targets(
     levels = target_groupings(config, snapshot)
     notes = []
     if levels and config.targets.per_market and not _has_market(snapshot):
-        notes.append("Targets per market cannot be held: no decision names its market.")
+        notes.append("Targets per market cannot be checked: no decision names its market.")
     tables, plans, audits = [], [], []
     for by in levels:
         rates = estimates.frame(*by)
@@ -246,7 +246,7 @@ def quality_targets(
     accuracy = config.targets.reviewer_accuracy
     if accuracy is not None:
         if cards is None:
-            notes.append("Targets for reviewers cannot be held: reviewers are not measured.")
+            notes.append("Targets for reviewers cannot be checked: reviewers are not measured.")
         else:
             tables.append(check_reviewer_targets(cards, accuracy, sites=config.targets.sites))
     return QualityTargets(_join_targets(tables), _stack_plans(plans), tuple(audits), tuple(notes))
@@ -258,7 +258,7 @@ def _has_market(snapshot: Snapshot) -> bool:
 
 
 def _join_targets(tables: list[pd.DataFrame]) -> pd.DataFrame:
-    """Put all targets in one table, each with its words."""
+    """Put all targets in one table, each with its sentence."""
     places = ["policy_id", "market", "site"]
     frame = _stack_tables(tables or [check_targets(_NOTHING, policies={})], places)
     words = [
@@ -284,7 +284,7 @@ def _stack_tables(tables: list[pd.DataFrame], places: list[str]) -> pd.DataFrame
 
 
 def planned_whitelist(config: Config, snapshot: Snapshot) -> pd.DataFrame:
-    """List the accounts that `remediate` would put into its plan, by the same settings.
+    """List the accounts that `remediate` would whitelist under the same settings.
 
     Parameters
     ----------
@@ -301,7 +301,7 @@ def planned_whitelist(config: Config, snapshot: Snapshot) -> pd.DataFrame:
     return whitelist_table(snapshot.decided, config.remediation.whitelist)
 
 
-_WHOLE = "error_rate"  # the measure that says most of what a change did
+_WHOLE = "error_rate"  # the main measure of a change's effect
 
 
 def finding_parts(found: Findings) -> dict[str, Any]:
@@ -315,7 +315,7 @@ def finding_parts(found: Findings) -> dict[str, Any]:
 def confirmed_briefs(
     config: Config, snapshot: Snapshot, found: Findings, *, until: datetime
 ) -> tuple[tuple[Brief, ...], pd.DataFrame]:
-    """Return the briefs of confirmed findings, and the same as a table with their texts."""
+    """Return the briefs of confirmed findings, and as a table with their texts."""
     briefs = policy_briefs(
         config,
         found.findings,
@@ -338,14 +338,14 @@ def outcome_parts(
     *,
     cards: pd.DataFrame | None,
 ) -> tuple[dict[str, Any], list[str]]:
-    """Return what accepted changes did, and how the targets stand, with notes.
+    """Return effects of accepted changes and the status of targets, with notes.
 
     Parameters
     ----------
     config
         From `load_config`.
     snapshot
-        Automated decisions, and what was known of them.
+        Automated decisions, and what was known about them.
     estimates
         The report's, with the groupings that the targets need.
     found
@@ -376,7 +376,7 @@ def outcome_parts(
 def proposal_rows(
     config: Config, briefs: tuple[Brief, ...], effects: pd.DataFrame | None
 ) -> pd.DataFrame | None:
-    """Return the proposals, those new in this report too, each with what it did and its brief.
+    """Return the proposals, including new ones, each with its effect and its brief.
 
     None where there is none.
     """

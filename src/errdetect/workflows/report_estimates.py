@@ -1,4 +1,4 @@
-"""What reviews say, for the report: reviewers, error rates, and how they moved."""
+"""Results from reviews for the report: reviewers, error rates and trends."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -30,7 +30,7 @@ __all__ = [
 def find_error_slices(
     config: Config, snapshot: Snapshot, *, progress: Progress = lambda _: None
 ) -> Findings:
-    """Find where policies err more than elsewhere, from what was known at the snapshot's moment.
+    """Find where policies err more than elsewhere, as of the snapshot's moment.
 
     Parameters
     ----------
@@ -44,17 +44,17 @@ def find_error_slices(
     Returns
     -------
     Findings
-        Empty tables with the reason in `notes` where there is nothing to find from.
+        Empty tables with the reason in `notes` where there are no reviewed decisions.
 
     Raises
     ------
     Refusal, DataError
-        Where the audit's chances make no sense.
+        Where the audit's inclusion probabilities are invalid.
     """
     machine = snapshot.automated
     if not len(machine.reviewed_ids):
-        return no_findings("No decision was reviewed by then, so nothing can be found.")
-    progress("looking for where policies err")
+        return no_findings("No decision was reviewed by then, so there are no findings.")
+    progress("searching for where policies err")
     return find_findings(
         machine,
         rng=np.random.default_rng(config.train.seed),
@@ -62,13 +62,13 @@ def find_error_slices(
     )
 
 
-_MONTHS_FROM = 84  # days from which a trend goes by months instead of weeks
+_MONTHS_FROM = 84  # days from which a trend is monthly instead of weekly
 #: Columns to group by that the report adds: the month or week, and the half of the log's time.
 PERIOD, HALF = "period_start", "half_start"
 
 
 def review_parts(config: Config, snapshot: Snapshot) -> dict[str, Any]:
-    """Return how many reviews there are, what they settled, and what is known of the reviewers."""
+    """Return review counts, label states, and reviewer quality."""
     quality = reviewer_quality(config, snapshot)
     return {
         "n_reviews": snapshot.current_reviews["source"].value_counts().to_dict(),
@@ -83,7 +83,7 @@ def review_parts(config: Config, snapshot: Snapshot) -> dict[str, Any]:
 def report_sample(
     config: Config, snapshot: Snapshot, progress: Progress
 ) -> EstimationSample | None:
-    """Gather what error rates are estimated from; None without a designed sample.
+    """Gather the input of the error-rate estimates; None without a designed sample.
 
     Raises
     ------
@@ -125,7 +125,7 @@ def estimate_report_rates(
 def rate_tables(
     config: Config, found: RateEstimates
 ) -> dict[str, pd.DataFrame | dict[str, pd.DataFrame]]:
-    """Return what the audit says of error rates, as `estimate` says it, by group and over time.
+    """Return audited error rates, equal to `estimate`, by group and over time.
 
     Parameters
     ----------
@@ -156,7 +156,7 @@ def _period_starts(moments: pd.Series, period: str) -> pd.Series:
 def _half_period_starts(moments: pd.Series) -> npt.NDArray[np.str_]:
     """Return the first day of the half of the time that each moment lies in.
 
-    Months of one policy hold too few reviews to tell a change; halves hold the most.
+    Months of one policy hold too few reviews to show a change; halves hold the most.
     """
     first, last = moments.min(), moments.max()
     middle = (first + (last - first) / 2).floor("D")

@@ -1,4 +1,4 @@
-"""What the champion says, for the report: how it ranks, what to look at first, what drives errors."""
+"""Champion results for the report: ranking quality, head of the queue, drivers of errors."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -29,7 +29,7 @@ _SHOWN = ("decision_id", "policy_id", "action", "market", "language", "text")
 
 
 def model_facts(bundle: ModelBundle, version: str) -> dict[str, Any]:
-    """Return what training said of the model."""
+    """Return the training record of the model."""
     about = bundle.about
     facts = {k: about[k] for k in ("trained_at", "labels", "errors") if k in about}
     return {
@@ -46,7 +46,7 @@ def model_facts(bundle: ModelBundle, version: str) -> dict[str, Any]:
 def unreviewed_parts(
     config: Config, snapshot: Snapshot, bundle: ModelBundle, now: datetime
 ) -> tuple[dict[str, Any], tuple[Picture, ...]]:
-    """Return what the champion says of decisions that nobody reviewed: queue's head, cases, drivers."""
+    """Return champion results for unreviewed decisions: head of the queue, cases, drivers."""
     decisions = snapshot.decisions
     unseen = ~decisions["decision_id"].isin(snapshot.reviewed_ids).to_numpy(bool)
     unseen &= ~bundle.in_sample(decisions["decision_id"])
@@ -89,7 +89,7 @@ def unreviewed_parts(
 
 
 def _top_per_policy(policy: pd.Series, order: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
-    """Return the first decisions of each policy in an order, of the first policies in it."""
+    """Return the first decisions of each of the first policies in a given order."""
     ordered = policy.iloc[order]
     nth = ordered.groupby(ordered.to_numpy()).cumcount().to_numpy()
     first = ordered.isin(ordered.unique()[:_POLICIES_WITH_CASES]).to_numpy()
@@ -115,16 +115,14 @@ def _explained_decisions(scored: pd.DataFrame, explainer: Explainer) -> pd.DataF
 
 
 def _evaluated_on(about: Mapping[str, Any]) -> str:
-    """Say on which decisions the ranking was measured, as the training said it."""
-    latest = (
-        f"The {about['counts']['test_decisions']:,} latest decisions that people had judged by then"
-    )
+    """Describe the decisions that the ranking was measured on, from the training record."""
+    latest = f"The {about['counts']['test_decisions']:,} latest decisions reviewed by then"
     said = [note for note in about.get("notes", ()) if "measured on" in note or "held-out" in note]
     return f"{latest}: {said[0]}." if said else f"{latest}."
 
 
 def _training_table(about: Mapping[str, Any], name: str) -> pd.DataFrame | None:
-    """Return a table that training kept; None where it had too little to fill it."""
+    """Return a table of the training run; None where there was too little data."""
     return pd.DataFrame(about[name]) if about.get(name) else None
 
 

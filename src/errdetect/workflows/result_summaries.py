@@ -1,4 +1,4 @@
-"""What a job came to, as text for people and as plain values for machines."""
+"""Workflow results as text for people and as plain values for machines."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -22,10 +22,10 @@ __all__ = ["HasLines", "summary_text"]
 
 @runtime_checkable
 class HasLines(Protocol):
-    """A result that brings its own words: one line each."""
+    """A result with its own summary lines."""
 
     def lines(self) -> list[str]:
-        """Return what people are told."""
+        """Return the summary lines."""
 
 
 Result = (
@@ -42,7 +42,7 @@ Result = (
 
 
 def summary_text(result: Result) -> str:
-    """Tell people what a job came to; hidden characters of content are shown as codes."""
+    """Return a result as text; hidden characters of content are shown as codes."""
     if isinstance(result, HasLines):
         lines = result.lines()
     elif isinstance(result, TrainResult):
@@ -96,7 +96,7 @@ def _train_lines(result: TrainResult) -> list[str]:
     if result.version is not None:
         lines.append(
             f"Gate: validated ({result.why}). Registered as version {result.version}, now the champion: "
-            "refitted on all of them, while the figures above are of the model trained on the earlier ones."
+            "refitted on all of them, while the figures above are for the model trained on the earlier ones."
         )
     else:
         lines.append(f"Gate: {result.answer}: {result.why}. Not registered.")
@@ -104,11 +104,11 @@ def _train_lines(result: TrainResult) -> list[str]:
 
 
 def _wrong_label_lines(table: pd.DataFrame) -> list[str]:
-    """Say how well wrong labels are found, and the right policy named, if that was measured."""
+    """Describe how well wrong labels and the correct policy are found, if measured."""
     said = []
     for measure, what in (
         ("wrong_label_average_precision", "Wrong labels among enforcements, average precision"),
-        ("suggested_policy_accuracy", "The right policy named for wrong labels"),
+        ("suggested_policy_accuracy", "Correct policy suggested for wrong labels"),
     ):
         rows = table[table["measure"] == measure].to_dict("records")
         if rows:
@@ -120,7 +120,7 @@ def _wrong_label_lines(table: pd.DataFrame) -> list[str]:
 def _score_lines(result: ScoreResult) -> list[str]:
     return [
         f"Scored {result.n_scored:,} decisions with version {result.model_version}; "
-        f"queued {result.n_queued:,} for review; {result.n_rejected:,} rows could not be used.",
+        f"queued {result.n_queued:,} for review; {result.n_rejected:,} rows were unusable.",
         *_note_lines(result.notes),
         *_file_lines(result.files),
     ]
@@ -134,7 +134,7 @@ def _validate_lines(result: ValidateResult) -> list[str]:
         lines.append(f"{f.severity:7} {f.code}  {f.message}{shown}")
     errors = sum(f.severity == "error" for f in result.findings)
     warnings = sum(f.severity == "warning" for f in result.findings)
-    verdict = "can be used" if result.usable else "needs mending"
+    verdict = "can be used" if result.usable else "needs fixing"
     return [*lines, f"{errors} errors, {warnings} warnings: the data {verdict}."]
 
 
@@ -161,7 +161,7 @@ def _estimate_lines(result: EstimateResult) -> list[str]:
     hidden = int(table["suppressed"].sum())
     said = (
         [
-            f"{hidden:,} figures are left out (-): too few reviews, or none that would hold; see `method`."
+            f"{hidden:,} figures are suppressed (-): too few reviews for a reliable estimate; see `method`."
         ]
         if hidden
         else []
@@ -195,7 +195,7 @@ def _plan_lines(result: PlanAuditResult) -> list[str]:
     cost = result.cost
     golden = f" and {cost.golden:,} golden items" if cost.golden else ""
     experts = (
-        f", and about {cost.adjudications:,} flagged ones for an expert to settle ({cost.expert_hours:,} hours)"
+        f", and about {cost.adjudications:,} flagged ones for an expert to decide ({cost.expert_hours:,} hours)"
         if cost.adjudications
         else ""
     )

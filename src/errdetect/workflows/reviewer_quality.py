@@ -1,4 +1,4 @@
-"""What the report says of the people who review: scorecards, agreement, inspection plans."""
+"""Reviewer quality for the report: scorecards, agreement, inspection plans."""
 
 import os
 import re
@@ -30,10 +30,10 @@ _BYTES = 32
 
 
 def read_salt(folder: Path) -> bytes:
-    """Read the secret of the pseudonyms; at the first time, draw it.
+    """Read the secret of the pseudonyms; create it on first use.
 
-    With the same file the same reviewer has the same pseudonym in every report; without it nobody
-    can tell who is who. Only its owner may read it.
+    With the same file the same reviewer has the same pseudonym in every report; without it no one
+    can link pseudonyms to people. Only its owner may read it.
 
     Parameters
     ----------
@@ -43,12 +43,12 @@ def read_salt(folder: Path) -> bytes:
     Returns
     -------
     bytes
-        32 of them.
+        32 bytes.
 
     Raises
     ------
     ConfigError
-        Where the file is damaged or cannot be read or written. Its content is never told.
+        Where the file is damaged or cannot be read or written. Its content is never shown.
 
     Examples
     --------
@@ -70,14 +70,14 @@ def read_salt(folder: Path) -> bytes:
         ) from error
     if not re.fullmatch(rb"[0-9a-f]{%d}" % (2 * _BYTES), text):
         got = f"{len(text)} bytes" if len(text) != 2 * _BYTES else "other characters"
-        do = "Restore it; or delete it to draw a new one, which gives everybody a new pseudonym."
+        do = "Restore it; or delete it to create a new one, which gives every reviewer a new pseudonym."
         must = f"hold {2 * _BYTES} hexadecimal digits"
         raise ConfigError([error_message(f"The salt file '{place}'", must, got, do)])
     return bytes.fromhex(text.decode("ascii"))
 
 
 def _create_salt(place: Path) -> None:
-    """Write a new secret whole or not at all; whoever comes second keeps the first one's."""
+    """Write a new secret whole or not at all; a concurrent second writer keeps the first one's."""
     place.parent.mkdir(parents=True, exist_ok=True)
     aside = place.with_name(f".{place.name}.{secrets.token_hex(4)}.tmp")
     try:
@@ -93,36 +93,36 @@ def _create_salt(place: Path) -> None:
         aside.unlink(missing_ok=True)
 
 
-_ALONE = "one reviewer"  # whose figure it would be, pseudonym or not
-_WITHIN = 0.02  # half-width of the interval that golden items are counted for
+_ALONE = "one reviewer"  # the figure would identify that person, pseudonym or not
+_WITHIN = 0.02  # half-width of the interval that golden items are planned for
 
 _UNMEASURED = (
-    "The config counts all reviewers alike (labels.reviewers: votes), so their error rates are not "
+    "The config weights all reviewers equally (labels.reviewers: votes), so their error rates are not "
     "measured. Set it to model to measure them."
 )
 _NO_SITE = (
-    "No review names a site, so sites cannot be told apart. Give reviews the column site: the team "
+    "No review names a site, so sites cannot be compared. Give reviews the column site: the team "
     "or the company that reviewed."
 )
 _NO_NAME = (
-    "No review names its reviewer, so people cannot be told apart. Give reviews the column "
+    "No review names its reviewer, so reviewers cannot be compared. Give reviews the column "
     "reviewer_id; reports show pseudonyms only."
 )
 _ONE_NAME = (
-    "All reviews come from one reviewer. A figure would be that person's, and nothing tells how "
-    "another would have judged: none is given."
+    "All reviews come from one reviewer. A figure would be about that person, and how another "
+    "would decide is unknown: none is given."
 )
 
 
 @dataclass(frozen=True)
 class ReviewerQuality:
-    """The tables on reviewers; no name of a person stands in any.
+    """The tables on reviewers; none contains a person's name.
 
     Parameters
     ----------
     cards
         `build_scorecards`, and: note (why a figure is suppressed), golden_needed (golden items of that
-        kind that a site still needs to know its rate within two points; missing where no rate says
+        kind that a site still needs to know its rate within two points; missing where no rate shows
         how many). None where reviewers are not measured.
     agreement
         `Agreement` of all decisions (policy_id missing) and of each reviewed policy.
@@ -139,7 +139,7 @@ class ReviewerQuality:
 
 
 def check_reviewers(config: Config) -> None:
-    """Refuse, before any work is done, an AQL that the standard has no plan for.
+    """Refuse an AQL without a plan in the standard, before any work is done.
 
     Raises
     ------
@@ -148,12 +148,12 @@ def check_reviewers(config: Config) -> None:
     if config.reviewers.aql not in AQLS:
         shown = ", ".join(f"{aql:g}" for aql in AQLS)
         got = f"{config.reviewers.aql:g}"
-        do = "Take the next smaller one."
+        do = "Use the next smaller one."
         raise ConfigError([error_message("reviewers.aql", f"be one of {shown} (percent)", got, do)])
 
 
 def reviewer_quality(config: Config, snapshot: Snapshot) -> ReviewerQuality:
-    """Work out what can be said of the people who review, as of the snapshot's moment.
+    """Measure reviewer quality as of the snapshot's moment.
 
     Parameters
     ----------
@@ -186,7 +186,7 @@ def reviewer_quality(config: Config, snapshot: Snapshot) -> ReviewerQuality:
 
 
 def _list_reviewers(reviews: pd.DataFrame) -> pd.DataFrame:
-    """List who reviewed at which site, experts aside: one row each, nameless ones too."""
+    """List who reviewed at which site, without experts: one row each, unnamed ones too."""
     own = reviews["source"] != ADJUDICATION
     return reviews.loc[own, ["site", "reviewer_id"]].drop_duplicates()
 
@@ -210,7 +210,7 @@ def _scorecard_rows(
     salt: bytes,
     people: pd.DataFrame,
 ) -> pd.DataFrame:
-    """Score sites and people, hold back what would be one person's, and count golden items."""
+    """Score sites and reviewers, suppress figures of a single person, and count golden items."""
     minimum = config.reviewers.minimum
     cards = build_scorecards(snapshot.verdicts, model, salt=salt, minimum=minimum)
     few = np.floor(cards["n"].to_numpy(dtype=np.float64)).astype(np.int64)
@@ -225,9 +225,9 @@ def _scorecard_rows(
 
 
 def _is_only_reviewer(cards: pd.DataFrame, people: pd.DataFrame) -> "pd.Series[bool]":
-    """Say which cards are, or are known to be, those of a site's only reviewer."""
+    """Flag scorecards that are, or would reveal, a site's only reviewer."""
     sites = people.fillna({"site": ""}).groupby("site")["reviewer_id"]
-    one_name = sites.count() == 1  # each name stands once a site
+    one_name = sites.count() == 1  # each name occurs once per site
     nobody_else = one_name & (sites.size() == 1)
     site = cards["site"].fillna("")
     of_person = cards["reviewer"].notna() & site.map(one_name).fillna(False)
@@ -235,16 +235,16 @@ def _is_only_reviewer(cards: pd.DataFrame, people: pd.DataFrame) -> "pd.Series[b
 
 
 def _golden_items_needed(cards: pd.DataFrame, minimum: int) -> "pd.Series[Any]":
-    """Count the golden items that each site still lacks to know its rate.
+    """Count the golden items that each site still needs to estimate its rate.
 
-    A rate on few items may be low by luck, and would then promise too few: it is drawn towards that
+    A rate on few items may be low by luck and plan too few: it is shrunk towards that
     of all sites, which weighs as much as the minimum.
     """
     needed = pd.Series(pd.NA, index=cards.index, dtype="Int64")
     for measure in RATES:
         rows = cards[(cards["measure"] == measure) & cards["reviewer"].isna()]
         told = rows[~rows["suppressed"]]
-        if rows["site"].notna().any():  # what names no site among those that do is no site
+        if rows["site"].notna().any():  # rows without a site are ignored where others name one
             rows = rows[rows["site"].notna()]
         if told.empty:
             continue

@@ -1,4 +1,4 @@
-"""Where a run's figures come from: its config, its inputs and its moments, by digest."""
+"""Provenance of a run: its config, inputs and moments, by digest."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,9 +35,9 @@ __all__ = [
     "score_files",
 ]
 
-#: Files of one source above which one digest stands for all of them.
+#: Files of one source above which one digest covers all of them.
 _MANY = 200
-#: Keys of the config's data section that name a table, and the inputs that its preset is for.
+#: Keys of the config's data section that name a table, and the inputs of its preset.
 _TABLES = ("decisions", "reviews", "draws")
 _LOGS = ("decisions", "scored")
 #: Arguments that name a source.
@@ -58,25 +58,25 @@ def describe_run(
     intake: Sequence[Mapping[str, Any]] = (),
     at: datetime | None = None,
 ) -> Provenance:
-    """Describe a run for `staged`, which writes it beside and into what the run writes.
+    """Describe a run for `staged`, which writes it next to and into the run's files.
 
     Parameters
     ----------
     config
         From `load_config`.
     command, arguments
-        What is run. An argument named `decisions` is a source and is digested, too.
+        The command and its arguments. An argument named `decisions` is a source and is digested, too.
     decisions, reviews
-        The cleaned tables that the figures are about, where they are at hand: for period, as_of,
-        and the digest of what a database gave.
+        The cleaned tables behind the figures, where available: for period, as_of,
+        and the digest of rows from a database.
     period, as_of
         Default: the first and last decided_at; the config's moment, or the latest one in the tables.
     model_version, seed
-        Of the model and of what was drawn; None where there is none.
+        Of the model and of the draw; None where there is none.
     intake
-        What was read, used and left out.
+        Rows read, used and left out.
     at
-        The moment that the run's rows carry, where they carry one.
+        The timestamp in the run's rows, if any.
 
     Raises
     ------
@@ -90,7 +90,7 @@ def describe_run(
             _to_datetime(decisions["decided_at"].min()),
             _to_datetime(decisions["decided_at"].max()),
         )
-    # Scoring has only some columns of its decisions at hand: those are no digest of the input.
+    # Scoring reads only some columns of its decisions, which cannot give the input's digest.
     tables = {"decisions": None if "decisions" in run.arguments else decisions, "reviews": reviews}
     policies = config.data_paths(config.data.policies)[0] if config.data.policies else None
     champion = _open_registry(config).champion_version() if model_version is not None else None
@@ -116,7 +116,7 @@ def describe_step(
     *,
     intake: Sequence[Mapping[str, Any]] = (),
 ) -> Provenance:
-    """Describe what writes a single file that is no figure: without digests of its inputs.
+    """Describe a run that writes one file without figures: without digests of its inputs.
 
     Parameters
     ----------
@@ -139,7 +139,7 @@ def champion_version(config: Config) -> str | None:
     """Return the version of the registered champion; None where there is none that can be read."""
     try:
         champion = _open_registry(config).champion_version()
-    except ModelError:  # a command that needs the model has said so itself
+    except ModelError:  # a command that needs the model reports this itself
         return None
     return None if champion is None else champion[0]
 
@@ -155,7 +155,7 @@ def resolved_config(config: Config) -> dict[str, Any]:
 
 
 def resolved_path(config: Config, recorded: str) -> str:
-    """Return where a source is that a run recorded, for this config's place."""
+    """Return the path of a recorded source, relative to this config."""
     return recorded if "://" in recorded else os.path.normpath(config.base / recorded)
 
 
@@ -173,9 +173,9 @@ def data_digests(
     config, arguments
         As for `describe_run`.
     known_at
-        Reviews that the ledger took in before belong to the run.
+        Reviews imported into the ledger before this moment belong to the run.
     tables
-        Cleaned rows by input, for those that come from a database.
+        Cleaned rows by input, for inputs from a database.
 
     Returns
     -------
@@ -227,7 +227,7 @@ def _file_digest(config: Config, path: Path, seen: dict[Path, str]) -> dict[str,
 
 
 def _fold_digests(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Let one digest stand for very many files: every Parquet file carries it."""
+    """Combine digests of very many files into one: every Parquet file carries it."""
     if len(found) <= _MANY:
         return found
     name = f"{found[0]['source']} and {len(found) - 1:,} more"
@@ -244,13 +244,13 @@ def score_files(config: Config) -> Iterator[Path]:
 
 
 def _relative_name(config: Config, path: str | Path) -> str:
-    """Name a file from the config's folder, so that a moved project has the same names."""
+    """Return a path relative to the config's folder, so that a moved project has the same names."""
     relative = Path(os.path.relpath(path, config.base.absolute())).as_posix()
     return dataframe_name(path) or relative
 
 
 def _recorded_arguments(config: Config, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments without secrets; a source is named from the config's folder."""
+    """Return the arguments without secrets; a source is relative to the config's folder."""
     given = dict(arguments)
     for name in _SOURCES:
         source = given.get(name)
@@ -270,7 +270,7 @@ def _open_registry(config: Config) -> ModelRegistry:
 
 
 def _latest_moment(decisions: pd.DataFrame | None, reviews: pd.DataFrame | None) -> datetime | None:
-    """Return the latest moment that the tables know of."""
+    """Return the latest moment in the tables."""
     moments = [
         frame[name].max()
         for frame, name in ((decisions, "decided_at"), (reviews, "reviewed_at"))

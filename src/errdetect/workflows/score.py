@@ -1,4 +1,4 @@
-"""score: every decision's P(error) and what a review of it is worth, and the queue for reviewers."""
+"""score: every decision's P(error) and review value, and the queue for reviewers."""
 
 import hashlib
 import json
@@ -46,20 +46,20 @@ _CHUNK = 200_000
 
 @dataclass(frozen=True)
 class ScoreResult(ResultTables):
-    """What scoring came to.
+    """Result of a scoring run.
 
     Parameters
     ----------
     n_scored, n_queued, n_rejected
         Decisions scored, queued for review, and unusable.
     model_version, run_id
-        Which model scored; the run's id, which depends on the model, its result and what the draw rests on.
+        The model version; the run's id, which depends on the model, its result and the draw's inputs.
     files
-        What was written, by name.
+        Files written, by name.
     notes
-        What the reader must know, in plain words.
+        Notes for the reader.
     intake
-        What was read, used and left out.
+        Rows read, used and left out.
     """
 
     n_scored: int
@@ -110,9 +110,9 @@ def score(
     budget
         Number of reviews; default: the config's.
     scored_at
-        When, for the queue's rows; default: now.
+        Timestamp of the queue's rows; default: now.
     progress
-        Told what is going on.
+        Callback for progress messages.
 
     Raises
     ------
@@ -188,7 +188,7 @@ def score(
 def _explain_queue(
     source: ScoringSource, explainer: Explainer, queue: pd.DataFrame
 ) -> pd.DataFrame:
-    """Read the queued decisions once more, and say why each may be wrong."""
+    """Read the queued decisions once more, and explain why each may be wrong."""
     parts = []
     for batch in source.batches():
         own = batch.frame[batch.frame["decision_id"].isin(queue["decision_id"])]
@@ -226,7 +226,7 @@ def _write_files(
 def _run_id(
     version: str, terms: pd.DataFrame, judged: pd.Index, config: Config, budget: int | None
 ) -> str:
-    """Name the run by all that its queue depends on: scoring the same again is the same run."""
+    """Return a run id from all inputs of the queue: scoring the same again is the same run."""
     digest = hashlib.sha256(version.encode())
     ids = terms["decision_id"].to_numpy(object)
     digest.update(pd.util.hash_array(ids, categorize=False).tobytes())

@@ -1,4 +1,4 @@
-"""Decisions to score, in batches of bounded size: what the champion says, and what it would harm."""
+"""Decisions to score, in batches of bounded size: P(error) and expected harm."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -20,8 +20,8 @@ __all__ = ["ScoredDecisions", "ScoringSource", "score_batches"]
 
 Floats = npt.NDArray[np.float64]
 
-_MANY = 1_000_000  # batches are predicted as part of something large
-#: Columns that tell which pools can take a decision.
+_MANY = 1_000_000  # batches are predicted as parts of a large input
+#: Columns that decide which pools can take a decision.
 _PLACES = ("market", "language", "policy_id")
 
 
@@ -36,9 +36,9 @@ class ScoredDecisions:
         language and account_id that there are, content (a digest), p_error, error_kind,
         suggested_policy_id, harm, exposure_weight, expected_harm.
     rejects
-        Rows that could not be used.
+        Unusable rows.
     notes
-        What the reader must know, in plain words.
+        Notes for the reader.
     """
 
     frame: pd.DataFrame
@@ -47,7 +47,7 @@ class ScoredDecisions:
 
 
 class ScoringSource:
-    """The decisions to score, which are read twice: to score all, then to explain the queued.
+    """The decisions to score, read twice: to score all, then to explain the queued ones.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ class ScoringSource:
     decisions
         Path or glob.
     reviewed
-        Ids of the decisions that somebody reviewed, golden items too.
+        Ids of reviewed decisions, including golden items.
     """
 
     def __init__(self, config: Config, decisions: str, reviewed: pd.Index) -> None:
@@ -73,7 +73,7 @@ class ScoringSource:
         self._walked = False
 
     def log(self) -> Iterator[pd.DataFrame]:
-        """Read the config's decisions, then those to score: all that histories are made of.
+        """Read the config's decisions, then those to score: the input of all history features.
 
         Raises
         ------
@@ -103,7 +103,7 @@ class ScoringSource:
         return rows.drop_duplicates("decision_id", ignore_index=True)
 
     def notes(self) -> list[str]:
-        """Say what of the log and of the batch could not be used, and the likely cause."""
+        """Describe the unusable rows of the log and of the batch, and the likely cause."""
         return [note for part in self.rejections.values() for note in part.notes()]
 
     def places(self) -> Mapping[str, set[str]]:
@@ -177,7 +177,7 @@ def score_batches(
         progress(f"scored {done:,} decisions")
     if learnt:
         notes.append(
-            f"{learnt:,} of the decisions are among those the model learnt from; their scores know the answer"
+            f"{learnt:,} of the decisions were used to train the model; their scores are in-sample"
         )
     return ScoredDecisions(
         pd.concat(parts, ignore_index=True), pd.concat(rejects, ignore_index=True), tuple(notes)

@@ -1,4 +1,4 @@
-"""simulate: a marketplace whose truth is known, in the contract's tables."""
+"""simulate: a marketplace with known true verdicts, in the contract's tables."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -36,9 +36,9 @@ def simulate(
     decisions, days
         Size and length.
     seed
-        Which marketplace; the same seed writes the same bytes.
+        Random seed; the same seed writes the same bytes.
     progress
-        Told what is going on.
+        Callback for progress messages.
     """
     progress(f"simulating {decisions:,} decisions over {days} days")
     market = simulate_marketplace(decisions, days, seed)

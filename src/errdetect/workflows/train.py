@@ -46,22 +46,22 @@ __all__ = [
 ]
 
 
-_VOICES = "reviewers"  # the segment column for how people's voices fell
+_VOICES = "reviewers"  # the segment column for reviewer agreement
 _BUDGET = 0.1
 
 
 @dataclass(frozen=True)
 class PolicyCorrectionResult:
-    """The model of the right label, or why there is none.
+    """The model of the correct policy, or why there is none.
 
     Parameters
     ----------
     model
-        None where too few decisions were relabelled, or where it does worse than none.
+        None where too few decisions were relabelled, or where it does not improve on the baseline.
     evaluation
         Rows for the evaluation's table; none where nothing could be measured.
     notes
-        What the reader must know, in plain words.
+        Notes for the reader.
     """
 
     model: PolicyCorrection | None
@@ -80,11 +80,11 @@ class _KnownLabels:
 
     @property
     def n_relabelled(self) -> int:
-        """Relabelled decisions whose right policy is known."""
+        """Relabelled decisions with a known correct policy."""
         return count_corrected(self.decisions, self.right)
 
     def fit(self, config: Config) -> PolicyCorrection | None:
-        """Fit the model of the right label."""
+        """Fit the model of the correct policy."""
         return fit_policy_correction(
             self.decisions,
             self.right,
@@ -129,7 +129,7 @@ def measure_segments(config: Config, snapshot: Snapshot, held: HeldOut) -> pd.Da
 def learn_policy_correction(
     config: Config, snapshot: Snapshot, held: HeldOut
 ) -> PolicyCorrectionResult:
-    """Learn the right label from all reviews, and measure that on held-out time.
+    """Fit the model of the correct policy on all reviews, and evaluate it on held-out time.
 
     Parameters
     ----------
@@ -138,7 +138,7 @@ def learn_policy_correction(
     snapshot
         All decisions in order of time, reviewed or not, and their reviews.
     held
-        The held-out decisions; what is measured on them learns from what was known before them.
+        The held-out decisions; the evaluated model is trained on what was known before.
     """
     nothing = pd.DataFrame(columns=["method", "measure", "value", "low", "high"])
     if not (snapshot.reviews["verdict"] == RELABELLED).any():
@@ -150,17 +150,17 @@ def learn_policy_correction(
     table, why = _measure_correction(config, snapshot, known, held)
     if is_beaten_by_baseline(table):
         note = (
-            "the model of the right policy finds fewer wrong labels than the rate by segment, so it "
-            "is not used: which label is right is unknown"
+            "the model of the correct policy finds fewer wrong labels than the rate by segment, so it "
+            "is not used: the correct policy is unknown"
         )
         return PolicyCorrectionResult(None, table, (note,))
-    learnt = f"the right policy is learnt from {model.n_relabelled} relabelled decisions"
+    learnt = f"the correct policy is learnt from {model.n_relabelled} relabelled decisions"
     return PolicyCorrectionResult(model, table, (f"{learnt}; {why}" if why else learnt,))
 
 
 def _too_few_note(n: int) -> str:
     return (
-        f"which label is right is unknown: reviewers named the right policy of {n} relabelled decisions "
+        f"the correct policy is unknown: reviewers named the correct policy of {n} relabelled decisions "
         f"and {MIN_RELABELLED} are needed, so no policy is suggested"
     )
 
@@ -178,7 +178,7 @@ def _labels_known_at(snapshot: Snapshot) -> _KnownLabels:
 def _measure_correction(
     config: Config, snapshot: Snapshot, known: _KnownLabels, held: HeldOut
 ) -> tuple[pd.DataFrame, str]:
-    """Measure a model of what was known before the held-out decisions; or say why not."""
+    """Evaluate a model trained before the held-out decisions; or return why not."""
     tested = held.examples.decisions
     start = tested["decided_at"].iloc[0]
     before = known.decisions[(known.decisions["decided_at"] < start).to_numpy(bool)]
@@ -214,14 +214,14 @@ def _measure_correction(
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What training came to.
+    """Result of a training run.
 
     Parameters
     ----------
     answer, why
         The gate's answer (`validated`, `rejected`, `unknown`) and the reason.
     version
-        The registered model's version; None where the gate did not say yes.
+        The registered model's version; None where the gate did not pass.
     evaluation
         Columns method, measure, value, low, high; held-out decisions.
     segments
@@ -230,9 +230,9 @@ class TrainResult:
     counts
         Labelled decisions and errors per part.
     notes
-        What the reader must know, in plain words.
+        Notes for the reader.
     registry
-        Where the run and the model are kept (MLflow's address).
+        Location of the run and the model (MLflow's address).
     """
 
     answer: str
@@ -246,14 +246,14 @@ class TrainResult:
 
 
 def train(config: Config, *, progress: Progress = lambda _: None) -> TrainResult:
-    """Train a model as the config says, and register it if the gate says yes.
+    """Train a model as the config says, and register it if the gate passes.
 
     Parameters
     ----------
     config
         From `load_config`.
     progress
-        Told what is going on.
+        Callback for progress messages.
 
     Raises
     ------
@@ -290,7 +290,7 @@ def train(config: Config, *, progress: Progress = lambda _: None) -> TrainResult
         early=labelled.early,
         progress=progress,
     )
-    progress("looking at the right label and at segments")
+    progress("evaluating the correct policy and segments")
     segments = measure_segments(config, snapshot, trained.held_out)
     right_label = learn_policy_correction(config, snapshot, trained.held_out)
     evaluation = pd.concat(
@@ -335,7 +335,7 @@ def train(config: Config, *, progress: Progress = lambda _: None) -> TrainResult
 
 
 def label_examples(snapshot: Snapshot, only: "pd.Series[str] | None" = None) -> Examples:
-    """Turn labelled decisions into what a model learns from; unknown labels are left out.
+    """Turn labelled decisions into training examples; unknown labels are left out.
 
     Parameters
     ----------
@@ -378,7 +378,7 @@ def _budget_share(budget: float, decisions: int) -> float:
 
 
 def _tuning_storage(config: Config) -> str | None:
-    """Return the database that a broken-off tuning goes on from."""
+    """Return the database from which interrupted tuning resumes."""
     if not config.train.resume:
         return None
     folder = config.path(config.registry.path)
@@ -387,7 +387,7 @@ def _tuning_storage(config: Config) -> str | None:
 
 
 class _LabelledExamples:
-    """Labels as they were known at a moment, for the whole and for what came before a part."""
+    """Labels as they were known at a moment, overall and before each part."""
 
     def __init__(self, config: Config, snapshot: Snapshot) -> None:
         self.config = config
@@ -395,7 +395,7 @@ class _LabelledExamples:
         self.notes: list[str] = []
 
     def examples(self, snapshot: Snapshot, only: "pd.Series[str] | None" = None) -> Examples:
-        """Return what a model learns from, weighted and with its harm."""
+        """Return training examples, with weights and harm."""
         examples = label_examples(snapshot, only)
         exposure = self.config.queue.exposure
         harm = expected_harm(
@@ -406,7 +406,7 @@ class _LabelledExamples:
         return replace(examples, harm=harm)
 
     def early(self, moment: pd.Timestamp, examples: Examples) -> Examples:
-        """Return the examples as they were known at a moment, where most were."""
+        """Return the examples as known at a moment, where most labels were known."""
         then = self.snapshot.before(moment.to_pydatetime())
         known = self.examples(then, examples.decisions["decision_id"])
         if len(known) >= len(examples) / 2 and 0 < known.error.sum() < len(known):
@@ -456,6 +456,6 @@ def _training_record(
 
 
 def _json_records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return rows as JSON can hold them; what is unknown becomes null."""
+    """Return rows as JSON values; unknown values become null."""
     rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
     return [{str(k): v for k, v in row.items()} for row in rows]

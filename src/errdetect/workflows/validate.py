@@ -1,4 +1,4 @@
-"""validate: every fault of config and data at once."""
+"""validate: all problems of config and data at once."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,18 +17,18 @@ __all__ = ["ValidateResult", "validate"]
 
 @dataclass(frozen=True)
 class ValidateResult:
-    """What was read, and what is wrong with it.
+    """The tables read, and their problems.
 
     Parameters
     ----------
     n_decisions, n_reviews
         Usable rows.
     findings
-        Errors first, then warnings, then what is good to know.
+        Errors first, then warnings, then information.
     notes
-        What was converted or repaired while reading, and what was left out.
+        Conversions, repairs and omissions while reading.
     intake
-        What was read, used and left out.
+        Rows read, used and left out.
     """
 
     n_decisions: int
@@ -51,7 +51,7 @@ def validate(config: Config, *, progress: Progress = lambda _: None) -> Validate
     config
         From `load_config`.
     progress
-        Told what is going on.
+        Callback for progress messages.
 
     Raises
     ------
@@ -72,7 +72,7 @@ def validate(config: Config, *, progress: Progress = lambda _: None) -> Validate
 
 
 def _config_faults(config: Config) -> Iterator[Issue]:
-    """Find what other commands would refuse first: words and limits that they cannot use."""
+    """Find values and limits that other commands would refuse first."""
     for check in (check_reviewers, load_reason_templates):
         try:
             check(config)

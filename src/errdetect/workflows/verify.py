@@ -1,4 +1,4 @@
-"""verify: recompute what an output folder holds, and say equal, or what differs and the likely cause."""
+"""verify: recompute an output folder and report equality, or differences with the likely cause."""
 
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -49,13 +49,13 @@ from errdetect.workflows.simulate import simulate
 __all__ = ["FileCheck", "VerifyResult", "recompute_run", "scored_source", "verify"]
 
 
-#: Two people who record a recomputed plan: in the replica of the ledger, and nowhere else.
+#: Two people who record a recomputed plan: only in the replica of the ledger.
 _PEOPLE = ("verify", "verify again")
 
 
 @dataclass(frozen=True)
 class _Rerun:
-    """A run to make again: what was recorded of it, and how it is to be made now."""
+    """A run to repeat: its record, and how to run it now."""
 
     run: Provenance
     config: Config
@@ -83,16 +83,16 @@ def recompute_run(
     decisions: str | None = None,
     progress: Progress = lambda _: None,
 ) -> Path:
-    """Run a command again with today's config and data; nothing but `folder` is written to.
+    """Run a command again with today's config and data; writes only to `folder`.
 
     Parameters
     ----------
     config
         From `load_config`, with the run's overrides.
     run
-        What `run.json` says of it.
+        Its record in `run.json`.
     folder
-        An empty folder, for the outputs and for the ledger as it stood at the run's moment.
+        An empty folder, for the outputs and for the ledger as of the run.
     decisions
         From `scored_source`, for `score`.
     progress
@@ -106,7 +106,7 @@ def recompute_run(
     Raises
     ------
     ErrdetectError
-        If the command is not one that is recomputed, or an input cannot be used any more.
+        If the command cannot be recomputed, or an input is no longer usable.
     """
     if run.command not in _COMMANDS:
         known = ", ".join(_COMMANDS)
@@ -140,7 +140,7 @@ def scored_source(config: Config, run: Provenance, given: str | None) -> str | N
     config, run
         As for `recompute_run`.
     given
-        From the command line: goes before what was recorded.
+        From the command line; overrides the record.
 
     Raises
     ------
@@ -155,12 +155,12 @@ def scored_source(config: Config, run: Provenance, given: str | None) -> str | N
     for place in config.data_paths(config.data.decisions):
         if redact_secrets(place) == recorded:
             return place
-    do = "Give their place with --decisions URL::table; user and password are never recorded."
+    do = "Give their source with --decisions URL::table; user and password are never recorded."
     raise DataError(error_message("The database of the scored decisions", "be known", recorded, do))
 
 
 def _has_grown(config: Config, run: Provenance, decisions: str | None) -> bool:
-    """Say whether an input may hold other rows than it did: its digest differs, or it has none yet."""
+    """Return whether an input may have changed: its digest differs, or it has none yet."""
     assert run.created_at is not None
     given = {} if decisions is None else {"decisions": decisions}
     now = data_digests(config, given, known_at=run.created_at)
@@ -168,7 +168,7 @@ def _has_grown(config: Config, run: Provenance, decisions: str | None) -> bool:
 
 
 def _config_at_run(config: Config, run: Provenance, folder: Path, *, grown: bool) -> Config:
-    """Return the config with the ledger as it stood, and the moment that was the data's latest."""
+    """Return the config with the ledger as of the run, and the latest moment of the data then."""
     assert run.created_at is not None
     moment = run.at or run.created_at
     file = folder / "ledger.db"
@@ -188,12 +188,12 @@ def _open_ledger(file: Path) -> LedgerSettings:
 
 
 def _earlier_scores(config: Config, folder: Path, moment: datetime) -> Path | None:
-    """Copy the rows of `queue.scores` that were scored before; None where all of them were."""
+    """Copy the rows of `queue.scores` that were scored before; None where all were."""
     parts, later = [], 0
     for file in score_files(config):
         table = pq.read_table(file)
         if "scored_at" not in table.column_names:
-            return None  # the command itself says what is wrong with it
+            return None  # the command itself reports the error
         kept = table.filter(pc.less(table["scored_at"], pd.Timestamp(moment)))
         later += table.num_rows - kept.num_rows
         parts.append(kept.to_pandas())
@@ -206,7 +206,7 @@ def _earlier_scores(config: Config, folder: Path, moment: datetime) -> Path | No
 
 @contextmanager
 def _no_new_salt(config: Config) -> Iterator[None]:
-    """Leave no salt for pseudonyms behind where there was none."""
+    """Remove the pseudonym salt if there was none before."""
     place = config.path(config.registry.path) / SALT
     there = place.exists()
     try:
@@ -284,7 +284,7 @@ def _rerun_score(again: _Rerun) -> Call:
 
 
 def _repeat_scoring(again: _Rerun, repeat: Callable[[], ScoreResult], call: Call) -> None:
-    """Score once more; where that repeats a recorded run whose scores the ledger lost, that run first.
+    """Score again; if this repeats a recorded run whose scores the ledger lost, restore that run first.
 
     The ledger keeps the latest score of a decision: a later run over the same decisions replaces
     those of the run that the folder repeats.
@@ -329,21 +329,21 @@ _MOST = 12  # changed keys or files that are listed
 
 @dataclass(frozen=True)
 class FileCheck:
-    """One file of the folder against what was recorded and recomputed.
+    """One file of the folder compared with its record and its recomputation.
 
     Parameters
     ----------
     file
-        Its path below the folder.
+        Its path in the folder.
     equal
-        Whether it is what the recomputation gives; of other files than tables and their text
-        forms, whether it is as it was written.
+        Whether it equals the recomputation; for files other than tables and their text
+        forms, whether it is unchanged since the run.
     edited
-        Whether its bytes are other than the run wrote.
+        Whether its bytes changed since the run.
     rows
         Of a table.
     differences
-        What differs, in sentences.
+        Differences, in sentences.
     comparison
         Of a table; None of other files, and where one side is missing.
     """
@@ -358,7 +358,7 @@ class FileCheck:
 
 @dataclass(frozen=True)
 class VerifyResult:
-    """Whether a folder holds what its run gives today.
+    """Whether a folder equals what its run gives today.
 
     Parameters
     ----------
@@ -371,7 +371,7 @@ class VerifyResult:
     changed
         What changed since the run: files, config, data, model, errdetect.
     notes
-        What the reader must know.
+        Notes for the reader.
     """
 
     folder: Path
@@ -382,7 +382,7 @@ class VerifyResult:
     notes: tuple[str, ...]
 
     def lines(self) -> list[str]:
-        """Return the lines that people read."""
+        """Return the summary lines."""
         said = []
         for check in self.files:
             rows = "" if check.rows is None else f", {check.rows:,} rows"
@@ -425,7 +425,7 @@ def verify(
     overrides
         `key=value` each, beyond those that the run was made with.
     decisions
-        Where the scored decisions are now, if they moved.
+        Current location of the scored decisions, if they moved.
     progress
         Callback for progress messages.
 
@@ -437,14 +437,16 @@ def verify(
     Raises
     ------
     ErrdetectError
-        If the folder is none of errdetect's, its record was changed, or the run cannot be repeated.
+        If errdetect did not write the folder, its record was changed, or the run cannot be repeated.
     """
     place = Path(folder)
     record = read_run(place)
     run = record.provenance
     if run.created_at is None:
         do = "Run the command again."
-        raise DataError(error_message(f"The run of {place}", "say when it was made", "nothing", do))
+        raise DataError(
+            error_message(f"The run of {place}", "state when it was made", "nothing", do)
+        )
     _refuse_other_run(place, record)
     loaded, notes = _load_run_config(run, config, overrides)
     where = scored_source(loaded, run, decisions)
@@ -476,7 +478,7 @@ def verify(
 def _load_run_config(
     run: Provenance, file: Config | str | Path | None, overrides: Sequence[str]
 ) -> tuple[Config, list[str]]:
-    """Load the config with the overrides that the run was made with, and say which are unknown."""
+    """Load the config with the overrides that the run was made with, with a note on unknown ones."""
     if run.command == "simulate":
         return Config.model_validate({"version": 1, "data": {"decisions": "none"}}), []
     if file is None:
@@ -501,14 +503,14 @@ def _load_run_config(
 
 
 def _refuse_other_run(folder: Path, record: RunRecord) -> None:
-    """Refuse a record where all tables carry another one: it was put beside them."""
+    """Refuse a record where all tables carry another one: it does not belong to them."""
     files = (folder / name for name in record.outputs if name.endswith(_TABLE))
     carried = [found for found in map(_embedded_provenance, files) if found is not None]
     if carried and record.provenance.metadata() not in carried:
         do = "Restore the folder as it was written, or run the command again."
         raise DataError(
             error_message(
-                f"{folder}'s run.json", "tell of the run that its tables tell of", "another", do
+                f"{folder}'s run.json", "describe the run that its tables carry", "another run", do
             )
         )
 
@@ -522,7 +524,7 @@ def _embedded_provenance(file: Path) -> dict[str, Any] | None:
 
 
 def _recorded_account(run: Provenance, again: Path) -> bool:
-    """Put the account that the run recorded for one that counts rows which came since."""
+    """Use the run's recorded account instead of one that counts newer rows."""
     files = list(again.rglob(_INTAKE))
     for file in files:
         rows = pd.DataFrame(list(run.intake), columns=INTAKE.names).astype({"weight": "float64"})
@@ -544,13 +546,13 @@ def _check_files(
         )
         if not name.endswith((_TABLE, *_RECOMPUTED_TEXT)):
             if name in record.outputs:  # not recomputed byte for byte: it must be as written
-                gone = ("was written by the run, and is not there any more",)
+                gone = ("was written by the run, and is missing now",)
                 said = ("is not as the run wrote it",) if mine.is_file() else gone
                 yield FileCheck(name, not edited, edited, differences=said if edited else ())
         elif not mine.is_file():
             yield FileCheck(name, False, edited, differences=("is not in the folder",))
         elif not theirs.is_file():
-            yield FileCheck(name, False, edited, differences=("is not written any more",))
+            yield FileCheck(name, False, edited, differences=("is no longer written",))
         elif name.endswith(_TABLE):
             yield _compare_table(name, mine, theirs, record, edited=edited)
         else:
@@ -574,7 +576,7 @@ def _compare_table(
 
 
 def _difference_sentences(found: TableComparison) -> Iterator[str]:
-    """Say what differs in a table."""
+    """List the differences in a table."""
     if found.columns:
         counts = ", ".join(f"{name} in {n:,}" for name, n in found.columns.items())
         yield f"columns differ, in rows: {counts}"
@@ -596,7 +598,7 @@ def _difference_sentences(found: TableComparison) -> Iterator[str]:
         if names:
             yield f"{what}: {', '.join(names)}"
     if found.reordered:
-        yield "its rows stand in another order"
+        yield "its rows are in another order"
 
 
 def _key_text(key: Mapping[str, Any]) -> str:
@@ -610,7 +612,7 @@ def _edited_notes(checks: Sequence[FileCheck]) -> Iterator[str]:
 
 
 def _changed_notes(run: Provenance, fresh: Provenance, config: Mapping[str, Any]) -> Iterator[str]:
-    """Say what a run rests on that is other than it was."""
+    """List the inputs of a run that changed since."""
     if run.version != __version__:
         yield f"errdetect: version {run.version} then, {__version__} now"
     if run.config is not None:
@@ -649,13 +651,13 @@ def _flatten_config(config: Mapping[str, Any], prefix: str = "") -> dict[str, An
 def _changed_sources(
     name: str, then: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]
 ) -> Iterator[str]:
-    """Say which files of an input changed, went or came."""
+    """List which files of an input changed, disappeared or are new."""
     old = {str(one.get("source")): one for one in then}
     new = {str(one.get("source")): one for one in now}
     said = []
     for source in sorted({*old, *new}):
         if source not in new:
-            said.append(f"{source} is not read any more")
+            said.append(f"{source} is no longer read")
         elif source not in old:
             said.append(f"{source} is new")
         elif old[source].get("sha256") != new[source].get("sha256"):
@@ -672,6 +674,6 @@ def _short_digest(digest: str | None) -> str:
 
 
 def _unexpected_files(folder: Path, record: RunRecord) -> list[str]:
-    """Name tables in the folder that the run did not write."""
+    """List tables in the folder that the run did not write."""
     names = {path.relative_to(folder).as_posix() for path in folder.rglob(f"*{_TABLE}")}
     return sorted(names - set(record.outputs))

@@ -25,8 +25,8 @@ def test_only_findings_that_hold_are_named_the_most_useful_first(make):
     frame = make["findings"](["a", "b"]).assign(harm_saved=range(6))
     held = whats(pages(findings=frame))
     assert held == [
-        "b: mend where moderator is text-transformer 2.0 and language is pl",
-        "b: mend where market is DE",
+        "b: fix where moderator is text-transformer 2.0 and language is pl",
+        "b: fix where market is DE",
     ]
     assert whats(pages(findings=frame.assign(confirmed=False))) == []
 
@@ -45,7 +45,7 @@ def test_proposals_the_queue_and_open_targets_are_counted(make):
     assert whats(pages(proposals=make["proposals"](["a", "b"])), aims, n_queued=40) == [
         "Decide on 1 proposal",
         "Review the 40 decisions of the queue",
-        "Audit where 1 target cannot be told yet",
+        "Audit where 1 target is inconclusive",
     ]
 
 

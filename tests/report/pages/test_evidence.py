@@ -23,24 +23,24 @@ def test_a_driver_says_its_interval_and_whether_it_moved():
     _, _, ends, value, beside, _ = driver_block([driver(**moved)], 5)[0]["r"][0]
     assert ends == [30.0, 50.0]
     assert plain(value) == "40.0 % (30.0 to 50.0 %)"
-    assert plain(beside[1]) == "up from 20.0 % in the period before"
+    assert plain(beside[1]) == "up from 20.0 % in the previous period"
     still = driver_block([driver(**moved | {"change_low": -0.1})], 5)[0]["r"][0][4][1]
-    assert plain(still) == "20.0 % in the period before: a change is not shown"
+    assert plain(still) == "20.0 % in the previous period: no clear change"
 
 
 def test_a_flag_tells_as_well_whether_a_share_moved_and_whether_its_place_is_sure():
     halves = {"share_before": 0.2, "share_after": 0.1, "stable": None}
     beside = driver_block([driver(**halves, moved=True)], 5)[0]["r"][0][4]
     assert [plain(text) for text in beside[1:]] == [
-        "its place among the reasons cannot be told yet",
-        "down from 20.0 % in the period before",
+        "its rank among the reasons is not settled yet",
+        "down from 20.0 % in the previous period",
     ]
     still = driver_block([driver(**halves, moved=False)], 5)[0]["r"][0][4]
-    assert still[-1].endswith("a change is not shown")
+    assert still[-1].endswith("no clear change")
 
 
 def test_nobody_looked_is_not_none_found():
-    assert "were not looked for" in slice_block([], 5, looked=False)[0]["x"]
+    assert "No search for rules" in slice_block([], 5, looked=False)[0]["x"]
     assert "No rule was found" in slice_block([], 5)[0]["x"]
     row = {"decision_id": "d1", "p_error": 0.8, "error_kind": "wrongful_action"}
     bare, none = (case_block([r], 1)[0]["r"][0] for r in (row, row | {"contrast_id": None}))
@@ -56,14 +56,14 @@ def test_slices_stand_confirmed_first_and_what_is_left_out_is_counted(make):
     rows[3]["harm_saved"] = 10_000.0
     table, left = slice_block(rows[::-1], 3)
     assert [row[-1] for row in table["r"]] == ["yes", "yes", "yes"]
-    assert left["x"] == "1 more stand in the table “slices”."
+    assert left["x"] == "1 more in the table “slices”."
 
 
 def test_a_slice_without_figures_says_so():
     row = {"rule": "market is DE", "n": None, "error_rate": None, "low": None, "high": None}
     cells = slice_block([row | {"base_rate": None, "confirmed": None}], 3)[0]["r"][0]
     assert [c["x"] for c in cells if isinstance(c, dict) and c.get("u")] == [
-        "cannot be said yet",
+        "not known yet",
         "not known",
         "not known",
         "not known",
@@ -93,7 +93,7 @@ def test_a_brief_is_bounded_and_nothing_in_it_is_hidden():
 def test_the_bar_of_today_and_the_recommended_one_are_said_and_marked(make):
     sentence, chart, table = threshold_blocks(to_records(make["thresholds"](["a"])), 2, 3)
     assert sentence["x"] == (
-        "image-cnn 4.2: the bar is 0.6. A bar of 0.7 would bring expected harm 100 (between 80 "
+        "image-cnn 4.2: the threshold is 0.6. A threshold of 0.7 would bring expected harm 100 (between 80 "
         "and 120) instead of 103 (between 82 and 124)."
     )
     assert (chart["n"][1], chart["g"][1]) == ("0.6", "0.7")
@@ -105,7 +105,7 @@ def test_the_bar_of_today_and_the_recommended_one_are_said_and_marked(make):
 def test_no_recommended_bar_means_none_is_shown_to_be_better(make):
     frame = make["thresholds"](["a"]).assign(recommended=False)
     assert threshold_blocks(to_records(frame), 2, 3)[0]["x"].endswith(
-        "No other bar is shown to do less harm."
+        "No other threshold is shown to do less harm."
     )
 
 
@@ -119,5 +119,5 @@ def test_without_support_nothing_is_drawn(make):
 def test_machines_beyond_the_first_are_left_to_the_table(make):
     frame = make["thresholds"](["a"], ("m1", "m2", "m3"))
     assert threshold_blocks(to_records(frame), 1, 3)[-1]["x"] == (
-        "2 more stand in the table “thresholds”."
+        "2 more in the table “thresholds”."
     )

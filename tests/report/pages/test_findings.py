@@ -40,14 +40,14 @@ def test_proposals_wait_first_and_tell_their_effect(make):
     assert [p.effect for p in found] == [
         "not in effect",
         "wrong among all decisions of the slice -3.1 points (between -5.0 and -1.2)",
-        "cannot be said yet",
+        "not known yet",
     ]
 
 
 def test_targets_stand_missed_first_and_say_what_would_settle_them(make):
     found = read_targets(make["targets"](["a", "b", "c"]))
     assert [t.status for t in found] == ["missed", "cannot_tell", "met", "met"]
-    assert found[1].needed == "about 1,200 more reviews would tell"
+    assert found[1].needed == "about 1,200 more reviews would decide it"
     site = next(t for t in found if t.where)
     assert (site.where, site.measure, plain(site.limit)) == (
         "site alder",

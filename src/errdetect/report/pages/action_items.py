@@ -1,4 +1,4 @@
-"""First things to do: a short list that the rest of the report bears out."""
+"""First things to do: a short list, backed by the rest of the report."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ _COLUMNS = ("account_id", "policy_id", "n", "wrongful_rate", "low", "high")
 
 @dataclass(frozen=True)
 class WhitelistAccount:
-    """An account whose enforced decisions are mostly wrong, in words."""
+    """An account whose enforced decisions are mostly wrong, as text."""
 
     key: str
     policy: str
@@ -48,7 +48,7 @@ class WhitelistAccount:
 
 @dataclass(frozen=True)
 class TargetStep:
-    """A step towards a missed target: the policy, its place in the page, and what to do."""
+    """A step towards a missed target: the policy, its anchor in the page, and what to do."""
 
     name: str
     anchor: str
@@ -58,7 +58,7 @@ class TargetStep:
 def read_accounts(
     frame: pd.DataFrame | None, policies: Mapping[str, Policy]
 ) -> tuple[WhitelistAccount, ...]:
-    """Read the accounts that may be put on a whitelist.
+    """Read the accounts proposed for a whitelist.
 
     Parameters
     ----------
@@ -181,9 +181,9 @@ def top_action_items(
     Returns
     -------
     tuple of Todo
-        Missing ground first (no audit), then findings that hold by the harm they would save,
-        missed targets, proposals that wait, policies clearly above the rest where nothing was
-        found, the queue, and what an audit would settle.
+        Missing evidence first (no audit), then confirmed findings by the harm they would save,
+        missed targets, pending proposals, policies clearly above the overall rate without
+        findings, the queue, and inconclusive targets.
 
     Examples
     --------
@@ -203,7 +203,7 @@ def top_action_items(
 
 
 def _audit_item() -> ActionItem:
-    why = "Without one nobody can say how often the machine errs: errdetect plan-audit draws it."
+    why = "Without one, the machine's error rate is unknown: errdetect plan-audit draws it."
     return ActionItem("Plan an audit", why, "method")
 
 
@@ -213,7 +213,7 @@ def _finding_items(pages: Sequence[PolicyPage]) -> list[ActionItem]:
     held.sort(key=lambda pair: (-pair[1].worth, pair[1].key))
     return [
         ActionItem(
-            f"{page.name}: mend where {finding.rule}",
+            f"{page.name}: fix where {finding.rule}",
             f"{finding.cause + '. ' if finding.cause else ''}"
             f"{finding.share[0].upper()}{finding.share[1:]} there: {finding.rate}; in the whole policy: "
             f"{finding.base}."
@@ -237,7 +237,7 @@ def _missed_target_items(pages: Sequence[PolicyPage]) -> list[ActionItem]:
         ActionItem(
             f"{page.name}: a target is missed",
             f"{target.measure}{f' ({target.where})' if target.where else ''}: {target.rate}, "
-            f"held to {target.limit}.",
+            f"the limit is {target.limit}.",
             page.anchor,
         )
         for page, target in chosen[:_OF_A_KIND]
@@ -253,11 +253,11 @@ def _open_proposal_items(pages: Sequence[PolicyPage]) -> list[ActionItem]:
 
 
 def _high_rate_items(pages: Sequence[PolicyPage]) -> list[ActionItem]:
-    """Choose policies clearly above the overall rate for which no finding holds."""
+    """Choose policies clearly above the overall rate without a confirmed finding."""
     bare = [p for p in pages if p.group and p.group.against == ABOVE and not p.n_findings]
     return [
         ActionItem(
-            f"{page.name}: look at what goes with its errors",
+            f"{page.name}: see the reasons associated with its errors",
             f"{page.group.error.sentence} That is clearly above the overall rate.",
             page.anchor,
         )
@@ -270,7 +270,7 @@ def _queue_items(n_queued: int | None, has_model: bool) -> list[ActionItem]:
     if n_queued:
         what = f"Review the {count_with_noun(n_queued, 'decision', 'decisions')} of the queue"
         return [ActionItem(what, "They are ordered by expected harm.", "queue")]
-    why = "It says which decisions to review first, and what goes with errors: errdetect train."
+    why = "It shows which decisions to review first, and reasons associated with errors: errdetect train."
     return [] if has_model else [ActionItem("Train a model", why, "method")]
 
 
@@ -278,5 +278,5 @@ def _inconclusive_target_items(targets: Sequence[Target]) -> list[ActionItem]:
     open_ = sum(target.status == CANNOT_TELL for target in targets)
     if not open_:
         return []
-    what = f"Audit where {count_with_noun(open_, 'target', 'targets')} cannot be told yet"
-    return [ActionItem(what, "The list says about how many reviews would settle each.", "targets")]
+    what = f"Audit where {count_with_noun(open_, 'target is', 'targets are')} inconclusive"
+    return [ActionItem(what, "The list shows about how many reviews would decide each.", "targets")]

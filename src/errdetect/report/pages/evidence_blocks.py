@@ -1,4 +1,4 @@
-"""The evidence on a policy's page: what goes with its errors, where, and cases that show it."""
+"""The evidence on a policy's page: reasons, slices, and example decisions."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -54,7 +54,7 @@ Row = Mapping[str, Any]
 
 
 def driver_block(rows: Sequence[Row], most: int, why: str = "") -> list[Block]:
-    """Show the reasons that go with a policy's errors, with interval and change where known.
+    """Show the reasons associated with a policy's errors, with interval and change where known.
 
     Parameters
     ----------
@@ -79,27 +79,27 @@ def driver_block(rows: Sequence[Row], most: int, why: str = "") -> list[Block]:
     """
     if not rows:
         how = "They appear once a model has scored enough of its decisions."
-        return [missing_block("No reasons were worked out for this policy.", why or how)]
+        return [missing_block("No reasons were computed for this policy.", why or how)]
     looked = int(finite_or_none(rows[0]["n_decisions"]) or 0)
     if looked < MIN_DECISIONS:
-        how = f"{count_with_noun(looked, 'decision was', 'decisions were')} looked at, and it takes {MIN_DECISIONS}."
-        return [missing_block("What goes with its errors cannot be told.", how)]
+        how = f"{count_with_noun(looked, 'decision was', 'decisions were')} examined; it takes {MIN_DECISIONS}."
+        return [missing_block("The reasons for its errors are not known yet.", how)]
     ranked = sorted(rows, key=lambda r: (-(finite_or_none(r["share"]) or 0.0), str(r["code"])))
     bars = {"t": "b", "r": [_driver_bar(row) for row in ranked[:most]]}
     return [bars]
 
 
 def _driver_bar(row: Row) -> list[Any]:
-    """Lay out one reason: text, bar, limits, value in words, what stands beside."""
+    """Lay out one reason: text, bar, limits, value as text, and notes."""
     share, limits = finite_or_none(row["share"]), read_estimate(row, "share", "low", "high")
     value = "share unknown" if share is None else format_percent(share)
     if limits:
         value += f" ({format_interval(limits.low, limits.high)})"
     beside = [
-        f"{count_with_noun(int(finite_or_none(row['n_decisions']) or 0), 'decision', 'decisions')} looked at"
+        f"{count_with_noun(int(finite_or_none(row['n_decisions']) or 0), 'decision', 'decisions')} examined"
     ]
     if "stable" in row and not read_flag(row, "stable"):
-        beside.append("its place among the reasons cannot be told yet")
+        beside.append("its rank among the reasons is not settled yet")
     if moved := _share_change_text(row, share):
         beside.append(moved)
     ids: Any = row.get("example_ids")
@@ -116,7 +116,7 @@ def _driver_bar(row: Row) -> list[Any]:
 
 
 def _share_change_text(row: Row, share: float | None) -> str:
-    """Say whether a reason's share moved beyond chance since the period before."""
+    """Describe whether a reason's share moved beyond chance since the previous period."""
     before, after = finite_or_none(row.get("share_before")), finite_or_none(row.get("share_after"))
     low, high = finite_or_none(row.get("change_low")), finite_or_none(row.get("change_high"))
     now = share if after is None else after
@@ -127,12 +127,10 @@ def _share_change_text(row: Row, share: float | None) -> str:
     elif "moved" in row:
         clear = read_flag(row, "moved")
     else:
-        return f"{format_percent(before)} in the period before"
+        return f"{format_percent(before)} in the previous period"
     if clear:
-        return (
-            f"{'up' if now > before else 'down'} from {format_percent(before)} in the period before"
-        )
-    return f"{format_percent(before)} in the period before: a change is not shown"
+        return f"{'up' if now > before else 'down'} from {format_percent(before)} in the previous period"
+    return f"{format_percent(before)} in the previous period: no clear change"
 
 
 def slice_block(
@@ -149,7 +147,7 @@ def slice_block(
     why
         Why there are none.
     looked
-        Whether rules were looked for: nobody looked is not the same as none found.
+        Whether rules were searched for: no search is not the same as none found.
 
     Returns
     -------
@@ -162,10 +160,14 @@ def slice_block(
     'No rule was found under which this policy errs more than elsewhere.'
     """
     if not looked:
-        return [missing_block("Rules under which this policy errs more were not looked for.", why)]
+        return [
+            missing_block("No search for rules under which this policy errs more was run.", why)
+        ]
     if not rows:
         none = "No rule was found under which this policy errs more than elsewhere."
-        return [missing_block(none, why or "With few reviews that is no sign that there is none.")]
+        return [
+            missing_block(none, why or "With few reviews, that does not mean that there is none.")
+        ]
     ranked = sorted(rows, key=_slice_sort_key)[:most]
     figures = [read_estimate(row, "error_rate", "low", "high") for row in ranked]
     bases = [finite_or_none(row["base_rate"]) for row in ranked]
@@ -195,9 +197,7 @@ def slice_block(
     ]
     blocks = [table_block("Where this policy errs more than elsewhere", columns, body)]
     if len(rows) > most:
-        blocks.append(
-            note_block(f"{format_count(len(rows) - most)} more stand in the table “slices”.")
-        )
+        blocks.append(note_block(f"{format_count(len(rows) - most)} more in the table “slices”."))
     return blocks
 
 
@@ -226,14 +226,14 @@ def _harm_saved_cell(row: Row) -> Any:
 
 
 def case_block(rows: Sequence[Row], most: int, why: str = "") -> list[Block]:
-    """Show decisions that are likely wrong, each beside a similar one that was right.
+    """Show decisions that are likely wrong, each next to a similar correct one.
 
     Parameters
     ----------
     rows
         The policy's cases, see `ReportContent`.
     most
-        How many to show: by rank where there is one, then by chance of error; ties by id.
+        How many to show: by rank where there is one, then by probability of error; ties by id.
     why
         Why there are none.
 
@@ -271,14 +271,14 @@ def _case_pair_block(row: Row) -> Block:
     case: Block = {
         "i": clean_text(row["decision_id"], 60),
         "f": facts,
-        "p": "chance of error unknown"
+        "p": "probability of error unknown"
         if chance is None
-        else f"{format_percent(chance)} chance of error",
+        else f"{format_percent(chance)} probability of error",
         "k": ERROR_KIND_WORDS.get(kind, clean_text(kind, 40)),
         "r": [*_read_reasons(row.get("reasons")), *_read_reasons(row.get("against"))[:_EXAMPLES]],
     }
     if "contrast_id" not in row:
-        case["s"] = 1  # nobody looked for a similar decision
+        case["s"] = 1  # no search for a similar decision
     if text := read_text(row, "text"):
         case["x"] = clean_text(text, 240)
     words = read_text(row, "contrast")
@@ -296,7 +296,7 @@ def _case_pair_block(row: Row) -> Block:
 
 
 def _read_reasons(found: Any) -> list[list[Any]]:
-    """Read reasons as [text, 1 where it raises the chance of error, else 0]."""
+    """Read reasons as [text, 1 where it raises the probability of error, else 0]."""
     if not _is_list(found):
         return []
     return [
@@ -315,19 +315,19 @@ def brief_blocks(rows: Sequence[Row], most: int) -> list[Block]:
     Parameters
     ----------
     rows
-        `file`, `title`, `text` (Markdown, shown as it is written).
+        `file`, `title`, `text` (Markdown, shown literally).
     most
         How many to show.
 
     Returns
     -------
     list of Block
-        Nothing where there is no brief.
+        Empty where there is no brief.
 
     Examples
     --------
-    >>> brief_blocks([{"file": "spam.md", "title": "Move the bar", "text": "# Move the bar"}], 2)[1]
-    {'t': 'd', 'x': 'Move the bar (spam.md)', 'y': '# Move the bar'}
+    >>> brief_blocks([{"file": "spam.md", "title": "Retrain", "text": "# Retrain"}], 2)[1]
+    {'t': 'd', 'x': 'Retrain (spam.md)', 'y': '# Retrain'}
     """
     blocks: list[Block] = [{"t": "h", "x": "Briefs"}] if rows else []
     for row in rows[:most]:
@@ -336,7 +336,5 @@ def brief_blocks(rows: Sequence[Row], most: int) -> list[Block]:
             {"t": "d", "x": title, "y": escape_hidden(read_text(row, "text")[:_BRIEF_CHARACTERS])}
         )
     if len(rows) > most:
-        blocks.append(
-            note_block(f"{format_count(len(rows) - most)} more stand in the folder “briefs”.")
-        )
+        blocks.append(note_block(f"{format_count(len(rows) - most)} more in the folder “briefs”."))
     return blocks

@@ -1,4 +1,4 @@
-"""The head of the queue: the decisions that people should look at first, and why."""
+"""The head of the queue: the decisions to review first, and why."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,9 +19,9 @@ from errdetect.report.pages.policy_page import PolicyPage
 
 __all__ = ["MAX_CASES", "SHOWN_CASES", "Case", "Reason", "read_cases"]
 
-#: Decisions of the queue's head that the page holds; the queue itself has all of them.
+#: Decisions of the queue's head that the page holds; the queue has all of them.
 MAX_CASES = 50
-#: Decisions that stand open; the others are folded away.
+#: Decisions shown at first; the others are collapsed.
 SHOWN_CASES = 10
 _MAX_REASONS = 5
 _COLUMNS = ("rank", "decision_id", "policy_id", "p_error", "error_kind", "expected_harm", "arm")
@@ -29,7 +29,7 @@ _COLUMNS = ("rank", "decision_id", "policy_id", "p_error", "error_kind", "expect
 
 @dataclass(frozen=True)
 class Reason:
-    """One reason for a decision's place: its words, and whether it raises the chance of error."""
+    """One reason for a decision's rank: its text, and whether it raises the probability of error."""
 
     text: str
     raises: bool
@@ -42,19 +42,19 @@ class Case:
     Parameters
     ----------
     rank, decision_id
-        Its place, from 1, and its id.
+        Its rank, from 1, and its id.
     policy, anchor
-        The policy's name, and its part of the page if it has one.
+        The policy's name, and its anchor in the page if it has one.
     facts
         Action, market and language, those that are known.
     p_error, bar
-        Its chance of error, and the same in percent; None and 0 where unknown.
+        Its probability of error, and the same in percent; None and 0 where unknown.
     error_kind
         The kind of error it would be, with the policy that fits better where one is suggested.
     harm
         Its expected harm.
     explore
-        Whether it was drawn by chance.
+        Whether it was drawn at random.
     reasons
         Up to five, the strongest first.
     text
@@ -84,7 +84,7 @@ def read_cases(frame: pd.DataFrame | None, pages: Mapping[str, PolicyPage]) -> t
         Columns of the contract's queue; `action`, `market`, `language`, `reasons`, `text` and
         `suggested_policy_id` may be absent; or None.
     pages
-        policy_id -> its part of the page.
+        policy_id -> its anchor in the page.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""What was confirmed: findings with their likely cause, the most useful first."""
+"""Confirmed findings with their likely cause, the most useful first."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ __all__ = ["CAUSE_NAMES", "FINDING_COLUMNS", "Finding", "error_kind_text", "read
 
 FINDING_COLUMNS = ("finding_id", "rule", "n", "error_rate", "low", "high", "base_rate", "confirmed")
 
-#: The likely causes by name; each comes with its own evidence in `cause_words`.
+#: Names of the likely causes; the evidence for each is in `cause_words`.
 CAUSE_NAMES: Mapping[str, str] = {
     "machine_fault": "Machine fault",
     "policy_ambiguity": "Unclear policy",
@@ -39,41 +39,41 @@ CAUSE_NAMES: Mapping[str, str] = {
 }
 
 
-#: Kind of finding -> the condition on which its harm would be saved.
+#: Kind of finding -> the condition for its saved harm.
 _CONDITIONS: Mapping[str, str] = {
-    "slice": "If it came to err no more than the rest of the policy",
-    "accounts": "If these accounts were wronged no more than the others under the policy",
-    "threshold": "If the bar were moved",
+    "slice": "If it erred no more than the rest of the policy",
+    "accounts": "If these accounts had no more wrongful actions than others under the policy",
+    "threshold": "If the threshold were moved",
 }
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One finding, in words.
+    """One finding, as text.
 
     Parameters
     ----------
     key, anchor
-        Its id, and its place in the page.
+        Its id, and its anchor in the page.
     policy_id
         The policy it is about.
     rule
-        Where: the rule in words.
+        Where: the rule as text.
     kind, share
-        The kind of error, and what its share of all decisions is called.
+        The kind of error, and the name of its share of all decisions.
     rate, base
         That share there with its interval, and in the whole policy.
     size
         How many decisions (and accounts, reviews) it covers.
     saves, saves_if
-        The harm that fixing it would save in 30 days, empty where unknown, and on which condition.
+        The harm that fixing it would save in 30 days, empty where unknown, and under which condition.
     worth
         The same as a number, for the order; 0 where unknown.
     cause, sure, cause_words, runner_up
-        The likely cause by name, how sure it is, its evidence, and the next likely one; empty
-        where not told.
+        The likely cause by name, its confidence, its evidence, and the next likely one; empty
+        where not given.
     confirmed
-        Whether it was confirmed on other decisions than those that it was found on.
+        Whether it was confirmed on decisions that were not used to find it.
     """
 
     key: str
@@ -174,7 +174,7 @@ def _read_finding(row: Mapping[str, Any]) -> Finding:
 
 
 def _size_text(row: Mapping[str, Any]) -> str:
-    """Say how much a finding covers, as far as that is known."""
+    """Describe how much a finding covers, as far as that is known."""
     nouns = (
         ("n", "decision", "decisions"),
         ("n_accounts", "account", "accounts"),
@@ -187,7 +187,7 @@ def _size_text(row: Mapping[str, Any]) -> str:
 
 
 def _savings_text(row: Mapping[str, Any]) -> str:
-    """Say what fixing it would save."""
+    """Describe what fixing it would save."""
     harm = read_estimate(row, "harm_saved")
     if harm is not None:
         limits = f"between {format_amount(harm.low)} and {format_amount(harm.high)}"

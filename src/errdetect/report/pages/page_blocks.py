@@ -1,6 +1,6 @@
 """The parts that a policy's page is made of: plain values, laid out by the page's script.
 
-Every text is made fit to be shown here (bounded, nothing hidden); the script writes it as text
+Every text is made safe to show here (bounded, no hidden characters); the script writes it as text
 only, so that it can never become markup.
 """
 
@@ -59,7 +59,7 @@ def rows_by_policy(
     columns
         Further columns that it must have.
     what
-        What the table is called in a message.
+        Name of the table in messages.
 
     Returns
     -------
@@ -98,7 +98,7 @@ def read_estimate(row: Row, name: str, low: str = "", high: str = "") -> Interva
     Examples
     --------
     >>> read_estimate({"harm": 2.0, "harm_low": 1.0, "harm_high": 3.0}, "harm")
-    Said(estimate=2.0, low=1.0, high=3.0)
+    IntervalEstimate(estimate=2.0, low=1.0, high=3.0)
     >>> read_estimate({"harm": 2.0}, "harm") is None
     True
     """
@@ -153,7 +153,7 @@ Block = dict[str, Any]
 
 
 def heading_block(text: str) -> Block:
-    """Head a part of the page.
+    """Return a heading.
 
     Examples
     --------
@@ -164,7 +164,7 @@ def heading_block(text: str) -> Block:
 
 
 def paragraph_block(text: str) -> Block:
-    """Say something.
+    """Return a paragraph.
 
     Examples
     --------
@@ -175,7 +175,7 @@ def paragraph_block(text: str) -> Block:
 
 
 def note_block(text: str) -> Block:
-    """Say something aside, in small letters.
+    """Return a note in small print.
 
     Examples
     --------
@@ -186,7 +186,7 @@ def note_block(text: str) -> Block:
 
 
 def missing_block(why: str, how: str = "") -> Block:
-    """Say that something is not there, why, and what would bring it.
+    """Return a notice that something is missing, why, and how to get it.
 
     Examples
     --------
@@ -197,7 +197,7 @@ def missing_block(why: str, how: str = "") -> Block:
 
 
 def table_column(text: str, sort: str = "text") -> dict[str, Any]:
-    """Name a table's column; `sort` is `text`, `finite_or_none` or empty for none.
+    """Define a table's column; `sort` is `text`, `finite_or_none` or empty for none.
 
     Examples
     --------
@@ -208,7 +208,7 @@ def table_column(text: str, sort: str = "text") -> dict[str, Any]:
 
 
 def plot_column(text: str, scale: Axis) -> dict[str, Any]:
-    r"""Name a column of drawn intervals, with its axis.
+    r"""Define a column of plotted intervals, with its axis.
 
     Examples
     --------
@@ -236,10 +236,10 @@ def format_rate(said: IntervalEstimate | None) -> str:
     Examples
     --------
     >>> format_rate(IntervalEstimate(0.1, 0.05, 0.2)), format_rate(None)
-    ('10.0\xa0% (5.0 to 20.0\xa0%)', 'cannot be said yet')
+    ('10.0\xa0% (5.0 to 20.0\xa0%)', 'not known yet')
     """
     if said is None:
-        return "cannot be said yet"
+        return "not known yet"
     return f"{format_percent(said.estimate)} ({format_interval(said.low, said.high)})"
 
 
@@ -252,13 +252,13 @@ def rate_cell(said: IntervalEstimate | None) -> Any:
     {'x': '10.0\xa0%', 'q': '5.0–20.0'}
     """
     if said is None:
-        return no_estimate_cell("cannot be said yet")
+        return no_estimate_cell("not known yet")
     brief = format_interval(said.low, said.high).replace(" to ", "–").removesuffix("\u00a0%")
     return {"x": format_percent(said.estimate), "q": brief}
 
 
 def no_estimate_cell(why: str) -> dict[str, Any]:
-    """Show in a cell that there is no figure.
+    """Return a cell without a figure.
 
     Examples
     --------
@@ -280,7 +280,7 @@ def plot_cell(place: IntervalStrip) -> dict[str, Any]:
 
 
 def share_columns(pages: Sequence[Sequence[Block]]) -> dict[str, Any]:
-    """Put the columns that many tables share in one place: the file stays small.
+    """Store columns shared by many tables once, to keep the file small.
 
     Parameters
     ----------
@@ -290,7 +290,7 @@ def share_columns(pages: Sequence[Sequence[Block]]) -> dict[str, Any]:
     Returns
     -------
     dict
-        `columns`: each list of columns once; `pages`: the blocks, a table's columns as the place
+        `columns`: each list of columns once; `pages`: the blocks, a table's columns as the index
         of their list.
 
     Examples

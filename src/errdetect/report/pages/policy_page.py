@@ -1,4 +1,4 @@
-"""Each policy's page: what stands in the file as text, and the evidence shown on demand."""
+"""Each policy's page: the text in the file, and the evidence shown on demand."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -50,20 +50,20 @@ _OWN = (
 def rank_policies(content: ReportContent, table: Table | None) -> list[str]:
     """Order the policies: errors times severity, then decisions, then the id.
 
-    A policy without a rate stands after those with one. A policy without catalogue entry counts
-    with the least severity. A catalogue's rule under which nothing was decided is left out.
+    Policies without a rate come last. A policy without catalogue entry counts
+    with the least severity. Catalogue rules without decisions are left out.
 
     Parameters
     ----------
     content
-        What the report says.
+        The report's content.
     table
         The estimates by policy; None where there are none.
 
     Returns
     -------
     list of str
-        Every policy that a table knows, the one that matters most first.
+        Every policy that a table knows, the most important first.
 
     Raises
     ------
@@ -101,7 +101,7 @@ def select_policies(content: ReportContent, keys: Sequence[str]) -> ReportConten
     Parameters
     ----------
     content
-        What the report says.
+        The report's content.
     keys
         The policies to show.
 
@@ -136,7 +136,7 @@ def _policy_ids(frame: pd.DataFrame | None) -> set[str]:
 
 
 def _expected_errors(figure: ReportedRate | None) -> float:
-    """Estimate how many decisions are wrong; 0 where that cannot be said."""
+    """Estimate how many decisions are wrong; 0 where unknown."""
     return figure.said.estimate * figure.n_decisions if figure and figure.said else 0.0
 
 
@@ -145,7 +145,7 @@ _VOLUMES = ("n_decisions",)
 
 @dataclass(frozen=True)
 class PageLimits:
-    """How much the page may hold.
+    """Limits on the size of the page.
 
     Parameters
     ----------
@@ -154,7 +154,7 @@ class PageLimits:
     pages
         Policies with a page of their own.
     full
-        How many of them, from the first, with all their evidence; the others with less.
+        How many of them, from the first, with all their evidence; the others get less.
     """
 
     groups: int
@@ -164,7 +164,7 @@ class PageLimits:
 
 @dataclass(frozen=True)
 class _EvidenceShare:
-    """How much of a policy's evidence its page holds."""
+    """Limits on the evidence of one policy's page."""
 
     rows: int
     findings: int
@@ -185,23 +185,23 @@ class PolicyPage:
     Parameters
     ----------
     key, anchor
-        Its id in the data, and its place in the page: the target of deep links.
+        Its id in the data, and its anchor in the page: the target of deep links.
     policy_id, name
-        As to be shown.
+        Display name.
     severity, owner, clause
-        From the catalogue; None where it has no entry or does not say.
+        From the catalogue; None where it has no entry or does not state it.
     known
         Whether the catalogue has it.
     group
         Its row in the table of policies; None where nothing was estimated.
     scale, rates
-        Its error rate, wrongful and missed rate, and where each stands on an axis of its own.
+        Its error rate, wrongful and missed rate, and their positions on an axis of their own.
     volume
-        How many decisions and reviews there are, and what reviews said, in sentences.
+        Sentences on the number of decisions and reviews, and the verdicts.
     n_decisions
         The same as a number; None where unknown.
     changes
-        What changed since the period before.
+        Changes since the previous period.
     targets, findings, proposals
         Its own.
     n_findings
@@ -250,11 +250,11 @@ def policy_pages(
     Parameters
     ----------
     content
-        What the report says.
+        The report's content.
     table
         The estimates by policy; None where there are none.
     keys
-        The policies, the one that matters most first.
+        The policies, the most important first.
     limits
         How many policies, and how much of each.
 
@@ -356,7 +356,7 @@ class _PolicyTables:
 
     def _blocks(self, key: str, why: Mapping[str, str], share: _EvidenceShare) -> list[Block]:
         return [
-            heading_block("What goes with its errors"),
+            heading_block("Reasons associated with its errors"),
             *driver_block(self.drivers.get(key, ()), share.rows, why.get("drivers", "")),
             heading_block("Where it errs more"),
             *slice_block(
@@ -365,7 +365,7 @@ class _PolicyTables:
                 why.get("slices", ""),
                 looked=self.looked,
             ),
-            heading_block("If the bar were moved"),
+            heading_block("If the threshold were moved"),
             *threshold_blocks(
                 self.thresholds.get(key, ()), share.charts, share.bars, why.get("thresholds", "")
             ),
@@ -378,7 +378,7 @@ class _PolicyTables:
 def _rate_strips(
     group: BreakdownGroup | None,
 ) -> tuple[Axis, tuple[tuple[ReportedRate, IntervalStrip], ...]]:
-    """Place a policy's rates on an axis that holds them all."""
+    """Position a policy's rates on an axis that holds them all."""
     if group is None:
         return full_axis(), ()
     found = [group.error, *(figure for figure in group.beside if figure)]
@@ -387,7 +387,7 @@ def _rate_strips(
 
 
 def _volume_lines(row: Mapping[str, Any] | None) -> tuple[str, ...]:
-    """Say what is known without an estimate: how many decisions, and what reviews said."""
+    """Describe what is known without an estimate: decision counts and verdicts."""
     if row is None:
         return ()
     n, enforced = finite_or_none(row["n_decisions"]) or 0, finite_or_none(row.get("n_enforced"))
@@ -395,13 +395,13 @@ def _volume_lines(row: Mapping[str, Any] | None) -> tuple[str, ...]:
     lines = [f"{count_with_noun(int(n), 'decision', 'decisions')}{acted}."]
     reviews, wrong = finite_or_none(row.get("n_reviews")), finite_or_none(row.get("n_overturned"))
     if reviews == 0:
-        lines.append("Nobody reviewed any of them: whether they are right is unknown.")
+        lines.append("None of them was reviewed: whether they are right is unknown.")
     elif reviews is not None:
         lines.append(
-            f"People judged {count_with_noun(int(reviews), 'decision', 'decisions')} of it."
+            f"People reviewed {count_with_noun(int(reviews), 'decision', 'decisions')} of this policy."
         )
         if wrong == 0:
-            lines.append("They found none wrong. With few reviews that does not mean no errors.")
+            lines.append("They found none wrong. With few reviews, that does not mean no errors.")
         elif wrong is not None and wrong == reviews:
-            lines.append("They found every one wrong. Reviews may have gone to suspect ones only.")
+            lines.append("They found every one wrong. Perhaps only suspect ones were reviewed.")
     return tuple(lines)

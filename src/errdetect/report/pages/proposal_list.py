@@ -1,4 +1,4 @@
-"""Proposed changes: what they are, how they stand, and what they did."""
+"""Proposed changes: the change, its state and its effect."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ __all__ = ["PROPOSED", "STATE_NAMES", "Proposal", "read_proposals"]
 
 PROPOSED = "proposed"
 STATE_NAMES: Mapping[str, str] = {
-    PROPOSED: "waits for a decision",
+    PROPOSED: "awaits a decision",
     "accepted": "accepted",
     "rejected": "rejected",
     "closed": "closed",
@@ -28,13 +28,13 @@ class Proposal:
     Parameters
     ----------
     key, policy_id
-        Its id as to be shown, and the policy it is about.
+        Its display id, and its policy.
     title, change
-        What to change, in short (empty where there is no short form) and in full.
+        The change, in short (empty where there is no short form) and in full.
     state, state_words
-        As in the data, and in words with the day from which it holds.
+        State code, and state as text with its effective date.
     effect
-        What it did, with its interval, or why that cannot be said.
+        Its effect, with its interval, or why that is unknown.
     brief
         The brief's file; empty where there is none.
     """
@@ -60,7 +60,7 @@ def read_proposals(frame: pd.DataFrame | None) -> dict[str, tuple[Proposal, ...]
     Returns
     -------
     dict
-        policy_id -> its proposals: those that wait for a decision first; ties by id.
+        policy_id -> its proposals: pending ones first; ties by id.
 
     Raises
     ------
@@ -102,7 +102,7 @@ def _read_proposal(row: Mapping[str, Any]) -> Proposal:
 
 
 def _effect_text(row: Mapping[str, Any], state: str) -> str:
-    """Say what a change did: points of the error rate, with the interval."""
+    """Describe the effect of a change: points of the error rate, with the interval."""
     words = read_text(row, "effect_words")
     if words:
         return clean_text(words, 400)
@@ -110,4 +110,4 @@ def _effect_text(row: Mapping[str, Any], state: str) -> str:
     if gap is not None:
         low, high = (f"{100 * x:+.1f}" for x in (gap.low, gap.high))
         return f"wrong among all decisions of the slice {100 * gap.estimate:+.1f} points (between {low} and {high})"
-    return "cannot be said yet" if state in ("accepted", "closed") else "not in effect"
+    return "not known yet" if state in ("accepted", "closed") else "not in effect"

@@ -1,4 +1,4 @@
-"""Quality targets: met, missed, or not to be told yet."""
+"""Quality targets: met, missed or inconclusive."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ __all__ = ["CANNOT_TELL", "MET", "MISSED", "STATUS_WORDS", "Target", "read_targe
 MET, MISSED, CANNOT_TELL = "met", "missed", "cannot_tell"
 STATUS_WORDS: Mapping[str, str] = {
     MISSED: "missed",
-    CANNOT_TELL: "cannot tell yet",
+    CANNOT_TELL: "inconclusive",
     MET: "met",
 }
 _COLUMNS = ("policy_id", "measure", "limit", "estimate", "low", "high", "status")
@@ -31,24 +31,24 @@ _COLUMNS = ("policy_id", "measure", "limit", "estimate", "low", "high", "status"
 
 @dataclass(frozen=True)
 class Target:
-    """One target and how it stands.
+    """One target and its status.
 
     Parameters
     ----------
     policy_id
         The policy it is set for; empty where it is set for all, or for a site.
     where
-        Market or site, in words; empty for the whole policy.
+        Market or site, as text; empty for the whole policy.
     measure
-        What is measured, in words.
+        The measure, as text.
     limit
-        What it is held to, in words.
+        The limit, as text.
     rate
-        How it stands, with its interval.
+        The estimate, with its interval.
     status
         `met`, `missed` or `cannot_tell`.
     needed
-        What would settle it; empty where it is settled or not known.
+        What would decide it; empty where it is decided or unknown.
     """
 
     policy_id: str
@@ -61,12 +61,12 @@ class Target:
 
     @property
     def words(self) -> str:
-        """The status in words."""
+        """The status as text."""
         return STATUS_WORDS[self.status]
 
 
 def read_targets(frame: pd.DataFrame | None) -> tuple[Target, ...]:
-    r"""Read the targets: missed ones first, then those that cannot be told, then those met.
+    r"""Read the targets: missed ones first, then inconclusive ones, then those met.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def read_targets(frame: pd.DataFrame | None) -> tuple[Target, ...]:
     Returns
     -------
     tuple of Target
-        A status that is none of ours counts as not to be told.
+        An unknown status counts as inconclusive.
 
     Raises
     ------
@@ -119,10 +119,10 @@ def _read_target(row: Mapping[str, Any]) -> Target:
         limit="not given" if limit is None else f"{bound} {format_percent(limit)}",
         rate=format_rate(read_estimate(row, "estimate", "low", "high")),
         status=status if status in STATUS_WORDS else CANNOT_TELL,
-        needed=f"about {format_count(round(more))} more reviews would tell" if more else "",
+        needed=f"about {format_count(round(more))} more reviews would decide it" if more else "",
     )
 
 
 def _higher_is_better(measure: str) -> bool:
-    """Tell whether a limit of this measure is a least value."""
+    """Return whether a limit of this measure is a minimum."""
     return measure in ("precision", "recall", "accuracy") or measure.endswith("accuracy")

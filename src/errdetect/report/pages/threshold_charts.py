@@ -1,4 +1,4 @@
-"""If the bar were moved: harm over thresholds, where reviewed decisions support it."""
+"""Expected harm over thresholds, where reviewed decisions support it."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -32,17 +32,17 @@ Row = Mapping[str, Any]
 
 
 def threshold_blocks(rows: Sequence[Row], most: int, bars: int, why: str = "") -> list[Block]:
-    """Show what other bars would bring, machine by machine.
+    """Show the effect of other thresholds, per machine.
 
     Parameters
     ----------
     rows
         The policy's thresholds, see `ReportContent`.
     most
-        How many machines (and markets) to show: those with a recommended bar first, then by
+        How many machines (and markets) to show: those with a recommended threshold first, then by
         enforced decisions; ties by name.
     bars
-        How many bars each table shows, besides the one of today and the recommended one.
+        How many thresholds each table shows, besides the current and the recommended one.
     why
         Why there are none.
 
@@ -54,11 +54,11 @@ def threshold_blocks(rows: Sequence[Row], most: int, bars: int, why: str = "") -
     Examples
     --------
     >>> threshold_blocks([], 2, 9)[0]["x"]
-    'What another bar would bring cannot be said.'
+    'The effect of another threshold is not known yet.'
     """
     if not rows:
-        how = "It takes the machine’s scores and audited decisions on both sides of the bar."
-        return [missing_block("What another bar would bring cannot be said.", why or how)]
+        how = "It takes the machine’s scores and audited decisions on both sides of the threshold."
+        return [missing_block("The effect of another threshold is not known yet.", why or how)]
     groups: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
         groups.setdefault((read_text(row, "moderator"), read_text(row, "market")), []).append(row)
@@ -66,7 +66,7 @@ def threshold_blocks(rows: Sequence[Row], most: int, bars: int, why: str = "") -
     blocks = [block for key in ranked[:most] for block in _machine_blocks(key, groups[key], bars)]
     if len(ranked) > most:
         blocks.append(
-            note_block(f"{format_count(len(ranked) - most)} more stand in the table “thresholds”.")
+            note_block(f"{format_count(len(ranked) - most)} more in the table “thresholds”.")
         )
     return blocks
 
@@ -89,7 +89,7 @@ def _machine_blocks(key: tuple[str, str], rows: Sequence[Row], bars: int) -> lis
     told = [row for row in ordered if read_flag(row, "supported") and _harm_estimate(row)]
     if len(told) < 2:
         few = "Too few reviewed decisions lie on either side of it."
-        return [missing_block(f"{name}: what another bar would bring cannot be said.", few)]
+        return [missing_block(f"{name}: the effect of another threshold is not known yet.", few)]
     shown = _thin_rows(_rows_near_support(ordered, told), _MAX_POINTS)
     return [
         paragraph_block(f"{name}: {_recommendation_sentence(ordered)}"),
@@ -110,7 +110,7 @@ def _harm_estimate(row: Row) -> IntervalEstimate | None:
 
 
 def _thin_rows(rows: Sequence[Row], most: int) -> list[Row]:
-    """Keep about so many rows evenly, and always the current and the recommended bar."""
+    """Keep about so many rows evenly, and always the current and the recommended threshold."""
     step = max(1, -(-len(rows) // most))
     return [
         row
@@ -123,16 +123,20 @@ def _thin_rows(rows: Sequence[Row], most: int) -> list[Row]:
 
 
 def _recommendation_sentence(rows: Sequence[Row]) -> str:
-    """Say what the recommended bar would bring, or that none is."""
+    """Describe the effect of the recommended threshold, or that there is none."""
     now = next((row for row in rows if read_flag(row, "current")), None)
     best = next((row for row in rows if read_flag(row, "recommended")), None)
-    bar = f"the bar is {_format_threshold(now)}" if now else "the bar of today is not known"
+    bar = (
+        f"the threshold is {_format_threshold(now)}"
+        if now
+        else "the current threshold is not known"
+    )
     if best is None or best is now:
-        return f"{bar}. No other bar is shown to do less harm."
+        return f"{bar}. No other threshold is shown to do less harm."
     after, before = _harm_estimate(best), _harm_estimate(now) if now else None
-    harm = f"expected harm {_harm_text(after)}" if after else "expected harm cannot be said"
+    harm = f"expected harm {_harm_text(after)}" if after else "unknown expected harm"
     instead = f" instead of {_harm_text(before)}" if before else ""
-    return f"{bar}. A bar of {_format_threshold(best)} would bring {harm}{instead}."
+    return f"{bar}. A threshold of {_format_threshold(best)} would bring {harm}{instead}."
 
 
 def _format_threshold(row: Row) -> str:
@@ -144,7 +148,7 @@ def _harm_text(harm: IntervalEstimate) -> str:
 
 
 def _threshold_chart(name: str, rows: Sequence[Row]) -> Block:
-    """Place the curve, its band, the supported range and the bars, in percent of the chart."""
+    """Position the curve, its band, the supported range and the thresholds, in percent of the chart."""
     xs = [float(row["threshold"]) for row in rows]
     left, width = min(xs), (max(xs) - min(xs)) or 1.0
     told = [_harm_estimate(row) if read_flag(row, "supported") else None for row in rows]
@@ -170,7 +174,7 @@ def _threshold_chart(name: str, rows: Sequence[Row]) -> Block:
     }
     return {
         "t": "m",
-        "x": f"{name}: expected harm over the bar",
+        "x": f"{name}: expected harm by threshold",
         "p": points,
         "a": [[f"{left + part * width:.2f}", 100 * part] for part in (0, 0.25, 0.5, 0.75, 1)],
         "y": [[format_amount(part * top), 100 - 100 * part] for part in (0, 0.5, 1)],
@@ -179,14 +183,14 @@ def _threshold_chart(name: str, rows: Sequence[Row]) -> Block:
 
 
 def _threshold_table(name: str, rows: Sequence[Row]) -> Block:
-    """Give the chart's figures, at a few bars."""
+    """Give the chart's figures, at a few thresholds."""
     columns = [
         table_column("Bar", "number"),
         table_column("Wrongful actions", "number"),
         table_column("Missed violations", "number"),
         table_column("Expected harm", "number"),
         table_column("Enforced", "number"),
-        table_column("Decisions near the bar", "number"),
+        table_column("Decisions near the threshold", "number"),
     ]
     body = [
         [
@@ -201,9 +205,7 @@ def _threshold_table(name: str, rows: Sequence[Row]) -> Block:
         ]
         for row in rows
     ]
-    return table_block(
-        f"{name}: what each bar would bring, with 95\u00a0% intervals", columns, body
-    )
+    return table_block(f"{name}: effect of each threshold, with 95\u00a0% intervals", columns, body)
 
 
 def _row_label(row: Row) -> str:
@@ -215,7 +217,7 @@ def _row_label(row: Row) -> str:
 def _estimate_cell(value: IntervalEstimate | None) -> Any:
     """Show an amount with its interval."""
     if value is None:
-        return no_estimate_cell("cannot be said")
+        return no_estimate_cell("not known")
     return {
         "x": format_amount(value.estimate),
         "q": f"{format_amount(value.low)} to {format_amount(value.high)}",

@@ -1,6 +1,6 @@
 "use strict";
-// The page's figures can be read without this. It shows one page at a time, sorts and filters what
-// stands there, and lays out each policy's evidence when its page is opened. Foreign text is
+// The page's figures can be read without this. It shows one page at a time, sorts and filters
+// tables, and lays out each policy's evidence when its page is opened. Untrusted text is
 // only ever set as text.
 (() => {
   const make = (tag, name, ...inside) => {
@@ -28,7 +28,7 @@
     return null;
   };
 
-  // What cannot be said has no number, and stands last whichever way the table is sorted.
+  // Suppressed figures have no number; they come last in either order.
   const numberOf = (cell) => {
     if (!cell || cell.classList.contains("unsaid")) return null;
     const found = cell.textContent.replaceAll(",", "").match(/^[^\d-]*(-?\d+(\.\d+)?)/);
@@ -188,7 +188,7 @@
 
   const curve = (block) => {
     const id = `f-${(captions += 1)}`;
-    const caption = make("figcaption", "", make("b", "", foreign(block.x)), " Lower is better. The band is the 95 % interval; where it is grey, too few decisions were reviewed to say.");
+    const caption = make("figcaption", "", make("b", "", foreign(block.x)), " Lower is better. The band is the 95 % interval; where it is grey, too few decisions were reviewed.");
     caption.id = id;
     const chart = draw("svg", { role: "img", "aria-labelledby": id });
     const ends = [0, ...runs(block.p).flatMap((run) => [run[0][0], run.at(-1)[0]]), 100];
@@ -217,7 +217,7 @@
 
   const reasons = (found) => make("ul", "reasons", ...found.map(([text, up]) => make(
     "li", up ? "up" : "down",
-    make("span", "hush", up ? "Raises the chance of error: " : "Lowers it: "), foreign(text),
+    make("span", "hush", up ? "Raises the probability of error: " : "Lowers it: "), foreign(text),
   )));
 
   const excerpt = (text) => (text ? [make("blockquote", "excerpt", foreign(text))] : []);
@@ -231,7 +231,7 @@
     if (found.o) {
       right.append(make("h4", "", "A similar correct decision"), make("p", "under", make("bdi", "id", found.o.i)), ...excerpt(found.o.x));
       if (found.o.d) right.append(make("p", "", foreign(found.o.d)));
-    } else right.append(make("p", "quiet", foreign(found.w || "No similar decision was judged right so far.")));
+    } else right.append(make("p", "quiet", foreign(found.w || "No similar decision was found correct so far.")));
     return make("li", "", wrong, right);
   };
 

@@ -191,7 +191,7 @@ def calibrator_from_jsonable(plain: Mapping[str, Any]) -> Calibrator:
 
     Examples
     --------
-    >>> calibrator_from_jsonable(Calibrator("shift", (0.5,)).plain())
+    >>> calibrator_from_jsonable(Calibrator("shift", (0.5,)).to_jsonable())
     Calibrator(method='shift', values=(0.5,), sides={}, offsets=())
     """
     return Calibrator(

@@ -58,7 +58,7 @@ class PolicyTokens:
         --------
         >>> frame = pd.DataFrame({"text": ["red shoe", "blue hat"], "category": ["a", "b"]})
         >>> tokens, X = PolicyTokens.learn(frame, ["category"], [], True)
-        >>> X.shape == (2, len(tokens.idf)), (tokens.matrix(frame) != X).nnz
+        >>> X.shape == (2, len(tokens.idf)), (tokens.token_matrix(frame) != X).nnz
         (True, 0)
         """
         edges = {name: _bin_edges(decisions[name]) for name in numeric}

@@ -196,7 +196,7 @@ def is_within_noise(
 ) -> bool:
     """Return whether a lead over the default is within the resampling error.
 
-        The best of many trials on a few hundred errors is partly luck, which does not carry over to later
+    The best of many trials on a few hundred errors is partly luck, which does not carry over to later
     decisions.
 
     Parameters

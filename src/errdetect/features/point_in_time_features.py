@@ -96,8 +96,8 @@ class PointInTimeFeatures:
         if self._history is None and self._similar is None:
             return decisions
         slim = _needed_columns(decisions, self._similar is not None)
-        told = [past.columns(slim) for past in (self._history, self._similar) if past is not None]
-        parts = [part[[name for name in part if self._keep(str(name))]] for part in told]
+        blocks = [past.columns(slim) for past in (self._history, self._similar) if past is not None]
+        parts = [part[[name for name in part if self._keep(str(name))]] for part in blocks]
         made = {str(name) for part in parts for name in part}
         own = decisions[[name for name in decisions if name not in made]]
         return pd.concat([own, *parts], axis=1)
@@ -129,21 +129,21 @@ def add_point_in_time_features(
         Only reviews known by then count; None for all.
     """
     known = reviews if as_of is None else reviews[known_at(reviews) <= as_of]
-    told = PointInTimeFeatures([decisions], known, history=history, similar=similar).add(decisions)
+    table = PointInTimeFeatures([decisions], known, history=history, similar=similar).add(decisions)
     current = latest_versions(known)
     people = current.loc[current["source"] != GOLDEN, "decision_id"]
     judged = decisions["decision_id"].isin(people).to_numpy(bool)
-    names, idle = [str(name) for name in told], set[str]()
+    names, idle = [str(name) for name in table], set[str]()
     if judged.sum() < _MANY:
         idle = {name for name in names if name.startswith(HISTORY) and not _FEW.match(name)}
     for name in names:
         if not (name.startswith(SIMILAR) and name.endswith(_ALIKE)):
             continue
-        alike = told[name].to_numpy()[judged] > 0
-        if alike.sum() < _SHARED * len(alike) or not len(alike):
+        found = table[name].to_numpy()[judged] > 0
+        if found.sum() < _SHARED * len(found) or not len(found):
             kind = name.removesuffix(_ALIKE)
             idle |= {f"{kind}_{what}" for what in SIMILAR_COLUMNS}
-    return told[[name for name in names if name in decisions or name not in idle]]
+    return table[[name for name in names if name in decisions or name not in idle]]
 
 
 def _needed_columns(frame: pd.DataFrame, similar: bool) -> pd.DataFrame:

@@ -227,13 +227,13 @@ class _SimilarGroups:
     def counts(self, group: Ints, now: Ints, reviewed: Ints) -> Ints:
         """Return reviewed, wrong, violating, decisions, enforced; shape (n, 5)."""
         nothing = np.zeros(len(group), np.int64)
-        stands = self.verdicts.sums_before(group, reviewed) - self.revised.sums_before(
+        verdicts = self.verdicts.sums_before(group, reviewed) - self.revised.sums_before(
             group, reviewed
         )
         decided = self.decisions.sums_before(group, now) - self.decisions.sums_before(
             group, nothing
         )
-        return np.hstack([stands, decided])
+        return np.hstack([verdicts, decided])
 
 
 def _similarity_keys(log: pd.DataFrame) -> Mapping[str, list[str]]:

@@ -98,9 +98,9 @@ def attribute_words(model: TextModel, decisions: pd.DataFrame) -> WordContributi
     """
     parts: list[WordContributions] = []
     for i in range(0, max(len(decisions), 1), _BLOCK):
-        told = _attribute_block(model, decisions.iloc[i : i + _BLOCK])
+        block = _attribute_block(model, decisions.iloc[i : i + _BLOCK])
         run = int(parts[-1].run.max(initial=-1)) + 1 if parts else 0
-        parts.append(replace(told, row=told.row + i, run=told.run + run))
+        parts.append(replace(block, row=block.row + i, run=block.run + run))
     names = [field.name for field in fields(WordContributions)]
     return WordContributions(*(np.concatenate([getattr(part, n) for part in parts]) for n in names))
 
@@ -108,9 +108,9 @@ def attribute_words(model: TextModel, decisions: pd.DataFrame) -> WordContributi
 def _attribute_block(model: TextModel, decisions: pd.DataFrame) -> WordContributions:
     n = len(decisions)
     texts = decisions["text"] if "text" in decisions else pd.Series([None] * n, dtype="str")
-    said = [text.split(" ") if text else [] for text in clean_texts(texts).tolist()]
-    row = np.repeat(np.arange(n), [len(words) for words in said])
-    codes, known = pd.factorize(np.array([w for words in said for w in words], dtype=object))
+    split_texts = [text.split(" ") if text else [] for text in clean_texts(texts).tolist()]
+    row = np.repeat(np.arange(n), [len(words) for words in split_texts])
+    codes, known = pd.factorize(np.array([w for words in split_texts for w in words], dtype=object))
     words = pd.Series(known, dtype="str")
     # A slot is one distinct word of one text, numbered in the order of its first occurrence.
     slot, places = pd.factorize(row * max(len(words), 1) + codes)
@@ -133,7 +133,7 @@ def _attribute_block(model: TextModel, decisions: pd.DataFrame) -> WordContribut
         [model.intercepts[r.name][enforced * (len(model.intercepts[r.name]) - 1)] for r in RECIPES],
         axis=0,
     )
-    empty = np.array([not words for words in said], dtype=bool)
+    empty = np.array([not words for words in split_texts], dtype=bool)
     start[empty] = np.nan
     rest = np.where(empty, 0.0, total[len(places) : len(places) + n])
     word, run, part = split.parts(total[: len(places)], total[len(places) + n :])
@@ -219,8 +219,8 @@ def _untagged_entries(words: pd.Series, codes: Ints, row: Ints, slot: Ints, view
     counts = count_ngrams(words, view)
     entries = [_assign_entries(counts, codes, slot, 1.0)]
     if view in _PAIRED:
-        said = np.flatnonzero(np.diff(counts.indptr)[codes] > 0)  # a word view skips signs
-        left, right = said[:-1], said[1:]
+        used = np.flatnonzero(np.diff(counts.indptr)[codes] > 0)  # a word view skips signs
+        left, right = used[:-1], used[1:]
         same = row[left] == row[right]
         left, right = left[same], right[same]
         pair, kinds = pd.factorize(codes[left] * len(words) + codes[right])
@@ -244,13 +244,13 @@ def _tagged_entries(
     rows = np.arange(n)
     entries = [_assign_entries(alone, rows, rows + places, 1.0)] if tags and n else []
     if places:
-        beside = count_ngrams(words.iloc[own_word], "tagged", hashes[own_row])
+        combined = count_ngrams(words.iloc[own_word], "tagged", hashes[own_row])
         if tags:
-            beside = beside - alone[own_row]
-            beside.eliminate_zeros()
+            combined = combined - alone[own_row]
+            combined.eliminate_zeros()
         times = np.bincount(slot, minlength=places)
         owner, column, count = _assign_entries(
-            beside.tocsr(), np.arange(places), np.arange(places), 1.0
+            combined.tocsr(), np.arange(places), np.arange(places), 1.0
         )
         entries.append((owner, column, count * times[owner]))
     return _concat_entries(entries)

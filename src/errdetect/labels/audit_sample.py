@@ -285,13 +285,13 @@ def gather_draws(
     weight, variance
         As in `AuditSample`, shape (n_draws,).
     """
-    judges = np.bincount(draw, minlength=len(drawn))
+    n_reviewers = np.bincount(draw, minlength=len(drawn))
     site, sites = pd.factorize(votes["site"], sort=True)
     return AuditSample(
         position=drawn,
         weight=weight,
-        error=np.bincount(draw, is_error(votes["verdict"], action_only=False)) / judges,
-        overturned=np.bincount(draw, is_error(votes["verdict"], action_only=True)) / judges,
+        error=np.bincount(draw, is_error(votes["verdict"], action_only=False)) / n_reviewers,
+        overturned=np.bincount(draw, is_error(votes["verdict"], action_only=True)) / n_reviewers,
         expert_error=answers.error,
         expert_overturned=answers.overturned,
         expert_probability=answers.probability,
@@ -378,9 +378,9 @@ def find_lost_draws(
     weight = 1 / np.where((given > 0) & (given <= 1), given, np.nan)
     seen = np.concatenate([weight, 1 / probability])
     seen = seen[~np.isnan(seen)]
-    usual = float(seen.mean()) if len(seen) else 1.0
+    mean_weight = float(seen.mean()) if len(seen) else 1.0
     return LostDraws(
-        weight=np.where(np.isnan(weight), usual, weight),
+        weight=np.where(np.isnan(weight), mean_weight, weight),
         position=position,
         decision_id=rows["decision_id"].to_numpy(dtype=object),
         review_id=rows["review_id"].to_numpy(dtype=object),

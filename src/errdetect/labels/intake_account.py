@@ -185,8 +185,8 @@ def review_rows(
 def _review_row(source: str, reason: str, rows: pd.DataFrame) -> IntakeRow:
     weight = float("nan")
     if source == AUDIT:
-        chance = rows["inclusion_probability"].to_numpy(dtype=np.float64, na_value=np.nan)
-        weight = float(np.nansum(1 / np.where(chance > 0, chance, np.nan)))
+        probability = rows["inclusion_probability"].to_numpy(dtype=np.float64, na_value=np.nan)
+        weight = float(np.nansum(1 / np.where(probability > 0, probability, np.nan)))
     return IntakeRow("reviews", source, reason, len(rows), weight, _first_id(rows["review_id"]))
 
 

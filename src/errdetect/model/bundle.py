@@ -68,10 +68,10 @@ class ModelBundle:
         Both are missing everywhere without a policy correction model.
         """
         if self.relabelling is not None:
-            said = self.relabelling.predict(decisions, p_error)
-            return said[["p_wrong_label", "suggested_policy_id"]]
-        nobody = pd.array([None] * len(decisions), dtype="str")
-        unknown = {"p_wrong_label": np.nan, "suggested_policy_id": nobody}
+            predicted = self.relabelling.predict(decisions, p_error)
+            return predicted[["p_wrong_label", "suggested_policy_id"]]
+        no_policy = pd.array([None] * len(decisions), dtype="str")
+        unknown = {"p_wrong_label": np.nan, "suggested_policy_id": no_policy}
         return pd.DataFrame(unknown, index=decisions.index)
 
     def in_sample(self, decision_ids: pd.Series) -> npt.NDArray[np.bool_]:

@@ -319,10 +319,10 @@ def _naive_bayes_weights(
     for f in range(_FOLDS):
         inside = counts.sum(axis=0) - counts[f]
         total = inside.sum(axis=0)
-        usual = (total + 1e-3) / (total + 1e-3).sum() * smoothing * width
+        background = (total + 1e-3) / (total + 1e-3).sum() * smoothing * width
         rest = total - inside
-        share = (inside + usual) / (inside.sum(axis=1, keepdims=True) + smoothing * width)
-        others = (rest + usual) / (rest.sum(axis=1, keepdims=True) + smoothing * width)
+        share = (inside + background) / (inside.sum(axis=1, keepdims=True) + smoothing * width)
+        others = (rest + background) / (rest.sum(axis=1, keepdims=True) + smoothing * width)
         out[f] = np.where(total > 0, np.log(share / others), 0.0)
     return out
 
@@ -358,8 +358,8 @@ def _fit_evidence_trust(
     rows = np.arange(len(own))
 
     def loss(at: Floats) -> float:
-        said = _log_posterior(evidence, own, prior, float(np.exp(at[0])), float(at[1]))
-        return float(-said[rows, right].mean()) + 1e-4 * float(at[1] ** 2)
+        posterior = _log_posterior(evidence, own, prior, float(np.exp(at[0])), float(at[1]))
+        return float(-posterior[rows, right].mean()) + 1e-4 * float(at[1] ** 2)
 
     found = min(
         (minimize(loss, [start, 0.0], method="Nelder-Mead") for start in (-2.0, 0.0)),
@@ -373,7 +373,7 @@ def _log_prior(own: Ints, right: Ints, k: int) -> Floats:
     counts = np.zeros((k, k))
     np.add.at(counts, (own, right), 1.0)
     kept = float((np.trace(counts) + 0.5) / (counts.sum() + 1))
-    usual = np.full((k, k), (1 - kept) / max(k - 1, 1))
-    np.fill_diagonal(usual, kept)
-    share = (counts + _PRIOR * usual) / (counts.sum(axis=1, keepdims=True) + _PRIOR)
+    all_policies = np.full((k, k), (1 - kept) / max(k - 1, 1))
+    np.fill_diagonal(all_policies, kept)
+    share = (counts + _PRIOR * all_policies) / (counts.sum(axis=1, keepdims=True) + _PRIOR)
     return np.asarray(np.log(share), dtype=np.float64)

@@ -136,8 +136,8 @@ def _column_tokens(
     columns: list[list[str]] = []
     for name in categorical:
         if name in decisions:
-            said = (f"{name}=" + decisions[name].astype("str")).fillna("")
-            columns.append(said.tolist())
+            tokens = (f"{name}=" + decisions[name].astype("str")).fillna("")
+            columns.append(tokens.tolist())
     for name, bars in edges.items():
         if name in decisions:
             values = decisions[name].astype("float64").to_numpy(np.float64, na_value=np.nan)

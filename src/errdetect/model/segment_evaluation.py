@@ -102,8 +102,10 @@ def evaluate_policy_correction(
         return table
     truth, w = right.to_numpy(object)[known], weight[known]
     hits = [_weighted_share(guess.to_numpy(object)[known] == truth, w) for guess in named]
-    said = [(who, SUGGESTED, *hit) for who, hit in zip((MODEL, SEGMENT_RATE), hits, strict=True)]
-    return pd.concat([table, pd.DataFrame(said, columns=table.columns)], ignore_index=True)
+    accuracy = [
+        (who, SUGGESTED, *hit) for who, hit in zip((MODEL, SEGMENT_RATE), hits, strict=True)
+    ]
+    return pd.concat([table, pd.DataFrame(accuracy, columns=table.columns)], ignore_index=True)
 
 
 def is_beaten_by_baseline(table: pd.DataFrame) -> bool:
@@ -222,10 +224,10 @@ def _segment_measures(y: Floats, p: Floats, budget: float) -> Callable[[Floats],
     def measure(w: Floats) -> Floats:
         total = float(w.sum())
         rate = float((w * y).sum() / total) if total > 0 else float("nan")
-        said = float((w * p).sum() / total) if total > 0 else float("nan")
+        predicted = float((w * p).sum() / total) if total > 0 else float("nan")
         found = recall_at(y, p, [budget], w)[0]
         order = [auroc(y, p, w), average_precision(y, p, w), found]
-        return np.array([rate, *order, said - rate])
+        return np.array([rate, *order, predicted - rate])
 
     return measure
 

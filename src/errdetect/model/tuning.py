@@ -177,9 +177,11 @@ def tune(
     if best.params == default:
         return TunedParams(DEFAULT_PARAMS, float(best.value or 0.0), tried)
     raw = raws[best.number] if best.number in raws else fit(best.params)
-    usual = raws[0] if 0 in raws else fit(default)
-    if is_within_noise(judged.error, weight, raw, usual, objective, budget, seed, harm=judged.harm):
-        return TunedParams(DEFAULT_PARAMS, score(usual), tried)
+    baseline = raws[0] if 0 in raws else fit(default)
+    if is_within_noise(
+        judged.error, weight, raw, baseline, objective, budget, seed, harm=judged.harm
+    ):
+        return TunedParams(DEFAULT_PARAMS, score(baseline), tried)
     return TunedParams({**DEFAULT_PARAMS, **best.params}, float(best.value or 0.0), tried)
 
 

@@ -1,4 +1,4 @@
-"""What was known at a moment: decisions, reviews, and all that follows from them, each once."""
+"""Decisions and reviews as of a moment, with everything derived from them computed once."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -47,9 +47,9 @@ class LabelRules:
     Parameters
     ----------
     reviewers
-        `model` settles conflicts by how often each reviewer errs, `votes` by counting.
+        `model` resolves conflicts by each reviewer's error rates, `votes` by majority.
     maturity
-        How long after the decision each source may still answer by itself.
+        How long after the decision each source may still file a review.
     """
 
     reviewers: Literal["model", "votes"] = "model"
@@ -58,14 +58,14 @@ class LabelRules:
 
 @dataclass(frozen=True)
 class ReadSummary:
-    """How the tables were read: what was rejected, and what was left out.
+    """How the tables were read: rejected rows, and rows left out.
 
     Parameters
     ----------
     decisions
-        The account of the decisions.
+        The intake account of the decisions.
     rejected_decisions
-        What could be read of those that were rejected, with the contract's columns.
+        The readable fields of rejected decisions, with the contract's columns.
     reviews
         From `read_reviews`; None where there are none.
     """
@@ -76,7 +76,7 @@ class ReadSummary:
 
     @classmethod
     def of(cls, logs: Mapping[str, Rejections], reviews: TableRead | None) -> Self:
-        """Put together the accounts of the logs that decisions came from, by name."""
+        """Combine the accounts of several decision logs, by name."""
         rows = [row for name, log in logs.items() for row in decision_rows(log, name)]
         rejected = [part for log in logs.values() for part in log.rejected]
         frame = pd.concat(rejected, ignore_index=True) if rejected else pd.DataFrame()
@@ -85,27 +85,27 @@ class ReadSummary:
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
-    """Decisions and reviews as of a moment; everything that follows is worked out once.
+    """Decisions and reviews as of a moment; each derived part is computed once.
 
     Parameters
     ----------
     decisions
         n decisions with the contract's columns and the bool `enforced`.
     reviews
-        m reviews with the contract's columns; optional ones that are absent count as missing.
+        m reviews with the contract's columns; absent optional columns count as missing.
     policies
         The catalogue, by policy id.
     as_of
-        What was known at this moment, with a time zone; None: the latest time in the data.
+        The moment, with a time zone; None: the latest time in the data.
     rules
         How reviews become labels.
     reading
-        How the tables were read; None where they did not come from files.
+        How the tables were read; None unless they came from files.
 
     Raises
     ------
     DataError
-        On use: if `as_of` has no time zone or a `decision_id` stands twice.
+        On use: if `as_of` has no time zone or a `decision_id` occurs twice.
 
     Examples
     --------
@@ -139,7 +139,7 @@ class Snapshot:
 
     @cached_property
     def moment(self) -> pd.Timestamp:
-        """`as_of`, or the latest time in the data; a part's is that of the whole."""
+        """`as_of`, or the latest time in the data; a part has the moment of the whole."""
         if self.as_of is None and self._whole is not None:
             return self._whole.moment
         return pd.Timestamp(resolve_as_of(self.as_of, self.decisions, self.reviews), tz="UTC")
@@ -165,8 +165,8 @@ class Snapshot:
 
     @cached_property
     def verdicts(self) -> pd.DataFrame:
-        """The known reviews as verdicts on content; see `labels.content_verdicts`."""
-        # Equal to the bit in whatever order the reviews come.
+        """The known reviews as verdicts on content; see `content_verdicts`."""
+        # Sorted, so that results are bit-identical in any order of the reviews.
         order = ["review_id", "known_at"]
         return content_verdicts(
             self.decisions, self.review_history.sort_values(order, ignore_index=True)
@@ -174,7 +174,7 @@ class Snapshot:
 
     @cached_property
     def reviewer_model(self) -> ReviewerModel | None:
-        """How often reviewers err, measured on all of their reviews; None where rules count votes."""
+        """The reviewer model, fitted on all reviews; None where the rules count votes."""
         if self._whole is not None:
             return self._whole.reviewer_model
         if self.rules.reviewers == "votes":
@@ -183,7 +183,7 @@ class Snapshot:
 
     @cached_property
     def labels(self) -> pd.DataFrame:
-        """A label for each decision, as `schemas.LABELS`, in the decisions' order."""
+        """A label per decision, as `schemas.LABELS`, in the decisions' order."""
         model = self.reviewer_model
         return label_decisions(
             self.decisions,
@@ -195,12 +195,12 @@ class Snapshot:
 
     @cached_property
     def correct_policies(self) -> "pd.Series[str]":
-        """The policy each enforced decision should have been taken under; missing where unknown."""
+        """The correct policy of each enforced decision; missing where unknown."""
         return find_correct_policies(self.decisions, self.labels, self.review_history)
 
     @cached_property
     def reviewer_consensus(self) -> "pd.Series[str]":
-        """Whether each decision's reviewers agreed; see `labels.find_reviewer_consensus`."""
+        """Whether each decision's reviewers agreed; see `find_reviewer_consensus`."""
         return find_reviewer_consensus(self.review_history, len(self.decisions))
 
     @cached_property
@@ -220,14 +220,14 @@ class Snapshot:
 
     @cached_property
     def audit_sample(self) -> AuditSample:
-        """The draws of the audit, whose design logged its probabilities."""
+        """The draws of the audit, with logged inclusion probabilities."""
         if self._same is not None:
             return self._same.audit_sample
         return gather_audit_sample(self.decisions, self.reviews, as_of=self.as_of)
 
     @cached_property
     def audit_weight(self) -> float:
-        """Sum of 1/inclusion probability over the audited decisions, as far as it is given."""
+        """Sum of 1/inclusion probability over the audited decisions, where given."""
         return float(np.nansum(1 / self.inclusion_probability))
 
     @cached_property
@@ -241,12 +241,12 @@ class Snapshot:
         return bool((self.known_reviews["source"] == AUDIT).any())
 
     def golden_items(self, sites: tuple[str, ...]) -> GoldenItems:
-        """Return the golden reviews, with each one's site as its place among `sites`."""
+        """Return the golden reviews, with each one's site as its index in `sites`."""
         return select_golden_items(self.decisions, self.review_history, sites)
 
     @cached_property
     def lost_draws(self) -> LostDraws:
-        """Audited decisions of which no review can be used."""
+        """Audited decisions without a usable review."""
         if self._lost is not None:
             return self._lost
         read = self.reading
@@ -261,7 +261,7 @@ class Snapshot:
 
     @cached_property
     def intake(self) -> Intake:
-        """What was read, used and left out."""
+        """The intake account: rows read, used and left out."""
         reading = self.reading
         rows = [] if reading is None else list(reading.decisions)
         read = None if reading is None else reading.reviews
@@ -273,7 +273,7 @@ class Snapshot:
 
     @cached_property
     def automated(self) -> "Snapshot":
-        """The same without decisions that people took, where the log says so."""
+        """The same without decisions that the log attributes to people."""
         if "moderator" not in self.decisions:
             return self
         people = (self.decisions["moderator"] == BY_PEOPLE).to_numpy(dtype=bool, na_value=False)
@@ -285,43 +285,43 @@ class Snapshot:
 
     @cached_property
     def decided(self) -> "Snapshot":
-        """The same with what had been decided by the moment; itself where that is all."""
+        """The same with only the decisions up to the moment; itself if those are all."""
         if self.as_of is None:
             return self
         by_then = (self.decisions["decided_at"] <= self.moment).to_numpy(bool)
         return self if by_then.all() else self.of(self.decisions[by_then])
 
     def before(self, moment: datetime) -> "Snapshot":
-        """Return what was known at another moment; the same one for the same moment."""
+        """Return the snapshot as of another moment; cached per moment."""
         key = pd.Timestamp(moment)
         if key not in self._moments:
             whole = None if self._whole is None else self._whole.before(moment)
-            # What is lost is what was lost by then: a part asks the whole, as `of` does.
+            # Losses are those by then: a part takes them from the whole, as `of` does.
             lost = self._lost if whole is None else whole.of(self.decisions).lost_draws
             self._moments[key] = replace(self, as_of=moment, _whole=whole, _lost=lost, _same=None)
         return self._moments[key]
 
     def with_reviews(self, reviews: pd.DataFrame) -> "Snapshot":
-        """Return the same with these reviews; what was read, used and lost stays as it was."""
+        """Return the same with these reviews; reading and losses stay unchanged."""
         return replace(self, reviews=reviews, _lost=self.lost_draws, _same=None)
 
     def with_columns(self, decisions: pd.DataFrame) -> "Snapshot":
-        """Return the same with further columns of the same decisions, or in another order."""
+        """Return the same with further columns of its decisions, or in another order."""
         lost = None if self._lost is None else _match_lost_draws(self._lost, decisions)
-        names = ["decision_id", "decided_at"]  # what a review's standing rests on
+        names = ["decision_id", "decided_at"]  # determine a review's standing
         same = self if decisions[names].equals(self.decisions[names]) else None
         return replace(self, decisions=decisions, _lost=lost, _same=same)
 
     def of(self, decisions: pd.DataFrame) -> "Snapshot":
-        """Return the same reviews of a part of the decisions, in their order.
+        """Return the snapshot of a part of the decisions, in their order.
 
-        Golden items stay: they measure reviewers, whatever decision they are about. A draw that was
-        lost may be one of the part's, unless its review came before the part's first decision.
+        Golden items stay: they measure reviewers, whatever decision they are about. A lost draw may
+        belong to the part, unless its review is earlier than the part's first decision.
         """
         index = pd.Index(decisions["decision_id"])
         golden = (self.reviews["source"] == GOLDEN).to_numpy(bool)
         kept = self.reviews["decision_id"].isin(index).to_numpy(bool) | golden
-        # With a review goes its history: a correction may name another decision.
+        # Keep a review's history with it: a correction may refer to another decision.
         ids = self.reviews["review_id"]
         again = ids.duplicated(keep=False).to_numpy(bool)
         kept |= again & ids.isin(ids[kept & again]).to_numpy(bool)
@@ -349,7 +349,7 @@ def _match_lost_draws(lost: LostDraws, decisions: pd.DataFrame) -> LostDraws:
 
 
 def empty_reviews() -> pd.DataFrame:
-    """Return the contract's review columns without a row."""
+    """Return an empty table with the contract's review columns."""
     times = ("reviewed_at", "updated_at")
     kinds = {"number": "float64", "string": "str"}
     columns = {c.name: pd.Series([], dtype=kinds.get(c.kind, "object")) for c in REVIEWS}

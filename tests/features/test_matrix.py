@@ -32,7 +32,7 @@ def test_ids_times_and_exposure_are_no_features(decisions):
     encoding = fit_encoding(decisions)
     assert encoding.numeric == ("price", "trusted")
     assert set(encoding.categorical) == {"action", "policy_id"}
-    assert encoding.left_out == {"serial": "hardly any of its values repeats"}
+    assert encoding.left_out == {"serial": "its values hardly ever repeat"}
     assert not {"decision_id", "item_id", "account_id", "decided_at", "exposure", "serial"} & set(
         encoding.names
     )
@@ -41,7 +41,7 @@ def test_ids_times_and_exposure_are_no_features(decisions):
 def test_left_out_by_config(decisions):
     encoding = fit_encoding(decisions, leave_out=["price"])
     assert "price" not in encoding.names
-    assert encoding.left_out["price"] == "left out by the config"
+    assert encoding.left_out["price"] == "left out by the configuration"
 
 
 def test_confidence_is_the_margin_on_the_decision_s_side(decisions):

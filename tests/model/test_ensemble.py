@@ -22,7 +22,7 @@ def parts(examples, text=True):
 def test_the_usual_average_stays_without_a_clear_lead(examples):
     prepared, held = parts(examples)
     found = choose_ensemble(prepared, held, DEFAULT_PARAMS, weight=np.ones(500), **AIM)
-    assert set(found.values) == set(room._USUAL)
+    assert set(found.values) == set(room._AVERAGES)
     if found.name == "trees":
         assert found.notes == ()
     members = fit_ensemble(prepared, found, DEFAULT_PARAMS, seed=0, threads=1)

@@ -73,7 +73,7 @@ def test_equal_input_and_seed_give_equal_limits():
 def test_little_overlap_gives_no_figure():
     found = krippendorff_alpha(counts_of([[2, 0, 0]] * 29), rng=np.random.default_rng(0))
     assert np.isnan(found.alpha)
-    assert found.note == "29 decisions were judged by two or more people; 30 are needed."
+    assert found.note == "29 decisions were reviewed by two or more people; 30 are needed."
 
 
 def test_one_verdict_only_gives_no_figure():

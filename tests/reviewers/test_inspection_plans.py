@@ -74,7 +74,7 @@ def test_without_checks_inspection_is_normal_and_the_note_says_why(plans):
     found = plans(*week_of(0, 300), *week_of(1, 300)).loc[0]
     assert found["stage"] == "normal"
     assert found["lots"] == 0
-    assert "no week before it tells" in found["note"]
+    assert "the week before is inconclusive" in found["note"]
 
 
 def test_weeks_of_which_only_flags_went_to_the_expert_do_not_tell(plans):

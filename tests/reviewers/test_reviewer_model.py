@@ -64,7 +64,7 @@ def test_people_who_err_on_the_same_items_are_held_to_golden_items(operation):
 def test_shared_errors_are_noted(operation):
     world = operation(2, difficulty=2.0, overlap_per_site=2_000)
     model = fit(world.decisions, world.reviews)
-    assert any(note.startswith("People err on the same items") for note in model.notes)
+    assert any(note.startswith("Reviewers err on the same items") for note in model.notes)
     independent = operation(2, overlap_per_site=2_000)
     assert fit(independent.decisions, independent.reviews).notes == ()
 
@@ -76,7 +76,7 @@ def test_without_golden_items_shared_difficulty_flatters_and_the_note_says_so(op
     assert gaps[0].mean() < -0.02
     world = operation(1, golden_per_site=0)
     model = fit(world.decisions, world.reviews)
-    assert any("golden items would tell" in note for note in model.notes)
+    assert any("estimated without golden items" in note for note in model.notes)
 
 
 def test_an_ambiguous_share_costs_little(operation):
@@ -104,7 +104,7 @@ def test_people_who_lean_towards_the_machine_are_measured_on_each_side(operation
     world = operation(3, lean=0.8, golden_per_site=600)
     model = fit(world.decisions, world.reviews)
     assert set(model.sites["side"]) == {"both", "enforced", "allowed"}
-    assert any("lean towards the machine's action" in note for note in model.notes)
+    assert any("biased towards the machine's action" in note for note in model.notes)
     by_side = model.sites.set_index(["site", "side"])["missed_violation"].unstack()
     assert (by_side["allowed"] > by_side["enforced"] + 0.02).all()
     assert by_side["both"].between(by_side["enforced"], by_side["allowed"]).all()
@@ -160,10 +160,10 @@ def test_without_overlap_and_golden_items_it_says_so_and_counts_votes(operation)
     assert model.reviewers["wrongful_call_n"].eq(0).all()
     assert model.p_error.isin([0.0, 1.0]).all()
     assert model.notes == (
-        "Golden reviews: 0 of items that violate, 0 of items that do not; 30 of each are needed to"
-        " measure reviewers by them.",
-        "Decisions that two or more people judged in one audit or re-review: 0; 100 are needed to"
-        " learn reviewers' errors from overlap.",
+        "Golden reviews: 0 of violating items, 0 of other items; 30 of each are needed to measure"
+        " reviewers' error rates.",
+        "Decisions that two or more people reviewed in one audit or re-review: 0; 100 are needed to"
+        " estimate reviewers' error rates from overlap.",
         "Reviewers' error rates are unknown; P(error) is the share of votes.",
     )
 
@@ -180,7 +180,7 @@ def test_opinions_are_not_errors(operation):
     world = operation(10, golden_per_site=0, ambiguous=0.75, judges=3)
     model = fit(world.decisions, world.reviews)
     assert model.basis == "votes"
-    assert any(note.startswith("People agree with each other so little") for note in model.notes)
+    assert any(note.startswith("Reviewers agree so little") for note in model.notes)
 
 
 def test_second_looks_at_flags_are_no_fair_overlap(operation):
@@ -192,7 +192,7 @@ def test_second_looks_at_flags_are_no_fair_overlap(operation):
     chosen = reviews.drop(second[reviews.loc[second, "decision_id"].isin(upheld)])
     model = fit(world.decisions, chosen)
     assert model.basis == "votes"
-    assert any("Second judgements follow the flags" in note for note in model.notes)
+    assert any("Second reviews depend on the verdict" in note for note in model.notes)
 
 
 def test_nameless_reviewers_are_measured_as_their_site(operation):

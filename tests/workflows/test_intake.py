@@ -117,7 +117,7 @@ def test_no_command_goes_on_with_a_broken_join(shop, tmp_path, command):
         (lambda i: i.str.lower(), "100% would match if case"),
         (lambda i: i.str.replace("D-0", "D-"), "100% would match if case, leading zeros"),
         (lambda i: i + ".0000", "would match"),
-        (lambda i: "X" + i.str[::-1], "Usual causes: ids in another case or form"),
+        (lambda i: "X" + i.str[::-1], "Common causes: ids in another case or format"),
     ],
 )
 def test_the_likely_cause_is_named(shop, tmp_path, change, cause):

@@ -1,1 +1,1 @@
-"""Features: what a model may look at, built by one function for training and scoring."""
+"""Features: one function builds them for training and for scoring."""

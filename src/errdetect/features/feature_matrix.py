@@ -1,6 +1,6 @@
-"""Columns of decisions to the matrix that models take: float64, with categories as codes.
+"""Convert decisions to the models' feature matrix: float64, with categories as codes.
 
-`fit_encoding` looks at training decisions once; `build_features` serves training and scoring.
+`fit_encoding` reads training decisions once; `build_features` serves training and scoring.
 """
 
 import re
@@ -17,13 +17,13 @@ __all__ = ["SCORE_COLUMNS", "SEGMENT_COLUMN", "Encoding", "build_features", "fit
 
 Floats = npt.NDArray[np.float64]
 
-#: Identifiers, times and texts are no features as they stand; exposure often grows after the
-#: decision, so a model that saw it would see the future.
+#: Identifiers, times and texts are not features themselves; exposure often grows after the
+#: decision, so it would leak the future.
 _NO_FEATURES = ("decision_id", "item_id", "account_id", "decided_at", "text", "exposure")
 _MACHINE = ("score", "threshold", "enforced")
 _MIN_LEVEL, _MAX_LEVELS, _MIN_COVER = 10, 500, 0.05
 
-#: The log-odds of error of the decision's segment, and what other moderators' scores say together.
+#: The log-odds of error of the decision's segment, and the summary of other moderators' scores.
 SEGMENT_COLUMN = "segment_logit"
 SCORE_COLUMNS = ("scores_max", "scores_min", "scores_gap")
 _SEPARATORS = re.compile(r"\s*[,;|]\s*")
@@ -38,24 +38,24 @@ DERIVED_TEXT = (
 
 @dataclass(frozen=True)
 class Encoding:
-    """Which columns are features, and how categories are numbered.
+    """The columns used as features, and the codes of categories.
 
     Parameters
     ----------
     numeric
-        Names of the columns taken as numbers.
+        Names of the numeric columns.
     categorical
-        Names of the columns taken as categories, with their known levels in the codes' order.
+        Names of the categorical columns, with their known levels in the codes' order.
     text
-        Whether the text's measures and the text models' log-odds are features.
+        Whether text statistics and the text models' log-odds are features.
     left_out
-        Columns that are no features, with the reason in plain words.
+        Columns that are not features, with the reason for users.
     lists
-        Names of the columns that hold lists, "a, b", with the entries that are features of their own.
+        Names of the columns that hold lists, "a, b", with the entries that become features.
     segment
         Whether the error rate of the decision's segment is a feature.
     extra
-        Names of columns that other models put after those of `build_features`.
+        Names of columns that other models append to those of `build_features`.
     """
 
     numeric: tuple[str, ...]
@@ -91,7 +91,7 @@ class Encoding:
 
     @property
     def input_columns(self) -> tuple[str, ...]:
-        """Names of the decisions' columns that the features are read from."""
+        """Names of the decisions' columns that features use."""
         text = ("text",) if self.text else ()
         return (*_MACHINE, *self.numeric, *self.categorical, *self.lists, *text)
 
@@ -103,7 +103,7 @@ def fit_encoding(
     text: bool = True,
     segment: bool = False,
 ) -> Encoding:
-    """Choose features and number categories from training decisions.
+    """Choose features and encode categories from training decisions.
 
     Parameters
     ----------
@@ -112,15 +112,15 @@ def fit_encoding(
     leave_out
         Columns that must not be features.
     text
-        Whether to use the content's text where there is one.
+        Whether to use the content's text, if any.
     segment
         Whether the error rate of the decision's segment will be given.
 
     Returns
     -------
     Encoding
-        Rare levels (seen fewer than 10 times) share a code with missing values; a text column in
-        which hardly any value repeats is left out, and said so.
+        Rare levels (seen fewer than 10 times) share a code with missing values; a text column whose
+        values hardly ever repeat is left out, with the reason.
 
     Examples
     --------
@@ -132,7 +132,7 @@ def fit_encoding(
     numeric: list[str] = []
     categorical: dict[str, tuple[str, ...]] = {}
     lists: dict[str, tuple[str, ...]] = {}
-    left_out = {name: "left out by the config" for name in leave_out if name in decisions}
+    left_out = {name: "left out by the configuration" for name in leave_out if name in decisions}
     for name in decisions.columns:
         if name in _NO_FEATURES or name in _MACHINE or name in left_out:
             continue
@@ -146,7 +146,7 @@ def fit_encoding(
         if entries:
             lists[name] = entries
         if not levels and not entries:
-            left_out[name] = "hardly any of its values repeats"
+            left_out[name] = "its values hardly ever repeat"
     has_text = text and "text" in decisions and "text" not in left_out
     with_text = has_text and bool(decisions["text"].notna().any())
     return Encoding(
@@ -165,12 +165,12 @@ def build_features(
     text_logits: Floats | None,
     segment_rate: Floats | None = None,
 ) -> Floats:
-    """Build the matrix for decisions, for training and scoring alike.
+    """Build the feature matrix of decisions, for both training and scoring.
 
     Parameters
     ----------
     decisions
-        Shape (n, any); a column that the encoding knows and the table lacks is missing everywhere.
+        Shape (n, any); columns of the encoding that the table lacks count as missing.
     encoding
         From `fit_encoding`.
     text_logits
@@ -228,13 +228,13 @@ def _frequent_levels(values: pd.Series) -> tuple[str, ...]:
 
 
 def _frequent_entries(values: pd.Series) -> tuple[str, ...]:
-    """Return the entries of a column of lists that come often enough; none if it holds no lists."""
+    """Return the frequent entries of a column of lists; none if it holds no lists."""
     texts = values.dropna().astype("str")
     if not len(texts) or texts.str.contains(_SEPARATORS).mean() < _MIN_LISTS:
         return ()
     counts = texts.str.split(_SEPARATORS).explode().value_counts()
     covered = counts[counts >= max(_MIN_LEVEL, len(values) // 200)]
-    if covered.sum() < counts.sum() / 2:  # sentences with commas are no lists
+    if covered.sum() < counts.sum() / 2:  # sentences with commas are not lists
         return ()
     covered = covered.sort_index().sort_values(ascending=False, kind="stable")
     return tuple(sorted(str(entry) for entry in covered.head(_MAX_ENTRIES).index if entry))
@@ -254,7 +254,7 @@ def _entry_indicators(decisions: pd.DataFrame, name: str, entries: tuple[str, ..
 
 
 def _score_disagreement(scores: Floats, own: Floats) -> list[Floats]:
-    """Highest and lowest of the other moderators' scores, and how far their mean is from the own."""
+    """Return the other moderators' highest and lowest score, and their mean minus the own score."""
     known = np.isfinite(scores)
     some = known.any(axis=1)
     high = np.where(some, np.where(known, scores, -np.inf).max(axis=1), np.nan)

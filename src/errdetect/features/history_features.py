@@ -1,8 +1,8 @@
-"""Histories as they were known when a decision was taken: how often, how strict, how often wrong.
+"""Point-in-time histories of a decision's context: volumes, enforcement rates, error rates.
 
 For each account, policy, account under a policy, market under a policy and moderator's version.
-Only what lies strictly before a decision's `decided_at` counts for it: other decisions from when
-they were decided, verdicts from when they were given. So training and scoring see the same.
+Only events strictly before a decision's `decided_at` count for it: other decisions from when they
+were decided, verdicts from when they were given. So training and scoring see the same.
 """
 
 from collections.abc import Iterator, Mapping
@@ -33,11 +33,11 @@ __all__ = ["HISTORY", "HISTORY_KEYS", "WINDOWS", "HistoryIndex", "history_featur
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-#: What every column of this module begins with.
+#: The prefix of this module's columns.
 HISTORY = "history_"
-#: Days that the histories look back.
+#: The histories' windows, in days.
 WINDOWS = (7, 30, 90)
-#: Whose history is told, and by which columns they are known.
+#: The keys that have histories, and the columns that identify them.
 HISTORY_KEYS: Mapping[str, tuple[str, ...]] = {
     "account": ("account_id",),
     "policy": ("policy_id",),
@@ -47,27 +47,27 @@ HISTORY_KEYS: Mapping[str, tuple[str, ...]] = {
 }
 
 _DRAWN, _COMPLAINTS = (AUDIT, RE_REVIEW), (APPEAL, REPORT)
-_PRIOR = 5.0  # a rate leans towards everyone's as if so many more had shown that
+_PRIOR = 5.0  # prior weight of the overall rate, in decisions
 _LONGEST = WINDOWS[-1]
-#: What 1 is in the pairs of `_window_counts`: enforced decisions and shares of verdicts by turns.
+#: The units in the pairs of `_window_counts`: enforced decisions and shares of verdicts alternate.
 _SCALE = np.array([1, UNIT] * len(WINDOWS) + [UNIT], dtype=np.float64)
-_CHUNK = 65_536  # rows at a time, so that what they need stays in the processor's cache
-_THREADS = 2  # numpy looks up and copies without Python's lock; every thread fills rows of its own
+_CHUNK = 65_536  # rows at a time, to fit into the processor's cache
+_THREADS = 2  # numpy looks up and copies without Python's lock; every thread fills its own rows
 
 
 def history_features(
     targets: pd.DataFrame, log: pd.DataFrame, reviews: pd.DataFrame | None
 ) -> pd.DataFrame:
-    """Tell the histories behind decisions as they were known when each was taken.
+    """Compute decisions' history features as known when each was taken.
 
     Parameters
     ----------
     targets
         Shape (n, any), decisions with `decided_at`.
     log
-        Shape (m, any), all decisions known, which may hold the targets; with `decision_id`
-        (unique), `decided_at`, `enforced`, and those of account_id, policy_id, market, moderator,
-        moderator_version that there are.
+        Shape (m, any), all known decisions, which may include the targets; with `decision_id`
+        (unique), `decided_at`, `enforced`, and any of account_id, policy_id, market, moderator,
+        moderator_version.
     reviews
         With the contract's columns; None for none.
 
@@ -77,15 +77,15 @@ def history_features(
         float64, shape (n, columns), in the targets' order and with their index. For each key KEY
         of `HISTORY_KEYS` whose columns the log has, with two groups or more, and each window W of
         `WINDOWS`: `history_KEY_decisions_Wd`; `history_KEY_enforced_rate_Wd`;
-        `history_KEY_reviewed_Wd`, decisions with a verdict by the audit or a re-review (an
-        adjudication settles it) whose newest word is at most W days old;
+        `history_KEY_reviewed_Wd`, decisions with a verdict by an audit or re-review (adjudications
+        overrule it) that is at most W days old;
         `history_KEY_error_rate_Wd` among these. For the longest window also
-        `history_KEY_errors_90d`, and the same from appeals and reports, which are no fair sample,
-        apart: `history_KEY_complaints_90d`, `history_KEY_complaint_error_rate_90d`. Rates lean
-        towards those of all decisions in the same window, as known then, by five decisions' weight;
-        NaN where nothing counts. Then `history_moderator_version_days` since the moderator's
+        `history_KEY_errors_90d`, and separately, from appeals and reports, which are not a random
+        sample, `history_KEY_complaints_90d`, `history_KEY_complaint_error_rate_90d`. Rates shrink
+        towards those of all decisions in the same window, as known then, by the weight of five
+        decisions; NaN without data. Then `history_moderator_version_days` since the moderator's
         version was first seen, NaN for the first version seen; and `history_policy_change_days`
-        since a moderator last changed its version under the policy, NaN before any did.
+        since a moderator last changed its version under the policy, NaN before any change.
 
     Examples
     --------
@@ -116,7 +116,7 @@ class _KeyTallies:
 
 
 class HistoryIndex:
-    """A log and its reviews, sorted once, to tell the histories behind any decisions.
+    """A log and its reviews, sorted once, to compute any decisions' histories.
 
     Parameters
     ----------
@@ -163,7 +163,7 @@ class HistoryIndex:
         self._changes = _VersionChanges(self._levels, at)
 
     def columns(self, targets: pd.DataFrame) -> pd.DataFrame:
-        """Tell the histories behind decisions; see `history_features`.
+        """Compute decisions' histories; see `history_features`.
 
         Parameters
         ----------
@@ -207,7 +207,7 @@ class HistoryIndex:
         return pd.DataFrame(out, index=targets.index, columns=columns, copy=False)
 
     def _overall_rates(self, moments: Ints) -> Floats:
-        """Return everyone's rates at each moment, shape (n, 7)."""
+        """Return the overall rates at each moment, shape (n, 7)."""
         n = len(moments)
         out = np.empty((n, 2 * len(WINDOWS) + 1))
         for start in range(0, n, _CHUNK):
@@ -219,13 +219,13 @@ class HistoryIndex:
         return out
 
     def _moments(self, at: Ints) -> Ints:
-        """Return the ticks that `_window_counts` asks for, shape (n, 6)."""
+        """Return the ticks that `_window_counts` needs, shape (n, 6)."""
         now = [clock.ticks(at) for clock in (self._clock, self._drawn_clock, self._complaint_clock)]
         return np.column_stack([*now, *(self._clock.ticks(at - w * DAY) for w in WINDOWS)])
 
 
 def _key_groups(levels: ColumnLevels) -> Iterator[tuple[str, KeyGroups]]:
-    """Group the log by every key whose columns it has, and that tells its decisions apart."""
+    """Group the log by every key whose columns it has and that splits its decisions."""
     for key, columns in HISTORY_KEYS.items():
         names = [name for name in columns if name in levels.values]
         if names != list(columns) and names != ["moderator_version"]:
@@ -253,7 +253,7 @@ def _feature_names() -> list[str]:
 
 
 def _window_counts(tallies: _KeyTallies, group: Ints, moments: Ints) -> Ints:
-    """Return pairs of a count and what of it is enforced or wrong, shape (n, 14)."""
+    """Return pairs of a count and its enforced or wrong part, shape (n, 14)."""
     now, drawn, complained, *since = moments.T
     decided = tallies.decisions.sums_before(group, now)
     given = tallies.starts.sums_before(group, drawn)
@@ -294,7 +294,7 @@ class _VersionChanges:
         everyone = np.zeros(len(at), np.int64)
         whose = KeyGroups(levels, moderator).codes if moderator else everyone
         first, later = _first_seen(self._version.codes, whose, at, len(self._version))
-        # A version that nothing came before may be older than the log.
+        # A first version may be older than the log.
         self._since = np.append(np.where(later, first, np.iinfo(np.int64).max), first[:0])
         if "policy_id" not in levels.values:
             return

@@ -1,10 +1,10 @@
-"""Short numbers for texts: one that equal texts share, and some that nearly equal texts share.
+"""MinHash keys of texts: one shared by equal texts, and several by near-duplicates.
 
-Texts are folded first: letters' case is dropped, and whatever is no letter or pictogram becomes
-one space, in any script. Nearly equal texts are found by MinHash (Broder, "On the resemblance and
-containment of documents", 1997) over runs of characters, banded so that two texts share a number
-with chance 1 - (1 - J**5)**6, where J is the share of runs that they have in common: 17 % at J = .5,
-67 % at .7, 91 % at .8. All of it is arithmetic on whole arrays, the same on every machine.
+Texts are folded first: case is dropped, and anything but letters and pictograms becomes one space,
+in any script. Near-duplicates are found by MinHash (Broder, "On the resemblance and containment of
+documents", 1997) over character n-grams, banded so that two texts share a key with probability
+1 - (1 - J**5)**6, where J is the share of n-grams in common: 17 % at J = .5, 67 % at .7, 91 % at .8.
+All steps are integer arithmetic on arrays, identical on every machine.
 """
 
 import unicodedata
@@ -20,19 +20,19 @@ __all__ = ["BANDS", "content_keys", "near_duplicate_groups"]
 Ints = npt.NDArray[np.int64]
 Hashes = npt.NDArray[np.uint64]
 
-#: Numbers of near equality that a text has.
+#: Near-duplicate keys per text.
 BANDS = 6
-_ROWS = 5  # MinHash values that make one of them
-_RUN = 4  # characters in a run
+_ROWS = 5  # MinHash values per key
+_RUN = 4  # characters per n-gram
 _MAX_CHARS = 2_000
 _BLOCK_CHARS = 2_000_000
-_SAME = 0.7  # estimated share of common runs from which texts belong together
+_SAME = 0.7  # estimated share of common n-grams from which texts are near-duplicates
 _SPACE, _END = 32, 0
 _KEPT = {"L", "M", "So"}  # letters, their marks, pictograms
 
 
 def content_keys(texts: pd.Series) -> Ints:
-    """Return numbers that equal and nearly equal texts share.
+    """Return the keys that equal and near-duplicate texts share.
 
     Parameters
     ----------
@@ -42,8 +42,8 @@ def content_keys(texts: pd.Series) -> Ints:
     Returns
     -------
     numpy.ndarray
-        int64, shape (n, 1 + `BANDS`): first the number of the whole folded text, then those of
-        near equality. 0 where there is no text, or none but digits and signs.
+        int64, shape (n, 1 + `BANDS`): first the key of the whole folded text, then the
+        near-duplicate keys. 0 without text, or with only digits and signs.
 
     Examples
     --------
@@ -55,9 +55,9 @@ def content_keys(texts: pd.Series) -> Ints:
 
 
 def near_duplicate_groups(texts: pd.Series) -> Ints:
-    """Put equal and nearly equal texts into groups.
+    """Group equal and near-duplicate texts.
 
-    Groups depend on all texts given, so they are for folds, not for features.
+    Groups depend on all given texts, so use them for folds, not for features.
 
     Parameters
     ----------
@@ -67,8 +67,8 @@ def near_duplicate_groups(texts: pd.Series) -> Ints:
     Returns
     -------
     numpy.ndarray
-        int64, shape (n,), in order of appearance. A text without letters is a group of its own.
-        The order of the texts does not change who shares a group.
+        int64, shape (n,), in order of appearance. A text without letters is its own group.
+        The texts' order does not affect the grouping.
 
     Examples
     --------
@@ -81,7 +81,7 @@ def near_duplicate_groups(texts: pd.Series) -> Ints:
     by_content = present[np.argsort(keys[present, 0], kind="stable")]
     pairs = []
     for column in range(1 + BANDS):
-        # Each bucket's members are compared with the one whose content has the lowest number.
+        # Each bucket's members are compared with the one whose content has the lowest key.
         order = by_content[np.argsort(keys[by_content, column], kind="stable")]
         bucket = keys[order, column]
         start = np.append(True, bucket[1:] != bucket[:-1])[: len(order)]
@@ -116,7 +116,7 @@ def _minhash_texts(texts: pd.Series) -> tuple[Ints, Hashes]:
 
 
 def _normalise_texts(texts: list[str]) -> npt.NDArray[np.uint32]:
-    """Fold texts, and join their characters' numbers, `_END` after each."""
+    """Fold texts, and concatenate their code points, each followed by `_END`."""
     whole = "\0".join(texts)
     if whole.count("\0") != len(texts) - 1:
         whole = "\0".join(text.replace("\0", " ") for text in texts)
@@ -135,14 +135,14 @@ def _normalise_texts(texts: list[str]) -> npt.NDArray[np.uint32]:
 
 
 def _minhash_block(chars: npt.NDArray[np.uint32]) -> tuple[Hashes, Hashes]:
-    """Return the number of each whole text (0 for none) and its MinHash values."""
+    """Return each whole text's key (0 for none) and its MinHash values."""
     ends = np.flatnonzero(chars == _END)
     starts = np.append(0, ends[:-1] + 1)
     sizes = ends - starts
     place = np.arange(len(chars)) - np.repeat(starts, sizes + 1)
     wide = chars.astype(np.uint64)
     whole = np.add.reduceat(_mix_bits(wide ^ (place.astype(np.uint64) << np.uint64(32))), starts)
-    # Every text is wrapped round its end, so that a short one has runs as well.
+    # Texts wrap around at their end, so that short ones have n-grams too.
     runs = np.zeros(len(chars), np.uint64)
     follow = np.repeat(starts, sizes + 1)
     around = np.repeat(sizes + 1, sizes + 1)
@@ -157,7 +157,7 @@ def _minhash_block(chars: npt.NDArray[np.uint32]) -> tuple[Hashes, Hashes]:
 
 
 def _mix_bits(x: Hashes) -> Hashes:
-    """Scatter numbers over 64 bits (SplitMix64; Steele, Lea and Flood, 2014)."""
+    """Hash numbers to 64 bits (SplitMix64; Steele, Lea and Flood, 2014)."""
     x = x + np.uint64(0x9E3779B97F4A7C15)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -165,7 +165,7 @@ def _mix_bits(x: Hashes) -> Hashes:
 
 
 def _mixed_columns(x: Hashes) -> Hashes:
-    """Mix the last axis into one number."""
+    """Hash the last axis into one number."""
     out = np.zeros(x.shape[:-1], np.uint64)
     for j in range(x.shape[-1]):
         out = _mix_bits(out ^ x[..., j])

@@ -1,7 +1,7 @@
-"""Texts to counts of hashed n-grams, for any language, a block of texts at a time in numpy.
+"""Count hashed n-grams of texts in any language, block by block in numpy.
 
-Hashing needs no vocabulary, so nothing of a text is stored; numpy instead of a loop over words is
-some ten times faster, and counting texts is what scoring spends its time on.
+Hashing needs no vocabulary, so no text is stored. Numpy is about ten times faster than a loop over
+words, and counting takes most of scoring's time.
 """
 
 import itertools
@@ -22,8 +22,10 @@ U64 = npt.NDArray[np.uint64]
 I64 = npt.NDArray[np.int64]
 
 BITS = 20
-_MAX_CHARS = 5_000  # a longer text adds time, hardly evidence; measured: no change in AUROC
-_BLOCK = 1_000_000  # characters counted at a time, which bounds memory
+_MAX_CHARS = (
+    5_000  # longer texts cost time and add hardly any evidence; measured: no change in AUROC
+)
+_BLOCK = 1_000_000  # characters counted at a time, to bound memory
 _SPACE = re.compile(r"\s+")
 _BASE = np.uint64(0x9E3779B97F4A7C15)
 _UNBASE = np.uint64(pow(0x9E3779B97F4A7C15, -1, 2**64))
@@ -50,10 +52,10 @@ def clean_texts(texts: pd.Series) -> pd.Series:
 
 
 def text_groups(texts: pd.Series) -> I64:
-    """Give identical and near-identical contents one number, in order of appearance.
+    """Assign one number to identical and near-identical contents, in order of appearance.
 
-    Near-identical: the same but for case, digits, links, signs and white space. A text that has
-    nothing else is compared as it is.
+    Near-identical: equal except for case, digits, links, signs and white space. A text with nothing
+    else is compared unchanged.
 
     Examples
     --------
@@ -75,9 +77,9 @@ def count_ngrams(clean: pd.Series, view: View, tags: U64 | None = None) -> spars
         Shape (n,), from `clean_texts`.
     view
         `char`: 2 to 5 characters within words; `word`: 1 to 2 words; `cased`: 1 to 2 words and runs
-        of signs, case kept; `tagged`: words beside each of the row's tags, and the tags themselves.
+        of signs, case kept; `tagged`: words combined with each of the row's tags, and the tags.
     tags
-        Shape (n, tags), hashes of what each row is tagged with; only for `tagged`.
+        Shape (n, tags), hashes of each row's tags; only for `tagged`.
 
     Returns
     -------
@@ -117,7 +119,7 @@ def count_ngrams(clean: pd.Series, view: View, tags: U64 | None = None) -> spars
 
 
 def _split_blocks(lengths: npt.NDArray[Any]) -> Iterator[slice]:
-    """Cut rows into runs of about a million characters."""
+    """Split rows into blocks of about a million characters."""
     if not len(lengths):
         return
     place = np.cumsum(lengths + 2) // _BLOCK
@@ -127,7 +129,7 @@ def _split_blocks(lengths: npt.NDArray[Any]) -> Iterator[slice]:
 
 
 def _code_points(values: list[str]) -> tuple[U64, I64]:
-    """Code points of all texts, each between two spaces, and the row of each."""
+    """Return the code points of all texts, each between two spaces, and their rows."""
     joined = " " + "  ".join(values) + " "
     points = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), np.uint32)
     rows = np.repeat(np.arange(len(values)), [len(v) + 2 for v in values])
@@ -144,7 +146,7 @@ def _hash_characters(values: list[str]) -> tuple[I64, U64]:
 
 
 def _character_runs(points: U64) -> Iterator[tuple[int, I64, U64]]:
-    """Return each length with where its runs of characters start, none across a space."""
+    """Return each length with the starts of its n-grams, none across a space."""
     space = points == 32
     before = np.append(0, np.cumsum(space))
     rolling = points.copy()
@@ -159,7 +161,7 @@ def _character_runs(points: U64) -> Iterator[tuple[int, I64, U64]]:
 
 
 def locate_character_ngrams(word: str) -> tuple[I64, I64, I64]:
-    """Tell where in a word each n-gram of the view `char` stands.
+    """Return the position in a word of each n-gram of the view `char`.
 
     Parameters
     ----------
@@ -169,8 +171,8 @@ def locate_character_ngrams(word: str) -> tuple[I64, I64, I64]:
     Returns
     -------
     tuple
-        Shape (m,) each: the place of its first character, -1 for the space before the word; how
-        many characters it has; and its column.
+        Shape (m,) each: the position of its first character, -1 for the space before the word; its
+        number of characters; and its column.
 
     Examples
     --------
@@ -211,7 +213,7 @@ def _hash_words(values: list[str], *, signs: bool, pairs: bool) -> tuple[I64, U6
 
 
 def _hash_tagged_words(rows: I64, words: U64, tags: U64) -> tuple[I64, U64]:
-    """Put each word beside each of its row's tags, and add the tags; without any, the words."""
+    """Combine each word with each of its row's tags, and add the tags; without any, the words."""
     if not tags.shape[1]:
         return rows, words
     own = np.arange(len(tags))
@@ -223,14 +225,14 @@ def _hash_tagged_words(rows: I64, words: U64, tags: U64) -> tuple[I64, U64]:
 
 
 def _character_class(point: int) -> int:
-    """Return 1 for what words are made of (marks too: many scripts write vowels so), 2 for signs."""
+    """Return 1 for word characters (and marks, which are vowels in many scripts), 2 for signs."""
     if point == 32:
         return 0
     return 1 if point == 95 or unicodedata.category(chr(point))[0] in "LMN" else 2
 
 
 def _mix_bits(x: Any) -> U64:
-    """Spread hashes over all bits (the finaliser of splitmix64)."""
+    """Mix hashes over all bits (the finaliser of splitmix64)."""
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return np.asarray(x ^ (x >> np.uint64(31)), dtype=np.uint64)

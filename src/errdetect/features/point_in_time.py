@@ -1,7 +1,7 @@
-"""Counting what was known before a moment: sorted once, then looked up by bisection.
+"""Point-in-time counts of earlier events: sorted once, then looked up by bisection.
 
-Shares are added up as whole numbers (`UNIT` stands for 1), so that a sum never depends on what else
-was added: what comes later cannot move the last digit of an earlier row.
+Shares are summed as integers (`UNIT` represents 1), so that sums are exact: later events cannot
+change the last digit of an earlier row.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -43,7 +43,7 @@ class ColumnLevels:
     log
         Decisions.
     columns
-        Columns to number; those that the log lacks are passed over.
+        Columns to number; those that the log lacks are skipped.
     """
 
     def __init__(self, log: pd.DataFrame, columns: Sequence[str]) -> None:
@@ -57,7 +57,7 @@ class ColumnLevels:
                 self.codes[name], self.values[name] = codes.astype(np.int64), pd.Index(values)
 
     def of(self, decisions: pd.DataFrame) -> dict[str, Ints]:
-        """Return the number of each decision's value by column: -1 missing, one above all unseen."""
+        """Return each decision's value codes by column: -1 missing, one above the maximum unseen."""
         if decisions is self._log:
             return self.codes
         out = {}
@@ -81,7 +81,7 @@ class KeyGroups:
     levels
         The log's values.
     columns
-        Those that together make a group, all among the levels; none puts every decision into one.
+        Those that together define a group, all among the levels; without any, all decisions are one.
 
     Examples
     --------
@@ -112,7 +112,7 @@ class KeyGroups:
         return len(self._values)
 
     def of(self, codes: Mapping[str, Ints]) -> Ints:
-        """Return the group of decisions by their levels: -1 missing, one above all unseen."""
+        """Return decisions' groups by their levels: -1 missing, one above the maximum unseen."""
         if codes is self._log:
             return self.codes
         packed = self._pack_codes(codes, len(codes[self._columns[0]]))
@@ -133,7 +133,7 @@ class KeyGroups:
 
 Bools = npt.NDArray[np.bool_]
 
-#: A share of 1; every share of up to 16 votes is a whole number of it.
+#: A share of 1; every share of up to 16 votes is a multiple of 1 / `UNIT`.
 UNIT = 720_720
 #: One day in microseconds.
 DAY = 86_400_000_000
@@ -153,7 +153,7 @@ def to_microseconds(times: "pd.Series[pd.Timestamp]") -> Ints:
 
 
 class EventClock:
-    """Moments of events as ranks, so that a group and a moment fit into one number.
+    """Event times as ranks, so that a group and a time fit into one integer.
 
     Examples
     --------
@@ -169,12 +169,12 @@ class EventClock:
         return len(self._times)
 
     def ticks(self, at: Ints) -> Ints:
-        """Return how many distinct moments of the clock lie before each of `at`, shape (n,)."""
+        """Return how many distinct moments of the clock are before each of `at`, shape (n,)."""
         return np.searchsorted(self._times, at).astype(np.int64)
 
 
 def sort_by_group(group: Ints) -> Ints:
-    """Order rows by group, -1 first and equal ones as they stand, shape (n,).
+    """Order rows stably by group, -1 first, shape (n,).
 
     Examples
     --------
@@ -187,7 +187,7 @@ def sort_by_group(group: Ints) -> Ints:
 
 
 class EventTally:
-    """Events of groups, to be added up before any moment.
+    """Events of groups, to be summed up to any moment.
 
     Parameters
     ----------
@@ -196,7 +196,7 @@ class EventTally:
     tick
         Shape (m,), each event's moment on a clock of `ticks` moments.
     values
-        Shape (m, k), whole numbers to add up.
+        Shape (m, k), integers to sum.
     ticks
         Number of the clock's moments.
 
@@ -204,7 +204,7 @@ class EventTally:
     --------
     >>> tally = EventTally(np.array([0, 0, 1]), np.array([0, 1, 1]), np.array([[5], [6], [7]]), 2)
     >>> group, start = np.array([0, 0, 1, 2]), np.zeros(4, np.int64)
-    >>> (tally.upto(group, np.array([1, 2, 2, 2])) - tally.upto(group, start)).tolist()
+    >>> (tally.sums_before(group, np.array([1, 2, 2, 2])) - tally.sums_before(group, start)).tolist()
     [[1, 5], [2, 11], [1, 7], [0, 0]]
     """
 
@@ -225,8 +225,8 @@ class EventTally:
     def sums_before(self, group: Ints, tick: Ints) -> Ints:
         """Return count and sums of a group's events before a tick and of all lower groups' events.
 
-        Shape (n, k + 1). Only differences mean something: of two ticks, or of two tallies that
-        hold the same events by their starts and by their ends.
+        Shape (n, k + 1). Only differences are meaningful: between two ticks, or between two tallies
+        of the same events, one by start and one by end.
         """
         place = np.searchsorted(self._key, group * self._span + tick)
         return self._sums.take(place, axis=0)
@@ -234,7 +234,7 @@ class EventTally:
     def latest_before(self, group: Ints, tick: Ints) -> Ints:
         """Return the row of each group's latest event before a tick, shape (n,); -1 without one.
 
-        Of events at one moment, any.
+        Among simultaneous events, any.
         """
         place = np.searchsorted(self._key, group * self._span + tick)
         found = (place > np.searchsorted(self._key, group * self._span)) & (group >= 0)
@@ -243,7 +243,7 @@ class EventTally:
 
 @dataclass(frozen=True)
 class VerdictPeriods:
-    """How decisions' verdicts stood, from when until when; one entry a change.
+    """Periods of decisions' verdicts, one entry per change.
 
     Parameters
     ----------
@@ -253,8 +253,8 @@ class VerdictPeriods:
         Shape (m,), microseconds: the verdict became known at `start`, and a newer one at `end`
         (`NEVER` if none did).
     errors, overturned
-        Shape (m,), in `UNIT`s: which share of the voices calls the decision an error of any kind,
-        and which overturns its action.
+        Shape (m,), in `UNIT`s: the share of reviewers who find any error, and of those who overturn
+        the action.
     """
 
     position: Ints
@@ -266,7 +266,7 @@ class VerdictPeriods:
 
 @dataclass(frozen=True)
 class MatchedReviews:
-    """Reviews that may count, by decision and time; equal times by id, as the ledger orders them.
+    """Eligible reviews, by decision and time; equal times by id, as in the ledger.
 
     Parameters
     ----------
@@ -284,7 +284,7 @@ class MatchedReviews:
 
 
 def match_reviews(log: pd.DataFrame, reviews: pd.DataFrame | None) -> MatchedReviews:
-    """Find the reviews' decisions in a log.
+    """Match reviews to the decisions of a log.
 
     Golden reviews, reviews dated before their decision and reviews of decisions that the log
     lacks are left out.
@@ -313,19 +313,19 @@ def match_reviews(log: pd.DataFrame, reviews: pd.DataFrame | None) -> MatchedRev
 
 
 def verdict_periods(placed: MatchedReviews, sources: Collection[str]) -> VerdictPeriods:
-    """Say how each decision's verdict stood over time.
+    """Return the periods of each decision's verdict over time.
 
-    A verdict stands once a review of one of `sources` is known: it is the share of those reviews'
-    voices, one voice one vote by its newest word. From the first adjudication on, the expert's
-    word is the verdict. Adjudications aside, no source counts that is not named. A review that a
-    later row of its review_id corrects counts until then.
+    A decision has a verdict once a review from `sources` is known: the share of those reviewers'
+    latest verdicts, one vote each. From the first adjudication on, the expert's verdict replaces
+    it. Apart from adjudications, only the named sources count. A review counts until a later row
+    of its review_id corrects it.
 
     Parameters
     ----------
     placed
         From `match_reviews`.
     sources
-        Whose reviews make a verdict. An adjudication alone makes one only if it is named.
+        Sources of verdicts. An adjudication alone makes a verdict only if it is named.
 
     Examples
     --------
@@ -345,7 +345,7 @@ def verdict_periods(placed: MatchedReviews, sources: Collection[str]) -> Verdict
 
 
 def _sort_reviews(review_id: "pd.Series[str]", position: Ints, at: Ints) -> Ints:
-    """Order reviews by decision, then time; equal times by id, as the ledger does."""
+    """Order reviews by decision, then time; equal times by id, as in the ledger."""
     order = np.lexsort((at, position))
     same = (np.diff(position[order]) == 0) & (np.diff(at[order]) == 0)
     if not same.any():
@@ -358,111 +358,113 @@ def _sort_reviews(review_id: "pd.Series[str]", position: Ints, at: Ints) -> Ints
 
 @dataclass(frozen=True)
 class _VoteEvents:
-    """What each voice says of a decision from which moment on, by decision, then time.
+    """Each reviewer's votes and when they begin, by decision, then time.
 
     Parameters
     ----------
     position, since
         Shape (m,), the decision, and the moment in microseconds.
-    voice
-        Shape (m,): 0 is the experts, -1 a review that stands alone, others are reviewers.
+    reviewer
+        Shape (m,): 0 for experts, -1 for an unnamed review, others for reviewers.
     says
-        Shape (m, 3), 0 or 1: says something, calls the decision an error, overturns its action.
-        All are 0 once a correction has left the voice without a verdict on this decision.
+        Shape (m, 3), 0 or 1: has a verdict, finds an error, overturns the action. All are 0 once a
+        correction has left the reviewer without a verdict on this decision.
     """
 
     position: Ints
     since: Ints
-    voice: Ints
+    reviewer: Ints
     says: Ints
 
     def take(self, rows: Ints) -> "_VoteEvents":
         """Pick rows."""
-        return _VoteEvents(self.position[rows], self.since[rows], self.voice[rows], self.says[rows])
+        return _VoteEvents(
+            self.position[rows], self.since[rows], self.reviewer[rows], self.says[rows]
+        )
 
     def add(self, other: "_VoteEvents") -> "_VoteEvents":
-        """Join and sort."""
+        """Combine and sort."""
         both = _VoteEvents(
             np.concatenate([self.position, other.position]),
             np.concatenate([self.since, other.since]),
-            np.concatenate([self.voice, other.voice]),
+            np.concatenate([self.reviewer, other.reviewer]),
             np.concatenate([self.says, other.says]),
         )
         return both.take(np.lexsort((both.since, both.position)))
 
 
 def _vote_events(placed: MatchedReviews, rows: Ints) -> _VoteEvents:
-    """Lay out the verdicts of these reviews by voice, and when corrections withdraw them."""
+    """Return these reviews' verdicts by reviewer, with corrections applied."""
     given, until = placed.reviews.iloc[rows], placed.until[rows]
     verdict = given["verdict"]
     says = np.column_stack([np.ones(len(given)), verdict != UPHELD, verdict == OVERTURNED])
     corrected = bool((until < NEVER).any())
-    words = _VoteEvents(
+    events = _VoteEvents(
         placed.position[rows],
         placed.moment[rows],
         _reviewer_codes(given, corrected),
         says.astype(np.int64),
     )
     if not corrected:
-        return words
-    # Mostly the correction is the same voice's next verdict on the same decision and so replaces
-    # the earlier one. Where it is not, the voice's verdicts are worked out moment by moment.
-    pair = pd.DataFrame({"position": words.position, "voice": words.voice})
-    key = pair.assign(id=given["review_id"].to_numpy(object), at=words.since)
+        return events
+    # A correction is mostly the reviewer's next verdict on the decision and so replaces the
+    # earlier one. Otherwise the reviewer's verdicts are replayed moment by moment.
+    pair = pd.DataFrame({"position": events.position, "reviewer": events.reviewer})
+    key = pair.assign(id=given["review_id"].to_numpy(object), at=events.since)
     ended = np.flatnonzero(until < NEVER)
     starts = pd.MultiIndex.from_frame(key[key["id"].duplicated(keep=False)])
     ends = pd.MultiIndex.from_frame(key.iloc[ended].assign(at=until[ended]))
     moved = ended[~ends.isin(starts)]
     if not len(moved):
-        return words
-    group = pair.groupby(["position", "voice"], sort=False).ngroup().to_numpy()
+        return events
+    group = pair.groupby(["position", "reviewer"], sort=False).ngroup().to_numpy()
     touched = np.isin(group, group[moved])
     again = np.flatnonzero(touched)
     again = again[np.argsort(group[again], kind="stable")]
     parts = np.split(again, np.flatnonzero(np.diff(group[again])) + 1)
-    told = words.take(np.flatnonzero(~touched))
-    return told.add(_replay_votes(words, until, parts))
+    untouched = events.take(np.flatnonzero(~touched))
+    return untouched.add(_replay_votes(events, until, parts))
 
 
 def _reviewer_codes(given: pd.DataFrame, corrected: bool) -> Ints:
-    """Give each voice a number; nameless reviews stand alone, but for the versions of one review."""
+    """Return reviewer codes; unnamed reviews have their own, shared by versions of one review."""
     expert = (given["source"] == ADJUDICATION).to_numpy(bool)
-    voice = np.full(len(given), -1, dtype=np.int64)
+    reviewer = np.full(len(given), -1, dtype=np.int64)
     if "reviewer_id" in given:
-        voice = pd.factorize(given["reviewer_id"])[0].astype(np.int64)
-    voice[voice >= 0] += 1
+        reviewer = pd.factorize(given["reviewer_id"])[0].astype(np.int64)
+    reviewer[reviewer >= 0] += 1
     if corrected:
-        alone = np.flatnonzero(voice < 0)
+        alone = np.flatnonzero(reviewer < 0)
         ids = pd.factorize(given["review_id"].iloc[alone])[0].astype(np.int64)
-        voice[alone] = voice.max(initial=0) + 1 + ids
-    voice[expert] = 0
-    return voice
+        reviewer[alone] = reviewer.max(initial=0) + 1 + ids
+    reviewer[expert] = 0
+    return reviewer
 
 
-def _replay_votes(words: _VoteEvents, until: Ints, parts: Sequence[Ints]) -> _VoteEvents:
-    """Give each voice's newest review at every moment, of those that are not yet corrected."""
-    position, at, voice, says = [], [], [], []
+def _replay_votes(events: _VoteEvents, until: Ints, parts: Sequence[Ints]) -> _VoteEvents:
+    """Return each reviewer's latest uncorrected review at every moment."""
+    position, at, reviewer, says = [], [], [], []
     for rows in parts:
-        for moment in np.unique(np.concatenate([words.since[rows], until[rows]])).tolist():
+        for moment in np.unique(np.concatenate([events.since[rows], until[rows]])).tolist():
             if moment == NEVER:
                 continue
-            valid = rows[(words.since[rows] <= moment) & (until[rows] > moment)]
-            position.append(words.position[rows[0]])
+            valid = rows[(events.since[rows] <= moment) & (until[rows] > moment)]
+            position.append(events.position[rows[0]])
             at.append(moment)
-            voice.append(words.voice[rows[0]])
-            says.append(words.says[valid[-1]] if len(valid) else np.zeros(3, np.int64))
+            reviewer.append(events.reviewer[rows[0]])
+            says.append(events.says[valid[-1]] if len(valid) else np.zeros(3, np.int64))
     return _VoteEvents(
         np.array(position, np.int64),
         np.array(at, np.int64),
-        np.array(voice, np.int64),
+        np.array(reviewer, np.int64),
         np.array(says, np.int64).reshape(-1, 3),
     )
 
 
-def _periods_from_votes(words: _VoteEvents, expert_alone: bool) -> VerdictPeriods:
-    position, at, says = words.position, words.since, words.says
-    expert = words.voice == 0
-    change = says - _previous_votes(words)
+def _periods_from_votes(events: _VoteEvents, expert_alone: bool) -> VerdictPeriods:
+    position, at, says = events.position, events.since, events.says
+    expert = events.reviewer == 0
+    change = says - _previous_votes(events)
     change[expert] = 0
     first = np.append(True, np.diff(position) != 0)[: len(position)]
     begin = np.maximum.accumulate(np.where(first, np.arange(len(position)), 0))
@@ -470,25 +472,25 @@ def _periods_from_votes(words: _VoteEvents, expert_alone: bool) -> VerdictPeriod
     votes = total[1:] - total[begin]
     by_expert = np.maximum.accumulate(np.where(expert, np.arange(len(position)), -1))
     settled = (by_expert >= begin) & (says[by_expert, 0] > 0)
-    stands = (votes[:, 0] > 0) | (settled & expert_alone)
+    has_verdict = (votes[:, 0] > 0) | (settled & expert_alone)
     state = np.where(settled[:, None], says[by_expert], votes)
     share = np.rint(state[:, 1:] * UNIT / np.maximum(state[:, :1], 1)).astype(np.int64)
     last = np.append((np.diff(position) != 0) | (np.diff(at) != 0), True)[: len(position)]
-    told = np.flatnonzero(last)
-    end = np.full(len(told), NEVER)
-    again = np.flatnonzero(np.diff(position[told]) == 0)
-    end[again] = at[told[again + 1]]
-    kept = stands[told]
-    told = told[kept]
-    return VerdictPeriods(position[told], at[told], end[kept], share[told, 0], share[told, 1])
+    row = np.flatnonzero(last)
+    end = np.full(len(row), NEVER)
+    again = np.flatnonzero(np.diff(position[row]) == 0)
+    end[again] = at[row[again + 1]]
+    kept = has_verdict[row]
+    row = row[kept]
+    return VerdictPeriods(position[row], at[row], end[kept], share[row, 0], share[row, 1])
 
 
-def _previous_votes(words: _VoteEvents) -> Ints:
-    """Give what the same reviewer said before of the same decision, zeros where nothing."""
-    out = np.zeros_like(words.says)
-    rows = np.flatnonzero(words.voice > 0)
-    pair = words.position[rows] * (words.voice.max(initial=0) + 1) + words.voice[rows]
+def _previous_votes(events: _VoteEvents) -> Ints:
+    """Return the same reviewer's previous verdict on the same decision, zeros if none."""
+    out = np.zeros_like(events.says)
+    rows = np.flatnonzero(events.reviewer > 0)
+    pair = events.position[rows] * (events.reviewer.max(initial=0) + 1) + events.reviewer[rows]
     order = np.argsort(pair, kind="stable")
     again = np.flatnonzero(np.diff(pair[order]) == 0)
-    out[rows[order[again + 1]]] = words.says[rows[order[again]]]
+    out[rows[order[again + 1]]] = events.says[rows[order[again]]]
     return out

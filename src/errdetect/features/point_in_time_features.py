@@ -1,4 +1,4 @@
-"""What was known before each decision, as further columns: one way for training and scoring."""
+"""Point-in-time features: columns of what was known before each decision."""
 
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -20,31 +20,31 @@ from errdetect.schemas import GOLDEN, hash_columns
 
 __all__ = ["PointInTimeFeatures", "add_point_in_time_features"]
 
-#: Reviewed decisions from which every history pays; a tenth of it bears those of accounts only.
+#: Reviewed decisions that support all histories; with a tenth of it, only those of accounts.
 _MANY = 10_000
 _FEW = re.compile(rf"{HISTORY}account_.*_{WINDOWS[-1]}d$")
-#: Share of the reviewed decisions that must have had one alike before.
+#: Share of the reviewed decisions that must have an earlier similar one.
 _SHARED, _ALIKE = 0.02, "_decisions"
 _ALWAYS = ("decision_id", "decided_at", "enforced", "item_id", "text")
 
 
 class PointInTimeFeatures:
-    """All decisions and reviews known, to tell what was known before any of the decisions.
+    """All known decisions and reviews, indexed for what was known before any decision.
 
-    What counts for a decision lies strictly before its `decided_at`, whenever the columns are
-    made, so a model meets in scoring what it met in training.
+    Only events strictly before a decision's `decided_at` count, whenever the columns are computed,
+    so training and scoring see the same.
 
     Parameters
     ----------
     frames
-        Decisions, one frame or many; of a decision that stands twice the first counts. Of each
-        frame only what is needed is kept, of texts some numbers.
+        Decisions, one frame or many; of duplicates, the first counts. Only the needed columns are
+        kept, texts as hashes.
     reviews
         With the contract's columns; None for none.
     history, similar
-        Which blocks of columns to make.
+        Which blocks of columns to compute.
     keep
-        Tells of a column's name whether to keep it; default all.
+        Returns whether to keep a column, by name; default all.
 
     Examples
     --------
@@ -78,7 +78,7 @@ class PointInTimeFeatures:
     def for_model_columns(
         cls, names: Sequence[str], frames: Iterable[pd.DataFrame], reviews: pd.DataFrame | None
     ) -> Self:
-        """Make the columns that a model learnt from; without any, the frames stay unread.
+        """Compute the columns that a model uses; if none, the frames are not read.
 
         Parameters
         ----------
@@ -92,12 +92,12 @@ class PointInTimeFeatures:
         return cls(frames, reviews, history=history, similar=similar, keep=wanted.__contains__)
 
     def add(self, decisions: pd.DataFrame) -> pd.DataFrame:
-        """Return a copy of decisions with the columns beside their own; a namesake is replaced."""
+        """Return a copy of decisions with the columns added; existing ones are replaced."""
         if self._history is None and self._similar is None:
             return decisions
         slim = _needed_columns(decisions, self._similar is not None)
-        told = [past.columns(slim) for past in (self._history, self._similar) if past is not None]
-        parts = [part[[name for name in part if self._keep(str(name))]] for part in told]
+        blocks = [past.columns(slim) for past in (self._history, self._similar) if past is not None]
+        parts = [part[[name for name in part if self._keep(str(name))]] for part in blocks]
         made = {str(name) for part in parts for name in part}
         own = decisions[[name for name in decisions if name not in made]]
         return pd.concat([own, *parts], axis=1)
@@ -111,11 +111,11 @@ def add_point_in_time_features(
     similar: bool,
     as_of: datetime | None,
 ) -> pd.DataFrame:
-    """Add to decisions the columns on the past that are worth learning from.
+    """Add the point-in-time columns with enough data to learn from.
 
-    Where fewer than 10,000 decisions were reviewed, of the histories only those of accounts over
-    the longest time are kept; and a kind of likeness only where a fiftieth of the reviewed
-    decisions had a decision alike before: each further column is one more that noise can look like.
+    With fewer than 10,000 reviewed decisions, only account histories over the longest window are
+    kept. A kind of similarity is kept only where a fiftieth of the reviewed decisions have an
+    earlier similar one: every further column is another chance to overfit.
 
     Parameters
     ----------
@@ -124,30 +124,30 @@ def add_point_in_time_features(
     reviews
         With the contract's columns.
     history, similar
-        Which blocks of columns to make.
+        Which blocks of columns to compute.
     as_of
         Only reviews known by then count; None for all.
     """
     known = reviews if as_of is None else reviews[known_at(reviews) <= as_of]
-    told = PointInTimeFeatures([decisions], known, history=history, similar=similar).add(decisions)
+    table = PointInTimeFeatures([decisions], known, history=history, similar=similar).add(decisions)
     current = latest_versions(known)
     people = current.loc[current["source"] != GOLDEN, "decision_id"]
     judged = decisions["decision_id"].isin(people).to_numpy(bool)
-    names, idle = [str(name) for name in told], set[str]()
+    names, idle = [str(name) for name in table], set[str]()
     if judged.sum() < _MANY:
         idle = {name for name in names if name.startswith(HISTORY) and not _FEW.match(name)}
     for name in names:
         if not (name.startswith(SIMILAR) and name.endswith(_ALIKE)):
             continue
-        alike = told[name].to_numpy()[judged] > 0
-        if alike.sum() < _SHARED * len(alike) or not len(alike):
+        found = table[name].to_numpy()[judged] > 0
+        if found.sum() < _SHARED * len(found) or not len(found):
             kind = name.removesuffix(_ALIKE)
             idle |= {f"{kind}_{what}" for what in SIMILAR_COLUMNS}
-    return told[[name for name in names if name in decisions or name not in idle]]
+    return table[[name for name in names if name in decisions or name not in idle]]
 
 
 def _needed_columns(frame: pd.DataFrame, similar: bool) -> pd.DataFrame:
-    """Keep what the histories need."""
+    """Keep the columns that histories need."""
     needed = {*_ALWAYS, *(name for key in HISTORY_KEYS.values() for name in key)}
     if not similar:
         needed -= {"text", "item_id"}

@@ -1,4 +1,4 @@
-"""What is usual in a log's own columns, and which of them say the same: for telling, not scoring."""
+"""Typical values of a log's columns, and equivalent columns: for explanations, not for scoring."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,28 +12,28 @@ __all__ = ["ReferenceDistribution", "fit_reference_distribution", "reference_fro
 
 Floats = npt.NDArray[np.float64]
 
-_ROWS = 2_000  # rows looked at: enough to tell what is nearly equal
-_PARTS = 20  # quantiles told of each column
-_MIN_KNOWN = 50  # rows in which both columns are known, below which nobody can tell
-_ALIKE = 0.9  # rank correlation from which two numbers count as one fact
-_SAME = 0.95  # share of rows in which a value of one column tells that of the other
+_ROWS = 2_000  # sampled rows: enough to find equivalent columns
+_PARTS = 20  # quantiles per column
+_MIN_KNOWN = 50  # rows with both columns known; fewer are inconclusive
+_ALIKE = 0.9  # rank correlation from which two numeric columns are equivalent
+_SAME = 0.95  # share of rows in which one column's value determines the other's
 
 
 @dataclass(frozen=True)
 class ReferenceDistribution:
-    """Quantiles of number columns, and columns that say the same.
+    """Quantiles of numeric columns, and groups of equivalent columns.
 
     Parameters
     ----------
     quantiles
-        Column -> its quantiles in even steps from the smallest value to the largest; columns of
-        few different values have none.
+        Column -> its evenly spaced quantiles from minimum to maximum; columns with few distinct
+        values have none.
     alike
-        Groups of two or more columns, the shortest name first.
+        Groups of two or more equivalent columns, the shortest name first.
 
     Examples
     --------
-    >>> ReferenceDistribution({"price": (0.0, 10.0, 20.0)}).below("price", 15.0)
+    >>> ReferenceDistribution({"price": (0.0, 10.0, 20.0)}).percentile_rank("price", 15.0)
     0.75
     """
 
@@ -41,9 +41,9 @@ class ReferenceDistribution:
     alike: tuple[tuple[str, ...], ...] = ()
 
     def percentile_rank(self, column: str, value: float) -> float:
-        """Return the share of decisions with a smaller value and half of those with the same, in [0, 1].
+        """Return the share of decisions below a value, plus half of those equal to it, in [0, 1].
 
-        NaN where it is unknown.
+        NaN where unknown.
         """
         known = self.quantiles.get(column)
         if known is None or np.isnan(value):
@@ -51,24 +51,24 @@ class ReferenceDistribution:
         places = np.linspace(0, 1, len(known))
         values, first = np.unique(known, return_index=True)
         last = len(known) - 1 - np.unique(known[::-1], return_index=True)[1]
-        # A value that many decisions share stands in the middle of its run.
+        # A value shared by many decisions has the middle of its run as its rank.
         return float(np.interp(value, values, (places[first] + places[last]) / 2))
 
     def to_jsonable(self) -> dict[str, Any]:
-        """Return what JSON can hold, to be read back by `reference_from_jsonable`."""
+        """Return JSON-compatible values for `reference_from_jsonable`."""
         quantiles = {name: list(values) for name, values in self.quantiles.items()}
         return {"quantiles": quantiles, "alike": [list(group) for group in self.alike]}
 
 
 def reference_from_jsonable(plain: Mapping[str, Any] | None) -> ReferenceDistribution:
-    """Read back what `Reference.plain` returned; of nothing, a reference that knows nothing.
+    """Build a reference from the result of `to_jsonable`; an empty input gives an empty reference.
 
     Examples
     --------
     >>> reference_from_jsonable({"quantiles": {}, "alike": [["price", "price_usd"]]}).alike
     (('price', 'price_usd'),)
     >>> reference_from_jsonable(None)
-    Reference(quantiles={}, alike=())
+    ReferenceDistribution(quantiles={}, alike=())
     """
     if not plain:
         return ReferenceDistribution()
@@ -79,20 +79,21 @@ def reference_from_jsonable(plain: Mapping[str, Any] | None) -> ReferenceDistrib
 def fit_reference_distribution(
     decisions: pd.DataFrame, numeric: Sequence[str], categorical: Sequence[str]
 ) -> ReferenceDistribution:
-    """Learn what is usual in columns, and which of them say the same.
+    """Fit the columns' quantiles, and find equivalent columns.
 
     Parameters
     ----------
     decisions
         Shape (n, any), training decisions.
     numeric, categorical
-        Columns to look at; those that are absent are passed over.
+        Columns to use; absent ones are skipped.
 
     Returns
     -------
-    Reference
-        Numbers are alike from a rank correlation of 0.9 either way (Spearman 1904); categories
-        where each tells the other in 95 % of the rows. Every two columns of a group are alike.
+    ReferenceDistribution
+        Numeric columns are equivalent from an absolute rank correlation of 0.9 (Spearman 1904);
+        categorical ones if each determines the other in 95 % of the rows. All columns of a group
+        are pairwise equivalent.
 
     Examples
     --------
@@ -132,7 +133,7 @@ def _column_quantiles(values: Floats) -> tuple[float, ...]:
 def _equivalent_columns(
     names: Sequence[str], alike: Callable[[str, str], bool]
 ) -> list[tuple[str, ...]]:
-    """Put each column, the shortest name first, into the first group of which all are alike it."""
+    """Assign each column, the shortest name first, to the first group with only equivalent ones."""
     groups: list[list[str]] = []
     for name in sorted(names, key=lambda n: (len(n), n)):
         home = next((g for g in groups if all(alike(other, name) for other in g)), None)
@@ -144,7 +145,7 @@ def _equivalent_columns(
 
 
 def _are_equivalent(a: npt.NDArray[np.int64], b: npt.NDArray[np.int64]) -> bool:
-    """Tell whether each value of either column nearly always comes with the same of the other."""
+    """Return whether the values of either column nearly always determine those of the other."""
     known = (a >= 0) & (b >= 0)
     a, b = a[known], b[known]
     if len(a) < _MIN_KNOWN or len(np.unique(a)) < 2 or len(np.unique(b)) < 2:
@@ -152,6 +153,6 @@ def _are_equivalent(a: npt.NDArray[np.int64], b: npt.NDArray[np.int64]) -> bool:
     counts = np.zeros((int(a.max()) + 1, int(b.max()) + 1))
     np.add.at(counts, (a, b), 1)
     most = min(counts.max(axis=0).sum(), counts.max(axis=1).sum())
-    # A value seen once tells everything and means nothing.
+    # Values seen once always match, but are no evidence.
     repeated = len(a) >= 5 * max(len(np.unique(a)), len(np.unique(b)))
     return bool(repeated and most >= _SAME * len(a))

@@ -1,8 +1,8 @@
-"""Earlier decisions on the same content: equal and nearly equal texts, items and pictures.
+"""Earlier verdicts on similar content: equal and near-duplicate texts, items and images.
 
-Alike are decisions that share a number: that of the folded text, one of near equality, the item, or
-the hash of a picture. Whether two are alike depends on these two only, never on what else is in the
-log, and only what lies strictly before a decision's `decided_at` counts for it.
+Decisions are similar if they share a key: that of the folded text, a near-duplicate key, the item,
+or an image hash. Similarity depends only on the two decisions, never on the rest of the log, and
+only events strictly before a decision's `decided_at` count for it.
 """
 
 from collections.abc import Mapping
@@ -37,12 +37,12 @@ __all__ = [
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-#: What every column of this module begins with.
+#: The prefix of this module's columns.
 SIMILAR = "similar_"
 
 _ANYONE = (AUDIT, RE_REVIEW, APPEAL, REPORT, ADJUDICATION)
 _TEXT, _NEAR = "text_key", "near_key_"
-#: What each kind's columns end in.
+#: The suffixes of each kind's columns.
 SIMILAR_COLUMNS = ("reviewed", "violates", "wrong", "days", "decisions", "enforced_rate")
 _CHUNK = 16_384
 
@@ -50,16 +50,16 @@ _CHUNK = 16_384
 def similar_features(
     targets: pd.DataFrame, log: pd.DataFrame, reviews: pd.DataFrame | None
 ) -> pd.DataFrame:
-    """Tell how content like that of decisions was judged before each was taken.
+    """Compute features from verdicts on similar content before each decision.
 
     Parameters
     ----------
     targets
         Shape (n, any), decisions with `decided_at`.
     log
-        Shape (m, any), all decisions known, which may hold the targets; with `decision_id`
-        (unique), `decided_at`, `enforced`, and those of text, item_id and columns whose name ends
-        in `hash` that there are.
+        Shape (m, any), all known decisions, which may include the targets; with `decision_id`
+        (unique), `decided_at`, `enforced`, and any of text, item_id and columns whose name ends in
+        `hash`.
     reviews
         With the contract's columns; None for none.
 
@@ -67,14 +67,14 @@ def similar_features(
     -------
     pandas.DataFrame
         float64, shape (n, columns), in the targets' order and with their index. For each KIND of
-        likeness (`text`, `near`, `item`, and each hash column) that some two decisions of the log
-        share: `similar_KIND_reviewed`, alike decisions with a verdict by then, whoever asked for
-        it; `similar_KIND_violates` and `similar_KIND_wrong`, the share of these whose content
-        violates and that are errors (NaN without any); `similar_KIND_days` since the newest verdict
-        (NaN without any); `similar_KIND_decisions`, alike decisions before; and
-        `similar_KIND_enforced_rate` among them (NaN without any). For `near` what counts is the
-        number of near equality that most reviewed decisions share, then most decisions. All are NaN
-        where the decision has no such content.
+        similarity (`text`, `near`, `item`, and each hash column) that at least two decisions of the
+        log share: `similar_KIND_reviewed`, similar decisions with a verdict by then, from any
+        source; `similar_KIND_violates` and `similar_KIND_wrong`, the share of these whose content
+        violates and that are errors (NaN without any); `similar_KIND_days` since the latest verdict
+        (NaN without any); `similar_KIND_decisions`, earlier similar decisions; and
+        `similar_KIND_enforced_rate` among them (NaN without any). `near` uses the near-duplicate
+        key that most reviewed decisions share, then most decisions. All are NaN where the decision
+        has no such content.
 
     Examples
     --------
@@ -95,7 +95,7 @@ def similar_features(
 
 
 def with_content_keys(decisions: pd.DataFrame) -> pd.DataFrame:
-    """Put numbers in the place of texts: all that `SimilarContentIndex` needs of them.
+    """Replace texts by their keys, which is all that `SimilarContentIndex` needs.
 
     Parameters
     ----------
@@ -105,8 +105,8 @@ def with_content_keys(decisions: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Without `text`, and where there was one with nullable whole numbers `text_key` and
-        `near_key_0` onwards.
+        Without `text`; if there was one, with nullable integers `text_key` and `near_key_0`
+        onwards.
     """
     if "text" not in decisions:
         return decisions
@@ -120,12 +120,12 @@ def with_content_keys(decisions: pd.DataFrame) -> pd.DataFrame:
 
 
 class SimilarContentIndex:
-    """A log and its reviews, sorted once, to tell how content like any decision's was judged.
+    """A log and its reviews, sorted once, to look up verdicts on similar content.
 
     Parameters
     ----------
     log
-        From `with_content_keys`; else as for `similar_features`.
+        From `with_content_keys`; otherwise as for `similar_features`.
     reviews
         As for `similar_features`.
     """
@@ -151,7 +151,7 @@ class SimilarContentIndex:
                 ]
 
     def columns(self, targets: pd.DataFrame) -> pd.DataFrame:
-        """Tell how content like that of decisions was judged; see `similar_features`.
+        """Look up verdicts on similar content; see `similar_features`.
 
         Parameters
         ----------
@@ -183,13 +183,13 @@ class SimilarContentIndex:
     def _best_match_columns(
         self, alikes: list["_SimilarGroups"], groups: Ints, now: Ints, reviewed: Ints, at: Ints
     ) -> Floats:
-        """Return the columns of one kind, shape (n, 6), from the number that says most."""
+        """Return the columns of one kind, shape (n, 6), from the key with most evidence."""
         counts = np.stack([a.counts(g, now, reviewed) for a, g in zip(alikes, groups, strict=True)])
         latest = np.stack(
             [a.verdicts.latest_before(g, reviewed) for a, g in zip(alikes, groups, strict=True)]
         )
         rows = np.arange(len(at))
-        # The first number with most reviewed decisions, and among those with most decisions.
+        # The first key with most reviewed decisions, and among those with most decisions.
         best = np.lexsort((-counts[..., 3], -counts[..., 0]), axis=0)[0]
         n, wrong, violates, decisions, enforced = counts[best, rows].T
         last = latest[best, rows]
@@ -204,7 +204,7 @@ class SimilarContentIndex:
 
 
 class _SimilarGroups:
-    """Decisions and verdicts by one number that says who is alike."""
+    """Decisions and verdicts by one similarity key."""
 
     def __init__(
         self,
@@ -218,7 +218,7 @@ class _SimilarGroups:
         self.groups = groups
         self.decisions = EventTally(groups.codes, tick, enforced.astype(np.int64)[:, None], ticks)
         code, acted = groups.codes[steps.position], enforced[steps.position]
-        # What was overturned on an enforced decision does not violate; on an allowed one it does.
+        # Content of an overturned enforcement does not violate; of an overturned approval it does.
         violates = np.where(acted, UNIT - steps.overturned, steps.overturned)
         values = np.column_stack([steps.errors, violates])
         self.verdicts = EventTally(code, clock.ticks(steps.start), values, len(clock))
@@ -227,17 +227,17 @@ class _SimilarGroups:
     def counts(self, group: Ints, now: Ints, reviewed: Ints) -> Ints:
         """Return reviewed, wrong, violating, decisions, enforced; shape (n, 5)."""
         nothing = np.zeros(len(group), np.int64)
-        stands = self.verdicts.sums_before(group, reviewed) - self.revised.sums_before(
+        verdicts = self.verdicts.sums_before(group, reviewed) - self.revised.sums_before(
             group, reviewed
         )
         decided = self.decisions.sums_before(group, now) - self.decisions.sums_before(
             group, nothing
         )
-        return np.hstack([stands, decided])
+        return np.hstack([verdicts, decided])
 
 
 def _similarity_keys(log: pd.DataFrame) -> Mapping[str, list[str]]:
-    """Name the columns behind each kind of likeness that a log has."""
+    """Return the columns of each kind of similarity that a log has."""
     kinds: dict[str, list[str]] = {}
     if _TEXT in log:
         kinds["text"] = [_TEXT]

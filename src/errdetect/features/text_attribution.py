@@ -1,9 +1,9 @@
-"""What each word of a text adds to the text models' mean: hashed n-grams found again in the text.
+"""Attribute the text models' mean log-odds to words, via their hashed n-grams.
 
-The text models are linear in n-grams, and every n-gram stands in one word or in two neighbours. So a
-text's log-odds fall apart into its words exactly: an n-gram that stands k times gives each place
-1 / k of what it adds, and a pair of words gives half to each. In scripts that are written without
-spaces the characters take the words' place. Nothing of a text is stored for it.
+The text models are linear in n-grams, and every n-gram lies in one word or in two neighbours. So a
+text's log-odds decompose exactly into words: an n-gram that occurs k times gives each occurrence
+1 / k of its contribution, and a pair of words half to each. Scripts without spaces use characters
+instead of words. No text is stored for this.
 """
 
 import itertools
@@ -31,7 +31,7 @@ __all__ = ["WordContributions", "attribute_words"]
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-_BLOCK = 500  # texts taken apart at a time, which bounds memory
+_BLOCK = 500  # texts attributed at a time, to bound memory
 # Chinese, Japanese, Thai, Lao, Burmese, Khmer.
 _UNSPACED = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\U00020000-\U0003ffff]"
@@ -41,20 +41,20 @@ _PAIRED: tuple[View, ...] = ("word", "cased")
 
 @dataclass(frozen=True)
 class WordContributions:
-    """Texts as sums of their words, in log-odds that the content violates.
+    """Texts as sums of word contributions, in log-odds that the content violates.
 
     Parameters
     ----------
     row, word, part
-        Shape (m,), one entry a text and different word, in the text's order: the text's position,
-        the word as it stands between spaces, and what all its places together add. A word of a
-        script without spaces has an entry for each of its characters instead.
+        Shape (m,), one entry per text and distinct word, in the text's order: the text's position,
+        the word between spaces, and the total contribution of its occurrences. A word of a script
+        without spaces has an entry for each of its characters instead.
     run
         Shape (m,), entries of one word share a number.
     start
-        Shape (n,), the log-odds of a text without words; NaN where there is no text.
+        Shape (n,), the log-odds of a text without words; NaN without text.
     rest
-        Shape (n,), what the columns that words are put beside add by themselves.
+        Shape (n,), the contribution of the tag columns by themselves.
     """
 
     row: Ints
@@ -65,12 +65,12 @@ class WordContributions:
     rest: Floats
 
     def total_log_odds(self) -> Floats:
-        """Return start, rest and all words added up, shape (n,): the text models' mean."""
+        """Return the sum of start, rest and all words, shape (n,): the text models' mean."""
         return self.start + self.rest + np.bincount(self.row, self.part, len(self.start))
 
 
 def attribute_words(model: TextModel, decisions: pd.DataFrame) -> WordContributions:
-    """Take the text models' mean log-odds apart into the words of each text.
+    """Attribute the text models' mean log-odds to the words of each text.
 
     Parameters
     ----------
@@ -81,8 +81,8 @@ def attribute_words(model: TextModel, decisions: pd.DataFrame) -> WordContributi
 
     Returns
     -------
-    TextWords
-        Its `totals` equal the mean of `model.logits` up to rounding.
+    WordContributions
+        Its `total_log_odds` equal the mean of `model.logits` up to rounding.
 
     Examples
     --------
@@ -90,17 +90,17 @@ def attribute_words(model: TextModel, decisions: pd.DataFrame) -> WordContributi
     >>> frame = pd.DataFrame({"text": ["sell gun", "sell shoe"] * 20, "enforced": False})
     >>> y = np.array([1.0, 0.0] * 20)
     >>> model, _ = fit_text_models(count_texts(frame, []), y, np.ones(40), np.arange(40) % 2, seed=0)
-    >>> told = attribute_words(model, frame.head(2))
-    >>> told.word[np.argsort(told.part)].tolist()[0::3]
+    >>> found = attribute_words(model, frame.head(2))
+    >>> found.word[np.argsort(found.part)].tolist()[0::3]
     ['shoe', 'gun']
-    >>> bool(np.allclose(told.totals(), model.logits(frame.head(2)).mean(axis=1)))
+    >>> bool(np.allclose(found.total_log_odds(), model.logits(frame.head(2)).mean(axis=1)))
     True
     """
     parts: list[WordContributions] = []
     for i in range(0, max(len(decisions), 1), _BLOCK):
-        told = _attribute_block(model, decisions.iloc[i : i + _BLOCK])
+        block = _attribute_block(model, decisions.iloc[i : i + _BLOCK])
         run = int(parts[-1].run.max(initial=-1)) + 1 if parts else 0
-        parts.append(replace(told, row=told.row + i, run=told.run + run))
+        parts.append(replace(block, row=block.row + i, run=block.run + run))
     names = [field.name for field in fields(WordContributions)]
     return WordContributions(*(np.concatenate([getattr(part, n) for part in parts]) for n in names))
 
@@ -108,11 +108,11 @@ def attribute_words(model: TextModel, decisions: pd.DataFrame) -> WordContributi
 def _attribute_block(model: TextModel, decisions: pd.DataFrame) -> WordContributions:
     n = len(decisions)
     texts = decisions["text"] if "text" in decisions else pd.Series([None] * n, dtype="str")
-    said = [text.split(" ") if text else [] for text in clean_texts(texts).tolist()]
-    row = np.repeat(np.arange(n), [len(words) for words in said])
-    codes, known = pd.factorize(np.array([w for words in said for w in words], dtype=object))
+    split_texts = [text.split(" ") if text else [] for text in clean_texts(texts).tolist()]
+    row = np.repeat(np.arange(n), [len(words) for words in split_texts])
+    codes, known = pd.factorize(np.array([w for words in split_texts for w in words], dtype=object))
     words = pd.Series(known, dtype="str")
-    # A slot is one different word of one text, numbered in the order of its first place.
+    # A slot is one distinct word of one text, numbered in the order of its first occurrence.
     slot, places = pd.factorize(row * max(len(words), 1) + codes)
     own_row, own_word = places // max(len(words), 1), places % max(len(words), 1)
     enforced = decisions["enforced"].to_numpy(bool).astype(np.int64)
@@ -133,7 +133,7 @@ def _attribute_block(model: TextModel, decisions: pd.DataFrame) -> WordContribut
         [model.intercepts[r.name][enforced * (len(model.intercepts[r.name]) - 1)] for r in RECIPES],
         axis=0,
     )
-    empty = np.array([not words for words in said], dtype=bool)
+    empty = np.array([not words for words in split_texts], dtype=bool)
     start[empty] = np.nan
     rest = np.where(empty, 0.0, total[len(places) : len(places) + n])
     word, run, part = split.parts(total[: len(places)], total[len(places) + n :])
@@ -144,7 +144,7 @@ Entries = tuple[Ints, Ints, Floats]
 
 
 class _CharacterSplit:
-    """Words of scripts without spaces, taken apart into characters with the marks upon them."""
+    """Words of scripts without spaces, split into characters with their marks."""
 
     def __init__(self, known: npt.NDArray[np.object_], own_word: Ints, first: int) -> None:
         self._known, self._own_word, self._first = known, own_word, first
@@ -159,7 +159,7 @@ class _CharacterSplit:
         self._at = np.append(0, np.cumsum(sizes)).astype(np.int64)
 
     def place(self, found: Entries, times: Ints) -> Entries:
-        """Give the n-grams of these words to the characters that they stand on, in equal parts."""
+        """Distribute the n-grams of these words equally over their characters."""
         if not self._slots:
             return found
         keep = ~np.isin(found[0], self._slots)
@@ -172,7 +172,7 @@ class _CharacterSplit:
         return owner, column, count
 
     def parts(self, whole: Floats, single: Floats) -> tuple[npt.NDArray[np.object_], Ints, Floats]:
-        """Return every entry's word, its slot and what it adds, in the order of slots."""
+        """Return every entry's word, slot and contribution, in the order of slots."""
         left = np.setdiff1d(np.arange(len(whole)), self._slots)
         size = np.bincount(self.slot, minlength=len(whole))
         pieces = [
@@ -192,17 +192,17 @@ class _CharacterSplit:
 
 
 def _is_unspaced(word: str) -> bool:
-    # A letter that changes its length in lower case would move the places.
+    # A letter that changes its length in lower case would shift the positions.
     return bool(_UNSPACED.search(word)) and len(word.lower()) == len(word)
 
 
 def _cluster_starts(word: str) -> list[int]:
-    """Return where characters start; marks belong to the character before them."""
+    """Return the starts of characters; marks belong to the character before them."""
     return [i for i, c in enumerate(word) if i == 0 or unicodedata.category(c)[0] != "M"]
 
 
 def _cluster_shares(word: str, starts: list[int]) -> Entries:
-    """Return each n-gram's share on each character: which, the n-gram's column, and how much."""
+    """Return each n-gram's share on each character: character, n-gram column and share."""
     first, size, column = locate_character_ngrams(word.lower())
     owner = np.repeat(np.arange(len(starts)), np.diff([*starts, len(word)]))
     low, high = np.maximum(first, 0), np.minimum(first + size, len(word))
@@ -213,14 +213,14 @@ def _cluster_shares(word: str, starts: list[int]) -> Entries:
 
 
 def _untagged_entries(words: pd.Series, codes: Ints, row: Ints, slot: Ints, view: View) -> Entries:
-    """Return the n-grams of every word and pair of words: whose they are, which, and how many."""
+    """Return the n-grams of every word and pair of words: owner, column and count."""
     if not len(words):
         return _no_entries()
     counts = count_ngrams(words, view)
     entries = [_assign_entries(counts, codes, slot, 1.0)]
     if view in _PAIRED:
-        said = np.flatnonzero(np.diff(counts.indptr)[codes] > 0)  # a word view passes signs over
-        left, right = said[:-1], said[1:]
+        used = np.flatnonzero(np.diff(counts.indptr)[codes] > 0)  # a word view skips signs
+        left, right = used[:-1], used[1:]
         same = row[left] == row[right]
         left, right = left[same], right[same]
         pair, kinds = pd.factorize(codes[left] * len(words) + codes[right])
@@ -237,27 +237,27 @@ def _untagged_entries(words: pd.Series, codes: Ints, row: Ints, slot: Ints, view
 def _tagged_entries(
     words: pd.Series, own_row: Ints, own_word: Ints, hashes: npt.NDArray[np.uint64], slot: Ints
 ) -> Entries:
-    """Return the words beside each of the row's tags, and the tags by themselves."""
+    """Return the words combined with each of the row's tags, and the tags by themselves."""
     n, tags = hashes.shape
     alone = count_ngrams(pd.Series([""] * n, dtype="str"), "tagged", hashes)
     places = len(own_row)
     rows = np.arange(n)
     entries = [_assign_entries(alone, rows, rows + places, 1.0)] if tags and n else []
     if places:
-        beside = count_ngrams(words.iloc[own_word], "tagged", hashes[own_row])
+        combined = count_ngrams(words.iloc[own_word], "tagged", hashes[own_row])
         if tags:
-            beside = beside - alone[own_row]
-            beside.eliminate_zeros()
+            combined = combined - alone[own_row]
+            combined.eliminate_zeros()
         times = np.bincount(slot, minlength=places)
         owner, column, count = _assign_entries(
-            beside.tocsr(), np.arange(places), np.arange(places), 1.0
+            combined.tocsr(), np.arange(places), np.arange(places), 1.0
         )
         entries.append((owner, column, count * times[owner]))
     return _concat_entries(entries)
 
 
 def _assign_entries(counts: sparse.csr_matrix, which: Ints, owner: Ints, share: float) -> Entries:
-    """Return the entries of the rows `which`, each given to its owner."""
+    """Return the entries of the rows `which`, each assigned to its owner."""
     size = np.diff(counts.indptr)[which]
     start = counts.indptr[which].astype(np.int64)
     ends = np.cumsum(size)
@@ -286,7 +286,7 @@ def _sum_contributions(
     column: Ints,
     count: Floats,
 ) -> Floats:
-    """Return what the n-grams of one view add, by their owner, shape (len(rows_of),)."""
+    """Return the contributions of one view's n-grams by owner, shape (len(rows_of),)."""
     row = rows_of[owner]
     place = np.full(2**BITS, -1, np.int64)
     place[model.columns[view]] = np.arange(len(model.columns[view]))
@@ -297,7 +297,7 @@ def _sum_contributions(
     times = np.bincount(inverse, count, len(key))
     rows, columns = key // max(p, 1), key % max(p, 1)
     indptr = np.searchsorted(rows, np.arange(len(enforced) + 1))
-    # Counts are whole: shares of one n-gram add up to 1, but for rounding.
+    # Counts are integers: shares of one n-gram sum to 1, up to rounding.
     whole = np.round(times).astype(np.float32)
     whole = sparse.csr_matrix((whole, columns, indptr), (len(enforced), p))
     x = tfidf_rows(whole, model.idf[view]).data.astype(np.float64)

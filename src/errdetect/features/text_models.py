@@ -1,9 +1,9 @@
 """Linear text models of P(the content violates), in any language.
 
-Several models look at a text in different ways (characters, words, words with case, words beside the
-row's tags; one model a side of the decision; three losses), because their disagreement tells as much
-as each of them. Training rows are scored out of fold, and folds never part identical or nearly
-identical content: scored in-sample these features would look far better than they are.
+Several models use different views of a text (characters, words, words with case, words combined with
+the row's tags; one model per side of the decision; three losses), because their disagreement is as
+informative as each of them. Training rows are scored out of fold, and folds never separate identical
+or near-identical content: in-sample scores would be far too good.
 """
 
 import threading
@@ -47,7 +47,7 @@ MEASURE_COLUMNS = ("text_chars", "text_words", *_SHARES, "text_links", "text_rep
 
 
 def text_statistics(texts: pd.Series) -> npt.NDArray[np.float64]:
-    """Measure texts; NaN where there is none.
+    """Compute text statistics; NaN where there is no text.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def text_statistics(texts: pd.Series) -> npt.NDArray[np.float64]:
     -------
     numpy.ndarray
         Shape (n, 8), columns as in `MEASURE_COLUMNS`: characters, words, shares of characters in
-        [0, 1], and counts of links and of characters standing four or more times in a row.
+        [0, 1], and counts of links and of characters repeated four or more times in a row.
 
     Examples
     --------
@@ -85,19 +85,19 @@ I64 = npt.NDArray[np.int64]
 Rows = npt.NDArray[Any]
 
 _VIEWS: tuple[View, ...] = ("char", "word", "cased", "tagged")
-_ALONE = threading.Lock()  # the solver draws from one generator for the whole process
-_MIN_TEXTS = 2  # an n-gram of one text only says nothing about others
-_LOGIT = 2.0  # what the squared loss's scale of -1 to 1 is stretched by, to stand beside log-odds
+_ALONE = threading.Lock()  # the solver's random generator is global to the process
+_MIN_TEXTS = 2  # an n-gram of a single text does not generalise
+_LOGIT = 2.0  # scales the squared loss's range of -1 to 1 to that of log-odds
 
 
 @dataclass(frozen=True)
 class TextModelRecipe:
-    """How one text model is made.
+    """The specification of one text model.
 
     Parameters
     ----------
     name, view
-        Its name, and what it looks at.
+        Its name, and its view of the text.
     loss
         `logistic`, or `squared` (ridge regression on -1 and 1).
     strength
@@ -105,7 +105,7 @@ class TextModelRecipe:
     bayes
         Whether n-grams are weighted by their naive Bayes log-ratio (Wang and Manning 2012).
     sides
-        Whether enforced and allowed decisions have a model each.
+        Whether enforced and allowed decisions have separate models.
     """
 
     name: str
@@ -126,15 +126,15 @@ RECIPES: tuple[TextModelRecipe, ...] = (
     TextModelRecipe("cased", "cased", "squared", strength=0.3),
     TextModelRecipe("tagged", "tagged", strength=4.0, bayes=True),
 )
-#: The one that is quickest to fit.
+#: The fastest recipe to fit.
 RIDGE = RECIPES[1]
-#: Names of the columns that `TextModel.logits` returns, of all recipes.
+#: Names of the columns of `TextModel.logits` with all recipes.
 TEXT_COLUMNS = tuple(f"text_{recipe.name}_logit" for recipe in RECIPES)
 
 
 @dataclass(frozen=True)
 class TextCounts:
-    """Counts of the n-grams of decisions' texts, made once and cut to any rows.
+    """N-gram counts of decisions' texts, computed once for any subset of rows.
 
     Parameters
     ----------
@@ -166,8 +166,7 @@ def count_texts(
     decisions
         Shape (n, any), with `enforced`; without `text` no row has one.
     tags
-        Columns whose values the tagged view puts beside the words; one that is absent is missing
-        everywhere.
+        Columns whose values the tagged view combines with the words; absent ones count as missing.
     views
         The views to count in.
 
@@ -190,7 +189,7 @@ def count_texts(
 
 
 def tag_hashes(decisions: pd.DataFrame, tags: Sequence[str]) -> npt.NDArray[np.uint64]:
-    """Hash what each row is tagged with, shape (n, tags); an absent column is missing everywhere.
+    """Hash each row's tags, shape (n, tags); absent columns count as missing.
 
     Examples
     --------
@@ -209,14 +208,14 @@ def tag_hashes(decisions: pd.DataFrame, tags: Sequence[str]) -> npt.NDArray[np.u
 
 @dataclass(frozen=True)
 class TextModel:
-    """Fitted linear models of P(violates), one a recipe and side.
+    """Fitted linear models of P(violates), one per recipe and side.
 
     Parameters
     ----------
     tags
-        Columns that the tagged view reads.
+        Columns that the tagged view uses.
     columns
-        By view: which of the 2**20 hashed n-grams count, rising, shape (p,).
+        By view: which of the 2**20 hashed n-grams are used, ascending, shape (p,).
     idf
         By view: their inverse document frequencies, shape (p,).
     slopes
@@ -232,7 +231,7 @@ class TextModel:
     intercepts: Mapping[str, Floats]
 
     def logits(self, decisions: pd.DataFrame) -> Floats:
-        """Return log-odds that the content violates; NaN where there is no text.
+        """Return log-odds that the content violates; NaN without text.
 
         Parameters
         ----------
@@ -256,7 +255,7 @@ class TextModel:
         return self.read(count_texts(decisions, self.tags))
 
     def read(self, counts: TextCounts) -> Floats:
-        """Return the same from texts already counted."""
+        """Return the same from counted texts."""
         recipes = [recipe for recipe in RECIPES if recipe.name in self.slopes]
         out = np.full((len(counts.present), len(recipes)), np.nan)
         X: dict[View, sparse.csr_matrix] = {}
@@ -281,7 +280,7 @@ class TextModel:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> "TextModel":
-        """Build the model from what `arrays` returned.
+        """Build the model from the result of `arrays`.
 
         Raises
         ------
@@ -316,17 +315,17 @@ def fit_text_models(
     counts
         Shape (n,); rows without text are left out of the fit.
     violates
-        Shape (n,), P(the content violates) as the label says it: 1, 0, or between where unsure.
+        Shape (n,), the label as P(the content violates): 1, 0, or between where uncertain.
     weight
         Shape (n,), weight of each row's label, at least 0.
     fold
-        Shape (n,), each row's fold; near-identical content must share one (see `text_groups`).
+        Shape (n,), each row's fold; near-identical content must share one.
     tags
-        The columns that the counts' tagged view was made with.
+        The columns used by the counts' tagged view.
     recipes
-        Some of `RECIPES`, in their order; the counts must hold their views.
+        Some of `RECIPES`, in their order; the counts must include their views.
     seed
-        Seeds the solver.
+        Seed of the solver.
 
     Returns
     -------
@@ -346,7 +345,7 @@ def fit_text_models(
         columns[view], idf[view] = _select_ngrams(some.counts[view])
         X = tfidf_rows(some.counts[view][:, columns[view]], idf[view])
         held: list[npt.NDArray[np.bool_]] = [fold == k for k in range(folds)]
-        held.append(np.zeros(len(rows), bool))  # the last fit learns from all
+        held.append(np.zeros(len(rows), bool))  # the last fit uses all rows
         jobs = [
             (recipe, side, out_of, j)
             for j, recipe in enumerate(recipes)
@@ -376,7 +375,7 @@ def fit_text_models(
 def _select_ngrams(
     counts: sparse.csr_matrix,
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
-    """Choose the n-grams of two texts or more, and weigh them by how rare they are."""
+    """Choose the n-grams of at least two texts, and their inverse document frequencies."""
     seen = np.bincount(counts.indices, minlength=2**BITS)
     columns = np.flatnonzero(seen >= _MIN_TEXTS).astype(np.int32)
     idf = np.log((1 + counts.shape[0]) / (1 + seen[columns])) + 1
@@ -402,7 +401,7 @@ def tfidf_rows(counts: sparse.csr_matrix, idf: npt.NDArray[np.float32]) -> spars
 def _fit_recipe(
     X: sparse.csr_matrix, rows: I64, y: Floats, w: Floats, recipe: TextModelRecipe, seed: int
 ) -> tuple[Floats, float]:
-    """Fit one model on some rows; where these say one thing only, its smoothed log-odds."""
+    """Fit one model on some rows; where these have one class only, its smoothed log-odds."""
     y, w = y[rows], w[rows]
     wrong = y >= 0.5
     if len(rows) == 0 or wrong.all() or not wrong.any():
@@ -421,7 +420,7 @@ def _fit_recipe(
     if ratio is not None:
         some = some.copy()
         some.data = some.data * ratio[some.indices]
-    yes, no = np.flatnonzero(y > 0), np.flatnonzero(y < 1)  # an unsure label counts as both
+    yes, no = np.flatnonzero(y > 0), np.flatnonzero(y < 1)  # an uncertain label counts as both
     both = np.concatenate([yes, no])
     if len(both) > len(y):
         some, label = some[both], np.repeat([1, 0], [len(yes), len(no)])
@@ -438,7 +437,7 @@ def _fit_recipe(
 
 
 def _naive_bayes_ratio(X: sparse.csr_matrix, y: Floats, w: Floats) -> npt.NDArray[np.float32]:
-    """Naive Bayes: how much more an n-gram is used in what violates, as a log-ratio."""
+    """Return each n-gram's naive Bayes log-ratio of violating to other content."""
     bad, good = X.T @ (w * y) + 1, X.T @ (w * (1 - y)) + 1
     ratio = np.log(bad / bad.sum()) - np.log(good / good.sum())
     return np.asarray(ratio, dtype=np.float32)

@@ -1,1 +1,1 @@
-"""Reviews become labels: what is known about a decision, since when, and how far to trust it."""
+"""From reviews to labels: review history, verdicts, labels, audit sample."""

@@ -1,4 +1,4 @@
-"""The audit sample: the drawn decisions of a designed sample, one draw a decision, and the lost ones."""
+"""The audit sample: the decisions that a sampling design drew, and those lost since."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -37,21 +37,21 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
-#: Two probabilities of one decision are the same when they differ by less than this share.
+#: Relative difference up to which two probabilities of one decision are equal.
 SAME = 1e-6
 
 
 @dataclass(frozen=True)
 class ExpertAnswers:
-    """What experts answered on each draw; arrays of shape (n_draws,).
+    """Experts' verdicts on each draw; arrays of shape (n_draws,).
 
     Parameters
     ----------
     error, overturned
         Whether the decision is an error, and whether its action is wrong: 1 or 0; NaN where no
-        expert answered.
+        expert reviewed it.
     probability
-        Chance that the reviewed decision was sent to the expert; NaN where none is given.
+        Probability that the reviewed decision was sent to the expert; NaN where not given.
     """
 
     error: Floats
@@ -61,7 +61,7 @@ class ExpertAnswers:
 
 @dataclass(frozen=True)
 class AuditSample:
-    """The drawn decisions and what their reviewers answered.
+    """The drawn decisions and their reviewers' verdicts.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ class AuditSample:
     weight
         1/inclusion probability.
     error, overturned
-        Share of its reviewers who call it an error, and its action wrong.
+        Share of its reviewers who find an error, and a wrong action.
     expert_error, expert_overturned, expert_probability
         See `ExpertAnswers`.
     vote_draw, vote_site
@@ -78,8 +78,8 @@ class AuditSample:
     sites
         Names of the sites, ascending.
     own_variance
-        What each draw adds to the variance of a sum, for each squared residual; None where that is
-        weight (weight - 1), as it is with one design.
+        Each draw's contribution to the variance of a sum, per squared residual; None where it is
+        weight (weight - 1), as with one design.
     """
 
     position: Ints
@@ -96,24 +96,24 @@ class AuditSample:
 
     @property
     def variance(self) -> Floats:
-        """What each draw adds to the variance of a sum, for each squared residual; 0 if certain."""
+        """Each draw's contribution to the variance of a sum, per squared residual; 0 if certain."""
         if self.own_variance is None:
             return np.asarray(self.weight * (self.weight - 1))
         return self.own_variance
 
     @property
     def flagged(self) -> Bools:
-        """Whether any of its reviewers calls the decision an error."""
+        """Whether any of its reviewers finds an error."""
         return self.error > 0
 
     @property
     def adjudicated(self) -> Bools:
-        """Whether an expert answered."""
+        """Whether an expert reviewed it."""
         return ~np.isnan(self.expert_error)
 
     @property
     def answer(self) -> Floats:
-        """The expert's answer where there is one, else the share of reviewers who call it an error."""
+        """The expert's verdict where there is one, else the share of reviewers who find an error."""
         return np.where(self.adjudicated, self.expert_error, self.error)
 
 
@@ -124,9 +124,9 @@ class LostDraws:
     Parameters
     ----------
     weight
-        1/inclusion probability; where none is readable, the mean of the others.
+        1/inclusion probability; where unreadable, the mean of the others.
     position
-        Row of the decision among the decisions, -1 where the log does not have it.
+        Row of the decision among the decisions, -1 if not in the log.
     decision_id
         As the review has it; missing where unreadable.
     review_id
@@ -134,7 +134,7 @@ class LostDraws:
     known_at
         When that review was made; NaT where unreadable.
     rejected
-        What could be read of the decision where it was itself rejected, shape (n_lost, any).
+        The readable fields of decisions that were themselves rejected, shape (n_lost, any).
     """
 
     weight: Floats
@@ -160,7 +160,7 @@ class LostDraws:
 
 
 def is_error(verdict: pd.Series, *, action_only: bool) -> Bools:
-    """Whether each verdict says error; `action_only` leaves out wrong labels of right actions.
+    """Whether each verdict is an error; `action_only` leaves out wrong labels of correct actions.
 
     Examples
     --------
@@ -179,10 +179,10 @@ def gather_audit_sample(
     as_of: datetime | None = None,
     sources: Sequence[str] = (AUDIT,),
 ) -> AuditSample:
-    """Gather the draws of a designed sample; several reviewers of one decision are one draw.
+    """Collect the draws of a designed sample; several reviewers of one decision are one draw.
 
-    Only the sample's own reviews and adjudications speak here: an appeal came by itself, so
-    counting it would bend the sample. Of each reviewer the latest verdict on a decision counts.
+    Only the sample's own reviews and adjudications count: appeals are not drawn by the design, so
+    they would bias the sample. Each reviewer's latest verdict on a decision counts.
 
     Parameters
     ----------
@@ -194,7 +194,7 @@ def gather_audit_sample(
     as_of
         Only reviews known by then; the latest time in the data if None.
     sources
-        The sources whose reviews came from one design with logged inclusion probabilities.
+        The sources whose reviews come from one design with logged inclusion probabilities.
 
     Returns
     -------
@@ -205,7 +205,7 @@ def gather_audit_sample(
     Refusal
         Where a probability is missing, outside (0, 1], or differs within a decision.
     DataError
-        Where a `decision_id` stands twice among the decisions.
+        Where a `decision_id` occurs twice among the decisions.
 
     Examples
     --------
@@ -235,7 +235,7 @@ def gather_audit_sample(
 
 
 def expert_answers(adjudications: pd.DataFrame, position: Ints, drawn: Ints) -> ExpertAnswers:
-    """Look up the expert's answer on each draw.
+    """Look up the expert's verdict on each draw.
 
     Parameters
     ----------
@@ -249,7 +249,7 @@ def expert_answers(adjudications: pd.DataFrame, position: Ints, drawn: Ints) -> 
     Raises
     ------
     Refusal
-        Where a chance of being sent to the expert lies outside (0, 1].
+        Where a probability of being sent to the expert lies outside (0, 1].
     """
     error, overturned, probability = (np.full(len(drawn), np.nan) for _ in range(3))
     known = np.isin(position, drawn)
@@ -270,7 +270,7 @@ def gather_draws(
     weight: Floats,
     variance: Floats | None = None,
 ) -> AuditSample:
-    """Put together what was answered on each draw.
+    """Combine the verdicts on each draw.
 
     Parameters
     ----------
@@ -285,13 +285,13 @@ def gather_draws(
     weight, variance
         As in `AuditSample`, shape (n_draws,).
     """
-    judges = np.bincount(draw, minlength=len(drawn))
+    n_reviewers = np.bincount(draw, minlength=len(drawn))
     site, sites = pd.factorize(votes["site"], sort=True)
     return AuditSample(
         position=drawn,
         weight=weight,
-        error=np.bincount(draw, is_error(votes["verdict"], action_only=False)) / judges,
-        overturned=np.bincount(draw, is_error(votes["verdict"], action_only=True)) / judges,
+        error=np.bincount(draw, is_error(votes["verdict"], action_only=False)) / n_reviewers,
+        overturned=np.bincount(draw, is_error(votes["verdict"], action_only=True)) / n_reviewers,
         expert_error=answers.error,
         expert_overturned=answers.overturned,
         expert_probability=answers.probability,
@@ -310,7 +310,7 @@ def inclusion_probabilities(history: pd.DataFrame, *, n_decisions: int) -> Float
     history
         The review history; see `build_review_history`.
     n_decisions
-        How many decisions there are.
+        Number of decisions.
 
     Returns
     -------
@@ -334,27 +334,26 @@ def find_lost_draws(
     rejected_reviews: pd.DataFrame | None = None,
     rejected_decisions: pd.DataFrame | None = None,
 ) -> LostDraws:
-    """List the drawn decisions that have audit reviews but none that can be used.
+    """List the drawn decisions that have audit reviews but no usable one.
 
-    Left out are reviews that were made before the log's first decision and name none of its
-    decisions: they belong to an earlier log.
+    Reviews from before the log's first decision that match none of its decisions are left out: they
+    belong to an earlier log.
 
     Parameters
     ----------
     decisions, reviews
         The contract's tables.
     probability
-        From `inclusion_probabilities`: which decisions have an audit review that can be used.
+        From `inclusion_probabilities`: which decisions have a usable audit review.
     as_of
         Only reviews known by then; the latest time in the data if None.
     rejected_reviews, rejected_decisions
-        What could be read of the rows that were rejected, with the contract's columns.
+        The readable fields of rejected rows, with the contract's columns.
 
     Returns
     -------
     LostDraws
-        One entry a decision; a rejected review without a readable `decision_id` is an entry of
-        its own.
+        One entry per decision, and one per rejected review without a readable `decision_id`.
     """
     own = reviews[(reviews["source"] == AUDIT).to_numpy(dtype=bool)]
     events = build_review_history(decisions, own, as_of=as_of)
@@ -379,9 +378,9 @@ def find_lost_draws(
     weight = 1 / np.where((given > 0) & (given <= 1), given, np.nan)
     seen = np.concatenate([weight, 1 / probability])
     seen = seen[~np.isnan(seen)]
-    usual = float(seen.mean()) if len(seen) else 1.0
+    mean_weight = float(seen.mean()) if len(seen) else 1.0
     return LostDraws(
-        weight=np.where(np.isnan(weight), usual, weight),
+        weight=np.where(np.isnan(weight), mean_weight, weight),
         position=position,
         decision_id=rows["decision_id"].to_numpy(dtype=object),
         review_id=rows["review_id"].to_numpy(dtype=object),
@@ -408,14 +407,14 @@ def _check_probability(reviews: pd.DataFrame, what: str) -> None:
             f"{int(bad.sum())} of {len(reviews)} that are missing or outside "
             f"(first: {first['inclusion_probability']} in review {first['review_id']})"
         )
-        do = "Log the chance the design gave each decision, or give these reviews another source."
+        do = "Log each decision's inclusion probability, or give these reviews another source."
         raise Refusal(error_message(f"inclusion_probability of {what}", "lie in (0, 1]", got, do))
 
 
 def _index_draws(
     position: Ints, probability: Floats, reviews: pd.DataFrame
 ) -> tuple[Ints, Ints, Floats]:
-    """Distinct drawn rows, the draw of each review, and each draw's probability."""
+    """Return the distinct drawn rows, each review's draw, and each draw's probability."""
     drawn, draw = np.unique(position, return_inverse=True)
     low, high = np.full(len(drawn), np.inf), np.zeros(len(drawn))
     np.minimum.at(low, draw, probability)
@@ -425,8 +424,6 @@ def _index_draws(
         first = int(np.argmax(differ))
         name = reviews["decision_id"].iloc[int(np.argmax(draw == first))]
         got = f"{int(differ.sum())} with two (first: {name}, {low[first]:g} and {high[first]:g})"
-        do = (
-            "Estimate from one audit design at a time, or log the chance over all designs together."
-        )
+        do = "Estimate from one audit design at a time, or log the probability over all designs."
         raise Refusal(error_message("inclusion_probability", "be one for each decision", got, do))
     return drawn, draw.astype(np.int64), high

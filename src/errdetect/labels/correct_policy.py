@@ -1,4 +1,4 @@
-"""Which policy each decision should have been taken under, as far as reviews say."""
+"""The correct policy of each decision, as far as reviews show it."""
 
 from typing import Any
 
@@ -15,11 +15,11 @@ def find_correct_policies(
     labels: pd.DataFrame,
     history: pd.DataFrame,
 ) -> "pd.Series[Any]":
-    """Name the right policy of each enforced decision that reviews tell of.
+    """Return the correct policy of each reviewed enforcement.
 
-    An upheld enforcement was taken under the right policy; a relabelled one should have been taken
-    under the policy that most of the counting reviews name. Where names tie, where none is given,
-    and where the action itself was wrong or allowed, the right policy is unknown.
+    An upheld enforcement has the correct policy; a relabelled one should have had the policy that
+    most of its current reviews name. The correct policy is unknown where reviews tie or name none,
+    and where the action is wrong or the decision allowed the content.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def find_correct_policies(
 
 
 def _most_named_policy(history: pd.DataFrame) -> "pd.Series[Any]":
-    """Return the policy that most reviews name, by row of the decision; ties are left out."""
+    """Return the policy that most reviews name, by row of the decision, without ties."""
     counts = (history["standing"] == COUNTS) & (history["verdict"] == RELABELLED)
     rows = (counts & history["correct_policy_id"].notna()).to_numpy(bool)
     named = history.loc[rows, ["position", "correct_policy_id"]]

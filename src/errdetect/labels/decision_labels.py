@@ -1,4 +1,4 @@
-"""Labels as they were known at a moment: error, correct or unknown, and whether that may change."""
+"""Labels as of a moment: error, correct or unknown, and whether they may still change."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,8 +31,8 @@ __all__ = ["MATURITY", "label_decisions"]
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-#: How long after the decision each source may still speak up by itself: complaints and notices have
-#: six months (Regulation (EU) 2022/2065, Art. 20(1)), and no six months are longer than 184 days.
+#: How long after the decision each source may still file a review: complaints and notices have six
+#: months (Regulation (EU) 2022/2065, Art. 20(1)), which are at most 184 days.
 MATURITY: Final[Mapping[str, timedelta]] = {
     APPEAL: timedelta(days=184),
     REPORT: timedelta(days=184),
@@ -41,7 +41,7 @@ MATURITY: Final[Mapping[str, timedelta]] = {
 
 @dataclass(frozen=True)
 class _VoteCounts:
-    """What counts for each of n decisions: votes by outcome, experts' words, newest time."""
+    """Votes by outcome, adjudication and latest time for each of n decisions."""
 
     overturned: Ints
     relabelled: Ints
@@ -58,13 +58,13 @@ def label_decisions(
     maturity: Mapping[str, timedelta] | None = None,
     p_reviews: "pd.Series[float] | None" = None,
 ) -> pd.DataFrame:
-    """Label every decision by what its reviews said up to `as_of`.
+    """Label every decision by its reviews up to `as_of`.
 
-    An adjudication stands over everything else. Otherwise reviewers vote, one voice one vote (see
-    `build_review_history`): where all agree, the label is what they say; where they disagree, the more
-    probable side of `p_label`; a tie is unknown. A decision that nobody reviewed is unknown, never
-    correct: `pending` while the window of some source is open, `censored` afterwards. A decision
-    with a label is `matured`. Golden reviews never count.
+    An adjudication overrules all other reviews. Otherwise reviewers vote, one vote each (see
+    `build_review_history`): where all agree, theirs is the label; where they disagree, `p_label`
+    decides, and a tie is unknown. A decision without a review is unknown, never correct: `pending`
+    while some source's window is open, `censored` afterwards. A decision with a label is `matured`.
+    Golden reviews never count.
 
     Parameters
     ----------
@@ -75,22 +75,22 @@ def label_decisions(
     as_of
         The moment, with a time zone.
     maturity
-        Source -> how long after the decision it may still speak up; `MATURITY` if None.
+        Source -> how long after the decision it may still file a review; `MATURITY` if None.
     p_reviews
-        P(error) by decision_id from the reviewer model (`ReviewerModel.p_error`), fitted on what
-        was known by `as_of`. Decisions that it lacks, and all if None, get the share of votes.
+        P(error) by decision_id from the reviewer model (`ReviewerModel.p_error`), as of the same
+        moment. Decisions not in it, and all if None, get the share of votes.
 
     Returns
     -------
     pandas.DataFrame
         n rows in the order of `decisions`, columns as `schemas.LABELS`. `known_at` is the time of
-        the newest review that counts. `n_reviews` and `sources` tell of all reviews known but
-        golden ones, also those revised or overruled.
+        the latest review that counts. `n_reviews` and `sources` cover all known reviews except
+        golden ones, including revised and overruled ones.
 
     Raises
     ------
     DataError
-        If `maturity` is not usable.
+        If `maturity` names an unknown source or a negative duration.
 
     Examples
     --------
@@ -143,9 +143,7 @@ def _longest_maturity(maturity: Mapping[str, timedelta]) -> np.timedelta64:
     for source, window in maturity.items():
         if window < timedelta(0):
             raise DataError(
-                error_message(
-                    f"maturity of {source}", "be at least 0", window, "Give a length of time."
-                )
+                error_message(f"maturity of {source}", "be at least 0", window, "Give a duration.")
             )
         longest = max(longest, window)
     return np.timedelta64(longest, "us")
@@ -184,7 +182,7 @@ def _p_label(
 def _error_or_correct(
     votes: _VoteCounts, p_label: Floats
 ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """Say where the label is error and where correct: unanimous votes stand, else the likelier."""
+    """Return where the label is error and where correct: unanimous votes, else the likelier."""
     against = votes.overturned + votes.relabelled
     reviewed = votes.total > 0
     unanimous_error, unanimous_correct = against == votes.total, against == 0
@@ -196,14 +194,14 @@ def _error_or_correct(
 def _error_kinds(
     votes: _VoteCounts, is_error: npt.NDArray[np.bool_], enforced: npt.NDArray[np.bool_]
 ) -> Any:
-    """Name each error; as many votes against the action as against the policy: the action."""
+    """Return each error's kind; on a tie between action and policy, the action is wrong."""
     wrong_policy = votes.relabelled > votes.overturned
     kinds = np.select([wrong_policy, enforced], [WRONG_LABEL, WRONGFUL_ACTION], MISSED_VIOLATION)
     return _as_strings(np.where(is_error, kinds.astype(object), np.nan))
 
 
 def _review_provenance(events: pd.DataFrame, n: int) -> tuple[Ints, npt.NDArray[np.object_]]:
-    """Count each decision's known reviews and list their sources, golden ones aside."""
+    """Count each decision's known reviews and list their sources, without golden ones."""
     known = events[events["standing"].isin([COUNTS, REVISED, OVERRULED])]
     at = known["position"].to_numpy()
     names = sorted(SOURCES)
@@ -211,8 +209,8 @@ def _review_provenance(events: pd.DataFrame, n: int) -> tuple[Ints, npt.NDArray[
     seen = np.zeros(n, dtype=np.int64)
     np.bitwise_or.at(seen, at, np.left_shift(1, code))
     sources = np.empty(n, dtype=object)
-    nobody: list[str] = []  # one for all: a million of them take a second to make
-    sources[:] = [nobody] * n
+    no_sources: list[str] = []  # shared: creating a million lists takes a second
+    sources[:] = [no_sources] * n
     for row in np.flatnonzero(seen).tolist():
         sources[row] = [name for bit, name in enumerate(names) if seen[row] >> bit & 1]
     return np.bincount(at, minlength=n), sources

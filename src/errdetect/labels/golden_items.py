@@ -1,4 +1,4 @@
-"""Golden items: reviews of decisions whose right answer is known, which measure the reviewers."""
+"""Golden items: reviews with a known correct answer, which measure the reviewers."""
 
 from dataclasses import dataclass
 
@@ -18,18 +18,18 @@ Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class GoldenItems:
-    """Reviews of items with a known answer, one entry a review.
+    """Reviews of items with a known answer, one entry per review.
 
     Parameters
     ----------
     item
         The item, as an integer code.
     site
-        Index of the review's site among the audit's sites; -1 where it is none of them.
+        Index of the review's site among the audit's sites; -1 if it is not among them.
     enforced
-        1 where the decision enforced, 0 where it allowed, -1 where it is not in the log.
+        1 if the decision enforced, 0 if it allowed, -1 if it is not in the log.
     expected_error, said_error, expected_overturned, said_overturned
-        The known answer and the reviewer's, for any error and for wrong actions only.
+        The known answer and the reviewer's, for all errors and for wrong actions only.
     """
 
     item: Ints
@@ -44,9 +44,9 @@ class GoldenItems:
 def select_golden_items(
     decisions: pd.DataFrame, history: pd.DataFrame, sites: tuple[str, ...]
 ) -> GoldenItems:
-    """Gather the golden reviews known by the history's moment; a corrected one counts once.
+    """Collect the golden reviews known by the history's moment; a corrected one counts once.
 
-    A golden item need not be in the log: its answer is known all the same.
+    A golden item need not be in the log, as its answer is known anyway.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The intake account: what was read, used and left out, by reason, and when too much was lost."""
+"""The intake account: rows read, used and left out, by reason, and the limit on losses."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -44,7 +44,7 @@ _STANDING = {
     REVISED: REPLACED,
     NOT_YET_KNOWN: LATER,
 }
-#: Reasons that take something from a figure; the others are how reviews come in.
+#: Reasons that lose evidence; the others are the normal course of reviews.
 _LOSSES = (REJECTED, NOT_UNDERSTOOD, NO_DECISION, REJECTED_DECISION, EARLY)
 _EXAMPLES = 3
 
@@ -58,15 +58,15 @@ class IntakeRow:
     table
         `decisions` or `reviews`.
     source
-        Of reviews: theirs, or `unreadable`; empty for decisions.
+        The reviews' source, or `unreadable`; empty for decisions.
     reason
         `read`, `used`, or why rows were left out.
     n
-        Rows.
+        Number of rows.
     weight
-        Of audit reviews: the sum of 1/inclusion probability as far as it is readable; NaN else.
+        For audit reviews, the sum of the readable 1/inclusion probability; else NaN.
     example_id
-        One of the rows' ids; empty where none is readable.
+        The id of one row; empty where none is readable.
     """
 
     table: str
@@ -79,12 +79,12 @@ class IntakeRow:
 
 @dataclass(frozen=True)
 class Intake:
-    """What a command read, used and left out.
+    """The rows that a command read, used and left out.
 
     Parameters
     ----------
     rows
-        By table, source and reason: what was read, what was used, and each reason for the rest.
+        By table, source and reason: rows read, rows used, and each reason for the others.
     """
 
     rows: tuple[IntakeRow, ...] = ()
@@ -94,14 +94,14 @@ class Intake:
         return pd.DataFrame([vars(row) for row in self.rows], columns=INTAKE.names)
 
     def to_jsonable(self) -> list[dict[str, object]]:
-        """Return the account as JSON can hold it."""
+        """Return the account as JSON-compatible values."""
         return [
             {k: None if v != v else v for k, v in vars(row).items()}  # NaN has no JSON
             for row in self.rows
         ]
 
     def lines(self) -> list[str]:
-        """Return what was left out, a sentence each, with an example.
+        """Return a sentence with an example for each reason that rows were left out.
 
         Examples
         --------
@@ -132,9 +132,9 @@ def decision_rows(log: Rejections, table: str = "decisions") -> Iterator[IntakeR
     Parameters
     ----------
     log
-        What of it could not be used.
+        Its rejected rows.
     table
-        Its name in the account.
+        The table's name in the account.
     """
     strange = sum(log.actions.values())
     used = log.n_rows - log.n_rejected - log.n_copies
@@ -161,11 +161,11 @@ def review_rows(
     read
         From `read_reviews`, where they came from a file.
     rejected_ids
-        Ids of the decisions that could not be used.
+        Ids of the rejected decisions.
     """
     reason = history["standing"].map(_STANDING).fillna(USED)
     golden = (history["source"] == GOLDEN) & (reason == NO_DECISION)
-    reason = reason.mask(golden, USED)  # its answer is known without the log
+    reason = reason.mask(golden, USED)  # golden answers do not need the log
     lost = (reason == NO_DECISION) & history["decision_id"].isin(rejected_ids)
     parts = [history.assign(reason=reason.mask(lost, REJECTED_DECISION))]
     if read is not None:
@@ -185,8 +185,8 @@ def review_rows(
 def _review_row(source: str, reason: str, rows: pd.DataFrame) -> IntakeRow:
     weight = float("nan")
     if source == AUDIT:
-        chance = rows["inclusion_probability"].to_numpy(dtype=np.float64, na_value=np.nan)
-        weight = float(np.nansum(1 / np.where(chance > 0, chance, np.nan)))
+        probability = rows["inclusion_probability"].to_numpy(dtype=np.float64, na_value=np.nan)
+        weight = float(np.nansum(1 / np.where(probability > 0, probability, np.nan)))
     return IntakeRow("reviews", source, reason, len(rows), weight, _first_id(rows["review_id"]))
 
 
@@ -204,27 +204,27 @@ def check_lost_sample(
     *,
     max_lost: float,
 ) -> None:
-    """Refuse where so much of a designed sample cannot be used that no figure from the rest holds.
+    """Refuse to estimate where too much of a designed sample was lost.
 
     Parameters
     ----------
     intake
         The account.
     audit_weight
-        Sum of 1/inclusion probability over the draws that can be used.
+        Sum of 1/inclusion probability over the usable draws.
     lost
-        The draws that cannot.
+        The lost draws.
     history
         The reviews with their `standing`.
     decision_id
-        Of the log.
+        The log's decision ids.
     max_lost
         Largest share of the sample's weight that may be lost; 1 accepts any.
 
     Raises
     ------
     Refusal
-        With the losses, examples, and the likely cause.
+        With the losses, examples and the likely cause.
     """
     if max_lost >= 1:
         return
@@ -242,8 +242,8 @@ def check_lost_sample(
     got = f"{share:.1%} lost ({counts}; for example review {escape_hidden(example)[:60]})"
     cause = _likely_cause(history[(history["source"] == source).to_numpy(bool)], decision_id)
     do = (
-        f"{cause} Figures from the rest would be wrong. Repair the join, or set "
-        "estimate.max_lost to 1 if you know that what is left is still a fair sample."
+        f"{cause} Estimates from the rest would be biased. Fix the join, or set "
+        "estimate.max_lost to 1 if you know that the rest is still a random sample."
     )
     must = f"be usable except for {max_lost:.0%} (estimate.max_lost)"
     raise Refusal(error_message(what[0].upper() + what[1:], must, got, do))
@@ -256,7 +256,7 @@ def _lost_adjudications(history: pd.DataFrame) -> float:
 
 
 def _likely_cause(reviews: pd.DataFrame, decision_id: "pd.Series[str]") -> str:
-    """Say what the lost reviews have in common, as far as the data show it."""
+    """Return the most likely cause of the lost reviews, from what they have in common."""
     unknown = (reviews["standing"] == UNKNOWN_DECISION).to_numpy(bool)
     strange = reviews.loc[unknown, "decision_id"].dropna().drop_duplicates()
     if not len(strange):
@@ -265,14 +265,14 @@ def _likely_cause(reviews: pd.DataFrame, decision_id: "pd.Series[str]") -> str:
             return (
                 "Reviews dated before their decisions usually come from another time zone or clock."
             )
-        return "`errdetect validate` lists the rows that were rejected."
+        return "`errdetect validate` lists the rejected rows."
     ids = ", ".join(repr(escape_hidden(str(one))[:40]) for one in strange.head(_EXAMPLES))
     log = ", ".join(repr(escape_hidden(str(one))[:40]) for one in decision_id.head(_EXAMPLES))
-    shown = f"Reviews name decisions such as {ids}; the log has {log}."
+    shown = f"Reviews refer to decisions such as {ids}; the log has {log}."
     plain = _normalise_ids(strange)
-    alike = float(plain.isin(_normalise_ids(decision_id)).mean())
-    if alike > 0.5:
-        return f"{shown} {alike:.0%} would match if case, leading zeros and signs did not count."
+    matching = float(plain.isin(_normalise_ids(decision_id)).mean())
+    if matching > 0.5:
+        return f"{shown} {matching:.0%} would match if case, leading zeros and signs were ignored."
     against = (reviews["verdict"] != UPHELD).to_numpy(bool)
     if unknown.any() and (~unknown).any():
         there, gone = float(against[~unknown].mean()), float(against[unknown].mean())
@@ -282,13 +282,13 @@ def _likely_cause(reviews: pd.DataFrame, decision_id: "pd.Series[str]") -> str:
                 "of the others: does a reversed decision get a new id?"
             )
     return (
-        f"{shown} Usual causes: ids in another case or form, a new id after a reversal, or reviews of "
-        "another period than the log's."
+        f"{shown} Common causes: ids in another case or format, a new id after a reversal, or "
+        "reviews of another period than the log's."
     )
 
 
 def _normalise_ids(ids: "pd.Series[str]") -> "pd.Series[str]":
-    """Write ids without case, signs, leading zeros and a decimal tail."""
+    """Strip case, signs, leading zeros and a decimal part from ids."""
     text = ids.astype("str").str.lower().str.replace(r"[.,]0+$", "", regex=True)
     return text.str.replace(r"[^a-z0-9]+", "", regex=True).str.replace(
         r"^([a-z]*)0+(?=.)", r"\1", regex=True

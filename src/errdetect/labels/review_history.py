@@ -1,4 +1,4 @@
-"""The history of reviews: when each became known, and how it stands at a moment in time."""
+"""The review history: when each review became known, and its standing as of a moment."""
 
 from datetime import datetime
 from typing import Any, Final
@@ -27,14 +27,14 @@ __all__ = [
     "to_datetime64",
 ]
 
-#: How a review stands at `as_of`. Only what `counts` makes labels.
+#: A review's standing at `as_of`. Only reviews that count make labels.
 COUNTS: Final = "counts"
 CORRECTED: Final = "corrected"  # a later row of the same review_id is known
-REVISED: Final = "revised"  # the same reviewer has a newer word on this decision
+REVISED: Final = "revised"  # the same reviewer has a later verdict on this decision
 OVERRULED: Final = "overruled"  # an expert has adjudicated
 MEASURES_REVIEWER: Final = "measures reviewer"  # golden
 NOT_YET_KNOWN: Final = "not yet known"
-BEFORE_DECISION: Final = "before decision"  # so it cannot be a review of it
+BEFORE_DECISION: Final = "before decision"  # so it cannot review it
 UNKNOWN_DECISION: Final = "unknown decision"
 
 Times = npt.NDArray[np.datetime64]
@@ -54,7 +54,7 @@ def to_datetime64(times: "pd.Series[Any]") -> Times:
 def resolve_as_of(
     as_of: datetime | None, decisions: pd.DataFrame, reviews: pd.DataFrame
 ) -> np.datetime64:
-    """Turn `as_of` into UTC; without one, take the latest time that the data knows of.
+    """Convert `as_of` to UTC; if None, return the latest time in the data.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ def match_decisions(decisions: pd.DataFrame, reviews: pd.DataFrame) -> npt.NDArr
     Raises
     ------
     DataError
-        If a `decision_id` stands twice among the decisions.
+        If a `decision_id` occurs twice among the decisions.
 
     Examples
     --------
@@ -125,7 +125,7 @@ def match_decisions(decisions: pd.DataFrame, reviews: pd.DataFrame) -> npt.NDArr
         twice = index[index.duplicated()][0]
         raise DataError(
             error_message(
-                "decision_id", "be unique", f"{twice!r} twice", "Keep one row a decision."
+                "decision_id", "be unique", f"{twice!r} twice", "Keep one row per decision."
             )
         )
     found: npt.NDArray[np.int64] = index.get_indexer(pd.Index(reviews["decision_id"]))
@@ -135,14 +135,15 @@ def match_decisions(decisions: pd.DataFrame, reviews: pd.DataFrame) -> npt.NDArr
 def build_review_history(
     decisions: pd.DataFrame, reviews: pd.DataFrame, *, as_of: datetime | None = None
 ) -> pd.DataFrame:
-    """Say for every review when it became known and how it stands at `as_of`.
+    """Return when every review became known, and its standing at `as_of`.
 
-    A review is known from `known_at` on. Of several rows of one `review_id` the one known last
+    A review is known from `known_at` on. Of several rows with one `review_id` the latest known one
     counts, and the others are its history: an earlier row counts until the next one is known.
 
-    One voice counts once, by its newest word: a reviewer who judges a decision again revises the
-    earlier review, and adjudications are the one voice of the experts, which overrules every other.
-    Reviews without a `reviewer_id` are a voice each. Equal times are ordered by `review_id`.
+    Each reviewer's latest verdict counts: a second review of a decision by the same reviewer
+    revises the first. All adjudications count as one reviewer, who overrules every other. Each
+    review without a `reviewer_id` counts as a reviewer of its own. Equal times are ordered by
+    `review_id`.
 
     Parameters
     ----------
@@ -151,18 +152,18 @@ def build_review_history(
     reviews
         m reviews with the contract's columns.
     as_of
-        What was known at this moment; the latest time in the data if None.
+        The moment; the latest time in the data if None.
 
     Returns
     -------
     pandas.DataFrame
         The reviews in their order, numbered from 0, with position (the decision's row number, -1
-        if absent), known_at and standing (one of this module's words).
+        if absent), known_at and standing (one of this module's constants).
 
     Raises
     ------
     DataError
-        If `as_of` has no time zone or a `decision_id` stands twice among the decisions.
+        If `as_of` has no time zone or a `decision_id` occurs twice among the decisions.
 
     Examples
     --------
@@ -188,7 +189,7 @@ def build_review_history(
     standing[(reviews["source"] == GOLDEN).to_numpy(dtype=bool)] = MEASURES_REVIEWER
     standing[to_datetime64(reviews["reviewed_at"]) < decided] = BEFORE_DECISION
     standing[at < 0] = UNKNOWN_DECISION
-    standing[~(known <= now)] = NOT_YET_KNOWN  # of whatever decision
+    standing[~(known <= now)] = NOT_YET_KNOWN  # whatever the decision
     standing[superseded_at(reviews) <= now] = CORRECTED
     _mark_superseded(standing, at, known, reviews, n_decisions=len(decisions))
     return reviews.reset_index(drop=True).assign(
@@ -206,14 +207,14 @@ def _mark_superseded(
     *,
     n_decisions: int,
 ) -> None:
-    """Mark, in place, what a newer word of the same voice or an adjudication sets aside."""
+    """Mark, in place, reviews that the reviewer's later verdict or an adjudication supersedes."""
     rows = np.flatnonzero(standing == COUNTS)
     expert = (reviews["source"] == ADJUDICATION).to_numpy(dtype=bool)[rows]
-    voice = pd.factorize(reviews["reviewer_id"].to_numpy()[rows])[0].astype(np.int64) + 1
-    voice[expert] = 0
-    alone = (voice == 0) & ~expert  # nobody knows who: each is a voice of its own
-    voice[alone] = voice.max(initial=0) + 1 + np.arange(alone.sum())
-    pair = at[rows] * (voice.max(initial=0) + 1) + voice
+    reviewer = pd.factorize(reviews["reviewer_id"].to_numpy()[rows])[0].astype(np.int64) + 1
+    reviewer[expert] = 0
+    unnamed = (reviewer == 0) & ~expert  # each counts as a reviewer of its own
+    reviewer[unnamed] = reviewer.max(initial=0) + 1 + np.arange(unnamed.sum())
+    pair = at[rows] * (reviewer.max(initial=0) + 1) + reviewer
     repeated = np.flatnonzero(pd.Series(pair).duplicated(keep=False).to_numpy())
     if len(repeated):
         ids = reviews["review_id"].to_numpy(dtype=object)[rows[repeated]]
@@ -222,6 +223,6 @@ def _mark_superseded(
         standing[rows[older]] = REVISED
     adjudicated = np.zeros(n_decisions, dtype=bool)
     adjudicated[at[rows[expert]]] = True
-    # What its reviewer revised stays so: an expert overrules each reviewer's newest word alone.
-    newest = standing[rows] == COUNTS
-    standing[rows[newest & ~expert & adjudicated[at[rows]]]] = OVERRULED
+    # Revised verdicts stay revised: an expert overrules only each reviewer's latest verdict.
+    latest = standing[rows] == COUNTS
+    standing[rows[latest & ~expert & adjudicated[at[rows]]]] = OVERRULED

@@ -1,4 +1,4 @@
-"""Reviews as judgements of content: what each says of the item, and what is known to be true."""
+"""Reviews as verdicts on content: each review's answer about the item, and the known truth."""
 
 from typing import Any
 
@@ -17,9 +17,9 @@ Floats = npt.NDArray[np.float64]
 def content_verdicts(decisions: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
     """Translate the known reviews from verdicts on decisions to verdicts on content.
 
-    "Upheld" says of a removed item that it violates and of an approved item that it does not;
-    "overturned" says the reverse; "relabelled" lets the action stand. What is known to be true
-    comes from `expected` on golden reviews and from the adjudication elsewhere.
+    "Upheld" means that a removed item violates and an approved item does not; "overturned" means
+    the reverse; "relabelled" confirms the action. The known truth comes from `expected` on golden
+    reviews and from the adjudication elsewhere.
 
     Parameters
     ----------
@@ -31,15 +31,14 @@ def content_verdicts(decisions: pd.DataFrame, history: pd.DataFrame) -> pd.DataF
     Returns
     -------
     pandas.DataFrame
-        One row for each review known by then of a decision that exists, the experts' aside and
-        those that their reviewer corrected or revised since,
-        indexed by its row number in `history`: position (row of the decision), known_at, source,
-        site, reviewer_id, standing, inclusion_probability, minutes, policy_id, enforced, violates
-        (the review's answer, bool), flags (whether it calls the decision an error, bool), relabels
-        (bool), right (whether the verdict is the true one), true_violates, true_error (these three
-        1., 0., or NaN where nobody knows), designed (whether the truth is known by design: a golden
-        item, or sent to the expert by a stated chance), expert_probability (that chance; NaN where
-        none is stated).
+        One row per known review of an existing decision, without adjudications and without reviews
+        that were corrected or revised since, indexed by its row number in `history`: position (row
+        of the decision), known_at, source, site, reviewer_id, standing, inclusion_probability,
+        minutes, policy_id, enforced, violates (the review's answer, bool), flags (whether it finds
+        an error, bool), relabels (bool), right (whether the verdict is correct), true_violates,
+        true_error (these three 1., 0., or NaN if unknown), designed (whether the truth is known by
+        design: a golden item, or sent to the expert with a logged probability), expert_probability
+        (that probability; NaN if not logged).
 
     Examples
     --------
@@ -60,7 +59,7 @@ def content_verdicts(decisions: pd.DataFrame, history: pd.DataFrame) -> pd.DataF
     rows = history["standing"].isin([COUNTS, OVERRULED, MEASURES_REVIEWER])
     expert = history["source"] == ADJUDICATION
     final = history[(expert & (history["standing"] == COUNTS)).to_numpy(dtype=bool)]
-    truth, chance = _expert_answers(final, len(decisions))
+    truth, probability = _expert_answers(final, len(decisions))
     kept = np.flatnonzero(rows & ~expert)
     given = history.iloc[kept]
     at = given["position"].to_numpy()
@@ -70,7 +69,7 @@ def content_verdicts(decisions: pd.DataFrame, history: pd.DataFrame) -> pd.DataF
     answer[~golden] = truth[at[~golden]]
     answer[golden] = given["expected"].to_numpy(dtype=object)[golden]
     verdict = given["verdict"].to_numpy(dtype=object)
-    told = ~pd.isna(answer)
+    known = ~pd.isna(answer)
     return pd.DataFrame(
         {
             "position": at,
@@ -86,23 +85,23 @@ def content_verdicts(decisions: pd.DataFrame, history: pd.DataFrame) -> pd.DataF
             "violates": _is_violating(verdict, enforced),
             "flags": verdict != UPHELD,
             "relabels": verdict == RELABELLED,
-            "right": np.where(told, verdict == answer, np.nan),
-            "true_violates": np.where(told, _is_violating(answer, enforced), np.nan),
-            "designed": golden | ~np.isnan(chance[at]),
-            "expert_probability": chance[at],
-            "true_error": np.where(told, answer != UPHELD, np.nan),
+            "right": np.where(known, verdict == answer, np.nan),
+            "true_violates": np.where(known, _is_violating(answer, enforced), np.nan),
+            "designed": golden | ~np.isnan(probability[at]),
+            "expert_probability": probability[at],
+            "true_error": np.where(known, answer != UPHELD, np.nan),
         },
         index=pd.Index(kept),
     )
 
 
 def _expert_answers(adjudications: pd.DataFrame, n: int) -> tuple[npt.NDArray[np.object_], Floats]:
-    """Give each decision's adjudicated verdict, and the chance of being sent; NaN if not stated."""
-    answers, chance = np.full(n, None, dtype=object), np.full(n, np.nan)
+    """Return each decision's adjudicated verdict and probability of adjudication (NaN: unknown)."""
+    answers, probability = np.full(n, None, dtype=object), np.full(n, np.nan)
     at = adjudications["position"].to_numpy()
     answers[at] = adjudications["verdict"].to_numpy(dtype=object)
-    chance[at] = adjudications["inclusion_probability"].to_numpy(np.float64, na_value=np.nan)
-    return answers, chance
+    probability[at] = adjudications["inclusion_probability"].to_numpy(np.float64, na_value=np.nan)
+    return answers, probability
 
 
 def _is_violating(

@@ -1,1 +1,1 @@
-"""Models: split by time, tune, fit, calibrate, evaluate, gate, store."""
+"""Error models: time splits, tuning, fitting, calibration, evaluation, gate, registry."""

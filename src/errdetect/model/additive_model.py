@@ -1,4 +1,4 @@
-"""Additive logistic regression: one bent line a feature and side, so that few labels suffice."""
+"""Additive logistic regression: one piecewise linear term per feature and side, for few labels."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ Floats = npt.NDArray[np.float64]
 
 _QUANTILES = 33
 _BENDS = (-0.5, 0.5)  # on the scale of ranks from -1 to 1
-_PIECES = 2 + len(_BENDS)  # known or not, slope, and its bends
+_PIECES = 2 + len(_BENDS)  # known or not, slope, and its knots
 _MAX_LEVELS = 100
 _BLOCK = 20_000
 _STEPS = 12
@@ -22,7 +22,7 @@ _STEPS = 12
 
 @dataclass(frozen=True)
 class AdditiveModel:
-    """A fitted sum of one function a feature and side.
+    """A fitted sum of one function per feature and side.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ class AdditiveModel:
     knots
         Their quantiles, shape (q, 33): a number is read by its rank.
     levels
-        By position of a column of codes: how many codes it has.
+        By position of a column of codes: its number of codes.
     side
         Position of the column that holds the decision's side.
     slope, mean
@@ -53,7 +53,7 @@ class AdditiveModel:
         return np.asarray(self.contributions(X).sum(axis=1), dtype=np.float64)
 
     def contributions(self, X: Floats) -> Floats:
-        """Return what each column adds to the log-odds, shape (n, k + 1); base last."""
+        """Return each column's contribution to the log-odds, shape (n, k + 1); base last."""
         out = np.zeros((len(X), X.shape[1] + 1))
         owner = self._term_columns()
         for start in range(0, len(X), _BLOCK):
@@ -99,7 +99,7 @@ class AdditiveModel:
         return np.concatenate([own, own, [self.side]])
 
     def _term_matrix(self, X: Floats) -> Floats:
-        """Return every term, shape (n, f): each function, each turned by the side, and the side."""
+        """Return every term, shape (n, f): each function, each times the side, and the side."""
         out = []
         for column, knots in zip(self.numbers, self.knots, strict=True):
             x = X[:, column]
@@ -130,12 +130,11 @@ def fit_additive(
     X
         Shape (n, k), NaN where unknown.
     y
-        Shape (n,), in [0, 1]; between where a label is not sure.
+        Shape (n,), in [0, 1]; fractional where a label is uncertain.
     weight
         Shape (n,), weight of each label.
     categories
-        By position of a column of codes: how many codes it has; those after the hundredth are read
-        as unknown.
+        By position of a column of codes: its number of codes; those above 100 count as unknown.
     side
         Position of the column that holds 1 for an enforced decision, else 0.
     ridge
@@ -197,7 +196,7 @@ def _fit_newton(
             slope += some.T @ (w * (p - y[rows]))
             bend += some.T @ (some * (w * np.maximum(p * (1 - p), 1e-6))[:, None])
         if loss > before + 1e-9 * abs(before):
-            step = step / 2  # too far: go half of it back
+            step = step / 2  # overshoot: halve the step
             at = at + step
             continue
         if before - loss < 1e-6 * abs(loss):
@@ -209,7 +208,7 @@ def _fit_newton(
 
 
 def _scaled_rank(x: Floats, knots: Floats) -> Floats:
-    """Return where a number stands among the quantiles, from -1 to 1."""
+    """Return a number's rank among the quantiles, from -1 to 1."""
     places = np.linspace(-1, 1, _QUANTILES)
     unique, first = np.unique(knots, return_index=True)
     last = _QUANTILES - 1 - np.unique(knots[::-1], return_index=True)[1]

@@ -1,4 +1,4 @@
-"""Rankings that need no model: what every model must beat."""
+"""Baselines: rankings that need no model, which every model must beat."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,26 +14,26 @@ __all__ = ["SegmentRate", "fit_segment_rate", "margin_ranking", "propensity_weig
 
 Floats = npt.NDArray[np.float64]
 
-_CLIP = 10.0  # medians; a few rows drawn by a small chance would outweigh all others
+_CLIP = 10.0  # medians; a few rows with a small inclusion probability would outweigh all others
 
 
 def propensity_weights(design: Floats) -> Floats:
-    """Weigh labelled decisions by how many decisions each stands for, with mean 1.
+    """Weight labelled decisions by how many decisions each represents, with mean 1.
 
-    Weights beyond ten times the median of the drawn are cut there. A decision that no design drew,
-    such as an appealed one, stands for itself alone.
+    Weights above ten times the median of the drawn rows are truncated. A decision that no design
+    drew, such as an appealed one, represents only itself.
 
     Parameters
     ----------
     design
-        Shape (n,), decisions that each row stands for; 0 where no design drew it.
+        Shape (n,), decisions that each row represents; 0 where no design drew it.
 
     Returns
     -------
     numpy.ndarray
         Shape (n,), above 0; 1 everywhere where no row was drawn by design.
 
-    Source: Horvitz and Thompson 1952; cut as by Ionides 2008 (truncated importance sampling).
+    Source: Horvitz and Thompson 1952; truncated as in Ionides 2008 (importance sampling).
 
     Examples
     --------
@@ -51,12 +51,12 @@ def propensity_weights(design: Floats) -> Floats:
 
 
 _SEGMENT = ("policy_id", "moderator", "market", "enforced")
-_PRIOR = 10.0  # a cell's rate counts as much as its parent's after so many labels
+_PRIOR = 10.0  # labels after which a cell's rate counts as much as its parent's
 _BINS = 10
 
 
 def margin_ranking(decisions: pd.DataFrame) -> Floats:
-    """Rank decisions by how close the machine's score was to its bar; higher is closer.
+    """Rank decisions by how close the machine's score was to its threshold; higher is closer.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""A model on disk: JSON, LightGBM's own text and plain arrays, nothing that runs when read."""
+"""A model on disk: JSON, LightGBM's text format and plain arrays; reading executes no code."""
 
 import json
 from collections.abc import Mapping
@@ -37,19 +37,18 @@ _LINEAR: Mapping[str, type[AdditiveModel] | type[LinearMember]] = {
 
 @dataclass(frozen=True)
 class ModelBundle:
-    """All that scoring needs.
+    """Everything that scoring needs.
 
     Parameters
     ----------
     detector, calibrator
-        What scores.
+        The fitted models.
     learnt_from
-        Sorted 64-bit hashes of the decisions whose labels it learnt from, so that scoring can say
-        which of its figures are in-sample.
+        Sorted 64-bit hashes of the training decisions, so that scoring can flag in-sample scores.
     about
-        Facts for people: when and on what it was trained, how it did.
+        Metadata for users: training time, data and results.
     relabelling
-        The model of the right label; None where nothing is known of it.
+        The policy correction model; None where not fitted.
     """
 
     detector: Detector
@@ -64,19 +63,19 @@ class ModelBundle:
         return self.calibrator.probability(raw, decisions["enforced"].to_numpy(bool), decisions)
 
     def wrong_labels(self, decisions: pd.DataFrame, p_error: Floats) -> pd.DataFrame:
-        """Return `p_wrong_label` and `suggested_policy_id`, as `Relabelling.predict` does.
+        """Return `p_wrong_label` and `suggested_policy_id`, as `PolicyCorrection.predict` does.
 
-        Both are missing everywhere where the bundle has no model of the right label.
+        Both are missing everywhere without a policy correction model.
         """
         if self.relabelling is not None:
-            said = self.relabelling.predict(decisions, p_error)
-            return said[["p_wrong_label", "suggested_policy_id"]]
-        nobody = pd.array([None] * len(decisions), dtype="str")
-        unknown = {"p_wrong_label": np.nan, "suggested_policy_id": nobody}
+            predicted = self.relabelling.predict(decisions, p_error)
+            return predicted[["p_wrong_label", "suggested_policy_id"]]
+        no_policy = pd.array([None] * len(decisions), dtype="str")
+        unknown = {"p_wrong_label": np.nan, "suggested_policy_id": no_policy}
         return pd.DataFrame(unknown, index=decisions.index)
 
     def in_sample(self, decision_ids: pd.Series) -> npt.NDArray[np.bool_]:
-        """Tell for each decision whether the model learnt from its label, shape (n,)."""
+        """Return whether the model was trained on each decision's label, shape (n,)."""
         return np.isin(hash_ids(decision_ids), self.learnt_from)
 
 
@@ -133,14 +132,14 @@ def save_bundle(bundle: ModelBundle, folder: Path) -> None:
 
 
 def load_bundle(folder: Path) -> ModelBundle:
-    """Read a bundle back.
+    """Load a bundle.
 
     Raises
     ------
     ModelError
         Where a file is missing or damaged, or was written by a later errdetect.
     """
-    do = "Train again with `errdetect train`, or name another model."
+    do = "Train again with `errdetect train`, or use another model."
     try:
         manifest = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
         if manifest["format"] != _FORMAT:
@@ -250,8 +249,8 @@ class ServedModel:
         Parameters
         ----------
         decisions
-            Shape (n, any), with `action` and the columns that the model learnt from; what is
-            missing counts as unknown.
+            Shape (n, any), with `action` and the columns that the model was trained on; missing
+            ones count as unknown.
 
         Returns
         -------
@@ -261,10 +260,10 @@ class ServedModel:
         Raises
         ------
         DataError
-            Where the actions are missing, or one of them has no known meaning.
+            Where actions are missing, or one has no known meaning.
         """
         if "action" not in decisions:
-            do = "Send each decision's action."
+            do = "Provide each decision's action."
             raise DataError(
                 error_message(
                     "The decisions", "have the column 'action'", list(decisions.columns), do
@@ -274,7 +273,7 @@ class ServedModel:
         words = decisions["action"].astype("str").map(canonical_action)
         unknown = decisions["action"][~words.isin(list(meanings)).to_numpy(bool)]
         if len(unknown):
-            must = "be known action words, or mapped under data.actions when the model was trained"
+            must = "be known actions, or mapped under data.actions when the model was trained"
             got = f"{len(unknown)} others (first: {str(unknown.iloc[0])[:40]!r})"
             raise DataError(error_message("The actions", must, got, "Map them and train again."))
         enforced = (words.map(meanings) == "enforce").to_numpy(bool)
@@ -284,5 +283,5 @@ class ServedModel:
 
 
 def _load_pyfunc(path: str) -> ServedModel:
-    """Load a bundle; the name is MLflow's."""
+    """Load a bundle; MLflow requires this name."""
     return ServedModel(load_bundle(Path(path)))

@@ -1,4 +1,4 @@
-"""From a model's log-odds to probabilities that hold, kept only where held-out data says so."""
+"""Calibrate a model's log-odds, keeping only corrections that held-out data supports."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -24,12 +24,12 @@ __all__ = [
 
 Floats = npt.NDArray[np.float64]
 
-_STEPS = 25  # Newton's, far more than needed
+_STEPS = 25  # Newton steps, far more than needed
 
 
 @dataclass(frozen=True)
 class ColumnOffsets:
-    """What each value of a column adds to the log-odds of error.
+    """Each column value's offset in the log-odds of error.
 
     Examples
     --------
@@ -41,7 +41,7 @@ class ColumnOffsets:
     by_value: Mapping[str, float]
 
     def of(self, column: pd.Series) -> Floats:
-        """Return each row's offset, shape (n,); 0 for values never reviewed, and for none."""
+        """Return each row's offset, shape (n,); 0 for missing and never reviewed values."""
         found = column.astype("str").map(self.by_value).astype("float64").fillna(0.0)
         return np.asarray(found, dtype=np.float64)
 
@@ -49,28 +49,28 @@ class ColumnOffsets:
 def fit_offsets(
     column: pd.Series, y: Floats, p: Floats, weight: Floats, one: float
 ) -> ColumnOffsets:
-    """Learn what each value of a column adds, shrunk by how much values differ at all.
+    """Fit each column value's offset, shrunk by how much values differ overall.
 
     Parameters
     ----------
     column
-        Shape (n,), the segment's name; missing belongs to none.
+        Shape (n,), the segment's name; missing values belong to no segment.
     y
         Shape (n,), in [0, 1], as for `fit_curve`.
     p
-        Shape (n,), P(error) so far.
+        Shape (n,), P(error) before the offsets.
     weight, one
         As for `fit_curve`.
 
     Returns
     -------
-    Offsets
-        All 0 where the values differ by no more than chance would have them.
+    ColumnOffsets
+        All 0 where the values differ no more than by chance.
 
     Notes
     -----
-    Offsets are drawn from N(0, t^2). t^2 is what the segments' score tests exceed their expectation
-    by (DerSimonian and Laird 1986, around 0), and each offset is the most probable one given it.
+    Offsets have the prior N(0, t^2). t^2 is the excess of the segments' score tests over their
+    expectation (DerSimonian and Laird 1986, around 0), and each offset is its posterior mode.
 
     Examples
     --------
@@ -107,24 +107,24 @@ Bools = npt.NDArray[np.bool_]
 _ALLOWED, _ENFORCED = "allowed", "enforced"
 _SMOOTH: tuple[Method, ...] = ("shift", "platt", "beta")
 _BLOCKS = 5
-_MOST = 3  # blocks that a better calibration must be better in
-_SLOPE, _FREER = 1.0, 1.5  # standard errors: one more parameter asks for less than many more
-_MIN_ERRORS = 10  # fewer held-out errors cannot tell a better calibration from luck
-_MIN_STEPS = 500  # reviews; steps fitted on fewer follow the noise
+_MOST = 3  # blocks in which a better calibration must be better
+_SLOPE, _FREER = 1.0, 1.5  # standard errors: one more parameter needs less than many more
+_MIN_ERRORS = 10  # with fewer held-out errors, a better calibration may be luck
+_MIN_STEPS = 500  # reviews; step functions fitted on fewer overfit
 
 
 @dataclass(frozen=True)
 class Calibrator:
-    """A map from log-odds to probability, rising within each side and segment.
+    """A map from log-odds to probability, increasing within each side and segment.
 
     Parameters
     ----------
     method, values
         The curve for all decisions, as for `CalibrationCurve`.
     sides
-        Curves of their own: `enforced`, `allowed`, one or both.
+        Separate curves: `enforced`, `allowed`, one or both.
     offsets
-        What segments add in log-odds, after the curve.
+        Segments' offsets in log-odds, after the curve.
 
     Examples
     --------
@@ -147,9 +147,9 @@ class Calibrator:
         raw
             Shape (n,), log-odds.
         enforced
-            Shape (n,): the decision enforced. Where unknown, the curve of all decisions holds.
+            Shape (n,): whether the decision enforced. Where unknown, the curve of all decisions applies.
         segments
-            Shape (n, any), columns such as `policy_id`. A column that is missing adds nothing.
+            Shape (n, any), columns such as `policy_id`. Missing columns have no offset.
 
         Returns
         -------
@@ -167,7 +167,7 @@ class Calibrator:
         return np.asarray(expit(logit(p) + sum(added)), dtype=np.float64) if added else p
 
     def to_jsonable(self) -> dict[str, Any]:
-        """Return what JSON can hold, to be read back by `calibrator_from_jsonable`."""
+        """Return JSON-compatible values for `calibrator_from_jsonable`."""
         return {
             "method": self.method,
             "values": list(self.values),
@@ -176,22 +176,22 @@ class Calibrator:
         }
 
     def __str__(self) -> str:
-        """Name the methods, for people."""
+        """Return the methods' names, for users."""
         parts = [self.method, *(f"{side}: {c.method}" for side, c in self.sides.items())]
         return ", ".join([*parts, *(f"by {o.column}" for o in self.offsets)])
 
 
 def calibrator_from_jsonable(plain: Mapping[str, Any]) -> Calibrator:
-    """Read back what `Calibrator.plain` returned.
+    """Build a calibrator from the result of `Calibrator.to_jsonable`.
 
     Raises
     ------
     KeyError, TypeError, ValueError
-        Where it is something else.
+        Where the input is anything else.
 
     Examples
     --------
-    >>> calibrator_from_jsonable(Calibrator("shift", (0.5,)).plain())
+    >>> calibrator_from_jsonable(Calibrator("shift", (0.5,)).to_jsonable())
     Calibrator(method='shift', values=(0.5,), sides={}, offsets=())
     """
     return Calibrator(
@@ -213,7 +213,7 @@ def choose_calibrator(
     enforced: Bools | None = None,
     segments: pd.DataFrame | None = None,
 ) -> Calibrator:
-    """Choose the calibration that predicts held-out blocks of time best.
+    """Choose the calibration that best predicts held-out blocks of time.
 
     Parameters
     ----------
@@ -221,24 +221,24 @@ def choose_calibrator(
         Shape (n,), held-out log-odds in order of time.
     y
         Shape (n,), in [0, 1]: 1 for an error, 0 for none; between them P(error) where the label is
-        not certain.
+        uncertain.
     weight
-        Shape (n,), decisions that each row stands for; rows of weight 0 do not count. With the
+        Shape (n,), decisions that each row represents; rows of weight 0 do not count. With the
         audit's 1 / inclusion probability the result holds for all decisions, not for the reviewed.
     enforced
-        Shape (n,): the decision enforced. Given, each side may get a curve of its own.
+        Shape (n,): whether the decision enforced. If given, each side may get a separate curve.
     segments
-        Shape (n, any): columns whose values may get offsets, tried in their order.
+        Shape (n, any): columns whose values may get offsets, tried in order.
 
     Returns
     -------
     Calibrator
-        Fitted on all rows. The level is always set to the rows' base rate (`shift`). Anything
-        freer is taken where its log loss, predicted block by block, is lower in most blocks and by
-        more standard errors of the difference than luck brings: 1 for the slope (`platt`), 1.5 for
-        `beta`, `isotonic`, `venn_abers`, a curve of a side's own, and offsets by each column.
-        `none` where there are fewer than 10 errors or 10 correct decisions; a side with fewer
-        keeps the curve of all.
+        Fitted on all rows. The level is always set to the rows' base rate (`shift`). A more
+        flexible calibration is chosen where its block-wise held-out log loss is lower in most
+        blocks, by a minimum number of standard errors: 1 for the slope (`platt`), 1.5 for `beta`,
+        `isotonic`, `venn_abers`, a separate curve for a side, and offsets by column. `none` with
+        fewer than 10 errors or 10 correct decisions; a side with fewer keeps the curve of all
+        decisions.
 
     Examples
     --------
@@ -263,7 +263,7 @@ def choose_calibrator(
 
 @dataclass(frozen=True)
 class _CalibrationRecipe:
-    """What is fitted: a method for all, methods for sides, columns with offsets."""
+    """A calibration to fit: one method for all, methods for sides, columns with offsets."""
 
     method: Method
     sides: tuple[tuple[str, Method], ...] = ()
@@ -275,7 +275,7 @@ class _CalibrationRecipe:
 
 
 class _CalibrationData:
-    """The rows that count, and what was fitted on parts of them."""
+    """The rows that count, and fits on parts of them."""
 
     def __init__(
         self,
@@ -299,7 +299,7 @@ class _CalibrationData:
     def choose_better(
         self, best: _CalibrationRecipe, other: _CalibrationRecipe, errors: float
     ) -> _CalibrationRecipe:
-        """Return the other where its gain is beyond luck and not that of one time alone."""
+        """Return the other where its gain is significant and not from a single period."""
         gain = self.weight * (self.row_losses(best) - self.row_losses(other))
         most = (np.bincount(self.block, gain, _BLOCKS) > 0).sum() >= _MOST
         proven = gain.sum() > errors * np.sqrt(len(gain)) * gain.std()
@@ -349,7 +349,7 @@ class _CalibrationData:
         if key not in self._curves:
             train = self._training_rows(without) & (True if side is None else self.side(side))
             rows = self.raw[train], self.y[train], self.weight[train]
-            known = train.any()  # a side may stand in one block alone
+            known = train.any()  # a side may occur in only one block
             self._curves[key] = (
                 fit_curve(method, *rows, one=self.one) if known else CalibrationCurve("none")
             )
@@ -360,7 +360,7 @@ class _CalibrationData:
 
 
 def _best_recipe(rows: _CalibrationData) -> _CalibrationRecipe:
-    """Try one change after the other, the simplest first; keep those that prove themselves."""
+    """Try one change after the other, the simplest first; keep significant improvements."""
     best = _CalibrationRecipe("shift")
     for method in _allowed_methods(rows.weight)[1:]:
         errors = _SLOPE if method == "platt" else _FREER
@@ -375,7 +375,7 @@ def _best_recipe(rows: _CalibrationData) -> _CalibrationRecipe:
 
 
 def _allowed_methods(weight: Floats) -> tuple[Method, ...]:
-    """Give the methods that so many rows may be fitted with; weighed rows count for fewer."""
+    """Return the methods allowed for this many rows; weighted rows count for fewer."""
     return METHODS[1:] if effective_size(weight) >= _MIN_STEPS else _SMOOTH
 
 

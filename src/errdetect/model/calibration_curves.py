@@ -1,4 +1,4 @@
-"""Rising curves from log-odds to probability: how each calibration method is fitted and read."""
+"""Increasing curves from log-odds to probability: fitting and evaluating each method."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -17,18 +17,21 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Method = Literal["none", "shift", "platt", "beta", "isotonic", "venn_abers"]
 
-#: From the simplest to the freest.
+#: From the simplest to the most flexible.
 METHODS: tuple[Method, ...] = ("none", "shift", "platt", "beta", "isotonic", "venn_abers")
 
 _EDGE = 1e-6  # no probability is 0 or 1
-_KNOTS = 200  # groups of equal size that Venn-Abers is worked out on
-_TAIL = 1e-3  # slope in log-odds outside of the knots: keeps the order, moves nothing
-_PRIOR_SLOPE, _PRIOR_LEVEL = 4.0, 1.0  # slopes of 1 give or take a half, levels of 0 give or take 1
+_KNOTS = 200  # groups of equal size for Venn-Abers
+_TAIL = 1e-3  # slope in log-odds outside the knots: keeps the order, barely changes values
+_PRIOR_SLOPE, _PRIOR_LEVEL = (
+    4.0,
+    1.0,
+)  # prior standard deviations of slopes (around 1) and levels (around 0)
 
 
 @dataclass(frozen=True)
 class CalibrationCurve:
-    """A rising map from log-odds to probability.
+    """An increasing map from log-odds to probability.
 
     Parameters
     ----------
@@ -48,7 +51,7 @@ class CalibrationCurve:
     values: tuple[float, ...] = ()
 
     def probability(self, raw: Floats) -> Floats:
-        """Return P(error), shape (n,), in (0, 1), never falling as `raw` rises."""
+        """Return P(error), shape (n,), in (0, 1), non-decreasing in `raw`."""
         v = np.array(self.values)
         if self.method in ("isotonic", "venn_abers"):
             half = len(v) // 2
@@ -74,26 +77,25 @@ def fit_curve(
     method
         One of `METHODS`.
     raw
-        Shape (n,), log-odds, not all of them from rows that the model learnt from.
+        Shape (n,), log-odds, not all from training rows.
     y
-        Shape (n,), in [0, 1]: 1 for an error, 0 for none, between them P(error) where judges
+        Shape (n,), in [0, 1]: 1 for an error, 0 for none, between them P(error) where reviewers
         disagree. A row with y = .3 counts as .3 of an error and .7 of a correct decision.
     weight
-        Shape (n,), above 0: decisions that each row stands for.
+        Shape (n,), above 0: decisions that each row represents.
     one
-        Decisions that one review stands for; sum(w^2) / sum(w) if None, so that unequal weights
-        count for as many reviews as they are worth (Kish). Steps are held away from 0 and 1 by one
-        review's worth.
+        Decisions that one review represents; sum(w^2) / sum(w) if None, which accounts for unequal
+        weights (Kish). Steps are kept away from 0 and 1 by one review.
 
     Returns
     -------
-    Curve
+    CalibrationCurve
 
     Notes
     -----
     Kull, Silva Filho and Flach (2017), AISTATS; Zadrozny and Elkan (2002), KDD; Vovk, Petej and
     Fedorova (2015), NeurIPS. The parametric ones shrink to the identity by a normal prior: slopes
-    of 1 give or take a half, a level of 0 give or take 1.
+    have mean 1 and standard deviation 1/2, levels mean 0 and standard deviation 1.
 
     Examples
     --------
@@ -120,29 +122,29 @@ def fit_curve(
 
 
 def venn_abers(s: Floats, w: Floats, one: float) -> tuple[Floats, Floats]:
-    """Return the two probabilities that inductive Venn-Abers gives at each score.
+    """Return the two probabilities of inductive Venn-Abers at each score.
 
-    At each score one more review is added, once as correct and once as an error, and isotonic
-    regression is fitted to all: its two values at that score.
+    At each score, add one review, once as correct and once as an error, and fit isotonic regression
+    to all rows: these are its two values at that score.
 
     Parameters
     ----------
     s
-        Shape (k,), errors at each distinct score in rising order, counted by weight.
+        Shape (k,), weighted errors at each distinct score in ascending order.
     w
         Shape (k,), weight of all rows at each.
     one
-        Weight of the row that is added.
+        Weight of the added row.
 
     Returns
     -------
     tuple of numpy.ndarray
-        p0 and p1, shape (k,) each, p0 < p1, neither ever falling.
+        p0 and p1, shape (k,) each, p0 < p1, both non-decreasing.
 
     Notes
     -----
     Vovk, Petej and Fedorova (2015), NeurIPS. By the max-min formula of isotonic regression over
-    all stretches of scores: O(k^3), so for some hundred scores.
+    all intervals of scores: O(k^3), so for a few hundred scores.
 
     Examples
     --------
@@ -152,7 +154,7 @@ def venn_abers(s: Floats, w: Floats, one: float) -> tuple[Floats, Floats]:
     """
     errors, total = np.append(0.0, np.cumsum(s)), np.append(0.0, np.cumsum(w))
     out = np.empty((2, len(s)))
-    for i in range(len(s)):  # stretches from a <= i to b >= i
+    for i in range(len(s)):  # intervals from a <= i to b >= i
         hit = errors[i + 1 :] - errors[: i + 1, None]
         size = total[i + 1 :] - total[: i + 1, None] + one
         for added in (0, 1):
@@ -161,17 +163,17 @@ def venn_abers(s: Floats, w: Floats, one: float) -> tuple[Floats, Floats]:
 
 
 def _merged_venn_abers(raw: Floats, y: Floats, weight: Floats, one: float) -> tuple[float, ...]:
-    """Knots of p1 / (1 - p0 + p1), the merger that is least wrong at worst by log loss."""
+    """Return knots of p1 / (1 - p0 + p1), the minimax merger under log loss."""
     group = _group_scores(raw, weight)
     n = int(group.max()) + 1
     w = sum_by_group(group, weight, n)
     p0, p1 = venn_abers(sum_by_group(group, weight * y, n), w, one)
-    p = np.maximum.accumulate(p1 / (1 - p0 + p1))  # rounding must not make it fall
+    p = np.maximum.accumulate(p1 / (1 - p0 + p1))  # rounding must not make it decrease
     return _step_knots(sum_by_group(group, weight * raw, n) / w, p, w)
 
 
 def _group_scores(raw: Floats, weight: Floats) -> Ints:
-    """Give equal scores one number, and where there are many, neighbours up to equal weight."""
+    """Group equal scores, and where there are many, neighbours into groups of equal weight."""
     scores, place = np.unique(raw, return_inverse=True)
     if len(scores) <= _KNOTS:
         return place
@@ -186,13 +188,13 @@ def _isotonic_knots(raw: Floats, y: Floats, weight: Floats, one: float) -> tuple
     values, group = np.unique(steps, return_inverse=True)
     n = len(values)
     w = sum_by_group(group, weight, n)
-    rate = (sum_by_group(group, weight * y, n) + one / 2) / (w + one)  # no step says 0 or 1
+    rate = (sum_by_group(group, weight * y, n) + one / 2) / (w + one)  # no step is 0 or 1
     x = sum_by_group(group, weight * raw, n) / w
     return _step_knots(x, IsotonicRegression().fit_transform(x, rate, sample_weight=w), w)
 
 
 def _step_knots(x: Floats, p: Floats, w: Floats) -> tuple[float, ...]:
-    """Knots at the means of the steps, so that a ranking keeps its order within them."""
+    """Return knots at the means of the steps, which keep the ranking's order within them."""
     step = np.append(0, np.cumsum(np.diff(p) > 1e-9))
     n = int(step[-1]) + 1
     total = sum_by_group(step, w, n)

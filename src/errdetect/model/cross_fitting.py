@@ -1,4 +1,4 @@
-"""P(error) that no decision's own reviews had a part in: what an estimate may lean on."""
+"""Cross-fitted P(error), independent of each decision's own reviews, for use in estimates."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ __all__ = ["CrossFit", "cross_fit"]
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-#: Reviewed errors, and right decisions, below which there is nothing to learn.
+#: Fewer reviewed errors, or correct decisions, are too few to fit a model.
 MIN_EACH = 30
 FOLDS = 5
 _ROUNDS = 80
@@ -30,18 +30,18 @@ _PARAMS = {
     "force_row_wise": True,
     "verbose": -1,
 }
-_BLOCK = 100_000  # rows predicted at a time
+_BLOCK = 100_000  # rows per prediction
 
 
 @dataclass(frozen=True)
 class CrossFit:
-    """P(error) of every decision.
+    """Cross-fitted P(error) of every decision.
 
     Parameters
     ----------
     p_error
-        Shape (n_decisions,), in (0, 1). For a reviewed decision from a model that saw no review of
-        its fold, for all others the mean of the folds' models.
+        Shape (n_decisions,), in (0, 1). For reviewed decisions from a model trained without their
+        fold, for all others the mean of the folds' models.
     fold
         Fold of each reviewed decision, shape (n_reviewed,).
     """
@@ -60,10 +60,10 @@ def cross_fit(
     seed: int = 0,
     threads: int = 1,
 ) -> CrossFit | None:
-    """Fit P(error) on reviewed decisions in turns, and predict every decision.
+    """Cross-fit P(error) on reviewed decisions, and predict every decision.
 
-    Small trees over the log's columns without the text: quick, and good enough to narrow an
-    interval. Decisions on one item share a fold, so that copies do not tell on each other.
+    Small trees on the log's columns without the text: fast, and accurate enough to narrow an
+    interval. Decisions on one item share a fold, so that copies do not leak.
 
     Parameters
     ----------
@@ -72,19 +72,19 @@ def cross_fit(
     position
         Rows of the reviewed decisions, shape (n_reviewed,).
     error
-        What reviews say of them, in [0, 1].
+        Their share of error verdicts, in [0, 1].
     weight
-        Decisions that each stands for.
+        Decisions that each represents.
     leave_out
         Columns that must not be features.
     seed
-        Seeds folds and trees.
+        Seed of folds and trees.
     threads
-        Processors used.
+        Number of threads.
 
     Returns
     -------
-    CrossFit or None where there are fewer than 30 errors or fewer than 30 right decisions.
+    CrossFit or None with fewer than 30 errors or fewer than 30 correct decisions.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""The detector: text models and members that together say how likely a decision is wrong."""
+"""The detector: text models and ensemble members that predict P(error) of a decision."""
 
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -18,9 +18,9 @@ __all__ = ["DOUBT_COLUMN", "Detector", "Examples", "apply_policy_floor", "policy
 
 Floats = npt.NDArray[np.float64]
 
-#: Log-odds that an enforcement's policy is wrong though its action may stand.
+#: Log-odds that an enforcement's policy is wrong, given a correct action.
 DOUBT_COLUMN = "other_policy_logit"
-_BELIEVED = 0.8  # part of the doubt, as few relabelled decisions overstate it
+_BELIEVED = 0.8  # scales P(wrong policy) down, as few relabelled decisions overstate it
 
 
 @dataclass(frozen=True)
@@ -36,17 +36,17 @@ class Examples:
     violates
         Shape (n,), 1 where the content should have been enforced, else 0.
     weight
-        Shape (n,), trust in each label, in (0, 1].
+        Shape (n,), training weight of each label, in (0, 1].
     design
-        Shape (n,), decisions that each row stands for when measuring; 0 where a row was not drawn
-        by design, so that it says nothing about the rest.
+        Shape (n,), decisions that each row represents in the evaluation; 0 where no design drew it,
+        so that it represents no others.
     p_error, p_violates
-        Shape (n,), the same two as probabilities, where reviews leave doubt: what models learn.
+        Shape (n,), the same two as probabilities where reviews disagree; the training targets.
         Default: the labels themselves.
     harm
-        Shape (n,), what each decision would harm if it were wrong; default: 1 each.
+        Shape (n,), the harm of each decision if it is wrong; default: 1 each.
     right_policy
-        Shape (n,), the policy that reviews name as the right one; None where unknown (default).
+        Shape (n,), the correct policy according to reviews; None where unknown (default).
     """
 
     decisions: pd.DataFrame
@@ -79,7 +79,7 @@ class Examples:
         return Examples(decisions, **kept)
 
     def head_target(self, head: Head) -> Floats:
-        """Return what a head learns, shape (n,), in [0, 1]."""
+        """Return a head's training target, shape (n,), in [0, 1]."""
         return self.p_error if head == "error" else self.p_violates
 
 
@@ -94,15 +94,15 @@ class Detector:
     text
         Fitted text models; None without text.
     segment
-        Error rates by segment: a feature.
+        Error rates by segment, used as a feature.
     members
-        The models that are averaged, with their weights.
+        The averaged models, with their weights.
     usual
-        What machines usually decide: two features; None where that is no help.
+        The surrogate model, giving two features; None where it does not help.
     doubt
-        The right policy: a feature, and where `floor` says so a bound; None where unknown.
+        The policy correction model: a feature and, with `floor`, a lower bound; None where not fitted.
     floor
-        Whether P(error) is at least so high as the doubt about the right label.
+        Whether P(wrong policy) is a lower bound on P(error).
     """
 
     encoding: Encoding
@@ -114,12 +114,12 @@ class Detector:
     floor: bool = False
 
     def features(self, decisions: pd.DataFrame) -> Floats:
-        """Return the feature matrix of decisions never trained on, shape (n, k)."""
+        """Return the feature matrix of decisions not used in training, shape (n, k)."""
         counts = None if self.text is None else count_texts(decisions, self.text.tags)
         return self.features_from_counts(decisions, counts)
 
     def features_from_counts(self, decisions: pd.DataFrame, counts: TextCounts | None) -> Floats:
-        """Return the same for decisions whose texts are counted already."""
+        """Return the same for decisions with counted texts."""
         logits = self.text.read(counts) if self.text is not None and counts is not None else None
         X = build_features(decisions, self.encoding, logits, self.segment.rate(decisions))
         if self.usual is not None:
@@ -138,10 +138,10 @@ class Detector:
         return apply_policy_floor(raw, X, self.encoding) if self.floor else raw
 
     def contributions(self, X: Floats, threads: int) -> Floats:
-        """Return what each feature adds to the log-odds of error, shape (n, k + 1), base last.
+        """Return each feature's contribution to the log-odds of error, shape (n, k + 1), base last.
 
-        They add up to `raw`: SHAP values of trees and the terms of linear members average as
-        their predictions do; what the bound lifts is the doubt's.
+        They sum to `raw`: SHAP values of trees and the terms of linear members average as their
+        predictions do; the lower bound's increase is attributed to the policy feature.
         """
         side = _side_sign(X, self.encoding)
         total = sum(member.weight for member in self.members)
@@ -166,7 +166,7 @@ def policy_correction_logit(model: PolicyCorrection, decisions: pd.DataFrame) ->
 
 
 def apply_policy_floor(raw: Floats, X: Floats, encoding: Encoding) -> Floats:
-    """Lift log-odds of error to those that the policy is wrong, shape (n,)."""
+    """Raise log-odds of error to at least those of a wrong policy, shape (n,)."""
     if DOUBT_COLUMN not in encoding.names:
         return raw
     return np.fmax(raw, X[:, encoding.names.index(DOUBT_COLUMN)])

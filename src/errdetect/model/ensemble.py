@@ -1,4 +1,4 @@
-"""Which members are averaged: the usual ones, unless held-out time clearly says otherwise."""
+"""The ensemble: default members, unless held-out decisions clearly favour others."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -32,7 +32,7 @@ _MAX_ADDITIVE = 20_000
 _EXTRA = ("extra", "extra_error")  # extremely random trees vary less, so they may grow larger
 _TEXT_COLUMN = "text_logit_mean"
 
-#: What each member learns, in the order of fitting. `segment` and `text` need no fit of their own.
+#: Each member's target, in the order of fitting. `segment` and `text` need no fit of their own.
 MEMBERS: Mapping[str, Head] = {
     "violates": "violates",
     "extra": "violates",
@@ -54,20 +54,20 @@ def fit_member(
     rounds: int | None = None,
     held: tuple[PreparedExamples, lgb.Dataset] | None = None,
 ) -> Member:
-    """Fit one member; trees for so many rounds, or until later decisions say stop.
+    """Fit one member; trees for a fixed number of rounds, or with early stopping.
 
     Parameters
     ----------
     name
         One of `MEMBERS`.
     prepared, data
-        What it learns from, and the same binned.
+        The training examples, and the same binned.
     params
         LightGBM's settings.
     seed, threads
-        Seed of all randomness; processors used.
+        Random seed; number of threads.
     rounds, held
-        For trees, exactly one: how many rounds, or the later decisions and the same binned.
+        For trees, exactly one: the number of rounds, or the later decisions and the same binned.
     """
     head, names = MEMBERS[name], prepared.encoding.names
     e = prepared.examples
@@ -108,7 +108,7 @@ def fit_members(
     held: PreparedExamples | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> list[Member]:
-    """Fit some members, in their order; trees for given rounds, or as long as later ones say."""
+    """Fit some members, in order; trees for given rounds, or with early stopping."""
     data = prepared.data()
     later = None if held is None else (held, held.data(data))
     out = []
@@ -122,7 +122,7 @@ def fit_members(
 
 
 def _subsample_rows(n: int, seed: int) -> npt.NDArray[np.int64]:
-    """Choose the rows that the additive model learns from: so many that more change little."""
+    """Choose the additive model's training rows, capped where more change little."""
     if n <= _MAX_ADDITIVE:
         return np.arange(n)
     return np.sort(np.random.default_rng(seed).choice(n, _MAX_ADDITIVE, replace=False))
@@ -131,13 +131,16 @@ def _subsample_rows(n: int, seed: int) -> npt.NDArray[np.int64]:
 Floats = npt.NDArray[np.float64]
 Weights = Mapping[str, float]
 
-_MORE_ROUNDS = 1.15  # more decisions bear more trees when refitting
-_CLEARLY = 2.0  # standard errors by which another average must lead the usual one
-_FEW, _FEW_OF_EACH = 300, 30  # labels, and errors and correct ones, below which trees only guess
+_MORE_ROUNDS = 1.15  # more decisions support more trees when refitting
+_MIN_LEAD = 2.0  # standard errors by which another average must beat the default
+_MIN_TREE_LABELS, _MIN_EACH_CLASS = (
+    300,
+    30,
+)  # fewer labels, or fewer of each class, do not support trees
 
 _TREES: Weights = {"violates": 1, "extra": 2, "extra_error": 1}
-#: Averages that held-out time chooses from, the usual one first.
-_USUAL: Mapping[str, Weights] = {
+#: Candidate averages, the default first; held-out decisions choose among them.
+_AVERAGES: Mapping[str, Weights] = {
     "trees": _TREES,
     "trees and the additive model": {**_TREES, "additive": 2},
     "trees and the texts": {**_TREES, "text": 1},
@@ -153,7 +156,7 @@ _SIMPLE: Mapping[str, Weights] = {
 
 @dataclass(frozen=True)
 class Ensemble:
-    """Members and their weights, as held-out time chose them.
+    """Members and their weights, as chosen on held-out decisions.
 
     Parameters
     ----------
@@ -162,15 +165,15 @@ class Ensemble:
     weights
         Each member's share.
     rounds
-        Trees per member, where it has trees.
+        Number of trees per member that has trees.
     raw
         Shape (n,), log-odds of the held-out decisions.
     values
         The objective of every average tried.
     notes
-        What the reader must know, in plain words.
+        Notes for users.
     floor
-        Whether P(error) is at least the doubt about the right label, where there is one.
+        Whether P(wrong policy), where known, is a lower bound on P(error).
     """
 
     name: str
@@ -203,28 +206,28 @@ def choose_ensemble(
     params
         LightGBM's settings.
     weight
-        Shape (len(held),), decisions that each later row stands for.
+        Shape (len(held),), decisions that each later row represents.
     objective, budget
         As for `objective_value`.
     seed, threads
-        Seed of all randomness; processors used.
+        Random seed; number of threads.
     progress
-        Told what is going on.
+        Callback for progress messages.
 
     Returns
     -------
-    Blend
-        The usual average, unless another leads it by more than two standard errors; with few labels
-        the members with trees are left out.
+    Ensemble
+        The default average, unless another beats it by more than two standard errors; with few labels,
+        members with trees are left out.
     """
     notes: list[str] = []
     few = has_few_labels(prepared.examples)
     if few:
         notes.append(
             f"only {len(prepared.examples)} labels to learn from ({int(prepared.examples.error.sum())} "
-            "errors), so simpler models are used: an additive model and the error rate of segments"
+            "errors), so simpler models are used: an additive model and segment error rates"
         )
-    offered = _SIMPLE if few else _USUAL
+    offered = _SIMPLE if few else _AVERAGES
     if prepared.text is None:
         offered = {name: w for name, w in offered.items() if "text" not in w}
     members = fit_members(
@@ -239,23 +242,23 @@ def choose_ensemble(
     values = {
         n: objective_value(y, raw, weight, objective, budget, harm) for n, raw in mixed.items()
     }
-    usual = next(iter(offered))
-    best = max(values, key=lambda name: (values[name], name == usual))
-    if best != usual:
-        luck = is_within_noise(
-            y, weight, mixed[best], mixed[usual], objective, budget, seed, _CLEARLY, harm=harm
+    default = next(iter(offered))
+    best = max(values, key=lambda name: (values[name], name == default))
+    if best != default:
+        within_noise = is_within_noise(
+            y, weight, mixed[best], mixed[default], objective, budget, seed, _MIN_LEAD, harm=harm
         )
-        best = usual if luck else best
-    if best != usual:
+        best = default if within_noise else best
+    if best != default:
         notes.append(
-            f"later decisions were ranked better by '{best}' ({objective.replace('_', ' ')} "
-            f"{values[best]:.3f}) than by the usual average ({values[usual]:.3f}), so that is used"
+            f"'{best}' is used: later decisions are ranked better by it ({objective.replace('_', ' ')} "
+            f"{values[best]:.3f}) than by the default average ({values[default]:.3f})"
         )
     rounds = {m.name: m.model.best_iteration for m in members if isinstance(m.model, lgb.Booster)}
     kept = {name: rounds[name] for name in offered[best] if name in rounds}
     plain, raw = mixed[best], apply_policy_floor(mixed[best], held.X, held.encoding)
     how: dict[str, Any] = {"objective": objective, "budget": budget, "seed": seed, "harm": harm}
-    floor = is_within_noise(y, weight, plain, raw, standard_errors=_CLEARLY, **how)
+    floor = is_within_noise(y, weight, plain, raw, standard_errors=_MIN_LEAD, **how)
     blended = raw if floor else plain
     return Ensemble(best, dict(offered[best]), kept, blended, values, tuple(notes), floor)
 
@@ -277,9 +280,9 @@ def fit_ensemble(
 
 
 def has_few_labels(examples: Examples) -> bool:
-    """Tell whether labels are too few for trees."""
+    """Return whether labels are too few for trees."""
     errors = int(examples.error.sum())
-    return len(examples) < _FEW or min(errors, len(examples) - errors) < _FEW_OF_EACH
+    return len(examples) < _MIN_TREE_LABELS or min(errors, len(examples) - errors) < _MIN_EACH_CLASS
 
 
 def _average_log_odds(raws: Mapping[str, Floats], weights: Weights) -> Floats:

@@ -1,4 +1,4 @@
-"""The models that a detector averages: each says log-odds, and what each feature adds to them."""
+"""The models that a detector averages; each returns log-odds and their feature contributions."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ from errdetect.model.gradient_boosting import contributions, raw_scores
 __all__ = ["Head", "LinearMember", "Member", "fit_linear_member"]
 
 Floats = npt.NDArray[np.float64]
-#: What a model learns: that the decision is wrong, or that the content violates. The second is
-#: turned into the first by the decision's side; the two err differently, so they are averaged.
+#: A model's target: the decision is wrong, or the content violates. The decision's side turns the
+#: second into the first; their errors differ, so they are averaged.
 Head = Literal["error", "violates"]
 
 
 @dataclass(frozen=True)
 class LinearMember:
-    """Log-odds read off one feature: slope * feature + intercept, `fill` where it is unknown.
+    """Log-odds from one feature: slope * feature + intercept, `fill` where it is unknown.
 
     Examples
     --------
@@ -39,7 +39,7 @@ class LinearMember:
         return self.slope * self._fill_missing(X) + self.intercept
 
     def contributions(self, X: Floats) -> Floats:
-        """Return what each column adds, shape (n, k + 1); base last."""
+        """Return each column's contribution, shape (n, k + 1); base last."""
         out = np.zeros((len(X), X.shape[1] + 1))
         out[:, self.column] = self.slope * (self._fill_missing(X) - self.fill)
         out[:, -1] = self.slope * self.fill + self.intercept
@@ -64,7 +64,7 @@ class LinearMember:
 
 
 def fit_linear_member(X: Floats, column: int, weight: Floats) -> LinearMember:
-    """Take a feature that is log-odds already as it stands; unknown is its mean."""
+    """Use a feature that already is log-odds; unknown values take its mean."""
     x = X[:, column]
     known = np.isfinite(x)
     fill = float(np.average(x[known], weights=weight[known])) if known.any() else 0.0
@@ -80,7 +80,7 @@ class Member:
     name
         Its name.
     head
-        What it says log-odds of.
+        Its target.
     model
         LightGBM's trees, an additive model, or a line.
     weight
@@ -99,7 +99,7 @@ class Member:
         return self._head_sign(side) * raw_scores(self.model, X, threads)
 
     def contributions(self, X: Floats, side: Floats, threads: int) -> Floats:
-        """Return what each column adds to them, shape (n, k + 1); base last."""
+        """Return each column's contribution to them, shape (n, k + 1); base last."""
         if isinstance(self.model, AdditiveModel | LinearMember):
             return self._head_sign(side)[:, None] * self.model.contributions(X)
         return self._head_sign(side)[:, None] * contributions(self.model, X, threads)

@@ -1,4 +1,4 @@
-"""How much better a ranking is than doing without it, measured on decisions it never saw."""
+"""Compare a ranking with baselines on held-out decisions."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ MODEL, RANDOM = "errdetect", "random"
 
 
 def recall_name(budget: float) -> str:
-    """Name the measure 'recall at a budget'.
+    """Return the name of the measure 'recall at a budget'.
 
     >>> recall_name(0.05), recall_name(0.005)
     ('recall_at_5', 'recall_at_0.5')
@@ -56,7 +56,7 @@ def evaluate(
     resamples: int,
     rng: np.random.Generator,
 ) -> pd.DataFrame:
-    """Measure a model beside other rankings of the same held-out decisions.
+    """Evaluate a model and other rankings on the same held-out decisions.
 
     Parameters
     ----------
@@ -65,9 +65,9 @@ def evaluate(
     p
         Shape (n,), the model's calibrated P(error).
     rankings
-        Other rankings by name, each of shape (n,), higher is reviewed first.
+        Other rankings by name, each of shape (n,), highest reviewed first.
     weight
-        Shape (n,), decisions that each row stands for.
+        Shape (n,), decisions that each row represents.
     budgets
         Shares of the decisions that are reviewed, each in (0, 1].
     resamples, rng
@@ -78,7 +78,7 @@ def evaluate(
     pandas.DataFrame
         Columns method, measure, value, low, high (95 %). Measures: `recall_at_<percent>`,
         `average_precision`, `calibration_error` (the model only), and `lead` (average precision of
-        the model less the other's, resampled together). Random is known without a draw.
+        the model minus the other's, resampled together). Random is computed exactly.
     """
     methods = {MODEL: p, **rankings}
     names = [*(recall_name(b) for b in budgets), "average_precision"]
@@ -107,14 +107,14 @@ def evaluate(
 
 @dataclass(frozen=True)
 class GateResult:
-    """The gate's answer and why, in plain words."""
+    """The gate's answer, and the reason for users."""
 
     answer: Literal["validated", "rejected", "unknown"]
     why: str
 
 
 def apply_gate(evaluation: pd.DataFrame, y: Floats, *, min_errors: int) -> GateResult:
-    """Judge a model by its held-out evaluation.
+    """Decide whether a model passes, by its held-out evaluation.
 
     Parameters
     ----------
@@ -123,13 +123,13 @@ def apply_gate(evaluation: pd.DataFrame, y: Floats, *, min_errors: int) -> GateR
     y
         Shape (n,), the held-out labels, 1 for an error.
     min_errors
-        Fewer held-out errors, or fewer correct decisions, cannot tell.
+        With fewer held-out errors, or fewer correct decisions, the answer is `unknown`.
 
     Returns
     -------
-    Verdict
+    GateResult
         `rejected` where the model is no better than a random order, or where its average precision
-        is below a ranking without a model beyond doubt (the interval of the lead lies below 0).
+        is significantly below a ranking without a model (the lead's interval lies below 0).
 
     Examples
     --------
@@ -139,8 +139,8 @@ def apply_gate(evaluation: pd.DataFrame, y: Floats, *, min_errors: int) -> GateR
     wrong, right = int(y.sum()), int((1 - y).sum())
     if min(wrong, right) < min_errors:
         why = (
-            f"the held-out decisions hold {wrong} errors and {right} correct ones; "
-            f"at least {min_errors} of each are needed to tell. Review more decisions"
+            f"the held-out decisions include {wrong} errors and {right} correct ones; "
+            f"at least {min_errors} of each are needed. Review more decisions"
         )
         return GateResult("unknown", why)
     leads = evaluation[evaluation["measure"] == "lead"].set_index("method")[["value", "high"]]
@@ -148,7 +148,7 @@ def apply_gate(evaluation: pd.DataFrame, y: Floats, *, min_errors: int) -> GateR
         return GateResult("rejected", "its ranking is no better than a random order")
     for method, value, high in leads.drop(index=RANDOM).itertuples():
         if float(high) < 0:
-            why = f"its average precision is below the '{method}' ranking's by {-value:.3f}"
+            why = f"its average precision is {-value:.3f} below that of the '{method}' ranking"
             return GateResult("rejected", f"{why} (at least {-high:.3f})")
     table = evaluation.set_index(["method", "measure"])["value"].astype(float)
     ap = table[MODEL, "average_precision"]
@@ -160,7 +160,7 @@ def apply_gate(evaluation: pd.DataFrame, y: Floats, *, min_errors: int) -> GateR
 
 @dataclass(frozen=True)
 class HeldOut:
-    """The latest labelled decisions, with what a model of the earlier ones said of them.
+    """The latest labelled decisions, with predictions of a model trained on earlier ones.
 
     Parameters
     ----------
@@ -169,8 +169,8 @@ class HeldOut:
     p
         Shape (n,), calibrated P(error).
     weight
-        Shape (n,), decisions that each row stands for when measuring; 0 where it says nothing of
-        the rest.
+        Shape (n,), decisions that each row represents in the evaluation; 0 where it represents no
+        others.
     """
 
     examples: Examples
@@ -178,30 +178,30 @@ class HeldOut:
     weight: Floats
 
 
-_FEWEST = 30  # reviews that a figure needs
+_FEWEST = 30  # reviews that an estimate needs
 _COLUMNS = ["said", "seen", "low", "high", "n"]
 
 
 def reliability_table(y: Floats, p: Floats, weight: Floats, bins: int = 10) -> pd.DataFrame:
-    """Compare said and seen, from the least to the most suspect decisions.
+    """Compare predicted with observed error rates, from the least to the most suspect decisions.
 
     Parameters
     ----------
     y
         Shape (n,), in [0, 1]: 1 for an error.
     p
-        Shape (n,), the P(error) that was said.
+        Shape (n,), the predicted P(error).
     weight
-        Shape (n,), decisions that each row stands for; rows of weight 0 do not count.
+        Shape (n,), decisions that each row represents; rows of weight 0 do not count.
     bins
-        Most groups, of about equal weight; fewer where there are not 30 reviews for each. Equal
-        probabilities stay together.
+        Largest number of groups, of about equal weight; fewer without 30 reviews for each. Equal
+        probabilities share a group.
 
     Returns
     -------
     pandas.DataFrame
-        One row a group, by rising `said`: the means said and seen, `low` and `high` (95 %, Wilson,
-        for as many reviews as the weights are worth), and `n` reviews. Empty below 30 reviews.
+        One row per group, by rising `said` (mean prediction): `seen` (observed rate), `low`, `high`
+        (95 %, Wilson, for the effective number of reviews), and `n` reviews. Empty below 30 reviews.
 
     Examples
     --------
@@ -225,21 +225,21 @@ def reliability_table(y: Floats, p: Floats, weight: Floats, bins: int = 10) -> p
 def reliability_by_segment(
     y: Floats, p: Floats, weight: Floats, segments: pd.DataFrame
 ) -> pd.DataFrame:
-    """Compare said and seen in every segment with 30 reviews or more.
+    """Compare predicted with observed error rates in every segment with at least 30 reviews.
 
     Parameters
     ----------
     y, p, weight
         As for `reliability_table`.
     segments
-        Shape (n, any): columns such as `policy_id`; missing values belong to no segment, and a column
-        with one value has none.
+        Shape (n, any): columns such as `policy_id`; missing values belong to no segment, and columns
+        with a single value are skipped.
 
     Returns
     -------
     pandas.DataFrame
-        Columns column, value, said, seen, low, high, n, and `differs`: the gap is larger than
-        chance alone would bring in any of all the rows (score test, 5 % in all, Bonferroni).
+        Columns column, value, said, seen, low, high, n, and `differs`: whether the gap is significant
+        (score test, 5 % over all rows, Bonferroni).
 
     Examples
     --------
@@ -254,7 +254,7 @@ def reliability_by_segment(
         code, values = pd.factorize(segments[name].astype("str"), sort=True)
         rows = (weight > 0) & (code >= 0)
         present, place = np.unique(code[rows], return_inverse=True)
-        if len(present) < 2:  # one value is all decisions, which the whole says already
+        if len(present) < 2:  # a single value equals the overall result
             continue
         table = _average_by_group(place, y[rows], p[rows], weight[rows])
         table.insert(0, "column", str(name))
@@ -268,7 +268,7 @@ def reliability_by_segment(
 def _average_by_group(
     group: npt.NDArray[Any], y: Floats, p: Floats, weight: Floats
 ) -> pd.DataFrame:
-    """Average by group; `z` is the gap in standard errors that a true probability would have."""
+    """Average by group; `z` is the gap in standard errors under the predicted probabilities."""
     k = int(group.max()) + 1
     total = sum_by_group(group, weight, k)
     said, seen = (
@@ -294,18 +294,18 @@ def split_by_time(decided_at: pd.Series, parts: tuple[float, float, float]) -> n
     decided_at
         Shape (n,), when each decision was taken.
     parts
-        Shares of fit, tune and test, adding up to 1.
+        Shares of fit, tune and test, summing to 1.
 
     Returns
     -------
     numpy.ndarray
-        Shape (n,), values `FIT`, `TUNE` or `TEST`. Decisions of one moment share a part, so no
-        part begins before the one before it has ended.
+        Shape (n,), values `FIT`, `TUNE` or `TEST`. Decisions at one moment share a part, so parts do
+        not overlap in time.
 
     Raises
     ------
     DataError
-        Where the decisions are too few, or too much at one moment, for three parts.
+        Where the decisions have too few distinct moments for three parts.
 
     Examples
     --------
@@ -322,7 +322,7 @@ def split_by_time(decided_at: pd.Series, parts: tuple[float, float, float]) -> n
         if n:
             out[times >= ordered[place]] = code
     if n == 0 or len(np.unique(out)) < 3:
-        do = "Give decisions from a longer time, or from more moments."
+        do = "Add decisions from a longer period, or at more distinct moments."
         got = f"{n} decisions at {len(np.unique(times))} moments"
         raise DataError(
             error_message("Labelled decisions", "fall into three parts by time", got, do)

@@ -1,4 +1,4 @@
-"""Gradient-boosted trees: fit, predict, and split a prediction into its parts."""
+"""Gradient-boosted trees: fit, predict, and attribute predictions to features."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -18,7 +18,7 @@ __all__ = [
 
 Floats = npt.NDArray[np.float64]
 
-#: Settings before tuning: small steps and small trees suit thousands of noisy labels.
+#: Defaults before tuning: small steps and small trees, for thousands of noisy labels.
 DEFAULT_PARAMS: Mapping[str, Any] = {
     "learning_rate": 0.05,
     "num_leaves": 15,
@@ -31,7 +31,9 @@ DEFAULT_PARAMS: Mapping[str, Any] = {
     "max_cat_threshold": 32,
 }
 _MAX_ROUNDS, _PATIENCE = 1500, 75
-_GROUP = 20  # predicting few trees at a time keeps them in cache: 1.8 times faster, same result
+_GROUP = (
+    20  # predicting with few trees at a time keeps them in cache: 1.8 times faster, same result
+)
 
 
 def bin_dataset(
@@ -41,7 +43,7 @@ def bin_dataset(
     categories: Sequence[int],
     reference: lgb.Dataset | None = None,
 ) -> lgb.Dataset:
-    """Bin a matrix once, for any number of fits (`set_label` changes what they learn).
+    """Bin a matrix once, for any number of fits (`set_label` changes their target).
 
     Parameters
     ----------
@@ -52,7 +54,7 @@ def bin_dataset(
     categories
         Positions of the columns that hold category codes.
     reference
-        The data whose bins to use, for judging on later decisions.
+        The data whose bins to use, for evaluation on later decisions.
     """
     return lgb.Dataset(
         X,
@@ -76,7 +78,7 @@ def fit_trees(
     held: lgb.Dataset | None = None,
     watch: Callable[[int, float], None] | None = None,
 ) -> lgb.Booster:
-    """Fit trees for so many rounds, or until held-out log loss stops falling.
+    """Fit trees for a number of rounds, or until held-out log loss stops decreasing.
 
     Exactly one of `rounds` and `held` is given.
 
@@ -87,9 +89,9 @@ def fit_trees(
     params
         LightGBM's settings.
     seed, threads
-        Seed of all randomness; processors used.
+        Random seed; number of threads.
     rounds, held
-        How many rounds, or the later decisions that say when to stop.
+        Number of rounds, or the later decisions for early stopping.
     watch
         Called with each round and its held-out log loss; may raise to stop early.
     """
@@ -142,7 +144,7 @@ def contributions(booster: lgb.Booster, X: Floats, threads: int) -> Floats:
 
 
 def load_trees(text: str) -> lgb.Booster:
-    """Read trees back from LightGBM's own text format."""
+    """Load trees from LightGBM's text format."""
     return lgb.Booster(model_str=text)
 
 

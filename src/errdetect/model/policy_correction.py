@@ -1,10 +1,10 @@
-"""The right label: enforcements whose action stands but whose policy looks wrong.
+"""Policy correction: enforcements with a correct action but probably the wrong policy.
 
-What the content says of each policy (naive Bayes over hashed words, characters and columns, one
-policy against the rest) is held against how often reviewers corrected each policy into each other:
-P(right policy = k | content, decided j) is proportional to P(k | j) x evidence(k)^trust. Every row
-is weighed by a model that has not seen its content, in training and in scoring alike, so that no
-decision vouches for its own policy.
+The content's evidence for each policy (naive Bayes over hashed words, characters and columns, one
+policy against the rest) is combined with how often reviewers corrected each policy into another:
+P(correct policy = k | content, decided j) is proportional to P(k | j) x evidence(k)^trust. Every
+row's evidence comes from a model that has not seen its content, in training and in scoring, so that
+no decision supports its own policy.
 
 Source: Rennie et al. 2003 (naive Bayes against the complement); Northcutt et al. 2021 (noisy labels
 as a transition between classes).
@@ -34,35 +34,35 @@ __all__ = [
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-#: Relabelled decisions with a known right policy, below which nothing is said of the right label.
+#: Relabelled decisions with a known correct policy needed to fit the model.
 MIN_RELABELLED = 20
 _FOLDS = 3
-_MAX_POLICIES = 100  # the policies that most decisions fall under; others get no suggestion
+_MAX_POLICIES = 100  # the most frequent policies; others get no suggestion
 _MAX_REVIEWED, _MAX_UNREVIEWED = 30_000, 20_000  # the latest; more would not fit into memory
 _SMOOTHING = (0.01, 0.1, 1.0)
-_UNREVIEWED = (0.0, 0.3)  # how far an unreviewed decision may teach that its policy is right
-_PRIOR = 5.0  # corrections of a policy count as much as all policies' after so many reviews
+_UNREVIEWED = (0.0, 0.3)  # weights of unreviewed decisions, assuming that their policy is correct
+_PRIOR = 5.0  # reviews after which a policy's own corrections count as much as all policies'
 _MACHINE = ("policy_id", "action", "moderator", "moderator_version")
 
 
 @dataclass(frozen=True)
 class PolicyCorrection:
-    """A fitted model of the right policy.
+    """A fitted model of the correct policy.
 
     Parameters
     ----------
     policies
         The K policies that it knows, sorted.
     tokens
-        How a decision becomes evidence.
+        The conversion of decisions to evidence.
     weight
         Evidence for each policy against the rest, shape (folds, K, tokens.size).
     log_prior
-        Log P(right policy | decided policy), shape (K, K).
+        Log P(correct policy | decided policy), shape (K, K).
     trust, shift
-        How far evidence is believed, and what is added to the log-odds of every other policy.
+        Exponent of the evidence, and shift in the log-odds of every other policy.
     n_relabelled
-        Relabelled decisions it learnt from.
+        Number of relabelled decisions in training.
     """
 
     policies: tuple[str, ...]
@@ -74,7 +74,7 @@ class PolicyCorrection:
     n_relabelled: int
 
     def policy_posterior(self, decisions: pd.DataFrame) -> tuple[Floats, Ints]:
-        """Return P(right policy), shape (n, K), and each decision's policy as its number.
+        """Return P(correct policy), shape (n, K), and each decision's policy number.
 
         Rows whose policy is unknown here (number -1) are NaN.
         """
@@ -92,7 +92,7 @@ class PolicyCorrection:
         return out, own
 
     def predict(self, decisions: pd.DataFrame, p_error: Floats) -> pd.DataFrame:
-        """Say how likely each policy is wrong while the action stands, and which fits better.
+        """Predict P(wrong policy, correct action) of each decision, and the policy that fits better.
 
         Parameters
         ----------
@@ -105,8 +105,8 @@ class PolicyCorrection:
         -------
         pandas.DataFrame
             p_wrong_label (NaN where unknown: allowed decisions, policies it does not know),
-            likeliest_policy_id (the best other policy; missing where unknown) and
-            suggested_policy_id (the same, only where a wrong label is likelier than a wrong
+            likeliest_policy_id (the most probable other policy; missing where unknown) and
+            suggested_policy_id (the same, only where a wrong label is more probable than a wrong
             action), indexed like `decisions`.
         """
         n = len(decisions)
@@ -131,7 +131,7 @@ class PolicyCorrection:
         )
 
     def usual(self, policy_id: "pd.Series[Any]") -> "pd.Series[Any]":
-        """Return the policy that each policy is most often corrected into, whatever the content.
+        """Return each policy's most frequent correction, whatever the content.
 
         Ties go to the first by name; a policy that is unknown here has none.
         """
@@ -146,7 +146,7 @@ class PolicyCorrection:
         return {"weight": self.weight, "log_prior": self.log_prior, "idf": self.tokens.idf}
 
     def facts(self) -> dict[str, Any]:
-        """Return everything else, as JSON can hold it."""
+        """Return everything else, as JSON-compatible values."""
         return {
             "policies": list(self.policies),
             "categorical": list(self.tokens.categorical),
@@ -161,7 +161,7 @@ class PolicyCorrection:
 def load_policy_correction(
     facts: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]
 ) -> PolicyCorrection:
-    """Build the model back from `facts` and `arrays`."""
+    """Build the model from `facts` and `arrays`."""
     edges = {name: tuple(values) for name, values in facts["edges"].items()}
     tokens = PolicyTokens(tuple(facts["categorical"]), edges, facts["text"], arrays["idf"])
     return PolicyCorrection(
@@ -184,18 +184,18 @@ def fit_policy_correction(
     text: bool = True,
     min_relabelled: int = MIN_RELABELLED,
 ) -> PolicyCorrection | None:
-    """Learn which policy content falls under, and how policies are confused.
+    """Fit which policy content falls under, and how policies are confused.
 
     Parameters
     ----------
     decisions
         n decisions in order of time, reviewed or not, with `policy_id` and the bool `enforced`.
-        Only enforced ones teach, of those with a right policy the latest 30,000.
+        Only enforced ones are used, at most the latest 30,000 with a correct policy.
     right_policy
-        Shape (n,), from `right_policies`; missing where nobody said.
+        Shape (n,), from `find_correct_policies`; missing where unknown.
     judged
-        Shape (n,), whether people judged the decision. Decisions nobody judged may teach that
-        their own policy is right, with less weight, if that helps to foretell reviewers' answers.
+        Shape (n,), whether people reviewed the decision. Unreviewed decisions may count, with less
+        weight, as if their policy were correct, if that helps to predict reviewers' verdicts.
     leave_out, text
         As for `fit_encoding`.
     min_relabelled
@@ -203,7 +203,7 @@ def fit_policy_correction(
 
     Returns
     -------
-    Relabelling or None
+    PolicyCorrection or None
         None where too few were relabelled.
 
     Examples
@@ -240,7 +240,7 @@ def fit_policy_correction(
 
 
 def count_corrected(decisions: pd.DataFrame, right_policy: "pd.Series[Any]") -> int:
-    """Count the relabelled decisions that `fit_policy_correction` would learn from.
+    """Count the relabelled decisions that `fit_policy_correction` would use.
 
     Examples
     --------
@@ -254,7 +254,7 @@ def count_corrected(decisions: pd.DataFrame, right_policy: "pd.Series[Any]") -> 
 
 
 def _training_rows(decisions: pd.DataFrame, right_policy: "pd.Series[Any]") -> Ints:
-    """Return the rows of the latest enforcements whose right policy is known."""
+    """Return the rows of the latest enforcements with a known correct policy."""
     known = right_policy.notna().to_numpy(bool) & decisions["enforced"].to_numpy(bool)
     return np.flatnonzero(known)[-_MAX_REVIEWED:]
 
@@ -267,7 +267,7 @@ def _choose_settings(
     reviewed: npt.NDArray[np.bool_],
     prior: Floats,
 ) -> tuple[float, npt.NDArray[np.float32], float, float]:
-    """Fit with each setting; keep what foretells reviewers' answers on unseen content best.
+    """Fit with each setting; keep the one that best predicts reviewers' verdicts on unseen content.
 
     Returns the loss per review, the evidence's weights, trust and shift; ties go to the first.
     """
@@ -287,7 +287,7 @@ def _choose_settings(
 
 
 def _wrong_label_probability(doubt: Floats, p_error: Floats) -> Floats:
-    """Split P(error) by P(another policy | action right) = `doubt`.
+    """Split P(error) by P(another policy | action correct) = `doubt`.
 
     With w = P(wrong action): p_error = w + (1 - w) doubt, so P(wrong label) = (1 - w) doubt
     = (1 - p_error) doubt / (1 - doubt), and never more than p_error.
@@ -297,7 +297,7 @@ def _wrong_label_probability(doubt: Floats, p_error: Floats) -> Floats:
 
 
 def _known_policies(own: "pd.Series[Any]", right: "pd.Series[Any]") -> tuple[str, ...]:
-    """Return the policies that most decisions fall under; what reviewers named comes first."""
+    """Return the most frequent policies; those that reviewers named come first."""
     counts = own.value_counts().add(right.value_counts() * 1e6, fill_value=0)
     kept = counts.sort_index().sort_values(ascending=False, kind="stable").head(_MAX_POLICIES)
     return tuple(sorted(str(name) for name in kept.index))
@@ -319,10 +319,10 @@ def _naive_bayes_weights(
     for f in range(_FOLDS):
         inside = counts.sum(axis=0) - counts[f]
         total = inside.sum(axis=0)
-        usual = (total + 1e-3) / (total + 1e-3).sum() * smoothing * width
+        background = (total + 1e-3) / (total + 1e-3).sum() * smoothing * width
         rest = total - inside
-        share = (inside + usual) / (inside.sum(axis=1, keepdims=True) + smoothing * width)
-        others = (rest + usual) / (rest.sum(axis=1, keepdims=True) + smoothing * width)
+        share = (inside + background) / (inside.sum(axis=1, keepdims=True) + smoothing * width)
+        others = (rest + background) / (rest.sum(axis=1, keepdims=True) + smoothing * width)
         out[f] = np.where(total > 0, np.log(share / others), 0.0)
     return out
 
@@ -335,7 +335,7 @@ def _class_sums(X: sparse.csr_matrix, y: Ints, w: Floats, k: int) -> Floats:
 def _out_of_fold_evidence(
     X: sparse.csr_matrix, fold: Ints, weight: npt.NDArray[np.float32]
 ) -> Floats:
-    """Weigh each row by the model that has not seen its content, shape (n, K)."""
+    """Return each row's evidence from the model that has not seen its content, shape (n, K)."""
     out = np.zeros((X.shape[0], weight.shape[1]))
     for f in range(len(weight)):
         out[fold == f] = X[fold == f] @ weight[f].T.astype(np.float64)
@@ -354,12 +354,12 @@ def _log_posterior(
 def _fit_evidence_trust(
     evidence: Floats, own: Ints, right: Ints, prior: Floats
 ) -> tuple[float, float, float]:
-    """Fit how far evidence is believed: the loss per row, trust and shift."""
+    """Fit the weight of evidence: return the loss per row, trust and shift."""
     rows = np.arange(len(own))
 
     def loss(at: Floats) -> float:
-        said = _log_posterior(evidence, own, prior, float(np.exp(at[0])), float(at[1]))
-        return float(-said[rows, right].mean()) + 1e-4 * float(at[1] ** 2)
+        posterior = _log_posterior(evidence, own, prior, float(np.exp(at[0])), float(at[1]))
+        return float(-posterior[rows, right].mean()) + 1e-4 * float(at[1] ** 2)
 
     found = min(
         (minimize(loss, [start, 0.0], method="Nelder-Mead") for start in (-2.0, 0.0)),
@@ -369,11 +369,11 @@ def _fit_evidence_trust(
 
 
 def _log_prior(own: Ints, right: Ints, k: int) -> Floats:
-    """Log P(right | decided), each policy's corrections shrunk towards those of all policies."""
+    """Return log P(correct | decided), each policy's corrections shrunk towards all policies'."""
     counts = np.zeros((k, k))
     np.add.at(counts, (own, right), 1.0)
     kept = float((np.trace(counts) + 0.5) / (counts.sum() + 1))
-    usual = np.full((k, k), (1 - kept) / max(k - 1, 1))
-    np.fill_diagonal(usual, kept)
-    share = (counts + _PRIOR * usual) / (counts.sum(axis=1, keepdims=True) + _PRIOR)
+    all_policies = np.full((k, k), (1 - kept) / max(k - 1, 1))
+    np.fill_diagonal(all_policies, kept)
+    share = (counts + _PRIOR * all_policies) / (counts.sum(axis=1, keepdims=True) + _PRIOR)
     return np.asarray(np.log(share), dtype=np.float64)

@@ -25,16 +25,16 @@ _VIEWS: tuple[Mapping[str, Any], ...] = (
 
 @dataclass(frozen=True)
 class PolicyTokens:
-    """How decisions become rows of hashed evidence.
+    """The conversion of decisions to rows of hashed evidence.
 
     Parameters
     ----------
     categorical
-        Columns taken as they stand.
+        Columns used as they are.
     edges
         Numeric column -> the edges of its bins.
     text
-        Whether the text is read.
+        Whether the text is used.
     idf
         Inverse document frequency of each hash, shape (size,).
     """
@@ -52,13 +52,13 @@ class PolicyTokens:
         numeric: Sequence[str],
         text: bool,
     ) -> "tuple[PolicyTokens, sparse.csr_matrix]":
-        """Learn bins and frequencies from decisions, and return their rows as well.
+        """Learn bins and frequencies from decisions, and return their rows too.
 
         Examples
         --------
         >>> frame = pd.DataFrame({"text": ["red shoe", "blue hat"], "category": ["a", "b"]})
         >>> tokens, X = PolicyTokens.learn(frame, ["category"], [], True)
-        >>> X.shape == (2, len(tokens.idf)), (tokens.matrix(frame) != X).nnz
+        >>> X.shape == (2, len(tokens.idf)), (tokens.token_matrix(frame) != X).nnz
         (True, 0)
         """
         edges = {name: _bin_edges(decisions[name]) for name in numeric}
@@ -70,7 +70,7 @@ class PolicyTokens:
         return tokens, tokens._tfidf_rows(blocks)
 
     def token_matrix(self, decisions: pd.DataFrame) -> sparse.csr_matrix:
-        """Return rows of evidence, shape (n, size); a column that is missing says nothing."""
+        """Return rows of evidence, shape (n, size); missing columns add none."""
         return self._tfidf_rows(self._blocks(decisions))
 
     def _blocks(self, decisions: pd.DataFrame) -> list[sparse.csr_matrix]:
@@ -85,7 +85,7 @@ class PolicyTokens:
         return blocks
 
     def _tfidf_rows(self, blocks: list[sparse.csr_matrix]) -> sparse.csr_matrix:
-        """Weigh hashes by rarity; each block's rows have length 1, so none drowns the others."""
+        """Weight hashes by rarity; each block's rows have length 1, so that none dominates."""
         out, start = [], 0
         for block in blocks:
             X = block @ sparse.diags(self.idf[start : start + block.shape[1]].astype(np.float64))
@@ -96,12 +96,12 @@ class PolicyTokens:
 
 
 def content_folds(decisions: pd.DataFrame, folds: int) -> npt.NDArray[np.int64]:
-    """Give identical content (case and white space aside) one fold, the same on every machine.
+    """Assign identical content (ignoring case and white space) to one fold, on every machine.
 
     Parameters
     ----------
     decisions
-        Shape (n, any); where there is no text, the item stands for its content.
+        Shape (n, any); without text, the item identifies the content.
     folds
         Number of folds, at least 1.
 
@@ -136,8 +136,8 @@ def _column_tokens(
     columns: list[list[str]] = []
     for name in categorical:
         if name in decisions:
-            said = (f"{name}=" + decisions[name].astype("str")).fillna("")
-            columns.append(said.tolist())
+            tokens = (f"{name}=" + decisions[name].astype("str")).fillna("")
+            columns.append(tokens.tolist())
     for name, bars in edges.items():
         if name in decisions:
             values = decisions[name].astype("float64").to_numpy(np.float64, na_value=np.nan)

@@ -1,7 +1,7 @@
-"""Runs and models in MLflow: the only file that knows MLflow.
+"""Runs and models in MLflow; only this file imports it.
 
 A registry is a folder: MLflow's database (SQLite) and its artifacts. Models are stored as bundles
-(see `bundle`) with a loader module, so nothing that is read is executed.
+(see `bundle`) with a loader module, so reading executes no code.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ __all__ = ["CHAMPION", "ModelRegistry"]
 CHAMPION = "champion"
 _LOADER = "errdetect.model.bundle"
 _FOLDER = "bundle"
-#: Loading MLflow takes two seconds, which asking for a version is not worth.
+#: Plain SQL, as importing MLflow takes two seconds, too long to look up a version.
 _VERSIONS = "SELECT version, source FROM model_versions WHERE name = ?"
 _THEIRS = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME")
 _ALIAS = "SELECT version FROM registered_model_aliases WHERE name = ? AND alias = ?"
@@ -38,7 +38,7 @@ _ALIAS = "SELECT version FROM registered_model_aliases WHERE name = ? AND alias 
 
 @dataclass(frozen=True)
 class ModelRegistry:
-    """Where a model's versions and the runs behind them are kept.
+    """The store of a model's versions and training runs.
 
     Parameters
     ----------
@@ -68,9 +68,9 @@ class ModelRegistry:
         bundle
             The model.
         accept
-            Whether the gate said yes: the model becomes the next version and the champion.
+            Whether the gate accepted the model: it becomes the next version and the champion.
         params, metrics, tags, tables
-            What to log of the run.
+            The run's data to log.
 
         Returns
         -------
@@ -107,7 +107,7 @@ class ModelRegistry:
             return version
 
     def load(self) -> tuple[ModelBundle, str]:
-        """Return the champion, or where none was named the newest version, and its version.
+        """Return the champion, or else the newest version, and its version.
 
         Raises
         ------
@@ -122,7 +122,7 @@ class ModelRegistry:
         return found
 
     def find(self) -> tuple[ModelBundle, str] | None:
-        """Return what `load` does, or None where nothing was registered yet.
+        """Return the same as `load`, or None where nothing was registered yet.
 
         Raises
         ------
@@ -137,7 +137,7 @@ class ModelRegistry:
         if place is None:
             must = "hold the files of its models"
             got = f"no files of version {version} ({model or 'no model'}) below '{self.folder}'"
-            do = "Copy the whole folder, artifacts too, or train again."
+            do = "Copy the whole folder with its artifacts, or train again."
             raise ModelError(error_message("The registry", must, got, do))
         return load_bundle(place), version
 
@@ -148,7 +148,7 @@ class ModelRegistry:
         -------
         (version, digest) or None
             SHA-256 over the names and bytes of the model's files; None where they are not below
-            the registry's folder. None as a whole where nothing was registered yet.
+            the registry's folder. None instead of the pair where nothing was registered yet.
         """
         found = self._find_champion()
         if found is None:
@@ -177,7 +177,7 @@ class ModelRegistry:
         return str(version), str(sources.get(version, "")).rpartition("/")[2]
 
     def _bundle_folder(self, model: str) -> Path | None:
-        """Find a model's files below the registry's folder, which may have been moved or copied."""
+        """Find a model's files below the registry's folder, even if it was moved or copied."""
         folders = sorted(self.folder.glob(f"artifacts/**/{model}/**/{_FOLDER}")) if model else []
         return folders[0] if folders else None
 
@@ -203,7 +203,7 @@ class ModelRegistry:
         return f"sqlite:///{self.folder.resolve() / 'mlflow.db'}"
 
     def _experiment_id(self, client: "MlflowClient") -> str:
-        """Return the experiment whose files lie here; a moved registry goes on in a new one."""
+        """Return the experiment with files in this folder; a moved registry starts a new one."""
         place = (self.folder.resolve() / "artifacts" / self.name).as_uri()
         found = client.get_experiment_by_name(self.name)
         if found is not None and found.artifact_location != place:
@@ -218,17 +218,17 @@ class ModelRegistry:
 
 @contextmanager
 def _mlflow_session(uri: str) -> "Iterator[tuple[Any, MlflowClient]]":
-    """Point MLflow at a registry, quietly, and put its settings back afterwards."""
+    """Point MLflow at a registry, silently, and restore its settings afterwards."""
     for name, value in {
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     }.items():
         os.environ.setdefault(name, value)
-    # A scheduler may run inside a run of its own: this one must not write into it.
+    # A scheduler may have an active run of its own: do not write into it.
     theirs = {name: os.environ.pop(name) for name in _THEIRS if name in os.environ}
     import logging
 
-    import mlflow  # two seconds that only training and scoring spend
+    import mlflow  # takes two seconds, needed only by training and scoring
     from mlflow.tracking import MlflowClient
 
     loggers = [

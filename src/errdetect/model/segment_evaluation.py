@@ -1,4 +1,4 @@
-"""Where the ranking works well or badly: the held-out evaluation, split by columns."""
+"""The held-out evaluation by segment, and that of the policy correction."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -28,7 +28,7 @@ __all__ = [
 
 Floats = npt.NDArray[np.float64]
 
-#: Held-out wrong labels, and other enforcements, below which nothing is measured.
+#: Held-out wrong labels, and other enforcements, needed for an evaluation.
 MIN_HELD_OUT = 5
 SEGMENT_RATE = "segment rate"
 SUGGESTED, LEAD = "suggested_policy_accuracy", "wrong_label_lead"
@@ -45,7 +45,7 @@ def evaluate_policy_correction(
     resamples: int,
     rng: np.random.Generator,
 ) -> pd.DataFrame:
-    """Measure the model of the right label beside doing without one.
+    """Compare the policy correction model with its baselines.
 
     Parameters
     ----------
@@ -54,12 +54,12 @@ def evaluate_policy_correction(
     rankings
         P(wrong label) by the model, and by the segment rate, shape (n,) each.
     right
-        Shape (n,), the right policy by the reviews; missing where unknown.
+        Shape (n,), the correct policy according to reviews; missing where unknown.
     named
-        The likeliest other policy by the model, and the usual correction of the decided policy,
+        The model's most probable other policy, and the decided policy's most frequent correction,
         shape (n,) each.
     weight
-        Shape (n,), decisions that each row stands for.
+        Shape (n,), decisions that each row represents.
     budgets
         Shares of the enforcements that are reviewed, each in (0, 1].
     resamples, rng
@@ -71,8 +71,8 @@ def evaluate_policy_correction(
         Columns method, measure, value, low, high (95 %); empty with fewer than 5 wrong labels or
         other enforcements. Measures: `wrong_label_average_precision`,
         `wrong_label_recall_at_<percent>`, `suggested_policy_accuracy` (share of the wrong labels
-        whose right policy is the one named; Wilson's interval with the effective number of rows),
-        and `wrong_label_lead` (average precision of the model less the segment rate's).
+        whose correct policy is the named one; Wilson's interval with the effective number of rows),
+        and `wrong_label_lead` (average precision of the model minus the segment rate's).
 
     Examples
     --------
@@ -102,12 +102,14 @@ def evaluate_policy_correction(
         return table
     truth, w = right.to_numpy(object)[known], weight[known]
     hits = [_weighted_share(guess.to_numpy(object)[known] == truth, w) for guess in named]
-    said = [(who, SUGGESTED, *hit) for who, hit in zip((MODEL, SEGMENT_RATE), hits, strict=True)]
-    return pd.concat([table, pd.DataFrame(said, columns=table.columns)], ignore_index=True)
+    accuracy = [
+        (who, SUGGESTED, *hit) for who, hit in zip((MODEL, SEGMENT_RATE), hits, strict=True)
+    ]
+    return pd.concat([table, pd.DataFrame(accuracy, columns=table.columns)], ignore_index=True)
 
 
 def is_beaten_by_baseline(table: pd.DataFrame) -> bool:
-    """Say whether doing without a model is better beyond doubt.
+    """Return whether the baseline is significantly better than the model.
 
     Examples
     --------
@@ -118,15 +120,15 @@ def is_beaten_by_baseline(table: pd.DataFrame) -> bool:
 
 
 def _weighted_share(hit: npt.NDArray[np.bool_], w: Floats) -> tuple[float, float, float]:
-    """Return a weighted share with Wilson's limits for the effective number of rows."""
+    """Return a weighted share with Wilson's interval for the effective number of rows."""
     share = float((w * hit).sum() / w.sum())
     _, low, high = wilson(np.array([share]), np.array([effective_size(w)]))
     return share, float(low[0]), float(high[0])
 
 
-#: Held-out errors, and as many correct decisions, below which a segment's figures are suppressed.
+#: Held-out errors, and correct decisions, below which a segment's results are suppressed.
 MIN_EACH = 10
-#: The `segment` of the row that stands for all held-out decisions.
+#: The `segment` of the row for all held-out decisions.
 EVERYTHING = "all"
 SEGMENT_COLUMNS = (
     "segment", "level", "measure", "value", "low", "high", "n", "n_errors", "suppressed",
@@ -152,22 +154,22 @@ def evaluate_segments(
     Parameters
     ----------
     decisions
-        n held-out decisions; a column that is missing is passed over, a missing value is no segment.
+        n held-out decisions; missing columns are skipped, missing values belong to no segment.
     y
         Shape (n,), 1 for an error, else 0.
     p
         Shape (n,), the model's calibrated P(error).
     weight
-        Shape (n,), decisions that each row stands for; rows of weight 0 are left out.
+        Shape (n,), decisions that each row represents; rows of weight 0 are left out.
     columns
-        What to split by. Of each, the 50 values with the most rows are measured.
+        Columns to split by. Each is evaluated on its 50 most frequent values.
     budget
         Share of a segment's decisions that is reviewed, in (0, 1].
     min_each
-        Errors, and correct decisions, below which a segment's figures are suppressed.
+        Errors, and correct decisions, below which a segment's results are suppressed.
     resamples, rng
         For the 95 % intervals; at most 200 resamples are drawn. The interval of `auroc` is
-        `auroc_interval`: resampling is too sure of itself where errors are few.
+        `auroc_interval`: resampling intervals are too narrow where errors are few.
 
     Returns
     -------
@@ -176,8 +178,8 @@ def evaluate_segments(
         each measure its value and interval, NaN where suppressed. Measures: `error_rate`, `auroc`
         (see `auroc`; the one to compare segments by, as it does not rise with the error
         rate), `average_precision`, `recall_at_<percent>` (within the segment), and
-        `said_less_seen` (mean P(error) less the error rate: above 0 says too much). n and n_errors
-        count rows, not what they stand for.
+        `said_less_seen` (mean P(error) minus the error rate: above 0 means overestimated). n and
+        n_errors count rows, unweighted.
 
     Examples
     --------
@@ -188,7 +190,7 @@ def evaluate_segments(
     >>> table[table["measure"] == "auroc"][["level", "value", "suppressed"]].values.tolist()
     [[nan, 1.0, False], ['DE', 1.0, False], ['FR', nan, True]]
     """
-    # Sorted once, so that the resamples' own sorts find their work done.
+    # Sorted once, so that the resamples' sorts are fast.
     order = np.argsort(-p, kind="stable")
     order = order[weight[order] > 0]
     decisions, y, p, weight = decisions.iloc[order], y[order], p[order], weight[order]
@@ -222,10 +224,10 @@ def _segment_measures(y: Floats, p: Floats, budget: float) -> Callable[[Floats],
     def measure(w: Floats) -> Floats:
         total = float(w.sum())
         rate = float((w * y).sum() / total) if total > 0 else float("nan")
-        said = float((w * p).sum() / total) if total > 0 else float("nan")
+        predicted = float((w * p).sum() / total) if total > 0 else float("nan")
         found = recall_at(y, p, [budget], w)[0]
         order = [auroc(y, p, w), average_precision(y, p, w), found]
-        return np.array([rate, *order, said - rate])
+        return np.array([rate, *order, predicted - rate])
 
     return measure
 
@@ -233,7 +235,7 @@ def _segment_measures(y: Floats, p: Floats, budget: float) -> Callable[[Floats],
 def _list_segments(
     decisions: pd.DataFrame, columns: Sequence[str]
 ) -> list[tuple[str, str | None, npt.NDArray[np.bool_]]]:
-    """List the whole, then each column's values: most rows first, ties by name."""
+    """List all decisions, then each column's values: most rows first, ties by name."""
     out: list[tuple[str, str | None, npt.NDArray[np.bool_]]] = [
         (EVERYTHING, None, np.ones(len(decisions), dtype=bool))
     ]

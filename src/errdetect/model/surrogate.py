@@ -1,9 +1,8 @@
-"""What the machines usually do with such content in such a place: a decision that departs stands out.
+"""A surrogate model of the machines' decisions; disagreement with it flags unusual ones.
 
-Reviewed or not, every decision shows how the machines decide. A model of the decision (enforced or
-allowed) given content and context, without any score of a machine, is learnt from decisions of the
-log; where the decision at hand was unlikely, the machine was swayed by what others are not. No
-review has a part in it.
+Reviewed or not, every decision shows how the machines decide. The surrogate predicts the decision
+(enforced or allowed) from content and context, without any machine's score; it is trained on the
+log's decisions, not on reviews. A decision that it finds unlikely is unusual for such content.
 """
 
 from collections.abc import Mapping, Sequence
@@ -37,12 +36,12 @@ __all__ = ["USUAL_COLUMNS", "LogSample", "Surrogate", "fit_surrogate", "sample_l
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-#: Log-odds that such a decision is usually an enforcement, and how far this one departs from it.
+#: Predicted log-odds of an enforcement, and the decision's deviation from them.
 USUAL_COLUMNS = ("usual_logit", "usual_against")
 
-_MAX_ROWS = 20_000  # more decisions hardly foretell better
+_MAX_ROWS = 20_000  # more decisions hardly improve predictions
 _MIN_EACH = 100  # enforced, and allowed decisions
-_FORETOLD = 0.98  # from this AUROC on what departs is the model's own error
+_FORETOLD = 0.98  # from this AUROC on, deviations are the surrogate's own errors
 _ROUNDS = 100
 _PARAMS: Mapping[str, Any] = {
     "learning_rate": 0.08,
@@ -56,7 +55,7 @@ _MACHINE = ("score", "threshold", "margin", "confidence", "enforced", "action", 
 
 @dataclass(frozen=True)
 class LogSample:
-    """Decisions, judged or not, in order of time.
+    """Decisions, reviewed or not, in order of time.
 
     Parameters
     ----------
@@ -81,14 +80,14 @@ class LogSample:
 
 
 def sample_log(decisions: pd.DataFrame, *, text: bool, seed: int) -> LogSample:
-    """Draw at most 20,000 decisions to learn from, and count their texts once.
+    """Draw at most 20,000 decisions for training, and count their texts once.
 
     Parameters
     ----------
     decisions
         Shape (n, any), in order of time.
     text
-        Whether to look at texts.
+        Whether to use texts.
     seed
         Seeds the draw.
 
@@ -107,12 +106,12 @@ def sample_log(decisions: pd.DataFrame, *, text: bool, seed: int) -> LogSample:
 
 @dataclass(frozen=True)
 class Surrogate:
-    """A model of what machines decide.
+    """A model of the machines' decisions.
 
     Parameters
     ----------
     columns
-        Positions, in the matrix of `build_features`, of what it looks at.
+        Positions of its features in the matrix of `build_features`.
     text
         Log-odds of an enforcement from the text; None without text.
     trees
@@ -131,7 +130,7 @@ class Surrogate:
         X
             Shape (n, k), from `build_features`.
         counts
-            The decisions' texts, counted; needed where the model reads texts.
+            The decisions' text counts; needed if the model uses texts.
         """
         texts = None
         if self.text is not None:
@@ -149,16 +148,16 @@ class Surrogate:
 def fit_surrogate(
     log: LogSample, encoding: Encoding, fold: Ints, *, seed: int
 ) -> tuple[Surrogate, Floats] | None:
-    """Learn what machines decide, and foretell the log's own decisions out of fold.
+    """Fit the surrogate, and predict the log's own decisions out of fold.
 
     Parameters
     ----------
     log
         From `sample_log`.
     encoding
-        Which columns there are.
+        The encoding of the columns.
     fold
-        Shape (n,), each decision's fold; those of the same content must share one.
+        Shape (n,), each decision's fold; equal content must share one.
     seed
         Seeds text model and trees.
 
@@ -166,8 +165,8 @@ def fit_surrogate(
     -------
     tuple or None
         The model fitted on every decision, and out-of-fold log-odds, shape (n,). None where
-        enforced or allowed decisions are too few, or where columns tell the decision nearly always
-        (AUROC of .98 or more): what departs from a rule that is known whole is the model's error.
+        enforced or allowed decisions are too few, or where the columns nearly determine the decision
+        (AUROC of .98 or more): deviations from a known rule are the surrogate's errors.
 
     Examples
     --------
@@ -205,7 +204,7 @@ def fit_surrogate(
 
 
 def _context_columns(encoding: Encoding) -> tuple[int, ...]:
-    """Choose what is no word of a machine and owes nothing to labels."""
+    """Choose features that neither come from a machine's score nor depend on labels."""
     return tuple(
         i
         for i, name in enumerate(encoding.names)

@@ -1,4 +1,4 @@
-"""From labelled decisions to a model with its honest evaluation."""
+"""Train a model on labelled decisions, and evaluate it on later ones."""
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -41,18 +41,18 @@ __all__ = ["MIN_LABELS", "SEGMENTS", "TrainedModel", "train_detector"]
 Floats = npt.NDArray[np.float64]
 
 MIN_LABELS = 50
-#: Columns by which calibration is checked and, where it proves itself, corrected.
+#: Columns by which calibration is checked and, where held-out data supports it, corrected.
 SEGMENTS = ("policy_id", "market", "language", "category", "moderator")
 
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A model refitted on every label, with what held-out time said of the way it was made.
+    """A model refitted on every label, with the held-out evaluation of its training procedure.
 
     Parameters
     ----------
     detector, calibrator
-        What scores.
+        The fitted models.
     tuned
         The chosen settings and the trials behind them.
     blend
@@ -64,12 +64,12 @@ class TrainedModel:
     counts
         Labelled decisions and errors per part.
     notes
-        What the reader must know, in plain words.
+        Notes for users.
     reliability, reliability_by
-        Said and seen probability on the latest labelled decisions: along the ranking, and in every
+        Predicted and observed error rates on the latest labelled decisions: along the ranking, and by
         segment.
     held_out
-        The latest labelled decisions, and what the evaluated model said of them.
+        The latest labelled decisions, and the evaluated model's predictions.
     """
 
     detector: Detector
@@ -114,7 +114,7 @@ def train_detector(
     parts
         Shares of fit, tune and test by time.
     leave_out, text
-        As for `learn_encoding`.
+        As for `fit_encoding`.
     trials, seconds
         As for `tune`.
     budgets, resamples
@@ -122,21 +122,21 @@ def train_detector(
     min_errors
         As for `apply_gate`.
     seed, threads
-        Seed of all randomness; processors used.
+        Random seed; number of threads.
     objective, budget, storage
         As for `tune`.
     log
-        Shape (m, any), all decisions in order of time, judged or not, which show what machines
-        usually decide; None: nothing is learnt from unjudged ones.
+        Shape (m, any), all decisions in order of time, reviewed or not, for the surrogate model;
+        None: unreviewed decisions are not used.
     early
-        Given a moment and examples, returns them with the labels that were known by then.
+        Given a moment and examples, returns them with the labels known by then.
     progress
-        Told what is going on.
+        Callback for progress messages.
 
     Raises
     ------
     DataError
-        Where labels are too few, or all say the same.
+        Where labels are too few, or all the same.
     """
     _check_labels(examples)
     part = split_by_time(examples.decisions["decided_at"], parts)
@@ -197,7 +197,7 @@ def train_detector(
 
 @dataclass(frozen=True)
 class _FittedStages:
-    """What was tuned and chosen; the detector that is evaluated, with its log-odds; the last one."""
+    """Tuned and chosen settings; the evaluated detector with its log-odds; the final detector."""
 
     tuned: TunedParams
     blend: Ensemble
@@ -223,18 +223,18 @@ def _fit_stages(
     log: pd.DataFrame | None,
     progress: Callable[[str], None],
 ) -> _FittedStages:
-    """Tune and choose on `fit` and `held`, fit anew on `both` for `test`, and at last on all."""
+    """Tune and choose on `fit` and `held`, refit on `both` for `test`, and finally on all."""
     fit, held, both, test = parts
-    progress(f"reading the texts of {len(examples)} decisions")
+    progress(f"reading texts of {len(examples)} decisions")
     counted = count_texts_once(examples.decisions, fit, leave_out=leave_out, text=text)
     how: dict[str, Any] = {"counted": counted, "leave_out": leave_out, "text": text, "seed": seed}
     logs = _split_log(log, (held, test), text=counted.texts is not None, seed=seed)
-    few = max(1, threads - 1)  # as long as texts are learnt beside the trees
+    few = max(1, threads - 1)  # while text models are fitted in parallel
     aim: dict[str, Any] = {
         "objective": objective, "budget": budget, "seed": seed, "threads": few,
         "weight": weight, "progress": progress,
     }  # fmt: skip
-    with ThreadPoolExecutor(1) as texts:  # one after another: equal input, equal output
+    with ThreadPoolExecutor(1) as texts:  # sequential, for reproducible results
         first_, second_, final_ = (
             texts.submit(_prepare_both, *part, **how, log=some)
             for part, some in zip(((fit, held), (both, test), (examples, None)), logs, strict=True)
@@ -245,11 +245,11 @@ def _fit_stages(
         tuned, blend = _confirm_tuning(first, later, tuned, **aim)
 
         progress(f"evaluating on the latest {len(test)} decisions")
-        second, judged = second_.result()
+        second, latest = second_.result()
         again: dict[str, Any] = {"seed": seed, "progress": progress}
         members = fit_ensemble(second, blend, tuned.params, threads=few, **again)
         evaluated = second.detector(members, blend.floor)
-        raw_test = evaluated.raw(judged.X, few)
+        raw_test = evaluated.raw(latest.X, few)
 
         progress(f"refitting on all {len(examples)} decisions")
         final, _ = final_.result()
@@ -261,22 +261,22 @@ def _fit_stages(
 def _confirm_tuning(
     first: PreparedExamples, later: PreparedExamples, tuned: TunedParams, **aim: Any
 ) -> tuple[TunedParams, Ensemble]:
-    """Keep tuned settings only where the whole average gains by them, not one member alone."""
-    usual = choose_ensemble(first, later, DEFAULT_PARAMS, **aim)
+    """Keep tuned settings only where they improve the whole ensemble, not just one member."""
+    default = choose_ensemble(first, later, DEFAULT_PARAMS, **aim)
     if tuned.params == DEFAULT_PARAMS:
-        return tuned, usual
+        return tuned, default
     blend = choose_ensemble(first, later, tuned.params, **aim)
     how = {name: aim[name] for name in ("objective", "budget", "seed")}
-    judged = later.examples
-    if is_within_noise(judged.error, aim["weight"], blend.raw, usual.raw, harm=judged.harm, **how):
-        return replace(tuned, params=DEFAULT_PARAMS), usual
+    held = later.examples
+    if is_within_noise(held.error, aim["weight"], blend.raw, default.raw, harm=held.harm, **how):
+        return replace(tuned, params=DEFAULT_PARAMS), default
     return tuned, blend
 
 
 def _split_log(
     log: pd.DataFrame | None, later: tuple[Examples, Examples], *, text: bool, seed: int
 ) -> list[LogSample | None]:
-    """Cut the log's sample before each of the later parts; the last is the whole."""
+    """Cut the log's sample before each of the later parts; the last is the whole sample."""
     if log is None:
         return [None, None, None]
     sample = sample_log(log, text=text, seed=seed)
@@ -286,7 +286,7 @@ def _split_log(
 def _prepare_both(
     examples: Examples, later: Examples | None, *, counted: CountedTexts, **how: Any
 ) -> tuple[PreparedExamples, PreparedExamples]:
-    """Prepare examples, and later ones as what was fitted on the first sees them."""
+    """Prepare examples, and later ones with the encoders fitted on the former."""
     prepared = prepare_examples(examples, counted, **how)
     if later is None:
         return prepared, prepared
@@ -297,7 +297,7 @@ def _prepare_both(
 def _check_labels(examples: Examples) -> None:
     errors = int(examples.error.sum())
     if len(examples) < MIN_LABELS:
-        do = "Review more decisions, best as a random audit."
+        do = "Review more decisions, ideally in a random audit."
         raise DataError(
             error_message(
                 "Training", f"have at least {MIN_LABELS} labelled decisions", len(examples), do
@@ -312,13 +312,13 @@ def _check_labels(examples: Examples) -> None:
 
 
 def _calibration_segments(decisions: pd.DataFrame) -> dict[str, Any]:
-    """Return what calibration may tell decisions apart by."""
+    """Return the segment columns for calibration."""
     known = [c for c in SEGMENTS if c in decisions]
     return {"enforced": decisions["enforced"].to_numpy(bool), "segments": decisions[known]}
 
 
 def _evaluation_weights(examples: Examples) -> Floats:
-    """Weights to measure with: the design's, or one each where no audit drew enough to tell."""
+    """Return evaluation weights: the design's, or one each where the audit has too few draws."""
     drawn = examples.design > 0
     wrong = int(examples.error[drawn].sum())
     if drawn.all() or min(wrong, int(drawn.sum()) - wrong) >= 5:
@@ -330,16 +330,15 @@ def _evaluation_notes(test: Examples, left_out: Mapping[str, str]) -> tuple[str,
     notes = [f"column '{name}' is not a feature: {why}" for name, why in left_out.items()]
     drawn = int((test.design > 0).sum())
     if drawn == len(test):
-        notes.append("measured on audited decisions, each counted for those it stands for")
+        notes.append("evaluated on audited decisions, weighted by 1/inclusion probability")
     elif _evaluation_weights(test) is test.design:
         notes.append(
-            f"measured on the {drawn} audited of {len(test)} held-out decisions, each counted for those it "
-            "stands for; decisions reviewed for other reasons say nothing about the rest"
+            f"evaluated on the {drawn} audited of {len(test)} held-out decisions, weighted by "
+            "1/inclusion probability; decisions reviewed for other reasons do not represent the rest"
         )
     else:
         notes.append(
             f"only {drawn} of {len(test)} held-out decisions carry the inclusion probability of an "
-            "audit, so the figures describe "
-            "reviewed decisions and not all decisions. Plan an audit"
+            "audit, so the results describe reviewed decisions, not all decisions. Plan an audit"
         )
     return tuple(notes)

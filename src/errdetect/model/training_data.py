@@ -1,4 +1,4 @@
-"""Labelled decisions turned into features, with texts and segments scored out of fold."""
+"""Features of labelled decisions, with texts and segments scored out of fold."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -35,22 +35,22 @@ __all__ = [
 def learn_policy_correction(
     examples: Examples, log: LogSample, encoding: Encoding, *, leave_out: tuple[str, ...]
 ) -> PolicyCorrection | None:
-    """Learn the right policy from judged enforcements, and from the log's others as far as that helps.
+    """Fit the policy correction on reviewed enforcements, and on the log's others if that helps.
 
     Parameters
     ----------
     examples
-        Labelled decisions, with the right policies that reviews name.
+        Labelled decisions, with the correct policies from reviews.
     log
-        All decisions of the same time.
+        All decisions of the same period.
     encoding
-        Says whether texts are looked at.
+        Determines whether texts are used.
     leave_out
         As for `fit_encoding`.
 
     Returns
     -------
-    Relabelling or None
+    PolicyCorrection or None
         None where fewer than 20 decisions were relabelled.
     """
     own = examples.decisions
@@ -77,22 +77,22 @@ Folds = npt.NDArray[np.int64]
 
 _FOLDS = 5
 _HISTORY = ("history_", "similar_")
-_MIN_HISTORY = 300  # fewer labels cannot tell what histories are worth
+_MIN_HISTORY = 300  # with fewer labels, history features are unreliable
 _MAX_TAGS, _MAX_TAG_LEVELS = 2, 200
 
 
 @dataclass(frozen=True)
 class CountedTexts:
-    """Texts of decisions counted once, found again by decision.
+    """Text counts of decisions, computed once and looked up by decision.
 
     Parameters
     ----------
     ids
-        The decisions.
+        The decisions' ids.
     texts
         Their counts; None without text.
     tags
-        Columns that the counts' tagged view was made with.
+        Columns used by the counts' tagged view.
     """
 
     ids: pd.Index
@@ -100,7 +100,7 @@ class CountedTexts:
     tags: tuple[str, ...]
 
     def of(self, decisions: pd.DataFrame) -> TextCounts:
-        """Return the counts of some decisions; those unknown are counted anew."""
+        """Return the counts of some decisions; new ones are counted now."""
         place = self.ids.get_indexer(pd.Index(decisions["decision_id"]))
         if self.texts is None or (place < 0).any():
             return count_texts(decisions, self.tags)
@@ -110,14 +110,14 @@ class CountedTexts:
 def count_texts_once(
     decisions: pd.DataFrame, first: Examples, *, leave_out: tuple[str, ...], text: bool
 ) -> CountedTexts:
-    """Count the texts of all decisions that a training will look at.
+    """Count the texts of all decisions that a training uses.
 
     Parameters
     ----------
     decisions
         Shape (n, any).
     first
-        The earliest labelled decisions: they say which columns the words are put beside.
+        The earliest labelled decisions; they select the tag columns.
     leave_out, text
         As for `fit_encoding`.
     """
@@ -129,7 +129,7 @@ def count_texts_once(
 
 @dataclass(frozen=True)
 class PreparedExamples:
-    """Examples turned into features, texts and segments scored out of fold, ready for fits."""
+    """Examples as features, with texts and segments scored out of fold."""
 
     encoding: Encoding
     text: TextModel | None
@@ -140,18 +140,18 @@ class PreparedExamples:
     doubt: PolicyCorrection | None = None
 
     def data(self, reference: lgb.Dataset | None = None) -> lgb.Dataset:
-        """Return the binned data that trees are fitted on, labelled with P(violates)."""
+        """Return the binned training data of trees, labelled with P(violates)."""
         e = self.examples
         return bin_dataset(self.X, e.p_violates, e.weight, self.encoding.categories, reference)
 
     def prepare_later(self, later: Examples, counts: TextCounts | None) -> "PreparedExamples":
-        """Return later decisions as the fitted encoding, texts and segments see them."""
+        """Return later decisions' features with the fitted encoding, texts and segments."""
         return replace(
             self, X=self.detector([]).features_from_counts(later.decisions, counts), examples=later
         )
 
     def detector(self, members: Sequence[Member], floor: bool = False) -> Detector:
-        """Return the detector that averages some members; see there for `floor`."""
+        """Return the detector that averages some members; see `Detector` for `floor`."""
         own = (self.encoding, self.text, self.segment)
         return Detector(
             *own, tuple(members), self.usual, self.doubt, floor and self.doubt is not None
@@ -167,7 +167,7 @@ def prepare_examples(
     seed: int,
     log: LogSample | None = None,
 ) -> PreparedExamples:
-    """Learn the encoding, the text models and the segments, and build the training matrix.
+    """Fit the encoding, the text models and the segment rates, and build the training matrix.
 
     Parameters
     ----------
@@ -180,14 +180,14 @@ def prepare_examples(
     seed
         Seeds the folds.
     log
-        Decisions, judged or not, that show what machines usually decide; None: no matter.
+        Decisions, reviewed or not, for the surrogate model; None: no surrogate.
     """
     decisions = examples.decisions
     late = [str(c) for c in decisions.columns if str(c).startswith(_HISTORY)]
     late = late if len(examples) < _MIN_HISTORY else []
     encoding = fit_encoding(decisions, leave_out=(*leave_out, *late), text=text, segment=True)
     if late:
-        why = f"{len(examples)} labels are too few to tell what it is worth"
+        why = f"{len(examples)} labels are too few to learn from it"
         encoding = replace(encoding, left_out={**encoding.left_out, **dict.fromkeys(late, why)})
     fold = _assign_folds(decisions, encoding.text, seed)
     model, logits = None, None
@@ -215,7 +215,7 @@ def prepare_examples(
 def _add_surrogate(
     prepared: PreparedExamples, counted: CountedTexts, log: LogSample, seed: int
 ) -> PreparedExamples:
-    """Put what machines usually decide beside, out of fold for what the log's sample holds."""
+    """Append the surrogate's features, out of fold for decisions in the log's sample."""
     encoding, decisions = prepared.encoding, prepared.examples.decisions
     fold = _assign_folds(log.decisions, encoding.text, seed)
     found = fit_surrogate(log, encoding, fold, seed=seed)
@@ -232,7 +232,7 @@ def _add_surrogate(
 def _add_policy_correction(
     prepared: PreparedExamples, doubt: PolicyCorrection | None
 ) -> PreparedExamples:
-    """Put the doubt about the right label beside; it is out of fold by its making."""
+    """Append P(wrong policy) as a feature; the model is out of fold by construction."""
     if doubt is None:
         return prepared
     encoding = prepared.encoding
@@ -242,7 +242,7 @@ def _add_policy_correction(
 
 
 def _assign_folds(decisions: pd.DataFrame, text: bool, seed: int) -> Folds:
-    """Deal decisions to folds at random, those of one item or nearly the same content together."""
+    """Assign decisions to folds at random, those of one item or near-identical content together."""
     group = (
         pd.factorize(decisions["item_id"])[0]
         if "item_id" in decisions
@@ -259,7 +259,7 @@ def _assign_folds(decisions: pd.DataFrame, text: bool, seed: int) -> Folds:
 
 
 def _choose_tags(examples: Examples, encoding: Encoding) -> tuple[str, ...]:
-    """Choose the columns that tell most of whether content violates."""
+    """Choose the columns that best predict whether content violates."""
     y = examples.violates
     gains: list[tuple[float, str]] = []
     for name, levels in encoding.categorical.items():
@@ -267,7 +267,7 @@ def _choose_tags(examples: Examples, encoding: Encoding) -> tuple[str, ...]:
             continue
         by = pd.Series(y).groupby(examples.decisions[name].astype("str").fillna("").to_numpy())
         size, rate = by.transform("size").to_numpy(), by.transform("mean").to_numpy()
-        # between levels, less what as many levels would show by chance
+        # variance between levels, minus its expectation by chance
         gains.append((float(((rate - y.mean()) ** 2 - y.var() / size).sum()), name))
     best = sorted((gain for gain in gains if gain[0] > 0), key=lambda g: (-g[0], g[1]))
     return tuple(name for _, name in best[:_MAX_TAGS])

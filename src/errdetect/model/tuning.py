@@ -1,4 +1,4 @@
-"""Tuning: Optuna tries settings, each judged on decisions later than those it learnt from."""
+"""Tuning: Optuna searches hyperparameters, evaluated on decisions later than the training ones."""
 
 import hashlib
 from collections.abc import Callable, Mapping
@@ -17,25 +17,25 @@ from errdetect.stats.ranking_metrics import average_precision, recall_at
 __all__ = ["Objective", "TunedParams", "is_within_noise", "objective_value", "tune"]
 
 Floats = npt.NDArray[np.float64]
-#: What the user wants most: a good ranking throughout, the errors found within the queue's budget, or
-#: the harm found there.
+#: The tuning objective: ranking quality overall, errors found within the queue's budget, or harm
+#: found within it.
 Objective = Literal["average_precision", "recall", "harm"]
 
 _RESAMPLES = 100
-_MAX_ROWS = 40_000  # settings that suit so many decisions suit more
+_MAX_ROWS = 40_000  # settings that work on this many decisions work on more
 _WARM, _EVERY = 75, 25  # rounds before the first pruning, and between two
 
 
 @dataclass(frozen=True)
 class TunedParams:
-    """The settings that held-out time liked best.
+    """Best hyperparameters on the validation period.
 
     Parameters
     ----------
     params
         LightGBM's settings.
     value
-        The objective under them.
+        Their objective.
     trials
         Settings tried, in order: their values, the objective (None where pruned) and the state.
     """
@@ -58,14 +58,14 @@ def objective_value(
     Parameters
     ----------
     y, raw, weight
-        Shape (n,): 1 for an error, the ranking, and the decisions that each row stands for.
+        Shape (n,): 1 for an error, the ranking, and the decisions that each row represents.
     objective
         `average_precision`; or `recall`: the share of all errors found within the budget; or `harm`:
         the share of all harm found there, by P(error) times harm.
     budget
         Share of the decisions that are reviewed, for `recall` and `harm`.
     harm
-        Shape (n,), what each decision harms if it is wrong; None: all the same.
+        Shape (n,), the harm of each decision if it is wrong; None: equal for all.
 
     Examples
     --------
@@ -98,35 +98,35 @@ def tune(
     storage: str | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> TunedParams:
-    """Try settings on earlier decisions, judge them on later ones.
+    """Search hyperparameters: fit on earlier decisions, evaluate on later ones.
 
-    The trees of P(violates) stand for all members, so that a trial costs one fit; at most 40,000
-    decisions are learnt from. A trial whose held-out log loss lags behind is pruned.
+    Only the trees of P(violates) are tuned, so that a trial costs one fit, on at most 40,000
+    decisions. A trial whose held-out log loss lags behind is pruned.
 
     Parameters
     ----------
     prepared, held
         The earlier decisions, and the later ones.
     weight
-        Shape (len(held),), decisions that each later row stands for.
+        Shape (len(held),), decisions that each later row represents.
     trials
         Settings to try after the default; 0 keeps the default.
     seconds
-        Begin no further trial after so long; None never stops. A limit makes results depend on
-        the machine's speed.
+        Start no further trial after this time; None: no limit. A limit makes results depend on the
+        machine's speed.
     seed, threads
-        Seeds the search and the trees; processors used.
+        Seed of the search and the trees; number of threads.
     objective, budget
         As for `objective_value`.
     storage
-        Optuna's database address: a search that was broken off goes on there. None keeps nothing.
+        Optuna's database URL, to resume an interrupted search; None stores nothing.
     progress
-        Told what is going on.
+        Callback for progress messages.
 
     Returns
     -------
-    Tuned
-        The default stays unless another leads it by more than one standard error.
+    TunedParams
+        The default, unless another beats it by more than one standard error.
     """
     default = {name: DEFAULT_PARAMS[name] for name in _SPACE}
     if trials == 0:
@@ -177,9 +177,11 @@ def tune(
     if best.params == default:
         return TunedParams(DEFAULT_PARAMS, float(best.value or 0.0), tried)
     raw = raws[best.number] if best.number in raws else fit(best.params)
-    usual = raws[0] if 0 in raws else fit(default)
-    if is_within_noise(judged.error, weight, raw, usual, objective, budget, seed, harm=judged.harm):
-        return TunedParams(DEFAULT_PARAMS, score(usual), tried)
+    baseline = raws[0] if 0 in raws else fit(default)
+    if is_within_noise(
+        judged.error, weight, raw, baseline, objective, budget, seed, harm=judged.harm
+    ):
+        return TunedParams(DEFAULT_PARAMS, score(baseline), tried)
     return TunedParams({**DEFAULT_PARAMS, **best.params}, float(best.value or 0.0), tried)
 
 
@@ -194,22 +196,23 @@ def is_within_noise(
     standard_errors: float = 1.0,
     harm: Floats | None = None,
 ) -> bool:
-    """Tell whether a lead over the default is within the error of resampling.
+    """Return whether a lead over the default is within the resampling error.
 
-    The best of many on a few hundred errors is partly luck, and later decisions pay for it.
+    The best of many trials on a few hundred errors is partly luck, which does not carry over to later
+    decisions.
 
     Parameters
     ----------
     y, weight
-        Shape (n,): 1 for an error, and the decisions that each row stands for.
+        Shape (n,): 1 for an error, and the decisions that each row represents.
     raw, default
         Shape (n,), the two rankings.
     objective, budget
         As for `objective_value`.
     seed
-        Seeds the resampling.
+        Seed of the resampling.
     standard_errors
-        How many of them count as within.
+        Largest lead that counts as noise.
     harm
         As for `objective_value`.
     """
@@ -225,7 +228,7 @@ def is_within_noise(
     return not leads.mean() > standard_errors * leads.std()
 
 
-#: Setting: lowest, highest, whether in steps of equal ratio.
+#: Parameter: lowest, highest, whether on a log scale.
 _SPACE: Mapping[str, tuple[float, float, bool]] = {
     "num_leaves": (4, 63, True),
     "min_data_in_leaf": (5, 200, True),
@@ -261,7 +264,7 @@ def _open_study(
     storage: str | None,
     seed: int,
 ) -> optuna.Study:
-    """Begin a search, or go on with the one on the same data and settings."""
+    """Start a search, or resume the one with the same data and settings."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     name = None
     if storage is not None:

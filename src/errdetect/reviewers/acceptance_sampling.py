@@ -1,4 +1,4 @@
-"""Inspect a site's work lot by lot after ISO 2859-1: how many to check, how many may be wrong."""
+"""Acceptance sampling of a site's reviews, lot by lot, by ISO 2859-1."""
 
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
@@ -34,13 +34,13 @@ NORMAL: Final = "normal"
 TIGHTENED: Final = "tightened"
 REDUCED: Final = "reduced"
 
-#: Acceptance quality limits in percent of wrong reviews (above 10 they count faults, not items).
+#: Acceptance quality limits in percent of wrong reviews (limits above 10 count defects, not items).
 AQLS: Final = (
     *(0.010, 0.015, 0.025, 0.040, 0.065, 0.10, 0.15, 0.25),
     *(0.40, 0.65, 1.0, 1.5, 2.5, 4.0, 6.5, 10.0),
 )
 
-#: Inspection levels; II unless there is a reason, S-1 to S-4 where checks are dear.
+#: Inspection levels; II by default, S-1 to S-4 where checks are expensive.
 LEVELS: Final = ("S-1", "S-2", "S-3", "S-4", "I", "II", "III")
 
 _LETTERS: Final = "ABCDEFGHJKLMNPQRS"
@@ -67,7 +67,7 @@ _LARGEST: Final = "DEHKNQR"
 _SIZES: Final = (2, 3, 5, 8, 13, 20, 32, 50, 80, 125, 200, 315, 500, 800, 1_250, 2_000, 3_150)
 _SIZES_REDUCED: Final = (2, 2, 2, 3, 5, 8, 13, 20, 32, 50, 80, 125, 200, 315, 500, 800)
 
-# Tables 2-A to 2-C repeat along their diagonals: what stands in a cell depends only on the number
+# Tables 2-A to 2-C repeat along their diagonals: a cell's value depends only on the number
 # of the letter plus the number of the AQL (A and 0.010 % are 0). "v": use the first plan below,
 # "^": the first above. Smaller sums are "v", larger "^".
 _DIAGONALS: Final[dict[Stage, tuple[int, tuple[int | str, ...]]]] = {
@@ -82,18 +82,18 @@ _REJECTED_BEFORE_STOP: Final = 5
 
 @dataclass(frozen=True)
 class SamplingPlan:
-    """How many reviews of a lot to check, and how many of these may be wrong.
+    """How many reviews of a lot to check, and how many of them may be wrong.
 
     Parameters
     ----------
     letter
-        Code letter of the plan that is used, after any arrow of the table.
+        Code letter of the plan, after following the table's arrows.
     n
         Reviews to check; the whole lot if it is no larger.
     accept
-        The lot is accepted with up to this many wrong ones.
+        The lot is accepted with at most this many wrong reviews.
     reject
-        And not accepted from this many on.
+        The lot is rejected with at least this many.
     """
 
     letter: str
@@ -104,20 +104,20 @@ class SamplingPlan:
 
 @dataclass(frozen=True)
 class InspectionState:
-    """Where a site stands in the switching rules.
+    """A site's state under the switching rules.
 
     Parameters
     ----------
     stage
         `normal`, `tightened` or `reduced`.
     recent
-        Whether each of the last lots of this stage was accepted, the newest last; up to five.
+        Whether each of the last lots of this stage was accepted, newest last; at most five.
     score
         The switching score of normal inspection.
     rejected
         Lots not accepted since tightened inspection began.
     stopped
-        Whether checking by samples is discontinued until the site has mended its work.
+        Whether sampling inspection is discontinued until the site's quality improves.
     """
 
     stage: Stage = NORMAL
@@ -190,13 +190,13 @@ def sampling_plan(
 
     Returns
     -------
-    Plan
-        Where the table's plan would check as many as there are, the whole lot is checked.
+    SamplingPlan
+        Checks the whole lot if the table's sample is no smaller.
 
     Raises
     ------
     DataError
-        If the lot is smaller than 2, or level, AQL or stage are not the standard's.
+        If the lot is smaller than 2, or the standard has no such level, AQL or stage.
 
     Notes
     -----
@@ -205,7 +205,7 @@ def sampling_plan(
     Examples
     --------
     >>> sampling_plan(2_000, 1.0)
-    Plan(letter='K', n=125, accept=3, reject=4)
+    SamplingPlan(letter='K', n=125, accept=3, reject=4)
     >>> sampling_plan(2_000, 1.0, stage="tightened").accept
     2
     """
@@ -231,7 +231,7 @@ def sampling_plan(
 
 
 def _follow_arrows(letter: int, aql: float, stage: Stage) -> tuple[int, int]:
-    """Walk along the arrows to a plan; an arrow that leads off the table turns round."""
+    """Follow the arrows to a plan; reverse where an arrow leads off the table."""
     cell = _table_cell(letter, aql, stage)
     if isinstance(cell, int):
         return letter, cell
@@ -255,12 +255,12 @@ def _table_cell(letter: int, aql: float, stage: Stage) -> int | str:
 
 
 def _count_table_rows(aql: float, stage: Stage) -> int:
-    """Count the table's rows: S exists for one plan only, tightened at 0.025 %."""
+    """Return the table's number of rows: only tightened at 0.025 % has letter S."""
     return 17 if stage == TIGHTENED and aql == 0.025 else 16
 
 
 def acceptance_probability(plan: SamplingPlan, error_rate: float) -> float:
-    """Compute the chance that a lot with this share of wrong reviews is accepted.
+    """Compute the probability that a lot with this share of wrong reviews is accepted.
 
     Parameters
     ----------
@@ -291,34 +291,35 @@ def update_switching(
     level: str = "II",
     steady: bool = False,
 ) -> InspectionState:
-    """Take a checked lot into account and say how the next one is inspected.
+    """Update the inspection state after a checked lot.
 
-    Normal turns tightened when two of five or fewer lots in a row were not accepted; tightened
-    turns normal after five accepted in a row, and stops when five were not accepted; normal turns
-    reduced at a switching score of 30 if the work is steady and somebody answerable agrees;
-    reduced turns normal with the first lot not accepted, or when the work is no longer steady.
+    Normal becomes tightened when two of five or fewer consecutive lots are not accepted. Tightened
+    becomes normal after five consecutive accepted lots, and sampling stops when five are not
+    accepted. Normal becomes reduced at a switching score of 30 if the work is steady and the
+    responsible authority agrees. Reduced becomes normal with the first lot that is not accepted, or
+    when the work is no longer steady.
 
     Parameters
     ----------
     state
-        Before the lot; `Inspection()` for a new site.
+        State before the lot; `InspectionState()` for a new site.
     wrong
-        Wrong reviews found among those that the plan of this stage had checked.
+        Wrong reviews among those that this stage's plan checked.
     lot_size, aql, level
         As for `sampling_plan`.
     steady
-        Whether the work is steady and reduced inspection agreed to.
+        Whether the work is steady and reduced inspection has been approved.
 
     Returns
     -------
-    Inspection
+    InspectionState
 
     Raises
     ------
     DataError
-        If `wrong` is negative or more than were checked, or the plan's terms are not the standard's.
+        If `wrong` is negative or above the number checked, or `sampling_plan` rejects the terms.
     Refusal
-        If checking by samples was discontinued.
+        If sampling inspection was discontinued.
 
     Notes
     -----
@@ -334,15 +335,18 @@ def update_switching(
     """
     if state.stopped:
         raise Refusal(
-            "Inspection by samples is discontinued: five lots were not accepted under tightened "
-            "inspection. Check all of the site's work until it is mended, then start again with "
-            "Inspection(stage='tightened')."
+            "Sampling inspection is discontinued: five lots were not accepted under tightened "
+            "inspection. Check all of the site's work until its quality improves, then restart with "
+            "InspectionState(stage='tightened')."
         )
     plan = sampling_plan(lot_size, aql, level=level, stage=state.stage)
     if not 0 <= wrong <= plan.n:
         raise DataError(
             error_message(
-                "wrong", f"lie in [0, {plan.n}]", wrong, "Count the wrong among the checked."
+                "wrong",
+                f"lie in [0, {plan.n}]",
+                wrong,
+                "Count the wrong reviews among those checked.",
             )
         )
     accepted = wrong <= plan.accept
@@ -367,7 +371,7 @@ def _update_tightened(state: InspectionState, accepted: bool) -> InspectionState
 
 
 def _switching_score(score: int, accepted: bool, wrong: int, plan: SamplingPlan, aql: float) -> int:
-    """Update the switching score (9.3.3.2): 2 or 3 points for a good lot, else from 0 again."""
+    """Update the switching score (9.3.3.2): 2 or 3 points for a good lot, else reset to 0."""
     if not accepted:
         return 0
     if plan.accept < 2:
@@ -380,10 +384,10 @@ Bools = npt.NDArray[np.bool_]
 
 _WEEK = np.timedelta64(7, "D")
 _DAY = np.timedelta64(1, "D")
-_UNLIKELY = 0.001  # chance below which the expert's counts do not fit the stated chance
+_UNLIKELY = 0.001  # p-value below which the expert's counts contradict the logged probability
 
 _ONE = "one review is no lot: gather at least two"
-_NEW = "no week before it tells: the expert saw no random part of its reviews"
+_NEW = "the week before is inconclusive: no expert reviewed a random sample of it"
 _STOPPED = "five lots were not accepted under tightened inspection: check all of it"
 
 
@@ -394,40 +398,39 @@ def plan_inspections(
     rng: np.random.Generator,
     level: str = "II",
 ) -> pd.DataFrame:
-    """Plan the check of each site's latest week, after what its earlier weeks have shown.
+    """Plan the inspection of each site's latest week, given the results of its earlier weeks.
 
-    A lot is what a site reviewed in seven days, golden items and adjudications aside; the latest
-    ends with the site's last day of reviews. An earlier week tells whether it would have been
-    accepted only where the expert saw a random part of it: flagged and other reviews at one stated
-    chance that the counts bear out, and as many as the plan asks for. Weeks of which only the flags
-    were adjudicated say nothing, nor do golden items, which are not the site's work. A week that
-    does not tell starts the switching rules anew. Reduced inspection needs somebody's agreement, so
-    it is never planned from data.
+    A lot is a site's reviews of seven days, without golden items and adjudications; the latest lot
+    ends with the site's last day of reviews. An earlier week shows whether it would have been
+    accepted only if the expert reviewed a random sample of it: flagged and other reviews with one
+    logged inclusion probability that matches the counts, and at least as many as the plan asks for.
+    Weeks with only their flags adjudicated are inconclusive; golden items do not count, as they are
+    not the site's work. An inconclusive week restarts the switching rules. Reduced inspection needs
+    approval, so it is never planned from data.
 
     Parameters
     ----------
     verdicts
-        From `judgements`, of the reviews in the order of `review_id`.
+        From `content_verdicts`, of the reviews in the order of `review_id`.
     aql
-        Acceptance quality limit in percent, one of `inspection.AQLS`.
+        Acceptance quality limit in percent, one of `AQLS`.
     rng
         Draws the reviews that count where the expert saw more than the plan asks for.
     level
-        One of `inspection.LEVELS`.
+        One of `LEVELS`.
 
     Returns
     -------
     pandas.DataFrame
-        A row a site, by name: site (missing: reviews without one), lot_from, lot_to (days, both
+        One row per site, by name: site (missing: reviews without one), lot_from, lot_to (days, both
         included), lot_size, letter, n (reviews to check), accept, reject, stage (`normal`,
-        `tightened`), lots (earlier weeks in a row that told), aql, note. Without a plan letter, n,
-        accept and reject are missing, and the note says why.
+        `tightened`), lots (consecutive conclusive weeks before), aql, note. Without a plan, letter,
+        n, accept and reject are missing, and the note says why.
 
     Raises
     ------
     DataError
-        If the plan's terms are not the standard's, `as_of` has no time zone or a `decision_id`
-        stands twice among the decisions.
+        If the standard has no such AQL or level.
 
     Notes
     -----
@@ -449,28 +452,26 @@ def plan_inspections(
     >>> plans[["site", "lot_size", "letter", "n", "accept", "stage"]].values.tolist()
     [['Riga', 400, 'H', 50, 1, 'normal']]
     """
-    sampling_plan(
-        2, aql, level=level
-    )  # refuses terms that are not the standard's, also without lots
+    sampling_plan(2, aql, level=level)  # reject invalid terms even if there are no lots
     work = _weekly_reviews(verdicts)
     rows = [
         _plan_site(site, lots, aql=aql, level=level, rng=rng)
         for site, lots in work.groupby("site", dropna=False, sort=True)
     ]
     numbers = ("lot_size", "n", "accept", "reject", "lots")
-    words = ("site", "lot_from", "lot_to", "letter", "stage", "note")
-    columns = [*words[:3], "lot_size", "letter", *numbers[1:4], "stage", "lots", "aql", "note"]
+    texts = ("site", "lot_from", "lot_to", "letter", "stage", "note")
+    columns = [*texts[:3], "lot_size", "letter", *numbers[1:4], "stage", "lots", "aql", "note"]
     frame = pd.DataFrame(rows, columns=columns)
-    types = dict.fromkeys(numbers, "Int64") | dict.fromkeys(words, "str") | {"aql": "float64"}
+    types = dict.fromkeys(numbers, "Int64") | dict.fromkeys(texts, "str") | {"aql": "float64"}
     return frame.astype(types)
 
 
 def _weekly_reviews(verdicts: pd.DataFrame) -> pd.DataFrame:
-    """List the sites' own reviews: week (0 is the latest), flags, right, and the expert's chance."""
+    """List the sites' own reviews with week (0: the latest), end, and the expert's probability."""
     work = verdicts[verdicts["source"] != GOLDEN]
     work = work.assign(chance=work["expert_probability"], known=to_datetime64(work["known_at"]))
     ends = work.groupby("site", dropna=False)["known"].transform("max").dt.floor("D") + _DAY
-    # A lot is the seven days before its end; an instant at the end itself would be the next one's.
+    # A lot is the seven days before its end; its end belongs to the next lot.
     week = (ends - work["known"] - np.timedelta64(1, "us")) // _WEEK
     return work.assign(week=week, end=ends)
 
@@ -509,13 +510,13 @@ def _plan_columns(plan: SamplingPlan | None) -> dict[str, Any]:
 def _replay_switching(
     work: pd.DataFrame, *, aql: float, level: str, rng: np.random.Generator
 ) -> tuple[InspectionState, int]:
-    """Apply the switching rules to the unbroken run of weeks before the latest that tell."""
+    """Apply the switching rules to the consecutive conclusive weeks before the latest."""
     state, lots = InspectionState(), 0
     for _, lot in reversed(list(work[work["week"] > 0].groupby("week", sort=True))):
         wrong = _expert_error_flags(lot)
         size = len(lot)
         asked = sampling_plan(size, aql, level=level, stage=state.stage).n if size > 1 else size + 1
-        # The week next to the latest must tell, or the run ends before it.
+        # The run must reach the week before the latest: an inconclusive week restarts it.
         if wrong is None or len(wrong) < asked:
             state, lots = InspectionState(), 0
         elif not state.stopped:
@@ -526,7 +527,7 @@ def _replay_switching(
 
 
 def _expert_error_flags(lot: pd.DataFrame) -> Bools | None:
-    """Say which of the reviews that the expert saw were wrong; None where these were picked."""
+    """Return which reviews the expert found wrong; None unless they are a random sample."""
     seen = lot["right"].notna()
     chances = lot.loc[seen, "chance"].unique()
     if len(chances) != 1 or np.isnan(chances[0]):

@@ -1,4 +1,4 @@
-"""How far reviewers agree beyond chance, where several judged one decision."""
+"""Reviewers' agreement beyond chance on decisions with several reviews."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,22 +29,22 @@ SPLIT: Final = "split"
 
 
 def find_reviewer_consensus(history: pd.DataFrame, n_decisions: int) -> "pd.Series[Any]":
-    """Say of each decision whether its reviewers agreed that it is right or wrong.
+    """Return whether the reviewers of each decision agreed on whether it is an error.
 
-    Each reviewer's newest word counts, also where an expert overruled it: that an expert had to
-    settle it is what makes it a split. The expert's own word, and golden reviews, do not count.
+    Each reviewer's latest verdict counts, even if an expert overruled it: the reviewers still
+    disagreed. The expert's own verdict and golden reviews do not count.
 
     Parameters
     ----------
     history
         The review history; see `build_review_history`.
     n_decisions
-        How many decisions there are.
+        Number of decisions.
 
     Returns
     -------
     pandas.Series
-        Shape (n,): `one voice`, `unanimous` or `split`; missing where no reviewer spoke.
+        Shape (n,): `one voice`, `unanimous` or `split`; missing without a review.
 
     Examples
     --------
@@ -65,33 +65,33 @@ def find_reviewer_consensus(history: pd.DataFrame, n_decisions: int) -> "pd.Seri
     total = np.bincount(at, minlength=n_decisions)
     against = np.bincount(at[flags], minlength=n_decisions)
     agree = (against == 0) | (against == total)
-    words = np.select([total == 1, agree], [ONE_VOICE, UNANIMOUS], SPLIT)
-    return pd.Series(words, dtype="str").where(total > 0)
+    consensus = np.select([total == 1, agree], [ONE_VOICE, UNANIMOUS], SPLIT)
+    return pd.Series(consensus, dtype="str").where(total > 0)
 
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-_FEWEST = 30  # decisions below which no figure is given
+_MIN_DECISIONS = 30  # fewer decisions give no estimate
 _DRAWS = 1_000  # of the bootstrap
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """Krippendorff's alpha over verdicts, and how much there was to see of it.
+    """Krippendorff's alpha over verdicts, and its sample size.
 
     Parameters
     ----------
     alpha
-        1: people always agree; 0: as chance would have it; NaN where it cannot be given.
+        1: reviewers always agree; 0: no more than by chance; NaN where it is undefined.
     low, high
-        95 % limits, by drawing the decisions anew.
+        95 % interval, from a bootstrap over decisions.
     observed
-        Share of the pairs of reviews of one decision that agree.
+        Share of pairs of reviews of one decision that agree.
     n_decisions, n_reviews
-        Decisions that two or more people judged, and those judgements.
+        Decisions with two or more reviewers, and their reviews.
     note
-        Why alpha is missing; empty where it is not.
+        Why alpha is missing; empty otherwise.
     """
 
     alpha: float
@@ -104,22 +104,22 @@ class Agreement:
 
 
 def verdict_counts(decision_id: "pd.Series[str]", history: pd.DataFrame) -> pd.DataFrame:
-    """Count verdicts on the decisions that several people judged in one audit or re-review.
+    """Count verdicts on the decisions that several people reviewed in one audit or re-review.
 
-    A second look that a complaint caused is left out: it was asked for because the first was
-    disputed. Subsets of the rows (a policy's, a market's) go into `krippendorff_alpha` as well.
+    Reviews that a complaint triggered are left out: they exist because the first was disputed.
+    `krippendorff_alpha` also takes subsets of the rows (one policy, one market).
 
     Parameters
     ----------
     decision_id
-        Of the decisions that the history's positions count, shape (n,).
+        Ids of the decisions that the history's positions index, shape (n,).
     history
         The review history; see `build_review_history`.
 
     Returns
     -------
     pandas.DataFrame
-        A row for each decision and source: decision_id, source, and a count for each of `VERDICTS`.
+        One row per decision and source: decision_id, source, and a count for each of `VERDICTS`.
 
     Examples
     --------
@@ -155,13 +155,13 @@ def krippendorff_alpha(counts: pd.DataFrame, *, rng: np.random.Generator) -> Agr
     counts
         Rows of `verdict_counts`.
     rng
-        Draws the decisions anew for the limits.
+        Draws the bootstrap samples.
 
     Returns
     -------
     Agreement
-        Without alpha where fewer than 30 decisions were judged by several people, or where all
-        verdicts are the same, so that nothing tells agreement from habit.
+        Without alpha where fewer than 30 decisions have several reviewers, or where all verdicts
+        are the same.
 
     Notes
     -----
@@ -177,17 +177,17 @@ def krippendorff_alpha(counts: pd.DataFrame, *, rng: np.random.Generator) -> Agr
     """
     seen = counts[list(VERDICTS)].to_numpy(dtype=np.int64)
     n, reviews = len(seen), int(seen.sum())
-    # Few distinct rows: everything below works on those and how often each occurs.
+    # Distinct rows are few: work on them and their counts.
     kinds, times = np.unique(seen, axis=0, return_counts=True)
     pairs = _coincidence_terms(kinds)
     observed = float("nan")
     if n:
         observed = float(times @ np.trace(pairs, axis1=1, axis2=2) / (times @ kinds.sum(axis=1)))
     missing = ""
-    if n < _FEWEST:
-        missing = f"{n} decisions were judged by two or more people; {_FEWEST} are needed."
+    if n < _MIN_DECISIONS:
+        missing = f"{n} decisions were reviewed by two or more people; {_MIN_DECISIONS} are needed."
     elif (seen.sum(axis=0) > 0).sum() < 2:
-        missing = "All verdicts are the same, so agreement beyond chance has no meaning."
+        missing = "All verdicts are the same, so agreement beyond chance is undefined."
     if missing:
         nan = float("nan")
         return Agreement(nan, nan, nan, observed, n, reviews, missing)
@@ -198,13 +198,13 @@ def krippendorff_alpha(counts: pd.DataFrame, *, rng: np.random.Generator) -> Agr
 
 
 def _coincidence_terms(kinds: Ints) -> Floats:
-    """Lay out what each distinct row adds to the coincidence matrix, shape (k, v, v)."""
+    """Return each distinct row's contribution to the coincidence matrix, shape (k, v, v)."""
     both = kinds[:, :, None] * kinds[:, None, :] - kinds[:, :, None] * np.eye(kinds.shape[1])
     return np.asarray(both / np.maximum(kinds.sum(axis=1) - 1, 1)[:, None, None], dtype=np.float64)
 
 
 def _alpha_values(coincidences: Floats) -> Floats:
-    """Compute alpha of each coincidence matrix; NaN where a draw saw one verdict only."""
+    """Compute alpha of each coincidence matrix; NaN where a draw has only one verdict."""
     n_v = coincidences.sum(axis=2)
     n = n_v.sum(axis=1)
     seen = n - np.trace(coincidences, axis1=1, axis2=2)

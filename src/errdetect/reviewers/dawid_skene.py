@@ -1,10 +1,10 @@
-"""Two-class Dawid-Skene: how often each rater errs on either side, learnt from votes by EM.
+"""Two-class Dawid-Skene: each rater's error rates, estimated from votes by EM.
 
-Arrays only; `reviewers` gives them their meaning. A unit's class is 1 (violates) or 0 (does not).
-A rater has two rates: `se`, the chance to say 1 of a 1, and `fp`, the chance to say 1 of a 0.
-Raters shrink to their site and sites to all, by empirical Bayes.
+Arrays only; `rater_panel` builds them. A unit's class is 1 (violates) or 0 (does not). A rater has
+two rates: `se`, P(vote 1 | class 1), and `fp`, P(vote 1 | class 0). Raters shrink to their site and
+sites to all, by empirical Bayes.
 
-Source: Dawid and Skene (1979), Applied Statistics 28, 20-28; for the spread of the site rates
+Source: Dawid and Skene (1979), Applied Statistics 28, 20-28; for the variance of the site rates
 Louis (1982), JRSS B 44, 226-233, and White (1982), Econometrica 50, 1-25.
 """
 
@@ -30,11 +30,11 @@ __all__ = [
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-_NEVER = 1e-6  # no rate is exactly 0 or 1: one surprise must not decide a unit alone
-_STRENGTHS = np.geomspace(1, 10_000, 41)  # how many votes a mean may be worth
-_SETTLED = 50  # EM steps after which the shrinkage stands, so that EM converges
-_LEAP = 5  # every so many steps EM leaps ahead
-_FARTHEST = 30.0  # times a step of EM
+_MIN_RATE = 1e-6  # no rate is exactly 0 or 1: one unlikely vote must not decide a unit alone
+_STRENGTHS = np.geomspace(1, 10_000, 41)  # prior strengths, in votes
+_FIXED_AFTER = 50  # EM steps after which the shrinkage is fixed, so that EM converges
+_ACCELERATE_EVERY = 5  # EM steps
+_MAX_STEP = 30.0  # of the acceleration, in EM steps
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,9 @@ class RaterVotes:
     Parameters
     ----------
     unit, rater, says
-        Shape (m,): who says what of which unit; `says` is 0. or 1.
+        Shape (m,): the unit, rater and vote (0. or 1.) of each.
     known
-        Shape (n_units,): the class where it is known, NaN where it is not.
+        Shape (n_units,): the class where known, else NaN.
     group
         Shape (n_units,): units of one group share their prevalence.
     site
@@ -66,10 +66,10 @@ class RaterVotes:
 
 @dataclass(frozen=True)
 class RaterRates:
-    """One of the two rates: of each rater, of each site, of its kind, and the votes behind them.
+    """One of the two rates by rater, by site and by the site's kind, and the votes behind them.
 
-    `kind` stands for each site; `n` and `n_site` are the (expected) votes on units of the class;
-    `strength` is how many votes the site's mean is worth for a rater.
+    `kind` has one entry per site; `n` and `n_site` are the (expected) votes on units of the class;
+    `strength` is the site mean's prior strength for a rater, in votes.
     """
 
     rater: Floats
@@ -93,7 +93,7 @@ class DawidSkeneFit:
 
 
 def class_posterior(votes: RaterVotes, se: Floats, fp: Floats, prevalence: Floats) -> Floats:
-    """Compute P(class 1) of every unit from its votes; a known class stands.
+    """Compute P(class 1) of every unit from its votes; a known class is kept.
 
     Parameters
     ----------
@@ -125,22 +125,21 @@ def class_posterior(votes: RaterVotes, se: Floats, fp: Floats, prevalence: Float
 def fit_rates(
     votes: RaterVotes, *, shrink: bool = True, max_iter: int = 2_000, tol: float = 1e-7
 ) -> DawidSkeneFit:
-    """Learn raters' rates and units' classes from votes by EM, from the share of votes on.
+    """Estimate raters' rates and units' classes from votes by EM, starting at the vote shares.
 
     Parameters
     ----------
     votes
         m votes on n units; units of known class anchor the rates.
     shrink
-        Whether raters shrink to their site and sites to all; without it this is the published
-        method.
+        Whether raters shrink to their site and sites to all; False is the published method.
     max_iter, tol
         EM stops after `max_iter` steps or when no rate and no prevalence moves by more than `tol`.
 
     Returns
     -------
-    Fit
-        The rates of raters without votes are those of their site.
+    DawidSkeneFit
+        Raters without votes have their site's rates.
 
     Examples
     --------
@@ -168,26 +167,26 @@ def fit_rates(
         path = [*path[-2:], now]
         if moved < tol:
             break
-        if step > _SETTLED and step % _LEAP == 0 and step < max_iter:
+        if step > _FIXED_AFTER and step % _ACCELERATE_EVERY == 0 and step < max_iter:
             ends = (len(se.rater), 2 * len(se.rater))
             p = class_posterior(votes, *np.split(_accelerate_em(*path), ends))
         else:
             p = class_posterior(votes, se.rater, fp.rater, prevalence)
-        if shrink and step <= _SETTLED:
+        if shrink and step <= _FIXED_AFTER:
             pulls = _fit_shrinkage(votes, se, fp, p)
     p = class_posterior(votes, se.rater, fp.rater, prevalence)
     return DawidSkeneFit(se, fp, prevalence, p, n_iter=step, converged=bool(moved < tol))
 
 
 def _accelerate_em(first: Floats, second: Floats, third: Floats) -> Floats:
-    """Extrapolate three steps of EM, which creeps where votes tell little.
+    """Extrapolate three steps of EM, which is slow where votes carry little information.
 
     Scheme S3 of Varadhan and Roland (2008), Scandinavian Journal of Statistics 35, 335-353.
     """
     step = second - first
     bend = third - second - step
     length = (float(step @ step) / max(float(bend @ bend), 1e-300)) ** 0.5
-    length = min(max(length, 1.0), _FARTHEST)
+    length = min(max(length, 1.0), _MAX_STEP)
     return _clip_rate(first + 2 * length * step + length**2 * bend)
 
 
@@ -203,7 +202,7 @@ def fit_prevalence(
     se, fp
         Shape (n_raters,).
     weight
-        Shape (n,): how many units each stands for; one if None.
+        Shape (n,): how many units each represents; one if None.
 
     Returns
     -------
@@ -230,21 +229,21 @@ def fit_prevalence(
 
 
 def rate_variance(votes: RaterVotes, fit: DawidSkeneFit) -> tuple[Floats, Floats]:
-    """Compute the variance of the sites' rates, robust to units that are harder than others.
+    """Compute the variance of the sites' rates, robust to units of unequal difficulty.
 
     The sandwich of Louis' observed information and the spread of the units' scores, over sites'
-    rates and groups' prevalence, each site taken as one rater; never below what the information
-    alone says, since few units may happen not to spread.
+    rates and groups' prevalence, each site taken as one rater; never below the inverse information,
+    since the spread of few units may be too small by accident.
 
     Parameters
     ----------
     votes, fit
-        What `fit_rates` took and gave.
+        Input and result of `fit_rates`.
 
     Returns
     -------
     tuple of numpy.ndarray
-        Variance of `se` and of `fp`, shape (n_sites,); infinite where the votes do not tell.
+        Variance of `se` and of `fp`, shape (n_sites,); infinite where not identified.
 
     Examples
     --------
@@ -278,23 +277,24 @@ def rate_variance(votes: RaterVotes, fit: DawidSkeneFit) -> tuple[Floats, Floats
     trials = sum_by_group(columns, weight, size) + sum_by_group(groups, np.ones(len(units)), size)
     information = np.diag(trials * spread) - missing.toarray()
     variance = _sandwich_variance(information, (score.T @ score).toarray())
-    on_rates = variance[: 2 * n_sites] * np.maximum(spread[: 2 * n_sites], _NEVER) ** 2
+    on_rates = variance[: 2 * n_sites] * np.maximum(spread[: 2 * n_sites], _MIN_RATE) ** 2
     return on_rates[:n_sites], on_rates[n_sites:]
 
 
 def _sandwich_variance(information: Floats, scatter: Floats) -> Floats:
-    """Give the variance of each parameter; infinite for those that the data leaves open."""
+    """Return the variance of each parameter; infinite for those not identified."""
     variance = np.full(len(information), np.inf)
-    told = np.diag(information) > 1e-6
-    a, b = information[np.ix_(told, told)], scatter[np.ix_(told, told)]
-    if told.any() and np.linalg.eigvalsh(a).min() > 1e-6:
+    identified = np.diag(information) > 1e-6
+    block = np.ix_(identified, identified)
+    a, b = information[block], scatter[block]
+    if identified.any() and np.linalg.eigvalsh(a).min() > 1e-6:
         inverse = np.linalg.inv(a)
-        variance[told] = np.maximum(np.diag(inverse), np.diag(inverse @ b @ inverse))
+        variance[identified] = np.maximum(np.diag(inverse), np.diag(inverse @ b @ inverse))
     return variance
 
 
 def _shrunken_rates(votes: RaterVotes, weight: Floats, pull: "_Shrinkage") -> RaterRates:
-    """Turn weighted votes into rates, shrunk as `pull` says."""
+    """Turn weighted votes into rates, shrunk with the strengths of `pull`."""
     n_raters, n_sites, n_kinds = len(votes.site), len(votes.kind), votes.kind.max(initial=0) + 1
     n = sum_by_group(votes.rater, weight, n_raters)
     yes = sum_by_group(votes.rater, weight * votes.says, n_raters)
@@ -308,14 +308,14 @@ def _shrunken_rates(votes: RaterVotes, weight: Floats, pull: "_Shrinkage") -> Ra
 
 
 def _shrink_rate(yes: Floats, n: Floats, mean: Floats, strength: float) -> Floats:
-    empty = n + strength < _NEVER
+    empty = n + strength < _MIN_RATE
     rate = (yes + strength * mean) / np.where(empty, 1, n + strength)
     return np.where(empty, mean, rate)
 
 
 @dataclass(frozen=True)
 class _Shrinkage:
-    """How many votes the overall mean is worth for a site, and the site's mean for a rater."""
+    """Prior strength, in votes, of the overall mean for a site and of its mean for a rater."""
 
     site: float = 0.0
     rater: float = 0.0
@@ -324,10 +324,10 @@ class _Shrinkage:
 def _fit_shrinkage(
     votes: RaterVotes, se: RaterRates, fp: RaterRates, p: Floats
 ) -> tuple[_Shrinkage, _Shrinkage]:
-    """Find how much sites and raters differ, for both rates.
+    """Estimate how much sites and raters differ, for both rates.
 
-    Each vote is held against what the *other* votes on its unit say. Counting it within its own
-    unit's class would make raters look more alike than they are.
+    Each vote is compared with the *other* votes on its unit. Including it in its own unit's class
+    would understate the differences between raters.
     """
     known = ~np.isnan(votes.known[votes.unit])
     others = expit(
@@ -352,28 +352,28 @@ def _prior_strength(
     expected: tuple[Floats, Floats],
     mean: Floats,
 ) -> float:
-    """Say how many votes the common mean is worth, from how much its members differ.
+    """Estimate the common mean's prior strength, in votes, from how much its members differ.
 
     The normal likelihood of each member's weighted residual, averaged over strengths with the prior
-    that is flat in 1 / sqrt(strength) (Gelman et al., Bayesian Data Analysis, 5.3): few members
-    shrink little. The harmonic average keeps the intervals honest.
+    that is flat in 1 / sqrt(strength) (Gelman et al., Bayesian Data Analysis, 5.3), so that few
+    members shrink little. The harmonic mean keeps the intervals' coverage.
     """
     n = len(expected[0])
-    hoped = q * expected[0][who] + (1 - q) * expected[1][who]
-    residual = sum_by_group(who, weight * (says - hoped), n)
-    noise = sum_by_group(who, weight**2 * hoped * (1 - hoped), n)
-    told = noise > _NEVER
-    reach = sum_by_group(who, weight**2, n)[told]
-    spread = (_clip_rate(mean) * (1 - _clip_rate(mean)))[told]
-    variance = noise[told] + reach**2 * spread / (1 + _STRENGTHS[:, None])
-    fit = -0.5 * (np.log(variance) + residual[told] ** 2 / variance).sum(axis=1)
+    p_yes = q * expected[0][who] + (1 - q) * expected[1][who]
+    residual = sum_by_group(who, weight * (says - p_yes), n)
+    noise = sum_by_group(who, weight**2 * p_yes * (1 - p_yes), n)
+    used = noise > _MIN_RATE
+    reach = sum_by_group(who, weight**2, n)[used]
+    spread = (_clip_rate(mean) * (1 - _clip_rate(mean)))[used]
+    variance = noise[used] + reach**2 * spread / (1 + _STRENGTHS[:, None])
+    fit = -0.5 * (np.log(variance) + residual[used] ** 2 / variance).sum(axis=1)
     weights = fit - 0.5 * np.log(_STRENGTHS)
     weights = np.exp(weights - weights.max())
     return float(weights.sum() / (weights / _STRENGTHS).sum())
 
 
 def _log_likelihood_ratios(votes: RaterVotes, se: Floats, fp: Floats) -> Floats:
-    """Weigh each vote: the log of its likelihood ratio for class 1."""
+    """Return the log-likelihood ratio of each vote for class 1."""
     se, fp = _clip_rate(se), _clip_rate(fp)
     on_yes, on_no = np.log(se / fp), np.log((1 - se) / (1 - fp))
     return np.where(votes.says == 1, on_yes[votes.rater], on_no[votes.rater])
@@ -382,19 +382,19 @@ def _log_likelihood_ratios(votes: RaterVotes, se: Floats, fp: Floats) -> Floats:
 def _group_prevalence(
     p: Floats, group: Ints, *, prior: float, weight: Floats | None = None
 ) -> Floats:
-    """Average P(class 1) by group, with the mean of all as `prior` units more."""
+    """Average P(class 1) by group, with the overall mean as `prior` additional units."""
     if not len(p):
         return np.full(1, 0.5)
     n_groups = int(group.max()) + 1
-    if weight is None:  # the common case, without two passes over all units
-        total = np.maximum(np.bincount(group, minlength=n_groups) + prior, _NEVER)
+    if weight is None:  # the common case, faster by two passes over all units
+        total = np.maximum(np.bincount(group, minlength=n_groups) + prior, _MIN_RATE)
         return np.asarray((sum_by_group(group, p, n_groups) + prior * float(p.mean())) / total)
     weight = weight / weight.mean()
-    total = np.maximum(sum_by_group(group, weight, n_groups) + prior, _NEVER)
+    total = np.maximum(sum_by_group(group, weight, n_groups) + prior, _MIN_RATE)
     return np.asarray(
         (sum_by_group(group, weight * p, n_groups) + prior * float((weight * p).mean())) / total
     )
 
 
 def _clip_rate(rate: Floats) -> Floats:
-    return np.clip(rate, _NEVER, 1 - _NEVER)
+    return np.clip(rate, _MIN_RATE, 1 - _MIN_RATE)

@@ -1,4 +1,4 @@
-"""Reviewers' rates as tables: by site and reviewer, in the mix of content that the audit saw."""
+"""Tables of reviewers' error rates by site and reviewer, for the audit's mix of content."""
 
 from dataclasses import dataclass
 
@@ -27,10 +27,10 @@ __all__ = ["RATES", "ReviewedCases", "classify_cases", "error_rate_tables"]
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-#: P(says fine | violates) and P(says violates | fine).
+#: P(verdict "allowed" | violates) and P(verdict "violates" | allowed).
 RATES = ("missed_violation", "wrongful_call")
 
-_OVERALL_MIX = 30.0  # judgements that the mix of all sites is worth against a site's own
+_OVERALL_MIX = 30.0  # prior weight of all sites' mix, in reviews
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,9 @@ class ReviewedCases:
     Parameters
     ----------
     row
-        Rows of the judgements that are votes on them, shape (v,).
+        Rows of the verdicts that are votes on them, shape (v,).
     votes
-        These votes, a unit a decision.
+        These votes, one unit per decision.
     p_violates
         P(the content violates) of each decision, shape (n_cases,); None without rates.
     """
@@ -55,20 +55,20 @@ class ReviewedCases:
 def classify_cases(
     judged: pd.DataFrame, panel: RaterPanel, fit: DawidSkeneFit | None
 ) -> ReviewedCases:
-    """Weigh all votes on every reviewed decision by the raters' rates.
+    """Combine all votes on every reviewed decision, weighted by the raters' error rates.
 
     Parameters
     ----------
     judged
-        m rows of `judgements`.
+        m rows of `content_verdicts`.
     panel
         Their raters.
     fit
-        The raters' rates, None if nothing tells them.
+        The raters' rates; None if they are not identified.
 
     Returns
     -------
-    Cases
+    ReviewedCases
 
     Examples
     --------
@@ -97,12 +97,12 @@ def error_rate_tables(
     fit: DawidSkeneFit | None,
     cases: ReviewedCases,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Lay out the rates of sites and of reviewers with their 95 % limits.
+    """Return the error rates of sites and of reviewers with their 95 % intervals.
 
     Parameters
     ----------
     judged, panel, evidence, fit, cases
-        The judgements and what came of them.
+        The verdicts, and the results of the earlier steps on them.
 
     Returns
     -------
@@ -158,7 +158,7 @@ def error_rate_tables(
 def _total_variances(
     votes: RaterVotes, fit: DawidSkeneFit, anchor: GoldenAnchor | None
 ) -> tuple[Floats, Floats]:
-    """Add the doubt of the common level to the spread of the sites' rates."""
+    """Add the variance of the common level to that of the sites' rates."""
     se, fp = rate_variance(votes, fit)
     if anchor is None:
         return se, fp
@@ -169,14 +169,14 @@ def _total_variances(
 
 
 def _effective_n(rates: RaterRates, variance: Floats) -> Floats:
-    """Say how many items of known truth a site's rate is worth; never more than were judged."""
+    """Return a site rate's effective number of items; never more than were reviewed."""
     spread = rates.site * (1 - rates.site)
     worth: Floats = np.where(variance > 0, spread / np.maximum(variance, 1e-12), rates.n_site)
     return np.minimum(worth, rates.n_site)
 
 
 def _reviewer_effective_n(rates: RaterRates, own: Floats, of_site: Floats) -> Floats:
-    """Say what a reviewer's rate is worth: own items, the site's mean as prior, and its doubt."""
+    """Return a reviewer rate's effective n: own items, and the site's uncertain mean as prior."""
     lent = rates.strength / (own + rates.strength)
     spread = rates.rater * (1 - rates.rater)
     variance = spread / (own + rates.strength) + lent**2 * spread / np.maximum(of_site, 1e-9)
@@ -192,7 +192,7 @@ def _add_rate_columns(frame: pd.DataFrame, column: str, rate: Floats, n: Floats)
 def _content_mix(
     judged: pd.DataFrame, panel: RaterPanel, cases: ReviewedCases, fit: DawidSkeneFit
 ) -> Floats:
-    """Weigh each site's sides by the violating and by the other content that its audit saw.
+    """Weight each site's sides by the violating and by the other content in its audit.
 
     Returns
     -------
@@ -203,11 +203,11 @@ def _content_mix(
     audited = (rows["source"] == AUDIT).to_numpy(dtype=bool)
     if not audited.any():
         audited[:] = True
-    chance = rows["inclusion_probability"].to_numpy(dtype=np.float64)
-    stands_for = np.where(audited, np.where(np.isnan(chance), 1.0, 1 / chance), 0.0)
+    probability = rows["inclusion_probability"].to_numpy(dtype=np.float64)
+    stands_for = np.where(audited, np.where(np.isnan(probability), 1.0, 1 / probability), 0.0)
     weight = np.zeros(len(votes.known))
     np.maximum.at(weight, votes.unit, stands_for)
-    # The audit looks where errors are likely, so its sample says too much of them unweighted.
+    # The audit oversamples likely errors, so its sample must be weighted.
     prevalence = fit_prevalence(votes, fit.se.rater, fit.fp.rater, weight=weight)
     violates = class_posterior(votes, fit.se.rater, fit.fp.rater, prevalence)[votes.unit]
     site = panel.raters["site_code"].to_numpy()[votes.rater]
@@ -222,7 +222,7 @@ def _content_mix(
 
 
 def _combine_sides(frame: pd.DataFrame, whole: Ints, mix: Floats) -> pd.DataFrame:
-    """Put the rows of both sides together before those of each."""
+    """Add rows for both sides combined, before those of each side."""
     first = np.flatnonzero(~pd.Series(whole).duplicated().to_numpy())
 
     def added(values: Floats) -> Floats:

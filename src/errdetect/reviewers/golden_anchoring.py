@@ -1,8 +1,9 @@
-"""Hold the level of overlap's error rates to golden items: people who err together look too good.
+"""Anchor the error rates estimated from overlap to golden items, as shared errors go unseen.
 
-Overlap compares people with each other. Where an item misleads everybody, nobody notices, so
-overlap sees sites' differences well and their common level too low. Golden items and adjudications
-see the level. The shift between the two is estimated on the logit scale, a priori about 0.
+Overlap compares reviewers with each other. An item that misleads all of them shows no disagreement,
+so overlap measures differences between sites well but understates their common level. Golden items
+and adjudications measure the level. The shift between the two is estimated on the logit scale, with
+a prior around 0.
 """
 
 from dataclasses import dataclass, replace
@@ -25,21 +26,21 @@ __all__ = ["GoldenAnchor", "apply_anchor", "fit_golden_anchor"]
 
 Floats = npt.NDArray[np.float64]
 
-_USUAL = 0.4  # standard deviation of the shift: shared difficulty moved the logit by .2 to .5
+_PRIOR_SD = 0.4  # of the shift: shared difficulty moved the logit by .2 to .5
 
 
 @dataclass(frozen=True)
 class GoldenAnchor:
-    """How far overlap's rates must be shifted, on the logit scale; arrays of shape (n_sites,).
+    """Shift of the overlap-based rates on the logit scale; arrays of shape (n_sites,).
 
     Parameters
     ----------
     se, fp
-        The shift of each rate; equal for sites of a kind.
+        The shift of each rate; equal for sites of one kind.
     variance_se, variance_fp
-        What remains unsure of it.
+        Posterior variance of the shift.
     flattered
-        By how many standard errors people look better by overlap than by known truth.
+        How many standard errors better reviewers score by overlap than by known truth.
     """
 
     se: Floats
@@ -50,7 +51,7 @@ class GoldenAnchor:
 
 
 def fit_golden_anchor(known: RaterVotes, everything: RaterVotes, panel: RaterPanel) -> GoldenAnchor:
-    """Compare rates with and without overlap, site by site.
+    """Estimate the shift between rates with and without overlap, site by site.
 
     Parameters
     ----------
@@ -63,7 +64,7 @@ def fit_golden_anchor(known: RaterVotes, everything: RaterVotes, panel: RaterPan
 
     Returns
     -------
-    Anchor
+    GoldenAnchor
 
     Examples
     --------
@@ -92,7 +93,7 @@ def apply_anchor(fit: DawidSkeneFit, anchor: GoldenAnchor, panel: RaterPanel) ->
     Parameters
     ----------
     fit
-        From all votes.
+        Fit to all votes.
     anchor
         From `fit_golden_anchor`.
     panel
@@ -100,8 +101,8 @@ def apply_anchor(fit: DawidSkeneFit, anchor: GoldenAnchor, panel: RaterPanel) ->
 
     Returns
     -------
-    Fit
-        With other rates; its classes and prevalences are as they were.
+    DawidSkeneFit
+        With shifted rates; classes and prevalences are unchanged.
 
     Examples
     --------
@@ -141,7 +142,7 @@ def _fit_by_site(
 def _site_shifts(
     ours: RaterRates, theirs: RaterRates, variance: Floats, kind: npt.NDArray[np.int64]
 ) -> tuple[Floats, Floats, float]:
-    """Give the shift and its variance for each site, and how significant it is over all."""
+    """Return each site's shift and its variance, and the z-score over all sites."""
     slope = np.maximum(ours.site * (1 - ours.site), 1e-6)
     weight = np.where(np.isfinite(variance), slope**2 / np.maximum(variance, 1e-12), 0)
     gap = _clipped_logit(ours.site) - _clipped_logit(theirs.site)
@@ -149,7 +150,7 @@ def _site_shifts(
     total, summed = sum_by_group(kind, weight, n_kinds), sum_by_group(kind, weight * gap, n_kinds)
     spread = 1 / np.maximum(total, 1e-12)
     mean = summed * spread
-    shrunk, left = mean * _USUAL**2 / (_USUAL**2 + spread), 1 / (total + _USUAL**-2)
+    shrunk, left = mean * _PRIOR_SD**2 / (_PRIOR_SD**2 + spread), 1 / (total + _PRIOR_SD**-2)
     return shrunk[kind], left[kind], float(summed.sum() / max(total.sum(), 1e-12) ** 0.5)
 
 

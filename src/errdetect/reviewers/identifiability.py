@@ -1,4 +1,4 @@
-"""What tells of reviewers' errors: golden items, overlap, both, or nothing that can be trusted."""
+"""Which evidence identifies reviewers' error rates: golden items, overlap, both or neither."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -34,16 +34,16 @@ GOLDEN_ONLY: Final = "golden only"
 GOLDEN_AND_EXPERTS: Final = "golden and adjudication"
 VOTES: Final = "votes"
 
-_MIN_GOLDEN = 30  # golden judgements of each class, over all sites
-_MIN_OVERLAP = 100  # decisions judged by two or more people, over all sites
-_FLATTERED = 1.645  # standard errors from which on it is worth a note (5 % on either side)
-_LEAST = 0.5  # share of found violations above false alarms, below which overlap tells nothing
-_WIDEST = 0.1  # half-width of the overall rates beyond which overlap does not tell them
+_MIN_GOLDEN = 30  # golden reviews of each class, over all sites
+_MIN_OVERLAP = 100  # decisions reviewed by two or more people, over all sites
+_FLATTERED = 1.645  # standard errors that warrant a note (5 % on either side)
+_MIN_YOUDEN = 0.5  # sensitivity minus false positive rate below which overlap is uninformative
+_MAX_HALF_WIDTH = 0.1  # of the overall rates' intervals; wider ones are inconclusive
 
 
 @dataclass(frozen=True)
 class VoteSelection:
-    """The votes that reviewers' rates may be learnt from.
+    """The votes from which reviewers' error rates can be estimated.
 
     Parameters
     ----------
@@ -51,13 +51,13 @@ class VoteSelection:
         `dawid_skene` (overlap, with whatever else there is), `golden and adjudication`,
         `golden only` or `votes`.
     votes
-        What to fit; None where nothing tells the rates.
+        The votes to fit; None where the rates are not identified.
     anchor
-        What holds the level of the rates to known truth; None where there is no overlap to hold.
+        Anchors the level of the rates to known truth; None without overlap.
     golden, overlap
-        All golden and all overlapping votes, whether believed or not.
+        All golden and all overlapping votes, used or not.
     notes
-        Why, in sentences for people.
+        The reasons, as sentences for users.
     """
 
     basis: str
@@ -69,20 +69,20 @@ class VoteSelection:
 
 
 def select_votes(judged: pd.DataFrame, panel: RaterPanel, *, apart: bool = False) -> VoteSelection:
-    """Decide which votes tell reviewers' errors, and say why.
+    """Select the votes that identify reviewers' error rates, and give the reasons.
 
     Parameters
     ----------
     judged
-        m rows of `judgements`.
+        m rows of `content_verdicts`.
     panel
         Their raters, from `build_rater_panel`.
     apart
-        Whether the panel takes the two sides apart.
+        Whether the panel separates enforced from allowed decisions.
 
     Returns
     -------
-    Evidence
+    VoteSelection
 
     Examples
     --------
@@ -121,32 +121,32 @@ def select_votes(judged: pd.DataFrame, panel: RaterPanel, *, apart: bool = False
 
 
 _APART = (
-    "On golden items reviewers err differently where the machine enforced than where it allowed, "
-    "so the two sides are measured apart. Reviewers may lean towards the machine's action."
+    "On golden items, reviewers err at different rates on enforced and allowed decisions, so the "
+    "two are measured separately. Reviewers may be biased towards the machine's action."
 )
 _CHOSEN = (
-    "Second judgements follow the flags of the first, so overlap says nothing fair of reviewers' "
-    "errors. Draw decisions for a second judgement without looking at the first."
+    "Second reviews depend on the verdict of the first, so overlap gives biased error rates of "
+    "reviewers. Draw decisions for a second review without regard to the first."
 )
 _TOGETHER = (
-    "People err on the same items: against each other they look better than on golden items. "
-    "The level of their error rates is taken from golden items and adjudications."
+    "Reviewers err on the same items, so overlap understates their error rates. "
+    "The level of the rates is taken from golden items and adjudications."
 )
 _EASY = (
-    "Reviewers do better on golden items than against each other. The golden items may be easier "
-    "than the work, or known to reviewers: draw new ones from audited and adjudicated cases."
+    "Reviewers do better on golden items than overlap suggests. The golden items may be easier than "
+    "the live work, or known to reviewers: draw new ones from audited and adjudicated cases."
 )
 _ONLY_OVERLAP = (
-    "Error rates come without golden items. People who err on the same items look better so than "
-    "they are; golden items would tell."
+    "Error rates are estimated without golden items. They are too low where reviewers err on the "
+    "same items; add golden items to measure this."
 )
 _OPINIONS = (
-    "People agree with each other so little that overlap cannot tell errors from opinions. "
-    "Golden items would; or the policy needs a clearer text."
+    "Reviewers agree so little that overlap cannot separate errors from differences of opinion. "
+    "Add golden items, or clarify the policy's text."
 )
-_UNTOLD = (
-    "Overlap leaves reviewers' error rates open. More decisions judged by three people, or golden "
-    "items, would tell them."
+_TOO_WIDE = (
+    "Overlap is too small to estimate reviewers' error rates. Have more decisions reviewed by three "
+    "people, or add golden items."
 )
 _ONLY_VOTES = "Reviewers' error rates are unknown; P(error) is the share of votes."
 
@@ -157,8 +157,8 @@ def _has_enough_golden(golden: RaterVotes, notes: list[str]) -> bool:
     if min(violating, fine) >= _MIN_GOLDEN:
         return True
     notes.append(
-        f"Golden reviews: {violating} of items that violate, {fine} of items that do not; "
-        f"{_MIN_GOLDEN} of each are needed to measure reviewers by them."
+        f"Golden reviews: {violating} of violating items, {fine} of other items; "
+        f"{_MIN_GOLDEN} of each are needed to measure reviewers' error rates."
     )
     return False
 
@@ -168,28 +168,28 @@ def _has_enough_overlap(overlap: RaterVotes, notes: list[str]) -> bool:
     if n >= _MIN_OVERLAP:
         return True
     notes.append(
-        f"Decisions that two or more people judged in one audit or re-review: {n}; "
-        f"{_MIN_OVERLAP} are needed to learn reviewers' errors from overlap."
+        f"Decisions that two or more people reviewed in one audit or re-review: {n}; "
+        f"{_MIN_OVERLAP} are needed to estimate reviewers' error rates from overlap."
     )
     return False
 
 
 def _votes_identify_rates(votes: RaterVotes, notes: list[str]) -> bool:
-    """Say whether the overall rates are told apart at all: narrow enough, better than chance."""
+    """Return whether the overall rates are precise enough and better than chance."""
     none = np.zeros(1, dtype=np.int64)
     one = replace(votes, rater=np.zeros_like(votes.rater), site=none, kind=none)
     fit = fit_rates(one, shrink=False)
     se, fp = (float(v[0]) for v in rate_variance(one, fit))
-    if float(fit.se.site[0] - fit.fp.site[0]) < _LEAST:
+    if float(fit.se.site[0] - fit.fp.site[0]) < _MIN_YOUDEN:
         notes.append(_OPINIONS)
         return False
-    told = bool(critical_value() * max(se, fp) ** 0.5 <= _WIDEST)
-    notes.append(_ONLY_OVERLAP if told else _UNTOLD)
-    return told
+    precise = bool(critical_value() * max(se, fp) ** 0.5 <= _MAX_HALF_WIDTH)
+    notes.append(_ONLY_OVERLAP if precise else _TOO_WIDE)
+    return precise
 
 
 def _concat_votes(parts: Sequence[RaterVotes]) -> RaterVotes:
-    """Put votes side by side; units and groups of different parts stay apart."""
+    """Concatenate votes; units and groups of different parts remain distinct."""
     n_units = np.cumsum([0, *(len(part.known) for part in parts)])
     n_groups = np.cumsum([0, *(part.group.max(initial=-1) + 1 for part in parts)])
     return RaterVotes(
@@ -204,15 +204,15 @@ def _concat_votes(parts: Sequence[RaterVotes]) -> RaterVotes:
 
 
 def sides_differ(judged: pd.DataFrame) -> bool:
-    """Say whether golden items show that people err differently on enforced and allowed decisions.
+    """Return whether reviewers' errors on golden items differ by the decision's side.
 
-    Compares, among items that violate and among items that do not, the mean answer on enforced and
-    on allowed decisions, an item a draw; significant at 5 %.
+    Compares the mean answer on enforced and on allowed decisions, separately for violating and
+    other items, each item counted once; significant at 1 %.
 
     Parameters
     ----------
     judged
-        m rows of `judgements`.
+        m rows of `content_verdicts`.
 
     Examples
     --------
@@ -225,13 +225,13 @@ def sides_differ(judged: pd.DataFrame) -> bool:
     golden = judged[(judged["source"] == GOLDEN) & judged["true_violates"].notna()]
     items = golden.groupby("position", sort=True)[["enforced", "violates", "true_violates"]].mean()
     statistic, limit = 0.0, {0: np.inf, 1: 6.63, 2: 9.21}  # chi-squared, 1 %
-    told = 0
+    tested = 0
     for truth in (0.0, 1.0):
         of_class = items[items["true_violates"] == truth]
         sides = [of_class.loc[of_class["enforced"] == side, "violates"] for side in (0.0, 1.0)]
         if min(len(side) for side in sides) < _MIN_GOLDEN:
             continue
-        told += 1
+        tested += 1
         spread = sum(max(float(side.var()), 1 / len(side)) / len(side) for side in sides)
         statistic += float(sides[0].mean() - sides[1].mean()) ** 2 / spread
-    return statistic > limit[told]
+    return statistic > limit[tested]

@@ -1,4 +1,4 @@
-"""Judgements as votes for Dawid-Skene: who the raters are, and which units tell of their errors."""
+"""Verdicts as votes for Dawid-Skene: the raters, and the units that measure their errors."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -23,25 +23,25 @@ __all__ = [
 
 Ints = npt.NDArray[np.int64]
 
-#: Sources whose overlap somebody designed; a second look at a complaint follows from the first.
+#: Sources with overlap by design; a second review after a complaint depends on the first.
 _DESIGNED = (AUDIT, RE_REVIEW)
 _COMPLAINTS = (APPEAL, REPORT)
-_SMALLEST_GROUP = 100  # fewer units share the prevalence of their side and source
+_SMALLEST_GROUP = 100  # smaller groups use the prevalence of their side and source
 
 
 @dataclass(frozen=True)
 class RaterPanel:
-    """The raters, and every judgement's rater.
+    """The raters, and every verdict's rater.
 
     Parameters
     ----------
     raters
-        One row each: site, side (`enforced` or `allowed` where reviewers are measured apart, else
-        `both`), reviewer_id (missing: all who gave no name), site_code (row in `sites`).
+        One row each: site, side (`enforced` or `allowed` where the sides are measured separately,
+        else `both`), reviewer_id (missing: all unnamed reviewers), site_code (row in `sites`).
     sites
-        One row each: site, side, place and kind (the numbers of these).
+        One row each: site, side, place and kind (the codes of these).
     rater
-        Row in `raters` of each judgement, shape (m,).
+        Row in `raters` of each verdict, shape (m,).
     """
 
     raters: pd.DataFrame
@@ -50,18 +50,18 @@ class RaterPanel:
 
 
 def build_rater_panel(judged: pd.DataFrame, *, apart: bool = False) -> RaterPanel:
-    """Give raters and sites numbers by name, the nameless first.
+    """Assign numbers to raters and sites by name, unnamed ones first.
 
     Parameters
     ----------
     judged
-        m rows of `judgements`.
+        m rows of `content_verdicts`.
     apart
-        Whether a reviewer of enforced and of allowed decisions is taken as two raters.
+        Whether a reviewer of enforced and of allowed decisions counts as two raters.
 
     Returns
     -------
-    Panel
+    RaterPanel
 
     Examples
     --------
@@ -95,7 +95,7 @@ def build_rater_panel(judged: pd.DataFrame, *, apart: bool = False) -> RaterPane
 
 
 def golden_votes(judged: pd.DataFrame, panel: RaterPanel) -> RaterVotes:
-    """Gather the votes on golden items, whose truth is known.
+    """Collect the votes on golden items, whose truth is known.
 
     Examples
     --------
@@ -113,10 +113,10 @@ def golden_votes(judged: pd.DataFrame, panel: RaterPanel) -> RaterVotes:
 
 
 def overlap_votes(judged: pd.DataFrame, panel: RaterPanel) -> RaterVotes:
-    """Gather the votes on decisions that several people judged in one audit or re-review.
+    """Collect the votes on decisions that several people reviewed in one audit or re-review.
 
-    Second looks that a complaint caused are no fair sample of the first ones. Where an expert
-    adjudicated by a stated chance, the truth is known.
+    Reviews that a complaint triggered are not a random sample. Where an expert adjudicated with a
+    logged inclusion probability, the truth is known.
 
     Examples
     --------
@@ -131,10 +131,10 @@ def overlap_votes(judged: pd.DataFrame, panel: RaterPanel) -> RaterVotes:
 
 
 def adjudicated_votes(judged: pd.DataFrame, panel: RaterPanel) -> RaterVotes:
-    """Gather the votes on decisions that one person judged and experts looked at by stated chance.
+    """Collect the votes on decisions with one reviewer, sampled for adjudication by design.
 
-    The decisions that did not go to the experts stay in, with their truth unknown: often just the
-    flags go, and flags alone would make everybody look prone to them.
+    Decisions that experts did not review stay in with unknown truth: often only flags are sent to
+    the experts, and flags alone would overstate everyone's tendency to flag.
 
     Examples
     --------
@@ -158,17 +158,17 @@ def _audit_votes(judged: pd.DataFrame, panel: RaterPanel, *, several: bool) -> R
     fair = judged.assign(true_violates=judged["true_violates"].where(judged["designed"]))
     kept = together if several else designed & ~together
     if not several and fair.loc[kept, "true_violates"].isna().all():
-        kept = np.zeros(len(judged), dtype=bool)  # one vote and no expert: nothing to learn
-    place, sites = _name_codes(judged["site"])  # sites see different work
+        kept = np.zeros(len(judged), dtype=bool)  # one vote and no expert: uninformative
+    place, sites = _name_codes(judged["site"])  # sites review different content
     group = _prevalence_groups(judged, source * len(sites) + place, kept, unit)
     return _build_votes(fair, panel, kept, unit=unit, group=group)
 
 
 def case_votes(judged: pd.DataFrame, panel: RaterPanel) -> RaterVotes:
-    """Gather all votes, a unit a decision, for P(violates) of each reviewed decision.
+    """Collect all votes, one unit per decision, for P(violates) of each reviewed decision.
 
-    Adjudicated decisions stay in with their known truth: often just the flags were sent to the
-    experts, and without them the rest would look cleaner than it is.
+    Adjudicated decisions stay in with their known truth: often only flags are sent to the experts,
+    and the rest alone would understate errors.
 
     Examples
     --------
@@ -182,18 +182,18 @@ def case_votes(judged: pd.DataFrame, panel: RaterPanel) -> RaterVotes:
     kept = judged["standing"].isin([COUNTS, OVERRULED]).to_numpy(dtype=bool)
     unit = judged["position"].to_numpy()
     rank = np.select([judged["source"].isin(_COMPLAINTS), judged["source"] == RE_REVIEW], [2, 1], 0)
-    channel = np.zeros(unit.max(initial=0) + 1, dtype=np.int64)  # the most selective way in
+    channel = np.zeros(unit.max(initial=0) + 1, dtype=np.int64)  # the most selective source
     np.maximum.at(channel, unit[kept], rank[kept])
     group = _prevalence_groups(judged, channel[unit], kept, unit)
     return _build_votes(judged, panel, kept, unit=unit, group=group)
 
 
 def second_reviews_follow_first(judged: pd.DataFrame) -> bool:
-    """Say whether second judgements followed from what the first one said.
+    """Return whether second reviews depend on the verdict of the first.
 
-    Of two people drawn alike, either may be the one to flag where they disagree. Where it is nearly
-    always the first, flags were sent on for a second look, and such overlap would make everybody
-    look prone to false alarms (McNemar's test, four standard errors and four to one).
+    If two reviewers are drawn independently, either may be the one to flag when they disagree. If
+    it is nearly always the first, flags were sent for a second review, and such overlap would
+    overstate false positives (McNemar's test, four standard errors and four to one).
 
     Examples
     --------
@@ -208,7 +208,7 @@ def second_reviews_follow_first(judged: pd.DataFrame) -> bool:
     unit = judged["position"].to_numpy()[rows] * 2 + (judged["source"] == AUDIT).to_numpy()[rows]
     order = np.lexsort((judged["known_at"].to_numpy()[rows], unit))
     unit, flags = unit[order], judged["flags"].to_numpy(dtype=bool)[rows][order]
-    fresh = np.append(True, unit[1:] != unit[:-1])  # the first judgement of each decision
+    fresh = np.append(True, unit[1:] != unit[:-1])  # the first review of each decision
     first = np.flatnonzero(fresh[:-1] & ~fresh[1:])
     by_first = int((flags[first] & ~flags[first + 1]).sum())
     by_second = int((~flags[first] & flags[first + 1]).sum())
@@ -219,7 +219,7 @@ def second_reviews_follow_first(judged: pd.DataFrame) -> bool:
 def _prevalence_groups(
     judged: pd.DataFrame, channel: Ints, kept: npt.NDArray[np.bool_], unit: Ints
 ) -> Ints:
-    """Code the groups that share a prevalence: side and channel, and policy where it is large."""
+    """Return groups that share a prevalence: side, channel, and policy if large enough."""
     policy, names = _name_codes(judged["policy_id"])
     side = judged["enforced"].to_numpy(dtype=np.int64)
     coarse = channel * 2 + side
@@ -248,6 +248,6 @@ def _build_votes(
 
 
 def _name_codes(column: "pd.Series[Any]") -> tuple[Ints, npt.NDArray[np.object_]]:
-    """Code a column's values by name; 0 is missing, and its name is NaN."""
+    """Return codes of a column's values by name; 0 is missing, and its name is NaN."""
     codes, names = pd.factorize(column.to_numpy(dtype=object), sort=True)
     return codes.astype(np.int64) + 1, np.append(np.array([np.nan], dtype=object), names)

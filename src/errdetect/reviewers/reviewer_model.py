@@ -1,4 +1,4 @@
-"""How often reviewers err on either side, and what their reviews are worth."""
+"""The reviewer model: reviewers' two error rates, and P(error) of the decisions they reviewed."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,27 +17,27 @@ __all__ = ["ReviewerModel", "fit_reviewer_model"]
 
 @dataclass(frozen=True)
 class ReviewerModel:
-    """What is known of the reviewers at a moment, and of the decisions they reviewed.
+    """Reviewers' error rates as of a moment, and P(error) of the decisions they reviewed.
 
     Parameters
     ----------
     as_of
-        What was known at this moment.
+        The moment, with a time zone.
     basis
         Where the rates come from: `dawid_skene` (overlap, with golden items and adjudications where
-        there are any), `golden and adjudication`, `golden only`, or `votes` (nothing tells the
-        rates: they are missing).
+        there are any), `golden and adjudication`, `golden only`, or `votes` (the rates are not
+        identified and missing).
     notes
-        Sentences for people: what the data did not allow, and what would mend it.
+        Sentences for users: what the data did not allow, and how to fix it.
     sites
-        One row a site with side `both`: missed_violation = P(says fine | violates) and
-        wrongful_call = P(says violates | fine), in the mix of content that the audit saw, each with
-        `_low`, `_high` (95 %) and `_n`, the number of items of known truth that the figure is
-        worth; n_golden, n_overlap (judgements). Where reviewers treat enforced and allowed
-        decisions differently, rows with side `enforced` and `allowed` follow.
+        One row per site with side `both`: missed_violation = P(verdict "allowed" | violates) and
+        wrongful_call = P(verdict "violates" | allowed), for the audit's mix of content, each with
+        `_low`, `_high` (95 %) and `_n`, the effective number of items of known truth; n_golden,
+        n_overlap (reviews). Where reviewers treat enforced and allowed decisions differently, rows
+        with side `enforced` and `allowed` follow.
     reviewers
         The same for each reviewer, shrunk to the site, with reviewer_id; `_own` is the part of `_n`
-        that is not lent by the site. Personal data: show them to nobody without `pseudonyms`.
+        from the reviewer's own items. Personal data: publish only after `pseudonymise_ids`.
     p_error
         P(the decision is an error) given its reviews, indexed by decision_id.
     """
@@ -53,20 +53,20 @@ class ReviewerModel:
 def fit_reviewer_model(
     verdicts: pd.DataFrame, decision_id: "pd.Series[str]", *, as_of: datetime
 ) -> ReviewerModel:
-    """Measure reviewers by golden items and overlap, and weigh every decision's reviews by it.
+    """Estimate reviewers' error rates, and weigh every decision's reviews by them.
 
-    Reviewers judge content, so each has two error rates whatever the machine did: missing a
-    violation and calling one wrongly. Dawid-Skene learns them from golden items (truth known) and
-    from decisions that several people judged, shrinking reviewers to their site. Golden reviews
-    anchor the rates and are no labels. Where people err on the same items, overlap alone would make
-    them look too good; the level of the rates is held to golden items and adjudications.
+    Reviewers assess content, so each has two error rates whatever the machine did: missing a
+    violation and wrongly calling one. Dawid-Skene estimates them from golden items (truth known)
+    and from decisions that several people reviewed, shrinking reviewers to their site. Golden
+    reviews anchor the rates but are not labels. Where reviewers err on the same items, overlap
+    alone understates their error rates, so golden items and adjudications set the level.
 
     Parameters
     ----------
     verdicts
-        From `judgements`, of the reviews in the order of `review_id`.
+        From `content_verdicts`, of the reviews in the order of `review_id`.
     decision_id
-        Of the decisions that the verdicts' positions count, shape (n,).
+        Ids of the decisions that the verdicts' positions index, shape (n,).
     as_of
         The moment of the verdicts, with a time zone.
 
@@ -108,9 +108,9 @@ def fit_reviewer_model(
 def _p_error(
     judged: pd.DataFrame, cases: ReviewedCases, decision_id: "pd.Series[str]"
 ) -> "pd.Series[float]":
-    """Turn what the content is into whether the decision is wrong. Adjudications stand.
+    """Turn P(violates) into P(error); adjudications are final.
 
-    A vote to relabel lets the action stand and finds the policy wrong.
+    A vote to relabel confirms the action but not the policy.
     """
     rows = judged.iloc[cases.row]
     of_case = rows.groupby(cases.votes.unit)
@@ -119,9 +119,9 @@ def _p_error(
     else:
         enforced = of_case["enforced"].first().to_numpy(dtype=bool)
         wrong = np.where(enforced, 1 - cases.p_violates, cases.p_violates)
-        stands = (rows["enforced"] == rows["violates"]).groupby(cases.votes.unit).sum()
+        confirmed = (rows["enforced"] == rows["violates"]).groupby(cases.votes.unit).sum()
         relabels = of_case["relabels"].sum().to_numpy(dtype=np.float64)
-        p = wrong + (1 - wrong) * relabels / np.maximum(stands.to_numpy(dtype=np.float64), 1)
+        p = wrong + (1 - wrong) * relabels / np.maximum(confirmed.to_numpy(dtype=np.float64), 1)
     known = of_case["true_error"].first().to_numpy(dtype=np.float64)
     names = decision_id.iloc[of_case["position"].first().to_numpy()].array
     index = pd.Index(names, name="decision_id")

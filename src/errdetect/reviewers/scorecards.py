@@ -1,4 +1,4 @@
-"""Scorecards of sites and reviewers: figures with limits, and none where there is too little."""
+"""Scorecards of sites and reviewers: estimates with intervals, suppressed where data are few."""
 
 import hashlib
 import hmac
@@ -22,23 +22,22 @@ _MOST = 10_000_000
 
 
 def golden_items_needed(error_rate: float, *, within: float = 0.02) -> int:
-    """Compute how many golden items of one sort pin an error rate down.
+    """Compute how many golden items of one class an error rate needs for a given precision.
 
-    One sort is the items that violate (for missed violations) or those that do not (for wrongful
-    calls): each error rate needs its own. Each item judged once, or by different people the same
-    item: items count, not judgements.
+    One class is the violating items (for missed violations) or the others (for wrongful calls);
+    each rate needs its own. Items count, not reviews: several reviews of one item count once.
 
     Parameters
     ----------
     error_rate
-        The rate that is expected, in [0, 1].
+        The expected rate, in [0, 1].
     within
-        Half the width that the 95 % interval may have, in (0, 0.5).
+        Largest half-width of the 95 % interval, in (0, 0.5).
 
     Returns
     -------
     int
-        Items of that sort.
+        Items of that class.
 
     Raises
     ------
@@ -47,7 +46,7 @@ def golden_items_needed(error_rate: float, *, within: float = 0.02) -> int:
 
     Notes
     -----
-    Half the width of Wilson's interval at the expected rate.
+    From the half-width of Wilson's interval at the expected rate.
 
     Examples
     --------
@@ -76,7 +75,7 @@ def golden_items_needed(error_rate: float, *, within: float = 0.02) -> int:
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-#: What a scorecard holds, in this order.
+#: The measures of a scorecard, in order.
 MEASURES = (
     "accuracy",
     "missed_violation",
@@ -102,7 +101,7 @@ class _MeasureIntervals:
 def pseudonymise_ids(reviewer_id: "pd.Series[str]", *, salt: bytes) -> "pd.Series[str]":
     """Replace names by keyed hashes: the same name and salt give the same pseudonym.
 
-    Whoever holds the salt can tell who is who by trying all names, so it stays with those who may.
+    Anyone with the salt can identify reviewers by trying all names, so restrict access to it.
 
     Parameters
     ----------
@@ -119,7 +118,7 @@ def pseudonymise_ids(reviewer_id: "pd.Series[str]", *, salt: bytes) -> "pd.Serie
     Raises
     ------
     DataError
-        If the salt is too short to keep a secret.
+        If the salt is too short.
 
     Examples
     --------
@@ -132,7 +131,7 @@ def pseudonymise_ids(reviewer_id: "pd.Series[str]", *, salt: bytes) -> "pd.Serie
                 "The salt of pseudonyms",
                 f"have at least {_SHORTEST_SALT} bytes",
                 len(salt),
-                "Draw one with `python -c 'import secrets; print(secrets.token_hex())'`.",
+                "Generate one with `python -c 'import secrets; print(secrets.token_hex())'`.",
             )
         )
     known = {
@@ -149,30 +148,30 @@ def build_scorecards(
     salt: bytes,
     minimum: int = 30,
 ) -> pd.DataFrame:
-    """Score every site and reviewer on what was known when the model was fitted.
+    """Score every site and reviewer as of the moment when the model was fitted.
 
-    `accuracy`: verdicts that are the known right one, on golden items. `missed_violation` and
-    `wrongful_call`: the model's error rates. `flags_confirmed`: flags that the expert confirmed,
-    among flags that went to one. `peer_agreement`: verdicts that equal those of others on the same
-    decision. `minutes`: the median. Sites are named, reviewers are pseudonyms.
+    `accuracy`: share of correct verdicts on golden items. `missed_violation` and `wrongful_call`:
+    the model's error rates. `flags_confirmed`: share of flags that the expert confirmed, among
+    those sent to one. `peer_agreement`: share of verdicts that equal others' on the same decision.
+    `minutes`: the median. Sites are named, reviewers are pseudonymous.
 
     Parameters
     ----------
     verdicts
-        From `judgements`.
+        From `content_verdicts`.
     model
-        From `fit_reviewers` on the same verdicts.
+        From `fit_reviewer_model` on the same verdicts.
     salt
         The secret of the pseudonyms, at least 16 bytes.
     minimum
-        A figure that rests on fewer independent items than this is suppressed.
+        Estimates from fewer independent items than this are suppressed.
 
     Returns
     -------
     pandas.DataFrame
-        A row for each site or reviewer and measure: site, reviewer (missing on rows about a site),
-        measure, value, low, high (95 %; all three NaN where suppressed), n (independent
-        items of their own), suppressed, basis (where the figure comes from).
+        One row per site or reviewer and measure: site, reviewer (missing on rows about a site),
+        measure, value, low, high (95 %; all three NaN where suppressed), n (their own
+        independent items), suppressed, basis (where the estimate comes from).
 
     Raises
     ------
@@ -209,7 +208,7 @@ def build_scorecards(
 def _build_cards(
     judged: pd.DataFrame, keys: list[str], rates: pd.DataFrame, basis: str, minimum: int
 ) -> pd.DataFrame:
-    """Lay out all measures of everybody named by `keys`, one row each."""
+    """Return all measures of every site or reviewer in `keys`, one row each."""
     who: Ints = np.asarray(judged.groupby(keys, dropna=False).ngroup(), dtype=np.int64)
     names = judged[keys].iloc[np.unique(who, return_index=True)[1]].reset_index(drop=True)
     golden = judged["source"] == GOLDEN
@@ -259,10 +258,10 @@ def _model_figures(rates: pd.DataFrame, measure: str) -> _MeasureIntervals:
 
 
 def _median_intervals(values: Floats, who: Ints, n: int) -> _MeasureIntervals:
-    """Take medians with limits from the ranks that a fair coin would reach."""
-    told = ~np.isnan(values)
-    order = np.lexsort((values[told], who[told]))
-    ranked, owner = values[told][order], who[told][order]
+    """Return medians with intervals from binomial ranks."""
+    known = ~np.isnan(values)
+    order = np.lexsort((values[known], who[known]))
+    ranked, owner = values[known][order], who[known][order]
     size = sum_by_group(owner, np.ones(len(owner)), n)
     start = np.cumsum(size) - size
     reach = critical_value() * np.sqrt(size) / 2
@@ -277,7 +276,7 @@ def _median_intervals(values: Floats, who: Ints, n: int) -> _MeasureIntervals:
 
 
 def _peer_agreement(judged: pd.DataFrame) -> Floats:
-    """Give the share of the others on the same decision who say the same; NaN without others."""
+    """Return the share of others with the same verdict on the decision; NaN without others."""
     kept = judged["source"].isin([AUDIT, RE_REVIEW]).to_numpy(dtype=bool)
     source = (judged["source"] == AUDIT).to_numpy()
     unit = np.unique((judged["position"].to_numpy() * 2 + source)[kept], return_inverse=True)[1]

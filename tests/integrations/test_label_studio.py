@@ -16,14 +16,12 @@ from errdetect.data.review_versions import latest_versions
 from errdetect.data.table_reading import read_reviews
 from errdetect.errors import DataError
 from errdetect.integrations.label_studio import (
-    FACTS,
     convert_label_studio,
     find_exports,
     is_label_studio,
-    label_studio_tasks,
-    labelling_config,
     read_label_studio,
 )
+from errdetect.integrations.label_studio_tasks import FACTS, label_studio_tasks, labelling_config
 from errdetect.schemas import QUEUE, REVIEWS, VERDICTS
 
 HARD = st.characters(exclude_categories=["Cs"])

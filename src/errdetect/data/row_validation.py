@@ -15,9 +15,10 @@ from errdetect.data.file_readers import RawBatch, read_batches
 from errdetect.data.identifiers import ID_COLUMNS
 from errdetect.data.number_formats import NumberFormat
 from errdetect.data.review_versions import ANSWER, known_at
-from errdetect.data.schema_scan import FeatureKind, SchemaScan, hash_ids, rename_columns
+from errdetect.data.schema_scan import SchemaScan, hash_ids, rename_columns
 from errdetect.data.time_formats import find_sentinels
 from errdetect.data.type_coercion import CoercedColumn, to_id, to_number, to_text, to_time
+from errdetect.data.type_inference import FeatureKind
 from errdetect.schemas import REJECTS, REVIEWS, ColumnSpec
 
 __all__ = ["DAY_ONLY", "CleanBatch", "clean_batches", "count_reasons"]

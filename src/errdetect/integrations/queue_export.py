@@ -18,7 +18,7 @@ from errdetect.data.atomic_writing import (
 from errdetect.data.policy_catalogue import Policy
 from errdetect.data.provenance import Provenance
 from errdetect.errors import DataError, error_message
-from errdetect.integrations.label_studio import label_studio_tasks
+from errdetect.integrations.label_studio_tasks import label_studio_tasks
 from errdetect.schemas import QUEUE
 
 __all__ = ["FORMATS", "join_decision_context", "read_queue", "write_queue"]

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from errdetect.data.number_formats import NumberFormat
-from errdetect.data.schema_scan import (
+from errdetect.data.type_inference import (
     infer_arrow_type,
     infer_text_type,
     infer_type_and_format,

@@ -229,8 +229,9 @@ def calls(monkeypatch):
 
 
 WORK = (
-    "review_history", "judgements", "fit_reviewers", "label_decisions", "audit_sample", "lost_draws",
-    "inclusion_probabilities", "right_policies", "voices",
+    "build_review_history", "content_verdicts", "fit_reviewer_model", "label_decisions",
+    "gather_audit_sample", "find_lost_draws", "inclusion_probabilities", "find_correct_policies",
+    "find_reviewer_consensus",
 )  # fmt: skip
 
 
@@ -261,7 +262,7 @@ def test_reviewers_are_measured_once_a_moment_whatever_the_part(calls):
         assert len(part.before(START + 2 * DAY).labels) == len(part.decisions)
     then = snapshot.before(pd.Timestamp("2026-01-03T01:00+01:00"))
     assert then is snapshot.before(START + 2 * DAY), "one moment, whatever its zone"
-    assert calls["fit_reviewers"] == 2
+    assert calls["fit_reviewer_model"] == 2
 
 
 def test_votes_need_no_reviewer_model(calls):
@@ -269,7 +270,7 @@ def test_votes_need_no_reviewer_model(calls):
     assert snapshot.reviewer_model is None
     assert snapshot.of(DECISIONS[:2]).reviewer_model is None
     assert len(snapshot.labels) == 4
-    assert calls["fit_reviewers"] == 0
+    assert calls["fit_reviewer_model"] == 0
 
 
 def test_upheld_is_what_every_reviewer_or_the_expert_upheld_by_then():

@@ -113,7 +113,7 @@ def cleanlab_decision(task: Task) -> np.ndarray:
 
 def cleanlab_human(task: Task) -> np.ndarray:
     """Doubt about the decision as a label, by a model of what people said of the content."""
-    learn, test = task.features.to_jsonable()
+    learn, test = task.features.plain()
     p = _lightgbm(learn, task.features.violates, test, task.effort, **GENTLE)
     return _label_doubt(task.problem.test["enforced"].to_numpy(), p)
 
@@ -123,7 +123,7 @@ def trust_score(task: Task) -> np.ndarray:
 
     Source: Jiang et al. 2018, To Trust Or Not To Trust A Classifier; mean distance to 10 neighbours.
     """
-    learn, test = task.features.to_jsonable()
+    learn, test = task.features.plain()
     encode = _encoder(task.features).fit(learn)
     X, Z = (_dense(encode.transform(f)).astype(np.float32) for f in (learn, test))
     away = {}
@@ -140,7 +140,7 @@ def trust_score(task: Task) -> np.ndarray:
 
 def logistic(task: Task) -> np.ndarray:
     """Logistic regression on normalised numbers, also by side, and one-hot categories."""
-    learn, test = task.features.to_jsonable()
+    learn, test = task.features.plain()
     encode = _encoder(task.features).fit(learn)
 
     def sided(frame: pd.DataFrame) -> np.ndarray:
@@ -152,7 +152,7 @@ def logistic(task: Task) -> np.ndarray:
 
 
 def lightgbm_default(task: Task) -> np.ndarray:
-    learn, test = task.features.to_jsonable()
+    learn, test = task.features.plain()
     return _lightgbm(learn, task.features.error, test, task.effort)
 
 
@@ -161,7 +161,7 @@ def lightgbm_tuned(task: Task) -> np.ndarray:
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    learn, test = task.features.to_jsonable()
+    learn, test = task.features.plain()
     y, cut = task.features.error, round(INNER * len(learn))
 
     def settings(trial: Any) -> dict[str, Any]:
@@ -304,7 +304,7 @@ def _stopped(
 
 def _encoder(features: Features) -> ColumnTransformer:
     """Numbers to normal quantiles with a flag where missing, categories to one-hot columns."""
-    learn, _ = features.to_jsonable()
+    learn, _ = features.plain()
     categories = [c for c in features.categories if c not in features.many]
     numbers = [c for c in learn if c not in categories and learn[c].notna().any()]
     spread = QuantileTransformer(

@@ -124,8 +124,8 @@ def test_a_later_correction_of_such_a_review_is_no_fresh_evidence():
         verdict=early["verdict"].replace({"upheld": "overturned", "overturned": "upheld"}),
     )
     of = proposal(evidence_until=START + 31 * DAY)
-    found = measure_effects(decisions, pd.concat([reviews, corrected], ignore_index=True), of)
-    pd.testing.assert_frame_equal(found, measure_effects(decisions, reviews, of))
+    found = effects(decisions, pd.concat([reviews, corrected], ignore_index=True), of)
+    pd.testing.assert_frame_equal(found, effects(decisions, reviews, of))
 
 
 def test_nothing_after_as_of_is_known():

@@ -72,7 +72,7 @@ def test_nothing_that_is_said_claims_a_cause(scored):
 
 
 def test_own_words_reach_queue_and_report(market, trained, repo, tmp_path):
-    words = repo / "tests" / "explain" / "reasons_de.yaml"
+    words = repo / "tests" / "explanations" / "reasons_de.yaml"
     changes = [f"report.words={words}", "report.explained=60", "report.queue_rows=5"]
     config = load_config(market / "config.yaml", changes)
     score(config, market / "decisions.parquet", tmp_path, budget=20, scored_at=LATE)

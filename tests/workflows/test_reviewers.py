@@ -174,9 +174,9 @@ def test_a_report_works_out_everything_once(shop, tmp_path, calls, changed):
     config = load_config(shop / "config.yaml", settings)
     if changed:
         accept(config, pd.read_parquet(shop / "decisions.parquet")["decided_at"].quantile(0.5))
-    fitted = calls(snapshots, "fit_reviewers")
+    fitted = calls(snapshots, "fit_reviewer_model")
     varied = calls(control, "control_variate")
-    read, estimated = calls(snapshots, "audit_sample"), calls(control, "estimate_rates")
+    read, estimated = calls(snapshots, "gather_audit_sample"), calls(control, "estimate_rates")
     of_change = calls(effects, "estimate_rates")
     tables = report(config, tmp_path / "r").files["tables"]
     assert (fitted(), varied(), estimated()) == (1, 1, 1)
@@ -189,7 +189,7 @@ def test_a_report_works_out_everything_once(shop, tmp_path, calls, changed):
 def test_training_fits_reviewers_once_a_moment(shop, tmp_path, calls):
     settings = [f"registry.path={tmp_path}", "train.trials=0", "evaluate.bootstrap=50",
                 "gate.min_errors=1"]  # fmt: skip
-    fitted = calls(snapshots, "fit_reviewers")
+    fitted = calls(snapshots, "fit_reviewer_model")
     train(load_config(shop / "config.yaml", settings))
     assert fitted() > 1
     assert set(calls.times.values()) == {1}, calls.times

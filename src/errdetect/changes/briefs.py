@@ -142,7 +142,7 @@ class Brief:
         `volumes.combine_slices`), the policy's, and the intended change of the rate
         (below 0; NaN unknown).
     evidence_until
-        Knowledge cutoff of the findings.
+        The moment up to which the findings know the log.
     pilot
         None where no pilot is possible.
     problem, volume, cause_lines, steps, effect, risk, pilot_lines, acceptance

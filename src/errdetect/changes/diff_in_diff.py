@@ -1,4 +1,4 @@
-"""Differences in differences: a change compared with untouched policies.
+"""A change compared with untouched policies.
 
 The interval must hold whether the common trend adds (all rates rise by two points) or multiplies
 (all rise by half), since that is unknown; and it must hold where policies drift on their own,

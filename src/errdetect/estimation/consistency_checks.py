@@ -98,7 +98,7 @@ def check_estimates(
     Traceback (most recent call last):
     ...
     errdetect.errors.ContradictionError: errdetect's own figures contradict each other (1 \
-contradiction), which is a bug in errdetect, so none is given. Please report it with these lines:
+contradiction). This is a bug in errdetect, so none is shown. Please report it with these lines:
       - the whole, error_rate: low 0.15 <= estimate 0.1 <= high 0.2 does not hold.
     """
     rows = estimates.reset_index(drop=True)

@@ -173,11 +173,11 @@ class Domains:
     draw_variance: Floats
 
     def sum_bins(self, values: Floats) -> Floats:
-        """Sum values by bin to values by cell."""
+        """Sum values by bin to values by domain."""
         return np.asarray(np.bincount(self.bin_cell, values, self.size), dtype=np.float64)
 
     def sum_draws(self, values: Floats) -> Floats:
-        """Sum values by draw to values by cell."""
+        """Sum values by draw to values by domain."""
         return np.asarray(np.bincount(self.draw_cell, values, self.size), dtype=np.float64)
 
     @cached_property
@@ -202,7 +202,7 @@ class Domains:
 
     @cached_property
     def certain_errors(self) -> Floats:
-        """Sum of the verdicts on certain decisions, by cell."""
+        """Sum of the verdicts on certain decisions, by domain."""
         return self.sum_draws(self._is_certain * self.draw_error)
 
     @property
@@ -352,7 +352,7 @@ def gather_domains(
     variance = (weight * (weight - 1) if variance is None else variance)[kept]
     draw, weight, error = draw[kept], weight[kept], error[kept]
     draw_cell, draw_bin = cell[draw], bins.of[draw]
-    # A cell's design may be denser than others': scale the common curve by the ratio.
+    # A domain's design may be denser than others': scale the common curve by the ratio.
     seen = np.bincount(draw_cell, variance, size)
     expected = np.bincount(draw_cell, weight * spread[draw_bin], size)
     scale = np.where(expected > 0, seen / np.where(expected > 0, expected, 1), 1)

@@ -1,4 +1,4 @@
-"""The most similar decision that reviewers upheld, and its differences."""
+"""The most similar decision that reviewers upheld, and how they differ."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

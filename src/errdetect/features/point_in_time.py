@@ -231,14 +231,21 @@ class EventTally:
         place = np.searchsorted(self._key, group * self._span + tick)
         return self._sums.take(place, axis=0)
 
-    def latest_before(self, group: Ints, tick: Ints) -> Ints:
+    def latest_before(self, group: Ints, tick: Ints, end: Ints | None = None) -> Ints:
         """Return the row of each group's latest event before a tick, shape (n,); -1 without one.
 
-        Among simultaneous events, any.
+        Among simultaneous events, any. `end`, shape (m,), is each event's last tick: events that
+        ended before `tick` are passed over.
         """
+        first = np.searchsorted(self._key, group * self._span)
         place = np.searchsorted(self._key, group * self._span + tick)
-        found = (place > np.searchsorted(self._key, group * self._span)) & (group >= 0)
-        return np.where(found, np.append(self._rows, -1)[place - 1], -1)
+        place[group < 0] = first[group < 0]
+        ended = np.flatnonzero(place > first)
+        while end is not None and len(ended):
+            ended = ended[end[self._rows[place[ended] - 1]] < tick[ended]]
+            place[ended] -= 1
+            ended = ended[place[ended] > first[ended]]
+        return np.where(place > first, np.append(self._rows, -1)[place - 1], -1)
 
 
 @dataclass(frozen=True)

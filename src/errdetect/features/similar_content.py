@@ -186,7 +186,7 @@ class SimilarContentIndex:
         """Return the columns of one kind, shape (n, 6), from the key with most evidence."""
         counts = np.stack([a.counts(g, now, reviewed) for a, g in zip(alikes, groups, strict=True)])
         latest = np.stack(
-            [a.verdicts.latest_before(g, reviewed) for a, g in zip(alikes, groups, strict=True)]
+            [a.latest_verdict(g, reviewed) for a, g in zip(alikes, groups, strict=True)]
         )
         rows = np.arange(len(at))
         # The first key with most reviewed decisions, and among those with most decisions.
@@ -221,8 +221,13 @@ class _SimilarGroups:
         # Content of an overturned enforcement does not violate; of an overturned approval it does.
         violates = np.where(acted, UNIT - steps.overturned, steps.overturned)
         values = np.column_stack([steps.errors, violates])
+        self._end = clock.ticks(steps.end)
         self.verdicts = EventTally(code, clock.ticks(steps.start), values, len(clock))
-        self.revised = EventTally(code, clock.ticks(steps.end), values, len(clock))
+        self.revised = EventTally(code, self._end, values, len(clock))
+
+    def latest_verdict(self, group: Ints, reviewed: Ints) -> Ints:
+        """Return the row of each group's latest verdict that still stands; -1 without one."""
+        return self.verdicts.latest_before(group, reviewed, self._end)
 
     def counts(self, group: Ints, now: Ints, reviewed: Ints) -> Ints:
         """Return reviewed, wrong, violating, decisions, enforced; shape (n, 5)."""

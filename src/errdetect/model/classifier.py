@@ -1,4 +1,4 @@
-"""A scikit-learn classifier of wrong decisions: the project's encoding, members and calibration."""
+"""A scikit-learn classifier of wrong decisions: the project's encoding, ensemble and calibration."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Self
@@ -44,7 +44,7 @@ class ErrorClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
 
     It learns from decisions and labels alone: the trees, additive model and segment rates that
     `errdetect train` averages, chosen and calibrated on the latest quarter of the rows, then refitted
-    on all. What `train` adds needs the reviews and the whole log: point-in-time features, weights of
+    on all. What `train` adds needs the reviews and the full log: point-in-time features, weights of
     reviewers, the surrogate of the machines, the right policy, the gate.
 
     Parameters
@@ -151,10 +151,12 @@ class ErrorClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
             return prepare_examples(part, counted, leave_out=leave_out, text=self.text, seed=seed)
 
         first = ready(earlier)
-        blend, self.calibrator_ = self._choose(first, later, counted, seed)
-        whole = ready(examples)
-        members = fit_ensemble(whole, blend, self._params(), seed=seed, threads=self._threads())
-        self.detector_: Detector = whole.detector(members, blend.floor)
+        ensemble, self.calibrator_ = self._choose(first, later, counted, seed)
+        prepared = ready(examples)
+        fitted = fit_ensemble(
+            prepared, ensemble, self._params(), seed=seed, threads=self._threads()
+        )
+        self.detector_: Detector = prepared.detector(fitted, ensemble.floor)
         return self
 
     def predict_proba(self, X: pd.DataFrame | npt.ArrayLike) -> Floats:
@@ -188,17 +190,17 @@ class ErrorClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
     def _choose(
         self, first: PreparedExamples, later: Examples, counted: CountedTexts, seed: int
     ) -> tuple[Ensemble, Calibrator]:
-        """Choose members, their rounds and the calibration on rows that the members did not see."""
+        """Choose the ensemble, its rounds and the calibration on rows that it did not see."""
         held = first.prepare_later(
             later, None if first.text is None else counted.of(later.decisions)
         )
-        blend = choose_ensemble(
+        ensemble = choose_ensemble(
             first, held, self._params(), weight=later.weight, objective="average_precision",
             budget=_BUDGET, seed=seed, threads=self._threads(),
         )  # fmt: skip
         enforced = later.decisions["enforced"].to_numpy(bool)
         sides = enforced if 0 < enforced.sum() < len(enforced) else None
-        return blend, choose_calibrator(blend.raw, later.error, later.weight, enforced=sides)
+        return ensemble, choose_calibrator(ensemble.raw, later.error, later.weight, enforced=sides)
 
     def _params(self) -> dict[str, Any]:
         own = {"learning_rate": self.learning_rate, "num_leaves": self.num_leaves}

@@ -113,7 +113,7 @@ class SiteSummary:
     card
         Its figures.
     sentences
-        Its missed violations and false alarms.
+        Its missed violations and wrongful calls.
     needed
         What it takes to estimate both rates within two points.
     plan

@@ -71,7 +71,7 @@ def policy_briefs(
     policies, decisions
         The catalogue, and the decisions behind the findings.
     found_at
-        Knowledge cutoff of the findings.
+        The moment up to which the findings know the log.
     """
     ledger = find_ledger(config.ledger_url())
     known = None

@@ -1,4 +1,4 @@
-"""verify: recompute an output folder and report equality, or differences with the likely cause."""
+"""verify: recompute an output folder and report equality, or what differs and the likely cause."""
 
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -32,7 +32,8 @@ def fresh(market, tmp_path_factory):
 @pytest.fixture
 def run(config, trained, market, fresh, tmp_path):
     def of(*settings, out="out", **more):
-        asked = load_config(market / "config.yaml", ["queue.record=false", *settings])
+        own = [f"ledger.url=sqlite:///{tmp_path}/ledger.db", "queue.record=false"]
+        asked = load_config(market / "config.yaml", [*own, *settings])
         result = score(asked, fresh, tmp_path / out, scored_at=AT, **more)
         return result, *(pd.read_parquet(result.files[name]) for name in ("scores", "queue"))
 

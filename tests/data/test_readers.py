@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from errdetect.data.file_readers import read_batches, read_delimited, read_json_lines
+from errdetect.data.file_readers import BLOCK, read_batches, read_delimited, read_json_lines
 from errdetect.data.sources import SourceFile, find_files
 from errdetect.errors import DataError
 
@@ -78,10 +78,9 @@ def test_a_line_break_in_the_last_field_is_no_open_quote(tmp_path):
         assert rows == [{"id": "1", "b": '5" wide'}, {"id": "2", "b": "x\ny"}]
 
 
-def test_a_row_beyond_the_block_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("errdetect.data.file_readers.BLOCK", 64)
-    file = _file(tmp_path, "a.csv", "id,b\n1,x\n2," + "y" * 500 + "\n")
-    with pytest.raises(DataError, match="a row is longer than 0 MB"):
+def test_a_row_beyond_the_block_is_refused(tmp_path):
+    file = _file(tmp_path, "a.csv", "id,b\n1,x\n2," + "y" * (2 * BLOCK) + "\n")
+    with pytest.raises(DataError, match="a row is longer than 16 MB"):
         _read(file)
 
 

@@ -62,7 +62,7 @@ def measure_effects(
     settings: EstimateSettings | None = None,
     days_before: int = 90,
 ) -> pd.DataFrame:
-    """Measure the effect of each proposal in effect, by differences in differences of audited rates.
+    """Measure the effect of each proposal in effect, by difference-in-differences of audited rates.
 
     Parameters
     ----------

@@ -205,7 +205,7 @@ def _count_differences(
     left: Rows,
     right: Rows,
 ) -> tuple[dict[str, int], int, str]:
-    """Count differences by column; the first row that has one, and the first such column in it."""
+    """Count unequal values by column; the first row that has one, and the first such column in it."""
     counts: dict[str, int] = {}
     first_row, first_column = len(left), ""
     for name in shared:

@@ -102,8 +102,8 @@ contradiction). This is a bug in errdetect, so none is shown. Please report it w
       - the whole, error_rate: low 0.15 <= estimate 0.1 <= high 0.2 does not hold.
     """
     rows = estimates.reset_index(drop=True)
-    cell = rows.groupby(list(by), dropna=False, sort=False).ngroup() if by else rows.index * 0
-    rows = rows.assign(_cell=np.asarray(cell), corrected=_correction_flags(rows))
+    domain = rows.groupby(list(by), dropna=False, sort=False).ngroup() if by else rows.index * 0
+    rows = rows.assign(_cell=np.asarray(domain), corrected=_correction_flags(rows))
     names = [
         _segment_name(row, by) for row in rows.groupby("_cell").head(1)[list(by)].to_dict("records")
     ]

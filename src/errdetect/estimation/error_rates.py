@@ -120,7 +120,7 @@ class DomainGrouping:
 
 @dataclass(frozen=True)
 class DomainRates:
-    """One kind of error rate of every cell; arrays of shape (n_cells,).
+    """One kind of error rate of every domain; arrays of shape (n_cells,).
 
     Parameters
     ----------
@@ -159,7 +159,7 @@ def estimate_domain_rates(
     *,
     whole: bool,
 ) -> DomainRates:
-    """Estimate one kind of error rate of every cell.
+    """Estimate one kind of error rate of every domain.
 
     Parameters
     ----------
@@ -170,9 +170,9 @@ def estimate_domain_rates(
     name
         `all` counts any error; `enforced` and `allowed` count wrong actions of their side.
     cells
-        Which decisions, and which lost draws, are in which cell.
+        Which decisions, and which lost draws, are in which domain.
     whole
-        Whether the single cell is the whole population.
+        Whether the single domain is the whole population.
 
     Returns
     -------
@@ -223,9 +223,9 @@ def estimate_domain_rates(
 def _lost_shares(
     population: Population, name: SideName, cells: DomainGrouping, domain: Ints
 ) -> tuple[Floats, Floats]:
-    """Return the lost share of each cell's weight: in the worst case, and the part known to be its own.
+    """Return the lost share of each domain's weight: in the worst case, and the part known to be its own.
 
-    A lost draw of an unknown decision may be any cell's, so it counts in all of them by its share of
+    A lost draw of an unknown decision may be any domain's, so it counts in all of them by its share of
     the whole sample.
     """
     nothing = np.zeros(cells.size)
@@ -303,7 +303,7 @@ def _min_probability_ratio(cells: Domains, audit: AuditSample) -> Floats:
     """Compare the smallest drawn inclusion probability to a uniform design's.
 
     Draws that were certain do not count: they represent only themselves.
-    Taken in the whole design or within the cell, whichever ratio is larger: a cell whose own draws
+    Taken in the whole design or within the domain, whichever ratio is larger: a domain whose own draws
     have similar weights is safe whatever the rest of the design.
     """
     heaviest = np.zeros(cells.size)
@@ -392,8 +392,8 @@ def estimate_rates(
     settings
         `correction`: `auto` corrects for reviewer error where golden items or adjudications allow,
         and notes where they do not; `require` suppresses instead; `none` uses verdicts as they
-        are. `min_reviews`: audited decisions of a cell below which it is suppressed.
-        `max_lost`: share of a cell's sample that may be lost; above it the cell is suppressed.
+        are. `min_reviews`: audited decisions of a domain below which it is suppressed.
+        `max_lost`: share of a domain's sample that may be lost; above it the domain is suppressed.
     p_error
         P(error) as control variate: a Series by decision_id, or an array in the decisions' order.
         It must not be fitted on the reviews it is used with: cross-fit it.

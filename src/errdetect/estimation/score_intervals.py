@@ -1,6 +1,6 @@
 """Intervals for error rates of designed samples, by acceptance regions with measured coverage.
 
-A rate theta tilts the model's P(error) to q = expit(logit p + a), whose mean over the cell's
+A rate theta tilts the model's P(error) to q = expit(logit p + a), whose mean over the domain's
 decisions is theta; theta is accepted where the audited draws agree with q. The limits are where
 acceptance ends. Everything is solved over the tilt `a`, for all cells at once.
 """
@@ -54,14 +54,14 @@ def _likelihood_ratio(z: Floats) -> float:
 def likelihood_interval(
     cells: Domains, cell: int, estimate: float, confidence: float
 ) -> tuple[float, float] | None:
-    """Return the limits of the residual empirical likelihood region of one cell.
+    """Return the limits of the residual empirical likelihood region of one domain.
 
     Parameters
     ----------
     cells
         Decisions and draws.
     cell
-        Which cell.
+        Which domain.
     estimate
         Its rate, which solves mean residual = 0.
     confidence
@@ -121,7 +121,7 @@ def _region_end(excess: Callable[[float], float], middle: float, direction: floa
     return float(brentq(excess, inside, outside, xtol=1e-9))
 
 
-#: Share of the model variance of a cell that does not trust P(error)'s shape.
+#: Share of the model variance of a domain that does not trust P(error)'s shape.
 DOMAIN_DISTRUST = 0.1
 #: The same share, added while no errors (or only errors) were seen; fades with each one seen.
 UNSEEN_DISTRUST = 0.5
@@ -131,7 +131,7 @@ MIN_DF = 3.0
 
 @dataclass(frozen=True)
 class _ScoreMoments:
-    """Evidence of the draws against one tilt of each cell."""
+    """Evidence of the draws against one tilt of each domain."""
 
     rate: Floats
     gap: Floats
@@ -228,16 +228,16 @@ def rate_intervals(
     whole: bool = False,
     confidence: float = 0.95,
 ) -> Interval:
-    """Return the error rate of each cell with its interval.
+    """Return the error rate of each domain with its interval.
 
     Parameters
     ----------
     cells
-        Decisions and draws; every cell has at least one draw.
+        Decisions and draws; every domain has at least one draw.
     reviewers
         Reviewers' error rates, or None for no correction.
     whole
-        Whether each cell is the whole population: the narrower rule, the score region
+        Whether each domain is the whole population: the narrower rule, the score region
         united with the empirical likelihood's. Otherwise the rule for domains.
     confidence
         Nominal coverage.
@@ -282,7 +282,7 @@ def korn_graubard(cells: Domains, *, confidence: float = 0.95) -> Interval:
     Parameters
     ----------
     cells
-        Decisions and draws; every cell has at least one draw.
+        Decisions and draws; every domain has at least one draw.
     confidence
         Nominal coverage.
 

@@ -225,7 +225,7 @@ class EventTally:
     def sums_before(self, group: Ints, tick: Ints) -> Ints:
         """Return count and sums of a group's events before a tick and of all lower groups' events.
 
-        Shape (n, k + 1). Only differences are meaningful: between two ticks, or between two tallies
+        Shape (n, k + 1). Subtract one from another: between two ticks, or between two tallies
         of the same events, one by start and one by end.
         """
         place = np.searchsorted(self._key, group * self._span + tick)

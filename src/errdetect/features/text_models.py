@@ -346,14 +346,14 @@ def fit_text_models(
         X = tfidf_rows(some.counts[view][:, columns[view]], idf[view])
         held: list[npt.NDArray[np.bool_]] = [fold == k for k in range(folds)]
         held.append(np.zeros(len(rows), bool))  # the last fit uses all rows
-        jobs = [
+        fits = [
             (recipe, side, out_of, j)
             for j, recipe in enumerate(recipes)
             if recipe.view == view
             for side in ((False, True) if recipe.sides else (None,))
             for out_of in held
         ]
-        for recipe, side, out_of, j in jobs:
+        for recipe, side, out_of, j in fits:
             learn = ~out_of if side is None else ~out_of & (some.enforced == side)
             slope, start = _fit_recipe(X, np.flatnonzero(learn), y, w, recipe, seed)
             if out_of.any():

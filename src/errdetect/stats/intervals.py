@@ -314,10 +314,10 @@ def clustered_rates(values: Floats, who: Ints, item: Ints, n: int) -> tuple[Floa
     mean = np.full(n, np.nan)
     np.divide(sum_by_group(who, values, n), trials, out=mean, where=trials > 0)
     pair = np.column_stack([who, item])
-    cells, cell = np.unique(pair, axis=0, return_inverse=True)
-    swing = sum_by_group(cell, values - mean[who], len(cells)) ** 2
-    n_items = sum_by_group(cells[:, 0], np.ones(len(cells)), n)
-    scatter = sum_by_group(cells[:, 0], swing, n)
+    blocks, block = np.unique(pair, axis=0, return_inverse=True)
+    swing = sum_by_group(block, values - mean[who], len(blocks)) ** 2
+    n_items = sum_by_group(blocks[:, 0], np.ones(len(blocks)), n)
+    scatter = sum_by_group(blocks[:, 0], swing, n)
     worth = n_items.copy()  # if all answers are equal, use the number of items
     binomial = mean * (1 - mean) * trials**2
     np.divide(binomial, scatter, out=worth, where=(scatter > 0) & (trials > n_items))

@@ -128,7 +128,7 @@ def plan_audit(
         write_parquet(plan.expected, stage / "expected.parquet")
         write_parquet(snapshot.intake.frame(), stage / "intake.parquet", INTAKE)
     files = {name: Path(out) / f"{name}.parquet" for name in ("audit", "expected", "intake")}
-    notes = (*loaded.notes, leaning, people)
+    notes = (leaning, people, *loaded.notes)
     return PlanAuditResult(plan.expected, plan.cost, files, notes, snapshot.intake)
 
 

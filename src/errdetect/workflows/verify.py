@@ -342,7 +342,7 @@ class FileCheck:
         Whether its bytes changed since the run.
     rows
         Of a table.
-    differences
+    deviations
         Differences, in sentences.
     comparison
         Of a table; None of other files, and where one side is missing.
@@ -352,7 +352,7 @@ class FileCheck:
     equal: bool
     edited: bool
     rows: int | None = None
-    differences: tuple[str, ...] = ()
+    deviations: tuple[str, ...] = ()
     comparison: TableComparison | None = None
 
 
@@ -390,7 +390,7 @@ class VerifyResult:
                 said.append(f"  equal    {check.file}{rows}")
             else:
                 said.append(f"  DIFFERS  {check.file}{rows}")
-                said += [f"             {one}" for one in check.differences]
+                said += [f"             {one}" for one in check.deviations]
         n = sum(not check.equal for check in self.files)
         if self.equal:
             answer = f"{self.folder} is what `errdetect {self.command}` gives."
@@ -548,17 +548,17 @@ def _check_files(
             if name in record.outputs:  # not recomputed byte for byte: it must be as written
                 gone = ("was written by the run, and is missing now",)
                 said = ("is not as the run wrote it",) if mine.is_file() else gone
-                yield FileCheck(name, not edited, edited, differences=said if edited else ())
+                yield FileCheck(name, not edited, edited, deviations=said if edited else ())
         elif not mine.is_file():
-            yield FileCheck(name, False, edited, differences=("is not in the folder",))
+            yield FileCheck(name, False, edited, deviations=("is not in the folder",))
         elif not theirs.is_file():
-            yield FileCheck(name, False, edited, differences=("is no longer written",))
+            yield FileCheck(name, False, edited, deviations=("is no longer written",))
         elif name.endswith(_TABLE):
             yield _compare_table(name, mine, theirs, record, edited=edited)
         else:
             same = mine.read_bytes() == theirs.read_bytes()
             other = "its text differs from the recomputed one"
-            yield FileCheck(name, same, edited, differences=() if same else (other,))
+            yield FileCheck(name, same, edited, deviations=() if same else (other,))
 
 
 def _compare_table(
@@ -567,7 +567,7 @@ def _compare_table(
     try:
         found = pq.read_table(mine)
     except (OSError, pa.ArrowInvalid):
-        return FileCheck(name, False, edited, differences=("cannot be read as Parquet",))
+        return FileCheck(name, False, edited, deviations=("cannot be read as Parquet",))
     compared = compare_tables(found, pq.read_table(theirs))
     said = list(_difference_sentences(compared))
     if _embedded_provenance(mine) != record.provenance.metadata():
@@ -576,7 +576,7 @@ def _compare_table(
 
 
 def _difference_sentences(found: TableComparison) -> Iterator[str]:
-    """List the differences in a table."""
+    """List what differs in a table."""
     if found.columns:
         counts = ", ".join(f"{name} in {n:,}" for name, n in found.columns.items())
         yield f"columns differ, in rows: {counts}"

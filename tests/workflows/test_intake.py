@@ -215,7 +215,7 @@ def test_too_many_unusable_decisions_are_refused_with_the_cause(
 
     for command in COMMANDS.values():
         with pytest.raises(
-            DataError, match="The decisions must be usable except for 5%"
+            DataError, match="The decisions must have at most 5% unusable rows of 1,200, got 120 "
         ) as refused:
             command(shop(decisions=broken, form="csv"), tmp_path / "out")
         assert cause in str(refused.value)
@@ -230,6 +230,19 @@ def test_few_unusable_decisions_are_said(shop, tmp_path):
     found = estimate(shop(decisions=broken), tmp_path / "out")
     assert any("12 of 1,200 rows (1.0%) cannot be used" in note for note in found.notes)
     assert any("a 0 to 100 scale" in note for note in found.notes)
+
+
+def test_a_sample_lost_to_rejected_decisions_is_not_blamed_on_ids(shop, tmp_path):
+    def broken(decisions):
+        return decisions.assign(score=decisions["score"].mask(np.arange(N) % 25 == 0, 55.0))
+
+    with pytest.raises(Refusal, match="decision rejected") as refused:
+        estimate(shop(decisions=broken), tmp_path / "out")
+    assert "those rows could not be used: `errdetect validate` lists the reasons" in str(
+        refused.value
+    )
+    assert "Common causes" not in str(refused.value)
+    assert not (tmp_path / "out").exists()
 
 
 def test_reviews_of_rejected_decisions_are_told_apart(shop, tmp_path):

@@ -114,13 +114,10 @@ class Rejections:
         if self.share <= max_rejected:
             return
         reason, n = self.reasons.most_common(1)[0]
-        got = (
-            f"{self.n_rejected:,} ({self.share:.1%}) that are not; most common reason: {reason} "
-            f"({n:,} rows)"
-        )
+        got = f"{self.n_rejected:,} ({self.share:.1%}); most common reason: {reason} ({n:,} rows)"
         do = f"{self._likely_cause(reason)}Repair them, or raise data.max_rejected."
         words = f"\n{unknown_actions_hint(self.actions)}" if self.actions else ""
-        must = f"be usable except for {max_rejected:.0%} of {self.n_rows:,} rows"
+        must = f"have at most {max_rejected:.0%} unusable rows of {self.n_rows:,}"
         raise DataError(error_message(self.what, must, got, do) + words)
 
     def notes(self) -> list[str]:

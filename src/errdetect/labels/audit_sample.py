@@ -147,6 +147,11 @@ class LostDraws:
     def __len__(self) -> int:
         return len(self.weight)
 
+    @property
+    def rejected_ids(self) -> pd.Index:
+        """The draws' decisions that are in the log but were rejected."""
+        return pd.Index(self.decision_id[self.rejected.notna().any(axis=1).to_numpy(bool)])
+
     def select_rows(self, rows: Bools) -> "LostDraws":
         """Return these draws."""
         return LostDraws(

@@ -230,23 +230,24 @@ def check_lost_sample(
         return
     total = audit_weight + float(lost.weight.sum())
     share = float(lost.weight.sum()) / total if total else 0.0
-    what = "the audit sample's weight"
+    what = "The audit sample's weight"
     source = AUDIT
     if share <= max_lost:
-        share, what, source = _lost_adjudications(history), "the adjudications", ADJUDICATION
+        share, what, source = _lost_adjudications(history), "The adjudications", ADJUDICATION
     if share <= max_lost:
         return
     rows = [r for r in intake.rows if r.table == "reviews" and r.source == source]
     counts = ", ".join(f"{r.reason} {r.n:,}" for r in rows if r.reason in _LOSSES)
     example = next((r.example_id for r in rows if r.reason in _LOSSES and r.example_id), "none")
     got = f"{share:.1%} lost ({counts}; for example review {escape_hidden(example)[:60]})"
-    cause = _likely_cause(history[(history["source"] == source).to_numpy(bool)], decision_id)
+    own = history[(history["source"] == source).to_numpy(bool)]
+    cause = _likely_cause(own, decision_id, lost.rejected_ids)
     do = (
-        f"{cause} Estimates from the rest would be biased. Fix the join, or set "
+        f"{cause} Estimates from the rest would be biased. Fix the cause, or set "
         "estimate.max_lost to 1 if you know that the rest is still a random sample."
     )
-    must = f"be usable except for {max_lost:.0%} (estimate.max_lost)"
-    raise Refusal(error_message(what[0].upper() + what[1:], must, got, do))
+    must = f"lose at most {max_lost:.0%} in the join with the decisions (estimate.max_lost)"
+    raise Refusal(error_message(what, must, got, do))
 
 
 def _lost_adjudications(history: pd.DataFrame) -> float:
@@ -255,9 +256,18 @@ def _lost_adjudications(history: pd.DataFrame) -> float:
     return float(lost.mean()) if len(own) else 0.0
 
 
-def _likely_cause(reviews: pd.DataFrame, decision_id: "pd.Series[str]") -> str:
+def _likely_cause(
+    reviews: pd.DataFrame, decision_id: "pd.Series[str]", rejected_ids: pd.Index
+) -> str:
     """Return the most likely cause of the lost reviews, from what they have in common."""
-    unknown = (reviews["standing"] == UNKNOWN_DECISION).to_numpy(bool)
+    absent = (reviews["standing"] == UNKNOWN_DECISION).to_numpy(bool)
+    of_rejected = absent & reviews["decision_id"].isin(rejected_ids).to_numpy(bool)
+    unknown = absent & ~of_rejected
+    if of_rejected.sum() > unknown.sum():
+        return (
+            "Their decisions are in the log, but those rows could not be used: `errdetect validate` "
+            "lists the reasons."
+        )
     strange = reviews.loc[unknown, "decision_id"].dropna().drop_duplicates()
     if not len(strange):
         early = (reviews["standing"] == BEFORE_DECISION).to_numpy(bool)

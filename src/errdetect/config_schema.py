@@ -247,7 +247,7 @@ class QueueSettings(ConfigSection):
     explore_share: Share | Literal["auto"] = Field(
         "auto",
         description="share of the budget drawn at random, to find unexpected errors; auto: "
-        "enough to keep the error rate's interval within 1.3 times a pure audit's",
+        "enough to keep the error rate's interval within 1.3 times a uniform audit's",
     )
     exposure: Literal["none", "log", "linear"] = Field(
         "log", description="how exposure weighs harm: not, 1 + ln(1 + exposure), or exposure itself"

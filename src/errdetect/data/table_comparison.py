@@ -109,7 +109,7 @@ def compare_tables(found: pa.Table, expected: pa.Table) -> TableComparison:
     theirs = {name: _comparable_values(expected[name]) for name in shared}
     retyped = [n for n in shared if found.schema.field(n).type != expected.schema.field(n).type]
     keys, left, right = _match_rows(found, expected, shared, ours, theirs)
-    counts, first_row, first_column = _count_differences(shared, ours, theirs, left, right)
+    counts, first_row, first_column = _count_unequal(shared, ours, theirs, left, right)
     first = None
     if first_column:
         row, other = int(left[first_row]), int(right[first_row])
@@ -198,7 +198,7 @@ def _join_keys(values: Mapping[str, Array], keys: Sequence[str]) -> "pd.Index[st
     return pd.Index([repr(row) for row in rows], dtype="str")
 
 
-def _count_differences(
+def _count_unequal(
     shared: Sequence[str],
     ours: Mapping[str, Array],
     theirs: Mapping[str, Array],

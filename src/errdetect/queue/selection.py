@@ -21,7 +21,7 @@ Bools = npt.NDArray[np.bool_]
 RANKED, EXPLORE = "ranked", "explore"
 AUTO: Literal["auto"] = "auto"
 
-#: Shares that `auto` tries, and the allowed width of its interval relative to a pure audit's.
+#: Shares that `auto` tries, and the allowed width of its interval relative to a uniform audit's.
 SHARES = tuple(round(0.1 + 0.02 * i, 2) for i in range(36))
 WIDER = 1.3
 

@@ -285,7 +285,8 @@ def _selection_notes(
         if short > 0
     ]
     if config.queue.explore_share == AUTO and chosen.explore_share:
-        wide = f"the error rate's interval is expected to be {chosen.width_ratio:.2f} times as wide as a pure audit's"
+        ratio = f"{chosen.width_ratio:.2f} times as wide as a uniform audit's"
+        wide = f"the error rate's interval is expected to be {ratio}"
         beyond = ", the best of the shares tried" if chosen.width_ratio > WIDER else ""
         said.append(f"{chosen.explore_share:.0%} of the queue is drawn at random; {wide}{beyond}")
     return said

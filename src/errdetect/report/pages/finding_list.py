@@ -33,7 +33,7 @@ CAUSE_NAMES: Mapping[str, str] = {
     "policy_ambiguity": "Unclear policy",
     "reviewer_inconsistency": "Reviewers differ",
     "change_in_time": "Something changed",
-    "threshold": "The bar",
+    "threshold": "Threshold",
     "account_cluster": "Few accounts",
     "unknown": "Cause unknown",
 }

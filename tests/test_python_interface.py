@@ -279,7 +279,10 @@ def test_refusals_name_the_frame(config, decisions, reviews, scratch):
         assert str(scratch) not in str(caught.value)
     some = decisions.copy()
     some.loc[::10, "action"] = "zap"
-    with pytest.raises(errdetect.ErrdetectError, match=r"The decisions must be usable.*\n.*'zap'"):
+    share = (
+        r"The decisions must have at most 5% unusable rows of 6,000, got 600 .*\n.*'zap' \(600\)"
+    )
+    with pytest.raises(errdetect.ErrdetectError, match=share):
         errdetect.estimate(config, decisions=some, reviews=reviews)
     assert list(scratch.iterdir()) == []
 

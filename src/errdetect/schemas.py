@@ -15,6 +15,7 @@ __all__ = [
     "AUDIT",
     "CORRECT",
     "DECISIONS",
+    "DRAWS",
     "ERROR",
     "ERROR_KINDS",
     "ESTIMATES",
@@ -130,6 +131,15 @@ REVIEWS = (
     ColumnSpec("expected", choices=VERDICTS),
     ColumnSpec("minutes", "number", low=0, low_open=True),
     ColumnSpec("updated_at", "timestamp"),
+)
+
+#: A draw: one decision that an audit's design drew, reviewed or not.
+DRAWS = (
+    ColumnSpec("draw_id", required=True),
+    ColumnSpec("decision_id", required=True),
+    ColumnSpec("inclusion_probability", "number", required=True, low=0, high=1, low_open=True),
+    ColumnSpec("drawn_at", "timestamp", required=True),
+    ColumnSpec("due_at", "timestamp"),
 )
 
 #: Prefix of the review ids of Label Studio's annotations.

@@ -101,6 +101,9 @@ class Snapshot:
         How reviews become labels.
     reading
         How the tables were read; None unless they came from files.
+    draws
+        Audit draws with the columns of `schemas.DRAWS`, reviewed or not; None where none are
+        recorded, so that only the reviews show who was drawn.
 
     Raises
     ------
@@ -128,6 +131,7 @@ class Snapshot:
     as_of: datetime | None = None
     rules: LabelRules = LabelRules()
     reading: ReadSummary | None = None
+    draws: pd.DataFrame | None = None
     _whole: "Snapshot | None" = None
     _lost: LostDraws | None = None
     _same: "Snapshot | None" = None  # the same decisions in the same order, with other columns

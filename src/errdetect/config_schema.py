@@ -304,6 +304,11 @@ class EstimateSettings(ConfigSection):
         description="P(error) used to narrow the intervals: cross-fitted on the audit, or none; auto uses the "
         "champion's where it was not trained on the audit, and none above 300,000 decisions",
     )
+    cluster: str = Field(
+        "auto",
+        description="column whose decisions were drawn together or share their fate, such as account_id; "
+        "auto: account_id where the draws show that accounts were drawn whole; none: no clusters",
+    )
     max_lost: float = Field(
         0.02,
         ge=0,

@@ -33,6 +33,7 @@ __all__ = [
     "REJECTS",
     "RELABELLED",
     "REPORT",
+    "RESPONSE",
     "REVIEWS",
     "RE_REVIEW",
     "SCORES",
@@ -238,6 +239,20 @@ ESTIMATES = pa.schema(
         ("bound_low", pa.float64()),
         ("bound_high", pa.float64()),
         ("suppressed", pa.bool_()),
+        ("period_from", _time),
+        ("period_to", _time),
+        ("response", pa.float64()),
+    ]
+)
+
+#: How many of an audit's draws were reviewed, by week and by columns.
+RESPONSE = pa.schema(
+    [
+        ("column", pa.string()),
+        ("value", pa.string()),
+        ("n_drawn", pa.int64()),
+        ("n_answered", pa.int64()),
+        ("response", pa.float64()),
     ]
 )
 

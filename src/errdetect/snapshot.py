@@ -227,7 +227,7 @@ class Snapshot:
         """The draws of the audit, with logged inclusion probabilities."""
         if self._same is not None:
             return self._same.audit_sample
-        return gather_audit_sample(self.decisions, self.reviews, as_of=self.as_of)
+        return gather_audit_sample(self.decisions, self.reviews, as_of=self.as_of, draws=self.draws)
 
     @cached_property
     def audit_weight(self) -> float:

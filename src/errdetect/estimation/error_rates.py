@@ -2,13 +2,21 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from errdetect.config_schema import EstimateSettings
+from errdetect.errors import DataError, error_message
+from errdetect.estimation.audit_response import AuditedLog, audited_log
+from errdetect.estimation.clusters import (
+    ClusterSample,
+    cluster_intervals,
+    drawn_whole,
+    intracluster_correlation,
+)
 from errdetect.estimation.consistency_checks import check_estimates, label_share_limit
 from errdetect.estimation.domains import (
     Domains,
@@ -30,9 +38,10 @@ from errdetect.estimation.misclassification import UNCORRECTED, DrawOutcomes, re
 from errdetect.estimation.misclassification_intervals import corrected_interval, recall_interval
 from errdetect.estimation.queue_sample import QueueDesign, combine_draws
 from errdetect.estimation.score_intervals import korn_graubard, rate_intervals
-from errdetect.labels.audit_sample import AuditSample, LostDraws
+from errdetect.labels.audit_sample import AuditSample, LostDraws, UnansweredDraws
 from errdetect.labels.golden_items import GoldenItems
-from errdetect.schemas import ESTIMATES, MEASURES
+from errdetect.labels.review_history import COUNTS, OVERRULED, REVISED, to_datetime64
+from errdetect.schemas import AUDIT, ESTIMATES, MEASURES
 from errdetect.snapshot import Snapshot
 from errdetect.stats.intervals import Interval
 
@@ -78,9 +87,16 @@ class Population:
     enforced
         Whether each decision enforced.
     missing
-        Whether each decision was certain to be reviewed and was not; None for none of them.
+        Whether each decision was certain to be reviewed and was not, or could not be reached by
+        the audit; None for none of them.
     lost
         Drawn decisions whose reviews cannot be used; None for none.
+    unanswered
+        Draws that should have been answered and were not; None where draws are not recorded.
+    drawn
+        The draws with their design's own weights; None where they are `audit`'s.
+    clusters
+        How the sample was drawn by cluster; None where decisions were drawn one by one.
     correction, min_reviews, max_lost, confidence
         As in `estimate_rates`.
     """
@@ -96,6 +112,9 @@ class Population:
     confidence: float
     missing: Bools | None = None
     lost: LostDraws | None = None
+    unanswered: UnansweredDraws | None = None
+    drawn: AuditSample | None = None
+    clusters: ClusterSample | None = None
 
 
 @dataclass(frozen=True)
@@ -134,6 +153,8 @@ class DomainRates:
         Code of the verdicts used, one for all cells.
     bound_low, bound_high, proxy
         From `rate_bounds`.
+    response
+        Share of the draws that were answered; NaN where draws are not recorded.
     """
 
     limits: Interval
@@ -144,6 +165,7 @@ class DomainRates:
     bound_low: Floats
     bound_high: Floats
     proxy: Floats
+    response: Floats
 
     @property
     def suppressed(self) -> Bools:
@@ -194,6 +216,7 @@ def estimate_domain_rates(
         domain = np.where(population.missing, -1, domain)
     draw_cell = domain[audit.position]
     reviews = np.bincount(draw_cell[draw_cell >= 0], minlength=size)
+    pending, response = _unanswered_shares(population, domain, size)
     interval = np.full(size, "", dtype=object)
     interval[reviews < population.min_reviews] = "too_few_reviews"
     interval[reviews == 0] = "no_sample"
@@ -214,10 +237,36 @@ def estimate_domain_rates(
             Interval(*(_expand_domains(v, alive) for v in _interval_arrays(found))),
             how,
         )
-        limits = _widen_unreviewed(
-            _widen_unreviewed(limits, unseen / np.maximum(decisions, 1)), lost
-        )
-    return DomainRates(limits, reviews, decisions, interval, judging, low, high, proxy)
+        for share in (_beyond_tolerance(pending, limits), lost, unseen / np.maximum(decisions, 1)):
+            limits = _widen_unreviewed(limits, share)
+    return DomainRates(limits, reviews, decisions, interval, judging, low, high, proxy, response)
+
+
+#: Share of its half width that missing answers may move an estimate by before they widen it.
+TOLERANCE = 0.1
+
+
+def _beyond_tolerance(share: Floats, limits: Interval) -> Floats:
+    """Return the share of missing answers beyond the part that cannot matter."""
+    tolerated = TOLERANCE * (limits.high - limits.low) / 2
+    return np.clip(share - np.nan_to_num(tolerated), 0, 1)
+
+
+def _unanswered_shares(population: Population, domain: Ints, size: int) -> tuple[Floats, Floats]:
+    """Return the share of each domain's weight without an answer, and its response rate."""
+    unanswered, drawn = population.unanswered, population.drawn
+    if unanswered is None or drawn is None or drawn.unanswered is None:
+        return np.zeros(size), np.full(size, np.nan)
+
+    def total(position: Ints, values: Floats) -> Floats:
+        cell = domain[position]
+        return np.bincount(cell[cell >= 0], values[cell >= 0], size)
+
+    gone, seen = total(unanswered.position, unanswered.weight), total(drawn.position, drawn.weight)
+    n_waiting = total(drawn.unanswered.position, np.ones(len(drawn.unanswered.position)))
+    n_seen = total(drawn.position, np.ones(len(drawn.position)))
+    with np.errstate(invalid="ignore"):
+        return gone / np.maximum(gone + seen, 1e-12), n_seen / (n_seen + n_waiting)
 
 
 def _lost_shares(
@@ -276,7 +325,7 @@ def _solve_intervals(
         population.bins, population.spread, domain, size,
         draw=audit.position, weight=audit.weight, error=judging.error, variance=audit.variance,
     )  # fmt: skip
-    narrow = whole and name == "all"
+    narrow = whole and name == "all" and population.clusters is None
     limits = rate_intervals(cells, reviewers=judging.reviewers, whole=narrow, confidence=confidence)
     exact = judging.reviewers is None or not judging.reviewers.alarm.high.any()
     how = np.full(size, "score_el" if narrow and exact else "score_t", dtype=object)
@@ -292,11 +341,22 @@ def _solve_intervals(
             )
         )
         how[thin] = "korn_graubard"
+    if population.clusters is not None:
+        wide, _ = cluster_intervals(
+            population.clusters, audit, domain, _naive_rates(cells), confidence=confidence
+        )
+        limits = wide if judging.reviewers is None else corrected_interval(wide, judging.reviewers)
+        how[:] = "clusters"
     how[(cells.draws == cells.decisions) & (judging.reviewers is None)] = "census"
     refused = _suppression_codes(judging, population.correction, size)
     how = np.where(refused != "", refused, how)
     limits = Interval(*(np.where(refused != "", np.nan, v) for v in _interval_arrays(limits)))
     return limits, how, judging.code
+
+
+def _naive_rates(cells: Domains) -> Floats:
+    """Return the weighted mean of the verdicts of each domain."""
+    return np.asarray(cells.sum_draws(cells.draw_weight * cells.draw_error) / cells.total_weight)
 
 
 def _min_probability_ratio(cells: Domains, audit: AuditSample) -> Floats:
@@ -335,9 +395,6 @@ MEASURED_ON: dict[str, SideName] = {
     "precision": "enforced",
     "missed_rate": "allowed",
 }
-
-#: Expected draws of a period at which none by chance is about 1 in 100,000.
-_EXPECTED_DRAWS = 12
 
 
 @dataclass(frozen=True)
@@ -438,6 +495,12 @@ def estimate_rates(
         audit, inside, missing = combine_draws(snapshot, queue)
     p = _align_p_error(p_error, decisions)
     bins = bin_p_error(p, len(decisions))
+    log = None
+    if queue is None and "decided_at" in decisions:
+        log = _compare_with_log(snapshot, audit, None if p is None else bins.of)
+        audit, inside = log.audit, log.inside
+        missing = log.unaudited if log.unaudited.any() else None
+    clusters, cluster_note = _find_clusters(decisions, audit, settings)
     population = Population(
         audit=audit,
         golden=None if settings.correction == "none" else snapshot.golden_items(audit.sites),
@@ -450,13 +513,18 @@ def estimate_rates(
         confidence=confidence,
         missing=missing,
         lost=snapshot.lost_draws,
+        unanswered=None if log is None else log.unanswered,
+        drawn=None if log is None else log.drawn,
+        clusters=clusters,
     )
     known = {
         only: known_verdicts(snapshot.review_history, len(decisions), action_only=only)
         for only in (False, True)
     }
     n_due = int(inside.sum()) - (0 if missing is None else int(missing.sum()))
-    note += _weights_note(audit, n_due) + _time_note(decisions, audit.position, inside)
+    note += _weights_note(audit if log is None else log.drawn, n_due, clusters)
+    note += "".join(f"; {part}" for part in (*(() if log is None else log.notes), *cluster_note))
+    period = _period(decisions, inside)
 
     def cells(keys: pd.DataFrame, cell: Ints, *, whole: bool) -> pd.DataFrame:
         lost = lost_draw_domains(snapshot.lost_draws, keys, cell)
@@ -465,7 +533,7 @@ def estimate_rates(
             name: estimate_domain_rates(population, known[name != "all"], name, domain, whole=whole)
             for name in SIDES
         }
-        return _measure_rows(keys, sides, model=p is not None, note=note)
+        return _measure_rows(keys, sides, model=p is not None, note=note).assign(**period)
 
     nothing = pd.DataFrame(index=[0])
     groups = {}
@@ -487,10 +555,14 @@ def _align_p_error(
     return p_error
 
 
-def _weights_note(audit: AuditSample, n_decisions: int) -> str:
+def _weights_note(audit: AuditSample, n_decisions: int, clusters: ClusterSample | None) -> str:
     """Warn where the sample's weights add up to less or more than chance allows."""
     total = float(audit.weight.sum())
     slack = 4 * float(np.sqrt(audit.variance.sum()))
+    if clusters is not None:
+        # All of a cluster's weights come or stay away together, the largest clusters' too.
+        size = np.bincount(clusters.cluster).astype(np.float64)
+        slack *= float(np.sqrt((size**2).sum() / size.sum()))
     off = abs(total - n_decisions)
     if not len(audit.weight) or off <= max(slack, 0.1 * n_decisions):
         return ""
@@ -500,21 +572,69 @@ def _weights_note(audit: AuditSample, n_decisions: int) -> str:
     )
 
 
-def _time_note(decisions: pd.DataFrame, position: Ints, inside: NDArray[np.bool_]) -> str:
-    """Warn where the first or last decisions had no draw, although several were expected."""
-    if "decided_at" not in decisions or not len(position):
-        return ""
-    moments = decisions["decided_at"].to_numpy()
-    drawn, every = moments[position], moments[inside]
-    gaps = []
-    for bare, where in (
-        (every < drawn.min(), f"before {pd.Timestamp(drawn.min()):%Y-%m-%d}"),
-        (every > drawn.max(), f"after {pd.Timestamp(drawn.max()):%Y-%m-%d}"),
-    ):
-        share = float(bare.mean())
-        if share * len(position) > _EXPECTED_DRAWS:
-            gaps.append(f"no decision {where} was drawn ({share:.0%} of all)")
-    return f"; warning: {' and '.join(gaps)}, so nothing is known about them" if gaps else ""
+def _compare_with_log(snapshot: Snapshot, audit: AuditSample, bins: Ints | None) -> AuditedLog:
+    history = snapshot.review_history
+    answers = history["source"].isin([AUDIT]) & history["standing"].isin(
+        [COUNTS, OVERRULED, REVISED]
+    )
+    rows = np.flatnonzero(answers.to_numpy(dtype=bool))
+    first = np.full(len(snapshot.decisions), np.iinfo(np.int64).max)
+    known = to_datetime64(history["known_at"].iloc[rows]).astype(np.int64)
+    np.minimum.at(first, history["position"].to_numpy()[rows], known)
+    return audited_log(
+        snapshot.decisions,
+        audit,
+        answered_at=first[audit.position].astype("datetime64[us]"),
+        moment=np.datetime64(snapshot.moment.tz_convert(None).as_unit("us").to_numpy()),
+        bins=bins,
+    )
+
+
+def _find_clusters(
+    decisions: pd.DataFrame, audit: AuditSample, settings: EstimateSettings
+) -> tuple[ClusterSample | None, tuple[str, ...]]:
+    """Return the clusters that the sample was drawn by, as configured or as the draws show."""
+    column = settings.cluster
+    if column == "none" or not len(audit.position):
+        return None, ()
+    if column == "auto":
+        column = "account_id"
+        if column not in decisions or decisions[column].isna().all():
+            return None, ()
+        if not drawn_whole(_cluster_codes(decisions[column]), audit):
+            return None, ()
+    elif column not in decisions:
+        do = f"Choose among {', '.join(map(str, decisions.columns))}, auto or none."
+        raise DataError(error_message("estimate.cluster", "name a column", column, do))
+    cluster = _cluster_codes(decisions[column])
+    at = audit.position
+    sample = ClusterSample(
+        cluster, intracluster_correlation(cluster[at], audit.answer, audit.weight)
+    )
+    rate = np.array([np.average(audit.answer, weights=audit.weight)])
+    _, effect = cluster_intervals(sample, audit, np.zeros(len(decisions), np.int64), rate)
+    return sample, (
+        f"all decisions of a drawn {column} were drawn together, so intervals count by {column} "
+        f"(design effect {effect[0]:.1f})"
+        if settings.cluster == "auto"
+        else f"intervals count by {column} (design effect {effect[0]:.1f})",
+    )
+
+
+def _cluster_codes(values: "pd.Series[Any]") -> Ints:
+    """Return the number of each decision's cluster; a decision without one is its own."""
+    code = pd.factorize(values)[0].astype(np.int64)
+    alone = code < 0
+    code[alone] = code.max(initial=-1) + 1 + np.arange(alone.sum())
+    return code
+
+
+def _period(decisions: pd.DataFrame, inside: Bools) -> dict[str, pd.Timestamp]:
+    """Return the first and last moment of the decisions that the estimates are about."""
+    if "decided_at" not in decisions or not inside.any():
+        return {"period_from": pd.NaT, "period_to": pd.NaT}
+    times = decisions["decided_at"][inside]
+    return {"period_from": times.min(), "period_to": times.max()}
 
 
 def _measure_rows(
@@ -546,7 +666,7 @@ def _rate_rows(side: DomainRates, measure: str, *, model: bool) -> pd.DataFrame:
     methods = [method_text(how, side.judging, model=model) for how in side.interval]
     return _estimate_rows(
         Interval(rate, low, high), side.reviews, side.decisions, bounds, proxy, methods
-    )
+    ).assign(response=side.response)
 
 
 def _recall_rows(enforced: DomainRates, allowed: DomainRates, *, model: bool) -> pd.DataFrame:
@@ -570,8 +690,12 @@ def _recall_rows(enforced: DomainRates, allowed: DomainRates, *, model: bool) ->
         (enforced.bound_low, enforced.bound_high), (allowed.bound_low, allowed.bound_high),
         enforced.decisions.astype(float), allowed.decisions.astype(float),
     )  # fmt: skip
-    return _estimate_rows(found, enforced.reviews + allowed.reviews, enforced.decisions + allowed.decisions,
-                 bounds, np.full(len(unseen), np.nan), methods)  # fmt: skip
+    reviews = enforced.reviews + allowed.reviews
+    drawn = enforced.reviews / enforced.response + allowed.reviews / allowed.response
+    with np.errstate(invalid="ignore", divide="ignore"):
+        response = reviews / drawn
+    return _estimate_rows(found, reviews, enforced.decisions + allowed.decisions,
+                 bounds, np.full(len(unseen), np.nan), methods).assign(response=response)  # fmt: skip
 
 
 def _estimate_rows(

@@ -27,6 +27,7 @@ INTERVALS = {
     "score_t": "weighted audit; score interval with few-draws adjustment",
     "korn_graubard": "weighted audit; Korn-Graubard interval, as some inclusion probabilities "
     "are below a fifth of the uniform one",
+    "clusters": "weighted audit; interval by clusters that were drawn whole",
     "census": "every decision was audited",
     "mover": "from the rates among enforced and among allowed decisions; MOVER interval",
 }

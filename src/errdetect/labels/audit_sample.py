@@ -1,7 +1,7 @@
 """The audit sample: the decisions that a sampling design drew, and those lost since."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from errdetect.errors import Refusal, error_message
+from errdetect.labels.audit_draws import DrawDesign, combine_draw_records, combine_recorded_draws
 from errdetect.labels.review_history import (
     BEFORE_DECISION,
     COUNTS,
@@ -25,6 +26,7 @@ __all__ = [
     "AuditSample",
     "ExpertAnswers",
     "LostDraws",
+    "UnansweredDraws",
     "expert_answers",
     "find_lost_draws",
     "gather_audit_sample",
@@ -37,8 +39,8 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
-#: Relative difference up to which two probabilities of one decision are equal.
-SAME = 1e-6
+#: Decimal places of the logarithm to which two probabilities of one decision are equal.
+SAME_PLACES = 6
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,22 @@ class ExpertAnswers:
     error: Floats
     overturned: Floats
     probability: Floats
+
+
+@dataclass(frozen=True)
+class UnansweredDraws:
+    """Drawn decisions that no reviewer has answered yet; arrays of shape (n_unanswered,).
+
+    Parameters
+    ----------
+    position
+        Row of the decision among the decisions, ascending.
+    weight
+        1/inclusion probability.
+    """
+
+    position: Ints
+    weight: Floats
 
 
 @dataclass(frozen=True)
@@ -80,6 +98,8 @@ class AuditSample:
     own_variance
         Each draw's contribution to the variance of a sum, per squared residual; None where it is
         weight (weight - 1), as with one design.
+    unanswered
+        The draws without a review; None where draws are not recorded, so that nobody knows.
     """
 
     position: Ints
@@ -93,6 +113,7 @@ class AuditSample:
     vote_site: Ints
     sites: tuple[str, ...]
     own_variance: Floats | None = None
+    unanswered: UnansweredDraws | None = None
 
     @property
     def variance(self) -> Floats:
@@ -183,6 +204,7 @@ def gather_audit_sample(
     *,
     as_of: datetime | None = None,
     sources: Sequence[str] = (AUDIT,),
+    draws: pd.DataFrame | None = None,
 ) -> AuditSample:
     """Collect the draws of a designed sample; several reviewers of one decision are one draw.
 
@@ -199,16 +221,20 @@ def gather_audit_sample(
     as_of
         Only reviews known by then; the latest time in the data if None.
     sources
-        The sources whose reviews come from one design with logged inclusion probabilities.
+        The sources whose reviews come from designs with logged inclusion probabilities.
+    draws
+        The recorded draws, columns of `schemas.DRAWS`; their probabilities count. A review of a
+        decision that no recorded draw holds counts with its own. None where none is recorded.
 
     Returns
     -------
     AuditSample
+        Decisions that several draws reach have combined weights; see `audit_draws`.
 
     Raises
     ------
     Refusal
-        Where a probability is missing, outside (0, 1], or differs within a decision.
+        Where a probability is missing or outside (0, 1].
     DataError
         Where a `decision_id` occurs twice among the decisions.
 
@@ -231,12 +257,60 @@ def gather_audit_sample(
     expert = (events["source"] == ADJUDICATION).to_numpy(dtype=bool)
     counts = standing.isin([COUNTS, OVERRULED]).to_numpy(dtype=bool) & ~expert
     votes, position = reviews[counts], events["position"].to_numpy()[counts]
-    _check_probability(votes, " and ".join(f"{source} reviews" for source in sources))
-    probability = votes["inclusion_probability"].to_numpy(dtype=float)
-    drawn, draw, probability = _index_draws(position, probability, votes)
+    design = _combined_design(decisions, votes, position, draws, as_of, sources)
+    answered = np.isin(design.position, position)
+    drawn = design.position[answered]
     final = expert & (standing == COUNTS).to_numpy(dtype=bool)
     answers = expert_answers(reviews[final], events["position"].to_numpy()[final], drawn)
-    return gather_draws(votes, answers, drawn, draw, 1 / probability)
+    draw = np.searchsorted(drawn, position).astype(np.int64)
+    weight, variance = design.weight[answered], design.variance[answered]
+    sample = gather_draws(votes, answers, drawn, draw, weight, variance)
+    if draws is None:
+        return sample
+    waiting = UnansweredDraws(design.position[~answered], design.weight[~answered])
+    return replace(sample, unanswered=waiting)
+
+
+def _combined_design(
+    decisions: pd.DataFrame,
+    votes: pd.DataFrame,
+    position: Ints,
+    draws: pd.DataFrame | None,
+    as_of: datetime | None,
+    sources: Sequence[str],
+) -> DrawDesign:
+    """Return the design of the recorded draws and of the reviews that belong to none of them."""
+    recorded = _recorded_draws(decisions, draws, as_of)
+    other = ~np.isin(position, recorded["position"].to_numpy(np.int64))
+    _check_probability(votes[other], " and ".join(f"{source} reviews" for source in sources))
+    own = votes["inclusion_probability"].to_numpy(dtype=float)[other]
+    places = np.round(np.log(own), SAME_PLACES)
+    _, first = np.unique(np.column_stack([position[other], places]), axis=0, return_index=True)
+    at, own = position[other][first], own[first]
+    if not len(recorded):
+        return combine_draw_records(at, own, len(decisions))
+    if len(at):
+        # Reviews from before draws were recorded: one more draw.
+        one, where = np.unique(at, return_index=True)
+        more = pd.DataFrame({"position": one, "draw_id": "", "inclusion_probability": own[where]})
+        more["drawn_at"] = decisions["decided_at"].iloc[one].to_numpy()
+        recorded = pd.concat([recorded, more.astype({"drawn_at": recorded["drawn_at"].dtype})])
+    return combine_recorded_draws(decisions, recorded)
+
+
+def _recorded_draws(
+    decisions: pd.DataFrame, draws: pd.DataFrame | None, as_of: datetime | None
+) -> pd.DataFrame:
+    """Return the recorded draws of these decisions by then, with their `position`."""
+    columns = ["position", "draw_id", "inclusion_probability", "drawn_at"]
+    if draws is None:
+        return pd.DataFrame(columns=columns)
+    position = pd.Index(decisions["decision_id"]).get_indexer(pd.Index(draws["decision_id"]))
+    known = position >= 0
+    if as_of is not None:
+        known &= ~(draws["drawn_at"] > pd.Timestamp(as_of)).to_numpy(dtype=bool)
+    frame = draws.assign(position=position)[known]
+    return frame.drop_duplicates(["draw_id", "position"])[columns]
 
 
 def expert_answers(adjudications: pd.DataFrame, position: Ints, drawn: Ints) -> ExpertAnswers:
@@ -414,21 +488,3 @@ def _check_probability(reviews: pd.DataFrame, what: str) -> None:
         )
         do = "Log each decision's inclusion probability, or give these reviews another source."
         raise Refusal(error_message(f"inclusion_probability of {what}", "lie in (0, 1]", got, do))
-
-
-def _index_draws(
-    position: Ints, probability: Floats, reviews: pd.DataFrame
-) -> tuple[Ints, Ints, Floats]:
-    """Return the distinct drawn rows, each review's draw, and each draw's probability."""
-    drawn, draw = np.unique(position, return_inverse=True)
-    low, high = np.full(len(drawn), np.inf), np.zeros(len(drawn))
-    np.minimum.at(low, draw, probability)
-    np.maximum.at(high, draw, probability)
-    differ = high - low > SAME * high
-    if differ.any():
-        first = int(np.argmax(differ))
-        name = reviews["decision_id"].iloc[int(np.argmax(draw == first))]
-        got = f"{int(differ.sum())} with two (first: {name}, {low[first]:g} and {high[first]:g})"
-        do = "Estimate from one audit design at a time, or log the probability over all designs."
-        raise Refusal(error_message("inclusion_probability", "be one for each decision", got, do))
-    return drawn, draw.astype(np.int64), high

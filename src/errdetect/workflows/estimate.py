@@ -12,8 +12,9 @@ import pyarrow as pa
 from errdetect.config import Config
 from errdetect.data.atomic_writing import stage_outputs, write_parquet
 from errdetect.errors import ConfigError, DataError, error_message
+from errdetect.estimation.audit_response import response_table
 from errdetect.labels.intake_account import Intake, IntakeRow
-from errdetect.schemas import ESTIMATES, INTAKE, LABELS, REJECTS
+from errdetect.schemas import ESTIMATES, INTAKE, LABELS, REJECTS, RESPONSE
 from errdetect.snapshot import Snapshot
 from errdetect.workflows.control_variate import (
     estimation_sample,
@@ -101,8 +102,13 @@ def estimate(
         model_version=champion_version(config), seed=config.train.seed,
         intake=intake.to_jsonable(),
     )  # fmt: skip
+    response = response_table(
+        sample.snapshot.decisions, sample.snapshot.audit_sample, _RESPONSE_COLUMNS
+    )
     with stage_outputs(out, run) as stage:
         write_parquet(estimates, stage / "estimates.parquet", schema)
+        if len(response):
+            write_parquet(response, stage / "response.parquet", RESPONSE)
         write_parquet(labels, stage / "labels.parquet", LABELS)
         write_parquet(intake.frame(), stage / "intake.parquet", INTAKE)
         if len(loaded.rejects):
@@ -111,7 +117,28 @@ def estimate(
         if rows is not None:
             files["dsa"] = Path(dsa or "")
             write_dsa(rows, files["dsa"])
-    return EstimateResult(estimates, files, (*loaded.notes, *sample.notes), intake)
+    notes = (*loaded.notes, *sample.notes, *_response_notes(response))
+    return EstimateResult(estimates, files, notes, intake)
+
+
+#: Columns by which the audit's response is shown, with the week of the decision.
+_RESPONSE_COLUMNS = ("policy_id", "market", "enforced")
+#: Draws of a value below which a low response is not mentioned.
+_MIN_DRAWN = 20
+
+
+def _response_notes(response: pd.DataFrame) -> tuple[str, ...]:
+    """Return how many draws were answered, and where least."""
+    if not len(response):
+        return ()
+    weeks = response[response["column"] == "week"]
+    drawn, answered = int(weeks["n_drawn"].sum()), int(weeks["n_answered"].sum())
+    note = f"{answered:,} of {drawn:,} drawn decisions are reviewed ({answered / drawn:.0%})"
+    others = response[(response["column"] != "week") & (response["n_drawn"] >= _MIN_DRAWN)]
+    if answered < drawn and len(others):
+        least = others.loc[others["response"].idxmin()]
+        note += f", fewest of {least['column']} {least['value']} ({least['response']:.0%})"
+    return (f"{note}; response.parquet has them by week, policy, market and side",)
 
 
 def _check_by(by: Sequence[str], decisions: pd.DataFrame) -> None:

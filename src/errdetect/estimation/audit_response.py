@@ -338,14 +338,14 @@ def unaudited_decisions(
     heavy = float(np.quantile(audit.weight, 0.95))
     drawn = np.zeros(len(decisions), bool)
     drawn[audit.position] = True
-    codes, levels = {}, {}
+    codes: dict[str, Ints] = {}
+    levels: dict[str, Sequence[object]] = {}
     for column in GAP_COLUMNS:
         if column in decisions:
             code, names = pd.factorize(decisions[column], use_na_sentinel=False)
             if 1 < len(names) <= len(decisions) // 10:
-                codes[column], levels[column] = code.astype(np.int64), names
-    weeks = decisions["decided_at"].to_numpy(dtype="datetime64[W]")
-    codes["week"], levels["week"] = pd.factorize(weeks, sort=True)
+                codes[column], levels[column] = code.astype(np.int64), list(names)
+    codes["week"], levels["week"] = _weeks(decisions)
     unaudited = np.zeros(len(decisions), bool)
     notes: list[str] = []
     paired = [column for column in PAIRED_COLUMNS if column in codes]
@@ -435,8 +435,7 @@ def _margins(
         if column in decisions:
             code, names = pd.factorize(decisions[column], use_na_sentinel=False)
             found.append((column, code.astype(np.int64), [str(name)[:60] for name in names]))
-    weeks, names = pd.factorize(decisions["decided_at"].to_numpy(dtype="datetime64[W]"), sort=True)
-    found.append(("week of", weeks.astype(np.int64), [str(name) for name in names]))
+    found.append(("week of", *_weeks(decisions)))
     levels = max(min(P_LEVELS, len(audit.position) // (2 * MIN_CELL)), 1)
     for label, values in (("P(error)", bins), ("score", _score_ranks(decisions))):
         if values is None or levels < 2:
@@ -447,6 +446,12 @@ def _margins(
             (label, code, [f"level {i + 1} of {code.max() + 1}" for i in range(code.max() + 1)])
         )
     return [margin for margin in found if margin[1][inside].max(initial=0) > 0]
+
+
+def _weeks(decisions: pd.DataFrame) -> tuple[Ints, list[str]]:
+    """Return the number of each decision's week, and the weeks' first days."""
+    code, weeks = pd.factorize(decisions["decided_at"].to_numpy(dtype="datetime64[W]"), sort=True)
+    return code.astype(np.int64), [str(week) for week in weeks]
 
 
 def _score_ranks(decisions: pd.DataFrame) -> Floats | None:
@@ -461,7 +466,8 @@ def _merge_small(at: Ints, size: Floats, draws: Ints, miss: Floats) -> tuple[Int
     """Merge levels of few draws, but for those that clearly miss their total."""
     own = (draws >= MIN_CELL) | ((draws >= MIN_CELL // 4) & (miss > TRIGGER))
     number = np.where(own, np.cumsum(own), 0)
-    return number[at], np.bincount(number, size, int(own.sum()) + 1)
+    total = np.bincount(number, size, int(own.sum()) + 1)
+    return np.asarray(number[at], np.int64), np.asarray(total, np.float64)
 
 
 def _rake(weight: Floats, free: Bools, margins: Sequence[tuple[Ints, Floats]]) -> Floats:

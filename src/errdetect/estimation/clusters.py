@@ -162,8 +162,8 @@ def cluster_intervals(
     weight, error = audit.weight[kept], error[kept]
     own = np.searchsorted(key, cell[at] * n_clusters + sample.cluster[at])
     domain, drawn_cell = key // n_clusters, cell[at]
-    total = np.bincount(drawn_cell, weight, size)
-    n_domain = np.bincount(domain, population, size)
+    total = np.asarray(np.bincount(drawn_cell, weight, size), np.float64)
+    n_domain = np.asarray(np.bincount(domain, population, size), np.float64)
     draws = np.bincount(drawn_cell, minlength=size).astype(np.float64)
     model, single = _model_variance(
         sample.correlation, (domain, population, own), (drawn_cell, weight), (total, n_domain)
@@ -206,10 +206,10 @@ def _model_variance(
     total, n = totals
     size = len(total)
     share = weight / total[drawn_cell]
-    single = np.bincount(drawn_cell, (share - 1 / n[drawn_cell]) ** 2, size)
+    drawn = np.bincount(drawn_cell, (share - 1 / n[drawn_cell]) ** 2, size)
     count = np.bincount(drawn_cell, minlength=size)
     with np.errstate(divide="ignore", invalid="ignore"):
-        single = single + (n - count) / n**2
+        single = np.asarray(drawn + (n - count) / n**2, np.float64)
         by_cluster = np.bincount(own, share, len(domain)) - population / n[domain]
     together = np.bincount(domain, by_cluster**2, size)
-    return single * (1 - correlation) + together * correlation, single
+    return np.asarray(single * (1 - correlation) + together * correlation), single

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pandas.api.typing import NaTType
 
 from errdetect.config_schema import EstimateSettings
 from errdetect.errors import DataError, error_message
@@ -260,7 +261,7 @@ def _unanswered_shares(population: Population, domain: Ints, size: int) -> tuple
 
     def total(position: Ints, values: Floats) -> Floats:
         cell = domain[position]
-        return np.bincount(cell[cell >= 0], values[cell >= 0], size)
+        return np.asarray(np.bincount(cell[cell >= 0], values[cell >= 0], size), np.float64)
 
     gone, seen = total(unanswered.position, unanswered.weight), total(drawn.position, drawn.weight)
     n_waiting = total(drawn.unanswered.position, np.ones(len(drawn.unanswered.position)))
@@ -533,7 +534,9 @@ def estimate_rates(
             name: estimate_domain_rates(population, known[name != "all"], name, domain, whole=whole)
             for name in SIDES
         }
-        return _measure_rows(keys, sides, model=p is not None, note=note).assign(**period)
+        rows = _measure_rows(keys, sides, model=p is not None, note=note)
+        rows["period_from"], rows["period_to"] = period
+        return rows
 
     nothing = pd.DataFrame(index=[0])
     groups = {}
@@ -629,12 +632,14 @@ def _cluster_codes(values: "pd.Series[Any]") -> Ints:
     return code
 
 
-def _period(decisions: pd.DataFrame, inside: Bools) -> dict[str, pd.Timestamp]:
+def _period(
+    decisions: pd.DataFrame, inside: Bools
+) -> "tuple[pd.Timestamp | NaTType, pd.Timestamp | NaTType]":
     """Return the first and last moment of the decisions that the estimates are about."""
     if "decided_at" not in decisions or not inside.any():
-        return {"period_from": pd.NaT, "period_to": pd.NaT}
+        return pd.NaT, pd.NaT
     times = decisions["decided_at"][inside]
-    return {"period_from": times.min(), "period_to": times.max()}
+    return times.min(), times.max()
 
 
 def _measure_rows(

@@ -101,32 +101,32 @@ def combine_recorded_draws(decisions: pd.DataFrame, draws: pd.DataFrame) -> Draw
         weight = 1 / parts[0]["inclusion_probability"].to_numpy(np.float64)
         return _sum_records(at, weight, weight * (weight - 1))
     rate = np.zeros((len(parts), len(decisions)))
-    records = []
+    records: list[tuple[Ints, Floats, Floats]] = []
     for number, part in enumerate(parts):
         at = part["position"].to_numpy(np.int64)
         weight = 1 / part["inclusion_probability"].to_numpy(np.float64)
         frame = _frame_of(decisions, at, weight)
         rate[number, frame] = len(at) / max(int(frame.sum()), 1)
-        records.append((at, weight, weight * (weight - 1)))
-        earlier = _left_out(records[:number], at, weight, frame)
-        records.append((earlier, np.ones(len(earlier)), np.zeros(len(earlier))))
-        records[number:] = [
-            tuple(np.concatenate(pair) for pair in zip(*records[number:], strict=True))
-        ]
+        known = _left_out(records, at, weight, frame)
+        nothing = np.zeros(len(known))
+        records.append(
+            (
+                np.concatenate([at, known]),
+                np.concatenate([weight, nothing + 1]),
+                np.concatenate([weight * (weight - 1), nothing]),
+            )
+        )
     total = rate.sum(axis=0)
-    position, weight, variance = [], [], []
-    for number, (at, own, spread) in enumerate(records):
-        share = rate[number, at] / np.where(total[at] > 0, total[at], 1)
-        position.append(at)
-        weight.append(share * own)
-        variance.append(share**2 * spread)
-    return _sum_records(np.concatenate(position), np.concatenate(weight), np.concatenate(variance))
+    at, own, spread = (np.concatenate(column) for column in zip(*records, strict=True))
+    draw = np.repeat(np.arange(len(records)), [len(rows) for rows, _, _ in records])
+    share = rate[draw, at] / np.where(total[at] > 0, total[at], 1)
+    return _sum_records(at, share * own, share**2 * spread)
 
 
 def _sum_records(position: Ints, weight: Floats, variance: Floats) -> DrawDesign:
     drawn, record = np.unique(position, return_inverse=True)
-    n = len(drawn)
-    return DrawDesign(drawn, np.bincount(record, weight, n), np.bincount(record, variance, n))
+    total, spread = (np.bincount(record, v, len(drawn)) for v in (weight, variance))
+    return DrawDesign(drawn, np.asarray(total, np.float64), np.asarray(spread, np.float64))
 
 
 def _frame_of(decisions: pd.DataFrame, at: Ints, weight: Floats) -> Bools:

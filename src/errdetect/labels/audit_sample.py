@@ -310,7 +310,8 @@ def _recorded_draws(
     if as_of is not None:
         known &= ~(draws["drawn_at"] > pd.Timestamp(as_of)).to_numpy(dtype=bool)
     frame = draws.assign(position=position)[known]
-    return frame.drop_duplicates(["draw_id", "position"])[columns]
+    distinct: pd.DataFrame = frame.drop_duplicates(["draw_id", "position"])[columns]
+    return distinct
 
 
 def expert_answers(adjudications: pd.DataFrame, position: Ints, drawn: Ints) -> ExpertAnswers:

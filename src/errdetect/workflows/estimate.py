@@ -136,7 +136,7 @@ def _response_notes(response: pd.DataFrame) -> tuple[str, ...]:
     note = f"{answered:,} of {drawn:,} drawn decisions are reviewed ({answered / drawn:.0%})"
     others = response[(response["column"] != "week") & (response["n_drawn"] >= _MIN_DRAWN)]
     if answered < drawn and len(others):
-        least = others.loc[others["response"].idxmin()]
+        least = others.iloc[int(others["response"].argmin())]
         note += f", fewest of {least['column']} {least['value']} ({least['response']:.0%})"
     return (f"{note}; response.parquet has them by week, policy, market and side",)
 

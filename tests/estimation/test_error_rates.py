@@ -143,5 +143,5 @@ def test_an_audit_that_stops_early_is_told():
         )
         return str(estimate_rates(Snapshot(decisions, reviews)).overall["method"].iloc[0])
 
-    assert "no decision" not in method(n)
-    assert "no decision after 2026-03" in method(int(0.75 * n))
+    assert "nothing was audited" not in method(n)
+    assert "leaves out the time after 2026-03" in method(int(0.75 * n))

@@ -76,10 +76,14 @@ def test_a_bad_chance_of_adjudication_is_refused(decisions):
         gather_audit_sample(decisions, reviews)
 
 
-def test_two_probabilities_of_one_decision_are_refused(decisions):
-    reviews = frame(review("a", day=1), review("a", probability=0.4, day=2))
-    with pytest.raises(Refusal, match=r"be one for each decision, got 1 with two \(first: a, 0.4"):
-        gather_audit_sample(decisions, reviews)
+def test_two_probabilities_of_one_decision_are_two_draws(decisions):
+    reviews = frame(review("a", day=1), review("a", probability=0.4, day=2), review("b", day=1))
+    audit = gather_audit_sample(decisions, reviews)
+    assert audit.n_shared == 1
+    first, second = audit.weight
+    one, other = 1 / reviews["inclusion_probability"].iloc[0], 1 / 0.4
+    assert first / second == pytest.approx((one + other) / one)
+    assert audit.weight.sum() == pytest.approx(len(decisions))
 
 
 def test_a_review_before_its_decision_is_lost_and_counted(decisions):

@@ -52,8 +52,8 @@ MAX_FACTOR = 10.0
 MIN_ANSWERS = 10
 #: Completeness of the answers at which the period ends.
 MIN_COMPLETE = 0.25
-#: Share of answers still to come below which delays are ignored.
-NEGLIGIBLE = 0.002
+#: Share of answers still to come, and their bias in standard errors, below which delays are ignored.
+FEW_LATE, SMALL_BIAS = 0.02, 0.1
 #: Levels of P(error) to whose totals weights are calibrated.
 P_LEVELS = 5
 
@@ -72,6 +72,8 @@ class AuditedLog:
         Which of them the audit could not reach, shape (n_decisions,).
     drawn
         The draws of the period, with the design's own weights.
+    weighed
+        The same, weighed for answers still to come.
     unanswered
         Draws of the period that should have been answered by now, with weights scaled to the share
         that delays do not explain; None where draws are not recorded.
@@ -85,6 +87,7 @@ class AuditedLog:
     unanswered: UnansweredDraws | None
     notes: tuple[str, ...]
     drawn: AuditSample
+    weighed: AuditSample
 
 
 def audited_log(
@@ -129,7 +132,9 @@ def audited_log(
     (200, 'warning: no decision of market XX was audited (10.')
     """
     n = len(decisions)
-    whole = AuditedLog(audit, np.ones(n, bool), np.zeros(n, bool), audit.unanswered, (), audit)
+    whole = AuditedLog(
+        audit, np.ones(n, bool), np.zeros(n, bool), audit.unanswered, (), audit, audit
+    )
     by_chance = audit.variance > 0
     if by_chance.sum() < MIN_CELL:
         return whole
@@ -145,7 +150,8 @@ def audited_log(
     weight, note = calibrated_weights(decisions, log.audit, log.inside & ~unaudited, bins)
     factor = weight / log.audit.weight
     audit = replace(log.audit, weight=weight, own_variance=log.audit.variance * factor**2)
-    return replace(log, audit=audit, notes=(*log.notes, *([note] if note else [])))
+    notes = (*log.notes, *([note] if note else []))
+    return replace(log, audit=audit, weighed=log.audit, notes=notes)
 
 
 def _select_draws(audit: AuditSample, kept: Bools) -> AuditSample:
@@ -157,7 +163,7 @@ def _select_draws(audit: AuditSample, kept: Bools) -> AuditSample:
         audit.position[kept], audit.weight[kept], audit.error[kept], audit.overturned[kept],
         audit.expert_error[kept], audit.expert_overturned[kept], audit.expert_probability[kept],
         number[audit.vote_draw[votes]], audit.vote_site[votes], audit.sites, spread,
-        audit.unanswered,
+        audit.unanswered, audit.n_shared,
     )  # fmt: skip
 
 
@@ -245,7 +251,7 @@ def _weigh_late_answers(
     decided = times[audit.position]
     delay, age = (answered_at[audit.position] - decided) / day, (moment - decided) / day
     complete = _completeness_by_kind(delay, age, audit.flagged)
-    if not _is_plausible(times, log, complete) or _late_share(audit, complete) < NEGLIGIBLE:
+    if _is_negligible(audit, complete) or not _is_plausible(times, log, complete):
         return log
     young = complete < MIN_COMPLETE
     if young.any():
@@ -283,6 +289,21 @@ def _weigh_late_answers(
 def _late_share(audit: AuditSample, complete: Floats) -> float:
     """Return the share of the answers that is still to come."""
     return 1 - float(audit.weight.sum() / (audit.weight / complete).sum())
+
+
+def _is_negligible(audit: AuditSample, complete: Floats) -> bool:
+    """Whether answers still to come are few, and hardly more for errors than for others."""
+    if _late_share(audit, complete) > FEW_LATE:
+        return False
+    flagged, weight = audit.flagged, audit.weight
+    if flagged.all() or not flagged.any():
+        return True
+    rate = float(weight[flagged].sum() / weight.sum())
+    late = [
+        1 - weight[kind].sum() / (weight / complete)[kind].sum() for kind in (flagged, ~flagged)
+    ]
+    spread = np.sqrt(rate * (1 - rate))
+    return bool(spread * abs(late[0] - late[1]) < SMALL_BIAS / np.sqrt(len(weight)))
 
 
 def _completeness_by_kind(delay: Floats, age: Floats, flagged: Bools) -> Floats:

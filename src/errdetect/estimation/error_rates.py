@@ -523,7 +523,11 @@ def estimate_rates(
         for only in (False, True)
     }
     n_due = int(inside.sum()) - (0 if missing is None else int(missing.sum()))
-    note += _weights_note(audit if log is None else log.drawn, n_due, clusters)
+    note += _weights_note(audit if log is None else log.weighed, n_due, clusters)
+    if audit.n_shared:
+        note += (
+            f"; {audit.n_shared:,} decisions were drawn more than once: their weights are combined"
+        )
     note += "".join(f"; {part}" for part in (*(() if log is None else log.notes), *cluster_note))
     period = _period(decisions, inside)
 

@@ -30,18 +30,21 @@ class DrawDesign:
         Its weight: 1/inclusion probability where one draw reached it.
     variance
         Its part of the variance of a sum, per squared residual; 0 if it was certain.
+    n_shared
+        How many decisions were drawn more than once.
     """
 
     position: Ints
     weight: Floats
     variance: Floats
+    n_shared: int = 0
 
 
 def combine_draw_records(position: Ints, probability: Floats, n_decisions: int) -> DrawDesign:
     """Combine draws of which only the drawn decisions' probabilities are known.
 
-    Every record of a decision and a probability counts by its own weight. Each draw's sum is
-    unbiased, so their mean is, too; the number of draws is the sum of weights over the decisions.
+    Every record of a decision and a probability counts by its own weight, scaled so that the weights
+    add up to the decisions: each draw's sum is unbiased, so their mean is, too.
 
     Parameters
     ----------
@@ -61,8 +64,8 @@ def combine_draw_records(position: Ints, probability: Floats, n_decisions: int) 
     ([0, 1], [3.0, 1.0])
     """
     weight = 1 / probability
-    n_draws = max(round(float(weight.sum()) / max(n_decisions, 1)), 1)
-    share = 1 / n_draws
+    repeated = len(np.unique(position)) < len(position)
+    share = n_decisions / float(weight.sum()) if repeated else 1.0
     return _sum_records(position, share * weight, share**2 * weight * (weight - 1))
 
 
@@ -126,7 +129,10 @@ def combine_recorded_draws(decisions: pd.DataFrame, draws: pd.DataFrame) -> Draw
 def _sum_records(position: Ints, weight: Floats, variance: Floats) -> DrawDesign:
     drawn, record = np.unique(position, return_inverse=True)
     total, spread = (np.bincount(record, v, len(drawn)) for v in (weight, variance))
-    return DrawDesign(drawn, np.asarray(total, np.float64), np.asarray(spread, np.float64))
+    n_shared = int((np.bincount(record) > 1).sum())
+    return DrawDesign(
+        drawn, np.asarray(total, np.float64), np.asarray(spread, np.float64), n_shared
+    )
 
 
 def _frame_of(decisions: pd.DataFrame, at: Ints, weight: Floats) -> Bools:

@@ -98,6 +98,8 @@ class AuditSample:
     own_variance
         Each draw's contribution to the variance of a sum, per squared residual; None where it is
         weight (weight - 1), as with one design.
+    n_shared
+        How many decisions were drawn more than once.
     unanswered
         The draws without a review; None where draws are not recorded, so that nobody knows.
     """
@@ -114,6 +116,7 @@ class AuditSample:
     sites: tuple[str, ...]
     own_variance: Floats | None = None
     unanswered: UnansweredDraws | None = None
+    n_shared: int = 0
 
     @property
     def variance(self) -> Floats:
@@ -265,6 +268,7 @@ def gather_audit_sample(
     draw = np.searchsorted(drawn, position).astype(np.int64)
     weight, variance = design.weight[answered], design.variance[answered]
     sample = gather_draws(votes, answers, drawn, draw, weight, variance)
+    sample = replace(sample, n_shared=design.n_shared)
     if draws is None:
         return sample
     waiting = UnansweredDraws(design.position[~answered], design.weight[~answered])

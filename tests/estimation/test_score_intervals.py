@@ -9,7 +9,11 @@ from statsmodels.stats.proportion import proportion_confint
 
 from errdetect.estimation.domains import Domains, bin_p_error, bin_variance_factors, gather_domains
 from errdetect.estimation.misclassification_intervals import Misclassification
-from errdetect.estimation.score_intervals import korn_graubard, rate_intervals
+from errdetect.estimation.score_intervals import (
+    korn_graubard,
+    prior_from_others,
+    rate_intervals,
+)
 from errdetect.stats.intervals import Interval
 
 N = 4000
@@ -211,3 +215,33 @@ def test_reviewers_error_is_taken_out_and_its_doubt_put_in():
     surer = Misclassification(flat(0.85, 0.84, 0.86), flat(0.05, 0.045, 0.055))
     narrow = rate_intervals(cells(**audit), reviewers=surer)
     assert narrow.high - narrow.low < corrected.high - corrected.low
+
+
+def test_intervals_narrowed_by_other_domains_keep_their_coverage():
+    rng = np.random.default_rng(7)
+    hits = plain = ours = domains = 0.0
+    for _ in range(40):
+        cell = rng.integers(0, 8, 8000)
+        rate = rng.beta(4, 40, 8)
+        wrong = rng.random(8000) < rate[cell]
+        draw = np.flatnonzero(rng.random(8000) < 0.05)
+        weight = np.full(len(draw), 20.0)
+        bins = bin_p_error(None, 8000)
+        cells = gather_domains(
+            bins, bin_variance_factors(bins, draw, weight), cell, 8,
+            draw=draw, weight=weight, error=wrong[draw].astype(float),
+        )  # fmt: skip
+        alone = rate_intervals(cells)
+        limits = rate_intervals(cells, prior=prior_from_others(alone))
+        truth = np.bincount(cell, wrong) / np.bincount(cell)
+        hits += ((limits.low <= truth) & (truth <= limits.high)).sum()
+        plain += (alone.high - alone.low).sum()
+        ours += (limits.high - limits.low).sum()
+        domains += 8
+    assert hits / domains > 0.93
+    assert ours / plain < 0.92
+
+
+def test_fewer_than_four_domains_suggest_nothing():
+    rate = np.array([0.1, 0.2, 0.3])
+    assert prior_from_others(Interval(rate, rate - 0.05, rate + 0.05)) is None

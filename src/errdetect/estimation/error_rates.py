@@ -38,7 +38,11 @@ from errdetect.estimation.method_text import ONLY_QUEUE_NOTE, QUEUE_NOTE, method
 from errdetect.estimation.misclassification import UNCORRECTED, DrawOutcomes, resolve_outcomes
 from errdetect.estimation.misclassification_intervals import corrected_interval, recall_interval
 from errdetect.estimation.queue_sample import QueueDesign, combine_draws
-from errdetect.estimation.score_intervals import korn_graubard, rate_intervals
+from errdetect.estimation.score_intervals import (
+    korn_graubard,
+    prior_from_others,
+    rate_intervals,
+)
 from errdetect.labels.audit_sample import AuditSample, LostDraws, UnansweredDraws
 from errdetect.labels.golden_items import GoldenItems
 from errdetect.labels.review_history import COUNTS, OVERRULED, REVISED, to_datetime64
@@ -328,8 +332,13 @@ def _solve_intervals(
     )  # fmt: skip
     narrow = whole and name == "all" and population.clusters is None
     limits = rate_intervals(cells, reviewers=judging.reviewers, whole=narrow, confidence=confidence)
+    prior = None
+    if not whole and judging.reviewers is None:
+        prior = prior_from_others(limits, confidence)
+        limits = rate_intervals(cells, confidence=confidence, prior=prior) if prior else limits
     exact = judging.reviewers is None or not judging.reviewers.alarm.high.any()
-    how = np.full(size, "score_el" if narrow and exact else "score_t", dtype=object)
+    code = "score_el" if narrow and exact else "score_t" if prior is None else "score_shared"
+    how = np.full(size, code, dtype=object)
     thin = _min_probability_ratio(cells, audit) < LEAST_FLOOR
     if thin.any():
         safe = korn_graubard(cells, confidence=confidence)

@@ -25,6 +25,8 @@ ONLY_QUEUE_NOTE = "; the sample is the review queue: the estimate covers the sco
 INTERVALS = {
     "score_el": "weighted audit; score interval united with the empirical likelihood's",
     "score_t": "weighted audit; score interval with few-draws adjustment",
+    "score_shared": "weighted audit; score interval with few-draws adjustment, narrowed by the rates "
+    "of the other groups",
     "korn_graubard": "weighted audit; Korn-Graubard interval, as some inclusion probabilities "
     "are below a fifth of the uniform one",
     "clusters": "weighted audit; interval by clusters that were drawn whole",

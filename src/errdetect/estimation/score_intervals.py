@@ -11,14 +11,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
-from scipy.special import expit, stdtrit
+from scipy.special import expit, ndtri, stdtrit
 
 from errdetect.estimation.domains import Domains
 from errdetect.estimation.misclassification_intervals import Misclassification, corrected_interval
 from errdetect.stats.effective_size import effective_size_from_sums
 from errdetect.stats.intervals import Interval, clopper_pearson, critical_value, find_roots
 
-__all__ = ["korn_graubard", "likelihood_interval", "rate_intervals"]
+__all__ = [
+    "RatePrior",
+    "korn_graubard",
+    "likelihood_interval",
+    "prior_from_others",
+    "rate_intervals",
+]
 
 
 Floats = NDArray[np.float64]
@@ -181,6 +187,93 @@ def _rate_at(cells: Domains, tilt: Floats) -> Floats:
     return np.where(tilt <= -MAX_TILT, 0.0, np.where(tilt >= MAX_TILT, 1.0, rate))
 
 
+@dataclass(frozen=True)
+class RatePrior:
+    """What other domains suggest of each domain's rate; arrays of shape (n_domains,).
+
+    Parameters
+    ----------
+    mean, sd
+        Mean and standard deviation of the rates, from other domains' draws only.
+    """
+
+    mean: Floats
+    sd: Floats
+
+
+#: Domains from which others' rates suggest one's own.
+MIN_DOMAINS = 4
+#: Least spread of the rates, as a share of a domain's standard error.
+MIN_SPREAD = 0.25
+
+
+def prior_from_others(limits: Interval, confidence: float = 0.95) -> RatePrior | None:
+    """Return, for every domain, the mean and spread of the others' rates.
+
+    Parameters
+    ----------
+    limits
+        Rates with intervals that lean on no other domain, shape (n_domains,).
+    confidence
+        Their coverage.
+
+    Returns
+    -------
+    RatePrior or None
+        None with fewer than four domains.
+
+    References
+    ----------
+    Paule and Mandel (1982), Consensus values and weighting factors.
+
+    Examples
+    --------
+    >>> rate = np.array([0.1, 0.1, 0.1, 0.4])
+    >>> prior = prior_from_others(Interval(rate, rate - 0.05, rate + 0.05))
+    >>> prior.mean.round(2).tolist(), prior.sd.round(2).tolist()
+    ([0.2, 0.2, 0.2, 0.1], [0.17, 0.17, 0.17, 0.01])
+    """
+    n = len(limits.estimate)
+    if n < MIN_DOMAINS:
+        return None
+    rate = limits.estimate
+    error = np.maximum((limits.high - limits.low) / (2 * critical_value(confidence)), 1e-4)
+    others = ~np.eye(n, dtype=bool)
+    spread = np.zeros(n)
+    for _ in range(MAX_STEPS):
+        weight = np.where(others, 1 / (error**2 + spread[:, None]), 0.0)
+        total = weight.sum(axis=1)
+        mean = weight @ rate / total
+        excess = (weight * (rate - mean[:, None]) ** 2).sum(axis=1) - (n - 2)
+        slope = (weight**2 * (rate - mean[:, None]) ** 2).sum(axis=1)
+        step = np.maximum(spread + excess / np.maximum(slope, 1e-12), 0.0)
+        if np.abs(step - spread).max() < 1e-10:
+            break
+        spread = step
+    return RatePrior(mean, np.maximum(np.sqrt(spread), MIN_SPREAD * error))
+
+
+#: Shares of the error probability, on a fine grid.
+_SHARES = np.clip(expit(np.linspace(-40.0, 40.0, 4001)), 1e-17, 1 - 1e-16)
+#: Largest share of the error probability on one side: scores are skewed where errors are rare.
+MAX_SHARE = 0.85
+
+
+def _tail_probability(prior: RatePrior | None, m: "_ScoreMoments", alpha: float) -> Floats:
+    """Return the probability with which each rate may be rejected on the side of its gap.
+
+    Without a prior half of alpha. With one, rates far from it are rejected sooner on the far side:
+    whatever the prior, both sides add up to alpha, so coverage stays.
+    """
+    if prior is None:
+        return np.full(len(m.rate), alpha / 2)
+    sd = np.sqrt(np.maximum(m.seen_variance, m.model_variance))
+    best = ndtri(alpha * _SHARES) - ndtri(alpha * (1 - _SHARES))
+    share = np.interp(2 * sd * (m.rate - prior.mean) / prior.sd**2, best, _SHARES)
+    share = np.clip(share, 1 - MAX_SHARE, MAX_SHARE)
+    return np.asarray(alpha * np.where(m.gap > 0, 1 - share, share))
+
+
 def _score_intervals(
     cells: Domains,
     reviewers: Misclassification | None,
@@ -188,16 +281,18 @@ def _score_intervals(
     *,
     distrust: float,
     adapt: bool,
+    prior: RatePrior | None = None,
 ) -> Interval:
     """Return the limits of the score region; `adapt` widens the empirical variance for its few df."""
-    z = critical_value(confidence)
     rarer = np.minimum(cells.sum_draws(cells.draw_error), cells.sum_draws(1 - cells.draw_error))
     # With almost no errors seen, there is no evidence for the shape of P(error).
     doubted = distrust + (1 - distrust) * UNSEEN_DISTRUST * np.exp(-rarer)
 
     def excess(tilt: Floats) -> Floats:
         m = _score_moments(cells, tilt, reviewers, doubted)
-        critical = stdtrit(m.df, (1 + confidence) / 2) if adapt else z
+        tail = _tail_probability(prior, m, 1 - confidence)
+        z = -ndtri(tail)
+        critical = -stdtrit(m.df, tail) if adapt else z
         variance = np.maximum(m.seen_variance * critical**2, m.model_variance * z**2)
         allowed = variance + m.judging_variance * z**2
         if reviewers is not None:
@@ -227,6 +322,7 @@ def rate_intervals(
     reviewers: Misclassification | None = None,
     whole: bool = False,
     confidence: float = 0.95,
+    prior: RatePrior | None = None,
 ) -> Interval:
     """Return the error rate of each domain with its interval.
 
@@ -241,10 +337,18 @@ def rate_intervals(
         united with the empirical likelihood's. Otherwise the rule for domains.
     confidence
         Nominal coverage.
+    prior
+        What other domains suggest, from `prior_from_others`: it divides the error probability
+        between the two ends of each interval, so that it narrows them and keeps their coverage.
+        Used where domains are estimated without correction of reviewer error.
 
     Returns
     -------
     Interval
+
+    References
+    ----------
+    Yu and Hoff (2018), Adaptive multigroup confidence intervals with constant coverage.
 
     Examples
     --------
@@ -262,7 +366,10 @@ def rate_intervals(
             rate_intervals(cells, whole=True, confidence=confidence), reviewers
         )
     if not whole or reviewers is not None:
-        return _score_intervals(cells, reviewers, confidence, distrust=DOMAIN_DISTRUST, adapt=True)
+        suggested = prior if reviewers is None else None
+        return _score_intervals(
+            cells, reviewers, confidence, distrust=DOMAIN_DISTRUST, adapt=True, prior=suggested
+        )
     score = _score_intervals(cells, None, confidence, distrust=0.0, adapt=False)
     low, high = score.low.copy(), score.high.copy()
     for cell in range(cells.size):

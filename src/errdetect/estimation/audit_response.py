@@ -52,6 +52,8 @@ MAX_FACTOR = 10.0
 MIN_ANSWERS = 10
 #: Completeness of the answers at which the period ends.
 MIN_COMPLETE = 0.25
+#: Share of the decisions below which such an end stays in the period.
+SHORT_END = 0.03
 #: Share of answers still to come, and their bias in standard errors, below which delays are ignored.
 FEW_LATE, SMALL_BIAS = 0.02, 0.1
 #: Levels of P(error) to whose totals weights are calibrated.
@@ -254,10 +256,10 @@ def _weigh_late_answers(
     if _is_negligible(audit, complete) or not _is_plausible(times, log, complete):
         return log
     young = complete < MIN_COMPLETE
-    if young.any():
-        oldest = float(age[young].max())
-        end = moment - np.timedelta64(int(oldest * 86_400_000_000), "us")
-        inside = log.inside & (times < end)
+    oldest = float(age[young].max(initial=0.0))
+    end = moment - np.timedelta64(int(oldest * 86_400_000_000), "us")
+    inside = log.inside & (times < end)
+    if young.any() and inside.sum() < (1 - SHORT_END) * log.inside.sum():
         if inside.sum() < 0.5 * log.inside.sum() or (times[audit.position] < end).sum() < MIN_CELL:
             return log
         note = (
@@ -267,6 +269,7 @@ def _weigh_late_answers(
         stays = times[audit.position] < end
         log, complete = _restrict(log, inside, note), complete[stays]
         audit = log.audit
+    complete = np.maximum(complete, MIN_COMPLETE)
     missing = _late_share(audit, complete)
     unanswered = log.unanswered
     if unanswered is not None and len(unanswered.weight):

@@ -2,8 +2,7 @@ import pandas as pd
 
 from errdetect.data.policy_catalogue import Policy
 from errdetect.report.pages.action_items import read_accounts
-from errdetect.report.pages.finding_list import read_findings
-from errdetect.report.pages.proposal_list import read_proposals
+from errdetect.report.pages.policy_tables import read_findings, read_proposals
 from errdetect.report.pages.target_list import read_targets
 
 

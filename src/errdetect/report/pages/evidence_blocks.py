@@ -16,7 +16,6 @@ from errdetect.changes.text_formatting import (
 from errdetect.errors import escape_hidden
 from errdetect.explanations.drivers import MIN_DECISIONS
 from errdetect.report.charts import axis_position, choose_axis, interval_strip
-from errdetect.report.pages.finding_list import error_kind_text
 from errdetect.report.pages.page_blocks import (
     Block,
     format_amount,
@@ -32,6 +31,7 @@ from errdetect.report.pages.page_blocks import (
     table_block,
     table_column,
 )
+from errdetect.report.pages.policy_tables import error_kind_text
 
 __all__ = [
     "BRIEF_COLUMNS",

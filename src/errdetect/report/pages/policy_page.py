@@ -28,9 +28,8 @@ from errdetect.report.pages.evidence_blocks import (
     driver_block,
     slice_block,
 )
-from errdetect.report.pages.finding_list import Finding, read_findings
 from errdetect.report.pages.page_blocks import Block, heading_block, rows_by_policy
-from errdetect.report.pages.proposal_list import Proposal, read_proposals
+from errdetect.report.pages.policy_tables import Finding, Proposal, read_findings, read_proposals
 from errdetect.report.pages.target_list import MISSED, Target, read_targets
 from errdetect.report.pages.threshold_charts import THRESHOLD_COLUMNS, threshold_blocks
 from errdetect.report.period_changes import PeriodChange, latest_changes_by_policy

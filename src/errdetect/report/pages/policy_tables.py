@@ -1,4 +1,4 @@
-"""Confirmed findings with their likely cause, the most useful first."""
+"""Findings, proposals and targets, as the policies' pages list them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ from errdetect.changes.text_formatting import (
     clean_text,
     count_with_noun,
     finite_or_none,
+    format_optional_day,
     format_percent,
     slug,
 )
@@ -23,7 +24,17 @@ from errdetect.report.pages.page_blocks import (
     rows_by_policy,
 )
 
-__all__ = ["CAUSE_NAMES", "FINDING_COLUMNS", "Finding", "error_kind_text", "read_findings"]
+__all__ = [
+    "CAUSE_NAMES",
+    "FINDING_COLUMNS",
+    "Finding",
+    "PROPOSED",
+    "Proposal",
+    "STATE_NAMES",
+    "error_kind_text",
+    "read_findings",
+    "read_proposals",
+]
 
 FINDING_COLUMNS = ("finding_id", "rule", "n", "error_rate", "low", "high", "base_rate", "confirmed")
 
@@ -45,6 +56,14 @@ _CONDITIONS: Mapping[str, str] = {
     "accounts": "If these accounts had no more wrongful actions than others under the policy",
     "threshold": "If the threshold were moved",
 }
+PROPOSED = "proposed"
+STATE_NAMES: Mapping[str, str] = {
+    PROPOSED: "awaits a decision",
+    "accepted": "accepted",
+    "rejected": "rejected",
+    "closed": "closed",
+}
+_PROPOSAL_COLUMNS = ("proposal_id", "change", "state")
 
 
 @dataclass(frozen=True)
@@ -194,3 +213,95 @@ def _savings_text(row: Mapping[str, Any]) -> str:
         return f"{format_amount(harm.estimate)} ({limits})"
     alone = finite_or_none(row.get("harm_saved"))
     return "" if alone is None else f"{format_amount(alone)} (no interval)"
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """One proposed change.
+
+    Parameters
+    ----------
+    key, policy_id
+        Its display id, and its policy.
+    title, change
+        The change, in short (empty where there is no short form) and in full.
+    state, state_words
+        State code, and state as text with its effective date.
+    effect
+        Its effect, with its interval, or why that is unknown.
+    brief
+        The brief's file; empty where there is none.
+    """
+
+    key: str
+    policy_id: str
+    title: str
+    change: str
+    state: str
+    state_words: str
+    effect: str
+    brief: str
+
+
+def read_proposals(frame: pd.DataFrame | None) -> dict[str, tuple[Proposal, ...]]:
+    """Read the proposals of each policy.
+
+    Parameters
+    ----------
+    frame
+        The proposals of `ReportContent`; or None.
+
+    Returns
+    -------
+    dict
+        policy_id -> its proposals: pending ones first; ties by id.
+
+    Raises
+    ------
+    DataError
+        Where a column is missing.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame([{"policy_id": "spam", "proposal_id": "p1", "state": "proposed",
+    ...                        "change": "Raise the bar to 0.7"}])
+    >>> read_proposals(frame)["spam"][0].effect
+    'not in effect'
+    """
+    rows = rows_by_policy(frame, _PROPOSAL_COLUMNS, "proposals")
+    order = list(STATE_NAMES)
+
+    def place(proposal: Proposal) -> tuple[int, str]:
+        known = proposal.state in order
+        return (order.index(proposal.state) if known else len(order), proposal.key)
+
+    return {key: tuple(sorted(map(_read_proposal, part), key=place)) for key, part in rows.items()}
+
+
+def _read_proposal(row: Mapping[str, Any]) -> Proposal:
+    """Read one proposal."""
+    state = read_text(row, "state")
+    start = row.get("effective_from")
+    since = "" if start is None or pd.isna(start) else f", from {format_optional_day(start)}"
+    return Proposal(
+        key=clean_text(row["proposal_id"], 60),
+        policy_id=str(row["policy_id"]),
+        title=clean_text(title, 200) if (title := read_text(row, "title")) else "",
+        change=clean_text(row["change"], 500),
+        state=state,
+        state_words=STATE_NAMES.get(state, clean_text(state, 40)) + since,
+        effect=_effect_text(row, state),
+        brief=clean_text(read_text(row, "brief"), 120) if read_text(row, "brief") else "",
+    )
+
+
+def _effect_text(row: Mapping[str, Any], state: str) -> str:
+    """Describe the effect of a change: points of the error rate, with the interval."""
+    words = read_text(row, "effect_words")
+    if words:
+        return clean_text(words, 400)
+    gap = read_estimate(row, "effect")
+    if gap is not None:
+        low, high = (f"{100 * x:+.1f}" for x in (gap.low, gap.high))
+        return f"wrong among all decisions of the slice {100 * gap.estimate:+.1f} points (between {low} and {high})"
+    return "not known yet" if state in ("accepted", "closed") else "not in effect"

@@ -27,7 +27,7 @@ from errdetect.report.pages.policy_page import (
     rank_policies,
     select_policies,
 )
-from errdetect.report.pages.target_list import STATUS_WORDS, Target, read_targets
+from errdetect.report.pages.policy_tables import STATUS_WORDS, Target, read_targets
 from errdetect.report.period_changes import latest_changes
 from errdetect.report.ranking_section import ranked_groups, read_ranking
 from errdetect.report.reliability_section import read_reliability

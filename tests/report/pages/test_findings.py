@@ -2,8 +2,7 @@ import pandas as pd
 
 from errdetect.data.policy_catalogue import Policy
 from errdetect.report.pages.action_items import read_accounts
-from errdetect.report.pages.policy_tables import read_findings, read_proposals
-from errdetect.report.pages.target_list import read_targets
+from errdetect.report.pages.policy_tables import read_findings, read_proposals, read_targets
 
 
 def plain(text):

@@ -19,8 +19,7 @@ from errdetect.data.policy_catalogue import Policy
 from errdetect.report.breakdown_section import ABOVE
 from errdetect.report.pages.page_blocks import format_rate, read_estimate, read_text, rows_by_policy
 from errdetect.report.pages.policy_page import PolicyPage
-from errdetect.report.pages.policy_tables import PROPOSED
-from errdetect.report.pages.target_list import CANNOT_TELL, MISSED, Target
+from errdetect.report.pages.policy_tables import CANNOT_TELL, MISSED, PROPOSED, Target
 
 __all__ = [
     "ActionItem",

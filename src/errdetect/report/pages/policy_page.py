@@ -29,8 +29,15 @@ from errdetect.report.pages.evidence_blocks import (
     slice_block,
 )
 from errdetect.report.pages.page_blocks import Block, heading_block, rows_by_policy
-from errdetect.report.pages.policy_tables import Finding, Proposal, read_findings, read_proposals
-from errdetect.report.pages.target_list import MISSED, Target, read_targets
+from errdetect.report.pages.policy_tables import (
+    MISSED,
+    Finding,
+    Proposal,
+    Target,
+    read_findings,
+    read_proposals,
+    read_targets,
+)
 from errdetect.report.pages.threshold_charts import THRESHOLD_COLUMNS, threshold_blocks
 from errdetect.report.period_changes import PeriodChange, latest_changes_by_policy
 from errdetect.report.report_content import ReportContent

@@ -6,8 +6,8 @@ from errdetect.report.pages.evidence_blocks import (
     case_block,
     driver_block,
     slice_block,
+    threshold_blocks,
 )
-from errdetect.report.pages.threshold_charts import threshold_blocks
 
 
 def driver(**changes):

@@ -23,10 +23,12 @@ from errdetect.report.pages.evidence_blocks import (
     BRIEF_COLUMNS,
     CASE_COLUMNS,
     SLICE_COLUMNS,
+    THRESHOLD_COLUMNS,
     brief_blocks,
     case_block,
     driver_block,
     slice_block,
+    threshold_blocks,
 )
 from errdetect.report.pages.page_blocks import Block, heading_block, rows_by_policy
 from errdetect.report.pages.policy_tables import (
@@ -38,7 +40,6 @@ from errdetect.report.pages.policy_tables import (
     read_proposals,
     read_targets,
 )
-from errdetect.report.pages.threshold_charts import THRESHOLD_COLUMNS, threshold_blocks
 from errdetect.report.period_changes import PeriodChange, latest_changes_by_policy
 from errdetect.report.report_content import ReportContent
 from errdetect.report.reported_rates import ReportedRate

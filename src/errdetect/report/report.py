@@ -17,8 +17,13 @@ from errdetect.changes.text_formatting import has_rows, to_records
 from errdetect.errors import escape_hidden
 from errdetect.report.breakdown_section import SHOWN, build_breakdowns
 from errdetect.report.drivers_section import driver_rows, read_drivers
-from errdetect.report.pages.action_items import read_accounts, read_steps, top_action_items
-from errdetect.report.pages.example_decisions import SHOWN_CASES, read_cases
+from errdetect.report.pages.action_items import (
+    SHOWN_CASES,
+    read_accounts,
+    read_cases,
+    read_steps,
+    top_action_items,
+)
 from errdetect.report.pages.page_blocks import share_columns
 from errdetect.report.pages.policy_page import (
     PageLimits,

@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 
 from errdetect.errors import DataError
-from errdetect.report.period_changes import latest_changes, latest_changes_by_policy
+from errdetect.report.trend_section import latest_changes, latest_changes_by_policy
 
 
 def trend(*rows):

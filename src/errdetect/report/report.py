@@ -33,14 +33,13 @@ from errdetect.report.pages.policy_page import (
     select_policies,
 )
 from errdetect.report.pages.policy_tables import STATUS_WORDS, Target, read_targets
-from errdetect.report.period_changes import latest_changes
 from errdetect.report.ranking_section import ranked_groups, read_ranking
 from errdetect.report.reliability_section import read_reliability
 from errdetect.report.report_content import ReportContent, report_tables
 from errdetect.report.reported_rates import ReportedRate
 from errdetect.report.reviewers_section import read_reviewers
 from errdetect.report.summary_section import build_summary, overall_rates
-from errdetect.report.trend_section import build_trends
+from errdetect.report.trend_section import build_trends, latest_changes
 from errdetect.schemas import AUDIT
 
 __all__ = ["ReportContent", "render_report", "report_tables"]

@@ -40,9 +40,9 @@ from errdetect.report.pages.policy_tables import (
     read_proposals,
     read_targets,
 )
-from errdetect.report.period_changes import PeriodChange, latest_changes_by_policy
 from errdetect.report.report_content import ReportContent
 from errdetect.report.reported_rates import ReportedRate
+from errdetect.report.trend_section import PeriodChange, latest_changes_by_policy
 
 __all__ = ["PageLimits", "PolicyPage", "policy_pages", "rank_policies", "select_policies"]
 

@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 
 from errdetect.errors import DataError
-from errdetect.report.reliability_section import read_reliability
+from errdetect.report.model_section import read_reliability
 
 COLUMNS = ["said", "seen", "low", "high", "n"]
 

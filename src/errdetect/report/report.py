@@ -17,6 +17,7 @@ from errdetect.changes.text_formatting import has_rows, to_records
 from errdetect.errors import escape_hidden
 from errdetect.report.breakdown_section import SHOWN, build_breakdowns
 from errdetect.report.drivers_section import driver_rows, read_drivers
+from errdetect.report.model_section import ranked_groups, read_ranking, read_reliability
 from errdetect.report.pages.action_items import (
     SHOWN_CASES,
     read_accounts,
@@ -33,8 +34,6 @@ from errdetect.report.pages.policy_page import (
     select_policies,
 )
 from errdetect.report.pages.policy_tables import STATUS_WORDS, Target, read_targets
-from errdetect.report.ranking_section import ranked_groups, read_ranking
-from errdetect.report.reliability_section import read_reliability
 from errdetect.report.report_content import ReportContent, report_tables
 from errdetect.report.reported_rates import ReportedRate
 from errdetect.report.reviewers_section import read_reviewers

@@ -1,4 +1,8 @@
-"""Ranking quality: the share of all errors that a review budget finds."""
+"""How well the model ranks and how well its probabilities are calibrated.
+
+Ranking: the share of all errors that a review budget finds. Calibration: of decisions with a predicted error
+probability of 30 %, how many were wrong.
+"""
 
 import re
 from collections.abc import Mapping
@@ -11,6 +15,9 @@ from errdetect.changes.display_terms import BY_WORDS, METHOD_WORDS
 from errdetect.changes.text_formatting import (
     clean_text,
     finite_or_none,
+    format_count,
+    format_interval,
+    format_percent,
     has_rows,
     require_columns,
     to_records,
@@ -25,14 +32,18 @@ __all__ = [
     "RankedGroups",
     "Ranking",
     "RankingMethod",
+    "Reliability",
+    "ReliabilityBin",
     "ranked_groups",
     "read_ranking",
+    "read_reliability",
 ]
-
 
 _COLUMNS = ("segment", "level", "value", "low", "high", "n", "n_errors", "suppressed")
 _WHOLE, _REVIEWERS = "all", "reviewers"
 _MOST = 40
+_BIN_COLUMNS = ("said", "seen", "low", "high", "n")
+_NAMED = 8  # segments; more are counted
 
 
 @dataclass(frozen=True)
@@ -389,3 +400,163 @@ def _curve_point(
         low=round(100 - axis_position(said.low, y_axis.top), 1) if said else None,
         high=round(100 - axis_position(said.high, y_axis.top), 1) if said else None,
     )
+
+
+@dataclass(frozen=True)
+class ReliabilityBin:
+    """Decisions with about the same predicted probability of error.
+
+    Parameters
+    ----------
+    said
+        The mean predicted probability.
+    seen
+        The share that was wrong, with its interval.
+    n
+        Reviews behind it.
+    x, y, low, high
+        The point and its interval's ends in the chart, in percent; y runs downwards.
+    apart
+        Whether the interval excludes the prediction.
+    """
+
+    said: float
+    seen: IntervalEstimate
+    n: int
+    x: float
+    y: float
+    low: float
+    high: float
+    apart: bool
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """Predicted and observed shares, as text, chart and table.
+
+    Parameters
+    ----------
+    sentence
+        Observed share among the most suspect decisions, and how many groups are calibrated.
+    groups
+        From the least to the most suspect decisions.
+    scale
+        The axis of both directions.
+    checked
+        How many segments differ from the prediction beyond chance; None where no segment
+        had enough reviews to be checked.
+    segments
+        Those segments: name, predicted and observed share.
+    """
+
+    sentence: str
+    groups: tuple[ReliabilityBin, ...]
+    scale: Axis
+    checked: str | None
+    segments: tuple[tuple[str, str], ...]
+
+
+def read_reliability(
+    frame: pd.DataFrame | None, by: pd.DataFrame | None = None
+) -> Reliability | None:
+    r"""Read the calibration on decisions that the model had not seen.
+
+    Parameters
+    ----------
+    frame
+        One row a group of decisions: `said`, `seen`, `low`, `high` as shares of 1, and `n`
+        reviews; or None.
+    by
+        One row a segment: `column`, `value`, `differs` and the same columns; or None.
+
+    Returns
+    -------
+    Reliability or None
+        None where there is nothing to show.
+
+    Raises
+    ------
+    DataError
+        Where a column is missing.
+
+    Examples
+    --------
+    >>> rows = [[0.05, 0.06, 0.04, 0.09, 400], [0.31, 0.22, 0.18, 0.27, 400]]
+    >>> found = read_reliability(pd.DataFrame(rows, columns=["said", "seen", "low", "high", "n"]))
+    >>> found.sentence.replace("\xa0", " ")[:83] if found else None
+    'Of decisions with a predicted error probability of 31.0 %, 22.0 % were wrong (18.0 '
+    """
+    if frame is None or not has_rows(frame):
+        return None
+    require_columns(frame, _BIN_COLUMNS, "reliability")
+    rows = sorted(
+        (r for r in map(_read_bin, to_records(frame)) if r),
+        key=lambda r: (r[0], r[1].estimate, r[2]),
+    )
+    if not rows:
+        return None
+    scale = choose_axis([most for said, seen, _ in rows for most in (said, seen.high)])
+    groups = tuple(_reliability_bin(*row, scale) for row in rows)
+    return Reliability(_calibration_sentence(groups), groups, scale, *_miscalibrated_segments(by))
+
+
+def _read_bin(row: dict[str, object]) -> tuple[float, IntervalEstimate, int] | None:
+    said, seen, low, high, n = (finite_or_none(row[c]) for c in _BIN_COLUMNS)
+    if said is None or seen is None or low is None or high is None or n is None:
+        return None
+    return said, IntervalEstimate(seen, low, high), int(n)
+
+
+def _reliability_bin(said: float, seen: IntervalEstimate, n: int, scale: Axis) -> ReliabilityBin:
+    return ReliabilityBin(
+        said=said,
+        seen=seen,
+        n=n,
+        x=axis_position(said, scale.top),
+        y=round(100 - axis_position(seen.estimate, scale.top), 1),
+        low=round(100 - axis_position(seen.low, scale.top), 1),
+        high=round(100 - axis_position(seen.high, scale.top), 1),
+        apart=not seen.low <= said <= seen.high,
+    )
+
+
+def _calibration_sentence(groups: tuple[ReliabilityBin, ...]) -> str:
+    top = groups[-1]
+    held = sum(not g.apart for g in groups)
+    return (
+        f"Of decisions with a predicted error probability of {format_percent(top.said)}, "
+        f"{format_percent(top.seen.estimate)} were wrong ({format_interval(top.seen.low, top.seen.high)}). "
+        f"In {held} of {len(groups)} groups the interval includes the prediction."
+    )
+
+
+def _miscalibrated_segments(
+    by: pd.DataFrame | None,
+) -> tuple[str | None, tuple[tuple[str, str], ...]]:
+    """State how many segments differ from the prediction, and name the largest gaps first."""
+    if by is None or not has_rows(by):
+        return None, ()
+    require_columns(by, ("column", "value", "differs", *_BIN_COLUMNS), "reliability by segment")
+    apart = [
+        (_segment_name(row), *found)
+        for row in to_records(by)
+        if row["differs"] is True and (found := _read_bin(row))
+    ]
+    checked = f"Of {format_count(len(by))} segments with enough reviews to check"
+    if not apart:
+        return f"{checked}, none differs from the prediction beyond chance.", ()
+    apart.sort(key=lambda one: (-abs(one[1] - one[2].estimate), one[0]))
+    named = tuple(
+        (name, f"predicted {format_percent(said)}, observed {format_percent(seen.estimate)}")
+        for name, said, seen, _ in apart[:_NAMED]
+    )
+    first = "" if len(apart) <= _NAMED else f"; the {_NAMED} largest gaps"
+    verb = "differs" if len(apart) == 1 else "differ"
+    why = f"{checked}, {format_count(len(apart))} {verb} from the prediction beyond chance"
+    return f"{why}{first}:", named
+
+
+def _segment_name(row: dict[str, object]) -> str:
+    column = str(row["column"])
+    word = BY_WORDS[column].one if column in BY_WORDS else clean_text(column, 40)
+    return f"{word} {clean_text(row['value'], 60)}"

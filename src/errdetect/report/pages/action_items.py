@@ -24,11 +24,11 @@ from errdetect.report.pages.policy_page import PolicyPage
 from errdetect.report.pages.policy_tables import CANNOT_TELL, MISSED, PROPOSED, Target
 
 __all__ = [
+    "MAX_CASES",
+    "SHOWN_CASES",
     "ActionItem",
     "Case",
-    "MAX_CASES",
     "Reason",
-    "SHOWN_CASES",
     "TargetStep",
     "WhitelistAccount",
     "read_accounts",

@@ -29,7 +29,7 @@ from errdetect.features.point_in_time_features import add_point_in_time_features
 from errdetect.model.baselines import propensity_weights
 from errdetect.model.detector import Detector, Examples
 from errdetect.model.ensemble import choose_ensemble, fit_ensemble
-from errdetect.model.gradient_boosting import DEFAULT_PARAMS
+from errdetect.model.ensemble_members import DEFAULT_PARAMS
 from errdetect.model.surrogate import sample_log
 from errdetect.model.training_data import count_texts_once, prepare_examples
 from errdetect.stats.ranking_metrics import average_precision, recall_at

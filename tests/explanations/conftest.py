@@ -12,7 +12,7 @@ from errdetect.model.calibration import Calibrator, ColumnOffsets
 from errdetect.model.calibration_curves import CalibrationCurve
 from errdetect.model.detector import Examples
 from errdetect.model.ensemble import fit_members
-from errdetect.model.gradient_boosting import DEFAULT_PARAMS
+from errdetect.model.ensemble_members import DEFAULT_PARAMS
 from errdetect.model.training_data import count_texts_once, prepare_examples
 
 WORDS = ("replica", "original", "watch", "shoe", "new", "box", "نسخة", "шуба", "靴")

@@ -6,7 +6,7 @@ from errdetect.model.bundle import ModelBundle, load_bundle, save_bundle
 from errdetect.model.calibration import Calibrator, choose_calibrator
 from errdetect.model.detector import DOUBT_COLUMN, Examples, apply_policy_floor
 from errdetect.model.ensemble import fit_member
-from errdetect.model.gradient_boosting import DEFAULT_PARAMS
+from errdetect.model.ensemble_members import DEFAULT_PARAMS
 from errdetect.model.surrogate import sample_log
 from errdetect.model.training_data import PreparedExamples, count_texts_once, prepare_examples
 

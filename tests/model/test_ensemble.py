@@ -5,7 +5,7 @@ import pytest
 
 from errdetect.model import ensemble as room
 from errdetect.model.ensemble import choose_ensemble, fit_ensemble, has_few_labels
-from errdetect.model.gradient_boosting import DEFAULT_PARAMS
+from errdetect.model.ensemble_members import DEFAULT_PARAMS
 from errdetect.model.training_data import count_texts_once, prepare_examples
 
 AIM = {"objective": "average_precision", "budget": 0.05, "seed": 0, "threads": 1}

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from errdetect.model.gradient_boosting import DEFAULT_PARAMS
+from errdetect.model.ensemble_members import DEFAULT_PARAMS
 from errdetect.model.training_data import PreparedExamples, count_texts_once, prepare_examples
 from errdetect.model.tuning import is_within_noise, objective_value, tune
 

@@ -18,8 +18,7 @@ from errdetect.model.additive_model import AdditiveModel
 from errdetect.model.baselines import SegmentRate
 from errdetect.model.calibration import Calibrator, calibrator_from_jsonable
 from errdetect.model.detector import Detector
-from errdetect.model.ensemble_members import LinearMember, Member
-from errdetect.model.gradient_boosting import load_trees
+from errdetect.model.ensemble_members import LinearMember, Member, load_trees
 from errdetect.model.policy_correction import PolicyCorrection, load_policy_correction
 from errdetect.model.surrogate import Surrogate
 

@@ -22,7 +22,7 @@ from errdetect.errors import error_message
 from errdetect.model.calibration import Calibrator, choose_calibrator
 from errdetect.model.detector import Detector, Examples
 from errdetect.model.ensemble import Ensemble, choose_ensemble, fit_ensemble
-from errdetect.model.gradient_boosting import DEFAULT_PARAMS
+from errdetect.model.ensemble_members import DEFAULT_PARAMS
 from errdetect.model.training_data import (
     CountedTexts,
     PreparedExamples,

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from errdetect.features.feature_matrix import build_features, fit_encoding
-from errdetect.model.gradient_boosting import raw_scores
+from errdetect.model.ensemble_members import raw_scores
 
 __all__ = ["CrossFit", "cross_fit"]
 

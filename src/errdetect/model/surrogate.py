@@ -28,7 +28,7 @@ from errdetect.features.text_models import (
     count_texts,
     fit_text_models,
 )
-from errdetect.model.gradient_boosting import bin_dataset, fit_trees, raw_scores
+from errdetect.model.ensemble_members import bin_dataset, fit_trees, raw_scores
 from errdetect.stats.ranking_metrics import auroc
 
 __all__ = ["USUAL_COLUMNS", "LogSample", "Surrogate", "fit_surrogate", "sample_log"]

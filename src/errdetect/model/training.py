@@ -14,6 +14,7 @@ from errdetect.model.baselines import margin_ranking
 from errdetect.model.calibration import Calibrator, choose_calibrator
 from errdetect.model.detector import Detector, Examples
 from errdetect.model.ensemble import Ensemble, choose_ensemble, fit_ensemble
+from errdetect.model.ensemble_members import DEFAULT_PARAMS
 from errdetect.model.evaluation import (
     FIT,
     TEST,
@@ -26,7 +27,6 @@ from errdetect.model.evaluation import (
     reliability_table,
     split_by_time,
 )
-from errdetect.model.gradient_boosting import DEFAULT_PARAMS
 from errdetect.model.surrogate import LogSample, sample_log
 from errdetect.model.training_data import (
     CountedTexts,

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import optuna
 from scipy.special import expit
 
-from errdetect.model.gradient_boosting import DEFAULT_PARAMS, fit_trees, raw_scores
+from errdetect.model.ensemble_members import DEFAULT_PARAMS, fit_trees, raw_scores
 from errdetect.model.training_data import PreparedExamples
 from errdetect.stats.ranking_metrics import average_precision, recall_at
 

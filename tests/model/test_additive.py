@@ -1,7 +1,7 @@
 import numpy as np
 from scipy.special import expit
 
-from errdetect.model.additive_model import AdditiveModel, fit_additive
+from errdetect.model.ensemble_members import AdditiveModel, fit_additive
 from errdetect.stats.ranking_metrics import log_loss
 
 

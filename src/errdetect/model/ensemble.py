@@ -9,9 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from errdetect.features.feature_matrix import SEGMENT_COLUMN
-from errdetect.model.additive_model import fit_additive
 from errdetect.model.detector import Examples, apply_policy_floor
-from errdetect.model.ensemble_members import Head, Member, fit_linear_member, fit_trees
+from errdetect.model.ensemble_members import (
+    Head,
+    Member,
+    fit_additive,
+    fit_linear_member,
+    fit_trees,
+)
 from errdetect.model.training_data import PreparedExamples
 from errdetect.model.tuning import Objective, is_within_noise, objective_value
 

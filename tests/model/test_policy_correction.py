@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 
 from errdetect.model.policy_correction import (
     PolicyCorrection,
+    PolicyTokens,
+    content_folds,
     fit_policy_correction,
     load_policy_correction,
 )
-from errdetect.model.policy_tokens import PolicyTokens, content_folds
 from errdetect.model.segment_evaluation import evaluate_policy_correction, is_beaten_by_baseline
 from errdetect.stats.intervals import wilson
 from errdetect.stats.ranking_metrics import average_precision

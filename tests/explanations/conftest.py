@@ -8,8 +8,7 @@ import pandas as pd
 import pytest
 
 from errdetect.model.bundle import ModelBundle
-from errdetect.model.calibration import Calibrator, ColumnOffsets
-from errdetect.model.calibration_curves import CalibrationCurve
+from errdetect.model.calibration import CalibrationCurve, Calibrator, ColumnOffsets
 from errdetect.model.detector import Examples
 from errdetect.model.ensemble import fit_members
 from errdetect.model.ensemble_members import DEFAULT_PARAMS

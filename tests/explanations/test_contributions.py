@@ -11,8 +11,7 @@ from scipy.special import logit
 
 from errdetect.errors import ModelError
 from errdetect.explanations.contributions import check_additivity, log_odds_contributions
-from errdetect.model.calibration import Calibrator
-from errdetect.model.calibration_curves import CalibrationCurve
+from errdetect.model.calibration import CalibrationCurve, Calibrator
 
 
 def test_every_row_adds_up_to_what_is_served(bundle, decisions):

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy.special import expit, logit
 from sklearn.isotonic import IsotonicRegression
 
-from errdetect.model.calibration_curves import METHODS, CalibrationCurve, fit_curve, venn_abers
+from errdetect.model.calibration import METHODS, CalibrationCurve, fit_curve, venn_abers
 
 
 def draw(seed, n=300, distinct=None):

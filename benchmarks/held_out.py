@@ -19,8 +19,8 @@ import pandas as pd
 
 from errdetect.config import load_config
 from errdetect.model.baselines import fit_segment_rate
+from errdetect.model.evaluation import evaluate_segments
 from errdetect.model.policy_correction import fit_policy_correction
-from errdetect.model.segment_evaluation import evaluate_segments
 from errdetect.model.training import train_detector
 from errdetect.simulation.marketplace import simulate, write_marketplace
 from errdetect.snapshot import Snapshot

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from errdetect.model.evaluation import evaluate_policy_correction, is_beaten_by_baseline
 from errdetect.model.policy_correction import (
     PolicyCorrection,
     PolicyTokens,
@@ -13,7 +14,6 @@ from errdetect.model.policy_correction import (
     fit_policy_correction,
     load_policy_correction,
 )
-from errdetect.model.segment_evaluation import evaluate_policy_correction, is_beaten_by_baseline
 from errdetect.stats.intervals import wilson
 from errdetect.stats.ranking_metrics import average_precision
 

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from errdetect.model.segment_evaluation import EVERYTHING, SEGMENT_COLUMNS, evaluate_segments
+from errdetect.model.evaluation import EVERYTHING, SEGMENT_COLUMNS, evaluate_segments
 from errdetect.simulation.marketplace import simulate
 from errdetect.stats.ranking_metrics import average_precision
 

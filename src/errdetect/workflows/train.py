@@ -15,7 +15,14 @@ from errdetect.features.reference_distribution import fit_reference_distribution
 from errdetect.model.baselines import fit_segment_rate, propensity_weights
 from errdetect.model.bundle import ModelBundle, hash_ids
 from errdetect.model.detector import Examples
-from errdetect.model.evaluation import MODEL, HeldOut
+from errdetect.model.evaluation import (
+    MIN_HELD_OUT,
+    MODEL,
+    HeldOut,
+    evaluate_policy_correction,
+    evaluate_segments,
+    is_beaten_by_baseline,
+)
 from errdetect.model.policy_correction import (
     MIN_RELABELLED,
     PolicyCorrection,
@@ -23,12 +30,6 @@ from errdetect.model.policy_correction import (
     fit_policy_correction,
 )
 from errdetect.model.registry import ModelRegistry
-from errdetect.model.segment_evaluation import (
-    MIN_HELD_OUT,
-    evaluate_policy_correction,
-    evaluate_segments,
-    is_beaten_by_baseline,
-)
 from errdetect.model.training import TrainedModel, train_detector
 from errdetect.queue.review_value import expected_harm
 from errdetect.schemas import ERROR, RELABELLED, UNKNOWN, WRONG_LABEL

@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from errdetect.features.feature_matrix import build_features, fit_encoding
-from errdetect.model.cross_fitting import FOLDS, cross_fit
+from errdetect.model.training import FOLDS, cross_fit
 
 
 @pytest.fixture(scope="module")

@@ -24,8 +24,8 @@ from errdetect.estimation.queue_sample import (
 from errdetect.features.point_in_time_features import PointInTimeFeatures
 from errdetect.ledger.ledger import find_ledger
 from errdetect.model.bundle import ModelBundle
-from errdetect.model.cross_fitting import cross_fit
 from errdetect.model.registry import ModelRegistry
+from errdetect.model.training import cross_fit
 from errdetect.schemas import RE_REVIEW, SCORES
 from errdetect.snapshot import Snapshot
 from errdetect.workflows.load_data import Progress, free_threads

@@ -7,7 +7,7 @@ import pytest
 from matplotlib import pyplot as plt
 from PIL import Image
 
-from errdetect.explanations.plots import MOST_BYTES, beeswarm_plot, dependence_plot
+from errdetect.explanations.contributions import MOST_BYTES, beeswarm_plot, dependence_plot
 
 TITLES = {"text": "What the text says", "action": "What the machine did", "价格": "价格 <b>$x$"}
 

@@ -363,7 +363,7 @@ def _draw_plots(
     rng: np.random.Generator,
 ) -> tuple[Picture, ...]:
     # Loading the package takes seconds, only where needed.
-    from errdetect.explanations.plots import beeswarm_plot, dependence_plot
+    from errdetect.explanations.contributions import beeswarm_plot, dependence_plot
 
     titles = {
         str(code): clean_text(reason_title(str(code), explainer.words, explainer.reference), 80)

@@ -2,14 +2,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from errdetect.explanations.nearest_correct import (
-    build_correct_pool,
-    find_contrasts,
-    latest_per_policy,
-)
 from errdetect.explanations.reason_facts import ReasonFacts
 from errdetect.explanations.reason_templates import load_templates
-from errdetect.explanations.reasons import decision_reasons, group_contributions
+from errdetect.explanations.reasons import (
+    build_correct_pool,
+    decision_reasons,
+    find_contrasts,
+    group_contributions,
+    latest_per_policy,
+)
 
 NAMES = ("enforced", "price", "market")
 

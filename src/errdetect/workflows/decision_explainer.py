@@ -15,15 +15,17 @@ from errdetect.data.atomic_writing import write_json
 from errdetect.data.policy_catalogue import Policy
 from errdetect.explanations.contributions import log_odds_contributions
 from errdetect.explanations.drivers import MIN_DECISIONS, error_drivers
-from errdetect.explanations.nearest_correct import (
-    CorrectPool,
-    build_correct_pool,
-    find_contrasts,
-    latest_per_policy,
-)
 from errdetect.explanations.reason_facts import ReasonFacts, reason_title
 from errdetect.explanations.reason_templates import Words, load_templates
-from errdetect.explanations.reasons import decision_reasons, display_values, group_contributions
+from errdetect.explanations.reasons import (
+    CorrectPool,
+    build_correct_pool,
+    decision_reasons,
+    display_values,
+    find_contrasts,
+    group_contributions,
+    latest_per_policy,
+)
 from errdetect.features.point_in_time_features import PointInTimeFeatures
 from errdetect.features.reference_distribution import ReferenceDistribution, reference_from_jsonable
 from errdetect.features.text_attribution import attribute_words

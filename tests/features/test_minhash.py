@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from errdetect.features.minhash import BANDS, content_keys, near_duplicate_groups
+from errdetect.features.similar_content import BANDS, content_keys, near_duplicate_groups
 
 words = st.lists(st.text(max_size=30), max_size=6)
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from errdetect.features.history_features import (
+from errdetect.features.point_in_time_features import (
     HISTORY_KEYS,
     WINDOWS,
     HistoryIndex,

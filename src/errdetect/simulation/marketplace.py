@@ -27,10 +27,10 @@ from errdetect.simulation.output_tables import (
     truth_frame,
 )
 from errdetect.simulation.planted_errors import describe_planted
+from errdetect.simulation.platform_facts import policy_catalogue
 from errdetect.simulation.reviewers import make_reviewers
 from errdetect.simulation.reviews import ReviewDesign, ReviewScenario, make_reviews
 from errdetect.simulation.sellers import make_sellers
-from errdetect.simulation.simulated_policies import policy_catalogue
 
 __all__ = ["Marketplace", "simulate", "write_marketplace"]
 

@@ -11,6 +11,7 @@ from errdetect.simulation.platform_facts import (
     LANGUAGES,
     PARTNER,
     POLICIES,
+    REVIEW_MINUTES,
     Floats,
     Ints,
     language_number,
@@ -23,7 +24,6 @@ from errdetect.simulation.reviewers import (
     relabel_probability,
 )
 from errdetect.simulation.sellers import Sellers
-from errdetect.simulation.simulated_policies import REVIEW_MINUTES
 
 __all__ = [
     "FLOOR",

@@ -28,8 +28,7 @@ from errdetect.simulation.output_tables import (
 )
 from errdetect.simulation.planted_errors import describe_planted
 from errdetect.simulation.platform_facts import policy_catalogue
-from errdetect.simulation.reviewers import make_reviewers
-from errdetect.simulation.reviews import ReviewDesign, ReviewScenario, make_reviews
+from errdetect.simulation.reviews import ReviewDesign, ReviewScenario, make_reviewers, make_reviews
 from errdetect.simulation.sellers import make_sellers
 
 __all__ = ["Marketplace", "simulate", "write_marketplace"]

@@ -21,8 +21,7 @@ from errdetect.simulation.platform_facts import (
     format_ids,
     take_texts,
 )
-from errdetect.simulation.reviewers import EXPERTS, SITES
-from errdetect.simulation.reviews import ReviewScenario, SimulatedReviews
+from errdetect.simulation.reviews import EXPERTS, SITES, ReviewScenario, SimulatedReviews
 from errdetect.simulation.sellers import SIZES
 
 __all__ = ["START", "account_ids", "decision_frame", "review_frame", "reviewer_ids", "truth_frame"]

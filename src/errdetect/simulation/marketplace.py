@@ -16,10 +16,9 @@ import yaml
 from errdetect.data.atomic_writing import stage_outputs, write_json, write_parquet, write_text
 from errdetect.data.provenance import Provenance
 from errdetect.errors import DataError, error_message
-from errdetect.simulation.ground_truth import derive_truth
 from errdetect.simulation.item_texts import draw_text_phrases
 from errdetect.simulation.items import make_items, policy_change_day
-from errdetect.simulation.machine_moderators import simulate_verdicts
+from errdetect.simulation.machine_moderators import derive_truth, simulate_verdicts
 from errdetect.simulation.output_tables import (
     START,
     decision_frame,

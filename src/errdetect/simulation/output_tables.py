@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 
 from errdetect import schemas
-from errdetect.simulation.ground_truth import CAUSES, KINDS, MISLABELLED
 from errdetect.simulation.item_texts import Slots, compose_texts
 from errdetect.simulation.items import DAY
+from errdetect.simulation.machine_moderators import CAUSES, KINDS, MISLABELLED
 from errdetect.simulation.platform_facts import (
     ACTIONS,
     CATEGORY_NAMES,

@@ -7,9 +7,8 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from errdetect.simulation.ground_truth import MISLABELLED, GroundTruth
 from errdetect.simulation.items import DAY, Items
-from errdetect.simulation.machine_moderators import MachineVerdicts
+from errdetect.simulation.machine_moderators import MISLABELLED, GroundTruth, MachineVerdicts
 from errdetect.simulation.platform_facts import (
     LANGUAGES,
     PARTNER,

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from errdetect.queue.random_arm import FLOOR, plan_random_arm, width_ratio
+from errdetect.queue.selection import FLOOR, plan_random_arm, width_ratio
 
 ONE = np.ones((1, 1), bool)
 

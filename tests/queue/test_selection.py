@@ -6,10 +6,17 @@ from hypothesis import strategies as st
 
 from errdetect.errors import DataError
 from errdetect.queue.allocation import Floor
-from errdetect.queue.random_arm import FLOOR, draw_random_arm, plan_random_arm
 from errdetect.queue.review_value import job_heads
 from errdetect.queue.reviewer_pools import Pool, group_by_pools
-from errdetect.queue.selection import SHARES, WIDER, budget_count, select_reviews
+from errdetect.queue.selection import (
+    FLOOR,
+    SHARES,
+    WIDER,
+    budget_count,
+    draw_random_arm,
+    plan_random_arm,
+    select_reviews,
+)
 
 LANGUAGES = ["de", "fr", "en", "tr"]
 

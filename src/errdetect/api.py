@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from errdetect.workflows.proposals import ProposalsResult
     from errdetect.workflows.remediate import RemediateResult
     from errdetect.workflows.report import ReportResult
-    from errdetect.workflows.result_tables import ResultTables
+    from errdetect.workflows.run_description import ResultTables
     from errdetect.workflows.score import ScoreResult
     from errdetect.workflows.simulate import SimulateResult
     from errdetect.workflows.train import TrainResult

@@ -1,13 +1,16 @@
 """Provenance of a run: its config, inputs and moments, by digest."""
 
+import copy
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pandas as pd
+import pyarrow.parquet as pq
 
 from errdetect.config import Config
 from errdetect.data.dataframes import dataframe_name, shown_path
@@ -23,9 +26,11 @@ from errdetect.data.sources import SourceFile, Sources, find_files
 from errdetect.errors import ModelError
 from errdetect.ledger.ledger_replica import reviews_digest
 from errdetect.model.registry import ModelRegistry
+from errdetect.schemas import REJECTS
 from errdetect.version import __version__
 
 __all__ = [
+    "ResultTables",
     "champion_version",
     "data_digests",
     "describe_run",
@@ -281,3 +286,49 @@ def _latest_moment(decisions: pd.DataFrame | None, reviews: pd.DataFrame | None)
 
 def _to_datetime(value: Any) -> datetime:
     return pd.Timestamp(value).to_pydatetime(warn=False)
+
+
+class ResultTables:
+    """Base of results that name their files: reads their Parquet tables when asked."""
+
+    files: Mapping[str, Path]
+
+    def table(self, name: str) -> pd.DataFrame:
+        """Return an output table, read from its file at the first call.
+
+        Parameters
+        ----------
+        name
+            The file's name without `.parquet`.
+
+        Raises
+        ------
+        KeyError
+            If the run wrote no such table.
+        """
+        if name not in self._read:
+            self._read[name] = pq.read_table(self._parquet()[name]).to_pandas()
+        return self._read[name]
+
+    @property
+    def rejects(self) -> pd.DataFrame:
+        """Rows that could not be used, each with its reason: source, row, id, reason."""
+        if "rejects" in self._read or "rejects" in self._parquet():
+            return self.table("rejects")
+        nothing: pd.DataFrame = REJECTS.empty_table().to_pandas()
+        return nothing
+
+    def without_folder(self, folder: Path) -> Self:
+        """Return the result with its tables in memory and without the files below `folder`."""
+        kept = copy.copy(self)
+        kept._read.update({name: self.table(name) for name in self._parquet()})
+        files = {name: path for name, path in self.files.items() if folder not in path.parents}
+        object.__setattr__(kept, "files", files)  # results are frozen for everybody else
+        return kept
+
+    @cached_property
+    def _read(self) -> dict[str, pd.DataFrame]:
+        return {}
+
+    def _parquet(self) -> dict[str, Path]:
+        return {path.stem: path for path in self.files.values() if path.suffix == ".parquet"}

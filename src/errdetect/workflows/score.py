@@ -32,8 +32,7 @@ from errdetect.workflows.queueing import (
     reviewer_capacity,
     value_reviews,
 )
-from errdetect.workflows.result_tables import ResultTables
-from errdetect.workflows.run_description import describe_run
+from errdetect.workflows.run_description import ResultTables, describe_run
 from errdetect.workflows.score_batches import ScoringSource, score_batches
 
 __all__ = ["ScoreResult", "score"]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 import pandas as pd
 
 from errdetect.config import Config, load_config
-from errdetect.data.dataframes import dataframes_as_files
+from errdetect.data.sources import dataframes_as_files
 from errdetect.errors import ConfigError, error_message
 
 if TYPE_CHECKING:

@@ -13,7 +13,6 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from errdetect.config import Config
-from errdetect.data.dataframes import dataframe_name, shown_path
 from errdetect.data.provenance import (
     Provenance,
     digest_file,
@@ -22,7 +21,7 @@ from errdetect.data.provenance import (
     redact_secrets,
     to_plain_json,
 )
-from errdetect.data.sources import SourceFile, Sources, find_files
+from errdetect.data.sources import SourceFile, Sources, dataframe_name, find_files, shown_path
 from errdetect.errors import ModelError
 from errdetect.ledger.ledger_replica import reviews_digest
 from errdetect.model.registry import ModelRegistry

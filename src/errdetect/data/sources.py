@@ -18,7 +18,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from errdetect.data.database_connection import redacted_url
+from errdetect.data.database_tables import redacted_url
 from errdetect.errors import DataError, error_message, escape_hidden
 
 __all__ = [

@@ -14,12 +14,13 @@ import pyarrow as pa
 from sqlalchemy import Connection, Engine, Table, select, update
 
 from errdetect import schemas
-from errdetect.data.database_rows import dump_json, upsert_rows
 from errdetect.data.database_tables import (
+    dump_json,
     open_engine,
     read_transaction,
     redacted_url,
     sqlite_path,
+    upsert_rows,
     write_transaction,
 )
 from errdetect.errors import DataError, error_message

@@ -9,9 +9,8 @@ import pytest
 
 from errdetect.data.policy_catalogue import Policy
 from errdetect.data.table_reading import TableRead, read_decisions, read_reviews
-from errdetect.data.validation.issues import Issue, count_noun, sort_issues
-from errdetect.data.validation.table_checks import check_tables
 from errdetect.schemas import REJECTS, REVIEWS
+from errdetect.validation import Issue, check_tables, count_noun, sort_issues
 
 NOW = dt.datetime(2026, 6, 1, tzinfo=dt.UTC)
 START = pd.Timestamp("2026-03-01", tz="UTC").as_unit("us")

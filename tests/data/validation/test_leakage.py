@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from errdetect.data.validation.leakage import check_leakage
+from errdetect.validation import check_leakage
 
 N = 400
 START = pd.Timestamp("2026-01-01", tz="UTC")

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from errdetect.model.baselines import fit_segment_rate, margin_ranking
-from errdetect.model.evaluation import apply_gate, evaluate
+from errdetect.model.evaluation import Bootstrap, apply_gate, evaluate
 
 
 def test_decisions_without_a_score_are_ranked_last():
@@ -45,8 +45,7 @@ def test_gate(held_out, mine, other, answer):
         {"margin": rankings[other]},
         np.ones(2000),
         budgets=[0.1],
-        resamples=100,
-        rng=rng,
+        bootstrap=Bootstrap(100, rng),
     )
     verdict = apply_gate(table, y, min_errors=5)
     assert verdict.answer == answer
@@ -56,7 +55,7 @@ def test_gate(held_out, mine, other, answer):
 def test_evaluation_s_intervals_hold_the_value(held_out):
     y, p, rng = held_out
     table = evaluate(
-        y, p, {"margin": -p}, np.ones(2000), budgets=[0.05, 0.2], resamples=200, rng=rng
+        y, p, {"margin": -p}, np.ones(2000), budgets=[0.05, 0.2], bootstrap=Bootstrap(200, rng)
     )
     known = table.dropna()
     known = known[known["measure"] != "calibration_error"]

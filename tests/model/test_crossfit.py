@@ -5,6 +5,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from errdetect.features.feature_matrix import build_features, fit_encoding
+from errdetect.model.ensemble_members import FitOptions
 from errdetect.model.training import FOLDS, cross_fit
 
 
@@ -44,7 +45,9 @@ def test_copies_of_an_item_share_a_fold(noise):
 def test_equal_input_gives_equal_bytes_and_shares_are_fine(noise):
     frame, drawn, said = noise
     shares = np.where(said > 0, 0.5, 0.0) + np.where(np.arange(1500) % 4 == 0, 0.25, 0.0)
-    one, two = (cross_fit(frame, drawn, shares, np.ones(1500), seed=5).p_error for _ in range(2))
+    one, two = (
+        cross_fit(frame, drawn, shares, np.ones(1500), FitOptions(seed=5)).p_error for _ in range(2)
+    )
     assert one.tobytes() == two.tobytes()
     assert ((one > 0) & (one < 1)).all()
 

@@ -2,14 +2,24 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from errdetect.model.evaluation import EVERYTHING, SEGMENT_COLUMNS, evaluate_segments
+from errdetect.model.detector import Examples
+from errdetect.model.evaluation import (
+    EVERYTHING,
+    SEGMENT_COLUMNS,
+    Bootstrap,
+    HeldOut,
+    evaluate_segments,
+)
 from errdetect.simulation.marketplace import simulate
 from errdetect.stats.ranking_metrics import average_precision
 
 
 def table_of(frame, y, p, weight=None, **kwargs):
-    how = {"columns": ["market"], "resamples": 60, "rng": np.random.default_rng(0), **kwargs}
-    return evaluate_segments(frame, y, p, np.ones(len(y)) if weight is None else weight, **how)
+    weight = np.ones(len(y)) if weight is None else weight
+    held = HeldOut(Examples(frame, y, y, weight, weight), p, weight)
+    columns = kwargs.pop("columns", ["market"])
+    bootstrap = Bootstrap(60, np.random.default_rng(0))
+    return evaluate_segments(held, columns, bootstrap, **kwargs)
 
 
 @pytest.fixture(scope="module")

@@ -7,25 +7,17 @@ import pytest
 from errdetect.errors import DataError, ModelError
 from errdetect.model.bundle import ModelBundle, hash_ids, load_bundle, save_bundle
 from errdetect.model.detector import Detector, Examples
-from errdetect.model.training import TrainedModel, train_detector
+from errdetect.model.ensemble_members import FitOptions
+from errdetect.model.training import TrainedModel, TrainingPlan, train_detector
+from errdetect.model.tuning import Search
 
-HOW = {
-    "parts": (0.6, 0.2, 0.2),
-    "leave_out": (),
-    "text": True,
-    "trials": 1,
-    "seconds": None,
-    "budgets": [0.05, 0.2],
-    "resamples": 60,
-    "min_errors": 5,
-    "seed": 0,
-    "threads": 1,
-}
+PLAN = TrainingPlan(search=Search(trials=1), budgets=[0.05, 0.2], resamples=60)
+UNTUNED = dataclasses.replace(PLAN, search=Search(trials=0))
 
 
 @pytest.fixture(scope="session")
 def trained(examples) -> TrainedModel:
-    return train_detector(examples, **HOW)
+    return train_detector(examples, PLAN, FitOptions())
 
 
 def value(trained: TrainedModel, method: str, measure: str = "average_precision") -> float:
@@ -47,7 +39,7 @@ def test_noise_is_not_validated(examples):
     noise = dataclasses.replace(
         examples, error=rng.permutation(examples.error), violates=rng.permutation(examples.violates)
     )
-    result = train_detector(noise, **HOW)
+    result = train_detector(noise, PLAN, FitOptions())
     table = result.evaluation.set_index(["method", "measure"])
     assert table.loc[("random", "lead"), "low"] < 0.03
     assert value(result, "errdetect") < value(result, "random") + 0.08
@@ -77,7 +69,7 @@ def test_a_row_s_score_does_not_depend_on_its_neighbours(trained, examples):
 
 
 def test_equal_input_gives_an_equal_model(trained, examples):
-    again = train_detector(examples, **HOW)
+    again = train_detector(examples, PLAN, FitOptions())
     X = trained.detector.features(examples.decisions)
     np.testing.assert_array_equal(again.detector.features(examples.decisions), X)
     np.testing.assert_array_equal(again.detector.raw(X, 1), trained.detector.raw(X, 1))
@@ -93,7 +85,7 @@ def test_later_labels_are_kept_from_earlier_models(examples):
         asked.append((moment, part.decisions["decided_at"].max()))
         return part
 
-    train_detector(examples, **HOW, early=early)
+    train_detector(examples, PLAN, FitOptions(), early=early)
     assert [moment > latest for moment, latest in asked] == [True, True]
 
 
@@ -128,12 +120,12 @@ def test_damaged_bundles_are_named(trained, examples, tmp_path):
 )
 def test_labels_that_teach_nothing(examples, turn, says):
     with pytest.raises(DataError, match=says):
-        train_detector(turn(examples), **HOW)
+        train_detector(turn(examples), PLAN, FitOptions())
 
 
 def test_too_few_errors_is_unknown_not_validated(examples):
     few = examples.take((examples.error == 0) | (np.arange(len(examples)) % 40 == 0))
-    result = train_detector(few, **{**HOW, "min_errors": 30})
+    result = train_detector(few, dataclasses.replace(PLAN, min_errors=30), FitOptions())
     assert result.verdict.answer == "unknown"
     assert "at least 30 of each are needed" in result.verdict.why
 
@@ -141,32 +133,32 @@ def test_too_few_errors_is_unknown_not_validated(examples):
 def test_without_text_and_without_score(examples):
     bare = examples.take(np.arange(600))
     frame = bare.decisions.drop(columns=["text", "score", "threshold", "moderator"])
-    result = train_detector(dataclasses.replace(bare, decisions=frame), **HOW)
+    result = train_detector(dataclasses.replace(bare, decisions=frame), PLAN, FitOptions())
     assert isinstance(result.detector, Detector)
     assert result.detector.text is None
 
 
 def test_processors_change_nothing(trained, examples):
-    again = train_detector(examples, **{**HOW, "threads": 2})
+    again = train_detector(examples, PLAN, FitOptions(threads=2))
     X = trained.detector.features(examples.decisions)
     np.testing.assert_array_equal(again.detector.features(examples.decisions), X)
     np.testing.assert_allclose(again.detector.raw(X, 1), trained.detector.raw(X, 1), atol=1e-6)
 
 
 def test_few_labels_get_simpler_models_and_are_told(examples):
-    result = train_detector(examples.take(np.arange(260)), **HOW)
+    result = train_detector(examples.take(np.arange(260)), PLAN, FitOptions())
     assert {m.name for m in result.detector.members} <= {"additive", "segment", "text"}
     assert any("simpler models are used" in note for note in result.notes)
 
 
 def test_unsure_labels_are_learnt_as_unsure(examples):
     """A label that reviews leave open pulls the log-odds towards even."""
-    sure = train_detector(examples, **{**HOW, "trials": 0})
+    sure = train_detector(examples, UNTUNED, FitOptions())
     open_ = dataclasses.replace(
         examples, p_error=0.5 + 0.3 * (examples.error - 0.5),
         p_violates=0.5 + 0.3 * (examples.violates - 0.5),
     )  # fmt: skip
-    unsure = train_detector(open_, **{**HOW, "trials": 0})
+    unsure = train_detector(open_, UNTUNED, FitOptions())
     spread = [
         np.abs(t.detector.raw(t.detector.features(examples.decisions), 1)).mean()
         for t in (sure, unsure)
@@ -179,7 +171,7 @@ def test_histories_wait_for_labels(examples):
     frame = examples.decisions.assign(history_account_rate=examples.error)
     told = dataclasses.replace(examples, decisions=frame)
     few, many = (
-        train_detector(e, **{**HOW, "trials": 0}) for e in (told.take(np.arange(260)), told)
+        train_detector(e, UNTUNED, FitOptions()) for e in (told.take(np.arange(260)), told)
     )
     assert "history_account_rate" not in few.detector.encoding.names
     assert "history_account_rate" in many.detector.encoding.names

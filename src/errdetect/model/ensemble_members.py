@@ -15,6 +15,7 @@ from scipy.special import expit
 __all__ = [
     "DEFAULT_PARAMS",
     "AdditiveModel",
+    "FitOptions",
     "Head",
     "LinearMember",
     "Member",
@@ -250,6 +251,25 @@ def _scaled_rank(x: Floats, knots: Floats) -> Floats:
     return np.asarray(np.interp(x, unique, (places[first] + places[last]) / 2), dtype=np.float64)
 
 
+@dataclass(frozen=True)
+class FitOptions:
+    """How models are fitted, whatever they learn.
+
+    Parameters
+    ----------
+    seed
+        Random seed.
+    threads
+        Number of threads.
+    progress
+        Callback for progress messages.
+    """
+
+    seed: int = 0
+    threads: int = 1
+    progress: Callable[[str], None] = lambda _: None
+
+
 def bin_dataset(
     X: Floats,
     y: Floats,
@@ -285,9 +305,8 @@ def bin_dataset(
 def fit_trees(
     data: lgb.Dataset,
     params: Mapping[str, Any],
+    options: FitOptions,
     *,
-    seed: int,
-    threads: int,
     rounds: int | None = None,
     held: lgb.Dataset | None = None,
     watch: Callable[[int, float], None] | None = None,
@@ -302,8 +321,8 @@ def fit_trees(
         From `bin_dataset`; labels between 0 and 1 are probabilities.
     params
         LightGBM's settings.
-    seed, threads
-        Random seed; number of threads.
+    options
+        Seed and threads.
     rounds, held
         Number of rounds, or the later decisions for early stopping.
     watch
@@ -313,8 +332,8 @@ def fit_trees(
         **params,
         "objective": "cross_entropy",
         "metric": "cross_entropy",
-        "seed": seed,
-        "num_threads": threads,
+        "seed": options.seed,
+        "num_threads": options.threads,
         "deterministic": True,
         "force_row_wise": True,
         "feature_pre_filter": False,

@@ -34,6 +34,7 @@ __all__ = [
     "SUGGESTED",
     "TEST",
     "TUNE",
+    "Bootstrap",
     "GateResult",
     "HeldOut",
     "apply_gate",
@@ -65,6 +66,14 @@ def recall_name(budget: float) -> str:
     return f"recall_at_{budget * 100:g}"
 
 
+@dataclass(frozen=True)
+class Bootstrap:
+    """How intervals are resampled: the number of resamples, and what draws them."""
+
+    resamples: int
+    rng: np.random.Generator
+
+
 def evaluate(
     y: Floats,
     p: Floats,
@@ -72,8 +81,7 @@ def evaluate(
     weight: Floats,
     *,
     budgets: Sequence[float],
-    resamples: int,
-    rng: np.random.Generator,
+    bootstrap: Bootstrap,
 ) -> pd.DataFrame:
     """Evaluate a model and other rankings on the same held-out decisions.
 
@@ -89,7 +97,7 @@ def evaluate(
         Shape (n,), decisions that each row represents.
     budgets
         Shares of the decisions that are reviewed, each in (0, 1].
-    resamples, rng
+    bootstrap
         For the intervals.
 
     Returns
@@ -113,7 +121,9 @@ def evaluate(
         return np.concatenate([*per, [calibration_error(y, p, w)], leads])
 
     value = measure(weight)
-    low, high = bootstrap_interval(measure, weight, resamples=resamples, rng=rng)
+    low, high = bootstrap_interval(
+        measure, weight, resamples=bootstrap.resamples, rng=bootstrap.rng
+    )
     who = [*methods, RANDOM]
     rows = (
         [(m, n) for m in who for n in names]
@@ -352,13 +362,11 @@ def split_by_time(decided_at: pd.Series, parts: tuple[float, float, float]) -> n
 def evaluate_policy_correction(
     y: Floats,
     rankings: tuple[Floats, Floats],
-    right: "pd.Series[Any]",
-    named: "tuple[pd.Series[Any], pd.Series[Any]]",
+    policies: pd.DataFrame,
     weight: Floats,
     *,
     budgets: Sequence[float],
-    resamples: int,
-    rng: np.random.Generator,
+    bootstrap: Bootstrap,
 ) -> pd.DataFrame:
     """Compare the policy correction model with its baselines.
 
@@ -368,16 +376,14 @@ def evaluate_policy_correction(
         Shape (n,), 1 where the held-out enforcement is a wrong label, else 0.
     rankings
         P(wrong label) by the model, and by the segment rate, shape (n,) each.
-    right
-        Shape (n,), the correct policy according to reviews; missing where unknown.
-    named
-        The model's most probable other policy, and the decided policy's most frequent correction,
-        shape (n,) each.
+    policies
+        Shape (n, 3): `correct`, according to reviews, missing where unknown; `suggested`, the model's
+        most probable other policy; `usual`, the decided policy's most frequent correction.
     weight
         Shape (n,), decisions that each row represents.
     budgets
         Shares of the enforcements that are reviewed, each in (0, 1].
-    resamples, rng
+    bootstrap
         For the intervals.
 
     Returns
@@ -392,9 +398,9 @@ def evaluate_policy_correction(
     Examples
     --------
     >>> y = np.array([1.0, 0] * 10)
-    >>> right = pd.Series(["spam", "scam"] * 10)
-    >>> table = evaluate_policy_correction(y, (y, 1 - y), right, (right, right), np.ones(20),
-    ...                              budgets=[0.5], resamples=50, rng=np.random.default_rng(0))
+    >>> policies = pd.DataFrame({name: ["spam", "scam"] * 10 for name in ("correct", "suggested", "usual")})
+    >>> table = evaluate_policy_correction(y, (y, 1 - y), policies, np.ones(20), budgets=[0.5],
+    ...                                    bootstrap=Bootstrap(50, np.random.default_rng(0)))
     >>> table["value"].round(2).tolist()
     [1.0, 1.0, 0.5, 0.0, 0.5, 0.5, 0.5, 1.0, 1.0]
     """
@@ -407,16 +413,21 @@ def evaluate_policy_correction(
         share = float((w * y).sum() / w.sum())
         return np.concatenate([*per, [share], budgets, [per[0][0] - per[1][0]]])
 
-    low, high = bootstrap_interval(measure, weight, resamples=resamples, rng=rng)
+    low, high = bootstrap_interval(
+        measure, weight, resamples=bootstrap.resamples, rng=bootstrap.rng
+    )
     names = ["average_precision", *(recall_name(b) for b in budgets)]
     rows = [(who, f"wrong_label_{n}") for who in (MODEL, SEGMENT_RATE, RANDOM) for n in names]
     frame = pd.DataFrame([*rows, (SEGMENT_RATE, LEAD)], columns=["method", "measure"])
     table = frame.assign(value=measure(weight), low=low, high=high)
-    known = (y > 0) & right.notna().to_numpy(bool) & (weight > 0)
+    known = (y > 0) & policies["correct"].notna().to_numpy(bool) & (weight > 0)
     if not known.any():
         return table
-    truth, w = right.to_numpy(object)[known], weight[known]
-    hits = [_weighted_share(guess.to_numpy(object)[known] == truth, w) for guess in named]
+    truth, w = policies["correct"].to_numpy(object)[known], weight[known]
+    hits = [
+        _weighted_share(policies[name].to_numpy(object)[known] == truth, w)
+        for name in ("suggested", "usual")
+    ]
     accuracy = [
         (who, SUGGESTED, *hit) for who, hit in zip((MODEL, SEGMENT_RATE), hits, strict=True)
     ]
@@ -453,38 +464,29 @@ _MOST_RESAMPLES = 200
 
 
 def evaluate_segments(
-    decisions: pd.DataFrame,
-    y: Floats,
-    p: Floats,
-    weight: Floats,
-    *,
+    held: HeldOut,
     columns: Sequence[str],
+    bootstrap: Bootstrap,
+    *,
     budget: float = 0.1,
     min_each: int = MIN_EACH,
-    resamples: int,
-    rng: np.random.Generator,
 ) -> pd.DataFrame:
     """Measure a ranking on all held-out decisions and within each value of some columns.
 
     Parameters
     ----------
-    decisions
-        n held-out decisions; missing columns are skipped, missing values belong to no segment.
-    y
-        Shape (n,), 1 for an error, else 0.
-    p
-        Shape (n,), the model's calibrated P(error).
-    weight
-        Shape (n,), decisions that each row represents; rows of weight 0 are left out.
+    held
+        The held-out decisions; missing columns are skipped, missing values belong to no segment, and
+        rows of weight 0 are left out.
     columns
         Columns to split by. Each is evaluated on its 50 most frequent values.
+    bootstrap
+        For the 95 % intervals; at most 200 resamples are drawn. The interval of `auroc` is
+        `auroc_interval`: resampling intervals are too narrow where errors are few.
     budget
         Share of a segment's decisions that is reviewed, in (0, 1].
     min_each
         Errors, and correct decisions, below which a segment's results are suppressed.
-    resamples, rng
-        For the 95 % intervals; at most 200 resamples are drawn. The interval of `auroc` is
-        `auroc_interval`: resampling intervals are too narrow where errors are few.
 
     Returns
     -------
@@ -500,15 +502,16 @@ def evaluate_segments(
     --------
     >>> frame = pd.DataFrame({"market": ["DE"] * 40 + ["FR"] * 5})
     >>> y = np.array([1.0, 0] * 22 + [1])
-    >>> table = evaluate_segments(frame, y, y, np.ones(45), columns=["market"], resamples=50,
-    ...                           rng=np.random.default_rng(0))
+    >>> held = HeldOut(Examples(frame, y, y, np.ones(45), np.ones(45)), y, np.ones(45))
+    >>> table = evaluate_segments(held, ["market"], Bootstrap(50, np.random.default_rng(0)))
     >>> table[table["measure"] == "auroc"][["level", "value", "suppressed"]].values.tolist()
     [[nan, 1.0, False], ['DE', 1.0, False], ['FR', nan, True]]
     """
     # Sorted once, so that the resamples' sorts are fast.
-    order = np.argsort(-p, kind="stable")
-    order = order[weight[order] > 0]
-    decisions, y, p, weight = decisions.iloc[order], y[order], p[order], weight[order]
+    order = np.argsort(-held.p, kind="stable")
+    order = order[held.weight[order] > 0]
+    decisions, y = held.examples.decisions.iloc[order], held.examples.error[order]
+    p, weight = held.p[order], held.weight[order]
     names = ["error_rate", "auroc", "average_precision", recall_name(budget), "said_less_seen"]
     rows: list[list[Any]] = []
     for segment, level, inside in _list_segments(decisions, columns):
@@ -521,7 +524,7 @@ def evaluate_segments(
             measure = _segment_measures(ys, ps, budget)
             values = measure(ws)
             low, high = bootstrap_interval(
-                measure, ws, resamples=min(resamples, _MOST_RESAMPLES), rng=rng
+                measure, ws, resamples=min(bootstrap.resamples, _MOST_RESAMPLES), rng=bootstrap.rng
             )
             at = names.index("auroc")
             low[at], high[at] = auroc_interval(

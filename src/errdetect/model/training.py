@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import lightgbm as lgb
@@ -16,11 +16,12 @@ from errdetect.model.baselines import margin_ranking
 from errdetect.model.calibration import Calibrator, choose_calibrator
 from errdetect.model.detector import Detector, Examples
 from errdetect.model.ensemble import Ensemble, choose_ensemble, fit_ensemble
-from errdetect.model.ensemble_members import DEFAULT_PARAMS, raw_scores
+from errdetect.model.ensemble_members import DEFAULT_PARAMS, FitOptions, raw_scores
 from errdetect.model.evaluation import (
     FIT,
     TEST,
     TUNE,
+    Bootstrap,
     GateResult,
     HeldOut,
     apply_gate,
@@ -31,18 +32,25 @@ from errdetect.model.evaluation import (
 )
 from errdetect.model.surrogate import LogSample, sample_log
 from errdetect.model.training_data import (
-    CountedTexts,
     PreparedExamples,
     count_texts_once,
     prepare_examples,
 )
-from errdetect.model.tuning import Objective, TunedParams, is_within_noise, tune
+from errdetect.model.tuning import (
+    HeldOutErrors,
+    Objective,
+    Search,
+    TunedParams,
+    is_within_noise,
+    tune,
+)
 
 __all__ = [
     "MIN_LABELS",
     "SEGMENTS",
     "CrossFit",
     "TrainedModel",
+    "TrainingPlan",
     "cross_fit",
     "train_detector",
 ]
@@ -112,25 +120,41 @@ class TrainedModel:
     held_out: HeldOut
 
 
+@dataclass(frozen=True)
+class TrainingPlan:
+    """What a training learns from, how it is tuned, and how it is evaluated.
+
+    Parameters
+    ----------
+    parts
+        Shares of fit, tune and test by time.
+    leave_out, text
+        As for `fit_encoding`.
+    search, objective
+        As for `tune`.
+    budgets, resamples
+        As for `evaluate`.
+    min_errors
+        As for `apply_gate`.
+    """
+
+    parts: tuple[float, float, float] = (0.6, 0.2, 0.2)
+    leave_out: tuple[str, ...] = ()
+    text: bool = True
+    search: Search = field(default_factory=Search)
+    objective: Objective = field(default_factory=Objective)
+    budgets: Sequence[float] = (0.01, 0.05, 0.1, 0.2)
+    resamples: int = 400
+    min_errors: int = 5
+
+
 def train_detector(
     examples: Examples,
+    plan: TrainingPlan,
+    options: FitOptions,
     *,
-    parts: tuple[float, float, float],
-    leave_out: tuple[str, ...],
-    text: bool,
-    trials: int,
-    seconds: float | None,
-    budgets: Sequence[float],
-    resamples: int,
-    min_errors: int,
-    seed: int,
-    threads: int,
-    objective: Objective = "average_precision",
-    budget: float = 0.05,
-    storage: str | None = None,
     log: pd.DataFrame | None = None,
     early: Callable[[pd.Timestamp, Examples], Examples] | None = None,
-    progress: Callable[[str], None] = lambda _: None,
 ) -> TrainedModel:
     """Tune on earlier decisions, evaluate on later ones, refit on all.
 
@@ -138,27 +162,15 @@ def train_detector(
     ----------
     examples
         Labelled decisions in order of time.
-    parts
-        Shares of fit, tune and test by time.
-    leave_out, text
-        As for `fit_encoding`.
-    trials, seconds
-        As for `tune`.
-    budgets, resamples
-        As for `evaluate`.
-    min_errors
-        As for `apply_gate`.
-    seed, threads
-        Random seed; number of threads.
-    objective, budget, storage
-        As for `tune`.
+    plan
+        What to learn from, how to tune and to evaluate.
+    options
+        Seed, threads, progress.
     log
         Shape (m, any), all decisions in order of time, reviewed or not, for the surrogate model;
         None: unreviewed decisions are not used.
     early
         Given a moment and examples, returns them with the labels known by then.
-    progress
-        Callback for progress messages.
 
     Raises
     ------
@@ -166,17 +178,13 @@ def train_detector(
         Where labels are too few, or all the same.
     """
     _check_labels(examples)
-    part = split_by_time(examples.decisions["decided_at"], parts)
+    part = split_by_time(examples.decisions["decided_at"], plan.parts)
     fit, held, test = (examples.take(part == code) for code in (FIT, TUNE, TEST))
     both = examples.take(part != TEST)
     if early is not None:
         fit = early(held.decisions["decided_at"].iloc[0], fit)
         both = early(test.decisions["decided_at"].iloc[0], both)
-    grown = _fit_stages(
-        examples, (fit, held, both, test), _evaluation_weights(held), leave_out=leave_out, text=text,
-        trials=trials, seconds=seconds, seed=seed, threads=threads, objective=objective,
-        budget=budget, storage=storage, log=log, progress=progress,
-    )  # fmt: skip
+    grown = _fit_stages(examples, (fit, held, both, test), plan, options, log)
     tuned, blend, raw_test = grown.tuned, grown.blend, grown.raw_test
     calibrator = choose_calibrator(
         blend.raw, held.error, _evaluation_weights(held), **_calibration_segments(held.decisions)
@@ -189,12 +197,11 @@ def train_detector(
         p_test,
         rankings,
         _evaluation_weights(test),
-        budgets=budgets,
-        resamples=resamples,
-        rng=np.random.default_rng(seed),
+        budgets=plan.budgets,
+        bootstrap=Bootstrap(plan.resamples, np.random.default_rng(options.seed)),
     )
     measured = _evaluation_weights(test) > 0
-    verdict = apply_gate(evaluation, test.error[measured], min_errors=min_errors)
+    verdict = apply_gate(evaluation, test.error[measured], min_errors=plan.min_errors)
 
     raw, y = np.append(blend.raw, raw_test), np.append(held.error, test.error)
     weight = np.append(_evaluation_weights(held), _evaluation_weights(test))
@@ -236,66 +243,68 @@ class _FittedStages:
 def _fit_stages(
     examples: Examples,
     parts: tuple[Examples, Examples, Examples, Examples],
-    weight: Floats,
-    *,
-    leave_out: tuple[str, ...],
-    text: bool,
-    trials: int,
-    seconds: float | None,
-    seed: int,
-    threads: int,
-    objective: Objective,
-    budget: float,
-    storage: str | None,
+    plan: TrainingPlan,
+    options: FitOptions,
     log: pd.DataFrame | None,
-    progress: Callable[[str], None],
 ) -> _FittedStages:
     """Tune and choose on `fit` and `held`, refit on `both` for `test`, and finally on all."""
     fit, held, both, test = parts
+    progress = options.progress
     progress(f"reading texts of {len(examples)} decisions")
-    counted = count_texts_once(examples.decisions, fit, leave_out=leave_out, text=text)
-    how: dict[str, Any] = {"counted": counted, "leave_out": leave_out, "text": text, "seed": seed}
-    logs = _split_log(log, (held, test), text=counted.texts is not None, seed=seed)
-    few = max(1, threads - 1)  # while text models are fitted in parallel
-    aim: dict[str, Any] = {
-        "objective": objective, "budget": budget, "seed": seed, "threads": few,
-        "weight": weight, "progress": progress,
-    }  # fmt: skip
+    counted = count_texts_once(examples.decisions, fit, leave_out=plan.leave_out, text=plan.text)
+    logs = _split_log(log, (held, test), text=counted.texts is not None, seed=options.seed)
+    # One thread fewer while text models are fitted in parallel.
+    fewer = replace(options, threads=max(1, options.threads - 1))
+
+    def prepare(
+        part: Examples, later: Examples | None, some: LogSample | None
+    ) -> tuple[PreparedExamples, PreparedExamples]:
+        """Prepare examples, and later ones with the encoders fitted on the former."""
+        prepared = prepare_examples(
+            part, counted, leave_out=plan.leave_out, text=plan.text, seed=options.seed, log=some
+        )
+        if later is None:
+            return prepared, prepared
+        texts = None if prepared.text is None else counted.of(later.decisions)
+        return prepared, prepared.prepare_later(later, texts)
+
     with ThreadPoolExecutor(1) as texts:  # sequential, for reproducible results
         first_, second_, final_ = (
-            texts.submit(_prepare_both, *part, **how, log=some)
+            texts.submit(prepare, *part, some)
             for part, some in zip(((fit, held), (both, test), (examples, None)), logs, strict=True)
         )
         progress(f"learning from {len(fit)} decisions, tuning on the {len(held)} after them")
         first, later = first_.result()
-        tuned = tune(first, later, trials=trials, seconds=seconds, storage=storage, **aim)
-        tuned, blend = _confirm_tuning(first, later, tuned, **aim)
+        weight = _evaluation_weights(held)
+        tuned = tune(first, later, weight, plan.search, plan.objective, fewer)
+        tuned, blend = _confirm_tuning(first, later, tuned, weight, plan.objective, fewer)
 
         progress(f"evaluating on the latest {len(test)} decisions")
         second, latest = second_.result()
-        again: dict[str, Any] = {"seed": seed, "progress": progress}
-        members = fit_ensemble(second, blend, tuned.params, threads=few, **again)
-        evaluated = second.detector(members, blend.floor)
-        raw_test = evaluated.raw(latest.X, few)
+        evaluated = second.detector(fit_ensemble(second, blend, tuned.params, fewer), blend.floor)
+        raw_test = evaluated.raw(latest.X, fewer.threads)
 
         progress(f"refitting on all {len(examples)} decisions")
         final, _ = final_.result()
-    members = fit_ensemble(final, blend, tuned.params, threads=threads, **again)
-    detector = final.detector(members, blend.floor)
+    detector = final.detector(fit_ensemble(final, blend, tuned.params, options), blend.floor)
     return _FittedStages(tuned, blend, evaluated, raw_test, detector)
 
 
 def _confirm_tuning(
-    first: PreparedExamples, later: PreparedExamples, tuned: TunedParams, **aim: Any
+    first: PreparedExamples,
+    later: PreparedExamples,
+    tuned: TunedParams,
+    weight: Floats,
+    objective: Objective,
+    options: FitOptions,
 ) -> tuple[TunedParams, Ensemble]:
     """Keep tuned settings only where they improve the whole ensemble, not just one member."""
-    default = choose_ensemble(first, later, DEFAULT_PARAMS, **aim)
+    default = choose_ensemble(first, later, DEFAULT_PARAMS, weight, objective, options)
     if tuned.params == DEFAULT_PARAMS:
         return tuned, default
-    blend = choose_ensemble(first, later, tuned.params, **aim)
-    how = {name: aim[name] for name in ("objective", "budget", "seed")}
-    held = later.examples
-    if is_within_noise(held.error, aim["weight"], blend.raw, default.raw, harm=held.harm, **how):
+    blend = choose_ensemble(first, later, tuned.params, weight, objective, options)
+    errors = HeldOutErrors(later.examples.error, weight, later.examples.harm)
+    if is_within_noise(errors, blend.raw, default.raw, objective, options.seed):
         return replace(tuned, params=DEFAULT_PARAMS), default
     return tuned, blend
 
@@ -308,17 +317,6 @@ def _split_log(
         return [None, None, None]
     sample = sample_log(log, text=text, seed=seed)
     return [*(sample.before(e.decisions["decided_at"].iloc[0]) for e in later), sample]
-
-
-def _prepare_both(
-    examples: Examples, later: Examples | None, *, counted: CountedTexts, **how: Any
-) -> tuple[PreparedExamples, PreparedExamples]:
-    """Prepare examples, and later ones with the encoders fitted on the former."""
-    prepared = prepare_examples(examples, counted, **how)
-    if later is None:
-        return prepared, prepared
-    texts = None if prepared.text is None else counted.of(later.decisions)
-    return prepared, prepared.prepare_later(later, texts)
 
 
 def _check_labels(examples: Examples) -> None:
@@ -393,10 +391,9 @@ def cross_fit(
     position: Ints,
     error: Floats,
     weight: Floats,
+    options: FitOptions | None = None,
     *,
     leave_out: tuple[str, ...] = (),
-    seed: int = 0,
-    threads: int = 1,
 ) -> CrossFit | None:
     """Cross-fit P(error) on reviewed decisions, and predict every decision.
 
@@ -413,12 +410,10 @@ def cross_fit(
         Their share of error verdicts, in [0, 1].
     weight
         Decisions that each represents.
+    options
+        Seed of folds and trees, and threads; default: seed 0, one thread.
     leave_out
         Columns that must not be features.
-    seed
-        Seed of folds and trees.
-    threads
-        Number of threads.
 
     Returns
     -------
@@ -442,10 +437,11 @@ def cross_fit(
     """
     if min(error.sum(), (1 - error).sum()) < MIN_EACH:
         return None
+    options = options or FitOptions()
     encoding = fit_encoding(decisions.iloc[position], leave_out=leave_out, text=False)
     reviewed = build_features(decisions.iloc[position], encoding, None)
-    fold = _assign_folds(decisions["item_id"].iloc[position], seed)
-    params = {**_PARAMS, "seed": seed, "num_threads": threads}
+    fold = _assign_folds(decisions["item_id"].iloc[position], options.seed)
+    params = {**_PARAMS, "seed": options.seed, "num_threads": options.threads}
     boosters = []
     for k in range(FOLDS):
         rest = fold != k
@@ -461,9 +457,9 @@ def cross_fit(
     for start in range(0, len(decisions), _BLOCK):
         block = slice(start, start + _BLOCK)
         X = build_features(decisions.iloc[block], encoding, None)
-        p[block] = np.mean([_predict_probability(b, X, threads) for b in boosters], axis=0)
+        p[block] = np.mean([_predict_probability(b, X, options.threads) for b in boosters], axis=0)
     for k, booster in enumerate(boosters):
-        p[position[fold == k]] = _predict_probability(booster, reviewed[fold == k], threads)
+        p[position[fold == k]] = _predict_probability(booster, reviewed[fold == k], options.threads)
     return CrossFit(p, fold)
 
 

@@ -15,9 +15,11 @@ from errdetect.features.reference_distribution import fit_reference_distribution
 from errdetect.model.baselines import fit_segment_rate, propensity_weights
 from errdetect.model.bundle import ModelBundle, hash_ids
 from errdetect.model.detector import Examples
+from errdetect.model.ensemble_members import FitOptions
 from errdetect.model.evaluation import (
     MIN_HELD_OUT,
     MODEL,
+    Bootstrap,
     HeldOut,
     evaluate_policy_correction,
     evaluate_segments,
@@ -30,7 +32,8 @@ from errdetect.model.policy_correction import (
     fit_policy_correction,
 )
 from errdetect.model.registry import ModelRegistry
-from errdetect.model.training import TrainedModel, train_detector
+from errdetect.model.training import TrainedModel, TrainingPlan, train_detector
+from errdetect.model.tuning import Objective, Search
 from errdetect.queue.review_value import expected_harm
 from errdetect.schemas import ERROR, RELABELLED, UNKNOWN, WRONG_LABEL
 from errdetect.snapshot import Snapshot
@@ -115,16 +118,17 @@ def measure_segments(config: Config, snapshot: Snapshot, held: HeldOut) -> pd.Da
     decisions = held.examples.decisions
     at = pd.Index(snapshot.decisions["decision_id"]).get_indexer(pd.Index(decisions["decision_id"]))
     fell = snapshot.reviewer_consensus.iloc[at].set_axis(decisions.index)
+    examples = replace(held.examples, decisions=decisions.assign(**{_VOICES: fell}))
     return evaluate_segments(
-        decisions.assign(**{_VOICES: fell}),
-        held.examples.error,
-        held.p,
-        held.weight,
-        columns=[*config.report.by, _VOICES],
+        replace(held, examples=examples),
+        [*config.report.by, _VOICES],
+        _bootstrap(config),
         budget=_BUDGET,
-        resamples=config.evaluate.bootstrap,
-        rng=np.random.default_rng(config.train.seed),
     )
+
+
+def _bootstrap(config: Config) -> Bootstrap:
+    return Bootstrap(config.evaluate.bootstrap, np.random.default_rng(config.train.seed))
 
 
 def learn_policy_correction(
@@ -199,15 +203,20 @@ def _measure_correction(
     past = before[then.judged & before["enforced"].to_numpy(bool)]
     y = then.wrong_label[then.judged & before["enforced"].to_numpy(bool)].astype(np.float64)
     rate = fit_segment_rate(past, y, np.ones(len(y))).rate(tested)
+    policies = pd.DataFrame(
+        {
+            "correct": known.right.iloc[at].to_numpy(object),
+            "suggested": said["likeliest_policy_id"].to_numpy(object),
+            "usual": model.usual(tested["policy_id"]).to_numpy(object),
+        }
+    )
     table = evaluate_policy_correction(
         known.wrong_label[at].astype(np.float64),
         (np.nan_to_num(said["p_wrong_label"].to_numpy(np.float64)), rate),
-        known.right.iloc[at],
-        (said["likeliest_policy_id"], model.usual(tested["policy_id"])),
+        policies,
         weight,
         budgets=config.evaluate.budgets,
-        resamples=config.evaluate.bootstrap,
-        rng=np.random.default_rng(config.train.seed),
+        bootstrap=_bootstrap(config),
     )
     few = f"fewer than {MIN_HELD_OUT} wrong labels were held out, so it is not measured"
     return table, few if table.empty else ""
@@ -274,22 +283,12 @@ def train(config: Config, *, progress: Progress = lambda _: None) -> TrainResult
     examples = labelled.examples(snapshot)
     trained = train_detector(
         examples,
-        parts=config.train.parts,
-        leave_out=tuple(config.features.leave_out),
-        text=config.features.text,
-        trials=config.train.trials,
-        seconds=config.train.seconds,
-        budgets=config.evaluate.budgets,
-        resamples=config.evaluate.bootstrap,
-        min_errors=config.gate.min_errors,
-        seed=config.train.seed,
-        threads=config.train.threads or free_threads(len(examples)),
-        objective=config.train.objective,
-        budget=_budget_share(config.queue.budget, len(decisions)),
-        storage=_tuning_storage(config),
+        _training_plan(config, len(decisions)),
+        FitOptions(
+            config.train.seed, config.train.threads or free_threads(len(examples)), progress
+        ),
         log=_train_known(decisions, as_of),
         early=labelled.early,
-        progress=progress,
     )
     progress("evaluating the correct policy and segments")
     segments = measure_segments(config, snapshot, trained.held_out)
@@ -371,6 +370,21 @@ def label_examples(snapshot: Snapshot, only: "pd.Series[str] | None" = None) -> 
 def _train_known(decisions: pd.DataFrame, as_of: datetime | None) -> pd.DataFrame:
     """Keep the decisions taken by a moment."""
     return decisions if as_of is None else decisions[decisions["decided_at"] <= as_of]
+
+
+def _training_plan(config: Config, decisions: int) -> TrainingPlan:
+    """Return how to train on so many decisions, as the config says."""
+    budget = _budget_share(config.queue.budget, decisions)
+    return TrainingPlan(
+        parts=config.train.parts,
+        leave_out=tuple(config.features.leave_out),
+        text=config.features.text,
+        search=Search(config.train.trials, config.train.seconds, _tuning_storage(config)),
+        objective=Objective(config.train.objective, budget),
+        budgets=config.evaluate.budgets,
+        resamples=config.evaluate.bootstrap,
+        min_errors=config.gate.min_errors,
+    )
 
 
 def _budget_share(budget: float, decisions: int) -> float:

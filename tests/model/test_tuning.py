@@ -12,7 +12,6 @@ from errdetect.model.tuning import (
     tune,
 )
 
-
 AVERAGE_PRECISION, SEED_0 = Objective(), FitOptions()
 
 

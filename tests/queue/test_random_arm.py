@@ -3,16 +3,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from errdetect.queue.allocation import ReviewJobs
 from errdetect.queue.selection import FLOOR, plan_random_arm, width_ratio
 
 ONE = np.ones((1, 1), bool)
 
 
-def plan(p, minutes, room, **more):
+def plan(p, minutes, room, worth=None):
     everybody = np.ones(len(p), bool)
-    return plan_random_arm(
-        p, minutes, np.zeros(len(p), int), ONE, np.array([float(room)]), members=everybody, **more
-    )
+    worth = np.zeros(len(p)) if worth is None else worth
+    jobs = ReviewJobs(worth, minutes, np.zeros(len(p), int), ONE)
+    return plan_random_arm(p, jobs, np.array([float(room)]), members=everybody)
 
 
 @given(st.integers(0, 10**6), st.integers(2, 300), st.floats(1, 200))

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from errdetect.errors import DataError, error_message
 from errdetect.estimation.sampling_designs import draw_sample, expected_half_width
-from errdetect.queue.allocation import Allocation, Floor, allocate_reviews
+from errdetect.queue.allocation import AccountLimit, Allocation, Floor, ReviewJobs, allocate_reviews
 from errdetect.queue.reviewer_pools import PoolClasses
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "FLOOR",
     "RANKED",
     "RandomArm",
+    "ReviewCandidates",
     "Selection",
     "budget_count",
     "draw_random_arm",
@@ -73,37 +74,30 @@ class RandomArm:
 
 def plan_random_arm(
     p_error: Floats,
-    minutes: Floats,
-    of: Ints,
-    can: Bools,
+    jobs: ReviewJobs,
     capacity: Floats,
     *,
     members: Bools,
     size: Floats | None = None,
-    worth: Floats | None = None,
     floor: float = FLOOR,
 ) -> RandomArm:
     """Return the inclusion probability of every member that some pool can take.
 
     Where a minute costs c, the best trade of variance and remedied harm has probabilities in
-    proportion to sqrt(p (1 - p) / (minutes (c - worth))): a minute that remedies harm costs less.
+    proportion to sqrt(p (1 - p) / (minutes (c - value))): a minute that remedies harm costs less.
 
     Parameters
     ----------
     p_error
         Shape (n,), calibrated.
-    minutes
-        Shape (n,), duration of a review.
-    of, can
-        From `group_by_pools`.
+    jobs
+        The n possible reviews.
     capacity
         Shape (n_pools,), minutes of each pool for this part.
     members
         Shape (n,), the members: open and not ranked.
     size
         Shape (n,), decisions that the verdict covers; default 1.
-    worth
-        Shape (n,), harm that a review remedies per minute; default 0.
     floor
         Minimum share of the pool's uniform probability for each member.
 
@@ -115,21 +109,20 @@ def plan_random_arm(
 
     Examples
     --------
-    >>> one, many = np.array([[True]]), np.zeros(6, int)
+    >>> jobs = ReviewJobs(np.zeros(6), np.ones(6), np.zeros(6, int), np.array([[True]]))
     >>> p = np.array([0.5, 0.5, 0.01, 0.01, 0.01, 0.01])
-    >>> plan = plan_random_arm(p, np.ones(6), many, one, np.array([2.0]), members=p > 0)
+    >>> plan = plan_random_arm(p, jobs, np.array([2.0]), members=p > 0)
     >>> plan.probability.round(2).tolist()
     [0.6, 0.6, 0.2, 0.2, 0.2, 0.2]
     """
-    n = len(p_error)
+    n, minutes, worth = len(p_error), jobs.minutes, jobs.value
     cover = np.ones(n) if size is None else size
-    worth = np.zeros(n) if worth is None else worth
     want = cover * np.sqrt(np.clip(p_error * (1 - p_error), 0, None) / minutes)
     home = np.full(n, -1, np.int64)
-    rows = np.flatnonzero(members & can[of].any(axis=1))
+    rows = np.flatnonzero(members & jobs.can[jobs.of].any(axis=1))
     if not len(rows):
         return RandomArm(home, np.zeros(n), np.zeros(n, np.int64))
-    home[rows] = _assign_pools(of[rows], can, capacity, want[rows])
+    home[rows] = _assign_pools(jobs.of[rows], jobs.can, capacity, want[rows])
     probability, layer = np.zeros(n), np.zeros(n, np.int64)
     for pool in np.unique(home[rows]):
         own = np.flatnonzero(home == pool)
@@ -334,20 +327,44 @@ class Selection:
 
 
 @dataclass(frozen=True)
+class ReviewCandidates:
+    """Decisions that may be reviewed.
+
+    Parameters
+    ----------
+    value
+        Shape (n,), value of each review per minute. Ties keep the input's order.
+    open_
+        Shape (n,), False for decisions that are already reviewed or assigned: they are not queued.
+    p_error
+        Shape (n,), calibrated; used by the random part.
+    minutes
+        Shape (n,), duration of each review; default 1.
+    classes
+        From `group_by_pools`; default: one pool that takes all.
+    heads
+        From `job_heads`; default: each decision is its own job.
+    """
+
+    value: Floats
+    open_: Bools
+    p_error: Floats
+    minutes: Floats | None = None
+    classes: PoolClasses | None = None
+    heads: Ints | None = None
+
+
+@dataclass(frozen=True)
 class _Jobs:
-    """The possible reviews, one row each."""
+    """The possible reviews, one row each: their decisions, P(error), and the decisions that each covers."""
 
     rows: Ints
-    value: Floats
-    minutes: Floats
+    reviews: ReviewJobs
     p_error: Floats
     size: Floats
-    of: Ints
-    can: Bools
     room: Floats
     floors: tuple[Floor, ...]
-    account: Ints | None
-    cap: int | None
+    limit: AccountLimit | None
 
 
 @dataclass(frozen=True)
@@ -373,32 +390,22 @@ def budget_count(budget: float, n: int) -> int:
 
 
 def select_reviews(
-    value: Floats,
-    open_: Bools,
-    *,
-    p_error: Floats,
+    candidates: ReviewCandidates,
     capacity: Sequence[float] | Floats,
+    *,
     explore_share: float | Literal["auto"],
     rng: np.random.Generator,
-    minutes: Floats | None = None,
-    classes: PoolClasses | None = None,
-    heads: Ints | None = None,
     floors: Sequence[Floor] = (),
-    account: Ints | None = None,
-    cap: int | None = None,
+    limit: AccountLimit | None = None,
 ) -> Selection:
     """Select decisions for review.
 
     Parameters
     ----------
-    value
-        Shape (n,), value of each review per minute. Ties keep the input's order.
-    open_
-        Shape (n,), False for decisions that are already reviewed or assigned: they are not queued.
-    p_error
-        Shape (n,), calibrated; used by the random part.
+    candidates
+        n decisions.
     capacity
-        Shape (n_pools,), minutes of each pool; or reviews, where `minutes` is left out.
+        Shape (n_pools,), minutes of each pool; or reviews, where the candidates have no minutes.
     explore_share
         Share of the capacity that is drawn at random among the decisions not ranked high enough, in
         (0, 1]; at least one review per pool. `auto`: the smallest of .1, .12, ... .8 with
@@ -406,14 +413,8 @@ def select_reviews(
         a uniform audit of as many reviews. It depends on the scores only.
     rng
         Source of randomness.
-    minutes
-        Shape (n,), duration of each review; default 1.
-    classes
-        From `group_by_pools`; default: one pool that takes all.
-    heads
-        From `job_heads`; default: each decision is its own job.
-    floors, account, cap
-        As for `allocate_reviews`. The ranked part meets its share of each floor, and the cap; the random
+    floors, limit
+        As for `allocate_reviews`. The ranked part meets its share of each floor, and the limit; the random
         part ignores both.
 
     Returns
@@ -427,28 +428,26 @@ def select_reviews(
 
     Examples
     --------
-    >>> chosen = select_reviews(np.array([3.0, 1, 2, 0]), np.ones(4, bool), p_error=np.full(4, 0.2),
-    ...                 capacity=[2], explore_share=0.5, rng=np.random.default_rng(0))
+    >>> four = ReviewCandidates(np.array([3.0, 1, 2, 0]), np.ones(4, bool), np.full(4, 0.2))
+    >>> chosen = select_reviews(four, [2], explore_share=0.5, rng=np.random.default_rng(0))
     >>> chosen.order[~chosen.explored].tolist(), chosen.inclusion_probability.round(2).tolist()
     ([0], [1.0, 0.29, 0.49, 0.22])
     """
-    n, room = len(value), np.asarray(capacity, np.float64)
+    n, room = len(candidates.value), np.asarray(capacity, np.float64)
     if not (room > 0).any():
         got = f"{room.sum():g}"
         do = "Raise --budget, queue.minutes or the pools' minutes."
         raise DataError(error_message("The budget", "be at least 1 review", got, do))
-    jobs = _build_jobs(
-        value, open_, p_error, room, minutes, classes, heads, tuple(floors), account, cap
-    )
+    jobs = _build_jobs(candidates, room, floors, limit)
     design = _choose_design(jobs, explore_share)
     drawn = draw_random_arm(design.plan, rng)
     ranked = np.flatnonzero(design.ranked.pool >= 0)
-    ranked = ranked[np.argsort(-jobs.value[ranked], kind="stable")]
+    ranked = ranked[np.argsort(-jobs.reviews.value[ranked], kind="stable")]
     order, explored = _interleave_arms(ranked, drawn)
     pool = np.where(explored, design.plan.home[order], design.ranked.pool[order])
     chance = np.where(design.ranked.pool >= 0, 1.0, design.plan.probability)
-    heads = np.arange(n) if heads is None else heads
-    probability = np.ones(n)
+    heads = np.arange(n) if candidates.heads is None else candidates.heads
+    probability, open_ = np.ones(n), candidates.open_
     of_head = np.ones(n)
     of_head[jobs.rows] = chance
     probability[open_] = of_head[heads[open_]]
@@ -459,35 +458,41 @@ def select_reviews(
 
 
 def _build_jobs(
-    value: Floats, open_: Bools, p_error: Floats, room: Floats, minutes: Floats | None,
-    classes: PoolClasses | None, heads: Ints | None, floors: tuple[Floor, ...],
-    account: Ints | None, cap: int | None,
-) -> _Jobs:  # fmt: skip
+    candidates: ReviewCandidates,
+    room: Floats,
+    floors: Sequence[Floor],
+    limit: AccountLimit | None,
+) -> _Jobs:
+    value, open_, minutes = candidates.value, candidates.open_, candidates.minutes
     n = len(value)
-    heads = np.arange(n) if heads is None else heads
+    heads = np.arange(n) if candidates.heads is None else candidates.heads
     size = np.bincount(heads[open_], minlength=n)
     worth = np.bincount(heads[open_], value[open_], minlength=n)
     rows = np.flatnonzero(size)
-    classes = classes or PoolClasses(np.zeros(n, np.int64), np.ones((1, len(room)), dtype=bool))
-    return _Jobs(
-        rows,
+    anyone = PoolClasses(np.zeros(n, np.int64), np.ones((1, len(room)), dtype=bool))
+    classes = candidates.classes or anyone
+    reviews = ReviewJobs(
         worth[rows].astype(np.float64),
         np.ones(len(rows)) if minutes is None else minutes[rows],
-        p_error[rows],
-        size[rows].astype(np.float64),
         classes.of[rows],
         classes.can & (room > 0),
+    )
+    return _Jobs(
+        rows,
+        reviews,
+        candidates.p_error[rows],
+        size[rows].astype(np.float64),
         room,
         tuple(Floor(floor.member[rows], floor.minutes) for floor in floors),
-        None if account is None else account[rows],
-        cap,
+        None if limit is None else AccountLimit(limit.account[rows], limit.cap),
     )
 
 
 def _choose_design(jobs: _Jobs, explore_share: float | Literal["auto"]) -> _ArmDesign:
     """Design both arms; `auto` searches the shares by halving, as a larger one narrows."""
-    able = jobs.can[jobs.of].any(axis=1)
-    if jobs.minutes[able].sum() <= jobs.room.sum():
+    reviews = jobs.reviews
+    able = reviews.can[reviews.of].any(axis=1)
+    if reviews.minutes[able].sum() <= jobs.room.sum():
         whole = _build_arms(jobs, 0.0)
         if (whole.ranked.pool[able] >= 0).all():
             return whole
@@ -505,15 +510,10 @@ def _choose_design(jobs: _Jobs, explore_share: float | Literal["auto"]) -> _ArmD
 def _build_arms(jobs: _Jobs, share: float) -> _ArmDesign:
     explore = _random_arm_minutes(jobs, share)
     part = float((jobs.room - explore).sum() / jobs.room.sum())
-    ranked = allocate_reviews(
-        jobs.value, jobs.minutes, jobs.of, jobs.can, jobs.room - explore,
-        floors=[Floor(floor.member, floor.minutes * part) for floor in jobs.floors], account=jobs.account, cap=jobs.cap,
-    )  # fmt: skip
-    plan = plan_random_arm(
-        jobs.p_error, jobs.minutes, jobs.of, jobs.can, explore,
-        members=ranked.pool < 0 if share else np.zeros(len(jobs.rows), dtype=bool), size=jobs.size,
-        worth=jobs.value,
-    )  # fmt: skip
+    floors = [Floor(floor.member, floor.minutes * part) for floor in jobs.floors]
+    ranked = allocate_reviews(jobs.reviews, jobs.room - explore, floors=floors, limit=jobs.limit)
+    members = ranked.pool < 0 if share else np.zeros(len(jobs.rows), dtype=bool)
+    plan = plan_random_arm(jobs.p_error, jobs.reviews, explore, members=members, size=jobs.size)
     chance = np.where(ranked.pool >= 0, 1.0, plan.probability)
     ratio = width_ratio(jobs.p_error, chance, float(chance.sum()), size=jobs.size)
     return _ArmDesign(share, ranked, plan, ratio)
@@ -523,12 +523,12 @@ def _random_arm_minutes(jobs: _Jobs, share: float) -> Floats:
     """Return the minutes of each pool for the random part: room for at least one review."""
     if not share or not len(jobs.rows):
         return np.zeros(len(jobs.room))
-    room = share * jobs.room
-    if jobs.minutes.min() == jobs.minutes.max():
-        room = np.rint(room / jobs.minutes[0]) * jobs.minutes[0]
-    longest = np.zeros(len(jobs.can))
-    np.maximum.at(longest, jobs.of, jobs.minutes)
-    one = np.where(jobs.can, longest[:, None], 0.0).max(axis=0)
+    room, minutes, can = share * jobs.room, jobs.reviews.minutes, jobs.reviews.can
+    if minutes.min() == minutes.max():
+        room = np.rint(room / minutes[0]) * minutes[0]
+    longest = np.zeros(len(can))
+    np.maximum.at(longest, jobs.reviews.of, minutes)
+    one = np.where(can, longest[:, None], 0.0).max(axis=0)
     return np.asarray(np.minimum(np.maximum(room, one), jobs.room))
 
 

@@ -18,6 +18,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from errdetect.data.atomic_writing import to_arrow_array
 from errdetect.data.database_tables import redacted_url
 from errdetect.errors import DataError, error_message, escape_hidden
 
@@ -138,7 +139,7 @@ def _table(frame: pd.DataFrame, name: str) -> pa.Table:
 def _array(column: pd.Series) -> pa.Array:
     """Return a column as Arrow and Parquet hold it; one of mixed objects becomes text."""
     try:
-        array = pa.array(column, from_pandas=True)
+        array = to_arrow_array(column)
     except UnicodeEncodeError:
         raise
     except _NO_COLUMN:

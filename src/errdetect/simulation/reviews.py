@@ -261,17 +261,24 @@ def make_reviews(
     return SimulatedReviews(**{name: values[order] for name, values in whole.items()})
 
 
+@dataclass(frozen=True)
+class _Assignments:
+    """Who reviews which decision and when; its inclusion probability; a golden item's answer."""
+
+    source: int
+    decision: Ints
+    moment: Ints
+    reviewer: Ints
+    inclusion: Floats | None = None
+    expected: Ints | None = None
+
+
 def _draw_answers(
-    rng: np.random.Generator,
-    scene: ReviewScenario,
-    source: int,
-    decision: Ints,
-    moment: Ints,
-    reviewer: Ints,
-    inclusion: Floats | None = None,
-    expected: Ints | None = None,
+    rng: np.random.Generator, scene: ReviewScenario, assigned: _Assignments
 ) -> SimulatedReviews:
     """Draw the reviewers' verdicts; experts are always correct."""
+    source, decision, reviewer = assigned.source, assigned.decision, assigned.reviewer
+    inclusion, expected = assigned.inclusion, assigned.expected
     n, truth, verdicts = len(decision), scene.truth, scene.verdicts
     expert = scene.reviewers.site[reviewer] == EXPERTS
     kind, violates = truth.kind[decision], truth.violates[decision]
@@ -289,7 +296,7 @@ def _draw_answers(
     minutes = np.round(typical * rng.lognormal(-0.08, 0.4, n), 2)
     return SimulatedReviews(
         decision=decision,
-        moment=moment,
+        moment=assigned.moment,
         source=np.full(n, source),
         verdict=verdict,
         correct_policy=np.where(relabels, named, -1),
@@ -328,24 +335,21 @@ def _draw_audit_reviews(
     taken = np.arange(3) < seats[:, None]
     decision = np.repeat(drawn, seats)
     moment = _add_delay(rng, scene, items.moment[decision], 0.7, 0.8)
-    first = _draw_answers(
-        rng, scene, AUDIT, decision, moment, judges[taken], inclusion=probability[decision]
-    )
+    audit = _Assignments(AUDIT, decision, moment, judges[taken], inclusion=probability[decision])
+    first = _draw_answers(rng, scene, audit)
     flagged = np.unique(decision[first.verdict != UPHELD])
     sent = flagged[rng.random(len(flagged)) < design.adjudication]
     last = np.zeros(len(items), dtype=np.int64)
     np.maximum.at(last, decision, moment)
     experts = np.flatnonzero(scene.reviewers.site == EXPERTS)
-    final = _draw_answers(
-        rng,
-        scene,
+    adjudication = _Assignments(
         ADJUDICATION,
         sent,
         _add_delay(rng, scene, last[sent], 1.5, 0.6),
         rng.choice(experts, len(sent)),
         inclusion=np.full(len(sent), design.adjudication),
     )
-    return [first, final]
+    return [first, _draw_answers(rng, scene, adjudication)]
 
 
 def _draw_appeals(rng: np.random.Generator, scene: ReviewScenario) -> SimulatedReviews:
@@ -365,7 +369,7 @@ def _draw_appeals(rng: np.random.Generator, scene: ReviewScenario) -> SimulatedR
     known = moment < scene.days * DAY
     decision, moment = decision[known], moment[known]
     reviewer = pick_reviewers(rng, scene.reviewers, items.language[decision], 1)[:, 0]
-    return _draw_answers(rng, scene, APPEAL, decision, moment, reviewer)
+    return _draw_answers(rng, scene, _Assignments(APPEAL, decision, moment, reviewer))
 
 
 def _draw_golden_reviews(
@@ -388,7 +392,8 @@ def _draw_golden_reviews(
     moment = _add_delay(rng, scene, items.moment[decision], 12.0, 0.9)
     kind = truth.kind[decision]
     expected = np.select([kind == MISLABELLED, kind >= 0], [RELABELLED, OVERTURNED], UPHELD)
-    return _draw_answers(rng, scene, GOLDEN, decision, moment, reviewer, expected=expected)
+    golden = _Assignments(GOLDEN, decision, moment, reviewer, expected=expected)
+    return _draw_answers(rng, scene, golden)
 
 
 def _draw_user_reports(rng: np.random.Generator, scene: ReviewScenario) -> SimulatedReviews:
@@ -403,4 +408,4 @@ def _draw_user_reports(rng: np.random.Generator, scene: ReviewScenario) -> Simul
     known = moment < scene.days * DAY
     decision, moment = decision[known], moment[known]
     reviewer = pick_reviewers(rng, scene.reviewers, items.language[decision], 1)[:, 0]
-    return _draw_answers(rng, scene, REPORT, decision, moment, reviewer)
+    return _draw_answers(rng, scene, _Assignments(REPORT, decision, moment, reviewer))

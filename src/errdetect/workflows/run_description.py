@@ -55,8 +55,6 @@ def describe_run(
     *,
     decisions: pd.DataFrame | None = None,
     reviews: pd.DataFrame | None = None,
-    period: tuple[datetime, datetime] | None = None,
-    as_of: datetime | None = None,
     model_version: str | None = None,
     seed: int | None = None,
     intake: Sequence[Mapping[str, Any]] = (),
@@ -71,10 +69,9 @@ def describe_run(
     command, arguments
         The command and its arguments. An argument named `decisions` is a source and is digested, too.
     decisions, reviews
-        The cleaned tables behind the figures, where available: for period, as_of,
-        and the digest of rows from a database.
-    period, as_of
-        Default: the first and last decided_at; the config's moment, or the latest one in the tables.
+        The cleaned tables behind the figures, where available: for the period, from the first to the last
+        decided_at; for as_of, the config's moment or the latest one in the tables; and for the digest of
+        rows from a database.
     model_version, seed
         Of the model and of the draw; None where there is none.
     intake
@@ -89,7 +86,8 @@ def describe_run(
     """
     run = describe_step(config, command, arguments)
     assert run.created_at is not None
-    if period is None and decisions is not None and len(decisions):
+    period = None
+    if decisions is not None and len(decisions):
         period = (
             _to_datetime(decisions["decided_at"].min()),
             _to_datetime(decisions["decided_at"].max()),
@@ -104,7 +102,7 @@ def describe_run(
         data=data_digests(config, arguments, tables=tables, known_at=run.created_at),
         policies_digest=None if policies is None else digest_file(Path(policies)),
         period=period,
-        as_of=as_of or config.labels.as_of or _latest_moment(decisions, reviews),
+        as_of=config.labels.as_of or _latest_moment(decisions, reviews),
         model_version=model_version,
         model_digest=champion[1] if champion is not None and same else None,
         seed=seed,

@@ -16,7 +16,7 @@ from errdetect.changes.text_formatting import (
 from errdetect.errors import escape_hidden
 from errdetect.explanations.drivers import MIN_DECISIONS
 from errdetect.report.charts import axis_position, choose_axis, interval_strip
-from errdetect.report.pages.page_blocks import (
+from errdetect.report.page_blocks import (
     Block,
     format_amount,
     missing_block,
@@ -32,7 +32,7 @@ from errdetect.report.pages.page_blocks import (
     table_block,
     table_column,
 )
-from errdetect.report.pages.policy_tables import error_kind_text
+from errdetect.report.policy_tables import error_kind_text
 from errdetect.report.reported_rates import IntervalEstimate
 
 __all__ = [

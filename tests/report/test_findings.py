@@ -1,8 +1,8 @@
 import pandas as pd
 
 from errdetect.data.policy_catalogue import Policy
-from errdetect.report.pages.action_items import read_accounts
-from errdetect.report.pages.policy_tables import read_findings, read_proposals, read_targets
+from errdetect.report.action_items import read_accounts
+from errdetect.report.policy_tables import read_findings, read_proposals, read_targets
 
 
 def plain(text):

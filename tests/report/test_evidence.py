@@ -1,7 +1,7 @@
 import numpy as np
 
 from errdetect.changes.text_formatting import to_records
-from errdetect.report.pages.evidence_blocks import (
+from errdetect.report.evidence_blocks import (
     brief_blocks,
     case_block,
     driver_block,

@@ -19,7 +19,7 @@ from errdetect.changes.text_formatting import (
     slug,
     to_records,
 )
-from errdetect.report.pages.page_blocks import (
+from errdetect.report.page_blocks import (
     format_amount,
     format_rate,
     read_estimate,

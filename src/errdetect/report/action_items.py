@@ -19,9 +19,9 @@ from errdetect.changes.text_formatting import (
 from errdetect.data.policy_catalogue import Policy
 from errdetect.report.breakdown_section import ABOVE
 from errdetect.report.charts import axis_position
-from errdetect.report.pages.page_blocks import format_rate, read_estimate, read_text, rows_by_policy
-from errdetect.report.pages.policy_page import PolicyPage
-from errdetect.report.pages.policy_tables import CANNOT_TELL, MISSED, PROPOSED, Target
+from errdetect.report.page_blocks import format_rate, read_estimate, read_text, rows_by_policy
+from errdetect.report.policy_page import PolicyPage
+from errdetect.report.policy_tables import CANNOT_TELL, MISSED, PROPOSED, Target
 
 __all__ = [
     "MAX_CASES",

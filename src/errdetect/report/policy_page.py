@@ -19,7 +19,7 @@ from errdetect.report.breakdown_section import Breakdown as Table
 from errdetect.report.breakdown_section import BreakdownGroup
 from errdetect.report.charts import Axis, IntervalStrip, choose_axis, full_axis, interval_strip
 from errdetect.report.drivers_section import driver_rows
-from errdetect.report.pages.evidence_blocks import (
+from errdetect.report.evidence_blocks import (
     BRIEF_COLUMNS,
     CASE_COLUMNS,
     SLICE_COLUMNS,
@@ -30,8 +30,8 @@ from errdetect.report.pages.evidence_blocks import (
     slice_block,
     threshold_blocks,
 )
-from errdetect.report.pages.page_blocks import Block, heading_block, rows_by_policy
-from errdetect.report.pages.policy_tables import (
+from errdetect.report.page_blocks import Block, heading_block, rows_by_policy
+from errdetect.report.policy_tables import (
     MISSED,
     Finding,
     Proposal,

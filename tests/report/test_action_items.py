@@ -1,8 +1,8 @@
 from datetime import datetime
 
-from errdetect.report.pages.action_items import top_action_items
-from errdetect.report.pages.policy_page import PageLimits, policy_pages
-from errdetect.report.pages.policy_tables import read_targets
+from errdetect.report.action_items import top_action_items
+from errdetect.report.policy_page import PageLimits, policy_pages
+from errdetect.report.policy_tables import read_targets
 from errdetect.report.report_content import ReportContent
 
 

@@ -6,7 +6,7 @@ import pytest
 from errdetect.data.policy_catalogue import Policy
 from errdetect.errors import DataError
 from errdetect.report.breakdown_section import build_breakdowns
-from errdetect.report.pages.policy_page import (
+from errdetect.report.policy_page import (
     PageLimits,
     policy_pages,
     rank_policies,

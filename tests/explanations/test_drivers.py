@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from errdetect.explanations.drivers import DRIVERS, MIN_DECISIONS, ExplainedSample, error_drivers
 from errdetect.explanations.reason_templates import load_templates
-from errdetect.features.reference_distribution import ReferenceDistribution
+from errdetect.features.feature_matrix import ReferenceDistribution
 
 CODES = ["margin", "market", "price", "text"]
 

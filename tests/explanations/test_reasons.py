@@ -12,7 +12,7 @@ from errdetect.explanations.reasons import (
     group_contributions,
     reason_codes,
 )
-from errdetect.features.reference_distribution import ReferenceDistribution
+from errdetect.features.feature_matrix import ReferenceDistribution
 from errdetect.features.text_attribution import WordContributions
 
 NAMES = ("score", "threshold", "margin", "confidence", "enforced", "price", "market", "text_char_logit",

@@ -5,7 +5,7 @@ import pandas as pd
 from hypothesis import given
 from hypothesis import strategies as st
 
-from errdetect.features.reference_distribution import (
+from errdetect.features.feature_matrix import (
     ReferenceDistribution,
     fit_reference_distribution,
     reference_from_jsonable,

@@ -9,7 +9,7 @@ import pandas as pd
 
 from errdetect.explanations.reason_facts import reason_title
 from errdetect.explanations.reason_templates import Words
-from errdetect.features.reference_distribution import ReferenceDistribution
+from errdetect.features.feature_matrix import ReferenceDistribution
 from errdetect.stats.intervals import critical_value
 
 __all__ = ["DRIVERS", "MIN_DECISIONS", "ExplainedSample", "error_drivers"]

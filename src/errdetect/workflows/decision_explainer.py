@@ -26,8 +26,8 @@ from errdetect.explanations.reasons import (
     group_contributions,
     latest_per_policy,
 )
+from errdetect.features.feature_matrix import ReferenceDistribution, reference_from_jsonable
 from errdetect.features.point_in_time_features import PointInTimeFeatures
-from errdetect.features.reference_distribution import ReferenceDistribution, reference_from_jsonable
 from errdetect.features.text_attribution import attribute_words
 from errdetect.model.bundle import ModelBundle
 from errdetect.snapshot import Snapshot

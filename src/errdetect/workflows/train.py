@@ -10,8 +10,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from errdetect.config import Config
+from errdetect.features.feature_matrix import fit_reference_distribution
 from errdetect.features.point_in_time_features import add_point_in_time_features
-from errdetect.features.reference_distribution import fit_reference_distribution
 from errdetect.model.baselines import fit_segment_rate, propensity_weights
 from errdetect.model.bundle import ModelBundle, hash_ids
 from errdetect.model.detector import Examples

@@ -1,4 +1,8 @@
-"""Decisions as a feature matrix, and typical values of the log's columns for explanations."""
+"""Convert decisions to the models' feature matrix: float64, with categories as codes.
+
+`fit_encoding` reads training decisions once; `build_features` serves training and scoring. The reference
+distribution holds the log's typical values and equivalent columns, for explanations only.
+"""
 
 import re
 from collections.abc import Callable, Mapping, Sequence

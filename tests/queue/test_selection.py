@@ -1,3 +1,5 @@
+"""None"""
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,9 +19,11 @@ from errdetect.queue.selection import (
     draw_random_arm,
     plan_random_arm,
     select_reviews,
+    width_ratio,
 )
 
 LANGUAGES = ["de", "fr", "en", "tr"]
+ONE = np.ones((1, 1), bool)
 
 
 def marketplace(seed, n=400):
@@ -216,3 +220,40 @@ def test_no_budget():
             ReviewCandidates(np.ones(2), np.ones(2, bool), np.ones(2)), [0], explore_share=0.1,
             rng=np.random.default_rng(0),
         )  # fmt: skip
+
+
+def plan(p, minutes, room, worth=None):
+    everybody = np.ones(len(p), bool)
+    worth = np.zeros(len(p)) if worth is None else worth
+    jobs = ReviewJobs(worth, minutes, np.zeros(len(p), int), ONE)
+    return plan_random_arm(p, jobs, np.array([float(room)]), members=everybody)
+
+
+@given(st.integers(0, 10**6), st.integers(2, 300), st.floats(1, 200))
+def test_chances_keep_their_floor_and_add_up_to_whole_reviews(seed, n, room):
+    rng = np.random.default_rng(seed)
+    p = rng.choice([0.0, 1e-9, 0.02, 0.5, 1.0], n)
+    minutes, worth = rng.choice([1.0, 2.5], n), rng.gamma(0.3, 5, n)
+    chance = plan(p, minutes, room, worth=worth).probability
+    total = chance.sum()
+    assert total == pytest.approx(round(total), abs=1e-9)
+    assert chance.min() >= FLOOR * total / n - 1e-12
+    assert chance.max() <= 1 + 1e-12
+    assert round(total) == 1 or chance @ minutes <= room + 1e-9
+
+
+def test_what_remedies_more_is_drawn_more_often():
+    p, minutes = np.full(100, 0.1), np.ones(100)
+    worth = np.r_[np.full(50, 1.0), np.zeros(50)]
+    chance = plan(p, minutes, 20, worth=worth).probability
+    assert chance[0] / chance[-1] == pytest.approx(np.sqrt(5))
+    assert plan(p, minutes, 20).probability == pytest.approx(np.full(100, 0.2))
+
+
+def test_few_draws_foretell_a_wider_interval():
+    """The same variance that hangs on a few heavy draws is seen less exactly."""
+    p = np.full(1000, 0.05)
+    assert width_ratio(p, np.full(1000, 0.1), 100) == pytest.approx(1.0)
+    uneven = np.where(np.arange(1000) < 50, 1.0, 50 / 950)
+    weights = np.sqrt((950 * (950 / 50 - 1)) / (1000 * 9.0))
+    assert width_ratio(p, uneven, 100) > weights

@@ -13,9 +13,11 @@ from sklearn.isotonic import IsotonicRegression
 from errdetect.model.calibration import (
     METHODS,
     CalibrationCurve,
+    ColumnOffsets,
     calibrator_from_jsonable,
     choose_calibrator,
     fit_curve,
+    fit_offsets,
     venn_abers,
 )
 from errdetect.stats.ranking_metrics import calibration_error
@@ -291,3 +293,45 @@ def test_unequal_weights_count_for_what_they_are_worth():
         np.append(1000.0, np.ones(40)),
     )
     assert 0.5 < fit_curve("shift", raw, y, weight).probability(np.zeros(1))[0] < 0.8
+
+
+def draw_shifted(shifts, n=800, seed=0):
+    rng = np.random.default_rng(seed)
+    column = pd.Series(np.repeat([f"s{i}" for i in range(len(shifts))], n), name="policy_id")
+    p = rng.uniform(0.1, 0.5, len(column))
+    odds = p / (1 - p) * np.exp(np.repeat(shifts, n))
+    y = (rng.random(len(column)) < odds / (1 + odds)).astype(float)
+    return column, y, p, np.ones(len(column))
+
+
+def test_finds_what_was_planted():
+    shifts = [1.0, 0.0, -0.7, 0.2]
+    found = fit_offsets(*draw_shifted(shifts), 1.0)
+    assert list(found.by_value.values()) == pytest.approx(shifts, abs=0.2)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 1000))
+def test_chance_is_shrunk_away(seed):
+    found = fit_offsets(*draw_shifted([0.0] * 20, n=60, seed=seed), 1.0)
+    assert np.abs(list(found.by_value.values())).mean() < 0.2
+
+
+def test_small_segments_move_less():
+    column, y, p, w = draw_shifted([0.8, -0.8, 0.8, -0.8])
+    few = np.ones(len(y), bool)
+    few[30:800] = False  # 30 rows are left of the first
+    found = fit_offsets(column[few], y[few], p[few], w[few], 1.0).by_value
+    assert abs(found["s0"]) < abs(found["s2"])
+
+
+def test_unseen_and_missing_add_nothing():
+    column = pd.Series(pd.Categorical(["a", None, "new", "b"]))
+    assert ColumnOffsets("c", {"a": 0.5, "b": -1.0}).of(column).tolist() == [0.5, 0.0, 0.0, -1.0]
+
+
+def test_a_column_without_values_is_fitted_to_nothing():
+    column = pd.Series([None] * 5, name="market", dtype="str")
+    assert fit_offsets(column, np.ones(5), np.full(5, 0.5), np.ones(5), 1.0) == ColumnOffsets(
+        "market", {}
+    )

@@ -148,10 +148,12 @@ def to_arrow_array(column: pd.Series, kind: pa.DataType | None = None) -> pa.Arr
     >>> to_arrow_array(pd.Series(pd.to_datetime(["2026-01-31 12:00"], utc=True)).dt.as_unit("us")).type
     TimestampType(timestamp[us, tz=UTC])
     """
-    aware = isinstance(column.dtype, pd.DatetimeTZDtype)
-    if not aware or not (kind is None or pa.types.is_timestamp(kind)):
+    held = column.dtype
+    if not isinstance(held, pd.DatetimeTZDtype) or not (
+        kind is None or pa.types.is_timestamp(kind)
+    ):
         return pa.array(column, kind, from_pandas=True)
-    own = pa.timestamp(column.dtype.unit, pa.lib.tzinfo_to_string(column.dtype.tz))
+    own = pa.timestamp(held.unit, pa.lib.tzinfo_to_string(held.tz))
     moments = pa.array(column.dt.tz_convert(None).to_numpy(), own)
     return moments if kind is None else moments.cast(kind)
 

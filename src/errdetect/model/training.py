@@ -190,21 +190,13 @@ def train_detector(
         blend.raw, held.error, _evaluation_weights(held), **_calibration_segments(held.decisions)
     )
     p_test = calibrator.probability(raw_test, **_calibration_segments(test.decisions))
-    rankings = {"margin": margin_ranking(test.decisions)}
-    rankings["segment rate"] = grown.evaluated.segment.rate(test.decisions)
-    evaluation = evaluate(
-        test.error,
-        p_test,
-        rankings,
-        _evaluation_weights(test),
-        budgets=plan.budgets,
-        bootstrap=Bootstrap(plan.resamples, np.random.default_rng(options.seed)),
-    )
-    measured = _evaluation_weights(test) > 0
+    held_out = HeldOut(test, p_test, _evaluation_weights(test))
+    evaluation = _evaluate_held_out(held_out, grown.evaluated, plan, options.seed)
+    measured = held_out.weight > 0
     verdict = apply_gate(evaluation, test.error[measured], min_errors=plan.min_errors)
 
     raw, y = np.append(blend.raw, raw_test), np.append(held.error, test.error)
-    weight = np.append(_evaluation_weights(held), _evaluation_weights(test))
+    weight = np.append(_evaluation_weights(held), held_out.weight)
     counts = {f"{name}_{what}": int(n) for name, e in (("fit", fit), ("tune", held), ("test", test))
               for what, n in (("decisions", len(e)), ("errors", e.error.sum()))}  # fmt: skip
     return TrainedModel(
@@ -218,14 +210,31 @@ def train_detector(
         verdict,
         counts,
         (*_evaluation_notes(test, grown.detector.encoding.left_out), *blend.notes),
-        reliability_table(test.error, p_test, _evaluation_weights(test)),
+        reliability_table(test.error, p_test, held_out.weight),
         reliability_by_segment(
             test.error,
             p_test,
-            _evaluation_weights(test),
+            held_out.weight,
             _calibration_segments(test.decisions)["segments"],
         ),
-        HeldOut(test, p_test, _evaluation_weights(test)),
+        held_out,
+    )
+
+
+def _evaluate_held_out(
+    held: HeldOut, detector: Detector, plan: TrainingPlan, seed: int
+) -> pd.DataFrame:
+    """Compare the model with rankings that need none."""
+    test = held.examples
+    rankings = {"margin": margin_ranking(test.decisions)}
+    rankings["segment rate"] = detector.segment.rate(test.decisions)
+    return evaluate(
+        test.error,
+        held.p,
+        rankings,
+        held.weight,
+        budgets=plan.budgets,
+        bootstrap=Bootstrap(plan.resamples, np.random.default_rng(seed)),
     )
 
 

@@ -296,8 +296,6 @@ def train(config: Config, *, progress: Progress = lambda _: None) -> TrainResult
     evaluation = pd.concat(
         [t for t in (trained.evaluation, right_label.evaluation) if len(t)], ignore_index=True
     )
-    progress("registering the run")
-    registry = ModelRegistry(config.path(config.registry.path), config.registry.name)
     notes = (*loaded.notes, *trained.notes, *labelled.notes, *right_label.notes)
     origin = describe_run(
         config, "train", {}, decisions=snapshot.decisions, reviews=reviews, seed=config.train.seed,
@@ -311,16 +309,9 @@ def train(config: Config, *, progress: Progress = lambda _: None) -> TrainResult
         | {"provenance": origin.metadata()},
         right_label.model,
     )
-    version = registry.record(
-        bundle,
-        accept=trained.verdict.answer == "validated",
-        params={**trained.tuned.params, **{f"rounds_{m}": r for m, r in trained.blend.rounds.items()},
-                "blend": trained.blend.name,
-                "calibration": str(trained.calibrator), "seed": config.train.seed},
-        metrics={**_evaluation_metrics(evaluation), **trained.counts},
-        tags={"gate": trained.verdict.answer, "gate_why": trained.verdict.why},
-        tables={"evaluation": evaluation, "segments": segments, "trials": pd.DataFrame(list(trained.tuned.trials))},
-    )  # fmt: skip
+    progress("registering the run")
+    registry = ModelRegistry(config.path(config.registry.path), config.registry.name)
+    version = _register_run(registry, bundle, trained, evaluation, segments, config.train.seed)
     verdict = trained.verdict
     return TrainResult(
         verdict.answer,
@@ -331,6 +322,32 @@ def train(config: Config, *, progress: Progress = lambda _: None) -> TrainResult
         trained.counts,
         notes,
         registry.tracking_uri,
+    )
+
+
+def _register_run(
+    registry: ModelRegistry,
+    bundle: ModelBundle,
+    trained: TrainedModel,
+    evaluation: pd.DataFrame,
+    segments: pd.DataFrame,
+    seed: int,
+) -> str | None:
+    """Record the run, and its model if the gate passes; return the model's version."""
+    trials = pd.DataFrame(list(trained.tuned.trials))
+    return registry.record(
+        bundle,
+        accept=trained.verdict.answer == "validated",
+        params={
+            **trained.tuned.params,
+            **{f"rounds_{member}": rounds for member, rounds in trained.blend.rounds.items()},
+            "blend": trained.blend.name,
+            "calibration": str(trained.calibrator),
+            "seed": seed,
+        },
+        metrics={**_evaluation_metrics(evaluation), **trained.counts},
+        tags={"gate": trained.verdict.answer, "gate_why": trained.verdict.why},
+        tables={"evaluation": evaluation, "segments": segments, "trials": trials},
     )
 
 

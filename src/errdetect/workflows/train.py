@@ -275,9 +275,14 @@ def train(config: Config, *, progress: Progress = lambda _: None) -> TrainResult
         ["decided_at", "decision_id"], kind="stable", ignore_index=True
     )
     progress("looking up what was known before each decision")
-    blocks = {"history": config.features.history, "similar": config.features.similar}
     reviews, as_of = loaded.snapshot.reviews, config.labels.as_of
-    decisions = add_point_in_time_features(decisions, reviews, as_of=as_of, **blocks)
+    decisions = add_point_in_time_features(
+        decisions,
+        reviews,
+        history=config.features.history,
+        similar=config.features.similar,
+        as_of=as_of,
+    )
     snapshot = loaded.snapshot.with_columns(decisions)
     labelled = _LabelledExamples(config, snapshot)
     examples = labelled.examples(snapshot)

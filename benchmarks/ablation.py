@@ -29,9 +29,10 @@ from errdetect.features.point_in_time_features import add_point_in_time_features
 from errdetect.model.baselines import propensity_weights
 from errdetect.model.detector import Detector, Examples
 from errdetect.model.ensemble import choose_ensemble, fit_ensemble
-from errdetect.model.gradient_boosting import DEFAULT_PARAMS
+from errdetect.model.ensemble_members import DEFAULT_PARAMS, FitOptions
 from errdetect.model.surrogate import sample_log
 from errdetect.model.training_data import count_texts_once, prepare_examples
+from errdetect.model.tuning import Objective
 from errdetect.stats.ranking_metrics import average_precision, recall_at
 from errdetect.workflows.load_data import load_snapshot
 from errdetect.workflows.train import label_examples
@@ -84,11 +85,10 @@ def fit(past: pd.DataFrame, known: Examples, variant: str, threads: int) -> Dete
     drawn = later.design > 0
     weight = later.design if later.error[drawn].sum() >= 5 else np.ones(len(later))
     blend = choose_ensemble(
-        small, held, DEFAULT_PARAMS, weight=weight, objective="average_precision", budget=0.05,
-        seed=0, threads=threads,
-    )  # fmt: skip
+        small, held, DEFAULT_PARAMS, weight, Objective(), FitOptions(threads=threads)
+    )
     whole = prepare_examples(known, counted, **how, log=log)
-    members = fit_ensemble(whole, blend, DEFAULT_PARAMS, seed=0, threads=threads)
+    members = fit_ensemble(whole, blend, DEFAULT_PARAMS, FitOptions(threads=threads))
     return whole.detector(members, blend.floor)
 
 

@@ -19,19 +19,18 @@ import pandas as pd
 
 from errdetect.config import load_config
 from errdetect.model.baselines import fit_segment_rate
+from errdetect.model.detector import Examples
+from errdetect.model.ensemble_members import FitOptions
+from errdetect.model.evaluation import Bootstrap, HeldOut, evaluate_segments
 from errdetect.model.policy_correction import fit_policy_correction
-from errdetect.model.segment_evaluation import evaluate_segments
-from errdetect.model.training import train_detector
+from errdetect.model.training import TrainingPlan, train_detector
 from errdetect.simulation.marketplace import simulate, write_marketplace
 from errdetect.snapshot import Snapshot
 from errdetect.stats.ranking_metrics import average_precision
 from errdetect.workflows.load_data import load_snapshot
 from errdetect.workflows.train import label_examples
 
-HOW = {
-    "parts": (0.6, 0.2, 0.2), "leave_out": (), "text": True, "trials": 0, "seconds": None,
-    "budgets": [0.1], "resamples": 50, "min_errors": 1, "seed": 0, "threads": 1,
-}  # fmt: skip
+PLAN = TrainingPlan(budgets=[0.1], resamples=50, min_errors=1)
 COLUMNS = ["policy_id", "market", "moderator"]
 KEYS = ["segment", "level", "measure"]
 
@@ -58,20 +57,23 @@ def ranking(
     early = (decisions["decided_at"] < cut).to_numpy()
     later = decisions[~early]
     known = label_examples(snapshot.before(cut).of(decisions[early]))
-    trained = train_detector(known, **HOW)
+    trained = train_detector(known, PLAN, FitOptions())
     X = trained.detector.features(later)
     p = trained.calibrator.probability(trained.detector.raw(X, 1))
     seen = label_examples(snapshot.of(later))
     at = pd.Index(later["decision_id"]).get_indexer(pd.Index(seen.decisions["decision_id"]))
-    how = {"columns": COLUMNS, "resamples": 200}
     wrong = truth.loc[~early, "is_error"].to_numpy(float)
     ways = {
-        "truth": (later, wrong, p, np.ones(len(p))),
-        "weighted": (seen.decisions, seen.error, p[at], seen.design),
-        "plain": (seen.decisions, seen.error, p[at], np.ones(len(at))),
+        "truth": HeldOut(
+            Examples(later, wrong, wrong, np.ones(len(p)), np.ones(len(p))), p, np.ones(len(p))
+        ),
+        "weighted": HeldOut(seen, p[at], seen.design),
+        "plain": HeldOut(seen, p[at], np.ones(len(at))),
     }
     found = {
-        name: evaluate_segments(*way, **how, rng=np.random.default_rng(0)).set_index(KEYS)
+        name: evaluate_segments(way, COLUMNS, Bootstrap(200, np.random.default_rng(0))).set_index(
+            KEYS
+        )
         for name, way in ways.items()
     }
     table = found["weighted"].join(found["truth"]["value"].rename("truth"), how="left")

@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pandas as pd
 
-from errdetect.features.history_features import history_features
+from errdetect.features.point_in_time_features import history_features
 
 DAY = 86_400
 

@@ -17,7 +17,7 @@ import pandas as pd
 
 from errdetect.data.action_meanings import ALLOW_ACTIONS
 from errdetect.estimation.error_rates import estimate_rates
-from errdetect.model.cross_fitting import cross_fit
+from errdetect.model.training import cross_fit
 from errdetect.schemas import MISSED_VIOLATION, WRONGFUL_ACTION
 from errdetect.simulation.marketplace import simulate
 from errdetect.snapshot import Snapshot

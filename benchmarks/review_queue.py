@@ -15,6 +15,7 @@ import argparse
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,8 +28,8 @@ from errdetect.data.action_meanings import ALLOW_ACTIONS
 from errdetect.data.policy_catalogue import read_policies
 from errdetect.estimation.error_rates import estimate_rates
 from errdetect.estimation.queue_sample import extend_to_duplicates, read_queue_design
-from errdetect.queue.allocation import Floor, allocate_reviews
-from errdetect.queue.selection import Selection, select_reviews
+from errdetect.queue.allocation import AccountLimit, Floor, ReviewJobs, allocate_reviews
+from errdetect.queue.selection import ReviewCandidates, Selection, select_reviews
 from errdetect.simulation.marketplace import simulate, write_marketplace
 from errdetect.snapshot import Snapshot
 from errdetect.workflows.score import score
@@ -160,11 +161,13 @@ def drawn_anew(
     """Draw the queue of a run's scores again."""
     place = pd.Series(np.arange(len(scores)), scores["decision_id"])
     open_ = scores["arm"].isna() | scores["arm"].isin(["ranked", "explore"])
-    chosen = select_reviews(
-        scores["value"].to_numpy(), open_.to_numpy(bool), p_error=scores["p_error"].to_numpy(),
-        capacity=[minutes], explore_share=share if share == "auto" else float(share), rng=rng,
-        minutes=scores["minutes"].to_numpy(), heads=place[scores["job_id"]].to_numpy(),
+    candidates = ReviewCandidates(
+        scores["value"].to_numpy(), open_.to_numpy(bool), scores["p_error"].to_numpy(),
+        scores["minutes"].to_numpy(), heads=place[scores["job_id"]].to_numpy(),
     )  # fmt: skip
+    chosen = select_reviews(
+        candidates, [minutes], explore_share=share if share == "auto" else float(share), rng=rng
+    )
     arm = scores["arm"].where(~open_).astype(object)
     for name, which in (("ranked", ~chosen.explored), ("explore", chosen.explored)):
         arm[scores["job_id"].isin(scores["decision_id"].iloc[chosen.order[which]])] = name
@@ -199,17 +202,23 @@ def allocation_gaps(n_instances: int) -> np.ndarray:
         value = rng.gamma(0.5, 2, n) / minutes
         room = rng.integers(30, 120, n_pools).astype(float)
         floors = [Floor(of == 1, 15.0)] if seed % 2 and can[1].any() else []
-        account, cap = (rng.integers(0, n // 5, n), 2) if seed % 3 == 0 else (None, None)
-        got = allocate_reviews(
-            value, minutes, of, can, room, floors=floors, account=account, cap=cap
-        )
-        best = optimum(value, minutes, of, can, room, floors, account, cap)
+        limit = AccountLimit(rng.integers(0, n // 5, n), 2) if seed % 3 == 0 else None
+        jobs = ReviewJobs(value, minutes, of, can)
+        got = allocate_reviews(jobs, room, floors=floors, limit=limit)
+        best = optimum(jobs, room, floors, limit)
         reached.append((value * minutes)[got.pool >= 0].sum() / best)
     return np.array(reached)
 
 
-def optimum(value, minutes, of, can, room, floors, account, cap) -> float:
-    row, pool = np.nonzero(can[of])
+def optimum(
+    jobs: ReviewJobs,
+    room: np.ndarray,
+    floors: Sequence[Floor] = (),
+    limit: AccountLimit | None = None,
+) -> float:
+    """Give the exact optimum by HiGHS, within a ten-thousandth."""
+    value, minutes, of = jobs.value, jobs.minutes, jobs.of
+    row, pool = np.nonzero(jobs.can[of])
     k = np.arange(len(row))
 
     def total(weight, group, n_groups):
@@ -220,9 +229,10 @@ def optimum(value, minutes, of, can, room, floors, account, cap) -> float:
     for floor in floors:
         rows.append(-total(minutes[row] * floor.member[row], 0 * row, 1))
         most.append([-floor.minutes])
-    if cap is not None:
-        rows.append(total(np.ones(len(k)), account[row], account.max() + 1))
-        most.append(np.full(account.max() + 1, cap))
+    if limit is not None:
+        n_accounts = limit.account.max() + 1
+        rows.append(total(np.ones(len(k)), limit.account[row], n_accounts))
+        most.append(np.full(n_accounts, limit.cap))
     found = milp(
         -(value * minutes)[row], integrality=np.ones(len(k)), bounds=Bounds(0, 1),
         constraints=LinearConstraint(sparse.vstack(rows), -np.inf, np.concatenate(most)),
@@ -242,7 +252,7 @@ def large(n: int, n_pools: int) -> dict[str, float]:
     floors = [Floor(of % 20 == c, 200.0) for c in range(10)]
     cases = {
         "plain": {},
-        "with an account cap": {"account": account, "cap": 2},
+        "with an account cap": {"limit": AccountLimit(account, 2)},
         "with ten minimum shares": {"floors": floors},
     }
     seconds = {}
@@ -250,7 +260,7 @@ def large(n: int, n_pools: int) -> dict[str, float]:
         spent = []
         for _ in range(3):
             start = time.process_time()
-            allocate_reviews(value, minutes, of, can, room, **extra)
+            allocate_reviews(ReviewJobs(value, minutes, of, can), room, **extra)
             spent.append(time.process_time() - start)
         seconds[name] = float(np.median(spent))
     return seconds

@@ -18,7 +18,7 @@ ONLY_IN = {
     "sqlalchemy": ("errdetect/ledger/", "errdetect/data/database_"),
     "alembic": ("errdetect/ledger/",),
     "psycopg": ("errdetect/ledger/", "errdetect/data/database_"),
-    "shap": ("errdetect/explanations/plots.py",),
+    "shap": ("errdetect/explanations/contributions.py",),
 }
 
 

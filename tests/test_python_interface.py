@@ -17,8 +17,7 @@ import pytest
 
 import errdetect
 from errdetect import api
-from errdetect.data.dataframes import dataframe_name, dataframes_as_files
-from errdetect.data.sources import Sources
+from errdetect.data.sources import Sources, dataframe_name, dataframes_as_files
 
 FUNCTIONS = sorted(api.__all__)
 #: What the interface adds to a workflow's parameters: DataFrames.

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 import pandas as pd
 
 from errdetect.config import Config, load_config
-from errdetect.data.dataframes import dataframes_as_files
+from errdetect.data.sources import dataframes_as_files
 from errdetect.errors import ConfigError, error_message
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from errdetect.workflows.proposals import ProposalsResult
     from errdetect.workflows.remediate import RemediateResult
     from errdetect.workflows.report import ReportResult
-    from errdetect.workflows.result_tables import ResultTables
+    from errdetect.workflows.run_description import ResultTables
     from errdetect.workflows.score import ScoreResult
     from errdetect.workflows.simulate import SimulateResult
     from errdetect.workflows.train import TrainResult

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from errdetect.data.atomic_writing import to_json_value
-from errdetect.data.database_rows import dump_json
+from errdetect.data.database_tables import dump_json
 
 NOON = pd.Timestamp("2026-01-02T12:00Z")
 

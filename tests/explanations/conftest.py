@@ -1,18 +1,16 @@
 """One small detector for the tests of explanations."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from errdetect.model.bundle import ModelBundle
-from errdetect.model.calibration import Calibrator, ColumnOffsets
-from errdetect.model.calibration_curves import CalibrationCurve
+from errdetect.model.calibration import CalibrationCurve, Calibrator, ColumnOffsets
 from errdetect.model.detector import Examples
 from errdetect.model.ensemble import fit_members
-from errdetect.model.gradient_boosting import DEFAULT_PARAMS
+from errdetect.model.ensemble_members import DEFAULT_PARAMS, FitOptions
 from errdetect.model.training_data import count_texts_once, prepare_examples
 
 WORDS = ("replica", "original", "watch", "shoe", "new", "box", "نسخة", "шуба", "靴")
@@ -53,9 +51,9 @@ def bundle(decisions: pd.DataFrame) -> ModelBundle:
     examples = Examples(decisions, error, violates, one, one)
     counted = count_texts_once(decisions, examples, leave_out=(), text=True)
     prepared = prepare_examples(examples, counted, leave_out=(), text=True, seed=0)
-    how: dict[str, Any] = {"rounds": {"violates": 8, "extra": 8, "extra_error": 8}}
+    rounds = {"violates": 8, "extra": 8, "extra_error": 8}
     names = {"violates", "extra", "extra_error", "additive", "text", "segment"}
-    members = fit_members(prepared, names, DEFAULT_PARAMS, seed=0, threads=1, **how)
+    members = fit_members(prepared, names, DEFAULT_PARAMS, rounds, FitOptions())
     calibrator = Calibrator(
         "isotonic",
         (-3.0, -1.0, 0.0, 2.0, 0.02, 0.1, 0.1, 0.8),

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from errdetect.explanations.drivers import DRIVERS, MIN_DECISIONS, error_drivers
+from errdetect.explanations.drivers import DRIVERS, MIN_DECISIONS, ExplainedSample, error_drivers
 from errdetect.explanations.reason_templates import load_templates
-from errdetect.features.reference_distribution import ReferenceDistribution
+from errdetect.features.feature_matrix import ReferenceDistribution
 
 CODES = ["margin", "market", "price", "text"]
 
@@ -17,10 +17,10 @@ def table(
     frame = pd.DataFrame(
         {"decision_id": [f"d{i:04}" for i in range(len(policy))], "policy_id": policy}
     )
-    return error_drivers(
-        frame, pd.DataFrame(pushes, columns=CODES), np.ones(len(policy)) if p is None else p, load_templates(),
-        reference=ReferenceDistribution(), rng=np.random.default_rng(seed), **more,
-    )  # fmt: skip
+    p = np.ones(len(policy)) if p is None else p
+    sample = ExplainedSample(frame, pd.DataFrame(pushes, columns=CODES), p, **more)
+    rng = np.random.default_rng(seed)
+    return error_drivers(sample, load_templates(), ReferenceDistribution(), rng)
 
 
 def test_shares_add_up_by_policy():

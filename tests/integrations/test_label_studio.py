@@ -21,7 +21,7 @@ from errdetect.integrations.label_studio import (
     is_label_studio,
     read_label_studio,
 )
-from errdetect.integrations.label_studio_tasks import FACTS, label_studio_tasks, labelling_config
+from errdetect.integrations.queue_export import FACTS, label_studio_tasks, labelling_config
 from errdetect.schemas import QUEUE, REVIEWS, VERDICTS
 
 HARD = st.characters(exclude_categories=["Cs"])

@@ -11,7 +11,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import text
 
-from errdetect.data.database_connection import (
+from errdetect.data.database_tables import (
     open_engine,
     read_transaction,
     redacted_url,

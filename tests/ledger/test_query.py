@@ -9,8 +9,13 @@ import pandas as pd
 import pytest
 from sqlalchemy import text
 
-from errdetect.data.database_connection import open_engine, read_transaction, write_transaction
-from errdetect.data.database_tables import read_table_batches, write_table
+from errdetect.data.database_tables import (
+    open_engine,
+    read_table_batches,
+    read_transaction,
+    write_table,
+    write_transaction,
+)
 from errdetect.data.table_reading import iter_decisions, read_decisions, read_reviews
 from errdetect.errors import DataError
 

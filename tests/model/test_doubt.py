@@ -6,7 +6,7 @@ from errdetect.model.bundle import ModelBundle, load_bundle, save_bundle
 from errdetect.model.calibration import Calibrator, choose_calibrator
 from errdetect.model.detector import DOUBT_COLUMN, Examples, apply_policy_floor
 from errdetect.model.ensemble import fit_member
-from errdetect.model.gradient_boosting import DEFAULT_PARAMS
+from errdetect.model.ensemble_members import DEFAULT_PARAMS, FitOptions
 from errdetect.model.surrogate import sample_log
 from errdetect.model.training_data import PreparedExamples, count_texts_once, prepare_examples
 
@@ -77,9 +77,7 @@ def test_no_row_vouches_for_its_own_policy(prepared, told):
 
 
 def test_the_bound_lifts_and_contributions_still_add_up(prepared, told):
-    member = fit_member(
-        "segment", prepared, prepared.data(), DEFAULT_PARAMS, seed=0, threads=1, rounds=1
-    )
+    member = fit_member("segment", prepared, prepared.data(), DEFAULT_PARAMS, 1, FitOptions())
     plain = prepared.detector([member])
     detector = prepared.detector([member], floor=True)
     X = detector.features(told.decisions[500:])
@@ -108,9 +106,7 @@ def test_without_relabelled_reviews_there_is_no_doubt(told):
 
 
 def test_a_bundle_keeps_doubt_and_the_usual(prepared, told, tmp_path):
-    member = fit_member(
-        "segment", prepared, prepared.data(), DEFAULT_PARAMS, seed=0, threads=1, rounds=1
-    )
+    member = fit_member("segment", prepared, prepared.data(), DEFAULT_PARAMS, 1, FitOptions())
     detector = prepared.detector([member], floor=True)
     later = told.decisions[500:]
     X = detector.features(later)

@@ -5,10 +5,11 @@ import pytest
 
 from errdetect.model import ensemble as room
 from errdetect.model.ensemble import choose_ensemble, fit_ensemble, has_few_labels
-from errdetect.model.gradient_boosting import DEFAULT_PARAMS
+from errdetect.model.ensemble_members import DEFAULT_PARAMS, FitOptions
 from errdetect.model.training_data import count_texts_once, prepare_examples
+from errdetect.model.tuning import Objective
 
-AIM = {"objective": "average_precision", "budget": 0.05, "seed": 0, "threads": 1}
+AIM = (Objective(), FitOptions())
 
 
 def parts(examples, text=True):
@@ -21,11 +22,11 @@ def parts(examples, text=True):
 
 def test_the_usual_average_stays_without_a_clear_lead(examples):
     prepared, held = parts(examples)
-    found = choose_ensemble(prepared, held, DEFAULT_PARAMS, weight=np.ones(500), **AIM)
+    found = choose_ensemble(prepared, held, DEFAULT_PARAMS, np.ones(500), *AIM)
     assert set(found.values) == set(room._AVERAGES)
     if found.name == "trees":
         assert found.notes == ()
-    members = fit_ensemble(prepared, found, DEFAULT_PARAMS, seed=0, threads=1)
+    members = fit_ensemble(prepared, found, DEFAULT_PARAMS, FitOptions())
     assert {m.name: m.weight for m in members} == dict(found.weights)
     trees = next(m.model for m in members if m.name == "violates")
     assert trees.current_iteration() == round(found.rounds["violates"] * 1.15)
@@ -41,7 +42,7 @@ def test_the_segment_rate_is_the_floor(examples, monkeypatch):
         prepared.examples, p_error=np.full(1000, 0.5), p_violates=np.full(1000, 0.5)
     )
     prepared = dataclasses.replace(prepared, examples=noise)
-    found = choose_ensemble(prepared, held, DEFAULT_PARAMS, weight=np.ones(500), **AIM)
+    found = choose_ensemble(prepared, held, DEFAULT_PARAMS, np.ones(500), *AIM)
     assert "segment" in found.weights
     assert any("ranked better by" in note for note in found.notes)
 
@@ -56,7 +57,5 @@ def test_what_few_means(examples, n, errors, few):
 
 
 def test_without_text_no_average_asks_for_texts(examples):
-    found = choose_ensemble(
-        *parts(examples, text=False), DEFAULT_PARAMS, weight=np.ones(500), **AIM
-    )
+    found = choose_ensemble(*parts(examples, text=False), DEFAULT_PARAMS, np.ones(500), *AIM)
     assert "trees and the texts" not in found.values

@@ -6,13 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from errdetect.model.evaluation import Bootstrap, evaluate_policy_correction, is_beaten_by_baseline
 from errdetect.model.policy_correction import (
     PolicyCorrection,
+    PolicyTokens,
+    content_folds,
     fit_policy_correction,
     load_policy_correction,
 )
-from errdetect.model.policy_tokens import PolicyTokens, content_folds
-from errdetect.model.segment_evaluation import evaluate_policy_correction, is_beaten_by_baseline
 from errdetect.stats.intervals import wilson
 from errdetect.stats.ranking_metrics import average_precision
 
@@ -167,10 +168,15 @@ def test_tokens_of_missing_columns_say_nothing():
 
 
 def measured(y, model, without, right, named, weight=None):
+    policies = pd.DataFrame({"correct": right, "suggested": named[0], "usual": named[1]})
     return evaluate_policy_correction(
-        y, (model, without), right, named, np.ones(len(y)) if weight is None else weight,
-        budgets=[0.1], resamples=100, rng=np.random.default_rng(0),
-    )  # fmt: skip
+        y,
+        (model, without),
+        policies,
+        np.ones(len(y)) if weight is None else weight,
+        budgets=[0.1],
+        bootstrap=Bootstrap(100, np.random.default_rng(0)),
+    )
 
 
 def test_evaluation_measures_what_it_says():

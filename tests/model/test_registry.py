@@ -6,17 +6,18 @@ import pytest
 
 from errdetect.errors import ModelError
 from errdetect.model.bundle import ModelBundle, hash_ids
+from errdetect.model.ensemble_members import FitOptions
 from errdetect.model.registry import ModelRegistry
-from errdetect.model.training import train_detector
+from errdetect.model.training import TrainingPlan, train_detector
 
 
 @pytest.fixture(scope="module")
 def bundle(examples) -> ModelBundle:
     trained = train_detector(
         examples.take(examples.decisions.index.to_numpy() < 700),
-        parts=(0.6, 0.2, 0.2), leave_out=(), text=True, trials=0, seconds=None, budgets=[0.1], resamples=50,
-        min_errors=1, seed=0, threads=1,
-    )  # fmt: skip
+        TrainingPlan(budgets=[0.1], resamples=50, min_errors=1),
+        FitOptions(),
+    )
     ids = hash_ids(examples.decisions["decision_id"])
     return ModelBundle(trained.detector, trained.calibrator, ids, {"actions": {"block": "enforce"}})
 

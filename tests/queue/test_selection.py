@@ -1,3 +1,5 @@
+"""None"""
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -5,13 +7,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from errdetect.errors import DataError
-from errdetect.queue.allocation import Floor
-from errdetect.queue.random_arm import FLOOR, draw_random_arm, plan_random_arm
+from errdetect.queue.allocation import AccountLimit, Floor, ReviewJobs
 from errdetect.queue.review_value import job_heads
 from errdetect.queue.reviewer_pools import Pool, group_by_pools
-from errdetect.queue.selection import SHARES, WIDER, budget_count, select_reviews
+from errdetect.queue.selection import (
+    FLOOR,
+    SHARES,
+    WIDER,
+    ReviewCandidates,
+    budget_count,
+    draw_random_arm,
+    plan_random_arm,
+    select_reviews,
+    width_ratio,
+)
 
 LANGUAGES = ["de", "fr", "en", "tr"]
+ONE = np.ones((1, 1), bool)
 
 
 def marketplace(seed, n=400):
@@ -30,17 +42,11 @@ def marketplace(seed, n=400):
         np.where(rng.random(n) < 0.3, rng.integers(0, 20, n), np.arange(100, 100 + n))
     )
     key = content.astype(str) + frame["language"]
-    return {
-        "value": value,
-        "open_": open_,
-        "p_error": p,
-        "minutes": pd.Series(frame["language"]).map({"de": 1.5, "fr": 2.0, "en": 3.0, "tr": 1.0}).to_numpy(),
-        "classes": group_by_pools(frame, pools),
-        "capacity": np.array([pool.minutes for pool in pools]),
-        "heads": job_heads(key, open_, value),
-        "account": rng.integers(-1, 60, n),
-        "cap": 2,
-    }  # fmt: skip
+    minutes = frame["language"].map({"de": 1.5, "fr": 2.0, "en": 3.0, "tr": 1.0}).to_numpy()
+    classes, heads = group_by_pools(frame, pools), job_heads(key, open_, value)
+    candidates = ReviewCandidates(value, open_, p, minutes, classes, heads)
+    capacity = np.array([pool.minutes for pool in pools])
+    return candidates, capacity, AccountLimit(rng.integers(-1, 60, n), 2)
 
 
 def test_budgets_are_counts_or_shares():
@@ -59,9 +65,8 @@ def test_budgets_are_counts_or_shares():
 def test_what_every_selection_keeps(seed, n, budget, share):
     rng = np.random.default_rng(seed)
     value, open_ = rng.random(n) + 0.01, rng.random(n) < 0.7
-    chosen = select_reviews(
-        value, open_, p_error=rng.random(n), capacity=[budget], explore_share=share, rng=rng
-    )
+    candidates = ReviewCandidates(value, open_, rng.random(n))
+    chosen = select_reviews(candidates, [budget], explore_share=share, rng=rng)
     queued, ranked = chosen.order, chosen.order[~chosen.explored]
     assert len(queued) == len(set(queued)) == min(budget, open_.sum())
     assert open_[queued].all()
@@ -79,36 +84,38 @@ def test_what_every_selection_keeps(seed, n, budget, share):
 @settings(max_examples=40)
 @given(st.integers(0, 10**6), st.floats(0.05, 0.9))
 def test_what_every_selection_under_pools_keeps(seed, share):
-    x = marketplace(seed)
-    chosen = select_reviews(**x, explore_share=share, rng=np.random.default_rng(seed))
-    used = np.bincount(chosen.pool, x["minutes"][chosen.order], 3)
-    assert (used <= x["capacity"] + 1e-6).all()
-    assert x["classes"].can[x["classes"].of[chosen.order], chosen.pool].all()
-    heads = x["heads"][x["open_"]]
+    x, capacity, limit = marketplace(seed)
+    rng = np.random.default_rng(seed)
+    chosen = select_reviews(x, capacity, explore_share=share, rng=rng, limit=limit)
+    used = np.bincount(chosen.pool, x.minutes[chosen.order], 3)
+    assert (used <= capacity + 1e-6).all()
+    assert x.classes.can[x.classes.of[chosen.order], chosen.pool].all()
+    heads = x.heads[x.open_]
     sizes = np.bincount(heads, minlength=400)
     assert (chosen.covers == sizes[chosen.order]).all()
-    ranked = x["account"][chosen.order[~chosen.explored]]
+    ranked = limit.account[chosen.order[~chosen.explored]]
     assert np.bincount(ranked[ranked >= 0]).max(initial=0) <= 2
     pi = chosen.inclusion_probability
-    able = x["classes"].can[x["classes"].of].any(axis=1)
-    assert (pi[x["open_"] & ~able] == 0).all()
-    assert (pi[x["open_"] & able] > 0).all()
+    able = x.classes.can[x.classes.of].any(axis=1)
+    assert (pi[x.open_ & ~able] == 0).all()
+    assert (pi[x.open_ & able] > 0).all()
     # One verdict for all of a job, so one chance; chances of jobs add up to the reviews.
-    assert (pi[x["open_"]] == pi[heads]).all()
+    assert (pi[x.open_] == pi[heads]).all()
     assert pi[np.unique(heads)].sum() == pytest.approx(len(chosen.order))
 
 
 def test_the_stated_chances_are_the_frequencies():
-    x = marketplace(5)
+    x, capacity, limit = marketplace(5)
     draws, seen = 2000, np.zeros(400)
     for seed in range(draws):
         if not seed:
-            chosen = select_reviews(**x, explore_share=0.3, rng=np.random.default_rng(seed))
+            rng = np.random.default_rng(seed)
+            chosen = select_reviews(x, capacity, explore_share=0.3, rng=rng, limit=limit)
             stated, ranked = chosen.inclusion_probability, chosen.order[~chosen.explored]
-            design = _plan(x, chosen)
+            design = _plan(x, capacity, chosen)
         drawn = draw_random_arm(design, np.random.default_rng([7, seed]))
         seen[drawn] += 1 / draws
-    open_jobs = np.unique(x["heads"][x["open_"]])
+    open_jobs = np.unique(x.heads[x.open_])
     rest = np.setdiff1d(open_jobs, ranked)
     at = stated[rest]
     error = (seen[rest] - at) / np.sqrt(np.maximum(at * (1 - at), 1e-12) / draws)
@@ -117,16 +124,16 @@ def test_the_stated_chances_are_the_frequencies():
     assert (seen[rest][at == 0] == 0).all()
 
 
-def _plan(x, chosen):
+def _plan(x, capacity, chosen):
     """The exploration that `select_reviews` drew from, made again from what it says."""
     members = np.zeros(400, bool)
-    members[np.unique(x["heads"][x["open_"]])] = True
+    members[np.unique(x.heads[x.open_])] = True
     members[chosen.order[~chosen.explored]] = False
-    size = np.bincount(x["heads"][x["open_"]], minlength=400).astype(float)
-    worth = np.bincount(x["heads"][x["open_"]], x["value"][x["open_"]], minlength=400)
+    size = np.bincount(x.heads[x.open_], minlength=400).astype(float)
+    worth = np.bincount(x.heads[x.open_], x.value[x.open_], minlength=400)
     plan = plan_random_arm(
-        x["p_error"], x["minutes"], x["classes"].of, x["classes"].can, 0.3 * x["capacity"],
-        members=members, size=np.maximum(size, 1), worth=worth,
+        x.p_error, ReviewJobs(worth, x.minutes, x.classes.of, x.classes.can), 0.3 * capacity,
+        members=members, size=np.maximum(size, 1),
     )  # fmt: skip
     stated = chosen.inclusion_probability
     np.testing.assert_allclose(plan.probability[members], stated[members], rtol=1e-9)
@@ -140,8 +147,10 @@ def test_a_whole_run_draws_with_the_stated_chances():
     open_ = np.arange(30) % 5 != 0
     seen = np.zeros(30)
     for seed in range(2000):
-        chosen = select_reviews(value, open_, p_error=p, capacity=[10], explore_share=0.4,
-                        rng=np.random.default_rng(seed))  # fmt: skip
+        chosen = select_reviews(
+            ReviewCandidates(value, open_, p), [10], explore_share=0.4,
+            rng=np.random.default_rng(seed),
+        )  # fmt: skip
         seen[chosen.order] += 1 / 2000
     assert np.abs(seen - chosen.inclusion_probability)[open_].max() < 0.045
 
@@ -151,10 +160,8 @@ def test_a_whole_run_draws_with_the_stated_chances():
 def test_exploration_is_of_fixed_size_within_its_minutes_and_above_its_floor(seed, n, room):
     rng = np.random.default_rng(seed)
     minutes = rng.choice([1.0, 2.5, 4.0], n)
-    plan = plan_random_arm(
-        rng.random(n), minutes, np.zeros(n, np.int64), np.ones((1, 1), bool), np.array([room]),
-        members=np.ones(n, bool),
-    )  # fmt: skip
+    jobs = ReviewJobs(np.zeros(n), minutes, np.zeros(n, np.int64), np.ones((1, 1), bool))
+    plan = plan_random_arm(rng.random(n), jobs, np.array([room]), members=np.ones(n, bool))
     count = plan.probability.sum()
     assert count == pytest.approx(round(count))
     assert round(count) >= 1
@@ -168,32 +175,23 @@ def test_exploration_is_of_fixed_size_within_its_minutes_and_above_its_floor(see
 def test_auto_takes_the_smallest_share_that_keeps_the_interval():
     rng = np.random.default_rng(1)
     p = rng.beta(0.5, 6, 4000)
-    x = {
-        "value": p * rng.gamma(1, 1, 4000),
-        "open_": np.ones(4000, bool),
-        "p_error": p,
-        "capacity": [300],
-    }
-    chosen = select_reviews(**x, explore_share="auto", rng=rng)
+    x = ReviewCandidates(p * rng.gamma(1, 1, 4000), np.ones(4000, bool), p)
+    chosen = select_reviews(x, [300], explore_share="auto", rng=rng)
     assert chosen.width_ratio <= WIDER
     assert chosen.explore_share in SHARES
     less = SHARES[SHARES.index(chosen.explore_share) - 1]
-    assert select_reviews(**x, explore_share=less, rng=rng).width_ratio > WIDER
+    assert select_reviews(x, [300], explore_share=less, rng=rng).width_ratio > WIDER
 
 
 def test_ties_keep_the_input_s_order():
-    chosen = select_reviews(
-        np.ones(9), np.ones(9, bool), p_error=np.full(9, 0.1), capacity=[3], explore_share=0.01,
-        rng=np.random.default_rng(0),
-    )  # fmt: skip
+    candidates = ReviewCandidates(np.ones(9), np.ones(9, bool), np.full(9, 0.1))
+    chosen = select_reviews(candidates, [3], explore_share=0.01, rng=np.random.default_rng(0))
     assert chosen.order[~chosen.explored].tolist() == [0, 1]
 
 
 def test_the_random_part_is_spread_among_the_ranked():
-    chosen = select_reviews(
-        np.ones(900), np.ones(900, bool), p_error=np.full(900, 0.1), capacity=[100],
-        explore_share=0.2, rng=np.random.default_rng(0),
-    )  # fmt: skip
+    candidates = ReviewCandidates(np.ones(900), np.ones(900, bool), np.full(900, 0.1))
+    chosen = select_reviews(candidates, [100], explore_share=0.2, rng=np.random.default_rng(0))
     for part in np.split(chosen.explored, 4):
         assert part.sum() == 5
 
@@ -203,24 +201,59 @@ def test_minimum_shares_are_held_to_within_a_review():
     value, minutes = rng.random(600), np.full(600, 2.0)
     rare = np.arange(600) % 6 == 0
     value[rare] /= 50
-    x = {
-        "p_error": np.full(600, 0.1),
-        "capacity": [200.0],
-        "explore_share": 0.1,
-        "minutes": minutes,
-    }
-    plain = select_reviews(value, np.ones(600, bool), **x, rng=rng)
-    held = select_reviews(value, np.ones(600, bool), **x, rng=rng, floors=[Floor(rare, 50.0)])
+    candidates = ReviewCandidates(value, np.ones(600, bool), np.full(600, 0.1), minutes)
+
+    def chosen(floors):
+        return select_reviews(candidates, [200.0], explore_share=0.1, rng=rng, floors=floors)
+
+    plain, held = chosen([]), chosen([Floor(rare, 50.0)])
     got = [minutes[c.order[rare[c.order] & ~c.explored]].sum() for c in (plain, held)]
     assert got[0] < 10 < 43 <= got[1]
     assert held.short.tolist() == [0.0]
-    much = select_reviews(value, np.ones(600, bool), **x, rng=rng, floors=[Floor(value > 2, 50.0)])
+    much = chosen([Floor(value > 2, 50.0)])
     assert much.short.tolist() == pytest.approx([45.0])
 
 
 def test_no_budget():
     with pytest.raises(DataError, match="The budget must be at least 1 review, got 0"):
         select_reviews(
-            np.ones(2), np.ones(2, bool), p_error=np.ones(2), capacity=[0], explore_share=0.1,
+            ReviewCandidates(np.ones(2), np.ones(2, bool), np.ones(2)), [0], explore_share=0.1,
             rng=np.random.default_rng(0),
         )  # fmt: skip
+
+
+def plan(p, minutes, room, worth=None):
+    everybody = np.ones(len(p), bool)
+    worth = np.zeros(len(p)) if worth is None else worth
+    jobs = ReviewJobs(worth, minutes, np.zeros(len(p), int), ONE)
+    return plan_random_arm(p, jobs, np.array([float(room)]), members=everybody)
+
+
+@given(st.integers(0, 10**6), st.integers(2, 300), st.floats(1, 200))
+def test_chances_keep_their_floor_and_add_up_to_whole_reviews(seed, n, room):
+    rng = np.random.default_rng(seed)
+    p = rng.choice([0.0, 1e-9, 0.02, 0.5, 1.0], n)
+    minutes, worth = rng.choice([1.0, 2.5], n), rng.gamma(0.3, 5, n)
+    chance = plan(p, minutes, room, worth=worth).probability
+    total = chance.sum()
+    assert total == pytest.approx(round(total), abs=1e-9)
+    assert chance.min() >= FLOOR * total / n - 1e-12
+    assert chance.max() <= 1 + 1e-12
+    assert round(total) == 1 or chance @ minutes <= room + 1e-9
+
+
+def test_what_remedies_more_is_drawn_more_often():
+    p, minutes = np.full(100, 0.1), np.ones(100)
+    worth = np.r_[np.full(50, 1.0), np.zeros(50)]
+    chance = plan(p, minutes, 20, worth=worth).probability
+    assert chance[0] / chance[-1] == pytest.approx(np.sqrt(5))
+    assert plan(p, minutes, 20).probability == pytest.approx(np.full(100, 0.2))
+
+
+def test_few_draws_foretell_a_wider_interval():
+    """The same variance that hangs on a few heavy draws is seen less exactly."""
+    p = np.full(1000, 0.05)
+    assert width_ratio(p, np.full(1000, 0.1), 100) == pytest.approx(1.0)
+    uneven = np.where(np.arange(1000) < 50, 1.0, 50 / 950)
+    weights = np.sqrt((950 * (950 / 50 - 1)) / (1000 * 9.0))
+    assert width_ratio(p, uneven, 100) > weights

@@ -4,9 +4,9 @@ import pandas as pd
 import pytest
 
 from errdetect.errors import DataError
+from errdetect.report.action_items import MAX_CASES, read_cases
 from errdetect.report.drivers_section import driver_rows, read_drivers
-from errdetect.report.pages.example_decisions import MAX_CASES, read_cases
-from errdetect.report.ranking_section import ranked_groups, read_ranking
+from errdetect.report.model_section import ranked_groups, read_ranking
 from errdetect.report.reported_rates import reported_rates
 from errdetect.report.summary_section import build_summary, overall_rates
 from errdetect.report.trend_section import build_trends

@@ -14,7 +14,7 @@ from errdetect.errors import Refusal
 from errdetect.schemas import FINDINGS, SLICES, THRESHOLDS
 from errdetect.snapshot import Snapshot
 from errdetect.workflows.load_data import load_snapshot
-from errdetect.workflows.report_estimates import find_error_slices
+from errdetect.workflows.report import find_error_slices
 
 SCHEMAS = {"slices": SLICES, "thresholds": THRESHOLDS, "findings": FINDINGS}
 

@@ -28,6 +28,7 @@ __all__ = [
     "escape_formula",
     "stage_outputs",
     "to_arrow",
+    "to_arrow_array",
     "to_json_value",
     "unescape_formula",
     "write_csv",
@@ -124,13 +125,37 @@ def _from_pandas(frame: pd.DataFrame, schema: pa.Schema | None) -> pa.Table:
     """Convert column by column: the schema's types apply, the others are inferred."""
     known = set(schema.names) if schema is not None else set()
     arrays = {
-        str(name): pa.Array.from_pandas(
-            frame[name],
-            type=schema.field(name).type if schema is not None and name in known else None,
+        str(name): to_arrow_array(
+            frame[name], schema.field(name).type if schema is not None and name in known else None
         )
         for name in frame.columns
     }
     return pa.table(arrays)
+
+
+def to_arrow_array(column: pd.Series, kind: pa.DataType | None = None) -> pa.Array:
+    """Convert a column as `pyarrow.array` does, but times without pandas' deprecated `Series.values`.
+
+    Parameters
+    ----------
+    column
+        Shape (n,).
+    kind
+        The Arrow type; None: inferred.
+
+    Examples
+    --------
+    >>> to_arrow_array(pd.Series(pd.to_datetime(["2026-01-31 12:00"], utc=True)).dt.as_unit("us")).type
+    TimestampType(timestamp[us, tz=UTC])
+    """
+    held = column.dtype
+    if not isinstance(held, pd.DatetimeTZDtype) or not (
+        kind is None or pa.types.is_timestamp(kind)
+    ):
+        return pa.array(column, kind, from_pandas=True)
+    own = pa.timestamp(held.unit, pa.lib.tzinfo_to_string(held.tz))
+    moments = pa.array(column.dt.tz_convert(None).to_numpy(), own)
+    return moments if kind is None else moments.cast(kind)
 
 
 @contextmanager

@@ -1,11 +1,16 @@
-"""Reading rows from a database batch by batch, and writing a frame to a table atomically."""
+"""Databases: connections, bulk writes, batches of rows, and frames written to a table atomically."""
 
 import json
 import re
+import sqlite3
+import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import quote, quote_plus
 from uuid import UUID
 
 import pandas as pd
@@ -15,31 +20,366 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Connection,
+    DateTime,
+    Dialect,
     Double,
     Engine,
     MetaData,
     Table,
     Text,
+    create_engine,
+    event,
+    func,
+    insert,
     inspect,
+    select,
+    text,
 )
-from sqlalchemy.types import TypeEngine
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.pool import NullPool
+from sqlalchemy.types import TypeDecorator, TypeEngine
 
-from errdetect.data.atomic_writing import to_arrow
-from errdetect.data.database_connection import (
-    open_engine,
-    read_transaction,
-    redacted_url,
-    write_transaction,
-)
-from errdetect.data.database_rows import UtcDateTime, dump_json, insert_rows
+from errdetect.data.atomic_writing import to_arrow, to_json_value
 from errdetect.errors import DataError, error_message, escape_hidden
 
-__all__ = ["IfExists", "read_table_batches", "write_table"]
+__all__ = [
+    "IfExists",
+    "Rows",
+    "UtcDateTime",
+    "dump_json",
+    "enable_wal",
+    "insert_rows",
+    "open_engine",
+    "read_table_batches",
+    "read_transaction",
+    "redacted_url",
+    "sqlite_path",
+    "translate_database_errors",
+    "upsert_rows",
+    "write_table",
+    "write_transaction",
+]
 
+Rows = Sequence[dict[str, Any]]
+
+_BATCH = 20_000
+#: Seconds that a writer waits for another.
+_PATIENCE = 600
+_WRITES = "errdetect_writes"
+#: The lock that every writer of a ledger holds on PostgreSQL: "errdetect" as a 64-bit number.
+_LOCK = int.from_bytes(b"errdetec", "big") >> 1
+_LOOKS = "look like postgresql://user@host/name or sqlite:///file.db"
 IfExists = Literal["fail", "replace", "append"]
 
 _QUERY = re.compile(r"\s*(select|with)\s", re.IGNORECASE)
 _PART = re.compile(r'"((?:[^"]|"")+)"|([^."]+)')
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A moment in UTC to the microsecond, with or without the database's support for zones."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Keep the zone where the database can."""
+        return dialect.type_descriptor(DateTime(timezone=dialect.name == "postgresql"))
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Convert to UTC."""
+        if value is None:
+            return None
+        moment = value.astimezone(UTC)
+        return moment if dialect.name == "postgresql" else moment.replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        """Restore the zone."""
+        if value is None:
+            return None
+        return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
+
+
+def dump_json(value: object) -> str:
+    """Write JSON in one form, also of numpy arrays and numbers; non-finite numbers as null.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> dump_json({"b": np.float64("nan"), "a": np.array([1, 2])})
+    '{"a": [1, 2], "b": null}'
+    """
+    return json.dumps(to_json_value(value), ensure_ascii=True, sort_keys=True, allow_nan=False)
+
+
+def upsert_rows(
+    connection: Connection, table: Table, rows: Rows, *, later: Column[Any] | None = None
+) -> None:
+    """Insert rows whose key is new; leave or update the others.
+
+    Parameters
+    ----------
+    connection
+        In a writing transaction.
+    table
+        With a key.
+    rows
+        Dicts with a value for each column.
+    later
+        A time column: an existing row is replaced unless the new one is older. Without one,
+        existing rows stay as they are.
+    """
+    if not rows:
+        return
+    if connection.dialect.name == "postgresql":
+        _copy_upsert(connection, table, rows, later)
+        return
+    statement = sqlite.insert(table)
+    key = list(table.primary_key)
+    if later is None:
+        statement = statement.on_conflict_do_nothing(index_elements=key)
+    else:
+        new = statement.excluded
+        statement = statement.on_conflict_do_update(
+            index_elements=key, set_=dict(new.items()), where=new[later.name] >= later
+        )
+    for start in range(0, len(rows), _BATCH):
+        connection.execute(statement, rows[start : start + _BATCH])
+
+
+def insert_rows(connection: Connection, table: Table, rows: Rows) -> None:
+    """Insert rows as they are; a row that the table refuses ends the transaction."""
+    if connection.dialect.name != "postgresql":
+        for start in range(0, len(rows), _BATCH):
+            connection.execute(insert(table), rows[start : start + _BATCH])
+        return
+    names = [column.name for column in table.columns]
+    preparer = connection.dialect.identifier_preparer
+    place, listed = preparer.format_table(table), ", ".join(map(preparer.quote, names))
+    with (
+        _driver_cursor(connection) as raw,
+        raw.copy(f"COPY {place} ({listed}) FROM STDIN") as copy,
+    ):
+        for row in rows:
+            copy.write_row([row[name] for name in names])
+
+
+def _driver_cursor(connection: Connection) -> Any:
+    """Return the driver's own cursor, which knows COPY."""
+    raw: Any = connection.connection.driver_connection
+    return raw.cursor()
+
+
+def _copy_upsert(
+    connection: Connection, table: Table, rows: Rows, later: Column[Any] | None
+) -> None:
+    """Copy the rows to a temporary table, then insert them in the key's order."""
+    names = [column.name for column in table.columns]
+    columns = [Column(column.name, column.type) for column in table.columns]
+    aside = Table(f"{table.name}_new", MetaData(), *columns, prefixes=["TEMPORARY"])
+    aside.create(connection, checkfirst=False)
+    insert_rows(connection, aside, rows)
+    key = list(table.primary_key)
+    found = select(*aside.columns).order_by(*(aside.c[column.name] for column in key))
+    statement = postgresql.insert(table).from_select(names, found)
+    if later is None:
+        statement = statement.on_conflict_do_nothing(index_elements=key)
+    else:
+        new = statement.excluded
+        statement = statement.on_conflict_do_update(
+            index_elements=key, set_=dict(new.items()), where=new[later.name] >= later
+        )
+    connection.execute(statement)
+    aside.drop(connection, checkfirst=False)
+
+
+def open_engine(url: str, *, read_only: bool = False) -> Engine:
+    """Prepare connections to a database; the first is opened when needed.
+
+    Parameters
+    ----------
+    url
+        `sqlite:///file.db` or `postgresql://user:password@host/name`.
+    read_only
+        Whether SQLite must refuse to write or to create the file.
+
+    Raises
+    ------
+    DataError
+        If the URL is of another kind, or the driver is not installed. The message holds neither
+        user nor password.
+
+    Examples
+    --------
+    >>> open_engine("sqlite:///ledger.db").dialect.name
+    'sqlite'
+    """
+    parsed = _parse_url(url)
+    options: dict[str, Any] = {"poolclass": NullPool, "hide_parameters": True}
+    if parsed.get_backend_name() == "sqlite":
+        if read_only:
+            file = Path(parsed.database or "").absolute()
+            place = f"file:{quote(str(file))}?mode=ro"
+            parsed = URL.create("sqlite", database=place, query={"uri": "true"})
+        engine = create_engine(parsed, connect_args={"timeout": _PATIENCE}, **options)
+        _configure_sqlite(engine)
+        return engine
+    try:
+        return create_engine(parsed, **options)
+    except ModuleNotFoundError:
+        do = "Run: pip install 'errdetect[postgresql]'"
+        got = "an installation without it"
+        raise DataError(error_message("PostgreSQL", "have its driver psycopg", got, do)) from None
+
+
+def redacted_url(url: str | URL) -> str:
+    """Return a database's URL without user, password or options.
+
+    Examples
+    --------
+    >>> redacted_url("postgresql://anna:secret@db.example/shop?sslpassword=x")
+    'postgresql://db.example/shop'
+    >>> redacted_url("sqlite:////srv/errdetect.db")
+    '/srv/errdetect.db'
+    """
+    parsed = url if isinstance(url, URL) else _parse_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        file = parsed.database or ":memory:"
+        return file.removeprefix("file:").partition("?")[0]
+    port = f":{parsed.port}" if parsed.port else ""
+    host = parsed.host or parsed.query.get("host") or "localhost"
+    return f"postgresql://{host}{port}/{parsed.database or ''}"
+
+
+def sqlite_path(url: str) -> Path | None:
+    """Return the file that a SQLite URL names; None for another database.
+
+    Examples
+    --------
+    >>> sqlite_path("sqlite:///a/ledger.db").name, sqlite_path("postgresql://host/shop")
+    ('ledger.db', None)
+    """
+    parsed = _parse_url(url)
+    return Path(parsed.database or "") if parsed.get_backend_name() == "sqlite" else None
+
+
+@contextmanager
+def translate_database_errors(engine: Engine) -> Iterator[None]:
+    """Translate database errors into messages without the password.
+
+    Raises
+    ------
+    DataError
+        With the driver's first line.
+    """
+    try:
+        yield
+    except (DBAPIError, engine.dialect.loaded_dbapi.Error) as error:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        lines = str(cause).strip().splitlines() or [type(cause).__name__]
+        problem, url = escape_hidden(lines[0]), engine.url
+        for secret in _url_secrets(url):
+            problem = problem.replace(secret, "***")
+        do = "Check its address, permissions and state."
+        raise DataError(
+            f"The database {redacted_url(url)} cannot be used: {problem}. {do}"
+        ) from None
+
+
+@contextmanager
+def write_transaction(engine: Engine) -> Iterator[Connection]:
+    """Open the one transaction that may write a ledger, committed whole or not at all.
+
+    Writers take turns, in every database: SQLite begins IMMEDIATE, PostgreSQL takes a lock that
+    ends with the transaction. So two scorers can neither deadlock nor queue a decision twice.
+    """
+    with translate_database_errors(engine), engine.connect() as bare:
+        connection = bare.execution_options(**{_WRITES: True})
+        with connection.begin():
+            if engine.dialect.name == "postgresql":
+                connection.execute(text(f"SET LOCAL lock_timeout = '{_PATIENCE}s'"))
+                connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
+            yield connection
+
+
+@contextmanager
+def read_transaction(engine: Engine) -> Iterator[Connection]:
+    """Open a transaction that sees one state of the database and cannot change it."""
+    with translate_database_errors(engine), engine.connect() as bare:
+        connection = bare
+        if engine.dialect.name == "postgresql":
+            connection = bare.execution_options(
+                isolation_level="REPEATABLE READ", postgresql_readonly=True
+            )
+        with connection.begin():
+            yield connection
+
+
+def _parse_url(url: str) -> URL:
+    """Parse a URL; an invalid one is not shown, as it may hold a password."""
+    try:
+        parsed = make_url(url)
+        name = parsed.get_backend_name()
+    except (ArgumentError, ValueError, NoSuchModuleError):
+        do = "Write special characters of a password as %40 (@), %2F (/), %3A (:)."
+        raise DataError(error_message("A database URL", _LOOKS, "another form", do)) from None
+    if name == "sqlite":
+        return parsed.set(drivername="sqlite")
+    if name in ("postgresql", "postgres"):
+        return parsed.set(drivername="postgresql+psycopg")
+    do = "Other databases are not supported; export to files instead."
+    raise DataError(error_message("A database URL", _LOOKS, f"{escape_hidden(name)}://...", do))
+
+
+def _url_secrets(url: URL) -> list[str]:
+    found = [url.password] if url.password else []
+    found += [str(value) for key, value in url.query.items() if "password" in key]
+    both = [form for one in found for form in (str(one), quote_plus(str(one)))]
+    return sorted({form for form in both if form}, key=len, reverse=True)
+
+
+def _configure_sqlite(engine: Engine) -> None:
+    """Let SQLAlchemy, not the driver, begin transactions, so that they also hold table changes."""
+
+    @event.listens_for(engine, "connect")
+    def _connected(raw: Any, _: object) -> None:
+        raw.isolation_level = None
+        raw.execute("PRAGMA foreign_keys = ON")
+
+    @event.listens_for(engine, "begin")
+    def _began(connection: Connection) -> None:
+        writes = connection.get_execution_options().get(_WRITES)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def enable_wal(engine: Engine) -> None:
+    """Allow reads of a SQLite ledger during writes; the setting is stored in the file.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be opened, or another process holds it for too long.
+    """
+    until = time.monotonic() + _PATIENCE
+    with translate_database_errors(engine):
+        engine.connect().close()
+    raw = engine.raw_connection()
+    try:
+        while not _try_enable_wal(raw.cursor()) and time.monotonic() < until:
+            time.sleep(0.05)
+    finally:
+        raw.close()
+
+
+def _try_enable_wal(cursor: Any) -> bool:
+    """Request the write-ahead log; SQLite does not wait here for concurrent requests."""
+    try:
+        cursor.execute("PRAGMA journal_mode = WAL")
+    except sqlite3.OperationalError:
+        return False
+    return True
 
 
 def read_table_batches(url: str, what: str, *, batch_rows: int) -> Iterator[pa.Table]:

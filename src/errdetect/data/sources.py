@@ -1,16 +1,25 @@
-"""Resolving a source: a path, a glob, a folder of parts, a database's table, or a list of these."""
+"""Resolving a source: a path, a glob, a folder of parts, a database's table, a DataFrame, or a list of these.
+
+A DataFrame is written as Parquet for one run, and named as what it is.
+"""
 
 import difflib
 import re
+import tempfile
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Literal
 from urllib.parse import unquote
 
-from errdetect.data.database_connection import redacted_url
-from errdetect.data.dataframes import dataframe_name, shown_path
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from errdetect.data.atomic_writing import to_arrow_array
+from errdetect.data.database_tables import redacted_url
 from errdetect.errors import DataError, error_message, escape_hidden
 
 __all__ = [
@@ -18,12 +27,19 @@ __all__ = [
     "SourceFile",
     "Sources",
     "TableSource",
+    "dataframe_name",
+    "dataframes_as_files",
     "dataset_name",
     "find_files",
     "parse_table_source",
+    "shown_path",
     "source_label",
 ]
 
+#: Files that hold a DataFrame while a run reads them -> what messages and records call them.
+_NAMES: dict[Path, str] = {}
+#: What Arrow raises for a column of mixed or unknown objects.
+_NO_COLUMN = (pa.ArrowException, TypeError, ValueError, OverflowError)
 #: Presets that read another system's tables as ours.
 Preset = Literal["dsa_statements"]
 
@@ -45,6 +61,96 @@ _NO_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 
 
 _IN_DATABASE = re.compile(r"([A-Za-z][\w+.-]*://(?:\[[^\]]*\]|[^\[])*?)(?:::(.*))?", re.S)
+
+
+def dataframe_name(path: str | Path) -> str | None:
+    """Return what to call the DataFrame that a file holds; None where the file is just a file."""
+    return _NAMES.get(Path(path))
+
+
+def shown_path(path: str | Path) -> str:
+    """Return how to name a file in messages and records: its path, or the DataFrame it holds.
+
+    Examples
+    --------
+    >>> shown_path("log/decisions.parquet")
+    'log/decisions.parquet'
+    """
+    return dataframe_name(path) or str(path)
+
+
+@contextmanager
+def dataframes_as_files(frames: Mapping[str, pd.DataFrame]) -> Iterator[dict[str, str]]:
+    """Write DataFrames to a temporary folder, which is removed with the block.
+
+    Parameters
+    ----------
+    frames
+        Parameter's name -> the frame given for it. Nothing of it is changed; its index is left out.
+
+    Yields
+    ------
+    dict
+        Parameter's name -> the file's path.
+
+    Raises
+    ------
+    DataError
+        If something is no DataFrame, or cannot be written as a table.
+
+    Examples
+    --------
+    >>> with dataframes_as_files({"decisions": pd.DataFrame({"decision_id": ["d1", 7]})}) as files:
+    ...     name, table = shown_path(files["decisions"]), pq.read_table(files["decisions"])
+    >>> name, table.to_pylist()
+    ('the DataFrame given as decisions', [{'decision_id': 'd1'}, {'decision_id': '7'}])
+    """
+    if not frames:
+        yield {}
+        return
+    with tempfile.TemporaryDirectory(prefix="errdetect-") as folder:
+        files = {what: Path(folder).resolve() / f"{what}.parquet" for what in frames}
+        _NAMES.update({path: f"the DataFrame given as {what}" for what, path in files.items()})
+        try:
+            for what, path in files.items():
+                pq.write_table(_table(frames[what], _NAMES[path]), path)
+            yield {what: str(path) for what, path in files.items()}
+        finally:
+            for path in files.values():
+                del _NAMES[path]
+
+
+def _table(frame: pd.DataFrame, name: str) -> pa.Table:
+    """Return a DataFrame's columns as an Arrow table; the readers refuse names that stand twice."""
+    if not isinstance(frame, pd.DataFrame):
+        do = "Convert it, or name a file in the config."
+        got = f"a {type(frame).__name__}"
+        raise DataError(error_message(name, "be a pandas DataFrame", got, do))
+    columns = [frame.iloc[:, place] for place in range(frame.shape[1])]
+    names = [str(column) for column in frame.columns]
+    try:
+        return pa.Table.from_arrays([_array(column) for column in columns], names=names)
+    except UnicodeEncodeError as error:
+        do = "Clean it, for example with .str.encode('utf-8', 'replace').str.decode('utf-8')."
+        got = f"a lone surrogate ({error.reason})"
+        raise DataError(error_message(name, "hold text that UTF-8 can write", got, do)) from error
+
+
+def _array(column: pd.Series) -> pa.Array:
+    """Return a column as Arrow and Parquet hold it; one of mixed objects becomes text."""
+    try:
+        array = to_arrow_array(column)
+    except UnicodeEncodeError:
+        raise
+    except _NO_COLUMN:
+        array = None
+    if isinstance(array, pa.ChunkedArray):
+        array = array.combine_chunks()
+    if array is None or isinstance(array, pa.ExtensionArray):
+        missing = column.isna().to_numpy(bool)
+        values = zip(column.astype(object), missing, strict=True)
+        return pa.array([None if gone else str(value) for value, gone in values], pa.string())
+    return array
 
 
 @dataclass(frozen=True)

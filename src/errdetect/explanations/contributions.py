@@ -1,23 +1,56 @@
-"""Contributions of each feature to the served log-odds: exact, and checked row by row."""
+"""Contributions of each feature to the served log-odds, exact and checked row by row, and their plots.
 
+Beeswarm and dependence plots have a text alternative.
+"""
+
+import io
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
+import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import shap
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from PIL import Image
 from scipy.special import logit
 
 from errdetect.errors import ModelError, error_message
 from errdetect.model.bundle import ModelBundle
 from errdetect.model.calibration import Calibrator
 
-__all__ = ["Contributions", "check_additivity", "log_odds_contributions"]
+__all__ = [
+    "MOST_BYTES",
+    "Contributions",
+    "Plot",
+    "beeswarm_plot",
+    "check_additivity",
+    "dependence_plot",
+    "log_odds_contributions",
+]
 
 Floats = npt.NDArray[np.float64]
 
 _MOST_GAP = 1e-6
 _STEP = 1e-4  # step of the slope where a decision equals the base
 _SAME = 1e-9
+#: Maximum size of a plot.
+MOST_BYTES = 60_000
+_MOST_SHOWN, _MOST_POINTS = 10, 2_000
+_SIZE, _DPI = (8.0, 4.6), (110, 90, 70, 50)
+_COLOURS = 64
+_SIDE = "action"  # the machine's action: a fact often supports one side and opposes the other
+_LOOK = {
+    "font.family": ["DejaVu Sans"],
+    "text.parse_math": False,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+}
 
 
 @dataclass(frozen=True)
@@ -131,3 +164,213 @@ def _mean_slope(
     near = (curve(base + _STEP) - curve(base - _STEP)) / (2 * _STEP)
     slope = np.where(same, near, (curve(raw) - start) / np.where(same, 1, way))
     return start, slope
+
+
+@dataclass(frozen=True)
+class Plot:
+    """One plot.
+
+    Parameters
+    ----------
+    title
+        What it shows.
+    alt
+        Text alternative.
+    png
+        The image.
+    """
+
+    title: str
+    alt: str
+    png: bytes
+
+
+def beeswarm_plot(
+    grouped: pd.DataFrame,
+    values: pd.DataFrame,
+    titles: Mapping[str, str],
+    *,
+    about: str,
+    rng: np.random.Generator,
+) -> Plot:
+    """Plot each reason's contribution, one point per decision.
+
+    Parameters
+    ----------
+    grouped
+        Shape (n, codes), each reason's contribution to the log-odds of error.
+    values
+        Shape (n, codes), a number that stands for each reason's fact and colours its point; NaN
+        where there is none.
+    titles
+        Code -> the reason's name.
+    about
+        Description of the decisions.
+    rng
+        Scatters overlapping points.
+
+    Returns
+    -------
+    Plot
+        At most 60 KB; the strongest reasons, at most ten.
+
+    Raises
+    ------
+    ValueError
+        Where there is no decision.
+
+    Examples
+    --------
+    >>> pushes = pd.DataFrame({"market": [0.5, -0.25], "price": [0.125, 0.0]})
+    >>> titles = {"market": "The market", "price": "price"}
+    >>> plot = beeswarm_plot(pushes, pushes, titles, about="two decisions", rng=np.random.default_rng(0))
+    >>> plot.png[1:4], len(plot.png) <= MOST_BYTES
+    (b'PNG', True)
+    """
+    if not len(grouped):
+        raise ValueError("there must be at least one decision to show")
+    rows = _sample_points(len(grouped), rng)
+    mean = grouped.abs().mean().to_numpy(np.float64)
+    codes = [str(grouped.columns[i]) for i in np.lexsort((grouped.columns, -mean))][:_MOST_SHOWN]
+    explained = _shap_explanation(grouped.iloc[rows], values.iloc[rows], codes, titles)
+    title = f"What goes with errors: {about}"
+    with _isolated_figure(rng) as (figure, axes):
+        shap.plots.beeswarm(
+            explained, ax=axes, max_display=_MOST_SHOWN, show=False, plot_size=None,
+            color_bar_label="Value of the fact", group_remaining_features=False,
+        )  # fmt: skip
+        axes.set_xlabel("Away from error  ←  log-odds of error  →  towards error")
+        axes.set_title(_shorten_label(title, 80), loc="left", fontsize=11)
+        png = _render_png(figure)
+    summary = ", ".join(
+        f"{titles[c]} {float(grouped[c].mean()):+.2f} on average, from {float(grouped[c].min()):+.2f} "
+        f"to {float(grouped[c].max()):+.2f}"
+        for c in codes[:3]
+    )
+    return Plot(
+        title, f"{title}. Strongest of {len(codes)} shown, in log-odds of error: {summary}.", png
+    )
+
+
+def dependence_plot(
+    code: str,
+    grouped: pd.DataFrame,
+    values: pd.DataFrame,
+    titles: Mapping[str, str],
+    *,
+    about: str,
+    rng: np.random.Generator,
+) -> Plot:
+    """Plot one reason's contribution against its fact, one point per decision.
+
+    Parameters
+    ----------
+    code
+        The reason.
+    grouped, values, titles, about, rng
+        As for `beeswarm_plot`.
+
+    Raises
+    ------
+    ValueError
+        Where no decision has a number for the fact.
+
+    Examples
+    --------
+    >>> pushes = pd.DataFrame({"price": [0.5, -0.25]})
+    >>> plot = dependence_plot("price", pushes, pushes, {"price": "price"}, about="two decisions",
+    ...                   rng=np.random.default_rng(0))
+    >>> plot.title
+    'price and errors: two decisions'
+    """
+    x, y = values[code].to_numpy(np.float64), grouped[code].to_numpy(np.float64)
+    known = np.flatnonzero(np.isfinite(x))
+    if not len(known):
+        raise ValueError(f"no decision has a number for {code!r}")
+    rows = known[_sample_points(len(known), rng)]
+    both = code != _SIDE and _SIDE in titles and values[_SIDE].iloc[rows].nunique() == 2
+    side = [_SIDE] if both else []
+    explained = _shap_explanation(grouped.iloc[rows], values.iloc[rows], [code, *side], titles)
+    title = f"{titles[code]} and errors: {about}"
+    with _isolated_figure(rng) as (figure, axes):
+        by_side = {"color": explained[:, 1]} if side else {}
+        shap.plots.scatter(
+            explained[:, 0], ax=axes, show=False, hist=True, x_jitter=0, alpha=0.5, **by_side
+        )
+        if side:
+            bar = next(
+                a for a in figure.axes if a.get_ylabel() == _shorten_label(titles[_SIDE], 40)
+            )
+            bar.set_yticks([0.25, 0.75], ["let it pass", "acted"])
+        axes.set_ylabel("Adds to the log-odds of error")
+        axes.set_xlabel(_shorten_label(titles[code], 60))
+        axes.set_title(_shorten_label(title, 80), loc="left", fontsize=11)
+        png = _render_png(figure)
+    sides = {"": known}
+    if side:
+        acted = values[_SIDE].to_numpy(np.float64)[known] > 0
+        sides = {" where the machine let it pass": known[~acted], " where it acted": known[acted]}
+    summary = "; ".join(f"{_quartile_text(x[some], y[some])}{name}" for name, some in sides.items())
+    return Plot(title, f"{title}. On average {summary}.", png)
+
+
+def _quartile_text(x: Floats, y: Floats) -> str:
+    """Return the mean contribution of the lowest and the highest quarter of a fact."""
+    low, high = np.quantile(x, [0.25, 0.75])
+    few, many = y[x <= low].mean(), y[x >= high].mean()
+    return (
+        f"the lowest quarter (up to {low:.3g}) adds {few:+.2f} to the log-odds of error, "
+        f"the highest (from {high:.3g}) {many:+.2f}"
+    )
+
+
+def _shap_explanation(
+    grouped: pd.DataFrame, values: pd.DataFrame, codes: list[str], titles: Mapping[str, str]
+) -> shap.Explanation:
+    return shap.Explanation(
+        values=grouped[codes].to_numpy(np.float64),
+        data=values[codes].to_numpy(np.float64),
+        feature_names=[_shorten_label(titles[c], 40) for c in codes],
+    )
+
+
+def _sample_points(n: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    """Choose the points to draw: more would hide each other."""
+    if n <= _MOST_POINTS:
+        return np.arange(n)
+    return np.sort(rng.choice(n, _MOST_POINTS, replace=False))
+
+
+def _shorten_label(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+@contextmanager
+def _isolated_figure(rng: np.random.Generator) -> Iterator[tuple[Figure, Axes]]:
+    """Draw off screen, with the same style on every machine and no output in a notebook."""
+    kept = np.random.get_state()  # noqa: NPY002 (shap shuffles points by the global state)
+    np.random.seed(int(rng.integers(2**32)))  # noqa: NPY002
+    try:
+        with mpl.rc_context(_LOOK), plt.ioff(), warnings.catch_warnings():
+            # A fact without numbers is grey; a letter that the font lacks is in the alt text.
+            warnings.filterwarnings("ignore", "All-NaN", RuntimeWarning)
+            warnings.filterwarnings("ignore", "Glyph", UserWarning)
+            figure, axes = plt.subplots(figsize=_SIZE)
+            try:
+                yield figure, axes
+            finally:
+                plt.close(figure)
+    finally:
+        np.random.set_state(kept)  # noqa: NPY002
+
+
+def _render_png(figure: Figure) -> bytes:
+    """Return the image in few colours, at lower resolution until it is small enough."""
+    for dpi in _DPI:
+        whole, small = io.BytesIO(), io.BytesIO()
+        figure.savefig(whole, format="png", dpi=dpi, bbox_inches="tight")
+        picture = Image.open(whole).convert("RGB").quantize(_COLOURS)
+        picture.save(small, format="png", optimize=True)
+        if small.tell() <= MOST_BYTES:
+            break
+    return small.getvalue()

@@ -9,10 +9,10 @@ import pandas as pd
 
 from errdetect.explanations.reason_facts import reason_title
 from errdetect.explanations.reason_templates import Words
-from errdetect.features.reference_distribution import ReferenceDistribution
+from errdetect.features.feature_matrix import ReferenceDistribution
 from errdetect.stats.intervals import critical_value
 
-__all__ = ["DRIVERS", "MIN_DECISIONS", "error_drivers"]
+__all__ = ["DRIVERS", "MIN_DECISIONS", "ExplainedSample", "error_drivers"]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -30,37 +30,49 @@ _MOST_PLACES = 2  # width of a stable reason's rank interval
 _BLOCK = 20_000  # decisions resampled at a time, which bounds memory
 
 
+@dataclass(frozen=True)
+class ExplainedSample:
+    """A sample of the decisions of interest, with the contributions of each reason.
+
+    Parameters
+    ----------
+    decisions
+        Shape (n, any), with `decision_id` and `policy_id`.
+    grouped
+        Shape (n, codes), each reason's contribution to the log-odds of error.
+    p_error
+        Shape (n,): a decision counts by how likely it is an error.
+    stands_for
+        Shape (n,), decisions that each represents; default: 1.
+    later
+        Shape (n,), whether a decision belongs to the later period; default: no periods.
+    """
+
+    decisions: pd.DataFrame
+    grouped: pd.DataFrame
+    p_error: Floats
+    stands_for: Floats | None = None
+    later: Bools | None = None
+
+
 def error_drivers(
-    decisions: pd.DataFrame,
-    grouped: pd.DataFrame,
-    p_error: Floats,
+    sample: ExplainedSample,
     words: Words,
-    *,
     reference: ReferenceDistribution,
     rng: np.random.Generator,
-    stands_for: Floats | None = None,
-    later: Bools | None = None,
 ) -> pd.DataFrame:
     """Sum each reason's push towards error, by policy and overall.
 
     Parameters
     ----------
-    decisions
-        Shape (n, any), with `decision_id` and `policy_id`: a sample of those of interest.
-    grouped
-        Shape (n, codes), each reason's contribution to the log-odds of error.
-    p_error
-        Shape (n,): a decision counts by how likely it is an error.
+    sample
+        n decisions.
     words
         From `load_templates`.
     reference
         Which columns carry the same information.
     rng
         For the intervals.
-    stands_for
-        Shape (n,), decisions that each represents; default: 1.
-    later
-        Shape (n,), whether a decision belongs to the later period; default: no periods.
 
     Returns
     -------
@@ -84,19 +96,21 @@ def error_drivers(
     >>> from errdetect.explanations.reason_templates import load_templates
     >>> frame = pd.DataFrame({"decision_id": [f"d{i}" for i in range(60)], "policy_id": "a"})
     >>> pushes = pd.DataFrame({"market": [3.0] * 60, "margin": [-1.0, 1.0] * 30})
-    >>> table = error_drivers(frame, pushes, np.full(60, 0.5), load_templates(), reference=ReferenceDistribution(),
-    ...                 rng=np.random.default_rng(0))
+    >>> sample = ExplainedSample(frame, pushes, np.full(60, 0.5))
+    >>> rng = np.random.default_rng(0)
+    >>> table = error_drivers(sample, load_templates(), ReferenceDistribution(), rng)
     >>> whole = table[table["policy_id"].isna()]
     >>> whole[["text", "share", "rank", "stable"]].values.tolist()[0]
     ['The market', 0.8571428571428571, 1, True]
     """
-    weight = np.ones(len(decisions)) if stands_for is None else stands_for
+    decisions, grouped, p_error = sample.decisions, sample.grouped, sample.p_error
+    weight = np.ones(len(decisions)) if sample.stands_for is None else sample.stands_for
     codes = np.array(sorted(str(c) for c in grouped.columns), dtype=object)
     push = np.maximum(grouped[list(codes)].to_numpy(np.float64), 0)
     pushed = push * (p_error * weight)[:, None]
     policy = decisions["policy_id"].astype("str").to_numpy(object)
     ids = decisions["decision_id"].to_numpy(object)
-    totals = _ResampledTotals(pushed, policy, later, rng)
+    totals = _ResampledTotals(pushed, policy, sample.later, rng)
     titles = {code: reason_title(code, words, reference) for code in codes}
     rows: list[tuple[object, ...]] = []
     for name, chosen in totals.parts():

@@ -13,7 +13,7 @@ import pandas as pd
 from scipy.special import expit
 
 from errdetect.explanations.reason_templates import FORMS, TextFormats, Words, sanitize_text
-from errdetect.features.reference_distribution import ReferenceDistribution
+from errdetect.features.feature_matrix import ReferenceDistribution
 from errdetect.features.text_attribution import WordContributions
 
 __all__ = ["PAST", "ReasonFacts", "history_code", "history_template", "reason_title"]

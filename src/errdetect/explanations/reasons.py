@@ -1,26 +1,34 @@
-"""Reasons why a decision is likely wrong: facts by contribution, strongest first."""
+"""Reasons why a decision is likely wrong, strongest first, and the nearest decision that reviewers upheld."""
 
 from collections.abc import Sequence
-from typing import TypedDict
+from dataclasses import dataclass
+from typing import NamedTuple, TypedDict
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy import sparse
 from scipy.special import expit
 
 from errdetect.explanations.reason_facts import ReasonFacts, history_code
+from errdetect.explanations.reason_templates import sanitize_text
 from errdetect.features.feature_matrix import DERIVED_TEXT, SEGMENT_COLUMN
+from errdetect.features.ngram_counts import clean_texts, count_ngrams
 from errdetect.features.text_models import MEASURE_COLUMNS, TEXT_COLUMNS
 
 __all__ = [
     "MOST_REASONS",
+    "Contrast",
+    "CorrectPool",
     "Reason",
+    "build_correct_pool",
     "decision_reasons",
     "display_values",
+    "find_contrasts",
     "group_contributions",
+    "latest_per_policy",
     "reason_codes",
 ]
-
 
 Floats = npt.NDArray[np.float64]
 
@@ -52,6 +60,12 @@ _LOGITS = (
     SEGMENT_COLUMN,
 )  # shown as probabilities
 _RECORDED = ("error_rate_90d", "complaint_error_rate_90d", "decisions_90d")
+Ints = npt.NDArray[np.int64]
+
+_MOST_FACTS = 3
+_TEXT_SHARE = 1 / 3  # weight of the text in the similarity of two decisions
+_SAME_KIND = ("policy_id", "action", "enforced")
+_LEFT_OUT = frozenset({"policy_id", "action", "text"})
 
 
 def reason_codes(names: Sequence[str], alike: Sequence[Sequence[str]] = ()) -> list[str]:
@@ -224,3 +238,176 @@ def _merge_empty_text(facts: ReasonFacts, grouped: pd.DataFrame) -> pd.DataFrame
     merged = grouped.copy()
     merged[_TEXT], merged[_SHAPE] = grouped[_TEXT].to_numpy(np.float64) + moved, shape - moved
     return merged
+
+
+class Contrast(NamedTuple):
+    """The similar decision, None where there is none, and a sentence on it."""
+
+    decision_id: str | None
+    text: str
+
+
+def latest_per_policy(decisions: pd.DataFrame, most: int) -> pd.DataFrame:
+    """Keep the `most` latest decisions of each policy and action, in order of id.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"decision_id": ["a", "b"], "policy_id": "p", "action": "remove",
+    ...     "enforced": True, "decided_at": pd.to_datetime(["2026-01-02", "2026-01-01"])})
+    >>> latest_per_policy(frame, 1)["decision_id"].tolist()
+    ['a']
+    """
+    newest = decisions.sort_values(["decided_at", "decision_id"], ascending=[False, True])
+    nth = newest.groupby(list(_SAME_KIND), sort=False, dropna=False).cumcount()
+    return newest[(nth < most).to_numpy()].sort_values("decision_id", ignore_index=True)
+
+
+@dataclass(frozen=True)
+class CorrectPool:
+    """Decisions that reviewers upheld, prepared for comparison.
+
+    Parameters
+    ----------
+    facts
+        The decisions, in order of id.
+    ranked
+        Shape (n, k), each feature as its rank in the pool, in [0, 1]; codes of categories as they
+        are; NaN where unknown.
+    known
+        By feature, its values in the pool in rising order; None for categories.
+    texts
+        Shape (n, 2**20), the texts' words as rows of length 1.
+    """
+
+    facts: ReasonFacts
+    ranked: Floats
+    known: Sequence[Floats | None]
+    texts: sparse.csr_matrix
+
+
+def build_correct_pool(facts: ReasonFacts, categories: Sequence[int]) -> CorrectPool:
+    """Prepare reviewed decisions for comparison.
+
+    Parameters
+    ----------
+    facts
+        Decisions that reviewers upheld, in order of id.
+    categories
+        Positions of the features that are codes of categories.
+    """
+    codes = set(categories)
+    known = [
+        None if i in codes else np.sort(column[~np.isnan(column)])
+        for i, column in enumerate(facts.X.T)
+    ]
+    return CorrectPool(facts, _rank_features(facts.X, known), known, _text_vectors(facts.decisions))
+
+
+def find_contrasts(
+    facts: ReasonFacts, told: Sequence[Sequence[Reason]], pool: CorrectPool
+) -> list[Contrast]:
+    """Find for each decision the most similar one that reviewers upheld, and state the differences.
+
+    Parameters
+    ----------
+    facts
+        The n decisions.
+    told
+        Their reasons towards error.
+    pool
+        From `build_correct_pool`: decisions upheld by then.
+
+    Returns
+    -------
+    list of Contrast
+        Of the same policy and action, near in features and text (Gower 1971: the mean over reasons
+        of the mean difference of their features, ranks for numbers; the text counts a third); ties
+        by id. The sentence states up to three of the decision's reasons that differ there.
+    """
+    keys = _match_keys(pool.facts.decisions)
+    groups = pd.Series(np.arange(len(keys))).groupby(keys).indices
+    X, texts = _rank_features(facts.X, pool.known), _text_vectors(facts.decisions)
+    weights = _feature_weights(facts)
+    categories = np.array([known is None for known in pool.known], dtype=bool)
+    out: list[Contrast | None] = [None] * len(facts)
+    own = _match_keys(facts.decisions)
+    for key, rows in pd.Series(np.arange(len(own))).groupby(own).indices.items():
+        others = groups.get(key)
+        if others is None:
+            continue
+        apart = _gower_distance(X[rows], pool.ranked[others], weights, categories)
+        alike = np.asarray((texts[rows] @ pool.texts[others].T).todense())
+        apart = (1 - _TEXT_SHARE) * apart + _TEXT_SHARE * (1 - alike)
+        ids = facts.decisions["decision_id"].to_numpy(object)[rows]
+        theirs = pool.facts.decisions["decision_id"].to_numpy(object)[others]
+        apart[ids[:, None] == theirs[None, :]] = np.inf
+        best = apart.argmin(axis=1)
+        for i, row in enumerate(rows):
+            if np.isfinite(apart[i, best[i]]):
+                out[row] = _build_contrast(
+                    facts, int(row), told[row], pool.facts, int(others[best[i]])
+                )
+    none = facts.words["contrast"]["none"].format_map({})
+    return [found or Contrast(None, none) for found in out]
+
+
+def _build_contrast(
+    facts: ReasonFacts, row: int, told: Sequence[Reason], others: ReasonFacts, other: int
+) -> Contrast:
+    name = str(others.decisions["decision_id"].iloc[other])
+    pairs = [
+        (facts.describe_fact(r["code"], row, None), others.describe_fact(r["code"], other, None))
+        for r in told
+    ]
+    differ = [there for here, there in pairs if here != there][:_MOST_FACTS]
+    words = facts.words["contrast"]
+    fill = {"decision": sanitize_text(name), "facts": facts.forms.joined(differ)}
+    return Contrast(name, words["text" if differ else "same"].format_map(fill))
+
+
+def _match_keys(decisions: pd.DataFrame) -> npt.NDArray[np.object_]:
+    """Return what two decisions must share to be compared."""
+    parts = decisions[list(_SAME_KIND)].astype("str").fillna("")
+    return (parts["policy_id"] + "\0" + parts["action"] + "\0" + parts["enforced"]).to_numpy(object)
+
+
+def _rank_features(X: Floats, known: Sequence[Floats | None]) -> Floats:
+    out = X.copy()
+    for i, values in enumerate(known):
+        if values is None:
+            continue
+        sides = (np.searchsorted(values, X[:, i], side) for side in ("left", "right"))
+        out[:, i] = np.where(np.isnan(X[:, i]), np.nan, sum(sides) / (2 * max(len(values), 1)))
+    return out
+
+
+def _feature_weights(facts: ReasonFacts) -> Floats:
+    """Return each feature's weight: every reason counts the same, whatever its features."""
+    codes = np.array(reason_codes(facts.names, facts.reference.alike), dtype=object)
+    counted = np.array([code not in _LEFT_OUT for code in codes], dtype=bool)
+    size = pd.Series(codes).map(pd.Series(codes).value_counts()).to_numpy(np.float64)
+    weights = np.where(counted, 1 / size, 0.0)
+    return np.asarray(weights / max(weights.sum(), 1.0), dtype=np.float64)
+
+
+def _gower_distance(
+    A: Floats, B: Floats, weights: Floats, categories: npt.NDArray[np.bool_]
+) -> Floats:
+    """Return how far each row of A is from each of B, in [0, 1]."""
+    out = np.zeros((len(A), len(B)))
+    for i in np.flatnonzero(weights):
+        a, b = A[:, i][:, None], B[:, i][None, :]
+        gap = (a != b).astype(np.float64) if categories[i] else np.abs(a - b)
+        unknown = np.isnan(a).astype(np.int64) + np.isnan(b)
+        out += weights[i] * np.where(unknown > 0, unknown % 2, gap)
+    return out
+
+
+def _text_vectors(decisions: pd.DataFrame) -> sparse.csr_matrix:
+    n = len(decisions)
+    texts = decisions["text"] if "text" in decisions else pd.Series([None] * n, dtype="str")
+    counts = count_ngrams(clean_texts(texts), "word")
+    counts.data = np.log1p(counts.data)
+    norm = np.sqrt(np.asarray(counts.multiply(counts).sum(axis=1)).ravel())
+    counts.data = counts.data / np.repeat(np.where(norm > 0, norm, 1), np.diff(counts.indptr))
+    return counts

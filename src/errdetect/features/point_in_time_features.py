@@ -1,14 +1,36 @@
-"""Point-in-time features: columns of what was known before each decision."""
+"""Point-in-time features: columns of what was known before each decision.
+
+Histories are of each account, policy, account under a policy, market under a policy and moderator's version:
+volumes, enforcement rates, error rates. Only events strictly before a decision's `decided_at` count for it:
+other decisions from when they were decided, verdicts from when they were given. So training and scoring see
+the same.
+"""
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Self
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from errdetect.data.review_versions import latest_versions
-from errdetect.features.history_features import HISTORY, HISTORY_KEYS, WINDOWS, HistoryIndex
+from errdetect.features.point_in_time import (
+    DAY,
+    UNIT,
+    ColumnLevels,
+    EventClock,
+    EventTally,
+    KeyGroups,
+    VerdictPeriods,
+    match_reviews,
+    sort_by_group,
+    to_microseconds,
+    verdict_periods,
+)
 from errdetect.features.similar_content import (
     SIMILAR,
     SIMILAR_COLUMNS,
@@ -16,16 +38,340 @@ from errdetect.features.similar_content import (
     with_content_keys,
 )
 from errdetect.labels.review_history import known_at
-from errdetect.schemas import GOLDEN, hash_columns
+from errdetect.schemas import APPEAL, AUDIT, GOLDEN, RE_REVIEW, REPORT, hash_columns
 
-__all__ = ["PointInTimeFeatures", "add_point_in_time_features"]
+__all__ = [
+    "HISTORY",
+    "HISTORY_KEYS",
+    "WINDOWS",
+    "HistoryIndex",
+    "PointInTimeFeatures",
+    "add_point_in_time_features",
+    "history_features",
+]
 
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+#: The prefix of this module's columns.
+HISTORY = "history_"
+#: The histories' windows, in days.
+WINDOWS = (7, 30, 90)
+#: The keys that have histories, and the columns that identify them.
+HISTORY_KEYS: Mapping[str, tuple[str, ...]] = {
+    "account": ("account_id",),
+    "policy": ("policy_id",),
+    "account_policy": ("account_id", "policy_id"),
+    "market_policy": ("market", "policy_id"),
+    "moderator": ("moderator", "moderator_version"),
+}
+
+_DRAWN, _COMPLAINTS = (AUDIT, RE_REVIEW), (APPEAL, REPORT)
+_PRIOR = 5.0  # prior weight of the overall rate, in decisions
+_LONGEST = WINDOWS[-1]
+#: The units in the pairs of `_window_counts`: enforced decisions and shares of verdicts alternate.
+_SCALE = np.array([1, UNIT] * len(WINDOWS) + [UNIT], dtype=np.float64)
+_CHUNK = 65_536  # rows at a time, to fit into the processor's cache
+_THREADS = 2  # numpy looks up and copies without Python's lock; every thread fills its own rows
 #: Reviewed decisions that support all histories; with a tenth of it, only those of accounts.
 _MANY = 10_000
 _FEW = re.compile(rf"{HISTORY}account_.*_{WINDOWS[-1]}d$")
 #: Share of the reviewed decisions that must have an earlier similar one.
 _SHARED, _ALIKE = 0.02, "_decisions"
 _ALWAYS = ("decision_id", "decided_at", "enforced", "item_id", "text")
+
+
+def history_features(
+    targets: pd.DataFrame, log: pd.DataFrame, reviews: pd.DataFrame | None
+) -> pd.DataFrame:
+    """Compute decisions' history features as known when each was taken.
+
+    Parameters
+    ----------
+    targets
+        Shape (n, any), decisions with `decided_at`.
+    log
+        Shape (m, any), all known decisions, which may include the targets; with `decision_id`
+        (unique), `decided_at`, `enforced`, and any of account_id, policy_id, market, moderator,
+        moderator_version.
+    reviews
+        With the contract's columns; None for none.
+
+    Returns
+    -------
+    pandas.DataFrame
+        float64, shape (n, columns), in the targets' order and with their index. For each key KEY
+        of `HISTORY_KEYS` whose columns the log has, with two groups or more, and each window W of
+        `WINDOWS`: `history_KEY_decisions_Wd`; `history_KEY_enforced_rate_Wd`;
+        `history_KEY_reviewed_Wd`, decisions with a verdict by an audit or re-review (adjudications
+        overrule it) that is at most W days old;
+        `history_KEY_error_rate_Wd` among these. For the longest window also
+        `history_KEY_errors_90d`, and separately, from appeals and reports, which are not a random
+        sample, `history_KEY_complaints_90d`, `history_KEY_complaint_error_rate_90d`. Rates shrink
+        towards those of all decisions in the same window, as known then, by the weight of five
+        decisions; NaN without data. Then `history_moderator_version_days` since the moderator's
+        version was first seen, NaN for the first version seen; and `history_policy_change_days`
+        since a moderator last changed its version under the policy, NaN before any change.
+
+    Examples
+    --------
+    >>> log = pd.DataFrame({
+    ...     "decision_id": ["d1", "d2", "d3"], "account_id": ["a", "b", "a"],
+    ...     "decided_at": pd.to_datetime(["2026-01-01", "2026-01-02", "2026-01-05"], utc=True),
+    ...     "enforced": True})
+    >>> reviews = pd.DataFrame({
+    ...     "review_id": ["r1"], "decision_id": ["d1"], "source": ["audit"],
+    ...     "reviewed_at": pd.to_datetime(["2026-01-03"], utc=True), "verdict": ["overturned"]})
+    >>> told = history_features(log, log, reviews)
+    >>> told[["history_account_decisions_7d", "history_account_errors_90d"]].values.tolist()
+    [[0.0, 0.0], [0.0, 0.0], [1.0, 1.0]]
+    """
+    return HistoryIndex(log, reviews).columns(targets)
+
+
+@dataclass(frozen=True)
+class _KeyTallies:
+    """One key's events: decisions; verdicts and complaints by when they start and end."""
+
+    groups: KeyGroups
+    decisions: EventTally
+    starts: EventTally
+    ends: Mapping[int, EventTally]
+    complaints: EventTally
+    complaints_end: EventTally
+
+
+class HistoryIndex:
+    """A log and its reviews, sorted once, to compute any decisions' histories.
+
+    Parameters
+    ----------
+    log, reviews
+        As for `history_features`.
+    """
+
+    def __init__(self, log: pd.DataFrame, reviews: pd.DataFrame | None) -> None:
+        at = to_microseconds(log["decided_at"])
+        placed = match_reviews(log, reviews)
+        drawn, complaints = (verdict_periods(placed, names) for names in (_DRAWN, _COMPLAINTS))
+        ends = {w: np.minimum(drawn.start + w * DAY, drawn.end) for w in WINDOWS}
+        complaints_end = np.minimum(complaints.start + _LONGEST * DAY, complaints.end)
+        self._clock = EventClock(at)
+        self._drawn_clock = EventClock(drawn.start, *ends.values())
+        self._complaint_clock = EventClock(complaints.start, complaints_end)
+        self._levels = ColumnLevels(
+            log, sorted({name for key in HISTORY_KEYS.values() for name in key})
+        )
+        tick = self._clock.ticks(at)
+        enforced = log["enforced"].to_numpy(bool).astype(np.int64)[:, None]
+        by_time = np.argsort(tick, kind="stable")
+        tick, enforced = tick[by_time], enforced[by_time]
+
+        start, end = self._drawn_clock.ticks(drawn.start), {}
+        for w in WINDOWS:
+            end[w] = self._drawn_clock.ticks(ends[w])
+        upset, settled = map(self._complaint_clock.ticks, (complaints.start, complaints_end))
+
+        def tallies(groups: KeyGroups) -> _KeyTallies:
+            return _KeyTallies(
+                groups,
+                EventTally(groups.codes[by_time], tick, enforced, len(self._clock)),
+                _tally_verdicts(groups, drawn, start, self._drawn_clock),
+                {w: _tally_verdicts(groups, drawn, end[w], self._drawn_clock) for w in WINDOWS},
+                _tally_verdicts(groups, complaints, upset, self._complaint_clock),
+                _tally_verdicts(groups, complaints, settled, self._complaint_clock),
+            )
+
+        self._whole = tallies(KeyGroups(self._levels, []))
+        found = dict(_key_groups(self._levels))
+        with ThreadPoolExecutor(_THREADS) as pool:
+            self._keys = dict(zip(found, pool.map(tallies, found.values()), strict=True))
+        self._changes = _VersionChanges(self._levels, at)
+
+    def columns(self, targets: pd.DataFrame) -> pd.DataFrame:
+        """Compute decisions' histories; see `history_features`.
+
+        Parameters
+        ----------
+        targets
+            Shape (n, any).
+
+        Returns
+        -------
+        pandas.DataFrame
+            float64, shape (n, columns).
+        """
+        at = to_microseconds(targets["decided_at"])
+        codes = self._levels.of(targets)
+        by_time = np.argsort(at, kind="stable")
+        moments = self._moments(at.take(by_time))
+        overall = self._overall_rates(moments)
+        names = [f"{HISTORY}{key}_{name}" for key in self._keys for name in _feature_names()]
+        changes = self._changes.days(codes, at)
+        out = np.empty((len(at), len(names) + len(changes)))
+        width = len(_feature_names())
+
+        def fill(i: int, tallies: _KeyTallies, group: Ints, rows: Ints) -> None:
+            whose = group.take(rows)
+            counts = _window_counts(tallies, whose, moments.take(rows, axis=0))
+            block = _counts_and_rates(counts, overall.take(rows, axis=0), whose < 0)
+            out[by_time.take(rows), i * width : (i + 1) * width] = block
+
+        with ThreadPoolExecutor(_THREADS) as pool:
+            parts = []
+            for i, tallies in enumerate(self._keys.values()):
+                group = tallies.groups.of(codes)[by_time]
+                for start in range(0, len(group), _CHUNK):
+                    # neighbours in the log are looked up together
+                    rows = start + sort_by_group(group[start : start + _CHUNK])
+                    parts.append(pool.submit(fill, i, tallies, group, rows))
+            for part in parts:
+                part.result()
+        for i, days in enumerate(changes.values(), start=len(names)):
+            out[:, i] = days
+        columns = pd.Index([*names, *changes], dtype="str")
+        return pd.DataFrame(out, index=targets.index, columns=columns, copy=False)
+
+    def _overall_rates(self, moments: Ints) -> Floats:
+        """Return the overall rates at each moment, shape (n, 7)."""
+        n = len(moments)
+        out = np.empty((n, 2 * len(WINDOWS) + 1))
+        for start in range(0, n, _CHUNK):
+            part = slice(start, start + _CHUNK)
+            now = moments[part]
+            counts = _window_counts(self._whole, np.zeros(len(now), np.int64), now)
+            with np.errstate(invalid="ignore", divide="ignore"):
+                out[part] = counts[:, 1::2] / _SCALE / counts[:, ::2]
+        return out
+
+    def _moments(self, at: Ints) -> Ints:
+        """Return the ticks that `_window_counts` needs, shape (n, 6)."""
+        now = [clock.ticks(at) for clock in (self._clock, self._drawn_clock, self._complaint_clock)]
+        return np.column_stack([*now, *(self._clock.ticks(at - w * DAY) for w in WINDOWS)])
+
+
+def _key_groups(levels: ColumnLevels) -> Iterator[tuple[str, KeyGroups]]:
+    """Group the log by every key whose columns it has and that splits its decisions."""
+    for key, columns in HISTORY_KEYS.items():
+        names = [name for name in columns if name in levels.values]
+        if names != list(columns) and names != ["moderator_version"]:
+            continue
+        groups = KeyGroups(levels, names)
+        if len(groups) > 1:
+            yield key, groups
+
+
+def _tally_verdicts(
+    groups: KeyGroups, steps: VerdictPeriods, tick: Ints, clock: EventClock
+) -> EventTally:
+    """Tally the errors of verdicts by when these start or end."""
+    return EventTally(groups.codes[steps.position], tick, steps.errors[:, None], len(clock))
+
+
+def _feature_names() -> list[str]:
+    names = [
+        f"{what}_{w}d"
+        for w in WINDOWS
+        for what in ("decisions", "enforced_rate", "reviewed", "error_rate")
+    ]
+    last = f"{_LONGEST}d"
+    return [*names, f"complaints_{last}", f"complaint_error_rate_{last}", f"errors_{last}"]
+
+
+def _window_counts(tallies: _KeyTallies, group: Ints, moments: Ints) -> Ints:
+    """Return pairs of a count and its enforced or wrong part, shape (n, 14)."""
+    now, drawn, complained, *since = moments.T
+    decided = tallies.decisions.sums_before(group, now)
+    given = tallies.starts.sums_before(group, drawn)
+    pairs = []
+    for w, then in zip(WINDOWS, since, strict=True):
+        pairs.append(decided - tallies.decisions.sums_before(group, then))
+        pairs.append(given - tallies.ends[w].sums_before(group, drawn))
+    complaints = tallies.complaints.sums_before(group, complained)
+    pairs.append(complaints - tallies.complaints_end.sums_before(group, complained))
+    return np.hstack(pairs)
+
+
+def _counts_and_rates(counts: Ints, overall: Floats, missing: npt.NDArray[np.bool_]) -> Floats:
+    """Turn pairs of counts into counts and rates, shape (n, 15), in the order of `_feature_names`."""
+    out = np.empty((len(counts), counts.shape[1] + 1))
+    n = counts[:, ::2].astype(np.float64)
+    hits = counts[:, 1::2] / _SCALE
+    out[:, :-1:2] = n
+    out[:, -1] = hits[:, 2 * len(WINDOWS) - 1]
+    hits += _PRIOR * overall
+    hits /= n + _PRIOR
+    hits[n == 0] = np.nan
+    out[:, 1::2] = hits
+    out[missing] = np.nan
+    return out
+
+
+class _VersionChanges:
+    """When moderators' versions were first seen, in all and under each policy."""
+
+    def __init__(self, levels: ColumnLevels, at: Ints) -> None:
+        self._version: KeyGroups | None = None
+        self._policy: KeyGroups | None = None
+        if "moderator_version" not in levels.values:
+            return
+        moderator = ["moderator"] if "moderator" in levels.values else []
+        self._version = KeyGroups(levels, [*moderator, "moderator_version"])
+        everyone = np.zeros(len(at), np.int64)
+        whose = KeyGroups(levels, moderator).codes if moderator else everyone
+        first, later = _first_seen(self._version.codes, whose, at, len(self._version))
+        # A first version may be older than the log.
+        self._since = np.append(np.where(later, first, np.iinfo(np.int64).max), first[:0])
+        if "policy_id" not in levels.values:
+            return
+        self._policy = KeyGroups(levels, ["policy_id"])
+        under = KeyGroups(levels, ["policy_id", *moderator, "moderator_version"])
+        beside = KeyGroups(levels, ["policy_id", *moderator]).codes
+        first, later = _first_seen(under.codes, beside, at, len(under))
+        policy = np.zeros(len(under), np.int64)
+        known = under.codes >= 0
+        policy[under.codes[known]] = self._policy.codes[known]
+        self._at = first[later]
+        self._clock = EventClock(self._at)
+        self._tally = EventTally(
+            policy[later],
+            self._clock.ticks(self._at),
+            np.empty((len(self._at), 0), np.int64),
+            len(self._clock),
+        )
+
+    def days(self, codes: Mapping[str, Ints], at: Ints) -> dict[str, Floats]:
+        """Return days since the changes, shape (n,) each."""
+        out = {}
+        if self._version is not None:
+            group = self._version.of(codes)
+            since = np.append(self._since, np.iinfo(np.int64).max)[group]
+            known = (group >= 0) & (since <= at)
+            out[f"{HISTORY}moderator_version_days"] = _days_since(at, since, known)
+        if self._policy is not None:
+            group = self._policy.of(codes)
+            row = self._tally.latest_before(group, self._clock.ticks(at + 1))
+            since = np.append(self._at, 0)[row]
+            out[f"{HISTORY}policy_change_days"] = _days_since(at, since, row >= 0)
+        return out
+
+
+def _first_seen(code: Ints, whose: Ints, at: Ints, n: int) -> tuple[Ints, npt.NDArray[np.bool_]]:
+    """Return when each of n codes was first seen, and whether its owner had another before."""
+    known = np.flatnonzero(code >= 0)
+    first = np.full(n, np.iinfo(np.int64).max)
+    np.minimum.at(first, code[known], at[known])
+    owner = np.zeros(n, np.int64)
+    owner[code[known]] = whose[known]
+    earliest = np.full(int(owner.max(initial=0)) + 1, np.iinfo(np.int64).max)
+    np.minimum.at(earliest, owner, first)
+    return first, first > earliest[owner]
+
+
+def _days_since(at: Ints, since: Ints, known: npt.NDArray[np.bool_]) -> Floats:
+    days = np.full(len(at), np.nan)
+    days[known] = (at[known] - since[known]) / DAY
+    return days
 
 
 class PointInTimeFeatures:

@@ -128,7 +128,7 @@ def _attribute_block(model: TextModel, decisions: pd.DataFrame) -> WordContribut
             found = _untagged_entries(words, codes, row, slot, view)
         if view == "char":
             found = split.place(found, np.bincount(slot, minlength=len(places)))
-        total += _sum_contributions(model, view, enforced, rows, *found)
+        total += _sum_contributions(model, view, enforced, rows, found)
     start = np.mean(
         [model.intercepts[r.name][enforced * (len(model.intercepts[r.name]) - 1)] for r in RECIPES],
         axis=0,
@@ -282,11 +282,10 @@ def _sum_contributions(
     view: View,
     enforced: Ints,
     rows_of: Ints,
-    owner: Ints,
-    column: Ints,
-    count: Floats,
+    found: Entries,
 ) -> Floats:
     """Return the contributions of one view's n-grams by owner, shape (len(rows_of),)."""
+    owner, column, count = found
     row = rows_of[owner]
     place = np.full(2**BITS, -1, np.int64)
     place[model.columns[view]] = np.arange(len(model.columns[view]))

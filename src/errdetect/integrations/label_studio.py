@@ -27,7 +27,7 @@ from errdetect.data.sources import SourceFile, Sources, find_files, parse_table_
 from errdetect.data.table_reading import TableRead
 from errdetect.data.type_coercion import to_time
 from errdetect.errors import DataError, error_message
-from errdetect.integrations.label_studio_tasks import RIGHT_POLICY, VERDICT
+from errdetect.integrations.queue_export import RIGHT_POLICY, VERDICT
 from errdetect.schemas import (
     LABEL_STUDIO_IDS,
     RE_REVIEW,

@@ -14,14 +14,15 @@ import pyarrow as pa
 from sqlalchemy import Connection, Engine, Table, select, update
 
 from errdetect import schemas
-from errdetect.data.database_connection import (
+from errdetect.data.database_tables import (
+    dump_json,
     open_engine,
     read_transaction,
     redacted_url,
     sqlite_path,
+    upsert_rows,
     write_transaction,
 )
-from errdetect.data.database_rows import dump_json, upsert_rows
 from errdetect.errors import DataError, error_message
 from errdetect.ledger import ledger as loop
 from errdetect.ledger import run_records as reviews

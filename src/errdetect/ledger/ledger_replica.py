@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, insert, select
 
-from errdetect.data.database_connection import open_engine, read_transaction, write_transaction
+from errdetect.data.database_tables import open_engine, read_transaction, write_transaction
 from errdetect.ledger import table_definitions as tables
 from errdetect.ledger.ledger import find_ledger
 from errdetect.ledger.row_conversion import to_utc

@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import Integer
 
-from errdetect.data.database_rows import UtcDateTime
+from errdetect.data.database_tables import UtcDateTime
 from errdetect.errors import DataError, error_message
 
 __all__ = [

@@ -13,8 +13,12 @@ import pyarrow as pa
 from sqlalchemy import Connection, Engine, exists, func, select, update
 
 from errdetect import schemas
-from errdetect.data.database_connection import read_transaction, write_transaction
-from errdetect.data.database_rows import dump_json, upsert_rows
+from errdetect.data.database_tables import (
+    dump_json,
+    read_transaction,
+    upsert_rows,
+    write_transaction,
+)
 from errdetect.data.review_versions import find_repeated_versions, known_at
 from errdetect.errors import DataError, error_message
 from errdetect.ledger import table_definitions as tables

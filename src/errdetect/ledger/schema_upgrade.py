@@ -9,7 +9,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine
 
-from errdetect.data.database_connection import (
+from errdetect.data.database_tables import (
     enable_wal,
     read_transaction,
     redacted_url,

@@ -13,7 +13,7 @@ from sqlalchemy import (
     Text,
 )
 
-from errdetect.data.database_rows import UtcDateTime
+from errdetect.data.database_tables import UtcDateTime
 
 __all__ = [
     "EVENTS",

@@ -22,13 +22,14 @@ from errdetect.errors import error_message
 from errdetect.model.calibration import Calibrator, choose_calibrator
 from errdetect.model.detector import Detector, Examples
 from errdetect.model.ensemble import Ensemble, choose_ensemble, fit_ensemble
-from errdetect.model.gradient_boosting import DEFAULT_PARAMS
+from errdetect.model.ensemble_members import DEFAULT_PARAMS, FitOptions
 from errdetect.model.training_data import (
     CountedTexts,
     PreparedExamples,
     count_texts_once,
     prepare_examples,
 )
+from errdetect.model.tuning import Objective
 
 __all__ = ["ErrorClassifier"]
 
@@ -153,9 +154,7 @@ class ErrorClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         first = ready(earlier)
         ensemble, self.calibrator_ = self._choose(first, later, counted, seed)
         prepared = ready(examples)
-        fitted = fit_ensemble(
-            prepared, ensemble, self._params(), seed=seed, threads=self._threads()
-        )
+        fitted = fit_ensemble(prepared, ensemble, self._params(), FitOptions(seed, self._threads()))
         self.detector_: Detector = prepared.detector(fitted, ensemble.floor)
         return self
 
@@ -195,9 +194,13 @@ class ErrorClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
             later, None if first.text is None else counted.of(later.decisions)
         )
         ensemble = choose_ensemble(
-            first, held, self._params(), weight=later.weight, objective="average_precision",
-            budget=_BUDGET, seed=seed, threads=self._threads(),
-        )  # fmt: skip
+            first,
+            held,
+            self._params(),
+            later.weight,
+            Objective("average_precision", _BUDGET),
+            FitOptions(seed, self._threads()),
+        )
         enforced = later.decisions["enforced"].to_numpy(bool)
         sides = enforced if 0 < enforced.sum() < len(enforced) else None
         return ensemble, choose_calibrator(ensemble.raw, later.error, later.weight, enforced=sides)

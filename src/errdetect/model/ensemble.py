@@ -1,6 +1,6 @@
 """The ensemble: default members, unless held-out decisions clearly favour others."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,12 +9,17 @@ import numpy as np
 import numpy.typing as npt
 
 from errdetect.features.feature_matrix import SEGMENT_COLUMN
-from errdetect.model.additive_model import fit_additive
 from errdetect.model.detector import Examples, apply_policy_floor
-from errdetect.model.ensemble_members import Head, Member, fit_linear_member
-from errdetect.model.gradient_boosting import fit_trees
+from errdetect.model.ensemble_members import (
+    FitOptions,
+    Head,
+    Member,
+    fit_additive,
+    fit_linear_member,
+    fit_trees,
+)
 from errdetect.model.training_data import PreparedExamples
-from errdetect.model.tuning import Objective, is_within_noise, objective_value
+from errdetect.model.tuning import HeldOutErrors, Objective, is_within_noise, objective_value
 
 __all__ = [
     "MEMBERS",
@@ -48,11 +53,8 @@ def fit_member(
     prepared: PreparedExamples,
     data: lgb.Dataset,
     params: Mapping[str, Any],
-    *,
-    seed: int,
-    threads: int,
-    rounds: int | None = None,
-    held: tuple[PreparedExamples, lgb.Dataset] | None = None,
+    until: int | tuple[PreparedExamples, lgb.Dataset],
+    options: FitOptions,
 ) -> Member:
     """Fit one member; trees for a fixed number of rounds, or with early stopping.
 
@@ -64,10 +66,10 @@ def fit_member(
         The training examples, and the same binned.
     params
         LightGBM's settings.
-    seed, threads
-        Random seed; number of threads.
-    rounds, held
-        For trees, exactly one: the number of rounds, or the later decisions and the same binned.
+    until
+        For trees: the number of rounds, or the later decisions for early stopping and the same binned.
+    options
+        Seed and threads.
     """
     head, names = MEMBERS[name], prepared.encoding.names
     e = prepared.examples
@@ -78,7 +80,7 @@ def fit_member(
         levels = {
             i: len(prepared.encoding.categorical[names[i]]) for i in prepared.encoding.categories
         }
-        rows = _subsample_rows(len(e), seed)
+        rows = _subsample_rows(len(e), options.seed)
         model = fit_additive(
             prepared.X[rows], e.head_target(head)[rows], e.weight[rows], categories=levels,
             side=names.index("enforced"),
@@ -86,14 +88,13 @@ def fit_member(
         )  # fmt: skip
         return Member(name, head, model)
     data.set_label(e.head_target(head))
-    if held is not None:
-        held[1].set_label(held[0].examples.head_target(head))
+    rounds, later = (until, None) if isinstance(until, int) else (None, until[1])
+    if not isinstance(until, int):
+        until[1].set_label(until[0].examples.head_target(head))
     settings = dict(params)
     if name in _EXTRA:
         settings |= {"extra_trees": True, "num_leaves": min(63, 2 * params["num_leaves"] + 1)}
-    trees = fit_trees(
-        data, settings, seed=seed, threads=threads, rounds=rounds, held=held[1] if held else None
-    )
+    trees = fit_trees(data, settings, options, rounds=rounds, held=later)
     return Member(name, head, trees)
 
 
@@ -101,23 +102,18 @@ def fit_members(
     prepared: PreparedExamples,
     names: set[str],
     params: Mapping[str, Any],
-    *,
-    seed: int,
-    threads: int,
-    rounds: Mapping[str, int] | None = None,
-    held: PreparedExamples | None = None,
-    progress: Callable[[str], None] = lambda _: None,
+    until: Mapping[str, int] | PreparedExamples,
+    options: FitOptions,
 ) -> list[Member]:
-    """Fit some members, in order; trees for given rounds, or with early stopping."""
+    """Fit some members, in order; trees for each member's rounds, or stopped early by later decisions."""
     data = prepared.data()
-    later = None if held is None else (held, held.data(data))
+    later = (until, until.data(data)) if isinstance(until, PreparedExamples) else None
     out = []
     for name in MEMBERS:
         if name in names:
-            progress(f"fitting '{name}' on {len(prepared.examples):,} decisions")
-            trees = (rounds or {}).get(name)
-            how: dict[str, Any] = {"seed": seed, "threads": threads, "rounds": trees}
-            out.append(fit_member(name, prepared, data, params, held=later, **how))
+            options.progress(f"fitting '{name}' on {len(prepared.examples):,} decisions")
+            stop = later or (until.get(name, 1) if isinstance(until, Mapping) else 1)
+            out.append(fit_member(name, prepared, data, params, stop, options))
     return out
 
 
@@ -189,13 +185,9 @@ def choose_ensemble(
     prepared: PreparedExamples,
     held: PreparedExamples,
     params: Mapping[str, Any],
-    *,
     weight: Floats,
     objective: Objective,
-    budget: float,
-    seed: int,
-    threads: int,
-    progress: Callable[[str], None] = lambda _: None,
+    options: FitOptions,
 ) -> Ensemble:
     """Fit all members on earlier decisions, and choose their average on later ones.
 
@@ -207,12 +199,10 @@ def choose_ensemble(
         LightGBM's settings.
     weight
         Shape (len(held),), decisions that each later row represents.
-    objective, budget
-        As for `objective_value`.
-    seed, threads
-        Random seed; number of threads.
-    progress
-        Callback for progress messages.
+    objective
+        What the average is chosen by.
+    options
+        Seed, threads, progress.
 
     Returns
     -------
@@ -230,52 +220,38 @@ def choose_ensemble(
     offered = _SIMPLE if few else _AVERAGES
     if prepared.text is None:
         offered = {name: w for name, w in offered.items() if "text" not in w}
-    members = fit_members(
-        prepared, {n for w in offered.values() for n in w}, params,
-        held=held, seed=seed, threads=threads, progress=progress,
-    )  # fmt: skip
+    members = fit_members(prepared, {n for w in offered.values() for n in w}, params, held, options)
     side = 2 * held.X[:, held.encoding.names.index("enforced")] - 1
-    raws = {member.name: member.raw(held.X, side, threads) for member in members}
-    y = held.examples.error
+    raws = {member.name: member.raw(held.X, side, options.threads) for member in members}
     mixed = {name: _average_log_odds(raws, weights) for name, weights in offered.items()}
-    harm = held.examples.harm
-    values = {
-        n: objective_value(y, raw, weight, objective, budget, harm) for n, raw in mixed.items()
-    }
+    errors = HeldOutErrors(held.examples.error, weight, held.examples.harm)
+    values = {name: objective_value(errors, raw, objective) for name, raw in mixed.items()}
     default = next(iter(offered))
     best = max(values, key=lambda name: (values[name], name == default))
     if best != default:
         within_noise = is_within_noise(
-            y, weight, mixed[best], mixed[default], objective, budget, seed, _MIN_LEAD, harm=harm
+            errors, mixed[best], mixed[default], objective, options.seed, _MIN_LEAD
         )
         best = default if within_noise else best
     if best != default:
         notes.append(
-            f"'{best}' is used: later decisions are ranked better by it ({objective.replace('_', ' ')} "
+            f"'{best}' is used: later decisions are ranked better by it ({objective.name.replace('_', ' ')} "
             f"{values[best]:.3f}) than by the default average ({values[default]:.3f})"
         )
     rounds = {m.name: m.model.best_iteration for m in members if isinstance(m.model, lgb.Booster)}
     kept = {name: rounds[name] for name in offered[best] if name in rounds}
     plain, raw = mixed[best], apply_policy_floor(mixed[best], held.X, held.encoding)
-    how: dict[str, Any] = {"objective": objective, "budget": budget, "seed": seed, "harm": harm}
-    floor = is_within_noise(y, weight, plain, raw, standard_errors=_MIN_LEAD, **how)
+    floor = is_within_noise(errors, plain, raw, objective, options.seed, _MIN_LEAD)
     blended = raw if floor else plain
     return Ensemble(best, dict(offered[best]), kept, blended, values, tuple(notes), floor)
 
 
 def fit_ensemble(
-    prepared: PreparedExamples,
-    blend: Ensemble,
-    params: Mapping[str, Any],
-    *,
-    seed: int,
-    threads: int,
-    progress: Callable[[str], None] = lambda _: None,
+    prepared: PreparedExamples, blend: Ensemble, params: Mapping[str, Any], options: FitOptions
 ) -> tuple[Member, ...]:
     """Fit a chosen average's members on more decisions, trees with rounds x 1.15."""
     rounds = {name: max(1, round(n * _MORE_ROUNDS)) for name, n in blend.rounds.items()}
-    how: dict[str, Any] = {"rounds": rounds, "seed": seed, "threads": threads}
-    members = fit_members(prepared, set(blend.weights), params, progress=progress, **how)
+    members = fit_members(prepared, set(blend.weights), params, rounds, options)
     return tuple(replace(m, weight=blend.weights[m.name]) for m in members)
 
 

@@ -28,7 +28,7 @@ from errdetect.features.text_models import (
     count_texts,
     fit_text_models,
 )
-from errdetect.model.gradient_boosting import bin_dataset, fit_trees, raw_scores
+from errdetect.model.ensemble_members import FitOptions, bin_dataset, fit_trees, raw_scores
 from errdetect.stats.ranking_metrics import auroc
 
 __all__ = ["USUAL_COLUMNS", "LogSample", "Surrogate", "fit_surrogate", "sample_log"]
@@ -193,7 +193,7 @@ def fit_surrogate(
 
     def fit(rows: npt.NDArray[np.bool_]) -> lgb.Booster:
         data = bin_dataset(seen[rows], y[rows], weight[rows], categories)
-        return fit_trees(data, _PARAMS, seed=seed, threads=1, rounds=_ROUNDS)
+        return fit_trees(data, _PARAMS, FitOptions(seed), rounds=_ROUNDS)
 
     out = np.zeros(len(y))
     for k in np.unique(fold):

@@ -1,23 +1,27 @@
-"""Train a model on labelled decisions, and evaluate it on later ones."""
+"""Train a model on labelled decisions and evaluate it on later ones; cross-fit P(error) for estimates."""
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+import lightgbm as lgb
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from errdetect.errors import DataError, error_message
+from errdetect.features.feature_matrix import build_features, fit_encoding
 from errdetect.model.baselines import margin_ranking
 from errdetect.model.calibration import Calibrator, choose_calibrator
 from errdetect.model.detector import Detector, Examples
 from errdetect.model.ensemble import Ensemble, choose_ensemble, fit_ensemble
+from errdetect.model.ensemble_members import DEFAULT_PARAMS, FitOptions, raw_scores
 from errdetect.model.evaluation import (
     FIT,
     TEST,
     TUNE,
+    Bootstrap,
     GateResult,
     HeldOut,
     apply_gate,
@@ -26,23 +30,54 @@ from errdetect.model.evaluation import (
     reliability_table,
     split_by_time,
 )
-from errdetect.model.gradient_boosting import DEFAULT_PARAMS
 from errdetect.model.surrogate import LogSample, sample_log
 from errdetect.model.training_data import (
-    CountedTexts,
     PreparedExamples,
     count_texts_once,
     prepare_examples,
 )
-from errdetect.model.tuning import Objective, TunedParams, is_within_noise, tune
+from errdetect.model.tuning import (
+    HeldOutErrors,
+    Objective,
+    Search,
+    TunedParams,
+    is_within_noise,
+    tune,
+)
 
-__all__ = ["MIN_LABELS", "SEGMENTS", "TrainedModel", "train_detector"]
+__all__ = [
+    "MIN_LABELS",
+    "SEGMENTS",
+    "CrossFit",
+    "TrainedModel",
+    "TrainingPlan",
+    "cross_fit",
+    "train_detector",
+]
 
 Floats = npt.NDArray[np.float64]
 
 MIN_LABELS = 50
 #: Columns by which calibration is checked and, where held-out data supports it, corrected.
 SEGMENTS = ("policy_id", "market", "language", "category", "moderator")
+Ints = npt.NDArray[np.int64]
+
+#: Fewer reviewed errors, or correct decisions, are too few to fit a model.
+MIN_EACH = 30
+FOLDS = 5
+_ROUNDS = 80
+_PARAMS = {
+    "objective": "cross_entropy",
+    "learning_rate": 0.08,
+    "num_leaves": 12,
+    "min_data_in_leaf": 20,
+    "feature_fraction": 0.6,
+    "lambda_l2": 5.0,
+    "deterministic": True,
+    "force_row_wise": True,
+    "verbose": -1,
+}
+_BLOCK = 100_000  # rows per prediction
 
 
 @dataclass(frozen=True)
@@ -85,25 +120,41 @@ class TrainedModel:
     held_out: HeldOut
 
 
+@dataclass(frozen=True)
+class TrainingPlan:
+    """What a training learns from, how it is tuned, and how it is evaluated.
+
+    Parameters
+    ----------
+    parts
+        Shares of fit, tune and test by time.
+    leave_out, text
+        As for `fit_encoding`.
+    search, objective
+        As for `tune`.
+    budgets, resamples
+        As for `evaluate`.
+    min_errors
+        As for `apply_gate`.
+    """
+
+    parts: tuple[float, float, float] = (0.6, 0.2, 0.2)
+    leave_out: tuple[str, ...] = ()
+    text: bool = True
+    search: Search = field(default_factory=Search)
+    objective: Objective = field(default_factory=Objective)
+    budgets: Sequence[float] = (0.01, 0.05, 0.1, 0.2)
+    resamples: int = 400
+    min_errors: int = 5
+
+
 def train_detector(
     examples: Examples,
+    plan: TrainingPlan,
+    options: FitOptions,
     *,
-    parts: tuple[float, float, float],
-    leave_out: tuple[str, ...],
-    text: bool,
-    trials: int,
-    seconds: float | None,
-    budgets: Sequence[float],
-    resamples: int,
-    min_errors: int,
-    seed: int,
-    threads: int,
-    objective: Objective = "average_precision",
-    budget: float = 0.05,
-    storage: str | None = None,
     log: pd.DataFrame | None = None,
     early: Callable[[pd.Timestamp, Examples], Examples] | None = None,
-    progress: Callable[[str], None] = lambda _: None,
 ) -> TrainedModel:
     """Tune on earlier decisions, evaluate on later ones, refit on all.
 
@@ -111,27 +162,15 @@ def train_detector(
     ----------
     examples
         Labelled decisions in order of time.
-    parts
-        Shares of fit, tune and test by time.
-    leave_out, text
-        As for `fit_encoding`.
-    trials, seconds
-        As for `tune`.
-    budgets, resamples
-        As for `evaluate`.
-    min_errors
-        As for `apply_gate`.
-    seed, threads
-        Random seed; number of threads.
-    objective, budget, storage
-        As for `tune`.
+    plan
+        What to learn from, how to tune and to evaluate.
+    options
+        Seed, threads, progress.
     log
         Shape (m, any), all decisions in order of time, reviewed or not, for the surrogate model;
         None: unreviewed decisions are not used.
     early
         Given a moment and examples, returns them with the labels known by then.
-    progress
-        Callback for progress messages.
 
     Raises
     ------
@@ -139,38 +178,25 @@ def train_detector(
         Where labels are too few, or all the same.
     """
     _check_labels(examples)
-    part = split_by_time(examples.decisions["decided_at"], parts)
+    part = split_by_time(examples.decisions["decided_at"], plan.parts)
     fit, held, test = (examples.take(part == code) for code in (FIT, TUNE, TEST))
     both = examples.take(part != TEST)
     if early is not None:
         fit = early(held.decisions["decided_at"].iloc[0], fit)
         both = early(test.decisions["decided_at"].iloc[0], both)
-    grown = _fit_stages(
-        examples, (fit, held, both, test), _evaluation_weights(held), leave_out=leave_out, text=text,
-        trials=trials, seconds=seconds, seed=seed, threads=threads, objective=objective,
-        budget=budget, storage=storage, log=log, progress=progress,
-    )  # fmt: skip
+    grown = _fit_stages(examples, (fit, held, both, test), plan, options, log)
     tuned, blend, raw_test = grown.tuned, grown.blend, grown.raw_test
     calibrator = choose_calibrator(
         blend.raw, held.error, _evaluation_weights(held), **_calibration_segments(held.decisions)
     )
     p_test = calibrator.probability(raw_test, **_calibration_segments(test.decisions))
-    rankings = {"margin": margin_ranking(test.decisions)}
-    rankings["segment rate"] = grown.evaluated.segment.rate(test.decisions)
-    evaluation = evaluate(
-        test.error,
-        p_test,
-        rankings,
-        _evaluation_weights(test),
-        budgets=budgets,
-        resamples=resamples,
-        rng=np.random.default_rng(seed),
-    )
-    measured = _evaluation_weights(test) > 0
-    verdict = apply_gate(evaluation, test.error[measured], min_errors=min_errors)
+    held_out = HeldOut(test, p_test, _evaluation_weights(test))
+    evaluation = _evaluate_held_out(held_out, grown.evaluated, plan, options.seed)
+    measured = held_out.weight > 0
+    verdict = apply_gate(evaluation, test.error[measured], min_errors=plan.min_errors)
 
     raw, y = np.append(blend.raw, raw_test), np.append(held.error, test.error)
-    weight = np.append(_evaluation_weights(held), _evaluation_weights(test))
+    weight = np.append(_evaluation_weights(held), held_out.weight)
     counts = {f"{name}_{what}": int(n) for name, e in (("fit", fit), ("tune", held), ("test", test))
               for what, n in (("decisions", len(e)), ("errors", e.error.sum()))}  # fmt: skip
     return TrainedModel(
@@ -184,14 +210,31 @@ def train_detector(
         verdict,
         counts,
         (*_evaluation_notes(test, grown.detector.encoding.left_out), *blend.notes),
-        reliability_table(test.error, p_test, _evaluation_weights(test)),
+        reliability_table(test.error, p_test, held_out.weight),
         reliability_by_segment(
             test.error,
             p_test,
-            _evaluation_weights(test),
+            held_out.weight,
             _calibration_segments(test.decisions)["segments"],
         ),
-        HeldOut(test, p_test, _evaluation_weights(test)),
+        held_out,
+    )
+
+
+def _evaluate_held_out(
+    held: HeldOut, detector: Detector, plan: TrainingPlan, seed: int
+) -> pd.DataFrame:
+    """Compare the model with rankings that need none."""
+    test = held.examples
+    rankings = {"margin": margin_ranking(test.decisions)}
+    rankings["segment rate"] = detector.segment.rate(test.decisions)
+    return evaluate(
+        test.error,
+        held.p,
+        rankings,
+        held.weight,
+        budgets=plan.budgets,
+        bootstrap=Bootstrap(plan.resamples, np.random.default_rng(seed)),
     )
 
 
@@ -209,66 +252,68 @@ class _FittedStages:
 def _fit_stages(
     examples: Examples,
     parts: tuple[Examples, Examples, Examples, Examples],
-    weight: Floats,
-    *,
-    leave_out: tuple[str, ...],
-    text: bool,
-    trials: int,
-    seconds: float | None,
-    seed: int,
-    threads: int,
-    objective: Objective,
-    budget: float,
-    storage: str | None,
+    plan: TrainingPlan,
+    options: FitOptions,
     log: pd.DataFrame | None,
-    progress: Callable[[str], None],
 ) -> _FittedStages:
     """Tune and choose on `fit` and `held`, refit on `both` for `test`, and finally on all."""
     fit, held, both, test = parts
+    progress = options.progress
     progress(f"reading texts of {len(examples)} decisions")
-    counted = count_texts_once(examples.decisions, fit, leave_out=leave_out, text=text)
-    how: dict[str, Any] = {"counted": counted, "leave_out": leave_out, "text": text, "seed": seed}
-    logs = _split_log(log, (held, test), text=counted.texts is not None, seed=seed)
-    few = max(1, threads - 1)  # while text models are fitted in parallel
-    aim: dict[str, Any] = {
-        "objective": objective, "budget": budget, "seed": seed, "threads": few,
-        "weight": weight, "progress": progress,
-    }  # fmt: skip
+    counted = count_texts_once(examples.decisions, fit, leave_out=plan.leave_out, text=plan.text)
+    logs = _split_log(log, (held, test), text=counted.texts is not None, seed=options.seed)
+    # One thread fewer while text models are fitted in parallel.
+    fewer = replace(options, threads=max(1, options.threads - 1))
+
+    def prepare(
+        part: Examples, later: Examples | None, some: LogSample | None
+    ) -> tuple[PreparedExamples, PreparedExamples]:
+        """Prepare examples, and later ones with the encoders fitted on the former."""
+        prepared = prepare_examples(
+            part, counted, leave_out=plan.leave_out, text=plan.text, seed=options.seed, log=some
+        )
+        if later is None:
+            return prepared, prepared
+        texts = None if prepared.text is None else counted.of(later.decisions)
+        return prepared, prepared.prepare_later(later, texts)
+
     with ThreadPoolExecutor(1) as texts:  # sequential, for reproducible results
         first_, second_, final_ = (
-            texts.submit(_prepare_both, *part, **how, log=some)
+            texts.submit(prepare, *part, some)
             for part, some in zip(((fit, held), (both, test), (examples, None)), logs, strict=True)
         )
         progress(f"learning from {len(fit)} decisions, tuning on the {len(held)} after them")
         first, later = first_.result()
-        tuned = tune(first, later, trials=trials, seconds=seconds, storage=storage, **aim)
-        tuned, blend = _confirm_tuning(first, later, tuned, **aim)
+        weight = _evaluation_weights(held)
+        tuned = tune(first, later, weight, plan.search, plan.objective, fewer)
+        tuned, blend = _confirm_tuning(first, later, tuned, weight, plan.objective, fewer)
 
         progress(f"evaluating on the latest {len(test)} decisions")
         second, latest = second_.result()
-        again: dict[str, Any] = {"seed": seed, "progress": progress}
-        members = fit_ensemble(second, blend, tuned.params, threads=few, **again)
-        evaluated = second.detector(members, blend.floor)
-        raw_test = evaluated.raw(latest.X, few)
+        evaluated = second.detector(fit_ensemble(second, blend, tuned.params, fewer), blend.floor)
+        raw_test = evaluated.raw(latest.X, fewer.threads)
 
         progress(f"refitting on all {len(examples)} decisions")
         final, _ = final_.result()
-    members = fit_ensemble(final, blend, tuned.params, threads=threads, **again)
-    detector = final.detector(members, blend.floor)
+    detector = final.detector(fit_ensemble(final, blend, tuned.params, options), blend.floor)
     return _FittedStages(tuned, blend, evaluated, raw_test, detector)
 
 
 def _confirm_tuning(
-    first: PreparedExamples, later: PreparedExamples, tuned: TunedParams, **aim: Any
+    first: PreparedExamples,
+    later: PreparedExamples,
+    tuned: TunedParams,
+    weight: Floats,
+    objective: Objective,
+    options: FitOptions,
 ) -> tuple[TunedParams, Ensemble]:
     """Keep tuned settings only where they improve the whole ensemble, not just one member."""
-    default = choose_ensemble(first, later, DEFAULT_PARAMS, **aim)
+    default = choose_ensemble(first, later, DEFAULT_PARAMS, weight, objective, options)
     if tuned.params == DEFAULT_PARAMS:
         return tuned, default
-    blend = choose_ensemble(first, later, tuned.params, **aim)
-    how = {name: aim[name] for name in ("objective", "budget", "seed")}
-    held = later.examples
-    if is_within_noise(held.error, aim["weight"], blend.raw, default.raw, harm=held.harm, **how):
+    blend = choose_ensemble(first, later, tuned.params, weight, objective, options)
+    errors = HeldOutErrors(later.examples.error, weight, later.examples.harm)
+    if is_within_noise(errors, blend.raw, default.raw, objective, options.seed):
         return replace(tuned, params=DEFAULT_PARAMS), default
     return tuned, blend
 
@@ -281,17 +326,6 @@ def _split_log(
         return [None, None, None]
     sample = sample_log(log, text=text, seed=seed)
     return [*(sample.before(e.decisions["decided_at"].iloc[0]) for e in later), sample]
-
-
-def _prepare_both(
-    examples: Examples, later: Examples | None, *, counted: CountedTexts, **how: Any
-) -> tuple[PreparedExamples, PreparedExamples]:
-    """Prepare examples, and later ones with the encoders fitted on the former."""
-    prepared = prepare_examples(examples, counted, **how)
-    if later is None:
-        return prepared, prepared
-    texts = None if prepared.text is None else counted.of(later.decisions)
-    return prepared, prepared.prepare_later(later, texts)
 
 
 def _check_labels(examples: Examples) -> None:
@@ -342,3 +376,107 @@ def _evaluation_notes(test: Examples, left_out: Mapping[str, str]) -> tuple[str,
             "audit, so the results describe reviewed decisions, not all decisions. Plan an audit"
         )
     return tuple(notes)
+
+
+@dataclass(frozen=True)
+class CrossFit:
+    """Cross-fitted P(error) of every decision.
+
+    Parameters
+    ----------
+    p_error
+        Shape (n_decisions,), in (0, 1). For reviewed decisions from a model trained without their
+        fold, for all others the mean of the folds' models.
+    fold
+        Fold of each reviewed decision, shape (n_reviewed,).
+    """
+
+    p_error: Floats
+    fold: Ints
+
+
+def cross_fit(
+    decisions: pd.DataFrame,
+    position: Ints,
+    error: Floats,
+    weight: Floats,
+    options: FitOptions | None = None,
+    *,
+    leave_out: tuple[str, ...] = (),
+) -> CrossFit | None:
+    """Cross-fit P(error) on reviewed decisions, and predict every decision.
+
+    Small trees on the log's columns without the text: fast, and accurate enough to narrow an
+    interval. Decisions on one item share a fold, so that copies do not leak.
+
+    Parameters
+    ----------
+    decisions
+        Shape (n_decisions, any), with the derived column `enforced`.
+    position
+        Rows of the reviewed decisions, shape (n_reviewed,).
+    error
+        Their share of error verdicts, in [0, 1].
+    weight
+        Decisions that each represents.
+    options
+        Seed of folds and trees, and threads; default: seed 0, one thread.
+    leave_out
+        Columns that must not be features.
+
+    Returns
+    -------
+    CrossFit or None with fewer than 30 errors or fewer than 30 correct decisions.
+
+    References
+    ----------
+    Zrnic and Candes (2024), Cross-prediction-powered inference, PNAS 121.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.random(2000)
+    >>> decisions = pd.DataFrame({"item_id": [f"i{i}" for i in range(2000)], "enforced": True, "x": x})
+    >>> wrong = (rng.random(600) < x[:600]).astype(float)
+    >>> p = cross_fit(decisions, np.arange(600), wrong, np.ones(600)).p_error
+    >>> bool(p[x > 0.8].mean() > p[x < 0.2].mean() + 0.4)
+    True
+    >>> cross_fit(decisions, np.arange(20), wrong[:20], np.ones(20)) is None
+    True
+    """
+    if min(error.sum(), (1 - error).sum()) < MIN_EACH:
+        return None
+    options = options or FitOptions()
+    encoding = fit_encoding(decisions.iloc[position], leave_out=leave_out, text=False)
+    reviewed = build_features(decisions.iloc[position], encoding, None)
+    fold = _assign_folds(decisions["item_id"].iloc[position], options.seed)
+    params = {**_PARAMS, "seed": options.seed, "num_threads": options.threads}
+    boosters = []
+    for k in range(FOLDS):
+        rest = fold != k
+        data = lgb.Dataset(
+            reviewed[rest],
+            error[rest],
+            weight=weight[rest] / weight[rest].mean(),
+            categorical_feature=list(encoding.categories),
+            params={"verbose": -1},
+        )
+        boosters.append(lgb.train(params, data, num_boost_round=_ROUNDS))
+    p = np.empty(len(decisions))
+    for start in range(0, len(decisions), _BLOCK):
+        block = slice(start, start + _BLOCK)
+        X = build_features(decisions.iloc[block], encoding, None)
+        p[block] = np.mean([_predict_probability(b, X, options.threads) for b in boosters], axis=0)
+    for k, booster in enumerate(boosters):
+        p[position[fold == k]] = _predict_probability(booster, reviewed[fold == k], options.threads)
+    return CrossFit(p, fold)
+
+
+def _predict_probability(booster: lgb.Booster, X: Floats, threads: int) -> Floats:
+    return np.asarray(1 / (1 + np.exp(-raw_scores(booster, X, threads))), dtype=np.float64)
+
+
+def _assign_folds(item: pd.Series, seed: int) -> Ints:
+    code, items = pd.factorize(item)
+    dealt = np.random.default_rng(seed).permutation(len(items)) % FOLDS
+    return np.where(code >= 0, dealt[code], np.arange(len(code)) % FOLDS).astype(np.int64)

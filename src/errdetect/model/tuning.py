@@ -10,20 +10,78 @@ import numpy.typing as npt
 import optuna
 from scipy.special import expit
 
-from errdetect.model.gradient_boosting import DEFAULT_PARAMS, fit_trees, raw_scores
+from errdetect.model.ensemble_members import DEFAULT_PARAMS, FitOptions, fit_trees, raw_scores
 from errdetect.model.training_data import PreparedExamples
 from errdetect.stats.ranking_metrics import average_precision, recall_at
 
-__all__ = ["Objective", "TunedParams", "is_within_noise", "objective_value", "tune"]
+__all__ = [
+    "HeldOutErrors",
+    "Objective",
+    "Search",
+    "TunedParams",
+    "is_within_noise",
+    "objective_value",
+    "tune",
+]
 
 Floats = npt.NDArray[np.float64]
-#: The tuning objective: ranking quality overall, errors found within the queue's budget, or harm
-#: found within it.
-Objective = Literal["average_precision", "recall", "harm"]
-
 _RESAMPLES = 100
 _MAX_ROWS = 40_000  # settings that work on this many decisions work on more
 _WARM, _EVERY = 75, 25  # rounds before the first pruning, and between two
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What tuning and blending maximise on held-out decisions.
+
+    Parameters
+    ----------
+    name
+        `average_precision`, the ranking's quality overall; or `recall`: the share of all errors found
+        within the budget; or `harm`: the share of all harm found there, by P(error) times harm.
+    budget
+        Share of the decisions that are reviewed, for `recall` and `harm`.
+    """
+
+    name: Literal["average_precision", "recall", "harm"] = "average_precision"
+    budget: float = 0.05
+
+
+@dataclass(frozen=True)
+class HeldOutErrors:
+    """Which held-out decisions are wrong, and how much each counts.
+
+    Parameters
+    ----------
+    y, weight
+        Shape (n,): 1 for an error, and the decisions that each row represents.
+    harm
+        Shape (n,), the harm of each decision if it is wrong; None: equal for all.
+    """
+
+    y: Floats
+    weight: Floats
+    harm: Floats | None = None
+
+
+@dataclass(frozen=True)
+class Search:
+    """How long hyperparameters are searched for.
+
+    Parameters
+    ----------
+    trials
+        Settings to try after the default; 0 keeps the default.
+    seconds
+        Start no further trial after this time; None: no limit. A limit makes results depend on the
+        machine's speed.
+    storage
+        Optuna's database URL, to resume an interrupted search; None stores nothing.
+    """
+
+    trials: int = 0
+    seconds: float | None = None
+    storage: str | None = None
 
 
 @dataclass(frozen=True)
@@ -45,39 +103,31 @@ class TunedParams:
     trials: tuple[Mapping[str, Any], ...]
 
 
-def objective_value(
-    y: Floats,
-    raw: Floats,
-    weight: Floats,
-    objective: Objective,
-    budget: float,
-    harm: Floats | None = None,
-) -> float:
+def objective_value(held: HeldOutErrors, raw: Floats, objective: Objective) -> float:
     """Return the objective of a ranking; 0 where there are no errors.
 
     Parameters
     ----------
-    y, raw, weight
-        Shape (n,): 1 for an error, the ranking, and the decisions that each row represents.
+    held
+        n held-out decisions.
+    raw
+        Shape (n,), the ranking.
     objective
-        `average_precision`; or `recall`: the share of all errors found within the budget; or `harm`:
-        the share of all harm found there, by P(error) times harm.
-    budget
-        Share of the decisions that are reviewed, for `recall` and `harm`.
-    harm
-        Shape (n,), the harm of each decision if it is wrong; None: equal for all.
+        What to compute.
 
     Examples
     --------
-    >>> objective_value(np.array([0.0, 1, 1, 0]), np.array([0.0, 3, 2, 1]), np.ones(4), "recall", 0.25)
+    >>> y, raw = np.array([0.0, 1, 1, 0]), np.array([0.0, 3, 2, 1])
+    >>> objective_value(HeldOutErrors(y, np.ones(4)), raw, Objective("recall", 0.25))
     0.5
-    >>> objective_value(np.array([0.0, 1, 1, 0]), np.array([0.0, 3, 2, 1]), np.ones(4), "harm", 0.25,
-    ...         np.array([1.0, 1, 9, 1]))
+    >>> held = HeldOutErrors(y, np.ones(4), harm=np.array([1.0, 1, 9, 1]))
+    >>> objective_value(held, raw, Objective("harm", 0.25))
     0.9
     """
-    if objective == "average_precision":
+    y, weight, harm, budget = held.y, held.weight, held.harm, objective.budget
+    if objective.name == "average_precision":
         value = average_precision(y, raw, weight)
-    elif objective == "harm" and harm is not None:
+    elif objective.name == "harm" and harm is not None:
         value = float(recall_at(y * harm, expit(raw) * harm, [budget], weight)[0])
     else:
         value = float(recall_at(y, raw, [budget], weight)[0])
@@ -87,16 +137,10 @@ def objective_value(
 def tune(
     prepared: PreparedExamples,
     held: PreparedExamples,
-    *,
     weight: Floats,
-    trials: int,
-    seconds: float | None,
-    seed: int,
-    threads: int,
-    objective: Objective = "average_precision",
-    budget: float = 0.05,
-    storage: str | None = None,
-    progress: Callable[[str], None] = lambda _: None,
+    search: Search,
+    objective: Objective,
+    options: FitOptions,
 ) -> TunedParams:
     """Search hyperparameters: fit on earlier decisions, evaluate on later ones.
 
@@ -109,19 +153,12 @@ def tune(
         The earlier decisions, and the later ones.
     weight
         Shape (len(held),), decisions that each later row represents.
-    trials
-        Settings to try after the default; 0 keeps the default.
-    seconds
-        Start no further trial after this time; None: no limit. A limit makes results depend on the
-        machine's speed.
-    seed, threads
-        Seed of the search and the trees; number of threads.
-    objective, budget
-        As for `objective_value`.
-    storage
-        Optuna's database URL, to resume an interrupted search; None stores nothing.
-    progress
-        Callback for progress messages.
+    search
+        How long to search.
+    objective
+        What to maximise.
+    options
+        Seed of the search and the trees, threads, progress.
 
     Returns
     -------
@@ -129,23 +166,18 @@ def tune(
         The default, unless another beats it by more than one standard error.
     """
     default = {name: DEFAULT_PARAMS[name] for name in _SPACE}
-    if trials == 0:
+    if search.trials == 0:
         return TunedParams(DEFAULT_PARAMS, float("nan"), ())
-    some = _subsample_rows(prepared, seed)
+    some = _subsample_rows(prepared, options.seed)
     data = some.data()
     later = held.data(data)
     side = 1 - 2 * held.X[:, held.encoding.names.index("enforced")]
     raws: dict[int, Floats] = {}
-    judged = held.examples
+    errors = HeldOutErrors(held.examples.error, weight, held.examples.harm)
 
     def fit(params: Mapping[str, Any], watch: Callable[[int, float], None] | None = None) -> Floats:
-        trees = fit_trees(
-            data, {**DEFAULT_PARAMS, **params}, seed=seed, threads=threads, held=later, watch=watch
-        )
-        return side * raw_scores(trees, held.X, threads)
-
-    def score(raw: Floats) -> float:
-        return objective_value(judged.error, raw, weight, objective, budget, judged.harm)
+        trees = fit_trees(data, {**DEFAULT_PARAMS, **params}, options, held=later, watch=watch)
+        return side * raw_scores(trees, held.X, options.threads)
 
     def run(trial: optuna.Trial) -> float:
         def watch(iteration: int, loss: float) -> None:
@@ -156,21 +188,21 @@ def tune(
 
         params = _suggest_params(trial)
         raws[trial.number] = fit(params, watch if trial.number else None)
-        return score(raws[trial.number])
+        return objective_value(errors, raws[trial.number], objective)
 
     def tell(study: optuna.Study, _: optuna.trial.FrozenTrial) -> None:
         done = len(_finished_trials(study))
-        best = f"best {objective.replace('_', ' ')} {study.best_value:.3f}"
-        progress(f"tuning: {done} of {trials + 1} settings tried, {best}")
+        best = f"best {objective.name.replace('_', ' ')} {study.best_value:.3f}"
+        options.progress(f"tuning: {done} of {search.trials + 1} settings tried, {best}")
 
-    study = _open_study(some, held, objective, storage, seed)
+    study = _open_study(some, held, objective, search.storage, options.seed)
     if not study.trials:
         study.enqueue_trial(default)
-    left = trials + 1 - len(_finished_trials(study))
+    left = search.trials + 1 - len(_finished_trials(study))
     if left > 0:
-        study.optimize(run, n_trials=left, timeout=seconds, callbacks=[tell])
+        study.optimize(run, n_trials=left, timeout=search.seconds, callbacks=[tell])
     tried = tuple(
-        {**t.params, objective: t.value, "state": t.state.name.lower()}
+        {**t.params, objective.name: t.value, "state": t.state.name.lower()}
         for t in _finished_trials(study)
     )
     best = study.best_trial
@@ -178,23 +210,18 @@ def tune(
         return TunedParams(DEFAULT_PARAMS, float(best.value or 0.0), tried)
     raw = raws[best.number] if best.number in raws else fit(best.params)
     baseline = raws[0] if 0 in raws else fit(default)
-    if is_within_noise(
-        judged.error, weight, raw, baseline, objective, budget, seed, harm=judged.harm
-    ):
-        return TunedParams(DEFAULT_PARAMS, score(baseline), tried)
+    if is_within_noise(errors, raw, baseline, objective, options.seed):
+        return TunedParams(DEFAULT_PARAMS, objective_value(errors, baseline, objective), tried)
     return TunedParams({**DEFAULT_PARAMS, **best.params}, float(best.value or 0.0), tried)
 
 
 def is_within_noise(
-    y: Floats,
-    weight: Floats,
+    held: HeldOutErrors,
     raw: Floats,
     default: Floats,
     objective: Objective,
-    budget: float,
     seed: int,
     standard_errors: float = 1.0,
-    harm: Floats | None = None,
 ) -> bool:
     """Return whether a lead over the default is within the resampling error.
 
@@ -203,28 +230,24 @@ def is_within_noise(
 
     Parameters
     ----------
-    y, weight
-        Shape (n,): 1 for an error, and the decisions that each row represents.
+    held
+        n held-out decisions.
     raw, default
         Shape (n,), the two rankings.
-    objective, budget
-        As for `objective_value`.
+    objective
+        What the lead is measured in.
     seed
         Seed of the resampling.
     standard_errors
         Largest lead that counts as noise.
-    harm
-        As for `objective_value`.
     """
-
-    def value(ranking: Floats, w: Floats) -> float:
-        return objective_value(y, ranking, w, objective, budget, harm)
-
-    rng = np.random.default_rng(seed)
+    rng, n = np.random.default_rng(seed), len(held.y)
     leads = np.empty(_RESAMPLES)
     for i in range(_RESAMPLES):
-        w = weight * np.bincount(rng.integers(0, len(y), len(y)), minlength=len(y))
-        leads[i] = value(raw, w) - value(default, w)
+        drawn = replace(held, weight=held.weight * np.bincount(rng.integers(0, n, n), minlength=n))
+        leads[i] = objective_value(drawn, raw, objective) - objective_value(
+            drawn, default, objective
+        )
     return not leads.mean() > standard_errors * leads.std()
 
 
@@ -268,7 +291,7 @@ def _open_study(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     name = None
     if storage is not None:
-        digest = hashlib.sha256(f"{objective} {seed} {prepared.encoding.names}".encode())
+        digest = hashlib.sha256(f"{objective.name} {seed} {prepared.encoding.names}".encode())
         for part in (prepared, held):
             digest.update(np.ascontiguousarray(part.X).tobytes())
             digest.update(part.examples.p_violates.tobytes())

@@ -18,7 +18,14 @@ from scipy.optimize import linprog
 
 from errdetect.errors import DataError, error_message
 
-__all__ = ["AccountLimit", "Allocation", "Floor", "allocate_reviews", "exchange_reviews"]
+__all__ = [
+    "AccountLimit",
+    "Allocation",
+    "Floor",
+    "ReviewJobs",
+    "allocate_reviews",
+    "exchange_reviews",
+]
 
 
 Floats = npt.NDArray[np.float64]
@@ -44,10 +51,38 @@ class AccountLimit:
     cap: int
 
 
+@dataclass(frozen=True)
+class ReviewJobs:
+    """Possible reviews, one row each, and the pools that can do them.
+
+    Parameters
+    ----------
+    value
+        Shape (n,), harm that each review remedies per minute, at least 0.
+    minutes
+        Shape (n,), duration of each review, above 0.
+    of, can
+        From `group_by_pools`: class of each review, and the pools that can take each class.
+    """
+
+    value: Floats
+    minutes: Floats
+    of: Ints
+    can: Bools
+
+    def take(self, rows: Ints) -> "ReviewJobs":
+        """Return some rows, in this order."""
+        return ReviewJobs(self.value[rows], self.minutes[rows], self.of[rows], self.can)
+
+
 def exchange_reviews(
-    pool: Ints, rows: Ints, gain: Floats, minutes: Floats, of: Ints, can: Bools, left: Floats,
+    pool: Ints,
+    rows: Ints,
+    gain: Floats,
+    jobs: ReviewJobs,
+    left: Floats,
     limit: AccountLimit | None = None,
-) -> int:  # fmt: skip
+) -> int:
     """Replace reviews by more valuable ones, as far as a pool's minutes allow; in place.
 
     Parameters
@@ -56,10 +91,10 @@ def exchange_reviews(
         Shape (n,), the pool of each review, -1 for none; changed.
     rows
         Reviews to try, in this order.
-    gain, minutes
-        Shape (n,), the harm that each review remedies, and its minutes.
-    of, can
-        Class of each review, and the pools that can take each class.
+    gain
+        Shape (n,), the harm that each review remedies.
+    jobs
+        The n reviews.
     left
         Shape (n_pools,), minutes left over; changed.
     limit
@@ -73,8 +108,9 @@ def exchange_reviews(
     Examples
     --------
     >>> pool, left = np.array([0, -1]), np.array([1.0])
-    >>> exchange_reviews(pool, np.array([1]), np.array([2.0, 5]), np.array([2.0, 3]), np.zeros(2, int),
-    ...          np.ones((1, 1), bool), left)
+    >>> gain, minutes = np.array([2.0, 5]), np.array([2.0, 3])
+    >>> jobs = ReviewJobs(gain / minutes, minutes, np.zeros(2, int), np.ones((1, 1), bool))
+    >>> exchange_reviews(pool, np.array([1]), gain, jobs, left)
     1
     >>> pool.tolist(), left.tolist()
     ([-1, 0], [0.0])
@@ -82,13 +118,13 @@ def exchange_reviews(
     order = np.argsort(pool, kind="stable")
     bounds = np.searchsorted(pool[order], np.arange(len(left) + 1))
     members = [list(order[a:b]) for a, b in pairwise(bounds)]
-    done = 0
+    minutes, done = jobs.minutes, 0
     for row in rows:
         if pool[row] >= 0:
             continue
         best, out, at, gone = 0.0, list[int](), -1, -1
         for own in _account_reviews(row, pool, limit):
-            for j in np.flatnonzero(can[of[row]]):
+            for j in np.flatnonzero(jobs.can[jobs.of[row]]):
                 free, others = left[j], members[j]
                 if own >= 0 and pool[own] == j:
                     free, others = free + minutes[own], [k for k in others if k != own]
@@ -107,7 +143,7 @@ def exchange_reviews(
         left[at] -= minutes[row]
         done += 1
         for k in out:
-            _place_review(k, pool, members, minutes, of, can, left)
+            _place_review(k, pool, members, jobs, left)
     return done
 
 
@@ -150,15 +186,14 @@ def _cheapest_removal(
 
 
 def _place_review(
-    row: int, pool: Ints, members: list[list[int]], minutes: Floats, of: Ints, can: Bools,
-    left: Floats,
-) -> None:  # fmt: skip
-    fits = np.flatnonzero(can[of[row]] & (left >= minutes[row] - _EPS))
+    row: int, pool: Ints, members: list[list[int]], jobs: ReviewJobs, left: Floats
+) -> None:
+    fits = np.flatnonzero(jobs.can[jobs.of[row]] & (left >= jobs.minutes[row] - _EPS))
     if len(fits):
         at = int(fits[np.argmin(left[fits])])
         pool[row] = at
         members[at].append(row)
-        left[at] -= minutes[row]
+        left[at] -= jobs.minutes[row]
 
 
 _STEPS = 40  # value steps of a class in the programme
@@ -223,33 +258,47 @@ class _BindingFloor:
     price: float
 
 
+@dataclass(frozen=True)
+class _Solution:
+    """The linear programme's solution: candidates, shares and prices; and which reviews may be chosen.
+
+    `able` are those that some pool can take, `allowed` those within their account's limit as well.
+    """
+
+    rows: Ints
+    share: Floats
+    price: Floats
+    able: Bools
+    allowed: Bools
+
+
+@dataclass(frozen=True)
+class _Rules:
+    """What binds the choice besides the pools' minutes."""
+
+    limit: AccountLimit | None
+    floors: Sequence[_BindingFloor]
+
+
 def allocate_reviews(
-    value: Floats,
-    minutes: Floats,
-    of: Ints,
-    can: Bools,
+    jobs: ReviewJobs,
     capacity: Sequence[float] | Floats,
     *,
     floors: Sequence[Floor] = (),
-    account: Ints | None = None,
-    cap: int | None = None,
+    limit: AccountLimit | None = None,
 ) -> Allocation:
     """Choose the reviews that remedy the most harm in the pools' minutes.
 
     Parameters
     ----------
-    value
-        Shape (n,), harm that each review remedies per minute, at least 0.
-    minutes
-        Shape (n,), duration of each review, above 0.
-    of, can
-        From `group_by_pools`: class of each decision, and the pools that can take each class.
+    jobs
+        The n possible reviews.
     capacity
         Shape (n_pools,), minutes of each pool.
     floors
         Minimum minutes for parts of the decisions, met to within one review.
-    account, cap
-        Account of each decision (-1: none), and the maximum reviews of one.
+    limit
+        Maximum number of reviews per account.
 
     Returns
     -------
@@ -270,41 +319,38 @@ def allocate_reviews(
     --------
     >>> value, minutes = np.array([5.0, 4, 3, 2]), np.array([2.0, 2, 2, 2])
     >>> of, can = np.array([0, 0, 1, 1]), np.array([[True, False], [True, True]])
-    >>> allocate_reviews(value, minutes, of, can, [4, 2]).pool.tolist()
+    >>> allocate_reviews(ReviewJobs(value, minutes, of, can), [4, 2]).pool.tolist()
     [0, 0, 1, -1]
     """
-    _check_inputs(value, minutes)
-    room = np.asarray(capacity, np.float64)
+    _check_inputs(jobs.value, jobs.minutes)
+    value, minutes, room = jobs.value, jobs.minutes, np.asarray(capacity, np.float64)
     member = np.array([floor.member for floor in floors], dtype=bool)
-    fine, held, can_fine = _split_by_floor(of, can, member)
+    fine, held, can_fine = _split_by_floor(jobs.of, jobs.can, member)
+    jobs = ReviewJobs(value, minutes, fine, can_fine)
     able: Bools = np.asarray(can_fine[fine].any(axis=1))
     least = np.array([floor.minutes for floor in floors])
-    allowed, limit = able, None
-    if cap is not None and account is not None:
-        limit = AccountLimit(account, cap)
+    allowed = able
+    if limit is not None:
         allowed = able & _top_per_account(np.where(able, value, -1.0), limit)
-    rows = _rank_within_class(value, minutes, fine, allowed, can_fine @ room)
+    rows = _rank_within_class(jobs, allowed, can_fine @ room)
     if not len(rows) or not room.any():
         return Allocation(np.full(len(value), -1), np.zeros(len(room)), least)
-    share, price = _solve_shares(
-        value[rows], minutes[rows], fine[rows], can_fine, room, least, held
-    )
+    share, price = _solve_shares(jobs.take(rows), room, least, held)
     if limit is not None:
         # Which reviews an account offers depends on the price of minutes.
         cheapest = np.where(can_fine, price[: len(room)], np.inf).min(axis=1, initial=np.inf)[fine]
         lifted = value + (held @ price[len(room) :])[fine]
         net = np.where(able, (lifted - cheapest) * minutes, -np.inf)
         allowed = able & _top_per_account(net, limit)
-        rows = _rank_within_class(value, minutes, fine, allowed, can_fine @ room)
-        share, price = _solve_shares(
-            value[rows], minutes[rows], fine[rows], can_fine, room, least, held
-        )
+        rows = _rank_within_class(jobs, allowed, can_fine @ room)
+        share, price = _solve_shares(jobs.take(rows), room, least, held)
     costs = zip(floors, price[len(room) :], strict=True)
     tight = [
         _BindingFloor(np.flatnonzero(f.member), f.minutes, cost) for f, cost in costs if cost > 0
     ]
-    price, view = price[: len(room)], (value, minutes, fine, can_fine, room)
-    pool = _round_to_reviews(*view, rows, share, price, allowed, able, limit, tight)
+    price = price[: len(room)]
+    solved = _Solution(rows, share, price, able, allowed)
+    pool = _round_to_reviews(jobs, room, solved, _Rules(limit, tight))
     got = np.array([minutes[floor.member & (pool >= 0)].sum() for floor in floors])
     short = np.maximum(least - got, 0.0) if len(floors) else least
     return Allocation(pool, price, np.where(short > minutes.max(), short, 0.0))
@@ -341,46 +387,42 @@ def _top_per_account(gain: Floats, limit: AccountLimit) -> Bools:
     return best
 
 
-def _rank_within_class(
-    value: Floats, minutes: Floats, of: Ints, allowed: Bools, most: Floats
-) -> Ints:
+def _rank_within_class(jobs: ReviewJobs, allowed: Bools, most: Floats) -> Ints:
     """Order the candidates: class by class, the best first, as far as all pools would reach."""
+    minutes, of = jobs.minutes, jobs.of
     rows = np.flatnonzero(allowed)
-    rows = rows[np.lexsort((-value[rows], of[rows]))]
+    rows = rows[np.lexsort((-jobs.value[rows], of[rows]))]
     if not len(rows):
         return rows
     before = _cumulative_minutes(minutes[rows], of[rows]) - minutes[rows]
     return rows[before <= most[of[rows]] + 2 * minutes[rows]]
 
 
-def _round_to_reviews(
-    value: Floats, minutes: Floats, of: Ints, can: Bools, room: Floats, rows: Ints, share: Floats,
-    price: Floats, allowed: Bools, able: Bools, limit: AccountLimit | None, floors: Sequence[_BindingFloor],
-) -> Ints:  # fmt: skip
+def _round_to_reviews(jobs: ReviewJobs, room: Floats, solved: _Solution, rules: _Rules) -> Ints:
     """Turn minutes into whole reviews, and fill remaining minutes with what still fits."""
-    pool = np.full(len(value), -1, np.int64)
-    pool[rows], beyond = _round_shares(minutes[rows], of[rows], share)
+    rows, able, allowed, limit = solved.rows, solved.able, solved.allowed, rules.limit
+    pool = np.full(len(jobs.value), -1, np.int64)
+    pool[rows], beyond = _round_shares(jobs.minutes[rows], jobs.of[rows], solved.share)
     waiting, done = rows[beyond], rows[pool[rows] >= 0]
-    left = room - np.bincount(pool[done], minutes[done], len(room))
-    _fill_minutes(
-        pool, waiting, _add_floor_price(value, minutes, pool, able, floors), minutes, of, can, left
-    )
+    left = room - np.bincount(pool[done], jobs.minutes[done], len(room))
+    _fill_minutes(pool, waiting, _add_floor_price(jobs, pool, able, rules.floors), jobs, left)
     if limit is not None:  # other reviews of an account may replace those that it offered
         waiting = np.r_[waiting, np.flatnonzero(able & ~allowed)]
-    _improve_by_exchange(pool, waiting, value, minutes, of, can, left, able, price, limit, floors)
-    lifted = _add_floor_price(value, minutes, pool, able, floors)
+    _improve_by_exchange(pool, waiting, jobs, left, solved, rules)
+    lifted = _add_floor_price(jobs, pool, able, rules.floors)
     if limit is not None:
         allowed = able & _top_per_account(
             np.where(pool >= 0, np.inf, np.where(able, lifted, -1.0)), limit
         )
-    _fill_minutes(pool, np.flatnonzero(allowed), lifted, minutes, of, can, left)
+    _fill_minutes(pool, np.flatnonzero(allowed), lifted, jobs, left)
     return pool
 
 
 def _add_floor_price(
-    value: Floats, minutes: Floats, pool: Ints, able: Bools, floors: Sequence[_BindingFloor]
+    jobs: ReviewJobs, pool: Ints, able: Bools, floors: Sequence[_BindingFloor]
 ) -> Floats:
     """Add a floor's price to the value of the reviews that meet it, and of as many as it still misses."""
+    value, minutes = jobs.value, jobs.minutes
     lifted = value.copy() if floors else value
     for floor in floors:
         rows = floor.rows[able[floor.rows]]
@@ -391,17 +433,17 @@ def _add_floor_price(
 
 
 def _improve_by_exchange(
-    pool: Ints, waiting: Ints, value: Floats, minutes: Floats, of: Ints, can: Bools, left: Floats,
-    able: Bools, price: Floats, limit: AccountLimit | None, floors: Sequence[_BindingFloor],
-) -> None:  # fmt: skip
+    pool: Ints, waiting: Ints, jobs: ReviewJobs, left: Floats, solved: _Solution, rules: _Rules
+) -> None:
     """Exchange reviews while the programme's bound allows a gain; changes `pool`."""
-    cheapest = np.where(can, price, np.inf).min(axis=1)
+    value, minutes, price, floors = jobs.value, jobs.minutes, solved.price, rules.floors
+    cheapest = np.where(jobs.can, price, np.inf).min(axis=1)
     rows = np.union1d(waiting, np.flatnonzero(pool >= 0))
     full = value.copy()
     for floor in floors:
         full[floor.rows] += floor.price
     surplus = np.full(len(pool), -np.inf)
-    surplus[rows] = (full[rows] - cheapest[of[rows]]) * minutes[rows]
+    surplus[rows] = (full[rows] - cheapest[jobs.of[rows]]) * minutes[rows]
     room = left + np.bincount(pool[pool >= 0], minutes[pool >= 0], len(left))
     bound = float(price @ room) + float(np.maximum(surplus[rows], 0).sum())
     bound -= sum(floor.price * floor.minutes for floor in floors)
@@ -410,10 +452,10 @@ def _improve_by_exchange(
         # A review worth its minutes by less than the gap cannot improve the total.
         worth = waiting[(surplus[waiting] > -missing) & (pool[waiting] < 0)]
         worth = worth[np.argsort(-surplus[worth], kind="stable")][:_TRIES]
-        gain = _add_floor_price(value, minutes, pool, able, floors) * minutes
+        gain = _add_floor_price(jobs, pool, solved.able, floors) * minutes
         if missing <= _CLOSE * bound:
             break
-        if not exchange_reviews(pool, worth, gain, minutes, of, can, left, limit):
+        if not exchange_reviews(pool, worth, gain, jobs, left, rules.limit):
             break
 
 
@@ -430,9 +472,10 @@ def _cumulative_minutes(minutes: Floats, of: Ints) -> Floats:
 
 
 def _solve_shares(
-    value: Floats, minutes: Floats, of: Ints, can: Bools, room: Floats, least: Floats, held: Bools
+    jobs: ReviewJobs, room: Floats, least: Floats, held: Bools
 ) -> tuple[Floats, Floats]:
     """Return each pool's minutes for each class, (n_classes, n_pools); prices of pools and floors."""
+    value, minutes, of, can = jobs.value, jobs.minutes, jobs.of, jobs.can
     reach = _cumulative_minutes(minutes, of)
     if can.shape == (1, 1) and not len(least):  # one pool for all: the best come first
         end = min(int(np.searchsorted(reach, room[0])), len(value) - 1)
@@ -526,10 +569,9 @@ def _round_shares(minutes: Floats, of: Ints, share: Floats) -> tuple[Ints, Ints]
     return pool, np.concatenate(waiting)
 
 
-def _fill_minutes(
-    pool: Ints, rows: Ints, value: Floats, minutes: Floats, of: Ints, can: Bools, left: Floats
-) -> None:
+def _fill_minutes(pool: Ints, rows: Ints, value: Floats, jobs: ReviewJobs, left: Floats) -> None:
     """Place reviews, the best first, where they leave the least room; changes `pool` and `left`."""
+    minutes, of, can = jobs.minutes, jobs.of, jobs.can
     most = np.where(can, left, 0.0).max(axis=1)
     rows = rows[(pool[rows] < 0) & (minutes[rows] <= most[of[rows]] + _EPS)]
     smallest = float(minutes[rows].min(initial=np.inf))

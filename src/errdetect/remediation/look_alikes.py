@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from errdetect.config_schema import LookAlikesSettings
-from errdetect.features.minhash import near_duplicate_groups
+from errdetect.features.similar_content import near_duplicate_groups
 from errdetect.labels.review_history import COUNTS, MEASURES_REVIEWER, OVERRULED, REVISED
 from errdetect.remediation.confirmed_errors import confirmed_errors, superseding_decision
 from errdetect.remediation.plan_schema import LOOK_ALIKE, PRECISION, REVIEW, plan_table

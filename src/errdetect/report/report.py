@@ -15,27 +15,30 @@ from errdetect.changes import display_terms as vocabulary
 from errdetect.changes import text_formatting as words
 from errdetect.changes.text_formatting import has_rows, to_records
 from errdetect.errors import escape_hidden
+from errdetect.report.action_items import (
+    SHOWN_CASES,
+    read_accounts,
+    read_cases,
+    read_steps,
+    top_action_items,
+)
 from errdetect.report.breakdown_section import SHOWN, build_breakdowns
 from errdetect.report.drivers_section import driver_rows, read_drivers
-from errdetect.report.pages.action_items import read_accounts, read_steps, top_action_items
-from errdetect.report.pages.example_decisions import SHOWN_CASES, read_cases
-from errdetect.report.pages.page_blocks import share_columns
-from errdetect.report.pages.policy_page import (
+from errdetect.report.model_section import ranked_groups, read_ranking, read_reliability
+from errdetect.report.page_blocks import share_columns
+from errdetect.report.policy_page import (
     PageLimits,
     PolicyPage,
     policy_pages,
     rank_policies,
     select_policies,
 )
-from errdetect.report.pages.target_list import STATUS_WORDS, Target, read_targets
-from errdetect.report.period_changes import latest_changes
-from errdetect.report.ranking_section import ranked_groups, read_ranking
-from errdetect.report.reliability_section import read_reliability
+from errdetect.report.policy_tables import STATUS_WORDS, Target, read_targets
 from errdetect.report.report_content import ReportContent, report_tables
 from errdetect.report.reported_rates import ReportedRate
 from errdetect.report.reviewers_section import read_reviewers
 from errdetect.report.summary_section import build_summary, overall_rates
-from errdetect.report.trend_section import build_trends
+from errdetect.report.trend_section import build_trends, latest_changes
 from errdetect.schemas import AUDIT
 
 __all__ = ["ReportContent", "render_report", "report_tables"]

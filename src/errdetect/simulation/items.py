@@ -196,9 +196,8 @@ def make_items(rng: np.random.Generator, sellers: Sellers, n: int, days: int) ->
     comment = rng.random(n) < np.where(talks, 0.6, 0.16)[seller]
     spoken = np.where(rng.random(n) < 0.03, language_number("en"), sellers.language[seller])
     late = moment / (days * DAY)
-    issue, sign_policy, sign_kind = _draw_violations(
-        rng, sellers, seller, goods, comment, spoken, late
-    )
+    drafts = _Drafts(seller, np.where(comment, COMMENTS, goods), comment, spoken, late)
+    issue, sign_policy, sign_kind = _draw_violations(rng, sellers, drafts)
     choice = _draw_phrases(rng, spoken, sign_policy, sign_kind)
     issue = _resolve_ambiguous_claims(rng, issue, spoken, sign_policy, sign_kind, choice)
     price = _draw_prices(rng, sellers, seller, goods, comment, issue)
@@ -253,37 +252,61 @@ def _draw_accounts_and_times(
     return seller[order], np.minimum(moment[order], days * DAY - 60_000_000)
 
 
+@dataclass(frozen=True)
+class _Drafts:
+    """Items before it is drawn what they break: seller, line, language, and how late in the period."""
+
+    seller: Ints
+    line: Ints
+    comment: Bools
+    spoken: Ints
+    late: Floats
+
+
 def _draw_violations(
-    rng: np.random.Generator,
-    sellers: Sellers,
-    seller: Ints,
-    goods: Ints,
-    comment: Bools,
-    spoken: Ints,
-    late: Floats,
+    rng: np.random.Generator, sellers: Sellers, drafts: _Drafts
 ) -> tuple[Ints, Ints, Ints]:
     """Draw true breaches, and the sign that each item shows, true or misleading."""
-    n, line = len(seller), np.where(comment, COMMENTS, goods)
-    special = sellers.specialty[seller]
+    breach, issue, told = _draw_breaches(rng, sellers, drafts)
+    innocent, looks_like = _draw_misleading_signs(rng, sellers, drafts)
+    kind = np.where(breach, told, innocent)
+    about = np.where(kind == NONE, -1, np.where(breach, issue, looks_like))
+    return issue, about, kind
+
+
+def _draw_breaches(
+    rng: np.random.Generator, sellers: Sellers, drafts: _Drafts
+) -> tuple[Bools, Ints, Ints]:
+    """Draw which items breach a rule, which one, and how openly they show it."""
+    seller, line, comment = drafts.seller, drafts.line, drafts.comment
+    n, special = len(seller), sellers.specialty[seller]
     breach = rng.random(n) < _BREACH_RATE[sellers.kind[seller]] * np.where(comment, 0.8, 1.0)
     own = (special >= 0) & (BREACH[line, special] > 0) & (rng.random(n) < 0.85)
     issue = np.where(breach, np.where(own, special, draw_by_row(rng, BREACH, line)), -1)
     # German sellers found names for medicines that no rule list knows, and use them a lot.
-    german = spoken == language_number("de")
+    german = drafts.spoken == language_number("de")
     wave = german & (line == category_number("supplements")) & (rng.random(n) < 0.05)
     breach, issue = breach | wave, np.where(wave, policy_number("medicines"), issue)
     # Coded words spread over time.
-    u, coded = rng.random(n), CODED_SHARE[issue] * (0.7 + 0.6 * late)
+    u, coded = rng.random(n), CODED_SHARE[issue] * (0.7 + 0.6 * drafts.late)
     coded = np.where(german & (issue == policy_number("medicines")), 0.85, coded)
     told = np.where(u < HIDDEN[issue], NONE, np.where(u < HIDDEN[issue] + coded, CODED, BAD))
     # Some breaches use words that are harmless elsewhere.
-    told = np.where((told == BAD) & (rng.random(n) < _DISGUISED), TRAP, told)
+    return breach, issue, np.where((told == BAD) & (rng.random(n) < _DISGUISED), TRAP, told)
 
+
+def _draw_misleading_signs(
+    rng: np.random.Generator, sellers: Sellers, drafts: _Drafts
+) -> tuple[Ints, Ints]:
+    """Draw the sign that each item would show without breaching a rule, and the rule it points to."""
+    seller, line = drafts.seller, drafts.line
+    n, special = len(seller), sellers.specialty[seller]
     shares = TRAP_SHARE[line]
     # "Replika" is what German toy makers call a scale model.
+    german = drafts.spoken == language_number("de")
     german_toy = german & (line == category_number("toys"))
     shares[german_toy, policy_number("counterfeit")] = 0.26
-    looks = (sellers.kind[seller] == ODD) & ~comment
+    looks = (sellers.kind[seller] == ODD) & ~drafts.comment
     shares[looks, special[looks]] = 0.35
     bars = np.cumsum(shares, axis=1)
     drawn = (bars < rng.random(n)[:, None]).sum(1)
@@ -300,9 +323,7 @@ def _draw_violations(
     )
     # Some rules' words hardly ever occur innocently.
     loose = np.isin(innocent, [BAD, CODED]) & (rng.random(n) > INNOCENT_USE[looks_like])
-    kind = np.where(breach, told, np.where(loose, NONE, innocent))
-    about = np.where(kind == NONE, -1, np.where(breach, issue, looks_like))
-    return issue, about, kind
+    return np.where(loose, NONE, innocent), looks_like
 
 
 def _draw_phrases(rng: np.random.Generator, spoken: Ints, about: Ints, kind: Ints) -> Ints:

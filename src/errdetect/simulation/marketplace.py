@@ -16,10 +16,9 @@ import yaml
 from errdetect.data.atomic_writing import stage_outputs, write_json, write_parquet, write_text
 from errdetect.data.provenance import Provenance
 from errdetect.errors import DataError, error_message
-from errdetect.simulation.ground_truth import derive_truth
 from errdetect.simulation.item_texts import draw_text_phrases
 from errdetect.simulation.items import make_items, policy_change_day
-from errdetect.simulation.machine_moderators import simulate_verdicts
+from errdetect.simulation.machine_moderators import derive_truth, simulate_verdicts
 from errdetect.simulation.output_tables import (
     START,
     decision_frame,
@@ -27,10 +26,9 @@ from errdetect.simulation.output_tables import (
     truth_frame,
 )
 from errdetect.simulation.planted_errors import describe_planted
-from errdetect.simulation.reviewers import make_reviewers
-from errdetect.simulation.reviews import ReviewDesign, ReviewScenario, make_reviews
+from errdetect.simulation.platform_facts import policy_catalogue
+from errdetect.simulation.reviews import ReviewDesign, ReviewScenario, make_reviewers, make_reviews
 from errdetect.simulation.sellers import make_sellers
-from errdetect.simulation.simulated_policies import policy_catalogue
 
 __all__ = ["Marketplace", "simulate", "write_marketplace"]
 

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 
 from errdetect import schemas
-from errdetect.simulation.ground_truth import CAUSES, KINDS, MISLABELLED
 from errdetect.simulation.item_texts import Slots, compose_texts
 from errdetect.simulation.items import DAY
+from errdetect.simulation.machine_moderators import CAUSES, KINDS, MISLABELLED
 from errdetect.simulation.platform_facts import (
     ACTIONS,
     CATEGORY_NAMES,
@@ -21,8 +21,7 @@ from errdetect.simulation.platform_facts import (
     format_ids,
     take_texts,
 )
-from errdetect.simulation.reviewers import EXPERTS, SITES
-from errdetect.simulation.reviews import ReviewScenario, SimulatedReviews
+from errdetect.simulation.reviews import EXPERTS, SITES, ReviewScenario, SimulatedReviews
 from errdetect.simulation.sellers import SIZES
 
 __all__ = ["START", "account_ids", "decision_frame", "review_frame", "reviewer_ids", "truth_frame"]

@@ -22,8 +22,16 @@ from errdetect.simulation.platform_facts import (
     Floats,
     Ints,
 )
-from errdetect.simulation.reviewers import FAULT, SITES, flag_probability, misread_probability
-from errdetect.simulation.reviews import FLOOR, ReviewDesign, ReviewScenario, SimulatedReviews
+from errdetect.simulation.reviews import (
+    FAULT,
+    FLOOR,
+    SITES,
+    ReviewDesign,
+    ReviewScenario,
+    SimulatedReviews,
+    flag_probability,
+    misread_probability,
+)
 from errdetect.simulation.sellers import CLUSTERS
 
 __all__ = ["describe_planted", "slice_mask"]

@@ -1,12 +1,17 @@
-"""The simulated platform's fixed facts: markets, categories, rules, machines, versions."""
+"""The simulated platform's fixed facts: markets, categories, rules, machines, versions, policies."""
 
+import copy
+import datetime as dt
 from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+import yaml
 from numpy.typing import NDArray
 
 __all__ = [
@@ -33,6 +38,7 @@ __all__ = [
     "PARTNER",
     "POLICIES",
     "PRICES",
+    "REVIEW_MINUTES",
     "RULES",
     "SELLER",
     "TEXT",
@@ -50,11 +56,11 @@ __all__ = [
     "logit",
     "market_number",
     "normalise_rows",
+    "policy_catalogue",
     "policy_number",
     "responsible_moderator",
     "take_texts",
 ]
-
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -374,3 +380,31 @@ def responsible_moderator(markets: int = len(MARKETS)) -> np.ndarray:
         table[policy_number("counterfeit"), market_number(code)] = IMAGE
     table[policy_number("medicines"), market_number("US")] = TEXT
     return table
+
+
+@cache
+def _policy_rows() -> list[dict[str, Any]]:
+    source = files("errdetect.simulation").joinpath("policies.yaml")
+    rows: list[dict[str, Any]] = yaml.safe_load(source.read_text(encoding="utf-8"))["policies"]
+    return rows
+
+
+def policy_catalogue(changed_on: dt.date) -> list[dict[str, Any]]:
+    """Return the catalogue's rows; the rule on animal products changed on the given day.
+
+    Examples
+    --------
+    >>> rows = policy_catalogue(dt.date(2025, 3, 1))
+    >>> len(rows), {r["effective_from"] for r in rows if r["policy_id"] == "animal_products"}
+    (12, {datetime.date(2025, 3, 1)})
+    """
+    rows = copy.deepcopy(_policy_rows())
+    for row in rows:
+        row.setdefault("effective_from", changed_on)
+    return rows
+
+
+#: Typical minutes of a review, by policy number.
+REVIEW_MINUTES = np.array(
+    [{row["policy_id"]: row for row in _policy_rows()}[name]["review_minutes"] for name in POLICIES]
+)

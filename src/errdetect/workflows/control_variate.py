@@ -24,8 +24,9 @@ from errdetect.estimation.queue_sample import (
 from errdetect.features.point_in_time_features import PointInTimeFeatures
 from errdetect.ledger.ledger import find_ledger
 from errdetect.model.bundle import ModelBundle
-from errdetect.model.cross_fitting import cross_fit
+from errdetect.model.ensemble_members import FitOptions
 from errdetect.model.registry import ModelRegistry
+from errdetect.model.training import cross_fit
 from errdetect.schemas import RE_REVIEW, SCORES
 from errdetect.snapshot import Snapshot
 from errdetect.workflows.load_data import Progress, free_threads
@@ -253,9 +254,8 @@ def control_variate(
         audit.position,
         audit.answer,
         audit.weight,
+        FitOptions(config.train.seed, config.train.threads or free_threads(len(decisions))),
         leave_out=tuple(config.features.leave_out),
-        seed=config.train.seed,
-        threads=config.train.threads or free_threads(len(decisions)),
     )
     if fitted is None:
         return None, ""

@@ -14,18 +14,20 @@ from errdetect.config import Config
 from errdetect.data.atomic_writing import write_json
 from errdetect.data.policy_catalogue import Policy
 from errdetect.explanations.contributions import log_odds_contributions
-from errdetect.explanations.drivers import MIN_DECISIONS, error_drivers
-from errdetect.explanations.nearest_correct import (
-    CorrectPool,
-    build_correct_pool,
-    find_contrasts,
-    latest_per_policy,
-)
+from errdetect.explanations.drivers import MIN_DECISIONS, ExplainedSample, error_drivers
 from errdetect.explanations.reason_facts import ReasonFacts, reason_title
 from errdetect.explanations.reason_templates import Words, load_templates
-from errdetect.explanations.reasons import decision_reasons, display_values, group_contributions
+from errdetect.explanations.reasons import (
+    CorrectPool,
+    build_correct_pool,
+    decision_reasons,
+    display_values,
+    find_contrasts,
+    group_contributions,
+    latest_per_policy,
+)
+from errdetect.features.feature_matrix import ReferenceDistribution, reference_from_jsonable
 from errdetect.features.point_in_time_features import PointInTimeFeatures
-from errdetect.features.reference_distribution import ReferenceDistribution, reference_from_jsonable
 from errdetect.features.text_attribution import attribute_words
 from errdetect.model.bundle import ModelBundle
 from errdetect.snapshot import Snapshot
@@ -304,10 +306,9 @@ def find_drivers(
     drawn = chosen["policy_id"].map(chosen["policy_id"].value_counts()).to_numpy(np.float64)
     stands_for = size[sample] / drawn
     middle = decisions["decided_at"].sort_values().iloc[len(decisions) // 2]
-    table = error_drivers(
-        chosen, grouped, p_error[sample], explainer.words, reference=explainer.reference, rng=rng,
-        stands_for=stands_for, later=(chosen["decided_at"] >= middle).to_numpy(bool),
-    )  # fmt: skip
+    later = (chosen["decided_at"] >= middle).to_numpy(bool)
+    explained = ExplainedSample(chosen, grouped, p_error[sample], stands_for, later)
+    table = error_drivers(explained, explainer.words, explainer.reference, rng)
     expected = pd.Series(p_error[sample] * stands_for).groupby(chosen["policy_id"].to_numpy()).sum()
     enough = chosen["policy_id"].value_counts()
     names = [
@@ -315,7 +316,7 @@ def find_drivers(
         for name in expected.sort_index().sort_values(ascending=False, kind="stable").index
         if enough[name] >= MIN_DECISIONS
     ]
-    pictures = _draw_plots(explainer, chosen, grouped, numbers, table, names[:_MOST_POLICIES], rng)
+    pictures = _draw_plots(explainer, explained, numbers, table, names[:_MOST_POLICIES], rng)
     return table, pictures
 
 
@@ -355,16 +356,16 @@ def _explain_sample(
 
 def _draw_plots(
     explainer: Explainer,
-    decisions: pd.DataFrame,
-    grouped: pd.DataFrame,
+    sample: ExplainedSample,
     numbers: pd.DataFrame,
     table: pd.DataFrame,
     names: Sequence[str],
     rng: np.random.Generator,
 ) -> tuple[Picture, ...]:
     # Loading the package takes seconds, only where needed.
-    from errdetect.explanations.plots import beeswarm_plot, dependence_plot
+    from errdetect.explanations.contributions import beeswarm_plot, dependence_plot
 
+    decisions, grouped = sample.decisions, sample.grouped
     titles = {
         str(code): clean_text(reason_title(str(code), explainer.words, explainer.reference), 80)
         for code in grouped.columns

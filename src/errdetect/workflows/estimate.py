@@ -23,8 +23,7 @@ from errdetect.workflows.control_variate import (
 )
 from errdetect.workflows.dsa_draft import check_dsa, draft_dsa, write_dsa
 from errdetect.workflows.load_data import Progress, load_snapshot
-from errdetect.workflows.result_tables import ResultTables
-from errdetect.workflows.run_description import champion_version, describe_run
+from errdetect.workflows.run_description import ResultTables, champion_version, describe_run
 
 __all__ = ["EstimateResult", "estimate"]
 

@@ -14,10 +14,10 @@ from errdetect.data.rejected_rows import Rejections
 from errdetect.data.sources import parse_table_source, source_label
 from errdetect.data.table_reading import iter_decisions
 from errdetect.errors import ConfigError, DataError, error_message
-from errdetect.integrations.label_studio_tasks import labelling_config
 from errdetect.integrations.queue_export import (
     FORMATS,
     join_decision_context,
+    labelling_config,
     read_queue,
     write_queue,
 )

@@ -20,8 +20,7 @@ from errdetect.schemas import ADJUDICATION, AUDIT, INTAKE
 from errdetect.snapshot import Snapshot
 from errdetect.workflows.control_variate import champion_probability, find_champion
 from errdetect.workflows.load_data import Progress, load_snapshot
-from errdetect.workflows.result_tables import ResultTables
-from errdetect.workflows.run_description import champion_version, describe_run
+from errdetect.workflows.run_description import ResultTables, champion_version, describe_run
 
 __all__ = ["PlanAuditResult", "plan_audit"]
 

@@ -12,7 +12,7 @@ from errdetect.errors import ConfigError, error_message
 from errdetect.estimation.queue_sample import QUEUED
 from errdetect.ledger.ledger import find_ledger, open_ledger
 from errdetect.ledger.run_records import ScoringRun
-from errdetect.queue.allocation import Floor
+from errdetect.queue.allocation import AccountLimit, Floor
 from errdetect.queue.review_value import (
     age_weights,
     golden_detections,
@@ -28,6 +28,7 @@ from errdetect.queue.selection import (
     EXPLORE,
     RANKED,
     WIDER,
+    ReviewCandidates,
     Selection,
     budget_count,
     select_reviews,
@@ -234,22 +235,25 @@ def choose_reviews(
         for column, shares in queue.minimum_shares.items()
         for name, share in shares.items()
     ]
-    account = None
+    limit = None
     if queue.account_cap is not None and "account_id" in terms:
         account = pd.factorize(terms["account_id"])[0].astype(np.int64)
-    chosen = select_reviews(
+        limit = AccountLimit(account, queue.account_cap)
+    candidates = ReviewCandidates(
         value,
         open_,
-        p_error=terms["p_error"].to_numpy(np.float64),
-        capacity=staff.capacity,
+        terms["p_error"].to_numpy(np.float64),
+        None if staff.counted else terms["minutes"].to_numpy(np.float64),
+        staff.classes,
+        job_heads(terms["content"], open_, value) if queue.one_job else np.arange(n),
+    )
+    chosen = select_reviews(
+        candidates,
+        staff.capacity,
         explore_share=queue.explore_share,
         rng=np.random.default_rng(queue.seed),
-        minutes=None if staff.counted else terms["minutes"].to_numpy(np.float64),
-        classes=staff.classes,
-        heads=job_heads(terms["content"], open_, value) if queue.one_job else np.arange(n),
         floors=floors,
-        account=account,
-        cap=queue.account_cap,
+        limit=limit,
     )
     return chosen, _selection_notes(config, terms, staff, open_, chosen)
 

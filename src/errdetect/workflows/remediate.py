@@ -38,8 +38,7 @@ from errdetect.remediation.remediation_plan import plan_remediation
 from errdetect.reviewers.identifiability import VOTES
 from errdetect.schemas import INTAKE, PLAN
 from errdetect.workflows.load_data import Progress, load_snapshot
-from errdetect.workflows.result_tables import ResultTables
-from errdetect.workflows.run_description import describe_run
+from errdetect.workflows.run_description import ResultTables, describe_run
 
 __all__ = ["RemediateResult", "remediate"]
 

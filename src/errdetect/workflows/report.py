@@ -1,11 +1,14 @@
 """report: the policy report, each of its tables, and the briefs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
 import pyarrow as pa
 
 from errdetect.changes.briefs import Brief
@@ -16,14 +19,32 @@ from errdetect.data.provenance import Provenance
 from errdetect.data.sources import dataset_name
 from errdetect.errors import ContradictionError, DataError, ModelError, Refusal
 from errdetect.estimation.error_rates import RateEstimates
+from errdetect.features.point_in_time_features import PointInTimeFeatures
+from errdetect.findings.findings import Findings, find_findings, no_findings
+from errdetect.model.bundle import ModelBundle
+from errdetect.model.evaluation import MODEL
 from errdetect.model.registry import ModelRegistry
+from errdetect.queue.review_value import error_kinds, expected_harm
+from errdetect.queue.selection import RANKED, budget_count
 from errdetect.report.report import ReportContent, render_report, report_tables
 from errdetect.report.report_content import Picture as Shown
-from errdetect.schemas import FINDINGS, INTAKE, SLICES, THRESHOLDS, WHITELIST
+from errdetect.schemas import AUDIT, FINDINGS, INTAKE, SLICES, THRESHOLDS, WHITELIST
 from errdetect.snapshot import Snapshot
-from errdetect.workflows.control_variate import refuse_broken_design
-from errdetect.workflows.decision_explainer import Picture, load_reason_templates, write_pictures
-from errdetect.workflows.load_data import Progress, load_snapshot
+from errdetect.workflows.control_variate import (
+    EstimationSample,
+    estimation_sample,
+    queue_sample,
+    refuse_broken_design,
+)
+from errdetect.workflows.decision_explainer import (
+    Explainer,
+    Picture,
+    build_explainer,
+    find_drivers,
+    load_reason_templates,
+    write_pictures,
+)
+from errdetect.workflows.load_data import Progress, free_threads, load_snapshot
 from errdetect.workflows.report_changes import (
     confirmed_briefs,
     finding_parts,
@@ -34,19 +55,29 @@ from errdetect.workflows.report_changes import (
     target_groupings,
     write_briefs,
 )
-from errdetect.workflows.report_estimates import (
-    estimate_report_rates,
-    find_error_slices,
-    rate_tables,
-    report_sample,
-    review_parts,
-)
-from errdetect.workflows.report_model import model_facts, unreviewed_parts
-from errdetect.workflows.reviewer_quality import check_reviewers
+from errdetect.workflows.reviewer_quality import check_reviewers, reviewer_quality
 from errdetect.workflows.run_description import champion_version, describe_run
 
-__all__ = ["ReportResult", "report"]
+__all__ = [
+    "HALF",
+    "PERIOD",
+    "ReportResult",
+    "estimate_report_rates",
+    "find_error_slices",
+    "model_facts",
+    "rate_tables",
+    "report",
+    "report_sample",
+    "review_parts",
+    "unreviewed_parts",
+]
 
+Floats = npt.NDArray[np.float64]
+
+_CHUNK = 50_000
+_SHOWN_TEXT = 400
+_CASES, _POLICIES_WITH_CASES = 3, 200
+_SHOWN = ("decision_id", "policy_id", "action", "market", "language", "text")
 _SCHEMAS: Mapping[str, pa.Schema] = {
     "slices": SLICES,
     "findings": FINDINGS,
@@ -54,6 +85,249 @@ _SCHEMAS: Mapping[str, pa.Schema] = {
     "whitelist": WHITELIST,
     "intake": INTAKE,
 }
+
+
+def find_error_slices(
+    config: Config, snapshot: Snapshot, *, progress: Progress = lambda _: None
+) -> Findings:
+    """Find where policies err more than elsewhere, as of the snapshot's moment.
+
+    Parameters
+    ----------
+    config
+        From `load_config`.
+    snapshot
+        Decisions and reviews.
+    progress
+        Callback for progress messages.
+
+    Returns
+    -------
+    Findings
+        Empty tables with the reason in `notes` where there are no reviewed decisions.
+
+    Raises
+    ------
+    Refusal, DataError
+        Where the audit's inclusion probabilities are invalid.
+    """
+    machine = snapshot.automated
+    if not len(machine.reviewed_ids):
+        return no_findings("No decision was reviewed by then, so there are no findings.")
+    progress("searching for where policies err")
+    return find_findings(
+        machine,
+        rng=np.random.default_rng(config.train.seed),
+        leave_out=tuple(config.features.leave_out),
+    )
+
+
+_MONTHS_FROM = 84  # days from which a trend is monthly instead of weekly
+#: Columns to group by that the report adds: the month or week, and the half of the log's time.
+PERIOD, HALF = "period_start", "half_start"
+
+
+def review_parts(config: Config, snapshot: Snapshot) -> dict[str, Any]:
+    """Return review counts, label states, and reviewer quality."""
+    quality = reviewer_quality(config, snapshot)
+    return {
+        "n_reviews": snapshot.current_reviews["source"].value_counts().to_dict(),
+        "label_states": snapshot.labels["state"].value_counts().to_dict(),
+        "reviewers": quality.cards,
+        "agreement": quality.agreement,
+        "inspection": quality.inspection,
+        "reviewer_notes": quality.notes,
+    }
+
+
+def report_sample(
+    config: Config, snapshot: Snapshot, progress: Progress
+) -> EstimationSample | None:
+    """Gather the input of the error-rate estimates; None without a designed sample.
+
+    Raises
+    ------
+    Refusal, DataError
+        Where the sample's design cannot be trusted.
+    """
+    covered, scores = queue_sample(config, snapshot)
+    if scores is None and not (snapshot.known_reviews["source"] == AUDIT).any():
+        return None
+    return estimation_sample(config, covered, scores, progress=progress)
+
+
+def estimate_report_rates(
+    config: Config, sample: EstimationSample, more: Sequence[Sequence[str]] = ()
+) -> RateEstimates:
+    """Estimate the error rates by every grouping that the report shows, in one pass.
+
+    Parameters
+    ----------
+    config
+        From `load_config`; `report.by` names columns.
+    sample
+        From `report_sample`.
+    more
+        Further groupings.
+    """
+    decisions = sample.snapshot.decisions
+    known = [[c] for c in config.report.by if c in decisions and decisions[c].nunique() > 0]
+    days = (decisions["decided_at"].max() - decisions["decided_at"].min()).days
+    starts = _period_starts(decisions["decided_at"], "M" if days >= _MONTHS_FROM else "W")
+    dated = sample.with_columns(
+        {PERIOD: starts, HALF: _half_period_starts(decisions["decided_at"])}
+    )
+    wanted = [*known, [PERIOD], ["policy_id", HALF], *(list(columns) for columns in more)]
+    each = {tuple(columns): columns for columns in wanted}
+    return dated.rates(*each.values())
+
+
+def rate_tables(
+    config: Config, found: RateEstimates
+) -> dict[str, pd.DataFrame | dict[str, pd.DataFrame]]:
+    """Return audited error rates, equal to `estimate`, by group and over time.
+
+    Parameters
+    ----------
+    config
+        From `load_config`.
+    found
+        From `estimate_report_rates`.
+    """
+    estimates = {"whole": found.frame()}
+    for name in config.report.by:
+        if (name,) in found.by_group:
+            estimates[name] = found.by_group[(name,)]
+    halves = found.by_group[("policy_id", HALF)]
+    return {
+        "estimates": estimates,
+        "trend": found.by_group[(PERIOD,)],
+        "trend_by": halves.rename(columns={HALF: PERIOD}),
+    }
+
+
+def _period_starts(moments: pd.Series, period: str) -> pd.Series:
+    """Return the first day of each moment's period."""
+    first = moments.dt.tz_localize(None).dt.to_period(period).dt.start_time
+    starts: pd.Series = first.dt.strftime("%Y-%m-%d")
+    return starts
+
+
+def _half_period_starts(moments: pd.Series) -> npt.NDArray[np.str_]:
+    """Return the first day of the half of the time that each moment lies in.
+
+    Months of one policy hold too few reviews to show a change; halves hold the most.
+    """
+    first, last = moments.min(), moments.max()
+    middle = (first + (last - first) / 2).floor("D")
+    days = (middle.strftime("%Y-%m-%d"), first.strftime("%Y-%m-%d"))
+    halves: npt.NDArray[np.str_] = np.where((moments >= middle).to_numpy(bool), *days)
+    return halves
+
+
+def model_facts(bundle: ModelBundle, version: str) -> dict[str, Any]:
+    """Return the training record of the model."""
+    about = bundle.about
+    facts = {k: about[k] for k in ("trained_at", "labels", "errors") if k in about}
+    return {
+        "model": {"version": version, **facts},
+        "evaluation": _evaluation_table(about),
+        "evaluated_on": _evaluated_on(about),
+        **{
+            name: _training_table(about, name)
+            for name in ("reliability", "reliability_by", "segments")
+        },
+    }
+
+
+def unreviewed_parts(
+    config: Config, snapshot: Snapshot, bundle: ModelBundle, now: datetime
+) -> tuple[dict[str, Any], tuple[Picture, ...]]:
+    """Return champion results for unreviewed decisions: head of the queue, cases, drivers."""
+    decisions = snapshot.decisions
+    unseen = ~decisions["decision_id"].isin(snapshot.reviewed_ids).to_numpy(bool)
+    unseen &= ~bundle.in_sample(decisions["decision_id"])
+    open_ = decisions[unseen].reset_index(drop=True)
+    if open_.empty:
+        return {}, ()
+    threads = config.train.threads or free_threads(len(open_))
+    past = PointInTimeFeatures.for_model_columns(
+        bundle.detector.encoding.names, [decisions], snapshot.reviews
+    )
+    parts = (past.add(open_.iloc[i : i + _CHUNK]) for i in range(0, len(open_), _CHUNK))
+    p = np.concatenate(
+        [bundle.probability(bundle.detector.features(part), part, threads) for part in parts]
+    )
+    label = bundle.wrong_labels(open_, p)
+    wrong_label = label["p_wrong_label"].to_numpy(np.float64)
+    harm = expected_harm(open_, p, snapshot.policies, config.queue.exposure, wrong_label)
+    scored = open_.assign(
+        p_error=p, expected_harm=harm, suggested_policy_id=label["suggested_policy_id"].to_numpy()
+    )
+    explainer = build_explainer(
+        config, bundle, past, known=[decisions], snapshot=snapshot,
+        as_of=config.labels.as_of or now,
+    )  # fmt: skip
+    found, pictures = find_drivers(
+        explainer, open_, p, most=config.report.explained, threads=threads,
+        rng=np.random.default_rng(config.queue.seed),
+    )  # fmt: skip
+    order = np.argsort(-harm, kind="stable")
+    return {
+        "drivers": found,
+        "n_queued": budget_count(config.queue.budget, len(open_)),
+        "queue_head": _explained_decisions(
+            scored.iloc[order[: config.report.queue_rows]], explainer
+        ),
+        "cases": _explained_decisions(
+            scored.iloc[_top_per_policy(open_["policy_id"], order)], explainer
+        ),
+    }, pictures
+
+
+def _top_per_policy(policy: pd.Series, order: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+    """Return the first decisions of each of the first policies in a given order."""
+    ordered = policy.iloc[order]
+    nth = ordered.groupby(ordered.to_numpy()).cumcount().to_numpy()
+    first = ordered.isin(ordered.unique()[:_POLICIES_WITH_CASES]).to_numpy()
+    return order[(nth < _CASES) & first]
+
+
+def _explained_decisions(scored: pd.DataFrame, explainer: Explainer) -> pd.DataFrame:
+    """Return decisions as the report shows them, each with its reasons and a contrast."""
+    decisions = scored.reset_index(drop=True)
+    head = decisions[[c for c in _SHOWN if c in decisions]]
+    if "text" in head:
+        head = head.assign(text=head["text"].str.slice(0, _SHOWN_TEXT))
+    suggested = decisions["suggested_policy_id"]
+    head = head.assign(
+        rank=np.arange(1, len(head) + 1),
+        p_error=decisions["p_error"],
+        error_kind=error_kinds(decisions["enforced"], suggested).to_numpy(),
+        suggested_policy_id=suggested,
+        expected_harm=decisions["expected_harm"],
+        arm=RANKED,
+    )
+    return pd.concat([head, explainer.table(decisions)], axis=1)
+
+
+def _evaluated_on(about: Mapping[str, Any]) -> str:
+    """Describe the decisions that the ranking was measured on, from the training record."""
+    latest = f"The {about['counts']['test_decisions']:,} latest decisions reviewed by then"
+    said = [note for note in about.get("notes", ()) if "measured on" in note or "held-out" in note]
+    return f"{latest}: {said[0]}." if said else f"{latest}."
+
+
+def _training_table(about: Mapping[str, Any], name: str) -> pd.DataFrame | None:
+    """Return a table of the training run; None where there was too little data."""
+    return pd.DataFrame(about[name]) if about.get(name) else None
+
+
+def _evaluation_table(about: Mapping[str, Any]) -> pd.DataFrame:
+    frame = pd.DataFrame(about["evaluation"]).rename(columns={"measure": "metric"})
+    return frame.assign(
+        method=frame["method"].replace({MODEL: "model", "segment rate": "segment_rate"})
+    )
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ from errdetect.estimation.error_rates import RateEstimates
 from errdetect.findings.findings import Findings
 from errdetect.ledger.ledger import Ledger, find_ledger, open_ledger
 from errdetect.remediation.whitelist import whitelist_table
-from errdetect.report.pages.proposal_list import PROPOSED
+from errdetect.report.policy_tables import PROPOSED
 from errdetect.snapshot import Snapshot
 
 __all__ = [

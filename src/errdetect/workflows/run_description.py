@@ -1,16 +1,18 @@
 """Provenance of a run: its config, inputs and moments, by digest."""
 
+import copy
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pandas as pd
+import pyarrow.parquet as pq
 
 from errdetect.config import Config
-from errdetect.data.dataframes import dataframe_name, shown_path
 from errdetect.data.provenance import (
     Provenance,
     digest_file,
@@ -19,13 +21,15 @@ from errdetect.data.provenance import (
     redact_secrets,
     to_plain_json,
 )
-from errdetect.data.sources import SourceFile, Sources, find_files
+from errdetect.data.sources import SourceFile, Sources, dataframe_name, find_files, shown_path
 from errdetect.errors import ModelError
 from errdetect.ledger.ledger_replica import reviews_digest
 from errdetect.model.registry import ModelRegistry
+from errdetect.schemas import REJECTS
 from errdetect.version import __version__
 
 __all__ = [
+    "ResultTables",
     "champion_version",
     "data_digests",
     "describe_run",
@@ -51,8 +55,6 @@ def describe_run(
     *,
     decisions: pd.DataFrame | None = None,
     reviews: pd.DataFrame | None = None,
-    period: tuple[datetime, datetime] | None = None,
-    as_of: datetime | None = None,
     model_version: str | None = None,
     seed: int | None = None,
     intake: Sequence[Mapping[str, Any]] = (),
@@ -67,10 +69,9 @@ def describe_run(
     command, arguments
         The command and its arguments. An argument named `decisions` is a source and is digested, too.
     decisions, reviews
-        The cleaned tables behind the figures, where available: for period, as_of,
-        and the digest of rows from a database.
-    period, as_of
-        Default: the first and last decided_at; the config's moment, or the latest one in the tables.
+        The cleaned tables behind the figures, where available: for the period, from the first to the last
+        decided_at; for as_of, the config's moment or the latest one in the tables; and for the digest of
+        rows from a database.
     model_version, seed
         Of the model and of the draw; None where there is none.
     intake
@@ -85,7 +86,8 @@ def describe_run(
     """
     run = describe_step(config, command, arguments)
     assert run.created_at is not None
-    if period is None and decisions is not None and len(decisions):
+    period = None
+    if decisions is not None and len(decisions):
         period = (
             _to_datetime(decisions["decided_at"].min()),
             _to_datetime(decisions["decided_at"].max()),
@@ -100,7 +102,7 @@ def describe_run(
         data=data_digests(config, arguments, tables=tables, known_at=run.created_at),
         policies_digest=None if policies is None else digest_file(Path(policies)),
         period=period,
-        as_of=as_of or config.labels.as_of or _latest_moment(decisions, reviews),
+        as_of=config.labels.as_of or _latest_moment(decisions, reviews),
         model_version=model_version,
         model_digest=champion[1] if champion is not None and same else None,
         seed=seed,
@@ -281,3 +283,49 @@ def _latest_moment(decisions: pd.DataFrame | None, reviews: pd.DataFrame | None)
 
 def _to_datetime(value: Any) -> datetime:
     return pd.Timestamp(value).to_pydatetime(warn=False)
+
+
+class ResultTables:
+    """Base of results that name their files: reads their Parquet tables when asked."""
+
+    files: Mapping[str, Path]
+
+    def table(self, name: str) -> pd.DataFrame:
+        """Return an output table, read from its file at the first call.
+
+        Parameters
+        ----------
+        name
+            The file's name without `.parquet`.
+
+        Raises
+        ------
+        KeyError
+            If the run wrote no such table.
+        """
+        if name not in self._read:
+            self._read[name] = pq.read_table(self._parquet()[name]).to_pandas()
+        return self._read[name]
+
+    @property
+    def rejects(self) -> pd.DataFrame:
+        """Rows that could not be used, each with its reason: source, row, id, reason."""
+        if "rejects" in self._read or "rejects" in self._parquet():
+            return self.table("rejects")
+        nothing: pd.DataFrame = REJECTS.empty_table().to_pandas()
+        return nothing
+
+    def without_folder(self, folder: Path) -> Self:
+        """Return the result with its tables in memory and without the files below `folder`."""
+        kept = copy.copy(self)
+        kept._read.update({name: self.table(name) for name in self._parquet()})
+        files = {name: path for name, path in self.files.items() if folder not in path.parents}
+        object.__setattr__(kept, "files", files)  # results are frozen for everybody else
+        return kept
+
+    @cached_property
+    def _read(self) -> dict[str, pd.DataFrame]:
+        return {}
+
+    def _parquet(self) -> dict[str, Path]:
+        return {path.stem: path for path in self.files.values() if path.suffix == ".parquet"}

@@ -19,6 +19,7 @@ from errdetect.data.provenance import Provenance
 from errdetect.features.point_in_time_features import PointInTimeFeatures
 from errdetect.labels.intake_account import Intake
 from errdetect.ledger.run_records import ScoringRun
+from errdetect.model.bundle import ModelBundle
 from errdetect.model.registry import ModelRegistry
 from errdetect.schemas import EXPLANATIONS, INTAKE, QUEUE, REJECTS, SCORES
 from errdetect.snapshot import ReadSummary, Snapshot, empty_reviews
@@ -32,8 +33,7 @@ from errdetect.workflows.queueing import (
     reviewer_capacity,
     value_reviews,
 )
-from errdetect.workflows.result_tables import ResultTables
-from errdetect.workflows.run_description import describe_run
+from errdetect.workflows.run_description import ResultTables, describe_run
 from errdetect.workflows.score_batches import ScoringSource, score_batches
 
 __all__ = ["ScoreResult", "score"]
@@ -122,27 +122,8 @@ def score(
     load_reason_templates(config)
     progress("loading the champion")
     bundle, version = ModelRegistry(config.path(config.registry.path), config.registry.name).load()
-    policies = (
-        read_policies(config.data_paths(config.data.policies)[0]) if config.data.policies else {}
-    )
-    read = load_reviews(config, progress=progress)
-    reviews = empty_reviews() if read is None else read.frame
-    source = ScoringSource(config, str(decisions), pd.Index(reviews["decision_id"].unique()))
-    progress("looking up what was known before each decision")
-    past = PointInTimeFeatures.for_model_columns(
-        bundle.detector.encoding.names, source.log(), reviews
-    )
-    source.walk()
-    snapshot = Snapshot(
-        source.reviewed(),
-        reviews,
-        policies,
-        config.labels.as_of,
-        label_rules(config),
-        ReadSummary.of(source.rejections, read),
-    )
-    check_losses(config, snapshot)
-    scored = score_batches(source, past, bundle, policies, config, progress)
+    source, past, snapshot = _read_inputs(config, str(decisions), bundle, progress)
+    scored = score_batches(source, past, bundle, snapshot.policies, config, progress)
 
     judged = snapshot.reviewed_ids[:0] if config.queue.requeue_reviewed else snapshot.reviewed_ids
     progress("weighing reviews")
@@ -164,8 +145,8 @@ def score(
     told = {"decisions": str(decisions), "budget": budget, "scored_at": scored_at}
     intake = snapshot.intake
     origin = describe_run(
-        config, "score", told, decisions=scored.frame, reviews=reviews, model_version=version,
-        seed=config.queue.seed, at=now, intake=intake.to_jsonable(),
+        config, "score", told, decisions=scored.frame, reviews=snapshot.reviews,
+        model_version=version, seed=config.queue.seed, at=now, intake=intake.to_jsonable(),
     )  # fmt: skip
     files = _write_files(Path(out), origin, drawn.scores, queue, scored.rejects, intake)
     notes = [*scored.notes, *source.notes(), *intake.lines(), *unknown, *drawn.notes]
@@ -183,6 +164,32 @@ def score(
         tuple(notes),
         intake,
     )
+
+
+def _read_inputs(
+    config: Config, decisions: str, bundle: ModelBundle, progress: Progress
+) -> tuple[ScoringSource, PointInTimeFeatures, Snapshot]:
+    """Read the log and the reviews, but not yet the batch: what was known before its decisions."""
+    policies = (
+        read_policies(config.data_paths(config.data.policies)[0]) if config.data.policies else {}
+    )
+    read = load_reviews(config, progress=progress)
+    reviews = empty_reviews() if read is None else read.frame
+    source = ScoringSource(config, decisions, pd.Index(reviews["decision_id"].unique()))
+    progress("looking up what was known before each decision")
+    names = bundle.detector.encoding.names
+    past = PointInTimeFeatures.for_model_columns(names, source.log(), reviews)
+    source.walk()
+    snapshot = Snapshot(
+        source.reviewed(),
+        reviews,
+        policies,
+        config.labels.as_of,
+        label_rules(config),
+        ReadSummary.of(source.rejections, read),
+    )
+    check_losses(config, snapshot)
+    return source, past, snapshot
 
 
 def _explain_queue(

@@ -10,12 +10,21 @@ import numpy.typing as npt
 import pandas as pd
 
 from errdetect.config import Config
+from errdetect.features.feature_matrix import fit_reference_distribution
 from errdetect.features.point_in_time_features import add_point_in_time_features
-from errdetect.features.reference_distribution import fit_reference_distribution
 from errdetect.model.baselines import fit_segment_rate, propensity_weights
 from errdetect.model.bundle import ModelBundle, hash_ids
 from errdetect.model.detector import Examples
-from errdetect.model.evaluation import MODEL, HeldOut
+from errdetect.model.ensemble_members import FitOptions
+from errdetect.model.evaluation import (
+    MIN_HELD_OUT,
+    MODEL,
+    Bootstrap,
+    HeldOut,
+    evaluate_policy_correction,
+    evaluate_segments,
+    is_beaten_by_baseline,
+)
 from errdetect.model.policy_correction import (
     MIN_RELABELLED,
     PolicyCorrection,
@@ -23,13 +32,8 @@ from errdetect.model.policy_correction import (
     fit_policy_correction,
 )
 from errdetect.model.registry import ModelRegistry
-from errdetect.model.segment_evaluation import (
-    MIN_HELD_OUT,
-    evaluate_policy_correction,
-    evaluate_segments,
-    is_beaten_by_baseline,
-)
-from errdetect.model.training import TrainedModel, train_detector
+from errdetect.model.training import TrainedModel, TrainingPlan, train_detector
+from errdetect.model.tuning import Objective, Search
 from errdetect.queue.review_value import expected_harm
 from errdetect.schemas import ERROR, RELABELLED, UNKNOWN, WRONG_LABEL
 from errdetect.snapshot import Snapshot
@@ -114,16 +118,17 @@ def measure_segments(config: Config, snapshot: Snapshot, held: HeldOut) -> pd.Da
     decisions = held.examples.decisions
     at = pd.Index(snapshot.decisions["decision_id"]).get_indexer(pd.Index(decisions["decision_id"]))
     fell = snapshot.reviewer_consensus.iloc[at].set_axis(decisions.index)
+    examples = replace(held.examples, decisions=decisions.assign(**{_VOICES: fell}))
     return evaluate_segments(
-        decisions.assign(**{_VOICES: fell}),
-        held.examples.error,
-        held.p,
-        held.weight,
-        columns=[*config.report.by, _VOICES],
+        replace(held, examples=examples),
+        [*config.report.by, _VOICES],
+        _bootstrap(config),
         budget=_BUDGET,
-        resamples=config.evaluate.bootstrap,
-        rng=np.random.default_rng(config.train.seed),
     )
+
+
+def _bootstrap(config: Config) -> Bootstrap:
+    return Bootstrap(config.evaluate.bootstrap, np.random.default_rng(config.train.seed))
 
 
 def learn_policy_correction(
@@ -198,15 +203,20 @@ def _measure_correction(
     past = before[then.judged & before["enforced"].to_numpy(bool)]
     y = then.wrong_label[then.judged & before["enforced"].to_numpy(bool)].astype(np.float64)
     rate = fit_segment_rate(past, y, np.ones(len(y))).rate(tested)
+    policies = pd.DataFrame(
+        {
+            "correct": known.right.iloc[at].to_numpy(object),
+            "suggested": said["likeliest_policy_id"].to_numpy(object),
+            "usual": model.usual(tested["policy_id"]).to_numpy(object),
+        }
+    )
     table = evaluate_policy_correction(
         known.wrong_label[at].astype(np.float64),
         (np.nan_to_num(said["p_wrong_label"].to_numpy(np.float64)), rate),
-        known.right.iloc[at],
-        (said["likeliest_policy_id"], model.usual(tested["policy_id"])),
+        policies,
         weight,
         budgets=config.evaluate.budgets,
-        resamples=config.evaluate.bootstrap,
-        rng=np.random.default_rng(config.train.seed),
+        bootstrap=_bootstrap(config),
     )
     few = f"fewer than {MIN_HELD_OUT} wrong labels were held out, so it is not measured"
     return table, few if table.empty else ""
@@ -265,30 +275,25 @@ def train(config: Config, *, progress: Progress = lambda _: None) -> TrainResult
         ["decided_at", "decision_id"], kind="stable", ignore_index=True
     )
     progress("looking up what was known before each decision")
-    blocks = {"history": config.features.history, "similar": config.features.similar}
     reviews, as_of = loaded.snapshot.reviews, config.labels.as_of
-    decisions = add_point_in_time_features(decisions, reviews, as_of=as_of, **blocks)
+    decisions = add_point_in_time_features(
+        decisions,
+        reviews,
+        history=config.features.history,
+        similar=config.features.similar,
+        as_of=as_of,
+    )
     snapshot = loaded.snapshot.with_columns(decisions)
     labelled = _LabelledExamples(config, snapshot)
     examples = labelled.examples(snapshot)
     trained = train_detector(
         examples,
-        parts=config.train.parts,
-        leave_out=tuple(config.features.leave_out),
-        text=config.features.text,
-        trials=config.train.trials,
-        seconds=config.train.seconds,
-        budgets=config.evaluate.budgets,
-        resamples=config.evaluate.bootstrap,
-        min_errors=config.gate.min_errors,
-        seed=config.train.seed,
-        threads=config.train.threads or free_threads(len(examples)),
-        objective=config.train.objective,
-        budget=_budget_share(config.queue.budget, len(decisions)),
-        storage=_tuning_storage(config),
+        _training_plan(config, len(decisions)),
+        FitOptions(
+            config.train.seed, config.train.threads or free_threads(len(examples)), progress
+        ),
         log=_train_known(decisions, as_of),
         early=labelled.early,
-        progress=progress,
     )
     progress("evaluating the correct policy and segments")
     segments = measure_segments(config, snapshot, trained.held_out)
@@ -296,8 +301,6 @@ def train(config: Config, *, progress: Progress = lambda _: None) -> TrainResult
     evaluation = pd.concat(
         [t for t in (trained.evaluation, right_label.evaluation) if len(t)], ignore_index=True
     )
-    progress("registering the run")
-    registry = ModelRegistry(config.path(config.registry.path), config.registry.name)
     notes = (*loaded.notes, *trained.notes, *labelled.notes, *right_label.notes)
     origin = describe_run(
         config, "train", {}, decisions=snapshot.decisions, reviews=reviews, seed=config.train.seed,
@@ -311,16 +314,9 @@ def train(config: Config, *, progress: Progress = lambda _: None) -> TrainResult
         | {"provenance": origin.metadata()},
         right_label.model,
     )
-    version = registry.record(
-        bundle,
-        accept=trained.verdict.answer == "validated",
-        params={**trained.tuned.params, **{f"rounds_{m}": r for m, r in trained.blend.rounds.items()},
-                "blend": trained.blend.name,
-                "calibration": str(trained.calibrator), "seed": config.train.seed},
-        metrics={**_evaluation_metrics(evaluation), **trained.counts},
-        tags={"gate": trained.verdict.answer, "gate_why": trained.verdict.why},
-        tables={"evaluation": evaluation, "segments": segments, "trials": pd.DataFrame(list(trained.tuned.trials))},
-    )  # fmt: skip
+    progress("registering the run")
+    registry = ModelRegistry(config.path(config.registry.path), config.registry.name)
+    version = _register_run(registry, bundle, trained, evaluation, segments, config.train.seed)
     verdict = trained.verdict
     return TrainResult(
         verdict.answer,
@@ -331,6 +327,32 @@ def train(config: Config, *, progress: Progress = lambda _: None) -> TrainResult
         trained.counts,
         notes,
         registry.tracking_uri,
+    )
+
+
+def _register_run(
+    registry: ModelRegistry,
+    bundle: ModelBundle,
+    trained: TrainedModel,
+    evaluation: pd.DataFrame,
+    segments: pd.DataFrame,
+    seed: int,
+) -> str | None:
+    """Record the run, and its model if the gate passes; return the model's version."""
+    trials = pd.DataFrame(list(trained.tuned.trials))
+    return registry.record(
+        bundle,
+        accept=trained.verdict.answer == "validated",
+        params={
+            **trained.tuned.params,
+            **{f"rounds_{member}": rounds for member, rounds in trained.blend.rounds.items()},
+            "blend": trained.blend.name,
+            "calibration": str(trained.calibrator),
+            "seed": seed,
+        },
+        metrics={**_evaluation_metrics(evaluation), **trained.counts},
+        tags={"gate": trained.verdict.answer, "gate_why": trained.verdict.why},
+        tables={"evaluation": evaluation, "segments": segments, "trials": trials},
     )
 
 
@@ -370,6 +392,21 @@ def label_examples(snapshot: Snapshot, only: "pd.Series[str] | None" = None) -> 
 def _train_known(decisions: pd.DataFrame, as_of: datetime | None) -> pd.DataFrame:
     """Keep the decisions taken by a moment."""
     return decisions if as_of is None else decisions[decisions["decided_at"] <= as_of]
+
+
+def _training_plan(config: Config, decisions: int) -> TrainingPlan:
+    """Return how to train on so many decisions, as the config says."""
+    budget = _budget_share(config.queue.budget, decisions)
+    return TrainingPlan(
+        parts=config.train.parts,
+        leave_out=tuple(config.features.leave_out),
+        text=config.features.text,
+        search=Search(config.train.trials, config.train.seconds, _tuning_storage(config)),
+        objective=Objective(config.train.objective, budget),
+        budgets=config.evaluate.budgets,
+        resamples=config.evaluate.bootstrap,
+        min_errors=config.gate.min_errors,
+    )
 
 
 def _budget_share(budget: float, decisions: int) -> float:

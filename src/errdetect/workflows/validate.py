@@ -4,10 +4,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from errdetect.config import Config
-from errdetect.data.validation.issues import Issue, sort_issues
-from errdetect.data.validation.table_checks import check_tables
 from errdetect.errors import ConfigError, DataError, Refusal
 from errdetect.labels.intake_account import Intake
+from errdetect.validation import Issue, check_tables, sort_issues
 from errdetect.workflows.decision_explainer import load_reason_templates
 from errdetect.workflows.load_data import LoadedData, Progress, check_losses, read_tables
 from errdetect.workflows.reviewer_quality import check_reviewers

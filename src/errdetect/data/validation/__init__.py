@@ -1,1 +1,0 @@
-"""Checks of the tables, alone and against each other."""

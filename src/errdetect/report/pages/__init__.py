@@ -1,1 +1,0 @@
-"""The report page of each policy, from plain tables."""

@@ -315,6 +315,7 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=200, help="audits of each accident")
     parser.add_argument("--seed", type=int, default=1000, help="seed of the first audit")
     parser.add_argument("--only", default="", help="only accidents whose name matches this pattern")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the results")
     parser.add_argument("--texts", action="store_true", help="print the last audit's method")
     chosen = parser.parse_args()
     found = []
@@ -328,10 +329,27 @@ def main() -> None:
         print(f"{accident.name:60s} {figures} ({time.perf_counter() - begun:.0f} s)", flush=True)
         if chosen.texts:
             print("   ", rows[-1]["text"])
-    frame = pd.DataFrame(found)
-    if not chosen.only:
-        RESULTS.mkdir(exist_ok=True)
-        frame.to_csv(RESULTS / "accidents.csv", index=False, float_format="%.4f")
+    if found and not chosen.only:
+        chosen.out.mkdir(parents=True, exist_ok=True)
+        frame = pd.DataFrame(found)
+        frame.to_csv(chosen.out / "accidents.csv", index=False, float_format="%.4f")
+        (chosen.out / "accidents.md").write_text(text(frame), encoding="utf-8")
+
+
+def text(frame: pd.DataFrame) -> str:
+    """Return the results as a Markdown table."""
+    lines = [
+        f"# Audits with accidents, {int(frame['audits'].max())} audits each",
+        "",
+        "| accident | truth | mean estimate | coverage | of the whole log | suppressed or refused | warned "
+        "| mean width |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    columns = ["truth", "estimate", "held", "whole_log", "refused", "warned", "width"]
+    for row in frame.to_dict("records"):
+        figures = " | ".join(f"{row[c]:.3f}" for c in columns)
+        lines.append(f"| {row['accident']} | {figures} |")
+    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":

@@ -172,3 +172,13 @@ def test_the_time_of_histories_is_told(repo):
     command = [sys.executable, script, "--decisions", "2000", "--times", "1"]
     told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert "columns of 2,000 decisions" in told
+
+
+def test_accidents_of_audits_are_held(repo):
+    """Two audits each of a few accidents; the benchmark itself repeats all of them 200 times."""
+    command = [sys.executable, str(repo / "benchmarks/accidents.py"), "--draws", "2", "--only",
+               "none, uniform$|market of 5%|30% of error.*recorded|pareto"]  # fmt: skip
+    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert len(lines) == 5
+    assert all("held=1.000" in line for line in lines)
+    assert "warned=0.000" in lines[0]

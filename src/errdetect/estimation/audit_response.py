@@ -36,6 +36,8 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 Times = NDArray[np.datetime64]
 
+#: Expected draws of a value at which none by chance is about 1 in 1,000; more for many values.
+EXPECTED_IN_ONE = 6.9
 #: Columns whose values may never have been audited, and those whose pairs may.
 GAP_COLUMNS = ("enforced", "policy_id", "market", "language", "moderator", "moderator_version",
                "category", "item_type")  # fmt: skip
@@ -343,7 +345,7 @@ def unaudited_decisions(
     """Find parts of the log that the audit evidently could not reach.
 
     A value of a column, or a pair of values, counts as never audited where none of its decisions was
-    drawn although at least a dozen were to be expected.
+    drawn although some ten were to be expected: by chance in fewer than 1 of 1,000 columns.
 
     Parameters
     ----------
@@ -380,7 +382,8 @@ def unaudited_decisions(
         seen = inside & ~unaudited
         size = np.bincount(code[seen])
         hit = np.bincount(code[seen & drawn], minlength=len(size))
-        for gap in np.flatnonzero((hit == 0) & (size > EXPECTED_DRAWS * heavy)):
+        expected = np.log((size > 0).sum()) + EXPECTED_IN_ONE
+        for gap in np.flatnonzero((hit == 0) & (size > expected * heavy)):
             part = seen & (code == gap)
             first = int(np.argmax(part))
             where = " and ".join(f"{c} {_level_text(levels[c][codes[c][first]])}" for c in key)

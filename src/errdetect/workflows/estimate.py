@@ -38,6 +38,14 @@ class EstimateResult(ResultTables):
     intake: Intake
 
     @property
+    def response(self) -> pd.DataFrame:
+        """Drawn and answered decisions by week, policy, market and side; see `schemas.RESPONSE`.
+
+        Empty where draws are not recorded.
+        """
+        return self.table_or_empty("response", RESPONSE)
+
+    @property
     def labels(self) -> pd.DataFrame:
         """What reviews say of every decision; columns of `schemas.LABELS`."""
         return self.table("labels")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from errdetect.config import Config
@@ -310,9 +311,13 @@ class ResultTables:
     @property
     def rejects(self) -> pd.DataFrame:
         """Rows that could not be used, each with its reason: source, row, id, reason."""
-        if "rejects" in self._read or "rejects" in self._parquet():
-            return self.table("rejects")
-        nothing: pd.DataFrame = REJECTS.empty_table().to_pandas()
+        return self.table_or_empty("rejects", REJECTS)
+
+    def table_or_empty(self, name: str, schema: pa.Schema) -> pd.DataFrame:
+        """Return an output table, or an empty one where the run had nothing to write."""
+        if name in self._read or name in self._parquet():
+            return self.table(name)
+        nothing: pd.DataFrame = schema.empty_table().to_pandas()
         return nothing
 
     def without_folder(self, folder: Path) -> Self:

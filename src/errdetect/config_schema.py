@@ -307,7 +307,7 @@ class EstimateSettings(ConfigSection):
     cluster: str = Field(
         "auto",
         description="column whose decisions were drawn together or share their fate, such as account_id; "
-        "auto: account_id where the draws show that accounts were drawn whole; none: no clusters",
+        "auto: account_id or item_id where the draws show that accounts or items were drawn whole; none: no clusters",
     )
     max_lost: float = Field(
         0.02,

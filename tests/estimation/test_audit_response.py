@@ -169,6 +169,24 @@ def test_answers_in_one_go_long_after_are_not_taken_for_missing_ones():
     assert row["period_to"] == world.decisions["decided_at"].max()
 
 
+@pytest.mark.parametrize("share", [0.01, 0.1])
+@pytest.mark.parametrize("recorded", [False, True])
+def test_monthly_audits_of_the_past_lack_no_answers(share, recorded):
+    for seed in range(4):
+        world = World(300 + seed, share=share)
+        day = ((world.decisions["decided_at"] - START) / pd.Timedelta(days=1)).to_numpy()
+        drawn = np.ceil(day / 25) * 25 - 4
+        world.delay = np.maximum(drawn - day, 0) + world.rng.uniform(0.1, 3, N)
+        world.drawn &= day < drawn
+        draws = world.draws()
+        rows = np.flatnonzero(world.drawn)
+        draws["drawn_at"] = START + pd.to_timedelta(drawn[rows], unit="D")
+        snapshot = replace(world.snapshot(), draws=draws if recorded else None)
+        row = whole(snapshot)
+        assert "still to come" not in row["method"]
+        assert row["period_to"] > END - pd.Timedelta(days=6)
+
+
 def test_the_period_ends_where_nothing_was_audited():
     world = World(201)
     late = (world.decisions["decided_at"] > END - pd.Timedelta(days=30)).to_numpy()

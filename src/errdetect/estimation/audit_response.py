@@ -58,6 +58,8 @@ MIN_COMPLETE = 0.25
 SHORT_END = 0.03
 #: Share of answers still to come, and their bias in standard errors, below which delays are ignored.
 FEW_LATE, SMALL_BIAS = 0.02, 0.1
+#: Factor by which late answers may raise the weight of a part of the log that lacks none.
+MUCH_MORE = 1.3
 #: Levels of P(error) to whose totals weights are calibrated.
 P_LEVELS = 5
 
@@ -101,6 +103,7 @@ def audited_log(
     answered_at: Times,
     moment: np.datetime64,
     bins: Ints | None = None,
+    asked_at: Times | None = None,
 ) -> AuditedLog:
     """Compare a sample with the log it was drawn from, and repair what the comparison shows.
 
@@ -116,6 +119,8 @@ def audited_log(
         The latest moment at which a review could be known.
     bins
         An ordered level of P(error) of each decision, shape (n,); None where there is none.
+    asked_at
+        When each draw was drawn, shape (n_draws,); None where only its decision's time is known.
 
     Returns
     -------
@@ -146,9 +151,11 @@ def audited_log(
     log = _within_period(times, whole)
     if len(log.audit.position) < MIN_CELL:
         return whole
-    answered = np.full(n, np.datetime64("NaT"), dtype="datetime64[us]")
+    asked, answered = times.copy(), times.copy()
     answered[audit.position] = answered_at
-    log = _weigh_late_answers(times, log, answered, moment)
+    if asked_at is not None:
+        asked[audit.position] = np.clip(asked_at, times[audit.position], answered_at)
+    log = _weigh_late_answers(times, log, (asked, answered), moment)
     unaudited, gaps = unaudited_decisions(decisions, log.audit, log.inside)
     log = replace(log, unaudited=unaudited, notes=(*log.notes, *gaps))
     weight, note = calibrated_weights(decisions, log.audit, log.inside & ~unaudited, bins)
@@ -248,12 +255,12 @@ def answer_completeness(delay: Floats, age: Floats) -> Floats:
 
 
 def _weigh_late_answers(
-    times: Times, log: AuditedLog, answered_at: Times, moment: np.datetime64
+    times: Times, log: AuditedLog, asked_and_answered: tuple[Times, Times], moment: np.datetime64
 ) -> AuditedLog:
     """Weigh answers by the chance that one of their kind has come by now; end the period where few have."""
     audit, day = log.audit, np.timedelta64(1, "D")
-    decided = times[audit.position]
-    delay, age = (answered_at[audit.position] - decided) / day, (moment - decided) / day
+    asked, answered = (moments[audit.position] for moments in asked_and_answered)
+    delay, age = (answered - asked) / day, (moment - asked) / day
     complete = _completeness_by_kind(delay, age, audit.flagged)
     if _is_negligible(audit, complete) or not _is_plausible(times, log, complete):
         return log
@@ -261,7 +268,8 @@ def _weigh_late_answers(
     oldest = float(age[young].max(initial=0.0))
     end = moment - np.timedelta64(int(oldest * 86_400_000_000), "us")
     inside = log.inside & (times < end)
-    if young.any() and inside.sum() < (1 - SHORT_END) * log.inside.sum():
+    at_once = np.median((asked - times[audit.position]) / day) < 1
+    if at_once and young.any() and inside.sum() < (1 - SHORT_END) * log.inside.sum():
         if inside.sum() < 0.5 * log.inside.sum() or (times[audit.position] < end).sum() < MIN_CELL:
             return log
         note = (
@@ -325,7 +333,8 @@ def _is_plausible(times: Times, log: AuditedLog, complete: Floats) -> bool:
     """Whether the answers still to come, by their delays, fit into the log.
 
     Where an audit draws from the past at one time, delays grow with age and foretell answers that
-    are not missing: the weights would then add up to more than the log holds.
+    are not missing: the weights would then add up to more than the log holds, or a part of the log
+    would gain much although nothing of it is missing.
     """
     audit = log.audit
     n_parts = 5
@@ -334,9 +343,11 @@ def _is_plausible(times: Times, log: AuditedLog, complete: Floats) -> bool:
     size = np.bincount(part[log.inside], minlength=n_parts)
     weight = audit.weight / complete
     at = part[audit.position]
-    total = np.bincount(at, weight, n_parts)
+    before, total = np.bincount(at, audit.weight, n_parts), np.bincount(at, weight, n_parts)
     sd = np.sqrt(np.bincount(at, weight**2, n_parts))
-    return bool((total <= size + 3 * sd).all())
+    much = total > MUCH_MORE * before
+    closer = np.abs(total - size) < np.abs(before - size)
+    return bool((total <= size + 3 * sd).all() and (closer | ~much).all())
 
 
 def unaudited_decisions(

@@ -603,7 +603,22 @@ def _compare_with_log(snapshot: Snapshot, audit: AuditSample, bins: Ints | None)
         answered_at=first[audit.position].astype("datetime64[us]"),
         moment=np.datetime64(snapshot.moment.tz_convert(None).as_unit("us").to_numpy()),
         bins=bins,
+        asked_at=_drawn_at(snapshot, audit),
     )
+
+
+def _drawn_at(snapshot: Snapshot, audit: AuditSample) -> NDArray[np.datetime64] | None:
+    """Return when each draw was first drawn; None where draws are not recorded."""
+    if snapshot.draws is None:
+        return None
+    drawn = snapshot.draws.groupby("decision_id")["drawn_at"].min()
+    decisions = snapshot.decisions.iloc[audit.position]
+    at = drawn.reindex(decisions["decision_id"])
+    return to_datetime64(at.fillna(decisions["decided_at"].set_axis(at.index)))
+
+
+#: Columns by which a sample may have been drawn whole.
+CLUSTER_COLUMNS = ("account_id", "item_id")
 
 
 def _find_clusters(
@@ -614,10 +629,9 @@ def _find_clusters(
     if column == "none" or not len(audit.position):
         return None, ()
     if column == "auto":
-        column = "account_id"
-        if column not in decisions or decisions[column].isna().all():
-            return None, ()
-        if not drawn_whole(_cluster_codes(decisions[column]), audit):
+        whole = (name for name in CLUSTER_COLUMNS if _was_drawn_whole(decisions, name, audit))
+        column = next(whole, "none")
+        if column == "none":
             return None, ()
     elif column not in decisions:
         do = f"Choose among {', '.join(map(str, decisions.columns))}, auto or none."
@@ -635,6 +649,12 @@ def _find_clusters(
         if settings.cluster == "auto"
         else f"intervals count by {column} (design effect {effect[0]:.1f})",
     )
+
+
+def _was_drawn_whole(decisions: pd.DataFrame, column: str, audit: AuditSample) -> bool:
+    if column not in decisions or decisions[column].isna().all():
+        return False
+    return drawn_whole(_cluster_codes(decisions[column]), audit)
 
 
 def _cluster_codes(values: "pd.Series[Any]") -> Ints:

@@ -218,8 +218,8 @@ def _within_period(times: Times, log: AuditedLog) -> AuditedLog:
     return _restrict(log, inside, note)
 
 
-def answer_completeness(delay: Floats, age: Floats) -> Floats:
-    """Return the chance that an answer as delayed as these has come by each one's age.
+def answer_completeness(delay: Floats, age: Floats, at: Floats | None = None) -> Floats:
+    """Return the chance that an answer as delayed as these has come by an age.
 
     An answer is only seen if its delay is at most its decision's age (right truncation), so slow
     answers to recent decisions are missing. The reverse-time product-limit estimate corrects for it.
@@ -230,11 +230,13 @@ def answer_completeness(delay: Floats, age: Floats) -> Floats:
         Time from decision to answer, shape (n,).
     age
         Time from decision to now, at least the delay, shape (n,).
+    at
+        The ages asked for, shape (m,); None for `age`.
 
     Returns
     -------
     numpy.ndarray
-        Shape (n,), relative to the longest age.
+        Shape (m,), relative to the longest age; 0 below the shortest delay.
 
     References
     ----------
@@ -245,13 +247,17 @@ def answer_completeness(delay: Floats, age: Floats) -> Floats:
     >>> delay, age = np.array([1.0, 1.0, 9.0]), np.array([2.0, 10.0, 10.0])
     >>> answer_completeness(delay, age).tolist()
     [0.5, 1.0, 1.0]
+    >>> answer_completeness(delay, age, np.array([0.5])).tolist()
+    [0.0]
     """
+    at = age if at is None else at
     step, count = np.unique(delay, return_counts=True)
     at_risk = np.searchsorted(np.sort(delay), step, side="right") - np.searchsorted(
         np.sort(age), step, side="left"
     )
     later = np.append(np.cumprod((1 - count / np.maximum(at_risk, count))[::-1])[::-1], 1.0)
-    return np.asarray(later[np.searchsorted(step, age, side="right")])
+    found = later[np.searchsorted(step, at, side="right")]
+    return np.where(at < step[0], 0.0, found) if len(step) else np.ones(len(at))
 
 
 def _weigh_late_answers(
@@ -261,10 +267,10 @@ def _weigh_late_answers(
     audit, day = log.audit, np.timedelta64(1, "D")
     asked, answered = (moments[audit.position] for moments in asked_and_answered)
     delay, age = (answered - asked) / day, (moment - asked) / day
-    complete = _completeness_by_kind(delay, age, audit.flagged)
+    complete, least = _completeness_by_kind(delay, age, audit.flagged)
     if _is_negligible(audit, complete) or not _is_plausible(times, log, complete):
         return log
-    young = complete < MIN_COMPLETE
+    young = least < MIN_COMPLETE
     oldest = float(age[young].max(initial=0.0))
     end = moment - np.timedelta64(int(oldest * 86_400_000_000), "us")
     inside = log.inside & (times < end)
@@ -319,14 +325,17 @@ def _is_negligible(audit: AuditSample, complete: Floats) -> bool:
     return bool(spread * abs(late[0] - late[1]) < SMALL_BIAS / np.sqrt(len(weight)))
 
 
-def _completeness_by_kind(delay: Floats, age: Floats, flagged: Bools) -> Floats:
-    """Return each answer's completeness, apart for errors and others where there are enough."""
+def _completeness_by_kind(delay: Floats, age: Floats, flagged: Bools) -> tuple[Floats, Floats]:
+    """Return the completeness of each answer's kind, and of the least complete kind, at its age.
+
+    Errors and others are kinds of their own where there are enough of both.
+    """
     if min(flagged.sum(), (~flagged).sum()) < MIN_ANSWERS:
-        return np.maximum(answer_completeness(delay, age), 1e-3)
-    complete = np.ones(len(delay))
-    for kind in (flagged, ~flagged):
-        complete[kind] = answer_completeness(delay[kind], age[kind])
-    return np.maximum(complete, 1e-3)
+        complete = np.maximum(answer_completeness(delay, age), 1e-3)
+        return complete, complete
+    errors, others = (answer_completeness(delay[k], age[k], age) for k in (flagged, ~flagged))
+    complete = np.maximum(np.where(flagged, errors, others), 1e-3)
+    return complete, np.minimum(errors, others)
 
 
 def _is_plausible(times: Times, log: AuditedLog, complete: Floats) -> bool:

@@ -94,6 +94,9 @@ class DataSettings(ConfigSection):
         description="path, list of paths, glob, or a database's table or query"
     )
     reviews: Place | None = Field(None, description="path, list of paths, glob, or a database")
+    draws: Place | None = Field(
+        None, description="audit draws made elsewhere: path, list of paths, glob, or a database"
+    )
     policies: str | None = Field(None, description="the policy catalogue (YAML)")
     columns: dict[str, str] = Field({}, description="your column name: our column name")
     actions: dict[str, Literal["allow", "enforce"]] = Field({}, description="what an action means")
@@ -332,6 +335,14 @@ class AuditSettings(ConfigSection):
     )
     golden_per_site: int = Field(
         100, ge=0, description="golden items per site, half of them errors"
+    )
+    earlier_draws: Literal["include", "leave-out"] = Field(
+        "include",
+        description="include: draw from all decisions, whatever earlier draws hold; leave-out: only "
+        "from those that no earlier draw holds",
+    )
+    record: bool = Field(
+        True, description="record draws in the ledger; false: plan-audit writes only its files"
     )
 
 

@@ -382,7 +382,7 @@ def _drop_repeated_ids(
     if not len(again):
         return []
     rows = clean.take(pa.array(again)).to_pandas()
-    moments: list[int | str | None] = [0] * len(rows)
+    moments: Sequence[int | str | None] = [0] * len(rows)
     values, must = rows, _ONE_ROW
     if any(column.name == DRAWS[0].name for column in survey.columns):
         names = rows[DRAWS[0].name]

@@ -129,8 +129,8 @@ def digest_columns(frame: pd.DataFrame, *columns: str) -> str:
 
 def _json_values(values: pd.Series) -> list[Any]:
     if isinstance(values.dtype, pd.DatetimeTZDtype):
-        return values.dt.as_unit("us").astype("int64").tolist()
-    return values.tolist()
+        values = values.dt.as_unit("us").astype("int64")
+    return list(values.tolist())
 
 
 def draw_again(frame: pd.DataFrame, seed: int) -> npt.NDArray[np.int64]:

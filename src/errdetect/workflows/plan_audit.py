@@ -113,9 +113,12 @@ class _Stamp:
 
     def on(self, draws: pd.DataFrame, draw_id: str) -> pd.DataFrame:
         """Return the draws with draw_id, drawn_at and due_at, as `data.draws` needs them."""
-        kind = "datetime64[us, UTC]"
-        times = {name: pd.Series(pd.Timestamp(moment), draws.index, dtype=kind)
-                 for name, moment in (("drawn_at", self.drawn_at), ("due_at", self.due_at))}  # fmt: skip
+        times = {
+            name: pd.Series(
+                pd.NaT if moment is None else moment, draws.index, "datetime64[us, UTC]"
+            )
+            for name, moment in (("drawn_at", self.drawn_at), ("due_at", self.due_at))
+        }
         return draws.assign(draw_id=draw_id, **times)
 
 
@@ -182,7 +185,7 @@ def plan_audit(
         Where the input cannot be used or the targets cannot be met.
     """
     own_method = method or config.audit.method
-    by_whom = drawn_by or login_name()
+    by_whom = (drawn_by or "").strip() or login_name()
     request = _Request(budget, half_width, tuple(by), own_method, Seed.of(seed), due_at, by_whom)
     now = to_utc(drawn_at or datetime.now(UTC))
     _check_due(due_at, now)

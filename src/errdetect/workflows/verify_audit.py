@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -181,7 +182,7 @@ def _check_log(
     if len(gone):
         yield f"the log lacks {len(gone):,} of its decisions, {_named(gone)}"
     there = then[then.index.isin(log.index)]
-    moved = there.index[(log[there.index].to_numpy() != there.to_numpy())]
+    moved = there.index[_micros(log[there.index]) != _micros(there)]
     if len(moved):
         yield f"decided_at is another in the log for {len(moved):,} decisions, {_named(moved)}"
 
@@ -213,6 +214,10 @@ def _check_draw(audit: pd.DataFrame, frame: pd.DataFrame, receipt: _Receipt) -> 
             yield f"the column {name} is missing"
         elif not (audit[name].isna() if value is None else audit[name] == value).all():
             yield f"{name} is not that of {RECEIPT_FILE}"
+
+
+def _micros(times: "pd.Series[pd.Timestamp]") -> npt.NDArray[np.int64]:
+    return np.asarray(times.dt.as_unit("us").astype("int64"), np.int64)
 
 
 def _named(ids: pd.Index) -> str:

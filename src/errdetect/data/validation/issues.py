@@ -19,11 +19,12 @@ class Issue:
     Parameters
     ----------
     code
-        Stable: `C...` for the config, `D...` for decisions, `R...` for reviews, `P...` for policies.
+        Stable: `C...` for the config, `D...` for decisions, `R...` for reviews, `A...` for audit
+        draws, `P...` for policies.
     severity
         `error`: rows or estimates are lost until it is fixed; `warning`: check it; `info`.
     table
-        `config`, `decisions`, `reviews` or `policies`.
+        `config`, `decisions`, `reviews`, `draws` or `policies`.
     message
         A plain sentence.
     count
@@ -55,7 +56,8 @@ class Issue:
         >>> Issue.of("D013", "info", "One value only.", 1, ["country"]).table
         'decisions'
         """
-        table = {"C": "config", "D": "decisions", "R": "reviews", "P": "policies"}[code[0]]
+        tables = {"C": "config", "D": "decisions", "R": "reviews", "A": "draws", "P": "policies"}
+        table = tables[code[0]]
         few = tuple(str(example) for example, _ in zip(examples, range(_EXAMPLES), strict=False))
         return cls(code, severity, table, message, count, few)
 

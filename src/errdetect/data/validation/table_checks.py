@@ -11,6 +11,7 @@ from errdetect.data.policy_catalogue import Policy
 from errdetect.data.review_versions import latest_versions
 from errdetect.data.row_validation import count_reasons
 from errdetect.data.table_reading import TableRead
+from errdetect.data.validation.draw_checks import check_draws
 from errdetect.data.validation.issues import Issue, Severity, count_noun, sort_issues
 from errdetect.data.validation.leakage import check_leakage
 from errdetect.data.validation.review_checks import check_reviews
@@ -27,9 +28,10 @@ def check_tables(
     reviews: TableRead | None = None,
     policies: Mapping[str, Policy] | None = None,
     *,
+    draws: TableRead | None = None,
     now: dt.datetime | None = None,
 ) -> list[Issue]:
-    r"""Check decisions, reviews and policies, each and against each other.
+    r"""Check decisions, reviews, draws and policies, each and against each other.
 
     Parameters
     ----------
@@ -37,6 +39,8 @@ def check_tables(
         From `read_decisions` and `read_reviews`; None if there are no reviews.
     policies
         The catalogue, where there is one.
+    draws
+        From `read_draws`; None if there are no draws.
     now
         Time with a zone; later times are in the future. Default: the clock.
 
@@ -79,6 +83,11 @@ def check_tables(
         found += _check_reading("R", "reviews", reviews)
         found += _check_times("R", "reviewed_at", reviews.frame, moment)
         found += check_reviews(frame, reviews.frame, decisions.rejects["id"])
+    if draws is not None:
+        found += _check_reading("A", "draws", draws)
+        found += _check_times("A", "drawn_at", draws.frame, moment)
+        answers = None if reviews is None else reviews.frame
+        found += check_draws(frame, draws.frame, answers, decisions.rejects["id"])
     if policies is not None:
         found += _check_policies(frame, reviews, policies)
     return sort_issues(found)
@@ -103,7 +112,7 @@ def _check_times(
     letter: str, column: str, frame: pd.DataFrame, now: pd.Timestamp
 ) -> Iterator[Issue]:
     """003 implausible times, 004 the range of times."""
-    times, ids = frame[column], frame.iloc[:, 0]
+    times, ids = frame[column], frame["decision_id" if letter == "A" else frame.columns[0]]
     odd = ids[(times < _FIRST_DAY) | (times > now + pd.Timedelta(days=1))]
     if len(odd):
         message = f"Rows with a {column} before 2000 or in the future: {len(odd):,}."

@@ -193,7 +193,7 @@ def plan_audit(
     if draw.stamp.drawn_at != now:  # a repeated draw knows what was known when it was made
         draw = _draw(config, request, draw.stamp.drawn_at, progress)
     told = {"budget": budget, "half_width": half_width, "by": list(by), "method": method,
-            "due_at": due_at, "drawn_by": drawn_by}  # fmt: skip
+            "due_at": draw.stamp.due_at}  # fmt: skip
     snapshot = draw.loaded.snapshot
     run = describe_run(
         config, "plan-audit", told, decisions=snapshot.decisions,

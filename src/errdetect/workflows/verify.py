@@ -253,7 +253,6 @@ def _rerun_plan_audit(again: _Rerun) -> Call:
         method=again.get("method"),
         seed=int(cast("int", again.run.seed)),
         due_at=again.moment("due_at"),
-        drawn_by=again.get("drawn_by"),
         drawn_at=again.run.at,
         progress=again.progress,
     )

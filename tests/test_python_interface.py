@@ -22,7 +22,7 @@ from errdetect.data.sources import Sources
 
 FUNCTIONS = sorted(api.__all__)
 #: What the interface adds to a workflow's parameters: DataFrames.
-ADDED = {"decisions", "reviews", "log"}
+ADDED = {"decisions", "reviews", "draws", "log"}
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 
 

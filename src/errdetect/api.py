@@ -254,6 +254,7 @@ def plan_audit(
     seed: int | None = None,
     due_at: datetime | None = None,
     drawn_by: str | None = None,
+    drawn_at: datetime | None = None,
     progress: Progress = _silent,
 ) -> "PlanAuditResult":
     """Draw the next audit.
@@ -281,6 +282,8 @@ def plan_audit(
         By when the reviews are due, with a zone.
     drawn_by
         Who draws; default: the login name.
+    drawn_at
+        When, with a zone; default: now.
     progress
         Callback for progress messages.
 
@@ -296,7 +299,7 @@ def plan_audit(
             out,
             lambda folder: run(
                 given, folder, budget=budget, half_width=half_width, by=by, method=method,
-                seed=seed, due_at=due_at, drawn_by=drawn_by, progress=progress,
+                seed=seed, due_at=due_at, drawn_by=drawn_by, drawn_at=drawn_at, progress=progress,
             ),
         )  # fmt: skip
 

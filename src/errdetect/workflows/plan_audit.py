@@ -44,6 +44,7 @@ from errdetect.workflows.run_description import champion_version, describe_run
 __all__ = ["PlanAuditResult", "plan_audit"]
 
 _LEAVE_OUT = "leave-out"
+_MOST_STRATA = 1_000  # that a receipt describes; frame.parquet has every decision's
 
 
 @dataclass(frozen=True)
@@ -266,6 +267,7 @@ def _design(
         "half_width": request.half_width,
         "expected_reviews": float(plan.probability.sum()),
         "earlier_draws": config.audit.earlier_draws,
+        "n_strata": int(plan.stratum.max()) + 1,
         "strata": _strata(plan, decisions, request.by),
     }
 
@@ -307,7 +309,7 @@ def _frame(
 
 
 def _strata(plan: AuditPlan, decisions: pd.DataFrame, by: Sequence[str]) -> list[dict[str, Any]]:
-    """Return each stratum with its size, its expected draws and the `by` values that it has."""
+    """Return the first strata, each with its size, its expected draws and the `by` values that it has."""
     size = np.bincount(plan.stratum)
     expected = np.bincount(plan.stratum, plan.probability)
     _, first = np.unique(plan.stratum, return_index=True)
@@ -315,7 +317,7 @@ def _strata(plan: AuditPlan, decisions: pd.DataFrame, by: Sequence[str]) -> list
     return [
         {"stratum": i, "n_decisions": int(size[i]), "expected_draws": float(expected[i])}
         | {"values": {name: _plain(value[i]) for name, value in values.items()}}
-        for i in range(len(size))
+        for i in range(min(len(size), _MOST_STRATA))
     ]
 
 

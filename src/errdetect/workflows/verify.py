@@ -493,13 +493,15 @@ def _check_written(folder: Path, record: RunRecord) -> Iterator[FileCheck]:
     for name, digest in sorted(record.outputs.items()):
         there = (folder / name).is_file()
         edited = not there or digest_file(folder / name) != digest
-        said = ("is not as the run wrote it" if there else "is missing",) if edited else ()
-        yield FileCheck(name, not edited, edited, deviations=said)
+        deviation = (
+            "is not as the run wrote it" if there else "was written by the run, and is missing now"
+        )
+        yield FileCheck(name, not edited, edited, deviations=(deviation,) if edited else ())
 
 
 def _with_deviations(check: FileCheck, more: Sequence[str]) -> FileCheck:
-    said = (*check.deviations, *more)
-    return replace(check, equal=check.equal and not more, deviations=said)
+    every = (*check.deviations, *more)
+    return replace(check, equal=check.equal and not more, deviations=every)
 
 
 def _load_run_config(

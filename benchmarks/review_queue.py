@@ -28,7 +28,7 @@ from errdetect.data.action_meanings import ALLOW_ACTIONS
 from errdetect.data.policy_catalogue import read_policies
 from errdetect.estimation.error_rates import estimate_rates
 from errdetect.estimation.queue_sample import extend_to_duplicates, read_queue_design
-from errdetect.queue.allocation import AccountLimit, Floor, ReviewJobs, allocate_reviews
+from errdetect.queue.allocation import AccountLimit, Floor, OpenReviews, allocate_reviews
 from errdetect.queue.selection import ReviewCandidates, Selection, select_reviews
 from errdetect.simulation.marketplace import simulate, write_marketplace
 from errdetect.snapshot import Snapshot
@@ -203,7 +203,7 @@ def allocation_gaps(n_instances: int) -> np.ndarray:
         room = rng.integers(30, 120, n_pools).astype(float)
         floors = [Floor(of == 1, 15.0)] if seed % 2 and can[1].any() else []
         limit = AccountLimit(rng.integers(0, n // 5, n), 2) if seed % 3 == 0 else None
-        jobs = ReviewJobs(value, minutes, of, can)
+        jobs = OpenReviews(value, minutes, of, can)
         got = allocate_reviews(jobs, room, floors=floors, limit=limit)
         best = optimum(jobs, room, floors, limit)
         reached.append((value * minutes)[got.pool >= 0].sum() / best)
@@ -211,7 +211,7 @@ def allocation_gaps(n_instances: int) -> np.ndarray:
 
 
 def optimum(
-    jobs: ReviewJobs,
+    jobs: OpenReviews,
     room: np.ndarray,
     floors: Sequence[Floor] = (),
     limit: AccountLimit | None = None,
@@ -260,7 +260,7 @@ def large(n: int, n_pools: int) -> dict[str, float]:
         spent = []
         for _ in range(3):
             start = time.process_time()
-            allocate_reviews(ReviewJobs(value, minutes, of, can), room, **extra)
+            allocate_reviews(OpenReviews(value, minutes, of, can), room, **extra)
             spent.append(time.process_time() - start)
         seconds[name] = float(np.median(spent))
     return seconds

@@ -21,7 +21,7 @@ from errdetect.data.sources import Sources, dataframe_name, dataframes_as_files
 
 FUNCTIONS = sorted(api.__all__)
 #: What the interface adds to a workflow's parameters: DataFrames.
-ADDED = {"decisions", "reviews", "log"}
+ADDED = {"decisions", "reviews", "draws", "log"}
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 
 

@@ -393,3 +393,48 @@ def test_a_reviewer_s_latest_verdict_says_what_was_upheld():
         snapshot = Snapshot(decisions, table)
         assert snapshot.before(day[1] - pd.Timedelta(hours=1)).upheld_ids.tolist() == ["b"]
         assert snapshot.before(day[1]).upheld_ids.tolist() == ["a"]
+
+
+def drawn(*given):
+    """Draws: (decision_id, day)."""
+    frame = pd.DataFrame(given, columns=["decision_id", "day"])
+    at = START + pd.to_timedelta(frame.pop("day"), unit="D")
+    return frame.assign(draw_id="a", inclusion_probability=0.5, drawn_at=at, due_at=pd.NaT)
+
+
+def test_draws_follow_part_and_moment():
+    draws = drawn(("d0", 1), ("d1", 1), ("d1", 4), ("gone", 1))
+    snapshot = Snapshot(DECISIONS, some_reviews(), draws=draws)
+    assert len(snapshot.draws) == 4
+    part = snapshot.of(DECISIONS[1:])
+    assert part.draws["decision_id"].tolist() == ["d1", "d1"]
+    assert snapshot.of(DECISIONS[2:]).draws.empty
+    then = snapshot.before(START + 2 * DAY)
+    assert then.draws["decision_id"].tolist() == ["d0", "d1", "gone"]
+    assert (
+        then.before(START + 4 * DAY).draws["decision_id"].tolist() == draws["decision_id"].tolist()
+    )
+    assert snapshot.before(START).draws.empty
+    one = (part.before(START + 2 * DAY).draws, then.of(DECISIONS[1:]).draws)
+    pd.testing.assert_frame_equal(*one)
+    assert len(one[0]) == 1
+    fixed = Snapshot(DECISIONS, some_reviews(), as_of=START + 2 * DAY, draws=draws)
+    assert len(fixed.draws) == 3
+    assert len(fixed.before(START + 5 * DAY).of(DECISIONS).draws) == 3
+    assert Snapshot(DECISIONS, some_reviews()).before(START).of(DECISIONS).draws is None
+
+
+def test_the_intake_accounts_for_draws():
+    draws = drawn(("d0", 1), ("d1", 4), ("gone", 1))
+
+    def account(snapshot):
+        return {
+            row.reason: (row.n, row.weight) for row in snapshot.intake.rows if row.table == "draws"
+        }
+
+    snapshot = Snapshot(DECISIONS, draws=draws)
+    assert account(snapshot) == {"read": (3, 6.0), "used": (2, 4.0), "no such decision": (1, 2.0)}
+    then = account(snapshot.before(START + 2 * DAY))
+    assert then["not known by then"] == (1, 2.0)
+    assert "1 draw left out: no such decision (e.g. gone)" in snapshot.intake.lines()
+    assert account(Snapshot(DECISIONS)) == {}

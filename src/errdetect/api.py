@@ -83,6 +83,7 @@ def validate(
     *,
     decisions: pd.DataFrame | None = None,
     reviews: pd.DataFrame | None = None,
+    draws: pd.DataFrame | None = None,
     progress: Progress = _silent,
 ) -> "ValidateResult":
     """Check decisions and reviews, each and against each other.
@@ -91,8 +92,8 @@ def validate(
     ----------
     config
         A config, or the path of its file.
-    decisions, reviews
-        In place of `data.decisions` and `data.reviews`.
+    decisions, reviews, draws
+        In place of `data.decisions`, `data.reviews` and `data.draws`.
     progress
         Callback for progress messages.
 
@@ -103,7 +104,7 @@ def validate(
     """
     from errdetect.workflows.validate import validate as run
 
-    with _config_with(config, decisions=decisions, reviews=reviews) as given:
+    with _config_with(config, decisions=decisions, reviews=reviews, draws=draws) as given:
         return run(given, progress=progress)
 
 
@@ -112,6 +113,7 @@ def train(
     *,
     decisions: pd.DataFrame | None = None,
     reviews: pd.DataFrame | None = None,
+    draws: pd.DataFrame | None = None,
     progress: Progress = _silent,
 ) -> "TrainResult":
     """Train a model, and register it if the gate says yes.
@@ -120,8 +122,8 @@ def train(
     ----------
     config
         A config, or the path of its file.
-    decisions, reviews
-        In place of `data.decisions` and `data.reviews`.
+    decisions, reviews, draws
+        In place of `data.decisions`, `data.reviews` and `data.draws`.
     progress
         Callback for progress messages.
 
@@ -132,7 +134,7 @@ def train(
     """
     from errdetect.workflows.train import train as run
 
-    with _config_with(config, decisions=decisions, reviews=reviews) as given:
+    with _config_with(config, decisions=decisions, reviews=reviews, draws=draws) as given:
         return run(given, progress=progress)
 
 
@@ -195,6 +197,7 @@ def estimate(
     *,
     decisions: pd.DataFrame | None = None,
     reviews: pd.DataFrame | None = None,
+    draws: pd.DataFrame | None = None,
     by: Sequence[str] = (),
     start: datetime | None = None,
     end: datetime | None = None,
@@ -210,8 +213,8 @@ def estimate(
     out
         Folder for the tables; None: they are on the result only, as `estimates`, `labels` and
         `rejects`.
-    decisions, reviews
-        In place of `data.decisions` and `data.reviews`.
+    decisions, reviews, draws
+        In place of `data.decisions`, `data.reviews` and `data.draws`.
     by
         Columns of the decisions; their combinations are the domains.
     start, end
@@ -228,7 +231,7 @@ def estimate(
     """
     from errdetect.workflows.estimate import estimate as run
 
-    with _config_with(config, decisions=decisions, reviews=reviews) as given:
+    with _config_with(config, decisions=decisions, reviews=reviews, draws=draws) as given:
         return _written(
             out,
             lambda folder: run(
@@ -243,11 +246,15 @@ def plan_audit(
     *,
     decisions: pd.DataFrame | None = None,
     reviews: pd.DataFrame | None = None,
+    draws: pd.DataFrame | None = None,
     budget: int | None = None,
     half_width: float | None = None,
     by: Sequence[str] = (),
     method: Literal["unequal", "neyman"] | None = None,
-    seed: int = 0,
+    seed: int | None = None,
+    due_at: datetime | None = None,
+    drawn_by: str | None = None,
+    drawn_at: datetime | None = None,
     progress: Progress = _silent,
 ) -> "PlanAuditResult":
     """Draw the next audit.
@@ -257,9 +264,10 @@ def plan_audit(
     config
         A config, or the path of its file.
     out
-        Folder for the tables; None: they are on the result only, as `audit` and `expected`.
-    decisions, reviews
-        In place of `data.decisions` and `data.reviews`.
+        Folder for the tables and the receipt; None: they are on the result only, as `audit`,
+        `frame`, `expected` and `receipt`.
+    decisions, reviews, draws
+        In place of `data.decisions`, `data.reviews` and `data.draws`.
     budget, half_width
         One of the two: reviews to spend, or the half width that the interval should have.
     by
@@ -268,7 +276,14 @@ def plan_audit(
         `unequal` leans towards likely errors, above a floor; `neyman` allocates to strata; None
         takes the config's.
     seed
-        The same seed draws the same decisions.
+        The same seed draws the same decisions from the same frame; None draws one from the
+        operating system.
+    due_at
+        By when the reviews are due, with a zone.
+    drawn_by
+        Who draws; default: the login name.
+    drawn_at
+        When, with a zone; default: now.
     progress
         Callback for progress messages.
 
@@ -279,12 +294,12 @@ def plan_audit(
     """
     from errdetect.workflows.plan_audit import plan_audit as run
 
-    with _config_with(config, decisions=decisions, reviews=reviews) as given:
+    with _config_with(config, decisions=decisions, reviews=reviews, draws=draws) as given:
         return _written(
             out,
             lambda folder: run(
                 given, folder, budget=budget, half_width=half_width, by=by, method=method,
-                seed=seed, progress=progress,
+                seed=seed, due_at=due_at, drawn_by=drawn_by, drawn_at=drawn_at, progress=progress,
             ),
         )  # fmt: skip
 
@@ -295,6 +310,7 @@ def report(
     *,
     decisions: pd.DataFrame | None = None,
     reviews: pd.DataFrame | None = None,
+    draws: pd.DataFrame | None = None,
     generated_at: datetime | None = None,
     progress: Progress = _silent,
 ) -> "ReportResult":
@@ -306,8 +322,8 @@ def report(
         A config, or the path of its file.
     out
         Folder for report.html, tables/, briefs/ and plots/: all or none.
-    decisions, reviews
-        In place of `data.decisions` and `data.reviews`.
+    decisions, reviews, draws
+        In place of `data.decisions`, `data.reviews` and `data.draws`.
     generated_at
         The report's date; default: now.
     progress
@@ -320,7 +336,7 @@ def report(
     """
     from errdetect.workflows.report import report as run
 
-    with _config_with(config, decisions=decisions, reviews=reviews) as given:
+    with _config_with(config, decisions=decisions, reviews=reviews, draws=draws) as given:
         return run(given, out, generated_at=generated_at, progress=progress)
 
 
@@ -363,6 +379,7 @@ def remediate(
     *,
     decisions: pd.DataFrame | None = None,
     reviews: pd.DataFrame | None = None,
+    draws: pd.DataFrame | None = None,
     apply: bool = False,
     by: str | None = None,
     approved_by: str | None = None,
@@ -377,8 +394,8 @@ def remediate(
         A config, or the path of its file.
     out
         Folder for the plan; None: it is on the result only, as `plan`.
-    decisions, reviews
-        In place of `data.decisions` and `data.reviews`.
+    decisions, reviews, draws
+        In place of `data.decisions`, `data.reviews` and `data.draws`.
     apply
         Whether to record the plan in the ledger.
     by, approved_by
@@ -395,7 +412,7 @@ def remediate(
     """
     from errdetect.workflows.remediate import remediate as run
 
-    with _config_with(config, decisions=decisions, reviews=reviews) as given:
+    with _config_with(config, decisions=decisions, reviews=reviews, draws=draws) as given:
         return _written(
             out,
             lambda folder: run(
@@ -540,11 +557,12 @@ def _config_with(
     *,
     decisions: pd.DataFrame | None,
     reviews: pd.DataFrame | None,
+    draws: pd.DataFrame | None = None,
     named: Mapping[str, str] = {},
 ) -> Iterator[Config]:
     """Give the config with DataFrames in its data section, as `named` parameters."""
     loaded = _loaded(config)
-    given = {"decisions": decisions, "reviews": reviews}
+    given = {"decisions": decisions, "reviews": reviews, "draws": draws}
     names = {key: named.get(key, key) for key in given}
     frames = {names[key]: frame for key, frame in given.items() if frame is not None}
     with dataframes_as_files(frames) as files:

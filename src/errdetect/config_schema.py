@@ -94,6 +94,9 @@ class DataSettings(ConfigSection):
         description="path, list of paths, glob, or a database's table or query"
     )
     reviews: Place | None = Field(None, description="path, list of paths, glob, or a database")
+    draws: Place | None = Field(
+        None, description="audit draws made elsewhere: path, list of paths, glob, or a database"
+    )
     policies: str | None = Field(None, description="the policy catalogue (YAML)")
     columns: dict[str, str] = Field({}, description="your column name: our column name")
     actions: dict[str, Literal["allow", "enforce"]] = Field({}, description="what an action means")
@@ -307,7 +310,7 @@ class EstimateSettings(ConfigSection):
     cluster: str = Field(
         "auto",
         description="column whose decisions were drawn together or share their fate, such as account_id; "
-        "auto: account_id or item_id where the draws show that accounts or items were drawn whole; none: no clusters",
+        "auto: account_id or item_id where the draws show that accounts or items were drawn in full; none: no clusters",
     )
     max_lost: float = Field(
         0.02,
@@ -337,6 +340,14 @@ class AuditSettings(ConfigSection):
     )
     golden_per_site: int = Field(
         100, ge=0, description="golden items per site, half of them errors"
+    )
+    earlier_draws: Literal["include", "leave-out"] = Field(
+        "include",
+        description="include: draw from all decisions, whatever earlier draws hold; leave-out: only "
+        "from those that no earlier draw holds",
+    )
+    record: bool = Field(
+        True, description="record draws in the ledger; false: plan-audit writes only its files"
     )
 
 

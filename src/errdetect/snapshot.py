@@ -24,7 +24,13 @@ from errdetect.labels.audit_sample import (
 from errdetect.labels.correct_policy import find_correct_policies
 from errdetect.labels.decision_labels import MATURITY, label_decisions
 from errdetect.labels.golden_items import GoldenItems, select_golden_items
-from errdetect.labels.intake_account import Intake, IntakeRow, decision_rows, review_rows
+from errdetect.labels.intake_account import (
+    Intake,
+    IntakeRow,
+    decision_rows,
+    draw_rows,
+    review_rows,
+)
 from errdetect.labels.review_history import (
     CORRECTED,
     COUNTS,
@@ -66,21 +72,27 @@ class ReadSummary:
         The intake account of the decisions.
     rejected_decisions
         The readable fields of rejected decisions, with the contract's columns.
-    reviews
-        From `read_reviews`; None where there are none.
+    reviews, draws
+        From `read_reviews` and `read_draws`; None where there are none.
     """
 
     decisions: tuple[IntakeRow, ...] = ()
     rejected_decisions: pd.DataFrame = field(default_factory=pd.DataFrame)
     reviews: TableRead | None = None
+    draws: TableRead | None = None
 
     @classmethod
-    def of(cls, logs: Mapping[str, Rejections], reviews: TableRead | None) -> Self:
+    def of(
+        cls,
+        logs: Mapping[str, Rejections],
+        reviews: TableRead | None,
+        draws: TableRead | None = None,
+    ) -> Self:
         """Combine the accounts of several decision logs, by name."""
         rows = [row for name, log in logs.items() for row in decision_rows(log, name)]
         rejected = [part for log in logs.values() for part in log.rejected]
         frame = pd.concat(rejected, ignore_index=True) if rejected else pd.DataFrame()
-        return cls(tuple(rows), frame, reviews)
+        return cls(tuple(rows), frame, reviews, draws)
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +115,7 @@ class Snapshot:
         How the tables were read; None unless they came from files.
     draws
         Audit draws with the columns of `schemas.DRAWS`, reviewed or not; None where none are
-        recorded, so that only the reviews show who was drawn.
+        recorded, so that only the reviews show who was drawn. Of draws after `as_of` nothing is kept.
 
     Raises
     ------
@@ -132,6 +144,7 @@ class Snapshot:
     rules: LabelRules = LabelRules()
     reading: ReadSummary | None = None
     draws: pd.DataFrame | None = None
+    _every_draw: pd.DataFrame | None = None  # also those after `as_of`
     _whole: "Snapshot | None" = None
     _lost: LostDraws | None = None
     _same: "Snapshot | None" = None  # the same decisions in the same order, with other columns
@@ -140,6 +153,9 @@ class Snapshot:
         absent = {c.name: None for c in REVIEWS if c.name not in self.reviews and not c.required}
         if absent:
             object.__setattr__(self, "reviews", self.reviews.assign(**absent))
+        if self.draws is not None and self._every_draw is None:
+            object.__setattr__(self, "_every_draw", self.draws)
+            object.__setattr__(self, "draws", _drawn_by(self.draws, self.as_of))
 
     @cached_property
     def moment(self) -> pd.Timestamp:
@@ -273,6 +289,11 @@ class Snapshot:
             bad = None if reading is None else reading.rejected_decisions.get("decision_id")
             ids = pd.Index([] if bad is None else bad.dropna())
             rows += review_rows(self.review_history, read, ids)
+        if self._every_draw is not None:
+            # Without a moment every draw is known: what was drawn last may still be unreviewed.
+            moment = None if self.as_of is None else self.moment
+            draws = None if reading is None else reading.draws
+            rows += draw_rows(self._every_draw, draws, self.decisions["decision_id"], moment)
         return Intake(tuple(rows))
 
     @cached_property
@@ -302,7 +323,10 @@ class Snapshot:
             whole = None if self._whole is None else self._whole.before(moment)
             # Losses are those by then: a part takes them from the whole, as `of` does.
             lost = self._lost if whole is None else whole.of(self.decisions).lost_draws
-            self._moments[key] = replace(self, as_of=moment, _whole=whole, _lost=lost, _same=None)
+            self._moments[key] = replace(
+                self, as_of=moment, draws=self._every_draw, _every_draw=None, _whole=whole,
+                _lost=lost, _same=None,
+            )  # fmt: skip
         return self._moments[key]
 
     def with_reviews(self, reviews: pd.DataFrame) -> "Snapshot":
@@ -339,10 +363,27 @@ class Snapshot:
             decisions=decisions.reset_index(drop=True),
             reviews=self.reviews[kept].reset_index(drop=True),
             reading=None,
+            draws=_select_draws(self.draws, index),
+            _every_draw=_select_draws(self._every_draw, index),
             _whole=self if self._whole is None else self._whole,
             _lost=_match_lost_draws(lost.select_rows(inside), decisions),
             _same=None,
         )
+
+
+def _drawn_by(draws: pd.DataFrame, as_of: datetime | None) -> pd.DataFrame:
+    """Keep what was drawn by a moment; a moment without a time zone is refused on use."""
+    moment = None if as_of is None else pd.Timestamp(as_of)
+    if moment is None or moment.tzinfo is None:
+        return draws
+    return draws[(draws["drawn_at"] <= moment).to_numpy(bool)].reset_index(drop=True)
+
+
+def _select_draws(draws: pd.DataFrame | None, index: pd.Index) -> pd.DataFrame | None:
+    """Keep the draws of these decisions."""
+    if draws is None:
+        return None
+    return draws[draws["decision_id"].isin(index).to_numpy(bool)].reset_index(drop=True)
 
 
 def _match_lost_draws(lost: LostDraws, decisions: pd.DataFrame) -> LostDraws:

@@ -23,6 +23,7 @@ from errdetect.stats.ranking_metrics import auroc
 __all__ = [
     "Issue",
     "Severity",
+    "check_draws",
     "check_leakage",
     "check_reviews",
     "check_tables",
@@ -45,6 +46,9 @@ _ENOUGH = 30
 _PER_LEVEL = 5
 _HARDLY, _OFTEN_REVIEWED = 0.001, 0.05
 _MOSTLY = 0.95  # share of values that parse as times above which a column holds times
+#: Relative difference of two inclusion probabilities that writing as text may explain.
+_ROUNDING = 1e-6
+_KEY = ["decision_id", "inclusion_probability"]
 _ISO_DAY = r"^\d{4}-\d{2}-\d{2}"
 #: 2000-01-01 and 2100-01-01 in epoch seconds, and the units of epoch numbers in seconds.
 _FIRST_SECOND, _LAST_SECOND = 946_684_800, 4_102_444_800
@@ -58,11 +62,12 @@ class Issue:
     Parameters
     ----------
     code
-        Stable: `C...` for the config, `D...` for decisions, `R...` for reviews, `P...` for policies.
+        Stable: `C...` for the config, `D...` for decisions, `R...` for reviews, `A...` for audit
+        draws, `P...` for policies.
     severity
         `error`: rows or estimates are lost until it is fixed; `warning`: check it; `info`.
     table
-        `config`, `decisions`, `reviews` or `policies`.
+        `config`, `decisions`, `reviews`, `draws` or `policies`.
     message
         A plain sentence.
     count
@@ -94,7 +99,8 @@ class Issue:
         >>> Issue.of("D013", "info", "One value only.", 1, ["country"]).table
         'decisions'
         """
-        table = {"C": "config", "D": "decisions", "R": "reviews", "P": "policies"}[code[0]]
+        tables = {"C": "config", "D": "decisions", "R": "reviews", "A": "draws", "P": "policies"}
+        table = tables[code[0]]
         few = tuple(str(example) for example, _ in zip(examples, range(_EXAMPLES), strict=False))
         return cls(code, severity, table, message, count, few)
 
@@ -120,9 +126,10 @@ def check_tables(
     reviews: TableRead | None = None,
     policies: Mapping[str, Policy] | None = None,
     *,
+    draws: TableRead | None = None,
     now: dt.datetime | None = None,
 ) -> list[Issue]:
-    r"""Check decisions, reviews and policies, each and against each other.
+    r"""Check decisions, reviews, draws and policies, each and against each other.
 
     Parameters
     ----------
@@ -130,6 +137,8 @@ def check_tables(
         From `read_decisions` and `read_reviews`; None if there are no reviews.
     policies
         The catalogue, where there is one.
+    draws
+        From `read_draws`; None if there are no draws.
     now
         Time with a zone; later times are in the future. Default: the clock.
 
@@ -172,6 +181,11 @@ def check_tables(
         found += _check_reading("R", "reviews", reviews)
         found += _check_times("R", "reviewed_at", reviews.frame, moment)
         found += check_reviews(frame, reviews.frame, decisions.rejects["id"])
+    if draws is not None:
+        found += _check_reading("A", "draws", draws)
+        found += _check_times("A", "drawn_at", draws.frame, moment)
+        answers = None if reviews is None else reviews.frame
+        found += check_draws(frame, draws.frame, answers, decisions.rejects["id"])
     if policies is not None:
         found += _check_policies(frame, reviews, policies)
     return sort_issues(found)
@@ -196,7 +210,7 @@ def _check_times(
     letter: str, column: str, frame: pd.DataFrame, now: pd.Timestamp
 ) -> Iterator[Issue]:
     """003 implausible times, 004 the range of times."""
-    times, ids = frame[column], frame.iloc[:, 0]
+    times, ids = frame[column], frame["decision_id" if letter == "A" else frame.columns[0]]
     odd = ids[(times < _FIRST_DAY) | (times > now + pd.Timedelta(days=1))]
     if len(odd):
         message = f"Rows with a {column} before 2000 or in the future: {len(odd):,}."
@@ -329,7 +343,7 @@ def check_reviews(
     n_rows = len(reviews)
     reviews = latest_versions(reviews)
     place = pd.Index(decisions["decision_id"]).get_indexer(pd.Index(reviews["decision_id"]))
-    yield from _check_unknown_decisions(reviews, place, rejected)
+    yield from _check_unknown_decisions(reviews, place, rejected, "R006")
     known = reviews[place >= 0]
     judged = decisions.iloc[place[place >= 0]].reset_index(drop=True)
     early = known["reviewed_at"].to_numpy() < judged["decided_at"].to_numpy()
@@ -350,30 +364,30 @@ def check_reviews(
 
 
 def _issue_if_any(
-    code: str, severity: Severity, reviews: pd.DataFrame, mask: object, what: str
+    code: str, severity: Severity, rows: pd.DataFrame, mask: object, what: str
 ) -> Iterator[Issue]:
-    """Yield an issue if the mask selects any review."""
-    ids = reviews["review_id"][np.asarray(mask, dtype=bool)]
+    """Yield an issue if the mask selects any review, or any drawn decision."""
+    ids = rows["review_id" if "review_id" in rows else "decision_id"]
+    ids = ids[np.asarray(mask, dtype=bool)]
     if len(ids):
         yield Issue.of(code, severity, f"{what}: {len(ids):,}.", len(ids), ids.head())
 
 
 def _check_unknown_decisions(
-    reviews: pd.DataFrame,
-    place: npt.NDArray[np.intp],
-    rejected: "pd.Series[str]",
+    rows: pd.DataFrame, place: npt.NDArray[np.intp], rejected: "pd.Series[str]", code: str
 ) -> Iterator[Issue]:
-    """R006: reviews of missing decisions."""
-    strange = reviews["decision_id"][place < 0]
+    """R006, A006: reviews or draws of missing decisions."""
+    strange = rows["decision_id"][place < 0]
     if not len(strange):
         return
     known_bad = int(strange.isin(rejected.dropna()).sum())
     bad = f", {known_bad:,} of them of rejected decisions" if known_bad else ""
-    none = len(strange) == len(reviews)
-    message = f"Reviews of decisions that are missing: {len(strange):,}{bad}."
+    none = len(strange) == len(rows)
+    what = "review" if code[0] == "R" else "draw"
+    message = f"{what.title()}s of decisions that are missing: {len(strange):,}{bad}."
     if none:
-        message += " No review matches any decision: are the ids written differently?"
-    yield Issue.of("R006", "error" if none else "warning", message, len(strange), strange.head())
+        message += f" No {what} matches any decision: are the ids written differently?"
+    yield Issue.of(code, "error" if none else "warning", message, len(strange), strange.head())
 
 
 def _check_probabilities(reviews: pd.DataFrame) -> Iterator[Issue]:
@@ -386,7 +400,8 @@ def _check_probabilities(reviews: pd.DataFrame) -> Iterator[Issue]:
     two = spread.index[(spread["max"] - spread["min"]) > 1e-9]
     if len(two):
         message = f"Audited decisions with two different inclusion probabilities: {len(two):,}."
-        yield Issue.of("R009", "error", message, len(two), two[:5])
+        message += " They count as drawn by two audits."
+        yield Issue.of("R009", "warning", message, len(two), two[:5])
 
 
 def _check_verdicts(reviews: pd.DataFrame) -> Iterator[Issue]:
@@ -602,3 +617,79 @@ def _parse_times(values: "pd.Series[Any]") -> "pd.Series[pd.Timestamp] | None":
             inside = (values / unit).where((values / unit).between(_FIRST_SECOND, _LAST_SECOND))
             return pd.to_datetime(inside, unit="s", utc=True)
     return None
+
+
+def check_draws(
+    decisions: pd.DataFrame,
+    draws: pd.DataFrame,
+    reviews: pd.DataFrame | None,
+    rejected: "pd.Series[str]",
+) -> Iterator[Issue]:
+    """Check audit draws against these decisions and reviews.
+
+    Parameters
+    ----------
+    decisions, draws, reviews
+        Clean frames; None if there are no reviews.
+    rejected
+        Ids of decisions that could not be used; their draws are counted separately.
+
+    Yields
+    ------
+    Issue
+        With codes from A005 on.
+    """
+    place = pd.Index(decisions["decision_id"]).get_indexer(pd.Index(draws["decision_id"]))
+    known = draws[place >= 0]
+    decided = decisions["decided_at"].iloc[place[place >= 0]]
+    early = _micros(known["drawn_at"]) < _micros(decided)
+    yield from _issue_if_any("A005", "error", known, early, "Draws dated before their decision")
+    yield from _check_unknown_decisions(draws, place, rejected, "A006")
+    yield from _check_moments(draws)
+    if reviews is not None:
+        yield from _check_audit_reviews(draws, latest_versions(reviews))
+    n = draws["draw_id"].nunique()
+    again = int(draws["decision_id"].duplicated().sum())
+    message = f"Decisions drawn: {len(draws) - again:,}, in draws: {n:,}"
+    message += f"; drawn more than once: {again:,}." if again else "."
+    yield Issue.of("A010", "info", message, len(draws), draws["draw_id"].unique())
+
+
+def _check_moments(draws: pd.DataFrame) -> Iterator[Issue]:
+    """A009: one draw_id for several draws, or reviews due before the draw."""
+    moments = draws.groupby("draw_id")["drawn_at"].nunique()
+    several = moments.index[moments > 1]
+    if len(several):
+        message = (
+            f"Draws whose rows have several drawn_at: {len(several):,}. Are these several draws?"
+        )
+        yield Issue.of("A009", "warning", message, len(several), several)
+    late = (draws["due_at"] < draws["drawn_at"]).to_numpy(bool)
+    yield from _issue_if_any("A009", "error", draws, late, "Draws due before they were drawn")
+
+
+def _check_audit_reviews(draws: pd.DataFrame, reviews: pd.DataFrame) -> Iterator[Issue]:
+    """A007 audit reviews of decisions never drawn, A008 with another probability than the draw's."""
+    audit = reviews[(reviews["source"] == AUDIT).to_numpy(bool)]
+    drawn = audit["decision_id"].isin(draws["decision_id"]).to_numpy(bool)
+    never = audit[~drawn]
+    if len(never):
+        before = int((never["reviewed_at"] < draws["drawn_at"].min()).sum())
+        among = f", {before:,} of them from before the first draw" if before else ""
+        message = f"Audit reviews of decisions that no draw holds: {len(never):,}{among}."
+        yield Issue.of("A007", "warning", message, len(never), never["decision_id"].head())
+    stated = audit[drawn & audit["inclusion_probability"].notna().to_numpy(bool)]
+    pairs = (
+        stated[_KEY]
+        .reset_index(names="review")
+        .merge(draws[_KEY], on="decision_id", suffixes=("", "_drawn"))
+    )
+    same = np.isclose(pairs["inclusion_probability"], pairs["inclusion_probability_drawn"],
+                      rtol=_ROUNDING, atol=0)  # fmt: skip
+    other = ~stated.index.isin(pairs["review"][same])
+    what = "Audit reviews with another inclusion_probability than their decision's draw"
+    yield from _issue_if_any("A008", "error", stated, other, what)
+
+
+def _micros(times: "pd.Series[pd.Timestamp]") -> npt.NDArray[np.int64]:
+    return np.asarray(times.dt.as_unit("us").astype("int64"), np.int64)

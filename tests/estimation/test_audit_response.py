@@ -231,7 +231,7 @@ def accounts_whole(seed: int) -> World:
     return world
 
 
-def test_accounts_drawn_whole_are_seen_and_widen_the_interval():
+def test_accounts_drawn_together_are_seen_and_widen_the_interval():
     hits = 0
     for seed in range(12):
         world = accounts_whole(seed)

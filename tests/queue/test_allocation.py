@@ -9,7 +9,7 @@ from errdetect.errors import DataError
 from errdetect.queue.allocation import (
     AccountLimit,
     Floor,
-    ReviewJobs,
+    OpenReviews,
     allocate_reviews,
     exchange_reviews,
 )
@@ -27,7 +27,7 @@ def instance(seed, n=250, n_pools=5, n_classes=6):
     if seed % 3 == 1:
         extra["limit"] = AccountLimit(rng.integers(0, n // 6, n), 2)
     value = rng.gamma(0.5, 2, n) * rng.choice([1, 3, 8], n) / minutes
-    return ReviewJobs(value, minutes, of, can), rng.integers(25, 80, n_pools).astype(float), extra
+    return OpenReviews(value, minutes, of, can), rng.integers(25, 80, n_pools).astype(float), extra
 
 
 def optimum(jobs, room, floors=(), limit=None):
@@ -78,7 +78,7 @@ def test_what_every_allocation_keeps(seed, n, n_pools):
     can = rng.random((3, n_pools)) < 0.6
     of, value, minutes = rng.integers(0, 3, n), rng.random(n) + 0.01, rng.choice([1.0, 2.0, 5.0], n)
     room = rng.choice([0.0, 1.0, 7.0, 60.0], n_pools)
-    found = allocate_reviews(ReviewJobs(value, minutes, of, can), room)
+    found = allocate_reviews(OpenReviews(value, minutes, of, can), room)
     chosen = found.pool >= 0
     assert can[of[chosen], found.pool[chosen]].all()
     left = room - np.bincount(found.pool[chosen], minutes[chosen], n_pools)
@@ -89,7 +89,7 @@ def test_what_every_allocation_keeps(seed, n, n_pools):
 
 def test_a_minute_more_is_worth_its_price():
     value = np.linspace(10, 0.1, 100)
-    jobs = ReviewJobs(value, np.ones(100), np.zeros(100, int), np.ones((1, 1), bool))
+    jobs = OpenReviews(value, np.ones(100), np.zeros(100, int), np.ones((1, 1), bool))
     found = allocate_reviews(jobs, [30])
     assert found.pool.tolist() == [0] * 30 + [-1] * 70
     assert found.price[0] == pytest.approx(value[30], abs=0.2)
@@ -102,7 +102,7 @@ def test_a_minute_more_is_worth_its_price():
 def test_bad_figures(value, minutes, said):
     with pytest.raises(DataError, match=said):
         allocate_reviews(
-            ReviewJobs(
+            OpenReviews(
                 np.array([value]), np.array([minutes]), np.zeros(1, int), np.ones((1, 1), bool)
             ),
             [5],
@@ -119,7 +119,7 @@ def test_a_floor_is_not_overfilled():
     value = rng.gamma(0.5, 2, n) / minutes
     room = rng.integers(30, 120, n_pools).astype(float)
     floors = [Floor(of == 1, 15.0)]
-    jobs = ReviewJobs(value, minutes, of, can)
+    jobs = OpenReviews(value, minutes, of, can)
     chosen = allocate_reviews(jobs, room, floors=floors).pool >= 0
     assert 9 <= minutes[chosen & (of == 1)].sum() <= 18
     assert (value * minutes)[chosen].sum() >= 0.99 * optimum(jobs, room, floors)
@@ -130,7 +130,7 @@ def test_a_full_account_changes_one_of_its_own():
     gain, minutes = np.array([3.0, 3.0, 5.0, 1.0]), np.array([1.0, 1.0, 2.0, 2.0])
     pool, left = np.array([0, 0, -1, -1]), np.array([1.0])
     limit = AccountLimit(np.array([7, 7, 7, 8]), 2)
-    jobs = ReviewJobs(gain / minutes, minutes, np.zeros(4, int), np.ones((1, 1), bool))
+    jobs = OpenReviews(gain / minutes, minutes, np.zeros(4, int), np.ones((1, 1), bool))
     assert exchange_reviews(pool, np.array([2, 3]), gain, jobs, left, limit) == 1
     assert sorted(np.flatnonzero(pool == 0)) in ([0, 2], [1, 2])
     assert left.tolist() == [0.0]

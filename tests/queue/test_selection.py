@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from errdetect.errors import DataError
-from errdetect.queue.allocation import AccountLimit, Floor, ReviewJobs
+from errdetect.queue.allocation import AccountLimit, Floor, OpenReviews
 from errdetect.queue.review_value import job_heads
 from errdetect.queue.reviewer_pools import Pool, group_by_pools
 from errdetect.queue.selection import (
@@ -132,7 +132,7 @@ def _plan(x, capacity, chosen):
     size = np.bincount(x.heads[x.open_], minlength=400).astype(float)
     worth = np.bincount(x.heads[x.open_], x.value[x.open_], minlength=400)
     plan = plan_random_arm(
-        x.p_error, ReviewJobs(worth, x.minutes, x.classes.of, x.classes.can), 0.3 * capacity,
+        x.p_error, OpenReviews(worth, x.minutes, x.classes.of, x.classes.can), 0.3 * capacity,
         members=members, size=np.maximum(size, 1),
     )  # fmt: skip
     stated = chosen.inclusion_probability
@@ -160,7 +160,7 @@ def test_a_whole_run_draws_with_the_stated_chances():
 def test_exploration_is_of_fixed_size_within_its_minutes_and_above_its_floor(seed, n, room):
     rng = np.random.default_rng(seed)
     minutes = rng.choice([1.0, 2.5, 4.0], n)
-    jobs = ReviewJobs(np.zeros(n), minutes, np.zeros(n, np.int64), np.ones((1, 1), bool))
+    jobs = OpenReviews(np.zeros(n), minutes, np.zeros(n, np.int64), np.ones((1, 1), bool))
     plan = plan_random_arm(rng.random(n), jobs, np.array([room]), members=np.ones(n, bool))
     count = plan.probability.sum()
     assert count == pytest.approx(round(count))
@@ -225,7 +225,7 @@ def test_no_budget():
 def plan(p, minutes, room, worth=None):
     everybody = np.ones(len(p), bool)
     worth = np.zeros(len(p)) if worth is None else worth
-    jobs = ReviewJobs(worth, minutes, np.zeros(len(p), int), ONE)
+    jobs = OpenReviews(worth, minutes, np.zeros(len(p), int), ONE)
     return plan_random_arm(p, jobs, np.array([float(room)]), members=everybody)
 
 

@@ -2,13 +2,20 @@ import pandas as pd
 import pytest
 
 from errdetect.config import load_config
+from errdetect.config_schema import AuditSettings, LedgerSettings
 from errdetect.errors import ConfigError, ErrdetectError
+from errdetect.ledger.ledger import open_ledger
 from errdetect.workflows.plan_audit import plan_audit
 from errdetect.workflows.result_summaries import summary_text
 
 
+def own_ledger(folder):
+    return LedgerSettings(url=f"sqlite:///{folder}/ledger.db")
+
+
 def test_a_budget_is_drawn_with_stated_chances(config, trained, market, tmp_path):
-    result = plan_audit(config, tmp_path, budget=400, by=["market"])
+    config = config.model_copy(update={"ledger": own_ledger(tmp_path)})
+    result = plan_audit(config, tmp_path / "once", budget=400, by=["market"], seed=0)
     drawn = pd.read_parquet(result.files["audit"])
     assert len(drawn) == 400
     assert drawn["decision_id"].is_unique
@@ -18,12 +25,21 @@ def test_a_budget_is_drawn_with_stated_chances(config, trained, market, tmp_path
     whole = result.expected.iloc[0]
     assert whole["limit"] <= whole["half_width"] < whole["uniform"]
     assert "400 reviews" in summary_text(result)
-    again = plan_audit(config, tmp_path / "again", budget=400, by=["market"])
-    assert again.files["audit"].read_bytes() == result.files["audit"].read_bytes()
+    again = plan_audit(config, tmp_path / "again", budget=400, by=["market"], seed=0)
+    for name in ("audit", "expected", "frame", "intake"):
+        assert again.files[name].read_bytes() == result.files[name].read_bytes()
+    assert again.receipt == result.receipt
+    assert any("the ledger has this very draw already" in note for note in again.notes)
+    with open_ledger(config.ledger_url()) as ledger:
+        assert len(ledger.audits()) == 1
+    other = plan_audit(config, tmp_path / "other", budget=400, by=["market"])
+    assert set(other.audit["decision_id"]) != set(drawn["decision_id"])
+    assert other.receipt["seed"]["source"] == "drawn from the operating system"
 
 
 def test_a_wanted_width_is_reached_without_a_model(market, tmp_path):
-    bare = load_config(market / "config.yaml", [f"registry.path={tmp_path / 'none'}"])
+    keys = [f"registry.path={tmp_path / 'none'}", "audit.record=false"]
+    bare = load_config(market / "config.yaml", keys)
     result = plan_audit(bare, tmp_path / "out", half_width=0.02)
     assert result.expected.iloc[0]["half_width"] <= 0.02
     assert (
@@ -52,10 +68,11 @@ def test_the_planned_audit_estimates_the_truth(config, trained, market, tmp_path
 
     truth = pd.read_parquet(market / "truth.parquet").set_index("decision_id")["is_error"]
     decisions = read_decisions(market / "decisions.parquet").frame
+    config = config.model_copy(update={"audit": AuditSettings(record=False)})
     hits = 0
     for seed in range(20):
         files = plan_audit(config, tmp_path / str(seed), budget=600, seed=seed).files
-        drawn = pd.read_parquet(files["audit"])
+        drawn = pd.read_parquet(files["audit"])[["decision_id", "inclusion_probability"]]
         reviews = drawn.assign(
             review_id=[f"r{i}" for i in range(len(drawn))], source="audit", site="s", expected=None,
             reviewed_at=decisions["decided_at"].max(),

@@ -20,6 +20,7 @@ __all__ = [
     "Quiet",
     "app",
     "as_utc",
+    "end_of_day",
     "load_settings",
     "print_result",
     "progress_printer",
@@ -65,6 +66,15 @@ def as_utc(moment: datetime | None) -> datetime | None:
     from datetime import UTC
 
     return None if moment is None else moment.replace(tzinfo=UTC)
+
+
+def end_of_day(moment: datetime | None) -> datetime | None:
+    """Read a moment as UTC; a date alone, which has no time of day, means the end of that day."""
+    from datetime import time, timedelta
+
+    day = moment is not None and moment.time() == time()
+    utc = as_utc(moment)
+    return utc if utc is None or not day else utc + timedelta(days=1, microseconds=-1)
 
 
 def progress_printer(quiet: bool) -> Callable[[str], None]:
@@ -441,20 +451,47 @@ def plan_audit(
             help="unequal (favours likely errors) or neyman (strata); default: the config's."
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="The same seed draws the same decisions.")] = 0,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Draw with this seed, e.g. one that an auditor gave; default: drawn at random and recorded.",
+        ),
+    ] = None,
+    due: Annotated[
+        datetime | None,
+        typer.Option(
+            metavar="DATE", help="When the reviews are due (UTC); a date means the end of that day."
+        ),
+    ] = None,
+    drawn_by: Annotated[
+        str | None,
+        typer.Option("--drawn-by", metavar="NAME", help="Who draws; default: the login name."),
+    ] = None,
+    earlier_draws: Annotated[
+        str | None,
+        typer.Option(
+            "--earlier-draws",
+            help="include (decisions of earlier draws can be drawn again) or leave-out; default: the config's.",
+        ),
+    ] = None,
     overrides: Overrides = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Draw the next audit with known inclusion probabilities; show the expected interval and cost.
 
-    Give one of `--budget` and `--half-width`.
+    Give one of `--budget` and `--half-width`. The ledger records the draw; audit.json is its receipt, from which
+    `errdetect verify` draws it again.
 
-    Example: `errdetect plan-audit market/config.yaml --out audit --budget 1000 --by policy_id`
+    Example: `errdetect plan-audit market/config.yaml --out audit --budget 1000 --by policy_id --due 2030-01-31`
+
+    Anybody can check it: `errdetect verify audit --config market/config.yaml`
     """
     from errdetect.workflows.plan_audit import plan_audit as run
 
-    chosen = [*(overrides or []), *([f"audit.method={method}"] if method else [])]
+    settings = {"audit.method": method, "audit.earlier_draws": earlier_draws}
+    chosen = [*(overrides or []), *(f"{key}={word}" for key, word in settings.items() if word)]
     result = run(
         load_settings(config, chosen),
         out,
@@ -462,6 +499,8 @@ def plan_audit(
         half_width=half_width,
         by=split_names(by),
         seed=seed,
+        due_at=end_of_day(due),
+        drawn_by=drawn_by,
         progress=progress_printer(quiet),
     )
     print_result(result, as_json)
@@ -511,6 +550,9 @@ def verify(
 
     The run's own `--set` and arguments are reused. Nothing is written: the ledger is read as it
     was at the time of the run. Exit status 1 if something differs, 2 if the folder cannot be verified.
+
+    Of an audit's plan the frame is compared with the log, and the draw is repeated from its receipt, without ledger
+    or model.
 
     Example: `errdetect verify estimates --config market/config.yaml`
     """

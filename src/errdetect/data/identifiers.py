@@ -26,7 +26,9 @@ __all__ = [
 Mask = npt.NDArray[np.bool_]
 
 #: The contract's id columns; readable ids such as a policy's stay as they are.
-ID_COLUMNS = frozenset({"decision_id", "item_id", "account_id", "review_id", "reviewer_id"})
+ID_COLUMNS = frozenset(
+    {"decision_id", "item_id", "account_id", "review_id", "reviewer_id", "draw_id"}
+)
 
 _TEXT = pa.large_string()
 _PARTS = ("[0-9a-f]{8}", "[0-9a-f]{4}", "[0-9a-f]{4}", "[0-9a-f]{4}", "[0-9a-f]{12}")

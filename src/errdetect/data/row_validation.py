@@ -19,7 +19,7 @@ from errdetect.data.schema_scan import SchemaScan, hash_ids, rename_columns
 from errdetect.data.time_formats import find_sentinels
 from errdetect.data.type_coercion import CoercedColumn, to_id, to_number, to_text, to_time
 from errdetect.data.type_inference import FeatureKind
-from errdetect.schemas import REJECTS, REVIEWS, ColumnSpec
+from errdetect.schemas import DRAWS, REJECTS, REVIEWS, ColumnSpec
 
 __all__ = ["DAY_ONLY", "CleanBatch", "clean_batches", "count_reasons"]
 
@@ -27,19 +27,24 @@ Mask = npt.NDArray[np.bool_]
 _SHOWN = 40
 #: Columns with the time at which something became known.
 _KNOWN_AT = ("reviewed_at", "updated_at")
+#: Columns of the draws that hold a day's end where only a day is given.
+_DAY_ENDS = ("drawn_at", "due_at")
 _LAST_MICRO = 86_400 * 10**6 - 1
 DAY_ONLY = "{n} review times are only a day: each is taken as known at that day's end (UTC)"
+_DAY_END = "{n} times are only a day: each is taken as that day's end (UTC)"
 _DAY_PHRASES = ("{n} days read as midnight UTC", "{n} times without a zone taken as UTC")
 _SENTINELS_MISSING = "{n} sentinel times (such as year 1 or 9999) read as missing"
 _ROUNDING = 1e-6
 _ONE_ROW = "be unique, and the first row of an id is kept"
+_ONE_DRAW = "be drawn once in a draw, and the first row is kept"
 _ONE_VERSION = (
     "have one answer at one moment, and the first row read is kept (a correction needs a later "
     "updated_at or reviewed_at)"
 )
 
-#: Id -> moment of each version kept -> hash of its values; of decisions the moment is always 0.
-_Seen = dict[str, dict[int, int]]
+#: Id -> what tells its rows apart (a review's moment, a drawn decision's draw_id, else 0) -> hash
+#: of the values kept.
+_Seen = dict[str, dict[int | str | None, int]]
 
 
 @dataclass(frozen=True)
@@ -209,7 +214,9 @@ def _coerce_column(
     name = column.name
     if column.kind == "timestamp":
         read = _reject_sentinels(column, to_time(name, values))
-        return _shift_to_day_end(read) if name in _KNOWN_AT else read
+        if name in _KNOWN_AT + _DAY_ENDS:
+            return _shift_to_day_end(read, DAY_ONLY if name in _KNOWN_AT else _DAY_END)
+        return read
     if column.kind == "number":
         form = survey.numbers.get(name)
         return to_number(name, values, typed=typed, form=form, percent=column.high == 1)
@@ -238,16 +245,16 @@ def _reject_sentinels(column: ColumnSpec, read: CoercedColumn) -> CoercedColumn:
     )
 
 
-def _shift_to_day_end(read: CoercedColumn) -> CoercedColumn:
+def _shift_to_day_end(read: CoercedColumn, phrase: str) -> CoercedColumn:
     """Treat what became known on a day as known at its last microsecond, never earlier."""
     count = int(read.day_only.sum())
     if not count:
         return read
     last = pc.add(read.values, pa.scalar(_LAST_MICRO, pa.duration("us")))
     told = read.told.copy()
-    for phrase in _DAY_PHRASES:
-        told[phrase] -= count if phrase in told else 0
-    told[DAY_ONLY] = count
+    for other in _DAY_PHRASES:
+        told[other] -= count if other in told else 0
+    told[phrase] = count
     values = pc.if_else(pa.array(read.day_only), last, read.values)
     return replace(read, values=values, told=+told)
 
@@ -364,7 +371,7 @@ def _drop_repeated_ids(
     """Keep the first usable row of an id; list equal copies, reject rows that differ.
 
     A review may have several rows, known at different moments: each is a version of it. Of one
-    moment the first row is kept.
+    moment the first row is kept. A decision may be drawn in several draws, once in each.
     """
     id_name = survey.columns[0].name
     if not len(survey.repeated) or not usable.any():
@@ -375,8 +382,12 @@ def _drop_repeated_ids(
     if not len(again):
         return []
     rows = clean.take(pa.array(again)).to_pandas()
-    moments, values, must = [0] * len(rows), rows, _ONE_ROW
-    if id_name == REVIEWS[0].name:
+    moments: Sequence[int | str | None] = [0] * len(rows)
+    values, must = rows, _ONE_ROW
+    if any(column.name == DRAWS[0].name for column in survey.columns):
+        names = rows[DRAWS[0].name]
+        moments, must = names.astype(object).where(names.notna(), None).tolist(), _ONE_DRAW
+    elif id_name == REVIEWS[0].name:
         moments = known_at(rows).astype("int64").tolist()
         values, must = rows[[name for name in ANSWER if name in rows]], _ONE_VERSION
     prints = pd.util.hash_pandas_object(values, index=False).tolist()

@@ -46,7 +46,7 @@ from errdetect.data.type_inference import (
     resolve_feature_kind,
 )
 from errdetect.errors import DataError, error_message, escape_hidden
-from errdetect.schemas import DECISIONS, REVIEWS, ColumnSpec
+from errdetect.schemas import DECISIONS, DRAWS, REVIEWS, ColumnSpec
 
 __all__ = ["SchemaScan", "hash_ids", "rename_columns", "scan_files"]
 
@@ -382,13 +382,14 @@ def _validate_mapping(
 def _is_required(ours: str, schema: Sequence[ColumnSpec], found: Collection[str]) -> bool:
     """Return whether a mapping to this name is a fault if its column is absent.
 
-    One mapping serves decisions and reviews, so a column that only the other table needs is no
-    fault here, nor is one that exists under its own name.
+    One mapping serves decisions, reviews and draws, so a column that only another table needs is
+    no fault here, nor is one that exists under its own name.
     """
     names = {column.name for column in schema}
     if ours in names:
         return ours not in found
-    return schema[0] == DECISIONS[0] and ours not in {column.name for column in REVIEWS}
+    others = {column.name for column in (*REVIEWS, *DRAWS)}
+    return tuple(schema[:2]) == DECISIONS[:2] and ours not in others
 
 
 def _require_columns(

@@ -1,4 +1,4 @@
-"""Reading decisions and reviews: usable rows in the contract's columns, the others with reasons."""
+"""Reading decisions, reviews and draws: usable rows in the contract's columns, the others with reasons."""
 
 import re
 from collections import Counter
@@ -14,11 +14,20 @@ from errdetect.data.action_meanings import action_meanings, unknown_actions_hint
 from errdetect.data.review_versions import find_repeated_versions
 from errdetect.data.row_validation import CleanBatch, clean_batches, count_reasons
 from errdetect.data.schema_scan import SchemaScan, scan_files
-from errdetect.data.sources import Preset, Sources, find_files
+from errdetect.data.sources import Preset, SourceFile, Sources, find_files
 from errdetect.errors import DataError, error_message
-from errdetect.schemas import DECISIONS, REJECTS, REVIEWS
+from errdetect.schemas import DECISIONS, DRAWS, REJECTS, REVIEWS, ColumnSpec
 
-__all__ = ["TableRead", "add_ledger_reviews", "iter_decisions", "read_decisions", "read_reviews"]
+__all__ = [
+    "ONE_DRAW",
+    "TableRead",
+    "add_ledger_draws",
+    "add_ledger_reviews",
+    "iter_decisions",
+    "read_decisions",
+    "read_draws",
+    "read_reviews",
+]
 
 
 _BATCH_ROWS = 100_000
@@ -241,6 +250,74 @@ def read_reviews(sources: Sources, *, columns: Mapping[str, str] | None = None) 
     return replace(read, notes=(*read.notes, _format_count(told, versions)))
 
 
+#: The draw_id where a table of draws has no such column.
+ONE_DRAW = "draw"
+#: The draws' columns with the decision first: rejects are named by it.
+_BY_DECISION = (DRAWS[1], DRAWS[0], *DRAWS[2:])
+#: Relative difference of two inclusion probabilities that writing as text may explain.
+_ROUNDING = 1e-6
+
+
+def read_draws(sources: Sources, *, columns: Mapping[str, str] | None = None) -> TableRead:
+    r"""Read all audit draws.
+
+    Parameters
+    ----------
+    sources, columns
+        See `read_reviews`.
+
+    Returns
+    -------
+    TableRead
+        Its frame has the columns of `schemas.DRAWS`; the ids of its rejects are those of the
+        decisions. A (draw_id, decision_id) occurs once. Without any draw_id all rows belong to one
+        draw, which is called `draw`, with a note.
+
+    Raises
+    ------
+    DataError
+        If the files cannot be read, lack required columns, or hold no usable row.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "draws.csv"
+    ...     _ = path.write_text(
+    ...         "decision_id,inclusion_probability,drawn_at\n"
+    ...         "007,0.25,2026-03-02T08:30Z\n"
+    ...         "008,0,2026-03-02T08:30Z\n"
+    ...     )
+    ...     read = read_draws(path)
+    >>> read.frame[["draw_id", "decision_id", "inclusion_probability"]].values.tolist()
+    [['draw', '007', 0.25]]
+    >>> read.rejects["reason"].tolist()
+    ["inclusion_probability must lie in (0, 1], got '0'"]
+    """
+    files = find_files(sources)
+    read = _read_draws_as(files, replace(DRAWS[0], required=False), columns or {})
+    unnamed = read.frame["draw_id"].isna()
+    if not unnamed.all():
+        # Which draw a row without a name belongs to is unknown, so such rows are rejected.
+        return _read_draws_as(files, DRAWS[0], columns or {}) if unnamed.any() else read
+    frame = read.frame.assign(draw_id=pd.Series(ONE_DRAW, read.frame.index, dtype="str"))
+    note = f"draw_id: no row has one, so all {len(frame):,} rows belong to one draw, {ONE_DRAW!r}"
+    return replace(read, frame=frame, notes=(*read.notes, note))
+
+
+def _read_draws_as(
+    files: list[SourceFile], draw_id: ColumnSpec, columns: Mapping[str, str]
+) -> TableRead:
+    """Read the draws with a draw_id that is required or not."""
+    schema = (_BY_DECISION[0], draw_id, *_BY_DECISION[2:])
+    survey = scan_files(
+        files, schema, columns=columns, drop=(), features=False, batch_rows=_BATCH_ROWS
+    )
+    read = _concat_batches(survey, _clean_and_require(survey, _BATCH_ROWS))
+    return replace(read, frame=read.frame[_DRAW_NAMES])
+
+
 def _shift_known_at(read: TableRead) -> TableRead:
     """Treat reviews whose times are all exactly midnight as dated by day: known at its end."""
     times, day = read.frame["reviewed_at"], pd.Timedelta(days=1)
@@ -358,6 +435,7 @@ def _format_count(phrase: str, n: int) -> str:
 
 
 _NAMES = [column.name for column in REVIEWS]
+_DRAW_NAMES = [column.name for column in DRAWS]
 
 
 def add_ledger_reviews(
@@ -414,3 +492,58 @@ def add_ledger_reviews(
 
 def _ledger_reviews_note(n: int) -> str:
     return f"reviews from the ledger: {n:,}"
+
+
+def add_ledger_draws(
+    read: TableRead | None, recorded: pd.DataFrame, place: str
+) -> TableRead | None:
+    """Add the ledger's draws to those read; a decision stands in a draw once.
+
+    Parameters
+    ----------
+    read
+        The file's draws; None without a file.
+    recorded
+        The ledger's, with the columns of `schemas.DRAWS`.
+    place
+        The ledger's name, for the rejects.
+
+    Returns
+    -------
+    TableRead or None
+        The file's rows first. A row that both hold counts once; where the two give different
+        probabilities, the ledger's is a reject. None if neither has a draw.
+    """
+    note = f"drawn decisions from the ledger: {len(recorded):,}"
+    if recorded.empty:
+        return read
+    if read is None:
+        nothing = REJECTS.empty_table().to_pandas()
+        return TableRead(recorded[_DRAW_NAMES], nothing, (note,), len(recorded))
+    key = ["draw_id", "decision_id"]
+    mine = pd.MultiIndex.from_frame(read.frame[key])
+    at = mine.get_indexer(pd.MultiIndex.from_frame(recorded[key]))
+    held = at >= 0
+    probability = read.frame["inclusion_probability"].to_numpy()[at]
+    other = ~np.isclose(recorded["inclusion_probability"], probability, rtol=_ROUNDING, atol=0)
+    differ = np.flatnonzero(held & other)
+    reason = (
+        "inclusion_probability must be one in a draw, got another than the file's, which is kept"
+    )
+    rejects = pd.DataFrame({"source": place, "row": pd.array([None] * len(differ), dtype="Int64"),
+                            "id": recorded["decision_id"].iloc[differ].to_numpy(),
+                            "reason": reason})  # fmt: skip
+    return replace(
+        read,
+        frame=pd.concat([read.frame, recorded.loc[~held, _DRAW_NAMES]], ignore_index=True),
+        rejects=pd.concat([read.rejects, rejects], ignore_index=True)
+        if len(differ)
+        else read.rejects,
+        rejected=pd.concat([read.rejected, recorded.iloc[differ]], ignore_index=True)
+        if len(differ)
+        else read.rejected,
+        copies=pd.concat([read.copies, recorded[held & ~other]], ignore_index=True),
+        notes=(*read.notes, note),
+        n_rows=read.n_rows + len(recorded),
+        n_duplicates=read.n_duplicates + int((held & ~other).sum()),
+    )

@@ -91,12 +91,15 @@ class AuditPlan:
         Its cost.
     probability
         Inclusion probability of every decision, shape (n_decisions,).
+    stratum
+        Stratum of every decision, from 0, shape (n_decisions,): the draw's size is fixed in each.
     """
 
     draws: pd.DataFrame
     expected: pd.DataFrame
     cost: AuditCost
     probability: Floats = field(repr=False)
+    stratum: Ints = field(repr=False)
 
 
 def plan_audit(
@@ -185,7 +188,8 @@ def plan_audit(
     draws["inclusion_probability"] = probability[drawn]
     draws = pd.concat([draws, keys.iloc[segment[drawn]].reset_index(drop=True)], axis=1)
     expected = _expected_table(keys, segment, p, probability, reviewing, confidence)
-    return AuditPlan(draws, expected, _audit_cost(p, probability, reviewing), probability)
+    cost = _audit_cost(p, probability, reviewing)
+    return AuditPlan(draws, expected, cost, probability, strata)
 
 
 def _check_targets(budget: int | None, half_width: float | None, floor: float) -> None:

@@ -6,7 +6,7 @@ comparison shows, or marks it as unknown:
 
 - The period: ends without draws, or whose answers have hardly begun to come in, are left out.
 - Late answers: if errors take longer to be found, recent answers lean towards "correct". Answers are
-  weighted by the chance that one of their kind has come by now.
+  weighted by the probability that one of their kind has come by now.
 - Gaps: parts of the log that the audit never reached stay unknown and widen the interval.
 - Weights: where they do not add up to the log's known totals, they are calibrated to them.
 """
@@ -21,12 +21,16 @@ from numpy.typing import NDArray
 
 from errdetect.labels.audit_draws import EXPECTED_DRAWS
 from errdetect.labels.audit_sample import AuditSample, UnansweredDraws
+from errdetect.labels.review_history import COUNTS, OVERRULED, REVISED, to_datetime64
+from errdetect.schemas import AUDIT
+from errdetect.snapshot import Snapshot
 
 __all__ = [
     "AuditedLog",
     "answer_completeness",
     "audited_log",
     "calibrated_weights",
+    "compare_with_log",
     "response_table",
     "unaudited_decisions",
 ]
@@ -36,7 +40,7 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 Times = NDArray[np.datetime64]
 
-#: Expected draws of a value at which none by chance is about 1 in 1,000; more for many values.
+#: Expected draws of a value at which drawing none has a probability of about 1 in 1,000; more for many values.
 EXPECTED_IN_ONE = 6.9
 #: Columns whose values may never have been audited, and those whose pairs may.
 GAP_COLUMNS = ("enforced", "policy_id", "market", "language", "moderator", "moderator_version",
@@ -45,7 +49,7 @@ PAIRED_COLUMNS = ("enforced", "policy_id", "market", "moderator")
 #: Columns to whose totals weights are calibrated; the week and P(error) come on top.
 CALIBRATION_COLUMNS = ("enforced", "policy_id", "market", "language", "moderator")
 #: Draws below which a value has no total of its own in the calibration.
-MIN_CELL = 20
+MIN_DRAWS = 20
 #: Standard errors by which weights must miss a total before they are calibrated.
 TRIGGER = 3.5
 #: Range of the factor by which a weight may change.
@@ -141,16 +145,16 @@ def audited_log(
     (200, 'warning: no decision of market XX was audited (10.')
     """
     n = len(decisions)
-    whole = AuditedLog(
+    unchanged = AuditedLog(
         audit, np.ones(n, bool), np.zeros(n, bool), audit.unanswered, (), audit, audit
     )
-    by_chance = audit.variance > 0
-    if by_chance.sum() < MIN_CELL:
-        return whole
+    random = audit.variance > 0
+    if random.sum() < MIN_DRAWS:
+        return unchanged
     times = decisions["decided_at"].to_numpy(dtype="datetime64[us]")
-    log = _within_period(times, whole)
-    if len(log.audit.position) < MIN_CELL:
-        return whole
+    log = _within_period(times, unchanged)
+    if len(log.audit.position) < MIN_DRAWS:
+        return unchanged
     asked, answered = times.copy(), times.copy()
     answered[audit.position] = answered_at
     if asked_at is not None:
@@ -200,7 +204,7 @@ def _restrict(log: AuditedLog, inside: Bools, note: str) -> AuditedLog:
 
 
 def _within_period(times: Times, log: AuditedLog) -> AuditedLog:
-    """Leave out the ends of the log in which nothing was audited, by whole days."""
+    """Leave out the ends of the log in which nothing was audited, by full days."""
     audit = log.audit
     drawn = times[audit.position]
     heavy = float(np.quantile(audit.weight, 0.95))
@@ -219,9 +223,9 @@ def _within_period(times: Times, log: AuditedLog) -> AuditedLog:
 
 
 def answer_completeness(delay: Floats, age: Floats, at: Floats | None = None) -> Floats:
-    """Return the chance that an answer as delayed as these has come by an age.
+    """Return the probability that an answer as delayed as these has come by an age.
 
-    An answer is only seen if its delay is at most its decision's age (right truncation), so slow
+    An answer is only observed if its delay is at most its decision's age (right truncation), so slow
     answers to recent decisions are missing. The reverse-time product-limit estimate corrects for it.
 
     Parameters
@@ -263,7 +267,7 @@ def answer_completeness(delay: Floats, age: Floats, at: Floats | None = None) ->
 def _weigh_late_answers(
     times: Times, log: AuditedLog, asked_and_answered: tuple[Times, Times], moment: np.datetime64
 ) -> AuditedLog:
-    """Weigh answers by the chance that one of their kind has come by now; end the period where few have."""
+    """Weigh answers by the probability that one of their kind has come; end the period where few have."""
     audit, day = log.audit, np.timedelta64(1, "D")
     asked, answered = (moments[audit.position] for moments in asked_and_answered)
     delay, age = (answered - asked) / day, (moment - asked) / day
@@ -276,7 +280,7 @@ def _weigh_late_answers(
     inside = log.inside & (times < end)
     at_once = np.median((asked - times[audit.position]) / day) < 1
     if at_once and young.any() and inside.sum() < (1 - SHORT_END) * log.inside.sum():
-        if inside.sum() < 0.5 * log.inside.sum() or (times[audit.position] < end).sum() < MIN_CELL:
+        if inside.sum() < 0.5 * log.inside.sum() or (times[audit.position] < end).sum() < MIN_DRAWS:
             return log
         note = (
             f"the period ends on {end.astype('datetime64[D]')}: fewer than a quarter of the answers "
@@ -341,7 +345,7 @@ def _completeness_by_kind(delay: Floats, age: Floats, flagged: Bools) -> tuple[F
 def _is_plausible(times: Times, log: AuditedLog, complete: Floats) -> bool:
     """Whether the answers still to come, by their delays, fit into the log.
 
-    Where an audit draws from the past at one time, delays grow with age and foretell answers that
+    Where an audit draws from the past at one time, delays grow with age and suggest answers that
     are not missing: the weights would then add up to more than the log holds, or a part of the log
     would gain much although nothing of it is missing.
     """
@@ -365,7 +369,7 @@ def unaudited_decisions(
     """Find parts of the log that the audit evidently could not reach.
 
     A value of a column, or a pair of values, counts as never audited where none of its decisions was
-    drawn although some ten were to be expected: by chance in fewer than 1 of 1,000 columns.
+    drawn although some ten were to be expected: in fewer than 1 of 1,000 fully audited columns.
 
     Parameters
     ----------
@@ -399,12 +403,12 @@ def unaudited_decisions(
         code = codes[key[0]]
         for other in key[1:]:
             code = code * len(levels[other]) + codes[other]
-        seen = inside & ~unaudited
-        size = np.bincount(code[seen])
-        hit = np.bincount(code[seen & drawn], minlength=len(size))
+        observed = inside & ~unaudited
+        size = np.bincount(code[observed])
+        hit = np.bincount(code[observed & drawn], minlength=len(size))
         expected = np.log((size > 0).sum()) + EXPECTED_IN_ONE
         for gap in np.flatnonzero((hit == 0) & (size > expected * heavy)):
-            part = seen & (code == gap)
+            part = observed & (code == gap)
             first = int(np.argmax(part))
             where = " and ".join(f"{c} {_level_text(levels[c][codes[c][first]])}" for c in key)
             share = float(part.sum() / inside.sum())
@@ -423,7 +427,7 @@ def _level_text(value: object) -> str:
 def calibrated_weights(
     decisions: pd.DataFrame, audit: AuditSample, inside: Bools, bins: Ints | None = None
 ) -> tuple[Floats, str]:
-    """Calibrate the weights to the log's totals where they miss one beyond chance.
+    """Calibrate the weights to the log's totals where they miss one significantly.
 
     Parameters
     ----------
@@ -456,13 +460,13 @@ def calibrated_weights(
         size = np.bincount(code[inside], minlength=n).astype(np.float64)
         at = code[audit.position]
         size -= np.bincount(at[~free], minlength=n)  # certain draws represent themselves
-        seen = np.bincount(at[free], audit.weight[free], n)
+        observed = np.bincount(at[free], audit.weight[free], n)
         draws = np.bincount(at[free], minlength=n)
         spread = np.bincount(at[free], audit.variance[free], n)
         ratio = size.sum() / max(total, 1e-12)
         heavy = total / max(free.sum(), 1)
         sd = ratio * np.sqrt(np.maximum(spread, heavy**2))
-        miss = np.abs(seen * ratio - size) / sd
+        miss = np.abs(observed * ratio - size) / sd
         if miss.max() > worst:
             worst, where = float(miss.max()), f"{name} {text[int(miss.argmax())]}".strip()
         ready.append(_merge_small(at, size, draws, miss))
@@ -483,7 +487,7 @@ def _margins(
             code, names = pd.factorize(decisions[column], use_na_sentinel=False)
             found.append((column, code.astype(np.int64), [str(name)[:60] for name in names]))
     found.append(("week of", *_weeks(decisions)))
-    levels = max(min(P_LEVELS, len(audit.position) // (2 * MIN_CELL)), 1)
+    levels = max(min(P_LEVELS, len(audit.position) // (2 * MIN_DRAWS)), 1)
     for label, values in (("P(error)", bins), ("score", _score_ranks(decisions))):
         if values is None or levels < 2:
             continue
@@ -511,7 +515,7 @@ def _score_ranks(decisions: pd.DataFrame) -> Floats | None:
 
 def _merge_small(at: Ints, size: Floats, draws: Ints, miss: Floats) -> tuple[Ints, Floats]:
     """Merge levels of few draws, but for those that clearly miss their total."""
-    own = (draws >= MIN_CELL) | ((draws >= MIN_CELL // 4) & (miss > TRIGGER))
+    own = (draws >= MIN_DRAWS) | ((draws >= MIN_DRAWS // 4) & (miss > TRIGGER))
     number = np.where(own, np.cumsum(own), 0)
     total = np.bincount(number, size, int(own.sum()) + 1)
     return np.asarray(number[at], np.int64), np.asarray(total, np.float64)
@@ -523,8 +527,10 @@ def _rake(weight: Floats, free: Bools, margins: Sequence[tuple[Ints, Floats]]) -
     for _ in range(100):
         before = factor.copy()
         for at, size in margins:
-            seen = np.bincount(at[free], (weight * factor)[free], len(size))
-            step = np.where((seen > 0) & (size > 0), size / np.where(seen > 0, seen, 1), 1.0)
+            observed = np.bincount(at[free], (weight * factor)[free], len(size))
+            step = np.where(
+                (observed > 0) & (size > 0), size / np.where(observed > 0, observed, 1), 1.0
+            )
             factor = np.where(free, factor * step[at], 1.0)
         if np.abs(factor - before).max() < 1e-8:
             break
@@ -576,3 +582,43 @@ def response_table(
         found = found.reset_index().set_axis(["value", "n_drawn", "n_answered"], axis=1)
         parts.append(found.assign(column=column, response=found["n_answered"] / found["n_drawn"]))
     return pd.concat(parts, ignore_index=True)[names]
+
+
+def compare_with_log(snapshot: Snapshot, audit: AuditSample, bins: Ints | None) -> AuditedLog:
+    """Compare a snapshot's sample with its log; see `audited_log`.
+
+    Parameters
+    ----------
+    snapshot
+        Decisions, reviews and recorded draws.
+    audit
+        Its draws.
+    bins
+        An ordered level of P(error) of each decision, shape (n,); None where there is none.
+    """
+    history = snapshot.review_history
+    answers = history["source"].isin([AUDIT]) & history["standing"].isin(
+        [COUNTS, OVERRULED, REVISED]
+    )
+    rows = np.flatnonzero(answers.to_numpy(dtype=bool))
+    first = np.full(len(snapshot.decisions), np.iinfo(np.int64).max)
+    known = to_datetime64(history["known_at"].iloc[rows]).astype(np.int64)
+    np.minimum.at(first, history["position"].to_numpy()[rows], known)
+    return audited_log(
+        snapshot.decisions,
+        audit,
+        answered_at=first[audit.position].astype("datetime64[us]"),
+        moment=np.datetime64(snapshot.moment.tz_convert(None).as_unit("us").to_numpy()),
+        bins=bins,
+        asked_at=_drawn_at(snapshot, audit),
+    )
+
+
+def _drawn_at(snapshot: Snapshot, audit: AuditSample) -> Times | None:
+    """Return when each draw was first drawn; None where draws are not recorded."""
+    if snapshot.draws is None:
+        return None
+    drawn = snapshot.draws.groupby("decision_id")["drawn_at"].min()
+    decisions = snapshot.decisions.iloc[audit.position]
+    at = drawn.reindex(decisions["decision_id"])
+    return to_datetime64(at.fillna(decisions["decided_at"].set_axis(at.index)))

@@ -1,22 +1,32 @@
 """Intervals for samples that were drawn by cluster, for example all decisions of a drawn account."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
+from errdetect.errors import DataError, error_message
 from errdetect.labels.audit_sample import AuditSample
 from errdetect.stats.intervals import Interval, clopper_pearson, critical_value
 
-__all__ = ["ClusterSample", "cluster_intervals", "drawn_whole", "intracluster_correlation"]
+__all__ = [
+    "ClusterSample",
+    "cluster_intervals",
+    "drawn_together",
+    "find_clusters",
+    "intracluster_correlation",
+    "weights_note",
+]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 #: Pairs of one cluster's decisions below which nothing is concluded.
 MIN_PAIRS = 20
-#: Share of a drawn decision's cluster that must be drawn, too, to call clusters drawn whole.
+#: Share of a drawn decision's cluster that must be drawn, too, to call clusters drawn in full.
 WHOLE_SHARE = 0.5
 #: Correlation assumed where the draws show one class only, so that none can be measured.
 ASSUMED_CORRELATION = 0.2
@@ -39,8 +49,8 @@ class ClusterSample:
     correlation: float
 
 
-def drawn_whole(cluster: Ints, audit: AuditSample) -> bool:
-    """Whether the draws took clusters whole: with one decision, most of its cluster.
+def drawn_together(cluster: Ints, audit: AuditSample) -> bool:
+    """Whether the draws took full clusters: with one decision, most of its cluster.
 
     Parameters
     ----------
@@ -55,11 +65,11 @@ def drawn_whole(cluster: Ints, audit: AuditSample) -> bool:
     >>> at, nothing = n[(n // 4) % 10 == 0], np.full(40, np.nan)
     >>> audit = AuditSample(at, at * 0 + 10.0, at * 0.0, at * 0.0, nothing, nothing, nothing,
     ...                     np.arange(40), at * 0, ("x",))
-    >>> drawn_whole(n // 4, audit), drawn_whole(n % 100, audit)
+    >>> drawn_together(n // 4, audit), drawn_together(n % 100, audit)
     (True, False)
     """
-    by_chance = audit.variance > 0
-    position, weight = audit.position[by_chance], audit.weight[by_chance]
+    random = audit.variance > 0
+    position, weight = audit.position[random], audit.weight[random]
     if audit.unanswered is not None:
         position = np.append(position, audit.unanswered.position)
         weight = np.append(weight, audit.unanswered.weight)
@@ -108,7 +118,12 @@ def intracluster_correlation(cluster: Ints, error: Floats, weight: Floats) -> fl
 
 
 def cluster_intervals(
-    sample: ClusterSample, audit: AuditSample, cell: Ints, rate: Floats, *, confidence: float = 0.95
+    sample: ClusterSample,
+    audit: AuditSample,
+    domain: Ints,
+    rate: Floats,
+    *,
+    confidence: float = 0.95,
 ) -> tuple[Interval, Floats]:
     """Return the interval of every domain's rate where clusters were drawn, and its design effect.
 
@@ -123,7 +138,7 @@ def cluster_intervals(
         Clusters and their correlation.
     audit
         The draws.
-    cell
+    domain
         Domain of each decision, -1 for those in none, shape (n_decisions,).
     rate
         Estimated rate of each domain, shape (n_domains,).
@@ -147,45 +162,45 @@ def cluster_intervals(
     >>> wrong = (at < 80) * 1.0
     >>> audit = AuditSample(at, at * 0 + 10.0, wrong, wrong, nothing, nothing, nothing,
     ...                     np.arange(40), at * 0, ("x",))
-    >>> limits, effect = cluster_intervals(ClusterSample(n // 4, 1.0), audit, n * 0, np.array([0.2]))
-    >>> limits.high.round(2).tolist(), effect.round(1).tolist()
+    >>> interval, effect = cluster_intervals(ClusterSample(n // 4, 1.0), audit, n * 0, np.array([0.2]))
+    >>> interval.high.round(2).tolist(), effect.round(1).tolist()
     ([0.78], [4.4])
     """
     size = len(rate)
-    error, inside = audit.answer, cell >= 0
+    error, inside = audit.answer, domain >= 0
     n_clusters = int(sample.cluster.max()) + 1
     key, population = np.unique(
-        cell[inside] * n_clusters + sample.cluster[inside], return_counts=True
+        domain[inside] * n_clusters + sample.cluster[inside], return_counts=True
     )
-    kept = cell[audit.position] >= 0
+    kept = domain[audit.position] >= 0
     at = audit.position[kept]
     weight, error = audit.weight[kept], error[kept]
-    own = np.searchsorted(key, cell[at] * n_clusters + sample.cluster[at])
-    domain, drawn_cell = key // n_clusters, cell[at]
-    total = np.asarray(np.bincount(drawn_cell, weight, size), np.float64)
-    n_domain = np.asarray(np.bincount(domain, population, size), np.float64)
-    draws = np.bincount(drawn_cell, minlength=size).astype(np.float64)
+    own = np.searchsorted(key, domain[at] * n_clusters + sample.cluster[at])
+    of_pair, drawn_domain = key // n_clusters, domain[at]
+    total = np.asarray(np.bincount(drawn_domain, weight, size), np.float64)
+    n_domain = np.asarray(np.bincount(of_pair, population, size), np.float64)
+    draws = np.bincount(drawn_domain, minlength=size).astype(np.float64)
     model, single = _model_variance(
-        sample.correlation, (domain, population, own), (drawn_cell, weight), (total, n_domain)
+        sample.correlation, (of_pair, population, own), (drawn_domain, weight), (total, n_domain)
     )
-    chance = np.sqrt(np.maximum(audit.variance[kept], 0))
-    between = np.bincount(own, chance * (error - rate[drawn_cell]), len(key)) ** 2
+    scale = np.sqrt(np.maximum(audit.variance[kept], 0))
+    between = np.bincount(own, scale * (error - rate[drawn_domain]), len(key)) ** 2
     hit = np.bincount(own, minlength=len(key)) > 0
-    clusters = np.bincount(domain[hit], minlength=size)
-    square = np.bincount(domain, between, size)
+    clusters = np.bincount(of_pair[hit], minlength=size)
+    square = np.bincount(of_pair, between, size)
     with np.errstate(divide="ignore", invalid="ignore"):
-        seen = clusters / np.maximum(clusters - 1, 1) * square / total**2
-        df = np.fmax(square**2 / np.bincount(domain, between**2, size), MIN_DF)
+        observed = clusters / np.maximum(clusters - 1, 1) * square / total**2
+        df = np.fmax(square**2 / np.bincount(of_pair, between**2, size), MIN_DF)
         shrink = (critical_value(confidence) / stdtrit(df, (1 + confidence) / 2)) ** 2
-        by_clusters = seen / (rate * (1 - rate))
+        by_clusters = observed / (rate * (1 - rate))
         n = np.fmin(
             1 / np.fmax(model, 1e-12), np.where(by_clusters > 0, shrink / by_clusters, np.inf)
         )
     n = np.clip(n, 1e-3, draws)
-    limits = clopper_pearson(rate * n, n, confidence)
+    interval = clopper_pearson(rate * n, n, confidence)
     effect = np.fmax(by_clusters, model) / np.maximum(single, 1e-12)
     return (
-        Interval(rate, np.minimum(limits.low, rate), np.maximum(limits.high, rate)),
+        Interval(rate, np.minimum(interval.low, rate), np.maximum(interval.high, rate)),
         np.asarray(effect),
     )
 
@@ -202,14 +217,104 @@ def _model_variance(
     others.
     """
     domain, population, own = pairs
-    drawn_cell, weight = draws
+    drawn_domain, weight = draws
     total, n = totals
     size = len(total)
-    share = weight / total[drawn_cell]
-    drawn = np.bincount(drawn_cell, (share - 1 / n[drawn_cell]) ** 2, size)
-    count = np.bincount(drawn_cell, minlength=size)
+    share = weight / total[drawn_domain]
+    drawn = np.bincount(drawn_domain, (share - 1 / n[drawn_domain]) ** 2, size)
+    count = np.bincount(drawn_domain, minlength=size)
     with np.errstate(divide="ignore", invalid="ignore"):
         single = np.asarray(drawn + (n - count) / n**2, np.float64)
         by_cluster = np.bincount(own, share, len(domain)) - population / n[domain]
     together = np.bincount(domain, by_cluster**2, size)
     return np.asarray(single * (1 - correlation) + together * correlation), single
+
+
+#: Columns by which a sample may have been drawn in full.
+CLUSTER_COLUMNS = ("account_id", "item_id")
+
+
+def find_clusters(
+    decisions: pd.DataFrame, audit: AuditSample, column: str
+) -> tuple[ClusterSample | None, tuple[str, ...]]:
+    """Return the clusters that the sample was drawn by, and a note on them.
+
+    Parameters
+    ----------
+    decisions
+        The population.
+    audit
+        Its draws.
+    column
+        The configured column; `auto` for what the draws show, `none` for no clusters.
+
+    Raises
+    ------
+    DataError
+        Where the column is absent.
+    """
+    configured = column
+    if column == "none" or not len(audit.position):
+        return None, ()
+    if column == "auto":
+        taken = (name for name in CLUSTER_COLUMNS if _was_drawn_together(decisions, name, audit))
+        column = next(taken, "none")
+        if column == "none":
+            return None, ()
+    elif column not in decisions:
+        do = f"Choose among {', '.join(map(str, decisions.columns))}, auto or none."
+        raise DataError(error_message("estimate.cluster", "name a column", column, do))
+    cluster = _cluster_codes(decisions[column])
+    at = audit.position
+    sample = ClusterSample(
+        cluster, intracluster_correlation(cluster[at], audit.answer, audit.weight)
+    )
+    rate = np.array([np.average(audit.answer, weights=audit.weight)])
+    _, effect = cluster_intervals(sample, audit, np.zeros(len(decisions), np.int64), rate)
+    return sample, (
+        f"all decisions of a drawn {column} were drawn together, so intervals count by {column} "
+        f"(design effect {effect[0]:.1f})"
+        if configured == "auto"
+        else f"intervals count by {column} (design effect {effect[0]:.1f})",
+    )
+
+
+def _was_drawn_together(decisions: pd.DataFrame, column: str, audit: AuditSample) -> bool:
+    if column not in decisions or decisions[column].isna().all():
+        return False
+    return drawn_together(_cluster_codes(decisions[column]), audit)
+
+
+def _cluster_codes(values: "pd.Series[Any]") -> Ints:
+    """Return the number of each decision's cluster; a decision without one is its own."""
+    code = pd.factorize(values)[0].astype(np.int64)
+    alone = code < 0
+    code[alone] = code.max(initial=-1) + 1 + np.arange(alone.sum())
+    return code
+
+
+def weights_note(audit: AuditSample, n_decisions: int, clusters: ClusterSample | None) -> str:
+    """Return a warning where weights add up to less or more than random draws explain.
+
+    Parameters
+    ----------
+    audit
+        The draws.
+    n_decisions
+        Number of decisions that they represent.
+    clusters
+        The clusters they were drawn by; None where decisions were drawn one by one.
+    """
+    total = float(audit.weight.sum())
+    slack = 4 * float(np.sqrt(audit.variance.sum()))
+    if clusters is not None:
+        # All of a cluster's weights come or stay away together, the largest clusters' too.
+        size = np.bincount(clusters.cluster).astype(np.float64)
+        slack *= float(np.sqrt((size**2).sum() / size.sum()))
+    off = abs(total - n_decisions)
+    if not len(audit.weight) or off <= max(slack, 0.1 * n_decisions):
+        return ""
+    return (
+        f"; warning: the sample's weights add up to {total / n_decisions:.0%} of the decisions, "
+        "so the audit may not have covered them all"
+    )

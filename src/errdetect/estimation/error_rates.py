@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -10,13 +10,12 @@ from numpy.typing import NDArray
 from pandas.api.typing import NaTType
 
 from errdetect.config_schema import EstimateSettings
-from errdetect.errors import DataError, error_message
-from errdetect.estimation.audit_response import AuditedLog, audited_log
+from errdetect.estimation.audit_response import compare_with_log
 from errdetect.estimation.clusters import (
     ClusterSample,
     cluster_intervals,
-    drawn_whole,
-    intracluster_correlation,
+    find_clusters,
+    weights_note,
 )
 from errdetect.estimation.consistency_checks import check_estimates, label_share_limit
 from errdetect.estimation.domains import (
@@ -45,8 +44,7 @@ from errdetect.estimation.score_intervals import (
 )
 from errdetect.labels.audit_sample import AuditSample, LostDraws, UnansweredDraws
 from errdetect.labels.golden_items import GoldenItems
-from errdetect.labels.review_history import COUNTS, OVERRULED, REVISED, to_datetime64
-from errdetect.schemas import AUDIT, ESTIMATES, MEASURES
+from errdetect.schemas import ESTIMATES, MEASURES
 from errdetect.snapshot import Snapshot
 from errdetect.stats.intervals import Interval
 
@@ -251,9 +249,9 @@ def estimate_domain_rates(
 TOLERANCE = 0.1
 
 
-def _beyond_tolerance(share: Floats, limits: Interval) -> Floats:
+def _beyond_tolerance(share: Floats, interval: Interval) -> Floats:
     """Return the share of missing answers beyond the part that cannot matter."""
-    tolerated = TOLERANCE * (limits.high - limits.low) / 2
+    tolerated = TOLERANCE * (interval.high - interval.low) / 2
     return np.clip(share - np.nan_to_num(tolerated), 0, 1)
 
 
@@ -267,11 +265,14 @@ def _unanswered_shares(population: Population, domain: Ints, size: int) -> tuple
         cell = domain[position]
         return np.asarray(np.bincount(cell[cell >= 0], values[cell >= 0], size), np.float64)
 
-    gone, seen = total(unanswered.position, unanswered.weight), total(drawn.position, drawn.weight)
+    gone, answered = (
+        total(unanswered.position, unanswered.weight),
+        total(drawn.position, drawn.weight),
+    )
     n_waiting = total(drawn.unanswered.position, np.ones(len(drawn.unanswered.position)))
-    n_seen = total(drawn.position, np.ones(len(drawn.position)))
+    n_answered = total(drawn.position, np.ones(len(drawn.position)))
     with np.errstate(invalid="ignore"):
-        return gone / np.maximum(gone + seen, 1e-12), n_seen / (n_seen + n_waiting)
+        return gone / np.maximum(gone + answered, 1e-12), n_answered / (n_answered + n_waiting)
 
 
 def _lost_shares(
@@ -331,11 +332,13 @@ def _solve_intervals(
         draw=audit.position, weight=audit.weight, error=judging.error, variance=audit.variance,
     )  # fmt: skip
     narrow = whole and name == "all" and population.clusters is None
-    limits = rate_intervals(cells, reviewers=judging.reviewers, whole=narrow, confidence=confidence)
+    interval = rate_intervals(
+        cells, reviewers=judging.reviewers, whole=narrow, confidence=confidence
+    )
     prior = None
     if not whole and judging.reviewers is None:
-        prior = prior_from_others(limits, confidence)
-        limits = rate_intervals(cells, confidence=confidence, prior=prior) if prior else limits
+        prior = prior_from_others(interval, confidence)
+        interval = rate_intervals(cells, confidence=confidence, prior=prior)
     exact = judging.reviewers is None or not judging.reviewers.alarm.high.any()
     code = "score_el" if narrow and exact else "score_t" if prior is None else "score_shared"
     how = np.full(size, code, dtype=object)
@@ -344,10 +347,10 @@ def _solve_intervals(
         safe = korn_graubard(cells, confidence=confidence)
         if judging.reviewers is not None:
             safe = corrected_interval(safe, judging.reviewers)
-        limits = Interval(
+        interval = Interval(
             *(
                 np.where(thin, a, b)
-                for a, b in zip(_interval_arrays(safe), _interval_arrays(limits), strict=True)
+                for a, b in zip(_interval_arrays(safe), _interval_arrays(interval), strict=True)
             )
         )
         how[thin] = "korn_graubard"
@@ -355,18 +358,22 @@ def _solve_intervals(
         wide, _ = cluster_intervals(
             population.clusters, audit, domain, _naive_rates(cells), confidence=confidence
         )
-        limits = wide if judging.reviewers is None else corrected_interval(wide, judging.reviewers)
+        interval = (
+            wide if judging.reviewers is None else corrected_interval(wide, judging.reviewers)
+        )
         how[:] = "clusters"
     how[(cells.draws == cells.decisions) & (judging.reviewers is None)] = "census"
     refused = _suppression_codes(judging, population.correction, size)
     how = np.where(refused != "", refused, how)
-    limits = Interval(*(np.where(refused != "", np.nan, v) for v in _interval_arrays(limits)))
-    return limits, how, judging.code
+    interval = Interval(*(np.where(refused != "", np.nan, v) for v in _interval_arrays(interval)))
+    return interval, how, judging.code
 
 
-def _naive_rates(cells: Domains) -> Floats:
+def _naive_rates(domains: Domains) -> Floats:
     """Return the weighted mean of the verdicts of each domain."""
-    return np.asarray(cells.sum_draws(cells.draw_weight * cells.draw_error) / cells.total_weight)
+    return np.asarray(
+        domains.sum_draws(domains.draw_weight * domains.draw_error) / domains.total_weight
+    )
 
 
 def _min_probability_ratio(cells: Domains, audit: AuditSample) -> Floats:
@@ -507,10 +514,10 @@ def estimate_rates(
     bins = bin_p_error(p, len(decisions))
     log = None
     if queue is None and "decided_at" in decisions:
-        log = _compare_with_log(snapshot, audit, None if p is None else bins.of)
+        log = compare_with_log(snapshot, audit, None if p is None else bins.of)
         audit, inside = log.audit, log.inside
         missing = log.unaudited if log.unaudited.any() else None
-    clusters, cluster_note = _find_clusters(decisions, audit, settings)
+    clusters, cluster_note = find_clusters(decisions, audit, settings.cluster)
     population = Population(
         audit=audit,
         golden=None if settings.correction == "none" else snapshot.golden_items(audit.sites),
@@ -532,7 +539,7 @@ def estimate_rates(
         for only in (False, True)
     }
     n_due = int(inside.sum()) - (0 if missing is None else int(missing.sum()))
-    note += _weights_note(audit if log is None else log.weighed, n_due, clusters)
+    note += weights_note(audit if log is None else log.weighed, n_due, clusters)
     if audit.n_shared:
         note += (
             f"; {audit.n_shared:,} decisions were drawn more than once: their weights are combined"
@@ -569,100 +576,6 @@ def _align_p_error(
     if isinstance(p_error, pd.Series):
         p_error = p_error.reindex(decisions["decision_id"]).to_numpy(dtype=float)
     return p_error
-
-
-def _weights_note(audit: AuditSample, n_decisions: int, clusters: ClusterSample | None) -> str:
-    """Warn where the sample's weights add up to less or more than chance allows."""
-    total = float(audit.weight.sum())
-    slack = 4 * float(np.sqrt(audit.variance.sum()))
-    if clusters is not None:
-        # All of a cluster's weights come or stay away together, the largest clusters' too.
-        size = np.bincount(clusters.cluster).astype(np.float64)
-        slack *= float(np.sqrt((size**2).sum() / size.sum()))
-    off = abs(total - n_decisions)
-    if not len(audit.weight) or off <= max(slack, 0.1 * n_decisions):
-        return ""
-    return (
-        f"; warning: the sample's weights add up to {total / n_decisions:.0%} of the decisions, "
-        "so the audit may not have covered them all"
-    )
-
-
-def _compare_with_log(snapshot: Snapshot, audit: AuditSample, bins: Ints | None) -> AuditedLog:
-    history = snapshot.review_history
-    answers = history["source"].isin([AUDIT]) & history["standing"].isin(
-        [COUNTS, OVERRULED, REVISED]
-    )
-    rows = np.flatnonzero(answers.to_numpy(dtype=bool))
-    first = np.full(len(snapshot.decisions), np.iinfo(np.int64).max)
-    known = to_datetime64(history["known_at"].iloc[rows]).astype(np.int64)
-    np.minimum.at(first, history["position"].to_numpy()[rows], known)
-    return audited_log(
-        snapshot.decisions,
-        audit,
-        answered_at=first[audit.position].astype("datetime64[us]"),
-        moment=np.datetime64(snapshot.moment.tz_convert(None).as_unit("us").to_numpy()),
-        bins=bins,
-        asked_at=_drawn_at(snapshot, audit),
-    )
-
-
-def _drawn_at(snapshot: Snapshot, audit: AuditSample) -> NDArray[np.datetime64] | None:
-    """Return when each draw was first drawn; None where draws are not recorded."""
-    if snapshot.draws is None:
-        return None
-    drawn = snapshot.draws.groupby("decision_id")["drawn_at"].min()
-    decisions = snapshot.decisions.iloc[audit.position]
-    at = drawn.reindex(decisions["decision_id"])
-    return to_datetime64(at.fillna(decisions["decided_at"].set_axis(at.index)))
-
-
-#: Columns by which a sample may have been drawn whole.
-CLUSTER_COLUMNS = ("account_id", "item_id")
-
-
-def _find_clusters(
-    decisions: pd.DataFrame, audit: AuditSample, settings: EstimateSettings
-) -> tuple[ClusterSample | None, tuple[str, ...]]:
-    """Return the clusters that the sample was drawn by, as configured or as the draws show."""
-    column = settings.cluster
-    if column == "none" or not len(audit.position):
-        return None, ()
-    if column == "auto":
-        whole = (name for name in CLUSTER_COLUMNS if _was_drawn_whole(decisions, name, audit))
-        column = next(whole, "none")
-        if column == "none":
-            return None, ()
-    elif column not in decisions:
-        do = f"Choose among {', '.join(map(str, decisions.columns))}, auto or none."
-        raise DataError(error_message("estimate.cluster", "name a column", column, do))
-    cluster = _cluster_codes(decisions[column])
-    at = audit.position
-    sample = ClusterSample(
-        cluster, intracluster_correlation(cluster[at], audit.answer, audit.weight)
-    )
-    rate = np.array([np.average(audit.answer, weights=audit.weight)])
-    _, effect = cluster_intervals(sample, audit, np.zeros(len(decisions), np.int64), rate)
-    return sample, (
-        f"all decisions of a drawn {column} were drawn together, so intervals count by {column} "
-        f"(design effect {effect[0]:.1f})"
-        if settings.cluster == "auto"
-        else f"intervals count by {column} (design effect {effect[0]:.1f})",
-    )
-
-
-def _was_drawn_whole(decisions: pd.DataFrame, column: str, audit: AuditSample) -> bool:
-    if column not in decisions or decisions[column].isna().all():
-        return False
-    return drawn_whole(_cluster_codes(decisions[column]), audit)
-
-
-def _cluster_codes(values: "pd.Series[Any]") -> Ints:
-    """Return the number of each decision's cluster; a decision without one is its own."""
-    code = pd.factorize(values)[0].astype(np.int64)
-    alone = code < 0
-    code[alone] = code.max(initial=-1) + 1 + np.arange(alone.sum())
-    return code
 
 
 def _period(

@@ -29,7 +29,7 @@ INTERVALS = {
     "of the other groups",
     "korn_graubard": "weighted audit; Korn-Graubard interval, as some inclusion probabilities "
     "are below a fifth of the uniform one",
-    "clusters": "weighted audit; interval by clusters that were drawn whole",
+    "clusters": "weighted audit; interval by clusters that were drawn in full",
     "census": "every decision was audited",
     "mover": "from the rates among enforced and among allowed decisions; MOVER interval",
 }

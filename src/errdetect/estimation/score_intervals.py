@@ -207,12 +207,12 @@ MIN_DOMAINS = 4
 MIN_SPREAD = 0.25
 
 
-def prior_from_others(limits: Interval, confidence: float = 0.95) -> RatePrior | None:
+def prior_from_others(rates: Interval, confidence: float = 0.95) -> RatePrior | None:
     """Return, for every domain, the mean and spread of the others' rates.
 
     Parameters
     ----------
-    limits
+    rates
         Rates with intervals that lean on no other domain, shape (n_domains,).
     confidence
         Their coverage.
@@ -233,11 +233,11 @@ def prior_from_others(limits: Interval, confidence: float = 0.95) -> RatePrior |
     >>> prior.mean.round(2).tolist(), prior.sd.round(2).tolist()
     ([0.2, 0.2, 0.2, 0.1], [0.17, 0.17, 0.17, 0.01])
     """
-    n = len(limits.estimate)
+    n = len(rates.estimate)
     if n < MIN_DOMAINS:
         return None
-    rate = limits.estimate
-    error = np.maximum((limits.high - limits.low) / (2 * critical_value(confidence)), 1e-4)
+    rate = rates.estimate
+    error = np.maximum((rates.high - rates.low) / (2 * critical_value(confidence)), 1e-4)
     others = ~np.eye(n, dtype=bool)
     spread = np.zeros(n)
     for _ in range(MAX_STEPS):

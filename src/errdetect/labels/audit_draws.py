@@ -14,7 +14,7 @@ Bools = NDArray[np.bool_]
 
 #: Columns by which the frame of a draw may be limited.
 FRAME_COLUMNS = ("market", "policy_id", "language", "moderator", "moderator_version", "enforced")
-#: Expected draws at which none by chance is about 1 in 160,000.
+#: Expected draws at which drawing none has a probability of 1 in 160,000.
 EXPECTED_DRAWS = 12
 
 
@@ -75,7 +75,7 @@ def combine_recorded_draws(decisions: pd.DataFrame, draws: pd.DataFrame) -> Draw
     Where several draws could reach a decision, each has a share of it in proportion to its sampling
     rate. A draw's frame is the span of its decisions' times, without the values of `FRAME_COLUMNS`
     of which it drew none although a dozen were to be expected. A draw that took none of an earlier
-    draw's decisions, although it would have by chance, left them out: they count as certain.
+    draw's decisions, although a random draw would have, left them out: they count as certain.
 
     Parameters
     ----------
@@ -145,8 +145,8 @@ def _frame_of(decisions: pd.DataFrame, at: Ints, weight: Floats) -> Bools:
             continue
         code, levels = pd.factorize(decisions[column], use_na_sentinel=False)
         size = np.bincount(code[inside], minlength=len(levels))
-        seen = np.bincount(code[at], minlength=len(levels))
-        inside &= ~((seen == 0) & (size > EXPECTED_DRAWS * heavy))[code]
+        held = np.bincount(code[at], minlength=len(levels))
+        inside &= ~((held == 0) & (size > EXPECTED_DRAWS * heavy))[code]
     return inside
 
 
@@ -156,9 +156,9 @@ def _left_out(
     """Return the earlier draws' decisions, where this draw evidently left them out."""
     if not earlier:
         return np.zeros(0, np.int64)
-    seen = np.unique(np.concatenate([rows for rows, _, _ in earlier]))
-    seen = seen[frame[seen]]
-    expected = len(seen) / float(np.quantile(weight, 0.95))
-    if expected < EXPECTED_DRAWS or np.isin(at, seen).any():
+    held = np.unique(np.concatenate([rows for rows, _, _ in earlier]))
+    held = held[frame[held]]
+    expected = len(held) / float(np.quantile(weight, 0.95))
+    if expected < EXPECTED_DRAWS or np.isin(at, held).any():
         return np.zeros(0, np.int64)
-    return np.asarray(seen, np.int64)
+    return np.asarray(held, np.int64)

@@ -21,7 +21,7 @@ from errdetect.labels.review_history import (
 )
 from errdetect.schemas import ADJUDICATION, AUDIT, GOLDEN, INTAKE, SOURCES, UPHELD
 
-__all__ = ["Intake", "IntakeRow", "check_lost_sample", "decision_rows", "review_rows"]
+__all__ = ["Intake", "IntakeRow", "check_lost_sample", "decision_rows", "draw_rows", "review_rows"]
 
 Bools = npt.NDArray[np.bool_]
 
@@ -56,15 +56,15 @@ class IntakeRow:
     Parameters
     ----------
     table
-        `decisions` or `reviews`.
+        `decisions`, `reviews` or `draws`.
     source
-        The reviews' source, or `unreadable`; empty for decisions.
+        The reviews' source, or `unreadable`; empty for decisions and draws.
     reason
         `read`, `used`, or why rows were left out.
     n
         Number of rows.
     weight
-        For audit reviews, the sum of the readable 1/inclusion probability; else NaN.
+        For audit reviews and draws, the sum of the readable 1/inclusion probability; else NaN.
     example_id
         The id of one row; empty where none is readable.
     """
@@ -183,11 +183,57 @@ def review_rows(
 
 
 def _review_row(source: str, reason: str, rows: pd.DataFrame) -> IntakeRow:
-    weight = float("nan")
-    if source == AUDIT:
-        probability = rows["inclusion_probability"].to_numpy(dtype=np.float64, na_value=np.nan)
-        weight = float(np.nansum(1 / np.where(probability > 0, probability, np.nan)))
+    weight = _design_weight(rows) if source == AUDIT else float("nan")
     return IntakeRow("reviews", source, reason, len(rows), weight, _first_id(rows["review_id"]))
+
+
+def _design_weight(rows: pd.DataFrame) -> float:
+    """Sum the readable 1/inclusion probability."""
+    probability = rows["inclusion_probability"].to_numpy(dtype=np.float64, na_value=np.nan)
+    return float(np.nansum(1 / np.where(probability > 0, probability, np.nan)))
+
+
+def draw_rows(
+    draws: pd.DataFrame,
+    read: TableRead | None,
+    decision_id: "pd.Series[str]",
+    moment: pd.Timestamp | None,
+) -> Iterator[IntakeRow]:
+    """Account for the drawn decisions.
+
+    Parameters
+    ----------
+    draws
+        Every usable row, with the columns of `schemas.DRAWS`.
+    read
+        From `read_draws`, where they came from a file.
+    decision_id
+        The log's decision ids.
+    moment
+        Draws after it are not known yet; None where all are known.
+
+    Examples
+    --------
+    >>> day = pd.Timestamp("2026-01-02", tz="UTC")
+    >>> draws = pd.DataFrame({"decision_id": ["a", "b"], "inclusion_probability": 0.5, "drawn_at": day})
+    >>> [(row.reason, row.n) for row in draw_rows(draws, None, pd.Series(["a"]), day)]
+    [('read', 2), ('no such decision', 1), ('used', 1)]
+    """
+    later = np.zeros(len(draws), bool)
+    if moment is not None:
+        later = (draws["drawn_at"] > moment).to_numpy(bool)
+    known = draws["decision_id"].isin(decision_id).to_numpy(bool)
+    reason = pd.Series(np.where(later, LATER, np.where(known, USED, NO_DECISION)), draws.index)
+    parts = [draws.assign(reason=reason)]
+    if read is not None:
+        left_out = ((read.rejected, REJECTED), (read.copies, COPY))
+        parts += [frame.assign(reason=why) for frame, why in left_out if len(frame)]
+    names = ["decision_id", "inclusion_probability", "reason"]
+    every = pd.concat([part[names] for part in parts if len(part)] or [parts[0][names]])
+    groups = [(READ, every), *every.groupby("reason")]
+    for why, own in groups if len(every) else []:
+        first = _first_id(own["decision_id"])
+        yield IntakeRow("draws", "", str(why), len(own), _design_weight(own), first)
 
 
 def _first_id(ids: pd.Series) -> str:

@@ -24,10 +24,12 @@ from errdetect.data.database_tables import (
     write_transaction,
 )
 from errdetect.errors import DataError, error_message
+from errdetect.ledger import audit_records as audits
 from errdetect.ledger import ledger as loop
 from errdetect.ledger import run_records as reviews
 from errdetect.ledger import run_records as runs
 from errdetect.ledger import table_definitions as tables
+from errdetect.ledger.audit_records import AuditDraw
 from errdetect.ledger.row_conversion import (
     frame_to_rows,
     id_condition,
@@ -41,6 +43,7 @@ from errdetect.ledger.schema_upgrade import schema_version, upgrade_ledger
 from errdetect.ledger.two_person_rule import require_two_people
 
 __all__ = [
+    "AuditDraw",
     "IngestCounts",
     "Ledger",
     "QueueCounts",
@@ -478,6 +481,31 @@ class Ledger:
         """
         return reviews.recorded_reviews(self.engine, ids)
 
+    def record_draw(self, draw: AuditDraw, drawn: pd.DataFrame) -> int:
+        """Record an audit draw, and return how many decisions were added; 0 if it is known.
+
+        Parameters
+        ----------
+        draw
+            The draw with its receipt.
+        drawn
+            decision_id and inclusion_probability of each drawn decision.
+
+        Raises
+        ------
+        DataError
+            If the draw_id is known with other decisions or probabilities.
+        """
+        return audits.record_draw(self.engine, draw, drawn)
+
+    def draws(self, *, before: datetime | None = None) -> pd.DataFrame:
+        """Return the drawn decisions of every draw (drawn before a moment): `schemas.DRAWS`."""
+        return audits.recorded_draws(self.engine, before)
+
+    def audits(self) -> pd.DataFrame:
+        """Return every draw by time: draw_id, drawn_at, due_at, by, receipt (JSON)."""
+        return audits.recorded_audits(self.engine)
+
     def record_remediations(
         self, plan: pd.DataFrame, *, by: str, approved_by: str, at: datetime
     ) -> int:
@@ -593,7 +621,7 @@ class Ledger:
         Parameters
         ----------
         entity
-            Only `run`, `reviews`, `remediation` or `proposal`.
+            Only `run`, `reviews`, `draw`, `remediation` or `proposal`.
         id
             Only this one.
         """

@@ -6,15 +6,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Table, insert, select
+from sqlalchemy import Connection, Select, Table, insert, select
 
 from errdetect.data.database_tables import open_engine, read_transaction, write_transaction
 from errdetect.ledger import table_definitions as tables
-from errdetect.ledger.ledger import find_ledger
+from errdetect.ledger.ledger import Ledger, find_ledger
 from errdetect.ledger.row_conversion import to_utc
 from errdetect.ledger.schema_upgrade import upgrade_ledger
 
-__all__ = ["replicate_ledger", "reviews_digest"]
+__all__ = ["draws_digest", "replicate_ledger", "reviews_digest"]
 
 _BATCH = 20_000
 _QUEUED = "queued"  # the arm of decisions that an earlier run queued
@@ -27,6 +27,8 @@ _CAME = {
     "errdetect_reviews": "ingested_at",
     "errdetect_remediations": "recorded_at",
     "errdetect_proposals": "created_at",
+    "errdetect_audits": "drawn_at",
+    "errdetect_draws": "drawn_at",
     "errdetect_events": "at",
 }
 
@@ -45,8 +47,8 @@ def replicate_ledger(url: str, file: Path, *, known_at: datetime, recorded_at: d
     known_at
         Reviews that arrived before are copied.
     recorded_at
-        Runs, queues, remediations and proposals recorded before are copied, in their state then.
-        A run recorded at this very moment is not.
+        Runs, queues, draws, remediations and proposals recorded before are copied, in their state
+        then. A run or draw recorded at this very moment is not.
 
     Returns
     -------
@@ -91,9 +93,23 @@ def reviews_digest(url: str, *, known_at: datetime) -> tuple[int, str] | None:
         return None
     table = tables.REVIEWS
     wanted = select(*table.columns).where(table.c.ingested_at < to_utc(known_at))
+    return _rows_digest(ledger, wanted.order_by(table.c.review_id))
+
+
+def draws_digest(url: str, *, drawn_before: datetime) -> tuple[int, str] | None:
+    """Digest the drawn decisions that a ledger has from before a moment; see `reviews_digest`."""
+    ledger = find_ledger(url)
+    if ledger is None:
+        return None
+    table = tables.DRAWS
+    wanted = select(*table.columns).where(table.c.drawn_at < to_utc(drawn_before))
+    return _rows_digest(ledger, wanted.order_by(table.c.draw_id, table.c.decision_id))
+
+
+def _rows_digest(ledger: Ledger, wanted: Select[Any]) -> tuple[int, str] | None:
     digest, count = hashlib.sha256(), 0
     with ledger, read_transaction(ledger.engine) as source:
-        for row in source.execute(wanted.order_by(table.c.review_id)):
+        for row in source.execute(wanted):
             digest.update(repr(tuple(row)).encode("utf-8", "surrogatepass"))
             count += 1
     return (count, digest.hexdigest()) if count else None

@@ -16,6 +16,8 @@ from sqlalchemy import (
 from errdetect.data.database_tables import UtcDateTime
 
 __all__ = [
+    "AUDITS",
+    "DRAWS",
     "EVENTS",
     "METADATA",
     "PROPOSALS",
@@ -102,6 +104,26 @@ REVIEWS = _define_table(
     Column("minutes", Double),
     Column("updated_at", UtcDateTime),
     Column("ingested_at", UtcDateTime, nullable=False),
+)
+
+#: One row per audit draw. `receipt` is JSON: what it takes to draw it again.
+AUDITS = _define_table(
+    "audits",
+    Column("draw_id", Text, primary_key=True),
+    Column("drawn_at", UtcDateTime, nullable=False),
+    Column("due_at", UtcDateTime),
+    _text_column("by", required=True),
+    _text_column("receipt", required=True),
+)
+
+#: The drawn decisions, reviewed or not; a decision may stand in several draws.
+DRAWS = _define_table(
+    "draws",
+    Column("draw_id", Text, ForeignKey(f"{_PREFIX}audits.draw_id"), primary_key=True),
+    Column("decision_id", Text, primary_key=True, index=True),
+    Column("inclusion_probability", Double, nullable=False),
+    Column("drawn_at", UtcDateTime, nullable=False),
+    Column("due_at", UtcDateTime),
 )
 
 #: `review_ids` is a JSON list.

@@ -22,7 +22,7 @@ __all__ = [
     "AccountLimit",
     "Allocation",
     "Floor",
-    "ReviewJobs",
+    "OpenReviews",
     "allocate_reviews",
     "exchange_reviews",
 ]
@@ -52,7 +52,7 @@ class AccountLimit:
 
 
 @dataclass(frozen=True)
-class ReviewJobs:
+class OpenReviews:
     """Possible reviews, one row each, and the pools that can do them.
 
     Parameters
@@ -70,16 +70,16 @@ class ReviewJobs:
     of: Ints
     can: Bools
 
-    def take(self, rows: Ints) -> "ReviewJobs":
+    def take(self, rows: Ints) -> "OpenReviews":
         """Return some rows, in this order."""
-        return ReviewJobs(self.value[rows], self.minutes[rows], self.of[rows], self.can)
+        return OpenReviews(self.value[rows], self.minutes[rows], self.of[rows], self.can)
 
 
 def exchange_reviews(
     pool: Ints,
     rows: Ints,
     gain: Floats,
-    jobs: ReviewJobs,
+    open_reviews: OpenReviews,
     left: Floats,
     limit: AccountLimit | None = None,
 ) -> int:
@@ -93,7 +93,7 @@ def exchange_reviews(
         Reviews to try, in this order.
     gain
         Shape (n,), the harm that each review remedies.
-    jobs
+    open_reviews
         The n reviews.
     left
         Shape (n_pools,), minutes left over; changed.
@@ -109,8 +109,8 @@ def exchange_reviews(
     --------
     >>> pool, left = np.array([0, -1]), np.array([1.0])
     >>> gain, minutes = np.array([2.0, 5]), np.array([2.0, 3])
-    >>> jobs = ReviewJobs(gain / minutes, minutes, np.zeros(2, int), np.ones((1, 1), bool))
-    >>> exchange_reviews(pool, np.array([1]), gain, jobs, left)
+    >>> open_reviews = OpenReviews(gain / minutes, minutes, np.zeros(2, int), np.ones((1, 1), bool))
+    >>> exchange_reviews(pool, np.array([1]), gain, open_reviews, left)
     1
     >>> pool.tolist(), left.tolist()
     ([-1, 0], [0.0])
@@ -118,13 +118,13 @@ def exchange_reviews(
     order = np.argsort(pool, kind="stable")
     bounds = np.searchsorted(pool[order], np.arange(len(left) + 1))
     members = [list(order[a:b]) for a, b in pairwise(bounds)]
-    minutes, done = jobs.minutes, 0
+    minutes, done = open_reviews.minutes, 0
     for row in rows:
         if pool[row] >= 0:
             continue
         best, out, at, gone = 0.0, list[int](), -1, -1
         for own in _account_reviews(row, pool, limit):
-            for j in np.flatnonzero(jobs.can[jobs.of[row]]):
+            for j in np.flatnonzero(open_reviews.can[open_reviews.of[row]]):
                 free, others = left[j], members[j]
                 if own >= 0 and pool[own] == j:
                     free, others = free + minutes[own], [k for k in others if k != own]
@@ -143,7 +143,7 @@ def exchange_reviews(
         left[at] -= minutes[row]
         done += 1
         for k in out:
-            _place_review(k, pool, members, jobs, left)
+            _place_review(k, pool, members, open_reviews, left)
     return done
 
 
@@ -186,14 +186,16 @@ def _cheapest_removal(
 
 
 def _place_review(
-    row: int, pool: Ints, members: list[list[int]], jobs: ReviewJobs, left: Floats
+    row: int, pool: Ints, members: list[list[int]], open_reviews: OpenReviews, left: Floats
 ) -> None:
-    fits = np.flatnonzero(jobs.can[jobs.of[row]] & (left >= jobs.minutes[row] - _EPS))
+    fits = np.flatnonzero(
+        open_reviews.can[open_reviews.of[row]] & (left >= open_reviews.minutes[row] - _EPS)
+    )
     if len(fits):
         at = int(fits[np.argmin(left[fits])])
         pool[row] = at
         members[at].append(row)
-        left[at] -= jobs.minutes[row]
+        left[at] -= open_reviews.minutes[row]
 
 
 _STEPS = 40  # value steps of a class in the programme
@@ -281,7 +283,7 @@ class _Rules:
 
 
 def allocate_reviews(
-    jobs: ReviewJobs,
+    open_reviews: OpenReviews,
     capacity: Sequence[float] | Floats,
     *,
     floors: Sequence[Floor] = (),
@@ -291,7 +293,7 @@ def allocate_reviews(
 
     Parameters
     ----------
-    jobs
+    open_reviews
         The n possible reviews.
     capacity
         Shape (n_pools,), minutes of each pool.
@@ -319,38 +321,42 @@ def allocate_reviews(
     --------
     >>> value, minutes = np.array([5.0, 4, 3, 2]), np.array([2.0, 2, 2, 2])
     >>> of, can = np.array([0, 0, 1, 1]), np.array([[True, False], [True, True]])
-    >>> allocate_reviews(ReviewJobs(value, minutes, of, can), [4, 2]).pool.tolist()
+    >>> allocate_reviews(OpenReviews(value, minutes, of, can), [4, 2]).pool.tolist()
     [0, 0, 1, -1]
     """
-    _check_inputs(jobs.value, jobs.minutes)
-    value, minutes, room = jobs.value, jobs.minutes, np.asarray(capacity, np.float64)
+    _check_inputs(open_reviews.value, open_reviews.minutes)
+    value, minutes, room = (
+        open_reviews.value,
+        open_reviews.minutes,
+        np.asarray(capacity, np.float64),
+    )
     member = np.array([floor.member for floor in floors], dtype=bool)
-    fine, held, can_fine = _split_by_floor(jobs.of, jobs.can, member)
-    jobs = ReviewJobs(value, minutes, fine, can_fine)
+    fine, held, can_fine = _split_by_floor(open_reviews.of, open_reviews.can, member)
+    open_reviews = OpenReviews(value, minutes, fine, can_fine)
     able: Bools = np.asarray(can_fine[fine].any(axis=1))
     least = np.array([floor.minutes for floor in floors])
     allowed = able
     if limit is not None:
         allowed = able & _top_per_account(np.where(able, value, -1.0), limit)
-    rows = _rank_within_class(jobs, allowed, can_fine @ room)
+    rows = _rank_within_class(open_reviews, allowed, can_fine @ room)
     if not len(rows) or not room.any():
         return Allocation(np.full(len(value), -1), np.zeros(len(room)), least)
-    share, price = _solve_shares(jobs.take(rows), room, least, held)
+    share, price = _solve_shares(open_reviews.take(rows), room, least, held)
     if limit is not None:
         # Which reviews an account offers depends on the price of minutes.
         cheapest = np.where(can_fine, price[: len(room)], np.inf).min(axis=1, initial=np.inf)[fine]
         lifted = value + (held @ price[len(room) :])[fine]
         net = np.where(able, (lifted - cheapest) * minutes, -np.inf)
         allowed = able & _top_per_account(net, limit)
-        rows = _rank_within_class(jobs, allowed, can_fine @ room)
-        share, price = _solve_shares(jobs.take(rows), room, least, held)
+        rows = _rank_within_class(open_reviews, allowed, can_fine @ room)
+        share, price = _solve_shares(open_reviews.take(rows), room, least, held)
     costs = zip(floors, price[len(room) :], strict=True)
     tight = [
         _BindingFloor(np.flatnonzero(f.member), f.minutes, cost) for f, cost in costs if cost > 0
     ]
     price = price[: len(room)]
     solved = _Solution(rows, share, price, able, allowed)
-    pool = _round_to_reviews(jobs, room, solved, _Rules(limit, tight))
+    pool = _round_to_reviews(open_reviews, room, solved, _Rules(limit, tight))
     got = np.array([minutes[floor.member & (pool >= 0)].sum() for floor in floors])
     short = np.maximum(least - got, 0.0) if len(floors) else least
     return Allocation(pool, price, np.where(short > minutes.max(), short, 0.0))
@@ -387,42 +393,48 @@ def _top_per_account(gain: Floats, limit: AccountLimit) -> Bools:
     return best
 
 
-def _rank_within_class(jobs: ReviewJobs, allowed: Bools, most: Floats) -> Ints:
+def _rank_within_class(open_reviews: OpenReviews, allowed: Bools, most: Floats) -> Ints:
     """Order the candidates: class by class, the best first, as far as all pools would reach."""
-    minutes, of = jobs.minutes, jobs.of
+    minutes, of = open_reviews.minutes, open_reviews.of
     rows = np.flatnonzero(allowed)
-    rows = rows[np.lexsort((-jobs.value[rows], of[rows]))]
+    rows = rows[np.lexsort((-open_reviews.value[rows], of[rows]))]
     if not len(rows):
         return rows
     before = _cumulative_minutes(minutes[rows], of[rows]) - minutes[rows]
     return rows[before <= most[of[rows]] + 2 * minutes[rows]]
 
 
-def _round_to_reviews(jobs: ReviewJobs, room: Floats, solved: _Solution, rules: _Rules) -> Ints:
+def _round_to_reviews(
+    open_reviews: OpenReviews, room: Floats, solved: _Solution, rules: _Rules
+) -> Ints:
     """Turn minutes into whole reviews, and fill remaining minutes with what still fits."""
     rows, able, allowed, limit = solved.rows, solved.able, solved.allowed, rules.limit
-    pool = np.full(len(jobs.value), -1, np.int64)
-    pool[rows], beyond = _round_shares(jobs.minutes[rows], jobs.of[rows], solved.share)
+    pool = np.full(len(open_reviews.value), -1, np.int64)
+    pool[rows], beyond = _round_shares(
+        open_reviews.minutes[rows], open_reviews.of[rows], solved.share
+    )
     waiting, done = rows[beyond], rows[pool[rows] >= 0]
-    left = room - np.bincount(pool[done], jobs.minutes[done], len(room))
-    _fill_minutes(pool, waiting, _add_floor_price(jobs, pool, able, rules.floors), jobs, left)
+    left = room - np.bincount(pool[done], open_reviews.minutes[done], len(room))
+    _fill_minutes(
+        pool, waiting, _add_floor_price(open_reviews, pool, able, rules.floors), open_reviews, left
+    )
     if limit is not None:  # other reviews of an account may replace those that it offered
         waiting = np.r_[waiting, np.flatnonzero(able & ~allowed)]
-    _improve_by_exchange(pool, waiting, jobs, left, solved, rules)
-    lifted = _add_floor_price(jobs, pool, able, rules.floors)
+    _improve_by_exchange(pool, waiting, open_reviews, left, solved, rules)
+    lifted = _add_floor_price(open_reviews, pool, able, rules.floors)
     if limit is not None:
         allowed = able & _top_per_account(
             np.where(pool >= 0, np.inf, np.where(able, lifted, -1.0)), limit
         )
-    _fill_minutes(pool, np.flatnonzero(allowed), lifted, jobs, left)
+    _fill_minutes(pool, np.flatnonzero(allowed), lifted, open_reviews, left)
     return pool
 
 
 def _add_floor_price(
-    jobs: ReviewJobs, pool: Ints, able: Bools, floors: Sequence[_BindingFloor]
+    open_reviews: OpenReviews, pool: Ints, able: Bools, floors: Sequence[_BindingFloor]
 ) -> Floats:
     """Add a floor's price to the value of the reviews that meet it, and of as many as it still misses."""
-    value, minutes = jobs.value, jobs.minutes
+    value, minutes = open_reviews.value, open_reviews.minutes
     lifted = value.copy() if floors else value
     for floor in floors:
         rows = floor.rows[able[floor.rows]]
@@ -433,17 +445,27 @@ def _add_floor_price(
 
 
 def _improve_by_exchange(
-    pool: Ints, waiting: Ints, jobs: ReviewJobs, left: Floats, solved: _Solution, rules: _Rules
+    pool: Ints,
+    waiting: Ints,
+    open_reviews: OpenReviews,
+    left: Floats,
+    solved: _Solution,
+    rules: _Rules,
 ) -> None:
     """Exchange reviews while the programme's bound allows a gain; changes `pool`."""
-    value, minutes, price, floors = jobs.value, jobs.minutes, solved.price, rules.floors
-    cheapest = np.where(jobs.can, price, np.inf).min(axis=1)
+    value, minutes, price, floors = (
+        open_reviews.value,
+        open_reviews.minutes,
+        solved.price,
+        rules.floors,
+    )
+    cheapest = np.where(open_reviews.can, price, np.inf).min(axis=1)
     rows = np.union1d(waiting, np.flatnonzero(pool >= 0))
     full = value.copy()
     for floor in floors:
         full[floor.rows] += floor.price
     surplus = np.full(len(pool), -np.inf)
-    surplus[rows] = (full[rows] - cheapest[jobs.of[rows]]) * minutes[rows]
+    surplus[rows] = (full[rows] - cheapest[open_reviews.of[rows]]) * minutes[rows]
     room = left + np.bincount(pool[pool >= 0], minutes[pool >= 0], len(left))
     bound = float(price @ room) + float(np.maximum(surplus[rows], 0).sum())
     bound -= sum(floor.price * floor.minutes for floor in floors)
@@ -452,10 +474,10 @@ def _improve_by_exchange(
         # A review worth its minutes by less than the gap cannot improve the total.
         worth = waiting[(surplus[waiting] > -missing) & (pool[waiting] < 0)]
         worth = worth[np.argsort(-surplus[worth], kind="stable")][:_TRIES]
-        gain = _add_floor_price(jobs, pool, solved.able, floors) * minutes
+        gain = _add_floor_price(open_reviews, pool, solved.able, floors) * minutes
         if missing <= _CLOSE * bound:
             break
-        if not exchange_reviews(pool, worth, gain, jobs, left, rules.limit):
+        if not exchange_reviews(pool, worth, gain, open_reviews, left, rules.limit):
             break
 
 
@@ -472,10 +494,15 @@ def _cumulative_minutes(minutes: Floats, of: Ints) -> Floats:
 
 
 def _solve_shares(
-    jobs: ReviewJobs, room: Floats, least: Floats, held: Bools
+    open_reviews: OpenReviews, room: Floats, least: Floats, held: Bools
 ) -> tuple[Floats, Floats]:
     """Return each pool's minutes for each class, (n_classes, n_pools); prices of pools and floors."""
-    value, minutes, of, can = jobs.value, jobs.minutes, jobs.of, jobs.can
+    value, minutes, of, can = (
+        open_reviews.value,
+        open_reviews.minutes,
+        open_reviews.of,
+        open_reviews.can,
+    )
     reach = _cumulative_minutes(minutes, of)
     if can.shape == (1, 1) and not len(least):  # one pool for all: the best come first
         end = min(int(np.searchsorted(reach, room[0])), len(value) - 1)
@@ -569,9 +596,11 @@ def _round_shares(minutes: Floats, of: Ints, share: Floats) -> tuple[Ints, Ints]
     return pool, np.concatenate(waiting)
 
 
-def _fill_minutes(pool: Ints, rows: Ints, value: Floats, jobs: ReviewJobs, left: Floats) -> None:
+def _fill_minutes(
+    pool: Ints, rows: Ints, value: Floats, open_reviews: OpenReviews, left: Floats
+) -> None:
     """Place reviews, the best first, where they leave the least room; changes `pool` and `left`."""
-    minutes, of, can = jobs.minutes, jobs.of, jobs.can
+    minutes, of, can = open_reviews.minutes, open_reviews.of, open_reviews.can
     most = np.where(can, left, 0.0).max(axis=1)
     rows = rows[(pool[rows] < 0) & (minutes[rows] <= most[of[rows]] + _EPS)]
     smallest = float(minutes[rows].min(initial=np.inf))

@@ -16,7 +16,13 @@ import numpy.typing as npt
 
 from errdetect.errors import DataError, error_message
 from errdetect.estimation.sampling_designs import draw_sample, expected_half_width
-from errdetect.queue.allocation import AccountLimit, Allocation, Floor, ReviewJobs, allocate_reviews
+from errdetect.queue.allocation import (
+    AccountLimit,
+    Allocation,
+    Floor,
+    OpenReviews,
+    allocate_reviews,
+)
 from errdetect.queue.reviewer_pools import PoolClasses
 
 __all__ = [
@@ -74,7 +80,7 @@ class RandomArm:
 
 def plan_random_arm(
     p_error: Floats,
-    jobs: ReviewJobs,
+    open_reviews: OpenReviews,
     capacity: Floats,
     *,
     members: Bools,
@@ -90,7 +96,7 @@ def plan_random_arm(
     ----------
     p_error
         Shape (n,), calibrated.
-    jobs
+    open_reviews
         The n possible reviews.
     capacity
         Shape (n_pools,), minutes of each pool for this part.
@@ -109,20 +115,20 @@ def plan_random_arm(
 
     Examples
     --------
-    >>> jobs = ReviewJobs(np.zeros(6), np.ones(6), np.zeros(6, int), np.array([[True]]))
+    >>> open_reviews = OpenReviews(np.zeros(6), np.ones(6), np.zeros(6, int), np.array([[True]]))
     >>> p = np.array([0.5, 0.5, 0.01, 0.01, 0.01, 0.01])
-    >>> plan = plan_random_arm(p, jobs, np.array([2.0]), members=p > 0)
+    >>> plan = plan_random_arm(p, open_reviews, np.array([2.0]), members=p > 0)
     >>> plan.probability.round(2).tolist()
     [0.6, 0.6, 0.2, 0.2, 0.2, 0.2]
     """
-    n, minutes, worth = len(p_error), jobs.minutes, jobs.value
+    n, minutes, worth = len(p_error), open_reviews.minutes, open_reviews.value
     cover = np.ones(n) if size is None else size
     want = cover * np.sqrt(np.clip(p_error * (1 - p_error), 0, None) / minutes)
     home = np.full(n, -1, np.int64)
-    rows = np.flatnonzero(members & jobs.can[jobs.of].any(axis=1))
+    rows = np.flatnonzero(members & open_reviews.can[open_reviews.of].any(axis=1))
     if not len(rows):
         return RandomArm(home, np.zeros(n), np.zeros(n, np.int64))
-    home[rows] = _assign_pools(jobs.of[rows], jobs.can, capacity, want[rows])
+    home[rows] = _assign_pools(open_reviews.of[rows], open_reviews.can, capacity, want[rows])
     probability, layer = np.zeros(n), np.zeros(n, np.int64)
     for pool in np.unique(home[rows]):
         own = np.flatnonzero(home == pool)
@@ -355,11 +361,11 @@ class ReviewCandidates:
 
 
 @dataclass(frozen=True)
-class _Jobs:
+class _PoolWork:
     """The possible reviews, one row each: their decisions, P(error), and the decisions that each covers."""
 
     rows: Ints
-    reviews: ReviewJobs
+    reviews: OpenReviews
     p_error: Floats
     size: Floats
     room: Floats
@@ -438,31 +444,31 @@ def select_reviews(
         got = f"{room.sum():g}"
         do = "Raise --budget, queue.minutes or the pools' minutes."
         raise DataError(error_message("The budget", "be at least 1 review", got, do))
-    jobs = _build_jobs(candidates, room, floors, limit)
-    design = _choose_design(jobs, explore_share)
+    open_reviews = _gather_work(candidates, room, floors, limit)
+    design = _choose_design(open_reviews, explore_share)
     drawn = draw_random_arm(design.plan, rng)
     ranked = np.flatnonzero(design.ranked.pool >= 0)
-    ranked = ranked[np.argsort(-jobs.reviews.value[ranked], kind="stable")]
+    ranked = ranked[np.argsort(-open_reviews.reviews.value[ranked], kind="stable")]
     order, explored = _interleave_arms(ranked, drawn)
     pool = np.where(explored, design.plan.home[order], design.ranked.pool[order])
     chance = np.where(design.ranked.pool >= 0, 1.0, design.plan.probability)
     heads = np.arange(n) if candidates.heads is None else candidates.heads
     probability, open_ = np.ones(n), candidates.open_
     of_head = np.ones(n)
-    of_head[jobs.rows] = chance
+    of_head[open_reviews.rows] = chance
     probability[open_] = of_head[heads[open_]]
     return Selection(
-        jobs.rows[order], explored, pool, heads, jobs.size[order].astype(np.int64), probability,
+        open_reviews.rows[order], explored, pool, heads, open_reviews.size[order].astype(np.int64), probability,
         design.share, design.ratio, design.ranked.short,
     )  # fmt: skip
 
 
-def _build_jobs(
+def _gather_work(
     candidates: ReviewCandidates,
     room: Floats,
     floors: Sequence[Floor],
     limit: AccountLimit | None,
-) -> _Jobs:
+) -> _PoolWork:
     value, open_, minutes = candidates.value, candidates.open_, candidates.minutes
     n = len(value)
     heads = np.arange(n) if candidates.heads is None else candidates.heads
@@ -471,13 +477,13 @@ def _build_jobs(
     rows = np.flatnonzero(size)
     anyone = PoolClasses(np.zeros(n, np.int64), np.ones((1, len(room)), dtype=bool))
     classes = candidates.classes or anyone
-    reviews = ReviewJobs(
+    reviews = OpenReviews(
         worth[rows].astype(np.float64),
         np.ones(len(rows)) if minutes is None else minutes[rows],
         classes.of[rows],
         classes.can & (room > 0),
     )
-    return _Jobs(
+    return _PoolWork(
         rows,
         reviews,
         candidates.p_error[rows],
@@ -488,48 +494,56 @@ def _build_jobs(
     )
 
 
-def _choose_design(jobs: _Jobs, explore_share: float | Literal["auto"]) -> _ArmDesign:
+def _choose_design(open_reviews: _PoolWork, explore_share: float | Literal["auto"]) -> _ArmDesign:
     """Design both arms; `auto` searches the shares by halving, as a larger one narrows."""
-    reviews = jobs.reviews
+    reviews = open_reviews.reviews
     able = reviews.can[reviews.of].any(axis=1)
-    if reviews.minutes[able].sum() <= jobs.room.sum():
-        whole = _build_arms(jobs, 0.0)
-        if (whole.ranked.pool[able] >= 0).all():
-            return whole
+    if reviews.minutes[able].sum() <= open_reviews.room.sum():
+        ranked_only = _build_arms(open_reviews, 0.0)
+        if (ranked_only.ranked.pool[able] >= 0).all():
+            return ranked_only
     if explore_share != AUTO:
-        return _build_arms(jobs, float(explore_share))
+        return _build_arms(open_reviews, float(explore_share))
     low, high = 0, len(SHARES) - 1
-    found = {high: _build_arms(jobs, SHARES[high])}
+    found = {high: _build_arms(open_reviews, SHARES[high])}
     while low < high:
         middle = (low + high) // 2
-        found[middle] = _build_arms(jobs, SHARES[middle])
+        found[middle] = _build_arms(open_reviews, SHARES[middle])
         low, high = (low, middle) if found[middle].ratio <= WIDER else (middle + 1, high)
     return found[high]
 
 
-def _build_arms(jobs: _Jobs, share: float) -> _ArmDesign:
-    explore = _random_arm_minutes(jobs, share)
-    part = float((jobs.room - explore).sum() / jobs.room.sum())
-    floors = [Floor(floor.member, floor.minutes * part) for floor in jobs.floors]
-    ranked = allocate_reviews(jobs.reviews, jobs.room - explore, floors=floors, limit=jobs.limit)
-    members = ranked.pool < 0 if share else np.zeros(len(jobs.rows), dtype=bool)
-    plan = plan_random_arm(jobs.p_error, jobs.reviews, explore, members=members, size=jobs.size)
+def _build_arms(open_reviews: _PoolWork, share: float) -> _ArmDesign:
+    explore = _random_arm_minutes(open_reviews, share)
+    part = float((open_reviews.room - explore).sum() / open_reviews.room.sum())
+    floors = [Floor(floor.member, floor.minutes * part) for floor in open_reviews.floors]
+    ranked = allocate_reviews(
+        open_reviews.reviews, open_reviews.room - explore, floors=floors, limit=open_reviews.limit
+    )
+    members = ranked.pool < 0 if share else np.zeros(len(open_reviews.rows), dtype=bool)
+    plan = plan_random_arm(
+        open_reviews.p_error, open_reviews.reviews, explore, members=members, size=open_reviews.size
+    )
     chance = np.where(ranked.pool >= 0, 1.0, plan.probability)
-    ratio = width_ratio(jobs.p_error, chance, float(chance.sum()), size=jobs.size)
+    ratio = width_ratio(open_reviews.p_error, chance, float(chance.sum()), size=open_reviews.size)
     return _ArmDesign(share, ranked, plan, ratio)
 
 
-def _random_arm_minutes(jobs: _Jobs, share: float) -> Floats:
+def _random_arm_minutes(open_reviews: _PoolWork, share: float) -> Floats:
     """Return the minutes of each pool for the random part: room for at least one review."""
-    if not share or not len(jobs.rows):
-        return np.zeros(len(jobs.room))
-    room, minutes, can = share * jobs.room, jobs.reviews.minutes, jobs.reviews.can
+    if not share or not len(open_reviews.rows):
+        return np.zeros(len(open_reviews.room))
+    room, minutes, can = (
+        share * open_reviews.room,
+        open_reviews.reviews.minutes,
+        open_reviews.reviews.can,
+    )
     if minutes.min() == minutes.max():
         room = np.rint(room / minutes[0]) * minutes[0]
     longest = np.zeros(len(can))
-    np.maximum.at(longest, jobs.reviews.of, minutes)
+    np.maximum.at(longest, open_reviews.reviews.of, minutes)
     one = np.where(can, longest[:, None], 0.0).max(axis=0)
-    return np.asarray(np.minimum(np.maximum(room, one), jobs.room))
+    return np.asarray(np.minimum(np.maximum(room, one), open_reviews.room))
 
 
 def _interleave_arms(ranked: Ints, drawn: Ints) -> tuple[Ints, Bools]:

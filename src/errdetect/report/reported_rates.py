@@ -31,6 +31,8 @@ __all__ = [
 ]
 
 _WARNING = "warning: "
+#: Columns of the estimates that every table has; older ones lack the period and the response.
+_REQUIRED = [c for c in ESTIMATES.names if c not in ("period_from", "period_to", "response")]
 #: Suppression codes better explained by the number of reviews.
 _TOO_FEW = ("too_few_reviews", "no_sample")
 
@@ -295,7 +297,7 @@ def reported_rates(frame: pd.DataFrame, what: str) -> dict[str, ReportedRate]:
     >>> reported_rates(pd.DataFrame([row]), "estimates")["recall"].span
     '40.0 to 60.0\xa0%'
     """
-    require_columns(frame, ESTIMATES.names, what)
+    require_columns(frame, _REQUIRED, what)
     return {
         row["measure"]: read_reported_rate(row)
         for row in to_records(frame)
@@ -335,7 +337,7 @@ def reported_rates_by_group(
     >>> list(found)
     ['DE']
     """
-    require_columns(frame, [name, *ESTIMATES.names], what)
+    require_columns(frame, [name, *_REQUIRED], what)
     found: dict[str, dict[str, ReportedRate]] = {}
     for row in to_records(frame[frame[name].notna()]):
         if _is_known_measure(row):

@@ -3,14 +3,21 @@
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pandas as pd
 
 from errdetect.config import Config
 from errdetect.data.policy_catalogue import read_policies
 from errdetect.data.rejected_rows import Rejections
-from errdetect.data.table_reading import TableRead, add_ledger_reviews, read_decisions, read_reviews
+from errdetect.data.table_reading import (
+    TableRead,
+    add_ledger_draws,
+    add_ledger_reviews,
+    read_decisions,
+    read_draws,
+    read_reviews,
+)
 from errdetect.errors import ConfigError, error_message
 from errdetect.labels.decision_labels import MATURITY
 from errdetect.labels.intake_account import check_lost_sample
@@ -23,6 +30,7 @@ __all__ = [
     "check_losses",
     "free_threads",
     "label_rules",
+    "load_draws",
     "load_reviews",
     "load_snapshot",
     "read_tables",
@@ -43,8 +51,8 @@ class LoadedData:
         Decisions, reviews and policies as of the config's moment.
     log
         Unusable decision rows.
-    decisions, reviews
-        The tables as they were read; None where there are no reviews.
+    decisions, reviews, draws
+        The tables as they were read; None where there are no reviews or draws.
     notes
         Conversions, repairs and omissions, each with its count.
     """
@@ -54,16 +62,33 @@ class LoadedData:
     decisions: TableRead
     reviews: TableRead | None
     notes: tuple[str, ...]
+    draws: TableRead | None = None
 
     @property
     def rejects(self) -> pd.DataFrame:
         """Unusable rows of all tables."""
-        parts = [self.decisions.rejects] + ([self.reviews.rejects] if self.reviews else [])
+        others = (self.reviews, self.draws)
+        parts = [self.decisions.rejects, *(read.rejects for read in others if read is not None)]
         return pd.concat(parts, ignore_index=True)
 
 
-def load_snapshot(config: Config, *, progress: Progress, need_reviews: bool = False) -> LoadedData:
-    """Read decisions, reviews and policies as the config says, and refuse a broken join.
+def load_snapshot(
+    config: Config,
+    *,
+    progress: Progress,
+    need_reviews: bool = False,
+    drawn_before: datetime | None = None,
+) -> LoadedData:
+    """Read decisions, reviews, draws and policies as the config says, and refuse a broken join.
+
+    Parameters
+    ----------
+    config, progress
+        From `load_config`; callback for progress messages.
+    need_reviews
+        Whether to refuse a config without reviews.
+    drawn_before
+        Only draws that the ledger has from before this moment; None for all.
 
     Raises
     ------
@@ -74,7 +99,9 @@ def load_snapshot(config: Config, *, progress: Progress, need_reviews: bool = Fa
     Refusal
         Where too much of a designed sample is lost between decisions and reviews.
     """
-    loaded = read_tables(config, progress=progress, need_reviews=need_reviews)
+    loaded = read_tables(
+        config, progress=progress, need_reviews=need_reviews, drawn_before=drawn_before
+    )
     loaded.log.raise_if_too_many(config.data.max_rejected)
     check_losses(config, loaded.snapshot)
     notes = (*loaded.notes, *loaded.log.notes(), *loaded.snapshot.intake.lines())
@@ -100,8 +127,19 @@ def check_losses(config: Config, snapshot: Snapshot) -> None:
     )
 
 
-def read_tables(config: Config, *, progress: Progress, need_reviews: bool = False) -> LoadedData:
-    """Read decisions, reviews and policies as the config says, without checking the join.
+def read_tables(
+    config: Config,
+    *,
+    progress: Progress,
+    need_reviews: bool = False,
+    drawn_before: datetime | None = None,
+) -> LoadedData:
+    """Read decisions, reviews, draws and policies as the config says, without checking the join.
+
+    Parameters
+    ----------
+    config, progress, need_reviews, drawn_before
+        See `load_snapshot`.
 
     Raises
     ------
@@ -118,6 +156,7 @@ def read_tables(config: Config, *, progress: Progress, need_reviews: bool = Fals
         raise ConfigError(
             [error_message("data.reviews", "name the reviews to learn from", "nothing", do)]
         )
+    draws = load_draws(config, progress=progress, drawn_before=drawn_before)
     progress("reading decisions")
     decisions = read_decisions(
         config.data_paths(data.decisions),
@@ -134,10 +173,12 @@ def read_tables(config: Config, *, progress: Progress, need_reviews: bool = Fals
         policies,
         config.labels.as_of,
         label_rules(config),
-        ReadSummary.of({"decisions": log}, reviews),
+        ReadSummary.of({"decisions": log}, reviews, draws),
+        None if draws is None else draws.frame,
     )
-    notes = (*decisions.notes, *(reviews.notes if reviews else ()))
-    return LoadedData(snapshot, log, decisions, reviews, notes)
+    others = (read for read in (reviews, draws) if read is not None)
+    notes = (*decisions.notes, *(note for read in others for note in read.notes))
+    return LoadedData(snapshot, log, decisions, reviews, notes, draws)
 
 
 def label_rules(config: Config) -> LabelRules:
@@ -170,6 +211,37 @@ def load_reviews(config: Config, *, progress: Progress) -> TableRead | None:
         return read
     with ledger:
         return add_ledger_reviews(read, ledger.reviews(), ledger.place)
+
+
+def load_draws(
+    config: Config, *, progress: Progress, drawn_before: datetime | None = None
+) -> TableRead | None:
+    """Read the config's audit draws, and those of the ledger; None if there are neither.
+
+    A decision stands in a draw once. Where both differ, the config's row is kept and the ledger's
+    is a reject. Reading never makes a ledger.
+
+    Parameters
+    ----------
+    config, progress
+        From `load_config`; callback for progress messages.
+    drawn_before
+        Only draws that the ledger has from before this moment; None for all.
+
+    Raises
+    ------
+    DataError
+        Where a table or the ledger cannot be used.
+    """
+    read = None
+    if config.data.draws is not None:
+        progress("reading draws")
+        read = read_draws(config.data_paths(config.data.draws), columns=config.data.columns)
+    ledger = find_ledger(config.ledger_url())
+    if ledger is not None:
+        with ledger:
+            read = add_ledger_draws(read, ledger.draws(before=drawn_before), ledger.place)
+    return read
 
 
 def free_threads(rows: int) -> int:

@@ -200,7 +200,13 @@ def _plan_lines(result: PlanAuditResult) -> list[str]:
         else ""
     )
     said = f"{cost.reviews:,} reviews{golden} ({cost.reviewer_hours:,} hours){experts}."
-    return [*_aligned_rows(rows), *more, said]
+    receipt = result.receipt
+    seed, frame, drawn = receipt["seed"], receipt["frame"], receipt["drawn"]
+    draw = (
+        f"Draw {receipt['draw_id']}: {drawn['n_decisions']:,} of {frame['n_decisions']:,} decisions, "
+        f"by {receipt['drawn_by']}, seed {seed['value']} ({seed['source']})."
+    )
+    return [*_aligned_rows(rows), *more, said, draw]
 
 
 def _rate_text(cells: pd.DataFrame, measure: str) -> str:

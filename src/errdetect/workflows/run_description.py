@@ -24,7 +24,7 @@ from errdetect.data.provenance import (
 )
 from errdetect.data.sources import SourceFile, Sources, dataframe_name, find_files, shown_path
 from errdetect.errors import ModelError
-from errdetect.ledger.ledger_replica import reviews_digest
+from errdetect.ledger.ledger_replica import draws_digest, reviews_digest
 from errdetect.model.registry import ModelRegistry
 from errdetect.schemas import REJECTS
 from errdetect.version import __version__
@@ -100,7 +100,13 @@ def describe_run(
     same = champion is not None and champion[0] == model_version
     return replace(
         run,
-        data=data_digests(config, arguments, tables=tables, known_at=run.created_at),
+        data=data_digests(
+            config,
+            arguments,
+            tables=tables,
+            known_at=run.created_at,
+            drawn_before=at or run.created_at,
+        ),
         policies_digest=None if policies is None else digest_file(Path(policies)),
         period=period,
         as_of=config.labels.as_of or _latest_moment(decisions, reviews),
@@ -167,6 +173,7 @@ def data_digests(
     arguments: Mapping[str, Any],
     *,
     known_at: datetime,
+    drawn_before: datetime | None = None,
     tables: Mapping[str, pd.DataFrame | None] | None = None,
 ) -> dict[str, list[dict[str, Any]]]:
     """Digest every input of a run, each file once.
@@ -177,6 +184,8 @@ def data_digests(
         As for `describe_run`.
     known_at
         Reviews imported into the ledger before this moment belong to the run.
+    drawn_before
+        Audit draws that the ledger has from before this moment belong to the run; default: known_at.
     tables
         Cleaned rows by input, for inputs from a database.
 
@@ -201,10 +210,13 @@ def data_digests(
     scores = list(score_files(config))
     if scores:
         found["scores"] = _fold_digests([_file_digest(config, path, seen) for path in scores])
-    ledger = reviews_digest(config.ledger_url(), known_at=known_at)
-    if ledger is not None:
-        found["ledger"] = [{"source": "reviews", "rows": ledger[0], "sha256": ledger[1]}]
-    return found
+    url = config.ledger_url()
+    ledger = {"reviews": reviews_digest(url, known_at=known_at),
+              "draws": draws_digest(url, drawn_before=drawn_before or known_at)}  # fmt: skip
+    held = [
+        {"source": what, "rows": one[0], "sha256": one[1]} for what, one in ledger.items() if one
+    ]
+    return found | ({"ledger": held} if held else {})
 
 
 def _source_digests(

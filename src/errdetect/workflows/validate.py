@@ -61,7 +61,10 @@ def validate(config: Config, *, progress: Progress = lambda _: None) -> Validate
     progress("checking the tables against each other")
     snapshot = loaded.snapshot
     findings = check_tables(
-        loaded.decisions, loaded.reviews, snapshot.policies if config.data.policies else None
+        loaded.decisions,
+        loaded.reviews,
+        snapshot.policies if config.data.policies else None,
+        draws=loaded.draws,
     )
     findings = sort_issues([*_config_faults(config), *_loading_faults(config, loaded), *findings])
     notes = (*loaded.notes, *snapshot.intake.lines())

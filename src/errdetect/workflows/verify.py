@@ -3,7 +3,7 @@
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -30,7 +30,8 @@ from errdetect.errors import DataError, error_message
 from errdetect.ledger.ledger import find_ledger
 from errdetect.ledger.ledger_replica import replicate_ledger
 from errdetect.schemas import INTAKE
-from errdetect.version import __version__
+from errdetect.workflows.audit_receipt import RECEIPT_FILE
+from errdetect.workflows.changed_inputs import MOST, changed_notes, inputs_today
 from errdetect.workflows.estimate import estimate
 from errdetect.workflows.load_data import Progress
 from errdetect.workflows.plan_audit import plan_audit
@@ -45,6 +46,7 @@ from errdetect.workflows.run_description import (
 )
 from errdetect.workflows.score import ScoreResult, score
 from errdetect.workflows.simulate import simulate
+from errdetect.workflows.verify_audit import check_receipt
 
 __all__ = ["FileCheck", "VerifyResult", "recompute_run", "scored_source", "verify"]
 
@@ -163,7 +165,8 @@ def _has_grown(config: Config, run: Provenance, decisions: str | None) -> bool:
     """Return whether an input may have changed: its digest differs, or it has none yet."""
     assert run.created_at is not None
     given = {} if decisions is None else {"decisions": decisions}
-    now = data_digests(config, given, known_at=run.created_at)
+    moment = run.at or run.created_at
+    now = data_digests(config, given, known_at=run.created_at, drawn_before=moment)
     return bool(now != run.data)
 
 
@@ -249,6 +252,8 @@ def _rerun_plan_audit(again: _Rerun) -> Call:
         by=_list_names(again.get("by")),
         method=again.get("method"),
         seed=int(cast("int", again.run.seed)),
+        due_at=again.moment("due_at"),
+        drawn_at=again.run.at,
         progress=again.progress,
     )
 
@@ -324,7 +329,6 @@ _COMMANDS: Mapping[str, Callable[[_Rerun], Call]] = {
 _TABLE = ".parquet"
 _INTAKE = "intake.parquet"
 _RECOMPUTED_TEXT = (".csv", ".txt")  # written from the tables alone
-_MOST = 12  # changed keys or files that are listed
 
 
 @dataclass(frozen=True)
@@ -450,19 +454,28 @@ def verify(
     _refuse_other_run(place, record)
     loaded, notes = _load_run_config(run, config, overrides)
     where = scored_source(loaded, run, decisions)
-    with tempfile.TemporaryDirectory(prefix="errdetect-verify-") as temporary:
-        again = recompute_run(loaded, run, Path(temporary), decisions=where, progress=progress)
-        progress("comparing")
-        fresh = read_run(again)
-        if run.data != fresh.provenance.data and _recorded_account(run, again):
-            notes.append(
-                "the inputs changed, so intake.parquet is compared with run.json's account"
-            )
-        checks = tuple(_check_files(place, again, record, fresh))
-        changed = [
-            *_edited_notes(checks),
-            *_changed_notes(run, fresh.provenance, resolved_config(loaded)),
-        ]
+    drawn: dict[str, list[str]] = {}
+    inputs: list[str] = []
+    if RECEIPT_FILE in record.outputs:
+        progress("drawing again")
+        drawn = check_receipt(place, run, loaded)
+        inputs = list(changed_notes(run, inputs_today(loaded, run), resolved_config(loaded)))
+    if inputs:
+        notes.append(f"inputs changed: the draw is checked with {RECEIPT_FILE} and the log only")
+        checks = tuple(_check_written(place, record))
+    else:
+        with tempfile.TemporaryDirectory(prefix="errdetect-verify-") as temporary:
+            again = recompute_run(loaded, run, Path(temporary), decisions=where, progress=progress)
+            progress("comparing")
+            fresh = read_run(again)
+            if run.data != fresh.provenance.data and _recorded_account(run, again):
+                notes.append(
+                    "the inputs changed, so intake.parquet is compared with run.json's account"
+                )
+            checks = tuple(_check_files(place, again, record, fresh))
+        inputs = list(changed_notes(run, fresh.provenance, resolved_config(loaded)))
+    checks = tuple(_with_deviations(check, drawn.get(check.file, ())) for check in checks)
+    changed = [*_edited_notes(checks), *inputs]
     equal = all(check.equal for check in checks)
     if not equal and not changed:
         notes.append(
@@ -471,8 +484,24 @@ def verify(
         )
     strange = _unexpected_files(place, record)
     if strange:
-        notes.append(f"not of this run, so not checked: {', '.join(strange[:_MOST])}")
+        notes.append(f"not of this run, so not checked: {', '.join(strange[:MOST])}")
     return VerifyResult(place, run.command, equal, checks, tuple(changed), tuple(notes))
+
+
+def _check_written(folder: Path, record: RunRecord) -> Iterator[FileCheck]:
+    """Check that every file is as the run wrote it."""
+    for name, digest in sorted(record.outputs.items()):
+        there = (folder / name).is_file()
+        edited = not there or digest_file(folder / name) != digest
+        deviation = (
+            "is not as the run wrote it" if there else "was written by the run, and is missing now"
+        )
+        yield FileCheck(name, not edited, edited, deviations=(deviation,) if edited else ())
+
+
+def _with_deviations(check: FileCheck, more: Sequence[str]) -> FileCheck:
+    every = (*check.deviations, *more)
+    return replace(check, equal=check.equal and not more, deviations=every)
 
 
 def _load_run_config(
@@ -609,68 +638,6 @@ def _edited_notes(checks: Sequence[FileCheck]) -> Iterator[str]:
     for check in checks:
         if check.edited:
             yield f"file: {check.file} was changed or removed after the run wrote it"
-
-
-def _changed_notes(run: Provenance, fresh: Provenance, config: Mapping[str, Any]) -> Iterator[str]:
-    """List the inputs of a run that changed since."""
-    if run.version != __version__:
-        yield f"errdetect: version {run.version} then, {__version__} now"
-    if run.config is not None:
-        yield from _changed_keys(_flatten_config(run.config), _flatten_config(config))
-    for name in sorted({*run.data, *fresh.data}):
-        yield from _changed_sources(name, run.data.get(name, ()), fresh.data.get(name, ()))
-    if run.policies_digest != fresh.policies_digest:
-        yield f"policies: {_short_digest(run.policies_digest)} then, {_short_digest(fresh.policies_digest)} now"
-    if (run.model_version, run.model_digest) != (fresh.model_version, fresh.model_digest):
-        then, now = (
-            f"version {one.model_version or 'none'} ({_short_digest(one.model_digest)})"
-            for one in (run, fresh)
-        )
-        yield f"model: {then} then, {now} now"
-
-
-def _changed_keys(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
-    keys = [key for key in sorted({*then, *now}) if then.get(key) != now.get(key)]
-    for key in keys[:_MOST]:
-        yield f"config: {key} was {then.get(key)!r}, is {now.get(key)!r}"
-    if len(keys) > _MOST:
-        yield f"config: {len(keys) - _MOST} more keys"
-
-
-def _flatten_config(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return a config's values by dotted key."""
-    found: dict[str, Any] = {}
-    for key, value in config.items():
-        if isinstance(value, Mapping) and value:
-            found |= _flatten_config(value, f"{prefix}{key}.")
-        else:
-            found[prefix + key] = value
-    return found
-
-
-def _changed_sources(
-    name: str, then: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]
-) -> Iterator[str]:
-    """List which files of an input changed, disappeared or are new."""
-    old = {str(one.get("source")): one for one in then}
-    new = {str(one.get("source")): one for one in now}
-    said = []
-    for source in sorted({*old, *new}):
-        if source not in new:
-            said.append(f"{source} is no longer read")
-        elif source not in old:
-            said.append(f"{source} is new")
-        elif old[source].get("sha256") != new[source].get("sha256"):
-            digests = (_short_digest(one[source].get("sha256")) for one in (old, new))
-            said.append("{} was {}, is {}".format(source, *digests))
-    for one in said[:_MOST]:
-        yield f"data: {name}: {one}"
-    if len(said) > _MOST:
-        yield f"data: {name}: {len(said) - _MOST} more files"
-
-
-def _short_digest(digest: str | None) -> str:
-    return "no digest" if digest is None else f"sha256 {digest[:12]}"
 
 
 def _unexpected_files(folder: Path, record: RunRecord) -> list[str]:

@@ -97,6 +97,24 @@ def test_importing_a_room_replaces_no_function():
     assert done.stdout.split() == ["function", "True", "errdetect.report.charts"]
 
 
+@pytest.mark.parametrize("first", ["", "import errdetect; errdetect.report\n"])
+def test_modules_of_a_room_with_a_functions_name_import_in_every_form(first):
+    code = first + (
+        "import errdetect.report.charts as charts\n"
+        "import errdetect.report.pages.page_blocks as blocks\n"
+        "import errdetect.report.report_content\n"
+        "from errdetect.report.charts import waffle_squares\n"
+        "import errdetect, inspect\n"
+        "assert errdetect.report.report_content.ReportContent\n"
+        "assert charts.waffle_squares is waffle_squares\n"
+        "assert inspect.isfunction(errdetect.report) and inspect.signature(errdetect.report)\n"
+        "print(charts.__name__, blocks.__name__, errdetect.report.__module__)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    wanted = ["errdetect.report.charts", "errdetect.report.pages.page_blocks", "errdetect.api"]
+    assert done.stdout.split() == wanted, done.stderr
+
+
 def test_the_import_is_quick_and_reads_no_pandas():
     """At most half a second of work; the best of three, so that a busy machine does not decide."""
     code = "import sys, errdetect; print([m for m in ('pandas', 'numpy', 'sklearn', 'yaml') if m in sys.modules])"

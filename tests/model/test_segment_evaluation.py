@@ -36,7 +36,7 @@ def test_every_segment_is_measured_by_itself(held):
     assert row["low"] < row["value"] < row["high"]
     assert rows.loc[("DE", "auroc"), "low"] > rows.loc[("FR", "auroc"), "high"]
     gap = p[inside].mean() - y[inside].mean()
-    assert rows.loc[("DE", "said_less_seen"), "value"] == pytest.approx(gap)
+    assert rows.loc[("DE", "calibration_gap"), "value"] == pytest.approx(gap)
     assert rows.loc[("DE", "auroc"), "n_errors"] == y[inside].sum()
 
 

@@ -178,7 +178,7 @@ def evaluate_segments(
         each measure its value and interval, NaN where suppressed. Measures: `error_rate`, `auroc`
         (see `auroc`; the one to compare segments by, as it does not rise with the error
         rate), `average_precision`, `recall_at_<percent>` (within the segment), and
-        `said_less_seen` (mean P(error) minus the error rate: above 0 means overestimated). n and
+        `calibration_gap` (mean P(error) minus the error rate: above 0 means overestimated). n and
         n_errors count rows, unweighted.
 
     Examples
@@ -194,7 +194,7 @@ def evaluate_segments(
     order = np.argsort(-p, kind="stable")
     order = order[weight[order] > 0]
     decisions, y, p, weight = decisions.iloc[order], y[order], p[order], weight[order]
-    names = ["error_rate", "auroc", "average_precision", recall_name(budget), "said_less_seen"]
+    names = ["error_rate", "auroc", "average_precision", recall_name(budget), "calibration_gap"]
     rows: list[list[Any]] = []
     for segment, level, inside in _list_segments(decisions, columns):
         ys, ps, ws = y[inside], p[inside], weight[inside]

@@ -108,10 +108,10 @@ def _contradicted_rows(applied: pd.DataFrame, snapshot: Snapshot) -> pd.DataFram
 def _changed_relabels(applied: pd.DataFrame, plan: pd.DataFrame) -> pd.DataFrame:
     """Return the relabels whose correct policy reviewers have changed since, with the reason."""
     rows = applied[(applied["kind"] == RELABEL).to_numpy(bool)]
-    now = plan.set_index("remediation_id")["right_policy_id"]
+    now = plan.set_index("remediation_id")["correct_policy_id"]
     rows = rows[rows["remediation_id"].isin(now.index).to_numpy(bool)]
     named = now.reindex(rows["remediation_id"]).fillna("").to_numpy(object)
-    back: pd.DataFrame = rows[named != rows["right_policy_id"].fillna("").to_numpy(object)]
+    back: pd.DataFrame = rows[named != rows["correct_policy_id"].fillna("").to_numpy(object)]
     return back.assign(reason="Reviews now name another policy, or disagree on it.")
 
 

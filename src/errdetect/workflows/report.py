@@ -13,6 +13,7 @@ from errdetect.changes.decision_volumes import policy_volumes
 from errdetect.config import Config
 from errdetect.data.atomic_writing import stage_outputs, write_csv, write_parquet, write_text
 from errdetect.data.provenance import Provenance
+from errdetect.data.renamed_columns import add_old_columns, schema_with_old_names
 from errdetect.data.sources import dataset_name
 from errdetect.errors import ContradictionError, DataError, ModelError, Refusal
 from errdetect.estimation.error_rates import RateEstimates
@@ -200,8 +201,10 @@ def _write_files(
         write_text(stage / "report.html", render_report(content))
         (stage / "tables").mkdir()
         for name, frame in report_tables(content).items():
-            write_parquet(frame, stage / "tables" / f"{name}.parquet", _SCHEMAS.get(name))
-            write_csv(frame, stage / "tables" / f"{name}.csv")
+            schema = schema_with_old_names(name, _SCHEMAS.get(name), frame)
+            both = add_old_columns(frame, name)
+            write_parquet(both, stage / "tables" / f"{name}.parquet", schema)
+            write_csv(both, stage / "tables" / f"{name}.csv")
         write_briefs(briefs, stage / "briefs")
         if pictures:
             write_pictures(pictures, stage / "plots")

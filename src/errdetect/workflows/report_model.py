@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from errdetect.config import Config
+from errdetect.data.renamed_columns import use_new_names
 from errdetect.features.point_in_time_features import PointInTimeFeatures
 from errdetect.model.bundle import ModelBundle
 from errdetect.model.evaluation import MODEL
@@ -123,7 +124,9 @@ def _evaluated_on(about: Mapping[str, Any]) -> str:
 
 def _training_table(about: Mapping[str, Any], name: str) -> pd.DataFrame | None:
     """Return a table of the training run; None where there was too little data."""
-    return pd.DataFrame(about[name]) if about.get(name) else None
+    if not about.get(name):
+        return None
+    return use_new_names(pd.DataFrame(about[name]), name)  # models of earlier versions too
 
 
 def _evaluation_table(about: Mapping[str, Any]) -> pd.DataFrame:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from errdetect.config import Config
+from errdetect.data.renamed_columns import add_old_measures
 from errdetect.features.point_in_time_features import add_point_in_time_features
 from errdetect.features.reference_distribution import fit_reference_distribution
 from errdetect.model.baselines import fit_segment_rate, propensity_weights
@@ -319,7 +320,8 @@ def train(config: Config, *, progress: Progress = lambda _: None) -> TrainResult
                 "calibration": str(trained.calibrator), "seed": config.train.seed},
         metrics={**_evaluation_metrics(evaluation), **trained.counts},
         tags={"gate": trained.verdict.answer, "gate_why": trained.verdict.why},
-        tables={"evaluation": evaluation, "segments": segments, "trials": pd.DataFrame(list(trained.tuned.trials))},
+        tables={"evaluation": evaluation, "segments": add_old_measures(segments),
+                "trials": pd.DataFrame(list(trained.tuned.trials))},
     )  # fmt: skip
     verdict = trained.verdict
     return TrainResult(

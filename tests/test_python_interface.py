@@ -17,12 +17,20 @@ import pytest
 
 import errdetect
 from errdetect import api
+from errdetect.config_schema import LedgerSettings
 from errdetect.data.dataframes import dataframe_name, dataframes_as_files
 from errdetect.data.sources import Sources
 
 FUNCTIONS = sorted(api.__all__)
 #: What the interface adds to a workflow's parameters: DataFrames.
 ADDED = {"decisions", "reviews", "log"}
+#: Parameters for which a DataFrame may stand.
+FRAME_OR_SOURCE = {
+    ("score", "decisions"),
+    ("ingest", "reviews"),
+    ("export", "queue"),
+    ("export", "decisions"),
+}
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -160,8 +168,10 @@ def test_parameters_are_the_workflows(name):
         if parameter == "config":
             path = errdetect.Config | str | Path
             assert one.annotation in (path, path | None)
-        elif (name, parameter) == ("score", "decisions"):
-            assert one.annotation == pd.DataFrame | str | Path
+        elif (name, parameter) in FRAME_OR_SOURCE:
+            given = pd.DataFrame | other.annotation
+            assert one.annotation == (given if name != "score" else pd.DataFrame | str | Path)
+            assert one.default == other.default
         elif parameter == "out" and one.default is None:
             assert one.annotation == str | Path | None
         else:
@@ -232,6 +242,76 @@ def test_scores_and_queue_from_frames_are_those_from_files(
     for name in ("scores", "queue", "explanations", "rejects"):
         pd.testing.assert_frame_equal(getattr(frames, name), getattr(files, name))
     assert (len(frames.scores), len(frames.queue), frames.run_id) == (400, 40, files.run_id)
+
+
+@pytest.mark.parametrize("form", ["parquet", "csv", "jsonl", "label-studio"])
+def test_an_exported_frame_is_the_exported_file(form, config, decisions, tmp_path, scratch):
+    ids = decisions["decision_id"].tail(3).tolist()
+    reasons = [[{"code": "c", "text": "why", "contribution": 0.5}], [], None]
+    queue = pd.DataFrame(
+        {"decision_id": ids, "rank": [1, 2, 3], "policy_id": "spam", "p_error": 0.4}
+    )
+    queue["reasons"] = pd.Series(reasons, dtype=object)
+    queue["scored_at"] = pd.Timestamp("2026-01-01", tz="UTC")
+    before = queue.copy(deep=True)
+    queue.to_parquet(tmp_path / "queue.parquet")
+    made = errdetect.export(config, form, tmp_path / "a", queue=queue, decisions=decisions)
+    from_file = errdetect.export(config, form, tmp_path / "b", queue=tmp_path / "queue.parquet")
+    assert (made.n_rows, made.n_absent) == (from_file.n_rows, from_file.n_absent) == (3, 0)
+    if form == "parquet":  # the files carry the run, which names the frames
+        one, other = pd.read_parquet(tmp_path / "a"), pd.read_parquet(tmp_path / "b")
+        pd.testing.assert_frame_equal(one, other)
+        assert b"the DataFrame given as queue" in (tmp_path / "a").read_bytes()
+    else:
+        assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    assert str(scratch).encode() not in (tmp_path / "a").read_bytes()
+    pd.testing.assert_frame_equal(queue, before)
+    assert list(scratch.iterdir()) == []
+
+
+def test_a_frame_that_is_no_queue_is_refused_by_its_name(config, decisions, tmp_path, scratch):
+    cases = {
+        "the DataFrame given as queue must have the column decision_id": pd.DataFrame(
+            {"rank": [1]}
+        ),
+        "the DataFrame given as queue must hold each decision once": pd.DataFrame(
+            {"decision_id": ["d1", "d1"]}
+        ),
+        "the DataFrame given as queue must have a queue's columns": pd.DataFrame(
+            {"decision_id": ["d1"], "rank": ["first"]}
+        ),
+    }
+    for message, frame in cases.items():
+        with pytest.raises(errdetect.ErrdetectError, match=message) as caught:
+            errdetect.export(config, "csv", tmp_path / "q.csv", queue=frame, decisions=decisions)
+        assert str(scratch) not in str(caught.value)
+    assert list(scratch.iterdir()) == []
+
+
+def test_an_ingested_frame_is_the_ingested_file(config, decisions, tmp_path, scratch):
+    reviews = pd.DataFrame(
+        {
+            "review_id": ["n1", "n2", "n3"],
+            "decision_id": [*decisions["decision_id"].head(2), "nobody's"],
+            "reviewed_at": pd.Timestamp("2026-02-01", tz="UTC"),
+            "source": "re_review",
+            "verdict": ["upheld", "overturned", "upheld"],
+        }
+    )
+    counts = []
+    reviews.to_csv(tmp_path / "reviews.csv", index=False)
+    for name, given in (("a", reviews), ("b", tmp_path / "reviews.csv")):
+        own = {"ledger": LedgerSettings(url=f"sqlite:///{tmp_path}/{name}.db")}
+        other = config.model_copy(update=own)
+        result = errdetect.ingest(other, given, out=tmp_path / name)
+        again = errdetect.ingest(other, given, out=tmp_path / name)
+        rejects = pd.read_parquet(result.files["rejects"])
+        counts.append((result.n_new, result.n_rejected, again.n_new, again.n_known))
+        assert rejects["id"].tolist() == ["n3"]
+        if name == "a":
+            assert rejects["source"].tolist() == ["the DataFrame given as reviews"]
+    assert counts[0] == counts[1] == (2, 1, 0, 2)
+    assert list(scratch.iterdir()) == []
 
 
 def test_all_other_workflows_take_frames(config, decisions, reviews, scratch, tmp_path):

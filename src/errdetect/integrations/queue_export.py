@@ -15,6 +15,7 @@ from errdetect.data.atomic_writing import (
     write_parquet,
     write_text,
 )
+from errdetect.data.dataframes import dataframe_name
 from errdetect.data.policy_catalogue import Policy
 from errdetect.data.provenance import Provenance
 from errdetect.data.renamed_columns import (
@@ -60,27 +61,28 @@ def read_queue(path: str | Path) -> pd.DataFrame:
     [['d1', 1, nan]]
     """
     do = "Give the queue.parquet that `errdetect score` wrote."
+    what = f"The queue '{path}'" if dataframe_name(path) is None else str(dataframe_name(path))
     try:
         table = pq.read_table(path)
     except (OSError, pa.ArrowInvalid) as error:
         problem = str(error).splitlines()[0]
-        raise DataError(
-            error_message(f"The queue '{path}'", "be a Parquet file", problem, do)
-        ) from None
+        raise DataError(error_message(what, "be a Parquet file", problem, do)) from None
     if "decision_id" not in table.column_names:
         got = ", ".join(table.column_names) or "no columns"
-        raise DataError(
-            error_message(f"The queue '{path}'", "have the column decision_id", got, do)
-        )
+        raise DataError(error_message(what, "have the column decision_id", got, do))
     table = complete_columns(table, "queue")
     for name in (name for name in QUEUE.names if name not in table.column_names):
         kind = QUEUE.field(name).type
         table = table.append_column(name, pa.nulls(table.num_rows, kind))
-    frame = use_new_names(to_arrow(table, QUEUE).to_pandas(), "queue")
+    try:
+        frame = use_new_names(to_arrow(table, QUEUE).to_pandas(), "queue")
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        problem = str(error).splitlines()[0]
+        raise DataError(error_message(what, "have a queue's columns", problem, do)) from None
     twice = frame["decision_id"][frame["decision_id"].duplicated()]
     if len(twice):
         got = f"{twice.iloc[0]!r} twice"
-        raise DataError(error_message(f"The queue '{path}'", "hold each decision once", got, do))
+        raise DataError(error_message(what, "hold each decision once", got, do))
     return frame
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 from errdetect.config import Config
 from errdetect.data.atomic_writing import write_text
 from errdetect.data.database_tables import write_table
+from errdetect.data.dataframes import shown_path
 from errdetect.data.policy_catalogue import Policy, read_policies
 from errdetect.data.rejected_rows import Rejections
 from errdetect.data.renamed_columns import add_old_columns
@@ -129,7 +130,8 @@ def export(
     if form == DATABASE:
         _write_to_database(joined, str(out))
     else:
-        told = {"format": form, "queue": queue, "decisions": decisions}
+        shown = (None if one is None else shown_path(one) for one in (queue, decisions))
+        told = {"format": form, **dict(zip(("queue", "decisions"), shown, strict=True))}
         run = describe_step(config, "export", told, intake=intake.to_jsonable())
         write_queue(joined, out, form, policies=policies, provenance=run)
     written = None if label_config is None else Path(label_config)

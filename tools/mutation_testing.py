@@ -283,14 +283,15 @@ def preload() -> None:
         importlib.import_module(name)
 
 
-def judge(copy: Path, mutant: Mutant) -> str:
+def judge(copy: Path, mutant: Mutant, *, narrow: bool) -> str:
     """Apply a change, run the tests, and put the file back."""
     place = copy / mutant.file
     text = place.read_text(encoding="utf-8")
     near, wide = tests_of(mutant.file)
     place.write_text(mutant.apply(text), encoding="utf-8")
     try:
-        for tests, slow, timeout in ((near, False, TIMEOUT), (wide, True, 3 * TIMEOUT)):
+        stages = [(near, False, TIMEOUT), *([] if narrow else [(wide, True, 3 * TIMEOUT)])]
+        for tests, slow, timeout in stages:
             result = passes(copy, tests, slow=slow, timeout=timeout)
             if result is False:
                 return "killed"
@@ -319,6 +320,7 @@ def main() -> int:
     parser.add_argument("places", nargs="+", help="files or folders below src/errdetect")
     parser.add_argument("--sample", type=int, default=50, help="changes to draw")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--narrow", action="store_true", help="run a file's own tests only")
     parser.add_argument("--out", type=Path, help="CSV for the results; rows are added")
     given = parser.parse_args()
     files = list(source_files(given.places))
@@ -333,15 +335,15 @@ def main() -> int:
             if not passes(copy, tests_of(file)[0], slow=False, timeout=3 * TIMEOUT):
                 print(f"the tests of {file} fail, or take too long, without any change")
                 return 1
-        results = [_report(copy, one, given.out) for one in chosen]
+        results = [_report(copy, one, given.out, narrow=given.narrow) for one in chosen]
     noticed = sum(result != "survived" for result in results)
     print(f"{noticed} of {len(results)} noticed ({noticed / max(len(results), 1):.0%})")
     return 0
 
 
-def _report(copy: Path, mutant: Mutant, out: Path | None) -> str:
+def _report(copy: Path, mutant: Mutant, out: Path | None, *, narrow: bool) -> str:
     began = time.monotonic()
-    result = judge(copy, mutant)
+    result = judge(copy, mutant, narrow=narrow)
     change = f"{mutant.before!r} -> {mutant.after!r}"
     print(f"{result:8} {mutant.file}:{mutant.line} {mutant.kind}: {change}", flush=True)
     if out is not None:

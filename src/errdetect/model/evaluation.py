@@ -1,4 +1,4 @@
-"""Compare a ranking with baselines on held-out decisions."""
+"""Held-out evaluation: split by time, baselines, calibration, and the gate that decides."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

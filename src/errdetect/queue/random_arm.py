@@ -1,4 +1,4 @@
-"""The random part of the queue: a fixed number of reviews per pool, drawn with exact probabilities.
+"""The random part of the queue: inclusion probabilities within the pools' minutes, and the draw.
 
 Each decision is offered to one of the pools that can take it, its home. A pool's probabilities are
 higher for decisions that inform and remedy most per minute, never below a floor, and add up to a

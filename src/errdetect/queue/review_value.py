@@ -1,4 +1,4 @@
-"""Value of a review: the harm that it is expected to remedy, per minute."""
+"""Value of a review: the harm it is expected to remedy, per minute; equal content shares one."""
 
 import hashlib
 from collections.abc import Mapping, Sequence

@@ -169,7 +169,7 @@ def write_queue(
     """
     if form == "parquet":
         known = pa.schema([QUEUE.field(name) for name in QUEUE.names if name in queue])
-        schema = schema_with_old_names("queue", known)
+        schema = schema_with_old_names("queue", known) or known
         table = to_arrow(add_old_columns(queue, "queue"), schema)
         further = [name for name in table.column_names if name not in schema.names]
         write_parquet(table.select([*schema.names, *further]), path, provenance=provenance)

@@ -130,8 +130,10 @@ def export(
     if form == DATABASE:
         _write_to_database(joined, str(out))
     else:
-        shown = (None if one is None else shown_path(one) for one in (queue, decisions))
-        told = {"format": form, **dict(zip(("queue", "decisions"), shown, strict=True))}
+        given = {"queue": queue, "decisions": decisions}
+        told = {"format": form} | {
+            n: None if x is None else shown_path(x) for n, x in given.items()
+        }
         run = describe_step(config, "export", told, intake=intake.to_jsonable())
         write_queue(joined, out, form, policies=policies, provenance=run)
     written = None if label_config is None else Path(label_config)

@@ -37,7 +37,7 @@ def market(seed: int, n: int) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]
     right = fact["error_kind"].isin(ACTION)
     right &= (plan["kind"] != "revoke_penalty") | (fact["error_kind"] == "wrongful_action")
     mended = fact["error_kind"].eq("wrong_label") & fact["correct_policy_id"].eq(
-        plan["right_policy_id"]
+        plan["correct_policy_id"]
     )
     right = right.where(plan["kind"] != "relabel", mended)
     worthy = _true_rates(decisions, truth).reindex(

@@ -17,11 +17,19 @@ import pytest
 
 import errdetect
 from errdetect import api
+from errdetect.config_schema import LedgerSettings
 from errdetect.data.sources import Sources, dataframe_name, dataframes_as_files
 
 FUNCTIONS = sorted(api.__all__)
 #: What the interface adds to a workflow's parameters: DataFrames.
 ADDED = {"decisions", "reviews", "draws", "log"}
+#: Parameters for which a DataFrame may stand.
+FRAME_OR_SOURCE = {
+    ("score", "decisions"),
+    ("ingest", "reviews"),
+    ("export", "queue"),
+    ("export", "decisions"),
+}
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -96,6 +104,24 @@ def test_importing_a_room_replaces_no_function():
     assert done.stdout.split() == ["function", "True", "errdetect.report.charts"]
 
 
+@pytest.mark.parametrize("first", ["", "import errdetect; errdetect.report\n"])
+def test_modules_of_a_room_with_a_functions_name_import_in_every_form(first):
+    code = first + (
+        "import errdetect.report.charts as charts\n"
+        "import errdetect.report.page_blocks as blocks\n"
+        "import errdetect.report.report_content\n"
+        "from errdetect.report.charts import waffle_squares\n"
+        "import errdetect, inspect\n"
+        "assert errdetect.report.report_content.ReportContent\n"
+        "assert charts.waffle_squares is waffle_squares\n"
+        "assert inspect.isfunction(errdetect.report) and inspect.signature(errdetect.report)\n"
+        "print(charts.__name__, blocks.__name__, errdetect.report.__module__)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    wanted = ["errdetect.report.charts", "errdetect.report.page_blocks", "errdetect.api"]
+    assert done.stdout.split() == wanted, done.stderr
+
+
 def test_the_import_is_quick_and_reads_no_pandas():
     """At most half a second of work; the best of three, so that a busy machine does not decide."""
     code = "import sys, errdetect; print([m for m in ('pandas', 'numpy', 'sklearn', 'yaml') if m in sys.modules])"
@@ -141,8 +167,10 @@ def test_parameters_are_the_workflows(name):
         if parameter == "config":
             path = errdetect.Config | str | Path
             assert one.annotation in (path, path | None)
-        elif (name, parameter) == ("score", "decisions"):
-            assert one.annotation == pd.DataFrame | str | Path
+        elif (name, parameter) in FRAME_OR_SOURCE:
+            given = pd.DataFrame | other.annotation
+            assert one.annotation == (given if name != "score" else pd.DataFrame | str | Path)
+            assert one.default == other.default
         elif parameter == "out" and one.default is None:
             assert one.annotation == str | Path | None
         else:
@@ -213,6 +241,76 @@ def test_scores_and_queue_from_frames_are_those_from_files(
     for name in ("scores", "queue", "explanations", "rejects"):
         pd.testing.assert_frame_equal(getattr(frames, name), getattr(files, name))
     assert (len(frames.scores), len(frames.queue), frames.run_id) == (400, 40, files.run_id)
+
+
+@pytest.mark.parametrize("form", ["parquet", "csv", "jsonl", "label-studio"])
+def test_an_exported_frame_is_the_exported_file(form, config, decisions, tmp_path, scratch):
+    ids = decisions["decision_id"].tail(3).tolist()
+    reasons = [[{"code": "c", "text": "why", "contribution": 0.5}], [], None]
+    queue = pd.DataFrame(
+        {"decision_id": ids, "rank": [1, 2, 3], "policy_id": "spam", "p_error": 0.4}
+    )
+    queue["reasons"] = pd.Series(reasons, dtype=object)
+    queue["scored_at"] = pd.Timestamp("2026-01-01", tz="UTC")
+    before = queue.copy(deep=True)
+    queue.to_parquet(tmp_path / "queue.parquet")
+    made = errdetect.export(config, form, tmp_path / "a", queue=queue, decisions=decisions)
+    from_file = errdetect.export(config, form, tmp_path / "b", queue=tmp_path / "queue.parquet")
+    assert (made.n_rows, made.n_absent) == (from_file.n_rows, from_file.n_absent) == (3, 0)
+    if form == "parquet":  # the files carry the run, which names the frames
+        one, other = pd.read_parquet(tmp_path / "a"), pd.read_parquet(tmp_path / "b")
+        pd.testing.assert_frame_equal(one, other)
+        assert b"the DataFrame given as queue" in (tmp_path / "a").read_bytes()
+    else:
+        assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    assert str(scratch).encode() not in (tmp_path / "a").read_bytes()
+    pd.testing.assert_frame_equal(queue, before)
+    assert list(scratch.iterdir()) == []
+
+
+def test_a_frame_that_is_no_queue_is_refused_by_its_name(config, decisions, tmp_path, scratch):
+    cases = {
+        "the DataFrame given as queue must have the column decision_id": pd.DataFrame(
+            {"rank": [1]}
+        ),
+        "the DataFrame given as queue must hold each decision once": pd.DataFrame(
+            {"decision_id": ["d1", "d1"]}
+        ),
+        "the DataFrame given as queue must have a queue's columns": pd.DataFrame(
+            {"decision_id": ["d1"], "rank": ["first"]}
+        ),
+    }
+    for message, frame in cases.items():
+        with pytest.raises(errdetect.ErrdetectError, match=message) as caught:
+            errdetect.export(config, "csv", tmp_path / "q.csv", queue=frame, decisions=decisions)
+        assert str(scratch) not in str(caught.value)
+    assert list(scratch.iterdir()) == []
+
+
+def test_an_ingested_frame_is_the_ingested_file(config, decisions, tmp_path, scratch):
+    reviews = pd.DataFrame(
+        {
+            "review_id": ["n1", "n2", "n3"],
+            "decision_id": [*decisions["decision_id"].head(2), "nobody's"],
+            "reviewed_at": pd.Timestamp("2026-02-01", tz="UTC"),
+            "source": "re_review",
+            "verdict": ["upheld", "overturned", "upheld"],
+        }
+    )
+    counts = []
+    reviews.to_csv(tmp_path / "reviews.csv", index=False)
+    for name, given in (("a", reviews), ("b", tmp_path / "reviews.csv")):
+        own = {"ledger": LedgerSettings(url=f"sqlite:///{tmp_path}/{name}.db")}
+        other = config.model_copy(update=own)
+        result = errdetect.ingest(other, given, out=tmp_path / name)
+        again = errdetect.ingest(other, given, out=tmp_path / name)
+        rejects = pd.read_parquet(result.files["rejects"])
+        counts.append((result.n_new, result.n_rejected, again.n_new, again.n_known))
+        assert rejects["id"].tolist() == ["n3"]
+        if name == "a":
+            assert rejects["source"].tolist() == ["the DataFrame given as reviews"]
+    assert counts[0] == counts[1] == (2, 1, 0, 2)
+    assert list(scratch.iterdir()) == []
 
 
 def test_all_other_workflows_take_frames(config, decisions, reviews, scratch, tmp_path):

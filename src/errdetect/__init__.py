@@ -95,7 +95,11 @@ def __getattr__(name: str) -> object:
     """Import what is asked for only then (PEP 562): `import errdetect` alone costs next to nothing."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_ELSEWHERE.get(name, "errdetect.api")), name)
+    found = getattr(import_module(_ELSEWHERE.get(name, "errdetect.api")), name)
+    room = sys.modules.get(f"{__name__}.{name}")
+    if room is not None:  # `import errdetect.report.charts as charts` looks for charts on `found`
+        vars(found).update({k: v for k, v in vars(room).items() if isinstance(v, ModuleType)})
+    return found
 
 
 def __dir__() -> list[str]:

@@ -342,7 +342,7 @@ def report(
 
 def ingest(
     config: Config | str | Path,
-    reviews: "Sources",
+    reviews: "pd.DataFrame | Sources",
     *,
     at: datetime | None = None,
     out: str | Path | None = None,
@@ -355,7 +355,7 @@ def ingest(
     config
         A config, or the path of its file.
     reviews
-        Paths, globs, folders or databases' `URL::table`; Label Studio's exports too.
+        A DataFrame, or paths, globs, folders or databases' `URL::table`; Label Studio's exports too.
     at
         When they came in, for the history; default: now.
     out
@@ -370,7 +370,11 @@ def ingest(
     """
     from errdetect.workflows.ingest import ingest as run
 
-    return run(_loaded(config), reviews, at=at, out=out, progress=progress)
+    loaded = _loaded(config)
+    if isinstance(reviews, pd.DataFrame):
+        with dataframes_as_files({"reviews": reviews}) as files:
+            return run(loaded, files["reviews"], at=at, out=out, progress=progress)
+    return run(loaded, reviews, at=at, out=out, progress=progress)
 
 
 def remediate(
@@ -426,8 +430,8 @@ def export(
     form: str,
     out: str | Path,
     *,
-    queue: str | Path | None = None,
-    decisions: str | None = None,
+    queue: pd.DataFrame | str | Path | None = None,
+    decisions: pd.DataFrame | str | None = None,
     label_config: str | Path | None = None,
     progress: Progress = _silent,
 ) -> "ExportResult":
@@ -442,9 +446,9 @@ def export(
     out
         A file, or for `database` a `URL::table` that is not there yet.
     queue
-        A queue.parquet; default: the ledger's queued decisions that are not reviewed yet.
+        A DataFrame or a queue.parquet; default: the ledger's queued decisions that are not reviewed yet.
     decisions
-        Where the queued decisions' content is; default: the config's decisions.
+        The queued decisions with their content, as a DataFrame or its source; default: the config's.
     label_config
         Where to write the labelling config for Label Studio.
     progress
@@ -457,10 +461,19 @@ def export(
     """
     from errdetect.workflows.export import export as run
 
-    return run(
-        _loaded(config), form, out, queue=queue, decisions=decisions, label_config=label_config,
-        progress=progress,
-    )  # fmt: skip
+    given = {"queue": queue, "decisions": decisions}
+    frames = {name: one for name, one in given.items() if isinstance(one, pd.DataFrame)}
+    loaded = _loaded(config)
+    with dataframes_as_files(frames) as files:
+        return run(
+            loaded,
+            form,
+            out,
+            queue=files["queue"] if isinstance(queue, pd.DataFrame) else queue,
+            decisions=files["decisions"] if isinstance(decisions, pd.DataFrame) else decisions,
+            label_config=label_config,
+            progress=progress,
+        )
 
 
 def proposals(

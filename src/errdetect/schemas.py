@@ -3,7 +3,7 @@
 Every input and output table is defined here and nowhere else.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -32,6 +32,8 @@ __all__ = [
     "QUEUE",
     "REJECTS",
     "RELABELLED",
+    "RENAMED_COLUMNS",
+    "RENAMED_MEASURES",
     "REPORT",
     "RESPONSE",
     "REVIEWS",
@@ -149,11 +151,11 @@ LABEL_STUDIO_IDS = "label-studio-"
 _time = pa.timestamp("us", tz="UTC")
 _reason = pa.struct([("code", pa.string()), ("text", pa.string()), ("contribution", pa.float64())])
 
-#: The factors of a review's value: p_error x harm x exposure_weight x p_reverse x age_weight / minutes.
+#: The factors of a review's value: p_error x harm x exposure_weight x p_overturn x age_weight / minutes.
 _terms = [
     ("harm", pa.float64()),
     ("exposure_weight", pa.float64()),
-    ("p_reverse", pa.float64()),
+    ("p_overturn", pa.float64()),
     ("age_weight", pa.float64()),
     ("minutes", pa.float64()),
     ("value", pa.float64()),
@@ -200,12 +202,12 @@ QUEUE = pa.schema(
 )
 
 #: Details of the queue's reasons: the reasons, `against`, `base` and the weaker reasons that are
-#: not shown add up to `served`.
+#: not shown add up to `log_odds`.
 EXPLANATIONS = pa.schema(
     [
         ("decision_id", pa.string()),
         ("base", pa.float64()),
-        ("served", pa.float64()),
+        ("log_odds", pa.float64()),
         ("against", pa.list_(_reason)),
         ("contrast_id", pa.string()),
         ("contrast", pa.string()),
@@ -269,7 +271,7 @@ PLAN = pa.schema(
         ("expires_at", _time),
         ("status", pa.string()),
         ("review_ids", pa.list_(pa.string())),
-        ("right_policy_id", pa.string()),
+        ("correct_policy_id", pa.string()),
     ]
 )
 
@@ -314,9 +316,9 @@ FINDINGS = pa.schema(
         *_rule,
         *_figures,
         ("cause", pa.string()),
-        ("cause_words", pa.string()),
+        ("cause_text", pa.string()),
         ("runner_up", pa.string()),
-        ("sure", pa.string()),
+        ("confidence", pa.string()),
         ("account_ids", pa.list_(pa.string())),
     ]
 )
@@ -337,7 +339,7 @@ THRESHOLDS = pa.schema(
         ("current", pa.bool_()),
         *_limits,
         ("n_enforced", pa.int64()),
-        ("load", pa.int64()),
+        ("n_near_threshold", pa.int64()),
         ("supported", pa.bool_()),
         ("recommended", pa.bool_()),
     ]
@@ -366,6 +368,27 @@ INTAKE = pa.schema(
         ("example_id", pa.string()),
     ]
 )
+
+_terms_renamed = {"p_overturn": "p_reverse"}
+_calibration_renamed = {"predicted": "said", "observed": "seen"}
+
+#: Table -> new name -> old name of its columns. Files have both for one release; code knows the new
+#: ones only.
+RENAMED_COLUMNS: Mapping[str, Mapping[str, str]] = {
+    "scores": _terms_renamed,
+    "queue": _terms_renamed,
+    "explanations": {"log_odds": "served"},
+    "queue_head": {"log_odds": "served"},
+    "cases": {"log_odds": "served"},
+    "plan": {"correct_policy_id": "right_policy_id"},
+    "findings": {"cause_text": "cause_words", "confidence": "sure"},
+    "thresholds": {"n_near_threshold": "load"},
+    "reliability": _calibration_renamed,
+    "reliability_by": _calibration_renamed,
+}
+
+#: New name -> old name of values in a column `measure`; tables of a model's run have both.
+RENAMED_MEASURES: Mapping[str, str] = {"calibration_gap": "said_less_seen"}
 
 
 def hash_columns(names: Iterable[object]) -> list[str]:

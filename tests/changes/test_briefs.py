@@ -25,7 +25,7 @@ def finding(**changes):
         "error_kind": "wrongful_action", "n": 900, "n_reviews": 80, "n_accounts": 300,
         "error_rate": 0.3, "low": 0.25, "high": 0.36, "base_rate": 0.1, "q_value": 0.01,
         "confirmed": True, "harm_saved": 300.0, "harm_saved_low": 200.0, "harm_saved_high": 400.0,
-        "cause": "machine_fault", "cause_words": "Reviewers agree in 98 %.", "runner_up": None,
+        "cause": "machine_fault", "cause_text": "Reviewers agree in 98 %.", "runner_up": None,
     }  # fmt: skip
     return {**base, **changes}
 
@@ -206,12 +206,12 @@ def test_a_bar_counts_what_it_is_held_against_and_what_it_would_turn():
 
 
 @pytest.mark.parametrize(
-    ("sure", "second", "words"),
+    ("confidence", "second", "words"),
     [("clear", "threshold", "Confidence: clear"), ("likely", "threshold", "next best fit: the threshold."),
      (None, None, "Confidence: clear"), (None, "threshold", "Confidence: likely")],
 )  # fmt: skip
-def test_how_sure_a_cause_is(sure, second, words):
-    (brief,) = built({"sure": sure, "runner_up": second})
+def test_how_sure_a_cause_is(confidence, second, words):
+    (brief,) = built({"confidence": confidence, "runner_up": second})
     assert any(words in line for line in brief.cause_lines)
 
 
@@ -229,7 +229,7 @@ def test_the_other_error_may_cost_half_of_what_is_saved():
 
 def test_hostile_text_stays_text():
     policy = Policy("spam", HOSTILE, 2, owner=HOSTILE, clause=HOSTILE)
-    rows = pd.DataFrame([finding(rule=HOSTILE, cause_words=HOSTILE)])
+    rows = pd.DataFrame([finding(rule=HOSTILE, cause_text=HOSTILE)])
     briefs = build_briefs(rows, policies={"spam": policy})
     text = render_briefs(briefs)[briefs[0].file]
     assert "<" not in text

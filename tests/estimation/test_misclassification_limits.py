@@ -58,3 +58,31 @@ def test_a_rate_below_the_false_alarms_is_zero_not_negative():
     assert limits.estimate[0] == 0
     assert limits.low[0] == 0
     assert limits.high[0] > 0
+
+
+@pytest.mark.parametrize("scale", [0.001, 0.01, 1.0, 1000.0])
+def test_recall_does_not_depend_on_the_unit_of_its_totals(scale):
+    def total(*values):
+        return Interval(*(np.array([v]) for v in values))
+
+    def scaled(*values):
+        return total(*(v * scale for v in values))
+
+    found = recall_interval(scaled(80.0, 70.0, 90.0), scaled(20.0, 15.0, 26.0))
+    wanted = recall_interval(total(80.0, 70.0, 90.0), total(20.0, 15.0, 26.0))
+    assert [float(v[0]) for v in (found.low, found.estimate, found.high)] == pytest.approx(
+        [float(v[0]) for v in (wanted.low, wanted.estimate, wanted.high)], abs=1e-7
+    )
+
+
+def test_one_uncertain_error_rate_alone_gives_the_rates_at_its_limits():
+    """With all else exact the corrected rate is a monotone function of it."""
+    rate = at(0.3, 0.3, 0.3)
+    alarm = corrected_interval(rate, Misclassification(at(1, 1, 1), at(0.1, 0.04, 0.2)))
+    assert alarm.estimate[0] == pytest.approx(0.2 / 0.9)
+    assert alarm.low[0] == pytest.approx((0.3 - 0.2) / (1 - 0.2), abs=1e-7)
+    assert alarm.high[0] == pytest.approx((0.3 - 0.04) / (1 - 0.04), abs=1e-7)
+    found = corrected_interval(rate, Misclassification(at(0.8, 0.7, 0.95), at(0, 0, 0)))
+    assert found.estimate[0] == pytest.approx(0.3 / 0.8)
+    assert found.low[0] == pytest.approx(0.3 / 0.95, abs=1e-7)
+    assert found.high[0] == pytest.approx(0.3 / 0.7, abs=1e-7)

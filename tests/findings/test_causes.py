@@ -30,7 +30,7 @@ def test_people_who_agree_point_at_the_machine(log_of, reviewed, rng):
     noise = np.full(len(log), 0.06)
     found = top(reviewed(log, wrong, rng=rng, noise=noise, judges=2))
     assert (found["rule"], found["cause"]) == ("category is a", "machine_fault")
-    assert "Reviewers agree" in found["cause_words"]
+    assert "Reviewers agree" in found["cause_text"]
 
 
 def test_people_who_disagree_point_at_the_policys_text(log_of, reviewed, rng):
@@ -40,7 +40,7 @@ def test_people_who_disagree_point_at_the_policys_text(log_of, reviewed, rng):
     noise = np.where(unclear, 0.45, 0.03)
     found = top(reviewed(log, wrong, rng=rng, noise=noise, judges=2))
     assert found["cause"] == "policy_ambiguity"
-    assert "the policy's text leaves the case open" in found["cause_words"]
+    assert "the policy's text leaves the case open" in found["cause_text"]
 
 
 def test_errors_that_came_with_a_version_point_at_the_change(log_of, reviewed, rng):
@@ -51,7 +51,7 @@ def test_errors_that_came_with_a_version_point_at_the_change(log_of, reviewed, r
     wrong = rng.random(len(log)) < np.where(worse, 0.4, 0.03)
     found = top(reviewed(log, wrong, rng=rng))
     assert found["cause"] == "change_in_time"
-    assert "under version 2" in found["cause_words"]
+    assert "under version 2" in found["cause_text"]
 
 
 def test_errors_that_came_with_a_policys_text_point_at_the_change(log_of, reviewed, rng):
@@ -62,7 +62,7 @@ def test_errors_that_came_with_a_policys_text_point_at_the_change(log_of, review
     policy = Policy("spam", "Spam", severity=2, effective_from=since.date())
     found = top(replace(reviewed(log, wrong, rng=rng), policies={"spam": policy}))
     assert found["cause"] == "change_in_time"
-    assert "text of 2026-02-10" in found["cause_words"]
+    assert "text of 2026-02-10" in found["cause_text"]
 
 
 def test_a_low_bar_is_named(log_of, reviewed, rng):
@@ -73,7 +73,7 @@ def test_a_low_bar_is_named(log_of, reviewed, rng):
     violates = rng.random(len(log)) < np.where(log["score"] > 0.6, 0.97, 0.02)
     found = top(reviewed(log, violates != log["enforced"].to_numpy(), rng=rng))
     assert (found["rule"], found["cause"]) == ("market is DE", "threshold")
-    assert "0.30 here and 0.60 elsewhere" in found["cause_words"]
+    assert "0.30 here and 0.60 elsewhere" in found["cause_text"]
 
 
 def test_what_tells_of_accounts_points_at_them(log_of, reviewed, rng):
@@ -96,7 +96,7 @@ def test_few_accounts_that_go_on_to_err_are_named(log_of, reviewed, rng):
     wrong = rng.random(len(log)) < np.where(theirs, 0.8, 0.03)
     found = top(reviewed(log, wrong, rng=rng, share=0.6))
     assert (found["rule"], found["cause"]) == ("category is a", "account_cluster")
-    assert "of the earlier errors" in found["cause_words"]
+    assert "of the earlier errors" in found["cause_text"]
 
 
 def test_one_site_that_flags_alone_is_named(log_of, reviewed, rng):
@@ -111,7 +111,7 @@ def test_one_site_that_flags_alone_is_named(log_of, reviewed, rng):
     reviews = reviews.assign(verdict=verdict)
     found = top(replace(snapshot, reviews=reviews))
     assert (found["rule"], found["cause"]) == ("market is DE", "reviewer_inconsistency")
-    assert "Oslo" in found["cause_words"]
+    assert "Oslo" in found["cause_text"]
 
 
 @pytest.mark.parametrize("strength", [0.0, 0.2])

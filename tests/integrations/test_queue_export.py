@@ -37,7 +37,7 @@ def test_each_form_holds_every_row(queue, tmp_path):
     for form in FORMATS:
         write_queue(joined, tmp_path / form, form)
     table = pq.read_table(tmp_path / "parquet")
-    assert table.column_names == [*QUEUE.names, "text"]
+    assert table.column_names == [*QUEUE.names, "p_reverse", "text"]
     assert table["text"].to_pylist() == ["fine", "@SUM(1)"]
     lines = (tmp_path / "jsonl").read_text(encoding="utf-8").splitlines()
     first, second = map(json.loads, lines)

@@ -161,6 +161,17 @@ def test_the_longest_window_of_any_source_counts(decisions_of, reviews_of, at):
     assert found == ["pending", "censored"]
 
 
+@pytest.mark.parametrize(("window", "days"), [(0 * DAY, 0), (DAY / 4, 0.25)])
+def test_a_window_may_be_less_than_a_day(decisions_of, reviews_of, at, window, days):
+    states = [
+        row(decisions_of(1), reviews_of(), as_of=at(days + later), maturity={"appeal": window})[
+            "state"
+        ]
+        for later in ((-0.1, 0) if days else (0,))
+    ]
+    assert states == (["pending", "censored"] if days else ["censored"])
+
+
 def test_six_months_are_never_shorter_than_six_months():
     assert all(
         pd.Timestamp(day) + pd.DateOffset(months=6) <= pd.Timestamp(day) + MATURITY["appeal"]

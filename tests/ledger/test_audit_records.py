@@ -9,7 +9,8 @@ from sqlalchemy import text
 
 from errdetect.data.database_tables import open_engine, write_transaction
 from errdetect.errors import DataError
-from errdetect.ledger.ledger import AuditDraw, find_ledger
+from errdetect.ledger.audit_records import AuditDraw
+from errdetect.ledger.ledger import find_ledger
 from errdetect.ledger.ledger_replica import draws_digest, replicate_ledger
 from errdetect.schemas import DRAWS
 

@@ -29,7 +29,7 @@ def plan(at):
             "expires_at": [pd.NaT, pd.Timestamp(at) + pd.Timedelta(days=90), pd.NaT],
             "status": ["planned", "planned", "review"],
             "review_ids": [["r1", "r2"], ["r1"], []],
-            "right_policy_id": None,
+            "correct_policy_id": None,
         }
     )
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from errdetect.data.table_reading import read_reviews
 from errdetect.errors import DataError
-from errdetect.ledger.ledger import IngestCounts, open_ledger
+from errdetect.ledger.ledger import open_ledger
+from errdetect.ledger.review_records import IngestCounts
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from errdetect.errors import DataError
-from errdetect.ledger.ledger import QueueCounts, open_ledger
+from errdetect.ledger.ledger import open_ledger
+from errdetect.ledger.run_records import QueueCounts
 from errdetect.schemas import QUEUE
 
 HOSTILE = [

@@ -56,7 +56,7 @@ def test_every_segment_is_measured_by_itself(held):
     assert row["low"] < row["value"] < row["high"]
     assert rows.loc[("DE", "auroc"), "low"] > rows.loc[("FR", "auroc"), "high"]
     gap = p[inside].mean() - y[inside].mean()
-    assert rows.loc[("DE", "said_less_seen"), "value"] == pytest.approx(gap)
+    assert rows.loc[("DE", "calibration_gap"), "value"] == pytest.approx(gap)
     assert rows.loc[("DE", "auroc"), "n_errors"] == y[inside].sum()
 
 
@@ -163,16 +163,16 @@ def test_groups_are_ordered_and_hold_every_review(n, seed):
     table = reliability_table(y, p, w)
     assert len(table) <= 10
     assert table["n"].sum() == (0 if len(table) == 0 else (w > 0).sum())
-    assert table["said"].is_monotonic_increasing
-    assert ((table["low"] <= table["seen"]) & (table["seen"] <= table["high"])).all()
+    assert table["predicted"].is_monotonic_increasing
+    assert ((table["low"] <= table["observed"]) & (table["observed"] <= table["high"])).all()
 
 
 def test_true_probabilities_hold_and_false_ones_do_not():
     y, p, w = draw(6000)
     table = reliability_table(y, p, w)
-    assert ((table["low"] <= table["said"]) & (table["said"] <= table["high"])).sum() >= 8
+    assert ((table["low"] <= table["predicted"]) & (table["predicted"] <= table["high"])).sum() >= 8
     wrong = reliability_table(y, np.sqrt(p), w)
-    assert (wrong["high"] < wrong["said"]).sum() >= 8
+    assert (wrong["high"] < wrong["predicted"]).sum() >= 8
 
 
 def test_fewer_than_thirty_reviews_are_no_figure():
@@ -186,7 +186,7 @@ def test_weights_count_as_decisions_and_widen_the_interval():
     w = np.append(np.full(30, 9.0), np.ones(30))
     row = reliability_table(y, p, w, bins=1).iloc[0]
     even = reliability_table(y, p, np.ones(60), bins=1).iloc[0]
-    assert row["seen"] == 0.9
+    assert row["observed"] == 0.9
     assert row["n"] == 60
     narrow = even["high"] - even["low"]  # at a half; at .9 as many reviews would tell more
     assert row["high"] - row["low"] > 0.6 * narrow

@@ -58,7 +58,7 @@ def test_value_is_the_product_of_its_terms_for_each_minute():
     terms = pd.DataFrame({name: [2.0] for name in TERMS}).assign(minutes=4.0)
     assert review_value(terms).tolist() == [8.0]
     # An unknown chance of reversal is not a small one.
-    assert review_value(terms.assign(p_reverse=np.nan)).tolist() == [4.0]
+    assert review_value(terms.assign(p_overturn=np.nan)).tolist() == [4.0]
 
 
 def test_minutes_are_the_catalogue_s_then_measured_then_one():

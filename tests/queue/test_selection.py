@@ -257,3 +257,25 @@ def test_few_draws_foretell_a_wider_interval():
     uneven = np.where(np.arange(1000) < 50, 1.0, 50 / 950)
     weights = np.sqrt((950 * (950 / 50 - 1)) / (1000 * 9.0))
     assert width_ratio(p, uneven, 100) > weights
+
+
+@pytest.mark.parametrize("capacity", [[10.0, 10.0], [15.0, 5.0]])
+def test_pools_share_every_class_that_both_can_review(capacity):
+    of = np.repeat([0, 1], 100)
+    work = OpenReviews(np.ones(200), np.ones(200), of, np.ones((2, 2), bool))
+    found = plan_random_arm(np.full(200, 0.1), work, np.array(capacity), members=np.ones(200, bool))
+    shares = [np.bincount(found.home[of == kind], minlength=2) / 100 for kind in (0, 1)]
+    wanted = np.array(capacity) / sum(capacity)
+    assert np.abs(np.array(shares) - wanted).max() <= 0.03
+
+
+def test_a_pool_gets_only_what_it_can_review():
+    of, can = np.repeat([0, 1], 50), np.array([[True, False], [True, True]])
+    found = plan_random_arm(
+        np.full(100, 0.1),
+        OpenReviews(np.ones(100), np.ones(100), of, can),
+        np.array([10.0, 10.0]),
+        members=np.ones(100, bool),
+    )
+    assert set(found.home[of == 0]) == {0}
+    assert (found.home == 1).sum() > 40

@@ -30,12 +30,12 @@ def test_each_outcome_has_its_remedy(decide, review, plan_of):
         ("revoke_penalty", "removed", "planned"), ("relabel", "named", "planned"),
     ]  # fmt: skip
     row = plan.iloc[3]
-    assert row["right_policy_id"] == "scam"
+    assert row["correct_policy_id"] == "scam"
     assert row["review_ids"] == ["3"]
     assert row["evidence"] == (
         "Settled by reviews on 2026-01-04: 1 of 1 counting reviews flag it; P(error) 1.00."
     )
-    assert plan["right_policy_id"].iloc[:3].isna().all()
+    assert plan["correct_policy_id"].iloc[:3].isna().all()
     assert plan.iloc[0]["reason"] == "The item violates the policy and was allowed: act on it."
 
 
@@ -141,7 +141,7 @@ def test_another_right_policy_takes_a_relabel_back(decide, review, plan_of):
     assert steps(back) == [("relabel", "d1", "withdrawn")]
     assert back["reason"].iloc[0].startswith("Reviews now name another policy")
     again = plan_of(decisions, both, recorded=back)
-    assert again[["status", "right_policy_id"]].values.tolist() == [["planned", "hate"]]
+    assert again[["status", "correct_policy_id"]].values.tolist() == [["planned", "hate"]]
 
 
 def test_what_nobody_contradicts_stays(decide, review, plan_of):

@@ -179,15 +179,18 @@ def reliability_frame():
     said = [0.004, 0.008, 0.012, 0.018, 0.026, 0.039, 0.06, 0.1, 0.19, 0.44]
     seen = [0.003, 0.009, 0.011, 0.02, 0.022, 0.041, 0.058, 0.11, 0.17, 0.36]
     pairs = zip(said, seen, strict=True)
-    rows = [{"said": s, "seen": o, "low": 0.8 * o, "high": 1.2 * o, "n": 2408} for s, o in pairs]
+    rows = [
+        {"predicted": s, "observed": o, "low": 0.8 * o, "high": 1.2 * o, "n": 2408}
+        for s, o in pairs
+    ]
     return pd.DataFrame(rows)
 
 
 def segment_frame(name="DE"):
     """Two markets, one of which the model is wrong about."""
-    row = {"column": "market", "said": 0.06, "low": 0.05, "high": 0.12, "n": 900}
-    good = {**row, "value": "FR", "seen": 0.061, "differs": False}
-    return pd.DataFrame([good, {**row, "value": name, "seen": 0.11, "differs": True}])
+    row = {"column": "market", "predicted": 0.06, "low": 0.05, "high": 0.12, "n": 900}
+    good = {**row, "value": "FR", "observed": 0.061, "differs": False}
+    return pd.DataFrame([good, {**row, "value": name, "observed": 0.11, "differs": True}])
 
 
 PEOPLE = ["reviewer-0a1b2c3d4e5f", "reviewer-99aa88bb77cc"]
@@ -398,8 +401,8 @@ def finding_frame(policy_ids, per=2):
         finding_id=[f"f{i:06d}" for i in range(n)],
         kind="slice",
         cause=[CAUSES[i % 4] for i in range(n)],
-        cause_words="People agree with each other on 94 % of these and differ from the machine.",
-        sure="likely",
+        cause_text="People agree with each other on 94 % of these and differ from the machine.",
+        confidence="likely",
         runner_up=[CAUSES[(i + 1) % 4] for i in range(n)],
         account_ids=[["a1", "a2"]] * n,
     )
@@ -423,7 +426,7 @@ def threshold_frame(policy_ids, moderators=("image-cnn 4.2",), points=19):
                         f"{name}_low": 0.8 * value * held,
                         f"{name}_high": 1.2 * value * held,
                     }
-                row |= {"n_enforced": 4000 - 120 * i, "load": 900.0 - 10 * i}
+                row |= {"n_enforced": 4000 - 120 * i, "n_near_threshold": 900.0 - 10 * i}
                 rows.append(row | {"recommended": i == 12})
     return pd.DataFrame(rows)
 

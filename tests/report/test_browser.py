@@ -254,7 +254,7 @@ def test_hostile_text_stays_text(browser, make_module, tmp_path_factory):
         ids,
         policies={ids[0]: Policy(ids[0], HOSTILE, 3, owner=HOSTILE, clause=HOSTILE)},
         slices=make["slices"](ids).assign(rule=HOSTILE),
-        findings=make["findings"](ids).assign(rule=HOSTILE, cause_words=HOSTILE),
+        findings=make["findings"](ids).assign(rule=HOSTILE, cause_text=HOSTILE),
         cases=make["cases"](ids).assign(text=HOSTILE * 10_000, contrast=HOSTILE),
         drivers=make["drivers"](ids).assign(text=HOSTILE),
         briefs=pd.DataFrame(

@@ -4,7 +4,7 @@ import pytest
 from errdetect.errors import DataError
 from errdetect.report.model_section import read_reliability
 
-COLUMNS = ["said", "seen", "low", "high", "n"]
+COLUMNS = ["predicted", "observed", "low", "high", "n"]
 
 
 def table(*rows):
@@ -16,14 +16,14 @@ GROUPS = table([0.30, 0.21, 0.17, 0.26, 400], [0.05, 0.06, 0.04, 0.09, 400])
 
 def segments(*differs):
     rows = [
-        {"column": "market", "value": f"M{i}", "said": 0.1, "seen": 0.1 + 0.1 * i,
+        {"column": "market", "value": f"M{i}", "predicted": 0.1, "observed": 0.1 + 0.1 * i,
          "low": 0.0, "high": 1.0, "n": 50, "differs": d}
         for i, d in enumerate(differs)
     ]  # fmt: skip
     return pd.DataFrame(rows)
 
 
-def test_said_and_seen_are_put_into_a_sentence():
+def test_predicted_and_observed_are_put_into_a_sentence():
     found = read_reliability(GROUPS)
     assert found is not None
     assert found.sentence.replace("\u00a0", " ") == (
@@ -78,5 +78,5 @@ def test_many_segments_are_counted():
 
 
 def test_a_missing_column_is_named():
-    with pytest.raises(DataError, match="seen"):
-        read_reliability(GROUPS.drop(columns="seen"))
+    with pytest.raises(DataError, match="observed"):
+        read_reliability(GROUPS.drop(columns="observed"))

@@ -88,7 +88,7 @@ def hostile_findings(make, text):
             kind=text,
             error_kind=text,
             cause=text,
-            cause_words=text,
+            cause_text=text,
             runner_up=text,
             finding_id=[f"{text}{i}" for i in range(4)],
         ),

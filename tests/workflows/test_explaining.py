@@ -26,7 +26,7 @@ def scored(config, trained, market, tmp_path_factory):
 def test_every_queued_decision_is_explained(scored):
     queue, told = scored
     assert told["decision_id"].tolist() == queue["decision_id"].tolist()
-    np.testing.assert_allclose(expit(told["served"]), queue["p_error"], atol=1e-6)
+    np.testing.assert_allclose(expit(told["log_odds"]), queue["p_error"], atol=1e-6)
     for reasons, against in zip(queue["reasons"], told["against"], strict=True):
         towards = [r["contribution"] for r in reasons]
         assert len(towards) <= 5

@@ -48,7 +48,7 @@ def findings(decisions, n=2):
         "conditions": None, "account_ids": None, "error_kind": "wrongful_action", "n": 500,
         "n_reviews": 60, "n_accounts": 90, "error_rate": 0.3, "low": 0.2, "high": 0.4,
         "base_rate": 0.1, "q_value": 0.01, "confirmed": True, "harm_saved": 100.0,
-        "cause": "policy_ambiguity", "cause_words": None, "runner_up": None,
+        "cause": "policy_ambiguity", "cause_text": None, "runner_up": None,
     } for i in range(n)])  # fmt: skip
 
 

@@ -46,8 +46,8 @@ def test_the_evaluation_measures_wrong_labels(well_reviewed):
 
 def test_suggestions_stand_where_the_label_looks_wrong(well_reviewed, scored):
     scores, queue = scored
-    assert list(scores.columns) == SCORES.names
-    assert list(queue.columns) == QUEUE.names
+    assert list(scores.columns) == [*SCORES.names, "p_reverse"]
+    assert list(queue.columns) == [*QUEUE.names, "p_reverse"]
     suggested = queue["suggested_policy_id"].notna()
     assert 0 < suggested.sum() < len(queue) / 2
     assert ((queue["error_kind"] == "wrong_label") == suggested).all()

@@ -158,12 +158,12 @@ def cause_lines(rows: Sequence[Mapping[Any, Any]]) -> tuple[str, ...]:
     """State the cause that the evidence points to, and the next likely one."""
     lead = rows[0]
     lines = [_CAUSES[lead["cause"]]]
-    given = [clean_text(r["cause_words"], limit=500) for r in rows if pd.notna(r["cause_words"])]
+    given = [clean_text(r["cause_text"], limit=500) for r in rows if pd.notna(r["cause_text"])]
     lines += list(dict.fromkeys(given))[:5]
     second = {str(r["runner_up"]) for r in rows if pd.notna(r["runner_up"])} - {lead["cause"], ""}
     if lead["cause"] == "unknown":
         lines.append("Confidence: not known yet.")
-    elif all(r["sure"] == "clear" for r in rows) or not second:
+    elif all(r["confidence"] == "clear" for r in rows) or not second:
         lines.append(
             "Confidence: clear; no other cause that was checked fits the evidence as well."
         )

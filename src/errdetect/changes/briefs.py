@@ -203,7 +203,7 @@ def build_briefs(
     findings
         finding_id, policy_id, kind, rule, error_kind, n, error_rate, low, high, base_rate,
         confirmed; optionally conditions, account_ids, n_reviews, n_accounts, q_value, cause,
-        cause_words, runner_up, sure (`clear`, `likely`), harm_saved, harm_saved_low,
+        cause_text, runner_up, confidence (`clear`, `likely`), harm_saved, harm_saved_low,
         harm_saved_high. Rates are shares of the slice's decisions, enforced or not.
     policies
         The catalogue; a policy that is not in it has no owner.
@@ -243,8 +243,8 @@ def build_briefs(
 def _confirmed_findings(findings: pd.DataFrame) -> pd.DataFrame:
     """Return confirmed findings with every optional column, each with its cause and group."""
     optional = (
-        "conditions", "account_ids", "n_reviews", "n_accounts", "q_value", "cause", "cause_words",
-        "runner_up", "sure", "harm_saved", "harm_saved_low", "harm_saved_high", "turned",
+        "conditions", "account_ids", "n_reviews", "n_accounts", "q_value", "cause", "cause_text",
+        "runner_up", "confidence", "harm_saved", "harm_saved_low", "harm_saved_high", "turned",
     )  # fmt: skip
     table = findings.reindex(columns=[*dict.fromkeys([*findings.columns, *optional])])
     table = table[table["confirmed"].fillna(False).astype(bool)]

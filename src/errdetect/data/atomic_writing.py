@@ -1,4 +1,4 @@
-"""Writing files atomically: to a temporary file first, then moved into place."""
+"""Writing files: whole or not at all, without NaN in JSON, and with no formulas in CSV."""
 
 import csv
 import dataclasses

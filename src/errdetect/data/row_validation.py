@@ -1,4 +1,4 @@
-"""Cleaning one batch: rows with valid types and ranges stay, all others get a reason."""
+"""Cleaning one batch: types, ranges, days without a time of day; other rows get a reason."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence

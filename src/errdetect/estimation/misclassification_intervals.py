@@ -1,4 +1,4 @@
-"""Rates derived from other rates, with limits: a share of two totals, a rate corrected for reviewer error."""
+"""Correcting a rate for reviewer error, and recall from two totals, each with its interval."""
 
 from dataclasses import dataclass
 

@@ -127,12 +127,17 @@ def _n_accounts(log: DecisionLog, rows: Ints) -> int:
 def _cause_columns(cause: Cause | None) -> dict[str, Any]:
     if cause is None:
         words = "Not confirmed, so no cause was analysed."
-        return {"cause": UNKNOWN_CAUSE, "cause_words": words, "runner_up": None, "sure": "open"}
+        return {
+            "cause": UNKNOWN_CAUSE,
+            "cause_text": words,
+            "runner_up": None,
+            "confidence": "open",
+        }
     return {
         "cause": cause.cause,
-        "cause_words": cause.words,
+        "cause_text": cause.words,
         "runner_up": cause.runner_up,
-        "sure": cause.sure,
+        "confidence": cause.sure,
     }
 
 
@@ -213,8 +218,8 @@ def threshold_row(
         "q_value": np.nan,
         "confirmed": True,
         "cause": "threshold",
-        "cause_words": words,
+        "cause_text": words,
         "runner_up": None,
-        "sure": "clear",
+        "confidence": "clear",
         "account_ids": [],
     }

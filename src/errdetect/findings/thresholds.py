@@ -178,7 +178,7 @@ def _evaluate_group(group: _ThresholdGroup) -> tuple[pd.DataFrame, ThresholdChan
             "threshold": bar,
             "current": now,
             "n_enforced": int(acted.sum()),
-            "load": int((np.abs(group.score - bar) < _STEP).sum()),
+            "n_near_threshold": int((np.abs(group.score - bar) < _STEP).sum()),
             "supported": known,
             "recommended": move is not None and bar == move.recommended,
         }

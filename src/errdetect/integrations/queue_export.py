@@ -22,6 +22,13 @@ from errdetect.data.atomic_writing import (
 )
 from errdetect.data.policy_catalogue import Policy
 from errdetect.data.provenance import Provenance
+from errdetect.data.renamed_columns import (
+    add_old_columns,
+    complete_columns,
+    schema_with_old_names,
+    use_new_names,
+)
+from errdetect.data.sources import dataframe_name
 from errdetect.errors import DataError, error_message, escape_hidden
 from errdetect.schemas import OVERTURNED, QUEUE, RELABELLED, UPHELD
 
@@ -224,26 +231,28 @@ def read_queue(path: str | Path) -> pd.DataFrame:
     [['d1', 1, nan]]
     """
     do = "Give the queue.parquet that `errdetect score` wrote."
+    what = f"The queue '{path}'" if dataframe_name(path) is None else str(dataframe_name(path))
     try:
         table = pq.read_table(path)
     except (OSError, pa.ArrowInvalid) as error:
         problem = str(error).splitlines()[0]
-        raise DataError(
-            error_message(f"The queue '{path}'", "be a Parquet file", problem, do)
-        ) from None
+        raise DataError(error_message(what, "be a Parquet file", problem, do)) from None
     if "decision_id" not in table.column_names:
         got = ", ".join(table.column_names) or "no columns"
-        raise DataError(
-            error_message(f"The queue '{path}'", "have the column decision_id", got, do)
-        )
+        raise DataError(error_message(what, "have the column decision_id", got, do))
+    table = complete_columns(table, "queue")
     for name in (name for name in QUEUE.names if name not in table.column_names):
         kind = QUEUE.field(name).type
         table = table.append_column(name, pa.nulls(table.num_rows, kind))
-    frame: pd.DataFrame = to_arrow(table, QUEUE).to_pandas()
+    try:
+        frame = use_new_names(to_arrow(table, QUEUE).to_pandas(), "queue")
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        problem = str(error).splitlines()[0]
+        raise DataError(error_message(what, "have a queue's columns", problem, do)) from None
     twice = frame["decision_id"][frame["decision_id"].duplicated()]
     if len(twice):
         got = f"{twice.iloc[0]!r} twice"
-        raise DataError(error_message(f"The queue '{path}'", "hold each decision once", got, do))
+        raise DataError(error_message(what, "hold each decision once", got, do))
     return frame
 
 
@@ -329,20 +338,19 @@ def write_queue(
     "decision_id,text\r\nd1,'=1+1\r\n"
     """
     if form == "parquet":
-        known = [name for name in QUEUE.names if name in queue]
-        schema = pa.schema([QUEUE.field(name) for name in known])
-        table = to_arrow(queue, schema)
-        further = [name for name in table.column_names if name not in known]
-        write_parquet(table.select([*known, *further]), path, provenance=provenance)
+        known = pa.schema([QUEUE.field(name) for name in QUEUE.names if name in queue])
+        schema = schema_with_old_names("queue", known) or known
+        table = to_arrow(add_old_columns(queue, "queue"), schema)
+        further = [name for name in table.column_names if name not in schema.names]
+        write_parquet(table.select([*schema.names, *further]), path, provenance=provenance)
     elif form == "csv":
-        write_csv(_flatten_reasons(queue), path)
+        write_csv(_flatten_reasons(add_old_columns(queue, "queue")), path)
     elif form == "jsonl":
-        rows = (
-            json.dumps(to_json_value(row), ensure_ascii=False) for row in queue.to_dict("records")
-        )
+        records = add_old_columns(queue, "queue").to_dict("records")
+        rows = (json.dumps(to_json_value(row), ensure_ascii=False) for row in records)
         write_text(path, "".join(f"{row}\n" for row in rows))
     elif form == "label-studio":
-        tasks = label_studio_tasks(queue, policies)
+        tasks = label_studio_tasks(add_old_columns(queue, "queue"), policies)
         write_text(path, json.dumps(tasks, ensure_ascii=False, indent=1, allow_nan=False) + "\n")
     else:
         raise ValueError(f"unknown format {form!r}")

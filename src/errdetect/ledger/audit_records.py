@@ -27,7 +27,7 @@ from errdetect.ledger.row_conversion import (
     to_utc,
 )
 
-__all__ = ["AuditDraw", "record_draw", "recorded_audits", "recorded_draws"]
+__all__ = ["AuditDraw", "AuditRecords"]
 
 
 _TYPES = {
@@ -64,45 +64,61 @@ class AuditDraw:
     receipt: Mapping[str, Any]
 
 
-def record_draw(engine: Engine, draw: AuditDraw, drawn: pd.DataFrame) -> int:
-    """Record a draw that is new; see `Ledger.record_draw`."""
-    require_columns(drawn, ["decision_id", "inclusion_probability"], "The draw")
-    moments = {"drawn_at": draw.drawn_at, "due_at": draw.due_at}
-    times = {n: None if m is None else pd.Timestamp(to_utc(m)) for n, m in moments.items()}
-    rows = frame_to_rows(drawn.assign(draw_id=draw.draw_id, **times), tables.DRAWS)
-    head = pd.DataFrame({"draw_id": [draw.draw_id], "by": [draw.by], **{n: [t] for n, t in times.items()},
-                         "receipt": [dump_json(draw.receipt)]})  # fmt: skip
-    with write_transaction(engine) as connection:
-        known = _drawn_probabilities(connection, draw.draw_id)
-        if known is not None:
-            _refuse_other_draw(draw.draw_id, known, rows)
-            return 0
-        upsert_rows(connection, tables.AUDITS, frame_to_rows(head, tables.AUDITS))
-        upsert_rows(connection, tables.DRAWS, rows)
-        event = {"entity": "draw", "id": draw.draw_id, "what": "recorded", "by": draw.by}
-        event |= {"note": f"{len(rows):,} decisions"}
-        record_events(connection, tables.EVENTS, [event], draw.drawn_at)
-    return len(rows)
+class AuditRecords:
+    """The part of a `Ledger` that records audit draws."""
 
+    engine: Engine
 
-def recorded_draws(engine: Engine, before: datetime | None = None) -> pd.DataFrame:
-    """Return the drawn decisions; see `Ledger.draws`."""
-    table = tables.DRAWS.c
-    wanted = select(*(table[name] for name in _DRAWS.names))
-    if before is not None:
-        wanted = wanted.where(table.drawn_at < to_utc(before))
-    order = (table.drawn_at, table.draw_id, table.decision_id)
-    with read_transaction(engine) as connection:
-        return rows_to_frame(connection.execute(wanted.order_by(*order)), _DRAWS)
+    def record_draw(self, draw: AuditDraw, drawn: pd.DataFrame) -> int:
+        """Record an audit draw, and return how many decisions were added; 0 if it is known.
 
+        Parameters
+        ----------
+        draw
+            The draw with its receipt.
+        drawn
+            decision_id and inclusion_probability of each drawn decision.
 
-def recorded_audits(engine: Engine) -> pd.DataFrame:
-    """Return every draw with its receipt; see `Ledger.audits`."""
-    table = tables.AUDITS.c
-    wanted = select(*(table[name] for name in _AUDITS.names))
-    with read_transaction(engine) as connection:
-        found = connection.execute(wanted.order_by(table.drawn_at, table.draw_id))
-        return rows_to_frame(found, _AUDITS)
+        Raises
+        ------
+        DataError
+            If the draw_id is known with other decisions or probabilities.
+        """
+        require_columns(drawn, ["decision_id", "inclusion_probability"], "The draw")
+        moments = {"drawn_at": draw.drawn_at, "due_at": draw.due_at}
+        times = {n: None if m is None else pd.Timestamp(to_utc(m)) for n, m in moments.items()}
+        rows = frame_to_rows(drawn.assign(draw_id=draw.draw_id, **times), tables.DRAWS)
+        receipt = {"by": [draw.by], "receipt": [dump_json(draw.receipt)]}
+        head = {"draw_id": [draw.draw_id], **{n: [t] for n, t in times.items()}, **receipt}
+        with write_transaction(self.engine) as connection:
+            known = _drawn_probabilities(connection, draw.draw_id)
+            if known is not None:
+                _refuse_other_draw(draw.draw_id, known, rows)
+                return 0
+            upsert_rows(connection, tables.AUDITS, frame_to_rows(pd.DataFrame(head), tables.AUDITS))
+            upsert_rows(connection, tables.DRAWS, rows)
+            event = {"entity": "draw", "id": draw.draw_id, "what": "recorded", "by": draw.by}
+            event |= {"note": f"{len(rows):,} decisions"}
+            record_events(connection, tables.EVENTS, [event], draw.drawn_at)
+        return len(rows)
+
+    def draws(self, *, before: datetime | None = None) -> pd.DataFrame:
+        """Return the drawn decisions of every draw (drawn before a moment): `schemas.DRAWS`."""
+        table = tables.DRAWS.c
+        wanted = select(*(table[name] for name in _DRAWS.names))
+        if before is not None:
+            wanted = wanted.where(table.drawn_at < to_utc(before))
+        order = (table.drawn_at, table.draw_id, table.decision_id)
+        with read_transaction(self.engine) as connection:
+            return rows_to_frame(connection.execute(wanted.order_by(*order)), _DRAWS)
+
+    def audits(self) -> pd.DataFrame:
+        """Return every draw by time: draw_id, drawn_at, due_at, by, receipt (JSON)."""
+        table = tables.AUDITS.c
+        wanted = select(*(table[name] for name in _AUDITS.names))
+        with read_transaction(self.engine) as connection:
+            found = connection.execute(wanted.order_by(table.drawn_at, table.draw_id))
+            return rows_to_frame(found, _AUDITS)
 
 
 def _drawn_probabilities(connection: Connection, draw_id: str) -> dict[str, float] | None:

@@ -29,7 +29,9 @@ from errdetect.errors import DataError, error_message
 __all__ = [
     "frame_to_rows",
     "id_condition",
+    "known_states",
     "record_events",
+    "replace_nul",
     "require_columns",
     "rows_to_frame",
     "to_utc",
@@ -148,3 +150,20 @@ def record_events(connection: Connection, table: Table, rows: Rows, at: datetime
     blank = {"from": None, "to": None, "by": None, "note": None, "at": to_utc(at)}
     if rows:
         connection.execute(insert(table), [blank | row for row in rows])
+
+
+def known_states(
+    connection: Connection, table: Table, column: str, rows: Iterable[dict[str, Any]]
+) -> dict[str, str]:
+    """Return the state in `column` of each row that a table holds, by its key."""
+    (key,) = table.primary_key
+    ids = [row[key.name] for row in rows]
+    found = connection.execute(
+        select(key, table.c[column]).where(id_condition(connection, key, ids))
+    )
+    return {row[0]: row[1] for row in found}
+
+
+def replace_nul(words: str) -> str:
+    """Replace the NUL character, which PostgreSQL refuses."""
+    return words.replace("\0", "\ufffd")

@@ -19,7 +19,7 @@ from errdetect.data.database_tables import (
     upsert_rows,
     write_transaction,
 )
-from errdetect.data.review_versions import find_repeated_versions, known_at
+from errdetect.data.renamed_columns import use_new_names
 from errdetect.errors import DataError, error_message
 from errdetect.ledger import table_definitions as tables
 from errdetect.ledger.row_conversion import (
@@ -31,119 +31,7 @@ from errdetect.ledger.row_conversion import (
     to_utc,
 )
 
-__all__ = [
-    "IngestCounts",
-    "QueueCounts",
-    "ScoringRun",
-    "inclusion_probabilities",
-    "ingest_reviews",
-    "queued_decisions",
-    "record_run",
-    "recorded_reviews",
-    "recorded_runs",
-    "scored_decisions",
-]
-
-
-_NAMES = tuple(column.name for column in schemas.REVIEWS)
-_TYPES = {
-    "string": pa.large_string(),
-    "timestamp": pa.timestamp("us", tz="UTC"),
-    "number": pa.float64(),
-}
-_SCHEMA = pa.schema([(column.name, _TYPES[column.kind]) for column in schemas.REVIEWS])
-
-
-@dataclass(frozen=True)
-class IngestCounts:
-    """Counts of ingested reviews.
-
-    Parameters
-    ----------
-    new, repeated, conflicting
-        Added; recorded with equal values; recorded with other values at the same moment, so left out.
-    conflicts
-        The review_id of each conflict, in the order given.
-    corrected, earlier
-        Rows added to the history of a recorded review: later ones, which count from their moment
-        on, and earlier ones, which count only before the recorded one.
-    conflicting_rows
-        The position of each conflicting row in the frame, from 0.
-    """
-
-    new: int
-    repeated: int
-    conflicting: int
-    conflicts: tuple[str, ...] = ()
-    corrected: int = 0
-    earlier: int = 0
-    conflicting_rows: tuple[int, ...] = field(default=(), compare=False)
-
-
-def ingest_reviews(engine: Engine, frame: pd.DataFrame, at: datetime) -> IngestCounts:
-    """Add reviews, and versions of reviews, that are new; see `Ledger.ingest`."""
-    require_columns(frame, [c.name for c in schemas.REVIEWS if c.required], "The reviews")
-    stamped = frame.assign(known_at=known_at(frame), ingested_at=pd.Timestamp(to_utc(at)))
-    rows = frame_to_rows(stamped, tables.REVIEWS)
-    given = rows_to_frame(([row[name] for name in _NAMES] for row in rows), _SCHEMA)
-    with write_transaction(engine) as connection:
-        known = _known_reviews(connection, given["review_id"].unique().tolist())
-        every = pd.concat([known, given], ignore_index=True)
-        copy, conflict = (mask[len(known) :] for mask in find_repeated_versions(every))
-        before = _previously_known_at(every)[len(known) :]
-        added = ~copy & ~conflict
-        upsert_rows(connection, tables.REVIEWS, [rows[i] for i in np.flatnonzero(added).tolist()])
-        moments = known_at(given).to_numpy("datetime64[us]")
-        ids = given["review_id"]
-        counts = IngestCounts(
-            new=int((added & np.isnat(before)).sum()),
-            repeated=int(copy.sum()),
-            conflicting=int(conflict.sum()),
-            conflicts=tuple(ids[conflict].tolist()),
-            corrected=int((added & (moments > before)).sum()),
-            earlier=int((added & (moments < before)).sum()),
-            conflicting_rows=tuple(np.flatnonzero(conflict).tolist()),
-        )
-        if added.any():
-            event = {"entity": "reviews", "id": ids[added].iloc[0], "what": "ingested"}
-            record_events(
-                connection, tables.EVENTS, [event | {"note": _ingest_note(counts, len(rows))}], at
-            )
-    return counts
-
-
-def _ingest_note(counts: IngestCounts, n: int) -> str:
-    """Return the history's note on an ingest."""
-    parts = [f"{counts.new:,} new reviews of {n:,}"]
-    if counts.corrected:
-        parts.append(f"{counts.corrected:,} corrections")
-    if counts.earlier:
-        parts.append(f"{counts.earlier:,} earlier versions")
-    return ", ".join(parts)
-
-
-def _previously_known_at(every: pd.DataFrame) -> np.ndarray[tuple[int], np.dtype[np.datetime64]]:
-    """Return the latest moment of each row's review among the rows above it; NaT without one."""
-    moments = known_at(every).dt.tz_convert(None)
-    latest = moments.astype("int64").groupby(every["review_id"]).cummax()
-    above = latest.groupby(every["review_id"]).shift()
-    return np.asarray(pd.to_datetime(above, unit="us"), dtype="datetime64[us]")
-
-
-def recorded_reviews(engine: Engine, ids: Sequence[str] | None = None) -> pd.DataFrame:
-    """Return every version of the reviews; see `Ledger.reviews`."""
-    with read_transaction(engine) as connection:
-        return _known_reviews(connection, ids)
-
-
-def _known_reviews(connection: Connection, ids: Sequence[str] | None) -> pd.DataFrame:
-    table = tables.REVIEWS.c
-    wanted = select(*(table[name] for name in _NAMES))
-    if ids is not None:
-        wanted = wanted.where(id_condition(connection, table.review_id, ids))
-    order = (table.known_at, table.review_id)
-    return rows_to_frame(connection.execute(wanted.order_by(*order)), _SCHEMA)
-
+__all__ = ["QueueCounts", "RunRecords", "ScoringRun"]
 
 _TIME = pa.timestamp("us", tz="UTC")
 _RUNS = pa.schema(
@@ -202,87 +90,162 @@ class QueueCounts:
     already: int
 
 
-def record_run(
-    engine: Engine, run: ScoringRun, queue: pd.DataFrame, scored: pd.DataFrame
-) -> QueueCounts:
-    """Record a run whole or not at all; see `Ledger.record_run`."""
-    require_columns(queue, ["decision_id"], "The queue")
-    require_columns(scored, ["decision_id", "inclusion_probability"], "The scores")
-    rows = _queue_rows(_add_run_columns(queue, run))
-    known = [name for name in _SCORED.names if name in scored]
-    chances = _add_run_columns(scored[known].reindex(columns=_SCORED.names), run)
-    designs = frame_to_rows(chances, tables.SCORED)
-    _refuse_repeated("The queue", rows)
-    _refuse_repeated("The scores", designs)
-    _refuse_unscored(rows, designs)
-    with write_transaction(engine) as connection:
-        already = _queued_ids(connection, [row["decision_id"] for row in rows])
-        if _run_exists(connection, run.run_id):
-            _refuse_other_queue(run.run_id, len(rows) - len(already))
-            return QueueCounts(0, len(rows))
-        new = [row for row in rows if row["decision_id"] not in already]
-        _insert_run(connection, run, len(designs), len(new))
-        upsert_rows(connection, tables.SCORED, designs, later=tables.SCORED.c.scored_at)
-        upsert_rows(connection, tables.QUEUED, new)
-        _mark_certain_reviews(connection, run.run_id)
-        note = f"{len(designs):,} scored, {len(new):,} queued, {len(already):,} already queued"
-        event = {"entity": "run", "id": run.run_id, "what": "recorded", "note": note}
-        record_events(connection, tables.EVENTS, [event], run.scored_at)
-    return QueueCounts(len(new), len(already))
+class RunRecords:
+    """The part of a `Ledger` that records what was scored and queued."""
 
+    engine: Engine
 
-def recorded_runs(engine: Engine) -> pd.DataFrame:
-    """Return every run, oldest first."""
-    table = tables.RUNS
-    columns = [table.c[name] for name in _RUNS.names]
-    with read_transaction(engine) as connection:
-        found = connection.execute(select(*columns).order_by(table.c.scored_at, table.c.run_id))
-        return rows_to_frame(found, _RUNS)
+    def record_run(self, run: ScoringRun, queue: pd.DataFrame, scored: pd.DataFrame) -> QueueCounts:
+        """Record a scoring run and add its queue; a decision is queued once only.
 
+        Parameters
+        ----------
+        run
+            The run. A known run_id changes nothing.
+        queue
+            One row a decision to review, with the columns of `schemas.QUEUE`, and any others.
+            Decisions that an earlier run queued are skipped.
+        scored
+            decision_id and inclusion_probability of every decision scored, and, where known,
+            p_error, job_id (whose review also covers it) and arm. The latest run (by
+            `scored_at`) sets a decision's inclusion probability; where another run queued it, it is
+            1, as its review is then certain.
 
-def queued_decisions(
-    engine: Engine, ids: Sequence[str] | None = None, *, open_only: bool = False
-) -> pd.DataFrame:
-    """Return the queue; see `Ledger.queued_decisions`."""
-    table = tables.QUEUED
-    wanted = select(*(table.c[name] for name in (*_stored_queue_columns(), "more")))
-    with read_transaction(engine) as connection:
-        if ids is not None:
-            wanted = wanted.where(id_condition(connection, table.c.decision_id, list(ids)))
-        if open_only:
-            review = tables.REVIEWS.c
-            wanted = wanted.where(
-                ~exists().where(
-                    review.decision_id == table.c.decision_id,
-                    review.source != schemas.GOLDEN,
-                    review.known_at >= table.c.scored_at,
+        Returns
+        -------
+        QueueCounts
+            How many decisions are new in the queue, and how many were already queued.
+
+        Raises
+        ------
+        DataError
+            If the run is recorded with another queue, a column is missing, or a queued decision was
+            not scored.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from datetime import UTC
+        >>> from errdetect.ledger.ledger import open_ledger
+        >>> queue = pd.DataFrame({"decision_id": ["d1"], "rank": [1], "inclusion_probability": [1.0]})
+        >>> scored = pd.DataFrame(
+        ...     {"decision_id": ["d1", "d2"], "inclusion_probability": [1.0, 0.05]}
+        ... )
+        >>> run = ScoringRun("r1", "3", datetime(2026, 3, 1, tzinfo=UTC), {"budget": 1})
+        >>> with (
+        ...     tempfile.TemporaryDirectory() as folder,
+        ...     open_ledger(f"sqlite:///{folder}/ledger.db") as ledger,
+        ... ):
+        ...     [ledger.record_run(run, queue, scored) for _ in range(2)]
+        ...     ledger.inclusion_probabilities(["d2", "d9"]).tolist()
+        [QueueCounts(new=1, already=0), QueueCounts(new=0, already=1)]
+        [0.05, nan]
+        """
+        require_columns(queue, ["decision_id"], "The queue")
+        require_columns(scored, ["decision_id", "inclusion_probability"], "The scores")
+        rows = _queue_rows(_add_run_columns(queue, run))
+        known = [name for name in _SCORED.names if name in scored]
+        chances = _add_run_columns(scored[known].reindex(columns=_SCORED.names), run)
+        designs = frame_to_rows(chances, tables.SCORED)
+        _refuse_repeated("The queue", rows)
+        _refuse_repeated("The scores", designs)
+        _refuse_unscored(rows, designs)
+        with write_transaction(self.engine) as connection:
+            already = _queued_ids(connection, [row["decision_id"] for row in rows])
+            if _run_exists(connection, run.run_id):
+                _refuse_other_queue(run.run_id, len(rows) - len(already))
+                return QueueCounts(0, len(rows))
+            new = [row for row in rows if row["decision_id"] not in already]
+            _insert_run(connection, run, len(designs), len(new))
+            upsert_rows(connection, tables.SCORED, designs, later=tables.SCORED.c.scored_at)
+            upsert_rows(connection, tables.QUEUED, new)
+            _mark_certain_reviews(connection, run.run_id)
+            note = f"{len(designs):,} scored, {len(new):,} queued, {len(already):,} already queued"
+            event = {"entity": "run", "id": run.run_id, "what": "recorded", "note": note}
+            record_events(connection, tables.EVENTS, [event], run.scored_at)
+        return QueueCounts(len(new), len(already))
+
+    def runs(self) -> pd.DataFrame:
+        """Return every run: run_id, model_version, scored_at, n_scored, n_queued, design (JSON)."""
+        table = tables.RUNS
+        columns = [table.c[name] for name in _RUNS.names]
+        with read_transaction(self.engine) as connection:
+            found = connection.execute(select(*columns).order_by(table.c.scored_at, table.c.run_id))
+            return rows_to_frame(found, _RUNS)
+
+    def queued_decisions(
+        self, ids: Sequence[str] | None = None, *, open_only: bool = False
+    ) -> pd.DataFrame:
+        """Return the queue by run, oldest first, then rank.
+
+        Parameters
+        ----------
+        ids
+            Only these decisions.
+        open_only
+            Only decisions without a review (golden ones do not count) in the ledger since they
+            were queued.
+
+        Returns
+        -------
+        DataFrame
+            The columns of `schemas.QUEUE`, then further columns of the runs.
+        """
+        table = tables.QUEUED
+        wanted = select(*(table.c[name] for name in (*_stored_queue_columns(), "more")))
+        with read_transaction(self.engine) as connection:
+            if ids is not None:
+                wanted = wanted.where(id_condition(connection, table.c.decision_id, list(ids)))
+            if open_only:
+                review = tables.REVIEWS.c
+                wanted = wanted.where(
+                    ~exists().where(
+                        review.decision_id == table.c.decision_id,
+                        review.source != schemas.GOLDEN,
+                        review.known_at >= table.c.scored_at,
+                    )
                 )
+            order = (table.c.scored_at, table.c.run_id, table.c.rank, table.c.decision_id)
+            return _queue_frame(connection.execute(wanted.order_by(*order)).all())
+
+    def scored(self) -> pd.DataFrame:
+        """Return the latest run's scores of every decision ever scored, by decision_id.
+
+        Returns
+        -------
+        DataFrame
+            decision_id, p_error, inclusion_probability, job_id, arm, run_id, scored_at. The arm is
+            `queued` if another run had queued the decision.
+        """
+        table = tables.SCORED
+        columns = [table.c[name] for name in _SCORED.names]
+        with read_transaction(self.engine) as connection:
+            return rows_to_frame(
+                connection.execute(select(*columns).order_by(table.c.decision_id)), _SCORED
             )
-        order = (table.c.scored_at, table.c.run_id, table.c.rank, table.c.decision_id)
-        return _queue_frame(connection.execute(wanted.order_by(*order)).all())
 
+    def inclusion_probabilities(self, ids: Sequence[str]) -> npt.NDArray[np.float64]:
+        """Return each decision's inclusion probability in the latest run.
 
-def inclusion_probabilities(engine: Engine, ids: Sequence[str]) -> npt.NDArray[np.float64]:
-    """Return each decision's latest inclusion probability; see `Ledger.inclusion_probabilities`."""
-    table = tables.SCORED.c
-    wanted = select(table.decision_id, table.inclusion_probability)
-    with read_transaction(engine) as connection:
-        rows = connection.execute(
-            wanted.where(id_condition(connection, table.decision_id, list(ids)))
-        )
-        found = {row[0]: row[1] for row in rows}
-    chances = [found.get(one) for one in ids]
-    return np.array([np.nan if c is None else c for c in chances], dtype=np.float64)
+        Parameters
+        ----------
+        ids
+            n decisions.
 
-
-def scored_decisions(engine: Engine) -> pd.DataFrame:
-    """Return the latest scores of every decision; see `Ledger.scored`."""
-    table = tables.SCORED
-    columns = [table.c[name] for name in _SCORED.names]
-    with read_transaction(engine) as connection:
-        return rows_to_frame(
-            connection.execute(select(*columns).order_by(table.c.decision_id)), _SCORED
-        )
+        Returns
+        -------
+        ndarray of shape (n,)
+            In (0, 1]; NaN where no run scored it.
+        """
+        table = tables.SCORED.c
+        wanted = select(table.decision_id, table.inclusion_probability)
+        with read_transaction(self.engine) as connection:
+            rows = connection.execute(
+                wanted.where(id_condition(connection, table.decision_id, list(ids)))
+            )
+            found = {row[0]: row[1] for row in rows}
+        chances = [found.get(one) for one in ids]
+        return np.array([np.nan if c is None else c for c in chances], dtype=np.float64)
 
 
 def _add_run_columns(frame: pd.DataFrame, run: ScoringRun) -> pd.DataFrame:
@@ -321,6 +284,7 @@ def _queue_frame(rows: Sequence[Sequence[object]]) -> pd.DataFrame:
     listed = [[*row[:at], json.loads(str(row[at])), *row[at + 1 : -1]] for row in rows]
     frame = rows_to_frame(listed, pa.schema([schema.field(name) for name in names]))
     more = pd.DataFrame([json.loads(str(row[-1])) for row in rows], index=frame.index)
+    more = use_new_names(more, "queue")  # older versions recorded the old ones
     for name in schema.names:
         if name not in frame and name not in more:
             more[name] = None

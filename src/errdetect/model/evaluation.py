@@ -208,7 +208,7 @@ class HeldOut:
 
 
 _FEWEST = 30  # reviews that an estimate needs
-_COLUMNS = ["said", "seen", "low", "high", "n"]
+_COLUMNS = ["predicted", "observed", "low", "high", "n"]
 
 
 def reliability_table(y: Floats, p: Floats, weight: Floats, bins: int = 10) -> pd.DataFrame:
@@ -229,7 +229,7 @@ def reliability_table(y: Floats, p: Floats, weight: Floats, bins: int = 10) -> p
     Returns
     -------
     pandas.DataFrame
-        One row per group, by rising `said` (mean prediction): `seen` (observed rate), `low`, `high`
+        One row per group, by rising `predicted` (mean): `observed` (rate), `low`, `high`
         (95 %, Wilson, for the effective number of reviews), and `n` reviews. Empty below 30 reviews.
 
     Examples
@@ -267,7 +267,7 @@ def reliability_by_segment(
     Returns
     -------
     pandas.DataFrame
-        Columns column, value, said, seen, low, high, n, and `differs`: whether the gap is significant
+        Columns column, value, predicted, observed, low, high, n, and `differs`: whether the gap is significant
         (score test, 5 % over all rows, Bonferroni).
 
     Examples
@@ -300,16 +300,13 @@ def _average_by_group(
     """Average by group; `z` is the gap in standard errors under the predicted probabilities."""
     k = int(group.max()) + 1
     total = sum_by_group(group, weight, k)
-    said, seen = (
-        sum_by_group(group, weight * p, k) / total,
-        sum_by_group(group, weight * y, k) / total,
-    )
-    _, low, high = wilson(seen, effective_sizes(weight, group, k))
+    predicted = sum_by_group(group, weight * p, k) / total
+    observed = sum_by_group(group, weight * y, k) / total
+    _, low, high = wilson(observed, effective_sizes(weight, group, k))
     error = np.sqrt(sum_by_group(group, weight**2 * p * (1 - p), k)) / total
     n = sum_by_group(group, np.ones(len(y)), k).astype(np.int64)
-    return pd.DataFrame(
-        {"said": said, "seen": seen, "low": low, "high": high, "n": n, "z": (seen - said) / error}
-    )
+    table = pd.DataFrame({"predicted": predicted, "observed": observed})
+    return table.assign(low=low, high=high, n=n, z=(observed - predicted) / error)
 
 
 FIT, TUNE, TEST = 0, 1, 2
@@ -495,7 +492,7 @@ def evaluate_segments(
         each measure its value and interval, NaN where suppressed. Measures: `error_rate`, `auroc`
         (see `auroc`; the one to compare segments by, as it does not rise with the error
         rate), `average_precision`, `recall_at_<percent>` (within the segment), and
-        `said_less_seen` (mean P(error) minus the error rate: above 0 means overestimated). n and
+        `calibration_gap` (mean P(error) minus the error rate: above 0 means overestimated). n and
         n_errors count rows, unweighted.
 
     Examples
@@ -512,7 +509,7 @@ def evaluate_segments(
     order = order[held.weight[order] > 0]
     decisions, y = held.examples.decisions.iloc[order], held.examples.error[order]
     p, weight = held.p[order], held.weight[order]
-    names = ["error_rate", "auroc", "average_precision", recall_name(budget), "said_less_seen"]
+    names = ["error_rate", "auroc", "average_precision", recall_name(budget), "calibration_gap"]
     rows: list[list[Any]] = []
     for segment, level, inside in _list_segments(decisions, columns):
         ys, ps, ws = y[inside], p[inside], weight[inside]

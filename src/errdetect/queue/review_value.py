@@ -1,4 +1,4 @@
-"""Value of a review: the harm that it is expected to remedy, per minute."""
+"""Value of a review: the harm it is expected to remedy, per minute; equal content shares one."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -262,7 +262,7 @@ def p_overturn(
 Exposure = Literal["none", "log", "linear"]
 
 #: The factors of a review's value, as columns; `minutes` divides.
-TERMS = ("p_error", "harm", "exposure_weight", "p_reverse", "age_weight", "minutes")
+TERMS = ("p_error", "harm", "exposure_weight", "p_overturn", "age_weight", "minutes")
 
 _MEASURED = 5  # reviews of a policy from which its minutes are measured
 _DAY = pd.Timedelta(days=1)
@@ -451,19 +451,19 @@ def review_value(terms: pd.DataFrame) -> Floats:
     Returns
     -------
     numpy.ndarray
-        Shape (n,): p_error x harm x exposure_weight x p_reverse x age_weight / minutes.
+        Shape (n,): p_error x harm x exposure_weight x p_overturn x age_weight / minutes.
 
     Examples
     --------
     >>> terms = pd.DataFrame({"p_error": [0.5, 0.5], "harm": 4.0, "exposure_weight": 1.0,
-    ...                       "p_reverse": [0.9, np.nan], "age_weight": 1.0, "minutes": 2.0})
+    ...                       "p_overturn": [0.9, np.nan], "age_weight": 1.0, "minutes": 2.0})
     >>> review_value(terms).tolist()
     [0.9, 1.0]
     """
     value: Floats = np.ones(len(terms))
     for name in TERMS:
         factor = terms[name].to_numpy(np.float64)
-        if name == "p_reverse":
+        if name == "p_overturn":
             factor = np.where(np.isnan(factor), 1.0, factor)
         value = value / factor if name == "minutes" else value * factor
     return value

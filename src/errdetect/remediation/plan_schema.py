@@ -38,7 +38,7 @@ PRECISION: Final = ("expected_precision", "precision_low", "precision_high")
 
 _TEXTS = (
     "remediation_id", "decision_id", "kind", "account_id", "policy_id", "reason", "evidence",
-    "status", "right_policy_id",
+    "status", "correct_policy_id",
 )  # fmt: skip
 
 

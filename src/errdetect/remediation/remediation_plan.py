@@ -116,10 +116,10 @@ def _contradicted_rows(applied: pd.DataFrame, snapshot: Snapshot) -> pd.DataFram
 def _changed_relabels(applied: pd.DataFrame, plan: pd.DataFrame) -> pd.DataFrame:
     """Return the relabels whose correct policy reviewers have changed since, with the reason."""
     rows = applied[(applied["kind"] == RELABEL).to_numpy(bool)]
-    now = plan.set_index("remediation_id")["right_policy_id"]
+    now = plan.set_index("remediation_id")["correct_policy_id"]
     rows = rows[rows["remediation_id"].isin(now.index).to_numpy(bool)]
     named = now.reindex(rows["remediation_id"]).fillna("").to_numpy(object)
-    back: pd.DataFrame = rows[named != rows["right_policy_id"].fillna("").to_numpy(object)]
+    back: pd.DataFrame = rows[named != rows["correct_policy_id"].fillna("").to_numpy(object)]
     return back.assign(reason="Reviews now name another policy, or disagree on it.")
 
 
@@ -252,7 +252,7 @@ def direct_remedies(snapshot: Snapshot, *, min_p_error: float = 0.5) -> pd.DataF
     ...     "source": "audit", "verdict": ["overturned", "relabelled"], "reviewer_id": "ann",
     ...     "correct_policy_id": [None, "spam"]})
     >>> plan = direct_remedies(Snapshot(decisions, reviews))
-    >>> plan[["kind", "decision_id", "right_policy_id", "status"]].values.tolist()
+    >>> plan[["kind", "decision_id", "correct_policy_id", "status"]].values.tolist()
     [['reverse', 'd1', nan, 'planned'], ['relabel', 'd2', 'spam', 'planned']]
     """
     errors = confirmed_errors(snapshot, min_p_error=min_p_error)
@@ -265,14 +265,14 @@ def direct_remedies(snapshot: Snapshot, *, min_p_error: float = 0.5) -> pd.DataF
     evidence = [_evidence_text(row) for row in errors.to_dict("records")]
     base = errors.assign(
         evidence=pd.Series(evidence, index=errors.index, dtype=object),
-        right_policy_id=pd.Series(right, index=errors.index, dtype="str").where(wrong_label),
+        correct_policy_id=pd.Series(right, index=errors.index, dtype="str").where(wrong_label),
         status=np.where(settled, PLANNED, REVIEW),
     )
     reverse = _flag_superseded(base[~wrong_label], later[~wrong_label])
     undo = np.where(wrongful[~wrong_label], _UNDO, _ENFORCE)
     penal = base[wrongful & errors["account_id"].notna().to_numpy(bool)]
     relabel = base[wrong_label]
-    named = relabel["right_policy_id"].notna().to_numpy(bool)
+    named = relabel["correct_policy_id"].notna().to_numpy(bool)
     rows = [
         reverse.assign(kind=REVERSE, reason=undo),
         penal.assign(kind=REVOKE_PENALTY, reason=_PENALTY),

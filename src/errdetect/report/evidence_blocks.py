@@ -519,7 +519,7 @@ def _threshold_table(name: str, rows: Sequence[Row]) -> Block:
             _estimate_cell(read_estimate(row, "missed")),
             _estimate_cell(_harm_estimate(row)),
             _count_cell(row, "n_enforced"),
-            _count_cell(row, "load"),
+            _count_cell(row, "n_near_threshold"),
         ]
         for row in rows
     ]

@@ -42,7 +42,7 @@ __all__ = [
 _COLUMNS = ("segment", "level", "value", "low", "high", "n", "n_errors", "suppressed")
 _WHOLE, _REVIEWERS = "all", "reviewers"
 _MOST = 40
-_BIN_COLUMNS = ("said", "seen", "low", "high", "n")
+_BIN_COLUMNS = ("predicted", "observed", "low", "high", "n")
 _NAMED = 8  # segments; more are counted
 
 
@@ -408,9 +408,9 @@ class ReliabilityBin:
 
     Parameters
     ----------
-    said
+    predicted
         The mean predicted probability.
-    seen
+    observed
         The share that was wrong, with its interval.
     n
         Reviews behind it.
@@ -420,8 +420,8 @@ class ReliabilityBin:
         Whether the interval excludes the prediction.
     """
 
-    said: float
-    seen: IntervalEstimate
+    predicted: float
+    observed: IntervalEstimate
     n: int
     x: float
     y: float
@@ -459,12 +459,12 @@ class Reliability:
 def read_reliability(
     frame: pd.DataFrame | None, by: pd.DataFrame | None = None
 ) -> Reliability | None:
-    r"""Read the calibration on decisions that the model had not seen.
+    r"""Read the calibration on decisions that the model had not observed.
 
     Parameters
     ----------
     frame
-        One row a group of decisions: `said`, `seen`, `low`, `high` as shares of 1, and `n`
+        One row a group of decisions: `predicted`, `observed`, `low`, `high` as shares of 1, and `n`
         reviews; or None.
     by
         One row a segment: `column`, `value`, `differs` and the same columns; or None.
@@ -482,7 +482,7 @@ def read_reliability(
     Examples
     --------
     >>> rows = [[0.05, 0.06, 0.04, 0.09, 400], [0.31, 0.22, 0.18, 0.27, 400]]
-    >>> found = read_reliability(pd.DataFrame(rows, columns=["said", "seen", "low", "high", "n"]))
+    >>> found = read_reliability(pd.DataFrame(rows, columns=["predicted", "observed", "low", "high", "n"]))
     >>> found.sentence.replace("\xa0", " ")[:83] if found else None
     'Of decisions with a predicted error probability of 31.0 %, 22.0 % were wrong (18.0 '
     """
@@ -495,28 +495,32 @@ def read_reliability(
     )
     if not rows:
         return None
-    scale = choose_axis([most for said, seen, _ in rows for most in (said, seen.high)])
+    scale = choose_axis(
+        [most for predicted, observed, _ in rows for most in (predicted, observed.high)]
+    )
     groups = tuple(_reliability_bin(*row, scale) for row in rows)
     return Reliability(_calibration_sentence(groups), groups, scale, *_miscalibrated_segments(by))
 
 
 def _read_bin(row: dict[str, object]) -> tuple[float, IntervalEstimate, int] | None:
-    said, seen, low, high, n = (finite_or_none(row[c]) for c in _BIN_COLUMNS)
-    if said is None or seen is None or low is None or high is None or n is None:
+    predicted, observed, low, high, n = (finite_or_none(row[c]) for c in _BIN_COLUMNS)
+    if predicted is None or observed is None or low is None or high is None or n is None:
         return None
-    return said, IntervalEstimate(seen, low, high), int(n)
+    return predicted, IntervalEstimate(observed, low, high), int(n)
 
 
-def _reliability_bin(said: float, seen: IntervalEstimate, n: int, scale: Axis) -> ReliabilityBin:
+def _reliability_bin(
+    predicted: float, observed: IntervalEstimate, n: int, scale: Axis
+) -> ReliabilityBin:
     return ReliabilityBin(
-        said=said,
-        seen=seen,
+        predicted=predicted,
+        observed=observed,
         n=n,
-        x=axis_position(said, scale.top),
-        y=round(100 - axis_position(seen.estimate, scale.top), 1),
-        low=round(100 - axis_position(seen.low, scale.top), 1),
-        high=round(100 - axis_position(seen.high, scale.top), 1),
-        apart=not seen.low <= said <= seen.high,
+        x=axis_position(predicted, scale.top),
+        y=round(100 - axis_position(observed.estimate, scale.top), 1),
+        low=round(100 - axis_position(observed.low, scale.top), 1),
+        high=round(100 - axis_position(observed.high, scale.top), 1),
+        apart=not observed.low <= predicted <= observed.high,
     )
 
 
@@ -524,8 +528,8 @@ def _calibration_sentence(groups: tuple[ReliabilityBin, ...]) -> str:
     top = groups[-1]
     held = sum(not g.apart for g in groups)
     return (
-        f"Of decisions with a predicted error probability of {format_percent(top.said)}, "
-        f"{format_percent(top.seen.estimate)} were wrong ({format_interval(top.seen.low, top.seen.high)}). "
+        f"Of decisions with a predicted error probability of {format_percent(top.predicted)}, "
+        f"{format_percent(top.observed.estimate)} were wrong ({format_interval(top.observed.low, top.observed.high)}). "
         f"In {held} of {len(groups)} groups the interval includes the prediction."
     )
 
@@ -547,8 +551,11 @@ def _miscalibrated_segments(
         return f"{checked}, none differs from the prediction beyond chance.", ()
     apart.sort(key=lambda one: (-abs(one[1] - one[2].estimate), one[0]))
     named = tuple(
-        (name, f"predicted {format_percent(said)}, observed {format_percent(seen.estimate)}")
-        for name, said, seen, _ in apart[:_NAMED]
+        (
+            name,
+            f"predicted {format_percent(predicted)}, observed {format_percent(observed.estimate)}",
+        )
+        for name, predicted, observed, _ in apart[:_NAMED]
     )
     first = "" if len(apart) <= _NAMED else f"; the {_NAMED} largest gaps"
     verb = "differs" if len(apart) == 1 else "differ"

@@ -48,7 +48,7 @@ __all__ = [
 
 FINDING_COLUMNS = ("finding_id", "rule", "n", "error_rate", "low", "high", "base_rate", "confirmed")
 
-#: Names of the likely causes; the evidence for each is in `cause_words`.
+#: Names of the likely causes; the evidence for each is in `cause_text`.
 CAUSE_NAMES: Mapping[str, str] = {
     "machine_fault": "Machine fault",
     "policy_ambiguity": "Unclear policy",
@@ -105,7 +105,7 @@ class Finding:
         The harm that fixing it would save in 30 days, empty where unknown, and under which condition.
     worth
         The same as a number, for the order; 0 where unknown.
-    cause, sure, cause_words, runner_up
+    cause, confidence, cause_text, runner_up
         The likely cause by name, its confidence, its evidence, and the next likely one; empty
         where not given.
     confirmed
@@ -125,8 +125,8 @@ class Finding:
     saves_if: str
     worth: float
     cause: str
-    sure: str
-    cause_words: str
+    confidence: str
+    cause_text: str
     runner_up: str
     confirmed: bool
 
@@ -200,9 +200,11 @@ def _read_finding(row: Mapping[str, Any]) -> Finding:
         saves_if=_CONDITIONS.get(read_text(row, "kind"), _CONDITIONS["slice"]),
         worth=finite_or_none(row.get("harm_saved")) or 0.0,
         cause=CAUSE_NAMES.get(cause, clean_text(cause, 40)) if cause else "",
-        sure=clean_text(read_text(row, "sure"), 40) if read_text(row, "sure") else "",
-        cause_words=clean_text(read_text(row, "cause_words"), 400)
-        if read_text(row, "cause_words")
+        confidence=clean_text(read_text(row, "confidence"), 40)
+        if read_text(row, "confidence")
+        else "",
+        cause_text=clean_text(read_text(row, "cause_text"), 400)
+        if read_text(row, "cause_text")
         else "",
         runner_up=CAUSE_NAMES.get(second, clean_text(second, 40)) if second else "",
         confirmed=read_flag(row, "confirmed"),

@@ -69,7 +69,7 @@ class ReportContent:
     evaluated_on
         One sentence: which decisions the evaluation was measured on.
     reliability, reliability_by
-        Predicted and observed share of errors on those decisions: `said`, `seen`, `low`, `high`, `n`; and the
+        Predicted and observed share of errors on those decisions: `predicted`, `observed`, `low`, `high`, `n`; and the
         same by segment, with `column`, `value` and `differs` (beyond chance).
     segments
         Ranking quality by group: `segment` (a column; `all` for the whole; `reviewers` for
@@ -105,11 +105,11 @@ class ReportContent:
         Effects of other thresholds: `policy_id`, `threshold`, `harm`, `harm_low`, `harm_high`,
         `current`, `supported`, `recommended` and, where known, `moderator`, `market`,
         `wrongful`, `missed` (numbers of decisions, each with `_low`, `_high`), `n_enforced`,
-        `load` (decisions near the threshold).
+        `n_near_threshold` (decisions near the threshold).
     findings
         Findings: `finding_id`, `policy_id`, `rule`, `n`, `error_rate`, `low`, `high`,
         `base_rate`, `confirmed` and, where known, `kind`, `error_kind`, `harm_saved` with its
-        limits, `cause`, `cause_words`, `sure`, `runner_up`, `n_reviews`, `n_accounts`.
+        limits, `cause`, `cause_text`, `confidence`, `runner_up`, `n_reviews`, `n_accounts`.
     cases
         Decisions of each policy that show its errors: the queue's columns and, where there is a
         similar decision that was right, `contrast_id`, `contrast` (a sentence),

@@ -138,7 +138,7 @@ class Explainer:
         -------
         pandas.DataFrame
             Shape (n, 6), with the decisions' index: reasons (towards error), against (the other
-            way), base and served (log-odds), contrast_id, contrast.
+            way), base and log_odds (the served P(error)), contrast_id, contrast.
         """
         parts = [
             self._rows(decisions.iloc[i : i + _ROWS], threads)
@@ -165,7 +165,7 @@ class Explainer:
                     dtype=object,
                 ),
                 "base": done.base,
-                "served": done.served,
+                "log_odds": done.served,
                 "contrast_id": pd.Series([c[0] for c in beside], index=index, dtype="str"),
                 "contrast": pd.Series([c[1] for c in beside], index=index, dtype="str"),
             },

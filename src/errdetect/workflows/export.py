@@ -11,7 +11,8 @@ from errdetect.data.atomic_writing import write_text
 from errdetect.data.database_tables import write_table
 from errdetect.data.policy_catalogue import Policy, read_policies
 from errdetect.data.rejected_rows import Rejections
-from errdetect.data.sources import parse_table_source, source_label
+from errdetect.data.renamed_columns import add_old_columns
+from errdetect.data.sources import parse_table_source, shown_path, source_label
 from errdetect.data.table_reading import iter_decisions
 from errdetect.errors import ConfigError, DataError, error_message
 from errdetect.integrations.queue_export import (
@@ -128,7 +129,10 @@ def export(
     if form == DATABASE:
         _write_to_database(joined, str(out))
     else:
-        told = {"format": form, "queue": queue, "decisions": decisions}
+        given = {"queue": queue, "decisions": decisions}
+        told = {"format": form} | {
+            n: None if x is None else shown_path(x) for n, x in given.items()
+        }
         run = describe_step(config, "export", told, intake=intake.to_jsonable())
         write_queue(joined, out, form, policies=policies, provenance=run)
     written = None if label_config is None else Path(label_config)
@@ -188,7 +192,7 @@ def _write_to_database(rows: pd.DataFrame, out: str) -> None:
     """Write a new table; existing tables are never replaced."""
     place = parse_table_source(out)
     assert place is not None
-    write_table(rows, place.url, place.what, if_exists="fail")
+    write_table(add_old_columns(rows, "queue"), place.url, place.what, if_exists="fail")
 
 
 def _render_label_config(rows: pd.DataFrame, policies: dict[str, Policy]) -> str:

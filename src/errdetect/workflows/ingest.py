@@ -11,7 +11,7 @@ import pandas as pd
 
 from errdetect.config import Config
 from errdetect.data.atomic_writing import write_parquet
-from errdetect.data.sources import Sources, source_label
+from errdetect.data.sources import Sources, shown_path, source_label
 from errdetect.data.table_reading import TableRead, iter_decisions, read_reviews
 from errdetect.integrations.label_studio import convert_label_studio, find_exports
 from errdetect.ledger.ledger import Ledger, open_ledger
@@ -163,7 +163,7 @@ def _with_known_ids(frame: pd.DataFrame, ledger: Ledger) -> pd.DataFrame:
 def _source_names(reviews: Sources) -> str:
     """Return display names of the sources."""
     given = [reviews] if isinstance(reviews, str | Path) else reviews
-    return ", ".join(source_label(str(one)) for one in given)
+    return ", ".join(source_label(shown_path(str(one))) for one in given)
 
 
 def _review_faults(

@@ -23,7 +23,8 @@ from errdetect.estimation.audit_plan import (
 from errdetect.estimation.audit_plan import plan_audit as draw_audit
 from errdetect.estimation.misclassification import golden_misclassification, site_shares
 from errdetect.labels.intake_account import Intake
-from errdetect.ledger.ledger import AuditDraw, find_ledger, open_ledger
+from errdetect.ledger.audit_records import AuditDraw
+from errdetect.ledger.ledger import find_ledger, open_ledger
 from errdetect.ledger.row_conversion import to_utc
 from errdetect.schemas import ADJUDICATION, AUDIT, INTAKE
 from errdetect.snapshot import Snapshot

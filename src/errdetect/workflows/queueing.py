@@ -165,7 +165,7 @@ def value_reviews(
     Returns
     -------
     (terms, notes)
-        `scored` with p_reverse (missing where unknown), age_weight, minutes and value.
+        `scored` with p_overturn (missing where unknown), age_weight, minutes and value.
     """
     notes = []
     chance, measured = np.full(len(scored), np.nan), None
@@ -184,7 +184,7 @@ def value_reviews(
             "1. Golden items, or an expert's check of a sample of all reviews, would measure it"
         )
     terms = scored.assign(
-        p_reverse=chance,
+        p_overturn=chance,
         age_weight=age_weights(scored["decided_at"], config.queue.half_life_days),
         minutes=review_minutes(scored["policy_id"], snapshot.policies, measured),
     )

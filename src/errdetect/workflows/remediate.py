@@ -11,12 +11,12 @@ import pyarrow as pa
 from errdetect.config import Config
 from errdetect.data.atomic_writing import (
     stage_outputs,
-    to_arrow,
     write_csv,
     write_parquet,
     write_text,
 )
 from errdetect.data.provenance import Provenance
+from errdetect.data.renamed_columns import add_old_columns, schema_with_old_names
 from errdetect.errors import Refusal, error_message
 from errdetect.labels.intake_account import Intake
 from errdetect.ledger.ledger import find_ledger, open_ledger
@@ -155,9 +155,10 @@ def remediate(
     )
     with stage_outputs(out, run) as stage:
         schema = pa.schema([*PLAN, *((name, pa.float64()) for name in PRECISION)])
-        write_parquet(to_arrow(shown, schema), stage / "plan.parquet")
+        both = add_old_columns(shown, "plan")
+        write_parquet(both, stage / "plan.parquet", schema_with_old_names("plan", schema))
         ids = shown["review_ids"].map("; ".join)
-        write_csv(shown.assign(review_ids=ids), stage / "plan.csv")
+        write_csv(both.assign(review_ids=ids), stage / "plan.csv")
         write_parquet(intake.frame(), stage / "intake.parquet", INTAKE)
         write_text(
             stage / "summary.txt", "\n".join(_summary_lines(counts, expected, unknown)) + "\n"

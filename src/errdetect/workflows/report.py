@@ -16,6 +16,7 @@ from errdetect.changes.decision_volumes import policy_volumes
 from errdetect.config import Config
 from errdetect.data.atomic_writing import stage_outputs, write_csv, write_parquet, write_text
 from errdetect.data.provenance import Provenance
+from errdetect.data.renamed_columns import add_old_columns, schema_with_old_names, use_new_names
 from errdetect.data.sources import dataset_name
 from errdetect.errors import ContradictionError, DataError, ModelError, Refusal
 from errdetect.estimation.error_rates import RateEstimates
@@ -320,7 +321,9 @@ def _evaluated_on(about: Mapping[str, Any]) -> str:
 
 def _training_table(about: Mapping[str, Any], name: str) -> pd.DataFrame | None:
     """Return a table of the training run; None where there was too little data."""
-    return pd.DataFrame(about[name]) if about.get(name) else None
+    if not about.get(name):
+        return None
+    return use_new_names(pd.DataFrame(about[name]), name)  # models of earlier versions too
 
 
 def _evaluation_table(about: Mapping[str, Any]) -> pd.DataFrame:
@@ -474,8 +477,10 @@ def _write_files(
         write_text(stage / "report.html", render_report(content))
         (stage / "tables").mkdir()
         for name, frame in report_tables(content).items():
-            write_parquet(frame, stage / "tables" / f"{name}.parquet", _SCHEMAS.get(name))
-            write_csv(frame, stage / "tables" / f"{name}.csv")
+            schema = schema_with_old_names(name, _SCHEMAS.get(name), frame)
+            both = add_old_columns(frame, name)
+            write_parquet(both, stage / "tables" / f"{name}.parquet", schema)
+            write_csv(both, stage / "tables" / f"{name}.csv")
         write_briefs(briefs, stage / "briefs")
         if pictures:
             write_pictures(pictures, stage / "plots")

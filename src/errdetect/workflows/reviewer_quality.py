@@ -1,4 +1,4 @@
-"""Reviewer quality for the report: scorecards, agreement, inspection plans."""
+"""Reviewer quality for the report: scorecards under pseudonyms, agreement, inspection plans."""
 
 import os
 import re

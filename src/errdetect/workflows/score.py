@@ -16,6 +16,7 @@ from errdetect.config import Config
 from errdetect.data.atomic_writing import ParquetSink, stage_outputs, write_parquet
 from errdetect.data.policy_catalogue import read_policies
 from errdetect.data.provenance import Provenance
+from errdetect.data.renamed_columns import add_old_columns, schema_with_old_names
 from errdetect.features.point_in_time_features import PointInTimeFeatures
 from errdetect.labels.intake_account import Intake
 from errdetect.ledger.run_records import ScoringRun
@@ -217,12 +218,16 @@ def _write_files(
     intake: Intake,
 ) -> dict[str, Path]:
     with stage_outputs(out, origin) as stage:
-        with ParquetSink(stage / "scores.parquet", SCORES) as sink:
+        with ParquetSink(stage / "scores.parquet", schema_with_old_names("scores", SCORES)) as sink:
             for start in range(0, len(scores), _CHUNK):
-                sink.write(scores.iloc[start : start + _CHUNK][SCORES.names])
-        write_parquet(queue[QUEUE.names], stage / "queue.parquet", QUEUE)
-        told = queue[EXPLANATIONS.names]
-        write_parquet(told, stage / "explanations.parquet", EXPLANATIONS)
+                chunk = scores.iloc[start : start + _CHUNK][SCORES.names]
+                sink.write(add_old_columns(chunk, "scores"))
+        for name, schema in (("queue", QUEUE), ("explanations", EXPLANATIONS)):
+            write_parquet(
+                add_old_columns(queue[schema.names], name),
+                stage / f"{name}.parquet",
+                schema_with_old_names(name, schema),
+            )
         write_parquet(intake.frame(), stage / "intake.parquet", INTAKE)
         if len(rejects):
             write_parquet(rejects, stage / "rejects.parquet", REJECTS)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from errdetect.config import Config
+from errdetect.data.renamed_columns import add_old_measures
 from errdetect.features.feature_matrix import fit_reference_distribution
 from errdetect.features.point_in_time_features import add_point_in_time_features
 from errdetect.model.baselines import fit_segment_rate, propensity_weights
@@ -352,7 +353,11 @@ def _register_run(
         },
         metrics={**_evaluation_metrics(evaluation), **trained.counts},
         tags={"gate": trained.verdict.answer, "gate_why": trained.verdict.why},
-        tables={"evaluation": evaluation, "segments": segments, "trials": trials},
+        tables={
+            "evaluation": evaluation,
+            "segments": add_old_measures(segments),
+            "trials": trials,
+        },
     )
 
 

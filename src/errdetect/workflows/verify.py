@@ -25,6 +25,7 @@ from errdetect.data.provenance import (
     read_run,
     redact_secrets,
 )
+from errdetect.data.renamed_columns import complete_columns
 from errdetect.data.table_comparison import TableComparison, compare_tables
 from errdetect.errors import DataError, error_message
 from errdetect.ledger.ledger import find_ledger
@@ -597,7 +598,8 @@ def _compare_table(
         found = pq.read_table(mine)
     except (OSError, pa.ArrowInvalid):
         return FileCheck(name, False, edited, deviations=("cannot be read as Parquet",))
-    compared = compare_tables(found, pq.read_table(theirs))
+    # Columns renamed since then are compared under their new names too.
+    compared = compare_tables(complete_columns(found, mine.stem), pq.read_table(theirs))
     said = list(_difference_sentences(compared))
     if _embedded_provenance(mine) != record.provenance.metadata():
         said.append("it does not carry the provenance of this run: another program wrote it")

@@ -26,7 +26,12 @@ from errdetect.estimation.manski_bounds import (
     recall_bounds,
 )
 from errdetect.estimation.method_text import ONLY_QUEUE_NOTE, QUEUE_NOTE, method_text
-from errdetect.estimation.misclassification import UNCORRECTED, DrawOutcomes, resolve_outcomes
+from errdetect.estimation.misclassification import (
+    UNCORRECTED,
+    DrawOutcomes,
+    resolve_outcomes,
+    solve_treatments,
+)
 from errdetect.estimation.misclassification_intervals import corrected_interval, recall_interval
 from errdetect.estimation.queue_sample import QueueDesign, combine_draws
 from errdetect.estimation.score_intervals import korn_graubard, rate_intervals
@@ -134,6 +139,8 @@ class DomainRates:
         Code of the verdicts used, one for all cells.
     bound_low, bound_high, proxy
         From `rate_bounds`.
+    waiting
+        How many flags await an expert, as text; empty where none or all do.
     """
 
     limits: Interval
@@ -144,6 +151,7 @@ class DomainRates:
     bound_low: Floats
     bound_high: Floats
     proxy: Floats
+    waiting: str = ""
 
     @property
     def suppressed(self) -> Bools:
@@ -204,10 +212,11 @@ def estimate_domain_rates(
     by_chance = np.bincount(draw_cell[(draw_cell >= 0) & (audit.variance > 0)], minlength=size)
     unseen = np.where(by_chance > 0, unseen, decisions - reviews)
     alive = interval == ""
-    limits, judging = Interval(*(np.full(size, np.nan) for _ in range(3))), "as_judged"
+    limits = Interval(*(np.full(size, np.nan) for _ in range(3)))
+    judging, waiting = "as_judged", ""
     if alive.any():
         number = np.append(np.where(alive, np.cumsum(alive) - 1, -1), -1)
-        found, how, judging = _solve_intervals(
+        found, how, judging, waiting = _solve_intervals(
             population, name, number[domain], int(alive.sum()), whole=whole
         )
         limits, interval[alive] = (
@@ -217,7 +226,7 @@ def estimate_domain_rates(
         limits = _widen_unreviewed(
             _widen_unreviewed(limits, unseen / np.maximum(decisions, 1)), lost
         )
-    return DomainRates(limits, reviews, decisions, interval, judging, low, high, proxy)
+    return DomainRates(limits, reviews, decisions, interval, judging, low, high, proxy, waiting)
 
 
 def _lost_shares(
@@ -264,19 +273,31 @@ def _expand_domains(values: Floats, alive: Bools) -> Floats:
 
 def _solve_intervals(
     population: Population, name: SideName, domain: Ints, size: int, *, whole: bool
-) -> tuple[Interval, Words, str]:
-    """Return the intervals of the cells with enough draws, their methods, and the verdicts used."""
+) -> tuple[Interval, Words, str, str]:
+    """Return the intervals of the cells with enough draws, their methods, the verdicts used, and a note."""
     audit, confidence = population.audit, population.confidence
     side = None if name == "all" else name == "enforced"
     judging = resolve_outcomes(
         audit, population.golden, domain[audit.position], size,
         action_only=name != "all", enforced=side, confidence=confidence,
+        stratum=population.enforced[audit.position].astype(np.int64),
     )  # fmt: skip
+    limits, how = solve_treatments(
+        judging,
+        lambda one: _solve_treatment(population, one, domain, size, narrow=whole and name == "all"),
+    )
+    return limits, how, judging.code, judging.note
+
+
+def _solve_treatment(
+    population: Population, judging: DrawOutcomes, domain: Ints, size: int, *, narrow: bool
+) -> tuple[Interval, Words]:
+    """Return the intervals and methods for one treatment of the verdicts; NaN where refused."""
+    audit, confidence = population.audit, population.confidence
     cells = gather_domains(
         population.bins, population.spread, domain, size,
         draw=audit.position, weight=audit.weight, error=judging.error, variance=audit.variance,
     )  # fmt: skip
-    narrow = whole and name == "all"
     limits = rate_intervals(cells, reviewers=judging.reviewers, whole=narrow, confidence=confidence)
     exact = judging.reviewers is None or not judging.reviewers.alarm.high.any()
     how = np.full(size, "score_el" if narrow and exact else "score_t", dtype=object)
@@ -295,8 +316,7 @@ def _solve_intervals(
     how[(cells.draws == cells.decisions) & (judging.reviewers is None)] = "census"
     refused = _suppression_codes(judging, population.correction, size)
     how = np.where(refused != "", refused, how)
-    limits = Interval(*(np.where(refused != "", np.nan, v) for v in _interval_arrays(limits)))
-    return limits, how, judging.code
+    return Interval(*(np.where(refused != "", np.nan, v) for v in _interval_arrays(limits))), how
 
 
 def _min_probability_ratio(cells: Domains, audit: AuditSample) -> Floats:
@@ -543,7 +563,9 @@ def _rate_rows(side: DomainRates, measure: str, *, model: bool) -> pd.DataFrame:
         bounds, proxy = (1 - bounds[1], 1 - bounds[0]), 1 - proxy
     if measure == "missed_rate":  # no account appeals a miss in its favour
         proxy = np.full(len(rate), np.nan)
-    methods = [method_text(how, side.judging, model=model) for how in side.interval]
+    methods = [
+        method_text(how, side.judging, model=model, note=side.waiting) for how in side.interval
+    ]
     return _estimate_rows(
         Interval(rate, low, high), side.reviews, side.decisions, bounds, proxy, methods
     )
@@ -565,7 +587,7 @@ def _recall_rows(enforced: DomainRates, allowed: DomainRates, *, model: bool) ->
     for i, empty in enumerate(np.isnan(found.estimate)):
         weak = allowed if allowed.suppressed[i] else enforced
         why = weak.interval[i] if unseen[i] else "no_errors_no_hits" if empty else "mover"
-        methods.append(method_text(why, weak.judging, model=model))
+        methods.append(method_text(why, weak.judging, model=model, note=weak.waiting))
     bounds = recall_bounds(
         (enforced.bound_low, enforced.bound_high), (allowed.bound_low, allowed.bound_high),
         enforced.decisions.astype(float), allowed.decisions.astype(float),

@@ -16,6 +16,7 @@ from scipy.special import expit, logit
 
 from errdetect.config_schema import EstimateSettings
 from errdetect.estimation.error_rates import estimate_rates
+from errdetect.reviewers.deviations import find_deviations
 from errdetect.snapshot import Snapshot
 
 N = 10_000
@@ -217,3 +218,102 @@ def waiting(repetitions: int, golden: int) -> None:
             for m in MEASURES
         )
         print(f"  waiting: {which}: coverage {line}")
+
+
+def set_aside(world: World, reviews: pd.DataFrame, p_error):
+    """Return who is named, and the reviews that an estimate uses."""
+    snapshot = Snapshot(world.decisions, reviews)
+    found = find_deviations(snapshot.verdicts, world.decisions, p_error)
+    return found, reviews[~found.covers(reviews, useless=True)]
+
+
+def reverse(repetitions: int, with_p: bool) -> None:
+    """Two of 40 reviewers answer the reverse, without golden items."""
+    held, before = {m: [] for m in MEASURES}, {m: [] for m in MEASURES}
+    named = total = wrongly = honest = gone = 0
+    for seed in range(repetitions):
+        rng = np.random.default_rng([seed, 2])
+        world = make_world(rng)
+        reviews, staff = make_reviews(rng, world, Design(reverse=2))
+        truth = reviewed_truth(world, staff)
+        p = world.p_error if with_p else None
+        found, kept = set_aside(world, reviews, p)
+        people = found.named[found.named["level"] == "reviewer"]["reviewer_id"]
+        n = reviews["reviewer_id"].value_counts()
+        for i in range(40):
+            if staff.reverse[i]:
+                total += n.get(f"r{i}", 0) >= 30
+                named += n.get(f"r{i}", 0) >= 30 and f"r{i}" in set(people)
+            else:
+                honest += 1
+                wrongly += f"r{i}" in set(people)
+        gone += len(reviews) - len(kept)
+        for m, ok in holds(rates(world, kept), truth).items():
+            held[m].append(ok)
+        for m, ok in holds(rates(world, reviews), truth).items():
+            before[m].append(ok)
+    print(f"2 of 40 reviewers answer the reverse, P(error) {'used' if with_p else 'not used'}, {repetitions} worlds")
+    print(f"  named of those with 30 or more verdicts: {named} of {total}; honest named: {wrongly} of {honest}")
+    for m in MEASURES:
+        print(f"  {m}: coverage {np.mean(held[m]):.3f}, with their verdicts {np.mean(before[m]):.3f}")
+
+
+def reviewed_truth(world: World, staff: Staff) -> dict[str, float]:
+    """What honest reviewers would say of every decision: the target of an uncorrected estimate."""
+    sound = ~staff.reverse
+    found, alarm = staff.found[sound].mean(), staff.alarm[sound].mean()
+    return {m: t * found + (1 - t) * alarm for m, t in truths(world).items()}
+
+
+def upheld(repetitions: int, golden: int, experts: bool, share: float) -> None:
+    """One of eight sites upholds everything."""
+    held, before = {m: [] for m in MEASURES}, {m: [] for m in MEASURES}
+    width, named, others = [], 0, 0
+    for seed in range(repetitions):
+        rng = np.random.default_rng([seed, 3])
+        world = make_world(rng)
+        design = Design(golden=golden, experts=experts, upheld_site=3, site_share=share)
+        reviews, _ = make_reviews(rng, world, design)
+        found, kept = set_aside(world, reviews, world.p_error)
+        sites = set(found.named[found.named["level"] == "site"]["site"])
+        named += "site 3" in sites
+        others += len(sites - {"site 3"})
+        truth = truths(world)
+        after = rates(world, kept)
+        width.append(after.loc["error_rate", "high"] - after.loc["error_rate", "low"])
+        for m, ok in holds(after, truth).items():
+            held[m].append(ok)
+        for m, ok in holds(rates(world, reviews), truth).items():
+            before[m].append(ok)
+    print(
+        f"one of 8 sites always upholds, {share:.0%} of the work, {golden} golden reviews, "
+        f"{'flags adjudicated' if experts else 'no experts'}, {repetitions} worlds"
+    )
+    print(f"  named: {named} of {repetitions}; other sites named: {others} of {7 * repetitions}")
+    for m in MEASURES:
+        print(f"  {m}: coverage {np.mean(held[m]):.3f}, with its verdicts {np.mean(before[m]):.3f}")
+    print(f"  error_rate: mean width {np.mean(width):.3f}")
+
+
+def honest(repetitions: int, golden: int, looks: int = 12) -> None:
+    """Nobody goes wrong: who is named at any of the looks of a year?"""
+    people = sites = pairs = 0
+    n = [0, 0]
+    for seed in range(repetitions):
+        rng = np.random.default_rng([seed, 4])
+        world = make_world(rng)
+        reviews, _ = make_reviews(rng, world, Design(audit=2_400, golden=golden, overlap=0.2))
+        ever: set[tuple[str, str]] = set()
+        when = reviews["reviewed_at"]
+        for day in np.linspace(120 / looks, 124, looks):
+            known = reviews[when <= START + pd.Timedelta(days=day)].reset_index(drop=True)
+            rows = find_deviations(
+                Snapshot(world.decisions, known).verdicts, world.decisions, world.p_error
+            ).named
+            ever |= {(r.level, f"{r.site} {r.reviewer_id} {r.policy_id}") for r in rows.itertuples()}
+        people += sum(level == "reviewer" for level, _ in ever)
+        sites += sum(level == "site" for level, _ in ever)
+        pairs += sum(level == "site and policy" for level, _ in ever)
+        n = [n[0] + reviews["reviewer_id"].nunique(), n[1] + reviews["site"].nunique()]
+    print(f"nobody goes wrong, {golden} golden reviews, {looks} looks, {repetitions} worlds")
+    print(f"  named: {people} of {n[0]} reviewers, {sites} of {n[1]} sites, {pairs} pairs of site and policy")

@@ -258,9 +258,9 @@ def reverse(repetitions: int, with_p: bool) -> None:
         print(f"  {m}: coverage {np.mean(held[m]):.3f}, with their verdicts {np.mean(before[m]):.3f}")
 
 
-def reviewed_truth(world: World, staff: Staff) -> dict[str, float]:
+def reviewed_truth(world: World, staff: Staff, upheld_site: int | None = None) -> dict[str, float]:
     """What honest reviewers would say of every decision: the target of an uncorrected estimate."""
-    sound = ~staff.reverse
+    sound = ~staff.reverse & (staff.site != upheld_site)
     found, alarm = staff.found[sound].mean(), staff.alarm[sound].mean()
     return {m: t * found + (1 - t) * alarm for m, t in truths(world).items()}
 
@@ -273,12 +273,12 @@ def upheld(repetitions: int, golden: int, experts: bool, share: float) -> None:
         rng = np.random.default_rng([seed, 3])
         world = make_world(rng)
         design = Design(golden=golden, experts=experts, upheld_site=3, site_share=share)
-        reviews, _ = make_reviews(rng, world, design)
+        reviews, staff = make_reviews(rng, world, design)
         found, kept = set_aside(world, reviews, world.p_error)
         sites = set(found.named[found.named["level"] == "site"]["site"])
         named += "site 3" in sites
         others += len(sites - {"site 3"})
-        truth = truths(world)
+        truth = truths(world) if golden else reviewed_truth(world, staff, upheld_site=3)
         after = rates(world, kept)
         width.append(after.loc["error_rate", "high"] - after.loc["error_rate", "low"])
         for m, ok in holds(after, truth).items():

@@ -320,8 +320,9 @@ def _evidence(
         sum_by_group(who, expected.log_likelihood(found, alarm, rows), n)
         for found, alarm in kinds.values()
     ])  # fmt: skip
-    log_e = logsumexp(parts, axis=0) - np.log(len(kinds)) - usual
-    best = np.array([next(iter(kinds))[0]] * n, dtype=object)
+    parts = parts + _LOG_WEIGHTS[:, None]
+    log_e = logsumexp(parts, axis=0) - usual
+    best = np.array([key[0] for key in kinds], dtype=object)[parts.argmax(axis=0)]
     useless, since = np.zeros(n, dtype=bool), np.full(n, np.datetime64("NaT", "us"))
     np.minimum.at(since, who, expected.votes.when[rows])
     count = np.bincount(who, minlength=n)
@@ -343,13 +344,28 @@ def _evidence(
     )
 
 
+#: The deviations looked for, each with its weight: (kind, no better than chance, number).
 _Key = tuple[str, bool, int]
+_WEIGHTS: Final[Mapping[_Key, float]] = {
+    (REVERSED, True, 0): 0.25,
+    (TOO_FEW, True, 0): 0.3,
+    (TOO_MANY, True, 0): 0.1,
+    (AT_RANDOM, True, 0): 0.05,
+    (AT_RANDOM, True, 1): 0.1,
+    (TOO_FEW, False, 0): 0.05,
+    (TOO_FEW, False, 1): 0.05,
+    (TOO_MANY, False, 0): 0.05,
+    (TOO_MANY, False, 1): 0.05,
+}
+_LOG_WEIGHTS = np.log(list(_WEIGHTS.values()))
+#: Weight of a deviation from the first verdict on; the later starts share the rest.
+_FROM_FIRST = 0.7
 
 
 def _deviating_rates(
     expected: ExpectedFlags, rows: Ints
 ) -> Mapping[_Key, tuple[Floats, Floats]]:
-    """Return the deviations looked for: kind, no better than chance, number -> P(flag) of both."""
+    """Return P(flag) of an error and of a correct decision under each of `_WEIGHTS`, in its order."""
     found, alarm = expected.found[rows], expected.alarm[rows]
     one = np.ones(len(rows))
     usual = float(expected.flag.mean())
@@ -404,9 +420,10 @@ def _search(
             float(expected.log_likelihood(found, alarm, own).sum())
             for found, alarm in kinds.values()
         ])  # fmt: skip
+        parts = parts + _LOG_WEIGHTS
         whole = float(logsumexp(parts))
-        weight = np.log(0.5 if number == 0 else 0.5 / STARTS)
-        terms.append(weight + whole - np.log(len(kinds)) - _honest_most(expected, own, slack))
+        weight = np.log(_FROM_FIRST if number == 0 else (1 - _FROM_FIRST) / STARTS)
+        terms.append(weight + whole - _honest_most(expected, own, slack))
         keys.append(list(kinds)[int(parts.argmax())])
         chance = np.array([key[1] for key in kinds])
         shares.append(float(np.exp(parts[chance] - whole).sum()))

@@ -252,10 +252,16 @@ def reverse(repetitions: int, with_p: bool) -> None:
             held[m].append(ok)
         for m, ok in holds(rates(world, reviews), truth).items():
             before[m].append(ok)
-    print(f"2 of 40 reviewers answer the reverse, P(error) {'used' if with_p else 'not used'}, {repetitions} worlds")
-    print(f"  named of those with 30 or more verdicts: {named} of {total}; honest named: {wrongly} of {honest}")
+    print(
+        f"2 of 40 reviewers answer the reverse, P(error) {'used' if with_p else 'not used'}, {repetitions} worlds"
+    )
+    print(
+        f"  named of those with 30 or more verdicts: {named} of {total}; honest named: {wrongly} of {honest}"
+    )
     for m in MEASURES:
-        print(f"  {m}: coverage {np.mean(held[m]):.3f}, with their verdicts {np.mean(before[m]):.3f}")
+        print(
+            f"  {m}: coverage {np.mean(held[m]):.3f}, with their verdicts {np.mean(before[m]):.3f}"
+        )
 
 
 def reviewed_truth(world: World, staff: Staff, upheld_site: int | None = None) -> dict[str, float]:
@@ -310,10 +316,14 @@ def honest(repetitions: int, golden: int, looks: int = 12) -> None:
             rows = find_deviations(
                 Snapshot(world.decisions, known).verdicts, world.decisions, world.p_error
             ).named
-            ever |= {(r.level, f"{r.site} {r.reviewer_id} {r.policy_id}") for r in rows.itertuples()}
+            ever |= {
+                (r.level, f"{r.site} {r.reviewer_id} {r.policy_id}") for r in rows.itertuples()
+            }
         people += sum(level == "reviewer" for level, _ in ever)
         sites += sum(level == "site" for level, _ in ever)
         pairs += sum(level == "site and policy" for level, _ in ever)
         n = [n[0] + reviews["reviewer_id"].nunique(), n[1] + reviews["site"].nunique()]
     print(f"nobody goes wrong, {golden} golden reviews, {looks} looks, {repetitions} worlds")
-    print(f"  named: {people} of {n[0]} reviewers, {sites} of {n[1]} sites, {pairs} pairs of site and policy")
+    print(
+        f"  named: {people} of {n[0]} reviewers, {sites} of {n[1]} sites, {pairs} pairs of site and policy"
+    )

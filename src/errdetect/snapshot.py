@@ -68,19 +68,27 @@ class ReadSummary:
         The readable fields of rejected decisions, with the contract's columns.
     reviews
         From `read_reviews`; None where there are none.
+    excluded
+        Reviews left out because of who gave them (labels.exclude_reviewers).
     """
 
     decisions: tuple[IntakeRow, ...] = ()
     rejected_decisions: pd.DataFrame = field(default_factory=pd.DataFrame)
     reviews: TableRead | None = None
+    excluded: pd.DataFrame | None = None
 
     @classmethod
-    def of(cls, logs: Mapping[str, Rejections], reviews: TableRead | None) -> Self:
+    def of(
+        cls,
+        logs: Mapping[str, Rejections],
+        reviews: TableRead | None,
+        excluded: pd.DataFrame | None = None,
+    ) -> Self:
         """Combine the accounts of several decision logs, by name."""
         rows = [row for name, log in logs.items() for row in decision_rows(log, name)]
         rejected = [part for log in logs.values() for part in log.rejected]
         frame = pd.concat(rejected, ignore_index=True) if rejected else pd.DataFrame()
-        return cls(tuple(rows), frame, reviews)
+        return cls(tuple(rows), frame, reviews, excluded)
 
 
 @dataclass(frozen=True, eq=False)
@@ -272,7 +280,8 @@ class Snapshot:
         if len(self.reviews) or read is not None:
             bad = None if reading is None else reading.rejected_decisions.get("decision_id")
             ids = pd.Index([] if bad is None else bad.dropna())
-            rows += review_rows(self.review_history, read, ids)
+            excluded = None if reading is None else reading.excluded
+            rows += review_rows(self.review_history, read, ids, excluded)
         return Intake(tuple(rows))
 
     @cached_property

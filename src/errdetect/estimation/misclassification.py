@@ -528,7 +528,7 @@ class _Measure:
     def by_cell(self, values: Floats) -> Floats:
         """Sum values by draw to values by cell."""
         inside = self.inside
-        return np.bincount(self.cell[inside], values[inside], self.size)
+        return np.asarray(np.bincount(self.cell[inside], values[inside], self.size), np.float64)
 
 
 def _without_experts(measure: _Measure, known: dict[str, Misclassification]) -> DrawOutcomes:
@@ -583,7 +583,9 @@ def _confirmed_shares(measure: _Measure, said: Floats, stratum: Ints) -> tuple[F
 
     def pool(group: Ints, towards: Floats) -> tuple[Floats, Floats]:
         k = int(group.max(initial=-1)) + 1
-        total, squares = np.bincount(group, weight, k), np.bincount(group, weight**2, k)
+        total, squares = (
+            np.asarray(np.bincount(group, v, k), np.float64) for v in (weight, weight**2)
+        )
         own = effective_size_from_sums(total, squares)[group]
         rate = (np.bincount(group, weight * truth, k) / np.where(total > 0, total, 1))[group]
         return (rate * own + CONFIRMED_PRIOR * towards) / (own + CONFIRMED_PRIOR), own

@@ -9,17 +9,23 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.special import expit, logit, logsumexp
 
+from errdetect.labels.review_history import CORRECTED, NOT_YET_KNOWN
 from errdetect.reviewers.expected_flags import ExpectedFlags, fit_expected_flags, read_votes
+from errdetect.schemas import GOLDEN, UPHELD
 from errdetect.stats.group_sums import sum_by_group
 
 __all__ = [
     "AT_RANDOM",
     "E_THRESHOLD",
     "REVERSED",
+    "REVIEWER",
+    "SITE",
+    "SITE_POLICY",
     "TOO_FEW",
     "TOO_MANY",
     "Deviations",
     "find_deviations",
+    "golden_outside_log",
     "leaning_share",
 ]
 
@@ -121,7 +127,7 @@ def find_deviations(
     Parameters
     ----------
     verdicts
-        From `content_verdicts`.
+        From `content_verdicts`, and from `golden_outside_log` where there are any.
     decisions
         The decisions that the verdicts' positions index; `market` and `language` are used where
         they exist.
@@ -154,8 +160,7 @@ def find_deviations(
     >>> found[["reviewer_id", "seen", "n"]].values.tolist()
     [['r0', 36.0, 40]]
     """
-    # A golden item need not be in the log; its answer is known all the same.
-    verdicts = verdicts[verdicts["position"] >= 0].reset_index(drop=True)
+    verdicts = verdicts.reset_index(drop=True)
     votes = read_votes(verdicts, decisions, p_error)
     if not len(votes):
         return Deviations()
@@ -165,7 +170,7 @@ def find_deviations(
     sound, found = np.ones(len(votes)), {}
     for _ in range(_PASSES):
         expected = fit_expected_flags(votes, sound)
-        slack = _honest_slack(expected, people, sound)
+        slack = _honest_slack(expected, people)
         found = _all_levels(expected, people, sites, both, slack)
         odds = np.maximum(
             *(_by_vote(found[level], who) for level, who in ((REVIEWER, people), (SITE, sites)))
@@ -174,9 +179,47 @@ def find_deviations(
     return Deviations(pd.concat(list(found.values()), ignore_index=True)[list(_COLUMNS)])
 
 
-def leaning_share(
-    position: Ints, weight: Floats, covered: Bools, cell: Ints, size: int
-) -> Floats:
+def golden_outside_log(history: pd.DataFrame) -> pd.DataFrame:
+    """Return the golden reviews of items that are not in the log, as verdicts.
+
+    Parameters
+    ----------
+    history
+        The review history; see `build_review_history`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The columns of `content_verdicts` that `find_deviations` uses; position is negative, one
+        number per item.
+
+    Examples
+    --------
+    >>> history = pd.DataFrame({"decision_id": ["g"], "source": "golden", "expected": "overturned",
+    ...     "verdict": "upheld", "standing": "unknown decision", "position": -1, "site": "Riga",
+    ...     "reviewer_id": "ann", "known_at": pd.to_datetime(["2026-01-01"], utc=True)})
+    >>> golden_outside_log(history)[["position", "flags", "true_error"]].values.tolist()
+    [[-1, False, 1.0]]
+    """
+    own = (history["source"] == GOLDEN) & history["expected"].notna() & (history["position"] < 0)
+    own &= ~history["standing"].isin([NOT_YET_KNOWN, CORRECTED])
+    items = history[own.to_numpy(dtype=bool)]
+    return pd.DataFrame(
+        {
+            "position": -1 - pd.factorize(items["decision_id"])[0].astype(np.int64),
+            "known_at": items["known_at"].array,
+            "source": items["source"].array,
+            "site": items["site"].array,
+            "reviewer_id": items["reviewer_id"].array,
+            "policy_id": pd.array([None] * len(items), dtype="str"),
+            "enforced": False,
+            "flags": (items["verdict"] != UPHELD).to_numpy(dtype=bool),
+            "true_error": (items["expected"] != UPHELD).to_numpy(dtype=np.float64),
+        }
+    )
+
+
+def leaning_share(position: Ints, weight: Floats, covered: Bools, cell: Ints, size: int) -> Floats:
     """Return the share of each cell's weighted verdicts that named reviewers gave.
 
     Parameters
@@ -246,7 +289,7 @@ def _by_vote(rows: pd.DataFrame, groups: _Groups) -> Floats:
     return value[groups.of]
 
 
-def _honest_slack(expected: ExpectedFlags, people: _Groups, sound: Floats) -> tuple[float, float]:
+def _honest_slack(expected: ExpectedFlags, people: _Groups) -> tuple[float, float]:
     """Return how far honest reviewers' log-odds of finds and of false alarms may be worse than usual.
 
     The spread is that of standardised flag counts beyond chance, measured by their median, which a
@@ -309,13 +352,17 @@ def _evidence(
     n = len(groups.names)
     rows = np.flatnonzero(kept & (groups.of >= 0))
     # Verdicts of one group on one item share its difficulty: the first counts.
-    order = rows[np.lexsort((expected.votes.when[rows], expected.votes.unit[rows], groups.of[rows]))]
+    order = rows[
+        np.lexsort((expected.votes.when[rows], expected.votes.unit[rows], groups.of[rows]))
+    ]
     pair = np.stack([groups.of[order], expected.votes.unit[order]])
     fresh = np.append(True, (np.diff(pair, axis=1) != 0).any(axis=0)) if len(order) else []
     rows = np.sort(order[np.asarray(fresh, dtype=bool)])
     who = groups.of[rows]
     kinds = _deviating_rates(expected, rows)
-    usual = sum_by_group(who, expected.log_likelihood(expected.found[rows], expected.alarm[rows], rows), n)
+    usual = sum_by_group(
+        who, expected.log_likelihood(expected.found[rows], expected.alarm[rows], rows), n
+    )
     parts = np.stack([
         sum_by_group(who, expected.log_likelihood(found, alarm, rows), n)
         for found, alarm in kinds.values()
@@ -362,9 +409,7 @@ _LOG_WEIGHTS = np.log(list(_WEIGHTS.values()))
 _FROM_FIRST = 0.7
 
 
-def _deviating_rates(
-    expected: ExpectedFlags, rows: Ints
-) -> Mapping[_Key, tuple[Floats, Floats]]:
+def _deviating_rates(expected: ExpectedFlags, rows: Ints) -> Mapping[_Key, tuple[Floats, Floats]]:
     """Return P(flag) of an error and of a correct decision under each of `_WEIGHTS`, in its order."""
     found, alarm = expected.found[rows], expected.alarm[rows]
     one = np.ones(len(rows))
@@ -437,22 +482,26 @@ def _search(
 def _honest_most(expected: ExpectedFlags, rows: Ints, slack: tuple[float, float]) -> float:
     """Return the greatest log-likelihood of an honest reviewer: usual, better, or within the slack."""
     found, alarm = logit(expected.found[rows]), logit(expected.alarm[rows])
-    box = np.array([[-slack[0], _BETTER], [-_BETTER, slack[1]]])
-    sides, most = box, -np.inf
-    for zoom in range(_ZOOMS + 1):
-        k = _GRID if zoom == 0 else _ZOOM
-        ends = [np.linspace(*np.clip(side, *limit), k) for side, limit in zip(sides, box, strict=True)]
-        value = np.array([
+    box = ((-slack[0], _BETTER), (-_BETTER, slack[1]))
+    ends = [np.linspace(low, high, _GRID) for low, high in box]
+    most = -np.inf
+    for _ in range(_ZOOMS + 1):
+        value = np.array(
             [
-                float(expected.log_likelihood(expit(found + a), expit(alarm + b), rows).sum())
-                for b in ends[1]
+                [
+                    float(expected.log_likelihood(expit(found + a), expit(alarm + b), rows).sum())
+                    for b in ends[1]
+                ]
+                for a in ends[0]
             ]
-            for a in ends[0]
-        ])  # fmt: skip
+        )
         most = max(most, float(value.max()))
-        at = np.unravel_index(int(value.argmax()), value.shape)
-        half = [(end[1] - end[0]) if k > 1 else 0.0 for end in ends]
-        sides = np.array([
-            [ends[i][at[i]] - half[i], ends[i][at[i]] + half[i]] for i in (0, 1)
-        ])  # fmt: skip
+        top = divmod(int(value.argmax()), value.shape[1])
+        ends = [_zoom(end, at, limit) for end, at, limit in zip(ends, top, box, strict=True)]
     return most
+
+
+def _zoom(end: Floats, at: int, limit: tuple[float, float]) -> Floats:
+    """Return a finer grid around one point, within the limits."""
+    step = float(end[1] - end[0])
+    return np.linspace(max(end[at] - step, limit[0]), min(end[at] + step, limit[1]), _ZOOM)

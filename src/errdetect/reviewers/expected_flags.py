@@ -94,7 +94,9 @@ def read_votes(verdicts: pd.DataFrame, decisions: pd.DataFrame, p_error: Floats 
     month = ((when - when.min()) // _MONTH).astype(np.int64) if len(when) else position
     # Enforced and allowed decisions drift apart, too.
     groups = [policy * 2 + side, source * 2 + side, month * 2 + side]
-    groups += [pd.factorize(decisions[name])[0][position] + 1 for name in _PLACES if name in decisions]
+    groups += [
+        pd.factorize(decisions[name])[0][position] + 1 for name in _PLACES if name in decisions
+    ]
     score = np.zeros(len(position))
     if p_error is not None and len(position):
         score = logit(np.clip(np.asarray(p_error, np.float64)[position], _P_CLIP, 1 - _P_CLIP))
@@ -181,7 +183,9 @@ def fit_expected_flags(votes: Votes, sound: Floats) -> ExpectedFlags:
         total = sum_by_group(votes.unit, vote, n_units)
         error = np.where(np.isnan(truth), expit(model.logit() + total), truth)
         model.step(error)
-        found, alarm = _rates(votes, error[votes.unit], np.where(live, sound, 0.0), _FOUND, _ALARM, _PRIOR_ITEMS)
+        found, alarm = _rates(
+            votes, error[votes.unit], np.where(live, sound, 0.0), _FOUND, _ALARM, _PRIOR_ITEMS
+        )
     vote = _evidence(votes.flags, found, alarm) * np.where(live, sound, 0.0)
     total = sum_by_group(votes.unit, vote, n_units)
     own = expit((model.logit() + total)[votes.unit] - vote)

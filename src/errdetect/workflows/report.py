@@ -35,6 +35,7 @@ from errdetect.workflows.report_changes import (
     write_briefs,
 )
 from errdetect.workflows.report_estimates import (
+    deviation_parts,
     estimate_report_rates,
     find_error_slices,
     rate_tables,
@@ -172,6 +173,7 @@ def _review_sections(
             estimates = estimate_report_rates(config, sample, goals)
             content |= rate_tables(config, estimates)
             notes += sample.notes
+            content |= deviation_parts(config, content, sample.deviations)
         found = find_error_slices(config, snapshot, progress=progress)
         content |= finding_parts(found)
         notes += found.notes

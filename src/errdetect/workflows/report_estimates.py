@@ -1,6 +1,6 @@
 """Results from reviews for the report: reviewers, error rates and trends."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,15 +10,21 @@ import pandas as pd
 from errdetect.config import Config
 from errdetect.estimation.error_rates import RateEstimates
 from errdetect.findings.findings import Findings, find_findings, no_findings
+from errdetect.reviewers.deviations import Deviations
 from errdetect.schemas import AUDIT
 from errdetect.snapshot import Snapshot
 from errdetect.workflows.control_variate import EstimationSample, estimation_sample, queue_sample
 from errdetect.workflows.load_data import Progress
-from errdetect.workflows.reviewer_quality import reviewer_quality
+from errdetect.workflows.reviewer_quality import (
+    deviation_cards,
+    deviation_notes,
+    reviewer_quality,
+)
 
 __all__ = [
     "HALF",
     "PERIOD",
+    "deviation_parts",
     "estimate_report_rates",
     "find_error_slices",
     "rate_tables",
@@ -78,6 +84,17 @@ def review_parts(config: Config, snapshot: Snapshot) -> dict[str, Any]:
         "inspection": quality.inspection,
         "reviewer_notes": quality.notes,
     }
+
+
+def deviation_parts(
+    config: Config, content: Mapping[str, Any], deviations: Deviations
+) -> dict[str, Any]:
+    """Add those whose verdicts depart from the others' to the table and the notes on reviewers."""
+    rows, cards = deviation_cards(config, deviations), content.get("reviewers")
+    if not len(rows):
+        return {}
+    table = rows if cards is None else pd.concat([cards, rows], ignore_index=True)
+    return {"reviewers": table, "deviating": deviation_notes(config, deviations)}
 
 
 def report_sample(

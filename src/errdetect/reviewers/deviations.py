@@ -61,6 +61,7 @@ _GRID, _ZOOM, _ZOOMS = 9, 5, 3
 _PROMISING = np.log(10.0)  # evidence against the usual reviewer that is worth a search
 _MIN_SPREAD = 8  # reviewers from whom the spread between honest ones is measured
 _PASSES = 3
+_SUSPICIOUS = 5.0  # e-value from which the usual answers are measured again without somebody
 _COLUMNS = (
     "level", "site", "reviewer_id", "policy_id", "kind", "seen", "expected", "n", "e_value",
     "since", "named", "useless",
@@ -175,6 +176,8 @@ def find_deviations(
         odds = np.maximum(
             *(_by_vote(found[level], who) for level, who in ((REVIEWER, people), (SITE, sites)))
         )
+        if odds.max() < _SUSPICIOUS:
+            break
         sound = 1 / (1 + PRIOR_ODDS * odds)
     return Deviations(pd.concat(list(found.values()), ignore_index=True)[list(_COLUMNS)])
 

@@ -94,15 +94,20 @@ def read_votes(verdicts: pd.DataFrame, decisions: pd.DataFrame, p_error: Floats 
     month = ((when - when.min()) // _MONTH).astype(np.int64) if len(when) else position
     # Enforced and allowed decisions drift apart, too.
     groups = [policy * 2 + side, source * 2 + side, month * 2 + side]
+    in_log = position >= 0  # golden items need not be
     groups += [
-        pd.factorize(decisions[name])[0][position] + 1 for name in _PLACES if name in decisions
+        np.where(in_log, pd.factorize(decisions[name])[0][np.maximum(position, 0)], -2)
+        for name in _PLACES
+        if name in decisions
     ]
     score = np.zeros(len(position))
     if p_error is not None and len(position):
-        score = logit(np.clip(np.asarray(p_error, np.float64)[position], _P_CLIP, 1 - _P_CLIP))
+        score = logit(np.clip(np.asarray(p_error, np.float64), _P_CLIP, 1 - _P_CLIP))
+        score = np.where(in_log, score[np.maximum(position, 0)], np.nan)
         score = np.where(np.isnan(score), np.nanmean(score), score)
         score = score - score.mean()
-    key = position * (int(source.max(initial=0)) + 1) + source
+    lowest = int(position.min(initial=0))
+    key = (position - lowest) * (int(source.max(initial=0)) + 1) + source
     codes = [np.unique(group, return_inverse=True)[1] for group in groups]
     return Votes(
         flags=verdicts["flags"].to_numpy(dtype=np.float64),

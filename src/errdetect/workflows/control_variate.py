@@ -160,6 +160,8 @@ ColumnValues = pd.Series | npt.NDArray[np.str_]
 _CHUNK = 50_000
 #: Decisions above which the champion, which reads texts, takes minutes and a small model is used.
 _MANY = 200_000
+#: Share of the audit and golden reviews that may be set aside.
+_MOST_ASIDE = 1 / 3
 #: Decisions above which `auto` fits no P(error); such logs have large enough audits.
 _TOO_MANY = 300_000
 
@@ -334,12 +336,13 @@ def _without_useless_verdicts(
     if p is not None:
         p = p.reindex(machine.decisions["decision_id"])
     progress("comparing reviewers")
-    found = reviewer_deviations(machine, None if p is None else p.to_numpy(np.float64))
+    values = None if p is None else np.asarray(p.to_numpy(), dtype=np.float64)
+    found = reviewer_deviations(machine, values)
     notes = (*sample.notes, *deviation_notes(config, found))
     measured = machine.reviews["source"].isin([AUDIT, GOLDEN]).to_numpy(dtype=bool)
     aside = found.covers(machine.reviews, useless=True) & measured
-    left = machine.reviews[measured & ~aside]
-    if AUTO not in config.labels.exclude_reviewers or not aside.any() or not len(left):
+    many = aside.sum() > _MOST_ASIDE * measured.sum()  # then it is unclear who goes wrong
+    if AUTO not in config.labels.exclude_reviewers or not aside.any() or many:
         return replace(sample, notes=notes, deviations=found)
     kept = machine.with_reviews(machine.reviews[~aside].reset_index(drop=True))
     if sample.queue is None:

@@ -24,6 +24,7 @@ from errdetect.reviewers.deviations import (
     SITE_POLICY,
     Deviations,
     find_deviations,
+    golden_outside_log,
     leaning_share,
 )
 from errdetect.reviewers.error_rates import RATES
@@ -316,7 +317,11 @@ def reviewer_deviations(
         none.
     """
     if snapshot not in _DEVIATIONS:
-        _DEVIATIONS[snapshot] = find_deviations(snapshot.verdicts, snapshot.decisions, p_error)
+        outside = golden_outside_log(snapshot.review_history)
+        verdicts = snapshot.verdicts
+        if len(outside):
+            verdicts = pd.concat([verdicts[list(outside)], outside], ignore_index=True)
+        _DEVIATIONS[snapshot] = find_deviations(verdicts, snapshot.decisions, p_error)
     return _DEVIATIONS[snapshot]
 
 

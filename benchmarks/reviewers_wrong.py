@@ -8,6 +8,8 @@ probabilities; reviewers are honest, with sensitivity and false alarms of their 
 says otherwise. Prints one line a situation.
 """
 
+import argparse
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -327,3 +329,35 @@ def honest(repetitions: int, golden: int, looks: int = 12) -> None:
     print(
         f"  named: {people} of {n[0]} reviewers, {sites} of {n[1]} sites, {pairs} pairs of site and policy"
     )
+
+
+PARTS = ("waiting", "reverse", "upheld", "honest")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--part", choices=PARTS, action="append")
+    parser.add_argument("--repetitions", type=int, default=100)
+    given = parser.parse_args()
+    n = given.repetitions
+    for part in given.part or PARTS:
+        since = time.perf_counter()
+        if part == "waiting":
+            for golden in (600, 0):
+                waiting(n, golden)
+        elif part == "reverse":
+            for with_p in (True, False):
+                reverse(n, with_p)
+        elif part == "upheld":
+            upheld(n, 300, experts=True, share=0.03)
+            upheld(n, 300, experts=False, share=0.125)
+            upheld(n, 0, experts=False, share=0.125)
+        else:
+            honest(max(n // 4, 1), 400)
+        print(f"  {time.perf_counter() - since:.0f} seconds", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -322,16 +322,12 @@ def _all_levels(
 ) -> dict[str, pd.DataFrame]:  # fmt: skip
     """Return the evidence on reviewers, then on sites without them, then on policies of the rest.
 
-    A site of which most reviewers are named is judged by all of its verdicts.
+    A site of which two or more and half of the reviewers are named is judged by all its verdicts.
     """
     every = np.ones(len(expected.votes), dtype=bool)
     first = _evidence(expected, people, every, slack).assign(level=REVIEWER)
     by_person = _named_votes(first, people)
-    n_sites = len(sites.names)
-    known = sites.of >= 0
-    size = np.bincount(sites.of[known], minlength=n_sites)
-    theirs = np.bincount(sites.of[known], by_person[known], n_sites)
-    mostly = np.append(theirs > size / 2, False)[sites.of]
+    mostly = np.append(_mostly_named(first, people, sites), False)[sites.of]
     second = _evidence(expected, sites, ~by_person | mostly, slack).assign(level=SITE)
     rest = ~by_person & ~_named_votes(second, sites)
     third = _evidence(expected, both, rest, slack).assign(level=SITE_POLICY)
@@ -341,6 +337,17 @@ def _all_levels(
     value = third["e_value"] / shared
     third = third.assign(e_value=value, named=third["named"] & (value >= E_THRESHOLD))
     return {REVIEWER: first, SITE: second, SITE_POLICY: third}
+
+
+def _mostly_named(rows: pd.DataFrame, people: _Groups, sites: _Groups) -> Bools:
+    """Return the sites of which at least two and at least half of the reviewers are named."""
+    known = (people.of >= 0) & (sites.of >= 0)
+    pairs = np.unique(np.stack([sites.of[known], people.of[known]]), axis=1)
+    enough = rows["n"].to_numpy()[pairs[1]] >= MIN_VERDICTS
+    named = rows["named"].to_numpy(dtype=bool)[pairs[1]]
+    n = len(sites.names)
+    count = np.bincount(pairs[0][named], minlength=n)
+    return np.asarray((count >= 2) & (2 * count >= np.bincount(pairs[0][enough], minlength=n)))
 
 
 def _named_votes(rows: pd.DataFrame, groups: _Groups) -> Bools:

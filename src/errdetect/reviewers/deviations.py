@@ -48,7 +48,7 @@ E_THRESHOLD = 200.0
 #: Verdicts below which nobody is named.
 MIN_VERDICTS = 10
 #: Odds that a reviewer goes wrong, before the evidence: how soon a verdict loses weight for others.
-PRIOR_ODDS = 1 / 50
+PRIOR_ODDS = 1 / 10
 #: Share of the evidence that is for answers no better than chance, from which verdicts are useless.
 SURELY_USELESS = 0.95
 #: Days between the possible starts of a deviation, and the number of starts besides the first review.
@@ -59,8 +59,8 @@ LEAST_SLACK, MOST_SLACK, SLACK_SPREADS = 1.3, 2.5, 2.5
 _BETTER = 5.0  # log-odds that honest reviewers may be better than usual
 _GRID, _ZOOM, _ZOOMS = 9, 5, 3
 _PROMISING = np.log(10.0)  # evidence against the usual reviewer that is worth a search
-_MIN_SPREAD = 8  # reviewers from whom the spread between honest ones is measured
-_PASSES = 3
+_USUAL_SPREAD = 20  # reviewers that the usual spread between honest ones is worth
+_PASSES = 4
 _SUSPICIOUS = 5.0  # e-value from which the usual answers are measured again without somebody
 _COLUMNS = (
     "level", "site", "reviewer_id", "policy_id", "kind", "seen", "expected", "n", "e_value",
@@ -171,7 +171,7 @@ def find_deviations(
     sound, found = np.ones(len(votes)), {}
     for _ in range(_PASSES):
         expected = fit_expected_flags(votes, sound)
-        slack = _honest_slack(expected, people)
+        slack = _honest_slack(expected, people, sound)
         found = _all_levels(expected, people, sites, both, slack)
         odds = np.maximum(
             *(_by_vote(found[level], who) for level, who in ((REVIEWER, people), (SITE, sites)))
@@ -292,26 +292,27 @@ def _by_vote(rows: pd.DataFrame, groups: _Groups) -> Floats:
     return value[groups.of]
 
 
-def _honest_slack(expected: ExpectedFlags, people: _Groups) -> tuple[float, float]:
+def _honest_slack(expected: ExpectedFlags, people: _Groups, sound: Floats) -> tuple[float, float]:
     """Return how far honest reviewers' log-odds of finds and of false alarms may be worse than usual.
 
     The spread is that of standardised flag counts beyond chance, measured by their median, which a
-    few reviewers who go wrong do not move.
+    few reviewers who go wrong do not move; with few reviewers it leans on the usual one.
     """
     slack = []
     for chosen in (expected.error > 0.7, expected.error < 0.3):
         rows = np.flatnonzero(chosen & (people.of >= 0))
         who, n = people.of[rows], len(people.names)
         flag = expected.flag[rows]
-        gap = sum_by_group(who, expected.votes.flags[rows] - flag, n)
-        variance = sum_by_group(who, flag * (1 - flag), n)
+        gap = sum_by_group(who, sound[rows] * (expected.votes.flags[rows] - flag), n)
+        variance = sum_by_group(who, sound[rows] * flag * (1 - flag), n)
         enough = variance >= 0.5
-        if enough.sum() < _MIN_SPREAD:
-            slack.append(LEAST_SLACK)
-            continue
-        z = gap[enough] / np.sqrt(variance[enough])
-        spread = 1.4826 * float(np.median(np.abs(z - np.median(z))))
-        between = max(spread**2 - 1, 0.0) / float(np.median(variance[enough]))
+        between, count = 0.0, int(enough.sum())
+        if count:
+            z = gap[enough] / np.sqrt(variance[enough])
+            spread = 1.4826 * float(np.median(np.abs(z - np.median(z))))
+            between = max(spread**2 - 1, 0.0) / float(np.median(variance[enough]))
+        usual = (LEAST_SLACK / SLACK_SPREADS) ** 2
+        between = (count * between + _USUAL_SPREAD * usual) / (count + _USUAL_SPREAD)
         slack.append(float(np.clip(SLACK_SPREADS * between**0.5, LEAST_SLACK, MOST_SLACK)))
     return slack[0], slack[1]
 
@@ -425,7 +426,7 @@ def _deviating_rates(expected: ExpectedFlags, rows: Ints) -> Mapping[_Key, tuple
     one = np.ones(len(rows))
     usual = float(expected.flag.mean())
     fewer = expit(logit(found) - 2.7), expit(logit(found) - 3.7)
-    more = expit(logit(alarm) + 2.7), expit(logit(alarm) + 3.7)
+    more = expit(logit(alarm) + 2.5), expit(logit(alarm) + 3.3)
     return {
         (REVERSED, True, 0): (1 - found, 1 - alarm),
         (TOO_FEW, True, 0): (0.01 * one, 0.01 * one),

@@ -35,6 +35,8 @@ Bools = NDArray[np.bool_]
 
 #: Golden items of each class (error, no error) below which they give no correction.
 MIN_GOLDEN = 20
+#: Golden items with an error from which they correct for misses where experts settle the flags.
+MIN_GOLDEN_ERRORS = 10
 #: Least standard deviation of the log-odds of sites' true rates that partial pooling assumes.
 MIN_BETWEEN = 0.3
 #: Adjudicated draws of each kind (flagged, not flagged) below which they do not measure reviewers.
@@ -208,7 +210,11 @@ def golden_misclassification(
     rates = []
     for wrong in (True, False):
         chosen = truth == wrong
-        if chosen.sum() < MIN_GOLDEN:
+        if any_flag and not wrong and chosen.sum() < MIN_GOLDEN:
+            zero = np.zeros(len(share))  # experts leave no false alarms, so none are measured
+            rates.append(Interval(zero, zero, zero))
+            continue
+        if chosen.sum() < (MIN_GOLDEN_ERRORS if any_flag else MIN_GOLDEN):
             return None
         if enforced is not None:
             rates.append(_side_mixture(golden, chosen, said, share, enforced, confidence))

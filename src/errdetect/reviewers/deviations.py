@@ -367,8 +367,9 @@ def _evidence(
         np.lexsort((expected.votes.when[rows], expected.votes.unit[rows], groups.of[rows]))
     ]
     pair = np.stack([groups.of[order], expected.votes.unit[order]])
-    fresh = np.append(True, (np.diff(pair, axis=1) != 0).any(axis=0)) if len(order) else []
-    rows = np.sort(order[np.asarray(fresh, dtype=bool)])
+    fresh = np.ones(len(order), dtype=bool)
+    fresh[1:] = (np.diff(pair, axis=1) != 0).any(axis=0)
+    rows = np.sort(order[fresh])
     who = groups.of[rows]
     kinds = _deviating_rates(expected, rows)
     usual = sum_by_group(

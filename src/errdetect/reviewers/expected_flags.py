@@ -203,7 +203,8 @@ def fit_expected_flags(votes: Votes, sound: Floats) -> ExpectedFlags:
 
 def _evidence(flags: Floats, found: float, alarm: float) -> Floats:
     """Return the log-likelihood ratio of each vote for an error."""
-    return np.where(flags > 0, np.log(found / alarm), np.log((1 - found) / (1 - alarm)))
+    against = np.log((1 - found) / (1 - alarm))
+    return np.asarray(np.where(flags > 0, np.log(found / alarm), against), dtype=np.float64)
 
 
 def _rates(

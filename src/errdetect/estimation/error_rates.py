@@ -290,22 +290,24 @@ def _solve_intervals(
 
 
 def _solve_treatment(
-    population: Population, judging: DrawOutcomes, domain: Ints, size: int, *, narrow: bool
+    population: Population, outcomes: DrawOutcomes, domain: Ints, size: int, *, narrow: bool
 ) -> tuple[Interval, Words]:
     """Return the intervals and methods for one treatment of the verdicts; NaN where refused."""
     audit, confidence = population.audit, population.confidence
     cells = gather_domains(
         population.bins, population.spread, domain, size,
-        draw=audit.position, weight=audit.weight, error=judging.error, variance=audit.variance,
+        draw=audit.position, weight=audit.weight, error=outcomes.error, variance=audit.variance,
     )  # fmt: skip
-    limits = rate_intervals(cells, reviewers=judging.reviewers, whole=narrow, confidence=confidence)
-    exact = judging.reviewers is None or not judging.reviewers.alarm.high.any()
+    limits = rate_intervals(
+        cells, reviewers=outcomes.reviewers, whole=narrow, confidence=confidence
+    )
+    exact = outcomes.reviewers is None or not outcomes.reviewers.alarm.high.any()
     how = np.full(size, "score_el" if narrow and exact else "score_t", dtype=object)
     thin = _min_probability_ratio(cells, audit) < LEAST_FLOOR
     if thin.any():
         safe = korn_graubard(cells, confidence=confidence)
-        if judging.reviewers is not None:
-            safe = corrected_interval(safe, judging.reviewers)
+        if outcomes.reviewers is not None:
+            safe = corrected_interval(safe, outcomes.reviewers)
         limits = Interval(
             *(
                 np.where(thin, a, b)
@@ -313,8 +315,8 @@ def _solve_treatment(
             )
         )
         how[thin] = "korn_graubard"
-    how[(cells.draws == cells.decisions) & (judging.reviewers is None)] = "census"
-    refused = _suppression_codes(judging, population.correction, size)
+    how[(cells.draws == cells.decisions) & (outcomes.reviewers is None)] = "census"
+    refused = _suppression_codes(outcomes, population.correction, size)
     how = np.where(refused != "", refused, how)
     return Interval(*(np.where(refused != "", np.nan, v) for v in _interval_arrays(limits))), how
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from errdetect.estimation.misclassification_intervals import (
     Misclassification,
-    blend_intervals,
+    mix_intervals,
     recall_interval,
     widen_interval,
 )
@@ -83,7 +83,7 @@ class _PooledRates:
 
 
 def _pool_rates(
-    group: Ints, item: Ints, said: Bools, n_groups: int, confidence: float
+    group: Ints, item: Ints, flagged: Bools, n_groups: int, confidence: float
 ) -> _PooledRates:
     """Estimate each group's rate by partial pooling, so that few items count for what they are.
 
@@ -91,28 +91,32 @@ def _pool_rates(
     177-188) and at least that of log-odds which differ by `MIN_BETWEEN`.
     """
     count = np.bincount(group + 1, minlength=n_groups + 1)[1:]
-    seen = np.flatnonzero(count)
-    everyone = _clustered_interval(item, said, confidence)
-    parts = [_clustered_interval(item[group == g], said[group == g], confidence) for g in seen]
+    present = np.flatnonzero(count)
+    everyone = _clustered_interval(item, flagged, confidence)
+    parts = [
+        _clustered_interval(item[group == g], flagged[group == g], confidence) for g in present
+    ]
     own = Interval(*(np.full(n_groups, float(v[0])) for v in everyone))
-    for g, part in zip(seen, parts, strict=True):
+    for g, part in zip(present, parts, strict=True):
         for values, value in zip(own, part, strict=True):
             values[g] = float(value[0])
-    if len(seen) <= 1 and (group >= 0).all():
+    if len(present) <= 1 and (group >= 0).all():
         return _PooledRates(own, everyone, (count > 0).astype(np.float64), 0.0)
-    n = count[seen].astype(np.float64)
-    rate = own.estimate[seen]
-    spread = float((np.bincount(group + 1, said, n_groups + 1)[1:].sum() + 1) / (n.sum() + 2))
+    n = count[present].astype(np.float64)
+    rate = own.estimate[present]
+    spread = float((np.bincount(group + 1, flagged, n_groups + 1)[1:].sum() + 1) / (n.sum() + 2))
     variance = spread * (1 - spread) / np.maximum(n, 1)
     weight = 1 / variance
-    mean = float(np.average(rate, weights=weight)) if len(seen) else float(everyone.estimate[0])
-    excess = float((weight * (rate - mean) ** 2).sum()) - (len(seen) - 1)
+    mean = float(np.average(rate, weights=weight)) if len(present) else float(everyone.estimate[0])
+    excess = float((weight * (rate - mean) ** 2).sum()) - (len(present) - 1)
     scale = weight.sum() - (weight**2).sum() / max(weight.sum(), 1e-12)
     least = (MIN_BETWEEN * spread * (1 - spread)) ** 2
     between = max(excess / scale if scale > 0 else 0.0, least)
     weight = 1 / (variance + between)
-    centre = float(np.average(rate, weights=weight)) if len(seen) else float(everyone.estimate[0])
-    extra = between * float((weight**2).sum() / weight.sum() ** 2) if len(seen) else between
+    centre = (
+        float(np.average(rate, weights=weight)) if len(present) else float(everyone.estimate[0])
+    )
+    extra = between * float((weight**2).sum() / weight.sum() ** 2) if len(present) else between
     reach = critical_value(confidence) ** 2 * extra
     low, high = (float(v[0]) for v in (everyone.low, everyone.high))
     middle = float(everyone.estimate[0])
@@ -126,10 +130,10 @@ def _pool_rates(
 
 
 def _site_mixture(
-    golden_site: Ints, item: Ints, said: Bools, share: Floats, confidence: float
+    golden_site: Ints, item: Ints, flagged: Bools, share: Floats, confidence: float
 ) -> Interval:
     """Mix the sites' rates by each cell's work; sites with few items lean on the pooled rate."""
-    rates = _pool_rates(golden_site, item, said, share.shape[1], confidence)
+    rates = _pool_rates(golden_site, item, flagged, share.shape[1], confidence)
     own, lent = share * rates.trust, share * (1 - rates.trust)
     rest = 1 - own.sum(axis=1)  # also work that names no site
     centre = own @ rates.own.estimate + rest * rates.pooled.estimate
@@ -149,20 +153,22 @@ def _site_mixture(
 
 
 def _side_mixture(
-    golden: GoldenItems, chosen: Bools, said: Bools, share: Floats, enforced: bool,
+    golden: GoldenItems, chosen: Bools, flagged: Bools, share: Floats, enforced: bool,
     confidence: float,
 ) -> Interval:  # fmt: skip
     """Mix the sites' rates on one side, which leans on both sides' where it has few items."""
     side = chosen & (golden.enforced == int(enforced))
-    both = _site_mixture(golden.site[chosen], golden.item[chosen], said[chosen], share, confidence)
+    both = _site_mixture(
+        golden.site[chosen], golden.item[chosen], flagged[chosen], share, confidence
+    )
     if not side.any():
         return both
-    own = _site_mixture(golden.site[side], golden.item[side], said[side], share, confidence)
+    own = _site_mixture(golden.site[side], golden.item[side], flagged[side], share, confidence)
     group = side[chosen].astype(np.int64)
-    rates = _pool_rates(group, golden.item[chosen], said[chosen], 2, confidence)
+    rates = _pool_rates(group, golden.item[chosen], flagged[chosen], 2, confidence)
     trust = float(rates.trust[1])
     between = critical_value(confidence) ** 2 * rates.between * (1 - trust) ** 2
-    mixed = blend_intervals(both, own, trust)
+    mixed = mix_intervals(both, own, trust)
     return widen_interval(mixed, np.full(len(share), np.sqrt(between)))
 
 
@@ -379,7 +385,7 @@ class DrawOutcomes:
 def solve_treatments(
     outcomes: DrawOutcomes, solve: Callable[[DrawOutcomes], tuple[Interval, NDArray[np.object_]]]
 ) -> tuple[Interval, NDArray[np.object_]]:
-    """Solve the intervals of the outcomes, widened for waiting flags, and blend both treatments.
+    """Solve the intervals of the outcomes, widened for waiting flags, and mix both treatments.
 
     Parameters
     ----------
@@ -390,27 +396,27 @@ def solve_treatments(
 
     Returns
     -------
-    (limits, how)
+    (interval, how)
         A cell that one treatment refuses has the other's interval.
 
     Examples
     --------
     >>> none = np.full(1, 0.5)
     >>> one = DrawOutcomes(none, None, "flags_adjudicated", spread=np.array([0.3]))
-    >>> limits, how = solve_treatments(one, lambda _: (Interval(none, none - 0.4, none + 0.4), none))
-    >>> limits.low.round(3).tolist(), limits.high.round(3).tolist()
+    >>> interval, how = solve_treatments(one, lambda _: (Interval(none, none - 0.4, none + 0.4), none))
+    >>> interval.low.round(3).tolist(), interval.high.round(3).tolist()
     ([0.0], [1.0])
     """
-    limits, how = solve(outcomes)
+    interval, how = solve(outcomes)
     if outcomes.spread is not None:
-        limits = widen_interval(limits, outcomes.spread, outcomes.fill)
+        interval = widen_interval(interval, outcomes.spread, outcomes.fill)
     if outcomes.other is None:
-        return limits, how
+        return interval, how
     others, how_other = solve(outcomes.other)
-    refused, refused_other = np.isnan(limits.estimate), np.isnan(others.estimate)
+    refused, refused_other = np.isnan(interval.estimate), np.isnan(others.estimate)
     share = np.where(refused, 1.0, np.where(refused_other, 0.0, outcomes.other_share))
     how = np.where(share >= 0.5, how_other, how)
-    return blend_intervals(limits, others, share), how
+    return mix_intervals(interval, others, share), how
 
 
 def site_shares(audit: AuditSample, cell: Ints, size: int) -> Floats:
@@ -452,7 +458,7 @@ def resolve_outcomes(
     misses need correction; a flag that still awaits an expert counts by the share that experts
     confirm. Otherwise golden items, or a designed sample of adjudications of flagged and unflagged
     draws, correct both kinds of error, whichever is more precise. While experts have settled few of
-    the flags, the estimate is a blend of both treatments: one more answer moves it little.
+    the flags, the estimate mixes both treatments: one more answer moves it little.
 
     Parameters
     ----------
@@ -506,22 +512,22 @@ def resolve_outcomes(
     settled = _settled_flags(measure, candidates(all_flags=True), stratum)
     if without is None:
         return settled
-    return _blend_treatments(settled, without, n_settled, int(flags.sum()))
+    return _mix_treatments(settled, without, n_settled, int(flags.sum()))
 
 
 @dataclass(frozen=True)
 class _Measure:
-    """The draws and cells of one measure; fields as the parameters of `resolve_outcomes`."""
+    """The draws and cells of one measure; domain is `cell`, the others as the parameters of `resolve_outcomes`."""
 
     audit: AuditSample
-    cell: Ints
+    domain: Ints
     size: int
     action_only: bool
     confidence: float
 
     @property
     def inside(self) -> Bools:
-        return self.cell >= 0
+        return self.domain >= 0
 
     @property
     def votes(self) -> Floats:
@@ -531,10 +537,10 @@ class _Measure:
     def truth(self) -> Floats:
         return self.audit.expert_overturned if self.action_only else self.audit.expert_error
 
-    def by_cell(self, values: Floats) -> Floats:
+    def by_domain(self, values: Floats) -> Floats:
         """Sum values by draw to values by cell."""
         inside = self.inside
-        return np.asarray(np.bincount(self.cell[inside], values[inside], self.size), np.float64)
+        return np.asarray(np.bincount(self.domain[inside], values[inside], self.size), np.float64)
 
 
 def _without_experts(measure: _Measure, known: dict[str, Misclassification]) -> DrawOutcomes:
@@ -558,31 +564,33 @@ def _settled_flags(
     code = _most_precise(known, misses_only=True)
     # Golden items measure what one reviewer finds, so a decision with several reviews counts as the
     # share that flagged it.
-    said = np.where(flags, audit.error if code == "golden" else 1.0, 0.0)
-    confirmed, doubt = _confirmed_shares(measure, said, stratum)
+    flag_share = np.where(flags, audit.error if code == "golden" else 1.0, 0.0)
+    confirmed, half_width = _confirmed_shares(measure, flag_share, stratum)
     answer = np.where(settled, measure.truth, confirmed)
     if code is None:
         reviewers, name = None, "flags_adjudicated"
-        error = np.where(flags, said * answer, np.where(settled, measure.truth, 0.0))
+        error = np.where(flags, flag_share * answer, np.where(settled, measure.truth, 0.0))
     else:  # `found` corrects for the errors among the others
         reviewers, name = without_false_positives(known[code]), f"flags_adjudicated_{code}"
-        error = said * answer
+        error = flag_share * answer
     if settled[flags].all():
         return DrawOutcomes(error, reviewers, name)
-    spread, fill = _waiting_widths(measure, said, confirmed, doubt)
+    spread, fill = _waiting_widths(measure, flag_share, confirmed, half_width)
     if reviewers is not None:
         spread, fill = spread / reviewers.found.estimate, fill / reviewers.found.estimate
     return DrawOutcomes(error, reviewers, name, spread=spread, fill=fill)
 
 
-def _confirmed_shares(measure: _Measure, said: Floats, stratum: Ints) -> tuple[Floats, Floats]:
+def _confirmed_shares(
+    measure: _Measure, flag_share: Floats, stratum: Ints
+) -> tuple[Floats, Floats]:
     """Return P(an expert confirms) of each draw's flag, and the half width of that probability.
 
     Cells and strata with few settled flags lean on the share of all.
     """
     audit = measure.audit
     sent = np.where(np.isnan(audit.expert_probability), 1.0, audit.expert_probability)
-    weight = np.where(audit.adjudicated & (said > 0), audit.weight * said / sent, 0.0)
+    weight = np.where(audit.adjudicated & (flag_share > 0), audit.weight * flag_share / sent, 0.0)
     truth = np.where(audit.adjudicated, measure.truth, 0.0)
     n = effective_size(weight)
     overall = (float((weight * truth).sum()) / max(float(weight.sum()), 1e-12) * n + 0.5) / (n + 1)
@@ -596,41 +604,41 @@ def _confirmed_shares(measure: _Measure, said: Floats, stratum: Ints) -> tuple[F
         rate = (np.bincount(group, weight * truth, k) / np.where(total > 0, total, 1))[group]
         return (rate * own + CONFIRMED_PRIOR * towards) / (own + CONFIRMED_PRIOR), own
 
-    by_stratum, _ = pool(stratum, np.full(len(said), overall))
+    by_stratum, _ = pool(stratum, np.full(len(flag_share), overall))
     n_strata = int(stratum.max(initial=0)) + 1
-    share, own = pool((measure.cell + 1) * n_strata + stratum, by_stratum)
+    share, own = pool((measure.domain + 1) * n_strata + stratum, by_stratum)
     count = own + np.clip(n - own, 0.0, CONFIRMED_PRIOR)  # what is lent counts for little
-    limits = wilson(share, count, measure.confidence)
-    return share, (limits.high - limits.low) / 2
+    interval = wilson(share, count, measure.confidence)
+    return share, (interval.high - interval.low) / 2
 
 
 def _waiting_widths(
-    measure: _Measure, said: Floats, confirmed: Floats, doubt: Floats
+    measure: _Measure, flag_share: Floats, confirmed: Floats, half_width: Floats
 ) -> tuple[Floats, Floats]:
     """Return the spread and the fill of `DrawOutcomes` for flags that await an expert."""
     audit = measure.audit
-    flagged = audit.weight * said
+    flagged = audit.weight * flag_share
     waiting = np.where(audit.adjudicated, 0.0, flagged)
-    total = np.maximum(measure.by_cell(audit.weight), 1e-12)
+    total = np.maximum(measure.by_domain(audit.weight), 1e-12)
     own = waiting**2 * confirmed * (1 - confirmed) * critical_value(measure.confidence) ** 2
-    spread = np.sqrt(measure.by_cell(own) + measure.by_cell(waiting * doubt) ** 2) / total
+    spread = np.sqrt(measure.by_domain(own) + measure.by_domain(waiting * half_width) ** 2) / total
     sent = np.where(np.isnan(audit.expert_probability), 1.0, audit.expert_probability)
     settled = np.where(audit.adjudicated, flagged / sent, 0.0)
-    noise = 2 * np.sqrt(measure.by_cell(settled**2 * (1 - sent)))
-    flags = measure.by_cell(flagged)
-    count = measure.by_cell((said > 0).astype(np.float64))
+    noise = 2 * np.sqrt(measure.by_domain(settled**2 * (1 - sent)))
+    flags = measure.by_domain(flagged)
+    count = measure.by_domain((flag_share > 0).astype(np.float64))
     # Flags that were not sent by design are like the others; late answers need not be.
-    late = np.minimum(measure.by_cell(waiting), flags - measure.by_cell(settled) - noise)
+    late = np.minimum(measure.by_domain(waiting), flags - measure.by_domain(settled) - noise)
     tolerance = np.maximum(WAITING_TOLERANCE, 1 / np.maximum(count, 1)) * flags
     excess = np.maximum(late - tolerance, 0.0)
-    mean = measure.by_cell(waiting * confirmed) / np.maximum(measure.by_cell(waiting), 1e-12)
+    mean = measure.by_domain(waiting * confirmed) / np.maximum(measure.by_domain(waiting), 1e-12)
     return spread, np.array([mean, 1 - mean]) * excess / total
 
 
-def _blend_treatments(
+def _mix_treatments(
     settled: DrawOutcomes, without: DrawOutcomes, n_settled: int, n_flags: int
 ) -> DrawOutcomes:
-    """Blend the treatment by experts' answers into the one without, as more flags await them."""
+    """Mix the treatment by experts' answers into the one without, as more flags await them."""
     enough = min(n_flags, max(ENOUGH_SETTLED, ENOUGH_PER_ROOT * n_flags**0.5))
     # Squared, as the first answers leave the interval wide: none should widen it much.
     trust = min(1.0, n_settled / enough) ** 2
@@ -657,7 +665,7 @@ def _candidate_corrections(
     measure: _Measure, golden: GoldenItems | None, *, enforced: bool | None, all_flags: bool
 ) -> dict[str, Misclassification]:
     """Return the reviewers' error rates by source, for sources with enough data."""
-    audit, cell, size = measure.audit, measure.cell, measure.size
+    audit, domain, size = measure.audit, measure.domain, measure.size
     action_only, confidence = measure.action_only, measure.confidence
     said = audit.flagged if all_flags else measure.votes >= 0.5
     found = {
@@ -668,7 +676,7 @@ def _candidate_corrections(
     }  # fmt: skip
     if golden is not None:
         found["golden"] = golden_misclassification(
-            golden, site_shares(audit, cell, size),
+            golden, site_shares(audit, domain, size),
             action_only=action_only, enforced=enforced, any_flag=all_flags, confidence=confidence,
         )  # fmt: skip
     return {code: rates for code, rates in found.items() if rates is not None}

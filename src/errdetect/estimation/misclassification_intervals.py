@@ -9,8 +9,8 @@ from errdetect.stats.intervals import Interval, find_roots
 
 __all__ = [
     "Misclassification",
-    "blend_intervals",
     "corrected_interval",
+    "mix_intervals",
     "recall_interval",
     "widen_interval",
 ]
@@ -122,12 +122,12 @@ def corrected_interval(judged: Interval, reviewers: Misclassification) -> Interv
     return Interval(rate, low, high)
 
 
-def widen_interval(limits: Interval, spread: Floats, fill: Floats | None = None) -> Interval:
+def widen_interval(interval: Interval, spread: Floats, fill: Floats | None = None) -> Interval:
     """Widen intervals of rates by an independent uncertainty, then by what is unknown altogether.
 
     Parameters
     ----------
-    limits
+    interval
         Rates with limits, shape (n_cells,).
     spread
         Half width of the independent part, added in quadrature.
@@ -143,13 +143,17 @@ def widen_interval(limits: Interval, spread: Floats, fill: Floats | None = None)
     """
     down, up = (0.0, 0.0) if fill is None else fill
     return Interval(
-        limits.estimate,
-        np.maximum(limits.estimate - np.hypot(limits.estimate - limits.low, spread) - down, 0.0),
-        np.minimum(limits.estimate + np.hypot(limits.high - limits.estimate, spread) + up, 1.0),
+        interval.estimate,
+        np.maximum(
+            interval.estimate - np.hypot(interval.estimate - interval.low, spread) - down, 0.0
+        ),
+        np.minimum(
+            interval.estimate + np.hypot(interval.high - interval.estimate, spread) + up, 1.0
+        ),
     )
 
 
-def blend_intervals(one: Interval, other: Interval, share: Floats | float) -> Interval:
+def mix_intervals(one: Interval, other: Interval, share: Floats | float) -> Interval:
     """Mix two intervals of the same rate: if both hold, so does the mixture.
 
     Parameters
@@ -163,7 +167,7 @@ def blend_intervals(one: Interval, other: Interval, share: Floats | float) -> In
     --------
     >>> def at(value, low, high):
     ...     return Interval(*(np.array([v]) for v in (value, low, high)))
-    >>> mixed = blend_intervals(at(0.2, 0.1, 0.3), at(0.4, 0.2, 0.8), 0.5)
+    >>> mixed = mix_intervals(at(0.2, 0.1, 0.3), at(0.4, 0.2, 0.8), 0.5)
     >>> [round(float(v[0]), 2) for v in mixed]
     [0.3, 0.15, 0.55]
     """

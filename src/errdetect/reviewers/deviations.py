@@ -53,15 +53,15 @@ PRIOR_ODDS = 1 / 10
 SURELY_USELESS = 0.95
 #: Days between the possible starts of a deviation, and the number of starts besides the first review.
 START_DAYS, STARTS = 30, 11
-#: Log-odds that honest reviewers may be worse than usual: at least, at most, and in spreads.
+#: Log-odds that honest reviewers may be worse than typical: at least, at most, and in spreads.
 LEAST_SLACK, MOST_SLACK, SLACK_SPREADS = 1.3, 2.5, 2.5
 
-_BETTER = 5.0  # log-odds that honest reviewers may be better than usual
+_BETTER = 5.0  # log-odds that honest reviewers may be better than typical
 _GRID, _ZOOM, _ZOOMS = 9, 5, 3
-_PROMISING = np.log(10.0)  # evidence against the usual reviewer that is worth a search
-_USUAL_SPREAD = 20  # reviewers that the usual spread between honest ones is worth
+_PROMISING = np.log(10.0)  # evidence against the typical reviewer that is worth a search
+_TYPICAL_SPREAD = 20  # reviewers that the typical spread between honest ones is worth
 _PASSES = 4
-_SUSPICIOUS = 5.0  # e-value from which the usual answers are measured again without somebody
+_SUSPICIOUS = 5.0  # e-value from which the typical answers are measured again without somebody
 _COLUMNS = (
     "level", "site", "reviewer_id", "policy_id", "kind", "seen", "expected", "n", "e_value",
     "since", "named", "useless",
@@ -121,7 +121,7 @@ def find_deviations(
     and adjudicated items, the other verdicts on the same decision, and how often others flag
     decisions of its policy, side, source and month. The evidence is an e-value: the likelihood of
     the verdicts if the reviewer answers the reverse, always the same, at random, or with many
-    more misses or false alarms, over the greatest likelihood of any honest reviewer. Honest
+    more misses or false positives, over the greatest likelihood of any honest reviewer. Honest
     reviewers differ; their spread is measured and granted to everybody. So few verdicts are little
     evidence, and looking every day names no more honest reviewers than looking once.
 
@@ -222,8 +222,10 @@ def golden_outside_log(history: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def leaning_share(position: Ints, weight: Floats, covered: Bools, cell: Ints, size: int) -> Floats:
-    """Return the share of each cell's weighted verdicts that named reviewers gave.
+def leaning_share(
+    position: Ints, weight: Floats, covered: Bools, domain: Ints, size: int
+) -> Floats:
+    """Return the share of each domain's weighted verdicts that named reviewers gave.
 
     Parameters
     ----------
@@ -233,7 +235,7 @@ def leaning_share(position: Ints, weight: Floats, covered: Bools, cell: Ints, si
         1/inclusion probability of each verdict's decision, shape (n_verdicts,).
     covered
         Which verdicts are by those who are named, from `Deviations.covers`, shape (n_verdicts,).
-    cell
+    domain
         Cell of each decision, -1 for those in none, shape (n_decisions,).
     size
         Number of cells.
@@ -241,7 +243,7 @@ def leaning_share(position: Ints, weight: Floats, covered: Bools, cell: Ints, si
     Returns
     -------
     numpy.ndarray
-        Shape (size,); 0 for a cell without verdicts.
+        Shape (size,); 0 for a domain without verdicts.
 
     Examples
     --------
@@ -250,7 +252,7 @@ def leaning_share(position: Ints, weight: Floats, covered: Bools, cell: Ints, si
     """
     _, draw, count = np.unique(position, return_inverse=True, return_counts=True)
     each = weight / count[draw]
-    at = cell[position]
+    at = domain[position]
     inside = at >= 0
     total = np.bincount(at[inside], each[inside], size)
     theirs = np.bincount(at[inside & covered], each[inside & covered], size)
@@ -293,10 +295,10 @@ def _by_vote(rows: pd.DataFrame, groups: _Groups) -> Floats:
 
 
 def _honest_slack(expected: ExpectedFlags, people: _Groups, sound: Floats) -> tuple[float, float]:
-    """Return how far honest reviewers' log-odds of finds and of false alarms may be worse than usual.
+    """Return how far honest reviewers' log-odds of finds and of false positives may be worse than typical.
 
     The spread is that of standardised flag counts beyond chance, measured by their median, which a
-    few reviewers who go wrong do not move; with few reviewers it leans on the usual one.
+    few reviewers who go wrong do not move; with few reviewers it leans on the typical one.
     """
     slack = []
     for chosen in (expected.error > 0.7, expected.error < 0.3):
@@ -311,8 +313,8 @@ def _honest_slack(expected: ExpectedFlags, people: _Groups, sound: Floats) -> tu
             z = gap[enough] / np.sqrt(variance[enough])
             spread = 1.4826 * float(np.median(np.abs(z - np.median(z))))
             between = max(spread**2 - 1, 0.0) / float(np.median(variance[enough]))
-        usual = (LEAST_SLACK / SLACK_SPREADS) ** 2
-        between = (count * between + _USUAL_SPREAD * usual) / (count + _USUAL_SPREAD)
+        typical = (LEAST_SLACK / SLACK_SPREADS) ** 2
+        between = (count * between + _TYPICAL_SPREAD * typical) / (count + _TYPICAL_SPREAD)
         slack.append(float(np.clip(SLACK_SPREADS * between**0.5, LEAST_SLACK, MOST_SLACK)))
     return slack[0], slack[1]
 
@@ -323,7 +325,7 @@ def _all_levels(
 ) -> dict[str, pd.DataFrame]:  # fmt: skip
     """Return the evidence on reviewers, then on sites without them, then on policies of the rest.
 
-    A site of which two or more and half of the reviewers are named is judged by all its verdicts.
+    A site of which two or more and half of the reviewers are named is measured by all its verdicts.
     """
     every = np.ones(len(expected.votes), dtype=bool)
     first = _evidence(expected, people, every, slack).assign(level=REVIEWER)
@@ -372,15 +374,15 @@ def _evidence(
     rows = np.sort(order[fresh])
     who = groups.of[rows]
     kinds = _deviating_rates(expected, rows)
-    usual = sum_by_group(
-        who, expected.log_likelihood(expected.found[rows], expected.alarm[rows], rows), n
+    typical = sum_by_group(
+        who, expected.log_likelihood(expected.found[rows], expected.false_positive[rows], rows), n
     )
     parts = np.stack([
-        sum_by_group(who, expected.log_likelihood(found, alarm, rows), n)
-        for found, alarm in kinds.values()
+        sum_by_group(who, expected.log_likelihood(found, wrongly, rows), n)
+        for found, wrongly in kinds.values()
     ])  # fmt: skip
     parts = parts + _LOG_WEIGHTS[:, None]
-    log_e = logsumexp(parts, axis=0) - usual
+    log_e = logsumexp(parts, axis=0) - typical
     best = np.array([key[0] for key in kinds], dtype=object)[parts.argmax(axis=0)]
     useless, since = np.zeros(n, dtype=bool), np.full(n, np.datetime64("NaT", "us"))
     np.minimum.at(since, who, expected.votes.when[rows])
@@ -389,11 +391,11 @@ def _evidence(
     for group in promising[count[promising] >= MIN_VERDICTS]:
         own = rows[who == group]
         log_e[group], best[group], useless[group], since[group] = _search(expected, own, slack)
-    seen = sum_by_group(who, expected.votes.flags[rows], n)
+    n_flags = sum_by_group(who, expected.votes.flags[rows], n)
     value = np.exp(np.clip(log_e, -50.0, 200.0))
     return groups.names.assign(
         kind=pd.array(best, dtype="str"),
-        seen=seen,
+        seen=n_flags,
         expected=sum_by_group(who, expected.flag[rows], n),
         n=count,
         e_value=value,
@@ -423,30 +425,30 @@ _FROM_FIRST = 0.7
 
 def _deviating_rates(expected: ExpectedFlags, rows: Ints) -> Mapping[_Key, tuple[Floats, Floats]]:
     """Return P(flag) of an error and of a correct decision under each of `_WEIGHTS`, in its order."""
-    found, alarm = expected.found[rows], expected.alarm[rows]
+    found, wrongly = expected.found[rows], expected.false_positive[rows]
     one = np.ones(len(rows))
-    usual = float(expected.flag.mean())
+    typical = float(expected.flag.mean())
     fewer = expit(logit(found) - 2.7), expit(logit(found) - 3.7)
-    more = expit(logit(alarm) + 2.5), expit(logit(alarm) + 3.3)
+    more = expit(logit(wrongly) + 2.5), expit(logit(wrongly) + 3.3)
     return {
-        (REVERSED, True, 0): (1 - found, 1 - alarm),
+        (REVERSED, True, 0): (1 - found, 1 - wrongly),
         (TOO_FEW, True, 0): (0.01 * one, 0.01 * one),
         (TOO_MANY, True, 0): (0.97 * one, 0.97 * one),
         (AT_RANDOM, True, 0): (0.5 * one, 0.5 * one),
-        (AT_RANDOM, True, 1): (usual * one, usual * one),
-        (TOO_FEW, False, 0): (fewer[0], alarm),
-        (TOO_FEW, False, 1): (fewer[1], alarm),
+        (AT_RANDOM, True, 1): (typical * one, typical * one),
+        (TOO_FEW, False, 0): (fewer[0], wrongly),
+        (TOO_FEW, False, 1): (fewer[1], wrongly),
         (TOO_MANY, False, 0): (found, more[0]),
         (TOO_MANY, False, 1): (found, more[1]),
     }
 
 
 def _most_evidence(expected: ExpectedFlags, rows: Ints, who: Ints, n: int) -> Floats:
-    """Return the greatest evidence of any stretch up to now, against the usual reviewer."""
-    usual = expected.log_likelihood(expected.found[rows], expected.alarm[rows], rows)
+    """Return the greatest evidence of any stretch up to now, against the typical reviewer."""
+    typical = expected.log_likelihood(expected.found[rows], expected.false_positive[rows], rows)
     most = np.full(n, -np.inf)
-    for found, alarm in _deviating_rates(expected, rows).values():
-        gain = expected.log_likelihood(found, alarm, rows) - usual
+    for found, wrongly in _deviating_rates(expected, rows).values():
+        gain = expected.log_likelihood(found, wrongly, rows) - typical
         for start in _starts(expected.votes.when):
             recent = expected.votes.when[rows] >= start
             most = np.maximum(most, sum_by_group(who[recent], gain[recent], n))
@@ -474,16 +476,16 @@ def _search(
             continue
         kinds = _deviating_rates(expected, own)
         parts = np.array([
-            float(expected.log_likelihood(found, alarm, own).sum())
-            for found, alarm in kinds.values()
+            float(expected.log_likelihood(found, wrongly, own).sum())
+            for found, wrongly in kinds.values()
         ])  # fmt: skip
         parts = parts + _LOG_WEIGHTS
-        whole = float(logsumexp(parts))
+        total = float(logsumexp(parts))
         weight = np.log(_FROM_FIRST if number == 0 else (1 - _FROM_FIRST) / STARTS)
-        terms.append(weight + whole - _honest_most(expected, own, slack))
+        terms.append(weight + total - _honest_most(expected, own, slack))
         keys.append(list(kinds)[int(parts.argmax())])
-        chance = np.array([key[1] for key in kinds])
-        shares.append(float(np.exp(parts[chance] - whole).sum()))
+        useless = np.array([key[1] for key in kinds])
+        shares.append(float(np.exp(parts[useless] - total).sum()))
         firsts.append(when[when >= start].min())
     top = int(np.argmax(terms))
     return (
@@ -492,8 +494,8 @@ def _search(
 
 
 def _honest_most(expected: ExpectedFlags, rows: Ints, slack: tuple[float, float]) -> float:
-    """Return the greatest log-likelihood of an honest reviewer: usual, better, or within the slack."""
-    found, alarm = logit(expected.found[rows]), logit(expected.alarm[rows])
+    """Return the greatest log-likelihood of an honest reviewer: typical, better, or within the slack."""
+    found, wrongly = logit(expected.found[rows]), logit(expected.false_positive[rows])
     box = ((-slack[0], _BETTER), (-_BETTER, slack[1]))
     ends = [np.linspace(low, high, _GRID) for low, high in box]
     most = -np.inf
@@ -501,7 +503,7 @@ def _honest_most(expected: ExpectedFlags, rows: Ints, slack: tuple[float, float]
         value = np.array(
             [
                 [
-                    float(expected.log_likelihood(expit(found + a), expit(alarm + b), rows).sum())
+                    float(expected.log_likelihood(expit(found + a), expit(wrongly + b), rows).sum())
                     for b in ends[1]
                 ]
                 for a in ends[0]

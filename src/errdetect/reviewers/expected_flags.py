@@ -18,8 +18,8 @@ Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 Times = npt.NDArray[np.datetime64]
 
-#: Sensitivity and false-alarm rate of reviewers before the data, worth so many items.
-_FOUND, _ALARM, _PRIOR_ITEMS = 0.9, 0.04, 40.0
+#: Sensitivity and false-positive rate of reviewers before the data, worth so many items.
+_FOUND, _FALSE_POSITIVE, _PRIOR_ITEMS = 0.9, 0.04, 40.0
 #: Weight of golden items' prior: reviewers do as well on them as on live work.
 _GOLDEN_ITEMS = 10.0
 #: Prior precision of group effects (log-odds) and of the slope of logit P(error), whose prior is 1.
@@ -130,23 +130,23 @@ class ExpectedFlags:
         The votes.
     error
         P(the decision is an error), from all but the vote itself.
-    found, alarm
+    found, false_positive
         P(flag) of an error and of a correct decision.
     """
 
     votes: Votes
     error: Floats
     found: Floats
-    alarm: Floats
+    false_positive: Floats
 
     @property
     def flag(self) -> Floats:
         """P(flag)."""
-        return self.error * self.found + (1 - self.error) * self.alarm
+        return self.error * self.found + (1 - self.error) * self.false_positive
 
-    def log_likelihood(self, found: Floats, alarm: Floats, rows: Ints) -> Floats:
+    def log_likelihood(self, found: Floats, false_positive: Floats, rows: Ints) -> Floats:
         """Return the log-likelihood of votes under other rates, shape (n_rows,)."""
-        flag = self.error[rows] * found + (1 - self.error[rows]) * alarm
+        flag = self.error[rows] * found + (1 - self.error[rows]) * false_positive
         flag = np.clip(flag, 1e-9, 1 - 1e-9)
         return np.where(self.votes.flags[rows] > 0, np.log(flag), np.log1p(-flag))
 
@@ -155,7 +155,7 @@ def fit_expected_flags(votes: Votes, sound: Floats) -> ExpectedFlags:
     """Fit by expectation maximisation what reviewers usually answer.
 
     Errors are latent, with a logistic model of P(error)'s logit and of group effects; reviewers
-    share one sensitivity and one false-alarm rate (Dawid and Skene 1979 with one kind of rater).
+    share one sensitivity and one false-positive rate (Dawid and Skene 1979 with one kind of rater).
 
     Parameters
     ----------
@@ -182,38 +182,47 @@ def fit_expected_flags(votes: Votes, sound: Floats) -> ExpectedFlags:
     known = ~np.isnan(votes.truth)
     truth[votes.unit[known]] = votes.truth[known]
     model = _UnitModel.start(votes, first, trust, sound)
-    found, alarm = _FOUND, _ALARM
+    found, false_positive = _FOUND, _FALSE_POSITIVE
     for _ in range(_ROUNDS):
-        vote = _evidence(votes.flags, found, alarm) * np.where(live, sound, 0.0)
+        vote = _evidence(votes.flags, found, false_positive) * np.where(live, sound, 0.0)
         total = sum_by_group(votes.unit, vote, n_units)
         error = np.where(np.isnan(truth), expit(model.logit() + total), truth)
         model.step(error)
-        found, alarm = _rates(
-            votes, error[votes.unit], np.where(live, sound, 0.0), _FOUND, _ALARM, _PRIOR_ITEMS
+        found, false_positive = _rates(
+            votes,
+            error[votes.unit],
+            np.where(live, sound, 0.0),
+            _FOUND,
+            _FALSE_POSITIVE,
+            _PRIOR_ITEMS,
         )
-    vote = _evidence(votes.flags, found, alarm) * np.where(live, sound, 0.0)
+    vote = _evidence(votes.flags, found, false_positive) * np.where(live, sound, 0.0)
     total = sum_by_group(votes.unit, vote, n_units)
     own = expit((model.logit() + total)[votes.unit] - vote)
     error = np.where(np.isnan(truth[votes.unit]), own, truth[votes.unit])
-    golden = _rates(votes, error, np.where(live, 0.0, sound), found, alarm, _GOLDEN_ITEMS)
+    golden = _rates(votes, error, np.where(live, 0.0, sound), found, false_positive, _GOLDEN_ITEMS)
     return ExpectedFlags(
-        votes, error, np.where(live, found, golden[0]), np.where(live, alarm, golden[1])
+        votes, error, np.where(live, found, golden[0]), np.where(live, false_positive, golden[1])
     )
 
 
-def _evidence(flags: Floats, found: float, alarm: float) -> Floats:
+def _evidence(flags: Floats, found: float, false_positive: float) -> Floats:
     """Return the log-likelihood ratio of each vote for an error."""
-    against = np.log((1 - found) / (1 - alarm))
-    return np.asarray(np.where(flags > 0, np.log(found / alarm), against), dtype=np.float64)
+    against = np.log((1 - found) / (1 - false_positive))
+    return np.asarray(
+        np.where(flags > 0, np.log(found / false_positive), against), dtype=np.float64
+    )
 
 
 def _rates(
-    votes: Votes, error: Floats, weight: Floats, found: float, alarm: float, items: float
+    votes: Votes, error: Floats, weight: Floats, found: float, false_positive: float, items: float
 ) -> tuple[float, float]:
-    """Return the sensitivity and the false-alarm rate, leaning on prior ones."""
+    """Return the sensitivity and the false-positive rate, leaning on prior ones."""
     wrong, right = weight * error, weight * (1 - error)
     se = (float((wrong * votes.flags).sum()) + items * found) / (float(wrong.sum()) + items)
-    fp = (float((right * votes.flags).sum()) + items * alarm) / (float(right.sum()) + items)
+    fp = (float((right * votes.flags).sum()) + items * false_positive) / (
+        float(right.sum()) + items
+    )
     return float(np.clip(se, 0.3, 0.995)), float(np.clip(fp, 0.001, 0.3))
 
 

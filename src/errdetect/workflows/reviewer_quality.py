@@ -326,9 +326,9 @@ def reviewer_deviations(
 
 
 def shares_leaning_on_named(
-    snapshot: Snapshot, deviations: Deviations, cell: npt.NDArray[np.int64], size: int
+    snapshot: Snapshot, deviations: Deviations, domain: npt.NDArray[np.int64], size: int
 ) -> npt.NDArray[np.float64]:
-    """Return the share of each cell's weighted audit verdicts that named reviewers gave.
+    """Return the share of each domain's weighted audit verdicts that named reviewers gave.
 
     Parameters
     ----------
@@ -336,7 +336,7 @@ def shares_leaning_on_named(
         Decisions and reviews.
     deviations
         From `reviewer_deviations`.
-    cell
+    domain
         Cell of each decision, -1 for those in none, shape (n_decisions,).
     size
         Number of cells.
@@ -351,7 +351,7 @@ def shares_leaning_on_named(
     votes = history[counts.to_numpy(dtype=bool)]
     weight = 1 / votes["inclusion_probability"].to_numpy(dtype=np.float64)
     position = votes["position"].to_numpy(dtype=np.int64)
-    return leaning_share(position, weight, deviations.covers(votes), cell, size)
+    return leaning_share(position, weight, deviations.covers(votes), domain, size)
 
 
 def deviation_notes(config: Config, deviations: Deviations) -> tuple[str, ...]:

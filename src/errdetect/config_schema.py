@@ -141,6 +141,12 @@ class LabelsSettings(ConfigSection):
         "model",
         description="model: weight reviewers by their error rates; votes: count all equally",
     )
+    exclude_reviewers: list[Annotated[str, Field(min_length=1)]] = Field(
+        ["auto"],
+        description="whose reviews are left out: reviewer ids, site:NAME, and auto, which leaves the "
+        "audit and golden reviews out of the estimates of those who are surely no better than "
+        "chance; reviewer:NAME for a reviewer of such a name; []: nobody",
+    )
 
     @field_validator("as_of")
     @classmethod

@@ -74,12 +74,15 @@ class ReadSummary:
         The readable fields of rejected decisions, with the contract's columns.
     reviews, draws
         From `read_reviews` and `read_draws`; None where there are none.
+    excluded
+        Reviews left out because of who gave them (labels.exclude_reviewers).
     """
 
     decisions: tuple[IntakeRow, ...] = ()
     rejected_decisions: pd.DataFrame = field(default_factory=pd.DataFrame)
     reviews: TableRead | None = None
     draws: TableRead | None = None
+    excluded: pd.DataFrame | None = None
 
     @classmethod
     def of(
@@ -87,12 +90,13 @@ class ReadSummary:
         logs: Mapping[str, Rejections],
         reviews: TableRead | None,
         draws: TableRead | None = None,
+        excluded: pd.DataFrame | None = None,
     ) -> Self:
         """Combine the accounts of several decision logs, by name."""
         rows = [row for name, log in logs.items() for row in decision_rows(log, name)]
         rejected = [part for log in logs.values() for part in log.rejected]
         frame = pd.concat(rejected, ignore_index=True) if rejected else pd.DataFrame()
-        return cls(tuple(rows), frame, reviews, draws)
+        return cls(tuple(rows), frame, reviews, draws, excluded)
 
 
 @dataclass(frozen=True, eq=False)
@@ -288,7 +292,8 @@ class Snapshot:
         if len(self.reviews) or read is not None:
             bad = None if reading is None else reading.rejected_decisions.get("decision_id")
             ids = pd.Index([] if bad is None else bad.dropna())
-            rows += review_rows(self.review_history, read, ids)
+            excluded = None if reading is None else reading.excluded
+            rows += review_rows(self.review_history, read, ids, excluded)
         if self._every_draw is not None:
             # Without a moment every draw is known: what was drawn last may still be unreviewed.
             moment = None if self.as_of is None else self.moment

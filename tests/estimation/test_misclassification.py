@@ -147,12 +147,76 @@ def test_flags_sampled_for_experts_put_both_errors_right(world):
     assert row["low"] < wrong.mean() < row["high"]
 
 
-def test_flags_that_wait_are_told(world):
+def expert_answers(world, waiting, probability=1.0):
+    """Experts' answers on the flags, without those at these places."""
     decisions, wrong, draw, said, _ = world
-    flagged = draw[said][:-5]
+    flagged = np.delete(draw[said], waiting)
     ids = decisions["decision_id"].to_numpy()[flagged]
-    _, code = error_rate(world, audit(world), table(ids, "adjudication", wrong[flagged], day=2))
-    assert code == "score_el+flags_waiting"
+    return table(ids, "adjudication", wrong[flagged], probability, day=2)
+
+
+def test_flags_that_wait_are_told(world):
+    row, code = error_rate(world, audit(world), expert_answers(world, np.arange(5)))
+    n = int(world[3].sum())
+    assert code == "score_el+flags_adjudicated"
+    assert f"5 of {n} flags still await an expert" in row["method"]
+
+
+@pytest.mark.parametrize("with_golden", [True, False])
+def test_one_answer_moves_a_figure_little_however_many_have_come(world, with_golden):
+    more = [golden(world)] if with_golden else []
+    n = int(world[3].sum())
+    order = np.random.default_rng(2).permutation(n)
+    for waiting in (0, 1, 20, n // 3, n // 2, n - 40, n - 20, n - 2, n - 1):
+        (one, _), (other, _) = (
+            error_rate(world, audit(world), expert_answers(world, order[:k]), *more)
+            for k in (waiting, waiting + 1)
+        )
+        width, wider = (r["high"] - r["low"] for r in (one, other))
+        assert abs(one["estimate"] - other["estimate"]) <= 0.25 * min(width, wider) / 2, waiting
+        assert 1 / 1.1 <= wider / width <= 1.1, waiting
+
+
+def test_flags_waiting_by_chance_leave_the_interval_honest_and_narrower_than_golden_items(world):
+    n = int(world[3].sum())
+    waiting = np.random.default_rng(4).permutation(n)[: n // 20]
+    row, code = error_rate(world, audit(world), expert_answers(world, waiting), golden(world))
+    full, _ = error_rate(world, audit(world), expert_answers(world, []), golden(world))
+    only, _ = error_rate(world, audit(world), golden(world))
+    assert code.endswith("flags_adjudicated_golden")
+    assert row["low"] < world[1].mean() < row["high"]
+    assert row["estimate"] == pytest.approx(full["estimate"], abs=0.003)
+    assert full["high"] - full["low"] < row["high"] - row["low"] < only["high"] - only["low"]
+
+
+@pytest.mark.parametrize("with_golden", [True, False])
+def test_experts_who_settle_easy_flags_first_do_not_bias_the_interval(world, with_golden):
+    """The waiting flags are mostly false alarms: imputed from the settled ones they would mislead."""
+    _, wrong, draw, said, _ = world
+    right = ~wrong[draw[said]]
+    waiting = np.flatnonzero(right)[: int(0.8 * right.sum())]
+    more = [golden(world)] if with_golden else []
+    row, _ = error_rate(world, audit(world), expert_answers(world, waiting), *more)
+    target = wrong.mean() if with_golden else FOUND * RATE
+    assert row["low"] < target < row["high"]
+
+
+def test_few_golden_items_of_a_site_count_by_how_many_they_are(world):
+    """One more golden item never flips a site from the pooled rate to its own."""
+    rng = np.random.default_rng(8)
+    places = np.where(rng.random(len(world[2])) < 0.5, "a", "b")
+    work = audit(world, places)
+    estimates = []
+    for n in (0, 18, 19, 20, 21, 22):
+        truth = np.arange(2 * n) < n
+        mine = table([f"b{i}" for i in range(2 * n)], "golden", truth & (np.arange(2 * n) % 4 > 0),
+                     site="b", expected=np.where(truth, "overturned", "upheld"))  # fmt: skip
+        items = golden(world, n=600).assign(site="a")
+        row, _ = error_rate(world, work, items, mine)
+        estimates.append((row["estimate"], row["high"] - row["low"]))
+    rate, width = np.array(estimates).T
+    assert (np.abs(np.diff(rate))[1:] < 0.1 * width[2:] / 2).all()
+    assert (np.abs(np.diff(np.log(width)))[1:] < 0.05).all()
 
 
 def test_every_draw_settled_by_experts_is_exact(world):

@@ -34,7 +34,12 @@ from errdetect.estimation.manski_bounds import (
     recall_bounds,
 )
 from errdetect.estimation.method_text import ONLY_QUEUE_NOTE, QUEUE_NOTE, method_text
-from errdetect.estimation.misclassification import UNCORRECTED, DrawOutcomes, resolve_outcomes
+from errdetect.estimation.misclassification import (
+    UNCORRECTED,
+    DrawOutcomes,
+    resolve_outcomes,
+    solve_treatments,
+)
 from errdetect.estimation.misclassification_intervals import corrected_interval, recall_interval
 from errdetect.estimation.queue_sample import QueueDesign, combine_draws
 from errdetect.estimation.score_intervals import (
@@ -158,6 +163,8 @@ class DomainRates:
         From `rate_bounds`.
     response
         Share of the draws that were answered; NaN where draws are not recorded.
+    waiting
+        How many flags await an expert, as text; empty where none or all do.
     """
 
     limits: Interval
@@ -169,6 +176,7 @@ class DomainRates:
     bound_high: Floats
     proxy: Floats
     response: Floats
+    waiting: str = ""
 
     @property
     def suppressed(self) -> Bools:
@@ -230,10 +238,11 @@ def estimate_domain_rates(
     by_chance = np.bincount(draw_cell[(draw_cell >= 0) & (audit.variance > 0)], minlength=size)
     unseen = np.where(by_chance > 0, unseen, decisions - reviews)
     alive = interval == ""
-    limits, judging = Interval(*(np.full(size, np.nan) for _ in range(3))), "as_judged"
+    limits = Interval(*(np.full(size, np.nan) for _ in range(3)))
+    judging, waiting = "as_judged", ""
     if alive.any():
         number = np.append(np.where(alive, np.cumsum(alive) - 1, -1), -1)
-        found, how, judging = _solve_intervals(
+        found, how, judging, waiting = _solve_intervals(
             population, name, number[domain], int(alive.sum()), whole=whole
         )
         limits, interval[alive] = (
@@ -242,7 +251,9 @@ def estimate_domain_rates(
         )
         for share in (_beyond_tolerance(pending, limits), lost, unseen / np.maximum(decisions, 1)):
             limits = _widen_unreviewed(limits, share)
-    return DomainRates(limits, reviews, decisions, interval, judging, low, high, proxy, response)
+    return DomainRates(
+        limits, reviews, decisions, interval, judging, low, high, proxy, response, waiting
+    )
 
 
 #: Share of its half width that missing answers may move an estimate by before they widen it.
@@ -319,34 +330,47 @@ def _expand_domains(values: Floats, alive: Bools) -> Floats:
 
 def _solve_intervals(
     population: Population, name: SideName, domain: Ints, size: int, *, whole: bool
-) -> tuple[Interval, Words, str]:
-    """Return the intervals of the cells with enough draws, their methods, and the verdicts used."""
+) -> tuple[Interval, Words, str, str]:
+    """Return the intervals of the cells with enough draws, their methods, the verdicts used, and a note."""
     audit, confidence = population.audit, population.confidence
     side = None if name == "all" else name == "enforced"
     judging = resolve_outcomes(
         audit, population.golden, domain[audit.position], size,
         action_only=name != "all", enforced=side, confidence=confidence,
+        stratum=population.enforced[audit.position].astype(np.int64),
     )  # fmt: skip
+    limits, how = solve_treatments(
+        judging,
+        lambda one: _solve_treatment(population, one, domain, size, narrow=whole and name == "all"),
+    )
+    return limits, how, judging.code, judging.note
+
+
+def _solve_treatment(
+    population: Population, outcomes: DrawOutcomes, domain: Ints, size: int, *, narrow: bool
+) -> tuple[Interval, Words]:
+    """Return the intervals and methods for one treatment of the verdicts; NaN where refused."""
+    audit, confidence = population.audit, population.confidence
     cells = gather_domains(
         population.bins, population.spread, domain, size,
-        draw=audit.position, weight=audit.weight, error=judging.error, variance=audit.variance,
+        draw=audit.position, weight=audit.weight, error=outcomes.error, variance=audit.variance,
     )  # fmt: skip
-    narrow = whole and name == "all" and population.clusters is None
+    narrow = narrow and population.clusters is None
     interval = rate_intervals(
-        cells, reviewers=judging.reviewers, whole=narrow, confidence=confidence
+        cells, reviewers=outcomes.reviewers, whole=narrow, confidence=confidence
     )
     prior = None
-    if not whole and judging.reviewers is None:
+    if not narrow and outcomes.reviewers is None:
         prior = prior_from_others(interval, confidence)
         interval = rate_intervals(cells, confidence=confidence, prior=prior)
-    exact = judging.reviewers is None or not judging.reviewers.alarm.high.any()
+    exact = outcomes.reviewers is None or not outcomes.reviewers.alarm.high.any()
     code = "score_el" if narrow and exact else "score_t" if prior is None else "score_shared"
     how = np.full(size, code, dtype=object)
     thin = _min_probability_ratio(cells, audit) < LEAST_FLOOR
     if thin.any():
         safe = korn_graubard(cells, confidence=confidence)
-        if judging.reviewers is not None:
-            safe = corrected_interval(safe, judging.reviewers)
+        if outcomes.reviewers is not None:
+            safe = corrected_interval(safe, outcomes.reviewers)
         interval = Interval(
             *(
                 np.where(thin, a, b)
@@ -358,15 +382,13 @@ def _solve_intervals(
         wide, _ = cluster_intervals(
             population.clusters, audit, domain, _naive_rates(cells), confidence=confidence
         )
-        interval = (
-            wide if judging.reviewers is None else corrected_interval(wide, judging.reviewers)
-        )
+        corrected = outcomes.reviewers
+        interval = wide if corrected is None else corrected_interval(wide, corrected)
         how[:] = "clusters"
-    how[(cells.draws == cells.decisions) & (judging.reviewers is None)] = "census"
-    refused = _suppression_codes(judging, population.correction, size)
+    how[(cells.draws == cells.decisions) & (outcomes.reviewers is None)] = "census"
+    refused = _suppression_codes(outcomes, population.correction, size)
     how = np.where(refused != "", refused, how)
-    interval = Interval(*(np.where(refused != "", np.nan, v) for v in _interval_arrays(interval)))
-    return interval, how, judging.code
+    return Interval(*(np.where(refused != "", np.nan, v) for v in _interval_arrays(interval))), how
 
 
 def _naive_rates(domains: Domains) -> Floats:
@@ -614,7 +636,9 @@ def _rate_rows(side: DomainRates, measure: str, *, model: bool) -> pd.DataFrame:
         bounds, proxy = (1 - bounds[1], 1 - bounds[0]), 1 - proxy
     if measure == "missed_rate":  # no account appeals a miss in its favour
         proxy = np.full(len(rate), np.nan)
-    methods = [method_text(how, side.judging, model=model) for how in side.interval]
+    methods = [
+        method_text(how, side.judging, model=model, note=side.waiting) for how in side.interval
+    ]
     return _estimate_rows(
         Interval(rate, low, high), side.reviews, side.decisions, bounds, proxy, methods
     ).assign(response=side.response)
@@ -636,7 +660,7 @@ def _recall_rows(enforced: DomainRates, allowed: DomainRates, *, model: bool) ->
     for i, empty in enumerate(np.isnan(found.estimate)):
         weak = allowed if allowed.suppressed[i] else enforced
         why = weak.interval[i] if unseen[i] else "no_errors_no_hits" if empty else "mover"
-        methods.append(method_text(why, weak.judging, model=model))
+        methods.append(method_text(why, weak.judging, model=model, note=weak.waiting))
     bounds = recall_bounds(
         (enforced.bound_low, enforced.bound_high), (allowed.bound_low, allowed.bound_high),
         enforced.decisions.astype(float), allowed.decisions.astype(float),

@@ -70,7 +70,7 @@ SUPPRESSED = {
 }
 
 
-def method_text(interval: str, judging: str, *, model: bool) -> str:
+def method_text(interval: str, judging: str, *, model: bool, note: str = "") -> str:
     """Return the text of the `method` column: a code, then its description.
 
     Parameters
@@ -81,6 +81,8 @@ def method_text(interval: str, judging: str, *, model: bool) -> str:
         A key of `JUDGING`.
     model
         Whether P(error) served as control variate.
+    note
+        A further remark on the verdicts; empty for none.
 
     Returns
     -------
@@ -96,7 +98,8 @@ def method_text(interval: str, judging: str, *, model: bool) -> str:
     if interval in SUPPRESSED:
         return f"{interval}: {SUPPRESSED[interval]}"
     control = "; P(error) as control variate" if model and interval != "census" else ""
-    return f"{interval}+{judging}: {INTERVALS[interval]}{control}; {JUDGING[judging]}"
+    more = f"; {note}" if note else ""
+    return f"{interval}+{judging}: {INTERVALS[interval]}{control}; {JUDGING[judging]}{more}"
 
 
 #: Denominator and meaning of each measure.

@@ -1,15 +1,21 @@
 """How often reviewers miss errors and raise false alarms: from golden items and adjudications."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from errdetect.estimation.misclassification_intervals import Misclassification, recall_interval
+from errdetect.estimation.misclassification_intervals import (
+    Misclassification,
+    mix_intervals,
+    recall_interval,
+    widen_interval,
+)
 from errdetect.labels.audit_sample import AuditSample
 from errdetect.labels.golden_items import GoldenItems
-from errdetect.stats.effective_size import effective_size
-from errdetect.stats.intervals import Interval, clopper_pearson, wilson
+from errdetect.stats.effective_size import effective_size, effective_size_from_sums
+from errdetect.stats.intervals import Interval, clopper_pearson, critical_value, wilson
 
 __all__ = [
     "UNCORRECTED",
@@ -18,6 +24,7 @@ __all__ = [
     "golden_misclassification",
     "resolve_outcomes",
     "site_shares",
+    "solve_treatments",
     "without_false_positives",
 ]
 
@@ -28,8 +35,10 @@ Bools = NDArray[np.bool_]
 
 #: Golden items of each class (error, no error) below which they give no correction.
 MIN_GOLDEN = 20
-#: Golden items of each class below which a site or a side has no rate of its own.
-MIN_SITE = 20
+#: Golden items with an error from which they correct for misses where experts settle the flags.
+MIN_GOLDEN_ERRORS = 10
+#: Least standard deviation of the log-odds of sites' true rates that partial pooling assumes.
+MIN_BETWEEN = 0.3
 #: Adjudicated draws of each kind (flagged, not flagged) below which they do not measure reviewers.
 MIN_ADJUDICATED = 20
 
@@ -51,28 +60,116 @@ def _clustered_interval(item: Ints, said: Bools, confidence: float) -> Interval:
     return clopper_pearson(rate * size, size, confidence)
 
 
+@dataclass(frozen=True)
+class _PooledRates:
+    """Rates of groups that borrow strength from each other.
+
+    Parameters
+    ----------
+    own
+        Each group's own rate; shape (n_groups,). Groups without items have the pooled rate.
+    pooled
+        The rate of all groups, shape (1,).
+    trust
+        Weight of each group's own rate; the rest is the pooled rate's.
+    between
+        Variance of the groups' true rates around the pooled one.
+    """
+
+    own: Interval
+    pooled: Interval
+    trust: Floats
+    between: float
+
+
+def _pool_rates(
+    group: Ints, item: Ints, flagged: Bools, n_groups: int, confidence: float
+) -> _PooledRates:
+    """Estimate each group's rate by partial pooling, so that few items count for what they are.
+
+    The variance between groups is DerSimonian and Laird's (1986, Controlled Clinical Trials 7,
+    177-188) and at least that of log-odds which differ by `MIN_BETWEEN`.
+    """
+    count = np.bincount(group + 1, minlength=n_groups + 1)[1:]
+    present = np.flatnonzero(count)
+    everyone = _clustered_interval(item, flagged, confidence)
+    parts = [
+        _clustered_interval(item[group == g], flagged[group == g], confidence) for g in present
+    ]
+    own = Interval(*(np.full(n_groups, float(v[0])) for v in everyone))
+    for g, part in zip(present, parts, strict=True):
+        for values, value in zip(own, part, strict=True):
+            values[g] = float(value[0])
+    if len(present) <= 1 and (group >= 0).all():
+        return _PooledRates(own, everyone, (count > 0).astype(np.float64), 0.0)
+    n = count[present].astype(np.float64)
+    rate = own.estimate[present]
+    spread = float((np.bincount(group + 1, flagged, n_groups + 1)[1:].sum() + 1) / (n.sum() + 2))
+    variance = spread * (1 - spread) / np.maximum(n, 1)
+    weight = 1 / variance
+    mean = float(np.average(rate, weights=weight)) if len(present) else float(everyone.estimate[0])
+    excess = float((weight * (rate - mean) ** 2).sum()) - (len(present) - 1)
+    scale = weight.sum() - (weight**2).sum() / max(weight.sum(), 1e-12)
+    least = (MIN_BETWEEN * spread * (1 - spread)) ** 2
+    between = max(excess / scale if scale > 0 else 0.0, least)
+    weight = 1 / (variance + between)
+    centre = (
+        float(np.average(rate, weights=weight)) if len(present) else float(everyone.estimate[0])
+    )
+    extra = between * float((weight**2).sum() / weight.sum() ** 2) if len(present) else between
+    reach = critical_value(confidence) ** 2 * extra
+    low, high = (float(v[0]) for v in (everyone.low, everyone.high))
+    middle = float(everyone.estimate[0])
+    pooled = Interval(
+        np.array([centre]),
+        np.array([max(centre - float(np.sqrt((middle - low) ** 2 + reach)), 0.0)]),
+        np.array([min(centre + float(np.sqrt((high - middle) ** 2 + reach)), 1.0)]),
+    )
+    strength = spread * (1 - spread) / between
+    return _PooledRates(own, pooled, count / (count + strength), between)
+
+
 def _site_mixture(
-    golden_site: Ints, item: Ints, said: Bools, share: Floats, confidence: float
+    golden_site: Ints, item: Ints, flagged: Bools, share: Floats, confidence: float
 ) -> Interval:
-    """Mix the sites' rates by each cell's work; sites with few items use the pooled rate."""
-    n_sites = share.shape[1]
-    count = np.bincount(golden_site + 1, minlength=n_sites + 1)[1:]
-    own = count >= MIN_SITE
-    # The last group pools all golden items, for sites without a rate of their own.
-    groups = [_clustered_interval(item[golden_site == s], said[golden_site == s], confidence)
-              for s in np.flatnonzero(own)]  # fmt: skip
-    groups.append(_clustered_interval(item, said, confidence))
-    mix = np.column_stack([share[:, own], 1 - share[:, own].sum(axis=1)])
-    rate, low, high = (
-        np.array([float(getattr(g, name)[0]) for g in groups])
-        for name in ("estimate", "low", "high")
+    """Mix the sites' rates by each cell's work; sites with few items lean on the pooled rate."""
+    rates = _pool_rates(golden_site, item, flagged, share.shape[1], confidence)
+    own, lent = share * rates.trust, share * (1 - rates.trust)
+    rest = 1 - own.sum(axis=1)  # also work that names no site
+    centre = own @ rates.own.estimate + rest * rates.pooled.estimate
+    unknown = critical_value(confidence) ** 2 * rates.between * (lent**2).sum(axis=1)
+    down, up = (
+        np.sqrt(
+            own**2 @ (limit - rates.own.estimate) ** 2
+            + rest**2 * (pooled - rates.pooled.estimate) ** 2
+            + unknown
+        )
+        for limit, pooled in (
+            (rates.own.low, rates.pooled.low),
+            (rates.own.high, rates.pooled.high),
+        )
     )
-    centre = mix @ rate
-    return Interval(
-        centre,
-        np.clip(centre - np.sqrt(mix**2 @ (rate - low) ** 2), 0, 1),
-        np.clip(centre + np.sqrt(mix**2 @ (high - rate) ** 2), 0, 1),
+    return Interval(centre, np.clip(centre - down, 0, 1), np.clip(centre + up, 0, 1))
+
+
+def _side_mixture(
+    golden: GoldenItems, chosen: Bools, flagged: Bools, share: Floats, enforced: bool,
+    confidence: float,
+) -> Interval:  # fmt: skip
+    """Mix the sites' rates on one side, which leans on both sides' where it has few items."""
+    side = chosen & (golden.enforced == int(enforced))
+    both = _site_mixture(
+        golden.site[chosen], golden.item[chosen], flagged[chosen], share, confidence
     )
+    if not side.any():
+        return both
+    own = _site_mixture(golden.site[side], golden.item[side], flagged[side], share, confidence)
+    group = side[chosen].astype(np.int64)
+    rates = _pool_rates(group, golden.item[chosen], flagged[chosen], 2, confidence)
+    trust = float(rates.trust[1])
+    between = critical_value(confidence) ** 2 * rates.between * (1 - trust) ** 2
+    mixed = mix_intervals(both, own, trust)
+    return widen_interval(mixed, np.full(len(share), np.sqrt(between)))
 
 
 def golden_misclassification(
@@ -95,8 +192,7 @@ def golden_misclassification(
     action_only
         Whether only wrong actions are errors.
     enforced
-        The side that is estimated, None for both; its own golden items are used where there are
-        enough.
+        The side that is estimated, None for both; its own golden items count by how many they are.
     any_flag
         Whether an error counts as found if any kind of error is flagged, as where experts settle
         every flag.
@@ -120,10 +216,15 @@ def golden_misclassification(
     rates = []
     for wrong in (True, False):
         chosen = truth == wrong
-        side = chosen & (golden.enforced == int(enforced)) if enforced is not None else chosen
-        chosen = side if side.sum() >= MIN_SITE else chosen
-        if chosen.sum() < MIN_GOLDEN:
+        if any_flag and not wrong and chosen.sum() < MIN_GOLDEN:
+            zero = np.zeros(len(share))  # experts leave no false alarms, so none are measured
+            rates.append(Interval(zero, zero, zero))
+            continue
+        if chosen.sum() < (MIN_GOLDEN_ERRORS if any_flag else MIN_GOLDEN):
             return None
+        if enforced is not None:
+            rates.append(_side_mixture(golden, chosen, said, share, enforced, confidence))
+            continue
         rates.append(
             _site_mixture(golden.site[chosen], golden.item[chosen], said[chosen], share, confidence)
         )
@@ -235,6 +336,18 @@ def _repeat_interval(limits: Interval, size: int) -> Interval:
 #: Codes that leave all or part of the reviewer error uncorrected.
 UNCORRECTED = ("as_judged", "flags_adjudicated", "flags_waiting")
 
+#: Share of the flags that may await an expert before the interval covers all that they might be.
+WAITING_TOLERANCE = 0.05
+#: Share of waiting flags from which golden items alone give the estimate.
+MOST_WAITING = 0.5
+#: Settled flags from which their confirmed share alone stands for the waiting flags: this many, and
+#: this multiple of the root of all flags, so that one answer moves little.
+ENOUGH_SETTLED, ENOUGH_PER_ROOT = 30, 2.5
+#: Settled flags that a cell's own confirmed share needs to weigh as much as that of all cells.
+CONFIRMED_PRIOR = 10.0
+#: Mean probability of being sent to an expert below which flags are a designed sample.
+SAMPLED_FLAGS = 0.95
+
 
 @dataclass(frozen=True)
 class DrawOutcomes:
@@ -243,16 +356,67 @@ class DrawOutcomes:
     Parameters
     ----------
     error
-        Outcome of each draw, 1 error and 0 none, shape (n_draws,).
+        Outcome of each draw, 1 error and 0 none, shape (n_draws,); a flag that awaits an expert has
+        the share of such flags that experts confirm.
     reviewers
         Reviewers' error rates of each cell, None for no correction.
     code
         Code of the verdicts used, a key of `method_text.JUDGING`.
+    note
+        How many flags await an expert, as text; empty where none or all do.
+    spread
+        Half width from the waiting flags' unknown answers, added in quadrature, shape (n_cells,).
+    fill
+        How far the limits move down and up for what the waiting flags might be, shape (2, n_cells).
+    other, other_share
+        The treatment that uses no answers of experts on single flags, and its share of the estimate.
     """
 
     error: Floats
     reviewers: Misclassification | None
     code: str
+    note: str = ""
+    spread: Floats | None = None
+    fill: Floats | None = None
+    other: "DrawOutcomes | None" = None
+    other_share: float = 0.0
+
+
+def solve_treatments(
+    outcomes: DrawOutcomes, solve: Callable[[DrawOutcomes], tuple[Interval, NDArray[np.object_]]]
+) -> tuple[Interval, NDArray[np.object_]]:
+    """Solve the intervals of the outcomes, widened for waiting flags, and mix both treatments.
+
+    Parameters
+    ----------
+    outcomes
+        From `resolve_outcomes`.
+    solve
+        Returns the intervals of each cell and their methods for one treatment; NaN where it refuses.
+
+    Returns
+    -------
+    (interval, how)
+        A cell that one treatment refuses has the other's interval.
+
+    Examples
+    --------
+    >>> none = np.full(1, 0.5)
+    >>> one = DrawOutcomes(none, None, "flags_adjudicated", spread=np.array([0.3]))
+    >>> interval, how = solve_treatments(one, lambda _: (Interval(none, none - 0.4, none + 0.4), none))
+    >>> interval.low.round(3).tolist(), interval.high.round(3).tolist()
+    ([0.0], [1.0])
+    """
+    interval, how = solve(outcomes)
+    if outcomes.spread is not None:
+        interval = widen_interval(interval, outcomes.spread, outcomes.fill)
+    if outcomes.other is None:
+        return interval, how
+    others, how_other = solve(outcomes.other)
+    refused, refused_other = np.isnan(interval.estimate), np.isnan(others.estimate)
+    share = np.where(refused, 1.0, np.where(refused_other, 0.0, outcomes.other_share))
+    how = np.where(share >= 0.5, how_other, how)
+    return mix_intervals(interval, others, share), how
 
 
 def site_shares(audit: AuditSample, cell: Ints, size: int) -> Floats:
@@ -285,13 +449,16 @@ def resolve_outcomes(
     *,
     action_only: bool,
     enforced: bool | None,
+    stratum: Ints | None = None,
     confidence: float = 0.95,
 ) -> DrawOutcomes:
     """Return the outcome of each draw and the reviewers' error rates.
 
-    An expert's verdict is final. Where experts settled every flag, there are no false alarms and only
-    misses need correction; otherwise golden items, or a designed sample of adjudications of flagged
-    and unflagged draws, correct both, whichever is more precise.
+    An expert's verdict is final. Where experts settle the flags, there are no false alarms and only
+    misses need correction; a flag that still awaits an expert counts by the share that experts
+    confirm. Otherwise golden items, or a designed sample of adjudications of flagged and unflagged
+    draws, correct both kinds of error, whichever is more precise. While experts have settled few of
+    the flags, the estimate mixes both treatments: one more answer moves it little.
 
     Parameters
     ----------
@@ -305,6 +472,9 @@ def resolve_outcomes(
         Number of cells.
     action_only, enforced
         The measure: whether only wrong actions are errors, and the side (None for both).
+    stratum
+        Group of each draw (0, 1, ...) in which experts may confirm another share of the flags, such
+        as its side, shape (n_draws,); None for one.
     confidence
         Nominal coverage.
 
@@ -321,57 +491,202 @@ def resolve_outcomes(
     'as_judged'
     """
     inside = cell >= 0
-    votes = audit.overturned if action_only else audit.error
     truth = audit.expert_overturned if action_only else audit.expert_error
-    settled = audit.adjudicated
-    if settled[inside].all():
+    if audit.adjudicated[inside].all():
         return DrawOutcomes(truth, None, "adjudicated")
+    measure = _Measure(audit, cell, size, action_only, confidence)
     flags = audit.flagged & inside
-    all_flags = bool(flags.any() and settled[flags].all())
-    said = audit.flagged if all_flags else votes >= 0.5
-    known = _candidate_corrections(
-        audit, golden, cell, size, said,
-        action_only=action_only, enforced=enforced, all_flags=all_flags, confidence=confidence,
-    )  # fmt: skip
-    code = min(
-        known, key=lambda name: _mean_width(known[name], misses_only=all_flags), default=None
-    )
-    if all_flags:
-        confirmed = np.where(flags, truth, 0.0)
-        if code is None:
-            resolved = np.where(settled, truth, confirmed)
-            return DrawOutcomes(resolved, None, "flags_adjudicated")
-        # Confirmed flags; `found` corrects for misses. Golden items measure what one reviewer finds,
-        # so a decision with several reviews counts as the share that flagged it.
-        counted = confirmed * audit.error if code == "golden" else confirmed
-        return DrawOutcomes(
-            counted, without_false_positives(known[code]), f"flags_adjudicated_{code}"
-        )
+    n_settled = int(audit.adjudicated[flags].sum())
+
+    def candidates(*, all_flags: bool) -> dict[str, Misclassification]:
+        return _candidate_corrections(measure, golden, enforced=enforced, all_flags=all_flags)
+
+    without = None
+    if n_settled < flags.sum() or not n_settled:
+        without = _without_experts(measure, candidates(all_flags=False))
+    sent = audit.expert_probability[flags & audit.adjudicated]
+    sampled = n_settled > 0 and float(np.nanmean(np.append(sent, 1.0))) < SAMPLED_FLAGS
+    if without is not None and (not n_settled or (sampled and without.code == "second_look")):
+        return without
+    stratum = np.zeros(len(cell), np.int64) if stratum is None else stratum
+    settled = _settled_flags(measure, candidates(all_flags=True), stratum)
+    if without is None:
+        return settled
+    return _mix_treatments(settled, without, n_settled, int(flags.sum()))
+
+
+@dataclass(frozen=True)
+class _Measure:
+    """The draws and cells of one measure; domain is `cell`, the others as the parameters of `resolve_outcomes`."""
+
+    audit: AuditSample
+    domain: Ints
+    size: int
+    action_only: bool
+    confidence: float
+
+    @property
+    def inside(self) -> Bools:
+        return self.domain >= 0
+
+    @property
+    def votes(self) -> Floats:
+        return self.audit.overturned if self.action_only else self.audit.error
+
+    @property
+    def truth(self) -> Floats:
+        return self.audit.expert_overturned if self.action_only else self.audit.expert_error
+
+    def by_domain(self, values: Floats) -> Floats:
+        """Sum values by draw to values by cell."""
+        inside = self.inside
+        return np.asarray(np.bincount(self.domain[inside], values[inside], self.size), np.float64)
+
+
+def _without_experts(measure: _Measure, known: dict[str, Misclassification]) -> DrawOutcomes:
+    """Treat the reviewers' verdicts as they are, corrected where something measures reviewers."""
+    audit, votes = measure.audit, measure.votes
+    code = _most_precise(known, misses_only=False)
     if code is not None:
-        said_so = said.astype(np.float64) if code == "second_look" else votes
-        return DrawOutcomes(said_so, known[code], code)
-    waiting = bool(settled[flags].any())
-    resolved = np.where(settled, truth, votes)
+        said = (votes >= 0.5).astype(np.float64) if code == "second_look" else votes
+        return DrawOutcomes(said, known[code], code)
+    waiting = bool(audit.adjudicated[audit.flagged & measure.inside].any())
+    resolved = np.where(audit.adjudicated, measure.truth, votes)
     return DrawOutcomes(resolved, None, "flags_waiting" if waiting else "as_judged")
 
 
+def _settled_flags(
+    measure: _Measure, known: dict[str, Misclassification], stratum: Ints
+) -> DrawOutcomes:
+    """Treat flags as settled: by the expert, or else by the share that experts confirm."""
+    audit = measure.audit
+    flags, settled = audit.flagged & measure.inside, audit.adjudicated
+    code = _most_precise(known, misses_only=True)
+    # Golden items measure what one reviewer finds, so a decision with several reviews counts as the
+    # share that flagged it.
+    flag_share = np.where(flags, audit.error if code == "golden" else 1.0, 0.0)
+    confirmed, half_width = _confirmed_shares(measure, flag_share, stratum)
+    answer = np.where(settled, measure.truth, confirmed)
+    if code is None:
+        reviewers, name = None, "flags_adjudicated"
+        error = np.where(flags, flag_share * answer, np.where(settled, measure.truth, 0.0))
+    else:  # `found` corrects for the errors among the others
+        reviewers, name = without_false_positives(known[code]), f"flags_adjudicated_{code}"
+        error = flag_share * answer
+    if settled[flags].all():
+        return DrawOutcomes(error, reviewers, name)
+    spread, fill = _waiting_widths(measure, flag_share, confirmed, half_width)
+    if reviewers is not None:
+        spread, fill = spread / reviewers.found.estimate, fill / reviewers.found.estimate
+    return DrawOutcomes(error, reviewers, name, spread=spread, fill=fill)
+
+
+def _confirmed_shares(
+    measure: _Measure, flag_share: Floats, stratum: Ints
+) -> tuple[Floats, Floats]:
+    """Return P(an expert confirms) of each draw's flag, and the half width of that probability.
+
+    Cells and strata with few settled flags lean on the share of all.
+    """
+    audit = measure.audit
+    sent = np.where(np.isnan(audit.expert_probability), 1.0, audit.expert_probability)
+    weight = np.where(audit.adjudicated & (flag_share > 0), audit.weight * flag_share / sent, 0.0)
+    truth = np.where(audit.adjudicated, measure.truth, 0.0)
+    n = effective_size(weight)
+    overall = (float((weight * truth).sum()) / max(float(weight.sum()), 1e-12) * n + 0.5) / (n + 1)
+
+    def pool(group: Ints, towards: Floats) -> tuple[Floats, Floats]:
+        k = int(group.max(initial=-1)) + 1
+        total, squares = (
+            np.asarray(np.bincount(group, v, k), np.float64) for v in (weight, weight**2)
+        )
+        own = effective_size_from_sums(total, squares)[group]
+        rate = (np.bincount(group, weight * truth, k) / np.where(total > 0, total, 1))[group]
+        return (rate * own + CONFIRMED_PRIOR * towards) / (own + CONFIRMED_PRIOR), own
+
+    by_stratum, _ = pool(stratum, np.full(len(flag_share), overall))
+    n_strata = int(stratum.max(initial=0)) + 1
+    share, own = pool((measure.domain + 1) * n_strata + stratum, by_stratum)
+    count = own + np.clip(n - own, 0.0, CONFIRMED_PRIOR)  # what is lent counts for little
+    interval = wilson(share, count, measure.confidence)
+    return share, (interval.high - interval.low) / 2
+
+
+def _waiting_widths(
+    measure: _Measure, flag_share: Floats, confirmed: Floats, half_width: Floats
+) -> tuple[Floats, Floats]:
+    """Return the spread and the fill of `DrawOutcomes` for flags that await an expert."""
+    audit = measure.audit
+    flagged = audit.weight * flag_share
+    waiting = np.where(audit.adjudicated, 0.0, flagged)
+    total = np.maximum(measure.by_domain(audit.weight), 1e-12)
+    own = waiting**2 * confirmed * (1 - confirmed) * critical_value(measure.confidence) ** 2
+    spread = np.sqrt(measure.by_domain(own) + measure.by_domain(waiting * half_width) ** 2) / total
+    sent = np.where(np.isnan(audit.expert_probability), 1.0, audit.expert_probability)
+    settled = np.where(audit.adjudicated, flagged / sent, 0.0)
+    noise = 2 * np.sqrt(measure.by_domain(settled**2 * (1 - sent)))
+    flags = measure.by_domain(flagged)
+    count = measure.by_domain((flag_share > 0).astype(np.float64))
+    # Flags that were not sent by design are like the others; late answers need not be.
+    late = np.minimum(measure.by_domain(waiting), flags - measure.by_domain(settled) - noise)
+    tolerance = np.maximum(WAITING_TOLERANCE, 1 / np.maximum(count, 1)) * flags
+    excess = np.maximum(late - tolerance, 0.0)
+    mean = measure.by_domain(waiting * confirmed) / np.maximum(measure.by_domain(waiting), 1e-12)
+    return spread, np.array([mean, 1 - mean]) * excess / total
+
+
+def _mix_treatments(
+    settled: DrawOutcomes, without: DrawOutcomes, n_settled: int, n_flags: int
+) -> DrawOutcomes:
+    """Mix the treatment by experts' answers into the one without, as more flags await them."""
+    enough = min(n_flags, max(ENOUGH_SETTLED, ENOUGH_PER_ROOT * n_flags**0.5))
+    # Squared, as the first answers leave the interval wide: none should widen it much.
+    trust = min(1.0, n_settled / enough) ** 2
+    if without.code not in UNCORRECTED:
+        late = (1 - n_settled / n_flags - WAITING_TOLERANCE) / (MOST_WAITING - WAITING_TOLERANCE)
+        trust *= 1 - min(max(late, 0.0), 1.0)
+    note = (
+        f"{n_flags - n_settled:,} of {n_flags:,} flags still await an expert and count by the share "
+        "that experts confirm"
+    )
+    if trust <= 0:
+        return without
+    more = trust < 1
+    return replace(
+        settled,
+        code=settled.code if trust >= 0.5 else without.code,
+        note=note if trust >= 0.5 else f"experts have settled {n_settled:,} of {n_flags:,} flags",
+        other=without if more else None,
+        other_share=1 - trust if more else 0.0,
+    )
+
+
 def _candidate_corrections(
-    audit: AuditSample, golden: GoldenItems | None, cell: Ints, size: int, said: Bools,
-    *, action_only: bool, enforced: bool | None, all_flags: bool, confidence: float,
-) -> dict[str, Misclassification]:  # fmt: skip
+    measure: _Measure, golden: GoldenItems | None, *, enforced: bool | None, all_flags: bool
+) -> dict[str, Misclassification]:
     """Return the reviewers' error rates by source, for sources with enough data."""
-    inside = cell >= 0
+    audit, domain, size = measure.audit, measure.domain, measure.size
+    action_only, confidence = measure.action_only, measure.confidence
+    said = audit.flagged if all_flags else measure.votes >= 0.5
     found = {
         "second_look": adjudicated_misclassification(
-            audit, inside, said, action_only=action_only, size=size, confidence=confidence
+            audit, measure.inside, said,
+            action_only=action_only, size=size, confidence=confidence,
         )
-    }
+    }  # fmt: skip
     if golden is not None:
         found["golden"] = golden_misclassification(
-            golden, site_shares(audit, cell, size),
+            golden, site_shares(audit, domain, size),
             action_only=action_only, enforced=enforced, any_flag=all_flags, confidence=confidence,
         )  # fmt: skip
     return {code: rates for code, rates in found.items() if rates is not None}
+
+
+def _most_precise(known: dict[str, Misclassification], *, misses_only: bool) -> str | None:
+    """Return the source with the narrower intervals; None without any."""
+    return min(
+        known, key=lambda name: _mean_width(known[name], misses_only=misses_only), default=None
+    )
 
 
 def _mean_width(reviewers: Misclassification, *, misses_only: bool) -> float:

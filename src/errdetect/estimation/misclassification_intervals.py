@@ -7,7 +7,13 @@ from numpy.typing import NDArray
 
 from errdetect.stats.intervals import Interval, find_roots
 
-__all__ = ["Misclassification", "corrected_interval", "recall_interval"]
+__all__ = [
+    "Misclassification",
+    "corrected_interval",
+    "mix_intervals",
+    "recall_interval",
+    "widen_interval",
+]
 
 Floats = NDArray[np.float64]
 
@@ -114,3 +120,61 @@ def corrected_interval(judged: Interval, reviewers: Misclassification) -> Interv
         find_roots(excess, rate, np.ones_like(rate)),
     )
     return Interval(rate, low, high)
+
+
+def widen_interval(interval: Interval, spread: Floats, fill: Floats | None = None) -> Interval:
+    """Widen intervals of rates by an independent uncertainty, then by what is unknown altogether.
+
+    Parameters
+    ----------
+    interval
+        Rates with limits, shape (n_cells,).
+    spread
+        Half width of the independent part, added in quadrature.
+    fill
+        How far each limit moves beyond that, down and up, shape (2, n_cells); None for not at all.
+
+    Examples
+    --------
+    >>> rate = Interval(np.array([0.5]), np.array([0.46]), np.array([0.54]))
+    >>> wide = widen_interval(rate, np.array([0.03]), np.array([[0.0], [0.1]]))
+    >>> wide.low.round(2).tolist(), wide.high.round(2).tolist()
+    ([0.45], [0.65])
+    """
+    down, up = (0.0, 0.0) if fill is None else fill
+    return Interval(
+        interval.estimate,
+        np.maximum(
+            interval.estimate - np.hypot(interval.estimate - interval.low, spread) - down, 0.0
+        ),
+        np.minimum(
+            interval.estimate + np.hypot(interval.high - interval.estimate, spread) + up, 1.0
+        ),
+    )
+
+
+def mix_intervals(one: Interval, other: Interval, share: Floats | float) -> Interval:
+    """Mix two intervals of the same rate: if both hold, so does the mixture.
+
+    Parameters
+    ----------
+    one, other
+        Rates with limits, shape (n_cells,).
+    share
+        Weight of the other, in [0, 1]; an interval with weight 0 may be NaN.
+
+    Examples
+    --------
+    >>> def at(value, low, high):
+    ...     return Interval(*(np.array([v]) for v in (value, low, high)))
+    >>> mixed = mix_intervals(at(0.2, 0.1, 0.3), at(0.4, 0.2, 0.8), 0.5)
+    >>> [round(float(v[0]), 2) for v in mixed]
+    [0.3, 0.15, 0.55]
+    """
+    weight = np.asarray(share, dtype=np.float64)
+
+    def mix(a: Floats, b: Floats) -> Floats:
+        mixed = (1 - weight) * a + weight * b
+        return np.where(weight <= 0, a, np.where(weight >= 1, b, mixed))
+
+    return Interval(*(mix(a, b) for a, b in zip(one, other, strict=True)))

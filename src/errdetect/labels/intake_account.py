@@ -21,7 +21,15 @@ from errdetect.labels.review_history import (
 )
 from errdetect.schemas import ADJUDICATION, AUDIT, GOLDEN, INTAKE, SOURCES, UPHELD
 
-__all__ = ["Intake", "IntakeRow", "check_lost_sample", "decision_rows", "draw_rows", "review_rows"]
+__all__ = [
+    "Intake",
+    "IntakeRow",
+    "check_lost_sample",
+    "decision_rows",
+    "draw_rows",
+    "excluded_rows",
+    "review_rows",
+]
 
 Bools = npt.NDArray[np.bool_]
 
@@ -36,6 +44,7 @@ EARLY: Final = "before its decision"
 CORRECTED_LATER: Final = "corrected by a later row"
 REPLACED: Final = "replaced by the reviewer's later verdict"
 LATER: Final = "not known by then"
+EXCLUDED: Final = "excluded reviewer"
 
 _STANDING = {
     UNKNOWN_DECISION: NO_DECISION,
@@ -150,7 +159,10 @@ def decision_rows(log: Rejections, table: str = "decisions") -> Iterator[IntakeR
 
 
 def review_rows(
-    history: pd.DataFrame, read: TableRead | None, rejected_ids: pd.Index
+    history: pd.DataFrame,
+    read: TableRead | None,
+    rejected_ids: pd.Index,
+    excluded: pd.DataFrame | None = None,
 ) -> Iterator[IntakeRow]:
     """Account for the reviews, by source.
 
@@ -162,6 +174,8 @@ def review_rows(
         From `read_reviews`, where they came from a file.
     rejected_ids
         Ids of the rejected decisions.
+    excluded
+        Reviews left out because of who gave them; None for none.
     """
     reason = history["standing"].map(_STANDING).fillna(USED)
     golden = (history["source"] == GOLDEN) & (reason == NO_DECISION)
@@ -173,6 +187,8 @@ def review_rows(
             if len(frame):
                 source = frame["source"].where(frame["source"].isin(SOURCES), "unreadable")
                 parts.append(frame.assign(reason=why, source=source))
+    if excluded is not None and len(excluded):
+        parts.append(excluded.assign(reason=EXCLUDED))
     names = ["review_id", "source", "inclusion_probability", "reason"]
     every = pd.concat([part[names] for part in parts if len(part)] or [parts[0][names]])
     for source in sorted(every["source"].unique()):
@@ -180,6 +196,24 @@ def review_rows(
         yield _review_row(source, READ, own)
         for why in sorted(own["reason"].unique()):
             yield _review_row(source, why, own[own["reason"] == why])
+
+
+def excluded_rows(reviews: pd.DataFrame) -> Iterator[IntakeRow]:
+    """Account for reviews that were left out because of who gave them, by source.
+
+    Parameters
+    ----------
+    reviews
+        With `source`, `review_id` and `inclusion_probability`.
+
+    Examples
+    --------
+    >>> reviews = pd.DataFrame({"source": ["golden"], "review_id": "r1", "inclusion_probability": None})
+    >>> [(row.source, row.reason, row.n) for row in excluded_rows(reviews)]
+    [('golden', 'excluded reviewer', 1)]
+    """
+    for source in sorted(reviews["source"].unique()):
+        yield _review_row(source, EXCLUDED, reviews[reviews["source"] == source])
 
 
 def _review_row(source: str, reason: str, rows: pd.DataFrame) -> IntakeRow:

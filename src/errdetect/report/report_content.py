@@ -82,7 +82,8 @@ class ReportContent:
     reviewers
         Scorecards of sites and of reviewers, who must be pseudonyms already: `site`, `reviewer`
         (missing on rows about a site), `measure`, `value`, `low`, `high`, `n`, `suppressed`,
-        `note` (why it is suppressed) and, where known, `basis` and `golden_needed`.
+        `note` (why it is suppressed) and, where known, `basis` and `golden_needed`. The measure
+        `deviation` names those whose verdicts depart from the others', and `note` says how.
     agreement
         `policy_id` (missing: all decisions), `alpha`, `low`, `high`, `observed`, `n_decisions`,
         `note` (why there is no alpha).
@@ -91,6 +92,9 @@ class ReportContent:
         check), `accept`, `stage`, `lots`, `aql`, `note`.
     reviewer_notes
         Sentences on what is missing about reviewers.
+    deviating
+        A sentence on each reviewer (under a pseudonym) or site whose verdicts depart from the
+        others'.
     volumes
         Counts of each policy: `policy_id`, `n_decisions` and, where
         known, `n_enforced`, `n_reviews` (reviewed decisions), `n_overturned`.
@@ -170,6 +174,7 @@ class ReportContent:
     agreement: pd.DataFrame | None = None
     inspection: pd.DataFrame | None = None
     reviewer_notes: Sequence[str] = ()
+    deviating: Sequence[str] = ()
     volumes: pd.DataFrame | None = None
     trend_by: pd.DataFrame | None = None
     slices: pd.DataFrame | None = None

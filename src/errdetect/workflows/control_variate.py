@@ -1,7 +1,7 @@
 """P(error) as control variate: it narrows the estimates' intervals; its source is recorded."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
@@ -22,14 +22,17 @@ from errdetect.estimation.queue_sample import (
     read_queue_design,
 )
 from errdetect.features.point_in_time_features import PointInTimeFeatures
+from errdetect.labels.intake_account import IntakeRow, excluded_rows
 from errdetect.ledger.ledger import find_ledger
 from errdetect.model.bundle import ModelBundle
 from errdetect.model.ensemble_members import FitOptions
 from errdetect.model.registry import ModelRegistry
 from errdetect.model.training import cross_fit
-from errdetect.schemas import RE_REVIEW, SCORES
+from errdetect.reviewers.deviations import Deviations
+from errdetect.schemas import AUDIT, GOLDEN, RE_REVIEW, SCORES
 from errdetect.snapshot import Snapshot
-from errdetect.workflows.load_data import Progress, free_threads
+from errdetect.workflows.load_data import AUTO, Progress, free_threads
+from errdetect.workflows.reviewer_quality import deviation_notes, reviewer_deviations
 
 __all__ = [
     "EstimationSample",
@@ -158,6 +161,8 @@ ColumnValues = pd.Series | npt.NDArray[np.str_]
 _CHUNK = 50_000
 #: Decisions above which the champion, which reads texts, takes minutes and a small model is used.
 _MANY = 200_000
+#: Share of the audit and golden reviews that may be set aside.
+_MOST_ASIDE = 1 / 3
 #: Decisions above which `auto` fits no P(error); such logs have large enough audits.
 _TOO_MANY = 300_000
 
@@ -178,7 +183,12 @@ class EstimationSample:
     settings
         The config's section `estimate`.
     notes
-        Where P(error) comes from, and which part of the queue was used.
+        Where P(error) comes from, which part of the queue was used, and whose verdicts were set
+        aside.
+    deviations
+        Whose verdicts depart from the others', with all reviews.
+    set_aside
+        The reviews that were set aside, by source.
     """
 
     snapshot: Snapshot
@@ -186,6 +196,8 @@ class EstimationSample:
     queue: QueueDesign | None
     settings: EstimateSettings
     notes: tuple[str, ...]
+    deviations: Deviations = field(default_factory=Deviations)
+    set_aside: tuple[IntakeRow, ...] = ()
 
     def rates(self, *by: Sequence[str]) -> RateEstimates:
         """Estimate the error rates overall and by groupings, each a list of columns."""
@@ -308,7 +320,47 @@ def estimation_sample(
         ids = machine.decisions["decision_id"]
         p_error = None if fitted is None else pd.Series(fitted, ids)
     notes += [part for part in (told, note) if part]
-    return EstimationSample(machine, p_error, queue, config.estimate, tuple(notes))
+    sample = EstimationSample(machine, p_error, queue, config.estimate, tuple(notes))
+    return _without_useless_verdicts(config, sample, progress)
+
+
+def _without_useless_verdicts(
+    config: Config, sample: EstimationSample, progress: Progress
+) -> EstimationSample:
+    """Name whose verdicts depart from the others', and set aside those no better than chance.
+
+    Decisions are given to reviewers without regard to their content, so the draws that only they
+    reviewed are missing at random.
+    """
+    machine, p = sample.snapshot, sample.p_error
+    if p is not None:
+        p = p.reindex(machine.decisions["decision_id"])
+    progress("comparing reviewers")
+    values = None if p is None else np.asarray(p.to_numpy(), dtype=np.float64)
+    found = reviewer_deviations(machine, values)
+    notes = (*sample.notes, *deviation_notes(config, found))
+    measured = machine.reviews["source"].isin([AUDIT, GOLDEN]).to_numpy(dtype=bool)
+    aside = found.covers(machine.reviews, useless=True) & measured
+    many = aside.sum() > _MOST_ASIDE * measured.sum()  # then it is unclear who goes wrong
+    if AUTO not in config.labels.exclude_reviewers or not aside.any() or many:
+        return replace(sample, notes=notes, deviations=found)
+    kept = machine.with_reviews(machine.reviews[~aside].reset_index(drop=True))
+    if sample.queue is None:
+        fitted, _ = control_variate(config, kept, progress=progress)
+        p = None if fitted is None else pd.Series(fitted, kept.decisions["decision_id"])
+    rates = sample.rates().overall.set_index("measure")["estimate"]
+    with_them = (
+        "" if pd.isna(rates["error_rate"]) else f"; with them it would be {rates['error_rate']:.1%}"
+    )
+    count = int(aside.sum())
+    note = (
+        f"the error rate leaves out {count:,} audit and golden reviews of those who are surely no better "
+        f"than chance{with_them} (labels.exclude_reviewers: auto)"
+    )
+    return replace(
+        sample, snapshot=kept, p_error=p, notes=(*notes, note), deviations=found,
+        set_aside=tuple(excluded_rows(machine.reviews[aside])),
+    )  # fmt: skip
 
 
 def refuse_broken_design(snapshot: Snapshot) -> None:

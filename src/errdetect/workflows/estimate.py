@@ -101,7 +101,7 @@ def estimate(
         progress("labelling")
         labels = labelled.result()
     progress("writing")
-    intake = loaded.snapshot.intake.joined(outside)
+    intake = loaded.snapshot.intake.joined((*outside, *sample.set_aside))
     schema = pa.schema([(name, pa.string()) for name in by] + list(ESTIMATES))
     told = {"by": list(by), "from": start, "to": end, "dsa": dsa is not None}
     run = describe_run(

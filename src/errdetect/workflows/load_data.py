@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from errdetect.config import Config
@@ -18,16 +20,18 @@ from errdetect.data.table_reading import (
     read_draws,
     read_reviews,
 )
-from errdetect.errors import ConfigError, error_message
+from errdetect.errors import ConfigError, error_message, escape_hidden
 from errdetect.labels.decision_labels import MATURITY
 from errdetect.labels.intake_account import check_lost_sample
 from errdetect.ledger.ledger import find_ledger
 from errdetect.snapshot import LabelRules, ReadSummary, Snapshot, empty_reviews
 
 __all__ = [
+    "AUTO",
     "LoadedData",
     "Progress",
     "check_losses",
+    "excluded_reviews",
     "free_threads",
     "label_rules",
     "load_draws",
@@ -37,6 +41,9 @@ __all__ = [
 ]
 
 Progress = Callable[[str], None]
+
+#: The entry of labels.exclude_reviewers for those who are surely no better than chance.
+AUTO = "auto"
 
 _SMALL = 50_000  # rows below which a second thread costs more than it saves
 
@@ -167,18 +174,55 @@ def read_tables(
     )
     log = Rejections("The decisions")
     log.add(decisions)
+    every = empty_reviews() if reviews is None else reviews.frame
+    out, unknown = excluded_reviews(config, every)
     snapshot = Snapshot(
         decisions.frame,
-        empty_reviews() if reviews is None else reviews.frame,
+        every[~out].reset_index(drop=True) if out.any() else every,
         policies,
         config.labels.as_of,
         label_rules(config),
-        ReadSummary.of({"decisions": log}, reviews, draws),
+        ReadSummary.of({"decisions": log}, reviews, draws, every[out]),
         None if draws is None else draws.frame,
     )
     others = (read for read in (reviews, draws) if read is not None)
-    notes = (*decisions.notes, *(note for read in others for note in read.notes))
+    notes = (*decisions.notes, *(note for read in others for note in read.notes), *unknown)
     return LoadedData(snapshot, log, decisions, reviews, notes, draws)
+
+
+def excluded_reviews(
+    config: Config, reviews: pd.DataFrame
+) -> tuple[npt.NDArray[np.bool_], tuple[str, ...]]:
+    """Find the reviews by those whom labels.exclude_reviewers names.
+
+    Parameters
+    ----------
+    config
+        From `load_config`.
+    reviews
+        Shape (n_reviews, any).
+
+    Returns
+    -------
+    (excluded, notes)
+        Which reviews, shape (n_reviews,), and a note for each entry that matches none. The entry
+        `auto` is not a name: `estimation_sample` applies it.
+    """
+    out, notes = np.zeros(len(reviews), dtype=bool), []
+    for entry in config.labels.exclude_reviewers:
+        if entry == AUTO:
+            continue
+        kind, mark, name = entry.partition(":")
+        column, name = (
+            ({"site": "site", "reviewer": "reviewer_id"}[kind], name)
+            if mark and kind in ("site", "reviewer")
+            else ("reviewer_id", entry)
+        )
+        own = (reviews[column] == name).to_numpy(dtype=bool, na_value=False)
+        if not own.any():
+            notes.append(f"labels.exclude_reviewers: no review is by {escape_hidden(entry)[:60]}")
+        out |= own
+    return out, tuple(notes)
 
 
 def label_rules(config: Config) -> LabelRules:

@@ -29,6 +29,7 @@ from errdetect.queue.review_value import error_kinds, expected_harm
 from errdetect.queue.selection import RANKED, budget_count
 from errdetect.report.report import ReportContent, render_report, report_tables
 from errdetect.report.report_content import Picture as Shown
+from errdetect.reviewers.deviations import Deviations
 from errdetect.schemas import AUDIT, FINDINGS, INTAKE, SLICES, THRESHOLDS, WHITELIST
 from errdetect.snapshot import Snapshot
 from errdetect.workflows.control_variate import (
@@ -56,7 +57,12 @@ from errdetect.workflows.report_changes import (
     target_groupings,
     write_briefs,
 )
-from errdetect.workflows.reviewer_quality import check_reviewers, reviewer_quality
+from errdetect.workflows.reviewer_quality import (
+    check_reviewers,
+    deviation_cards,
+    deviation_notes,
+    reviewer_quality,
+)
 from errdetect.workflows.run_description import champion_version, describe_run
 
 __all__ = [
@@ -139,6 +145,17 @@ def review_parts(config: Config, snapshot: Snapshot) -> dict[str, Any]:
         "inspection": quality.inspection,
         "reviewer_notes": quality.notes,
     }
+
+
+def deviation_parts(
+    config: Config, content: Mapping[str, Any], deviations: Deviations
+) -> dict[str, Any]:
+    """Add those whose verdicts depart from the others' to the table and the notes on reviewers."""
+    rows, cards = deviation_cards(config, deviations), content.get("reviewers")
+    if not len(rows):
+        return {}
+    table = rows if cards is None else pd.concat([cards, rows], ignore_index=True)
+    return {"reviewers": table, "deviating": deviation_notes(config, deviations)}
 
 
 def report_sample(
@@ -449,6 +466,7 @@ def _review_sections(
             estimates = estimate_report_rates(config, sample, goals)
             content |= rate_tables(config, estimates)
             notes += sample.notes
+            content |= deviation_parts(config, content, sample.deviations)
         found = find_error_slices(config, snapshot, progress=progress)
         content |= finding_parts(found)
         notes += found.notes

@@ -3,24 +3,51 @@
 import os
 import re
 import secrets
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from errdetect.config import Config
-from errdetect.errors import ConfigError, error_message
+from errdetect.errors import ConfigError, error_message, escape_hidden
+from errdetect.labels.review_history import COUNTS, OVERRULED
 from errdetect.reviewers.acceptance_sampling import AQLS, plan_inspections
 from errdetect.reviewers.agreement import krippendorff_alpha, verdict_counts
+from errdetect.reviewers.deviations import (
+    AT_RANDOM,
+    REVERSED,
+    SITE_POLICY,
+    Deviations,
+    find_deviations,
+    golden_outside_log,
+    leaning_share,
+)
 from errdetect.reviewers.error_rates import RATES
 from errdetect.reviewers.reviewer_model import ReviewerModel
-from errdetect.reviewers.scorecards import build_scorecards, golden_items_needed
-from errdetect.schemas import ADJUDICATION
+from errdetect.reviewers.scorecards import (
+    build_scorecards,
+    golden_items_needed,
+    pseudonymise_ids,
+)
+from errdetect.schemas import ADJUDICATION, AUDIT
 from errdetect.snapshot import Snapshot
 
-__all__ = ["SALT", "ReviewerQuality", "check_reviewers", "read_salt", "reviewer_quality"]
+__all__ = [
+    "SALT",
+    "ReviewerQuality",
+    "check_reviewers",
+    "deviation_cards",
+    "deviation_notes",
+    "read_salt",
+    "reviewer_deviations",
+    "reviewer_quality",
+    "shares_leaning_on_named",
+]
 
 
 #: The file's name in the registry's folder.
@@ -269,3 +296,129 @@ def _agreement_rows(config: Config, snapshot: Snapshot) -> pd.DataFrame:
         found = krippendorff_alpha(part, rng=np.random.default_rng(config.train.seed))
         rows.append({"policy_id": name, **vars(found)})
     return pd.DataFrame(rows).astype({"policy_id": "str", "note": "str"})
+
+
+_DEVIATIONS: "WeakKeyDictionary[Snapshot, Deviations]" = WeakKeyDictionary()
+
+
+def reviewer_deviations(
+    snapshot: Snapshot, p_error: npt.NDArray[np.float64] | None = None
+) -> Deviations:
+    """Return whose verdicts depart from the others', as of the snapshot's moment.
+
+    Computed once for a snapshot, by the first call's `p_error`.
+
+    Parameters
+    ----------
+    snapshot
+        Decisions and reviews.
+    p_error
+        P(error) of each decision, not fitted on its own reviews, shape (n_decisions,); None for
+        none.
+    """
+    if snapshot not in _DEVIATIONS:
+        outside = golden_outside_log(snapshot.review_history)
+        verdicts = snapshot.verdicts
+        if len(outside):
+            verdicts = pd.concat([verdicts[list(outside)], outside], ignore_index=True)
+        _DEVIATIONS[snapshot] = find_deviations(verdicts, snapshot.decisions, p_error)
+    return _DEVIATIONS[snapshot]
+
+
+def shares_leaning_on_named(
+    snapshot: Snapshot, deviations: Deviations, domain: npt.NDArray[np.int64], size: int
+) -> npt.NDArray[np.float64]:
+    """Return the share of each domain's weighted audit verdicts that named reviewers gave.
+
+    Parameters
+    ----------
+    snapshot
+        Decisions and reviews.
+    deviations
+        From `reviewer_deviations`.
+    domain
+        Cell of each decision, -1 for those in none, shape (n_decisions,).
+    size
+        Number of cells.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (size,), in [0, 1].
+    """
+    history = snapshot.review_history
+    counts = history["standing"].isin([COUNTS, OVERRULED]) & (history["source"] == AUDIT)
+    votes = history[counts.to_numpy(dtype=bool)]
+    weight = 1 / votes["inclusion_probability"].to_numpy(dtype=np.float64)
+    position = votes["position"].to_numpy(dtype=np.int64)
+    return leaning_share(position, weight, deviations.covers(votes), domain, size)
+
+
+def deviation_notes(config: Config, deviations: Deviations) -> tuple[str, ...]:
+    """Name those whose verdicts depart from the others', in sentences; reviewers by pseudonym."""
+    return tuple(
+        f"{_deviating_name(row)}: {_deviation_text(row)}"
+        for row in _named_rows(config, deviations).to_dict("records")
+    )
+
+
+def deviation_cards(config: Config, deviations: Deviations) -> pd.DataFrame:
+    """Return rows of the table `reviewers` for those who are named.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns as `ReviewerQuality.cards`: measure `deviation`, value the share of flags; the note
+        says what departs, and the basis how strong the evidence is.
+    """
+    named = _named_rows(config, deviations)
+    notes = [_deviation_text(row) for row in named.to_dict("records")]
+    return pd.DataFrame(
+        {
+            "site": named["site"].astype("str").where(named["site"].notna(), None),
+            "reviewer": named["reviewer_id"],
+            "measure": "deviation",
+            "value": (named["seen"] / named["n"]).astype(np.float64),
+            "low": np.nan,
+            "high": np.nan,
+            "n": named["n"].astype(np.float64),
+            "suppressed": False,
+            "basis": [f"e-value {value:.3g}" for value in named["e_value"]],
+            "note": pd.Series(notes, index=named.index, dtype="str"),
+            "golden_needed": pd.array([pd.NA] * len(named), dtype="Int64"),
+        }
+    ).astype({"site": "str", "reviewer": "str", "measure": "str", "basis": "str"})
+
+
+def _named_rows(config: Config, deviations: Deviations) -> pd.DataFrame:
+    """Return the named rows, reviewers under pseudonyms; only names make a salt file."""
+    named = deviations.named
+    people = named["reviewer_id"].astype("str").where(named["reviewer_id"].notna(), None)
+    if people.notna().any():
+        people = pseudonymise_ids(people, salt=read_salt(config.path(config.registry.path)))
+    return named.assign(reviewer_id=people)
+
+
+def _deviating_name(row: Mapping[Hashable, Any]) -> str:
+    if isinstance(row["reviewer_id"], str):
+        at = (
+            f" of site {escape_hidden(str(row['site']))[:60]}"
+            if isinstance(row["site"], str)
+            else ""
+        )
+        return f"{row['reviewer_id']}{at}"
+    site = f"site {escape_hidden(str(row['site']))[:60]}"
+    if row["level"] == SITE_POLICY:
+        return f"{site} on policy {escape_hidden(str(row['policy_id']))[:60]}"
+    return site
+
+
+def _deviation_text(row: Mapping[Hashable, Any]) -> str:
+    kind = {
+        REVERSED: "answers the reverse of the others",
+        AT_RANDOM: "answers without regard to the content",
+    }.get(row["kind"], f"reports {row['kind']}")
+    return (
+        f"{kind} ({row['seen']:.0f} flags in {row['n']:,} verdicts, where others would report "
+        f"{row['expected']:.1f}; since {row['since']:%Y-%m-%d})"
+    )

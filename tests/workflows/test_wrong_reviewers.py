@@ -72,6 +72,8 @@ def test_an_empty_list_names_but_sets_nothing_aside(estimated):
     found = estimated(NOBODY)
     assert any(note.startswith(f"site {SITE}: ") for note in found.notes)
     assert not any("no better than chance" in note for note in found.notes)
+    assert "of its audited work is by reviewers or sites" in error_rate(found)["method"]
+    assert "of its audited work" not in error_rate(estimated())["method"]
     assert intake_count(found, "excluded reviewer") == 0
 
 

@@ -32,7 +32,11 @@ from errdetect.reviewers.deviations import Deviations
 from errdetect.schemas import AUDIT, GOLDEN, RE_REVIEW, SCORES
 from errdetect.snapshot import Snapshot
 from errdetect.workflows.load_data import AUTO, Progress, free_threads
-from errdetect.workflows.reviewer_quality import deviation_notes, reviewer_deviations
+from errdetect.workflows.reviewer_quality import (
+    deviation_notes,
+    note_leaning_rates,
+    reviewer_deviations,
+)
 
 __all__ = [
     "EstimationSample",
@@ -201,9 +205,10 @@ class EstimationSample:
 
     def rates(self, *by: Sequence[str]) -> RateEstimates:
         """Estimate the error rates overall and by groupings, each a list of columns."""
-        return estimate_rates(
+        found = estimate_rates(
             self.snapshot, by, settings=self.settings, p_error=self.p_error, queue=self.queue
         )
+        return note_leaning_rates(self.snapshot, self.deviations, found)
 
     def of(self, decisions: pd.DataFrame) -> Self:
         """Return the sample of a subset of the decisions."""

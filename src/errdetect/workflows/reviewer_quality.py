@@ -15,6 +15,8 @@ import pandas as pd
 
 from errdetect.config import Config
 from errdetect.errors import ConfigError, error_message, escape_hidden
+from errdetect.estimation.domains import segment_decisions
+from errdetect.estimation.error_rates import RateEstimates
 from errdetect.labels.review_history import COUNTS, OVERRULED
 from errdetect.reviewers.acceptance_sampling import AQLS, plan_inspections
 from errdetect.reviewers.agreement import krippendorff_alpha, verdict_counts
@@ -349,9 +351,56 @@ def shares_leaning_on_named(
     history = snapshot.review_history
     counts = history["standing"].isin([COUNTS, OVERRULED]) & (history["source"] == AUDIT)
     votes = history[counts.to_numpy(dtype=bool)]
-    weight = 1 / votes["inclusion_probability"].to_numpy(dtype=np.float64)
+    given = votes["inclusion_probability"].to_numpy(dtype=np.float64)
+    weight = 1 / np.where(np.isnan(given), 1.0, given)  # the draw's own record has it then
     position = votes["position"].to_numpy(dtype=np.int64)
     return leaning_share(position, weight, deviations.covers(votes), domain, size)
+
+
+#: Share of a figure's audited work above which it names those whose verdicts depart.
+LEANS = 0.01
+
+
+def note_leaning_rates(
+    snapshot: Snapshot, deviations: Deviations, rates: RateEstimates
+) -> RateEstimates:
+    """Add to each figure's method how much of its audited work is by those who are named.
+
+    Parameters
+    ----------
+    snapshot
+        Decisions and reviews of the estimates.
+    deviations
+        From `reviewer_deviations`.
+    rates
+        The estimates.
+    """
+    if deviations.named.empty:
+        return rates
+    overall = shares_leaning_on_named(
+        snapshot, deviations, np.zeros(len(snapshot.decisions), np.int64), 1
+    )
+    groups = {}
+    for columns, frame in rates.by_group.items():
+        keys, domain = segment_decisions(snapshot.decisions, columns)
+        shares = shares_leaning_on_named(snapshot, deviations, domain, len(keys))
+        row = frame.groupby(list(columns), sort=False).ngroup().to_numpy()
+        groups[columns] = _note_shares(frame, shares[row])
+    return RateEstimates(
+        _note_shares(rates.overall, np.repeat(overall, len(rates.overall))), groups
+    )
+
+
+def _note_shares(frame: pd.DataFrame, share: npt.NDArray[np.float64]) -> pd.DataFrame:
+    text = [
+        f"; warning: {s:.0%} of its audited work is by reviewers or sites whose verdicts depart "
+        "from the others'"
+        if s > LEANS
+        else ""
+        for s in share
+    ]
+    leaning = frame["method"] + pd.Series(text, index=frame.index, dtype="str")
+    return frame.assign(method=frame["method"].where(frame["suppressed"], leaning))
 
 
 def deviation_notes(config: Config, deviations: Deviations) -> tuple[str, ...]:

@@ -133,3 +133,41 @@ def test_a_decision_log_with_one_id_twice_is_refused(decisions):
 def test_an_input_without_a_designed_sample_is_empty(decisions):
     audit = gather_audit_sample(decisions, frame(review("a", source="appeal", probability=np.nan)))
     assert len(audit.position) == 0
+
+
+def _half_answered(decisions, due):
+    ids = decisions["decision_id"].tolist()
+    draws = pd.DataFrame(
+        {
+            "draw_id": "new",
+            "decision_id": ids,
+            "inclusion_probability": 1.0,
+            "drawn_at": T + pd.Timedelta(days=5),
+            "due_at": pd.to_datetime(pd.Series([due] * len(ids)), utc=True),
+        }
+    )
+    return draws, frame(*(review(one, day=6, probability=1.0) for one in ids[:1]))
+
+
+def test_a_draw_whose_answers_are_not_due_is_left_out(decisions):
+    draws, answers = _half_answered(decisions, None)
+    last = decisions["decision_id"].iloc[-1]
+    earlier = frame(review(last, day=1, probability=0.5))
+    draws = draws[draws["decision_id"] != last]
+    audit = gather_audit_sample(decisions, pd.concat([earlier, answers]), draws=draws)
+    assert decisions["decision_id"].iloc[audit.position].tolist() == [last]
+    assert len(audit.unanswered.position) == 0
+    assert audit.pending[0].startswith("1 of ")
+    later = T + pd.Timedelta(days=60)
+    audit = gather_audit_sample(
+        decisions, pd.concat([earlier, answers]), draws=draws, as_of=later.to_pydatetime()
+    )
+    assert len(audit.position) == 2
+    assert audit.pending == ()
+
+
+def test_the_only_draw_counts_before_its_answers_are_due(decisions):
+    draws, answers = _half_answered(decisions, "2030-01-01")
+    audit = gather_audit_sample(decisions, answers, draws=draws)
+    assert (len(audit.position), audit.pending) == (1, ())
+    assert len(audit.unanswered.position) == len(decisions) - 1

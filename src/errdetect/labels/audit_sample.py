@@ -100,6 +100,8 @@ class AuditSample:
         weight (weight - 1), as with one design.
     n_shared
         How many decisions were drawn more than once.
+    pending
+        Draws that are left out as their answers are not due yet, each in words.
     unanswered
         The draws without a review; None where draws are not recorded, so that nobody knows.
     """
@@ -117,6 +119,7 @@ class AuditSample:
     own_variance: Floats | None = None
     unanswered: UnansweredDraws | None = None
     n_shared: int = 0
+    pending: tuple[str, ...] = ()
 
     @property
     def variance(self) -> Floats:
@@ -212,7 +215,8 @@ def gather_audit_sample(
     """Collect the draws of a designed sample; several reviewers of one decision are one draw.
 
     Only the sample's own reviews and adjudications count: appeals are not drawn by the design, so
-    they would bias the sample. Each reviewer's latest verdict on a decision counts.
+    they would bias the sample. Each reviewer's latest verdict on a decision counts. A recorded draw
+    of one day whose answers are not due and not complete is left out, unless there is no other.
 
     Parameters
     ----------
@@ -260,7 +264,12 @@ def gather_audit_sample(
     expert = (events["source"] == ADJUDICATION).to_numpy(dtype=bool)
     counts = standing.isin([COUNTS, OVERRULED]).to_numpy(dtype=bool) & ~expert
     votes, position = reviews[counts], events["position"].to_numpy()[counts]
-    design = _combined_design(decisions, votes, position, draws, as_of, sources)
+    recorded, pending = _recorded_draws(decisions, draws, position, known_at(reviews), as_of)
+    if draws is not None:  # answers of draws that are left out are left out, too
+        held = pd.Index(decisions["decision_id"]).get_indexer(pd.Index(draws["decision_id"]))
+        kept = np.isin(position, recorded["position"]) | ~np.isin(position, held)
+        votes, position = votes[kept], position[kept]
+    design = _combined_design(decisions, votes, position, recorded, sources)
     answered = np.isin(design.position, position)
     drawn = design.position[answered]
     final = expert & (standing == COUNTS).to_numpy(dtype=bool)
@@ -272,19 +281,17 @@ def gather_audit_sample(
     if draws is None:
         return sample
     waiting = UnansweredDraws(design.position[~answered], design.weight[~answered])
-    return replace(sample, unanswered=waiting)
+    return replace(sample, unanswered=waiting, pending=pending)
 
 
 def _combined_design(
     decisions: pd.DataFrame,
     votes: pd.DataFrame,
     position: Ints,
-    draws: pd.DataFrame | None,
-    as_of: datetime | None,
+    recorded: pd.DataFrame,
     sources: Sequence[str],
 ) -> DrawDesign:
     """Return the design of the recorded draws and of the reviews that belong to none of them."""
-    recorded = _recorded_draws(decisions, draws, as_of)
     other = ~np.isin(position, recorded["position"].to_numpy(np.int64))
     _check_probability(votes[other], " and ".join(f"{source} reviews" for source in sources))
     own = votes["inclusion_probability"].to_numpy(dtype=float)[other]
@@ -302,20 +309,42 @@ def _combined_design(
     return combine_recorded_draws(decisions, recorded)
 
 
+#: Time after which the answers of a draw without a date are due, and the response of a complete one.
+DUE_AFTER = pd.Timedelta(days=28)
+COMPLETE = 0.98
+
+
 def _recorded_draws(
-    decisions: pd.DataFrame, draws: pd.DataFrame | None, as_of: datetime | None
-) -> pd.DataFrame:
-    """Return the recorded draws of these decisions by then, with their `position`."""
+    decisions: pd.DataFrame,
+    draws: pd.DataFrame | None,
+    answered: Ints,
+    known: "pd.Series[pd.Timestamp]",
+    as_of: datetime | None,
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Return the recorded draws of these decisions with their `position`, and those not yet due."""
     columns = ["position", "draw_id", "inclusion_probability", "drawn_at"]
     if draws is None:
-        return pd.DataFrame(columns=columns)
+        return pd.DataFrame(columns=columns), ()
     position = pd.Index(decisions["decision_id"]).get_indexer(pd.Index(draws["decision_id"]))
-    known = position >= 0
+    inside = position >= 0
     if as_of is not None:
-        known &= ~(draws["drawn_at"] > pd.Timestamp(as_of)).to_numpy(dtype=bool)
-    frame = draws.assign(position=position)[known]
-    distinct: pd.DataFrame = frame.drop_duplicates(["draw_id", "position"])[columns]
-    return distinct
+        inside &= ~(draws["drawn_at"] > pd.Timestamp(as_of)).to_numpy(dtype=bool)
+    frame = draws.assign(position=position)[inside].drop_duplicates(["draw_id", "position"])
+    moments = [known.max(), frame["drawn_at"].max(), decisions["decided_at"].max()]
+    now = pd.Timestamp(as_of) if as_of is not None else max(m for m in moments if not pd.isna(m))
+    pending = []
+    for draw_id, rows in frame.groupby("draw_id", sort=False):
+        first, last = rows["drawn_at"].min(), rows["drawn_at"].max()
+        due = rows["due_at"].max() if rows["due_at"].notna().any() else last + DUE_AFTER
+        n = int(rows["position"].isin(answered).sum())
+        if last - first <= pd.Timedelta(days=1) and due > now and n < COMPLETE * len(rows):
+            pending.append((draw_id, f"{n:,} of {len(rows):,} decisions of draw {draw_id} are "
+                            f"reviewed; it counts when they all are, or from {due:%Y-%m-%d}"))  # fmt: skip
+    late = frame["draw_id"].isin([draw_id for draw_id, _ in pending]).to_numpy(dtype=bool)
+    others = ~np.isin(answered, frame["position"].to_numpy())
+    if late.all() and not others.any():
+        return frame[columns], ()
+    return frame.loc[~late, columns], tuple(text for _, text in pending)
 
 
 def expert_answers(adjudications: pd.DataFrame, position: Ints, drawn: Ints) -> ExpertAnswers:

@@ -124,7 +124,8 @@ def estimate(
         if rows is not None:
             files["dsa"] = Path(dsa or "")
             write_dsa(rows, files["dsa"])
-    notes = (*loaded.notes, *sample.notes, *_response_notes(response))
+    pending = sample.snapshot.audit_sample.pending
+    notes = (*loaded.notes, *sample.notes, *_response_notes(response), *pending)
     return EstimateResult(estimates, files, notes, intake)
 
 

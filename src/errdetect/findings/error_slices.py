@@ -1,7 +1,7 @@
 """Slices: rules where a policy errs more than elsewhere, confirmed on data not used to find them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +16,15 @@ from errdetect.findings.conditions import (
     list_conditions,
     rule_mask,
 )
-from errdetect.findings.rate_tests import Rate, excess_p_value, weighted_rate
-from errdetect.stats.multiple_testing import adaptive_q_values
+from errdetect.findings.rate_tests import (
+    ExcessTest,
+    Rate,
+    excess_p_value,
+    excess_test,
+    selected_rate,
+    weighted_rate,
+)
+from errdetect.stats.multiple_testing import adaptive_q_values, critical_shares
 
 __all__ = ["RuleCandidate", "Slice", "find_slices", "rows_by_code", "search_rules"]
 
@@ -247,12 +254,13 @@ class _TestedRule:
     inside: Bools
     confirming: Bools
 
-    def p_value(self) -> float:
+    def test(self) -> ExcessTest | None:
         inside, outside = (rows & self.confirming for rows in (self.inside, ~self.inside))
-        return excess_p_value(self.judged, inside, outside, self.candidate.kind)
+        return excess_test(self.judged, inside, outside, self.candidate.kind)
 
-    def rate(self, rows: Bools) -> Rate:
-        return weighted_rate(self.judged, rows & self.confirming, self.candidate.kind)
+    def rate(self, rows: Bools, confidence: float = 0.95) -> Rate:
+        own = rows & self.confirming
+        return weighted_rate(self.judged, own, self.candidate.kind, confidence=confidence)
 
 
 def rows_by_code(codes: Ints, n: int) -> list[Ints]:
@@ -321,7 +329,7 @@ def _search_policies(
     for code, rows in enumerate(rows_by_code(policy, n_policies)):
         own = judged.select_rows(audited[code])
         part = frame.iloc[own.position]
-        for confirming in (~own.early, own.early):
+        for confirming in (~own.early, own.early, np.ones(len(own), dtype=bool)):
             if confirming.sum() < _LEAST_ROWS:
                 continue
             searched = np.setdiff1d(rows, own.position[confirming], assume_unique=True)
@@ -349,25 +357,54 @@ def _search_candidates(
 
 def _test_candidates(tried: list[_TestedRule], level: float) -> list[tuple[Slice, _TestedRule]]:
     """Test every candidate on the half that was not used to find it."""
-    p = np.array([t.p_value() for t in tried])
+    tests = [t.test() for t in tried]
+    p = np.array([1.0 if test is None else test.p_value for test in tests])
     prior = np.array([min(t.candidate.score, _SURE) for t in tried])
     q = adaptive_q_values(p, prior)
+    confirmed = q <= level
+    # q = p x factor / rank: the p-value up to which a confirmed rule would have been confirmed.
+    ranks = max(int(confirmed.sum()), 1)
+    limits = level * ranks * critical_shares(p, prior)
     out = []
-    for i, t in enumerate(tried):
+    for i, (t, test) in enumerate(zip(tried, tests, strict=True)):
+        outside = t.rate(~t.inside)
+        inside = t.rate(t.inside)
+        if confirmed[i] and test is not None:
+            inside = _confirmed_rate(t, test, outside, float(limits[i]), ranks / len(tried))
         found = Slice(
             policy=t.policy,
             rule=t.candidate.rule,
             kind=t.candidate.kind,
             rows=t.rows[t.inside],
-            inside=t.rate(t.inside),
-            outside=t.rate(~t.inside),
+            inside=inside,
+            outside=outside,
             base=t.rate(np.ones_like(t.inside)),
             p_value=float(p[i]),
             q_value=float(q[i]),
-            confirmed=bool(q[i] <= level),
+            confirmed=bool(confirmed[i]),
         )
         out.append((found, t))
     return out
+
+
+def _confirmed_rate(
+    t: _TestedRule, test: ExcessTest, outside: Rate, limit: float, share: float
+) -> Rate:
+    """Return the rate within a confirmed rule, without what its selection added.
+
+    Parameters
+    ----------
+    t, test, outside
+        The rule, its test, and the rest's rate.
+    limit
+        The highest p-value with which it would have been confirmed.
+    share
+        Share of the tested rules that were confirmed: the limits' coverage is that of all
+        reported intervals together (Benjamini and Yekutieli 2005, JASA 100, 71-81).
+    """
+    seen = t.rate(t.inside, 1 - 0.05 * share)
+    estimate = selected_rate(seen, test.critical_rate(limit), min(outside.estimate, seen.estimate))
+    return replace(seen, estimate=estimate, low=min(seen.low, estimate))
 
 
 def _drop_redundant(tested: list[tuple[Slice, _TestedRule]]) -> list[Slice]:

@@ -4,13 +4,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import gammainc
+from scipy.optimize import brentq
+from scipy.special import betainc, gammainc
 
 from errdetect.findings.audit_evidence import AuditEvidence
 from errdetect.stats.effective_size import effective_size
 from errdetect.stats.intervals import wilson
 
-__all__ = ["Rate", "excess_p_value", "weighted_rate"]
+__all__ = ["ExcessTest", "Rate", "excess_p_value", "selected_rate", "excess_test", "weighted_rate"]
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -37,7 +38,9 @@ class Rate:
     worth: float
 
 
-def weighted_rate(judged: AuditEvidence, rows: Bools, kind: int) -> Rate:
+def weighted_rate(
+    judged: AuditEvidence, rows: Bools, kind: int, *, confidence: float = 0.95
+) -> Rate:
     """Estimate the rate of a kind of error among some of the audited decisions.
 
     Parameters
@@ -48,6 +51,8 @@ def weighted_rate(judged: AuditEvidence, rows: Bools, kind: int) -> Rate:
         Shape (m,), which of them.
     kind
         Column of `judged.errors`.
+    confidence
+        Nominal coverage of the limits.
 
     Returns
     -------
@@ -71,12 +76,72 @@ def weighted_rate(judged: AuditEvidence, rows: Bools, kind: int) -> Rate:
         expected = float((w**2) @ (spread * (1 - spread)))
         variance = max(seen, expected) / total**2
         worth = min(rate * (1 - rate) / variance, float(len(w)))
-    _, low, high = wilson(np.array([rate]), np.array([worth]))
+    _, low, high = wilson(np.array([rate]), np.array([worth]), confidence)
     return Rate(rate, float(low[0]), float(high[0]), len(w), worth)
+
+
+@dataclass(frozen=True)
+class ExcessTest:
+    """The test of an excess: weighted errors inside against a scaled and shifted Poisson count.
+
+    Parameters
+    ----------
+    total
+        Weighted errors inside.
+    mean
+        Their expected number if the rate inside were that outside.
+    weight
+        Sum of the weights inside.
+    scale
+        Variance of the weighted count over its mean.
+    tail
+        Third moment of the weighted count over its variance, in units of `scale`.
+    """
+
+    total: float
+    mean: float
+    weight: float
+    scale: float
+    tail: float
+
+    @property
+    def p_value(self) -> float:
+        """The one-sided p-value."""
+        return self._tail_probability(self.total)
+
+    def critical_rate(self, level: float) -> float:
+        """Return the lowest rate inside whose p-value is at most `level`, in [0, 1]."""
+        top = max(self.weight, self.total)
+        if self._tail_probability(top) > level:
+            return top / self.weight
+        return float(brentq(lambda x: self._tail_probability(x) - level, 0.0, top)) / self.weight
+
+    def _tail_probability(self, total: float) -> float:
+        above = max(total - self.mean * (1 - 1 / self.tail), 0.0) / (self.tail * self.scale)
+        return float(gammainc(above, self.mean / (self.tail**2 * self.scale))) if above else 1.0
 
 
 def excess_p_value(judged: AuditEvidence, inside: Bools, outside: Bools, kind: int) -> float:
     """Test whether a kind of error is more frequent inside than outside: one-sided p-value.
+
+    Parameters
+    ----------
+    judged, inside, outside, kind
+        As for `excess_test`.
+
+    Returns
+    -------
+    float
+        1 where either side has no reviews, or no error was found inside.
+    """
+    tested = excess_test(judged, inside, outside, kind)
+    return 1.0 if tested is None else tested.p_value
+
+
+def excess_test(
+    judged: AuditEvidence, inside: Bools, outside: Bools, kind: int
+) -> ExcessTest | None:
+    """Test whether a kind of error is more frequent inside than outside: one-sided.
 
     Parameters
     ----------
@@ -89,8 +154,8 @@ def excess_p_value(judged: AuditEvidence, inside: Bools, outside: Bools, kind: i
 
     Returns
     -------
-    float
-        1 where either side has no reviews, or no error was found inside.
+    ExcessTest
+        None where either side has no reviews, or no error was found inside.
 
     Notes
     -----
@@ -104,7 +169,7 @@ def excess_p_value(judged: AuditEvidence, inside: Bools, outside: Bools, kind: i
     total = float((w * e)[inside].sum())
     weight_in, weight_out = float(w[inside].sum()), float(w[outside].sum())
     if total <= 0 or weight_out <= 0:
-        return 1.0
+        return None
     errors_out = float((w * e)[outside].sum())
     # Where no error was found outside, half an error of mean weight is assumed.
     rate = max(errors_out, 0.5 * weight_out / float(outside.sum())) / weight_out
@@ -115,5 +180,50 @@ def excess_p_value(judged: AuditEvidence, inside: Bools, outside: Bools, kind: i
     scale = max(null, float((w**2 * e)[inside].sum()) / total)
     # Heavily weighted errors are rare: the third moment sets the length of the tail.
     tail = max(float(w[inside] ** 2 @ spread * spread.sum() / (w[inside] @ spread) ** 2), 1.0)
-    above = max(total - mean * (1 - 1 / tail), 0.0) / (tail * scale)
-    return float(gammainc(above, mean / (tail**2 * scale))) if above else 1.0
+    return ExcessTest(total, mean, weight_in, scale, tail)
+
+
+def selected_rate(seen: Rate, critical: float, floor: float) -> float:
+    """Estimate a rate that was reported because it is high: shrunk by what the selection added.
+
+    Parameters
+    ----------
+    seen
+        The rate as measured on the data that confirmed it.
+    critical
+        The rate from which it would have been confirmed.
+    floor
+        The rate of the rest: a confirmed excess is not below zero.
+
+    Returns
+    -------
+    float
+        Between `floor` and the rate seen.
+
+    Notes
+    -----
+    The rate at which half of the samples that are confirmed show this rate or less: the
+    median-unbiased estimate from the binomial distribution truncated at the critical value (Zhong
+    and Prentice 2008, Biostatistics 9, 621-634; Fithian, Sun and Taylor 2014). Far above the
+    critical value nothing is taken off.
+
+    Examples
+    --------
+    >>> rate = Rate(0.3, 0.2, 0.42, 60, 60.0)
+    >>> round(selected_rate(rate, 0.25, 0.08), 2), round(selected_rate(rate, 0.1, 0.08), 2)
+    (0.28, 0.3)
+    """
+    n, k = seen.worth, seen.estimate * seen.worth
+    least = min(critical * n, k)
+
+    def share_above(rate: float) -> float:
+        # Between k and k + 1 successes: as many samples on either side (mid-p).
+        beyond = betainc([k + 0.5, least + 0.5], [n - k + 0.5, n - least + 0.5], rate)
+        return float(beyond[0] / max(beyond[1], 1e-300)) - 0.5
+
+    low = max(floor, 1e-9)
+    if not low < seen.estimate or share_above(low) >= 0:
+        return float(np.clip(floor, 0.0, seen.estimate))
+    if share_above(seen.estimate) <= 0:
+        return seen.estimate
+    return float(brentq(share_above, low, seen.estimate))

@@ -17,16 +17,19 @@ from errdetect.findings.conditions import (
     rule_mask,
 )
 from errdetect.findings.rate_tests import (
+    Control,
     ExcessTest,
     Rate,
     excess_p_value,
     excess_test,
+    fit_control,
     selected_rate,
     weighted_rate,
 )
+from errdetect.schemas import WRONG_LABEL
 from errdetect.stats.multiple_testing import adaptive_q_values, critical_shares
 
-__all__ = ["RuleCandidate", "Slice", "find_slices", "rows_by_code", "search_rules"]
+__all__ = ["ErrorControl", "RuleCandidate", "Slice", "find_slices", "rows_by_code", "search_rules"]
 
 
 Floats = npt.NDArray[np.float64]
@@ -244,6 +247,67 @@ class Slice:
 
 
 @dataclass(frozen=True)
+class ErrorControl:
+    """P(error) of every decision, to assist the confirmation of slices.
+
+    Parameters
+    ----------
+    p_error
+        Cross-fitted P(error), shape (n,).
+    kind
+        The kind that an error of each decision would be, an index in `KINDS`, shape (n,).
+    early
+        From `earlier_part`, shape (n,).
+    """
+
+    p_error: Floats
+    kind: Ints
+    early: Bools
+
+    def of_rule(
+        self,
+        frame: pd.DataFrame,
+        rows: Ints,
+        judged: AuditEvidence,
+        candidate: RuleCandidate,
+        inside: Bools,
+        confirming: Bools,
+    ) -> Control | None:
+        """Return the control variate of a rule; None where the sample does not match the log.
+
+        Parameters
+        ----------
+        frame
+            Columns of the log, n rows.
+        rows
+            The policy's rows of the log.
+        judged, candidate, inside, confirming
+            Its audited decisions, the rule, which of them it holds, and which confirm.
+        """
+        if KINDS[candidate.kind] == WRONG_LABEL:
+            return None
+        if not confirming.all():
+            rows = rows[self.early[rows] == judged.early[confirming][0]]
+        weight = judged.weight[confirming]
+        # Where the weights do not add up to the decisions, the sample is not of all of these.
+        doubt = _FRAME_SDS * np.sqrt(weight @ (weight - 1)) + 1.0
+        if abs(weight.sum() - len(rows)) > doubt:
+            return None
+        p = self.p_error
+        if candidate.kind:
+            p = np.where(self.kind == candidate.kind, p, 0.0)
+        held = rule_mask(frame.iloc[rows], candidate.rule)
+        if held.all() or not held.any():
+            return None
+        means = float(p[rows[held]].mean()), float(p[rows[~held]].mean())
+        own = p[judged.position]
+        return fit_control(judged, confirming, candidate.kind, own, inside, means)
+
+
+_FRAME_SDS = 4.0
+
+
+@dataclass(frozen=True)
 class _TestedRule:
     """A candidate, its policy's audited decisions, and which of these are the confirming half."""
 
@@ -253,14 +317,17 @@ class _TestedRule:
     rows: Ints
     inside: Bools
     confirming: Bools
+    control: Control | None
 
     def test(self) -> ExcessTest | None:
         inside, outside = (rows & self.confirming for rows in (self.inside, ~self.inside))
-        return excess_test(self.judged, inside, outside, self.candidate.kind)
+        return excess_test(self.judged, inside, outside, self.candidate.kind, self.control)
 
     def rate(self, rows: Bools, confidence: float = 0.95) -> Rate:
         own = rows & self.confirming
-        return weighted_rate(self.judged, own, self.candidate.kind, confidence=confidence)
+        return weighted_rate(
+            self.judged, own, self.candidate.kind, confidence=confidence, control=self.control
+        )
 
 
 def rows_by_code(codes: Ints, n: int) -> list[Ints]:
@@ -284,6 +351,7 @@ def find_slices(
     rng: np.random.Generator,
     leave_out: Sequence[str] = (),
     level: float = 0.05,
+    control: ErrorControl | None = None,
 ) -> list[Slice]:
     """Find where each policy errs more than elsewhere, and test it on a fresh sample.
 
@@ -306,6 +374,8 @@ def find_slices(
         Columns that no condition may use.
     level
         False discovery rate among the confirmed.
+    control
+        P(error) as control variate of the confirmation.
 
     Returns
     -------
@@ -315,14 +385,19 @@ def find_slices(
     frame = decisions[condition_columns(decisions, leave_out)]
     # The products are small: BLAS threads would only slow them down on a busy processor.
     with threadpool_limits(1, user_api="blas"):
-        tried = _search_policies(frame, judged, policy, known, rng)
+        tried = _search_policies(frame, judged, policy, known, rng, control)
     return _drop_redundant(_test_candidates(tried, level))
 
 
 def _search_policies(
-    frame: pd.DataFrame, judged: AuditEvidence, policy: Ints, known: Ints, rng: np.random.Generator
+    frame: pd.DataFrame,
+    judged: AuditEvidence,
+    policy: Ints,
+    known: Ints,
+    rng: np.random.Generator,
+    control: ErrorControl | None,
 ) -> list[_TestedRule]:
-    """Search each policy twice, and keep the rules that the other half of its sample can test."""
+    """Search each policy without one half of its sample, the other, or both, which then confirm."""
     tried: list[_TestedRule] = []
     n_policies = int(policy.max(initial=-1)) + 1
     audited = rows_by_code(judged.policy, n_policies)
@@ -336,8 +411,13 @@ def _search_policies(
             for candidate in _search_candidates(frame, searched, known[searched], rng):
                 inside = rule_mask(part, candidate.rule)
                 if (inside & confirming).sum() >= _LEAST_ROWS:
+                    assist = None
+                    if control is not None:
+                        assist = control.of_rule(frame, rows, own, candidate, inside, confirming)
                     tried.append(
-                        _TestedRule(code, candidate, own, audited[code], inside, confirming)
+                        _TestedRule(
+                            code, candidate, own, audited[code], inside, confirming, assist
+                        )
                     )
     return tried
 

@@ -19,7 +19,7 @@ from errdetect.findings.audit_evidence import (
 )
 from errdetect.findings.conditions import rule_mask
 from errdetect.findings.disagreement import AnswerComparisons, compare_answers
-from errdetect.findings.error_slices import Slice, find_slices, rows_by_code
+from errdetect.findings.error_slices import ErrorControl, Slice, find_slices, rows_by_code
 from errdetect.findings.finding_rows import account_row, error_harm, slice_row, threshold_row
 from errdetect.findings.root_causes import Cause, SliceContext, name_cause
 from errdetect.findings.thresholds import evaluate_thresholds
@@ -81,6 +81,7 @@ def find_findings(
     rng: np.random.Generator,
     leave_out: Sequence[str] = (),
     level: float = 0.05,
+    p_error: npt.NDArray[np.float64] | None = None,
 ) -> Findings:
     """Find where policies err more than elsewhere, name the causes, and try other thresholds.
 
@@ -95,6 +96,8 @@ def find_findings(
         Columns that no rule may use.
     level
         False discovery rate among the confirmed.
+    p_error
+        Cross-fitted P(error) of each decision, shape (n,): assists the confirmation of slices.
 
     Returns
     -------
@@ -124,6 +127,7 @@ def find_findings(
     tested = find_slices(
         decisions, judged, log.policy, log.known,
         rng=rng, leave_out=leave_out, level=level,
+        control=_error_control(log, p_error),
     )  # fmt: skip
     rows = _slice_rows(log, judged, tested, votes, policies)
     slices = _sorted_frame(rows, SLICES)
@@ -134,6 +138,16 @@ def find_findings(
         log, judged, left_out, has_bars={"score", "threshold"} <= set(decisions.columns)
     )
     return Findings(slices, thresholds, _sorted_frame(rows, FINDINGS), notes)
+
+
+def _error_control(
+    log: DecisionLog, p_error: npt.NDArray[np.float64] | None
+) -> ErrorControl | None:
+    """Gather the control variate of the confirmation; None without P(error)."""
+    if p_error is None:
+        return None
+    kind = np.where(log.decisions["enforced"].to_numpy(dtype=bool), 1, 2)
+    return ErrorControl(p_error, kind, log.early)
 
 
 def _slice_rows(

@@ -1,7 +1,7 @@
 """Slices: rules where a policy errs more than elsewhere, confirmed on data not used to find them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -20,10 +20,10 @@ from errdetect.findings.rate_tests import (
     Control,
     ExcessTest,
     Rate,
+    confirmed_rate,
     excess_p_value,
     excess_test,
     fit_control,
-    selected_rate,
     weighted_rate,
 )
 from errdetect.schemas import WRONG_LABEL
@@ -415,9 +415,7 @@ def _search_policies(
                     if control is not None:
                         assist = control.of_rule(frame, rows, own, candidate, inside, confirming)
                     tried.append(
-                        _TestedRule(
-                            code, candidate, own, audited[code], inside, confirming, assist
-                        )
+                        _TestedRule(code, candidate, own, audited[code], inside, confirming, assist)
                     )
     return tried
 
@@ -450,7 +448,8 @@ def _test_candidates(tried: list[_TestedRule], level: float) -> list[tuple[Slice
         outside = t.rate(~t.inside)
         inside = t.rate(t.inside)
         if confirmed[i] and test is not None:
-            inside = _confirmed_rate(t, test, outside, float(limits[i]), ranks / len(tried))
+            wide = t.rate(t.inside, 1 - 0.05 * ranks / len(tried))
+            inside = confirmed_rate(wide, test, outside, float(limits[i]))
         found = Slice(
             policy=t.policy,
             rule=t.candidate.rule,
@@ -465,26 +464,6 @@ def _test_candidates(tried: list[_TestedRule], level: float) -> list[tuple[Slice
         )
         out.append((found, t))
     return out
-
-
-def _confirmed_rate(
-    t: _TestedRule, test: ExcessTest, outside: Rate, limit: float, share: float
-) -> Rate:
-    """Return the rate within a confirmed rule, without what its selection added.
-
-    Parameters
-    ----------
-    t, test, outside
-        The rule, its test, and the rest's rate.
-    limit
-        The highest p-value with which it would have been confirmed.
-    share
-        Share of the tested rules that were confirmed: the limits' coverage is that of all
-        reported intervals together (Benjamini and Yekutieli 2005, JASA 100, 71-81).
-    """
-    seen = t.rate(t.inside, 1 - 0.05 * share)
-    estimate = selected_rate(seen, test.critical_rate(limit), min(outside.estimate, seen.estimate))
-    return replace(seen, estimate=estimate, low=min(seen.low, estimate))
 
 
 def _drop_redundant(tested: list[tuple[Slice, _TestedRule]]) -> list[Slice]:

@@ -31,7 +31,6 @@ from errdetect.schemas import (
     WRONGFUL_ACTION,
 )
 from errdetect.snapshot import Snapshot
-from errdetect.stats.multiple_testing import benjamini_hochberg
 
 __all__ = ["Findings", "find_findings", "no_findings"]
 
@@ -132,7 +131,7 @@ def find_findings(
     rows = _slice_rows(log, judged, tested, votes, policies)
     slices = _sorted_frame(rows, SLICES)
     rows += _account_rows(log, judged, policies, level)
-    moved, thresholds, left_out = _threshold_rows(log, judged, policies)
+    moved, thresholds, left_out = _threshold_rows(log, judged, policies, level)
     rows += moved
     notes = _limitation_notes(
         log, judged, left_out, has_bars={"score", "threshold"} <= set(decisions.columns)
@@ -206,32 +205,35 @@ def _slice_cause(
 def _account_rows(
     log: DecisionLog, judged: AuditEvidence, policies: Mapping[str, Policy], level: float
 ) -> list[dict[str, Any]]:
-    groups = find_account_clusters(log.account, log.policy, log.known, log.right, log.early, judged)
-    q = benjamini_hochberg(np.array([g.p_value for g in groups]))
+    groups = find_account_clusters(
+        log.account, log.policy, log.known, log.right, log.early, judged, level=level
+    )
     of_policy = rows_by_code(log.policy, len(log.policy_ids))
     out = []
-    for group, q_value in zip(groups, q.tolist(), strict=True):
+    for group in groups:
         where = of_policy[group.policy]
         rows = where[np.isin(log.account[where], group.accounts)]
-        out.append(account_row(log, group, rows, policies, q_value, level))
+        out.append(account_row(log, group, rows, policies))
     return out
 
 
 def _threshold_rows(
-    log: DecisionLog, judged: AuditEvidence, policies: Mapping[str, Policy]
+    log: DecisionLog, judged: AuditEvidence, policies: Mapping[str, Policy], level: float
 ) -> tuple[list[dict[str, Any]], pd.DataFrame, int]:
-    """Try other thresholds; write the better ones as rows."""
+    """Try other thresholds; write those that were tested as rows."""
     harms = {
         p: (error_harm(policies, p, WRONGFUL_ACTION), error_harm(policies, p, MISSED_VIOLATION))
         for p in log.policy_ids
     }
-    table, moves, left_out = evaluate_thresholds(log.decisions, judged, harms.__getitem__)
+    table, moves, left_out = evaluate_thresholds(
+        log.decisions, judged, harms.__getitem__, level=level
+    )
     out = []
     for move in moves:
         own = table[(table["policy_id"] == move.policy_id) & (table["moderator"] == move.moderator)]
         own = own[own["market"].isna() if move.market is None else own["market"] == move.market]
         now = own[own["current"]].iloc[0].to_dict()
-        then = own[own["recommended"]].iloc[0]
+        then = own[own["threshold"] == move.recommended].iloc[0]
         now |= {f"{m}_then": then[m] for m in ("wrongful", "missed")}
         out.append(threshold_row(log, move, {str(k): v for k, v in now.items()}, move.n))
     return out, table, left_out

@@ -172,7 +172,8 @@ def _review_sections(
             estimates = estimate_report_rates(config, sample, goals)
             content |= rate_tables(config, estimates)
             notes += sample.notes
-        found = find_error_slices(config, snapshot, progress=progress)
+        known = None if sample is None else sample.p_error
+        found = find_error_slices(config, snapshot, p_error=known, progress=progress)
         content |= finding_parts(found)
         notes += found.notes
         until = config.labels.as_of or now

@@ -28,7 +28,11 @@ __all__ = [
 
 
 def find_error_slices(
-    config: Config, snapshot: Snapshot, *, progress: Progress = lambda _: None
+    config: Config,
+    snapshot: Snapshot,
+    *,
+    p_error: "pd.Series[float] | None" = None,
+    progress: Progress = lambda _: None,
 ) -> Findings:
     """Find where policies err more than elsewhere, as of the snapshot's moment.
 
@@ -38,6 +42,8 @@ def find_error_slices(
         From `load_config`.
     snapshot
         Decisions and reviews.
+    p_error
+        Cross-fitted P(error) by decision_id, to assist the confirmation; None for none.
     progress
         Callback for progress messages.
 
@@ -55,10 +61,15 @@ def find_error_slices(
     if not len(machine.reviewed_ids):
         return no_findings("No decision was reviewed by then, so there are no findings.")
     progress("searching for where policies err")
+    known = None
+    if p_error is not None:
+        aligned = p_error.reindex(machine.decisions["decision_id"]).to_numpy(np.float64)
+        known = aligned if np.isfinite(aligned).all() else None
     return find_findings(
         machine,
         rng=np.random.default_rng(config.train.seed),
         leave_out=tuple(config.features.leave_out),
+        p_error=known,
     )
 
 

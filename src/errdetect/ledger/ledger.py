@@ -592,11 +592,41 @@ class Ledger:
         Parameters
         ----------
         entity
-            Only `run`, `reviews`, `remediation` or `proposal`.
+            Only `run`, `reviews`, `remediation`, `proposal` or `discovery`.
         id
             Only this one.
         """
         return loop.entity_history(self.engine, entity, id)
+
+    def record_discoveries(
+        self, period: str, level: float, confirmed: int, *, at: datetime
+    ) -> bool:
+        """Record at which level a report tested its findings; repeating it adds nothing.
+
+        Parameters
+        ----------
+        period
+            The decisions' first and last day; each period has one level.
+        level
+            False discovery rate of this report, from `errdetect.stats.online_testing`.
+        confirmed
+            How many findings it confirmed.
+        at
+            The report's moment.
+
+        Returns
+        -------
+        bool
+            Whether anything was added.
+        """
+        known = self.history("discovery", period)
+        row = {"from": repr(float(level)), "to": str(confirmed)}
+        if len(known) and known.iloc[-1][["from", "to"]].to_dict() == row:
+            return False
+        event = {"entity": "discovery", "id": period, "what": "tested", **row}
+        with write_transaction(self.engine) as connection:
+            record_events(connection, tables.EVENTS, [event], at)
+        return True
 
 
 def open_ledger(url: str) -> Ledger:

@@ -23,6 +23,7 @@ from errdetect.schemas import FINDINGS, INTAKE, SLICES, THRESHOLDS, WHITELIST
 from errdetect.snapshot import Snapshot
 from errdetect.workflows.control_variate import refuse_broken_design
 from errdetect.workflows.decision_explainer import Picture, load_reason_templates, write_pictures
+from errdetect.workflows.discovery_levels import discovery_level, record_discoveries
 from errdetect.workflows.load_data import Progress, load_snapshot
 from errdetect.workflows.report_changes import (
     confirmed_briefs,
@@ -123,6 +124,7 @@ def report(
         "volumes": policy_volumes(decisions, snapshot.reviews),
     }
     said, briefs, notes = _review_sections(config, snapshot, now, progress)
+    level = said.pop("discovery_level", None)
     content |= said
     notes = [*loaded.notes, *notes]
     pictures: tuple[Picture, ...] = ()
@@ -149,6 +151,8 @@ def report(
     new = record_briefs(config, briefs, at=now)
     found = content.get("findings")
     confirmed = 0 if found is None else int(found["confirmed"].sum())
+    if level is not None:
+        record_discoveries(config, snapshot, level, confirmed, at=now)
     return ReportResult(files, tuple(notes), confirmed, new)
 
 
@@ -173,7 +177,14 @@ def _review_sections(
             content |= rate_tables(config, estimates)
             notes += sample.notes
         known = None if sample is None else sample.p_error
-        found = find_error_slices(config, snapshot, p_error=known, progress=progress)
+        level = discovery_level(config, snapshot)
+        found = find_error_slices(config, snapshot, level=level, p_error=known, progress=progress)
+        if found.searched:
+            content["discovery_level"] = level
+            notes.append(
+                f"The findings were tested at a false discovery rate of {level:.1%}, so that it stays "
+                "within 5 % over this and all earlier reports in the ledger"
+            )
         content |= finding_parts(found)
         notes += found.notes
         until = config.labels.as_of or now

@@ -31,6 +31,7 @@ def find_error_slices(
     config: Config,
     snapshot: Snapshot,
     *,
+    level: float = 0.05,
     p_error: "pd.Series[float] | None" = None,
     progress: Progress = lambda _: None,
 ) -> Findings:
@@ -42,6 +43,8 @@ def find_error_slices(
         From `load_config`.
     snapshot
         Decisions and reviews.
+    level
+        False discovery rate among the confirmed.
     p_error
         Cross-fitted P(error) by decision_id, to assist the confirmation; None for none.
     progress
@@ -69,6 +72,7 @@ def find_error_slices(
         machine,
         rng=np.random.default_rng(config.train.seed),
         leave_out=tuple(config.features.leave_out),
+        level=level,
         p_error=known,
     )
 

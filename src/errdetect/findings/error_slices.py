@@ -38,8 +38,8 @@ Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
 
 _LEAST_ERRORS = 3  # known errors that a rule must hold
-_PRICE = 3.0  # gain in log likelihood that a further condition must bring
-_LEAST_SCORE = 5.0  # log likelihood gained by the rule, after the price of its conditions
+_PRICE = 2.0  # gain in log likelihood that a further condition must bring
+_LEAST_SCORE = 3.0  # log likelihood gained by the rule, after the price of its conditions
 _BEAM = 40  # pairs of each kind of error tried with every third condition
 
 

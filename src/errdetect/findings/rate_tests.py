@@ -143,6 +143,7 @@ class Control:
         return float(np.clip(plain / max(left, 1e-12), 1.0, _MOST_PRECISION))
 
 
+_MOST_COMMON = 0.5  # error rate above which the test's variance falls no further
 _MOST_PRECISION = 2.0  # a control variate at most halves a variance
 
 
@@ -303,11 +304,12 @@ def excess_test(
     mean = rate * weight_in
     doubt = max(float((w**2 * e)[outside].sum()), rate * weight_out) / weight_out**2
     spread = judged.spread[inside, kind]
-    null = (
-        left * float(w[inside] @ spread / spread.sum())
-        + weight_in**2 * min(left * doubt, rate**2) / mean
-    )
-    scale = max(null, seen)
+    # Errors are no rare events where a policy errs often: the variance is binomial.
+    right = 1 - np.minimum(spread / w[inside] * rate, _MOST_COMMON)
+    doubt *= left * (1 - min(rate, _MOST_COMMON))
+    null = left * float(w[inside] @ (spread * right) / spread.sum())
+    null += weight_in**2 * min(doubt, rate**2) / mean
+    scale = max(null, seen * (1 - min(rate, _MOST_COMMON)))
     # Heavily weighted errors are rare: the third moment sets the length of the tail.
     tail = max(float(w[inside] ** 2 @ spread * spread.sum() / (w[inside] @ spread) ** 2), 1.0)
     return ExcessTest(total, mean, weight_in, scale, tail)

@@ -8,11 +8,11 @@ import pytest
 from scipy.stats import binom, norm
 
 from errdetect.findings.audit_evidence import AuditEvidence, read_audit_evidence, read_decision_log
-from errdetect.findings.error_slices import ErrorControl, find_slices
+from errdetect.findings.error_slices import AssistingModel, find_slices
 from errdetect.findings.rate_tests import (
     Rate,
     excess_test,
-    fit_control,
+    fit_control_variate,
     selected_gain,
     selected_rate,
     weighted_rate,
@@ -73,9 +73,9 @@ def test_p_error_narrows_a_rate_and_keeps_its_coverage():
         judged = evidence(wrong[drawn], np.full(300, 4_000 / 300))
         every = np.ones(300, dtype=bool)
         means = float(p[rule].mean()), float(p[~rule].mean())
-        control = fit_control(judged, every, 0, p[drawn], rule[drawn], means)
+        control = fit_control_variate(judged, every, 0, p[drawn], rule[drawn], means)
         plain = weighted_rate(judged, rule[drawn], 0)
-        assisted = weighted_rate(judged, rule[drawn], 0, control=control)
+        assisted = weighted_rate(judged, rule[drawn], 0, assist=control)
         covered += assisted.low <= wrong[rule].mean() <= assisted.high
         widths.append((assisted.high - assisted.low) / (plain.high - plain.low))
     assert covered / 150 >= 0.93
@@ -92,7 +92,7 @@ def test_a_useless_p_error_raises_no_false_alarm():
         judged = evidence(wrong[drawn], np.full(400, 7.5))
         every = np.ones(400, dtype=bool)
         means = float(p[rule].mean()), float(p[~rule].mean())
-        control = fit_control(judged, every, 0, p[drawn], rule[drawn], means)
+        control = fit_control_variate(judged, every, 0, p[drawn], rule[drawn], means)
         test = excess_test(judged, rule[drawn], ~rule[drawn], 0, control)
         alarms += test is not None and test.p_value < 0.05
     assert alarms / 200 < 0.08
@@ -143,9 +143,9 @@ def test_a_control_of_another_frame_is_not_used(log_of, reviewed):
     # The audit drew from the first half of the log only: P(error) of the rest says nothing of it.
     some = judged.select_rows(judged.position < 2_000)
     kind = np.where(log["enforced"].to_numpy(bool), 1, 2)
-    control = ErrorControl(np.where(np.arange(4_000) < 2_000, 0.1, 0.9), kind, known.early)
+    control = AssistingModel(np.where(np.arange(4_000) < 2_000, 0.1, 0.9), kind, known.early)
     with_it, without = (
-        find_slices(log, some, known.policy, known.known, rng=np.random.default_rng(0), control=one)
+        find_slices(log, some, known.policy, known.known, rng=np.random.default_rng(0), assist=one)
         for one in (control, None)
     )
     assert [s.p_value for s in with_it] == [s.p_value for s in without]

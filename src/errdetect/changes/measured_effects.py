@@ -321,10 +321,10 @@ def _slice_contrast(
     clusters: "pd.Series[float] | None" = None,
 ) -> _ContrastResult | None:
     """Contrast the slice with the untouched units that have a rate at both times."""
-    worth = np.ones(len(table))
+    worth: NDArray[np.float64] = np.ones(len(table))
     if clusters is not None:
         keys = pd.MultiIndex.from_frame(table[["_unit", "_time"]])
-        worth = clusters.reindex(keys).fillna(1.0).to_numpy(np.float64)
+        worth = np.asarray(clusters.reindex(keys).fillna(1.0), dtype=np.float64)
     table = table.assign(_worth=worth)
     one, two = (table[table["_time"] == time].set_index("_unit") for time in times)
     both = one.index[one["estimate"].notna()].intersection(two.index[two["estimate"].notna()])

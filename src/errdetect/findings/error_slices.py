@@ -17,19 +17,26 @@ from errdetect.findings.conditions import (
     rule_mask,
 )
 from errdetect.findings.rate_tests import (
-    Control,
+    ControlVariate,
     ExcessTest,
     Rate,
     confirmed_rate,
     excess_p_value,
     excess_test,
-    fit_control,
+    fit_control_variate,
     weighted_rate,
 )
 from errdetect.schemas import WRONG_LABEL
 from errdetect.stats.multiple_testing import adaptive_q_values, critical_shares
 
-__all__ = ["ErrorControl", "RuleCandidate", "Slice", "find_slices", "rows_by_code", "search_rules"]
+__all__ = [
+    "AssistingModel",
+    "RuleCandidate",
+    "Slice",
+    "find_slices",
+    "rows_by_code",
+    "search_rules",
+]
 
 
 Floats = npt.NDArray[np.float64]
@@ -247,7 +254,7 @@ class Slice:
 
 
 @dataclass(frozen=True)
-class ErrorControl:
+class AssistingModel:
     """P(error) of every decision, to assist the confirmation of slices.
 
     Parameters
@@ -272,7 +279,7 @@ class ErrorControl:
         candidate: RuleCandidate,
         inside: Bools,
         confirming: Bools,
-    ) -> Control | None:
+    ) -> ControlVariate | None:
         """Return the control variate of a rule; None where the sample does not match the log.
 
         Parameters
@@ -301,7 +308,7 @@ class ErrorControl:
             return None
         means = float(p[rows[held]].mean()), float(p[rows[~held]].mean())
         own = p[judged.position]
-        return fit_control(judged, confirming, candidate.kind, own, inside, means)
+        return fit_control_variate(judged, confirming, candidate.kind, own, inside, means)
 
 
 _FRAME_SDS = 4.0
@@ -317,16 +324,16 @@ class _TestedRule:
     rows: Ints
     inside: Bools
     confirming: Bools
-    control: Control | None
+    assist: ControlVariate | None
 
     def test(self) -> ExcessTest | None:
         inside, outside = (rows & self.confirming for rows in (self.inside, ~self.inside))
-        return excess_test(self.judged, inside, outside, self.candidate.kind, self.control)
+        return excess_test(self.judged, inside, outside, self.candidate.kind, self.assist)
 
     def rate(self, rows: Bools, confidence: float = 0.95) -> Rate:
         own = rows & self.confirming
         return weighted_rate(
-            self.judged, own, self.candidate.kind, confidence=confidence, control=self.control
+            self.judged, own, self.candidate.kind, confidence=confidence, assist=self.assist
         )
 
 
@@ -351,7 +358,7 @@ def find_slices(
     rng: np.random.Generator,
     leave_out: Sequence[str] = (),
     level: float = 0.05,
-    control: ErrorControl | None = None,
+    assist: AssistingModel | None = None,
 ) -> list[Slice]:
     """Find where each policy errs more than elsewhere, and test it on a fresh sample.
 
@@ -374,7 +381,7 @@ def find_slices(
         Columns that no condition may use.
     level
         False discovery rate among the confirmed.
-    control
+    assist
         P(error) as control variate of the confirmation.
 
     Returns
@@ -385,7 +392,7 @@ def find_slices(
     frame = decisions[condition_columns(decisions, leave_out)]
     # The products are small: BLAS threads would only slow them down on a busy processor.
     with threadpool_limits(1, user_api="blas"):
-        tried = _search_policies(frame, judged, policy, known, rng, control)
+        tried = _search_policies(frame, judged, policy, known, rng, assist)
     return _drop_redundant(_test_candidates(tried, level))
 
 
@@ -395,7 +402,7 @@ def _search_policies(
     policy: Ints,
     known: Ints,
     rng: np.random.Generator,
-    control: ErrorControl | None,
+    assist: AssistingModel | None,
 ) -> list[_TestedRule]:
     """Search each policy without one half of its sample, the other, or both, which then confirm."""
     tried: list[_TestedRule] = []
@@ -411,11 +418,13 @@ def _search_policies(
             for candidate in _search_candidates(frame, searched, known[searched], rng):
                 inside = rule_mask(part, candidate.rule)
                 if (inside & confirming).sum() >= _LEAST_ROWS:
-                    assist = None
-                    if control is not None:
-                        assist = control.of_rule(frame, rows, own, candidate, inside, confirming)
+                    variate = None
+                    if assist is not None:
+                        variate = assist.of_rule(frame, rows, own, candidate, inside, confirming)
                     tried.append(
-                        _TestedRule(code, candidate, own, audited[code], inside, confirming, assist)
+                        _TestedRule(
+                            code, candidate, own, audited[code], inside, confirming, variate
+                        )
                     )
     return tried
 

@@ -19,7 +19,7 @@ from errdetect.findings.audit_evidence import (
 )
 from errdetect.findings.conditions import rule_mask
 from errdetect.findings.disagreement import AnswerComparisons, compare_answers
-from errdetect.findings.error_slices import ErrorControl, Slice, find_slices, rows_by_code
+from errdetect.findings.error_slices import AssistingModel, Slice, find_slices, rows_by_code
 from errdetect.findings.finding_rows import account_row, error_harm, slice_row, threshold_row
 from errdetect.findings.root_causes import Cause, SliceContext, name_cause
 from errdetect.findings.thresholds import evaluate_thresholds
@@ -126,7 +126,7 @@ def find_findings(
     tested = find_slices(
         decisions, judged, log.policy, log.known,
         rng=rng, leave_out=leave_out, level=level,
-        control=_error_control(log, p_error),
+        assist=_assisting_model(log, p_error),
     )  # fmt: skip
     rows = _slice_rows(log, judged, tested, votes, policies)
     slices = _sorted_frame(rows, SLICES)
@@ -139,14 +139,14 @@ def find_findings(
     return Findings(slices, thresholds, _sorted_frame(rows, FINDINGS), notes)
 
 
-def _error_control(
+def _assisting_model(
     log: DecisionLog, p_error: npt.NDArray[np.float64] | None
-) -> ErrorControl | None:
+) -> AssistingModel | None:
     """Gather the control variate of the confirmation; None without P(error)."""
     if p_error is None:
         return None
     kind = np.where(log.decisions["enforced"].to_numpy(dtype=bool), 1, 2)
-    return ErrorControl(p_error, kind, log.early)
+    return AssistingModel(p_error, kind, log.early)
 
 
 def _slice_rows(

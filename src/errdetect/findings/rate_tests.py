@@ -12,13 +12,13 @@ from errdetect.stats.effective_size import effective_size
 from errdetect.stats.intervals import wilson
 
 __all__ = [
-    "Control",
+    "ControlVariate",
     "ExcessTest",
     "Rate",
     "confirmed_rate",
     "excess_p_value",
     "excess_test",
-    "fit_control",
+    "fit_control_variate",
     "selected_gain",
     "selected_rate",
     "weighted_rate",
@@ -55,7 +55,7 @@ def weighted_rate(
     kind: int,
     *,
     confidence: float = 0.95,
-    control: "Control | None" = None,
+    assist: "ControlVariate | None" = None,
 ) -> Rate:
     """Estimate the rate of a kind of error among some of the audited decisions.
 
@@ -69,7 +69,7 @@ def weighted_rate(
         Column of `judged.errors`.
     confidence
         Nominal coverage of the limits.
-    control
+    assist
         P(error) as control variate: the rate is its mean over all decisions, corrected by the
         audited ones (the difference estimator).
 
@@ -95,16 +95,16 @@ def weighted_rate(
         expected = float((w**2) @ (spread * (1 - spread)))
         variance = max(seen, expected) / total**2
         worth = min(rate * (1 - rate) / variance, float(len(w)))
-        if control is not None:
-            worth *= control.precision(w, e, rows)
-    if control is not None:
-        rate = float(np.clip(rate + control.shift(w, rows), 0.0, 1.0))
+        if assist is not None:
+            worth *= assist.precision(w, e, rows)
+    if assist is not None:
+        rate = float(np.clip(rate + assist.shift(w, rows), 0.0, 1.0))
     _, low, high = wilson(np.array([rate]), np.array([worth]), confidence)
     return Rate(rate, float(low[0]), float(high[0]), len(w), worth)
 
 
 @dataclass(frozen=True)
-class Control:
+class ControlVariate:
     """P(error) as control variate for the audited decisions of one policy.
 
     Parameters
@@ -147,14 +147,14 @@ _MOST_COMMON = 0.5  # error rate above which the test's variance falls no furthe
 _MOST_PRECISION = 2.0  # a control variate at most halves a variance
 
 
-def fit_control(
+def fit_control_variate(
     judged: AuditEvidence,
     rows: Bools,
     kind: int,
     p_error: Floats,
     is_inside: Bools,
     means: tuple[float, float],
-) -> Control | None:
+) -> ControlVariate | None:
     """Scale P(error) so that it takes most of the variance out of the policy's count of errors.
 
     Parameters
@@ -174,7 +174,7 @@ def fit_control(
 
     Returns
     -------
-    Control
+    ControlVariate
         None where P(error) is of no use.
 
     Notes
@@ -191,7 +191,7 @@ def fit_control(
     left = 1 - (2 * factor * both - factor**2 * square) / plain
     share = max(left, 1 / _MOST_PRECISION)
     inside, outside = (factor * mean for mean in means)
-    return Control(factor * p_error, inside, outside, is_inside, share)
+    return ControlVariate(factor * p_error, inside, outside, is_inside, share)
 
 
 @dataclass(frozen=True)
@@ -257,7 +257,7 @@ def excess_test(
     inside: Bools,
     outside: Bools,
     kind: int,
-    control: Control | None = None,
+    assist: ControlVariate | None = None,
 ) -> ExcessTest | None:
     """Test whether a kind of error is more frequent inside than outside: one-sided.
 
@@ -269,7 +269,7 @@ def excess_test(
         Shape (m,), disjoint.
     kind
         Column of `judged.errors`.
-    control
+    assist
         P(error) as control variate.
 
     Returns
@@ -292,11 +292,11 @@ def excess_test(
         return None
     errors_out = float((w * e)[outside].sum())
     seen, left = float((w**2 * e)[inside].sum()) / total, 1.0
-    if control is not None:
-        left = control.variance_share
+    if assist is not None:
+        left = assist.variance_share
         seen *= left
-        total += weight_in * control.shift(w[inside], inside)
-        errors_out = max(errors_out + weight_out * control.shift(w[outside], outside), 0.0)
+        total += weight_in * assist.shift(w[inside], inside)
+        errors_out = max(errors_out + weight_out * assist.shift(w[outside], outside), 0.0)
         if total <= 0:
             return None
     # Where no error was found outside, half an error of mean weight is assumed.

@@ -298,13 +298,13 @@ def _harm_saved(
     return total, total - down, total + up, n_judged
 
 
-def _best_earlier(group: _ThresholdGroup, bars: Floats) -> float | None:
+def _best_earlier(group: _ThresholdGroup, thresholds: Floats) -> float | None:
     """Choose the threshold that saves most on the earlier part, if the later part can test it."""
     best: tuple[float, float] | None = None
-    for bar in bars.tolist():
-        saved, low, _, n = _harm_saved(group, bar, group.early)
+    for threshold in thresholds.tolist():
+        saved, low, _, n = _harm_saved(group, threshold, group.early)
         if n >= _LEAST_TURNED and low > 0 and (best is None or saved > best[0]):
-            best = (saved, bar)
+            best = (saved, threshold)
     if best is None or _harm_saved(group, best[1], ~group.early)[3] < _LEAST_TURNED:
         return None
     return best[1]
@@ -313,11 +313,11 @@ def _best_earlier(group: _ThresholdGroup, bars: Floats) -> float | None:
 _MOST_SDS = 8.0  # a gain beyond so many standard errors is certain
 
 
-def _gain_p_value(group: _ThresholdGroup, bar: float) -> float:
+def _gain_p_value(group: _ThresholdGroup, threshold: float) -> float:
     """Return the two-sided p-value of a gain on the later part: where its limits reach zero."""
 
     def low(sds: float) -> float:
-        return _harm_saved(group, bar, ~group.early, 1 - 2 * float(ndtr(-sds)))[1]
+        return _harm_saved(group, threshold, ~group.early, 1 - 2 * float(ndtr(-sds)))[1]
 
     if not low(1e-6) > 0:
         return 1.0
@@ -329,28 +329,32 @@ def _confirm_thresholds(
     chosen: list[tuple[_ThresholdGroup, float | None]], level: float
 ) -> list[ThresholdChange | None]:
     """Test the chosen thresholds on the later part, all of them as one family."""
-    tested = [i for i, (_, bar) in enumerate(chosen) if bar is not None]
-    p = np.array([_gain_p_value(group, bar) for group, bar in chosen if bar is not None])
+    tested = [i for i, (_, threshold) in enumerate(chosen) if threshold is not None]
+    p = np.array(
+        [_gain_p_value(group, threshold) for group, threshold in chosen if threshold is not None]
+    )
     q = benjamini_hochberg(p)
     share = float((q <= level).sum()) / max(len(tested), 1)
     out: list[ThresholdChange | None] = [None] * len(chosen)
     for i, p_value, q_value in zip(tested, p.tolist(), q.tolist(), strict=True):
-        group, bar = chosen[i]
-        assert bar is not None
-        move = _threshold_change(group, bar, 1 - level * share if q_value <= level else 0.95)
+        group, threshold = chosen[i]
+        assert threshold is not None
+        move = _threshold_change(group, threshold, 1 - level * share if q_value <= level else 0.95)
         move = replace(move, p_value=p_value, q_value=q_value, confirmed=q_value <= level)
         out[i] = _without_selection(move, level * share) if move.confirmed else move
     return out
 
 
-def _threshold_change(group: _ThresholdGroup, bar: float, confidence: float) -> ThresholdChange:
+def _threshold_change(
+    group: _ThresholdGroup, threshold: float, confidence: float
+) -> ThresholdChange:
     """Measure a threshold on the later part."""
-    current = float(np.median(group.bar))
-    saved, low, high, n = _harm_saved(group, bar, ~group.early, confidence)
-    turned = group.rows[(group.score >= bar) != group.enforced]
+    current = float(np.median(group.threshold))
+    saved, low, high, n = _harm_saved(group, threshold, ~group.early, confidence)
+    turned = group.rows[(group.score >= threshold) != group.enforced]
     return ThresholdChange(
-        *group.names, current, bar, saved, low, high, len(group.rows), len(turned), n, turned,
-        bar > current,
+        *group.names, current, threshold, saved, low, high, len(group.rows), len(turned), n, turned,
+        threshold > current,
     )  # fmt: skip
 
 

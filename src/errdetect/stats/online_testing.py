@@ -26,7 +26,7 @@ def online_level(discoveries: Sequence[int], level: float = 0.05) -> float:
     -----
     LORD++ (Ramdas, Yang, Wainwright and Jordan 2017, NeurIPS 30), each report one batch of tests:
     the k-th report spends 6 / (pi k)^2 of the level, and every discovery but the first earns the
-    level anew, spent in the same way from the next report on. Without discoveries all reports
+    level again, spent in the same way from the next report on. Without discoveries all reports
     together, however many, spend the level once; then this holds for dependent tests, too.
 
     Examples

@@ -34,7 +34,7 @@ def discovery_level(config: Config, snapshot: Snapshot) -> float:
     latest = events.drop_duplicates("id", keep="last").set_index("id")
     period = _period(snapshot)
     if period in latest.index:
-        return float(latest.at[period, "from"])
+        return float(str(latest.at[period, "from"]))
     in_order = events["id"].drop_duplicates()
     return online_level(latest.loc[in_order, "to"].astype(int).tolist())
 

@@ -121,7 +121,7 @@ def difference_in_differences(
     ...     return Interval(v, v - 0.02, v + 0.02)
     >>> found = difference_in_differences(rates(0.2, 0.1, 0.1), rates(0.1, 0.1, 0.1), np.ones(2))
     >>> round(found.estimate, 3), round(found.low, 3), round(found.high, 3)
-    (-0.1, -0.203, 0.003)
+    (-0.1, -0.183, -0.017)
     """
     n = len(before.estimate) - 1
     if n < 1:
@@ -240,7 +240,8 @@ class _Drift:
 
 
 _RAREST = 1e-3
-_PRIOR_SD = 0.08  # a unit's own move, as a share of its rate, before anything is known
+_PRIOR_SD = 0.12  # a unit's own move, as a share of its rate, before anything is known
+_PRIOR_SD_OF_FEW, _SEVERAL = 0.08, 5
 _GRID = np.linspace(0.0, 8.0, 97)  # in units of the prior's scale
 #: Rates that are themselves estimated show a sixth too little drift (measured, 8 and 20 units).
 _DRIFT_FACTOR = 1.18
@@ -255,7 +256,9 @@ def _drift_posterior(own: Floats, variance: Floats, level: Floats, typical: floa
     """
     if len(own) < 2:
         return _Drift(np.empty(0), np.empty(0))
-    sd = _GRID * _PRIOR_SD * typical
+    # Of few units the sampling error rules; a wide prior would rule out any verdict.
+    scale = _PRIOR_SD if len(own) >= _SEVERAL else _PRIOR_SD_OF_FEW
+    sd = _GRID * scale * typical
     spread = variance + np.square(sd[:, None] * level) + 1e-15
     precision = (level**2 / spread).sum(axis=1)
     common = (level * own / spread).sum(axis=1) / precision

@@ -297,8 +297,8 @@ class AssistingModel:
             rows = rows[self.early[rows] == judged.early[confirming][0]]
         weight = judged.weight[confirming]
         # Where the weights do not add up to the decisions, the sample is not of all of these.
-        doubt = _FRAME_SDS * np.sqrt(weight @ (weight - 1)) + 1.0
-        if abs(weight.sum() - len(rows)) > doubt:
+        tolerance = _FRAME_SDS * np.sqrt(weight @ (weight - 1)) + 1.0
+        if abs(weight.sum() - len(rows)) > tolerance:
             return None
         p = self.p_error
         if candidate.kind:
@@ -451,14 +451,14 @@ def _test_candidates(tried: list[_TestedRule], level: float) -> list[tuple[Slice
     confirmed = q <= level
     # q = p x factor / rank: the p-value up to which a confirmed rule would have been confirmed.
     ranks = max(int(confirmed.sum()), 1)
-    limits = level * ranks * critical_shares(p, prior)
+    critical = level * ranks * critical_shares(p, prior)
     out = []
     for i, (t, test) in enumerate(zip(tried, tests, strict=True)):
         outside = t.rate(~t.inside)
         inside = t.rate(t.inside)
         if confirmed[i] and test is not None:
             wide = t.rate(t.inside, 1 - 0.05 * ranks / len(tried))
-            inside = confirmed_rate(wide, test, outside, float(limits[i]))
+            inside = confirmed_rate(wide, test, outside, float(critical[i]))
         found = Slice(
             policy=t.policy,
             rule=t.candidate.rule,

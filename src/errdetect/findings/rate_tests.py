@@ -302,25 +302,25 @@ def excess_test(
     # Where no error was found outside, half an error of mean weight is assumed.
     rate = max(errors_out, 0.5 * weight_out / float(outside.sum())) / weight_out
     mean = rate * weight_in
-    doubt = max(float((w**2 * e)[outside].sum()), rate * weight_out) / weight_out**2
+    outside_variance = max(float((w**2 * e)[outside].sum()), rate * weight_out) / weight_out**2
     spread = judged.spread[inside, kind]
     # Errors are no rare events where a policy errs often: the variance is binomial.
     right = 1 - np.minimum(spread / w[inside] * rate, _MOST_COMMON)
-    doubt *= left * (1 - min(rate, _MOST_COMMON))
+    outside_variance *= left * (1 - min(rate, _MOST_COMMON))
     null = left * float(w[inside] @ (spread * right) / spread.sum())
-    null += weight_in**2 * min(doubt, rate**2) / mean
+    null += weight_in**2 * min(outside_variance, rate**2) / mean
     scale = max(null, seen * (1 - min(rate, _MOST_COMMON)))
     # Heavily weighted errors are rare: the third moment sets the length of the tail.
     tail = max(float(w[inside] ** 2 @ spread * spread.sum() / (w[inside] @ spread) ** 2), 1.0)
     return ExcessTest(total, mean, weight_in, scale, tail)
 
 
-def selected_rate(seen: Rate, critical: float, floor: float) -> float:
+def selected_rate(measured: Rate, critical: float, floor: float) -> float:
     """Estimate a rate that was reported because it is high: shrunk by what the selection added.
 
     Parameters
     ----------
-    seen
+    measured
         The rate as measured on the data that confirmed it.
     critical
         The rate from which it would have been confirmed.
@@ -330,7 +330,7 @@ def selected_rate(seen: Rate, critical: float, floor: float) -> float:
     Returns
     -------
     float
-        Between `floor` and the rate seen.
+        Between `floor` and the rate as measured.
 
     Notes
     -----
@@ -345,7 +345,7 @@ def selected_rate(seen: Rate, critical: float, floor: float) -> float:
     >>> round(selected_rate(rate, 0.25, 0.08), 2), round(selected_rate(rate, 0.1, 0.08), 2)
     (0.28, 0.3)
     """
-    n, k = seen.worth, seen.estimate * seen.worth
+    n, k = measured.worth, measured.estimate * measured.worth
     least = min(critical * n, k)
 
     def share_above(rate: float) -> float:
@@ -354,19 +354,19 @@ def selected_rate(seen: Rate, critical: float, floor: float) -> float:
         return float(beyond[0] / max(beyond[1], 1e-300)) - 0.5
 
     low = max(floor, 1e-9)
-    if not low < seen.estimate or share_above(low) >= 0:
-        return float(np.clip(floor, 0.0, seen.estimate))
-    if share_above(seen.estimate) <= 0:
-        return seen.estimate
-    return float(brentq(share_above, low, seen.estimate))
+    if not low < measured.estimate or share_above(low) >= 0:
+        return float(np.clip(floor, 0.0, measured.estimate))
+    if share_above(measured.estimate) <= 0:
+        return measured.estimate
+    return float(brentq(share_above, low, measured.estimate))
 
 
-def selected_gain(seen: float, sd: float, critical: float) -> float:
+def selected_gain(measured: float, sd: float, critical: float) -> float:
     """Estimate a gain that was reported because it is high: shrunk by what the selection added.
 
     Parameters
     ----------
-    seen
+    measured
         The gain as measured on the data that confirmed it.
     sd
         Its standard error, above 0.
@@ -376,7 +376,7 @@ def selected_gain(seen: float, sd: float, critical: float) -> float:
     Returns
     -------
     float
-        From 0 to the gain seen: median-unbiased for a normal estimate truncated at `critical`.
+        From 0 to the gain as measured: median-unbiased for a normal estimate truncated at `critical`.
 
     Examples
     --------
@@ -385,20 +385,20 @@ def selected_gain(seen: float, sd: float, critical: float) -> float:
     """
 
     def share_above(gain: float) -> float:
-        beyond = log_ndtr((gain - np.array([seen, min(critical, seen)])) / sd)
+        beyond = log_ndtr((gain - np.array([measured, min(critical, measured)])) / sd)
         return float(np.exp(beyond[0] - beyond[1])) - 0.5
 
-    if seen <= 0 or share_above(0.0) >= 0:
-        return max(min(seen, 0.0), 0.0)
-    return seen if share_above(seen) <= 0 else float(brentq(share_above, 0.0, seen))
+    if measured <= 0 or share_above(0.0) >= 0:
+        return max(min(measured, 0.0), 0.0)
+    return measured if share_above(measured) <= 0 else float(brentq(share_above, 0.0, measured))
 
 
-def confirmed_rate(seen: Rate, test: ExcessTest, outside: Rate, limit: float) -> Rate:
+def confirmed_rate(measured: Rate, test: ExcessTest, outside: Rate, limit: float) -> Rate:
     """Return the rate within a confirmed set of decisions, without what its selection added.
 
     Parameters
     ----------
-    seen, outside
+    measured, outside
         The rates inside, with limits for the selection, and of the rest.
     test
         The test that confirmed it.
@@ -415,6 +415,6 @@ def confirmed_rate(seen: Rate, test: ExcessTest, outside: Rate, limit: float) ->
     Limits at a confidence of 1 - .05 x the confirmed share of the tests cover the truth in 95 % of
     the reported intervals (Benjamini and Yekutieli 2005, JASA 100, 71-81).
     """
-    floor = min(outside.estimate, seen.estimate)
-    estimate = selected_rate(seen, test.critical_rate(limit), floor)
-    return replace(seen, estimate=estimate, low=min(seen.low, estimate))
+    floor = min(outside.estimate, measured.estimate)
+    estimate = selected_rate(measured, test.critical_rate(limit), floor)
+    return replace(measured, estimate=estimate, low=min(measured.low, estimate))

@@ -349,7 +349,7 @@ def _threshold_change(
     group: _ThresholdGroup, threshold: float, confidence: float
 ) -> ThresholdChange:
     """Measure a threshold on the later part."""
-    current = float(np.median(group.threshold))
+    current = float(np.median(group.bar))
     saved, low, high, n = _harm_saved(group, threshold, ~group.early, confidence)
     turned = group.rows[(group.score >= threshold) != group.enforced]
     return ThresholdChange(

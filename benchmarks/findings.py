@@ -4,6 +4,7 @@
     python benchmarks/findings.py planted --seeds 2000-2003 --decisions 300000
     python benchmarks/findings.py peers --seeds 2000-2001 --decisions 100000
     python benchmarks/findings.py speed
+    python benchmarks/findings.py sizes --repetitions 200
 
 Each run prints its figures and writes benchmarks/results/findings_<part>[_<decisions>].csv.
 
@@ -439,6 +440,68 @@ def speed(options: argparse.Namespace) -> None:
     write(pd.DataFrame(rows).set_index("policies"), "findings_speed.csv", options.out)
 
 
+def one_slice(seed: int, excess: float, n: int = 10_000) -> tuple[Snapshot, np.ndarray]:
+    """n decisions of one policy, a tenth audited; 8 % wrong, `excess` more in one slice of 6 %."""
+    rng = np.random.default_rng([7, seed, round(excess * 100)])
+    frame = pd.DataFrame({
+        "market": rng.choice(list("ABCDEFGH"), n), "language": rng.choice(list("wxyz"), n),
+        "category": rng.choice([f"c{i}" for i in range(8)], n), "is_new": np.where(rng.random(n) < 0.4, "yes", "no"),
+        "price": rng.lognormal(2, 1, n).round(2), "age": rng.exponential(200, n).round(),
+        "pictures": rng.integers(0, 9, n),
+    })  # fmt: skip
+    planted = (frame["category"] == "c1") & (frame["price"] >= np.exp(2))
+    wrong = rng.random(n) < 0.08 + excess * planted.to_numpy()
+    ids = np.arange(n).astype(str)
+    start = pd.Timestamp("2026-01-01", tz="UTC")
+    day = start + pd.Timedelta("1D") * np.sort(rng.uniform(0, 120, n))
+    decisions = frame.assign(
+        decision_id=ids, item_id=ids, decided_at=day, policy_id="p", enforced=rng.random(n) < 0.4
+    )
+    audited = rng.random(n) < 0.1
+    appealed = ~audited & wrong & decisions["enforced"].to_numpy() & (rng.random(n) < 0.1)
+    parts = [
+        pd.DataFrame({
+            "review_id": np.char.add(source, ids[rows]), "decision_id": ids[rows],
+            "reviewed_at": decisions["decided_at"][rows] + pd.Timedelta("1h"), "source": source,
+            "verdict": np.where(wrong[rows], "overturned", "upheld"), "reviewer_id": "ann",
+            "inclusion_probability": 0.1 if source == "audit" else np.nan, "site": "x",
+            "expected": None, "minutes": 1.0,
+        })
+        for source, rows in (("audit", audited), ("appeal", appealed))
+    ]  # fmt: skip
+    reviews = pd.concat(parts, ignore_index=True)
+    return Snapshot(decisions, reviews, rules=LabelRules("votes")), wrong
+
+
+def sizes(options: argparse.Namespace) -> None:
+    """What the confirmed findings say of their size, against the truth of what they found."""
+    lines = []
+    for excess in (0.25, 0.18, 0.1, 0.0):
+        rows = []
+        for seed in range(options.repetitions):
+            snapshot, wrong = one_slice(seed, excess)
+            enforced = snapshot.decisions["enforced"].to_numpy()
+            found = find_findings(snapshot, rng=np.random.default_rng(0)).slices
+            for row in found[found["confirmed"]].to_dict("records"):
+                held = held_by(snapshot.decisions, row)
+                kind = {"any": wrong, WRONGFUL_ACTION: wrong & enforced}
+                own = kind.get(row["error_kind"], wrong & ~enforced)
+                rows.append({
+                    "seed": seed, "true": own[held].mean() - own.mean(),
+                    "said": row["error_rate"] - row["base_rate"],
+                    "covered": row["low"] <= own[held].mean() <= row["high"],
+                    "false": own[held].mean() <= own[~held].mean(),
+                })  # fmt: skip
+        table = pd.DataFrame(rows, columns=["seed", "true", "said", "covered", "false"])
+        lines.append({
+            "planted": excess, "logs": options.repetitions, "confirmed": len(table),
+            "logs_with_any": table["seed"].nunique() / options.repetitions,
+            **table[["true", "said", "covered", "false"]].astype(float).mean().to_dict(),
+        })  # fmt: skip
+        print(pd.DataFrame(lines).round(3).to_string(), flush=True)
+    write(pd.DataFrame(lines).set_index("planted"), "findings_sizes.csv", options.out)
+
+
 def write(table: pd.DataFrame | pd.Series, name: str, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     table.to_csv(out / name, float_format="%.5g")
@@ -454,13 +517,14 @@ def main() -> None:
     here = Path(__file__).parent.resolve()
     sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != here]
     parser = argparse.ArgumentParser(description="Findings against the truth.")
-    parser.add_argument("part", choices=["planted", "peers", "speed"])
+    parser.add_argument("part", choices=["planted", "peers", "speed", "sizes"])
     parser.add_argument("--seeds", type=seeds, default=seeds("2000-2005"))
     parser.add_argument("--decisions", type=int, default=None)
+    parser.add_argument("--repetitions", type=int, default=200)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     options = parser.parse_args()
     options.decisions = options.decisions or (1_000_000 if options.part == "speed" else 100_000)
-    {"planted": planted, "peers": peers, "speed": speed}[options.part](options)
+    {"planted": planted, "peers": peers, "speed": speed, "sizes": sizes}[options.part](options)
 
 
 if __name__ == "__main__":

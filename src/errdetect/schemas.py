@@ -353,6 +353,7 @@ WHITELIST = pa.schema(
         ("wrongful_rate", pa.float64()),
         ("low", pa.float64()),
         ("high", pa.float64()),
+        ("q_value", pa.float64()),
         ("evidence", pa.string()),
     ]
 )

@@ -223,13 +223,14 @@ def _effect_rows(
 ) -> list[dict[str, Any]]:
     """Make the rows of one proposal."""
     halves = _unit_rates(frame.decisions, snapshot, "_half", settings)
+    clusters = _cluster_effects(frame.decisions, snapshot)
     before = frame.decisions[frame.decisions["_half"] == "before"]
     parts = _unit_rates(before, snapshot, "_when", settings)
     look = int(own["look"]) if pd.notna(own["look"]) else 1
     rows = []
     for measure in EFFECT_MEASURES:
         table = _rates_per_decision(halves, measure, "_half")
-        found = _slice_contrast(table, ("before", "after"), look)
+        found = _slice_contrast(table, ("before", "after"), look, clusters)
         early = None
         if parts is not None:
             early = _slice_contrast(
@@ -249,6 +250,46 @@ def _unit_rates(
         nothing = pd.DataFrame(columns=["_unit", when, "measure"], dtype="str")
         return nothing.assign(**dict.fromkeys(names, pd.Series(dtype="float64")))
     return estimate_rates(part, [["_unit", when]], settings=settings).by_group[("_unit", when)]
+
+
+_LEAST_PAIRS = 30  # pairs of audited decisions of one account that show a shared fate
+
+
+def _cluster_effects(decisions: pd.DataFrame, snapshot: Snapshot) -> "pd.Series[float] | None":
+    """Return by how much shared fate of accounts multiplies each unit's variance, by unit and half.
+
+    The design effect of clusters of unequal size, 1 + (mean size, weighted by size, - 1) x
+    correlation (Kish 1965). The correlation within accounts comes from the pairs of audited
+    decisions of one account; None without accounts or with too few pairs.
+    """
+    if "account_id" not in decisions:
+        return None
+    keys = [decisions["_unit"], decisions["_half"], decisions["account_id"]]
+    part = snapshot.of(decisions)
+    if not part.has_audit:
+        return None
+    audit = part.audit_sample
+    audited = pd.DataFrame(
+        {
+            "error": audit.error,
+            "group": decisions.groupby(["_unit", "_half"]).ngroup().to_numpy()[audit.position],
+            "account": decisions["account_id"].to_numpy()[audit.position],
+        }
+    ).dropna()
+    rate = audited.groupby("group")["error"].transform("mean")
+    off = (audited["error"] - rate).rename("off")
+    by = off.groupby([audited["group"], audited["account"]])
+    sums, squares = by.sum(), (off**2).groupby([audited["group"], audited["account"]]).sum()
+    pairs = float((by.size() * (by.size() - 1)).sum())
+    variance = float((off**2).mean()) if len(off) else 0.0
+    if pairs < 2 * _LEAST_PAIRS or not variance > 0:
+        return None
+    correlation = float((sums**2 - squares).sum()) / pairs / variance
+    sizes = decisions.groupby(keys).size().rename("size").reset_index()
+    total = sizes.groupby(["_unit", "_half"])["size"].sum()
+    weighted = (sizes["size"] ** 2).groupby([sizes["_unit"], sizes["_half"]]).sum() / total
+    effects: pd.Series[float] = 1 + (weighted - 1) * float(np.clip(correlation, 0.0, 1.0))
+    return effects
 
 
 def _rates_per_decision(table: pd.DataFrame, measure: str, when: str) -> pd.DataFrame:
@@ -274,9 +315,17 @@ class _ContrastResult:
 
 
 def _slice_contrast(
-    table: pd.DataFrame, times: tuple[str, str], look: int
+    table: pd.DataFrame,
+    times: tuple[str, str],
+    look: int,
+    clusters: "pd.Series[float] | None" = None,
 ) -> _ContrastResult | None:
     """Contrast the slice with the untouched units that have a rate at both times."""
+    worth: NDArray[np.float64] = np.ones(len(table))
+    if clusters is not None:
+        keys = pd.MultiIndex.from_frame(table[["_unit", "_time"]])
+        worth = np.asarray(clusters.reindex(keys).fillna(1.0), dtype=np.float64)
+    table = table.assign(_worth=worth)
     one, two = (table[table["_time"] == time].set_index("_unit") for time in times)
     both = one.index[one["estimate"].notna()].intersection(two.index[two["estimate"].notna()])
     if "" not in both:
@@ -300,12 +349,13 @@ def _superpopulation_interval(side: pd.DataFrame) -> Interval:
     """Widen limits of the observed rate to limits of the expected rate.
 
     Even with every decision reviewed, the share of errors varies from month to month by chance; a
-    change must show beyond that.
+    change must show beyond that. Where an account's decisions are right or wrong together, chance
+    is larger by the design effect `_worth`.
     """
     rate, low, high = (side[name].to_numpy(np.float64) for name in ("estimate", "low", "high"))
     n = side["n_decisions"].to_numpy(np.float64)
     p = (rate * n + 0.5) / (n + 1)
-    chance = critical_value() ** 2 * p * (1 - p) / n
+    chance = critical_value() ** 2 * p * (1 - p) / n * side["_worth"].to_numpy(np.float64)
     return Interval(
         rate, rate - np.hypot(rate - low, chance**0.5), rate + np.hypot(high - rate, chance**0.5)
     )

@@ -1,14 +1,21 @@
 """Clusters of accounts with many wrongful actions, and whether these continue."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from errdetect.findings.audit_evidence import KINDS, AuditEvidence
 from errdetect.findings.error_slices import rows_by_code
-from errdetect.findings.rate_tests import Rate, excess_p_value, weighted_rate
+from errdetect.findings.rate_tests import (
+    ExcessTest,
+    Rate,
+    confirmed_rate,
+    excess_test,
+    weighted_rate,
+)
 from errdetect.schemas import WRONGFUL_ACTION
+from errdetect.stats.multiple_testing import benjamini_hochberg
 
 __all__ = ["AccountCluster", "find_account_clusters"]
 
@@ -36,8 +43,10 @@ class AccountCluster:
         Rows among the audited decisions (both parts).
     inside, outside, base
         Wrongful actions among the group's, the other, and all decisions of the later part.
-    p_value
-        One-sided, from the later part.
+    p_value, q_value
+        One-sided, from the later part, and the false discovery rate over all policies' clusters.
+    confirmed
+        Whether the q-value is at most the requested level.
     """
 
     policy: int
@@ -47,10 +56,19 @@ class AccountCluster:
     outside: Rate
     base: Rate
     p_value: float
+    q_value: float = 1.0
+    confirmed: bool = False
 
 
 def find_account_clusters(
-    account: Ints, policy: Ints, known: Ints, right: Bools, early: Bools, judged: AuditEvidence
+    account: Ints,
+    policy: Ints,
+    known: Ints,
+    right: Bools,
+    early: Bools,
+    judged: AuditEvidence,
+    *,
+    level: float = 0.05,
 ) -> list[AccountCluster]:
     """Find accounts with many earlier wrongful actions under a policy; test whether these continue.
 
@@ -66,6 +84,8 @@ def find_account_clusters(
         From `earlier_part`.
     judged
         From `read_audit_evidence`.
+    level
+        False discovery rate among the confirmed.
 
     Returns
     -------
@@ -76,13 +96,15 @@ def find_account_clusters(
     if not len(picked):
         return []
     member = _is_member(account, policy, picked)
-    found = []
+    found, tests = [], []
     for code, rows in enumerate(rows_by_code(judged.policy, int(policy.max(initial=0)) + 1)):
         inside = member[judged.position[rows]]
         late = ~judged.early[rows]
         if (inside & late).sum() < _LEAST_LATER:
             continue
         own = judged.select_rows(rows)
+        test = excess_test(own, inside & late, ~inside & late, _WRONGFUL)
+        tests.append((own, inside & late, test))
         found.append(
             AccountCluster(
                 policy=code,
@@ -91,10 +113,28 @@ def find_account_clusters(
                 inside=weighted_rate(own, inside & late, _WRONGFUL),
                 outside=weighted_rate(own, ~inside & late, _WRONGFUL),
                 base=weighted_rate(own, late, _WRONGFUL),
-                p_value=excess_p_value(own, inside & late, ~inside & late, _WRONGFUL),
+                p_value=1.0 if test is None else test.p_value,
             )
         )
-    return found
+    return _confirm_clusters(found, tests, level)
+
+
+def _confirm_clusters(
+    found: list[AccountCluster],
+    tests: list[tuple[AuditEvidence, Bools, ExcessTest | None]],
+    level: float,
+) -> list[AccountCluster]:
+    """Hold the false discovery rate over all clusters; rates leave out what the selection added."""
+    q = benjamini_hochberg(np.array([g.p_value for g in found]))
+    share = float((q <= level).sum()) / max(len(found), 1)
+    out = []
+    for group, (own, rows, test), q_value in zip(found, tests, q.tolist(), strict=True):
+        confirmed, inside = q_value <= level and test is not None, group.inside
+        if confirmed and test is not None:
+            wide = weighted_rate(own, rows, _WRONGFUL, confidence=1 - 0.05 * share)
+            inside = confirmed_rate(wide, test, group.outside, level * share)
+        out.append(replace(group, inside=inside, q_value=q_value, confirmed=confirmed))
+    return out
 
 
 def _wronged_accounts(account: Ints, policy: Ints, known: Ints, right: Bools, early: Bools) -> Ints:

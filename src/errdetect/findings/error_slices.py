@@ -16,10 +16,27 @@ from errdetect.findings.conditions import (
     list_conditions,
     rule_mask,
 )
-from errdetect.findings.rate_tests import Rate, excess_p_value, weighted_rate
-from errdetect.stats.multiple_testing import adaptive_q_values
+from errdetect.findings.rate_tests import (
+    ControlVariate,
+    ExcessTest,
+    Rate,
+    confirmed_rate,
+    excess_p_value,
+    excess_test,
+    fit_control_variate,
+    weighted_rate,
+)
+from errdetect.schemas import WRONG_LABEL
+from errdetect.stats.multiple_testing import adaptive_q_values, critical_shares
 
-__all__ = ["RuleCandidate", "Slice", "find_slices", "rows_by_code", "search_rules"]
+__all__ = [
+    "AssistingModel",
+    "RuleCandidate",
+    "Slice",
+    "find_slices",
+    "rows_by_code",
+    "search_rules",
+]
 
 
 Floats = npt.NDArray[np.float64]
@@ -28,8 +45,8 @@ Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
 
 _LEAST_ERRORS = 3  # known errors that a rule must hold
-_PRICE = 3.0  # gain in log likelihood that a further condition must bring
-_LEAST_SCORE = 5.0  # log likelihood gained by the rule, after the price of its conditions
+_PRICE = 2.0  # gain in log likelihood that a further condition must bring
+_LEAST_SCORE = 3.0  # log likelihood gained by the rule, after the price of its conditions
 _BEAM = 40  # pairs of each kind of error tried with every third condition
 
 
@@ -237,6 +254,67 @@ class Slice:
 
 
 @dataclass(frozen=True)
+class AssistingModel:
+    """P(error) of every decision, to assist the confirmation of slices.
+
+    Parameters
+    ----------
+    p_error
+        Cross-fitted P(error), shape (n,).
+    kind
+        The kind that an error of each decision would be, an index in `KINDS`, shape (n,).
+    early
+        From `earlier_part`, shape (n,).
+    """
+
+    p_error: Floats
+    kind: Ints
+    early: Bools
+
+    def of_rule(
+        self,
+        frame: pd.DataFrame,
+        rows: Ints,
+        judged: AuditEvidence,
+        candidate: RuleCandidate,
+        inside: Bools,
+        confirming: Bools,
+    ) -> ControlVariate | None:
+        """Return the control variate of a rule; None where the sample does not match the log.
+
+        Parameters
+        ----------
+        frame
+            Columns of the log, n rows.
+        rows
+            The policy's rows of the log.
+        judged, candidate, inside, confirming
+            Its audited decisions, the rule, which of them it holds, and which confirm.
+        """
+        if KINDS[candidate.kind] == WRONG_LABEL:
+            return None
+        if not confirming.all():
+            rows = rows[self.early[rows] == judged.early[confirming][0]]
+        weight = judged.weight[confirming]
+        # Where the weights do not add up to the decisions, the sample is not of all of these.
+        tolerance = _FRAME_SDS * np.sqrt(weight @ (weight - 1)) + 1.0
+        if abs(weight.sum() - len(rows)) > tolerance:
+            return None
+        p = self.p_error
+        if candidate.kind:
+            p = np.where(self.kind == candidate.kind, p, 0.0)
+        held = rule_mask(frame.iloc[rows], candidate.rule)
+        if held.all() or not held.any():
+            return None
+        means = float(p[rows[held]].mean()), float(p[rows[~held]].mean())
+        own = p[judged.position]
+        return fit_control_variate(judged, confirming, candidate.kind, own, inside, means)
+
+
+_FRAME_SDS = 4.0
+
+
+@dataclass(frozen=True)
 class _TestedRule:
     """A candidate, its policy's audited decisions, and which of these are the confirming half."""
 
@@ -246,13 +324,17 @@ class _TestedRule:
     rows: Ints
     inside: Bools
     confirming: Bools
+    assist: ControlVariate | None
 
-    def p_value(self) -> float:
+    def test(self) -> ExcessTest | None:
         inside, outside = (rows & self.confirming for rows in (self.inside, ~self.inside))
-        return excess_p_value(self.judged, inside, outside, self.candidate.kind)
+        return excess_test(self.judged, inside, outside, self.candidate.kind, self.assist)
 
-    def rate(self, rows: Bools) -> Rate:
-        return weighted_rate(self.judged, rows & self.confirming, self.candidate.kind)
+    def rate(self, rows: Bools, confidence: float = 0.95) -> Rate:
+        own = rows & self.confirming
+        return weighted_rate(
+            self.judged, own, self.candidate.kind, confidence=confidence, assist=self.assist
+        )
 
 
 def rows_by_code(codes: Ints, n: int) -> list[Ints]:
@@ -276,6 +358,7 @@ def find_slices(
     rng: np.random.Generator,
     leave_out: Sequence[str] = (),
     level: float = 0.05,
+    assist: AssistingModel | None = None,
 ) -> list[Slice]:
     """Find where each policy errs more than elsewhere, and test it on a fresh sample.
 
@@ -298,6 +381,8 @@ def find_slices(
         Columns that no condition may use.
     level
         False discovery rate among the confirmed.
+    assist
+        P(error) as control variate of the confirmation.
 
     Returns
     -------
@@ -307,29 +392,39 @@ def find_slices(
     frame = decisions[condition_columns(decisions, leave_out)]
     # The products are small: BLAS threads would only slow them down on a busy processor.
     with threadpool_limits(1, user_api="blas"):
-        tried = _search_policies(frame, judged, policy, known, rng)
+        tried = _search_policies(frame, judged, policy, known, rng, assist)
     return _drop_redundant(_test_candidates(tried, level))
 
 
 def _search_policies(
-    frame: pd.DataFrame, judged: AuditEvidence, policy: Ints, known: Ints, rng: np.random.Generator
+    frame: pd.DataFrame,
+    judged: AuditEvidence,
+    policy: Ints,
+    known: Ints,
+    rng: np.random.Generator,
+    assist: AssistingModel | None,
 ) -> list[_TestedRule]:
-    """Search each policy twice, and keep the rules that the other half of its sample can test."""
+    """Search each policy without one half of its sample, the other, or both, which then confirm."""
     tried: list[_TestedRule] = []
     n_policies = int(policy.max(initial=-1)) + 1
     audited = rows_by_code(judged.policy, n_policies)
     for code, rows in enumerate(rows_by_code(policy, n_policies)):
         own = judged.select_rows(audited[code])
         part = frame.iloc[own.position]
-        for confirming in (~own.early, own.early):
+        for confirming in (~own.early, own.early, np.ones(len(own), dtype=bool)):
             if confirming.sum() < _LEAST_ROWS:
                 continue
             searched = np.setdiff1d(rows, own.position[confirming], assume_unique=True)
             for candidate in _search_candidates(frame, searched, known[searched], rng):
                 inside = rule_mask(part, candidate.rule)
                 if (inside & confirming).sum() >= _LEAST_ROWS:
+                    variate = None
+                    if assist is not None:
+                        variate = assist.of_rule(frame, rows, own, candidate, inside, confirming)
                     tried.append(
-                        _TestedRule(code, candidate, own, audited[code], inside, confirming)
+                        _TestedRule(
+                            code, candidate, own, audited[code], inside, confirming, variate
+                        )
                     )
     return tried
 
@@ -349,22 +444,32 @@ def _search_candidates(
 
 def _test_candidates(tried: list[_TestedRule], level: float) -> list[tuple[Slice, _TestedRule]]:
     """Test every candidate on the half that was not used to find it."""
-    p = np.array([t.p_value() for t in tried])
+    tests = [t.test() for t in tried]
+    p = np.array([1.0 if test is None else test.p_value for test in tests])
     prior = np.array([min(t.candidate.score, _SURE) for t in tried])
     q = adaptive_q_values(p, prior)
+    confirmed = q <= level
+    # q = p x factor / rank: the p-value up to which a confirmed rule would have been confirmed.
+    ranks = max(int(confirmed.sum()), 1)
+    critical = level * ranks * critical_shares(p, prior)
     out = []
-    for i, t in enumerate(tried):
+    for i, (t, test) in enumerate(zip(tried, tests, strict=True)):
+        outside = t.rate(~t.inside)
+        inside = t.rate(t.inside)
+        if confirmed[i] and test is not None:
+            wide = t.rate(t.inside, 1 - 0.05 * ranks / len(tried))
+            inside = confirmed_rate(wide, test, outside, float(critical[i]))
         found = Slice(
             policy=t.policy,
             rule=t.candidate.rule,
             kind=t.candidate.kind,
             rows=t.rows[t.inside],
-            inside=t.rate(t.inside),
-            outside=t.rate(~t.inside),
+            inside=inside,
+            outside=outside,
             base=t.rate(np.ones_like(t.inside)),
             p_value=float(p[i]),
             q_value=float(q[i]),
-            confirmed=bool(q[i] <= level),
+            confirmed=bool(confirmed[i]),
         )
         out.append((found, t))
     return out

@@ -146,13 +146,11 @@ def account_row(
     found: AccountCluster,
     rows: Ints,
     policies: Mapping[str, Policy],
-    q_value: float,
-    level: float,
 ) -> dict[str, Any]:
     """Write a cluster of wronged accounts as a row; `rows` are their rows of the log."""
     policy_id = log.policy_ids[found.policy]
     ids = [log.account_ids[i] for i in found.accounts.tolist()]
-    kind, confirmed = WRONGFUL_ACTION, bool(q_value <= level)
+    kind = WRONGFUL_ACTION
     words = (
         f"Most reviewed enforcements of {len(ids)} accounts were wrongful in the earlier part; later "
         f"{found.inside.estimate:.1%} of their decisions were wrongful actions, against "
@@ -174,9 +172,9 @@ def account_row(
             found.base,
             error_harm(policies, policy_id, kind),
         ),
-        "q_value": q_value,
-        "confirmed": confirmed,
-        **_cause_columns(about if confirmed else None),
+        "q_value": found.q_value,
+        "confirmed": found.confirmed,
+        **_cause_columns(about if found.confirmed else None),
         "account_ids": ids,
     }
 
@@ -184,7 +182,7 @@ def account_row(
 def threshold_row(
     log: DecisionLog, move: ThresholdChange, figures: Mapping[str, Any], n: int
 ) -> dict[str, Any]:
-    """Write a better threshold as a row; `figures` is the what-if's current row, n its decisions."""
+    """Write a tested threshold as a row; `figures` is the what-if's current row, n its decisions."""
     conditions = [Condition("moderator", "==", move.moderator)] if move.moderator else []
     if move.market is not None:
         conditions.append(Condition("market", "==", move.market))
@@ -215,11 +213,8 @@ def threshold_row(
         "harm_saved": move.saved * scale,
         "harm_saved_low": move.low * scale,
         "harm_saved_high": move.high * scale,
-        "q_value": np.nan,
-        "confirmed": True,
-        "cause": "threshold",
-        "cause_text": words,
-        "runner_up": None,
-        "confidence": "clear",
+        "q_value": move.q_value,
+        "confirmed": move.confirmed,
+        **_cause_columns(Cause("threshold", words, None, "clear", ()) if move.confirmed else None),
         "account_ids": [],
     }

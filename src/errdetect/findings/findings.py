@@ -19,7 +19,7 @@ from errdetect.findings.audit_evidence import (
 )
 from errdetect.findings.conditions import rule_mask
 from errdetect.findings.disagreement import AnswerComparisons, compare_answers
-from errdetect.findings.error_slices import Slice, find_slices, rows_by_code
+from errdetect.findings.error_slices import AssistingModel, Slice, find_slices, rows_by_code
 from errdetect.findings.finding_rows import account_row, error_harm, slice_row, threshold_row
 from errdetect.findings.root_causes import Cause, SliceContext, name_cause
 from errdetect.findings.thresholds import evaluate_thresholds
@@ -31,7 +31,6 @@ from errdetect.schemas import (
     WRONGFUL_ACTION,
 )
 from errdetect.snapshot import Snapshot
-from errdetect.stats.multiple_testing import benjamini_hochberg
 
 __all__ = ["Findings", "find_findings", "no_findings"]
 
@@ -81,6 +80,7 @@ def find_findings(
     rng: np.random.Generator,
     leave_out: Sequence[str] = (),
     level: float = 0.05,
+    p_error: npt.NDArray[np.float64] | None = None,
 ) -> Findings:
     """Find where policies err more than elsewhere, name the causes, and try other thresholds.
 
@@ -95,6 +95,8 @@ def find_findings(
         Columns that no rule may use.
     level
         False discovery rate among the confirmed.
+    p_error
+        Cross-fitted P(error) of each decision, shape (n,): assists the confirmation of slices.
 
     Returns
     -------
@@ -124,16 +126,27 @@ def find_findings(
     tested = find_slices(
         decisions, judged, log.policy, log.known,
         rng=rng, leave_out=leave_out, level=level,
+        assist=_assisting_model(log, p_error),
     )  # fmt: skip
     rows = _slice_rows(log, judged, tested, votes, policies)
     slices = _sorted_frame(rows, SLICES)
     rows += _account_rows(log, judged, policies, level)
-    moved, thresholds, left_out = _threshold_rows(log, judged, policies)
+    moved, thresholds, left_out = _threshold_rows(log, judged, policies, level)
     rows += moved
     notes = _limitation_notes(
         log, judged, left_out, has_bars={"score", "threshold"} <= set(decisions.columns)
     )
     return Findings(slices, thresholds, _sorted_frame(rows, FINDINGS), notes)
+
+
+def _assisting_model(
+    log: DecisionLog, p_error: npt.NDArray[np.float64] | None
+) -> AssistingModel | None:
+    """Gather the control variate of the confirmation; None without P(error)."""
+    if p_error is None:
+        return None
+    kind = np.where(log.decisions["enforced"].to_numpy(dtype=bool), 1, 2)
+    return AssistingModel(p_error, kind, log.early)
 
 
 def _slice_rows(
@@ -192,32 +205,35 @@ def _slice_cause(
 def _account_rows(
     log: DecisionLog, judged: AuditEvidence, policies: Mapping[str, Policy], level: float
 ) -> list[dict[str, Any]]:
-    groups = find_account_clusters(log.account, log.policy, log.known, log.right, log.early, judged)
-    q = benjamini_hochberg(np.array([g.p_value for g in groups]))
+    groups = find_account_clusters(
+        log.account, log.policy, log.known, log.right, log.early, judged, level=level
+    )
     of_policy = rows_by_code(log.policy, len(log.policy_ids))
     out = []
-    for group, q_value in zip(groups, q.tolist(), strict=True):
+    for group in groups:
         where = of_policy[group.policy]
         rows = where[np.isin(log.account[where], group.accounts)]
-        out.append(account_row(log, group, rows, policies, q_value, level))
+        out.append(account_row(log, group, rows, policies))
     return out
 
 
 def _threshold_rows(
-    log: DecisionLog, judged: AuditEvidence, policies: Mapping[str, Policy]
+    log: DecisionLog, judged: AuditEvidence, policies: Mapping[str, Policy], level: float
 ) -> tuple[list[dict[str, Any]], pd.DataFrame, int]:
-    """Try other thresholds; write the better ones as rows."""
+    """Try other thresholds; write those that were tested as rows."""
     harms = {
         p: (error_harm(policies, p, WRONGFUL_ACTION), error_harm(policies, p, MISSED_VIOLATION))
         for p in log.policy_ids
     }
-    table, moves, left_out = evaluate_thresholds(log.decisions, judged, harms.__getitem__)
+    table, moves, left_out = evaluate_thresholds(
+        log.decisions, judged, harms.__getitem__, level=level
+    )
     out = []
     for move in moves:
         own = table[(table["policy_id"] == move.policy_id) & (table["moderator"] == move.moderator)]
         own = own[own["market"].isna() if move.market is None else own["market"] == move.market]
         now = own[own["current"]].iloc[0].to_dict()
-        then = own[own["recommended"]].iloc[0]
+        then = own[own["threshold"] == move.recommended].iloc[0]
         now |= {f"{m}_then": then[m] for m in ("wrongful", "missed")}
         out.append(threshold_row(log, move, {str(k): v for k, v in now.items()}, move.n))
     return out, table, left_out

@@ -1,18 +1,22 @@
 """What-if of thresholds: errors, harm and load at each, and the recommended one."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy.optimize import brentq
+from scipy.special import ndtr
 
 from errdetect.findings.audit_evidence import AuditEvidence
 from errdetect.findings.error_slices import rows_by_code
+from errdetect.findings.rate_tests import selected_gain
 from errdetect.schemas import THRESHOLDS
 from errdetect.stats.effective_size import effective_size
-from errdetect.stats.intervals import wilson
+from errdetect.stats.intervals import critical_value, wilson
+from errdetect.stats.multiple_testing import benjamini_hochberg
 
 __all__ = ["Harms", "ThresholdChange", "evaluate_thresholds"]
 
@@ -32,7 +36,7 @@ _WRONGFUL, _MISSED = 1, 2
 
 @dataclass(frozen=True)
 class ThresholdChange:
-    """A better threshold than the current one, chosen on earlier decisions, measured on later ones.
+    """A threshold that was better on earlier decisions, tested on later ones.
 
     Parameters
     ----------
@@ -41,13 +45,18 @@ class ThresholdChange:
     current, recommended
         The thresholds; `current` is the median where they differ.
     saved, low, high
-        Harm saved over the log's period, with 95 % limits, from the later half only.
+        Harm saved over the log's period, with 95 % limits, from the later half only; where
+        confirmed, without what the selection added, and with limits that allow for it.
     n, n_turned, n_reviews
         Decisions, those whose action would change, and the reviewed ones among these in the later half.
     turned
         The rows of the log that would change.
     rises
         Whether the threshold would rise (fewer enforcements).
+    p_value, q_value
+        Two-sided, of a gain, and the false discovery rate over all thresholds that were tested.
+    confirmed
+        Whether the gain is positive and the q-value at most the requested level.
     """
 
     policy_id: str
@@ -63,6 +72,9 @@ class ThresholdChange:
     n_reviews: int
     turned: Ints
     rises: bool
+    p_value: float = 1.0
+    q_value: float = 1.0
+    confirmed: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,7 +94,7 @@ class _ThresholdGroup:
 
 
 def evaluate_thresholds(
-    decisions: pd.DataFrame, judged: AuditEvidence, harms: Harms
+    decisions: pd.DataFrame, judged: AuditEvidence, harms: Harms, *, level: float = 0.05
 ) -> tuple[pd.DataFrame, list[ThresholdChange], int]:
     """Estimate the effect of other thresholds, by policy, moderator and, where counts allow, market.
 
@@ -97,26 +109,36 @@ def evaluate_thresholds(
         From `read_audit_evidence`.
     harms
         policy_id -> harm of one wrongful action and of one missed violation.
+    level
+        False discovery rate among the confirmed, over all thresholds that the later half tests.
 
     Returns
     -------
     (table, moves, left_out)
-        As `schemas.THRESHOLDS`; the recommended thresholds; how many groups had too few reviews.
+        As `schemas.THRESHOLDS`; the thresholds that were tested, of which the confirmed ones are
+        recommended; how many groups had too few reviews.
     """
-    tables, moves, left_out = [], [], 0
+    groups: list[_ThresholdGroup] = []
+    tables, chosen, left_out = [], [], 0
     for group in _threshold_groups(decisions, judged, harms):
         errors = np.abs(group.violates - group.enforced[group.at])
         if len(group.at) < _LEAST or errors.sum() < _LEAST_ERRORS:
             left_out += group.names[2] is None
             continue
-        table, move = _evaluate_group(group)
-        tables.append(table)
-        if move is not None:
-            moves.append(move)
+        groups.append(group)
+        supported, best = _choose_threshold(group)
+        tables.append(supported)
+        chosen.append(best)
+    moves = _confirm_thresholds(list(zip(groups, chosen, strict=True)), level)
+    out = [
+        _threshold_table(group, supported, move)
+        for group, supported, move in zip(groups, tables, moves, strict=True)
+    ]
     columns = [field.name for field in THRESHOLDS]
-    if not tables:
+    tested = [move for move in moves if move is not None]
+    if not out:
         return pd.DataFrame(columns=columns), [], left_out
-    return pd.concat(tables, ignore_index=True)[columns], moves, left_out
+    return pd.concat(out, ignore_index=True)[columns], tested, left_out
 
 
 def _threshold_groups(
@@ -160,15 +182,24 @@ def _threshold_groups(
             )  # fmt: skip
 
 
-def _evaluate_group(group: _ThresholdGroup) -> tuple[pd.DataFrame, ThresholdChange | None]:
-    """Return one group's table and its recommended threshold, if any."""
+def _choose_threshold(group: _ThresholdGroup) -> tuple[dict[float, bool], float | None]:
+    """Return which thresholds are supported, and the one to test, if any."""
     current = float(np.median(group.bar))
     bars = np.round(np.arange(_STEP, 1.0, _STEP), 2)
     bars = np.unique(np.append(bars[np.abs(bars - current) > 1e-9], current))
     supported = _supported_thresholds(group, bars, current)
-    move = _recommend_threshold(group, bars[supported & (bars != current)], current)
+    best = _best_earlier(group, bars[supported & (bars != current)])
+    return dict(zip(bars.tolist(), supported.tolist(), strict=True)), best
+
+
+def _threshold_table(
+    group: _ThresholdGroup, supported: dict[float, bool], move: ThresholdChange | None
+) -> pd.DataFrame:
+    """Return one group's table."""
+    current = float(np.median(group.bar))
+    better = move.recommended if move is not None and move.confirmed else None
     rows: list[dict[str, Any]] = []
-    for bar, known in zip(bars.tolist(), supported.tolist(), strict=True):
+    for bar, known in supported.items():
         now = bar == current
         acted = group.enforced if now else group.score >= bar
         row: dict[str, Any] = {
@@ -180,10 +211,10 @@ def _evaluate_group(group: _ThresholdGroup) -> tuple[pd.DataFrame, ThresholdChan
             "n_enforced": int(acted.sum()),
             "n_near_threshold": int((np.abs(group.score - bar) < _STEP).sum()),
             "supported": known,
-            "recommended": move is not None and bar == move.recommended,
+            "recommended": bar == better,
         }
         rows.append({**row, **(_error_totals(group, acted) if known else _EMPTY)})
-    return pd.DataFrame(rows), move
+    return pd.DataFrame(rows)
 
 
 _MEASURES = ("wrongful", "missed", "harm")
@@ -208,8 +239,10 @@ def _supported_thresholds(group: _ThresholdGroup, bars: Floats, current: float) 
     return supported
 
 
-def _weighted_share(values: Floats, weight: Floats) -> tuple[float, float, float]:
-    """Return the weighted mean of values in [0, 1] with 95 % limits."""
+def _weighted_share(
+    values: Floats, weight: Floats, confidence: float = 0.95
+) -> tuple[float, float, float]:
+    """Return the weighted mean of values in [0, 1] with its limits."""
     total = weight.sum()
     rate = float(weight @ values / total)
     worth = effective_size(weight)
@@ -218,7 +251,7 @@ def _weighted_share(values: Floats, weight: Floats) -> tuple[float, float, float
         # As if one more of the rarer kind had been seen: with few of them the variance is understated.
         hidden = float((weight**2).mean()) * min(rate, 1 - rate)
         worth = min(rate * (1 - rate) * total**2 / (seen + hidden), float(len(weight)))
-    _, low, high = wilson(np.array([rate]), np.array([worth]))
+    _, low, high = wilson(np.array([rate]), np.array([worth]), confidence)
     return rate, float(low[0]), float(high[0])
 
 
@@ -240,8 +273,10 @@ def _error_totals(group: _ThresholdGroup, acted: Bools) -> dict[str, float]:
     return {**out, "harm": total, "harm_low": max(total - down, 0.0), "harm_high": total + up}
 
 
-def _harm_saved(group: _ThresholdGroup, bar: float, part: Bools) -> tuple[float, float, float, int]:
-    """Return the harm a threshold saves, its 95 % limits, and the reviewed decisions used."""
+def _harm_saved(
+    group: _ThresholdGroup, bar: float, part: Bools, confidence: float = 0.95
+) -> tuple[float, float, float, int]:
+    """Return the harm a threshold saves, its limits, and the reviewed decisions used."""
     wrongful, missed = group.harm
     total = down = up = 0.0
     n_judged = 0
@@ -255,7 +290,7 @@ def _harm_saved(group: _ThresholdGroup, bar: float, part: Bools) -> tuple[float,
         if not own.any():
             return np.nan, -np.inf, np.inf, n_judged
         # No longer enforced: saves a wrongful action, or misses a violation where it violates.
-        rate, low, high = _weighted_share(group.violates[own], group.weight[own])
+        rate, low, high = _weighted_share(group.violates[own], group.weight[own], confidence)
         ends = [sign * n * (wrongful - (wrongful + missed) * v) for v in (rate, low, high)]
         total += ends[0]
         down = float(np.hypot(down, ends[0] - min(ends)))
@@ -263,23 +298,71 @@ def _harm_saved(group: _ThresholdGroup, bar: float, part: Bools) -> tuple[float,
     return total, total - down, total + up, n_judged
 
 
-def _recommend_threshold(
-    group: _ThresholdGroup, bars: Floats, current: float
-) -> ThresholdChange | None:
-    """Choose the threshold that saves most on the earlier part, if the later part confirms a gain."""
+def _best_earlier(group: _ThresholdGroup, thresholds: Floats) -> float | None:
+    """Choose the threshold that saves most on the earlier part, if the later part can test it."""
     best: tuple[float, float] | None = None
-    for bar in bars.tolist():
-        saved, low, _, n = _harm_saved(group, bar, group.early)
+    for threshold in thresholds.tolist():
+        saved, low, _, n = _harm_saved(group, threshold, group.early)
         if n >= _LEAST_TURNED and low > 0 and (best is None or saved > best[0]):
-            best = (saved, bar)
-    if best is None:
+            best = (saved, threshold)
+    if best is None or _harm_saved(group, best[1], ~group.early)[3] < _LEAST_TURNED:
         return None
-    saved, low, high, n = _harm_saved(group, best[1], ~group.early)
-    if n < _LEAST_TURNED or not low > 0:
-        return None
-    turned = group.rows[(group.score >= best[1]) != group.enforced]
+    return best[1]
+
+
+_MOST_SDS = 8.0  # a gain beyond so many standard errors is certain
+
+
+def _gain_p_value(group: _ThresholdGroup, threshold: float) -> float:
+    """Return the two-sided p-value of a gain on the later part: where its limits reach zero."""
+
+    def low(sds: float) -> float:
+        return _harm_saved(group, threshold, ~group.early, 1 - 2 * float(ndtr(-sds)))[1]
+
+    if not low(1e-6) > 0:
+        return 1.0
+    sds = _MOST_SDS if low(_MOST_SDS) > 0 else float(brentq(low, 1e-6, _MOST_SDS))
+    return 2 * float(ndtr(-sds))
+
+
+def _confirm_thresholds(
+    chosen: list[tuple[_ThresholdGroup, float | None]], level: float
+) -> list[ThresholdChange | None]:
+    """Test the chosen thresholds on the later part, all of them as one family."""
+    tested = [i for i, (_, threshold) in enumerate(chosen) if threshold is not None]
+    p = np.array(
+        [_gain_p_value(group, threshold) for group, threshold in chosen if threshold is not None]
+    )
+    q = benjamini_hochberg(p)
+    share = float((q <= level).sum()) / max(len(tested), 1)
+    out: list[ThresholdChange | None] = [None] * len(chosen)
+    for i, p_value, q_value in zip(tested, p.tolist(), q.tolist(), strict=True):
+        group, threshold = chosen[i]
+        assert threshold is not None
+        move = _threshold_change(group, threshold, 1 - level * share if q_value <= level else 0.95)
+        move = replace(move, p_value=p_value, q_value=q_value, confirmed=q_value <= level)
+        out[i] = _without_selection(move, level * share) if move.confirmed else move
+    return out
+
+
+def _threshold_change(
+    group: _ThresholdGroup, threshold: float, confidence: float
+) -> ThresholdChange:
+    """Measure a threshold on the later part."""
+    current = float(np.median(group.bar))
+    saved, low, high, n = _harm_saved(group, threshold, ~group.early, confidence)
+    turned = group.rows[(group.score >= threshold) != group.enforced]
     return ThresholdChange(
-        *group.names, current, best[1], saved, low, high,
-        len(group.rows), len(turned), n, turned,
-        best[1] > current,
+        *group.names, current, threshold, saved, low, high, len(group.rows), len(turned), n, turned,
+        threshold > current,
     )  # fmt: skip
+
+
+def _without_selection(move: ThresholdChange, limit: float) -> ThresholdChange:
+    """Take off the gain what its selection added; `limit` is the highest p-value confirmed."""
+    z = critical_value(1 - limit)
+    sd = (move.saved - move.low) / z
+    if not sd > 0:
+        return move
+    saved = selected_gain(move.saved, sd, z * sd)
+    return replace(move, saved=saved, low=min(move.low, saved))

@@ -1,6 +1,7 @@
 """The ledger: scoring runs, the queue, reviews, audit draws, remediations and proposals, in one database."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from types import TracebackType
 from typing import Self
 
@@ -13,13 +14,14 @@ from errdetect.data.database_tables import (
     read_transaction,
     redacted_url,
     sqlite_path,
+    write_transaction,
 )
 from errdetect.ledger import table_definitions as tables
 from errdetect.ledger.audit_records import AuditRecords
 from errdetect.ledger.proposal_records import ProposalRecords
 from errdetect.ledger.remediation_records import RemediationRecords
 from errdetect.ledger.review_records import ReviewRecords
-from errdetect.ledger.row_conversion import rows_to_frame
+from errdetect.ledger.row_conversion import record_events, rows_to_frame
 from errdetect.ledger.run_records import RunRecords
 from errdetect.ledger.schema_upgrade import schema_version, upgrade_ledger
 
@@ -73,7 +75,7 @@ class Ledger(RunRecords, ReviewRecords, AuditRecords, RemediationRecords, Propos
         Parameters
         ----------
         entity
-            Only `run`, `reviews`, `draw`, `remediation` or `proposal`.
+            Only `run`, `reviews`, `draw`, `remediation`, `proposal` or `discovery`.
         id
             Only this one.
         """
@@ -85,6 +87,36 @@ class Ledger(RunRecords, ReviewRecords, AuditRecords, RemediationRecords, Propos
             wanted = wanted.where(table.id == id)
         with read_transaction(self.engine) as connection:
             return rows_to_frame(connection.execute(wanted), _EVENTS)
+
+    def record_discoveries(
+        self, period: str, level: float, confirmed: int, *, at: datetime
+    ) -> bool:
+        """Record at which level a report tested its findings; repeating it adds nothing.
+
+        Parameters
+        ----------
+        period
+            The decisions' first and last day; each period has one level.
+        level
+            False discovery rate of this report, from `errdetect.stats.online_testing`.
+        confirmed
+            How many findings it confirmed.
+        at
+            The report's moment.
+
+        Returns
+        -------
+        bool
+            Whether anything was added.
+        """
+        known = self.history("discovery", period)
+        row = {"from": repr(float(level)), "to": str(confirmed)}
+        if len(known) and known.iloc[-1][["from", "to"]].to_dict() == row:
+            return False
+        event = {"entity": "discovery", "id": period, "what": "tested", **row}
+        with write_transaction(self.engine) as connection:
+            record_events(connection, tables.EVENTS, [event], at)
+        return True
 
 
 def open_ledger(url: str) -> Ledger:

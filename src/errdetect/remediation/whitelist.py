@@ -53,7 +53,8 @@ def account_rates(snapshot: Snapshot, rule: WhitelistSettings) -> pd.DataFrame:
         A row for each account and policy with enough reviews, in their order: account_id,
         policy_id, basis (`audit` or `as they came`), n, rate, low, high (exact 95 % limits at the
         effective number of reviews), p_value (of a rate this high or higher if the true one were
-        `min_wrongful_rate`), chosen (the lower limit reaches the rate, and still does after the
+        `min_wrongful_rate`), q_value (the false discovery rate at which it would be chosen, over all
+        rows of its basis), chosen (the lower limit reaches the rate, and still does after the
         correction for the number of accounts), review_ids.
 
     Notes
@@ -105,7 +106,7 @@ def account_rates(snapshot: Snapshot, rule: WhitelistSettings) -> pd.DataFrame:
         ).loc[named]
         q = benjamini_hochberg(part["p_value"].to_numpy())
         chosen = (part["low"] >= rule.min_wrongful_rate) & (q <= _FALSE_SHARE)
-        found.append(part.assign(basis=basis, n=n[named], chosen=chosen, pair=named))
+        found.append(part.assign(basis=basis, n=n[named], q_value=q, chosen=chosen, pair=named))
     table = pd.concat(found, ignore_index=True)
     first = pd.Series(np.arange(len(pair)), index=pair)
     at = first[~first.index.duplicated()].reindex(table["pair"]).to_numpy(int)
@@ -120,8 +121,8 @@ def account_rates(snapshot: Snapshot, rule: WhitelistSettings) -> pd.DataFrame:
 
 
 _COLUMNS = [
-    "account_id", "policy_id", "basis", "n", "rate", "low", "high", "p_value", "chosen",
-    "review_ids",
+    "account_id", "policy_id", "basis", "n", "rate", "low", "high", "p_value", "q_value",
+    "chosen", "review_ids",
 ]  # fmt: skip
 
 
@@ -211,7 +212,7 @@ def whitelist_table(snapshot: Snapshot, rule: WhitelistSettings) -> pd.DataFrame
     Returns
     -------
     pandas.DataFrame
-        As `schemas.WHITELIST`, shape (k, 7), the highest lower limit first.
+        As `schemas.WHITELIST`, shape (k, 8), the highest lower limit first.
 
     Examples
     --------

@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["adaptive_q_values", "benjamini_hochberg"]
+__all__ = ["adaptive_q_values", "benjamini_hochberg", "critical_shares"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -71,5 +71,34 @@ def adaptive_q_values(p: Floats, prior: Floats | None = None) -> Floats:
     >>> adaptive_q_values(np.array([0.01, 0.02, 0.03, 0.04, 0.06, 0.9])).round(3).tolist()
     [0.04, 0.04, 0.04, 0.04, 0.048, 0.6]
     """
+    return benjamini_hochberg(p, prior) * _null_share(p)
+
+
+def critical_shares(p: Floats, prior: Floats | None = None) -> Floats:
+    """Return each test's share of the level: with k discoveries, p <= level x k x share is one.
+
+    Parameters
+    ----------
+    p, prior
+        As for `adaptive_q_values`.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (k,).
+
+    Examples
+    --------
+    >>> critical_shares(np.array([0.01, 0.02, 0.03, 0.9])).tolist()
+    [0.25, 0.25, 0.25, 0.25]
+    """
+    if not len(p):
+        return np.empty(0)
+    weight = np.ones(len(p)) if prior is None else prior / prior.mean()
+    return np.asarray(weight / (len(p) * _null_share(p)))
+
+
+def _null_share(p: Floats) -> float:
+    """Estimate the share of true null hypotheses from the high p-values."""
     share = (1 + int((p > _MIDDLE).sum())) / max(len(p) * (1 - _MIDDLE), 1)
-    return benjamini_hochberg(p, prior) * min(share, 1.0)
+    return min(share, 1.0)

@@ -46,6 +46,7 @@ from errdetect.workflows.decision_explainer import (
     load_reason_templates,
     write_pictures,
 )
+from errdetect.workflows.discovery_levels import discovery_level, record_discoveries
 from errdetect.workflows.load_data import Progress, free_threads, load_snapshot
 from errdetect.workflows.report_changes import (
     confirmed_briefs,
@@ -95,7 +96,12 @@ _SCHEMAS: Mapping[str, pa.Schema] = {
 
 
 def find_error_slices(
-    config: Config, snapshot: Snapshot, *, progress: Progress = lambda _: None
+    config: Config,
+    snapshot: Snapshot,
+    *,
+    level: float = 0.05,
+    p_error: "pd.Series[float] | None" = None,
+    progress: Progress = lambda _: None,
 ) -> Findings:
     """Find where policies err more than elsewhere, as of the snapshot's moment.
 
@@ -105,6 +111,10 @@ def find_error_slices(
         From `load_config`.
     snapshot
         Decisions and reviews.
+    level
+        False discovery rate among the confirmed.
+    p_error
+        Cross-fitted P(error) by decision_id, to assist the confirmation; None for none.
     progress
         Callback for progress messages.
 
@@ -122,10 +132,16 @@ def find_error_slices(
     if not len(machine.reviewed_ids):
         return no_findings("No decision was reviewed by then, so there are no findings.")
     progress("searching for where policies err")
+    known: npt.NDArray[np.float64] | None = None
+    if p_error is not None:
+        aligned = p_error.reindex(machine.decisions["decision_id"]).to_numpy(np.float64)
+        known = aligned if np.isfinite(aligned).all() else None
     return find_findings(
         machine,
         rng=np.random.default_rng(config.train.seed),
         leave_out=tuple(config.features.leave_out),
+        level=level,
+        p_error=known,
     )
 
 
@@ -417,6 +433,7 @@ def report(
         "volumes": policy_volumes(decisions, snapshot.reviews),
     }
     said, briefs, notes = _review_sections(config, snapshot, now, progress)
+    level = said.pop("discovery_level", None)
     content |= said
     notes = [*loaded.notes, *notes]
     pictures: tuple[Picture, ...] = ()
@@ -443,6 +460,8 @@ def report(
     new = record_briefs(config, briefs, at=now)
     found = content.get("findings")
     confirmed = 0 if found is None else int(found["confirmed"].sum())
+    if level is not None:
+        record_discoveries(config, snapshot, level, confirmed, at=now)
     return ReportResult(files, tuple(notes), confirmed, new)
 
 
@@ -467,7 +486,15 @@ def _review_sections(
             content |= rate_tables(config, estimates)
             notes += sample.notes
             content |= deviation_parts(config, content, sample.deviations)
-        found = find_error_slices(config, snapshot, progress=progress)
+        known = None if sample is None else sample.p_error
+        level = discovery_level(config, snapshot)
+        found = find_error_slices(config, snapshot, level=level, p_error=known, progress=progress)
+        if found.searched:
+            content["discovery_level"] = level
+            notes.append(
+                f"The findings were tested at a false discovery rate of {level:.1%}, so that it stays "
+                "within 5 % over this and all earlier reports in the ledger"
+            )
         content |= finding_parts(found)
         notes += found.notes
         until = config.labels.as_of or now

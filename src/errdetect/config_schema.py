@@ -318,6 +318,10 @@ class EstimateSettings(ConfigSection):
         description="column whose decisions were drawn together or share their fate, such as account_id; "
         "auto: account_id or item_id where the draws show that accounts or items were drawn in full; none: no clusters",
     )
+    borrow: bool = Field(
+        True,
+        description="narrow the intervals of four or more groups by the other groups' rates; each keeps its coverage",
+    )
     max_lost: float = Field(
         0.02,
         ge=0,

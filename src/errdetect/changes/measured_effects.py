@@ -249,7 +249,9 @@ def _unit_rates(
         names = ("estimate", "low", "high", "n_reviews", "n_decisions")
         nothing = pd.DataFrame(columns=["_unit", when, "measure"], dtype="str")
         return nothing.assign(**dict.fromkeys(names, pd.Series(dtype="float64")))
-    return estimate_rates(part, [["_unit", when]], settings=settings).by_group[("_unit", when)]
+    # Contrasts take the units as independent, so no unit leans on another.
+    apart = settings.model_copy(update={"borrow": False})
+    return estimate_rates(part, [["_unit", when]], settings=apart).by_group[("_unit", when)]
 
 
 _LEAST_PAIRS = 30  # pairs of audited decisions of one account that show a shared fate

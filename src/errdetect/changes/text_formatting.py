@@ -102,7 +102,7 @@ def slug(prefix: str, text: str) -> str:
     >>> slug("policy", "Söldner <b>")
     'policy--s-ldner-b-6e0e8ef8b4'
     """
-    plain = re.sub(r"[^a-z0-9_]+", "-", text[:200].lower()).strip("-")[:40]
+    plain = re.sub(r"[^a-z0-9_]+", "-", text[:200].lower()).strip("-")[:40].rstrip("-")
     if plain and plain == text:
         return f"{prefix}-{plain}"
     mark = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:10]

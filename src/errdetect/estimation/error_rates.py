@@ -105,6 +105,8 @@ class Population:
         The draws with their design's own weights; None where they are `audit`'s.
     clusters
         How the sample was drawn by cluster; None where decisions were drawn one by one.
+    borrow
+        Whether other groups' rates narrow a group's interval.
     correction, min_reviews, max_lost, confidence
         As in `estimate_rates`.
     """
@@ -123,6 +125,7 @@ class Population:
     unanswered: UnansweredDraws | None = None
     drawn: AuditSample | None = None
     clusters: ClusterSample | None = None
+    borrow: bool = True
 
 
 @dataclass(frozen=True)
@@ -360,7 +363,7 @@ def _solve_treatment(
         cells, reviewers=outcomes.reviewers, whole=narrow, confidence=confidence
     )
     prior = None
-    if not narrow and outcomes.reviewers is None:
+    if population.borrow and not narrow and outcomes.reviewers is None:
         prior = prior_from_others(interval, confidence)
         interval = rate_intervals(cells, confidence=confidence, prior=prior)
     exact = outcomes.reviewers is None or not outcomes.reviewers.alarm.high.any()
@@ -490,6 +493,8 @@ def estimate_rates(
         and notes where they do not; `require` suppresses instead; `none` uses verdicts as they
         are. `min_reviews`: audited decisions of a domain below which it is suppressed.
         `max_lost`: share of a domain's sample that may be lost; above it the domain is suppressed.
+        `cluster`: the column that was drawn in full. `borrow`: whether groups narrow each other's
+        intervals.
     p_error
         P(error) as control variate: a Series by decision_id, or an array in the decisions' order.
         It must not be fitted on the reviews it is used with: cross-fit it.
@@ -555,6 +560,7 @@ def estimate_rates(
         unanswered=None if log is None else log.unanswered,
         drawn=None if log is None else log.drawn,
         clusters=clusters,
+        borrow=settings.borrow,
     )
     known = {
         only: known_verdicts(snapshot.review_history, len(decisions), action_only=only)

@@ -97,9 +97,9 @@ def method_text(interval: str, judging: str, *, model: bool, note: str = "") -> 
     """
     if interval in SUPPRESSED:
         return f"{interval}: {SUPPRESSED[interval]}"
-    control = "; P(error) as control variate" if model and interval != "census" else ""
+    assisted = "; P(error) as control variate" if model and interval != "census" else ""
     more = f"; {note}" if note else ""
-    return f"{interval}+{judging}: {INTERVALS[interval]}{control}; {JUDGING[judging]}{more}"
+    return f"{interval}+{judging}: {INTERVALS[interval]}{assisted}; {JUDGING[judging]}{more}"
 
 
 #: Denominator and meaning of each measure.

@@ -66,7 +66,7 @@ def find_account_clusters(
     known: Ints,
     right: Bools,
     early: Bools,
-    judged: AuditEvidence,
+    evidence: AuditEvidence,
     *,
     level: float = 0.05,
 ) -> list[AccountCluster]:
@@ -82,7 +82,7 @@ def find_account_clusters(
         Enforcements that reviewers upheld, shape (n,).
     early
         From `earlier_part`.
-    judged
+    evidence
         From `read_audit_evidence`.
     level
         False discovery rate among the confirmed.
@@ -97,12 +97,12 @@ def find_account_clusters(
         return []
     member = _is_member(account, policy, picked)
     found, tests = [], []
-    for code, rows in enumerate(rows_by_code(judged.policy, int(policy.max(initial=0)) + 1)):
-        inside = member[judged.position[rows]]
-        late = ~judged.early[rows]
+    for code, rows in enumerate(rows_by_code(evidence.policy, int(policy.max(initial=0)) + 1)):
+        inside = member[evidence.position[rows]]
+        late = ~evidence.early[rows]
         if (inside & late).sum() < _LEAST_LATER:
             continue
-        own = judged.select_rows(rows)
+        own = evidence.select_rows(rows)
         test = excess_test(own, inside & late, ~inside & late, _WRONGFUL)
         tests.append((own, inside & late, test))
         found.append(

@@ -18,7 +18,7 @@ __all__ = [
     "confirmed_rate",
     "excess_p_value",
     "excess_test",
-    "fit_control_variate",
+    "fit_surrogate_rate",
     "selected_gain",
     "selected_rate",
     "weighted_rate",
@@ -50,7 +50,7 @@ class Rate:
 
 
 def weighted_rate(
-    judged: AuditEvidence,
+    evidence: AuditEvidence,
     rows: Bools,
     kind: int,
     *,
@@ -61,12 +61,12 @@ def weighted_rate(
 
     Parameters
     ----------
-    judged
+    evidence
         m audited decisions.
     rows
         Shape (m,), which of them.
     kind
-        Column of `judged.errors`.
+        Column of `evidence.errors`.
     confidence
         Nominal coverage of the limits.
     assist
@@ -82,7 +82,7 @@ def weighted_rate(
     Wilson's limits at the number of even draws with the same variance, the larger of the observed
     one and the one expected from how the policy's errors spread over the design's inclusion probabilities.
     """
-    w, e = judged.weight[rows], judged.errors[rows, kind]
+    w, e = evidence.weight[rows], evidence.errors[rows, kind]
     if not len(w):
         return Rate(np.nan, 0.0, 1.0, 0, 0.0)
     total = float(w.sum())
@@ -91,7 +91,7 @@ def weighted_rate(
     if 0 < rate < 1:
         # An uncertain verdict is a Bernoulli draw, so e(1 - e) is part of its variance.
         seen = float((w**2) @ (e * (1 - rate) ** 2 + (1 - e) * rate**2))
-        spread = np.minimum(judged.spread[rows, kind] / w * rate, 1.0)
+        spread = np.minimum(evidence.spread[rows, kind] / w * rate, 1.0)
         expected = float((w**2) @ (spread * (1 - spread)))
         variance = max(seen, expected) / total**2
         worth = min(rate * (1 - rate) / variance, float(len(w)))
@@ -147,8 +147,8 @@ _MOST_COMMON = 0.5  # error rate above which the test's variance falls no furthe
 _MOST_PRECISION = 2.0  # a control variate at most halves a variance
 
 
-def fit_control_variate(
-    judged: AuditEvidence,
+def fit_surrogate_rate(
+    evidence: AuditEvidence,
     rows: Bools,
     kind: int,
     p_error: Floats,
@@ -159,12 +159,12 @@ def fit_control_variate(
 
     Parameters
     ----------
-    judged
+    evidence
         m audited decisions of one policy.
     rows
         Which of them confirm, shape (m,).
     kind
-        Column of `judged.errors`.
+        Column of `evidence.errors`.
     p_error
         P(error of this kind) of the audited decisions, shape (m,).
     is_inside
@@ -182,7 +182,7 @@ def fit_control_variate(
     The factor minimises the variance of the weighted residuals (Angelopoulos, Duchi and Zrnic 2023,
     PPI++), within [0, 1].
     """
-    w, e, p = judged.weight[rows], judged.errors[rows, kind], p_error[rows]
+    w, e, p = evidence.weight[rows], evidence.errors[rows, kind], p_error[rows]
     both, square = float(w**2 @ (e * p)), float(w**2 @ p**2)
     plain = float(w**2 @ e)
     if not both > 0 or not np.isfinite(means).all():
@@ -235,12 +235,12 @@ class ExcessTest:
         return float(gammainc(above, self.mean / (self.tail**2 * self.scale))) if above else 1.0
 
 
-def excess_p_value(judged: AuditEvidence, inside: Bools, outside: Bools, kind: int) -> float:
+def excess_p_value(evidence: AuditEvidence, inside: Bools, outside: Bools, kind: int) -> float:
     """Test whether a kind of error is more frequent inside than outside: one-sided p-value.
 
     Parameters
     ----------
-    judged, inside, outside, kind
+    evidence, inside, outside, kind
         As for `excess_test`.
 
     Returns
@@ -248,12 +248,12 @@ def excess_p_value(judged: AuditEvidence, inside: Bools, outside: Bools, kind: i
     float
         1 where either side has no reviews, or no error was found inside.
     """
-    tested = excess_test(judged, inside, outside, kind)
+    tested = excess_test(evidence, inside, outside, kind)
     return 1.0 if tested is None else tested.p_value
 
 
 def excess_test(
-    judged: AuditEvidence,
+    evidence: AuditEvidence,
     inside: Bools,
     outside: Bools,
     kind: int,
@@ -263,12 +263,12 @@ def excess_test(
 
     Parameters
     ----------
-    judged
+    evidence
         m audited decisions.
     inside, outside
         Shape (m,), disjoint.
     kind
-        Column of `judged.errors`.
+        Column of `evidence.errors`.
     assist
         P(error) as control variate.
 
@@ -285,7 +285,7 @@ def excess_test(
     1997, Statistics in Medicine 16, 791-801), the third moment the design's. Few, heavy errors
     therefore count as few.
     """
-    w, e = judged.weight, judged.errors[:, kind]
+    w, e = evidence.weight, evidence.errors[:, kind]
     total = float((w * e)[inside].sum())
     weight_in, weight_out = float(w[inside].sum()), float(w[outside].sum())
     if total <= 0 or weight_out <= 0:
@@ -303,7 +303,7 @@ def excess_test(
     rate = max(errors_out, 0.5 * weight_out / float(outside.sum())) / weight_out
     mean = rate * weight_in
     outside_variance = max(float((w**2 * e)[outside].sum()), rate * weight_out) / weight_out**2
-    spread = judged.spread[inside, kind]
+    spread = evidence.spread[inside, kind]
     # Errors are no rare events where a policy errs often: the variance is binomial.
     right = 1 - np.minimum(spread / w[inside] * rate, _MOST_COMMON)
     outside_variance *= left * (1 - min(rate, _MOST_COMMON))

@@ -94,7 +94,7 @@ class _ThresholdGroup:
 
 
 def evaluate_thresholds(
-    decisions: pd.DataFrame, judged: AuditEvidence, harms: Harms, *, level: float = 0.05
+    decisions: pd.DataFrame, evidence: AuditEvidence, harms: Harms, *, level: float = 0.05
 ) -> tuple[pd.DataFrame, list[ThresholdChange], int]:
     """Estimate the effect of other thresholds, by policy, moderator and, where counts allow, market.
 
@@ -105,7 +105,7 @@ def evaluate_thresholds(
     ----------
     decisions
         With `policy_id`, `enforced`, `score`, `threshold`, perhaps `moderator`, `market`.
-    judged
+    evidence
         From `read_audit_evidence`.
     harms
         policy_id -> harm of one wrongful action and of one missed violation.
@@ -120,7 +120,7 @@ def evaluate_thresholds(
     """
     groups: list[_ThresholdGroup] = []
     tables, chosen, left_out = [], [], 0
-    for group in _threshold_groups(decisions, judged, harms):
+    for group in _threshold_groups(decisions, evidence, harms):
         errors = np.abs(group.violates - group.enforced[group.at])
         if len(group.at) < _LEAST or errors.sum() < _LEAST_ERRORS:
             left_out += group.names[2] is None
@@ -142,7 +142,7 @@ def evaluate_thresholds(
 
 
 def _threshold_groups(
-    decisions: pd.DataFrame, judged: AuditEvidence, harms: Harms
+    decisions: pd.DataFrame, evidence: AuditEvidence, harms: Harms
 ) -> Iterator[_ThresholdGroup]:
     """List the groups whose action follows the score: policy x moderator, then markets."""
     if not {"score", "threshold"} <= set(decisions.columns):
@@ -152,10 +152,10 @@ def _threshold_groups(
     )
     enforced = decisions["enforced"].to_numpy(dtype=bool)
     finite = np.isfinite(score) & np.isfinite(bar)
-    wrong = judged.errors[:, _WRONGFUL] + judged.errors[:, _MISSED]
-    violates = np.where(enforced[judged.position], 1 - wrong, wrong)
+    wrong = evidence.errors[:, _WRONGFUL] + evidence.errors[:, _MISSED]
+    violates = np.where(enforced[evidence.position], 1 - wrong, wrong)
     place = np.full(len(decisions), -1)
-    place[judged.position] = np.arange(len(judged))
+    place[evidence.position] = np.arange(len(evidence))
     for names in (["policy_id", "moderator"], ["policy_id", "moderator", "market"]):
         if len(names) == 3 and "market" not in decisions:
             return
@@ -164,7 +164,7 @@ def _threshold_groups(
         nth, labels = by.ngroup().to_numpy(np.int64), list(by.size().index)
         code: Ints = np.where(finite & (nth >= 0), nth, np.int64(len(labels)))
         # Only groups with reviews are evaluated: there may be thousands.
-        judged_in = np.bincount(code[judged.position], minlength=len(labels) + 1)
+        judged_in = np.bincount(code[evidence.position], minlength=len(labels) + 1)
         for i, rows in enumerate(rows_by_code(code, len(labels) + 1)[:-1]):
             if not len(rows) or (len(names) == 3 and judged_in[i] < _LEAST):
                 continue
@@ -178,7 +178,7 @@ def _threshold_groups(
             yield _ThresholdGroup(
                 (policy_id, str(which.get("moderator", "")), market),
                 rows, score[rows], bar[rows], enforced[rows], at,
-                judged.weight[own], violates[own], judged.early[own], harms(policy_id),
+                evidence.weight[own], violates[own], evidence.early[own], harms(policy_id),
             )  # fmt: skip
 
 
@@ -223,7 +223,7 @@ _EMPTY = {f"{m}{end}": np.nan for m in _MEASURES for end in ("", "_low", "_high"
 
 def _supported_thresholds(group: _ThresholdGroup, bars: Floats, current: float) -> Bools:
     """Return which thresholds the reviewed scores support: each step from the current one must hold some."""
-    judged = np.sort(group.score[group.at])
+    evidence = np.sort(group.score[group.at])
     everything = np.sort(group.score)
     supported: Bools = bars == current
     here = int(np.flatnonzero(supported)[0])
@@ -231,7 +231,7 @@ def _supported_thresholds(group: _ThresholdGroup, bars: Floats, current: float) 
         for i in side:
             nearer = i + 1 if i < here else i - 1
             low, high = sorted((bars[i], bars[nearer]))
-            seen = np.diff(np.searchsorted(judged, [low, high]))[0]
+            seen = np.diff(np.searchsorted(evidence, [low, high]))[0]
             there = np.diff(np.searchsorted(everything, [low, high]))[0]
             if seen < min(_LEAST_BETWEEN, there):
                 break

@@ -70,6 +70,7 @@ __all__ = [
     "HALF",
     "PERIOD",
     "ReportResult",
+    "deviation_parts",
     "estimate_report_rates",
     "find_error_slices",
     "model_facts",
@@ -132,9 +133,10 @@ def find_error_slices(
     if not len(machine.reviewed_ids):
         return no_findings("No decision was reviewed by then, so there are no findings.")
     progress("searching for where policies err")
-    known: npt.NDArray[np.float64] | None = None
+    known: Floats | None = None
     if p_error is not None:
-        aligned = p_error.reindex(machine.decisions["decision_id"]).to_numpy(np.float64)
+        rows = machine.decisions["decision_id"]
+        aligned: Floats = np.asarray(p_error.reindex(rows), np.float64)
         known = aligned if np.isfinite(aligned).all() else None
     return find_findings(
         machine,

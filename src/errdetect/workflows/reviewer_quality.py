@@ -45,6 +45,7 @@ __all__ = [
     "check_reviewers",
     "deviation_cards",
     "deviation_notes",
+    "note_leaning_rates",
     "read_salt",
     "reviewer_deviations",
     "reviewer_quality",

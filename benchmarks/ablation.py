@@ -26,10 +26,9 @@ from detecting.problems import Problem, Source, find_folders, load_problem, simu
 
 from errdetect.config import load_config
 from errdetect.features.point_in_time_features import add_point_in_time_features
-from errdetect.model.baselines import propensity_weights
 from errdetect.model.detector import Detector, Examples
 from errdetect.model.ensemble import choose_ensemble, fit_ensemble
-from errdetect.model.ensemble_members import DEFAULT_PARAMS, FitOptions
+from errdetect.model.ensemble_members import DEFAULT_PARAMS, FitOptions, propensity_weights
 from errdetect.model.surrogate import sample_log
 from errdetect.model.training_data import count_texts_once, prepare_examples
 from errdetect.model.tuning import Objective

@@ -35,7 +35,7 @@ from errdetect.estimation.sampling_designs import (
     unequal_probabilities,
 )
 from errdetect.estimation.score_intervals import rate_intervals
-from errdetect.labels.golden_items import GoldenItems
+from errdetect.labels.verdicts import GoldenItems
 from errdetect.stats.intervals import Interval
 
 N = 100_000

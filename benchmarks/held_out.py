@@ -18,9 +18,8 @@ import numpy as np
 import pandas as pd
 
 from errdetect.config import load_config
-from errdetect.model.baselines import fit_segment_rate
 from errdetect.model.detector import Examples
-from errdetect.model.ensemble_members import FitOptions
+from errdetect.model.ensemble_members import FitOptions, fit_segment_rate
 from errdetect.model.evaluation import Bootstrap, HeldOut, evaluate_segments
 from errdetect.model.policy_correction import fit_policy_correction
 from errdetect.model.training import TrainingPlan, train_detector

@@ -21,9 +21,7 @@ from errdetect.labels.audit_sample import (
     gather_audit_sample,
     inclusion_probabilities,
 )
-from errdetect.labels.correct_policy import find_correct_policies
-from errdetect.labels.decision_labels import MATURITY, label_decisions
-from errdetect.labels.golden_items import GoldenItems, select_golden_items
+from errdetect.labels.decision_labels import MATURITY, find_correct_policies, label_decisions
 from errdetect.labels.intake_account import (
     Intake,
     IntakeRow,
@@ -38,7 +36,7 @@ from errdetect.labels.review_history import (
     resolve_as_of,
     to_datetime64,
 )
-from errdetect.labels.verdicts import content_verdicts
+from errdetect.labels.verdicts import GoldenItems, content_verdicts, select_golden_items
 from errdetect.reviewers.agreement import find_reviewer_consensus
 from errdetect.reviewers.reviewer_model import ReviewerModel, fit_reviewer_model
 from errdetect.schemas import AUDIT, GOLDEN, REVIEWS, UPHELD

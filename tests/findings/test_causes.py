@@ -7,9 +7,14 @@ import pandas as pd
 import pytest
 
 from errdetect.data.policy_catalogue import Policy
-from errdetect.findings.disagreement import compare_answers
 from errdetect.findings.findings import find_findings
-from errdetect.findings.root_causes import CAUSES, UNKNOWN_CAUSE, CauseEvidence, weigh_causes
+from errdetect.findings.root_causes import (
+    CAUSES,
+    UNKNOWN_CAUSE,
+    CauseEvidence,
+    compare_answers,
+    weigh_causes,
+)
 
 
 @pytest.fixture

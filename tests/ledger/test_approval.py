@@ -3,7 +3,7 @@
 import pytest
 
 from errdetect.errors import Refusal
-from errdetect.ledger.two_person_rule import require_two_people
+from errdetect.ledger.remediation_records import require_two_people
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as hnp
 
 from errdetect.config import load_config
 from errdetect.errors import ConfigError
-from errdetect.model.baselines import fit_segment_rate, margin_ranking, propensity_weights
+from errdetect.model.ensemble_members import fit_segment_rate, margin_ranking, propensity_weights
 from errdetect.model.evaluation import Bootstrap, apply_gate, evaluate
 
 

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pandas as pd
 
 from errdetect.config_schema import RemediationSettings
-from errdetect.remediation.plan_schema import plan_table, remediation_id
+from errdetect.remediation.confirmed_errors import plan_table, remediation_id
 from errdetect.remediation.remediation_plan import direct_remedies, plan_remediation
 from errdetect.snapshot import LabelRules, Snapshot
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from errdetect.remediation.plan_schema import KINDS
+from errdetect.remediation.confirmed_errors import KINDS
 from errdetect.schemas import PLAN
 
 EASY = settings(

@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from errdetect.changes.display_terms import MEASURE_WORDS
+from errdetect.changes.text_formatting import MEASURE_WORDS
 from errdetect.errors import DataError
 from errdetect.report.reported_rates import (
     read_reported_rate,

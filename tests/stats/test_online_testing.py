@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from errdetect.stats.online_testing import online_level
+from errdetect.stats.multiple_testing import online_level
 
 
 def test_without_discoveries_all_reports_spend_the_level_once():

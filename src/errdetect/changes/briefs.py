@@ -12,10 +12,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from errdetect.changes import brief_text as text
 from errdetect.changes.decision_volumes import combine_slices
-from errdetect.changes.display_terms import ERROR_KIND_WORDS, KIND_RATE_WORDS
 from errdetect.changes.pilot_design import Pilot, plan_pilot
 from errdetect.changes.proposals import CHANGES, findings_in_use, proposal_id
-from errdetect.changes.text_formatting import clean_text, slug
+from errdetect.changes.text_formatting import ERROR_KIND_WORDS, KIND_RATE_WORDS, clean_text, slug
 from errdetect.data.policy_catalogue import Policy
 from errdetect.findings.conditions import finding_mask, parse_conditions
 

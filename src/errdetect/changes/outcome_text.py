@@ -5,8 +5,8 @@ from typing import Any
 
 import pandas as pd
 
-from errdetect.changes.display_terms import MEASURE_WORDS
 from errdetect.changes.text_formatting import (
+    MEASURE_WORDS,
     clean_text,
     count_with_noun,
     format_count,

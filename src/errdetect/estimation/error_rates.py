@@ -48,7 +48,7 @@ from errdetect.estimation.score_intervals import (
     rate_intervals,
 )
 from errdetect.labels.audit_sample import AuditSample, LostDraws, UnansweredDraws
-from errdetect.labels.golden_items import GoldenItems
+from errdetect.labels.verdicts import GoldenItems
 from errdetect.schemas import ESTIMATES, MEASURES
 from errdetect.snapshot import Snapshot
 from errdetect.stats.intervals import Interval

@@ -13,7 +13,7 @@ from errdetect.estimation.misclassification_intervals import (
     widen_interval,
 )
 from errdetect.labels.audit_sample import AuditSample
-from errdetect.labels.golden_items import GoldenItems
+from errdetect.labels.verdicts import GoldenItems
 from errdetect.stats.effective_size import effective_size, effective_size_from_sums
 from errdetect.stats.intervals import Interval, clopper_pearson, critical_value, wilson
 

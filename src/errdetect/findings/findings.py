@@ -18,10 +18,15 @@ from errdetect.findings.audit_evidence import (
     read_decision_log,
 )
 from errdetect.findings.conditions import rule_mask
-from errdetect.findings.disagreement import AnswerComparisons, compare_answers
 from errdetect.findings.error_slices import AssistingModel, Slice, find_slices, rows_by_code
 from errdetect.findings.finding_rows import account_row, error_harm, slice_row, threshold_row
-from errdetect.findings.root_causes import Cause, SliceContext, name_cause
+from errdetect.findings.root_causes import (
+    AnswerComparisons,
+    Cause,
+    SliceContext,
+    compare_answers,
+    name_cause,
+)
 from errdetect.findings.thresholds import evaluate_thresholds
 from errdetect.schemas import (
     FINDINGS,

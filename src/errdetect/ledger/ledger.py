@@ -98,7 +98,7 @@ class Ledger(RunRecords, ReviewRecords, AuditRecords, RemediationRecords, Propos
         period
             The decisions' first and last day; each period has one level.
         level
-            False discovery rate of this report, from `errdetect.stats.online_testing`.
+            False discovery rate of this report, from `errdetect.stats.multiple_testing`.
         confirmed
             How many findings it confirmed.
         at

@@ -1,6 +1,7 @@
 """Remediations in the ledger: the steps that two people approved, and those withdrawn since."""
 
 import json
+import unicodedata
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -16,6 +17,7 @@ from errdetect.data.database_tables import (
     write_transaction,
 )
 from errdetect.data.renamed_columns import add_old_columns, use_new_names
+from errdetect.errors import Refusal, error_message
 from errdetect.ledger import table_definitions as tables
 from errdetect.ledger.row_conversion import (
     frame_to_rows,
@@ -27,9 +29,11 @@ from errdetect.ledger.row_conversion import (
     rows_to_frame,
     to_utc,
 )
-from errdetect.ledger.two_person_rule import require_two_people
 
-__all__ = ["RemediationRecords"]
+__all__ = [
+    "RemediationRecords",
+    "require_two_people",
+]
 
 _TIME = pa.timestamp("us", tz="UTC")
 _REMEDIATIONS = pa.schema(
@@ -160,3 +164,39 @@ class RemediationRecords:
             )
             rows = [[*row[:at], json.loads(row[at]), *row[at + 1 :]] for row in found]
         return rows_to_frame(rows, _REMEDIATIONS)
+
+
+def require_two_people(by: str, approved_by: str) -> tuple[str, str]:
+    """Check that two different people act and approve, and return their names, trimmed.
+
+    Parameters
+    ----------
+    by, approved_by
+        The person who acts, and the one who approved. Case, width and spaces do not matter.
+
+    Raises
+    ------
+    Refusal
+        If a name is empty or both names are the same.
+
+    Examples
+    --------
+    >>> require_two_people(" Ann ", "Bob")
+    ('Ann', 'Bob')
+    >>> try:
+    ...     require_two_people("Ann Lee", "ann  lee ")
+    ... except Refusal as refusal:
+    ...     print(refusal)
+    --approved-by must name a second person, got the same as --by. Ask someone else to approve.
+    """
+    names = [" ".join(unicodedata.normalize("NFKC", name).split()) for name in (by, approved_by)]
+    for option, name in zip(("--by", "--approved-by"), names, strict=True):
+        if not name:
+            do = "Name the person responsible."
+            raise Refusal(error_message(option, "name a person", "nothing", do))
+    if len({"".join(name.split()).casefold() for name in names}) == 1:
+        do = "Ask someone else to approve."
+        raise Refusal(
+            error_message("--approved-by", "name a second person", "the same as --by", do)
+        )
+    return names[0], names[1]

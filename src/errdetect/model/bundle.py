@@ -14,10 +14,15 @@ from errdetect.data.action_meanings import action_meanings, canonical_action
 from errdetect.errors import DataError, ModelError, error_message
 from errdetect.features.feature_matrix import Encoding
 from errdetect.features.text_models import TextModel
-from errdetect.model.baselines import SegmentRate
 from errdetect.model.calibration import Calibrator, calibrator_from_jsonable
 from errdetect.model.detector import Detector
-from errdetect.model.ensemble_members import AdditiveModel, LinearMember, Member, load_trees
+from errdetect.model.ensemble_members import (
+    AdditiveModel,
+    LinearMember,
+    Member,
+    SegmentRate,
+    load_trees,
+)
 from errdetect.model.policy_correction import PolicyCorrection, load_policy_correction
 from errdetect.model.surrogate import Surrogate
 

@@ -9,8 +9,7 @@ import pandas as pd
 
 from errdetect.features.feature_matrix import Encoding, build_features
 from errdetect.features.text_models import TextCounts, TextModel, count_texts
-from errdetect.model.baselines import SegmentRate
-from errdetect.model.ensemble_members import Head, Member
+from errdetect.model.ensemble_members import Head, Member, SegmentRate
 from errdetect.model.policy_correction import PolicyCorrection
 from errdetect.model.surrogate import Surrogate
 

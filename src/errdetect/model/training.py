@@ -12,11 +12,10 @@ import pandas as pd
 
 from errdetect.errors import DataError, error_message
 from errdetect.features.feature_matrix import build_features, fit_encoding
-from errdetect.model.baselines import margin_ranking
 from errdetect.model.calibration import Calibrator, choose_calibrator
 from errdetect.model.detector import Detector, Examples
 from errdetect.model.ensemble import Ensemble, choose_ensemble, fit_ensemble
-from errdetect.model.ensemble_members import DEFAULT_PARAMS, FitOptions, raw_scores
+from errdetect.model.ensemble_members import DEFAULT_PARAMS, FitOptions, margin_ranking, raw_scores
 from errdetect.model.evaluation import (
     FIT,
     TEST,

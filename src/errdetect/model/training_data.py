@@ -11,9 +11,8 @@ import pandas as pd
 from errdetect.features.feature_matrix import Encoding, build_features, fit_encoding
 from errdetect.features.ngram_counts import text_groups
 from errdetect.features.text_models import TextCounts, TextModel, count_texts, fit_text_models
-from errdetect.model.baselines import SegmentRate, fit_segment_rate
 from errdetect.model.detector import DOUBT_COLUMN, Detector, Examples, policy_correction_logit
-from errdetect.model.ensemble_members import Member, bin_dataset
+from errdetect.model.ensemble_members import Member, SegmentRate, bin_dataset, fit_segment_rate
 from errdetect.model.policy_correction import (
     MIN_RELABELLED,
     PolicyCorrection,

@@ -10,8 +10,14 @@ import pandas as pd
 from errdetect.config_schema import LookAlikesSettings
 from errdetect.features.similar_content import near_duplicate_groups
 from errdetect.labels.review_history import COUNTS, MEASURES_REVIEWER, OVERRULED, REVISED
-from errdetect.remediation.confirmed_errors import confirmed_errors, superseding_decision
-from errdetect.remediation.plan_schema import LOOK_ALIKE, PRECISION, REVIEW, plan_table
+from errdetect.remediation.confirmed_errors import (
+    LOOK_ALIKE,
+    PRECISION,
+    REVIEW,
+    confirmed_errors,
+    plan_table,
+    superseding_decision,
+)
 from errdetect.schemas import ADJUDICATION, AUDIT, CORRECT, UNKNOWN, WRONG_LABEL, hash_columns
 from errdetect.snapshot import Snapshot
 from errdetect.stats.effective_size import effective_size

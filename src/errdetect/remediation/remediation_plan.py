@@ -7,9 +7,7 @@ import pandas as pd
 
 from errdetect.config_schema import RemediationSettings, WhitelistSettings
 from errdetect.labels.review_history import COUNTS
-from errdetect.remediation.confirmed_errors import confirmed_errors, superseding_decision
-from errdetect.remediation.look_alikes import look_alikes
-from errdetect.remediation.plan_schema import (
+from errdetect.remediation.confirmed_errors import (
     APPLIED,
     PLANNED,
     RELABEL,
@@ -18,8 +16,11 @@ from errdetect.remediation.plan_schema import (
     REVOKE_PENALTY,
     WHITELIST,
     WITHDRAWN,
+    confirmed_errors,
     plan_table,
+    superseding_decision,
 )
+from errdetect.remediation.look_alikes import look_alikes
 from errdetect.remediation.whitelist import account_rates, whitelist_candidates
 from errdetect.schemas import CORRECT, ERROR, UPHELD, WRONG_LABEL, WRONGFUL_ACTION
 from errdetect.snapshot import Snapshot

@@ -11,7 +11,7 @@ from scipy.special import betainc
 from errdetect.config_schema import WhitelistSettings
 from errdetect.data.dsa_statements import BY_PEOPLE
 from errdetect.labels.review_history import COUNTS
-from errdetect.remediation.plan_schema import PLANNED, REVIEW, WHITELIST, plan_table
+from errdetect.remediation.confirmed_errors import PLANNED, REVIEW, WHITELIST, plan_table
 from errdetect.schemas import AUDIT, UNKNOWN, WRONG_LABEL
 from errdetect.schemas import WHITELIST as TABLE
 from errdetect.snapshot import Snapshot

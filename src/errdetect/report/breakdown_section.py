@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from errdetect.changes.display_terms import BY_WORDS, NounForms
-from errdetect.changes.text_formatting import clean_text, slug
+from errdetect.changes.text_formatting import BY_WORDS, NounForms, clean_text, slug
 from errdetect.report.charts import Axis, IntervalStrip, choose_axis, interval_strip
 from errdetect.report.reported_rates import ReportedRate, reported_rates_by_group
 

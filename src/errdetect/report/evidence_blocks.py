@@ -4,8 +4,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from errdetect.changes.display_terms import ERROR_KIND_WORDS
 from errdetect.changes.text_formatting import (
+    ERROR_KIND_WORDS,
     clean_text,
     count_with_noun,
     finite_or_none,

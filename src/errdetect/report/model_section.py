@@ -11,8 +11,9 @@ from typing import Any
 
 import pandas as pd
 
-from errdetect.changes.display_terms import BY_WORDS, METHOD_WORDS
 from errdetect.changes.text_formatting import (
+    BY_WORDS,
+    METHOD_WORDS,
     clean_text,
     finite_or_none,
     format_count,

@@ -6,8 +6,10 @@ from typing import Any
 
 import pandas as pd
 
-from errdetect.changes.display_terms import ERROR_KIND_WORDS, KIND_RATE_WORDS, MEASURE_WORDS
 from errdetect.changes.text_formatting import (
+    ERROR_KIND_WORDS,
+    KIND_RATE_WORDS,
+    MEASURE_WORDS,
     clean_text,
     count_with_noun,
     finite_or_none,

@@ -11,7 +11,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
-from errdetect.changes import display_terms as vocabulary
+from errdetect.changes import text_formatting as vocabulary
 from errdetect.changes import text_formatting as words
 from errdetect.changes.text_formatting import has_rows, to_records
 from errdetect.errors import escape_hidden

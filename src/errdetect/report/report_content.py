@@ -6,7 +6,7 @@ from datetime import datetime
 
 import pandas as pd
 
-from errdetect.changes import display_terms as vocabulary
+from errdetect.changes import text_formatting as vocabulary
 from errdetect.changes.text_formatting import to_records
 from errdetect.data.policy_catalogue import Policy
 from errdetect.report.reported_rates import read_interval_estimate

@@ -7,8 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from errdetect.changes.display_terms import MEASURE_WORDS, MeasureText
 from errdetect.changes.text_formatting import (
+    MEASURE_WORDS,
+    MeasureText,
     finite_or_none,
     format_count,
     format_interval,

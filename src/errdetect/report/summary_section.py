@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from errdetect.changes.display_terms import MEASURE_WORDS
-from errdetect.changes.text_formatting import clean_text
+from errdetect.changes.text_formatting import MEASURE_WORDS, clean_text
 from errdetect.report.charts import (
     Axis,
     IntervalStrip,

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from errdetect.changes.display_terms import MEASURE_WORDS
 from errdetect.changes.text_formatting import (
+    MEASURE_WORDS,
     format_interval,
     format_optional_day,
     format_percent,

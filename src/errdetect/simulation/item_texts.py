@@ -7,10 +7,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from errdetect.simulation.items import Items
+from errdetect.simulation.items import Items, Sellers
 from errdetect.simulation.phrase_pool import load_vocabulary
 from errdetect.simulation.platform_facts import Bools, Floats, Ints
-from errdetect.simulation.sellers import Sellers
 
 __all__ = ["Slots", "compose_texts", "draw_text_phrases"]
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from errdetect.simulation.item_texts import Slots
-from errdetect.simulation.items import DAY, PICTURE_RULES, Items, policy_change_day
+from errdetect.simulation.items import DAY, ODD, PICTURE_RULES, Items, Sellers, policy_change_day
 from errdetect.simulation.phrase_pool import BAD, CODED, FORMER, NONE, TRAP, load_vocabulary
 from errdetect.simulation.platform_facts import (
     AMBIGUOUS,
@@ -38,7 +38,6 @@ from errdetect.simulation.platform_facts import (
     policy_number,
     responsible_moderator,
 )
-from errdetect.simulation.sellers import ODD, Sellers
 
 __all__ = [
     "CAUSES",

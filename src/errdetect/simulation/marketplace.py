@@ -17,7 +17,7 @@ from errdetect.data.atomic_writing import stage_outputs, write_json, write_parqu
 from errdetect.data.provenance import Provenance
 from errdetect.errors import DataError, error_message
 from errdetect.simulation.item_texts import draw_text_phrases
-from errdetect.simulation.items import make_items, policy_change_day
+from errdetect.simulation.items import make_items, make_sellers, policy_change_day
 from errdetect.simulation.machine_moderators import derive_truth, simulate_verdicts
 from errdetect.simulation.output_tables import (
     START,
@@ -28,7 +28,6 @@ from errdetect.simulation.output_tables import (
 from errdetect.simulation.planted_errors import describe_planted
 from errdetect.simulation.platform_facts import policy_catalogue
 from errdetect.simulation.reviews import ReviewDesign, ReviewScenario, make_reviewers, make_reviews
-from errdetect.simulation.sellers import make_sellers
 
 __all__ = ["Marketplace", "simulate", "write_marketplace"]
 

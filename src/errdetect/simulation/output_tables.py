@@ -7,7 +7,7 @@ import pandas as pd
 
 from errdetect import schemas
 from errdetect.simulation.item_texts import Slots, compose_texts
-from errdetect.simulation.items import DAY
+from errdetect.simulation.items import DAY, SIZES
 from errdetect.simulation.machine_moderators import CAUSES, KINDS, MISLABELLED
 from errdetect.simulation.platform_facts import (
     ACTIONS,
@@ -22,7 +22,6 @@ from errdetect.simulation.platform_facts import (
     take_texts,
 )
 from errdetect.simulation.reviews import EXPERTS, SITES, ReviewScenario, SimulatedReviews
-from errdetect.simulation.sellers import SIZES
 
 __all__ = ["START", "account_ids", "decision_frame", "review_frame", "reviewer_ids", "truth_frame"]
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from errdetect.simulation.items import SHARED_PHOTO_PRICE, policy_change_day
+from errdetect.simulation.items import CLUSTERS, SHARED_PHOTO_PRICE, policy_change_day
 from errdetect.simulation.machine_moderators import LOW_BAR
 from errdetect.simulation.output_tables import START, account_ids, reviewer_ids
 from errdetect.simulation.platform_facts import (
@@ -32,7 +32,6 @@ from errdetect.simulation.reviews import (
     flag_probability,
     misread_probability,
 )
-from errdetect.simulation.sellers import CLUSTERS
 
 __all__ = ["describe_planted", "slice_mask"]
 

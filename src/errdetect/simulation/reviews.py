@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from errdetect.simulation.items import DAY, Items
+from errdetect.simulation.items import DAY, Items, Sellers
 from errdetect.simulation.machine_moderators import MISLABELLED, GroundTruth, MachineVerdicts
 from errdetect.simulation.platform_facts import (
     LANGUAGES,
@@ -21,7 +21,6 @@ from errdetect.simulation.platform_facts import (
     logit,
     policy_number,
 )
-from errdetect.simulation.sellers import Sellers
 
 __all__ = [
     "EXPERTS",

@@ -1,9 +1,16 @@
 """Multiple testing: q-values from p-values, to control the false discovery rate."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["adaptive_q_values", "benjamini_hochberg", "critical_shares"]
+__all__ = [
+    "adaptive_q_values",
+    "benjamini_hochberg",
+    "critical_shares",
+    "online_level",
+]
 
 Floats = npt.NDArray[np.float64]
 
@@ -102,3 +109,44 @@ def _null_share(p: Floats) -> float:
     """Estimate the share of true null hypotheses from the high p-values."""
     share = (1 + int((p > _MIDDLE).sum())) / max(len(p) * (1 - _MIDDLE), 1)
     return min(share, 1.0)
+
+
+def online_level(discoveries: Sequence[int], level: float = 0.05) -> float:
+    """Return the false discovery rate at which the next report tests, so that all keep `level`.
+
+    Parameters
+    ----------
+    discoveries
+        How many findings each earlier report confirmed, in order.
+    level
+        False discovery rate over all reports together.
+
+    Returns
+    -------
+    float
+        In (0, level].
+
+    Notes
+    -----
+    LORD++ (Ramdas, Yang, Wainwright and Jordan 2017, NeurIPS 30), each report one batch of tests:
+    the k-th report spends 6 / (pi k)^2 of the level, and every discovery but the first earns the
+    level again, spent in the same way from the next report on. Without discoveries all reports
+    together, however many, spend the level once; then this holds for dependent tests, too.
+
+    Examples
+    --------
+    >>> [round(online_level([0] * k), 4) for k in range(3)]
+    [0.0304, 0.0076, 0.0034]
+    >>> online_level([0, 0, 4])
+    0.05
+    """
+    counts = np.asarray(discoveries, dtype=np.float64)
+    earned = counts.copy()
+    first = np.flatnonzero(counts > 0)
+    if len(first):
+        earned[first[0]] -= 1
+    ages = np.arange(len(counts) + 1, 0, -1)
+    # The k-th report spends this share of what was earned: all shares add up to 1.
+    shares = 6 / (np.pi * ages) ** 2
+    spent = float(shares[0] + earned @ shares[1:])
+    return float(level * min(spent, 1.0))

@@ -20,8 +20,8 @@ from errdetect.data.renamed_columns import add_old_columns, schema_with_old_name
 from errdetect.errors import Refusal, error_message
 from errdetect.labels.intake_account import Intake
 from errdetect.ledger.ledger import find_ledger, open_ledger
-from errdetect.ledger.two_person_rule import require_two_people
-from errdetect.remediation.plan_schema import (
+from errdetect.ledger.remediation_records import require_two_people
+from errdetect.remediation.confirmed_errors import (
     APPLIED,
     KINDS,
     LOOK_ALIKE,

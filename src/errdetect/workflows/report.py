@@ -46,15 +46,16 @@ from errdetect.workflows.decision_explainer import (
     load_reason_templates,
     write_pictures,
 )
-from errdetect.workflows.discovery_levels import discovery_level, record_discoveries
 from errdetect.workflows.load_data import Progress, free_threads, load_snapshot
 from errdetect.workflows.report_changes import (
     confirmed_briefs,
+    discovery_level,
     finding_parts,
     outcome_parts,
     planned_whitelist,
     proposal_rows,
     record_briefs,
+    record_discoveries,
     target_groupings,
     write_briefs,
 )

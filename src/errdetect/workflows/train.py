@@ -13,10 +13,9 @@ from errdetect.config import Config
 from errdetect.data.renamed_columns import add_old_measures
 from errdetect.features.feature_matrix import fit_reference_distribution
 from errdetect.features.point_in_time_features import add_point_in_time_features
-from errdetect.model.baselines import fit_segment_rate, propensity_weights
 from errdetect.model.bundle import ModelBundle, hash_ids
 from errdetect.model.detector import Examples
-from errdetect.model.ensemble_members import FitOptions
+from errdetect.model.ensemble_members import FitOptions, fit_segment_rate, propensity_weights
 from errdetect.model.evaluation import (
     MIN_HELD_OUT,
     MODEL,

@@ -393,22 +393,23 @@ def _reviewer_assumptions(
     config: Config, snapshot: Snapshot, progress: Progress
 ) -> tuple[ReviewAssumptions, str]:
     """Return the expected reviewer error rates, from past reviewers, with their source."""
-    usual = ReviewAssumptions()
-    how: dict[str, Any] = {
-        "adjudicate_flags": config.audit.adjudicate_flags,
-        "golden_per_site": config.audit.golden_per_site,
-    }
+    usual = ReviewAssumptions(
+        adjudicate_flags=config.audit.adjudicate_flags,
+        golden_per_site=config.audit.golden_per_site,
+    )
     if not snapshot.has_audit:
         note = "there is no audit of the reviewers yet, so they are assumed to be correct"
-        return replace(usual, **how), note
+        return usual, note
     progress("measuring reviewers")
     reviews, sample = snapshot.current_reviews, snapshot.audit_sample
-    how["sites"] = max(len(sample.sites), 1)
-    how["minutes"] = _median_minutes(
-        reviews.loc[reviews["source"] == AUDIT, "minutes"], usual.minutes
-    )
+    audits = reviews.loc[reviews["source"] == AUDIT, "minutes"]
     experts = reviews.loc[reviews["source"] == ADJUDICATION, "minutes"]
-    how["expert_minutes"] = _median_minutes(experts, usual.expert_minutes)
+    usual = replace(
+        usual,
+        sites=max(len(sample.sites), 1),
+        minutes=_median_minutes(audits, usual.minutes),
+        expert_minutes=_median_minutes(experts, usual.expert_minutes),
+    )
     one_group = np.zeros(len(sample.position), np.int64)
     found = golden_misclassification(
         snapshot.golden_items(sample.sites),
@@ -418,14 +419,13 @@ def _reviewer_assumptions(
     )
     if found is None:
         note = "there are too few golden items on reviewer error, so reviewers are assumed to be correct"
-        return replace(usual, **how), note
+        return usual, note
     sensitivity, alarm = float(found.found.estimate[0]), float(found.alarm.estimate[0])
     note = (
         f"golden items show that reviewers call {sensitivity:.0%} of the errors and "
         f"{alarm:.1%} of the correct decisions wrong; the plan assumes the same"
     )
-    how |= {"found": sensitivity, "alarm": alarm}
-    return replace(usual, **how), note
+    return replace(usual, found=sensitivity, alarm=alarm), note
 
 
 def _median_minutes(minutes: pd.Series, usual: float) -> float:

@@ -10,6 +10,7 @@ import pytest
 from errdetect.config import load_config
 from errdetect.config_schema import LedgerSettings
 from errdetect.data.atomic_writing import to_json_value
+from errdetect.data.renamed_columns import schema_with_old_names
 from errdetect.errors import ConfigError, DataError, ModelError
 from errdetect.schemas import QUEUE, SCORES
 from errdetect.stats.ranking_metrics import average_precision, recall_at
@@ -66,8 +67,9 @@ def test_ranking_holds_on_decisions_nobody_reviewed(market, scored):
 
 def test_queue_is_as_the_contract_says(scored, market):
     queue, scores = pq.read_table(scored.files["queue"]), pq.read_table(scored.files["scores"])
-    assert queue.schema.remove_metadata() == QUEUE
-    assert scores.schema.remove_metadata() == SCORES
+    assert queue.schema.remove_metadata() == schema_with_old_names("queue", QUEUE)
+    assert scores.schema.remove_metadata() == schema_with_old_names("scores", SCORES)
+    assert queue.schema.names == [*QUEUE.names, "p_reverse"]
     frame = queue.to_pandas()
     assert frame["rank"].tolist() == list(range(1, 201))
     arms = frame["arm"].value_counts()

@@ -265,11 +265,13 @@ def gather_audit_sample(
     counts = standing.isin([COUNTS, OVERRULED]).to_numpy(dtype=bool) & ~expert
     votes, position = reviews[counts], events["position"].to_numpy()[counts]
     recorded, pending = _recorded_draws(decisions, draws, position, known_at(reviews), as_of)
-    if draws is not None:  # answers of draws that are left out are left out, too
-        held = pd.Index(decisions["decision_id"]).get_indexer(pd.Index(draws["decision_id"]))
-        kept = np.isin(position, recorded["position"]) | ~np.isin(position, held)
-        votes, position = votes[kept], position[kept]
-    design = _combined_design(decisions, votes, position, recorded, sources)
+    known = to_datetime64(events["known_at"])[counts]
+    if draws is not None:  # answers to draws that are left out are left out, too
+        asked = _asked_at(decisions, draws)[position]
+        kept = np.isin(position, recorded["position"]) | ~(known >= asked)
+        votes, position, known = votes[kept], position[kept], known[kept]
+    other = known < _asked_at(decisions, recorded, missing=known.max(initial=_EPOCH) + 1)[position]
+    design = _combined_design(decisions, votes, (position, other), recorded, sources)
     answered = np.isin(design.position, position)
     drawn = design.position[answered]
     final = expert & (standing == COUNTS).to_numpy(dtype=bool)
@@ -287,12 +289,12 @@ def gather_audit_sample(
 def _combined_design(
     decisions: pd.DataFrame,
     votes: pd.DataFrame,
-    position: Ints,
+    places_and_others: tuple[Ints, Bools],
     recorded: pd.DataFrame,
     sources: Sequence[str],
 ) -> DrawDesign:
-    """Return the design of the recorded draws and of the reviews that belong to none of them."""
-    other = ~np.isin(position, recorded["position"].to_numpy(np.int64))
+    """Return the design of the recorded draws and of the reviews that answer none of them."""
+    position, other = places_and_others
     _check_probability(votes[other], " and ".join(f"{source} reviews" for source in sources))
     own = votes["inclusion_probability"].to_numpy(dtype=float)[other]
     places = np.round(np.log(own), SAME_PLACES)
@@ -307,6 +309,27 @@ def _combined_design(
         more["drawn_at"] = decisions["decided_at"].iloc[one].to_numpy()
         recorded = pd.concat([recorded, more.astype({"drawn_at": recorded["drawn_at"].dtype})])
     return combine_recorded_draws(decisions, recorded)
+
+
+_EPOCH = np.datetime64(0, "us")
+
+
+def _asked_at(
+    decisions: pd.DataFrame, draws: pd.DataFrame, missing: np.datetime64 | None = None
+) -> NDArray[np.datetime64]:
+    """Return when each decision was first drawn; `missing` (default: never) where it was not."""
+    first = np.full(len(decisions), np.iinfo(np.int64).max)
+    if "position" in draws:
+        position = draws["position"].to_numpy(np.int64)
+    else:
+        position = pd.Index(decisions["decision_id"]).get_indexer(pd.Index(draws["decision_id"]))
+    inside = position >= 0
+    times = to_datetime64(draws["drawn_at"]).astype(np.int64)
+    np.minimum.at(first, position[inside], times[inside])
+    asked = first.astype("datetime64[us]")
+    if missing is not None:
+        asked[first == np.iinfo(np.int64).max] = missing
+    return asked
 
 
 #: Time after which the answers of a draw without a date are due, and the response of a complete one.

@@ -270,7 +270,8 @@ def gather_audit_sample(
         asked = _asked_at(decisions, draws)[position]
         kept = np.isin(position, recorded["position"]) | ~(known >= asked)
         votes, position, known = votes[kept], position[kept], known[kept]
-    other = known < _asked_at(decisions, recorded, missing=known.max(initial=_EPOCH) + 1)[position]
+    never = (known.max() if len(known) else _EPOCH) + np.timedelta64(1, "us")
+    other = known < _asked_at(decisions, recorded, missing=never)[position]
     design = _combined_design(decisions, votes, (position, other), recorded, sources)
     answered = np.isin(design.position, position)
     drawn = design.position[answered]

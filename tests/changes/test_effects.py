@@ -309,7 +309,7 @@ def test_wandering_policies_widen_the_interval():
     )
     moves = [0.05, 0.15, 0.04, 0.16, 0.06, 0.14]
     wild = difference_in_differences(limits([0.3] + [0.1] * 6), limits([0.3, *moves]), np.ones(6))
-    assert 0 < still.wander < 0.006  # averaged over what six still units leave possible
+    assert 0 < still.wander < 0.01  # averaged over what six still units leave possible
     assert wild.wander == pytest.approx(0.05, abs=0.02)
     assert wild.high - wild.low > 3 * (still.high - still.low)
 

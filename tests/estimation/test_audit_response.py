@@ -112,6 +112,18 @@ def test_a_value_that_was_never_audited_widens_the_interval(column):
     assert group[group[column] == "never"]["suppressed"].all()
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_a_part_that_the_design_rarely_draws_is_no_gap(seed):
+    world = World(400 + seed)
+    world.delay[:] = 0.01
+    rare = world.decisions["market"].isin([f"M{i}" for i in range(7)]).to_numpy()
+    world.pi = np.where(rare, 0.004, 0.3)
+    world.drawn = world.rng.random(N) < world.pi
+    row = whole(world.snapshot())
+    assert "warning" not in row["method"]
+    assert row["low"] <= world.error.mean() <= row["high"]
+
+
 def test_a_pair_of_values_that_was_never_audited_widens_the_interval():
     world = World(2)
     gap = ((world.decisions["market"] == "M1") & world.decisions["enforced"]).to_numpy()

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from errdetect.labels.audit_draws import EXPECTED_DRAWS
+from errdetect.labels.audit_draws import EXPECTED_DRAWS, heavy_weight
 from errdetect.labels.audit_sample import AuditSample, UnansweredDraws
 from errdetect.labels.review_history import COUNTS, OVERRULED, REVISED, to_datetime64
 from errdetect.schemas import AUDIT
@@ -207,7 +207,7 @@ def _within_period(times: Times, log: AuditedLog) -> AuditedLog:
     """Leave out the ends of the log in which nothing was audited, by full days."""
     audit = log.audit
     drawn = times[audit.position]
-    heavy = float(np.quantile(audit.weight, 0.95))
+    heavy = heavy_weight(audit.weight)
     first, last = drawn.min().astype("datetime64[D]"), drawn.max().astype("datetime64[D]")
     before, after = times < first, times >= last + np.timedelta64(1, "D")
     ends = []
@@ -385,7 +385,7 @@ def unaudited_decisions(
     (unaudited, notes)
         Shape (n,); a warning for each part.
     """
-    heavy = float(np.quantile(audit.weight, 0.95))
+    heavy = heavy_weight(audit.weight)
     drawn = np.zeros(len(decisions), bool)
     drawn[audit.position] = True
     codes: dict[str, Ints] = {}

@@ -6,7 +6,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-__all__ = ["FRAME_COLUMNS", "DrawDesign", "combine_draw_records", "combine_recorded_draws"]
+__all__ = [
+    "EXPECTED_DRAWS",
+    "FRAME_COLUMNS",
+    "DrawDesign",
+    "combine_draw_records",
+    "combine_recorded_draws",
+    "heavy_weight",
+]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -38,6 +45,27 @@ class DrawDesign:
     weight: Floats
     variance: Floats
     n_shared: int = 0
+
+
+def heavy_weight(weight: Floats) -> float:
+    """Return the weight that all but a hundredth of the represented decisions have at most.
+
+    By decisions and not by draws: where a design rarely draws from a large part of the log, few draws
+    have that part's weight.
+
+    Parameters
+    ----------
+    weight
+        1/inclusion probability of each draw, shape (n_draws,).
+
+    Examples
+    --------
+    >>> heavy_weight(np.append(np.full(95, 2.0), np.full(5, 200.0)))
+    200.0
+    """
+    order = np.sort(weight)
+    share = np.cumsum(order) / order.sum()
+    return float(order[np.searchsorted(share, 0.99)])
 
 
 def combine_draw_records(position: Ints, probability: Floats, n_decisions: int) -> DrawDesign:
@@ -139,7 +167,7 @@ def _frame_of(decisions: pd.DataFrame, at: Ints, weight: Floats) -> Bools:
     """Return which decisions one draw could reach, as far as what it drew shows."""
     times = decisions["decided_at"].to_numpy()
     inside = np.asarray((times >= times[at].min()) & (times <= times[at].max()))
-    heavy = float(np.quantile(weight, 0.95))
+    heavy = heavy_weight(weight)
     for column in FRAME_COLUMNS:
         if column not in decisions:
             continue
@@ -158,7 +186,7 @@ def _left_out(
         return np.zeros(0, np.int64)
     held = np.unique(np.concatenate([rows for rows, _, _ in earlier]))
     held = held[frame[held]]
-    expected = len(held) / float(np.quantile(weight, 0.95))
+    expected = len(held) / heavy_weight(weight)
     if expected < EXPECTED_DRAWS or np.isin(at, held).any():
         return np.zeros(0, np.int64)
     return np.asarray(held, np.int64)

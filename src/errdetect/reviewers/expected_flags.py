@@ -25,6 +25,8 @@ _GOLDEN_ITEMS = 10.0
 #: Prior precision of group effects (log-odds) and of the slope of logit P(error), whose prior is 1.
 _RIDGE, _SLOPE_RIDGE = 4.0, 4.0
 _ROUNDS = 30
+#: Change of every P(error) below which the fit has settled.
+_SETTLED = 5e-4
 _P_CLIP = 1e-3
 _MONTH = np.timedelta64(30, "D")
 #: Columns of the decisions by which their error rate may differ, where they exist.
@@ -183,10 +185,14 @@ def fit_expected_flags(votes: Votes, sound: Floats) -> ExpectedFlags:
     truth[votes.unit[known]] = votes.truth[known]
     model = _UnitModel.start(votes, first, trust, sound)
     found, false_positive = _FOUND, _FALSE_POSITIVE
+    before = np.full(n_units, np.inf)
     for _ in range(_ROUNDS):
         vote = _evidence(votes.flags, found, false_positive) * np.where(live, sound, 0.0)
         total = sum_by_group(votes.unit, vote, n_units)
         error = np.where(np.isnan(truth), expit(model.logit() + total), truth)
+        if np.abs(error - before).max(initial=0.0) < _SETTLED:
+            break
+        before = error
         model.step(error)
         found, false_positive = _rates(
             votes,

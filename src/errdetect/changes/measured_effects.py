@@ -222,10 +222,11 @@ def _effect_rows(
     frame: _UnitPeriods, snapshot: Snapshot, own: dict[str, Any], settings: EstimateSettings
 ) -> list[dict[str, Any]]:
     """Make the rows of one proposal."""
-    halves = _unit_rates(frame.decisions, snapshot, "_half", settings)
-    clusters = _cluster_effects(frame.decisions, snapshot)
+    part = snapshot.of(frame.decisions)
+    halves = _unit_rates(part, "_half", settings)
+    clusters = _cluster_effects(part)
     before = frame.decisions[frame.decisions["_half"] == "before"]
-    parts = _unit_rates(before, snapshot, "_when", settings)
+    parts = _unit_rates(snapshot.of(before), "_when", settings)
     look = int(own["look"]) if pd.notna(own["look"]) else 1
     rows = []
     for measure in EFFECT_MEASURES:
@@ -240,11 +241,8 @@ def _effect_rows(
     return rows
 
 
-def _unit_rates(
-    decisions: pd.DataFrame, snapshot: Snapshot, when: str, settings: EstimateSettings
-) -> pd.DataFrame:
+def _unit_rates(part: Snapshot, when: str, settings: EstimateSettings) -> pd.DataFrame:
     """Estimate each unit's rates at each time; no rows where nothing was audited."""
-    part = snapshot.of(decisions)
     if not part.has_audit:
         names = ("estimate", "low", "high", "n_reviews", "n_decisions")
         nothing = pd.DataFrame(columns=["_unit", when, "measure"], dtype="str")
@@ -257,17 +255,17 @@ def _unit_rates(
 _LEAST_PAIRS = 30  # pairs of audited decisions of one account that show a shared fate
 
 
-def _cluster_effects(decisions: pd.DataFrame, snapshot: Snapshot) -> "pd.Series[float] | None":
+def _cluster_effects(part: Snapshot) -> "pd.Series[float] | None":
     """Return by how much shared fate of accounts multiplies each unit's variance, by unit and half.
 
     The design effect of clusters of unequal size, 1 + (mean size, weighted by size, - 1) x
     correlation (Kish 1965). The correlation within accounts comes from the pairs of audited
     decisions of one account; None without accounts or with too few pairs.
     """
+    decisions = part.decisions
     if "account_id" not in decisions:
         return None
     keys = [decisions["_unit"], decisions["_half"], decisions["account_id"]]
-    part = snapshot.of(decisions)
     if not part.has_audit:
         return None
     audit = part.audit_sample

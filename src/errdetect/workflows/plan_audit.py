@@ -404,7 +404,7 @@ def _reviewer_assumptions(
     reviews, sample = snapshot.current_reviews, snapshot.audit_sample
     audits = reviews.loc[reviews["source"] == AUDIT, "minutes"]
     experts = reviews.loc[reviews["source"] == ADJUDICATION, "minutes"]
-    usual = replace(
+    measured = replace(
         usual,
         sites=max(len(sample.sites), 1),
         minutes=_median_minutes(audits, usual.minutes),
@@ -419,13 +419,13 @@ def _reviewer_assumptions(
     )
     if found is None:
         note = "there are too few golden items on reviewer error, so reviewers are assumed to be correct"
-        return usual, note
+        return measured, note
     sensitivity, alarm = float(found.found.estimate[0]), float(found.alarm.estimate[0])
     note = (
         f"golden items show that reviewers call {sensitivity:.0%} of the errors and "
         f"{alarm:.1%} of the correct decisions wrong; the plan assumes the same"
     )
-    return replace(usual, found=sensitivity, alarm=alarm), note
+    return replace(measured, found=sensitivity, alarm=alarm), note
 
 
 def _median_minutes(minutes: pd.Series, usual: float) -> float:

@@ -35,7 +35,7 @@ test: lint       ## install, then lint and every test, doctest and notebook
 
 bench: $(STAMP)  ## every figure of README and docs, peers beside us (hours)
 	$(BIN)/python benchmarks/coverage.py --extra --jobs 2
-	$(BIN)/python benchmarks/accidents.py
+	$(BIN)/python benchmarks/accidents.py --jobs 2
 	$(BIN)/python benchmarks/marketplaces.py
 	$(BIN)/python benchmarks/detection.py --jobs 2
 	$(BIN)/python benchmarks/findings.py planted

@@ -12,9 +12,10 @@ for the whole log's rate; `warned` is the share of audits with a warning, `width
 
 import argparse
 import re
-import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
@@ -310,25 +311,31 @@ def summary(name: str, rows: list[dict[str, object]]) -> dict[str, object]:
     return {"accident": name, "audits": len(frame), **mean}
 
 
+def repeat_audits(name: str, draws: int, seed: int) -> tuple[dict[str, object], object]:
+    """Return the summary of one accident's audits, and the last one's method."""
+    accident = next(one for one in accidents() if one.name == name)
+    rows = [measure(accident, seed + i) for i in range(draws)]
+    return summary(name, rows), rows[-1]["text"]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--draws", type=int, default=200, help="audits of each accident")
     parser.add_argument("--seed", type=int, default=1000, help="seed of the first audit")
+    parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--only", default="", help="only accidents whose name matches this pattern")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the results")
     parser.add_argument("--texts", action="store_true", help="print the last audit's method")
     chosen = parser.parse_args()
+    names = [one.name for one in accidents() if re.search(chosen.only, one.name)]
     found = []
-    for accident in accidents():
-        if not re.search(chosen.only, accident.name):
-            continue
-        begun = time.perf_counter()
-        rows = [measure(accident, chosen.seed + i) for i in range(chosen.draws)]
-        found.append(summary(accident.name, rows))
-        figures = " ".join(f"{k}={v:.3f}" for k, v in found[-1].items() if isinstance(v, float))
-        print(f"{accident.name:60s} {figures} ({time.perf_counter() - begun:.0f} s)", flush=True)
-        if chosen.texts:
-            print("   ", rows[-1]["text"])
+    with ProcessPoolExecutor(chosen.jobs) as pool:
+        for row, last in pool.map(repeat_audits, names, repeat(chosen.draws), repeat(chosen.seed)):
+            found.append(row)
+            figures = " ".join(f"{k}={v:.3f}" for k, v in row.items() if isinstance(v, float))
+            print(f"{row['accident']:60s} {figures}", flush=True)
+            if chosen.texts:
+                print("   ", last)
     if found and not chosen.only:
         chosen.out.mkdir(parents=True, exist_ok=True)
         frame = pd.DataFrame(found)

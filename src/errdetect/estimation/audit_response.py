@@ -59,7 +59,7 @@ MIN_ANSWERS = 10
 #: Completeness of the answers at which the period ends.
 MIN_COMPLETE = 0.25
 #: Share of the decisions below which such an end stays in the period.
-SHORT_END = 0.03
+SHORT_END = 0.05
 #: Share of answers still to come, and their bias in standard errors, below which delays are ignored.
 FEW_LATE, SMALL_BIAS = 0.02, 0.1
 #: Factor by which late answers may raise the weight of a part of the log that lacks none.

@@ -12,7 +12,7 @@ from errdetect.findings.error_slices import AssistingModel, find_slices
 from errdetect.findings.rate_tests import (
     Rate,
     excess_test,
-    fit_surrogate_rate,
+    fit_assistance,
     selected_gain,
     selected_rate,
     weighted_rate,
@@ -73,7 +73,7 @@ def test_p_error_narrows_a_rate_and_keeps_its_coverage():
         judged = evidence(wrong[drawn], np.full(300, 4_000 / 300))
         every = np.ones(300, dtype=bool)
         means = float(p[rule].mean()), float(p[~rule].mean())
-        control = fit_surrogate_rate(judged, every, 0, p[drawn], rule[drawn], means)
+        control = fit_assistance(judged, every, 0, p[drawn], rule[drawn], means)
         plain = weighted_rate(judged, rule[drawn], 0)
         assisted = weighted_rate(judged, rule[drawn], 0, assist=control)
         covered += assisted.low <= wrong[rule].mean() <= assisted.high
@@ -92,7 +92,7 @@ def test_a_useless_p_error_raises_no_false_alarm():
         judged = evidence(wrong[drawn], np.full(400, 7.5))
         every = np.ones(400, dtype=bool)
         means = float(p[rule].mean()), float(p[~rule].mean())
-        control = fit_surrogate_rate(judged, every, 0, p[drawn], rule[drawn], means)
+        control = fit_assistance(judged, every, 0, p[drawn], rule[drawn], means)
         test = excess_test(judged, rule[drawn], ~rule[drawn], 0, control)
         alarms += test is not None and test.p_value < 0.05
     assert alarms / 200 < 0.08

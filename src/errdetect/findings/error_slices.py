@@ -23,7 +23,7 @@ from errdetect.findings.rate_tests import (
     confirmed_rate,
     excess_p_value,
     excess_test,
-    fit_surrogate_rate,
+    fit_assistance,
     weighted_rate,
 )
 from errdetect.schemas import WRONG_LABEL
@@ -308,7 +308,7 @@ class AssistingModel:
             return None
         means = float(p[rows[held]].mean()), float(p[rows[~held]].mean())
         own = p[judged.position]
-        return fit_surrogate_rate(judged, confirming, candidate.kind, own, inside, means)
+        return fit_assistance(judged, confirming, candidate.kind, own, inside, means)
 
 
 _FRAME_SDS = 4.0

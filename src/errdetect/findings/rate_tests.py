@@ -18,7 +18,7 @@ __all__ = [
     "confirmed_rate",
     "excess_p_value",
     "excess_test",
-    "fit_surrogate_rate",
+    "fit_assistance",
     "selected_gain",
     "selected_rate",
     "weighted_rate",
@@ -147,7 +147,7 @@ _MOST_COMMON = 0.5  # error rate above which the test's variance falls no furthe
 _MOST_PRECISION = 2.0  # a control variate at most halves a variance
 
 
-def fit_surrogate_rate(
+def fit_assistance(
     evidence: AuditEvidence,
     rows: Bools,
     kind: int,

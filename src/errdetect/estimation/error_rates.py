@@ -449,10 +449,13 @@ class RateEstimates:
         One row per measure, columns as `schemas.ESTIMATES`.
     by_group
         Columns of a grouping -> its rows: these columns (as text), then those of `overall`.
+    notes
+        What the comparison of the sample with its log showed.
     """
 
     overall: pd.DataFrame
     by_group: Mapping[tuple[str, ...], pd.DataFrame]
+    notes: tuple[str, ...] = ()
 
     def frame(self, *by: str) -> pd.DataFrame:
         """Return the overall row, with null in the `by` columns, then the rows of one grouping.
@@ -568,11 +571,9 @@ def estimate_rates(
     }
     n_due = int(inside.sum()) - (0 if missing is None else int(missing.sum()))
     note += weights_note(audit if log is None else log.weighed, n_due, clusters)
-    if audit.n_shared:
-        note += (
-            f"; {audit.n_shared:,} decisions were drawn more than once: their weights are combined"
-        )
-    note += "".join(f"; {part}" for part in (*(() if log is None else log.notes), *cluster_note))
+    shared = f"{audit.n_shared:,} decisions were drawn more than once: their weights are combined"
+    log_notes = (*(log.notes if log else ()), *cluster_note, *([shared] if audit.n_shared else ()))
+    note += "".join(f"; {part}" for part in log_notes)
     period = _period(decisions, inside)
 
     def cells(keys: pd.DataFrame, cell: Ints, *, whole: bool) -> pd.DataFrame:
@@ -586,13 +587,12 @@ def estimate_rates(
         rows["period_from"], rows["period_to"] = period
         return rows
 
-    nothing = pd.DataFrame(index=[0])
     groups = {}
     for columns in by:
         keys, cell = segment_decisions(decisions, columns)
         groups[tuple(columns)] = cells(keys, cell, whole=False).reset_index(drop=True)
-    overall = cells(nothing, np.zeros(len(decisions), np.int64), whole=True)
-    found = RateEstimates(overall.reset_index(drop=True), groups)
+    overall = cells(pd.DataFrame(index=[0]), np.zeros(len(decisions), np.int64), whole=True)
+    found = RateEstimates(overall.reset_index(drop=True), groups, log_notes)
     for columns in by or [[]]:
         check_estimates(found.frame(*columns), columns, most_labels=label_share_limit(audit))
     return found

@@ -95,7 +95,8 @@ def estimate(
         labelled = beside.submit(lambda: snapshot.labels)
         sample = estimation_sample(config, snapshot, scores, progress=progress)
         progress("estimating")
-        estimates = (sample.rates(by) if by else sample.rates()).frame(*by)
+        rates = sample.rates(by) if by else sample.rates()
+        estimates = rates.frame(*by)
         if dsa is not None:
             rows = draft_dsa(config, everything, sample, start=start, end=end)
         progress("labelling")
@@ -125,7 +126,7 @@ def estimate(
             files["dsa"] = Path(dsa or "")
             write_dsa(rows, files["dsa"])
     pending = sample.snapshot.audit_sample.pending
-    notes = (*loaded.notes, *sample.notes, *_response_notes(response), *pending)
+    notes = (*loaded.notes, *sample.notes, *rates.notes, *_response_notes(response), *pending)
     return EstimateResult(estimates, files, notes, intake)
 
 

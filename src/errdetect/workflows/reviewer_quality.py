@@ -387,9 +387,8 @@ def note_leaning_rates(
         shares = shares_leaning_on_named(snapshot, deviations, domain, len(keys))
         row = frame.groupby(list(columns), sort=False).ngroup().to_numpy()
         groups[columns] = _note_shares(frame, shares[row])
-    return RateEstimates(
-        _note_shares(rates.overall, np.repeat(overall, len(rates.overall))), groups
-    )
+    noted = _note_shares(rates.overall, np.repeat(overall, len(rates.overall)))
+    return RateEstimates(noted, groups, rates.notes)
 
 
 def _note_shares(frame: pd.DataFrame, share: npt.NDArray[np.float64]) -> pd.DataFrame:

@@ -79,15 +79,15 @@ def opened(browser, address, **context):
     return page
 
 
-def shown(page):
-    """The heading of the one page that is shown."""
+def expect_view(page, heading):
+    """One page is shown, with this heading; a change of the address shows it a moment later."""
     views = page.locator("main > .view:visible")
-    assert views.count() == 1
-    return views.locator("h2").first.inner_text()
+    expect(views.locator("h2").first).to_have_text(heading)
+    expect(views).to_have_count(1)
 
 
 def test_one_page_is_shown_and_the_first_screen_has_the_state(page):
-    assert shown(page) == "In short"
+    expect_view(page, "In short")
     for words in ("How often is a decision wrong?", "First things to do", "Targets"):
         box = page.get_by_text(words, exact=True).first.bounding_box()
         assert box["y"] + box["height"] < 800
@@ -95,26 +95,26 @@ def test_one_page_is_shown_and_the_first_screen_has_the_state(page):
 
 def test_deep_links_back_and_forward(browser, address):
     page = opened(browser, f"{address}#policy-adult")
-    assert shown(page) == "Adult content"
+    expect_view(page, "Adult content")
     assert page.title().startswith("Adult content – ")
     page.get_by_role("link", name="All policies").click()
-    assert shown(page) == "Policies"
+    expect_view(page, "Policies")
     page.get_by_role("link", name="Counterfeit goods").last.click()
-    assert shown(page) == "Counterfeit goods"
+    expect_view(page, "Counterfeit goods")
     page.go_back()
-    assert shown(page) == "Policies"
+    expect_view(page, "Policies")
     page.go_back()
-    assert shown(page) == "Adult content"
+    expect_view(page, "Adult content")
     page.go_forward()
-    assert shown(page) == "Policies"
+    expect_view(page, "Policies")
     page.goto(f"{address}#no-such-place")
-    assert shown(page) == "In short"
+    expect_view(page, "In short")
     page.context.close()
 
 
 def test_a_link_to_a_finding_opens_its_policy_and_brings_it_into_view(page):
     page.locator(".todo a").first.click()
-    assert page.locator("main > .view.policy:visible").count() == 1
+    expect(page.locator("main > .view.policy:visible")).to_have_count(1)
     card = page.locator(".card:target")
     expect(card).to_be_in_viewport()
 
@@ -132,6 +132,7 @@ def column(page, table, at):
 
 def test_tables_are_sorted_both_ways_and_what_cannot_be_said_stays_last(page):
     page.goto(page.url.split("#")[0] + "#policies")
+    expect_view(page, "Policies")
     table = "table.policies"
     button = page.locator(f"{table} thead button", has_text="Wrong among all decisions")
     for direction in ("descending", "ascending"):
@@ -148,6 +149,7 @@ def test_tables_are_sorted_both_ways_and_what_cannot_be_said_stays_last(page):
 
 def test_tables_are_filtered_by_keyboard(page):
     page.goto(page.url.split("#")[0] + "#policies")
+    expect_view(page, "Policies")
     page.get_by_label("Find in this table").first.focus()
     page.keyboard.type("counterf")
     assert column(page, "table.policies", 1) == ["Counterfeit goods"]
@@ -158,11 +160,11 @@ def test_all_can_be_reached_by_keyboard(page):
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.className") == "skip"
     page.keyboard.press("Enter")
-    assert page.evaluate("document.activeElement.id") == "main"
-    assert shown(page) == "In short"
+    expect(page.locator("main")).to_be_focused()
+    expect_view(page, "In short")
     page.locator(".contents a", has_text="Policies").focus()
     page.keyboard.press("Enter")
-    assert shown(page) == "Policies"
+    expect_view(page, "Policies")
     page.locator("table.policies thead button").first.focus()
     page.keyboard.press("Enter")
     names = column(page, "table.policies", 1)
@@ -171,6 +173,7 @@ def test_all_can_be_reached_by_keyboard(page):
 
 def test_a_policy_page_lays_out_its_evidence(page):
     page.goto(page.url.split("#")[0] + "#policy-counterfeit")
+    expect_view(page, "Counterfeit goods")
     view = page.locator("main > .view:visible")
     assert view.locator(".bars li").count() == 7
     assert view.locator(".evidence table").count() == 2
@@ -289,6 +292,6 @@ def test_two_hundred_policies_open_within_two_seconds(browser, make_module, tmp_
         "() => performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd"
     )
     assert spent < 2000
-    assert shown(page) == "policy_7"
+    expect_view(page, "policy_7")
     assert page.locator("article").count() == 200
     page.context.close()

@@ -266,3 +266,50 @@ def test_a_vote_to_relabel_counts_as_an_error_of_the_policy(decisions_of, review
     )
     model = fit(decisions_of(1), reviews)
     assert model.p_error.loc["d0"] == pytest.approx(0.5)
+
+
+def crowd(seed, n=2_000):
+    """Items between right and wrong: each has its own share of people who would call a violation."""
+    rng = np.random.default_rng(seed)
+    share, judges = rng.beta(0.35, 0.75, n), rng.integers(3, 6, n)
+    row = np.repeat(np.arange(n), judges)
+    flags = rng.random(len(row)) < share[row]
+    day = pd.Timestamp("2026-01-01", tz="UTC")
+    decisions = pd.DataFrame(
+        {"decision_id": [f"d{i}" for i in range(n)], "decided_at": day, "policy_id": "insult"}
+    ).assign(enforced=False)
+    reviews = pd.DataFrame(
+        {
+            "review_id": [f"r{i}" for i in range(len(row))],
+            "decision_id": decisions["decision_id"].to_numpy()[row],
+            "reviewed_at": day + pd.Timedelta(days=1),
+            "source": "audit",
+            "verdict": np.where(flags, "overturned", "upheld"),
+            "reviewer_id": [f"p{i % 300}" for i in range(len(row))],
+            "inclusion_probability": 1.0,
+        }
+    )
+    return decisions, reviews, flags.astype(float), row
+
+
+def test_labels_of_a_crowd_are_shares_of_votes_and_lean_to_no_side():
+    decisions, reviews, flags, row = crowd(0)
+    model = fit(decisions, reviews)
+    share = np.bincount(row, flags) / np.bincount(row)
+    np.testing.assert_array_equal(model.p_error[decisions["decision_id"]], share)
+    if model.basis == "dawid_skene":
+        assert any(note.startswith("The share of the other votes") for note in model.notes)
+
+
+def test_votes_are_weighed_where_rates_of_reviewers_predict_them(operation):
+    """A site that answers at random counts for less than the others, without any golden item."""
+    world = operation(3, golden_per_site=0, judges=3, overlap_per_site=600)
+    lost = world.reviews["site"].unique()[0]
+    rng = np.random.default_rng(0)
+    verdict = world.reviews["verdict"].to_numpy(object).copy()
+    rows = np.flatnonzero((world.reviews["site"] == lost).to_numpy())
+    verdict[rows] = np.where(rng.random(len(rows)) < 0.5, "overturned", "upheld")
+    model = fit(world.decisions, world.reviews.assign(verdict=verdict))
+    assert model.basis == "dawid_skene"
+    assert not any(note.startswith("The share of the other votes") for note in model.notes)
+    assert not model.p_error.isin([0, 1 / 3, 2 / 3, 1]).any()

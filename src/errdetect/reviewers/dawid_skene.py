@@ -24,6 +24,7 @@ __all__ = [
     "class_posterior",
     "fit_prevalence",
     "fit_rates",
+    "log_likelihood_ratios",
     "rate_variance",
 ]
 
@@ -117,7 +118,7 @@ def class_posterior(votes: RaterVotes, se: Floats, fp: Floats, prevalence: Float
     >>> class_posterior(votes, np.array([.9, .9]), np.array([.1, .1]), np.array([.5])).round(4)
     array([0.9878])
     """
-    total = sum_by_group(votes.unit, _log_likelihood_ratios(votes, se, fp), len(votes.known))
+    total = sum_by_group(votes.unit, log_likelihood_ratios(votes, se, fp), len(votes.known))
     p: Floats = expit(total + logit(_clip_rate(prevalence))[votes.group])
     return np.where(np.isnan(votes.known), p, votes.known)
 
@@ -331,7 +332,7 @@ def _fit_shrinkage(
     """
     known = ~np.isnan(votes.known[votes.unit])
     others = expit(
-        logit(_clip_rate(p))[votes.unit] - _log_likelihood_ratios(votes, se.rater, fp.rater)
+        logit(_clip_rate(p))[votes.unit] - log_likelihood_ratios(votes, se.rater, fp.rater)
     )
     q = np.where(known, p[votes.unit], others)
     at_site = votes.site[votes.rater]
@@ -372,8 +373,8 @@ def _prior_strength(
     return float(weights.sum() / (weights / _STRENGTHS).sum())
 
 
-def _log_likelihood_ratios(votes: RaterVotes, se: Floats, fp: Floats) -> Floats:
-    """Return the log-likelihood ratio of each vote for class 1."""
+def log_likelihood_ratios(votes: RaterVotes, se: Floats, fp: Floats) -> Floats:
+    """Return the log-likelihood ratio of each vote for class 1, shape (m,)."""
     se, fp = _clip_rate(se), _clip_rate(fp)
     on_yes, on_no = np.log(se / fp), np.log((1 - se) / (1 - fp))
     return np.where(votes.says == 1, on_yes[votes.rater], on_no[votes.rater])

@@ -45,11 +45,14 @@ class ReviewedCases:
         These votes, one unit per decision.
     p_violates
         P(the content violates) of each decision, shape (n_cases,); None without rates.
+    prior
+        The same before its votes: the prevalence of its kind, shape (n_cases,); None without rates.
     """
 
     row: Ints
     votes: RaterVotes
     p_violates: Floats | None
+    prior: Floats | None = None
 
 
 def classify_cases(
@@ -85,9 +88,8 @@ def classify_cases(
     if fit is None:
         return ReviewedCases(rows, votes, None)
     prevalence = fit_prevalence(votes, fit.se.rater, fit.fp.rater)
-    return ReviewedCases(
-        rows, votes, class_posterior(votes, fit.se.rater, fit.fp.rater, prevalence)
-    )
+    p_violates = class_posterior(votes, fit.se.rater, fit.fp.rater, prevalence)
+    return ReviewedCases(rows, votes, p_violates, prevalence[votes.group])
 
 
 def error_rate_tables(

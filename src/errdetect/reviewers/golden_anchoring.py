@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import expit, logit
+from scipy.special import expit
 
 from errdetect.reviewers.dawid_skene import (
     DawidSkeneFit,
@@ -21,6 +21,7 @@ from errdetect.reviewers.dawid_skene import (
 )
 from errdetect.reviewers.rater_panel import RaterPanel
 from errdetect.stats.group_sums import sum_by_group
+from errdetect.stats.log_odds import clipped_logit
 
 __all__ = ["GoldenAnchor", "apply_anchor", "fit_golden_anchor"]
 
@@ -125,8 +126,8 @@ def apply_anchor(fit: DawidSkeneFit, anchor: GoldenAnchor, panel: RaterPanel) ->
 
 
 def _shift_rates(rates: RaterRates, shift: Floats, site: npt.NDArray[np.int64]) -> RaterRates:
-    moved: Floats = expit(_clipped_logit(rates.rater) + shift[site])
-    return replace(rates, rater=moved, site=expit(_clipped_logit(rates.site) + shift))
+    moved: Floats = expit(clipped_logit(rates.rater) + shift[site])
+    return replace(rates, rater=moved, site=expit(clipped_logit(rates.site) + shift))
 
 
 def _fit_by_site(
@@ -145,15 +146,10 @@ def _site_shifts(
     """Return each site's shift and its variance, and the z-score over all sites."""
     slope = np.maximum(ours.site * (1 - ours.site), 1e-6)
     weight = np.where(np.isfinite(variance), slope**2 / np.maximum(variance, 1e-12), 0)
-    gap = _clipped_logit(ours.site) - _clipped_logit(theirs.site)
+    gap = clipped_logit(ours.site) - clipped_logit(theirs.site)
     n_kinds = int(kind.max(initial=0)) + 1
     total, summed = sum_by_group(kind, weight, n_kinds), sum_by_group(kind, weight * gap, n_kinds)
     spread = 1 / np.maximum(total, 1e-12)
     mean = summed * spread
     shrunk, left = mean * _PRIOR_SD**2 / (_PRIOR_SD**2 + spread), 1 / (total + _PRIOR_SD**-2)
     return shrunk[kind], left[kind], float(summed.sum() / max(total.sum(), 1e-12) ** 0.5)
-
-
-def _clipped_logit(rate: Floats) -> Floats:
-    clear: Floats = logit(np.clip(rate, 1e-6, 1 - 1e-6))
-    return clear

@@ -9,6 +9,7 @@ import pandas as pd
 
 from errdetect.reviewers.dawid_skene import RaterVotes, fit_rates, rate_variance
 from errdetect.reviewers.golden_anchoring import GoldenAnchor, fit_golden_anchor
+from errdetect.reviewers.opinions import class_model_lead
 from errdetect.reviewers.rater_panel import (
     RaterPanel,
     adjudicated_votes,
@@ -37,6 +38,7 @@ VOTES: Final = "votes"
 _MIN_GOLDEN = 30  # golden reviews of each class, over all sites
 _MIN_OVERLAP = 100  # decisions reviewed by two or more people, over all sites
 _FLATTERED = 1.645  # standard errors that warrant a note (5 % on either side)
+_PROVEN = 1.0  # standard errors by which error rates must predict votes better to make labels
 _MIN_YOUDEN = 0.5  # sensitivity minus false positive rate below which overlap is uninformative
 _MAX_HALF_WIDTH = 0.1  # of the overall rates' intervals; wider ones are inconclusive
 
@@ -58,6 +60,9 @@ class VoteSelection:
         All golden and all overlapping votes, used or not.
     notes
         The reasons, as sentences for users.
+    by_share
+        Whether a decision's P(error) is the share of votes: the rates are not identified, or they
+        rest on overlap alone and do not predict votes better than shares do.
     """
 
     basis: str
@@ -66,6 +71,7 @@ class VoteSelection:
     golden: RaterVotes
     overlap: RaterVotes
     notes: tuple[str, ...]
+    by_share: bool
 
 
 def select_votes(judged: pd.DataFrame, panel: RaterPanel, *, apart: bool = False) -> VoteSelection:
@@ -101,6 +107,7 @@ def select_votes(judged: pd.DataFrame, panel: RaterPanel, *, apart: bool = False
     if has_overlap and second_reviews_follow_first(judged):
         has_overlap = False
         notes.append(_CHOSEN)
+    lead = class_model_lead(overlap) if has_overlap and not has_golden else np.inf
     has_experts = bool((~np.isnan(experts.known)).sum() >= _MIN_GOLDEN)
     known = _concat_votes([golden, *([experts] * has_experts)])
     votes = _concat_votes([known, *([overlap] * has_overlap)])
@@ -117,7 +124,9 @@ def select_votes(judged: pd.DataFrame, panel: RaterPanel, *, apart: bool = False
         basis = VOTES
         notes.append(_ONLY_VOTES)
     usable = None if basis == VOTES else votes
-    return VoteSelection(basis, usable, anchor, golden, overlap, tuple(notes))
+    by_share = usable is None or lead < _PROVEN
+    notes += [_BY_SHARE] * (lead < _PROVEN and usable is not None)
+    return VoteSelection(basis, usable, anchor, golden, overlap, tuple(notes), by_share)
 
 
 _APART = (
@@ -143,6 +152,15 @@ _ONLY_OVERLAP = (
 _OPINIONS = (
     "Reviewers agree so little that overlap cannot separate errors from differences of opinion. "
     "Add golden items, or clarify the policy's text."
+)
+_SHARES = (
+    "On decisions that several people reviewed, the share of the other votes predicts a vote as well "
+    "as error rates of reviewers do: people may disagree rather than err. Add golden items to "
+    "measure errors."
+)
+_BY_SHARE = (
+    "The share of the other votes predicts a vote as well as reviewers' error rates do, so labels are "
+    "shares of votes. Add golden items to weigh votes by their reviewers."
 )
 _TOO_WIDE = (
     "Overlap is too small to estimate reviewers' error rates. Have more decisions reviewed by three "

@@ -1,6 +1,6 @@
 """The reviewer model: reviewers' two error rates, and P(error) of the decisions they reviewed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
@@ -11,6 +11,7 @@ from errdetect.reviewers.error_rates import ReviewedCases, classify_cases, error
 from errdetect.reviewers.golden_anchoring import apply_anchor
 from errdetect.reviewers.identifiability import select_votes, sides_differ
 from errdetect.reviewers.rater_panel import build_rater_panel
+from errdetect.stats.log_odds import clipped_logit
 
 __all__ = ["ReviewerModel", "fit_reviewer_model"]
 
@@ -40,6 +41,9 @@ class ReviewerModel:
         from the reviewer's own items. Personal data: publish only after `pseudonymise_ids`.
     p_error
         P(the decision is an error) given its reviews, indexed by decision_id.
+    evidence
+        The reviews' log-likelihood ratio: log P(reviews | error) - log P(reviews | correct), indexed
+        as `p_error`. With a better prior than the common prevalence, P(error) follows by Bayes' rule.
     """
 
     as_of: pd.Timestamp
@@ -48,6 +52,7 @@ class ReviewerModel:
     sites: pd.DataFrame
     reviewers: pd.DataFrame
     p_error: "pd.Series[float]"
+    evidence: "pd.Series[float]"
 
 
 def fit_reviewer_model(
@@ -99,30 +104,42 @@ def fit_reviewer_model(
         fit = apply_anchor(fit, evidence.anchor, panel)
     cases = classify_cases(verdicts, panel, fit)
     sites, people = error_rate_tables(verdicts, panel, evidence, fit, cases)
-    p_error = _p_error(verdicts, cases, decision_id)
+    labelling = replace(cases, p_violates=None) if evidence.by_share else cases
+    answers = _decision_answers(verdicts, labelling, decision_id)
     return ReviewerModel(
-        pd.Timestamp(as_of), evidence.basis, evidence.notes, sites, people, p_error
-    )
+        pd.Timestamp(as_of), evidence.basis, evidence.notes, sites, people,
+        answers["p_error"], answers["evidence"],
+    )  # fmt: skip
 
 
-def _p_error(
+def _decision_answers(
     judged: pd.DataFrame, cases: ReviewedCases, decision_id: "pd.Series[str]"
-) -> "pd.Series[float]":
-    """Turn P(violates) into P(error); adjudications are final.
+) -> pd.DataFrame:
+    """Turn P(violates) into P(error) and the reviews' evidence; adjudications are final.
 
-    A vote to relabel confirms the action but not the policy.
+    A vote to relabel confirms the action but not the policy; as no rate of wrong relabelling is
+    measured, it counts in full, whatever the prior.
     """
     rows = judged.iloc[cases.row]
     of_case = rows.groupby(cases.votes.unit)
-    if cases.p_violates is None:
+    if cases.p_violates is None or cases.prior is None:
         p = of_case["flags"].mean().to_numpy(dtype=np.float64)
+        evidence = clipped_logit(p)
     else:
         enforced = of_case["enforced"].first().to_numpy(dtype=bool)
         wrong = np.where(enforced, 1 - cases.p_violates, cases.p_violates)
         confirmed = (rows["enforced"] == rows["violates"]).groupby(cases.votes.unit).sum()
         relabels = of_case["relabels"].sum().to_numpy(dtype=np.float64)
         p = wrong + (1 - wrong) * relabels / np.maximum(confirmed.to_numpy(dtype=np.float64), 1)
+        gained = clipped_logit(cases.p_violates) - clipped_logit(cases.prior)
+        evidence = np.where(relabels > 0, clipped_logit(p), np.where(enforced, -gained, gained))
     known = of_case["true_error"].first().to_numpy(dtype=np.float64)
     names = decision_id.iloc[of_case["position"].first().to_numpy()].array
-    index = pd.Index(names, name="decision_id")
-    return pd.Series(np.where(np.isnan(known), p, known), index=index, name="p_error")
+    unknown = np.isnan(known)
+    return pd.DataFrame(
+        {
+            "p_error": np.where(unknown, p, known),
+            "evidence": np.where(unknown, evidence, clipped_logit(np.nan_to_num(known))),
+        },
+        index=pd.Index(names, name="decision_id"),
+    )

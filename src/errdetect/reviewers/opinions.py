@@ -1,4 +1,4 @@
-"""Do votes on one item differ because reviewers err, or because people disagree?
+"""Whether votes on one item differ because reviewers err, or because people disagree.
 
 The reviewer model has two classes: every item violates or not, and a vote against its class is an
 error. Where people judge by opinion, items lie between the classes; the model then explains split

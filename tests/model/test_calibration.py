@@ -33,7 +33,7 @@ def draw(turn, n=6000, seed=0):
 def test_true_probabilities_are_left_alone():
     at = np.linspace(-4, 3, 50)
     found = [choose_calibrator(*draw(expit, seed=s)[:2], np.ones(6000)) for s in range(8)]
-    assert [c.method for c in found].count("shift") >= 6
+    assert [c.method for c in found].count("platt") >= 6
     assert max(np.abs(c.probability(at) - expit(at)).max() for c in found) < 0.06
 
 
@@ -52,6 +52,43 @@ def test_false_ones_are_put_right_on_new_data(turn):
     later, truth, _ = draw(turn, seed=1)
     assert calibration_error(truth, found.probability(later)) < 0.02
     assert calibration_error(truth, expit(later)) > 0.03
+
+
+def test_false_alarms_of_reviewers_set_no_floor():
+    """One review each; the reviewers find errors in .08 of correct decisions and miss .15 of errors."""
+    missed, false_call = 0.15, 0.08
+    raw, _, p = draw(lambda r: expit(1.5 * r - 1.5), n=8000)
+    rng = np.random.default_rng(1)
+    wrong = rng.random(len(p)) < p
+    flags = rng.random(len(p)) < np.where(wrong, 1 - missed, false_call)
+    on_flag, on_none = np.log((1 - missed) / false_call), np.log(missed / (1 - false_call))
+    evidence = np.where(flags, on_flag, on_none)
+    rate = flags.mean()  # of flags, as the prior of a label
+    label = expit(evidence + logit((rate - false_call) / (1 - missed - false_call)))
+    low = raw < np.quantile(raw, 0.5)
+    by_evidence = choose_calibrator(raw, label, np.ones(len(p)), evidence=evidence)
+    by_verdict = choose_calibrator(raw, flags.astype(float), np.ones(len(p)))
+    assert by_verdict.probability(raw)[low].mean() > p[low].mean() + 0.05
+    assert abs(by_evidence.probability(raw)[low].mean() - p[low].mean()) < 0.01
+    assert np.abs(by_evidence.probability(raw) - p).mean() < 0.015
+
+
+def test_a_moderator_may_drift_in_opposite_directions_on_its_two_sides():
+    rng = np.random.default_rng(3)
+    n = 6000
+    raw, enforced = rng.normal(-1.5, 1, n), rng.random(n) < 0.5
+    moderator = pd.Series(np.where(rng.random(n) < 0.5, "a", "b"), name="moderator")
+    shift = np.where(moderator == "a", np.where(enforced, 1.0, -1.0), 0.0)
+    p = expit(raw + shift)
+    y = (rng.random(n) < p).astype(float)
+    segments = pd.DataFrame({"moderator": moderator})
+    found = choose_calibrator(raw, y, np.ones(n), enforced=enforced, segments=segments)
+    assert "moderator and side" in str(found)
+    assert np.abs(found.probability(raw, enforced, segments) - p).mean() < 0.02
+    again = calibrator_from_jsonable(json.loads(json.dumps(found.to_jsonable())))
+    assert (
+        again.probability(raw, enforced, segments) == found.probability(raw, enforced, segments)
+    ).all()
 
 
 def test_weights_put_the_base_rate_right():

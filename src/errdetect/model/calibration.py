@@ -24,6 +24,7 @@ __all__ = [
     "choose_calibrator",
     "fit_curve",
     "fit_offsets",
+    "segment_values",
     "venn_abers",
 ]
 
@@ -43,6 +44,8 @@ _PRIOR_SLOPE, _PRIOR_LEVEL = (
 Floats = npt.NDArray[np.float64]
 
 _STEPS = 25  # Newton steps, far more than needed
+_ALLOWED, _ENFORCED = "allowed", "enforced"
+_AND_SIDE = " and side"
 
 
 @dataclass(frozen=True)
@@ -263,6 +266,36 @@ class ColumnOffsets:
         return np.asarray(found, dtype=np.float64)
 
 
+def segment_values(
+    name: str, segments: pd.DataFrame, enforced: npt.NDArray[np.bool_] | None
+) -> pd.Series | None:
+    """Return the values by which offsets differ, shape (n,); None where the columns do not have it.
+
+    Parameters
+    ----------
+    name
+        A column, or `<column> and side`: each value of it apart for enforced and allowed decisions.
+    segments
+        Shape (n, any).
+    enforced
+        Shape (n,): whether the decision enforced; None where unknown.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"moderator": ["cnn", None]})
+    >>> segment_values("moderator and side", frame, np.array([True, False])).tolist()
+    ['cnn, enforced', nan]
+    """
+    column = name.removesuffix(_AND_SIDE)
+    if column not in segments or (column != name and enforced is None):
+        return None
+    values = segments[column]
+    if column == name:
+        return values
+    side = pd.Series(np.where(enforced, _ENFORCED, _ALLOWED), index=values.index, dtype="str")
+    return (values.astype("str") + ", " + side).rename(name)
+
+
 def fit_offsets(
     column: pd.Series, y: Floats, p: Floats, weight: Floats, one: float
 ) -> ColumnOffsets:
@@ -321,11 +354,14 @@ def fit_offsets(
 
 Bools = npt.NDArray[np.bool_]
 
-_ALLOWED, _ENFORCED = "allowed", "enforced"
 _SMOOTH: tuple[Method, ...] = ("shift", "platt", "beta")
 _BLOCKS = 5
 _MOST = 3  # blocks in which a better calibration must be better
-_SLOPE, _FREER = 1.0, 1.5  # standard errors: one more parameter needs less than many more
+_FREER = 1.5  # standard errors by which a more flexible calibration must be better
+_BY_SIDE = (
+    "moderator"  # what people call a violation drifts: that moves a machine's sides oppositely
+)
+_EM_STEPS = 10  # reviews settle most labels, so EM is nearly there
 _MIN_ERRORS = 10  # with fewer held-out errors, a better calibration may be luck
 _MIN_STEPS = 500  # reviews; step functions fitted on fewer overfit
 
@@ -380,7 +416,8 @@ class Calibrator:
                 p[rows] = curve.probability(raw[rows])
         if segments is None:
             return p
-        added = [o.of(segments[o.column]) for o in self.offsets if o.column in segments]
+        values = [(o, segment_values(o.column, segments, enforced)) for o in self.offsets]
+        added = [offsets.of(column) for offsets, column in values if column is not None]
         return np.asarray(expit(logit(p) + sum(added)), dtype=np.float64) if added else p
 
     def to_jsonable(self) -> dict[str, Any]:
@@ -427,10 +464,15 @@ def choose_calibrator(
     y: Floats,
     weight: Floats,
     *,
+    evidence: Floats | None = None,
     enforced: Bools | None = None,
     segments: pd.DataFrame | None = None,
 ) -> Calibrator:
     """Choose the calibration that best predicts held-out blocks of time.
+
+    Reviewers err, so a review is evidence of an error, not an error. Given `evidence`, the target is
+    the decision's being wrong: each curve is fitted by EM, whose expected labels follow from the
+    curve's own P(error) as prior and the reviews' likelihoods (Raykar et al. 2010, JMLR 11).
 
     Parameters
     ----------
@@ -442,20 +484,22 @@ def choose_calibrator(
     weight
         Shape (n,), decisions that each row represents; rows of weight 0 do not count. With the
         audit's 1 / inclusion probability the result holds for all decisions, not for the reviewed.
+    evidence
+        Shape (n,), the reviews' log-likelihood ratio of an error; None where `y` is the truth.
     enforced
         Shape (n,): whether the decision enforced. If given, each side may get a separate curve.
     segments
-        Shape (n, any): columns whose values may get offsets, tried in order.
+        Shape (n, any): columns whose values may get offsets, tried in order; the moderator's also by
+        side.
 
     Returns
     -------
     Calibrator
-        Fitted on all rows. The level is always set to the rows' base rate (`shift`). A more
-        flexible calibration is chosen where its block-wise held-out log loss is lower in most
-        blocks, by a minimum number of standard errors: 1 for the slope (`platt`), 1.5 for `beta`,
-        `isotonic`, `venn_abers`, a separate curve for a side, and offsets by column. `none` with
-        fewer than 10 errors or 10 correct decisions; a side with fewer keeps the curve of all
-        decisions.
+        Fitted on all rows. Level and slope are always fitted (`platt`). A more flexible calibration
+        is chosen where its block-wise held-out log loss is lower in most blocks, by 1.5 standard
+        errors: `beta`, `isotonic`, `venn_abers`, a separate curve for a side, and offsets by column.
+        `none` with fewer than 10 errors or 10 correct decisions; a side with fewer keeps the curve of
+        all decisions.
 
     Examples
     --------
@@ -463,13 +507,14 @@ def choose_calibrator(
     >>> raw = rng.normal(-1, 1, 2000)
     >>> y = (rng.random(2000) < expit(raw - 1)).astype(float)
     >>> str(choose_calibrator(raw, y, np.ones(2000)))
-    'shift'
+    'platt'
     """
     counted = weight > 0
     rows = _CalibrationData(
         raw[counted],
         y[counted],
         weight[counted],
+        None if evidence is None else evidence[counted],
         None if enforced is None else enforced[counted],
         None if segments is None else segments[counted].reset_index(drop=True),
     )
@@ -499,15 +544,21 @@ class _CalibrationData:
         raw: Floats,
         y: Floats,
         weight: Floats,
+        evidence: Floats | None,
         enforced: Bools | None,
         segments: pd.DataFrame | None,
     ) -> None:
-        self.raw, self.y, self.weight = raw, y, weight
+        self.raw, self.y, self.weight, self.evidence = raw, y, weight, evidence
         self.enforced, self.segments = enforced, segments
         self.block = np.arange(len(raw)) * _BLOCKS // max(len(raw), 1)
         self.one = float(weight @ weight / weight.sum()) if len(weight) else 1.0
         self._curves: dict[tuple[Method, str | None, int | None], CalibrationCurve] = {}
         self._losses: dict[_CalibrationRecipe, Floats] = {}
+
+    def columns(self) -> list[str]:
+        """Return the segments that may get offsets."""
+        names = [] if self.segments is None else [str(name) for name in self.segments.columns]
+        return names + [_BY_SIDE + _AND_SIDE] * (_BY_SIDE in names and self.enforced is not None)
 
     def side(self, name: str) -> Bools:
         assert self.enforced is not None
@@ -526,8 +577,17 @@ class _CalibrationData:
         """Return each row's log loss, its block of time predicted from the others, shape (n,)."""
         if recipe not in self._losses:
             p = self._cross_fitted(recipe)
-            self._losses[recipe] = -(self.y * np.log(p) + (1 - self.y) * np.log1p(-p))
+            if self.evidence is None:
+                self._losses[recipe] = -(self.y * np.log(p) + (1 - self.y) * np.log1p(-p))
+            else:  # of the reviews, up to a constant
+                self._losses[recipe] = -np.logaddexp(np.log(p) + self.evidence, np.log1p(-p))
         return self._losses[recipe]
+
+    def expected(self, p: Floats, rows: Bools) -> Floats:
+        """Return P(error) of some rows given their reviews, with `p` as prior, shape (rows,)."""
+        if self.evidence is None:
+            return self.y[rows]
+        return np.asarray(expit(self.evidence[rows] + logit(p)), dtype=np.float64)
 
     def _cross_fitted(self, recipe: _CalibrationRecipe) -> Floats:
         p = np.empty(len(self.raw))
@@ -548,14 +608,16 @@ class _CalibrationData:
         train = self._training_rows(without)
         for column in recipe.columns:
             assert self.segments is not None
-            p = fitted.probability(
-                self.raw[train],
-                None if self.enforced is None else self.enforced[train],
-                self.segments[train],
-            )
-            found = fit_offsets(
-                self.segments[column][train], self.y[train], p, self.weight[train], self.one
-            )
+            enforced = None if self.enforced is None else self.enforced[train]
+            segments = self.segments[train]
+            p = fitted.probability(self.raw[train], enforced, segments)
+            values = segment_values(column, segments, enforced)
+            assert values is not None
+            shifted, found = p, ColumnOffsets(column, {})
+            for _ in range(1 if self.evidence is None else _EM_STEPS):
+                y = self.expected(shifted, train)
+                found = fit_offsets(values, y, p, self.weight[train], self.one)
+                shifted = expit(logit(p) + found.of(values))
             fitted = replace(fitted, offsets=(*fitted.offsets, found))
         return fitted
 
@@ -565,11 +627,12 @@ class _CalibrationData:
         key = (method, side, without)
         if key not in self._curves:
             train = self._training_rows(without) & (True if side is None else self.side(side))
-            rows = self.raw[train], self.y[train], self.weight[train]
-            known = train.any()  # a side may occur in only one block
-            self._curves[key] = (
-                fit_curve(method, *rows, one=self.one) if known else CalibrationCurve("none")
-            )
+            raw, y, curve = self.raw[train], self.y[train], CalibrationCurve("none")
+            steps = 1 if self.evidence is None or method == "none" else _EM_STEPS
+            for _ in range(steps if train.any() else 0):  # a side may occur in only one block
+                curve = fit_curve(method, raw, y, self.weight[train], one=self.one)
+                y = self.expected(curve.probability(raw), train)
+            self._curves[key] = curve
         return self._curves[key]
 
     def _training_rows(self, without: int | None) -> Bools:
@@ -578,16 +641,15 @@ class _CalibrationData:
 
 def _best_recipe(rows: _CalibrationData) -> _CalibrationRecipe:
     """Try one change after the other, the simplest first; keep significant improvements."""
-    best = _CalibrationRecipe("shift")
-    for method in _allowed_methods(rows.weight)[1:]:
-        errors = _SLOPE if method == "platt" else _FREER
-        best = rows.choose_better(best, replace(best, method=method), errors)
+    best = _CalibrationRecipe("platt")
+    for method in _allowed_methods(rows.weight)[2:]:
+        best = rows.choose_better(best, replace(best, method=method), _FREER)
     for side in (_ALLOWED, _ENFORCED) if rows.enforced is not None else ():
         if _has_enough_errors(rows.y[rows.side(side)]):
             for method in _allowed_methods(rows.weight[rows.side(side)]):
                 best = rows.choose_better(best, best.with_side_method(side, method), _FREER)
-    for column in () if rows.segments is None else rows.segments.columns:
-        best = rows.choose_better(best, replace(best, columns=(*best.columns, str(column))), _FREER)
+    for column in rows.columns():
+        best = rows.choose_better(best, replace(best, columns=(*best.columns, column)), _FREER)
     return best
 
 

@@ -12,6 +12,7 @@ from errdetect.features.text_models import TextCounts, TextModel, count_texts
 from errdetect.model.ensemble_members import Head, Member, SegmentRate
 from errdetect.model.policy_correction import PolicyCorrection
 from errdetect.model.surrogate import Surrogate
+from errdetect.stats.log_odds import clipped_logit
 
 __all__ = ["DOUBT_COLUMN", "Detector", "Examples", "apply_policy_floor", "policy_correction_logit"]
 
@@ -42,6 +43,9 @@ class Examples:
     p_error, p_violates
         Shape (n,), the same two as probabilities where reviews disagree; the training targets.
         Default: the labels themselves.
+    evidence
+        Shape (n,), the reviews' log-likelihood ratio of an error, the calibration's target. Default:
+        the log-odds of `p_error`.
     harm
         Shape (n,), the harm of each decision if it is wrong; default: 1 each.
     right_policy
@@ -55,6 +59,7 @@ class Examples:
     design: Floats
     p_error: Floats = field(default_factory=lambda: np.empty(0))
     p_violates: Floats = field(default_factory=lambda: np.empty(0))
+    evidence: Floats = field(default_factory=lambda: np.empty(0))
     harm: Floats = field(default_factory=lambda: np.empty(0))
     right_policy: npt.NDArray[np.object_] = field(default_factory=lambda: np.empty(0, object))
 
@@ -63,6 +68,8 @@ class Examples:
             object.__setattr__(self, "p_error", self.error)
         if len(self.p_violates) != len(self.decisions):
             object.__setattr__(self, "p_violates", self.violates)
+        if len(self.evidence) != len(self.decisions):
+            object.__setattr__(self, "evidence", clipped_logit(self.p_error))
         if len(self.harm) != len(self.decisions):
             object.__setattr__(self, "harm", np.ones(len(self.decisions)))
         if len(self.right_policy) != len(self.decisions):

@@ -186,22 +186,27 @@ def train_detector(
     grown = _fit_stages(examples, (fit, held, both, test), plan, options, log)
     tuned, blend, raw_test = grown.tuned, grown.blend, grown.raw_test
     calibrator = choose_calibrator(
-        blend.raw, held.error, _evaluation_weights(held), **_calibration_segments(held.decisions)
-    )
+        blend.raw, held.p_error, _evaluation_weights(held), evidence=held.evidence,
+        **_calibration_segments(held.decisions),
+    )  # fmt: skip
     p_test = calibrator.probability(raw_test, **_calibration_segments(test.decisions))
     held_out = HeldOut(test, p_test, _evaluation_weights(test))
     evaluation = _evaluate_held_out(held_out, grown.evaluated, plan, options.seed)
     measured = held_out.weight > 0
     verdict = apply_gate(evaluation, test.error[measured], min_errors=plan.min_errors)
 
-    raw, y = np.append(blend.raw, raw_test), np.append(held.error, test.error)
+    raw, p_error = np.append(blend.raw, raw_test), np.append(held.p_error, test.p_error)
     weight = np.append(_evaluation_weights(held), held_out.weight)
     counts = {f"{name}_{what}": int(n) for name, e in (("fit", fit), ("tune", held), ("test", test))
               for what, n in (("decisions", len(e)), ("errors", e.error.sum()))}  # fmt: skip
     return TrainedModel(
         grown.detector,
         choose_calibrator(
-            raw, y, weight, **_calibration_segments(pd.concat([held.decisions, test.decisions]))
+            raw,
+            p_error,
+            weight,
+            evidence=np.append(held.evidence, test.evidence),
+            **_calibration_segments(pd.concat([held.decisions, test.decisions])),
         ),
         tuned,
         blend,

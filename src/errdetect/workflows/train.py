@@ -37,6 +37,7 @@ from errdetect.model.tuning import Objective, Search
 from errdetect.queue.review_value import expected_harm
 from errdetect.schemas import ERROR, RELABELLED, UNKNOWN, WRONG_LABEL
 from errdetect.snapshot import Snapshot
+from errdetect.stats.log_odds import clipped_logit
 from errdetect.workflows.load_data import Progress, free_threads, load_snapshot
 from errdetect.workflows.run_description import describe_run
 
@@ -387,9 +388,15 @@ def label_examples(snapshot: Snapshot, only: "pd.Series[str] | None" = None) -> 
     enforced = decisions["enforced"].to_numpy(bool)
     relabelled = error.astype(bool) & ~turned
     p_violates = np.where(relabelled, violates, np.where(enforced, 1 - p, p))
+    evidence = clipped_logit(p)
+    if snapshot.reviewer_model is not None:
+        measured = snapshot.reviewer_model.evidence.reindex(decisions["decision_id"]).to_numpy(
+            np.float64
+        )
+        evidence = np.where(np.isnan(measured), evidence, measured)
     return Examples(
         decisions, np.asarray(error, dtype=np.float64), violates, np.ones(len(p)), design, p, p_violates,
-        right_policy=right[known],
+        evidence, right_policy=right[known],
     )  # fmt: skip
 
 

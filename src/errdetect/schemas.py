@@ -25,6 +25,7 @@ __all__ = [
     "INTAKE",
     "LABELS",
     "LABEL_STUDIO_IDS",
+    "LEVELS",
     "MEASURES",
     "MISSED_VIOLATION",
     "OVERTURNED",
@@ -281,6 +282,18 @@ REJECTS = pa.schema(
         ("row", pa.int64()),
         ("id", pa.string()),
         ("reason", pa.string()),
+    ]
+)
+
+#: How far the level of P(error) has moved since the training, by side and by moderator and side.
+LEVELS = pa.schema(
+    [
+        ("segment", pa.string()),
+        ("n_reviews", pa.int64()),
+        ("trained", pa.float64()),
+        ("observed", pa.float64()),
+        ("shift", pa.float64()),
+        ("moved", pa.bool_()),
     ]
 )
 

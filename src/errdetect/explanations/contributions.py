@@ -107,16 +107,15 @@ def log_odds_contributions(
     ModelError
         Where base and values do not add up to the served log-odds.
     """
-    offsets = [o for o in bundle.calibrator.offsets if o.column in decisions]
-    names = (*bundle.detector.encoding.names, *(o.column for o in offsets))
+    enforced = decisions["enforced"].to_numpy(bool)
+    offsets = bundle.calibrator.offset_terms(decisions, enforced)
+    names = (*bundle.detector.encoding.names, *(name for name, _ in offsets))
     if not len(decisions):  # LightGBM cannot explain no rows
         return Contributions(names, np.empty((0, len(names))), np.empty(0), np.empty(0))
     parts = bundle.detector.contributions(X, threads)
-    enforced = decisions["enforced"].to_numpy(bool)
     base_raw, raw = parts[:, -1], parts.sum(axis=1)
     base, slope = _mean_slope(bundle.calibrator, base_raw, raw, enforced)
-    added = [o.of(decisions[o.column]) for o in offsets]
-    values = np.column_stack([parts[:, :-1] * slope[:, None], *added])
+    values = np.column_stack([parts[:, :-1] * slope[:, None], *(added for _, added in offsets)])
     served = np.asarray(logit(bundle.probability(X, decisions, threads)), dtype=np.float64)
     check_additivity(base + values.sum(axis=1), served)
     return Contributions(names, values, base, served)

@@ -297,7 +297,13 @@ def segment_values(
 
 
 def fit_offsets(
-    column: pd.Series, y: Floats, p: Floats, weight: Floats, one: float
+    column: pd.Series,
+    y: Floats,
+    p: Floats,
+    weight: Floats,
+    one: float,
+    *,
+    variance: float | None = None,
 ) -> ColumnOffsets:
     """Fit each column value's offset, shrunk by how much values differ overall.
 
@@ -311,6 +317,8 @@ def fit_offsets(
         Shape (n,), P(error) before the offsets.
     weight, one
         As for `fit_curve`.
+    variance
+        How much the values differ: the offsets' variance; estimated if None.
 
     Returns
     -------
@@ -341,6 +349,7 @@ def fit_offsets(
 
     gap, information = score(np.zeros(n))
     spread = (gap @ (gap / information) - n) / information.sum() if n else 0.0
+    spread = spread if variance is None else variance
     offset = np.zeros(n)
     if spread > 0:
         for _ in range(_STEPS):
@@ -416,9 +425,19 @@ class Calibrator:
                 p[rows] = curve.probability(raw[rows])
         if segments is None:
             return p
-        values = [(o, segment_values(o.column, segments, enforced)) for o in self.offsets]
-        added = [offsets.of(column) for offsets, column in values if column is not None]
+        added = [values for _, values in self.offset_terms(segments, enforced)]
         return np.asarray(expit(logit(p) + sum(added)), dtype=np.float64) if added else p
+
+    def offset_terms(
+        self, segments: pd.DataFrame, enforced: Bools | None
+    ) -> list[tuple[str, Floats]]:
+        """Return each offset's column and its values, shape (n,); none for columns that are absent."""
+        terms = []
+        for offsets in self.offsets:
+            values = segment_values(offsets.column, segments, enforced)
+            if values is not None:
+                terms.append((offsets.column.removesuffix(_AND_SIDE), offsets.of(values)))
+        return terms
 
     def to_jsonable(self) -> dict[str, Any]:
         """Return JSON-compatible values for `calibrator_from_jsonable`."""

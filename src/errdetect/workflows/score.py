@@ -22,8 +22,9 @@ from errdetect.labels.intake_account import Intake
 from errdetect.ledger.run_records import ScoringRun
 from errdetect.model.bundle import ModelBundle
 from errdetect.model.registry import ModelRegistry
-from errdetect.schemas import EXPLANATIONS, INTAKE, QUEUE, REJECTS, SCORES
+from errdetect.schemas import EXPLANATIONS, INTAKE, LEVELS, QUEUE, REJECTS, SCORES
 from errdetect.snapshot import ReadSummary, Snapshot, empty_reviews
+from errdetect.workflows.current_levels import follow_levels
 from errdetect.workflows.decision_explainer import Explainer, build_explainer, load_reason_templates
 from errdetect.workflows.load_data import Progress, check_losses, label_rules, load_reviews
 from errdetect.workflows.queueing import (
@@ -107,7 +108,8 @@ def score(
         A path, a glob, or a database's `URL::table`, scored in batches of bounded size.
     out
         Folder for scores.parquet, queue.parquet, explanations.parquet, intake.parquet and, if any,
-        rejects.parquet: all or none.
+        rejects.parquet and levels.parquet (how far the level has moved since the training): all or
+        none.
     budget
         Number of reviews; default: the config's.
     scored_at
@@ -124,6 +126,8 @@ def score(
     progress("loading the champion")
     bundle, version = ModelRegistry(config.path(config.registry.path), config.registry.name).load()
     source, past, snapshot = _read_inputs(config, str(decisions), bundle, progress)
+    current = follow_levels(bundle, past, snapshot, source.every())
+    bundle = current.bundle
     scored = score_batches(source, past, bundle, snapshot.policies, config, progress)
 
     judged = snapshot.reviewed_ids[:0] if config.queue.requeue_reviewed else snapshot.reviewed_ids
@@ -149,8 +153,16 @@ def score(
         config, "score", told, decisions=scored.frame, reviews=snapshot.reviews,
         model_version=version, seed=config.queue.seed, at=now, intake=intake.to_jsonable(),
     )  # fmt: skip
-    files = _write_files(Path(out), origin, drawn.scores, queue, scored.rejects, intake)
-    notes = [*scored.notes, *source.notes(), *intake.lines(), *unknown, *drawn.notes]
+    extra = {"rejects": scored.rejects, "levels": current.levels}
+    files = _write_files(Path(out), origin, drawn.scores, queue, intake, extra)
+    notes = [
+        *scored.notes,
+        *current.notes,
+        *source.notes(),
+        *intake.lines(),
+        *unknown,
+        *drawn.notes,
+    ]
     if staff.counted and not drawn.recorded and len(queue) < staff.capacity[0]:
         notes.append(
             f"the budget is {staff.capacity[0]:,.0f}, but only {len(queue):,} decisions are left to review"
@@ -214,9 +226,10 @@ def _write_files(
     origin: Provenance,
     scores: pd.DataFrame,
     queue: pd.DataFrame,
-    rejects: pd.DataFrame,
     intake: Intake,
+    extra: Mapping[str, pd.DataFrame | None],
 ) -> dict[str, Path]:
+    """Write all tables; the extra ones (rejects, levels) where they have rows."""
     with stage_outputs(out, origin) as stage:
         with ParquetSink(stage / "scores.parquet", schema_with_old_names("scores", SCORES)) as sink:
             for start in range(0, len(scores), _CHUNK):
@@ -229,8 +242,10 @@ def _write_files(
                 schema_with_old_names(name, schema),
             )
         write_parquet(intake.frame(), stage / "intake.parquet", INTAKE)
-        if len(rejects):
-            write_parquet(rejects, stage / "rejects.parquet", REJECTS)
+        for name, schema in (("rejects", REJECTS), ("levels", LEVELS)):
+            rows = extra[name]
+            if rows is not None and len(rows):
+                write_parquet(rows, stage / f"{name}.parquet", schema)
         names = sorted(path.name for path in stage.iterdir())
     return {name.removesuffix(".parquet"): out / name for name in names}
 

@@ -96,6 +96,11 @@ class ScoringSource:
         """Read the config's decisions."""
         yield from (batch.frame for batch in self.batches(self.known))
 
+    def every(self) -> Iterator[pd.DataFrame]:
+        """Read the config's decisions, then those to score."""
+        yield from self.decided()
+        yield from (batch.frame for batch in self.batches())
+
     def reviewed(self) -> pd.DataFrame:
         """Return decision_id, decided_at, policy_id and enforced of the decisions reviewed."""
         self.walk()

@@ -370,7 +370,7 @@ _FREER = 1.5  # standard errors by which a more flexible calibration must be bet
 _BY_SIDE = (
     "moderator"  # what people call a violation drifts: that moves a machine's sides oppositely
 )
-_EM_STEPS = 10  # reviews settle most labels, so EM is nearly there
+_EM_STEPS, _MORE_STEPS = 10, 3  # reviews settle most labels, so EM is nearly there
 _MIN_ERRORS = 10  # with fewer held-out errors, a better calibration may be luck
 _MIN_STEPS = 500  # reviews; step functions fitted on fewer overfit
 
@@ -571,6 +571,11 @@ class _CalibrationData:
         self.enforced, self.segments = enforced, segments
         self.block = np.arange(len(raw)) * _BLOCKS // max(len(raw), 1)
         self.one = float(weight @ weight / weight.sum()) if len(weight) else 1.0
+        if evidence is not None and len(raw):
+            every = np.full(len(raw), True)
+            for _ in range(_EM_STEPS):  # later fits start from these labels
+                curve = fit_curve("platt", raw, self.y, weight, one=self.one)
+                self.y = self.expected(curve.probability(raw), every)
         self._curves: dict[tuple[Method, str | None, int | None], CalibrationCurve] = {}
         self._losses: dict[_CalibrationRecipe, Floats] = {}
 
@@ -633,7 +638,7 @@ class _CalibrationData:
             values = segment_values(column, segments, enforced)
             assert values is not None
             shifted, found = p, ColumnOffsets(column, {})
-            for _ in range(1 if self.evidence is None else _EM_STEPS):
+            for _ in range(1 if self.evidence is None else _MORE_STEPS):
                 y = self.expected(shifted, train)
                 found = fit_offsets(values, y, p, self.weight[train], self.one)
                 shifted = expit(logit(p) + found.of(values))
@@ -647,7 +652,7 @@ class _CalibrationData:
         if key not in self._curves:
             train = self._training_rows(without) & (True if side is None else self.side(side))
             raw, y, curve = self.raw[train], self.y[train], CalibrationCurve("none")
-            steps = 1 if self.evidence is None or method == "none" else _EM_STEPS
+            steps = 1 if self.evidence is None or method == "none" else _MORE_STEPS
             for _ in range(steps if train.any() else 0):  # a side may occur in only one block
                 curve = fit_curve(method, raw, y, self.weight[train], one=self.one)
                 y = self.expected(curve.probability(raw), train)

@@ -42,9 +42,9 @@ USUAL_COLUMNS = ("usual_logit", "usual_against")
 _MAX_ROWS = 20_000  # more decisions hardly improve predictions
 _MIN_EACH = 100  # enforced, and allowed decisions
 _FORETOLD = 0.98  # from this AUROC on, deviations are the surrogate's own errors
-_ROUNDS = 100
+_ROUNDS = 60
 _PARAMS: Mapping[str, Any] = {
-    "learning_rate": 0.08,
+    "learning_rate": 0.12,
     "num_leaves": 31,
     "min_data_in_leaf": 20,
     "feature_fraction": 0.6,

@@ -104,6 +104,8 @@ class TrainedModel:
         segment.
     held_out
         The latest labelled decisions, and the evaluated model's predictions.
+    evaluated
+        The evaluated model: trained on earlier labels alone.
     """
 
     detector: Detector
@@ -117,6 +119,7 @@ class TrainedModel:
     reliability: pd.DataFrame
     reliability_by: pd.DataFrame
     held_out: HeldOut
+    evaluated: Detector
 
 
 @dataclass(frozen=True)
@@ -222,6 +225,7 @@ def train_detector(
             _calibration_segments(test.decisions)["segments"],
         ),
         held_out,
+        grown.evaluated,
     )
 
 

@@ -74,6 +74,7 @@ Floats = npt.NDArray[np.float64]
 Folds = npt.NDArray[np.int64]
 
 _FOLDS = 5
+_SURROGATE_FOLDS = 3  # it has far more rows than the labels
 _HISTORY = ("history_", "similar_")
 _MIN_HISTORY = 300  # with fewer labels, history features are unreliable
 _MAX_TAGS, _MAX_TAG_LEVELS = 2, 200
@@ -215,7 +216,7 @@ def _add_surrogate(
 ) -> PreparedExamples:
     """Append the surrogate's features, out of fold for decisions in the log's sample."""
     encoding, decisions = prepared.encoding, prepared.examples.decisions
-    fold = _assign_folds(log.decisions, encoding.text, seed)
+    fold = _assign_folds(log.decisions, encoding.text, seed, _SURROGATE_FOLDS)
     found = fit_surrogate(log, encoding, fold, seed=seed)
     if found is None:
         return prepared
@@ -239,7 +240,7 @@ def _add_policy_correction(
     return replace(prepared, encoding=encoding, X=X, doubt=doubt)
 
 
-def _assign_folds(decisions: pd.DataFrame, text: bool, seed: int) -> Folds:
+def _assign_folds(decisions: pd.DataFrame, text: bool, seed: int, folds: int = _FOLDS) -> Folds:
     """Assign decisions to folds at random, those of one item or near-identical content together."""
     group = (
         pd.factorize(decisions["item_id"])[0]
@@ -252,7 +253,7 @@ def _assign_folds(decisions: pd.DataFrame, text: bool, seed: int) -> Folds:
         group = np.where(has, text_groups(decisions["text"]) + 2 * len(decisions), group)
     number = pd.factorize(group)[0]
     n = int(number.max()) + 1 if len(number) else 0
-    dealt = np.random.default_rng(seed).permutation(n) % _FOLDS
+    dealt = np.random.default_rng(seed).permutation(n) % folds
     return np.asarray(dealt[number], dtype=np.int64)
 
 

@@ -42,6 +42,7 @@ from errdetect.workflows.load_data import Progress, free_threads, load_snapshot
 from errdetect.workflows.run_description import describe_run
 
 __all__ = [
+    "FittedCorrections",
     "PolicyCorrectionResult",
     "TrainResult",
     "label_examples",
@@ -132,8 +133,27 @@ def _bootstrap(config: Config) -> Bootstrap:
     return Bootstrap(config.evaluate.bootstrap, np.random.default_rng(config.train.seed))
 
 
+@dataclass(frozen=True)
+class FittedCorrections:
+    """Models of the correct policy that training has fitted already; None where it has not.
+
+    Parameters
+    ----------
+    full
+        On all reviews.
+    earlier
+        On what was known before the held-out decisions.
+    """
+
+    full: PolicyCorrection | None = None
+    earlier: PolicyCorrection | None = None
+
+
 def learn_policy_correction(
-    config: Config, snapshot: Snapshot, held: HeldOut
+    config: Config,
+    snapshot: Snapshot,
+    held: HeldOut,
+    fitted: FittedCorrections = FittedCorrections(),
 ) -> PolicyCorrectionResult:
     """Fit the model of the correct policy on all reviews, and evaluate it on held-out time.
 
@@ -145,15 +165,17 @@ def learn_policy_correction(
         All decisions in order of time, reviewed or not, and their reviews.
     held
         The held-out decisions; the evaluated model is trained on what was known before.
+    fitted
+        Models that need not be fitted again.
     """
     nothing = pd.DataFrame(columns=["method", "measure", "value", "low", "high"])
     if not (snapshot.reviews["verdict"] == RELABELLED).any():
         return PolicyCorrectionResult(None, nothing, (_too_few_note(0),))
     known = _labels_known_at(snapshot)
-    model = known.fit(config)
+    model = fitted.full or known.fit(config)
     if model is None:
         return PolicyCorrectionResult(None, nothing, (_too_few_note(known.n_relabelled),))
-    table, why = _measure_correction(config, snapshot, known, held)
+    table, why = _measure_correction(config, snapshot, known, held, fitted.earlier)
     if is_beaten_by_baseline(table):
         note = (
             "the model of the correct policy finds fewer wrong labels than the rate by segment, so it "
@@ -182,7 +204,11 @@ def _labels_known_at(snapshot: Snapshot) -> _KnownLabels:
 
 
 def _measure_correction(
-    config: Config, snapshot: Snapshot, known: _KnownLabels, held: HeldOut
+    config: Config,
+    snapshot: Snapshot,
+    known: _KnownLabels,
+    held: HeldOut,
+    model: PolicyCorrection | None,
 ) -> tuple[pd.DataFrame, str]:
     """Evaluate a model trained before the held-out decisions; or return why not."""
     tested = held.examples.decisions
@@ -190,7 +216,7 @@ def _measure_correction(
     before = known.decisions[(known.decisions["decided_at"] < start).to_numpy(bool)]
     then = _labels_known_at(snapshot.before(start.to_pydatetime()).of(before))
     before = then.decisions
-    model = then.fit(config)
+    model = model or then.fit(config)
     nothing = pd.DataFrame(columns=["method", "measure", "value", "low", "high"])
     if model is None:
         why = (
@@ -298,7 +324,10 @@ def train(config: Config, *, progress: Progress = lambda _: None) -> TrainResult
     )
     progress("evaluating the correct policy and segments")
     segments = measure_segments(config, snapshot, trained.held_out)
-    right_label = learn_policy_correction(config, snapshot, trained.held_out)
+    # Where the evaluation had to learn from later reviews, its correction did, too.
+    earlier = None if labelled.notes else trained.evaluated.doubt
+    fitted = FittedCorrections(trained.detector.doubt, earlier)
+    right_label = learn_policy_correction(config, snapshot, trained.held_out, fitted)
     evaluation = pd.concat(
         [t for t in (trained.evaluation, right_label.evaluation) if len(t)], ignore_index=True
     )

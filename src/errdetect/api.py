@@ -114,6 +114,7 @@ def train(
     decisions: pd.DataFrame | None = None,
     reviews: pd.DataFrame | None = None,
     draws: pd.DataFrame | None = None,
+    promote: bool | None = None,
     progress: Progress = _silent,
 ) -> "TrainResult":
     """Train a model, and register it if the gate says yes.
@@ -124,6 +125,9 @@ def train(
         A config, or the path of its file.
     decisions, reviews, draws
         In place of `data.decisions`, `data.reviews` and `data.draws`.
+    promote
+        Whether a validated model replaces the champion at once; default: `gate.promote`. The first
+        becomes the champion in any case.
     progress
         Callback for progress messages.
 
@@ -135,7 +139,7 @@ def train(
     from errdetect.workflows.train import train as run
 
     with _config_with(config, decisions=decisions, reviews=reviews, draws=draws) as given:
-        return run(given, progress=progress)
+        return run(given, promote=promote, progress=progress)
 
 
 def score(

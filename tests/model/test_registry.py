@@ -7,6 +7,7 @@ import pytest
 from errdetect.errors import ModelError
 from errdetect.model.bundle import ModelBundle, hash_ids
 from errdetect.model.ensemble_members import FitOptions
+from errdetect.model.gate import GateRules
 from errdetect.model.registry import ModelRegistry
 from errdetect.model.training import TrainingPlan, train_detector
 
@@ -15,7 +16,7 @@ from errdetect.model.training import TrainingPlan, train_detector
 def bundle(examples) -> ModelBundle:
     trained = train_detector(
         examples.take(examples.decisions.index.to_numpy() < 700),
-        TrainingPlan(budgets=[0.1], resamples=50, min_errors=1),
+        TrainingPlan(budgets=[0.1], resamples=50, gate=GateRules(min_errors=1)),
         FitOptions(),
     )
     ids = hash_ids(examples.decisions["decision_id"])

@@ -338,11 +338,22 @@ def validate(
 
 @app.command()
 def train(
-    config: ConfigFile, overrides: Overrides = None, as_json: Json = False, quiet: Quiet = False
+    config: ConfigFile,
+    promote: Annotated[
+        bool | None,
+        typer.Option(
+            "--promote/--no-promote",
+            help="Whether a validated model replaces the champion at once; default: gate.promote.",
+        ),
+    ] = None,
+    overrides: Overrides = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Learn from reviews which decisions are wrong, and register the model if it is good enough.
 
-    Exit status 1 if the gate fails or is inconclusive.
+    The first registered model becomes the champion, which `score` uses; a later one waits as
+    challenger. Exit status 1 if the gate fails or is inconclusive.
 
     The smallest config is `{version: 1, data: {decisions: decisions.parquet, reviews: reviews.parquet}}`.
 
@@ -350,7 +361,9 @@ def train(
     """
     from errdetect.workflows.train import train as run
 
-    result = run(load_settings(config, overrides), progress=progress_printer(quiet))
+    result = run(
+        load_settings(config, overrides), promote=promote, progress=progress_printer(quiet)
+    )
     print_result(result, as_json)
     if result.version is None:
         raise typer.Exit(1)

@@ -18,17 +18,17 @@ from errdetect.model.ensemble import Ensemble, choose_ensemble, fit_ensemble
 from errdetect.model.ensemble_members import DEFAULT_PARAMS, FitOptions, margin_ranking, raw_scores
 from errdetect.model.evaluation import (
     FIT,
+    SEGMENT_RATE,
     TEST,
     TUNE,
     Bootstrap,
-    GateResult,
     HeldOut,
-    apply_gate,
     evaluate,
     reliability_by_segment,
     reliability_table,
     split_by_time,
 )
+from errdetect.model.gate import Champion, GateResult, GateRules, ModelFacts, apply_gate
 from errdetect.model.surrogate import LogSample, sample_log
 from errdetect.model.training_data import (
     PreparedExamples,
@@ -133,8 +133,8 @@ class TrainingPlan:
         As for `tune`.
     budgets, resamples
         As for `evaluate`.
-    min_errors
-        As for `apply_gate`.
+    gate
+        What the model must show.
     """
 
     parts: tuple[float, float, float] = (0.6, 0.2, 0.2)
@@ -144,7 +144,7 @@ class TrainingPlan:
     objective: Objective = field(default_factory=Objective)
     budgets: Sequence[float] = (0.01, 0.05, 0.1, 0.2)
     resamples: int = 400
-    min_errors: int = 5
+    gate: GateRules = field(default_factory=GateRules)
 
 
 def train_detector(
@@ -154,6 +154,7 @@ def train_detector(
     *,
     log: pd.DataFrame | None = None,
     early: Callable[[pd.Timestamp, Examples], Examples] | None = None,
+    champion: Callable[[Examples], Champion | None] | None = None,
 ) -> TrainedModel:
     """Tune on earlier decisions, evaluate on later ones, refit on all.
 
@@ -170,6 +171,8 @@ def train_detector(
         None: unreviewed decisions are not used.
     early
         Given a moment and examples, returns them with the labels known by then.
+    champion
+        Given the held-out examples, returns the model to beat, or None without one.
 
     Raises
     ------
@@ -190,9 +193,16 @@ def train_detector(
     )
     p_test = calibrator.probability(raw_test, **_calibration_segments(test.decisions))
     held_out = HeldOut(test, p_test, _evaluation_weights(test))
-    evaluation = _evaluate_held_out(held_out, grown.evaluated, plan, options.seed)
-    measured = held_out.weight > 0
-    verdict = apply_gate(evaluation, test.error[measured], min_errors=plan.min_errors)
+    rankings = _baseline_rankings(test.decisions, grown.evaluated)
+    evaluation = _evaluate_held_out(held_out, rankings, plan, options.seed)
+    verdict = apply_gate(
+        held_out,
+        rankings,
+        plan.gate,
+        champion=None if champion is None else champion(test),
+        facts=ModelFacts(learned_until=examples.decisions["decided_at"].iloc[-1]),
+        seed=options.seed,
+    )
 
     raw, y = np.append(blend.raw, raw_test), np.append(held.error, test.error)
     weight = np.append(_evaluation_weights(held), held_out.weight)
@@ -220,15 +230,17 @@ def train_detector(
     )
 
 
+def _baseline_rankings(decisions: pd.DataFrame, detector: Detector) -> dict[str, Floats]:
+    """Return the rankings that need no model."""
+    return {"margin": margin_ranking(decisions), SEGMENT_RATE: detector.segment.rate(decisions)}
+
+
 def _evaluate_held_out(
-    held: HeldOut, detector: Detector, plan: TrainingPlan, seed: int
+    held: HeldOut, rankings: Mapping[str, Floats], plan: TrainingPlan, seed: int
 ) -> pd.DataFrame:
     """Compare the model with rankings that need none."""
-    test = held.examples
-    rankings = {"margin": margin_ranking(test.decisions)}
-    rankings["segment rate"] = detector.segment.rate(test.decisions)
     return evaluate(
-        test.error,
+        held.examples.error,
         held.p,
         rankings,
         held.weight,

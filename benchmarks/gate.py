@@ -120,7 +120,9 @@ def passes(world: World, case: Case, n: int, design: str, rng: np.random.Generat
     facts = DEAR if not case.cheaper else CHEAP
     now = Champion("1", champion, np.ones(len(y), bool), DEAR) if case.champion else None
     rankings = {"margin": margin, "segment rate": segment}
-    result = apply_gate(held, rankings, GateRules(), champion=now, facts=facts, seed=int(rng.integers(1 << 30)))
+    result = apply_gate(
+        held, rankings, GateRules(), champion=now, facts=facts, seed=int(rng.integers(1 << 30))
+    )
     return result.answer
 
 
@@ -149,7 +151,9 @@ def run(rate: float, repetitions: int, seed: int) -> pd.DataFrame:
             for k, case in enumerate(cases):
                 rng = np.random.default_rng([seed, n, k, design == "weighted"])
                 answers = [passes(world, case, n, design, rng) for _ in range(repetitions)]
-                share = {a: answers.count(a) / repetitions for a in ("validated", "rejected", "unknown")}
+                share = {
+                    a: answers.count(a) / repetitions for a in ("validated", "rejected", "unknown")
+                }
                 rows.append({"error_rate": rate, "design": design, "labels": n, "challenger": case.name,
                              "average_precision": world.precision(case.noise), **share})  # fmt: skip
                 print(rows[-1], flush=True)

@@ -164,7 +164,7 @@ class ModelRegistry:
         """
         known = self._read()
         if known is None or version not in known.models:
-            got = f"{version}; there are {', '.join(known.models) if known else 'none'}"
+            got = f"{version}; there are {', '.join(sorted(known.models, key=int)) if known else 'none'}"
             do = "Name a version of this registry."
             raise ModelError(error_message("The version", "be registered", got, do))
         with _mlflow_session(self._tracking_uri) as (_, client):
@@ -204,10 +204,11 @@ class ModelRegistry:
         found = self.find(version)
         if found is not None:
             return found
-        waiting = self.challenger_version()
-        if version is None and waiting is not None:
-            got = f"none of '{self.name}' in '{self.folder}'; version {waiting} waits as challenger"
-            do = "Run `errdetect promote` with this config to make it the champion."
+        known = self._read()
+        if version is None and known is not None:
+            versions = ", ".join(sorted(known.models, key=int))
+            got = f"none of '{self.name}' in '{self.folder}' (registered versions: {versions})"
+            do = "Run `errdetect promote` with this config to name one."
             raise ModelError(error_message("The registry", "have a champion", got, do))
         which = "" if version is None else f" of version {version}"
         got = f"none named '{self.name}'{which} in '{self.folder}'"

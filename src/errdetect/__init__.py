@@ -13,6 +13,7 @@ if TYPE_CHECKING:
         export,
         ingest,
         plan_audit,
+        promote,
         proposals,
         remediate,
         report,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from errdetect.workflows.export import ExportResult
     from errdetect.workflows.ingest import IngestResult
     from errdetect.workflows.plan_audit import PlanAuditResult
+    from errdetect.workflows.promote import PromoteResult
     from errdetect.workflows.proposals import ProposalsResult
     from errdetect.workflows.remediate import RemediateResult
     from errdetect.workflows.report import ReportResult
@@ -46,6 +48,7 @@ __all__ = [
     "ExportResult",
     "IngestResult",
     "PlanAuditResult",
+    "PromoteResult",
     "ProposalsResult",
     "RemediateResult",
     "ReportResult",
@@ -60,6 +63,7 @@ __all__ = [
     "ingest",
     "load_config",
     "plan_audit",
+    "promote",
     "proposals",
     "remediate",
     "report",
@@ -80,6 +84,7 @@ _ELSEWHERE = {
     "ExportResult": "errdetect.workflows.export",
     "IngestResult": "errdetect.workflows.ingest",
     "PlanAuditResult": "errdetect.workflows.plan_audit",
+    "PromoteResult": "errdetect.workflows.promote",
     "ProposalsResult": "errdetect.workflows.proposals",
     "RemediateResult": "errdetect.workflows.remediate",
     "ReportResult": "errdetect.workflows.report",

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from errdetect.workflows.export import ExportResult
     from errdetect.workflows.ingest import IngestResult
     from errdetect.workflows.plan_audit import PlanAuditResult
+    from errdetect.workflows.promote import PromoteResult
     from errdetect.workflows.proposals import ProposalsResult
     from errdetect.workflows.remediate import RemediateResult
     from errdetect.workflows.report import ReportResult
@@ -39,6 +40,7 @@ __all__ = [
     "export",
     "ingest",
     "plan_audit",
+    "promote",
     "proposals",
     "remediate",
     "report",
@@ -140,6 +142,45 @@ def train(
 
     with _config_with(config, decisions=decisions, reviews=reviews, draws=draws) as given:
         return run(given, promote=promote, progress=progress)
+
+
+def promote(
+    config: Config | str | Path,
+    *,
+    version: str | None = None,
+    rollback: bool = False,
+    history: bool = False,
+    by: str = "",
+    progress: Progress = _silent,
+) -> "PromoteResult":
+    """Make the challenger the champion where the gate's evidence holds, or go back to an earlier one.
+
+    Parameters
+    ----------
+    config
+        A config, or the path of its file.
+    version
+        The version to promote; default: the challenger, or with `rollback` the champion before.
+    rollback
+        Go back to a version that was champion earlier.
+    history
+        Change nothing; return the history.
+    by
+        Who decides.
+    progress
+        Callback for progress messages.
+
+    Raises
+    ------
+    ErrdetectError
+        Where there is no such version, or the data cannot be used.
+    """
+    from errdetect.workflows.promote import promote as run
+
+    return run(
+        _loaded(config), version=version, rollback=rollback, history=history, by=by,
+        progress=progress,
+    )  # fmt: skip
 
 
 def score(

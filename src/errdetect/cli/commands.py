@@ -370,6 +370,48 @@ def train(
 
 
 @app.command()
+def promote(
+    config: ConfigFile,
+    version: Annotated[
+        str | None, typer.Option(metavar="N", help="This version; default: the challenger.")
+    ] = None,
+    rollback: Annotated[
+        bool,
+        typer.Option("--rollback", help="Go back to the champion before, or to --version."),
+    ] = False,
+    history: Annotated[
+        bool, typer.Option("--history", help="Show who was champion when, and why.")
+    ] = False,
+    by: Annotated[str, typer.Option(metavar="NAME", help="Who decides.")] = "",
+    overrides: Overrides = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Make the challenger the champion where the gate's evidence holds, or go back to an earlier one.
+
+    Compares both on the same held-out decisions, and writes the evidence beside the registry. Exit
+    status 1 if the evidence does not hold.
+
+    Example: `errdetect promote market/config.yaml --by Ana`
+
+    Back: `errdetect promote market/config.yaml --rollback --by Ana`
+    """
+    from errdetect.workflows.promote import promote as run
+
+    result = run(
+        load_settings(config, overrides),
+        version=version,
+        rollback=rollback,
+        history=history,
+        by=by,
+        progress=progress_printer(quiet),
+    )
+    print_result(result, as_json)
+    if result.answer == "refused":
+        raise typer.Exit(1)
+
+
+@app.command()
 def score(
     config: ConfigFile,
     decisions: Annotated[

@@ -39,6 +39,7 @@ __all__ = [
     "evaluate",
     "evaluate_policy_correction",
     "evaluate_segments",
+    "evaluation_weights",
     "is_beaten_by_baseline",
     "recall_name",
     "reliability_by_segment",
@@ -150,6 +151,18 @@ class HeldOut:
     examples: Examples
     p: Floats
     weight: Floats
+
+
+def evaluation_weights(examples: Examples) -> Floats:
+    """Return the decisions that each example represents, shape (n,): the design's, where it suffices.
+
+    One each where the audit drew fewer than 5 errors or 5 correct decisions.
+    """
+    drawn = examples.design > 0
+    wrong = int(examples.error[drawn].sum())
+    if drawn.all() or min(wrong, int(drawn.sum()) - wrong) >= MIN_HELD_OUT:
+        return examples.design
+    return np.ones(len(examples))
 
 
 _FEWEST = 30  # reviews that an estimate needs

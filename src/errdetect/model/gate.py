@@ -27,6 +27,7 @@ __all__ = [
     "GateRules",
     "ModelFacts",
     "apply_gate",
+    "compare_with_champion",
 ]
 
 Floats = npt.NDArray[np.float64]
@@ -220,12 +221,7 @@ def apply_gate(
     counted = held.weight > 0
     sample = _Sample.of(held, counted)
     if not sample.has(rules.min_errors):
-        wrong, right = sample.n_errors, sample.n - sample.n_errors
-        why = (
-            f"the held-out decisions include {wrong} errors and {right} correct ones; "
-            f"at least {rules.min_errors} of each are needed. Review more decisions"
-        )
-        return GateResult("unknown", why)
+        return _too_few(sample, rules)
     p, others = held.p[counted], {name: s[counted] for name, s in rankings.items()}
     checks = [
         _must_lead(sample, p, other, measure, name, rng)
@@ -240,6 +236,52 @@ def apply_gate(
             sample, p = sample.take(now.unseen), p[now.unseen]
             compared = {CHAMPION: now.p[now.unseen]}
     checks += _check_groups(sample, p, compared)
+    return _conclude(checks)
+
+
+def compare_with_champion(
+    held: HeldOut,
+    champion: Champion,
+    rules: GateRules,
+    *,
+    facts: ModelFacts | None = None,
+    seed: int = 0,
+) -> GateResult:
+    """Compare a model with the champion only, on the same held-out decisions.
+
+    Parameters
+    ----------
+    held, champion, rules, facts, seed
+        As for `apply_gate`.
+
+    Returns
+    -------
+    GateResult
+        As of `apply_gate`, for the comparisons with the champion.
+
+    Examples
+    --------
+    >>> from errdetect.model.detector import Examples
+    >>> rng = np.random.default_rng(0)
+    >>> p = rng.random(800) ** 3
+    >>> y = (rng.random(800) < p).astype(float)
+    >>> frame = pd.DataFrame({"decision_id": np.arange(800).astype(str)})
+    >>> held = HeldOut(Examples(frame, y, y, np.ones(800), np.ones(800)), p, np.ones(800))
+    >>> now = Champion("1", rng.random(800), np.ones(800, dtype=bool))
+    >>> compare_with_champion(held, now, GateRules()).answer
+    'validated'
+    """
+    counted = held.weight > 0
+    sample = _Sample.of(held, counted)
+    if not sample.has(rules.min_errors):
+        return _too_few(sample, rules)
+    now = replace(champion, p=champion.p[counted], unseen=champion.unseen[counted])
+    checks = _compare_with_champion(
+        sample, held.p[counted], now, rules, facts or ModelFacts(), np.random.default_rng(seed)
+    )
+    if sample.take(now.unseen).has(rules.min_errors):
+        p, other = held.p[counted][now.unseen], {CHAMPION: now.p[now.unseen]}
+        checks += _check_groups(sample.take(now.unseen), p, other)
     return _conclude(checks)
 
 
@@ -358,6 +400,15 @@ def _check_groups(sample: "_Sample", p: Floats, rankings: Mapping[str, Floats]) 
     return checks
 
 
+def _too_few(sample: "_Sample", rules: GateRules) -> GateResult:
+    wrong, right = sample.n_errors, sample.n - sample.n_errors
+    why = (
+        f"the held-out decisions include {wrong} errors and {right} correct ones; "
+        f"at least {rules.min_errors} of each are needed. Review more decisions"
+    )
+    return GateResult("unknown", why)
+
+
 def _conclude(checks: list[GateCheck]) -> GateResult:
     failed = [c.why for c in checks if c.passed is False]
     if failed:
@@ -365,15 +416,17 @@ def _conclude(checks: list[GateCheck]) -> GateResult:
     open_ = [c.why for c in checks if c.passed is None]
     if open_:
         return GateResult("unknown", "; ".join(open_), tuple(checks))
-    first = checks[0]
     leads = [c for c in checks if c.measure == _AP and not c.group]
-    over = ", ".join(
-        f"{_signed(c.lead)} on {_possessive(c.against)} (at least {_signed(c.low)})" for c in leads
-    )
-    on = f"{first.n} held-out decisions, {first.n_errors} of them errors"
-    why = f"average precision {first.value:.3f} on {on}: {over}"
-    special = [c.why for c in checks if c.against == CHAMPION and c.measure == _AP and not c.group]
-    return GateResult("validated", "; ".join([why, *special]), tuple(checks))
+    others = [c for c in leads if c.against != CHAMPION]
+    said = [c.why for c in leads if c.against == CHAMPION]
+    if others:
+        over = ", ".join(
+            f"{_signed(c.lead)} on {_possessive(c.against)} (at least {_signed(c.low)})"
+            for c in others
+        )
+        on = f"{others[0].n} held-out decisions, {others[0].n_errors} of them errors"
+        said.insert(0, f"average precision {others[0].value:.3f} on {on}: {over}")
+    return GateResult("validated", "; ".join(said), tuple(checks))
 
 
 _Influence = Callable[[Floats, Floats, Floats], tuple[float, Floats]]

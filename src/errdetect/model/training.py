@@ -24,6 +24,7 @@ from errdetect.model.evaluation import (
     Bootstrap,
     HeldOut,
     evaluate,
+    evaluation_weights,
     reliability_by_segment,
     reliability_table,
     split_by_time,
@@ -104,6 +105,8 @@ class TrainedModel:
         segment.
     held_out
         The latest labelled decisions, and the evaluated model's predictions.
+    champion
+        The version that the gate compared with; None without one.
     """
 
     detector: Detector
@@ -117,6 +120,7 @@ class TrainedModel:
     reliability: pd.DataFrame
     reliability_by: pd.DataFrame
     held_out: HeldOut
+    champion: str | None = None
 
 
 @dataclass(frozen=True)
@@ -189,23 +193,24 @@ def train_detector(
     grown = _fit_stages(examples, (fit, held, both, test), plan, options, log)
     tuned, blend, raw_test = grown.tuned, grown.blend, grown.raw_test
     calibrator = choose_calibrator(
-        blend.raw, held.error, _evaluation_weights(held), **_calibration_segments(held.decisions)
+        blend.raw, held.error, evaluation_weights(held), **_calibration_segments(held.decisions)
     )
     p_test = calibrator.probability(raw_test, **_calibration_segments(test.decisions))
-    held_out = HeldOut(test, p_test, _evaluation_weights(test))
+    held_out = HeldOut(test, p_test, evaluation_weights(test))
     rankings = _baseline_rankings(test.decisions, grown.evaluated)
     evaluation = _evaluate_held_out(held_out, rankings, plan, options.seed)
+    to_beat = None if champion is None else champion(test)
     verdict = apply_gate(
         held_out,
         rankings,
         plan.gate,
-        champion=None if champion is None else champion(test),
+        champion=to_beat,
         facts=ModelFacts(learned_until=examples.decisions["decided_at"].iloc[-1]),
         seed=options.seed,
     )
 
     raw, y = np.append(blend.raw, raw_test), np.append(held.error, test.error)
-    weight = np.append(_evaluation_weights(held), held_out.weight)
+    weight = np.append(evaluation_weights(held), held_out.weight)
     counts = {f"{name}_{what}": int(n) for name, e in (("fit", fit), ("tune", held), ("test", test))
               for what, n in (("decisions", len(e)), ("errors", e.error.sum()))}  # fmt: skip
     return TrainedModel(
@@ -227,6 +232,7 @@ def train_detector(
             _calibration_segments(test.decisions)["segments"],
         ),
         held_out,
+        None if to_beat is None else to_beat.version,
     )
 
 
@@ -295,7 +301,7 @@ def _fit_stages(
         )
         progress(f"learning from {len(fit)} decisions, tuning on the {len(held)} after them")
         first, later = first_.result()
-        weight = _evaluation_weights(held)
+        weight = evaluation_weights(held)
         tuned = tune(first, later, weight, plan.search, plan.objective, fewer)
         tuned, blend = _confirm_tuning(first, later, tuned, weight, plan.objective, fewer)
 
@@ -362,21 +368,12 @@ def _calibration_segments(decisions: pd.DataFrame) -> dict[str, Any]:
     return {"enforced": decisions["enforced"].to_numpy(bool), "segments": decisions[known]}
 
 
-def _evaluation_weights(examples: Examples) -> Floats:
-    """Return evaluation weights: the design's, or one each where the audit has too few draws."""
-    drawn = examples.design > 0
-    wrong = int(examples.error[drawn].sum())
-    if drawn.all() or min(wrong, int(drawn.sum()) - wrong) >= 5:
-        return examples.design
-    return np.ones(len(examples))
-
-
 def _evaluation_notes(test: Examples, left_out: Mapping[str, str]) -> tuple[str, ...]:
     notes = [f"column '{name}' is not a feature: {why}" for name, why in left_out.items()]
     drawn = int((test.design > 0).sum())
     if drawn == len(test):
         notes.append("evaluated on audited decisions, weighted by 1/inclusion probability")
-    elif _evaluation_weights(test) is test.design:
+    elif evaluation_weights(test) is test.design:
         notes.append(
             f"evaluated on the {drawn} audited of {len(test)} held-out decisions, weighted by "
             "1/inclusion probability; decisions reviewed for other reasons do not represent the rest"

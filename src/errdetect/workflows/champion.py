@@ -11,11 +11,18 @@ from errdetect.errors import ModelError
 from errdetect.features.point_in_time_features import PointInTimeFeatures
 from errdetect.model.bundle import ModelBundle
 from errdetect.model.detector import Examples
-from errdetect.model.gate import Champion, ModelFacts
+from errdetect.model.gate import Champion, GateRules, ModelFacts
 from errdetect.model.registry import ModelRegistry
 from errdetect.snapshot import Snapshot
 
-__all__ = ["champion_on", "champion_to_beat", "model_facts", "open_registry", "score_examples"]
+__all__ = [
+    "champion_on",
+    "champion_to_beat",
+    "gate_rules",
+    "model_facts",
+    "open_registry",
+    "score_examples",
+]
 
 Floats = npt.NDArray[np.float64]
 
@@ -26,6 +33,14 @@ _NEARLY = 0.05
 def open_registry(config: Config) -> ModelRegistry:
     """Return the config's registry."""
     return ModelRegistry(config.path(config.registry.path), config.registry.name)
+
+
+def gate_rules(config: Config, decisions: int) -> GateRules:
+    """Return what the gate asks, with the queue's budget as a share of so many decisions."""
+    budget = config.queue.budget
+    share = min(1.0, budget / decisions) if isinstance(budget, int) else budget
+    gate = config.gate
+    return GateRules(gate.min_errors, share, gate.margin, gate.cheaper, gate.fresher_days)
 
 
 def champion_to_beat(

@@ -25,7 +25,6 @@ from errdetect.model.evaluation import (
     evaluate_segments,
     is_beaten_by_baseline,
 )
-from errdetect.model.gate import GateRules
 from errdetect.model.policy_correction import (
     MIN_RELABELLED,
     PolicyCorrection,
@@ -38,7 +37,7 @@ from errdetect.model.tuning import Objective, Search
 from errdetect.queue.review_value import expected_harm
 from errdetect.schemas import ERROR, RELABELLED, UNKNOWN, WRONG_LABEL
 from errdetect.snapshot import Snapshot
-from errdetect.workflows.champion import champion_to_beat, open_registry
+from errdetect.workflows.champion import champion_to_beat, gate_rules, open_registry
 from errdetect.workflows.load_data import Progress, free_threads, load_snapshot
 from errdetect.workflows.run_description import describe_run
 
@@ -432,22 +431,17 @@ def _train_known(decisions: pd.DataFrame, as_of: datetime | None) -> pd.DataFram
 
 def _training_plan(config: Config, decisions: int) -> TrainingPlan:
     """Return how to train on so many decisions, as the config says."""
-    budget = _budget_share(config.queue.budget, decisions)
+    gate = gate_rules(config, decisions)
     return TrainingPlan(
         parts=config.train.parts,
         leave_out=tuple(config.features.leave_out),
         text=config.features.text,
         search=Search(config.train.trials, config.train.seconds, _tuning_storage(config)),
-        objective=Objective(config.train.objective, budget),
+        objective=Objective(config.train.objective, gate.budget),
         budgets=config.evaluate.budgets,
         resamples=config.evaluate.bootstrap,
-        gate=GateRules(**config.gate.model_dump(exclude={"promote"}), budget=budget),
+        gate=gate,
     )
-
-
-def _budget_share(budget: float, decisions: int) -> float:
-    """Return the queue's budget as a share of the decisions."""
-    return min(1.0, budget / decisions) if isinstance(budget, int) else budget
 
 
 def _tuning_storage(config: Config) -> str | None:
@@ -505,6 +499,12 @@ def _training_record(
     right_label: tuple[str, ...],
 ) -> dict[str, Any]:
     times, encoding = examples.decisions["decided_at"], trained.detector.encoding
+    gate = {
+        "answer": trained.verdict.answer,
+        "why": trained.verdict.why,
+        "champion": trained.champion,
+        "checks": _json_records(trained.verdict.frame()),
+    }
     segments = segments[segments["measure"] == "auroc"].drop(columns="measure")
     return {
         "trained_at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -519,11 +519,7 @@ def _training_record(
         "evaluation": _json_records(evaluation),
         "segments": _json_records(segments),
         "measured_by": MODEL,
-        "gate": {
-            "answer": trained.verdict.answer,
-            "why": trained.verdict.why,
-            "checks": _json_records(trained.verdict.frame()),
-        },
+        "gate": gate,
         "reference": fit_reference_distribution(
             examples.decisions, encoding.numeric, list(encoding.categorical)
         ).to_jsonable(),

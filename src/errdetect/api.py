@@ -191,6 +191,7 @@ def score(
     log: pd.DataFrame | None = None,
     reviews: pd.DataFrame | None = None,
     budget: int | None = None,
+    also: str | None = None,
     scored_at: datetime | None = None,
     progress: Progress = _silent,
 ) -> "ScoreResult":
@@ -207,6 +208,8 @@ def score(
         `explanations` and `rejects`.
     log, reviews
         In place of `data.decisions`, the log of decisions before these, and of `data.reviews`.
+    also
+        A second version, or `challenger`, whose scores are written beside the champion's.
     budget
         Number of reviews; default: the config's.
     scored_at
@@ -231,7 +234,13 @@ def score(
         return _written(
             out,
             lambda folder: run(
-                given, place, folder, budget=budget, scored_at=scored_at, progress=progress
+                given,
+                place,
+                folder,
+                budget=budget,
+                also=also,
+                scored_at=scored_at,
+                progress=progress,
             ),
         )
 

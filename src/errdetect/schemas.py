@@ -39,6 +39,7 @@ __all__ = [
     "REVIEWS",
     "RE_REVIEW",
     "SCORES",
+    "SHADOW_SCORES",
     "SLICES",
     "SOURCES",
     "STATES",
@@ -282,6 +283,11 @@ REJECTS = pa.schema(
         ("id", pa.string()),
         ("reason", pa.string()),
     ]
+)
+
+#: Scores of a model beside the champion.
+SHADOW_SCORES = pa.schema(
+    [("decision_id", pa.string()), ("p_error", pa.float64()), ("model_version", pa.string())]
 )
 
 _condition = pa.struct([("column", pa.string()), ("op", pa.string()), ("value", pa.string())])

@@ -426,6 +426,13 @@ def score(
     budget: Annotated[
         int | None, typer.Option(min=1, help="Reviews to queue; default: the config's.")
     ] = None,
+    also: Annotated[
+        str | None,
+        typer.Option(
+            metavar="VERSION",
+            help="Score with this version too, or `challenger`: shadow_scores.parquet.",
+        ),
+    ] = None,
     overrides: Overrides = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -442,6 +449,7 @@ def score(
             decisions,
             out,
             budget=budget,
+            also=also,
             progress=progress_printer(quiet),
         ),
         as_json,

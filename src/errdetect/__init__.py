@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         report,
         score,
         simulate,
+        trace,
         train,
         validate,
         verify,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from errdetect.workflows.report import ReportResult
     from errdetect.workflows.score import ScoreResult
     from errdetect.workflows.simulate import SimulateResult
+    from errdetect.workflows.trace import TraceResult
     from errdetect.workflows.train import TrainResult
     from errdetect.workflows.validate import ValidateResult
     from errdetect.workflows.verify import VerifyResult
@@ -54,6 +56,7 @@ __all__ = [
     "ReportResult",
     "ScoreResult",
     "SimulateResult",
+    "TraceResult",
     "TrainResult",
     "ValidateResult",
     "VerifyResult",
@@ -69,6 +72,7 @@ __all__ = [
     "report",
     "score",
     "simulate",
+    "trace",
     "train",
     "validate",
     "verify",
@@ -90,6 +94,7 @@ _ELSEWHERE = {
     "ReportResult": "errdetect.workflows.report",
     "ScoreResult": "errdetect.workflows.score",
     "SimulateResult": "errdetect.workflows.simulate",
+    "TraceResult": "errdetect.workflows.trace",
     "TrainResult": "errdetect.workflows.train",
     "ValidateResult": "errdetect.workflows.validate",
     "VerifyResult": "errdetect.workflows.verify",

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from errdetect.workflows.run_description import ResultTables
     from errdetect.workflows.score import ScoreResult
     from errdetect.workflows.simulate import SimulateResult
+    from errdetect.workflows.trace import TraceResult
     from errdetect.workflows.train import TrainResult
     from errdetect.workflows.validate import ValidateResult
     from errdetect.workflows.verify import VerifyResult
@@ -46,6 +47,7 @@ __all__ = [
     "report",
     "score",
     "simulate",
+    "trace",
     "train",
     "validate",
     "verify",
@@ -108,6 +110,27 @@ def validate(
 
     with _config_with(config, decisions=decisions, reviews=reviews, draws=draws) as given:
         return run(given, progress=progress)
+
+
+def trace(config: Config | str | Path, what: str) -> "TraceResult":
+    """Trace a decision, run, model, ledger row or output back to model, config, data and code.
+
+    Parameters
+    ----------
+    config
+        A config, or the path of its file.
+    what
+        A decision_id, run_id, version of a model, draw_id, remediation_id or proposal_id; or the path
+        of an output folder or Parquet file.
+
+    Raises
+    ------
+    ErrdetectError
+        Where nothing has this id.
+    """
+    from errdetect.workflows.trace import trace as run
+
+    return run(_loaded(config), what)
 
 
 def train(

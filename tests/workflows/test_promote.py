@@ -57,21 +57,23 @@ def challenge(config, market, mix: float, *, met: str | None = "1") -> ModelRegi
 
 
 def test_a_better_challenger_becomes_champion_and_everything_is_noted(place, market):
-    registry = challenge(place, market, 0.5)
-    assert registry.champion_version()[0] == "1"
-    result = promote(place, by="Ana")
-    assert (result.answer, result.version, result.before) == ("promoted", "2", "1")
+    registry = challenge(place, market, -1)
+    registry.promote("2", by="Bo", why="a mistake")
+    challenge(place, market, 0.9, met="1")
     assert registry.champion_version()[0] == "2"
+    result = promote(place, by="Ana")
+    assert (result.answer, result.version, result.before) == ("promoted", "3", "2")
+    assert registry.champion_version()[0] == "3"
     lead = result.comparison.set_index("measure").loc["average_precision"]
     assert lead["low"] > 0
     said = summary_text(result)
     assert "On the same" in said
-    assert "Version 2 is now the champion, after version 1" in said
+    assert "Version 3 is now the champion, after version 2" in said
     evidence = json.loads(result.evidence.read_text(encoding="utf-8"))
     assert evidence["change"]["by"] == "Ana"
     assert evidence["comparison"][0]["measure"] == "average_precision"
-    assert set(evidence["models"]) == {"1", "2"}
-    assert evidence["models"]["1"]["gate"]["answer"] == "validated"
+    assert set(evidence["models"]) == {"2", "3"}
+    assert evidence["models"]["2"]["gate"]["answer"] == "validated"
 
 
 def test_one_that_is_clearly_worse_by_now_is_refused(place, market):

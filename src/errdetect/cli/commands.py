@@ -412,6 +412,30 @@ def promote(
 
 
 @app.command()
+def trace(
+    config: ConfigFile,
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="ID",
+            help="A decision, run, model version, draw, remediation, proposal or output.",
+        ),
+    ],
+    overrides: Overrides = None,
+    as_json: Json = False,
+) -> None:
+    """Trace a queue row, run, model or output back to model, config, data and code.
+
+    Example: `errdetect trace market/config.yaml d00012345`
+
+    A report's figures: `errdetect trace market/config.yaml report`
+    """
+    from errdetect.workflows.trace import trace as run
+
+    print_result(run(load_settings(config, overrides), what), as_json)
+
+
+@app.command()
 def score(
     config: ConfigFile,
     decisions: Annotated[

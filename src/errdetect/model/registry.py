@@ -188,6 +188,16 @@ class ModelRegistry:
         known = self._read()
         return () if known is None else known.changes
 
+    def has(self, version: str) -> bool:
+        """Return whether a version is registered."""
+        known = self._read()
+        return known is not None and version in known.models
+
+    def digest(self, version: str) -> str | None:
+        """Return SHA-256 over the names and bytes of a version's files; None without them."""
+        known = self._read()
+        return None if known is None else self._file_digest(known.models.get(version, ""))
+
     def challenger_version(self) -> str | None:
         """Return the version that waits as challenger; None where none does."""
         known = self._read()

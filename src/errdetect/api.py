@@ -120,8 +120,8 @@ def trace(config: Config | str | Path, what: str) -> "TraceResult":
     config
         A config, or the path of its file.
     what
-        A decision_id, run_id, version of a model, draw_id, remediation_id or proposal_id; or the path
-        of an output folder or Parquet file.
+        A decision_id, review_id, run_id, version of a model, draw_id, remediation_id or proposal_id; or
+        the path of an output folder or Parquet file.
 
     Raises
     ------

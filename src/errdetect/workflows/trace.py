@@ -60,8 +60,8 @@ def trace(config: Config, what: str) -> TraceResult:
     config
         From `load_config`: its ledger and registry are searched.
     what
-        A decision_id, run_id, version of a model, draw_id, remediation_id or proposal_id; or the path
-        of an output folder or Parquet file. If several things have the id, all are traced.
+        A decision_id, review_id, run_id, version of a model, draw_id, remediation_id or proposal_id; or
+        the path of an output folder or Parquet file. If several things have the id, all are traced.
 
     Raises
     ------
@@ -86,7 +86,7 @@ def trace(config: Config, what: str) -> TraceResult:
     versions += [name] if registry.has(name) else []
     steps += [_model_step(config, version) for version in dict.fromkeys(versions)]
     if not steps:
-        must = "be the id of a decision, run, model, draw, remediation or proposal, or an output's path"
+        must = "be the id of a decision, review, run, model, draw, remediation or proposal, or an output's path"
         do = "Check the id, and that the config names the ledger and registry that hold it."
         raise DataError(error_message("The traced id", must, repr(what[:80]), do))
     return TraceResult(tuple(steps))
@@ -108,8 +108,13 @@ def _trace_ledger(ledger: Ledger, what: str) -> tuple[list[TraceStep], list[str]
             facts = {k: v for k, v in row.items() if k != "decision_id" and v is not None}
             steps.append(TraceStep("decision", what, facts))
             wanted.append(str(row["run_id"]))
-    for row in ledger.reviews([what]).to_dict("records"):
-        facts = {k: row[k] for k in ("reviewed_at", "source", "verdict", "site") if row.get(k)}
+    reviews = ledger.reviews([what])
+    if steps:
+        every = ledger.reviews()
+        reviews = every[every["decision_id"] == what]
+    for row in reviews.to_dict("records"):
+        names = ("decision_id", "reviewed_at", "source", "verdict", "site")
+        facts = {k: row[k] for k in names if row.get(k)}
         steps.append(TraceStep("review", str(row["review_id"]), facts))
     for run in dict.fromkeys(wanted):
         steps.append(TraceStep("run", run, runs.loc[run].dropna().to_dict()))

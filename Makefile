@@ -38,6 +38,7 @@ bench: $(STAMP)  ## every figure of README and docs, peers beside us (hours)
 	$(BIN)/python benchmarks/accidents.py --jobs 2
 	$(BIN)/python benchmarks/marketplaces.py
 	$(BIN)/python benchmarks/detection.py --jobs 2
+	$(BIN)/python benchmarks/gate.py
 	$(BIN)/python benchmarks/findings.py planted
 	$(BIN)/python benchmarks/findings.py planted --seeds 2000-2003 --decisions 300000
 	$(BIN)/python benchmarks/review_queue.py

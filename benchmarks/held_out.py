@@ -21,6 +21,7 @@ from errdetect.config import load_config
 from errdetect.model.detector import Examples
 from errdetect.model.ensemble_members import FitOptions, fit_segment_rate
 from errdetect.model.evaluation import Bootstrap, HeldOut, evaluate_segments
+from errdetect.model.gate import GateRules
 from errdetect.model.policy_correction import fit_policy_correction
 from errdetect.model.training import TrainingPlan, train_detector
 from errdetect.simulation.marketplace import simulate, write_marketplace
@@ -29,7 +30,7 @@ from errdetect.stats.ranking_metrics import average_precision
 from errdetect.workflows.load_data import load_snapshot
 from errdetect.workflows.train import label_examples
 
-PLAN = TrainingPlan(budgets=[0.1], resamples=50, min_errors=1)
+PLAN = TrainingPlan(budgets=[0.1], resamples=50, gate=GateRules(min_errors=1))
 COLUMNS = ["policy_id", "market", "moderator"]
 KEYS = ["segment", "level", "measure"]
 

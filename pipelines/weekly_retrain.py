@@ -1,4 +1,4 @@
-"""Every week: check the data, learn from the reviews that came back, register what passes the gate.
+"""Every week: check the data, learn from the reviews that came back, promote what passes the gate.
 
     python pipelines/weekly_retrain.py CONFIG [KEY=VALUE ...]
 
@@ -19,6 +19,6 @@ with exit_on_error():
     print(
         summary_text(validate(config))
     )  # single bad rows are left out; data that cannot be used ends here
-    trained = train(config, progress=print)
+    trained = train(config, promote=True, progress=print)
     print(summary_text(trained))
     sys.exit(0 if trained.version else 1)

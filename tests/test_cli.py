@@ -25,12 +25,15 @@ def own(tmp_path_factory):
     rng = np.random.default_rng(0)
     n = 1500
     score = rng.random(n)
-    wrong = rng.random(n) < np.where(np.abs(score - 0.5) < 0.1, 0.5, 0.03)
+    category = rng.choice(["toys", "watches", "shoes"], n)
+    wrong = rng.random(n) < np.where(np.abs(score - 0.5) < 0.1, 0.3, 0.03)
+    wrong |= (category == "watches") & (rng.random(n) < 0.6)
     when = pd.date_range("2026-02-01", periods=n, freq="30min")
     decisions = pd.DataFrame(
         {
             "decision_id": np.arange(n), "decided_at": when.strftime("%Y-%m-%d %H:%M"), "item_id": np.arange(n) + 7,
             "policy_id": "spam", "action": np.where(score > 0.5, "block", "keep"), "score": score, "threshold": 0.5,
+            "category": category,
         }
     )  # fmt: skip
     drawn = rng.random(n) < 0.5

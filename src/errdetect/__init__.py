@@ -13,11 +13,13 @@ if TYPE_CHECKING:
         export,
         ingest,
         plan_audit,
+        promote,
         proposals,
         remediate,
         report,
         score,
         simulate,
+        trace,
         train,
         validate,
         verify,
@@ -29,11 +31,13 @@ if TYPE_CHECKING:
     from errdetect.workflows.export import ExportResult
     from errdetect.workflows.ingest import IngestResult
     from errdetect.workflows.plan_audit import PlanAuditResult
+    from errdetect.workflows.promote import PromoteResult
     from errdetect.workflows.proposals import ProposalsResult
     from errdetect.workflows.remediate import RemediateResult
     from errdetect.workflows.report import ReportResult
     from errdetect.workflows.score import ScoreResult
     from errdetect.workflows.simulate import SimulateResult
+    from errdetect.workflows.trace import TraceResult
     from errdetect.workflows.train import TrainResult
     from errdetect.workflows.validate import ValidateResult
     from errdetect.workflows.verify import VerifyResult
@@ -46,11 +50,13 @@ __all__ = [
     "ExportResult",
     "IngestResult",
     "PlanAuditResult",
+    "PromoteResult",
     "ProposalsResult",
     "RemediateResult",
     "ReportResult",
     "ScoreResult",
     "SimulateResult",
+    "TraceResult",
     "TrainResult",
     "ValidateResult",
     "VerifyResult",
@@ -60,11 +66,13 @@ __all__ = [
     "ingest",
     "load_config",
     "plan_audit",
+    "promote",
     "proposals",
     "remediate",
     "report",
     "score",
     "simulate",
+    "trace",
     "train",
     "validate",
     "verify",
@@ -80,11 +88,13 @@ _ELSEWHERE = {
     "ExportResult": "errdetect.workflows.export",
     "IngestResult": "errdetect.workflows.ingest",
     "PlanAuditResult": "errdetect.workflows.plan_audit",
+    "PromoteResult": "errdetect.workflows.promote",
     "ProposalsResult": "errdetect.workflows.proposals",
     "RemediateResult": "errdetect.workflows.remediate",
     "ReportResult": "errdetect.workflows.report",
     "ScoreResult": "errdetect.workflows.score",
     "SimulateResult": "errdetect.workflows.simulate",
+    "TraceResult": "errdetect.workflows.trace",
     "TrainResult": "errdetect.workflows.train",
     "ValidateResult": "errdetect.workflows.validate",
     "VerifyResult": "errdetect.workflows.verify",

@@ -24,12 +24,14 @@ if TYPE_CHECKING:
     from errdetect.workflows.export import ExportResult
     from errdetect.workflows.ingest import IngestResult
     from errdetect.workflows.plan_audit import PlanAuditResult
+    from errdetect.workflows.promote import PromoteResult
     from errdetect.workflows.proposals import ProposalsResult
     from errdetect.workflows.remediate import RemediateResult
     from errdetect.workflows.report import ReportResult
     from errdetect.workflows.run_description import ResultTables
     from errdetect.workflows.score import ScoreResult
     from errdetect.workflows.simulate import SimulateResult
+    from errdetect.workflows.trace import TraceResult
     from errdetect.workflows.train import TrainResult
     from errdetect.workflows.validate import ValidateResult
     from errdetect.workflows.verify import VerifyResult
@@ -39,11 +41,13 @@ __all__ = [
     "export",
     "ingest",
     "plan_audit",
+    "promote",
     "proposals",
     "remediate",
     "report",
     "score",
     "simulate",
+    "trace",
     "train",
     "validate",
     "verify",
@@ -108,12 +112,34 @@ def validate(
         return run(given, progress=progress)
 
 
+def trace(config: Config | str | Path, what: str) -> "TraceResult":
+    """Trace a decision, run, model, ledger row or output back to model, config, data and code.
+
+    Parameters
+    ----------
+    config
+        A config, or the path of its file.
+    what
+        A decision_id, review_id, run_id, version of a model, draw_id, remediation_id or proposal_id; or
+        the path of an output folder or Parquet file.
+
+    Raises
+    ------
+    ErrdetectError
+        Where nothing has this id.
+    """
+    from errdetect.workflows.trace import trace as run
+
+    return run(_loaded(config), what)
+
+
 def train(
     config: Config | str | Path,
     *,
     decisions: pd.DataFrame | None = None,
     reviews: pd.DataFrame | None = None,
     draws: pd.DataFrame | None = None,
+    promote: bool | None = None,
     progress: Progress = _silent,
 ) -> "TrainResult":
     """Train a model, and register it if the gate says yes.
@@ -124,6 +150,9 @@ def train(
         A config, or the path of its file.
     decisions, reviews, draws
         In place of `data.decisions`, `data.reviews` and `data.draws`.
+    promote
+        Whether a validated model replaces the champion at once; default: `gate.promote`. The first
+        becomes the champion in any case.
     progress
         Callback for progress messages.
 
@@ -135,7 +164,46 @@ def train(
     from errdetect.workflows.train import train as run
 
     with _config_with(config, decisions=decisions, reviews=reviews, draws=draws) as given:
-        return run(given, progress=progress)
+        return run(given, promote=promote, progress=progress)
+
+
+def promote(
+    config: Config | str | Path,
+    *,
+    version: str | None = None,
+    rollback: bool = False,
+    history: bool = False,
+    by: str = "",
+    progress: Progress = _silent,
+) -> "PromoteResult":
+    """Make the challenger the champion where the gate's evidence holds, or go back to an earlier one.
+
+    Parameters
+    ----------
+    config
+        A config, or the path of its file.
+    version
+        The version to promote; default: the challenger, or with `rollback` the champion before.
+    rollback
+        Go back to a version that was champion earlier.
+    history
+        Change nothing; return the history.
+    by
+        Who decides.
+    progress
+        Callback for progress messages.
+
+    Raises
+    ------
+    ErrdetectError
+        Where there is no such version, or the data cannot be used.
+    """
+    from errdetect.workflows.promote import promote as run
+
+    return run(
+        _loaded(config), version=version, rollback=rollback, history=history, by=by,
+        progress=progress,
+    )  # fmt: skip
 
 
 def score(
@@ -146,6 +214,7 @@ def score(
     log: pd.DataFrame | None = None,
     reviews: pd.DataFrame | None = None,
     budget: int | None = None,
+    also: str | None = None,
     scored_at: datetime | None = None,
     progress: Progress = _silent,
 ) -> "ScoreResult":
@@ -162,6 +231,8 @@ def score(
         `explanations` and `rejects`.
     log, reviews
         In place of `data.decisions`, the log of decisions before these, and of `data.reviews`.
+    also
+        A second version, or `challenger`, whose scores are written beside the champion's.
     budget
         Number of reviews; default: the config's.
     scored_at
@@ -186,7 +257,13 @@ def score(
         return _written(
             out,
             lambda folder: run(
-                given, place, folder, budget=budget, scored_at=scored_at, progress=progress
+                given,
+                place,
+                folder,
+                budget=budget,
+                also=also,
+                scored_at=scored_at,
+                progress=progress,
             ),
         )
 

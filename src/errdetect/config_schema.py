@@ -213,10 +213,25 @@ class EvaluateSettings(ConfigSection):
 
 
 class GateSettings(ConfigSection):
-    """What a new model must show before it is registered."""
+    """What a new model must show before it is registered, and whether it then scores."""
 
     min_errors: int = Field(
-        5, ge=1, description="held-out errors below which the gate is inconclusive"
+        20, ge=1, description="held-out errors below which the gate is inconclusive"
+    )
+    margin: float = Field(
+        0.01,
+        ge=0,
+        lt=1,
+        description="average precision that a cheaper or fresher model may lack of the champion's",
+    )
+    cheaper: float = Field(
+        0.9, gt=0, le=1, description="share of the champion's price that counts as cheaper"
+    )
+    fresher_days: float = Field(
+        30, gt=0, description="days that labels must reach beyond the champion's to be fresher"
+    )
+    promote: bool = Field(
+        False, description="whether a validated model replaces the champion at once"
     )
 
 

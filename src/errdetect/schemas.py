@@ -40,6 +40,7 @@ __all__ = [
     "REVIEWS",
     "RE_REVIEW",
     "SCORES",
+    "SHADOW_SCORES",
     "SLICES",
     "SOURCES",
     "STATES",
@@ -295,6 +296,11 @@ LEVELS = pa.schema(
         ("shift", pa.float64()),
         ("moved", pa.bool_()),
     ]
+)
+
+#: Scores of a model beside the champion.
+SHADOW_SCORES = pa.schema(
+    [("decision_id", pa.string()), ("p_error", pa.float64()), ("model_version", pa.string())]
 )
 
 _condition = pa.struct([("column", pa.string()), ("op", pa.string()), ("value", pa.string())])

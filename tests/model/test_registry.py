@@ -1,12 +1,15 @@
+import dataclasses
 import os
 import shutil
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from errdetect.errors import ModelError
-from errdetect.model.bundle import ModelBundle, hash_ids
+from errdetect.model.bundle import HeldOutScores, ModelBundle, hash_ids, load_bundle, save_bundle
 from errdetect.model.ensemble_members import FitOptions
+from errdetect.model.gate import GateRules
 from errdetect.model.registry import ModelRegistry
 from errdetect.model.training import TrainingPlan, train_detector
 
@@ -15,7 +18,7 @@ from errdetect.model.training import TrainingPlan, train_detector
 def bundle(examples) -> ModelBundle:
     trained = train_detector(
         examples.take(examples.decisions.index.to_numpy() < 700),
-        TrainingPlan(budgets=[0.1], resamples=50, min_errors=1),
+        TrainingPlan(budgets=[0.1], resamples=50, gate=GateRules(min_errors=1)),
         FitOptions(),
     )
     ids = hash_ids(examples.decisions["decision_id"])
@@ -25,7 +28,8 @@ def bundle(examples) -> ModelBundle:
 LOG = {
     "params": {"a": 1},
     "metrics": {"ap": 0.5, "nothing": float("nan")},
-    "tags": {"gate": "validated"},
+    "tags": {"gate": "validated", "gate_why": "it is better"},
+    "champion": "it is better",
     "tables": {},
 }
 
@@ -50,6 +54,54 @@ def test_only_accepted_models_are_registered(bundle, examples, tmp_path, capfd):
     X = bundle.detector.features(head)
     assert back.probability(X, head).tolist() == bundle.probability(X, head).tolist()
     assert capfd.readouterr().out == ""
+
+
+def test_a_later_model_waits_until_it_is_promoted(bundle, tmp_path):
+    registry = ModelRegistry(tmp_path / "models", "shop")
+    waiting = LOG | {"champion": None}
+    assert registry.record(bundle, accept=True, **waiting) == "1"
+    with pytest.raises(
+        ModelError, match=r"must have a champion, got none .*: 1\)\. Run `errdetect promote`"
+    ):
+        registry.load()
+    assert registry.find() is None
+    assert registry.champion_version() is None
+    first = registry.promote("1", by="Ann", why="it is the first")
+    assert (first.version, first.before, first.by) == ("1", None, "Ann")
+    assert registry.load()[1] == "1"
+    assert registry.challenger_version() is None
+    assert registry.record(bundle, accept=True, **waiting) == "2"
+    assert (registry.load()[1], registry.challenger_version()) == ("1", "2")
+    assert registry.load("2")[1] == "2"
+    registry.promote("2", by="Bo", why="better")
+    registry.promote("1", by="Ann", why="back")
+    assert [(c.version, c.before, c.by) for c in registry.history()] == [
+        ("1", None, "Ann"),
+        ("2", "1", "Bo"),
+        ("1", "2", "Ann"),
+    ]
+    with pytest.raises(ModelError, match=r"must be registered, got 9; there are 1, 2"):
+        registry.promote("9", by="Ann", why="?")
+    assert len(registry.history()) == 3
+
+
+def test_a_version_carries_the_gate_s_reasons(bundle, tmp_path):
+    registry = ModelRegistry(tmp_path / "models", "shop")
+    registry.record(bundle, accept=True, **LOG)
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(registry.tracking_uri, registry.tracking_uri)
+    assert client.get_model_version("shop", "1").tags == LOG["tags"]
+
+
+def test_held_out_scores_come_back_with_the_bundle(bundle, examples, tmp_path):
+    head = examples.decisions.head(40)
+    scores = HeldOutScores.of(head, np.linspace(0, 1, 40))
+    save_bundle(dataclasses.replace(bundle, held_out=scores), tmp_path)
+    back = load_bundle(tmp_path).held_out
+    assert back.find(head["decision_id"]).tolist() == np.linspace(0, 1, 40).tolist()
+    assert np.isnan(back.find(examples.decisions["decision_id"].tail(3))).all()
+    assert back.start == head["decided_at"].iloc[0].isoformat()
 
 
 def test_mlflow_serves_it(bundle, examples, tmp_path):

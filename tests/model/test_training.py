@@ -13,6 +13,7 @@ from errdetect.features.feature_matrix import build_features, fit_encoding
 from errdetect.model.bundle import ModelBundle, hash_ids, load_bundle, save_bundle
 from errdetect.model.detector import Detector, Examples
 from errdetect.model.ensemble_members import FitOptions
+from errdetect.model.gate import GateRules
 from errdetect.model.training import FOLDS, TrainedModel, TrainingPlan, cross_fit, train_detector
 from errdetect.model.tuning import Search
 
@@ -48,6 +49,7 @@ def test_noise_is_not_validated(examples):
     table = result.evaluation.set_index(["method", "measure"])
     assert table.loc[("random", "lead"), "low"] < 0.03
     assert value(result, "errdetect") < value(result, "random") + 0.08
+    assert result.verdict.answer == "rejected"
 
 
 def test_contributions_add_up_to_the_prediction(trained, examples):
@@ -130,7 +132,9 @@ def test_labels_that_teach_nothing(examples, turn, says):
 
 def test_too_few_errors_is_unknown_not_validated(examples):
     few = examples.take((examples.error == 0) | (np.arange(len(examples)) % 40 == 0))
-    result = train_detector(few, dataclasses.replace(PLAN, min_errors=30), FitOptions())
+    result = train_detector(
+        few, dataclasses.replace(PLAN, gate=GateRules(min_errors=30)), FitOptions()
+    )
     assert result.verdict.answer == "unknown"
     assert "at least 30 of each are needed" in result.verdict.why
 

@@ -338,11 +338,22 @@ def validate(
 
 @app.command()
 def train(
-    config: ConfigFile, overrides: Overrides = None, as_json: Json = False, quiet: Quiet = False
+    config: ConfigFile,
+    promote: Annotated[
+        bool | None,
+        typer.Option(
+            "--promote/--no-promote",
+            help="Whether a validated model replaces the champion at once; default: gate.promote.",
+        ),
+    ] = None,
+    overrides: Overrides = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Learn from reviews which decisions are wrong, and register the model if it is good enough.
 
-    Exit status 1 if the gate fails or is inconclusive.
+    The first registered model becomes the champion, which `score` uses; a later one waits as
+    challenger. Exit status 1 if the gate fails or is inconclusive.
 
     The smallest config is `{version: 1, data: {decisions: decisions.parquet, reviews: reviews.parquet}}`.
 
@@ -350,10 +361,78 @@ def train(
     """
     from errdetect.workflows.train import train as run
 
-    result = run(load_settings(config, overrides), progress=progress_printer(quiet))
+    result = run(
+        load_settings(config, overrides), promote=promote, progress=progress_printer(quiet)
+    )
     print_result(result, as_json)
     if result.version is None:
         raise typer.Exit(1)
+
+
+@app.command()
+def promote(
+    config: ConfigFile,
+    version: Annotated[
+        str | None, typer.Option(metavar="N", help="This version; default: the challenger.")
+    ] = None,
+    rollback: Annotated[
+        bool,
+        typer.Option("--rollback", help="Go back to the champion before, or to --version."),
+    ] = False,
+    history: Annotated[
+        bool, typer.Option("--history", help="Show who was champion when, and why.")
+    ] = False,
+    by: Annotated[str, typer.Option(metavar="NAME", help="Who decides.")] = "",
+    overrides: Overrides = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Make the challenger the champion where the gate's evidence holds, or go back to an earlier one.
+
+    Compares both on the same held-out decisions, and writes the evidence beside the registry. Exit
+    status 1 if the evidence does not hold.
+
+    Example: `errdetect promote market/config.yaml --by Ana`
+
+    Back: `errdetect promote market/config.yaml --rollback --by Ana`
+    """
+    from errdetect.workflows.promote import promote as run
+
+    result = run(
+        load_settings(config, overrides),
+        version=version,
+        rollback=rollback,
+        history=history,
+        by=by,
+        progress=progress_printer(quiet),
+    )
+    print_result(result, as_json)
+    if result.answer == "refused":
+        raise typer.Exit(1)
+
+
+@app.command()
+def trace(
+    config: ConfigFile,
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="ID",
+            help="A decision, run, model version, draw, remediation, proposal or output.",
+        ),
+    ],
+    overrides: Overrides = None,
+    as_json: Json = False,
+) -> None:
+    """Trace a queue row, run, model or output back to model, config, data and code.
+
+    Example: `errdetect trace market/config.yaml d00012345`
+
+    A report's figures: `errdetect trace market/config.yaml report`
+    """
+    from errdetect.workflows.trace import trace as run
+
+    print_result(run(load_settings(config, overrides), what), as_json)
 
 
 @app.command()
@@ -371,6 +450,13 @@ def score(
     budget: Annotated[
         int | None, typer.Option(min=1, help="Reviews to queue; default: the config's.")
     ] = None,
+    also: Annotated[
+        str | None,
+        typer.Option(
+            metavar="VERSION",
+            help="Score with this version too, or `challenger`: shadow_scores.parquet.",
+        ),
+    ] = None,
     overrides: Overrides = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -387,6 +473,7 @@ def score(
             decisions,
             out,
             budget=budget,
+            also=also,
             progress=progress_printer(quiet),
         ),
         as_json,

@@ -296,10 +296,9 @@ def dependence_plot(
         shap.plots.scatter(
             explained[:, 0], ax=axes, show=False, hist=True, x_jitter=0, alpha=0.5, **by_side
         )
-        if side:
-            bar = next(
-                a for a in figure.axes if a.get_ylabel() == _shorten_label(titles[_SIDE], 40)
-            )
+        # shap does not always draw a colour bar.
+        name = _shorten_label(titles[_SIDE], 40) if side else None
+        for bar in (a for a in figure.axes if a.get_ylabel() == name):
             bar.set_yticks([0.25, 0.75], ["let it pass", "acted"])
         axes.set_ylabel("Adds to the log-odds of error")
         axes.set_xlabel(_shorten_label(titles[code], 60))

@@ -26,7 +26,7 @@ from errdetect.model.ensemble_members import (
 from errdetect.model.policy_correction import PolicyCorrection, load_policy_correction
 from errdetect.model.surrogate import Surrogate
 
-__all__ = ["ModelBundle", "ServedModel", "hash_ids", "load_bundle", "save_bundle"]
+__all__ = ["HeldOutScores", "ModelBundle", "ServedModel", "hash_ids", "load_bundle", "save_bundle"]
 
 
 Floats = npt.NDArray[np.float64]
@@ -36,6 +36,38 @@ _LINEAR: Mapping[str, type[AdditiveModel] | type[LinearMember]] = {
     "additive": AdditiveModel,
     "line": LinearMember,
 }
+
+
+@dataclass(frozen=True)
+class HeldOutScores:
+    """P(error) of the held-out decisions, by the evaluated model, which did not learn from them.
+
+    Parameters
+    ----------
+    ids
+        64-bit hashes of the decisions, sorted, shape (n,).
+    p
+        P(error), shape (n,).
+    start
+        When the first of them was taken (ISO 8601).
+    """
+
+    ids: npt.NDArray[np.uint64]
+    p: Floats
+    start: str
+
+    @classmethod
+    def of(cls, decisions: pd.DataFrame, p: Floats) -> "HeldOutScores":
+        """Keep the scores of n decisions in order of time."""
+        ids = hash_ids(decisions["decision_id"])
+        order = np.argsort(ids, kind="stable")
+        return cls(ids[order], p[order], decisions["decided_at"].iloc[0].isoformat())
+
+    def find(self, decision_ids: pd.Series) -> Floats:
+        """Return the decisions' scores, shape (n,); NaN where they were not held out."""
+        wanted = hash_ids(decision_ids)
+        place = np.minimum(np.searchsorted(self.ids, wanted), len(self.ids) - 1)
+        return np.where(self.ids[place] == wanted, self.p[place], np.nan)
 
 
 @dataclass(frozen=True)
@@ -52,6 +84,8 @@ class ModelBundle:
         Metadata for users: training time, data and results.
     relabelling
         The policy correction model; None where not fitted.
+    held_out
+        What the evaluated model said of the held-out decisions; None in bundles without it.
     """
 
     detector: Detector
@@ -59,6 +93,7 @@ class ModelBundle:
     learnt_from: npt.NDArray[np.uint64]
     about: Mapping[str, Any] = field(default_factory=dict)
     relabelling: PolicyCorrection | None = None
+    held_out: HeldOutScores | None = None
 
     def probability(self, X: Floats, decisions: pd.DataFrame, threads: int = 1) -> Floats:
         """Return calibrated P(error), shape (n,), from a feature matrix and its decisions."""
@@ -112,6 +147,7 @@ def save_bundle(bundle: ModelBundle, folder: Path) -> None:
         "calibrator": bundle.calibrator.to_jsonable(),
         "about": dict(bundle.about),
         "relabelling": None if bundle.relabelling is None else bundle.relabelling.facts(),
+        "held_out_from": None if bundle.held_out is None else bundle.held_out.start,
     }
     text = json.dumps(manifest, indent=1, ensure_ascii=False, allow_nan=False)
     (folder / "bundle.json").write_text(text, encoding="utf-8")
@@ -123,6 +159,9 @@ def save_bundle(bundle: ModelBundle, folder: Path) -> None:
             trees = member.model.model_to_string()
             (folder / f"trees_{member.name}.txt").write_text(trees, encoding="utf-8")
     np.save(folder / "learnt_from.npy", bundle.learnt_from, allow_pickle=False)
+    if bundle.held_out is not None:
+        arrays = {"ids": bundle.held_out.ids, "p": bundle.held_out.p}
+        np.savez_compressed(folder / "held_out.npz", allow_pickle=False, **arrays)
     if bundle.detector.text is not None:
         np.savez_compressed(
             folder / "text.npz", allow_pickle=False, **bundle.detector.text.arrays()
@@ -171,6 +210,7 @@ def load_bundle(folder: Path) -> ModelBundle:
             np.load(folder / "learnt_from.npy", allow_pickle=False),
             manifest["about"],
             _load_policy_correction(folder / "relabelling.npz", manifest.get("relabelling")),
+            _load_held_out(folder / "held_out.npz", manifest.get("held_out_from")),
         )
     except (OSError, KeyError, TypeError, ValueError) as error:
         got = f"{type(error).__name__}: {error}"
@@ -182,6 +222,13 @@ def _load_policy_correction(path: Path, facts: Mapping[str, Any] | None) -> Poli
         return None
     with np.load(path, allow_pickle=False) as arrays:
         return load_policy_correction(facts, {name: arrays[name] for name in arrays.files})
+
+
+def _load_held_out(path: Path, start: str | None) -> HeldOutScores | None:
+    if start is None:
+        return None
+    with np.load(path, allow_pickle=False) as arrays:
+        return HeldOutScores(arrays["ids"], arrays["p"], start)
 
 
 def _load_text_models(path: Path) -> TextModel:

@@ -287,11 +287,13 @@ def segment_values(
     ['cnn, enforced', nan]
     """
     column = name.removesuffix(_AND_SIDE)
-    if column not in segments or (column != name and enforced is None):
+    if column not in segments:
         return None
     values = segments[column]
     if column == name:
         return values
+    if enforced is None:
+        return None
     side = pd.Series(np.where(enforced, _ENFORCED, _ALLOWED), index=values.index, dtype="str")
     return (values.astype("str") + ", " + side).rename(name)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -35,12 +35,11 @@ __all__ = [
     "TEST",
     "TUNE",
     "Bootstrap",
-    "GateResult",
     "HeldOut",
-    "apply_gate",
     "evaluate",
     "evaluate_policy_correction",
     "evaluate_segments",
+    "evaluation_weights",
     "is_beaten_by_baseline",
     "recall_name",
     "reliability_by_segment",
@@ -135,59 +134,6 @@ def evaluate(
 
 
 @dataclass(frozen=True)
-class GateResult:
-    """The gate's answer, and the reason for users."""
-
-    answer: Literal["validated", "rejected", "unknown"]
-    why: str
-
-
-def apply_gate(evaluation: pd.DataFrame, y: Floats, *, min_errors: int) -> GateResult:
-    """Decide whether a model passes, by its held-out evaluation.
-
-    Parameters
-    ----------
-    evaluation
-        From `evaluate`.
-    y
-        Shape (n,), the held-out labels, 1 for an error.
-    min_errors
-        With fewer held-out errors, or fewer correct decisions, the answer is `unknown`.
-
-    Returns
-    -------
-    GateResult
-        `rejected` where the model is no better than a random order, or where its average precision
-        is significantly below a ranking without a model (the lead's interval lies below 0).
-
-    Examples
-    --------
-    >>> apply_gate(pd.DataFrame(), np.array([1.0, 0.0, 0.0]), min_errors=5).answer
-    'unknown'
-    """
-    wrong, right = int(y.sum()), int((1 - y).sum())
-    if min(wrong, right) < min_errors:
-        why = (
-            f"the held-out decisions include {wrong} errors and {right} correct ones; "
-            f"at least {min_errors} of each are needed. Review more decisions"
-        )
-        return GateResult("unknown", why)
-    leads = evaluation[evaluation["measure"] == "lead"].set_index("method")[["value", "high"]]
-    if float(leads["value"][RANDOM]) <= 0:
-        return GateResult("rejected", "its ranking is no better than a random order")
-    for method, value, high in leads.drop(index=RANDOM).itertuples():
-        if float(high) < 0:
-            why = f"its average precision is {-value:.3f} below that of the '{method}' ranking"
-            return GateResult("rejected", f"{why} (at least {-high:.3f})")
-    table = evaluation.set_index(["method", "measure"])["value"].astype(float)
-    ap = table[MODEL, "average_precision"]
-    return GateResult(
-        "validated",
-        f"average precision {ap:.3f} on {len(y)} held-out decisions, {wrong} of them errors",
-    )
-
-
-@dataclass(frozen=True)
 class HeldOut:
     """The latest labelled decisions, with predictions of a model trained on earlier ones.
 
@@ -205,6 +151,18 @@ class HeldOut:
     examples: Examples
     p: Floats
     weight: Floats
+
+
+def evaluation_weights(examples: Examples) -> Floats:
+    """Return the decisions that each example represents, shape (n,): the design's, where it suffices.
+
+    One each where the audit drew fewer than 5 errors or 5 correct decisions.
+    """
+    drawn = examples.design > 0
+    wrong = int(examples.error[drawn].sum())
+    if drawn.all() or min(wrong, int(drawn.sum()) - wrong) >= MIN_HELD_OUT:
+        return examples.design
+    return np.ones(len(examples))
 
 
 _FEWEST = 30  # reviews that an estimate needs

@@ -5,11 +5,13 @@ A registry is a folder: MLflow's database (SQLite) and its artifacts. Models are
 """
 
 import hashlib
+import json
 import os
 import sqlite3
 from collections.abc import Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -25,15 +27,50 @@ if TYPE_CHECKING:
 
     from mlflow.tracking import MlflowClient
 
-__all__ = ["CHAMPION", "ModelRegistry"]
+__all__ = ["CHALLENGER", "CHAMPION", "ChampionChange", "ModelRegistry"]
 
-CHAMPION = "champion"
+CHAMPION, CHALLENGER = "champion", "challenger"
 _LOADER = "errdetect.model.bundle"
 _FOLDER = "bundle"
 #: Plain SQL, as importing MLflow takes two seconds, too long to look up a version.
 _VERSIONS = "SELECT version, source FROM model_versions WHERE name = ?"
 _THEIRS = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME")
-_ALIAS = "SELECT version FROM registered_model_aliases WHERE name = ? AND alias = ?"
+_ALIASES = "SELECT alias, version FROM registered_model_aliases WHERE name = ?"
+_TAGS = "SELECT key, value FROM registered_model_tags WHERE name = ? AND key LIKE ? ORDER BY key"
+_CHANGE = "champion_"  # key of the tags with the champions' history, before their number
+_LONGEST = 4000  # characters of a tag, which MLflow cuts
+
+
+@dataclass(frozen=True)
+class ChampionChange:
+    """When a version became champion, and why.
+
+    Parameters
+    ----------
+    version, before
+        The new champion, and the one it replaced; None where there was none.
+    at
+        When (ISO 8601, UTC).
+    by
+        Who decided: a person, or the command.
+    why
+        The reason in words.
+    """
+
+    version: str
+    before: str | None
+    at: str
+    by: str
+    why: str
+
+
+@dataclass(frozen=True)
+class _Catalogue:
+    """What a registry has of one model: versions with their MLflow ids, aliases, the history."""
+
+    models: Mapping[str, str]
+    aliases: Mapping[str, str]
+    changes: tuple[ChampionChange, ...]
 
 
 @dataclass(frozen=True)
@@ -56,6 +93,7 @@ class ModelRegistry:
         bundle: ModelBundle,
         *,
         accept: bool,
+        champion: str | None = None,
         params: Mapping[str, Any],
         metrics: Mapping[str, float],
         tags: Mapping[str, str],
@@ -68,7 +106,9 @@ class ModelRegistry:
         bundle
             The model.
         accept
-            Whether the gate accepted the model: it becomes the next version and the champion.
+            Whether the gate accepted the model: it becomes the next version.
+        champion
+            Why an accepted model becomes the champion; None: it waits as challenger.
         params, metrics, tags, tables
             The run's data to log.
 
@@ -101,38 +141,103 @@ class ModelRegistry:
                 )
             if not client.search_registered_models(f"name='{self.name}'"):
                 client.create_registered_model(self.name)
-            made = client.create_model_version(self.name, source=info.model_uri, run_id=info.run_id)
+            made = client.create_model_version(
+                self.name,
+                source=info.model_uri,
+                run_id=info.run_id,
+                tags={name: text[:_LONGEST] for name, text in tags.items()},
+            )
             version = str(made.version)
-            client.set_registered_model_alias(self.name, CHAMPION, version)
+            if champion is None:
+                client.set_registered_model_alias(self.name, CHALLENGER, version)
+            else:
+                self._crown(client, version, by="errdetect train", why=champion)
             return version
 
-    def load(self) -> tuple[ModelBundle, str]:
-        """Return the champion, or else the newest version, and its version.
+    def promote(self, version: str, *, by: str, why: str) -> ChampionChange:
+        """Make a registered version the champion, and note when, by whom and why.
 
         Raises
         ------
         ModelError
-            Where nothing was registered yet, or the model's files are damaged.
+            Where there is no such version.
         """
-        found = self.find()
-        if found is None:
-            got = f"none named '{self.name}' in '{self.folder}'"
-            do = "Run `errdetect train` with this config first."
-            raise ModelError(error_message("The registry", "hold a trained model", got, do))
-        return found
+        known = self._read()
+        if known is None or version not in known.models:
+            got = f"{version}; there are {', '.join(sorted(known.models, key=int)) if known else 'none'}"
+            do = "Name a version of this registry."
+            raise ModelError(error_message("The version", "be registered", got, do))
+        with _mlflow_session(self._tracking_uri) as (_, client):
+            return self._crown(client, version, by=by, why=why)
 
-    def find(self) -> tuple[ModelBundle, str] | None:
-        """Return the same as `load`, or None where nothing was registered yet.
+    def _crown(self, client: "MlflowClient", version: str, *, by: str, why: str) -> ChampionChange:
+        known = self._read()
+        changes, aliases = ((), {}) if known is None else (known.changes, known.aliases)
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        change = ChampionChange(version, aliases.get(CHAMPION), now, by, why[:_LONGEST])
+        client.set_registered_model_tag(
+            self.name, f"{_CHANGE}{len(changes) + 1:06}", json.dumps(asdict(change))
+        )
+        client.set_registered_model_alias(self.name, CHAMPION, version)
+        if aliases.get(CHALLENGER) == version:
+            client.delete_registered_model_alias(self.name, CHALLENGER)
+        return change
+
+    def history(self) -> tuple[ChampionChange, ...]:
+        """Return every change of the champion, the earliest first."""
+        known = self._read()
+        return () if known is None else known.changes
+
+    def has(self, version: str) -> bool:
+        """Return whether a version is registered."""
+        known = self._read()
+        return known is not None and version in known.models
+
+    def digest(self, version: str) -> str | None:
+        """Return SHA-256 over the names and bytes of a version's files; None without them."""
+        known = self._read()
+        return None if known is None else self._file_digest(known.models.get(version, ""))
+
+    def challenger_version(self) -> str | None:
+        """Return the version that waits as challenger; None where none does."""
+        known = self._read()
+        return None if known is None else known.aliases.get(CHALLENGER)
+
+    def load(self, version: str | None = None) -> tuple[ModelBundle, str]:
+        """Return a version's model, by default the champion's, and its version.
+
+        Raises
+        ------
+        ModelError
+            Where nothing was registered or promoted yet, or the model's files are damaged.
+        """
+        found = self.find(version)
+        if found is not None:
+            return found
+        known = self._read()
+        if version is None and known is not None:
+            versions = ", ".join(sorted(known.models, key=int))
+            got = f"none of '{self.name}' in '{self.folder}' (registered versions: {versions})"
+            do = "Run `errdetect promote` with this config to name one."
+            raise ModelError(error_message("The registry", "have a champion", got, do))
+        which = "" if version is None else f" of version {version}"
+        got = f"none named '{self.name}'{which} in '{self.folder}'"
+        do = "Run `errdetect train` with this config first."
+        raise ModelError(error_message("The registry", "hold a trained model", got, do))
+
+    def find(self, version: str | None = None) -> tuple[ModelBundle, str] | None:
+        """Return the same as `load`, or None where there is no champion, or no such version.
 
         Raises
         ------
         ModelError
             Where the model's files are damaged.
         """
-        found = self._find_champion()
-        if found is None:
+        known = self._read()
+        version = version or (None if known is None else known.aliases.get(CHAMPION))
+        if known is None or version is None or version not in known.models:
             return None
-        version, model = found
+        model = known.models[version]
         place = self._bundle_folder(model)
         if place is None:
             must = "hold the files of its models"
@@ -148,16 +253,16 @@ class ModelRegistry:
         -------
         (version, digest) or None
             SHA-256 over the names and bytes of the model's files; None where they are not below
-            the registry's folder. None instead of the pair where nothing was registered yet.
+            the registry's folder. None instead of the pair where there is no champion.
         """
-        found = self._find_champion()
-        if found is None:
+        known = self._read()
+        version = None if known is None else known.aliases.get(CHAMPION)
+        if known is None or version is None:
             return None
-        version, model = found
-        return version, self._file_digest(model)
+        return version, self._file_digest(known.models.get(version, ""))
 
-    def _find_champion(self) -> tuple[str, str] | None:
-        """Look up the champion's version, or else the newest, and its model's id, without MLflow."""
+    def _read(self) -> _Catalogue | None:
+        """Read versions, aliases and history without MLflow; None where nothing was registered."""
         place = self.folder / "mlflow.db"
         if not place.is_file():
             return None
@@ -165,16 +270,20 @@ class ModelRegistry:
             sqlite3.connect(f"{place.resolve().as_uri()}?mode=ro", uri=True, timeout=60)
         ) as database:
             try:
-                sources = dict(database.execute(_VERSIONS, (self.name,)).fetchall())
-                named = database.execute(_ALIAS, (self.name, CHAMPION)).fetchone()
+                sources = database.execute(_VERSIONS, (self.name,)).fetchall()
+                aliases = database.execute(_ALIASES, (self.name,)).fetchall()
+                tags = database.execute(_TAGS, (self.name, f"{_CHANGE}%")).fetchall()
             except sqlite3.Error as error:
                 do = "Use the registry that `errdetect train` wrote."
                 what = f"The registry '{self.folder}'"
                 raise ModelError(error_message(what, "be MLflow's", f"{error}", do)) from error
         if not sources:
             return None
-        version = int(named[0]) if named else max(sources)
-        return str(version), str(sources.get(version, "")).rpartition("/")[2]
+        return _Catalogue(
+            {str(version): str(source).rpartition("/")[2] for version, source in sources},
+            {str(alias): str(version) for alias, version in aliases},
+            tuple(ChampionChange(**json.loads(value)) for _, value in tags),
+        )
 
     def _bundle_folder(self, model: str) -> Path | None:
         """Find a model's files below the registry's folder, even if it was moved or copied."""

@@ -18,17 +18,18 @@ from errdetect.model.ensemble import Ensemble, choose_ensemble, fit_ensemble
 from errdetect.model.ensemble_members import DEFAULT_PARAMS, FitOptions, margin_ranking, raw_scores
 from errdetect.model.evaluation import (
     FIT,
+    SEGMENT_RATE,
     TEST,
     TUNE,
     Bootstrap,
-    GateResult,
     HeldOut,
-    apply_gate,
     evaluate,
+    evaluation_weights,
     reliability_by_segment,
     reliability_table,
     split_by_time,
 )
+from errdetect.model.gate import Champion, GateResult, GateRules, ModelFacts, apply_gate
 from errdetect.model.surrogate import LogSample, sample_log
 from errdetect.model.training_data import (
     PreparedExamples,
@@ -106,6 +107,8 @@ class TrainedModel:
         The latest labelled decisions, and the evaluated model's predictions.
     evaluated
         The evaluated model: trained on earlier labels alone.
+    champion
+        The version that the gate compared with; None without one.
     """
 
     detector: Detector
@@ -120,6 +123,7 @@ class TrainedModel:
     reliability_by: pd.DataFrame
     held_out: HeldOut
     evaluated: Detector
+    champion: str | None = None
 
 
 @dataclass(frozen=True)
@@ -136,8 +140,8 @@ class TrainingPlan:
         As for `tune`.
     budgets, resamples
         As for `evaluate`.
-    min_errors
-        As for `apply_gate`.
+    gate
+        What the model must show.
     """
 
     parts: tuple[float, float, float] = (0.6, 0.2, 0.2)
@@ -147,7 +151,7 @@ class TrainingPlan:
     objective: Objective = field(default_factory=Objective)
     budgets: Sequence[float] = (0.01, 0.05, 0.1, 0.2)
     resamples: int = 400
-    min_errors: int = 5
+    gate: GateRules = field(default_factory=GateRules)
 
 
 def train_detector(
@@ -157,6 +161,7 @@ def train_detector(
     *,
     log: pd.DataFrame | None = None,
     early: Callable[[pd.Timestamp, Examples], Examples] | None = None,
+    champion: Callable[[Examples], Champion | None] | None = None,
 ) -> TrainedModel:
     """Tune on earlier decisions, evaluate on later ones, refit on all.
 
@@ -173,6 +178,8 @@ def train_detector(
         None: unreviewed decisions are not used.
     early
         Given a moment and examples, returns them with the labels known by then.
+    champion
+        Given the held-out examples, returns the model to beat, or None without one.
 
     Raises
     ------
@@ -189,17 +196,25 @@ def train_detector(
     grown = _fit_stages(examples, (fit, held, both, test), plan, options, log)
     tuned, blend, raw_test = grown.tuned, grown.blend, grown.raw_test
     calibrator = choose_calibrator(
-        blend.raw, held.p_error, _evaluation_weights(held), evidence=held.evidence,
+        blend.raw, held.p_error, evaluation_weights(held), evidence=held.evidence,
         **_calibration_segments(held.decisions),
     )  # fmt: skip
     p_test = calibrator.probability(raw_test, **_calibration_segments(test.decisions))
-    held_out = HeldOut(test, p_test, _evaluation_weights(test))
-    evaluation = _evaluate_held_out(held_out, grown.evaluated, plan, options.seed)
-    measured = held_out.weight > 0
-    verdict = apply_gate(evaluation, test.error[measured], min_errors=plan.min_errors)
+    held_out = HeldOut(test, p_test, evaluation_weights(test))
+    rankings = _baseline_rankings(test.decisions, grown.evaluated)
+    evaluation = _evaluate_held_out(held_out, rankings, plan, options.seed)
+    to_beat = None if champion is None else champion(test)
+    verdict = apply_gate(
+        held_out,
+        rankings,
+        plan.gate,
+        champion=to_beat,
+        facts=ModelFacts(learned_until=examples.decisions["decided_at"].iloc[-1]),
+        seed=options.seed,
+    )
 
     raw, p_error = np.append(blend.raw, raw_test), np.append(held.p_error, test.p_error)
-    weight = np.append(_evaluation_weights(held), held_out.weight)
+    weight = np.append(evaluation_weights(held), held_out.weight)
     counts = {f"{name}_{what}": int(n) for name, e in (("fit", fit), ("tune", held), ("test", test))
               for what, n in (("decisions", len(e)), ("errors", e.error.sum()))}  # fmt: skip
     return TrainedModel(
@@ -226,18 +241,21 @@ def train_detector(
         ),
         held_out,
         grown.evaluated,
+        None if to_beat is None else to_beat.version,
     )
 
 
+def _baseline_rankings(decisions: pd.DataFrame, detector: Detector) -> dict[str, Floats]:
+    """Return the rankings that need no model."""
+    return {"margin": margin_ranking(decisions), SEGMENT_RATE: detector.segment.rate(decisions)}
+
+
 def _evaluate_held_out(
-    held: HeldOut, detector: Detector, plan: TrainingPlan, seed: int
+    held: HeldOut, rankings: Mapping[str, Floats], plan: TrainingPlan, seed: int
 ) -> pd.DataFrame:
     """Compare the model with rankings that need none."""
-    test = held.examples
-    rankings = {"margin": margin_ranking(test.decisions)}
-    rankings["segment rate"] = detector.segment.rate(test.decisions)
     return evaluate(
-        test.error,
+        held.examples.error,
         held.p,
         rankings,
         held.weight,
@@ -292,7 +310,7 @@ def _fit_stages(
         )
         progress(f"learning from {len(fit)} decisions, tuning on the {len(held)} after them")
         first, later = first_.result()
-        weight = _evaluation_weights(held)
+        weight = evaluation_weights(held)
         tuned = tune(first, later, weight, plan.search, plan.objective, fewer)
         tuned, blend = _confirm_tuning(first, later, tuned, weight, plan.objective, fewer)
 
@@ -359,21 +377,12 @@ def _calibration_segments(decisions: pd.DataFrame) -> dict[str, Any]:
     return {"enforced": decisions["enforced"].to_numpy(bool), "segments": decisions[known]}
 
 
-def _evaluation_weights(examples: Examples) -> Floats:
-    """Return evaluation weights: the design's, or one each where the audit has too few draws."""
-    drawn = examples.design > 0
-    wrong = int(examples.error[drawn].sum())
-    if drawn.all() or min(wrong, int(drawn.sum()) - wrong) >= 5:
-        return examples.design
-    return np.ones(len(examples))
-
-
 def _evaluation_notes(test: Examples, left_out: Mapping[str, str]) -> tuple[str, ...]:
     notes = [f"column '{name}' is not a feature: {why}" for name, why in left_out.items()]
     drawn = int((test.design > 0).sum())
     if drawn == len(test):
         notes.append("evaluated on audited decisions, weighted by 1/inclusion probability")
-    elif _evaluation_weights(test) is test.design:
+    elif evaluation_weights(test) is test.design:
         notes.append(
             f"evaluated on the {drawn} audited of {len(test)} held-out decisions, weighted by "
             "1/inclusion probability; decisions reviewed for other reasons do not represent the rest"

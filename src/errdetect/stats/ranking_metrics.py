@@ -15,9 +15,11 @@ __all__ = [
     "auroc",
     "auroc_interval",
     "average_precision",
+    "average_precision_influence",
     "calibration_error",
     "log_loss",
     "recall_at",
+    "recall_influence",
 ]
 
 Floats = npt.NDArray[np.float64]
@@ -73,6 +75,79 @@ def average_precision(y: Floats, score: Floats, weight: Floats | None = None) ->
         return float("nan")
     precision = hits[1:] / np.maximum(w[1:], 1e-300)
     return float(np.sum(np.diff(hits) * precision) / hits[-1])
+
+
+def average_precision_influence(
+    y: Floats, score: Floats, weight: Floats | None = None
+) -> tuple[float, Floats]:
+    """Return average precision, and how much each row moves it.
+
+    Parameters
+    ----------
+    y, score, weight
+        As for `recall_at`; at least one error.
+
+    Returns
+    -------
+    tuple
+        The value as `average_precision`, and its influence function at each row, shape (n,), of
+        weighted mean 0: the value's variance is that of the influence's weighted mean.
+
+    References
+    ----------
+    Derived as Hampel (1974), JASA 69, 383-393, from AP = E[y precision(score)] / E[y].
+
+    Examples
+    --------
+    >>> y, score = np.array([1.0, 0, 1, 0]), np.array([0.9, 0.8, 0.7, 0.1])
+    >>> value, influence = average_precision_influence(y, score)
+    >>> round(value, 3), influence.round(2)[:3].tolist()
+    (0.833, [0.56, -0.44, -0.11])
+    """
+    v, tie, share, hits = _cumulative_shares(y, score, weight)
+    rate = float(hits[-1])
+    found, precision = np.diff(hits, prepend=0.0), hits / share
+    value = float((found * precision).sum()) / rate
+    below = np.cumsum((found / share)[::-1])[::-1]
+    lost = np.cumsum((found * precision / share)[::-1])[::-1]
+    influence = (y * (precision + below - value)[tie] - lost[tie]) / rate
+    return value, np.where(v > 0, influence, 0.0)
+
+
+def recall_influence(
+    y: Floats, score: Floats, budget: float, weight: Floats | None = None
+) -> tuple[float, Floats]:
+    """Return recall at a budget, and how much each row moves it.
+
+    Parameters
+    ----------
+    y, score, weight
+        As for `recall_at`; at least one error.
+    budget
+        Share of the decisions that is reviewed, in (0, 1].
+
+    Returns
+    -------
+    tuple
+        The value as `recall_at`, and its influence function at each row, shape (n,), of weighted
+        mean 0. The error rate at the cut is that between half and one and a half budgets.
+
+    Examples
+    --------
+    >>> y, score = np.array([1.0, 0, 1, 0]), np.array([0.9, 0.8, 0.7, 0.1])
+    >>> value, influence = recall_influence(y, score, 0.5)
+    >>> value, influence.tolist()
+    (0.5, [0.5, -0.5, -0.5, 0.5])
+    """
+    v, tie, share, hits = _cumulative_shares(y, score, weight)
+    ends, found = np.append(0.0, share), np.append(0.0, hits)
+    rate = float(hits[-1])
+    value = float(np.interp(budget, ends, found)) / rate
+    low, high = budget / 2, min(1.5 * budget, 1.0)
+    at_cut = float(np.diff(np.interp([low, high], ends, found))[0]) / (high - low)
+    inside = np.clip((budget - ends[:-1]) / np.maximum(np.diff(ends), 1e-300), 0, 1)[tie]
+    influence = (y * (inside - value) - at_cut * (inside - budget)) / rate
+    return value, np.where(v > 0, influence, 0.0)
 
 
 def auroc(y: Floats, score: Floats, weight: Floats | None = None) -> float:
@@ -188,6 +263,20 @@ def _cumulative_counts(y: Floats, score: Floats, weight: Floats | None) -> tuple
     total = np.cumsum(w[order])[ends]
     hits = np.cumsum((w * y)[order])[ends]
     return np.append(0.0, total), np.append(0.0, hits)
+
+
+def _cumulative_shares(
+    y: Floats, score: Floats, weight: Floats | None
+) -> tuple[Floats, Ints, Floats, Floats]:
+    """Return each row's share, its place among the distinct scores, and shares of rows and errors up to each."""
+    w = np.ones(len(y)) if weight is None else weight
+    v = w / w.sum()
+    order = np.argsort(-score, kind="stable")
+    ends = np.append(_score_run_ends(score[order]), len(y) - 1)
+    tie = np.empty(len(y), dtype=np.int64)
+    tie[order] = np.repeat(np.arange(len(ends)), np.diff(ends, prepend=-1))
+    share, hits = np.cumsum(v[order])[ends], np.cumsum((v * y)[order])[ends]
+    return v, tie, np.maximum(share, 1e-300), hits
 
 
 def _score_run_ends(ranked: Floats) -> Ints:

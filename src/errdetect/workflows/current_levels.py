@@ -54,7 +54,8 @@ def recent_ids(bundle: ModelBundle, snapshot: Snapshot) -> pd.Index:
     rows = later & (np.nan_to_num(snapshot.inclusion_probability) > 0)
     rows &= ~bundle.in_sample(decisions["decision_id"])
     latest = decisions[rows].sort_values(["decided_at", "decision_id"], kind="stable")
-    return pd.Index(latest["decision_id"].iloc[-_MOST:])
+    ids: pd.Index = pd.Index(latest["decision_id"].iloc[-_MOST:])
+    return ids
 
 
 def follow_levels(

@@ -93,14 +93,27 @@ def _train_lines(result: TrainResult) -> list[str]:
         *_aligned_rows(rows),
         *_wrong_label_lines(table),
     ]
-    if result.version is not None:
+    lines += _gate_lines(result)
+    return [*lines, *_note_lines(result.notes), f"Runs and models: {result.registry}"]
+
+
+def _gate_lines(result: TrainResult) -> list[str]:
+    """Say what the gate answered and why, and which model scores now."""
+    if result.version is None:
+        now = f"; version {result.champion} stays the champion" if result.champion else ""
+        return [f"Gate: {result.answer}: {result.why}. Not registered{now}."]
+    refitted = "It is refitted on all of them, while the figures above are for the model trained on the earlier ones."
+    lines = [f"Gate: validated ({result.why}). Registered as version {result.version}."]
+    if result.champion == result.version:
         lines.append(
-            f"Gate: validated ({result.why}). Registered as version {result.version}, now the champion: "
-            "refitted on all of them, while the figures above are for the model trained on the earlier ones."
+            f"Version {result.version} is now the champion, which `errdetect score` uses. {refitted}"
         )
     else:
-        lines.append(f"Gate: {result.answer}: {result.why}. Not registered.")
-    return [*lines, *_note_lines(result.notes), f"Runs and models: {result.registry}"]
+        lines.append(
+            f"It waits as challenger; version {result.champion} stays the champion until `errdetect promote`, "
+            f"or `errdetect train --promote`. {refitted}"
+        )
+    return lines
 
 
 def _wrong_label_lines(table: pd.DataFrame) -> list[str]:

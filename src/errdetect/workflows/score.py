@@ -22,7 +22,15 @@ from errdetect.labels.intake_account import Intake
 from errdetect.ledger.run_records import ScoringRun
 from errdetect.model.bundle import ModelBundle
 from errdetect.model.registry import ModelRegistry
-from errdetect.schemas import EXPLANATIONS, INTAKE, LEVELS, QUEUE, REJECTS, SCORES
+from errdetect.schemas import (
+    EXPLANATIONS,
+    INTAKE,
+    LEVELS,
+    QUEUE,
+    REJECTS,
+    SCORES,
+    SHADOW_SCORES,
+)
 from errdetect.snapshot import ReadSummary, Snapshot, empty_reviews
 from errdetect.workflows.current_levels import follow_levels
 from errdetect.workflows.decision_explainer import Explainer, build_explainer, load_reason_templates
@@ -37,6 +45,7 @@ from errdetect.workflows.queueing import (
 )
 from errdetect.workflows.run_description import ResultTables, describe_run
 from errdetect.workflows.score_batches import ScoringSource, score_batches
+from errdetect.workflows.shadow_scores import resolve_version, shadow_scores
 
 __all__ = ["ScoreResult", "score"]
 
@@ -95,6 +104,7 @@ def score(
     out: str | Path,
     *,
     budget: int | None = None,
+    also: str | None = None,
     scored_at: datetime | None = None,
     progress: Progress = lambda _: None,
 ) -> ScoreResult:
@@ -112,6 +122,9 @@ def score(
         none.
     budget
         Number of reviews; default: the config's.
+    also
+        A second version, or `challenger`, whose scores are written to shadow_scores.parquet; the
+        queue does not depend on them.
     scored_at
         Timestamp of the queue's rows; default: now.
     progress
@@ -125,6 +138,7 @@ def score(
     load_reason_templates(config)
     progress("loading the champion")
     bundle, version = ModelRegistry(config.path(config.registry.path), config.registry.name).load()
+    also = None if also is None else resolve_version(config, also)
     source, past, snapshot = _read_inputs(config, str(decisions), bundle, progress)
     current = follow_levels(bundle, past, snapshot, source.every())
     bundle = current.bundle
@@ -147,13 +161,14 @@ def score(
     if config.queue.record and not drawn.recorded:
         progress("recording the run in the ledger")
         queue = record_draw(config, run, queue, drawn.scores)
-    told = {"decisions": str(decisions), "budget": budget, "scored_at": scored_at}
+    told = {"decisions": str(decisions), "budget": budget, "also": also, "scored_at": scored_at}
     intake = snapshot.intake
     origin = describe_run(
         config, "score", told, decisions=scored.frame, reviews=snapshot.reviews,
         model_version=version, seed=config.queue.seed, at=now, intake=intake.to_jsonable(),
     )  # fmt: skip
-    extra = {"rejects": scored.rejects, "levels": current.levels}
+    shadow = None if also is None else shadow_scores(config, source, snapshot, also, progress)
+    extra = {"rejects": scored.rejects, "levels": current.levels, "shadow_scores": shadow}
     files = _write_files(Path(out), origin, drawn.scores, queue, intake, extra)
     notes = [
         *scored.notes,
@@ -229,7 +244,7 @@ def _write_files(
     intake: Intake,
     extra: Mapping[str, pd.DataFrame | None],
 ) -> dict[str, Path]:
-    """Write all tables; the extra ones (rejects, levels) where they have rows."""
+    """Write all tables; the extra ones where they have rows."""
     with stage_outputs(out, origin) as stage:
         with ParquetSink(stage / "scores.parquet", schema_with_old_names("scores", SCORES)) as sink:
             for start in range(0, len(scores), _CHUNK):
@@ -242,7 +257,8 @@ def _write_files(
                 schema_with_old_names(name, schema),
             )
         write_parquet(intake.frame(), stage / "intake.parquet", INTAKE)
-        for name, schema in (("rejects", REJECTS), ("levels", LEVELS)):
+        schemas = {"rejects": REJECTS, "levels": LEVELS, "shadow_scores": SHADOW_SCORES}
+        for name, schema in schemas.items():
             rows = extra[name]
             if rows is not None and len(rows):
                 write_parquet(rows, stage / f"{name}.parquet", schema)

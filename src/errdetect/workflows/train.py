@@ -13,7 +13,7 @@ from errdetect.config import Config
 from errdetect.data.renamed_columns import add_old_measures
 from errdetect.features.feature_matrix import fit_reference_distribution
 from errdetect.features.point_in_time_features import add_point_in_time_features
-from errdetect.model.bundle import ModelBundle, hash_ids
+from errdetect.model.bundle import HeldOutScores, ModelBundle, hash_ids
 from errdetect.model.detector import Examples
 from errdetect.model.ensemble_members import FitOptions, fit_segment_rate, propensity_weights
 from errdetect.model.evaluation import (
@@ -38,6 +38,7 @@ from errdetect.queue.review_value import expected_harm
 from errdetect.schemas import ERROR, RELABELLED, UNKNOWN, WRONG_LABEL
 from errdetect.snapshot import Snapshot
 from errdetect.stats.log_odds import clipped_logit
+from errdetect.workflows.champion import champion_to_beat, gate_rules, open_registry
 from errdetect.workflows.load_data import Progress, free_threads, load_snapshot
 from errdetect.workflows.run_description import describe_run
 
@@ -259,6 +260,10 @@ class TrainResult:
         The gate's answer (`validated`, `rejected`, `unknown`) and the reason.
     version
         The registered model's version; None where the gate did not pass.
+    champion
+        The version that scores now; None where there is none.
+    gate
+        The gate's comparisons, one row each; columns as `GateCheck`.
     evaluation
         Columns method, measure, value, low, high; held-out decisions.
     segments
@@ -275,6 +280,8 @@ class TrainResult:
     answer: str
     why: str
     version: str | None
+    champion: str | None
+    gate: pd.DataFrame
     evaluation: pd.DataFrame
     segments: pd.DataFrame
     counts: Mapping[str, int]
@@ -282,13 +289,20 @@ class TrainResult:
     registry: str
 
 
-def train(config: Config, *, progress: Progress = lambda _: None) -> TrainResult:
+def train(
+    config: Config, *, promote: bool | None = None, progress: Progress = lambda _: None
+) -> TrainResult:
     """Train a model as the config says, and register it if the gate passes.
+
+    The first registered model becomes the champion, which `score` uses. A later one waits as challenger
+    unless it is promoted.
 
     Parameters
     ----------
     config
         From `load_config`.
+    promote
+        Whether a validated model replaces the champion at once; default: `gate.promote`.
     progress
         Callback for progress messages.
 
@@ -313,6 +327,7 @@ def train(config: Config, *, progress: Progress = lambda _: None) -> TrainResult
     snapshot = loaded.snapshot.with_columns(decisions)
     labelled = _LabelledExamples(config, snapshot)
     examples = labelled.examples(snapshot)
+    to_beat, unreadable = champion_to_beat(config, snapshot)
     trained = train_detector(
         examples,
         _training_plan(config, len(decisions)),
@@ -321,6 +336,7 @@ def train(config: Config, *, progress: Progress = lambda _: None) -> TrainResult
         ),
         log=_train_known(decisions, as_of),
         early=labelled.early,
+        champion=to_beat,
     )
     progress("evaluating the correct policy and segments")
     segments = measure_segments(config, snapshot, trained.held_out)
@@ -331,7 +347,7 @@ def train(config: Config, *, progress: Progress = lambda _: None) -> TrainResult
     evaluation = pd.concat(
         [t for t in (trained.evaluation, right_label.evaluation) if len(t)], ignore_index=True
     )
-    notes = (*loaded.notes, *trained.notes, *labelled.notes, *right_label.notes)
+    notes = (*loaded.notes, *unreadable, *trained.notes, *labelled.notes, *right_label.notes)
     origin = describe_run(
         config, "train", {}, decisions=snapshot.decisions, reviews=reviews, seed=config.train.seed,
         intake=snapshot.intake.to_jsonable(),
@@ -343,15 +359,19 @@ def train(config: Config, *, progress: Progress = lambda _: None) -> TrainResult
         _training_record(config, examples, trained, evaluation, segments, right_label.notes)
         | {"provenance": origin.metadata()},
         right_label.model,
+        HeldOutScores.of(trained.held_out.examples.decisions, trained.held_out.p),
     )
     progress("registering the run")
-    registry = ModelRegistry(config.path(config.registry.path), config.registry.name)
-    version = _register_run(registry, bundle, trained, evaluation, segments, config.train.seed)
-    verdict = trained.verdict
+    at_once = config.gate.promote if promote is None else promote
+    version = _register_run(config, bundle, trained, evaluation, segments, promote=at_once)
+    verdict, registry = trained.verdict, open_registry(config)
+    champion = registry.champion_version()
     return TrainResult(
         verdict.answer,
         verdict.why,
         version,
+        None if champion is None else champion[0],
+        verdict.frame(),
         evaluation,
         segments,
         trained.counts,
@@ -361,18 +381,21 @@ def train(config: Config, *, progress: Progress = lambda _: None) -> TrainResult
 
 
 def _register_run(
-    registry: ModelRegistry,
+    config: Config,
     bundle: ModelBundle,
     trained: TrainedModel,
     evaluation: pd.DataFrame,
     segments: pd.DataFrame,
-    seed: int,
+    *,
+    promote: bool,
 ) -> str | None:
     """Record the run, and its model if the gate passes; return the model's version."""
+    registry, seed = open_registry(config), config.train.seed
     trials = pd.DataFrame(list(trained.tuned.trials))
     return registry.record(
         bundle,
         accept=trained.verdict.answer == "validated",
+        champion=_why_champion(registry, trained.verdict.why, promote=promote),
         params={
             **trained.tuned.params,
             **{f"rounds_{member}": rounds for member, rounds in trained.blend.rounds.items()},
@@ -386,8 +409,16 @@ def _register_run(
             "evaluation": evaluation,
             "segments": add_old_measures(segments),
             "trials": trials,
+            "gate": trained.verdict.frame(),
         },
     )
+
+
+def _why_champion(registry: ModelRegistry, why: str, *, promote: bool) -> str | None:
+    """Return why a validated model scores at once; None where it waits as challenger."""
+    if registry.champion_version() is None:
+        return f"the first that the gate validated: {why}"
+    return f"promoted at its training: {why}" if promote else None
 
 
 def label_examples(snapshot: Snapshot, only: "pd.Series[str] | None" = None) -> Examples:
@@ -436,22 +467,17 @@ def _train_known(decisions: pd.DataFrame, as_of: datetime | None) -> pd.DataFram
 
 def _training_plan(config: Config, decisions: int) -> TrainingPlan:
     """Return how to train on so many decisions, as the config says."""
-    budget = _budget_share(config.queue.budget, decisions)
+    gate = gate_rules(config, decisions)
     return TrainingPlan(
         parts=config.train.parts,
         leave_out=tuple(config.features.leave_out),
         text=config.features.text,
         search=Search(config.train.trials, config.train.seconds, _tuning_storage(config)),
-        objective=Objective(config.train.objective, budget),
+        objective=Objective(config.train.objective, gate.budget),
         budgets=config.evaluate.budgets,
         resamples=config.evaluate.bootstrap,
-        min_errors=config.gate.min_errors,
+        gate=gate,
     )
-
-
-def _budget_share(budget: float, decisions: int) -> float:
-    """Return the queue's budget as a share of the decisions."""
-    return min(1.0, budget / decisions) if isinstance(budget, int) else budget
 
 
 def _tuning_storage(config: Config) -> str | None:
@@ -509,6 +535,12 @@ def _training_record(
     right_label: tuple[str, ...],
 ) -> dict[str, Any]:
     times, encoding = examples.decisions["decided_at"], trained.detector.encoding
+    gate = {
+        "answer": trained.verdict.answer,
+        "why": trained.verdict.why,
+        "champion": trained.champion,
+        "checks": _json_records(trained.verdict.frame()),
+    }
     segments = segments[segments["measure"] == "auroc"].drop(columns="measure")
     return {
         "trained_at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -523,6 +555,7 @@ def _training_record(
         "evaluation": _json_records(evaluation),
         "segments": _json_records(segments),
         "measured_by": MODEL,
+        "gate": gate,
         "reference": fit_reference_distribution(
             examples.decisions, encoding.numeric, list(encoding.categorical)
         ).to_jsonable(),

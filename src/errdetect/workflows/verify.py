@@ -283,7 +283,13 @@ def _rerun_score(again: _Rerun) -> Call:
     if again.decisions is None:
         raise KeyError("decisions")
     budget, at = again.get("budget"), again.run.at
-    call = partial(score, decisions=again.decisions, budget=budget, progress=again.progress)
+    call = partial(
+        score,
+        decisions=again.decisions,
+        budget=budget,
+        also=again.run.arguments.get("also"),
+        progress=again.progress,
+    )
     return partial(
         _repeat_scoring, again, partial(call, again.config, out=again.out, scored_at=at), call
     )

@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as hnp
 from errdetect.config import load_config
 from errdetect.errors import ConfigError
 from errdetect.model.ensemble_members import fit_segment_rate, margin_ranking, propensity_weights
-from errdetect.model.evaluation import Bootstrap, apply_gate, evaluate
+from errdetect.model.evaluation import Bootstrap, evaluate
 
 
 def test_decisions_without_a_score_are_ranked_last():
@@ -33,30 +33,6 @@ def held_out():
     rng = np.random.default_rng(0)
     p = rng.random(2000) ** 3
     return (rng.random(2000) < p).astype(float), p, rng
-
-
-@pytest.mark.parametrize(
-    ("mine", "other", "answer"),
-    [
-        ("good", "noise", "validated"),
-        ("noise", "good", "rejected"),
-        ("upside down", "noise", "rejected"),
-    ],
-)
-def test_gate(held_out, mine, other, answer):
-    y, p, rng = held_out
-    rankings = {"good": p, "noise": rng.random(2000), "upside down": 1 - p}
-    table = evaluate(
-        y,
-        rankings[mine],
-        {"margin": rankings[other]},
-        np.ones(2000),
-        budgets=[0.1],
-        bootstrap=Bootstrap(100, rng),
-    )
-    verdict = apply_gate(table, y, min_errors=5)
-    assert verdict.answer == answer
-    assert verdict.why
 
 
 def test_evaluation_s_intervals_hold_the_value(held_out):

@@ -1,0 +1,68 @@
+"""Scores of a second model beside the champion's, so that later reviews decide between them."""
+
+import pandas as pd
+
+from errdetect.config import Config
+from errdetect.errors import ModelError, error_message
+from errdetect.features.point_in_time_features import PointInTimeFeatures
+from errdetect.model.registry import CHALLENGER
+from errdetect.snapshot import Snapshot
+from errdetect.workflows.champion import open_registry
+from errdetect.workflows.load_data import Progress, free_threads
+from errdetect.workflows.score_batches import ScoringSource
+
+__all__ = ["resolve_version", "shadow_scores"]
+
+_MANY = 1_000_000  # decisions for which all free processors are used
+
+
+def resolve_version(config: Config, also: str) -> str:
+    """Return the version that `--also` names: a version, or `challenger`.
+
+    Raises
+    ------
+    ModelError
+        Where no challenger waits.
+    """
+    version = open_registry(config).challenger_version() if also == CHALLENGER else also
+    if version is None:
+        do = "Train one with `errdetect train`, or name a version."
+        got = "none in the registry"
+        raise ModelError(error_message("--also challenger", "find a challenger", got, do))
+    return version
+
+
+def shadow_scores(
+    config: Config, source: ScoringSource, snapshot: Snapshot, version: str, progress: Progress
+) -> pd.DataFrame:
+    """Score every decision of a batch with another version; the queue does not depend on it.
+
+    Parameters
+    ----------
+    config
+        From `load_config`.
+    source
+        The decisions, and the log before them.
+    snapshot
+        For the reviews before each decision.
+    version
+        The registry's version.
+    progress
+        Callback for progress messages.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns of `schemas.SHADOW_SCORES`.
+    """
+    bundle, _ = open_registry(config).load(version)
+    progress(f"scoring with version {version} too")
+    names = bundle.detector.encoding.names
+    past = PointInTimeFeatures.for_model_columns(names, source.log(), snapshot.reviews)
+    threads = config.train.threads or free_threads(_MANY)
+    parts = []
+    for batch in source.batches():
+        X = bundle.detector.features(past.add(batch.frame))
+        p = bundle.probability(X, batch.frame, threads)
+        parts.append(pd.DataFrame({"decision_id": batch.frame["decision_id"], "p_error": p}))
+    return pd.concat(parts, ignore_index=True).assign(model_version=version)

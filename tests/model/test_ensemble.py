@@ -3,11 +3,17 @@ import dataclasses
 import numpy as np
 import pytest
 
+from errdetect.features.text_models import count_texts
 from errdetect.model import ensemble as room
-from errdetect.model.ensemble import choose_ensemble, fit_ensemble, has_few_labels
+from errdetect.model.ensemble import (
+    choose_ensemble,
+    choose_text_recipes,
+    fit_ensemble,
+    has_few_labels,
+)
 from errdetect.model.ensemble_members import DEFAULT_PARAMS, FitOptions
 from errdetect.model.training_data import count_texts_once, prepare_examples
-from errdetect.model.tuning import Objective
+from errdetect.model.tuning import HeldOutErrors, Objective
 
 AIM = (Objective(), FitOptions())
 
@@ -23,13 +29,50 @@ def parts(examples, text=True):
 def test_the_usual_average_stays_without_a_clear_lead(examples):
     prepared, held = parts(examples)
     found = choose_ensemble(prepared, held, DEFAULT_PARAMS, np.ones(500), *AIM)
-    assert set(found.values) == set(room._AVERAGES)
+    assert set(found.values) == {*room._AVERAGES, *room._CHEAPER}
     if found.name == "trees":
         assert found.notes == ()
     members = fit_ensemble(prepared, found, DEFAULT_PARAMS, FitOptions())
     assert {m.name: m.weight for m in members} == dict(found.weights)
-    trees = next(m.model for m in members if m.name == "violates")
-    assert trees.current_iteration() == round(found.rounds["violates"] * 1.15)
+    trees = next(m.model for m in members if m.name == "extra")
+    assert trees.current_iteration() == round(found.rounds["extra"] * 1.15)
+
+
+def test_fewer_trees_replace_all_only_where_they_rank_as_well():
+    rng = np.random.default_rng(0)
+    y = (rng.random(4000) < 0.2).astype(float)
+    signal = 2 * y + rng.normal(0, 1, 4000)
+    poor = signal + rng.normal(0, 2, 4000)
+    mixed = {"trees": signal, "extra trees": poor, "extra trees of both targets": signal + 1e-9}
+    held = HeldOutErrors(y, np.ones(4000))
+    assert room._cheapest("trees", mixed, held, Objective(), 0) == "extra trees of both targets"
+    mixed["extra trees of both targets"] = poor
+    assert room._cheapest("trees", mixed, held, Objective(), 0) == "trees"
+
+
+def test_text_models_that_add_nothing_are_not_paid_for(examples):
+    """The trap word shows in characters; words and tags have nothing to add."""
+    prepared, held = parts(examples)
+    recipes = choose_text_recipes(prepared, held, np.ones(500), *AIM)
+    assert {recipe.view for recipe in recipes} == {"char"}
+    some = prepared.with_recipes(recipes)
+    assert some.text.views == ("char",)
+    detector = some.detector(())
+    later = held.examples.decisions
+    counts = count_texts(later, some.text.tags, some.text.views)
+    by_counts = detector.features_from_counts(later, counts)
+    np.testing.assert_array_equal(by_counts, held.with_recipes(recipes).X)
+    np.testing.assert_array_equal(detector.features(later), by_counts)
+
+
+def test_text_models_that_rank_better_are_kept(examples):
+    prepared, held = parts(examples)
+    column = held.encoding.names.index("text_tagged_logit")
+    for part in (prepared, held):
+        noise = np.random.default_rng(1).normal(0, 1, len(part.X))
+        part.X[:, column] = np.where(part.examples.violates > 0, 3.0, -3.0) + noise
+    recipes = choose_text_recipes(prepared, held, np.ones(500), *AIM)
+    assert "tagged" in {recipe.name for recipe in recipes}
 
 
 def test_the_segment_rate_is_the_floor(examples, monkeypatch):

@@ -23,6 +23,7 @@ __all__ = [
     "build_features",
     "fit_encoding",
     "fit_reference_distribution",
+    "keep_text_recipes",
     "reference_from_jsonable",
 ]
 
@@ -190,7 +191,8 @@ def build_features(
     encoding
         From `fit_encoding`.
     text_logits
-        Shape (n, 8), from the text models (out of fold for training rows); None without text.
+        Shape (n, 8), from the text models (out of fold for training rows), NaN for recipes that are
+        not used; None without text.
     segment_rate
         Shape (n,), error rate of each decision's segment (out of fold for training rows); None
         where the encoding has no such feature.
@@ -227,10 +229,40 @@ def build_features(
     if text_logits is None:
         raise ValueError("the encoding has text features, so text_logits must be given")
     texts = decisions["text"] if "text" in decisions else pd.Series([None] * n, dtype="str")
-    against = -text_logits * side[:, None]
-    mean = text_logits.mean(axis=1, keepdims=True)
-    spread = text_logits.max(axis=1, keepdims=True) - text_logits.min(axis=1, keepdims=True)
-    return np.hstack([out, text_statistics(texts), text_logits, against, mean, spread])
+    return np.hstack([out, text_statistics(texts), _text_block(text_logits, side)])
+
+
+def keep_text_recipes(X: Floats, encoding: Encoding, columns: Sequence[str]) -> Floats:
+    """Return a matrix as if only some text models had been fitted, same shape.
+
+    Parameters
+    ----------
+    X
+        Shape (n, k), from `build_features`, with any columns after it.
+    encoding
+        Its encoding, with text.
+    columns
+        The kept models' columns, some of `TEXT_COLUMNS`.
+    """
+    names = encoding.names
+    start = names.index(TEXT_COLUMNS[0])
+    stop = start + len(TEXT_COLUMNS) + len(DERIVED_TEXT)
+    kept = np.array([name in columns for name in TEXT_COLUMNS])
+    logits = np.where(kept, X[:, start : start + len(TEXT_COLUMNS)], np.nan)
+    side = 2 * X[:, names.index("enforced")] - 1
+    out = X.copy()
+    out[:, start:stop] = _text_block(logits, side)
+    return out
+
+
+def _text_block(logits: Floats, side: Floats) -> Floats:
+    """Return the text models' columns and `DERIVED_TEXT`, over the models that are used."""
+    used = logits[:, ~np.isnan(logits).all(axis=0)]
+    if not used.shape[1]:
+        used = logits[:, :1]
+    mean = used.mean(axis=1, keepdims=True)
+    spread = used.max(axis=1, keepdims=True) - used.min(axis=1, keepdims=True)
+    return np.hstack([logits, -logits * side[:, None], mean, spread])
 
 
 def _frequent_levels(values: pd.Series) -> tuple[str, ...]:

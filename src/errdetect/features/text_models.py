@@ -30,6 +30,7 @@ __all__ = [
     "TextModelRecipe",
     "count_texts",
     "fit_text_models",
+    "spread_recipes",
     "tag_hashes",
     "text_statistics",
     "tfidf_rows",
@@ -87,6 +88,7 @@ Rows = npt.NDArray[Any]
 _VIEWS: tuple[View, ...] = ("char", "word", "cased", "tagged")
 _ALONE = threading.Lock()  # the solver's random generator is global to the process
 _MIN_TEXTS = 2  # an n-gram of a single text does not generalise
+_SURE = 0.02  # a label this near to 0 or 1 need not count as both
 _LOGIT = 2.0  # scales the squared loss's range of -1 to 1 to that of log-odds
 
 
@@ -254,9 +256,34 @@ class TextModel:
         """
         return self.read(count_texts(decisions, self.tags))
 
+    @property
+    def recipes(self) -> tuple[TextModelRecipe, ...]:
+        """The fitted recipes, in the order of `RECIPES`."""
+        return tuple(recipe for recipe in RECIPES if recipe.name in self.slopes)
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        """The views that the fitted recipes need."""
+        return tuple(dict.fromkeys(recipe.view for recipe in self.recipes))
+
+    def only(self, recipes: Sequence[TextModelRecipe]) -> "TextModel":
+        """Return the model with some of its recipes."""
+        names, views = [r.name for r in recipes], {r.view for r in recipes}
+        return TextModel(
+            self.tags,
+            {view: value for view, value in self.columns.items() if view in views},
+            {view: value for view, value in self.idf.items() if view in views},
+            {name: self.slopes[name] for name in names},
+            {name: self.intercepts[name] for name in names},
+        )
+
+    def read_every(self, counts: TextCounts) -> Floats:
+        """Return log-odds of all recipes, NaN for those not fitted; columns as in `TEXT_COLUMNS`."""
+        return spread_recipes(self.read(counts), self.recipes)
+
     def read(self, counts: TextCounts) -> Floats:
-        """Return the same from counted texts."""
-        recipes = [recipe for recipe in RECIPES if recipe.name in self.slopes]
+        """Return the log-odds of the fitted recipes from counted texts."""
+        recipes = self.recipes
         out = np.full((len(counts.present), len(recipes)), np.nan)
         X: dict[View, sparse.csr_matrix] = {}
         for j, recipe in enumerate(recipes):
@@ -296,6 +323,19 @@ class TextModel:
             {name: arrays[f"slopes_{name}"] for name in names},
             {name: arrays[f"intercepts_{name}"] for name in names},
         )
+
+
+def spread_recipes(logits: Floats, recipes: Sequence[TextModelRecipe]) -> Floats:
+    """Place some recipes' log-odds in the columns of all, shape (n, 8); NaN for the others.
+
+    Examples
+    --------
+    >>> spread_recipes(np.array([[0.5]]), [RIDGE])[0, :3].tolist()
+    [nan, 0.5, nan]
+    """
+    out = np.full((len(logits), len(RECIPES)), np.nan)
+    out[:, [RECIPES.index(recipe) for recipe in recipes]] = logits
+    return out
 
 
 def fit_text_models(
@@ -403,6 +443,7 @@ def _fit_recipe(
 ) -> tuple[Floats, float]:
     """Fit one model on some rows; where these have one class only, its smoothed log-odds."""
     y, w = y[rows], w[rows]
+    y = np.where(y < _SURE, 0.0, np.where(y > 1 - _SURE, 1.0, y))
     wrong = y >= 0.5
     if len(rows) == 0 or wrong.all() or not wrong.any():
         share = (float((w * y).sum()) + 0.5) / (float(w.sum()) + 1)

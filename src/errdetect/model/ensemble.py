@@ -9,8 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from errdetect.features.feature_matrix import SEGMENT_COLUMN
+from errdetect.features.text_models import RECIPES, TextModelRecipe
 from errdetect.model.detector import Examples, apply_policy_floor
 from errdetect.model.ensemble_members import (
+    DEFAULT_PARAMS,
     FitOptions,
     Head,
     Member,
@@ -25,6 +27,7 @@ __all__ = [
     "MEMBERS",
     "Ensemble",
     "choose_ensemble",
+    "choose_text_recipes",
     "fit_ensemble",
     "fit_member",
     "fit_members",
@@ -143,6 +146,18 @@ _AVERAGES: Mapping[str, Weights] = {
     "trees and the segment rate": {**_TREES, "segment": 4},
     "segment rate": {"segment": 1},
 }
+#: Fewer trees, from the cheapest on: they replace the default where they rank as well.
+_CHEAPER: Mapping[str, Weights] = {
+    "extra trees": {"extra": 1},
+    "extra trees of both targets": {"extra": 2, "extra_error": 1},
+}
+#: Sets of text models, from the cheapest on. Their n-grams cost most of a score: characters about .6
+#: microseconds for each character of a text, words .2 for each of the three views.
+_TEXT_SETS: tuple[tuple[str, ...], ...] = (
+    ("char", "ridge", "bayes", "side"),
+    ("char", "ridge", "bayes", "side", "tagged"),
+    tuple(recipe.name for recipe in RECIPES),
+)
 _SIMPLE: Mapping[str, Weights] = {
     "additive model and segment rate": {"additive": 1, "segment": 1},
     "with the texts": {"additive": 1, "segment": 1, "text": 1},
@@ -207,8 +222,8 @@ def choose_ensemble(
     Returns
     -------
     Ensemble
-        The default average, unless another beats it by more than two standard errors; with few labels,
-        members with trees are left out.
+        The default average, unless another beats it by more than two standard errors, or fewer trees
+        rank as well within one; with few labels, members with trees are left out.
     """
     notes: list[str] = []
     few = has_few_labels(prepared.examples)
@@ -217,7 +232,7 @@ def choose_ensemble(
             f"only {len(prepared.examples)} labels to learn from ({int(prepared.examples.error.sum())} "
             "errors), so simpler models are used: an additive model and segment error rates"
         )
-    offered = _SIMPLE if few else _AVERAGES
+    offered = _SIMPLE if few else {**_AVERAGES, **_CHEAPER}
     if prepared.text is None:
         offered = {name: w for name, w in offered.items() if "text" not in w}
     members = fit_members(prepared, {n for w in offered.values() for n in w}, params, held, options)
@@ -227,13 +242,18 @@ def choose_ensemble(
     errors = HeldOutErrors(held.examples.error, weight, held.examples.harm)
     values = {name: objective_value(errors, raw, objective) for name, raw in mixed.items()}
     default = next(iter(offered))
-    best = max(values, key=lambda name: (values[name], name == default))
+    best = max(
+        (name for name in offered if name not in _CHEAPER),
+        key=lambda name: (values[name], name == default),
+    )
     if best != default:
         within_noise = is_within_noise(
             errors, mixed[best], mixed[default], objective, options.seed, _MIN_LEAD
         )
         best = default if within_noise else best
-    if best != default:
+    if best == default and not few:
+        best = _cheapest(default, mixed, errors, objective, options.seed)
+    elif best != default:
         notes.append(
             f"'{best}' is used: later decisions are ranked better by it ({objective.name.replace('_', ' ')} "
             f"{values[best]:.3f}) than by the default average ({values[default]:.3f})"
@@ -244,6 +264,60 @@ def choose_ensemble(
     floor = is_within_noise(errors, plain, raw, objective, options.seed, _MIN_LEAD)
     blended = raw if floor else plain
     return Ensemble(best, dict(offered[best]), kept, blended, values, tuple(notes), floor)
+
+
+def _cheapest(
+    default: str,
+    mixed: Mapping[str, Floats],
+    errors: HeldOutErrors,
+    objective: Objective,
+    seed: int,
+) -> str:
+    """Return the cheapest average over which the default's lead is within one standard error."""
+    for name in _CHEAPER:
+        if is_within_noise(errors, mixed[default], mixed[name], objective, seed):
+            return name
+    return default
+
+
+def choose_text_recipes(
+    prepared: PreparedExamples,
+    held: PreparedExamples,
+    weight: Floats,
+    objective: Objective,
+    options: FitOptions,
+) -> tuple[TextModelRecipe, ...]:
+    """Choose the cheapest text models that rank later decisions as well as the best set.
+
+    Parameters
+    ----------
+    prepared, held
+        The earlier decisions with all text models, and the later ones.
+    weight, objective, options
+        As for `choose_ensemble`.
+
+    Returns
+    -------
+    tuple of TextModelRecipe
+        All where there is no text, or labels are too few for trees. Each set is tried with one
+        member, extremely random trees.
+    """
+    if prepared.text is None or has_few_labels(prepared.examples):
+        return RECIPES
+    errors = HeldOutErrors(held.examples.error, weight, held.examples.harm)
+    side = 2 * held.X[:, held.encoding.names.index("enforced")] - 1
+    sets = [tuple(r for r in RECIPES if r.name in names) for names in _TEXT_SETS]
+    raws = []
+    for recipes in sets:
+        some, later = prepared.with_recipes(recipes), held.with_recipes(recipes)
+        (member,) = fit_members(some, {"extra"}, DEFAULT_PARAMS, later, options)
+        raws.append(member.raw(later.X, side, options.threads))
+    values = [objective_value(errors, raw, objective) for raw in raws]
+    best = raws[int(np.argmax(values))]
+    for recipes, raw in zip(sets, raws, strict=True):
+        if is_within_noise(errors, best, raw, objective, options.seed):
+            return recipes
+    return sets[-1]
 
 
 def fit_ensemble(

@@ -12,9 +12,15 @@ import pandas as pd
 
 from errdetect.errors import DataError, error_message
 from errdetect.features.feature_matrix import build_features, fit_encoding
+from errdetect.features.text_models import RECIPES, TextModelRecipe
 from errdetect.model.calibration import Calibrator, choose_calibrator
 from errdetect.model.detector import Detector, Examples
-from errdetect.model.ensemble import Ensemble, choose_ensemble, fit_ensemble
+from errdetect.model.ensemble import (
+    Ensemble,
+    choose_ensemble,
+    choose_text_recipes,
+    fit_ensemble,
+)
 from errdetect.model.ensemble_members import DEFAULT_PARAMS, FitOptions, margin_ranking, raw_scores
 from errdetect.model.evaluation import (
     FIT,
@@ -107,6 +113,8 @@ class TrainedModel:
         The latest labelled decisions, and the evaluated model's predictions.
     evaluated
         The evaluated model: trained on earlier labels alone.
+    price
+        Cost to score a decision, in microseconds; see `Detector.price`.
     champion
         The version that the gate compared with; None without one.
     """
@@ -123,6 +131,7 @@ class TrainedModel:
     reliability_by: pd.DataFrame
     held_out: HeldOut
     evaluated: Detector
+    price: float
     champion: str | None = None
 
 
@@ -203,13 +212,14 @@ def train_detector(
     held_out = HeldOut(test, p_test, evaluation_weights(test))
     rankings = _baseline_rankings(test.decisions, grown.evaluated)
     evaluation = _evaluate_held_out(held_out, rankings, plan, options.seed)
+    price = grown.detector.price(_mean_text_length(examples.decisions))
     to_beat = None if champion is None else champion(test)
     verdict = apply_gate(
         held_out,
         rankings,
         plan.gate,
         champion=to_beat,
-        facts=ModelFacts(learned_until=examples.decisions["decided_at"].iloc[-1]),
+        facts=ModelFacts(price, examples.decisions["decided_at"].iloc[-1]),
         seed=options.seed,
     )
 
@@ -241,8 +251,16 @@ def train_detector(
         ),
         held_out,
         grown.evaluated,
+        price,
         None if to_beat is None else to_beat.version,
     )
+
+
+def _mean_text_length(decisions: pd.DataFrame) -> float:
+    """Return the mean length of the texts in characters, 0 without any."""
+    if "text" not in decisions:
+        return 0.0
+    return float(np.nan_to_num(decisions["text"].str.len().mean()))
 
 
 def _baseline_rankings(decisions: pd.DataFrame, detector: Detector) -> dict[str, Floats]:
@@ -292,25 +310,31 @@ def _fit_stages(
     fewer = replace(options, threads=max(1, options.threads - 1))
 
     def prepare(
-        part: Examples, later: Examples | None, some: LogSample | None
+        part: Examples,
+        later: Examples | None,
+        some: LogSample | None,
+        recipes: Sequence[TextModelRecipe] = RECIPES,
     ) -> tuple[PreparedExamples, PreparedExamples]:
         """Prepare examples, and later ones with the encoders fitted on the former."""
         prepared = prepare_examples(
-            part, counted, leave_out=plan.leave_out, text=plan.text, seed=options.seed, log=some
-        )
+            part, counted, leave_out=plan.leave_out, text=plan.text, seed=options.seed, log=some,
+            recipes=recipes,
+        )  # fmt: skip
         if later is None:
             return prepared, prepared
         texts = None if prepared.text is None else counted.of(later.decisions)
         return prepared, prepared.prepare_later(later, texts)
 
     with ThreadPoolExecutor(1) as texts:  # sequential, for reproducible results
-        first_, second_, final_ = (
-            texts.submit(prepare, *part, some)
-            for part, some in zip(((fit, held), (both, test), (examples, None)), logs, strict=True)
-        )
         progress(f"learning from {len(fit)} decisions, tuning on the {len(held)} after them")
-        first, later = first_.result()
+        first, later = texts.submit(prepare, fit, held, logs[0]).result()
         weight = evaluation_weights(held)
+        recipes = choose_text_recipes(first, later, weight, plan.objective, options)
+        first, later = first.with_recipes(recipes), later.with_recipes(recipes)
+        second_, final_ = (
+            texts.submit(prepare, *part, some, recipes)
+            for part, some in zip(((both, test), (examples, None)), logs[1:], strict=True)
+        )
         tuned = tune(first, later, weight, plan.search, plan.objective, fewer)
         tuned, blend = _confirm_tuning(first, later, tuned, weight, plan.objective, fewer)
 

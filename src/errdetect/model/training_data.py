@@ -8,9 +8,22 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from errdetect.features.feature_matrix import Encoding, build_features, fit_encoding
+from errdetect.features.feature_matrix import (
+    Encoding,
+    build_features,
+    fit_encoding,
+    keep_text_recipes,
+)
 from errdetect.features.ngram_counts import text_groups
-from errdetect.features.text_models import TextCounts, TextModel, count_texts, fit_text_models
+from errdetect.features.text_models import (
+    RECIPES,
+    TextCounts,
+    TextModel,
+    TextModelRecipe,
+    count_texts,
+    fit_text_models,
+    spread_recipes,
+)
 from errdetect.model.detector import DOUBT_COLUMN, Detector, Examples, policy_correction_logit
 from errdetect.model.ensemble_members import Member, SegmentRate, bin_dataset, fit_segment_rate
 from errdetect.model.policy_correction import (
@@ -73,7 +86,7 @@ def learn_policy_correction(
 Floats = npt.NDArray[np.float64]
 Folds = npt.NDArray[np.int64]
 
-_FOLDS = 5
+_FOLDS, _FOLDS_OF_MANY, _MANY = 5, 3, 50_000  # with many labels, fewer folds leave enough of them
 _SURROGATE_FOLDS = 3  # it has far more rows than the labels
 _HISTORY = ("history_", "similar_")
 _MIN_HISTORY = 300  # with fewer labels, history features are unreliable
@@ -143,6 +156,14 @@ class PreparedExamples:
         e = self.examples
         return bin_dataset(self.X, e.p_violates, e.weight, self.encoding.categories, reference)
 
+    def with_recipes(self, recipes: Sequence[TextModelRecipe]) -> "PreparedExamples":
+        """Return the same with some of the text models."""
+        if self.text is None:
+            return self
+        columns = [f"text_{recipe.name}_logit" for recipe in recipes]
+        X = keep_text_recipes(self.X, self.encoding, columns)
+        return replace(self, X=X, text=self.text.only(recipes))
+
     def prepare_later(self, later: Examples, counts: TextCounts | None) -> "PreparedExamples":
         """Return later decisions' features with the fitted encoding, texts and segments."""
         return replace(
@@ -165,6 +186,7 @@ def prepare_examples(
     text: bool,
     seed: int,
     log: LogSample | None = None,
+    recipes: Sequence[TextModelRecipe] = RECIPES,
 ) -> PreparedExamples:
     """Fit the encoding, the text models and the segment rates, and build the training matrix.
 
@@ -180,6 +202,8 @@ def prepare_examples(
         Seeds the folds.
     log
         Decisions, reviewed or not, for the surrogate model; None: no surrogate.
+    recipes
+        The text models to fit.
     """
     decisions = examples.decisions
     late = [str(c) for c in decisions.columns if str(c).startswith(_HISTORY)]
@@ -188,15 +212,17 @@ def prepare_examples(
     if late:
         why = f"{len(examples)} labels are too few to learn from it"
         encoding = replace(encoding, left_out={**encoding.left_out, **dict.fromkeys(late, why)})
-    fold = _assign_folds(decisions, encoding.text, seed)
+    folds = _FOLDS if len(examples) < _MANY else _FOLDS_OF_MANY
+    fold = _assign_folds(decisions, encoding.text, seed, folds)
     model, logits = None, None
     if encoding.text:
-        model, logits = fit_text_models(
+        model, some = fit_text_models(
             counted.of(decisions), examples.p_violates, examples.weight, fold,
-            tags=counted.tags, seed=seed,
+            tags=counted.tags, recipes=recipes, seed=seed,
         )  # fmt: skip
+        logits = spread_recipes(some, recipes)
     rate = np.empty(len(examples))
-    for k in range(_FOLDS):
+    for k in range(folds):
         rest, part = examples.take(fold != k), fold == k
         fitted = fit_segment_rate(rest.decisions, rest.p_error, rest.weight)
         rate[part] = fitted.rate(decisions[part])

@@ -27,7 +27,7 @@ __all__ = [
 Floats = npt.NDArray[np.float64]
 _RESAMPLES = 100
 _MAX_ROWS = 40_000  # settings that work on this many decisions work on more
-_WARM, _EVERY = 75, 25  # rounds before the first pruning, and between two
+_WARM, _EVERY = 40, 20  # rounds before the first pruning, and between two
 
 
 @dataclass(frozen=True)

@@ -555,6 +555,7 @@ def _training_record(
         "evaluation": _json_records(evaluation),
         "segments": _json_records(segments),
         "measured_by": MODEL,
+        "price_microseconds": round(trained.price, 2),
         "gate": gate,
         "reference": fit_reference_distribution(
             examples.decisions, encoding.numeric, list(encoding.categorical)

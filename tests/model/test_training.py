@@ -10,7 +10,6 @@ from sklearn.metrics import roc_auc_score
 
 from errdetect.errors import DataError, ModelError
 from errdetect.features.feature_matrix import build_features, fit_encoding
-from errdetect.model import ensemble
 from errdetect.model.bundle import ModelBundle, hash_ids, load_bundle, save_bundle
 from errdetect.model.detector import Detector, Examples
 from errdetect.model.ensemble_members import FitOptions
@@ -27,10 +26,7 @@ UNTUNED = dataclasses.replace(PLAN, search=Search(trials=0))
 
 @pytest.fixture(scope="session")
 def trained(examples) -> TrainedModel:
-    """Trained with every member; cheaper averages have tests of their own."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ensemble, "_CHEAPER", {})
-        return train_detector(examples, PLAN, FitOptions())
+    return train_detector(examples, PLAN, FitOptions())
 
 
 def value(trained: TrainedModel, method: str, measure: str = "average_precision") -> float:
@@ -82,8 +78,7 @@ def test_a_row_s_score_does_not_depend_on_its_neighbours(trained, examples):
     np.testing.assert_allclose(part, whole[[7, 3]])
 
 
-def test_equal_input_gives_an_equal_model(trained, examples, monkeypatch):
-    monkeypatch.setattr(ensemble, "_CHEAPER", {})
+def test_equal_input_gives_an_equal_model(trained, examples):
     again = train_detector(examples, PLAN, FitOptions())
     X = trained.detector.features(examples.decisions)
     np.testing.assert_array_equal(again.detector.features(examples.decisions), X)
@@ -155,8 +150,7 @@ def test_without_text_and_without_score(examples):
     assert result.detector.text is None
 
 
-def test_processors_change_nothing(trained, examples, monkeypatch):
-    monkeypatch.setattr(ensemble, "_CHEAPER", {})
+def test_processors_change_nothing(trained, examples):
     again = train_detector(examples, PLAN, FitOptions(threads=2))
     X = trained.detector.features(examples.decisions)
     np.testing.assert_array_equal(again.detector.features(examples.decisions), X)

@@ -91,6 +91,14 @@ def test_copies_of_an_account_s_decisions_are_no_further_evidence():
     assert lead[1].low == pytest.approx(lead[0].low, abs=1e-6)
 
 
+def test_one_account_says_nothing_of_others(market):
+    assert market.gate(market.view(0.1)).answer == "validated"
+    market.frame["account_id"] = "the only one"
+    result = market.gate(market.view(0.1))
+    assert result.answer == "rejected"
+    assert np.isfinite(result.frame()[["low", "high"]]).all(axis=None)
+
+
 def test_too_few_errors_is_unknown(market):
     market.weight = np.where(np.cumsum(market.y) <= 19, 1.0, 0.0)
     result = market.gate(market.view(0.1))

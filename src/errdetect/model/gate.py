@@ -515,13 +515,14 @@ class _Sample:
         k = int(self.account.max()) + 1
         each = sum_by_group(self.account, moved, k)
         square = float((each**2).sum())
+        present = len(np.unique(self.account))
+        if present < 2:
+            return 2.0  # wider than any lead: one account says nothing of others
         if square <= 0:
             return 0.0
-        freedom = max(square**2 / float((each**4).sum()), 2.0)
-        present = len(np.unique(self.account))
-        return float(stdtrit(freedom, 1 - alpha)) * float(
-            np.sqrt(square * present / max(present - 1, 1))
-        )
+        freedom = min(max(square**2 / float((each**4).sum()), 2.0), present - 1.0)
+        spread = float(np.sqrt(square * present / (present - 1)))
+        return min(float(stdtrit(freedom, 1 - alpha)) * spread, 2.0)
 
 
 def _rate(y: Floats, w: Floats) -> tuple[float, Floats]:

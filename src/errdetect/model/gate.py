@@ -36,6 +36,7 @@ Bools = npt.NDArray[np.bool_]
 CHAMPION = "champion"
 _AP = "average_precision"
 _CALIBRATION = "calibration_error"
+_LEVEL, _REVIEWS = "level", "reviews"
 _ALPHA = 0.05  # each test's; a model must pass all, so that none needs a correction
 _PERMUTATIONS = 300
 _RESAMPLES = 200
@@ -114,9 +115,10 @@ class GateCheck:
     Parameters
     ----------
     against
-        The other ranking: `random`, a baseline's name, or `champion`.
+        The other ranking: `random`, a baseline's name, or `champion`; `reviews` for the level.
     measure
-        `average_precision`, `recall_at_<percent>` or `calibration_error`.
+        `average_precision`, `recall_at_<percent>`, `calibration_error`, or `level` (mean P(error)
+        against the observed error rate: a warning only).
     group
         `<column>=<value>` of a part of the decisions; empty for all.
     value, other
@@ -225,6 +227,7 @@ def apply_gate(
     checks = _lead_over_random(sample, p, rules, rng)
     for name, other in others.items():
         checks += _lead_over_baseline(sample, p, other, name, rules)
+    checks.append(_note_level(sample, p))
     compared = others
     if champion is not None:
         now = replace(champion, p=champion.p[counted], unseen=champion.unseen[counted])
@@ -380,6 +383,23 @@ def _check_calibration(
     )  # fmt: skip
 
 
+def _note_level(sample: "_Sample", p: Floats) -> GateCheck:
+    """Say whether P(error) is clearly too high or too low overall: a warning that stops no model."""
+    mine, theirs = (float(np.average(v, weights=sample.weight)) for v in (p, sample.y))
+    half = sample.interval((p - sample.y) - (mine - theirs), _ALPHA)
+    check = _as_check(sample, _REVIEWS, _LEVEL, (mine, theirs), half)
+    off = check.low > 0 or check.high < 0
+    side = (
+        "not clearly off"
+        if not off
+        else "clearly too high"
+        if check.lead > 0
+        else "clearly too low"
+    )
+    why = f"mean P(error) {mine:.3f} is {side} on the held-out decisions (observed {theirs:.3f})"
+    return replace(check, passed=True, why=why)
+
+
 def _check_groups(sample: "_Sample", p: Floats, rankings: Mapping[str, Floats]) -> list[GateCheck]:
     """Check that no market's or language's ranking is clearly worse (5 % over all, Bonferroni)."""
     groups = [g for g in sample.groups() if g[1].has(MIN_EACH)]
@@ -423,6 +443,7 @@ def _conclude(checks: list[GateCheck]) -> GateResult:
         )
         on = f"{others[0].n} held-out decisions, {others[0].n_errors} of them errors"
         said.insert(0, f"average precision {others[0].value:.3f} on {on}: {over}")
+    said += [c.why for c in checks if c.measure == _LEVEL and (c.low > 0 or c.high < 0)]
     return GateResult("validated", "; ".join(said), tuple(checks))
 
 

@@ -36,7 +36,7 @@ MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 @pytest.fixture(scope="module")
 def market(tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("market")
-    errdetect.simulate(out, decisions=6_000, days=60, seed=3)
+    errdetect.simulate(out, decisions=12_000, days=90, seed=3)
     return out
 
 

@@ -91,6 +91,14 @@ def test_copies_of_an_account_s_decisions_are_no_further_evidence():
     assert lead[1].low == pytest.approx(lead[0].low, abs=1e-6)
 
 
+def test_one_account_says_nothing_of_others(market):
+    assert market.gate(market.view(0.1)).answer == "validated"
+    market.frame["account_id"] = "the only one"
+    result = market.gate(market.view(0.1))
+    assert result.answer == "rejected"
+    assert np.isfinite(result.frame()[["low", "high"]]).all(axis=None)
+
+
 def test_too_few_errors_is_unknown(market):
     market.weight = np.where(np.cumsum(market.y) <= 19, 1.0, 0.0)
     result = market.gate(market.view(0.1))
@@ -104,8 +112,8 @@ def test_every_reason_is_given_in_words(market):
     assert "is not surely above the margin ranking's" in result.why
     assert "is not surely above a random order's" in result.why
     table = result.frame()
-    assert set(table["against"]) == {"random", "margin"}
-    assert set(table["measure"]) == {"average_precision", "recall_at_5"}
+    assert set(table["against"]) == {"random", "margin", "reviews"}
+    assert set(table["measure"]) == {"average_precision", "recall_at_5", "level"}
     assert (table["low"] <= table["lead"]).all()
     assert (table["lead"] <= table["high"]).all()
 
@@ -158,6 +166,14 @@ def test_clearly_worse_levels_are_rejected(market):
     wrong_level = market.gate(better**0.4, champion=now)
     assert wrong_level.answer == "rejected"
     assert wrong_level.why.startswith("calibration error")
+
+
+def test_a_level_that_is_clearly_off_is_said(market):
+    p = market.view(0.3)
+    assert "mean P(error)" not in market.gate(p).why
+    said = market.gate(p**0.5)
+    assert said.answer == "validated"
+    assert "is clearly too high on the held-out decisions" in said.why
 
 
 def test_a_market_that_is_ranked_clearly_worse_is_rejected():

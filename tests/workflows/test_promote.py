@@ -12,10 +12,12 @@ import pytest
 from errdetect.config import load_config
 from errdetect.errors import ModelError
 from errdetect.model.registry import ModelRegistry
-from errdetect.workflows.champion import open_registry
+from errdetect.workflows.champion import champion_on, open_registry
+from errdetect.workflows.load_data import load_snapshot
 from errdetect.workflows.promote import promote
 from errdetect.workflows.result_summaries import summary_text
 from errdetect.workflows.score import score
+from errdetect.workflows.train import label_examples
 
 LOG = {"params": {}, "metrics": {}, "tags": {"gate": "validated"}, "tables": {}}
 
@@ -68,6 +70,8 @@ def test_a_better_challenger_becomes_champion_and_everything_is_noted(place, mar
     assert lead["low"] > 0
     said = summary_text(result)
     assert "On the same" in said
+    assert "Version 2: " in said
+    assert "price not measured" in said
     assert "Version 3 is now the champion, after version 2" in said
     evidence = json.loads(result.evidence.read_text(encoding="utf-8"))
     assert evidence["change"]["by"] == "Ana"
@@ -121,6 +125,40 @@ def test_without_a_challenger_it_says_what_to_do(place, market, tmp_path):
         promote(place, version="1")
     with pytest.raises(ModelError, match="go to an earlier champion"):
         promote(place, rollback=True)
+
+
+def test_the_champion_is_scored_by_what_did_not_learn_from_a_decision(place):
+    bundle, _ = open_registry(place).load("1")
+    snapshot = load_snapshot(place, progress=lambda _: None).snapshot
+    order = snapshot.decisions.sort_values("decided_at", kind="stable", ignore_index=True)
+    snapshot = snapshot.with_columns(order)
+    examples = label_examples(snapshot)
+    kept = bundle.held_out.find(examples.decisions["decision_id"])
+    held = ~np.isnan(kept)
+    assert 100 < held.sum() < len(held) / 2
+    late = champion_on(bundle, "1", snapshot, examples.take(held))
+    assert late.unseen.all()
+    assert late.p.tolist() == kept[held].tolist()
+    last = held & (np.cumsum(held) > 0.75 * held.sum())
+    newer = champion_on(
+        bundle, "1", snapshot, examples.take(last)
+    )  # a challenger that learned more
+    assert not newer.unseen.any()
+    strange = examples.decisions.tail(5).assign(decision_id=[f"new{i}" for i in range(5)])
+    fresh = champion_on(
+        bundle, "1", snapshot, dataclasses.replace(examples.take(np.arange(5)), decisions=strange)
+    )
+    assert fresh.unseen.all()
+
+
+def test_training_says_who_scores(trained):
+    assert "Version 1 is now the champion" in summary_text(trained)
+    waits = summary_text(dataclasses.replace(trained, version="2"))
+    assert "It waits as challenger; version 1 stays the champion until `errdetect promote`" in waits
+    failed = dataclasses.replace(trained, version=None, answer="rejected", why="noise")
+    assert "Gate: rejected: noise. Not registered; version 1 stays the champion." in summary_text(
+        failed
+    )
 
 
 def test_scoring_without_a_champion_says_how_to_promote(place, market, trained, tmp_path):

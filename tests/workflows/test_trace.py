@@ -74,5 +74,5 @@ def test_the_challenger_scores_beside_the_champion(place, scored, batch, tmp_pat
     alone = score(place, batch, tmp_path, budget=30)
     assert "shadow_scores" not in alone.files
     assert alone.run_id == scored.run_id, "the queue does not depend on it"
-    with pytest.raises(ModelError, match="Check|version 9|hold a trained model"):
+    with pytest.raises(ModelError, match=r"trained model, got none named .* of version 9"):
         score(place, batch, tmp_path / "x", also="9")

@@ -125,7 +125,7 @@ class ModelRegistry:
             with mlflow.start_run(experiment_id=self._experiment_id(client), run_name="train"):
                 mlflow.log_params(dict(params))
                 mlflow.log_metrics({k: float(v) for k, v in metrics.items() if v == v})
-                mlflow.set_tags(dict(tags))
+                mlflow.set_tags({name: text[:_LONGEST] for name, text in tags.items()})
                 for table, frame in tables.items():
                     mlflow.log_text(frame.to_csv(index=False), f"tables/{table}.csv")
                 if not accept:
@@ -176,7 +176,9 @@ class ModelRegistry:
         now = datetime.now(UTC).isoformat(timespec="seconds")
         change = ChampionChange(version, aliases.get(CHAMPION), now, by, why[:_LONGEST])
         client.set_registered_model_tag(
-            self.name, f"{_CHANGE}{len(changes) + 1:06}", json.dumps(asdict(change))
+            self.name,
+            f"{_CHANGE}{len(changes) + 1:06}",
+            json.dumps(asdict(change), ensure_ascii=False),
         )
         client.set_registered_model_alias(self.name, CHAMPION, version)
         if aliases.get(CHALLENGER) == version:

@@ -46,6 +46,8 @@ class PromoteResult:
         Both models on the same held-out decisions; columns as `GateCheck`. Empty without a comparison.
     history
         version, before, at, by, why: every change of the champion, the earliest first.
+    models
+        What each of the two versions learned from, its price where measured, and its gate.
     evidence
         The file with all of this; None where nothing was decided.
     """
@@ -56,6 +58,7 @@ class PromoteResult:
     why: str
     comparison: pd.DataFrame
     history: pd.DataFrame
+    models: Mapping[str, Mapping[str, Any]]
     evidence: Path | None
 
     def lines(self) -> list[str]:
@@ -68,6 +71,7 @@ class PromoteResult:
                 f"  {r['at']}  version {r['version']}, by {r['by']}: {r['why']}" for r in rows
             ]
         lines = _side_by_side(self.comparison, self.version, self.before)
+        lines += [_facts_text(version, facts) for version, facts in self.models.items()]
         if self.answer == "refused":
             lines.append(f"Refused: {self.why}. The champion is still {now}.")
         else:
@@ -110,7 +114,7 @@ def promote(
     found = registry.champion_version()
     before = None if found is None else found[0]
     if history:
-        return _result(registry, None, before, "history", "", pd.DataFrame(), None)
+        return _result(registry, None, before, "history", "", pd.DataFrame())
     by = by or _NOBODY
     if rollback:
         target = _earlier_champion(registry, version, before)
@@ -227,19 +231,19 @@ def _decided(
     name = f"{made:%Y%m%dT%H%M%S}-version-{change.version}-{answer.replace(' ', '-')}.json"
     place = registry.folder / "evidence" / name
     place.parent.mkdir(exist_ok=True)
+    models = {v: _facts(registry, v) for v in (change.version, change.before) if v is not None}
     write_json(
         place,
         {
             "answer": answer,
             "change": asdict(replace(change, at=change.at or made.isoformat(timespec="seconds"))),
             "comparison": _records(table),
-            "models": {
-                v: _facts(registry, v) for v in (change.version, change.before) if v is not None
-            },
+            "models": models,
             "run": origin.metadata(),
         },
     )
-    return _result(registry, change.version, change.before, answer, why, table, place)
+    result = _result(registry, change.version, change.before, answer, why, table)
+    return replace(result, models=models, evidence=place)
 
 
 def _facts(registry: ModelRegistry, version: str) -> dict[str, Any]:
@@ -259,11 +263,10 @@ def _result(
     answer: Literal["promoted", "rolled back", "refused", "history"],
     why: str,
     table: pd.DataFrame,
-    evidence: Path | None,
 ) -> PromoteResult:
     names = list(ChampionChange.__dataclass_fields__)
     past = pd.DataFrame([asdict(c) for c in registry.history()], columns=names)
-    return PromoteResult(version, before, answer, why, table, past, evidence)
+    return PromoteResult(version, before, answer, why, table, past, {}, None)
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
@@ -271,12 +274,22 @@ def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(k): v for k, v in row.items()} for row in rows]
 
 
+def _facts_text(version: str, facts: Mapping[str, Any]) -> str:
+    """Say what a version learned from, and what it costs."""
+    if not facts:
+        return f"Version {version}: its files cannot be read."
+    price = facts.get("price_microseconds")
+    cost = "price not measured" if price is None else f"{price:.0f} microseconds a decision"
+    until = str(facts.get("decided_to", "unknown"))[:10]
+    return f"Version {version}: {facts.get('labels', 0):,} labels until {until}, {cost}."
+
+
 def _side_by_side(table: pd.DataFrame, version: str | None, before: str | None) -> list[str]:
     if table.empty:
         return []
     n, wrong = int(table["n"].iloc[0]), int(table["n_errors"].iloc[0])
     lines = [
-        f"On the same {n:,} held-out decisions ({wrong:,} errors), lead with its 90 % interval:",
+        f"On the same {n:,} held-out decisions ({wrong:,} errors), lead with its 92 % interval:",
         f"  {'':30} version {version:>4}  version {before or '':>4}  lead",
     ]
     for r in table.to_dict("records"):

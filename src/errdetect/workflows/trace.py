@@ -105,7 +105,7 @@ def _trace_ledger(ledger: Ledger, what: str) -> tuple[list[TraceStep], list[str]
     if queued.empty:
         scored = ledger.scored()
         for row in scored[scored["decision_id"] == what].to_dict("records"):
-            facts = {k: v for k, v in row.items() if k != "decision_id" and v is not None}
+            facts = {str(k): v for k, v in row.items() if k != "decision_id" and v is not None}
             steps.append(TraceStep("decision", what, facts))
             wanted.append(str(row["run_id"]))
     reviews = ledger.reviews([what])
@@ -117,7 +117,7 @@ def _trace_ledger(ledger: Ledger, what: str) -> tuple[list[TraceStep], list[str]
         facts = {k: row[k] for k in names if row.get(k)}
         steps.append(TraceStep("review", str(row["review_id"]), facts))
     for run in dict.fromkeys(wanted):
-        steps.append(TraceStep("run", run, runs.loc[run].dropna().to_dict()))
+        steps.append(TraceStep("run", run, {str(k): v for k, v in runs.loc[run].dropna().items()}))
     for entity, table, key in (
         ("audit", ledger.audits(), "draw_id"),
         ("remediation", ledger.remediations(), "remediation_id"),

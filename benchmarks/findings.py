@@ -36,6 +36,7 @@ from errdetect.findings.conditions import condition_columns, list_conditions
 from errdetect.findings.error_slices import find_slices
 from errdetect.findings.findings import Findings, find_findings
 from errdetect.findings.rate_tests import excess_p_value
+from errdetect.model.training import cross_fit
 from errdetect.schemas import MISSED_VIOLATION, WRONGFUL_ACTION
 from errdetect.simulation.marketplace import Marketplace, simulate
 from errdetect.simulation.planted_errors import slice_mask
@@ -57,7 +58,17 @@ NAMES = {
     "noise": "machine_fault",
 }
 OVERLAP = 0.5
-SCORED = ("false", "covered", "cause_asked", "cause_right", "cause_wanted", "cause")
+SCORED = (
+    "false",
+    "covered",
+    "said_excess",
+    "true_base",
+    "true_rate",
+    "cause_asked",
+    "cause_right",
+    "cause_wanted",
+    "cause",
+)
 #: A cause is only asked for where one cause of the simulator makes at least half of the errors.
 MOSTLY = 0.5
 
@@ -115,6 +126,9 @@ def score_slices(
             {
                 "false": rate <= other,
                 "covered": row["low"] <= rate <= row["high"],
+                "said_excess": row["error_rate"] - row["base_rate"],
+                "true_base": float(wrong[rows | rest].mean()),
+                "true_rate": rate,
                 "cause_asked": asked,
                 "cause_right": asked and NAMES[str(causes.index[0])] == row["cause"],
                 "cause_wanted": NAMES[str(causes.index[0])] if asked else "",
@@ -204,6 +218,7 @@ def score_bars(
         then = harms[chosen.iloc[0]] if len(chosen) else now
         moves.append(
             {
+                **said_gain(found, names),
                 "by_market": not pd.isna(names[2]),
                 "recommended": bool(len(chosen)),
                 "gained": now - then,
@@ -214,13 +229,30 @@ def score_bars(
     return pd.DataFrame(rows), pd.DataFrame(moves)
 
 
+def said_gain(found: Findings, names: tuple[str, str, str]) -> dict[str, float]:
+    """Return what the findings say that a confirmed threshold gains in 30 days, with limits."""
+    rows = found.findings
+    own = rows[(rows["kind"] == "threshold") & rows["confirmed"] & (rows["policy_id"] == names[0])]
+    wanted = {("moderator", names[1])} | (
+        {("market", names[2])} if not pd.isna(names[2]) else set()
+    )
+    for row in own.to_dict("records"):
+        if {(c["column"], c["value"]) for c in row["conditions"]} == wanted:
+            return {key: row[f"harm_saved{end}"] for key, end in
+                    (("said", ""), ("said_low", "_low"), ("said_high", "_high"))}  # fmt: skip
+    return dict.fromkeys(("said", "said_low", "said_high"), np.nan)
+
+
 def planted(options: argparse.Namespace) -> None:
     slices, hits, bars, moves, accounts, seconds = [], [], [], [], [], []
     for seed in options.seeds:
         market, snapshot = world(seed, options.decisions)
         decisions = snapshot.decisions
         started = time.perf_counter()
-        found = find_findings(snapshot, rng=np.random.default_rng(0))
+        audit = snapshot.audit_sample
+        fitted = cross_fit(decisions, audit.position, audit.answer, audit.weight)
+        p_error = None if fitted is None else fitted.p_error  # as a report has it
+        found = find_findings(snapshot, rng=np.random.default_rng(0), p_error=p_error)
         seconds.append(time.perf_counter() - started)
         log = read_decision_log(snapshot)
         judged = read_audit_evidence(snapshot, log.policy, log.early)
@@ -231,7 +263,7 @@ def planted(options: argparse.Namespace) -> None:
         ]
         table, moved = score_bars(market, decisions, found, catalogue(market))
         bars.append(table)
-        moves.append(moved)
+        moves.append(moved.assign(gained_30=moved["gained"] * 30 / log.days))
         accounts += score_accounts(market, decisions, found)
         print(f"seed {seed}: {seconds[-1]:.1f} s", file=sys.stderr, flush=True)
     summary = summarise(
@@ -259,7 +291,9 @@ def score_accounts(
             policy = decisions["policy_id"].eq(row["policy_id"]).to_numpy(dtype=bool)
             theirs = decisions["account_id"].isin(row["account_ids"]).to_numpy(dtype=bool)
             rate, other = wrong[policy & theirs].mean(), wrong[policy & ~theirs].mean()
-            out.append({"false": rate <= other, "covered": row["low"] <= rate <= row["high"]})
+            covered = row["low"] <= rate <= row["high"]
+            line = {"false": rate <= other, "covered": covered}
+            out.append({**line, "true": rate, "said": row["error_rate"]})
     return out
 
 
@@ -272,6 +306,7 @@ def summarise(
 ) -> dict[str, float]:
     asked = slices[slices["cause_asked"].astype(bool)]
     moved = moves[moves["recommended"]]
+    said = moved[moved["said"].notna()]
     covered = bars.groupby("measure")["covered"].mean()
     return {
         "marketplaces": hits["seed"].nunique(),
@@ -284,14 +319,22 @@ def summarise(
         "confirmed": len(slices),
         "false_share": slices["false"].mean(),
         "rate_covered": slices["covered"].mean(),
+        "true_excess_over_policy": (slices["true_rate"] - slices["true_base"]).mean(),
+        "said_excess_over_policy": slices["said_excess"].mean(),
         "causes_asked": len(asked),
         "causes_right": asked["cause_right"].mean(),
         "account_groups": len(accounts),
         "account_groups_false": accounts["false"].mean() if len(accounts) else np.nan,
+        "account_groups_covered": accounts["covered"].mean() if len(accounts) else np.nan,
+        "account_groups_true": accounts["true"].mean() if len(accounts) else np.nan,
+        "account_groups_said": accounts["said"].mean() if len(accounts) else np.nan,
         "bar_rows": len(bars) / 3,
         **{f"bar_{name}_covered": float(value) for name, value in covered.items()},
         "bars_recommended": len(moved),
         "bars_recommended_better": (moved["gained"] > 0).mean(),
+        "bar_gain_true": said["gained_30"].mean(),
+        "bar_gain_said": said["said"].mean(),
+        "bar_gain_covered": said["gained_30"].between(said["said_low"], said["said_high"]).mean(),
         "bar_gain_share_of_possible": moves["gained"].sum() / moves["possible"].sum(),
         "bar_regret_share_of_harm": (moves["possible"] - moves["gained"]).sum()
         / moves["harm_now"].sum(),

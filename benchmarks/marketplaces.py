@@ -3,10 +3,11 @@
     python benchmarks/marketplaces.py [--seeds 60] [--first 0] [--decisions 30000] [--golden 0.03]
 
 Each marketplace's audit is estimated as `errdetect estimate` does, with and without a cross-fitted P(error),
-overall and by policy and market, and compared with the truth, three times: `adjudicated` with golden
-items and an expert's answer on every flag, `golden` with golden items alone, and `perfect` with the same
-decisions audited by reviewers who do not err. Prints and writes benchmarks/results/marketplaces.csv:
-coverage of the 95 % intervals, mean and median width, and how often the appeal proxy lies inside of the interval.
+overall and by policy and market, and compared with the truth: `adjudicated` with golden items and an
+expert's answer on every flag, `golden` with golden items alone, `golden, planned` with as many of which
+`plan-audit` says how many should be errors, and `perfect` with the same decisions audited by reviewers
+who do not err. Prints and writes benchmarks/results/marketplaces.csv: coverage of the 95 % intervals,
+mean and median width, and how often the appeal proxy lies inside of the interval.
 """
 
 import argparse
@@ -17,11 +18,13 @@ import numpy as np
 import pandas as pd
 
 from errdetect.data.action_meanings import ALLOW_ACTIONS
+from errdetect.estimation.audit_plan import ReviewAssumptions, split_golden_items
 from errdetect.estimation.error_rates import estimate_rates
 from errdetect.model.training import cross_fit
 from errdetect.schemas import (
     ADJUDICATION,
     AUDIT,
+    GOLDEN,
     MISSED_VIOLATION,
     OVERTURNED,
     RELABELLED,
@@ -59,16 +62,18 @@ def true_rates(decisions: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     return rates
 
 
-REVIEWERS = ("adjudicated", "golden", "perfect")
+REVIEWERS = ("adjudicated", "golden", "golden, planned", "perfect")
 
 
 def reviewed_by(reviewers: str, reviews: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
     """Return the reviews as these reviewers leave them."""
     if reviewers == "adjudicated":
-        return reviews
-    reviews = reviews[reviews["source"] != ADJUDICATION]
+        return unplanned(reviews)
+    reviews = reviews[reviews["source"] != ADJUDICATION].reset_index(drop=True)
     if reviewers == "golden":
-        return reviews.reset_index(drop=True)
+        return unplanned(reviews)
+    if reviewers == "golden, planned":
+        return reviews[~without_plan(reviews, known)].reset_index(drop=True)
     reviews = reviews[reviews["source"] == AUDIT].reset_index(drop=True)
     truth = known.set_index("decision_id").loc[reviews["decision_id"]].reset_index()
     act = truth["error_kind"].isin([WRONGFUL_ACTION, MISSED_VIOLATION])
@@ -76,8 +81,25 @@ def reviewed_by(reviewers: str, reviews: pd.DataFrame, known: pd.DataFrame) -> p
     return reviews.assign(verdict=verdict, correct_policy_id=truth["correct_policy_id"])
 
 
+def without_plan(reviews: pd.DataFrame, known: pd.DataFrame) -> np.ndarray:
+    """Return which golden reviews the plan leaves out, if it may choose half of them."""
+    golden = np.flatnonzero(reviews["source"] == GOLDEN)
+    wrong = (reviews["expected"].iloc[golden] != UPHELD).to_numpy()
+    rate, n = float(known["is_error"].mean()), len(golden) // 2
+    reviewing = ReviewAssumptions(found=0.9, alarm=0.04, adjudicate_flags=False)
+    errors = min(split_golden_items(n, rate, reviewing), int(wrong.sum()))
+    kept = [golden[wrong][:errors], golden[~wrong][: n - errors]]
+    return np.isin(np.arange(len(reviews)), np.setdiff1d(golden, np.concatenate(kept)))
+
+
+def unplanned(reviews: pd.DataFrame) -> pd.DataFrame:
+    """Return the reviews with every other golden one, so that all variants have as many."""
+    golden = np.flatnonzero(reviews["source"] == GOLDEN)
+    return reviews[~np.isin(np.arange(len(reviews)), golden[1::2])].reset_index(drop=True)
+
+
 def compare(seed: int, options: argparse.Namespace) -> pd.DataFrame:
-    market = simulate(options.decisions, days=180, seed=seed, golden_share=options.golden)
+    market = simulate(options.decisions, days=180, seed=seed, golden_share=2 * options.golden)
     decisions = market.decisions.assign(enforced=~market.decisions["action"].isin(ALLOW_ACTIONS))
     columns = ["decision_id", "is_error", "error_kind", "correct_policy_id"]
     known = decisions.merge(market.truth[columns], on="decision_id")

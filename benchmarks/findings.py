@@ -5,6 +5,7 @@
     python benchmarks/findings.py peers --seeds 2000-2001 --decisions 100000
     python benchmarks/findings.py speed
     python benchmarks/findings.py sizes --repetitions 200
+    python benchmarks/findings.py monthly --repetitions 3
 
 Each run prints its figures and writes benchmarks/results/findings_<part>[_<decisions>].csv.
 
@@ -17,12 +18,14 @@ decisions of the log, shows no excess of its kind of error over the rest of its 
 
 import argparse
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from errdetect.config import load_config
 from errdetect.data.action_meanings import ALLOW_ACTIONS
 from errdetect.data.policy_catalogue import Policy
 from errdetect.findings.audit_evidence import (
@@ -41,6 +44,8 @@ from errdetect.schemas import MISSED_VIOLATION, WRONGFUL_ACTION
 from errdetect.simulation.marketplace import Marketplace, simulate
 from errdetect.simulation.planted_errors import slice_mask
 from errdetect.snapshot import LabelRules, Snapshot
+
+START = pd.Timestamp("2026-01-01", tz="UTC")
 
 #: What the simulator calls a cause, and what errdetect should say of errors that come from it.
 NAMES = {
@@ -545,6 +550,45 @@ def sizes(options: argparse.Namespace) -> None:
     write(pd.DataFrame(lines).set_index("planted"), "findings_sizes.csv", options.out)
 
 
+def monthly(options: argparse.Namespace) -> None:
+    """Twelve monthly reports of logs without any effect, in one ledger: is anything found?"""
+    from errdetect.workflows.report import report
+
+    rows = []
+    for year in range(options.repetitions):
+        with tempfile.TemporaryDirectory() as folder:
+            for month in range(12):
+                snapshot, _ = one_slice(10_000 + 12 * year + month, 0.0)
+                moved = pd.Timedelta(days=30 * month)
+                decisions, reviews = snapshot.decisions, snapshot.reviews
+                share = pd.Timedelta(days=30) / (decisions["decided_at"].max() - START)
+                at = START + (decisions["decided_at"] - START) * share + moved
+                known = START + (reviews["reviewed_at"] - START) * share + moved
+                place = Path(folder) / f"{month:02d}"
+                place.mkdir()
+                named = decisions.drop(columns="enforced").assign(
+                    decided_at=at, decision_id=f"m{month}-" + decisions["decision_id"],
+                    action=np.where(decisions["enforced"], "remove", "approve"),
+                )  # fmt: skip
+                named.to_parquet(place / "decisions.parquet")
+                reviews.assign(
+                    reviewed_at=known, decision_id=f"m{month}-" + reviews["decision_id"],
+                    review_id=f"m{month}-" + reviews["review_id"],
+                ).to_parquet(place / "reviews.parquet")  # fmt: skip
+                (place / "config.yaml").write_text(
+                    "version: 1\ndata: {decisions: decisions.parquet, reviews: reviews.parquet}\n"
+                    "ledger: {url: sqlite:///../ledger.db}\n"
+                )
+                result = report(load_config(place / "config.yaml"), place / "out")
+                level = next(note for note in result.notes if "false discovery rate of" in note)
+                rows.append({"year": year, "month": month, "confirmed": result.n_confirmed})
+                print(year, month, result.n_confirmed, level[:70], flush=True)
+    table = pd.DataFrame(rows)
+    print(f"{len(table)} reports: {table['confirmed'].sum()} false findings, in "
+          f"{int((table.groupby('year')['confirmed'].sum() > 0).sum())} of {options.repetitions} years")  # fmt: skip
+    write(table.set_index("year"), "findings_monthly.csv", options.out)
+
+
 def write(table: pd.DataFrame | pd.Series, name: str, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     table.to_csv(out / name, float_format="%.5g")
@@ -560,14 +604,15 @@ def main() -> None:
     here = Path(__file__).parent.resolve()
     sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != here]
     parser = argparse.ArgumentParser(description="Findings against the truth.")
-    parser.add_argument("part", choices=["planted", "peers", "speed", "sizes"])
+    parser.add_argument("part", choices=["planted", "peers", "speed", "sizes", "monthly"])
     parser.add_argument("--seeds", type=seeds, default=seeds("2000-2005"))
     parser.add_argument("--decisions", type=int, default=None)
     parser.add_argument("--repetitions", type=int, default=200)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     options = parser.parse_args()
     options.decisions = options.decisions or (1_000_000 if options.part == "speed" else 100_000)
-    {"planted": planted, "peers": peers, "speed": speed, "sizes": sizes}[options.part](options)
+    parts = {"planted": planted, "peers": peers, "speed": speed, "sizes": sizes, "monthly": monthly}
+    parts[options.part](options)
 
 
 if __name__ == "__main__":

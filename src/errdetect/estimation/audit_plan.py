@@ -40,7 +40,7 @@ USUAL_RATE = 0.05
 #: Least share of each kind among golden items, so that their answer cannot be guessed.
 LEAST_OF_KIND = 0.1
 #: Reviewers are not planned to be better than this: an error rate of 0 would need no items.
-MOST_FOUND, LEAST_ALARM = 0.95, 0.02
+MOST_SENSITIVITY, LEAST_FALSE_POSITIVE = 0.95, 0.02
 
 
 @dataclass(frozen=True)
@@ -274,10 +274,11 @@ def split_golden_items(n: int, rate: float, reviewing: ReviewAssumptions) -> int
     >>> split_golden_items(600, 0.08, reviewing), split_golden_items(600, 0.5, reviewing)
     (70, 363)
     """
-    found, alarm = min(reviewing.found, MOST_FOUND), max(reviewing.alarm, LEAST_ALARM)
-    misses = rate * np.sqrt(found * (1 - found))
-    alarms = 0.0 if reviewing.adjudicate_flags else (1 - rate) * np.sqrt(alarm * (1 - alarm))
-    share = misses / (misses + alarms) if misses + alarms > 0 else 0.5
+    sensitivity = min(reviewing.found, MOST_SENSITIVITY)
+    wrongly = max(reviewing.alarm, LEAST_FALSE_POSITIVE)
+    misses = rate * np.sqrt(sensitivity * (1 - sensitivity))
+    rest = 0.0 if reviewing.adjudicate_flags else (1 - rate) * np.sqrt(wrongly * (1 - wrongly))
+    share = misses / (misses + rest) if misses + rest > 0 else 0.5
     errors, correct = reviewing.golden_answered
     wanted = share * (n + errors + correct) - errors
     return round(float(np.clip(wanted, LEAST_OF_KIND * n, (1 - LEAST_OF_KIND) * n)))

@@ -40,7 +40,7 @@ MIN_GOLDEN_ERRORS = 10
 #: Least standard deviation of the log-odds of sites' true rates that partial pooling assumes.
 MIN_BETWEEN = 0.3
 #: The same of the two sides: reviewers lean towards the machine, and two groups measure no spread.
-MIN_BETWEEN_SIDES = 0.8
+MIN_BETWEEN_SIDES = 1.2
 #: Adjudicated draws of each kind (flagged, not flagged) below which they do not measure reviewers.
 MIN_ADJUDICATED = 20
 

@@ -413,7 +413,7 @@ def _is_plausible(times: Times, log: AuditedLog, complete: Floats) -> bool:
     edges = np.quantile(times[log.inside].astype(np.int64), np.arange(1, n_parts) / n_parts)
     part = np.searchsorted(edges, times.astype(np.int64), side="right")
     size = np.bincount(part[log.inside], minlength=n_parts)
-    weight = audit.weight / complete
+    weight = audit.weight / np.maximum(complete, MIN_COMPLETE)  # as they would be weighed
     at = part[audit.position]
     before, total = np.bincount(at, audit.weight, n_parts), np.bincount(at, weight, n_parts)
     sd = np.sqrt(np.bincount(at, weight**2, n_parts))

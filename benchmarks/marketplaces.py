@@ -4,10 +4,10 @@
 
 Each marketplace's audit is estimated as `errdetect estimate` does, with and without a cross-fitted P(error),
 overall and by policy and market, and compared with the truth: `adjudicated` with golden items and an
-expert's answer on every flag, `golden` with golden items alone, `golden, planned` with as many of which
-`plan-audit` says how many should be errors, and `perfect` with the same decisions audited by reviewers
-who do not err. Prints and writes benchmarks/results/marketplaces.csv: coverage of the 95 % intervals,
-mean and median width, and how often the appeal proxy lies inside of the interval.
+expert's answer on every flag, `golden` with golden items alone, `golden, planned` with as many, of
+different items, of which `plan-audit` says how many should be errors, and `perfect` with the same
+decisions audited by reviewers who do not err. Prints and writes benchmarks/results/marketplaces.csv:
+coverage of the 95 % intervals, mean and median width, and how often the appeal proxy lies inside.
 """
 
 import argparse
@@ -68,12 +68,13 @@ REVIEWERS = ("adjudicated", "golden", "golden, planned", "perfect")
 def reviewed_by(reviewers: str, reviews: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
     """Return the reviews as these reviewers leave them."""
     if reviewers == "adjudicated":
-        return unplanned(reviews)
+        return reviews
     reviews = reviews[reviews["source"] != ADJUDICATION].reset_index(drop=True)
     if reviewers == "golden":
-        return unplanned(reviews)
-    if reviewers == "golden, planned":
-        return reviews[~without_plan(reviews, known)].reset_index(drop=True)
+        return reviews
+    if reviewers == "golden, planned":  # of four times as many
+        n = int((reviews["source"] == GOLDEN).sum()) // 4
+        return reviews[planned_golden(reviews, known, n)].reset_index(drop=True)
     reviews = reviews[reviews["source"] == AUDIT].reset_index(drop=True)
     truth = known.set_index("decision_id").loc[reviews["decision_id"]].reset_index()
     act = truth["error_kind"].isin([WRONGFUL_ACTION, MISSED_VIOLATION])
@@ -81,32 +82,35 @@ def reviewed_by(reviewers: str, reviews: pd.DataFrame, known: pd.DataFrame) -> p
     return reviews.assign(verdict=verdict, correct_policy_id=truth["correct_policy_id"])
 
 
-def without_plan(reviews: pd.DataFrame, known: pd.DataFrame) -> np.ndarray:
-    """Return which golden reviews the plan leaves out, if it may choose half of them."""
+def planned_golden(reviews: pd.DataFrame, known: pd.DataFrame, n: int) -> np.ndarray:
+    """Return which reviews stay if the plan chooses n of many golden ones: errors or not, of different items."""
     golden = np.flatnonzero(reviews["source"] == GOLDEN)
     wrong = (reviews["expected"].iloc[golden] != UPHELD).to_numpy()
-    rate, n = float(known["is_error"].mean()), len(golden) // 2
+    again = reviews["decision_id"].iloc[golden].duplicated().to_numpy()
     reviewing = ReviewAssumptions(found=0.9, alarm=0.04, adjudicate_flags=False)
-    errors = min(split_golden_items(n, rate, reviewing), int(wrong.sum()))
-    kept = [golden[wrong][:errors], golden[~wrong][: n - errors]]
-    return np.isin(np.arange(len(reviews)), np.setdiff1d(golden, np.concatenate(kept)))
-
-
-def unplanned(reviews: pd.DataFrame) -> pd.DataFrame:
-    """Return the reviews with every other golden one, so that all variants have as many."""
-    golden = np.flatnonzero(reviews["source"] == GOLDEN)
-    return reviews[~np.isin(np.arange(len(reviews)), golden[1::2])].reset_index(drop=True)
+    errors = split_golden_items(n, float(known["is_error"].mean()), reviewing)
+    kept = [
+        golden[kind][np.argsort(again[kind], kind="stable")][:count]
+        for kind, count in ((wrong, errors), (~wrong, n - errors))
+    ]
+    stays = np.concatenate([np.flatnonzero(reviews["source"] != GOLDEN), *kept])
+    return np.isin(np.arange(len(reviews)), stays)
 
 
 def compare(seed: int, options: argparse.Namespace) -> pd.DataFrame:
-    market = simulate(options.decisions, days=180, seed=seed, golden_share=2 * options.golden)
+    markets = [
+        simulate(options.decisions, days=180, seed=seed, golden_share=times * options.golden)
+        for times in (1, 4)
+    ]
+    market = markets[0]
     decisions = market.decisions.assign(enforced=~market.decisions["action"].isin(ALLOW_ACTIONS))
     columns = ["decision_id", "is_error", "error_kind", "correct_policy_id"]
     known = decisions.merge(market.truth[columns], on="decision_id")
-    parts = [
-        estimated(Snapshot(decisions, reviewed_by(who, market.reviews, known)), known, who, seed)
-        for who in REVIEWERS
-    ]
+    parts = []
+    for who in REVIEWERS:
+        reviews = markets[who == "golden, planned"].reviews
+        snapshot = Snapshot(decisions, reviewed_by(who, reviews, known))
+        parts.append(estimated(snapshot, known, who, seed))
     return pd.concat(parts, ignore_index=True)
 
 

@@ -144,13 +144,20 @@ def main() -> None:
     for seed in range(options.first, options.first + options.seeds):
         frames.append(compare(seed, options))
         print(f"{len(frames)}/{options.seeds} marketplaces", file=sys.stderr, flush=True)
-    rows = pd.concat(frames, ignore_index=True)
+        options.out.mkdir(parents=True, exist_ok=True)
+        table = summarise(pd.concat(frames, ignore_index=True))
+        table.to_csv(options.out / "marketplaces.csv", float_format="%.5g")
+    print(table.round(4).to_string())
+
+
+def summarise(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return coverage and width of each measure, scope and kind of reviewers."""
     told = rows[~rows["suppressed"].astype(bool)].assign(
         covered=lambda r: (r["low"] <= r["truth"]) & (r["truth"] <= r["high"]),
         width=lambda r: r["high"] - r["low"],
         proxy_inside=lambda r: ((r["low"] <= r["proxy"]) & (r["proxy"] <= r["high"])).where(r["proxy"].notna()),
     )  # fmt: skip
-    table = told.groupby(["reviewers", "scope", "measure", "control"]).agg(
+    return told.groupby(["reviewers", "scope", "measure", "control"]).agg(
         cells=("covered", "size"),
         coverage=("covered", "mean"),
         bias=("truth", lambda t: float((told.loc[t.index, "estimate"] - t).mean())),
@@ -158,9 +165,6 @@ def main() -> None:
         median_width=("width", "median"),
         proxy_inside=("proxy_inside", "mean"),
     )
-    print(table.round(4).to_string())
-    options.out.mkdir(parents=True, exist_ok=True)
-    table.to_csv(options.out / "marketplaces.csv", float_format="%.5g")
 
 
 if __name__ == "__main__":

@@ -336,7 +336,7 @@ def main() -> None:
             print(f"{row['accident']:60s} {figures}", flush=True)
             if chosen.texts:
                 print("   ", last)
-    if found and not chosen.only:
+    if found and (not chosen.only or chosen.out != RESULTS):
         chosen.out.mkdir(parents=True, exist_ok=True)
         frame = pd.DataFrame(found)
         frame.to_csv(chosen.out / "accidents.csv", index=False, float_format="%.4f")

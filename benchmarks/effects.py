@@ -55,7 +55,7 @@ CELLS = [
         )
         for effect in (0.0, -0.08)
     ),
-    *(Cell(f"policies wander by {w:.0%}, effect=0", wander=w) for w in (0.15, 0.3)),
+    *(Cell(f"policies wander by {w:.0%}, effect=0", wander=w) for w in (0.15, 0.3, 0.5)),
     Cell("found on the time before, effect=0", found=True),
     Cell("found on the time before, effect=-0.08", found=True, effect=-0.08),
     Cell("six looks, effect=0", looks=6, slice_reviews=400),

@@ -5,6 +5,7 @@
     python benchmarks/findings.py peers --seeds 2000-2001 --decisions 100000
     python benchmarks/findings.py speed
     python benchmarks/findings.py sizes --repetitions 200
+    python benchmarks/findings.py monthly --repetitions 3
 
 Each run prints its figures and writes benchmarks/results/findings_<part>[_<decisions>].csv.
 
@@ -17,12 +18,14 @@ decisions of the log, shows no excess of its kind of error over the rest of its 
 
 import argparse
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from errdetect.config import load_config
 from errdetect.data.action_meanings import ALLOW_ACTIONS
 from errdetect.data.policy_catalogue import Policy
 from errdetect.findings.audit_evidence import (
@@ -36,10 +39,13 @@ from errdetect.findings.conditions import condition_columns, list_conditions
 from errdetect.findings.error_slices import find_slices
 from errdetect.findings.findings import Findings, find_findings
 from errdetect.findings.rate_tests import excess_p_value
+from errdetect.model.training import cross_fit
 from errdetect.schemas import MISSED_VIOLATION, WRONGFUL_ACTION
 from errdetect.simulation.marketplace import Marketplace, simulate
 from errdetect.simulation.planted_errors import slice_mask
 from errdetect.snapshot import LabelRules, Snapshot
+
+START = pd.Timestamp("2026-01-01", tz="UTC")
 
 #: What the simulator calls a cause, and what errdetect should say of errors that come from it.
 NAMES = {
@@ -57,7 +63,17 @@ NAMES = {
     "noise": "machine_fault",
 }
 OVERLAP = 0.5
-SCORED = ("false", "covered", "cause_asked", "cause_right", "cause_wanted", "cause")
+SCORED = (
+    "false",
+    "covered",
+    "said_excess",
+    "true_base",
+    "true_rate",
+    "cause_asked",
+    "cause_right",
+    "cause_wanted",
+    "cause",
+)
 #: A cause is only asked for where one cause of the simulator makes at least half of the errors.
 MOSTLY = 0.5
 
@@ -115,6 +131,9 @@ def score_slices(
             {
                 "false": rate <= other,
                 "covered": row["low"] <= rate <= row["high"],
+                "said_excess": row["error_rate"] - row["base_rate"],
+                "true_base": float(wrong[rows | rest].mean()),
+                "true_rate": rate,
                 "cause_asked": asked,
                 "cause_right": asked and NAMES[str(causes.index[0])] == row["cause"],
                 "cause_wanted": NAMES[str(causes.index[0])] if asked else "",
@@ -204,6 +223,7 @@ def score_bars(
         then = harms[chosen.iloc[0]] if len(chosen) else now
         moves.append(
             {
+                **said_gain(found, names),
                 "by_market": not pd.isna(names[2]),
                 "recommended": bool(len(chosen)),
                 "gained": now - then,
@@ -214,13 +234,30 @@ def score_bars(
     return pd.DataFrame(rows), pd.DataFrame(moves)
 
 
+def said_gain(found: Findings, names: tuple[str, str, str]) -> dict[str, float]:
+    """Return what the findings say that a confirmed threshold gains in 30 days, with limits."""
+    rows = found.findings
+    own = rows[(rows["kind"] == "threshold") & rows["confirmed"] & (rows["policy_id"] == names[0])]
+    wanted = {("moderator", names[1])} | (
+        {("market", names[2])} if not pd.isna(names[2]) else set()
+    )
+    for row in own.to_dict("records"):
+        if {(c["column"], c["value"]) for c in row["conditions"]} == wanted:
+            return {key: row[f"harm_saved{end}"] for key, end in
+                    (("said", ""), ("said_low", "_low"), ("said_high", "_high"))}  # fmt: skip
+    return dict.fromkeys(("said", "said_low", "said_high"), np.nan)
+
+
 def planted(options: argparse.Namespace) -> None:
     slices, hits, bars, moves, accounts, seconds = [], [], [], [], [], []
     for seed in options.seeds:
         market, snapshot = world(seed, options.decisions)
         decisions = snapshot.decisions
         started = time.perf_counter()
-        found = find_findings(snapshot, rng=np.random.default_rng(0))
+        audit = snapshot.audit_sample
+        fitted = cross_fit(decisions, audit.position, audit.answer, audit.weight)
+        p_error = None if fitted is None else fitted.p_error  # as a report has it
+        found = find_findings(snapshot, rng=np.random.default_rng(0), p_error=p_error)
         seconds.append(time.perf_counter() - started)
         log = read_decision_log(snapshot)
         judged = read_audit_evidence(snapshot, log.policy, log.early)
@@ -231,7 +268,7 @@ def planted(options: argparse.Namespace) -> None:
         ]
         table, moved = score_bars(market, decisions, found, catalogue(market))
         bars.append(table)
-        moves.append(moved)
+        moves.append(moved.assign(gained_30=moved["gained"] * 30 / log.days))
         accounts += score_accounts(market, decisions, found)
         print(f"seed {seed}: {seconds[-1]:.1f} s", file=sys.stderr, flush=True)
     summary = summarise(
@@ -259,7 +296,9 @@ def score_accounts(
             policy = decisions["policy_id"].eq(row["policy_id"]).to_numpy(dtype=bool)
             theirs = decisions["account_id"].isin(row["account_ids"]).to_numpy(dtype=bool)
             rate, other = wrong[policy & theirs].mean(), wrong[policy & ~theirs].mean()
-            out.append({"false": rate <= other, "covered": row["low"] <= rate <= row["high"]})
+            covered = row["low"] <= rate <= row["high"]
+            line = {"false": rate <= other, "covered": covered}
+            out.append({**line, "true": rate, "said": row["error_rate"]})
     return out
 
 
@@ -272,6 +311,7 @@ def summarise(
 ) -> dict[str, float]:
     asked = slices[slices["cause_asked"].astype(bool)]
     moved = moves[moves["recommended"]]
+    said = moved[moved["said"].notna()]
     covered = bars.groupby("measure")["covered"].mean()
     return {
         "marketplaces": hits["seed"].nunique(),
@@ -284,14 +324,22 @@ def summarise(
         "confirmed": len(slices),
         "false_share": slices["false"].mean(),
         "rate_covered": slices["covered"].mean(),
+        "true_excess_over_policy": (slices["true_rate"] - slices["true_base"]).mean(),
+        "said_excess_over_policy": slices["said_excess"].mean(),
         "causes_asked": len(asked),
         "causes_right": asked["cause_right"].mean(),
         "account_groups": len(accounts),
         "account_groups_false": accounts["false"].mean() if len(accounts) else np.nan,
+        "account_groups_covered": accounts["covered"].mean() if len(accounts) else np.nan,
+        "account_groups_true": accounts["true"].mean() if len(accounts) else np.nan,
+        "account_groups_said": accounts["said"].mean() if len(accounts) else np.nan,
         "bar_rows": len(bars) / 3,
         **{f"bar_{name}_covered": float(value) for name, value in covered.items()},
         "bars_recommended": len(moved),
         "bars_recommended_better": (moved["gained"] > 0).mean(),
+        "bar_gain_true": said["gained_30"].mean(),
+        "bar_gain_said": said["said"].mean(),
+        "bar_gain_covered": said["gained_30"].between(said["said_low"], said["said_high"]).mean(),
         "bar_gain_share_of_possible": moves["gained"].sum() / moves["possible"].sum(),
         "bar_regret_share_of_harm": (moves["possible"] - moves["gained"]).sum()
         / moves["harm_now"].sum(),
@@ -502,6 +550,45 @@ def sizes(options: argparse.Namespace) -> None:
     write(pd.DataFrame(lines).set_index("planted"), "findings_sizes.csv", options.out)
 
 
+def monthly(options: argparse.Namespace) -> None:
+    """Twelve monthly reports of logs without any effect, in one ledger: is anything found?"""
+    from errdetect.workflows.report import report
+
+    rows = []
+    for year in range(options.repetitions):
+        with tempfile.TemporaryDirectory() as folder:
+            for month in range(12):
+                snapshot, _ = one_slice(10_000 + 12 * year + month, 0.0)
+                moved = pd.Timedelta(days=30 * month)
+                decisions, reviews = snapshot.decisions, snapshot.reviews
+                share = pd.Timedelta(days=30) / (decisions["decided_at"].max() - START)
+                at = START + (decisions["decided_at"] - START) * share + moved
+                known = START + (reviews["reviewed_at"] - START) * share + moved
+                place = Path(folder) / f"{month:02d}"
+                place.mkdir()
+                named = decisions.drop(columns="enforced").assign(
+                    decided_at=at, decision_id=f"m{month}-" + decisions["decision_id"],
+                    action=np.where(decisions["enforced"], "remove", "approve"),
+                )  # fmt: skip
+                named.to_parquet(place / "decisions.parquet")
+                reviews.assign(
+                    reviewed_at=known, decision_id=f"m{month}-" + reviews["decision_id"],
+                    review_id=f"m{month}-" + reviews["review_id"],
+                ).to_parquet(place / "reviews.parquet")  # fmt: skip
+                (place / "config.yaml").write_text(
+                    "version: 1\ndata: {decisions: decisions.parquet, reviews: reviews.parquet}\n"
+                    "ledger: {url: sqlite:///../ledger.db}\n"
+                )
+                result = report(load_config(place / "config.yaml"), place / "out")
+                level = next(note for note in result.notes if "false discovery rate of" in note)
+                rows.append({"year": year, "month": month, "confirmed": result.n_confirmed})
+                print(year, month, result.n_confirmed, level[:70], flush=True)
+    table = pd.DataFrame(rows)
+    print(f"{len(table)} reports: {table['confirmed'].sum()} false findings, in "
+          f"{int((table.groupby('year')['confirmed'].sum() > 0).sum())} of {options.repetitions} years")  # fmt: skip
+    write(table.set_index("year"), "findings_monthly.csv", options.out)
+
+
 def write(table: pd.DataFrame | pd.Series, name: str, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     table.to_csv(out / name, float_format="%.5g")
@@ -517,14 +604,15 @@ def main() -> None:
     here = Path(__file__).parent.resolve()
     sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != here]
     parser = argparse.ArgumentParser(description="Findings against the truth.")
-    parser.add_argument("part", choices=["planted", "peers", "speed", "sizes"])
+    parser.add_argument("part", choices=["planted", "peers", "speed", "sizes", "monthly"])
     parser.add_argument("--seeds", type=seeds, default=seeds("2000-2005"))
     parser.add_argument("--decisions", type=int, default=None)
     parser.add_argument("--repetitions", type=int, default=200)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     options = parser.parse_args()
     options.decisions = options.decisions or (1_000_000 if options.part == "speed" else 100_000)
-    {"planted": planted, "peers": peers, "speed": speed, "sizes": sizes}[options.part](options)
+    parts = {"planted": planted, "peers": peers, "speed": speed, "sizes": sizes, "monthly": monthly}
+    parts[options.part](options)
 
 
 if __name__ == "__main__":

@@ -189,12 +189,12 @@ def left_out(rng, expert: np.ndarray, confirmed: np.ndarray, which: str) -> np.n
     return rng.permutation(expert)[: 1 if which == "one" else round(share * len(expert))]
 
 
-def waiting(repetitions: int, golden: int) -> None:
+def waiting(seeds: range, golden: int) -> None:
     """One answer waits: how far does a figure move, and how much wider does it get?"""
     shift, ratio = {m: [] for m in MEASURES}, {m: [] for m in MEASURES}
     held = {(which, m): [] for which in WAITING for m in MEASURES}
     wide = {key: [] for key in held}
-    for seed in range(repetitions):
+    for seed in seeds:
         rng = np.random.default_rng([seed, 1])
         world = make_world(rng)
         reviews, _ = make_reviews(rng, world, Design(experts=True, golden=golden))
@@ -211,7 +211,7 @@ def waiting(repetitions: int, golden: int) -> None:
             moved = abs(found["one"].loc[m, "estimate"] - found["none"].loc[m, "estimate"])
             shift[m].append(moved / (wide["none", m][-1] / 2))
             ratio[m].append(wide["one", m][-1] / wide["none", m][-1])
-    print(f"answers of experts that wait; {golden} golden reviews, {repetitions} worlds")
+    print(f"answers of experts that wait; {golden} golden reviews, {len(seeds)} worlds")
     for m in MEASURES:
         print(
             f"  one waits, {m}: shift / half width {np.mean(shift[m]):.3f}, at most "
@@ -232,11 +232,11 @@ def set_aside(world: World, reviews: pd.DataFrame, p_error):
     return found, reviews[~found.covers(reviews, useless=True)]
 
 
-def reverse(repetitions: int, with_p: bool) -> None:
+def reverse(seeds: range, with_p: bool) -> None:
     """Two of 40 reviewers answer the reverse, the others never err; no golden items."""
     held, before = {m: [] for m in MEASURES}, {m: [] for m in MEASURES}
     named = total = wrongly = honest = gone = 0
-    for seed in range(repetitions):
+    for seed in seeds:
         rng = np.random.default_rng([seed, 2])
         world = make_world(rng)
         reviews, staff = make_reviews(rng, world, Design(reverse=2, perfect=True))
@@ -258,7 +258,7 @@ def reverse(repetitions: int, with_p: bool) -> None:
         for m, ok in holds(rates(world, reviews), truth).items():
             before[m].append(ok)
     print(
-        f"2 of 40 reviewers answer the reverse, P(error) {'used' if with_p else 'not used'}, {repetitions} worlds"
+        f"2 of 40 reviewers answer the reverse, P(error) {'used' if with_p else 'not used'}, {len(seeds)} worlds"
     )
     print(
         f"  named of those with 30 or more verdicts: {named} of {total}; honest named: {wrongly} of {honest}"
@@ -276,11 +276,11 @@ def reviewed_truth(world: World, staff: Staff, upheld_site: int | None = None) -
     return {m: t * found + (1 - t) * alarm for m, t in truths(world).items()}
 
 
-def upheld(repetitions: int, golden: int, experts: bool, share: float) -> None:
+def upheld(seeds: range, golden: int, experts: bool, share: float) -> None:
     """One of eight sites upholds everything."""
     held, before = {m: [] for m in MEASURES}, {m: [] for m in MEASURES}
     width, named, others = [], 0, 0
-    for seed in range(repetitions):
+    for seed in seeds:
         rng = np.random.default_rng([seed, 3])
         world = make_world(rng)
         design = Design(golden=golden, experts=experts, upheld_site=3, site_share=share)
@@ -298,19 +298,19 @@ def upheld(repetitions: int, golden: int, experts: bool, share: float) -> None:
             before[m].append(ok)
     print(
         f"one of 8 sites always upholds, {share:.0%} of the work, {golden} golden reviews, "
-        f"{'flags adjudicated' if experts else 'no experts'}, {repetitions} worlds"
+        f"{'flags adjudicated' if experts else 'no experts'}, {len(seeds)} worlds"
     )
-    print(f"  named: {named} of {repetitions}; other sites named: {others} of {7 * repetitions}")
+    print(f"  named: {named} of {len(seeds)}; other sites named: {others} of {7 * len(seeds)}")
     for m in MEASURES:
         print(f"  {m}: coverage {np.mean(held[m]):.3f}, with its verdicts {np.mean(before[m]):.3f}")
     print(f"  error_rate: mean width {np.mean(width):.3f}")
 
 
-def honest(repetitions: int, golden: int, looks: int = 12) -> None:
+def honest(seeds: range, golden: int, looks: int = 12) -> None:
     """Nobody goes wrong: who is named at any of the looks of a year?"""
     people = sites = pairs = 0
     n = [0, 0]
-    for seed in range(repetitions):
+    for seed in seeds:
         rng = np.random.default_rng([seed, 4])
         world = make_world(rng)
         reviews, _ = make_reviews(rng, world, Design(audit=2_400, golden=golden, overlap=0.2))
@@ -328,7 +328,7 @@ def honest(repetitions: int, golden: int, looks: int = 12) -> None:
         sites += sum(level == "site" for level, _ in ever)
         pairs += sum(level == "site and policy" for level, _ in ever)
         n = [n[0] + reviews["reviewer_id"].nunique(), n[1] + reviews["site"].nunique()]
-    print(f"nobody goes wrong, {golden} golden reviews, {looks} looks, {repetitions} worlds")
+    print(f"nobody goes wrong, {golden} golden reviews, {looks} looks, {len(seeds)} worlds")
     print(
         f"  named: {people} of {n[0]} reviewers, {sites} of {n[1]} sites, {pairs} pairs of site and policy"
     )
@@ -343,22 +343,23 @@ def main() -> None:
     )
     parser.add_argument("--part", choices=PARTS, action="append")
     parser.add_argument("--repetitions", type=int, default=100)
+    parser.add_argument("--first", type=int, default=0, help="seed of the first world")
     given = parser.parse_args()
-    n = given.repetitions
+    seeds = range(given.first, given.first + given.repetitions)
     for part in given.part or PARTS:
         since = time.perf_counter()
         if part == "waiting":
             for golden in (600, 0):
-                waiting(n, golden)
+                waiting(seeds, golden)
         elif part == "reverse":
             for with_p in (True, False):
-                reverse(n, with_p)
+                reverse(seeds, with_p)
         elif part == "upheld":
-            upheld(n, 300, experts=True, share=0.03)
-            upheld(n, 300, experts=False, share=0.125)
-            upheld(n, 0, experts=False, share=0.125)
+            upheld(seeds, 300, experts=True, share=0.03)
+            upheld(seeds, 300, experts=False, share=0.125)
+            upheld(seeds, 0, experts=False, share=0.125)
         else:
-            honest(max(n // 4, 1), 400)
+            honest(seeds[: max(len(seeds) // 4, 1)], 400)
         print(f"  {time.perf_counter() - since:.0f} seconds", flush=True)
 
 

@@ -364,7 +364,7 @@ class AuditSettings(ConfigSection):
         True, description="an expert adjudicates every decision that a reviewer flags as wrong"
     )
     golden_per_site: int = Field(
-        100, ge=0, description="golden items per site, half of them errors"
+        100, ge=0, description="golden items per site; plan-audit says how many should be errors"
     )
     earlier_draws: Literal["include", "leave-out"] = Field(
         "include",

@@ -8,7 +8,11 @@ import pytest
 
 from errdetect.config_schema import EstimateSettings
 from errdetect.errors import ErrdetectError
-from errdetect.estimation.audit_response import answer_completeness, response_table
+from errdetect.estimation.audit_response import (
+    answer_completeness,
+    completeness_variance,
+    response_table,
+)
 from errdetect.estimation.error_rates import estimate_rates
 from errdetect.snapshot import Snapshot
 
@@ -288,6 +292,26 @@ def test_a_second_audit_narrows_the_interval(recorded):
 def test_completeness_needs_no_correction_where_answers_are_quick():
     age = np.linspace(1, 100, 500)
     assert answer_completeness(np.full(500, 0.5), age).min() == 1.0
+
+
+def test_the_variance_of_the_completeness_is_that_of_repeated_audits():
+    rng = np.random.default_rng(12)
+    age = np.linspace(0.5, 60, 300)  # decisions of the same ages, answered anew each time
+    totals, expected, known = [], [], []
+    for _ in range(400):
+        delay = rng.exponential(15, len(age))
+        come = delay <= age
+        weight = 1 / np.maximum(answer_completeness(delay[come], age[come]), 0.25)
+        totals.append(weight.sum())
+        expected.append(completeness_variance(delay[come], age[come], weight).sum())
+        known.append((weight**2 - weight).sum())  # if the completeness were known
+    assert np.var(totals) > 1.3 * np.mean(known)
+    assert 0.8 < np.var(totals) / np.mean(np.add(expected, known)) < 1.1
+
+
+def test_quick_answers_add_no_variance():
+    age = np.linspace(1, 100, 500)
+    assert completeness_variance(np.full(500, 0.5), age, np.ones(500)).max() == 0.0
 
 
 def test_the_response_table_counts_every_draw_once():

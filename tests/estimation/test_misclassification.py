@@ -6,6 +6,8 @@ import pytest
 
 from errdetect.config_schema import EstimateSettings
 from errdetect.estimation.error_rates import estimate_rates
+from errdetect.estimation.misclassification import golden_misclassification
+from errdetect.labels.verdicts import GoldenItems
 from errdetect.snapshot import Snapshot
 
 N = 60_000
@@ -254,3 +256,17 @@ def test_sites_are_weighted_by_their_share_of_the_work():
     row = result.overall.set_index("measure").loc["error_rate"]
     assert row["low"] < wrong.mean() < row["high"]
     assert row["estimate"] == pytest.approx(wrong.mean(), abs=0.025)
+
+
+def test_false_positives_of_one_side_hold_where_the_sides_differ():
+    rng, held = np.random.default_rng(4), 0
+    n = np.arange(700)
+    enforced = (n < 150).astype(np.int64)
+    wrong = (n >= 100) & (n < 200)  # both sides have errors among them
+    for _ in range(200):
+        rate = np.where(wrong, 0.9, np.where(enforced == 1, 0.07, 0.02))
+        flag = rng.random(700) < rate
+        golden = GoldenItems(n, n * 0, enforced, wrong, flag, wrong, flag)
+        found = golden_misclassification(golden, np.ones((1, 1)), action_only=True, enforced=True)
+        held += found.alarm.low[0] <= 0.07 <= found.alarm.high[0]
+    assert held / 200 > 0.93

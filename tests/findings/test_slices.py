@@ -260,3 +260,14 @@ def test_kinds_of_error_are_told_apart(log_of, reviewed, rng, kind):
     found = [s for s in find(snapshot) if s.confirmed]
     assert KINDS[found[0].kind] in (kind, "any")
     assert found[0].rule == (Condition("market", "==", "DE"),)
+
+
+def test_a_rule_that_holds_nearly_all_decisions_is_confirmed_by_chance_only_rarely():
+    rng = np.random.default_rng(11)
+    inside = np.arange(520) < 500  # twenty others, most often with one error or none
+    p = np.array([
+        excess_p_value(evenly((rng.random(520) < 0.08).astype(float)), inside, ~inside, 0)
+        for _ in range(1500)
+    ])  # fmt: skip
+    assert (p < 0.05).mean() < 0.05
+    assert (p < 0.005).mean() < 0.005

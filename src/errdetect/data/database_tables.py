@@ -1,6 +1,7 @@
 """Databases: connections, bulk writes, batches of rows, and frames written to a table atomically."""
 
 import json
+import os
 import re
 import sqlite3
 import time
@@ -52,6 +53,7 @@ __all__ = [
     "dump_json",
     "enable_wal",
     "insert_rows",
+    "is_read_only",
     "open_engine",
     "read_table_batches",
     "read_transaction",
@@ -221,7 +223,7 @@ def open_engine(url: str, *, read_only: bool = False) -> Engine:
     if parsed.get_backend_name() == "sqlite":
         if read_only:
             file = Path(parsed.database or "").absolute()
-            place = f"file:{quote(str(file))}?mode=ro"
+            place = f"file:{quote(str(file))}?mode=ro{'&immutable=1' if _is_frozen(file) else ''}"
             parsed = URL.create("sqlite", database=place, query={"uri": "true"})
         engine = create_engine(parsed, connect_args={"timeout": _PATIENCE}, **options)
         _configure_sqlite(engine)
@@ -263,6 +265,26 @@ def sqlite_path(url: str) -> Path | None:
     """
     parsed = _parse_url(url)
     return Path(parsed.database or "") if parsed.get_backend_name() == "sqlite" else None
+
+
+def is_read_only(url: str) -> bool:
+    """Whether a URL names a SQLite file that this user cannot write, or beside which nothing can be.
+
+    Examples
+    --------
+    >>> is_read_only("sqlite:///no/such/file.db"), is_read_only("postgresql://host/shop")
+    (False, False)
+    """
+    file = sqlite_path(url)
+    if file is None or not file.is_file():
+        return False
+    return not (os.access(file, os.W_OK) and os.access(file.absolute().parent, os.W_OK))
+
+
+def _is_frozen(file: Path) -> bool:
+    """Whether a SQLite file can change no more: a write-ahead log needs files beside it otherwise."""
+    log = file.with_name(f"{file.name}-wal")
+    return file.is_file() and not log.exists() and not os.access(file.parent, os.W_OK)
 
 
 @contextmanager

@@ -19,7 +19,15 @@ from errdetect.estimation.sampling_designs import (
 )
 from errdetect.stats.intervals import wilson
 
-__all__ = ["USUAL_RATE", "AuditCost", "AuditPlan", "Method", "ReviewAssumptions", "plan_audit"]
+__all__ = [
+    "USUAL_RATE",
+    "AuditCost",
+    "AuditPlan",
+    "Method",
+    "ReviewAssumptions",
+    "plan_audit",
+    "split_golden_items",
+]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -29,6 +37,10 @@ Method = Literal["unequal", "neyman"]
 BANDS = (0.5, 0.8, 0.95, 0.99)
 #: Expected error rate where nothing is known.
 USUAL_RATE = 0.05
+#: Least share of each kind among golden items, so that their answer cannot be guessed.
+LEAST_OF_KIND = 0.1
+#: Reviewers are not planned to be better than this: an error rate of 0 would need no items.
+MOST_SENSITIVITY, LEAST_FALSE_POSITIVE = 0.95, 0.02
 
 
 @dataclass(frozen=True)
@@ -42,7 +54,9 @@ class ReviewAssumptions:
     adjudicate_flags
         Whether an expert settles every decision that a reviewer calls an error.
     golden_per_site, sites
-        Golden items that each site answers, half of them errors, and how many sites there are.
+        Golden items that each site answers, and how many sites there are.
+    golden_answered
+        Answers so far on golden items that are errors, and on correct ones, which count, too.
     minutes, expert_minutes
         Time of one review and of one adjudication.
     """
@@ -52,6 +66,7 @@ class ReviewAssumptions:
     adjudicate_flags: bool = True
     golden_per_site: int = 0
     sites: int = 1
+    golden_answered: tuple[int, int] = (0, 0)
     minutes: float = 2.0
     expert_minutes: float = 5.0
 
@@ -62,14 +77,15 @@ class AuditCost:
 
     Parameters
     ----------
-    reviews, golden, adjudications
-        Expected numbers of each.
+    reviews, golden, golden_errors, adjudications
+        Expected numbers of each; how many golden items should be errors.
     reviewer_hours, expert_hours
         Hours of work; golden items are reviewers' work.
     """
 
     reviews: int
     golden: int
+    golden_errors: int
     adjudications: int
     reviewer_hours: float
     expert_hours: float
@@ -177,7 +193,7 @@ def plan_audit(
         return np.asarray((given / size)[strata])
 
     def width(reviews: int) -> float:
-        return _half_width(p, chances(reviews), reviewing, confidence)
+        return _half_width(p, chances(reviews), reviewing, confidence, float(p.mean()))
 
     if half_width is not None:
         least = int(np.minimum(np.bincount(strata), max(minimum, 2)).sum())
@@ -228,21 +244,74 @@ def _risk_strata(p: Floats) -> Ints:
     return band.astype(np.int64)
 
 
-def _reviewer_half_widths(reviewing: ReviewAssumptions, confidence: float) -> tuple[float, float]:
+def split_golden_items(n: int, rate: float, reviewing: ReviewAssumptions) -> int:
+    """Return how many of the next golden items should be errors, so that the interval narrows most.
+
+    Parameters
+    ----------
+    n
+        Golden items to plan, of all sites.
+    rate
+        Expected error rate, in [0, 1].
+    reviewing
+        Reviewers' error rates, and the golden items answered so far.
+
+    Returns
+    -------
+    int
+        Errors among them; at least a tenth, and at most nine tenths.
+
+    Notes
+    -----
+    Minimises what golden items leave of the variance of the corrected rate (Rogan and Gladen 1978;
+    delta method), with sensitivity S and false positive rate F measured on n1 and n0 items:
+    rate^2 S(1-S)/n1 + (1-rate)^2 F(1-F)/n0, so that n1 : n0 is as rate sqrt(S(1-S)) to
+    (1-rate) sqrt(F(1-F)). Where experts settle every flag, only misses need correction.
+
+    Examples
+    --------
+    >>> reviewing = ReviewAssumptions(found=0.9, alarm=0.04, adjudicate_flags=False)
+    >>> split_golden_items(600, 0.08, reviewing), split_golden_items(600, 0.5, reviewing)
+    (70, 363)
+    """
+    sensitivity = min(reviewing.found, MOST_SENSITIVITY)
+    wrongly = max(reviewing.alarm, LEAST_FALSE_POSITIVE)
+    misses = rate * np.sqrt(sensitivity * (1 - sensitivity))
+    rest = 0.0 if reviewing.adjudicate_flags else (1 - rate) * np.sqrt(wrongly * (1 - wrongly))
+    share = misses / (misses + rest) if misses + rest > 0 else 0.5
+    errors, correct = reviewing.golden_answered
+    wanted = share * (n + errors + correct) - errors
+    return round(float(np.clip(wanted, LEAST_OF_KIND * n, (1 - LEAST_OF_KIND) * n)))
+
+
+def _golden_items(reviewing: ReviewAssumptions) -> int:
+    return reviewing.golden_per_site * reviewing.sites
+
+
+def _reviewer_half_widths(
+    rate: float, reviewing: ReviewAssumptions, confidence: float
+) -> tuple[float, float]:
     """Return the half widths of the reviewers' error rates from golden items; 0 where there are none."""
-    items = reviewing.golden_per_site * reviewing.sites / 2
-    if items < 1:
+    planned = _golden_items(reviewing)
+    if planned + sum(reviewing.golden_answered) < 1:
         return 0.0, 0.0
+    errors = split_golden_items(planned, rate, reviewing)
+    items = np.array([errors, planned - errors]) + np.array(reviewing.golden_answered)
     rates = np.array([reviewing.found, reviewing.alarm])
-    limits = wilson(rates, np.full(2, items), confidence)
+    limits = wilson(rates, np.maximum(items, 0.5), confidence)
     half = (limits.high - limits.low) / 2
     return float(half[0]), 0.0 if reviewing.adjudicate_flags else float(half[1])
 
 
 def _half_width(
-    p: Floats, probability: Floats, reviewing: ReviewAssumptions, confidence: float
+    p: Floats,
+    probability: Floats,
+    reviewing: ReviewAssumptions,
+    confidence: float,
+    rate: float,
 ) -> float:
-    found_doubt, alarm_doubt = _reviewer_half_widths(reviewing, confidence)
+    """Return the expected half width; `rate` is the whole log's, for which golden items are planned."""
+    found_doubt, alarm_doubt = _reviewer_half_widths(rate, reviewing, confidence)
     return expected_half_width(
         p, probability, found=reviewing.found,
         alarm=0.0 if reviewing.adjudicate_flags else reviewing.alarm,
@@ -268,6 +337,7 @@ def _expected_table(
     confidence: float,
 ) -> pd.DataFrame:  # fmt: skip
     """Return the expected results overall and by segment."""
+    rate = float(p.mean()) if len(p) else USUAL_RATE
 
     def row(inside: Ints) -> dict[str, float]:
         own, chance = p[inside], probability[inside]
@@ -277,9 +347,9 @@ def _expected_table(
             "n_decisions": len(own),
             "n_reviews": round(n, 1),
             "expected_rate": float(own.mean()) if len(own) else float("nan"),
-            "half_width": _half_width(own, chance, reviewing, confidence),
+            "half_width": _half_width(own, chance, reviewing, confidence, rate),
             "limit": min_half_width(own, n, confidence=confidence),
-            "uniform": _half_width(own, even, reviewing, confidence),
+            "uniform": _half_width(own, even, reviewing, confidence, rate),
         }
 
     rows = [row(np.arange(len(p)))]
@@ -294,12 +364,14 @@ def _expected_table(
 
 def _audit_cost(p: Floats, probability: Floats, reviewing: ReviewAssumptions) -> AuditCost:
     reviews = round(float(probability.sum()))
-    golden = reviewing.golden_per_site * reviewing.sites
+    golden = _golden_items(reviewing)
+    rate = float(p.mean()) if len(p) else USUAL_RATE
     flags = float((probability * (reviewing.alarm + (reviewing.found - reviewing.alarm) * p)).sum())
     adjudications = int(np.ceil(flags)) if reviewing.adjudicate_flags else 0
     return AuditCost(
         reviews=reviews,
         golden=golden,
+        golden_errors=split_golden_items(golden, rate, reviewing),
         adjudications=adjudications,
         reviewer_hours=round((reviews + golden) * reviewing.minutes / 60, 1),
         expert_hours=round(adjudications * reviewing.expert_minutes / 60, 1),

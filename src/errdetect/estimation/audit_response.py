@@ -31,6 +31,7 @@ __all__ = [
     "audited_log",
     "calibrated_weights",
     "compare_with_log",
+    "completeness_variance",
     "response_table",
     "unaudited_decisions",
 ]
@@ -255,13 +256,54 @@ def answer_completeness(delay: Floats, age: Floats, at: Floats | None = None) ->
     [0.0]
     """
     at = age if at is None else at
+    step, count, at_risk = _reverse_time_risk(delay, age)
+    later = np.append(np.cumprod((1 - count / at_risk)[::-1])[::-1], 1.0)
+    found = later[np.searchsorted(step, at, side="right")]
+    return np.where(at < step[0], 0.0, found) if len(step) else np.ones(len(at))
+
+
+def _reverse_time_risk(delay: Floats, age: Floats) -> tuple[Floats, Ints, Ints]:
+    """Return each distinct delay, its answers, and those whose delay could have been this long."""
     step, count = np.unique(delay, return_counts=True)
     at_risk = np.searchsorted(np.sort(delay), step, side="right") - np.searchsorted(
         np.sort(age), step, side="left"
     )
-    later = np.append(np.cumprod((1 - count / np.maximum(at_risk, count))[::-1])[::-1], 1.0)
-    found = later[np.searchsorted(step, at, side="right")]
-    return np.where(at < step[0], 0.0, found) if len(step) else np.ones(len(at))
+    return step, count, np.maximum(at_risk, count)
+
+
+def completeness_variance(delay: Floats, age: Floats, weight: Floats) -> Floats:
+    """Return what the estimated completeness adds to the variance of a sum of weights, by answer.
+
+    The weights are divided by `answer_completeness`, whose logarithm is a sum over delays of independent
+    estimates with Greenwood's variance d / (r (r - d)), for d of r answers: every one moves
+    the weights of all younger decisions together.
+
+    Parameters
+    ----------
+    delay, age
+        As for `answer_completeness`, shape (n,).
+    weight
+        Divided by the completeness, shape (n,).
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (n,); adds up to the variance of the sum of the weights.
+
+    Examples
+    --------
+    >>> delay, age = np.array([1.0, 1.0, 9.0]), np.array([2.0, 10.0, 10.0])
+    >>> completeness_variance(delay, age, np.array([2.0, 1.0, 1.0])).tolist()
+    [2.0, 0.0, 0.0]
+    """
+    step, count, at_risk = _reverse_time_risk(delay, age)
+    order = np.argsort(age)
+    younger = np.append(0.0, np.cumsum(weight[order]))
+    total = younger[np.searchsorted(age[order], step, side="left")]
+    # Where all at risk are of this delay, younger answers have completeness 0 and are not weighed.
+    moved = total * count / (at_risk * np.maximum(at_risk - count, 1))
+    later = np.append(np.cumsum(moved[::-1])[::-1], 0.0)
+    return np.asarray(weight * later[np.searchsorted(step, age, side="right")])
 
 
 def _weigh_late_answers(
@@ -274,6 +316,7 @@ def _weigh_late_answers(
     complete, least = _completeness_by_kind(delay, age, audit.flagged)
     if _is_negligible(audit, complete) or not _is_plausible(times, log, complete):
         return log
+    flagged, stays = audit.flagged, np.ones(len(age), bool)
     young = least < MIN_COMPLETE
     oldest = float(age[young].max(initial=0.0))
     end = moment - np.timedelta64(int(oldest * 86_400_000_000), "us")
@@ -290,6 +333,9 @@ def _weigh_late_answers(
         log, complete = _restrict(log, inside, note), complete[stays]
         audit = log.audit
     complete = np.maximum(complete, MIN_COMPLETE)
+    weight = np.zeros(len(age))
+    weight[stays] = audit.weight / complete
+    unsure = _completeness_variance_by_kind(delay, age, flagged, weight)[stays]
     missing = _late_share(audit, complete)
     unanswered = log.unanswered
     if unanswered is not None and len(unanswered.weight):
@@ -304,7 +350,9 @@ def _weigh_late_answers(
     audit = replace(
         audit,
         weight=audit.weight / complete,
-        own_variance=audit.variance / complete**2 + (audit.weight / complete) ** 2 * (1 - complete),
+        own_variance=audit.variance / complete**2
+        + (audit.weight / complete) ** 2 * (1 - complete)
+        + unsure,
     )
     return replace(log, audit=audit, unanswered=unanswered, notes=(*log.notes, note))
 
@@ -342,6 +390,17 @@ def _completeness_by_kind(delay: Floats, age: Floats, flagged: Bools) -> tuple[F
     return complete, np.minimum(errors, others)
 
 
+def _completeness_variance_by_kind(
+    delay: Floats, age: Floats, flagged: Bools, weight: Floats
+) -> Floats:
+    """Return `completeness_variance` of each kind; 0 where both share one, which moves no rate."""
+    unsure = np.zeros(len(age))
+    if min(flagged.sum(), (~flagged).sum()) >= MIN_ANSWERS:
+        for kind in (flagged, ~flagged):
+            unsure[kind] = completeness_variance(delay[kind], age[kind], weight[kind])
+    return unsure
+
+
 def _is_plausible(times: Times, log: AuditedLog, complete: Floats) -> bool:
     """Whether the answers still to come, by their delays, fit into the log.
 
@@ -354,7 +413,7 @@ def _is_plausible(times: Times, log: AuditedLog, complete: Floats) -> bool:
     edges = np.quantile(times[log.inside].astype(np.int64), np.arange(1, n_parts) / n_parts)
     part = np.searchsorted(edges, times.astype(np.int64), side="right")
     size = np.bincount(part[log.inside], minlength=n_parts)
-    weight = audit.weight / complete
+    weight = audit.weight / np.maximum(complete, MIN_COMPLETE)  # as they would be weighed
     at = part[audit.position]
     before, total = np.bincount(at, audit.weight, n_parts), np.bincount(at, weight, n_parts)
     sd = np.sqrt(np.bincount(at, weight**2, n_parts))

@@ -39,6 +39,8 @@ MIN_GOLDEN = 20
 MIN_GOLDEN_ERRORS = 10
 #: Least standard deviation of the log-odds of sites' true rates that partial pooling assumes.
 MIN_BETWEEN = 0.3
+#: The same of the two sides: reviewers lean towards the machine, and two groups measure no spread.
+MIN_BETWEEN_SIDES = 1.2
 #: Adjudicated draws of each kind (flagged, not flagged) below which they do not measure reviewers.
 MIN_ADJUDICATED = 20
 
@@ -83,12 +85,17 @@ class _PooledRates:
 
 
 def _pool_rates(
-    group: Ints, item: Ints, flagged: Bools, n_groups: int, confidence: float
+    group: Ints,
+    item: Ints,
+    flagged: Bools,
+    n_groups: int,
+    confidence: float,
+    min_between: float = MIN_BETWEEN,
 ) -> _PooledRates:
     """Estimate each group's rate by partial pooling, so that few items count for what they are.
 
     The variance between groups is DerSimonian and Laird's (1986, Controlled Clinical Trials 7,
-    177-188) and at least that of log-odds which differ by `MIN_BETWEEN`.
+    177-188) and at least that of log-odds which differ by `min_between`.
     """
     count = np.bincount(group + 1, minlength=n_groups + 1)[1:]
     present = np.flatnonzero(count)
@@ -110,16 +117,13 @@ def _pool_rates(
     mean = float(np.average(rate, weights=weight)) if len(present) else float(everyone.estimate[0])
     excess = float((weight * (rate - mean) ** 2).sum()) - (len(present) - 1)
     scale = weight.sum() - (weight**2).sum() / max(weight.sum(), 1e-12)
-    least = (MIN_BETWEEN * spread * (1 - spread)) ** 2
+    least = (min_between * spread * (1 - spread)) ** 2
     between = max(excess / scale if scale > 0 else 0.0, least)
     weight = 1 / (variance + between)
-    centre = (
-        float(np.average(rate, weights=weight)) if len(present) else float(everyone.estimate[0])
-    )
+    middle, low, high = (float(v[0]) for v in everyone)
+    centre = float(np.average(rate, weights=weight)) if len(present) else middle
     extra = between * float((weight**2).sum() / weight.sum() ** 2) if len(present) else between
     reach = critical_value(confidence) ** 2 * extra
-    low, high = (float(v[0]) for v in (everyone.low, everyone.high))
-    middle = float(everyone.estimate[0])
     pooled = Interval(
         np.array([centre]),
         np.array([max(centre - float(np.sqrt((middle - low) ** 2 + reach)), 0.0)]),
@@ -165,7 +169,8 @@ def _side_mixture(
         return both
     own = _site_mixture(golden.site[side], golden.item[side], flagged[side], share, confidence)
     group = side[chosen].astype(np.int64)
-    rates = _pool_rates(group, golden.item[chosen], flagged[chosen], 2, confidence)
+    items, flags = golden.item[chosen], flagged[chosen]
+    rates = _pool_rates(group, items, flags, 2, confidence, MIN_BETWEEN_SIDES)
     trust = float(rates.trust[1])
     between = critical_value(confidence) ** 2 * rates.between * (1 - trust) ** 2
     mixed = mix_intervals(both, own, trust)
@@ -691,7 +696,5 @@ def _most_precise(known: dict[str, Misclassification], *, misses_only: bool) -> 
 
 def _mean_width(reviewers: Misclassification, *, misses_only: bool) -> float:
     """Return the mean width of the reviewers' intervals, to choose the more precise source."""
-    found = float((reviewers.found.high - reviewers.found.low).mean())
-    return (
-        found if misses_only else found + float((reviewers.alarm.high - reviewers.alarm.low).mean())
-    )
+    rates = (reviewers.found,) if misses_only else (reviewers.found, reviewers.alarm)
+    return sum(float((rate.high - rate.low).mean()) for rate in rates)

@@ -210,6 +210,12 @@ class ExcessTest:
         Variance of the weighted count over its mean.
     tail
         Third moment of the weighted count over its variance, in units of `scale`.
+    per_error
+        Effective errors for each unit of the weighted count inside.
+    errors_outside
+        Effective errors outside.
+    share
+        Share of all effective errors that would be inside if the rates were equal.
     """
 
     total: float
@@ -217,6 +223,9 @@ class ExcessTest:
     weight: float
     scale: float
     tail: float
+    per_error: float
+    errors_outside: float
+    share: float
 
     @property
     def p_value(self) -> float:
@@ -232,7 +241,12 @@ class ExcessTest:
 
     def _tail_probability(self, total: float) -> float:
         above = max(total - self.mean * (1 - 1 / self.tail), 0.0) / (self.tail * self.scale)
-        return float(gammainc(above, self.mean / (self.tail**2 * self.scale))) if above else 1.0
+        if not above:
+            return 1.0
+        as_count = float(gammainc(above, self.mean / (self.tail**2 * self.scale)))
+        # Few errors outside leave their rate open: given all errors, how many would be inside?
+        inside = total * self.per_error
+        return max(as_count, float(betainc(inside, self.errors_outside + 1, self.share)))
 
 
 def excess_p_value(evidence: AuditEvidence, inside: Bools, outside: Bools, kind: int) -> float:
@@ -283,7 +297,8 @@ def excess_test(
     variance and third moment. The variance is the larger of the design's under the outside rate
     (with that rate's own variance) and that of the errors seen inside (Fay and Feuer
     1997, Statistics in Medicine 16, 791-801), the third moment the design's. Few, heavy errors
-    therefore count as few.
+    therefore count as few. The p-value is not below that of the conditional test of two counts
+    (Przyborowski and Wilenski 1940, Biometrika 31, 313-323), which holds where the rest is small.
     """
     w, e = evidence.weight, evidence.errors[:, kind]
     total = float((w * e)[inside].sum())
@@ -306,13 +321,26 @@ def excess_test(
     spread = evidence.spread[inside, kind]
     # Errors are no rare events where a policy errs often: the variance is binomial.
     right = 1 - np.minimum(spread / w[inside] * rate, _MOST_COMMON)
-    outside_variance *= left * (1 - min(rate, _MOST_COMMON))
+    binomial = 1 - min(rate, _MOST_COMMON)
+    outside_variance *= left * binomial
     null = left * float(w[inside] @ (spread * right) / spread.sum())
     null += weight_in**2 * min(outside_variance, rate**2) / mean
-    scale = max(null, seen * (1 - min(rate, _MOST_COMMON)))
+    scale = max(null, seen * binomial)
+    unit_in = seen * binomial
+    unit_out = left * binomial * _error_weight(w[outside], e[outside])
     # Heavily weighted errors are rare: the third moment sets the length of the tail.
     tail = max(float(w[inside] ** 2 @ spread * spread.sum() / (w[inside] @ spread) ** 2), 1.0)
-    return ExcessTest(total, mean, weight_in, scale, tail)
+    return ExcessTest(
+        total, mean, weight_in, scale, tail,
+        per_error=1 / unit_in, errors_outside=errors_out / unit_out,
+        share=weight_in / unit_in / (weight_in / unit_in + weight_out / unit_out),
+    )  # fmt: skip
+
+
+def _error_weight(weight: Floats, error: Floats) -> float:
+    """Return the mean weight of the errors, each by its weight; of all decisions without errors."""
+    total = float(weight @ error)
+    return float(weight**2 @ error) / total if total > 0 else float(weight.mean())
 
 
 def selected_rate(measured: Rate, critical: float, floor: float) -> float:

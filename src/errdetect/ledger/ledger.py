@@ -10,6 +10,7 @@ import pyarrow as pa
 from sqlalchemy import Engine, select
 
 from errdetect.data.database_tables import (
+    is_read_only,
     open_engine,
     read_transaction,
     redacted_url,
@@ -23,7 +24,7 @@ from errdetect.ledger.remediation_records import RemediationRecords
 from errdetect.ledger.review_records import ReviewRecords
 from errdetect.ledger.row_conversion import record_events, rows_to_frame
 from errdetect.ledger.run_records import RunRecords
-from errdetect.ledger.schema_upgrade import schema_version, upgrade_ledger
+from errdetect.ledger.schema_upgrade import is_current, schema_version, upgrade_ledger
 
 __all__ = ["Ledger", "find_ledger", "open_ledger"]
 
@@ -68,6 +69,17 @@ class Ledger(RunRecords, ReviewRecords, AuditRecords, RemediationRecords, Propos
     def place(self) -> str:
         """Its location, without user or password."""
         return redacted_url(self.engine.url)
+
+    def check_writable(self) -> None:
+        """Begin a transaction that could write, and leave it.
+
+        Raises
+        ------
+        DataError
+            Where nothing can be written.
+        """
+        with write_transaction(self.engine):
+            pass
 
     def history(self, entity: str | None = None, id: str | None = None) -> pd.DataFrame:
         """Return the events in order: entity, id, what, from, to, by, at, note.
@@ -146,7 +158,7 @@ def open_ledger(url: str) -> Ledger:
 
 
 def find_ledger(url: str) -> Ledger | None:
-    """Open a ledger if there is one; never create it.
+    """Open a ledger if there is one; never create it. One on read-only storage can be read.
 
     Returns
     -------
@@ -166,7 +178,8 @@ def find_ledger(url: str) -> Ledger | None:
     file = sqlite_path(url)
     if file is not None and not file.is_file():
         return None
-    with read_transaction(open_engine(url, read_only=True)) as connection:
+    engine = open_engine(url, read_only=True)
+    with read_transaction(engine) as connection:
         if schema_version(connection) is None:
             return None
-    return open_ledger(url)
+    return Ledger(engine) if is_read_only(url) and is_current(engine) else open_ledger(url)

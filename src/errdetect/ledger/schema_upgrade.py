@@ -18,7 +18,7 @@ from errdetect.data.database_tables import (
 from errdetect.errors import DataError, error_message
 from errdetect.ledger.table_definitions import VERSION_TABLE
 
-__all__ = ["schema_version", "upgrade_ledger"]
+__all__ = ["is_current", "schema_version", "upgrade_ledger"]
 
 _FOLDER = Path(__file__).parent / "migrations"
 _ONE_AT_A_TIME = threading.Lock()  # Alembic keeps the running migration in a global
@@ -32,16 +32,32 @@ def upgrade_ledger(engine: Engine) -> None:
     DataError
         If a newer errdetect created the tables, or they cannot be created.
     """
-    config = Config()
-    config.set_main_option("script_location", str(_FOLDER).replace("%", "%%"))
-    scripts = ScriptDirectory.from_config(config)
-    if _current_version(engine, scripts) == scripts.get_current_head():
+    if is_current(engine):
         return
+    config = _migrations()
     if engine.dialect.name == "sqlite":
         enable_wal(engine)
     with _ONE_AT_A_TIME, write_transaction(engine) as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+
+
+def is_current(engine: Engine) -> bool:
+    """Whether the ledger's tables need no upgrade.
+
+    Raises
+    ------
+    DataError
+        If a newer errdetect created them, or they cannot be read.
+    """
+    scripts = ScriptDirectory.from_config(_migrations())
+    return _current_version(engine, scripts) == scripts.get_current_head()
+
+
+def _migrations() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(_FOLDER).replace("%", "%%"))
+    return config
 
 
 def schema_version(connection: Connection) -> str | None:

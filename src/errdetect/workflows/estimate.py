@@ -125,8 +125,9 @@ def estimate(
         if rows is not None:
             files["dsa"] = Path(dsa or "")
             write_dsa(rows, files["dsa"])
-    pending = sample.snapshot.audit_sample.pending
-    notes = (*loaded.notes, *sample.notes, *rates.notes, *_response_notes(response), *pending)
+    audit = sample.snapshot.audit_sample
+    answered = _response_notes(response, audited=len(audit.position) > 0)
+    notes = (*loaded.notes, *sample.notes, *rates.notes, *answered, *audit.pending)
     return EstimateResult(estimates, files, notes, intake)
 
 
@@ -136,10 +137,17 @@ _RESPONSE_COLUMNS = ("policy_id", "market", "enforced")
 _MIN_DRAWN = 20
 
 
-def _response_notes(response: pd.DataFrame) -> tuple[str, ...]:
+#: What the estimates rest on where nothing tells a lost review from a smaller sample.
+_UNRECORDED = (
+    "the audit's draw is not recorded, so reviews that were lost would not show (plan-audit records it, "
+    "data.draws brings it in)"
+)
+
+
+def _response_notes(response: pd.DataFrame, *, audited: bool) -> tuple[str, ...]:
     """Return how many draws were answered, and where least."""
     if not len(response):
-        return ()
+        return (_UNRECORDED,) if audited else ()
     weeks = response[response["column"] == "week"]
     drawn, answered = int(weeks["n_drawn"].sum()), int(weeks["n_answered"].sum())
     note = f"{answered:,} of {drawn:,} drawn decisions are reviewed ({answered / drawn:.0%})"

@@ -411,8 +411,11 @@ def _reviewer_assumptions(
         expert_minutes=_median_minutes(experts, usual.expert_minutes),
     )
     one_group = np.zeros(len(sample.position), np.int64)
+    golden = snapshot.golden_items(sample.sites)
+    errors = int(golden.expected_error.sum())
+    measured = replace(measured, golden_answered=(errors, len(golden.expected_error) - errors))
     found = golden_misclassification(
-        snapshot.golden_items(sample.sites),
+        golden,
         site_shares(sample, one_group, 1),
         action_only=False,
         enforced=None,

@@ -51,6 +51,7 @@ from errdetect.workflows.report_changes import (
     confirmed_briefs,
     discovery_level,
     finding_parts,
+    ledger_problem,
     outcome_parts,
     planned_whitelist,
     proposal_rows,
@@ -451,6 +452,10 @@ def report(
         unseen, pictures = unreviewed_parts(config, snapshot, bundle, now)
         content |= {**model_facts(bundle, version), **unseen}
         content["pictures"] = [Shown(p.title, p.alt, p.png) for p in pictures]
+    recorded = level is not None or bool(briefs)
+    if recorded and (problem := ledger_problem(config)):
+        recorded = False
+        notes.append(f"{_NOT_RECORDED}: {problem}")
     progress("writing the report")
     run = describe_run(
         config, "report", {"generated_at": generated_at}, decisions=decisions, seed=config.train.seed,
@@ -460,12 +465,18 @@ def report(
     files = _write_files(
         Path(out), run, ReportContent(**content, notes=tuple(notes)), briefs, pictures
     )
-    new = record_briefs(config, briefs, at=now)
+    new = record_briefs(config, briefs, at=now) if recorded else 0
     found = content.get("findings")
     confirmed = 0 if found is None else int(found["confirmed"].sum())
-    if level is not None:
+    if recorded and level is not None:
         record_discoveries(config, snapshot, level, confirmed, at=now)
     return ReportResult(files, tuple(notes), confirmed, new)
+
+
+_NOT_RECORDED = (
+    "The ledger could not be extended: neither this report's discoveries, which later reports' level of "
+    "false findings counts on, nor its proposals are recorded"
+)
 
 
 def _review_sections(

@@ -27,6 +27,7 @@ from errdetect.changes.quality_targets import (
 from errdetect.config import Config
 from errdetect.data.atomic_writing import write_text
 from errdetect.data.policy_catalogue import Policy
+from errdetect.errors import DataError
 from errdetect.estimation.audit_plan import USUAL_RATE
 from errdetect.estimation.error_rates import RateEstimates
 from errdetect.findings.findings import Findings
@@ -41,6 +42,7 @@ __all__ = [
     "confirmed_briefs",
     "discovery_level",
     "finding_parts",
+    "ledger_problem",
     "measured_effects",
     "outcome_parts",
     "planned_whitelist",
@@ -435,6 +437,22 @@ def discovery_level(config: Config, snapshot: Snapshot) -> float:
         return float(str(latest.loc[period, "from"]))
     in_order = events["id"].drop_duplicates()
     return online_level(latest.loc[in_order, "to"].astype(int).tolist())
+
+
+def ledger_problem(config: Config) -> str | None:
+    """Return why a report can record nothing in the ledger, as on read-only storage; None where it can.
+
+    Parameters
+    ----------
+    config
+        From `load_config`; its ledger is created if needed.
+    """
+    try:
+        with open_ledger(config.ledger_url()) as ledger:
+            ledger.check_writable()
+    except DataError as error:
+        return str(error)
+    return None
 
 
 def record_discoveries(

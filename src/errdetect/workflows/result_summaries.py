@@ -206,7 +206,11 @@ def _plan_lines(result: PlanAuditResult) -> list[str]:
         rows.append([*named, f"{row['n_decisions']:,}", f"{row['n_reviews']:,.1f}", *figures])
     more = [f"... and {len(table) - 60:,} more rows in the file"] if len(table) > 60 else []
     cost = result.cost
-    golden = f" and {cost.golden:,} golden items" if cost.golden else ""
+    golden = (
+        f" and {cost.golden:,} golden items, {cost.golden_errors:,} of them errors,"
+        if cost.golden
+        else ""
+    )
     experts = (
         f", and about {cost.adjudications:,} flagged ones for an expert to decide ({cost.expert_hours:,} hours)"
         if cost.adjudications

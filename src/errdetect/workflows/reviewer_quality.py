@@ -1,10 +1,12 @@
 """Reviewer quality for the report: scorecards under pseudonyms, agreement, inspection plans."""
 
+import errno
 import os
 import re
 import secrets
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -63,7 +65,8 @@ def read_salt(folder: Path) -> bytes:
     """Read the secret of the pseudonyms; create it on first use.
 
     With the same file the same reviewer has the same pseudonym in every report; without it no one
-    can link pseudonyms to people. Only its owner may read it.
+    can link pseudonyms to people. Only its owner may read it. Where there is none and the folder is
+    read-only, the secret is this process's own and kept nowhere.
 
     Parameters
     ----------
@@ -90,7 +93,12 @@ def read_salt(folder: Path) -> bytes:
     place = folder / SALT
     try:
         if not place.exists():
-            _create_salt(place)
+            try:
+                _create_salt(place)
+            except OSError as error:
+                if error.errno not in _READ_ONLY:
+                    raise
+                return _unsaved_salt()
         text = place.read_bytes().strip()
     except OSError as error:
         reason = error.strerror or type(error).__name__
@@ -104,6 +112,16 @@ def read_salt(folder: Path) -> bytes:
         must = f"hold {2 * _BYTES} hexadecimal digits"
         raise ConfigError([error_message(f"The salt file '{place}'", must, got, do)])
     return bytes.fromhex(text.decode("ascii"))
+
+
+#: What an operating system says of a folder in which nothing may be written.
+_READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
+@cache
+def _unsaved_salt() -> bytes:
+    """Return a secret that lasts as long as this process."""
+    return secrets.token_bytes(_BYTES)
 
 
 def _create_salt(place: Path) -> None:
@@ -129,6 +147,10 @@ _WITHIN = 0.02  # half-width of the interval that golden items are planned for
 _UNMEASURED = (
     "The config weights all reviewers equally (labels.reviewers: votes), so their error rates are not "
     "measured. Set it to model to measure them."
+)
+_UNSAVED = (
+    "The registry's folder is read-only, so reviewers have pseudonyms of this report only: another report "
+    "gives them others."
 )
 _NO_SITE = (
     "No review names a site, so sites cannot be compared. Give reviews the column site: the team "
@@ -210,7 +232,10 @@ def reviewer_quality(config: Config, snapshot: Snapshot) -> ReviewerQuality:
     else:
         notes += model.notes
         named = bool(people["reviewer_id"].notna().any())
-        salt = read_salt(config.path(config.registry.path)) if named else secrets.token_bytes(32)
+        folder = config.path(config.registry.path)
+        salt = read_salt(folder) if named else secrets.token_bytes(32)
+        if named and not (folder / SALT).exists():
+            notes.append(_UNSAVED)
         cards = _scorecard_rows(config, snapshot, model, salt, people)
     return ReviewerQuality(cards, _agreement_rows(config, snapshot), plans, tuple(notes))
 

@@ -18,7 +18,7 @@ from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVR
 
-from errdetect.features.ngram_counts import BITS, View, clean_texts, count_ngrams
+from errdetect.features.ngram_counts import BITS, View, clean_texts, count_ngrams, split_words
 
 __all__ = [
     "MEASURE_COLUMNS",
@@ -183,7 +183,11 @@ def count_texts(
     )
     clean = clean_texts(texts)
     hashes = tag_hashes(decisions, tags)
-    counts = {v: count_ngrams(clean, v, hashes if v == "tagged" else None) for v in views}
+    lower = split_words(clean.str.lower())
+    counts = {
+        v: count_ngrams(clean if v == "cased" else lower, v, hashes if v == "tagged" else None)
+        for v in views
+    }
     enforced = decisions["enforced"].to_numpy(bool)
     return TextCounts((clean != "").to_numpy(bool), enforced, counts)
 

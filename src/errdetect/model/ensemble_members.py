@@ -550,12 +550,13 @@ class SegmentRate:
 
     def rate(self, decisions: pd.DataFrame) -> Floats:
         """Return the error rate of each decision's cell, shape (n,)."""
-        keys = _cell_keys(decisions, self.columns, self.edges)
-        out = np.full(len(decisions), self.overall)
+        first, place = _distinct_cells(decisions, self.columns, self.edges)
+        keys = _cell_keys(decisions.iloc[first], self.columns, self.edges)
+        out = np.full(len(first), self.overall)
         for depth, rates in enumerate(self.levels, start=1):
-            found = pd.Series(list(zip(*keys[:depth], strict=True))).map(rates).to_numpy(np.float64)
+            found = [rates.get(key, np.nan) for key in zip(*keys[:depth], strict=True)]
             out = np.where(np.isnan(found), out, found)
-        return out
+        return np.asarray(out[place], dtype=np.float64)
 
 
 def fit_segment_rate(decisions: pd.DataFrame, y: Floats, weight: Floats) -> SegmentRate:
@@ -601,6 +602,21 @@ def _score_margin(decisions: pd.DataFrame) -> Floats:
     if "score" not in decisions or "threshold" not in decisions:
         return np.full(len(decisions), np.nan)
     return (decisions["score"] - decisions["threshold"]).to_numpy(np.float64, na_value=np.nan)
+
+
+def _distinct_cells(
+    decisions: pd.DataFrame, columns: tuple[str, ...], edges: Floats
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return one decision of each cell, and each decision's cell."""
+    margin = _score_margin(decisions)
+    code = np.where(np.isfinite(margin), np.searchsorted(edges, margin, side="right"), -1) + 1
+    for name in columns:
+        if name in decisions:
+            own, values = pd.factorize(decisions[name], use_na_sentinel=True)
+            code = code * (len(values) + 1) + own + 1
+            code = np.unique(code, return_inverse=True)[1]  # packed again, against overflow
+    _, first, place = np.unique(code, return_index=True, return_inverse=True)
+    return first, place
 
 
 def _cell_keys(

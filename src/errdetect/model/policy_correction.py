@@ -163,7 +163,8 @@ class PolicyTokens:
         for block in blocks:
             data = self.idf[start : start + block.shape[1]].astype(np.float64)[block.indices]
             X = sparse.csr_matrix((data, block.indices, block.indptr), shape=block.shape)
-            norm = np.sqrt(np.asarray(X.multiply(X).sum(axis=1)).ravel())
+            squares = sparse.csr_matrix((data * data, block.indices, block.indptr), block.shape)
+            norm = np.sqrt(np.asarray(squares.sum(axis=1)).ravel())
             X.data *= np.repeat(1 / np.where(norm > 0, norm, 1), np.diff(X.indptr))
             out.append(X)
             start += block.shape[1]

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 __all__ = ["FrameStore"]
 
-_ROWS = 25_000  # of a part: enough for numpy, few enough for memory
+_ROWS = 10_000  # of a part: enough for numpy, few enough for memory
 
 
 class FrameStore:

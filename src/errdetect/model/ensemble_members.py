@@ -562,7 +562,7 @@ class SegmentRate:
 
     def rate(self, decisions: pd.DataFrame) -> Floats:
         """Return the error rate of each decision's cell, shape (n,)."""
-        first, place = _distinct_cells(decisions, self.columns, self.edges)
+        first, place = _distinct_segments(decisions, self.columns, self.edges)
         keys = _cell_keys(decisions.iloc[first], self.columns, self.edges)
         out = np.full(len(first), self.overall)
         for depth, rates in enumerate(self.levels, start=1):
@@ -616,10 +616,10 @@ def _score_margin(decisions: pd.DataFrame) -> Floats:
     return (decisions["score"] - decisions["threshold"]).to_numpy(np.float64, na_value=np.nan)
 
 
-def _distinct_cells(
+def _distinct_segments(
     decisions: pd.DataFrame, columns: tuple[str, ...], edges: Floats
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return one decision of each cell, and each decision's cell."""
+    """Return one decision of each segment, and each decision's segment."""
     margin = _score_margin(decisions)
     code = np.where(np.isfinite(margin), np.searchsorted(edges, margin, side="right"), -1) + 1
     for name in columns:

@@ -138,3 +138,32 @@ def test_the_config_switches_the_blocks(market, tmp_path):
     )
     assert not any(name.startswith("history_") for name in encoding.names)
     assert any(name.startswith("similar_") for name in encoding.names)
+
+
+def test_rows_of_the_log_need_no_look_up() -> None:
+    day = pd.to_datetime(["2026-01-01", "2026-01-03", "2026-01-05", "2026-01-07"], utc=True)
+    log = pd.DataFrame(
+        {
+            "decision_id": ["a", "b", "c", "d"],
+            "decided_at": day,
+            "account_id": ["x", "y", "x", None],
+            "policy_id": ["p", "p", "q", "q"],
+            "item_id": ["i", "j", "i", "j"],
+            "text": ["Buy gold", "other", "buy GOLD", None],
+            "enforced": [True, False, True, True],
+        }
+    )
+    again = log.iloc[[2, 3]].assign(account_id="y", policy_id="p").reset_index(drop=True)
+    again["decision_id"] = ["c", "e"]  # one is in the log, with other values
+    reviews = pd.DataFrame(
+        {
+            "review_id": ["r1", "r2"],
+            "decision_id": ["a", "nowhere"],
+            "source": "audit",
+            "reviewed_at": day[1:3],
+            "verdict": "overturned",
+        }
+    )
+    past = PointInTimeFeatures([log, again], reviews, history=True, similar=True)
+    for frame, rows in ((log, np.arange(4)), (again, np.arange(4, 6))):
+        pd.testing.assert_frame_equal(past.add(frame), past.add(frame, rows))

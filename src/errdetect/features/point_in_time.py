@@ -6,10 +6,13 @@ change the last digit of an earlier row.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from errdetect.data.review_versions import known_at, superseded_at
 from errdetect.labels.review_history import to_datetime64
@@ -33,6 +36,7 @@ __all__ = [
 
 
 Ints = npt.NDArray[np.int64]
+Codes = npt.NDArray[np.int32]
 
 
 class ColumnLevels:
@@ -47,30 +51,73 @@ class ColumnLevels:
     """
 
     def __init__(self, log: pd.DataFrame, columns: Sequence[str]) -> None:
-        self._log = log
+        self._log: pd.DataFrame | None = log
         self.n = len(log)
-        self.values: dict[str, pd.Index] = {}
-        self.codes: dict[str, Ints] = {}
+        self.values: dict[str, pa.Array] = {}
+        self.codes: dict[str, Codes] = {}
         for name in columns:
             if name in log:
-                codes, values = pd.factorize(log[name])
-                self.codes[name], self.values[name] = codes.astype(np.int64), pd.Index(values)
+                coded = _to_arrow(log[name]).dictionary_encode()
+                self.values[name] = coded.dictionary
+                self.codes[name] = _filled_codes(coded.indices, -1)
 
-    def of(self, decisions: pd.DataFrame) -> dict[str, Ints]:
+    def take(self, rows: npt.NDArray[Any]) -> "ColumnLevels":
+        """Return the levels with only some of the log's rows."""
+        part = ColumnLevels(pd.DataFrame(), [])
+        part._log, part.values = None, self.values
+        part.codes = self.codes_of(rows)
+        part.n = len(self._first(part.codes, rows))
+        return part
+
+    def codes_of(self, rows: npt.NDArray[Any]) -> dict[str, Codes]:
+        """Return the value codes of rows of the log, given by mask or position."""
+        return {name: codes[rows] for name, codes in self.codes.items()}
+
+    @staticmethod
+    def _first(codes: Mapping[str, Codes], rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        return next(iter(codes.values()), rows[rows] if rows.dtype == bool else rows)
+
+    def of(self, decisions: pd.DataFrame) -> dict[str, Codes]:
         """Return each decision's value codes by column: -1 missing, one above the maximum unseen."""
         if decisions is self._log:
             return self.codes
         out = {}
         for name, values in self.values.items():
             if name not in decisions:
-                out[name] = np.full(len(decisions), -1)
+                out[name] = np.full(len(decisions), -1, np.int32)
                 continue
-            column = decisions[name]
-            codes = values.get_indexer(pd.Index(column)).astype(np.int64)
-            codes[codes < 0] = len(values)
-            codes[column.isna().to_numpy(bool)] = -1
+            column = _to_arrow(decisions[name], values.type)
+            known = values.cast(column.type) if column.type != values.type else values
+            codes = _filled_codes(pc.index_in(column, value_set=known), len(values))
+            codes[np.asarray(column.is_null().to_numpy(zero_copy_only=False), bool)] = -1
             out[name] = codes
         return out
+
+
+def _to_arrow(column: pd.Series, kind: pa.DataType | None = None) -> pa.Array:
+    """Convert a column to text or numbers, of a kind if given; mixed values become marked text."""
+    if column.dtype == object:
+        column = pd.Series([_marked_text(value) for value in column], dtype="str")
+    values = pa.array(column, from_pandas=True)
+    values = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
+    text = pa.types.is_string(values.type) or pa.types.is_large_string(values.type)
+    if kind is None or text == pa.types.is_large_string(kind):
+        return values.cast(pa.large_string() if text else kind or values.type)
+    if text:  # no text equals a number
+        numbers = np.where(values.is_valid().to_numpy(zero_copy_only=False), np.inf, np.nan)
+        return pa.array(numbers, pa.float64(), from_pandas=True)
+    return pa.array([_marked_text(value) for value in column], pa.large_string())
+
+
+def _marked_text(value: object) -> str | None:
+    """Return text as it is, and anything else such that it equals no text."""
+    if isinstance(value, str):
+        return value
+    return None if value is None or value is pd.NA or value != value else f"\0{value!r}"
+
+
+def _filled_codes(indices: pa.Array, missing: int) -> Codes:
+    return np.array(pc.fill_null(indices, missing).to_numpy(zero_copy_only=False), np.int32)
 
 
 class KeyGroups:
@@ -99,29 +146,42 @@ class KeyGroups:
         self._columns = columns
         self._sizes = [len(levels.values[name]) + 1 for name in columns]
         self._log = levels.codes
+        self._values: pd.Index | None = None
+        if len(columns) == 1:  # the values' own numbers
+            self._size = self._sizes[0] - 1
+            self._codes = levels.codes[columns[0]]
+            return
         codes, values = pd.factorize(self._pack_codes(levels.codes, levels.n))
         missing = pd.Index(values).get_indexer(pd.Index([-1]))[0]
         self._values = pd.Index(values)
-        self.codes: Ints = codes.astype(np.int64)
+        self._codes = codes.astype(np.int32)
         if missing >= 0:
-            self.codes[codes == missing] = -1
-            self.codes[codes > missing] -= 1
+            self._codes[codes == missing] = -1
+            self._codes[codes > missing] -= 1
             self._values = self._values.delete(missing)
+        self._size = len(self._values)
 
     def __len__(self) -> int:
-        return len(self._values)
+        return self._size
 
-    def of(self, codes: Mapping[str, Ints]) -> Ints:
+    @property
+    def codes(self) -> Ints:
+        """Each decision's group, shape (n,): -1 missing."""
+        return self._codes.astype(np.int64)
+
+    def of(self, codes: Mapping[str, Codes]) -> Ints:
         """Return decisions' groups by their levels: -1 missing, one above the maximum unseen."""
         if codes is self._log:
             return self.codes
+        if self._values is None:
+            return codes[self._columns[0]].astype(np.int64)
         packed = self._pack_codes(codes, len(codes[self._columns[0]]))
         found = self._values.get_indexer(pd.Index(packed)).astype(np.int64)
         found[found < 0] = len(self)
         found[packed < 0] = -1
         return found
 
-    def _pack_codes(self, codes: Mapping[str, Ints], n: int) -> Ints:
+    def _pack_codes(self, codes: Mapping[str, Codes], n: int) -> Ints:
         packed = np.zeros(n, np.int64)
         missing = np.zeros(n, bool)
         for name, size in zip(self._columns, self._sizes, strict=True):
@@ -215,12 +275,12 @@ class EventTally:
             rows = by_time[sort_by_group(group[by_time])]
         else:
             rows = sort_by_group(group)
-        self._rows = rows[int((group < 0).sum()) :]
+        self._rows = rows[int((group < 0).sum()) :].astype(np.int32)
         self._key = group[self._rows] * self._span + tick[self._rows]
-        n = len(self._rows)
-        self._sums = np.zeros((n + 1, values.shape[1] + 1), np.int64)
-        self._sums[1:, 0] = np.arange(1, n + 1)
-        np.cumsum(values[self._rows], axis=0, out=self._sums[1:, 1:])
+        sums = np.zeros((len(self._rows) + 1, values.shape[1]), np.int64)
+        np.cumsum(values[self._rows], axis=0, out=sums[1:])
+        small = np.abs(sums).max(initial=0) <= np.iinfo(np.int32).max
+        self._sums = sums.astype(np.int32) if small else sums
 
     def sums_before(self, group: Ints, tick: Ints) -> Ints:
         """Return count and sums of a group's events before a tick and of all lower groups' events.
@@ -229,7 +289,10 @@ class EventTally:
         of the same events, one by start and one by end.
         """
         place = np.searchsorted(self._key, group * self._span + tick)
-        return self._sums.take(place, axis=0)
+        out = np.empty((len(place), self._sums.shape[1] + 1), np.int64)
+        out[:, 0] = place
+        out[:, 1:] = self._sums.take(place, axis=0)
+        return out
 
     def latest_before(self, group: Ints, tick: Ints, end: Ints | None = None) -> Ints:
         """Return the row of each group's latest event before a tick, shape (n,); -1 without one.
@@ -245,7 +308,7 @@ class EventTally:
             ended = ended[end[self._rows[place[ended] - 1]] < tick[ended]]
             place[ended] -= 1
             ended = ended[place[ended] > first[ended]]
-        return np.where(place > first, np.append(self._rows, -1)[place - 1], -1)
+        return np.where(place > first, np.append(self._rows, -1)[place - 1], -1).astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -308,7 +371,7 @@ def match_reviews(log: pd.DataFrame, reviews: pd.DataFrame | None) -> MatchedRev
         reviews = pd.DataFrame({name: pd.Series(dtype="str") for name in names})
         nothing = np.empty(0, np.int64)
         return MatchedReviews(reviews, nothing, nothing, nothing)
-    position = pd.Index(log["decision_id"]).get_indexer(pd.Index(reviews["decision_id"]))
+    position = _rows_of_ids(log["decision_id"], reviews["decision_id"])
     at, given = to_microseconds(known_at(reviews)), to_microseconds(reviews["reviewed_at"])
     later = superseded_at(reviews)
     until = np.where(np.isnat(later), NEVER, later.view(np.int64))
@@ -317,6 +380,17 @@ def match_reviews(log: pd.DataFrame, reviews: pd.DataFrame | None) -> MatchedRev
     reviews, position, at = reviews[usable], position[usable].astype(np.int64), at[usable]
     order = _sort_reviews(reviews["review_id"], position, at)
     return MatchedReviews(reviews.iloc[order], position[order], at[order], until[usable][order])
+
+
+def _rows_of_ids(known: "pd.Series[str]", ids: "pd.Series[str]") -> Ints:
+    """Return each id's row among the unique known ones, shape (n,); -1 without one."""
+    code, distinct = pd.factorize(ids)
+    wanted = pa.array(distinct, pa.large_string(), from_pandas=True)
+    found = _filled_codes(pc.index_in(_to_arrow(known), value_set=wanted), -1)
+    rows = np.flatnonzero(found >= 0)
+    place = np.full(len(distinct) + 1, -1)  # the last for missing ids
+    place[found[rows]] = rows
+    return place[code]
 
 
 def verdict_periods(placed: MatchedReviews, sources: Collection[str]) -> VerdictPeriods:

@@ -7,8 +7,9 @@ the same.
 """
 
 import re
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Self
@@ -35,6 +36,7 @@ from errdetect.features.similar_content import (
     SIMILAR,
     SIMILAR_COLUMNS,
     SimilarContentIndex,
+    similarity_columns,
     with_content_keys,
 )
 from errdetect.labels.review_history import known_at
@@ -52,6 +54,7 @@ __all__ = [
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+Codes = npt.NDArray[np.int32]
 
 #: The prefix of this module's columns.
 HISTORY = "history_"
@@ -65,6 +68,8 @@ HISTORY_KEYS: Mapping[str, tuple[str, ...]] = {
     "market_policy": ("market", "policy_id"),
     "moderator": ("moderator", "moderator_version"),
 }
+
+_KEY_COLUMNS = sorted({name for key in HISTORY_KEYS.values() for name in key})
 
 _DRAWN, _COMPLAINTS = (AUDIT, RE_REVIEW), (APPEAL, REPORT)
 _PRIOR = 5.0  # prior weight of the overall rate, in decisions
@@ -148,9 +153,13 @@ class HistoryIndex:
     ----------
     log, reviews
         As for `history_features`.
+    levels
+        The log's values, if they were numbered already.
     """
 
-    def __init__(self, log: pd.DataFrame, reviews: pd.DataFrame | None) -> None:
+    def __init__(
+        self, log: pd.DataFrame, reviews: pd.DataFrame | None, levels: ColumnLevels | None = None
+    ) -> None:
         at = to_microseconds(log["decided_at"])
         placed = match_reviews(log, reviews)
         drawn, complaints = (verdict_periods(placed, names) for names in (_DRAWN, _COMPLAINTS))
@@ -159,9 +168,7 @@ class HistoryIndex:
         self._clock = EventClock(at)
         self._drawn_clock = EventClock(drawn.start, *ends.values())
         self._complaint_clock = EventClock(complaints.start, complaints_end)
-        self._levels = ColumnLevels(
-            log, sorted({name for key in HISTORY_KEYS.values() for name in key})
-        )
+        self._levels = levels or ColumnLevels(log, _KEY_COLUMNS)
         tick = self._clock.ticks(at)
         enforced = log["enforced"].to_numpy(bool).astype(np.int64)[:, None]
         by_time = np.argsort(tick, kind="stable")
@@ -188,13 +195,17 @@ class HistoryIndex:
             self._keys = dict(zip(found, pool.map(tallies, found.values()), strict=True))
         self._changes = _VersionChanges(self._levels, at)
 
-    def columns(self, targets: pd.DataFrame) -> pd.DataFrame:
+    def columns(
+        self, targets: pd.DataFrame, codes: Mapping[str, Codes] | None = None
+    ) -> pd.DataFrame:
         """Compute decisions' histories; see `history_features`.
 
         Parameters
         ----------
         targets
             Shape (n, any).
+        codes
+            Their value codes in the levels, if known already; then only `decided_at` is needed.
 
         Returns
         -------
@@ -202,7 +213,7 @@ class HistoryIndex:
             float64, shape (n, columns).
         """
         at = to_microseconds(targets["decided_at"])
-        codes = self._levels.of(targets)
+        codes = self._levels.of(targets) if codes is None else codes
         by_time = np.argsort(at, kind="stable")
         moments = self._moments(at.take(by_time))
         overall = self._overall_rates(moments)
@@ -340,7 +351,7 @@ class _VersionChanges:
             len(self._clock),
         )
 
-    def days(self, codes: Mapping[str, Ints], at: Ints) -> dict[str, Floats]:
+    def days(self, codes: Mapping[str, Codes], at: Ints) -> dict[str, Floats]:
         """Return days since the changes, shape (n,) each."""
         out = {}
         if self._version is not None:
@@ -415,10 +426,16 @@ class PointInTimeFeatures:
         self._history: HistoryIndex | None = None
         if not (history or similar):
             return
-        log = pd.concat([_needed_columns(frame, similar) for frame in frames], ignore_index=True)
-        log = log[~log["decision_id"].duplicated()]
-        self._history = HistoryIndex(log, reviews) if history else None
-        self._similar = SimilarContentIndex(log, reviews) if similar else None
+        every = pd.concat(list(_slim_frames(frames, similar)), ignore_index=True)
+        first = ~every["decision_id"].duplicated().to_numpy(bool)
+        others = [str(name) for name in every if name not in _ALWAYS[:3]]
+        self._levels = ColumnLevels(every, others)
+        log = every.loc[first, list(_ALWAYS[:3])].reset_index(drop=True)
+        kinds = similarity_columns(every) if similar else {}
+        del every
+        levels = self._levels.take(first)
+        self._history = HistoryIndex(log, reviews, levels) if history else None
+        self._similar = SimilarContentIndex(log, reviews, (levels, kinds)) if similar else None
 
     @classmethod
     def for_model_columns(
@@ -437,12 +454,23 @@ class PointInTimeFeatures:
         wanted = set(names)
         return cls(frames, reviews, history=history, similar=similar, keep=wanted.__contains__)
 
-    def add(self, decisions: pd.DataFrame) -> pd.DataFrame:
-        """Return a copy of decisions with the columns added; existing ones are replaced."""
+    def add(self, decisions: pd.DataFrame, rows: Ints | None = None) -> pd.DataFrame:
+        """Return a copy of decisions with the columns added; existing ones are replaced.
+
+        `rows` are their positions among the decisions of all frames, where they are some of these:
+        that saves looking up their values.
+        """
         if self._history is None and self._similar is None:
             return decisions
-        slim = _needed_columns(decisions, self._similar is not None)
-        blocks = [past.columns(slim) for past in (self._history, self._similar) if past is not None]
+        if rows is None:
+            codes = self._levels.of(_needed_columns(decisions, self._similar is not None))
+        else:
+            codes = self._levels.codes_of(rows)
+        blocks = [
+            past.columns(decisions, codes)
+            for past in (self._history, self._similar)
+            if past is not None
+        ]
         parts = [part[[name for name in part if self._keep(str(name))]] for part in blocks]
         made = {str(name) for part in parts for name in part}
         own = decisions[[name for name in decisions if name not in made]]
@@ -490,6 +518,18 @@ def add_point_in_time_features(
             kind = name.removesuffix(_ALIKE)
             idle |= {f"{kind}_{what}" for what in SIMILAR_COLUMNS}
     return table[[name for name in names if name in decisions or name not in idle]]
+
+
+def _slim_frames(frames: Iterable[pd.DataFrame], similar: bool) -> Iterator[pd.DataFrame]:
+    """Keep the needed columns, hashing some frames' texts while the next ones are read."""
+    with ThreadPoolExecutor(_THREADS) as pool:
+        waiting = deque[Future[pd.DataFrame]]()
+        for frame in frames:
+            waiting.append(pool.submit(_needed_columns, frame, similar))
+            if len(waiting) > _THREADS:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def _needed_columns(frame: pd.DataFrame, similar: bool) -> pd.DataFrame:

@@ -42,6 +42,7 @@ __all__ = [
     "content_keys",
     "near_duplicate_groups",
     "similar_features",
+    "similarity_columns",
     "with_content_keys",
 ]
 
@@ -53,6 +54,7 @@ _ROWS = 5  # MinHash values per key
 _RUN = 4  # characters per n-gram
 _MAX_CHARS = 2_000
 _BLOCK_CHARS = 2_000_000
+_CACHED = 16_384  # characters whose hashes fit into the processor's cache
 _SAME = 0.7  # estimated share of common n-grams from which texts are near-duplicates
 _SPACE, _END = 32, 0
 _KEPT = {"L", "M", "So"}  # letters, their marks, pictograms
@@ -188,9 +190,16 @@ def _minhash_block(chars: npt.NDArray[np.uint32]) -> tuple[Hashes, Hashes]:
         at = follow + (place + step) % around
         runs = _mix_bits(runs ^ wide[at])
     low = np.empty((len(starts), BANDS * _ROWS), np.uint64)
-    for j in range(BANDS * _ROWS):
-        salt = _mix_bits(np.array([j + 1], np.uint64))
-        low[:, j] = np.minimum.reduceat((runs ^ salt) * (salt | np.uint64(1)), starts)
+    salts = _mix_bits(np.arange(1, BANDS * _ROWS + 1, dtype=np.uint64))
+    edges = np.append(np.flatnonzero(np.diff(starts // _CACHED, prepend=-1)), len(starts))
+    for first, last in pairwise(edges):
+        begin, end = starts[first], ends[last - 1] + 1
+        some, own = runs[begin:end], starts[first:last] - begin
+        mixed = np.empty_like(some)
+        for j, salt in enumerate(salts):
+            np.bitwise_xor(some, salt, out=mixed)
+            np.multiply(mixed, salt | np.uint64(1), out=mixed)
+            np.minimum.reduceat(mixed, own, out=low[first:last, j])
     return np.where(sizes > 0, whole | np.uint64(1), np.uint64(0)), low
 
 
@@ -291,13 +300,22 @@ class SimilarContentIndex:
         From `with_content_keys`; otherwise as for `similar_features`.
     reviews
         As for `similar_features`.
+    keys
+        The log's values and `similarity_columns`, if they were numbered already.
     """
 
-    def __init__(self, log: pd.DataFrame, reviews: pd.DataFrame | None) -> None:
+    def __init__(
+        self,
+        log: pd.DataFrame,
+        reviews: pd.DataFrame | None,
+        keys: tuple[ColumnLevels, Mapping[str, list[str]]] | None = None,
+    ) -> None:
         at = to_microseconds(log["decided_at"])
         steps = verdict_periods(match_reviews(log, reviews), _ANYONE)
-        kinds = _similarity_keys(log)
-        self._levels = ColumnLevels(log, [name for names in kinds.values() for name in names])
+        if keys is None:
+            kinds = similarity_columns(log)
+            keys = ColumnLevels(log, [name for names in kinds.values() for name in names]), kinds
+        self._levels, kinds = keys
         self._clock, self._review_clock = EventClock(at), EventClock(steps.start, steps.end)
         self._given = steps.start
         tick = self._clock.ticks(at)
@@ -313,13 +331,17 @@ class SimilarContentIndex:
                     for group in groups
                 ]
 
-    def columns(self, targets: pd.DataFrame) -> pd.DataFrame:
+    def columns(
+        self, targets: pd.DataFrame, codes: Mapping[str, npt.NDArray[np.int32]] | None = None
+    ) -> pd.DataFrame:
         """Look up verdicts on similar content; see `similar_features`.
 
         Parameters
         ----------
         targets
             Shape (n, any), from `with_content_keys`.
+        codes
+            Their value codes in the levels, if known already; then only `decided_at` is needed.
 
         Returns
         -------
@@ -327,7 +349,7 @@ class SimilarContentIndex:
             float64, shape (n, columns).
         """
         at = to_microseconds(targets["decided_at"])
-        codes = self._levels.of(targets)
+        codes = self._levels.of(targets) if codes is None else codes
         now, reviewed = self._clock.ticks(at), self._review_clock.ticks(at)
         out = np.empty((len(at), len(self._kinds) * len(SIMILAR_COLUMNS)))
         for i, alikes in enumerate(self._kinds.values()):
@@ -379,8 +401,9 @@ class _SimilarGroups:
         clock: EventClock,
     ) -> None:
         self.groups = groups
-        self.decisions = EventTally(groups.codes, tick, enforced.astype(np.int64)[:, None], ticks)
-        code, acted = groups.codes[steps.position], enforced[steps.position]
+        codes = groups.codes
+        self.decisions = EventTally(codes, tick, enforced.astype(np.int64)[:, None], ticks)
+        code, acted = codes[steps.position], enforced[steps.position]
         # Content of an overturned enforcement does not violate; of an overturned approval it does.
         violates = np.where(acted, UNIT - steps.overturned, steps.overturned)
         values = np.column_stack([steps.errors, violates])
@@ -404,7 +427,7 @@ class _SimilarGroups:
         return np.hstack([verdicts, decided])
 
 
-def _similarity_keys(log: pd.DataFrame) -> Mapping[str, list[str]]:
+def similarity_columns(log: pd.DataFrame) -> Mapping[str, list[str]]:
     """Return the columns of each kind of similarity that a log has."""
     kinds: dict[str, list[str]] = {}
     if _TEXT in log:

@@ -6,9 +6,11 @@ informative as each of them. Training rows are scored out of fold, and folds nev
 or near-identical content: in-sample scores would be far too good.
 """
 
+import re
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -18,7 +20,7 @@ from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVR
 
-from errdetect.features.ngram_counts import BITS, View, clean_texts, count_ngrams
+from errdetect.features.ngram_counts import BITS, View, clean_texts, count_ngrams, split_words
 
 __all__ = [
     "MEASURE_COLUMNS",
@@ -43,6 +45,8 @@ _SHARES = {
     "text_sign_share": r"[^\w\s]",
     "text_latin_share": r"[A-Za-z]",
 }
+_INK, _INLINE = len(_SHARES), len(_SHARES) + 1  # bits: no white space, no line break
+_LONG = 4  # equal characters in a row
 #: Names of the columns that `text_statistics` returns.
 MEASURE_COLUMNS = ("text_chars", "text_words", *_SHARES, "text_links", "text_repeats")
 
@@ -67,18 +71,60 @@ def text_statistics(texts: pd.Series) -> npt.NDArray[np.float64]:
     [[6.0, 2.0, 0.17, 0.17], [nan, nan, nan, nan]]
     """
     clean = texts.astype("str")
-    chars = clean.str.len().to_numpy(np.float64, na_value=np.nan)
-    columns = [chars, _count_matches(clean, r"\S+")]
+    known = clean.notna().to_numpy(bool)
+    values = clean.fillna("").tolist()
+    sizes = np.fromiter(map(len, values), np.int64, len(values))
+    edges = np.append(0, np.cumsum(sizes))
+    points = np.frombuffer("".join(values).encode("utf-32-le", "surrogatepass"), np.uint32)
+    kind = _character_kinds(points)[points]
+    first = np.zeros(len(points) + 1, bool)
+    first[edges[:-1]] = True  # of each text
+    first = first[:-1]
+    word = _has_kind(kind, _INK)
+    begins = word & (first | ~np.append(False, word[:-1]))
+    columns = [sizes, _count_by_text(begins, edges)]
     with np.errstate(invalid="ignore", divide="ignore"):
-        columns += [_count_matches(clean, pattern) / chars for pattern in _SHARES.values()]
-    columns += [_count_matches(clean, r"https?://|www\."), _count_matches(clean, r"(.)\1{3,}")]
-    return np.column_stack(columns)
+        columns += [
+            _count_by_text(_has_kind(kind, bit), edges) / sizes for bit in range(len(_SHARES))
+        ]
+    columns += [
+        clean.fillna("").str.count(r"https?://|www\.").to_numpy(np.float64),
+        _count_by_text(_long_runs(points, first) & _has_kind(kind, _INLINE), edges),
+    ]
+    out = np.column_stack(columns).astype(np.float64)
+    out[~known] = np.nan
+    return out
 
 
-def _count_matches(texts: pd.Series, pattern: str) -> npt.NDArray[np.float64]:
-    return np.asarray(
-        texts.str.count(pattern).to_numpy(np.float64, na_value=np.nan), dtype=np.float64
-    )
+def _character_kinds(points: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint8]:
+    """Return by code point, for those that occur, which patterns match it, as bits."""
+    kinds = np.zeros(0x110000, np.uint8)
+    patterns = [re.compile(pattern) for pattern in (*_SHARES.values(), r"\S", ".")]
+    for point in np.flatnonzero(np.bincount(points)).tolist():
+        matches = (pattern.match(chr(point)) is not None for pattern in patterns)
+        kinds[point] = sum(yes << bit for bit, yes in enumerate(matches))
+    return kinds
+
+
+def _has_kind(kind: npt.NDArray[np.uint8], bit: int) -> npt.NDArray[np.bool_]:
+    return (kind & np.uint8(1 << bit)) != 0
+
+
+def _long_runs(
+    points: npt.NDArray[np.uint32], first: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.bool_]:
+    """Return where a character begins a run of four or more of its kind within its text."""
+    starts = np.flatnonzero(first | np.append(True, points[1:] != points[:-1])[: len(points)])
+    out = np.zeros(len(points), bool)
+    out[starts[np.diff(np.append(starts, len(points))) >= _LONG]] = True
+    return out
+
+
+def _count_by_text(
+    where: npt.NDArray[np.bool_], edges: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float64]:
+    before = np.append(0, np.cumsum(where))
+    return (before[edges[1:]] - before[edges[:-1]]).astype(np.float64)
 
 
 Floats = npt.NDArray[np.float64]
@@ -185,7 +231,11 @@ def count_texts(
     )
     clean = clean_texts(texts)
     hashes = tag_hashes(decisions, tags)
-    counts = {v: count_ngrams(clean, v, hashes if v == "tagged" else None) for v in views}
+    lower = split_words(clean.str.lower())
+    counts = {
+        v: count_ngrams(clean if v == "cased" else lower, v, hashes if v == "tagged" else None)
+        for v in views
+    }
     enforced = decisions["enforced"].to_numpy(bool)
     return TextCounts((clean != "").to_numpy(bool), enforced, counts)
 
@@ -285,16 +335,27 @@ class TextModel:
         """Return the log-odds of the fitted recipes from counted texts."""
         recipes = self.recipes
         out = np.full((len(counts.present), len(recipes)), np.nan)
-        X: dict[View, sparse.csr_matrix] = {}
-        for j, recipe in enumerate(recipes):
-            if recipe.view not in X:
-                some = counts.counts[recipe.view][:, self.columns[recipe.view]]
-                X[recipe.view] = tfidf_rows(some, self.idf[recipe.view])
-            slopes = self.slopes[recipe.name].astype(np.float64)
-            every = X[recipe.view] @ slopes.T + self.intercepts[recipe.name]
-            out[:, j] = np.where(counts.enforced & recipe.sides, every[:, -1], every[:, 0])
+        for view, slopes in self._view_slopes.items():
+            X = tfidf_rows(counts.counts[view][:, self.columns[view]], self.idf[view])
+            found, start = X @ slopes, 0
+            for j, recipe in enumerate(recipes):
+                if recipe.view == view:
+                    stop = start + len(self.slopes[recipe.name])
+                    every = found[:, start:stop] + self.intercepts[recipe.name]
+                    out[:, j] = np.where(counts.enforced & recipe.sides, every[:, -1], every[:, 0])
+                    start = stop
         out[~counts.present] = np.nan
         return out
+
+    @cached_property
+    def _view_slopes(self) -> Mapping[View, Floats]:
+        """All slopes of each view, shape (p, models), recipe by recipe."""
+        by_view: dict[View, list[Floats]] = {}
+        for recipe in RECIPES:
+            if recipe.name in self.slopes:
+                own = self.slopes[recipe.name].astype(np.float64)
+                by_view.setdefault(recipe.view, []).append(own)
+        return {view: np.ascontiguousarray(np.vstack(s).T) for view, s in by_view.items()}
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Return the fitted state as plain arrays, to be stored without pickle."""
@@ -432,7 +493,8 @@ def tfidf_rows(counts: sparse.csr_matrix, idf: npt.NDArray[np.float32]) -> spars
     """
     X = counts.copy()
     X.data = (np.log(X.data) + 1) * idf[X.indices]
-    norm = np.sqrt(np.asarray(X.multiply(X).sum(axis=1)).ravel())
+    squares = sparse.csr_matrix((X.data * X.data, X.indices, X.indptr), shape=X.shape)
+    norm = np.sqrt(np.asarray(squares.sum(axis=1)).ravel())
     scale = (1 / np.where(norm > 0, norm, 1)).astype(np.float32)
     X.data *= np.repeat(scale, np.diff(X.indptr))
     return X

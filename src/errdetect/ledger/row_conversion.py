@@ -27,6 +27,7 @@ from errdetect.data.database_tables import UtcDateTime
 from errdetect.errors import DataError, error_message
 
 __all__ = [
+    "frame_to_columns",
     "frame_to_rows",
     "id_condition",
     "known_states",
@@ -57,9 +58,14 @@ def frame_to_rows(frame: pd.DataFrame, table: Table) -> list[dict[str, Any]]:
         If an id holds a NUL character, which PostgreSQL refuses; in other texts it becomes the
         replacement character.
     """
-    columns = {column.name: _column_values(frame, column) for column in table.columns}
+    columns = frame_to_columns(frame, table)
     names = list(columns)
     return [dict(zip(names, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def frame_to_columns(frame: pd.DataFrame, table: Table) -> dict[str, list[Any]]:
+    """Convert a frame to values of a table's columns, as `frame_to_rows` does."""
+    return {column.name: _column_values(frame, column) for column in table.columns}
 
 
 def rows_to_frame(rows: Iterable[Sequence[Any]], schema: pa.Schema) -> pd.DataFrame:

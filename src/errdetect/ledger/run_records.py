@@ -16,6 +16,7 @@ from errdetect import schemas
 from errdetect.data.database_tables import (
     dump_json,
     read_transaction,
+    upsert_columns,
     upsert_rows,
     write_transaction,
 )
@@ -23,6 +24,7 @@ from errdetect.data.renamed_columns import use_new_names
 from errdetect.errors import DataError, error_message
 from errdetect.ledger import table_definitions as tables
 from errdetect.ledger.row_conversion import (
+    frame_to_columns,
     frame_to_rows,
     id_condition,
     record_events,
@@ -58,6 +60,7 @@ _SCORED = pa.schema(
 _JSON = ("reasons", "more")
 #: The arm of decisions that an earlier run queued.
 _QUEUED = "queued"
+_CHUNK = 50_000  # scores recorded at a time
 
 
 @dataclass(frozen=True)
@@ -144,23 +147,21 @@ class RunRecords:
         require_columns(queue, ["decision_id"], "The queue")
         require_columns(scored, ["decision_id", "inclusion_probability"], "The scores")
         rows = _queue_rows(_add_run_columns(queue, run))
-        known = [name for name in _SCORED.names if name in scored]
-        chances = _add_run_columns(scored[known].reindex(columns=_SCORED.names), run)
-        designs = frame_to_rows(chances, tables.SCORED)
-        _refuse_repeated("The queue", rows)
-        _refuse_repeated("The scores", designs)
-        _refuse_unscored(rows, designs)
+        queued = pd.Series([row["decision_id"] for row in rows], dtype="str")
+        _refuse_repeated("The queue", queued)
+        _refuse_repeated("The scores", scored["decision_id"])
+        _refuse_unscored(queued, scored["decision_id"])
         with write_transaction(self.engine) as connection:
-            already = _queued_ids(connection, [row["decision_id"] for row in rows])
+            already = _queued_ids(connection, queued.tolist())
             if _run_exists(connection, run.run_id):
                 _refuse_other_queue(run.run_id, len(rows) - len(already))
                 return QueueCounts(0, len(rows))
             new = [row for row in rows if row["decision_id"] not in already]
-            _insert_run(connection, run, len(designs), len(new))
-            upsert_rows(connection, tables.SCORED, designs, later=tables.SCORED.c.scored_at)
+            _insert_run(connection, run, len(scored), len(new))
+            _insert_scores(connection, run, scored)
             upsert_rows(connection, tables.QUEUED, new)
             _mark_certain_reviews(connection, run.run_id)
-            note = f"{len(designs):,} scored, {len(new):,} queued, {len(already):,} already queued"
+            note = f"{len(scored):,} scored, {len(new):,} queued, {len(already):,} already queued"
             event = {"entity": "run", "id": run.run_id, "what": "recorded", "note": note}
             record_events(connection, tables.EVENTS, [event], run.scored_at)
         return QueueCounts(len(new), len(already))
@@ -270,8 +271,8 @@ def _queue_rows(queue: pd.DataFrame) -> list[dict[str, Any]]:
     return frame_to_rows(queue.assign(**written), tables.QUEUED)
 
 
-def _refuse_repeated(what: str, rows: Sequence[dict[str, Any]]) -> None:
-    again = len(rows) - len({row["decision_id"] for row in rows})
+def _refuse_repeated(what: str, ids: pd.Series) -> None:
+    again = int(ids.duplicated().sum())
     if again:
         do = "Keep each decision's first row."
         raise DataError(error_message(what, "name each decision once", f"{again:,} repeated", do))
@@ -310,13 +311,23 @@ def _refuse_other_queue(run_id: str, strange: int) -> None:
         raise DataError(error_message(what, "be the one recorded", got, do))
 
 
-def _refuse_unscored(rows: Sequence[dict[str, Any]], designs: Sequence[dict[str, Any]]) -> None:
-    known = {row["decision_id"] for row in designs}
-    strange = [row["decision_id"] for row in rows if row["decision_id"] not in known]
-    if strange:
-        got = f"{len(strange):,} others, such as {strange[0]!r}"
+def _refuse_unscored(queued: pd.Series, scored: pd.Series) -> None:
+    strange = queued[~queued.isin(scored)]
+    if len(strange):
+        got = f"{len(strange):,} others, such as {strange.iloc[0]!r}"
         do = "Give every scored decision with its inclusion probability."
         raise DataError(error_message("The queue", "hold scored decisions only", got, do))
+
+
+def _insert_scores(connection: Connection, run: ScoringRun, scored: pd.DataFrame) -> None:
+    """Record every decision's scores, some at a time; a later run's stay."""
+    names = [name for name in _SCORED.names if name in scored]
+    moment = to_utc(run.scored_at)
+    for start in range(0, len(scored), _CHUNK):
+        part = scored[names].iloc[start : start + _CHUNK]
+        columns = frame_to_columns(part, tables.SCORED)
+        columns |= {"run_id": [run.run_id] * len(part), "scored_at": [moment] * len(part)}
+        upsert_columns(connection, tables.SCORED, columns, later=tables.SCORED.c.scored_at)
 
 
 def _insert_run(connection: Connection, run: ScoringRun, n_scored: int, n_queued: int) -> None:

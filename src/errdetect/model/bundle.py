@@ -23,7 +23,11 @@ from errdetect.model.ensemble_members import (
     SegmentRate,
     load_trees,
 )
-from errdetect.model.policy_correction import PolicyCorrection, load_policy_correction
+from errdetect.model.policy_correction import (
+    PolicyContent,
+    PolicyCorrection,
+    load_policy_correction,
+)
 from errdetect.model.surrogate import Surrogate
 
 __all__ = ["HeldOutScores", "ModelBundle", "ServedModel", "hash_ids", "load_bundle", "save_bundle"]
@@ -100,13 +104,21 @@ class ModelBundle:
         raw = self.detector.raw(X, threads)
         return self.calibrator.probability(raw, decisions["enforced"].to_numpy(bool), decisions)
 
-    def wrong_labels(self, decisions: pd.DataFrame, p_error: Floats) -> pd.DataFrame:
+    def policy_content(self, decisions: pd.DataFrame) -> PolicyContent | None:
+        """Hash the enforced decisions' content, for the models of policies; None without these."""
+        if self.relabelling is None and self.detector.doubt is None:
+            return None
+        return PolicyContent.of(decisions[decisions["enforced"].to_numpy(bool)])
+
+    def wrong_labels(
+        self, decisions: pd.DataFrame, p_error: Floats, content: PolicyContent | None = None
+    ) -> pd.DataFrame:
         """Return `p_wrong_label` and `suggested_policy_id`, as `PolicyCorrection.predict` does.
 
         Both are missing everywhere without a policy correction model.
         """
         if self.relabelling is not None:
-            predicted = self.relabelling.predict(decisions, p_error)
+            predicted = self.relabelling.predict(decisions, p_error, content)
             return predicted[["p_wrong_label", "suggested_policy_id"]]
         no_policy = pd.array([None] * len(decisions), dtype="str")
         unknown = {"p_wrong_label": np.nan, "suggested_policy_id": no_policy}

@@ -11,7 +11,7 @@ import pandas as pd
 from errdetect.features.feature_matrix import Encoding, build_features
 from errdetect.features.text_models import TextCounts, TextModel, count_texts
 from errdetect.model.ensemble_members import Head, Member, SegmentRate
-from errdetect.model.policy_correction import PolicyCorrection
+from errdetect.model.policy_correction import PolicyContent, PolicyCorrection
 from errdetect.model.surrogate import Surrogate
 from errdetect.stats.log_odds import clipped_logit
 
@@ -144,13 +144,21 @@ class Detector:
         cost += chars * _WORDS if self.doubt is not None else 0.0
         return float(_FIXED + cost)
 
-    def features(self, decisions: pd.DataFrame) -> Floats:
-        """Return the feature matrix of decisions not used in training, shape (n, k)."""
+    def features(self, decisions: pd.DataFrame, content: PolicyContent | None = None) -> Floats:
+        """Return the feature matrix of decisions not used in training, shape (n, k).
+
+        `content` is that of the enforced ones, if it was hashed already.
+        """
         text = self.text
         counts = None if text is None else count_texts(decisions, text.tags, text.views)
-        return self.features_from_counts(decisions, counts)
+        return self.features_from_counts(decisions, counts, content)
 
-    def features_from_counts(self, decisions: pd.DataFrame, counts: TextCounts | None) -> Floats:
+    def features_from_counts(
+        self,
+        decisions: pd.DataFrame,
+        counts: TextCounts | None,
+        content: PolicyContent | None = None,
+    ) -> Floats:
         """Return the same for decisions with counted texts."""
         logits = None
         if self.text is not None and counts is not None:
@@ -160,7 +168,7 @@ class Detector:
             enforced = decisions["enforced"].to_numpy(bool)
             X = self.usual.beside(X, self.usual.logits(X, counts), enforced)
         if self.doubt is not None:
-            X = np.column_stack([X, policy_correction_logit(self.doubt, decisions)])
+            X = np.column_stack([X, policy_correction_logit(self.doubt, decisions, content)])
         return X
 
     def raw(self, X: Floats, threads: int) -> Floats:
@@ -189,11 +197,13 @@ class Detector:
         return out
 
 
-def policy_correction_logit(model: PolicyCorrection, decisions: pd.DataFrame) -> Floats:
+def policy_correction_logit(
+    model: PolicyCorrection, decisions: pd.DataFrame, content: PolicyContent | None = None
+) -> Floats:
     """Return log-odds that an enforcement's policy is wrong, shape (n,); NaN where unknown."""
     out = np.full(len(decisions), np.nan)
     rows = np.flatnonzero(decisions["enforced"].to_numpy(bool))
-    q, own = model.policy_posterior(decisions.iloc[rows])
+    q, own = model.policy_posterior(decisions.iloc[rows], content)
     doubt = np.clip(_BELIEVED * (1 - q[np.arange(len(own)), own]), 1e-6, 1 - 1e-6)
     out[rows] = np.where(own >= 0, np.log(doubt / (1 - doubt)), np.nan)
     return out

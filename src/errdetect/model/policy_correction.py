@@ -10,8 +10,10 @@ Source: Rennie et al. 2003 (naive Bayes against the complement); Northcutt et al
 as a transition between classes).
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -19,13 +21,16 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import sparse
 from scipy.optimize import minimize
+from sklearn.feature_extraction import FeatureHasher
 from sklearn.feature_extraction.text import HashingVectorizer
 
 from errdetect.features.feature_matrix import fit_encoding
+from errdetect.features.ngram_counts import TextWords, split_words
 from errdetect.stats.group_sums import quantile_edges
 
 __all__ = [
     "MIN_RELABELLED",
+    "PolicyContent",
     "PolicyCorrection",
     "PolicyTokens",
     "content_folds",
@@ -37,10 +42,7 @@ __all__ = [
 _TEXT_BITS, _COLUMN_BITS = 15, 12
 _MAX_CHARS = 2_000
 _BINS = 10
-_VIEWS: tuple[Mapping[str, Any], ...] = (
-    {"analyzer": "char_wb", "ngram_range": (2, 5)},
-    {"analyzer": "word", "ngram_range": (1, 2), "token_pattern": r"(?u)\b\w+\b"},
-)
+_WORD = re.compile(r"(?u)\b\w+\b")
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
@@ -53,6 +55,43 @@ _SMOOTHING = (0.01, 0.1, 1.0)
 _UNREVIEWED = (0.0, 0.3)  # weights of unreviewed decisions, assuming that their policy is correct
 _PRIOR = 5.0  # reviews after which a policy's own corrections count as much as all policies'
 _MACHINE = ("policy_id", "action", "moderator", "moderator_version")
+
+
+@dataclass(frozen=True)
+class PolicyContent:
+    """Decisions' content, hashed once for any number of models.
+
+    Parameters
+    ----------
+    folds
+        Shape (n,), from `content_folds`.
+    texts
+        Hashed n-grams of the texts, of characters and of words, shape (n, 2**15) each.
+    """
+
+    folds: npt.NDArray[np.int64]
+    texts: tuple[sparse.csr_matrix, ...]
+
+    @classmethod
+    def of(cls, decisions: pd.DataFrame) -> "PolicyContent":
+        """Hash decisions' content.
+
+        Examples
+        --------
+        >>> content = PolicyContent.of(pd.DataFrame({"text": ["red shoe", "Red  shoe", None]}))
+        >>> [block.getnnz(axis=1).tolist() for block in content.texts]
+        [[24, 24, 0], [3, 3, 0]]
+        """
+        texts = _normalised_texts(decisions)
+        split = split_words(texts)
+        return cls(
+            content_folds(decisions, _FOLDS, texts),
+            (_hash_characters(split), _hash_words(split)),
+        )
+
+    def take(self, rows: npt.NDArray[np.int64]) -> "PolicyContent":
+        """Return the rows at these positions."""
+        return PolicyContent(self.folds[rows], tuple(block[rows] for block in self.texts))
 
 
 @dataclass(frozen=True)
@@ -95,39 +134,46 @@ class PolicyTokens:
         """
         edges = {name: _bin_edges(decisions[name]) for name in numeric}
         bare = cls(tuple(categorical), edges, text, np.empty(0, dtype=np.float32))
-        blocks = bare._blocks(decisions)
+        blocks = bare._blocks(decisions, None)
         seen = np.concatenate([np.asarray((b > 0).sum(axis=0)).ravel() for b in blocks])
         idf = (np.log((1 + len(decisions)) / (1 + seen)) + 1).astype(np.float32)
         tokens = cls(bare.categorical, edges, text, idf)
         return tokens, tokens._tfidf_rows(blocks)
 
-    def token_matrix(self, decisions: pd.DataFrame) -> sparse.csr_matrix:
-        """Return rows of evidence, shape (n, size); missing columns add none."""
-        return self._tfidf_rows(self._blocks(decisions))
+    def token_matrix(
+        self, decisions: pd.DataFrame, content: PolicyContent | None = None
+    ) -> sparse.csr_matrix:
+        """Return rows of evidence, shape (n, size); missing columns add none.
 
-    def _blocks(self, decisions: pd.DataFrame) -> list[sparse.csr_matrix]:
-        blocks = [_hash_tokens(_column_tokens(decisions, self.categorical, self.edges))]
+        `content` is that of the decisions, if it was hashed already.
+        """
+        return self._tfidf_rows(self._blocks(decisions, content))
+
+    def _blocks(
+        self, decisions: pd.DataFrame, content: PolicyContent | None
+    ) -> list[sparse.csr_matrix]:
+        blocks = [_hash_columns(decisions, self.categorical, self.edges)]
         if self.text:
-            texts = _normalised_texts(decisions)
-            for view in _VIEWS:
-                hashing = HashingVectorizer(
-                    n_features=2**_TEXT_BITS, norm=None, alternate_sign=False, binary=True, **view
-                )
-                blocks.append(hashing.transform(texts))
+            blocks += (content or PolicyContent.of(decisions)).texts
         return blocks
 
     def _tfidf_rows(self, blocks: list[sparse.csr_matrix]) -> sparse.csr_matrix:
         """Weight hashes by rarity; each block's rows have length 1, so that none dominates."""
         out, start = [], 0
         for block in blocks:
-            X = block @ sparse.diags(self.idf[start : start + block.shape[1]].astype(np.float64))
-            norm = np.sqrt(np.asarray(X.multiply(X).sum(axis=1)).ravel())
-            out.append(sparse.diags(1 / np.where(norm > 0, norm, 1)) @ X)
+            data = self.idf[start : start + block.shape[1]].astype(np.float64)[block.indices]
+            X = sparse.csr_matrix((data, block.indices, block.indptr), shape=block.shape)
+            squares = sparse.csr_matrix((data * data, block.indices, block.indptr), block.shape)
+            norm = np.sqrt(np.asarray(squares.sum(axis=1)).ravel())
+            X.data *= np.repeat(1 / np.where(norm > 0, norm, 1), np.diff(X.indptr))
+            out.append(X)
             start += block.shape[1]
-        return sparse.hstack(out).tocsr()
+        return sparse.hstack(out, format="csr")
 
 
-def content_folds(decisions: pd.DataFrame, folds: int) -> npt.NDArray[np.int64]:
+def content_folds(
+    decisions: pd.DataFrame, folds: int, texts: "pd.Series[str] | None" = None
+) -> npt.NDArray[np.int64]:
     """Assign identical content (ignoring case and white space) to one fold, on every machine.
 
     Parameters
@@ -136,6 +182,8 @@ def content_folds(decisions: pd.DataFrame, folds: int) -> npt.NDArray[np.int64]:
         Shape (n, any); without text, the item identifies the content.
     folds
         Number of folds, at least 1.
+    texts
+        The decisions' normalised texts, if there already.
 
     Examples
     --------
@@ -143,7 +191,7 @@ def content_folds(decisions: pd.DataFrame, folds: int) -> npt.NDArray[np.int64]:
     >>> len(set(content_folds(frame, 3).tolist()))
     1
     """
-    texts = _normalised_texts(decisions).str.lower()
+    texts = (_normalised_texts(decisions) if texts is None else texts).str.lower()
     items = decisions["item_id"].astype("str").fillna("") if "item_id" in decisions else ""
     content = texts.where(texts != "", items).to_numpy(object)
     return (pd.util.hash_array(content, categorize=False) % np.uint64(folds)).astype(np.int64)
@@ -161,39 +209,79 @@ def _bin_edges(values: "pd.Series[Any]") -> tuple[float, ...]:
     return tuple(quantile_edges(np.asarray(numbers, np.float64), _BINS).tolist())
 
 
-def _column_tokens(
+def _hash_columns(
     decisions: pd.DataFrame, categorical: Sequence[str], edges: Mapping[str, tuple[float, ...]]
-) -> list[list[str]]:
-    """Return each row's tokens `column=value`; missing values give none."""
-    columns: list[list[str]] = []
+) -> sparse.csr_matrix:
+    """Hash each row's tokens `column=value`; missing values give none."""
+    columns: list[tuple[Ints, list[str]]] = []
     for name in categorical:
         if name in decisions:
-            tokens = (f"{name}=" + decisions[name].astype("str")).fillna("")
-            columns.append(tokens.tolist())
-    for name, bars in edges.items():
+            code, values = pd.factorize(decisions[name].astype("str"))
+            columns.append((code.astype(np.int64), [f"{name}={value}" for value in values]))
+    for name, inner in edges.items():
         if name in decisions:
             values = decisions[name].astype("float64").to_numpy(np.float64, na_value=np.nan)
-            bins = np.searchsorted(bars, values, side="right")
-            known = np.isfinite(values)
-            columns.append([f"{name}#{b}" if k else "" for b, k in zip(bins, known, strict=True)])
-    if not columns:
-        return [[] for _ in range(len(decisions))]
-    return [[token for token in row if token] for row in zip(*columns, strict=True)]
-
-
-def _hash_tokens(rows: list[list[str]]) -> sparse.csr_matrix:
-    hashing = HashingVectorizer(
-        n_features=2**_COLUMN_BITS,
-        norm=None,
-        alternate_sign=False,
-        binary=True,
-        analyzer=_identity_analyzer,
+            bins = np.searchsorted(inner, values, side="right")
+            code = np.where(np.isfinite(values), bins, -1).astype(np.int64)
+            columns.append((code, [f"{name}#{b}" for b in range(len(inner) + 1)]))
+    rows, hashed = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    for code, tokens in columns:
+        known = np.flatnonzero(code >= 0)
+        rows.append(known)
+        hashed.append(_hash_strings(tokens, _COLUMN_BITS)[code[known]])
+    return _binary_rows(
+        np.concatenate(rows), np.concatenate(hashed), (len(decisions), 2**_COLUMN_BITS)
     )
-    return hashing.transform(rows)
 
 
-def _identity_analyzer(row: list[str]) -> list[str]:
-    return row
+def _hash_characters(split: TextWords) -> sparse.csr_matrix:
+    """Hash texts' n-grams of 2 to 5 characters within words, each distinct word once."""
+    if not split.words:
+        return sparse.csr_matrix((split.n, 2**_TEXT_BITS))
+    hashing = HashingVectorizer(
+        n_features=2**_TEXT_BITS, norm=None, alternate_sign=False, binary=True,
+        analyzer="char_wb", ngram_range=(2, 5),
+    )  # fmt: skip
+    rows = split.occurrences.astype(np.float64) @ hashing.transform(split.words)
+    rows.sort_indices()
+    rows.data.fill(1)
+    return rows
+
+
+def _hash_words(split: TextWords) -> sparse.csr_matrix:
+    """Hash texts' words of letters, digits and underscores, and pairs of these."""
+    parts = [_WORD.findall(word.lower()) for word in split.words]
+    size = np.fromiter(map(len, parts), np.int64, len(parts))
+    code, words = pd.factorize(np.array([part for some in parts for part in some], object))
+    rows, part = split.spread(size)
+    own = code.astype(np.int64)[part]
+    together = rows[1:] == rows[:-1]
+    pair = (own[:-1] * len(words) + own[1:])[together]
+    pair_code, pairs = pd.factorize(pair)
+    both = (
+        [f"{words[a]} {words[b]}" for a, b in zip(*divmod(pairs, len(words)), strict=True)]
+        if len(pairs)
+        else []
+    )
+    hashed = np.append(
+        _hash_strings(list(words), _TEXT_BITS)[own], _hash_strings(both, _TEXT_BITS)[pair_code]
+    )
+    return _binary_rows(np.append(rows, rows[1:][together]), hashed, (split.n, 2**_TEXT_BITS))
+
+
+def _hash_strings(strings: Sequence[str], bits: int) -> Ints:
+    """Return each string's column, as scikit-learn hashes it, shape (n,)."""
+    if not strings:
+        return np.empty(0, np.int64)
+    hasher = FeatureHasher(n_features=2**bits, input_type="string", alternate_sign=False)
+    return np.asarray(hasher.transform([one] for one in strings).indices, np.int64)
+
+
+def _binary_rows(rows: Ints, columns: Ints, shape: tuple[int, int]) -> sparse.csr_matrix:
+    """Return a matrix that is 1 at these places, with sorted columns."""
+    key = np.unique(rows * shape[1] + columns)
+    indptr = np.searchsorted(key, np.arange(shape[0] + 1) * shape[1])
+    return sparse.csr_matrix((np.ones(len(key)), key % shape[1], indptr), shape=shape)
 
 
 @dataclass(frozen=True)
@@ -224,25 +312,34 @@ class PolicyCorrection:
     shift: float
     n_relabelled: int
 
-    def policy_posterior(self, decisions: pd.DataFrame) -> tuple[Floats, Ints]:
+    def policy_posterior(
+        self, decisions: pd.DataFrame, content: PolicyContent | None = None
+    ) -> tuple[Floats, Ints]:
         """Return P(correct policy), shape (n, K), and each decision's policy number.
 
-        Rows whose policy is unknown here (number -1) are NaN.
+        Rows whose policy is unknown here (number -1) are NaN. `content` is that of the decisions,
+        if it was hashed already.
         """
         own = _policy_codes(decisions["policy_id"], self.policies)
         out = np.full((len(decisions), len(self.policies)), np.nan)
         known = np.flatnonzero(own >= 0)
         if len(known):
             rows = decisions.iloc[known]
-            evidence = _out_of_fold_evidence(
-                self.tokens.token_matrix(rows), content_folds(rows, _FOLDS), self.weight
-            )
+            own_content = PolicyContent.of(rows) if content is None else content.take(known)
+            X = self.tokens.token_matrix(rows, own_content)
+            evidence = _out_of_fold_evidence(X, own_content.folds, self._slopes)
             out[known] = np.exp(
                 _log_posterior(evidence, own[known], self.log_prior, self.trust, self.shift)
             )
         return out, own
 
-    def predict(self, decisions: pd.DataFrame, p_error: Floats) -> pd.DataFrame:
+    @cached_property
+    def _slopes(self) -> Floats:
+        return self.weight.astype(np.float64)
+
+    def predict(
+        self, decisions: pd.DataFrame, p_error: Floats, content: PolicyContent | None = None
+    ) -> pd.DataFrame:
         """Predict P(wrong policy, correct action) of each decision, and the policy that fits better.
 
         Parameters
@@ -251,6 +348,8 @@ class PolicyCorrection:
             Shape (n, any), with `policy_id` and the bool `enforced`.
         p_error
             Shape (n,), calibrated P(any error): P(wrong label) never exceeds it.
+        content
+            Content of the enforced ones, in order, if it was hashed already.
 
         Returns
         -------
@@ -263,7 +362,7 @@ class PolicyCorrection:
         n = len(decisions)
         wrong, best = np.full(n, np.nan), np.full(n, None, dtype=object)
         rows = np.flatnonzero(decisions["enforced"].to_numpy(bool))
-        q, own = self.policy_posterior(decisions.iloc[rows])
+        q, own = self.policy_posterior(decisions.iloc[rows], content)
         known = np.flatnonzero(own >= 0)
         if len(known) and len(self.policies) > 1:
             q, own, rows = q[known], own[known], rows[known]
@@ -484,12 +583,12 @@ def _class_sums(X: sparse.csr_matrix, y: Ints, w: Floats, k: int) -> Floats:
 
 
 def _out_of_fold_evidence(
-    X: sparse.csr_matrix, fold: Ints, weight: npt.NDArray[np.float32]
+    X: sparse.csr_matrix, fold: Ints, weight: npt.NDArray[np.float32] | Floats
 ) -> Floats:
     """Return each row's evidence from the model that has not seen its content, shape (n, K)."""
     out = np.zeros((X.shape[0], weight.shape[1]))
     for f in range(len(weight)):
-        out[fold == f] = X[fold == f] @ weight[f].T.astype(np.float64)
+        out[fold == f] = X[fold == f] @ weight[f].T.astype(np.float64, copy=False)
     return out
 
 

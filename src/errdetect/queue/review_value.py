@@ -470,11 +470,13 @@ def review_value(terms: pd.DataFrame) -> Floats:
 
 
 def _harm_by_kind(policy_id: pd.Series, kinds: pd.Series, policies: Mapping[str, Policy]) -> Floats:
-    codes, uniques = pd.factorize(pd.MultiIndex.from_arrays([policy_id, kinds]))
-    harm = np.array(
-        [policies[p].harm(k) if p in policies else 1.0 for p, k in uniques], dtype=np.float64
-    )
-    found: Floats = harm[codes]
+    policy, names = pd.factorize(policy_id)
+    kind, each = pd.factorize(kinds)
+    harm = np.ones((len(names) + 1, len(each)))  # the last for a missing policy
+    for row, name in enumerate(names):
+        if name in policies:
+            harm[row] = [policies[name].harm(k) for k in each]
+    found: Floats = harm[policy, kind]
     return found
 
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -53,6 +55,7 @@ Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
 _CHUNK = 200_000
+_EXPLAINED = 2_000  # explained together
 
 
 @dataclass(frozen=True)
@@ -135,11 +138,21 @@ def score(
     ErrdetectError
         Where there is no model yet, or the input cannot be used.
     """
+    told = {"decisions": str(decisions), "budget": budget, "also": also, "scored_at": scored_at}
+    with TemporaryDirectory(prefix="errdetect-") as folder:
+        return _score_in(config, told, Path(out), Path(folder), progress)
+
+
+def _score_in(
+    config: Config, told: Mapping[str, Any], out: Path, folder: Path, progress: Progress
+) -> ScoreResult:
+    """Score with a folder for what is read."""
     load_reason_templates(config)
     progress("loading the champion")
     bundle, version = ModelRegistry(config.path(config.registry.path), config.registry.name).load()
-    also = None if also is None else resolve_version(config, also)
-    source, past, snapshot = _read_inputs(config, str(decisions), bundle, progress)
+    also = None if told["also"] is None else resolve_version(config, told["also"])
+    source, past, snapshot = _read_inputs(config, told["decisions"], folder, bundle, progress)
+    budget: int | None = told["budget"]
     current = follow_levels(bundle, past, snapshot, source.every())
     bundle = current.bundle
     scored = score_batches(source, past, bundle, snapshot.policies, config, progress)
@@ -148,7 +161,7 @@ def score(
     progress("weighing reviews")
     staff = reviewer_capacity(config, source, scored.frame, budget)
     terms, unknown = value_reviews(config, scored.frame, staff, snapshot)
-    now = scored_at or datetime.now(UTC)
+    now = told["scored_at"] or datetime.now(UTC)
     run = ScoringRun(
         _run_id(version, terms, judged, config, budget), version, now, draw_settings(config, budget)
     )
@@ -161,15 +174,14 @@ def score(
     if config.queue.record and not drawn.recorded:
         progress("recording the run in the ledger")
         queue = record_draw(config, run, queue, drawn.scores)
-    told = {"decisions": str(decisions), "budget": budget, "also": also, "scored_at": scored_at}
     intake = snapshot.intake
     origin = describe_run(
-        config, "score", told, decisions=scored.frame, reviews=snapshot.reviews,
+        config, "score", {**told, "also": also}, decisions=scored.frame, reviews=snapshot.reviews,
         model_version=version, seed=config.queue.seed, at=now, intake=intake.to_jsonable(),
     )  # fmt: skip
     shadow = None if also is None else shadow_scores(config, source, snapshot, also, progress)
     extra = {"rejects": scored.rejects, "levels": current.levels, "shadow_scores": shadow}
-    files = _write_files(Path(out), origin, drawn.scores, queue, intake, extra)
+    files = _write_files(out, origin, drawn.scores, queue, intake, extra)
     notes = [
         *scored.notes,
         *current.notes,
@@ -195,15 +207,16 @@ def score(
 
 
 def _read_inputs(
-    config: Config, decisions: str, bundle: ModelBundle, progress: Progress
+    config: Config, decisions: str, folder: Path, bundle: ModelBundle, progress: Progress
 ) -> tuple[ScoringSource, PointInTimeFeatures, Snapshot]:
-    """Read the log and the reviews, but not yet the batch: what was known before its decisions."""
+    """Read the log, the batch and the reviews: what was known before each decision."""
     policies = (
         read_policies(config.data_paths(config.data.policies)[0]) if config.data.policies else {}
     )
     read = load_reviews(config, progress=progress)
     reviews = empty_reviews() if read is None else read.frame
-    source = ScoringSource(config, decisions, pd.Index(reviews["decision_id"].unique()))
+    ids = pd.Index(reviews["decision_id"].unique())
+    source = ScoringSource(config, decisions, ids, folder)
     progress("looking up what was known before each decision")
     names = bundle.detector.encoding.names
     past = PointInTimeFeatures.for_model_columns(names, source.log(), reviews)
@@ -224,11 +237,16 @@ def _explain_queue(
     source: ScoringSource, explainer: Explainer, queue: pd.DataFrame
 ) -> pd.DataFrame:
     """Read the queued decisions once more, and explain why each may be wrong."""
-    parts = []
-    for batch in source.batches():
-        own = batch.frame[batch.frame["decision_id"].isin(queue["decision_id"])]
-        if len(own):
-            parts.append(explainer.table(own).assign(decision_id=own["decision_id"]))
+    parts: list[pd.DataFrame] = []
+    waiting: list[pd.DataFrame] = []
+    for number in range(source.n_parts):
+        frame, _ = source.part(number)
+        waiting.append(frame[frame["decision_id"].isin(queue["decision_id"])])
+        if sum(map(len, waiting)) >= _EXPLAINED or number + 1 == source.n_parts:
+            own = pd.concat(waiting, ignore_index=True)
+            waiting = []
+            if len(own):
+                parts.append(explainer.table(own).assign(decision_id=own["decision_id"]))
     if not parts:
         columns = pa.schema([*QUEUE, *(c for c in EXPLANATIONS if c.name not in QUEUE.names)])
         nothing: pd.DataFrame = columns.empty_table().to_pandas()

@@ -1,18 +1,22 @@
 """Decisions to score, in batches of bounded size: P(error) and expected harm."""
 
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from errdetect.config import Config
+from errdetect.data.frame_store import FrameStore
 from errdetect.data.policy_catalogue import Policy
 from errdetect.data.rejected_rows import Rejections
 from errdetect.data.table_reading import TableRead, iter_decisions
 from errdetect.features.point_in_time_features import PointInTimeFeatures
 from errdetect.model.bundle import ModelBundle
+from errdetect.model.policy_correction import PolicyContent
 from errdetect.queue.review_value import content_digests, error_kinds, harm_terms
 from errdetect.workflows.load_data import Progress, free_threads
 
@@ -47,7 +51,7 @@ class ScoredDecisions:
 
 
 class ScoringSource:
-    """The decisions to score, read twice: to score all, then to explain the queued ones.
+    """The log and the decisions to score, each read once and kept in compressed files.
 
     Parameters
     ----------
@@ -57,19 +61,24 @@ class ScoringSource:
         Path or glob.
     reviewed
         Ids of reviewed decisions, including golden items.
+    folder
+        An empty folder for the files.
     """
 
-    def __init__(self, config: Config, decisions: str, reviewed: pd.Index) -> None:
+    def __init__(self, config: Config, decisions: str, reviewed: pd.Index, folder: Path) -> None:
         self.data = config.data
-        self.decisions = decisions
         self.rejections = {
             "log": Rejections("The log's decisions"),
             "decisions": Rejections("The decisions to score"),
         }
-        self.known = config.data_paths(config.data.decisions)
+        self.rejects: list[pd.DataFrame] = []
+        self.batch_notes: list[str] = []
+        self._paths = {"log": config.data_paths(config.data.decisions), "decisions": decisions}
         self._reviewed = reviewed
-        self._rows: dict[str, pd.DataFrame] = {}
+        self._rows: list[pd.DataFrame] = []
         self._places: dict[str, set[str]] = {name: set() for name in _PLACES}
+        self._stores = {name: FrameStore(folder / f"{name}.arrow") for name in self._paths}
+        self._log_rows = 0
         self._walked = False
 
     def log(self) -> Iterator[pd.DataFrame]:
@@ -80,31 +89,37 @@ class ScoringSource:
         DataError
             At the end of either, if too many of its rows cannot be used.
         """
-        number = 0
-        for name, place in (("log", self.known), ("decisions", self.decisions)):
+        for name, store in self._stores.items():
             rejections = Rejections(self.rejections[name].what)
-            for batch in self.batches(place):
+            for batch in self._read(name):
                 rejections.add(batch)
-                self._note(number, batch.frame)
-                number += 1
+                store.write(batch.frame)
+                if name == "decisions":
+                    self.rejects.append(batch.rejects)
+                    self.batch_notes += [n for n in batch.notes if n not in self.batch_notes]
+                else:
+                    self._log_rows += len(batch.frame)
+                self._note(batch.frame)
                 yield batch.frame
+            store.close()
             rejections.raise_if_too_many(self.data.max_rejected)
             self.rejections[name] = rejections
         self._walked = True
 
     def decided(self) -> Iterator[pd.DataFrame]:
-        """Read the config's decisions."""
-        yield from (batch.frame for batch in self.batches(self.known))
+        """Return the config's decisions."""
+        self.walk()
+        yield from self._stores["log"]
 
     def every(self) -> Iterator[pd.DataFrame]:
-        """Read the config's decisions, then those to score."""
+        """Return the config's decisions, then those to score."""
         yield from self.decided()
-        yield from (batch.frame for batch in self.batches())
+        yield from self._stores["decisions"]
 
     def reviewed(self) -> pd.DataFrame:
         """Return decision_id, decided_at, policy_id and enforced of the decisions reviewed."""
         self.walk()
-        rows = pd.concat(self._rows.values(), ignore_index=True)
+        rows = pd.concat(self._rows, ignore_index=True)
         return rows.drop_duplicates("decision_id", ignore_index=True)
 
     def notes(self) -> list[str]:
@@ -116,15 +131,17 @@ class ScoringSource:
         self.walk()
         return self._places
 
-    def batches(self, place: str | list[str] | None = None) -> Iterator[TableRead]:
-        """Read decisions, those to score unless another place is named."""
-        return iter_decisions(
-            place or self.decisions,
-            columns=self.data.columns,
-            actions=self.data.actions,
-            drop=self.data.drop,
-            preset=self.data.preset,
-        )
+    @property
+    def n_parts(self) -> int:
+        """Number of parts of the decisions to score."""
+        self.walk()
+        return len(self._stores["decisions"])
+
+    def part(self, number: int) -> tuple[pd.DataFrame, npt.NDArray[np.int64]]:
+        """Return some of the decisions to score, and their positions in all of `log`."""
+        store = self._stores["decisions"]
+        frame = store.part(number)
+        return frame, self._log_rows + store.starts[number] + np.arange(len(frame))
 
     def walk(self) -> None:
         """Read all decisions once, if that was not done already."""
@@ -132,10 +149,18 @@ class ScoringSource:
             for _ in self.log():
                 pass
 
-    def _note(self, number: int, frame: pd.DataFrame) -> None:
+    def _read(self, name: str) -> Iterator[TableRead]:
+        return iter_decisions(
+            self._paths[name],
+            columns=self.data.columns,
+            actions=self.data.actions,
+            drop=self.data.drop,
+            preset=self.data.preset,
+        )
+
+    def _note(self, frame: pd.DataFrame) -> None:
         rows = frame["decision_id"].isin(self._reviewed)
-        columns = ["decision_id", "decided_at", "policy_id", "enforced"]
-        self._rows[str(number)] = frame.loc[rows, columns]
+        self._rows.append(frame.loc[rows, ["decision_id", "decided_at", "policy_id", "enforced"]])
         for name in _PLACES:
             if name in frame:
                 self._places[name] |= set(frame[name].dropna().unique())
@@ -166,26 +191,33 @@ def score_batches(
     -------
     Scored
     """
-    parts: list[pd.DataFrame] = []
-    rejects: list[pd.DataFrame] = []
-    notes: list[str] = []
-    done = learnt = 0
     threads = config.train.threads or free_threads(_MANY)
-    for batch in source.batches():
-        frame = batch.frame
-        p = bundle.probability(bundle.detector.features(past.add(frame)), frame, threads)
-        parts.append(_score_rows(frame, p, bundle, policies, config))
-        rejects.append(batch.rejects)
-        notes += [note for note in batch.notes if note not in notes]
-        learnt += int(bundle.in_sample(frame["decision_id"]).sum())
-        done += len(frame)
-        progress(f"scored {done:,} decisions")
+    workers = max(1, min(threads, source.n_parts))
+
+    def score_part(number: int) -> tuple[pd.DataFrame, int]:
+        frame, rows = source.part(number)
+        content = bundle.policy_content(frame)
+        X = bundle.detector.features(past.add(frame, rows), content)
+        p = bundle.probability(X, frame, max(1, threads // workers))
+        learnt = int(bundle.in_sample(frame["decision_id"]).sum())
+        return _score_rows(frame, p, bundle, policies, config, content), learnt
+
+    parts: list[pd.DataFrame] = []
+    notes, done, learnt = list(source.batch_notes), 0, 0
+    with ThreadPoolExecutor(workers) as pool:
+        for scored, known in pool.map(score_part, range(source.n_parts)):
+            parts.append(scored)
+            learnt += known
+            done += len(scored)
+            progress(f"scored {done:,} decisions")
     if learnt:
         notes.append(
             f"{learnt:,} of the decisions were used to train the model; their scores are in-sample"
         )
     return ScoredDecisions(
-        pd.concat(parts, ignore_index=True), pd.concat(rejects, ignore_index=True), tuple(notes)
+        pd.concat(parts, ignore_index=True),
+        pd.concat(source.rejects, ignore_index=True),
+        tuple(notes),
     )
 
 
@@ -195,8 +227,9 @@ def _score_rows(
     bundle: ModelBundle,
     policies: Mapping[str, Policy],
     config: Config,
+    content: PolicyContent | None,
 ) -> pd.DataFrame:
-    label = bundle.wrong_labels(frame, p)
+    label = bundle.wrong_labels(frame, p, content)
     wrong_label = label["p_wrong_label"].to_numpy(np.float64)
     harm, weight = harm_terms(frame, p, policies, config.queue.exposure, wrong_label)
     suggested = pd.Series(

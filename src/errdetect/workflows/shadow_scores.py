@@ -58,11 +58,11 @@ def shadow_scores(
     bundle, _ = open_registry(config).load(version)
     progress(f"scoring with version {version} too")
     names = bundle.detector.encoding.names
-    past = PointInTimeFeatures.for_model_columns(names, source.log(), snapshot.reviews)
+    past = PointInTimeFeatures.for_model_columns(names, source.every(), snapshot.reviews)
     threads = config.train.threads or free_threads(_MANY)
     parts = []
-    for batch in source.batches():
-        X = bundle.detector.features(past.add(batch.frame))
-        p = bundle.probability(X, batch.frame, threads)
-        parts.append(pd.DataFrame({"decision_id": batch.frame["decision_id"], "p_error": p}))
+    for number in range(source.n_parts):
+        frame, rows = source.part(number)
+        p = bundle.probability(bundle.detector.features(past.add(frame, rows)), frame, threads)
+        parts.append(pd.DataFrame({"decision_id": frame["decision_id"], "p_error": p}))
     return pd.concat(parts, ignore_index=True).assign(model_version=version)

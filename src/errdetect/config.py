@@ -44,7 +44,7 @@ from errdetect.schemas import MEASURES, SOURCES
 __all__ = ["Config", "load_config"]
 
 #: What `load_config` adds to the file's keys.
-_OURS = {"base", "overrides"}
+_OURS = {"base", "file", "overrides"}
 
 
 class Config(ConfigSection):
@@ -69,6 +69,7 @@ class Config(ConfigSection):
     registry: RegistrySettings = RegistrySettings()
     ledger: LedgerSettings = LedgerSettings()
     base: Path = Field(default=Path(), exclude=True)
+    file: Path | None = Field(default=None, exclude=True, repr=False)
     overrides: tuple[str, ...] = Field(default=(), exclude=True, repr=False)
 
     @model_validator(mode="after")
@@ -162,7 +163,11 @@ def load_config(path: Path | str, overrides: Sequence[str] = ()) -> Config:
     for name in _OURS & set(raw):
         faults.append(_unknown_key_fault(name, Config))
         raw.pop(name)
-    ours = {"base": file.resolve().parent, "overrides": tuple(overrides)}
+    ours = {
+        "base": file.resolve().parent,
+        "file": file.resolve(),
+        "overrides": tuple(overrides),
+    }
     try:
         config = Config.model_validate(raw | ours)
     except ValidationError as error:

@@ -47,6 +47,7 @@ from errdetect.workflows.decision_explainer import (
     write_pictures,
 )
 from errdetect.workflows.load_data import Progress, free_threads, load_snapshot
+from errdetect.workflows.own_inputs import refuse_own_inputs
 from errdetect.workflows.report_changes import (
     confirmed_briefs,
     discovery_level,
@@ -420,6 +421,7 @@ def report(
     """
     check_reviewers(config)
     load_reason_templates(config)
+    refuse_own_inputs(config, folder=out)
     loaded = load_snapshot(config, progress=progress)
     refuse_broken_design(loaded.snapshot)
     snapshot = loaded.snapshot

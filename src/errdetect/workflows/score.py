@@ -26,6 +26,7 @@ from errdetect.schemas import EXPLANATIONS, INTAKE, QUEUE, REJECTS, SCORES
 from errdetect.snapshot import ReadSummary, Snapshot, empty_reviews
 from errdetect.workflows.decision_explainer import Explainer, build_explainer, load_reason_templates
 from errdetect.workflows.load_data import Progress, check_losses, label_rules, load_reviews
+from errdetect.workflows.own_inputs import refuse_own_inputs
 from errdetect.workflows.queueing import (
     draw_queue,
     draw_settings,
@@ -121,6 +122,7 @@ def score(
         Where there is no model yet, or the input cannot be used.
     """
     load_reason_templates(config)
+    refuse_own_inputs(config, folder=out, sources=(decisions,))
     progress("loading the champion")
     bundle, version = ModelRegistry(config.path(config.registry.path), config.registry.name).load()
     source, past, snapshot = _read_inputs(config, str(decisions), bundle, progress)

@@ -34,6 +34,7 @@ from errdetect.config_schema import (
     RemediationSettings,
     ReportSettings,
     ReviewersSettings,
+    ScoreSettings,
     Source,
     TargetsSettings,
     TrainSettings,
@@ -57,6 +58,7 @@ class Config(ConfigSection):
     train: TrainSettings = TrainSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
     gate: GateSettings = GateSettings()
+    score: ScoreSettings = ScoreSettings()
     queue: QueueSettings = QueueSettings()
     estimate: EstimateSettings = EstimateSettings()
     audit: AuditSettings = AuditSettings()

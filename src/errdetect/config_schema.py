@@ -35,6 +35,7 @@ __all__ = [
     "RemediationSettings",
     "ReportSettings",
     "ReviewersSettings",
+    "ScoreSettings",
     "Share",
     "Source",
     "TargetsSettings",
@@ -229,6 +230,18 @@ class PoolSettings(ConfigSection):
     languages: list[str] = Field([], description="`en` includes `en-GB`")
     policies: list[str] = Field([], description="policies it is trained for; empty: any")
     site: str | None = Field(None, description="its site, as named in the reviews")
+
+
+class ScoreSettings(ConfigSection):
+    """What scoring accepts."""
+
+    max_unreadable: float = Field(
+        0.01,
+        ge=0,
+        le=1,
+        description="largest share of the decisions with an unreadable value in one of the model's "
+        "numeric columns; more is refused, less counts as missing",
+    )
 
 
 class QueueSettings(ConfigSection):

@@ -36,6 +36,7 @@ from errdetect.errors import DataError
 __all__ = [
     "RISKY",
     "ParquetSink",
+    "csv_text",
     "escape_formula",
     "stage_outputs",
     "to_arrow",
@@ -497,12 +498,23 @@ def write_csv(frame: pd.DataFrame, path: str | Path) -> None:
     >>> path.read_bytes().decode()
     "'=x,n\r\n'@SUM(1),-1.5\r\n,2.0\r\n"
     """
+    write_text(path, csv_text(frame))
+
+
+def csv_text(frame: pd.DataFrame) -> str:
+    r"""Return a table as CSV, all text escaped, as `write_csv` writes it.
+
+    Examples
+    --------
+    >>> csv_text(pd.DataFrame({"x": ["=1+1", "a\x1b[31m"], "n": [-1.5, 2.0]}))
+    "x,n\r\n'=1+1,-1.5\r\na[U+001B][31m,2.0\r\n"
+    """
     out = io.StringIO()
     writer = csv.writer(out)
     writer.writerow(escape_formula(str(name)) for name in frame.columns)
     columns = [map(_format_cell, frame[name].tolist()) for name in frame.columns]
     writer.writerows(zip(*columns, strict=True))
-    write_text(path, out.getvalue())
+    return out.getvalue()
 
 
 def _format_cell(value: Any) -> Any:

@@ -37,6 +37,7 @@ __all__ = [
     "hold_lock",
     "hold_stage",
     "sweep_litter",
+    "take_turns",
     "temporary_name",
 ]
 
@@ -232,7 +233,7 @@ def commit_stage(stage: FolderStage, stale: Sequence[str] = ()) -> None:
     OSError
         If the system refuses.
     """
-    with _one_at_a_time(stage.out.parent):
+    with take_turns(stage.out.parent):
         _refuse_other_kinds(stage.path, stage.out)
         _flush(stage.path)
         if not _exchange_folders(stage, set(stale)):
@@ -240,9 +241,15 @@ def commit_stage(stage: FolderStage, stale: Sequence[str] = ()) -> None:
 
 
 @contextmanager
-def _one_at_a_time(folder: Path) -> Iterator[None]:
-    """Let processes that commit next to each other take turns; go on after a while in any case."""
-    end = time.monotonic() + _PATIENCE
+def take_turns(folder: Path, patience: float = _PATIENCE) -> Iterator[bool]:
+    """Let processes that change the same folder take turns; go on after a while in any case.
+
+    Yields
+    ------
+    bool
+        Whether this process is alone: False after `patience` seconds, or without such locks.
+    """
+    end, alone = time.monotonic() + patience, False
     handle = None
     with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
@@ -251,6 +258,7 @@ def _one_at_a_time(folder: Path) -> Iterator[None]:
         while handle is not None and fcntl is not None and not _OURS.fullmatch(folder.name):
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                alone = True
             except BlockingIOError:
                 if time.monotonic() < end:
                     time.sleep(0.02)
@@ -258,7 +266,7 @@ def _one_at_a_time(folder: Path) -> Iterator[None]:
             except OSError:  # a file system without such locks
                 pass
             break
-        yield
+        yield alone
     finally:
         if handle is not None:
             os.close(handle)

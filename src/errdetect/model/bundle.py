@@ -1,6 +1,7 @@
 """A model on disk: JSON, LightGBM's text format and plain arrays; reading executes no code."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,8 +13,9 @@ import pandas as pd
 
 from errdetect.data.action_meanings import action_meanings, canonical_action
 from errdetect.errors import DataError, ModelError, error_message
-from errdetect.features.feature_matrix import Encoding
-from errdetect.features.text_models import TextModel
+from errdetect.features.feature_matrix import DERIVED_TEXT, SCORE_COLUMNS, Encoding
+from errdetect.features.text_models import MEASURE_COLUMNS, TEXT_COLUMNS, TextModel
+from errdetect.features.typed_columns import typed_columns
 from errdetect.model.calibration import Calibrator, calibrator_from_jsonable
 from errdetect.model.detector import Detector
 from errdetect.model.ensemble_members import (
@@ -77,9 +79,46 @@ class ModelBundle:
         unknown = {"p_wrong_label": np.nan, "suggested_policy_id": no_policy}
         return pd.DataFrame(unknown, index=decisions.index)
 
+    @property
+    def input_columns(self) -> tuple[str, ...]:
+        """Names of the decisions' columns that features use."""
+        encoding = self.detector.encoding
+        names = (*encoding.numeric, *encoding.categorical, *encoding.lists)
+        return ("score", "threshold", *dict.fromkeys(names), *(("text",) if encoding.text else ()))
+
+    def known_values(self) -> dict[str, frozenset[str]]:
+        """Return the values of categorical columns in training; without columns of too many."""
+        encoding = self.detector.encoding
+        return {n: frozenset((*encoding.categorical[n], *v)) for n, v in encoding.rare.items()}
+
+    def gain_shares(self) -> dict[str, float]:
+        """Return each input column's share of the gain of all splits; empty without trees."""
+        encoding = self.detector.encoding
+        total: Counter[str] = Counter()
+        for member in self.detector.members:
+            if isinstance(member.model, AdditiveModel | LinearMember) or member.weight <= 0:
+                continue
+            gain = member.model.feature_importance("gain")
+            for name, own in zip(
+                encoding.names, gain / max(float(gain.sum()), 1e-300), strict=True
+            ):
+                total[_input_column(name, encoding)] += member.weight * float(own)
+        whole = sum(total.values())
+        return {name: own / whole for name, own in total.items()} if whole > 0 else {}
+
     def in_sample(self, decision_ids: pd.Series) -> npt.NDArray[np.bool_]:
         """Return whether the model was trained on each decision's label, shape (n,)."""
         return np.isin(hash_ids(decision_ids), self.learnt_from)
+
+
+def _input_column(name: str, encoding: Encoding) -> str:
+    """Return the input column that a feature comes from."""
+    if name in (*MEASURE_COLUMNS, *TEXT_COLUMNS, *DERIVED_TEXT):
+        return "text"
+    if name in ("margin", "confidence", *SCORE_COLUMNS):
+        return "score"
+    column = name.partition("=")[0]
+    return column if column in encoding.lists else name
 
 
 def hash_ids(decision_ids: pd.Series) -> npt.NDArray[np.uint64]:
@@ -100,6 +139,8 @@ def save_bundle(bundle: ModelBundle, folder: Path) -> None:
             "lists": dict(e.lists),
             "segment": e.segment,
             "extra": e.extra,
+            "flags": e.flags,
+            "rare": dict(e.rare),
         },
         "doubt": None if bundle.detector.doubt is None else bundle.detector.doubt.facts(),
         "floor": bundle.detector.floor,
@@ -155,6 +196,8 @@ def load_bundle(folder: Path) -> ModelBundle:
         encoding = Encoding(
             tuple(e["numeric"]), categorical, e["text"], e["left_out"], lists, e["segment"],
             tuple(e["extra"]),
+            None if e.get("flags") is None else tuple(e["flags"]),
+            {name: tuple(levels) for name, levels in e.get("rare", {}).items()},
         )  # fmt: skip
         members = tuple(_load_member(folder, m) for m in manifest["members"])
         return ModelBundle(
@@ -280,7 +323,9 @@ class ServedModel:
             got = f"{len(unknown)} others (first: {str(unknown.iloc[0])[:40]!r})"
             raise DataError(error_message("The actions", must, got, "Map them and train again."))
         enforced = (words.map(meanings) == "enforce").to_numpy(bool)
-        decided = decisions.assign(enforced=enforced)
+        encoding = self.bundle.detector.encoding
+        decided = typed_columns(decisions, encoding.numeric_kinds, encoding.levels)[0]
+        decided = decided.assign(enforced=enforced)
         p = self.bundle.probability(self.bundle.detector.features(decided), decided)
         return pd.DataFrame({"p_error": p}, index=decisions.index)
 

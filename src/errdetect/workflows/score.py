@@ -178,7 +178,8 @@ def _read_inputs(
     )
     read = load_reviews(config, progress=progress)
     reviews = empty_reviews() if read is None else read.frame
-    source = ScoringSource(config, decisions, pd.Index(reviews["decision_id"].unique()))
+    known = pd.Index(reviews["decision_id"].unique())
+    source = ScoringSource(config, decisions, known, bundle.detector.encoding)
     progress("looking up what was known before each decision")
     names = bundle.detector.encoding.names
     past = PointInTimeFeatures.for_model_columns(names, source.log(), reviews)

@@ -1,7 +1,7 @@
 """Decisions to score, in batches of bounded size: P(error) and expected harm."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,9 @@ from errdetect.config import Config
 from errdetect.data.policy_catalogue import Policy
 from errdetect.data.rejected_rows import Rejections
 from errdetect.data.table_reading import TableRead, iter_decisions
+from errdetect.features.feature_matrix import Encoding
 from errdetect.features.point_in_time_features import PointInTimeFeatures
+from errdetect.features.typed_columns import ColumnCounts, typed_columns
 from errdetect.model.bundle import ModelBundle
 from errdetect.queue.review_value import content_digests, error_kinds, harm_terms
 from errdetect.workflows.load_data import Progress, free_threads
@@ -57,10 +59,15 @@ class ScoringSource:
         Path or glob.
     reviewed
         Ids of reviewed decisions, including golden items.
+    encoding
+        The model's: its columns are read in the types that it learned.
     """
 
-    def __init__(self, config: Config, decisions: str, reviewed: pd.Index) -> None:
+    def __init__(
+        self, config: Config, decisions: str, reviewed: pd.Index, encoding: Encoding | None = None
+    ) -> None:
         self.data = config.data
+        self.encoding = encoding
         self.decisions = decisions
         self.rejections = {
             "log": Rejections("The log's decisions"),
@@ -113,13 +120,22 @@ class ScoringSource:
 
     def batches(self, place: str | list[str] | None = None) -> Iterator[TableRead]:
         """Read decisions, those to score unless another place is named."""
-        return iter_decisions(
+        read = iter_decisions(
             place or self.decisions,
             columns=self.data.columns,
             actions=self.data.actions,
             drop=self.data.drop,
             preset=self.data.preset,
         )
+        return map(self._type_columns, read)
+
+    def _type_columns(self, batch: TableRead) -> TableRead:
+        if self.encoding is None:
+            return batch
+        frame, unreadable = typed_columns(
+            batch.frame, self.encoding.numeric_kinds, self.encoding.levels
+        )
+        return replace(batch, frame=frame, unreadable=unreadable)
 
     def walk(self) -> None:
         """Read all decisions once, if that was not done already."""
@@ -166,15 +182,21 @@ def score_batches(
     notes: list[str] = []
     done = learnt = 0
     threads = config.train.threads or free_threads(_MANY)
+    columns = bundle.input_columns
+    counts = ColumnCounts(bundle.known_values(), bundle.gain_shares())
     for batch in source.batches():
         frame = batch.frame
-        p = bundle.probability(bundle.detector.features(past.add(frame)), frame, threads)
+        full = past.add(frame)
+        counts.add(full, columns, batch.unreadable)
+        p = bundle.probability(bundle.detector.features(full), frame, threads)
         parts.append(_score_rows(frame, p, bundle, policies, config))
         rejects.append(batch.rejects)
         notes += [note for note in batch.notes if note not in notes]
         learnt += int(bundle.in_sample(frame["decision_id"]).sum())
         done += len(frame)
         progress(f"scored {done:,} decisions")
+    counts.refuse_unreadable(config.score.max_unreadable)
+    notes += counts.notes(columns)
     if learnt:
         notes.append(
             f"{learnt:,} of the decisions were used to train the model; their scores are in-sample"

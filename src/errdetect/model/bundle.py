@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -16,14 +16,15 @@ from errdetect.errors import DataError, ModelError, error_message
 from errdetect.features.feature_matrix import DERIVED_TEXT, SCORE_COLUMNS, Encoding
 from errdetect.features.text_models import MEASURE_COLUMNS, TEXT_COLUMNS, TextModel
 from errdetect.features.typed_columns import typed_columns
+from errdetect.model.bundle_files import PARTS_FILE, BundleFiles, checked_weight, write_parts
 from errdetect.model.calibration import Calibrator, calibrator_from_jsonable
 from errdetect.model.detector import Detector
 from errdetect.model.ensemble_members import (
     AdditiveModel,
+    Head,
     LinearMember,
     Member,
     SegmentRate,
-    load_trees,
 )
 from errdetect.model.policy_correction import PolicyCorrection, load_policy_correction
 from errdetect.model.surrogate import Surrogate
@@ -33,11 +34,14 @@ __all__ = ["ModelBundle", "ServedModel", "hash_ids", "load_bundle", "save_bundle
 
 Floats = npt.NDArray[np.float64]
 
-_FORMAT = 3
+_FORMAT, _MANIFEST = 3, "bundle.json"
 _LINEAR: Mapping[str, type[AdditiveModel] | type[LinearMember]] = {
     "additive": AdditiveModel,
     "line": LinearMember,
 }
+
+
+_KINDS = frozenset({"trees", *_LINEAR})
 
 
 @dataclass(frozen=True)
@@ -131,6 +135,7 @@ def save_bundle(bundle: ModelBundle, folder: Path) -> None:
     e = bundle.detector.encoding
     manifest = {
         "format": _FORMAT,
+        "parts": True,
         "encoding": {
             "numeric": e.numeric,
             "categorical": dict(e.categorical),
@@ -155,7 +160,7 @@ def save_bundle(bundle: ModelBundle, folder: Path) -> None:
         "relabelling": None if bundle.relabelling is None else bundle.relabelling.facts(),
     }
     text = json.dumps(manifest, indent=1, ensure_ascii=False, allow_nan=False)
-    (folder / "bundle.json").write_text(text, encoding="utf-8")
+    (folder / _MANIFEST).write_text(text, encoding="utf-8")
     for member in bundle.detector.members:
         if isinstance(member.model, AdditiveModel | LinearMember):
             place = folder / f"member_{member.name}.npz"
@@ -173,63 +178,88 @@ def save_bundle(bundle: ModelBundle, folder: Path) -> None:
     for name, model in (("doubt", bundle.detector.doubt), ("relabelling", bundle.relabelling)):
         if model is not None:
             np.savez_compressed(folder / f"{name}.npz", allow_pickle=False, **model.arrays())
+    write_parts(folder)
 
 
 def load_bundle(folder: Path) -> ModelBundle:
-    """Load a bundle.
+    """Load a bundle: every file has the digest that was recorded, and fits the others.
 
     Raises
     ------
     ModelError
-        Where a file is missing or damaged, or was written by a later errdetect.
+        Where a file is missing or damaged (it is named), or was written by a later errdetect.
     """
-    do = "Train again with `errdetect train`, or use another model."
-    try:
-        manifest = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
+    files = BundleFiles(folder)
+    manifest = files.json(_MANIFEST)
+    with files.part(_MANIFEST):
         if manifest["format"] != _FORMAT:
+            do = "Train again with `errdetect train`, or use another model."
             raise ModelError(
                 error_message("The model's format", f"be {_FORMAT}", manifest["format"], do)
             )
-        e = manifest["encoding"]
-        categorical = {name: tuple(levels) for name, levels in e["categorical"].items()}
-        lists = {name: tuple(entries) for name, entries in e["lists"].items()}
-        encoding = Encoding(
-            tuple(e["numeric"]), categorical, e["text"], e["left_out"], lists, e["segment"],
-            tuple(e["extra"]),
-            None if e.get("flags") is None else tuple(e["flags"]),
-            {name: tuple(levels) for name, levels in e.get("rare", {}).items()},
-        )  # fmt: skip
-        members = tuple(_load_member(folder, m) for m in manifest["members"])
-        return ModelBundle(
-            Detector(
-                encoding,
-                _load_text_models(folder / "text.npz") if encoding.text else None,
-                _segment_from_jsonable(manifest["segment"]),
-                members,
-                _load_surrogate(folder, manifest["usual"]),
-                _load_policy_correction(folder / "doubt.npz", manifest["doubt"]),
-                manifest["floor"],
-            ),
-            calibrator_from_jsonable(manifest["calibrator"]),
-            np.load(folder / "learnt_from.npy", allow_pickle=False),
-            manifest["about"],
-            _load_policy_correction(folder / "relabelling.npz", manifest.get("relabelling")),
+        encoding = _encoding_from_jsonable(manifest["encoding"])
+        has_parts = bool(manifest.get("parts", False))
+        members = [dict(m) | {"weight": checked_weight(m["weight"])} for m in manifest["members"]]
+        if not members or not sum(m["weight"] for m in members) > 0:
+            raise ValueError("no member with a weight above 0")
+    files.check([PARTS_FILE] if has_parts and files.parts is None else [])
+    loaded = tuple(_load_member(files, m, len(encoding.names)) for m in members)
+    usual = _load_surrogate(files, manifest["usual"])
+    text = _load_text_models(files, "text.npz") if encoding.text else None
+    doubt = _load_policy_correction(files, "doubt", manifest["doubt"])
+    relabelling = _load_policy_correction(files, "relabelling", manifest.get("relabelling"))
+    learnt_from = files.arrays("learnt_from.npy")["array"]
+    with files.part(_MANIFEST):
+        segment = _segment_from_jsonable(manifest["segment"])
+        detector = Detector(encoding, text, segment, loaded, usual, doubt, manifest["floor"])
+        calibrator = calibrator_from_jsonable(manifest["calibrator"])
+        bundle = ModelBundle(
+            detector, calibrator, learnt_from, dict(manifest["about"]), relabelling
         )
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        got = f"{type(error).__name__}: {error}"
-        raise ModelError(error_message("The model's files", "be whole", got, do)) from error
+        _try_out(bundle)
+    return bundle
 
 
-def _load_policy_correction(path: Path, facts: Mapping[str, Any] | None) -> PolicyCorrection | None:
+def _encoding_from_jsonable(e: Mapping[str, Any]) -> Encoding:
+    categorical = {name: tuple(levels) for name, levels in e["categorical"].items()}
+    lists = {name: tuple(entries) for name, entries in e["lists"].items()}
+    return Encoding(
+        tuple(e["numeric"]), categorical, e["text"], e["left_out"], lists, e["segment"],
+        tuple(e["extra"]),
+        None if e.get("flags") is None else tuple(e["flags"]),
+        {name: tuple(levels) for name, levels in e.get("rare", {}).items()},
+    )  # fmt: skip
+
+
+def _try_out(bundle: ModelBundle) -> None:
+    """Score two decisions of which nothing is known: parts that do not fit each other fail here."""
+    probe = pd.DataFrame({"decision_id": ["a", "b"], "enforced": [True, False]}).assign(
+        policy_id=pd.array([None, None], dtype="str"), text=pd.array(["a", None], dtype="str")
+    )
+    p = bundle.probability(bundle.detector.features(probe), probe)
+    bundle.wrong_labels(probe, p)
+    if not (np.isfinite(p).all() and (p >= 0).all() and (p <= 1).all()):
+        raise ValueError("parts that give no probability")
+    if bundle.learnt_from.dtype != np.uint64 or bundle.learnt_from.ndim != 1:
+        raise ValueError("hashes of another type")
+
+
+def _load_policy_correction(
+    files: BundleFiles, name: str, facts: Mapping[str, Any] | None
+) -> PolicyCorrection | None:
     if facts is None:
         return None
-    with np.load(path, allow_pickle=False) as arrays:
-        return load_policy_correction(facts, {name: arrays[name] for name in arrays.files})
+    arrays = files.arrays(f"{name}.npz")
+    with files.part(f"{name}.npz"):
+        return load_policy_correction(facts, arrays)
+    raise AssertionError("unreachable")
 
 
-def _load_text_models(path: Path) -> TextModel:
-    with np.load(path, allow_pickle=False) as arrays:
-        return TextModel.from_arrays(dict(arrays))
+def _load_text_models(files: BundleFiles, name: str) -> TextModel:
+    arrays = files.arrays(name)
+    with files.part(name):
+        return TextModel.from_arrays(arrays)
+    raise AssertionError("unreachable")
 
 
 def _save_surrogate(usual: Surrogate, folder: Path) -> None:
@@ -238,12 +268,12 @@ def _save_surrogate(usual: Surrogate, folder: Path) -> None:
         np.savez_compressed(folder / "usual.npz", allow_pickle=False, **usual.text.arrays())
 
 
-def _load_surrogate(folder: Path, columns: list[int] | None) -> Surrogate | None:
+def _load_surrogate(files: BundleFiles, columns: list[int] | None) -> Surrogate | None:
     if columns is None:
         return None
-    path = folder / "usual.npz"
-    trees = load_trees((folder / "usual.txt").read_text(encoding="utf-8"))
-    return Surrogate(tuple(columns), _load_text_models(path) if path.exists() else None, trees)
+    has_text = (files.folder / "usual.npz").exists() or "usual.npz" in (files.parts or ())
+    text = _load_text_models(files, "usual.npz") if has_text else None
+    return Surrogate(tuple(columns), text, files.trees("usual.txt"))
 
 
 def _member_kind(member: Member) -> str:
@@ -252,14 +282,19 @@ def _member_kind(member: Member) -> str:
     return "line" if isinstance(member.model, LinearMember) else "trees"
 
 
-def _load_member(folder: Path, m: Mapping[str, Any]) -> Member:
-    if m["kind"] == "trees":
-        text = (folder / f"trees_{m['name']}.txt").read_text(encoding="utf-8")
-        return Member(m["name"], m["head"], load_trees(text), m["weight"])
-    with np.load(folder / f"member_{m['name']}.npz", allow_pickle=False) as arrays:
-        return Member(
-            m["name"], m["head"], _LINEAR[m["kind"]].from_arrays(dict(arrays)), m["weight"]
-        )
+def _load_member(files: BundleFiles, m: Mapping[str, Any], n_features: int) -> Member:
+    with files.part(_MANIFEST):
+        name, head, kind, weight = (m[key] for key in ("name", "head", "kind", "weight"))
+        if Path(name).name != name or head not in get_args(Head) or kind not in _KINDS:
+            raise ValueError(f"a member of another form ({name!r:.40})")
+    if kind == "trees":
+        trees = files.trees(f"trees_{name}.txt", n_features)
+        return Member(name, head, trees, weight)
+    file = f"member_{name}.npz"
+    arrays = files.arrays(file)
+    with files.part(file):
+        return Member(name, head, _LINEAR[kind].from_arrays(arrays), weight)
+    raise AssertionError("unreachable")
 
 
 def _segment_to_jsonable(segment: SegmentRate) -> dict[str, Any]:

@@ -29,6 +29,22 @@ PARTS_FILE: Final = "parts.json"
 _MOST_BYTES = 1 << 30
 _MOST_ARRAYS = 200
 _MOST_TREES, _MOST_LEAVES = 20_000, 4_096
+#: In place of the file's own: settings of training, of which a cut list ends the process, too.
+_TAIL = "end of trees\n\nfeature_importances:\n\nparameters:\n\nend of parameters\n\npandas_categorical:null\n"
+_INTEGERS = re.compile(r"-?[0-9]{1,13}( -?[0-9]{1,13})*")
+_NUMBER = r"-?(?:[0-9]{1,330}(?:\.[0-9]{1,330})?(?:e[+-]?[0-9]{1,3})?|inf)"
+_NUMBERS = re.compile(f"{_NUMBER}(?: {_NUMBER})*")
+_WORD = re.compile(r"[\w:.\[\]+-]{1,200000}", re.ASCII)
+_HEAD = {
+    "version": "v4", "num_class": "1", "num_tree_per_iteration": "1", "label_index": "0",
+    "objective": "cross_entropy",
+}  # fmt: skip
+_ONE_LEAF = ("num_leaves", "num_cat", "leaf_value", "is_linear", "shrinkage")
+_TREE = (
+    "num_leaves", "num_cat", "split_feature", "split_gain", "threshold", "decision_type", "left_child",
+    "right_child", "leaf_value", "leaf_weight", "leaf_count", "internal_value", "internal_weight",
+    "internal_count", "cat_boundaries", "cat_threshold", "is_linear", "shrinkage",
+)  # fmt: skip
 _LARGEST_WEIGHT = 1_000.0  # of a member, relative to the others
 _LARGEST_VALUE = 1e9  # of any fitted number: log-odds, slopes, inverse frequencies
 _DO = "Restore the model's folder from a copy, or train again with `errdetect train`."
@@ -246,29 +262,43 @@ def checked_trees(text: str, n_features: int | None = None) -> lgb.Booster:
     ValueError
         If anything in it is cut, out of range or not finite.
     """
-    head, *blocks = re.split(r"(?m)^Tree=", text.split("\nend of trees", 1)[0] + "\n")
+    head, *blocks = re.split(r"(?m)^Tree=", text.partition("\nend of trees")[0] + "\n")
     if "\nend of trees" not in text or not text.startswith("tree\n"):
         raise ValueError("trees that are cut off")
     facts = _facts(head)
-    features = int(facts["max_feature_idx"]) + 1
+    features = int(_INTEGERS.fullmatch(facts["max_feature_idx"])[0]) + 1  # type: ignore[index]
     if n_features is not None and features != n_features:
         raise ValueError(f"trees of {features} features instead of {n_features}")
-    if (
-        facts["version"] != "v4"
-        or facts["num_class"] != "1"
-        or len(facts["feature_names"].split()) != features
+    lists = [facts[name].split(" ") for name in ("feature_names", "feature_infos")]
+    if any(facts[name] != value for name, value in _HEAD.items()) or any(
+        len(one) != features or not all(map(_WORD.fullmatch, one)) for one in lists
     ):
         raise ValueError("another version of the format")
-    sizes = [int(size) for size in facts["tree_sizes"].split()]
     own = [len(f"Tree={block}".encode()) for block in blocks]
-    own[-1:] = [own[-1] - 1] if own else []
-    if len(blocks) > _MOST_TREES or sizes != own:
+    if len(blocks) > _MOST_TREES or facts["tree_sizes"].split() != list(map(str, own)):
         raise ValueError("trees that are cut off or moved")
+    trees = []
     for number, block in enumerate(blocks):
+        tree = _facts(block)
         if block.partition("\n")[0] != str(number):
             raise ValueError("trees out of order")
-        _check_tree(_facts(block), features)
-    return lgb.Booster(model_str=text)
+        _check_tree(tree, features)
+        named = _TREE if tree["num_leaves"] != "1" else _ONE_LEAF
+        lines = (f"{name}={tree[name]}" for name in named if name in tree)
+        trees.append("\n".join([f"Tree={number}", *lines, "", "", ""]))
+    return _load_native(facts, trees)
+
+
+def _load_native(facts: Mapping[str, str], trees: Sequence[str]) -> lgb.Booster:
+    """Hand on what was checked, and nothing else of the file."""
+    names = ("max_feature_idx", "feature_names", "feature_infos")
+    head = [f"{name}={value}" for name, value in _HEAD.items()]
+    head += [f"{name}={facts[name]}" for name in names]
+    head += ["tree_sizes=" + " ".join(str(len(tree)) for tree in trees)]
+    try:
+        return lgb.Booster(model_str="\n".join(["tree", *head, "", "".join(trees)]) + _TAIL)
+    except lgb.basic.LightGBMError as error:
+        raise ValueError(str(error)) from error
 
 
 def _facts(block: str) -> dict[str, str]:
@@ -277,12 +307,14 @@ def _facts(block: str) -> dict[str, str]:
 
 
 def _check_tree(tree: Mapping[str, str], features: int) -> None:
-    leaves, categories = int(tree["num_leaves"]), int(tree["num_cat"])
+    leaves, categories = (int(_integers(tree[name], 1)[0]) for name in ("num_leaves", "num_cat"))
     if not 1 <= leaves <= _MOST_LEAVES or tree["is_linear"] != "0":
         raise ValueError("a tree of another form")
     _numbers(tree["leaf_value"], leaves)
     _numbers(tree["shrinkage"], 1)
     if leaves == 1:
+        if any(tree[name] for name in ("split_feature", "threshold", "left_child", "right_child")):
+            raise ValueError("a tree of one leaf with a split")
         return
     splits = leaves - 1
     split = _integers(tree["split_feature"], splits)
@@ -331,6 +363,8 @@ def _check_categories(
 
 
 def _integers(text: str, n: int) -> npt.NDArray[np.int64]:
+    if not _INTEGERS.fullmatch(text):
+        raise ValueError("something that is no whole number")
     found = [int(one) for one in text.split(" ")]
     if len(found) != n or any(abs(one) > 2**40 for one in found):
         raise ValueError(f"{len(found):,} numbers instead of {n:,}")
@@ -338,9 +372,11 @@ def _integers(text: str, n: int) -> npt.NDArray[np.int64]:
 
 
 def _numbers(text: str, n: int, most: float = _LARGEST_VALUE) -> npt.NDArray[np.float64]:
+    if not _NUMBERS.fullmatch(text):
+        raise ValueError("something that is no number")
     found = np.array([float(one) for one in text.split(" ")])
     if len(found) != n:
         raise ValueError(f"{len(found):,} numbers instead of {n:,}")
-    if not np.isfinite(found).all() or (np.abs(found) > most).any():
+    if np.isnan(found).any() or (np.abs(found) > most).any():  # a threshold may be infinite
         raise ValueError("a number that is not finite, or absurdly large")
     return found

@@ -102,7 +102,7 @@ def test_training_inside_another_s_run_makes_a_run_of_its_own(bundle, tmp_path, 
     assert os.environ["MLFLOW_RUN_ID"] == "0" * 32
 
 
-@pytest.mark.parametrize("name", ["what? is #1", "100%41", 'a\'b "c"', "a;b&c=d", "ünï → [x]*"])
+@pytest.mark.parametrize("name", ["what? is #1 100%41", "a'b;c&d → [x]*"])
 def test_a_registry_in_a_folder_of_any_name(bundle, tmp_path, name):
     home = tmp_path / name
     registry = ModelRegistry(home / "models", "shop")

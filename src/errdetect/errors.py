@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
+from typing import Any
 
 __all__ = [
     "JOINERS",
@@ -28,6 +29,7 @@ __all__ = [
     "is_hidden",
     "iter_escaped",
     "mask_secrets",
+    "mask_values",
     "remember_secrets",
 ]
 
@@ -87,6 +89,21 @@ def mask_secrets(text: str) -> str:
     return _OPTION.sub(rf"\1{_MASK}", text)
 
 
+def mask_values(value: Any) -> Any:
+    """Mask passwords in JSON values, also in the names of keys.
+
+    Examples
+    --------
+    >>> mask_values({"url": ["postgresql://ana:secret@db"], "n": 1})
+    {'url': ['postgresql://***@db'], 'n': 1}
+    """
+    if isinstance(value, dict):
+        return {mask_values(key): mask_values(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [mask_values(one) for one in value]
+    return mask_secrets(value) if isinstance(value, str) else value
+
+
 def error_message(what: str, must: str, got: object, do: str) -> str:
     """Return one fault as a sentence: what it is about, what it must be, what it got, what to do.
 
@@ -124,10 +141,9 @@ class ConfigError(ErrdetectError):
     """
 
     def __init__(self, faults: Sequence[str]) -> None:
-        self.faults = list(faults)
+        self.faults = [mask_secrets(fault) for fault in faults]
         count = f"{len(self.faults)} fault{'s' if len(self.faults) != 1 else ''}"
-        told = "".join(f"\n  - {mask_secrets(fault)}" for fault in self.faults)
-        super().__init__(f"The config has {count}:{told}")
+        super().__init__(f"The config has {count}:" + "".join(f"\n  - {f}" for f in self.faults))
 
 
 class DataError(ErrdetectError):

@@ -31,7 +31,7 @@ from errdetect.data.provenance import (
     read_run,
     run_record,
 )
-from errdetect.errors import DataError
+from errdetect.errors import DataError, escape_hidden
 
 __all__ = [
     "RISKY",
@@ -476,7 +476,7 @@ def write_csv(frame: pd.DataFrame, path: str | Path) -> None:
     r"""Write a table as CSV in UTF-8, all text escaped, whole or not at all.
 
     Follows RFC 4180. Numbers stay numbers, also negative ones. Missing values are empty. Times are ISO 8601 in UTC. A
-    list becomes JSON.
+    list becomes JSON. Control characters and changes of the text's direction become codes such as [U+001B].
 
     Parameters
     ----------
@@ -511,18 +511,23 @@ def csv_text(frame: pd.DataFrame) -> str:
     """
     out = io.StringIO()
     writer = csv.writer(out)
-    writer.writerow(escape_formula(str(name)) for name in frame.columns)
+    writer.writerow(_harmless(str(name)) for name in frame.columns)
     columns = [map(_format_cell, frame[name].tolist()) for name in frame.columns]
     writer.writerows(zip(*columns, strict=True))
     return out.getvalue()
 
 
+def _harmless(text: str) -> str:
+    """Escape formulas, and write control characters and changes of direction as their codes."""
+    return escape_formula(escape_hidden(text.replace("\r\n", "\n")))
+
+
 def _format_cell(value: Any) -> Any:
     """Format one value: text escaped, numbers as they are, missing as empty."""
     if isinstance(value, str):
-        return escape_formula(value)
+        return _harmless(value)
     if isinstance(value, dict) or (isinstance(value, Iterable) and not np.isscalar(value)):
-        return escape_formula(json.dumps(to_json_value(value), ensure_ascii=False))
+        return _harmless(json.dumps(to_json_value(value), ensure_ascii=False))
     if value is None or value is pd.NaT or value is pd.NA or value != value:
         return ""
     return value.isoformat() if isinstance(value, datetime) else value

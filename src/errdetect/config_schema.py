@@ -432,6 +432,12 @@ class ReportSettings(ConfigSection):
         ["policy_id", "market", "language", "moderator"], description="columns to split rates by"
     )
     queue_rows: int = Field(50, ge=0, le=1000)
+    texts: bool = Field(
+        False, description="whether the report and its tables hold the content's texts (shortened)"
+    )
+    min_group: int = Field(
+        10, ge=1, description="decisions below which a group's agreement is suppressed"
+    )
     words: PathText | None = Field(
         None, description="your own reason texts: a YAML file; null: errdetect's"
     )
@@ -502,6 +508,11 @@ class ExportSettings(ConfigSection):
             "text",
         ],
         description="columns of the decisions to include; account_id only if named here",
+    )
+    show_reasons: bool = Field(
+        False,
+        description="whether reviewers in Label Studio see the reasons, P(error) and the value, which "
+        "would anchor them",
     )
 
 

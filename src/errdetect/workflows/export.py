@@ -141,7 +141,8 @@ def export(
             n: None if x is None else shown_path(x) for n, x in given.items()
         }
         run = describe_step(config, "export", told, intake=intake.to_jsonable())
-        write_queue(joined, out, form, policies=policies, provenance=run)
+        write_queue(joined, out, form, policies=policies, provenance=run,
+                    show_reasons=config.export.show_reasons)  # fmt: skip
     written = None if label_config is None else Path(label_config)
     if written is not None:
         write_text(written, _render_label_config(joined, policies))

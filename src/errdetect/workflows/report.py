@@ -315,10 +315,10 @@ def unreviewed_parts(
         "drivers": found,
         "n_queued": budget_count(config.queue.budget, len(open_)),
         "queue_head": _explained_decisions(
-            scored.iloc[order[: config.report.queue_rows]], explainer
+            scored.iloc[order[: config.report.queue_rows]], explainer, config.report.texts
         ),
         "cases": _explained_decisions(
-            scored.iloc[_top_per_policy(open_["policy_id"], order)], explainer
+            scored.iloc[_top_per_policy(open_["policy_id"], order)], explainer, config.report.texts
         ),
     }, pictures
 
@@ -331,10 +331,11 @@ def _top_per_policy(policy: pd.Series, order: npt.NDArray[np.intp]) -> npt.NDArr
     return order[(nth < _CASES) & first]
 
 
-def _explained_decisions(scored: pd.DataFrame, explainer: Explainer) -> pd.DataFrame:
+def _explained_decisions(scored: pd.DataFrame, explainer: Explainer, texts: bool) -> pd.DataFrame:
     """Return decisions as the report shows them, each with its reasons and a contrast."""
     decisions = scored.reset_index(drop=True)
-    head = decisions[[c for c in _SHOWN if c in decisions]]
+    shown = _SHOWN if texts else tuple(c for c in _SHOWN if c != "text")
+    head = decisions[[c for c in shown if c in decisions]]
     if "text" in head:
         head = head.assign(text=head["text"].str.slice(0, _SHOWN_TEXT))
     suggested = decisions["suggested_policy_id"]

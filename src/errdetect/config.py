@@ -221,7 +221,7 @@ def _apply_override(raw: dict[str, Any], text: str) -> Iterator[str]:
         if not isinstance(below, dict):
             yield error_message(
                 f"--set {_shown_key(key)}",
-                f"name a key below {_shown_key(parent)}",
+                f"name a key below {shown_value(parent)}",
                 "a plain value there",
                 "Check the name.",
             )

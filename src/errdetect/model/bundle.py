@@ -107,8 +107,8 @@ class ModelBundle:
                 encoding.names, gain / max(float(gain.sum()), 1e-300), strict=True
             ):
                 total[_input_column(name, encoding)] += member.weight * float(own)
-        whole = sum(total.values())
-        return {name: own / whole for name, own in total.items()} if whole > 0 else {}
+        every = sum(total.values())
+        return {name: own / every for name, own in total.items()} if every > 0 else {}
 
     def in_sample(self, decision_ids: pd.Series) -> npt.NDArray[np.bool_]:
         """Return whether the model was trained on each decision's label, shape (n,)."""
@@ -204,18 +204,16 @@ def load_bundle(folder: Path) -> ModelBundle:
             raise ValueError("no member with a weight above 0")
     files.check([PARTS_FILE] if has_parts and files.parts is None else [])
     loaded = tuple(_load_member(files, m, len(encoding.names)) for m in members)
-    usual = _load_surrogate(files, manifest["usual"])
+    surrogate = _load_surrogate(files, manifest["usual"])
     text = _load_text_models(files, "text.npz") if encoding.text else None
     doubt = _load_policy_correction(files, "doubt", manifest["doubt"])
-    relabelling = _load_policy_correction(files, "relabelling", manifest.get("relabelling"))
+    correction = _load_policy_correction(files, "relabelling", manifest.get("relabelling"))
     learnt_from = files.arrays("learnt_from.npy")["array"]
     with files.part(_MANIFEST):
         segment = _segment_from_jsonable(manifest["segment"])
-        detector = Detector(encoding, text, segment, loaded, usual, doubt, manifest["floor"])
+        detector = Detector(encoding, text, segment, loaded, surrogate, doubt, manifest["floor"])
         calibrator = calibrator_from_jsonable(manifest["calibrator"])
-        bundle = ModelBundle(
-            detector, calibrator, learnt_from, dict(manifest["about"]), relabelling
-        )
+        bundle = ModelBundle(detector, calibrator, learnt_from, dict(manifest["about"]), correction)
         _try_out(bundle)
     return bundle
 

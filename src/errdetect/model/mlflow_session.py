@@ -75,7 +75,7 @@ def open_mlflow(folder: Path) -> "Iterator[tuple[Any, MlflowClient]]":
         with refuse_damaged(folder):
             folder.mkdir(parents=True, exist_ok=True)
             sweep_litter(folder)
-            _require_whole(folder / DATABASE)
+            _refuse_corrupt(folder / DATABASE)
             alone = held.enter_context(take_turns(folder, _PATIENCE))
         held.enter_context(_own_environment())
 
@@ -96,7 +96,7 @@ def open_mlflow(folder: Path) -> "Iterator[tuple[Any, MlflowClient]]":
             raise _cannot_be_used(folder, error) from error
 
 
-def _require_whole(database: Path) -> None:
+def _refuse_corrupt(database: Path) -> None:
     """Raise what SQLite says about a file that is not, or no longer, a database."""
     if not database.exists():
         return

@@ -254,14 +254,14 @@ def score_files(config: Config) -> Iterator[Path]:
     """Yield the files that `queue.scores` names."""
     named = config.queue.scores
     for place in [named] if isinstance(named, str) else named or []:
-        whole = config.path(place).absolute()
-        if whole.exists():
-            yield whole
+        path = config.path(place).absolute()
+        if path.exists():
+            yield path
             continue
         # The config's own folder may have a name with characters of patterns.
         base = config.base.absolute()
-        start = base if base in whole.parents else Path(whole.anchor)
-        yield from sorted(start.glob(str(whole.relative_to(start))))
+        start = base if base in path.parents else Path(path.anchor)
+        yield from sorted(start.glob(str(path.relative_to(start))))
 
 
 def _relative_name(config: Config, path: str | Path) -> str:

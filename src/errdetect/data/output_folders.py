@@ -22,14 +22,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from errdetect.errors import DataError, error_message
 
-try:
+#: Elsewhere, as on Windows, nothing is locked, so nothing is swept.
+_LOCKABLE: Final[bool] = os.name == "posix"
+if TYPE_CHECKING or _LOCKABLE:
     import fcntl
-except ImportError:  # not on Windows: nothing is locked there, so nothing is swept
-    fcntl = None  # type: ignore[assignment]
 
 __all__ = [
     "FolderStage",
@@ -100,7 +100,7 @@ def hold_lock(path: Path) -> Iterator[bool]:
 
 
 def _try_lock(handle: int) -> bool:
-    if fcntl is None:
+    if not _LOCKABLE:
         return False
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -255,7 +255,7 @@ def take_turns(folder: Path, patience: float = _PATIENCE) -> Iterator[bool]:
         handle = os.open(folder, os.O_RDONLY)
     try:
         # A stage within a stage: this process holds the outer one's lock.
-        while handle is not None and fcntl is not None and not _OURS.fullmatch(folder.name):
+        while _LOCKABLE and handle is not None and not _OURS.fullmatch(folder.name):
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 alone = True

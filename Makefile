@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 export PYTHONHASHSEED := 0
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: demo test lint bench docs lock clean help
+.PHONY: demo test lint bench docs lock sbom clean help
 
 help:            ## what each target does
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## */\t/' | expand -t 10
@@ -15,7 +15,7 @@ $(STAMP): requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "errdetect needs Python 3.11 or later; name one: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
 	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
@@ -48,9 +48,12 @@ bench: $(STAMP)  ## every figure of README and docs, peers beside us (hours)
 docs: $(STAMP)   ## check the docs: links, and every command that they show
 	$(BIN)/python -m pytest tests/test_docs.py
 
-lock:            ## pin requirements anew (needs uv)
-	uv pip compile pyproject.toml --extra dev --python-version 3.11 --no-header --no-annotate --no-emit-index-url -o requirements/dev.txt
-	uv pip compile pyproject.toml --python-version 3.11 --no-header --no-annotate --no-emit-index-url -o requirements/runtime.txt
+lock:            ## pin requirements anew, with the hashes of all their files (needs uv)
+	uv pip compile pyproject.toml --extra dev --python-version 3.11 --no-header --no-annotate --no-emit-index-url --generate-hashes -o requirements/dev.txt
+	uv pip compile pyproject.toml --python-version 3.11 --no-header --no-annotate --no-emit-index-url --generate-hashes -o requirements/runtime.txt
+
+sbom: $(STAMP)   ## software bill of materials of the runtime requirements (CycloneDX), with licences
+	$(BIN)/python tools/sbom.py --out sbom.json
 
 clean:           ## remove the environment and what tools left
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache errdetect-demo

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from errdetect.api import (
         estimate,
         export,
+        forget,
         ingest,
         plan_audit,
         promote,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from errdetect.model.classifier import ErrorClassifier
     from errdetect.workflows.estimate import EstimateResult
     from errdetect.workflows.export import ExportResult
+    from errdetect.workflows.forget import ForgetResult
     from errdetect.workflows.ingest import IngestResult
     from errdetect.workflows.plan_audit import PlanAuditResult
     from errdetect.workflows.promote import PromoteResult
@@ -48,6 +50,7 @@ __all__ = [
     "ErrorClassifier",
     "EstimateResult",
     "ExportResult",
+    "ForgetResult",
     "IngestResult",
     "PlanAuditResult",
     "PromoteResult",
@@ -63,6 +66,7 @@ __all__ = [
     "__version__",
     "estimate",
     "export",
+    "forget",
     "ingest",
     "load_config",
     "plan_audit",
@@ -86,6 +90,7 @@ _ELSEWHERE = {
     "ErrorClassifier": "errdetect.model.classifier",
     "EstimateResult": "errdetect.workflows.estimate",
     "ExportResult": "errdetect.workflows.export",
+    "ForgetResult": "errdetect.workflows.forget",
     "IngestResult": "errdetect.workflows.ingest",
     "PlanAuditResult": "errdetect.workflows.plan_audit",
     "PromoteResult": "errdetect.workflows.promote",

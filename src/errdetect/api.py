@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from errdetect.data.sources import Sources
     from errdetect.workflows.estimate import EstimateResult
     from errdetect.workflows.export import ExportResult
+    from errdetect.workflows.forget import ForgetResult
     from errdetect.workflows.ingest import IngestResult
     from errdetect.workflows.plan_audit import PlanAuditResult
     from errdetect.workflows.promote import PromoteResult
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 __all__ = [
     "estimate",
     "export",
+    "forget",
     "ingest",
     "plan_audit",
     "promote",
@@ -595,6 +597,39 @@ def proposals(
         _loaded(config), accept=accept, reject=reject, close=close, history=history, by=by,
         effective=effective, note=note, now=now,
     )  # fmt: skip
+
+
+def forget(
+    config: Config | str | Path,
+    *,
+    account: str | None = None,
+    reviewer: str | None = None,
+    progress: Progress = _silent,
+) -> "ForgetResult":
+    """Remove a person from the ledger.
+
+    Parameters
+    ----------
+    config
+        A config, or the path of its file.
+    account, reviewer
+        Whom: one of the two, as the tables name them.
+    progress
+        Callback for progress messages.
+
+    Returns
+    -------
+    ForgetResult
+        What was changed, and where else the person may stand.
+
+    Raises
+    ------
+    ErrdetectError
+        Where not exactly one is named, or the ledger or the decisions cannot be read.
+    """
+    from errdetect.workflows.forget import forget as run
+
+    return run(_loaded(config), account=account, reviewer=reviewer, progress=progress)
 
 
 def verify(

@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
+from urllib.parse import unquote
 
-import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from errdetect.config_schema import (
@@ -34,17 +34,19 @@ from errdetect.config_schema import (
     RemediationSettings,
     ReportSettings,
     ReviewersSettings,
+    ScoreSettings,
     Source,
     TargetsSettings,
     TrainSettings,
 )
-from errdetect.errors import ConfigError, error_message
+from errdetect.errors import ConfigError, error_message, remember_secrets
 from errdetect.schemas import MEASURES, SOURCES
+from errdetect.yaml_files import YamlFault, parse_yaml, read_yaml, shown_value
 
 __all__ = ["Config", "load_config"]
 
 #: What `load_config` adds to the file's keys.
-_OURS = {"base", "overrides"}
+_OURS = {"base", "file", "overrides"}
 
 
 class Config(ConfigSection):
@@ -57,6 +59,7 @@ class Config(ConfigSection):
     train: TrainSettings = TrainSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
     gate: GateSettings = GateSettings()
+    score: ScoreSettings = ScoreSettings()
     queue: QueueSettings = QueueSettings()
     estimate: EstimateSettings = EstimateSettings()
     audit: AuditSettings = AuditSettings()
@@ -69,6 +72,7 @@ class Config(ConfigSection):
     registry: RegistrySettings = RegistrySettings()
     ledger: LedgerSettings = LedgerSettings()
     base: Path = Field(default=Path(), exclude=True)
+    file: Path | None = Field(default=None, exclude=True, repr=False)
     overrides: tuple[str, ...] = Field(default=(), exclude=True, repr=False)
 
     @model_validator(mode="after")
@@ -124,6 +128,7 @@ class Config(ConfigSection):
     def _resolve_url(self, value: str) -> str:
         """Resolve a SQLite file relative to the config's folder, like any path."""
         url = _expand_variables(value)
+        remember_secrets(_passwords(url))
         head = "sqlite:///"
         return f"{head}{self.base / url.removeprefix(head)}" if url.startswith(head) else url
 
@@ -159,10 +164,15 @@ def load_config(path: Path | str, overrides: Sequence[str] = ()) -> Config:
     file = Path(path)
     raw = _read_yaml(file)
     faults = [fault for text in overrides for fault in _apply_override(raw, text)]
+    remember_secrets(_passwords(raw))
     for name in _OURS & set(raw):
         faults.append(_unknown_key_fault(name, Config))
         raw.pop(name)
-    ours = {"base": file.resolve().parent, "overrides": tuple(overrides)}
+    ours = {
+        "base": file.resolve().parent,
+        "file": file.resolve(),
+        "overrides": tuple(overrides),
+    }
     try:
         config = Config.model_validate(raw | ours)
     except ValidationError as error:
@@ -173,30 +183,21 @@ def load_config(path: Path | str, overrides: Sequence[str] = ()) -> Config:
     raise ConfigError(faults)
 
 
-class _Loader(yaml.SafeLoader):
-    """A safe loader that refuses duplicate keys."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[object] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if isinstance(key, str) and key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key '{key}' occurs twice", key_node.start_mark
-                )
-            if isinstance(key, str):
-                seen.add(key)
-        return super().construct_mapping(node, deep)
+def _is_file(file: Path) -> bool:
+    try:
+        return file.is_file()
+    except (OSError, ValueError):  # a name that is too long, or holds a NUL character
+        return False
 
 
 def _read_yaml(file: Path) -> dict[str, Any]:
     do = "Give the path of a YAML file; the smallest one is shown by `errdetect train --help`."
-    if not file.is_file():
+    if not _is_file(file):
         raise ConfigError([error_message("The config", "be a file", f"'{file}'", do)])
     try:
-        raw = yaml.load(file.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 (a SafeLoader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        problem = re.sub(r"\s+", " ", str(error))
+        raw = read_yaml(file)
+    except (YamlFault, UnicodeDecodeError, OSError) as error:
+        problem = error.strerror if isinstance(error, OSError) else str(error)
         raise ConfigError(
             [error_message(f"'{file.name}'", "be YAML in UTF-8", problem, do)]
         ) from None
@@ -210,7 +211,7 @@ def _apply_override(raw: dict[str, Any], text: str) -> Iterator[str]:
     key, equals, value = text.partition("=")
     if not equals or not all(key.split(".")):
         yield error_message(
-            "--set", "look like key.key=value", f"'{text}'", "Write --set train.trials=50."
+            "--set", "look like key.key=value", shown_value(text), "Write --set train.trials=50."
         )
         return
     *parents, last = key.split(".")
@@ -219,18 +220,18 @@ def _apply_override(raw: dict[str, Any], text: str) -> Iterator[str]:
         below = place.setdefault(parent, {})
         if not isinstance(below, dict):
             yield error_message(
-                f"--set {key}",
-                f"name a key below '{parent}'",
+                f"--set {_shown_key(key)}",
+                f"name a key below {shown_value(parent)}",
                 "a plain value there",
                 "Check the name.",
             )
             return
         place = below
     try:
-        place[last] = yaml.safe_load(value)
-    except yaml.YAMLError:
+        place[last] = parse_yaml(value)
+    except YamlFault as error:
         yield error_message(
-            f"--set {key}", "have a YAML value", f"'{value}'", "Quote it, or write JSON."
+            f"--set {_shown_key(key)}", "have a YAML value", str(error), "Quote it, or write JSON."
         )
 
 
@@ -243,14 +244,29 @@ def _format_faults(error: ValidationError) -> Iterator[str]:
         if any(name == other or name.startswith(f"{other}.") for other in reported):
             continue
         reported.add(name)
+        shown = _shown_key(name)
         if fault["type"] == "extra_forbidden":
             yield _unknown_key_fault(name, Config)
         elif fault["type"] == "missing":
-            yield f"{name} is missing. Add it; a config needs at least version and data.decisions."
+            yield f"{shown} is missing. Add it; a config needs at least version and data.decisions."
         else:
             message = fault["msg"].removeprefix("Value error, ")
-            got = "" if "got" in message else f", got {_shorten_value(fault['input'])}"
-            yield f"{name}: {message[0].lower()}{message[1:]}{got}. Correct this key."
+            got = "" if "got" in message else f", got {shown_value(fault['input'])}"
+            yield f"{shown}: {message[0].lower()}{message[1:]}{got}. Correct this key."
+
+
+def _passwords(value: object) -> Iterator[str]:
+    """Yield the passwords of all addresses in a config's values and keys, also of broken ones."""
+    stack, known = [value], set()
+    while stack:
+        one = stack.pop()
+        if isinstance(one, dict | list) and id(one) not in known:  # an alias repeats a part
+            known.add(id(one))
+            stack += [*one, *one.values()] if isinstance(one, dict) else one
+        elif isinstance(one, str) and "://" in one and "@" in one:
+            user = one.partition("://")[2].rpartition("@")[0]
+            password = user.partition(":")[2]
+            yield from (password, unquote(password))
 
 
 def _is_union_branch(part: str) -> bool:
@@ -259,19 +275,19 @@ def _is_union_branch(part: str) -> bool:
     )
 
 
-def _shorten_value(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+def _shown_key(name: str) -> str:
+    """Show a key of the user's: short, and without the rest of an address."""
+    return shown_value(name).strip("'\"")
 
 
 def _unknown_key_fault(name: str, model: type[BaseModel]) -> str:
     """Return the message for an unknown key, with the closest known one."""
     known = [k for k in _key_paths(model) if k not in _OURS]
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    near = difflib.get_close_matches(name[:200], known, n=1, cutoff=0.6)
     inside = name.rpartition(".")[0]
     here = [k for k in known if k.rpartition(".")[0] == inside]
     hint = f"Did you mean '{near[0]}'?" if near else f"Known here: {', '.join(here) or 'nothing'}."
-    return f"{name} is not a key of the config. {hint}"
+    return f"{_shown_key(name)} is not a key of the config. {hint}"
 
 
 def _key_paths(model: type[BaseModel], prefix: str = "") -> Iterator[str]:

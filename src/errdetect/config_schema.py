@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Discriminator,
@@ -35,6 +36,7 @@ __all__ = [
     "RemediationSettings",
     "ReportSettings",
     "ReviewersSettings",
+    "ScoreSettings",
     "Share",
     "Source",
     "TargetsSettings",
@@ -48,16 +50,45 @@ Measure = Literal["error_rate", "wrongful_rate", "missed_rate", "precision", "re
 Source = Literal["audit", "appeal", "re_review", "golden", "adjudication", "report"]
 
 
+_LONGEST_PATH, _LONGEST_SOURCE = 4_000, 100_000
+
+
+def _check_source(value: str) -> str:
+    """Refuse what can be no path and no address, before a system call does."""
+    if "\0" in value:
+        raise ValueError("must hold no NUL character, got one")
+    longest = _LONGEST_SOURCE if "://" in value else _LONGEST_PATH
+    if len(value) > longest:
+        raise ValueError(f"must have at most {longest:,} characters, got {len(value):,}")
+    if not value.isascii() and any("\ud800" <= one <= "\udfff" for one in value):
+        raise ValueError("must be text, got half of a character")
+    return value
+
+
+def _check_path(value: str) -> str:
+    if "://" in value:
+        raise ValueError("must be a path, got an address")
+    return _check_source(value)
+
+
+SourceText = Annotated[str, AfterValidator(_check_source)]
+PathText = Annotated[str, AfterValidator(_check_path)]
+
+
 class ConfigSection(BaseModel):
     """A section that accepts only its own keys."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False
+    )
 
 
 class DatabaseSource(ConfigSection):
     """A source of rows: a database table, or the result of a query."""
 
-    url: str = Field(repr=False, description="postgresql://user@host/name or sqlite:///file.db")
+    url: SourceText = Field(
+        repr=False, description="postgresql://user@host/name or sqlite:///file.db"
+    )
     table: str | None = Field(None, description="table, or schema.table")
     query: str | None = Field(None, description="or: a query, beginning with SELECT or WITH")
 
@@ -79,14 +110,14 @@ def _source_kind(value: object) -> str:
     return "database" if isinstance(value, dict | DatabaseSource) else "files"
 
 
-Files = Annotated[str | list[str], Tag("files")]
+Files = Annotated[SourceText | list[SourceText], Tag("files")]
 Place = Annotated[Files | Annotated[DatabaseSource, Tag("database")], Discriminator(_source_kind)]
 
 
 class DataSettings(ConfigSection):
     """Where the tables are and what their columns and actions mean."""
 
-    folder: str | None = Field(
+    folder: PathText | None = Field(
         None,
         description="folder that the paths below are relative to; default: the config's folder",
     )
@@ -97,7 +128,7 @@ class DataSettings(ConfigSection):
     draws: Place | None = Field(
         None, description="audit draws made elsewhere: path, list of paths, glob, or a database"
     )
-    policies: str | None = Field(None, description="the policy catalogue (YAML)")
+    policies: PathText | None = Field(None, description="the policy catalogue (YAML)")
     columns: dict[str, str] = Field({}, description="your column name: our column name")
     actions: dict[str, Literal["allow", "enforce"]] = Field({}, description="what an action means")
     drop: list[str] = Field([], description="columns to ignore")
@@ -116,14 +147,14 @@ class DataSettings(ConfigSection):
 class RegistrySettings(ConfigSection):
     """Where models and runs are kept."""
 
-    path: str = "models"
+    path: PathText = "models"
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")] = "errdetect"
 
 
 class LedgerSettings(ConfigSection):
     """Where runs, the queue, finished reviews and remediations are recorded."""
 
-    url: str | None = Field(
+    url: SourceText | None = Field(
         None, repr=False, description="null: errdetect.db in the config's folder"
     )
 
@@ -246,6 +277,18 @@ class PoolSettings(ConfigSection):
     site: str | None = Field(None, description="its site, as named in the reviews")
 
 
+class ScoreSettings(ConfigSection):
+    """What scoring accepts."""
+
+    max_unreadable: float = Field(
+        0.01,
+        ge=0,
+        le=1,
+        description="largest share of the decisions with an unreadable value in one of the model's "
+        "numeric columns; more is refused, less counts as missing",
+    )
+
+
 class QueueSettings(ConfigSection):
     """Which decisions go to human reviewers."""
 
@@ -281,7 +324,7 @@ class QueueSettings(ConfigSection):
     record: bool = Field(
         True, description="record runs in the ledger; false: scoring writes only its output files"
     )
-    scores: str | list[str] | None = Field(
+    scores: PathText | list[PathText] | None = Field(
         None,
         description="scores.parquet of earlier runs, instead of the ledger's: path, list of paths, or glob",
     )
@@ -404,7 +447,13 @@ class ReportSettings(ConfigSection):
         ["policy_id", "market", "language", "moderator"], description="columns to split rates by"
     )
     queue_rows: int = Field(50, ge=0, le=1000)
-    words: str | None = Field(
+    texts: bool = Field(
+        False, description="whether the report and its tables hold the content's texts (shortened)"
+    )
+    min_group: int = Field(
+        10, ge=1, description="decisions below which a group's agreement is suppressed"
+    )
+    words: PathText | None = Field(
         None, description="your own reason texts: a YAML file; null: errdetect's"
     )
     explained: int = Field(
@@ -474,6 +523,11 @@ class ExportSettings(ConfigSection):
             "text",
         ],
         description="columns of the decisions to include; account_id only if named here",
+    )
+    show_reasons: bool = Field(
+        False,
+        description="whether reviewers in Label Studio see the reasons, P(error) and the value, which "
+        "would anchor them",
     )
 
 

@@ -7,9 +7,12 @@ or check failed). Any other exception is a bug in errdetect and keeps its traceb
 
 import re
 import sys
+import traceback
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from types import TracebackType
+from typing import Any
 
 __all__ = [
     "JOINERS",
@@ -25,6 +28,9 @@ __all__ = [
     "exit_on_error",
     "is_hidden",
     "iter_escaped",
+    "mask_secrets",
+    "mask_values",
+    "remember_secrets",
 ]
 
 #: Joiners that scripts and emoji need.
@@ -36,6 +42,66 @@ _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 # A quotation between two direction marks, none within: its text direction stays contained.
 _OPEN, _CLOSE = "\u2068", "\u2069"
 _ISOLATED = re.compile("(\u2068[^\u2066-\u2069\u202a-\u202e]*\u2069)")
+
+
+#: What hides a secret in messages.
+_MASK = "***"
+#: Secrets of this process' configs, longest first when they are masked.
+_SECRETS: set[str] = set()
+_SHORTEST = 4  # a shorter one would mask parts of ordinary words
+# Everything between a scheme and the last @ of the same word; the slashes may have been folded.
+_USER_INFO = re.compile(r"([A-Za-z][\w+.-]*:/{1,3})[^\s/@][^\s]*@")
+# A user with a password whose @ was cut off; a port is no password.
+_CUT_INFO = re.compile(
+    r"([A-Za-z][\w+.-]*:/{2,3}[^\s/@:'\"]*:)(?!\d{1,5}(?:[/?#\s'\",;)\]}]|$))[^\s/@'\"*]+"
+)
+_OPTION = re.compile(
+    r"(?i)((?:pass(?:word|wd|phrase)?|pwd|secret|token|api[_-]?key|access[_-]?key|credentials?)"
+    r"['\"]?[=:]\s*['\"]?)[^\s&'\",;)}\]]+"
+)
+
+
+def remember_secrets(values: Iterable[str]) -> None:
+    """Have `mask_secrets` mask these texts wherever they occur, such as passwords of a config's URLs."""
+    _SECRETS.update(one for one in values if len(one) >= _SHORTEST)
+
+
+def mask_secrets(text: str) -> str:
+    """Mask passwords in a message: those remembered, and whatever looks like one.
+
+    Parameters
+    ----------
+    text
+        Any text; of a URL its user and password are masked, also of a broken one.
+
+    Examples
+    --------
+    >>> mask_secrets("postgresql://ana:s@e/cret@db/shop, ftp:/u:x@h, sslpassword=abc")
+    'postgresql://***@db/shop, ftp:/***@h, sslpassword=***'
+    >>> mask_secrets("http://host:8080/path and postgresql://ana:sec...")
+    'http://host:8080/path and postgresql://ana:***'
+    """
+    for secret in sorted(_SECRETS, key=len, reverse=True):
+        if secret in text:
+            text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", lambda _: _MASK, text)
+    text = _USER_INFO.sub(rf"\1{_MASK}@", text)
+    text = _CUT_INFO.sub(rf"\1{_MASK}", text)
+    return _OPTION.sub(rf"\1{_MASK}", text)
+
+
+def mask_values(value: Any) -> Any:
+    """Mask passwords in JSON values, also in the names of keys.
+
+    Examples
+    --------
+    >>> mask_values({"url": ["postgresql://ana:secret@db"], "n": 1})
+    {'url': ['postgresql://***@db'], 'n': 1}
+    """
+    if isinstance(value, dict):
+        return {mask_values(key): mask_values(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [mask_values(one) for one in value]
+    return mask_secrets(value) if isinstance(value, str) else value
 
 
 def error_message(what: str, must: str, got: object, do: str) -> str:
@@ -54,6 +120,10 @@ class ErrdetectError(Exception):
 
     exit_code = 2
 
+    def __str__(self) -> str:
+        """Return the message, passwords masked."""
+        return mask_secrets(super().__str__())
+
 
 class ConfigError(ErrdetectError):
     """The config cannot be used; lists all of its faults at once.
@@ -71,7 +141,7 @@ class ConfigError(ErrdetectError):
     """
 
     def __init__(self, faults: Sequence[str]) -> None:
-        self.faults = list(faults)
+        self.faults = [mask_secrets(fault) for fault in faults]
         count = f"{len(self.faults)} fault{'s' if len(self.faults) != 1 else ''}"
         super().__init__(f"The config has {count}:" + "".join(f"\n  - {f}" for f in self.faults))
 
@@ -186,10 +256,20 @@ def _escape_character(character: str) -> str:
 def exit_on_error() -> Iterator[None]:
     """Exit with one clear message and the error's status where the user can fix the fault.
 
-    Anything that is not an `ErrdetectError` passes through with its traceback: it is a bug.
+    Anything that is not an `ErrdetectError` passes through with its traceback, passwords masked: it is
+    a bug.
     """
+    sys.excepthook = _print_masked
     try:
         yield
     except ErrdetectError as error:
         sys.stderr.write(escape_hidden(f"errdetect: {error}") + "\n")
         raise SystemExit(error.exit_code) from None
+
+
+def _print_masked(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """Print a traceback as Python does, but without passwords and control characters."""
+    lines = "".join(traceback.format_exception(kind, error, trace))
+    sys.stderr.write(escape_hidden(mask_secrets(lines)))

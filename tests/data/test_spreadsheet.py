@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from errdetect.data.atomic_writing import RISKY, escape_formula, unescape_formula, write_csv
+from errdetect.errors import escape_hidden
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 
@@ -34,7 +35,8 @@ def test_a_written_table_is_read_back(tmp_path_factory, rows):
     with path.open(encoding="utf-8", newline="") as stream:
         header, *lines = csv.reader(io.StringIO(stream.read(), newline=""))
     assert header == ["'=text", "n"]
-    assert [unescape_formula(text) for text, _ in lines] == [text for text, _ in rows]
+    shown = [escape_hidden(text.replace("\r\n", "\n")) for text, _ in rows]
+    assert [unescape_formula(text) for text, _ in lines] == shown
     assert [n for _, n in lines] == ["" if np.isnan(n) else str(n) for _, n in rows]
 
 
@@ -53,3 +55,11 @@ def test_every_kind_of_value(tmp_path):
         '2026-01-01T10:00:00+00:00,True,"[""=1"", ""b""]",-1',
         ",,,2",
     ]
+
+
+@pytest.mark.parametrize("mark", ["\x1b[31m", "\x07", "\x9b31m", "\u202e", "\u200b", "\r", "\x00"])
+def test_no_control_character_and_no_change_of_direction_is_written(tmp_path, mark):
+    write_csv(pd.DataFrame({f"a{mark}": [f"x{mark}y", [f"z{mark}"]]}), tmp_path / "x.csv")
+    text = (tmp_path / "x.csv").read_bytes().decode()
+    assert mark not in text.replace("\r\n", "")
+    assert text.count(f"[U+{ord(mark[0]):04X}]") >= 2

@@ -141,7 +141,7 @@ def test_any_id_and_text_makes_the_round(tmp_path_factory, rows):
 
 
 def test_content_stays_data(queue):
-    tasks = label_studio_tasks(queue)
+    tasks = label_studio_tasks(queue, show_reasons=True)
     assert [task["data"]["text"] for task in tasks] == HOSTILE
     assert tasks[0]["data"]["why"] == "Seen <before>"
     assert tasks[0]["data"]["market"] == ""
@@ -149,10 +149,22 @@ def test_content_stays_data(queue):
 
 
 def test_reviewers_do_not_see_what_would_bend_their_judgement(queue):
-    data, meta = (label_studio_tasks(queue)[0][part] for part in ("data", "meta"))
-    hidden = {"p_error", "rank", "arm", "error_kind", "inclusion_probability"}
-    assert not hidden & set(data)
-    assert hidden <= set(meta)
+    task = label_studio_tasks(queue.assign(value=3.0, account=1))[0]
+    hidden = {
+        "p_error",
+        "rank",
+        "arm",
+        "error_kind",
+        "inclusion_probability",
+        "expected_harm",
+        "value",
+    }
+    assert not hidden & {*task["data"], *task["meta"]}
+    assert (task["data"]["why"], task["predictions"], task["data"]["account"]) == ("", [], 1)
+    shown = label_studio_tasks(queue, show_reasons=True)[0]
+    data, meta = shown["data"], shown["meta"]
+    assert data["p_error"] == 0.9
+    assert {"rank", "arm", "error_kind", "inclusion_probability"} <= set(meta) - set(data)
     shown = labelling_config(["spam"])
     assert not any(f"${name}" in shown for name in hidden)
     assert "account_id" not in data

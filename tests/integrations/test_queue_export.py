@@ -51,6 +51,9 @@ def test_each_form_holds_every_row(queue, tmp_path):
     assert unescape_formula(sheet["reasons"][0]) == "=why"
     tasks = json.loads((tmp_path / "label-studio").read_text(encoding="utf-8"))
     assert [task["data"]["decision_id"] for task in tasks] == ["d0", "d1"]
+    assert tasks[0]["predictions"] == []
+    write_queue(joined, tmp_path / "shown", "label-studio", show_reasons=True)
+    tasks = json.loads((tmp_path / "shown").read_text(encoding="utf-8"))
     assert "score" not in tasks[0]["predictions"][0]
 
 

@@ -150,3 +150,15 @@ def test_a_ledger_of_the_first_version_keeps_its_reviews(url, make_reviews, monk
         later = same.assign(verdict="upheld", updated_at=pd.Timestamp("2026-03-05", tz="UTC"))
         assert ledger.ingest(later, NOW).corrected == 1
         assert len(ledger.reviews()) == 2
+
+
+def test_a_new_ledger_is_its_owners_alone_and_an_old_one_keeps_its_rights(tmp_path):
+    file = tmp_path / "what? is #1 100%41.db"
+    with open_ledger(f"sqlite:///{file}"):
+        rights = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+        assert rights[file.name] == 0o600
+        assert set(rights.values()) == {0o600}
+    assert all(path.name.startswith(file.name) for path in tmp_path.iterdir())
+    file.chmod(0o660)
+    with open_ledger(f"sqlite:///{file}"):
+        assert file.stat().st_mode & 0o777 == 0o660

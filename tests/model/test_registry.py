@@ -152,3 +152,77 @@ def test_training_inside_another_s_run_makes_a_run_of_its_own(bundle, tmp_path, 
     assert registry.record(bundle, accept=True, **LOG) == "1"
     assert registry.load()[1] == "1"
     assert os.environ["MLFLOW_RUN_ID"] == "0" * 32
+
+
+@pytest.mark.parametrize("name", ["what? is #1 100%41", "a'b;c&d → [x]*"])
+def test_a_registry_in_a_folder_of_any_name(bundle, tmp_path, name):
+    home = tmp_path / name
+    registry = ModelRegistry(home / "models", "shop")
+    assert registry.record(bundle, accept=True, **LOG) == "1"
+    assert registry.load()[1] == "1"
+    assert [p.name for p in tmp_path.iterdir()] == [name]
+    assert sorted(p.name for p in (home / "models").iterdir()) == ["artifacts", "mlflow.db"]
+
+
+def test_settings_of_another_mlflow_play_no_part(bundle, tmp_path, monkeypatch):
+    theirs = {
+        "MLFLOW_TRACKING_URI": "http://localhost:1", "MLFLOW_REGISTRY_URI": "http://localhost:1",
+        "MLFLOW_RUN_ID": "0" * 32, "MLFLOW_EXPERIMENT_ID": "77", "MLFLOW_TRACKING_TOKEN": "t",
+        "MLFLOW_ARTIFACT_URI": "s3://no", "MLFLOW_ACTIVE_MODEL_ID": "m-0",
+    }  # fmt: skip
+    for name, value in theirs.items():
+        monkeypatch.setenv(name, value)
+    registry = ModelRegistry(tmp_path / "models", "shop")
+    assert registry.record(bundle, accept=True, **LOG) == "1"
+    assert {name: os.environ[name] for name in theirs} == theirs
+
+
+def _damage(database):
+    held = database.read_bytes()
+    yield "noise", b"\x00garbage" * 1000
+    yield "cut", held[: len(held) // 2]
+    yield "overwritten", held[:4096] + b"\xff" * (len(held) - 4096)
+    yield "text", b"not a database, but long enough to be one" * 10
+
+
+def test_a_damaged_database_is_one_sentence(bundle, tmp_path):
+    ModelRegistry(tmp_path / "models", "shop").record(bundle, accept=True, **LOG)
+    database = tmp_path / "models" / "mlflow.db"
+    for what, content in _damage(database):
+        database.write_bytes(content)
+        registry = ModelRegistry(tmp_path / "models", "shop")
+        for use in (registry.load, lambda r=registry: r.record(bundle, accept=True, **LOG)):
+            with pytest.raises(ModelError, match="must be MLflow's, got") as caught:
+                use()
+            assert "\n" not in str(caught.value), what
+
+
+def test_a_killed_training_leaves_no_running_run_and_no_half_database(bundle, tmp_path):
+    import mlflow
+
+    models = tmp_path / "models"
+    models.mkdir()
+    (models / ".errdetect-0123456789abcdef.tmp").write_bytes(b"SQLite format 3\0 half")
+    registry = ModelRegistry(models, "shop")
+    assert registry.record(bundle, accept=True, **LOG) == "1"
+    client = mlflow.tracking.MlflowClient(registry.tracking_uri, registry.tracking_uri)
+    experiment = client.get_experiment_by_name("shop").experiment_id
+    dead = client.create_run(experiment, run_name="train").info.run_id
+    other = client.create_run(experiment, run_name="somebody's own").info.run_id
+    assert registry.record(bundle, accept=False, **LOG) is None
+    assert client.get_run(dead).info.status == "KILLED"
+    assert client.get_run(other).info.status == "RUNNING"
+    assert sorted(p.name for p in models.iterdir()) == ["artifacts", "mlflow.db"]
+
+
+def test_a_registry_that_cannot_be_written_is_read_and_says_so(bundle, tmp_path, monkeypatch):
+    registry = ModelRegistry(tmp_path / "models", "shop")
+    registry.record(bundle, accept=True, **LOG)
+
+    def refuse(self, *_, **__):
+        raise OSError(30, "Read-only file system", str(self))
+
+    monkeypatch.setattr("pathlib.Path.mkdir", refuse)
+    assert registry.load()[1] == "1"
+    with pytest.raises(ModelError, match="Read-only file system"):
+        registry.record(bundle, accept=True, **LOG)

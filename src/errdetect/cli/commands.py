@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from errdetect.errors import escape_hidden, mask_secrets, mask_values
+
 if TYPE_CHECKING:
     from errdetect.config import Config
 
@@ -79,7 +81,9 @@ def end_of_day(moment: datetime | None) -> datetime | None:
 
 def progress_printer(quiet: bool) -> Callable[[str], None]:
     """Return a callback that prints progress to stderr; silent with `--quiet`."""
-    return (lambda _: None) if quiet else (lambda message: typer.echo(f"... {message}", err=True))
+    if quiet:
+        return lambda _: None
+    return lambda message: typer.echo(escape_hidden(mask_secrets(f"... {message}")), err=True)
 
 
 def print_result(result: Any, as_json: bool) -> None:
@@ -87,11 +91,9 @@ def print_result(result: Any, as_json: bool) -> None:
     from errdetect.data.atomic_writing import to_json_value
     from errdetect.workflows.result_summaries import summary_text
 
-    typer.echo(
-        json.dumps(to_json_value(result), ensure_ascii=False, allow_nan=False)
-        if as_json
-        else summary_text(result)
-    )
+    # ASCII: a terminal must not run what content holds, such as a single-byte escape.
+    plain = json.dumps(mask_values(to_json_value(result)), ensure_ascii=True, allow_nan=False)
+    typer.echo(plain if as_json else mask_secrets(summary_text(result)))
 
 
 @app.command()
@@ -271,6 +273,34 @@ def proposals(
         by=by,
         effective=as_utc(effective),
         note=note,
+    )
+    print_result(result, as_json)
+
+
+@app.command()
+def forget(
+    config: ConfigFile,
+    account: Annotated[
+        str | None, typer.Option(metavar="ID", help="The account to remove.")
+    ] = None,
+    reviewer: Annotated[
+        str | None, typer.Option(metavar="ID", help="The reviewer to remove.")
+    ] = None,
+    overrides: Overrides = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Remove a person from the ledger, and say where else the person stands, and until when.
+
+    Example: `errdetect forget market/config.yaml --reviewer r17`
+    """
+    from errdetect.workflows.forget import forget as run
+
+    result = run(
+        load_settings(config, overrides),
+        account=account,
+        reviewer=reviewer,
+        progress=progress_printer(quiet),
     )
     print_result(result, as_json)
 

@@ -4,11 +4,8 @@ import csv
 import dataclasses
 import io
 import json
-import secrets
-import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import date, datetime
 from pathlib import Path
 from types import TracebackType
@@ -19,12 +16,27 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from errdetect.data.provenance import PARQUET_KEY, RUN_FILE, Provenance, run_record
-from errdetect.errors import DataError
+from errdetect.data.output_folders import (
+    commit_stage,
+    hold_lock,
+    hold_stage,
+    sweep_litter,
+    temporary_name,
+)
+from errdetect.data.provenance import (
+    PARQUET_KEY,
+    RUN_FILE,
+    Provenance,
+    digest_file,
+    read_run,
+    run_record,
+)
+from errdetect.errors import DataError, escape_hidden
 
 __all__ = [
     "RISKY",
     "ParquetSink",
+    "csv_text",
     "escape_formula",
     "stage_outputs",
     "to_arrow",
@@ -169,23 +181,27 @@ def _translate_write_errors(path: Path) -> Iterator[None]:
         raise DataError(f"{path} cannot be written: {reason}. {do}") from error
 
 
-def _temporary_path(path: Path) -> Path:
-    """Return a temporary name in the folder of `path`, used until the file is complete."""
+@contextmanager
+def _temporary_file(path: Path) -> Iterator[Path]:
+    """Yield a locked, empty file next to `path`, used until the file is complete; remove it."""
     with _translate_write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+        sweep_litter(path.parent)
+        temporary = temporary_name(path.parent)
+        temporary.touch()
+    try:
+        with hold_lock(temporary):
+            yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 @contextmanager
 def _atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary name next to `path`; move it there at the end, or leave nothing."""
-    temporary = _temporary_path(path)
-    try:
-        with _translate_write_errors(path):
-            yield temporary
-            temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with _temporary_file(path) as temporary, _translate_write_errors(path):
+        yield temporary
+        temporary.replace(path)
 
 
 def _file_metadata(path: Path, provenance: Provenance | None = None) -> dict[str, str] | None:
@@ -302,11 +318,12 @@ class ParquetSink:
         self.rows = 0
         self._schema = schema
         self._temporary = self.path
+        self._held = ExitStack()
         self._writer: Any = None
 
     def __enter__(self) -> Self:
         """Choose the temporary name; the first batch creates the file."""
-        self._temporary = _temporary_path(self.path)
+        self._temporary = self._held.enter_context(_temporary_file(self.path))
         return self
 
     def write(self, table: pd.DataFrame | pa.Table) -> None:
@@ -327,16 +344,13 @@ class ParquetSink:
         trace: TracebackType | None,
     ) -> None:
         """Move the file into place, or remove it after an error."""
-        try:
-            with _translate_write_errors(self.path):
-                if error is None and self._writer is None:
-                    self._write_no_rows()
-                if self._writer is not None:
-                    self._writer.close()
-                if error is None:
-                    self._temporary.replace(self.path)
-        finally:
-            self._temporary.unlink(missing_ok=True)
+        with self._held, _translate_write_errors(self.path):
+            if error is None and self._writer is None:
+                self._write_no_rows()
+            if self._writer is not None:
+                self._writer.close()
+            if error is None:
+                self._temporary.replace(self.path)
 
     def _write_no_rows(self) -> None:
         if self._schema is None:
@@ -366,7 +380,7 @@ def stage_outputs(out: str | Path, provenance: Provenance | None = None) -> Iter
     Raises
     ------
     DataError
-        If `out` cannot be written.
+        If `out` cannot be written, or has a folder by the name of a file or the other way round.
 
     Examples
     --------
@@ -379,35 +393,41 @@ def stage_outputs(out: str | Path, provenance: Provenance | None = None) -> Iter
     (['n.parquet', 'run.json'], [b'errdetect'])
     """
     out = Path(out).absolute()
-    with _translate_write_errors(out):
-        out.mkdir(parents=True, exist_ok=True)
-        stage = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".tmp", dir=out.parent))
-    try:
+    with ExitStack() as held:
+        with _translate_write_errors(out):
+            stage = held.enter_context(hold_stage(out))
+        held.callback(_STAGES.pop, stage.path, None)
         if provenance is not None:
-            _STAGES[stage] = provenance
-        yield stage
+            _STAGES[stage.path] = provenance
+        yield stage.path
         if provenance is not None:
-            write_json(stage / RUN_FILE, run_record(provenance, stage))
-        # The record comes last: a folder that has it has all the files that it lists.
-        for entry in sorted(stage.iterdir(), key=lambda one: (one.name == RUN_FILE, one.name)):
-            with _translate_write_errors(out / entry.name):
-                _replace_path(entry, out / entry.name)
-    finally:
-        _STAGES.pop(stage, None)
-        shutil.rmtree(stage, ignore_errors=True)
+            write_json(stage.path / RUN_FILE, run_record(provenance, stage.path))
+        with _translate_write_errors(out):
+            commit_stage(stage, _stale_outputs(stage.path, out, provenance))
 
 
-def _replace_path(new: Path, old: Path) -> None:
-    """Replace `old` by `new`; an old folder is moved aside first, and restored if that fails."""
-    if not old.is_dir():
-        new.replace(old)
-        return
-    former = old.rename(new.with_name(f".old.{new.name}"))
+def _stale_outputs(stage: Path, out: Path, provenance: Provenance | None) -> list[str]:
+    """Return the entries that the same command's former run wrote into `out` and this one did not."""
+    if provenance is None or not (out / RUN_FILE).is_file():
+        return []
     try:
-        new.replace(old)
-    except OSError:
-        former.rename(old)
-        raise
+        former = read_run(out)
+    except DataError:  # not ours, or changed: nothing is known about the files
+        return []
+    if former.provenance.command != provenance.command:
+        return []
+    entries = {Path(name).parts[0] for name in former.outputs}
+    gone = sorted(name for name in entries if not (stage / name).exists())
+    return [name for name in gone if _is_as_written(out, name, former.outputs)]
+
+
+def _is_as_written(out: Path, name: str, outputs: Mapping[str, str]) -> bool:
+    """Return whether an entry holds exactly what a run wrote: nothing edited, nothing added."""
+    place = out / name
+    if place.is_symlink() or not place.exists():
+        return False
+    files = [place] if place.is_file() else [one for one in place.rglob("*") if not one.is_dir()]
+    return all(outputs.get(file.relative_to(out).as_posix()) == digest_file(file) for file in files)
 
 
 #: What a spreadsheet may take for the beginning of a formula, also in full width, and the
@@ -456,7 +476,7 @@ def write_csv(frame: pd.DataFrame, path: str | Path) -> None:
     r"""Write a table as CSV in UTF-8, all text escaped, whole or not at all.
 
     Follows RFC 4180. Numbers stay numbers, also negative ones. Missing values are empty. Times are ISO 8601 in UTC. A
-    list becomes JSON.
+    list becomes JSON. Control characters and changes of the text's direction become codes such as [U+001B].
 
     Parameters
     ----------
@@ -478,20 +498,36 @@ def write_csv(frame: pd.DataFrame, path: str | Path) -> None:
     >>> path.read_bytes().decode()
     "'=x,n\r\n'@SUM(1),-1.5\r\n,2.0\r\n"
     """
+    write_text(path, csv_text(frame))
+
+
+def csv_text(frame: pd.DataFrame) -> str:
+    r"""Return a table as CSV, all text escaped, as `write_csv` writes it.
+
+    Examples
+    --------
+    >>> csv_text(pd.DataFrame({"x": ["=1+1", "a\x1b[31m"], "n": [-1.5, 2.0]}))
+    "x,n\r\n'=1+1,-1.5\r\na[U+001B][31m,2.0\r\n"
+    """
     out = io.StringIO()
     writer = csv.writer(out)
-    writer.writerow(escape_formula(str(name)) for name in frame.columns)
+    writer.writerow(_harmless(str(name)) for name in frame.columns)
     columns = [map(_format_cell, frame[name].tolist()) for name in frame.columns]
     writer.writerows(zip(*columns, strict=True))
-    write_text(path, out.getvalue())
+    return out.getvalue()
+
+
+def _harmless(text: str) -> str:
+    """Escape formulas, and write control characters and changes of direction as their codes."""
+    return escape_formula(escape_hidden(text.replace("\r\n", "\n")))
 
 
 def _format_cell(value: Any) -> Any:
     """Format one value: text escaped, numbers as they are, missing as empty."""
     if isinstance(value, str):
-        return escape_formula(value)
+        return _harmless(value)
     if isinstance(value, dict) or (isinstance(value, Iterable) and not np.isscalar(value)):
-        return escape_formula(json.dumps(to_json_value(value), ensure_ascii=False))
+        return _harmless(json.dumps(to_json_value(value), ensure_ascii=False))
     if value is None or value is pd.NaT or value is pd.NA or value != value:
         return ""
     return value.isoformat() if isinstance(value, datetime) else value

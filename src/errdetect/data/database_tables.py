@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote, quote_plus, unquote
 from uuid import UUID
 
 import pandas as pd
@@ -74,6 +74,7 @@ _PATIENCE = 600
 _WRITES = "errdetect_writes"
 #: The lock that every writer of a ledger holds on PostgreSQL: "errdetect" as a 64-bit number.
 _LOCK = int.from_bytes(b"errdetec", "big") >> 1
+_SQLITE = "sqlite:///"
 _LOOKS = "look like postgresql://user@host/name or sqlite:///file.db"
 IfExists = Literal["fail", "replace", "append"]
 
@@ -290,7 +291,8 @@ def redacted_url(url: str | URL) -> str:
     parsed = url if isinstance(url, URL) else _parse_url(url)
     if parsed.get_backend_name() == "sqlite":
         file = parsed.database or ":memory:"
-        return file.removeprefix("file:").partition("?")[0]
+        read_only = file.startswith("file:") and file.endswith("?mode=ro")
+        return unquote(file[len("file:") : -len("?mode=ro")]) if read_only else file
     port = f":{parsed.port}" if parsed.port else ""
     host = parsed.host or parsed.query.get("host") or "localhost"
     return f"postgresql://{host}{port}/{parsed.database or ''}"
@@ -381,7 +383,12 @@ def read_transaction(engine: Engine) -> Iterator[Connection]:
 
 
 def _parse_url(url: str) -> URL:
-    """Parse a URL; an invalid one is not shown, as it may hold a password."""
+    """Parse a URL; an invalid one is not shown, as it may hold a password.
+
+    The path of a SQLite file is taken as it is written: `?`, `%41` and `#` are parts of names.
+    """
+    if url.lower().startswith(_SQLITE):
+        return URL.create("sqlite", database=url[len(_SQLITE) :] or None)
     try:
         parsed = make_url(url)
         name = parsed.get_backend_name()

@@ -8,6 +8,7 @@ import json
 import lzma
 import re
 import shutil
+import struct
 import tempfile
 import zipfile
 import zlib
@@ -28,7 +29,7 @@ import pyarrow.parquet as pq
 from errdetect.data.database_tables import read_table_batches
 from errdetect.data.dsa_statements import statements_to_decisions
 from errdetect.data.sources import SourceFile
-from errdetect.errors import DataError
+from errdetect.errors import DataError, error_message, escape_hidden
 
 __all__ = [
     "BLOCK",
@@ -49,9 +50,25 @@ __all__ = [
 #: Bytes of text parsed at once; the longest row allowed.
 BLOCK = 16 << 20
 
+#: First bytes -> what such a file is, and what to do where text is expected.
+_BINARY = {
+    b"\x1f\x8b": ("gzip", "Let its name end in .gz, or unpack it."),
+    b"BZh": ("bzip2", "Let its name end in .bz2, or unpack it."),
+    b"\xfd7zXZ": ("xz", "Let its name end in .xz, or unpack it."),
+    b"PK\x03\x04": (
+        "a zip archive or a spreadsheet",
+        "Let its name end in .zip, or save it as CSV.",
+    ),
+    b"PAR1": ("Parquet", "Let its name end in .parquet."),
+    b"\xd0\xcf\x11\xe0": ("an old spreadsheet", "Save it as CSV."),
+    b"SQLite format 3": ("a database", "Name it as sqlite:///FILE::table."),
+    b"%PDF": ("a PDF file", "Name the table itself."),
+}
 _DAMAGE = (
-    pa.ArrowInvalid,
-    pa.ArrowNotImplementedError,
+    pa.ArrowException,
+    csv.Error,
+    UnicodeError,
+    struct.error,
     OSError,
     EOFError,
     zlib.error,
@@ -90,6 +107,15 @@ def open_bytes(path: Path) -> IO[bytes]:
     if ending == ".bz2":
         return bz2.open(path, "rb")
     return lzma.open(path, "rb") if ending == ".xz" else path.open("rb")
+
+
+def _refuse_other_formats(file: SourceFile) -> None:
+    """Refuse what is no text by its first bytes, such as gzip by the name of a CSV."""
+    with open_source(file) as stream:
+        head = stream.read(max(map(len, _BINARY)))
+    for mark, (kind, do) in _BINARY.items():
+        if head.startswith(mark):
+            raise DataError(error_message(file.shown, "be text", f"{kind}", do))
 
 
 def open_source(file: SourceFile) -> IO[bytes]:
@@ -138,7 +164,8 @@ def translate_read_errors(file: SourceFile) -> Iterator[None]:
     except UnicodeDecodeError as error:
         raise DataError(_invalid_utf8_line(file)) from error
     except _DAMAGE as error:
-        problem = str(error).splitlines()[0] if str(error) else type(error).__name__
+        lines = str(error).splitlines()
+        problem = escape_hidden(lines[0][:300]) if lines else type(error).__name__
         if "UTF8" in problem:
             raise DataError(_invalid_utf8_line(file)) from error
         if "straddling" in problem:
@@ -437,14 +464,16 @@ def _read_arrow_json(block: bytes, texts: set[str]) -> pa.Table:
 def _load_json_line(text: str) -> Any:
     try:
         return json.loads(text)
-    except (json.JSONDecodeError, RecursionError):
+    except (ValueError, RecursionError):  # no JSON, or a number of more digits than Python reads
         return None
 
 
 def _objects_to_table(objects: Sequence[dict[str, Any]]) -> pa.Table:
     """Convert objects to columns: the union of their keys, in order of appearance."""
     names = dict.fromkeys(name for row in objects for name in row)
-    return pa.table({name: _to_arrow_array([row.get(name) for row in objects]) for name in names})
+    return pa.table(
+        {_format_value(name): _to_arrow_array([row.get(name) for row in objects]) for name in names}
+    )
 
 
 def _to_arrow_array(values: list[Any]) -> pa.Array:
@@ -495,8 +524,10 @@ def read_batches(
         elif file.rows is not None:
             batches = _read_database(file, batch_rows)
         elif file.format == "jsonl":
+            _refuse_other_formats(file)
             batches = read_json_lines(file, batch_rows)
         else:
+            _refuse_other_formats(file)
             batches = read_delimited(file, batch_rows)
         for batch in batches:
             yield _add_partition_columns(_apply_preset(batch, file), file, columns)

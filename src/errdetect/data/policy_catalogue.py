@@ -8,10 +8,9 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from errdetect.errors import ConfigError, error_message
 from errdetect.schemas import MEASURES, MISSED_VIOLATION, WRONGFUL_ACTION
+from errdetect.yaml_files import YamlFault, read_yaml
 
 __all__ = ["Policy", "read_policies"]
 
@@ -137,12 +136,10 @@ def read_policies(path: str | Path) -> dict[str, Policy]:
 def _load_entries(path: Path) -> list[Any]:
     """Load the list under `policies:`; report why if there is none."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or "a character that YAML does not allow"
-        raise ConfigError([f"{path.name}{line}: this is not YAML: {problem}."]) from error
+        content = read_yaml(path)
+    except YamlFault as error:
+        line = f", line {error.line}" if error.line else ""
+        raise ConfigError([f"{path.name}{line}: this is not YAML: {error.problem}."]) from error
     except UnicodeDecodeError as error:
         fault = error_message(str(path), "be UTF-8 text", "other bytes", "Save it as UTF-8.")
         raise ConfigError([fault]) from error

@@ -118,7 +118,7 @@ def redact_secrets(value: Any) -> Any:
     "sqlite:///a/log.db::SELECT * FROM t WHERE a = '?'"
     """
     if isinstance(value, Mapping):
-        return {key: redact_secrets(one) for key, one in value.items()}
+        return {redact_secrets(key): redact_secrets(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
         return [redact_secrets(one) for one in value]
     if not isinstance(value, str) or (start := _URL.search(value)) is None:

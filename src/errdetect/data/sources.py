@@ -4,6 +4,7 @@ A DataFrame is written as Parquet for one run, and named as what it is.
 """
 
 import difflib
+import os
 import re
 import tempfile
 import zipfile
@@ -60,6 +61,10 @@ _ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zip
 _NO_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 
 
+_SQLITE = "sqlite:///"
+#: Entries of a folder, or of those that a pattern with ** walks, above which it is no source.
+_MOST_ENTRIES = 200_000
+_WILD = re.compile(r"[*?\[]")
 _IN_DATABASE = re.compile(r"([A-Za-z][\w+.-]*://(?:\[[^\]]*\]|[^\[])*?)(?:::(.*))?", re.S)
 
 
@@ -223,15 +228,21 @@ def parse_table_source(source: str | Path) -> TableSource | None:
     >>> parse_table_source("logs/*.parquet") is None
     True
     """
-    match = _IN_DATABASE.fullmatch(source) if isinstance(source, str) else None
-    if match is None:
+    if not isinstance(source, str):
         return None
-    if not (match[2] or "").strip():
+    if source.lower().startswith(_SQLITE):  # its path may hold any character
+        url, _, rows = source.partition("::")
+    else:
+        match = _IN_DATABASE.fullmatch(source)
+        if match is None:
+            return None
+        url, rows = match[1], match[2] or ""
+    if not rows.strip():
         do = "Write URL::table, or URL::SELECT ... in quotes."
         raise DataError(
-            error_message(f"The source {redacted_url(match[1])}", "name a table", "none", do)
+            error_message(f"The source {redacted_url(url)}", "name a table", "none", do)
         )
-    return TableSource(match[1], match[2].strip())
+    return TableSource(url, rows.strip())
 
 
 def dataset_name(source: str) -> str:
@@ -323,7 +334,7 @@ def source_label(source: str) -> str:
 
 def _expand_source(source: Path) -> Iterator[SourceFile]:
     """Yield the files of one source."""
-    paths = [source] if source.exists() else _expand_glob(source)
+    paths = [source] if _exists(source) else _expand_glob(source)
     if not paths:
         raise DataError(_not_found_message(source))
     for path in paths:
@@ -339,17 +350,46 @@ def _expand_source(source: Path) -> Iterator[SourceFile]:
             yield SourceFile(path, form)
 
 
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # a name that is too long, or holds a NUL character
+        return False
+
+
+def _refuse_vast(folder: Path, source: Path) -> None:
+    """Refuse to walk a whole machine: a file system's root, or a folder of very many entries."""
+    do = "Name the folder that holds the tables, or a narrower pattern."
+    if folder.resolve() == Path(folder.resolve().anchor):
+        must = "name a folder of tables"
+        raise DataError(error_message(f"The source {source}", must, "a whole file system", do))
+    count = 0
+    for _, below, files in os.walk(folder):
+        count += len(below) + len(files)
+        if count > _MOST_ENTRIES:
+            must = f"hold at most {_MOST_ENTRIES:,} files and folders"
+            raise DataError(error_message(f"The source {source}", must, "more", do))
+
+
 def _expand_glob(pattern: Path) -> list[Path]:
     """Expand a glob by name; hidden files never match."""
+    parts = pattern.parts
+    deep = next((n for n, part in enumerate(parts) if "**" in part), None)
+    if deep is not None:
+        wild = next(n for n, part in enumerate(parts) if _WILD.search(part))
+        folder = Path(*parts[:wild])
+        if _exists(folder):
+            _refuse_vast(folder, pattern)
     try:
         found = Path(pattern.anchor).glob(str(pattern.relative_to(pattern.anchor)))
         return sorted(path for path in found if not path.name.startswith("."))
-    except ValueError as error:
+    except (ValueError, OSError, NotImplementedError, re.error) as error:
         raise DataError(f"The pattern {pattern} cannot be used: {error}.") from error
 
 
 def _list_part_files(folder: Path) -> list[SourceFile]:
     """List a folder's part files; names that begin with `_` or `.` are Spark's own notes."""
+    _refuse_vast(folder, folder)
     parts = []
     for path in sorted(folder.rglob("*")):
         inner = path.relative_to(folder).parts

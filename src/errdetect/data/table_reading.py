@@ -61,6 +61,8 @@ class TableRead:
         The contract's columns of the rows left out as copies.
     unknown_actions
         Action that is neither known nor mapped -> number of rows.
+    unreadable
+        Column -> number of values without the type that a model learned; missing in `frame`.
     """
 
     frame: pd.DataFrame
@@ -71,6 +73,7 @@ class TableRead:
     rejected: pd.DataFrame = field(default_factory=pd.DataFrame)
     copies: pd.DataFrame = field(default_factory=pd.DataFrame)
     unknown_actions: Counter[str] = field(default_factory=Counter)
+    unreadable: Counter[str] = field(default_factory=Counter)
 
 
 def read_decisions(

@@ -15,6 +15,7 @@ import pandas as pd
 import yaml
 
 from errdetect.errors import JOINERS, ConfigError, error_message, is_hidden
+from errdetect.yaml_files import YamlFault, read_yaml
 
 __all__ = [
     "ALWAYS",
@@ -80,8 +81,8 @@ def _read_templates(path: Path) -> dict[str, dict[str, str]]:
     if not path.is_file():
         raise ConfigError([error_message("report.words", "name a YAML file", f"'{path}'", do)])
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raw = read_yaml(path)
+    except (YamlFault, UnicodeDecodeError, OSError) as error:
         problem = " ".join(str(error).split())
         raise ConfigError(
             [error_message(f"'{path.name}'", "be YAML in UTF-8", problem, do)]

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from errdetect.features.text_models import MEASURE_COLUMNS, TEXT_COLUMNS, text_statistics
+from errdetect.features.typed_columns import read_levels, read_numbers
 
 __all__ = [
     "SCORE_COLUMNS",
@@ -40,6 +41,7 @@ SEGMENT_COLUMN = "segment_logit"
 SCORE_COLUMNS = ("scores_max", "scores_min", "scores_gap")
 _SEPARATORS = re.compile(r"\s*[,;|]\s*")
 _MIN_LISTS, _MAX_ENTRIES = 0.05, 50
+_MAX_RARE = 2_000  # rare values per column that are remembered
 
 DERIVED_TEXT = (
     *tuple(f"{name}_against" for name in TEXT_COLUMNS),
@@ -73,6 +75,11 @@ class Encoding:
         Whether the error rate of the decision's segment is a feature.
     extra
         Names of columns that other models append to those of `build_features`.
+    flags
+        Those of the numeric columns that were true/false; None where that is not known.
+    rare
+        Categorical column -> its values that were too rare for a code of their own; without those
+        columns that have too many.
     """
 
     numeric: tuple[str, ...]
@@ -82,6 +89,18 @@ class Encoding:
     lists: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     segment: bool = False
     extra: tuple[str, ...] = ()
+    flags: tuple[str, ...] | None = None
+    rare: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def numeric_kinds(self) -> dict[str, bool | None]:
+        """Numeric columns -> whether they were true/false in training; None where not known."""
+        return {n: None if self.flags is None else n in self.flags for n in self.numeric}
+
+    @property
+    def levels(self) -> dict[str, tuple[str, ...]]:
+        """Columns of text -> the values or entries that are features."""
+        return {**self.lists, **self.categorical}
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -147,6 +166,8 @@ def fit_encoding(
     (('price',), {'market': ('DE', 'FR')})
     """
     numeric: list[str] = []
+    flags: list[str] = []
+    rare: dict[str, tuple[str, ...]] = {}
     categorical: dict[str, tuple[str, ...]] = {}
     lists: dict[str, tuple[str, ...]] = {}
     left_out = {name: "left out by the configuration" for name in leave_out if name in decisions}
@@ -156,10 +177,14 @@ def fit_encoding(
         values = decisions[name]
         if pd.api.types.is_bool_dtype(values.dtype) or pd.api.types.is_numeric_dtype(values.dtype):
             numeric.append(name)
+            if _is_flag(values):
+                flags.append(name)
             continue
         levels, entries = _frequent_levels(values), _frequent_entries(values)
         if levels:
             categorical[name] = levels
+            others = sorted(set(values.dropna().astype("str")) - set(levels))
+            rare |= {name: tuple(others)} if len(others) <= _MAX_RARE else {}
         if entries:
             lists[name] = entries
         if not levels and not entries:
@@ -173,6 +198,8 @@ def fit_encoding(
         left_out,
         dict(sorted(lists.items())),
         segment,
+        flags=tuple(sorted(flags)),
+        rare=dict(sorted(rare.items())),
     )
 
 
@@ -265,6 +292,13 @@ def _text_block(logits: Floats, side: Floats) -> Floats:
     return np.hstack([logits, -logits * side[:, None], mean, spread])
 
 
+def _is_flag(values: pd.Series) -> bool:
+    """Return whether a numeric column holds nothing but true and false."""
+    if pd.api.types.is_bool_dtype(values.dtype):
+        return True
+    return bool(values.dropna().isin([0, 1]).all())
+
+
 def _frequent_levels(values: pd.Series) -> tuple[str, ...]:
     counts = values.astype("str").value_counts()
     kept = counts[counts >= min(_MIN_LEVEL, max(1, len(values) // 50))]
@@ -293,7 +327,7 @@ def _entry_indicators(decisions: pd.DataFrame, name: str, entries: tuple[str, ..
         return [np.full(len(decisions), np.nan)] * len(entries)
     held = [
         None if value is None or value is pd.NA or value != value else set(_SEPARATORS.split(value))
-        for value in decisions[name].astype("object")
+        for value in read_levels(decisions[name], entries).astype("object")
     ]
     return [
         np.array([np.nan if h is None else float(entry in h) for h in held], dtype=np.float64)
@@ -314,14 +348,14 @@ def _score_disagreement(scores: Floats, own: Floats) -> list[Floats]:
 def _numeric_values(decisions: pd.DataFrame, name: str) -> Floats:
     if name not in decisions:
         return np.full(len(decisions), np.nan)
-    values = decisions[name].astype("float64").to_numpy(np.float64, na_value=np.nan)
-    return np.asarray(values, dtype=np.float64)
+    return read_numbers(decisions[name])[0]
 
 
 def _category_codes(decisions: pd.DataFrame, name: str, levels: tuple[str, ...]) -> Floats:
     if name not in decisions:
         return np.full(len(decisions), np.nan)
-    codes = pd.Index(levels).get_indexer(pd.Index(decisions[name].astype("str"))).astype(np.float64)
+    own = read_levels(decisions[name], levels)
+    codes = pd.Index(levels).get_indexer(pd.Index(own)).astype(np.float64)
     codes[codes < 0] = np.nan
     return codes
 

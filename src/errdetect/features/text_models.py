@@ -107,7 +107,7 @@ def _character_kinds(points: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint8]:
 
 
 def _has_kind(kind: npt.NDArray[np.uint8], bit: int) -> npt.NDArray[np.bool_]:
-    return (kind & np.uint8(1 << bit)) != 0
+    return np.asarray((kind & np.uint8(1 << bit)) != 0, bool)
 
 
 def _long_runs(
@@ -124,7 +124,7 @@ def _count_by_text(
     where: npt.NDArray[np.bool_], edges: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.float64]:
     before = np.append(0, np.cumsum(where))
-    return (before[edges[1:]] - before[edges[:-1]]).astype(np.float64)
+    return np.asarray(before[edges[1:]] - before[edges[:-1]], np.float64)
 
 
 Floats = npt.NDArray[np.float64]

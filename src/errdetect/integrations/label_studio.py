@@ -123,6 +123,8 @@ def _first_record(stream: IO[bytes], data: bytes) -> dict[str, Any]:
                 data += more
                 continue
             return {key: [] for key in _LISTS if f'"{key}"' in text}
+        except ValueError:  # a number of more digits than Python reads
+            return {}
         return value if isinstance(value, dict) else {}
 
 
@@ -349,7 +351,7 @@ def _iter_json_records(place: Path, text: str) -> Iterator[dict[str, Any]]:
     while at < end:
         try:
             value, at = decoder.raw_decode(text, at)
-        except (json.JSONDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             raise _not_an_export(place, f"text that is not JSON ({error})") from None
         for one in value if isinstance(value, list) else [value]:
             if not isinstance(one, dict):
@@ -382,7 +384,7 @@ def _selected_choices(result: Any, control: str) -> Iterator[str]:
         if isinstance(region, dict) and region.get("from_name") == control:
             value = region.get("value")
             given = value.get("choices") if isinstance(value, dict) else None
-            yield from (str(one) for one in (given if isinstance(given, list) else ()))
+            yield from (_to_text(one) for one in (given if isinstance(given, list) else ()))
 
 
 def _parse_flat_record(record: Mapping[str, Any]) -> _Annotation:
@@ -410,13 +412,13 @@ def _parse_choices(value: Any) -> list[str]:
     if isinstance(value, str) and value[:1] in "[{" and value:
         try:
             value = json.loads(value)
-        except json.JSONDecodeError:
-            return [str(value)]
+        except (ValueError, RecursionError):
+            return [_to_text(value)]
     if isinstance(value, dict):
         value = value.get("choices")
     if isinstance(value, list):
         return [word for one in value for word in _parse_choices(one)]
-    return [] if value in (None, "") else [str(value)]
+    return [] if value in (None, "") else [_to_text(value)]
 
 
 def _detect_delimiter(line: str) -> str:
@@ -505,7 +507,12 @@ def _format_value(value: Any) -> str | None:
     """Write a value as text, a whole number without its decimals."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    return None if value is None else str(value)
+    return None if value is None else _to_text(value)
+
+
+def _to_text(value: Any) -> str:
+    """Write a value as text; a lone surrogate, which no file can hold, as `?`."""
+    return str(value).encode("utf-8", "replace").decode("utf-8")
 
 
 def _review_id(one: _Annotation, created: pd.Timestamp) -> str:

@@ -63,6 +63,10 @@ _META = (
     "rank", "p_error", "error_kind", "expected_harm", "arm", "inclusion_probability", "pool",
     "suggested_policy_id", "run_id",
 )  # fmt: skip
+#: What may be shown with the reasons, and what says nothing about the decision.
+_VALUES, _NEUTRAL = ("p_error", "expected_harm"), ("pool", "run_id")
+#: Earlier names of the queue's columns.
+_FORMER = ("value", "p_reverse", "chance")
 _ASKED = {
     UPHELD: "The decision is correct",
     OVERTURNED: "The action is wrong: the opposite action was correct",
@@ -73,14 +77,16 @@ FORMATS = ("parquet", "csv", "jsonl", "label-studio")
 
 
 def label_studio_tasks(
-    queue: pd.DataFrame, policies: Mapping[str, Policy] | None = None
+    queue: pd.DataFrame,
+    policies: Mapping[str, Policy] | None = None,
+    *,
+    show_reasons: bool = False,
 ) -> list[dict[str, Any]]:
     """Convert queued decisions to tasks for Label Studio's import.
 
-    A reviewer sees the content, the rule, the automated action and the queue's reasons. P(error),
-    its kind, the rank and whether the decision was drawn at random stay in `meta`, as they would
-    bias reviewers. The prediction carries the model's version and P(error) as its score, for
-    sorting; it suggests no answer.
+    A reviewer sees the content, the rule and the automated action. What the model thinks of the decision
+    would anchor reviewers, so by default no part of a task holds it: neither P(error), its kind, the
+    value, the rank and the reasons, nor whether the decision was drawn at random.
 
     Parameters
     ----------
@@ -89,6 +95,9 @@ def label_studio_tasks(
         `action`, ...).
     policies
         The catalogue, for names and clauses.
+    show_reasons
+        Whether reviewers see the reasons, P(error) and the value; the rest is then in `meta`, and a
+        prediction carries P(error) as its score, for sorting. It suggests no answer.
 
     Returns
     -------
@@ -103,22 +112,25 @@ def label_studio_tasks(
     ...     "model_version": ["3"], "text": ["Buy <b>gold</b>"], "action": ["remove"]})
     >>> task = label_studio_tasks(queue)[0]
     >>> task["data"]["text"], task["data"]["policy"], task["predictions"]
-    ('Buy <b>gold</b>', 'spam', [{'model_version': '3', 'score': 0.75, 'result': []}])
+    ('Buy <b>gold</b>', 'spam', [])
     """
     known = policies or {}
-    return [_build_task(row, known) for row in queue.to_dict("records")]
+    return [_build_task(row, known, show_reasons) for row in queue.to_dict("records")]
 
 
-def _build_task(row: Mapping[Any, Any], policies: Mapping[str, Policy]) -> dict[str, Any]:
+def _build_task(
+    row: Mapping[Any, Any], policies: Mapping[str, Policy], show_reasons: bool
+) -> dict[str, Any]:
     rule = policies.get(row["policy_id"])
     content = {
         **row,
         "policy": row["policy_id"] if rule is None else rule.name,
         "clause": None if rule is None else rule.clause,
-        _WHY: _format_reasons(row.get("reasons")),
+        _WHY: _format_reasons(row.get("reasons")) if show_reasons else "",
     }
     shown = ("decision_id", "policy_id", "text", *FACTS, _WHY)
-    further = [name for name in row if name not in (*shown, *_META, "reasons", "model_version")]
+    hidden = {*_META, *QUEUE.names, *_FORMER} - (set(_VALUES) if show_reasons else set())
+    further = [name for name in row if name not in {*shown, *hidden}]
     score = to_json_value(row.get("p_error"))
     version = to_json_value(row.get("model_version"))
     prediction = {"model_version": "" if version is None else str(version), "result": []}
@@ -129,8 +141,12 @@ def _build_task(row: Mapping[Any, Any], policies: Mapping[str, Policy]) -> dict[
             str(name): "" if (value := to_json_value(content.get(name))) is None else value
             for name in (*shown, *further)
         },
-        "meta": {name: to_json_value(row[name]) for name in _META if name in row},
-        "predictions": [prediction],
+        "meta": {
+            name: to_json_value(row[name])
+            for name in (_META if show_reasons else _NEUTRAL)
+            if name in row
+        },
+        "predictions": [prediction] if show_reasons else [],
     }
 
 
@@ -305,6 +321,7 @@ def write_queue(
     *,
     policies: Mapping[str, Policy] | None = None,
     provenance: Provenance | None = None,
+    show_reasons: bool = False,
 ) -> None:
     r"""Write a queue to a file, whole or not at all.
 
@@ -321,6 +338,8 @@ def write_queue(
         The catalogue, for the names and clauses in tasks.
     provenance
         Written to a Parquet file's metadata.
+    show_reasons
+        See `label_studio_tasks`.
 
     Raises
     ------
@@ -350,7 +369,7 @@ def write_queue(
         rows = (json.dumps(to_json_value(row), ensure_ascii=False) for row in records)
         write_text(path, "".join(f"{row}\n" for row in rows))
     elif form == "label-studio":
-        tasks = label_studio_tasks(add_old_columns(queue, "queue"), policies)
+        tasks = label_studio_tasks(queue, policies, show_reasons=show_reasons)
         write_text(path, json.dumps(tasks, ensure_ascii=False, indent=1, allow_nan=False) + "\n")
     else:
         raise ValueError(f"unknown format {form!r}")

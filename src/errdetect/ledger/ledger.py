@@ -1,7 +1,10 @@
 """The ledger: scoring runs, the queue, reviews, audit draws, remediations and proposals, in one database."""
 
+import contextlib
+import os
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -153,8 +156,16 @@ def open_ledger(url: str) -> Ledger:
     0
     """
     engine = open_engine(url)
+    _create_private(sqlite_path(url))
     upgrade_ledger(engine)
     return Ledger(engine)
+
+
+def _create_private(file: Path | None) -> None:
+    """Create a ledger's file for its owner alone: it holds who reviewed what. SQLite adds others like it."""
+    if file is not None and str(file) not in ("", ".", ":memory:"):
+        with contextlib.suppress(OSError):  # it exists, or SQLite says why it cannot be
+            os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
 
 def find_ledger(url: str) -> Ledger | None:

@@ -1,10 +1,11 @@
 """A model on disk: JSON, LightGBM's text format and plain arrays; reading executes no code."""
 
 import json
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -12,16 +13,18 @@ import pandas as pd
 
 from errdetect.data.action_meanings import action_meanings, canonical_action
 from errdetect.errors import DataError, ModelError, error_message
-from errdetect.features.feature_matrix import Encoding
-from errdetect.features.text_models import TextModel
+from errdetect.features.feature_matrix import DERIVED_TEXT, SCORE_COLUMNS, Encoding
+from errdetect.features.text_models import MEASURE_COLUMNS, TEXT_COLUMNS, TextModel
+from errdetect.features.typed_columns import typed_columns
+from errdetect.model.bundle_files import PARTS_FILE, BundleFiles, checked_weight, write_parts
 from errdetect.model.calibration import Calibrator, calibrator_from_jsonable
 from errdetect.model.detector import Detector
 from errdetect.model.ensemble_members import (
     AdditiveModel,
+    Head,
     LinearMember,
     Member,
     SegmentRate,
-    load_trees,
 )
 from errdetect.model.policy_correction import (
     PolicyContent,
@@ -35,11 +38,14 @@ __all__ = ["HeldOutScores", "ModelBundle", "ServedModel", "hash_ids", "load_bund
 
 Floats = npt.NDArray[np.float64]
 
-_FORMAT = 3
+_FORMAT, _MANIFEST = 3, "bundle.json"
 _LINEAR: Mapping[str, type[AdditiveModel] | type[LinearMember]] = {
     "additive": AdditiveModel,
     "line": LinearMember,
 }
+
+
+_KINDS = frozenset({"trees", *_LINEAR})
 
 
 @dataclass(frozen=True)
@@ -124,9 +130,46 @@ class ModelBundle:
         unknown = {"p_wrong_label": np.nan, "suggested_policy_id": no_policy}
         return pd.DataFrame(unknown, index=decisions.index)
 
+    @property
+    def input_columns(self) -> tuple[str, ...]:
+        """Names of the decisions' columns that features use."""
+        encoding = self.detector.encoding
+        names = (*encoding.numeric, *encoding.categorical, *encoding.lists)
+        return ("score", "threshold", *dict.fromkeys(names), *(("text",) if encoding.text else ()))
+
+    def known_values(self) -> dict[str, frozenset[str]]:
+        """Return the values of categorical columns in training; without columns of too many."""
+        encoding = self.detector.encoding
+        return {n: frozenset((*encoding.categorical[n], *v)) for n, v in encoding.rare.items()}
+
+    def gain_shares(self) -> dict[str, float]:
+        """Return each input column's share of the gain of all splits; empty without trees."""
+        encoding = self.detector.encoding
+        total: dict[str, float] = defaultdict(float)
+        for member in self.detector.members:
+            if isinstance(member.model, AdditiveModel | LinearMember) or member.weight <= 0:
+                continue
+            gain = member.model.feature_importance("gain")
+            for name, own in zip(
+                encoding.names, gain / max(float(gain.sum()), 1e-300), strict=True
+            ):
+                total[_input_column(name, encoding)] += member.weight * float(own)
+        every = sum(total.values())
+        return {name: own / every for name, own in total.items()} if every > 0 else {}
+
     def in_sample(self, decision_ids: pd.Series) -> npt.NDArray[np.bool_]:
         """Return whether the model was trained on each decision's label, shape (n,)."""
         return np.isin(hash_ids(decision_ids), self.learnt_from)
+
+
+def _input_column(name: str, encoding: Encoding) -> str:
+    """Return the input column that a feature comes from."""
+    if name in (*MEASURE_COLUMNS, *TEXT_COLUMNS, *DERIVED_TEXT):
+        return "text"
+    if name in ("margin", "confidence", *SCORE_COLUMNS):
+        return "score"
+    column = name.partition("=")[0]
+    return column if column in encoding.lists else name
 
 
 def hash_ids(decision_ids: pd.Series) -> npt.NDArray[np.uint64]:
@@ -139,6 +182,7 @@ def save_bundle(bundle: ModelBundle, folder: Path) -> None:
     e = bundle.detector.encoding
     manifest = {
         "format": _FORMAT,
+        "parts": True,
         "encoding": {
             "numeric": e.numeric,
             "categorical": dict(e.categorical),
@@ -147,6 +191,8 @@ def save_bundle(bundle: ModelBundle, folder: Path) -> None:
             "lists": dict(e.lists),
             "segment": e.segment,
             "extra": e.extra,
+            "flags": e.flags,
+            "rare": dict(e.rare),
         },
         "doubt": None if bundle.detector.doubt is None else bundle.detector.doubt.facts(),
         "floor": bundle.detector.floor,
@@ -162,7 +208,7 @@ def save_bundle(bundle: ModelBundle, folder: Path) -> None:
         "held_out_from": None if bundle.held_out is None else bundle.held_out.start,
     }
     text = json.dumps(manifest, indent=1, ensure_ascii=False, allow_nan=False)
-    (folder / "bundle.json").write_text(text, encoding="utf-8")
+    (folder / _MANIFEST).write_text(text, encoding="utf-8")
     for member in bundle.detector.members:
         if isinstance(member.model, AdditiveModel | LinearMember):
             place = folder / f"member_{member.name}.npz"
@@ -183,69 +229,98 @@ def save_bundle(bundle: ModelBundle, folder: Path) -> None:
     for name, model in (("doubt", bundle.detector.doubt), ("relabelling", bundle.relabelling)):
         if model is not None:
             np.savez_compressed(folder / f"{name}.npz", allow_pickle=False, **model.arrays())
+    write_parts(folder)
 
 
 def load_bundle(folder: Path) -> ModelBundle:
-    """Load a bundle.
+    """Load a bundle: every file has the digest that was recorded, and fits the others.
 
     Raises
     ------
     ModelError
-        Where a file is missing or damaged, or was written by a later errdetect.
+        Where a file is missing or damaged (it is named), or was written by a later errdetect.
     """
-    do = "Train again with `errdetect train`, or use another model."
-    try:
-        manifest = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
+    files = BundleFiles(folder)
+    manifest = files.json(_MANIFEST)
+    with files.part(_MANIFEST):
         if manifest["format"] != _FORMAT:
+            do = "Train again with `errdetect train`, or use another model."
             raise ModelError(
                 error_message("The model's format", f"be {_FORMAT}", manifest["format"], do)
             )
-        e = manifest["encoding"]
-        categorical = {name: tuple(levels) for name, levels in e["categorical"].items()}
-        lists = {name: tuple(entries) for name, entries in e["lists"].items()}
-        encoding = Encoding(
-            tuple(e["numeric"]), categorical, e["text"], e["left_out"], lists, e["segment"],
-            tuple(e["extra"]),
-        )  # fmt: skip
-        members = tuple(_load_member(folder, m) for m in manifest["members"])
-        return ModelBundle(
-            Detector(
-                encoding,
-                _load_text_models(folder / "text.npz") if encoding.text else None,
-                _segment_from_jsonable(manifest["segment"]),
-                members,
-                _load_surrogate(folder, manifest["usual"]),
-                _load_policy_correction(folder / "doubt.npz", manifest["doubt"]),
-                manifest["floor"],
-            ),
-            calibrator_from_jsonable(manifest["calibrator"]),
-            np.load(folder / "learnt_from.npy", allow_pickle=False),
-            manifest["about"],
-            _load_policy_correction(folder / "relabelling.npz", manifest.get("relabelling")),
-            _load_held_out(folder / "held_out.npz", manifest.get("held_out_from")),
+        encoding = _encoding_from_jsonable(manifest["encoding"])
+        has_parts = bool(manifest.get("parts", False))
+        members = [dict(m) | {"weight": checked_weight(m["weight"])} for m in manifest["members"]]
+        if not members or not sum(m["weight"] for m in members) > 0:
+            raise ValueError("no member with a weight above 0")
+    files.check([PARTS_FILE] if has_parts and files.parts is None else [])
+    loaded = tuple(_load_member(files, m, len(encoding.names)) for m in members)
+    surrogate = _load_surrogate(files, manifest["usual"])
+    text = _load_text_models(files, "text.npz") if encoding.text else None
+    doubt = _load_policy_correction(files, "doubt", manifest["doubt"])
+    correction = _load_policy_correction(files, "relabelling", manifest.get("relabelling"))
+    held_out = _load_held_out(files, manifest.get("held_out_from"))
+    learnt_from = files.arrays("learnt_from.npy")["array"]
+    with files.part(_MANIFEST):
+        segment = _segment_from_jsonable(manifest["segment"])
+        detector = Detector(encoding, text, segment, loaded, surrogate, doubt, manifest["floor"])
+        calibrator = calibrator_from_jsonable(manifest["calibrator"])
+        bundle = ModelBundle(
+            detector, calibrator, learnt_from, dict(manifest["about"]), correction, held_out
         )
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        got = f"{type(error).__name__}: {error}"
-        raise ModelError(error_message("The model's files", "be whole", got, do)) from error
+        _try_out(bundle)
+    return bundle
 
 
-def _load_policy_correction(path: Path, facts: Mapping[str, Any] | None) -> PolicyCorrection | None:
+def _encoding_from_jsonable(e: Mapping[str, Any]) -> Encoding:
+    categorical = {name: tuple(levels) for name, levels in e["categorical"].items()}
+    lists = {name: tuple(entries) for name, entries in e["lists"].items()}
+    return Encoding(
+        tuple(e["numeric"]), categorical, e["text"], e["left_out"], lists, e["segment"],
+        tuple(e["extra"]),
+        None if e.get("flags") is None else tuple(e["flags"]),
+        {name: tuple(levels) for name, levels in e.get("rare", {}).items()},
+    )  # fmt: skip
+
+
+def _try_out(bundle: ModelBundle) -> None:
+    """Score two decisions of which nothing is known: parts that do not fit each other fail here."""
+    probe = pd.DataFrame({"decision_id": ["a", "b"], "enforced": [True, False]}).assign(
+        policy_id=pd.array([None, None], dtype="str"), text=pd.array(["a", None], dtype="str")
+    )
+    p = bundle.probability(bundle.detector.features(probe), probe)
+    bundle.wrong_labels(probe, p)
+    if not (np.isfinite(p).all() and (p >= 0).all() and (p <= 1).all()):
+        raise ValueError("parts that give no probability")
+    if bundle.learnt_from.dtype != np.uint64 or bundle.learnt_from.ndim != 1:
+        raise ValueError("hashes of another type")
+
+
+def _load_policy_correction(
+    files: BundleFiles, name: str, facts: Mapping[str, Any] | None
+) -> PolicyCorrection | None:
     if facts is None:
         return None
-    with np.load(path, allow_pickle=False) as arrays:
-        return load_policy_correction(facts, {name: arrays[name] for name in arrays.files})
+    arrays = files.arrays(f"{name}.npz")
+    with files.part(f"{name}.npz"):
+        return load_policy_correction(facts, arrays)
+    raise AssertionError("unreachable")
 
 
-def _load_held_out(path: Path, start: str | None) -> HeldOutScores | None:
+def _load_held_out(files: BundleFiles, start: str | None) -> HeldOutScores | None:
     if start is None:
         return None
-    with np.load(path, allow_pickle=False) as arrays:
+    arrays = files.arrays("held_out.npz")
+    with files.part("held_out.npz"):
         return HeldOutScores(arrays["ids"], arrays["p"], start)
+    raise AssertionError("unreachable")
 
 
-def _load_text_models(path: Path) -> TextModel:
-    with np.load(path, allow_pickle=False) as arrays:
-        return TextModel.from_arrays(dict(arrays))
+def _load_text_models(files: BundleFiles, name: str) -> TextModel:
+    arrays = files.arrays(name)
+    with files.part(name):
+        return TextModel.from_arrays(arrays)
+    raise AssertionError("unreachable")
 
 
 def _save_surrogate(usual: Surrogate, folder: Path) -> None:
@@ -254,12 +329,12 @@ def _save_surrogate(usual: Surrogate, folder: Path) -> None:
         np.savez_compressed(folder / "usual.npz", allow_pickle=False, **usual.text.arrays())
 
 
-def _load_surrogate(folder: Path, columns: list[int] | None) -> Surrogate | None:
+def _load_surrogate(files: BundleFiles, columns: list[int] | None) -> Surrogate | None:
     if columns is None:
         return None
-    path = folder / "usual.npz"
-    trees = load_trees((folder / "usual.txt").read_text(encoding="utf-8"))
-    return Surrogate(tuple(columns), _load_text_models(path) if path.exists() else None, trees)
+    has_text = (files.folder / "usual.npz").exists() or "usual.npz" in (files.parts or ())
+    text = _load_text_models(files, "usual.npz") if has_text else None
+    return Surrogate(tuple(columns), text, files.trees("usual.txt"))
 
 
 def _member_kind(member: Member) -> str:
@@ -268,14 +343,19 @@ def _member_kind(member: Member) -> str:
     return "line" if isinstance(member.model, LinearMember) else "trees"
 
 
-def _load_member(folder: Path, m: Mapping[str, Any]) -> Member:
-    if m["kind"] == "trees":
-        text = (folder / f"trees_{m['name']}.txt").read_text(encoding="utf-8")
-        return Member(m["name"], m["head"], load_trees(text), m["weight"])
-    with np.load(folder / f"member_{m['name']}.npz", allow_pickle=False) as arrays:
-        return Member(
-            m["name"], m["head"], _LINEAR[m["kind"]].from_arrays(dict(arrays)), m["weight"]
-        )
+def _load_member(files: BundleFiles, m: Mapping[str, Any], n_features: int) -> Member:
+    with files.part(_MANIFEST):
+        name, head, kind, weight = (m[key] for key in ("name", "head", "kind", "weight"))
+        if Path(name).name != name or head not in get_args(Head) or kind not in _KINDS:
+            raise ValueError(f"a member of another form ({name!r:.40})")
+    if kind == "trees":
+        trees = files.trees(f"trees_{name}.txt", n_features)
+        return Member(name, head, trees, weight)
+    file = f"member_{name}.npz"
+    arrays = files.arrays(file)
+    with files.part(file):
+        return Member(name, head, _LINEAR[kind].from_arrays(arrays), weight)
+    raise AssertionError("unreachable")
 
 
 def _segment_to_jsonable(segment: SegmentRate) -> dict[str, Any]:
@@ -339,7 +419,9 @@ class ServedModel:
             got = f"{len(unknown)} others (first: {str(unknown.iloc[0])[:40]!r})"
             raise DataError(error_message("The actions", must, got, "Map them and train again."))
         enforced = (words.map(meanings) == "enforce").to_numpy(bool)
-        decided = decisions.assign(enforced=enforced)
+        encoding = self.bundle.detector.encoding
+        decided = typed_columns(decisions, encoding.numeric_kinds, encoding.levels)[0]
+        decided = decided.assign(enforced=enforced)
         p = self.bundle.probability(self.bundle.detector.features(decided), decided)
         return pd.DataFrame({"p_error": p}, index=decisions.index)
 

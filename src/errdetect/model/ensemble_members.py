@@ -31,7 +31,6 @@ __all__ = [
     "fit_linear_member",
     "fit_segment_rate",
     "fit_trees",
-    "load_trees",
     "margin_ranking",
     "propensity_weights",
     "raw_scores",
@@ -387,11 +386,6 @@ def contributions(booster: lgb.Booster, X: Floats, threads: int) -> Floats:
             X, num_iteration=_best_rounds(booster), pred_contrib=True, num_threads=threads
         )
     return np.asarray(parts, dtype=np.float64)
-
-
-def load_trees(text: str) -> lgb.Booster:
-    """Load trees from LightGBM's text format."""
-    return lgb.Booster(model_str=text)
 
 
 def _booster_lock(booster: lgb.Booster) -> threading.Lock:

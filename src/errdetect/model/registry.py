@@ -1,15 +1,15 @@
-"""Runs and models in MLflow; only this file imports it.
+"""Runs and models in MLflow, opened by `mlflow_session`.
 
 A registry is a folder: MLflow's database (SQLite) and its artifacts. Models are stored as bundles
 (see `bundle`) with a loader module, so reading executes no code.
 """
 
+import glob
 import hashlib
 import json
-import os
 import sqlite3
 from collections.abc import Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from errdetect.data.atomic_writing import csv_text
 from errdetect.errors import ModelError, error_message
 from errdetect.model.bundle import ModelBundle, load_bundle, save_bundle
+from errdetect.model.mlflow_session import RUN_NAME, open_mlflow, refuse_damaged
 from errdetect.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from mlflow.tracking import MlflowClient
 
 __all__ = ["CHALLENGER", "CHAMPION", "ChampionChange", "ModelRegistry"]
@@ -34,7 +34,6 @@ _LOADER = "errdetect.model.bundle"
 _FOLDER = "bundle"
 #: Plain SQL, as importing MLflow takes two seconds, too long to look up a version.
 _VERSIONS = "SELECT version, source FROM model_versions WHERE name = ?"
-_THEIRS = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME")
 _ALIASES = "SELECT alias, version FROM registered_model_aliases WHERE name = ?"
 _TAGS = "SELECT key, value FROM registered_model_tags WHERE name = ? AND key LIKE ? ORDER BY key"
 _CHANGE = "champion_"  # key of the tags with the champions' history, before their number
@@ -117,17 +116,16 @@ class ModelRegistry:
         str or None
             The model's version; None where it was not accepted.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
         with (
-            _mlflow_session(self._tracking_uri) as (mlflow, client),
+            open_mlflow(self.folder) as (mlflow, client),
             TemporaryDirectory() as temporary,
         ):
-            with mlflow.start_run(experiment_id=self._experiment_id(client), run_name="train"):
+            with mlflow.start_run(experiment_id=self._experiment_id(client), run_name=RUN_NAME):
                 mlflow.log_params(dict(params))
                 mlflow.log_metrics({k: float(v) for k, v in metrics.items() if v == v})
                 mlflow.set_tags({name: text[:_LONGEST] for name, text in tags.items()})
                 for table, frame in tables.items():
-                    mlflow.log_text(frame.to_csv(index=False), f"tables/{table}.csv")
+                    mlflow.log_text(csv_text(frame), f"tables/{table}.csv")
                 if not accept:
                     return None
                 place = Path(temporary) / _FOLDER
@@ -167,7 +165,7 @@ class ModelRegistry:
             got = f"{version}; there are {', '.join(sorted(known.models, key=int)) if known else 'none'}"
             do = "Name a version of this registry."
             raise ModelError(error_message("The version", "be registered", got, do))
-        with _mlflow_session(self._tracking_uri) as (_, client):
+        with open_mlflow(self.folder) as (_, client):
             return self._crown(client, version, by=by, why=why)
 
     def _crown(self, client: "MlflowClient", version: str, *, by: str, why: str) -> ChampionChange:
@@ -268,17 +266,12 @@ class ModelRegistry:
         place = self.folder / "mlflow.db"
         if not place.is_file():
             return None
-        with closing(
-            sqlite3.connect(f"{place.resolve().as_uri()}?mode=ro", uri=True, timeout=60)
-        ) as database:
-            try:
+        with refuse_damaged(self.folder):
+            uri = f"{place.resolve().as_uri()}?mode=ro"
+            with closing(sqlite3.connect(uri, uri=True, timeout=60)) as database:
                 sources = database.execute(_VERSIONS, (self.name,)).fetchall()
                 aliases = database.execute(_ALIASES, (self.name,)).fetchall()
                 tags = database.execute(_TAGS, (self.name, f"{_CHANGE}%")).fetchall()
-            except sqlite3.Error as error:
-                do = "Use the registry that `errdetect train` wrote."
-                what = f"The registry '{self.folder}'"
-                raise ModelError(error_message(what, "be MLflow's", f"{error}", do)) from error
         if not sources:
             return None
         return _Catalogue(
@@ -289,7 +282,8 @@ class ModelRegistry:
 
     def _bundle_folder(self, model: str) -> Path | None:
         """Find a model's files below the registry's folder, even if it was moved or copied."""
-        folders = sorted(self.folder.glob(f"artifacts/**/{model}/**/{_FOLDER}")) if model else []
+        pattern = f"artifacts/**/{glob.escape(model)}/**/{_FOLDER}"
+        folders = sorted(self.folder.glob(pattern)) if model not in ("", ".", "..") else []
         return folders[0] if folders else None
 
     def _file_digest(self, model: str) -> str | None:
@@ -325,38 +319,3 @@ class ModelRegistry:
         if found is not None:
             return str(found.experiment_id)
         return str(client.create_experiment(name, artifact_location=place))
-
-
-@contextmanager
-def _mlflow_session(uri: str) -> "Iterator[tuple[Any, MlflowClient]]":
-    """Point MLflow at a registry, silently, and restore its settings afterwards."""
-    for name, value in {
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    }.items():
-        os.environ.setdefault(name, value)
-    # A scheduler may have an active run of its own: do not write into it.
-    theirs = {name: os.environ.pop(name) for name in _THEIRS if name in os.environ}
-    import logging
-
-    import mlflow  # takes two seconds, needed only by training and scoring
-    from mlflow.tracking import MlflowClient
-
-    loggers = [
-        logging.getLogger(n)
-        for n in ("mlflow", "alembic", "mlflow.store.db.utils", "mlflow.tracking")
-    ]
-    levels = [logger.level for logger in loggers]
-    before = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    mlflow.set_tracking_uri(uri)
-    mlflow.set_registry_uri(uri)
-    try:
-        yield mlflow, MlflowClient(tracking_uri=uri, registry_uri=uri)
-    finally:
-        os.environ.update(theirs)
-        mlflow.set_tracking_uri(before[0])
-        mlflow.set_registry_uri(before[1])
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

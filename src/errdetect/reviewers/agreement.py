@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-import krippendorff
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -19,6 +18,7 @@ __all__ = [
     "Agreement",
     "find_reviewer_consensus",
     "krippendorff_alpha",
+    "nominal_alpha",
     "verdict_counts",
 ]
 
@@ -191,10 +191,36 @@ def krippendorff_alpha(counts: pd.DataFrame, *, rng: np.random.Generator) -> Agr
     if missing:
         nan = float("nan")
         return Agreement(nan, nan, nan, observed, n, reviews, missing)
-    alpha = float(krippendorff.alpha(value_counts=seen, level_of_measurement="nominal"))
+    alpha = nominal_alpha(seen)
     drawn = rng.multinomial(n, times / n, size=_DRAWS).astype(np.float64)
     low, high = np.nanquantile(_alpha_values(np.tensordot(drawn, pairs, axes=1)), [0.025, 0.975])
     return Agreement(alpha, float(low), float(high), observed, n, reviews)
+
+
+def nominal_alpha(counts: Ints) -> float:
+    """Compute Krippendorff's alpha of nominal values from counts.
+
+    Parameters
+    ----------
+    counts
+        Shape (units, values): how many gave each value; units with fewer than two do not count.
+
+    Returns
+    -------
+    float
+        1 - observed / expected disagreement; NaN where all values are the same, or none can be paired.
+
+    Notes
+    -----
+    Krippendorff (2011), Computing Krippendorff's alpha-reliability, sections B and C.
+
+    Examples
+    --------
+    >>> round(nominal_alpha(np.array([[2, 0], [0, 2], [1, 1]])), 3)
+    0.444
+    """
+    paired = counts[counts.sum(axis=1) > 1]
+    return float(_alpha_values(_coincidence_terms(paired).sum(axis=0)[None])[0])
 
 
 def _coincidence_terms(kinds: Ints) -> Floats:
@@ -208,7 +234,7 @@ def _alpha_values(coincidences: Floats) -> Floats:
     n_v = coincidences.sum(axis=2)
     n = n_v.sum(axis=1)
     seen = n - np.trace(coincidences, axis1=1, axis2=2)
-    by_chance = (n**2 - (n_v**2).sum(axis=1)) / (n - 1)
+    by_chance = (n**2 - (n_v**2).sum(axis=1)) / np.maximum(n - 1, 1)
     ratio = np.full(len(n), np.nan)
-    np.divide(seen, by_chance, out=ratio, where=by_chance > 0)
+    np.divide(seen, by_chance, out=ratio, where=np.nan_to_num(by_chance) > 0)
     return 1 - ratio

@@ -23,6 +23,7 @@ from errdetect.workflows.control_variate import (
 )
 from errdetect.workflows.dsa_draft import check_dsa, draft_dsa, write_dsa
 from errdetect.workflows.load_data import Progress, load_snapshot
+from errdetect.workflows.own_inputs import refuse_own_inputs
 from errdetect.workflows.run_description import ResultTables, champion_version, describe_run
 
 __all__ = ["EstimateResult", "estimate"]
@@ -83,6 +84,7 @@ def estimate(
     ErrdetectError
         Where the input cannot be used, or no estimate is possible.
     """
+    refuse_own_inputs(config, folder=out, files=(dsa,))
     loaded = load_snapshot(config, progress=progress, need_reviews=True)
     refuse_broken_design(loaded.snapshot)
     snapshot, outside = _decided_between(loaded.snapshot, start, end)

@@ -25,6 +25,7 @@ from errdetect.integrations.queue_export import (
 from errdetect.labels.intake_account import Intake, IntakeRow, decision_rows
 from errdetect.ledger.ledger import find_ledger
 from errdetect.workflows.load_data import Progress
+from errdetect.workflows.own_inputs import refuse_own_inputs
 from errdetect.workflows.run_description import describe_step
 
 __all__ = ["DATABASE", "ExportResult", "export"]
@@ -114,6 +115,12 @@ def export(
     """
     _check_format(form, out)
     data = config.data
+    file = None if form == DATABASE else out
+    refuse_own_inputs(
+        config,
+        files=(file, label_config),
+        sources=(None if queue is None else str(queue), decisions),
+    )
     policies = read_policies(config.data_paths(data.policies)[0]) if data.policies else {}
     progress("reading the queue")
     rows = _open_queue(config) if queue is None else read_queue(queue)
@@ -134,7 +141,8 @@ def export(
             n: None if x is None else shown_path(x) for n, x in given.items()
         }
         run = describe_step(config, "export", told, intake=intake.to_jsonable())
-        write_queue(joined, out, form, policies=policies, provenance=run)
+        write_queue(joined, out, form, policies=policies, provenance=run,
+                    show_reasons=config.export.show_reasons)  # fmt: skip
     written = None if label_config is None else Path(label_config)
     if written is not None:
         write_text(written, _render_label_config(joined, policies))

@@ -17,6 +17,7 @@ from errdetect.integrations.label_studio import convert_label_studio, find_expor
 from errdetect.ledger.ledger import Ledger, open_ledger
 from errdetect.schemas import LABEL_STUDIO_IDS, REJECTS
 from errdetect.workflows.load_data import Progress
+from errdetect.workflows.own_inputs import refuse_own_inputs
 from errdetect.workflows.run_description import describe_step
 
 __all__ = ["IngestResult", "ingest"]
@@ -102,6 +103,8 @@ def ingest(
     ErrdetectError
         Where a file cannot be read at all, or the ledger cannot be used.
     """
+    rejected = (config.base if out is None else Path(out)) / "rejects.parquet"
+    refuse_own_inputs(config, files=(rejected,), sources=(reviews,))
     progress("reading reviews")
     read = _read_reviews(config, reviews)
     with open_ledger(config.ledger_url()) as ledger:
@@ -115,7 +118,7 @@ def ingest(
     rejects = pd.concat([read.rejects, _rejected_rows(frame, faults, _source_names(reviews))])
     files = {}
     if len(rejects):
-        files = {"rejects": (config.base if out is None else Path(out)) / "rejects.parquet"}
+        files = {"rejects": rejected}
         run = describe_step(config, "ingest", {"reviews": _source_names(reviews)})
         write_parquet(rejects, files["rejects"], REJECTS, provenance=run)
     return IngestResult(

@@ -39,6 +39,7 @@ from errdetect.workflows.audit_receipt import (
 )
 from errdetect.workflows.control_variate import champion_probability, find_champion
 from errdetect.workflows.load_data import LoadedData, Progress, load_snapshot
+from errdetect.workflows.own_inputs import refuse_own_inputs
 from errdetect.workflows.run_description import ResultTables, champion_version, describe_run
 
 __all__ = ["PlanAuditResult", "plan_audit"]
@@ -190,6 +191,7 @@ def plan_audit(
     request = _Request(budget, half_width, tuple(by), own_method, Seed.of(seed), due_at, by_whom)
     now = to_utc(drawn_at or datetime.now(UTC))
     _check_due(due_at, now)
+    refuse_own_inputs(config, folder=out)
     draw = _draw(config, request, now, progress)
     if draw.stamp.drawn_at != now:  # a repeated draw knows what was known when it was made
         draw = _draw(config, request, draw.stamp.drawn_at, progress)

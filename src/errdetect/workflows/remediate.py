@@ -38,6 +38,7 @@ from errdetect.remediation.remediation_plan import plan_remediation
 from errdetect.reviewers.identifiability import VOTES
 from errdetect.schemas import INTAKE, PLAN
 from errdetect.workflows.load_data import Progress, load_snapshot
+from errdetect.workflows.own_inputs import refuse_own_inputs
 from errdetect.workflows.run_description import ResultTables, describe_run
 
 __all__ = ["RemediateResult", "remediate"]
@@ -144,6 +145,7 @@ def remediate(
         Where the input cannot be used, or only one person is named.
     """
     people = _applier_and_approver(apply, by, approved_by)
+    refuse_own_inputs(config, folder=out)
     plan, notes, intake, run = _build_plan(config, progress, apply=apply, at=at)
     n_recorded = n_withdrawn = 0
     known = plan.loc[plan["kind"] == LOOK_ALIKE, PRECISION[0]]

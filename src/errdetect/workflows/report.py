@@ -47,6 +47,7 @@ from errdetect.workflows.decision_explainer import (
     write_pictures,
 )
 from errdetect.workflows.load_data import Progress, free_threads, load_snapshot
+from errdetect.workflows.own_inputs import refuse_own_inputs
 from errdetect.workflows.report_changes import (
     confirmed_briefs,
     discovery_level,
@@ -315,10 +316,10 @@ def unreviewed_parts(
         "drivers": found,
         "n_queued": budget_count(config.queue.budget, len(open_)),
         "queue_head": _explained_decisions(
-            scored.iloc[order[: config.report.queue_rows]], explainer
+            scored.iloc[order[: config.report.queue_rows]], explainer, config.report.texts
         ),
         "cases": _explained_decisions(
-            scored.iloc[_top_per_policy(open_["policy_id"], order)], explainer
+            scored.iloc[_top_per_policy(open_["policy_id"], order)], explainer, config.report.texts
         ),
     }, pictures
 
@@ -331,10 +332,11 @@ def _top_per_policy(policy: pd.Series, order: npt.NDArray[np.intp]) -> npt.NDArr
     return order[(nth < _CASES) & first]
 
 
-def _explained_decisions(scored: pd.DataFrame, explainer: Explainer) -> pd.DataFrame:
+def _explained_decisions(scored: pd.DataFrame, explainer: Explainer, texts: bool) -> pd.DataFrame:
     """Return decisions as the report shows them, each with its reasons and a contrast."""
     decisions = scored.reset_index(drop=True)
-    head = decisions[[c for c in _SHOWN if c in decisions]]
+    shown = _SHOWN if texts else tuple(c for c in _SHOWN if c != "text")
+    head = decisions[[c for c in shown if c in decisions]]
     if "text" in head:
         head = head.assign(text=head["text"].str.slice(0, _SHOWN_TEXT))
     suggested = decisions["suggested_policy_id"]
@@ -421,6 +423,7 @@ def report(
     """
     check_reviewers(config)
     load_reason_templates(config)
+    refuse_own_inputs(config, folder=out)
     loaded = load_snapshot(config, progress=progress)
     refuse_broken_design(loaded.snapshot)
     snapshot = loaded.snapshot

@@ -5,7 +5,7 @@ import os
 import re
 import secrets
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -322,6 +322,9 @@ def _agreement_rows(config: Config, snapshot: Snapshot) -> pd.DataFrame:
     for name, part in {None: counts, **groups}.items():
         # Each draws from the same seed, so that a further policy changes no other's limits.
         found = krippendorff_alpha(part, rng=np.random.default_rng(config.train.seed))
+        if name is not None and 0 < found.n_decisions < config.report.min_group:
+            note = f"Fewer than {config.report.min_group} decisions, so agreement is suppressed."
+            found = replace(found, observed=float("nan"), alpha=float("nan"), note=note)
         rows.append({"policy_id": name, **vars(found)})
     return pd.DataFrame(rows).astype({"policy_id": "str", "note": "str"})
 

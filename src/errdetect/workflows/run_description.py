@@ -254,8 +254,14 @@ def score_files(config: Config) -> Iterator[Path]:
     """Yield the files that `queue.scores` names."""
     named = config.queue.scores
     for place in [named] if isinstance(named, str) else named or []:
-        pattern = config.path(place).absolute()
-        yield from sorted(Path(pattern.anchor).glob(str(pattern.relative_to(pattern.anchor))))
+        path = config.path(place).absolute()
+        if path.exists():
+            yield path
+            continue
+        # The config's own folder may have a name with characters of patterns.
+        base = config.base.absolute()
+        start = base if base in path.parents else Path(path.anchor)
+        yield from sorted(start.glob(str(path.relative_to(start))))
 
 
 def _relative_name(config: Config, path: str | Path) -> str:

@@ -37,6 +37,7 @@ from errdetect.snapshot import ReadSummary, Snapshot, empty_reviews
 from errdetect.workflows.current_levels import follow_levels
 from errdetect.workflows.decision_explainer import Explainer, build_explainer, load_reason_templates
 from errdetect.workflows.load_data import Progress, check_losses, label_rules, load_reviews
+from errdetect.workflows.own_inputs import refuse_own_inputs
 from errdetect.workflows.queueing import (
     draw_queue,
     draw_settings,
@@ -148,6 +149,7 @@ def _score_in(
 ) -> ScoreResult:
     """Score with a folder for what is read."""
     load_reason_templates(config)
+    refuse_own_inputs(config, folder=out, sources=(told["decisions"],))
     progress("loading the champion")
     bundle, version = ModelRegistry(config.path(config.registry.path), config.registry.name).load()
     also = None if told["also"] is None else resolve_version(config, told["also"])
@@ -216,7 +218,7 @@ def _read_inputs(
     read = load_reviews(config, progress=progress)
     reviews = empty_reviews() if read is None else read.frame
     ids = pd.Index(reviews["decision_id"].unique())
-    source = ScoringSource(config, decisions, ids, folder)
+    source = ScoringSource(config, decisions, ids, folder, bundle.detector.encoding)
     progress("looking up what was known before each decision")
     names = bundle.detector.encoding.names
     past = PointInTimeFeatures.for_model_columns(names, source.log(), reviews)

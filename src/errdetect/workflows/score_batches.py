@@ -1,8 +1,9 @@
 """Decisions to score, in batches of bounded size: P(error) and expected harm."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,9 @@ from errdetect.data.frame_store import FrameStore
 from errdetect.data.policy_catalogue import Policy
 from errdetect.data.rejected_rows import Rejections
 from errdetect.data.table_reading import TableRead, iter_decisions
+from errdetect.features.feature_matrix import Encoding
 from errdetect.features.point_in_time_features import PointInTimeFeatures
+from errdetect.features.typed_columns import ColumnCounts, typed_columns
 from errdetect.model.bundle import ModelBundle
 from errdetect.model.policy_correction import PolicyContent
 from errdetect.queue.review_value import content_digests, error_kinds, harm_terms
@@ -63,10 +66,21 @@ class ScoringSource:
         Ids of reviewed decisions, including golden items.
     folder
         An empty folder for the files.
+    encoding
+        The model's: its columns are read in the types that it learned.
     """
 
-    def __init__(self, config: Config, decisions: str, reviewed: pd.Index, folder: Path) -> None:
+    def __init__(
+        self,
+        config: Config,
+        decisions: str,
+        reviewed: pd.Index,
+        folder: Path,
+        encoding: Encoding,
+    ) -> None:
         self.data = config.data
+        self.encoding = encoding
+        self.unreadable: Counter[str] = Counter()
         self.rejections = {
             "log": Rejections("The log's decisions"),
             "decisions": Rejections("The decisions to score"),
@@ -150,13 +164,19 @@ class ScoringSource:
                 pass
 
     def _read(self, name: str) -> Iterator[TableRead]:
-        return iter_decisions(
+        for batch in iter_decisions(
             self._paths[name],
             columns=self.data.columns,
             actions=self.data.actions,
             drop=self.data.drop,
             preset=self.data.preset,
-        )
+        ):
+            frame, unreadable = typed_columns(
+                batch.frame, self.encoding.numeric_kinds, self.encoding.levels
+            )
+            if name == "decisions":
+                self.unreadable.update(unreadable)
+            yield replace(batch, frame=frame)
 
     def _note(self, frame: pd.DataFrame) -> None:
         rows = frame["decision_id"].isin(self._reviewed)
@@ -193,23 +213,31 @@ def score_batches(
     """
     threads = config.train.threads or free_threads(_MANY)
     workers = max(1, min(threads, source.n_parts))
+    columns, known, gain = bundle.input_columns, bundle.known_values(), bundle.gain_shares()
 
-    def score_part(number: int) -> tuple[pd.DataFrame, int]:
+    def score_part(number: int) -> tuple[pd.DataFrame, int, ColumnCounts]:
         frame, rows = source.part(number)
         content = bundle.policy_content(frame)
-        X = bundle.detector.features(past.add(frame, rows), content)
+        full = past.add(frame, rows)
+        X = bundle.detector.features(full, content)
         p = bundle.probability(X, frame, max(1, threads // workers))
         learnt = int(bundle.in_sample(frame["decision_id"]).sum())
-        return _score_rows(frame, p, bundle, policies, config, content), learnt
+        held = ColumnCounts(known, gain)
+        held.add(full, columns, {})
+        return _score_rows(frame, p, bundle, policies, config, content), learnt, held
 
     parts: list[pd.DataFrame] = []
     notes, done, learnt = list(source.batch_notes), 0, 0
+    counts = ColumnCounts(known, gain, unreadable=source.unreadable)
     with ThreadPoolExecutor(workers) as pool:
-        for scored, known in pool.map(score_part, range(source.n_parts)):
+        for scored, old, held in pool.map(score_part, range(source.n_parts)):
             parts.append(scored)
-            learnt += known
+            counts.merge(held)
+            learnt += old
             done += len(scored)
             progress(f"scored {done:,} decisions")
+    counts.refuse_unreadable(config.score.max_unreadable)
+    notes += counts.notes(columns)
     if learnt:
         notes.append(
             f"{learnt:,} of the decisions were used to train the model; their scores are in-sample"

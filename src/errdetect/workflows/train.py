@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import numpy.typing as npt
@@ -486,7 +487,8 @@ def _tuning_storage(config: Config) -> str | None:
         return None
     folder = config.path(config.registry.path)
     folder.mkdir(parents=True, exist_ok=True)
-    return f"sqlite:///{folder.resolve() / 'tuning.db'}"
+    # As an encoded file address: in a plain one `?` and `#` of a folder's name have a meaning.
+    return f"sqlite:///file:{quote(str(folder.resolve() / 'tuning.db'))}?uri=true"
 
 
 class _LabelledExamples:

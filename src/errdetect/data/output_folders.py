@@ -1,0 +1,442 @@
+"""Committing an output folder by one atomic step, and sweeping what dead processes left behind.
+
+A command writes into a hidden folder next to its output folder and locks it while it lives. At the end
+the finished folder takes the output folder's place: by a rename where that is missing or empty, by
+exchanging the two names where it is not (renameat2 of Linux). Entries of other origin go along as hard
+links. Where neither is possible (another system, a mount point, a database or the working directory
+inside), the hidden folder first gets a name that says it is complete, and then its entries are moved one
+by one; a process killed there is finished by the next one.
+"""
+
+import contextlib
+import ctypes
+import errno
+import json
+import os
+import re
+import secrets
+import shutil
+import stat
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from errdetect.errors import DataError, error_message
+
+#: Elsewhere, as on Windows, nothing is locked, so nothing is swept.
+_LOCKABLE: Final[bool] = os.name == "posix"
+if TYPE_CHECKING or _LOCKABLE:
+    import fcntl
+
+__all__ = [
+    "FolderStage",
+    "commit_stage",
+    "hold_lock",
+    "hold_stage",
+    "sweep_litter",
+    "take_turns",
+    "temporary_name",
+]
+
+_PREFIX, _WRITING, _COMPLETE = ".errdetect-", ".tmp", ".commit"
+_OURS = re.compile(r"\.errdetect-[0-9a-f]{16}\.(tmp|commit)")
+#: Names of earlier versions, which held no lock: swept when a day old.
+_FORMER = re.compile(r"\..+\.(?:[0-9a-f]{8}|[a-z0-9_]{8})\.tmp")
+_FORMER_AGE: Final = 86_400.0
+#: Inside a complete stage: which folder its entries belong to.
+_TARGET, _ASIDE = ".errdetect-target.json", ".errdetect-old."
+#: Entries of other origin up to which they go along as hard links.
+_MOST_LINKS = 20_000
+_SQLITE = b"SQLite format 3\0"
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
+#: Seconds to wait for another process that commits in the same folder.
+_PATIENCE = 30.0
+
+
+@dataclass
+class FolderStage:
+    """A folder to write into, locked while its process lives.
+
+    Parameters
+    ----------
+    path
+        The hidden folder.
+    out
+        The output folder that it will become.
+    unfinished
+        Whether some, but not all, entries were moved: the next run moves the rest.
+    """
+
+    path: Path
+    out: Path
+    unfinished: bool = False
+
+
+def temporary_name(folder: Path) -> Path:
+    """Return a new name in a folder by which `sweep_litter` knows what it may remove."""
+    return folder / f"{_PREFIX}{secrets.token_hex(8)}{_WRITING}"
+
+
+@contextmanager
+def hold_lock(path: Path) -> Iterator[bool]:
+    """Lock a file or folder until the block ends or the process dies.
+
+    Yields
+    ------
+    bool
+        Whether it is locked: False where another process holds it, or the system has no such locks.
+    """
+    handle = None
+    with contextlib.suppress(OSError):
+        handle = os.open(path, os.O_RDONLY)
+    try:
+        yield handle is not None and _try_lock(handle) and _is_still(handle, path)
+    finally:
+        if handle is not None:
+            os.close(handle)
+
+
+def _try_lock(handle: int) -> bool:
+    if not _LOCKABLE:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _is_still(handle: int, path: Path) -> bool:
+    """Return whether a path still names the file that was opened: a sweeper may have been quicker."""
+    try:
+        return os.path.samestat(os.fstat(handle), os.lstat(path))
+    except OSError:
+        return False
+
+
+@contextmanager
+def hold_stage(out: Path) -> Iterator[FolderStage]:
+    """Create a locked, empty folder for the content of `out`; remove it, or what it replaced, at the end.
+
+    Raises
+    ------
+    OSError
+        If it cannot be created.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    out = out.resolve()
+    if not os.access(out, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(out))
+    inside = os.path.ismount(out) or not os.access(out.parent, os.W_OK | os.X_OK)
+    home = out if inside else out.parent
+    sweep_litter(home)
+    sweep_litter(out)
+    stage = FolderStage(temporary_name(home), out)
+    for _ in range(3):
+        stage.path.mkdir(mode=0o700)
+        with hold_lock(stage.path) as locked:
+            if not locked and not stage.path.exists():
+                continue  # swept between creation and lock
+            try:
+                yield stage
+            finally:
+                if not stage.unfinished:
+                    _remove(stage.path)
+            return
+    raise OSError(errno.EBUSY, "another process removes new folders there", str(home))
+
+
+def sweep_litter(folder: Path) -> None:
+    """Remove what dead processes left in a folder, and finish what they had completed.
+
+    Only names that `temporary_name` gives (or, a day old, those of earlier versions) are touched, and only
+    if their lock is free: the folder of a process that lives is never removed.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as place:
+    ...     dead, own = temporary_name(Path(place)), Path(place) / ".mine.tmp"
+    ...     dead.mkdir()
+    ...     own.touch()
+    ...     sweep_litter(Path(place))
+    ...     dead.exists(), own.exists()
+    (False, True)
+    """
+    with contextlib.suppress(OSError):
+        for entry in list(os.scandir(folder)):
+            if _is_litter(entry):
+                _sweep(Path(entry.path))
+
+
+def _is_litter(entry: os.DirEntry[str]) -> bool:
+    if _OURS.fullmatch(entry.name):
+        return True
+    if not _FORMER.fullmatch(entry.name):
+        return False
+    with contextlib.suppress(OSError):
+        return time.time() - entry.stat(follow_symlinks=False).st_mtime > _FORMER_AGE and (
+            _is_former(entry)
+        )
+    return False
+
+
+def _is_former(entry: os.DirEntry[str]) -> bool:
+    """Return whether an entry named as earlier versions named theirs can be nobody else's."""
+    name = entry.name[1:].rsplit(".", 2)[0]
+    return os.path.lexists(Path(entry.path).with_name(name))
+
+
+def _sweep(path: Path) -> None:
+    with hold_lock(path) as free:
+        if not free:
+            return
+        if path.name.endswith(_COMPLETE):
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError, DataError):
+                named = json.loads((path / _TARGET).read_text(encoding="utf-8"))
+                _move_entries(path, path.parent / str(named["out"]), named["stale"])
+        _remove(path)
+
+
+def _remove(path: Path) -> None:
+    """Remove a file or folder, also one with folders that may not be written to."""
+    if path.is_symlink() or not path.is_dir():
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+        return
+    shutil.rmtree(path, ignore_errors=True)
+    if path.exists():
+        for folder, _, _ in os.walk(path):
+            with contextlib.suppress(OSError):
+                Path(folder).chmod(0o700)
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def commit_stage(stage: FolderStage, stale: Sequence[str] = ()) -> None:
+    """Put a finished stage into the place of its output folder, by one atomic step where possible.
+
+    Parameters
+    ----------
+    stage
+        From `hold_stage`.
+    stale
+        Entries of the output folder that go with the old content: files that an earlier run of the same
+        command wrote and this one did not. Every other entry that the stage does not replace stays.
+
+    Raises
+    ------
+    DataError
+        If a file stands where a folder is to go, or the other way round; the old content stays.
+    OSError
+        If the system refuses.
+    """
+    with take_turns(stage.out.parent):
+        _refuse_other_kinds(stage.path, stage.out)
+        _flush(stage.path)
+        if not _exchange_folders(stage, set(stale)):
+            _commit_by_moves(stage, stale)
+
+
+@contextmanager
+def take_turns(folder: Path, patience: float = _PATIENCE) -> Iterator[bool]:
+    """Let processes that change the same folder take turns; go on after a while in any case.
+
+    Yields
+    ------
+    bool
+        Whether this process is alone: False after `patience` seconds, or without such locks.
+    """
+    end, alone = time.monotonic() + patience, False
+    handle = None
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+    try:
+        # A stage within a stage: this process holds the outer one's lock.
+        while _LOCKABLE and handle is not None and not _OURS.fullmatch(folder.name):
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                alone = True
+            except BlockingIOError:
+                if time.monotonic() < end:
+                    time.sleep(0.02)
+                    continue
+            except OSError:  # a file system without such locks
+                pass
+            break
+        yield alone
+    finally:
+        if handle is not None:
+            os.close(handle)
+
+
+def _refuse_other_kinds(stage: Path, out: Path) -> None:
+    for entry in os.scandir(stage):
+        place = out / entry.name
+        if not place.exists() or place.is_dir() == entry.is_dir():
+            continue
+        kinds = ("a folder", "a file") if entry.is_dir() else ("a file", "a folder")
+        do = "Move it away, or choose another folder for the outputs."
+        raise DataError(error_message(str(place), f"be {kinds[0]}", kinds[1], do))
+
+
+def _flush(folder: Path) -> None:
+    """Have every file on disk before its name is: a power failure, too, leaves the old or the new."""
+    for root, _, files in os.walk(folder):
+        for name in files:
+            handle = os.open(Path(root, name), os.O_RDONLY)
+            try:
+                with contextlib.suppress(OSError):  # some file systems have no such call
+                    os.fsync(handle)
+            finally:
+                os.close(handle)
+
+
+def _exchange_folders(stage: FolderStage, stale: set[str]) -> bool:
+    """Give the stage the output folder's name; False where it must be done another way."""
+    out, new = stage.out, stage.path
+    if new.parent == out or _is_working_folder(out):
+        return False
+    fresh = {entry.name for entry in os.scandir(new)}
+    kept = [entry for entry in os.scandir(out) if entry.name not in fresh | stale]
+    if any(_OURS.fullmatch(entry.name) for entry in kept) or not _can_link(out, kept):
+        return False
+    try:
+        for entry in kept:
+            _link(Path(entry.path), new / entry.name)
+        _adopt_mode(out, new)
+        if any(os.scandir(out)):
+            _exchange_names(new, out)
+        else:
+            new.rename(out)
+            return True
+    except OSError:
+        for entry in kept:
+            _remove(new / entry.name)
+        return False
+    _bring_late_entries(new, out, fresh | stale | {entry.name for entry in kept})
+    return True
+
+
+def _is_working_folder(out: Path) -> bool:
+    """Return whether the shell's folder is within: it would go on in the removed one."""
+    try:
+        here = Path.cwd()
+    except OSError:
+        return False
+    return out in (here, *here.parents)
+
+
+def _adopt_mode(out: Path, new: Path) -> None:
+    """Give the new folder the old one's group, rights and attributes."""
+    held = out.stat()
+    with contextlib.suppress(OSError):
+        os.chown(new, held.st_uid, held.st_gid)
+    shutil.copystat(out, new)
+    os.utime(new)
+
+
+def _can_link(out: Path, kept: Sequence[os.DirEntry[str]]) -> bool:
+    """Return whether entries can go along as hard links: not if a database may be open among them."""
+    count, device = 0, out.stat().st_dev
+    for folder, below, files in _walk(kept):
+        count += len(below) + len(files)
+        if count > _MOST_LINKS or folder.stat().st_dev != device:
+            return False
+        if any(_is_database(folder / name) for name in files):
+            return False
+    return True
+
+
+def _walk(entries: Sequence[os.DirEntry[str]]) -> Iterator[tuple[Path, list[str], list[str]]]:
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            yield from (
+                (Path(folder), below, files) for folder, below, files in os.walk(entry.path)
+            )
+        else:
+            yield Path(entry.path).parent, [], [entry.name]
+
+
+def _is_database(path: Path) -> bool:
+    """Return whether a file is SQLite's, whose journals must not be parted from it while it is open."""
+    try:
+        held = path.lstat()
+        if not stat.S_ISREG(held.st_mode) or held.st_size < len(_SQLITE):
+            return not (stat.S_ISREG(held.st_mode) or stat.S_ISLNK(held.st_mode))
+        with path.open("rb") as file:
+            return file.read(len(_SQLITE)) == _SQLITE
+    except OSError:
+        return True  # what cannot be read is not moved about
+
+
+def _link(old: Path, new: Path) -> None:
+    if old.is_symlink() or not old.is_dir():
+        os.link(old, new, follow_symlinks=False)
+        return
+    new.mkdir(mode=0o700)
+    for entry in os.scandir(old):
+        _link(Path(entry.path), new / entry.name)
+    shutil.copystat(old, new)
+
+
+def _exchange_names(one: Path, other: Path) -> None:
+    """Exchange two names in one step.
+
+    Raises
+    ------
+    OSError
+        If the system cannot.
+    """
+    call = (
+        getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+        if os.name == "posix"
+        else None
+    )
+    if call is None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), str(one))
+    names = os.fsencode(one), os.fsencode(other)
+    if call(_AT_FDCWD, names[0], _AT_FDCWD, names[1], ctypes.c_uint(_RENAME_EXCHANGE)) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code), str(one))
+
+
+def _bring_late_entries(old: Path, out: Path, known: set[str]) -> None:
+    """Bring along what others created in the old folder in the last moment."""
+    for entry in os.scandir(old):
+        if entry.name not in known and not os.path.lexists(out / entry.name):
+            with contextlib.suppress(OSError):
+                Path(entry.path).rename(out / entry.name)
+
+
+def _commit_by_moves(stage: FolderStage, stale: Sequence[str]) -> None:
+    """Mark the stage as complete, then move its entries: who is killed here is finished by the next."""
+    home = stage.path.parent
+    target = {"out": os.path.relpath(stage.out, home), "stale": list(stale)}
+    (stage.path / _TARGET).write_text(json.dumps(target), encoding="utf-8")
+    complete = stage.path.with_suffix(_COMPLETE)
+    stage.path.rename(complete)
+    stage.path, stage.unfinished = complete, True
+    _move_entries(complete, stage.out, stale)
+    stage.unfinished = False
+
+
+def _move_entries(stage: Path, out: Path, stale: Sequence[str]) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    for name in stale:
+        _remove(out / name)
+    entries = [e.name for e in os.scandir(stage) if not e.name.startswith((_TARGET, _ASIDE))]
+    # The record comes last: a folder that has it has all the files that it lists.
+    for name in sorted(entries, key=lambda one: (one == "run.json", one)):
+        old = out / name
+        if old.is_dir():
+            former = old.rename(stage / f"{_ASIDE}{name}")
+            try:
+                (stage / name).rename(old)
+            except OSError:
+                former.rename(old)
+                raise
+        else:
+            (stage / name).replace(old)

@@ -1,0 +1,172 @@
+"""Opening MLflow on a registry's folder; only this file imports it."""
+
+import logging
+import os
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from errdetect.data.output_folders import hold_lock, sweep_litter, take_turns, temporary_name
+from errdetect.errors import ModelError, error_message, escape_hidden
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+__all__ = ["DATABASE", "RUN_NAME", "open_mlflow", "refuse_damaged"]
+
+DATABASE = "mlflow.db"
+RUN_NAME = "train"
+#: Seconds to wait for another training that records its model.
+_PATIENCE = 900.0
+_OURS = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
+#: Characters that MLflow's database address gives a meaning of their own.
+_SPECIAL = frozenset("?#%")
+
+
+@contextmanager
+def refuse_damaged(folder: Path) -> Iterator[None]:
+    """Say in one sentence that a registry's database cannot be used.
+
+    Raises
+    ------
+    ModelError
+        For every error of the database.
+    """
+    try:
+        yield
+    except (sqlite3.Error, SQLAlchemyError, OSError, ValueError, TypeError) as error:
+        raise _cannot_be_used(folder, error) from error
+
+
+def _cannot_be_used(folder: Path, error: Exception) -> ModelError:
+    lines = str(getattr(error, "orig", None) or error).strip().splitlines() or [""]
+    got = escape_hidden(f"{lines[0][:200] or type(error).__name__}")
+    do = "Use the registry that `errdetect train` wrote, or restore it from a copy."
+    return ModelError(error_message(f"The registry '{folder}'", "be MLflow's", got, do))
+
+
+@contextmanager
+def open_mlflow(folder: Path) -> "Iterator[tuple[Any, MlflowClient]]":
+    """Open a registry for a training run: alone, with no setting of anybody else's.
+
+    Runs that a dead process left as running are closed as killed. A new database appears complete or
+    not at all. The environment and MLflow's own settings are restored at the end.
+
+    Parameters
+    ----------
+    folder
+        The registry's; created if missing.
+
+    Yields
+    ------
+    (module, MlflowClient)
+
+    Raises
+    ------
+    ModelError
+        If the registry cannot be written, or its database is damaged.
+    """
+    with ExitStack() as held:
+        with refuse_damaged(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            sweep_litter(folder)
+            _refuse_corrupt(folder / DATABASE)
+            alone = held.enter_context(take_turns(folder, _PATIENCE))
+        held.enter_context(_own_environment())
+
+        import mlflow  # takes two seconds, needed only by training
+        from mlflow.exceptions import MlflowException
+
+        held.enter_context(_silenced(mlflow))
+        try:
+            _create_database(folder, mlflow)
+            uri = f"sqlite:///{held.enter_context(_plain_path(folder.resolve())) / DATABASE}"
+            mlflow.set_tracking_uri(uri)
+            mlflow.set_registry_uri(uri)
+            client = mlflow.tracking.MlflowClient(tracking_uri=uri, registry_uri=uri)
+            if alone:
+                _close_dead_runs(client)
+            yield mlflow, client
+        except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
+            raise _cannot_be_used(folder, error) from error
+
+
+def _refuse_corrupt(database: Path) -> None:
+    """Raise what SQLite says about a file that is not, or no longer, a database."""
+    if not database.exists():
+        return
+    uri = f"{database.resolve().as_uri()}?mode=ro"
+    with closing(sqlite3.connect(uri, uri=True, timeout=60)) as opened:
+        answer = opened.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if answer != "ok":
+        raise sqlite3.DatabaseError(answer)
+
+
+@contextmanager
+def _own_environment() -> Iterator[None]:
+    """Hide MLflow's settings of others: a scheduler may have a server and an active run of its own."""
+    theirs = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("MLFLOW_")}
+    os.environ.update(_OURS)
+    try:
+        yield
+    finally:
+        for name in [one for one in os.environ if one.startswith("MLFLOW_")]:
+            del os.environ[name]
+        os.environ.update(theirs)
+
+
+@contextmanager
+def _silenced(mlflow: Any) -> Iterator[None]:
+    names = ("mlflow", "alembic", "mlflow.store.db.utils", "mlflow.tracking")
+    loggers = [logging.getLogger(name) for name in names]
+    levels = [logger.level for logger in loggers]
+    before = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        mlflow.set_tracking_uri(before[0])
+        mlflow.set_registry_uri(before[1])
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+@contextmanager
+def _plain_path(folder: Path) -> Iterator[Path]:
+    """Yield a path that names the folder and holds no character special in a database's address."""
+    if not _SPECIAL & set(str(folder)):
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="errdetect-") as place:
+        link = Path(place).resolve() / "registry"
+        link.symlink_to(folder, target_is_directory=True)
+        yield link
+
+
+def _create_database(folder: Path, mlflow: Any) -> None:
+    """Create MLflow's tables under a temporary name first: a killed first training leaves none."""
+    if (folder / DATABASE).exists():
+        return
+    temporary = temporary_name(folder.resolve())
+    temporary.touch()
+    try:
+        with hold_lock(temporary), _plain_path(temporary.parent) as place:
+            uri = f"sqlite:///{place / temporary.name}"
+            mlflow.tracking.MlflowClient(tracking_uri=uri, registry_uri=uri).search_experiments()
+            temporary.rename(folder / DATABASE)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _close_dead_runs(client: "MlflowClient") -> None:
+    """Close runs left as running: whoever trains holds the registry's lock, so they are dead."""
+    experiments = [one.experiment_id for one in client.search_experiments()]
+    query = f"attributes.status = 'RUNNING' and attributes.run_name = '{RUN_NAME}'"
+    for run in client.search_runs(experiments, query) if experiments else []:
+        client.set_terminated(run.info.run_id, "KILLED")

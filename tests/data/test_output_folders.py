@@ -1,0 +1,251 @@
+"""Output folders: old or new at every moment, foreign entries kept, litter of the dead swept."""
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from errdetect.data import output_folders
+from errdetect.data.atomic_writing import stage_outputs, write_text
+from errdetect.data.output_folders import hold_stage, temporary_name
+from errdetect.data.provenance import Provenance
+from errdetect.errors import DataError
+
+#: Runs a commit in a forked child that is killed at the n-th call of the system, until one survives.
+KILLER = """
+import os, signal, sys, json
+from pathlib import Path
+from errdetect.data.atomic_writing import stage_outputs, write_text
+from errdetect.data import output_folders
+
+out, how = Path(sys.argv[1]), sys.argv[2]
+if how == "moves":
+    output_folders._exchange_folders = lambda *_: False
+
+def commit(word):
+    with stage_outputs(out) as stage:
+        for name in ("a.txt", "b.txt", "tables/t.txt", "briefs/b.txt"):
+            write_text(stage / name, word)
+
+def content():
+    return {str(p.relative_to(out)): p.read_text() for p in sorted(out.rglob("*")) if p.is_file()}
+
+commit("old")
+write_text(out / "foreign" / "kept.txt", "kept")
+write_text(out / "kept.txt", "kept")
+states, n = [], -2
+while True:
+    n += 3
+    if (child := os.fork()) == 0:
+        left = n
+        def hook(event, _):
+            global left
+            if event.split(".")[0] in ("os", "shutil", "ctypes", "open", "fcntl"):
+                left -= 1
+                if left == 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+        sys.addaudithook(hook)
+        commit("new")
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    first = content()
+    with stage_outputs(out) as stage:  # the next run, which sweeps, and then says nothing new
+        after = content()
+    litter = [p.name for p in [*out.parent.iterdir(), *out.rglob("*")] if p.name.startswith(".")]
+    states.append((first, after, litter))
+    if os.WIFEXITED(status):
+        break
+    commit("old")
+print(json.dumps(states))
+"""
+
+
+def _kill_everywhere(tmp_path, how):
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(KILLER), str(tmp_path / "out"), how],
+        capture_output=True, text=True, timeout=150, check=True,
+    )  # fmt: skip
+    return json.loads(done.stdout)
+
+
+def _words(content):
+    return {word for name, word in content.items() if not name.endswith("kept.txt")}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_kill_at_any_point_leaves_the_old_or_the_new(tmp_path):
+    states = _kill_everywhere(tmp_path, "exchange")
+    assert len(states) > 15
+    for first, after, litter in states:
+        assert len(first) == len(after) == 6
+        assert len(_words(first)) == len(_words(after)) == 1, first
+        assert {first["kept.txt"], first["foreign/kept.txt"]} == {"kept"}
+        assert litter == []
+    assert {"old", "new"} == {word for first, *_ in states for word in _words(first)}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_without_an_exchange_the_next_run_finishes_what_was_complete(tmp_path):
+    states = _kill_everywhere(tmp_path, "moves")
+    assert len(states) > 15
+    for _, after, litter in states:
+        assert len(after) == 6
+        assert len(_words(after)) == 1, after
+        assert after["foreign/kept.txt"] == "kept"
+        assert litter == []
+
+
+def test_the_stage_of_a_living_process_is_never_swept(tmp_path):
+    dead = temporary_name(tmp_path)
+    dead.mkdir()
+    (dead / "x").write_text("x")
+    with hold_stage(tmp_path / "one") as first:
+        write_text(first.path / "a.txt", "first")
+        with stage_outputs(tmp_path / "two") as second:
+            write_text(second / "a.txt", "second")
+        assert (first.path / "a.txt").read_text() == "first"
+        assert not dead.exists()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["one", "two"]
+
+
+def test_names_that_are_not_ours_are_never_swept(tmp_path):
+    own = [".errdetect-notes.tmp", ".other.12345678.tmp", ".errdetect-0123456789abcdef", "a.tmp"]
+    for name in own:
+        (tmp_path / name).write_text("mine")
+    with stage_outputs(tmp_path / "out") as stage:
+        write_text(stage / "a.txt", "x")
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted([*own, "out"])
+
+
+def test_litter_of_earlier_versions_is_swept_when_it_is_old(tmp_path):
+    (tmp_path / "out").mkdir()
+    for name, age in ((".out.abcd_123.tmp", 2e5), (".out.abcd_124.tmp", 0)):
+        (tmp_path / name).mkdir()
+        moment = tmp_path.stat().st_mtime - age
+        os.utime(tmp_path / name, (moment, moment))
+    with stage_outputs(tmp_path / "out"):
+        pass
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".out.abcd_124.tmp", "out"]
+
+
+@pytest.mark.parametrize("how", ["exchange", "moves"])
+@pytest.mark.parametrize("folder_stands", [True, False])
+def test_an_entry_of_another_kind_is_refused_and_kept(tmp_path, monkeypatch, how, folder_stands):
+    if how == "moves":
+        monkeypatch.setattr(output_folders, "_exchange_folders", lambda *_: False)
+    out = tmp_path / "out"
+    write_text(out / "report" / "mine.txt" if folder_stands else out / "report", "mine")
+
+    def run():
+        with stage_outputs(out) as stage:
+            write_text(stage / "a.txt", "new")
+            write_text(stage / "report" if folder_stands else stage / "report" / "r.txt", "new")
+
+    kind = "a file, got a folder" if folder_stands else "a folder, got a file"
+    with pytest.raises(DataError, match=f"out/report must be {kind}. Move it away"):
+        run()
+    assert [p.read_text() for p in out.rglob("*") if p.is_file()] == ["mine"]
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def test_links_rights_and_late_entries_go_along(tmp_path):
+    out = tmp_path / "out"
+    write_text(out / "a.txt", "old")
+    write_text(out / "mine" / "deep" / "x.txt", "mine")
+    (out / "link").symlink_to("mine")
+    (out / "broken").symlink_to("nowhere")
+    out.chmod(0o750)
+    held = (out / "mine" / "deep" / "x.txt").stat().st_ino
+    with stage_outputs(out) as stage:
+        write_text(stage / "a.txt", "new")
+        write_text(out / "late.txt", "late")
+    assert (out / "a.txt").read_text() == "new"
+    assert (out / "late.txt").read_text() == "late"
+    assert (out / "mine" / "deep" / "x.txt").stat().st_ino == held
+    assert (out / "link").is_symlink()
+    assert (out / "broken").is_symlink()
+    assert out.stat().st_mode & 0o777 == 0o750
+
+
+def test_the_output_folder_may_be_a_link(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "out").symlink_to("real")
+    for word in ("old", "new"):
+        with stage_outputs(tmp_path / "out") as stage:
+            write_text(stage / "a.txt", word)
+    assert (tmp_path / "out").is_symlink()
+    assert (tmp_path / "real" / "a.txt").read_text() == "new"
+
+
+def test_a_folder_with_an_open_database_or_the_shell_within_stays_the_same_folder(
+    tmp_path, monkeypatch
+):
+    data, here = tmp_path / "data", tmp_path / "here"
+    (here / "below").mkdir(parents=True)
+    data.mkdir()
+    with sqlite3.connect(data / "ledger.db") as database:
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("CREATE TABLE t (x)")
+    monkeypatch.chdir(here / "below")
+    for out in (data, here):
+        inode = out.stat().st_ino
+        with stage_outputs(out) as stage:
+            write_text(stage / "a.txt", "new")
+        assert out.stat().st_ino == inode
+        assert (out / "a.txt").read_text() == "new"
+        assert not list(out.glob(".*"))
+    database.execute("INSERT INTO t VALUES (1)")
+    database.close()
+
+
+def test_files_that_only_the_same_commands_former_run_wrote_go(tmp_path):
+    out = tmp_path / "out"
+
+    def run(command, *names):
+        with stage_outputs(out, Provenance(command, "1")) as stage:
+            for name in names:
+                write_text(stage / name, command)
+
+    run("score", "scores.txt", "rejects.txt", "edited.txt")
+    (out / "edited.txt").write_text("by hand")
+    run("estimate", "estimates.txt")
+    assert (out / "rejects.txt").exists()
+    run("score", "scores.txt", "rejects.txt", "edited.txt")
+    (out / "edited.txt").write_text("by hand")
+    run("score", "scores.txt", "edited.txt", "briefs/a.md", "plots/a.png")
+    (out / "plots" / "own.png").write_text("mine")
+    (out / "edited.txt").write_text("by hand")
+    run("score", "scores.txt")
+    names = ["edited.txt", "estimates.txt", "plots", "run.json", "scores.txt"]
+    assert sorted(p.name for p in out.iterdir()) == names
+
+
+def test_two_that_write_at_once_leave_one_of_both(tmp_path):
+    out = tmp_path / "out"
+    script = (
+        "import sys; from pathlib import Path\n"
+        "from errdetect.data.atomic_writing import stage_outputs, write_text\n"
+        "for _ in range(20):\n"
+        "    with stage_outputs(Path(sys.argv[1])) as stage:\n"
+        "        for name in 'abc': write_text(stage / name, sys.argv[2])\n"
+    )
+    write_text(out / "kept", "kept")
+    pair = [subprocess.Popen([sys.executable, "-c", script, str(out), word]) for word in ("1", "2")]
+    while any(process.poll() is None for process in pair):
+        assert (out / "kept").read_text() == "kept"
+    assert [process.returncode for process in pair] == [0, 0]
+    assert len({(out / name).read_text() for name in "abc"}) == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_folder_that_may_not_be_written_to_is_refused_before_the_work(tmp_path, monkeypatch):
+    (tmp_path / "out").mkdir()
+    monkeypatch.setattr(os, "access", lambda path, *_: Path(path).name != "out")
+    with pytest.raises(DataError, match="out cannot be written: Permission denied"):  # noqa: SIM117
+        with stage_outputs(tmp_path / "out"):
+            raise AssertionError("the work began")

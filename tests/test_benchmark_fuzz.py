@@ -1,0 +1,54 @@
+"""The fuzzing benchmark: a small, seeded part of it, and that it would find a fault."""
+
+import importlib
+import os
+import signal
+
+import pytest
+
+from errdetect.errors import DataError
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+
+
+@pytest.fixture
+def fuzz(repo, monkeypatch):
+    monkeypatch.syspath_prepend(str(repo))
+    monkeypatch.setenv("FUZZ_PATIENCE", "6")  # other tests run at the same time
+    return importlib.import_module("benchmarks.fuzz")
+
+
+def test_no_mutated_file_breaks_or_tells_a_password(fuzz, tmp_path):
+    table = fuzz.run(140, seed=20, failures=tmp_path)
+    assert sorted(table["kind"]) == [
+        "bundle", "config", "decisions", "label studio", "policies", "reviews", "words",
+    ]  # fmt: skip
+    assert int(table[["read", "refused"]].to_numpy().sum()) == 140, sorted(tmp_path.iterdir())
+    assert (table["refused"] > 0).all()
+
+
+def _raise(error):
+    raise error
+
+
+@pytest.mark.parametrize(
+    ("read", "outcome"),
+    [
+        (lambda _: 1, "read"),
+        (lambda _: _raise(DataError("no")), "refused"),
+        (lambda _: _raise(KeyError("x")), "traceback"),
+        (lambda _: _raise(DataError("S3CR3T" + "pw")), "password shown"),
+        (lambda _: os.kill(os.getpid(), signal.SIGKILL), "killed"),
+        (lambda _: bytearray(1 << 40), "memory"),
+    ],
+)
+def test_every_kind_of_failure_is_told(fuzz, tmp_path, read, outcome):
+    assert fuzz.read_in_child(fuzz.Target("x", {}, read), tmp_path)[0] == outcome
+
+
+def test_a_hang_is_told(fuzz, tmp_path, monkeypatch):
+    monkeypatch.setenv("FUZZ_PATIENCE", "0.02")
+    import time
+
+    target = fuzz.Target("x", {}, lambda _: time.sleep(60))
+    assert fuzz.read_in_child(target, tmp_path)[0] == "hang"

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -48,7 +49,8 @@ def read_numbers(values: pd.Series, *, flag: bool | None = None) -> tuple[Floats
         numbers = values.astype("float64").to_numpy(np.float64, na_value=np.nan, copy=True)
         bad = known if flag is False else np.zeros(n, bool)
     elif pd.api.types.is_numeric_dtype(values.dtype):
-        return values.astype("float64").to_numpy(np.float64, na_value=np.nan), np.zeros(n, bool)
+        plain = values.astype("float64").to_numpy(np.float64, na_value=np.nan)
+        return np.asarray(plain, dtype=np.float64), np.zeros(n, bool)
     else:
         numbers, bad = _parse(values, flag)
     return np.where(bad, np.nan, numbers), bad
@@ -56,7 +58,8 @@ def read_numbers(values: pd.Series, *, flag: bool | None = None) -> tuple[Floats
 
 def _parse(values: pd.Series, flag: bool | None) -> tuple[Floats, Mask]:
     known = values.notna().to_numpy(bool)
-    texts = np.where(known, values.astype("str").to_numpy(object), None)
+    texts = values.astype("str").to_numpy(object, copy=True)
+    texts[~known] = None
     read = to_number(str(values.name), pa.array(texts, pa.large_string()), typed=False)
     numbers = read.values.to_numpy(zero_copy_only=False).astype(np.float64)
     bad = read.bad.copy()
@@ -114,7 +117,7 @@ def typed_columns(
         The same rows; and for each numeric column with values that are no numbers their count.
     """
     unreadable = Counter[str]()
-    typed: dict[str, object] = {}
+    typed: dict[str, Any] = {}
     for name, flag in numeric.items():
         if name not in decisions:
             continue

@@ -1,7 +1,7 @@
 """A model on disk: JSON, LightGBM's text format and plain arrays; reading executes no code."""
 
 import json
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -98,7 +98,7 @@ class ModelBundle:
     def gain_shares(self) -> dict[str, float]:
         """Return each input column's share of the gain of all splits; empty without trees."""
         encoding = self.detector.encoding
-        total: Counter[str] = Counter()
+        total: defaultdict[str, float] = defaultdict(float)
         for member in self.detector.members:
             if isinstance(member.model, AdditiveModel | LinearMember) or member.weight <= 0:
                 continue

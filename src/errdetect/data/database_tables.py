@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 from urllib.parse import quote, quote_plus, unquote
 from uuid import UUID
 
@@ -39,7 +39,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
@@ -47,6 +47,7 @@ from errdetect.data.atomic_writing import to_arrow, to_json_value
 from errdetect.errors import DataError, error_message, escape_hidden
 
 __all__ = [
+    "DATABASE_ERRORS",
     "IfExists",
     "Rows",
     "UtcDateTime",
@@ -74,6 +75,8 @@ _PATIENCE = 600
 _WRITES = "errdetect_writes"
 #: The lock that every writer of a ledger holds on PostgreSQL: "errdetect" as a 64-bit number.
 _LOCK = int.from_bytes(b"errdetec", "big") >> 1
+#: What opening or reading a database can raise.
+DATABASE_ERRORS: Final = (sqlite3.Error, SQLAlchemyError)
 _SQLITE = "sqlite:///"
 _LOOKS = "look like postgresql://user@host/name or sqlite:///file.db"
 IfExists = Literal["fail", "replace", "append"]

@@ -24,7 +24,7 @@ from errdetect.features.ngram_counts import (
     count_ngrams,
     locate_character_ngrams,
 )
-from errdetect.features.text_models import RECIPES, TextModel, tag_hashes, tfidf_rows
+from errdetect.features.text_models import TextModel, tag_hashes, tfidf_rows
 
 __all__ = ["WordContributions", "attribute_words"]
 
@@ -130,7 +130,10 @@ def _attribute_block(model: TextModel, decisions: pd.DataFrame) -> WordContribut
             found = split.place(found, np.bincount(slot, minlength=len(places)))
         total += _sum_contributions(model, view, enforced, rows, found)
     start = np.mean(
-        [model.intercepts[r.name][enforced * (len(model.intercepts[r.name]) - 1)] for r in RECIPES],
+        [
+            model.intercepts[r.name][enforced * (len(model.intercepts[r.name]) - 1)]
+            for r in model.recipes
+        ],
         axis=0,
     )
     empty = np.array([not words for words in split_texts], dtype=bool)
@@ -301,8 +304,8 @@ def _sum_contributions(
     whole = sparse.csr_matrix((whole, columns, indptr), (len(enforced), p))
     x = tfidf_rows(whole, model.idf[view]).data.astype(np.float64)
     slope = np.zeros((2, p))
-    for recipe in RECIPES:
+    for recipe in model.recipes:
         if recipe.view == view:
-            slope += model.slopes[recipe.name].astype(np.float64) / len(RECIPES)
+            slope += model.slopes[recipe.name].astype(np.float64) / len(model.recipes)
     each = x * slope[enforced[rows], columns] / times
     return np.asarray(np.bincount(owner, each[inverse] * count, len(rows_of)), dtype=np.float64)

@@ -145,7 +145,7 @@ class ModelBundle:
     def gain_shares(self) -> dict[str, float]:
         """Return each input column's share of the gain of all splits; empty without trees."""
         encoding = self.detector.encoding
-        total: dict[str, float] = defaultdict(float)
+        total: defaultdict[str, float] = defaultdict(float)
         for member in self.detector.members:
             if isinstance(member.model, AdditiveModel | LinearMember) or member.weight <= 0:
                 continue

@@ -9,8 +9,7 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy.exc import SQLAlchemyError
-
+from errdetect.data.database_tables import DATABASE_ERRORS
 from errdetect.data.output_folders import hold_lock, sweep_litter, take_turns, temporary_name
 from errdetect.errors import ModelError, error_message, escape_hidden
 
@@ -39,7 +38,7 @@ def refuse_damaged(folder: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (sqlite3.Error, SQLAlchemyError, OSError, ValueError, TypeError) as error:
+    except (*DATABASE_ERRORS, OSError, ValueError, TypeError) as error:
         raise _cannot_be_used(folder, error) from error
 
 
@@ -92,7 +91,7 @@ def open_mlflow(folder: Path) -> "Iterator[tuple[Any, MlflowClient]]":
             if alone:
                 _close_dead_runs(client)
             yield mlflow, client
-        except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
+        except (MlflowException, *DATABASE_ERRORS, OSError) as error:
             raise _cannot_be_used(folder, error) from error
 
 

@@ -376,9 +376,7 @@ def test_refusals_name_the_frame(config, decisions, reviews, scratch):
         assert str(scratch) not in str(caught.value)
     some = decisions.copy()
     some.loc[::10, "action"] = "zap"
-    share = (
-        r"The decisions must have at most 5% unusable rows of 6,000, got 600 .*\n.*'zap' \(600\)"
-    )
+    share = r"The decisions must have at most 5% unusable rows of 12,000, got 1,200 .*\n.*'zap' \(1,200\)"
     with pytest.raises(errdetect.ErrdetectError, match=share):
         errdetect.estimate(config, decisions=some, reviews=reviews)
     assert list(scratch.iterdir()) == []

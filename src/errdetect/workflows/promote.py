@@ -289,7 +289,7 @@ def _side_by_side(table: pd.DataFrame, version: str | None, before: str | None) 
         return []
     n, wrong = int(table["n"].iloc[0]), int(table["n_errors"].iloc[0])
     lines = [
-        f"On the same {n:,} held-out decisions ({wrong:,} errors), lead with its 92 % interval:",
+        f"On the same {n:,} held-out decisions ({wrong:,} errors), lead with its 90 % interval:",
         f"  {'':30} version {version:>4}  version {before or '':>4}  lead",
     ]
     for r in table.to_dict("records"):

@@ -240,7 +240,9 @@ class _Drift:
 
 
 _RAREST = 1e-3
-_PRIOR_SD = 0.4  # a unit's own move, as a share of its rate, before anything is known: .2 to .5 occur
+_PRIOR_SD = (
+    0.4  # a unit's own move, as a share of its rate, before anything is known: .2 to .5 occur
+)
 _PRIOR_SD_OF_FEW, _SEVERAL = 0.08, 5
 _GRID = np.linspace(0.0, 8.0, 97)  # in units of the prior's scale
 #: Rates that are themselves estimated show a sixth too little drift (measured, 8 and 20 units).

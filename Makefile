@@ -36,11 +36,14 @@ test: lint       ## install, then lint and every test, doctest and notebook
 bench: $(STAMP)  ## every figure of README and docs, peers beside us (hours)
 	$(BIN)/python benchmarks/coverage.py --extra --jobs 2
 	$(BIN)/python benchmarks/accidents.py --jobs 2
-	$(BIN)/python benchmarks/marketplaces.py
+	$(BIN)/python benchmarks/marketplaces.py --first 900
 	$(BIN)/python benchmarks/detection.py --jobs 2
 	$(BIN)/python benchmarks/gate.py
 	$(BIN)/python benchmarks/findings.py planted
 	$(BIN)/python benchmarks/findings.py planted --seeds 2000-2003 --decisions 300000
+	$(BIN)/python benchmarks/findings.py sizes
+	$(BIN)/python benchmarks/findings.py monthly --repetitions 3
+	$(BIN)/python benchmarks/reviewers_wrong.py
 	$(BIN)/python benchmarks/review_queue.py
 	$(BIN)/python benchmarks/remediation.py
 	$(BIN)/python benchmarks/effects.py

@@ -606,7 +606,7 @@ def forget(
     reviewer: str | None = None,
     progress: Progress = _silent,
 ) -> "ForgetResult":
-    """Remove a person from the ledger.
+    """Remove a person from the ledger; the result says where else the person may stand.
 
     Parameters
     ----------
@@ -616,11 +616,6 @@ def forget(
         Whom: one of the two, as the tables name them.
     progress
         Callback for progress messages.
-
-    Returns
-    -------
-    ForgetResult
-        What was changed, and where else the person may stand.
 
     Raises
     ------

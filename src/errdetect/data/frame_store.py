@@ -18,7 +18,7 @@ class FrameStore:
     Parameters
     ----------
     path
-        The file, written anew.
+        The file; an existing one is replaced.
 
     Examples
     --------

@@ -18,7 +18,7 @@ class FrameStore:
     Parameters
     ----------
     path
-        The file, written anew.
+        The file; an existing one is replaced.
 
     Examples
     --------
@@ -34,12 +34,12 @@ class FrameStore:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._writer: pa.RecordBatchFileWriter | None = None
+        self._schema: pa.Schema | None = None
         self._sizes: list[int] = []
 
     def write(self, frame: pd.DataFrame) -> None:
         """Add rows; every frame has the columns and types of the first."""
-        schema = None if self._writer is None else self._schema
-        table = pa.Table.from_pandas(frame, schema=schema, preserve_index=False)
+        table = pa.Table.from_pandas(frame, schema=self._schema, preserve_index=False)
         if self._writer is None:
             self._schema = table.schema
             options = pa.ipc.IpcWriteOptions(compression="lz4")

@@ -220,9 +220,9 @@ def _hash_columns(
             columns.append((code.astype(np.int64), [f"{name}={value}" for value in values]))
     for name, inner in edges.items():
         if name in decisions:
-            values = decisions[name].astype("float64").to_numpy(np.float64, na_value=np.nan)
-            bins = np.searchsorted(inner, values, side="right")
-            code = np.where(np.isfinite(values), bins, -1).astype(np.int64)
+            numbers = decisions[name].astype("float64").to_numpy(np.float64, na_value=np.nan)
+            bins = np.searchsorted(inner, numbers, side="right")
+            code = np.where(np.isfinite(numbers), bins, -1).astype(np.int64)
             columns.append((code, [f"{name}#{b}" for b in range(len(inner) + 1)]))
     rows, hashed = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
     for code, tokens in columns:

@@ -47,6 +47,8 @@ bench: $(STAMP)  ## every figure of README and docs, peers beside us (hours)
 	$(BIN)/python benchmarks/review_queue.py
 	$(BIN)/python benchmarks/remediation.py
 	$(BIN)/python benchmarks/effects.py
+	$(BIN)/python benchmarks/speed.py --decisions 100000,1000000
+	$(BIN)/python benchmarks/speed.py --decisions 100000,1000000 --no-text
 
 docs: $(STAMP)   ## check the docs: links, and every command that they show
 	$(BIN)/python -m pytest tests/test_docs.py

@@ -127,7 +127,8 @@ def ragged_positions(start: I64, size: I64) -> I64:
     [5, 6, 0, 1, 2]
     """
     before = np.cumsum(size) - size
-    return np.asarray(np.arange(int(size.sum())) + np.repeat(start - before, size), np.int64)
+    places: I64 = np.arange(int(size.sum())) + np.repeat(start - before, size)
+    return places
 
 
 def split_words(texts: pd.Series) -> TextWords:

@@ -39,6 +39,8 @@ __all__ = [
 ]
 
 
+Floats = npt.NDArray[np.float64]
+
 _SHARES = {
     "text_upper_share": r"[A-ZÀ-ÖØ-ÞĀ-Ž\u0391-\u03a9\u0410-\u042f]",
     "text_digit_share": r"\d",
@@ -107,7 +109,8 @@ def _character_kinds(points: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint8]:
 
 
 def _has_kind(kind: npt.NDArray[np.uint8], bit: int) -> npt.NDArray[np.bool_]:
-    return np.asarray((kind & np.uint8(1 << bit)) != 0, bool)
+    found: npt.NDArray[np.bool_] = (kind & np.uint8(1 << bit)) != 0
+    return found
 
 
 def _long_runs(
@@ -124,10 +127,10 @@ def _count_by_text(
     where: npt.NDArray[np.bool_], edges: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.float64]:
     before = np.append(0, np.cumsum(where))
-    return np.asarray(before[edges[1:]] - before[edges[:-1]], np.float64)
+    counts: Floats = (before[edges[1:]] - before[edges[:-1]]).astype(np.float64)
+    return counts
 
 
-Floats = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
 Rows = npt.NDArray[Any]
 

@@ -1,0 +1,168 @@
+"""What scoring costs: errdetect, a naive script, and the floor, in one interleaved run.
+
+The floor is the champion's own boosters on a ready matrix, plus one pass of scikit-learn's HashingVectorizer.
+
+python benchmarks/speed.py --decisions 100000,1000000
+python benchmarks/speed.py --decisions 20000 --log 20000 --no-text
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import lightgbm as lgb
+import numpy as np
+import pandas as pd
+from sklearn.feature_extraction.text import HashingVectorizer, TfidfVectorizer
+
+from errdetect.config import load_config
+from errdetect.data.table_reading import read_decisions
+from errdetect.model.registry import ModelRegistry
+
+_PART = 10_000  # decisions of the ready matrix, predicted again and again
+_WORDS = {"min_df": 2, "ngram_range": (1, 2)}
+STEPS = ("errdetect", "boosters", "hashing", "naive")
+
+
+def make_market(folder: Path, log: int, sizes: list[int], text: bool) -> None:
+    """A log with reviews, its champion, and the decisions after it."""
+    errdetect("simulate", str(folder), "--decisions", str(log + max(sizes)), "--seed", "1")
+    every = pd.read_parquet(folder / "decisions.parquet").sort_values("decided_at")
+    if not text:
+        every = every.drop(columns="text")
+    known, later = every.iloc[:log], every.iloc[log:]
+    known.to_parquet(folder / "decisions.parquet")
+    reviews = pd.read_parquet(folder / "reviews.parquet")
+    own = reviews["decision_id"].isin(known["decision_id"])
+    reviews[own & (reviews["reviewed_at"] <= known["decided_at"].max())].to_parquet(
+        folder / "reviews.parquet"
+    )
+    for n in sizes:
+        later.iloc[:n].to_parquet(folder / f"batch{n}.parquet")
+    errdetect("train", str(folder / "config.yaml"), "--set", "train.trials=0")
+
+
+def errdetect(*words: str) -> None:
+    """Run a command quietly."""
+    subprocess.run([sys.executable, "-m", "errdetect", *words, "-q"], check=True)
+
+
+def run_step(step: str, folder: Path, n: int) -> None:
+    """Do one step's work, in a process of its own."""
+    batch = folder / f"batch{n}.parquet"
+    if step == "errdetect":
+        (folder / "errdetect.db").unlink(missing_ok=True)
+        out = str(folder / "out")
+        config = str(folder / "config.yaml")
+        errdetect("score", config, "--decisions", str(batch), "--out", out, "--budget", "2000")
+    elif step == "hashing":
+        texts = pd.read_parquet(batch, columns=["text"])["text"].fillna("").tolist()
+        report(lambda: HashingVectorizer(n_features=2**20).transform(texts))
+    elif step == "boosters":
+        config = load_config(folder / "config.yaml")
+        bundle, _ = ModelRegistry(config.path(config.registry.path), config.registry.name).load()
+        some = read_decisions(batch).frame.head(_PART)
+        X, threads = bundle.detector.features(some), os.cpu_count() or 1
+        report(
+            lambda: [
+                bundle.detector.raw(X[: min(_PART, n - i)], threads) for i in range(0, n, _PART)
+            ]
+        )
+    else:
+        score_naively(folder, batch)
+
+
+def report(work: object) -> None:
+    """Print what the work alone took, without what prepares it."""
+    began, used = time.perf_counter(), time.process_time()
+    work()  # type: ignore[operator]
+    took = {"wall": time.perf_counter() - began, "processor": time.process_time() - used}
+    print(json.dumps(took))
+
+
+def score_naively(folder: Path, batch: Path) -> None:
+    """TF-IDF and LightGBM on what the table holds, and SHAP values for all."""
+    log, new = (pd.read_parquet(path) for path in (folder / "decisions.parquet", batch))
+    reviews = pd.read_parquet(folder / "reviews.parquet").drop_duplicates("decision_id")
+    known = log.merge(reviews[["decision_id", "verdict"]], on="decision_id")
+    words = TfidfVectorizer(**_WORDS) if "text" in known else None
+    levels = {
+        name: pd.CategoricalDtype(log[name].dropna().unique())
+        for name in ("policy_id", "action", "market", "language", "category", "moderator")
+    }
+
+    def matrix(frame: pd.DataFrame) -> pd.DataFrame:
+        X = frame.select_dtypes("number").copy()
+        for name, kind in levels.items():
+            X[name] = frame[name].astype(kind).cat.codes
+        return X
+
+    y = (known["verdict"] != "upheld").to_numpy(int)
+    X, Z = matrix(known), matrix(new)
+    if words is not None:
+        from sklearn.linear_model import LogisticRegression
+
+        line = LogisticRegression().fit(words.fit_transform(known["text"].fillna("")), y)
+        X["text"] = line.decision_function(words.transform(known["text"].fillna("")))
+        Z["text"] = line.decision_function(words.transform(new["text"].fillna("")))
+    model = lgb.LGBMClassifier(n_estimators=300, verbose=-1).fit(X, y)
+    scores = model.predict_proba(Z)[:, 1]
+    shap = np.abs(model.booster_.predict(Z, pred_contrib=True)[:, :-1]).argmax(axis=1)
+    pd.DataFrame({"p_error": scores, "reason": shap}).to_parquet(folder / "naive.parquet")
+
+
+def measure(step: str, folder: Path, n: int) -> dict[str, object]:
+    """Run a step in a process; return its wall and processor seconds and peak gigabytes."""
+    command = [sys.executable, __file__, "--step", step, "--market", str(folder)]
+    began = time.perf_counter()
+    with subprocess.Popen(
+        [*command, "--decisions", str(n)], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        printed = process.stdout.read().strip()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"{step} failed")
+    own = {
+        "wall": time.perf_counter() - began,
+        "processor": usage.ru_utime + usage.ru_stime,
+    }
+    own |= json.loads(printed.splitlines()[-1]) if step in ("boosters", "hashing") else {}
+    return {"decisions": n, "step": step, **own, "peak_gb": usage.ru_maxrss / 1e6}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--decisions", default="100000")
+    parser.add_argument("--log", type=int, default=100_000)
+    parser.add_argument("--no-text", action="store_true")
+    parser.add_argument("--times", type=int, default=2)
+    parser.add_argument("--steps", default=",".join(STEPS))
+    parser.add_argument("--market", type=Path, help="keep the market here, and use one made before")
+    parser.add_argument("--step", choices=STEPS)
+    args = parser.parse_args()
+    sizes = [int(n) for n in args.decisions.split(",")]
+    if args.step:
+        run_step(args.step, args.market, sizes[0])
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = args.market or Path(temporary) / "market"
+        if not (folder / f"batch{max(sizes)}.parquet").exists():
+            make_market(folder, args.log, sizes, not args.no_text)
+        steps = [s for s in args.steps.split(",") if not (args.no_text and s == "hashing")]
+        runs = [
+            measure(step, folder, n) for n in sizes for _ in range(args.times) for step in steps
+        ]
+    best = pd.DataFrame(runs).groupby(["decisions", "step"], sort=False).min()
+    floor = best.xs("boosters", level="step")[["wall", "processor"]]
+    print(best.join(best[["wall", "processor"]].div(floor), rsuffix=" / boosters").round(2))
+
+
+if __name__ == "__main__":
+    main()

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from errdetect.data.file_readers import BLOCK, read_batches, read_delimited, read_json_lines
 from errdetect.data.sources import SourceFile, find_files
+from errdetect.data.table_reading import read_decisions
 from errdetect.errors import DataError
 
 
@@ -364,3 +365,35 @@ def test_zips_with_a_password_too_large_or_damaged_are_refused(tmp_path, monkeyp
     path.write_bytes(b"PK\x03\x04 no archive")
     with pytest.raises(DataError, match="it is damaged or not a zip archive"):
         find_files(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        (
+            "a.csv",
+            gzip.compress(b"decision_id\n1\n"),
+            "must be text, got gzip. Let its name end in .gz",
+        ),
+        ("a.jsonl", b"PK\x03\x04zip", "must be text, got a zip archive or a spreadsheet"),
+        ("a.tsv", b"PAR1PAR1", "must be text, got Parquet"),
+        ("a.jsonl", b'{"decision_id": ' + b"9" * 4400 + b"}\n", "must"),
+        ("a.jsonl", b'{"\\ud800": 1, "decision_id": "\\udfff"}\n', "must"),
+        ("a.csv", b"decision_id,action\ra,b\rc,d", "."),
+        ("a.csv", b'"' + b"x" * 140_000 + b'",b\n1,2\n', "."),
+    ],
+)
+def test_what_no_reader_expects_is_one_sentence(tmp_path, name, content, says):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=says) as caught:
+        read_decisions(tmp_path / name)
+    assert "\n" not in str(caught.value).strip()
+
+
+def test_damaged_compression_that_gives_wrong_bytes_first(tmp_path):
+    held = bytearray(gzip.compress(b"decision_id,text\n" + bytes(range(128)) * 900, 1))
+    for at in range(20, len(held), 40):
+        changed = bytes(held[:at]) + bytes([held[at] ^ 0x55]) + bytes(held[at + 1 :])
+        (tmp_path / "a.csv.gz").write_bytes(changed)
+        with pytest.raises(DataError):
+            read_decisions(tmp_path / "a.csv.gz")

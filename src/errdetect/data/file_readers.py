@@ -181,8 +181,11 @@ def _invalid_utf8_line(file: SourceFile) -> str:
     path = file.shown
     if file.format in ("parquet", "database"):
         return f"{path} must hold UTF-8 text, got other bytes. Write it again."
-    with open_source(file) as lines:
-        number = next((n for n, line in enumerate(lines, start=1) if not _is_utf8(line)), 1)
+    try:
+        with open_source(file) as lines:
+            number = next((n for n, line in enumerate(lines, start=1) if not _is_utf8(line)), 1)
+    except _DAMAGE:  # damaged compression gives wrong bytes first
+        return f"{path} cannot be read, it is damaged. Write or download it again."
     return f"{path} must be UTF-8, got other bytes in line {number}. Save it as UTF-8."
 
 

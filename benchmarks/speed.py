@@ -161,7 +161,8 @@ def main() -> None:
         ]
     best = pd.DataFrame(runs).groupby(["decisions", "step"], sort=False).min()
     floor = best.xs("boosters", level="step")[["wall", "processor"]]
-    print(best.join(best[["wall", "processor"]].div(floor), rsuffix=" / boosters").round(2))
+    ratios = best[["wall", "processor"]].div(floor).add_suffix(" / boosters")
+    print(best.join(ratios).round(2).to_string())
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import expit
 
 from errdetect.errors import DataError
 from errdetect.model.detector import Examples
@@ -213,3 +214,18 @@ def test_a_column_with_one_value_has_no_segments():
     y, p, w = draw(200)
     segments = pd.DataFrame({"policy_id": ["spam"] * 200, "market": ["PL", "DE"] * 100})
     assert reliability_by_segment(y, p, w, segments)["column"].unique().tolist() == ["market"]
+
+
+def test_false_alarms_of_reviewers_are_not_the_models():
+    """True probabilities, one review each; the reviewers find errors in .08 of correct decisions."""
+    rng = np.random.default_rng(0)
+    p = expit(rng.normal(-3, 1, 20_000))
+    flags = rng.random(len(p)) < np.where(rng.random(len(p)) < p, 0.85, 0.08)
+    evidence = np.where(flags, np.log(0.85 / 0.08), np.log(0.15 / 0.92))
+    by_verdict = reliability_table(flags.astype(float), p, np.ones(len(p)))
+    assert (by_verdict["observed"] > by_verdict["predicted"] + 0.03).iloc[:5].all()
+    fair = reliability_table(flags.astype(float), p, np.ones(len(p)), evidence=evidence)
+    assert (fair["observed"] - fair["predicted"]).abs().max() < 0.025
+    side = pd.DataFrame({"side": np.where(rng.random(len(p)) < 0.5, "a", "b")})
+    found = reliability_by_segment(flags.astype(float), p, np.ones(len(p)), side, evidence=evidence)
+    assert not found["differs"].any()

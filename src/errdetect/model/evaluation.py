@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy.special import expit, logit
 
 from errdetect.errors import DataError, error_message
 from errdetect.model.detector import Examples
@@ -166,10 +167,13 @@ def evaluation_weights(examples: Examples) -> Floats:
 
 
 _FEWEST = 30  # reviews that an estimate needs
+_EM_STEPS = 30
 _COLUMNS = ["predicted", "observed", "low", "high", "n"]
 
 
-def reliability_table(y: Floats, p: Floats, weight: Floats, bins: int = 10) -> pd.DataFrame:
+def reliability_table(
+    y: Floats, p: Floats, weight: Floats, bins: int = 10, *, evidence: Floats | None = None
+) -> pd.DataFrame:
     """Compare predicted with observed error rates, from the least to the most suspect decisions.
 
     Parameters
@@ -183,6 +187,10 @@ def reliability_table(y: Floats, p: Floats, weight: Floats, bins: int = 10) -> p
     bins
         Largest number of groups, of about equal weight; fewer without 30 reviews for each. Equal
         probabilities share a group.
+    evidence
+        Shape (n,), the reviews' log-likelihood ratio of an error: the observed rate is then the one
+        under which a group's reviews are likeliest, so that reviewers' false alarms and misses do
+        not count as the model's. None where `y` is the truth.
 
     Returns
     -------
@@ -198,6 +206,7 @@ def reliability_table(y: Floats, p: Floats, weight: Floats, bins: int = 10) -> p
     """
     counted = weight > 0
     y, p, weight = y[counted], p[counted], weight[counted]
+    evidence = None if evidence is None else evidence[counted]
     groups = min(bins, len(p) // _FEWEST)
     if groups == 0:
         return pd.DataFrame(columns=_COLUMNS, dtype=np.float64)
@@ -205,18 +214,23 @@ def reliability_table(y: Floats, p: Floats, weight: Floats, bins: int = 10) -> p
     each = sum_by_group(place, weight, len(values))
     middle = (np.cumsum(each) - each / 2) / each.sum()
     group = np.minimum((middle * groups).astype(np.int64), groups - 1)[place]
-    table = _average_by_group(np.unique(group, return_inverse=True)[1], y, p, weight)
-    return table[_COLUMNS]
+    place = np.unique(group, return_inverse=True)[1]
+    return _average_by_group(place, y, p, weight, evidence)[_COLUMNS]
 
 
 def reliability_by_segment(
-    y: Floats, p: Floats, weight: Floats, segments: pd.DataFrame
+    y: Floats,
+    p: Floats,
+    weight: Floats,
+    segments: pd.DataFrame,
+    *,
+    evidence: Floats | None = None,
 ) -> pd.DataFrame:
     """Compare predicted with observed error rates in every segment with at least 30 reviews.
 
     Parameters
     ----------
-    y, p, weight
+    y, p, weight, evidence
         As for `reliability_table`.
     segments
         Shape (n, any): columns such as `policy_id`; missing values belong to no segment, and columns
@@ -243,7 +257,8 @@ def reliability_by_segment(
         present, place = np.unique(code[rows], return_inverse=True)
         if len(present) < 2:  # a single value equals the overall result
             continue
-        table = _average_by_group(place, y[rows], p[rows], weight[rows])
+        own = None if evidence is None else evidence[rows]
+        table = _average_by_group(place, y[rows], p[rows], weight[rows], own)
         table.insert(0, "column", str(name))
         table.insert(1, "value", [str(v) for v in np.asarray(values, dtype=object)[present]])
         parts.append(table[table["n"] >= _FEWEST])
@@ -252,19 +267,44 @@ def reliability_by_segment(
     return found.assign(differs=found["z"].abs() > limit).drop(columns="z")
 
 
+def _expected_by_group(
+    group: npt.NDArray[Any], y: Floats, weight: Floats, evidence: Floats | None
+) -> Floats:
+    """Return P(error) of each row given its reviews, with its group's likeliest rate as prior (EM)."""
+    if evidence is None:
+        return y
+    k = int(group.max()) + 1
+    total = sum_by_group(group, weight, k)
+    for _ in range(_EM_STEPS):
+        rate = np.clip(sum_by_group(group, weight * y, k) / total, 1e-6, 1 - 1e-6)
+        y = np.asarray(expit(evidence + logit(rate)[group]), dtype=np.float64)
+    return y
+
+
 def _average_by_group(
-    group: npt.NDArray[Any], y: Floats, p: Floats, weight: Floats
+    group: npt.NDArray[Any], y: Floats, p: Floats, weight: Floats, evidence: Floats | None
 ) -> pd.DataFrame:
-    """Average by group; `z` is the gap in standard errors under the predicted probabilities."""
+    """Average by group; `z` is the gap in standard errors under the predicted probabilities.
+
+    Reviews that err tell less: the score's variance at the predicted probabilities shows what share of
+    the information they carry, and intervals widen accordingly (Louis 1982).
+    """
     k = int(group.max()) + 1
     total = sum_by_group(group, weight, k)
     predicted = sum_by_group(group, weight * p, k) / total
-    observed = sum_by_group(group, weight * y, k) / total
-    _, low, high = wilson(observed, effective_sizes(weight, group, k))
-    error = np.sqrt(sum_by_group(group, weight**2 * p * (1 - p), k)) / total
+    observed = (
+        sum_by_group(group, weight * _expected_by_group(group, y, weight, evidence), k) / total
+    )
+    given = y if evidence is None else expit(evidence + logit(np.clip(p, 1e-6, 1 - 1e-6)))
+    spread = sum_by_group(group, weight**2 * p * (1 - p), k)
+    carried: Floats = np.ones(k)
+    if evidence is not None:
+        carried = np.clip(sum_by_group(group, (weight * (given - p)) ** 2, k) / spread, 0.05, 1.0)
+    _, low, high = wilson(observed, carried * effective_sizes(weight, group, k))
+    z = sum_by_group(group, weight * (given - p), k) / np.sqrt(spread)
     n = sum_by_group(group, np.ones(len(y)), k).astype(np.int64)
     table = pd.DataFrame({"predicted": predicted, "observed": observed})
-    return table.assign(low=low, high=high, n=n, z=(observed - predicted) / error)
+    return table.assign(low=low, high=high, n=n, z=z)
 
 
 FIT, TUNE, TEST = 0, 1, 2

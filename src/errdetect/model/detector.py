@@ -49,7 +49,7 @@ class Examples:
         Default: the labels themselves.
     evidence
         Shape (n,), the reviews' log-likelihood ratio of an error, the calibration's target. Default:
-        the log-odds of `p_error`.
+        the labels are certain.
     harm
         Shape (n,), the harm of each decision if it is wrong; default: 1 each.
     right_policy
@@ -73,7 +73,7 @@ class Examples:
         if len(self.p_violates) != len(self.decisions):
             object.__setattr__(self, "p_violates", self.violates)
         if len(self.evidence) != len(self.decisions):
-            object.__setattr__(self, "evidence", clipped_logit(self.p_error))
+            object.__setattr__(self, "evidence", clipped_logit(self.error))
         if len(self.harm) != len(self.decisions):
             object.__setattr__(self, "harm", np.ones(len(self.decisions)))
         if len(self.right_policy) != len(self.decisions):

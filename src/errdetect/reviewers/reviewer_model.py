@@ -44,6 +44,7 @@ class ReviewerModel:
     evidence
         The reviews' log-likelihood ratio: log P(reviews | error) - log P(reviews | correct), indexed
         as `p_error`. With a better prior than the common prevalence, P(error) follows by Bayes' rule.
+        Where labels are shares of votes, what most people say counts as certain.
     """
 
     as_of: pd.Timestamp
@@ -124,7 +125,8 @@ def _decision_answers(
     of_case = rows.groupby(cases.votes.unit)
     if cases.p_violates is None or cases.prior is None:
         p = of_case["flags"].mean().to_numpy(dtype=np.float64)
-        evidence = clipped_logit(p)
+        # Without rates, what most people say is the answer: shares as evidence calibrate worse.
+        evidence = clipped_logit(np.select([p > 0.5, p < 0.5], [1.0, 0.0], 0.5))
     else:
         enforced = of_case["enforced"].first().to_numpy(dtype=bool)
         wrong = np.where(enforced, 1 - cases.p_violates, cases.p_violates)

@@ -39,6 +39,7 @@ bench: $(STAMP)  ## every figure of README and docs, peers beside us (hours)
 	$(BIN)/python benchmarks/marketplaces.py --first 900
 	$(BIN)/python benchmarks/detection.py --jobs 2
 	$(BIN)/python benchmarks/gate.py
+	$(BIN)/python benchmarks/calibration.py
 	$(BIN)/python benchmarks/findings.py planted
 	$(BIN)/python benchmarks/findings.py planted --seeds 2000-2003 --decisions 300000
 	$(BIN)/python benchmarks/findings.py sizes

@@ -189,8 +189,8 @@ def reliability_table(
         probabilities share a group.
     evidence
         Shape (n,), the reviews' log-likelihood ratio of an error: the observed rate is then the one
-        under which a group's reviews are likeliest, so that reviewers' false alarms and misses do
-        not count as the model's. None where `y` is the truth.
+        under which a group's reviews are likeliest, so that reviewers' errors do not count as the
+        model's. None where `y` is the truth.
 
     Returns
     -------

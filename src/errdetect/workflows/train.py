@@ -449,7 +449,7 @@ def label_examples(snapshot: Snapshot, only: "pd.Series[str] | None" = None) -> 
     enforced = decisions["enforced"].to_numpy(bool)
     relabelled = error.astype(bool) & ~turned
     p_violates = np.where(relabelled, violates, np.where(enforced, 1 - p, p))
-    evidence = clipped_logit(error)
+    evidence = clipped_logit(np.asarray(error, dtype=np.float64))
     if snapshot.reviewer_model is not None:
         measured = snapshot.reviewer_model.evidence.reindex(decisions["decision_id"]).to_numpy(
             np.float64

@@ -278,7 +278,7 @@ class PoolSettings(ConfigSection):
 
 
 class ScoreSettings(ConfigSection):
-    """What scoring accepts."""
+    """What scoring accepts, and which level its probabilities have."""
 
     max_unreadable: float = Field(
         0.01,
@@ -286,6 +286,10 @@ class ScoreSettings(ConfigSection):
         le=1,
         description="largest share of the decisions with an unreadable value in one of the model's "
         "numeric columns; more is refused, less counts as missing",
+    )
+    follow_levels: bool = Field(
+        True,
+        description="shift P(error) by the designed reviews of decisions taken after the training",
     )
 
 

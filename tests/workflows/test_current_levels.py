@@ -62,6 +62,16 @@ def test_scores_follow_the_reviews_since_the_training(moved):
     assert (both["p_error_new"] > both["p_error_old"] + 1e-6)[allowed].all()
 
 
+def test_the_trained_level_is_kept_if_asked(moved):
+    _config, folder, cut = moved
+    before = load_config(folder / "config.yaml", [f"labels.as_of={cut.isoformat()}"])
+    kept = load_config(folder / "config.yaml", ["score.follow_levels=false"])
+    old, new = scores(before, folder, "kept_old"), scores(kept, folder, "kept_new")
+    assert "levels" not in new.files
+    both = old.scores.merge(new.scores, on="decision_id")
+    np.testing.assert_allclose(both["p_error_x"], both["p_error_y"], atol=1e-12)
+
+
 def test_reasons_add_up_to_the_scores_that_were_served(moved):
     config, folder, _ = moved
     result = scores(config, folder, "reasons")

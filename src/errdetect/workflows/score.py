@@ -34,7 +34,7 @@ from errdetect.schemas import (
     SHADOW_SCORES,
 )
 from errdetect.snapshot import ReadSummary, Snapshot, empty_reviews
-from errdetect.workflows.current_levels import follow_levels
+from errdetect.workflows.current_levels import CurrentLevels, follow_levels
 from errdetect.workflows.decision_explainer import Explainer, build_explainer, load_reason_templates
 from errdetect.workflows.load_data import Progress, check_losses, label_rules, load_reviews
 from errdetect.workflows.own_inputs import refuse_own_inputs
@@ -155,7 +155,9 @@ def _score_in(
     also = None if told["also"] is None else resolve_version(config, told["also"])
     source, past, snapshot = _read_inputs(config, told["decisions"], folder, bundle, progress)
     budget: int | None = told["budget"]
-    current = follow_levels(bundle, past, snapshot, source.every())
+    current = CurrentLevels(bundle)
+    if config.score.follow_levels:
+        current = follow_levels(bundle, past, snapshot, source.every())
     bundle = current.bundle
     scored = score_batches(source, past, bundle, snapshot.policies, config, progress)
 

@@ -8,6 +8,7 @@ from errdetect.features.point_in_time_features import PointInTimeFeatures
 from errdetect.model.registry import CHALLENGER
 from errdetect.snapshot import Snapshot
 from errdetect.workflows.champion import open_registry
+from errdetect.workflows.current_levels import follow_levels
 from errdetect.workflows.load_data import Progress, free_threads
 from errdetect.workflows.score_batches import ScoringSource
 
@@ -59,6 +60,8 @@ def shadow_scores(
     progress(f"scoring with version {version} too")
     names = bundle.detector.encoding.names
     past = PointInTimeFeatures.for_model_columns(names, source.every(), snapshot.reviews)
+    if config.score.follow_levels:
+        bundle = follow_levels(bundle, past, snapshot, source.every()).bundle
     threads = config.train.threads or free_threads(_MANY)
     parts = []
     for number in range(source.n_parts):

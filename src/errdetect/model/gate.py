@@ -7,10 +7,11 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.special import stdtrit
+from scipy.special import expit, stdtrit
 
 from errdetect.model.evaluation import MIN_EACH, RANDOM, HeldOut, recall_name
 from errdetect.stats.group_sums import sum_by_group
+from errdetect.stats.log_odds import clipped_logit
 from errdetect.stats.ranking_metrics import (
     average_precision_influence,
     calibration_error,
@@ -384,9 +385,13 @@ def _check_calibration(
 
 
 def _note_level(sample: "_Sample", p: Floats) -> GateCheck:
-    """Say whether P(error) is clearly too high or too low overall: a warning that stops no model."""
-    mine, theirs = (float(np.average(v, weights=sample.weight)) for v in (p, sample.y))
-    half = sample.interval((p - sample.y) - (mine - theirs), _ALPHA)
+    """Say whether P(error) is clearly too high or too low overall: a warning that stops no model.
+
+    Reviewers err, so P(error) is compared with P(error) given the reviews, with itself as prior.
+    """
+    given = np.asarray(expit(sample.evidence + clipped_logit(p)), dtype=np.float64)
+    mine, theirs = (float(np.average(v, weights=sample.weight)) for v in (p, given))
+    half = sample.interval((p - given) - (mine - theirs), _ALPHA)
     check = _as_check(sample, _REVIEWS, _LEVEL, (mine, theirs), half)
     off = check.low > 0 or check.high < 0
     side = (
@@ -396,7 +401,7 @@ def _note_level(sample: "_Sample", p: Floats) -> GateCheck:
         if check.lead > 0
         else "clearly too low"
     )
-    why = f"mean P(error) {mine:.3f} is {side} on the held-out decisions (observed {theirs:.3f})"
+    why = f"mean P(error) {mine:.3f} is {side} on the held-out decisions ({theirs:.3f} given the reviews)"
     return replace(check, passed=True, why=why)
 
 
@@ -462,6 +467,7 @@ class _Sample:
     """Held-out decisions of positive weight, by account."""
 
     y: Floats
+    evidence: Floats
     weight: Floats
     account: Ints
     decisions: pd.DataFrame
@@ -473,9 +479,11 @@ class _Sample:
         code = pd.factorize(decisions[names[0]])[0] if names else np.full(len(decisions), -1)
         alone = np.arange(len(code)) + code.max(initial=0) + 1
         account = np.unique(np.where(code >= 0, code, alone), return_inverse=True)[1]
+        examples = held.examples
         return cls(
-            held.examples.error[rows], held.weight[rows], account.astype(np.int64), decisions
-        )
+            examples.error[rows], examples.evidence[rows], held.weight[rows],
+            account.astype(np.int64), decisions,
+        )  # fmt: skip
 
     @property
     def n(self) -> int:
@@ -489,7 +497,10 @@ class _Sample:
         return min(self.n_errors, self.n - self.n_errors) >= least
 
     def take(self, rows: Bools) -> "_Sample":
-        return _Sample(self.y[rows], self.weight[rows], self.account[rows], self.decisions[rows])
+        return _Sample(
+            self.y[rows], self.evidence[rows], self.weight[rows], self.account[rows],
+            self.decisions[rows],
+        )  # fmt: skip
 
     def groups(self) -> list[tuple[str, "_Sample", Bools]]:
         """List the parts by market and language, each with its rows."""

@@ -23,7 +23,7 @@ def own(tmp_path_factory):
 
     place = tmp_path_factory.mktemp("own")
     rng = np.random.default_rng(0)
-    n = 1500
+    n = 3000
     score = rng.random(n)
     category = rng.choice(["toys", "watches", "shoes"], n)
     wrong = rng.random(n) < np.where(np.abs(score - 0.5) < 0.1, 0.3, 0.03)

@@ -1,8 +1,7 @@
 """The Python interface: the workflows, for a config or its path, with DataFrames in place of files.
 
 `import errdetect` offers these functions. Each adds to the workflow of its name that `config` may be a
-path, and where tables are read or written that a DataFrame may stand for a file; all else is the
-workflow's.
+path, and that a DataFrame may stand for a file; all else is the workflow's.
 """
 
 import tempfile
@@ -59,8 +58,7 @@ Progress = Callable[[str], None]
 _Written = TypeVar("_Written", bound="ResultTables")
 
 
-def _silent(_: str) -> None:
-    pass
+def _silent(_: str) -> None: ...
 
 
 def simulate(
@@ -604,6 +602,7 @@ def forget(
     *,
     account: str | None = None,
     reviewer: str | None = None,
+    at: datetime | None = None,
     progress: Progress = _silent,
 ) -> "ForgetResult":
     """Remove a person from the ledger; the result says where else the person may stand.
@@ -614,6 +613,8 @@ def forget(
         A config, or the path of its file.
     account, reviewer
         Whom: one of the two, as the tables name them.
+    at
+        The moment, for the history; default: now.
     progress
         Callback for progress messages.
 
@@ -624,7 +625,7 @@ def forget(
     """
     from errdetect.workflows.forget import forget as run
 
-    return run(_loaded(config), account=account, reviewer=reviewer, progress=progress)
+    return run(_loaded(config), account=account, reviewer=reviewer, at=at, progress=progress)
 
 
 def verify(

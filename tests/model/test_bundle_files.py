@@ -14,6 +14,7 @@ from errdetect.model import bundle_files
 from errdetect.model.bundle import ModelBundle, hash_ids, load_bundle, save_bundle
 from errdetect.model.bundle_files import BundleFiles, checked_trees
 from errdetect.model.ensemble_members import FitOptions
+from errdetect.model.gate import GateRules
 from errdetect.model.training import TrainingPlan, train_detector
 
 
@@ -21,7 +22,7 @@ from errdetect.model.training import TrainingPlan, train_detector
 def saved(examples, tmp_path_factory):
     trained = train_detector(
         examples.take(examples.decisions.index.to_numpy() < 700),
-        TrainingPlan(budgets=[0.1], resamples=50, min_errors=1),
+        TrainingPlan(budgets=[0.1], resamples=50, gate=GateRules(min_errors=1)),
         FitOptions(),
     )
     ids = hash_ids(examples.decisions["decision_id"])

@@ -240,6 +240,7 @@ def write_parquet(
 
     Examples
     --------
+    >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     write_parquet(pd.DataFrame({"n": [1, 2]}), Path(folder) / "n.parquet")
     ...     pq.read_table(Path(folder) / "n.parquet").num_rows
@@ -261,6 +262,7 @@ def write_text(path: str | Path, text: str) -> None:
 
     Examples
     --------
+    >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     write_text(Path(folder) / "a.txt", "überall")
     ...     (Path(folder) / "a.txt").read_text(encoding="utf-8")
@@ -282,6 +284,7 @@ def write_json(path: str | Path, value: object) -> None:
 
     Examples
     --------
+    >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     write_json(Path(folder) / "a.json", {"b": 1, "a": None})
     ...     json.loads((Path(folder) / "a.json").read_text())
@@ -305,6 +308,7 @@ class ParquetSink:
 
     Examples
     --------
+    >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     with ParquetSink(Path(folder) / "n.parquet") as sink:
     ...         sink.write(pd.DataFrame({"n": [1, 2]}))
@@ -385,6 +389,7 @@ def stage_outputs(out: str | Path, provenance: Provenance | None = None) -> Iter
     Examples
     --------
     >>> run = Provenance("estimate", "1.0")
+    >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     with stage_outputs(Path(folder) / "out", run) as stage:
     ...         write_parquet(pd.DataFrame({"n": [1]}), stage / "n.parquet")

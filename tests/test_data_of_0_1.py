@@ -27,6 +27,7 @@ from errdetect.model.bundle import load_bundle
 from errdetect.report.model_section import read_reliability
 from errdetect.workflows.control_variate import latest_scores
 from errdetect.workflows.export import export
+from errdetect.workflows.project_ledger import open_project_ledger
 from errdetect.workflows.report import model_facts
 from errdetect.workflows.verify import verify
 
@@ -110,11 +111,12 @@ def test_runs_queue_and_scores_are_those_of_the_files(old, config):
 
 def test_reviews_are_known_from_their_review_on(old, config):
     queue = pd.read_parquet(old / "queue/queue.parquet").iloc[::2]
-    with open_ledger(config.ledger_url()) as ledger:
+    with open_project_ledger(config) as ledger:
         found = ledger.reviews()
         again = ledger.ingest(found, datetime.now(UTC))
     assert sorted(found["review_id"]) == sorted("finished-" + queue["decision_id"])
     assert set(found["verdict"]) <= set(schemas.VERDICTS)
+    assert found["reviewer_id"].str.fullmatch("reviewer-[0-9a-f]{12}").all()
     assert found["updated_at"].isna().all()
     assert (again.new, again.repeated, again.conflicting) == (0, len(found), 0)
 

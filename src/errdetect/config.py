@@ -43,7 +43,10 @@ from errdetect.errors import ConfigError, error_message, remember_secrets
 from errdetect.schemas import MEASURES, SOURCES
 from errdetect.yaml_files import YamlFault, parse_yaml, read_yaml, shown_value
 
-__all__ = ["Config", "load_config"]
+__all__ = ["KEY_FILE", "Config", "load_config"]
+
+#: The file with the key of reviewers' pseudonyms in the registry's folder, if the config names no other.
+KEY_FILE = "reviewers.salt"
 
 #: What `load_config` adds to the file's keys.
 _OURS = {"base", "file", "overrides"}
@@ -124,6 +127,17 @@ class Config(ConfigSection):
         'sqlite:////srv/errdetect.db'
         """
         return self._resolve_url(self.ledger.url or "sqlite:///errdetect.db")
+
+    def key_file(self) -> Path:
+        """Return the file with the key of reviewers' pseudonyms.
+
+        Examples
+        --------
+        >>> str(Config(version=1, data={"decisions": "d.csv"}, base="/srv").key_file())
+        '/srv/models/reviewers.salt'
+        """
+        named = self.reviewers.key
+        return self.path(self.registry.path) / KEY_FILE if named is None else self.path(named)
 
     def _resolve_url(self, value: str) -> str:
         """Resolve a SQLite file relative to the config's folder, like any path."""

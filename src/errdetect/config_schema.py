@@ -466,9 +466,14 @@ class ReportSettings(ConfigSection):
 
 
 class ReviewersSettings(ConfigSection):
-    """What the report shows about reviewers."""
+    """What the report shows about reviewers, and the key of their pseudonyms."""
 
     minimum: int = Field(30, ge=1, description="items below which a scorecard's rate is left out")
+    key: PathText | None = Field(
+        None,
+        description="the file with the key of reviewers' pseudonyms; null: reviewers.salt in the registry's folder. "
+        "The environment's ERRDETECT_REVIEWER_KEY takes precedence",
+    )
     aql: float = Field(
         1.0, description="percent of wrong reviews that a site may have over time (ISO 2859-1)"
     )

@@ -82,7 +82,7 @@ def make_reviews():
                 "source": "re_review",
                 "verdict": "overturned",
                 "correct_policy_id": None,
-                "reviewer_id": "ana",
+                "reviewer_id": "reviewer-0123456789ab",
                 "site": None,
                 "inclusion_probability": None,
                 "expected": None,

@@ -19,6 +19,7 @@ from errdetect.ledger.run_records import ScoringRun
 from errdetect.schemas import REJECTS
 from errdetect.workflows.ingest import ingest
 from errdetect.workflows.load_data import load_reviews, load_snapshot
+from errdetect.workflows.project_ledger import open_project_ledger
 from errdetect.workflows.score import score
 
 START = pd.Timestamp("2026-03-01", tz="UTC")
@@ -335,7 +336,7 @@ def test_annotations_keep_the_ids_that_an_earlier_release_gave(place):
     config = load_config(place / "config.yaml")
     old = reviews(["d1"], review_id="label-studio-1-1", reviewer_id="1", minutes=1.0)
     old["reviewed_at"] = pd.Timestamp("2026-03-02T10:00:00Z")
-    with open_ledger(config.ledger_url()) as ledger:
+    with open_project_ledger(config) as ledger:
         ledger.ingest(old, START.to_pydatetime())
     (place / "7").write_text(json.dumps(annotation(1, "d1")))
     assert ingest(config, place / "7").n_known == 1

@@ -88,7 +88,7 @@ def test_an_expert_takes_it_back_out_and_may_put_it_back(config, tmp_path):
             {
                 "review_id": [f"expert{number}"], "decision_id": [step["decision_id"]],
                 "reviewed_at": pd.Timestamp(f"2026-04-0{number}T00:00Z"),
-                "source": "adjudication", "verdict": verdict, "reviewer_id": "eve",
+                "source": "adjudication", "verdict": verdict, "reviewer_id": "reviewer-0123456789ab",
             }
         )  # fmt: skip
         with open_ledger(config.ledger_url()) as ledger:

@@ -11,8 +11,10 @@ import pytest
 
 from errdetect import snapshot as snapshots
 from errdetect.changes import measured_effects as effects
+from errdetect.config import KEY_FILE as SALT
 from errdetect.config import load_config
 from errdetect.config_schema import ReviewersSettings
+from errdetect.data.pseudonyms import read_key
 from errdetect.errors import ConfigError
 from errdetect.ledger.ledger import open_ledger
 from errdetect.reviewers.acceptance_sampling import AQLS
@@ -24,7 +26,7 @@ from errdetect.workflows.load_data import load_snapshot
 from errdetect.workflows.proposals import proposals
 from errdetect.workflows.report import report
 from errdetect.workflows.result_summaries import summary_text
-from errdetect.workflows.reviewer_quality import SALT, check_reviewers, read_salt, reviewer_quality
+from errdetect.workflows.reviewer_quality import check_reviewers, reviewer_quality
 from errdetect.workflows.simulate import simulate
 from errdetect.workflows.train import train
 
@@ -302,12 +304,12 @@ def test_later_reviews_change_nothing_at_an_earlier_moment(read, tmp_path):
 
 def test_the_salt_is_drawn_once_and_for_its_owner_alone(tmp_path):
     folder = tmp_path / "deep" / "models"
-    salt = read_salt(folder)
-    assert len(salt) == 32
-    assert read_salt(folder) == salt
+    salt = read_key(folder / SALT, {})
+    assert len(salt.secret) == 32
+    assert read_key(folder / SALT, {}) == salt
     assert stat.S_IMODE((folder / SALT).stat().st_mode) == 0o600
     assert [p.name for p in folder.iterdir()] == [SALT]
-    assert read_salt(tmp_path / "other") != salt
+    assert read_key(tmp_path / "other" / SALT, {}) != salt
 
 
 @pytest.mark.parametrize(
@@ -317,7 +319,7 @@ def test_the_salt_is_drawn_once_and_for_its_owner_alone(tmp_path):
 def test_a_damaged_salt_is_refused_without_telling_it(tmp_path, content, got):
     (tmp_path / SALT).write_bytes(content)
     with pytest.raises(ConfigError, match=f"must hold 64 hexadecimal digits, got {got}") as error:
-        read_salt(tmp_path)
+        read_key(tmp_path / SALT, {})
     assert "abc123" not in str(error.value)
     assert "new pseudonym" in str(error.value)
     assert (tmp_path / SALT).read_bytes() == content
@@ -326,7 +328,7 @@ def test_a_damaged_salt_is_refused_without_telling_it(tmp_path, content, got):
 def test_a_salt_that_cannot_be_read_is_refused(tmp_path):
     (tmp_path / SALT).mkdir()
     with pytest.raises(ConfigError, match=r"salt file .* must be readable"):
-        read_salt(tmp_path)
+        read_key(tmp_path / SALT, {})
 
 
 def test_a_damaged_salt_stops_the_report_before_anything_is_written(shop, tmp_path):

@@ -278,34 +278,6 @@ def proposals(
 
 
 @app.command()
-def forget(
-    config: ConfigFile,
-    account: Annotated[
-        str | None, typer.Option(metavar="ID", help="The account to remove.")
-    ] = None,
-    reviewer: Annotated[
-        str | None, typer.Option(metavar="ID", help="The reviewer to remove.")
-    ] = None,
-    overrides: Overrides = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
-) -> None:
-    """Remove a person from the ledger, and say where else the person stands, and until when.
-
-    Example: `errdetect forget market/config.yaml --reviewer r17`
-    """
-    from errdetect.workflows.forget import forget as run
-
-    result = run(
-        load_settings(config, overrides),
-        account=account,
-        reviewer=reviewer,
-        progress=progress_printer(quiet),
-    )
-    print_result(result, as_json)
-
-
-@app.command()
 def demo(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for the demo.")] = Path(
         "errdetect-demo"

@@ -53,6 +53,7 @@ __all__ = [
     "UtcDateTime",
     "dump_json",
     "enable_wal",
+    "erase_traces",
     "insert_rows",
     "is_read_only",
     "open_engine",
@@ -420,6 +421,7 @@ def _configure_sqlite(engine: Engine) -> None:
     def _connected(raw: Any, _: object) -> None:
         raw.isolation_level = None
         raw.execute("PRAGMA foreign_keys = ON")
+        raw.execute("PRAGMA secure_delete = FAST")  # what was removed is not left in used pages
 
     @event.listens_for(engine, "begin")
     def _began(connection: Connection) -> None:
@@ -444,6 +446,41 @@ def enable_wal(engine: Engine) -> None:
             time.sleep(0.05)
     finally:
         raw.close()
+
+
+def erase_traces(engine: Engine, tables: Sequence[str]) -> bool:
+    """Remove what deleted and changed rows leave behind in the database's files.
+
+    Parameters
+    ----------
+    engine
+        The database's.
+    tables
+        Names of the tables that were changed.
+
+    Returns
+    -------
+    bool
+        Whether all of it is gone: false while another process uses a SQLite file, or where this user may
+        not clean the tables of PostgreSQL.
+    """
+    try:
+        if engine.dialect.name == "postgresql":
+            with engine.connect() as bare:
+                connection = bare.execution_options(isolation_level="AUTOCOMMIT")
+                preparer = engine.dialect.identifier_preparer
+                connection.exec_driver_sql("VACUUM " + ", ".join(map(preparer.quote, tables)))
+            return True
+        raw = engine.raw_connection()
+        try:
+            cursor = raw.cursor()
+            cursor.execute("VACUUM")
+            cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            return bool(cursor.fetchone()[0] == 0)
+        finally:
+            raw.close()
+    except DATABASE_ERRORS:
+        return False
 
 
 def _try_enable_wal(cursor: Any) -> bool:

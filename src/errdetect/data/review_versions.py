@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from errdetect.data.pseudonyms import is_pseudonym
 from errdetect.schemas import LABEL_STUDIO_IDS, REVIEWS
 
 __all__ = ["ANSWER", "find_repeated_versions", "known_at", "latest_versions", "superseded_at"]
@@ -149,11 +150,13 @@ def _is_same_annotator(
 ) -> Bools:
     """Return where exports name an annotation's annotator by number in one, by address in another.
 
-    Label Studio's CSV has the address, its JSON the number; an annotation has one annotator.
+    Label Studio's CSV has the address, its JSON the number; an annotation has one annotator. Pseudonyms do not
+    say which of the two they stand for.
     """
     ours = review_id.astype("str").str.startswith(LABEL_STUDIO_IDS, na=False).to_numpy(bool)
     address = [
         who.astype("str").str.contains("@", regex=False, na=False).to_numpy(bool)
         for who in (one, other)
     ]
-    return np.asarray(ours & (address[0] != address[1]), dtype=bool)
+    hidden = is_pseudonym(one).to_numpy(bool) | is_pseudonym(other).to_numpy(bool)
+    return np.asarray(ours & ((address[0] != address[1]) | hidden), dtype=bool)

@@ -1,7 +1,7 @@
 """Removing a person from a ledger: its figures stay, who it was does not."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from sqlalchemy import Engine, update
@@ -15,15 +15,15 @@ __all__ = ["forget_account", "forget_reviewer"]
 _MANY = 10_000  # ids per statement
 
 
-def forget_reviewer(engine: Engine, reviewer_id: str, *, at: datetime) -> int:
+def forget_reviewer(engine: Engine, names: Collection[str], *, at: datetime) -> int:
     """Give a reviewer's reviews a random name that nobody can lead back, the same for all.
 
     Parameters
     ----------
     engine
         The ledger's.
-    reviewer_id
-        As the ledger has it.
+    names
+        The reviewer's pseudonym, and any other name in the ledger.
     at
         The moment, for the history, which does not name the person.
 
@@ -36,7 +36,9 @@ def forget_reviewer(engine: Engine, reviewer_id: str, *, at: datetime) -> int:
     other = f"forgotten-{secrets.token_hex(8)}"
     with write_transaction(engine) as connection:
         found = connection.execute(
-            update(reviews).where(reviews.c.reviewer_id == reviewer_id).values(reviewer_id=other)
+            update(reviews)
+            .where(reviews.c.reviewer_id.in_(sorted(names)))
+            .values(reviewer_id=other)
         )
         if found.rowcount:
             record_events(connection, tables.EVENTS, [_event(other, found.rowcount)], at)

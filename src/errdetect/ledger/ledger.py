@@ -13,6 +13,7 @@ import pyarrow as pa
 from sqlalchemy import Engine, select
 
 from errdetect.data.database_tables import (
+    erase_traces,
     is_read_only,
     open_engine,
     read_transaction,
@@ -20,6 +21,7 @@ from errdetect.data.database_tables import (
     sqlite_path,
     write_transaction,
 )
+from errdetect.data.pseudonyms import KeySource
 from errdetect.ledger import table_definitions as tables
 from errdetect.ledger.audit_records import AuditRecords
 from errdetect.ledger.proposal_records import ProposalRecords
@@ -27,7 +29,7 @@ from errdetect.ledger.remediation_records import RemediationRecords
 from errdetect.ledger.review_records import ReviewRecords
 from errdetect.ledger.row_conversion import record_events, rows_to_frame
 from errdetect.ledger.run_records import RunRecords
-from errdetect.ledger.schema_upgrade import is_current, schema_version, upgrade_ledger
+from errdetect.ledger.schema_upgrade import is_readable, schema_version, upgrade_ledger
 
 __all__ = ["Ledger", "find_ledger", "open_ledger"]
 
@@ -51,9 +53,12 @@ class Ledger(RunRecords, ReviewRecords, AuditRecords, RemediationRecords, Propos
     ----------
     engine
         Its database, with the tables up to date.
+    key
+        Returns the key of reviewers' pseudonyms; None: reviews must name pseudonyms already.
     """
 
     engine: Engine
+    key: KeySource | None = None
 
     def __enter__(self) -> Self:
         """Return the ledger itself."""
@@ -90,7 +95,7 @@ class Ledger(RunRecords, ReviewRecords, AuditRecords, RemediationRecords, Propos
         Parameters
         ----------
         entity
-            Only `run`, `reviews`, `draw`, `remediation`, `proposal` or `discovery`.
+            Only `run`, `reviews`, `draw`, `remediation`, `proposal`, `discovery`, `key` or `person`.
         id
             Only this one.
         """
@@ -134,13 +139,16 @@ class Ledger(RunRecords, ReviewRecords, AuditRecords, RemediationRecords, Propos
         return True
 
 
-def open_ledger(url: str) -> Ledger:
+def open_ledger(url: str, key: KeySource | None = None) -> Ledger:
     """Open a ledger; create it or upgrade its tables if needed.
 
     Parameters
     ----------
     url
         `sqlite:///file.db` or `postgresql://user:password@host/name`.
+    key
+        Returns the key of reviewers' pseudonyms, where it is needed: to record reviews with reviewers, and to
+        replace reviewers' ids that an earlier version recorded.
 
     Raises
     ------
@@ -156,20 +164,36 @@ def open_ledger(url: str) -> Ledger:
     0
     """
     engine = open_engine(url)
-    _create_private(sqlite_path(url))
-    upgrade_ledger(engine)
-    return Ledger(engine)
+    _make_private(sqlite_path(url))
+    if upgrade_ledger(engine, key):
+        erase_traces(engine, list(tables.METADATA.tables))
+    return Ledger(engine, key)
 
 
-def _create_private(file: Path | None) -> None:
-    """Create a ledger's file for its owner alone: it holds who reviewed what. SQLite adds others like it."""
-    if file is not None and str(file) not in ("", ".", ":memory:"):
-        with contextlib.suppress(OSError):  # it exists, or SQLite says why it cannot be
-            os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+def _make_private(file: Path | None) -> None:
+    """Create a ledger's file for its owner alone: it holds who reviewed what. SQLite adds others like it.
+
+    One of our own that everybody may read, as earlier versions made it, becomes private too; one that is
+    shared with a group stays shared.
+    """
+    if file is None or str(file) in ("", ".", ":memory:"):
+        return
+    with contextlib.suppress(OSError):  # it exists, or SQLite says why it cannot be
+        os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    for one in (file, *(file.with_name(file.name + end) for end in ("-wal", "-shm"))):
+        with contextlib.suppress(OSError):
+            about = one.stat()
+            if about.st_mode & 0o007 and about.st_uid == os.geteuid():
+                one.chmod(0o600)
 
 
-def find_ledger(url: str) -> Ledger | None:
+def find_ledger(url: str, key: KeySource | None = None) -> Ledger | None:
     """Open a ledger if there is one; never create it. One on read-only storage can be read.
+
+    Parameters
+    ----------
+    url, key
+        As for `open_ledger`.
 
     Returns
     -------
@@ -193,4 +217,6 @@ def find_ledger(url: str) -> Ledger | None:
     with read_transaction(engine) as connection:
         if schema_version(connection) is None:
             return None
-    return Ledger(engine) if is_read_only(url) and is_current(engine) else open_ledger(url)
+    if is_read_only(url) and is_readable(engine):
+        return Ledger(engine, key)
+    return open_ledger(url, key)

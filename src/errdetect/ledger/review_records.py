@@ -10,9 +10,17 @@ import pyarrow as pa
 from sqlalchemy import Connection, Engine, select
 
 from errdetect import schemas
-from errdetect.data.database_tables import read_transaction, upsert_rows, write_transaction
+from errdetect.data.database_tables import (
+    read_transaction,
+    redacted_url,
+    upsert_rows,
+    write_transaction,
+)
+from errdetect.data.pseudonyms import KeySource, PseudonymKey, is_pseudonym, pseudonymise_ids
 from errdetect.data.review_versions import find_repeated_versions, known_at
+from errdetect.errors import DataError, error_message
 from errdetect.ledger import table_definitions as tables
+from errdetect.ledger.pseudonym_records import current_fingerprint, record_key, require_key
 from errdetect.ledger.row_conversion import (
     frame_to_rows,
     id_condition,
@@ -63,6 +71,7 @@ class ReviewRecords:
     """The part of a `Ledger` that holds the reviews it took in."""
 
     engine: Engine
+    key: KeySource | None
 
     def ingest(self, frame: pd.DataFrame, at: datetime) -> IngestCounts:
         """Add finished reviews, and corrections of known ones.
@@ -83,6 +92,12 @@ class ReviewRecords:
         IngestCounts
             A review_id recorded with other values at the same moment is a conflict: the recorded
             one stays.
+
+        Raises
+        ------
+        DataError
+            Where a column is missing, or reviewers have names and the ledger was opened without the key of
+            their pseudonyms, or with another one.
 
         Examples
         --------
@@ -115,9 +130,16 @@ class ReviewRecords:
         """
         require_columns(frame, [c.name for c in schemas.REVIEWS if c.required], "The reviews")
         stamped = frame.assign(known_at=known_at(frame), ingested_at=pd.Timestamp(to_utc(at)))
+        key = self._needed_key(frame)
+        if key is not None:
+            names = pseudonymise_ids(stamped["reviewer_id"], salt=key.secret)
+            stamped = stamped.assign(reviewer_id=names)
         rows = frame_to_rows(stamped, tables.REVIEWS)
         given = rows_to_frame(([row[name] for name in _NAMES] for row in rows), _SCHEMA)
         with write_transaction(self.engine) as connection:
+            if key is not None:
+                require_key(current_fingerprint(connection), key, redacted_url(self.engine.url))
+                record_key(connection, key, at)
             known = _known_reviews(connection, given["review_id"].unique().tolist())
             every = pd.concat([known, given], ignore_index=True)
             copy, conflict = (mask[len(known) :] for mask in find_repeated_versions(every))
@@ -146,6 +168,29 @@ class ReviewRecords:
                     at,
                 )
         return counts
+
+    def _needed_key(self, frame: pd.DataFrame) -> PseudonymKey | None:
+        """Return the key if these reviews name reviewers by other ids than pseudonyms."""
+        if "reviewer_id" not in frame:
+            return None
+        names = frame["reviewer_id"].dropna().astype("str")
+        if is_pseudonym(names).all():
+            return None
+        if self.key is None:
+            do = "Open the ledger with the key: open_ledger(url, key)."
+            what = "Reviewers in the ledger"
+            raise DataError(error_message(what, "have pseudonyms", "ids and no key", do))
+        return self.key()
+
+    def fingerprint(self) -> str | None:
+        """Return the fingerprint of the key of reviewers' pseudonyms; None if it has none."""
+        with read_transaction(self.engine) as connection:
+            return current_fingerprint(connection)
+
+    def accept_key(self, key: PseudonymKey, *, at: datetime) -> bool:
+        """Accept a new key for the pseudonyms from now on; return whether it is another one."""
+        with write_transaction(self.engine) as connection:
+            return record_key(connection, require_key(None, key, redacted_url(self.engine.url)), at)
 
     def reviews(self, ids: Sequence[str] | None = None) -> pd.DataFrame:
         """Return every version of the reviews by moment, then id, in the form of `read_reviews`.

@@ -15,31 +15,57 @@ from errdetect.data.database_tables import (
     redacted_url,
     write_transaction,
 )
+from errdetect.data.pseudonyms import KeySource
 from errdetect.errors import DataError, error_message
+from errdetect.ledger.pseudonym_records import has_plain_ids, require_key
 from errdetect.ledger.table_definitions import VERSION_TABLE
 
-__all__ = ["is_current", "schema_version", "upgrade_ledger"]
+__all__ = ["is_current", "is_readable", "schema_version", "upgrade_ledger"]
+
+#: The version from which on only reviewers' ids change, not the tables.
+_TABLES = "0003"
 
 _FOLDER = Path(__file__).parent / "migrations"
 _ONE_AT_A_TIME = threading.Lock()  # Alembic keeps the running migration in a global
 
 
-def upgrade_ledger(engine: Engine) -> None:
+def upgrade_ledger(engine: Engine, key: KeySource | None = None) -> bool:
     """Create or upgrade the ledger's tables; concurrent processes take turns.
+
+    Parameters
+    ----------
+    engine
+        The ledger's.
+    key
+        Makes the pseudonyms of reviewers whom earlier versions recorded by their ids; without it these stay
+        until the ledger is opened with one.
+
+    Returns
+    -------
+    bool
+        Whether ids were replaced by pseudonyms.
 
     Raises
     ------
     DataError
         If a newer errdetect created the tables, or they cannot be created.
     """
-    if is_current(engine):
-        return
+    if is_current(engine) or (key is None and is_readable(engine)):
+        return False
     config = _migrations()
     if engine.dialect.name == "sqlite":
         enable_wal(engine)
     with _ONE_AT_A_TIME, write_transaction(engine) as connection:
         config.attributes["connection"] = connection
+        command.upgrade(config, _TABLES)
+        plain = has_plain_ids(connection)
+        if plain and key is None:
+            return False
+        if plain and key is not None:
+            found = require_key(None, key(), redacted_url(engine.url))
+            config.attributes["key"] = lambda: found
         command.upgrade(config, "head")
+    return plain
 
 
 def is_current(engine: Engine) -> bool:
@@ -52,6 +78,12 @@ def is_current(engine: Engine) -> bool:
     """
     scripts = ScriptDirectory.from_config(_migrations())
     return _current_version(engine, scripts) == scripts.get_current_head()
+
+
+def is_readable(engine: Engine) -> bool:
+    """Whether the ledger's tables are up to date, if not the reviewers' names in them."""
+    scripts = ScriptDirectory.from_config(_migrations())
+    return _current_version(engine, scripts) in (_TABLES, scripts.get_current_head())
 
 
 def _migrations() -> Config:

@@ -1,13 +1,12 @@
 """Scorecards of sites and reviewers: estimates with intervals, suppressed where data are few."""
 
-import hashlib
-import hmac
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from errdetect.data.pseudonyms import pseudonymise_ids
 from errdetect.errors import DataError, error_message
 from errdetect.reviewers.error_rates import RATES
 from errdetect.reviewers.reviewer_model import ReviewerModel
@@ -85,8 +84,6 @@ MEASURES = (
     "minutes",
 )
 
-_SHORTEST_SALT = 16  # bytes
-
 
 @dataclass(frozen=True)
 class _MeasureIntervals:
@@ -96,49 +93,6 @@ class _MeasureIntervals:
     low: Floats
     high: Floats
     n: Floats
-
-
-def pseudonymise_ids(reviewer_id: "pd.Series[str]", *, salt: bytes) -> "pd.Series[str]":
-    """Replace names by keyed hashes: the same name and salt give the same pseudonym.
-
-    Anyone with the salt can identify reviewers by trying all names, so restrict access to it.
-
-    Parameters
-    ----------
-    reviewer_id
-        Names; missing ones stay missing.
-    salt
-        A secret of at least 16 bytes.
-
-    Returns
-    -------
-    pandas.Series
-        `reviewer-` and 12 hexadecimal digits (HMAC-SHA-256), index as given.
-
-    Raises
-    ------
-    DataError
-        If the salt is too short.
-
-    Examples
-    --------
-    >>> pseudonymise_ids(pd.Series(["ann"]), salt=b"sixteen bytes or more").tolist()
-    ['reviewer-a73f7456b484']
-    """
-    if len(salt) < _SHORTEST_SALT:
-        raise DataError(
-            error_message(
-                "The salt of pseudonyms",
-                f"have at least {_SHORTEST_SALT} bytes",
-                len(salt),
-                "Generate one with `python -c 'import secrets; print(secrets.token_hex())'`.",
-            )
-        )
-    known = {
-        name: "reviewer-" + hmac.new(salt, name.encode(), hashlib.sha256).hexdigest()[:12]
-        for name in reviewer_id.dropna().unique()
-    }
-    return reviewer_id.map(known).astype("str")
 
 
 def build_scorecards(

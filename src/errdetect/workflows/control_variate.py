@@ -23,7 +23,6 @@ from errdetect.estimation.queue_sample import (
 )
 from errdetect.features.point_in_time_features import PointInTimeFeatures
 from errdetect.labels.intake_account import IntakeRow, excluded_rows
-from errdetect.ledger.ledger import find_ledger
 from errdetect.model.bundle import ModelBundle
 from errdetect.model.ensemble_members import FitOptions
 from errdetect.model.registry import ModelRegistry
@@ -32,6 +31,7 @@ from errdetect.reviewers.deviations import Deviations
 from errdetect.schemas import AUDIT, GOLDEN, RE_REVIEW, SCORES
 from errdetect.snapshot import Snapshot
 from errdetect.workflows.load_data import AUTO, Progress, free_threads
+from errdetect.workflows.project_ledger import find_project_ledger
 from errdetect.workflows.reviewer_quality import (
     deviation_notes,
     note_leaning_rates,
@@ -122,7 +122,7 @@ def queue_sample(config: Config, snapshot: Snapshot) -> tuple[Snapshot, pd.DataF
 
 
 def _scores_in_ledger(config: Config) -> pd.DataFrame | None:
-    ledger = find_ledger(config.ledger_url())
+    ledger = find_project_ledger(config)
     if ledger is None:
         return None
     with ledger:

@@ -23,9 +23,9 @@ from errdetect.integrations.queue_export import (
     write_queue,
 )
 from errdetect.labels.intake_account import Intake, IntakeRow, decision_rows
-from errdetect.ledger.ledger import find_ledger
 from errdetect.workflows.load_data import Progress
 from errdetect.workflows.own_inputs import refuse_own_inputs
+from errdetect.workflows.project_ledger import find_project_ledger
 from errdetect.workflows.run_description import describe_step
 
 __all__ = ["DATABASE", "ExportResult", "export"]
@@ -169,7 +169,7 @@ def _check_format(form: str, out: str | Path) -> None:
 
 def _open_queue(config: Config) -> pd.DataFrame:
     """Read the ledger's queued decisions without a review yet."""
-    ledger = find_ledger(config.ledger_url())
+    ledger = find_project_ledger(config)
     if ledger is None:
         do = "Name a queue.parquet with --queue, or score with a ledger first."
         raise DataError(error_message("The queue", "be in the ledger or in a file", "neither", do))

@@ -3,13 +3,17 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+import pandas as pd
+
 from errdetect.config import Config
+from errdetect.data.pseudonyms import is_pseudonym, pseudonymise_ids
 from errdetect.data.table_reading import iter_decisions
 from errdetect.errors import ConfigError, ModelError, error_message
 from errdetect.ledger.forgetting import forget_account, forget_reviewer
-from errdetect.ledger.ledger import find_ledger
+from errdetect.ledger.ledger import Ledger
 from errdetect.model.registry import ModelRegistry
 from errdetect.workflows.load_data import Progress
+from errdetect.workflows.project_ledger import find_project_ledger, project_key
 
 __all__ = ["ForgetResult", "forget"]
 
@@ -79,18 +83,28 @@ def forget(
         do = "Give --account ID or --reviewer ID."
         raise ConfigError([error_message("forget", "name an account or a reviewer", got, do)])
     moment = at or datetime.now(UTC)
-    ledger = find_ledger(config.ledger_url())
+    ledger = find_project_ledger(config)
     counts = (0, 0, 0)
     if ledger is not None:
         with ledger:
             if reviewer is not None:
-                counts = (forget_reviewer(ledger.engine, reviewer, at=moment), 0, 0)
+                names = _reviewer_names(config, ledger, reviewer)
+                counts = (forget_reviewer(ledger.engine, names, at=moment), 0, 0)
             else:
                 progress("looking up the account's decisions")
                 own = _decisions_of(config, str(account))
                 counts = (0, *forget_account(ledger.engine, str(account), own, at=moment))
     who = "account" if reviewer is None else "reviewer"
     return ForgetResult(who, *counts, remains=_remains(config, who))
+
+
+def _reviewer_names(config: Config, ledger: Ledger, reviewer: str) -> set[str]:
+    """Return the names that the ledger may have of a reviewer."""
+    given = pd.Series([reviewer], dtype="str")
+    if ledger.fingerprint() is None or is_pseudonym(given).all():
+        return {reviewer}
+    key = project_key(config, ledger)
+    return {reviewer, str(pseudonymise_ids(given, salt=key.secret)[0])}
 
 
 def _decisions_of(config: Config, account: str) -> list[str]:

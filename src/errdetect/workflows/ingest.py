@@ -14,10 +14,11 @@ from errdetect.data.atomic_writing import write_parquet
 from errdetect.data.sources import Sources, shown_path, source_label
 from errdetect.data.table_reading import TableRead, iter_decisions, read_reviews
 from errdetect.integrations.label_studio import convert_label_studio, find_exports
-from errdetect.ledger.ledger import Ledger, open_ledger
+from errdetect.ledger.ledger import Ledger
 from errdetect.schemas import LABEL_STUDIO_IDS, REJECTS
 from errdetect.workflows.load_data import Progress
 from errdetect.workflows.own_inputs import refuse_own_inputs
+from errdetect.workflows.project_ledger import open_project_ledger
 from errdetect.workflows.run_description import describe_step
 
 __all__ = ["IngestResult", "ingest"]
@@ -107,7 +108,7 @@ def ingest(
     refuse_own_inputs(config, files=(rejected,), sources=(reviews,))
     progress("reading reviews")
     read = _read_reviews(config, reviews)
-    with open_ledger(config.ledger_url()) as ledger:
+    with open_project_ledger(config) as ledger:
         frame = _with_known_ids(read.frame, ledger)
         faults = _review_faults(frame, ledger, config, progress)
         progress("writing to the ledger")

@@ -23,8 +23,8 @@ from errdetect.data.table_reading import (
 from errdetect.errors import ConfigError, error_message, escape_hidden
 from errdetect.labels.decision_labels import MATURITY
 from errdetect.labels.intake_account import check_lost_sample
-from errdetect.ledger.ledger import find_ledger
 from errdetect.snapshot import LabelRules, ReadSummary, Snapshot, empty_reviews
+from errdetect.workflows.project_ledger import find_project_ledger, link_reviewers, written_by
 
 __all__ = [
     "AUTO",
@@ -218,7 +218,11 @@ def excluded_reviews(
             if mark and kind in ("site", "reviewer")
             else ("reviewer_id", entry)
         )
-        own = (reviews[column] == name).to_numpy(dtype=bool, na_value=False)
+        own = (
+            written_by(config, reviews[column], name).to_numpy(dtype=bool)
+            if column == "reviewer_id"
+            else (reviews[column] == name).to_numpy(dtype=bool, na_value=False)
+        )
         if not own.any():
             notes.append(f"labels.exclude_reviewers: no review is by {escape_hidden(entry)[:60]}")
         out |= own
@@ -250,11 +254,14 @@ def load_reviews(config: Config, *, progress: Progress) -> TableRead | None:
         progress("reading reviews")
         paths = config.data_paths(config.data.reviews)
         read = read_reviews(paths, columns=config.data.columns)
-    ledger = find_ledger(config.ledger_url())
+    ledger = find_project_ledger(config)
     if ledger is None:
         return read
     with ledger:
-        return add_ledger_reviews(read, ledger.reviews(), ledger.place)
+        recorded = ledger.reviews()
+        if read is not None:
+            recorded = link_reviewers(config, ledger, read.frame, recorded)
+        return add_ledger_reviews(read, recorded, ledger.place)
 
 
 def load_draws(
@@ -281,7 +288,7 @@ def load_draws(
     if config.data.draws is not None:
         progress("reading draws")
         read = read_draws(config.data_paths(config.data.draws), columns=config.data.columns)
-    ledger = find_ledger(config.ledger_url())
+    ledger = find_project_ledger(config)
     if ledger is not None:
         with ledger:
             read = add_ledger_draws(read, ledger.draws(before=drawn_before), ledger.place)

@@ -24,7 +24,6 @@ from errdetect.estimation.audit_plan import plan_audit as draw_audit
 from errdetect.estimation.misclassification import golden_misclassification, site_shares
 from errdetect.labels.intake_account import Intake
 from errdetect.ledger.audit_records import AuditDraw
-from errdetect.ledger.ledger import find_ledger, open_ledger
 from errdetect.ledger.row_conversion import to_utc
 from errdetect.schemas import ADJUDICATION, AUDIT, INTAKE
 from errdetect.snapshot import Snapshot
@@ -40,6 +39,7 @@ from errdetect.workflows.audit_receipt import (
 from errdetect.workflows.control_variate import champion_probability, find_champion
 from errdetect.workflows.load_data import LoadedData, Progress, load_snapshot
 from errdetect.workflows.own_inputs import refuse_own_inputs
+from errdetect.workflows.project_ledger import find_project_ledger, open_project_ledger
 from errdetect.workflows.run_description import ResultTables, champion_version, describe_run
 
 __all__ = ["PlanAuditResult", "plan_audit"]
@@ -340,7 +340,7 @@ def _left_out_notes(left_out: pd.DataFrame) -> list[str]:
 def _stamp(config: Config, draw_id: str, now: datetime, request: _Request) -> _Stamp:
     """Return when, until when and by whom; of a draw that the ledger has, as it was recorded."""
     due = None if request.due_at is None else to_utc(request.due_at)
-    ledger = find_ledger(config.ledger_url()) if config.audit.record else None
+    ledger = find_project_ledger(config) if config.audit.record else None
     if ledger is None:
         return _Stamp(now, due, request.drawn_by)
     with ledger:
@@ -361,7 +361,7 @@ def _record(config: Config, draw: _Draw, progress: Progress) -> str:
         return f"draw {draw_id} is not recorded in the ledger (audit.record: false)"
     progress("recording the draw in the ledger")
     record = AuditDraw(draw_id, stamp.drawn_at, stamp.due_at, stamp.by, draw.receipt)
-    with open_ledger(config.ledger_url()) as ledger:
+    with open_project_ledger(config) as ledger:
         ledger.record_draw(record, draw.plan.draws)
     return f"the ledger has recorded the draw as {draw_id}"
 

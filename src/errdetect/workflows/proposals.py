@@ -9,7 +9,7 @@ import pandas as pd
 from errdetect.changes.text_formatting import clean_text, format_optional_day
 from errdetect.config import Config
 from errdetect.errors import ConfigError, DataError, error_message
-from errdetect.ledger.ledger import find_ledger, open_ledger
+from errdetect.workflows.project_ledger import find_project_ledger, open_project_ledger
 
 __all__ = ["ProposalsResult", "proposals"]
 
@@ -117,10 +117,10 @@ def proposals(
     move = _requested_change(accept=accept, reject=reject, close=close, history=history)
     _check_options(move, by, effective)
     nothing = ProposalsResult(pd.DataFrame(columns=["state"]), pd.DataFrame(), None)
-    ledger = find_ledger(config.ledger_url())
+    ledger = find_project_ledger(config)
     if ledger is None and move is None and history is None:
         return nothing
-    with ledger or open_ledger(config.ledger_url()) as open_:
+    with ledger or open_project_ledger(config) as open_:
         if move is not None:
             name, state = move
             open_.move_proposal(

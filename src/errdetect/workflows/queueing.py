@@ -10,7 +10,6 @@ import pandas as pd
 from errdetect.config import Config
 from errdetect.errors import ConfigError, error_message
 from errdetect.estimation.queue_sample import QUEUED
-from errdetect.ledger.ledger import find_ledger, open_ledger
 from errdetect.ledger.run_records import ScoringRun
 from errdetect.queue.allocation import AccountLimit, Floor
 from errdetect.queue.review_value import (
@@ -36,6 +35,7 @@ from errdetect.queue.selection import (
 from errdetect.schemas import ERROR_KINDS, QUEUE
 from errdetect.snapshot import Snapshot
 from errdetect.workflows.control_variate import latest_scores
+from errdetect.workflows.project_ledger import find_project_ledger, open_project_ledger
 from errdetect.workflows.score_batches import ScoringSource
 
 __all__ = [
@@ -367,7 +367,7 @@ def draw_queue(
 
 def recorded_draw(config: Config, run: ScoringRun, terms: pd.DataFrame) -> QueueDraw | None:
     """Return the run's draw where the ledger has it: a repeated run is not drawn again."""
-    ledger = find_ledger(config.ledger_url()) if config.queue.record else None
+    ledger = find_project_ledger(config) if config.queue.record else None
     if ledger is None:
         return None
     with ledger:
@@ -399,7 +399,7 @@ def record_draw(
 ) -> pd.DataFrame:
     """Record the run; return the part of its queue that no other run queued in the meantime."""
     told = queue[QUEUE.names].drop(columns=["run_id", "scored_at"])
-    with open_ledger(config.ledger_url()) as ledger:
+    with open_project_ledger(config) as ledger:
         counts = ledger.record_run(run, told, scores[list(_CHANCES)])
         if not counts.already:
             return queue

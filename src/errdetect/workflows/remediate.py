@@ -19,7 +19,6 @@ from errdetect.data.provenance import Provenance
 from errdetect.data.renamed_columns import add_old_columns, schema_with_old_names
 from errdetect.errors import Refusal, error_message
 from errdetect.labels.intake_account import Intake
-from errdetect.ledger.ledger import find_ledger, open_ledger
 from errdetect.ledger.remediation_records import require_two_people
 from errdetect.remediation.confirmed_errors import (
     APPLIED,
@@ -39,6 +38,7 @@ from errdetect.reviewers.identifiability import VOTES
 from errdetect.schemas import INTAKE, PLAN
 from errdetect.workflows.load_data import Progress, load_snapshot
 from errdetect.workflows.own_inputs import refuse_own_inputs
+from errdetect.workflows.project_ledger import find_project_ledger, open_project_ledger
 from errdetect.workflows.run_description import ResultTables, describe_run
 
 __all__ = ["RemediateResult", "remediate"]
@@ -221,7 +221,7 @@ def _applier_and_approver(
 
 def _recorded_actions(config: Config) -> pd.DataFrame | None:
     """Read the recorded steps; never creates a ledger."""
-    ledger = find_ledger(config.ledger_url())
+    ledger = find_project_ledger(config)
     if ledger is None:
         return None
     with ledger:
@@ -235,7 +235,7 @@ def _record_plan(
     by, approved_by = people
     planned = plan.loc[(plan["status"] == PLANNED).to_numpy(bool), PLAN.names]
     back = plan[(plan["status"] == WITHDRAWN).to_numpy(bool)]
-    with open_ledger(config.ledger_url()) as ledger:
+    with open_project_ledger(config) as ledger:
         withdrawn = sum(
             ledger.withdraw_remediations(ids.tolist(), reason=str(reason), at=at, by=by)
             for reason, ids in back.groupby("reason", sort=True)["remediation_id"]

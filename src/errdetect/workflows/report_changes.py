@@ -31,11 +31,12 @@ from errdetect.errors import DataError
 from errdetect.estimation.audit_plan import USUAL_RATE
 from errdetect.estimation.error_rates import RateEstimates
 from errdetect.findings.findings import Findings
-from errdetect.ledger.ledger import Ledger, find_ledger, open_ledger
+from errdetect.ledger.ledger import Ledger
 from errdetect.remediation.whitelist import whitelist_table
 from errdetect.report.policy_tables import PROPOSED
 from errdetect.snapshot import Snapshot
 from errdetect.stats.multiple_testing import online_level
+from errdetect.workflows.project_ledger import find_project_ledger, open_project_ledger
 
 __all__ = [
     "QualityTargets",
@@ -78,7 +79,7 @@ def policy_briefs(
     found_at
         The moment up to which the findings know the log.
     """
-    ledger = find_ledger(config.ledger_url())
+    ledger = find_project_ledger(config)
     known = None
     if ledger is not None:
         with ledger:
@@ -127,7 +128,7 @@ def record_briefs(config: Config, briefs: tuple[Brief, ...], *, at: datetime) ->
     """
     if not briefs:
         return 0
-    with open_ledger(config.ledger_url()) as ledger:
+    with open_project_ledger(config) as ledger:
         new = new_proposals(briefs, ledger.proposals())
         return ledger.add_proposals(new, at=at) if len(new) else 0
 
@@ -147,7 +148,7 @@ def measured_effects(config: Config, snapshot: Snapshot) -> pd.DataFrame | None:
     DataFrame or None
         `measure_effects` with words: each row as text. None without accepted proposals.
     """
-    ledger = find_ledger(config.ledger_url())
+    ledger = find_project_ledger(config)
     if ledger is None:
         return None
     now = snapshot.as_of or snapshot.decisions["decided_at"].max()
@@ -403,7 +404,7 @@ def proposal_rows(
 
 
 def _known_proposals(config: Config) -> pd.DataFrame:
-    ledger = find_ledger(config.ledger_url())
+    ledger = find_project_ledger(config)
     if ledger is None:
         return pd.DataFrame(columns=["proposal_id", "finding_id", "state", "expected"])
     with ledger:
@@ -426,7 +427,7 @@ def discovery_level(config: Config, snapshot: Snapshot) -> float:
         The recorded level where a report of the same period was made before; else what the earlier
         periods leave.
     """
-    ledger = find_ledger(config.ledger_url())
+    ledger = find_project_ledger(config)
     if ledger is None:
         return online_level([])
     with ledger:
@@ -448,7 +449,7 @@ def ledger_problem(config: Config) -> str | None:
         From `load_config`; its ledger is created if needed.
     """
     try:
-        with open_ledger(config.ledger_url()) as ledger:
+        with open_project_ledger(config) as ledger:
             ledger.check_writable()
     except DataError as error:
         return str(error)
@@ -471,7 +472,7 @@ def record_discoveries(
     at
         The report's moment.
     """
-    with open_ledger(config.ledger_url()) as ledger:
+    with open_project_ledger(config) as ledger:
         ledger.record_discoveries(_period(snapshot), level, confirmed, at=at)
 
 

@@ -1,13 +1,8 @@
 """Reviewer quality for the report: scorecards under pseudonyms, agreement, inspection plans."""
 
-import errno
-import os
-import re
 import secrets
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
-from functools import cache
-from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -16,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from errdetect.config import Config
+from errdetect.data.pseudonyms import pseudonymise_ids, read_key
 from errdetect.errors import ConfigError, error_message, escape_hidden
 from errdetect.estimation.domains import segment_decisions
 from errdetect.estimation.error_rates import RateEstimates
@@ -36,109 +32,20 @@ from errdetect.reviewers.reviewer_model import ReviewerModel
 from errdetect.reviewers.scorecards import (
     build_scorecards,
     golden_items_needed,
-    pseudonymise_ids,
 )
 from errdetect.schemas import ADJUDICATION, AUDIT
 from errdetect.snapshot import Snapshot
 
 __all__ = [
-    "SALT",
     "ReviewerQuality",
     "check_reviewers",
     "deviation_cards",
     "deviation_notes",
     "note_leaning_rates",
-    "read_salt",
     "reviewer_deviations",
     "reviewer_quality",
     "shares_leaning_on_named",
 ]
-
-
-#: The file's name in the registry's folder.
-SALT = "reviewers.salt"
-
-_BYTES = 32
-
-
-def read_salt(folder: Path) -> bytes:
-    """Read the secret of the pseudonyms; create it on first use.
-
-    With the same file the same reviewer has the same pseudonym in every report; without it no one
-    can link pseudonyms to people. Only its owner may read it. Where there is none and the folder is
-    read-only, the secret is this process's own and kept nowhere.
-
-    Parameters
-    ----------
-    folder
-        The registry's; made if missing.
-
-    Returns
-    -------
-    bytes
-        32 bytes.
-
-    Raises
-    ------
-    ConfigError
-        Where the file is damaged or cannot be read or written. Its content is never shown.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> folder = Path(tempfile.mkdtemp())
-    >>> read_salt(folder) == read_salt(folder), len(read_salt(folder))
-    (True, 32)
-    """
-    place = folder / SALT
-    try:
-        if not place.exists():
-            try:
-                _create_salt(place)
-            except OSError as error:
-                if error.errno not in _READ_ONLY:
-                    raise
-                return _unsaved_salt()
-        text = place.read_bytes().strip()
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        do = "Let this user read and write the registry's folder, or set registry.path to another."
-        raise ConfigError(
-            [error_message(f"The salt file '{place}'", "be readable", reason, do)]
-        ) from error
-    if not re.fullmatch(rb"[0-9a-f]{%d}" % (2 * _BYTES), text):
-        got = f"{len(text)} bytes" if len(text) != 2 * _BYTES else "other characters"
-        do = "Restore it; or delete it to create a new one, which gives every reviewer a new pseudonym."
-        must = f"hold {2 * _BYTES} hexadecimal digits"
-        raise ConfigError([error_message(f"The salt file '{place}'", must, got, do)])
-    return bytes.fromhex(text.decode("ascii"))
-
-
-#: What an operating system says of a folder in which nothing may be written.
-_READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
-
-
-@cache
-def _unsaved_salt() -> bytes:
-    """Return a secret that lasts as long as this process."""
-    return secrets.token_bytes(_BYTES)
-
-
-def _create_salt(place: Path) -> None:
-    """Write a new secret whole or not at all; a concurrent second writer keeps the first one's."""
-    place.parent.mkdir(parents=True, exist_ok=True)
-    aside = place.with_name(f".{place.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(secrets.token_hex(_BYTES) + "\n")
-        try:
-            os.link(aside, place)
-        except FileExistsError:
-            return
-        except OSError:  # a file system without hard links
-            aside.replace(place)
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 _ALONE = "one reviewer"  # the figure would identify that person, pseudonym or not
@@ -149,7 +56,7 @@ _UNMEASURED = (
     "measured. Set it to model to measure them."
 )
 _UNSAVED = (
-    "The registry's folder is read-only, so reviewers have pseudonyms of this report only: another report "
+    "The folder of their key is read-only, so reviewers have pseudonyms of this report only: another report "
     "gives them others."
 )
 _NO_SITE = (
@@ -232,10 +139,10 @@ def reviewer_quality(config: Config, snapshot: Snapshot) -> ReviewerQuality:
     else:
         notes += model.notes
         named = bool(people["reviewer_id"].notna().any())
-        folder = config.path(config.registry.path)
-        salt = read_salt(folder) if named else secrets.token_bytes(32)
-        if named and not (folder / SALT).exists():
+        key = read_key(config.key_file()) if named else None
+        if key is not None and not key.saved:
             notes.append(_UNSAVED)
+        salt = secrets.token_bytes(32) if key is None else key.secret
         cards = _scorecard_rows(config, snapshot, model, salt, people)
     return ReviewerQuality(cards, _agreement_rows(config, snapshot), plans, tuple(notes))
 
@@ -472,7 +379,7 @@ def _named_rows(config: Config, deviations: Deviations) -> pd.DataFrame:
     named = deviations.named
     people = named["reviewer_id"].astype("str").where(named["reviewer_id"].notna(), None)
     if people.notna().any():
-        people = pseudonymise_ids(people, salt=read_salt(config.path(config.registry.path)))
+        people = pseudonymise_ids(people, salt=read_key(config.key_file()).secret)
     return named.assign(reviewer_id=people)
 
 

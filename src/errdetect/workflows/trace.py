@@ -8,8 +8,9 @@ from typing import Any
 from errdetect.config import Config
 from errdetect.data.provenance import Provenance, digest_value, read_provenance
 from errdetect.errors import DataError, ModelError, error_message
-from errdetect.ledger.ledger import Ledger, find_ledger
+from errdetect.ledger.ledger import Ledger
 from errdetect.workflows.champion import open_registry
+from errdetect.workflows.project_ledger import find_project_ledger
 from errdetect.workflows.run_description import resolved_config
 
 __all__ = ["TraceResult", "TraceStep", "trace"]
@@ -75,7 +76,7 @@ def trace(config: Config, what: str) -> TraceResult:
         origin = read_provenance(place)
         steps.append(TraceStep("output", what, _describe(origin, config)))
         versions += [origin.model_version] if origin.model_version else []
-    ledger = find_ledger(config.ledger_url())
+    ledger = find_project_ledger(config)
     if ledger is not None:
         with ledger:
             found, used = _trace_ledger(ledger, what)

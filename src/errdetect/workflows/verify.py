@@ -38,7 +38,6 @@ from errdetect.workflows.load_data import Progress
 from errdetect.workflows.plan_audit import plan_audit
 from errdetect.workflows.remediate import remediate
 from errdetect.workflows.report import report
-from errdetect.workflows.reviewer_quality import SALT
 from errdetect.workflows.run_description import (
     data_digests,
     resolved_config,
@@ -210,8 +209,8 @@ def _earlier_scores(config: Config, folder: Path, moment: datetime) -> Path | No
 
 @contextmanager
 def _no_new_salt(config: Config) -> Iterator[None]:
-    """Remove the pseudonym salt if there was none before."""
-    place = config.path(config.registry.path) / SALT
+    """Remove the key of the pseudonyms if there was none before."""
+    place = config.key_file()
     there = place.exists()
     try:
         yield

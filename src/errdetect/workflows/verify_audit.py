@@ -17,7 +17,6 @@ from errdetect.config import Config
 from errdetect.data.provenance import Provenance
 from errdetect.data.table_reading import read_decisions
 from errdetect.errors import escape_hidden
-from errdetect.ledger.ledger import find_ledger
 from errdetect.workflows.audit_receipt import (
     FRAME_COLUMNS,
     RECEIPT_FILE,
@@ -25,6 +24,7 @@ from errdetect.workflows.audit_receipt import (
     draw_again,
     draw_id_of,
 )
+from errdetect.workflows.project_ledger import find_project_ledger
 
 __all__ = ["check_receipt"]
 
@@ -135,7 +135,7 @@ def _check_record(receipt: _Receipt, run: Provenance, config: Config) -> Iterato
         yield f"its seed is {receipt.seed}, that of run.json is {run.seed}"
     if run.at is None or receipt.drawn_at != pd.Timestamp(run.at):
         yield f"it was drawn at {receipt.drawn_at}, by run.json at {run.at}"
-    ledger = find_ledger(config.ledger_url())
+    ledger = find_project_ledger(config)
     if ledger is None:
         return
     with ledger:

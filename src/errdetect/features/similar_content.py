@@ -12,7 +12,7 @@ All steps are integer arithmetic on arrays, identical on every machine.
 """
 
 import unicodedata
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -393,11 +393,9 @@ class SimilarContentIndex:
     ) -> Floats:
         """Return the columns of one kind, shape (n, 6), from the key with most evidence."""
         now, reviewed, at = moments
+        own: Sequence[Ints | None] = [None] * len(alikes) if counted is None else list(counted)
         counts = np.stack(
-            [
-                alike.counts(group, now, reviewed, None if counted is None else counted[k])
-                for k, (alike, group) in enumerate(zip(alikes, groups, strict=True))
-            ]
+            [a.counts(g, now, reviewed, n) for a, g, n in zip(alikes, groups, own, strict=True)]
         )
         latest = np.stack(
             [a.latest_verdict(g, reviewed) for a, g in zip(alikes, groups, strict=True)]

@@ -476,7 +476,8 @@ def erase_traces(engine: Engine, tables: Sequence[str]) -> bool:
             cursor = raw.cursor()
             cursor.execute("VACUUM")
             cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            return bool(cursor.fetchone()[0] == 0)
+            busy = cursor.fetchone()
+            return busy is None or bool(busy[0] == 0)
         finally:
             raw.close()
     except DATABASE_ERRORS:

@@ -1,6 +1,6 @@
 """Reading one sheet of an Excel workbook as a table of texts; formulas are never evaluated.
 
-A workbook is a zip archive that others made: its size, and the size of the grid that its cells span, are
+A workbook is a zip archive that others made: its size, and the size of the grid that it spans, are
 bounded before anything is loaded.
 """
 
@@ -18,9 +18,9 @@ from errdetect.errors import DataError, error_message, escape_hidden
 
 __all__ = ["Sheet", "read_sheet", "sheet_names"]
 
-#: Most bytes of a workbook, packed and unpacked, and most cells of the rectangle that a sheet spans.
-_PACKED, _UNPACKED, _CELLS = 200 << 20, 1 << 30, 60_000_000
-_CELL = re.compile(rb'<(?:\w+:)?(?:c|row)\b[^>]{0,200}?\br="([A-Z]{0,4})(\d{1,9})"')
+#: Most bytes of a workbook, packed and unpacked, and most places of the rectangle that a sheet spans.
+_PACKED, _UNPACKED, _PLACES = 200 << 20, 1 << 30, 60_000_000
+_PLACE = re.compile(rb'<(?:\w+:)?(?:c|row)\b[^>]{0,200}?\br="([A-Z]{0,4})(\d{1,9})"')
 _OLD = b"\xd0\xcf\x11\xe0"
 _HEADER_ROWS = 20
 #: Share of the widest row that a header fills: titles above it fill less.
@@ -114,13 +114,13 @@ def _unpack_bounded(content: bytes, shown: str) -> bytes:
 def _refuse_vast_grid(xml: bytes, shown: str) -> None:
     """Refuse a sheet whose far corner would make a grid that fills the memory."""
     row = column = 0
-    for match in _CELL.finditer(xml):
+    for match in _PLACE.finditer(xml):
         row = max(row, int(match[2]))
         number = 0
         for letter in match[1]:
             number = number * 26 + letter - 64
         column = max(column, number)
-    if row * max(column, 1) > _CELLS:
+    if row * max(column, 1) > _PLACES:
         raise _too_large(shown, f"a sheet of {row:,} rows and {column:,} columns")
 
 
@@ -175,7 +175,7 @@ def _any_value(rows: Sequence[Sequence[object]], place: int) -> bool:
 
 
 def _text(value: object, decimal: str, *, clock: bool) -> str | None:
-    """Write a cell as text: whole numbers without a point, times as ISO 8601."""
+    """Write a value as text: whole numbers without a point, times as ISO 8601."""
     if value is None or value == "":
         return None
     if isinstance(value, bool):

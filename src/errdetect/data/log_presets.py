@@ -153,16 +153,16 @@ def _decide(
     if not scores:
         empty = dict.fromkeys(("policy_id", "action", "score", "threshold"))
         return empty | {"moderator": preset, "moderator_version": answer.version}
-    limits = {name: thresholds.get(name, thresholds.get("default")) for name in scores}
+    at = {name: thresholds.get(name, thresholds.get("default")) for name in scores}
     flagged = answer.flagged or frozenset()
 
     def excess(name: str) -> tuple[bool, float, str]:
-        limit = limits[name]
+        limit = at[name]
         above = name in flagged if limit is None else scores[name] >= limit
         return above, scores[name] - (limit or 0.0), name
 
     top = max(scores, key=excess)
-    limit = limits[top]
+    limit = at[top]
     out: dict[str, Any] = {
         "policy_id": top,
         "action": "block" if excess(top)[0] else "allow",

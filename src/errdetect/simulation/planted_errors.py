@@ -191,7 +191,11 @@ def describe_planted(
         slices, account_clusters, ambiguous_policies, moderator_versions, policy_changes,
         reviewers (sites, reviewers, faults), design, and `world` if it is not the default one.
     """
-    crowd = {"sites": [], "reviewers": [], "faults": []}  # nobody knows who they are
+    crowd: dict[str, Any] = {
+        "sites": [],
+        "reviewers": [],
+        "faults": [],
+    }  # nobody knows who they are
     world = scene.world
     return {
         "slices": _planted_slices(decisions, scene),

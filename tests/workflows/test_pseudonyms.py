@@ -56,7 +56,7 @@ def test_no_id_of_a_reviewer_gets_into_the_ledger(shop, made, tmp_path):
     own = pd.read_parquet(made / "reviews.parquet")["reviewer_id"]
     assert is_pseudonym(names).all()
     assert names.nunique() == own.nunique()
-    assert "Qvist".encode() not in _bytes_below(tmp_path)
+    assert b"Qvist" not in _bytes_below(tmp_path)
     key = tmp_path / "m" / "reviewers.salt"
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
     assert key.read_bytes().strip() not in (tmp_path / "l.db").read_bytes()
@@ -165,13 +165,15 @@ def test_an_old_ledger_gets_pseudonyms_at_the_first_run(shop, made, tmp_path, mo
         f"'{MARK}{i % 3}', '2026-02-02 00:00:00')"
         for i in range(400)
     )
-    columns = "review_id, known_at, decision_id, reviewed_at, source, verdict, reviewer_id, ingested_at"
+    columns = (
+        "review_id, known_at, decision_id, reviewed_at, source, verdict, reviewer_id, ingested_at"
+    )
     with write_transaction(engine) as connection:
         connection.execute(text(f"INSERT INTO errdetect_reviews ({columns}) VALUES {values}"))
     engine.dispose()
     file = tmp_path / "l.db"
     file.chmod(0o644)
-    assert "Qvist".encode() in _bytes_below(tmp_path)
+    assert b"Qvist" in _bytes_below(tmp_path)
     with open_ledger(config.ledger_url()) as ledger:  # without the key it can be read
         assert ledger.reviews()["reviewer_id"].nunique() == 3
     with open_project_ledger(config) as ledger:
@@ -180,6 +182,6 @@ def test_an_old_ledger_gets_pseudonyms_at_the_first_run(shop, made, tmp_path, mo
     assert is_pseudonym(names).all()
     assert names.nunique() == 3
     assert events["note"].tolist() == ["3 reviewers of an earlier version got pseudonyms"]
-    assert "Qvist".encode() not in _bytes_below(tmp_path)
+    assert b"Qvist" not in _bytes_below(tmp_path)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert find_reviewer(config, f"{MARK}1").n_recorded == 133

@@ -84,7 +84,9 @@ def find_reviewer(
     if config.data.reviews is not None:
         progress("reading reviews")
         paths = config.data_paths(config.data.reviews)
-        own = read_reviews(paths, columns=config.data.columns).frame["reviewer_id"]
+        mapping = config.data.mapping("reviews")
+        read = read_reviews(paths, columns=config.data.columns, mapping=mapping)
+        own = read.frame["reviewer_id"]
     wanted = pseudonymise_ids(pd.Series([who], dtype="str"), salt=key.secret)[0]
     mine = own[pseudonymise_ids(own, salt=key.secret) == wanted]
     n_recorded = int((recorded == wanted).sum())

@@ -134,17 +134,33 @@ class ExpectedFlags:
         P(the decision is an error), from all but the vote itself.
     found, false_positive
         P(flag) of an error and of a correct decision.
+    log_odds
+        Log-odds of an error, from all votes; of a known answer, from none.
+    evidence
+        The vote's own part of these log-odds.
     """
 
     votes: Votes
     error: Floats
     found: Floats
     false_positive: Floats
+    log_odds: Floats
+    evidence: Floats
 
     @property
     def flag(self) -> Floats:
         """P(flag)."""
         return self.error * self.found + (1 - self.error) * self.false_positive
+
+    def error_without(self, group: Ints) -> Floats:
+        """Return P(error) from all votes but those of the vote's own group, shape (n_votes,)."""
+        pair = np.unique(np.stack([self.votes.unit, group]), axis=1, return_inverse=True)[1]
+        own = sum_by_group(pair, self.evidence, int(pair.max(initial=-1)) + 1)[pair]
+        known = np.full(int(self.votes.unit.max(initial=-1)) + 1, np.nan)
+        given = ~np.isnan(self.votes.truth)
+        known[self.votes.unit[given]] = self.votes.truth[given]
+        truth = known[self.votes.unit]
+        return np.where(np.isnan(truth), expit(self.log_odds - own), truth)
 
     def log_likelihood(self, found: Floats, false_positive: Floats, rows: Ints) -> Floats:
         """Return the log-likelihood of votes under other rates, shape (n_rows,)."""
@@ -204,12 +220,12 @@ def fit_expected_flags(votes: Votes, sound: Floats) -> ExpectedFlags:
         )
     vote = _evidence(votes.flags, found, false_positive) * np.where(live, sound, 0.0)
     total = sum_by_group(votes.unit, vote, n_units)
-    own = expit((model.logit() + total)[votes.unit] - vote)
+    log_odds = (model.logit() + total)[votes.unit]
+    own = expit(log_odds - vote)
     error = np.where(np.isnan(truth[votes.unit]), own, truth[votes.unit])
     golden = _rates(votes, error, np.where(live, 0.0, sound), found, false_positive, _GOLDEN_ITEMS)
-    return ExpectedFlags(
-        votes, error, np.where(live, found, golden[0]), np.where(live, false_positive, golden[1])
-    )
+    rates = np.where(live, found, golden[0]), np.where(live, false_positive, golden[1])
+    return ExpectedFlags(votes, error, *rates, log_odds, vote)
 
 
 def _evidence(flags: Floats, found: float, false_positive: float) -> Floats:

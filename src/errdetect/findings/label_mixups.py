@@ -3,6 +3,7 @@
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from errdetect.snapshot import Snapshot
@@ -109,8 +110,8 @@ def find_label_mixups(snapshot: Snapshot, *, minimum: int = 10) -> pd.DataFrame:
 
 
 def _suppress(
-    few: "np.ndarray[tuple[int], np.dtype[np.bool_]]", **figures: object
-) -> dict[str, object]:
+    few: npt.NDArray[np.bool_], **figures: npt.NDArray[np.float64]
+) -> dict[str, npt.NDArray[np.float64]]:
     return {name: np.where(few, np.nan, value) for name, value in figures.items()}
 
 

@@ -3,9 +3,15 @@
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
-from errdetect.labels.review_history import CORRECTED, NOT_YET_KNOWN, UNKNOWN_DECISION
+from errdetect.labels.review_history import (
+    CORRECTED,
+    NOT_YET_KNOWN,
+    UNKNOWN_DECISION,
+    to_datetime64,
+)
 from errdetect.schemas import ADJUDICATION, AUDIT, GOLDEN
 
 __all__ = ["DRAW_COLUMNS", "WORK_COLUMNS", "draw_progress", "weekly_reviews"]
@@ -61,13 +67,13 @@ def weekly_reviews(
     """
     ignored = [CORRECTED, NOT_YET_KNOWN, UNKNOWN_DECISION]
     kept = history[~history["standing"].isin(ignored).to_numpy(dtype=bool)]
-    age = (as_of - kept["known_at"]) // pd.Timedelta(days=7)
-    recent = kept[((age >= 0) & (age < weeks)).to_numpy(dtype=bool)]
+    age = _weeks_old(kept, as_of)
+    recent = kept[(age >= 0) & (age < weeks)]
     at = recent["position"].to_numpy(dtype=np.int64)
     when = decisions["decided_at"].array[np.maximum(at, 0)]
     delay = (recent["known_at"].array - when) / pd.Timedelta(days=1)
     live = (recent["source"] != GOLDEN).to_numpy(dtype=bool) & (at >= 0)
-    week = ((as_of - recent["known_at"]) // pd.Timedelta(days=7)).to_numpy(dtype=np.int64)
+    week = _weeks_old(recent, as_of)
     rows = pd.DataFrame(
         {
             "week_start": as_of - pd.to_timedelta(7 * (week + 1), unit="D"),
@@ -83,6 +89,12 @@ def weekly_reviews(
         median_minutes=("minutes", "median"),
     ).reset_index()
     return found[list(WORK_COLUMNS)]
+
+
+def _weeks_old(history: pd.DataFrame, as_of: pd.Timestamp) -> npt.NDArray[np.int64]:
+    """Return how many weeks ago each review became known; negative in the future."""
+    passed = (np.datetime64(as_of.tz_convert(None)) - to_datetime64(history["known_at"])) / _WEEK
+    return np.floor(passed).astype(np.int64)
 
 
 def draw_progress(

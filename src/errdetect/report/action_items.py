@@ -144,7 +144,7 @@ class Remedy:
 
 @dataclass(frozen=True)
 class Remedies:
-    """What reviews say should be put right: a line for each kind, and the penalties to revoke."""
+    """What reviews say should be reversed or corrected: a line for each kind, and the penalties to revoke."""
 
     lines: tuple[str, ...]
     rows: tuple[Remedy, ...]

@@ -145,7 +145,7 @@ class ReportContent:
         Accounts that the remediation plan whitelists, by the same rule: `account_id`, `policy_id`, `n`,
         `wrongful_rate`, `low`, `high`, `evidence`.
     remedies
-        What reviews say should be put right, as `schemas.PLAN`; see `direct_remedies`.
+        What reviews say should be reversed or corrected, as `schemas.PLAN`; see `direct_remedies`.
     pictures
         Pictures of reasons associated with errors; the page holds the first three.
     reasons_missing

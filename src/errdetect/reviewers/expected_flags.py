@@ -11,7 +11,7 @@ from errdetect.labels.review_history import to_datetime64
 from errdetect.schemas import GOLDEN
 from errdetect.stats.group_sums import sum_by_group
 
-__all__ = ["ExpectedFlags", "Votes", "fit_expected_flags", "read_votes"]
+__all__ = ["ExpectedFlags", "UnitModel", "Votes", "fit_expected_flags", "read_votes"]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -134,33 +134,17 @@ class ExpectedFlags:
         P(the decision is an error), from all but the vote itself.
     found, false_positive
         P(flag) of an error and of a correct decision.
-    log_odds
-        Log-odds of an error, from all votes; of a known answer, from none.
-    evidence
-        The vote's own part of these log-odds.
     """
 
     votes: Votes
     error: Floats
     found: Floats
     false_positive: Floats
-    log_odds: Floats
-    evidence: Floats
 
     @property
     def flag(self) -> Floats:
         """P(flag)."""
         return self.error * self.found + (1 - self.error) * self.false_positive
-
-    def error_without(self, group: Ints) -> Floats:
-        """Return P(error) from all votes but those of the vote's own group, shape (n_votes,)."""
-        pair = np.unique(np.stack([self.votes.unit, group]), axis=1, return_inverse=True)[1]
-        own = sum_by_group(pair, self.evidence, int(pair.max(initial=-1)) + 1)[pair]
-        known = np.full(int(self.votes.unit.max(initial=-1)) + 1, np.nan)
-        given = ~np.isnan(self.votes.truth)
-        known[self.votes.unit[given]] = self.votes.truth[given]
-        truth = known[self.votes.unit]
-        return np.where(np.isnan(truth), expit(self.log_odds - own), truth)
 
     def log_likelihood(self, found: Floats, false_positive: Floats, rows: Ints) -> Floats:
         """Return the log-likelihood of votes under other rates, shape (n_rows,)."""
@@ -199,7 +183,7 @@ def fit_expected_flags(votes: Votes, sound: Floats) -> ExpectedFlags:
     truth = np.full(n_units, np.nan)
     known = ~np.isnan(votes.truth)
     truth[votes.unit[known]] = votes.truth[known]
-    model = _UnitModel.start(votes, first, trust, sound)
+    model = UnitModel.start(votes, first, trust, sound)
     found, false_positive = _FOUND, _FALSE_POSITIVE
     before = np.full(n_units, np.inf)
     for _ in range(_ROUNDS):
@@ -220,12 +204,12 @@ def fit_expected_flags(votes: Votes, sound: Floats) -> ExpectedFlags:
         )
     vote = _evidence(votes.flags, found, false_positive) * np.where(live, sound, 0.0)
     total = sum_by_group(votes.unit, vote, n_units)
-    log_odds = (model.logit() + total)[votes.unit]
-    own = expit(log_odds - vote)
+    own = expit((model.logit() + total)[votes.unit] - vote)
     error = np.where(np.isnan(truth[votes.unit]), own, truth[votes.unit])
     golden = _rates(votes, error, np.where(live, 0.0, sound), found, false_positive, _GOLDEN_ITEMS)
-    rates = np.where(live, found, golden[0]), np.where(live, false_positive, golden[1])
-    return ExpectedFlags(votes, error, *rates, log_odds, vote)
+    return ExpectedFlags(
+        votes, error, np.where(live, found, golden[0]), np.where(live, false_positive, golden[1])
+    )
 
 
 def _evidence(flags: Floats, found: float, false_positive: float) -> Floats:
@@ -249,7 +233,7 @@ def _rates(
 
 
 @dataclass
-class _UnitModel:
+class UnitModel:
     """Log-odds of an error of each unit: slope, constant and group effects."""
 
     score: Floats
@@ -260,7 +244,20 @@ class _UnitModel:
     effects: list[Floats]
 
     @classmethod
-    def start(cls, votes: Votes, first: Ints, trust: Floats, sound: Floats) -> "_UnitModel":
+    def start(cls, votes: Votes, first: Ints, trust: Floats, sound: Floats) -> "UnitModel":
+        """Return the model before the first step.
+
+        Parameters
+        ----------
+        votes
+            The votes.
+        first
+            A vote of each unit, shape (n_units,).
+        trust
+            Weight of each unit, shape (n_units,).
+        sound
+            Weight of each vote, shape (n_votes,).
+        """
         groups = votes.groups[:, first]
         live = ~votes.golden
         rate = float(np.average(votes.flags[live], weights=sound[live])) if live.any() else 0.1

@@ -10,7 +10,8 @@ from scipy.special import expit, ndtr
 from scipy.stats import beta
 
 from errdetect.reviewers.error_rates import RATES
-from errdetect.reviewers.expected_flags import fit_expected_flags, read_votes
+from errdetect.reviewers.expected_flags import UnitModel, Votes, read_votes
+from errdetect.stats.group_sums import sum_by_group
 from errdetect.stats.intervals import rate_difference
 from errdetect.stats.multiple_testing import benjamini_hochberg
 
@@ -31,6 +32,7 @@ _BINS = 40
 #: Items that the usual rate of all sites is worth, before a site's own.
 _PRIOR_ITEMS = 4.0
 _PRIOR_RATES = (0.1, 0.05)
+_ROUNDS, _SETTLED = 60, 5e-4
 #: Largest false discovery rate among the needs.
 _LEVEL = 0.05
 #: P(violates) from which a case shows a mistake well enough to train with.
@@ -79,7 +81,8 @@ def find_training_needs(
 
     Examples
     --------
-    >>> find_training_needs(pd.DataFrame({"site": []}), pd.DataFrame()).empty
+    >>> nobody = pd.DataFrame({"site": ["Riga"], "position": [0]})
+    >>> find_training_needs(nobody, pd.DataFrame({"decision_id": ["d"]})).empty
     True
     """
     named = verdicts[verdicts["site"].notna() & (verdicts["position"] >= 0)]
@@ -137,23 +140,97 @@ def _read_answers(
         flags=says != enforced, true_error=np.where(np.isnan(true), np.nan, true != enforced)
     )
     votes = read_votes(action, decisions, p_error)
-    expected = fit_expected_flags(votes, np.ones(len(votes)))
     site = np.searchsorted(np.array(sites, dtype=object), verdicts["site"].to_numpy(object))
-    wrong = expected.error_without(site.astype(np.int64))
     policy, policies = pd.factorize(verdicts["policy_id"], sort=True)
-    _, item, count = np.unique(
-        np.stack([votes.unit, site]), axis=1, return_inverse=True, return_counts=True
-    )
+    pair = np.stack([votes.unit, site])
+    _, item, count = np.unique(pair, axis=1, return_inverse=True, return_counts=True)
+    raters = _Raters(votes, site, policy, says, enforced, item, 1 / count[item])
     return _Answers(
         site=site.astype(np.int64),
         policy=policy.astype(np.int64),
         policies=[str(name) for name in policies],
         position=verdicts["position"].to_numpy(np.int64),
         says=says,
-        violates=np.where(enforced, 1 - wrong, wrong),
+        violates=_violates_by_the_others(raters),
         known=~np.isnan(true),
-        weight=1 / count[item],
+        weight=raters.weight,
     )
+
+
+@dataclass(frozen=True)
+class _Raters:
+    """Votes, each by a site on a policy; arrays of shape (n_votes,)."""
+
+    votes: Votes
+    site: Ints
+    policy: Ints
+    says: npt.NDArray[np.bool_]
+    enforced: npt.NDArray[np.bool_]
+    item: Ints  # the pair of unit and site
+    weight: Floats
+
+
+def _violates_by_the_others(raters: _Raters) -> Floats:
+    """Return P(violates) of each vote's item from all but the votes of its own site.
+
+    Dawid and Skene's EM where each site has rates of its own on each policy, which lean on all
+    sites' there, and errors have a logistic prior by side, policy, month and P(error).
+    """
+    votes, size = raters.votes, int(raters.votes.unit.max()) + 1
+    truth = np.full(size, np.nan)
+    given = ~np.isnan(votes.truth)
+    truth[votes.unit[given]] = votes.truth[given]
+    first = np.zeros(size, dtype=np.int64)
+    first[votes.unit[::-1]] = np.arange(len(votes))[::-1]
+    # Golden items are chosen: they say what reviewers do, not how often machines err.
+    trust = np.where(votes.golden[first], 0.0, 1.0)
+    model = UnitModel.start(votes, first, trust, np.where(votes.golden, 0.0, 1.0))
+    rates = tuple(np.full(len(votes), rate) for rate in _PRIOR_RATES)
+    before = np.full(size, np.inf)
+    for _ in range(_ROUNDS):
+        part = _vote_evidence(raters, *rates)
+        odds = model.logit() + sum_by_group(votes.unit, part, size)
+        error = np.where(np.isnan(truth), expit(odds), truth)
+        if np.abs(error - before).max() < _SETTLED:
+            break
+        before = error
+        model.step(error)
+        rates = _cell_rates(raters, error[votes.unit])
+    own = sum_by_group(raters.item, part, int(raters.item.max()) + 1)[raters.item]
+    known = truth[votes.unit]
+    wrong = np.where(np.isnan(known), expit(odds[votes.unit] - own), known)
+    return np.where(raters.enforced, 1 - wrong, wrong)
+
+
+def _vote_evidence(raters: _Raters, missed: Floats, wrongful: Floats) -> Floats:
+    """Return each vote's part of the log-odds of an error."""
+    yes = np.log((1 - missed) / wrongful)
+    no = np.log(missed / (1 - wrongful))
+    violating = np.where(raters.says, yes, no)
+    return np.asarray(np.where(raters.enforced, -violating, violating) * raters.weight, np.float64)
+
+
+def _cell_rates(raters: _Raters, error: Floats) -> tuple[Floats, Floats]:
+    """Return the rates of each vote's site on its policy, leaning on all sites' there."""
+    violates = np.where(raters.enforced, 1 - error, error)
+    found = []
+    for share, mistaken, prior in (
+        (violates, ~raters.says, _PRIOR_RATES[0]),
+        (1 - violates, raters.says, _PRIOR_RATES[1]),
+    ):
+        weight = share * raters.weight
+        policy = _leaning(raters.policy, weight, mistaken, np.full(len(error), prior))
+        cell = raters.policy * (int(raters.site.max()) + 1) + raters.site
+        found.append(np.clip(_leaning(cell, weight, mistaken, policy), 0.002, 0.9))
+    return found[0], found[1]
+
+
+def _leaning(group: Ints, weight: Floats, mistaken: npt.NDArray[np.bool_], prior: Floats) -> Floats:
+    """Return each group's share of mistakes, leaning on a prior rate, for every vote."""
+    size = int(group.max()) + 1
+    total = sum_by_group(group, weight, size)[group]
+    mistakes = sum_by_group(group, weight * mistaken, size)[group]
+    return np.asarray((mistakes + _PRIOR_ITEMS * prior) / (total + _PRIOR_ITEMS), np.float64)
 
 
 @dataclass(frozen=True)

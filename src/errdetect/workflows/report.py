@@ -200,7 +200,7 @@ def training_parts(
     needs = find_training_needs(
         snapshot.verdicts,
         snapshot.decisions,
-        None if known is None else known.to_numpy(np.float64),
+        None if known is None else np.asarray(known, np.float64),
         minimum=config.report.min_group,
     )
     alone = needs["site"].isin(one_reviewer_sites(snapshot)).to_numpy(bool)
@@ -280,12 +280,14 @@ def rate_tables(
         if (name,) in found.by_group:
             estimates[name] = found.by_group[(name,)]
     halves = found.by_group[("policy_id", HALF)]
-    markets = {"policy_markets": rows} if (rows := found.by_group.get(_MARKETS)) is not None else {}
-    return markets | {
+    tables: dict[str, pd.DataFrame | dict[str, pd.DataFrame]] = {
         "estimates": estimates,
         "trend": found.by_group[(PERIOD,)],
         "trend_by": halves.rename(columns={HALF: PERIOD}),
     }
+    if _MARKETS in found.by_group:
+        tables["policy_markets"] = found.by_group[_MARKETS]
+    return tables
 
 
 def _period_starts(moments: pd.Series, period: str) -> pd.Series:

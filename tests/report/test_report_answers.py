@@ -82,7 +82,7 @@ def test_a_rate_that_is_hardly_known_has_no_shade():
         for row in heat.rows
         for m, s in zip(heat.columns, row.squares, strict=True)
     }
-    assert (squares["a", "DE"].said, squares["a", "DE"].shade) == (None, 0)
+    assert (squares["a", "DE"].rate, squares["a", "DE"].shade) == (None, 0)
     assert squares["b", "FR"].shade == 5
     assert squares["b", "FR"].sure == "above"
     assert heat.n_known == 3

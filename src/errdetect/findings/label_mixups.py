@@ -75,12 +75,12 @@ def find_label_mixups(snapshot: Snapshot, *, minimum: int = 10) -> pd.DataFrame:
     audited = pd.DataFrame(
         {"from": cited.to_numpy()[at], "to": correct.to_numpy()[at], "w": weight, "w2": weight**2}
     )
-    whole = audited.groupby("from").agg(w=("w", "sum"), w2=("w2", "sum"), n=("w", "size"))
+    cited_total = audited.groupby("from").agg(w=("w", "sum"), w2=("w2", "sum"), n=("w", "size"))
     pairs = audited[audited["from"] != audited["to"]].groupby(["from", "to"])
     mixed = pairs.agg(w=("w", "sum"), n=("w", "size")).reset_index()
     if mixed.empty:
         return pd.DataFrame({name: [] for name in MIXUP_COLUMNS})
-    base = whole.loc[mixed["from"]].reset_index(drop=True)
+    base = cited_total.loc[mixed["from"]].reset_index(drop=True)
     share = (mixed["w"] / base["w"]).to_numpy(np.float64)
     limits = wilson(share, (base["w"] ** 2 / base["w2"]).to_numpy(np.float64))
     few = (base["n"] < minimum).to_numpy(bool)

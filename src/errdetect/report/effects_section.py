@@ -100,8 +100,8 @@ def read_effects(frame: pd.DataFrame | None, names: Mapping[str, str]) -> Effect
     if frame is None or not has_rows(frame):
         return None
     require_columns(frame, _COLUMNS, "effects")
-    whole = frame[frame["measure"] == "error_rate"]
-    rows = to_records(whole.sort_values("effective_from", ascending=False, kind="stable"))
+    overall = frame[frame["measure"] == "error_rate"]
+    rows = to_records(overall.sort_values("effective_from", ascending=False, kind="stable"))
     rates = [finite_or_none(row[name]) for row in rows for name in ("before", "after", "without")]
     axis = choose_axis([rate for rate in rates if rate is not None] or [1.0])
     return EffectsChart(axis, tuple(_read_effect(row, names, axis) for row in rows))

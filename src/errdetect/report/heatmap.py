@@ -31,7 +31,7 @@ class HeatmapSquare:
 
     Parameters
     ----------
-    said
+    rate
         Its error rate; None where too few were reviewed, or the interval is wider than 40 points.
     shade
         0 to 5, by the rate; whatever the interval, a rate that is not known has none.
@@ -41,7 +41,7 @@ class HeatmapSquare:
         Reviewed decisions, as text.
     """
 
-    said: IntervalEstimate | None
+    rate: IntervalEstimate | None
     shade: int
     sure: str
     n: str
@@ -49,12 +49,12 @@ class HeatmapSquare:
     @property
     def value(self) -> str:
         """The rate as text."""
-        return format_percent(self.said.estimate) if self.said else ""
+        return format_percent(self.rate.estimate) if self.rate else ""
 
     @property
     def span(self) -> str:
         """Its interval as text."""
-        return format_interval(self.said.low, self.said.high) if self.said else ""
+        return format_interval(self.rate.low, self.rate.high) if self.rate else ""
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def build_heatmap(
     policies, markets = (_largest(rows, name) for name in ("policy_id", "market"))
     at = {(str(r["policy_id"]), str(r["market"])): r for r in to_records(rows)}
     told = {key: _narrow(read_interval_estimate(row)) for key, row in at.items()}
-    most = max((said.estimate for said in told.values() if said), default=0.0)
+    most = max((rate.estimate for rate in told.values() if rate), default=0.0)
     if most <= 0:
         return None
     shown = [
@@ -139,12 +139,12 @@ def build_heatmap(
         tuple(shown),
         len(policies),
         len(markets),
-        sum(square.said is not None for row in shown for square in row.squares),
+        sum(square.rate is not None for row in shown for square in row.squares),
     )
 
 
-def _narrow(said: IntervalEstimate | None) -> IntervalEstimate | None:
-    return said if said and said.high - said.low <= _WIDEST else None
+def _narrow(rate: IntervalEstimate | None) -> IntervalEstimate | None:
+    return rate if rate and rate.high - rate.low <= _WIDEST else None
 
 
 def _largest(rows: pd.DataFrame, name: str) -> list[str]:
@@ -156,14 +156,14 @@ def _largest(rows: pd.DataFrame, name: str) -> list[str]:
 
 def _square(
     row: Mapping[str, Any] | None,
-    said: IntervalEstimate | None,
+    rate: IntervalEstimate | None,
     most: float,
     overall: IntervalEstimate | None,
 ) -> HeatmapSquare:
     n = "0" if row is None else format_count(int(row["n_reviews"]))
-    if said is None:
+    if rate is None:
         return HeatmapSquare(None, 0, "", n)
     sure = ""
-    if overall is not None and (said.low > overall.estimate or said.high < overall.estimate):
-        sure = "above" if said.low > overall.estimate else "below"
-    return HeatmapSquare(said, round(_SHADES * said.estimate / most), sure, n)
+    if overall is not None and (rate.low > overall.estimate or rate.high < overall.estimate):
+        sure = "above" if rate.low > overall.estimate else "below"
+    return HeatmapSquare(rate, round(_SHADES * rate.estimate / most), sure, n)

@@ -46,7 +46,7 @@ class SiteMistake:
     ----------
     site, policy, mistake
         Who, where and what, as text.
-    said
+    rate
         The rate with its interval.
     others
         The other sites' rate on the policy, as text.
@@ -63,7 +63,7 @@ class SiteMistake:
     site: str
     policy: str
     mistake: str
-    said: IntervalEstimate
+    rate: IntervalEstimate
     others: str
     strip: IntervalStrip
     n: str
@@ -73,12 +73,12 @@ class SiteMistake:
     @property
     def value(self) -> str:
         """The rate as text."""
-        return format_percent(self.said.estimate)
+        return format_percent(self.rate.estimate)
 
     @property
     def span(self) -> str:
         """Its interval as text."""
-        return format_interval(self.said.low, self.said.high)
+        return format_interval(self.rate.low, self.rate.high)
 
 
 @dataclass(frozen=True)
@@ -140,13 +140,13 @@ def read_training(frame: pd.DataFrame | None, names: Mapping[str, str]) -> Train
 
 def _read_mistake(row: Mapping[str, Any], names: Mapping[str, str], axis: Axis) -> SiteMistake:
     measure, policy_id = str(row["measure"]), str(row["policy_id"])
-    said = IntervalEstimate(float(row["value"]), float(row["low"]), float(row["high"]))
+    rate = IntervalEstimate(float(row["value"]), float(row["low"]), float(row["high"]))
     site, policy = clean_text(row["site"]), clean_text(names.get(policy_id, policy_id))
     others = float(row["others"])
     sentence = ""
     if row["needed"]:
         (value, low, high, other), base = natural_frequencies(
-            [said.estimate, said.low, said.high, others]
+            [rate.estimate, rate.low, rate.high, others]
         )
         one, many = _VERBS[measure]
         sentence = (
@@ -157,9 +157,9 @@ def _read_mistake(row: Mapping[str, Any], names: Mapping[str, str], axis: Axis) 
         site=site,
         policy=policy,
         mistake=_MISTAKES[measure],
-        said=said,
+        rate=rate,
         others=format_percent(others),
-        strip=interval_strip(axis, said, others),
+        strip=interval_strip(axis, rate, others),
         n=format_count(int(finite_or_none(row["n"]) or 0)),
         sentence=sentence,
         cases=_ids(row["cases"]),
@@ -179,7 +179,7 @@ class Mixup:
     ----------
     cited, correct
         The policies' names.
-    said, strip
+    rate, strip
         The share of the cited policy's rightful enforcements, and its place on the axis.
     decisions
         About how many decisions of the log, with the interval.
@@ -193,7 +193,7 @@ class Mixup:
 
     cited: str
     correct: str
-    said: IntervalEstimate
+    rate: IntervalEstimate
     strip: IntervalStrip
     decisions: str
     support: str
@@ -203,12 +203,12 @@ class Mixup:
     @property
     def value(self) -> str:
         """The share as text."""
-        return format_percent(self.said.estimate)
+        return format_percent(self.rate.estimate)
 
     @property
     def span(self) -> str:
         """Its interval as text."""
-        return format_interval(self.said.low, self.said.high)
+        return format_interval(self.rate.low, self.rate.high)
 
 
 @dataclass(frozen=True)
@@ -268,13 +268,13 @@ def read_mixups(frame: pd.DataFrame | None, names: Mapping[str, str]) -> MixupTa
 
 def _read_mixup(row: Mapping[str, Any], names: Mapping[str, str], axis: Axis) -> Mixup:
     cited, correct = str(row["policy_id"]), str(row["correct_policy_id"])
-    said = IntervalEstimate(float(row["share"]), float(row["low"]), float(row["high"]))
+    rate = IntervalEstimate(float(row["share"]), float(row["low"]), float(row["high"]))
     about = [round(float(row[f"n_decisions{end}"])) for end in ("", "_low", "_high")]
     return Mixup(
         cited=clean_text(names.get(cited, cited)),
         correct=clean_text(names.get(correct, correct)),
-        said=said,
-        strip=interval_strip(axis, said),
+        rate=rate,
+        strip=interval_strip(axis, rate),
         decisions=f"{format_count(about[0])} ({format_count(about[1])} to {format_count(about[2])})",
         support=f"{format_count(int(row['n_mixed']))} of "
         f"{count_with_noun(int(row['n_reviews']), 'audited decision', 'audited decisions')}",

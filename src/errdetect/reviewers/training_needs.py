@@ -220,8 +220,8 @@ def _cell_rates(raters: _Raters, error: Floats) -> tuple[Floats, Floats]:
     ):
         weight = share * raters.weight
         policy = _leaning(raters.policy, weight, mistaken, np.full(len(error), prior))
-        cell = raters.policy * (int(raters.site.max()) + 1) + raters.site
-        found.append(np.clip(_leaning(cell, weight, mistaken, policy), 0.002, 0.9))
+        group = raters.policy * (int(raters.site.max()) + 1) + raters.site
+        found.append(np.clip(_leaning(group, weight, mistaken, policy), 0.002, 0.9))
     return found[0], found[1]
 
 

@@ -22,9 +22,9 @@ Made by `benchmarks/detection.py`; every figure also stands in `detection.csv`, 
 recalls. Each method learns from the first 80 % of a set's decisions by time, with their reviews, and ranks the
 last 20 %, whose truth nothing reads but these measures. "Unseen" sets leave whole groups (accounts, sources,
 categories) out of learning and rank only their later decisions. R@b: the share of all errors found when the
-first b % are reviewed. AP: average precision. "AP ratio" and "R@5 ratio" are errdetect's figure divided by the method's; the
-difference of AP stands with its 95 % interval (paired bootstrap over the test decisions). Fit seconds of a peer
-hold the making of its features; methods without a model take none worth telling.
+first b % are reviewed. AP: average precision. "AP ratio" and "R@5 ratio" are errdetect's figure divided by the
+method's; the difference of AP stands with its 95 % interval (paired bootstrap over the test decisions). Fit
+seconds of a peer hold the making of its features; methods without a model take none worth telling.
 """
 
 

@@ -99,6 +99,18 @@ def test_one_account_says_nothing_of_others(market):
     assert np.isfinite(result.frame()[["low", "high"]]).all(axis=None)
 
 
+def test_errors_of_very_unequal_weight_are_fewer_than_they_are(market):
+    assert market.gate(market.view(0.1)).answer == "validated"
+    one = int(np.argmax(market.y))
+    market.weight[one] = 2 * (market.weight * market.y).sum()  # two thirds of all errors
+    result = market.gate(market.view(0.1))
+    assert result.answer == "unknown"
+    assert f"include {int(market.y.sum())} errors" in result.why
+    assert "of equal weight; at least 20 of each are needed" in result.why
+    market.weight *= 1000  # the unit of weights says nothing
+    assert market.gate(market.view(0.1)).answer == "unknown"
+
+
 def test_too_few_errors_is_unknown(market):
     market.weight = np.where(np.cumsum(market.y) <= 19, 1.0, 0.0)
     result = market.gate(market.view(0.1))

@@ -10,6 +10,7 @@ import pandas as pd
 from scipy.special import expit, stdtrit
 
 from errdetect.model.evaluation import MIN_EACH, RANDOM, HeldOut, recall_name
+from errdetect.stats.effective_size import effective_size
 from errdetect.stats.group_sums import sum_by_group
 from errdetect.stats.log_odds import clipped_logit
 from errdetect.stats.ranking_metrics import (
@@ -52,7 +53,8 @@ class GateRules:
     Parameters
     ----------
     min_errors
-        With fewer held-out errors, or fewer correct decisions, the answer is `unknown`.
+        With fewer held-out errors, or fewer correct decisions, the answer is `unknown`. Unequal weights
+        count as fewer (effective sample size).
     budget
         Share of the decisions that is reviewed, at which recall is compared.
     margin
@@ -424,10 +426,15 @@ def _check_groups(sample: "_Sample", p: Floats, rankings: Mapping[str, Floats]) 
 
 def _too_few(sample: "_Sample", rules: GateRules) -> GateResult:
     wrong, right = sample.n_errors, sample.n - sample.n_errors
-    why = (
-        f"the held-out decisions include {wrong} errors and {right} correct ones; "
-        f"at least {rules.min_errors} of each are needed. Review more decisions"
-    )
+    needed = f"at least {rules.min_errors} of each are needed"
+    if min(wrong, right) >= rules.min_errors:
+        why = (
+            f"the held-out decisions include {wrong} errors and {right} correct ones, but their weights are so "
+            f"unequal that they tell no more than {sample.counted_errors} and {sample.counted(1 - sample.y)} of equal "
+            f"weight; {needed}. Review more decisions, with less unequal inclusion probabilities"
+        )
+    else:
+        why = f"the held-out decisions include {wrong} errors and {right} correct ones; {needed}. Review more decisions"
     return GateResult("unknown", why)
 
 
@@ -494,7 +501,16 @@ class _Sample:
         return int(self.y.sum())
 
     def has(self, least: int) -> bool:
-        return min(self.n_errors, self.n - self.n_errors) >= least
+        """Return whether there are enough errors and correct decisions, unequal weights allowed for."""
+        return min(self.counted_errors, self.counted(1 - self.y)) >= least
+
+    @property
+    def counted_errors(self) -> int:
+        return self.counted(self.y)
+
+    def counted(self, y: Floats) -> int:
+        """Return how many equally weighted decisions tell as much (Kish's effective size)."""
+        return round(effective_size(self.weight * y))
 
     def take(self, rows: Bools) -> "_Sample":
         return _Sample(

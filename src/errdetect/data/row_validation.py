@@ -21,7 +21,15 @@ from errdetect.data.type_coercion import CoercedColumn, to_id, to_number, to_tex
 from errdetect.data.type_inference import FeatureKind
 from errdetect.schemas import DRAWS, REJECTS, REVIEWS, ColumnSpec
 
-__all__ = ["DAY_ONLY", "CleanBatch", "clean_batches", "count_reasons"]
+__all__ = [
+    "DAY_ONLY",
+    "CleanBatch",
+    "clean_batches",
+    "clean_raw_batch",
+    "columns_to_read",
+    "count_reasons",
+    "settle_repeated_ids",
+]
 
 Mask = npt.NDArray[np.bool_]
 _SHOWN = 40
@@ -112,7 +120,7 @@ def clean_batches(
     seen: _Seen = {}
     for file in survey.files:
         typed = file.format in ("parquet", "jsonl", "database")
-        for raw in read_batches(file, batch_rows=batch_rows, columns=_columns_to_read(survey)):
+        for raw in read_batches(file, batch_rows=batch_rows, columns=columns_to_read(survey)):
             yield _clean_batch(raw, survey, seen, meanings, typed=typed)
 
 
@@ -129,7 +137,49 @@ def count_reasons(rejects: pd.DataFrame) -> Counter[str]:
     return Counter(reason.split(", got ")[0] for reason in reasons)
 
 
-def _columns_to_read(survey: SchemaScan) -> list[str]:
+def clean_raw_batch(
+    raw: RawBatch, survey: SchemaScan, meanings: Mapping[str, str], *, typed: bool
+) -> CleanBatch:
+    """Clean one batch of decisions by itself; repeated ids stay in, for `settle_repeated_ids`.
+
+    Parameters
+    ----------
+    raw
+        From `read_batches`.
+    survey, meanings
+        As for `clean_batches`.
+    typed
+        Whether the format has types.
+    """
+    nothing = replace(survey, repeated=survey.repeated[:0])
+    return _clean_batch(raw, nothing, {}, meanings, typed=typed)
+
+
+def settle_repeated_ids(
+    decisions: pa.Table, survey: SchemaScan
+) -> tuple[Mask, list[int], dict[int, str]]:
+    """Decide which rows of repeated ids count, as reading in one go does.
+
+    Parameters
+    ----------
+    decisions
+        Shape (n, any), clean decisions in the source's order: all whose id occurs more than once.
+    survey
+        What the first pass found.
+
+    Returns
+    -------
+    kept, copies, reasons
+        Which rows count, shape (n,); the rows equal to an earlier one; why others are rejected, by row.
+    """
+    ids = decisions[survey.columns[0].name].combine_chunks()
+    every = replace(survey, repeated=np.unique(hash_ids(ids)))
+    faults, kept = _RowFaults(), np.ones(len(decisions), dtype=bool)
+    copies = _drop_repeated_ids(decisions, kept, every, {}, faults)
+    return kept, copies, {row: "; ".join(why) for row, why in faults.reasons.items()}
+
+
+def columns_to_read(survey: SchemaScan) -> list[str]:
     """Return the user's names of the columns to read."""
     user = {ours: theirs for theirs, ours in survey.names.items()}
     ours = [*(column.name for column in survey.columns), *survey.features]

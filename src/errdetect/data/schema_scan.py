@@ -125,6 +125,7 @@ def scan_files(
     drop: Collection[str],
     features: bool,
     batch_rows: int,
+    head_only: bool = False,
 ) -> SchemaScan:
     """Scan the files once, and refuse those that cannot become this table.
 
@@ -142,6 +143,8 @@ def scan_files(
         Whether further columns are kept.
     batch_rows
         Most rows held at once.
+    head_only
+        Whether each file's first batch is enough: then repeated ids remain unknown.
 
     Raises
     ------
@@ -150,7 +153,8 @@ def scan_files(
         there are no rows.
     """
     roles = _ColumnRoles(schema, columns, features=features)
-    facts = [_scan_file(file, roles, batch_rows) for file in files]
+    most = 1 if head_only else None
+    facts = [_scan_file(file, roles, batch_rows, most) for file in files]
     if not any(one.n_rows + one.broken for one in facts):
         where = ", ".join(file.shown for file in files)
         raise DataError(f"{where} must hold at least one row, got none. Check how it was written.")
@@ -175,7 +179,7 @@ def scan_files(
         features=kinds,
         names=named,
         drop=frozenset(drop),
-        repeated=_repeated_hashes([part for one in facts for part in one.ids]),
+        repeated=_repeated_hashes([part for one in facts if not head_only for part in one.ids]),
         n_rows=sum(one.n_rows for one in facts),
         told=(*told, *more),
         numbers=numbers,
@@ -240,14 +244,17 @@ class _ColumnRoles:
         return next((user for user in mapped if user in names), self.id_name)
 
 
-def _scan_file(file: SourceFile, roles: _ColumnRoles, batch_rows: int) -> _FileScan:
-    """Collect a file's facts."""
+def _scan_file(
+    file: SourceFile, roles: _ColumnRoles, batch_rows: int, most: int | None = None
+) -> _FileScan:
+    """Collect a file's facts, from all of its batches or at most so many."""
     facts = _FileScan()
     wanted = None
     typed = file.format in ("parquet", "jsonl", "database")
     if file.format == "parquet":
         wanted = _scan_parquet_footer(file, roles, facts)
-    for batch in read_batches(file, batch_rows=batch_rows, columns=wanted):
+    batches = read_batches(file, batch_rows=batch_rows, columns=wanted)
+    for batch in itertools.islice(batches, most):
         if wanted is None:
             _record_missing_values(batch.table, facts)
         facts.n_rows += len(batch.rows)

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -27,6 +27,7 @@ __all__ = [
     "read_decisions",
     "read_draws",
     "read_reviews",
+    "scan_decisions",
 ]
 
 
@@ -336,6 +337,36 @@ def _shift_known_at(read: TableRead) -> TableRead:
     return replace(read, frame=frame, notes=(*read.notes, note))
 
 
+def scan_decisions(
+    files: Sequence[SourceFile], columns: Mapping[str, str], drop: Collection[str]
+) -> SchemaScan:
+    """Infer from each file's head how to read every batch of its decisions, on any machine.
+
+    Parameters
+    ----------
+    files
+        From `find_files`.
+    columns, drop
+        See `read_decisions`.
+
+    Raises
+    ------
+    DataError
+        If the files cannot be read, or lack required columns.
+    """
+    survey = scan_files(
+        files,
+        DECISIONS,
+        columns=columns,
+        drop=drop,
+        features=True,
+        batch_rows=_BATCH_ROWS,
+        head_only=True,
+    )
+    _refuse_enforced(survey)
+    return survey
+
+
 def _scan_decisions(
     sources: Sources,
     columns: Mapping[str, str],
@@ -353,11 +384,15 @@ def _scan_decisions(
         features=True,
         batch_rows=batch_rows,
     )
+    _refuse_enforced(survey)
+    return survey
+
+
+def _refuse_enforced(survey: SchemaScan) -> None:
     if _ENFORCED in survey.features:
         must = "not be a column of the decisions, for errdetect derives it from the action"
         do = "Map it to another name under `data.columns`, or drop it."
         raise DataError(error_message(f"{_ENFORCED!r}", must, "one", do))
-    return survey
 
 
 def _clean_and_require(

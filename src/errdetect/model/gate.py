@@ -53,8 +53,8 @@ class GateRules:
     Parameters
     ----------
     min_errors
-        With fewer held-out errors, or fewer correct decisions, the answer is `unknown`. Unequal weights
-        count as fewer (effective sample size).
+        With fewer held-out errors, or fewer correct decisions, the answer is `unknown`; also where their weights
+        are so unequal that they tell no more than fewer would (effective sample size), and no limit decides.
     budget
         Share of the decisions that is reviewed, at which recall is compared.
     margin
@@ -239,7 +239,7 @@ def apply_gate(
             sample, p = sample.take(now.unseen), p[now.unseen]
             compared = {CHAMPION: now.p[now.unseen]}
     checks += _check_groups(sample, p, compared)
-    return _conclude(checks)
+    return _allow_for_weights(_conclude(checks), held, rules)
 
 
 def compare_with_champion(
@@ -426,16 +426,25 @@ def _check_groups(sample: "_Sample", p: Floats, rankings: Mapping[str, Floats]) 
 
 def _too_few(sample: "_Sample", rules: GateRules) -> GateResult:
     wrong, right = sample.n_errors, sample.n - sample.n_errors
-    needed = f"at least {rules.min_errors} of each are needed"
-    if min(wrong, right) >= rules.min_errors:
-        why = (
-            f"the held-out decisions include {wrong} errors and {right} correct ones, but their weights are so "
-            f"unequal that they tell no more than {sample.counted_errors} and {sample.counted(1 - sample.y)} of equal "
-            f"weight; {needed}. Review more decisions, with less unequal inclusion probabilities"
-        )
-    else:
-        why = f"the held-out decisions include {wrong} errors and {right} correct ones; {needed}. Review more decisions"
+    why = (
+        f"the held-out decisions include {wrong} errors and {right} correct ones; "
+        f"at least {rules.min_errors} of each are needed. Review more decisions"
+    )
     return GateResult("unknown", why)
+
+
+def _allow_for_weights(result: GateResult, held: HeldOut, rules: GateRules) -> GateResult:
+    """Answer `unknown` where a model failed only because a few errors of great weight decide everything."""
+    failed = [check for check in result.checks if check.passed is False]
+    y, weight = held.examples.error, held.weight
+    told = round(min(effective_size(weight * y), effective_size(weight * (1 - y))))
+    if not failed or told >= rules.min_errors or any(check.high < 0 for check in failed):
+        return result
+    why = (
+        f"weights are so unequal that the held-out errors tell no more than {told} of equal weight, and at least "
+        f"{rules.min_errors} are needed. Review more decisions, with less unequal inclusion probabilities"
+    )
+    return replace(result, answer="unknown", why=f"{result.why}; {why}")
 
 
 def _conclude(checks: list[GateCheck]) -> GateResult:
@@ -501,16 +510,7 @@ class _Sample:
         return int(self.y.sum())
 
     def has(self, least: int) -> bool:
-        """Return whether there are enough errors and correct decisions, unequal weights allowed for."""
-        return min(self.counted_errors, self.counted(1 - self.y)) >= least
-
-    @property
-    def counted_errors(self) -> int:
-        return self.counted(self.y)
-
-    def counted(self, y: Floats) -> int:
-        """Return how many equally weighted decisions tell as much (Kish's effective size)."""
-        return round(effective_size(self.weight * y))
+        return min(self.n_errors, self.n - self.n_errors) >= least
 
     def take(self, rows: Bools) -> "_Sample":
         return _Sample(

@@ -6,9 +6,8 @@ keys themselves are in `config_schema`.
 """
 
 import difflib
-import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 from urllib.parse import unquote
@@ -96,7 +95,11 @@ class Config(ConfigSection):
         >>> str(config.path("d.csv"))
         '/srv/d.csv'
         """
-        return self.base / _expand_variables(value)
+        text = expand_variables(value, self.base)
+        if "://" in text:  # of a variable; the config's own addresses are refused when it is loaded
+            do = "Give a folder or file of this machine."
+            raise ConfigError([error_message(f"'{value}'", "be a path", "an address", do)])
+        return self.base / text
 
     def data_paths(self, value: str | Sequence[str] | DatabaseSource | FileSource) -> list[str]:
         """Return every location of a source in the data section.
@@ -117,7 +120,8 @@ class Config(ConfigSection):
         given = value.path if isinstance(value, FileSource) else value
         given = [given] if isinstance(given, str) else given
         return [
-            self._resolve_url(v) if "://" in v else str(base / _expand_variables(v)) for v in given
+            self._resolve_url(v) if "://" in v else str(base / expand_variables(v, self.base))
+            for v in given
         ]
 
     def ledger_url(self) -> str:
@@ -143,7 +147,7 @@ class Config(ConfigSection):
 
     def _resolve_url(self, value: str) -> str:
         """Resolve a SQLite file relative to the config's folder, like any path."""
-        url = _expand_variables(value)
+        url = expand_variables(value, self.base)
         remember_secrets(_passwords(url))
         head = "sqlite:///"
         return f"{head}{self.base / url.removeprefix(head)}" if url.startswith(head) else url
@@ -321,23 +325,3 @@ def _section_models(annotation: Any) -> Iterator[type[BaseModel]]:
         yield annotation
     for part in get_args(annotation):
         yield from _section_models(part)
-
-
-def _expand_variables(value: str, environment: Mapping[str, str] = os.environ) -> str:
-    """Expand environment variables in a path.
-
-    >>> _expand_variables("${DATA:-x}/d.parquet", {}), _expand_variables("${DATA:-x}/d.parquet", {"DATA": "/y"})
-    ('x/d.parquet', '/y/d.parquet')
-    """
-
-    def put(match: re.Match[str]) -> str:
-        name, default = match[1], match[2]
-        found = environment.get(name) or default
-        if found is None:
-            do = f"Set it: export {name}=..., or give the path with --set."
-            raise ConfigError(
-                [error_message(f"The environment variable {name}", "be set", "nothing", do)]
-            )
-        return found
-
-    return re.sub(r"\$\{(\w+)(?::-([^}]*))?\}", put, value)

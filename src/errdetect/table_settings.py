@@ -1,6 +1,11 @@
 """Where the tables of a config come from: files, databases, and how each table's columns are read."""
 
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 from pydantic import (
@@ -14,6 +19,8 @@ from pydantic import (
     model_validator,
 )
 
+from errdetect.errors import ConfigError, error_message, remember_secrets
+
 __all__ = [
     "ConfigSection",
     "DatabaseSource",
@@ -23,9 +30,93 @@ __all__ = [
     "PresetName",
     "SourceText",
     "TableMapping",
+    "expand_variables",
+    "unset_variables",
 ]
 
+#: ${NAME}, ${NAME:-default} or ${file:PATH}.
+_VARIABLE = re.compile(r"\$\{(?:file:([^}]+)|(\w+)(?::-([^}]*))?)\}")
+_LONGEST_SECRET = 10_000
+
 _LONGEST_PATH, _LONGEST_SOURCE = 4_000, 100_000
+
+
+def expand_variables(
+    value: str, base: Path = Path(), environment: Mapping[str, str] = os.environ
+) -> str:
+    """Expand environment variables and files in a path or an address.
+
+    Parameters
+    ----------
+    value
+        With `${NAME}`, `${NAME:-default}` or `${file:PATH}`. Where NAME is not set, NAME_FILE may name a file
+        that holds its value. What comes from a file is masked in messages from then on.
+    base
+        Where relative paths start.
+    environment
+        The variables.
+
+    Raises
+    ------
+    ConfigError
+        Where a variable is not set or a file cannot be read.
+
+    Examples
+    --------
+    >>> expand_variables("${DATA:-x}/d.parquet", environment={})
+    'x/d.parquet'
+    >>> expand_variables("${DATA:-x}/d.parquet", environment={"DATA": "/y"})
+    '/y/d.parquet'
+    """
+
+    def put(match: re.Match[str]) -> str:
+        file, name, default = match.groups()
+        if file is None and not environment.get(name):
+            file = environment.get(f"{name}_FILE")
+        if file is not None:
+            return _read_secret(base / file)
+        found = environment.get(name) or default
+        if found is None:
+            do = f"Set it: export {name}=..., or give the path with --set."
+            what = f"The environment variable {name}"
+            raise ConfigError([error_message(what, "be set", "nothing", do)])
+        return found
+
+    return _VARIABLE.sub(put, value)
+
+
+def unset_variables(value: str, environment: Mapping[str, str] = os.environ) -> list[str]:
+    """Return the environment variables that a path or address needs and that are not set.
+
+    Examples
+    --------
+    >>> unset_variables("${HERE}/${THERE}/${file:pw}/${X:-1}", {"HERE_FILE": "/run/here"})
+    ['THERE']
+    """
+    return [
+        name
+        for file, name, default in (match.groups() for match in _VARIABLE.finditer(value))
+        if file is None
+        and default is None
+        and not environment.get(name)
+        and not environment.get(f"{name}_FILE")
+    ]
+
+
+def _read_secret(file: Path) -> str:
+    """Read a file's one line, which is masked in messages from then on."""
+    what = f"The file '{file}' of the config"
+    do = "Give a text file with the value alone, readable by this user."
+    try:
+        with file.open(encoding="utf-8") as opened:
+            text = opened.read(_LONGEST_SECRET + 1).strip()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "other content"
+        raise ConfigError([error_message(what, "be readable", reason, do)]) from None
+    if not text or len(text) > _LONGEST_SECRET or "\n" in text:
+        raise ConfigError([error_message(what, "hold one line", "another content", do)])
+    remember_secrets([text, quote(text, safe="")])
+    return text
 
 
 def _check_source(value: str) -> str:
@@ -37,6 +128,12 @@ def _check_source(value: str) -> str:
         raise ValueError(f"must have at most {longest:,} characters, got {len(value):,}")
     if not value.isascii() and any("\ud800" <= one <= "\udfff" for one in value):
         raise ValueError("must be text, got half of a character")
+    unset = unset_variables(value)
+    if unset:
+        raise ValueError(
+            f"must name environment variables that are set, got {', '.join(unset)}, which is not. "
+            f"Set it: export {unset[0]}=..., or {unset[0]}_FILE=... for a file that holds it"
+        )
     return value
 
 

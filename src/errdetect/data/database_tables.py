@@ -56,6 +56,7 @@ __all__ = [
     "erase_traces",
     "insert_rows",
     "is_read_only",
+    "may_insert",
     "open_engine",
     "read_table_batches",
     "read_transaction",
@@ -326,6 +327,14 @@ def is_read_only(url: str) -> bool:
     if file is None or not file.is_file():
         return False
     return not (os.access(file, os.W_OK) and os.access(file.absolute().parent, os.W_OK))
+
+
+def may_insert(connection: Connection, tables: Sequence[str]) -> bool:
+    """Return whether PostgreSQL lets this user add rows to all of the tables, in this transaction."""
+    if connection.execute(text("SHOW transaction_read_only")).scalar() == "on":
+        return False
+    allowed = select(*(func.has_table_privilege(name, "INSERT") for name in tables))
+    return all(connection.execute(allowed).one())
 
 
 def _is_frozen(file: Path) -> bool:

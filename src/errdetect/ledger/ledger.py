@@ -15,6 +15,7 @@ from sqlalchemy import Engine, select
 from errdetect.data.database_tables import (
     erase_traces,
     is_read_only,
+    may_insert,
     open_engine,
     read_transaction,
     redacted_url,
@@ -22,6 +23,7 @@ from errdetect.data.database_tables import (
     write_transaction,
 )
 from errdetect.data.pseudonyms import KeySource
+from errdetect.errors import DataError, error_message
 from errdetect.ledger import table_definitions as tables
 from errdetect.ledger.audit_records import AuditRecords
 from errdetect.ledger.proposal_records import ProposalRecords
@@ -79,15 +81,20 @@ class Ledger(RunRecords, ReviewRecords, AuditRecords, RemediationRecords, Propos
         return redacted_url(self.engine.url)
 
     def check_writable(self) -> None:
-        """Begin a transaction that could write, and leave it.
+        """Begin a transaction that could write what a report records, and leave it.
 
         Raises
         ------
         DataError
-            Where nothing can be written.
+            Where nothing can be written, or this user may not.
         """
-        with write_transaction(self.engine):
-            pass
+        wanted = [tables.EVENTS.name, tables.PROPOSALS.name]
+        with write_transaction(self.engine) as connection:
+            denied = connection.dialect.name == "postgresql" and not may_insert(connection, wanted)
+        if denied:
+            do = "Run the command as the ledger's owner to record it."
+            got = "a role that may only read"
+            raise DataError(error_message(f"The ledger {self.place}", "be writable", got, do))
 
     def history(self, entity: str | None = None, id: str | None = None) -> pd.DataFrame:
         """Return the events in order: entity, id, what, from, to, by, at, note.

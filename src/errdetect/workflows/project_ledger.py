@@ -71,7 +71,7 @@ def link_reviewers(
     """
     names = own["reviewer_id"].dropna().drop_duplicates().astype("str")
     names = names[~is_pseudonym(names)]
-    if names.empty or not is_pseudonym(recorded["reviewer_id"]).any():
+    if names.empty or ledger.fingerprint() is None:
         return recorded
     key = project_key(config, ledger)
     known = dict(zip(pseudonymise_ids(names, salt=key.secret), names, strict=True))

@@ -33,6 +33,7 @@ from errdetect.config_schema import (
     RegistrySettings,
     RemediationSettings,
     ReportSettings,
+    RetentionSettings,
     ReviewersSettings,
     ScoreSettings,
     Source,
@@ -41,6 +42,7 @@ from errdetect.config_schema import (
 )
 from errdetect.errors import ConfigError, error_message, remember_secrets
 from errdetect.schemas import MEASURES, SOURCES
+from errdetect.table_settings import expand_variables, unset_variables
 from errdetect.yaml_files import YamlFault, parse_yaml, read_yaml, shown_value
 
 __all__ = ["KEY_FILE", "Config", "load_config"]
@@ -74,6 +76,7 @@ class Config(ConfigSection):
     targets: TargetsSettings = TargetsSettings()
     registry: RegistrySettings = RegistrySettings()
     ledger: LedgerSettings = LedgerSettings()
+    retention: RetentionSettings = RetentionSettings()
     base: Path = Field(default=Path(), exclude=True)
     file: Path | None = Field(default=None, exclude=True, repr=False)
     overrides: tuple[str, ...] = Field(default=(), exclude=True, repr=False)
@@ -198,9 +201,35 @@ def load_config(path: Path | str, overrides: Sequence[str] = ()) -> Config:
     except ValidationError as error:
         faults.extend(_format_faults(error))
     else:
+        faults.extend(_unset_faults(config))
         if not faults:
             return config
     raise ConfigError(faults)
+
+
+def _unset_faults(config: Config) -> Iterator[str]:
+    """Yield a fault for each environment variable that a path or address needs and that is not set."""
+    data = config.data
+    places = {
+        "data.folder": data.folder,
+        "data.decisions": data.decisions,
+        "data.reviews": data.reviews,
+        "data.draws": data.draws,
+        "data.policies": data.policies,
+        "queue.scores": config.queue.scores,
+        "report.words": config.report.words,
+        "reviewers.key": config.reviewers.key,
+        "registry.path": config.registry.path,
+        "ledger.url": config.ledger.url,
+    }
+    for key, place in places.items():
+        given = place.url if isinstance(place, DatabaseSource) else place
+        given = given.path if isinstance(given, FileSource) else given
+        for text in [given] if isinstance(given, str) else given or ():
+            for name in unset_variables(text):
+                do = f"Set it: export {name}=..., or {name}_FILE=... for a file that holds it."
+                what = f"{key}: the environment variable {name}"
+                yield error_message(what, "be set", "nothing", do)
 
 
 def _is_file(file: Path) -> bool:

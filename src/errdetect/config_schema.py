@@ -38,6 +38,7 @@ __all__ = [
     "RegistrySettings",
     "RemediationSettings",
     "ReportSettings",
+    "RetentionSettings",
     "ReviewersSettings",
     "ScoreSettings",
     "Share",
@@ -428,6 +429,21 @@ class ReviewersSettings(ConfigSection):
     aql: float = Field(
         1.0, description="percent of wrong reviews that a site may have over time (ISO 2859-1)"
     )
+
+
+class RetentionSettings(ConfigSection):
+    """For how many days what errdetect keeps is kept; null: without end."""
+
+    texts: float | None = Field(
+        None, gt=0, description="reasons and texts in the ledger and in output tables"
+    )
+    reviews: float | None = Field(None, gt=0, description="reviews in the ledger")
+    appeals: float | None = Field(None, gt=0, description="reviews that came of appeals, likewise")
+    runs: float | None = Field(None, gt=0, description="runs with their scores and queue")
+
+    def days(self) -> dict[str, float]:
+        """Return the kinds that are not kept without end, with their days."""
+        return {kind: days for kind, days in self.model_dump().items() if days is not None}
 
 
 class WhitelistSettings(ConfigSection):

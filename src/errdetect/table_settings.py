@@ -128,12 +128,6 @@ def _check_source(value: str) -> str:
         raise ValueError(f"must have at most {longest:,} characters, got {len(value):,}")
     if not value.isascii() and any("\ud800" <= one <= "\udfff" for one in value):
         raise ValueError("must be text, got half of a character")
-    unset = unset_variables(value)
-    if unset:
-        raise ValueError(
-            f"must name environment variables that are set, got {', '.join(unset)}, which is not. "
-            f"Set it: export {unset[0]}=..., or {unset[0]}_FILE=... for a file that holds it"
-        )
     return value
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from errdetect.config import load_config
+from errdetect.data.pseudonyms import KEY_VARIABLE
 from errdetect.errors import DataError
 from errdetect.ledger.ledger import open_ledger
 from errdetect.workflows.estimate import estimate
@@ -26,7 +27,7 @@ SCHEMA = "roles"
 #: What each role may do; everything else ends in one message.
 MAY = {
     "scorer": {"score", "estimate", "export", "reviewer"},
-    "intake": {"ingest"},
+    "intake": {"ingest", "reviewer", "new key"},
     "analyst": {"estimate", "report", "export", "reviewer", "trace"},
 }
 
@@ -76,6 +77,10 @@ def owned(place, connect, repo):
     with psycopg.connect(connect(), autocommit=True) as connection:
         connection.execute(f"GRANT USAGE ON SCHEMA {SCHEMA} TO PUBLIC")
         connection.execute(statements)
+        connection.execute(
+            "INSERT INTO errdetect_proposals (proposal_id, state, created_at, updated_at) "
+            "VALUES ('P-1', 'proposed', now(), now())"
+        )
     yield config
     with psycopg.connect(connect(), autocommit=True) as connection:
         for role in MAY:
@@ -131,18 +136,21 @@ def test_a_role_does_its_commands_and_nothing_else(
 ):
     config = load_config(place / "config.yaml", _settings(connect(role)))
     if verb == "new key":
-        monkeypatch.setenv("ERRDETECT_REVIEWER_KEY", "ab" * 32)
+        monkeypatch.setenv(KEY_VARIABLE, "ab" * 32)
     before = _content(connect())
     call = _command(verb, config, place, tmp_path)
     if verb in MAY[role]:
         call()
         changed = {n for n, was in before.items() if _content(connect())[n] != was}
         writes = {"score": {"runs", "scored", "queued_decisions", "history"},
-                  "ingest": {"reviews", "history"}}  # fmt: skip
+                  "ingest": {"reviews", "history"}, "new key": {"history"}}  # fmt: skip
         assert changed <= writes.get(verb, set())
         assert bool(changed) == (verb in writes)
+        if verb == "new key":
+            monkeypatch.delenv(KEY_VARIABLE)
+            accept_new_key(load_config(place / "config.yaml", _settings(connect())))
         return
-    with pytest.raises(DataError, match=r"permission denied|read-only") as error:
+    with pytest.raises(DataError, match=r"permission denied|read-only|row-level security") as error:
         call()
     assert "errdetect_" in str(error.value) or "read-only" in str(error.value)
     assert _content(connect()) == before

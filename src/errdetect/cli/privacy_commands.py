@@ -15,7 +15,7 @@ from errdetect.cli.commands import (
     progress_printer,
 )
 
-__all__ = ["forget", "reviewer"]
+__all__ = ["forget", "retention", "reviewer"]
 
 
 @app.command()
@@ -73,3 +73,21 @@ def reviewer(
         print_result(accept_new_key(settings), as_json)
     else:
         print_result(find_reviewer(settings, who, progress=progress_printer(quiet)), as_json)
+
+
+@app.command()
+def retention(
+    config: ConfigFile,
+    overrides: Overrides = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Remove what ledger and outputs have kept for longer than the config's retention says.
+
+    Commands that write to the ledger do so for its rows, too.
+
+    Example: `errdetect retention market/config.yaml --set retention.texts=90`
+    """
+    from errdetect.workflows.retention import retention as run
+
+    print_result(run(load_settings(config, overrides), progress=progress_printer(quiet)), as_json)

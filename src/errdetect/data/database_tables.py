@@ -56,7 +56,7 @@ __all__ = [
     "erase_traces",
     "insert_rows",
     "is_read_only",
-    "may_insert",
+    "may_change",
     "open_engine",
     "read_table_batches",
     "read_transaction",
@@ -329,11 +329,15 @@ def is_read_only(url: str) -> bool:
     return not (os.access(file, os.W_OK) and os.access(file.absolute().parent, os.W_OK))
 
 
-def may_insert(connection: Connection, tables: Sequence[str]) -> bool:
-    """Return whether PostgreSQL lets this user add rows to all of the tables, in this transaction."""
+def may_change(
+    connection: Connection, tables: Sequence[str], privilege: Literal["INSERT", "DELETE"]
+) -> bool:
+    """Return whether this user may add or delete rows of all of the tables, in this transaction."""
+    if connection.dialect.name != "postgresql":
+        return True
     if connection.execute(text("SHOW transaction_read_only")).scalar() == "on":
         return False
-    allowed = select(*(func.has_table_privilege(name, "INSERT") for name in tables))
+    allowed = select(*(func.has_table_privilege(name, privilege) for name in tables))
     return all(connection.execute(allowed).one())
 
 

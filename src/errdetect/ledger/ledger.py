@@ -15,7 +15,7 @@ from sqlalchemy import Engine, select
 from errdetect.data.database_tables import (
     erase_traces,
     is_read_only,
-    may_insert,
+    may_change,
     open_engine,
     read_transaction,
     redacted_url,
@@ -90,7 +90,7 @@ class Ledger(RunRecords, ReviewRecords, AuditRecords, RemediationRecords, Propos
         """
         wanted = [tables.EVENTS.name, tables.PROPOSALS.name]
         with write_transaction(self.engine) as connection:
-            denied = connection.dialect.name == "postgresql" and not may_insert(connection, wanted)
+            denied = not may_change(connection, wanted, "INSERT")
         if denied:
             do = "Run the command as the ledger's owner to record it."
             got = "a role that may only read"

@@ -1,16 +1,20 @@
-"""forget: removes a person from the ledger, and says where else the person stands."""
+"""forget: removes a person from ledger and outputs, and says where else the person stands."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pandas as pd
 
 from errdetect.config import Config
+from errdetect.data.database_tables import erase_traces
+from errdetect.data.erasing import erase_from_outputs, files_naming
 from errdetect.data.pseudonyms import is_pseudonym, pseudonymise_ids
 from errdetect.data.table_reading import iter_decisions
 from errdetect.errors import ConfigError, ModelError, error_message
 from errdetect.ledger.forgetting import forget_account, forget_reviewer
 from errdetect.ledger.ledger import Ledger
+from errdetect.ledger.table_definitions import METADATA
 from errdetect.model.registry import ModelRegistry
 from errdetect.workflows.load_data import Progress
 from errdetect.workflows.project_ledger import find_project_ledger, project_key
@@ -30,6 +34,10 @@ class ForgetResult:
         Rows of the ledger that were changed.
     remains
         Where else the person may stand, and until when.
+    n_files
+        Outputs from which the person was removed.
+    files
+        Files beneath the project that still name the person.
     """
 
     who: str
@@ -37,6 +45,8 @@ class ForgetResult:
     n_remediations: int
     n_queued: int
     remains: tuple[str, ...]
+    n_files: int = 0
+    files: tuple[Path, ...] = ()
 
     def lines(self) -> list[str]:
         """Return the summary lines."""
@@ -48,7 +58,9 @@ class ForgetResult:
         told = ", ".join(f"{n:,} {what}" for what, n in done.items() if n) or "nothing there"
         return [
             f"Removed the {self.who} from the ledger: {told}.",
+            f"Removed the {self.who} from {self.n_files:,} files of outputs.",
             *(f"Note: {one}." for one in self.remains),
+            *(f"  still named in  {file}" for file in self.files),
         ]
 
 
@@ -60,14 +72,14 @@ def forget(
     at: datetime | None = None,
     progress: Progress = lambda _: None,
 ) -> ForgetResult:
-    """Remove a person from the ledger.
+    """Remove a person from the ledger, and from outputs beneath the project's folder.
 
     Parameters
     ----------
     config
         From `load_config`.
     account, reviewer
-        Whom: one of the two, as the tables name them.
+        Whom: one of the two, as the tables name them; a reviewer also by pseudonym.
     at
         The moment, for the history; default: now.
     progress
@@ -82,27 +94,34 @@ def forget(
         got = "both" if account and reviewer else "neither"
         do = "Give --account ID or --reviewer ID."
         raise ConfigError([error_message("forget", "name an account or a reviewer", got, do)])
-    moment = at or datetime.now(UTC)
+    who = "account" if reviewer is None else "reviewer"
+    own: list[str] = []
+    if account is not None:
+        progress("looking up the account's decisions")
+        own = _decisions_of(config, account)
+    names, counts, clean = {str(account or reviewer)}, (0, 0, 0), True
     ledger = find_project_ledger(config)
-    counts = (0, 0, 0)
     if ledger is not None:
         with ledger:
+            moment = at or datetime.now(UTC)
             if reviewer is not None:
                 names = _reviewer_names(config, ledger, reviewer)
                 counts = (forget_reviewer(ledger.engine, names, at=moment), 0, 0)
             else:
-                progress("looking up the account's decisions")
-                own = _decisions_of(config, str(account))
                 counts = (0, *forget_account(ledger.engine, str(account), own, at=moment))
-    who = "account" if reviewer is None else "reviewer"
-    return ForgetResult(who, *counts, remains=_remains(config, who))
+            clean = not any(counts) or erase_traces(ledger.engine, list(METADATA.tables))
+    progress("removing from outputs")
+    n_files = erase_from_outputs(config.base, names, own)
+    progress("looking for what remains")
+    files = tuple(files_naming(config.base, names))
+    return ForgetResult(who, *counts, _remains(config, who, clean=clean), n_files, files)
 
 
 def _reviewer_names(config: Config, ledger: Ledger, reviewer: str) -> set[str]:
     """Return the names that the ledger may have of a reviewer."""
     given = pd.Series([reviewer], dtype="str")
     if ledger.fingerprint() is None or is_pseudonym(given).all():
-        return {reviewer}
+        return {reviewer}  # without pseudonyms in the ledger, a report's are of no further use
     key = project_key(config, ledger)
     return {reviewer, str(pseudonymise_ids(given, salt=key.secret)[0])}
 
@@ -124,10 +143,17 @@ def _decisions_of(config: Config, account: str) -> list[str]:
     return found
 
 
-def _remains(config: Config, who: str) -> tuple[str, ...]:
+def _remains(config: Config, who: str, *, clean: bool) -> tuple[str, ...]:
     tables = "decisions" if who == "account" else "reviews"
     notes = [f"the tables under data.{tables} are yours: remove the {who} there, or it comes back"]
-    notes.append("queues, reports and exports that were already written stay until written again")
+    notes.append(
+        "outputs outside of the config's folder, exports to other systems and backups stay"
+    )
+    if not clean:
+        notes.append(
+            "another process uses the ledger, so its file may hold removed rows until the command is run again "
+            "(PostgreSQL: until its next vacuum)"
+        )
     try:
         champion = ModelRegistry(
             config.path(config.registry.path), config.registry.name

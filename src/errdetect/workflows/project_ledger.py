@@ -1,5 +1,7 @@
 """The config's ledger, opened with the key of reviewers' pseudonyms."""
 
+import logging
+from datetime import UTC, datetime
 from functools import partial
 
 import pandas as pd
@@ -14,6 +16,9 @@ from errdetect.data.pseudonyms import (
 )
 from errdetect.ledger.ledger import Ledger, find_ledger, open_ledger
 from errdetect.ledger.pseudonym_records import require_key
+from errdetect.ledger.retention import expire_rows
+
+_LOG = logging.getLogger(__name__)
 
 __all__ = [
     "find_project_ledger",
@@ -30,8 +35,16 @@ def find_project_ledger(config: Config) -> Ledger | None:
 
 
 def open_project_ledger(config: Config) -> Ledger:
-    """Open the config's ledger; create or upgrade it if needed. See `open_ledger`."""
-    return open_ledger(config.ledger_url(), partial(read_key, config.key_file()))
+    """Open the config's ledger to write; create or upgrade it if needed. See `open_ledger`.
+
+    Rows older than `retention` allows are removed first, which is logged.
+    """
+    ledger = open_ledger(config.ledger_url(), partial(read_key, config.key_file()))
+    days = config.retention.days()
+    removed = expire_rows(ledger.engine, days, now=datetime.now(UTC)) if days else {}
+    for kind, n in removed.items():
+        _LOG.warning("retention.%s: removed %d rows from the ledger", kind, n)
+    return ledger
 
 
 def project_key(config: Config, ledger: Ledger) -> PseudonymKey:

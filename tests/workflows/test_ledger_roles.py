@@ -95,7 +95,7 @@ def _command(verb, config, place, out):
     """Return the command as a call."""
     name = pd.read_parquet(place / "reviews.parquet")["reviewer_id"].dropna().iloc[0]
     fresh = pd.read_parquet(place / "reviews.parquet").iloc[5:9]
-    fresh.assign(review_id="late-" + fresh["review_id"]).to_parquet(out / "late.parquet")
+    fresh.assign(review_id=f"{out.name}-" + fresh["review_id"]).to_parquet(out / "late.parquet")
     people = {"by": "Ana", "approved_by": "Ben"}
     score_ = partial(score, config, decisions=str(place / "second.parquet"), out=out / "s")
     return {

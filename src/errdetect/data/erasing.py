@@ -82,14 +82,14 @@ def erase_texts(base: Path, before: datetime) -> int:
 
 
 def files_naming(base: Path, names: Collection[str]) -> list[Path]:
-    """Return the files beneath a folder whose bytes, or whose Parquet cells, hold one of the ids as a word."""
+    """Return the files beneath a folder whose bytes, or whose Parquet values, hold one of the ids as a word."""
     pattern = _pattern(names)
     found = []
     for file in _files(base):
         with contextlib.suppress(OSError, pa.ArrowException):
             named = bool(pattern.search(_read(file)))
             if not named and file.suffix == ".parquet":
-                named = _cells_name(pq.read_table(file), names, pattern)
+                named = _values_name(pq.read_table(file), pattern)
             if named:
                 found.append(file)
     return found
@@ -205,8 +205,7 @@ def _bare(value: Any, names: Collection[str], pattern: re.Pattern[bytes]) -> Any
     return value
 
 
-def _cells_name(table: pa.Table, names: Collection[str], pattern: re.Pattern[bytes]) -> bool:
-    del names
+def _values_name(table: pa.Table, pattern: re.Pattern[bytes]) -> bool:
     return any(_column_names(table.column(name), pattern) for name in table.column_names)
 
 

@@ -83,6 +83,7 @@ def owned(place, connect, repo):
         )
     yield config
     with psycopg.connect(connect(), autocommit=True) as connection:
+        connection.execute("SET lock_timeout = '30s'")
         for role in MAY:
             connection.execute(f"DROP OWNED BY errdetect_{role}; DROP ROLE errdetect_{role}")
 

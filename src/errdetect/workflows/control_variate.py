@@ -21,6 +21,7 @@ from errdetect.estimation.queue_sample import (
     extend_to_duplicates,
     read_queue_design,
 )
+from errdetect.estimation.small_groups import suppress_small_rates
 from errdetect.features.point_in_time_features import PointInTimeFeatures
 from errdetect.labels.intake_account import IntakeRow, excluded_rows
 from errdetect.model.bundle import ModelBundle
@@ -193,6 +194,8 @@ class EstimationSample:
         Whose verdicts depart from the others', with all reviews.
     set_aside
         The reviews that were set aside, by source.
+    minimum
+        Fewest reviews that a published figure may rest on.
     """
 
     snapshot: Snapshot
@@ -202,13 +205,15 @@ class EstimationSample:
     notes: tuple[str, ...]
     deviations: Deviations = field(default_factory=Deviations)
     set_aside: tuple[IntakeRow, ...] = ()
+    minimum: int = 1
 
     def rates(self, *by: Sequence[str]) -> RateEstimates:
         """Estimate the error rates overall and by groupings, each a list of columns."""
         found = estimate_rates(
             self.snapshot, by, settings=self.settings, p_error=self.p_error, queue=self.queue
         )
-        return note_leaning_rates(self.snapshot, self.deviations, found)
+        noted = note_leaning_rates(self.snapshot, self.deviations, found)
+        return suppress_small_rates(noted, self.minimum)
 
     def of(self, decisions: pd.DataFrame) -> Self:
         """Return the sample of a subset of the decisions."""
@@ -325,7 +330,8 @@ def estimation_sample(
         ids = machine.decisions["decision_id"]
         p_error = None if fitted is None else pd.Series(fitted, ids)
     notes += [part for part in (told, note) if part]
-    sample = EstimationSample(machine, p_error, queue, config.estimate, tuple(notes))
+    few = config.report.min_group
+    sample = EstimationSample(machine, p_error, queue, config.estimate, tuple(notes), minimum=few)
     return _without_useless_verdicts(config, sample, progress)
 
 

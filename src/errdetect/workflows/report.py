@@ -20,6 +20,7 @@ from errdetect.data.renamed_columns import add_old_columns, schema_with_old_name
 from errdetect.data.sources import dataset_name
 from errdetect.errors import ContradictionError, DataError, ModelError, Refusal
 from errdetect.estimation.error_rates import RateEstimates
+from errdetect.estimation.small_groups import suppress_figures
 from errdetect.features.point_in_time_features import PointInTimeFeatures
 from errdetect.findings.findings import Findings, find_findings, no_findings
 from errdetect.findings.label_mixups import find_label_mixups
@@ -501,6 +502,9 @@ def report(
         unseen, pictures = unreviewed_parts(config, snapshot, bundle, now)
         content |= {**model_facts(bundle, version), **unseen}
         content["pictures"] = [Shown(p.title, p.alt, p.png) for p in pictures]
+    found = content.get("findings")
+    confirmed = 0 if found is None else int(found["confirmed"].sum())
+    content |= _without_small_groups(content, config.report.min_group)
     recorded = level is not None or bool(briefs)
     if recorded and (problem := ledger_problem(config)):
         recorded = False
@@ -515,11 +519,30 @@ def report(
         Path(out), run, ReportContent(**content, notes=tuple(notes)), briefs, pictures
     )
     new = record_briefs(config, briefs, at=now) if recorded else 0
-    found = content.get("findings")
-    confirmed = 0 if found is None else int(found["confirmed"].sum())
     if recorded and level is not None:
         record_discoveries(config, snapshot, level, confirmed, at=now)
     return ReportResult(files, tuple(notes), confirmed, new)
+
+
+#: Table -> the column that counts its reviews, and the figures that rest on them.
+_FIGURES: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "findings": (
+        "n_reviews",
+        ("error_rate", "low", "high", "q_value", "harm_saved", "harm_saved_low", "harm_saved_high"),
+    ),
+    "whitelist": ("n", ("wrongful_rate", "low", "high", "q_value")),
+    "volumes": ("n_reviews", ("n_overturned",)),
+    "review_work": ("n_reviews", ("median_days", "median_minutes")),
+}
+
+
+def _without_small_groups(content: Mapping[str, Any], minimum: int) -> dict[str, Any]:
+    """Return the tables in which figures of too few reviews are missing; the rates have none any more."""
+    return {
+        name: suppress_figures(content[name], figures, minimum, n)
+        for name, (n, figures) in _FIGURES.items()
+        if content.get(name) is not None
+    }
 
 
 _NOT_RECORDED = (

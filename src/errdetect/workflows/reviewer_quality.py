@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
+from math import nan
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -17,7 +18,7 @@ from errdetect.estimation.domains import segment_decisions
 from errdetect.estimation.error_rates import RateEstimates
 from errdetect.labels.review_history import COUNTS, OVERRULED
 from errdetect.reviewers.acceptance_sampling import AQLS, plan_inspections
-from errdetect.reviewers.agreement import krippendorff_alpha, verdict_counts
+from errdetect.reviewers.agreement import Agreement, krippendorff_alpha, verdict_counts
 from errdetect.reviewers.deviations import (
     AT_RANDOM,
     REVERSED,
@@ -35,6 +36,7 @@ from errdetect.reviewers.scorecards import (
 )
 from errdetect.schemas import ADJUDICATION, AUDIT
 from errdetect.snapshot import Snapshot
+from errdetect.stats.suppression import hidden_groups
 
 __all__ = [
     "ReviewerQuality",
@@ -234,14 +236,34 @@ def _agreement_rows(config: Config, snapshot: Snapshot) -> pd.DataFrame:
     reviewed = decisions["decision_id"].isin(reviews["decision_id"])
     groups = {name: counts[of == name] for name in sorted(policy[reviewed.to_numpy()].unique())}
     rows: list[dict[str, Any]] = []
-    for name, part in {None: counts, **groups}.items():
-        # Each draws from the same seed, so that a further policy changes no other's limits.
-        found = krippendorff_alpha(part, rng=np.random.default_rng(config.train.seed))
-        if name is not None and 0 < found.n_decisions < config.report.min_group:
-            note = f"Fewer than {config.report.min_group} decisions, so agreement is suppressed."
-            found = replace(found, observed=float("nan"), alpha=float("nan"), note=note)
-        rows.append({"policy_id": name, **vars(found)})
+    parts = {None: counts, **groups}
+    # Each draws from the same seed, so that a further policy changes no other's limits.
+    found = {
+        name: krippendorff_alpha(part, rng=np.random.default_rng(config.train.seed))
+        for name, part in parts.items()
+    }
+    hidden = _hidden_agreement(config.report.min_group, found)
+    for name, one in found.items():
+        if name in hidden:
+            one = replace(one, observed=nan, alpha=nan, low=nan, high=nan, note=hidden[name])
+        rows.append({"policy_id": name, **vars(one)})
     return pd.DataFrame(rows).astype({"policy_id": "str", "note": "str"})
+
+
+def _hidden_agreement(minimum: int, found: Mapping[str | None, Agreement]) -> dict[str | None, str]:
+    """Return why agreement is not shown: of few decisions, or where the total would reveal such."""
+    names = [name for name in found if name is not None]
+    n = np.array([found[name].n_decisions for name in names], dtype=np.int64)
+    few = f"Fewer than {minimum} decisions, so agreement is suppressed."
+    other = "Suppressed, as the total would reveal a policy of fewer decisions."
+    hidden = hidden_groups(n, minimum, [np.zeros(len(n), np.int64)])
+    notes: dict[str | None, str] = {
+        name: few if count < minimum else other
+        for name, count, hide in zip(names, n, hidden, strict=True)
+        if hide
+    }
+    total = found[None].n_decisions
+    return notes | ({None: few} if 0 < total < minimum else {})
 
 
 _DEVIATIONS: "WeakKeyDictionary[Snapshot, Deviations]" = WeakKeyDictionary()

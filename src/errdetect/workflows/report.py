@@ -524,12 +524,19 @@ def report(
     return ReportResult(files, tuple(notes), confirmed, new)
 
 
+_OF_SLICES = (
+    "error_rate",
+    "low",
+    "high",
+    "q_value",
+    "harm_saved",
+    "harm_saved_low",
+    "harm_saved_high",
+)
 #: Table -> the column that counts its reviews, and the figures that rest on them.
 _FIGURES: Mapping[str, tuple[str, tuple[str, ...]]] = {
-    "findings": (
-        "n_reviews",
-        ("error_rate", "low", "high", "q_value", "harm_saved", "harm_saved_low", "harm_saved_high"),
-    ),
+    "findings": ("n_reviews", _OF_SLICES),
+    "slices": ("n_reviews", _OF_SLICES),
     "whitelist": ("n", ("wrongful_rate", "low", "high", "q_value")),
     "volumes": ("n_reviews", ("n_overturned",)),
     "review_work": ("n_reviews", ("median_days", "median_minutes")),

@@ -497,7 +497,7 @@ def read_batches(
     DataError
         If the file is damaged, is not UTF-8, or is not a table.
     """
-    wanted = columns if file.mapping is None else None
+    wanted = columns if file.mapping is None or not file.mapping.converts else None
     with translate_read_errors(file):
         for batch in _read_raw(file, batch_rows, wanted):
             yield _map_batch(_add_partition_columns(batch, file, wanted), file)

@@ -54,6 +54,10 @@ def needs_mapping(mapping: TableMapping, table: str, found: Sequence[str], shown
     near = [difflib.get_close_matches(user, found, n=1) for user in absent]
     hints = [f"{one[0]!r} for {user!r}" for one, user in zip(near, absent, strict=True) if one]
     do = f"Did you mean {', '.join(hints)}?" if hints else f"It has {', '.join(sorted(found))}."
+    fed = {ours for user, named in mapping.pairs() if user in found for ours in named}
+    unfed = sorted(ours - fed - set(found))
+    if unfed:
+        do += f" Needed and fed by no column: {', '.join(unfed)}."
     what = f"data.{table}.columns" if table else "columns"
     must = f"name columns of {shown}"
     raise DataError(error_message(what, must, ", ".join(map(repr, absent)), do))

@@ -407,7 +407,7 @@ class ReportSettings(ConfigSection):
         False, description="whether the report and its tables hold the content's texts (shortened)"
     )
     min_group: int = Field(
-        10, ge=1, description="decisions below which a group's agreement is suppressed"
+        10, ge=1, description="reviews below which no figure is published, nor any that reveals it"
     )
     words: PathText | None = Field(
         None, description="your own reason texts: a YAML file; null: errdetect's"

@@ -75,7 +75,9 @@ def _small(frame: pd.DataFrame, columns: Sequence[str], minimum: int) -> npt.NDA
     hidden = np.zeros(len(frame), dtype=bool)
     for _, rows in frame.reset_index(drop=True).groupby("measure", sort=False):
         at = rows.index.to_numpy()
-        margins = [rows.groupby(c, sort=False, dropna=False).ngroup().to_numpy() for c in columns]
+        margins = [
+            rows.groupby(c, sort=False, dropna=False).ngroup().to_numpy(np.int64) for c in columns
+        ]
         if len(columns) == 1:  # the total is the overall row
             margins = [np.zeros(len(rows), np.int64)]
         hidden[at] = hidden_groups(rows["n_reviews"].to_numpy(np.int64), minimum, margins)

@@ -75,9 +75,8 @@ def _small(frame: pd.DataFrame, columns: Sequence[str], minimum: int) -> npt.NDA
     hidden = np.zeros(len(frame), dtype=bool)
     for _, rows in frame.reset_index(drop=True).groupby("measure", sort=False):
         at = rows.index.to_numpy()
-        margins = [
-            rows.groupby(c, sort=False, dropna=False).ngroup().to_numpy(np.int64) for c in columns
-        ]
+        ranks = [rows.groupby(c, sort=False, dropna=False).ngroup() for c in columns]
+        margins: list[npt.NDArray[np.int64]] = [np.asarray(one, dtype=np.int64) for one in ranks]
         if len(columns) == 1:  # the total is the overall row
             margins = [np.zeros(len(rows), np.int64)]
         hidden[at] = hidden_groups(rows["n_reviews"].to_numpy(np.int64), minimum, margins)

@@ -249,3 +249,78 @@ def test_a_folder_that_may_not_be_written_to_is_refused_before_the_work(tmp_path
     with pytest.raises(DataError, match="out cannot be written: Permission denied"):  # noqa: SIM117
         with stage_outputs(tmp_path / "out"):
             raise AssertionError("the work began")
+
+
+#: As KILLER, but with a single file that changes together with the folder.
+PAIR_KILLER = """
+import os, signal, sys, json
+from pathlib import Path
+from errdetect.data.atomic_writing import stage_outputs, write_text
+from errdetect.data.provenance import Provenance
+
+out, single = Path(sys.argv[1]), Path(sys.argv[2])
+
+def commit(word):
+    with stage_outputs(out, Provenance("x", "1", {"word": word}), {single: word}) as stage:
+        write_text(stage / "a.txt", word)
+
+commit("old")
+states, n = [], -2
+while True:
+    n += 3
+    if (child := os.fork()) == 0:
+        left = n
+        def hook(event, _):
+            global left
+            if event.split(".")[0] in ("os", "shutil", "ctypes", "open", "fcntl"):
+                left -= 1
+                if left == 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+        sys.addaudithook(hook)
+        commit("new")
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    with stage_outputs(out.parent / "other"):  # any next run nearby
+        pass
+    with stage_outputs(single.parent / "other"):
+        pass
+    litter = [p.name for one in (out, single) for p in one.parent.rglob("*") if p.name.startswith(".")]
+    states.append(((out / "a.txt").read_text(), single.read_text(), litter))
+    if os.WIFEXITED(status):
+        break
+    commit("old")
+print(json.dumps(states))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_single_file_changes_together_with_its_folder(tmp_path):
+    command = [sys.executable, "-c", PAIR_KILLER, tmp_path / "a" / "out", tmp_path / "b" / "s.csv"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=150, check=True)
+    states = json.loads(done.stdout)
+    assert len(states) > 20
+    assert {(folder, file) for folder, file, _ in states} == {("old", "old"), ("new", "new")}
+    assert [litter for *_, litter in states if litter] == []
+
+
+def test_a_single_file_that_cannot_be_written_keeps_the_folder(tmp_path):
+    out, single = tmp_path / "out", tmp_path / "single.csv"
+    with stage_outputs(out, Provenance("x", "1"), {single: "old"}) as stage:
+        write_text(stage / "a.txt", "old")
+    single.unlink()
+    single.mkdir()
+    with (
+        pytest.raises(DataError, match=r"single.csv cannot be written: Is a directory"),
+        stage_outputs(out, Provenance("x", "1"), {single: "new"}) as stage,
+    ):
+        write_text(stage / "a.txt", "new")
+    assert (out / "a.txt").read_text() == "old"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["out", "single.csv"]
+
+
+def test_a_single_file_within_the_folder_is_part_of_it(tmp_path):
+    out = tmp_path / "out"
+    with stage_outputs(out, Provenance("x", "1"), {out / "s.csv": "new"}):
+        pass
+    assert (out / "s.csv").read_text() == "new"
+    assert "s.csv" in json.loads((out / "run.json").read_text())["outputs"]

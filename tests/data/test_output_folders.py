@@ -5,6 +5,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import textwrap
 from pathlib import Path
 
@@ -12,7 +13,12 @@ import pytest
 
 from errdetect.data import output_folders
 from errdetect.data.atomic_writing import stage_outputs, write_text
-from errdetect.data.output_folders import hold_stage, temporary_name
+from errdetect.data.output_folders import (
+    hold_stage,
+    hold_temporary_folder,
+    sweep_litter,
+    temporary_name,
+)
 from errdetect.data.provenance import Provenance
 from errdetect.errors import DataError
 
@@ -324,3 +330,34 @@ def test_a_single_file_within_the_folder_is_part_of_it(tmp_path):
         pass
     assert (out / "s.csv").read_text() == "new"
     assert "s.csv" in json.loads((out / "run.json").read_text())["outputs"]
+
+
+def test_temporary_folders_of_the_dead_are_swept(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    temporary_name(tmp_path).mkdir()
+    kept = tmp_path / "errdetect-notes"
+    kept.mkdir()
+    with hold_temporary_folder() as folder, hold_temporary_folder() as other:
+        assert sorted(tmp_path.iterdir()) == sorted([kept, folder, other])
+    assert list(tmp_path.iterdir()) == [kept]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
+def test_what_others_leave_in_a_shared_folder_neither_waits_nor_moves_files(tmp_path):
+    """A note in a shared folder names files to replace: only one's own is believed."""
+    os.mkfifo(temporary_name(tmp_path))
+    mine = tmp_path / "home" / "mine.txt"
+    mine.parent.mkdir()
+    mine.write_text("mine")
+    note = temporary_name(tmp_path).with_suffix(".commit")
+    note.mkdir()
+    (note / ".errdetect-target.json").write_text('{"out": "home", "stale": ["mine.txt"]}')
+    if os.geteuid() != 0:
+        pytest.skip("only root can give files away")
+    os.chown(note, 65534, 65534)
+    sweep_litter(tmp_path)
+    assert mine.read_text() == "mine"
+    assert note.exists()
+    os.chown(note, 0, 0)
+    sweep_litter(tmp_path)
+    assert not mine.exists(), "the test's note would be obeyed"

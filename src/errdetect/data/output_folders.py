@@ -18,6 +18,7 @@ import re
 import secrets
 import shutil
 import stat
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -38,6 +39,7 @@ __all__ = [
     "follow_commit",
     "hold_lock",
     "hold_stage",
+    "hold_temporary_folder",
     "sweep_litter",
     "take_turns",
     "temporary_name",
@@ -94,7 +96,8 @@ def hold_lock(path: Path) -> Iterator[bool]:
     """
     handle = None
     with contextlib.suppress(OSError):
-        handle = os.open(path, os.O_RDONLY)
+        # What others put into a shared folder is not followed, nor waited for.
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     try:
         yield handle is not None and _try_lock(handle) and _is_still(handle, path)
     finally:
@@ -118,6 +121,34 @@ def _is_still(handle: int, path: Path) -> bool:
         return os.path.samestat(os.fstat(handle), os.lstat(path))
     except OSError:
         return False
+
+
+@contextmanager
+def hold_temporary_folder() -> Iterator[Path]:
+    """Create a locked, empty folder where the system keeps temporary files; remove it at the end.
+
+    Those of dead processes are removed first.
+
+    Examples
+    --------
+    >>> with hold_temporary_folder() as folder:
+    ...     folder.is_dir()
+    True
+    """
+    home = Path(tempfile.gettempdir()).resolve()
+    sweep_litter(home)
+    for _ in range(3):
+        folder = temporary_name(home)
+        folder.mkdir(mode=0o700)
+        with hold_lock(folder):
+            if not folder.exists():
+                continue  # swept between creation and lock
+            try:
+                yield folder
+            finally:
+                _remove(folder)
+            return
+    raise OSError(errno.EBUSY, "another process removes new folders there", str(home))
 
 
 @contextmanager
@@ -155,8 +186,8 @@ def hold_stage(out: Path) -> Iterator[FolderStage]:
 def sweep_litter(folder: Path) -> None:
     """Remove what dead processes left in a folder, and finish what they had completed.
 
-    Only names that `temporary_name` gives (or, a day old, those of earlier versions) are touched, and only
-    if their lock is free: the folder of a process that lives is never removed.
+    Only names that `temporary_name` gives (or, a day old, those of earlier versions) are touched, only if
+    their lock is free (the folder of a process that lives is never removed), and only this user's.
 
     Examples
     --------
@@ -195,7 +226,8 @@ def _is_former(entry: os.DirEntry[str]) -> bool:
 
 def _sweep(path: Path) -> None:
     with hold_lock(path) as free:
-        if not free:
+        # In a shared folder, somebody else may leave a note that names files of ours.
+        if not free or path.lstat().st_uid != os.geteuid():
             return
         if path.name.endswith(_COMPLETE):
             with contextlib.suppress(OSError, ValueError, KeyError, TypeError, DataError):

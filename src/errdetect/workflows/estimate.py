@@ -115,8 +115,8 @@ def estimate(
     response = response_table(
         sample.snapshot.decisions, sample.snapshot.audit_sample, _RESPONSE_COLUMNS
     )
-    beside = {} if rows is None else {Path(dsa or ""): dsa_text(rows)}
-    with stage_outputs(out, run, beside) as stage:
+    together = {} if rows is None else {Path(dsa or ""): dsa_text(rows)}
+    with stage_outputs(out, run, together) as stage:
         write_parquet(estimates, stage / "estimates.parquet", schema)
         if len(response):
             write_parquet(response, stage / "response.parquet", RESPONSE)

@@ -861,6 +861,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--databases", default="sqlite,postgresql")
     parser.add_argument("--only", default="", help="regular expression of commands")
+    parser.add_argument("--minutes", type=float, default=1e6, help="stop after so many")
     parser.add_argument(
         "--out", type=Path, default=Path(__file__).parent / "results" / "faults.csv"
     )

@@ -804,6 +804,7 @@ def perform(project: Project, trial: Trial, rng: random.Random) -> dict[str, str
 
 def import_everything() -> None:
     """Import what commands import late, so that forks have it."""
+    sys.path[:] = [one for one in sys.path if Path(one).resolve() != Path(__file__).parent]
     for one in pkgutil.walk_packages(errdetect.__path__, "errdetect."):
         if "migrations" not in one.name and not one.name.endswith("__main__"):
             importlib.import_module(one.name)
@@ -813,9 +814,18 @@ def import_everything() -> None:
 
 
 def measure(
-    trials: int, seed: int, databases: list[str], only: str = "", progress: bool = False
+    trials: int,
+    seed: int,
+    databases: list[str],
+    only: str = "",
+    *,
+    minutes: float = 1e6,
+    progress: bool = False,
 ) -> tuple[pd.DataFrame, list[str]]:
-    """Run trials, in equal parts on each database; return counts, and the faults in words."""
+    """Run trials, in equal parts on each database; return counts, and the faults in words.
+
+    The trials come in random order, so that those that `minutes` allow are a fair part.
+    """
     import_everything()
     counts: Counter[tuple[str, str, str]] = Counter()
     told = []
@@ -826,7 +836,11 @@ def measure(
             project = Project(kind, home, held)
             chosen = [one for one in COMMANDS if re.search(only, one.name)]
             planned = plan(project, chosen, trials // len(databases), rng)
+            rng.shuffle(planned)
+            end = time.monotonic() + 60 * minutes / len(databases)
             for number, trial in enumerate(planned):
+                if time.monotonic() > end:
+                    break
                 faults = perform(project, trial, rng)
                 counts[trial[0], kind, "trials"] += 1
                 for check, words in faults.items():
@@ -847,13 +861,19 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--databases", default="sqlite,postgresql")
     parser.add_argument("--only", default="", help="regular expression of commands")
+    parser.add_argument("--minutes", type=float, default=1e6, help="stop after so many")
     parser.add_argument(
         "--out", type=Path, default=Path(__file__).parent / "results" / "faults.csv"
     )
     chosen = parser.parse_args()
     begun = time.monotonic()
     table, told = measure(
-        chosen.trials, chosen.seed, chosen.databases.split(","), chosen.only, progress=True
+        chosen.trials,
+        chosen.seed,
+        chosen.databases.split(","),
+        chosen.only,
+        minutes=chosen.minutes,
+        progress=True,
     )
     table.to_csv(chosen.out, index=False)
     print(table.to_string(index=False))

@@ -361,3 +361,14 @@ def test_what_others_leave_in_a_shared_folder_neither_waits_nor_moves_files(tmp_
     os.chown(note, 0, 0)
     sweep_litter(tmp_path)
     assert not mine.exists(), "the test's note would be obeyed"
+
+
+@pytest.mark.parametrize("name", ["a\0b", "\ud800"])
+def test_what_is_no_path_is_refused(tmp_path, name):
+    with (
+        pytest.raises(DataError, match="cannot be written: it is no path"),
+        stage_outputs(f"{tmp_path}/{name}"),
+    ):
+        pass
+    with pytest.raises(DataError, match="it is no path"):
+        write_text(f"{tmp_path}/{name}", "x")

@@ -174,6 +174,8 @@ def to_arrow_array(column: pd.Series, kind: pa.DataType | None = None) -> pa.Arr
 @contextmanager
 def _translate_write_errors(path: Path) -> Iterator[None]:
     """Translate the system's write errors into a message about `path`."""
+    if "\0" in str(path) or any("\ud800" <= sign <= "\udc7f" for sign in str(path)):
+        raise DataError(f"{str(path)!r} cannot be written: it is no path. Choose another path.")
     try:
         yield
     except OSError as error:

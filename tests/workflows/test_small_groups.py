@@ -13,14 +13,24 @@ from errdetect.workflows.simulate import simulate
 
 MINIMUM = 12
 #: What counts the reviews behind a row's figures, by table where it is not n_reviews.
-COUNTS = {"whitelist": "n", "reviewers": "n", "training_needs": "n", "agreement": "n_decisions"}
+COUNTS = {"reviewers": "n", "training_needs": "n", "agreement": "n_decisions"}
 FIGURES = {
     "estimate", "low", "high", "bound_low", "bound_high", "error_rate", "harm_saved", "harm_saved_low",
     "harm_saved_high", "alpha", "observed", "value", "share", "n_overturned", "wrongful_rate",
     "median_days", "median_minutes", "excess", "q_value",
 }  # fmt: skip
 #: Rows of plans and records: one decision or one step each, for those who carry them out.
-RECORDS = {"intake", "labels", "remedies", "inspection", "proposals", "briefs", "rejects", "queue"}
+RECORDS = {
+    "whitelist",
+    "intake",
+    "labels",
+    "remedies",
+    "inspection",
+    "proposals",
+    "briefs",
+    "rejects",
+    "queue",
+}
 
 
 @pytest.fixture(scope="module")

@@ -544,7 +544,6 @@ _OF_SLICES = (
 _FIGURES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "findings": ("n_reviews", _OF_SLICES),
     "slices": ("n_reviews", _OF_SLICES),
-    "whitelist": ("n", ("wrongful_rate", "low", "high", "q_value")),
     "volumes": ("n_reviews", ("n_overturned",)),
     "review_work": ("n_reviews", ("median_days", "median_minutes")),
 }

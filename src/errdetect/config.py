@@ -29,6 +29,7 @@ from errdetect.config_schema import (
     LabelsSettings,
     LedgerSettings,
     Measure,
+    MonitorSettings,
     QueueSettings,
     RegistrySettings,
     RemediationSettings,
@@ -69,6 +70,7 @@ class Config(ConfigSection):
     remediation: RemediationSettings = RemediationSettings()
     export: ExportSettings = ExportSettings()
     targets: TargetsSettings = TargetsSettings()
+    monitor: MonitorSettings = MonitorSettings()
     registry: RegistrySettings = RegistrySettings()
     ledger: LedgerSettings = LedgerSettings()
     base: Path = Field(default=Path(), exclude=True)

@@ -96,6 +96,16 @@ class Config(ConfigSection):
         """
         return self.base / _expand_variables(value)
 
+    def text(self, value: str) -> str:
+        """Return a setting that is no path, with `${NAME}` taken from the environment.
+
+        Examples
+        --------
+        >>> Config(version=1, data={"decisions": "d.csv"}).text("${UNSET_NAME:-key}")
+        'key'
+        """
+        return _expand_variables(value)
+
     def data_paths(self, value: str | Sequence[str] | DatabaseSource) -> list[str]:
         """Return every location of a source in the data section.
 

@@ -567,10 +567,8 @@ class NotifySettings(ConfigSection):
     webhook: SourceText | None = Field(
         None, repr=False, description="https address that receives the table's alarms as JSON"
     )
-    secret: str | None = Field(
-        None,
-        repr=False,
-        description="key of the webhook's HMAC-SHA256 signature, usually ${NAME} from the environment",
+    secret: Annotated[str, Field(pattern=r"^\$\{\w+\}$")] | None = Field(
+        None, description="${NAME}: environment variable with the key of the webhook's signature"
     )
     command: list[Annotated[str, Field(min_length=1)]] = Field(
         [], description="command that gets the alarm's text on its standard input, such as a mailer"
@@ -580,8 +578,8 @@ class NotifySettings(ConfigSection):
     def _check_webhook(self) -> "NotifySettings":
         if self.webhook is None:
             return self
-        if not self.webhook.startswith(("https://", "http://")):
-            raise ValueError("webhook must begin with https:// or http://, got another address")
+        if not self.webhook.startswith(("https://", "http://", "${")):
+            raise ValueError("webhook must be an http(s) address or ${NAME}, got another text")
         if not self.secret:
             raise ValueError("webhook must have a secret that signs its messages, got none")
         return self
@@ -600,11 +598,14 @@ class MonitorSettings(ConfigSection):
     since: datetime | None = Field(
         None, description="evidence counts from this day; set it when an alarm has been dealt with"
     )
-    window_days: int = Field(28, ge=1, description="latest days that are compared with the reference")
-    by: list[str] = Field(
-        ["policy_id", "market", "moderator"], description="columns whose values are watched one by one"
+    window_days: int = Field(
+        28, ge=1, description="latest days that are compared with the reference"
     )
-    alarm_rate: float = Field(
+    by: list[str] = Field(
+        ["policy_id", "market", "moderator"],
+        description="columns whose values are watched one by one",
+    )
+    yearly_level: float = Field(
         0.05,
         gt=0,
         le=0.5,
@@ -619,7 +620,9 @@ class MonitorSettings(ConfigSection):
         1.25, gt=1, description="early warning: estimated error, in times the reference's"
     )
     drift: float = Field(
-        0.2, gt=0, description="population stability index of a feature or score above which it warns"
+        0.2,
+        gt=0,
+        description="population stability index of a feature or score above which it warns",
     )
     shift: float = Field(
         0.5, gt=0, description="Wasserstein distance in standard deviations above which it warns"
@@ -628,7 +631,10 @@ class MonitorSettings(ConfigSection):
         0.05, gt=0, le=1, description="rise of a column's missing share, or share of new values"
     )
     volume: float = Field(
-        0.5, gt=0, lt=1, description="decisions a day, as a share of the reference's, below which it warns"
+        0.5,
+        gt=0,
+        lt=1,
+        description="decisions a day, as a share of the reference's, below which it warns",
     )
     delay_days: float = Field(
         7, gt=0, description="days that reviews or labels may take longer than in the reference"

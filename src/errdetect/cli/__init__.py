@@ -4,11 +4,12 @@ from typing import Annotated
 
 import typer
 
+from errdetect.cli import operations
 from errdetect.cli.commands import app
 from errdetect.errors import exit_on_error
 from errdetect.version import __version__
 
-__all__ = ["app", "main"]
+__all__ = ["app", "main", "operations"]
 
 
 def main() -> None:

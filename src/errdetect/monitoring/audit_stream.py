@@ -67,10 +67,13 @@ class AuditStream:
         policy_id, market, moderator, moderator_version; missing where the log has none.
     n_open
         Flagged draws that wait for an expert, and are left out until then.
+    settled
+        Whether experts settle most flags, so that reviewers' unfounded flags do not count.
     """
 
     frame: pd.DataFrame
     n_open: int = 0
+    settled: bool = False
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -116,9 +119,8 @@ def audit_stream(snapshot: Snapshot) -> AuditStream:
     first = _answer_moments(snapshot, AUDIT, earliest=True)
     expert = _answer_moments(snapshot, ADJUDICATION, earliest=False)
     flagged = audit.flagged
-    waits = np.zeros(len(audit.position), dtype=bool)
-    if flagged.any() and float(audit.adjudicated[flagged].mean()) > _SETTLED:
-        waits = flagged & ~audit.adjudicated
+    settled = bool(flagged.any()) and float(audit.adjudicated[flagged].mean()) > _SETTLED
+    waits = flagged & ~audit.adjudicated & settled
     known = pd.Series(np.where(audit.adjudicated, expert[audit.position], first[audit.position]))
     carried = {
         name: decisions[name].iloc[audit.position].reset_index(drop=True)
@@ -140,7 +142,7 @@ def audit_stream(snapshot: Snapshot) -> AuditStream:
     )
     frame = frame[~waits & frame["known_at"].notna().to_numpy(bool)]
     frame = frame.sort_values(["known_at", "position"], kind="stable", ignore_index=True)
-    return AuditStream(frame, int(waits.sum()))
+    return AuditStream(frame, int(waits.sum()), settled)
 
 
 def _answer_moments(

@@ -23,6 +23,8 @@ _GROUP_PENALTY, _PERIOD_PENALTY = 1e-3, 2e-2
 _NAMES = ("version", "policy_mix", "market_mix")
 #: Share of the whole change that its cause must explain.
 _MAIN = 0.4
+#: By how much a segment's part of the change must exceed its share of the audit.
+_EXCESS = 0.25
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,8 @@ class ChangeParts:
         The whole change.
     parts
         `version` (new machine versions), `policy_mix`, `market_mix`, `reviewers` and `rest` (the
-        same machine on the same mix, and interaction); they add up to the whole.
+        same machine on the same mix, and interaction). They add up to the whole where the
+        reviewers' part is clear; otherwise the rest holds it, too.
     cause
         The part that explains most of it; for `rest`, the one segment that moved, if any; empty
         where no part stands out.
@@ -163,7 +166,9 @@ def explain_change(
     rng = np.random.default_rng([seed, 1])
     rate = fitted["rate"][0]
     reviewers = _reviewers_part(golden, rate, rng)
-    known = reviewers if golden is not None else np.zeros(_RESAMPLES + 1)
+    low, high = np.quantile(reviewers, [0.025, 0.975])
+    clear = low > 0 or high < 0  # an unclear one would only add its noise to the rest
+    known = reviewers if clear else np.zeros(_RESAMPLES + 1)
     named = {name: fitted[name] for name in _NAMES}
     total = fitted["total"]
     rest = total - sum(named.values()) - known
@@ -200,7 +205,9 @@ def _design(
     log_version = _version(log_after)
     for version in sorted(fresh):
         moves["version"].append((len(columns), float((log_version == version).mean())))
-        columns.append((_version(used) == version).to_numpy(float) * late)
+        columns.append(
+            np.asarray((_version(used) == version).to_numpy(bool) & late, dtype=np.float64)
+        )
     columns.append(late.astype(float))
     X = np.column_stack(columns)
     moved = {name: np.zeros(X.shape[1]) for name in _NAMES}
@@ -246,7 +253,7 @@ def _reviewers_part(golden: GoldenShift | None, rate: float, rng: np.random.Gene
         return np.full(_RESAMPLES + 1, np.nan)
     noise = rng.standard_normal((2, _RESAMPLES + 1))
     noise[:, 0] = 0.0
-    false = golden.false_positive + golden.false_positive_se * noise[0]
+    false: Floats = golden.false_positive + golden.false_positive_se * noise[0]
     missed = golden.sensitivity + golden.sensitivity_se * noise[1]
     part: Floats = (1 - rate) * false + rate * missed
     return part
@@ -280,8 +287,11 @@ def _main_cause(
 
 
 def _moved_segment(total: ChangeCause, used: pd.DataFrame, late: Bools, by: Sequence[str]) -> str:
-    """Return the one segment without which the rate hardly moved, as column=value; empty if none."""
-    best, name = 0.0, ""
+    """Return the one segment without which the rate hardly moved, as column=value; empty if none.
+
+    It must explain far more than its share of the audit: a large segment explains much by its size.
+    """
+    best, name = _EXCESS, ""
     weight, error = used["weight"].to_numpy(float), used["error"].to_numpy(float)
 
     def change(rows: Bools) -> float:
@@ -297,6 +307,7 @@ def _moved_segment(total: ChangeCause, used: pd.DataFrame, late: Bools, by: Sequ
             own = (used[column] == value).to_numpy(bool, na_value=False)
             others = change(~own)
             explained = 1 - others / total.value if total.value and not np.isnan(others) else 0.0
-            if explained > best:
-                best, name = explained, f"{column}={value}"
-    return name if best >= _MAIN else ""
+            excess = explained - float(weight[own].sum() / weight.sum())
+            if explained >= _MAIN and excess > best:
+                best, name = excess, f"{column}={value}"
+    return name

@@ -83,7 +83,7 @@ def audited_evidence(
 ) -> tuple[SegmentEvidence, ...]:
     """Test whether the audited error has risen, overall and in each segment.
 
-    At most `settings.alarm_rate` of quiet years bring any alarm, however often one looks: the budget
+    At most `settings.yearly_level` of quiet years bring any alarm, however often one looks: the budget
     pays for reference rates that are too low by accident and for the evidence, overall and, by
     Benjamini-Hochberg on e-values, over all segments of `settings.by` together. An alarm stays
     until `settings.since` is set to a later day.
@@ -100,7 +100,7 @@ def audited_evidence(
     tuple of SegmentEvidence
         The overall one first; segments with too few answers in the reference have no e-value.
     """
-    spent = [settings.alarm_rate * share for share in _SPENT]
+    spent = [settings.yearly_level * share for share in _SPENT]
     overall = _follow(OVERALL, stream, periods, settings, spent[0], 1 / spent[1])
     parts = list(_segments(stream, settings.by))
     known = [
@@ -111,9 +111,7 @@ def audited_evidence(
     ]
     miss = spent[2] / max(len(known), 1)
     needed = len(known) / spent[3]
-    paths = {
-        name: _follow(name, part, periods, settings, miss, needed) for name, part in known
-    }
+    paths = {name: _follow(name, part, periods, settings, miss, needed) for name, part in known}
     first = overall.e_value >= overall.result.needed
     results = [_with_moments(overall, first, periods)]
     risen = _find_risen(list(paths.values()), spent[3])
@@ -166,7 +164,8 @@ def _follow(
     few = given is None and reference.n < settings.min_reviews
     if few or not 0 < limit < 1 or not periods.n_days:
         return _Path(result, *nothing)
-    day = ((own["known_at"] - periods.watched_from) // pd.Timedelta(days=1)).to_numpy(np.int64)
+    days = (own["known_at"] - periods.watched_from) // pd.Timedelta(days=1)
+    day = np.asarray(days, dtype=np.int64)
     if not reference.mean_weight > 0:  # a configured limit without a reference: scale by the draws
         reference = _reference(own, miss) if len(own) else reference
     found = rise_evidence(
@@ -195,9 +194,7 @@ def _find_risen(paths: list[_Path], level: float) -> list[npt.NDArray[np.bool_]]
     return list(found)
 
 
-def _with_moments(
-    path: _Path, risen: npt.NDArray[np.bool_], periods: Periods
-) -> SegmentEvidence:
+def _with_moments(path: _Path, risen: npt.NDArray[np.bool_], periods: Periods) -> SegmentEvidence:
     """Add since when there is enough evidence, and about when the rate rose."""
     days = np.flatnonzero(risen)
     if not len(days) or np.isnan(path.result.e_value):
@@ -219,9 +216,7 @@ def _unknown(
     if len(latest) < settings.min_reviews:
         rate, low, high = np.nan, np.nan, np.nan
     nan = float("nan")
-    return SegmentEvidence(
-        name, reference, nan, rate, low, high, len(latest), nan, float("inf")
-    )
+    return SegmentEvidence(name, reference, nan, rate, low, high, len(latest), nan, float("inf"))
 
 
 def _reference(frame: pd.DataFrame, miss: float) -> ReferenceRate:

@@ -28,8 +28,16 @@ class GoldenAnswers:
 
     frame: pd.DataFrame
 
-    def shift(self, min_items: int) -> GoldenShift | None:
-        """Return the change of the reviewers' error rates; None with too few items in a period."""
+    def shift(self, min_items: int, *, settled: bool = False) -> GoldenShift | None:
+        """Return the change of the reviewers' error rates; None with too few items in a period.
+
+        Parameters
+        ----------
+        min_items
+            Answers on right decisions that each period must have.
+        settled
+            Whether experts settle all flags: reviewers' unfounded flags then change no estimate.
+        """
         if not len(self.frame):
             return None
         late, wrong = (self.frame[name].to_numpy(bool) for name in ("late", "wrong"))
@@ -37,6 +45,8 @@ class GoldenAnswers:
         if min((late & ~wrong).sum(), (~late & ~wrong).sum()) < min_items:
             return None
         false, false_se = _difference(flags[~wrong & ~late], flags[~wrong & late])
+        if settled:
+            false, false_se = 0.0, 0.0
         # Sensitivity matters little to a low rate; without wrong items it counts as unchanged.
         found, found_se = _difference(flags[wrong & ~late], flags[wrong & late])
         return GoldenShift(false, false_se, found, found_se)

@@ -99,7 +99,7 @@ def reference_rate(
     --------
     >>> found = reference_rate(np.repeat([1.0, 0.0], [5, 95]), np.ones(100), np.arange(100))
     >>> round(found.rate, 3), round(found.upper, 3)
-    (0.05, 0.127)
+    (0.05, 0.126)
     """
     n = len(error)
     if not n:
@@ -168,7 +168,7 @@ def rise_evidence(
     >>> found = rise_evidence(error, np.ones(len(day)), day, np.arange(len(day)), limit=0.06,
     ...                       reference=reference, n_days=56)
     >>> found.first_above(100.0), int(found.start[-1])
-    (32, 28)
+    (31, 28)
     """
     gains = _daily_gains(error, weight, day, cluster, limit, reference, n_days)
     restarts = YEAR_DAYS // RESTART_DAYS

@@ -1,0 +1,48 @@
+"""Commands that watch what runs for years."""
+
+from typing import Annotated
+
+import typer
+
+from errdetect.cli.commands import (
+    ConfigFile,
+    Json,
+    Out,
+    Overrides,
+    Quiet,
+    app,
+    load_settings,
+    print_result,
+    progress_printer,
+)
+
+__all__ = ["monitor"]
+
+
+@app.command()
+def monitor(
+    config: ConfigFile,
+    out: Out,
+    send: Annotated[
+        bool,
+        typer.Option("--notify/--no-notify", help="Whether to send alarms as monitor.notify says."),
+    ] = True,
+    overrides: Overrides = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Check production: audited error, causes, drift, delays, reviewers and ages; looks may be daily.
+
+    Writes monitor.parquet, history.parquet, monitor.html and monitor.prom. Exit status 1 on an alarm: the
+    audited error has surely risen above the reference period's, or above monitor.max_error_rate.
+
+    Example: `errdetect monitor market/config.yaml --out monitor`
+
+    An alarm that was dealt with: `errdetect monitor market/config.yaml --out monitor --set monitor.since=2026-05-01`
+    """
+    from errdetect.workflows.monitor import monitor as run
+
+    result = run(load_settings(config, overrides), out, send=send, progress=progress_printer(quiet))
+    print_result(result, as_json)
+    if result.is_alert:
+        raise typer.Exit(1)

@@ -8,7 +8,7 @@ the same.
 
 import re
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -46,10 +46,14 @@ __all__ = [
     "HISTORY",
     "HISTORY_KEYS",
     "WINDOWS",
+    "EarlierDecisions",
     "HistoryIndex",
     "PointInTimeFeatures",
     "add_point_in_time_features",
     "history_features",
+    "history_key_columns",
+    "version_change_days",
+    "window_counts",
 ]
 
 Floats = npt.NDArray[np.float64]
@@ -146,6 +150,26 @@ class _KeyTallies:
     complaints_end: EventTally
 
 
+@dataclass(frozen=True)
+class EarlierDecisions:
+    """What a log holds before each of n decisions, if it was counted elsewhere.
+
+    Parameters
+    ----------
+    overall
+        Shape (n, 6): decisions and enforced ones in each of `WINDOWS`, of all keys.
+    by_key
+        Key of `HISTORY_KEYS` -> the same of the decision's own key, shape (n, 6); every key that has
+        two groups or more.
+    days
+        From `version_change_days`.
+    """
+
+    overall: Ints
+    by_key: Mapping[str, Ints]
+    days: Mapping[str, Floats]
+
+
 class HistoryIndex:
     """A log and its reviews, sorted once, to compute any decisions' histories.
 
@@ -155,10 +179,16 @@ class HistoryIndex:
         As for `history_features`.
     levels
         The log's values, if they were numbered already.
+    keys
+        The keys to compute; default: those that split the log's decisions.
     """
 
     def __init__(
-        self, log: pd.DataFrame, reviews: pd.DataFrame | None, levels: ColumnLevels | None = None
+        self,
+        log: pd.DataFrame,
+        reviews: pd.DataFrame | None,
+        levels: ColumnLevels | None = None,
+        keys: Collection[str] | None = None,
     ) -> None:
         at = to_microseconds(log["decided_at"])
         placed = match_reviews(log, reviews)
@@ -190,13 +220,16 @@ class HistoryIndex:
             )
 
         self._whole = tallies(KeyGroups(self._levels, []))
-        found = dict(_key_groups(self._levels))
+        found = dict(_key_groups(self._levels, keys))
         with ThreadPoolExecutor(_THREADS) as pool:
             self._keys = dict(zip(found, pool.map(tallies, found.values()), strict=True))
         self._changes = _VersionChanges(self._levels, at)
 
     def columns(
-        self, targets: pd.DataFrame, codes: Mapping[str, Codes] | None = None
+        self,
+        targets: pd.DataFrame,
+        codes: Mapping[str, Codes] | None = None,
+        earlier: EarlierDecisions | None = None,
     ) -> pd.DataFrame:
         """Compute decisions' histories; see `history_features`.
 
@@ -206,6 +239,9 @@ class HistoryIndex:
             Shape (n, any).
         codes
             Their value codes in the levels, if known already; then only `decided_at` is needed.
+        earlier
+            The decisions before each, if they were counted elsewhere; then the index's log need only
+            hold the reviewed decisions.
 
         Returns
         -------
@@ -216,26 +252,29 @@ class HistoryIndex:
         codes = self._levels.of(targets) if codes is None else codes
         by_time = np.argsort(at, kind="stable")
         moments = self._moments(at.take(by_time))
-        overall = self._overall_rates(moments)
+        counted = None if earlier is None else earlier.overall[by_time]
+        overall = self._overall_rates(moments, counted)
         names = [f"{HISTORY}{key}_{name}" for key in self._keys for name in _feature_names()]
-        changes = self._changes.days(codes, at)
+        changes = self._changes.days(codes, at) if earlier is None else earlier.days
         out = np.empty((len(at), len(names) + len(changes)))
         width = len(_feature_names())
 
-        def fill(i: int, tallies: _KeyTallies, group: Ints, rows: Ints) -> None:
-            whose = group.take(rows)
-            counts = _window_counts(tallies, whose, moments.take(rows, axis=0))
+        def fill(i: int, key: str, group: Ints, rows: Ints) -> None:
+            whose, own = group.take(rows), None
+            if earlier is not None:
+                own = earlier.by_key[key][by_time.take(rows)]
+            counts = _window_counts(self._keys[key], whose, moments.take(rows, axis=0), own)
             block = _counts_and_rates(counts, overall.take(rows, axis=0), whose < 0)
             out[by_time.take(rows), i * width : (i + 1) * width] = block
 
         with ThreadPoolExecutor(_THREADS) as pool:
             parts = []
-            for i, tallies in enumerate(self._keys.values()):
+            for i, (key, tallies) in enumerate(self._keys.items()):
                 group = tallies.groups.of(codes)[by_time]
                 for start in range(0, len(group), _CHUNK):
                     # neighbours in the log are looked up together
                     rows = start + sort_by_group(group[start : start + _CHUNK])
-                    parts.append(pool.submit(fill, i, tallies, group, rows))
+                    parts.append(pool.submit(fill, i, key, group, rows))
             for part in parts:
                 part.result()
         for i, days in enumerate(changes.values(), start=len(names)):
@@ -243,14 +282,15 @@ class HistoryIndex:
         columns = pd.Index([*names, *changes], dtype="str")
         return pd.DataFrame(out, index=targets.index, columns=columns, copy=False)
 
-    def _overall_rates(self, moments: Ints) -> Floats:
+    def _overall_rates(self, moments: Ints, counted: Ints | None) -> Floats:
         """Return the overall rates at each moment, shape (n, 7)."""
         n = len(moments)
         out = np.empty((n, 2 * len(WINDOWS) + 1))
         for start in range(0, n, _CHUNK):
             part = slice(start, start + _CHUNK)
             now = moments[part]
-            counts = _window_counts(self._whole, np.zeros(len(now), np.int64), now)
+            own = None if counted is None else counted[part]
+            counts = _window_counts(self._whole, np.zeros(len(now), np.int64), now, own)
             with np.errstate(invalid="ignore", divide="ignore"):
                 out[part] = counts[:, 1::2] / _SCALE / counts[:, ::2]
         return out
@@ -261,15 +301,60 @@ class HistoryIndex:
         return np.column_stack([*now, *(self._clock.ticks(at - w * DAY) for w in WINDOWS)])
 
 
-def _key_groups(levels: ColumnLevels) -> Iterator[tuple[str, KeyGroups]]:
-    """Group the log by every key whose columns it has and that splits its decisions."""
-    for key, columns in HISTORY_KEYS.items():
-        names = [name for name in columns if name in levels.values]
-        if names != list(columns) and names != ["moderator_version"]:
+def history_key_columns(names: Collection[str]) -> dict[str, list[str]]:
+    """Return the columns of each key of `HISTORY_KEYS` that a log with these columns has.
+
+    Examples
+    --------
+    >>> history_key_columns(["account_id", "moderator_version"])
+    {'account': ['account_id'], 'moderator': ['moderator_version']}
+    """
+    found = {key: [n for n in columns if n in names] for key, columns in HISTORY_KEYS.items()}
+    return {
+        key: own
+        for key, own in found.items()
+        if own == list(HISTORY_KEYS[key]) or own == ["moderator_version"]
+    }
+
+
+def _key_groups(
+    levels: ColumnLevels, keys: Collection[str] | None
+) -> Iterator[tuple[str, KeyGroups]]:
+    """Group the log by every key whose columns it has and that splits its decisions, or by some."""
+    for key, names in history_key_columns(levels.values).items():
+        if keys is not None and key not in keys:
             continue
         groups = KeyGroups(levels, names)
-        if len(groups) > 1:
+        if keys is not None or len(groups) > 1:
             yield key, groups
+
+
+def window_counts(decisions: EventTally, group: Ints, now: Ints, since: Sequence[Ints]) -> Ints:
+    """Count a group's decisions, and the enforced ones, in each of `WINDOWS`.
+
+    Parameters
+    ----------
+    decisions
+        The log's, with one value: whether it was enforced.
+    group, now
+        Shape (n,), whose decisions to count, and up to which tick.
+    since
+        The windows' first ticks, shape (n,) each.
+
+    Returns
+    -------
+    numpy.ndarray
+        int64, shape (n, 6).
+
+    Examples
+    --------
+    >>> tally = EventTally(np.array([0, 0]), np.array([0, 1]), np.array([[1], [0]]), 2)
+    >>> start = np.zeros(1, np.int64)
+    >>> window_counts(tally, start, np.array([2]), [start, start, np.array([1])]).tolist()
+    [[2, 1, 2, 1, 1, 0]]
+    """
+    decided = decisions.sums_before(group, now)
+    return np.hstack([decided - decisions.sums_before(group, then) for then in since])
 
 
 def _tally_verdicts(
@@ -289,14 +374,16 @@ def _feature_names() -> list[str]:
     return [*names, f"complaints_{last}", f"complaint_error_rate_{last}", f"errors_{last}"]
 
 
-def _window_counts(tallies: _KeyTallies, group: Ints, moments: Ints) -> Ints:
+def _window_counts(
+    tallies: _KeyTallies, group: Ints, moments: Ints, counted: Ints | None = None
+) -> Ints:
     """Return pairs of a count and its enforced or wrong part, shape (n, 14)."""
     now, drawn, complained, *since = moments.T
-    decided = tallies.decisions.sums_before(group, now)
+    decided = window_counts(tallies.decisions, group, now, since) if counted is None else counted
     given = tallies.starts.sums_before(group, drawn)
     pairs = []
-    for w, then in zip(WINDOWS, since, strict=True):
-        pairs.append(decided - tallies.decisions.sums_before(group, then))
+    for i, w in enumerate(WINDOWS):
+        pairs.append(decided[:, 2 * i : 2 * i + 2])
         pairs.append(given - tallies.ends[w].sums_before(group, drawn))
     complaints = tallies.complaints.sums_before(group, complained)
     pairs.append(complaints - tallies.complaints_end.sums_before(group, complained))
@@ -365,6 +452,29 @@ class _VersionChanges:
             since = np.append(self._at, 0)[row]
             out[f"{HISTORY}policy_change_days"] = _days_since(at, since, row >= 0)
         return out
+
+
+def version_change_days(versions: pd.DataFrame, targets: pd.DataFrame) -> dict[str, Floats]:
+    """Return days since versions changed, as in `history_features`, from when each was first seen.
+
+    Parameters
+    ----------
+    versions
+        `decided_at` of the first decision of each combination of those of policy_id, moderator and
+        moderator_version that the log has.
+    targets
+        Shape (n, any), decisions.
+
+    Examples
+    --------
+    >>> day = pd.to_datetime(["2026-01-01", "2026-01-03"], utc=True)
+    >>> log = pd.DataFrame({"decided_at": day, "policy_id": "p", "moderator_version": ["1", "2"]})
+    >>> version_change_days(log, log.assign(decided_at=day[1] + pd.Timedelta(days=2)))["history_policy_change_days"]
+    array([2., 2.])
+    """
+    levels = ColumnLevels(versions, _KEY_COLUMNS)
+    changes = _VersionChanges(levels, to_microseconds(versions["decided_at"]))
+    return changes.days(levels.of(targets), to_microseconds(targets["decided_at"]))
 
 
 def _first_seen(code: Ints, whose: Ints, at: Ints, n: int) -> tuple[Ints, npt.NDArray[np.bool_]]:

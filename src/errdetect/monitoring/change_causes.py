@@ -178,8 +178,8 @@ def explain_change(
     )
     if "moderator_version" not in decisions or decisions["moderator_version"].isna().all():
         parts = (ChangeCause("version", np.nan, np.nan, np.nan), *parts[1:])
-    whole = _cause("total", total)
-    return ChangeParts(whole, parts, _main_cause(whole, parts, used, late, by))
+    change = _cause("total", total)
+    return ChangeParts(change, parts, _main_cause(change, parts, used, late, by))
 
 
 def _design(

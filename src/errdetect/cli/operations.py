@@ -1,5 +1,6 @@
 """Commands that watch what runs for years."""
 
+import json
 from typing import Annotated
 
 import typer
@@ -16,7 +17,7 @@ from errdetect.cli.commands import (
     progress_printer,
 )
 
-__all__ = ["monitor"]
+__all__ = ["config_schema", "monitor"]
 
 
 @app.command()
@@ -46,3 +47,22 @@ def monitor(
     print_result(result, as_json)
     if result.is_alert:
         raise typer.Exit(1)
+
+
+@app.command("config-schema")
+def config_schema() -> None:
+    """Print the config's JSON Schema, so that editors complete and check its keys.
+
+    Example: `errdetect config-schema > errdetect.schema.json`
+
+    In the config's first line: `# yaml-language-server: $schema=errdetect.schema.json`
+    """
+    from errdetect.config import Config
+
+    schema = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **Config.model_json_schema(),
+    }
+    for ours in ("base", "file", "overrides"):  # set by the reader, not by the file
+        schema["properties"].pop(ours, None)
+    typer.echo(json.dumps(schema, indent=2, ensure_ascii=True))

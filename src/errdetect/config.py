@@ -29,6 +29,7 @@ from errdetect.config_schema import (
     LabelsSettings,
     LedgerSettings,
     Measure,
+    MonitorSettings,
     QueueSettings,
     RegistrySettings,
     RemediationSettings,
@@ -74,6 +75,7 @@ class Config(ConfigSection):
     remediation: RemediationSettings = RemediationSettings()
     export: ExportSettings = ExportSettings()
     targets: TargetsSettings = TargetsSettings()
+    monitor: MonitorSettings = MonitorSettings()
     registry: RegistrySettings = RegistrySettings()
     ledger: LedgerSettings = LedgerSettings()
     retention: RetentionSettings = RetentionSettings()
@@ -103,6 +105,16 @@ class Config(ConfigSection):
             do = "Give a folder or file of this machine."
             raise ConfigError([error_message(f"'{value}'", "be a path", "an address", do)])
         return self.base / text
+
+    def text(self, value: str) -> str:
+        """Return a setting that is no path, with `${NAME}` taken from the environment.
+
+        Examples
+        --------
+        >>> Config(version=1, data={"decisions": "d.csv"}).text("${UNSET_NAME:-key}")
+        'key'
+        """
+        return expand_variables(value, self.base)
 
     def data_paths(self, value: str | Sequence[str] | DatabaseSource | FileSource) -> list[str]:
         """Return every location of a source in the data section.

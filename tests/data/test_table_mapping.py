@@ -4,14 +4,16 @@ import gzip
 import io
 import json
 import zipfile
+from collections import Counter
 
 import openpyxl
 import pandas as pd
 import pytest
 
 from errdetect.config import load_config
+from errdetect.data.action_meanings import unknown_actions_hint
 from errdetect.data.table_reading import read_decisions, read_draws, read_reviews
-from errdetect.errors import ConfigError, DataError
+from errdetect.errors import ConfigError, DataError, mask_secrets
 from errdetect.table_settings import FileSource, TableMapping
 from errdetect.workflows.load_data import read_tables
 
@@ -329,6 +331,12 @@ def test_a_pretty_list_in_an_object_and_in_parts(tmp_path, monkeypatch):
         assert read_decisions(tmp_path / name).frame["decision_id"].tolist() == [
             r["decision_id"] for r in rows
         ]
+
+
+def test_the_action_pass_is_no_password():
+    hint = unknown_actions_hint(Counter({"PASS": 3, "password": 1}))
+    assert mask_secrets(hint) == hint
+    assert mask_secrets("pass: allowance, password: enforcer") == "pass: ***, password: ***"
 
 
 def test_draws_have_a_mapping_too(tmp_path):

@@ -10,6 +10,7 @@ import openpyxl
 import pandas as pd
 import pytest
 
+import errdetect
 from errdetect.config import load_config
 from errdetect.data.action_meanings import unknown_actions_hint
 from errdetect.data.table_reading import read_decisions, read_draws, read_reviews
@@ -347,3 +348,14 @@ def test_draws_have_a_mapping_too(tmp_path):
     )
     read = read_draws(tmp_path / "d.csv", mapping=mapping)
     assert read.frame["inclusion_probability"].tolist() == [0.1]
+
+
+def test_a_dataframe_is_read_with_the_tables_mapping(tmp_path):
+    (tmp_path / "c.yaml").write_text(
+        "version: 1\ndata:\n  decisions: {path: log.csv, columns: {id: decision_id, ts: decided_at,"
+        " rule: policy_id, verdict: action}, dates: day_first}\n  actions: {PASS: allow, REJECT: enforce}\n"
+    )
+    frame = pd.DataFrame(
+        {"id": ["a", "b"], "ts": "03.04.2026", "rule": "p", "verdict": ["PASS", "REJECT"]}
+    )
+    assert errdetect.validate(tmp_path / "c.yaml", decisions=frame).n_decisions == 2

@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +28,9 @@ __all__ = [
     "read_decisions",
     "read_draws",
     "read_reviews",
+    "refuse_unusable",
     "scan_decisions",
+    "to_table_read",
 ]
 
 
@@ -185,17 +188,22 @@ def iter_decisions(
     survey = _scan_decisions(sources, columns or {}, drop, batch_rows, preset)
     notes = survey.told
     for batch in _clean_and_require(survey, batch_rows, action_meanings(actions or {})):
-        yield TableRead(
-            frame=batch.table.to_pandas(),
-            rejects=batch.rejects.to_pandas(),
-            notes=(*notes, *_conversion_notes(batch.told, batch.n_duplicates)),
-            n_rows=batch.n_rows,
-            n_duplicates=batch.n_duplicates,
-            rejected=batch.rejected.to_pandas(),
-            copies=batch.copies.to_pandas(),
-            unknown_actions=batch.unknown_actions,
-        )
+        yield to_table_read(batch, notes)
         notes = ()
+
+
+def to_table_read(batch: CleanBatch, notes: Sequence[str] = ()) -> TableRead:
+    """Return a cleaned batch as frames, with notes on the files as a whole."""
+    return TableRead(
+        frame=batch.table.to_pandas(),
+        rejects=batch.rejects.to_pandas(),
+        notes=(*notes, *_conversion_notes(batch.told, batch.n_duplicates)),
+        n_rows=batch.n_rows,
+        n_duplicates=batch.n_duplicates,
+        rejected=batch.rejected.to_pandas(),
+        copies=batch.copies.to_pandas(),
+        unknown_actions=batch.unknown_actions,
+    )
 
 
 def read_reviews(sources: Sources, *, columns: Mapping[str, str] | None = None) -> TableRead:
@@ -407,13 +415,24 @@ def _clean_and_require(
             words.update(batch.unknown_actions)
         yield batch
     if not kept:
-        where = ", ".join(file.shown for file in survey.files)
-        common = reasons.most_common(3)
-        top = "; ".join(f"{reason} ({_format_count('{n} rows', n)})" for reason, n in common)
-        more = f"\n{unknown_actions_hint(words)}" if words else ""
-        raise DataError(
-            f"{where} must hold at least one usable row, got none. Reasons: {top}.{more}"
-        )
+        refuse_unusable(survey, reasons, words)
+
+
+def refuse_unusable(
+    survey: SchemaScan, reasons: Counter[str], unknown_actions: Counter[str]
+) -> NoReturn:
+    """Refuse a table without any usable row.
+
+    Raises
+    ------
+    DataError
+        With the most common reasons.
+    """
+    where = ", ".join(file.shown for file in survey.files)
+    common = reasons.most_common(3)
+    top = "; ".join(f"{reason} ({_format_count('{n} rows', n)})" for reason, n in common)
+    more = f"\n{unknown_actions_hint(unknown_actions)}" if unknown_actions else ""
+    raise DataError(f"{where} must hold at least one usable row, got none. Reasons: {top}.{more}")
 
 
 def _concat_batches(survey: SchemaScan, batches: Iterable[CleanBatch]) -> TableRead:

@@ -24,6 +24,7 @@ __all__ = [
     "TableRead",
     "add_ledger_draws",
     "add_ledger_reviews",
+    "conversion_notes",
     "iter_decisions",
     "read_decisions",
     "read_draws",
@@ -197,7 +198,7 @@ def to_table_read(batch: CleanBatch, notes: Sequence[str] = ()) -> TableRead:
     return TableRead(
         frame=batch.table.to_pandas(),
         rejects=batch.rejects.to_pandas(),
-        notes=(*notes, *_conversion_notes(batch.told, batch.n_duplicates)),
+        notes=(*notes, *conversion_notes(batch.told, batch.n_duplicates)),
         n_rows=batch.n_rows,
         n_duplicates=batch.n_duplicates,
         rejected=batch.rejected.to_pandas(),
@@ -455,7 +456,7 @@ def _concat_batches(survey: SchemaScan, batches: Iterable[CleanBatch]) -> TableR
     return TableRead(
         frame=pa.concat_tables(tables).to_pandas(),
         rejects=left_out.iloc[order].reset_index(drop=True),
-        notes=(*survey.told, *_conversion_notes(told, len(same))),
+        notes=(*survey.told, *conversion_notes(told, len(same))),
         n_rows=n_rows,
         n_duplicates=len(same),
         rejected=pa.concat_tables(rejected).to_pandas().iloc[order].reset_index(drop=True),
@@ -470,7 +471,7 @@ def _source_order(rejects: pd.DataFrame) -> npt.NDArray[np.intp]:
     return np.lexsort((rejects["row"].to_numpy(), files))
 
 
-def _conversion_notes(told: Mapping[tuple[str, str], int], copies: int) -> list[str]:
+def conversion_notes(told: Mapping[tuple[str, str], int], copies: int) -> list[str]:
     """Return notes on conversions, with counts: `score: 1,204 text values read as numbers`."""
     notes = [f"{column}: {_format_count(phrase, n)}" for (column, phrase), n in told.items()]
     if copies:

@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ from errdetect.data.rejected_rows import Rejections
 from errdetect.data.row_validation import clean_raw_batch, columns_to_read, settle_repeated_ids
 from errdetect.data.schema_scan import SchemaScan
 from errdetect.data.sources import SourceFile
-from errdetect.data.table_reading import TableRead, refuse_unusable, to_table_read
+from errdetect.data.table_reading import TableRead, conversion_notes, refuse_unusable, to_table_read
 from errdetect.features.similar_content import with_content_keys
 from errdetect.features.typed_columns import typed_columns
 
@@ -58,12 +58,16 @@ def key_hashes(frame: pd.DataFrame, columns: Sequence[str]) -> pa.Array:
     >>> hashes.null_count, hashes[0] == hashes[1]
     (1, False)
     """
-    total, missing = np.zeros(len(frame), np.uint64), np.zeros(len(frame), bool)
+    total: npt.NDArray[np.uint64] = np.zeros(len(frame), np.uint64)
+    missing = np.zeros(len(frame), bool)
     for name in columns:
+        if name not in frame:
+            return pa.nulls(len(frame), pa.int64())
         column = frame[name]
         missing |= column.isna().to_numpy(bool)
         plain = column if pd.api.types.is_numeric_dtype(column.dtype) else column.astype(object)
-        total = total * _ODD + pd.util.hash_pandas_object(plain, index=False).to_numpy(np.uint64)
+        hashes = pd.util.hash_pandas_object(plain, index=False).to_numpy()
+        total = np.asarray(total * _ODD + hashes, np.uint64)
     return pa.array(total.view(np.int64), mask=missing)
 
 
@@ -169,15 +173,17 @@ class CleaningTask:
 
     def _keyed(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Add the keys; blank what is needed of some decisions only."""
-        hashed = {KEY + name: key_hashes(frame, columns).to_pandas(integer_object_nulls=True)
-                  for name, columns in self.keys.items()}  # fmt: skip
+        hashed: dict[str, Any] = {
+            KEY + name: key_hashes(frame, columns).to_pandas(integer_object_nulls=True)
+            for name, columns in self.keys.items()
+        }
         keyed = with_content_keys(frame[["text"]]) if self.content and "text" in frame else None
-        out = frame if keyed is None else frame.assign(**keyed)
+        out = frame if keyed is None else pd.concat([frame, keyed], axis=1)
         if self.full is not None:
             needed = [c.name for c in self.survey.columns if c.name != "text"]
             blank = ~out["decision_id"].isin(self.full).to_numpy(bool)
             for name in (n for n in frame if n not in {*needed, "enforced"}):
-                out = out.assign(**{name: out[name].astype(object).where(~blank, None)})
+                out = out.assign(**{str(name): out[name].astype(object).where(~blank, None)})
         return out.assign(**hashed)
 
     def _send(
@@ -288,8 +294,9 @@ def _accounts(task: CleaningTask, held: pd.DataFrame) -> list[TableRead]:
     """Return what each batch's reading came to, in order, without its usable rows."""
     held = held.sort_values([POSITION, "_kind"], kind="stable", ignore_index=True)
     contract = [column.name for column in task.survey.columns]
-    out, first = [], 0
-    for last in np.flatnonzero(held["_kind"] == _ACCOUNT):
+    out: list[TableRead] = []
+    first = 0
+    for last in np.flatnonzero(held["_kind"] == _ACCOUNT).tolist():
         part = held.iloc[first:last]
         facts = json.loads(held["_facts"].iloc[last])
         rejects = pd.DataFrame(
@@ -324,12 +331,16 @@ def _settle(task: CleaningTask, suspects: pa.Table, reads: list[TableRead]) -> I
             "reason": [reasons[row] for row in bad],
         }
     )
-    reads.append(
-        TableRead(
-            frame=pd.DataFrame(), rejects=rejects, notes=(), n_rows=0, n_duplicates=len(copies),
-            rejected=frame.iloc[bad].reset_index(drop=True), copies=frame.iloc[copies],
-        )
-    )  # fmt: skip
+    every = TableRead(
+        frame=pd.DataFrame(),
+        rejects=rejects,
+        notes=tuple(conversion_notes({}, len(copies))),
+        n_rows=0,
+        n_duplicates=len(copies),
+        rejected=frame.iloc[bad].reset_index(drop=True),
+        copies=frame.iloc[copies],
+    )
+    reads.append(every)  # the last: its copies are those of the source
     gone: Ints = places[~kept].astype(np.int64)
     return gone
 
@@ -337,16 +348,26 @@ def _settle(task: CleaningTask, suspects: pa.Table, reads: list[TableRead]) -> I
 def _account_for(
     task: CleaningTask, rows: "DataFrame", reads: Sequence[TableRead], what: str, dropped: int
 ) -> CleanDecisions:
-    rejections = Rejections(what)
-    for read in reads:
-        rejections.add(read)
-    if not sum(len(read.frame) for read in reads) - dropped:
-        refuse_unusable(task.survey, rejections.reasons, rejections.actions)
-    notes = list(
-        dict.fromkeys([*task.survey.told, *(note for read in reads for note in read.notes)])
-    )
+    """Add up the account of all batches, as if they had been read in order."""
     rejects = pd.concat([read.rejects for read in reads], ignore_index=True)
     place = rejects["source"].map({str(f.path): i for i, f in enumerate(task.files)})
-    rejects = rejects.iloc[np.lexsort((rejects["row"], place))].reset_index(drop=True)
-    unreadable = sum((read.unreadable for read in reads), Counter[str]())
-    return CleanDecisions(task, rows, rejections, rejects, notes, unreadable)
+    order = np.lexsort((rejects["row"], place))
+    rejects = rejects.iloc[order].reset_index(drop=True)
+    rejected = pd.concat([read.rejected for read in reads], ignore_index=True)
+    actions, unreadable = Counter[str](), Counter[str]()
+    for read in reads:
+        actions.update(read.unknown_actions)
+        unreadable.update(read.unreadable)
+    every = replace(
+        reads[-1],
+        rejects=rejects,
+        rejected=rejected.iloc[order].reset_index(drop=True),
+        n_rows=sum(read.n_rows for read in reads),
+        unknown_actions=actions,
+    )
+    rejections = Rejections(what)
+    rejections.add(every)
+    if not sum(len(read.frame) for read in reads) - dropped:
+        refuse_unusable(task.survey, rejections.reasons, rejections.actions)
+    notes = [*task.survey.told, *(note for read in reads for note in read.notes)]
+    return CleanDecisions(task, rows, rejections, rejects, list(dict.fromkeys(notes)), unreadable)

@@ -7,7 +7,7 @@ windows during it; what came before is one total for each slot.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +28,7 @@ Ints = npt.NDArray[np.int64]
 OVERALL = "overall"
 #: Rows of one key above which it is split by time.
 SPLIT_ROWS = 1_000_000
-_QUANTILES = 64
+_QUANTILES = 1024
 _ROW = {
     "kind": "bigint",
     "key": "bigint",
@@ -48,7 +48,7 @@ def _ddl(columns: Mapping[str, str]) -> str:
     return ", ".join(f"{name} {kind}" for name, kind in columns.items())
 
 
-def _columns(batch: pa.RecordBatch | pa.Table) -> dict[str, npt.NDArray[np.generic]]:
+def _columns(batch: pa.RecordBatch | pa.Table) -> dict[str, npt.NDArray[Any]]:
     """Return a batch's columns; a missing place is below `_SHARED`."""
     out = {}
     for name in batch.column_names:
@@ -71,8 +71,8 @@ class KeyCounter:
     buckets
         Number of groups that a kind's keys are spread over.
     edges
-        (kind, key) of the keys to split -> where their slots of time begin, in microseconds; the first
-        slot with decisions to score is 1.
+        (kind, key) of the keys to split -> where their slots of time begin, in microseconds: the first
+        at the first decision to score, the last one after the last, where nothing is needed.
     before
         (kind, key, slot) -> decisions and enforced ones before the slot, now and for each window,
         shape (4, 2).
@@ -90,7 +90,8 @@ class KeyCounter:
             n = len(rows["kind"])
             left = np.ones(n, bool)
             for key, part in self._streams(rows, left):
-                keep = part["slot"] > 0
+                slots = len(self.edges[int(part["kind"][0]), key])
+                keep = (part["slot"] > 0) & (part["slot"] < slots)
                 bucket = np.full(int(keep.sum()), key)
                 yield _to_batch(
                     {**{name: values[keep] for name, values in part.items()}, "bucket": bucket}
@@ -126,8 +127,8 @@ class KeyCounter:
                 )
 
     def _streams(
-        self, rows: Mapping[str, npt.NDArray[np.generic]], left: npt.NDArray[np.bool_]
-    ) -> Iterator[tuple[int, dict[str, npt.NDArray[np.generic]]]]:
+        self, rows: Mapping[str, npt.NDArray[Any]], left: npt.NDArray[np.bool_]
+    ) -> Iterator[tuple[int, dict[str, npt.NDArray[Any]]]]:
         """Yield the rows of each split key, moved on by each window; and clear them in `left`."""
         for (kind, key), edges in self.edges.items():
             own = (rows["kind"] == kind) & (rows["key"] == key)
@@ -171,7 +172,7 @@ class KeyCounter:
 
     @staticmethod
     def _count_keys(
-        rows: Mapping[str, npt.NDArray[np.generic]], target: npt.NDArray[np.bool_], windowed: bool
+        rows: Mapping[str, npt.NDArray[Any]], target: npt.NDArray[np.bool_], windowed: bool
     ) -> tuple[Ints, bool]:
         at, event = rows["at"].astype(np.int64), rows["event"].astype(bool)
         code = np.unique(rows["key"], return_inverse=True)[1].astype(np.int64)
@@ -187,7 +188,7 @@ class KeyCounter:
 
     @staticmethod
     def _count_slot(
-        rows: Mapping[str, npt.NDArray[np.generic]], target: npt.NDArray[np.bool_], before: Ints
+        rows: Mapping[str, npt.NDArray[Any]], target: npt.NDArray[np.bool_], before: Ints
     ) -> Ints:
         at, event = rows["at"].astype(np.int64), rows["event"].astype(bool)
         sums = []
@@ -202,7 +203,7 @@ class KeyCounter:
         return sums[0] if len(sums) == 1 else np.hstack([sums[0] - one for one in sums[1:]])
 
 
-def _to_batch(columns: Mapping[str, npt.NDArray[np.generic]]) -> pa.RecordBatch:
+def _to_batch(columns: Mapping[str, npt.NDArray[Any]]) -> pa.RecordBatch:
     arrays = []
     for name in _PLACED:
         values = columns[name]
@@ -272,13 +273,16 @@ def _split_large(
     shares = [i / _QUANTILES for i in range(_QUANTILES)]
     times = some.where("place IS NOT NULL").groupBy("kind", "key")
     found = times.agg(
-        F.min("at").alias("first"), F.percentile_approx("at", shares, 10_000).alias("at")
+        F.min("at").alias("first"),
+        F.max("at").alias("last"),
+        F.percentile_approx("at", shares, 10_000).alias("at"),
     ).collect()
     edges = {pair: np.empty(0, np.int64) for pair in sizes}
     for row in found:
         pair = row["kind"], row["key"]
         step = max(1, _QUANTILES * split_rows // (2 * sizes[pair]))
-        edges[pair] = np.unique(np.array([row["first"], *row["at"][::step]], np.int64))
+        inner = np.array([row["first"], *row["at"][::step]], np.int64)
+        edges[pair] = np.append(np.unique(inner), row["last"] + 1)
     split = KeyCounter(counter.windowed, counter.buckets, edges)
     names = ", ".join(f"{name} bigint" for name in _TOTALS)
     sums = some.mapInArrow(split.totals, names).groupBy(*_TOTALS[:4])
@@ -286,7 +290,7 @@ def _split_large(
     within = {pair: np.zeros((4, len(at) + 1, 2), np.int64) for pair, at in edges.items()}
     for row in totals:
         within[row["kind"], row["key"]][row["stream"], row["slot"]] = row["n"], row["acted"]
-    before = {}
+    before: dict[tuple[int, int, int], Ints] = {}
     for (kind, key), held in within.items():
         width = 4 if counter.windowed[kind] else 1
         until = np.cumsum(held, axis=1) - held

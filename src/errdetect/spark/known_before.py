@@ -208,7 +208,7 @@ def first_versions(decisions: "DataFrame") -> pd.DataFrame:
 
 def to_frame(table: pa.Table) -> pd.DataFrame:
     """Convert to a frame with columns as one machine has them; whole numbers stay whole, with gaps too."""
-    frame = table.to_pandas()
+    frame: pd.DataFrame = table.to_pandas()
     for name in table.column_names:
         if pa.types.is_integer(table.schema.field(name).type) and table[name].null_count:
             column = table[name].combine_chunks()

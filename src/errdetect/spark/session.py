@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from errdetect.errors import ConfigError, error_message
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-__all__ = ["check_spark", "find_java", "open_session", "size_shuffles"]
+__all__ = ["check_spark", "find_java", "open_session", "session_settings", "size_shuffles"]
 
 _JAVA = 17
 _BATCH_ROWS = 10_000
@@ -28,15 +29,17 @@ _SETTINGS = {
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
     "spark.log.level": "ERROR",
+    "spark.driver.maxResultSize": "0",
     "spark.executorEnv.OMP_NUM_THREADS": "1",
 }
 _ON_THIS_MACHINE = {
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.driver.host": "127.0.0.1",
-    "spark.driver.memory": "2g",
 }
+_DRIVER = "--driver-memory 2g pyspark-shell"
 #: What errdetect's own queries rely on, set in any session.
 _QUERIES = {
+    "spark.sql.caseSensitive": "true",
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.execution.arrow.maxRecordsPerBatch": str(_BATCH_ROWS),
     "spark.sql.execution.arrow.maxBytesPerBatch": str(_BATCH_BYTES),
@@ -76,6 +79,21 @@ def check_spark() -> None:
         raise ConfigError([error_message(what, f"find Java {_JAVA} or later", got, do)])
 
 
+def session_settings(given: Mapping[str, str]) -> dict[str, str]:
+    """Return the settings of a new session, without those that Spark's configuration has.
+
+    Examples
+    --------
+    >>> "spark.driver.host" in session_settings({"spark.master": "spark://head:7077"})
+    False
+    >>> session_settings({"spark.master": "local[2]"})["spark.driver.bindAddress"]
+    '127.0.0.1'
+    """
+    alone = given.get("spark.master", _LOCAL).startswith(_LOCAL)
+    settings = _SETTINGS | (_ON_THIS_MACHINE if alone else {})
+    return {name: value for name, value in settings.items() if name not in given}
+
+
 def open_session() -> "SparkSession":
     """Return the running session, or open one where Spark's own configuration says.
 
@@ -90,22 +108,19 @@ def open_session() -> "SparkSession":
     check_spark()
     # pandas 3 works for what is used here; the tests compare it with one machine's results.
     warnings.filterwarnings("ignore", message="PySpark does not yet fully support pandas")
-    from pyspark import SparkConf
+    from pyspark import SparkConf, SparkContext
     from pyspark.sql import SparkSession
 
     session = SparkSession.getActiveSession()
     if session is None:
-        # Python of the workers, where Spark's configuration names none.
+        # Python of the workers and memory of the driver, where Spark's configuration names none.
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+        if "SPARK_CONF_DIR" not in os.environ:
+            os.environ.setdefault("PYSPARK_SUBMIT_ARGS", _DRIVER)
+        SparkContext._ensure_initialized()  # only the started Java knows Spark's configuration
         conf = SparkConf()
-        given = dict(conf.getAll())
-        settings = dict(_SETTINGS)
-        if given.get("spark.master", _LOCAL).startswith(_LOCAL):
-            settings |= _ON_THIS_MACHINE
-            os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
-        for name, value in settings.items():
-            if name not in given:
-                conf.set(name, value)
+        for name, value in session_settings(dict(conf.getAll())).items():
+            conf.set(name, value)
         session = SparkSession.builder.config(conf=conf).getOrCreate()
     for name, value in _QUERIES.items():
         session.conf.set(name, value)

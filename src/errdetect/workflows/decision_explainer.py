@@ -198,7 +198,8 @@ def contrast_candidates(reviewed: pd.DataFrame, snapshot: Snapshot, as_of: datet
     ids = snapshot.before(as_of).upheld_ids
     known = reviewed["decided_at"] <= pd.Timestamp(as_of)
     latest = latest_per_policy(reviewed[reviewed["decision_id"].isin(ids) & known], _MOST_RIGHT)
-    return pd.Index(latest["decision_id"])
+    found: pd.Index = pd.Index(latest["decision_id"])
+    return found
 
 
 def build_explainer(

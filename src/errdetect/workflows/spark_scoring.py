@@ -5,7 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -38,23 +38,21 @@ from errdetect.workflows.current_levels import recent_ids
 from errdetect.workflows.decision_explainer import contrast_candidates
 from errdetect.workflows.load_data import Progress
 from errdetect.workflows.score_batches import BatchScorer, ScoredDecisions, scoring_notes
+from errdetect.workflows.spark_batches import (
+    COUNTS,
+    SCORED,
+    ScoringTask,
+    content_columns,
+    text_keys,
+)
 
 if TYPE_CHECKING:
-    from pyspark import Broadcast
     from pyspark.sql import DataFrame
 
 __all__ = ["SparkSource", "check_spark_run", "score_on_spark"]
 
-_COUNTS = "_counts"
 _PLACES = ("market", "language", "policy_id")
 _REVIEWED = ("decision_id", "decided_at", "policy_id", "enforced")
-_SCORED = {
-    POSITION: pa.int64(), "_facts": pa.string(), "decision_id": pa.string(),
-    "decided_at": pa.timestamp("us", "UTC"), "enforced": pa.bool_(), "policy_id": pa.string(),
-    "market": pa.string(), "language": pa.string(), "account_id": pa.string(), "content": pa.binary(),
-    "p_error": pa.float64(), "error_kind": pa.string(), "suggested_policy_id": pa.string(),
-    "harm": pa.float64(), "exposure_weight": pa.float64(), "expected_harm": pa.float64(),
-}  # fmt: skip
 
 
 @contextmanager
@@ -255,13 +253,11 @@ class SparkSource:
         return log.unionByName(batch.drop("_known"), allowMissingColumns=True)
 
     def _finish(self, table: pa.Table, task: CleaningTask) -> pd.DataFrame:
-        frame = to_frame(table.select(_content_columns(task, table.column_names)))
+        frame = to_frame(table.select(content_columns(task, table.column_names)))
         known = (
-            frame
-            if self._known is None
-            else self._known.add(frame, table[_COUNTS].combine_chunks())
+            frame if self._known is None else self._known.add(frame, table[COUNTS].combine_chunks())
         )
-        return known.drop(columns=_text_keys(known))
+        return known.drop(columns=text_keys(known))
 
     def index(self, names: Sequence[str], reviews: pd.DataFrame) -> PointInTimeFeatures:
         """Return what adds nothing: these frames have the columns of what was known before."""
@@ -293,68 +289,8 @@ class SparkSource:
         )
         with _translated_failures():
             return self._queued.mapInArrow(
-                task.run, spark_schema(pa.schema(_SCORED.items()))
+                task.run, spark_schema(pa.schema(SCORED.items()))
             ).toArrow()
-
-
-@dataclass(frozen=True)
-class ScoringTask:
-    """What a worker needs to score batches.
-
-    Parameters
-    ----------
-    scorer, known
-        The model and what was known before, held once by each worker.
-    cleaning
-        How the decisions were cleaned.
-    """
-
-    scorer: "Broadcast[BatchScorer]"
-    known: "Broadcast[KnownBefore | None]"
-    cleaning: CleaningTask
-
-    def run(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Score batches, each by itself as on one machine; then send the account of them."""
-        scorer, known = self.scorer.value, self.known.value
-        counts, learnt = scorer.counts(), 0
-        for batch in batches:
-            table = pa.Table.from_batches([batch])
-            if not len(table):
-                continue
-            frame = to_frame(table.select(_content_columns(self.cleaning, table.column_names)))
-            full = frame if known is None else known.add(frame, table[_COUNTS].combine_chunks())
-            plain = frame.drop(columns=_text_keys(frame))
-            scored, old, held = scorer.score(plain, full.drop(columns=_text_keys(full)))
-            counts.merge(held)
-            learnt += old
-            yield _to_batch(scored.assign(**{POSITION: table[POSITION].to_numpy()}))
-        account = {
-            "rows": counts.rows,
-            "unseen": dict(counts.unseen),
-            "given": dict(counts.given),
-            "learnt": learnt,
-        }
-        yield _to_batch(pd.DataFrame({POSITION: [-1], "_facts": [json.dumps(account)]}))
-
-
-def _to_batch(frame: pd.DataFrame) -> pa.RecordBatch:
-    n = len(frame)
-    arrays = [
-        pa.array(frame[name], kind, from_pandas=True) if name in frame else pa.nulls(n, kind)
-        for name, kind in _SCORED.items()
-    ]
-    return pa.record_batch(arrays, schema=pa.schema(_SCORED.items()))
-
-
-def _text_keys(frame: pd.DataFrame) -> list[str]:
-    return [
-        name for name in map(str, frame) if name == "text_key" or re.fullmatch(r"near_key_\d", name)
-    ]
-
-
-def _content_columns(task: CleaningTask, names: Sequence[str]) -> list[str]:
-    made = {*task.schema.names[:3], *(n for n in names if n.startswith(KEY)), _COUNTS}
-    return [name for name in task.schema.names if name in names and name not in made]
 
 
 def _joined(rows: "DataFrame", counts: "DataFrame | None") -> "DataFrame":
@@ -362,7 +298,7 @@ def _joined(rows: "DataFrame", counts: "DataFrame | None") -> "DataFrame":
 
     if counts is None:
         return rows
-    found = counts.select(F.col("place").alias(POSITION), F.col("counts").alias(_COUNTS))
+    found = counts.select(F.col("place").alias(POSITION), F.col("counts").alias(COUNTS))
     return rows.join(found, POSITION, "left")
 
 

@@ -12,12 +12,14 @@ import pandas as pd
 import pyarrow as pa
 
 from errdetect.data.action_meanings import action_meanings, unknown_actions_hint
+from errdetect.data.file_readers import read_batches
 from errdetect.data.review_versions import find_repeated_versions
 from errdetect.data.row_validation import CleanBatch, clean_batches, count_reasons
 from errdetect.data.schema_scan import SchemaScan, scan_files
-from errdetect.data.sources import Preset, SourceFile, Sources, find_files
+from errdetect.data.sources import SourceFile, Sources, find_files
 from errdetect.errors import DataError, error_message
 from errdetect.schemas import DECISIONS, DRAWS, REJECTS, REVIEWS, ColumnSpec
+from errdetect.table_settings import TableMapping
 
 __all__ = [
     "ONE_DRAW",
@@ -36,6 +38,7 @@ __all__ = [
 
 
 _BATCH_ROWS = 100_000
+_HEAD_ROWS = 1000
 _ENFORCED = "enforced"
 #: Fewer times at midnight could be coincidence.
 _FEWEST_MIDNIGHTS = 3
@@ -87,14 +90,14 @@ def read_decisions(
     columns: Mapping[str, str] | None = None,
     actions: Mapping[str, str] | None = None,
     drop: Collection[str] = (),
-    preset: Preset | None = None,
+    mapping: TableMapping | None = None,
 ) -> TableRead:
     r"""Read a decision log whole.
 
     Parameters
     ----------
     sources
-        A path, a glob, a folder of parts, or a list of these: Parquet, CSV, TSV or JSON Lines,
+        A path, a glob, a folder of parts, or a list of these: Parquet, CSV, TSV, JSON or Excel,
         the text formats also gzipped.
     columns
         The user's column name -> the contract's. An entry for a column that only the reviews need
@@ -104,8 +107,9 @@ def read_decisions(
         A row whose action has no meaning is a reject.
     drop
         The user's columns to leave out.
-    preset
-        `dsa_statements` where the files are the CSV of the EU's Transparency Database.
+    mapping
+        How the table's own columns and words become ours, before `columns`; the config's
+        `data.mapping("decisions")`.
 
     Returns
     -------
@@ -137,7 +141,7 @@ def read_decisions(
     >>> read.rejects["reason"].tolist()
     ["score must lie in [0, 1], got '1.9'"]
     """
-    survey = _scan_decisions(sources, columns or {}, drop, _BATCH_ROWS, preset)
+    survey = _scan_decisions(sources, columns or {}, drop, _BATCH_ROWS, mapping)
     return _concat_batches(
         survey, _clean_and_require(survey, _BATCH_ROWS, action_meanings(actions or {}))
     )
@@ -150,7 +154,7 @@ def iter_decisions(
     actions: Mapping[str, str] | None = None,
     drop: Collection[str] = (),
     batch_rows: int = _BATCH_ROWS,
-    preset: Preset | None = None,
+    mapping: TableMapping | None = None,
 ) -> Iterator[TableRead]:
     r"""Read a decision log batch by batch, each as `read_decisions` would have read it.
 
@@ -159,7 +163,7 @@ def iter_decisions(
 
     Parameters
     ----------
-    sources, columns, actions, drop, preset
+    sources, columns, actions, drop, mapping
         See `read_decisions`.
     batch_rows
         Most rows of a batch.
@@ -186,7 +190,7 @@ def iter_decisions(
     ...     [len(batch.frame) for batch in iter_decisions(path, batch_rows=2)]
     [2, 2, 1]
     """
-    survey = _scan_decisions(sources, columns or {}, drop, batch_rows, preset)
+    survey = _scan_decisions(sources, columns or {}, drop, batch_rows, mapping)
     notes = survey.told
     for batch in _clean_and_require(survey, batch_rows, action_meanings(actions or {})):
         yield to_table_read(batch, notes)
@@ -207,7 +211,12 @@ def to_table_read(batch: CleanBatch, notes: Sequence[str] = ()) -> TableRead:
     )
 
 
-def read_reviews(sources: Sources, *, columns: Mapping[str, str] | None = None) -> TableRead:
+def read_reviews(
+    sources: Sources,
+    *,
+    columns: Mapping[str, str] | None = None,
+    mapping: TableMapping | None = None,
+) -> TableRead:
     r"""Read reviews whole.
 
     Parameters
@@ -217,6 +226,8 @@ def read_reviews(sources: Sources, *, columns: Mapping[str, str] | None = None) 
     columns
         The user's column name -> the contract's; entries that only the decisions need are
         ignored.
+    mapping
+        See `read_decisions`.
 
     Returns
     -------
@@ -247,10 +258,12 @@ def read_reviews(sources: Sources, *, columns: Mapping[str, str] | None = None) 
     >>> read.notes[0]
     'reviewed_at: 1 time without a zone taken as UTC'
     """
+    files = find_files(sources, mapping=mapping, table="reviews")
+    files, columns = _give_review_ids(files, columns or {})
     survey = scan_files(
-        find_files(sources),
+        files,
         REVIEWS,
-        columns=columns or {},
+        columns=columns,
         drop=(),
         features=False,
         batch_rows=_BATCH_ROWS,
@@ -263,6 +276,27 @@ def read_reviews(sources: Sources, *, columns: Mapping[str, str] | None = None) 
     return replace(read, notes=(*read.notes, _format_count(told, versions)))
 
 
+def _give_review_ids(
+    files: list[SourceFile], columns: Mapping[str, str]
+) -> tuple[list[SourceFile], Mapping[str, str]]:
+    """Let files without a review_id get one: a digest of decision, time, source, reviewer and site."""
+    if any(file.mapping is not None for file in files):
+        return files, columns
+    found = {name for file in files for name in _column_names(file)}
+    users = {user: ours for user, ours in columns.items() if user in found}
+    if not found or "review_id" in found or "review_id" in users.values():
+        return files, columns
+    if len(set(users.values())) < len(users) or "decision_id" not in found | set(users.values()):
+        return files, columns
+    mapping = TableMapping(columns={**users})
+    return [replace(file, mapping=mapping) for file in files], {}
+
+
+def _column_names(file: SourceFile) -> list[str]:
+    batch = next(iter(read_batches(file, batch_rows=_HEAD_ROWS)), None)
+    return [] if batch is None else list(batch.table.column_names)
+
+
 #: The draw_id where a table of draws has no such column.
 ONE_DRAW = "draw"
 #: The draws' columns with the decision first: rejects are named by it.
@@ -271,12 +305,17 @@ _BY_DECISION = (DRAWS[1], DRAWS[0], *DRAWS[2:])
 _ROUNDING = 1e-6
 
 
-def read_draws(sources: Sources, *, columns: Mapping[str, str] | None = None) -> TableRead:
+def read_draws(
+    sources: Sources,
+    *,
+    columns: Mapping[str, str] | None = None,
+    mapping: TableMapping | None = None,
+) -> TableRead:
     r"""Read all audit draws.
 
     Parameters
     ----------
-    sources, columns
+    sources, columns, mapping
         See `read_reviews`.
 
     Returns
@@ -308,7 +347,7 @@ def read_draws(sources: Sources, *, columns: Mapping[str, str] | None = None) ->
     >>> read.rejects["reason"].tolist()
     ["inclusion_probability must lie in (0, 1], got '0'"]
     """
-    files = find_files(sources)
+    files = find_files(sources, mapping=mapping, table="draws")
     read = _read_draws_as(files, replace(DRAWS[0], required=False), columns or {})
     unnamed = read.frame["draw_id"].isna()
     if not unnamed.all():
@@ -381,12 +420,12 @@ def _scan_decisions(
     columns: Mapping[str, str],
     drop: Collection[str],
     batch_rows: int,
-    preset: Preset | None,
+    mapping: TableMapping | None,
 ) -> SchemaScan:
     if batch_rows < 1:
         raise ValueError(f"batch_rows must be at least 1, got {batch_rows}")
     survey = scan_files(
-        find_files(sources, preset=preset),
+        find_files(sources, mapping=mapping, table="decisions"),
         DECISIONS,
         columns=columns,
         drop=drop,

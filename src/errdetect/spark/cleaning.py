@@ -325,7 +325,7 @@ def _settle(task: CleaningTask, suspects: pa.Table, reads: list[TableRead]) -> I
     files = [task.files[(place >> _FILE_BITS) - task.first] for place in places[bad].tolist()]
     rejects = pd.DataFrame(
         {
-            "source": [str(file.path) for file in files],
+            "source": [file.shown for file in files],
             "row": places[bad] & ((1 << _FILE_BITS) - 1),
             "id": frame["decision_id"].iloc[bad].to_numpy(object),
             "reason": [reasons[row] for row in bad],
@@ -350,7 +350,7 @@ def _account_for(
 ) -> CleanDecisions:
     """Add up the account of all batches, as if they had been read in order."""
     rejects = pd.concat([read.rejects for read in reads], ignore_index=True)
-    place = rejects["source"].map({str(f.path): i for i, f in enumerate(task.files)})
+    place = rejects["source"].map({f.shown: i for i, f in enumerate(task.files)})
     order = np.lexsort((rejects["row"], place))
     rejects = rejects.iloc[order].reset_index(drop=True)
     rejected = pd.concat([read.rejected for read in reads], ignore_index=True)

@@ -181,7 +181,7 @@ class ScoringSource:
             columns=self.data.columns,
             actions=self.data.actions,
             drop=self.data.drop,
-            preset=self.data.preset,
+            mapping=self.data.mapping("decisions"),
         ):
             frame, unreadable = typed_columns(
                 batch.frame, self.encoding.numeric_kinds, self.encoding.levels

@@ -111,7 +111,8 @@ class SparkSource:
     ) -> None:
         self._config, self._encoding, self._reviewed = config, encoding, reviewed
         sources = {"log": config.data_paths(config.data.decisions), "decisions": decisions}
-        files = {n: find_files(s, preset=config.data.preset) for n, s in sources.items()}
+        mapping = config.data.mapping("decisions")
+        files = {n: find_files(s, mapping=mapping, table="decisions") for n, s in sources.items()}
         surveys = {
             n: scan_decisions(f, config.data.columns, config.data.drop) for n, f in files.items()
         }

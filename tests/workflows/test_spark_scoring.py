@@ -11,8 +11,11 @@ import pandas as pd
 import pytest
 
 from errdetect.config import load_config
+from errdetect.data.sources import shown_path
+from errdetect.data.table_reading import read_decisions
 from errdetect.errors import ConfigError, DataError
 from errdetect.spark import session
+from errdetect.spark.staging import is_spark_source, staged_source
 from errdetect.workflows import spark_scoring
 from errdetect.workflows.score import score
 
@@ -138,6 +141,49 @@ def test_faults_found_by_workers_have_the_same_words(spark, market, trained, tmp
         words.append(str(caught.value))
     assert words[0] == words[1]
     assert not (tmp_path / "out").exists()
+
+
+@needs_spark
+def test_a_url_is_read_by_spark_itself(spark, market, tmp_path):
+    log = pd.read_parquet(market / "decisions.parquet").iloc[:300]
+    log.to_parquet(tmp_path / "day.parquet", index=False)
+    url = f"file://{tmp_path}/day.parquet"
+    assert is_spark_source(url)
+    with staged_source(url) as place:
+        read = read_decisions(place)
+        one = read_decisions(tmp_path / "day.parquet").frame
+        assert shown_path(place) == url
+    found = read.frame.sort_values("decision_id", ignore_index=True)
+    pd.testing.assert_frame_equal(found, one.sort_values("decision_id", ignore_index=True))
+    with (
+        pytest.raises(DataError, match=r"The source file:///none/day must be read by Spark, got"),
+        staged_source("file:///none/day"),
+    ):
+        pass
+
+
+@needs_spark
+def test_the_registered_model_is_a_function_of_a_query(spark, market, config, trained):
+    import mlflow
+    from pyspark.sql import functions
+
+    assert trained is not None
+    database = config.path(config.registry.path) / "mlflow.db"
+    before = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
+    mlflow.set_tracking_uri(f"sqlite:///{database}")
+    mlflow.set_registry_uri(f"sqlite:///{database}")
+    try:
+        place = f"models:/{config.registry.name}@champion"
+        predict = mlflow.pyfunc.spark_udf(spark, place, result_type="double", env_manager="local")
+        table = spark.read.parquet(str(market / "decisions.parquet")).limit(50)
+        scored = table.select("decision_id", predict(functions.struct(*table.columns)).alias("p"))
+        found = scored.toPandas().set_index("decision_id")["p"]
+        frame = pd.read_parquet(market / "decisions.parquet").set_index("decision_id", drop=False)
+        own = mlflow.pyfunc.load_model(place).predict(frame.loc[found.index])["p_error"]
+    finally:
+        mlflow.set_tracking_uri(before[0])
+        mlflow.set_registry_uri(before[1])
+    np.testing.assert_allclose(found, own, rtol=1e-12)
 
 
 def test_faults_of_the_files_are_told_before_spark_starts(market, trained, tmp_path, monkeypatch):

@@ -24,7 +24,15 @@ from errdetect.features.typed_columns import typed_columns
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-__all__ = ["KEY", "POSITION", "CleanDecisions", "CleaningTask", "clean_decisions", "key_hashes"]
+__all__ = [
+    "KEY",
+    "POSITION",
+    "CleanDecisions",
+    "CleaningTask",
+    "clean_decisions",
+    "key_hashes",
+    "spark_schema",
+]
 
 Ints = npt.NDArray[np.int64]
 
@@ -196,8 +204,8 @@ class CleaningTask:
             held = schema.field(name).type
             values = pa.array(frame[name], held, from_pandas=True) if name in frame else None
             meta[name] = pa.nulls(n, held) if values is None else values
-        whole = pa.table(meta, schema=schema).combine_chunks()
-        yield from whole.to_batches(max_chunksize=_SENT_ROWS)
+        sent = pa.table(meta, schema=schema).combine_chunks()
+        yield from sent.to_batches(max_chunksize=_SENT_ROWS)
 
 
 @dataclass
@@ -291,7 +299,7 @@ def _pieces(task: CleaningTask, workers: int) -> Iterator[tuple[int, int, int]]:
 
 
 def _accounts(task: CleaningTask, held: pd.DataFrame) -> list[TableRead]:
-    """Return what each batch's reading came to, in order, without its usable rows."""
+    """Return the account of each batch, in order."""
     held = held.sort_values([POSITION, "_kind"], kind="stable", ignore_index=True)
     contract = [column.name for column in task.survey.columns]
     out: list[TableRead] = []

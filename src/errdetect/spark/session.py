@@ -24,10 +24,11 @@ _PARTITION_ROWS = 200_000
 _BATCH_BYTES = 32 * 2**20
 #: The text by which Spark calls itself a session on this machine only.
 _LOCAL = "local"
+_PROGRESS = "spark.ui.showConsoleProgress"
 _SETTINGS = {
     "spark.app.name": "errdetect",
     "spark.ui.enabled": "false",
-    "spark.ui.showConsoleProgress": "false",
+    _PROGRESS: "false",
     "spark.log.level": "ERROR",
     "spark.driver.maxResultSize": "0",
     "spark.executorEnv.OMP_NUM_THREADS": "1",
@@ -41,6 +42,7 @@ _DRIVER = "--driver-memory 2g pyspark-shell"
 _QUERIES = {
     "spark.sql.caseSensitive": "true",
     "spark.sql.session.timeZone": "UTC",
+    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
     "spark.sql.execution.arrow.maxRecordsPerBatch": str(_BATCH_ROWS),
     "spark.sql.execution.arrow.maxBytesPerBatch": str(_BATCH_BYTES),
 }
@@ -91,7 +93,10 @@ def session_settings(given: Mapping[str, str]) -> dict[str, str]:
     """
     alone = given.get("spark.master", _LOCAL).startswith(_LOCAL)
     settings = _SETTINGS | (_ON_THIS_MACHINE if alone else {})
-    return {name: value for name, value in settings.items() if name not in given}
+    # Spark shows its own progress by default where Python starts it.
+    return {
+        name: value for name, value in settings.items() if name not in given or name == _PROGRESS
+    }
 
 
 def open_session() -> "SparkSession":

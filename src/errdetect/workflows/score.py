@@ -34,6 +34,7 @@ from errdetect.schemas import (
     SHADOW_SCORES,
 )
 from errdetect.snapshot import ReadSummary, Snapshot, empty_reviews
+from errdetect.spark.staging import staged_source
 from errdetect.workflows.current_levels import CurrentLevels, follow_levels
 from errdetect.workflows.decision_explainer import Explainer, build_explainer, load_reason_templates
 from errdetect.workflows.load_data import Progress, check_losses, label_rules, load_reviews
@@ -123,7 +124,8 @@ def score(
     config
         From `load_config`.
     decisions
-        A path, a glob, or a database's `URL::table`, scored in batches of bounded size.
+        A path, a glob, or a database's `URL::table`, scored in batches of bounded size; for Spark also
+        a URL that it reads (`s3a://`), or a Delta table.
     out
         Folder for scores.parquet, queue.parquet, explanations.parquet, intake.parquet and, if any,
         rejects.parquet and levels.parquet (how far the level has moved since the training): all or
@@ -148,9 +150,10 @@ def score(
     told = {"decisions": str(decisions), "budget": budget, "also": also, "scored_at": scored_at}
     if engine == "spark":
         check_spark_run(also)
+        with staged_source(str(decisions)) as place:
+            return _score_in(config, {**told, "decisions": place}, Path(out), None, progress)
     with TemporaryDirectory(prefix="errdetect-") as folder:
-        place = None if engine == "spark" else Path(folder)
-        return _score_in(config, told, Path(out), place, progress)
+        return _score_in(config, told, Path(out), Path(folder), progress)
 
 
 def _score_in(

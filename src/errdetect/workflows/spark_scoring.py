@@ -222,7 +222,7 @@ class SparkSource:
         counts, shared = count_earlier(
             _by_key(events, self.keys.names), self.keys.windowed, n, SPLIT_ROWS
         )
-        alike = [kind for kind, own in self.keys.similar.items()
+        kinds = [kind for kind, own in self.keys.similar.items()
                  if any(self.keys.names.index(name) in shared for name in own)]  # fmt: skip
         split = []
         if self.keys.history:
@@ -235,7 +235,7 @@ class SparkSource:
         if self.keys.changes:
             versions = first_versions(events.where("event"))
         self._known = KnownBefore.of(
-            self.keys, reviewed, snapshot.reviews, (split, alike), versions, self._encoding.names
+            self.keys, reviewed, snapshot.reviews, (split, kinds), versions, self._encoding.names
         )
         return counts
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
+from errdetect.data.output_folders import hold_temporary_folder
 from errdetect.data.sources import name_files
 from errdetect.errors import DataError, error_message, mask_secrets
 from errdetect.spark.session import open_session
@@ -50,8 +50,8 @@ def staged_source(source: str) -> Iterator[str]:
     from pyspark.errors import PySparkException
 
     shown = mask_secrets(source)
-    with TemporaryDirectory(prefix="errdetect-") as temporary:
-        folder = Path(temporary).resolve() / "parts"
+    with hold_temporary_folder() as temporary:
+        folder = temporary / "parts"
         local = Path(source.removeprefix("file://"))
         delta = (local / _DELTA).is_dir() or source.rstrip("/").endswith(".delta")
         try:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import numpy as np
@@ -17,6 +16,7 @@ import pyarrow as pa
 from errdetect.config import Config
 from errdetect.data.atomic_writing import ParquetSink, stage_outputs, write_parquet
 from errdetect.data.file_readers import are_empty
+from errdetect.data.output_folders import hold_temporary_folder
 from errdetect.data.policy_catalogue import read_policies
 from errdetect.data.provenance import Provenance
 from errdetect.data.renamed_columns import add_old_columns, schema_with_old_names
@@ -155,8 +155,8 @@ def score(
         check_spark_run(also)
         with staged_source(str(decisions)) as place:
             return _score_in(config, {**told, "decisions": place}, Path(out), None, progress)
-    with TemporaryDirectory(prefix="errdetect-") as folder:
-        return _score_in(config, told, Path(out), Path(folder), progress)
+    with hold_temporary_folder() as folder:
+        return _score_in(config, told, Path(out), folder, progress)
 
 
 def _score_in(

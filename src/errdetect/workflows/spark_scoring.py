@@ -168,11 +168,15 @@ class SparkSource:
 
     def places(self) -> Mapping[str, set[str]]:
         """Return the markets, languages and policies that occur in the log, by column."""
+        from pyspark.sql import functions as F  # noqa: N812
+
         found: dict[str, set[str]] = {name: set() for name in _PLACES}
         for part in self._parts.values():
-            for name in (n for n in _PLACES if n in part.rows.columns):
-                rows = part.rows.select(name).where(f"{name} IS NOT NULL").distinct().collect()
-                found[name] |= {row[0] for row in rows}
+            names = [name for name in _PLACES if name in part.rows.columns]
+            sets = part.rows.agg(*(F.collect_set(name).alias(name) for name in names)).first()
+            assert sets is not None
+            for name in names:
+                found[name] |= set(sets[name])
         return found
 
     def reviewed(self) -> pd.DataFrame:

@@ -74,8 +74,6 @@ _KEY_COLUMNS = sorted({name for key in HISTORY_KEYS.values() for name in key})
 _DRAWN, _COMPLAINTS = (AUDIT, RE_REVIEW), (APPEAL, REPORT)
 _PRIOR = 5.0  # prior weight of the overall rate, in decisions
 _LONGEST = WINDOWS[-1]
-#: The units in the pairs of `_window_counts`: enforced decisions and shares of verdicts alternate.
-_SCALE = np.array([1, UNIT] * len(WINDOWS) + [UNIT], dtype=np.float64)
 _CHUNK = 65_536  # rows at a time, to fit into the processor's cache
 _THREADS = 2  # numpy looks up and copies without Python's lock; every thread fills its own rows
 #: Reviewed decisions that support all histories; with a tenth of it, only those of accounts.
@@ -155,15 +153,22 @@ class HistoryIndex:
         As for `history_features`.
     levels
         The log's values, if they were numbered already.
+    keep
+        Returns whether a column is needed, by name; keys and windows without any are left out.
     """
 
     def __init__(
-        self, log: pd.DataFrame, reviews: pd.DataFrame | None, levels: ColumnLevels | None = None
+        self,
+        log: pd.DataFrame,
+        reviews: pd.DataFrame | None,
+        levels: ColumnLevels | None = None,
+        keep: Callable[[str], bool] = lambda _: True,
     ) -> None:
+        self._windows = tuple(w for w in WINDOWS if w == _LONGEST or _needs(keep, [w]))
         at = to_microseconds(log["decided_at"])
         placed = match_reviews(log, reviews)
         drawn, complaints = (verdict_periods(placed, names) for names in (_DRAWN, _COMPLAINTS))
-        ends = {w: np.minimum(drawn.start + w * DAY, drawn.end) for w in WINDOWS}
+        ends = {w: np.minimum(drawn.start + w * DAY, drawn.end) for w in self._windows}
         complaints_end = np.minimum(complaints.start + _LONGEST * DAY, complaints.end)
         self._clock = EventClock(at)
         self._drawn_clock = EventClock(drawn.start, *ends.values())
@@ -174,9 +179,8 @@ class HistoryIndex:
         by_time = np.argsort(tick, kind="stable")
         tick, enforced = tick[by_time], enforced[by_time]
 
-        start, end = self._drawn_clock.ticks(drawn.start), {}
-        for w in WINDOWS:
-            end[w] = self._drawn_clock.ticks(ends[w])
+        start = self._drawn_clock.ticks(drawn.start)
+        end = {w: self._drawn_clock.ticks(ends[w]) for w in self._windows}
         upset, settled = map(self._complaint_clock.ticks, (complaints.start, complaints_end))
 
         def tallies(groups: KeyGroups) -> _KeyTallies:
@@ -184,16 +188,17 @@ class HistoryIndex:
                 groups,
                 EventTally(groups.codes[by_time], tick, enforced, len(self._clock)),
                 _tally_verdicts(groups, drawn, start, self._drawn_clock),
-                {w: _tally_verdicts(groups, drawn, end[w], self._drawn_clock) for w in WINDOWS},
+                {w: _tally_verdicts(groups, drawn, at, self._drawn_clock) for w, at in end.items()},
                 _tally_verdicts(groups, complaints, upset, self._complaint_clock),
                 _tally_verdicts(groups, complaints, settled, self._complaint_clock),
             )
 
         self._whole = tallies(KeyGroups(self._levels, []))
-        found = dict(_key_groups(self._levels))
+        found = dict(_key_groups(self._levels, keep))
         with ThreadPoolExecutor(_THREADS) as pool:
             self._keys = dict(zip(found, pool.map(tallies, found.values()), strict=True))
-        self._changes = _VersionChanges(self._levels, at)
+        changes = map(keep, _VersionChanges.NAMES)
+        self._changes = _VersionChanges(self._levels, at) if any(changes) else None
 
     def columns(
         self, targets: pd.DataFrame, codes: Mapping[str, Codes] | None = None
@@ -217,10 +222,11 @@ class HistoryIndex:
         by_time = np.argsort(at, kind="stable")
         moments = self._moments(at.take(by_time))
         overall = self._overall_rates(moments)
-        names = [f"{HISTORY}{key}_{name}" for key in self._keys for name in _feature_names()]
-        changes = self._changes.days(codes, at)
+        own = _feature_names(self._windows)
+        names = [f"{HISTORY}{key}_{name}" for key in self._keys for name in own]
+        changes = {} if self._changes is None else self._changes.days(codes, at)
         out = np.empty((len(at), len(names) + len(changes)))
-        width = len(_feature_names())
+        width = len(own)
 
         def fill(i: int, tallies: _KeyTallies, group: Ints, rows: Ints) -> None:
             whose = group.take(rows)
@@ -244,26 +250,42 @@ class HistoryIndex:
         return pd.DataFrame(out, index=targets.index, columns=columns, copy=False)
 
     def _overall_rates(self, moments: Ints) -> Floats:
-        """Return the overall rates at each moment, shape (n, 7)."""
+        """Return the overall rates at each moment, shape (n, twice the windows + 1)."""
         n = len(moments)
-        out = np.empty((n, 2 * len(WINDOWS) + 1))
+        out = np.empty((n, 2 * len(self._windows) + 1))
         for start in range(0, n, _CHUNK):
             part = slice(start, start + _CHUNK)
             now = moments[part]
             counts = _window_counts(self._whole, np.zeros(len(now), np.int64), now)
             with np.errstate(invalid="ignore", divide="ignore"):
-                out[part] = counts[:, 1::2] / _SCALE / counts[:, ::2]
+                out[part] = counts[:, 1::2] / _units(counts) / counts[:, ::2]
         return out
 
     def _moments(self, at: Ints) -> Ints:
-        """Return the ticks that `_window_counts` needs, shape (n, 6)."""
+        """Return the ticks that `_window_counts` needs, shape (n, 3 + windows)."""
         now = [clock.ticks(at) for clock in (self._clock, self._drawn_clock, self._complaint_clock)]
-        return np.column_stack([*now, *(self._clock.ticks(at - w * DAY) for w in WINDOWS)])
+        return np.column_stack([*now, *(self._clock.ticks(at - w * DAY) for w in self._windows)])
 
 
-def _key_groups(levels: ColumnLevels) -> Iterator[tuple[str, KeyGroups]]:
-    """Group the log by every key whose columns it has and that splits its decisions."""
+def _needs(
+    keep: Callable[[str], bool], windows: Sequence[int], keys: Iterable[str] = HISTORY_KEYS
+) -> bool:
+    """Return whether any column of these keys over these windows is needed."""
+    names = [name for name in _feature_names(WINDOWS) if name.endswith(tuple(map(_days, windows)))]
+    return any(keep(f"{HISTORY}{key}_{name}") for key in keys for name in names)
+
+
+def _days(window: int) -> str:
+    return f"_{window}d"
+
+
+def _key_groups(
+    levels: ColumnLevels, keep: Callable[[str], bool]
+) -> Iterator[tuple[str, KeyGroups]]:
+    """Group the log by every key that is needed, whose columns it has and that splits its decisions."""
     for key, columns in HISTORY_KEYS.items():
+        if not _needs(keep, WINDOWS, [key]):
+            continue
         names = [name for name in columns if name in levels.values]
         if names != list(columns) and names != ["moderator_version"]:
             continue
@@ -279,10 +301,15 @@ def _tally_verdicts(
     return EventTally(groups.codes[steps.position], tick, steps.errors[:, None], len(clock))
 
 
-def _feature_names() -> list[str]:
+def _units(counts: Ints) -> Floats:
+    """Return the units in the pairs of `_window_counts`: enforced decisions and shares of verdicts."""
+    return np.array([1, UNIT] * (counts.shape[1] // 4) + [UNIT], dtype=np.float64)
+
+
+def _feature_names(windows: Sequence[int]) -> list[str]:
     names = [
         f"{what}_{w}d"
-        for w in WINDOWS
+        for w in windows
         for what in ("decisions", "enforced_rate", "reviewed", "error_rate")
     ]
     last = f"{_LONGEST}d"
@@ -290,26 +317,26 @@ def _feature_names() -> list[str]:
 
 
 def _window_counts(tallies: _KeyTallies, group: Ints, moments: Ints) -> Ints:
-    """Return pairs of a count and its enforced or wrong part, shape (n, 14)."""
+    """Return pairs of a count and its enforced or wrong part, shape (n, 2 + 4 times the windows)."""
     now, drawn, complained, *since = moments.T
     decided = tallies.decisions.sums_before(group, now)
     given = tallies.starts.sums_before(group, drawn)
     pairs = []
-    for w, then in zip(WINDOWS, since, strict=True):
+    for ends, then in zip(tallies.ends.values(), since, strict=True):
         pairs.append(decided - tallies.decisions.sums_before(group, then))
-        pairs.append(given - tallies.ends[w].sums_before(group, drawn))
+        pairs.append(given - ends.sums_before(group, drawn))
     complaints = tallies.complaints.sums_before(group, complained)
     pairs.append(complaints - tallies.complaints_end.sums_before(group, complained))
     return np.hstack(pairs)
 
 
 def _counts_and_rates(counts: Ints, overall: Floats, missing: npt.NDArray[np.bool_]) -> Floats:
-    """Turn pairs of counts into counts and rates, shape (n, 15), in the order of `_feature_names`."""
+    """Turn pairs of counts into counts and rates in the order of `_feature_names`."""
     out = np.empty((len(counts), counts.shape[1] + 1))
     n = counts[:, ::2].astype(np.float64)
-    hits = counts[:, 1::2] / _SCALE
+    hits = counts[:, 1::2] / _units(counts)
     out[:, :-1:2] = n
-    out[:, -1] = hits[:, 2 * len(WINDOWS) - 1]
+    out[:, -1] = hits[:, -2]  # the longest window's
     hits += _PRIOR * overall
     hits /= n + _PRIOR
     hits[n == 0] = np.nan
@@ -320,6 +347,8 @@ def _counts_and_rates(counts: Ints, overall: Floats, missing: npt.NDArray[np.boo
 
 class _VersionChanges:
     """When moderators' versions were first seen, in all and under each policy."""
+
+    NAMES = (f"{HISTORY}moderator_version_days", f"{HISTORY}policy_change_days")
 
     def __init__(self, levels: ColumnLevels, at: Ints) -> None:
         self._version: KeyGroups | None = None
@@ -358,12 +387,12 @@ class _VersionChanges:
             group = self._version.of(codes)
             since = np.append(self._since, np.iinfo(np.int64).max)[group]
             known = (group >= 0) & (since <= at)
-            out[f"{HISTORY}moderator_version_days"] = _days_since(at, since, known)
+            out[self.NAMES[0]] = _days_since(at, since, known)
         if self._policy is not None:
             group = self._policy.of(codes)
             row = self._tally.latest_before(group, self._clock.ticks(at + 1))
             since = np.append(self._at, 0)[row]
-            out[f"{HISTORY}policy_change_days"] = _days_since(at, since, row >= 0)
+            out[self.NAMES[1]] = _days_since(at, since, row >= 0)
         return out
 
 
@@ -428,13 +457,14 @@ class PointInTimeFeatures:
             return
         every = pd.concat(list(_slim_frames(frames, similar)), ignore_index=True)
         first = ~every["decision_id"].duplicated().to_numpy(bool)
-        others = [str(name) for name in every if name not in _ALWAYS[:3]]
-        self._levels = ColumnLevels(every, others)
-        log = every.loc[first, list(_ALWAYS[:3])].reset_index(drop=True)
         kinds = similarity_columns(every) if similar else {}
+        kinds = {kind: names for kind, names in kinds.items() if any(map(keep, _columns_of(kind)))}
+        wanted = {*(_KEY_COLUMNS if history else ()), *(n for some in kinds.values() for n in some)}
+        log = every.loc[first, list(_ALWAYS[:3])].reset_index(drop=True)
+        self._levels = ColumnLevels(every, [str(name) for name in every if name in wanted]).bare()
         del every
-        levels = self._levels.take(first)
-        self._history = HistoryIndex(log, reviews, levels) if history else None
+        levels = self._levels if first.all() else self._levels.take(first)
+        self._history = HistoryIndex(log, reviews, levels, keep) if history else None
         self._similar = SimilarContentIndex(log, reviews, (levels, kinds)) if similar else None
 
     @classmethod
@@ -516,8 +546,13 @@ def add_point_in_time_features(
         found = table[name].to_numpy()[judged] > 0
         if found.sum() < _SHARED * len(found) or not len(found):
             kind = name.removesuffix(_ALIKE)
-            idle |= {f"{kind}_{what}" for what in SIMILAR_COLUMNS}
+            idle |= _columns_of(kind.removeprefix(SIMILAR))
     return table[[name for name in names if name in decisions or name not in idle]]
+
+
+def _columns_of(kind: str) -> set[str]:
+    """Return the columns of a kind of similarity."""
+    return {f"{SIMILAR}{kind}_{what}" for what in SIMILAR_COLUMNS}
 
 
 def _slim_frames(frames: Iterable[pd.DataFrame], similar: bool) -> Iterator[pd.DataFrame]:

@@ -7,6 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 
+from errdetect.data.id_lookup import IdSet
+
 __all__ = ["FrameStore"]
 
 _ROWS = 10_000  # of a part: enough for numpy, few enough for memory
@@ -67,6 +69,15 @@ class FrameStore:
         with pa.memory_map(str(self._path)) as source:
             batch = pa.ipc.open_file(source).get_batch(number)
             frame: pd.DataFrame = pa.Table.from_batches([batch]).to_pandas()
+            return frame
+
+    def rows(self, number: int, ids: IdSet) -> pd.DataFrame:
+        """Read those decisions of one part that are among some ids."""
+        with pa.memory_map(str(self._path)) as source:
+            table = pa.Table.from_batches([pa.ipc.open_file(source).get_batch(number)])
+            frame: pd.DataFrame = table.filter(
+                ids.among(table["decision_id"].to_pandas())
+            ).to_pandas()
             return frame
 
     def __iter__(self) -> Iterator[pd.DataFrame]:

@@ -455,7 +455,7 @@ class PointInTimeFeatures:
         self._history: HistoryIndex | None = None
         if not (history or similar):
             return
-        every = pd.concat(list(_slim_frames(frames, similar)), ignore_index=True)
+        every = _combine_frames(_slim_frames(frames, similar))
         first = ~every["decision_id"].duplicated().to_numpy(bool)
         kinds = similarity_columns(every) if similar else {}
         kinds = {kind: names for kind, names in kinds.items() if any(map(keep, _columns_of(kind)))}
@@ -565,6 +565,18 @@ def _slim_frames(frames: Iterable[pd.DataFrame], similar: bool) -> Iterator[pd.D
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+
+
+def _combine_frames(frames: Iterator[pd.DataFrame]) -> pd.DataFrame:
+    """Put frames one below the other, column by column: each part is let go at once."""
+    parts = list(frames)
+    names = list(parts[0]) if parts else []
+    if any(list(part) != names for part in parts):
+        return pd.concat(parts, ignore_index=True)
+    columns = {
+        name: pd.concat([part.pop(name) for part in parts], ignore_index=True) for name in names
+    }
+    return pd.DataFrame(columns, copy=False)
 
 
 def _needed_columns(frame: pd.DataFrame, similar: bool) -> pd.DataFrame:

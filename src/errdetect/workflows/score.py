@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from errdetect.config import Config
 from errdetect.data.atomic_writing import ParquetSink, stage_outputs, write_parquet
+from errdetect.data.id_lookup import IdSet, release_memory
 from errdetect.data.policy_catalogue import read_policies
 from errdetect.data.provenance import Provenance
 from errdetect.data.renamed_columns import add_old_columns, schema_with_old_names
@@ -47,7 +48,7 @@ from errdetect.workflows.queueing import (
     value_reviews,
 )
 from errdetect.workflows.run_description import ResultTables, describe_run
-from errdetect.workflows.score_batches import ScoringSource, score_batches
+from errdetect.workflows.score_batches import ScoringSource, score_batches, scoring_threads
 from errdetect.workflows.shadow_scores import resolve_version, shadow_scores
 
 __all__ = ["ScoreResult", "score"]
@@ -160,6 +161,7 @@ def _score_in(
         current = follow_levels(bundle, past, snapshot, source.every())
     bundle = current.bundle
     scored = score_batches(source, past, bundle, snapshot.policies, config, progress)
+    release_memory()
 
     judged = snapshot.reviewed_ids[:0] if config.queue.requeue_reviewed else snapshot.reviewed_ids
     progress("weighing reviews")
@@ -174,7 +176,7 @@ def _score_in(
     explainer = build_explainer(
         config, bundle, past, known=source.decided(), snapshot=snapshot, as_of=now
     )
-    queue = _explain_queue(source, explainer, drawn.queue)
+    queue = _explain_queue(source, explainer, drawn.queue, scoring_threads(config))
     if config.queue.record and not drawn.recorded:
         progress("recording the run in the ledger")
         queue = record_draw(config, run, queue, drawn.scores)
@@ -225,6 +227,7 @@ def _read_inputs(
     names = bundle.detector.encoding.names
     past = PointInTimeFeatures.for_model_columns(names, source.log(), reviews)
     source.walk()
+    release_memory()
     snapshot = Snapshot(
         source.reviewed(),
         reviews,
@@ -238,19 +241,18 @@ def _read_inputs(
 
 
 def _explain_queue(
-    source: ScoringSource, explainer: Explainer, queue: pd.DataFrame
+    source: ScoringSource, explainer: Explainer, queue: pd.DataFrame, threads: int
 ) -> pd.DataFrame:
     """Read the queued decisions once more, and explain why each may be wrong."""
     parts: list[pd.DataFrame] = []
     waiting: list[pd.DataFrame] = []
-    for number in range(source.n_parts):
-        frame, _ = source.part(number)
-        waiting.append(frame[frame["decision_id"].isin(queue["decision_id"])])
+    for number, found in enumerate(source.rows(IdSet(queue["decision_id"]))):
+        waiting.append(found)
         if sum(map(len, waiting)) >= _EXPLAINED or number + 1 == source.n_parts:
             own = pd.concat(waiting, ignore_index=True)
             waiting = []
             if len(own):
-                parts.append(explainer.table(own).assign(decision_id=own["decision_id"]))
+                parts.append(explainer.table(own, threads).assign(decision_id=own["decision_id"]))
     if not parts:
         columns = pa.schema([*QUEUE, *(c for c in EXPLANATIONS if c.name not in QUEUE.names)])
         nothing: pd.DataFrame = columns.empty_table().to_pandas()

@@ -12,6 +12,7 @@ import pandas as pd
 
 from errdetect.config import Config
 from errdetect.data.frame_store import FrameStore
+from errdetect.data.id_lookup import IdSet, release_memory
 from errdetect.data.policy_catalogue import Policy
 from errdetect.data.rejected_rows import Rejections
 from errdetect.data.table_reading import TableRead, iter_decisions
@@ -23,11 +24,12 @@ from errdetect.model.policy_correction import PolicyContent
 from errdetect.queue.review_value import content_digests, error_kinds, harm_terms
 from errdetect.workflows.load_data import Progress, free_threads
 
-__all__ = ["ScoredDecisions", "ScoringSource", "score_batches"]
+__all__ = ["ScoredDecisions", "ScoringSource", "score_batches", "scoring_threads"]
 
 Floats = npt.NDArray[np.float64]
 
 _MANY = 1_000_000  # batches are predicted as parts of a large input
+_TIDY = 8  # parts after which freed memory is given back
 #: Columns that decide which pools can take a decision.
 _PLACES = ("market", "language", "policy_id")
 
@@ -88,7 +90,7 @@ class ScoringSource:
         self.rejects: list[pd.DataFrame] = []
         self.batch_notes: list[str] = []
         self._paths = {"log": config.data_paths(config.data.decisions), "decisions": decisions}
-        self._reviewed = reviewed
+        self._reviewed = IdSet(reviewed)
         self._rows: list[pd.DataFrame] = []
         self._places: dict[str, set[str]] = {name: set() for name in _PLACES}
         self._stores = {name: FrameStore(folder / f"{name}.arrow") for name in self._paths}
@@ -115,6 +117,8 @@ class ScoringSource:
                     self._log_rows += len(batch.frame)
                 self._note(batch.frame)
                 yield batch.frame
+                if len(store) % _TIDY == 0:
+                    release_memory()
             store.close()
             rejections.raise_if_too_many(self.data.max_rejected)
             self.rejections[name] = rejections
@@ -157,6 +161,13 @@ class ScoringSource:
         frame = store.part(number)
         return frame, self._log_rows + store.starts[number] + np.arange(len(frame))
 
+    def rows(self, ids: IdSet) -> Iterator[pd.DataFrame]:
+        """Return those of the decisions to score that are among some ids, part by part."""
+        self.walk()
+        store = self._stores["decisions"]
+        for number in range(len(store)):
+            yield store.rows(number, ids)
+
     def walk(self) -> None:
         """Read all decisions once, if that was not done already."""
         if not self._walked:
@@ -179,11 +190,16 @@ class ScoringSource:
             yield replace(batch, frame=frame)
 
     def _note(self, frame: pd.DataFrame) -> None:
-        rows = frame["decision_id"].isin(self._reviewed)
+        rows = self._reviewed.among(frame["decision_id"])
         self._rows.append(frame.loc[rows, ["decision_id", "decided_at", "policy_id", "enforced"]])
         for name in _PLACES:
             if name in frame:
                 self._places[name] |= set(frame[name].dropna().unique())
+
+
+def scoring_threads(config: Config) -> int:
+    """Return the number of processors to use."""
+    return config.train.threads or free_threads(_MANY)
 
 
 def score_batches(
@@ -211,7 +227,7 @@ def score_batches(
     -------
     Scored
     """
-    threads = config.train.threads or free_threads(_MANY)
+    threads = scoring_threads(config)
     workers = max(1, min(threads, source.n_parts))
     columns, known, gain = bundle.input_columns, bundle.known_values(), bundle.gain_shares()
 

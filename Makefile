@@ -30,6 +30,7 @@ lint: $(STAMP)   ## style, types, imports
 
 test: lint       ## install, then lint and every test, doctest and notebook
 	tests/tools/chromium.sh
+	tests/tools/java.sh
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 	$(BIN)/python -m pytest --nbmake --nbmake-timeout=300 -p no:cacheprovider notebooks
 

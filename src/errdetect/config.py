@@ -25,6 +25,7 @@ from errdetect.config_schema import (
     EvaluateSettings,
     ExportSettings,
     FeaturesSettings,
+    FileSource,
     GateSettings,
     LabelsSettings,
     LedgerSettings,
@@ -94,7 +95,7 @@ class Config(ConfigSection):
         """
         return self.base / _expand_variables(value)
 
-    def data_paths(self, value: str | Sequence[str] | DatabaseSource) -> list[str]:
+    def data_paths(self, value: str | Sequence[str] | DatabaseSource | FileSource) -> list[str]:
         """Return every location of a source in the data section.
 
         A path, a glob, or a list of them; a database's table or query is `URL::table` or
@@ -110,7 +111,8 @@ class Config(ConfigSection):
         if isinstance(value, DatabaseSource):
             return [f"{self._resolve_url(value.url)}::{value.table or value.query}"]
         base = self.path(self.data.folder or "")
-        given = [value] if isinstance(value, str) else value
+        given = value.path if isinstance(value, FileSource) else value
+        given = [given] if isinstance(given, str) else given
         return [
             self._resolve_url(v) if "://" in v else str(base / _expand_variables(v)) for v in given
         ]
@@ -271,7 +273,9 @@ def _passwords(value: object) -> Iterator[str]:
 
 def _is_union_branch(part: str) -> bool:
     return bool(
-        re.match(r"^(constrained-|list\[|function-|str$|int$|float$|files$|database$)", part)
+        re.match(
+            r"^(constrained-|list\[|function-|str$|int$|float$|files$|mapped$|database$)", part
+        )
     )
 
 

@@ -3,15 +3,17 @@
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Discriminator,
-    Field,
-    Tag,
-    field_validator,
-    model_validator,
+from pydantic import Field, field_validator, model_validator
+
+from errdetect.table_settings import (
+    ConfigSection,
+    DatabaseSource,
+    FileSource,
+    PathText,
+    Place,
+    PresetName,
+    SourceText,
+    TableMapping,
 )
 
 __all__ = [
@@ -24,6 +26,7 @@ __all__ = [
     "EvaluateSettings",
     "ExportSettings",
     "FeaturesSettings",
+    "FileSource",
     "GateSettings",
     "LabelsSettings",
     "LedgerSettings",
@@ -50,70 +53,6 @@ Measure = Literal["error_rate", "wrongful_rate", "missed_rate", "precision", "re
 Source = Literal["audit", "appeal", "re_review", "golden", "adjudication", "report"]
 
 
-_LONGEST_PATH, _LONGEST_SOURCE = 4_000, 100_000
-
-
-def _check_source(value: str) -> str:
-    """Refuse what can be no path and no address, before a system call does."""
-    if "\0" in value:
-        raise ValueError("must hold no NUL character, got one")
-    longest = _LONGEST_SOURCE if "://" in value else _LONGEST_PATH
-    if len(value) > longest:
-        raise ValueError(f"must have at most {longest:,} characters, got {len(value):,}")
-    if not value.isascii() and any("\ud800" <= one <= "\udfff" for one in value):
-        raise ValueError("must be text, got half of a character")
-    return value
-
-
-def _check_path(value: str) -> str:
-    if "://" in value:
-        raise ValueError("must be a path, got an address")
-    return _check_source(value)
-
-
-SourceText = Annotated[str, AfterValidator(_check_source)]
-PathText = Annotated[str, AfterValidator(_check_path)]
-
-
-class ConfigSection(BaseModel):
-    """A section that accepts only its own keys."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False
-    )
-
-
-class DatabaseSource(ConfigSection):
-    """A source of rows: a database table, or the result of a query."""
-
-    url: SourceText = Field(
-        repr=False, description="postgresql://user@host/name or sqlite:///file.db"
-    )
-    table: str | None = Field(None, description="table, or schema.table")
-    query: str | None = Field(None, description="or: a query, beginning with SELECT or WITH")
-
-    @model_validator(mode="after")
-    def _require_one(self) -> "DatabaseSource":
-        if (self.table is None) == (self.query is None):
-            got = "neither" if self.table is None else "both"
-            raise ValueError(f"must name a table or a query, got {got}")
-        if self.query is not None and self.query.split()[:1] not in _READS:
-            raise ValueError("query must begin with SELECT or WITH, got another word")
-        return self
-
-
-_READS = [[word] for word in ("SELECT", "select", "Select", "WITH", "with", "With")]
-
-
-def _source_kind(value: object) -> str:
-    """Return a source's form, so that faults mention that form only."""
-    return "database" if isinstance(value, dict | DatabaseSource) else "files"
-
-
-Files = Annotated[SourceText | list[SourceText], Tag("files")]
-Place = Annotated[Files | Annotated[DatabaseSource, Tag("database")], Discriminator(_source_kind)]
-
-
 class DataSettings(ConfigSection):
     """Where the tables are and what their columns and actions mean."""
 
@@ -138,10 +77,22 @@ class DataSettings(ConfigSection):
         le=1,
         description="largest share of the decisions that may be unusable; more is refused",
     )
-    preset: Literal["dsa_statements"] | None = Field(
+    preset: PresetName | None = Field(
         None,
-        description="read another system's CSV: the EU Transparency Database's statements of reasons",
+        description="read another system's decision log as it is, such as dsa_statements",
     )
+    thresholds: dict[str, float] = Field(
+        {}, description="of a moderation API's preset: category, or default: score that enforces"
+    )
+
+    def mapping(self, table: Literal["decisions", "reviews", "draws"]) -> TableMapping | None:
+        """Return how to read a table as its own entry says; None where it is read as it is."""
+        place = getattr(self, table)
+        own = place if isinstance(place, TableMapping) and place.converts else None
+        if table != "decisions" or self.preset is None or (own is not None and own.preset):
+            return own
+        preset = {"preset": self.preset, "thresholds": self.thresholds}
+        return TableMapping(**preset) if own is None else own.model_copy(update=preset)
 
 
 class RegistrySettings(ConfigSection):

@@ -5,6 +5,7 @@ import pytest
 
 from errdetect.data.table_reading import iter_decisions, read_decisions
 from errdetect.errors import DataError
+from errdetect.table_settings import TableMapping
 
 ROWS = [
     {
@@ -41,7 +42,7 @@ def dump(tmp_path):
 
 
 def test_statements_are_decisions(dump):
-    read = read_decisions(dump, preset="dsa_statements")
+    read = read_decisions(dump, mapping=TableMapping(preset="dsa_statements"))
     first, second = read.frame.to_dict("records")
     assert first["decision_id"] == "u1"
     assert first["item_id"] == "p1"
@@ -62,27 +63,29 @@ def test_statements_are_decisions(dump):
 
 
 def test_what_came_later_or_is_free_text_is_no_feature(dump):
-    frame = read_decisions(dump, preset="dsa_statements").frame
+    frame = read_decisions(dump, mapping=TableMapping(preset="dsa_statements")).frame
     assert not {"created_at", "decision_facts"} & set(frame.columns)
 
 
 def test_a_statement_without_a_measure_is_rejected_not_guessed(dump):
-    read = read_decisions(dump, preset="dsa_statements")
+    read = read_decisions(dump, mapping=TableMapping(preset="dsa_statements"))
     assert read.rejects[["id", "row"]].values.tolist() == [["u3", 3]]
     assert read.rejects["reason"].item().startswith("action must have a value")
 
 
 def test_batches_and_the_whole_agree(dump):
-    parts = iter_decisions(dump, preset="dsa_statements", batch_rows=1)
+    parts = iter_decisions(dump, mapping=TableMapping(preset="dsa_statements"), batch_rows=1)
     together = pd.concat([part.frame for part in parts], ignore_index=True)
-    pd.testing.assert_frame_equal(together, read_decisions(dump, preset="dsa_statements").frame)
+    pd.testing.assert_frame_equal(
+        together, read_decisions(dump, mapping=TableMapping(preset="dsa_statements")).frame
+    )
 
 
 def test_other_tables_are_refused_in_plain_words(tmp_path):
     place = tmp_path / "log.csv"
     place.write_text("decision_id,decided_at\n1,2026-01-01\n")
     with pytest.raises(DataError, match="must have the columns of statements of reasons"):
-        read_decisions(place, preset="dsa_statements")
+        read_decisions(place, mapping=TableMapping(preset="dsa_statements"))
     pd.DataFrame(ROWS).to_parquet(tmp_path / "sor.parquet")
     with pytest.raises(DataError, match="must be CSV"):
-        read_decisions(tmp_path / "sor.parquet", preset="dsa_statements")
+        read_decisions(tmp_path / "sor.parquet", mapping=TableMapping(preset="dsa_statements"))

@@ -6,6 +6,7 @@ import pytest
 
 from errdetect.data.sources import dataset_name, find_files, parse_table_source, source_label
 from errdetect.errors import DataError
+from errdetect.table_settings import TableMapping
 
 
 @pytest.fixture
@@ -75,7 +76,9 @@ def test_other_formats_and_empty_folders_are_refused(folder):
     with pytest.raises(DataError, match=r"must end in one of \.parquet, .*got 'notes\.txt'"):
         find_files(folder / "notes.txt")
     (folder / "empty").mkdir()
-    with pytest.raises(DataError, match="must hold Parquet, CSV or JSON Lines files, got none"):
+    with pytest.raises(
+        DataError, match="must hold Parquet, CSV, JSON Lines or Excel files, got none"
+    ):
         find_files(folder / "empty")
     with pytest.raises(DataError, match="at least one file, got an empty list"):
         find_files([])
@@ -113,4 +116,4 @@ def test_other_databases_are_refused_without_a_secret(source):
 
 def test_a_database_has_no_preset():
     with pytest.raises(DataError, match="with the preset dsa_statements must be CSV"):
-        find_files("sqlite:///x.db::t", preset="dsa_statements")
+        find_files("sqlite:///x.db::t", mapping=TableMapping(preset="dsa_statements"))

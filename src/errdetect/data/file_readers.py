@@ -1,22 +1,14 @@
 """Reading table files batch by batch, in bounded memory, whatever their format."""
 
-import bz2
 import csv
-import gzip
 import io
 import json
-import lzma
 import re
-import shutil
-import struct
-import tempfile
-import zipfile
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import IO, Any, cast
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,17 +19,18 @@ import pyarrow.json as pajson
 import pyarrow.parquet as pq
 
 from errdetect.data.database_tables import read_table_batches
-from errdetect.data.dsa_statements import statements_to_decisions
+from errdetect.data.excel_sheets import read_sheet
+from errdetect.data.file_opening import DAMAGE, detect_encoding, open_seekable, open_source
+from errdetect.data.json_documents import iter_json_rows
+from errdetect.data.log_presets import DOCUMENT_PRESETS, apply_preset
 from errdetect.data.sources import SourceFile
+from errdetect.data.table_mapping import apply_mapping
 from errdetect.errors import DataError, error_message, escape_hidden
+from errdetect.table_settings import FileSource
 
 __all__ = [
     "BLOCK",
     "RawBatch",
-    "detect_encoding",
-    "open_bytes",
-    "open_seekable",
-    "open_source",
     "read_batches",
     "read_delimited",
     "read_json_lines",
@@ -47,6 +40,7 @@ __all__ = [
 ]
 
 
+_BATCH = 50_000
 #: Bytes of text parsed at once; the longest row allowed.
 BLOCK = 16 << 20
 
@@ -57,24 +51,13 @@ _BINARY = {
     b"\xfd7zXZ": ("xz", "Let its name end in .xz, or unpack it."),
     b"PK\x03\x04": (
         "a zip archive or a spreadsheet",
-        "Let its name end in .zip, or save it as CSV.",
+        "Let its name end in .zip or .xlsx, or save it as CSV.",
     ),
     b"PAR1": ("Parquet", "Let its name end in .parquet."),
-    b"\xd0\xcf\x11\xe0": ("an old spreadsheet", "Save it as CSV."),
+    b"\xd0\xcf\x11\xe0": ("an old spreadsheet", "Let its name end in .xls, or save it as CSV."),
     b"SQLite format 3": ("a database", "Name it as sqlite:///FILE::table."),
     b"%PDF": ("a PDF file", "Name the table itself."),
 }
-_DAMAGE = (
-    pa.ArrowException,
-    csv.Error,
-    UnicodeError,
-    struct.error,
-    OSError,
-    EOFError,
-    zlib.error,
-    lzma.LZMAError,
-    zipfile.BadZipFile,
-)
 
 
 @dataclass(frozen=True)
@@ -91,22 +74,15 @@ class RawBatch:
         Each row's number in the file, from 1 (a CSV's header is not counted).
     broken
         Row number and fault of rows that could not be split into columns.
+    skipped
+        Rows of another kind that a preset leaves out, such as comments in a moderation log.
     """
 
     source: str
     table: pa.Table
     rows: npt.NDArray[np.int64]
     broken: tuple[tuple[int, str], ...] = ()
-
-
-def open_bytes(path: Path) -> IO[bytes]:
-    """Open a file's bytes, decompressed if its name ends in `.gz`, `.bz2` or `.xz`."""
-    ending = path.suffix.lower()
-    if ending == ".gz":
-        return cast(IO[bytes], gzip.open(path, "rb"))
-    if ending == ".bz2":
-        return bz2.open(path, "rb")
-    return lzma.open(path, "rb") if ending == ".xz" else path.open("rb")
+    skipped: int = 0
 
 
 def _refuse_other_formats(file: SourceFile) -> None:
@@ -116,37 +92,6 @@ def _refuse_other_formats(file: SourceFile) -> None:
     for mark, (kind, do) in _BINARY.items():
         if head.startswith(mark):
             raise DataError(error_message(file.shown, "be text", f"{kind}", do))
-
-
-def open_source(file: SourceFile) -> IO[bytes]:
-    """Open a source's bytes, also those of a zip archive's member, as a stream."""
-    if file.member is None:
-        return open_bytes(file.path)
-    with zipfile.ZipFile(file.path) as archive:
-        return archive.open(file.member)
-
-
-@contextmanager
-def open_seekable(file: SourceFile) -> Iterator[Path | IO[bytes]]:
-    """Yield a seekable source: the file, or an unnamed copy of a zip's member."""
-    if file.member is None:
-        yield file.path
-        return
-    with tempfile.TemporaryFile() as copy, open_source(file) as stream:
-        shutil.copyfileobj(stream, copy)
-        copy.seek(0)
-        yield copy
-
-
-def detect_encoding(file: SourceFile) -> str:
-    """Detect the encoding of text that begins with ASCII: UTF-16 by its mark or zeros, else UTF-8."""
-    with open_source(file) as stream:
-        head = stream.read(2)
-    if head in (b"\xff\xfe", b"\xfe\xff"):
-        return "utf-16"
-    if len(head) == 2 and 0 in head and any(head):
-        return "utf-16-le" if head[1] == 0 else "utf-16-be"
-    return "utf-8-sig"
 
 
 @contextmanager
@@ -163,7 +108,7 @@ def translate_read_errors(file: SourceFile) -> Iterator[None]:
         yield
     except UnicodeDecodeError as error:
         raise DataError(_invalid_utf8_line(file)) from error
-    except _DAMAGE as error:
+    except DAMAGE as error:
         lines = str(error).splitlines()
         problem = escape_hidden(lines[0][:300]) if lines else type(error).__name__
         if "UTF8" in problem:
@@ -184,7 +129,7 @@ def _invalid_utf8_line(file: SourceFile) -> str:
     try:
         with open_source(file) as lines:
             number = next((n for n, line in enumerate(lines, start=1) if not _is_utf8(line)), 1)
-    except _DAMAGE:  # damaged compression gives wrong bytes first
+    except DAMAGE:  # damaged compression gives wrong bytes first
         return f"{path} cannot be read, it is damaged. Write or download it again."
     return f"{path} must be UTF-8, got other bytes in line {number}. Save it as UTF-8."
 
@@ -231,7 +176,7 @@ def read_delimited(file: SourceFile, batch_rows: int) -> Iterator[RawBatch]:
     """Read a delimited file with a header; empty fields are missing.
 
     A first line such as `sep=;` names the delimiter and is not the header; otherwise the header shows
-    it. Text is UTF-8 or UTF-16.
+    it. Text is UTF-8, UTF-16 or Windows-1252.
 
     Parameters
     ----------
@@ -287,7 +232,7 @@ def _open_as_utf8(file: SourceFile, encoding: str) -> pa.NativeFile:
         stream = pa.input_stream(str(file.path), compression="detect")
     else:
         stream = pa.PythonFile(open_source(file), mode="r")
-    if encoding.startswith("utf-16"):
+    if encoding != "utf-8-sig":
         return pa.transcoding_input_stream(stream, encoding, "utf-8")
     return stream
 
@@ -378,14 +323,16 @@ def read_json_lines(file: SourceFile, batch_rows: int) -> Iterator[RawBatch]:
     Raises
     ------
     DataError
-        If the file holds one list instead of lines.
+        If a document that is no JSON Lines holds no list of rows.
     """
     first, times = 1, set[str]()
     with open_source(file) as stream:
         while lines := _read_line_block(file, stream):
             if first == 1:
                 lines[0] = lines[0].removeprefix(b"\xef\xbb\xbf")
-                _refuse_json_list(file, lines[0])
+                if _is_document(file, lines):
+                    yield from _read_json_document(file, batch_rows)
+                    return
             table, rows, broken = _parse_line_block(lines, first, times)
             first += len(lines)
             for start in range(0, len(rows), batch_rows):
@@ -408,10 +355,39 @@ def _read_line_block(file: SourceFile, stream: IO[bytes]) -> list[bytes]:
     return lines
 
 
-def _refuse_json_list(file: SourceFile, line: bytes) -> None:
-    if line.lstrip().startswith(b"["):
-        do = "Write each row on a line of its own, without the list's brackets and commas."
-        raise DataError(f"{file.shown} must hold one JSON object a line, got a list. {do}")
+def _is_document(file: SourceFile, lines: Sequence[bytes]) -> bool:
+    """Return whether a file is one list, or objects printed over several lines, and no JSON Lines."""
+    text = next((line.strip() for line in lines if line.strip()), b"")
+    if text.startswith(b"[") or text in (b"{", b""):
+        return bool(text)
+    preset = None if file.mapping is None else file.mapping.preset
+    return preset in DOCUMENT_PRESETS and len(lines) == 1
+
+
+def _read_json_document(file: SourceFile, batch_rows: int) -> Iterator[RawBatch]:
+    """Read a list of objects, numbered from 1; other values are broken rows."""
+    preset = None if file.mapping is None else file.mapping.preset
+    unwrap = preset is None or preset in DOCUMENT_PRESETS
+    objects, rows, broken = list[dict[str, Any]](), list[int](), list[tuple[int, str]]()
+
+    def batch() -> RawBatch:
+        table, numbers, faults = _objects_to_table(objects), list(rows), tuple(broken)
+        for one in (objects, rows, broken):
+            one.clear()
+        return RawBatch(file.shown, table, np.array(numbers, dtype=np.int64), faults)
+
+    encoding = detect_encoding(file)
+    with open_source(file) as stream, io.TextIOWrapper(stream, encoding) as text:
+        for number, value in enumerate(iter_json_rows(text, file.shown, unwrap=unwrap), start=1):
+            if isinstance(value, dict):
+                objects.append(value)
+                rows.append(number)
+            else:
+                broken.append((number, f"the row must be a JSON object, got {str(value)[:30]!r}"))
+            if len(rows) + len(broken) >= batch_rows:
+                yield batch()
+    if rows or broken:
+        yield batch()
 
 
 def _parse_line_block(
@@ -521,28 +497,47 @@ def read_batches(
     DataError
         If the file is damaged, is not UTF-8, or is not a table.
     """
+    wanted = columns if file.mapping is None else None
     with translate_read_errors(file):
-        if file.format == "parquet":
-            batches = _read_parquet(file, batch_rows, columns)
-        elif file.rows is not None:
-            batches = _read_database(file, batch_rows)
-        elif file.format == "jsonl":
-            _refuse_other_formats(file)
-            batches = read_json_lines(file, batch_rows)
-        else:
-            _refuse_other_formats(file)
-            batches = read_delimited(file, batch_rows)
-        for batch in batches:
-            yield _add_partition_columns(_apply_preset(batch, file), file, columns)
+        for batch in _read_raw(file, batch_rows, wanted):
+            yield _map_batch(_add_partition_columns(batch, file, wanted), file)
 
 
-def _apply_preset(batch: RawBatch, file: SourceFile) -> RawBatch:
-    """Convert another system's rows to ours."""
-    if file.preset is None:
+def _read_raw(
+    file: SourceFile, batch_rows: int, columns: Sequence[str] | None
+) -> Iterator[RawBatch]:
+    if file.format == "parquet":
+        return _read_parquet(file, batch_rows, columns)
+    if file.rows is not None:
+        return _read_database(file, batch_rows)
+    if file.format == "excel":
+        return _read_excel(file, batch_rows)
+    _refuse_other_formats(file)
+    return (read_json_lines if file.format == "jsonl" else read_delimited)(file, batch_rows)
+
+
+def _map_batch(batch: RawBatch, file: SourceFile) -> RawBatch:
+    """Convert another system's rows to ours, then the columns and words that the config names."""
+    mapping = file.mapping
+    if mapping is None:
         return batch
-    return RawBatch(
-        batch.source, statements_to_decisions(batch.table, batch.source), batch.rows, batch.broken
-    )
+    table, rows, skipped = batch.table, batch.rows, 0
+    if mapping.preset is not None and table.num_rows:
+        every = partial(_every_row, file)
+        table, kept = apply_preset(table, mapping, file.table, batch.source, every)
+        if kept is not None:
+            skipped = len(rows) - len(np.unique(kept))
+            rows = rows[kept]
+    if table.num_columns:
+        table = apply_mapping(table, mapping, file.table, batch.source)
+    return RawBatch(batch.source, table, rows, batch.broken, skipped)
+
+
+def _every_row(file: SourceFile) -> Iterator[pa.Table]:
+    """Yield all rows of a moderation log as they are."""
+    own = FileSource(path="", preset=None if file.mapping is None else file.mapping.preset)
+    for batch in _read_raw(replace(file, mapping=own), _BATCH, None):
+        yield batch.table
 
 
 def _add_partition_columns(
@@ -598,6 +593,22 @@ def _read_parquet(
             rows = np.arange(first, first + batch.num_rows)
             yield RawBatch(file.shown, pa.Table.from_batches([batch]), rows)
             first += batch.num_rows
+
+
+def _read_excel(file: SourceFile, batch_rows: int) -> Iterator[RawBatch]:
+    """Read a sheet as text; its rows are numbered as those below the column names."""
+    mapping = file.mapping
+    sheet = mapping.sheet if isinstance(mapping, FileSource) else None
+    decimal = "," if mapping is not None and mapping.decimal == "," else "."
+    with open_source(file) as stream:
+        names, rows, _ = read_sheet(stream, file.shown, sheet, decimal=decimal)
+    require_unique_columns(file.shown, names)
+    full = [number for number, row in enumerate(rows, start=1) if any(row)]
+    for start in range(0, max(len(full), 1), batch_rows):
+        part = full[start : start + batch_rows]
+        columns = [[rows[number - 1][place] for number in part] for place in range(len(names))]
+        arrays = [pa.array(column, pa.large_string()) for column in columns]
+        yield RawBatch(file.shown, pa.table(arrays, names=names), np.array(part, dtype=np.int64))
 
 
 def _read_database(file: SourceFile, batch_rows: int) -> Iterator[RawBatch]:

@@ -17,11 +17,26 @@ from errdetect.data.number_formats import NumberFormat
 from errdetect.data.review_versions import ANSWER, known_at
 from errdetect.data.schema_scan import SchemaScan, hash_ids, rename_columns
 from errdetect.data.time_formats import find_sentinels
-from errdetect.data.type_coercion import CoercedColumn, to_id, to_number, to_text, to_time
+from errdetect.data.type_coercion import (
+    CoercedColumn,
+    is_text_type,
+    to_id,
+    to_number,
+    to_text,
+    to_time,
+)
 from errdetect.data.type_inference import FeatureKind
 from errdetect.schemas import DRAWS, REJECTS, REVIEWS, ColumnSpec
 
-__all__ = ["DAY_ONLY", "CleanBatch", "clean_batches", "count_reasons"]
+__all__ = [
+    "DAY_ONLY",
+    "CleanBatch",
+    "clean_batches",
+    "clean_raw_batch",
+    "columns_to_read",
+    "count_reasons",
+    "settle_repeated_ids",
+]
 
 Mask = npt.NDArray[np.bool_]
 _SHOWN = 40
@@ -35,6 +50,7 @@ _DAY_END = "{n} times are only a day: each is taken as that day's end (UTC)"
 _DAY_PHRASES = ("{n} days read as midnight UTC", "{n} times without a zone taken as UTC")
 _SENTINELS_MISSING = "{n} sentinel times (such as year 1 or 9999) read as missing"
 _ROUNDING = 1e-6
+_PER_CENT = 100.0
 _ONE_ROW = "be unique, and the first row of an id is kept"
 _ONE_DRAW = "be drawn once in a draw, and the first row is kept"
 _ONE_VERSION = (
@@ -112,7 +128,7 @@ def clean_batches(
     seen: _Seen = {}
     for file in survey.files:
         typed = file.format in ("parquet", "jsonl", "database")
-        for raw in read_batches(file, batch_rows=batch_rows, columns=_columns_to_read(survey)):
+        for raw in read_batches(file, batch_rows=batch_rows, columns=columns_to_read(survey)):
             yield _clean_batch(raw, survey, seen, meanings, typed=typed)
 
 
@@ -129,7 +145,49 @@ def count_reasons(rejects: pd.DataFrame) -> Counter[str]:
     return Counter(reason.split(", got ")[0] for reason in reasons)
 
 
-def _columns_to_read(survey: SchemaScan) -> list[str]:
+def clean_raw_batch(
+    raw: RawBatch, survey: SchemaScan, meanings: Mapping[str, str], *, typed: bool
+) -> CleanBatch:
+    """Clean one batch of decisions by itself; repeated ids stay in, for `settle_repeated_ids`.
+
+    Parameters
+    ----------
+    raw
+        From `read_batches`.
+    survey, meanings
+        As for `clean_batches`.
+    typed
+        Whether the format has types.
+    """
+    nothing = replace(survey, repeated=survey.repeated[:0])
+    return _clean_batch(raw, nothing, {}, meanings, typed=typed)
+
+
+def settle_repeated_ids(
+    decisions: pa.Table, survey: SchemaScan
+) -> tuple[Mask, list[int], dict[int, str]]:
+    """Decide which rows of repeated ids count, as reading in one go does.
+
+    Parameters
+    ----------
+    decisions
+        Shape (n, any), clean decisions in the source's order: all whose id occurs more than once.
+    survey
+        What the first pass found.
+
+    Returns
+    -------
+    kept, copies, reasons
+        Which rows count, shape (n,); the rows equal to an earlier one; why others are rejected, by row.
+    """
+    ids = decisions[survey.columns[0].name].combine_chunks()
+    every = replace(survey, repeated=np.unique(hash_ids(ids)))
+    faults, kept = _RowFaults(), np.ones(len(decisions), dtype=bool)
+    copies = _drop_repeated_ids(decisions, kept, every, {}, faults)
+    return kept, copies, {row: "; ".join(why) for row, why in faults.reasons.items()}
+
+
+def columns_to_read(survey: SchemaScan) -> list[str]:
     """Return the user's names of the columns to read."""
     user = {ours: theirs for theirs, ours in survey.names.items()}
     ours = [*(column.name for column in survey.columns), *survey.features]
@@ -149,7 +207,8 @@ def _clean_batch(
     faults = _RowFaults()
     arrays: dict[str, pa.Array] = {}
     for column in survey.columns:
-        values = _column_values(table, column.name, len(raw.rows))
+        own = column.name != "item_id" or "item_id" in table.column_names
+        values = _column_values(table, column.name if own else "decision_id", len(raw.rows))
         read = _coerce_column(column, values, survey, typed=typed)
         arrays[column.name] = _check_column(column, read, values, faults, told)
         told.update({(column.name, phrase): n for phrase, n in read.told.items()})
@@ -218,8 +277,13 @@ def _coerce_column(
             return _shift_to_day_end(read, DAY_ONLY if name in _KNOWN_AT else _DAY_END)
         return read
     if column.kind == "number":
-        form = survey.numbers.get(name)
-        return to_number(name, values, typed=typed, form=form, percent=column.high == 1)
+        form, scale = survey.numbers.get(name), survey.scales.get(name, 1.0)
+        if scale == 1:
+            return to_number(name, values, typed=typed, form=form, percent=column.high == 1)
+        if scale == _PER_CENT and is_text_type(values.type):
+            values = pc.replace_substring_regex(values, r"\s*%\s*$", "")
+        read = to_number(name, values, typed=typed, form=form, percent=False)
+        return replace(read, values=pc.divide(read.values, scale))
     if name in ID_COLUMNS:
         return to_id(name, values, survey.ids.get(name))
     read = to_text(name, values)

@@ -30,6 +30,7 @@ from errdetect.data.number_formats import (
     NumberFormat,
 )
 from errdetect.data.sources import SourceFile
+from errdetect.data.table_mapping import check_mapped_columns
 from errdetect.data.type_coercion import (
     dictionary_value_type,
     is_text_type,
@@ -47,6 +48,7 @@ from errdetect.data.type_inference import (
 )
 from errdetect.errors import DataError, error_message, escape_hidden
 from errdetect.schemas import DECISIONS, DRAWS, REVIEWS, ColumnSpec
+from errdetect.table_settings import FileSource
 
 __all__ = ["SchemaScan", "hash_ids", "rename_columns", "scan_files"]
 
@@ -82,6 +84,8 @@ class SchemaScan:
         The contract's name of a column of texts -> how it writes numbers.
     ids
         The contract's name of an id column of texts -> how it writes ids.
+    scales
+        The contract's name of a number column -> what its numbers are divided by.
     """
 
     files: tuple[SourceFile, ...]
@@ -94,6 +98,7 @@ class SchemaScan:
     told: tuple[str, ...] = ()
     numbers: Mapping[str, NumberFormat] = field(default_factory=dict)
     ids: Mapping[str, IdFormat] = field(default_factory=dict)
+    scales: Mapping[str, float] = field(default_factory=dict)
 
 
 #: A column's role: an id, a number or another column of the contract, or a feature.
@@ -114,6 +119,7 @@ class _FileScan:
     texts: set[str] = field(default_factory=set)
     n_rows: int = 0
     broken: int = 0
+    skipped: int = 0
     ids: list[npt.NDArray[np.uint64]] = field(default_factory=list)
 
 
@@ -125,6 +131,7 @@ def scan_files(
     drop: Collection[str],
     features: bool,
     batch_rows: int,
+    head_only: bool = False,
 ) -> SchemaScan:
     """Scan the files once, and refuse those that cannot become this table.
 
@@ -142,6 +149,8 @@ def scan_files(
         Whether further columns are kept.
     batch_rows
         Most rows held at once.
+    head_only
+        Whether each file's first batch is enough: then repeated ids remain unknown.
 
     Raises
     ------
@@ -149,8 +158,10 @@ def scan_files(
         If required columns are missing (all are named at once), the mapping does not fit, or
         there are no rows.
     """
+    _check_own_mapping(files)
     roles = _ColumnRoles(schema, columns, features=features)
-    facts = [_scan_file(file, roles, batch_rows) for file in files]
+    most = 1 if head_only else None
+    facts = [_scan_file(file, roles, batch_rows, most) for file in files]
     if not any(one.n_rows + one.broken for one in facts):
         where = ", ".join(file.shown for file in files)
         raise DataError(f"{where} must hold at least one row, got none. Check how it was written.")
@@ -165,7 +176,9 @@ def scan_files(
         one.id_forms = {named.get(name, name): form for name, form in one.id_forms.items()}
     _require_columns(files, facts, schema, found)
     told = _file_notes(files, facts, schema) + _option_notes(found, columns, drop)
-    numbers, ids = _column_number_formats(facts), _column_id_formats(facts)
+    mapping = files[0].mapping
+    decimal = None if mapping is None else mapping.decimal
+    numbers, ids = _column_number_formats(facts, decimal), _column_id_formats(facts)
     contract = {column.name for column in schema}
     kinds, more = _resolve_feature_kinds(facts, contract, numbers, keep=features)
     present = {name for one in facts for name in one.looks}
@@ -175,12 +188,45 @@ def scan_files(
         features=kinds,
         names=named,
         drop=frozenset(drop),
-        repeated=_repeated_hashes([part for one in facts for part in one.ids]),
+        repeated=_repeated_hashes([part for one in facts if not head_only for part in one.ids]),
         n_rows=sum(one.n_rows for one in facts),
         told=(*told, *more),
         numbers=numbers,
         ids=ids,
+        scales={} if mapping is None else _check_scales(mapping.scale, schema),
     )
+
+
+def _check_own_mapping(files: Sequence[SourceFile]) -> None:
+    """Refuse a mapping of the table's own that names columns which no file has."""
+    mapping = files[0].mapping
+    if mapping is None or not mapping.columns or mapping.preset is not None:
+        return
+    found: dict[str, None] = {}
+    for file in files:
+        plain = replace(file, mapping=_reading_only(file))
+        batch = next(iter(read_batches(plain, batch_rows=_HEAD_ROWS)), None)
+        found |= dict.fromkeys([] if batch is None else batch.table.column_names)
+    shown = files[0].shown + (f" and {len(files) - 1:,} more" if len(files) > 1 else "")
+    if found:
+        check_mapped_columns(mapping, files[0].table, list(found), shown)
+
+
+def _reading_only(file: SourceFile) -> FileSource | None:
+    """Return what of a mapping tells where the rows are, and nothing of what they mean."""
+    mapping = file.mapping
+    if not isinstance(mapping, FileSource) or mapping.sheet is None:
+        return None
+    return FileSource(path="", sheet=mapping.sheet)
+
+
+def _check_scales(scale: Mapping[str, float], schema: Sequence[ColumnSpec]) -> dict[str, float]:
+    numbers = [column.name for column in schema if column.kind == "number"]
+    strange = sorted(set(scale) - set(numbers))
+    if strange:
+        do = f"It can name {', '.join(numbers)}."
+        raise DataError(error_message("scale", "name number columns", ", ".join(strange), do))
+    return dict(scale)
 
 
 def rename_columns(table: pa.Table, names: Mapping[str, str], drop: Collection[str]) -> pa.Table:
@@ -240,18 +286,22 @@ class _ColumnRoles:
         return next((user for user in mapped if user in names), self.id_name)
 
 
-def _scan_file(file: SourceFile, roles: _ColumnRoles, batch_rows: int) -> _FileScan:
-    """Collect a file's facts."""
+def _scan_file(
+    file: SourceFile, roles: _ColumnRoles, batch_rows: int, most: int | None = None
+) -> _FileScan:
+    """Collect a file's facts, from all of its batches or at most so many."""
     facts = _FileScan()
     wanted = None
     typed = file.format in ("parquet", "jsonl", "database")
-    if file.format == "parquet":
+    if file.format == "parquet" and file.mapping is None:
         wanted = _scan_parquet_footer(file, roles, facts)
-    for batch in read_batches(file, batch_rows=batch_rows, columns=wanted):
+    batches = read_batches(file, batch_rows=batch_rows, columns=wanted)
+    for batch in itertools.islice(batches, most):
         if wanted is None:
             _record_missing_values(batch.table, facts)
         facts.n_rows += len(batch.rows)
         facts.broken += len(batch.broken)
+        facts.skipped += batch.skipped
         for name in batch.table.column_names:
             if wanted is None or name in facts.texts:
                 _scan_column(name, batch.table[name].combine_chunks(), roles, facts, typed=typed)
@@ -261,7 +311,7 @@ def _scan_file(file: SourceFile, roles: _ColumnRoles, batch_rows: int) -> _FileS
                 hash_ids(_id_texts(name, batch.table[name].combine_chunks()).drop_null())
             )
     for name in facts.texts:
-        if facts.looks[name] == "empty" and file.format == "parquet":
+        if facts.looks[name] == "empty" and wanted is not None:
             facts.looks[name] = "text"
     facts.id_forms = {name: resolve_file_format(form) for name, form in facts.id_forms.items()}
     return facts
@@ -401,6 +451,8 @@ def _require_columns(
     """Refuse a file without the required columns, all of them named at once."""
     for file, one in zip(files, facts, strict=True):
         missing = [c.name for c in schema if c.required and c.name not in one.looks]
+        if missing and "decision_id" in one.looks:
+            missing = [name for name in missing if name != "item_id"]
         if missing and one.n_rows:
             near = [
                 f"{name} ({_closest_match(name, found)})"
@@ -424,7 +476,16 @@ def _file_notes(
         for file, one in zip(files, facts, strict=True)
         if not one.n_rows + one.broken
     ]
+    told += [
+        f"{file.shown}: {one.skipped:,} rows are events of another kind, left out"
+        for file, one in zip(files, facts, strict=True)
+        if one.skipped
+    ]
     full = [(file, one) for file, one in zip(files, facts, strict=True) if one.n_rows]
+    if any(c.name == "item_id" for c in schema) and any(
+        "item_id" not in one.looks for _, one in full
+    ):
+        told.append("item_id: there is none, so each decision is an item of its own")
     order = {column.name: place for place, column in enumerate(schema)}
     everywhere = dict.fromkeys(name for _, one in full for name in one.looks)
     for name in sorted(everywhere, key=lambda name: order.get(name, len(order))):
@@ -450,8 +511,10 @@ def _option_notes(
     ]
 
 
-def _column_number_formats(facts: Sequence[_FileScan]) -> dict[str, NumberFormat]:
-    """Combine the number formats of each column.
+def _column_number_formats(
+    facts: Sequence[_FileScan], decimal: str | None
+) -> dict[str, NumberFormat]:
+    """Combine the number formats of each column; `decimal` is the sign that the config names.
 
     Where another column has decimal commas, 1.234 is unambiguous only if its own column decides.
     """
@@ -459,6 +522,9 @@ def _column_number_formats(facts: Sequence[_FileScan]) -> dict[str, NumberFormat
     for one in facts:
         for name, form in one.numbers.items():
             forms[name] = forms.get(name, NumberFormat()) + form
+    if decimal is not None:
+        comma = decimal == ","
+        return {n: replace(form, comma=comma, point=not comma) for n, form in forms.items()}
     if any(form.decimal_sign == "comma" for form in forms.values()):
         for name, form in forms.items():
             if form.decimal_sign == "unknown" and form.point_or_group:

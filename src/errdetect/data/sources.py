@@ -22,11 +22,12 @@ import pyarrow.parquet as pq
 from errdetect.data.atomic_writing import to_arrow_array
 from errdetect.data.database_tables import redacted_url
 from errdetect.errors import DataError, error_message, escape_hidden
+from errdetect.table_settings import TableMapping
 
 __all__ = [
-    "Preset",
     "SourceFile",
     "Sources",
+    "TableName",
     "TableSource",
     "dataframe_name",
     "dataframes_as_files",
@@ -41,8 +42,8 @@ __all__ = [
 _NAMES: dict[Path, str] = {}
 #: What Arrow raises for a column of mixed or unknown objects.
 _NO_COLUMN = (pa.ArrowException, TypeError, ValueError, OverflowError)
-#: Presets that read another system's tables as ours.
-Preset = Literal["dsa_statements"]
+#: Which of the tables a source holds; empty where it does not matter.
+TableName = Literal["decisions", "reviews", "draws", ""]
 
 #: What callers may pass as a source.
 Sources = str | Path | Sequence[str | Path]
@@ -52,6 +53,7 @@ _FORMATS = {
     "csv": (".csv",),
     "tsv": (".tsv",),
     "jsonl": (".jsonl", ".ndjson", ".json"),
+    "excel": (".xlsx", ".xlsm", ".xls"),
 }
 _COMPRESSED = (".gz", ".bz2", ".xz")
 _ZIP = ".zip"
@@ -183,24 +185,27 @@ class SourceFile:
     path
         Its path; for a database table, the name to show.
     format
-        `parquet`, `csv`, `tsv` or `jsonl`, from its name, or `database`.
+        `parquet`, `csv`, `tsv`, `jsonl` or `excel`, from its name, or `database`.
     partition
         Column -> value from its folders' names (`market=DE/part-0.parquet`); None is a
         missing value.
-    preset
-        `dsa_statements` where it holds statements of reasons; None where it is a table as it is.
+    mapping
+        How its columns and words become ours; None where it is a table as it is.
     rows
         The database table or query, if it is not a file.
     member
         Its name inside the zip archive `path`, if it is in one.
+    table
+        Which table it is a part of.
     """
 
     path: Path
     format: str
     partition: dict[str, str | None] = field(default_factory=dict)
-    preset: Preset | None = None
+    mapping: TableMapping | None = None
     rows: TableSource | None = None
     member: str | None = None
+    table: TableName = ""
 
     @property
     def shown(self) -> str:
@@ -261,7 +266,9 @@ def dataset_name(source: str) -> str:
     return Path(source).parent.name if rows is None else Path(redacted_url(rows.url)).name
 
 
-def find_files(sources: Sources, *, preset: Preset | None = None) -> list[SourceFile]:
+def find_files(
+    sources: Sources, *, mapping: TableMapping | None = None, table: TableName = ""
+) -> list[SourceFile]:
     """Find the files of the sources, in a stable order, each once.
 
     Parameters
@@ -270,8 +277,8 @@ def find_files(sources: Sources, *, preset: Preset | None = None) -> list[Source
         A path, a glob (`logs/2026-*/decisions*.parquet`; `**` means any folders), a folder of
         part files as Spark writes them, a database's `URL::table` or `URL::query`, or a list of
         these.
-    preset
-        The system that wrote them; text files (CSV, JSON Lines) only.
+    mapping, table
+        How their columns and words become ours, and which table they are.
 
     Returns
     -------
@@ -302,17 +309,18 @@ def find_files(sources: Sources, *, preset: Preset | None = None) -> list[Source
         rows = parse_table_source(source)
         if rows is not None:
             name = Path(source_label(str(source)))
-            found.setdefault(rows, SourceFile(name, "database", preset=preset, rows=rows))
+            found.setdefault(rows, SourceFile(name, "database", rows=rows))
             continue
         for file in _expand_source(Path(source)):
-            found.setdefault((file.path.resolve(), file.member), replace(file, preset=preset))
+            found.setdefault((file.path.resolve(), file.member), file)
+    preset = None if mapping is None else mapping.preset
     for file in found.values():
-        if preset and file.format in ("parquet", "database"):
+        if preset == "dsa_statements" and file.format in ("parquet", "database", "excel"):
             do = "Give the CSV, or leave data.preset out."
             raise DataError(
                 error_message(f"A source with the preset {preset}", "be CSV", file.shown, do)
             )
-    return list(found.values())
+    return [replace(file, mapping=mapping, table=table) for file in found.values()]
 
 
 def source_label(source: str) -> str:
@@ -402,7 +410,7 @@ def _list_part_files(folder: Path) -> list[SourceFile]:
                 _zip_members(path, values) if zipped else [SourceFile(path, form or "", values)]
             )
     if not parts:
-        must = "hold Parquet, CSV or JSON Lines files"
+        must = "hold Parquet, CSV, JSON Lines or Excel files"
         do = "Name the folder that holds the parts."
         raise DataError(error_message(f"The folder {folder}", must, "none", do))
     return parts
@@ -413,7 +421,7 @@ def _file_format(path: PurePath) -> str | None:
     packed = next((ending for ending in _COMPRESSED if name.endswith(ending)), "")
     plain = name.removesuffix(packed)
     for form, endings in _FORMATS.items():
-        if plain.endswith(endings) and not (packed and form == "parquet"):
+        if plain.endswith(endings) and not (packed and form in ("parquet", "excel")):
             return form
     return None
 

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -11,12 +11,14 @@ import pandas as pd
 import pyarrow as pa
 
 from errdetect.data.action_meanings import action_meanings, unknown_actions_hint
+from errdetect.data.file_readers import read_batches
 from errdetect.data.review_versions import find_repeated_versions
 from errdetect.data.row_validation import CleanBatch, clean_batches, count_reasons
 from errdetect.data.schema_scan import SchemaScan, scan_files
-from errdetect.data.sources import Preset, SourceFile, Sources, find_files
+from errdetect.data.sources import SourceFile, Sources, find_files
 from errdetect.errors import DataError, error_message
 from errdetect.schemas import DECISIONS, DRAWS, REJECTS, REVIEWS, ColumnSpec
+from errdetect.table_settings import TableMapping
 
 __all__ = [
     "ONE_DRAW",
@@ -27,10 +29,12 @@ __all__ = [
     "read_decisions",
     "read_draws",
     "read_reviews",
+    "scan_decisions",
 ]
 
 
 _BATCH_ROWS = 100_000
+_HEAD_ROWS = 1000
 _ENFORCED = "enforced"
 #: Fewer times at midnight could be coincidence.
 _FEWEST_MIDNIGHTS = 3
@@ -82,14 +86,14 @@ def read_decisions(
     columns: Mapping[str, str] | None = None,
     actions: Mapping[str, str] | None = None,
     drop: Collection[str] = (),
-    preset: Preset | None = None,
+    mapping: TableMapping | None = None,
 ) -> TableRead:
     r"""Read a decision log whole.
 
     Parameters
     ----------
     sources
-        A path, a glob, a folder of parts, or a list of these: Parquet, CSV, TSV or JSON Lines,
+        A path, a glob, a folder of parts, or a list of these: Parquet, CSV, TSV, JSON or Excel,
         the text formats also gzipped.
     columns
         The user's column name -> the contract's. An entry for a column that only the reviews need
@@ -99,8 +103,9 @@ def read_decisions(
         A row whose action has no meaning is a reject.
     drop
         The user's columns to leave out.
-    preset
-        `dsa_statements` where the files are the CSV of the EU's Transparency Database.
+    mapping
+        How the table's own columns and words become ours, before `columns`; the config's
+        `data.mapping("decisions")`.
 
     Returns
     -------
@@ -132,7 +137,7 @@ def read_decisions(
     >>> read.rejects["reason"].tolist()
     ["score must lie in [0, 1], got '1.9'"]
     """
-    survey = _scan_decisions(sources, columns or {}, drop, _BATCH_ROWS, preset)
+    survey = _scan_decisions(sources, columns or {}, drop, _BATCH_ROWS, mapping)
     return _concat_batches(
         survey, _clean_and_require(survey, _BATCH_ROWS, action_meanings(actions or {}))
     )
@@ -145,7 +150,7 @@ def iter_decisions(
     actions: Mapping[str, str] | None = None,
     drop: Collection[str] = (),
     batch_rows: int = _BATCH_ROWS,
-    preset: Preset | None = None,
+    mapping: TableMapping | None = None,
 ) -> Iterator[TableRead]:
     r"""Read a decision log batch by batch, each as `read_decisions` would have read it.
 
@@ -154,7 +159,7 @@ def iter_decisions(
 
     Parameters
     ----------
-    sources, columns, actions, drop, preset
+    sources, columns, actions, drop, mapping
         See `read_decisions`.
     batch_rows
         Most rows of a batch.
@@ -181,7 +186,7 @@ def iter_decisions(
     ...     [len(batch.frame) for batch in iter_decisions(path, batch_rows=2)]
     [2, 2, 1]
     """
-    survey = _scan_decisions(sources, columns or {}, drop, batch_rows, preset)
+    survey = _scan_decisions(sources, columns or {}, drop, batch_rows, mapping)
     notes = survey.told
     for batch in _clean_and_require(survey, batch_rows, action_meanings(actions or {})):
         yield TableRead(
@@ -197,7 +202,12 @@ def iter_decisions(
         notes = ()
 
 
-def read_reviews(sources: Sources, *, columns: Mapping[str, str] | None = None) -> TableRead:
+def read_reviews(
+    sources: Sources,
+    *,
+    columns: Mapping[str, str] | None = None,
+    mapping: TableMapping | None = None,
+) -> TableRead:
     r"""Read reviews whole.
 
     Parameters
@@ -207,6 +217,8 @@ def read_reviews(sources: Sources, *, columns: Mapping[str, str] | None = None) 
     columns
         The user's column name -> the contract's; entries that only the decisions need are
         ignored.
+    mapping
+        See `read_decisions`.
 
     Returns
     -------
@@ -237,10 +249,12 @@ def read_reviews(sources: Sources, *, columns: Mapping[str, str] | None = None) 
     >>> read.notes[0]
     'reviewed_at: 1 time without a zone taken as UTC'
     """
+    files = find_files(sources, mapping=mapping, table="reviews")
+    files, columns = _give_review_ids(files, columns or {})
     survey = scan_files(
-        find_files(sources),
+        files,
         REVIEWS,
-        columns=columns or {},
+        columns=columns,
         drop=(),
         features=False,
         batch_rows=_BATCH_ROWS,
@@ -253,6 +267,27 @@ def read_reviews(sources: Sources, *, columns: Mapping[str, str] | None = None) 
     return replace(read, notes=(*read.notes, _format_count(told, versions)))
 
 
+def _give_review_ids(
+    files: list[SourceFile], columns: Mapping[str, str]
+) -> tuple[list[SourceFile], Mapping[str, str]]:
+    """Let files without a review_id get one: a digest of decision, time, source, reviewer and site."""
+    if any(file.mapping is not None for file in files):
+        return files, columns
+    found = {name for file in files for name in _column_names(file)}
+    users = {user: ours for user, ours in columns.items() if user in found}
+    if not found or "review_id" in found or "review_id" in users.values():
+        return files, columns
+    if len(set(users.values())) < len(users) or "decision_id" not in found | set(users.values()):
+        return files, columns
+    mapping = TableMapping(columns={**users})
+    return [replace(file, mapping=mapping) for file in files], {}
+
+
+def _column_names(file: SourceFile) -> list[str]:
+    batch = next(iter(read_batches(file, batch_rows=_HEAD_ROWS)), None)
+    return [] if batch is None else list(batch.table.column_names)
+
+
 #: The draw_id where a table of draws has no such column.
 ONE_DRAW = "draw"
 #: The draws' columns with the decision first: rejects are named by it.
@@ -261,12 +296,17 @@ _BY_DECISION = (DRAWS[1], DRAWS[0], *DRAWS[2:])
 _ROUNDING = 1e-6
 
 
-def read_draws(sources: Sources, *, columns: Mapping[str, str] | None = None) -> TableRead:
+def read_draws(
+    sources: Sources,
+    *,
+    columns: Mapping[str, str] | None = None,
+    mapping: TableMapping | None = None,
+) -> TableRead:
     r"""Read all audit draws.
 
     Parameters
     ----------
-    sources, columns
+    sources, columns, mapping
         See `read_reviews`.
 
     Returns
@@ -298,7 +338,7 @@ def read_draws(sources: Sources, *, columns: Mapping[str, str] | None = None) ->
     >>> read.rejects["reason"].tolist()
     ["inclusion_probability must lie in (0, 1], got '0'"]
     """
-    files = find_files(sources)
+    files = find_files(sources, mapping=mapping, table="draws")
     read = _read_draws_as(files, replace(DRAWS[0], required=False), columns or {})
     unnamed = read.frame["draw_id"].isna()
     if not unnamed.all():
@@ -336,28 +376,62 @@ def _shift_known_at(read: TableRead) -> TableRead:
     return replace(read, frame=frame, notes=(*read.notes, note))
 
 
+def scan_decisions(
+    files: Sequence[SourceFile], columns: Mapping[str, str], drop: Collection[str]
+) -> SchemaScan:
+    """Infer from each file's head how to read every batch of its decisions, on any machine.
+
+    Parameters
+    ----------
+    files
+        From `find_files`.
+    columns, drop
+        See `read_decisions`.
+
+    Raises
+    ------
+    DataError
+        If the files cannot be read, or lack required columns.
+    """
+    survey = scan_files(
+        files,
+        DECISIONS,
+        columns=columns,
+        drop=drop,
+        features=True,
+        batch_rows=_BATCH_ROWS,
+        head_only=True,
+    )
+    _refuse_enforced(survey)
+    return survey
+
+
 def _scan_decisions(
     sources: Sources,
     columns: Mapping[str, str],
     drop: Collection[str],
     batch_rows: int,
-    preset: Preset | None,
+    mapping: TableMapping | None,
 ) -> SchemaScan:
     if batch_rows < 1:
         raise ValueError(f"batch_rows must be at least 1, got {batch_rows}")
     survey = scan_files(
-        find_files(sources, preset=preset),
+        find_files(sources, mapping=mapping, table="decisions"),
         DECISIONS,
         columns=columns,
         drop=drop,
         features=True,
         batch_rows=batch_rows,
     )
+    _refuse_enforced(survey)
+    return survey
+
+
+def _refuse_enforced(survey: SchemaScan) -> None:
     if _ENFORCED in survey.features:
         must = "not be a column of the decisions, for errdetect derives it from the action"
         do = "Map it to another name under `data.columns`, or drop it."
         raise DataError(error_message(f"{_ENFORCED!r}", must, "one", do))
-    return survey
 
 
 def _clean_and_require(

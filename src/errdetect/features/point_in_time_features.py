@@ -8,7 +8,7 @@ the same.
 
 import re
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -46,10 +46,14 @@ __all__ = [
     "HISTORY",
     "HISTORY_KEYS",
     "WINDOWS",
+    "EarlierDecisions",
     "HistoryIndex",
     "PointInTimeFeatures",
     "add_point_in_time_features",
     "history_features",
+    "history_key_columns",
+    "version_change_days",
+    "window_counts",
 ]
 
 Floats = npt.NDArray[np.float64]
@@ -144,6 +148,26 @@ class _KeyTallies:
     complaints_end: EventTally
 
 
+@dataclass(frozen=True)
+class EarlierDecisions:
+    """What a log holds before each of n decisions, if it was counted elsewhere.
+
+    Parameters
+    ----------
+    overall
+        Shape (n, 6): decisions and enforced ones in each of `WINDOWS`, of all keys.
+    by_key
+        Key of `HISTORY_KEYS` -> the same of the decision's own key, shape (n, 6); every key that has
+        two groups or more.
+    days
+        From `version_change_days`.
+    """
+
+    overall: Ints
+    by_key: Mapping[str, Ints]
+    days: Mapping[str, Floats]
+
+
 class HistoryIndex:
     """A log and its reviews, sorted once, to compute any decisions' histories.
 
@@ -153,6 +177,8 @@ class HistoryIndex:
         As for `history_features`.
     levels
         The log's values, if they were numbered already.
+    keys
+        The keys to compute; default: those that split the log's decisions.
     keep
         Returns whether a column is needed, by name; keys and windows without any are left out.
     """
@@ -162,6 +188,7 @@ class HistoryIndex:
         log: pd.DataFrame,
         reviews: pd.DataFrame | None,
         levels: ColumnLevels | None = None,
+        keys: Collection[str] | None = None,
         keep: Callable[[str], bool] = lambda _: True,
     ) -> None:
         self._windows = tuple(w for w in WINDOWS if w == _LONGEST or _needs(keep, [w]))
@@ -194,14 +221,17 @@ class HistoryIndex:
             )
 
         self._whole = tallies(KeyGroups(self._levels, []))
-        found = dict(_key_groups(self._levels, keep))
+        found = dict(_key_groups(self._levels, keys, keep))
         with ThreadPoolExecutor(_THREADS) as pool:
             self._keys = dict(zip(found, pool.map(tallies, found.values()), strict=True))
         changes = map(keep, _VersionChanges.NAMES)
         self._changes = _VersionChanges(self._levels, at) if any(changes) else None
 
     def columns(
-        self, targets: pd.DataFrame, codes: Mapping[str, Codes] | None = None
+        self,
+        targets: pd.DataFrame,
+        codes: Mapping[str, Codes] | None = None,
+        earlier: EarlierDecisions | None = None,
     ) -> pd.DataFrame:
         """Compute decisions' histories; see `history_features`.
 
@@ -211,6 +241,9 @@ class HistoryIndex:
             Shape (n, any).
         codes
             Their value codes in the levels, if known already; then only `decided_at` is needed.
+        earlier
+            The decisions before each, if they were counted elsewhere; then the index's log need only
+            hold the reviewed decisions.
 
         Returns
         -------
@@ -221,27 +254,31 @@ class HistoryIndex:
         codes = self._levels.of(targets) if codes is None else codes
         by_time = np.argsort(at, kind="stable")
         moments = self._moments(at.take(by_time))
-        overall = self._overall_rates(moments)
+        counted = None if earlier is None else earlier.overall[by_time]
+        overall = self._overall_rates(moments, counted)
         own = _feature_names(self._windows)
         names = [f"{HISTORY}{key}_{name}" for key in self._keys for name in own]
         changes = {} if self._changes is None else self._changes.days(codes, at)
+        changes = changes if earlier is None else earlier.days
         out = np.empty((len(at), len(names) + len(changes)))
         width = len(own)
 
-        def fill(i: int, tallies: _KeyTallies, group: Ints, rows: Ints) -> None:
-            whose = group.take(rows)
-            counts = _window_counts(tallies, whose, moments.take(rows, axis=0))
+        def fill(i: int, key: str, group: Ints, rows: Ints) -> None:
+            whose, own = group.take(rows), None
+            if earlier is not None:
+                own = earlier.by_key[key][by_time.take(rows)]
+            counts = _window_counts(self._keys[key], whose, moments.take(rows, axis=0), own)
             block = _counts_and_rates(counts, overall.take(rows, axis=0), whose < 0)
             out[by_time.take(rows), i * width : (i + 1) * width] = block
 
         with ThreadPoolExecutor(_THREADS) as pool:
             parts = []
-            for i, tallies in enumerate(self._keys.values()):
+            for i, (key, tallies) in enumerate(self._keys.items()):
                 group = tallies.groups.of(codes)[by_time]
                 for start in range(0, len(group), _CHUNK):
                     # neighbours in the log are looked up together
                     rows = start + sort_by_group(group[start : start + _CHUNK])
-                    parts.append(pool.submit(fill, i, tallies, group, rows))
+                    parts.append(pool.submit(fill, i, key, group, rows))
             for part in parts:
                 part.result()
         for i, days in enumerate(changes.values(), start=len(names)):
@@ -249,14 +286,15 @@ class HistoryIndex:
         columns = pd.Index([*names, *changes], dtype="str")
         return pd.DataFrame(out, index=targets.index, columns=columns, copy=False)
 
-    def _overall_rates(self, moments: Ints) -> Floats:
+    def _overall_rates(self, moments: Ints, counted: Ints | None) -> Floats:
         """Return the overall rates at each moment, shape (n, twice the windows + 1)."""
         n = len(moments)
         out = np.empty((n, 2 * len(self._windows) + 1))
         for start in range(0, n, _CHUNK):
             part = slice(start, start + _CHUNK)
             now = moments[part]
-            counts = _window_counts(self._whole, np.zeros(len(now), np.int64), now)
+            own = None if counted is None else counted[part]
+            counts = _window_counts(self._whole, np.zeros(len(now), np.int64), now, own)
             with np.errstate(invalid="ignore", divide="ignore"):
                 out[part] = counts[:, 1::2] / _units(counts) / counts[:, ::2]
         return out
@@ -279,19 +317,60 @@ def _days(window: int) -> str:
     return f"_{window}d"
 
 
+def history_key_columns(names: Collection[str]) -> dict[str, list[str]]:
+    """Return the columns of each key of `HISTORY_KEYS` that a log with these columns has.
+
+    Examples
+    --------
+    >>> history_key_columns(["account_id", "moderator_version"])
+    {'account': ['account_id'], 'moderator': ['moderator_version']}
+    """
+    found = {key: [n for n in columns if n in names] for key, columns in HISTORY_KEYS.items()}
+    return {
+        key: own
+        for key, own in found.items()
+        if own == list(HISTORY_KEYS[key]) or own == ["moderator_version"]
+    }
+
+
 def _key_groups(
-    levels: ColumnLevels, keep: Callable[[str], bool]
+    levels: ColumnLevels, keys: Collection[str] | None, keep: Callable[[str], bool]
 ) -> Iterator[tuple[str, KeyGroups]]:
-    """Group the log by every key that is needed, whose columns it has and that splits its decisions."""
-    for key, columns in HISTORY_KEYS.items():
-        if not _needs(keep, WINDOWS, [key]):
-            continue
-        names = [name for name in columns if name in levels.values]
-        if names != list(columns) and names != ["moderator_version"]:
+    """Group the log by every needed key whose columns it has and that splits its decisions, or by some."""
+    for key, names in history_key_columns(levels.values).items():
+        if not _needs(keep, WINDOWS, [key]) or (keys is not None and key not in keys):
             continue
         groups = KeyGroups(levels, names)
-        if len(groups) > 1:
+        if keys is not None or len(groups) > 1:
             yield key, groups
+
+
+def window_counts(decisions: EventTally, group: Ints, now: Ints, since: Sequence[Ints]) -> Ints:
+    """Count a group's decisions, and the enforced ones, in each of `WINDOWS`.
+
+    Parameters
+    ----------
+    decisions
+        The log's, with one value: whether it was enforced.
+    group, now
+        Shape (n,), whose decisions to count, and up to which tick.
+    since
+        The windows' first ticks, shape (n,) each.
+
+    Returns
+    -------
+    numpy.ndarray
+        int64, shape (n, 6).
+
+    Examples
+    --------
+    >>> tally = EventTally(np.array([0, 0]), np.array([0, 1]), np.array([[1], [0]]), 2)
+    >>> start = np.zeros(1, np.int64)
+    >>> window_counts(tally, start, np.array([2]), [start, start, np.array([1])]).tolist()
+    [[2, 1, 2, 1, 1, 0]]
+    """
+    decided = decisions.sums_before(group, now)
+    return np.hstack([decided - decisions.sums_before(group, then) for then in since])
 
 
 def _tally_verdicts(
@@ -316,14 +395,16 @@ def _feature_names(windows: Sequence[int]) -> list[str]:
     return [*names, f"complaints_{last}", f"complaint_error_rate_{last}", f"errors_{last}"]
 
 
-def _window_counts(tallies: _KeyTallies, group: Ints, moments: Ints) -> Ints:
+def _window_counts(
+    tallies: _KeyTallies, group: Ints, moments: Ints, counted: Ints | None = None
+) -> Ints:
     """Return pairs of a count and its enforced or wrong part, shape (n, 2 + 4 times the windows)."""
     now, drawn, complained, *since = moments.T
-    decided = tallies.decisions.sums_before(group, now)
+    decided = window_counts(tallies.decisions, group, now, since) if counted is None else counted
     given = tallies.starts.sums_before(group, drawn)
     pairs = []
-    for ends, then in zip(tallies.ends.values(), since, strict=True):
-        pairs.append(decided - tallies.decisions.sums_before(group, then))
+    for i, ends in enumerate(tallies.ends.values()):
+        pairs.append(decided[:, 2 * i : 2 * i + 2])
         pairs.append(given - ends.sums_before(group, drawn))
     complaints = tallies.complaints.sums_before(group, complained)
     pairs.append(complaints - tallies.complaints_end.sums_before(group, complained))
@@ -394,6 +475,29 @@ class _VersionChanges:
             since = np.append(self._at, 0)[row]
             out[self.NAMES[1]] = _days_since(at, since, row >= 0)
         return out
+
+
+def version_change_days(versions: pd.DataFrame, targets: pd.DataFrame) -> dict[str, Floats]:
+    """Return days since versions changed, as in `history_features`, from when each was first seen.
+
+    Parameters
+    ----------
+    versions
+        `decided_at` of the first decision of each combination of those of policy_id, moderator and
+        moderator_version that the log has.
+    targets
+        Shape (n, any), decisions.
+
+    Examples
+    --------
+    >>> day = pd.to_datetime(["2026-01-01", "2026-01-03"], utc=True)
+    >>> log = pd.DataFrame({"decided_at": day, "policy_id": "p", "moderator_version": ["1", "2"]})
+    >>> version_change_days(log, log.assign(decided_at=day[1] + pd.Timedelta(days=2)))["history_policy_change_days"]
+    array([2., 2.])
+    """
+    levels = ColumnLevels(versions, _KEY_COLUMNS)
+    changes = _VersionChanges(levels, to_microseconds(versions["decided_at"]))
+    return changes.days(levels.of(targets), to_microseconds(targets["decided_at"]))
 
 
 def _first_seen(code: Ints, whose: Ints, at: Ints, n: int) -> tuple[Ints, npt.NDArray[np.bool_]]:

@@ -12,7 +12,7 @@ All steps are integer arithmetic on arrays, identical on every machine.
 """
 
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -40,6 +40,7 @@ __all__ = [
     "SIMILAR_COLUMNS",
     "SimilarContentIndex",
     "content_keys",
+    "counts_before",
     "near_duplicate_groups",
     "similar_features",
     "similarity_columns",
@@ -302,6 +303,8 @@ class SimilarContentIndex:
         As for `similar_features`.
     keys
         The log's values and `similarity_columns`, if they were numbered already.
+    shared
+        The kinds of similarity to compute; default: those that decisions of the log share.
     """
 
     def __init__(
@@ -309,6 +312,7 @@ class SimilarContentIndex:
         log: pd.DataFrame,
         reviews: pd.DataFrame | None,
         keys: tuple[ColumnLevels, Mapping[str, list[str]]] | None = None,
+        shared: Collection[str] | None = None,
     ) -> None:
         at = to_microseconds(log["decided_at"])
         steps = verdict_periods(match_reviews(log, reviews), _ANYONE)
@@ -320,10 +324,15 @@ class SimilarContentIndex:
         self._given = steps.start
         tick = self._clock.ticks(at)
         enforced = log["enforced"].to_numpy(bool)
+        self._columns = kinds
         self._kinds: dict[str, list[_SimilarGroups]] = {}
         for kind, names in kinds.items():
+            if shared is not None and kind not in shared:
+                continue
             groups = [KeyGroups(self._levels, [name]) for name in names]
-            if any(len(group) < int((group.codes >= 0).sum()) for group in groups):
+            if shared is not None or any(
+                len(group) < int((group.codes >= 0).sum()) for group in groups
+            ):
                 self._kinds[kind] = [
                     _SimilarGroups(
                         group, tick, enforced, steps, len(self._clock), self._review_clock
@@ -332,7 +341,10 @@ class SimilarContentIndex:
                 ]
 
     def columns(
-        self, targets: pd.DataFrame, codes: Mapping[str, npt.NDArray[np.int32]] | None = None
+        self,
+        targets: pd.DataFrame,
+        codes: Mapping[str, npt.NDArray[np.int32]] | None = None,
+        earlier: Mapping[str, Ints] | None = None,
     ) -> pd.DataFrame:
         """Look up verdicts on similar content; see `similar_features`.
 
@@ -342,6 +354,10 @@ class SimilarContentIndex:
             Shape (n, any), from `with_content_keys`.
         codes
             Their value codes in the levels, if known already; then only `decided_at` is needed.
+        earlier
+            Column of `similarity_columns` -> earlier decisions with the same value and how many of them
+            were enforced, shape (n, 2), if they were counted elsewhere; then the index's log need only
+            hold the reviewed decisions.
 
         Returns
         -------
@@ -352,13 +368,16 @@ class SimilarContentIndex:
         codes = self._levels.of(targets) if codes is None else codes
         now, reviewed = self._clock.ticks(at), self._review_clock.ticks(at)
         out = np.empty((len(at), len(self._kinds) * len(SIMILAR_COLUMNS)))
-        for i, alikes in enumerate(self._kinds.values()):
+        for i, (kind, alikes) in enumerate(self._kinds.items()):
+            counted = None
+            if earlier is not None:
+                counted = np.stack([earlier[name] for name in self._columns[kind]])
             groups = np.stack([alike.groups.of(codes) for alike in alikes])
             for start in range(0, len(at), _CHUNK):
                 part = slice(start, start + _CHUNK)
-                found = self._best_match_columns(
-                    alikes, groups[:, part], now[part], reviewed[part], at[part]
-                )
+                own = None if counted is None else counted[:, part]
+                moments = (now[part], reviewed[part], at[part])
+                found = self._best_match_columns(alikes, groups[:, part], moments, own)
                 out[part, i * len(SIMILAR_COLUMNS) : (i + 1) * len(SIMILAR_COLUMNS)] = found
         names = [f"{SIMILAR}{kind}_{name}" for kind in self._kinds for name in SIMILAR_COLUMNS]
         return pd.DataFrame(
@@ -366,10 +385,18 @@ class SimilarContentIndex:
         )
 
     def _best_match_columns(
-        self, alikes: list["_SimilarGroups"], groups: Ints, now: Ints, reviewed: Ints, at: Ints
+        self,
+        alikes: list["_SimilarGroups"],
+        groups: Ints,
+        moments: tuple[Ints, Ints, Ints],
+        counted: Ints | None,
     ) -> Floats:
         """Return the columns of one kind, shape (n, 6), from the key with most evidence."""
-        counts = np.stack([a.counts(g, now, reviewed) for a, g in zip(alikes, groups, strict=True)])
+        now, reviewed, at = moments
+        own: Sequence[Ints | None] = [None] * len(alikes) if counted is None else list(counted)
+        counts = np.stack(
+            [a.counts(g, now, reviewed, n) for a, g, n in zip(alikes, groups, own, strict=True)]
+        )
         latest = np.stack(
             [a.latest_verdict(g, reviewed) for a, g in zip(alikes, groups, strict=True)]
         )
@@ -415,16 +442,39 @@ class _SimilarGroups:
         """Return the row of each group's latest verdict that still stands; -1 without one."""
         return self.verdicts.latest_before(group, reviewed, self._end)
 
-    def counts(self, group: Ints, now: Ints, reviewed: Ints) -> Ints:
+    def counts(self, group: Ints, now: Ints, reviewed: Ints, decided: Ints | None = None) -> Ints:
         """Return reviewed, wrong, violating, decisions, enforced; shape (n, 5)."""
-        nothing = np.zeros(len(group), np.int64)
         verdicts = self.verdicts.sums_before(group, reviewed) - self.revised.sums_before(
             group, reviewed
         )
-        decided = self.decisions.sums_before(group, now) - self.decisions.sums_before(
-            group, nothing
+        return np.hstack(
+            [verdicts, counts_before(self.decisions, group, now) if decided is None else decided]
         )
-        return np.hstack([verdicts, decided])
+
+
+def counts_before(decisions: EventTally, group: Ints, now: Ints) -> Ints:
+    """Count a group's decisions, and the enforced ones, before a tick.
+
+    Parameters
+    ----------
+    decisions
+        The log's, with one value: whether it was enforced.
+    group, now
+        Shape (n,).
+
+    Returns
+    -------
+    numpy.ndarray
+        int64, shape (n, 2).
+
+    Examples
+    --------
+    >>> tally = EventTally(np.array([0, 0]), np.array([0, 1]), np.array([[1], [0]]), 2)
+    >>> counts_before(tally, np.zeros(2, np.int64), np.array([1, 2])).tolist()
+    [[1, 1], [2, 1]]
+    """
+    start = np.zeros(len(group), np.int64)
+    return decisions.sums_before(group, now) - decisions.sums_before(group, start)
 
 
 def similarity_columns(log: pd.DataFrame) -> Mapping[str, list[str]]:

@@ -21,7 +21,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from errdetect.data.file_readers import open_bytes, translate_read_errors
+from errdetect.data.file_opening import open_bytes
+from errdetect.data.file_readers import translate_read_errors
 from errdetect.data.review_versions import find_repeated_versions
 from errdetect.data.sources import SourceFile, Sources, find_files, parse_table_source
 from errdetect.data.table_reading import TableRead

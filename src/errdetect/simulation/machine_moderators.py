@@ -69,7 +69,9 @@ CAUSES = [
     "threshold",
     "unseen_violation",
     "noise",
+    "level_drift",
 ]
+_TESTED = CAUSES[:-1]
 _FROM_TERMS = CAUSES[1:8]
 _CLOSE = 0.05
 
@@ -326,19 +328,24 @@ class GroundTruth:
         return self.kind >= 0
 
 
-def derive_truth(rng: np.random.Generator, items: Items, verdicts: MachineVerdicts) -> GroundTruth:
-    """Compare every verdict with the truth."""
-    violates = items.issue >= 0
+def derive_truth(
+    rng: np.random.Generator, items: Items, verdicts: MachineVerdicts, moved: Items | None = None
+) -> GroundTruth:
+    """Compare every verdict with the truth: that of `moved` where the level has moved (`move_level`)."""
+    now = items if moved is None else moved
+    violates = now.issue >= 0
     acted = verdicts.enforced
     kind = np.select(
-        [acted & ~violates, ~acted & violates, acted & (items.issue != items.checked)],
+        [acted & ~violates, ~acted & violates, acted & (now.issue != now.checked)],
         [WRONGFUL, MISSED, MISLABELLED],
         -1,
     )
+    cause = _error_causes(now, verdicts, kind)
+    drifted = (now.issue != items.issue) & (kind >= 0)
     return GroundTruth(
         violates=violates,
         kind=kind,
-        cause=_error_causes(items, verdicts, kind),
+        cause=np.where(drifted, CAUSES.index("level_drift"), cause),
         difficulty=_draw_difficulty(rng, items),
     )
 
@@ -358,7 +365,7 @@ def _error_causes(items: Items, verdicts: MachineVerdicts, kind: Ints) -> Ints:
     found["wrong_policy_head"] = astray & (items.sign_kind != NONE)
     found["unseen_violation"] = (kind == MISSED) & (items.sign_kind == NONE)
     found["noise"] = np.ones(len(kind), dtype=bool)
-    first = np.select([found[cause] for cause in CAUSES], list(range(len(CAUSES))))
+    first = np.select([found[cause] for cause in _TESTED], list(range(len(_TESTED))))
     return np.where(kind >= 0, first, -1)
 
 

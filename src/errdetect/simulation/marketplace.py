@@ -28,6 +28,7 @@ from errdetect.simulation.output_tables import (
 from errdetect.simulation.planted_errors import describe_planted
 from errdetect.simulation.platform_facts import policy_catalogue
 from errdetect.simulation.reviews import ReviewDesign, ReviewScenario, make_reviewers, make_reviews
+from errdetect.simulation.worlds import DEFAULT_WORLD, WorldSettings, move_level
 
 __all__ = ["Marketplace", "simulate", "write_marketplace"]
 
@@ -77,6 +78,7 @@ def simulate(
     overlap_share: float = 0.25,
     adjudication_share: float = 1.0,
     golden_share: float = 0.01,
+    world: WorldSettings = DEFAULT_WORLD,
 ) -> Marketplace:
     """Simulate a marketplace's moderation for some days; equal input gives equal output.
 
@@ -97,6 +99,8 @@ def simulate(
         adjudicates; also those reviews' inclusion probability. At 0 no flag is adjudicated.
     golden_share
         Golden reviews, as a share of the decisions.
+    world
+        Drifting levels, anonymous crowds, hard content; off by default.
 
     Returns
     -------
@@ -123,15 +127,16 @@ def simulate(
     )
     design = ReviewDesign(audit_share, overlap_share, adjudication_share, golden_share)
     # Each part has its own generator: a change in one does not affect the draws of the others.
-    streams = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(8)]
+    streams = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(9)]
     sellers = make_sellers(streams[0], n_decisions, days)
     items = make_items(streams[1], sellers, n_decisions, days)
     slots = draw_text_phrases(streams[2], sellers, items)
     verdicts = simulate_verdicts(streams[3], sellers, items, slots, days)
-    truth = derive_truth(streams[4], items, verdicts)
+    moved = move_level(streams[8], world, sellers, items, verdicts, days)
+    truth = derive_truth(streams[4], items, verdicts, moved)
     n_reviews = round(n_decisions * (audit_share * (1 + overlap_share) + golden_share))
-    reviewers = make_reviewers(streams[5], n_reviews)
-    scene = ReviewScenario(sellers, items, verdicts, truth, reviewers, days)
+    reviewers = make_reviewers(streams[5], n_reviews, world.hard_content)
+    scene = ReviewScenario(sellers, moved, verdicts, truth, reviewers, days, world)
     reviews = make_reviews(streams[6], scene, design)
     decisions = decision_frame(streams[7], scene, slots)
     changed = (START + np.timedelta64(policy_change_day(days), "D")).astype("datetime64[D]")

@@ -32,6 +32,7 @@ from errdetect.simulation.reviews import (
     flag_probability,
     misread_probability,
 )
+from errdetect.simulation.worlds import DEFAULT_WORLD
 
 __all__ = ["describe_planted", "slice_mask"]
 
@@ -188,15 +189,22 @@ def describe_planted(
     -------
     dict
         slices, account_clusters, ambiguous_policies, moderator_versions, policy_changes,
-        reviewers (sites, reviewers, faults), design.
+        reviewers (sites, reviewers, faults), design, and `world` if it is not the default one.
     """
+    crowd: dict[str, Any] = {
+        "sites": [],
+        "reviewers": [],
+        "faults": [],
+    }  # nobody knows who they are
+    world = scene.world
     return {
         "slices": _planted_slices(decisions, scene),
         "account_clusters": _account_clusters(scene),
         "ambiguous_policies": [POLICIES[AMBIGUOUS]],
         **_change_dates(scene),
-        "reviewers": _reviewer_truth(scene, reviews),
-        "design": {**asdict(design), "uniform_floor": FLOOR},
+        "reviewers": crowd if world.crowd else _reviewer_truth(scene, reviews),
+        "design": {**asdict(design), "uniform_floor": 1.0 if world.crowd else FLOOR},
+        **({} if world == DEFAULT_WORLD else {"world": asdict(world)}),
     }
 
 

@@ -21,6 +21,7 @@ from errdetect.simulation.platform_facts import (
     logit,
     policy_number,
 )
+from errdetect.simulation.worlds import DEFAULT_WORLD, WorldSettings
 
 __all__ = [
     "EXPERTS",
@@ -59,6 +60,9 @@ _STEEPNESS = 3.2
 _MIDDLING = 0.35
 #: Share of each rule's audit that is drawn uniformly; the rest favours scores near the threshold.
 FLOOR = 0.3
+#: Log-odds by which people call the clearest content what it is, and the spreads of items and people.
+_AGREEMENT, _ITEMS, _PEOPLE = 4.0, 0.8, 0.5
+_LEAST = 0.1  # log-odds of the majority on content that divides people
 UPHELD, OVERTURNED, RELABELLED = range(3)
 AUDIT, APPEAL, GOLDEN, ADJUDICATION, REPORT = range(5)
 
@@ -76,18 +80,23 @@ class SimulatedReviewers:
         difficulty.
     by_language
         language -> the numbers of the reviewers who read it (experts excepted).
+    hard_content
+        See `WorldSettings`.
     """
 
     site: Ints
     miss: Floats
     false_call: Floats
     by_language: tuple[Ints, ...]
+    hard_content: float = 0.0
 
     def __len__(self) -> int:
         return len(self.site)
 
 
-def make_reviewers(rng: np.random.Generator, n_reviews: int) -> SimulatedReviewers:
+def make_reviewers(
+    rng: np.random.Generator, n_reviews: int, hard_content: float = 0.0
+) -> SimulatedReviewers:
     """Draw 60 to 150 reviewers, depending on the number of reviews, and 6 experts."""
     n = int(np.clip(n_reviews // 70, 60, 150))
     # Sites take turns, so that each has its share with any seed.
@@ -104,6 +113,7 @@ def make_reviewers(rng: np.random.Generator, n_reviews: int) -> SimulatedReviewe
         by_language=tuple(
             np.flatnonzero(reads[:, spoken][site[:n]]) for spoken in range(len(LANGUAGES))
         ),
+        hard_content=hard_content,
     )
 
 
@@ -143,7 +153,11 @@ def misread_probability(
     """
     violates, acted = truth.violates[decision], verdicts.enforced[decision]
     rate = np.where(violates, reviewers.miss[reviewer], reviewers.false_call[reviewer])
-    at = logit(rate) + _STEEPNESS * (truth.difficulty[decision] - _MIDDLING)
+    beyond = truth.difficulty[decision] - _MIDDLING
+    at = logit(rate) + _STEEPNESS * beyond
+    # Hard content is at worst a toss-up: whoever errs more often than that knows the answer.
+    harder = reviewers.hard_content * np.maximum(beyond, 0.0) / (1 - _MIDDLING)
+    at = np.where(harder > 0, np.maximum(np.minimum(at + harder, 0.0), at), at)
     # Misreading agrees with the machine exactly where the machine misread the item too.
     at = at + np.where(violates == acted, -_PULL, _PULL)
     site, rule, extra = FAULT
@@ -206,6 +220,7 @@ class ReviewScenario:
     truth: GroundTruth
     reviewers: SimulatedReviewers
     days: int
+    world: WorldSettings = DEFAULT_WORLD
 
 
 @dataclass(frozen=True)
@@ -246,12 +261,15 @@ def make_reviews(
     rng: np.random.Generator, scene: ReviewScenario, design: ReviewDesign
 ) -> SimulatedReviews:
     """Draw all reviews, in the order in which they became known."""
-    parts = [
-        *_draw_audit_reviews(rng, scene, design),
-        _draw_appeals(rng, scene),
-        _draw_golden_reviews(rng, scene, design),
-        _draw_user_reports(rng, scene),
-    ]
+    if scene.world.crowd:
+        parts = [_draw_crowd_reviews(rng, scene, design)]
+    else:
+        parts = [
+            *_draw_audit_reviews(rng, scene, design),
+            _draw_appeals(rng, scene),
+            _draw_golden_reviews(rng, scene, design),
+            _draw_user_reports(rng, scene),
+        ]
     whole = {
         f.name: np.concatenate([getattr(part, f.name) for part in parts])
         for f in fields(SimulatedReviews)
@@ -349,6 +367,35 @@ def _draw_audit_reviews(
         inclusion=np.full(len(sent), design.adjudication),
     )
     return [first, _draw_answers(rng, scene, adjudication)]
+
+
+def _draw_crowd_reviews(
+    rng: np.random.Generator, scene: ReviewScenario, design: ReviewDesign
+) -> SimulatedReviews:
+    """Draw decisions uniformly, and for each the votes of several people whom nobody knows.
+
+    Each item has a share of people who call it what it is; it is above one half and falls with
+    difficulty. Each person leans to one side.
+    """
+    items, truth, votes = scene.items, scene.truth, scene.world.crowd
+    drawn = np.flatnonzero(rng.random(len(items)) < design.audit)
+    agreement = _AGREEMENT * (1 - truth.difficulty[drawn]) + rng.normal(0, _ITEMS, len(drawn))
+    sign = np.where(truth.violates[drawn], 1.0, -1.0)
+    opinion = np.repeat(sign * np.maximum(agreement, _LEAST), votes)
+    n, decision = len(opinion), np.repeat(drawn, votes)
+    says_violation = rng.random(n) < 1 / (1 + np.exp(-(opinion + rng.normal(0, _PEOPLE, n))))
+    agrees = says_violation == scene.verdicts.enforced[decision]
+    return SimulatedReviews(
+        decision=decision,
+        moment=_add_delay(rng, scene, items.moment[decision], 0.7, 0.8),
+        source=np.full(n, AUDIT),
+        verdict=np.where(agrees, UPHELD, OVERTURNED),
+        correct_policy=np.full(n, -1),
+        reviewer=np.full(n, -1),
+        inclusion=np.full(n, design.audit),
+        expected=np.full(n, -1),
+        minutes=np.full(n, np.nan),
+    )
 
 
 def _draw_appeals(rng: np.random.Generator, scene: ReviewScenario) -> SimulatedReviews:

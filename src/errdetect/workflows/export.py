@@ -190,7 +190,11 @@ def _read_batches(
 ) -> Iterator[pd.DataFrame]:
     data = config.data
     for batch in iter_decisions(
-        place, columns=data.columns, actions=data.actions, drop=data.drop, preset=data.preset
+        place,
+        columns=data.columns,
+        actions=data.actions,
+        drop=data.drop,
+        mapping=data.mapping("decisions"),
     ):
         log.add(batch)
         yield batch.frame

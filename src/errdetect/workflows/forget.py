@@ -98,7 +98,11 @@ def _decisions_of(config: Config, account: str) -> list[str]:
     data, found = config.data, list[str]()
     place = config.data_paths(data.decisions)
     for batch in iter_decisions(
-        place, columns=data.columns, actions=data.actions, drop=data.drop, preset=data.preset
+        place,
+        columns=data.columns,
+        actions=data.actions,
+        drop=data.drop,
+        mapping=data.mapping("decisions"),
     ):
         if "account_id" in batch.frame:
             frame = batch.frame

@@ -138,7 +138,13 @@ def _read_reviews(config: Config, reviews: Sources) -> TableRead:
     exports, others, notes = find_exports(reviews)
     reads = [convert_label_studio(exports)] if exports else []
     if others or not exports:
-        reads.append(read_reviews(others or reviews, columns=config.data.columns))
+        reads.append(
+            read_reviews(
+                others or reviews,
+                columns=config.data.columns,
+                mapping=config.data.mapping("reviews"),
+            )
+        )
     return TableRead(
         frame=pd.concat([read.frame for read in reads], ignore_index=True),
         rejects=pd.concat([read.rejects for read in reads], ignore_index=True),
@@ -194,7 +200,7 @@ def _is_known_decision(ids: "pd.Series[str]", config: Config) -> npt.NDArray[np.
         columns=data.columns,
         actions=data.actions,
         drop=data.drop,
-        preset=data.preset,
+        mapping=data.mapping("decisions"),
     )
     found = np.zeros(len(ids), dtype=bool)
     for batch in batches:

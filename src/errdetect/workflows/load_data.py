@@ -170,7 +170,7 @@ def read_tables(
         columns=data.columns,
         actions=data.actions,
         drop=data.drop,
-        preset=data.preset,
+        mapping=data.mapping("decisions"),
     )
     log = Rejections("The decisions")
     log.add(decisions)
@@ -249,7 +249,9 @@ def load_reviews(config: Config, *, progress: Progress) -> TableRead | None:
     if config.data.reviews is not None:
         progress("reading reviews")
         paths = config.data_paths(config.data.reviews)
-        read = read_reviews(paths, columns=config.data.columns)
+        read = read_reviews(
+            paths, columns=config.data.columns, mapping=config.data.mapping("reviews")
+        )
     ledger = find_ledger(config.ledger_url())
     if ledger is None:
         return read
@@ -280,7 +282,11 @@ def load_draws(
     read = None
     if config.data.draws is not None:
         progress("reading draws")
-        read = read_draws(config.data_paths(config.data.draws), columns=config.data.columns)
+        read = read_draws(
+            config.data_paths(config.data.draws),
+            columns=config.data.columns,
+            mapping=config.data.mapping("draws"),
+        )
     ledger = find_ledger(config.ledger_url())
     if ledger is not None:
         with ledger:

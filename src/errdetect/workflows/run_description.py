@@ -204,7 +204,7 @@ def data_digests(
     seen: dict[Path, str] = {}
     found = {}
     for name, sources in named.items():
-        files = find_files(sources, preset=config.data.preset if name in _LOGS else None)
+        files = find_files(sources)
         rows = (tables or {}).get(name)
         found[name] = _fold_digests([_source_digests(config, file, rows, seen) for file in files])
     scores = list(score_files(config))

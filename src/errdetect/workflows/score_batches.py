@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from errdetect.config import Config
+from errdetect.config_schema import QueueSettings, ScoreSettings
 from errdetect.data.frame_store import FrameStore
 from errdetect.data.id_lookup import IdSet, release_memory
 from errdetect.data.policy_catalogue import Policy
@@ -24,7 +26,14 @@ from errdetect.model.policy_correction import PolicyContent
 from errdetect.queue.review_value import content_digests, error_kinds, harm_terms
 from errdetect.workflows.load_data import Progress, free_threads
 
-__all__ = ["ScoredDecisions", "ScoringSource", "score_batches", "scoring_threads"]
+__all__ = [
+    "BatchScorer",
+    "ScoredDecisions",
+    "ScoringSource",
+    "score_batches",
+    "scoring_notes",
+    "scoring_threads",
+]
 
 Floats = npt.NDArray[np.float64]
 
@@ -180,7 +189,7 @@ class ScoringSource:
             columns=self.data.columns,
             actions=self.data.actions,
             drop=self.data.drop,
-            preset=self.data.preset,
+            mapping=self.data.mapping("decisions"),
         ):
             frame, unreadable = typed_columns(
                 batch.frame, self.encoding.numeric_kinds, self.encoding.levels
@@ -229,22 +238,15 @@ def score_batches(
     """
     threads = scoring_threads(config)
     workers = max(1, min(threads, source.n_parts))
-    columns, known, gain = bundle.input_columns, bundle.known_values(), bundle.gain_shares()
+    scorer = BatchScorer(bundle, policies, config.queue, max(1, threads // workers))
 
     def score_part(number: int) -> tuple[pd.DataFrame, int, ColumnCounts]:
         frame, rows = source.part(number)
-        content = bundle.policy_content(frame)
-        full = past.add(frame, rows)
-        X = bundle.detector.features(full, content)
-        p = bundle.probability(X, frame, max(1, threads // workers))
-        learnt = int(bundle.in_sample(frame["decision_id"]).sum())
-        held = ColumnCounts(known, gain)
-        held.add(full, columns, {})
-        return _score_rows(frame, p, bundle, policies, config, content), learnt, held
+        return scorer.score(frame, past.add(frame, rows))
 
     parts: list[pd.DataFrame] = []
-    notes, done, learnt = list(source.batch_notes), 0, 0
-    counts = ColumnCounts(known, gain, unreadable=source.unreadable)
+    done, learnt = 0, 0
+    counts = replace(scorer.counts(), unreadable=source.unreadable)
     with ThreadPoolExecutor(workers) as pool:
         for scored, old, held in pool.map(score_part, range(source.n_parts)):
             parts.append(scored)
@@ -252,41 +254,103 @@ def score_batches(
             learnt += old
             done += len(scored)
             progress(f"scored {done:,} decisions")
-    counts.refuse_unreadable(config.score.max_unreadable)
-    notes += counts.notes(columns)
+    notes = scoring_notes(counts, learnt, bundle, config.score)
+    return ScoredDecisions(
+        pd.concat(parts, ignore_index=True),
+        pd.concat(source.rejects, ignore_index=True),
+        (*source.batch_notes, *notes),
+    )
+
+
+@dataclass(frozen=True)
+class BatchScorer:
+    """Scores batches of decisions, each by itself: on one machine or on many.
+
+    Parameters
+    ----------
+    bundle
+        The champion.
+    policies
+        The catalogue.
+    queue
+        The config's section.
+    threads
+        Processors used for a batch.
+    """
+
+    bundle: ModelBundle
+    policies: Mapping[str, Policy]
+    queue: QueueSettings
+    threads: int = 1
+
+    @cached_property
+    def _no_counts(self) -> ColumnCounts:
+        return ColumnCounts(self.bundle.known_values(), self.bundle.gain_shares())
+
+    def counts(self) -> ColumnCounts:
+        """Return counts of no decision yet."""
+        return ColumnCounts(self._no_counts.known, self._no_counts.gain)
+
+    def score(
+        self, frame: pd.DataFrame, full: pd.DataFrame
+    ) -> tuple[pd.DataFrame, int, ColumnCounts]:
+        """Score decisions.
+
+        Parameters
+        ----------
+        frame
+            Shape (n, any), clean and in the model's types.
+        full
+            The same with what was known before each.
+
+        Returns
+        -------
+        scored, learnt, counts
+            As `ScoredDecisions.frame`; how many of them the model was trained on; what the batch
+            holds of the model's columns.
+        """
+        bundle = self.bundle
+        content = bundle.policy_content(frame)
+        p = bundle.probability(bundle.detector.features(full, content), frame, self.threads)
+        counts = self.counts()
+        counts.add(full, bundle.input_columns, {})
+        learnt = int(bundle.in_sample(frame["decision_id"]).sum())
+        return self._rows(frame, p, content), learnt, counts
+
+    def _rows(self, frame: pd.DataFrame, p: Floats, content: PolicyContent | None) -> pd.DataFrame:
+        label = self.bundle.wrong_labels(frame, p, content)
+        wrong_label = label["p_wrong_label"].to_numpy(np.float64)
+        harm, weight = harm_terms(frame, p, self.policies, self.queue.exposure, wrong_label)
+        suggested = pd.Series(
+            label["suggested_policy_id"].to_numpy(object), index=frame.index, dtype="str"
+        )
+        names = ["decision_id", "decided_at", "enforced", "policy_id"]
+        names += [name for name in ("market", "language", "account_id") if name in frame]
+        return frame[names].assign(
+            content=content_digests(frame) if self.queue.one_job else None,
+            p_error=p,
+            error_kind=error_kinds(frame["enforced"], suggested),
+            suggested_policy_id=suggested,
+            harm=harm,
+            exposure_weight=weight,
+            expected_harm=p * harm * weight,
+        )
+
+
+def scoring_notes(
+    counts: ColumnCounts, learnt: int, bundle: ModelBundle, settings: ScoreSettings
+) -> list[str]:
+    """Return notes on a scored input as a whole, in plain words with counts.
+
+    Raises
+    ------
+    DataError
+        Where too many values of a column cannot be read.
+    """
+    counts.refuse_unreadable(settings.max_unreadable)
+    notes = counts.notes(bundle.input_columns)
     if learnt:
         notes.append(
             f"{learnt:,} of the decisions were used to train the model; their scores are in-sample"
         )
-    return ScoredDecisions(
-        pd.concat(parts, ignore_index=True),
-        pd.concat(source.rejects, ignore_index=True),
-        tuple(notes),
-    )
-
-
-def _score_rows(
-    frame: pd.DataFrame,
-    p: Floats,
-    bundle: ModelBundle,
-    policies: Mapping[str, Policy],
-    config: Config,
-    content: PolicyContent | None,
-) -> pd.DataFrame:
-    label = bundle.wrong_labels(frame, p, content)
-    wrong_label = label["p_wrong_label"].to_numpy(np.float64)
-    harm, weight = harm_terms(frame, p, policies, config.queue.exposure, wrong_label)
-    suggested = pd.Series(
-        label["suggested_policy_id"].to_numpy(object), index=frame.index, dtype="str"
-    )
-    names = ["decision_id", "decided_at", "enforced", "policy_id"]
-    names += [name for name in ("market", "language", "account_id") if name in frame]
-    return frame[names].assign(
-        content=content_digests(frame) if config.queue.one_job else None,
-        p_error=p,
-        error_kind=error_kinds(frame["enforced"], suggested),
-        suggested_policy_id=suggested,
-        harm=harm,
-        exposure_weight=weight,
-        expected_harm=p * harm * weight,
-    )
+    return notes

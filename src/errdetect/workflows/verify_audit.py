@@ -165,7 +165,7 @@ def _check_log(
     data = config.data
     read = read_decisions(
         config.data_paths(data.decisions), columns=data.columns, actions=data.actions,
-        drop=data.drop, preset=data.preset,
+        drop=data.drop, mapping=data.mapping("decisions"),
     )  # fmt: skip
     log = read.frame.set_index("decision_id")["decided_at"]
     known = pd.concat([frame, *([] if left_out is None else [left_out])])

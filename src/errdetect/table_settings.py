@@ -1,0 +1,210 @@
+"""Where the tables of a config come from: files, databases, and how each table's columns are read."""
+
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    model_validator,
+)
+
+__all__ = [
+    "ConfigSection",
+    "DatabaseSource",
+    "FileSource",
+    "PathText",
+    "Place",
+    "PresetName",
+    "SourceText",
+    "TableMapping",
+]
+
+_LONGEST_PATH, _LONGEST_SOURCE = 4_000, 100_000
+
+
+def _check_source(value: str) -> str:
+    """Refuse what can be no path and no address, before a system call does."""
+    if "\0" in value:
+        raise ValueError("must hold no NUL character, got one")
+    longest = _LONGEST_SOURCE if "://" in value else _LONGEST_PATH
+    if len(value) > longest:
+        raise ValueError(f"must have at most {longest:,} characters, got {len(value):,}")
+    if not value.isascii() and any("\ud800" <= one <= "\udfff" for one in value):
+        raise ValueError("must be text, got half of a character")
+    return value
+
+
+def _check_path(value: str) -> str:
+    if "://" in value:
+        raise ValueError("must be a path, got an address")
+    return _check_source(value)
+
+
+SourceText = Annotated[str, AfterValidator(_check_source)]
+PathText = Annotated[str, AfterValidator(_check_path)]
+
+
+class ConfigSection(BaseModel):
+    """A section that accepts only its own keys."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False
+    )
+
+
+#: Other systems' logs that are read as they are.
+PresetName = Literal[
+    "dsa_statements",
+    "openai_moderation",
+    "perspective",
+    "azure_content_safety",
+    "aws_rekognition",
+    "hive",
+    "ozone_events",
+    "reddit_modlog",
+]
+
+
+def _check_zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (OSError, ValueError, LookupError):
+        raise ValueError("must name a time zone such as Europe/Berlin or UTC") from None
+    return value
+
+
+def _word_keys(value: object) -> object:
+    """Write keys that YAML reads as true, false or a number as the words that a table holds."""
+    if not isinstance(value, dict):
+        return value
+    return {
+        str(key).lower() if isinstance(key, bool) else str(key): word for key, word in value.items()
+    }
+
+
+def _word(value: object) -> object:
+    return str(value).lower() if isinstance(value, bool) else value
+
+
+ZoneName = Annotated[str, AfterValidator(_check_zone)]
+Words = Annotated[dict[str, Annotated[str, BeforeValidator(_word)]], BeforeValidator(_word_keys)]
+
+
+class TableMapping(ConfigSection):
+    """How a table's own columns and words become ours."""
+
+    columns: dict[str, str | list[str]] = Field(
+        {}, description="your column: our column, or several of ours"
+    )
+    values: dict[str, Words] = Field({}, description="our column: {your word: our word}")
+    constants: dict[str, str | float] = Field(
+        {}, description="our column: the value that every row has"
+    )
+    scale: dict[str, Annotated[float, Field(gt=0)]] = Field(
+        {}, description="our number column: what to divide by, e.g. {score: 100}"
+    )
+    time_zone: ZoneName | dict[str, ZoneName] | None = Field(
+        None, description="zone of times that name none; or market: zone; null: UTC"
+    )
+    dates: Literal["day_first", "month_first"] | None = Field(
+        None, description="the order in dates such as 03/04/2026"
+    )
+    decimal: Literal[",", "."] | None = Field(None, description="decimal sign of numbers in text")
+    preset: PresetName | None = Field(None, description="another system's log, read as it is")
+    thresholds: dict[str, float] = Field({}, description="of a moderation API's preset")
+    moderators: list[str] = Field(
+        [], description="of a moderation log's preset: the accounts that decide automatically"
+    )
+
+    @model_validator(mode="after")
+    def _check_targets(self) -> "TableMapping":
+        targets = [ours for _, named in self.pairs() for ours in named]
+        twice = sorted({ours for ours in targets if targets.count(ours) > 1})
+        if twice:
+            raise ValueError(f"columns must give {twice[0]} one column, got several")
+        both = sorted(set(targets) & set(self.constants))
+        if both:
+            raise ValueError(f"{both[0]} must come from a column or a constant, got both")
+        for column, words in self.values.items():
+            lower = [word.strip().lower() for word in words]
+            again = sorted({word for word in lower if lower.count(word) > 1})
+            if again:
+                raise ValueError(f"values.{column} must name a word once, got {again[0]!r} twice")
+        return self
+
+    def pairs(self) -> list[tuple[str, list[str]]]:
+        """Return each of the user's columns with the columns of ours that it feeds.
+
+        Examples
+        --------
+        >>> TableMapping(columns={"case": ["decision_id", "item_id"], "ts": "decided_at"}).pairs()
+        [('case', ['decision_id', 'item_id']), ('ts', ['decided_at'])]
+        """
+        return [
+            (user, [named] if isinstance(named, str) else list(named))
+            for user, named in self.columns.items()
+        ]
+
+    @property
+    def converts(self) -> bool:
+        """Whether it changes anything of a table."""
+        names = TableMapping.model_fields
+        return any(getattr(self, name) not in ({}, [], None) for name in names)
+
+
+class FileSource(TableMapping):
+    """Files of one table, with how its columns are read."""
+
+    path: SourceText | list[SourceText] = Field(
+        description="path, list of paths, glob, or a database's URL::table"
+    )
+    sheet: str | int | None = Field(
+        None, description="of a workbook: the sheet's name, or its number from 1"
+    )
+
+    @property
+    def converts(self) -> bool:
+        """Whether it changes anything of a table."""
+        return self.sheet is not None or super().converts
+
+
+class DatabaseSource(TableMapping):
+    """A source of rows: a database table, or the result of a query."""
+
+    url: SourceText = Field(
+        repr=False, description="postgresql://user@host/name or sqlite:///file.db"
+    )
+    table: str | None = Field(None, description="table, or schema.table")
+    query: str | None = Field(None, description="or: a query, beginning with SELECT or WITH")
+
+    @model_validator(mode="after")
+    def _require_one(self) -> "DatabaseSource":
+        if (self.table is None) == (self.query is None):
+            got = "neither" if self.table is None else "both"
+            raise ValueError(f"must name a table or a query, got {got}")
+        if self.query is not None and self.query.split()[:1] not in _READS:
+            raise ValueError("query must begin with SELECT or WITH, got another word")
+        return self
+
+
+_READS = [[word] for word in ("SELECT", "select", "Select", "WITH", "with", "With")]
+
+
+def _source_kind(value: object) -> str:
+    """Return a source's form, so that faults mention that form only."""
+    if isinstance(value, FileSource) or (isinstance(value, dict) and "path" in value):
+        return "mapped"
+    return "database" if isinstance(value, dict | DatabaseSource) else "files"
+
+
+Files = Annotated[SourceText | list[SourceText], Tag("files")]
+Place = Annotated[
+    Files | Annotated[FileSource, Tag("mapped")] | Annotated[DatabaseSource, Tag("database")],
+    Discriminator(_source_kind),
+]

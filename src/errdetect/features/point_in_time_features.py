@@ -568,7 +568,7 @@ class PointInTimeFeatures:
         self._levels = ColumnLevels(every, [str(name) for name in every if name in wanted]).bare()
         del every
         levels = self._levels if first.all() else self._levels.take(first)
-        self._history = HistoryIndex(log, reviews, levels, keep) if history else None
+        self._history = HistoryIndex(log, reviews, levels, keep=keep) if history else None
         self._similar = SimilarContentIndex(log, reviews, (levels, kinds)) if similar else None
 
     @classmethod

@@ -37,6 +37,7 @@ from errdetect.config_schema import (
     ReviewersSettings,
     ScoreSettings,
     Source,
+    StateSettings,
     TargetsSettings,
     TrainSettings,
 )
@@ -72,6 +73,7 @@ class Config(ConfigSection):
     targets: TargetsSettings = TargetsSettings()
     registry: RegistrySettings = RegistrySettings()
     ledger: LedgerSettings = LedgerSettings()
+    state: StateSettings = StateSettings()
     base: Path = Field(default=Path(), exclude=True)
     file: Path | None = Field(default=None, exclude=True, repr=False)
     overrides: tuple[str, ...] = Field(default=(), exclude=True, repr=False)

@@ -46,8 +46,6 @@ _NO_COLUMN = (pa.ArrowException, TypeError, ValueError, OverflowError)
 TableName = Literal["decisions", "reviews", "draws", ""]
 
 #: What callers may pass as a source.
-Sources = str | Path | Sequence[str | Path]
-
 _FORMATS = {
     "parquet": (".parquet", ".pq"),
     "csv": (".csv",),
@@ -218,6 +216,9 @@ class SourceFile:
         return self.path.name if self.member is None else PurePosixPath(self.member).name
 
 
+Sources = str | Path | Sequence[str | Path | SourceFile]
+
+
 def parse_table_source(source: str | Path) -> TableSource | None:
     """Read `URL::table` or `URL::query`; None where the source is a path.
 
@@ -311,7 +312,8 @@ def find_files(
             name = Path(source_label(str(source)))
             found.setdefault(rows, SourceFile(name, "database", rows=rows))
             continue
-        for file in _expand_source(Path(source)):
+        files = [source] if isinstance(source, SourceFile) else _expand_source(Path(source))
+        for file in files:
             found.setdefault((file.path.resolve(), file.member), file)
     preset = None if mapping is None else mapping.preset
     for file in found.values():

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -30,6 +30,7 @@ __all__ = [
     "read_draws",
     "read_reviews",
     "scan_decisions",
+    "scan_log",
 ]
 
 
@@ -151,6 +152,7 @@ def iter_decisions(
     drop: Collection[str] = (),
     batch_rows: int = _BATCH_ROWS,
     mapping: TableMapping | None = None,
+    scanned: Callable[[SchemaScan], None] = lambda _: None,
 ) -> Iterator[TableRead]:
     r"""Read a decision log batch by batch, each as `read_decisions` would have read it.
 
@@ -163,6 +165,8 @@ def iter_decisions(
         See `read_decisions`.
     batch_rows
         Most rows of a batch.
+    scanned
+        Called with what the first pass found.
 
     Yields
     ------
@@ -187,6 +191,7 @@ def iter_decisions(
     [2, 2, 1]
     """
     survey = _scan_decisions(sources, columns or {}, drop, batch_rows, mapping)
+    scanned(survey)
     notes = survey.told
     for batch in _clean_and_require(survey, batch_rows, action_meanings(actions or {})):
         yield TableRead(
@@ -200,6 +205,23 @@ def iter_decisions(
             unknown_actions=batch.unknown_actions,
         )
         notes = ()
+
+
+def scan_log(
+    sources: Sources,
+    *,
+    columns: Mapping[str, str] | None = None,
+    drop: Collection[str] = (),
+    mapping: TableMapping | None = None,
+) -> SchemaScan:
+    """Do the first pass of `iter_decisions` alone.
+
+    Parameters
+    ----------
+    sources, columns, drop, mapping
+        See `read_decisions`.
+    """
+    return _scan_decisions(sources, columns or {}, drop, _BATCH_ROWS, mapping)
 
 
 def read_reviews(

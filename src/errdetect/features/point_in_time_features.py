@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 from typing import Self
 
 import numpy as np
@@ -535,6 +536,10 @@ class PointInTimeFeatures:
         Which blocks of columns to compute.
     keep
         Returns whether to keep a column, by name; default all.
+    slim
+        Earlier decisions with the needed columns only, texts hashed; they come first.
+    sink
+        Called with the needed columns of each of `frames`, in order.
 
     Examples
     --------
@@ -553,13 +558,15 @@ class PointInTimeFeatures:
         history: bool,
         similar: bool,
         keep: Callable[[str], bool] = lambda _: True,
+        slim: Iterable[pd.DataFrame] = (),
+        sink: Callable[[pd.DataFrame], None] = lambda _: None,
     ) -> None:
         self._keep = keep
         self._similar: SimilarContentIndex | None = None
         self._history: HistoryIndex | None = None
         if not (history or similar):
             return
-        every = _combine_frames(_slim_frames(frames, similar))
+        every = _combine_frames(chain(slim, _slim_frames(frames, similar, sink)))
         first = ~every["decision_id"].duplicated().to_numpy(bool)
         kinds = similarity_columns(every) if similar else {}
         kinds = {kind: names for kind, names in kinds.items() if any(map(keep, _columns_of(kind)))}
@@ -573,7 +580,13 @@ class PointInTimeFeatures:
 
     @classmethod
     def for_model_columns(
-        cls, names: Sequence[str], frames: Iterable[pd.DataFrame], reviews: pd.DataFrame | None
+        cls,
+        names: Sequence[str],
+        frames: Iterable[pd.DataFrame],
+        reviews: pd.DataFrame | None,
+        *,
+        slim: Iterable[pd.DataFrame] = (),
+        sink: Callable[[pd.DataFrame], None] = lambda _: None,
     ) -> Self:
         """Compute the columns that a model uses; if none, the frames are not read.
 
@@ -581,12 +594,14 @@ class PointInTimeFeatures:
         ----------
         names
             The model's features.
-        frames, reviews
+        frames, reviews, slim, sink
             As for the class.
         """
         history, similar = (any(n.startswith(p) for n in names) for p in (HISTORY, SIMILAR))
-        wanted = set(names)
-        return cls(frames, reviews, history=history, similar=similar, keep=wanted.__contains__)
+        keep = set(names).__contains__
+        return cls(
+            frames, reviews, history=history, similar=similar, keep=keep, slim=slim, sink=sink
+        )
 
     def add(self, decisions: pd.DataFrame, rows: Ints | None = None) -> pd.DataFrame:
         """Return a copy of decisions with the columns added; existing ones are replaced.
@@ -659,16 +674,23 @@ def _columns_of(kind: str) -> set[str]:
     return {f"{SIMILAR}{kind}_{what}" for what in SIMILAR_COLUMNS}
 
 
-def _slim_frames(frames: Iterable[pd.DataFrame], similar: bool) -> Iterator[pd.DataFrame]:
+def _slim_frames(
+    frames: Iterable[pd.DataFrame], similar: bool, sink: Callable[[pd.DataFrame], None]
+) -> Iterator[pd.DataFrame]:
     """Keep the needed columns, hashing some frames' texts while the next ones are read."""
+
+    def handed(slim: pd.DataFrame) -> pd.DataFrame:
+        sink(slim)
+        return slim
+
     with ThreadPoolExecutor(_THREADS) as pool:
         waiting = deque[Future[pd.DataFrame]]()
         for frame in frames:
             waiting.append(pool.submit(_needed_columns, frame, similar))
             if len(waiting) > _THREADS:
-                yield waiting.popleft().result()
+                yield handed(waiting.popleft().result())
         while waiting:
-            yield waiting.popleft().result()
+            yield handed(waiting.popleft().result())
 
 
 def _combine_frames(frames: Iterator[pd.DataFrame]) -> pd.DataFrame:

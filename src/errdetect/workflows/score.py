@@ -38,6 +38,7 @@ from errdetect.snapshot import ReadSummary, Snapshot, empty_reviews
 from errdetect.workflows.current_levels import CurrentLevels, follow_levels
 from errdetect.workflows.decision_explainer import Explainer, build_explainer, load_reason_templates
 from errdetect.workflows.load_data import Progress, check_losses, label_rules, load_reviews
+from errdetect.workflows.log_state import open_log_state
 from errdetect.workflows.own_inputs import refuse_own_inputs
 from errdetect.workflows.queueing import (
     draw_queue,
@@ -222,11 +223,15 @@ def _read_inputs(
     read = load_reviews(config, progress=progress)
     reviews = empty_reviews() if read is None else read.frame
     ids = pd.Index(reviews["decision_id"].unique())
-    source = ScoringSource(config, decisions, ids, folder, bundle.detector.encoding)
+    encoding = bundle.detector.encoding
+    state = open_log_state(config, encoding)
+    source = ScoringSource(config, decisions, ids, folder, encoding, state)
     progress("looking up what was known before each decision")
-    names = bundle.detector.encoding.names
-    past = PointInTimeFeatures.for_model_columns(names, source.log(), reviews)
+    past = PointInTimeFeatures.for_model_columns(
+        encoding.names, source.log(), reviews, slim=source.slim, sink=source.keep_slim
+    )
     source.walk()
+    source.keep()
     release_memory()
     snapshot = Snapshot(
         source.reviewed(),

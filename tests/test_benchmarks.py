@@ -41,7 +41,7 @@ def run(repo, *words):
 
 
 def test_a_quick_run(repo, folder, tmp_path):
-    words = ["--quick", "--data", folder.parent, "--seeds", 3, "--out", tmp_path, "--methods",
+    words = ["--quick", "--data", folder.parent, "--seeds", 3, "--out", tmp_path, "--unseen", "no", "--methods",
              *CHEAP, "--resamples", 20, "--threads", 1, "--resume", tmp_path / "finished.db"]  # fmt: skip
     first = run(repo, *words)
     assert "multi_market: skipped, there is no such set" in first.stderr
@@ -74,6 +74,23 @@ def test_a_quick_run(repo, folder, tmp_path):
     assert "margin:" in first.stderr
     assert "margin:" not in again.stderr, "what is finished must not be run again"
     assert (tmp_path / "detection.md").read_text(encoding="utf-8") == text
+
+
+def test_held_out_groups_are_never_learnt_from(part, folder):
+    problems = part("problems")
+    source = problems.Source("made_up", folder, "reviews")
+    again = problems.with_unseen_groups(source)
+    assert [s.unseen for s in again] == ["account_id", "category"]
+    whole = problems.load_problem(source)
+    for held in again:
+        problem = problems.load_problem(held)
+        groups = set(problem.test[held.unseen].astype(str))
+        assert groups
+        assert not groups & set(problem.learn[held.unseen].astype(str))
+        assert problem.reviews["decision_id"].isin(problem.learn["decision_id"]).all()
+        assert problem.learn["decided_at"].max() <= problem.test["decided_at"].min()
+        assert len(problem.y) == len(problem.test) < len(whole.test)
+        assert 0.1 < 1 - len(problem.learn) / len(whole.learn) <= 0.5
 
 
 def test_nothing_is_learnt_from_the_test(part, folder):

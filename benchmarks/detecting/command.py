@@ -16,7 +16,7 @@ import pandas as pd
 from .figures import Cell, measure, table_rows
 from .ours import CEILING, ERRDETECT
 from .peers import NEED_FEATURES, SAME_FOR_ALL_REVIEWS, Effort
-from .problems import Source, find_folders, simulated, variants
+from .problems import Source, find_folders, simulated, variants, with_unseen_groups
 from .report import markdown
 from .store import Store
 from .work import METHODS, Outcome, Shape, make_features, run_method, shape_of
@@ -52,7 +52,8 @@ def find_sources(options: argparse.Namespace, place: Path) -> list[Source]:
             sources += [Source(name, folders[name], v, rows) for v in variants(folders[name])]
         else:
             tell(f"{name}: skipped, there is no such set in {options.data}")
-    return sources
+    unseen = [again for source in sources for again in with_unseen_groups(source)]
+    return {"no": sources, "only": unseen, "also": [*sources, *unseen]}[options.unseen]
 
 
 def plan(
@@ -66,7 +67,7 @@ def plan(
             key = (source.name, source.variant, method)
             again = (*first, method) if source.variant != "reviews" else None
             full = next((s for s in sources if (s.name, s.variant) == first), source)
-            if method == CEILING and shape.all_reviewed:
+            if method == CEILING and (shape.all_reviewed or source.unseen):
                 continue
             if again in rows and (method in SAME_FOR_ALL_REVIEWS or method == CEILING):
                 rows[key] = again
@@ -174,6 +175,12 @@ def read_options(description: str) -> argparse.Namespace:
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS, metavar="METHOD",
                         help=f"of: {', '.join(METHODS)}")  # fmt: skip
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="of the simulator")
+    parser.add_argument(
+        "--unseen",
+        choices=["also", "only", "no"],
+        default="also",
+        help="sets whose later decisions are of groups that learning never had",
+    )
     parser.add_argument("--jobs", type=int, default=1, help="processes, which share the processors")
     parser.add_argument("--threads", type=int, help="of each method; default: an equal share")
     parser.add_argument("--trials", type=int, default=30, help="of the tuned peer")

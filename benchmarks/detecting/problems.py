@@ -1,7 +1,8 @@
 """The sets, split by time into what a method may learn from and what it is measured on."""
 
+import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -9,23 +10,35 @@ import pandas as pd
 
 from errdetect.simulation.marketplace import simulate, write_marketplace
 
-__all__ = ["VARIANTS", "Problem", "Source", "find_folders", "load_problem", "simulated", "variants"]
+__all__ = [
+    "GROUP_COLUMNS", "VARIANTS", "Problem", "Source", "find_folders", "load_problem", "simulated", "variants",
+    "with_unseen_groups",
+]  # fmt: skip
 
 #: Kinds of reviews: file names without the ending.
 VARIANTS = ("reviews", "reviews_partial")
 LEARN = 0.8
+#: Columns whose groups are held out: accounts, sources and kinds of content, kinds of account.
+GROUP_COLUMNS = ("account_id", "source", "category", "is_anon")
+UNSEEN = 0.25  # of the decisions, in the groups that are held out
+UNSEEN_ROWS = 60_000  # decisions, at most, of a set with groups held out: peers take long
 ALLOW = ("approve", "allow", "keep")
 SIMULATED = (60_000, 120)  # decisions and days, as in docs/simulator.md
 
 
 @dataclass(frozen=True)
 class Source:
-    """One set with one kind of reviews; `rows` takes so many decisions, evenly over time."""
+    """One set with one kind of reviews.
+
+    `rows` takes so many decisions, evenly over time; `unseen` is the column of which some groups are
+    left out of learning, and only these are measured later.
+    """
 
     name: str
     folder: Path
     variant: str
     rows: int | None = None
+    unseen: str | None = None
 
     @property
     def is_simulated(self) -> bool:
@@ -91,6 +104,32 @@ def simulated(seed: int, place: Path, rows: int | None) -> Path:
     return folder
 
 
+def with_unseen_groups(source: Source) -> list[Source]:
+    """Return the set again for each of its group columns: with groups that learning never had."""
+    decisions = pd.read_parquet(source.folder / "decisions.parquet")
+    rows = min(source.rows or UNSEEN_ROWS, UNSEEN_ROWS, len(decisions))
+    return [
+        replace(source, name=f"{source.name}, unseen {column}", rows=rows, unseen=column)
+        for column in GROUP_COLUMNS
+        if column in decisions and len(decisions[column].unique()) > 1
+    ]
+
+
+def unseen_rows(groups: pd.Series) -> np.ndarray:
+    """Choose whole groups, in the order of their names' checksums, until they hold a quarter."""
+    sizes = groups.astype(str).value_counts()
+    order = sorted(sizes.index, key=lambda name: (zlib.crc32(name.encode()), name))
+    chosen, held = [], 0
+    for name in order:
+        if held + sizes[name] > 2 * UNSEEN * len(groups):
+            continue  # groups of half of the decisions would leave too few to learn from
+        chosen.append(name)
+        held += sizes[name]
+        if held >= UNSEEN * len(groups):
+            break
+    return groups.astype(str).isin(chosen).to_numpy(bool)
+
+
 def load_problem(source: Source) -> Problem:
     decisions = pd.read_parquet(source.folder / "decisions.parquet").sort_values(
         ["decided_at", "decision_id"], kind="stable", ignore_index=True
@@ -102,7 +141,12 @@ def load_problem(source: Source) -> Problem:
     truth = pd.read_parquet(source.folder / "truth.parquet").set_index("decision_id")
     truth = truth.loc[decisions["decision_id"]].reset_index()
     cut = round(LEARN * len(decisions))
-    learn, test = decisions[:cut], decisions[cut:].reset_index(drop=True)
+    early = np.arange(len(decisions)) < cut
+    late = ~early
+    if source.unseen is not None:
+        held = unseen_rows(decisions[source.unseen])
+        early, late = early & ~held, late & held
+    learn, test = (decisions[rows].reset_index(drop=True) for rows in (early, late))
     reviews = pd.read_parquet(source.folder / f"{source.variant}.parquet")
     reviews = reviews[reviews["decision_id"].isin(learn["decision_id"])].reset_index(drop=True)
     policies = source.folder / "policies.yaml"
@@ -111,8 +155,8 @@ def load_problem(source: Source) -> Problem:
         test,
         reviews,
         majority(learn["decision_id"], reviews),
-        truth[:cut],
-        truth["is_error"].to_numpy(float)[cut:],
+        truth[early],
+        truth["is_error"].to_numpy(float)[late],
         policies if policies.is_file() else None,
     )
 

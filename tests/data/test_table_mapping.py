@@ -186,7 +186,7 @@ def test_a_mapping_that_fits_nothing_is_refused(tmp_path, mapping, says):
 
 def test_a_batch_with_our_names_needs_no_mapping(tmp_path):
     (tmp_path / "a.csv").write_text(
-        "decision_id,decided_at,policy_id,action,score\nd1,2026-03-04T10:00Z,p,remove,93\n"
+        "decision_id,decided_at,policy_id,action,score\nd1,2026-03-04T10:00Z,p,remove,.93\n"
     )
     read = read_decisions(tmp_path / "a.csv", mapping=TableMapping(**MAPPING))
     assert read.frame["score"].tolist() == [0.93]

@@ -99,6 +99,20 @@ def test_one_account_says_nothing_of_others(market):
     assert np.isfinite(result.frame()[["low", "high"]]).all(axis=None)
 
 
+def test_errors_of_very_unequal_weight_leave_it_open_unless_something_is_sure(market):
+    p = margin = market.view(0.3)
+    assert market.gate(p, margin).answer == "rejected"
+    one = int(np.argmax(market.y))
+    market.weight[one] = 2 * (market.weight * market.y).sum()  # two thirds of all errors
+    result = market.gate(p, margin)
+    assert result.answer == "unknown"
+    assert "of equal weight, and at least 20 are needed" in result.why
+    market.weight *= 1000  # the unit of weights says nothing
+    assert market.gate(p, margin).why == result.why
+    market.weight[one] = 0.0
+    assert market.gate(p, margin).answer == "rejected"
+
+
 def test_too_few_errors_is_unknown(market):
     market.weight = np.where(np.cumsum(market.y) <= 19, 1.0, 0.0)
     result = market.gate(market.view(0.1))

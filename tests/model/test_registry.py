@@ -46,6 +46,19 @@ def test_only_accepted_models_are_registered(bundle, examples, tmp_path, capfd):
     assert registry.record(bundle, accept=False, **LOG) is None
     with pytest.raises(ModelError, match="none named 'shop'"):
         registry.load()
+    for answer, said in (("unknown", "could not tell"), ("rejected", "was rejected by the gate")):
+        tags = {"gate": answer, "gate_why": f"because it is {answer}"}
+        assert registry.record(bundle, accept=False, **LOG | {"tags": tags}) is None
+        with pytest.raises(
+            ModelError, match=rf"none named 'shop' .*{said} .*\(because it is {answer}\)"
+        ) as refused:
+            registry.load()
+        assert "plan-audit" in str(refused.value)
+        assert "Then train again" in str(refused.value)
+        with pytest.raises(
+            ModelError, match=r"got none named 'sho' in .*train` with this config first"
+        ):
+            ModelRegistry(tmp_path / "models", "sho").load()
     assert registry.record(bundle, accept=True, **LOG) == "1"
     assert registry.record(bundle, accept=True, **LOG) == "2"
     back, version = registry.load()

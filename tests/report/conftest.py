@@ -276,6 +276,159 @@ def plan_row(site="alder", **changes):
     return {**row, **changes}
 
 
+def training_frame(sites=("alder", "birch"), policies=("spam", "hate")):
+    """Mistakes by site and policy: the first needs training, the last has too few items."""
+    rows = []
+    for site in sites:
+        for policy in policies:
+            for measure in ("missed_violation", "wrongful_call"):
+                first, few = not rows, len(rows) == 7
+                value = np.nan if few else 0.34 if first else 0.05
+                rows.append(
+                    {
+                        "site": site,
+                        "policy_id": policy,
+                        "measure": measure,
+                        "value": value,
+                        "low": 0.6 * value,
+                        "high": 1.4 * value,
+                        "n": 4.2 if few else 61.0,
+                        "others": np.nan if few else 0.06,
+                        "excess": value - 0.06,
+                        "excess_low": 0.6 * value - 0.07,
+                        "excess_high": 1.4 * value,
+                        "needed": first,
+                        "suppressed": few,
+                        "cases": ["d0000001", "d0000002"] if first else [],
+                    }
+                )
+    return pd.DataFrame(rows)
+
+
+def mixup_frame(pairs=(("hate", "adult"), ("adult", "hate"), ("spam", "weapons"))):
+    """Mixed-up policies; the first two collide."""
+    rows = [
+        {
+            "policy_id": one,
+            "correct_policy_id": other,
+            "share": 0.12,
+            "low": 0.06,
+            "high": 0.2,
+            "n_reviews": 90,
+            "n_mixed": 11,
+            "n_decisions": 80.4,
+            "n_decisions_low": 40.0,
+            "n_decisions_high": 133.0,
+            "both_ways": (other, one) in pairs,
+            "suppressed": False,
+            "examples": ["d0000003"],
+        }
+        for one, other in pairs
+    ]
+    return pd.DataFrame(rows)
+
+
+def work_frame(sites=("alder", "birch", None)):
+    """Three weeks of reviews by site; one without a name."""
+    weeks = pd.date_range("2025-04-09", periods=3, freq="7D", tz="UTC")
+    rows = [
+        {
+            "week_start": week,
+            "site": site,
+            "n_reviews": 70 * (i + 1),
+            "median_days": 1.5,
+            "median_minutes": 2.4,
+        }
+        for i, week in enumerate(weeks)
+        for site in sites
+        if not (site == "birch" and i == 1)
+    ]
+    return pd.DataFrame(rows)
+
+
+def draw_frame():
+    """One draw that is reviewed, and one that is late."""
+    day = pd.to_datetime(["2025-04-20", "2025-03-20"], utc=True)
+    return pd.DataFrame(
+        {
+            "draw_id": ["audit-b", "audit-a"],
+            "drawn_at": day,
+            "due_at": day + pd.Timedelta(days=14),
+            "n_drawn": [300, 300],
+            "n_reviewed": [120, 300],
+            "n_open": [180, 0],
+            "response": [0.4, 1.0],
+            "state": ["overdue", "complete"],
+        }
+    )
+
+
+def remedy_frame(account="a17"):
+    """A penalty to revoke, one that needs a check, and a label to correct."""
+    kinds = ["reverse", "revoke_penalty", "revoke_penalty", "relabel"]
+    return pd.DataFrame(
+        {
+            "kind": kinds,
+            "decision_id": ["d1", "d1", "d2", "d3"],
+            "account_id": account,
+            "policy_id": "spam",
+            "evidence": "1 of 1 counting reviews flag it.",
+            "status": ["planned", "planned", "review", "planned"],
+        }
+    )
+
+
+def policy_market_frame(policies, markets):
+    """Error rates by policy and market; some with too few reviews."""
+    rows = []
+    for i, policy in enumerate(policies):
+        for j, market in enumerate(markets):
+            row = rate_row(
+                "error_rate", 0.02 + 0.01 * ((i + j) % 7), 200, 4000, None, (i * j) % 5 == 4
+            )
+            rows.append({"policy_id": policy, "market": market, **row})
+    return pd.DataFrame(rows)
+
+
+def effect_frame(policy_id="spam"):
+    """One change that helped, and one that nobody can judge yet."""
+    day = pd.Timestamp("2025-03-01", tz="UTC")
+    row = {
+        "proposal_id": "P-1",
+        "policy_id": policy_id,
+        "measure": "error_rate",
+        "effective_from": day,
+        "until": day + pd.Timedelta(days=40),
+        "n_before": 300,
+        "n_after": 240,
+        "before": 0.2,
+        "after": 0.09,
+        "without": 0.19,
+        "estimate": -0.1,
+        "all_low": -0.16,
+        "all_high": -0.03,
+        "verdict": "improved",
+    }
+    unknown = dict.fromkeys(
+        ("before", "after", "without", "estimate", "all_low", "all_high"), np.nan
+    )
+    return pd.DataFrame([row, {**row, **unknown, "proposal_id": "P-2", "verdict": "unknown"}])
+
+
+def answers():
+    """The parts that answer single questions."""
+    ids = [p[0] for p in POLICIES]
+    return {
+        "training_needs": training_frame(policies=ids[:2]),
+        "label_mixups": mixup_frame(),
+        "review_work": work_frame(),
+        "audit_draws": draw_frame(),
+        "policy_markets": policy_market_frame(ids[:6], MARKETS[:5]),
+        "remedies": remedy_frame(),
+        "effects": effect_frame(ids[0]),
+    }
+
+
 def trend_frame():
     """Nine months, one of them with too few reviews."""
     months = pd.date_range("2024-08-01", periods=9, freq="MS", tz="UTC")
@@ -530,7 +683,7 @@ def full_content(ids=None, **changes):
             change_high=lambda d: 0.9 * d["share"],
         ),
     }
-    return build_content(**{**parts, **changes})
+    return build_content(**{**answers(), **parts, **changes})
 
 
 @pytest.fixture(name="build")

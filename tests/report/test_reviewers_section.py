@@ -175,7 +175,7 @@ def test_without_overlap_no_figure_of_agreement_is_shown(build, make):
 
 def test_every_table_of_the_section_has_its_caption_and_scopes(build):
     html = section(render_report(build()))
-    assert html.count("<table") == html.count("<caption") == 3
+    assert html.count("<table") == html.count("<caption") == 4
     assert all("scope=" in head for head in re.findall(r"<th\b[^>]*>", html))
 
 

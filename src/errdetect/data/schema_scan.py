@@ -31,7 +31,7 @@ from errdetect.data.number_formats import (
     NumberFormat,
 )
 from errdetect.data.sources import SourceFile
-from errdetect.data.table_mapping import check_mapped_columns
+from errdetect.data.table_mapping import needs_mapping
 from errdetect.data.type_coercion import (
     dictionary_value_type,
     is_text_type,
@@ -181,7 +181,7 @@ def scan_files(
         If required columns are missing (all are named at once), the mapping does not fit, or
         there are no rows.
     """
-    _check_own_mapping(files)
+    files = _resolve_own_mapping(files)
     roles = _ColumnRoles(schema, columns, features=features)
     most = 1 if head_only else None
     facts = [_scan_file(file, roles, batch_rows, most) for file in files]
@@ -221,19 +221,20 @@ def scan_files(
     )
 
 
-def _check_own_mapping(files: Sequence[SourceFile]) -> None:
-    """Refuse a mapping of the table's own that names columns which no file has."""
+def _resolve_own_mapping(files: Sequence[SourceFile]) -> Sequence[SourceFile]:
+    """Refuse a mapping that names columns which no file has; files with our names are read as they are."""
     mapping = files[0].mapping
     if mapping is None or not mapping.columns or mapping.preset is not None:
-        return
+        return files
     found: dict[str, None] = {}
     for file in files:
         plain = replace(file, mapping=_reading_only(file))
         batch = next(iter(read_batches(plain, batch_rows=_HEAD_ROWS)), None)
         found |= dict.fromkeys([] if batch is None else batch.table.column_names)
     shown = files[0].shown + (f" and {len(files) - 1:,} more" if len(files) > 1 else "")
-    if found:
-        check_mapped_columns(mapping, files[0].table, list(found), shown)
+    if not found or needs_mapping(mapping, files[0].table, list(found), shown):
+        return files
+    return [replace(file, mapping=_reading_only(file) or FileSource(path="")) for file in files]
 
 
 def _reading_only(file: SourceFile) -> FileSource | None:
@@ -317,7 +318,7 @@ def _scan_file(
     facts = _FileScan()
     wanted = None
     typed = file.format in ("parquet", "jsonl", "database")
-    if file.format == "parquet" and file.mapping is None:
+    if file.format == "parquet" and (file.mapping is None or not file.mapping.converts):
         wanted = _scan_parquet_footer(file, roles, facts)
     batches = read_batches(file, batch_rows=batch_rows, columns=wanted)
     for batch in itertools.islice(batches, most):

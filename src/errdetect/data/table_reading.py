@@ -461,17 +461,28 @@ def _clean_and_require(
 ) -> Iterator[CleanBatch]:
     """Clean batch by batch; at the end refuse a table without any usable row."""
     kept, reasons, words = 0, Counter[str](), Counter[str]()
+    strange: dict[str, Counter[str]] = {c.name: Counter() for c in survey.columns if c.choices}
     for batch in clean_batches(survey, batch_rows=batch_rows, meanings=meanings):
         kept += batch.table.num_rows
         if not kept:
             reasons.update(count_reasons(batch.rejects.to_pandas()))
             words.update(batch.unknown_actions)
+            for name, counts in strange.items():
+                counts.update(batch.rejected[name].drop_null().to_pylist())
         yield batch
     if not kept:
         where = ", ".join(file.shown for file in survey.files)
         common = reasons.most_common(3)
         top = "; ".join(f"{reason} ({_format_count('{n} rows', n)})" for reason, n in common)
         more = f"\n{unknown_actions_hint(words)}" if words else ""
+        choices = {c.name: c.choices for c in survey.columns}
+        for name, counts in strange.items():
+            odd = [
+                f"{word[:40]!r} ({n:,})"
+                for word, n in counts.most_common(10)
+                if word not in choices[name]
+            ]
+            more += f" Words of {name}: {', '.join(odd)}." if odd else ""
         raise DataError(
             f"{where} must hold at least one usable row, got none. Reasons: {top}.{more}"
         )

@@ -10,6 +10,7 @@ import pandas as pd
 from scipy.special import expit, stdtrit
 
 from errdetect.model.evaluation import MIN_EACH, RANDOM, HeldOut, recall_name
+from errdetect.stats.effective_size import effective_size
 from errdetect.stats.group_sums import sum_by_group
 from errdetect.stats.log_odds import clipped_logit
 from errdetect.stats.ranking_metrics import (
@@ -52,7 +53,8 @@ class GateRules:
     Parameters
     ----------
     min_errors
-        With fewer held-out errors, or fewer correct decisions, the answer is `unknown`.
+        With fewer held-out errors, or fewer correct decisions, the answer is `unknown`; also where their weights
+        are so unequal that they tell no more than fewer would (effective sample size), and no limit decides.
     budget
         Share of the decisions that is reviewed, at which recall is compared.
     margin
@@ -237,7 +239,7 @@ def apply_gate(
             sample, p = sample.take(now.unseen), p[now.unseen]
             compared = {CHAMPION: now.p[now.unseen]}
     checks += _check_groups(sample, p, compared)
-    return _conclude(checks)
+    return _allow_for_weights(_conclude(checks), held, rules)
 
 
 def compare_with_champion(
@@ -429,6 +431,20 @@ def _too_few(sample: "_Sample", rules: GateRules) -> GateResult:
         f"at least {rules.min_errors} of each are needed. Review more decisions"
     )
     return GateResult("unknown", why)
+
+
+def _allow_for_weights(result: GateResult, held: HeldOut, rules: GateRules) -> GateResult:
+    """Answer `unknown` where a model failed only because a few errors of great weight decide everything."""
+    failed = [check for check in result.checks if check.passed is False]
+    y, weight = held.examples.error, held.weight
+    told = round(min(effective_size(weight * y), effective_size(weight * (1 - y))))
+    if not failed or told >= rules.min_errors or any(check.high < 0 for check in failed):
+        return result
+    why = (
+        f"weights are so unequal that the held-out errors tell no more than {told} of equal weight, and at least "
+        f"{rules.min_errors} are needed. Review more decisions, with less unequal inclusion probabilities"
+    )
+    return replace(result, answer="unknown", why=f"{result.why}; {why}")
 
 
 def _conclude(checks: list[GateCheck]) -> GateResult:

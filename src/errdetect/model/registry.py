@@ -36,6 +36,13 @@ _FOLDER = "bundle"
 _VERSIONS = "SELECT version, source FROM model_versions WHERE name = ?"
 _ALIASES = "SELECT alias, version FROM registered_model_aliases WHERE name = ?"
 _TAGS = "SELECT key, value FROM registered_model_tags WHERE name = ? AND key LIKE ? ORDER BY key"
+#: The gate's answer to the latest training, by the experiment's name in this folder or in one it moved from.
+_GATES = """
+SELECT tags.key, tags.value FROM tags WHERE tags.key IN ('gate', 'gate_why') AND tags.run_uuid = (
+    SELECT runs.run_uuid FROM runs JOIN experiments USING (experiment_id) JOIN tags USING (run_uuid)
+    WHERE (experiments.name = ? OR substr(experiments.name, 1, length(?)) = ?) AND tags.key = 'gate'
+    ORDER BY runs.start_time DESC, runs.rowid DESC LIMIT 1)
+"""
 _CHANGE = "champion_"  # key of the tags with the champions' history, before their number
 _LONGEST = 4000  # characters of a tag, which MLflow cuts
 
@@ -220,10 +227,39 @@ class ModelRegistry:
             got = f"none of '{self.name}' in '{self.folder}' (registered versions: {versions})"
             do = "Run `errdetect promote` with this config to name one."
             raise ModelError(error_message("The registry", "have a champion", got, do))
+        raise ModelError(self._no_model_text(version))
+
+    def _no_model_text(self, version: str | None) -> str:
+        """Say that there is no model, and why the gate let none in if one was trained."""
         which = "" if version is None else f" of version {version}"
         got = f"none named '{self.name}'{which} in '{self.folder}'"
-        do = "Run `errdetect train` with this config first."
-        raise ModelError(error_message("The registry", "hold a trained model", got, do))
+        gate = {} if version is not None else self._latest_gate()
+        if gate.get("gate") not in ("rejected", "unknown"):
+            do = "Run `errdetect train` with this config first."
+            return error_message("The registry", "hold a trained model", got, do)
+        if gate["gate"] == "rejected":
+            answer = "the latest training's model was rejected by the gate"
+        else:
+            answer = "the gate could not tell whether the latest training's model is good enough"
+        why = gate.get("gate_why", "no reason recorded").rstrip(".")
+        do = (
+            "Until a model passes, review by margin or by an audit (`errdetect plan-audit` needs no model). Then "
+            "train again: with more reviewed decisions, or with columns that tell more about errors."
+        )
+        return error_message(
+            "The registry", "hold a model that passed the gate", f"{got}: {answer} ({why})", do
+        )
+
+    def _latest_gate(self) -> dict[str, str]:
+        """Return the gate's answer and reason of the latest training; empty where there was none."""
+        place, moved = self.folder / "mlflow.db", f"{self.name} in "
+        if not place.is_file():
+            return {}
+        with refuse_damaged(self.folder):
+            uri = f"{place.resolve().as_uri()}?mode=ro"
+            with closing(sqlite3.connect(uri, uri=True, timeout=60)) as database:
+                rows = database.execute(_GATES, (self.name, moved, moved)).fetchall()
+        return {str(key): str(value) for key, value in rows}
 
     def find(self, version: str | None = None) -> tuple[ModelBundle, str] | None:
         """Return the same as `load`, or None where there is no champion, or no such version.

@@ -29,10 +29,13 @@ __all__ = [
     "ActionItem",
     "Case",
     "Reason",
+    "Remedies",
+    "Remedy",
     "TargetStep",
     "WhitelistAccount",
     "read_accounts",
     "read_cases",
+    "read_remedies",
     "read_steps",
     "top_action_items",
 ]
@@ -125,6 +128,92 @@ def _read_account(row: Mapping[str, Any], policies: Mapping[str, Policy]) -> Whi
         rate=format_rate(read_estimate(row, "wrongful_rate", "low", "high")),
         n=format_count(round(finite_or_none(row["n"]) or 0)),
         evidence=clean_text(evidence, 300) if evidence else "",
+    )
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """A penalty to revoke, as text."""
+
+    account: str
+    decision: str
+    policy: str
+    evidence: str
+    status: str
+
+
+@dataclass(frozen=True)
+class Remedies:
+    """What reviews say should be reversed or corrected: a line for each kind, and the penalties to revoke."""
+
+    lines: tuple[str, ...]
+    rows: tuple[Remedy, ...]
+
+
+_REMEDY_COLUMNS = ("kind", "decision_id", "account_id", "policy_id", "evidence", "status")
+_REMEDY_WORDS = {
+    "reverse": ("action to reverse", "actions to reverse"),
+    "revoke_penalty": ("penalty to revoke", "penalties to revoke"),
+    "relabel": ("label to correct", "labels to correct"),
+}
+_PLANNED = "planned"
+
+
+def read_remedies(frame: pd.DataFrame | None, policies: Mapping[str, Policy]) -> Remedies | None:
+    """Read the direct remedies.
+
+    Parameters
+    ----------
+    frame
+        The remedies of `ReportContent`; or None.
+    policies
+        The catalogue.
+
+    Returns
+    -------
+    Remedies or None
+        None where nothing needs a remedy. Planned steps come before those that need a check.
+
+    Raises
+    ------
+    DataError
+        Where a column is missing.
+
+    Examples
+    --------
+    >>> read_remedies(None, {}) is None
+    True
+    """
+    if frame is None or not has_rows(frame):
+        return None
+    require_columns(frame, _REMEDY_COLUMNS, "remedies")
+    rows = to_records(frame)
+    lines = []
+    for kind, (one, many) in _REMEDY_WORDS.items():
+        own = [row for row in rows if row["kind"] == kind]
+        check = sum(row["status"] != _PLANNED for row in own)
+        more = f", {format_count(check)} of them only after a check" if check else ""
+        if own:
+            lines.append(f"{count_with_noun(len(own), one, many)}{more}.")
+    penalties = sorted(
+        (row for row in rows if row["kind"] == "revoke_penalty"),
+        key=lambda row: (
+            row["status"] != _PLANNED,
+            str(row["account_id"]),
+            str(row["decision_id"]),
+        ),
+    )
+    return Remedies(tuple(lines), tuple(_read_remedy(row, policies) for row in penalties))
+
+
+def _read_remedy(row: Mapping[str, Any], policies: Mapping[str, Policy]) -> Remedy:
+    policy = policies.get(str(row["policy_id"]))
+    return Remedy(
+        account=clean_text(row["account_id"], 60),
+        decision=clean_text(row["decision_id"], 60),
+        policy=clean_text(policy.name if policy else row["policy_id"]),
+        evidence=clean_text(row["evidence"], 300),
+        status="planned" if row["status"] == _PLANNED else "check first",
     )
 
 

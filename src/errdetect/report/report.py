@@ -19,11 +19,14 @@ from errdetect.report.action_items import (
     SHOWN_CASES,
     read_accounts,
     read_cases,
+    read_remedies,
     read_steps,
     top_action_items,
 )
 from errdetect.report.breakdown_section import SHOWN, build_breakdowns
 from errdetect.report.drivers_section import driver_rows, read_drivers
+from errdetect.report.effects_section import read_effects
+from errdetect.report.heatmap import build_heatmap
 from errdetect.report.model_section import ranked_groups, read_ranking, read_reliability
 from errdetect.report.page_blocks import share_columns
 from errdetect.report.policy_page import (
@@ -35,10 +38,12 @@ from errdetect.report.policy_page import (
 )
 from errdetect.report.policy_tables import STATUS_WORDS, Target, read_targets
 from errdetect.report.report_content import ReportContent, report_tables
-from errdetect.report.reported_rates import ReportedRate
+from errdetect.report.reported_rates import IntervalEstimate, ReportedRate
 from errdetect.report.reviewers_section import read_reviewers
 from errdetect.report.summary_section import build_summary, overall_rates
+from errdetect.report.training_section import read_mixups, read_training
 from errdetect.report.trend_section import build_trends, latest_changes
+from errdetect.report.work_section import read_work
 from errdetect.schemas import AUDIT
 
 __all__ = ["ReportContent", "render_report", "report_tables"]
@@ -54,7 +59,7 @@ _LIMITS = (
 )
 _COMPACT = {"ensure_ascii": False, "separators": (",", ":"), "allow_nan": False}
 _SHOWN_POLICIES, _MOST_PICTURES = 25, 3
-_MAY_MISS = ("findings", "targets", "proposals")
+_MAY_MISS = ("findings", "targets", "proposals", "training", "mixups")
 
 
 def render_report(content: ReportContent) -> str:
@@ -137,6 +142,10 @@ def _overall_sections(
             names=names,
             notes=content.reviewer_notes,
         ),
+        "training": read_training(content.training_needs, names),
+        "mixups": read_mixups(content.label_mixups, names),
+        "work": read_work(content.review_work, content.audit_draws, content.label_states),
+        "heatmap": build_heatmap(content.policy_markets, names, _overall_error(whole)),
         "pictures": [
             (
                 words.clean_text(p.title, 200),
@@ -147,6 +156,8 @@ def _overall_sections(
         ],
         "aims": read_targets(content.targets),
         "status_words": STATUS_WORDS,
+        "remedies": read_remedies(content.remedies, content.policies),
+        "effects": read_effects(content.effects, names),
         "accounts": read_accounts(content.whitelist, content.policies),
         "missing": {
             part: words.clean_text(why, 400) if (why := content.reasons_missing.get(part)) else ""
@@ -160,6 +171,11 @@ def _overall_sections(
         "facts": _model_facts(content.model or {}),
         "intake": [] if content.intake is None else to_records(content.intake),
     }
+
+
+def _overall_error(whole: Mapping[str, ReportedRate]) -> IntervalEstimate | None:
+    rate = whole.get("error_rate")
+    return rate.said if rate else None
 
 
 def _policy_sections(

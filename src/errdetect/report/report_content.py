@@ -71,6 +71,8 @@ class ReportContent:
     reliability, reliability_by
         Predicted and observed share of errors on those decisions: `predicted`, `observed`, `low`, `high`, `n`; and the
         same by segment, with `column`, `value` and `differs` (beyond chance).
+    reliability_level
+        One sentence: that these are at the trained level, and at which one scores stand now.
     segments
         Ranking quality by group: `segment` (a column; `all` for the whole; `reviewers` for
         whether they agreed), `level`, `value`, `low`, `high` (share of the pairs of one wrong and
@@ -95,6 +97,16 @@ class ReportContent:
     deviating
         A sentence on each reviewer (under a pseudonym) or site whose verdicts depart from the
         others'.
+    training_needs
+        Mistakes by site and policy against the other sites; see `find_training_needs`.
+    label_mixups
+        Policies cited where another is correct; see `find_label_mixups`.
+    review_work
+        Reviews by week and site; see `weekly_reviews`.
+    audit_draws
+        How much of each recorded draw is reviewed; see `draw_progress`.
+    policy_markets
+        The error rates by `policy_id` and `market`, in the columns of `errdetect.schemas.ESTIMATES`.
     volumes
         Counts of each policy: `policy_id`, `n_decisions` and, where
         known, `n_enforced`, `n_reviews` (reviewed decisions), `n_overturned`.
@@ -134,6 +146,8 @@ class ReportContent:
     whitelist
         Accounts that the remediation plan whitelists, by the same rule: `account_id`, `policy_id`, `n`,
         `wrongful_rate`, `low`, `high`, `evidence`.
+    remedies
+        What reviews say should be reversed or corrected, as `schemas.PLAN`; see `direct_remedies`.
     pictures
         Pictures of reasons associated with errors; the page holds the first three.
     reasons_missing
@@ -167,6 +181,7 @@ class ReportContent:
     evaluated_on: str = ""
     reliability: pd.DataFrame | None = None
     reliability_by: pd.DataFrame | None = None
+    reliability_level: str = ""
     segments: pd.DataFrame | None = None
     trend: pd.DataFrame | None = None
     label_states: Mapping[str, int] = field(default_factory=dict)
@@ -175,6 +190,11 @@ class ReportContent:
     inspection: pd.DataFrame | None = None
     reviewer_notes: Sequence[str] = ()
     deviating: Sequence[str] = ()
+    training_needs: pd.DataFrame | None = None
+    label_mixups: pd.DataFrame | None = None
+    review_work: pd.DataFrame | None = None
+    audit_draws: pd.DataFrame | None = None
+    policy_markets: pd.DataFrame | None = None
     volumes: pd.DataFrame | None = None
     trend_by: pd.DataFrame | None = None
     slices: pd.DataFrame | None = None
@@ -187,6 +207,7 @@ class ReportContent:
     plan: pd.DataFrame | None = None
     effects: pd.DataFrame | None = None
     whitelist: pd.DataFrame | None = None
+    remedies: pd.DataFrame | None = None
     pictures: Sequence[Picture] = ()
     reasons_missing: Mapping[str, str] = field(default_factory=dict)
     notes: Sequence[str] = ()
@@ -198,7 +219,8 @@ _TABLES = (
     *("drivers", "queue_head", "evaluation", "reliability", "reliability_by", "segments"),
     *("trend", "trend_by", "volumes", "reviewers", "agreement", "inspection"),
     *("slices", "thresholds", "findings", "cases", "briefs", "proposals"),
-    *("effects", "targets", "plan", "whitelist", "intake"),
+    *("effects", "targets", "plan", "whitelist", "remedies", "intake"),
+    *("training_needs", "label_mixups", "review_work", "audit_draws", "policy_markets"),
 )
 
 

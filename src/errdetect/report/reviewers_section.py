@@ -20,6 +20,7 @@ from errdetect.changes.text_formatting import (
     require_columns,
     to_records,
 )
+from errdetect.report.charts import Axis, IntervalStrip, choose_axis, interval_strip
 from errdetect.report.reported_rates import IntervalEstimate
 from errdetect.reviewers.acceptance_sampling import TIGHTENED
 from errdetect.reviewers.identifiability import DAWID_SKENE, GOLDEN_AND_EXPERTS, GOLDEN_ONLY
@@ -118,12 +119,15 @@ class SiteSummary:
         What it takes to estimate both rates within two points.
     plan
         How much of its latest week to check; empty where it did not review.
+    strips
+        Places of its missed violations and of its wrongful calls on the section's axis.
     """
 
     card: Scorecard
     sentences: tuple[str, ...]
     needed: str
     plan: str
+    strips: tuple[IntervalStrip, IntervalStrip]
 
 
 @dataclass(frozen=True)
@@ -163,6 +167,8 @@ class Reviewers:
         `n_silent` instead.
     n_silent
         Reviewers without any figure.
+    axis
+        The axis of the sites' plots.
     basis
         Where the rates come from; empty where there are none.
     agree, policies
@@ -178,6 +184,7 @@ class Reviewers:
     sites: tuple[SiteSummary, ...]
     people: tuple[Scorecard, ...]
     n_silent: int
+    axis: Axis
     basis: str
     agree: Agreement | None
     policies: tuple[Agreement, ...]
@@ -232,16 +239,18 @@ def read_reviewers(
     sites = [key for key in found if key[1] is None]
     people = [_build_card(key, found[key]) for key in found if key[1] is not None]
     left = [site for site in by_site if (site, None) not in found]
+    axis = _choose_axis([_build_card(key, found[key]) for key in sites])
     accords = [
         _read_agreement(row, names) for row in _read_rows(agreement, _AGREEMENT, "agreement")
     ]
     return Reviewers(
         sites=tuple(
-            _site_card(key, found.get(key, {}), by_site.get(str(key[0])))
+            _site_card(key, found.get(key, {}), by_site.get(str(key[0])), axis)
             for key in sorted([*sites, *((site, None) for site in left)], key=_card_sort_key)
         ),
         people=tuple(sorted((p for p in people if not p.unsaid), key=_name_sort_key)),
         n_silent=sum(p.unsaid for p in people),
+        axis=axis,
         basis=_basis_sentence(cards),
         agree=next((a for a in accords if a.key == ""), None),
         policies=tuple(sorted((a for a in accords if a.key), key=_agreement_sort_key)),
@@ -308,7 +317,15 @@ def _read_cell(row: Mapping[str, Any] | None, unit: str = "share") -> CardRate:
     return CardRate(IntervalEstimate(value, low, high), n, "", unit)
 
 
-def _site_card(key: _Key, measures: _Measures, plan: Mapping[str, Any] | None) -> SiteSummary:
+def _choose_axis(cards: Sequence[Scorecard]) -> Axis:
+    """Choose one axis for both mistakes of all sites."""
+    rates = [rate.said for card in cards for rate in (card.missed, card.wrongful)]
+    return choose_axis([said.high for said in rates if said])
+
+
+def _site_card(
+    key: _Key, measures: _Measures, plan: Mapping[str, Any] | None, axis: Axis
+) -> SiteSummary:
     card = _build_card(key, measures)
     sentences = (
         (_missed_violations_sentence(card.missed), _false_positives_sentence(card.wrongful))
@@ -316,7 +333,11 @@ def _site_card(key: _Key, measures: _Measures, plan: Mapping[str, Any] | None) -
         else ()
     )
     return SiteSummary(
-        card, sentences, _golden_items_sentence(measures), _acceptance_sentence(plan)
+        card,
+        sentences,
+        _golden_items_sentence(measures),
+        _acceptance_sentence(plan),
+        (interval_strip(axis, card.missed.said), interval_strip(axis, card.wrongful.said)),
     )
 
 

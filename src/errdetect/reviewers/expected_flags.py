@@ -11,7 +11,7 @@ from errdetect.labels.review_history import to_datetime64
 from errdetect.schemas import GOLDEN
 from errdetect.stats.group_sums import sum_by_group
 
-__all__ = ["ExpectedFlags", "Votes", "fit_expected_flags", "read_votes"]
+__all__ = ["ExpectedFlags", "UnitModel", "Votes", "fit_expected_flags", "read_votes"]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -183,7 +183,7 @@ def fit_expected_flags(votes: Votes, sound: Floats) -> ExpectedFlags:
     truth = np.full(n_units, np.nan)
     known = ~np.isnan(votes.truth)
     truth[votes.unit[known]] = votes.truth[known]
-    model = _UnitModel.start(votes, first, trust, sound)
+    model = UnitModel.start(votes, first, trust, sound)
     found, false_positive = _FOUND, _FALSE_POSITIVE
     before = np.full(n_units, np.inf)
     for _ in range(_ROUNDS):
@@ -233,7 +233,7 @@ def _rates(
 
 
 @dataclass
-class _UnitModel:
+class UnitModel:
     """Log-odds of an error of each unit: slope, constant and group effects."""
 
     score: Floats
@@ -244,7 +244,20 @@ class _UnitModel:
     effects: list[Floats]
 
     @classmethod
-    def start(cls, votes: Votes, first: Ints, trust: Floats, sound: Floats) -> "_UnitModel":
+    def start(cls, votes: Votes, first: Ints, trust: Floats, sound: Floats) -> "UnitModel":
+        """Return the model before the first step.
+
+        Parameters
+        ----------
+        votes
+            The votes.
+        first
+            A vote of each unit, shape (n_units,).
+        trust
+            Weight of each unit, shape (n_units,).
+        sound
+            Weight of each vote, shape (n_votes,).
+        """
         groups = votes.groups[:, first]
         live = ~votes.golden
         rate = float(np.average(votes.flags[live], weights=sound[live])) if live.any() else 0.1

@@ -22,14 +22,18 @@ from errdetect.errors import ContradictionError, DataError, ModelError, Refusal
 from errdetect.estimation.error_rates import RateEstimates
 from errdetect.features.point_in_time_features import PointInTimeFeatures
 from errdetect.findings.findings import Findings, find_findings, no_findings
+from errdetect.findings.label_mixups import find_label_mixups
+from errdetect.labels.review_progress import draw_progress, weekly_reviews
 from errdetect.model.bundle import ModelBundle
 from errdetect.model.evaluation import MODEL
 from errdetect.model.registry import ModelRegistry
 from errdetect.queue.review_value import error_kinds, expected_harm
 from errdetect.queue.selection import RANKED, budget_count
+from errdetect.remediation.remediation_plan import direct_remedies
 from errdetect.report.report import ReportContent, render_report, report_tables
 from errdetect.report.report_content import Picture as Shown
 from errdetect.reviewers.deviations import Deviations
+from errdetect.reviewers.training_needs import find_training_needs
 from errdetect.schemas import AUDIT, FINDINGS, INTAKE, SLICES, THRESHOLDS, WHITELIST
 from errdetect.snapshot import Snapshot
 from errdetect.workflows.control_variate import (
@@ -38,6 +42,7 @@ from errdetect.workflows.control_variate import (
     queue_sample,
     refuse_broken_design,
 )
+from errdetect.workflows.current_levels import follow_log
 from errdetect.workflows.decision_explainer import (
     Explainer,
     Picture,
@@ -65,6 +70,7 @@ from errdetect.workflows.reviewer_quality import (
     check_reviewers,
     deviation_cards,
     deviation_notes,
+    one_reviewer_sites,
     reviewer_quality,
 )
 from errdetect.workflows.run_description import champion_version, describe_run
@@ -81,6 +87,7 @@ __all__ = [
     "report",
     "report_sample",
     "review_parts",
+    "training_parts",
     "unreviewed_parts",
 ]
 
@@ -153,6 +160,8 @@ def find_error_slices(
 _MONTHS_FROM = 84  # days from which a trend is monthly instead of weekly
 #: Columns to group by that the report adds: the month or week, and the half of the log's time.
 PERIOD, HALF = "period_start", "half_start"
+#: The two columns whose combinations the report shows.
+_MARKETS = ("policy_id", "market")
 
 
 def review_parts(config: Config, snapshot: Snapshot) -> dict[str, Any]:
@@ -165,7 +174,39 @@ def review_parts(config: Config, snapshot: Snapshot) -> dict[str, Any]:
         "agreement": quality.agreement,
         "inspection": quality.inspection,
         "reviewer_notes": quality.notes,
+        "review_work": weekly_reviews(
+            snapshot.decisions, snapshot.review_history, as_of=snapshot.moment
+        ),
+        "audit_draws": draw_progress(
+            snapshot.draws, snapshot.review_history, as_of=snapshot.moment
+        ),
     }
+
+
+def training_parts(
+    config: Config, snapshot: Snapshot, p_error: "pd.Series[float] | None"
+) -> dict[str, Any]:
+    """Return which site misreads which policy, and which policies the machine mixes up.
+
+    Parameters
+    ----------
+    config
+        From `load_config`.
+    snapshot
+        Decisions and reviews.
+    p_error
+        Cross-fitted P(error) by decision_id; None for none.
+    """
+    known = None if p_error is None else p_error.reindex(snapshot.decisions["decision_id"])
+    needs = find_training_needs(
+        snapshot.verdicts,
+        snapshot.decisions,
+        None if known is None else np.asarray(known, np.float64),
+        minimum=config.report.min_group,
+    )
+    alone = needs["site"].isin(one_reviewer_sites(snapshot)).to_numpy(bool)
+    mixups = find_label_mixups(snapshot, minimum=config.report.min_group)
+    return {"training_needs": needs[~alone].reset_index(drop=True), "label_mixups": mixups}
 
 
 def deviation_parts(
@@ -217,6 +258,8 @@ def estimate_report_rates(
         {PERIOD: starts, HALF: _half_period_starts(decisions["decided_at"])}
     )
     wanted = [*known, [PERIOD], ["policy_id", HALF], *(list(columns) for columns in more)]
+    if all([name] in known for name in _MARKETS):
+        wanted.append(list(_MARKETS))
     each = {tuple(columns): columns for columns in wanted}
     return dated.rates(*each.values())
 
@@ -238,11 +281,14 @@ def rate_tables(
         if (name,) in found.by_group:
             estimates[name] = found.by_group[(name,)]
     halves = found.by_group[("policy_id", HALF)]
-    return {
+    tables: dict[str, pd.DataFrame | dict[str, pd.DataFrame]] = {
         "estimates": estimates,
         "trend": found.by_group[(PERIOD,)],
         "trend_by": halves.rename(columns={HALF: PERIOD}),
     }
+    if _MARKETS in found.by_group:
+        tables["policy_markets"] = found.by_group[_MARKETS]
+    return tables
 
 
 def _period_starts(moments: pd.Series, period: str) -> pd.Series:
@@ -429,10 +475,11 @@ def report(
     snapshot = loaded.snapshot
     decisions = snapshot.decisions
     now = generated_at or datetime.now(UTC)
+    name = dataset_name(config.data_paths(config.data.decisions)[0])
     content: dict[str, Any] = {
-        "title": config.report.title or "Policy report",
+        "title": config.report.title or f"Policy report: {name}",
         "generated_at": now,
-        "data_name": dataset_name(config.data_paths(config.data.decisions)[0]),
+        "data_name": name,
         "period": (decisions["decided_at"].min(), decisions["decided_at"].max()),
         "n_decisions": len(decisions),
         "policies": snapshot.policies,
@@ -452,8 +499,14 @@ def report(
         notes.append(str(error))
     else:
         progress("scoring unreviewed decisions")
+        content |= model_facts(bundle, version)
+        if config.score.follow_levels:  # as `score` does
+            current = follow_log(bundle, snapshot)
+            bundle = current.bundle
+            notes += current.notes
+            content["reliability_level"] = current.sentence()
         unseen, pictures = unreviewed_parts(config, snapshot, bundle, now)
-        content |= {**model_facts(bundle, version), **unseen}
+        content |= unseen
         content["pictures"] = [Shown(p.title, p.alt, p.png) for p in pictures]
     recorded = level is not None or bool(briefs)
     if recorded and (problem := ledger_problem(config)):
@@ -491,6 +544,9 @@ def _review_sections(
     progress("measuring reviewers")
     content = review_parts(config, snapshot)
     content["whitelist"] = planned_whitelist(config, snapshot)
+    content["remedies"] = direct_remedies(
+        snapshot.decided, min_p_error=config.remediation.min_p_error
+    )
     notes: list[str] = []
     estimates: RateEstimates | None = None
     briefs: tuple[Brief, ...] = ()
@@ -504,6 +560,7 @@ def _review_sections(
             notes += sample.notes
             content |= deviation_parts(config, content, sample.deviations)
         known = None if sample is None else sample.p_error
+        content |= training_parts(config, snapshot, known)
         level = discovery_level(config, snapshot)
         found = find_error_slices(config, snapshot, level=level, p_error=known, progress=progress)
         if found.searched:

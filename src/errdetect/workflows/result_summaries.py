@@ -138,6 +138,8 @@ def _validate_lines(result: "ValidateResult") -> list[str]:
     for f in result.findings:
         shown = f" For example: {', '.join(f.examples)}." if f.examples else ""
         lines.append(f"{f.severity:7} {f.code}  {f.message}{shown}")
+        if f.advice and f.severity != "info":
+            lines.append(f"              Write: {f.advice}")
     errors = sum(f.severity == "error" for f in result.findings)
     warnings = sum(f.severity == "warning" for f in result.findings)
     verdict = "can be used" if result.usable else "needs fixing"

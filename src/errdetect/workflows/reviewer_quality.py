@@ -48,6 +48,7 @@ __all__ = [
     "deviation_cards",
     "deviation_notes",
     "note_leaning_rates",
+    "one_reviewer_sites",
     "read_salt",
     "reviewer_deviations",
     "reviewer_quality",
@@ -244,6 +245,13 @@ def _list_reviewers(reviews: pd.DataFrame) -> pd.DataFrame:
     """List who reviewed at which site, without experts: one row each, unnamed ones too."""
     own = reviews["source"] != ADJUDICATION
     return reviews.loc[own, ["site", "reviewer_id"]].drop_duplicates()
+
+
+def one_reviewer_sites(snapshot: Snapshot) -> list[str]:
+    """Return the sites with a single named reviewer: a figure of the site would be that person's."""
+    people = _list_reviewers(snapshot.current_reviews).dropna(subset=["site"])
+    n_people = people.groupby("site")["reviewer_id"].size()
+    return sorted(n_people[n_people == 1].index)
 
 
 def _reviewer_notes(people: pd.DataFrame) -> list[str]:

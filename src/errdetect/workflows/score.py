@@ -16,10 +16,12 @@ import pyarrow as pa
 
 from errdetect.config import Config
 from errdetect.data.atomic_writing import ParquetSink, stage_outputs, write_parquet
+from errdetect.data.file_readers import are_empty
 from errdetect.data.id_lookup import IdSet, release_memory
 from errdetect.data.policy_catalogue import read_policies
 from errdetect.data.provenance import Provenance
 from errdetect.data.renamed_columns import add_old_columns, schema_with_old_names
+from errdetect.data.sources import find_files
 from errdetect.features.point_in_time_features import PointInTimeFeatures
 from errdetect.labels.intake_account import Intake
 from errdetect.ledger.run_records import ScoringRun
@@ -57,6 +59,7 @@ __all__ = ["ScoreResult", "score"]
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
+_EXTRA = ("rejects", "levels", "shadow_scores")
 _CHUNK = 200_000
 _EXPLAINED = 2_000  # explained together
 
@@ -155,6 +158,8 @@ def _score_in(
     progress("loading the champion")
     bundle, version = ModelRegistry(config.path(config.registry.path), config.registry.name).load()
     also = None if told["also"] is None else resolve_version(config, told["also"])
+    if are_empty(find_files(told["decisions"], mapping=config.data.mapping("decisions"))):
+        return _score_nothing(config, told, out, version)
     source, past, snapshot = _read_inputs(config, told["decisions"], folder, bundle, progress)
     budget: int | None = told["budget"]
     current = CurrentLevels(bundle)
@@ -211,6 +216,22 @@ def _score_in(
         tuple(notes),
         intake,
     )
+
+
+def _score_nothing(config: Config, told: Mapping[str, Any], out: Path, version: str) -> ScoreResult:
+    """Write empty tables for an empty batch; nothing is recorded in the ledger."""
+    now = told["scored_at"] or datetime.now(UTC)
+    origin = describe_run(
+        config, "score", told, decisions=None, reviews=None, model_version=version,
+        seed=config.queue.seed, at=now, intake=[],
+    )  # fmt: skip
+    scores, queue = (schema.empty_table().to_pandas() for schema in (SCORES, QUEUE))
+    for name in EXPLANATIONS.names:
+        if name not in queue:
+            queue[name] = None
+    files = _write_files(out, origin, scores, queue, Intake(), dict.fromkeys(_EXTRA))
+    note = "the batch holds no decision: empty tables are written, and nothing is recorded"
+    return ScoreResult(0, 0, 0, version, "", files, (note,), Intake())
 
 
 def _read_inputs(

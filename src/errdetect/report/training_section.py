@@ -1,0 +1,283 @@
+"""Which site needs which training, and which policies the machine mixes up."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from errdetect.changes.text_formatting import (
+    clean_text,
+    count_with_noun,
+    finite_or_none,
+    format_count,
+    format_interval,
+    format_percent,
+    has_rows,
+    natural_frequencies,
+    require_columns,
+    to_records,
+)
+from errdetect.findings.label_mixups import MIXUP_COLUMNS
+from errdetect.report.charts import Axis, IntervalStrip, choose_axis, interval_strip
+from errdetect.report.reported_rates import IntervalEstimate
+from errdetect.reviewers.training_needs import TRAINING_COLUMNS
+
+__all__ = ["Mixup", "MixupTable", "SiteMistake", "TrainingTable", "read_mixups", "read_training"]
+
+_MISTAKES = {
+    "missed_violation": "misses violations",
+    "wrongful_call": "calls compliant content violating",
+}
+#: What one site does, and what several do.
+_VERBS = {
+    "missed_violation": ("misses", "miss"),
+    "wrongful_call": ("calls violating", "call violating"),
+}
+_ITEMS = {"missed_violation": "violating items", "wrongful_call": "compliant items"}
+_SHOWN_IDS = 5
+
+
+@dataclass(frozen=True)
+class SiteMistake:
+    """How often a site makes one kind of mistake on one policy.
+
+    Parameters
+    ----------
+    site, policy, mistake
+        Who, where and what, as text.
+    rate
+        The rate with its interval.
+    others
+        The other sites' rate on the policy, as text.
+    strip
+        The interval's place on the axis, the other sites' rate as the reference line.
+    n
+        Items behind it, as text.
+    sentence
+        The need in one sentence; empty where the excess is not beyond chance.
+    cases
+        Ids of decisions that show the mistake.
+    """
+
+    site: str
+    policy: str
+    mistake: str
+    rate: IntervalEstimate
+    others: str
+    strip: IntervalStrip
+    n: str
+    sentence: str
+    cases: tuple[str, ...]
+
+    @property
+    def value(self) -> str:
+        """The rate as text."""
+        return format_percent(self.rate.estimate)
+
+    @property
+    def span(self) -> str:
+        """Its interval as text."""
+        return format_interval(self.rate.low, self.rate.high)
+
+
+@dataclass(frozen=True)
+class TrainingTable:
+    """Every site's mistakes by policy, the greatest sure excess first.
+
+    Parameters
+    ----------
+    axis
+        The axis of the plots.
+    needs
+        Mistakes beyond the other sites' and beyond chance.
+    rows
+        All with a figure.
+    n_silent
+        Combinations with too few items for a figure.
+    """
+
+    axis: Axis
+    needs: tuple[SiteMistake, ...]
+    rows: tuple[SiteMistake, ...]
+    n_silent: int
+
+
+def read_training(frame: pd.DataFrame | None, names: Mapping[str, str]) -> TrainingTable | None:
+    """Lay out which site needs which training.
+
+    Parameters
+    ----------
+    frame
+        From `find_training_needs`; or None.
+    names
+        policy_id -> the policy's name.
+
+    Returns
+    -------
+    TrainingTable or None
+        None where sites cannot be compared.
+
+    Raises
+    ------
+    DataError
+        Where a column is missing.
+
+    Examples
+    --------
+    >>> read_training(None, {}) is None
+    True
+    """
+    if frame is None or not has_rows(frame):
+        return None
+    require_columns(frame, TRAINING_COLUMNS, "training_needs")
+    told = [row for row in to_records(frame) if not row["suppressed"]]
+    axis = choose_axis([min(float(row["high"]), 0.6) for row in told] or [1.0])
+    rows = tuple(_read_mistake(row, names, axis) for row in told)
+    needs = tuple(row for row in rows if row.sentence)
+    return TrainingTable(axis, needs, rows, len(frame) - len(rows))
+
+
+def _read_mistake(row: Mapping[str, Any], names: Mapping[str, str], axis: Axis) -> SiteMistake:
+    measure, policy_id = str(row["measure"]), str(row["policy_id"])
+    rate = IntervalEstimate(float(row["value"]), float(row["low"]), float(row["high"]))
+    site, policy = clean_text(row["site"]), clean_text(names.get(policy_id, policy_id))
+    others = float(row["others"])
+    sentence = ""
+    if row["needed"]:
+        (value, low, high, other), base = natural_frequencies(
+            [rate.estimate, rate.low, rate.high, others]
+        )
+        one, many = _VERBS[measure]
+        sentence = (
+            f"Of {base} {_ITEMS[measure]} under {policy}, {site} {one} {value} (between {low} and {high}); "
+            f"the other sites {many} {other}."
+        )
+    return SiteMistake(
+        site=site,
+        policy=policy,
+        mistake=_MISTAKES[measure],
+        rate=rate,
+        others=format_percent(others),
+        strip=interval_strip(axis, rate, others),
+        n=format_count(int(finite_or_none(row["n"]) or 0)),
+        sentence=sentence,
+        cases=_ids(row["cases"]),
+    )
+
+
+def _ids(found: Any) -> tuple[str, ...]:
+    listed = list(found) if pd.api.types.is_list_like(found) else []
+    return tuple(clean_text(name, 60) for name in listed[:_SHOWN_IDS])
+
+
+@dataclass(frozen=True)
+class Mixup:
+    """One policy that is cited where another is correct.
+
+    Parameters
+    ----------
+    cited, correct
+        The policies' names.
+    rate, strip
+        The share of the cited policy's rightful enforcements, and its place on the axis.
+    decisions
+        About how many decisions of the log, with the interval.
+    support
+        The audited decisions behind it.
+    both_ways
+        Whether the reverse occurs, too.
+    examples
+        Ids of decisions.
+    """
+
+    cited: str
+    correct: str
+    rate: IntervalEstimate
+    strip: IntervalStrip
+    decisions: str
+    support: str
+    both_ways: bool
+    examples: tuple[str, ...]
+
+    @property
+    def value(self) -> str:
+        """The share as text."""
+        return format_percent(self.rate.estimate)
+
+    @property
+    def span(self) -> str:
+        """Its interval as text."""
+        return format_interval(self.rate.low, self.rate.high)
+
+
+@dataclass(frozen=True)
+class MixupTable:
+    """The pairs, most decisions first, with the axis of their plots."""
+
+    axis: Axis
+    rows: tuple[Mixup, ...]
+    n_silent: int
+
+    @property
+    def collide(self) -> tuple[str, ...]:
+        """Pairs that are mixed up both ways, each once."""
+        pairs: dict[frozenset[str], str] = {}
+        for row in self.rows:
+            if row.both_ways:
+                pairs.setdefault(
+                    frozenset((row.cited, row.correct)), f"{row.cited} and {row.correct}"
+                )
+        return tuple(pairs.values())
+
+
+def read_mixups(frame: pd.DataFrame | None, names: Mapping[str, str]) -> MixupTable | None:
+    """Lay out which policies the machine mixes up.
+
+    Parameters
+    ----------
+    frame
+        From `find_label_mixups`; or None.
+    names
+        policy_id -> the policy's name.
+
+    Returns
+    -------
+    MixupTable or None
+        None where no reviewer named another policy.
+
+    Raises
+    ------
+    DataError
+        Where a column is missing.
+
+    Examples
+    --------
+    >>> read_mixups(None, {}) is None
+    True
+    """
+    if frame is None or not has_rows(frame):
+        return None
+    require_columns(frame, MIXUP_COLUMNS, "label_mixups")
+    told = [row for row in to_records(frame) if not row["suppressed"]]
+    axis = choose_axis([min(float(row["high"]), 0.6) for row in told] or [1.0])
+    return MixupTable(
+        axis, tuple(_read_mixup(row, names, axis) for row in told), len(frame) - len(told)
+    )
+
+
+def _read_mixup(row: Mapping[str, Any], names: Mapping[str, str], axis: Axis) -> Mixup:
+    cited, correct = str(row["policy_id"]), str(row["correct_policy_id"])
+    rate = IntervalEstimate(float(row["share"]), float(row["low"]), float(row["high"]))
+    about = [round(float(row[f"n_decisions{end}"])) for end in ("", "_low", "_high")]
+    return Mixup(
+        cited=clean_text(names.get(cited, cited)),
+        correct=clean_text(names.get(correct, correct)),
+        rate=rate,
+        strip=interval_strip(axis, rate),
+        decisions=f"{format_count(about[0])} ({format_count(about[1])} to {format_count(about[2])})",
+        support=f"{format_count(int(row['n_mixed']))} of "
+        f"{count_with_noun(int(row['n_reviews']), 'audited decision', 'audited decisions')}",
+        both_ways=bool(row["both_ways"]),
+        examples=_ids(row["examples"]),
+    )

@@ -40,6 +40,7 @@ from errdetect.features.similar_content import (
     similarity_columns,
     with_content_keys,
 )
+from errdetect.features.version_changes import VersionChanges
 from errdetect.labels.review_history import known_at
 from errdetect.schemas import APPEAL, AUDIT, GOLDEN, RE_REVIEW, REPORT, hash_columns
 
@@ -225,8 +226,8 @@ class HistoryIndex:
         found = dict(_key_groups(self._levels, keys, keep))
         with ThreadPoolExecutor(_THREADS) as pool:
             self._keys = dict(zip(found, pool.map(tallies, found.values()), strict=True))
-        changes = map(keep, _VersionChanges.NAMES)
-        self._changes = _VersionChanges(self._levels, at) if any(changes) else None
+        changes = map(keep, VersionChanges.NAMES)
+        self._changes = VersionChanges(self._levels, at) if any(changes) else None
 
     def columns(
         self,
@@ -427,57 +428,6 @@ def _counts_and_rates(counts: Ints, overall: Floats, missing: npt.NDArray[np.boo
     return out
 
 
-class _VersionChanges:
-    """When moderators' versions were first seen, in all and under each policy."""
-
-    NAMES = (f"{HISTORY}moderator_version_days", f"{HISTORY}policy_change_days")
-
-    def __init__(self, levels: ColumnLevels, at: Ints) -> None:
-        self._version: KeyGroups | None = None
-        self._policy: KeyGroups | None = None
-        if "moderator_version" not in levels.values:
-            return
-        moderator = ["moderator"] if "moderator" in levels.values else []
-        self._version = KeyGroups(levels, [*moderator, "moderator_version"])
-        everyone = np.zeros(len(at), np.int64)
-        whose = KeyGroups(levels, moderator).codes if moderator else everyone
-        first, later = _first_seen(self._version.codes, whose, at, len(self._version))
-        # A first version may be older than the log.
-        self._since = np.append(np.where(later, first, np.iinfo(np.int64).max), first[:0])
-        if "policy_id" not in levels.values:
-            return
-        self._policy = KeyGroups(levels, ["policy_id"])
-        under = KeyGroups(levels, ["policy_id", *moderator, "moderator_version"])
-        beside = KeyGroups(levels, ["policy_id", *moderator]).codes
-        first, later = _first_seen(under.codes, beside, at, len(under))
-        policy = np.zeros(len(under), np.int64)
-        known = under.codes >= 0
-        policy[under.codes[known]] = self._policy.codes[known]
-        self._at = first[later]
-        self._clock = EventClock(self._at)
-        self._tally = EventTally(
-            policy[later],
-            self._clock.ticks(self._at),
-            np.empty((len(self._at), 0), np.int64),
-            len(self._clock),
-        )
-
-    def days(self, codes: Mapping[str, Codes], at: Ints) -> dict[str, Floats]:
-        """Return days since the changes, shape (n,) each."""
-        out = {}
-        if self._version is not None:
-            group = self._version.of(codes)
-            since = np.append(self._since, np.iinfo(np.int64).max)[group]
-            known = (group >= 0) & (since <= at)
-            out[self.NAMES[0]] = _days_since(at, since, known)
-        if self._policy is not None:
-            group = self._policy.of(codes)
-            row = self._tally.latest_before(group, self._clock.ticks(at + 1))
-            since = np.append(self._at, 0)[row]
-            out[self.NAMES[1]] = _days_since(at, since, row >= 0)
-        return out
-
-
 def version_change_days(versions: pd.DataFrame, targets: pd.DataFrame) -> dict[str, Floats]:
     """Return days since versions changed, as in `history_features`, from when each was first seen.
 
@@ -497,26 +447,8 @@ def version_change_days(versions: pd.DataFrame, targets: pd.DataFrame) -> dict[s
     array([2., 2.])
     """
     levels = ColumnLevels(versions, _KEY_COLUMNS)
-    changes = _VersionChanges(levels, to_microseconds(versions["decided_at"]))
+    changes = VersionChanges(levels, to_microseconds(versions["decided_at"]))
     return changes.days(levels.of(targets), to_microseconds(targets["decided_at"]))
-
-
-def _first_seen(code: Ints, whose: Ints, at: Ints, n: int) -> tuple[Ints, npt.NDArray[np.bool_]]:
-    """Return when each of n codes was first seen, and whether its owner had another before."""
-    known = np.flatnonzero(code >= 0)
-    first = np.full(n, np.iinfo(np.int64).max)
-    np.minimum.at(first, code[known], at[known])
-    owner = np.zeros(n, np.int64)
-    owner[code[known]] = whose[known]
-    earliest = np.full(int(owner.max(initial=0)) + 1, np.iinfo(np.int64).max)
-    np.minimum.at(earliest, owner, first)
-    return first, first > earliest[owner]
-
-
-def _days_since(at: Ints, since: Ints, known: npt.NDArray[np.bool_]) -> Floats:
-    days = np.full(len(at), np.nan)
-    days[known] = (at[known] - since[known]) / DAY
-    return days
 
 
 class PointInTimeFeatures:

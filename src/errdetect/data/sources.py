@@ -216,7 +216,7 @@ class SourceFile:
         return self.path.name if self.member is None else PurePosixPath(self.member).name
 
 
-Sources = str | Path | Sequence[str | Path | SourceFile]
+Sources = str | Path | Sequence[str | Path]
 
 
 def parse_table_source(source: str | Path) -> TableSource | None:
@@ -268,7 +268,10 @@ def dataset_name(source: str) -> str:
 
 
 def find_files(
-    sources: Sources, *, mapping: TableMapping | None = None, table: TableName = ""
+    sources: Sources | Sequence[SourceFile],
+    *,
+    mapping: TableMapping | None = None,
+    table: TableName = "",
 ) -> list[SourceFile]:
     """Find the files of the sources, in a stable order, each once.
 
@@ -307,13 +310,15 @@ def find_files(
         raise DataError("A source must name at least one file, got an empty list. Name a file.")
     found: dict[tuple[Path, str | None] | TableSource, SourceFile] = {}
     for source in given:
+        if isinstance(source, SourceFile):  # found before
+            found.setdefault((source.path.resolve(), source.member), source)
+            continue
         rows = parse_table_source(source)
         if rows is not None:
             name = Path(source_label(str(source)))
             found.setdefault(rows, SourceFile(name, "database", rows=rows))
             continue
-        files = [source] if isinstance(source, SourceFile) else _expand_source(Path(source))
-        for file in files:
+        for file in _expand_source(Path(source)):
             found.setdefault((file.path.resolve(), file.member), file)
     preset = None if mapping is None else mapping.preset
     for file in found.values():

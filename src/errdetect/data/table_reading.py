@@ -145,7 +145,7 @@ def read_decisions(
 
 
 def iter_decisions(
-    sources: Sources,
+    sources: Sources | Sequence[SourceFile],
     *,
     columns: Mapping[str, str] | None = None,
     actions: Mapping[str, str] | None = None,
@@ -208,7 +208,7 @@ def iter_decisions(
 
 
 def scan_log(
-    sources: Sources,
+    sources: Sources | Sequence[SourceFile],
     *,
     columns: Mapping[str, str] | None = None,
     drop: Collection[str] = (),
@@ -429,7 +429,7 @@ def scan_decisions(
 
 
 def _scan_decisions(
-    sources: Sources,
+    sources: Sources | Sequence[SourceFile],
     columns: Mapping[str, str],
     drop: Collection[str],
     batch_rows: int,

@@ -260,8 +260,9 @@ class HistoryIndex:
         overall = self._overall_rates(moments, counted)
         own = _feature_names(self._windows)
         names = [f"{HISTORY}{key}_{name}" for key in self._keys for name in own]
-        changes = {} if self._changes is None else self._changes.days(codes, at)
-        changes = changes if earlier is None else earlier.days
+        changes: Mapping[str, Floats] = {} if earlier is None else earlier.days
+        if earlier is None and self._changes is not None:
+            changes = self._changes.days(codes, at)
         out = np.empty((len(at), len(names) + len(changes)))
         width = len(own)
 
@@ -628,12 +629,15 @@ def _slim_frames(
 def _combine_frames(frames: Iterator[pd.DataFrame]) -> pd.DataFrame:
     """Put frames one below the other, column by column: each part is let go at once."""
     parts = list(frames)
-    names = list(parts[0]) if parts else []
+    names = [str(name) for name in parts[0]] if parts else []
     if any(list(part) != names for part in parts):
         return pd.concat(parts, ignore_index=True)
-    columns = {
-        name: pd.concat([part.pop(name) for part in parts], ignore_index=True) for name in names
-    }
+    columns: dict[str, pd.Series] = {}
+    for name in names:
+        own: list[pd.Series] = [part[name] for part in parts]
+        columns[name] = pd.concat(own, ignore_index=True)
+        for part in parts:
+            del part[name]
     return pd.DataFrame(columns, copy=False)
 
 

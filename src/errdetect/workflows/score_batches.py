@@ -1,7 +1,7 @@
 """Decisions to score, in batches of bounded size: P(error) and expected harm."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -17,7 +17,7 @@ from errdetect.data.frame_store import FrameStore
 from errdetect.data.id_lookup import IdSet, release_memory
 from errdetect.data.policy_catalogue import Policy
 from errdetect.data.rejected_rows import Rejections
-from errdetect.data.sources import Sources
+from errdetect.data.sources import SourceFile, Sources
 from errdetect.data.table_reading import TableRead, iter_decisions
 from errdetect.features.feature_matrix import Encoding
 from errdetect.features.point_in_time_features import PointInTimeFeatures
@@ -228,7 +228,7 @@ class ScoringSource:
                 pass
 
     def _read(self, name: str) -> Iterator[TableRead]:
-        sources: Sources = self._paths[name]
+        sources: Sources | Sequence[SourceFile] = self._paths[name]
         state = self._state if name == "log" else None
         if state is not None:
             sources = state.files

@@ -106,7 +106,7 @@ class RegistrySettings(ConfigSection):
 class StateSettings(ConfigSection):
     """What scoring keeps of the log between runs."""
 
-    keep: bool = Field(True, description="false: read the log anew in every run")
+    keep: bool = Field(True, description="false: read the whole log in every run")
     folder: PathText = "errdetect.state"
 
 

@@ -85,7 +85,7 @@ def _assert_same(one, another):
         pd.testing.assert_frame_equal(left, right, check_exact=True)
     assert one[1] == another[1]
     assert one[2].places() == another[2].places()
-    notes = [[n for n in run[2].notes() if "made anew" not in n] for run in (one, another)]
+    notes = [[n for n in run[2].notes() if "rebuilt" not in n] for run in (one, another)]
     assert notes[0] == notes[1]
 
 
@@ -144,7 +144,7 @@ def test_a_damaged_state_is_named_and_made_anew(market, how):
     state = place.parent / "errdetect.state"
     _damage(state, how)
     found = _run(place, reviews)
-    assert any("was made anew: its file" in note and "damaged" in note for note in found[2].notes())
+    assert any("was rebuilt: its file" in note and "damaged" in note for note in found[2].notes())
     for left, right in zip(found[0], _run(place, reviews, keep=False)[0], strict=True):
         pd.testing.assert_frame_equal(left, right)
     assert _run(place, reviews)[2].notes() == []

@@ -106,7 +106,7 @@ class SchemaScan:
 
     @property
     def reading(self) -> str:
-        """A digest of how rows are read: files with equal ones are read alike together and apart."""
+        """A digest of how rows are read: files with equal ones can be read together or apart."""
         numbers = {
             name: (
                 (form.decimal_sign, form.comma_or_group, form.point_or_group),

@@ -128,7 +128,7 @@ def open_log_state(config: Config, encoding: Encoding) -> LogState | None:
     digests = [(file.shown, known[file.path]) for file in files]
     folder, key = config.path(config.state.folder), _key(config, encoding)
     kept, why = read_kept_log(folder, key, digests)
-    notes = [] if why is None else [f"the log kept in {folder} was made anew: {why}"]
+    notes = [] if why is None else [f"the log kept in {folder} was rebuilt: {why}"]
     state = LogState(folder, key, kept, files, digests, notes)
     if kept is None:
         return state
@@ -137,7 +137,7 @@ def open_log_state(config: Config, encoding: Encoding) -> LogState | None:
     if n == len(files) or _fits(config, kept, files[n:]):
         return new
     state.notes.append(
-        f"the log kept in {folder} was made anew: new files are written in another way"
+        f"the log kept in {folder} was rebuilt: new files are written in another way"
     )
     return replace(state, kept=None)
 
@@ -146,8 +146,8 @@ def _fits(config: Config, kept: KeptLog, files: Sequence[SourceFile]) -> bool:
     """Return whether new files read alone give what they would together with the earlier ones."""
     data = config.data
     scan = scan_log(files, columns=data.columns, drop=data.drop, mapping=data.mapping("decisions"))
-    alike = all(part.reading == scan.reading for part in kept.parts)
-    return alike and not kept.knows_any(scan.hashes)
+    same = all(part.reading == scan.reading for part in kept.parts)
+    return same and not kept.knows_any(scan.hashes)
 
 
 def _key(config: Config, encoding: Encoding) -> str:

@@ -4,7 +4,6 @@
 path, and that a DataFrame may stand for a file; all else is the workflow's.
 """
 
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 import pandas as pd
 
 from errdetect.config import Config, load_config
+from errdetect.data.output_folders import hold_temporary_folder
 from errdetect.data.sources import dataframes_as_files
 from errdetect.errors import ConfigError, error_message
 
@@ -696,5 +696,5 @@ def _written(out: str | Path | None, run: Callable[[Path], _Written]) -> _Writte
     """Run into a folder; without one, into a temporary one whose tables are read back."""
     if out is not None:
         return run(Path(out))
-    with tempfile.TemporaryDirectory(prefix="errdetect-") as folder:
-        return run(Path(folder) / "out").without_folder(Path(folder))
+    with hold_temporary_folder() as folder:
+        return run(folder / "out").without_folder(folder)

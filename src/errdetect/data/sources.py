@@ -6,7 +6,6 @@ A DataFrame is written as Parquet for one run, and named as what it is.
 import difflib
 import os
 import re
-import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ import pyarrow.parquet as pq
 
 from errdetect.data.atomic_writing import to_arrow_array
 from errdetect.data.database_tables import redacted_url
+from errdetect.data.output_folders import hold_temporary_folder
 from errdetect.errors import DataError, error_message, escape_hidden
 from errdetect.table_settings import TableMapping
 
@@ -113,8 +113,8 @@ def dataframes_as_files(frames: Mapping[str, pd.DataFrame]) -> Iterator[dict[str
     if not frames:
         yield {}
         return
-    with tempfile.TemporaryDirectory(prefix="errdetect-") as folder:
-        files = {what: Path(folder).resolve() / f"{what}.parquet" for what in frames}
+    with hold_temporary_folder() as folder:
+        files = {what: folder / f"{what}.parquet" for what in frames}
         _NAMES.update({path: f"the DataFrame given as {what}" for what, path in files.items()})
         try:
             for what, path in files.items():

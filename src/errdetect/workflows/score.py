@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from errdetect.config import Config
 from errdetect.data.atomic_writing import ParquetSink, stage_outputs, write_parquet
 from errdetect.data.file_readers import are_empty
 from errdetect.data.id_lookup import IdSet, release_memory
+from errdetect.data.output_folders import hold_temporary_folder
 from errdetect.data.policy_catalogue import read_policies
 from errdetect.data.provenance import Provenance
 from errdetect.data.renamed_columns import add_old_columns, schema_with_old_names
@@ -145,8 +145,8 @@ def score(
         Where there is no model yet, or the input cannot be used.
     """
     told = {"decisions": str(decisions), "budget": budget, "also": also, "scored_at": scored_at}
-    with TemporaryDirectory(prefix="errdetect-") as folder:
-        return _score_in(config, told, Path(out), Path(folder), progress)
+    with hold_temporary_folder() as folder:
+        return _score_in(config, told, Path(out), folder, progress)
 
 
 def _score_in(

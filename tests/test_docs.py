@@ -49,7 +49,14 @@ def test_every_make_target_that_is_named_exists(repo):
 
 @pytest.mark.parametrize(
     "name",
-    ["nightly_score", "weekly_retrain", "monthly_policy_report", "reviews_back", "daily_monitor"],
+    [
+        "nightly_score",
+        "spark_score",
+        "weekly_retrain",
+        "monthly_policy_report",
+        "reviews_back",
+        "daily_monitor",
+    ],
 )
 def test_pipelines_end_clearly_on_a_bad_config(repo, name, tmp_path):
     words = [str(tmp_path / "none.yaml"), str(tmp_path / "a"), str(tmp_path / "b")]

@@ -214,12 +214,20 @@ class ScoringSource:
         frame = store.part(number)
         return frame, self._log_rows + store.starts[number] + np.arange(len(frame))
 
-    def rows(self, ids: IdSet) -> Iterator[pd.DataFrame]:
-        """Return those of the decisions to score that are among some ids, part by part."""
+    def frames_of(self, ids: pd.Index) -> Iterator[pd.DataFrame]:
+        """Return some of the decisions to score, part by part."""
         self.walk()
-        store = self._stores["decisions"]
+        store, wanted = self._stores["decisions"], IdSet(ids)
         for number in range(len(store)):
-            yield store.rows(number, ids)
+            yield store.rows(number, wanted)
+
+    def index(self, names: Sequence[str], reviews: pd.DataFrame) -> PointInTimeFeatures:
+        """Index what was known before each decision, for a model's features; keep what was read."""
+        past = PointInTimeFeatures.for_model_columns(
+            names, self.log(), reviews, slim=self.slim, sink=self.keep_slim
+        )
+        self.keep()
+        return past
 
     def walk(self) -> None:
         """Read all decisions once, if that was not done already."""

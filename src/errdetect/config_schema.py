@@ -46,6 +46,7 @@ __all__ = [
     "ScoreSettings",
     "Share",
     "Source",
+    "StateSettings",
     "TargetsSettings",
     "TrainSettings",
     "WhitelistSettings",
@@ -121,6 +122,13 @@ class RegistrySettings(ConfigSection):
 
     path: PathText = "models"
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")] = "errdetect"
+
+
+class StateSettings(ConfigSection):
+    """What scoring keeps of the log between runs."""
+
+    keep: bool = Field(True, description="false: read the whole log in every run")
+    folder: PathText = "errdetect.state"
 
 
 class LedgerSettings(ConfigSection):

@@ -1,5 +1,6 @@
 """forget: removes a person from ledger and outputs, and says where else the person stands."""
 
+import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -110,6 +111,9 @@ def forget(
             else:
                 counts = (0, *forget_account(ledger.engine, str(account), own, at=moment))
             clean = not any(counts) or erase_traces(ledger.engine, list(METADATA.tables))
+    shutil.rmtree(
+        config.path(config.state.folder), ignore_errors=True
+    )  # the next run reads the log
     progress("removing from outputs")
     n_files = erase_from_outputs(config.base, names, own)
     progress("looking for what remains")

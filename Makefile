@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+READY := $(VENV)/.ready
 STAMP := $(VENV)/.installed
 export PYTHONHASHSEED := 0
 export MLFLOW_DISABLE_TELEMETRY := true
@@ -11,15 +12,20 @@ export MLFLOW_DISABLE_TELEMETRY := true
 help:            ## what each target does
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## */\t/' | expand -t 10
 
-$(STAMP): requirements/dev.txt pyproject.toml
+$(READY): requirements/runtime.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "errdetect needs Python 3.11 or later; name one: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
 	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/dev.txt
+	@$(BIN)/python tools/install.py requirements/runtime.txt
+	@$(BIN)/python tools/install.py --own
+	@touch $@
+
+$(STAMP): $(READY) requirements/dev.txt pyproject.toml
+	@$(BIN)/python tools/install.py requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-demo: $(STAMP)   ## install, then simulate, train, score and report
+demo: $(READY)   ## install what runs, then simulate, train, score and report; ends with what to open
 	$(BIN)/errdetect demo errdetect-demo
 
 lint: $(STAMP)   ## style, types, imports

@@ -1,9 +1,14 @@
 """The fuzzing benchmark: a small, seeded part of it, and that it would find a fault."""
 
 import importlib
+import io
 import os
+import random
 import signal
+from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from errdetect import errors
@@ -21,12 +26,29 @@ def fuzz(repo, monkeypatch):
 
 
 def test_no_mutated_file_breaks_or_tells_a_password(fuzz, tmp_path):
-    table = fuzz.run(140, seed=20, failures=tmp_path)
+    table = fuzz.run(156, seed=20, failures=tmp_path)
     assert sorted(table["kind"]) == [
-        "bundle", "config", "decisions", "label studio", "policies", "reviews", "words",
+        "bundle", "config", "decisions", "draws", "label studio", "ledger", "paths", "policies", "queue", "reviews",
+        "run record", "settings", "words",
     ]  # fmt: skip
-    assert int(table[["read", "refused"]].to_numpy().sum()) == 140, sorted(tmp_path.iterdir())
+    assert int(table[["read", "refused"]].to_numpy().sum()) == 156, sorted(tmp_path.iterdir())
     assert (table["refused"] > 0).all()
+
+
+@pytest.mark.parametrize("name", ["x.yaml", "x.json", "x.jsonl", "x.parquet", "x.npz", "x.txt"])
+def test_values_are_changed_within_a_format(fuzz, name):
+    """Most of these mutations can still be read, so that they reach the checks of values."""
+    frame = pd.DataFrame({"a": ["x", "y"], "b": [1.5, 2.0]})
+    out = io.BytesIO()
+    np.savez(out, a=np.arange(3), b=np.ones((2, 2)))
+    content = {
+        "x.yaml": b"a: {b: [1, 2], c: x}", "x.json": b'{"a": {"b": [1, 2]}, "c": "x"}',
+        "x.jsonl": b'{"a": 1}\n{"a": 2}', "x.parquet": fuzz._parquet(frame), "x.npz": out.getvalue(),
+        "x.txt": b"leaf_value=1.5 -2e-05 3",
+    }[name]  # fmt: skip
+    change = fuzz.MUTATIONS[Path(name).suffix]
+    found = {change(content, random.Random(seed)) for seed in range(40)}
+    assert len(found) > 8
 
 
 def _raise(error):

@@ -1,3 +1,5 @@
+import time
+
 import pytest
 
 from errdetect.errors import (
@@ -8,6 +10,7 @@ from errdetect.errors import (
     exit_on_error,
     is_hidden,
     iter_escaped,
+    mask_secrets,
 )
 
 
@@ -66,3 +69,19 @@ def test_hidden_characters_are_those_that_visible_codes_but_for_needed_marks():
     assert {chr(c) for c in range(0x3000) if is_hidden(chr(c))} - set(codes) == set(
         "\n\t\u200e\u200f\u061c"
     )
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["x" * 200_000, "a:/" * 70_000, "@" + "a:/" * 70_000, "a://b:" * 30_000, "password" * 25_000],
+)
+def test_masking_takes_time_in_proportion_to_the_text(text):
+    begun = time.process_time()
+    mask_secrets(text)
+    assert time.process_time() - begun < 3
+
+
+def test_a_password_without_a_scheme_is_masked():
+    """As when a broken address is taken for a key of the config."""
+    told = mask_secrets("data.pol/ana:S3cr/et@db.example/shop is not a key; 'a:b', at 10:30 @noon")
+    assert told == "data.pol/ana:***@db.example/shop is not a key; 'a:b', at 10:30 @noon"

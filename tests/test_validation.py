@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from errdetect.config import load_config
 from errdetect.data.policy_catalogue import Policy
 from errdetect.data.table_reading import TableRead, read_decisions, read_reviews
 from errdetect.schemas import REJECTS, REVIEWS
@@ -668,3 +669,65 @@ def test_all_tables_are_checked_together():
     late = _read(_draws(decisions).assign(drawn_at=pd.Timestamp("2030-01-01", tz="UTC")))
     odd = [i for i in check_tables(reads[0], None, draws=late, now=NOW) if i.code == "A003"]
     assert odd[0].examples[0] == "d0"
+
+
+def _project(tmp_path, log, reviews="", data=""):
+    (tmp_path / "log.csv").write_text(log)
+    if reviews:
+        (tmp_path / "r.csv").write_text(reviews)
+        data = "reviews: {path: r.csv}, " + data
+    (tmp_path / "c.yaml").write_text(
+        f"version: 1\ndata: {{decisions: {{path: log.csv}}, {data}}}\n"
+    )
+    return load_config(tmp_path / "c.yaml")
+
+
+_LOG = "decision_id,decided_at,policy_id,action\nd1,{},p,remove\nd2,{},p,approve\n"
+_DAYS = ("2026-03-01T10:00Z", "2026-03-02T10:00Z")
+
+
+def test_faults_of_both_tables_are_told_at_once_with_the_line_that_mends_them(tmp_path):
+    from errdetect.workflows.validate import validate
+
+    config = _project(
+        tmp_path,
+        _LOG.format("03/04/2026", "05/04/2026"),
+        "case,when,result\nd1,2026-03-03,Correct\n",
+    )
+    result = validate(config)
+    assert not result.usable
+    found = {one.code: one for one in result.findings}
+    assert "dates: day_first" in found["D021"].advice
+    assert found["D021"].table == "decisions"
+    assert "must have the columns" in found["R023"].message
+    assert "columns: {YOUR_COLUMN: OURS}" in found["R023"].advice
+
+
+@pytest.mark.parametrize(
+    ("row", "code", "advice"),
+    [
+        ("r1,d1,2026-03-03,audit,upheld,", "R008", "constants: {inclusion_probability: 0.1}"),
+        ("r1,d1,2026-03-03,audit,upheld,", "R008", "constants: {source: re_review}"),
+        ("r1,d1,03/04/2026,audit,upheld,0.1", "R001", "dates: day_first"),
+        ("r1,d1,2026-03-03,audit,Correct,0.1", "R001", "values: {verdict: {YOUR_WORD: OURS}}"),
+        ("r1,d1,2026-03-03,audit,upheld,10", "R001", "scale: {inclusion_probability: 100}"),
+        ("r1,x1,2026-03-03,audit,upheld,0.1", "R006", "columns: {YOUR_COLUMN: decision_id}"),
+    ],
+)
+def test_a_finding_comes_with_the_line_that_mends_it(tmp_path, row, code, advice):
+    from errdetect.workflows.validate import validate
+
+    head = "review_id,decision_id,reviewed_at,source,verdict,inclusion_probability\n"
+    good = "r2,d2,2026-03-04,re_review,upheld,\n"
+    result = validate(_project(tmp_path, _LOG.format(*_DAYS), f"{head}{row}\n{good}"))
+    assert advice in next(one for one in result.findings if one.code == code).advice
+
+
+def test_words_without_a_meaning_are_named_with_their_counts(tmp_path):
+    from errdetect.workflows.validate import validate
+
+    head = "decision_id,reviewed_at,source,verdict\n"
+    rows = "d1,2026-03-03,re_review,Correct\nd2,2026-03-03,re_review,Dunno\nd1,2026-03-04,re_review,upheld\n"
+    result = validate(_project(tmp_path, _LOG.format(*_DAYS), head + rows))
+    told = next(one for one in result.findings if one.code == "R022")
+    assert "Correct (1), Dunno (1)" in told.message

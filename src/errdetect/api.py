@@ -4,7 +4,6 @@
 path, and that a DataFrame may stand for a file; all else is the workflow's.
 """
 
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 import pandas as pd
 
 from errdetect.config import Config, load_config
+from errdetect.data.output_folders import hold_temporary_folder
 from errdetect.data.sources import dataframes_as_files
 from errdetect.errors import ConfigError, error_message
 
@@ -216,6 +216,7 @@ def score(
     budget: int | None = None,
     also: str | None = None,
     scored_at: datetime | None = None,
+    engine: Literal["local", "spark"] = "local",
     progress: Progress = _silent,
 ) -> "ScoreResult":
     """Score decisions with the champion, and queue the worst and some at random for review.
@@ -231,12 +232,8 @@ def score(
         `explanations` and `rejects`.
     log, reviews
         In place of `data.decisions`, the log of decisions before these, and of `data.reviews`.
-    also
-        A second version, or `challenger`, whose scores are written beside the champion's.
-    budget
-        Number of reviews; default: the config's.
-    scored_at
-        When, for the queue's rows; default: now.
+    budget, also, scored_at, engine
+        As for the command.
     progress
         Callback for progress messages.
 
@@ -263,6 +260,7 @@ def score(
                 budget=budget,
                 also=also,
                 scored_at=scored_at,
+                engine=engine,
                 progress=progress,
             ),
         )
@@ -688,7 +686,7 @@ def _config_with(
     frames = {names[key]: frame for key, frame in given.items() if frame is not None}
     with dataframes_as_files(frames) as files:
         places = {key: files[name] for key, name in names.items() if name in files}
-        data = loaded.data.model_copy(update=places)
+        data = loaded.data.with_files(places)
         yield loaded.model_copy(update={"data": data})
 
 
@@ -696,5 +694,5 @@ def _written(out: str | Path | None, run: Callable[[Path], _Written]) -> _Writte
     """Run into a folder; without one, into a temporary one whose tables are read back."""
     if out is not None:
         return run(Path(out))
-    with tempfile.TemporaryDirectory(prefix="errdetect-") as folder:
-        return run(Path(folder) / "out").without_folder(Path(folder))
+    with hold_temporary_folder() as folder:
+        return run(folder / "out").without_folder(folder)

@@ -30,6 +30,7 @@ from errdetect.config_schema import (
     LabelsSettings,
     LedgerSettings,
     Measure,
+    MonitorSettings,
     QueueSettings,
     RegistrySettings,
     RemediationSettings,
@@ -37,6 +38,7 @@ from errdetect.config_schema import (
     ReviewersSettings,
     ScoreSettings,
     Source,
+    StateSettings,
     TargetsSettings,
     TrainSettings,
 )
@@ -70,8 +72,10 @@ class Config(ConfigSection):
     remediation: RemediationSettings = RemediationSettings()
     export: ExportSettings = ExportSettings()
     targets: TargetsSettings = TargetsSettings()
+    monitor: MonitorSettings = MonitorSettings()
     registry: RegistrySettings = RegistrySettings()
     ledger: LedgerSettings = LedgerSettings()
+    state: StateSettings = StateSettings()
     base: Path = Field(default=Path(), exclude=True)
     file: Path | None = Field(default=None, exclude=True, repr=False)
     overrides: tuple[str, ...] = Field(default=(), exclude=True, repr=False)
@@ -94,6 +98,16 @@ class Config(ConfigSection):
         '/srv/d.csv'
         """
         return self.base / _expand_variables(value)
+
+    def text(self, value: str) -> str:
+        """Return a setting that is no path, with `${NAME}` taken from the environment.
+
+        Examples
+        --------
+        >>> Config(version=1, data={"decisions": "d.csv"}).text("${UNSET_NAME:-key}")
+        'key'
+        """
+        return _expand_variables(value)
 
     def data_paths(self, value: str | Sequence[str] | DatabaseSource | FileSource) -> list[str]:
         """Return every location of a source in the data section.

@@ -49,15 +49,19 @@ _MASK = "***"
 #: Secrets of this process' configs, longest first when they are masked.
 _SECRETS: set[str] = set()
 _SHORTEST = 4  # a shorter one would mask parts of ordinary words
-# Everything between a scheme and the last @ of the same word; the slashes may have been folded.
-_USER_INFO = re.compile(r"([A-Za-z][\w+.-]*:/{1,3})[^\s/@][^\s]*@")
+_WORD = re.compile(r"\S+")
+# A scheme's end; longer schemes are not told apart, so that no text takes more than its length's time.
+_SCHEME = re.compile(r"[A-Za-z][\w+.-]{0,40}:/{1,3}(?=[^\s/@])")
+# A user with a password and no scheme before them.
+_USER = re.compile(r":[^\s@:'\",]+@")
 # A user with a password whose @ was cut off; a port is no password.
 _CUT_INFO = re.compile(
-    r"([A-Za-z][\w+.-]*:/{2,3}[^\s/@:'\"]*:)(?!\d{1,5}(?:[/?#\s'\",;)\]}]|$))[^\s/@'\"*]+"
+    r"([A-Za-z][\w+.-]{0,40}:/{2,3}[^\s/@:'\"]*:)(?!\d{1,5}(?:[/?#\s'\",;)\]}]|$))[^\s/@'\"*]+"
 )
 _OPTION = re.compile(
     r"(?i)((?:pass(?:word|wd|phrase)?|pwd|secret|token|api[_-]?key|access[_-]?key|credentials?)"
-    r"['\"]?[=:]\s*['\"]?)[^\s&'\",;)}\]]+"
+    # PASS is also an action: what it means is no secret.
+    r"['\"]?[=:]\s*['\"]?)(?!(?:allow|enforce|allow_or_enforce)\b)[^\s&'\",;)}\]]+"
 )
 
 
@@ -80,13 +84,26 @@ def mask_secrets(text: str) -> str:
     'postgresql://***@db/shop, ftp:/***@h, sslpassword=***'
     >>> mask_secrets("http://host:8080/path and postgresql://ana:sec...")
     'http://host:8080/path and postgresql://ana:***'
+    >>> mask_secrets("shop/ana:secret@db")
+    'shop/ana:***@db'
     """
     for secret in sorted(_SECRETS, key=len, reverse=True):
         if secret in text:
             text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", lambda _: _MASK, text)
-    text = _USER_INFO.sub(rf"\1{_MASK}@", text)
+    if "@" in text:
+        text = _WORD.sub(_mask_user, text)
     text = _CUT_INFO.sub(rf"\1{_MASK}", text)
     return _OPTION.sub(rf"\1{_MASK}", text)
+
+
+def _mask_user(word: re.Match[str]) -> str:
+    """Mask everything between a scheme and the last @ of a word; the slashes may have been folded."""
+    text = word[0]
+    end = text.rfind("@")
+    found = _SCHEME.search(text, 0, max(end, 0))
+    if found:
+        return f"{text[: found.end()]}{_MASK}{text[end:]}"
+    return _USER.sub(f":{_MASK}@", text)
 
 
 def mask_values(value: Any) -> Any:

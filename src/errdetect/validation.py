@@ -74,6 +74,8 @@ class Issue:
         Number of rows, columns or policies affected.
     examples
         Up to five of their ids or names.
+    advice
+        The line of config that fixes it, where there is one.
     """
 
     code: str
@@ -82,6 +84,7 @@ class Issue:
     message: str
     count: int
     examples: tuple[str, ...] = ()
+    advice: str = ""
 
     @classmethod
     def of(

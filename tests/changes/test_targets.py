@@ -158,6 +158,30 @@ def test_the_audit_that_is_named_can_be_drawn():
     assert drawn["arms"] >= audit.minimum - 1
 
 
+def test_a_small_audit_names_the_targets_that_it_would_decide():
+    table = pd.concat(
+        [
+            estimates(
+                {
+                    "policy_id": policy,
+                    "low": 0.01,
+                    "estimate": rate,
+                    "high": 0.2,
+                    "n_decisions": 50_000,
+                }
+            )
+            for policy, rate in (("near", 0.09), ("far", 0.0335), ("next", 0.085))
+        ]
+    )
+    targets = check_targets(table, policies={}, limits={"wrongful_rate": 0.03})
+    needed = targets.set_index("policy_id")["reviews_needed"]
+    assert needed["far"] > 500 > needed["near"] + needed["next"]
+    audit = size_next_audit(targets, table)
+    assert [place for place, _, _ in audit.nearest] == ["near", "next"]
+    only = size_next_audit(targets[targets["policy_id"] == "far"], table)
+    assert [need for _, _, need in only.nearest] == [needed["far"]]
+
+
 def test_nothing_open_needs_no_audit():
     table = estimates(low=0.04, estimate=0.06)
     assert (

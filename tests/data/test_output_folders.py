@@ -5,6 +5,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import textwrap
 from pathlib import Path
 
@@ -12,7 +13,12 @@ import pytest
 
 from errdetect.data import output_folders
 from errdetect.data.atomic_writing import stage_outputs, write_text
-from errdetect.data.output_folders import hold_stage, temporary_name
+from errdetect.data.output_folders import (
+    hold_stage,
+    hold_temporary_folder,
+    sweep_litter,
+    temporary_name,
+)
 from errdetect.data.provenance import Provenance
 from errdetect.errors import DataError
 
@@ -249,3 +255,120 @@ def test_a_folder_that_may_not_be_written_to_is_refused_before_the_work(tmp_path
     with pytest.raises(DataError, match="out cannot be written: Permission denied"):  # noqa: SIM117
         with stage_outputs(tmp_path / "out"):
             raise AssertionError("the work began")
+
+
+#: As KILLER, but with a single file that changes together with the folder.
+PAIR_KILLER = """
+import os, signal, sys, json
+from pathlib import Path
+from errdetect.data.atomic_writing import stage_outputs, write_text
+from errdetect.data.provenance import Provenance
+
+out, single = Path(sys.argv[1]), Path(sys.argv[2])
+
+def commit(word):
+    with stage_outputs(out, Provenance("x", "1", {"word": word}), {single: word}) as stage:
+        write_text(stage / "a.txt", word)
+
+commit("old")
+states, n = [], -2
+while True:
+    n += 3
+    if (child := os.fork()) == 0:
+        left = n
+        def hook(event, _):
+            global left
+            if event.split(".")[0] in ("os", "shutil", "ctypes", "open", "fcntl"):
+                left -= 1
+                if left == 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+        sys.addaudithook(hook)
+        commit("new")
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    with stage_outputs(out.parent / "other"):  # any next run nearby
+        pass
+    with stage_outputs(single.parent / "other"):
+        pass
+    litter = [p.name for one in (out, single) for p in one.parent.rglob("*") if p.name.startswith(".")]
+    states.append(((out / "a.txt").read_text(), single.read_text(), litter))
+    if os.WIFEXITED(status):
+        break
+    commit("old")
+print(json.dumps(states))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_single_file_changes_together_with_its_folder(tmp_path):
+    command = [sys.executable, "-c", PAIR_KILLER, tmp_path / "a" / "out", tmp_path / "b" / "s.csv"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=150, check=True)
+    states = json.loads(done.stdout)
+    assert len(states) > 20
+    assert {(folder, file) for folder, file, _ in states} == {("old", "old"), ("new", "new")}
+    assert [litter for *_, litter in states if litter] == []
+
+
+def test_a_single_file_that_cannot_be_written_keeps_the_folder(tmp_path):
+    out, single = tmp_path / "out", tmp_path / "single.csv"
+    with stage_outputs(out, Provenance("x", "1"), {single: "old"}) as stage:
+        write_text(stage / "a.txt", "old")
+    single.unlink()
+    single.mkdir()
+    with (
+        pytest.raises(DataError, match=r"single.csv cannot be written: Is a directory"),
+        stage_outputs(out, Provenance("x", "1"), {single: "new"}) as stage,
+    ):
+        write_text(stage / "a.txt", "new")
+    assert (out / "a.txt").read_text() == "old"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["out", "single.csv"]
+
+
+def test_a_single_file_within_the_folder_is_part_of_it(tmp_path):
+    out = tmp_path / "out"
+    with stage_outputs(out, Provenance("x", "1"), {out / "s.csv": "new"}):
+        pass
+    assert (out / "s.csv").read_text() == "new"
+    assert "s.csv" in json.loads((out / "run.json").read_text())["outputs"]
+
+
+def test_temporary_folders_of_the_dead_are_swept(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    temporary_name(tmp_path).mkdir()
+    kept = tmp_path / "errdetect-notes"
+    kept.mkdir()
+    with hold_temporary_folder() as folder, hold_temporary_folder() as other:
+        assert sorted(tmp_path.iterdir()) == sorted([kept, folder, other])
+    assert list(tmp_path.iterdir()) == [kept]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
+def test_what_others_leave_in_a_shared_folder_neither_waits_nor_moves_files(tmp_path):
+    """A note in a shared folder names files to replace: only one's own is believed."""
+    os.mkfifo(temporary_name(tmp_path))
+    mine = tmp_path / "home" / "mine.txt"
+    mine.parent.mkdir()
+    mine.write_text("mine")
+    note = temporary_name(tmp_path).with_suffix(".commit")
+    note.mkdir()
+    (note / ".errdetect-target.json").write_text('{"out": "home", "stale": ["mine.txt"]}')
+    if os.geteuid() != 0:
+        pytest.skip("only root can give files away")
+    os.chown(note, 65534, 65534)
+    sweep_litter(tmp_path)
+    assert mine.read_text() == "mine"
+    assert note.exists()
+    os.chown(note, 0, 0)
+    sweep_litter(tmp_path)
+    assert not mine.exists(), "the test's note would be obeyed"
+
+
+@pytest.mark.parametrize("name", ["a\0b", "\ud800"])
+def test_what_is_no_path_is_refused(tmp_path, name):
+    with (
+        pytest.raises(DataError, match="cannot be written: it is no path"),
+        stage_outputs(f"{tmp_path}/{name}"),
+    ):
+        pass
+    with pytest.raises(DataError, match="it is no path"):
+        write_text(f"{tmp_path}/{name}", "x")

@@ -7,6 +7,7 @@ import pytest
 from errdetect.config import load_config
 from errdetect.model import training
 from errdetect.model.gate import GateResult
+from errdetect.workflows.report import report
 from errdetect.workflows.score import score
 from errdetect.workflows.train import train
 
@@ -79,3 +80,24 @@ def test_reasons_add_up_to_the_scores_that_were_served(moved):
     assert len(rows) > 10
     served = np.log(rows["p_error"] / (1 - rows["p_error"]))
     np.testing.assert_allclose(rows["log_odds"], served, atol=1e-6)
+
+
+def test_the_report_follows_the_level_and_says_which_it_shows(moved):
+    config, folder, _ = moved
+    at = pd.Timestamp(pd.read_parquet(folder / "decisions.parquet")["decided_at"].max())
+    at = at.to_pydatetime()
+    new = report(config, folder / "report_new", generated_at=at)
+    kept = load_config(folder / "config.yaml", ["score.follow_levels=false"])
+    old = report(kept, folder / "report_old", generated_at=at)
+    pages = [r.files["report"].read_text(encoding="utf-8") for r in (old, new)]
+    assert "Shown as trained. Scores in this report" not in pages[0]
+    assert "Shown as trained. Scores in this report, and of the score command, follow" in pages[1]
+    assert not any("level has moved" in note for note in old.notes)
+    assert any("level has moved" in note for note in new.notes)
+    heads = [
+        pd.read_parquet(folder / f"report_{n}/tables/queue_head.parquet") for n in ("old", "new")
+    ]
+    both = heads[0].merge(heads[1], on="decision_id")
+    allowed = both["error_kind_x"] == "missed_violation"
+    assert allowed.any()
+    assert (both["p_error_y"] > both["p_error_x"])[allowed].all()

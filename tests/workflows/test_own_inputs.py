@@ -91,3 +91,12 @@ def test_another_place_is_fine(place):
     refuse_own_inputs(config, folder=place, files=(place / "new.csv",), sources=("no/such*",))
     refuse_own_inputs(config, folder=place / "out", sources=(str(place / "queue.parquet"),))
     assert sqlite_path(config.ledger_url()) == place / "errdetect.db"
+
+
+@pytest.mark.parametrize("name", ["a\0b", "\ud800"])
+def test_what_is_no_path_is_no_output(tmp_path, name):
+    file = tmp_path / "config.yaml"
+    file.write_text("version: 1\ndata: {decisions: d.csv}")
+    config = load_config(file)
+    with pytest.raises(DataError, match="--out must be a path"):
+        refuse_own_inputs(config, folder=name)

@@ -51,6 +51,24 @@ def test_a_wanted_width_is_reached_without_a_model(market, tmp_path):
     assert chances.min() == chances.max()
 
 
+@pytest.mark.parametrize("adjudicated", [True, False])
+def test_without_golden_items_the_plan_says_why_most_are_to_be_errors(
+    market, tmp_path, adjudicated
+):
+    reviews = pd.read_parquet(market / "reviews.parquet")
+    reviews[reviews["source"] != "golden"].to_parquet(tmp_path / "reviews.parquet")
+    keys = [
+        f"data.reviews={tmp_path / 'reviews.parquet'}", f"registry.path={tmp_path / 'none'}",
+        "audit.record=false", f"audit.adjudicate_flags={str(adjudicated).lower()}",
+    ]  # fmt: skip
+    bare = load_config(market / "config.yaml", keys)
+    told = summary_text(plan_audit(bare, tmp_path / "out", budget=100))
+    why = (
+        "golden items are to be errors because an expert settles every flag, so only missed errors"
+    )
+    assert (why in told) == adjudicated
+
+
 def test_wishes_that_cannot_be_met(config, trained, tmp_path):
     with pytest.raises(ConfigError, match="--by must name columns of the decisions, got colour"):
         plan_audit(config, tmp_path, budget=10, by=["colour"])

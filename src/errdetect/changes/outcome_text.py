@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from errdetect.changes.quality_targets import NextAudit
 from errdetect.changes.text_formatting import (
     MEASURE_WORDS,
     clean_text,
@@ -174,19 +175,31 @@ def step_sentence(row: Mapping[str, Any]) -> str:
     )
 
 
-def audit_sentence(n_open: int, n_targets: int, budget: int, command: str) -> str:
-    """State which audit would settle inconclusive targets.
+def audit_sentence(audit: NextAudit) -> str:
+    """State which reviews would settle inconclusive targets: the nearest ones, and half of all.
 
     Examples
     --------
-    >>> audit_sentence(5, 3, 800, "errdetect plan-audit ...")
-    'An audit of 800 reviews would likely settle 3 of 5 open targets: errdetect plan-audit ...'
+    >>> from errdetect.changes.quality_targets import NextAudit
+    >>> audit = NextAudit(5, 3, 90, 800, "errdetect plan-audit", (("spam", "missed_rate", 120),))
+    >>> audit_sentence(audit).split(". ")[0]
+    'Nearest to a verdict of 5 open targets: spam (wrong among allowed decisions, about 120 more reviews of these)'
     """
-    targets = count_with_noun(n_open, "open target", "open targets")
-    return (
-        f"An audit of {format_count(budget)} reviews would likely settle {format_count(n_targets)} of {targets}: "
-        f"{command}"
+    targets = count_with_noun(audit.n_open, "open target", "open targets")
+    near = "; ".join(
+        f"{place} ({_measure_name(measure)}, about {format_count(need)} more reviews of these)"
+        for place, measure, need in audit.nearest
     )
+    return (
+        f"Nearest to a verdict of {targets}: {near}. An audit of {format_count(audit.budget)} reviews would likely "
+        f"settle {format_count(audit.n_targets)} of {format_count(audit.n_open)}: {audit.command}"
+    )
+
+
+def _measure_name(measure: str) -> str:
+    words = MEASURE_WORDS.get(measure)
+    name = words.name if words else measure.replace("_", " ")
+    return name[0].lower() + name[1:]
 
 
 def _is_known(value: Any) -> bool:

@@ -319,6 +319,9 @@ class NextAudit:
         Reviews in all.
     command
         The command to run; CONFIG and DIR are placeholders.
+    nearest
+        The targets that `SMALL_AUDIT` further reviews would decide if they went there alone, the least first:
+        (values of the `by` columns, measure, reviews). If none is that near, the nearest.
     """
 
     n_open: int
@@ -326,6 +329,19 @@ class NextAudit:
     minimum: int
     budget: int
     command: str
+    nearest: tuple[tuple[str, str, int], ...] = ()
+
+
+#: Reviews that a team can spend soon.
+SMALL_AUDIT = 500
+
+
+def _nearest_targets(needs: Sequence[tuple[int, str, str]]) -> tuple[tuple[str, str, int], ...]:
+    """Choose the targets that a small audit would decide together."""
+    ordered = sorted(needs)
+    total = np.cumsum([need for need, _, _ in ordered])
+    n = max(int((total <= SMALL_AUDIT).sum()), 1)
+    return tuple((place, measure, need) for need, place, measure in ordered[:n])
 
 
 def size_next_audit(
@@ -374,12 +390,14 @@ def size_next_audit(
     if whole.empty:
         whole = cells.groupby(by)["n_decisions"].max().astype("float64")
     needs = []
+    near = []
     for row in targets[targets["reviews_needed"].notna()].to_dict("records"):
         key = tuple(row[name] for name in by)
         every = float(whole.loc[key if len(by) > 1 else key[0]])
         side = float(sizes.loc[(*key, row["measure"])])
         # The audit draws from all decisions of the cell, of which the measure counts a part.
         needs.append(int(np.ceil(float(row["reviews_needed"]) * every / max(side, 1.0))))
+        near.append((int(row["reviews_needed"]), ", ".join(map(str, key)), str(row["measure"])))
     if not needs:
         return None
     least = sorted(needs)[(len(needs) - 1) // 2]
@@ -391,4 +409,4 @@ def size_next_audit(
         f"errdetect plan-audit CONFIG --out DIR --by {columns} --budget {budget} "
         f"--set audit.min_per_segment={least}"
     )
-    return NextAudit(len(needs), n_targets, least, budget, command)
+    return NextAudit(len(needs), n_targets, least, budget, command, _nearest_targets(near))

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from errdetect.data.output_folders import (
     commit_stage,
+    follow_commit,
     hold_lock,
     hold_stage,
     sweep_litter,
@@ -173,6 +174,8 @@ def to_arrow_array(column: pd.Series, kind: pa.DataType | None = None) -> pa.Arr
 @contextmanager
 def _translate_write_errors(path: Path) -> Iterator[None]:
     """Translate the system's write errors into a message about `path`."""
+    if "\0" in str(path) or any("\ud800" <= sign <= "\udc7f" for sign in str(path)):
+        raise DataError(f"{str(path)!r} cannot be written: it is no path. Choose another path.")
     try:
         yield
     except OSError as error:
@@ -363,7 +366,11 @@ class ParquetSink:
 
 
 @contextmanager
-def stage_outputs(out: str | Path, provenance: Provenance | None = None) -> Iterator[Path]:
+def stage_outputs(
+    out: str | Path,
+    provenance: Provenance | None = None,
+    beside: Mapping[Path, str] | None = None,
+) -> Iterator[Path]:
     """Stage a command's outputs, and move them into `out` only when all are written.
 
     Parameters
@@ -375,6 +382,8 @@ def stage_outputs(out: str | Path, provenance: Provenance | None = None) -> Iter
     provenance
         Of the run: every Parquet file that is written below the stage carries it, and `run.json`
         holds it with the digests of all files.
+    beside
+        Texts of single files elsewhere that change together with the folder; needs `provenance`.
 
     Yields
     ------
@@ -405,9 +414,16 @@ def stage_outputs(out: str | Path, provenance: Provenance | None = None) -> Iter
         if provenance is not None:
             _STAGES[stage.path] = provenance
         yield stage.path
+        files = {path.absolute(): text for path, text in (beside or {}).items()}
+        for path in [one for one in files if one.parent == out]:
+            write_text(stage.path / path.name, files.pop(path))
         if provenance is not None:
             write_json(stage.path / RUN_FILE, run_record(provenance, stage.path))
-        with _translate_write_errors(out):
+        with (
+            _translate_write_errors(next(iter(files), out)),
+            follow_commit(stage, files),
+            _translate_write_errors(out),
+        ):
             commit_stage(stage, _stale_outputs(stage.path, out, provenance))
 
 

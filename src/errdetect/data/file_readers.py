@@ -31,6 +31,7 @@ from errdetect.table_settings import FileSource
 __all__ = [
     "BLOCK",
     "RawBatch",
+    "are_empty",
     "read_batches",
     "read_delimited",
     "read_json_lines",
@@ -473,6 +474,36 @@ def _format_value(value: object) -> str | None:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
+def are_empty(files: Sequence[SourceFile]) -> bool:
+    r"""Return whether tables are well formed and hold no row: an empty night's batch.
+
+    A text file without even its column names is no such table; it may have been cut off.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "log.csv"
+    ...     _ = path.write_text("decision_id,decided_at\n")
+    ...     are_empty([SourceFile(path, "csv")])
+    True
+    """
+    return all(_is_empty(file) for file in files)
+
+
+def _is_empty(file: SourceFile) -> bool:
+    if file.format == "parquet":
+        return read_parquet_footer(file)[1] == 0
+    with translate_read_errors(file):
+        if file.format in ("csv", "tsv"):
+            _refuse_other_formats(file)
+            if not _read_header(file).names:
+                return False
+        batches = _read_raw(file, 1, None)
+        return not any(len(batch.rows) or batch.broken for batch in batches)
+
+
 def read_batches(
     file: SourceFile, *, batch_rows: int, columns: Sequence[str] | None = None
 ) -> Iterator[RawBatch]:
@@ -497,7 +528,7 @@ def read_batches(
     DataError
         If the file is damaged, is not UTF-8, or is not a table.
     """
-    wanted = columns if file.mapping is None else None
+    wanted = columns if file.mapping is None or not file.mapping.converts else None
     with translate_read_errors(file):
         for batch in _read_raw(file, batch_rows, wanted):
             yield _map_batch(_add_partition_columns(batch, file, wanted), file)

@@ -11,18 +11,20 @@ by one; a process killed there is finished by the next one.
 import contextlib
 import ctypes
 import errno
+import hashlib
 import json
 import os
 import re
 import secrets
 import shutil
 import stat
+import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from errdetect.errors import DataError, error_message
 
@@ -34,8 +36,10 @@ if TYPE_CHECKING or _LOCKABLE:
 __all__ = [
     "FolderStage",
     "commit_stage",
+    "follow_commit",
     "hold_lock",
     "hold_stage",
+    "hold_temporary_folder",
     "sweep_litter",
     "take_turns",
     "temporary_name",
@@ -47,6 +51,7 @@ _OURS = re.compile(r"\.errdetect-[0-9a-f]{16}\.(tmp|commit)")
 _FORMER = re.compile(r"\..+\.(?:[0-9a-f]{8}|[a-z0-9_]{8})\.tmp")
 _FORMER_AGE: Final = 86_400.0
 #: Inside a complete stage: which folder its entries belong to.
+_RECORD: Final = "run.json"
 _TARGET, _ASIDE = ".errdetect-target.json", ".errdetect-old."
 #: Entries of other origin up to which they go along as hard links.
 _MOST_LINKS = 20_000
@@ -91,7 +96,8 @@ def hold_lock(path: Path) -> Iterator[bool]:
     """
     handle = None
     with contextlib.suppress(OSError):
-        handle = os.open(path, os.O_RDONLY)
+        # What others put into a shared folder is not followed, nor waited for.
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     try:
         yield handle is not None and _try_lock(handle) and _is_still(handle, path)
     finally:
@@ -115,6 +121,34 @@ def _is_still(handle: int, path: Path) -> bool:
         return os.path.samestat(os.fstat(handle), os.lstat(path))
     except OSError:
         return False
+
+
+@contextmanager
+def hold_temporary_folder() -> Iterator[Path]:
+    """Create a locked, empty folder where the system keeps temporary files; remove it at the end.
+
+    Those of dead processes are removed first.
+
+    Examples
+    --------
+    >>> with hold_temporary_folder() as folder:
+    ...     folder.is_dir()
+    True
+    """
+    home = Path(tempfile.gettempdir()).resolve()
+    sweep_litter(home)
+    for _ in range(3):
+        folder = temporary_name(home)
+        folder.mkdir(mode=0o700)
+        with hold_lock(folder):
+            if not folder.exists():
+                continue  # swept between creation and lock
+            try:
+                yield folder
+            finally:
+                _remove(folder)
+            return
+    raise OSError(errno.EBUSY, "another process removes new folders there", str(home))
 
 
 @contextmanager
@@ -152,8 +186,8 @@ def hold_stage(out: Path) -> Iterator[FolderStage]:
 def sweep_litter(folder: Path) -> None:
     """Remove what dead processes left in a folder, and finish what they had completed.
 
-    Only names that `temporary_name` gives (or, a day old, those of earlier versions) are touched, and only
-    if their lock is free: the folder of a process that lives is never removed.
+    Only names that `temporary_name` gives (or, a day old, those of earlier versions) are touched, only if
+    their lock is free (the folder of a process that lives is never removed), and only this user's.
 
     Examples
     --------
@@ -192,12 +226,16 @@ def _is_former(entry: os.DirEntry[str]) -> bool:
 
 def _sweep(path: Path) -> None:
     with hold_lock(path) as free:
-        if not free:
+        # In a shared folder, somebody else may leave a note that names files of ours.
+        if not free or path.lstat().st_uid != os.geteuid():
             return
         if path.name.endswith(_COMPLETE):
             with contextlib.suppress(OSError, ValueError, KeyError, TypeError, DataError):
                 named = json.loads((path / _TARGET).read_text(encoding="utf-8"))
-                _move_entries(path, path.parent / str(named["out"]), named["stale"])
+                if "files" in named:
+                    _finish_files(path, named)
+                else:
+                    _move_entries(path, path.parent / str(named["out"]), named["stale"])
         _remove(path)
 
 
@@ -238,6 +276,84 @@ def commit_stage(stage: FolderStage, stale: Sequence[str] = ()) -> None:
         _flush(stage.path)
         if not _exchange_folders(stage, set(stale)):
             _commit_by_moves(stage, stale)
+
+
+@contextmanager
+def follow_commit(stage: FolderStage, texts: Mapping[Path, str]) -> Iterator[None]:
+    """Replace single files elsewhere right after the block, which commits the stage: all or none.
+
+    Who is killed after the commit is finished by the next command that sweeps there. If the block raises, the
+    files stay as they were.
+
+    Parameters
+    ----------
+    stage
+        With its record, run.json, complete.
+    texts
+        Content of each file.
+
+    Raises
+    ------
+    OSError
+        If a file cannot be written; before the commit.
+    """
+    if not texts:
+        yield
+        return
+    notes = temporary_name(stage.path.parent)
+    notes.mkdir(mode=0o700)
+    try:
+        with hold_lock(notes), ExitStack() as held:
+            fresh = [held.enter_context(_fresh_file(path, texts[path])) for path in texts]
+            for number, text in enumerate(texts.values()):
+                (notes / str(number)).write_bytes(text.encode("utf-8"))
+            named = {
+                "out": os.path.relpath(stage.out, notes.parent),
+                "record": _digest(stage.path / _RECORD),
+                "files": [os.path.relpath(path, notes.parent) for path in texts],
+            }
+            (notes / _TARGET).write_text(json.dumps(named), encoding="utf-8")
+            _flush(notes)
+            notes = notes.rename(notes.with_suffix(_COMPLETE))
+            yield
+            for temporary, path in zip(fresh, texts, strict=True):
+                temporary.replace(path)
+    finally:
+        _remove(notes)
+
+
+@contextmanager
+def _fresh_file(path: Path, text: str) -> Iterator[Path]:
+    """Yield a new, locked file with a text next to a path; remove it if it is still there."""
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sweep_litter(path.parent)
+    temporary = temporary_name(path.parent)
+    temporary.touch()
+    try:
+        with hold_lock(temporary):
+            with temporary.open("wb") as file:
+                file.write(text.encode("utf-8"))
+                file.flush()
+                os.fsync(file.fileno())
+            yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _finish_files(notes: Path, named: Mapping[str, Any]) -> None:
+    """Replace the single files of a dead process, if its folder is in place."""
+    if _digest(notes.parent / str(named["out"]) / _RECORD) != named["record"]:
+        return
+    for number, name in enumerate(named["files"]):
+        path = notes.parent / str(name)
+        with _fresh_file(path, (notes / str(number)).read_bytes().decode("utf-8")) as temporary:
+            temporary.replace(path)
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 @contextmanager
@@ -429,7 +545,7 @@ def _move_entries(stage: Path, out: Path, stale: Sequence[str]) -> None:
         _remove(out / name)
     entries = [e.name for e in os.scandir(stage) if not e.name.startswith((_TARGET, _ASIDE))]
     # The record comes last: a folder that has it has all the files that it lists.
-    for name in sorted(entries, key=lambda one: (one == "run.json", one)):
+    for name in sorted(entries, key=lambda one: (one == _RECORD, one)):
         old = out / name
         if old.is_dir():
             former = old.rename(stage / f"{_ASIDE}{name}")

@@ -5,6 +5,7 @@ pass then parses every batch the same way, whatever its own values.
 """
 
 import difflib
+import hashlib
 import itertools
 import re
 from collections import Counter
@@ -30,7 +31,7 @@ from errdetect.data.number_formats import (
     NumberFormat,
 )
 from errdetect.data.sources import SourceFile
-from errdetect.data.table_mapping import check_mapped_columns
+from errdetect.data.table_mapping import needs_mapping
 from errdetect.data.type_coercion import (
     dictionary_value_type,
     is_text_type,
@@ -86,6 +87,8 @@ class SchemaScan:
         The contract's name of an id column of texts -> how it writes ids.
     scales
         The contract's name of a number column -> what its numbers are divided by.
+    hashes
+        Hashes of all ids.
     """
 
     files: tuple[SourceFile, ...]
@@ -99,6 +102,26 @@ class SchemaScan:
     numbers: Mapping[str, NumberFormat] = field(default_factory=dict)
     ids: Mapping[str, IdFormat] = field(default_factory=dict)
     scales: Mapping[str, float] = field(default_factory=dict)
+    hashes: npt.NDArray[np.uint64] = field(default_factory=lambda: np.empty(0, np.uint64))
+
+    @property
+    def reading(self) -> str:
+        """A digest of how rows are read: files with equal ones can be read together or apart."""
+        numbers = {
+            name: (
+                (form.decimal_sign, form.comma_or_group, form.point_or_group),
+                (form.numbers == form.given, is_mostly_numeric(form)),
+            )
+            for name, form in self.numbers.items()
+        }
+        ids = {  # how many UUIDs there are matters only where they are not enough
+            name: (replace(form, compact=0), form.is_uuids or form.compact)
+            for name, form in self.ids.items()
+        }
+        maps = (self.features, self.names, numbers, ids, self.scales)
+        kinds = sorted({file.format for file in self.files}), sorted(self.drop)
+        how = repr((self.columns, kinds, *(sorted(one.items()) for one in maps)))
+        return hashlib.sha256(how.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 #: A column's role: an id, a number or another column of the contract, or a feature.
@@ -158,7 +181,7 @@ def scan_files(
         If required columns are missing (all are named at once), the mapping does not fit, or
         there are no rows.
     """
-    _check_own_mapping(files)
+    files = _resolve_own_mapping(files)
     roles = _ColumnRoles(schema, columns, features=features)
     most = 1 if head_only else None
     facts = [_scan_file(file, roles, batch_rows, most) for file in files]
@@ -193,23 +216,25 @@ def scan_files(
         told=(*told, *more),
         numbers=numbers,
         ids=ids,
+        hashes=np.concatenate([*(p for one in facts for p in one.ids), np.empty(0, np.uint64)]),
         scales={} if mapping is None else _check_scales(mapping.scale, schema),
     )
 
 
-def _check_own_mapping(files: Sequence[SourceFile]) -> None:
-    """Refuse a mapping of the table's own that names columns which no file has."""
+def _resolve_own_mapping(files: Sequence[SourceFile]) -> Sequence[SourceFile]:
+    """Refuse a mapping that names columns which no file has; files with our names are read as they are."""
     mapping = files[0].mapping
     if mapping is None or not mapping.columns or mapping.preset is not None:
-        return
+        return files
     found: dict[str, None] = {}
     for file in files:
         plain = replace(file, mapping=_reading_only(file))
         batch = next(iter(read_batches(plain, batch_rows=_HEAD_ROWS)), None)
         found |= dict.fromkeys([] if batch is None else batch.table.column_names)
     shown = files[0].shown + (f" and {len(files) - 1:,} more" if len(files) > 1 else "")
-    if found:
-        check_mapped_columns(mapping, files[0].table, list(found), shown)
+    if not found or needs_mapping(mapping, files[0].table, list(found), shown):
+        return files
+    return [replace(file, mapping=_reading_only(file) or FileSource(path="")) for file in files]
 
 
 def _reading_only(file: SourceFile) -> FileSource | None:
@@ -293,7 +318,7 @@ def _scan_file(
     facts = _FileScan()
     wanted = None
     typed = file.format in ("parquet", "jsonl", "database")
-    if file.format == "parquet" and file.mapping is None:
+    if file.format == "parquet" and (file.mapping is None or not file.mapping.converts):
         wanted = _scan_parquet_footer(file, roles, facts)
     batches = read_batches(file, batch_rows=batch_rows, columns=wanted)
     for batch in itertools.islice(batches, most):
@@ -514,17 +539,22 @@ def _option_notes(
 def _column_number_formats(
     facts: Sequence[_FileScan], decimal: str | None
 ) -> dict[str, NumberFormat]:
-    """Combine the number formats of each column; `decimal` is the sign that the config names.
+    """Combine the number formats of each column.
 
-    Where another column has decimal commas, 1.234 is unambiguous only if its own column decides.
+    `decimal` is the sign that the config names for columns whose values leave it open. Where another
+    column has decimal commas, 1.234 is unambiguous only if its own column decides.
     """
     forms: dict[str, NumberFormat] = {}
     for one in facts:
         for name, form in one.numbers.items():
             forms[name] = forms.get(name, NumberFormat()) + form
-    if decimal is not None:
+    if decimal is not None:  # where a column's own values do not settle its sign
         comma = decimal == ","
-        return {n: replace(form, comma=comma, point=not comma) for n, form in forms.items()}
+        return {
+            name: form if form.decimal_sign in ("comma", "point")
+            else replace(form, comma=comma, point=not comma)
+            for name, form in forms.items()
+        }  # fmt: skip
     if any(form.decimal_sign == "comma" for form in forms.values()):
         for name, form in forms.items():
             if form.decimal_sign == "unknown" and form.point_or_group:

@@ -6,7 +6,6 @@ A DataFrame is written as Parquet for one run, and named as what it is.
 import difflib
 import os
 import re
-import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ import pyarrow.parquet as pq
 
 from errdetect.data.atomic_writing import to_arrow_array
 from errdetect.data.database_tables import redacted_url
+from errdetect.data.output_folders import hold_temporary_folder
 from errdetect.errors import DataError, error_message, escape_hidden
 from errdetect.table_settings import TableMapping
 
@@ -33,6 +33,7 @@ __all__ = [
     "dataframes_as_files",
     "dataset_name",
     "find_files",
+    "name_files",
     "parse_table_source",
     "shown_path",
     "source_label",
@@ -46,8 +47,6 @@ _NO_COLUMN = (pa.ArrowException, TypeError, ValueError, OverflowError)
 TableName = Literal["decisions", "reviews", "draws", ""]
 
 #: What callers may pass as a source.
-Sources = str | Path | Sequence[str | Path]
-
 _FORMATS = {
     "parquet": (".parquet", ".pq"),
     "csv": (".csv",),
@@ -87,6 +86,24 @@ def shown_path(path: str | Path) -> str:
 
 
 @contextmanager
+def name_files(names: Mapping[Path, str]) -> Iterator[None]:
+    """Have messages and records call temporary files by other names, as long as the block lasts.
+
+    Examples
+    --------
+    >>> with name_files({Path("/tmp/x/part-0.parquet"): "s3a://bucket/day"}):
+    ...     shown_path("/tmp/x/part-0.parquet")
+    's3a://bucket/day'
+    """
+    _NAMES.update(names)
+    try:
+        yield
+    finally:
+        for path in names:
+            del _NAMES[path]
+
+
+@contextmanager
 def dataframes_as_files(frames: Mapping[str, pd.DataFrame]) -> Iterator[dict[str, str]]:
     """Write DataFrames to a temporary folder, which is removed with the block.
 
@@ -115,8 +132,8 @@ def dataframes_as_files(frames: Mapping[str, pd.DataFrame]) -> Iterator[dict[str
     if not frames:
         yield {}
         return
-    with tempfile.TemporaryDirectory(prefix="errdetect-") as folder:
-        files = {what: Path(folder).resolve() / f"{what}.parquet" for what in frames}
+    with hold_temporary_folder() as folder:
+        files = {what: folder / f"{what}.parquet" for what in frames}
         _NAMES.update({path: f"the DataFrame given as {what}" for what, path in files.items()})
         try:
             for what, path in files.items():
@@ -218,6 +235,9 @@ class SourceFile:
         return self.path.name if self.member is None else PurePosixPath(self.member).name
 
 
+Sources = str | Path | Sequence[str | Path]
+
+
 def parse_table_source(source: str | Path) -> TableSource | None:
     """Read `URL::table` or `URL::query`; None where the source is a path.
 
@@ -267,7 +287,10 @@ def dataset_name(source: str) -> str:
 
 
 def find_files(
-    sources: Sources, *, mapping: TableMapping | None = None, table: TableName = ""
+    sources: Sources | Sequence[SourceFile],
+    *,
+    mapping: TableMapping | None = None,
+    table: TableName = "",
 ) -> list[SourceFile]:
     """Find the files of the sources, in a stable order, each once.
 
@@ -306,6 +329,9 @@ def find_files(
         raise DataError("A source must name at least one file, got an empty list. Name a file.")
     found: dict[tuple[Path, str | None] | TableSource, SourceFile] = {}
     for source in given:
+        if isinstance(source, SourceFile):  # found before
+            found.setdefault((source.path.resolve(), source.member), source)
+            continue
         rows = parse_table_source(source)
         if rows is not None:
             name = Path(source_label(str(source)))

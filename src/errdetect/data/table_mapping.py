@@ -13,7 +13,7 @@ from errdetect.errors import DataError, error_message
 from errdetect.schemas import DECISIONS, DRAWS, REVIEWS
 from errdetect.table_settings import TableMapping
 
-__all__ = ["apply_mapping", "check_mapped_columns", "review_digests"]
+__all__ = ["apply_mapping", "needs_mapping", "review_digests"]
 
 _TEXT = pa.large_string()
 _TIMES = [c.name for c in (*DECISIONS, *REVIEWS, *DRAWS) if c.kind == "timestamp"]
@@ -23,13 +23,11 @@ _IDENTITY = ("decision_id", "reviewed_at", "source", "reviewer_id", "site")
 _SCHEMAS = {"decisions": DECISIONS, "reviews": REVIEWS, "draws": DRAWS}
 
 
-def check_mapped_columns(
-    mapping: TableMapping, table: str, found: Sequence[str], shown: str
-) -> None:
-    """Refuse a mapping that names columns which the files do not have.
+def needs_mapping(mapping: TableMapping, table: str, found: Sequence[str], shown: str) -> bool:
+    """Return whether files need their mapping; refuse one that names columns which they do not have.
 
-    A file that has none of the named columns, but all of the required ones under our names, is read
-    as it is: a batch that another system already converted.
+    Files that have none of the named columns, but all of the required ones under our names, need none:
+    such as a batch that was already converted.
 
     Parameters
     ----------
@@ -49,11 +47,17 @@ def check_mapped_columns(
     absent = [user for user in users if user not in found]
     required = {column.name for column in _SCHEMAS.get(table, ()) if column.required}
     ours = required - set(mapping.constants) - {"item_id", "review_id"}
-    if not absent or (len(absent) == len(users) and ours <= set(found)):
-        return
+    if not absent:
+        return True
+    if len(absent) == len(users) and ours <= set(found):
+        return False
     near = [difflib.get_close_matches(user, found, n=1) for user in absent]
     hints = [f"{one[0]!r} for {user!r}" for one, user in zip(near, absent, strict=True) if one]
     do = f"Did you mean {', '.join(hints)}?" if hints else f"It has {', '.join(sorted(found))}."
+    fed = {ours for user, named in mapping.pairs() if user in found for ours in named}
+    unfed = sorted(ours - fed - set(found))
+    if unfed:
+        do += f" Needed and fed by no column: {', '.join(unfed)}."
     what = f"data.{table}.columns" if table else "columns"
     must = f"name columns of {shown}"
     raise DataError(error_message(what, must, ", ".join(map(repr, absent)), do))

@@ -2,8 +2,9 @@
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -25,11 +26,15 @@ __all__ = [
     "TableRead",
     "add_ledger_draws",
     "add_ledger_reviews",
+    "conversion_notes",
     "iter_decisions",
     "read_decisions",
     "read_draws",
     "read_reviews",
+    "refuse_unusable",
     "scan_decisions",
+    "scan_log",
+    "to_table_read",
 ]
 
 
@@ -144,13 +149,14 @@ def read_decisions(
 
 
 def iter_decisions(
-    sources: Sources,
+    sources: Sources | Sequence[SourceFile],
     *,
     columns: Mapping[str, str] | None = None,
     actions: Mapping[str, str] | None = None,
     drop: Collection[str] = (),
     batch_rows: int = _BATCH_ROWS,
     mapping: TableMapping | None = None,
+    scanned: Callable[[SchemaScan], None] = lambda _: None,
 ) -> Iterator[TableRead]:
     r"""Read a decision log batch by batch, each as `read_decisions` would have read it.
 
@@ -163,6 +169,8 @@ def iter_decisions(
         See `read_decisions`.
     batch_rows
         Most rows of a batch.
+    scanned
+        Called with what the first pass found.
 
     Yields
     ------
@@ -187,19 +195,42 @@ def iter_decisions(
     [2, 2, 1]
     """
     survey = _scan_decisions(sources, columns or {}, drop, batch_rows, mapping)
+    scanned(survey)
     notes = survey.told
     for batch in _clean_and_require(survey, batch_rows, action_meanings(actions or {})):
-        yield TableRead(
-            frame=batch.table.to_pandas(),
-            rejects=batch.rejects.to_pandas(),
-            notes=(*notes, *_conversion_notes(batch.told, batch.n_duplicates)),
-            n_rows=batch.n_rows,
-            n_duplicates=batch.n_duplicates,
-            rejected=batch.rejected.to_pandas(),
-            copies=batch.copies.to_pandas(),
-            unknown_actions=batch.unknown_actions,
-        )
+        yield to_table_read(batch, notes)
         notes = ()
+
+
+def scan_log(
+    sources: Sources | Sequence[SourceFile],
+    *,
+    columns: Mapping[str, str] | None = None,
+    drop: Collection[str] = (),
+    mapping: TableMapping | None = None,
+) -> SchemaScan:
+    """Do the first pass of `iter_decisions` alone.
+
+    Parameters
+    ----------
+    sources, columns, drop, mapping
+        See `read_decisions`.
+    """
+    return _scan_decisions(sources, columns or {}, drop, _BATCH_ROWS, mapping)
+
+
+def to_table_read(batch: CleanBatch, notes: Sequence[str] = ()) -> TableRead:
+    """Return a cleaned batch as frames, with notes on the files as a whole."""
+    return TableRead(
+        frame=batch.table.to_pandas(),
+        rejects=batch.rejects.to_pandas(),
+        notes=(*notes, *conversion_notes(batch.told, batch.n_duplicates)),
+        n_rows=batch.n_rows,
+        n_duplicates=batch.n_duplicates,
+        rejected=batch.rejected.to_pandas(),
+        copies=batch.copies.to_pandas(),
+        unknown_actions=batch.unknown_actions,
+    )
 
 
 def read_reviews(
@@ -407,7 +438,7 @@ def scan_decisions(
 
 
 def _scan_decisions(
-    sources: Sources,
+    sources: Sources | Sequence[SourceFile],
     columns: Mapping[str, str],
     drop: Collection[str],
     batch_rows: int,
@@ -439,20 +470,45 @@ def _clean_and_require(
 ) -> Iterator[CleanBatch]:
     """Clean batch by batch; at the end refuse a table without any usable row."""
     kept, reasons, words = 0, Counter[str](), Counter[str]()
+    strange: dict[str, Counter[str]] = {c.name: Counter() for c in survey.columns if c.choices}
     for batch in clean_batches(survey, batch_rows=batch_rows, meanings=meanings):
         kept += batch.table.num_rows
         if not kept:
             reasons.update(count_reasons(batch.rejects.to_pandas()))
             words.update(batch.unknown_actions)
+            for name, counts in strange.items():
+                counts.update(batch.rejected[name].drop_null().to_pylist())
         yield batch
     if not kept:
-        where = ", ".join(file.shown for file in survey.files)
-        common = reasons.most_common(3)
-        top = "; ".join(f"{reason} ({_format_count('{n} rows', n)})" for reason, n in common)
-        more = f"\n{unknown_actions_hint(words)}" if words else ""
-        raise DataError(
-            f"{where} must hold at least one usable row, got none. Reasons: {top}.{more}"
-        )
+        refuse_unusable(survey, reasons, words, strange)
+
+
+def refuse_unusable(
+    survey: SchemaScan,
+    reasons: Counter[str],
+    unknown_actions: Counter[str],
+    strange: Mapping[str, Counter[str]] | None = None,
+) -> NoReturn:
+    """Refuse a table without any usable row; `strange` are the words of columns with choices.
+
+    Raises
+    ------
+    DataError
+        With the most common reasons.
+    """
+    where = ", ".join(file.shown for file in survey.files)
+    common = reasons.most_common(3)
+    top = "; ".join(f"{reason} ({_format_count('{n} rows', n)})" for reason, n in common)
+    more = f"\n{unknown_actions_hint(unknown_actions)}" if unknown_actions else ""
+    choices = {c.name: c.choices for c in survey.columns}
+    for name, counts in (strange or {}).items():
+        odd = [
+            f"{word[:40]!r} ({n:,})"
+            for word, n in counts.most_common(10)
+            if word not in choices[name]
+        ]
+        more += f" Words of {name}: {', '.join(odd)}." if odd else ""
+    raise DataError(f"{where} must hold at least one usable row, got none. Reasons: {top}.{more}")
 
 
 def _concat_batches(survey: SchemaScan, batches: Iterable[CleanBatch]) -> TableRead:
@@ -475,7 +531,7 @@ def _concat_batches(survey: SchemaScan, batches: Iterable[CleanBatch]) -> TableR
     return TableRead(
         frame=pa.concat_tables(tables).to_pandas(),
         rejects=left_out.iloc[order].reset_index(drop=True),
-        notes=(*survey.told, *_conversion_notes(told, len(same))),
+        notes=(*survey.told, *conversion_notes(told, len(same))),
         n_rows=n_rows,
         n_duplicates=len(same),
         rejected=pa.concat_tables(rejected).to_pandas().iloc[order].reset_index(drop=True),
@@ -490,7 +546,7 @@ def _source_order(rejects: pd.DataFrame) -> npt.NDArray[np.intp]:
     return np.lexsort((rejects["row"].to_numpy(), files))
 
 
-def _conversion_notes(told: Mapping[tuple[str, str], int], copies: int) -> list[str]:
+def conversion_notes(told: Mapping[tuple[str, str], int], copies: int) -> list[str]:
     """Return notes on conversions, with counts: `score: 1,204 text values read as numbers`."""
     notes = [f"{column}: {_format_count(phrase, n)}" for (column, phrase), n in told.items()]
     if copies:

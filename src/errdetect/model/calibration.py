@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy.optimize import minimize
-from scipy.special import expit, logit
-from sklearn.isotonic import IsotonicRegression
+from scipy.special import expit
 
 from errdetect.stats.effective_size import effective_size
 from errdetect.stats.group_sums import sum_by_group
+from errdetect.stats.log_odds import clip_probability, clipped_logit
 
 __all__ = [
     "METHODS",
@@ -34,7 +34,6 @@ Method = Literal["none", "shift", "platt", "beta", "isotonic", "venn_abers"]
 #: From the simplest to the most flexible.
 METHODS: tuple[Method, ...] = ("none", "shift", "platt", "beta", "isotonic", "venn_abers")
 
-_EDGE = 1e-6  # no probability is 0 or 1
 _KNOTS = 200  # groups of equal size for Venn-Abers
 _TAIL = 1e-3  # slope in log-odds outside the knots: keeps the order, barely changes values
 _PRIOR_SLOPE, _PRIOR_LEVEL = (
@@ -83,7 +82,7 @@ class CalibrationCurve:
             out = expit(raw + v[0])
         else:
             out = expit(raw)
-        return np.asarray(np.clip(out, _EDGE, 1 - _EDGE), dtype=np.float64)
+        return clip_probability(out)
 
 
 def fit_curve(
@@ -203,6 +202,8 @@ def _group_scores(raw: Floats, weight: Floats) -> Ints:
 
 
 def _isotonic_knots(raw: Floats, y: Floats, weight: Floats, one: float) -> tuple[float, ...]:
+    from sklearn.isotonic import IsotonicRegression  # only fits need it
+
     steps = IsotonicRegression(out_of_bounds="clip").fit_transform(raw, y, sample_weight=weight)
     values, group = np.unique(steps, return_inverse=True)
     n = len(values)
@@ -222,10 +223,9 @@ def _step_knots(x: Floats, p: Floats, w: Floats) -> tuple[float, ...]:
 
 
 def _interpolate_knots(raw: Floats, x: Floats, p: Floats) -> Floats:
-    p = np.clip(p, _EDGE, 1 - _EDGE)
     beyond = raw - np.clip(raw, x[0], x[-1])
     inside = np.interp(raw, x, p)
-    return np.where(beyond == 0, inside, expit(logit(inside) + _TAIL * beyond))
+    return np.where(beyond == 0, inside, expit(clipped_logit(inside) + _TAIL * beyond))
 
 
 def _fit_logistic(
@@ -342,7 +342,7 @@ def fit_offsets(
     """
     code, names = pd.factorize(column.astype("str"), sort=True)
     known = code >= 0
-    code, y, z, w = code[known], y[known], logit(p[known]), weight[known] / one
+    code, y, z, w = code[known], y[known], clipped_logit(p[known]), weight[known] / one
     n = len(names)
 
     def score(offset: Floats) -> tuple[Floats, Floats]:
@@ -428,7 +428,7 @@ class Calibrator:
         if segments is None:
             return p
         added = [values for _, values in self.offset_terms(segments, enforced)]
-        return np.asarray(expit(logit(p) + sum(added)), dtype=np.float64) if added else p
+        return np.asarray(expit(clipped_logit(p) + sum(added)), dtype=np.float64) if added else p
 
     def offset_terms(
         self, segments: pd.DataFrame, enforced: Bools | None
@@ -613,7 +613,7 @@ class _CalibrationData:
         """Return P(error) of some rows given their reviews, with `p` as prior, shape (rows,)."""
         if self.evidence is None:
             return self.y[rows]
-        return np.asarray(expit(self.evidence[rows] + logit(p)), dtype=np.float64)
+        return np.asarray(expit(self.evidence[rows] + clipped_logit(p)), dtype=np.float64)
 
     def _cross_fitted(self, recipe: _CalibrationRecipe) -> Floats:
         p = np.empty(len(self.raw))
@@ -643,7 +643,7 @@ class _CalibrationData:
             for _ in range(1 if self.evidence is None else _MORE_STEPS):
                 y = self.expected(shifted, train)
                 found = fit_offsets(values, y, p, self.weight[train], self.one)
-                shifted = expit(logit(p) + found.of(values))
+                shifted = expit(clipped_logit(p) + found.of(values))
             fitted = replace(fitted, offsets=(*fitted.offsets, found))
         return fitted
 

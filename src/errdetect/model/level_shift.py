@@ -11,12 +11,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.special import expit, logit
+from scipy.special import expit
 
 from errdetect.model.calibration import Calibrator, ColumnOffsets, fit_offsets, segment_values
 from errdetect.stats.effective_size import effective_size
 from errdetect.stats.group_sums import sum_by_group
 from errdetect.stats.intervals import critical_value
+from errdetect.stats.log_odds import clipped_logit
 
 __all__ = ["MIN_REVIEWS", "LevelShift", "RecentReviews", "fit_level_shift"]
 
@@ -124,7 +125,7 @@ def fit_level_shift(recent: RecentReviews) -> LevelShift | None:
     values = _segments(recent.decisions)
     offsets = {name: ColumnOffsets(name, {}) for name in values}
     terms = {name: np.zeros(len(weight)) for name in values}
-    trained = logit(recent.p)
+    trained = clipped_logit(recent.p)
     for _ in range(_STEPS):
         for name, column in values.items():
             y = expit(recent.evidence + trained + sum(terms.values()))
@@ -167,10 +168,10 @@ def _compare_levels(recent: RecentReviews, segment: pd.Series, shift: Floats) ->
     def mean(values: Floats) -> Floats:
         return sum_by_group(code, w * values, n) / sum_by_group(code, w, n)
 
-    gap = expit(evidence + logit(p)) - p
+    gap = expit(evidence + clipped_logit(p)) - p
     rate = mean(p)
     for _ in range(_STEPS * 5):
-        rate = mean(expit(evidence + logit(np.clip(rate, 1e-6, 1 - 1e-6))[code]))
+        rate = mean(expit(evidence + clipped_logit(rate)[code]))
     # The variance at the trained level: that of the sample is far too small without any error.
     error = np.sqrt(np.maximum(sum_by_group(code, w**2 * p * (1 - p), n), 1e-12))
     return pd.DataFrame(

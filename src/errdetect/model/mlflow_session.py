@@ -10,7 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from errdetect.data.database_tables import DATABASE_ERRORS
-from errdetect.data.output_folders import hold_lock, sweep_litter, take_turns, temporary_name
+from errdetect.data.output_folders import (
+    hold_lock,
+    hold_temporary_folder,
+    sweep_litter,
+    take_turns,
+    temporary_name,
+)
 from errdetect.errors import ModelError, error_message, escape_hidden
 
 if TYPE_CHECKING:
@@ -108,12 +114,19 @@ def _refuse_corrupt(database: Path) -> None:
 
 @contextmanager
 def _own_environment() -> Iterator[None]:
-    """Hide MLflow's settings of others: a scheduler may have a server and an active run of its own."""
+    """Hide MLflow's settings of others: a scheduler may have a server and an active run of its own.
+
+    Its temporary files go where those of a killed process are swept.
+    """
     theirs = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("MLFLOW_")}
     os.environ.update(_OURS)
+    before = tempfile.tempdir
     try:
-        yield
+        with hold_temporary_folder() as folder:
+            tempfile.tempdir = str(folder)
+            yield
     finally:
+        tempfile.tempdir = before
         for name in [one for one in os.environ if one.startswith("MLFLOW_")]:
             del os.environ[name]
         os.environ.update(theirs)
@@ -142,8 +155,8 @@ def _plain_path(folder: Path) -> Iterator[Path]:
     if not _SPECIAL & set(str(folder)):
         yield folder
         return
-    with tempfile.TemporaryDirectory(prefix="errdetect-") as place:
-        link = Path(place).resolve() / "registry"
+    with hold_temporary_folder() as place:
+        link = place / "registry"
         link.symlink_to(folder, target_is_directory=True)
         yield link
 

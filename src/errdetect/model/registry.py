@@ -13,12 +13,12 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from errdetect.data.atomic_writing import csv_text
+from errdetect.data.output_folders import hold_temporary_folder
 from errdetect.errors import ModelError, error_message
 from errdetect.model.bundle import ModelBundle, load_bundle, save_bundle
 from errdetect.model.mlflow_session import RUN_NAME, open_mlflow, refuse_damaged
@@ -125,7 +125,7 @@ class ModelRegistry:
         """
         with (
             open_mlflow(self.folder) as (mlflow, client),
-            TemporaryDirectory() as temporary,
+            hold_temporary_folder() as temporary,
         ):
             with mlflow.start_run(experiment_id=self._experiment_id(client), run_name=RUN_NAME):
                 mlflow.log_params(dict(params))

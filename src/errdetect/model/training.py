@@ -117,6 +117,9 @@ class TrainedModel:
         Cost to score a decision, in microseconds; see `Detector.price`.
     champion
         The version that the gate compared with; None without one.
+    held_out_raw
+        Shape (n,), log-odds of error of the decisions that are not in the first part, in order of time,
+        each from a model that learned from earlier ones: what `calibrator` was fitted on.
     """
 
     detector: Detector
@@ -133,6 +136,7 @@ class TrainedModel:
     evaluated: Detector
     price: float
     champion: str | None = None
+    held_out_raw: Floats = field(default_factory=lambda: np.empty(0))
 
 
 @dataclass(frozen=True)
@@ -254,6 +258,7 @@ def train_detector(
         grown.evaluated,
         price,
         None if to_beat is None else to_beat.version,
+        raw,
     )
 
 

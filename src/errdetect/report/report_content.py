@@ -71,6 +71,8 @@ class ReportContent:
     reliability, reliability_by
         Predicted and observed share of errors on those decisions: `predicted`, `observed`, `low`, `high`, `n`; and the
         same by segment, with `column`, `value` and `differs` (beyond chance).
+    reliability_level
+        One sentence: that these are at the trained level, and at which one scores stand now.
     segments
         Ranking quality by group: `segment` (a column; `all` for the whole; `reviewers` for
         whether they agreed), `level`, `value`, `low`, `high` (share of the pairs of one wrong and
@@ -179,6 +181,7 @@ class ReportContent:
     evaluated_on: str = ""
     reliability: pd.DataFrame | None = None
     reliability_by: pd.DataFrame | None = None
+    reliability_level: str = ""
     segments: pd.DataFrame | None = None
     trend: pd.DataFrame | None = None
     label_states: Mapping[str, int] = field(default_factory=dict)

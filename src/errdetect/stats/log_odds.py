@@ -4,11 +4,22 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import logit
 
-__all__ = ["clipped_logit"]
+__all__ = ["clip_probability", "clipped_logit"]
 
 Floats = npt.NDArray[np.float64]
 
 _EDGE = 1e-6
+
+
+def clip_probability(p: Floats) -> Floats:
+    """Return probabilities kept between 1e-6 and 1 - 1e-6, same shape.
+
+    Examples
+    --------
+    >>> clip_probability(np.array([0.0, 0.5])).tolist()
+    [1e-06, 0.5]
+    """
+    return np.asarray(np.clip(p, _EDGE, 1 - _EDGE), dtype=np.float64)
 
 
 def clipped_logit(p: Floats) -> Floats:
@@ -19,4 +30,4 @@ def clipped_logit(p: Floats) -> Floats:
     >>> clipped_logit(np.array([0.0, 0.5, 1.0])).round(1).tolist()
     [-13.8, 0.0, 13.8]
     """
-    return np.asarray(logit(np.clip(p, _EDGE, 1 - _EDGE)), dtype=np.float64)
+    return np.asarray(logit(clip_probability(p)), dtype=np.float64)

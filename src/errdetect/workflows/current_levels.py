@@ -6,14 +6,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from errdetect.data.id_lookup import IdSet
 from errdetect.features.point_in_time_features import PointInTimeFeatures
 from errdetect.model.bundle import ModelBundle
 from errdetect.model.level_shift import RecentReviews, fit_level_shift
 from errdetect.snapshot import Snapshot
 from errdetect.workflows.train import label_examples
 
-__all__ = ["CurrentLevels", "follow_levels", "recent_ids"]
+__all__ = ["CurrentLevels", "follow_levels", "follow_log", "recent_ids"]
 
+_SIDES = ("allowed", "enforced")
 _MOST = 20_000  # the latest reviews; more hardly narrow the level
 
 
@@ -34,6 +36,25 @@ class CurrentLevels:
     bundle: ModelBundle
     notes: tuple[str, ...] = ()
     levels: pd.DataFrame | None = None
+
+    def sentence(self) -> str:
+        """State at which level scores stand, next to figures of the trained level."""
+        if self.levels is None:
+            return "Shown as trained. Since then too few designed reviews came to follow the level of scores."
+        n = int(self.levels["n_reviews"][self.levels["segment"].isin(_SIDES)].sum())
+        return (
+            f"Shown as trained. Scores in this report, and of the score command, follow the {n:,} designed "
+            f"reviews since: {'; '.join(self._side_shifts())}."
+        )
+
+    def _side_shifts(self) -> list[str]:
+        assert self.levels is not None
+        sides = self.levels[self.levels["segment"].isin(_SIDES)]
+        return [
+            f"of {row.segment} decisions {row.trained:.1%} were expected to be wrong, "
+            f"and {row.observed:.1%} were"
+            for row in sides.itertuples()
+        ]
 
 
 def recent_ids(bundle: ModelBundle, snapshot: Snapshot) -> pd.Index:
@@ -88,7 +109,8 @@ def follow_levels(
     ids = recent_ids(bundle, snapshot)
     if not len(ids):
         return CurrentLevels(bundle)
-    found = [frame[frame["decision_id"].isin(ids)] for frame in frames]
+    wanted = IdSet(ids)
+    found = [frame[wanted.among(frame["decision_id"])] for frame in frames]
     rows = pd.concat(found, ignore_index=True).drop_duplicates("decision_id")
     if not len(rows):
         return CurrentLevels(bundle)
@@ -101,3 +123,11 @@ def follow_levels(
         return CurrentLevels(bundle)
     current = replace(bundle, calibrator=shift.apply(bundle.calibrator))
     return CurrentLevels(current, tuple(shift.notes()), shift.levels)
+
+
+def follow_log(bundle: ModelBundle, snapshot: Snapshot) -> CurrentLevels:
+    """Return `follow_levels` where the snapshot holds every decision with every column."""
+    past = PointInTimeFeatures.for_model_columns(
+        bundle.detector.encoding.names, [snapshot.decisions], snapshot.reviews
+    )
+    return follow_levels(bundle, past, snapshot, [snapshot.decisions])

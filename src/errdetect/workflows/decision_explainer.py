@@ -12,6 +12,7 @@ import pandas as pd
 from errdetect.changes.text_formatting import clean_text, slug
 from errdetect.config import Config
 from errdetect.data.atomic_writing import write_json
+from errdetect.data.id_lookup import IdSet
 from errdetect.data.policy_catalogue import Policy
 from errdetect.explanations.contributions import log_odds_contributions
 from errdetect.explanations.drivers import MIN_DECISIONS, ExplainedSample, error_drivers
@@ -37,6 +38,7 @@ __all__ = [
     "Explainer",
     "Picture",
     "build_explainer",
+    "contrast_candidates",
     "find_drivers",
     "load_reason_templates",
     "write_pictures",
@@ -184,6 +186,23 @@ def load_reason_templates(config: Config) -> Words:
     return load_templates(None if config.report.words is None else config.path(config.report.words))
 
 
+def contrast_candidates(reviewed: pd.DataFrame, snapshot: Snapshot, as_of: datetime) -> pd.Index:
+    """Return the ids of those reviewed decisions that `build_explainer` would keep for contrasts.
+
+    Parameters
+    ----------
+    reviewed
+        decision_id, decided_at, policy_id, action and enforced.
+    snapshot, as_of
+        As for `build_explainer`.
+    """
+    ids = snapshot.before(as_of).upheld_ids
+    known = reviewed["decided_at"] <= pd.Timestamp(as_of)
+    latest = latest_per_policy(reviewed[reviewed["decision_id"].isin(ids) & known], _MOST_RIGHT)
+    found: pd.Index = pd.Index(latest["decision_id"])
+    return found
+
+
 def build_explainer(
     config: Config,
     bundle: ModelBundle,
@@ -217,10 +236,10 @@ def build_explainer(
     bare = Explainer(bundle, load_reason_templates(config), snapshot.policies, past)
     if not len(snapshot.reviews):
         return bare
-    ids = snapshot.before(as_of).upheld_ids
+    ids = IdSet(snapshot.before(as_of).upheld_ids)
     found: list[pd.DataFrame] = []
     for frame in known:
-        some = frame[frame["decision_id"].isin(ids) & (frame["decided_at"] <= pd.Timestamp(as_of))]
+        some = frame[ids.among(frame["decision_id"]) & (frame["decided_at"] <= pd.Timestamp(as_of))]
         if len(some):
             found = [latest_per_policy(pd.concat([*found, some], ignore_index=True), _MOST_RIGHT)]
     if not found:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from errdetect.config import Config
-from errdetect.data.atomic_writing import write_text
+from errdetect.data.atomic_writing import csv_text
 from errdetect.errors import ConfigError, error_message
 from errdetect.estimation.dsa_report import (
     OWN_INITIATIVE,
@@ -17,7 +17,7 @@ from errdetect.estimation.dsa_report import (
 )
 from errdetect.workflows.control_variate import EstimationSample
 
-__all__ = ["check_dsa", "draft_dsa", "write_dsa"]
+__all__ = ["check_dsa", "draft_dsa", "dsa_text"]
 
 
 def check_dsa(config: Config, file: Path | None, decisions: pd.DataFrame) -> None:
@@ -87,9 +87,9 @@ def draft_dsa(
     )
 
 
-def write_dsa(rows: pd.DataFrame, file: Path) -> None:
-    """Write the rows as CSV in UTF-8, whole or not at all."""
-    write_text(file, rows.to_csv(index=False, lineterminator="\n"))
+def dsa_text(rows: pd.DataFrame) -> str:
+    """Return the rows as CSV, all text escaped."""
+    return csv_text(rows)
 
 
 def _scope_values(values: pd.Series, by: str) -> pd.Series:

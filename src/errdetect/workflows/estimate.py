@@ -21,7 +21,7 @@ from errdetect.workflows.control_variate import (
     queue_sample,
     refuse_broken_design,
 )
-from errdetect.workflows.dsa_draft import check_dsa, draft_dsa, write_dsa
+from errdetect.workflows.dsa_draft import check_dsa, draft_dsa, dsa_text
 from errdetect.workflows.load_data import Progress, load_snapshot
 from errdetect.workflows.own_inputs import refuse_own_inputs
 from errdetect.workflows.run_description import ResultTables, champion_version, describe_run
@@ -115,7 +115,8 @@ def estimate(
     response = response_table(
         sample.snapshot.decisions, sample.snapshot.audit_sample, _RESPONSE_COLUMNS
     )
-    with stage_outputs(out, run) as stage:
+    together = {} if rows is None else {Path(dsa or ""): dsa_text(rows)}
+    with stage_outputs(out, run, together) as stage:
         write_parquet(estimates, stage / "estimates.parquet", schema)
         if len(response):
             write_parquet(response, stage / "response.parquet", RESPONSE)
@@ -126,7 +127,6 @@ def estimate(
         files = {path.stem: Path(out) / path.name for path in sorted(stage.iterdir())}
         if rows is not None:
             files["dsa"] = Path(dsa or "")
-            write_dsa(rows, files["dsa"])
     audit = sample.snapshot.audit_sample
     answered = _response_notes(response, audited=len(audit.position) > 0)
     notes = (*loaded.notes, *sample.notes, *rates.notes, *answered, *audit.pending)

@@ -11,11 +11,13 @@ import pandas as pd
 
 from errdetect.config import Config
 from errdetect.data.atomic_writing import write_parquet
-from errdetect.data.sources import Sources, shown_path, source_label
+from errdetect.data.file_readers import are_empty
+from errdetect.data.sources import Sources, find_files, shown_path, source_label
 from errdetect.data.table_reading import TableRead, iter_decisions, read_reviews
 from errdetect.integrations.label_studio import convert_label_studio, find_exports
 from errdetect.ledger.ledger import Ledger, open_ledger
 from errdetect.schemas import LABEL_STUDIO_IDS, REJECTS
+from errdetect.snapshot import empty_reviews
 from errdetect.workflows.load_data import Progress
 from errdetect.workflows.own_inputs import refuse_own_inputs
 from errdetect.workflows.run_description import describe_step
@@ -137,10 +139,14 @@ def _read_reviews(config: Config, reviews: Sources) -> TableRead:
     """Read Label Studio's files and all other sources, and join them."""
     exports, others, notes = find_exports(reviews)
     reads = [convert_label_studio(exports)] if exports else []
-    if others or not exports:
+    plain = others or (() if exports else reviews)
+    if plain and are_empty(find_files(plain, mapping=config.data.mapping("reviews"))):
+        nothing = REJECTS.empty_table().to_pandas()
+        reads.append(TableRead(empty_reviews(), nothing, ("the batch holds no review",), 0))
+    elif plain:
         reads.append(
             read_reviews(
-                others or reviews,
+                plain,
                 columns=config.data.columns,
                 mapping=config.data.mapping("reviews"),
             )

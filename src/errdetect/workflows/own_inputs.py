@@ -15,8 +15,9 @@ __all__ = ["refuse_own_inputs"]
 _WRITTEN = frozenset(
     f"{name}.parquet"
     for name in ("scores", "queue", "explanations", "intake", "rejects", "estimates", "labels",
-                 "response", "plan", "segments", "golden", "second_reviews", "adjudications")
-) | {"run.json", "audit.json", "plan.csv", "report.html", "tables", "briefs", "plots"}  # fmt: skip
+                 "response", "plan", "monitor", "history", "segments", "golden", "second_reviews", "adjudications")
+) | {"run.json", "audit.json", "plan.csv", "report.html", "monitor.html", "monitor.prom",
+     "tables", "briefs", "plots"}  # fmt: skip
 
 
 def refuse_own_inputs(
@@ -42,8 +43,8 @@ def refuse_own_inputs(
     DataError
         If an output would replace an input.
     """
-    written = {Path(one).resolve() for one in files if one is not None}
-    out = None if folder is None else Path(folder).resolve()
+    written = {_resolve(one) for one in files if one is not None}
+    out = None if folder is None else _resolve(folder)
     for place in _inputs(config, sources):
         found = place.resolve()
         inside = out is not None and out in found.parents
@@ -52,6 +53,14 @@ def refuse_own_inputs(
         ):
             must, got = "not replace an input of the same command", f"'{place}'"
             raise DataError(error_message("--out", must, got, "Name another place with --out."))
+
+
+def _resolve(path: str | Path) -> Path:
+    try:
+        return Path(path).resolve()
+    except ValueError as error:  # a null character, or half of a pair of surrogates
+        do = "Name another place with --out."
+        raise DataError(error_message("--out", "be a path", repr(str(path)[:60]), do)) from error
 
 
 def _inputs(config: Config, sources: Iterable[Sources | None]) -> Iterator[Path]:

@@ -252,7 +252,7 @@ def _draw(config: Config, request: _Request, now: datetime, progress: Progress) 
     stamp = _stamp(config, draw_id, now, request)
     tables = {"audit": stamp.on(plan.draws, draw_id), "expected": plan.expected, "frame": frame}
     tables |= {"left_out": left_out} if len(left_out) else {}
-    notes = (leaning, people, *_left_out_notes(left_out))
+    notes = (leaning, people, *_golden_notes(config, plan.cost), *_left_out_notes(left_out))
     return _Draw(loaded, plan, tables, receipt | stamp.to_json(), stamp, notes)
 
 
@@ -325,6 +325,19 @@ def _strata(plan: AuditPlan, decisions: pd.DataFrame, by: Sequence[str]) -> list
 
 def _plain(value: object) -> object:
     return None if value is None or value != value else value
+
+
+def _golden_notes(config: Config, cost: AuditCost) -> list[str]:
+    """Say why most golden items are to be errors, where they are."""
+    if 2 * cost.golden_errors <= cost.golden:
+        return []
+    most = f"{cost.golden_errors:,} of the {cost.golden:,} golden items are to be errors because"
+    if config.audit.adjudicate_flags:
+        return [
+            f"{most} an expert settles every flag, so only missed errors are left to measure, and "
+            "only golden items that are errors measure them; the others keep answers from being guessed"
+        ]
+    return [f"{most} errors, of those asked so far, narrow the interval most"]
 
 
 def _left_out_notes(left_out: pd.DataFrame) -> list[str]:

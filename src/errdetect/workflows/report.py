@@ -42,6 +42,7 @@ from errdetect.workflows.control_variate import (
     queue_sample,
     refuse_broken_design,
 )
+from errdetect.workflows.current_levels import follow_log
 from errdetect.workflows.decision_explainer import (
     Explainer,
     Picture,
@@ -498,8 +499,14 @@ def report(
         notes.append(str(error))
     else:
         progress("scoring unreviewed decisions")
+        content |= model_facts(bundle, version)
+        if config.score.follow_levels:  # as `score` does
+            current = follow_log(bundle, snapshot)
+            bundle = current.bundle
+            notes += current.notes
+            content["reliability_level"] = current.sentence()
         unseen, pictures = unreviewed_parts(config, snapshot, bundle, now)
-        content |= {**model_facts(bundle, version), **unseen}
+        content |= unseen
         content["pictures"] = [Shown(p.title, p.alt, p.png) for p in pictures]
     recorded = level is not None or bool(briefs)
     if recorded and (problem := ledger_problem(config)):

@@ -245,7 +245,7 @@ def quality_targets(
         audit = size_next_audit(found, rates, by=by, floor=config.audit.floor)
         if audit is not None:
             audits.append(audit)
-            notes.append(audit_sentence(audit.n_open, audit.n_targets, audit.budget, audit.command))
+            notes.append(audit_sentence(audit))
         if findings is not None and len(findings):
             plans.append(improvement_plan(found, findings, decisions))
     accuracy = config.targets.reviewer_accuracy

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,9 +15,13 @@ import pyarrow as pa
 
 from errdetect.config import Config
 from errdetect.data.atomic_writing import ParquetSink, stage_outputs, write_parquet
+from errdetect.data.file_readers import are_empty
+from errdetect.data.id_lookup import release_memory
+from errdetect.data.output_folders import hold_temporary_folder
 from errdetect.data.policy_catalogue import read_policies
 from errdetect.data.provenance import Provenance
 from errdetect.data.renamed_columns import add_old_columns, schema_with_old_names
+from errdetect.data.sources import find_files
 from errdetect.features.point_in_time_features import PointInTimeFeatures
 from errdetect.labels.intake_account import Intake
 from errdetect.ledger.run_records import ScoringRun
@@ -34,9 +37,11 @@ from errdetect.schemas import (
     SHADOW_SCORES,
 )
 from errdetect.snapshot import ReadSummary, Snapshot, empty_reviews
+from errdetect.spark.staging import staged_source
 from errdetect.workflows.current_levels import CurrentLevels, follow_levels
 from errdetect.workflows.decision_explainer import Explainer, build_explainer, load_reason_templates
 from errdetect.workflows.load_data import Progress, check_losses, label_rules, load_reviews
+from errdetect.workflows.log_state import open_log_state
 from errdetect.workflows.own_inputs import refuse_own_inputs
 from errdetect.workflows.queueing import (
     draw_queue,
@@ -47,14 +52,18 @@ from errdetect.workflows.queueing import (
     value_reviews,
 )
 from errdetect.workflows.run_description import ResultTables, describe_run
-from errdetect.workflows.score_batches import ScoringSource, score_batches
+from errdetect.workflows.score_batches import ScoringSource, score_batches, scoring_threads
 from errdetect.workflows.shadow_scores import resolve_version, shadow_scores
+from errdetect.workflows.spark_scoring import SparkSource, check_spark_run, score_on_spark
 
-__all__ = ["ScoreResult", "score"]
+__all__ = ["Engine", "ScoreResult", "score"]
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
+#: Where batches are scored.
+Engine = Literal["local", "spark"]
+_EXTRA = ("rejects", "levels", "shadow_scores")
 _CHUNK = 200_000
 _EXPLAINED = 2_000  # explained together
 
@@ -110,6 +119,7 @@ def score(
     budget: int | None = None,
     also: str | None = None,
     scored_at: datetime | None = None,
+    engine: Engine = "local",
     progress: Progress = lambda _: None,
 ) -> ScoreResult:
     """Score decisions with the champion, and queue the worst and some at random for review.
@@ -119,7 +129,8 @@ def score(
     config
         From `load_config`.
     decisions
-        A path, a glob, or a database's `URL::table`, scored in batches of bounded size.
+        A path, a glob, or a database's `URL::table`, scored in batches of bounded size; for Spark also
+        a URL that it reads (`s3a://`), or a Delta table.
     out
         Folder for scores.parquet, queue.parquet, explanations.parquet, intake.parquet and, if any,
         rejects.parquet and levels.parquet (how far the level has moved since the training): all or
@@ -131,6 +142,8 @@ def score(
         queue does not depend on them.
     scored_at
         Timestamp of the queue's rows; default: now.
+    engine
+        `local`: this process; `spark`: Spark's workers, with the same result.
     progress
         Callback for progress messages.
 
@@ -140,32 +153,42 @@ def score(
         Where there is no model yet, or the input cannot be used.
     """
     told = {"decisions": str(decisions), "budget": budget, "also": also, "scored_at": scored_at}
-    with TemporaryDirectory(prefix="errdetect-") as folder:
-        return _score_in(config, told, Path(out), Path(folder), progress)
+    if engine == "spark":
+        check_spark_run(also)
+        with staged_source(str(decisions)) as place:
+            return _score_in(config, {**told, "decisions": place}, Path(out), None, progress)
+    with hold_temporary_folder() as folder:
+        return _score_in(config, told, Path(out), folder, progress)
 
 
 def _score_in(
-    config: Config, told: Mapping[str, Any], out: Path, folder: Path, progress: Progress
+    config: Config, told: Mapping[str, Any], out: Path, folder: Path | None, progress: Progress
 ) -> ScoreResult:
-    """Score with a folder for what is read."""
+    """Score with a folder for what is read; without one, on Spark."""
     load_reason_templates(config)
     refuse_own_inputs(config, folder=out, sources=(told["decisions"],))
     progress("loading the champion")
     bundle, version = ModelRegistry(config.path(config.registry.path), config.registry.name).load()
     also = None if told["also"] is None else resolve_version(config, told["also"])
-    source, past, snapshot = _read_inputs(config, told["decisions"], folder, bundle, progress)
+    if are_empty(find_files(told["decisions"], mapping=config.data.mapping("decisions"))):
+        return _score_nothing(config, told, out, version)
+    now = told["scored_at"] or datetime.now(UTC)
+    source, past, snapshot = _read_inputs(config, {**told, "at": now}, folder, bundle, progress)
     budget: int | None = told["budget"]
     current = CurrentLevels(bundle)
     if config.score.follow_levels:
         current = follow_levels(bundle, past, snapshot, source.every())
     bundle = current.bundle
-    scored = score_batches(source, past, bundle, snapshot.policies, config, progress)
+    if isinstance(source, SparkSource):
+        scored = score_on_spark(source, bundle, snapshot.policies, config, progress)
+    else:
+        scored = score_batches(source, past, bundle, snapshot.policies, config, progress)
+    release_memory()
 
     judged = snapshot.reviewed_ids[:0] if config.queue.requeue_reviewed else snapshot.reviewed_ids
     progress("weighing reviews")
     staff = reviewer_capacity(config, source, scored.frame, budget)
     terms, unknown = value_reviews(config, scored.frame, staff, snapshot)
-    now = told["scored_at"] or datetime.now(UTC)
     run = ScoringRun(
         _run_id(version, terms, judged, config, budget), version, now, draw_settings(config, budget)
     )
@@ -174,7 +197,7 @@ def _score_in(
     explainer = build_explainer(
         config, bundle, past, known=source.decided(), snapshot=snapshot, as_of=now
     )
-    queue = _explain_queue(source, explainer, drawn.queue)
+    queue = _explain_queue(source, explainer, drawn.queue, scoring_threads(config))
     if config.queue.record and not drawn.recorded:
         progress("recording the run in the ledger")
         queue = record_draw(config, run, queue, drawn.scores)
@@ -183,7 +206,9 @@ def _score_in(
         config, "score", {**told, "also": also}, decisions=scored.frame, reviews=snapshot.reviews,
         model_version=version, seed=config.queue.seed, at=now, intake=intake.to_jsonable(),
     )  # fmt: skip
-    shadow = None if also is None else shadow_scores(config, source, snapshot, also, progress)
+    shadow = None
+    if also is not None and isinstance(source, ScoringSource):
+        shadow = shadow_scores(config, source, snapshot, also, progress)
     extra = {"rejects": scored.rejects, "levels": current.levels, "shadow_scores": shadow}
     files = _write_files(out, origin, drawn.scores, queue, intake, extra)
     notes = [
@@ -210,9 +235,29 @@ def _score_in(
     )
 
 
+def _score_nothing(config: Config, told: Mapping[str, Any], out: Path, version: str) -> ScoreResult:
+    """Write empty tables for an empty batch; nothing is recorded in the ledger."""
+    now = told["scored_at"] or datetime.now(UTC)
+    origin = describe_run(
+        config, "score", told, decisions=None, reviews=None, model_version=version,
+        seed=config.queue.seed, at=now, intake=[],
+    )  # fmt: skip
+    scores, queue = (schema.empty_table().to_pandas() for schema in (SCORES, QUEUE))
+    for name in EXPLANATIONS.names:
+        if name not in queue:
+            queue[name] = None
+    files = _write_files(out, origin, scores, queue, Intake(), dict.fromkeys(_EXTRA))
+    note = "the batch holds no decision: empty tables are written, and nothing is recorded"
+    return ScoreResult(0, 0, 0, version, "", files, (note,), Intake())
+
+
 def _read_inputs(
-    config: Config, decisions: str, folder: Path, bundle: ModelBundle, progress: Progress
-) -> tuple[ScoringSource, PointInTimeFeatures, Snapshot]:
+    config: Config,
+    told: Mapping[str, Any],
+    folder: Path | None,
+    bundle: ModelBundle,
+    progress: Progress,
+) -> tuple[ScoringSource | SparkSource, PointInTimeFeatures, Snapshot]:
     """Read the log, the batch and the reviews: what was known before each decision."""
     policies = (
         read_policies(config.data_paths(config.data.policies)[0]) if config.data.policies else {}
@@ -220,13 +265,20 @@ def _read_inputs(
     read = load_reviews(config, progress=progress)
     reviews = empty_reviews() if read is None else read.frame
     ids = pd.Index(reviews["decision_id"].unique())
-    source = ScoringSource(config, decisions, ids, folder, bundle.detector.encoding)
+    encoding, decisions = bundle.detector.encoding, str(told["decisions"])
+    source: ScoringSource | SparkSource
+    if folder is None:
+        source = SparkSource(config, decisions, ids, encoding)
+    else:
+        state = open_log_state(config, encoding)
+        source = ScoringSource(config, decisions, ids, folder, encoding, state)
     progress("looking up what was known before each decision")
-    names = bundle.detector.encoding.names
-    past = PointInTimeFeatures.for_model_columns(names, source.log(), reviews)
+    past = source.index(encoding.names, reviews)
     source.walk()
+    release_memory()
+    reviewed = source.reviewed()
     snapshot = Snapshot(
-        source.reviewed(),
+        reviewed[["decision_id", "decided_at", "policy_id", "enforced"]],
         reviews,
         policies,
         config.labels.as_of,
@@ -234,23 +286,25 @@ def _read_inputs(
         ReadSummary.of(source.rejections, read),
     )
     check_losses(config, snapshot)
+    if isinstance(source, SparkSource):
+        source.look_up(bundle, snapshot, reviewed, told["at"])
     return source, past, snapshot
 
 
 def _explain_queue(
-    source: ScoringSource, explainer: Explainer, queue: pd.DataFrame
+    source: ScoringSource | SparkSource, explainer: Explainer, queue: pd.DataFrame, threads: int
 ) -> pd.DataFrame:
     """Read the queued decisions once more, and explain why each may be wrong."""
     parts: list[pd.DataFrame] = []
     waiting: list[pd.DataFrame] = []
-    for number in range(source.n_parts):
-        frame, _ = source.part(number)
-        waiting.append(frame[frame["decision_id"].isin(queue["decision_id"])])
-        if sum(map(len, waiting)) >= _EXPLAINED or number + 1 == source.n_parts:
+    for frame in (*source.frames_of(pd.Index(queue["decision_id"])), None):
+        if frame is not None:
+            waiting.append(frame)
+        if waiting and (frame is None or sum(map(len, waiting)) >= _EXPLAINED):
             own = pd.concat(waiting, ignore_index=True)
             waiting = []
             if len(own):
-                parts.append(explainer.table(own).assign(decision_id=own["decision_id"]))
+                parts.append(explainer.table(own, threads).assign(decision_id=own["decision_id"]))
     if not parts:
         columns = pa.schema([*QUEUE, *(c for c in EXPLANATIONS if c.name not in QUEUE.names)])
         nothing: pd.DataFrame = columns.empty_table().to_pandas()

@@ -1,15 +1,25 @@
 """validate: all problems of config and data at once."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from errdetect.config import Config
+from errdetect.data.policy_catalogue import read_policies
+from errdetect.data.table_reading import TableRead, read_decisions
 from errdetect.errors import ConfigError, DataError, Refusal
 from errdetect.labels.intake_account import Intake
 from errdetect.validation import Issue, check_tables, sort_issues
 from errdetect.workflows.decision_explainer import load_reason_templates
-from errdetect.workflows.load_data import LoadedData, Progress, check_losses, read_tables
+from errdetect.workflows.load_data import (
+    LoadedData,
+    Progress,
+    check_losses,
+    load_draws,
+    load_reviews,
+    read_tables,
+)
 from errdetect.workflows.reviewer_quality import check_reviewers
+from errdetect.workflows.validate_advice import advise, unknown_words
 
 __all__ = ["ValidateResult", "validate"]
 
@@ -55,9 +65,15 @@ def validate(config: Config, *, progress: Progress = lambda _: None) -> Validate
     Raises
     ------
     ErrdetectError
-        Where a table cannot be read at all.
+        Where the ledger cannot be read. Tables that cannot be read are findings.
     """
-    loaded = read_tables(config, progress=progress)
+    try:
+        loaded = read_tables(config, progress=progress)
+    except DataError:
+        found = sort_issues([*_config_faults(config), *_unreadable_tables(config, progress)])
+        if not any(finding.severity == "error" for finding in found):
+            raise
+        return ValidateResult(0, 0, _advised(found), (), Intake())
     progress("checking the tables against each other")
     snapshot = loaded.snapshot
     findings = check_tables(
@@ -66,11 +82,47 @@ def validate(config: Config, *, progress: Progress = lambda _: None) -> Validate
         snapshot.policies if config.data.policies else None,
         draws=loaded.draws,
     )
-    findings = sort_issues([*_config_faults(config), *_loading_faults(config, loaded), *findings])
+    words = (*unknown_words(loaded.reviews, "reviews"), *unknown_words(loaded.draws, "draws"))
+    faults = (*_config_faults(config), *_loading_faults(config, loaded))
+    findings = _advised(sort_issues([*faults, *words, *findings]))
     notes = (*loaded.notes, *snapshot.intake.lines())
     return ValidateResult(
         len(snapshot.decisions), len(snapshot.reviews), findings, notes, snapshot.intake
     )
+
+
+def _advised(findings: Sequence[Issue]) -> list[Issue]:
+    """Add to each finding the line of config that fixes it."""
+    return [replace(finding, advice=advise(finding)) for finding in findings]
+
+
+def _unreadable_tables(config: Config, progress: Progress) -> Iterator[Issue]:
+    """Read each table by itself, so that one that cannot be read does not hide another's faults."""
+    data = config.data
+    readers: dict[str, Callable[[], TableRead | None]] = {
+        "D021": lambda: read_decisions(
+            config.data_paths(data.decisions), columns=data.columns, actions=data.actions,
+            drop=data.drop, mapping=data.mapping("decisions"),
+        ),
+        "R023": lambda: load_reviews(config, progress=progress),
+        "A012": lambda: load_draws(config, progress=progress),
+    }  # fmt: skip
+    for code, read in readers.items():
+        try:
+            table = read()
+        except DataError as error:
+            yield Issue.of(code, "error", str(error), 1)
+            continue
+        if code == "D021" and table is not None:
+            own = check_tables(table)
+            yield from (finding for finding in own if finding.table == "decisions")
+        elif table is not None:
+            yield from unknown_words(table, "reviews" if code == "R023" else "draws")
+    if data.policies:
+        try:
+            read_policies(config.data_paths(data.policies)[0])
+        except DataError as error:
+            yield Issue.of("P004", "error", str(error), 1)
 
 
 def _config_faults(config: Config) -> Iterator[Issue]:

@@ -1,6 +1,5 @@
 """verify: recompute an output folder and report equality, or what differs and the likely cause."""
 
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ import pyarrow.parquet as pq
 from errdetect.config import Config, load_config
 from errdetect.config_schema import LedgerSettings
 from errdetect.data.atomic_writing import write_csv, write_parquet
+from errdetect.data.output_folders import hold_temporary_folder
 from errdetect.data.provenance import (
     Provenance,
     RunRecord,
@@ -471,8 +471,8 @@ def verify(
         notes.append(f"inputs changed: the draw is checked with {RECEIPT_FILE} and the log only")
         checks = tuple(_check_written(place, record))
     else:
-        with tempfile.TemporaryDirectory(prefix="errdetect-verify-") as temporary:
-            again = recompute_run(loaded, run, Path(temporary), decisions=where, progress=progress)
+        with hold_temporary_folder() as temporary:
+            again = recompute_run(loaded, run, temporary, decisions=where, progress=progress)
             progress("comparing")
             fresh = read_run(again)
             if run.data != fresh.provenance.data and _recorded_account(run, again):

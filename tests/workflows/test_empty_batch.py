@@ -1,0 +1,56 @@
+"""An empty night: nothing to score or to import is no error, and leaves empty tables."""
+
+import gzip
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from errdetect.data.table_reading import read_decisions
+from errdetect.errors import DataError
+from errdetect.schemas import EXPLANATIONS, QUEUE, SCORES
+from errdetect.workflows.ingest import ingest
+from errdetect.workflows.score import score
+
+HEADER = "decision_id,decided_at,item_id,policy_id,action,score\n"
+
+
+def batches(folder):
+    (folder / "a.csv").write_text(HEADER)
+    (folder / "b.csv.gz").write_bytes(gzip.compress(HEADER.encode()))
+    (folder / "c.jsonl").write_text("")
+    pd.DataFrame(
+        {name: pd.Series([], dtype="str") for name in HEADER.strip().split(",")}
+    ).to_parquet(folder / "d.parquet")
+    return ["a.csv", "b.csv.gz", "c.jsonl", "d.parquet"]
+
+
+@pytest.mark.parametrize("name", ["a.csv", "b.csv.gz", "c.jsonl", "d.parquet"])
+def test_scoring_no_decision_writes_empty_tables(config, trained, tmp_path, name):
+    assert name in batches(tmp_path)
+    result = score(config, tmp_path / name, tmp_path / "out")
+    assert (result.n_scored, result.n_queued) == (0, 0)
+    for table, schema in (("scores", SCORES), ("queue", QUEUE), ("explanations", EXPLANATIONS)):
+        read = pq.read_table(tmp_path / "out" / f"{table}.parquet")
+        assert read.num_rows == 0
+        assert set(schema.names) <= set(read.column_names)
+        assert read.schema.field("decision_id").type == schema.field("decision_id").type
+
+
+def test_a_file_without_a_header_is_no_empty_batch(config, trained, tmp_path):
+    (tmp_path / "cut.csv").write_text("")
+    with pytest.raises(DataError, match="must hold at least one row"):
+        score(config, tmp_path / "cut.csv", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_importing_no_review_changes_nothing(config, trained, tmp_path):
+    (tmp_path / "r.csv").write_text("review_id,decision_id,reviewed_at,source,verdict\n")
+    result = ingest(config, str(tmp_path / "r.csv"))
+    assert (result.n_new, result.n_rejected) == (0, 0)
+
+
+def test_an_empty_log_is_still_refused(tmp_path):
+    (tmp_path / "log.csv").write_text(HEADER)
+    with pytest.raises(DataError, match="must hold at least one row"):
+        read_decisions(tmp_path / "log.csv")

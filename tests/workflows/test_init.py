@@ -1,0 +1,121 @@
+"""init: what files are taken for, the config that comes of it, and what it leaves open."""
+
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from errdetect.config import load_config
+from errdetect.errors import ConfigError
+from errdetect.workflows.init import init
+from errdetect.workflows.load_data import read_tables
+from errdetect.workflows.run import run
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
+from table_pairs import PAIRS, bpo
+
+
+def wrongly_mapped(found, truth):
+    sure = {one.column: one.target for one in found.guesses if one.sure}
+    return {name: target for name, target in sure.items() if truth.get(name) != target}
+
+
+@pytest.mark.parametrize("make", PAIRS, ids=lambda make: make.__name__)
+def test_columns_are_mapped_and_the_config_validates(tmp_path, make):
+    pair = make()
+    result = init([str(file) for file in pair.files(tmp_path)], tmp_path / "c.yaml")
+    assert [one.role for one in result.tables] == ["decisions", "reviews"]
+    right = 0
+    for found, truth in zip(result.tables, (pair.log_truth, pair.review_truth), strict=True):
+        assert wrongly_mapped(found, truth) == {}
+        right += len({one.column for one in found.guesses if one.sure} & set(truth))
+    assert right >= 0.9 * (len(pair.log_truth) + len(pair.review_truth))
+    assert result.problem == ""
+    loaded = read_tables(load_config(tmp_path / "c.yaml"), progress=lambda _: None)
+    assert len(loaded.decisions.frame) == len(pair.log)
+    assert loaded.reviews is not None
+    assert len(loaded.reviews.frame) == len(pair.reviews)
+    assert loaded.reviews.frame["verdict"].isin(["upheld", "overturned"]).all()
+    assert loaded.snapshot.reviews["decision_id"].isin(loaded.decisions.frame["decision_id"]).all()
+
+
+def test_a_config_is_never_overwritten(tmp_path):
+    files = [str(file) for file in PAIRS[0]().files(tmp_path)]
+    (tmp_path / "c.yaml").write_text("mine")
+    with pytest.raises(ConfigError, match="must be a new file"):
+        init(files, tmp_path / "c.yaml")
+    assert (tmp_path / "c.yaml").read_text() == "mine"
+
+
+def log(n: int = 60, **columns: object) -> pd.DataFrame:
+    frame = pd.DataFrame({
+        "case_id": [f"c{i}" for i in range(n)], "decided_at": "2026-03-01T10:00Z",
+        "policy": ["spam", "hate"] * (n // 2), "action": ["remove", "approve"] * (n // 2),
+    })  # fmt: skip
+    return frame.assign(**columns)
+
+
+def test_what_is_not_known_is_marked_and_not_used(tmp_path):
+    odd = ["remove", "approve", "remove", "ZONK"] * 15
+    log(action=odd, wobble=range(60)).to_csv(tmp_path / "log.csv", index=False)
+    result = init([str(tmp_path / "log.csv")], tmp_path / "c.yaml")
+    text = (tmp_path / "c.yaml").read_text()
+    assert "# ZONK: allow" in text
+    assert "allow or enforce (15 rows)" in "\n".join(result.open_points)
+    assert "reviews" in "\n".join(result.open_points)
+    assert "wobble" not in text
+    assert "ZONK" in result.problem
+
+
+def test_questions_are_asked_only_when_wanted(tmp_path):
+    odd = ["remove", "approve", "remove", "ZONK"] * 15
+    log(action=odd, decided_at="03/04/2026").to_csv(tmp_path / "log.csv", index=False)
+    asked = []
+
+    def answer(question, answers):
+        asked.append(question)
+        return answers[1]
+
+    result = init([str(tmp_path / "log.csv")], tmp_path / "c.yaml", ask=answer)
+    assert any("ZONK" in one for one in asked)
+    assert result.problem == ""
+    config = load_config(tmp_path / "c.yaml")
+    assert config.data.actions == {"ZONK": "allow"}
+    assert config.data.decisions.dates == "month_first"
+
+
+@pytest.mark.parametrize(
+    "name", ['a: "b"', "x\x1b[31m", "- id", "#1", "Ja/Nein?", "on", "123", "a\tb", "é"]
+)
+def test_hostile_names_are_quoted(tmp_path, name):
+    log().rename(columns={"case_id": "decision_id"}).assign(**{name: ["DE", "FR"] * 30}).to_csv(
+        tmp_path / "log.csv", index=False
+    )
+    result = init([str(tmp_path / "log.csv")], tmp_path / "c.yaml")
+    assert result.problem == ""
+    assert "\x1b" not in (tmp_path / "c.yaml").read_text()
+
+
+def test_a_column_that_only_has_our_name_is_set_aside(tmp_path):
+    log(score=range(60), model_confidence=[i / 60 for i in range(60)]).to_csv(
+        tmp_path / "log.csv", index=False
+    )
+    result = init([str(tmp_path / "log.csv")], tmp_path / "c.yaml")
+    frame = read_tables(load_config(tmp_path / "c.yaml"), progress=lambda _: None).decisions.frame
+    assert result.problem == ""
+    assert frame["score"].max() <= 1
+
+
+def test_run_says_what_it_skipped_and_what_to_open(tmp_path):
+    pair = bpo()
+    init([str(file) for file in pair.files(tmp_path)], tmp_path / "c.yaml")
+    config = load_config(tmp_path / "c.yaml", ["train.trials=0", "evaluate.bootstrap=50"])
+    result = run(config, tmp_path / "out")
+    steps = {one.name: one for one in result.steps}
+    assert list(steps) == ["validate", "train", "score", "estimate", "report"]
+    assert not steps["estimate"].done
+    assert "hold an audit" in steps["estimate"].summary
+    assert steps["report"].done
+    assert result.files["policy report"].exists()
+    assert result.lines()[-1].endswith(str(list(result.files.values())[-1]))

@@ -835,21 +835,23 @@ def measure(
             rng = random.Random(f"{seed}{kind}")
             project = Project(kind, home, held)
             chosen = [one for one in COMMANDS if re.search(only, one.name)]
+            if progress:
+                print(f"{kind}: the project is trained", flush=True)
             planned = plan(project, chosen, trials // len(databases), rng)
             rng.shuffle(planned)
             end = time.monotonic() + 60 * minutes / len(databases)
-            for number, trial in enumerate(planned):
+            for trial in planned:
                 if time.monotonic() > end:
                     break
                 faults = perform(project, trial, rng)
                 counts[trial[0], kind, "trials"] += 1
+                if progress:
+                    print(kind, *trial[:2], sorted(faults) or "sound", flush=True)
                 for check, words in faults.items():
                     counts[trial[0], kind, check] += 1
                     told.append(f"{kind}, {trial}: {check}: {words}")
                     if progress:
                         print(told[-1], flush=True)
-                if progress and number % 50 == 0:
-                    print(f"{kind}: {number} of {len(planned)} trials", flush=True)
     keys = dict.fromkeys((scenario, kind) for scenario, kind, _ in counts)
     rows = [(*key, *(counts[(*key, name)] for name in ("trials", *CHECKS))) for key in keys]
     return pd.DataFrame(rows, columns=["scenario", "database", "trials", *CHECKS]), told

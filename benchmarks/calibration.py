@@ -1,7 +1,7 @@
 """Does P(error) mean what it says? On the simulator, against the truth of later decisions.
 
     python benchmarks/calibration.py                  # 6 marketplaces of 60,000 decisions, six worlds each
-    python benchmarks/calibration.py --seeds 2 --decisions 30000 --worlds crowd "crowd, drift"
+    python benchmarks/calibration.py --no-texts --decisions 40000 --worlds drift "hard content" crowd
 
 Writes calibration.csv to benchmarks/results. A model learns from what was known when 80 % of the time had
 passed. Its probabilities of the last tenth's decisions are compared with their truth, calibrated in four ways:
@@ -103,11 +103,11 @@ def measures(p: np.ndarray, y: np.ndarray) -> dict[str, float]:
 
 
 def fitted(
-    snapshot: Snapshot, early: np.ndarray, cut: pd.Timestamp
+    snapshot: Snapshot, early: np.ndarray, cut: pd.Timestamp, texts: bool
 ) -> tuple[np.ndarray, Examples, Detector]:
     """Train as `train` does; return held-out log-odds, their decisions, and the model."""
     known = label_examples(snapshot.before(cut.to_pydatetime()).of(snapshot.decisions[early]))
-    plan = training.TrainingPlan()
+    plan = training.TrainingPlan(text=texts)
     trained = training.train_detector(known, plan, FitOptions(), log=snapshot.decisions[early])
     part = training.split_by_time(known.decisions["decided_at"], plan.parts)
     return trained.held_out_raw, known.take(part != training.FIT), trained.detector
@@ -144,14 +144,14 @@ def label_quality(snapshot: Snapshot, truth: pd.DataFrame) -> dict[str, float]:
     }
 
 
-def world(seed: int, n: int, kind: str) -> list[dict[str, object]]:
+def world(seed: int, n: int, kind: str, *, texts: bool = True) -> list[dict[str, object]]:
     """Measure one marketplace."""
     snapshot, truth = market(seed, n, kind)
     moments = snapshot.decisions["decided_at"]
     first, last = moments.iloc[0], moments.iloc[-1]
     cut, until = (first + share * (last - first) for share in (TRAIN, FOLLOW))
     early, late = (moments < cut).to_numpy(bool), (moments >= until).to_numpy(bool)
-    raw, held, detector = fitted(snapshot, early, cut)
+    raw, held, detector = fitted(snapshot, early, cut, texts)
     later, wrong = snapshot.decisions[late], truth.loc[late, "is_error"].to_numpy(float)
     raw_later = detector.raw(detector.features(later), 1)
     fact = truth.set_index("decision_id")["is_error"].reindex(held.decisions["decision_id"])
@@ -181,13 +181,16 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=700)
     parser.add_argument("--decisions", type=int, default=60_000)
     parser.add_argument("--worlds", nargs="*", choices=WORLDS, default=list(WORLDS))
+    parser.add_argument(
+        "--no-texts", action="store_true", help="columns alone: a sixth of the time"
+    )
     here = Path(__file__).resolve().parent
     parser.add_argument("--out", type=Path, default=here / "results" / "calibration.csv")
     args = parser.parse_args()
     rows: list[dict[str, object]] = []
     for seed in range(args.first, args.first + args.seeds):
         for kind in args.worlds:
-            rows += world(seed, args.decisions, kind)
+            rows += world(seed, args.decisions, kind, texts=not args.no_texts)
             pd.DataFrame(rows).round(4).to_csv(args.out, index=False)
             print(f"seed {seed}, {kind}: done", flush=True)
     table = pd.DataFrame(rows)

@@ -6,8 +6,9 @@
 From a set that people reviewed in full, each seed draws what a platform would have: an audit whose logged
 inclusion probability falls with the machine's margin, from .21 to .02, and appeals by a quarter of the wrongly
 enforced and 6 % of the rightly enforced. Learns from the first 60 % of decisions by time, as `ablation.py`, and
-measures by the truth on the next 20 %. Every way uses the ensemble that was chosen with the first. Writes average
-precision and recall at 5 %, also relative to every decision reviewed, to results/partial_reviews.csv.
+measures by the truth on the next 20 %. The simulator's marketplaces keep the reviews they have.
+Every way uses the ensemble that was chosen with the first. Writes average precision and recall at 5 % to
+results/partial_reviews.csv.
 
     as trained             what `train` does: labels count equally, appeals too
     without appeals        audited decisions alone
@@ -26,6 +27,7 @@ precision and recall at 5 %, also relative to every decision reviewed, to result
 
 import argparse
 import os
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,22 +35,36 @@ import lightgbm as lgb
 import numpy as np
 import pandas as pd
 from ablation import TUNE, examples_of
-from detecting.problems import Problem, Source, find_folders, load_problem
+from detecting.problems import Problem, Source, find_folders, load_problem, simulated
 from multilingual import widened
 
 from errdetect.features.ngram_counts import text_groups
 from errdetect.features.text_models import count_texts, fit_text_models
 from errdetect.model.detector import Examples
-from errdetect.model.ensemble import Ensemble, choose_ensemble, fit_ensemble, fit_members
-from errdetect.model.ensemble_members import DEFAULT_PARAMS, FitOptions, propensity_weights
+from errdetect.model.ensemble import (
+    Ensemble,
+    choose_ensemble,
+    fit_ensemble,
+    fit_members,
+)
+from errdetect.model.ensemble_members import (
+    DEFAULT_PARAMS,
+    FitOptions,
+    propensity_weights,
+)
 from errdetect.model.surrogate import LogSample, sample_log
-from errdetect.model.training_data import PreparedExamples, count_texts_once, prepare_examples
+from errdetect.model.training_data import (
+    PreparedExamples,
+    count_texts_once,
+    prepare_examples,
+)
 from errdetect.model.tuning import Objective
 from errdetect.stats.ranking_metrics import average_precision, recall_at
 
 WEIGHTED = ("as trained", "without appeals", "appeals in texts only", "inverse probability",
             "square root", "texts weighted", "trees weighted")  # fmt: skip
 FURTHER = ("self-trained texts", "plain booster", "doubly robust")
+SIMULATED, MARKET = 10, 40_000  # seed of the first marketplace, and its decisions
 MOST, LEAST, WRONGED, OTHERS = 0.21, 0.02, 0.25, 0.06
 FOLDS, PSEUDO, BELIEVED = 3, 4000, 0.3
 BOOSTER = {"objective": "regression", "learning_rate": 0.05, "num_leaves": 15, "lambda_l2": 5.0,
@@ -239,13 +255,28 @@ def main() -> None:
         print(rows[-1], flush=True)
         pd.DataFrame(rows).round(4).to_csv(args.out, index=False)
 
+    if not args.sets or "simulator" in args.sets:  # with its own audit, appeals and reports
+        for seed in args.seeds:
+            with tempfile.TemporaryDirectory() as place:
+                made = simulated(SIMULATED + seed, Path(place), MARKET)
+                problem = load_problem(Source(made.name, made, "reviews"))
+            ways = Ways(problem, args.threads)
+            for way in args.ways:
+                if way in (*WEIGHTED, *FURTHER):
+                    note("simulator", seed, way, len(ways.known), measure(ways, way))
     for folder in find_folders(args.data):
         if args.sets and folder.name not in args.sets:
             continue
         problem = load_problem(Source(folder.name, folder, "reviews", args.rows))
         if "every review" in args.ways:
             every = Ways(problem, args.threads)
-            note(folder.name, -1, "every review", len(every.known), measure(every, "as trained"))
+            note(
+                folder.name,
+                -1,
+                "every review",
+                len(every.known),
+                measure(every, "as trained"),
+            )
         for seed in args.seeds:
             ways = Ways(partial(problem, seed), args.threads)
             n = len(ways.known)
@@ -255,7 +286,13 @@ def main() -> None:
             if "uniform" in args.ways:
                 many = round(n / len(ways.past) * len(problem.learn))
                 even = Ways(partial(problem, seed, uniform=many), args.threads)
-                note(folder.name, seed, "uniform", len(even.known), measure(even, "as trained"))
+                note(
+                    folder.name,
+                    seed,
+                    "uniform",
+                    len(even.known),
+                    measure(even, "as trained"),
+                )
     table = pd.DataFrame(rows).groupby(["set", "way"], sort=False)[
         ["average_precision", "recall_at_5"]
     ]

@@ -1,16 +1,28 @@
 """Every night: score the day's decisions, and hand the queue to the reviewers.
 
-python pipelines/nightly_score.py CONFIG DECISIONS OUT [KEY=VALUE ...]
+    python pipelines/nightly_score.py CONFIG DECISIONS OUT [KEY=VALUE ...] [--json]
+
+A rerun after a kill goes on where it was; the same decisions are scored once.
 """
 
-import sys
+from pathlib import Path
 
-from errdetect.config import load_config
-from errdetect.errors import exit_on_error
-from errdetect.workflows.result_summaries import summary_text
-from errdetect.workflows.score import score
+import errdetect
+from errdetect.pipeline_steps import pipeline
 
-config_file, decisions, out, *overrides = sys.argv[1:]
-with exit_on_error():
-    config = load_config(config_file, overrides)
-    print(summary_text(score(config, decisions, out, progress=print)))
+with pipeline("nightly_score", ["decisions", "out"], inputs=["decisions"]) as run:
+    decisions, out = run.arguments["decisions"], Path(run.arguments["out"])
+    run.step(
+        "score",
+        lambda: errdetect.score(run.config, decisions, out, scored_at=run.started_at),
+    )
+    run.step(
+        "export",
+        lambda: errdetect.export(
+            run.config,
+            "jsonl",
+            out / "queue.jsonl",
+            queue=out / "queue.parquet",
+            decisions=decisions,
+        ),
+    )

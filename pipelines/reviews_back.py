@@ -1,18 +1,12 @@
 """Every night: take finished reviews in, and plan what follows from them; a person applies it.
 
-python pipelines/reviews_back.py CONFIG REVIEWS OUT [KEY=VALUE ...]
+python pipelines/reviews_back.py CONFIG REVIEWS OUT [KEY=VALUE ...] [--json]
 """
 
-import sys
+import errdetect
+from errdetect.pipeline_steps import pipeline
 
-from errdetect.config import load_config
-from errdetect.errors import exit_on_error
-from errdetect.workflows.ingest import ingest
-from errdetect.workflows.remediate import remediate
-from errdetect.workflows.result_summaries import summary_text
-
-config_file, reviews, out, *overrides = sys.argv[1:]
-with exit_on_error():
-    config = load_config(config_file, overrides)
-    print(summary_text(ingest(config, reviews, progress=print)))
-    print(summary_text(remediate(config, out, progress=print)))
+with pipeline("reviews_back", ["reviews", "out"], inputs=["reviews"]) as run:
+    reviews, out = run.arguments["reviews"], run.arguments["out"]
+    run.step("ingest", lambda: errdetect.ingest(run.config, reviews, at=run.started_at))
+    run.step("remediate", lambda: errdetect.remediate(run.config, out, at=run.started_at))

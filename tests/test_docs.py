@@ -48,13 +48,21 @@ def test_every_make_target_that_is_named_exists(repo):
 
 
 @pytest.mark.parametrize(
-    "name", ["nightly_score", "weekly_retrain", "policy_report", "reviews_back"]
+    "name",
+    [
+        "nightly_score",
+        "spark_score",
+        "weekly_retrain",
+        "monthly_policy_report",
+        "reviews_back",
+        "daily_monitor",
+    ],
 )
 def test_pipelines_end_clearly_on_a_bad_config(repo, name, tmp_path):
     words = [str(tmp_path / "none.yaml"), str(tmp_path / "a"), str(tmp_path / "b")]
     if name == "weekly_retrain":
         words = words[:1]
-    if name == "policy_report":
+    if name in ("monthly_policy_report", "daily_monitor"):
         words = words[:2]
     done = subprocess.run(
         [sys.executable, str(repo / f"pipelines/{name}.py"), *words], capture_output=True, text=True

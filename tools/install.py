@@ -4,6 +4,7 @@ python tools/install.py requirements/runtime.txt
 python tools/install.py --own
 """
 
+import os
 import re
 import subprocess
 import sys
@@ -30,7 +31,11 @@ def install(requirements: Path) -> int:
     command = [*PIP, "--require-hashes", "-r", str(requirements)]
     began, done, lines = time.monotonic(), 0, []
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
     ) as pip:
         assert pip.stdout is not None
         for line in pip.stdout:

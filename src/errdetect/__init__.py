@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         validate,
         verify,
     )
+    from errdetect.api_operations import monitor
     from errdetect.config import Config, load_config
     from errdetect.errors import ErrdetectError
     from errdetect.model.classifier import ErrorClassifier
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from errdetect.workflows.export import ExportResult
     from errdetect.workflows.forget import ForgetResult
     from errdetect.workflows.ingest import IngestResult
+    from errdetect.workflows.monitor import MonitorResult
     from errdetect.workflows.plan_audit import PlanAuditResult
     from errdetect.workflows.promote import PromoteResult
     from errdetect.workflows.proposals import ProposalsResult
@@ -52,6 +54,7 @@ __all__ = [
     "ExportResult",
     "ForgetResult",
     "IngestResult",
+    "MonitorResult",
     "PlanAuditResult",
     "PromoteResult",
     "ProposalsResult",
@@ -69,6 +72,7 @@ __all__ = [
     "forget",
     "ingest",
     "load_config",
+    "monitor",
     "plan_audit",
     "promote",
     "proposals",
@@ -92,6 +96,8 @@ _ELSEWHERE = {
     "ExportResult": "errdetect.workflows.export",
     "ForgetResult": "errdetect.workflows.forget",
     "IngestResult": "errdetect.workflows.ingest",
+    "MonitorResult": "errdetect.workflows.monitor",
+    "monitor": "errdetect.api_operations",
     "PlanAuditResult": "errdetect.workflows.plan_audit",
     "PromoteResult": "errdetect.workflows.promote",
     "ProposalsResult": "errdetect.workflows.proposals",

@@ -216,6 +216,7 @@ def score(
     budget: int | None = None,
     also: str | None = None,
     scored_at: datetime | None = None,
+    engine: Literal["local", "spark"] = "local",
     progress: Progress = _silent,
 ) -> "ScoreResult":
     """Score decisions with the champion, and queue the worst and some at random for review.
@@ -231,12 +232,8 @@ def score(
         `explanations` and `rejects`.
     log, reviews
         In place of `data.decisions`, the log of decisions before these, and of `data.reviews`.
-    also
-        A second version, or `challenger`, whose scores are written beside the champion's.
-    budget
-        Number of reviews; default: the config's.
-    scored_at
-        When, for the queue's rows; default: now.
+    budget, also, scored_at, engine
+        As for the command.
     progress
         Callback for progress messages.
 
@@ -263,6 +260,7 @@ def score(
                 budget=budget,
                 also=also,
                 scored_at=scored_at,
+                engine=engine,
                 progress=progress,
             ),
         )

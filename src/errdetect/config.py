@@ -30,6 +30,7 @@ from errdetect.config_schema import (
     LabelsSettings,
     LedgerSettings,
     Measure,
+    MonitorSettings,
     QueueSettings,
     RegistrySettings,
     RemediationSettings,
@@ -70,6 +71,7 @@ class Config(ConfigSection):
     remediation: RemediationSettings = RemediationSettings()
     export: ExportSettings = ExportSettings()
     targets: TargetsSettings = TargetsSettings()
+    monitor: MonitorSettings = MonitorSettings()
     registry: RegistrySettings = RegistrySettings()
     ledger: LedgerSettings = LedgerSettings()
     base: Path = Field(default=Path(), exclude=True)
@@ -94,6 +96,16 @@ class Config(ConfigSection):
         '/srv/d.csv'
         """
         return self.base / _expand_variables(value)
+
+    def text(self, value: str) -> str:
+        """Return a setting that is no path, with `${NAME}` taken from the environment.
+
+        Examples
+        --------
+        >>> Config(version=1, data={"decisions": "d.csv"}).text("${UNSET_NAME:-key}")
+        'key'
+        """
+        return _expand_variables(value)
 
     def data_paths(self, value: str | Sequence[str] | DatabaseSource | FileSource) -> list[str]:
         """Return every location of a source in the data section.

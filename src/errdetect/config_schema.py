@@ -32,6 +32,8 @@ __all__ = [
     "LedgerSettings",
     "LookAlikesSettings",
     "Measure",
+    "MonitorSettings",
+    "NotifySettings",
     "Place",
     "PoolSettings",
     "QueueSettings",
@@ -508,3 +510,102 @@ class TargetsSettings(ConfigSection):
         if self.sites and self.reviewer_accuracy is None:
             raise ValueError("must set reviewer_accuracy where single sites have their own")
         return self
+
+
+class NotifySettings(ConfigSection):
+    """Who hears of an alarm, besides the exit status."""
+
+    webhook: SourceText | None = Field(
+        None, repr=False, description="https address that receives the table's alarms as JSON"
+    )
+    secret: Annotated[str, Field(pattern=r"^\$\{\w+\}$")] | None = Field(
+        None, description="${NAME}: environment variable with the key of the webhook's signature"
+    )
+    command: list[Annotated[str, Field(min_length=1)]] = Field(
+        [], description="command that gets the alarm's text on its standard input, such as a mailer"
+    )
+
+    @model_validator(mode="after")
+    def _check_webhook(self) -> "NotifySettings":
+        if self.webhook is None:
+            return self
+        if not self.webhook.startswith(("https://", "http://", "${")):
+            raise ValueError("webhook must be an http(s) address or ${NAME}, got another text")
+        if not self.secret:
+            raise ValueError("webhook must have a secret that signs its messages, got none")
+        return self
+
+
+class MonitorSettings(ConfigSection):
+    """When `monitor` calls an alarm, and what it compares."""
+
+    reference_from: datetime | None = Field(
+        None, description="first day of the reference period (UTC); null: the first audit answer's"
+    )
+    reference_to: datetime | None = Field(
+        None, description="end of the reference period; null: after reference_days"
+    )
+    reference_days: int = Field(91, ge=7, description="length of the reference period")
+    since: datetime | None = Field(
+        None, description="evidence counts from this day; set it when an alarm has been dealt with"
+    )
+    window_days: int = Field(
+        28, ge=1, description="latest days that are compared with the reference"
+    )
+    by: list[str] = Field(
+        ["policy_id", "market", "moderator"],
+        description="columns whose values are watched one by one",
+    )
+    yearly_level: float = Field(
+        0.05,
+        gt=0,
+        le=0.5,
+        description="share of years without any change that may bring an alarm, looking daily",
+    )
+    max_error_rate: dict[str, Annotated[float, Field(gt=0, lt=1)]] = Field(
+        {},
+        description="`all` or column=value: error rate to hold it against instead of the reference",
+    )
+    min_reviews: int = Field(30, ge=2, description="answers below which a check is unknown")
+    estimated_rise: float = Field(
+        1.25, gt=1, description="early warning: estimated error, in times the reference's"
+    )
+    drift: float = Field(
+        0.2,
+        gt=0,
+        description="population stability index of a feature or score above which it warns",
+    )
+    shift: float = Field(
+        0.5, gt=0, description="Wasserstein distance in standard deviations above which it warns"
+    )
+    missing: float = Field(
+        0.05, gt=0, le=1, description="rise of a column's missing share, or share of new values"
+    )
+    volume: float = Field(
+        0.5,
+        gt=0,
+        lt=1,
+        description="decisions a day, as a share of the reference's, below which it warns",
+    )
+    delay_days: float = Field(
+        7, gt=0, description="days that reviews or labels may take longer than in the reference"
+    )
+    response: Share = Field(0.9, description="share of due audit draws that must be answered")
+    queue_yield: Share = Field(
+        0.75, description="errors found by the queue, as a share of those expected"
+    )
+    calibration: float = Field(
+        1.25, gt=1, description="audited over estimated errors (or the reverse) that warns"
+    )
+    reviewer_accuracy: Share = Field(
+        0.05, description="fall of a site's share of right golden answers that warns"
+    )
+    model_days: float = Field(90, gt=0, description="age of the champion that warns")
+    notify: NotifySettings = NotifySettings()
+
+    @field_validator("reference_from", "reference_to", "since")
+    @classmethod
+    def _as_utc(cls, value: datetime | None) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)

@@ -28,6 +28,8 @@ __all__ = [
     "LEVELS",
     "MEASURES",
     "MISSED_VIOLATION",
+    "MONITOR",
+    "MONITOR_HISTORY",
     "OVERTURNED",
     "PLAN",
     "QUEUE",
@@ -246,6 +248,35 @@ ESTIMATES = pa.schema(
         ("period_from", _time),
         ("period_to", _time),
         ("response", pa.float64()),
+    ]
+)
+
+#: The checks of `monitor`: a figure of the latest days, its limit, and a status.
+MONITOR = pa.schema(
+    [
+        ("check", pa.string()),
+        ("segment", pa.string()),
+        ("status", pa.string()),
+        ("value", pa.float64()),
+        ("low", pa.float64()),
+        ("high", pa.float64()),
+        ("limit", pa.float64()),
+        ("reference", pa.float64()),
+        ("note", pa.string()),
+    ]
+)
+
+#: Audited error by month.
+MONITOR_HISTORY = pa.schema(
+    [
+        ("period_start", _time),
+        ("measure", pa.string()),
+        ("estimate", pa.float64()),
+        ("low", pa.float64()),
+        ("high", pa.float64()),
+        ("n_reviews", pa.int64()),
+        ("n_decisions", pa.int64()),
+        ("suppressed", pa.bool_()),
     ]
 )
 

@@ -814,7 +814,644 @@ def decoys() -> Pair:
     )
 
 
+def flags() -> Pair:
+    w = world(21, "weapons,hate_speech,counterfeit", "US CA GB")
+    log = pd.DataFrame(
+        {
+            "flag_id": _ids("FL{:06d}"),
+            "flagged_on": w.decided.strftime("%Y/%m/%d %H:%M"),
+            "listing_ref": _ids("LS{:06d}"),
+            "seller_name": [f"shop {a}" for a in w.account],
+            "violation": w.policy,
+            "disposition": np.where(w.enforced, "Removed", "Kept"),
+            "ai_conf": w.score,
+            "site": w.market,
+            "views_30d": w.rng.integers(0, 900, N),
+            "brand": w.rng.choice(["A", "B"], N),
+            "days_live": w.rng.integers(0, 90, N),
+        }
+    )
+    r = pd.DataFrame(
+        {
+            "QA#": np.arange(len(w.picked)),
+            "Flag": log.flag_id[w.picked].tolist(),
+            "Date Checked": w.reviewed.strftime("%Y/%m/%d"),
+            "Analyst": w.reviewer,
+            "Call": np.where(w.wrong, "Disagree", "Agree"),
+            "Office": w.site,
+        }
+    )
+    return Pair(
+        "flags",
+        log,
+        r,
+        {
+            "flag_id": "decision_id",
+            "flagged_on": "decided_at",
+            "listing_ref": "item_id",
+            "seller_name": "account_id",
+            "violation": "policy_id",
+            "disposition": "action",
+            "ai_conf": "score",
+            "site": "market",
+            "views_30d": "exposure",
+        },
+        {
+            "QA#": "review_id",
+            "Flag": "decision_id",
+            "Date Checked": "reviewed_at",
+            "Analyst": "reviewer_id",
+            "Call": "verdict",
+            "Office": "site",
+        },
+    )
+
+
+def italian() -> Pair:
+    w = world(22, "frode,violenza,nudità", "IT CH")
+    log = pd.DataFrame(
+        {
+            "id_decisione": _ids("{:07d}"),
+            "data_decisione": w.decided.strftime("%d/%m/%Y %H:%M"),
+            "id_annuncio": _ids("an{}"),
+            "venditore": w.account,
+            "motivo": w.policy,
+            "azione": np.where(w.enforced, "rimosso", "approvato"),
+            "punteggio": w.score,
+            "soglia": 0.6,
+            "paese": w.market,
+            "lingua": w.rng.choice(["it", "de"], N),
+            "titolo": w.texts("scarpa rossa borsa vecchia nuova grande piccola"),
+        }
+    )
+    r = pd.DataFrame(
+        {
+            "id_decisione": log.id_decisione[w.picked],
+            "data_revisione": w.reviewed.strftime("%d/%m/%Y"),
+            "esito": np.where(w.wrong, "errato", "corretto"),
+            "revisore": w.reviewer,
+            "sede": w.site,
+        }
+    )
+    return Pair(
+        "italian",
+        log,
+        r,
+        {
+            "id_decisione": "decision_id",
+            "data_decisione": "decided_at",
+            "id_annuncio": "item_id",
+            "venditore": "account_id",
+            "motivo": "policy_id",
+            "azione": "action",
+            "punteggio": "score",
+            "soglia": "threshold",
+            "paese": "market",
+            "lingua": "language",
+            "titolo": "text",
+        },
+        {
+            "id_decisione": "decision_id",
+            "data_revisione": "reviewed_at",
+            "esito": "verdict",
+            "revisore": "reviewer_id",
+            "sede": "site",
+        },
+        {"sep": ";"},
+    )
+
+
+def pipeline() -> Pair:
+    w = world(23, "spam,csam,terror,self-harm", "US")
+    log = pd.DataFrame(
+        {
+            "request_uuid": _ids("{:032x}"),
+            "created_ts": w.decided.astype("datetime64[s]").astype("int64"),
+            "asset_id": _ids("as{}"),
+            "uploader_id": w.account,
+            "predicted_category": w.policy,
+            "enforcement_outcome": np.where(w.enforced, "BLOCKED", "ALLOWED"),
+            "max_score": w.score,
+            "model_id": w.rng.choice(["m1", "m2"], N),
+            "geo": w.market,
+            "caption": w.texts("cat dog sun beach party night friends"),
+            "impressions": w.rng.integers(0, 9000, N),
+        }
+    )
+    r = pd.DataFrame(
+        {
+            "label_id": [f"l{i}" for i in range(len(w.picked))],
+            "request_uuid": log.request_uuid[w.picked].tolist(),
+            "annotated_at": w.reviewed.strftime("%Y-%m-%d %H:%M:%S"),
+            "annotator": w.reviewer,
+            "is_correct": ~w.wrong,
+            "pool": w.site,
+            "time_spent_sec": w.rng.integers(5, 200, len(w.picked)),
+        }
+    )
+    return Pair(
+        "pipeline",
+        log,
+        r,
+        {
+            "request_uuid": "decision_id",
+            "created_ts": "decided_at",
+            "asset_id": "item_id",
+            "uploader_id": "account_id",
+            "predicted_category": "policy_id",
+            "enforcement_outcome": "action",
+            "max_score": "score",
+            "model_id": "moderator",
+            "geo": "market",
+            "caption": "text",
+            "impressions": "exposure",
+        },
+        {
+            "label_id": "review_id",
+            "request_uuid": "decision_id",
+            "annotated_at": "reviewed_at",
+            "annotator": "reviewer_id",
+            "is_correct": "verdict",
+            "pool": "site",
+            "time_spent_sec": "minutes",
+        },
+        {"log": "log.jsonl"},
+    )
+
+
+def classifieds() -> Pair:
+    w = world(24, "Betrügerisches Angebot,Markenrechtsverletzung,Jugendschutz", "DE")
+    log = pd.DataFrame(
+        {
+            "Anzeigen-Nr.": _ids("{:09d}"),
+            "Geprüft am": w.decided.strftime("%d.%m.%Y"),
+            "Uhrzeit": w.decided.strftime("%H:%M"),
+            "Kunde": w.account,
+            "Ablehnungsgrund": w.policy,
+            "Status": np.where(w.enforced, "abgelehnt", "freigeschaltet"),
+            "Score (%)": np.round(100 * w.score, 1),
+            "Rubrik": w.rng.choice(["Auto", "Haus"], N),
+            "Anzeigentext": w.texts("verkaufe gut erhaltenes Sofa Auto Haus günstig"),
+        }
+    )
+    r = pd.DataFrame(
+        {
+            "Anzeigen-Nr.": log["Anzeigen-Nr."][w.picked],
+            "Kontrolldatum": w.reviewed.strftime("%d.%m.%Y"),
+            "Kontrolleur": w.reviewer,
+            "Entscheidung korrekt?": np.where(w.wrong, "nein", "ja"),
+            "Team": w.site,
+        }
+    )
+    return Pair(
+        "classifieds",
+        log,
+        r,
+        {
+            "Anzeigen-Nr.": "decision_id",
+            "Geprüft am": "decided_at",
+            "Kunde": "account_id",
+            "Ablehnungsgrund": "policy_id",
+            "Status": "action",
+            "Score (%)": "score",
+            "Rubrik": "category",
+            "Anzeigentext": "text",
+        },
+        {
+            "Anzeigen-Nr.": "decision_id",
+            "Kontrolldatum": "reviewed_at",
+            "Kontrolleur": "reviewer_id",
+            "Entscheidung korrekt?": "verdict",
+            "Team": "site",
+        },
+        {"reviews": "k.xlsx", "sep": ";"},
+    )
+
+
+def audit_workbooks() -> Pair:
+    w = world(25, "ofertas falsas,violencia,odio", "BR PT")
+    log = pd.DataFrame(
+        {
+            "Decision Key": _ids("K{:05d}"),
+            "Decision Timestamp (UTC)": w.decided.strftime("%Y-%m-%d %H:%M:%S"),
+            "Item Key": _ids("I{}"),
+            "Seller Key": w.account,
+            "Policy Violated": w.policy,
+            "Auto Decision": np.where(w.enforced, "Deny", "Accept"),
+            "Confidence Level": [f"{100 * s:.1f}%" for s in w.score],
+            "Marketplace": w.market,
+            "Locale": w.rng.choice(["pt-BR", "pt-PT"], N),
+            "GMV (USD)": np.round(w.rng.uniform(0, 900, N), 2),
+            "Vertical": w.rng.choice(["Home", "Auto"], N),
+        }
+    )
+    r = pd.DataFrame(
+        {
+            "Decision Key": log["Decision Key"][w.picked].tolist(),
+            "Decision Timestamp (UTC)": log["Decision Timestamp (UTC)"][w.picked].tolist(),
+            "Audit Timestamp (UTC)": w.reviewed.strftime("%Y-%m-%d %H:%M:%S"),
+            "Auditor Login": w.reviewer,
+            "Audit Outcome": np.where(w.wrong, "Overturn", "Uphold"),
+            "Auditor Site": w.site,
+            "Expected Policy": np.where(
+                w.wrong & (w.rng.random(len(w.picked)) < 0.4), "odio", None
+            ),
+            "Sampling Prob": 0.05,
+            "Handle Time (s)": w.rng.integers(10, 200, len(w.picked)),
+        }
+    )
+    return Pair(
+        "audit_workbooks",
+        log,
+        r,
+        {
+            "Decision Key": "decision_id",
+            "Decision Timestamp (UTC)": "decided_at",
+            "Item Key": "item_id",
+            "Seller Key": "account_id",
+            "Policy Violated": "policy_id",
+            "Auto Decision": "action",
+            "Confidence Level": "score",
+            "Marketplace": "market",
+            "Locale": "language",
+            "GMV (USD)": "exposure",
+            "Vertical": "category",
+        },
+        {
+            "Decision Key": "decision_id",
+            "Audit Timestamp (UTC)": "reviewed_at",
+            "Auditor Login": "reviewer_id",
+            "Audit Outcome": "verdict",
+            "Auditor Site": "site",
+            "Expected Policy": "correct_policy_id",
+            "Sampling Prob": "inclusion_probability",
+            "Handle Time (s)": "minutes",
+        },
+        {"log": "a.xlsx", "reviews": "b.xlsx"},
+    )
+
+
+def german_workbook() -> Pair:
+    w = world(31, "Gefälschte Ware,Verbotene Artikel,Hassrede", "DE AT")
+    log = pd.DataFrame(
+        {
+            "Entscheidungs-ID": _ids("E{:06d}"),
+            "Entscheidungszeitpunkt": w.decided.strftime("%d.%m.%Y %H:%M:%S"),
+            "Inserat-ID": _ids("IN{:06d}"),
+            "Händlernummer": w.account,
+            "Verstoßart": w.policy,
+            "Ergebnis KI": np.where(w.enforced, "abgelehnt", "zugelassen"),
+            "KI-Score": [f"{s:.3f}".replace(".", ",") for s in w.score],
+            "Grenzwert": "0,6",
+            "Zielland": w.market,
+            "Warengruppe": w.rng.choice(["Schuhe", "Uhren"], N),
+            "Verkaufspreis": [f"{p:.2f}".replace(".", ",") for p in w.rng.uniform(1, 99, N)],
+            "Seitenaufrufe": w.rng.integers(0, 999, N),
+        }
+    )
+    r = pd.DataFrame(
+        {
+            "Entscheidungs-ID": log["Entscheidungs-ID"][w.picked].tolist(),
+            "Geprüft von": w.reviewer,
+            "Geprüft am": w.reviewed,
+            "Prüfergebnis": np.where(w.wrong, "nicht korrekt", "korrekt"),
+            "Korrekte Verstoßart": np.where(
+                w.wrong & (w.rng.random(len(w.picked)) < 0.4), "Hassrede", None
+            ),
+            "Prüfteam": w.site,
+            "Anmerkung": "keine weiteren Anmerkungen",
+        }
+    )
+    return Pair(
+        "german_workbook",
+        log,
+        r,
+        {
+            "Entscheidungs-ID": "decision_id",
+            "Entscheidungszeitpunkt": "decided_at",
+            "Inserat-ID": "item_id",
+            "Händlernummer": "account_id",
+            "Verstoßart": "policy_id",
+            "Ergebnis KI": "action",
+            "KI-Score": "score",
+            "Grenzwert": "threshold",
+            "Zielland": "market",
+            "Warengruppe": "category",
+            "Seitenaufrufe": "exposure",
+        },
+        {
+            "Entscheidungs-ID": "decision_id",
+            "Geprüft von": "reviewer_id",
+            "Geprüft am": "reviewed_at",
+            "Prüfergebnis": "verdict",
+            "Korrekte Verstoßart": "correct_policy_id",
+            "Prüfteam": "site",
+        },
+        {"sep": ";", "reviews": "q.xlsx"},
+    )
+
+
+def french_marketplace() -> Pair:
+    w = world(32, "Haine,Arnaque,Contrefaçon", "FR")
+    log = pd.DataFrame(
+        {
+            "Référence": _ids("REF{:05d}"),
+            "Date et heure": w.decided.strftime("%d/%m/%Y %H:%M"),
+            "Identifiant annonce": _ids("{}"),
+            "Identifiant vendeur": w.account,
+            "Règle appliquée": w.policy,
+            "Décision automatique": np.where(w.enforced, "Refusée", "Acceptée"),
+            "Indice de confiance": [f"{100 * s:.1f} %".replace(".", ",") for s in w.score],
+            "Pays de vente": w.market,
+            "Rubrique": w.rng.choice(["Mode", "Maison"], N),
+            "Nombre de vues": w.rng.integers(0, 500, N),
+            "Titre de l'annonce": w.texts("robe rouge neuve table bois petite"),
+        }
+    )
+    r = pd.DataFrame(
+        {
+            "Réf. décision": log["Référence"][w.picked].tolist(),
+            "Contrôlé le": w.reviewed.strftime("%d/%m/%Y"),
+            "Contrôlé par": w.reviewer,
+            "Résultat du contrôle": np.where(w.wrong, "Non conforme", "Conforme"),
+            "Site": w.site,
+            "Type de contrôle": w.rng.choice(["recours", "contrôle"], len(w.picked)),
+            "Durée (min)": w.rng.integers(1, 9, len(w.picked)),
+        }
+    )
+    return Pair(
+        "french_marketplace",
+        log,
+        r,
+        {
+            "Référence": "decision_id",
+            "Date et heure": "decided_at",
+            "Identifiant annonce": "item_id",
+            "Identifiant vendeur": "account_id",
+            "Règle appliquée": "policy_id",
+            "Décision automatique": "action",
+            "Indice de confiance": "score",
+            "Pays de vente": "market",
+            "Rubrique": "category",
+            "Nombre de vues": "exposure",
+            "Titre de l'annonce": "text",
+        },
+        {
+            "Réf. décision": "decision_id",
+            "Contrôlé le": "reviewed_at",
+            "Contrôlé par": "reviewer_id",
+            "Résultat du contrôle": "verdict",
+            "Site": "site",
+            "Type de contrôle": "source",
+            "Durée (min)": "minutes",
+        },
+        {"sep": ";", "encoding": "cp1252"},
+    )
+
+
+def spanish_platform() -> Pair:
+    w = world(33, "contenido sexual,acoso,spam", "MX CO ES")
+    log = pd.DataFrame(
+        {
+            "folio": _ids("{:07d}"),
+            "fecha_moderacion": w.decided.strftime("%Y-%m-%d %H:%M:%S"),
+            "id_publicacion": _ids("p{}"),
+            "id_usuario": w.account,
+            "categoria_infraccion": w.policy,
+            "decision_sistema": np.where(w.enforced, "ELIMINAR", "MANTENER"),
+            "probabilidad": w.score,
+            "umbral": 0.6,
+            "pais": w.market,
+            "idioma": w.rng.choice(["es", "en"], N),
+            "contenido": w.texts("hola amigo vendo coche barato mira esto"),
+        }
+    )
+    r = pd.DataFrame(
+        {
+            "folio": log["folio"][w.picked],
+            "fecha_auditoria": w.reviewed.strftime("%Y-%m-%d"),
+            "auditor": w.reviewer,
+            "dictamen": np.where(w.wrong, "incorrecta", "correcta"),
+            "centro": w.site,
+            "politica_correcta": np.where(
+                w.wrong & (w.rng.random(len(w.picked)) < 0.4), "spam", None
+            ),
+        }
+    )
+    return Pair(
+        "spanish_platform",
+        log,
+        r,
+        {
+            "folio": "decision_id",
+            "fecha_moderacion": "decided_at",
+            "id_publicacion": "item_id",
+            "id_usuario": "account_id",
+            "categoria_infraccion": "policy_id",
+            "decision_sistema": "action",
+            "probabilidad": "score",
+            "umbral": "threshold",
+            "pais": "market",
+            "idioma": "language",
+            "contenido": "text",
+        },
+        {
+            "folio": "decision_id",
+            "fecha_auditoria": "reviewed_at",
+            "auditor": "reviewer_id",
+            "dictamen": "verdict",
+            "centro": "site",
+            "politica_correcta": "correct_policy_id",
+        },
+    )
+
+
+def polish_workbook() -> Pair:
+    w = world(34, "mowa nienawiści,spam,towar zabroniony", "PL")
+    log = pd.DataFrame(
+        {
+            "ID zgłoszenia": _ids("Z{:06d}"),
+            "Data i godzina decyzji": w.decided.strftime("%d.%m.%Y %H:%M"),
+            "ID ogłoszenia": _ids("o{}"),
+            "Użytkownik": w.account,
+            "Naruszona zasada": w.policy,
+            "Decyzja systemu": np.where(w.enforced, "Odrzucone", "Zaakceptowane"),
+            "Pewność (%)": np.round(100 * w.score, 1),
+            "Kategoria": w.rng.choice(["Dom", "Moto"], N),
+            "Liczba wyświetleń": w.rng.integers(0, 900, N),
+            "Tytuł": w.texts("rower nowy stary szafa lampa dom"),
+        }
+    )
+    r = pd.DataFrame(
+        {
+            "Nr zgłoszenia": log["ID zgłoszenia"][w.picked].tolist(),
+            "Data weryfikacji": w.reviewed.strftime("%d.%m.%Y"),
+            "Weryfikator": w.reviewer,
+            "Wynik weryfikacji": np.where(w.wrong, "niezgodna", "zgodna"),
+            "Lokalizacja": w.site,
+        }
+    )
+    return Pair(
+        "polish_workbook",
+        log,
+        r,
+        {
+            "ID zgłoszenia": "decision_id",
+            "Data i godzina decyzji": "decided_at",
+            "ID ogłoszenia": "item_id",
+            "Użytkownik": "account_id",
+            "Naruszona zasada": "policy_id",
+            "Decyzja systemu": "action",
+            "Pewność (%)": "score",
+            "Kategoria": "category",
+            "Liczba wyświetleń": "exposure",
+            "Tytuł": "text",
+        },
+        {
+            "Nr zgłoszenia": "decision_id",
+            "Data weryfikacji": "reviewed_at",
+            "Weryfikator": "reviewer_id",
+            "Wynik weryfikacji": "verdict",
+            "Lokalizacja": "site",
+        },
+        {"sep": ";", "reviews": "w.xlsx"},
+    )
+
+
+def warehouse() -> Pair:
+    w = world(35, "Weapons,Drugs,Nudity", "US CA")
+    log = pd.DataFrame(
+        {
+            "dec_id": np.arange(N) + 88000000,
+            "dec_dt": w.decided.strftime("%m/%d/%y %H:%M"),
+            "itm_id": np.arange(N) + 5500000,
+            "usr_id": w.account,
+            "plcy_nm": w.policy,
+            "actn_cd": np.where(w.enforced, "RMV", "ALW"),
+            "mdl_scr": w.score,
+            "thrsh": 0.6,
+            "mdl_ver": "4.2",
+            "mkt_cd": w.market,
+            "lang_cd": w.rng.choice(["en", "fr"], N),
+            "cat_nm": w.rng.choice(["Toys", "Cars"], N),
+            "vw_cnt": w.rng.integers(0, 900, N),
+        }
+    )
+    r = pd.DataFrame(
+        {
+            "dec_id": log.dec_id[w.picked],
+            "rvw_dt": w.reviewed.strftime("%m/%d/%y %H:%M"),
+            "rvwr_id": w.reviewer,
+            "rvw_rslt": np.where(w.wrong, "INCORRECT", "CORRECT"),
+            "site_cd": w.site,
+            "rvw_typ": w.rng.choice(["QA", "APPEAL"], len(w.picked)),
+            "dur_sec": w.rng.integers(5, 200, len(w.picked)),
+        }
+    )
+    return Pair(
+        "warehouse",
+        log,
+        r,
+        {
+            "dec_id": "decision_id",
+            "dec_dt": "decided_at",
+            "itm_id": "item_id",
+            "usr_id": "account_id",
+            "plcy_nm": "policy_id",
+            "actn_cd": "action",
+            "mdl_scr": "score",
+            "thrsh": "threshold",
+            "mdl_ver": "moderator_version",
+            "mkt_cd": "market",
+            "lang_cd": "language",
+            "cat_nm": "category",
+            "vw_cnt": "exposure",
+        },
+        {
+            "dec_id": "decision_id",
+            "rvw_dt": "reviewed_at",
+            "rvwr_id": "reviewer_id",
+            "rvw_rslt": "verdict",
+            "site_cd": "site",
+            "rvw_typ": "source",
+            "dur_sec": "minutes",
+        },
+    )
+
+
+def events() -> Pair:
+    w = world(36, "Misinformation,Harassment", "GB")
+    log = pd.DataFrame(
+        {
+            "eventUuid": _ids("{:032x}"),
+            "occurredAt": w.decided.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "contentUuid": _ids("c{:030x}"),
+            "authorUuid": [f"u{a}" for a in w.account],
+            "policyName": w.policy,
+            "verdict": np.where(w.enforced, "violating", "non_violating"),
+            "classifierScore": w.score,
+            "classifierName": "clf",
+            "classifierVersion": "1.2.0",
+            "contentLanguage": "en",
+            "contentText": w.texts("you people are all so very strange today"),
+            "followerCount": w.rng.integers(0, 9999, N),
+        }
+    )
+    r = pd.DataFrame(
+        {
+            "id": [f"hr{i}" for i in range(len(w.picked))],
+            "eventUuid": log.eventUuid[w.picked].tolist(),
+            "completedAt": w.reviewed.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "humanVerdict": np.where(w.wrong, "disagree", "agree"),
+            "moderatorEmail": [f"{x}@bpo.example" for x in w.reviewer],
+            "vendor": w.site,
+            "queueName": "random sample",
+            "handleTimeSeconds": w.rng.integers(5, 300, len(w.picked)),
+        }
+    )
+    return Pair(
+        "events",
+        log,
+        r,
+        {
+            "eventUuid": "decision_id",
+            "occurredAt": "decided_at",
+            "contentUuid": "item_id",
+            "authorUuid": "account_id",
+            "policyName": "policy_id",
+            "verdict": "action",
+            "classifierScore": "score",
+            "classifierName": "moderator",
+            "classifierVersion": "moderator_version",
+            "contentLanguage": "language",
+            "contentText": "text",
+        },
+        {
+            "id": "review_id",
+            "eventUuid": "decision_id",
+            "completedAt": "reviewed_at",
+            "humanVerdict": "verdict",
+            "moderatorEmail": "reviewer_id",
+            "vendor": "site",
+            "queueName": "source",
+            "handleTimeSeconds": "minutes",
+        },
+        {"log": "l.jsonl", "reviews": "r.jsonl"},
+    )
+
+
 PAIRS: list[Callable[[], Pair]] = [
+    flags,
+    italian,
+    pipeline,
+    classifieds,
+    audit_workbooks,
+    german_workbook,
+    french_marketplace,
+    spanish_platform,
+    polish_workbook,
+    warehouse,
+    events,
     german,
     french,
     spanish,

@@ -13,7 +13,7 @@ from errdetect.workflows.load_data import read_tables
 from errdetect.workflows.run import run
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
-from table_pairs import PAIRS
+from table_pairs import PAIRS, bpo
 
 
 def wrongly_mapped(found, truth):
@@ -108,7 +108,7 @@ def test_a_column_that_only_has_our_name_is_set_aside(tmp_path):
 
 
 def test_run_says_what_it_skipped_and_what_to_open(tmp_path):
-    pair = PAIRS[4]()
+    pair = bpo()
     init([str(file) for file in pair.files(tmp_path)], tmp_path / "c.yaml")
     config = load_config(tmp_path / "c.yaml", ["train.trials=0", "evaluate.bootstrap=50"])
     result = run(config, tmp_path / "out")

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from errdetect.cli import first_steps as first_steps
+from errdetect.cli import operations as operations
 from errdetect.cli.commands import app
 from errdetect.errors import exit_on_error
 from errdetect.version import __version__

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from datetime import datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -40,6 +41,14 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+class Engine(StrEnum):
+    """Where batches are scored."""
+
+    local = "local"
+    spark = "spark"
+
 
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="The YAML config file.")]
 Overrides = Annotated[
@@ -487,6 +496,9 @@ def score(
             help="Score with this version too, or `challenger`: shadow_scores.parquet.",
         ),
     ] = None,
+    engine: Annotated[
+        Engine, typer.Option(help="`local`: this machine; `spark`: Spark's workers, same result.")
+    ] = Engine.local,
     overrides: Overrides = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -504,6 +516,7 @@ def score(
             out,
             budget=budget,
             also=also,
+            engine=engine.value,
             progress=progress_printer(quiet),
         ),
         as_json,

@@ -153,13 +153,23 @@ def lexicon() -> Mapping[str, Any]:
     }
     return {
         "names": names,
-        "actions": {meaning: set(words) for meaning, words in actions.items()},
-        **groups,
+        "actions": {meaning: _inflected(words) for meaning, words in actions.items()},
+        **{key: {m: _inflected(w) for m, w in group.items()} for key, group in groups.items()},
+        "short": raw["short"],
         "later": re.compile(raw["later"].removeprefix("~")),
         "policies": re.compile(raw["policies"].removeprefix("~")),
         "countries": set(raw["countries"].split()),
         "languages": set(raw["languages"].split()),
     }
+
+
+def _inflected(words: Iterable[str]) -> set[str]:
+    """Add the feminine and the plural of single words, as Romance languages write them."""
+    out = set(words)
+    for word in [one for one in out if len(one) >= 5 and " " not in one]:
+        stem = word[:-1] + "a" if word.endswith("o") else word + "e"
+        out |= {stem, stem + "s", word + "s"}
+    return out
 
 
 def _bare(text: str) -> str:
@@ -176,7 +186,9 @@ def plain_name(name: str) -> str:
     >>> plain_name("PrüferName"), plain_name("Decision ID"), plain_name("QA_Result__c")
     ('prufer_name', 'decision_id', 'qa_result')
     """
-    split = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", _bare(name))
+    split = re.sub(
+        r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", _bare(name).replace("#", "_nr")
+    )
     joined = re.sub(r"[^a-z0-9]+", "_", split.lower()).strip("_")
     return joined.removesuffix("_c") if name.endswith("__c") else joined
 
@@ -199,7 +211,8 @@ def match_name(name: str, target: str) -> float:
     best = 0.0
     # Umlauts written out, and words joined without a sign: pruefer, decisionid.
     joined = re.sub(_JOINED, r"\1_\2", plain)
-    for text in {plain, re.sub(r"(?<=[aou])e(?=[a-z])", "", plain), joined}:
+    full = "_".join(lexicon()["short"].get(word, word) for word in plain.split("_"))
+    for text in {plain, re.sub(r"(?<=[aou])e(?=[a-z])", "", plain), joined, full}:
         for weight, pattern, anywhere in lexicon()["names"].get(target, ()):
             if re.fullmatch(pattern, text) or (anywhere and re.search(pattern, text)):
                 best = max(best, weight)

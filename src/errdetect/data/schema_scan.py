@@ -515,17 +515,22 @@ def _option_notes(
 def _column_number_formats(
     facts: Sequence[_FileScan], decimal: str | None
 ) -> dict[str, NumberFormat]:
-    """Combine the number formats of each column; `decimal` is the sign that the config names.
+    """Combine the number formats of each column.
 
-    Where another column has decimal commas, 1.234 is unambiguous only if its own column decides.
+    `decimal` is the sign that the config names for columns whose values leave it open. Where another
+    column has decimal commas, 1.234 is unambiguous only if its own column decides.
     """
     forms: dict[str, NumberFormat] = {}
     for one in facts:
         for name, form in one.numbers.items():
             forms[name] = forms.get(name, NumberFormat()) + form
-    if decimal is not None:
+    if decimal is not None:  # where a column's own values do not settle its sign
         comma = decimal == ","
-        return {n: replace(form, comma=comma, point=not comma) for n, form in forms.items()}
+        return {
+            name: form if form.decimal_sign in ("comma", "point")
+            else replace(form, comma=comma, point=not comma)
+            for name, form in forms.items()
+        }  # fmt: skip
     if any(form.decimal_sign == "comma" for form in forms.values()):
         for name, form in forms.items():
             if form.decimal_sign == "unknown" and form.point_or_group:

@@ -33,6 +33,7 @@ __all__ = [
     "dataframes_as_files",
     "dataset_name",
     "find_files",
+    "name_files",
     "parse_table_source",
     "shown_path",
     "source_label",
@@ -84,6 +85,24 @@ def shown_path(path: str | Path) -> str:
     'log/decisions.parquet'
     """
     return dataframe_name(path) or str(path)
+
+
+@contextmanager
+def name_files(names: Mapping[Path, str]) -> Iterator[None]:
+    """Have messages and records call temporary files by other names, as long as the block lasts.
+
+    Examples
+    --------
+    >>> with name_files({Path("/tmp/x/part-0.parquet"): "s3a://bucket/day"}):
+    ...     shown_path("/tmp/x/part-0.parquet")
+    's3a://bucket/day'
+    """
+    _NAMES.update(names)
+    try:
+        yield
+    finally:
+        for path in names:
+            del _NAMES[path]
 
 
 @contextmanager

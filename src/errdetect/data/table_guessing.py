@@ -4,7 +4,7 @@ A wrong guess is worse than none: below `SURE` a guess is only shown, and the co
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -113,10 +113,11 @@ class GuessedWords:
 
 @dataclass(frozen=True)
 class _Others:
-    """What is known of the decisions when other tables are looked at."""
+    """What is known of other tables: the decisions' keys and policies, and the columns that link the tables."""
 
     keys: frozenset[str] = frozenset()
     policies: frozenset[str] = frozenset()
+    linked: frozenset[str] = frozenset()
 
 
 def guess_tables(tables: Sequence[TableProfile]) -> list[GuessedTable]:
@@ -132,11 +133,13 @@ def guess_tables(tables: Sequence[TableProfile]) -> list[GuessedTable]:
     list of GuessedTable
         In the order given; at most one has each role.
     """
-    fits = [{role: _assign(table, role, _Others()) for role in _TARGETS} for table in tables]
+    linked = [_linking_columns(table, tables) for table in tables]
+    fits = [
+        {role: _assign(table, role, _Others(linked=names)) for role in _TARGETS}
+        for table, names in zip(tables, linked, strict=True)
+    ]
     chosen: dict[int, Role] = {}
-    order: tuple[Role, ...] = ("decisions", "reviews", "draws")
-    best = _best_roles(tables, fits)
-    chosen.update(best)
+    chosen.update(_best_roles(tables, fits))
     others = _Others()
     for place, role in chosen.items():
         if role == "decisions":
@@ -145,10 +148,40 @@ def guess_tables(tables: Sequence[TableProfile]) -> list[GuessedTable]:
     out = []
     for place, table in enumerate(tables):
         held = chosen.get(place)
-        guesses = () if held is None else _assign(table, held, others)
+        known = replace(others, linked=linked[place]) if held == "decisions" else others
+        guesses = () if held is None else _assign(table, held, known)
         out.append(GuessedTable(table, held, guesses))
-    assert all(role in order for role in chosen.values())
     return out
+
+
+def _linking_columns(table: TableProfile, tables: Sequence[TableProfile]) -> frozenset[str]:
+    """Return the unique columns of a table in which another table's values lie: its key."""
+    names = set()
+    for name, column in table.columns.items():
+        if (
+            column.unique < 0.98
+            or column.n_distinct < 20
+            or (column.time >= 0.9 and not len(column.numbers))
+        ):
+            continue
+        for other in tables:
+            if other is table or other.n_rows > table.n_rows:
+                continue
+            for reference in other.columns.values():
+                inside = len(reference.keys & column.keys) >= 0.5 * len(reference.keys)
+                # Row numbers lie in each other by accident.
+                meant = not _counts_rows(column) or match_name(reference.name, "decision_id") >= 0.8
+                if reference.n_distinct >= 20 and inside and meant:
+                    names.add(name)
+    return frozenset(names)
+
+
+def _counts_rows(column: ColumnProfile) -> bool:
+    return (
+        len(column.numbers) > 0
+        and column.numbers.min() <= 1
+        and column.numbers.max() <= 1.1 * column.n_rows
+    )
 
 
 def _others_of(found: GuessedTable) -> _Others:
@@ -253,10 +286,17 @@ def _confidence(
     if fit <= 0:
         return 0.0
     alone = _ALONE.get(target, 0.0)
+    if role == "decisions" and others.linked == {column.name}:
+        return max(0.9, name) if target == "decision_id" else 0.4 * name * fit
+    if role == "decisions" and target == "decision_id" and column.name in others.linked:
+        return max(0.75, name)
     if target == "decision_id" and others.keys and role != "decisions":
         return fit * (0.85 + 0.15 * name)
     if target in ("decided_at", "reviewed_at", "drawn_at"):
-        times = [one for one in table.columns.values() if one.time >= 0.9 and not _only_number(one)]
+        times = [
+            one for one in table.columns.values()
+            if one.time >= 0.9 and (not _only_number(one) or match_name(one.name, target) >= 0.5)
+        ]  # fmt: skip
         if len(times) == 1 and times[0] is column:
             name = max(name, 0.66)
     if role == "reviews" and tells_later_facts(column.name) and target == "source":
@@ -347,11 +387,15 @@ def _fit_policy(column: ColumnProfile, _: _Others) -> float:
         return 0.0
     if _coded(column) or _is_flag(column) or _is_action(column) >= 0.8:
         return 0.05
-    pattern = lexicon()["policies"]
-    hits = sum(n for word, n in column.words.items() if pattern.search(word)) / max(
-        1, sum(column.words.values())
-    )
+    hits = _policy_words(column)
     return 1.0 if hits >= 0.5 else 0.8 if hits >= 0.2 else 0.6
+
+
+def _policy_words(column: ColumnProfile) -> float:
+    """Return the share of values that sound like policies."""
+    pattern = lexicon()["policies"]
+    total = sum(column.words.values())
+    return sum(n for word, n in column.words.items() if pattern.search(word)) / max(1, total)
 
 
 def _fit_action(column: ColumnProfile, _: _Others) -> float:
@@ -427,6 +471,8 @@ def _fit_text(column: ColumnProfile, _: _Others) -> float:
 def _fit_words(column: ColumnProfile, _: _Others) -> float:
     if column.time >= 0.9 or _fraction(column) or column.length > 60 or column.n_distinct > 1000:
         return 0.0
+    if _policy_words(column) >= 0.5:
+        return 0.3
     return 0.9 if not len(column.numbers) else 0.6
 
 

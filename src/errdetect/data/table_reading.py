@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -25,11 +26,14 @@ __all__ = [
     "TableRead",
     "add_ledger_draws",
     "add_ledger_reviews",
+    "conversion_notes",
     "iter_decisions",
     "read_decisions",
     "read_draws",
     "read_reviews",
+    "refuse_unusable",
     "scan_decisions",
+    "to_table_read",
 ]
 
 
@@ -189,17 +193,22 @@ def iter_decisions(
     survey = _scan_decisions(sources, columns or {}, drop, batch_rows, mapping)
     notes = survey.told
     for batch in _clean_and_require(survey, batch_rows, action_meanings(actions or {})):
-        yield TableRead(
-            frame=batch.table.to_pandas(),
-            rejects=batch.rejects.to_pandas(),
-            notes=(*notes, *_conversion_notes(batch.told, batch.n_duplicates)),
-            n_rows=batch.n_rows,
-            n_duplicates=batch.n_duplicates,
-            rejected=batch.rejected.to_pandas(),
-            copies=batch.copies.to_pandas(),
-            unknown_actions=batch.unknown_actions,
-        )
+        yield to_table_read(batch, notes)
         notes = ()
+
+
+def to_table_read(batch: CleanBatch, notes: Sequence[str] = ()) -> TableRead:
+    """Return a cleaned batch as frames, with notes on the files as a whole."""
+    return TableRead(
+        frame=batch.table.to_pandas(),
+        rejects=batch.rejects.to_pandas(),
+        notes=(*notes, *conversion_notes(batch.told, batch.n_duplicates)),
+        n_rows=batch.n_rows,
+        n_duplicates=batch.n_duplicates,
+        rejected=batch.rejected.to_pandas(),
+        copies=batch.copies.to_pandas(),
+        unknown_actions=batch.unknown_actions,
+    )
 
 
 def read_reviews(
@@ -449,21 +458,35 @@ def _clean_and_require(
                 counts.update(batch.rejected[name].drop_null().to_pylist())
         yield batch
     if not kept:
-        where = ", ".join(file.shown for file in survey.files)
-        common = reasons.most_common(3)
-        top = "; ".join(f"{reason} ({_format_count('{n} rows', n)})" for reason, n in common)
-        more = f"\n{unknown_actions_hint(words)}" if words else ""
-        choices = {c.name: c.choices for c in survey.columns}
-        for name, counts in strange.items():
-            odd = [
-                f"{word[:40]!r} ({n:,})"
-                for word, n in counts.most_common(10)
-                if word not in choices[name]
-            ]
-            more += f" Words of {name}: {', '.join(odd)}." if odd else ""
-        raise DataError(
-            f"{where} must hold at least one usable row, got none. Reasons: {top}.{more}"
-        )
+        refuse_unusable(survey, reasons, words, strange)
+
+
+def refuse_unusable(
+    survey: SchemaScan,
+    reasons: Counter[str],
+    unknown_actions: Counter[str],
+    strange: Mapping[str, Counter[str]] | None = None,
+) -> NoReturn:
+    """Refuse a table without any usable row; `strange` are the words of columns with choices.
+
+    Raises
+    ------
+    DataError
+        With the most common reasons.
+    """
+    where = ", ".join(file.shown for file in survey.files)
+    common = reasons.most_common(3)
+    top = "; ".join(f"{reason} ({_format_count('{n} rows', n)})" for reason, n in common)
+    more = f"\n{unknown_actions_hint(unknown_actions)}" if unknown_actions else ""
+    choices = {c.name: c.choices for c in survey.columns}
+    for name, counts in (strange or {}).items():
+        odd = [
+            f"{word[:40]!r} ({n:,})"
+            for word, n in counts.most_common(10)
+            if word not in choices[name]
+        ]
+        more += f" Words of {name}: {', '.join(odd)}." if odd else ""
+    raise DataError(f"{where} must hold at least one usable row, got none. Reasons: {top}.{more}")
 
 
 def _concat_batches(survey: SchemaScan, batches: Iterable[CleanBatch]) -> TableRead:
@@ -486,7 +509,7 @@ def _concat_batches(survey: SchemaScan, batches: Iterable[CleanBatch]) -> TableR
     return TableRead(
         frame=pa.concat_tables(tables).to_pandas(),
         rejects=left_out.iloc[order].reset_index(drop=True),
-        notes=(*survey.told, *_conversion_notes(told, len(same))),
+        notes=(*survey.told, *conversion_notes(told, len(same))),
         n_rows=n_rows,
         n_duplicates=len(same),
         rejected=pa.concat_tables(rejected).to_pandas().iloc[order].reset_index(drop=True),
@@ -501,7 +524,7 @@ def _source_order(rejects: pd.DataFrame) -> npt.NDArray[np.intp]:
     return np.lexsort((rejects["row"].to_numpy(), files))
 
 
-def _conversion_notes(told: Mapping[tuple[str, str], int], copies: int) -> list[str]:
+def conversion_notes(told: Mapping[tuple[str, str], int], copies: int) -> list[str]:
     """Return notes on conversions, with counts: `score: 1,204 text values read as numbers`."""
     notes = [f"{column}: {_format_count(phrase, n)}" for (column, phrase), n in told.items()]
     if copies:

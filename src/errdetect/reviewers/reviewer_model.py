@@ -4,13 +4,16 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
-from errdetect.reviewers.dawid_skene import fit_rates
+from errdetect.reviewers.dawid_skene import DawidSkeneFit, fit_rates
 from errdetect.reviewers.error_rates import ReviewedCases, classify_cases, error_rate_tables
 from errdetect.reviewers.golden_anchoring import apply_anchor
 from errdetect.reviewers.identifiability import select_votes, sides_differ
-from errdetect.reviewers.rater_panel import build_rater_panel
+from errdetect.reviewers.rater_panel import RaterPanel, build_rater_panel
+from errdetect.reviewers.side_shifts import fit_side_shifts, side_evidence
+from errdetect.stats.group_sums import sum_by_group
 from errdetect.stats.log_odds import clipped_logit
 
 __all__ = ["ReviewerModel", "fit_reviewer_model"]
@@ -106,15 +109,31 @@ def fit_reviewer_model(
     cases = classify_cases(verdicts, panel, fit)
     sites, people = error_rate_tables(verdicts, panel, evidence, fit, cases)
     labelling = replace(cases, p_violates=None) if evidence.by_share else cases
-    answers = _decision_answers(verdicts, labelling, decision_id)
+    beyond = _evidence_by_side(verdicts, panel, fit, labelling)
+    answers = _decision_answers(verdicts, labelling, decision_id, beyond)
     return ReviewerModel(
         pd.Timestamp(as_of), evidence.basis, evidence.notes, sites, people,
         answers["p_error"], answers["evidence"],
     )  # fmt: skip
 
 
+def _evidence_by_side(
+    judged: pd.DataFrame, panel: RaterPanel, fit: DawidSkeneFit | None, cases: ReviewedCases
+) -> npt.NDArray[np.float64]:
+    """Return each case's evidence of a violation beyond that of rates over both sides together."""
+    n = len(cases.votes.known)
+    if fit is None or cases.p_violates is None:
+        return np.zeros(n)
+    shifts = fit_side_shifts(judged, panel, fit)
+    enforced = judged["enforced"].to_numpy(dtype=bool)[cases.row]
+    return sum_by_group(cases.votes.unit, side_evidence(cases.votes, enforced, fit, shifts), n)
+
+
 def _decision_answers(
-    judged: pd.DataFrame, cases: ReviewedCases, decision_id: "pd.Series[str]"
+    judged: pd.DataFrame,
+    cases: ReviewedCases,
+    decision_id: "pd.Series[str]",
+    beyond: npt.NDArray[np.float64],
 ) -> pd.DataFrame:
     """Turn P(violates) into P(error) and the reviews' evidence; adjudications are final.
 
@@ -133,7 +152,7 @@ def _decision_answers(
         confirmed = (rows["enforced"] == rows["violates"]).groupby(cases.votes.unit).sum()
         relabels = of_case["relabels"].sum().to_numpy(dtype=np.float64)
         p = wrong + (1 - wrong) * relabels / np.maximum(confirmed.to_numpy(dtype=np.float64), 1)
-        gained = clipped_logit(cases.p_violates) - clipped_logit(cases.prior)
+        gained = clipped_logit(cases.p_violates) - clipped_logit(cases.prior) + beyond
         evidence = np.where(relabels > 0, clipped_logit(p), np.where(enforced, -gained, gained))
     known = of_case["true_error"].first().to_numpy(dtype=np.float64)
     names = decision_id.iloc[of_case["position"].first().to_numpy()].array

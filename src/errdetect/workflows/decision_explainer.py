@@ -37,6 +37,7 @@ __all__ = [
     "Explainer",
     "Picture",
     "build_explainer",
+    "contrast_candidates",
     "find_drivers",
     "load_reason_templates",
     "write_pictures",
@@ -182,6 +183,23 @@ def load_reason_templates(config: Config) -> Words:
         Where the templates cannot be used.
     """
     return load_templates(None if config.report.words is None else config.path(config.report.words))
+
+
+def contrast_candidates(reviewed: pd.DataFrame, snapshot: Snapshot, as_of: datetime) -> pd.Index:
+    """Return the ids of those reviewed decisions that `build_explainer` would keep for contrasts.
+
+    Parameters
+    ----------
+    reviewed
+        decision_id, decided_at, policy_id, action and enforced.
+    snapshot, as_of
+        As for `build_explainer`.
+    """
+    ids = snapshot.before(as_of).upheld_ids
+    known = reviewed["decided_at"] <= pd.Timestamp(as_of)
+    latest = latest_per_policy(reviewed[reviewed["decision_id"].isin(ids) & known], _MOST_RIGHT)
+    found: pd.Index = pd.Index(latest["decision_id"])
+    return found
 
 
 def build_explainer(

@@ -25,7 +25,7 @@ from errdetect.workflows.config_text import ConfigText, quote
 from errdetect.workflows.load_data import Progress
 from errdetect.workflows.validate import validate
 
-__all__ = ["InitResult", "init"]
+__all__ = ["InitResult", "TakenTable", "init"]
 
 #: Asks a question with possible answers, and returns one; the first answer is the default.
 Ask = Callable[[str, Sequence[str]], str]
@@ -39,6 +39,28 @@ _NEEDED = {
 _TIMES = ("decided_at", "reviewed_at", "updated_at", "drawn_at", "due_at")
 _WIDTH = 28
 _YES = "yes"
+
+
+@dataclass(frozen=True)
+class TakenTable:
+    """What a table was taken for.
+
+    Parameters
+    ----------
+    name
+        The file, or the file and its sheet.
+    role
+        `decisions`, `reviews` or `draws`; None where it is not used.
+    n_rows
+        Rows that were looked at.
+    guesses
+        What its columns were taken for, the surest first.
+    """
+
+    name: str
+    role: str | None
+    n_rows: int
+    guesses: tuple[ColumnGuess, ...]
 
 
 @dataclass(frozen=True)
@@ -58,7 +80,7 @@ class InitResult:
     """
 
     config: Path
-    tables: tuple[GuessedTable, ...]
+    tables: tuple[TakenTable, ...]
     open_points: tuple[str, ...]
     problem: str
 
@@ -67,7 +89,7 @@ class InitResult:
         out = []
         for found in self.tables:
             role = "not used" if found.role is None else f"taken as the {found.role}"
-            out.append(f"{found.table.shown}: {role} ({found.table.n_rows:,} rows)")
+            out.append(f"{found.name}: {role} ({found.n_rows:,} rows)")
             for guess in sorted(found.guesses, key=lambda one: -one.confidence):
                 out.append(
                     f"  {guess.column:{_WIDTH}} {guess.target:22} {_how_sure(guess)}: {guess.why}"
@@ -79,15 +101,6 @@ class InitResult:
         if self.problem:
             return [*out, f"It does not validate yet: {self.problem}"]
         return [*out, f"It validates. Next: errdetect run {self.config} --out results"]
-
-
-@dataclass(frozen=True)
-class _Choices:
-    """A table with the answers to what its values leave open."""
-
-    found: GuessedTable
-    dates: str
-    open_points: tuple[str, ...] = ()
 
 
 def init(
@@ -134,7 +147,8 @@ def init(
     text, points = _write(found, policies, place, ask)
     write_text(place, text)
     progress("validating the config")
-    return InitResult(place, tuple(found), tuple(points), _problem(place))
+    taken = (TakenTable(one.table.shown, one.role, one.table.n_rows, one.guesses) for one in found)
+    return InitResult(place, tuple(taken), tuple(points), _problem(place))
 
 
 def _how_sure(guess: ColumnGuess) -> str:

@@ -1,7 +1,7 @@
 """Read the tables that a config names, once per workflow, with counts of what was left out."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -24,6 +24,7 @@ from errdetect.errors import ConfigError, error_message, escape_hidden
 from errdetect.labels.decision_labels import MATURITY
 from errdetect.labels.intake_account import check_lost_sample
 from errdetect.ledger.ledger import find_ledger
+from errdetect.schemas import AUDIT
 from errdetect.snapshot import LabelRules, ReadSummary, Snapshot, empty_reviews
 
 __all__ = [
@@ -112,7 +113,25 @@ def load_snapshot(
     loaded.log.raise_if_too_many(config.data.max_rejected)
     check_losses(config, loaded.snapshot)
     notes = (*loaded.notes, *loaded.log.notes(), *loaded.snapshot.intake.lines())
-    return replace(loaded, notes=notes)
+    return replace(loaded, notes=(*notes, *_reminders(loaded.snapshot)))
+
+
+def _reminders(snapshot: Snapshot) -> Iterator[str]:
+    """Yield what `validate` warned of and every figure depends on."""
+    enforced = snapshot.decisions["enforced"]
+    if len(enforced) and (enforced.all() or not enforced.any()):
+        meaning, other = ("enforce", "allow") if enforced.iloc[0] else ("allow", "enforce")
+        yield (
+            f"every action means {meaning}, so errors of one kind cannot be found; if a word means {other}, "
+            "say so in data.actions"
+        )
+    audit = snapshot.reviews[snapshot.reviews["source"] == AUDIT]
+    lacking = int(audit["inclusion_probability"].isna().sum())
+    if lacking and snapshot.draws is None:
+        yield (
+            f"{lacking:,} audit reviews have no inclusion_probability, so no estimate can weigh them: a random tenth "
+            "has 0.1 (constants: {inclusion_probability: 0.1}), and reviews that no one sampled are re_review"
+        )
 
 
 def check_losses(config: Config, snapshot: Snapshot) -> None:

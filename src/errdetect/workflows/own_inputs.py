@@ -15,8 +15,9 @@ __all__ = ["refuse_own_inputs"]
 _WRITTEN = frozenset(
     f"{name}.parquet"
     for name in ("scores", "queue", "explanations", "intake", "rejects", "estimates", "labels",
-                 "response", "plan", "segments", "golden", "second_reviews", "adjudications")
-) | {"run.json", "audit.json", "plan.csv", "report.html", "tables", "briefs", "plots"}  # fmt: skip
+                 "response", "plan", "monitor", "history", "segments", "golden", "second_reviews", "adjudications")
+) | {"run.json", "audit.json", "plan.csv", "report.html", "monitor.html", "monitor.prom",
+     "tables", "briefs", "plots"}  # fmt: skip
 
 
 def refuse_own_inputs(

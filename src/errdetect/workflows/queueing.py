@@ -1,7 +1,8 @@
 """From scores to the queue: the value of each review, who can do it, and which are chosen."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -36,9 +37,9 @@ from errdetect.queue.selection import (
 from errdetect.schemas import ERROR_KINDS, QUEUE
 from errdetect.snapshot import Snapshot
 from errdetect.workflows.control_variate import latest_scores
-from errdetect.workflows.score_batches import ScoringSource
 
 __all__ = [
+    "KnownPlaces",
     "QueueDraw",
     "ReviewerCapacity",
     "choose_reviews",
@@ -79,8 +80,15 @@ class ReviewerCapacity:
     counted: bool
 
 
+class KnownPlaces(Protocol):
+    """A log whose places are known."""
+
+    def places(self) -> Mapping[str, set[str]]:
+        """Return the markets, languages and policies that occur in the log, by column."""
+
+
 def reviewer_capacity(
-    config: Config, source: ScoringSource, scored: pd.DataFrame, budget: int | None
+    config: Config, source: KnownPlaces, scored: pd.DataFrame, budget: int | None
 ) -> ReviewerCapacity:
     """Read the config's budget or pools, and which decisions each pool can take.
 
@@ -122,7 +130,7 @@ def reviewer_capacity(
     return ReviewerCapacity(pools, classes, np.array(minutes), counted)
 
 
-def _check_names(config: Config, source: ScoringSource) -> None:
+def _check_names(config: Config, source: KnownPlaces) -> None:
     """List the names in pools and minimum shares that do not occur in the log."""
     told = [
         (f"queue.pools '{pool.name}' {key}", column, value)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +36,7 @@ from errdetect.schemas import (
     SHADOW_SCORES,
 )
 from errdetect.snapshot import ReadSummary, Snapshot, empty_reviews
+from errdetect.spark.staging import staged_source
 from errdetect.workflows.current_levels import CurrentLevels, follow_levels
 from errdetect.workflows.decision_explainer import Explainer, build_explainer, load_reason_templates
 from errdetect.workflows.load_data import Progress, check_losses, label_rules, load_reviews
@@ -51,12 +52,15 @@ from errdetect.workflows.queueing import (
 from errdetect.workflows.run_description import ResultTables, describe_run
 from errdetect.workflows.score_batches import ScoringSource, score_batches
 from errdetect.workflows.shadow_scores import resolve_version, shadow_scores
+from errdetect.workflows.spark_scoring import SparkSource, check_spark_run, score_on_spark
 
-__all__ = ["ScoreResult", "score"]
+__all__ = ["Engine", "ScoreResult", "score"]
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
+#: Where batches are scored.
+Engine = Literal["local", "spark"]
 _EXTRA = ("rejects", "levels", "shadow_scores")
 _CHUNK = 200_000
 _EXPLAINED = 2_000  # explained together
@@ -113,6 +117,7 @@ def score(
     budget: int | None = None,
     also: str | None = None,
     scored_at: datetime | None = None,
+    engine: Engine = "local",
     progress: Progress = lambda _: None,
 ) -> ScoreResult:
     """Score decisions with the champion, and queue the worst and some at random for review.
@@ -122,7 +127,8 @@ def score(
     config
         From `load_config`.
     decisions
-        A path, a glob, or a database's `URL::table`, scored in batches of bounded size.
+        A path, a glob, or a database's `URL::table`, scored in batches of bounded size; for Spark also
+        a URL that it reads (`s3a://`), or a Delta table.
     out
         Folder for scores.parquet, queue.parquet, explanations.parquet, intake.parquet and, if any,
         rejects.parquet and levels.parquet (how far the level has moved since the training): all or
@@ -134,6 +140,8 @@ def score(
         queue does not depend on them.
     scored_at
         Timestamp of the queue's rows; default: now.
+    engine
+        `local`: this process; `spark`: Spark's workers, with the same result.
     progress
         Callback for progress messages.
 
@@ -143,14 +151,18 @@ def score(
         Where there is no model yet, or the input cannot be used.
     """
     told = {"decisions": str(decisions), "budget": budget, "also": also, "scored_at": scored_at}
+    if engine == "spark":
+        check_spark_run(also)
+        with staged_source(str(decisions)) as place:
+            return _score_in(config, {**told, "decisions": place}, Path(out), None, progress)
     with hold_temporary_folder() as folder:
         return _score_in(config, told, Path(out), folder, progress)
 
 
 def _score_in(
-    config: Config, told: Mapping[str, Any], out: Path, folder: Path, progress: Progress
+    config: Config, told: Mapping[str, Any], out: Path, folder: Path | None, progress: Progress
 ) -> ScoreResult:
-    """Score with a folder for what is read."""
+    """Score with a folder for what is read; without one, on Spark."""
     load_reason_templates(config)
     refuse_own_inputs(config, folder=out, sources=(told["decisions"],))
     progress("loading the champion")
@@ -158,19 +170,22 @@ def _score_in(
     also = None if told["also"] is None else resolve_version(config, told["also"])
     if are_empty(find_files(told["decisions"], mapping=config.data.mapping("decisions"))):
         return _score_nothing(config, told, out, version)
-    source, past, snapshot = _read_inputs(config, told["decisions"], folder, bundle, progress)
+    now = told["scored_at"] or datetime.now(UTC)
+    source, past, snapshot = _read_inputs(config, {**told, "at": now}, folder, bundle, progress)
     budget: int | None = told["budget"]
     current = CurrentLevels(bundle)
     if config.score.follow_levels:
         current = follow_levels(bundle, past, snapshot, source.every())
     bundle = current.bundle
-    scored = score_batches(source, past, bundle, snapshot.policies, config, progress)
+    if isinstance(source, SparkSource):
+        scored = score_on_spark(source, bundle, snapshot.policies, config, progress)
+    else:
+        scored = score_batches(source, past, bundle, snapshot.policies, config, progress)
 
     judged = snapshot.reviewed_ids[:0] if config.queue.requeue_reviewed else snapshot.reviewed_ids
     progress("weighing reviews")
     staff = reviewer_capacity(config, source, scored.frame, budget)
     terms, unknown = value_reviews(config, scored.frame, staff, snapshot)
-    now = told["scored_at"] or datetime.now(UTC)
     run = ScoringRun(
         _run_id(version, terms, judged, config, budget), version, now, draw_settings(config, budget)
     )
@@ -188,7 +203,9 @@ def _score_in(
         config, "score", {**told, "also": also}, decisions=scored.frame, reviews=snapshot.reviews,
         model_version=version, seed=config.queue.seed, at=now, intake=intake.to_jsonable(),
     )  # fmt: skip
-    shadow = None if also is None else shadow_scores(config, source, snapshot, also, progress)
+    shadow = None
+    if also is not None and isinstance(source, ScoringSource):
+        shadow = shadow_scores(config, source, snapshot, also, progress)
     extra = {"rejects": scored.rejects, "levels": current.levels, "shadow_scores": shadow}
     files = _write_files(out, origin, drawn.scores, queue, intake, extra)
     notes = [
@@ -232,8 +249,12 @@ def _score_nothing(config: Config, told: Mapping[str, Any], out: Path, version: 
 
 
 def _read_inputs(
-    config: Config, decisions: str, folder: Path, bundle: ModelBundle, progress: Progress
-) -> tuple[ScoringSource, PointInTimeFeatures, Snapshot]:
+    config: Config,
+    told: Mapping[str, Any],
+    folder: Path | None,
+    bundle: ModelBundle,
+    progress: Progress,
+) -> tuple[ScoringSource | SparkSource, PointInTimeFeatures, Snapshot]:
     """Read the log, the batch and the reviews: what was known before each decision."""
     policies = (
         read_policies(config.data_paths(config.data.policies)[0]) if config.data.policies else {}
@@ -241,13 +262,18 @@ def _read_inputs(
     read = load_reviews(config, progress=progress)
     reviews = empty_reviews() if read is None else read.frame
     ids = pd.Index(reviews["decision_id"].unique())
-    source = ScoringSource(config, decisions, ids, folder, bundle.detector.encoding)
+    encoding, decisions = bundle.detector.encoding, str(told["decisions"])
+    source: ScoringSource | SparkSource
+    if folder is None:
+        source = SparkSource(config, decisions, ids, encoding)
+    else:
+        source = ScoringSource(config, decisions, ids, folder, encoding)
     progress("looking up what was known before each decision")
-    names = bundle.detector.encoding.names
-    past = PointInTimeFeatures.for_model_columns(names, source.log(), reviews)
+    past = source.index(encoding.names, reviews)
     source.walk()
+    reviewed = source.reviewed()
     snapshot = Snapshot(
-        source.reviewed(),
+        reviewed[["decision_id", "decided_at", "policy_id", "enforced"]],
         reviews,
         policies,
         config.labels.as_of,
@@ -255,19 +281,21 @@ def _read_inputs(
         ReadSummary.of(source.rejections, read),
     )
     check_losses(config, snapshot)
+    if isinstance(source, SparkSource):
+        source.look_up(bundle, snapshot, reviewed, told["at"])
     return source, past, snapshot
 
 
 def _explain_queue(
-    source: ScoringSource, explainer: Explainer, queue: pd.DataFrame
+    source: ScoringSource | SparkSource, explainer: Explainer, queue: pd.DataFrame
 ) -> pd.DataFrame:
     """Read the queued decisions once more, and explain why each may be wrong."""
     parts: list[pd.DataFrame] = []
     waiting: list[pd.DataFrame] = []
-    for number in range(source.n_parts):
-        frame, _ = source.part(number)
-        waiting.append(frame[frame["decision_id"].isin(queue["decision_id"])])
-        if sum(map(len, waiting)) >= _EXPLAINED or number + 1 == source.n_parts:
+    for frame in (*source.frames_of(pd.Index(queue["decision_id"])), None):
+        if frame is not None:
+            waiting.append(frame)
+        if waiting and (frame is None or sum(map(len, waiting)) >= _EXPLAINED):
             own = pd.concat(waiting, ignore_index=True)
             waiting = []
             if len(own):

@@ -1,7 +1,7 @@
 """Decisions to score, in batches of bounded size: P(error) and expected harm."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -158,6 +158,16 @@ class ScoringSource:
         store = self._stores["decisions"]
         frame = store.part(number)
         return frame, self._log_rows + store.starts[number] + np.arange(len(frame))
+
+    def frames_of(self, ids: pd.Index) -> Iterator[pd.DataFrame]:
+        """Return some of the decisions to score, part by part."""
+        for number in range(self.n_parts):
+            frame, _ = self.part(number)
+            yield frame[frame["decision_id"].isin(ids)]
+
+    def index(self, names: Sequence[str], reviews: pd.DataFrame) -> PointInTimeFeatures:
+        """Index what was known before each decision, for a model's features."""
+        return PointInTimeFeatures.for_model_columns(names, self.log(), reviews)
 
     def walk(self) -> None:
         """Read all decisions once, if that was not done already."""

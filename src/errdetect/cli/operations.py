@@ -1,0 +1,68 @@
+"""Commands that watch what runs for years."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from errdetect.cli.commands import (
+    ConfigFile,
+    Json,
+    Out,
+    Overrides,
+    Quiet,
+    app,
+    load_settings,
+    print_result,
+    progress_printer,
+)
+
+__all__ = ["config_schema", "monitor"]
+
+
+@app.command()
+def monitor(
+    config: ConfigFile,
+    out: Out,
+    send: Annotated[
+        bool,
+        typer.Option("--notify/--no-notify", help="Whether to send alarms as monitor.notify says."),
+    ] = True,
+    overrides: Overrides = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Check production: audited error, causes, drift, delays, reviewers and ages; looks may be daily.
+
+    Writes monitor.parquet, history.parquet, monitor.html and monitor.prom. Exit status 1 on an alarm: the
+    audited error has surely risen above the reference period's, or above monitor.max_error_rate.
+
+    Example: `errdetect monitor market/config.yaml --out monitor`
+
+    An alarm that was dealt with: `errdetect monitor market/config.yaml --out monitor --set monitor.since=2026-05-01`
+    """
+    from errdetect.workflows.monitor import monitor as run
+
+    result = run(load_settings(config, overrides), out, send=send, progress=progress_printer(quiet))
+    print_result(result, as_json)
+    if result.is_alert:
+        raise typer.Exit(1)
+
+
+@app.command("config-schema")
+def config_schema() -> None:
+    """Print the config's JSON Schema, so that editors complete and check its keys.
+
+    Example: `errdetect config-schema > errdetect.schema.json`
+
+    In the config's first line: `# yaml-language-server: $schema=errdetect.schema.json`
+    """
+    from errdetect.config import Config
+
+    schema = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **Config.model_json_schema(),
+    }
+    for ours in ("base", "file", "overrides"):  # set by the reader, not by the file
+        schema["properties"].pop(ours, None)
+    typer.echo(json.dumps(schema, indent=2, ensure_ascii=True))

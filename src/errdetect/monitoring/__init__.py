@@ -1,0 +1,1 @@
+"""What has changed in production: audited error, its causes, inputs, reviewers, model."""

@@ -1,0 +1,372 @@
+"""Scoring on Spark: the same batches, histories and queue as on one machine, on many workers."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pyarrow as pa
+
+from errdetect.config import Config
+from errdetect.data.policy_catalogue import Policy
+from errdetect.data.rejected_rows import Rejections
+from errdetect.data.sources import SourceFile, find_files
+from errdetect.data.table_reading import scan_decisions
+from errdetect.errors import ConfigError, DataError, error_message
+from errdetect.features.feature_matrix import Encoding
+from errdetect.features.point_in_time_features import PointInTimeFeatures
+from errdetect.features.typed_columns import ColumnCounts
+from errdetect.model.bundle import ModelBundle
+from errdetect.snapshot import Snapshot
+from errdetect.spark.cleaning import (
+    KEY,
+    POSITION,
+    CleanDecisions,
+    CleaningTask,
+    clean_decisions,
+    spark_schema,
+)
+from errdetect.spark.counting import OVERALL, SPLIT_ROWS, count_earlier
+from errdetect.spark.known_before import CountedKeys, KnownBefore, first_versions, to_frame
+from errdetect.spark.session import check_spark, open_session, size_shuffles
+from errdetect.workflows.current_levels import recent_ids
+from errdetect.workflows.decision_explainer import contrast_candidates
+from errdetect.workflows.load_data import Progress
+from errdetect.workflows.score_batches import BatchScorer, ScoredDecisions, scoring_notes
+from errdetect.workflows.spark_batches import (
+    COUNTS,
+    SCORED,
+    ScoringTask,
+    content_columns,
+    text_keys,
+)
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+__all__ = ["SparkSource", "check_spark_run", "score_on_spark"]
+
+_PLACES = ("market", "language", "policy_id")
+_REVIEWED = ("decision_id", "decided_at", "policy_id", "enforced")
+
+
+@contextmanager
+def _translated_failures() -> Iterator[None]:
+    """Turn Spark's account of a worker's fault into the words that one machine has for it."""
+    from pyspark.errors import PySparkException
+
+    try:
+        yield
+    except PySparkException as error:
+        text = str(error)
+        ours = re.search(r"errdetect\.errors\.\w+: (.*?)(?:\n\n|\n\s*at |\Z)", text, re.S)
+        if ours is not None:
+            raise DataError(ours[1].strip()) from error
+        causes = re.findall(r"^[\w.]*(?:Error|Exception): .+", text, re.M)
+        first = causes[-1] if causes else text.strip().partition("\n")[0]
+        do = "See Spark's own log of its workers."
+        raise DataError(error_message("Spark", "finish its tasks", first[:300], do)) from error
+
+
+def check_spark_run(also: str | None) -> None:
+    """Refuse, before anything is read, what Spark cannot do.
+
+    Raises
+    ------
+    ConfigError
+        Where PySpark or Java is absent, or another version is to score as well.
+    """
+    check_spark()
+    if also is not None:
+        do = "Score with --engine spark without it, or on one machine with it."
+        raise ConfigError([error_message("--also", "be left out with --engine spark", also, do)])
+
+
+class SparkSource:
+    """The log and the decisions to score on Spark: what `ScoringSource` is on one machine.
+
+    Parameters
+    ----------
+    config
+        From `load_config`.
+    decisions
+        Path or glob.
+    reviewed
+        Ids of reviewed decisions, including golden items.
+    encoding
+        The model's.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        decisions: str,
+        reviewed: pd.Index,
+        encoding: Encoding,
+    ) -> None:
+        self._config, self._encoding, self._reviewed = config, encoding, reviewed
+        sources = {"log": config.data_paths(config.data.decisions), "decisions": decisions}
+        mapping = config.data.mapping("decisions")
+        files = {n: find_files(s, mapping=mapping, table="decisions") for n, s in sources.items()}
+        surveys = {
+            n: scan_decisions(f, config.data.columns, config.data.drop) for n, f in files.items()
+        }
+        columns = {c.name for s in surveys.values() for c in s.columns}
+        columns |= {name for s in surveys.values() for name in s.features}
+        self.keys = CountedKeys.of(encoding.names, sorted(columns))
+        self._parts: dict[str, CleanDecisions] = {}
+        self._tasks = {
+            name: self._task(files[name], surveys[name], len(files["log"]) if name != "log" else 0)
+            for name in sources
+        }
+        # Faults of the input are told before Spark takes seconds to start.
+        self.spark = open_session()
+        self._known: KnownBefore | None = None
+        self._special = pd.DataFrame()
+        self._queued: DataFrame | None = None
+
+    def _task(self, files: Sequence[SourceFile], survey: Any, first: int) -> CleaningTask:
+        return CleaningTask(
+            tuple(files), first, survey, self._config.data.actions,
+            self._encoding.numeric_kinds, self._encoding.levels, self.keys.hashed, self.keys.content,
+            full=None if first else frozenset(self._reviewed),
+        )  # fmt: skip
+
+    def walk(self) -> None:
+        """Clean the log and the decisions to score.
+
+        Raises
+        ------
+        DataError
+            At the end of either, if too many of its rows cannot be used.
+        """
+        words = {"log": "The log's decisions", "decisions": "The decisions to score"}
+        for name, task in self._tasks.items():
+            with _translated_failures():
+                self._parts[name] = clean_decisions(self.spark, task, words[name])
+            self._parts[name].rejections.raise_if_too_many(self._config.data.max_rejected)
+        size_shuffles(self.spark, sum(part.rejections.n_rows for part in self._parts.values()))
+
+    @property
+    def rejections(self) -> dict[str, Rejections]:
+        """The accounts of unusable rows."""
+        return {name: part.rejections for name, part in self._parts.items()}
+
+    @property
+    def batch(self) -> CleanDecisions:
+        """The decisions to score."""
+        return self._parts["decisions"]
+
+    def notes(self) -> list[str]:
+        """Describe the unusable rows of the log and of the batch, and the likely cause."""
+        return [note for part in self.rejections.values() for note in part.notes()]
+
+    def places(self) -> Mapping[str, set[str]]:
+        """Return the markets, languages and policies that occur in the log, by column."""
+        from pyspark.sql import functions as F  # noqa: N812
+
+        found: dict[str, set[str]] = {name: set() for name in _PLACES}
+        for part in self._parts.values():
+            names = [name for name in _PLACES if name in part.rows.columns]
+            sets = part.rows.agg(*(F.collect_set(name).alias(name) for name in names)).first()
+            assert sets is not None
+            for name in names:
+                found[name] |= set(sets[name])
+        return found
+
+    def reviewed(self) -> pd.DataFrame:
+        """Return decision_id, decided_at, policy_id, enforced and keys of the decisions reviewed."""
+        frames = []
+        for part in self._parts.values():
+            names = [*_REVIEWED, "action", *(n for n in self.keys.columns if n not in _REVIEWED)]
+            some = self._with_ids(part.rows, self._reviewed)
+            some = some.select(POSITION, *(f"`{n}`" for n in names if n in some.columns))
+            frames.append(to_frame(_in_order(some)))
+        rows = pd.concat(frames, ignore_index=True)
+        return rows.drop_duplicates("decision_id", ignore_index=True)
+
+    def _with_ids(self, rows: "DataFrame", ids: pd.Index) -> "DataFrame":
+        from pyspark.sql import functions as F  # noqa: N812
+
+        wanted = pa.table({"decision_id": pa.array(ids.astype(object), pa.string()).unique()})
+        return rows.join(
+            F.broadcast(self.spark.createDataFrame(wanted)), "decision_id", "left_semi"
+        )
+
+    def look_up(
+        self, bundle: ModelBundle, snapshot: Snapshot, reviewed: pd.DataFrame, now: datetime
+    ) -> None:
+        """Count what was known before each decision to score, and before those that explain them."""
+        upheld = contrast_candidates(reviewed, snapshot, now)
+        special = pd.Index(upheld).union(recent_ids(bundle, snapshot))
+        with _translated_failures():
+            counts = self._count(special, snapshot, reviewed)
+            frames = []
+            for part in self._parts.values():
+                table = _in_order(_joined(self._with_ids(part.rows, special), counts))
+                frames.append(self._finish(table, part.task))
+        rows = pd.concat(frames, ignore_index=True)
+        self._special = rows.drop_duplicates("decision_id", ignore_index=True)
+        self._queued = _joined(self.batch.rows, counts)
+
+    def _count(
+        self, special: pd.Index, snapshot: Snapshot, reviewed: pd.DataFrame
+    ) -> "DataFrame | None":
+        if not (self.keys.names or self.keys.changes):
+            return None
+        from pyspark.sql import functions as F  # noqa: N812
+
+        events = self._events(special)
+        n = sum(part.rejections.n_rows for part in self._parts.values())
+        counts, shared = count_earlier(
+            _by_key(events, self.keys.names), self.keys.windowed, n, SPLIT_ROWS
+        )
+        kinds = [kind for kind, own in self.keys.similar.items()
+                 if any(self.keys.names.index(name) in shared for name in own)]  # fmt: skip
+        split = []
+        if self.keys.history:
+            ends = [f(KEY + key).alias(f"{key}_{i}") for key in self.keys.history
+                    for i, f in enumerate((F.min, F.max))]  # fmt: skip
+            row = events.agg(*ends).first()
+            assert row is not None
+            split = [key for key in self.keys.history if row[f"{key}_0"] != row[f"{key}_1"]]
+        versions = None
+        if self.keys.changes:
+            versions = first_versions(events.where("event"))
+        self._known = KnownBefore.of(
+            self.keys, reviewed, snapshot.reviews, (split, kinds), versions, self._encoding.names
+        )
+        return counts
+
+    def _events(self, special: pd.Index) -> "DataFrame":
+        """Return every decision's time and keys, where to count, and whether it counts for others."""
+        from pyspark.sql import functions as F  # noqa: N812
+
+        log, batch = (self._parts[name].rows for name in ("log", "decisions"))
+        wanted = F.broadcast(
+            self._with_ids(log, special).select(POSITION, F.col(POSITION).alias("place"))
+        )
+        log = log.join(wanted, POSITION, "left").withColumn("event", F.expr("true"))
+        known = self._parts["log"].rows.select("decision_id", F.expr("true").alias("_known"))
+        batch = batch.join(known, "decision_id", "left")
+        batch = batch.withColumns({"place": F.col(POSITION), "event": F.col("_known").isNull()})
+        return log.unionByName(batch.drop("_known"), allowMissingColumns=True)
+
+    def _finish(self, table: pa.Table, task: CleaningTask) -> pd.DataFrame:
+        frame = to_frame(table.select(content_columns(task, table.column_names)))
+        known = (
+            frame if self._known is None else self._known.add(frame, table[COUNTS].combine_chunks())
+        )
+        return known.drop(columns=text_keys(known))
+
+    def index(self, names: Sequence[str], reviews: pd.DataFrame) -> PointInTimeFeatures:
+        """Return what adds nothing: these frames have the columns of what was known before."""
+        assert names
+        return PointInTimeFeatures([], reviews, history=False, similar=False)
+
+    def decided(self) -> Iterator[pd.DataFrame]:
+        """Return the config's decisions that others are compared with."""
+        yield self._special
+
+    def every(self) -> Iterator[pd.DataFrame]:
+        """Return the decisions from which the level is followed."""
+        yield self._special
+
+    def frames_of(self, ids: pd.Index) -> Iterator[pd.DataFrame]:
+        """Return some of the decisions to score, with what was known before each."""
+        assert self._queued is not None
+        with _translated_failures():
+            table = _in_order(self._with_ids(self._queued, ids))
+        yield self._finish(table, self.batch.task)
+
+    def score(self, scorer: BatchScorer) -> pa.Table:
+        """Score every decision; in the input's order."""
+        assert self._queued is not None
+        task = ScoringTask(
+            self.spark.sparkContext.broadcast(scorer),
+            self.spark.sparkContext.broadcast(self._known),
+            self.batch.task,
+        )
+        with _translated_failures():
+            return self._queued.mapInArrow(
+                task.run, spark_schema(pa.schema(SCORED.items()))
+            ).toArrow()
+
+
+def _joined(rows: "DataFrame", counts: "DataFrame | None") -> "DataFrame":
+    from pyspark.sql import functions as F  # noqa: N812
+
+    if counts is None:
+        return rows
+    found = counts.select(F.col("place").alias(POSITION), F.col("counts").alias(COUNTS))
+    return rows.join(found, POSITION, "left")
+
+
+def _by_key(events: "DataFrame", names: Sequence[str]) -> "DataFrame":
+    """Turn every decision into a row for each of its keys."""
+    from pyspark.sql import functions as F  # noqa: N812
+
+    pairs = []
+    for kind, name in enumerate(names):
+        column = (
+            F.lit(0).cast("bigint")
+            if name == OVERALL
+            else F.col(KEY + name if KEY + name in events.columns else name)
+        )
+        pairs.append(F.struct(F.lit(kind).cast("bigint").alias("kind"), column.alias("key")))
+    rows = events.select(
+        F.explode(F.array(*pairs)).alias("pair"),
+        F.unix_micros("decided_at").alias("at"),
+        F.col("enforced").cast("bigint").alias("acted"),
+        F.col("place"),
+        F.col("event"),
+    )
+    return rows.select("pair.kind", "pair.key", "at", "acted", "place", "event").where(
+        "key IS NOT NULL"
+    )
+
+
+def _in_order(rows: "DataFrame") -> pa.Table:
+    return rows.toArrow().sort_by(POSITION)
+
+
+def score_on_spark(
+    source: SparkSource,
+    bundle: ModelBundle,
+    policies: Mapping[str, Policy],
+    config: Config,
+    progress: Progress,
+) -> ScoredDecisions:
+    """Score every decision on Spark; as `score_batches` on one machine.
+
+    Parameters
+    ----------
+    source
+        After `look_up`.
+    bundle, policies, config, progress
+        As for `score_batches`.
+    """
+    scorer = BatchScorer(bundle, policies, config.queue)
+    table = source.score(scorer)
+    own = pa.compute.greater_equal(table[POSITION], 0)
+    counts, learnt = replace(scorer.counts(), unreadable=source.batch.unreadable), 0
+    for facts in table.filter(pa.compute.invert(own))["_facts"].to_pylist():
+        account = json.loads(facts)
+        counts.merge(_counts_from(scorer.counts(), account))
+        learnt += account["learnt"]
+    frame = to_frame(table.filter(own).sort_by(POSITION)).drop(columns=[POSITION, "_facts"])
+    held = set(source.batch.task.columns)
+    frame = frame.drop(columns=[n for n in ("market", "language", "account_id") if n not in held])
+    progress(f"scored {len(frame):,} decisions")
+    notes = scoring_notes(counts, learnt, bundle, config.score)
+    return ScoredDecisions(frame, source.batch.rejects, (*source.batch.notes, *notes))
+
+
+def _counts_from(empty: ColumnCounts, account: Mapping[str, Any]) -> ColumnCounts:
+    unseen, given = Counter(account["unseen"]), Counter(account["given"])
+    return replace(empty, rows=account["rows"], unseen=unseen, given=given)

@@ -9,6 +9,7 @@ python benchmarks/speed.py --decisions 20000 --log 20000 --no-text
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -57,6 +58,7 @@ def run_step(step: str, folder: Path, n: int) -> None:
     batch = folder / f"batch{n}.parquet"
     if step == "errdetect":
         (folder / "errdetect.db").unlink(missing_ok=True)
+        shutil.rmtree(folder / "errdetect.state", ignore_errors=True)
         out = str(folder / "out")
         config = str(folder / "config.yaml")
         errdetect("score", config, "--decisions", str(batch), "--out", out, "--budget", "2000")

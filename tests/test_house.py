@@ -86,7 +86,16 @@ def test_help_is_quick():
 
 
 def test_help_loads_no_room():
-    code = "import sys, errdetect.cli; print([m for m in ('pandas', 'lightgbm', 'mlflow') if m in sys.modules])"
+    names = ("pandas", "numpy", "sqlalchemy", "lightgbm", "mlflow")
+    code = f"import sys, errdetect.cli; print([m for m in {names} if m in sys.modules])"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "[]"
+
+
+def test_scoring_loads_only_what_it_needs():
+    heavy = ("mlflow", "shap", "matplotlib", "optuna", "numba", "fastapi", "torch", "pyspark")
+    loads = "import errdetect.workflows.score, errdetect.workflows.result_summaries"
+    code = f"import sys; {loads}; print([m for m in {heavy} if m in sys.modules])"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"
 

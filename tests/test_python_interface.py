@@ -359,8 +359,8 @@ def test_bad_rows_are_rejected_as_those_of_a_file(config, market, decisions, rev
 
 def test_refusals_name_the_frame(config, decisions, reviews, scratch):
     cases = {
-        "the DataFrame given as decisions must have the columns .*item_id": decisions.drop(
-            columns="item_id"
+        "the DataFrame given as decisions must have the columns .*policy_id": decisions.drop(
+            columns="policy_id"
         ),
         "the DataFrame given as decisions must hold at least one usable row": decisions.assign(
             decided_at="yesterday"

@@ -698,6 +698,7 @@ def test_faults_of_both_tables_are_told_at_once_with_the_line_that_mends_them(tm
     assert not result.usable
     found = {one.code: one for one in result.findings}
     assert "dates: day_first" in found["D021"].advice
+    assert found["D021"].table == "decisions"
     assert "must have the columns" in found["R023"].message
     assert "columns: {YOUR_COLUMN: OURS}" in found["R023"].advice
 

@@ -686,7 +686,7 @@ def _config_with(
     frames = {names[key]: frame for key, frame in given.items() if frame is not None}
     with dataframes_as_files(frames) as files:
         places = {key: files[name] for key, name in names.items() if name in files}
-        data = loaded.data.model_copy(update=places)
+        data = loaded.data.with_files(places)
         yield loaded.model_copy(update={"data": data})
 
 

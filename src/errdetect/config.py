@@ -38,6 +38,7 @@ from errdetect.config_schema import (
     ReviewersSettings,
     ScoreSettings,
     Source,
+    StateSettings,
     TargetsSettings,
     TrainSettings,
 )
@@ -74,6 +75,7 @@ class Config(ConfigSection):
     monitor: MonitorSettings = MonitorSettings()
     registry: RegistrySettings = RegistrySettings()
     ledger: LedgerSettings = LedgerSettings()
+    state: StateSettings = StateSettings()
     base: Path = Field(default=Path(), exclude=True)
     file: Path | None = Field(default=None, exclude=True, repr=False)
     overrides: tuple[str, ...] = Field(default=(), exclude=True, repr=False)

@@ -1,5 +1,6 @@
 """The sections of the config: their keys, defaults and limits."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
@@ -44,6 +45,7 @@ __all__ = [
     "ScoreSettings",
     "Share",
     "Source",
+    "StateSettings",
     "TargetsSettings",
     "TrainSettings",
     "WhitelistSettings",
@@ -87,6 +89,23 @@ class DataSettings(ConfigSection):
         {}, description="of a moderation API's preset: category, or default: score that enforces"
     )
 
+    def with_files(self, files: Mapping[str, str | None]) -> "DataSettings":
+        """Return the same with other files for some tables, each read as the table's entry says.
+
+        Examples
+        --------
+        >>> data = DataSettings(decisions={"path": "log.csv", "columns": {"ts": "decided_at"}})
+        >>> data.with_files({"decisions": "new.parquet"}).mapping("decisions").pairs()
+        [('ts', ['decided_at'])]
+        """
+        places: dict[str, object] = dict(files)
+        for name, file in files.items():
+            own = getattr(self, name)
+            if isinstance(own, TableMapping) and own.converts and file is not None:
+                kept = {key: getattr(own, key) for key in TableMapping.model_fields}
+                places[name] = FileSource(path=file, **kept)
+        return self.model_copy(update=places)
+
     def mapping(self, table: Literal["decisions", "reviews", "draws"]) -> TableMapping | None:
         """Return how to read a table as its own entry says; None where it is read as it is."""
         place = getattr(self, table)
@@ -102,6 +121,13 @@ class RegistrySettings(ConfigSection):
 
     path: PathText = "models"
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")] = "errdetect"
+
+
+class StateSettings(ConfigSection):
+    """What scoring keeps of the log between runs."""
+
+    keep: bool = Field(True, description="false: read the whole log in every run")
+    folder: PathText = "errdetect.state"
 
 
 class LedgerSettings(ConfigSection):

@@ -60,7 +60,8 @@ _CUT_INFO = re.compile(
 )
 _OPTION = re.compile(
     r"(?i)((?:pass(?:word|wd|phrase)?|pwd|secret|token|api[_-]?key|access[_-]?key|credentials?)"
-    r"['\"]?[=:]\s*['\"]?)[^\s&'\",;)}\]]+"
+    # PASS is also an action: what it means is no secret.
+    r"['\"]?[=:]\s*['\"]?)(?!(?:allow|enforce|allow_or_enforce)\b)[^\s&'\",;)}\]]+"
 )
 
 

@@ -4,14 +4,17 @@ import gzip
 import io
 import json
 import zipfile
+from collections import Counter
 
 import openpyxl
 import pandas as pd
 import pytest
 
+import errdetect
 from errdetect.config import load_config
+from errdetect.data.action_meanings import unknown_actions_hint
 from errdetect.data.table_reading import read_decisions, read_draws, read_reviews
-from errdetect.errors import ConfigError, DataError
+from errdetect.errors import ConfigError, DataError, mask_secrets
 from errdetect.table_settings import FileSource, TableMapping
 from errdetect.workflows.load_data import read_tables
 
@@ -331,6 +334,12 @@ def test_a_pretty_list_in_an_object_and_in_parts(tmp_path, monkeypatch):
         ]
 
 
+def test_the_action_pass_is_no_password():
+    hint = unknown_actions_hint(Counter({"PASS": 3, "password": 1}))
+    assert mask_secrets(hint) == hint
+    assert mask_secrets("pass: allowance, password: enforcer") == "pass: ***, password: ***"
+
+
 def test_draws_have_a_mapping_too(tmp_path):
     (tmp_path / "d.csv").write_text("case;p;day\nd1;10 %;01.02.2026\n")
     mapping = TableMapping(
@@ -339,3 +348,14 @@ def test_draws_have_a_mapping_too(tmp_path):
     )
     read = read_draws(tmp_path / "d.csv", mapping=mapping)
     assert read.frame["inclusion_probability"].tolist() == [0.1]
+
+
+def test_a_dataframe_is_read_with_the_tables_mapping(tmp_path):
+    (tmp_path / "c.yaml").write_text(
+        "version: 1\ndata:\n  decisions: {path: log.csv, columns: {id: decision_id, ts: decided_at,"
+        " rule: policy_id, verdict: action}, dates: day_first}\n  actions: {PASS: allow, REJECT: enforce}\n"
+    )
+    frame = pd.DataFrame(
+        {"id": ["a", "b"], "ts": "03.04.2026", "rule": "p", "verdict": ["PASS", "REJECT"]}
+    )
+    assert errdetect.validate(tmp_path / "c.yaml", decisions=frame).n_decisions == 2

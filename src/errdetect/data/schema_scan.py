@@ -5,6 +5,7 @@ pass then parses every batch the same way, whatever its own values.
 """
 
 import difflib
+import hashlib
 import itertools
 import re
 from collections import Counter
@@ -86,6 +87,8 @@ class SchemaScan:
         The contract's name of an id column of texts -> how it writes ids.
     scales
         The contract's name of a number column -> what its numbers are divided by.
+    hashes
+        Hashes of all ids.
     """
 
     files: tuple[SourceFile, ...]
@@ -99,6 +102,26 @@ class SchemaScan:
     numbers: Mapping[str, NumberFormat] = field(default_factory=dict)
     ids: Mapping[str, IdFormat] = field(default_factory=dict)
     scales: Mapping[str, float] = field(default_factory=dict)
+    hashes: npt.NDArray[np.uint64] = field(default_factory=lambda: np.empty(0, np.uint64))
+
+    @property
+    def reading(self) -> str:
+        """A digest of how rows are read: files with equal ones can be read together or apart."""
+        numbers = {
+            name: (
+                (form.decimal_sign, form.comma_or_group, form.point_or_group),
+                (form.numbers == form.given, is_mostly_numeric(form)),
+            )
+            for name, form in self.numbers.items()
+        }
+        ids = {  # how many UUIDs there are matters only where they are not enough
+            name: (replace(form, compact=0), form.is_uuids or form.compact)
+            for name, form in self.ids.items()
+        }
+        maps = (self.features, self.names, numbers, ids, self.scales)
+        kinds = sorted({file.format for file in self.files}), sorted(self.drop)
+        how = repr((self.columns, kinds, *(sorted(one.items()) for one in maps)))
+        return hashlib.sha256(how.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 #: A column's role: an id, a number or another column of the contract, or a feature.
@@ -193,6 +216,7 @@ def scan_files(
         told=(*told, *more),
         numbers=numbers,
         ids=ids,
+        hashes=np.concatenate([*(p for one in facts for p in one.ids), np.empty(0, np.uint64)]),
         scales={} if mapping is None else _check_scales(mapping.scale, schema),
     )
 

@@ -47,8 +47,6 @@ _NO_COLUMN = (pa.ArrowException, TypeError, ValueError, OverflowError)
 TableName = Literal["decisions", "reviews", "draws", ""]
 
 #: What callers may pass as a source.
-Sources = str | Path | Sequence[str | Path]
-
 _FORMATS = {
     "parquet": (".parquet", ".pq"),
     "csv": (".csv",),
@@ -237,6 +235,9 @@ class SourceFile:
         return self.path.name if self.member is None else PurePosixPath(self.member).name
 
 
+Sources = str | Path | Sequence[str | Path]
+
+
 def parse_table_source(source: str | Path) -> TableSource | None:
     """Read `URL::table` or `URL::query`; None where the source is a path.
 
@@ -286,7 +287,10 @@ def dataset_name(source: str) -> str:
 
 
 def find_files(
-    sources: Sources, *, mapping: TableMapping | None = None, table: TableName = ""
+    sources: Sources | Sequence[SourceFile],
+    *,
+    mapping: TableMapping | None = None,
+    table: TableName = "",
 ) -> list[SourceFile]:
     """Find the files of the sources, in a stable order, each once.
 
@@ -325,6 +329,9 @@ def find_files(
         raise DataError("A source must name at least one file, got an empty list. Name a file.")
     found: dict[tuple[Path, str | None] | TableSource, SourceFile] = {}
     for source in given:
+        if isinstance(source, SourceFile):  # found before
+            found.setdefault((source.path.resolve(), source.member), source)
+            continue
         rows = parse_table_source(source)
         if rows is not None:
             name = Path(source_label(str(source)))

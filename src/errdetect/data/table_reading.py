@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NoReturn
 
@@ -33,6 +33,7 @@ __all__ = [
     "read_reviews",
     "refuse_unusable",
     "scan_decisions",
+    "scan_log",
     "to_table_read",
 ]
 
@@ -148,13 +149,14 @@ def read_decisions(
 
 
 def iter_decisions(
-    sources: Sources,
+    sources: Sources | Sequence[SourceFile],
     *,
     columns: Mapping[str, str] | None = None,
     actions: Mapping[str, str] | None = None,
     drop: Collection[str] = (),
     batch_rows: int = _BATCH_ROWS,
     mapping: TableMapping | None = None,
+    scanned: Callable[[SchemaScan], None] = lambda _: None,
 ) -> Iterator[TableRead]:
     r"""Read a decision log batch by batch, each as `read_decisions` would have read it.
 
@@ -167,6 +169,8 @@ def iter_decisions(
         See `read_decisions`.
     batch_rows
         Most rows of a batch.
+    scanned
+        Called with what the first pass found.
 
     Yields
     ------
@@ -191,10 +195,28 @@ def iter_decisions(
     [2, 2, 1]
     """
     survey = _scan_decisions(sources, columns or {}, drop, batch_rows, mapping)
+    scanned(survey)
     notes = survey.told
     for batch in _clean_and_require(survey, batch_rows, action_meanings(actions or {})):
         yield to_table_read(batch, notes)
         notes = ()
+
+
+def scan_log(
+    sources: Sources | Sequence[SourceFile],
+    *,
+    columns: Mapping[str, str] | None = None,
+    drop: Collection[str] = (),
+    mapping: TableMapping | None = None,
+) -> SchemaScan:
+    """Do the first pass of `iter_decisions` alone.
+
+    Parameters
+    ----------
+    sources, columns, drop, mapping
+        See `read_decisions`.
+    """
+    return _scan_decisions(sources, columns or {}, drop, _BATCH_ROWS, mapping)
 
 
 def to_table_read(batch: CleanBatch, notes: Sequence[str] = ()) -> TableRead:
@@ -416,7 +438,7 @@ def scan_decisions(
 
 
 def _scan_decisions(
-    sources: Sources,
+    sources: Sources | Sequence[SourceFile],
     columns: Mapping[str, str],
     drop: Collection[str],
     batch_rows: int,

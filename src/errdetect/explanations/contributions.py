@@ -8,21 +8,21 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import shap
-from matplotlib import pyplot as plt
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from PIL import Image
 from scipy.special import logit
 
 from errdetect.errors import ModelError, error_message
 from errdetect.model.bundle import ModelBundle
 from errdetect.model.calibration import Calibrator
+
+if TYPE_CHECKING:
+    import shap
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 __all__ = [
     "MOST_BYTES",
@@ -226,6 +226,8 @@ def beeswarm_plot(
     >>> plot.png[1:4], len(plot.png) <= MOST_BYTES
     (b'PNG', True)
     """
+    import shap  # with matplotlib, most of a second that only plots need
+
     if not len(grouped):
         raise ValueError("there must be at least one decision to show")
     rows = _sample_points(len(grouped), rng)
@@ -282,6 +284,8 @@ def dependence_plot(
     >>> plot.title
     'price and errors: two decisions'
     """
+    import shap
+
     x, y = values[code].to_numpy(np.float64), grouped[code].to_numpy(np.float64)
     known = np.flatnonzero(np.isfinite(x))
     if not len(known):
@@ -324,7 +328,9 @@ def _quartile_text(x: Floats, y: Floats) -> str:
 
 def _shap_explanation(
     grouped: pd.DataFrame, values: pd.DataFrame, codes: list[str], titles: Mapping[str, str]
-) -> shap.Explanation:
+) -> "shap.Explanation":
+    import shap
+
     return shap.Explanation(
         values=grouped[codes].to_numpy(np.float64),
         data=values[codes].to_numpy(np.float64),
@@ -344,8 +350,11 @@ def _shorten_label(text: str, most: int) -> str:
 
 
 @contextmanager
-def _isolated_figure(rng: np.random.Generator) -> Iterator[tuple[Figure, Axes]]:
+def _isolated_figure(rng: np.random.Generator) -> "Iterator[tuple[Figure, Axes]]":
     """Draw off screen, with the same style on every machine and no output in a notebook."""
+    import matplotlib as mpl
+    from matplotlib import pyplot as plt
+
     kept = np.random.get_state()  # noqa: NPY002 (shap shuffles points by the global state)
     np.random.seed(int(rng.integers(2**32)))  # noqa: NPY002
     try:
@@ -362,8 +371,10 @@ def _isolated_figure(rng: np.random.Generator) -> Iterator[tuple[Figure, Axes]]:
         np.random.set_state(kept)  # noqa: NPY002
 
 
-def _render_png(figure: Figure) -> bytes:
+def _render_png(figure: "Figure") -> bytes:
     """Return the image in few colours, at lower resolution until it is small enough."""
+    from PIL import Image
+
     for dpi in _DPI:
         whole, small = io.BytesIO(), io.BytesIO()
         figure.savefig(whole, format="png", dpi=dpi, bbox_inches="tight")

@@ -213,7 +213,15 @@ class ReasonFacts:
         return templates[variant].format_map(fill | more)
 
     def _feature_values(self, row: int) -> dict[str, float]:
-        return dict(zip(self.names, self.X[row].tolist(), strict=True))
+        last = self._last_values  # a decision has many reasons
+        if row not in last:
+            last.clear()
+            last[row] = dict(zip(self.names, self.X[row].tolist(), strict=True))
+        return last[row]
+
+    @cached_property
+    def _last_values(self) -> dict[int, dict[str, float]]:
+        return {}
 
     def _margin_fact(self, x: Mapping[str, float]) -> tuple[str, dict[str, str]]:
         gap, score = x["margin"], x["score"]

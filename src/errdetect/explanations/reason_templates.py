@@ -4,7 +4,7 @@ import math
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from pathlib import Path
 from string import Formatter
@@ -200,6 +200,14 @@ def isolate_direction(text: str) -> str:
     return f"{_FIRST_STRONG}{text}{_POP}"
 
 
+@lru_cache(maxsize=4096)
+def _short_text(text: str) -> str:
+    """Return a value as short text; values recur from reason to reason."""
+    short = sanitize_text(text)
+    turns = any(unicodedata.bidirectional(c) in _TURNS for c in short)
+    return isolate_direction(short) if turns else short
+
+
 @dataclass(frozen=True)
 class TextFormats:
     """Format of numbers, shares, values and quotations, from the templates' file.
@@ -258,12 +266,7 @@ class TextFormats:
             return self._format_template("set" if value else "unset")
         if isinstance(value, float | int | np.floating | np.integer):
             return self.number(float(value))
-        text = sanitize_text(str(value))
-        return (
-            isolate_direction(text)
-            if any(unicodedata.bidirectional(c) in _TURNS for c in text)
-            else text
-        )
+        return _short_text(str(value))
 
     def quote_pieces(self, pieces: Sequence[str], most: int = 30) -> str:
         """Quote pieces of content, each in direction marks, in sequence."""

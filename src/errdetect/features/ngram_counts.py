@@ -44,7 +44,7 @@ _MAX_CHARS = (
 _BLOCK = 1_000_000  # characters hashed at a time, to bound memory
 _SPACE = re.compile(r"\s+")
 #: Python's white space, which Arrow's regular expressions know only in part, but for single spaces.
-_UNEVEN = f"  |[{''.join(map(chr, [c for c in range(0x110000) if chr(c).isspace() and c != 32]))}]"
+_UNEVEN = f"  |[{''.join(map(chr, [c for c in range(0x10000) if chr(c).isspace() and c != 32]))}]"
 _BASE = np.uint64(0x9E3779B97F4A7C15)
 _UNBASE = np.uint64(pow(0x9E3779B97F4A7C15, -1, 2**64))
 _ORDERS = (2, 3, 4, 5)

@@ -63,11 +63,16 @@ class ColumnLevels:
 
     def take(self, rows: npt.NDArray[Any]) -> "ColumnLevels":
         """Return the levels with only some of the log's rows."""
-        part = ColumnLevels(pd.DataFrame(), [])
-        part._log, part.values = None, self.values
+        part = ColumnLevels(pd.DataFrame(), []).bare()
+        part.values = self.values
         part.codes = self.codes_of(rows)
         part.n = len(self._first(part.codes, rows))
         return part
+
+    def bare(self) -> "ColumnLevels":
+        """Let the log itself go, and return the levels."""
+        self._log = None
+        return self
 
     def codes_of(self, rows: npt.NDArray[Any]) -> dict[str, Codes]:
         """Return the value codes of rows of the log, given by mask or position."""

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 from typing import Self
 
 import numpy as np
@@ -39,6 +40,7 @@ from errdetect.features.similar_content import (
     similarity_columns,
     with_content_keys,
 )
+from errdetect.features.version_changes import VersionChanges
 from errdetect.labels.review_history import known_at
 from errdetect.schemas import APPEAL, AUDIT, GOLDEN, RE_REVIEW, REPORT, hash_columns
 
@@ -78,8 +80,6 @@ _KEY_COLUMNS = sorted({name for key in HISTORY_KEYS.values() for name in key})
 _DRAWN, _COMPLAINTS = (AUDIT, RE_REVIEW), (APPEAL, REPORT)
 _PRIOR = 5.0  # prior weight of the overall rate, in decisions
 _LONGEST = WINDOWS[-1]
-#: The units in the pairs of `_window_counts`: enforced decisions and shares of verdicts alternate.
-_SCALE = np.array([1, UNIT] * len(WINDOWS) + [UNIT], dtype=np.float64)
 _CHUNK = 65_536  # rows at a time, to fit into the processor's cache
 _THREADS = 2  # numpy looks up and copies without Python's lock; every thread fills its own rows
 #: Reviewed decisions that support all histories; with a tenth of it, only those of accounts.
@@ -181,6 +181,8 @@ class HistoryIndex:
         The log's values, if they were numbered already.
     keys
         The keys to compute; default: those that split the log's decisions.
+    keep
+        Returns whether a column is needed, by name; keys and windows without any are left out.
     """
 
     def __init__(
@@ -189,11 +191,13 @@ class HistoryIndex:
         reviews: pd.DataFrame | None,
         levels: ColumnLevels | None = None,
         keys: Collection[str] | None = None,
+        keep: Callable[[str], bool] = lambda _: True,
     ) -> None:
+        self._windows = tuple(w for w in WINDOWS if w == _LONGEST or _needs(keep, [w]))
         at = to_microseconds(log["decided_at"])
         placed = match_reviews(log, reviews)
         drawn, complaints = (verdict_periods(placed, names) for names in (_DRAWN, _COMPLAINTS))
-        ends = {w: np.minimum(drawn.start + w * DAY, drawn.end) for w in WINDOWS}
+        ends = {w: np.minimum(drawn.start + w * DAY, drawn.end) for w in self._windows}
         complaints_end = np.minimum(complaints.start + _LONGEST * DAY, complaints.end)
         self._clock = EventClock(at)
         self._drawn_clock = EventClock(drawn.start, *ends.values())
@@ -204,9 +208,8 @@ class HistoryIndex:
         by_time = np.argsort(tick, kind="stable")
         tick, enforced = tick[by_time], enforced[by_time]
 
-        start, end = self._drawn_clock.ticks(drawn.start), {}
-        for w in WINDOWS:
-            end[w] = self._drawn_clock.ticks(ends[w])
+        start = self._drawn_clock.ticks(drawn.start)
+        end = {w: self._drawn_clock.ticks(ends[w]) for w in self._windows}
         upset, settled = map(self._complaint_clock.ticks, (complaints.start, complaints_end))
 
         def tallies(groups: KeyGroups) -> _KeyTallies:
@@ -214,16 +217,17 @@ class HistoryIndex:
                 groups,
                 EventTally(groups.codes[by_time], tick, enforced, len(self._clock)),
                 _tally_verdicts(groups, drawn, start, self._drawn_clock),
-                {w: _tally_verdicts(groups, drawn, end[w], self._drawn_clock) for w in WINDOWS},
+                {w: _tally_verdicts(groups, drawn, at, self._drawn_clock) for w, at in end.items()},
                 _tally_verdicts(groups, complaints, upset, self._complaint_clock),
                 _tally_verdicts(groups, complaints, settled, self._complaint_clock),
             )
 
         self._whole = tallies(KeyGroups(self._levels, []))
-        found = dict(_key_groups(self._levels, keys))
+        found = dict(_key_groups(self._levels, keys, keep))
         with ThreadPoolExecutor(_THREADS) as pool:
             self._keys = dict(zip(found, pool.map(tallies, found.values()), strict=True))
-        self._changes = _VersionChanges(self._levels, at)
+        changes = map(keep, VersionChanges.NAMES)
+        self._changes = VersionChanges(self._levels, at) if any(changes) else None
 
     def columns(
         self,
@@ -254,10 +258,13 @@ class HistoryIndex:
         moments = self._moments(at.take(by_time))
         counted = None if earlier is None else earlier.overall[by_time]
         overall = self._overall_rates(moments, counted)
-        names = [f"{HISTORY}{key}_{name}" for key in self._keys for name in _feature_names()]
-        changes = self._changes.days(codes, at) if earlier is None else earlier.days
+        own = _feature_names(self._windows)
+        names = [f"{HISTORY}{key}_{name}" for key in self._keys for name in own]
+        changes: Mapping[str, Floats] = {} if earlier is None else earlier.days
+        if earlier is None and self._changes is not None:
+            changes = self._changes.days(codes, at)
         out = np.empty((len(at), len(names) + len(changes)))
-        width = len(_feature_names())
+        width = len(own)
 
         def fill(i: int, key: str, group: Ints, rows: Ints) -> None:
             whose, own = group.take(rows), None
@@ -283,22 +290,34 @@ class HistoryIndex:
         return pd.DataFrame(out, index=targets.index, columns=columns, copy=False)
 
     def _overall_rates(self, moments: Ints, counted: Ints | None) -> Floats:
-        """Return the overall rates at each moment, shape (n, 7)."""
+        """Return the overall rates at each moment, shape (n, twice the windows + 1)."""
         n = len(moments)
-        out = np.empty((n, 2 * len(WINDOWS) + 1))
+        out = np.empty((n, 2 * len(self._windows) + 1))
         for start in range(0, n, _CHUNK):
             part = slice(start, start + _CHUNK)
             now = moments[part]
             own = None if counted is None else counted[part]
             counts = _window_counts(self._whole, np.zeros(len(now), np.int64), now, own)
             with np.errstate(invalid="ignore", divide="ignore"):
-                out[part] = counts[:, 1::2] / _SCALE / counts[:, ::2]
+                out[part] = counts[:, 1::2] / _units(counts) / counts[:, ::2]
         return out
 
     def _moments(self, at: Ints) -> Ints:
-        """Return the ticks that `_window_counts` needs, shape (n, 6)."""
+        """Return the ticks that `_window_counts` needs, shape (n, 3 + windows)."""
         now = [clock.ticks(at) for clock in (self._clock, self._drawn_clock, self._complaint_clock)]
-        return np.column_stack([*now, *(self._clock.ticks(at - w * DAY) for w in WINDOWS)])
+        return np.column_stack([*now, *(self._clock.ticks(at - w * DAY) for w in self._windows)])
+
+
+def _needs(
+    keep: Callable[[str], bool], windows: Sequence[int], keys: Iterable[str] = HISTORY_KEYS
+) -> bool:
+    """Return whether any column of these keys over these windows is needed."""
+    names = [name for name in _feature_names(WINDOWS) if name.endswith(tuple(map(_days, windows)))]
+    return any(keep(f"{HISTORY}{key}_{name}") for key in keys for name in names)
+
+
+def _days(window: int) -> str:
+    return f"_{window}d"
 
 
 def history_key_columns(names: Collection[str]) -> dict[str, list[str]]:
@@ -318,11 +337,11 @@ def history_key_columns(names: Collection[str]) -> dict[str, list[str]]:
 
 
 def _key_groups(
-    levels: ColumnLevels, keys: Collection[str] | None
+    levels: ColumnLevels, keys: Collection[str] | None, keep: Callable[[str], bool]
 ) -> Iterator[tuple[str, KeyGroups]]:
-    """Group the log by every key whose columns it has and that splits its decisions, or by some."""
+    """Group the log by every needed key whose columns it has and that splits its decisions, or by some."""
     for key, names in history_key_columns(levels.values).items():
-        if keys is not None and key not in keys:
+        if not _needs(keep, WINDOWS, [key]) or (keys is not None and key not in keys):
             continue
         groups = KeyGroups(levels, names)
         if keys is not None or len(groups) > 1:
@@ -364,10 +383,15 @@ def _tally_verdicts(
     return EventTally(groups.codes[steps.position], tick, steps.errors[:, None], len(clock))
 
 
-def _feature_names() -> list[str]:
+def _units(counts: Ints) -> Floats:
+    """Return the units in the pairs of `_window_counts`: enforced decisions and shares of verdicts."""
+    return np.array([1, UNIT] * (counts.shape[1] // 4) + [UNIT], dtype=np.float64)
+
+
+def _feature_names(windows: Sequence[int]) -> list[str]:
     names = [
         f"{what}_{w}d"
-        for w in WINDOWS
+        for w in windows
         for what in ("decisions", "enforced_rate", "reviewed", "error_rate")
     ]
     last = f"{_LONGEST}d"
@@ -377,81 +401,32 @@ def _feature_names() -> list[str]:
 def _window_counts(
     tallies: _KeyTallies, group: Ints, moments: Ints, counted: Ints | None = None
 ) -> Ints:
-    """Return pairs of a count and its enforced or wrong part, shape (n, 14)."""
+    """Return pairs of a count and its enforced or wrong part, shape (n, 2 + 4 times the windows)."""
     now, drawn, complained, *since = moments.T
     decided = window_counts(tallies.decisions, group, now, since) if counted is None else counted
     given = tallies.starts.sums_before(group, drawn)
     pairs = []
-    for i, w in enumerate(WINDOWS):
+    for i, ends in enumerate(tallies.ends.values()):
         pairs.append(decided[:, 2 * i : 2 * i + 2])
-        pairs.append(given - tallies.ends[w].sums_before(group, drawn))
+        pairs.append(given - ends.sums_before(group, drawn))
     complaints = tallies.complaints.sums_before(group, complained)
     pairs.append(complaints - tallies.complaints_end.sums_before(group, complained))
     return np.hstack(pairs)
 
 
 def _counts_and_rates(counts: Ints, overall: Floats, missing: npt.NDArray[np.bool_]) -> Floats:
-    """Turn pairs of counts into counts and rates, shape (n, 15), in the order of `_feature_names`."""
+    """Turn pairs of counts into counts and rates in the order of `_feature_names`."""
     out = np.empty((len(counts), counts.shape[1] + 1))
     n = counts[:, ::2].astype(np.float64)
-    hits = counts[:, 1::2] / _SCALE
+    hits = counts[:, 1::2] / _units(counts)
     out[:, :-1:2] = n
-    out[:, -1] = hits[:, 2 * len(WINDOWS) - 1]
+    out[:, -1] = hits[:, -2]  # the longest window's
     hits += _PRIOR * overall
     hits /= n + _PRIOR
     hits[n == 0] = np.nan
     out[:, 1::2] = hits
     out[missing] = np.nan
     return out
-
-
-class _VersionChanges:
-    """When moderators' versions were first seen, in all and under each policy."""
-
-    def __init__(self, levels: ColumnLevels, at: Ints) -> None:
-        self._version: KeyGroups | None = None
-        self._policy: KeyGroups | None = None
-        if "moderator_version" not in levels.values:
-            return
-        moderator = ["moderator"] if "moderator" in levels.values else []
-        self._version = KeyGroups(levels, [*moderator, "moderator_version"])
-        everyone = np.zeros(len(at), np.int64)
-        whose = KeyGroups(levels, moderator).codes if moderator else everyone
-        first, later = _first_seen(self._version.codes, whose, at, len(self._version))
-        # A first version may be older than the log.
-        self._since = np.append(np.where(later, first, np.iinfo(np.int64).max), first[:0])
-        if "policy_id" not in levels.values:
-            return
-        self._policy = KeyGroups(levels, ["policy_id"])
-        under = KeyGroups(levels, ["policy_id", *moderator, "moderator_version"])
-        beside = KeyGroups(levels, ["policy_id", *moderator]).codes
-        first, later = _first_seen(under.codes, beside, at, len(under))
-        policy = np.zeros(len(under), np.int64)
-        known = under.codes >= 0
-        policy[under.codes[known]] = self._policy.codes[known]
-        self._at = first[later]
-        self._clock = EventClock(self._at)
-        self._tally = EventTally(
-            policy[later],
-            self._clock.ticks(self._at),
-            np.empty((len(self._at), 0), np.int64),
-            len(self._clock),
-        )
-
-    def days(self, codes: Mapping[str, Codes], at: Ints) -> dict[str, Floats]:
-        """Return days since the changes, shape (n,) each."""
-        out = {}
-        if self._version is not None:
-            group = self._version.of(codes)
-            since = np.append(self._since, np.iinfo(np.int64).max)[group]
-            known = (group >= 0) & (since <= at)
-            out[f"{HISTORY}moderator_version_days"] = _days_since(at, since, known)
-        if self._policy is not None:
-            group = self._policy.of(codes)
-            row = self._tally.latest_before(group, self._clock.ticks(at + 1))
-            since = np.append(self._at, 0)[row]
-            out[f"{HISTORY}policy_change_days"] = _days_since(at, since, row >= 0)
-        return out
 
 
 def version_change_days(versions: pd.DataFrame, targets: pd.DataFrame) -> dict[str, Floats]:
@@ -473,26 +448,8 @@ def version_change_days(versions: pd.DataFrame, targets: pd.DataFrame) -> dict[s
     array([2., 2.])
     """
     levels = ColumnLevels(versions, _KEY_COLUMNS)
-    changes = _VersionChanges(levels, to_microseconds(versions["decided_at"]))
+    changes = VersionChanges(levels, to_microseconds(versions["decided_at"]))
     return changes.days(levels.of(targets), to_microseconds(targets["decided_at"]))
-
-
-def _first_seen(code: Ints, whose: Ints, at: Ints, n: int) -> tuple[Ints, npt.NDArray[np.bool_]]:
-    """Return when each of n codes was first seen, and whether its owner had another before."""
-    known = np.flatnonzero(code >= 0)
-    first = np.full(n, np.iinfo(np.int64).max)
-    np.minimum.at(first, code[known], at[known])
-    owner = np.zeros(n, np.int64)
-    owner[code[known]] = whose[known]
-    earliest = np.full(int(owner.max(initial=0)) + 1, np.iinfo(np.int64).max)
-    np.minimum.at(earliest, owner, first)
-    return first, first > earliest[owner]
-
-
-def _days_since(at: Ints, since: Ints, known: npt.NDArray[np.bool_]) -> Floats:
-    days = np.full(len(at), np.nan)
-    days[known] = (at[known] - since[known]) / DAY
-    return days
 
 
 class PointInTimeFeatures:
@@ -512,6 +469,10 @@ class PointInTimeFeatures:
         Which blocks of columns to compute.
     keep
         Returns whether to keep a column, by name; default all.
+    slim
+        Earlier decisions with the needed columns only, texts hashed; they come first.
+    sink
+        Called with the needed columns of each of `frames`, in order.
 
     Examples
     --------
@@ -530,26 +491,35 @@ class PointInTimeFeatures:
         history: bool,
         similar: bool,
         keep: Callable[[str], bool] = lambda _: True,
+        slim: Iterable[pd.DataFrame] = (),
+        sink: Callable[[pd.DataFrame], None] = lambda _: None,
     ) -> None:
         self._keep = keep
         self._similar: SimilarContentIndex | None = None
         self._history: HistoryIndex | None = None
         if not (history or similar):
             return
-        every = pd.concat(list(_slim_frames(frames, similar)), ignore_index=True)
+        every = _combine_frames(chain(slim, _slim_frames(frames, similar, sink)))
         first = ~every["decision_id"].duplicated().to_numpy(bool)
-        others = [str(name) for name in every if name not in _ALWAYS[:3]]
-        self._levels = ColumnLevels(every, others)
-        log = every.loc[first, list(_ALWAYS[:3])].reset_index(drop=True)
         kinds = similarity_columns(every) if similar else {}
+        kinds = {kind: names for kind, names in kinds.items() if any(map(keep, _columns_of(kind)))}
+        wanted = {*(_KEY_COLUMNS if history else ()), *(n for some in kinds.values() for n in some)}
+        log = every.loc[first, list(_ALWAYS[:3])].reset_index(drop=True)
+        self._levels = ColumnLevels(every, [str(name) for name in every if name in wanted]).bare()
         del every
-        levels = self._levels.take(first)
-        self._history = HistoryIndex(log, reviews, levels) if history else None
+        levels = self._levels if first.all() else self._levels.take(first)
+        self._history = HistoryIndex(log, reviews, levels, keep=keep) if history else None
         self._similar = SimilarContentIndex(log, reviews, (levels, kinds)) if similar else None
 
     @classmethod
     def for_model_columns(
-        cls, names: Sequence[str], frames: Iterable[pd.DataFrame], reviews: pd.DataFrame | None
+        cls,
+        names: Sequence[str],
+        frames: Iterable[pd.DataFrame],
+        reviews: pd.DataFrame | None,
+        *,
+        slim: Iterable[pd.DataFrame] = (),
+        sink: Callable[[pd.DataFrame], None] = lambda _: None,
     ) -> Self:
         """Compute the columns that a model uses; if none, the frames are not read.
 
@@ -557,12 +527,14 @@ class PointInTimeFeatures:
         ----------
         names
             The model's features.
-        frames, reviews
+        frames, reviews, slim, sink
             As for the class.
         """
         history, similar = (any(n.startswith(p) for n in names) for p in (HISTORY, SIMILAR))
-        wanted = set(names)
-        return cls(frames, reviews, history=history, similar=similar, keep=wanted.__contains__)
+        keep = set(names).__contains__
+        return cls(
+            frames, reviews, history=history, similar=similar, keep=keep, slim=slim, sink=sink
+        )
 
     def add(self, decisions: pd.DataFrame, rows: Ints | None = None) -> pd.DataFrame:
         """Return a copy of decisions with the columns added; existing ones are replaced.
@@ -626,20 +598,47 @@ def add_point_in_time_features(
         found = table[name].to_numpy()[judged] > 0
         if found.sum() < _SHARED * len(found) or not len(found):
             kind = name.removesuffix(_ALIKE)
-            idle |= {f"{kind}_{what}" for what in SIMILAR_COLUMNS}
+            idle |= _columns_of(kind.removeprefix(SIMILAR))
     return table[[name for name in names if name in decisions or name not in idle]]
 
 
-def _slim_frames(frames: Iterable[pd.DataFrame], similar: bool) -> Iterator[pd.DataFrame]:
+def _columns_of(kind: str) -> set[str]:
+    """Return the columns of a kind of similarity."""
+    return {f"{SIMILAR}{kind}_{what}" for what in SIMILAR_COLUMNS}
+
+
+def _slim_frames(
+    frames: Iterable[pd.DataFrame], similar: bool, sink: Callable[[pd.DataFrame], None]
+) -> Iterator[pd.DataFrame]:
     """Keep the needed columns, hashing some frames' texts while the next ones are read."""
+
+    def handed(slim: pd.DataFrame) -> pd.DataFrame:
+        sink(slim)
+        return slim
+
     with ThreadPoolExecutor(_THREADS) as pool:
         waiting = deque[Future[pd.DataFrame]]()
         for frame in frames:
             waiting.append(pool.submit(_needed_columns, frame, similar))
             if len(waiting) > _THREADS:
-                yield waiting.popleft().result()
+                yield handed(waiting.popleft().result())
         while waiting:
-            yield waiting.popleft().result()
+            yield handed(waiting.popleft().result())
+
+
+def _combine_frames(frames: Iterator[pd.DataFrame]) -> pd.DataFrame:
+    """Put frames one below the other, column by column: each part is let go at once."""
+    parts = list(frames)
+    names = [str(name) for name in parts[0]] if parts else []
+    if any(list(part) != names for part in parts):
+        return pd.concat(parts, ignore_index=True)
+    columns: dict[str, pd.Series] = {}
+    for name in names:
+        own: list[pd.Series] = [part[name] for part in parts]
+        columns[name] = pd.concat(own, ignore_index=True)
+        for part in parts:
+            del part[name]
+    return pd.DataFrame(columns, copy=False)
 
 
 def _needed_columns(frame: pd.DataFrame, similar: bool) -> pd.DataFrame:

@@ -17,8 +17,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy import sparse
-from sklearn.linear_model import LogisticRegression
-from sklearn.svm import LinearSVR
 
 from errdetect.features.ngram_counts import BITS, View, clean_texts, count_ngrams, split_words
 
@@ -507,6 +505,9 @@ def _fit_recipe(
     X: sparse.csr_matrix, rows: I64, y: Floats, w: Floats, recipe: TextModelRecipe, seed: int
 ) -> tuple[Floats, float]:
     """Fit one model on some rows; where these have one class only, its smoothed log-odds."""
+    from sklearn.linear_model import LogisticRegression  # only fits need them
+    from sklearn.svm import LinearSVR
+
     y, w = y[rows], w[rows]
     y = np.where(y < _SURE, 0.0, np.where(y > 1 - _SURE, 1.0, y))
     wrong = y >= 0.5

@@ -20,6 +20,7 @@ from errdetect.data.database_tables import (
     upsert_rows,
     write_transaction,
 )
+from errdetect.data.id_lookup import IdSet
 from errdetect.data.renamed_columns import use_new_names
 from errdetect.errors import DataError, error_message
 from errdetect.ledger import table_definitions as tables
@@ -312,7 +313,7 @@ def _refuse_other_queue(run_id: str, strange: int) -> None:
 
 
 def _refuse_unscored(queued: pd.Series, scored: pd.Series) -> None:
-    strange = queued[~queued.isin(scored)]
+    strange = queued[~queued.isin(scored[IdSet(queued).among(scored)])]
     if len(strange):
         got = f"{len(strange):,} others, such as {strange.iloc[0]!r}"
         do = "Give every scored decision with its inclusion probability."

@@ -9,7 +9,6 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.optimize import minimize
 from scipy.special import expit
-from sklearn.isotonic import IsotonicRegression
 
 from errdetect.stats.effective_size import effective_size
 from errdetect.stats.group_sums import sum_by_group
@@ -203,6 +202,8 @@ def _group_scores(raw: Floats, weight: Floats) -> Ints:
 
 
 def _isotonic_knots(raw: Floats, y: Floats, weight: Floats, one: float) -> tuple[float, ...]:
+    from sklearn.isotonic import IsotonicRegression  # only fits need it
+
     steps = IsotonicRegression(out_of_bounds="clip").fit_transform(raw, y, sample_weight=weight)
     values, group = np.unique(steps, return_inverse=True)
     n = len(values)

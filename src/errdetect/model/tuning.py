@@ -3,16 +3,18 @@
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-import optuna
 from scipy.special import expit
 
 from errdetect.model.ensemble_members import DEFAULT_PARAMS, FitOptions, fit_trees, raw_scores
 from errdetect.model.training_data import PreparedExamples
 from errdetect.stats.ranking_metrics import average_precision, recall_at
+
+if TYPE_CHECKING:
+    import optuna
 
 __all__ = [
     "HeldOutErrors",
@@ -168,6 +170,8 @@ def tune(
     default = {name: DEFAULT_PARAMS[name] for name in _SPACE}
     if search.trials == 0:
         return TunedParams(DEFAULT_PARAMS, float("nan"), ())
+    import optuna  # half a second that only a search needs
+
     some = _subsample_rows(prepared, options.seed)
     data = some.data()
     later = held.data(data)
@@ -179,7 +183,7 @@ def tune(
         trees = fit_trees(data, {**DEFAULT_PARAMS, **params}, options, held=later, watch=watch)
         return side * raw_scores(trees, held.X, options.threads)
 
-    def run(trial: optuna.Trial) -> float:
+    def run(trial: "optuna.Trial") -> float:
         def watch(iteration: int, loss: float) -> None:
             if iteration % _EVERY == 0:
                 trial.report(-loss, iteration)
@@ -190,7 +194,7 @@ def tune(
         raws[trial.number] = fit(params, watch if trial.number else None)
         return objective_value(errors, raws[trial.number], objective)
 
-    def tell(study: optuna.Study, _: optuna.trial.FrozenTrial) -> None:
+    def tell(study: "optuna.Study", _: "optuna.trial.FrozenTrial") -> None:
         done = len(_finished_trials(study))
         best = f"best {objective.name.replace('_', ' ')} {study.best_value:.3f}"
         options.progress(f"tuning: {done} of {search.trials + 1} settings tried, {best}")
@@ -262,7 +266,7 @@ _SPACE: Mapping[str, tuple[float, float, bool]] = {
 }
 
 
-def _suggest_params(trial: optuna.Trial) -> dict[str, Any]:
+def _suggest_params(trial: "optuna.Trial") -> dict[str, Any]:
     out: dict[str, Any] = {}
     for name, (low, high, ratio) in _SPACE.items():
         if isinstance(DEFAULT_PARAMS[name], int):
@@ -286,8 +290,10 @@ def _open_study(
     objective: Objective,
     storage: str | None,
     seed: int,
-) -> optuna.Study:
+) -> "optuna.Study":
     """Start a search, or resume the one with the same data and settings."""
+    import optuna
+
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     name = None
     if storage is not None:
@@ -306,6 +312,8 @@ def _open_study(
     return study
 
 
-def _finished_trials(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
+def _finished_trials(study: "optuna.Study") -> "list[optuna.trial.FrozenTrial]":
+    import optuna
+
     states = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
     return list(study.get_trials(deepcopy=False, states=states))

@@ -7,6 +7,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from errdetect.data.policy_catalogue import Policy
 from errdetect.data.review_versions import latest_versions
@@ -75,16 +77,27 @@ def content_digests(decisions: pd.DataFrame) -> pd.Series:
     columns = [*content, *(n for n in _QUESTION if n in decisions)]
     known = decisions[content].notna().any(axis=1).to_numpy(bool)
     compared = decisions.loc[known, columns]
-    parts = [compared[name].astype("str").fillna("").tolist() for name in columns]
-    gaps = [compared[name].isna().tolist() for name in columns]
-    # Quoted by repr, so that no text can pass for another column.
-    rows = zip(*parts, *gaps, strict=True)
     digests = np.full(len(decisions), None, dtype=object)
     digests[known] = [
-        hashlib.blake2b(repr(row).encode("utf-8", "surrogatepass"), digest_size=16).digest()
-        for row in rows
+        hashlib.blake2b(row, digest_size=16).digest() for row in _joined_columns(compared)
     ]
     return pd.Series(digests, index=decisions.index, dtype=object)
+
+
+def _joined_columns(frame: pd.DataFrame) -> list[bytes]:
+    """Join each row's values after their lengths, so that no text can pass for another column."""
+    texts = [pa.array(frame[name].astype("str"), pa.large_string()) for name in frame]
+    flat = [t.combine_chunks() if isinstance(t, pa.ChunkedArray) else t for t in texts]
+    sizes = [pc.utf8_length(text).cast(pa.large_string()) for text in flat]
+    joined = pc.binary_join_element_wise(
+        *sizes,
+        *flat,
+        pa.scalar("\0", pa.large_string()),
+        null_handling="replace",
+        null_replacement="-",
+    )
+    rows: list[bytes] = joined.cast(pa.large_binary()).to_pylist()
+    return rows
 
 
 def job_heads(content: pd.Series, open_: npt.NDArray[np.bool_], value: Floats) -> Ints:

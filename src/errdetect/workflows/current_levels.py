@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from errdetect.data.id_lookup import IdSet
 from errdetect.features.point_in_time_features import PointInTimeFeatures
 from errdetect.model.bundle import ModelBundle
 from errdetect.model.level_shift import RecentReviews, fit_level_shift
@@ -108,7 +109,8 @@ def follow_levels(
     ids = recent_ids(bundle, snapshot)
     if not len(ids):
         return CurrentLevels(bundle)
-    found = [frame[frame["decision_id"].isin(ids)] for frame in frames]
+    wanted = IdSet(ids)
+    found = [frame[wanted.among(frame["decision_id"])] for frame in frames]
     rows = pd.concat(found, ignore_index=True).drop_duplicates("decision_id")
     if not len(rows):
         return CurrentLevels(bundle)

@@ -12,6 +12,7 @@ import pandas as pd
 from errdetect.changes.text_formatting import clean_text, slug
 from errdetect.config import Config
 from errdetect.data.atomic_writing import write_json
+from errdetect.data.id_lookup import IdSet
 from errdetect.data.policy_catalogue import Policy
 from errdetect.explanations.contributions import log_odds_contributions
 from errdetect.explanations.drivers import MIN_DECISIONS, ExplainedSample, error_drivers
@@ -235,10 +236,10 @@ def build_explainer(
     bare = Explainer(bundle, load_reason_templates(config), snapshot.policies, past)
     if not len(snapshot.reviews):
         return bare
-    ids = snapshot.before(as_of).upheld_ids
+    ids = IdSet(snapshot.before(as_of).upheld_ids)
     found: list[pd.DataFrame] = []
     for frame in known:
-        some = frame[frame["decision_id"].isin(ids) & (frame["decided_at"] <= pd.Timestamp(as_of))]
+        some = frame[ids.among(frame["decision_id"]) & (frame["decided_at"] <= pd.Timestamp(as_of))]
         if len(some):
             found = [latest_per_policy(pd.concat([*found, some], ignore_index=True), _MOST_RIGHT)]
     if not found:

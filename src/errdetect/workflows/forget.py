@@ -1,5 +1,6 @@
 """forget: removes a person from the ledger, and says where else the person stands."""
 
+import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -89,6 +90,9 @@ def forget(
                 progress("looking up the account's decisions")
                 own = _decisions_of(config, str(account))
                 counts = (0, *forget_account(ledger.engine, str(account), own, at=moment))
+    shutil.rmtree(
+        config.path(config.state.folder), ignore_errors=True
+    )  # the next run reads the log
     who = "account" if reviewer is None else "reviewer"
     return ForgetResult(who, *counts, remains=_remains(config, who))
 

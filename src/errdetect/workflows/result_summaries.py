@@ -1,21 +1,34 @@
 """Workflow results as text for people and as plain values for machines."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import pandas as pd
 
 from errdetect.errors import escape_hidden
 from errdetect.estimation.method_text import estimate_sentence
-from errdetect.workflows.demo import DemoResult
-from errdetect.workflows.estimate import EstimateResult
-from errdetect.workflows.plan_audit import PlanAuditResult
-from errdetect.workflows.report import ReportResult
-from errdetect.workflows.score import ScoreResult
-from errdetect.workflows.simulate import SimulateResult
-from errdetect.workflows.train import TrainResult
-from errdetect.workflows.validate import ValidateResult
+
+if TYPE_CHECKING:  # a command loads its own workflow only
+    from errdetect.workflows.demo import DemoResult
+    from errdetect.workflows.estimate import EstimateResult
+    from errdetect.workflows.plan_audit import PlanAuditResult
+    from errdetect.workflows.report import ReportResult
+    from errdetect.workflows.score import ScoreResult
+    from errdetect.workflows.simulate import SimulateResult
+    from errdetect.workflows.train import TrainResult
+    from errdetect.workflows.validate import ValidateResult
+
+    Result = (
+        DemoResult
+        | EstimateResult
+        | PlanAuditResult
+        | ReportResult
+        | ScoreResult
+        | SimulateResult
+        | TrainResult
+        | ValidateResult
+    )
 
 __all__ = ["HasLines", "summary_text"]
 
@@ -28,54 +41,34 @@ class HasLines(Protocol):
         """Return the summary lines."""
 
 
-Result = (
-    HasLines
-    | DemoResult
-    | EstimateResult
-    | PlanAuditResult
-    | ReportResult
-    | ScoreResult
-    | SimulateResult
-    | TrainResult
-    | ValidateResult
-)
-
-
-def summary_text(result: Result) -> str:
+def summary_text(result: "HasLines | Result") -> str:
     """Return a result as text; hidden characters of content are shown as codes."""
-    if isinstance(result, HasLines):
-        lines = result.lines()
-    elif isinstance(result, TrainResult):
-        lines = _train_lines(result)
-    elif isinstance(result, ScoreResult):
-        lines = _score_lines(result)
-    elif isinstance(result, SimulateResult):
-        rate = result.n_errors / result.n_decisions
-        lines = [
-            f"{result.n_decisions:,} decisions ({rate:.1%} of them wrong), {result.n_reviews:,} reviews"
-        ]
-        lines += _file_lines(result.files)
-    elif isinstance(result, ValidateResult):
-        lines = _validate_lines(result)
-    elif isinstance(result, EstimateResult):
-        lines = [*_estimate_lines(result), *_note_lines(result.notes), *_file_lines(result.files)]
-    elif isinstance(result, PlanAuditResult):
-        lines = [*_plan_lines(result), *_note_lines(result.notes), *_file_lines(result.files)]
-    elif isinstance(result, DemoResult):
-        lines = [
-            *_train_lines(result.trained),
-            "",
-            *_score_lines(result.scored),
-            "",
-            "Open these:",
-            *_file_lines(result.files),
-        ]
-    else:
-        lines = [*_note_lines(result.notes), *_file_lines(result.files)]
+    lines = (
+        result.lines()
+        if isinstance(result, HasLines)
+        else _LINES.get(type(result).__name__, _plain_lines)(result)
+    )
     return escape_hidden("\n".join(lines))
 
 
-def _train_lines(result: TrainResult) -> list[str]:
+def _plain_lines(result: Any) -> list[str]:
+    return [*_note_lines(result.notes), *_file_lines(result.files)]
+
+
+def _simulate_lines(result: "SimulateResult") -> list[str]:
+    rate = result.n_errors / result.n_decisions
+    counts = (
+        f"{result.n_decisions:,} decisions ({rate:.1%} of them wrong), {result.n_reviews:,} reviews"
+    )
+    return [counts, *_file_lines(result.files)]
+
+
+def _demo_lines(result: "DemoResult") -> list[str]:
+    parts = [*_train_lines(result.trained), "", *_score_lines(result.scored), "", "Open these:"]
+    return [*parts, *_file_lines(result.files)]
+
+
+def _train_lines(result: "TrainResult") -> list[str]:
     table = result.evaluation
     recall = [m for m in table["measure"].unique() if m.startswith("recall_at_")]
     head = [
@@ -97,7 +90,7 @@ def _train_lines(result: TrainResult) -> list[str]:
     return [*lines, *_note_lines(result.notes), f"Runs and models: {result.registry}"]
 
 
-def _gate_lines(result: TrainResult) -> list[str]:
+def _gate_lines(result: "TrainResult") -> list[str]:
     """Say what the gate answered and why, and which model scores now."""
     if result.version is None:
         now = f"; version {result.champion} stays the champion" if result.champion else ""
@@ -130,7 +123,7 @@ def _wrong_label_lines(table: pd.DataFrame) -> list[str]:
     return said
 
 
-def _score_lines(result: ScoreResult) -> list[str]:
+def _score_lines(result: "ScoreResult") -> list[str]:
     return [
         f"Scored {result.n_scored:,} decisions with version {result.model_version}; "
         f"queued {result.n_queued:,} for review; {result.n_rejected:,} rows were unusable.",
@@ -139,7 +132,7 @@ def _score_lines(result: ScoreResult) -> list[str]:
     ]
 
 
-def _validate_lines(result: ValidateResult) -> list[str]:
+def _validate_lines(result: "ValidateResult") -> list[str]:
     lines = [f"Read {result.n_decisions:,} decisions and {result.n_reviews:,} reviews."]
     lines += _note_lines(result.notes)
     for f in result.findings:
@@ -153,7 +146,7 @@ def _validate_lines(result: ValidateResult) -> list[str]:
     return [*lines, f"{errors} errors, {warnings} warnings: the data {verdict}."]
 
 
-def _estimate_lines(result: EstimateResult) -> list[str]:
+def _estimate_lines(result: "EstimateResult") -> list[str]:
     table = result.estimates
     by = list(table.columns[: list(table.columns).index("measure")])
     rows = [[*by, "measure", "estimate", "low", "high", "reviews", "decisions"]]
@@ -188,7 +181,7 @@ def _estimate_lines(result: EstimateResult) -> list[str]:
     return [*_aligned_rows(rows), *more, *said, "", *told]
 
 
-def _plan_lines(result: PlanAuditResult) -> list[str]:
+def _plan_lines(result: "PlanAuditResult") -> list[str]:
     table = result.expected
     by = list(table.columns[: list(table.columns).index("n_decisions")])
     rows = [
@@ -259,3 +252,15 @@ def _note_lines(notes: Iterable[str]) -> list[str]:
 def _file_lines(files: Mapping[str, Path]) -> list[str]:
     width = max((len(name) for name in files), default=0)
     return [f"  {name.ljust(width)}  {path}" for name, path in files.items()]
+
+
+#: What says a result in lines, by its type's name: the types themselves would load every workflow.
+_LINES: Mapping[str, Callable[[Any], list[str]]] = {
+    "DemoResult": _demo_lines,
+    "EstimateResult": lambda result: [*_estimate_lines(result), *_plain_lines(result)],
+    "PlanAuditResult": lambda result: [*_plan_lines(result), *_plain_lines(result)],
+    "ScoreResult": _score_lines,
+    "SimulateResult": _simulate_lines,
+    "TrainResult": _train_lines,
+    "ValidateResult": _validate_lines,
+}

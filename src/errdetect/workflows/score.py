@@ -16,6 +16,7 @@ import pyarrow as pa
 from errdetect.config import Config
 from errdetect.data.atomic_writing import ParquetSink, stage_outputs, write_parquet
 from errdetect.data.file_readers import are_empty
+from errdetect.data.id_lookup import release_memory
 from errdetect.data.output_folders import hold_temporary_folder
 from errdetect.data.policy_catalogue import read_policies
 from errdetect.data.provenance import Provenance
@@ -40,6 +41,7 @@ from errdetect.spark.staging import staged_source
 from errdetect.workflows.current_levels import CurrentLevels, follow_levels
 from errdetect.workflows.decision_explainer import Explainer, build_explainer, load_reason_templates
 from errdetect.workflows.load_data import Progress, check_losses, label_rules, load_reviews
+from errdetect.workflows.log_state import open_log_state
 from errdetect.workflows.own_inputs import refuse_own_inputs
 from errdetect.workflows.queueing import (
     draw_queue,
@@ -50,7 +52,7 @@ from errdetect.workflows.queueing import (
     value_reviews,
 )
 from errdetect.workflows.run_description import ResultTables, describe_run
-from errdetect.workflows.score_batches import ScoringSource, score_batches
+from errdetect.workflows.score_batches import ScoringSource, score_batches, scoring_threads
 from errdetect.workflows.shadow_scores import resolve_version, shadow_scores
 from errdetect.workflows.spark_scoring import SparkSource, check_spark_run, score_on_spark
 
@@ -181,6 +183,7 @@ def _score_in(
         scored = score_on_spark(source, bundle, snapshot.policies, config, progress)
     else:
         scored = score_batches(source, past, bundle, snapshot.policies, config, progress)
+    release_memory()
 
     judged = snapshot.reviewed_ids[:0] if config.queue.requeue_reviewed else snapshot.reviewed_ids
     progress("weighing reviews")
@@ -194,7 +197,7 @@ def _score_in(
     explainer = build_explainer(
         config, bundle, past, known=source.decided(), snapshot=snapshot, as_of=now
     )
-    queue = _explain_queue(source, explainer, drawn.queue)
+    queue = _explain_queue(source, explainer, drawn.queue, scoring_threads(config))
     if config.queue.record and not drawn.recorded:
         progress("recording the run in the ledger")
         queue = record_draw(config, run, queue, drawn.scores)
@@ -267,10 +270,12 @@ def _read_inputs(
     if folder is None:
         source = SparkSource(config, decisions, ids, encoding)
     else:
-        source = ScoringSource(config, decisions, ids, folder, encoding)
+        state = open_log_state(config, encoding)
+        source = ScoringSource(config, decisions, ids, folder, encoding, state)
     progress("looking up what was known before each decision")
     past = source.index(encoding.names, reviews)
     source.walk()
+    release_memory()
     reviewed = source.reviewed()
     snapshot = Snapshot(
         reviewed[["decision_id", "decided_at", "policy_id", "enforced"]],
@@ -287,7 +292,7 @@ def _read_inputs(
 
 
 def _explain_queue(
-    source: ScoringSource | SparkSource, explainer: Explainer, queue: pd.DataFrame
+    source: ScoringSource | SparkSource, explainer: Explainer, queue: pd.DataFrame, threads: int
 ) -> pd.DataFrame:
     """Read the queued decisions once more, and explain why each may be wrong."""
     parts: list[pd.DataFrame] = []
@@ -299,7 +304,7 @@ def _explain_queue(
             own = pd.concat(waiting, ignore_index=True)
             waiting = []
             if len(own):
-                parts.append(explainer.table(own).assign(decision_id=own["decision_id"]))
+                parts.append(explainer.table(own, threads).assign(decision_id=own["decision_id"]))
     if not parts:
         columns = pa.schema([*QUEUE, *(c for c in EXPLANATIONS if c.name not in QUEUE.names)])
         nothing: pd.DataFrame = columns.empty_table().to_pandas()

@@ -14,8 +14,10 @@ import pandas as pd
 from errdetect.config import Config
 from errdetect.config_schema import QueueSettings, ScoreSettings
 from errdetect.data.frame_store import FrameStore
+from errdetect.data.id_lookup import IdSet, release_memory
 from errdetect.data.policy_catalogue import Policy
 from errdetect.data.rejected_rows import Rejections
+from errdetect.data.sources import SourceFile, Sources
 from errdetect.data.table_reading import TableRead, iter_decisions
 from errdetect.features.feature_matrix import Encoding
 from errdetect.features.point_in_time_features import PointInTimeFeatures
@@ -24,12 +26,21 @@ from errdetect.model.bundle import ModelBundle
 from errdetect.model.policy_correction import PolicyContent
 from errdetect.queue.review_value import content_digests, error_kinds, harm_terms
 from errdetect.workflows.load_data import Progress, free_threads
+from errdetect.workflows.log_state import LogState
 
-__all__ = ["BatchScorer", "ScoredDecisions", "ScoringSource", "score_batches", "scoring_notes"]
+__all__ = [
+    "BatchScorer",
+    "ScoredDecisions",
+    "ScoringSource",
+    "score_batches",
+    "scoring_notes",
+    "scoring_threads",
+]
 
 Floats = npt.NDArray[np.float64]
 
 _MANY = 1_000_000  # batches are predicted as parts of a large input
+_TIDY = 8  # parts after which freed memory is given back
 #: Columns that decide which pools can take a decision.
 _PLACES = ("market", "language", "policy_id")
 
@@ -70,6 +81,8 @@ class ScoringSource:
         An empty folder for the files.
     encoding
         The model's: its columns are read in the types that it learned.
+    state
+        What earlier runs kept of the log; None to read all of it.
     """
 
     def __init__(
@@ -79,6 +92,7 @@ class ScoringSource:
         reviewed: pd.Index,
         folder: Path,
         encoding: Encoding,
+        state: LogState | None = None,
     ) -> None:
         self.data = config.data
         self.encoding = encoding
@@ -90,11 +104,15 @@ class ScoringSource:
         self.rejects: list[pd.DataFrame] = []
         self.batch_notes: list[str] = []
         self._paths = {"log": config.data_paths(config.data.decisions), "decisions": decisions}
-        self._reviewed = reviewed
+        self._reviewed = IdSet(reviewed)
         self._rows: list[pd.DataFrame] = []
         self._places: dict[str, set[str]] = {name: set() for name in _PLACES}
         self._stores = {name: FrameStore(folder / f"{name}.arrow") for name in self._paths}
-        self._log_rows = 0
+        self._log_places: dict[str, set[str]] = {}
+        self._state = state
+        self._log_rows = self._log_frames = self._slim_frames = 0
+        if state is not None:
+            self._stores["log"] = state.start(folder)
         self._walked = False
 
     def log(self) -> Iterator[pd.DataFrame]:
@@ -105,8 +123,9 @@ class ScoringSource:
         DataError
             At the end of either, if too many of its rows cannot be used.
         """
+        self._take_kept()
         for name, store in self._stores.items():
-            rejections = Rejections(self.rejections[name].what)
+            rejections = self.rejections[name]
             for batch in self._read(name):
                 rejections.add(batch)
                 store.write(batch.frame)
@@ -115,16 +134,51 @@ class ScoringSource:
                     self.batch_notes += [n for n in batch.notes if n not in self.batch_notes]
                 else:
                     self._log_rows += len(batch.frame)
+                    self._log_frames += 1
                 self._note(batch.frame)
                 yield batch.frame
+                if len(store) % _TIDY == 0:
+                    release_memory()
             store.close()
             rejections.raise_if_too_many(self.data.max_rejected)
-            self.rejections[name] = rejections
+            if name == "log":
+                self._log_places = {column: set(some) for column, some in self._places.items()}
         self._walked = True
+
+    @property
+    def slim(self) -> Iterator[pd.DataFrame]:
+        """The slim columns that earlier runs kept of the log."""
+        kept = None if self._state is None else self._state.kept
+        return iter(()) if kept is None else kept.slim_frames()
+
+    def keep_slim(self, slim: pd.DataFrame) -> None:
+        """Keep the slim columns of one frame of `log`; frames come in order."""
+        if self._state is not None and self._slim_frames < self._log_frames:
+            self._state.add(slim)
+        self._slim_frames += 1
+
+    def keep(self) -> None:
+        """Keep what was read of the log for the next run."""
+        if self._state is not None:
+            self._state.save(self._stores["log"], self.rejections["log"], self._log_places)
+
+    def _take_kept(self) -> None:
+        """Start from what earlier runs read of the log."""
+        kept = None if self._state is None else self._state.kept
+        if kept is None:
+            return
+        self._log_rows = kept.n_rows
+        self.rejections["log"] = kept.rejections
+        for slim in kept.slim_frames():
+            self._note_reviewed(slim)
+        for name, values in kept.values.items():
+            self._places[name] |= set(values)
 
     def decided(self) -> Iterator[pd.DataFrame]:
         """Return the config's decisions."""
         self.walk()
+        if self._state is not None and self._state.kept is not None:
+            yield from self._state.kept.decisions()
         yield from self._stores["log"]
 
     def every(self) -> Iterator[pd.DataFrame]:
@@ -140,7 +194,8 @@ class ScoringSource:
 
     def notes(self) -> list[str]:
         """Describe the unusable rows of the log and of the batch, and the likely cause."""
-        return [note for part in self.rejections.values() for note in part.notes()]
+        kept = [] if self._state is None else self._state.notes
+        return [*(note for part in self.rejections.values() for note in part.notes()), *kept]
 
     def places(self) -> Mapping[str, set[str]]:
         """Return the markets, languages and policies that occur in the log, by column."""
@@ -161,13 +216,18 @@ class ScoringSource:
 
     def frames_of(self, ids: pd.Index) -> Iterator[pd.DataFrame]:
         """Return some of the decisions to score, part by part."""
-        for number in range(self.n_parts):
-            frame, _ = self.part(number)
-            yield frame[frame["decision_id"].isin(ids)]
+        self.walk()
+        store, wanted = self._stores["decisions"], IdSet(ids)
+        for number in range(len(store)):
+            yield store.rows(number, wanted)
 
     def index(self, names: Sequence[str], reviews: pd.DataFrame) -> PointInTimeFeatures:
-        """Index what was known before each decision, for a model's features."""
-        return PointInTimeFeatures.for_model_columns(names, self.log(), reviews)
+        """Index what was known before each decision, for a model's features; keep what was read."""
+        past = PointInTimeFeatures.for_model_columns(
+            names, self.log(), reviews, slim=self.slim, sink=self.keep_slim
+        )
+        self.keep()
+        return past
 
     def walk(self) -> None:
         """Read all decisions once, if that was not done already."""
@@ -176,12 +236,19 @@ class ScoringSource:
                 pass
 
     def _read(self, name: str) -> Iterator[TableRead]:
+        sources: Sources | Sequence[SourceFile] = self._paths[name]
+        state = self._state if name == "log" else None
+        if state is not None:
+            sources = state.files
+            if not sources:
+                return
         for batch in iter_decisions(
-            self._paths[name],
+            sources,
             columns=self.data.columns,
             actions=self.data.actions,
             drop=self.data.drop,
             mapping=self.data.mapping("decisions"),
+            scanned=(lambda _: None) if state is None else state.scanned,
         ):
             frame, unreadable = typed_columns(
                 batch.frame, self.encoding.numeric_kinds, self.encoding.levels
@@ -190,12 +257,20 @@ class ScoringSource:
                 self.unreadable.update(unreadable)
             yield replace(batch, frame=frame)
 
-    def _note(self, frame: pd.DataFrame) -> None:
-        rows = frame["decision_id"].isin(self._reviewed)
+    def _note_reviewed(self, frame: pd.DataFrame) -> None:
+        rows = self._reviewed.among(frame["decision_id"])
         self._rows.append(frame.loc[rows, ["decision_id", "decided_at", "policy_id", "enforced"]])
+
+    def _note(self, frame: pd.DataFrame) -> None:
+        self._note_reviewed(frame)
         for name in _PLACES:
             if name in frame:
                 self._places[name] |= set(frame[name].dropna().unique())
+
+
+def scoring_threads(config: Config) -> int:
+    """Return the number of processors to use."""
+    return config.train.threads or free_threads(_MANY)
 
 
 def score_batches(
@@ -223,7 +298,7 @@ def score_batches(
     -------
     Scored
     """
-    threads = config.train.threads or free_threads(_MANY)
+    threads = scoring_threads(config)
     workers = max(1, min(threads, source.n_parts))
     scorer = BatchScorer(bundle, policies, config.queue, max(1, threads // workers))
 

@@ -65,13 +65,15 @@ def advise(issue: Issue) -> str:
     >>> advise(Issue.of("R001", "error", reason, 2))
     'data: {reviews: {path: FILE, dates: day_first, or month_first}}'
     """
+    lines = []
     for pattern, put in _BY_REASON:
         if found := re.search(pattern, issue.message):
             text = found.expand(put)
-            if "under data" in text or "save the sheet" in text or "write an offset" in text:
-                return text
-            return f"data: {{{issue.table}: {{path: FILE, {text}}}}}"
-    return _BY_CODE.get(issue.code, "")
+            elsewhere = any(
+                part in text for part in ("under data", "save the sheet", "write an offset")
+            )
+            lines.append(text if elsewhere else f"data: {{{issue.table}: {{path: FILE, {text}}}}}")
+    return "; ".join(lines) or _BY_CODE.get(issue.code, "")
 
 
 def unknown_words(read: TableRead | None, table: str) -> Iterable[Issue]:

@@ -35,9 +35,11 @@ def folder(tmp_path_factory):
     return place
 
 
-def run(repo, *words):
+def run(repo, *words, status=0):
     command = [sys.executable, str(repo / "benchmarks/detection.py"), *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == status, done.stderr
+    return done
 
 
 def test_a_quick_run(repo, folder, tmp_path):
@@ -69,6 +71,19 @@ def test_a_quick_run(repo, folder, tmp_path):
     assert (random["AUROC"] == 0.5).all()
     text = (tmp_path / "detection.md").read_text(encoding="utf-8")
     assert "## made_up, reviews_partial" in text
+
+    some = run(
+        repo,
+        *words,
+        "--finished",
+        "--methods",
+        *CHEAP,
+        "CatBoost",
+        "--out",
+        tmp_path / "none",
+        status=2,
+    )
+    assert "left out, as methods are missing: made_up, reviews; " in some.stderr
 
     again = run(repo, *words)
     assert "margin:" in first.stderr

@@ -134,6 +134,12 @@ def effort_of(options: argparse.Namespace) -> Effort:
     return Effort(trials=options.trials, threads=threads)
 
 
+def missing(rows: dict[Key, tuple[Source, str] | Key], store: Store) -> list[tuple[str, str]]:
+    """Return the sets, with their kind of reviews, of which not every method is finished."""
+    taken = {key: key if isinstance(run[0], Source) else run for key, run in rows.items()}
+    return sorted({key[:2] for key, run in taken.items() if run not in store.known})
+
+
 def gather(
     source: Source, rows: dict[Key, tuple[Source, str] | Key], store: Store
 ) -> dict[str, Outcome]:
@@ -188,6 +194,8 @@ def read_options(description: str) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true",
                         help=f"{QUICK_ROWS} decisions a set and little tuning, to see that it runs")  # fmt: skip
     parser.add_argument("--resume", type=Path, metavar="FILE", help="keeps what is finished")
+    parser.add_argument("--finished", action="store_true",
+                        help="run nothing: measure the sets of which --resume holds every method")  # fmt: skip
     parser.add_argument("--out", type=Path, default=REPO / "benchmarks/results")
     return parser.parse_args()
 
@@ -209,7 +217,17 @@ def main(description: str) -> int:
         rows = plan(sources, shapes, methods)
         runs = {key: run for key, run in rows.items() if isinstance(run[0], Source)}
         store = Store(options.resume, f"trials={effort.trials} quick={options.quick}")
-        run_all(runs, options, Path(temporary), store)
+        if options.finished:
+            left = missing(rows, store)
+            tell(
+                f"left out, as methods are missing: {'; '.join(map(', '.join, left)) or 'nothing'}"
+            )
+            sources = [source for source in sources if (source.name, source.variant) not in left]
+            if not sources:
+                return 2
+        else:
+            run_all(runs, options, Path(temporary), store)
+    shapes = {source: shapes[source] for source in sources}
     found = {source: gather(source, rows, store) for source in sources}
     tell("measuring")
     cells = measure_all(found, shapes, options)

@@ -447,7 +447,8 @@ class Reference:
 class Project:
     """The trained project on one kind of database, and what each command does in it."""
 
-    def __init__(self, kind: str, home: Path, held: ExitStack) -> None:
+    def __init__(self, kind: str, home: Path, held: ExitStack, only: str = "") -> None:
+        self.only = only
         self.home, self.kind, self._made = home / kind, kind, 0
         self.home.mkdir(parents=True)
         self.databases = Databases(kind, held)
@@ -474,16 +475,24 @@ class Project:
             "plan-audit",
             "simulate",
         )
-        for name in (*names, "remediate --apply", "policy_report.py"):
+        if self._needs("report", "proposals"):
+            names = (*names, "policy_report.py")
+        for name in (*names, "remediate --apply"):
             self._must(place, [w.replace("later", "new") for w in place.words(_find(name))])
         self._must(place, [w.replace("finished", "earlier") for w in place.words(_find("ingest"))])
-        for name in ("train", "promote", "promote --rollback", "train"):
-            self._must(place, name)
+        if self._needs("train", "promote"):
+            for name in ("train", "promote", "promote --rollback", "train"):
+                self._must(place, name)
         with open_ledger(place.ledger) as ledger:
             found = ledger.proposals()
             ledger.engine.dispose()
         place.proposal = str(found["proposal_id"].iloc[0]) if len(found) else "P-0000000000"
         return place
+
+    def _needs(self, *words: str) -> bool:
+        """Return whether a chosen command has one of these words: others save the time to prepare for it."""
+        names = [one.name for one in COMMANDS if re.search(self.only, one.name)]
+        return any(word in name for name in names for word in words)
 
     def _must(self, place: Place, what: str | list[str]) -> None:
         words = place.words(_find(what)) if isinstance(what, str) else what
@@ -819,6 +828,7 @@ def measure(
     databases: list[str],
     only: str = "",
     *,
+    scenarios: str = "",
     minutes: float = 1e6,
     progress: bool = False,
 ) -> tuple[pd.DataFrame, list[str]]:
@@ -833,23 +843,26 @@ def measure(
         home = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="errdetect-faults-")))
         for kind in databases:
             rng = random.Random(f"{seed}{kind}")
-            project = Project(kind, home, held)
+            project = Project(kind, home, held, only)
             chosen = [one for one in COMMANDS if re.search(only, one.name)]
+            if progress:
+                print(f"{kind}: the project is trained", flush=True)
             planned = plan(project, chosen, trials // len(databases), rng)
+            planned = [one for one in planned if re.search(scenarios, one[0])]
             rng.shuffle(planned)
             end = time.monotonic() + 60 * minutes / len(databases)
-            for number, trial in enumerate(planned):
+            for trial in planned:
                 if time.monotonic() > end:
                     break
                 faults = perform(project, trial, rng)
                 counts[trial[0], kind, "trials"] += 1
+                if progress:
+                    print(kind, *trial[:2], sorted(faults) or "sound", flush=True)
                 for check, words in faults.items():
                     counts[trial[0], kind, check] += 1
                     told.append(f"{kind}, {trial}: {check}: {words}")
                     if progress:
                         print(told[-1], flush=True)
-                if progress and number % 50 == 0:
-                    print(f"{kind}: {number} of {len(planned)} trials", flush=True)
     keys = dict.fromkeys((scenario, kind) for scenario, kind, _ in counts)
     rows = [(*key, *(counts[(*key, name)] for name in ("trials", *CHECKS))) for key in keys]
     return pd.DataFrame(rows, columns=["scenario", "database", "trials", *CHECKS]), told
@@ -861,6 +874,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--databases", default="sqlite,postgresql")
     parser.add_argument("--only", default="", help="regular expression of commands")
+    parser.add_argument("--scenarios", default="", help="regular expression of scenarios")
     parser.add_argument("--minutes", type=float, default=1e6, help="stop after so many")
     parser.add_argument(
         "--out", type=Path, default=Path(__file__).parent / "results" / "faults.csv"
@@ -872,6 +886,7 @@ def main() -> None:
         chosen.seed,
         chosen.databases.split(","),
         chosen.only,
+        scenarios=chosen.scenarios,
         minutes=chosen.minutes,
         progress=True,
     )

@@ -23,16 +23,17 @@ def faults(repo, monkeypatch):
 
 
 @pytest.mark.slow
-def test_kills_and_other_faults_leave_the_old_or_the_new(repo, tmp_path):
+def test_kills_leave_the_old_or_the_new(repo, tmp_path):
     """In a process of its own: threads of this one would not survive the forks."""
     only = "^(score|ingest|estimate --dsa|export|plan-audit|forget|remediate --apply)$"
-    words = ["--trials", "16", "--databases", "sqlite", "--only", only, "--seed", "5"]
+    words = ["--trials", "12", "--databases", "sqlite", "--only", only, "--seed", "5"]
+    words += ["--scenarios", "kill"]
     command = [sys.executable, "benchmarks/faults.py", *words, "--out", str(tmp_path / "f.csv")]
     env = os.environ | {"PYTHONPATH": str(repo / "src"), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=repo, env=env, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-3000:]
     table = pd.read_csv(tmp_path / "f.csv")
-    assert int(table["trials"].sum()) >= 14
+    assert int(table["trials"].sum()) >= 10
     assert {"kill at a commit", "kill at random", "disk full", "read-only"} <= set(
         table["scenario"]
     )

@@ -372,7 +372,7 @@ def test_zips_with_a_password_too_large_or_damaged_are_refused(tmp_path, monkeyp
     [
         (
             "a.csv",
-            gzip.compress(b"decision_id\n1\n"),
+            gzip.compress(b"decision_id\n1\n", mtime=0),
             "must be text, got gzip. Let its name end in .gz",
         ),
         ("a.jsonl", b"PK\x03\x04zip", "must be text, got a zip archive or a spreadsheet"),

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         validate,
         verify,
     )
-    from errdetect.api_operations import monitor
+    from errdetect.api_operations import init, monitor, run
     from errdetect.config import Config, load_config
     from errdetect.errors import ErrdetectError
     from errdetect.model.classifier import ErrorClassifier
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from errdetect.workflows.export import ExportResult
     from errdetect.workflows.forget import ForgetResult
     from errdetect.workflows.ingest import IngestResult
+    from errdetect.workflows.init import InitResult
     from errdetect.workflows.monitor import MonitorResult
     from errdetect.workflows.plan_audit import PlanAuditResult
     from errdetect.workflows.promote import PromoteResult
@@ -54,12 +55,14 @@ __all__ = [
     "ExportResult",
     "ForgetResult",
     "IngestResult",
+    "InitResult",
     "MonitorResult",
     "PlanAuditResult",
     "PromoteResult",
     "ProposalsResult",
     "RemediateResult",
     "ReportResult",
+    "RunResult",
     "ScoreResult",
     "SimulateResult",
     "TraceResult",
@@ -71,6 +74,7 @@ __all__ = [
     "export",
     "forget",
     "ingest",
+    "init",
     "load_config",
     "monitor",
     "plan_audit",
@@ -78,6 +82,7 @@ __all__ = [
     "proposals",
     "remediate",
     "report",
+    "run",
     "score",
     "simulate",
     "trace",
@@ -97,7 +102,11 @@ _ELSEWHERE = {
     "ForgetResult": "errdetect.workflows.forget",
     "IngestResult": "errdetect.workflows.ingest",
     "MonitorResult": "errdetect.workflows.monitor",
+    "init": "errdetect.api_operations",
     "monitor": "errdetect.api_operations",
+    "run": "errdetect.api_operations",
+    "InitResult": "errdetect.workflows.init",
+    "RunResult": "errdetect.workflows.run",
     "PlanAuditResult": "errdetect.workflows.plan_audit",
     "PromoteResult": "errdetect.workflows.promote",
     "ProposalsResult": "errdetect.workflows.proposals",

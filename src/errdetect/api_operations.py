@@ -1,19 +1,77 @@
-"""The Python interface of what runs for years; `import errdetect` offers these functions, too."""
+"""The Python interface of the first steps and of what runs for years; `import errdetect` offers these functions, too."""
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from errdetect.config import Config, load_config
 
 if TYPE_CHECKING:
+    from errdetect.workflows.init import InitResult
     from errdetect.workflows.monitor import MonitorResult
+    from errdetect.workflows.run import RunResult
 
-__all__ = ["monitor"]
+__all__ = ["init", "monitor", "run"]
 
 
 def _silent(_: str) -> None: ...
+
+
+def init(
+    files: Sequence[str | Path],
+    out: str | Path = "errdetect.yaml",
+    *,
+    progress: Callable[[str], None] = _silent,
+) -> "InitResult":
+    """Guess the tables, columns and words of some files, and write a commented config for them.
+
+    Parameters
+    ----------
+    files
+        A decision log, reviews, a policy catalogue: paths, folders or globs.
+    out
+        The config to write; it must not exist yet.
+    progress
+        Callback for progress messages.
+
+    Raises
+    ------
+    ErrdetectError
+        Where the config exists, or a file cannot be read as a table.
+    """
+    from errdetect.workflows.init import init as guess
+
+    return guess([str(file) for file in files], out, progress=progress)
+
+
+def run(
+    config: Config | str | Path,
+    out: str | Path,
+    *,
+    progress: Callable[[str], None] = _silent,
+) -> "RunResult":
+    """Validate, train, score the latest decisions, estimate and report; skip what lacks its data.
+
+    Parameters
+    ----------
+    config
+        A config, or the path of its file.
+    out
+        Folder for the folders queue, estimates and report.
+    progress
+        Callback for progress messages.
+
+    Raises
+    ------
+    ErrdetectError
+        Where the decisions cannot be read at all.
+    """
+    from errdetect.workflows.run import run as run_steps
+
+    return run_steps(
+        config if isinstance(config, Config) else load_config(config), out, progress=progress
+    )
 
 
 def monitor(
@@ -41,11 +99,11 @@ def monitor(
     ErrdetectError
         Where the input cannot be used.
     """
-    from errdetect.workflows.monitor import monitor as run
+    from errdetect.workflows.monitor import monitor as check
 
     loaded = config if isinstance(config, Config) else load_config(config)
     if out is not None:
-        return run(loaded, out, send=send, progress=progress)
+        return check(loaded, out, send=send, progress=progress)
     with tempfile.TemporaryDirectory(prefix="errdetect-") as folder:
         place = Path(folder)
-        return run(loaded, place / "out", send=send, progress=progress).without_folder(place)
+        return check(loaded, place / "out", send=send, progress=progress).without_folder(place)

@@ -169,3 +169,14 @@ def test_every_run_that_writes_removes_and_says_so(place, caplog):
     with open_project_ledger(config) as ledger:
         assert "appeal" not in set(ledger.reviews()["source"])
     assert "retention.appeals: removed" in caplog.text
+
+
+def test_old_texts_leave_the_kept_state_too(place):
+    config = load_config(place / "config.yaml", ["retention.texts=30"])
+    state = config.path(config.state.folder)
+    assert state.is_dir()  # score made it
+    result = retention(config)
+    assert result.state_removed
+    assert not state.exists()
+    assert any("kept state" in line for line in result.lines())
+    assert not retention(config).state_removed

@@ -1,5 +1,6 @@
 """retention: removes what the ledger and the outputs have kept for longer than the config says."""
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -25,11 +26,14 @@ class RetentionResult:
         Kind -> rows of the ledger that were removed or emptied.
     n_files
         Outputs whose texts were removed.
+    state_removed
+        Whether the kept state of the log, which holds texts, was removed; the next `score` rebuilds it.
     """
 
     days: Mapping[str, float]
     rows: Mapping[str, int]
     n_files: int
+    state_removed: bool = False
 
     def lines(self) -> list[str]:
         """Return the summary lines."""
@@ -41,6 +45,11 @@ class RetentionResult:
             f"Kept: {kept}.",
             f"Removed from the ledger: {rows}.",
             f"Texts removed from {self.n_files:,} files of outputs.",
+            *(
+                ["The kept state of the log was removed; the next score rebuilds it."]
+                if self.state_removed
+                else []
+            ),
             "Note: your own tables, exports to other systems, backups and trained models are not touched.",
         ]
 
@@ -71,8 +80,11 @@ def retention(
         progress("removing old rows of the ledger")
         with ledger:
             rows = expire_rows(ledger.engine, days, now=now)
-    n_files = 0
+    n_files, dropped = 0, False
     if "texts" in days:
         progress("removing old texts of outputs")
         n_files = erase_texts(config.base, now - timedelta(days=days["texts"]))
-    return RetentionResult(days, rows, n_files)
+        state = config.path(config.state.folder)
+        dropped = state.exists()
+        shutil.rmtree(state, ignore_errors=True)
+    return RetentionResult(days, rows, n_files, dropped)

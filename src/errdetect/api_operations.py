@@ -1,4 +1,4 @@
-"""The Python interface of the first steps and of what runs for years; `import errdetect` offers these functions, too."""
+"""The Python interface of the first steps and of what runs for years; `import errdetect` offers it, too."""
 
 import tempfile
 from collections.abc import Callable, Sequence

@@ -105,7 +105,7 @@ COMMANDS = (
     _command("simulate", "simulate {root}/market --decisions 300 --days 20", "market"),
     _command("nightly_score.py", f"nightly_score.py {CONFIG} {{root}}/later.parquet {{root}}/queue", "queue"),
     _command("reviews_back.py", f"reviews_back.py {CONFIG} {{root}}/finished.csv {{root}}/plan", "plan"),
-    _command("policy_report.py", f"policy_report.py {CONFIG} {{root}}/report", "report", "report/estimates"),
+    _command("monthly_policy_report.py", f"monthly_policy_report.py {CONFIG} {{root}}/report", "report", "report/estimates"),
     _command("weekly_retrain.py", f"weekly_retrain.py {CONFIG}", after=(0, 1)),
 )  # fmt: skip
 #: Commands that are tested by hand elsewhere: demo is simulate, train, score and report.
@@ -114,7 +114,7 @@ PAIRS = (
     ("train", "train"), ("score", "score"), ("score", "ingest"), ("ingest", "ingest"), ("train", "score"),
     ("remediate --apply", "remediate --apply"), ("plan-audit", "plan-audit"), ("report", "report"),
     ("ingest", "reviews_back.py"), ("promote", "score"), ("forget", "ingest"), ("estimate", "estimate --dsa"),
-    ("report", "policy_report.py"), ("export", "ingest"), ("weekly_retrain.py", "nightly_score.py"),
+    ("report", "monthly_policy_report.py"), ("export", "ingest"), ("weekly_retrain.py", "nightly_score.py"),
 )  # fmt: skip
 
 
@@ -476,7 +476,7 @@ class Project:
             "simulate",
         )
         if self._needs("report", "proposals"):
-            names = (*names, "policy_report.py")
+            names = (*names, "monthly_policy_report.py")
         for name in (*names, "remediate --apply"):
             self._must(place, [w.replace("later", "new") for w in place.words(_find(name))])
         self._must(place, [w.replace("finished", "earlier") for w in place.words(_find("ingest"))])

@@ -707,19 +707,40 @@ def _shift_clock(by: dt.timedelta) -> None:
             module.datetime = Ahead
 
 
+@contextmanager
+def locked(database: Path) -> Iterator[None]:
+    """Lock an SQLite file from another program.
+
+    A fork inherits what SQLite knows of this process's locks, and would take them for its own.
+    """
+    words = [sys.executable, "-c", _LOCK, str(database)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as holder:
+        for _ in holder.stdout or ():
+            break  # it has the lock
+        try:
+            yield
+        finally:
+            holder.kill()  # a pipe would stay open in forks
+
+
+_LOCK = """
+import sqlite3, sys, time
+opened = sqlite3.connect(sys.argv[1], isolation_level=None)
+opened.execute("BEGIN EXCLUSIVE")
+print("locked", flush=True)
+time.sleep(600)
+"""
+
+
 def database_away(project: Project, command: Command, rng: random.Random) -> dict[str, str]:
     """The database ends its sessions in the middle, cannot be reached, or is locked for a while."""
     usual, seconds = project.reference(command).status, project.reference(command).seconds
     with project.copy() as place:
         words, name = place.words(command), place.name
         if project.kind == "sqlite":
-            with closing(
-                sqlite3.connect(place.root / "errdetect.db", isolation_level=None)
-            ) as opened:
-                opened.execute("BEGIN EXCLUSIVE")
+            with locked(place.root / "errdetect.db"):
                 child = start(place, words)
                 time.sleep(rng.uniform(0, seconds + 1))
-                opened.execute("ROLLBACK")
             ended = child.wait(), child.told()
         elif rng.random() < 0.3:
             project.databases.run(f"ALTER DATABASE {name} RENAME TO {name}_away")

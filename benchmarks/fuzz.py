@@ -40,6 +40,7 @@ from errdetect.config import load_config
 from errdetect.data.atomic_writing import stage_outputs, write_text
 from errdetect.data.policy_catalogue import read_policies
 from errdetect.data.provenance import Provenance, read_run
+from errdetect.data.pseudonyms import PseudonymKey
 from errdetect.data.sources import find_files
 from errdetect.data.table_reading import iter_decisions, read_draws, read_reviews
 from errdetect.errors import DataError, ErrdetectError
@@ -296,7 +297,8 @@ def targets(place: Path) -> Iterator[Target]:
         write_text(stage / "a.txt", "x")
     record = {"run.json": (place / "out" / "run.json").read_bytes()}
     yield Target("run record", record, read_run)
-    with open_ledger(f"sqlite:///{place / 'l.db'}") as ledger:
+    key = PseudonymKey(b"a key of this benchmark alone", "memory")
+    with open_ledger(f"sqlite:///{place / 'l.db'}", lambda: key) as ledger:
         ledger.ingest(some, datetime.datetime(2026, 6, 1, tzinfo=datetime.UTC))
     with sqlite3.connect(place / "l.db") as opened:
         opened.execute("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -41,7 +41,11 @@ class IdSet:
 
 def _texts(values: pd.Series) -> pa.Array:
     texts = pa.array(values, pa.large_string(), from_pandas=True)
-    return texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
+    if not isinstance(texts, pa.ChunkedArray):
+        return texts
+    # The chunks of a joined column need not be of one type.
+    none = pa.array([], pa.large_string())
+    return pa.concat_arrays([none, *(chunk.cast(pa.large_string()) for chunk in texts.chunks)])
 
 
 def release_memory() -> None:

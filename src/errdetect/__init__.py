@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from errdetect.workflows.proposals import ProposalsResult
     from errdetect.workflows.remediate import RemediateResult
     from errdetect.workflows.report import ReportResult
+    from errdetect.workflows.run import RunResult
     from errdetect.workflows.score import ScoreResult
     from errdetect.workflows.simulate import SimulateResult
     from errdetect.workflows.trace import TraceResult

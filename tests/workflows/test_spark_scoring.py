@@ -97,7 +97,9 @@ def test_spark_gives_the_scores_and_the_queue_of_one_machine(
     monkeypatch.setattr(spark_scoring, "ScoringTask", Dying)
     monkeypatch.setattr(spark_scoring, "SPLIT_ROWS", 2_000)
     ledger = f"ledger.url=sqlite:///{tmp_path}/ledger.db"
-    alone = load_config(market / "config.yaml", ["queue.record=false"])
+    # Not the market's own ledger: what other tests have queued there would not be queued again.
+    none = ["queue.record=false", f"ledger.url=sqlite:///{tmp_path}/none.db"]
+    alone = load_config(market / "config.yaml", none)
     config = load_config(market / "config.yaml", [ledger])
     try:
         results = {

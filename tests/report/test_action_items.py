@@ -51,3 +51,9 @@ def test_proposals_the_queue_and_open_targets_are_counted(make):
 
 def test_without_a_model_one_is_to_be_trained():
     assert whats(pages(), has_model=False) == ["Train a model"]
+
+
+def test_a_model_that_was_turned_down_is_not_asked_for_again():
+    why = "The gate could not tell (9 errors, 20 are needed)"
+    found = top_action_items((), (), n_audit=9, n_queued=None, has_model=False, no_model=why)
+    assert [(todo.what, todo.why) for todo in found] == [("Review more, then train again", why)]

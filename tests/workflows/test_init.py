@@ -119,3 +119,14 @@ def test_run_says_what_it_skipped_and_what_to_open(tmp_path):
     assert steps["report"].done
     assert result.files["policy report"].exists()
     assert result.lines()[-1].endswith(str(list(result.files.values())[-1]))
+
+
+def test_an_empty_column_of_our_name_is_called_empty(tmp_path):
+    rows = "\n".join(f"d{i},2026-01-0{i % 9 + 1},spam,remove,," for i in range(40))
+    (tmp_path / "log.csv").write_text(
+        f"decision_id,decided_at,policy_id,action,market,text\n{rows}\n"
+    )
+    init([str(tmp_path / "log.csv")], tmp_path / "errdetect.yaml")
+    lines = (tmp_path / "errdetect.yaml").read_text().splitlines()
+    (line,) = [one for one in lines if "their_market" in one]
+    assert line.endswith("# empty in this file")

@@ -233,22 +233,28 @@ class ModelRegistry:
         """Say that there is no model, and why the gate let none in if one was trained."""
         which = "" if version is None else f" of version {version}"
         got = f"none named '{self.name}'{which} in '{self.folder}'"
-        gate = {} if version is not None else self._latest_gate()
-        if gate.get("gate") not in ("rejected", "unknown"):
+        answer = "" if version is not None else self.turned_down()
+        if not answer:
             do = "Run `errdetect train` with this config first."
             return error_message("The registry", "hold a trained model", got, do)
-        if gate["gate"] == "rejected":
-            answer = "the latest training's model was rejected by the gate"
-        else:
-            answer = "the gate could not tell whether the latest training's model is good enough"
-        why = gate.get("gate_why", "no reason recorded").rstrip(".")
         do = (
             "Until a model passes, review by margin or by an audit (`errdetect plan-audit` needs no model). Then "
             "train again: with more reviewed decisions, or with columns that tell more about errors."
         )
         return error_message(
-            "The registry", "hold a model that passed the gate", f"{got}: {answer} ({why})", do
+            "The registry", "hold a model that passed the gate", f"{got}: {answer}", do
         )
+
+    def turned_down(self) -> str:
+        """Return why the gate did not let the latest training's model pass; empty where it did or none ran."""
+        gate = self._latest_gate()
+        answers = {
+            "rejected": "the latest training's model was rejected by the gate",
+            "unknown": "the gate could not tell whether the latest training's model is good enough",
+        }
+        answer = answers.get(gate.get("gate", ""))
+        why = gate.get("gate_why", "no reason recorded").rstrip(".")
+        return f"{answer} ({why})" if answer else ""
 
     def _latest_gate(self) -> dict[str, str]:
         """Return the gate's answer and reason of the latest training; empty where there was none."""

@@ -270,6 +270,7 @@ def top_action_items(
     n_audit: int,
     n_queued: int | None,
     has_model: bool,
+    no_model: str = "",
 ) -> tuple[ActionItem, ...]:
     """List what to do first, at most five.
 
@@ -285,6 +286,8 @@ def top_action_items(
         Decisions in the queue; None where there is none.
     has_model
         Whether a model has scored these decisions.
+    no_model
+        Why there is none, if one was trained and did not pass the gate; else empty.
 
     Returns
     -------
@@ -304,7 +307,7 @@ def top_action_items(
         *_missed_target_items(pages),
         *_open_proposal_items(pages),
         *_high_rate_items(pages),
-        *_queue_items(n_queued, has_model),
+        *_queue_items(n_queued, has_model, no_model),
         *_inconclusive_target_items(targets),
     ]
     return tuple(found[:_MOST])
@@ -374,10 +377,12 @@ def _high_rate_items(pages: Sequence[PolicyPage]) -> list[ActionItem]:
     ]
 
 
-def _queue_items(n_queued: int | None, has_model: bool) -> list[ActionItem]:
+def _queue_items(n_queued: int | None, has_model: bool, no_model: str) -> list[ActionItem]:
     if n_queued:
         what = f"Review the {count_with_noun(n_queued, 'decision', 'decisions')} of the queue"
         return [ActionItem(what, "They are ordered by expected harm.", "queue")]
+    if no_model:
+        return [ActionItem("Review more, then train again", clean_text(no_model, 400), "method")]
     why = "It shows which decisions to review first, and reasons associated with errors: errdetect train."
     return [] if has_model else [ActionItem("Train a model", why, "method")]
 

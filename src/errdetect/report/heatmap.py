@@ -9,8 +9,6 @@ import pandas as pd
 from errdetect.changes.text_formatting import (
     clean_text,
     format_count,
-    format_interval,
-    format_percent,
     has_rows,
     to_records,
 )
@@ -45,16 +43,6 @@ class HeatmapSquare:
     shade: int
     sure: str
     n: str
-
-    @property
-    def value(self) -> str:
-        """The rate as text."""
-        return format_percent(self.rate.estimate) if self.rate else ""
-
-    @property
-    def span(self) -> str:
-        """Its interval as text."""
-        return format_interval(self.rate.low, self.rate.high) if self.rate else ""
 
 
 @dataclass(frozen=True)

@@ -198,6 +198,7 @@ def _policy_sections(
             n_audit=content.n_reviews.get(AUDIT, 0),
             n_queued=content.n_queued if has_rows(content.queue_head) else None,
             has_model=content.model is not None,
+            no_model=content.reasons_missing.get("model", ""),
         ),
     }
 

@@ -151,7 +151,7 @@ class ReportContent:
     pictures
         Pictures of reasons associated with errors; the page holds the first three.
     reasons_missing
-        Name of a part (`slices`, `thresholds`, `findings`, ...) -> one sentence on why it is
+        Name of a part (`slices`, `thresholds`, `findings`, `model`, ...) -> one sentence on why it is
         missing, where a specific reason is known.
     notes
         Plain sentences on method and limits.

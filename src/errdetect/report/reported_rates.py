@@ -46,6 +46,16 @@ class IntervalEstimate:
     low: float
     high: float
 
+    @property
+    def percent(self) -> str:
+        """The estimate as text."""
+        return format_percent(self.estimate)
+
+    @property
+    def span(self) -> str:
+        """The interval as text."""
+        return format_interval(self.low, self.high)
+
 
 @dataclass(frozen=True)
 class AppealsClaim:

@@ -11,7 +11,6 @@ from errdetect.changes.text_formatting import (
     count_with_noun,
     finite_or_none,
     format_count,
-    format_interval,
     format_percent,
     has_rows,
     natural_frequencies,
@@ -69,16 +68,6 @@ class SiteMistake:
     n: str
     sentence: str
     cases: tuple[str, ...]
-
-    @property
-    def value(self) -> str:
-        """The rate as text."""
-        return format_percent(self.rate.estimate)
-
-    @property
-    def span(self) -> str:
-        """Its interval as text."""
-        return format_interval(self.rate.low, self.rate.high)
 
 
 @dataclass(frozen=True)
@@ -199,16 +188,6 @@ class Mixup:
     support: str
     both_ways: bool
     examples: tuple[str, ...]
-
-    @property
-    def value(self) -> str:
-        """The share as text."""
-        return format_percent(self.rate.estimate)
-
-    @property
-    def span(self) -> str:
-        """Its interval as text."""
-        return format_interval(self.rate.low, self.rate.high)
 
 
 @dataclass(frozen=True)

@@ -269,9 +269,10 @@ def _column_lines(found: GuessedTable) -> Iterator[tuple[str, str]]:
         else:
             yield f"# {quote(guess.column)}: {guess.target}", f"{note} ({guess.confidence:.2f})"
     ours = {column.name for column in _SCHEMAS[str(found.role)]} | {"enforced"}
-    for name in found.table.columns:
+    for name, column in found.table.columns.items():
         if name in ours - used:
-            yield f"{quote(name)}: their_{name}", f"not what errdetect calls {name}"
+            why = f"not what errdetect calls {name}" if column.n_given else "empty in this file"
+            yield f"{quote(name)}: their_{name}", why
 
 
 def _write_times(text: ConfigText, found: GuessedTable, ask: Ask | None) -> list[str]:

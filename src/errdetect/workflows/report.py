@@ -492,12 +492,14 @@ def report(
     content |= said
     notes = [*loaded.notes, *notes]
     pictures: tuple[Picture, ...] = ()
+    registry = ModelRegistry(config.path(config.registry.path), config.registry.name)
     try:
-        bundle, version = ModelRegistry(
-            config.path(config.registry.path), config.registry.name
-        ).load()
+        bundle, version = registry.load()
     except ModelError as error:
         notes.append(str(error))
+        if why := registry.turned_down():
+            known = content.get("reasons_missing", {})
+            content["reasons_missing"] = {**known, "model": f"{why[0].upper()}{why[1:]}"}
     else:
         progress("scoring unreviewed decisions")
         content |= model_facts(bundle, version)

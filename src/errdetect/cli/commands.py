@@ -34,8 +34,8 @@ __all__ = [
 app = typer.Typer(
     name="errdetect",
     help="Find wrong automated moderation decisions, rank them for human review, and estimate how often the "
-    "machine errs.\n\nStart with your own files: `errdetect init FILE...`, then `errdetect run`. Or see everything on a "
-    "simulated marketplace first: `errdetect demo`.",
+    "machine errs.\n\nStart with your own files: `errdetect init FILE...`, then `errdetect run`. Or see everything on "
+    "a simulated marketplace first: `errdetect demo`.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

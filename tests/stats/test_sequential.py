@@ -46,6 +46,35 @@ def test_with_unequal_weights_few_years_pass_the_threshold():
     assert np.mean(crossed) <= 0.1 + 2 * np.sqrt(0.1 * 0.9 / 120)
 
 
+@pytest.mark.parametrize(
+    ("rare", "error", "probability"),
+    [
+        (0.2, (0.4, 0.02), (0.9, 0.02)),
+        (0.1, (0.2, 0.0), (0.5, 0.002)),
+        (0.05, (0.35, 0.0), (0.5, 0.005)),
+    ],
+)
+def test_audits_of_likely_errors_do_not_alarm_by_their_heavy_draws(rare, error, probability):
+    """Few draws stand for many decisions that hardly ever err; the weighted rate is the limit."""
+    rng = np.random.default_rng(3)
+    shares = np.array([1 - rare, rare])
+    limit = float(shares @ np.array(error))
+    drawn = shares * np.array(probability)
+
+    def year(days):
+        group = rng.choice(2, 43 * days, p=drawn / drawn.sum())
+        wrong = (rng.random(len(group)) < np.array(error)[group]) * 1.0
+        return wrong, 1 / np.array(probability)[group]
+
+    crossed = []
+    for _ in range(100):
+        known, heavy = year(91)
+        reference = reference_rate(known, heavy, np.arange(len(known)))
+        found = evidence(*year(364), limit=limit, per_day=43, reference=reference)
+        crossed.append(found.e_value.max() >= 10)
+    assert np.mean(crossed) <= 0.1 + 2 * np.sqrt(0.1 * 0.9 / 100)
+
+
 def test_a_cluster_of_a_day_is_one_bet():
     """Answers repeated ten times, as accounts with ten equal decisions, are no tenfold evidence."""
     rng = np.random.default_rng(2)

@@ -25,7 +25,8 @@ YEAR_DAYS, RESTART_DAYS = 364, 7
 #: How many times the limit the rate may have risen to, with the weight of each bet.
 _RATIOS = np.array([1.25, 1.5, 2.0, 3.0, 6.0])
 _PRIOR = np.array([0.1, 0.2, 0.4, 0.2, 0.1])
-_LARGEST = 0.9  # share of the capital that one cluster may lose
+#: Share of the capital that one cluster may lose by plan, and at most where it is heavier than any before.
+_PLANNED_LOSS, _LARGEST_LOSS = 0.9, 0.99
 _MOST = 1e200  # evidence is not counted beyond: it would overflow
 
 
@@ -40,6 +41,8 @@ class ReferenceRate(NamedTuple):
         Draws.
     mean_weight, weight_spread
         Mean of 1/inclusion probability, and its mean square over the squared mean (1: all equal).
+    largest
+        The largest weight of a cluster.
     """
 
     rate: float
@@ -47,6 +50,7 @@ class ReferenceRate(NamedTuple):
     n: int
     mean_weight: float
     weight_spread: float
+    largest: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -114,7 +118,8 @@ def reference_rate(
         size = min(float(n), rate * (1 - rate) / variance)
     trials = np.array([max(size, 1.0)])
     upper = float(clopper_pearson(trials * rate, trials, 1 - 2 * miss).high[0])
-    return ReferenceRate(rate, upper, n, total / n, spread)
+    largest = float(np.bincount(cluster, weight).max())
+    return ReferenceRate(rate, upper, n, total / n, spread, largest)
 
 
 def rise_evidence(
@@ -146,7 +151,8 @@ def rise_evidence(
     limit
         Highest rate without an alarm, in (0, 1).
     reference
-        Its mean weight and spread scale the bets; they do not affect validity.
+        Its weights scale the bets. Stakes depend on earlier weights only: a smaller stake on a heavy
+        draw itself would favour light ones, which in an audit of likely errors err more.
     n_days
         Days to account for.
 
@@ -201,15 +207,26 @@ def _daily_gains(
     bet = bet.reshape(-1)
     share = weight / (reference.mean_weight if reference.mean_weight > 0 else 1.0)
     size = np.bincount(bet, share, len(pairs))
+    heaviest = _heaviest_before(size, pairs[:, 0], reference, n_days)[pairs[:, 0]]
     excess = np.bincount(bet, share * (error - limit), len(pairs))
     targets = np.minimum(_RATIOS * limit, (1 + limit) / 2)
     spread = reference.weight_spread if reference.weight_spread >= 1 else 1.0
     stakes = (targets - limit) / (limit * (1 - limit)) / spread
     gains = np.zeros((n_days, len(_RATIOS)))
     for number, stake in enumerate(stakes):
-        held = np.minimum(stake, _LARGEST / np.maximum(limit * size, 1e-300))
-        gains[:, number] = np.bincount(pairs[:, 0], np.log1p(held * excess), n_days)
+        held = np.minimum(stake, _PLANNED_LOSS / np.maximum(limit * heaviest, 1e-300))
+        result = np.log1p(np.maximum(held * excess, -_LARGEST_LOSS))
+        gains[:, number] = np.bincount(pairs[:, 0], result, n_days)
     return np.exp(np.minimum(gains, 400.0))
+
+
+def _heaviest_before(size: Floats, day: Ints, reference: ReferenceRate, n_days: int) -> Floats:
+    """Return the heaviest cluster before each day, in the reference or since, shape (n_days,)."""
+    own = np.zeros(n_days)
+    np.maximum.at(own, day, size)
+    known = reference.largest / reference.mean_weight if reference.mean_weight > 0 else 0.0
+    first = max(known, 1.0)
+    return np.maximum.accumulate(np.concatenate([[first], own[:-1]]))
 
 
 def e_benjamini_hochberg(e_values: Floats, level: float = 0.05) -> Bools:

@@ -7,13 +7,13 @@ from errdetect.findings.label_mixups import MIXUP_COLUMNS, find_label_mixups
 from errdetect.snapshot import Snapshot
 
 
-def marketplace(seed=0, n=4000, mixed=0.2, **review):
+def marketplace(seed=0, n=4000, mixed=0.2, rates=(0.6, 0.15), **review):
     """Half of the decisions cite `scam`, of which a share should cite `fakes`; drawn unequally."""
     rng = np.random.default_rng(seed)
     ids = [f"d{i}" for i in range(n)]
     policy = np.where(rng.random(n) < 0.5, "scam", "spam")
     wrong = (policy == "scam") & (rng.random(n) < mixed)
-    probability = np.where(wrong, 0.6, 0.15)  # the design finds the mixed-up ones more often
+    probability = np.where(wrong, *rates)
     drawn = np.flatnonzero(rng.random(n) < probability)
     day = pd.Timestamp("2026-01-01", tz="UTC")
     decisions = pd.DataFrame(
@@ -45,6 +45,16 @@ def test_the_share_is_the_log_s_and_not_the_sample_s():
         assert row["n_decisions_low"] < row["n_decisions"] < row["n_decisions_high"]
         assert row["n_decisions"] / count == np.clip(row["n_decisions"] / count, 0.7, 1.4)
     assert inside >= 17
+
+
+def test_few_heavy_draws_that_are_mixed_up_make_a_share_uncertain():
+    inside = []
+    for seed in range(30):
+        snapshot, share, _ = marketplace(seed, n=6000, mixed=0.08, rates=(0.03, 0.3))
+        found = find_label_mixups(snapshot)
+        if len(found):
+            inside.append(found.iloc[0]["low"] < share < found.iloc[0]["high"])
+    assert np.mean(inside) > 0.85  # by weights alone, whatever they meet: 0.57
 
 
 def test_without_relabels_there_is_nothing():

@@ -7,6 +7,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from errdetect.snapshot import Snapshot
+from errdetect.stats.effective_size import effective_size
 from errdetect.stats.intervals import wilson
 
 __all__ = ["MIXUP_COLUMNS", "find_label_mixups"]
@@ -48,8 +49,9 @@ def find_label_mixups(snapshot: Snapshot, *, minimum: int = 10) -> pd.DataFrame:
 
     Notes
     -----
-    Wilson's interval of the Hajek estimate, at the effective sample size of Kish (1965), Survey
-    Sampling, section 11.7.
+    Wilson's interval of the Hajek estimate, at the sample size that its linearised variance is worth,
+    an account's decisions as one cluster, and at most that of Kish (1965), Survey Sampling, section
+    11.7 (Korn and Graubard 1998, Survey Methodology 24, 193-201).
 
     Examples
     --------
@@ -72,17 +74,25 @@ def find_label_mixups(snapshot: Snapshot, *, minimum: int = 10) -> pd.DataFrame:
     sample = machine.audit_sample
     drawn = known[sample.position]
     at, weight = sample.position[drawn], sample.weight[drawn]
+    decisions = machine.decisions
+    one = decisions["account_id"] if "account_id" in decisions else decisions["decision_id"]
+    account = one.fillna(decisions["decision_id"]).to_numpy(object)
     audited = pd.DataFrame(
-        {"from": cited.to_numpy()[at], "to": correct.to_numpy()[at], "w": weight, "w2": weight**2}
+        {
+            "from": cited.to_numpy()[at],
+            "to": correct.to_numpy()[at],
+            "w": weight,
+            "cluster": pd.factorize(account[at])[0],
+        }
     )
-    cited_total = audited.groupby("from").agg(w=("w", "sum"), w2=("w2", "sum"), n=("w", "size"))
+    cited_total = audited.groupby("from").agg(w=("w", "sum"), n=("w", "size"))
     pairs = audited[audited["from"] != audited["to"]].groupby(["from", "to"])
     mixed = pairs.agg(w=("w", "sum"), n=("w", "size")).reset_index()
     if mixed.empty:
         return pd.DataFrame({name: [] for name in MIXUP_COLUMNS})
     base = cited_total.loc[mixed["from"]].reset_index(drop=True)
     share = (mixed["w"] / base["w"]).to_numpy(np.float64)
-    limits = wilson(share, (base["w"] ** 2 / base["w2"]).to_numpy(np.float64))
+    limits = wilson(share, _independent_draws(audited, mixed))
     few = (base["n"] < minimum).to_numpy(bool)
     total = base["w"].to_numpy(np.float64)
     names = set(zip(mixed["from"], mixed["to"], strict=True))
@@ -107,6 +117,27 @@ def find_label_mixups(snapshot: Snapshot, *, minimum: int = 10) -> pd.DataFrame:
         }
     )
     return _ordered(table)
+
+
+def _independent_draws(audited: pd.DataFrame, mixed: pd.DataFrame) -> npt.NDArray[np.float64]:
+    """Return how many equal, independent draws each pair's share is worth.
+
+    Weights count as they meet the mix-ups: few heavy draws that are mixed up make a share uncertain.
+    """
+    sizes = []
+    for one, group in audited.groupby("from", sort=False):
+        weight, cluster = group["w"].to_numpy(np.float64), group["cluster"].to_numpy()
+        kish = effective_size(weight)
+        for other in mixed.loc[mixed["from"] == one, "to"]:
+            wrong = (group["to"] == other).to_numpy(np.float64)
+            share = float(weight @ wrong) / float(weight.sum())
+            residual = np.bincount(cluster, weight * (wrong - share))
+            variance = float(residual @ residual) / float(weight.sum()) ** 2
+            worth = share * (1 - share) / variance if variance > 0 else kish
+            sizes.append((one, other, min(kish, max(worth, 1.0))))
+    table = pd.DataFrame(sizes, columns=["from", "to", "size"])
+    ordered = mixed[["from", "to"]].merge(table, on=["from", "to"], how="left", validate="1:1")
+    return ordered["size"].to_numpy(np.float64)
 
 
 def _suppress(

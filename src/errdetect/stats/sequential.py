@@ -206,7 +206,7 @@ def _daily_gains(
     pairs, bet = np.unique(np.column_stack([day, cluster]), axis=0, return_inverse=True)
     bet = bet.reshape(-1)
     share = weight / (reference.mean_weight if reference.mean_weight > 0 else 1.0)
-    size = np.bincount(bet, share, len(pairs))
+    size = np.bincount(bet, share, len(pairs)).astype(np.float64)
     heaviest = _heaviest_before(size, pairs[:, 0], reference, n_days)[pairs[:, 0]]
     excess = np.bincount(bet, share * (error - limit), len(pairs))
     targets = np.minimum(_RATIOS * limit, (1 + limit) / 2)

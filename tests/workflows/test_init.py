@@ -130,3 +130,18 @@ def test_an_empty_column_of_our_name_is_called_empty(tmp_path):
     lines = (tmp_path / "errdetect.yaml").read_text().splitlines()
     (line,) = [one for one in lines if "their_market" in one]
     assert line.endswith("# empty in this file")
+
+
+def test_a_column_of_our_name_keeps_it_where_some_times_cannot_be_read(tmp_path):
+    times = [
+        "2026-01-05T12:00:00Z",
+        "20260105T120000Z",
+        "2026-01-06 10:00:00 +0000 UTC",
+        "12:00 CET",
+        "soon",
+    ]
+    rows = "\n".join(f"d{i},{times[i % 5]},spam,remove" for i in range(40))
+    (tmp_path / "log.csv").write_text(f"decision_id,decided_at,policy_id,action\n{rows}\n")
+    result = init([str(tmp_path / "log.csv")], tmp_path / "errdetect.yaml")
+    assert "their_decided_at" not in (tmp_path / "errdetect.yaml").read_text()
+    assert "decided_at" in result.problem  # the bad times are named with counts

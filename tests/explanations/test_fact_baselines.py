@@ -104,7 +104,8 @@ def test_the_designed_audit_comes_first():
     found = fit_fact_baselines({"policy_id": policy}, np.ones(n, bool), wrong, audited * 10.0)
     assert found.overall["enforced"] == pytest.approx(0.1)
     assert found.reviewed == pytest.approx(0.5)
-    few = fit_fact_baselines({"policy_id": policy}, np.ones(n, bool), wrong, (audited & (np.arange(n) < 50)) * 10.0)  # fmt: skip
+    thin = (np.arange(n) < 50) * 10.0
+    few = fit_fact_baselines({"policy_id": policy}, np.ones(n, bool), wrong, thin)
     assert few.overall["enforced"] == pytest.approx(0.5)
 
 
@@ -112,7 +113,8 @@ def test_audited_decisions_count_as_their_design_says():
     n = 400
     heavy = np.arange(n) % 2 == 0
     signal = {"policy_id": words(*["p"] * n)}
-    found = fit_fact_baselines(signal, np.ones(n, bool), np.where(heavy, 0.4, 0.0), np.where(heavy, 3.0, 1.0))  # fmt: skip
+    wrong, design = np.where(heavy, 0.4, 0.0), np.where(heavy, 3.0, 1.0)
+    found = fit_fact_baselines(signal, np.ones(n, bool), wrong, design)
     assert found.overall["enforced"] == pytest.approx(0.3)
 
 
@@ -158,11 +160,9 @@ def test_signals_follow_the_sentence():
     assert found.number[0] == 0.25
     assert found.category.tolist() == [None, "unreviewed", None]
     assert fact_signal("moderator", frame, X, RECORD).category.tolist() == ["m, 1", "m, 2", None]
-    names = (
-        "similar_near_reviewed",
-        "similar_near_wrong",
-        "similar_text_reviewed",
-        "similar_text_wrong",
-    )
-    same = fact_signal("similar", frame, np.array([[5.0, 0.2, 2.0, 0.5], [5.0, 0.2, 0.0, 0.0], [0.0, 0, 0, 0]]), names)  # fmt: skip
+    names = [
+        f"similar_{kind}_{what}" for kind in ("near", "text") for what in ("reviewed", "wrong")
+    ]
+    X = np.array([[5.0, 0.2, 2.0, 0.5], [5.0, 0.2, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]])
+    same = fact_signal("similar", frame, X, names)
     np.testing.assert_allclose(same.number, [0.5, 0.2, np.nan])

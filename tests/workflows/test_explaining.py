@@ -41,7 +41,7 @@ def test_every_queued_decision_is_explained(scored):
 
 
 def test_reasons_are_compared_with_other_decisions(scored):
-    queue, told = scored
+    queue, _ = scored
     up = [r["text"] for reasons in queue["reasons"] for r in reasons]
     assert sum("Of such " in text for text in up) >= len(up) / 5
     empty = r"^(Decided (under|by)|The text has|Other scores|The (market|category|language) is)"

@@ -92,8 +92,11 @@ def fact_signal(code: str, decisions: pd.DataFrame, X: Floats, names: Sequence[s
         return FactSignal(unknown, nothing)
     known = decisions[parts].notna().all(axis=1).to_numpy(bool)
     words = decisions[parts].astype("str").fillna("")
-    text = words[parts[0]].str.cat([words[c] for c in parts[1:]], sep=", ").to_numpy(object)
-    return FactSignal(unknown, np.where(known, text, None))
+    text = words[parts[0]]
+    for other in parts[1:]:
+        text = text + ", " + words[other]
+    nothing[known] = text.to_numpy(object)[known]
+    return FactSignal(unknown, nothing)
 
 
 def _is_number(decisions: pd.DataFrame, code: str) -> bool:
@@ -115,7 +118,8 @@ def _record_signal(code: str, columns: Mapping[str, Floats], unknown: Floats) ->
         ["", "", "complained", "unreviewed"],
         "new",
     ).astype(object)
-    return FactSignal(np.where(np.isnan(made), np.nan, share), np.where(why == "", None, why))
+    why[why == ""] = None
+    return FactSignal(np.where(np.isnan(made), np.nan, share), why)
 
 
 def _similar_signal(columns: Mapping[str, Floats], unknown: Floats) -> FactSignal:
@@ -133,7 +137,8 @@ def _similar_signal(columns: Mapping[str, Floats], unknown: Floats) -> FactSigna
         share = np.where(reviewed & np.isnan(share), wrong, share)
         seen |= columns.get(f"similar_{kind}_decisions", unknown) > 0
     why = np.where(seen, "unreviewed", "new").astype(object)
-    return FactSignal(share, np.where(np.isnan(share), why, None))
+    why[~np.isnan(share)] = None
+    return FactSignal(share, why)
 
 
 @dataclass(frozen=True)
@@ -165,8 +170,7 @@ class FactBaselines:
     overall
         Side (`enforced`, `allowed`) -> the error rate of its decisions.
     reviewed
-        The share of all labelled decisions that are wrong, however they came to be reviewed; NaN
-        where unknown.
+        The share of all labelled decisions that are wrong, audited or not; NaN where unknown.
     edges
         Side -> reason -> inner edges of the parts of a number's range.
     rates
@@ -323,9 +327,9 @@ def _keys(signal: FactSignal, edges: Sequence[float]) -> npt.NDArray[np.object_]
     number = np.array([f"#{i}" for i in range(len(edges) + 1)], dtype=object)[
         np.minimum(part, len(edges))
     ]
-    words = np.array([None if c is None else f"={c}" for c in signal.category], dtype=object)
-    known = np.where(np.isfinite(signal.number), number, "?")
-    return np.where(words != None, words, known)  # noqa: E711
+    number[~np.isfinite(signal.number)] = "?"
+    pairs = zip(signal.category, number, strict=True)
+    return np.array([n if c is None else f"={c}" for c, n in pairs], dtype=object)
 
 
 def _rates(

@@ -140,7 +140,7 @@ def measure_fact_baselines(
     examples: Examples,
     detector: Detector,
     held: tuple[Examples, Detector],
-    alike: Sequence[Sequence[str]] = (),
+    equivalent: Sequence[Sequence[str]] = (),
 ) -> FactBaselines:
     """Measure how often the labelled decisions with each fact were wrong.
 
@@ -151,15 +151,15 @@ def measure_fact_baselines(
     held
         The latest of them, and a model that did not learn from these: what models say of a
         decision they learned from is no baseline.
-    alike
-        As for `reason_codes`.
+    equivalent
+        As `alike` of `reason_codes`.
     """
     encoding, n = detector.encoding, len(examples)
     text = np.full((n, len(TEXT_COLUMNS)), np.nan) if encoding.text else None
     rate = np.full(n, 0.5) if encoding.segment else None
     X = build_features(examples.decisions, encoding, text, rate)
     names = encoding.names[: X.shape[1]]
-    own = set(reason_codes(names, alike)) - _LEARNED
+    own = set(reason_codes(names, equivalent)) - _LEARNED
     later, evaluated = held
     X_later, names_later = evaluated.features(later.decisions), evaluated.encoding.names
     fitted = _LEARNED & set(reason_codes(names_later))

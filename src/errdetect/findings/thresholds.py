@@ -262,13 +262,13 @@ def _distinct_thresholds(
     scores = np.sort(group.score[group.at])
     current = float(np.median(group.bar))
     first = [current, *([] if move is None else [move.recommended])]
-    order = [*first, *sorted(set(supported) - set(first), key=lambda bar: abs(bar - current))]
+    order = [*first, *sorted(set(supported) - set(first), key=lambda one: abs(one - current))]
     kept = [-np.inf, np.inf]
-    for bar in order:
-        near = min(abs(int(np.diff(np.searchsorted(scores, [bar, one]))[0])) for one in kept)
-        if supported[bar] and (near >= minimum or bar == current):
-            kept.append(bar)
-    return {bar: bar in kept for bar in supported}
+    for threshold in order:
+        near = min(abs(int(np.diff(np.searchsorted(scores, [threshold, one]))[0])) for one in kept)
+        if supported[threshold] and (near >= minimum or threshold == current):
+            kept.append(threshold)
+    return {one: one in kept for one in supported}
 
 
 def _weighted_share(

@@ -195,10 +195,8 @@ def _build_plan(
     model = snapshot.reviewer_model
     progress("planning")
     rules, few = config.remediation, config.report.min_group
-    alike = rules.look_alikes.model_copy(
-        update={"min_reviews": max(rules.look_alikes.min_reviews, few)}
-    )
-    rules = rules.model_copy(update={"look_alikes": alike})
+    least = {"min_reviews": max(rules.look_alikes.min_reviews, few)}
+    rules = rules.model_copy(update={"look_alikes": rules.look_alikes.model_copy(update=least)})
     plan = plan_remediation(snapshot, rules, recorded=_recorded_actions(config))
     measured = model is not None and model.basis != VOTES
     notes = (*loaded.notes, *_plan_notes(snapshot.decisions, measured=measured))

@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
-from typing import Self
+from typing import Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -50,10 +50,14 @@ __all__ = [
     "WINDOWS",
     "EarlierDecisions",
     "HistoryIndex",
+    "PastColumns",
     "PointInTimeFeatures",
+    "add_columns",
     "add_point_in_time_features",
     "history_features",
     "history_key_columns",
+    "needed_windows",
+    "slim_frames",
     "version_change_days",
     "window_counts",
 ]
@@ -157,10 +161,9 @@ class EarlierDecisions:
     Parameters
     ----------
     overall
-        Shape (n, 6): decisions and enforced ones in each of `WINDOWS`, of all keys.
+        Shape (n, twice the windows): decisions and enforced ones in each of `needed_windows`, of all keys.
     by_key
-        Key of `HISTORY_KEYS` -> the same of the decision's own key, shape (n, 6); every key that has
-        two groups or more.
+        Key of `HISTORY_KEYS` -> the same of the decision's own key; every key that has two groups or more.
     days
         From `version_change_days`.
     """
@@ -193,7 +196,7 @@ class HistoryIndex:
         keys: Collection[str] | None = None,
         keep: Callable[[str], bool] = lambda _: True,
     ) -> None:
-        self._windows = tuple(w for w in WINDOWS if w == _LONGEST or _needs(keep, [w]))
+        self._windows = needed_windows(keep)
         at = to_microseconds(log["decided_at"])
         placed = match_reviews(log, reviews)
         drawn, complaints = (verdict_periods(placed, names) for names in (_DRAWN, _COMPLAINTS))
@@ -306,6 +309,17 @@ class HistoryIndex:
         """Return the ticks that `_window_counts` needs, shape (n, 3 + windows)."""
         now = [clock.ticks(at) for clock in (self._clock, self._drawn_clock, self._complaint_clock)]
         return np.column_stack([*now, *(self._clock.ticks(at - w * DAY) for w in self._windows)])
+
+
+def needed_windows(keep: Callable[[str], bool] = lambda _: True) -> tuple[int, ...]:
+    """Return those of `WINDOWS` that some needed column counts in, and the longest.
+
+    Examples
+    --------
+    >>> needed_windows(), needed_windows(lambda name: name == "history_account_decisions_7d")
+    ((7, 30, 90), (7, 90))
+    """
+    return tuple(w for w in WINDOWS if w == _LONGEST or _needs(keep, [w]))
 
 
 def _needs(
@@ -452,6 +466,13 @@ def version_change_days(versions: pd.DataFrame, targets: pd.DataFrame) -> dict[s
     return changes.days(levels.of(targets), to_microseconds(targets["decided_at"]))
 
 
+class PastColumns(Protocol):
+    """Adds the columns of what was known before decisions."""
+
+    def add(self, decisions: pd.DataFrame, rows: Ints | None = None) -> pd.DataFrame:
+        """Return a copy of decisions with the columns added; `rows` are their positions in the log, if known."""
+
+
 class PointInTimeFeatures:
     """All known decisions and reviews, indexed for what was known before any decision.
 
@@ -499,7 +520,7 @@ class PointInTimeFeatures:
         self._history: HistoryIndex | None = None
         if not (history or similar):
             return
-        every = _combine_frames(chain(slim, _slim_frames(frames, similar, sink)))
+        every = _combine_frames(chain(slim, slim_frames(frames, similar, sink)))
         first = ~every["decision_id"].duplicated().to_numpy(bool)
         kinds = similarity_columns(every) if similar else {}
         kinds = {kind: names for kind, names in kinds.items() if any(map(keep, _columns_of(kind)))}
@@ -553,10 +574,24 @@ class PointInTimeFeatures:
             for past in (self._history, self._similar)
             if past is not None
         ]
-        parts = [part[[name for name in part if self._keep(str(name))]] for part in blocks]
-        made = {str(name) for part in parts for name in part}
-        own = decisions[[name for name in decisions if name not in made]]
-        return pd.concat([own, *parts], axis=1)
+        return add_columns(decisions, blocks, self._keep)
+
+
+def add_columns(
+    decisions: pd.DataFrame, blocks: Sequence[pd.DataFrame], keep: Callable[[str], bool]
+) -> pd.DataFrame:
+    """Return a copy of decisions with the columns to keep of some blocks; existing ones are replaced.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"a": [1], "b": [2]})
+    >>> add_columns(frame, [pd.DataFrame({"b": [3], "c": [4]})], lambda name: name == "b").to_dict("records")
+    [{'a': 1, 'b': 3}]
+    """
+    parts = [part[[name for name in part if keep(str(name))]] for part in blocks]
+    made = {str(name) for part in parts for name in part}
+    own = decisions[[name for name in decisions if name not in made]]
+    return pd.concat([own, *parts], axis=1)
 
 
 def add_point_in_time_features(
@@ -607,10 +642,20 @@ def _columns_of(kind: str) -> set[str]:
     return {f"{SIMILAR}{kind}_{what}" for what in SIMILAR_COLUMNS}
 
 
-def _slim_frames(
+def slim_frames(
     frames: Iterable[pd.DataFrame], similar: bool, sink: Callable[[pd.DataFrame], None]
 ) -> Iterator[pd.DataFrame]:
-    """Keep the needed columns, hashing some frames' texts while the next ones are read."""
+    """Keep the needed columns, hashing some frames' texts while the next ones are read.
+
+    Parameters
+    ----------
+    frames
+        Decisions.
+    similar
+        Whether the columns of `similar_content` are needed.
+    sink
+        Called with each result, in order.
+    """
 
     def handed(slim: pd.DataFrame) -> pd.DataFrame:
         sink(slim)

@@ -419,8 +419,9 @@ class _FirstSeen:
         group = plain.groupby(list(_VERSIONS), dropna=False, sort=False).ngroup().to_numpy()
         first = np.unique(group, return_index=True)[1]
         missing = plain.isna().iloc[first].to_numpy()
-        rows = plain.iloc[first].astype(object).to_numpy()
-        keys = [tuple(row) for row in np.where(missing, None, rows)]
+        rows = np.array(plain.iloc[first].astype(object), dtype=object)
+        rows[missing] = None
+        keys = [tuple(row) for row in rows]
         codes = [self._code.setdefault(key, len(self._code)) for key in keys]
         self.codes.write(np.array(codes, np.int32)[group])
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from errdetect.config import Config
+from errdetect.data.id_lookup import IdSet
 from errdetect.errors import ConfigError, error_message
 from errdetect.estimation.queue_sample import QUEUED
 from errdetect.ledger.run_records import ScoringRun
@@ -363,8 +364,9 @@ def draw_queue(
         scores["job_id"] = scores["job_id"].where(scores["arm"] != QUEUED, earlier)
     # A job's value is the sum over all the decisions that it covers.
     open_ = scores["arm"].isin([RANKED, EXPLORE])
-    worth = scores[open_].groupby("job_id")["value"].sum()
     queue = scores.iloc[chosen.order].reset_index(drop=True)
+    jobs = open_.to_numpy(bool) & IdSet(queue["job_id"]).among(scores["job_id"])
+    worth = scores[jobs].groupby("job_id")["value"].sum()
     queue = queue.assign(
         rank=np.arange(1, len(queue) + 1),
         value=queue["decision_id"].map(worth),
@@ -461,10 +463,10 @@ def _score_rows(
     else:
         pool[chosen.order] = _ANY_POOL
     arm, pool = arm[chosen.heads], pool[chosen.heads]
-    ids = terms["decision_id"].to_numpy(object)
+    job_id = terms["decision_id"].iloc[chosen.heads].set_axis(terms.index)
     return terms.assign(
         inclusion_probability=chosen.inclusion_probability,
-        job_id=pd.Series(ids[chosen.heads], index=terms.index, dtype="str"),
+        job_id=job_id,
         arm=pd.Series(np.where(closed != "", closed, arm), index=terms.index, dtype="str"),
         pool=pd.Series(pool, index=terms.index, dtype="str"),
     )

@@ -347,8 +347,9 @@ def _run_id(
 ) -> str:
     """Return a run id from all inputs of the queue: scoring the same again is the same run."""
     digest = hashlib.sha256(version.encode())
-    ids = terms["decision_id"].to_numpy(object)
-    digest.update(pd.util.hash_array(ids, categorize=False).tobytes())
+    for start in range(0, len(terms), _CHUNK):
+        ids = terms["decision_id"].iloc[start : start + _CHUNK].to_numpy(object)
+        digest.update(pd.util.hash_array(ids, categorize=False).tobytes())
     for name in ("p_error", "value"):
         digest.update(terms[name].to_numpy(np.float64).round(9).tobytes())
     digest.update(terms["decision_id"].isin(judged).to_numpy(bool).tobytes())

@@ -354,7 +354,7 @@ def draw_queue(
     judged
         Decisions that are not queued, since they were reviewed.
     """
-    before = latest_scores(config, leave_out=run.run_id)
+    before = latest_scores(config, leave_out=run.run_id, arms=(RANKED, EXPLORE, QUEUED))
     closed = _exclusion_reasons(terms["decision_id"], judged, before)
     chosen, told = choose_reviews(config, terms, staff, closed == "")
     names = [pool.name for pool in staff.pools] if config.queue.pools else None
@@ -383,10 +383,11 @@ def recorded_draw(config: Config, run: ScoringRun, terms: pd.DataFrame) -> Queue
     with ledger:
         if run.run_id not in set(ledger.runs()["run_id"]):
             return None
-        queue = ledger.queued_decisions(terms["decision_id"].tolist())
-        said = ledger.scored().set_index("decision_id")
-    queue = queue[queue["run_id"] == run.run_id].reset_index(drop=True)
-    place = terms["decision_id"]
+        queue = ledger.queued_decisions(run_id=run.run_id)
+        place = terms["decision_id"]
+        own = ledger.scored(run_id=run.run_id)
+        again = place[~IdSet(own["decision_id"]).among(place)].tolist()  # by a later run
+        said = pd.concat([own, ledger.scored(again)]).set_index("decision_id")
     scores = terms.assign(
         inclusion_probability=place.map(said["inclusion_probability"]),
         job_id=place.map(said["job_id"]),

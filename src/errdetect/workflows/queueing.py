@@ -385,9 +385,9 @@ def recorded_draw(config: Config, run: ScoringRun, terms: pd.DataFrame) -> Queue
             return None
         queue = ledger.queued_decisions(run_id=run.run_id)
         place = terms["decision_id"]
-        own = ledger.scored(run_id=run.run_id)
-        again = place[~IdSet(own["decision_id"]).among(place)].tolist()  # by a later run
-        said = pd.concat([own, ledger.scored(again)]).set_index("decision_id")
+        latest = ledger.scored(run_id=run.run_id)
+        again = place[~IdSet(latest["decision_id"]).among(place)].tolist()  # by a later run
+        said = pd.concat([latest, ledger.scored(again)]).set_index("decision_id")
     scores = terms.assign(
         inclusion_probability=place.map(said["inclusion_probability"]),
         job_id=place.map(said["job_id"]),

@@ -583,6 +583,6 @@ def _hash_numbers(column: pd.Series) -> Hashes:
         return mix_bits(column.to_numpy(np.int64, na_value=0).view(np.uint64))
     numbers = column.to_numpy(np.float64, na_value=np.nan)
     with np.errstate(invalid="ignore"):
-        whole = (np.abs(numbers) < _EXACT) & (numbers == np.trunc(numbers))
-        plain = np.where(whole, numbers, 0).astype(np.int64).view(np.uint64)
-    return np.where(whole, mix_bits(plain), mix_bits(numbers.view(np.uint64) ^ _ODD))
+        exact = (np.abs(numbers) < _EXACT) & (numbers == np.trunc(numbers))
+        plain = np.where(exact, numbers, 0).astype(np.int64).view(np.uint64)
+    return np.where(exact, mix_bits(plain), mix_bits(numbers.view(np.uint64) ^ _ODD))

@@ -266,7 +266,7 @@ class HistoryIndex:
         changes: Mapping[str, Floats] = {} if earlier is None else earlier.days
         if earlier is None and self._changes is not None:
             changes = self._changes.days(codes, at)
-        out = np.empty((len(at), len(names) + len(changes)))
+        out = np.empty((len(at), len(names) + len(changes)), order="F")
         width = len(own)
 
         def fill(i: int, key: str, group: Ints, rows: Ints) -> None:
@@ -274,8 +274,10 @@ class HistoryIndex:
             if earlier is not None:
                 own = earlier.by_key[key][by_time.take(rows)]
             counts = _window_counts(self._keys[key], whose, moments.take(rows, axis=0), own)
-            block = _counts_and_rates(counts, overall.take(rows, axis=0), whose < 0)
-            out[by_time.take(rows), i * width : (i + 1) * width] = block
+            block = _counts_and_rates(counts, overall.take(rows, axis=1), whose < 0)
+            places = by_time.take(rows)
+            for column, values in enumerate(block, start=i * width):
+                out[:, column][places] = values
 
         with ThreadPoolExecutor(_THREADS) as pool:
             parts = []
@@ -293,16 +295,16 @@ class HistoryIndex:
         return pd.DataFrame(out, index=targets.index, columns=columns, copy=False)
 
     def _overall_rates(self, moments: Ints, counted: Ints | None) -> Floats:
-        """Return the overall rates at each moment, shape (n, twice the windows + 1)."""
+        """Return the overall rates at each moment, shape (twice the windows + 1, n)."""
         n = len(moments)
-        out = np.empty((n, 2 * len(self._windows) + 1))
+        out = np.empty((2 * len(self._windows) + 1, n))
         for start in range(0, n, _CHUNK):
             part = slice(start, start + _CHUNK)
             now = moments[part]
             own = None if counted is None else counted[part]
             counts = _window_counts(self._whole, np.zeros(len(now), np.int64), now, own)
             with np.errstate(invalid="ignore", divide="ignore"):
-                out[part] = counts[:, 1::2] / _units(counts) / counts[:, ::2]
+                out[:, part] = counts[1::2] / _units(counts) / counts[::2]
         return out
 
     def _moments(self, at: Ints) -> Ints:
@@ -399,7 +401,7 @@ def _tally_verdicts(
 
 def _units(counts: Ints) -> Floats:
     """Return the units in the pairs of `_window_counts`: enforced decisions and shares of verdicts."""
-    return np.array([1, UNIT] * (counts.shape[1] // 4) + [UNIT], dtype=np.float64)
+    return np.array([1, UNIT] * (len(counts) // 4) + [UNIT], dtype=np.float64)[:, None]
 
 
 def _feature_names(windows: Sequence[int]) -> list[str]:
@@ -415,31 +417,31 @@ def _feature_names(windows: Sequence[int]) -> list[str]:
 def _window_counts(
     tallies: _KeyTallies, group: Ints, moments: Ints, counted: Ints | None = None
 ) -> Ints:
-    """Return pairs of a count and its enforced or wrong part, shape (n, 2 + 4 times the windows)."""
+    """Return pairs of a count and its enforced or wrong part, shape (2 + 4 times the windows, n)."""
     now, drawn, complained, *since = moments.T
     decided = window_counts(tallies.decisions, group, now, since) if counted is None else counted
     given = tallies.starts.sums_before(group, drawn)
     pairs = []
     for i, ends in enumerate(tallies.ends.values()):
-        pairs.append(decided[:, 2 * i : 2 * i + 2])
-        pairs.append(given - ends.sums_before(group, drawn))
+        pairs.append(decided[:, 2 * i : 2 * i + 2].T)
+        pairs.append((given - ends.sums_before(group, drawn)).T)
     complaints = tallies.complaints.sums_before(group, complained)
-    pairs.append(complaints - tallies.complaints_end.sums_before(group, complained))
-    return np.hstack(pairs)
+    pairs.append((complaints - tallies.complaints_end.sums_before(group, complained)).T)
+    return np.vstack(pairs)
 
 
 def _counts_and_rates(counts: Ints, overall: Floats, missing: npt.NDArray[np.bool_]) -> Floats:
-    """Turn pairs of counts into counts and rates in the order of `_feature_names`."""
-    out = np.empty((len(counts), counts.shape[1] + 1))
-    n = counts[:, ::2].astype(np.float64)
-    hits = counts[:, 1::2] / _units(counts)
-    out[:, :-1:2] = n
-    out[:, -1] = hits[:, -2]  # the longest window's
+    """Turn pairs of counts into counts and rates, one row for each of `_feature_names`."""
+    out = np.empty((len(counts) + 1, counts.shape[1]))
+    n = counts[::2].astype(np.float64)
+    hits = counts[1::2] / _units(counts)
+    out[:-1:2] = n
+    out[-1] = hits[-2]  # the longest window's
     hits += _PRIOR * overall
     hits /= n + _PRIOR
     hits[n == 0] = np.nan
-    out[:, 1::2] = hits
-    out[missing] = np.nan
+    out[1::2] = hits
+    out[:, missing] = np.nan
     return out
 
 

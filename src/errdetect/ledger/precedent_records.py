@@ -95,9 +95,7 @@ class PrecedentRecords:
         return frame.drop_duplicates(["policy_id", "decision_id"], ignore_index=True)
 
 
-def _changed_rulings(
-    connection: Connection, rows: list[dict[str, Any]]
-) -> list[dict[str, Any]]:
+def _changed_rulings(connection: Connection, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the rulings that differ from the one that holds, each with its id.
 
     The id rests on the ruling before it, so that a ruling can return to an earlier one.

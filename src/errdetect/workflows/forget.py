@@ -120,10 +120,10 @@ def forget(
             else:
                 counts = (0, *forget_account(ledger.engine, str(account), own, at=moment))
             ruled_by = names if reviewer is not None else ()
-            rulings = forget_precedents(
-                ledger.engine, names=ruled_by, decision_ids=own, at=moment
+            rulings = forget_precedents(ledger.engine, names=ruled_by, decision_ids=own, at=moment)
+            clean = not (rulings or any(counts)) or erase_traces(
+                ledger.engine, list(METADATA.tables)
             )
-            clean = not (rulings or any(counts)) or erase_traces(ledger.engine, list(METADATA.tables))
     shutil.rmtree(
         config.path(config.state.folder), ignore_errors=True
     )  # the next run reads the log

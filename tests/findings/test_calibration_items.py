@@ -66,22 +66,20 @@ def test_a_weak_reviewer_explains_a_split_and_a_good_one_does_not():
     def of(rate):
         return ClauseVotes(
             np.zeros(4, np.int64), np.array([True, True, True, False]),
-            np.array([0.05, 0.05, 0.05, rate]), np.full(4, 0.05), np.arange(4), np.full(4, None),
+            np.array([0.05, 0.05, 0.05, rate]), np.full(4, 0.05), np.full(4, None),
         )  # fmt: skip
 
     good, weak = (float(ambiguity(of(r), np.array([0.1]))["p_ambiguous"][0]) for r in (0.05, 0.5))
     assert weak < 0.1 < 0.15 < good
 
 
-def test_the_share_of_ambiguous_items_follows_the_planted_one():
-    found = {}
-    for share in (0.0, 0.15):
-        snapshot, unclear = make_snapshot(2_000, ambiguous=share, weak=0.2, seed=3)
-        table = ambiguity(clause_votes(snapshot, "spam"))
-        found[share] = table["p_ambiguous"].mean()
-    assert found[0.0] < 0.01 < 0.05 < found[0.15] < 0.25
-    top = table.nlargest(100, "p_ambiguous")["position"]
-    assert unclear[top].mean() > 2.5 * unclear.mean()
+def test_the_order_finds_planted_ambiguity_whatever_share_is_assumed():
+    snapshot, unclear = make_snapshot(2_000, ambiguous=0.1, weak=0.2, seed=3)
+    votes = clause_votes(snapshot, "spam")
+    for assumed in (0.02, 0.1, 0.3):
+        table = ambiguity(votes, np.full(len(np.unique(votes.position)), assumed))
+        top = table.nlargest(100, "p_ambiguous")["position"]
+        assert unclear[top].mean() > 3 * unclear.mean()
 
 
 def test_the_choice_is_spread_and_repeats_nothing():
@@ -92,7 +90,7 @@ def test_the_choice_is_spread_and_repeats_nothing():
     assert len(select_calibration_items(same, "spam")) == 1
     items = select_calibration_items(snapshot, "spam")
     assert items["side"].value_counts().min() >= 5
-    assert items["difficulty"].nunique() > 1
+    assert set(items["difficulty"]) == {"likely applies", "likely does not apply"}
     accounts = snapshot.decisions.set_index("decision_id")["account_id"]
     assert accounts[items["decision_id"]].value_counts().max() <= 2
     again = select_calibration_items(snapshot, "spam", ruled=items["decision_id"].tolist())

@@ -1,7 +1,7 @@
 """Items for a calibration session: those that best tell an ambiguous clause from a weak reviewer."""
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,7 +17,14 @@ from errdetect.schemas import ADJUDICATION, GOLDEN, OVERTURNED, RELABELLED
 from errdetect.snapshot import Snapshot
 from errdetect.stats.group_sums import sum_by_group
 
-__all__ = ["ITEM_COLUMNS", "ClauseVotes", "ambiguity", "clause_votes", "select_calibration_items"]
+__all__ = [
+    "AMBIGUOUS",
+    "ITEM_COLUMNS",
+    "ClauseVotes",
+    "ambiguity",
+    "clause_votes",
+    "select_calibration_items",
+]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -30,14 +37,13 @@ ITEM_COLUMNS: Final = (
 
 #: Prior of the share of readers who find that an ambiguous clause applies: Beta(3, 3).
 _SPREAD = 3.0
-#: Prior of the share of a clause's items that are ambiguous: Beta(1, 9).
-_AMBIGUOUS = (1.0, 9.0)
+#: Assumed share of a clause's items that are ambiguous, before the answers: with few answers an item it
+#: cannot be told apart from reviewers' errors. It hardly changes the order of the items.
+AMBIGUOUS = 0.1
 #: Reviewers' rates of missing a violation and of finding one where there is none, if unmeasured.
 _RATES = {"missed_violation": 0.1, "wrongful_call": 0.05}
 _LEAST, _MOST = 0.005, 0.95
 _PANEL = 5  # ballots expected for each item
-_ROUNDS = 100
-_OWN_ITEMS = 10.0  # that a reviewer's given rate is worth
 _CANDIDATES, _PER_ACCOUNT = 2_000, 2
 _BANDS = ((1 / 3, "likely does not apply"), (2 / 3, "split"), (np.inf, "likely applies"))
 
@@ -54,8 +60,6 @@ class ClauseVotes:
         The answer, shape (n,).
     missed, wrongful
         The reviewer's rate of missing a violation and of calling one wrongly, shape (n,).
-    rater
-        The reviewer, as a number; each unnamed one is a reviewer of its own, shape (n,).
     site
         The review's site; missing where it names none.
     """
@@ -64,7 +68,6 @@ class ClauseVotes:
     applies: npt.NDArray[np.bool_]
     missed: Floats
     wrongful: Floats
-    rater: Ints
     site: npt.NDArray[np.object_]
 
 
@@ -112,12 +115,9 @@ def clause_votes(snapshot: Snapshot, policy_id: str) -> ClauseVotes:
     applies = np.where(own, violates & (verdict != RELABELLED), to_this)
     rates = _reviewer_rates(snapshot.reviewer_model, rows)
     site = rows["site"].to_numpy(object, na_value=None)
-    name = rows["reviewer_id"].where(rows["reviewer_id"].notna(), "unnamed " + rows["review_id"])
-    rater = pd.factorize(pd.MultiIndex.from_arrays([site, name]))[0].astype(np.int64)
     return ClauseVotes(
-        at[kept], applies[kept].astype(bool), *(rate[kept] for rate in rates), rater[kept],
-        site[kept],
-    )  # fmt: skip
+        at[kept], applies[kept].astype(bool), *(rate[kept] for rate in rates), site[kept]
+    )
 
 
 def _reviewer_rates(model: ReviewerModel | None, rows: pd.DataFrame) -> tuple[Floats, Floats]:
@@ -149,8 +149,7 @@ def ambiguity(votes: ClauseVotes, prior: Floats | None = None) -> pd.DataFrame:
         From `clause_votes`.
     prior
         P(ambiguous) of each decision before these answers, in the order of the decisions' rows;
-        None: the share of ambiguous decisions is fitted to all answers, and with it each reviewer's
-        rates on clear ones, starting from the given rates.
+        None: `AMBIGUOUS` of each.
 
     Returns
     -------
@@ -170,7 +169,7 @@ def ambiguity(votes: ClauseVotes, prior: Floats | None = None) -> pd.DataFrame:
     >>> def one(yes, no, rate=0.1):
     ...     n = yes + no
     ...     return ClauseVotes(np.zeros(n, np.int64), np.arange(n) < yes, np.full(n, rate),
-    ...                        np.full(n, rate), np.arange(n), np.full(n, None))
+    ...                        np.full(n, rate), np.full(n, None))
     >>> for votes in (one(4, 0), one(2, 2), one(2, 2, rate=0.4)):
     ...     print(ambiguity(votes, np.array([0.1]))["p_ambiguous"].round(2).tolist())
     [0.02]
@@ -180,13 +179,17 @@ def ambiguity(votes: ClauseVotes, prior: Floats | None = None) -> pd.DataFrame:
     position, unit = np.unique(votes.position, return_inverse=True)
     n, size = np.bincount(unit), len(position)
     yes = np.bincount(unit, votes.applies, size)
+    fits, fails = (
+        np.exp(sum_by_group(unit, np.log(np.where(votes.applies, *pair)), size))
+        for pair in ((1 - votes.missed, votes.missed), (votes.wrongful, 1 - votes.wrongful))
+    )
+    share = (yes.sum() + 1) / (n.sum() + 2)
+    clear = share * fits + (1 - share) * fails
     open_ = np.exp(betaln(_SPREAD + yes, _SPREAD + n - yes) - betaln(_SPREAD, _SPREAD))
-    rates = _Rates(votes.missed, votes.wrongful, (yes.sum() + 1) / (n.sum() + 2))
-    if prior is None:
-        rates, share = _fit_rates(votes, unit, open_, rates)
-    p_applies, clear = rates.clear(votes.applies, unit, size)
-    before = share if prior is None else prior
+    before = np.full(size, AMBIGUOUS) if prior is None else prior
     posterior = before * open_ / (before * open_ + (1 - before) * clear)
+    p_applies = share * fits / clear
+    typical = [float(np.median(r)) if size else 0.0 for r in (votes.missed, votes.wrongful)]
     return pd.DataFrame(
         {
             "position": position,
@@ -194,74 +197,19 @@ def ambiguity(votes: ClauseVotes, prior: Floats | None = None) -> pd.DataFrame:
             "n_applies": yes.astype(np.int64),
             "p_applies": p_applies,
             "p_ambiguous": posterior,
-            "information": _information(posterior, p_applies, yes, n - yes, rates.typical()),
+            "information": _information(posterior, p_applies, (yes, n - yes), typical),
         }
     )
 
 
-@dataclass(frozen=True)
-class _Rates:
-    """The rates behind each answer, and the share of clear content to which the clause applies."""
-
-    missed: Floats
-    wrongful: Floats
-    share: float
-
-    def clear(self, applies: npt.NDArray[np.bool_], unit: Ints, size: int) -> tuple[Floats, Floats]:
-        """Return P(applies | clear) and the likelihood of the answers if clear, per decision."""
-        fits = np.log(np.where(applies, 1 - self.missed, self.missed))
-        fails = np.log(np.where(applies, self.wrongful, 1 - self.wrongful))
-        yes = self.share * np.exp(sum_by_group(unit, fits, size))
-        no = (1 - self.share) * np.exp(sum_by_group(unit, fails, size))
-        return yes / (yes + no), yes + no
-
-    def typical(self) -> tuple[float, float]:
-        """Return the rates of a typical reviewer."""
-        if not len(self.missed):
-            return _RATES["missed_violation"], _RATES["wrongful_call"]
-        return float(np.median(self.missed)), float(np.median(self.wrongful))
-
-
-def _fit_rates(
-    votes: ClauseVotes, unit: Ints, open_: Floats, start: _Rates
-) -> tuple[_Rates, float]:
-    """Fit the share of ambiguous decisions and the reviewers' rates on the clear ones, by EM.
-
-    The given rates count as many items as a small sample of each reviewer's own: they were measured
-    on ambiguous content, too, which makes every reviewer look weaker.
-    """
-    size, raters = len(open_), int(votes.rater.max(initial=-1)) + 1
-    rates, share = start, _AMBIGUOUS[0] / sum(_AMBIGUOUS)
-    several = np.bincount(unit, minlength=size) > 1  # a single answer tells nothing
-    for _ in range(_ROUNDS):
-        applies, clear = rates.clear(votes.applies, unit, size)
-        odds = share * open_ / ((1 - share) * clear)
-        ambiguous = odds / (1 + odds)
-        found = float(ambiguous[several].sum())
-        share = (_AMBIGUOUS[0] + found) / (sum(_AMBIGUOUS) + int(several.sum()))
-        fitted = []
-        for weight, wrong, given in (
-            (((1 - ambiguous) * applies)[unit], ~votes.applies, start.missed),
-            (((1 - ambiguous) * (1 - applies))[unit], votes.applies, start.wrongful),
-        ):
-            total = sum_by_group(votes.rater, weight, raters)[votes.rater]
-            errors = sum_by_group(votes.rater, weight * wrong, raters)[votes.rater]
-            rate = (errors + _OWN_ITEMS * given) / (total + _OWN_ITEMS)
-            fitted.append(np.clip(rate, _LEAST, _MOST))
-        weight = 1 - ambiguous
-        prevalence = float((weight * applies).sum() + 1) / float(weight.sum() + 2)
-        rates = _Rates(fitted[0], fitted[1], prevalence)
-    return rates, share
-
-
 def _information(
-    posterior: Floats, applies: Floats, yes: Floats, no: Floats, rates: tuple[float, float]
+    posterior: Floats, applies: Floats, votes: tuple[Ints, Ints], rates: Sequence[float]
 ) -> Floats:
     """Return the mutual information, in bits, of the state and the next panel's answers."""
     count = np.arange(_PANEL + 1)
     hit, miss = (binom.pmf(count, _PANEL, p) for p in (1 - rates[0], rates[1]))
     clear = applies[:, None] * hit + (1 - applies[:, None]) * miss
-    open_ = betabinom.pmf(count, _PANEL, (_SPREAD + yes)[:, None], (_SPREAD + no)[:, None])
+    open_ = betabinom.pmf(count, _PANEL, *(_SPREAD + n[:, None] for n in votes))
     p = posterior[:, None]
     both = p * open_ + (1 - p) * clear
     gain = _entropy(both) - posterior * _entropy(open_) - (1 - posterior) * _entropy(clear)

@@ -113,28 +113,46 @@ def clause_votes(snapshot: Snapshot, policy_id: str) -> ClauseVotes:
     kept = own | np.isin(at, at[to_this & ~own])
     violates = decisions["enforced"].to_numpy(bool)[at] ^ (verdict == OVERTURNED)
     applies = np.where(own, violates & (verdict != RELABELLED), to_this)
-    rates = _reviewer_rates(snapshot.reviewer_model, rows)
+    rates = reviewer_rates(snapshot.reviewer_model, rows)
     site = rows["site"].to_numpy(object, na_value=None)
     return ClauseVotes(
         at[kept], applies[kept].astype(bool), *(rate[kept] for rate in rates), site[kept]
     )
 
 
-def _reviewer_rates(model: ReviewerModel | None, rows: pd.DataFrame) -> tuple[Floats, Floats]:
-    """Return each review's two error rates: the reviewer's, else the site's, else a usual one."""
+def reviewer_rates(model: ReviewerModel | None, rows: pd.DataFrame) -> tuple[Floats, Floats]:
+    """Return each answer's two error rates: the reviewer's, else the site's, else typical ones.
+
+    Parameters
+    ----------
+    model
+        The reviewer model; None where reviewers are not measured.
+    rows
+        Answers with reviewer_id and, where known, site.
+
+    Returns
+    -------
+    missed, wrongful
+        Rates of missing a violation and of calling one wrongly, shape (n,).
+
+    Examples
+    --------
+    >>> reviewer_rates(None, pd.DataFrame({"reviewer_id": ["ann"]}))
+    (array([0.1]), array([0.05]))
+    """
+    tables = [] if model is None else [model.reviewers, model.reviewers, model.sites]
+    keys = [["site", "reviewer_id"], ["reviewer_id"], ["site"]]
     found = []
     for name, default in _RATES.items():
         rate = np.full(len(rows), np.nan)
-        for keys, table in () if model is None else _rate_tables(model):
-            known = table[table["side"] == "both"].drop_duplicates(keys)
-            joined = rows[keys].merge(known[[*keys, name]], on=keys, how="left")
-            rate = np.where(np.isnan(rate), joined[name].to_numpy(np.float64), rate)
+        for on, table in zip(keys, tables, strict=False):
+            if all(key in rows for key in on):
+                known = table[(table["side"] == "both") & table[on].notna().all(axis=1)]
+                known = known.drop_duplicates(on)[[*on, name]]
+                joined = rows[on].astype("str").merge(known, on=on, how="left")
+                rate = np.where(np.isnan(rate), joined[name].to_numpy(np.float64), rate)
         found.append(np.clip(np.where(np.isnan(rate), default, rate), _LEAST, _MOST))
     return found[0], found[1]
-
-
-def _rate_tables(model: ReviewerModel) -> tuple[tuple[list[str], pd.DataFrame], ...]:
-    return (["site", "reviewer_id"], model.reviewers), (["site"], model.sites)
 
 
 def ambiguity(votes: ClauseVotes, prior: Floats | None = None) -> pd.DataFrame:

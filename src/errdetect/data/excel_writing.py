@@ -20,15 +20,17 @@ _HEAD = '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n'
 _DATE = (1980, 1, 1, 0, 0, 0)  # equal content gives equal bytes
 _LONGEST = 32_767  # characters of a place in a sheet
 _WIDTH, _WIDE = 16, 60
+_WRAP = '<alignment vertical="top" wrapText="1"/>'
 _STYLES = (
     f'<styleSheet xmlns="{_MAIN}"><fonts count="2"><font><sz val="11"/><name val="Calibri"/></font>'
     '<font><b/><sz val="11"/><name val="Calibri"/></font></fonts><fills count="3">'
     '<fill><patternFill patternType="none"/></fill><fill><patternFill patternType="gray125"/></fill>'
     '<fill><patternFill patternType="solid"><fgColor rgb="FFFFF2CC"/></patternFill></fill></fills>'
     '<borders count="1"><border/></borders><cellStyleXfs count="1"><xf/></cellStyleXfs>'
-    '<cellXfs count="3"><xf numFmtId="49" applyAlignment="1"><alignment vertical="top" wrapText="1"/></xf>'
-    '<xf numFmtId="49" fontId="1" applyFont="1"/><xf numFmtId="49" fillId="2" applyFill="1" applyAlignment="1">'
-    '<alignment vertical="top" wrapText="1"/></xf></cellXfs></styleSheet>'
+    f'<cellXfs count="3"><xf numFmtId="49" applyAlignment="1">{_WRAP}</xf>'
+    '<xf numFmtId="49" fontId="1" applyFont="1"/>'
+    f'<xf numFmtId="49" fillId="2" applyFill="1" applyAlignment="1">{_WRAP}</xf></cellXfs>'
+    '<cellStyles count="1"><cellStyle name="Normal" xfId="0" builtinId="0"/></cellStyles></styleSheet>'
 )
 
 

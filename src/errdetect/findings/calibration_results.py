@@ -75,7 +75,8 @@ def compare_agreement(stages: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     Notes
     -----
     Agreement is a mean over items. Its interval is Wilson's at the number of items that its variance
-    is worth, but no less than items and no more than answers beyond each item's first (Korn and Graubard 1998, Survey Methodology 24, 193-201).
+    is worth, but no less than items and no more than answers beyond each item's first (Korn and
+    Graubard 1998, Survey Methodology 24, 193-201).
     Alpha's is the jackknife's over items with Student's t (Efron and Tibshirani 1993, An
     Introduction to the Bootstrap, chapter 11), and so are changes, paired by item.
 

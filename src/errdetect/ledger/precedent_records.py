@@ -55,7 +55,7 @@ class PrecedentRecords:
         facts = frame["facts"] if "facts" in frame else pd.Series("{}", index=frame.index)
         given = frame.assign(
             facts=facts.fillna("{}"),
-            ruled_at=pd.to_datetime(ruled, utc=True).fillna(pd.Timestamp(moment)),
+            ruled_at=_or_moment(ruled, moment),
             recorded_at=pd.Timestamp(moment),
             precedent_id="",
         )
@@ -118,3 +118,9 @@ def _changed_rulings(connection: Connection, rows: list[dict[str, Any]]) -> list
         held[place] = (row["precedent_id"], content)
         new.append(row)
     return new
+
+
+def _or_moment(times: "pd.Series[Any]", moment: datetime) -> list[datetime]:
+    """Return when each ruling was made; where nothing says so, the moment of its recording."""
+    known = pd.to_datetime(times, utc=True)
+    return [moment if pd.isna(one) else to_utc(one) for one in known]

@@ -103,7 +103,7 @@ def test_answers_come_back_with_agreement_and_precedents(config, tmp_path):
     ]
     ruled = fill(
         out / "rulings.xlsx", tmp_path / "ruled.xlsx",
-        lambda i: {"ruling": "upheld" if i else "maybe", "reason": "=bulk is bulk"}, decided_by="Eva",
+        lambda i: {"ruling": "upheld" if i else "maybe", "reason": "bulk <is> bulk"}, decided_by="Eva",
     )  # fmt: skip
     result = ingest_calibration(config, out, people, after=later, rulings=[ruled])
     shares = result.agreement[result.agreement["measure"] == "agreement"].set_index("stage")
@@ -115,7 +115,7 @@ def test_answers_come_back_with_agreement_and_precedents(config, tmp_path):
     assert ballots["reviewer_id"].str.startswith("reviewer-").all()
     assert len(ballots) == 80
     held = known_precedents(config)
-    assert set(held["reason"]) == {"=bulk is bulk"}
+    assert set(held["reason"]) == {"bulk <is> bulk"}
     assert set(held["clause"]) == {"No bulk offers."}
     again = ingest_calibration(config, out, people, after=later, rulings=[ruled])
     assert again.n_precedents == 0

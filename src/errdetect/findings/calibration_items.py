@@ -107,17 +107,15 @@ def clause_votes(snapshot: Snapshot, policy_id: str) -> ClauseVotes:
     decisions = snapshot.decisions
     own = (decisions["policy_id"].to_numpy(object) == policy_id)[at]
     verdict = rows["verdict"].to_numpy(object)
-    to_this = (verdict == RELABELLED) & (
-        rows["correct_policy_id"].to_numpy(object, na_value=None) == policy_id
-    )
+    named = (rows["correct_policy_id"] == policy_id).to_numpy(bool, na_value=False)
+    to_this = (verdict == RELABELLED) & named
     kept = own | np.isin(at, at[to_this & ~own])
     violates = decisions["enforced"].to_numpy(bool)[at] ^ (verdict == OVERTURNED)
     applies = np.where(own, violates & (verdict != RELABELLED), to_this)
-    rates = reviewer_rates(snapshot.reviewer_model, rows)
-    site = rows["site"].to_numpy(object, na_value=None)
-    return ClauseVotes(
-        at[kept], applies[kept].astype(bool), *(rate[kept] for rate in rates), site[kept]
-    )
+    missed, wrongful = reviewer_rates(snapshot.reviewer_model, rows)
+    site = rows["site"].to_numpy(object)
+    answers = applies[kept].astype(bool)
+    return ClauseVotes(at[kept], answers, missed[kept], wrongful[kept], site[kept])
 
 
 def reviewer_rates(model: ReviewerModel | None, rows: pd.DataFrame) -> tuple[Floats, Floats]:

@@ -241,7 +241,7 @@ def read_items(items: pd.DataFrame, ballots: pd.DataFrame, snapshot: Snapshot) -
     cited = rows["cited_policy_id"].to_numpy(object) == policy
     violates = (rows["side"] == "enforced").to_numpy(bool) ^ (verdict == OVERTURNED)
     relabels = verdict == RELABELLED
-    to_this = relabels & (own["correct_policy_id"].to_numpy(object, na_value=None) == policy)
+    to_this = relabels & (own["correct_policy_id"].to_numpy(object) == policy)
     applies = np.where(cited, violates & ~relabels, to_this).astype(bool)
     missed, wrongful = reviewer_rates(snapshot.reviewer_model, own)
     votes = ClauseVotes(at, applies, missed, wrongful, np.full(len(own), None, dtype=object))

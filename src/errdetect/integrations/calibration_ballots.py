@@ -130,7 +130,9 @@ def _shown_columns(items: pd.DataFrame, policies: Mapping[str, Policy]) -> pd.Da
             str(name) if rule is None else rule.name
             for name, rule in zip(items["policy_id"], rules, strict=True)
         ],
-        clause=[None if rule is None else rule.clause for rule in rules],
+        clause=pd.Series(
+            [None if rule is None else rule.clause for rule in rules], items.index, dtype="str"
+        ),
     )
     first = ["item", "decision_id", *(name for name in FACTS if name in shown)]
     rest = [name for name in shown if name not in {*first, "policy_id", "text"}]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
-from sqlalchemy import Connection, Engine, inspect, select
+from sqlalchemy import Connection, Engine, func, inspect, select
 
 from errdetect.data.database_tables import read_transaction, upsert_rows, write_transaction
 from errdetect.ledger import table_definitions as tables
@@ -81,7 +81,8 @@ class PrecedentRecords:
         Returns
         -------
         pandas.DataFrame
-            The columns of the table; empty where the ledger is of a version without precedents.
+            The columns of the table; empty where the ledger is of a version without precedents, or this
+            user may not read them.
         """
         table = tables.PRECEDENTS
         wanted = select(*table.columns)
@@ -89,8 +90,8 @@ class PrecedentRecords:
             wanted = wanted.where(table.c.recorded_at < to_utc(before))
         order = (table.c.ruled_at.desc(), table.c.recorded_at.desc(), table.c.precedent_id)
         with read_transaction(self.engine) as connection:
-            there = inspect(connection).has_table(table.name)
-            found = list(connection.execute(wanted.order_by(*order))) if there else []
+            readable = _is_readable(connection, table.name)
+            found = list(connection.execute(wanted.order_by(*order))) if readable else []
         frame = rows_to_frame(found, _PRECEDENTS)
         return frame.drop_duplicates(["policy_id", "decision_id"], ignore_index=True)
 
@@ -120,7 +121,18 @@ def _changed_rulings(connection: Connection, rows: list[dict[str, Any]]) -> list
     return new
 
 
+def _is_readable(connection: Connection, name: str) -> bool:
+    """Return whether the table is there, and this user may read it."""
+    if not inspect(connection).has_table(name):
+        return False
+    if connection.dialect.name != "postgresql":
+        return True
+    return bool(connection.execute(select(func.has_table_privilege(name, "SELECT"))).scalar())
+
+
 def _or_moment(times: "pd.Series[Any]", moment: datetime) -> list[datetime]:
     """Return when each ruling was made; where nothing says so, the moment of its recording."""
     known = pd.to_datetime(times, utc=True)
-    return [moment if pd.isna(one) else to_utc(one) for one in known]
+    return [
+        moment if missing else to_utc(one) for one, missing in zip(known, known.isna(), strict=True)
+    ]

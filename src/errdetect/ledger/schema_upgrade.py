@@ -52,15 +52,15 @@ def upgrade_ledger(engine: Engine, key: KeySource | None = None) -> bool:
         If a newer errdetect created the tables, or they cannot be created.
     """
     scripts = ScriptDirectory.from_config(_migrations())
-    found = _current_version(engine, scripts)
-    if found == scripts.get_current_head() or (key is None and found == _PLAIN):
+    version = _current_version(engine, scripts)
+    if version == scripts.get_current_head() or (key is None and version == _PLAIN):
         return False
     config = _migrations()
     if engine.dialect.name == "sqlite":
         enable_wal(engine)
     with _ONE_AT_A_TIME, write_transaction(engine) as connection:
         config.attributes["connection"] = connection
-        if found in (None, *_earlier_versions(scripts)):
+        if version in (None, *_earlier_versions(scripts)):
             command.upgrade(config, _PLAIN)
         plain = has_plain_ids(connection)
         if plain and key is None:

@@ -117,12 +117,14 @@ def follow_up(proposals: pd.DataFrame, *, now: pd.Timestamp) -> pd.DataFrame:
     created = pd.to_datetime(proposals["created_at"], utc=True)
     since = pd.to_datetime(proposals["effective_from"], utc=True)
     state = proposals["state"].to_numpy(object)
-    due, said = [], []
-    for one, start, at in zip(state, since, created, strict=True):
-        if one == "proposed" or one == "new":
-            due.append((now if pd.isna(at) else at) + pd.Timedelta(days=DECIDE_DAYS))
+    due, said = list[Any](), list[str]()
+    for one, start, at, undated, unset in zip(
+        state, since, created, created.isna(), since.isna(), strict=True
+    ):
+        if one == "proposed":
+            due.append((now if undated else at) + pd.Timedelta(days=DECIDE_DAYS))
             said.append("decide")
-        elif one == "accepted" and pd.notna(start):
+        elif one == "accepted" and not unset:
             ahead = start > now
             due.append(start if ahead else start + pd.Timedelta(days=_MEASURED_DAYS))
             said.append("takes effect" if ahead else "first measured")

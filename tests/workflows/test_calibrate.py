@@ -15,6 +15,7 @@ from errdetect.errors import ConfigError, DataError
 from errdetect.workflows.calibrate import LEADER, calibrate, ingest_calibration
 from errdetect.workflows.export import export
 from errdetect.workflows.forget import forget
+from errdetect.workflows.ingest import ingest
 from errdetect.workflows.project_ledger import known_precedents
 
 #: What a ballot may hold of a decision, whatever the config exports.
@@ -147,6 +148,31 @@ def test_rulings_are_shown_next_to_later_cases(config, tmp_path):
     assert second["data"]["precedents"] == ""
     assert "Eva" not in (tmp_path / "tasks.json").read_text()
     assert "$precedents" in (tmp_path / "c.xml").read_text()
+
+
+def test_ballots_of_label_studio_are_read_by_calibrate_alone(config, tmp_path):
+    out = tmp_path / "session"
+    calibrate(config, out, policy="spam")
+    tasks = json.loads((out / "tasks.json").read_text())
+    for number, task in enumerate(tasks, start=1):
+        verdict = {"from_name": "verdict", "type": "choices", "value": {"choices": ["upheld"]}}
+        task["id"] = number
+        task["annotations"] = [
+            {"id": 100 * who + number, "completed_by": who, "lead_time": 9.0, "was_cancelled": False,
+             "created_at": "2026-03-01T12:00:00Z", "updated_at": "2026-03-01T12:00:00Z", "result": [verdict]}
+            for who in (1, 2)
+        ]  # fmt: skip
+    (tmp_path / "export.json").write_text(json.dumps(tasks))
+    result = ingest_calibration(config, out, [tmp_path / "export.json"])
+    shares = result.agreement[result.agreement["measure"] == "agreement"].set_index("stage")
+    assert shares["n_answers"]["ballots"] == 40
+    assert shares["value"]["ballots"] == 1
+    refused = ingest(config, tmp_path / "export.json")
+    assert (refused.n_new, refused.n_rejected) == (0, 40)
+    rejects = pq.read_table(tmp_path / "rejects.parquet")["reason"].to_pylist()
+    assert set(rejects) == {
+        "a ballot of a calibration session is no review: errdetect calibrate --ingest reads it"
+    }
 
 
 def test_faults_are_named(config, tmp_path):

@@ -117,27 +117,27 @@ def follow_up(proposals: pd.DataFrame, *, now: pd.Timestamp) -> pd.DataFrame:
     created = pd.to_datetime(proposals["created_at"], utc=True)
     since = pd.to_datetime(proposals["effective_from"], utc=True)
     state = proposals["state"].to_numpy(object)
-    due, said = list[Any](), list[str]()
+    due, due_for = list[Any](), list[str]()
     for one, start, at, undated, unset in zip(
         state, since, created, created.isna(), since.isna(), strict=True
     ):
         if one == "proposed":
             due.append((now if undated else at) + pd.Timedelta(days=DECIDE_DAYS))
-            said.append("decide")
+            due_for.append("decide")
         elif one == "accepted" and not unset:
             ahead = start > now
             due.append(start if ahead else start + pd.Timedelta(days=_MEASURED_DAYS))
-            said.append("takes effect" if ahead else "first measured")
+            due_for.append("takes effect" if ahead else "first measured")
         else:
             due.append(pd.NaT)
-            said.append("nothing")
+            due_for.append("nothing")
     dates = pd.Series(pd.to_datetime(pd.Series(due, dtype="object"), utc=True).to_numpy())
     dates = pd.to_datetime(dates, utc=True)
-    late = (dates < now) & pd.Series([what == "decide" for what in said])
+    late = (dates < now) & pd.Series([what == "decide" for what in due_for])
     measured = (dates < now) & ~late
     words = late.map({True: "overdue", False: "on time"}).where(~measured, "done")
     table_ = proposals.reset_index(drop=True).assign(
-        due_at=dates, next=said, on_time=words.where(dates.notna(), "done").astype("str")
+        due_at=dates, next=due_for, on_time=words.where(dates.notna(), "done").astype("str")
     )
     rank = table_["on_time"].map({"overdue": 0, "on time": 1, "done": 2})
     order = table_.assign(_rank=rank).sort_values(["_rank", "due_at", "proposal_id"], kind="stable")
@@ -240,8 +240,8 @@ def _follow_section(known: pd.DataFrame) -> Section:
     if not rows:
         return Section("Open dates", [paragraph("No proposal waits for a decision or a date.")])
     late = int((known["on_time"] == "overdue").sum())
-    said = count_with_noun(late, "decision is overdue", "decisions are overdue")
-    lead = f"{said}." if late else "No decision is overdue."
+    late_words = count_with_noun(late, "decision is overdue", "decisions are overdue")
+    lead = f"{late_words}." if late else "No decision is overdue."
     columns = ("Proposal", "Change", "Owner", "State", "Next date", "Measured so far")
     return Section("Open dates", [paragraph(lead), table("The overdue first", columns, rows)])
 

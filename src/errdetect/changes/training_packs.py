@@ -74,7 +74,7 @@ def training_pages(material: TrainingMaterial) -> dict[str, Page]:
     dict
         File name -> page: the needs with their figures; for each policy the procedure, the clause,
         the rulings, and the site's most confusing cases, with their answers apart, so that they can be
-        worked through first. No page names a reviewer. Sites without needs beyond chance get their
+        worked through first. No page names a reviewer. Sites without clear needs get their
         clearest cases, and the page says so.
     """
     needs = material.needs
@@ -184,10 +184,10 @@ class _CaseAnswers:
 
     def facts(self, case: str) -> tuple[str, ...]:
         row = self._facts.get(case, {})
-        limits = {"text": _TEXT}
+        lengths = {"text": _TEXT}
         return (
             clean_text(case, 60),
-            *(clean_text(row.get(name), limits.get(name, 60), "") for name in self._names),
+            *(clean_text(row.get(name), lengths.get(name, 60), "") for name in self._names),
         )
 
     def ruling(self, case: str) -> str:

@@ -23,6 +23,7 @@ __all__ = [
     "ClauseVotes",
     "ambiguity",
     "clause_votes",
+    "reviewer_rates",
     "select_calibration_items",
 ]
 

@@ -105,62 +105,62 @@ def _verdict_counts(answers: pd.DataFrame) -> pd.DataFrame:
     return counts[(counts.sum(axis=1) > 1).to_numpy()]
 
 
-def _stage_rows(stage: str, counts: pd.DataFrame) -> list[dict[str, Any]]:
-    seen = counts.to_numpy(np.int64)
+def _stage_rows(stage: str, table: pd.DataFrame) -> list[dict[str, Any]]:
+    counts = table.to_numpy(np.int64)
     note = _CHOSEN if stage == REVIEWS_BEFORE else ""
-    found = {"agreement": _share(seen), "alpha": _alpha(seen)}
-    return [_row(stage, name, one, seen, note) for name, one in found.items()]
+    found = {"agreement": _share(counts), "alpha": _alpha(counts)}
+    return [_row(stage, name, one, counts, note) for name, one in found.items()]
 
 
 def _row(
-    stage: str, measure: str, found: _Estimate | None, seen: Ints, note: str
+    stage: str, measure: str, found: _Estimate | None, counts: Ints, note: str
 ) -> dict[str, Any]:
     few = f"Fewer than {_FEW} items were answered by several people."
-    if found is None and len(seen) >= _FEW:
+    if found is None and len(counts) >= _FEW:
         few = "All verdicts are the same, so agreement beyond chance is undefined."
     nan = _Estimate(np.nan, np.nan, np.nan)
     one = found or nan
     return {
         "stage": stage, "measure": measure, "value": one.estimate, "low": one.low, "high": one.high,
-        "n_items": len(seen), "n_answers": int(seen.sum()), "note": few if found is None else note,
+        "n_items": len(counts), "n_answers": int(counts.sum()), "note": few if found is None else note,
     }  # fmt: skip
 
 
-def _pair_agreement(seen: Ints) -> Floats:
+def _pair_agreement(counts: Ints) -> Floats:
     """Return the share of each item's pairs of answers that are the same."""
-    n = seen.sum(axis=1)
-    return np.asarray((seen * (seen - 1)).sum(axis=1) / (n * (n - 1)), np.float64)
+    n = counts.sum(axis=1)
+    return np.asarray((counts * (counts - 1)).sum(axis=1) / (n * (n - 1)), np.float64)
 
 
-def _share(seen: Ints) -> _Estimate | None:
+def _share(counts: Ints) -> _Estimate | None:
     """Return the mean share of agreeing pairs, with Wilson's interval at what its variance is worth."""
-    values, n = _pair_agreement(seen), len(seen)
+    values, n = _pair_agreement(counts), len(counts)
     if n < _FEW:
         return None
     mean, variance = float(values.mean()), float(values.var(ddof=1)) / n
     few = (float(ndtri(0.975)) / float(stdtrit(n - 1, 0.975))) ** 2  # as Student's t for the normal
     worth = max(n, few * mean * (1 - mean) / variance) if variance > 0 else n
-    worth = min(worth, int(seen.sum()) - n)  # answers beyond each item's first
-    limits = wilson(np.array([mean]), np.array([float(worth)]))
-    return _Estimate(mean, float(limits.low[0]), float(limits.high[0]))
+    worth = min(worth, int(counts.sum()) - n)  # answers beyond each item's first
+    interval = wilson(np.array([mean]), np.array([float(worth)]))
+    return _Estimate(mean, float(interval.low[0]), float(interval.high[0]))
 
 
-def _alpha(seen: Ints) -> _Estimate | None:
-    if len(seen) < _FEW:
+def _alpha(counts: Ints) -> _Estimate | None:
+    if len(counts) < _FEW:
         return None
-    whole = nominal_alpha(seen)
-    parts = np.array([nominal_alpha(np.delete(seen, at, axis=0)) for at in range(len(seen))])
-    return None if np.isnan(whole) else _jackknife(whole, parts, (-1.0, 1.0))
+    figure = nominal_alpha(counts)
+    parts = np.array([nominal_alpha(np.delete(counts, at, axis=0)) for at in range(len(counts))])
+    return None if np.isnan(figure) else _jackknife(figure, parts, (-1.0, 1.0))
 
 
-def _jackknife(whole: float, parts: Floats, ends: tuple[float, float]) -> _Estimate:
-    """Return Student's interval from the figures without each item; no limits without any spread."""
+def _jackknife(figure: float, parts: Floats, ends: tuple[float, float]) -> _Estimate:
+    """Return Student's interval from the figures without each item; no interval without any spread."""
     n = len(parts)
     spread = float(np.sqrt((n - 1) / n * ((parts - parts.mean()) ** 2).sum()))
     if not spread > 0:
-        return _Estimate(whole, np.nan, np.nan)
+        return _Estimate(figure, np.nan, np.nan)
     half = float(stdtrit(n - 1, 0.975)) * spread
-    return _Estimate(whole, max(whole - half, ends[0]), min(whole + half, ends[1]))
+    return _Estimate(figure, max(figure - half, ends[0]), min(figure + half, ends[1]))
 
 
 def _change_rows(one: pd.DataFrame, other: pd.DataFrame, note: str) -> list[dict[str, Any]]:
@@ -191,14 +191,14 @@ def _share_change(before: Ints, after: Ints) -> _Estimate | None:
 def _alpha_change(before: Ints, after: Ints) -> _Estimate | None:
     if len(before) < _FEW:
         return None
-    whole = nominal_alpha(after) - nominal_alpha(before)
-    if np.isnan(whole):
+    figure = nominal_alpha(after) - nominal_alpha(before)
+    if np.isnan(figure):
         return None
     parts = [
         nominal_alpha(np.delete(after, at, axis=0)) - nominal_alpha(np.delete(before, at, axis=0))
         for at in range(len(before))
     ]
-    return _jackknife(whole, np.array(parts), (-2.0, 2.0))
+    return _jackknife(figure, np.array(parts), (-2.0, 2.0))
 
 
 def read_items(items: pd.DataFrame, ballots: pd.DataFrame, snapshot: Snapshot) -> pd.DataFrame:

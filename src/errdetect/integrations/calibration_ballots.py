@@ -17,7 +17,11 @@ from errdetect.data.excel_writing import FormSheet, workbook_bytes
 from errdetect.data.file_opening import open_bytes
 from errdetect.data.policy_catalogue import Policy
 from errdetect.errors import DataError, error_message, escape_hidden
-from errdetect.integrations.label_studio import convert_label_studio, is_label_studio
+from errdetect.integrations.label_studio import (
+    SESSION,
+    convert_label_studio,
+    is_label_studio,
+)
 from errdetect.integrations.queue_export import (
     FACTS,
     RIGHT_POLICY,
@@ -105,7 +109,7 @@ def ballot_files(
     >>> sorted(ballot_files(items, {}, session="C-1"))
     ['ballots.xlsx', 'labelling-config.xml', 'rulings.xlsx', 'tasks.json']
     """
-    tasks = label_studio_tasks(items.assign(session=session), policies)
+    tasks = label_studio_tasks(items.assign(**{SESSION: session}), policies)
     config = labelling_config(items["policy_id"].unique(), policies)
     shown = _shown_columns(items, policies)
     guide = pd.DataFrame({"answer": list(_HELP), "meaning": list(_HELP.values())})
@@ -223,8 +227,8 @@ def read_rulings(paths: Iterable[str | Path], ids: Iterable[str]) -> Answers:
         rows += found
         rejects += faults
     good, bad, n_open = _check_rows(rows, set(ids), "ruling")
-    seen = pd.Series([row["decision_id"] for row in good], dtype="str")
-    twice = set(seen[seen.duplicated()])
+    named = pd.Series([row["decision_id"] for row in good], dtype="str")
+    twice = set(named[named.duplicated()])
     bad += [_reject(r, "an item must have one ruling") for r in good if r["decision_id"] in twice]
     kept = [row for row in good if row["decision_id"] not in twice]
     names = ["decision_id", "ruling", "correct_policy_id", "reason", "by", "ruled_at", "source"]
@@ -236,7 +240,7 @@ Rows = list[dict[str, Any]]
 
 def _exported(path: Path) -> tuple[Rows, Rows]:
     """Return the latest version of each annotation, and the unusable ones."""
-    read = convert_label_studio(path)
+    read = convert_label_studio(path, ballots=True)
     latest = read.frame.sort_values("reviewed_at", kind="stable").drop_duplicates(
         ["decision_id", "reviewer_id"], keep="last"
     )

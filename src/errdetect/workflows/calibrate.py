@@ -85,16 +85,16 @@ class CalibrateResult:
 
     def lines(self) -> list[str]:
         """Return the summary lines."""
-        said = [f"Calibration session {self.session} on {clean_text(self.policy_id, 60)}: "
+        summary = [f"Calibration session {self.session} on {clean_text(self.policy_id, 60)}: "
                 f"{self.n_items:,} items."]  # fmt: skip
         if self.agreement is not None and self.items is not None:
-            said += _agreement_lines(self.agreement)
+            summary += _agreement_lines(self.agreement)
             counts = self.items["reading"].value_counts()
-            said.append("Items: " + ", ".join(f"{n} {what}" for what, n in counts.items()) + ".")
+            summary.append("Items: " + ", ".join(f"{n} {what}" for what, n in counts.items()) + ".")
         if self.n_precedents:
-            said.append(f"Recorded {self.n_precedents:,} rulings as precedents of the clause.")
+            summary.append(f"Recorded {self.n_precedents:,} rulings as precedents of the clause.")
         return [
-            *said,
+            *summary,
             *(f"Note: {note}." for note in self.notes),
             *(f"  {name}  {path}" for name, path in self.files.items()),
         ]
@@ -168,14 +168,14 @@ def calibrate(
         raise DataError(error_message(what, "have reviewed decisions without a ruling", "none", do))
     items = items.assign(policy_id=policy)
     session = _session_id(policy, items)
-    seen = _ballot_content(config, snapshot, items)
+    shown = _ballot_content(config, snapshot, items)
     progress("writing")
     run = describe_run(
         config, "calibrate", {"policy": policy, "items": n_items, "at": at},
         decisions=snapshot.decisions, reviews=snapshot.reviews, at=at or datetime.now(UTC),
         intake=snapshot.intake.to_jsonable(),
     )  # fmt: skip
-    written = ballot_files(seen, snapshot.policies, session=session)
+    written = ballot_files(shown, snapshot.policies, session=session)
     with stage_outputs(out, run) as stage:
         for name, content in written.items():
             (stage / name).write_bytes(content)

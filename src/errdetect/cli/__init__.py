@@ -1,5 +1,6 @@
 """Command line: one command per workflow, no logic. Each command imports only what it needs."""
 
+import os
 from typing import Annotated
 
 import typer
@@ -8,6 +9,7 @@ from errdetect.cli import first_steps as first_steps
 from errdetect.cli import operations as operations
 from errdetect.cli import privacy_commands as privacy_commands
 from errdetect.cli.commands import app
+from errdetect.cli.first_steps import COMPLETING
 from errdetect.errors import exit_on_error
 from errdetect.version import __version__
 
@@ -16,8 +18,12 @@ __all__ = ["app", "main"]
 
 def main() -> None:
     """Run a command; errors that the user can fix end with one clear message and an exit status."""
+    if COMPLETING in os.environ:
+        from typer.completion import completion_init
+
+        completion_init()  # Typer's own options for this would crowd every --help
     with exit_on_error():
-        app()
+        app(prog_name="errdetect")
 
 
 def _print_version(wanted: bool) -> None:

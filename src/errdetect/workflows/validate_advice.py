@@ -40,7 +40,7 @@ _BY_CODE: Mapping[str, str] = {
 _BY_REASON = (
     (r"day and month are ambiguous", "dates: day_first, or month_first"),
     (r"century is ambiguous", "dates: day_first, or month_first (years are then of this century)"),
-    (r"spreadsheet's day number", "format the column as a date, and save the sheet again"),
+    (r"spreadsheet's day number", "dates: day_numbers"),
     (r"abbreviations of zones", "write an offset such as +01:00"),
     (r"unambiguous number", 'decimal: ",", or decimal: "."'),
     (

@@ -236,7 +236,23 @@ def _summary(function: ast.FunctionDef) -> str:
     return WIDE.sub(" ", (ast.get_docstring(function) or "").split("\n\n")[0])
 
 
+def papers() -> str:
+    """Return the source of each method that names one, by module."""
+    rows: list[list[object]] = []
+    for file in sorted(SOURCE.rglob("*.py")):
+        for function in _functions(file):
+            text = ast.get_docstring(function) or ""
+            found = re.search(r"^References\n-+\n(.*?)(?=^\w[\w ]*\n-+\n|\Z)", text, re.M | re.S)
+            if found:
+                module = ".".join(file.relative_to(SOURCE).with_suffix("").parts)
+                rows.append([f"`{module}.{function.name}`", found[1]])
+    lead = "The literature behind each method, as its function names it; the reasoning: [statistics](../statistics.md), "
+    lead += "[findings](../findings.md), [labels](../labels.md)."
+    return page("Papers", lead, table(["function", "source"], rows))
+
+
 PAGES = {
+    "papers.md": papers,
     "config.md": config,
     "tables.md": tables,
     "commands.md": commands,

@@ -246,7 +246,7 @@ def papers() -> str:
             if found:
                 module = ".".join(file.relative_to(SOURCE).with_suffix("").parts)
                 rows.append([f"`{module}.{function.name}`", found[1]])
-    lead = "The literature behind each method, as its function names it; the reasoning: [statistics](../statistics.md), "
+    lead = "The literature behind each method, as its function names it. Reasoning: [statistics](../statistics.md), "
     lead += "[findings](../findings.md), [labels](../labels.md)."
     return page("Papers", lead, table(["function", "source"], rows))
 

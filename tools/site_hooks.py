@@ -50,7 +50,7 @@ def on_files(files: Files, config: Any) -> Files:
     return files
 
 
-def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
+def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:  # noqa: ARG001
     """Point links at the site's own copies; a folder becomes its name."""
     source = in_repository(page.file.src_uri)
     here = posixpath.dirname(page.file.src_uri)

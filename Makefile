@@ -71,6 +71,7 @@ docs: $(VENV)/.docs   ## build the site (site/index.html); every link, anchor an
 lock:            ## pin requirements anew, with the hashes of all their files (needs uv)
 	uv pip compile pyproject.toml --extra dev --python-version 3.11 --no-header --no-annotate --no-emit-index-url --generate-hashes -o requirements/dev.txt
 	uv pip compile pyproject.toml --python-version 3.11 --no-header --no-annotate --no-emit-index-url --generate-hashes -o requirements/runtime.txt
+	echo "psycopg[binary]>=3.2" | uv pip compile - -c requirements/dev.txt --python-version 3.11 --no-header --no-annotate --no-emit-index-url --generate-hashes -o requirements/postgresql.txt
 	uv pip compile requirements/docs.in -c requirements/dev.txt --python-version 3.11 --no-header --no-annotate --no-emit-index-url --generate-hashes -o requirements/docs.txt
 
 sbom: $(STAMP)   ## software bill of materials of the runtime requirements (CycloneDX), with licences

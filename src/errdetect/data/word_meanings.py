@@ -85,7 +85,7 @@ def guess_words(column: ColumnProfile, target: str) -> GuessedWords:
 
 
 def share_with_meaning(column: ColumnProfile, target: str) -> float:
-    """Return the share of a column's rows whose word plainly means something as `action` or `verdict`."""
+    """Return the share of a column's rows with a plain meaning as an `action` or a `verdict`."""
     return column.share_in(_meanings(column, target))
 
 

@@ -60,7 +60,7 @@ def completion(
 
     Example: `errdetect completion bash`
     """
-    from typer.completion import get_completion_script
+    from typer.completion import get_completion_script  # type: ignore[attr-defined]
 
     script = get_completion_script(
         prog_name="errdetect", complete_var=COMPLETING, shell=shell.value

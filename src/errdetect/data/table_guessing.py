@@ -348,7 +348,7 @@ _WORDED = ("policy_id", "action", "verdict", "source", "correct_policy_id")
 #: Targets that values alone can show, and how surely.
 _ALONE = {
     "verdict": 0.7, "action": 0.7, "language": 0.66, "market": 0.64, "text": 0.5, "source": 0.5,
-    "correct_policy_id": 0.5, "score": 0.45, "policy_id": 0.5, "decision_id": 0.4,
+    "correct_policy_id": 0.5, "score": 0.45, "policy_id": 0.64, "decision_id": 0.4,
 }  # fmt: skip
 
 

@@ -37,6 +37,8 @@ SURE, _SHOWN = 0.62, 0.38
 _MARGIN = 0.06
 #: So few words may be actions or verdicts by their column's name alone; the config asks what they mean.
 _FEW = 12
+#: More distinct codes are taken for policies only with a name that says so.
+_POLICIES = 60
 _TARGETS: Mapping[Role, Sequence[str]] = {
     "decisions": [column.name for column in DECISIONS],
     "reviews": [column.name for column in REVIEWS],
@@ -287,6 +289,8 @@ def _confidence(
     if fit <= 0:
         return 0.0
     alone = _ALONE.get(target, 0.0)
+    if target == "policy_id" and column.n_distinct > _POLICIES:
+        alone = 0.5  # codes of so many kinds may be partners or places
     if target == "text" and role == "decisions" and column.unique > 0.5 and not _notes(column.name):
         alone = 0.66
     if role == "decisions" and others.linked == {column.name}:

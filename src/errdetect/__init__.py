@@ -25,11 +25,12 @@ if TYPE_CHECKING:
         validate,
         verify,
     )
-    from errdetect.api_operations import init, monitor, run
+    from errdetect.api_operations import evidence, init, monitor, run
     from errdetect.config import Config, load_config
     from errdetect.errors import ErrdetectError
     from errdetect.model.classifier import ErrorClassifier
     from errdetect.workflows.estimate import EstimateResult
+    from errdetect.workflows.evidence import EvidenceResult
     from errdetect.workflows.export import ExportResult
     from errdetect.workflows.forget import ForgetResult
     from errdetect.workflows.ingest import IngestResult
@@ -53,6 +54,7 @@ __all__ = [
     "ErrdetectError",
     "ErrorClassifier",
     "EstimateResult",
+    "EvidenceResult",
     "ExportResult",
     "ForgetResult",
     "IngestResult",
@@ -72,6 +74,7 @@ __all__ = [
     "VerifyResult",
     "__version__",
     "estimate",
+    "evidence",
     "export",
     "forget",
     "ingest",
@@ -106,6 +109,8 @@ _ELSEWHERE = {
     "init": "errdetect.api_operations",
     "monitor": "errdetect.api_operations",
     "run": "errdetect.api_operations",
+    "evidence": "errdetect.api_operations",
+    "EvidenceResult": "errdetect.workflows.evidence",
     "InitResult": "errdetect.workflows.init",
     "RunResult": "errdetect.workflows.run",
     "PlanAuditResult": "errdetect.workflows.plan_audit",

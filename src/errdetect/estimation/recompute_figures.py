@@ -10,9 +10,10 @@ explains the tables and the method.
 import hashlib
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -47,6 +48,8 @@ __all__ = [
     "widened",
 ]
 
+#: One row of a table.
+Row = Mapping[Any, Any]
 #: Two figures that differ by no more are equal: limits are found to 1e-9.
 TOLERANCE = 1e-6
 #: Least ratio of inclusion probabilities for the score interval; tolerated part of missing answers.
@@ -116,7 +119,7 @@ def solve_side(tables: Tables, grouping: str, side: str) -> dict[str, Floats]:
     return found
 
 
-def widened(rates: Floats, row: dict[str, float]) -> Floats:
+def widened(rates: Floats, row: Row) -> Floats:
     """Count what is missing as like the others for the rate, all right or all wrong for the limits."""
     rate, low, high = (float(v) for v in rates)
     pending = row["pending"] - (0.0 if np.isnan(rate) else TOLERATED * (high - low) / 2)
@@ -167,7 +170,7 @@ def least_ratio(d: Domain, everywhere: float) -> float:
     return max(float(weight.mean() / weight.max()), everywhere) if len(weight) else everywhere
 
 
-def _reviewers(row: dict[str, float]) -> Reviewers | None:
+def _reviewers(row: Row) -> Reviewers | None:
     if np.isnan(row["found"]):
         return None
     found = (row["found"], row["found_low"], row["found_high"])
@@ -191,7 +194,9 @@ def gather(
         yield (
             str(value),
             Domain(
-                *(own[name].to_numpy(float) for name in ("logit", "n_decisions", "spread")),
+                own["logit"].to_numpy(float),
+                own["n_decisions"].to_numpy(float),
+                own["spread"].to_numpy(float),
                 draws["logit"].to_numpy(float),
                 draws["weight"].to_numpy(float),
                 rows["answer"].to_numpy(float),
@@ -211,12 +216,12 @@ def select(table: pd.DataFrame, **wanted: str) -> pd.DataFrame:
 # --- figures ---
 
 
-def grouping_figures(tables: Tables, grouping: str) -> pd.DataFrame:
+def grouping_figures(tables: Tables, grouping: str) -> list[Row]:
     """Recompute the figures of one grouping."""
     solved = {side: solve_side(tables, grouping, side) for side in ("all", "enforced", "allowed")}
     own = select(tables.domains, grouping=grouping)
     facts = {(str(r["value"]), str(r["side"])): r for r in own.to_dict("records")}
-    rows = []
+    rows: list[Row] = []
     for value in solved["all"]:
         by_side = {side: facts[value, side] for side in solved}
         rates = {side: solved[side][value] for side in solved}
@@ -225,10 +230,10 @@ def grouping_figures(tables: Tables, grouping: str) -> pd.DataFrame:
         for measure, other in ONE_LESS.items():
             rows.append(_one_less(next(r for r in rows[::-1] if r["measure"] == other), measure))
         rows.append(_recall_row(value, rates, by_side))
-    return pd.DataFrame(rows).assign(grouping=grouping)
+    return rows
 
 
-def _rate_row(value: str, measure: str, rate: Floats, facts: dict[str, float]) -> dict[str, object]:
+def _rate_row(value: str, measure: str, rate: Floats, facts: Row) -> Row:
     n = facts["n_decisions"]
     appealed = facts["n_appealed"] if measure != "missed_rate" else np.nan
     return {
@@ -240,17 +245,15 @@ def _rate_row(value: str, measure: str, rate: Floats, facts: dict[str, float]) -
     }  # fmt: skip
 
 
-def _one_less(row: dict[str, object], measure: str) -> dict[str, object]:
+def _one_less(row: Row, measure: str) -> Row:
     mirror = {"low": "high", "high": "low", "bound_low": "bound_high", "bound_high": "bound_low"}
-    new = row | {"measure": measure}
+    new = {**row, "measure": measure}
     for name in ("estimate", "low", "high", "bound_low", "bound_high", "proxy"):
-        new[name] = 1 - float(str(row[mirror.get(name, name)]))
+        new[name] = 1 - row[mirror.get(name, name)]
     return new
 
 
-def _recall_row(
-    value: str, rates: dict[str, Floats], facts: dict[str, dict[str, float]]
-) -> dict[str, object]:
+def _recall_row(value: str, rates: dict[str, Floats], facts: Mapping[str, Row]) -> Row:
     w, m = rates["enforced"], rates["allowed"]
     E, A = facts["enforced"], facts["allowed"]
     n_e, n_a = E["n_decisions"], A["n_decisions"]
@@ -279,9 +282,10 @@ def compare_figures(tables: Tables) -> tuple[int, list[str]]:
     """Return how many figures were compared, and each difference in words."""
     n, wrong = 0, []
     for grouping in tables.figures["grouping"].unique():
-        found = grouping_figures(tables, grouping).set_index(["value", "measure"])
+        rows = grouping_figures(tables, grouping)
+        found = {(row["value"], row["measure"]): row for row in rows}
         for row in select(tables.figures, grouping=grouping).to_dict("records"):
-            own = found.loc[(str(row["value"]), str(row["measure"]))]
+            own = found[(str(row["value"]), str(row["measure"]))]
             for name in FIGURES:
                 published = float(row[name])
                 if np.isnan(published):

@@ -23,7 +23,7 @@ with pipeline("weekly_retrain", every=run_period) as run:
         """Return the versions that a training may add to."""
         return f"{champion()} {registry.challenger_version()}"
 
-    due = retrain_due(run)
+    due = retrain_due(run.config, run.earlier())
     reasons = "; ".join(due.reasons) or "not due"
     run.log("due", "done", {"reasons": reasons, "n_labels": due.n_labels})
     if due.reasons:

@@ -273,7 +273,7 @@ def due(tmp_path, settings, entries=(), trained_days_ago=10.0):
     trained = datetime.now(UTC) - timedelta(days=trained_days_ago)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(retrain_due, "_champion_trained_at", lambda _: trained)
-        return retrain_due.retrain_due(run)
+        return retrain_due.retrain_due(config, run.earlier())
 
 
 @pytest.mark.parametrize(

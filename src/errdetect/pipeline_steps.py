@@ -175,6 +175,11 @@ class PipelineRun:
         self.log(name, "done", {"seconds": seconds, "status": own, **counts})
         return result
 
+    def earlier(self) -> list[dict[str, Any]]:
+        """Return the journal's entries of other runs, of any pipeline."""
+        own = (self.name, self.key)
+        return [e for e in self.journal.read() if (e.get("pipeline"), e.get("run")) != own]
+
     def _find(self, step: str, what: str) -> dict[str, Any] | None:
         return next((e for e in self.entries if e.get("step") == step and e["what"] == what), None)
 

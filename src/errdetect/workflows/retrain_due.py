@@ -9,13 +9,13 @@ import pandas as pd
 
 from errdetect.config import Config
 from errdetect.errors import ModelError
-from errdetect.pipeline_steps import PipelineRun
 from errdetect.workflows.champion import open_registry
 from errdetect.workflows.load_data import load_snapshot
 
 __all__ = ["RetrainDue", "retrain_due", "run_period"]
 
-_ALARMS, _TRAINING = "daily_monitor", "train"
+#: Pipeline and step of earlier tries, and of alarms.
+_TRAINING, _ALARMS = ("weekly_retrain", "train"), ("daily_monitor", "monitor")
 
 
 @dataclass(frozen=True)
@@ -37,34 +37,33 @@ class RetrainDue:
     n_labels: int = 0
 
 
-def retrain_due(run: PipelineRun) -> RetrainDue:
-    """Decide whether a pipeline's run should train, as `train.retrain` says.
+def retrain_due(config: Config, earlier: Sequence[dict[str, Any]]) -> RetrainDue:
+    """Decide whether to train, as `train.retrain` says.
 
     Parameters
     ----------
-    run
-        The run; its journal has earlier tries and the alarms of daily_monitor.
+    config
+        From `load_config`.
+    earlier
+        The journal's entries of other runs: earlier tries, and the alarms of daily_monitor.
 
     Returns
     -------
     RetrainDue
         Due at every start where `train.retrain` sets nothing, and where there is no champion.
     """
-    config, settings = run.config, run.config.train.retrain
+    settings = config.train.retrain
     if not _has_triggers(config):
         return RetrainDue(("every start",), None)
     trained_at = _champion_trained_at(config)
     if trained_at is None:
         return RetrainDue(("no champion yet",), None)
-    others = [
-        e for e in run.journal.read() if (e.get("pipeline"), e.get("run")) != (run.name, run.key)
-    ]
-    since = max([trained_at, *_moments(others, run.name, _TRAINING)])
+    since = max([trained_at, *_moments(earlier, *_TRAINING)])
     reasons, n_labels = [], 0
     age = datetime.now(UTC) - since
     if settings.days is not None and age >= timedelta(days=settings.days):
         reasons.append(f"{age / timedelta(days=1):.0f} days old")
-    alarms = [at for at in _moments(others, _ALARMS, "monitor", failed=True) if at > since]
+    alarms = [at for at in _moments(earlier, *_ALARMS, failed=True) if at > since]
     if settings.alarm and alarms:
         reasons.append(f"alarm of {max(alarms):%Y-%m-%d}")
     if settings.labels is not None:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from errdetect.estimation.domains import MISSING
 from errdetect.estimation.error_rates import SIDES, RateEstimates
-from errdetect.estimation.misclassification import Misclassification
+from errdetect.estimation.misclassification_intervals import Misclassification
 from errdetect.estimation.rate_records import SideRecord, TreatmentRecord
 from errdetect.labels.audit_sample import AuditSample
 from errdetect.snapshot import Snapshot
@@ -127,7 +127,7 @@ def draw_table(
     """
     recorded, decisions = snapshot.audit_sample, snapshot.decisions
     waiting = recorded.unanswered
-    drawn = [] if snapshot.draws is None else snapshot.draws["decision_id"]
+    drawn: Sequence[str] = [] if snapshot.draws is None else snapshot.draws["decision_id"].tolist()
     all_drawn = np.flatnonzero(decisions["decision_id"].isin(drawn))
     places = [audit.position, recorded.position, all_drawn]
     at = np.unique(np.concatenate([np.asarray(p, dtype=np.int64) for p in places]))
@@ -227,7 +227,7 @@ def rate_tables(
         for order, treatment in enumerate(record.treatments):
             if order == 0:
                 parts["bins"].append(_bin_rows(treatment, solved).assign(**head))
-            told = {**head, "treatment": order}
+            told: dict[str, Any] = {**head, "treatment": order}
             parts["treatments"].append(_treatment_rows(treatment, solved).assign(**told))
             parts["answers"].append(
                 _answer_rows(record, treatment, solved, draw_names).assign(**told)

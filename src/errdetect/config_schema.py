@@ -42,6 +42,7 @@ __all__ = [
     "RemediationSettings",
     "ReportSettings",
     "RetentionSettings",
+    "RetrainSettings",
     "ReviewersSettings",
     "ScoreSettings",
     "Share",

@@ -22,6 +22,7 @@ __all__ = [
     "draw_table",
     "figure_table",
     "golden_table",
+    "group_texts",
     "rate_tables",
     "volume_table",
 ]

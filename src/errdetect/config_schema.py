@@ -186,7 +186,7 @@ class RetrainSettings(ConfigSection):
     labels: int | None = Field(
         None, ge=1, description="decisions reviewed since then; null: not by labels"
     )
-    alarm: bool = Field(False, description="an alarm of daily_monitor since then")
+    alert: bool = Field(False, description="an alarm of daily_monitor since then")
 
 
 class TrainSettings(ConfigSection):

@@ -60,7 +60,7 @@ class SideRecord:
     ----------
     name
         `all`, `enforced` or `allowed`.
-    cell, enforced, known
+    domain, enforced, known
         Domain of each decision, whether it enforced, and what reviews settle.
     audit, bins
         The draws, and the control variate's bins.
@@ -75,7 +75,7 @@ class SideRecord:
     """
 
     name: str
-    cell: Ints
+    domain: Ints
     enforced: Bools
     known: KnownVerdicts
     audit: AuditSample

@@ -143,8 +143,8 @@ def solve_treatment(tables: Tables, rows: pd.DataFrame) -> dict[str, Floats]:
             found = {
                 v: score_interval(domains[v], None, p) for v, p in zip(values, prior, strict=True)
             }
-    chance = tables.draws["variance"] > 0
-    everywhere = tables.draws.loc[chance, "weight"]
+    random = tables.draws["variance"] > 0
+    everywhere = tables.draws.loc[random, "weight"]
     floor = float(everywhere.mean() / everywhere.max()) if len(everywhere) else 1.0
     for row in rows.to_dict("records"):
         value, model = str(row["value"]), reviewers[str(row["value"])]
@@ -174,7 +174,9 @@ def _reviewers(row: Row) -> Reviewers | None:
     if np.isnan(row["found"]):
         return None
     found = (row["found"], row["found_low"], row["found_high"])
-    return Reviewers(found, (row["alarm"], row["alarm_low"], row["alarm_high"]))
+    return Reviewers(
+        found, (row["false_positive"], row["false_positive_low"], row["false_positive_high"])
+    )
 
 
 def gather(

@@ -1,6 +1,6 @@
 """The statistics of a bundle's script `recompute.py`: rates with intervals, from numpy alone.
 
-Written anew from the formulas that README.md of a bundle names, so that two programs must agree.
+Written a second time, from the formulas that README.md of a bundle names, so that two programs must agree.
 """
 
 import math
@@ -167,10 +167,10 @@ class Domain:
 
 @dataclass(frozen=True)
 class Reviewers:
-    """Sensitivity and false alarms of reviewers: (estimate, low, high) each."""
+    """Sensitivity and false positive rate of reviewers: (estimate, low, high) each."""
 
     found: tuple[float, float, float]
-    alarm: tuple[float, float, float]
+    false_positive: tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -189,10 +189,12 @@ def moments(d: Domain, tilt: float, reviewers: Reviewers | None, distrust: float
     """Compare the draws' answers with what a tilt of P(error) expects."""
     q, q_draw = logistic(d.bin_logit + tilt), logistic(d.logit + tilt)
     rate = float(d.bin_count @ q) / d.size
-    found, alarm = (1.0, 0.0) if reviewers is None else (reviewers.found[0], reviewers.alarm[0])
-    mu, mean = alarm + (found - alarm) * q, alarm + (found - alarm) * rate
-    residual = d.answer - alarm - (found - alarm) * q_draw
-    noise = found * (1 - found) * rate + alarm * (1 - alarm) * (1 - rate)
+    found, false = (
+        (1.0, 0.0) if reviewers is None else (reviewers.found[0], reviewers.false_positive[0])
+    )
+    mu, mean = false + (found - false) * q, false + (found - false) * rate
+    residual = d.answer - false - (found - false) * q_draw
+    noise = found * (1 - found) * rate + false * (1 - false) * (1 - rate)
     own = float(d.bin_count @ (d.bin_spread * mu * (1 - mu)))
     sure = (d.variance == 0) & (d.weight == 1)
     others = max(d.size - float(sure.sum()), 1.0)
@@ -265,23 +267,23 @@ def _best() -> Floats:
 
 def reviewer_variance(reviewers: Reviewers, m: Moments) -> float:
     """Return the squared distance that uncertain reviewer error allows (MOVER)."""
-    (s, s_low, s_high), (f, f_low, f_high) = reviewers.found, reviewers.alarm
+    (s, s_low, s_high), (f, f_low, f_high) = reviewers.found, reviewers.false_positive
     d_found = s - s_low if m.gap < 0 else s_high - s
-    d_alarm = f - f_low if m.gap < 0 else f_high - f
-    return (m.rate * d_found) ** 2 + ((1 - m.rate) * d_alarm) ** 2
+    d_false = f - f_low if m.gap < 0 else f_high - f
+    return (m.rate * d_found) ** 2 + ((1 - m.rate) * d_false) ** 2
 
 
 def likelihood_limits(d: Domain, estimate: float) -> tuple[float, float] | None:
     """Return the limits of the empirical likelihood region of the residuals (Owen 2001)."""
-    doubt = d.variance / d.weight**2
+    uncertain = d.variance / d.weight**2
     one_class = d.answer.min() == d.answer.max()
-    if one_class or not 0 < estimate < 1 or not (doubt > 0).any():
+    if one_class or not 0 < estimate < 1 or not (uncertain > 0).any():
         return None
     critical = normal_quantile((1 + CONFIDENCE) / 2) ** 2
 
     def excess(tilt: float) -> float:
         z = d.weight * (d.answer - logistic(d.logit + tilt))
-        unsampled = float((z**2 * doubt).sum() / (z**2).sum())
+        unsampled = float((z**2 * uncertain).sum() / (z**2).sum())
         return min(likelihood_ratio(z) / unsampled - critical, 200.0) if unsampled > 0 else 200.0
 
     def rate(tilt: float) -> float:
@@ -340,7 +342,7 @@ def korn_graubard(d: Domain) -> Floats:
 def corrected(rates: Floats, reviewers: Reviewers) -> Floats:
     """Correct (rate, low, high) of verdicts for reviewer error, by MOVER (Zou and Donner 2008)."""
     rate, low, high = (float(v) for v in rates)
-    (s, s_low, s_high), (f, f_low, f_high) = reviewers.found, reviewers.alarm
+    (s, s_low, s_high), (f, f_low, f_high) = reviewers.found, reviewers.false_positive
 
     def excess(at: float) -> float:
         gap = rate - f - (s - f) * at
@@ -349,8 +351,8 @@ def corrected(rates: Floats, reviewers: Reviewers) -> Floats:
             (high - rate if above else rate - low),
             (s - s_low if above else s_high - s),
         )
-        d_alarm = f - f_low if above else f_high - f
-        return abs(gap) - math.sqrt(d_rate**2 + (at * d_found) ** 2 + ((1 - at) * d_alarm) ** 2)
+        d_false = f - f_low if above else f_high - f
+        return abs(gap) - math.sqrt(d_rate**2 + (at * d_found) ** 2 + ((1 - at) * d_false) ** 2)
 
     at = min(max((rate - f) / (s - f), 0.0), 1.0)
     return np.array([at, find_root(excess, at, 0.0), find_root(excess, at, 1.0)])
@@ -414,12 +416,12 @@ def rate_interval(d: Domain, reviewers: Reviewers | None, *, narrow: bool) -> Fl
     >>> rate_interval(d, None, narrow=True).round(3).tolist()
     [0.1, 0.052, 0.165]
     """
-    if narrow and reviewers is not None and not reviewers.alarm[2] > 0:
+    if narrow and reviewers is not None and not reviewers.false_positive[2] > 0:
         return corrected(rate_interval(d, None, narrow=True), reviewers)
     if not narrow or reviewers is not None:
         return score_interval(d, reviewers)
     found = score_interval(d, narrow=True)
-    limits = likelihood_limits(d, float(found[0]))
-    if limits is not None:
-        found[1], found[2] = min(found[1], limits[0]), max(found[2], limits[1])
+    ends = likelihood_limits(d, float(found[0]))
+    if ends is not None:
+        found[1], found[2] = min(found[1], ends[0]), max(found[2], ends[1])
     return found

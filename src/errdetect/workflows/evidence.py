@@ -225,7 +225,7 @@ def evidence(
         write_text(stage / _SUMS, _digests(stage))
         files = {path.name: Path(out) / path.name for path in sorted(stage.iterdir())}
     shown = figures[list(recompute_figures.FIGURES)].notna().sum().sum()
-    used = sides[-1].cell >= 0
+    used = sides[-1].domain >= 0
     return EvidenceResult(
         asked, int(shown), int(used.sum()), len(tables["draws"]), files, tuple(loaded.notes)
     )
@@ -239,7 +239,7 @@ def _sample_tables(
     logit = last.bins.logit[last.bins.of]
     response = response_table(snapshot.decisions, snapshot.audit_sample, RESPONSE_COLUMNS)
     return {
-        "volumes": volume_table(snapshot.decisions, last.cell >= 0, columns),
+        "volumes": volume_table(snapshot.decisions, last.domain >= 0, columns),
         "draws": draw_table(snapshot, last.audit, logit, columns, name),
         "response": response,
         "golden": golden_table(snapshot, last.audit.sites, name),

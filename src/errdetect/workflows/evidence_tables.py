@@ -243,7 +243,7 @@ def _joined(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
 
 def _domain_rows(record: SideRecord, values: Any) -> pd.DataFrame:
-    size, domain = len(values), record.cell
+    size, domain = len(values), record.domain
     if record.name != "all":
         domain = np.where(record.enforced == (record.name == "enforced"), domain, -1)
 
@@ -274,7 +274,7 @@ def _treatment_rows(treatment: TreatmentRecord, values: Any) -> pd.DataFrame:
     outcomes, size = treatment.outcomes, len(values)
     nothing = np.full(size, np.nan)
     fill = np.zeros((2, size)) if outcomes.fill is None else outcomes.fill
-    limits = treatment.clustered
+    clustered = treatment.clustered
     return pd.DataFrame(
         {
             "value": values,
@@ -286,9 +286,9 @@ def _treatment_rows(treatment: TreatmentRecord, values: Any) -> pd.DataFrame:
             "fill_down": fill[0],
             "fill_up": fill[1],
             **dict(_reviewer_columns(outcomes.reviewers, nothing)),
-            "clustered_rate": nothing if limits is None else limits.estimate,
-            "clustered_low": nothing if limits is None else limits.low,
-            "clustered_high": nothing if limits is None else limits.high,
+            "clustered_rate": nothing if clustered is None else clustered.estimate,
+            "clustered_low": nothing if clustered is None else clustered.low,
+            "clustered_high": nothing if clustered is None else clustered.high,
         }
     )
 
@@ -296,8 +296,11 @@ def _treatment_rows(treatment: TreatmentRecord, values: Any) -> pd.DataFrame:
 def _reviewer_columns(
     reviewers: Misclassification | None, nothing: Any
 ) -> Iterator[tuple[str, Any]]:
-    for kind in ("found", "alarm"):
-        rates = None if reviewers is None else getattr(reviewers, kind)
+    known = (
+        {} if reviewers is None else {"found": reviewers.found, "false_positive": reviewers.alarm}
+    )
+    for kind in ("found", "false_positive"):
+        rates = known.get(kind)
         for end, tail in (("estimate", ""), ("low", "_low"), ("high", "_high")):
             yield kind + tail, nothing if rates is None else getattr(rates, end)
 

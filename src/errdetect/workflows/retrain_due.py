@@ -1,4 +1,4 @@
-"""Whether it is time to train again: by age, by an alarm, or by enough new labels."""
+"""Whether it is time to train again: by age, by an alert, or by enough new labels."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ from errdetect.workflows.load_data import load_snapshot
 
 __all__ = ["RetrainDue", "retrain_due", "run_period"]
 
-#: Pipeline and step of earlier tries, and of alarms.
-_TRAINING, _ALARMS = ("weekly_retrain", "train"), ("daily_monitor", "monitor")
+#: Pipeline and step of earlier tries, and of alerts.
+_TRAINING, _ALERTS = ("weekly_retrain", "train"), ("daily_monitor", "monitor")
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def retrain_due(config: Config, earlier: Sequence[dict[str, Any]]) -> RetrainDue
     config
         From `load_config`.
     earlier
-        The journal's entries of other runs: earlier tries, and the alarms of daily_monitor.
+        The journal's entries of other runs: earlier tries, and the alerts of daily_monitor.
 
     Returns
     -------
@@ -63,9 +63,9 @@ def retrain_due(config: Config, earlier: Sequence[dict[str, Any]]) -> RetrainDue
     age = datetime.now(UTC) - since
     if settings.days is not None and age >= timedelta(days=settings.days):
         reasons.append(f"{age / timedelta(days=1):.0f} days old")
-    alarms = [at for at in _moments(earlier, *_ALARMS, failed=True) if at > since]
-    if settings.alarm and alarms:
-        reasons.append(f"alarm of {max(alarms):%Y-%m-%d}")
+    alerts = [at for at in _moments(earlier, *_ALERTS, failed=True) if at > since]
+    if settings.alert and alerts:
+        reasons.append(f"alarm of {max(alerts):%Y-%m-%d}")
     if settings.labels is not None:
         n_labels = _new_labels(config, since)
         if n_labels >= settings.labels:
@@ -91,7 +91,7 @@ def run_period(config: Config) -> str:
 
 def _has_triggers(config: Config) -> bool:
     settings = config.train.retrain
-    return settings.days is not None or settings.labels is not None or settings.alarm
+    return settings.days is not None or settings.labels is not None or settings.alert
 
 
 def _champion_trained_at(config: Config) -> datetime | None:
